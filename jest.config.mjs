@@ -1,0 +1,9 @@
+/** Tests run as compiled JavaScript, so that worker threads started by the code under test find real files. */
+export default {
+  roots: ['<rootDir>/dist/test'],
+  testMatch: ['**/*.test.js'],
+  testEnvironment: '<rootDir>/test/environment.mjs',
+  transform: {},
+  testTimeout: 120_000,
+  maxWorkers: 2,
+};

@@ -1,0 +1,44 @@
+/** Every way a call can fail; the list is closed so that callers can switch over it. */
+export type ErrorCode =
+  | 'INVALID_ARGUMENT' // the caller passed something unusable: options, shapes, files
+  | 'INVALID_DATA' // the vectors themselves are unusable: NaN, infinity, too few, degenerate
+  | 'NOT_FOUND' // collection, vector, alias or file does not exist
+  | 'ALREADY_EXISTS' // refusing to touch something that is already there
+  | 'UNAUTHORIZED' // no or wrong credentials
+  | 'FORBIDDEN' // credentials without the needed right
+  | 'UNSUPPORTED' // server version, setting or platform lacks what is needed
+  | 'UNAVAILABLE' // no connection, overloaded, gave up after retries
+  | 'TIMEOUT' // a bounded wait ended
+  | 'MISMATCH' // fingerprints, dimensions or checkpoints disagree
+  | 'VERIFY_FAILED' // the copy differs from its source
+  | 'ABORTED' // stopped by the caller's signal
+  | 'INTERNAL'; // a bug in this package
+
+/** The one error class: `message` says what was got, what was expected and what to do. */
+export class TldrError extends Error {
+  override readonly name = 'TldrError';
+  readonly fields: Readonly<Record<string, unknown>>;
+
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+    details: { readonly cause?: unknown; readonly [field: string]: unknown } = {},
+  ) {
+    const { cause, ...fields } = details;
+    super(message, cause === undefined ? undefined : { cause });
+    this.fields = fields;
+  }
+}
+
+/** True for a `TldrError`, with that code when one is given. Safe across module copies and realms. */
+export function isTldrError(error: unknown, code?: ErrorCode): error is TldrError {
+  if (typeof error !== 'object' || error === null) return false;
+  if (!('name' in error) || error.name !== 'TldrError' || !('code' in error)) return false;
+  return code === undefined || error.code === code;
+}
+
+/** The message of anything that was thrown. */
+export function messageOf(error: unknown): string {
+  if (typeof error === 'object' && error !== null && 'message' in error) return String(error.message);
+  return String(error);
+}

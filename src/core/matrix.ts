@@ -1,0 +1,79 @@
+import { TldrError } from './errors.js';
+
+/** n x d values in row-major order: the only bulk vector shape of this package. */
+export interface Matrix {
+  readonly rows: number;
+  readonly cols: number;
+  readonly data: Float32Array;
+}
+
+/**
+ * A matrix over `data`, or over zeros.
+ * @throws INVALID_ARGUMENT when the sizes disagree
+ */
+export function matrix(rows: number, cols: number, data = new Float32Array(rows * cols)): Matrix {
+  if (!Number.isSafeInteger(rows) || !Number.isSafeInteger(cols) || rows < 0 || cols < 1) {
+    throw new TldrError('INVALID_ARGUMENT', `matrix of ${rows} x ${cols}: expected whole, positive sizes`);
+  }
+  if (data.length !== rows * cols) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `matrix of ${rows} x ${cols}: got ${data.length} values, expected ${rows * cols}`,
+    );
+  }
+  return { rows, cols, data };
+}
+
+/** Row `i` as a view of length cols. */
+export function row(x: Matrix, i: number): Float32Array {
+  return x.data.subarray(i * x.cols, (i + 1) * x.cols);
+}
+
+/** Rows `start` (included) to `end` (excluded) as a view. */
+export function rowRange(x: Matrix, start: number, end: number): Matrix {
+  return { rows: end - start, cols: x.cols, data: x.data.subarray(start * x.cols, end * x.cols) };
+}
+
+/** A copy of the chosen rows, in the order given. */
+export function gatherRows(x: Matrix, indices: ArrayLike<number>): Matrix {
+  const out = matrix(indices.length, x.cols);
+  for (let i = 0; i < indices.length; i++) out.data.set(row(x, indices[i]!), i * x.cols);
+  return out;
+}
+
+/** One matrix from rows of equal length. Meant for tests and small inputs. */
+export function matrixFromRows(rows: readonly ArrayLike<number>[]): Matrix {
+  const cols = rows[0]?.length ?? 1;
+  const out = matrix(rows.length, cols);
+  rows.forEach((values, i) => {
+    if (values.length !== cols) {
+      throw new TldrError('INVALID_ARGUMENT', `row ${i} has ${values.length} values, expected ${cols}`);
+    }
+    out.data.set(values, i * cols);
+  });
+  return out;
+}
+
+/** Matrices stacked on top of each other. */
+export function concatRows(parts: readonly Matrix[], cols: number): Matrix {
+  const rows = parts.reduce((sum, part) => sum + part.rows, 0);
+  const out = matrix(rows, cols);
+  let offset = 0;
+  for (const part of parts) {
+    if (part.cols !== cols) {
+      throw new TldrError('INVALID_ARGUMENT', `cannot stack ${part.cols} columns on ${cols}`);
+    }
+    out.data.set(part.data, offset);
+    offset += part.data.length;
+  }
+  return out;
+}
+
+/** Index of the first row holding NaN or infinity, or -1. */
+export function firstNonFiniteRow(x: Matrix): number {
+  const { data } = x;
+  for (let i = 0; i < data.length; i++) {
+    if (!Number.isFinite(data[i]!)) return Math.floor(i / x.cols);
+  }
+  return -1;
+}

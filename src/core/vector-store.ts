@@ -1,0 +1,216 @@
+import type { Distance } from './distance.js';
+import type { Matrix } from './matrix.js';
+import type { PointId } from './point-id.js';
+import type { RunOptions } from './run.js';
+
+/** One dense vector space of a collection. `name` is '' for the unnamed default vector. */
+export interface DenseVectorSpec {
+  readonly name: string;
+  readonly dim: number;
+  readonly distance: Distance;
+  /** True when one point holds a list of vectors under this name; such vectors cannot be reduced yet. */
+  readonly multivector: boolean;
+  /** Bytes per stored component: 4 float32, 2 float16, 1 uint8. */
+  readonly componentBytes: number;
+}
+
+/** A collection's shape in neutral terms, plus everything the vendor wants carried over, untouched. */
+export interface CollectionSpec {
+  readonly name: string;
+  readonly vectors: readonly DenseVectorSpec[];
+  /** Names of vectors that are not dense (sparse and the like); they travel inside `PointBatch.rest`. */
+  readonly otherVectors: readonly string[];
+  /** Shard keys to be copied one by one; empty where the collection is not sharded by key. */
+  readonly shardKeys: readonly ShardKey[];
+  /** The collection's own metadata: JSON text per top-level key. */
+  readonly metadata: Readonly<Record<string, string>>;
+  /** The vendor's settings as JSON text (lossless); only the adapter that wrote it reads it. */
+  readonly native: string;
+}
+
+/** Kept as text with its kind, since "1" and 1 are different keys. */
+export interface ShardKey {
+  readonly kind: 'keyword' | 'number';
+  readonly value: string;
+}
+
+/** Where the reduced vectors go. See `Layouts of the target` in ARCHITECTURE. */
+export type Layout = 'compact' | 'two-stage';
+
+/** What a migration changes about a collection; everything else is carried over. */
+export interface TargetChange {
+  readonly name: string;
+  readonly layout: Layout;
+  /** The source vector that is reduced ('' for the default vector). */
+  readonly vectorName: string;
+  /** Name of the reduced vector: equal to `vectorName` in the compact layout. */
+  readonly compactName: string;
+  readonly compactDim: number;
+  readonly compactDistance: Distance;
+  /** Added to the source's metadata: JSON text per top-level key. */
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** Ids from `from` (included) to `to` (excluded) in store order; null means open. Plain data. */
+export interface IdRange {
+  readonly from: PointId | null;
+  readonly to: PointId | null;
+}
+
+/**
+ * Points as columns. Row i of `vectors` belongs to `ids[i]`; where `hasVector[i]` is 0 the point has no such
+ * vector and the row is zero. `rest[i]` is everything else of the point (payload, other vectors) in the
+ * store's own bytes: opaque, and only meaningful to stores of the same `format`.
+ */
+export interface PointBatch {
+  readonly ids: readonly PointId[];
+  readonly vectors: Matrix;
+  readonly hasVector: Uint8Array;
+  readonly rest: readonly Uint8Array[];
+  /** Bytes this batch holds in memory, for flow control. */
+  readonly sizeBytes: number;
+}
+
+/** One vector column of a write: rows as in `PointBatch`; rows with `has[i]` 0 are not written. */
+export interface VectorColumn {
+  readonly name: string;
+  readonly matrix: Matrix;
+  readonly has: Uint8Array;
+}
+
+/** Points to write: replaces a point of the same id as a whole, unless inserting only. */
+export interface WriteBatch {
+  readonly ids: readonly PointId[];
+  readonly vectors: readonly VectorColumn[];
+  readonly rest: readonly Uint8Array[];
+}
+
+export interface ScanOptions extends RunOptions {
+  readonly vectorName: string;
+  readonly range?: IdRange;
+  readonly shardKey?: ShardKey | undefined;
+  /** Points per batch at most; stores may return less to keep a batch's bytes bounded. */
+  readonly batchSize?: number;
+}
+
+export interface SampleOptions extends RunOptions {
+  readonly vectorName: string;
+  readonly size: number;
+}
+
+/** A random sample: ids are distinct, every one of them has the vector. */
+export interface PointSample {
+  readonly ids: readonly PointId[];
+  readonly vectors: Matrix;
+}
+
+export interface SearchRequest {
+  readonly vectorName: string;
+  readonly vector: Float32Array;
+  readonly limit: number;
+  readonly withPayload?: boolean;
+  /** Compare with every vector instead of walking the index. */
+  readonly exact?: boolean;
+  /** First stage: candidates found on another vector, rescored by `vector` above. */
+  readonly prefetch?: { readonly vectorName: string; readonly vector: Float32Array; readonly limit: number };
+  readonly shardKey?: ShardKey | undefined;
+}
+
+export interface ScoredPoint {
+  readonly id: PointId;
+  readonly score: number;
+  /** JSON text with every number as the store holds it. */
+  readonly payloadJson?: string;
+}
+
+/** What differs between vendors and versions, as data. */
+export interface StoreCapabilities {
+  readonly vendor: string;
+  readonly version: string;
+  /** Upsert can leave existing points untouched. */
+  readonly insertOnly: boolean;
+  /** Collections can carry metadata. */
+  readonly metadata: boolean;
+  /** Prefetch on one vector, rescore on another, in one request. */
+  readonly twoStage: boolean;
+}
+
+/** Expected memory of one collection, in bytes. */
+export interface MemoryEstimate {
+  readonly vectorsRamBytes: number;
+  readonly vectorsDiskBytes: number;
+  readonly indexRamBytes: number;
+}
+
+/**
+ * What an adapter offers. Every method retries what is safe to retry and throws only `TldrError`.
+ * Reading never changes a collection. Writes are acknowledged when they are applied.
+ */
+export interface VectorStore {
+  /** Names the byte format of `PointBatch.rest`. */
+  readonly format: string;
+  /** Where this store is, printable: no credentials. */
+  readonly endpoint: string;
+  capabilities(): Promise<StoreCapabilities>;
+
+  listCollections(): Promise<readonly string[]>;
+  exists(collection: string): Promise<boolean>;
+  /** @throws NOT_FOUND */
+  describe(collection: string): Promise<CollectionSpec>;
+  /** Exact number of points; of one shard key when given. */
+  count(collection: string, options?: { readonly shardKey?: ShardKey | undefined }): Promise<number>;
+  /** Batches in ascending id order within `range`, with bounded memory. */
+  scan(collection: string, options: ScanOptions): AsyncIterable<PointBatch>;
+  /** The points of these ids that exist, in ascending id order. */
+  retrieve(
+    collection: string,
+    ids: readonly PointId[],
+    options: { readonly vectorName: string; readonly shardKey?: ShardKey | undefined },
+  ): Promise<PointBatch>;
+  /** Disjoint ranges that cover every possible id, about equally full: to be chosen once and stored. */
+  splitRanges(
+    collection: string,
+    options: { readonly parts: number; readonly shardKey?: ShardKey | undefined },
+  ): Promise<readonly IdRange[]>;
+  /** At most `size` random points that have the vector, without reading the whole collection. */
+  sample(collection: string, options: SampleOptions): Promise<PointSample>;
+
+  /** The source's spec with the change applied; pure. @throws UNSUPPORTED, NOT_FOUND, INVALID_ARGUMENT */
+  deriveTarget(source: CollectionSpec, change: TargetChange): CollectionSpec;
+  /** Settings in which two specs differ, one readable line each, names and metadata aside; pure. */
+  differences(expected: CollectionSpec, actual: CollectionSpec): readonly string[];
+  /** Creates the collection with shard keys and payload indexes, index building held back for a bulk load. */
+  create(spec: CollectionSpec): Promise<void>;
+  /** Ends the bulk load: restores every setting of `spec` and waits until the collection is ready. */
+  finish(spec: CollectionSpec, run?: RunOptions): Promise<void>;
+  deleteCollection(collection: string): Promise<void>;
+  setMetadata(collection: string, metadata: Readonly<Record<string, string>>): Promise<void>;
+
+  /** Writes and waits until applied. With `insertOnly` existing points stay as they are. */
+  upsert(
+    collection: string,
+    batch: WriteBatch,
+    options?: { readonly insertOnly?: boolean; readonly shardKey?: ShardKey | undefined },
+  ): Promise<void>;
+  deletePoints(
+    collection: string,
+    ids: readonly PointId[],
+    options?: { readonly shardKey?: ShardKey | undefined },
+  ): Promise<void>;
+  search(collection: string, request: SearchRequest): Promise<readonly ScoredPoint[]>;
+
+  /** Alias name to collection name, of the whole store. */
+  aliases(): Promise<ReadonlyMap<string, string>>;
+  /** Points an alias at a collection in one atomic step, creating it if need be. */
+  switchAlias(alias: string, collection: string): Promise<void>;
+  createPayloadIndex(collection: string, field: string, schemaJson: string): Promise<void>;
+
+  /** A point's rest bytes from its payload as JSON text; no other vectors. */
+  packRest(payloadJson: string): Uint8Array;
+  /** The payload inside rest bytes as JSON text, numbers kept as they are (`1.0` stays `1.0`). */
+  payloadJson(rest: Uint8Array): string;
+  /** The same rest always gives the same bytes, whatever order the server sent it in. */
+  canonicalRest(rest: Uint8Array): Uint8Array;
+  estimateMemory(spec: CollectionSpec, pointCount: number): MemoryEstimate;
+  close(): Promise<void>;
+}

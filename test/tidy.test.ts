@@ -1,0 +1,157 @@
+import { describe, expect, test } from '@jest/globals';
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve, sep } from 'node:path';
+import ts from 'typescript';
+
+const ROOT = process.cwd();
+const FILE_LINES_MAX = 400;
+const FUNCTION_LINES_MAX = 70;
+
+/** Folder of src to the folders it may import. A folder may always import itself. */
+const ALLOWED: Readonly<Record<string, readonly string[]>> = {
+  core: [],
+  knn: ['core'],
+  train: ['knn', 'core'],
+  baselines: ['core'],
+  evaluate: ['baselines', 'knn', 'core'],
+  select: ['train', 'baselines', 'evaluate', 'knn', 'core'],
+  migrate: ['core'],
+  proxy: ['core'],
+  config: ['core'],
+};
+
+/** The two names of the vendor that configuration must know: the variables people already have set. */
+const VENDOR_ALLOWED = /qdrant-tldr|QDRANT_TLDR|QDRANT_URL|QDRANT_API_KEY|\.qdrant-tldr/g;
+
+function sourceFiles(folder: string): string[] {
+  return readdirSync(join(ROOT, folder), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
+    .map((entry) => relative(ROOT, join(entry.parentPath, entry.name)));
+}
+
+function parse(file: string): ts.SourceFile {
+  return ts.createSourceFile(file, readFileSync(join(ROOT, file), 'utf8'), ts.ScriptTarget.ES2022, true);
+}
+
+/** Files imported by a file (static, re-export and dynamic with a literal), relative to the root. */
+function localImports(file: string): string[] {
+  const found: string[] = [];
+  const visit = (node: ts.Node): void => {
+    const specifier =
+      ts.isImportDeclaration(node) || ts.isExportDeclaration(node)
+        ? node.moduleSpecifier
+        : ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword
+          ? node.arguments[0]
+          : ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)
+            ? node.argument.literal
+            : undefined;
+    if (specifier !== undefined && ts.isStringLiteral(specifier) && specifier.text.startsWith('.')) {
+      const target = resolve(ROOT, dirname(file), specifier.text.replace(/\.js$/, '.ts'));
+      found.push(relative(ROOT, target));
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(parse(file));
+  return found;
+}
+
+/** `src/core/matrix.ts` is in zone `core`, `src/index.ts` in `index`, `adapters/memory/x.ts` in `adapters/memory`. */
+function zoneOf(file: string): string {
+  const [top, second] = file.split(sep);
+  if (top === 'src') return (second ?? '').replace(/\.ts$/, '');
+  return top === 'adapters' ? `adapters/${second ?? ''}` : (top ?? '');
+}
+
+function mayImport(from: string, to: string): boolean {
+  if (from === to) return true;
+  if (to === 'cli') return false;
+  if (from === 'cli' || from === 'index') return true;
+  if (from.startsWith('adapters/')) return to === 'core';
+  return ALLOWED[from]?.includes(to) ?? false;
+}
+
+const product = [...sourceFiles('src'), ...sourceFiles('adapters')];
+
+describe('the house rules', () => {
+  test('imports go in the allowed direction only', () => {
+    const wrong = product.flatMap((file) =>
+      localImports(file)
+        .filter((target) => !mayImport(zoneOf(file), zoneOf(target)))
+        .map((target) => `${file} imports ${target}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  test('imports have no cycles', () => {
+    const graph = new Map(product.map((file) => [file, localImports(file)]));
+    const cycles: string[] = [];
+    const done = new Set<string>();
+    const walk = (file: string, path: readonly string[]): void => {
+      if (path.includes(file)) {
+        cycles.push([...path.slice(path.indexOf(file)), file].join(' -> '));
+        return;
+      }
+      if (done.has(file)) return;
+      for (const next of graph.get(file) ?? []) walk(next, [...path, file]);
+      done.add(file);
+    };
+    for (const file of product) walk(file, []);
+    expect(cycles).toEqual([]);
+  });
+
+  test('no vendor is named in src outside cli and the public index', () => {
+    const named = sourceFiles('src')
+      .filter((file) => !['cli', 'index'].includes(zoneOf(file)))
+      .filter((file) => /qdrant/i.test(readFileSync(join(ROOT, file), 'utf8').replace(VENDOR_ALLOWED, '')));
+    expect(named).toEqual([]);
+  });
+
+  test('files and functions stay within their budgets', () => {
+    const over: string[] = [];
+    for (const file of product) {
+      const source = parse(file);
+      const lines = source.getLineAndCharacterOfPosition(source.end).line;
+      if (lines > FILE_LINES_MAX && !file.endsWith('kernel-wasm.ts')) over.push(`${file}: ${lines} lines`);
+      const visit = (node: ts.Node): void => {
+        if (ts.isFunctionLike(node) && 'body' in node && node.body !== undefined) {
+          const start = source.getLineAndCharacterOfPosition(node.getStart()).line;
+          const length = source.getLineAndCharacterOfPosition(node.end).line - start + 1;
+          if (length > FUNCTION_LINES_MAX) over.push(`${file}:${start + 1}: function of ${length} lines`);
+        }
+        ts.forEachChild(node, visit);
+      };
+      visit(source);
+    }
+    expect(over).toEqual([]);
+  });
+
+  test('only config reads the environment, only cli exits or writes to the console', () => {
+    const wrong = product.filter((file) => {
+      const text = readFileSync(join(ROOT, file), 'utf8');
+      const zone = zoneOf(file);
+      if (zone !== 'config' && /process\.env/.test(text)) return true;
+      return zone !== 'cli' && /console\.|process\.exit|process\.std(out|err)/.test(text);
+    });
+    expect(wrong).toEqual([]);
+  });
+
+  test('core does no input or output, the encoder file aside', () => {
+    const wrong = sourceFiles('src/core')
+      .filter((file) => !file.endsWith('encoder-file.ts'))
+      .filter((file) =>
+        /from 'node:(fs|net|http|http2|child_process)/.test(readFileSync(join(ROOT, file), 'utf8')),
+      );
+    expect(wrong).toEqual([]);
+  });
+
+  test('randomness is seeded and nothing escapes the type checker', () => {
+    const banned = ['Math' + '.random', '@ts-' + 'ignore', '@ts-' + 'expect-error', 'eslint-' + 'disable'];
+    const wrong = [
+      ...product,
+      ...sourceFiles('test'),
+      ...sourceFiles('bench'),
+      ...sourceFiles('demo'),
+    ].filter((file) => banned.some((word) => readFileSync(join(ROOT, file), 'utf8').includes(word)));
+    expect(wrong).toEqual([]);
+  });
+});
