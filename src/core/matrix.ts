@@ -11,7 +11,11 @@ export interface Matrix {
  * A matrix over `data`, or over zeros.
  * @throws INVALID_ARGUMENT when the sizes disagree
  */
-export function matrix(rows: number, cols: number, data = new Float32Array(rows * cols)): Matrix {
+export function matrix(
+  rows: number,
+  cols: number,
+  data: Float32Array = new Float32Array(rows * cols),
+): Matrix {
   if (!Number.isSafeInteger(rows) || !Number.isSafeInteger(cols) || rows < 0 || cols < 1) {
     throw new TldrError('INVALID_ARGUMENT', `matrix of ${rows} x ${cols}: expected whole, positive sizes`);
   }

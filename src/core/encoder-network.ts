@@ -1,0 +1,73 @@
+import { createHash } from 'node:crypto';
+import type { Distance } from './distance.js';
+import { TldrError } from './errors.js';
+import type { Matrix } from './matrix.js';
+
+/** y = x W + b, then max(0, y) where `relu`. W is in x out, row-major; b has length out. */
+export interface EncoderLayer {
+  readonly weight: Matrix;
+  readonly bias: Float32Array | null;
+  readonly relu: boolean;
+}
+
+/** The whole computation: unit rows first (cosine), the layers, unit rows last (cosine). */
+export interface EncoderNetwork {
+  readonly normalizeInput: boolean;
+  readonly layers: readonly EncoderLayer[];
+  readonly normalizeOutput: boolean;
+}
+
+/** What is known about an encoder's making: written into the file for people to read. */
+export interface EncoderMetadata {
+  /** `tldr`, `neighbourhood-kl`, `pca`, `pca-uncentred`, `random-projection`, ... */
+  readonly method: string;
+  /** Distance of the source space. */
+  readonly distance: Distance;
+  /** Distance to search the compact space with. */
+  readonly compactDistance: Distance;
+  /** Collection or file the sample came from. */
+  readonly source: string;
+  readonly seed: number;
+  /** SHA-256 over the training sample's float32 bytes, hex. */
+  readonly dataFingerprint: string;
+  readonly hyperParameters: Readonly<Record<string, string | number | boolean>>;
+  /** Held-out metrics, for example `recall@10`. */
+  readonly metrics: Readonly<Record<string, number>>;
+  readonly createdBy: string;
+}
+
+/** @throws INVALID_ARGUMENT when the layers do not fit together or hold values that are not finite */
+export function checkNetwork({ layers }: EncoderNetwork): void {
+  if (layers.length === 0) throw new TldrError('INVALID_ARGUMENT', 'an encoder needs at least one layer');
+  layers.forEach(({ weight, bias }, i) => {
+    const before = layers[i - 1];
+    if (before !== undefined && before.weight.cols !== weight.rows) {
+      throw new TldrError(
+        'INVALID_ARGUMENT',
+        `layer ${i} takes ${weight.rows} values, the layer before gives ${before.weight.cols}`,
+      );
+    }
+    if (bias !== null && bias.length !== weight.cols) {
+      throw new TldrError('INVALID_ARGUMENT', `layer ${i}: bias of ${bias.length}, expected ${weight.cols}`);
+    }
+    if (!weight.data.every(Number.isFinite) || bias?.every(Number.isFinite) === false) {
+      throw new TldrError('INVALID_ARGUMENT', `layer ${i} holds values that are not finite`);
+    }
+  });
+}
+
+/** SHA-256, hex, over everything that decides what the network returns; metadata is not part of it. */
+export function fingerprintOf(network: EncoderNetwork): string {
+  const hash = createHash('sha256');
+  hash.update(`qdrant-tldr encoder 1 ${network.normalizeInput} ${network.normalizeOutput}`);
+  for (const { weight, bias, relu } of network.layers) {
+    hash.update(`|${weight.rows} ${weight.cols} ${bias !== null} ${relu}|`);
+    hash.update(bytesOf(weight.data));
+    if (bias !== null) hash.update(bytesOf(bias));
+  }
+  return hash.digest('hex');
+}
+
+function bytesOf(values: Float32Array): Uint8Array {
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+}

@@ -1,0 +1,118 @@
+import { normalizeRowsInPlace } from './distance.js';
+import type { EncoderLayer, EncoderNetwork } from './encoder-network.js';
+import { TldrError } from './errors.js';
+import { KERNEL_WASM_BASE64 } from './kernel-wasm.js';
+import { matrix, type Matrix } from './matrix.js';
+
+const PANEL_COLS = 8;
+const CHUNK_ROWS = 64;
+const PAGE_BYTES = 65536;
+
+type LayerFunction = (...args: readonly number[]) => void;
+
+interface LoadedLayer {
+  readonly weightAt: number;
+  readonly biasAt: number;
+  readonly inDim: number;
+  /** Columns rounded up to whole panels; the padding columns are zero and feed zero weights. */
+  readonly outDim: number;
+  readonly relu: number;
+}
+
+let compiled: WebAssembly.Module | undefined;
+
+/**
+ * Runs a network with WebAssembly SIMD: weights are loaded once, vectors go through in chunks that stay in
+ * the processor's cache. The generated kernel is described in scripts/build-kernel.mjs.
+ */
+export class Kernel {
+  readonly #network: EncoderNetwork;
+  readonly #memory: WebAssembly.Memory;
+  readonly #layer: LayerFunction;
+  readonly #layers: readonly LoadedLayer[];
+  /** Byte offsets of two chunk buffers that the layers use in turn. */
+  readonly #buffers: readonly [number, number];
+
+  constructor(network: EncoderNetwork) {
+    compiled ??= new WebAssembly.Module(Buffer.from(KERNEL_WASM_BASE64, 'base64'));
+    const { memory, layer } = new WebAssembly.Instance(compiled).exports;
+    if (!(memory instanceof WebAssembly.Memory) || !isLayerFunction(layer)) {
+      throw new TldrError('INTERNAL', 'the projection kernel lacks its exports');
+    }
+    this.#network = network;
+    this.#memory = memory;
+    this.#layer = layer;
+    let at = 0;
+    const reserve = (values: number): number => {
+      const start = at;
+      at += Math.ceil((values * 4) / 16) * 16;
+      return start;
+    };
+    let inDim = network.layers[0]?.weight.rows ?? 0;
+    let widest = inDim;
+    this.#layers = network.layers.map(({ weight, relu }) => {
+      const outDim = Math.ceil(weight.cols / PANEL_COLS) * PANEL_COLS;
+      const loaded = {
+        weightAt: reserve(inDim * outDim),
+        biasAt: reserve(outDim),
+        inDim,
+        outDim,
+        relu: Number(relu),
+      };
+      inDim = outDim;
+      widest = Math.max(widest, outDim);
+      return loaded;
+    });
+    this.#buffers = [reserve(CHUNK_ROWS * widest), reserve(CHUNK_ROWS * widest)];
+    memory.grow(Math.ceil(at / PAGE_BYTES));
+    this.#layers.forEach((loaded, i) => {
+      const layerData = network.layers[i];
+      if (layerData !== undefined) this.#load(loaded, layerData);
+    });
+  }
+
+  /** x: n x inputDim to n x outputDim; the dimension was checked by the caller. */
+  project(x: Matrix): Matrix {
+    const outputDim = this.#network.layers.at(-1)?.weight.cols ?? 0;
+    const out = matrix(x.rows, outputDim);
+    for (let start = 0; start < x.rows; start += CHUNK_ROWS) {
+      this.#projectChunk(x, out, start);
+    }
+    if (this.#network.normalizeOutput) normalizeRowsInPlace(out);
+    return out;
+  }
+
+  #projectChunk(x: Matrix, out: Matrix, start: number): void {
+    const rows = Math.min(CHUNK_ROWS, x.rows - start);
+    const floats = new Float32Array(this.#memory.buffer);
+    let [from, to] = this.#buffers;
+    const input = floats.subarray(from / 4, from / 4 + rows * x.cols);
+    input.set(x.data.subarray(start * x.cols, (start + rows) * x.cols));
+    if (this.#network.normalizeInput) normalizeRowsInPlace({ rows, cols: x.cols, data: input });
+    for (const { weightAt, biasAt, inDim, outDim, relu } of this.#layers) {
+      this.#layer(from, weightAt, biasAt, to, rows, inDim, outDim, relu);
+      [from, to] = [to, from];
+    }
+    const stride = this.#layers.at(-1)?.outDim ?? 0;
+    for (let i = 0; i < rows; i++) {
+      const y = from / 4 + i * stride;
+      out.data.set(floats.subarray(y, y + out.cols), (start + i) * out.cols);
+    }
+  }
+
+  /** Copies a layer into panels of 8 columns: panel p holds columns 8p to 8p+7 of every row. */
+  #load(loaded: LoadedLayer, { weight, bias }: EncoderLayer): void {
+    const floats = new Float32Array(this.#memory.buffer);
+    for (let j = 0; j < weight.cols; j++) {
+      const panel = loaded.weightAt / 4 + Math.floor(j / PANEL_COLS) * PANEL_COLS * loaded.inDim;
+      for (let k = 0; k < weight.rows; k++) {
+        floats[panel + k * PANEL_COLS + (j % PANEL_COLS)] = weight.data[k * weight.cols + j]!;
+      }
+    }
+    if (bias !== null) floats.set(bias, loaded.biasAt / 4);
+  }
+}
+
+function isLayerFunction(value: unknown): value is LayerFunction {
+  return typeof value === 'function';
+}

@@ -1,0 +1,182 @@
+import { TldrError } from './errors.js';
+import { ProtoWriter, readFields } from './protobuf.js';
+
+/** Field numbers below are those of onnx.proto (github.com/onnx/onnx, onnx/onnx.proto), IR version 8. */
+const IR_VERSION = 8;
+const OPSET_VERSION = 17;
+const FLOAT = 1;
+
+/** One operation; attributes are whole numbers unless listed as floats. */
+export interface OnnxNode {
+  readonly opType: string;
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  readonly ints: Readonly<Record<string, number>>;
+}
+
+/** A float32 constant. */
+export interface OnnxTensor {
+  readonly name: string;
+  readonly dims: readonly number[];
+  readonly data: Float32Array;
+}
+
+/** A float32 graph input or output; a text dimension is symbolic. */
+export interface OnnxValue {
+  readonly name: string;
+  readonly dims: readonly (number | string)[];
+}
+
+/** The part of an ONNX model that an encoder needs. */
+export interface OnnxModel {
+  readonly nodes: readonly OnnxNode[];
+  readonly tensors: readonly OnnxTensor[];
+  readonly inputs: readonly OnnxValue[];
+  readonly outputs: readonly OnnxValue[];
+  readonly metadata: ReadonlyMap<string, string>;
+}
+
+/** The model as the bytes of an `.onnx` file; the same model always gives the same bytes. */
+export function encodeOnnxModel(model: OnnxModel): Uint8Array {
+  const graph = new ProtoWriter(4096);
+  for (const node of model.nodes) graph.message(1, encodeNode(node));
+  graph.string(2, 'encoder');
+  for (const tensor of model.tensors) graph.message(5, encodeTensor(tensor));
+  for (const input of model.inputs) graph.message(11, encodeValue(input));
+  for (const output of model.outputs) graph.message(12, encodeValue(output));
+  const out = new ProtoWriter(4096)
+    .varint(1, IR_VERSION)
+    .string(2, 'qdrant-tldr')
+    .message(7, graph)
+    .message(8, new ProtoWriter().string(1, '').varint(2, OPSET_VERSION));
+  for (const [key, value] of model.metadata) {
+    out.message(14, new ProtoWriter().string(1, key).string(2, value));
+  }
+  return out.finish();
+}
+
+function encodeNode(node: OnnxNode): ProtoWriter {
+  const out = new ProtoWriter();
+  for (const input of node.inputs) out.string(1, input);
+  for (const output of node.outputs) out.string(2, output);
+  out.string(3, `${node.opType}:${node.outputs[0] ?? ''}`).string(4, node.opType);
+  for (const [name, value] of Object.entries(node.ints)) {
+    const INT = 2;
+    out.message(
+      5,
+      new ProtoWriter()
+        .string(1, name)
+        .varint(3, BigInt.asUintN(64, BigInt(value)))
+        .varint(20, INT),
+    );
+  }
+  return out;
+}
+
+function encodeTensor(tensor: OnnxTensor): ProtoWriter {
+  const { buffer, byteOffset, byteLength } = tensor.data;
+  const out = new ProtoWriter(byteLength + 64);
+  for (const dim of tensor.dims) out.varint(1, dim);
+  return out
+    .varint(2, FLOAT)
+    .string(8, tensor.name)
+    .bytes(9, new Uint8Array(buffer, byteOffset, byteLength));
+}
+
+function encodeValue(value: OnnxValue): ProtoWriter {
+  const shape = new ProtoWriter();
+  for (const dim of value.dims) {
+    const one = new ProtoWriter();
+    shape.message(1, typeof dim === 'number' ? one.varint(1, dim) : one.string(2, dim));
+  }
+  const type = new ProtoWriter().message(1, new ProtoWriter().varint(1, FLOAT).message(2, shape));
+  return new ProtoWriter().string(1, value.name).message(2, type);
+}
+
+/**
+ * Reads what `encodeOnnxModel` writes, and models of other tools as far as they use the same few parts.
+ * @throws INVALID_DATA on bytes that are no ONNX model
+ */
+export function decodeOnnxModel(bytes: Uint8Array): OnnxModel {
+  const metadata = new Map<string, string>();
+  let graph: Uint8Array | undefined;
+  for (const { field, bytes: value } of readFields(bytes)) {
+    if (field === 7) graph = value;
+    if (field === 14) metadata.set(textField(value, 1), textField(value, 2));
+  }
+  if (graph === undefined) throw new TldrError('INVALID_DATA', 'no ONNX model: the graph is missing');
+  const nodes: OnnxNode[] = [];
+  const tensors: OnnxTensor[] = [];
+  const inputs: OnnxValue[] = [];
+  const outputs: OnnxValue[] = [];
+  for (const { field, bytes: value } of readFields(graph)) {
+    if (field === 1) nodes.push(decodeNode(value));
+    if (field === 5) tensors.push(decodeTensor(value));
+    if (field === 11) inputs.push(decodeValue(value));
+    if (field === 12) outputs.push(decodeValue(value));
+  }
+  return { nodes, tensors, inputs, outputs, metadata };
+}
+
+function text(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes);
+}
+
+function textField(message: Uint8Array, wanted: number): string {
+  for (const { field, bytes } of readFields(message)) if (field === wanted) return text(bytes);
+  return '';
+}
+
+function decodeNode(message: Uint8Array): OnnxNode {
+  const inputs: string[] = [];
+  const outputs: string[] = [];
+  const ints: Record<string, number> = {};
+  let opType = '';
+  for (const { field, bytes } of readFields(message)) {
+    if (field === 1) inputs.push(text(bytes));
+    if (field === 2) outputs.push(text(bytes));
+    if (field === 4) opType = text(bytes);
+    if (field === 5) {
+      for (const part of readFields(bytes)) {
+        if (part.field === 3) ints[textField(bytes, 1)] = Number(BigInt.asIntN(64, part.varint));
+      }
+    }
+  }
+  return { opType, inputs, outputs, ints };
+}
+
+function decodeTensor(message: Uint8Array): OnnxTensor {
+  const dims: number[] = [];
+  let name = '';
+  let type = 0n;
+  let raw: Uint8Array | undefined;
+  for (const { field, varint, bytes } of readFields(message)) {
+    if (field === 1) dims.push(Number(varint));
+    if (field === 2) type = varint;
+    if (field === 8) name = text(bytes);
+    if (field === 9) raw = bytes;
+  }
+  const size = dims.reduce((product, dim) => product * dim, 1);
+  if (type !== BigInt(FLOAT) || raw?.length !== size * 4) {
+    throw new TldrError(
+      'INVALID_DATA',
+      `tensor "${name}" of type ${type} holds ${raw?.length ?? 0} bytes: expected ${size} float32 values`,
+    );
+  }
+  return { name, dims, data: new Float32Array(new Uint8Array(raw).buffer) };
+}
+
+function decodeValue(message: Uint8Array): OnnxValue {
+  const dims: (number | string)[] = [];
+  const inside = (bytes: Uint8Array, wanted: number): Uint8Array => {
+    for (const { field, bytes: value } of readFields(bytes)) if (field === wanted) return value;
+    return new Uint8Array(0);
+  };
+  const shape = inside(inside(inside(message, 2), 1), 2);
+  for (const { bytes } of readFields(shape)) {
+    for (const { field, varint, bytes: symbol } of readFields(bytes)) {
+      dims.push(field === 1 ? Number(varint) : text(symbol));
+    }
+  }
+  return { name: textField(message, 1), dims };
+}

@@ -1,0 +1,122 @@
+import { TldrError } from './errors.js';
+
+/**
+ * Writes Protocol Buffers messages field by field (protobuf.dev, "Encoding"). Numbers in field order are the
+ * caller's business; nothing is buffered twice except the bytes of nested messages.
+ */
+export class ProtoWriter {
+  #bytes: Uint8Array;
+  #length = 0;
+
+  constructor(capacityBytes = 256) {
+    this.#bytes = new Uint8Array(capacityBytes);
+  }
+
+  /** A varint field; `value` is a non-negative safe integer or a bigint. */
+  varint(field: number, value: number | bigint): this {
+    this.#varint(field * 8);
+    this.#varint(value);
+    return this;
+  }
+
+  float(field: number, value: number): this {
+    this.#varint(field * 8 + 5);
+    this.#reserve(4);
+    new DataView(this.#bytes.buffer).setFloat32(this.#length, value, true);
+    this.#length += 4;
+    return this;
+  }
+
+  bytes(field: number, value: Uint8Array): this {
+    this.#varint(field * 8 + 2);
+    this.#varint(value.length);
+    this.#reserve(value.length);
+    this.#bytes.set(value, this.#length);
+    this.#length += value.length;
+    return this;
+  }
+
+  string(field: number, value: string): this {
+    return this.bytes(field, new TextEncoder().encode(value));
+  }
+
+  message(field: number, value: ProtoWriter): this {
+    return this.bytes(field, value.finish());
+  }
+
+  /** What was written so far, as a view. */
+  finish(): Uint8Array {
+    return this.#bytes.subarray(0, this.#length);
+  }
+
+  #varint(value: number | bigint): void {
+    this.#reserve(10);
+    let rest = BigInt(value);
+    while (rest > 127n) {
+      this.#bytes[this.#length++] = Number(rest & 127n) | 128;
+      rest >>= 7n;
+    }
+    this.#bytes[this.#length++] = Number(rest);
+  }
+
+  #reserve(more: number): void {
+    if (this.#length + more <= this.#bytes.length) return;
+    const grown = new Uint8Array(Math.max(this.#bytes.length * 2, this.#length + more));
+    grown.set(this.#bytes.subarray(0, this.#length));
+    this.#bytes = grown;
+  }
+}
+
+/** One field of a message: varints as bigint, length-delimited values as views, fixed values as views. */
+export interface ProtoField {
+  readonly field: number;
+  readonly varint: bigint;
+  readonly bytes: Uint8Array;
+}
+
+const NO_BYTES = new Uint8Array(0);
+
+/**
+ * The fields of a message in the order they stand.
+ * @throws INVALID_DATA when the bytes end early or use a wire type that does not exist
+ */
+export function* readFields(message: Uint8Array): Generator<ProtoField> {
+  let at = 0;
+  const varint = (): bigint => {
+    let value = 0n;
+    for (let shift = 0n; shift < 70n; shift += 7n) {
+      const byte = message[at++];
+      if (byte === undefined) break;
+      value |= BigInt(byte & 127) << shift;
+      if (byte < 128) return value;
+    }
+    throw new TldrError('INVALID_DATA', 'protobuf message ends inside a number');
+  };
+  const take = (length: number): Uint8Array => {
+    if (length > message.length - at) {
+      throw new TldrError('INVALID_DATA', 'protobuf message ends inside a field');
+    }
+    at += length;
+    return message.subarray(at - length, at);
+  };
+  while (at < message.length) {
+    const tag = Number(varint());
+    const field = Math.floor(tag / 8);
+    switch (tag % 8) {
+      case 0:
+        yield { field, varint: varint(), bytes: NO_BYTES };
+        break;
+      case 1:
+        yield { field, varint: 0n, bytes: take(8) };
+        break;
+      case 2:
+        yield { field, varint: 0n, bytes: take(Number(varint())) };
+        break;
+      case 5:
+        yield { field, varint: 0n, bytes: take(4) };
+        break;
+      default:
+        throw new TldrError('INVALID_DATA', `protobuf wire type ${tag % 8} does not exist`);
+    }
+  }
+}

@@ -1,0 +1,230 @@
+import { afterAll, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { Encoder, type EncoderLayer, type EncoderMetadata } from '../../src/core/encoder.js';
+import { matrix, matrixFromRows, row, type Matrix } from '../../src/core/matrix.js';
+import { Rng } from '../../src/core/rng.js';
+
+const METADATA: EncoderMetadata = {
+  method: 'pca',
+  distance: 'cosine',
+  compactDistance: 'cosine',
+  source: 'test',
+  seed: 7,
+  dataFingerprint: 'ab'.repeat(32),
+  hyperParameters: { k: 5, loss: 'none', folded: true },
+  metrics: { 'recall@10': 0.5 },
+  createdBy: 'test',
+};
+
+function randomMatrix(rows: number, cols: number, rng: Rng, scale = 1): Matrix {
+  const out = matrix(rows, cols);
+  for (let i = 0; i < out.data.length; i++) out.data[i] = rng.normal() * scale;
+  return out;
+}
+
+function randomEncoder(dims: readonly number[], options: { normalize: boolean; bias: boolean }): Encoder {
+  const rng = new Rng(dims.length * 1000 + dims[0]!);
+  const layers = dims.slice(1).map((outDim, i): EncoderLayer => {
+    const inDim = dims[i]!;
+    return {
+      weight: randomMatrix(inDim, outDim, rng, 1 / Math.sqrt(inDim)),
+      bias: options.bias ? randomMatrix(1, outDim, rng, 0.1).data : null,
+      relu: i < dims.length - 2,
+    };
+  });
+  const { normalize } = options;
+  return new Encoder({ normalizeInput: normalize, layers, normalizeOutput: normalize }, METADATA);
+}
+
+/** The definition, in float64: what every fast path must agree with. */
+function projectSlowly({ network }: Encoder, x: Matrix): number[][] {
+  const unit = (values: number[]): number[] => {
+    const norm = Math.hypot(...values);
+    return norm === 0 ? values : values.map((value) => value / norm);
+  };
+  return Array.from({ length: x.rows }, (_, i) => {
+    let values = Array.from(row(x, i));
+    if (network.normalizeInput) values = unit(values);
+    for (const { weight, bias, relu } of network.layers) {
+      values = Array.from({ length: weight.cols }, (_unused, j) => {
+        const sum = values.reduce(
+          (total, value, k) => total + value * weight.data[k * weight.cols + j]!,
+          bias?.[j] ?? 0,
+        );
+        return relu ? Math.max(0, sum) : sum;
+      });
+    }
+    return network.normalizeOutput ? unit(values) : values;
+  });
+}
+
+async function projectWithOnnxRuntime(encoder: Encoder, x: Matrix): Promise<Float32Array> {
+  const session = await InferenceSession.create(encoder.toBytes());
+  const { projected } = await session.run({ vectors: new Tensor('float32', x.data, [x.rows, x.cols]) });
+  await session.release();
+  if (!(projected?.data instanceof Float32Array)) throw new Error('expected float32 output');
+  return projected.data;
+}
+
+function largestDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  expect(a.length).toBe(b.length);
+  let largest = 0;
+  for (let i = 0; i < a.length; i++) largest = Math.max(largest, Math.abs(a[i]! - b[i]!));
+  return largest;
+}
+
+describe('project', () => {
+  test('agrees with the definition for every shape of rows, columns and layers', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: 140 }),
+        fc.array(fc.integer({ min: 1, max: 45 }), { minLength: 2, maxLength: 4 }),
+        fc.boolean(),
+        fc.boolean(),
+        (rows, dims, normalize, bias) => {
+          const encoder = randomEncoder(dims, { normalize, bias });
+          const x = randomMatrix(rows, dims[0]!, new Rng(rows));
+          expect(largestDifference(encoder.project(x).data, projectSlowly(encoder, x).flat())).toBeLessThan(
+            1e-5,
+          );
+        },
+      ),
+      { numRuns: 60, seed: 1 },
+    );
+  });
+
+  test.each([
+    { dims: [1536, 96], normalize: true, bias: true },
+    { dims: [4096, 128], normalize: true, bias: false },
+    { dims: [768, 256, 64], normalize: false, bias: true },
+  ])('agrees with a generic ONNX session within 1e-5 for $dims', async ({ dims, normalize, bias }) => {
+    const encoder = randomEncoder(dims, { normalize, bias });
+    const x = randomMatrix(131, dims[0]!, new Rng(3));
+    expect(largestDifference(encoder.project(x).data, await projectWithOnnxRuntime(encoder, x))).toBeLessThan(
+      1e-5,
+    );
+  });
+
+  test('keeps zero rows zero, as a generic ONNX session does', async () => {
+    const encoder = randomEncoder([8, 3], { normalize: true, bias: false });
+    const x = matrix(2, 8);
+    x.data.fill(1, 8);
+    expect(Array.from(row(encoder.project(x), 0))).toEqual([0, 0, 0]);
+    expect(Array.from((await projectWithOnnxRuntime(encoder, x)).subarray(0, 3))).toEqual([0, 0, 0]);
+  });
+
+  test('does not change its input and gives each row the same result alone or in a batch', () => {
+    const encoder = randomEncoder([64, 24], { normalize: true, bias: true });
+    const x = randomMatrix(9, 64, new Rng(5));
+    const before = x.data.slice();
+    const together = encoder.project(x);
+    expect(x.data).toEqual(before);
+    for (let i = 0; i < x.rows; i++) {
+      expect(encoder.project(matrix(1, 64, row(x, i).slice())).data).toEqual(row(together, i));
+    }
+  });
+
+  test('refuses the wrong dimension', () => {
+    const encoder = randomEncoder([8, 3], { normalize: true, bias: false });
+    expect(() => encoder.project(matrix(1, 9))).toThrow(
+      'cannot project 9-d vectors: this encoder expects 8-d',
+    );
+  });
+});
+
+describe('the encoder file', () => {
+  const folders: string[] = [];
+  const folder = async (): Promise<string> => {
+    const path = await mkdtemp(join(tmpdir(), 'qdrant-tldr-encoder-'));
+    folders.push(path);
+    return path;
+  };
+  afterAll(async () => {
+    for (const path of folders) await rm(path, { recursive: true });
+  });
+
+  test('gives back the same encoder, bit for bit, and leaves nothing beside it', async () => {
+    const path = join(await folder(), 'deep', 'encoder.onnx');
+    const encoder = randomEncoder([33, 12, 5], { normalize: true, bias: true });
+    await encoder.save(path);
+    await encoder.save(path);
+    const loaded = await Encoder.load(path);
+    expect(loaded.network).toEqual(encoder.network);
+    expect(loaded.metadata).toEqual(METADATA);
+    expect(loaded.fingerprint).toBe(encoder.fingerprint);
+    expect(Buffer.compare(loaded.toBytes(), encoder.toBytes())).toBe(0);
+    expect(await readdir(join(path, '..'))).toEqual(['encoder.onnx']);
+  });
+
+  test('reads the golden file written by the first format version', async () => {
+    const golden = new URL('../../../test/fixtures/encoder-v1.onnx', import.meta.url);
+    const encoder = await Encoder.load(golden.pathname);
+    expect(encoder.fingerprint).toBe('97dde8e263e2abd425a4e87878136a20d0c3422e1074897ece627d738579439e');
+    const x = matrixFromRows([[0.5, -1, 2, 0.25]]);
+    expect(largestDifference(encoder.project(x).data, projectSlowly(encoder, x).flat())).toBeLessThan(1e-6);
+    expect(Buffer.compare(encoder.toBytes(), await readFile(golden))).toBe(0);
+  });
+
+  test('notices any changed byte of the weights', () => {
+    const encoder = randomEncoder([16, 4], { normalize: true, bias: true });
+    const bytes = encoder.toBytes().slice();
+    const needle = Buffer.from(encoder.network.layers[0]!.weight.data.buffer, 0, 16);
+    const at = Buffer.from(bytes).indexOf(needle);
+    expect(at).toBeGreaterThan(0);
+    bytes[at + 1] = bytes[at + 1]! ^ 1;
+    expect(() => Encoder.fromBytes(bytes)).toThrow('encoder file is damaged');
+  });
+
+  test('never accepts cut or scrambled bytes as another encoder', () => {
+    const encoder = randomEncoder([16, 4], { normalize: true, bias: true });
+    const bytes = encoder.toBytes();
+    fc.assert(
+      fc.property(
+        fc.nat(bytes.length - 1),
+        fc.integer({ min: 1, max: 255 }),
+        fc.boolean(),
+        (at, flip, cut) => {
+          const changed = cut ? bytes.slice(0, at) : bytes.slice();
+          if (!cut) changed[at] = changed[at]! ^ flip;
+          let fingerprint: string;
+          try {
+            fingerprint = Encoder.fromBytes(changed).fingerprint;
+          } catch (error) {
+            expect(error).toMatchObject({ name: 'TldrError' });
+            return;
+          }
+          expect(fingerprint).toBe(encoder.fingerprint);
+        },
+      ),
+      { numRuns: 500, seed: 2 },
+    );
+  });
+
+  test('says what is wrong with a file that is no encoder', async () => {
+    const path = join(await folder(), 'x.onnx');
+    await expect(Encoder.load(path)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    await writeFile(path, 'hello');
+    await expect(Encoder.load(path)).rejects.toMatchObject({ code: 'INVALID_DATA' });
+  });
+
+  test('refuses layers that do not fit and weights that are not finite', () => {
+    const layer = (inDim: number, outDim: number): EncoderLayer => ({
+      weight: matrix(inDim, outDim),
+      bias: null,
+      relu: false,
+    });
+    const make = (layers: EncoderLayer[]): Encoder =>
+      new Encoder({ normalizeInput: false, layers, normalizeOutput: false }, METADATA);
+    expect(() => make([])).toThrow('at least one layer');
+    expect(() => make([layer(4, 3), layer(2, 1)])).toThrow(
+      'layer 1 takes 2 values, the layer before gives 3',
+    );
+    const broken = layer(2, 2);
+    broken.weight.data[1] = Number.NaN;
+    expect(() => make([broken])).toThrow('not finite');
+  });
+});
