@@ -96,12 +96,17 @@ function readNetwork(model: OnnxModel): EncoderNetwork {
 function readLayer(node: OnnxNode, tensors: ReadonlyMap<string, OnnxTensor>): EncoderLayer {
   const [, weightName = '', biasName] = node.inputs;
   const weight = tensors.get(weightName);
-  const bias = biasName === undefined ? null : tensors.get(biasName);
+  const bias = biasName === undefined ? null : tensors.get(biasName)?.data;
   const [rows, cols] = weight?.dims ?? [];
-  if (weight === undefined || bias === undefined || rows === undefined || cols === undefined) {
+  if (
+    !(weight?.data instanceof Float32Array) ||
+    !(bias === null || bias instanceof Float32Array) ||
+    rows === undefined ||
+    cols === undefined
+  ) {
     throw new TldrError('INVALID_DATA', `encoder file: the weights of "${weightName}" are missing`);
   }
-  return { weight: matrix(rows, cols, weight.data), bias: bias === null ? null : bias.data, relu: false };
+  return { weight: matrix(rows, cols, weight.data), bias, relu: false };
 }
 
 function parseMetadata(json: string): EncoderMetadata {

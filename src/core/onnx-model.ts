@@ -4,21 +4,29 @@ import { ProtoWriter, readFields } from './protobuf.js';
 /** Field numbers below are those of onnx.proto (github.com/onnx/onnx, onnx/onnx.proto), IR version 8. */
 const IR_VERSION = 8;
 const OPSET_VERSION = 17;
+/** TensorProto.DataType */
 const FLOAT = 1;
+const INT64 = 7;
+/** AttributeProto.AttributeType */
+const ATTRIBUTE_FLOAT = 1;
+const ATTRIBUTE_INT = 2;
+const ATTRIBUTE_INTS = 7;
 
-/** One operation; attributes are whole numbers unless listed as floats. */
+/** One operation; attributes are whole numbers, lists of them, or floats. */
 export interface OnnxNode {
   readonly opType: string;
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
-  readonly ints: Readonly<Record<string, number>>;
+  readonly ints?: Readonly<Record<string, number>>;
+  readonly intLists?: Readonly<Record<string, readonly number[]>>;
+  readonly floats?: Readonly<Record<string, number>>;
 }
 
-/** A float32 constant. */
+/** A float32 constant, or an int64 one (shapes and axes). */
 export interface OnnxTensor {
   readonly name: string;
   readonly dims: readonly number[];
-  readonly data: Float32Array;
+  readonly data: Float32Array | BigInt64Array;
 }
 
 /** A float32 graph input or output; a text dimension is symbolic. */
@@ -60,17 +68,27 @@ function encodeNode(node: OnnxNode): ProtoWriter {
   for (const input of node.inputs) out.string(1, input);
   for (const output of node.outputs) out.string(2, output);
   out.string(3, `${node.opType}:${node.outputs[0] ?? ''}`).string(4, node.opType);
-  for (const [name, value] of Object.entries(node.ints)) {
-    const INT = 2;
-    out.message(
-      5,
-      new ProtoWriter()
-        .string(1, name)
-        .varint(3, BigInt.asUintN(64, BigInt(value)))
-        .varint(20, INT),
-    );
+  const attribute = (name: string, type: number, write: (to: ProtoWriter) => ProtoWriter): void => {
+    out.message(5, write(new ProtoWriter().string(1, name)).varint(20, type));
+  };
+  for (const [name, value] of Object.entries(node.floats ?? {})) {
+    attribute(name, ATTRIBUTE_FLOAT, (to) => to.float(2, value));
+  }
+  for (const [name, value] of Object.entries(node.ints ?? {})) {
+    attribute(name, ATTRIBUTE_INT, (to) => to.varint(3, unsigned(value)));
+  }
+  for (const [name, values] of Object.entries(node.intLists ?? {})) {
+    attribute(name, ATTRIBUTE_INTS, (to) => {
+      for (const value of values) to.varint(8, unsigned(value));
+      return to;
+    });
   }
   return out;
+}
+
+/** Negative numbers are written as their 64-bit two's complement. */
+function unsigned(value: number): bigint {
+  return BigInt.asUintN(64, BigInt(value));
 }
 
 function encodeTensor(tensor: OnnxTensor): ProtoWriter {
@@ -78,7 +96,7 @@ function encodeTensor(tensor: OnnxTensor): ProtoWriter {
   const out = new ProtoWriter(byteLength + 64);
   for (const dim of tensor.dims) out.varint(1, dim);
   return out
-    .varint(2, FLOAT)
+    .varint(2, tensor.data instanceof Float32Array ? FLOAT : INT64)
     .string(8, tensor.name)
     .bytes(9, new Uint8Array(buffer, byteOffset, byteLength));
 }

@@ -1,0 +1,135 @@
+import { availableParallelism } from 'node:os';
+import type { Distance } from '../core/distance.js';
+import { TldrError } from '../core/errors.js';
+import { gatherRows, type Matrix } from '../core/matrix.js';
+import { Rng } from '../core/rng.js';
+import type { Progress, RunOptions } from '../core/run.js';
+import { runInWorker, shareFloats } from '../core/worker-task.js';
+import { exactTopK } from './exact.js';
+import type { HnswShard, HnswTask } from './hnsw-worker.js';
+import type { KnnGraph } from './knn-graph.js';
+
+/** Up to this many rows comparing all pairs natively is faster than building an index (`npm run bench:knn`). */
+export const EXACT_ROWS_MAX = 30_000;
+/** Below this measured recall an approximate graph is thrown away and searched exactly. */
+const RECALL_MIN = 0.9;
+const RECALL_QUERIES = 200;
+const SHARDS_MAX = 4;
+/** An index over fewer rows than this gains nothing from being split. */
+const SHARD_ROWS_MIN = 2_000;
+
+export interface KnnOptions extends RunOptions {
+  readonly k: number;
+  readonly distance: Distance;
+  readonly seed: number;
+  readonly method?: 'auto' | 'exact' | 'hnsw';
+  readonly threads?: number;
+  /** Links per node. */
+  readonly m?: number;
+  readonly efConstruction?: number;
+  readonly efSearch?: number;
+}
+
+/**
+ * The k nearest neighbours of every row of x (n x D) among the others, in worker threads. Rows are told apart
+ * by index: an exact duplicate is a neighbour like any other. k shrinks to n - 1.
+ * @throws INVALID_ARGUMENT for k below 1 or fewer than two rows, ABORTED
+ */
+export async function buildKnnGraph(x: Matrix, options: KnnOptions): Promise<KnnGraph> {
+  if (!Number.isSafeInteger(options.k) || options.k < 1) {
+    throw new TldrError('INVALID_ARGUMENT', `k: got ${options.k}, expected a whole number from 1`);
+  }
+  if (x.rows < 2)
+    throw new TldrError('INVALID_ARGUMENT', `neighbours of ${x.rows} rows: expected at least 2`);
+  const shared = { ...x, data: shareFloats(x.data) };
+  const settings = { ...options, k: Math.min(options.k, x.rows - 1) };
+  const { method = 'auto' } = options;
+  if (method === 'exact' || (method === 'auto' && x.rows <= EXACT_ROWS_MAX))
+    return exactGraph(shared, settings);
+  const neighbors = await hnswNeighbors(shared, settings);
+  const recall = await measureRecall(shared, neighbors, settings);
+  if (recall < RECALL_MIN && method === 'auto') {
+    options.log?.(
+      'warn',
+      `approximate neighbours reach recall ${recall.toFixed(3)}: searching exactly instead`,
+    );
+    return exactGraph(shared, settings);
+  }
+  return { rows: x.rows, k: settings.k, neighbors, method: 'hnsw', recall };
+}
+
+async function exactGraph(x: Matrix, options: KnnOptions): Promise<KnnGraph> {
+  const neighbors = await exactTopK(x, x, { ...options, excludeSelf: true });
+  return { rows: x.rows, k: options.k, neighbors, method: 'exact', recall: 1 };
+}
+
+async function hnswNeighbors(x: Matrix, options: KnnOptions): Promise<Int32Array> {
+  const { k, distance, seed, threads = availableParallelism(), m = 16, efConstruction = 100 } = options;
+  const efSearch = options.efSearch ?? Math.max(64, Math.ceil(1.5 * k));
+  const count = Math.max(1, Math.min(SHARDS_MAX, threads, Math.floor(x.rows / SHARD_ROWS_MIN)));
+  const done = new Float64Array(count);
+  const shards = await Promise.all(
+    Array.from({ length: count }, async (_, i) => {
+      const start = Math.floor((i * x.rows) / count);
+      const end = Math.floor(((i + 1) * x.rows) / count);
+      const task: HnswTask = { x, start, end, k, distance, m, efConstruction, efSearch, seed };
+      const onProgress = (progress: Progress): void => {
+        done[i] = progress.done;
+        const sum = done.reduce((total, value) => total + value, 0);
+        options.onProgress?.({ ...progress, done: sum, total: x.rows * (count + 1) });
+      };
+      const file = new URL('./hnsw-worker.js', import.meta.url);
+      return asShard(await runInWorker({ file, data: task, signal: options.signal, onProgress }));
+    }),
+  );
+  return mergeShards(shards, x.rows, k);
+}
+
+function asShard(value: unknown): HnswShard {
+  if (typeof value === 'object' && value !== null && 'neighbors' in value && 'distances' in value) {
+    const { neighbors, distances } = value;
+    if (neighbors instanceof Int32Array && distances instanceof Float32Array) return { neighbors, distances };
+  }
+  throw new TldrError('INTERNAL', 'a neighbour shard came back without its arrays');
+}
+
+/** Each shard's lists are sorted: a merge per row. */
+function mergeShards(shards: readonly HnswShard[], rows: number, k: number): Int32Array {
+  const merged = new Int32Array(rows * k).fill(-1);
+  const heads = new Int32Array(shards.length);
+  for (let i = 0; i < rows; i++) {
+    heads.fill(i * k);
+    for (let at = i * k; at < (i + 1) * k; at++) {
+      let best = -1;
+      shards.forEach(({ neighbors, distances }, s) => {
+        const head = heads[s]!;
+        if (head >= (i + 1) * k || neighbors[head]! < 0) return;
+        if (best < 0 || distances[head]! < shards[best]!.distances[heads[best]!]!) best = s;
+      });
+      if (best < 0) break;
+      merged[at] = shards[best]!.neighbors[heads[best]!]!;
+      heads[best] = heads[best]! + 1;
+    }
+  }
+  return merged;
+}
+
+async function measureRecall(x: Matrix, neighbors: Int32Array, options: KnnOptions): Promise<number> {
+  const { k, seed } = options;
+  const rows = new Rng(seed).permutation(x.rows).subarray(0, RECALL_QUERIES);
+  // One more than k, since here each query finds itself.
+  const truth = await exactTopK(x, gatherRows(x, rows), { ...options, k: k + 1, onProgress: undefined });
+  let found = 0;
+  let wanted = 0;
+  rows.forEach((anchor, i) => {
+    const mine = new Set(neighbors.subarray(anchor * k, (anchor + 1) * k));
+    const others = truth
+      .subarray(i * (k + 1), (i + 1) * (k + 1))
+      .filter((index) => index >= 0 && index !== anchor);
+    for (const index of others.subarray(0, k)) {
+      wanted++;
+      if (mine.has(index)) found++;
+    }
+  });
+  return wanted === 0 ? 1 : found / wanted;
+}

@@ -1,0 +1,43 @@
+import type { Distance } from '../core/distance.js';
+import { TldrError } from '../core/errors.js';
+import type { Matrix } from '../core/matrix.js';
+import type { RunOptions } from '../core/run.js';
+import { runInWorker, shareFloats } from '../core/worker-task.js';
+import type { ExactTask } from './exact-worker.js';
+
+export interface ExactOptions extends RunOptions {
+  readonly k: number;
+  readonly distance: Distance;
+  /** The queries are the base itself: row i is not its own neighbour. */
+  readonly excludeSelf?: boolean;
+  readonly threads?: number;
+}
+
+/**
+ * The k nearest rows of base (n x D) for every query (m x D) by comparing all, in a worker thread.
+ * @returns m x k row indices, nearest first, -1 where the base has fewer; ties go to the lower index
+ * @throws INVALID_ARGUMENT when the dimensions differ, ABORTED
+ */
+export async function exactTopK(base: Matrix, queries: Matrix, options: ExactOptions): Promise<Int32Array> {
+  if (base.cols !== queries.cols) {
+    throw new TldrError('INVALID_ARGUMENT', `queries are ${queries.cols}-d, the base is ${base.cols}-d`);
+  }
+  const { k, distance, excludeSelf = false, threads = 2, signal, onProgress } = options;
+  const sharedBase = { ...base, data: shareFloats(base.data) };
+  const task: ExactTask = {
+    base: sharedBase,
+    queries: queries.data === base.data ? sharedBase : { ...queries, data: shareFloats(queries.data) },
+    k,
+    distance,
+    excludeSelf,
+    threads,
+  };
+  const found = await runInWorker({
+    file: new URL('./exact-worker.js', import.meta.url),
+    data: task,
+    signal,
+    onProgress,
+  });
+  if (!(found instanceof Int32Array)) throw new TldrError('INTERNAL', 'exact search gave no indices');
+  return found;
+}

@@ -1,0 +1,75 @@
+import { createRequire } from 'node:module';
+import { parentPort, workerData } from 'node:worker_threads';
+import type * as Hnsw from 'hnswlib-node';
+import { normalizedRows, type Distance } from '../core/distance.js';
+import { row, type Matrix } from '../core/matrix.js';
+import { errorMessage } from '../core/worker-task.js';
+
+/** One shard of an approximate graph: rows `start` to `end` are indexed, all rows are queried. */
+export interface HnswTask {
+  readonly x: Matrix;
+  readonly start: number;
+  readonly end: number;
+  readonly k: number;
+  readonly distance: Distance;
+  readonly m: number;
+  readonly efConstruction: number;
+  readonly efSearch: number;
+  readonly seed: number;
+}
+
+/** Per row the k nearest of this shard and their distances; -1 where there are fewer. */
+export interface HnswShard {
+  readonly neighbors: Int32Array;
+  readonly distances: Float32Array;
+}
+
+const PROGRESS_ROWS = 256;
+
+function buildShard(task: HnswTask, hnsw: typeof Hnsw): HnswShard {
+  const { start, end, k, distance } = task;
+  const cosine = distance === 'cosine';
+  // Normalised once here: the library's own cosine space would do it again for every point and query.
+  const x = cosine ? normalizedRows(task.x) : task.x;
+  const space = cosine || distance === 'dot' ? 'ip' : 'l2';
+  const index = new hnsw.HierarchicalNSW(space, x.cols);
+  index.initIndex(end - start, task.m, task.efConstruction, task.seed);
+  const report = (done: number): void =>
+    parentPort?.postMessage({
+      kind: 'progress',
+      progress: { step: 'neighbour graph', done, total: end - start + x.rows, unit: 'vectors' },
+    });
+  for (let i = start; i < end; i++) {
+    index.addPoint(Array.from(row(x, i)), i);
+    if (i % PROGRESS_ROWS === 0) report(i - start);
+  }
+  index.setEf(Math.max(task.efSearch, k + 1));
+  const neighbors = new Int32Array(x.rows * k).fill(-1);
+  const distances = new Float32Array(x.rows * k).fill(Infinity);
+  const wanted = Math.min(k + 1, end - start);
+  for (let i = 0; i < x.rows; i++) {
+    const found = index.searchKnn(Array.from(row(x, i)), wanted);
+    let at = i * k;
+    found.neighbors.forEach((neighbor, rank) => {
+      // Self is known by its index: with duplicates or inner products it need not come first.
+      if (neighbor === i || at === (i + 1) * k) return;
+      neighbors[at] = neighbor;
+      distances[at] = found.distances[rank]!;
+      at++;
+    });
+    if (i % PROGRESS_ROWS === 0) report(end - start + i);
+  }
+  return { neighbors, distances };
+}
+
+try {
+  // A native addon: its CommonJS exports are not visible to a static import.
+  const hnsw = createRequire(import.meta.url)('hnswlib-node') as typeof Hnsw;
+  const shard = buildShard(workerData as HnswTask, hnsw);
+  parentPort?.postMessage({ kind: 'result', result: shard }, [
+    shard.neighbors.buffer as ArrayBuffer,
+    shard.distances.buffer as ArrayBuffer,
+  ]);
+} catch (error) {
+  parentPort?.postMessage(errorMessage(error));
+}

@@ -1,0 +1,81 @@
+import { Rng } from '../core/rng.js';
+
+/** The part of a neighbour graph that training reads: rows x k indices, -1 where there is none. */
+export interface Neighbors {
+  readonly rows: number;
+  readonly k: number;
+  readonly neighbors: Int32Array;
+}
+
+/**
+ * A generator for one step (or epoch) of a run. Deriving it from seed and counter instead of carrying it along
+ * makes a resumed run draw exactly what an uninterrupted one does.
+ */
+export function rngFor(seed: number, stream: number, counter: number): Rng {
+  return new Rng(
+    (Math.imul(seed, 0x9e3779b1) ^ Math.imul(stream + 1, 0x85ebca6b) ^ Math.imul(counter + 1, 0xc2b2ae35)) >>>
+      0,
+  );
+}
+
+const PERMUTATION_STREAM = 1;
+const STEP_STREAM = 2;
+
+/**
+ * Row indices of one Barlow Twins step: `batchSize` anchors of the epoch's permutation, then one neighbour of
+ * each, drawn uniformly from its k; a row without neighbours is paired with itself.
+ */
+export function pairBatches(
+  graph: Neighbors,
+  batchSize: number,
+  seed: number,
+): { stepsPerEpoch: number; at: (step: number) => Int32Array } {
+  const stepsPerEpoch = Math.max(1, Math.floor(graph.rows / batchSize));
+  let epoch = -1;
+  let order: Int32Array = new Int32Array(0);
+  const at = (step: number): Int32Array => {
+    const wanted = Math.floor(step / stepsPerEpoch);
+    if (wanted !== epoch) {
+      epoch = wanted;
+      order = rngFor(seed, PERMUTATION_STREAM, epoch).permutation(graph.rows);
+    }
+    const rng = rngFor(seed, STEP_STREAM, step);
+    const rows = new Int32Array(2 * batchSize);
+    for (let i = 0; i < batchSize; i++) {
+      const anchor = order[((step % stepsPerEpoch) * batchSize + i) % graph.rows]!;
+      rows[i] = anchor;
+      rows[batchSize + i] = drawNeighbor(graph, anchor, rng);
+    }
+    return rows;
+  };
+  return { stepsPerEpoch, at };
+}
+
+/**
+ * Row indices of one neighbourhood step: random anchors, each followed by `neighborsPerAnchor` of its
+ * neighbours, all distinct, until `batchSize` rows (at most the sample) are together.
+ */
+export function neighborhoodBatch(
+  graph: Neighbors,
+  settings: { batchSize: number; neighborsPerAnchor: number; seed: number },
+  step: number,
+): Int32Array {
+  const size = Math.min(settings.batchSize, graph.rows);
+  if (size === graph.rows) return Int32Array.from({ length: size }, (_, i) => i);
+  const rng = rngFor(settings.seed, STEP_STREAM, step);
+  const chosen = new Set<number>();
+  while (chosen.size < size) {
+    const anchor = rng.int(graph.rows);
+    chosen.add(anchor);
+    for (let i = 0; i < settings.neighborsPerAnchor && chosen.size < size; i++) {
+      chosen.add(drawNeighbor(graph, anchor, rng));
+    }
+  }
+  return Int32Array.from(chosen);
+}
+
+function drawNeighbor({ neighbors, k }: Neighbors, anchor: number, rng: Rng): number {
+  let known = k;
+  while (known > 0 && neighbors[anchor * k + known - 1]! < 0) known--;
+  return known === 0 ? anchor : neighbors[anchor * k + rng.int(known)]!;
+}

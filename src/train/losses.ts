@@ -1,0 +1,48 @@
+import type { Distance } from '../core/distance.js';
+import type { Ops } from './ops.js';
+
+/**
+ * Barlow Twins (Zbontar et al. 2021, equation 1) on two stacked views p [2B, P]:
+ * s (sum_i (1 - C_ii)^2 + lambda sum_{i != j} C_ij^2), C = z1^T z2 / B, z batch-normalised per view.
+ * Written as s (lambda sum_ij C_ij^2 + sum_i ((1 - C_ii)^2 - lambda C_ii^2)), with C_ii from the rows directly,
+ * so that no P x P mask is needed.
+ */
+export function barlowTwins<T>(ops: Ops<T>, p: T, settings: { lambda: number; scale: number }): T {
+  const { lambda, scale } = settings;
+  const [z1, z2] = ops.halves(ops.batchNorm(p, 2));
+  const batch = ops.shape(z1)[0] ?? 1;
+  const correlation = ops.matmul(z1, z2, { transposeA: true, scale: 1 / batch });
+  const diagonal = ops.scale(ops.sumColumns(ops.mul(z1, z2)), 1 / batch);
+  const offOne = ops.sub(diagonal, ops.constant(1));
+  const onDiagonal = ops.sub(ops.sumSquares(offOne), ops.scale(ops.sumSquares(diagonal), lambda));
+  return ops.scale(ops.add(ops.scale(ops.sumSquares(correlation), lambda), onDiagonal), scale);
+}
+
+/**
+ * Pairwise similarity of rows x [n, d], up to a constant per row, which a softmax does not see: inner product
+ * for cosine (of unit rows) and dot, minus the squared Euclidean distance else.
+ */
+export function similarity<T>(ops: Ops<T>, x: T, distance: Distance): T {
+  const rows = distance === 'cosine' ? ops.normalizeRows(x) : x;
+  if (distance === 'cosine' || distance === 'dot') return ops.matmul(rows, rows, { transposeB: true });
+  const products = ops.matmul(rows, rows, { transposeB: true, scale: 2 });
+  return ops.sub(products, ops.sumRowsAsRow(ops.mul(rows, rows)));
+}
+
+/**
+ * Mean over rows of KL(softmax(S / tau) || softmax(R / tau)): S the similarities of the original rows
+ * y [n, inputDim], R those of the encoded rows z [n, outputDim], each row without itself.
+ */
+export function neighbourhoodKl<T>(
+  ops: Ops<T>,
+  rows: { readonly y: T; readonly z: T },
+  settings: { tau: number; distance: Distance },
+): T {
+  const { tau, distance } = settings;
+  const logits = (x: T): T =>
+    ops.logSoftmax(ops.maskDiagonal(ops.scale(similarity(ops, x, distance), 1 / tau)));
+  const teacher = ops.stopGradient(logits(rows.y));
+  const gap = ops.sub(teacher, logits(rows.z));
+  // sub() records the derivative towards the student; the teacher side has none.
+  return ops.scale(ops.sum(ops.mul(gap, ops.exp(teacher))), 1 / (ops.shape(teacher)[0] ?? 1));
+}

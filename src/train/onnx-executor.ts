@@ -1,0 +1,124 @@
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { TldrError } from '../core/errors.js';
+import { OnnxTracer, type Traced } from './onnx-tracer.js';
+import { isVector } from './ops.js';
+import type { Executor, ExecutorOptions, Optimizer, StepDefinition, StepValues } from './ops.js';
+
+type Tensors = Record<string, Tensor>;
+
+/** One step as one ONNX graph: forward, derivatives and the optimiser's update. */
+function traceStep(definition: StepDefinition, optimizer: Optimizer): Uint8Array {
+  const tracer = new OnnxTracer();
+  const batch = tracer.input('batch', [definition.batchRows, definition.inputDim]);
+  const parameters = definition.parameters.map(({ shape }, i) => tracer.input(`p${i}`, shape, true));
+  const slots = definition.parameters.map(({ shape }, i) =>
+    Array.from({ length: optimizer.slotsPerParameter }, (_, j) => tracer.input(`s${i}_${j}`, shape)),
+  );
+  const scalars = optimizer.scalars(0, 1).map((_, i) => tracer.input(`h${i}`, []));
+  const loss = definition.loss(tracer, parameters, batch);
+  const outputs: Record<string, Traced> = { loss };
+  tracer.gradients(loss, parameters).forEach((gradient, i) => {
+    const spec = definition.parameters[i];
+    const parameter = parameters[i];
+    if (spec === undefined || parameter === undefined) return;
+    const moved = optimizer.update(
+      tracer,
+      { parameter, gradient, slots: slots[i] ?? [], vector: isVector(spec) },
+      scalars,
+    );
+    outputs[`p${i}_out`] = moved.parameter;
+    moved.slots.forEach((slot, j) => {
+      outputs[`s${i}_${j}_out`] = slot;
+    });
+  });
+  return tracer.build(outputs);
+}
+
+/** Loss and derivatives of a batch, without moving anything: what tests compare between engines. */
+export async function onnxGradients(
+  definition: StepDefinition,
+  parameters: readonly Float32Array[],
+  batch: Float32Array,
+): Promise<{ loss: number; gradients: Float32Array[] }> {
+  const tracer = new OnnxTracer();
+  const rows = tracer.input('batch', [definition.batchRows, definition.inputDim]);
+  const inputs = definition.parameters.map(({ shape }, i) => tracer.input(`p${i}`, shape, true));
+  const loss = definition.loss(tracer, inputs, rows);
+  const outputs: Record<string, Traced> = { loss };
+  tracer.gradients(loss, inputs).forEach((gradient, i) => {
+    outputs[`g${i}`] = gradient;
+  });
+  const session = await InferenceSession.create(tracer.build(outputs), { intraOpNumThreads: 1 });
+  const feeds: Tensors = { batch: new Tensor('float32', batch, [definition.batchRows, definition.inputDim]) };
+  definition.parameters.forEach(({ shape }, i) => {
+    feeds[`p${i}`] = new Tensor('float32', parameters[i] ?? new Float32Array(0), shape);
+  });
+  const result = await session.run(feeds);
+  const gradients = definition.parameters.map((_, i) => floats(result[`g${i}`]).slice());
+  const value = floats(result['loss'])[0] ?? Number.NaN;
+  await session.release();
+  return { loss: value, gradients };
+}
+
+/** Runs steps natively with onnxruntime-node. `step` blocks its thread: meant for a worker thread. */
+export async function createOnnxExecutor(options: ExecutorOptions): Promise<Executor> {
+  const { definition, optimizer, initial, threads } = options;
+  const session = await InferenceSession.create(traceStep(definition, optimizer), {
+    intraOpNumThreads: threads,
+    interOpNumThreads: 1,
+    executionMode: 'sequential',
+    extra: { session: { intra_op: { allow_spinning: '0' } } },
+  });
+  // Inputs and outputs must not alias, so values live in two sets of buffers that swap roles each step.
+  const names = definition.parameters.flatMap(({ shape }, i) => [
+    { name: `p${i}`, shape, value: initial.parameters[i] },
+    ...Array.from({ length: optimizer.slotsPerParameter }, (_, j) => ({
+      name: `s${i}_${j}`,
+      shape,
+      value: initial.slots[i]?.[j],
+    })),
+  ]);
+  const bufferSet = (): Map<string, Tensor> =>
+    new Map(
+      names.map(({ name, shape }) => [name, new Tensor('float32', new Float32Array(size(shape)), shape)]),
+    );
+  let current = bufferSet();
+  let next = bufferSet();
+  for (const { name, value } of names) if (value !== undefined) floats(current.get(name)).set(value);
+  const read = (name: string): Float32Array => floats(current.get(name)).slice();
+
+  return {
+    engine: 'onnx',
+    async step(batch, learningRate, stepNumber) {
+      const feeds: Tensors = {
+        batch: new Tensor('float32', batch, [definition.batchRows, definition.inputDim]),
+      };
+      optimizer.scalars(learningRate, stepNumber).forEach((value, i) => {
+        feeds[`h${i}`] = new Tensor('float32', Float32Array.of(value), []);
+      });
+      const fetches: Record<string, Tensor | null> = { loss: null };
+      for (const [name, tensor] of current) feeds[name] = tensor;
+      for (const [name, tensor] of next) fetches[`${name}_out`] = tensor;
+      const result = await session.run(feeds, fetches);
+      [current, next] = [next, current];
+      return floats(result['loss'])[0] ?? Number.NaN;
+    },
+    values: (): Promise<StepValues> =>
+      Promise.resolve({
+        parameters: definition.parameters.map((_, i) => read(`p${i}`)),
+        slots: definition.parameters.map((_, i) =>
+          Array.from({ length: optimizer.slotsPerParameter }, (_slot, j) => read(`s${i}_${j}`)),
+        ),
+      }),
+    close: () => session.release(),
+  };
+}
+
+function size(shape: readonly number[]): number {
+  return shape.reduce((product, axis) => product * axis, 1);
+}
+
+function floats(tensor: Tensor | undefined): Float32Array {
+  if (tensor?.data instanceof Float32Array) return tensor.data;
+  throw new TldrError('INTERNAL', 'a float32 tensor of the training graph is missing');
+}

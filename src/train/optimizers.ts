@@ -1,0 +1,78 @@
+import type { Ops, Optimizer } from './ops.js';
+
+/** Kingma and Ba 2015, algorithm 1. */
+export function adam(settings: { beta1?: number; beta2?: number; epsilon?: number } = {}): Optimizer {
+  const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 } = settings;
+  return {
+    slotsPerParameter: 2,
+    scalars: (learningRate, step) => [learningRate / (1 - beta1 ** step), 1 / (1 - beta2 ** step)],
+    update: <T>(
+      ops: Ops<T>,
+      input: { parameter: T; gradient: T; slots: readonly T[] },
+      scalars: readonly T[],
+    ) => {
+      const { parameter, gradient, slots } = input;
+      const [mean, square] = pair(slots);
+      const [rate, squareCorrection] = pair(scalars);
+      const newMean = ops.add(ops.scale(mean, beta1), ops.scale(gradient, 1 - beta1));
+      const newSquare = ops.add(ops.scale(square, beta2), ops.scale(ops.mul(gradient, gradient), 1 - beta2));
+      const root = ops.sqrt(ops.mul(newSquare, squareCorrection));
+      const move = ops.div(ops.mul(newMean, rate), ops.add(root, ops.constant(epsilon)));
+      return { parameter: ops.sub(parameter, move), slots: [newMean, newSquare] };
+    },
+  };
+}
+
+/**
+ * Layer-wise adaptive rates (You, Gitman and Ginsburg 2017) with momentum, as used by Barlow Twins: weight
+ * decay and the layer-wise factor leave biases and batch-norm parameters alone.
+ */
+export function lars(settings: { momentum?: number; eta?: number; weightDecay?: number } = {}): Optimizer {
+  const { momentum = 0.9, eta = 0.001, weightDecay = 1e-6 } = settings;
+  const tiny = 1e-12;
+  return {
+    slotsPerParameter: 1,
+    scalars: (learningRate) => [learningRate],
+    update: <T>(
+      ops: Ops<T>,
+      input: { parameter: T; gradient: T; slots: readonly T[]; vector: boolean },
+      scalars: readonly T[],
+    ) => {
+      const { parameter, gradient, slots, vector } = input;
+      const [velocity] = slots;
+      const [rate] = scalars;
+      if (velocity === undefined || rate === undefined)
+        throw new RangeError('lars needs one slot and one scalar');
+      let step = gradient;
+      if (!vector) {
+        step = ops.add(gradient, ops.scale(parameter, weightDecay));
+        const size = (x: T): T => ops.sqrt(ops.sumSquares(x));
+        const factor = ops.div(ops.scale(size(parameter), eta), ops.add(size(step), ops.constant(tiny)));
+        step = ops.mul(step, factor);
+      }
+      const newVelocity = ops.add(ops.scale(velocity, momentum), step);
+      return { parameter: ops.sub(parameter, ops.mul(newVelocity, rate)), slots: [newVelocity] };
+    },
+  };
+}
+
+function pair<T>(values: readonly T[]): readonly [T, T] {
+  const [first, second] = values;
+  if (first === undefined || second === undefined) throw new RangeError('expected two tensors');
+  return [first, second];
+}
+
+/**
+ * Linear warm-up from zero, then a cosine from `peak` down to `peak * floor`.
+ * @param step counted from 0
+ */
+export function learningRateAt(
+  step: number,
+  schedule: { peak: number; warmUpSteps: number; totalSteps: number; floor: number },
+): number {
+  const { peak, warmUpSteps, totalSteps, floor } = schedule;
+  if (step < warmUpSteps) return (peak * (step + 1)) / warmUpSteps;
+  const progress = (step - warmUpSteps) / Math.max(1, totalSteps - warmUpSteps);
+  const cosine = 0.5 * (1 + Math.cos(Math.PI * Math.min(1, progress)));
+  return peak * (floor + (1 - floor) * cosine);
+}

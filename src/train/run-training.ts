@@ -1,0 +1,295 @@
+import { createHash } from 'node:crypto';
+import { compactDistance, normalizedRows, type Distance } from '../core/distance.js';
+import type { EncoderNetwork } from '../core/encoder-network.js';
+import { TldrError } from '../core/errors.js';
+import { row, type Matrix } from '../core/matrix.js';
+import type { Log, Progress } from '../core/run.js';
+import { neighborhoodBatch, pairBatches, rngFor, type Neighbors } from './batches.js';
+import { barlowTwins, neighbourhoodKl } from './losses.js';
+import {
+  createModel,
+  encode,
+  foldEncoder,
+  initialParameters,
+  parseArchitecture,
+  projectHead,
+  type Model,
+} from './model.js';
+import { createOnnxExecutor } from './onnx-executor.js';
+import { adam, lars, learningRateAt } from './optimizers.js';
+import type { Executor, Ops, Optimizer, StepDefinition } from './ops.js';
+import { calibrateTemperature } from './temperature.js';
+import type { TrainState } from './train-state.js';
+import { checkSettings, defaultSettings, type TldrOptions, type TrainSettings } from './train-options.js';
+
+const INITIAL_STREAM = 0;
+
+/** What the loop asks its surroundings. */
+export interface TrainControl {
+  readonly log?: Log;
+  readonly onProgress?: (progress: Progress, loss: number) => void;
+  /** Asked between steps; true ends the run early with its state. */
+  readonly shouldStop?: () => boolean | Promise<boolean>;
+  readonly resume?: TrainState | undefined;
+}
+
+export interface TrainOutcome {
+  readonly network: EncoderNetwork;
+  readonly state: TrainState;
+  /** False when `shouldStop` ended it before the last step. */
+  readonly finished: boolean;
+  readonly totalSteps: number;
+  readonly secondsPerStep: number;
+  readonly engine: string;
+  /** Temperature used by neighbourhood-kl, else null. */
+  readonly tau: number | null;
+}
+
+/** A run laid out: everything fixed before the first step. */
+interface RunPlan {
+  readonly settings: TrainSettings;
+  readonly model: Model;
+  readonly definition: StepDefinition;
+  readonly optimizer: Optimizer;
+  readonly totalSteps: number;
+  readonly batchAt: (step: number) => Int32Array;
+  readonly tau: number | null;
+}
+
+/**
+ * Trains on x (n x D) in this thread, from the start or from a state.
+ * @throws INVALID_ARGUMENT for settings out of range, MISMATCH when the state belongs to another run,
+ * INVALID_DATA when the loss stops being a number
+ */
+export async function runTraining(
+  x: Matrix,
+  graph: Neighbors,
+  options: TldrOptions,
+  control: TrainControl = {},
+): Promise<TrainOutcome> {
+  const sample = options.distance === 'cosine' ? normalizedRows(x) : x;
+  const plan = planRun(sample, graph, options);
+  const fingerprint = runFingerprint(sample, graph, { options, settings: plan.settings });
+  const { resume } = control;
+  if (resume !== undefined && resume.fingerprint !== fingerprint) {
+    throw new TldrError(
+      'MISMATCH',
+      'this checkpoint belongs to another run: sample or settings differ from it',
+      {
+        expected: fingerprint,
+        got: resume.fingerprint,
+      },
+    );
+  }
+  const executor = await openExecutor(plan, options, control);
+  try {
+    const lossHistory = [...(resume?.lossHistory ?? [])];
+    const first = resume?.step ?? 0;
+    const startedAtMs = performance.now();
+    const step = await runSteps(executor, plan, { sample, first, lossHistory, control });
+    const secondsPerStep = (performance.now() - startedAtMs) / 1000 / Math.max(1, step - first);
+    const state: TrainState = { ...(await executor.values()), step, fingerprint, lossHistory };
+    const layers = foldEncoder(plan.model, state.parameters, sample);
+    const cosine = options.distance === 'cosine';
+    const network = { normalizeInput: cosine, layers, normalizeOutput: cosine };
+    const { totalSteps, tau } = plan;
+    return {
+      network,
+      state,
+      finished: step === totalSteps,
+      totalSteps,
+      secondsPerStep,
+      engine: executor.engine,
+      tau,
+    };
+  } finally {
+    await executor.close();
+  }
+}
+
+/** Options over the loss's defaults, checked. */
+export function resolveSettings(options: TldrOptions): TrainSettings {
+  const defaults = defaultSettings(options.loss ?? 'neighbourhood-kl');
+  const given = Object.fromEntries(
+    Object.keys(defaults).flatMap((name) => {
+      const value: unknown = Reflect.get(options, name);
+      return value === undefined ? [] : [[name, value]];
+    }),
+  );
+  const settings: TrainSettings = { ...defaults, ...given };
+  if (options.steps !== undefined && options.epochs === undefined && options.steps !== null) {
+    return checked({ ...settings, epochs: null });
+  }
+  if (options.epochs !== undefined && options.steps === undefined && options.epochs !== null) {
+    return checked({ ...settings, steps: null });
+  }
+  return checked(settings);
+}
+
+function checked(settings: TrainSettings): TrainSettings {
+  checkSettings(settings);
+  return settings;
+}
+
+function planRun(sample: Matrix, graph: Neighbors, options: TldrOptions): RunPlan {
+  const settings = resolveSettings(options);
+  const encoder = parseArchitecture(settings.encoder, ['linear', 'flinear', 'mlp']);
+  const projector = parseArchitecture(settings.projector, ['none', 'mlp']);
+  checkAgainstSample(sample, options, encoder.kind);
+  const model = createModel({ inputDim: sample.cols, outputDim: options.outputDim }, encoder, projector);
+  const optimizer = settings.optimizer === 'adam' ? adam() : lars();
+  if (settings.loss === 'neighbourhood-kl') {
+    return neighbourhoodPlan(sample, graph, { options, settings, model, optimizer });
+  }
+  const batchSize = Math.min(settings.batchSize, sample.rows);
+  const batches = pairBatches(graph, batchSize, options.seed);
+  const totalSteps = settings.steps ?? Math.round((settings.epochs ?? 0) * batches.stepsPerEpoch);
+  const definition: StepDefinition = {
+    parameters: model.parameters,
+    batchRows: 2 * batchSize,
+    inputDim: sample.cols,
+    loss: <T>(ops: Ops<T>, parameters: readonly T[], batch: T) => {
+      const z = encode(ops, model, parameters, { x: batch, groups: 2 });
+      const p = projectHead(ops, model, parameters, { x: z, groups: 2 });
+      return barlowTwins(ops, p, { lambda: settings.lambda, scale: settings.lossScale });
+    },
+  };
+  return { settings, model, definition, optimizer, totalSteps, batchAt: batches.at, tau: null };
+}
+
+function neighbourhoodPlan(
+  sample: Matrix,
+  graph: Neighbors,
+  run: { options: TldrOptions; settings: TrainSettings; model: Model; optimizer: Optimizer },
+): RunPlan {
+  const { options, settings, optimizer } = run;
+  // The projector has no part in this loss: lay the model out without it.
+  const model = createModel(run.model, run.model.encoder, { kind: 'none', hiddenLayers: 0, hiddenWidth: 0 });
+  const batchSize = Math.min(settings.batchSize, sample.rows);
+  const distance = options.distance === 'manhattan' ? 'euclid' : options.distance;
+  const tau = calibrateTemperature(sample, distance, { perplexity: settings.perplexity, seed: options.seed });
+  const definition: StepDefinition = {
+    parameters: model.parameters,
+    batchRows: batchSize,
+    inputDim: sample.cols,
+    loss: <T>(ops: Ops<T>, parameters: readonly T[], batch: T) => {
+      const z = encode(ops, model, parameters, { x: batch, groups: 1 });
+      return neighbourhoodKl(ops, { y: batch, z }, { tau, distance });
+    },
+  };
+  const { neighborsPerAnchor } = settings;
+  const stepsPerEpoch = Math.max(1, Math.floor(sample.rows / batchSize));
+  const totalSteps = settings.steps ?? Math.round((settings.epochs ?? 0) * stepsPerEpoch);
+  const batchAt = (step: number): Int32Array =>
+    neighborhoodBatch(graph, { batchSize, neighborsPerAnchor, seed: options.seed }, step);
+  return { settings, model, definition, optimizer, totalSteps, batchAt, tau };
+}
+
+function checkAgainstSample(sample: Matrix, options: TldrOptions, kind: string): void {
+  const { outputDim, initialWeight, distance } = options;
+  if (!Number.isSafeInteger(outputDim) || outputDim < 1 || outputDim >= sample.cols) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `cannot reduce ${sample.cols}-d vectors to ${outputDim}: expected a whole number from 1 to ${sample.cols - 1}`,
+    );
+  }
+  if (initialWeight !== undefined) {
+    if (kind !== 'linear') {
+      throw new TldrError('INVALID_ARGUMENT', 'a start from given weights needs the linear encoder');
+    }
+    if (initialWeight.rows !== sample.cols || initialWeight.cols !== outputDim) {
+      throw new TldrError(
+        'INVALID_ARGUMENT',
+        `initial weights of ${initialWeight.rows} x ${initialWeight.cols}: expected ${sample.cols} x ${outputDim}`,
+      );
+    }
+  }
+  if (distance === 'dot' && kind !== 'linear') {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      'dot-product collections need the linear encoder: norms carry meaning there, and only an uncentred linear map keeps them',
+    );
+  }
+}
+
+async function openExecutor(plan: RunPlan, options: TldrOptions, control: TrainControl): Promise<Executor> {
+  const { definition, optimizer, model } = plan;
+  const { resume } = control;
+  const parameters =
+    resume?.parameters ??
+    initialParameters(model, rngFor(options.seed, INITIAL_STREAM, 0), options.initialWeight);
+  const slots =
+    resume?.slots ??
+    parameters.map(({ length }) =>
+      Array.from({ length: optimizer.slotsPerParameter }, () => new Float32Array(length)),
+    );
+  const executorOptions = {
+    definition,
+    optimizer,
+    initial: { parameters, slots },
+    threads: options.threads ?? 2,
+  };
+  if (options.engine === 'tfjs') {
+    const { createTfjsExecutor } = await import('./tfjs-executor.js');
+    return createTfjsExecutor(executorOptions, control.log);
+  }
+  return createOnnxExecutor(executorOptions);
+}
+
+async function runSteps(
+  executor: Executor,
+  plan: RunPlan,
+  run: { sample: Matrix; first: number; lossHistory: number[]; control: TrainControl },
+): Promise<number> {
+  const { settings, totalSteps, definition } = plan;
+  const { sample, control, lossHistory } = run;
+  const batch = new Float32Array(definition.batchRows * sample.cols);
+  const warmUpSteps = Math.round(settings.warmUpShare * totalSteps);
+  const schedule = {
+    peak: settings.learningRate,
+    warmUpSteps,
+    totalSteps,
+    floor: settings.learningRateFloor,
+  };
+  let step = run.first;
+  for (; step < totalSteps; step++) {
+    if ((await control.shouldStop?.()) === true) break;
+    plan.batchAt(step).forEach((index, i) => batch.set(row(sample, index), i * sample.cols));
+    const loss = await executor.step(batch, learningRateAt(step, schedule), step + 1);
+    if (!Number.isFinite(loss)) {
+      throw new TldrError(
+        'INVALID_DATA',
+        `training diverged: the loss of step ${step + 1} is ${loss}; try a smaller learning rate than ${settings.learningRate}`,
+      );
+    }
+    lossHistory.push(loss);
+    control.onProgress?.({ step: 'training', done: step + 1, total: totalSteps, unit: 'steps' }, loss);
+  }
+  return step;
+}
+
+/** SHA-256 over everything a resumed run must agree on. */
+function runFingerprint(
+  sample: Matrix,
+  graph: Neighbors,
+  { options, settings }: { options: TldrOptions; settings: TrainSettings },
+): string {
+  const { outputDim, distance, seed, engine = 'onnx', initialWeight } = options;
+  const hash = createHash('sha256');
+  hash.update(
+    JSON.stringify({ settings, outputDim, distance, seed, engine, rows: sample.rows, cols: sample.cols }),
+  );
+  for (const { buffer, byteOffset, byteLength } of [
+    sample.data,
+    graph.neighbors,
+    initialWeight?.data ?? new Float32Array(0),
+  ]) {
+    hash.update(new Uint8Array(buffer, byteOffset, byteLength));
+  }
+  return hash.digest('hex');
+}
+
+/** Distance to search the trained space with. */
+export function trainedDistance(distance: Distance): Distance {
+  return compactDistance(distance);
+}

@@ -1,0 +1,66 @@
+import { dot, squaredNorm, type Distance } from '../core/distance.js';
+import { row, type Matrix } from '../core/matrix.js';
+import { Rng } from '../core/rng.js';
+
+const ANCHORS_MAX = 256;
+const CANDIDATES_MAX = 2048;
+const BISECTION_STEPS = 40;
+
+/**
+ * The softmax temperature at which a row's distribution over a random sample of about 2,000 others has, on
+ * average, the wanted perplexity exp(entropy) (as Hinton and Roweis 2002 set the width of a neighbourhood).
+ * The spread of neighbour similarities differs per data set by several times, so a constant does not transfer.
+ */
+export function calibrateTemperature(
+  x: Matrix,
+  distance: Distance,
+  options: { perplexity: number; seed: number },
+): number {
+  const order = new Rng(options.seed).permutation(x.rows);
+  const candidates = order.subarray(0, Math.min(CANDIDATES_MAX, x.rows));
+  const anchors = candidates.subarray(0, Math.min(ANCHORS_MAX, candidates.length));
+  const similarities = Array.from(anchors, (anchor, i) =>
+    similaritiesOf(x, distance, { anchor, i, candidates }),
+  );
+  const perplexity = Math.min(options.perplexity, Math.max(1.5, (candidates.length - 1) / 2));
+  const spread = Math.max(1e-12, ...similarities.map((values) => Math.max(...values) - Math.min(...values)));
+  let low = Math.log(spread * 1e-5);
+  let high = Math.log(spread * 1e2);
+  for (let i = 0; i < BISECTION_STEPS; i++) {
+    const middle = (low + high) / 2;
+    const entropy = similarities.reduce((sum, values) => sum + entropyAt(values, Math.exp(middle)), 0);
+    if (Math.exp(entropy / similarities.length) > perplexity) high = middle;
+    else low = middle;
+  }
+  return Math.exp((low + high) / 2);
+}
+
+function similaritiesOf(
+  x: Matrix,
+  distance: Distance,
+  { anchor, i, candidates }: { anchor: number; i: number; candidates: Int32Array },
+): Float64Array {
+  const a = row(x, anchor);
+  const values = new Float64Array(candidates.length - 1);
+  let at = 0;
+  candidates.forEach((candidate, j) => {
+    if (j === i) return;
+    const b = row(x, candidate);
+    const product = dot(a, b);
+    values[at++] = distance === 'euclid' ? 2 * product - squaredNorm(b) : product;
+  });
+  return values;
+}
+
+function entropyAt(similarities: Float64Array, tau: number): number {
+  const top = similarities.reduce((max, value) => Math.max(max, value), -Infinity);
+  let total = 0;
+  let weighted = 0;
+  for (const value of similarities) {
+    const logit = (value - top) / tau;
+    const weight = Math.exp(logit);
+    total += weight;
+    weighted += weight * logit;
+  }
+  return Math.log(total) - weighted / total;
+}

@@ -1,0 +1,230 @@
+import type * as tf from '@tensorflow/tfjs';
+import { TldrError } from '../core/errors.js';
+import type { Log } from '../core/run.js';
+import { EPSILON, isVector, MASK, NORM_EPSILON } from './ops.js';
+import type { Executor, ExecutorOptions, MatmulOptions, Ops, StepDefinition } from './ops.js';
+
+type TfModule = typeof tf;
+
+/** Backends in the order tried; native ones are optional peer packages. */
+const BACKEND_PACKAGES = [
+  '@tensorflow/tfjs-node-gpu',
+  '@tensorflow/tfjs-node',
+  '@tensorflow/tfjs-backend-wasm',
+];
+
+/** The tensor operations on TensorFlow.js, whose own autograd supplies the derivatives. */
+export class TfjsOps implements Ops<tf.Tensor> {
+  readonly #tf: TfModule;
+
+  constructor(module: TfModule) {
+    this.#tf = module;
+  }
+
+  constant(value: number): tf.Tensor {
+    return this.#tf.scalar(value);
+  }
+
+  shape(a: tf.Tensor): readonly number[] {
+    return a.shape;
+  }
+
+  /** Transposes explicitly: transposed matmuls fall off the fast path of the wasm backend. */
+  matmul(a: tf.Tensor, b: tf.Tensor, options: MatmulOptions = {}): tf.Tensor {
+    const { transposeA = false, transposeB = false, scale = 1 } = options;
+    const left = transposeA ? a.transpose() : a;
+    const right = transposeB ? b.transpose() : b;
+    const product = this.#tf.matMul(left, right);
+    return scale === 1 ? product : product.mul(scale);
+  }
+
+  add(a: tf.Tensor, b: tf.Tensor): tf.Tensor {
+    return a.add(b);
+  }
+
+  sub(a: tf.Tensor, b: tf.Tensor): tf.Tensor {
+    return a.sub(b);
+  }
+
+  mul(a: tf.Tensor, b: tf.Tensor): tf.Tensor {
+    return a.mul(b);
+  }
+
+  div(a: tf.Tensor, b: tf.Tensor): tf.Tensor {
+    return a.div(b);
+  }
+
+  scale(a: tf.Tensor, factor: number): tf.Tensor {
+    return a.mul(factor);
+  }
+
+  relu(a: tf.Tensor): tf.Tensor {
+    return a.relu();
+  }
+
+  exp(a: tf.Tensor): tf.Tensor {
+    return a.exp();
+  }
+
+  sqrt(a: tf.Tensor): tf.Tensor {
+    return a.sqrt();
+  }
+
+  batchNorm(a: tf.Tensor, groups: number): tf.Tensor {
+    const [rows = 0, cols = 0] = a.shape;
+    const x = a.reshape([groups, rows / groups, cols]);
+    const centred = x.sub(x.mean(1, true));
+    const variance = centred.square().mean(1, true);
+    return centred.div(variance.add(EPSILON).sqrt()).reshape([rows, cols]);
+  }
+
+  normalizeRows(a: tf.Tensor): tf.Tensor {
+    return a.div(a.square().sum(1, true).add(NORM_EPSILON).sqrt());
+  }
+
+  maskDiagonal(a: tf.Tensor): tf.Tensor {
+    return a.add(this.#tf.eye(a.shape[0] ?? 0).mul(MASK));
+  }
+
+  logSoftmax(a: tf.Tensor): tf.Tensor {
+    return this.#tf.logSoftmax(a);
+  }
+
+  sum(a: tf.Tensor): tf.Tensor {
+    return a.sum();
+  }
+
+  sumSquares(a: tf.Tensor): tf.Tensor {
+    return a.square().sum();
+  }
+
+  sumColumns(a: tf.Tensor): tf.Tensor {
+    return a.sum(0, true);
+  }
+
+  sumRowsAsRow(a: tf.Tensor): tf.Tensor {
+    return a.sum(1).reshape([1, a.shape[0] ?? 0]);
+  }
+
+  halves(a: tf.Tensor): readonly [tf.Tensor, tf.Tensor] {
+    const [rows = 0, cols = 0] = a.shape;
+    return [a.slice([0, 0], [rows / 2, cols]), a.slice([rows / 2, 0], [rows / 2, cols])];
+  }
+
+  /** Nothing to cut: only parameters are differentiated, and no use of this one depends on them. */
+  stopGradient(a: tf.Tensor): tf.Tensor {
+    return a;
+  }
+}
+
+async function importOptional(name: string): Promise<boolean> {
+  try {
+    await import(name);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * TensorFlow.js with the best backend that is installed.
+ * @throws UNSUPPORTED when the package itself is missing
+ */
+export async function loadTfjs(log?: Log): Promise<TfModule> {
+  let module: TfModule;
+  try {
+    module = await import('@tensorflow/tfjs');
+  } catch (cause) {
+    throw new TldrError('UNSUPPORTED', 'the tfjs engine needs the package @tensorflow/tfjs', { cause });
+  }
+  for (const name of BACKEND_PACKAGES) {
+    if (!(await importOptional(name))) continue;
+    const backend = name.endsWith('wasm') ? 'wasm' : 'tensorflow';
+    if (await module.setBackend(backend).catch(() => false)) {
+      log?.('info', `tfjs engine: backend ${backend} of ${name}`);
+      return module;
+    }
+  }
+  await module.setBackend('cpu');
+  log?.(
+    'warn',
+    `tfjs engine: plain JavaScript backend, slow; install ${BACKEND_PACKAGES[1] ?? ''} for native speed`,
+  );
+  return module;
+}
+
+/** The derivative of a step's loss on TensorFlow.js: what tests compare with the other engine. */
+export async function tfjsGradients(
+  definition: StepDefinition,
+  parameters: readonly Float32Array[],
+  batch: Float32Array,
+): Promise<{ loss: number; gradients: Float32Array[] }> {
+  const module = await loadTfjs();
+  const { loss, gradients } = evaluate(module, definition, {
+    parameters: definition.parameters.map(({ shape }, i) => module.tensor(parameters[i] ?? [], [...shape])),
+    batch: module.tensor(batch, [definition.batchRows, definition.inputDim]),
+  });
+  return { loss: floats(loss)[0] ?? Number.NaN, gradients: gradients.map(floats) };
+}
+
+function evaluate(
+  module: TfModule,
+  definition: StepDefinition,
+  { parameters, batch }: { readonly parameters: tf.Tensor[]; readonly batch: tf.Tensor },
+): { loss: tf.Tensor; gradients: tf.Tensor[] } {
+  const ops = new TfjsOps(module);
+  const { value, grads } = module.valueAndGrads((...inputs: tf.Tensor[]) =>
+    definition.loss<tf.Tensor>(ops, inputs, batch).asScalar(),
+  )(parameters);
+  return { loss: value, gradients: grads };
+}
+
+/** Runs steps on TensorFlow.js. */
+export async function createTfjsExecutor(options: ExecutorOptions, log?: Log): Promise<Executor> {
+  const { definition, optimizer, initial } = options;
+  const module = await loadTfjs(log);
+  const ops = new TfjsOps(module);
+  const tensorOf = (values: Float32Array | undefined, i: number): tf.Tensor => {
+    const shape = [...(definition.parameters[i]?.shape ?? [])];
+    return values === undefined ? module.zeros(shape) : module.tensor(values, shape);
+  };
+  let parameters = initial.parameters.map(tensorOf);
+  let slots = definition.parameters.map((_, i) =>
+    Array.from({ length: optimizer.slotsPerParameter }, (_slot, j) => tensorOf(initial.slots[i]?.[j], i)),
+  );
+
+  return {
+    engine: `tfjs ${module.getBackend()}`,
+    step(batch, learningRate, stepNumber) {
+      const before = [...parameters, ...slots.flat()];
+      const moved = module.tidy(() => {
+        const rows = module.tensor(batch, [definition.batchRows, definition.inputDim]);
+        const { loss, gradients } = evaluate(module, definition, { parameters, batch: rows });
+        const scalars = optimizer.scalars(learningRate, stepNumber).map((value) => module.scalar(value));
+        const updates = definition.parameters.map((spec, i) => {
+          const [parameter, gradient] = [parameters[i], gradients[i]];
+          if (parameter === undefined || gradient === undefined) {
+            throw new TldrError('INTERNAL', `no derivative for parameter ${spec.name}`);
+          }
+          const input = { parameter, gradient, slots: slots[i] ?? [], vector: isVector(spec) };
+          return optimizer.update<tf.Tensor>(ops, input, scalars);
+        });
+        return { loss, parameters: updates.map((u) => u.parameter), slots: updates.map((u) => [...u.slots]) };
+      });
+      const loss = floats(moved.loss)[0] ?? Number.NaN;
+      module.dispose([...before, moved.loss]);
+      ({ parameters, slots } = moved);
+      return Promise.resolve(loss);
+    },
+    values: () =>
+      Promise.resolve({ parameters: parameters.map(floats), slots: slots.map((list) => list.map(floats)) }),
+    close: () => {
+      module.dispose([...parameters, ...slots.flat()]);
+      return Promise.resolve();
+    },
+  };
+}
+
+function floats(tensor: tf.Tensor): Float32Array {
+  return Float32Array.from(tensor.dataSync());
+}

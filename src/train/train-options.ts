@@ -1,0 +1,124 @@
+import type { Distance } from '../core/distance.js';
+import { TldrError } from '../core/errors.js';
+import type { Matrix } from '../core/matrix.js';
+
+export type LossName = 'barlow-twins' | 'neighbourhood-kl';
+export type OptimizerName = 'adam' | 'lars';
+export type EngineName = 'onnx' | 'tfjs';
+
+/** Everything that decides what a training run computes. */
+export interface TrainSettings {
+  readonly loss: LossName;
+  /** `linear`, `flinear-L-H`, `mlp-L-H` */
+  readonly encoder: string;
+  /** `none`, `mlp-L-H`; only Barlow Twins uses it. */
+  readonly projector: string;
+  readonly optimizer: OptimizerName;
+  /** Peak learning rate. */
+  readonly learningRate: number;
+  /** Share of all steps over which the learning rate rises. */
+  readonly warmUpShare: number;
+  /** Last learning rate as a share of the peak. */
+  readonly learningRateFloor: number;
+  /** Passes over the sample (barlow-twins), or null when `steps` counts. */
+  readonly epochs: number | null;
+  /** Number of steps, or null when `epochs` counts. */
+  readonly steps: number | null;
+  /** Pairs per step (barlow-twins) or rows per step (neighbourhood-kl); shrinks to the sample. */
+  readonly batchSize: number;
+  /** Neighbours a positive is drawn from; shrinks to the sample. */
+  readonly nNeighbors: number;
+  /** Neighbours drawn per anchor and step (neighbourhood-kl). */
+  readonly neighborsPerAnchor: number;
+  /** Weight of the off-diagonal terms (barlow-twins). */
+  readonly lambda: number;
+  /** Factor s on the whole loss (barlow-twins). */
+  readonly lossScale: number;
+  /** Effective number of neighbours that sets the temperature (neighbourhood-kl). */
+  readonly perplexity: number;
+}
+
+/** The published method's reference settings (Kalantidis et al. 2022 and its public implementation). */
+export const REFERENCE: TrainSettings = {
+  loss: 'barlow-twins',
+  encoder: 'linear',
+  projector: 'mlp-1-2048',
+  optimizer: 'lars',
+  learningRate: (0.2 * 1024) / 256,
+  warmUpShare: 0.1,
+  learningRateFloor: 0.001,
+  epochs: 100,
+  steps: null,
+  batchSize: 1024,
+  nNeighbors: 5,
+  neighborsPerAnchor: 1,
+  lambda: 3.9e-3,
+  lossScale: 1 / 32,
+  perplexity: 5,
+};
+
+/** The fidelity objective; values measured by `npm run bench:defaults` style sweeps, see docs/research.md. */
+export const NEIGHBOURHOOD_KL: TrainSettings = {
+  ...REFERENCE,
+  loss: 'neighbourhood-kl',
+  projector: 'none',
+  optimizer: 'adam',
+  learningRate: 0.01,
+  warmUpShare: 0.05,
+  epochs: null,
+  steps: 500,
+  batchSize: 1280,
+  nNeighbors: 100,
+  neighborsPerAnchor: 10,
+};
+
+/** The settings a loss starts from. */
+export function defaultSettings(loss: LossName): TrainSettings {
+  return loss === 'barlow-twins' ? REFERENCE : NEIGHBOURHOOD_KL;
+}
+
+/** A training run: settings that differ from the loss's defaults, and where it starts. */
+export interface TldrOptions extends Partial<TrainSettings> {
+  readonly outputDim: number;
+  readonly distance: Distance;
+  readonly seed: number;
+  readonly engine?: EngineName;
+  /** Threads of the native engine. */
+  readonly threads?: number;
+  /** D x d start of a linear encoder, for example from PCA; random where absent. */
+  readonly initialWeight?: Matrix;
+}
+
+/** @throws INVALID_ARGUMENT naming the first setting that is out of range */
+export function checkSettings(settings: TrainSettings): void {
+  const positive: (keyof TrainSettings)[] = [
+    'learningRate',
+    'batchSize',
+    'nNeighbors',
+    'neighborsPerAnchor',
+    'perplexity',
+  ];
+  const whole: (keyof TrainSettings)[] = ['batchSize', 'nNeighbors', 'neighborsPerAnchor', 'steps'];
+  for (const name of positive) {
+    const value = settings[name];
+    if (typeof value !== 'number' || !Number.isFinite(value) || value <= 0)
+      fail(name, value, 'a positive number');
+  }
+  for (const name of whole) {
+    const value = settings[name];
+    if (value !== null && !Number.isSafeInteger(value)) fail(name, value, 'a whole number');
+  }
+  for (const name of ['lambda', 'lossScale'] as const) {
+    if (!Number.isFinite(settings[name]) || settings[name] < 0) fail(name, settings[name], 'a number from 0');
+  }
+  if ((settings.epochs === null) === (settings.steps === null)) {
+    throw new TldrError('INVALID_ARGUMENT', 'give either epochs or steps, the other null');
+  }
+  const length = settings.epochs ?? settings.steps ?? 0;
+  if (!Number.isFinite(length) || length < 0) fail('epochs', length, 'a number from 0');
+  if (settings.batchSize < 2) fail('batchSize', settings.batchSize, 'at least 2');
+}
+
+function fail(name: string, value: unknown, expected: string): never {
+  throw new TldrError('INVALID_ARGUMENT', `${name}: got ${String(value)}, expected ${expected}`);
+}

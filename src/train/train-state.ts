@@ -1,0 +1,97 @@
+import { TldrError } from '../core/errors.js';
+import type { StepValues } from './ops.js';
+
+/** A run at a step boundary: together with sample and options it decides everything that follows. */
+export interface TrainState extends StepValues {
+  /** Steps done. Random numbers are derived from seed and step, so this is the generator's state, too. */
+  readonly step: number;
+  /** Of the options and the sample this state belongs to. */
+  readonly fingerprint: string;
+  readonly lossHistory: readonly number[];
+}
+
+const MAGIC = 'TLDRTRN1';
+
+/** The state as bytes: magic, header length, JSON header, then all float32 arrays in order. */
+export function serializeTrainState(state: TrainState): Uint8Array {
+  const arrays = state.parameters.flatMap((parameter, i) => [parameter, ...(state.slots[i] ?? [])]);
+  const header = Buffer.from(
+    JSON.stringify({
+      step: state.step,
+      fingerprint: state.fingerprint,
+      lossHistory: state.lossHistory,
+      sizes: state.parameters.map(({ length }) => length),
+      slots: state.slots[0]?.length ?? 0,
+    }),
+  );
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(header.length);
+  return Buffer.concat([
+    Buffer.from(MAGIC),
+    length,
+    header,
+    ...arrays.map((values) => Buffer.from(values.buffer, values.byteOffset, values.byteLength)),
+  ]);
+}
+
+/** @throws INVALID_DATA when the bytes are no complete state */
+export function parseTrainState(bytes: Uint8Array): TrainState {
+  const buffer = Buffer.from(bytes);
+  const bad = (why: string): TldrError => new TldrError('INVALID_DATA', `no training checkpoint: ${why}`);
+  if (buffer.length < 12 || buffer.toString('latin1', 0, 8) !== MAGIC)
+    throw bad('it does not start like one');
+  const bodyAt = 12 + buffer.readUInt32LE(8);
+  const header = parseHeader(buffer.toString('utf8', 12, bodyAt));
+  if (header === undefined) throw bad('its header is damaged');
+  const perParameter = 1 + header.slots;
+  const expected = header.sizes.reduce((sum, size) => sum + size * perParameter * 4, bodyAt);
+  if (buffer.length !== expected) throw bad(`${buffer.length} bytes, expected ${expected}`);
+  let at = bodyAt;
+  const take = (size: number): Float32Array => {
+    const values = new Float32Array(new Uint8Array(buffer.subarray(at, at + size * 4)).buffer);
+    at += size * 4;
+    return values;
+  };
+  const parameters: Float32Array[] = [];
+  const slots: Float32Array[][] = [];
+  for (const size of header.sizes) {
+    parameters.push(take(size));
+    slots.push(Array.from({ length: header.slots }, () => take(size)));
+  }
+  const { step, fingerprint, lossHistory } = header;
+  return { step, fingerprint, lossHistory, parameters, slots };
+}
+
+interface Header {
+  readonly step: number;
+  readonly fingerprint: string;
+  readonly lossHistory: readonly number[];
+  readonly sizes: readonly number[];
+  readonly slots: number;
+}
+
+function parseHeader(json: string): Header | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch {
+    return undefined;
+  }
+  return isHeader(value) ? value : undefined;
+}
+
+function isHeader(value: unknown): value is Header {
+  if (typeof value !== 'object' || value === null) return false;
+  const fields = new Map<string, unknown>(Object.entries(value));
+  const numbers = (name: string): boolean => {
+    const list = fields.get(name);
+    return Array.isArray(list) && list.every((item) => typeof item === 'number' || item === null);
+  };
+  return (
+    Number.isSafeInteger(fields.get('step')) &&
+    Number.isSafeInteger(fields.get('slots')) &&
+    typeof fields.get('fingerprint') === 'string' &&
+    numbers('sizes') &&
+    numbers('lossHistory')
+  );
+}

@@ -1,0 +1,65 @@
+import { TldrError } from '../core/errors.js';
+import { firstNonFiniteRow, type Matrix } from '../core/matrix.js';
+import type { RunOptions } from '../core/run.js';
+import { runInWorker, shareFloats } from '../core/worker-task.js';
+import { buildKnnGraph } from '../knn/build-knn-graph.js';
+import type { KnnGraph } from '../knn/knn-graph.js';
+import { resolveSettings, type TrainOutcome } from './run-training.js';
+import type { TldrOptions } from './train-options.js';
+import type { TrainState } from './train-state.js';
+import type { TrainTask } from './train-worker.js';
+
+export interface TldrRun extends RunOptions {
+  /** Neighbours computed before; found here where absent. */
+  readonly graph?: KnnGraph;
+  /** Goes on from a state of the same run. */
+  readonly resume?: TrainState | undefined;
+}
+
+export interface TldrResult extends TrainOutcome {
+  readonly graph: KnnGraph;
+}
+
+/**
+ * Learns an encoder x (n x D) to outputDim: neighbour pairs, a loss, gradient steps in a worker thread. When
+ * the signal fires the result so far is returned with `finished` false and a state to resume from.
+ * @throws INVALID_DATA for rows that are not finite, INVALID_ARGUMENT for settings out of range, MISMATCH when
+ * resuming another run's state
+ */
+export async function trainTldr(x: Matrix, options: TldrOptions, run: TldrRun = {}): Promise<TldrResult> {
+  const bad = firstNonFiniteRow(x);
+  if (bad >= 0) {
+    throw new TldrError('INVALID_DATA', `row ${bad} of the training sample holds NaN or infinity`);
+  }
+  const settings = resolveSettings(options);
+  const { signal, log, onProgress } = run;
+  const shared = { ...x, data: shareFloats(x.data) };
+  const { distance, seed, threads } = options;
+  const k = settings.nNeighbors;
+  const knnOptions = {
+    k,
+    distance,
+    seed,
+    signal,
+    log,
+    onProgress,
+    ...(threads === undefined ? {} : { threads }),
+  };
+  const graph = run.graph ?? (await buildKnnGraph(shared, knnOptions));
+  const task: TrainTask = { x: shared, graph, options, resume: run.resume };
+  const result = await runInWorker({
+    file: new URL('./train-worker.js', import.meta.url),
+    data: task,
+    signal,
+    onProgress,
+    stopGently: true,
+    onEvent: (event) => {
+      if (isLogEvent(event)) log?.(event.level, event.message);
+    },
+  });
+  return { ...(result as TrainOutcome), graph };
+}
+
+function isLogEvent(event: unknown): event is { level: 'debug' | 'info' | 'warn'; message: string } {
+  return typeof event === 'object' && event !== null && 'level' in event && 'message' in event;
+}
