@@ -1,0 +1,77 @@
+import { createHash } from 'node:crypto';
+import { TldrError } from './errors.js';
+import { firstNonFiniteRow, gatherRows, row, type Matrix } from './matrix.js';
+import { Rng } from './rng.js';
+
+/** SHA-256, hex, over the float32 bytes of x. */
+export function dataFingerprint({ data }: Matrix): string {
+  return createHash('sha256')
+    .update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
+    .digest('hex');
+}
+
+/** What is unusual about a sample, for the report. */
+export interface SampleFacts {
+  readonly rows: number;
+  readonly zeroRows: number;
+  /** Rows equal, bit for bit, to an earlier row. */
+  readonly duplicateRows: number;
+  /** Columns with one value throughout. */
+  readonly constantDims: number;
+}
+
+/** A sample cleaned for training: rows that are not zero, each once. */
+export interface CleanSample {
+  readonly x: Matrix;
+  readonly facts: SampleFacts;
+}
+
+/**
+ * Drops zero rows and exact duplicates, which have no direction to learn from or crowd out true neighbours.
+ * @throws INVALID_DATA when a row is not finite
+ */
+export function cleanSample(x: Matrix): CleanSample {
+  const bad = firstNonFiniteRow(x);
+  if (bad >= 0) throw new TldrError('INVALID_DATA', `row ${bad} of the sample holds NaN or infinity`);
+  const seen = new Set<string>();
+  const kept: number[] = [];
+  let zeroRows = 0;
+  for (let i = 0; i < x.rows; i++) {
+    const values = row(x, i);
+    if (values.every((value) => value === 0)) {
+      zeroRows++;
+      continue;
+    }
+    const { buffer, byteOffset, byteLength } = values;
+    const key = createHash('md5')
+      .update(new Uint8Array(buffer, byteOffset, byteLength))
+      .digest('base64');
+    if (seen.has(key)) continue;
+    seen.add(key);
+    kept.push(i);
+  }
+  const facts = {
+    rows: x.rows,
+    zeroRows,
+    duplicateRows: x.rows - zeroRows - kept.length,
+    constantDims: countConstantDims(x),
+  };
+  return { x: kept.length === x.rows ? x : gatherRows(x, kept), facts };
+}
+
+function countConstantDims(x: Matrix): number {
+  let constant = 0;
+  for (let j = 0; j < x.cols; j++) {
+    const first = x.data[j];
+    let i = 1;
+    while (i < x.rows && x.data[i * x.cols + j] === first) i++;
+    if (i >= x.rows) constant++;
+  }
+  return constant;
+}
+
+/** Disjoint parts of x: `held` random rows to judge with, the others to learn from. */
+export function splitHeldOut(x: Matrix, held: number, seed: number): { train: Matrix; heldOut: Matrix } {
+  const order = new Rng(seed).permutation(x.rows);
+  return { train: gatherRows(x, order.subarray(held)), heldOut: gatherRows(x, order.subarray(0, held)) };
+}
