@@ -27,6 +27,15 @@ export class ProtoWriter {
     return this;
   }
 
+  /** Eight bytes as they are. */
+  fixed64(field: number, value: Uint8Array): this {
+    this.#varint(field * 8 + 1);
+    this.#reserve(8);
+    this.#bytes.set(value, this.#length);
+    this.#length += 8;
+    return this;
+  }
+
   bytes(field: number, value: Uint8Array): this {
     this.#varint(field * 8 + 2);
     this.#varint(value.length);
@@ -44,6 +53,19 @@ export class ProtoWriter {
     return this.bytes(field, value.finish());
   }
 
+  /** Whole fields written elsewhere. */
+  raw(fields: Uint8Array): this {
+    this.#reserve(fields.length);
+    this.#bytes.set(fields, this.#length);
+    this.#length += fields.length;
+    return this;
+  }
+
+  /** Bytes written so far. */
+  get length(): number {
+    return this.#length;
+  }
+
   /** What was written so far, as a view. */
   finish(): Uint8Array {
     return this.#bytes.subarray(0, this.#length);
@@ -51,7 +73,16 @@ export class ProtoWriter {
 
   #varint(value: number | bigint): void {
     this.#reserve(10);
-    let rest = BigInt(value);
+    if (typeof value === 'number') {
+      let small = value;
+      while (small > 127) {
+        this.#bytes[this.#length++] = (small % 128) | 128;
+        small = Math.floor(small / 128);
+      }
+      this.#bytes[this.#length++] = small;
+      return;
+    }
+    let rest = value;
     while (rest > 127n) {
       this.#bytes[this.#length++] = Number(rest & 127n) | 128;
       rest >>= 7n;

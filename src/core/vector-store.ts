@@ -177,8 +177,15 @@ export interface VectorStore {
 
   /** The source's spec with the change applied; pure. @throws UNSUPPORTED, NOT_FOUND, INVALID_ARGUMENT */
   deriveTarget(source: CollectionSpec, change: TargetChange): CollectionSpec;
-  /** Settings in which two specs differ, one readable line each, names and metadata aside; pure. */
-  differences(expected: CollectionSpec, actual: CollectionSpec): readonly string[];
+  /**
+   * Settings in which two specs differ, one readable line each, names and metadata aside; pure. With `loading`,
+   * settings held back between `create` and `finish` are left out.
+   */
+  differences(
+    expected: CollectionSpec,
+    actual: CollectionSpec,
+    options?: { readonly loading?: boolean },
+  ): readonly string[];
   /** Creates the collection with shard keys and payload indexes, index building held back for a bulk load. */
   create(spec: CollectionSpec): Promise<void>;
   /** Ends the bulk load: restores every setting of `spec` and waits until the collection is ready. */

@@ -1,0 +1,88 @@
+import { isTldrError, messageOf, TldrError, type ErrorCode } from '../../src/core/errors.js';
+
+/** Longest text of a server's answer quoted in a message. */
+const QUOTE_MAX = 300;
+
+/** What a failed call tells about itself; `retryAfterMs` only when the server said so. */
+export class CallError extends TldrError {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    readonly retry: { readonly safe: boolean; readonly afterMs?: number },
+    cause?: unknown,
+  ) {
+    super(code, message, { cause });
+  }
+}
+
+/** HTTP statuses of Qdrant (actix helpers.rs) as codes. */
+export function httpError(
+  status: number,
+  body: string,
+  context: { call: string; retryAfter: string | null },
+): CallError {
+  const text = errorText(body);
+  const { call, retryAfter } = context;
+  const say = (code: ErrorCode, hint: string, safe = false): CallError => {
+    const afterMs = retryAfter === null ? Number.NaN : Number(retryAfter) * 1000;
+    const retry = Number.isFinite(afterMs) ? { safe, afterMs } : { safe };
+    return new CallError(code, `${call}: HTTP ${status}: ${text}${hint}`, retry);
+  };
+  switch (status) {
+    case 401:
+      return say('UNAUTHORIZED', ' (set QDRANT_API_KEY to a valid key)');
+    case 403:
+      return say('FORBIDDEN', ' (the API key lacks the right for this call; global access is needed)');
+    case 404:
+      return say('NOT_FOUND', '');
+    case 408:
+      return say('TIMEOUT', '', true);
+    case 409:
+      return say('ALREADY_EXISTS', '');
+    case 429:
+      return say('UNAVAILABLE', '', true);
+    case 400:
+    case 413:
+    case 422:
+      return say(text.includes('already exists') ? 'ALREADY_EXISTS' : 'INVALID_ARGUMENT', '');
+    default:
+      return say('UNAVAILABLE', '', status === 502 || status === 503 || status === 504);
+  }
+}
+
+/** gRPC statuses (grpc/statuscodes.md) as codes. */
+export function grpcError(
+  status: number,
+  message: string,
+  context: { call: string; retryAfter: string | undefined },
+): CallError {
+  const codes: Readonly<Record<number, ErrorCode>> = {
+    3: 'INVALID_ARGUMENT',
+    4: 'TIMEOUT',
+    5: 'NOT_FOUND',
+    6: 'ALREADY_EXISTS',
+    7: 'FORBIDDEN',
+    12: 'UNSUPPORTED',
+    16: 'UNAUTHORIZED',
+  };
+  const code = codes[status] ?? 'UNAVAILABLE';
+  const afterMs = Number(context.retryAfter) * 1000;
+  const safe = [4, 8, 14].includes(status);
+  const retry = context.retryAfter !== undefined && Number.isFinite(afterMs) ? { safe, afterMs } : { safe };
+  return new CallError(code, `${context.call}: gRPC status ${status}: ${message.slice(0, QUOTE_MAX)}`, retry);
+}
+
+/** A call that got no answer. */
+export function connectionError(cause: unknown, context: { call: string; endpoint: string }): TldrError {
+  if (isTldrError(cause)) return cause;
+  const inner: unknown =
+    typeof cause === 'object' && cause !== null && 'cause' in cause ? cause.cause : undefined;
+  const why = inner === undefined ? messageOf(cause) : `${messageOf(cause)} (${messageOf(inner)})`;
+  const message = `${context.call}: no answer from ${context.endpoint}: ${why}. Is Qdrant running there?`;
+  return new CallError('UNAVAILABLE', message, { safe: true }, cause);
+}
+
+function errorText(body: string): string {
+  const match = /"error"\s*:\s*"((?:[^"\\]|\\.)*)"/.exec(body);
+  return (match?.[1] ?? body).slice(0, QUOTE_MAX);
+}

@@ -1,0 +1,109 @@
+import { QdrantClient } from '@qdrant/js-client-rest';
+import { isTldrError, TldrError } from '../../src/core/errors.js';
+import { Grpc } from './grpc.js';
+import { textAt } from './json.js';
+import { QdrantStore } from './qdrant-store.js';
+import { Rest } from './rest.js';
+import { DEFAULT_RETRY, type RetryOptions } from './retry.js';
+import type { Log } from '../../src/core/run.js';
+import type { VectorStore } from '../../src/core/vector-store.js';
+
+export interface OpenQdrantOptions {
+  /** REST address, for example `http://127.0.0.1:6333`. */
+  readonly url: string;
+  /** gRPC address; where absent the REST host with the next port (6334 beside 6333). */
+  readonly grpcUrl?: string | undefined;
+  readonly apiKey?: string | undefined;
+  /** Longest wait for one answer. */
+  readonly timeoutMs?: number;
+  readonly retry?: Partial<RetryOptions>;
+  readonly log?: Log | undefined;
+}
+
+const TIMEOUT_MS = 60_000;
+/** Collection metadata, insert-only writes and update filters all begin here. */
+const OLDEST_VERSION = [1, 16] as const;
+
+/**
+ * Connects to a Qdrant server over REST and gRPC. Certificates of a private authority are taken from
+ * NODE_EXTRA_CA_CERTS, as everywhere in Node.
+ * @throws INVALID_ARGUMENT for an unusable URL, UNAVAILABLE when nothing or something else answers, UNAUTHORIZED,
+ * UNSUPPORTED for a server older than 1.16
+ */
+export async function openQdrant(options: OpenQdrantOptions): Promise<VectorStore> {
+  const url = parseUrl(options.url);
+  const grpcUrl = options.grpcUrl === undefined ? grpcBeside(url) : parseUrl(options.grpcUrl);
+  const { apiKey, log, timeoutMs = TIMEOUT_MS } = options;
+  const shared = { apiKey, log, timeoutMs, retry: { ...DEFAULT_RETRY, ...options.retry } };
+  const rest = new Rest({ ...shared, url: baseOf(url) });
+  const grpc = new Grpc({ ...shared, url: baseOf(grpcUrl) });
+  const client = new QdrantClient({
+    url: baseOf(url),
+    port: Number(url.port) || (url.protocol === 'https:' ? 443 : 80),
+    checkCompatibility: false,
+    timeout: timeoutMs,
+    // As a header: given as apiKey the client would print a warning of its own for plain HTTP.
+    headers: apiKey === undefined ? {} : { 'api-key': apiKey },
+  });
+  const version = await serverVersion(rest, options.url);
+  // Reading the list of collections needs the credentials that "/" does not.
+  await rest.call('GET', '/collections');
+  await checkGrpc(grpc, baseOf(grpcUrl));
+  return new QdrantStore({ rest, grpc, client, version, endpoint: baseOf(url), retry: shared.retry, log });
+}
+
+function parseUrl(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || !['http:', 'https:'].includes(url.protocol)) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `"${text}" is no Qdrant address: expected something like http://localhost:6333`,
+    );
+  }
+  if (url.username !== '' || url.password !== '') {
+    throw new TldrError('INVALID_ARGUMENT', 'credentials do not belong into the address: set QDRANT_API_KEY');
+  }
+  return url;
+}
+
+function baseOf(url: URL): string {
+  return `${url.protocol}//${url.host}${url.pathname.replace(/\/+$/, '')}`;
+}
+
+function grpcBeside(url: URL): URL {
+  const beside = new URL(url);
+  beside.pathname = '';
+  const port = url.port === '' ? 6333 : Number(url.port);
+  beside.port = String(port + 1);
+  return beside;
+}
+
+async function serverVersion(rest: Rest, url: string): Promise<string> {
+  const answer = await rest.raw('GET', '/');
+  const version = textAt(answer, 'version');
+  if (version === undefined || !(textAt(answer, 'title') ?? '').startsWith('qdrant')) {
+    throw new TldrError(
+      'UNAVAILABLE',
+      `${url} answers, but is no Qdrant: expected its REST address (port 6333 by default)`,
+    );
+  }
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  if (major < OLDEST_VERSION[0] || (major === OLDEST_VERSION[0] && minor < OLDEST_VERSION[1])) {
+    throw new TldrError(
+      'UNSUPPORTED',
+      `${url} runs Qdrant ${version}: expected ${OLDEST_VERSION.join('.')} or newer`,
+    );
+  }
+  return version;
+}
+
+async function checkGrpc(grpc: Grpc, url: string): Promise<void> {
+  try {
+    await grpc.call('Qdrant/HealthCheck', new Uint8Array(0));
+  } catch (cause) {
+    if (!isTldrError(cause, 'UNAVAILABLE')) throw cause;
+    const hint =
+      'points travel over gRPC: give its address with QDRANT_TLDR_GRPC_URL or --grpc-url (port 6334 by default)';
+    throw new TldrError('UNAVAILABLE', `no gRPC at ${url}: ${hint}. ${cause.message}`, { cause });
+  }
+}

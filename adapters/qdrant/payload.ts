@@ -1,0 +1,145 @@
+import { isLosslessNumber } from 'lossless-json';
+import { TldrError } from '../../src/core/errors.js';
+import { ProtoWriter } from '../../src/core/protobuf.js';
+import { isObject, parseJson, type Json } from './json.js';
+import { canonicalVector, Cursor, decodeEntry, encodeEntry } from './wire.js';
+
+/**
+ * Everything of a point but its id and the vector being reduced, as one message of our own: payload map entries
+ * in field 3, named vector entries in field 1. Entries are the server's bytes, never decoded for a copy.
+ */
+export const REST_FORMAT = 'qdrant-points-1';
+const VECTOR_ENTRY = 1;
+const PAYLOAD_ENTRY = 3;
+const INT64_MAX = 2n ** 63n - 1n;
+
+export function packRest(payload: readonly Uint8Array[], vectors: readonly Uint8Array[]): Uint8Array {
+  const sizeBytes = [...payload, ...vectors].reduce((sum, entry) => sum + entry.length + 6, 16);
+  const out = new ProtoWriter(sizeBytes);
+  for (const entry of vectors) out.bytes(VECTOR_ENTRY, entry);
+  for (const entry of payload) out.bytes(PAYLOAD_ENTRY, entry);
+  return out.finish();
+}
+
+export function unpackRest(rest: Uint8Array): { payload: Uint8Array[]; vectors: Uint8Array[] } {
+  const payload: Uint8Array[] = [];
+  const vectors: Uint8Array[] = [];
+  const cursor = new Cursor(rest);
+  while (cursor.next()) {
+    if (cursor.field === VECTOR_ENTRY) vectors.push(cursor.bytes());
+    else if (cursor.field === PAYLOAD_ENTRY) payload.push(cursor.bytes());
+    else cursor.skip();
+  }
+  return { payload, vectors };
+}
+
+/** @throws INVALID_ARGUMENT when the payload is no JSON object */
+export function restFromJson(payloadJson: string): Uint8Array {
+  const payload = parseJson(payloadJson);
+  if (!isObject(payload)) throw new TldrError('INVALID_ARGUMENT', 'a payload is a JSON object');
+  const entries = Object.entries(payload).map(([key, value]) =>
+    encodeEntry(key, encodeValue(value).finish()),
+  );
+  return packRest(entries, []);
+}
+
+/** Payload as JSON text, keys in the server's order or sorted; doubles keep a point: `1.0`. */
+export function payloadJson(rest: Uint8Array, sorted = false): string {
+  return mapJson(unpackRest(rest).payload, sorted);
+}
+
+/** Servers send map entries in random order: sorted here, vectors by name, payload keys at every depth. */
+export function canonicalRest(rest: Uint8Array): Uint8Array {
+  const { vectors } = unpackRest(rest);
+  const named = vectors.map(decodeEntry).sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  const parts: Uint8Array[] = [Buffer.from(payloadJson(rest, true))];
+  for (const { name, value } of named) {
+    const content = canonicalVector(value);
+    parts.push(Buffer.from(`\n${name}\n${content.length}\n`), content);
+  }
+  return Buffer.concat(parts);
+}
+
+/** Value: null 1, double 2, integer 3, string 4, bool 5, struct 6 (fields 1), list 7 (values 1). */
+function encodeValue(value: Json): ProtoWriter {
+  const out = new ProtoWriter();
+  if (value === null) return out.varint(1, 0);
+  if (typeof value === 'string') return out.string(4, value);
+  if (typeof value === 'boolean') return out.varint(5, Number(value));
+  if (isLosslessNumber(value)) {
+    const { value: text } = value;
+    if (
+      /^-?\d+$/.test(text) &&
+      BigInt(text) <= INT64_MAX &&
+      BigInt(text) >= -INT64_MAX - 1n &&
+      text !== '-0'
+    ) {
+      return out.varint(3, BigInt.asUintN(64, BigInt(text)));
+    }
+    const double = new Uint8Array(8);
+    new DataView(double.buffer).setFloat64(0, Number(text), true);
+    return out.fixed64(2, double);
+  }
+  const inner = new ProtoWriter();
+  if (Array.isArray(value)) {
+    for (const item of value) inner.message(1, encodeValue(item));
+    return out.message(7, inner);
+  }
+  for (const [key, item] of Object.entries(value))
+    inner.bytes(1, encodeEntry(key, encodeValue(item).finish()));
+  return out.message(6, inner);
+}
+
+function valueJson(bytes: Uint8Array, sorted: boolean): string {
+  const cursor = new Cursor(bytes);
+  let json = 'null';
+  while (cursor.next()) {
+    switch (cursor.field) {
+      case 2:
+        json = doubleJson(cursor.double());
+        break;
+      case 3:
+        json = BigInt.asIntN(64, cursor.uint64()).toString();
+        break;
+      case 4:
+        json = JSON.stringify(cursor.text());
+        break;
+      case 5:
+        json = cursor.number() === 0 ? 'false' : 'true';
+        break;
+      case 6:
+        json = mapJson(repeated(cursor.bytes()), sorted);
+        break;
+      case 7:
+        json = `[${repeated(cursor.bytes())
+          .map((item) => valueJson(item, sorted))
+          .join(',')}]`;
+        break;
+      default:
+        cursor.skip();
+    }
+  }
+  return json;
+}
+
+function repeated(message: Uint8Array): Uint8Array[] {
+  const items: Uint8Array[] = [];
+  const cursor = new Cursor(message);
+  while (cursor.next()) {
+    if (cursor.field === 1) items.push(cursor.bytes());
+    else cursor.skip();
+  }
+  return items;
+}
+
+function mapJson(entries: readonly Uint8Array[], sorted: boolean): string {
+  const pairs = entries.map(decodeEntry);
+  if (sorted) pairs.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  return `{${pairs.map(({ name, value }) => `${JSON.stringify(name)}:${valueJson(value, sorted)}`).join(',')}}`;
+}
+
+function doubleJson(value: number): string {
+  if (Object.is(value, -0)) return '-0.0';
+  const text = String(value);
+  return /^-?\d+$/.test(text) ? `${text}.0` : text;
+}

@@ -1,0 +1,211 @@
+import { TldrError } from '../../src/core/errors.js';
+import { matrix, row } from '../../src/core/matrix.js';
+import { comparePointIds, type PointId } from '../../src/core/point-id.js';
+import { ProtoWriter } from '../../src/core/protobuf.js';
+import { throwIfAborted } from '../../src/core/run.js';
+import type { PointBatch, ScanOptions, ShardKey, WriteBatch } from '../../src/core/vector-store.js';
+import type { Grpc } from './grpc.js';
+import { packRest, unpackRest } from './payload.js';
+import {
+  Cursor,
+  decodeDense,
+  decodePointId,
+  decodeRetrievedPoint,
+  encodeDense,
+  encodeEntry,
+} from './wire.js';
+import { encodePointId, encodeShardKey, selector, type RetrievedPoint } from './wire.js';
+
+const BATCH_POINTS = 256;
+/** The first page of a scan is small: it tells how large points are. */
+const FIRST_PAGE_POINTS = 32;
+const PAGE_BYTES_MAX = 16 * 1024 ** 2;
+const WRITE_BYTES_MAX = 24 * 1024 ** 2;
+const RETRIEVE_POINTS = 256;
+
+export interface Place {
+  readonly collection: string;
+  readonly shardKey?: ShardKey | undefined;
+}
+
+export interface VectorPlace extends Place {
+  readonly vectorName: string;
+  readonly dim: number;
+}
+
+interface Page {
+  readonly batch: PointBatch;
+  readonly next: PointId | undefined;
+}
+
+/** Batches in id order; the next page is on its way while the caller works on this one. */
+export async function* scanPoints(
+  grpc: Grpc,
+  place: VectorPlace,
+  options: ScanOptions,
+): AsyncGenerator<PointBatch> {
+  const { range, batchSize = BATCH_POINTS, signal } = options;
+  const to = range?.to ?? null;
+  let limit = Math.min(batchSize, FIRST_PAGE_POINTS);
+  let pending: Promise<Page> | undefined = scrollPage(grpc, place, {
+    from: range?.from ?? null,
+    limit,
+    signal,
+  });
+  try {
+    while (pending !== undefined) {
+      const { batch, next }: Page = await pending;
+      pending = undefined;
+      throwIfAborted(signal);
+      const bytesPerPoint = batch.sizeBytes / Math.max(1, batch.ids.length);
+      limit = Math.max(1, Math.min(batchSize, Math.floor(PAGE_BYTES_MAX / Math.max(1, bytesPerPoint))));
+      const past = to === null ? -1 : batch.ids.findIndex((id) => comparePointIds(id, to) >= 0);
+      if (past < 0 && next !== undefined) pending = scrollPage(grpc, place, { from: next, limit, signal });
+      const kept = past < 0 ? batch : firstPoints(batch, past);
+      if (kept.ids.length > 0) yield kept;
+    }
+  } finally {
+    // A consumer that stops early leaves a page under way: its failure is nobody's business any more.
+    pending?.catch(() => undefined);
+  }
+}
+
+function firstPoints(batch: PointBatch, count: number): PointBatch {
+  const { vectors } = batch;
+  return {
+    ids: batch.ids.slice(0, count),
+    vectors: { ...vectors, rows: count, data: vectors.data.subarray(0, count * vectors.cols) },
+    hasVector: batch.hasVector.subarray(0, count),
+    rest: batch.rest.slice(0, count),
+    sizeBytes: batch.sizeBytes,
+  };
+}
+
+/** ScrollPoints: collection 1, offset 3, limit 4, with_payload 6, with_vectors 7, shard_key_selector 9. */
+async function scrollPage(
+  grpc: Grpc,
+  place: VectorPlace,
+  page: { from: PointId | null; limit: number; signal: AbortSignal | undefined },
+): Promise<Page> {
+  const request = new ProtoWriter().string(1, place.collection);
+  if (page.from !== null) request.message(3, encodePointId(page.from));
+  request.varint(4, page.limit).message(6, selector(true)).message(7, selector(true));
+  if (place.shardKey !== undefined) request.message(9, encodeShardKey(place.shardKey));
+  const answer = await grpc.call('Points/Scroll', request.finish(), page.signal);
+  // ScrollResponse: next_page_offset 1, result 2.
+  const points: RetrievedPoint[] = [];
+  let next: PointId | undefined;
+  const cursor = new Cursor(answer);
+  while (cursor.next()) {
+    if (cursor.field === 1) next = decodePointId(cursor.bytes());
+    else if (cursor.field === 2) points.push(decodeRetrievedPoint(cursor.bytes()));
+    else cursor.skip();
+  }
+  return { batch: toBatch(points, place, answer.length), next };
+}
+
+function toBatch(
+  points: readonly RetrievedPoint[],
+  { vectorName, dim }: VectorPlace,
+  sizeBytes: number,
+): PointBatch {
+  const vectors = matrix(points.length, dim);
+  const hasVector = new Uint8Array(points.length);
+  const rest = points.map((point, i) => {
+    const others: Uint8Array[] = [];
+    for (const [name, bytes] of point.vectors) {
+      if (name === vectorName) {
+        decodeDense(bytes, row(vectors, i));
+        hasVector[i] = 1;
+      } else others.push(encodeEntry(name, bytes));
+    }
+    return packRest(point.payload, others);
+  });
+  return { ids: points.map(({ id }) => id), vectors, hasVector, rest, sizeBytes };
+}
+
+/** GetPoints: collection 1, ids 2, with_payload 4, with_vectors 5, shard_key_selector 7; answer: result 1. */
+export async function retrievePoints(
+  grpc: Grpc,
+  place: VectorPlace,
+  wanted: { ids: readonly PointId[]; withPayload: boolean; signal?: AbortSignal | undefined },
+): Promise<PointBatch> {
+  const points: RetrievedPoint[] = [];
+  let sizeBytes = 0;
+  for (let start = 0; start < wanted.ids.length; start += RETRIEVE_POINTS) {
+    const request = new ProtoWriter().string(1, place.collection);
+    for (const id of wanted.ids.slice(start, start + RETRIEVE_POINTS)) request.message(2, encodePointId(id));
+    request.message(4, selector(wanted.withPayload)).message(5, selector(true));
+    if (place.shardKey !== undefined) request.message(7, encodeShardKey(place.shardKey));
+    const answer = await grpc.call('Points/Get', request.finish(), wanted.signal);
+    sizeBytes += answer.length;
+    const cursor = new Cursor(answer);
+    while (cursor.next()) {
+      if (cursor.field === 1) points.push(decodeRetrievedPoint(cursor.bytes()));
+      else cursor.skip();
+    }
+  }
+  points.sort((a, b) => comparePointIds(a.id, b.id));
+  return toBatch(points, place, sizeBytes);
+}
+
+/**
+ * UpsertPoints: collection 1, wait 2, points 3, shard_key_selector 5, update_filter 6. A filter that no point
+ * passes (has_id of nothing) leaves existing points untouched and inserts the others (tried on 1.16).
+ */
+export async function upsertPoints(
+  grpc: Grpc,
+  place: Place,
+  { batch, insertOnly }: { batch: WriteBatch; insertOnly: boolean },
+): Promise<void> {
+  const head = new ProtoWriter().string(1, place.collection).varint(2, 1);
+  if (place.shardKey !== undefined) head.message(5, encodeShardKey(place.shardKey));
+  if (insertOnly) {
+    const hasNoId = new ProtoWriter().message(3, new ProtoWriter());
+    head.message(6, new ProtoWriter().message(2, hasNoId));
+  }
+  let message = new ProtoWriter(1024 ** 2).raw(head.finish());
+  let count = 0;
+  const flush = async (): Promise<void> => {
+    if (count === 0) return;
+    await grpc.call('Points/Upsert', message.finish());
+    message = new ProtoWriter(1024 ** 2).raw(head.finish());
+    count = 0;
+  };
+  for (let i = 0; i < batch.ids.length; i++) {
+    const point = encodePoint(batch, i);
+    if (count > 0 && message.length + point.length > WRITE_BYTES_MAX) await flush();
+    message.bytes(3, point);
+    count++;
+  }
+  await flush();
+}
+
+/** PointStruct: id 1, payload 3, vectors 4 (vectors 2: NamedVectors, entries 1; '' names the default vector). */
+function encodePoint(batch: WriteBatch, i: number): Uint8Array {
+  const id = batch.ids[i];
+  const rest = batch.rest[i];
+  if (id === undefined || rest === undefined)
+    throw new TldrError('INVALID_ARGUMENT', 'a batch has ids without points');
+  const { payload, vectors } = unpackRest(rest);
+  const named = new ProtoWriter(1024);
+  for (const { name, matrix: values, has } of batch.vectors) {
+    if (has[i] !== 0) named.bytes(1, encodeEntry(name, encodeDense(row(values, i))));
+  }
+  for (const entry of vectors) named.bytes(1, entry);
+  const point = new ProtoWriter(rest.length + named.length + 64).message(1, encodePointId(id));
+  for (const entry of payload) point.bytes(3, entry);
+  return point.message(4, new ProtoWriter(named.length + 16).message(2, named)).finish();
+}
+
+/** DeletePoints: collection 1, wait 2, points 3 (ids 1: PointsIdsList, ids 1), shard_key_selector 5. */
+export async function deletePoints(grpc: Grpc, place: Place, ids: readonly PointId[]): Promise<void> {
+  const list = new ProtoWriter();
+  for (const id of ids) list.message(1, encodePointId(id));
+  const request = new ProtoWriter()
+    .string(1, place.collection)
+    .varint(2, 1)
+    .message(3, new ProtoWriter().message(1, list));
+  if (place.shardKey !== undefined) request.message(5, encodeShardKey(place.shardKey));
+  await grpc.call('Points/Delete', request.finish());
+}

@@ -1,0 +1,442 @@
+import type { QdrantClient } from '@qdrant/js-client-rest';
+import { isLosslessNumber } from 'lossless-json';
+import { TldrError } from '../../src/core/errors.js';
+import { concatRows, gatherRows, matrix, type Matrix } from '../../src/core/matrix.js';
+import { comparePointIds, parsePointId, type PointId } from '../../src/core/point-id.js';
+import { Rng } from '../../src/core/rng.js';
+import { sleep, throwIfAborted, type Log, type RunOptions } from '../../src/core/run.js';
+import type {
+  CollectionSpec,
+  IdRange,
+  MemoryEstimate,
+  PointBatch,
+  PointSample,
+  SampleOptions,
+  ScanOptions,
+  ScoredPoint,
+  SearchRequest,
+  ShardKey,
+  StoreCapabilities,
+  TargetChange,
+  VectorStore,
+  WriteBatch,
+} from '../../src/core/vector-store.js';
+import { connectionError, httpError } from './errors.js';
+import type { Grpc } from './grpc.js';
+import {
+  listAt,
+  num,
+  numberAt,
+  parseJson,
+  stringifyJson,
+  textAt,
+  valueAt,
+  type Json,
+  type JsonObject,
+} from './json.js';
+import { canonicalRest, payloadJson, REST_FORMAT, restFromJson } from './payload.js';
+import { deletePoints, retrievePoints, scanPoints, upsertPoints, type VectorPlace } from './points.js';
+import type { Rest } from './rest.js';
+import { withRetry, type RetryOptions } from './retry.js';
+import {
+  createBody,
+  deriveTarget,
+  differences,
+  estimateMemory,
+  patchAfterCreate,
+  patchToFinish,
+  payloadIndexes,
+  shardKeyBodies,
+  specFromInfo,
+} from './settings.js';
+
+const SAMPLE_REQUEST_POINTS = 10_000;
+/** Rounds of random ids that bring nothing new before a sample is taken as complete. */
+const SAMPLE_DRY_ROUNDS_MAX = 3;
+const CUT_POINTS_PER_RANGE = 16;
+const GREEN_POLL_MS = 500;
+/** Green must be seen this often in a row: it shows for a moment before optimisation begins. */
+const GREEN_POLLS = 3;
+
+interface Connection {
+  readonly rest: Rest;
+  readonly grpc: Grpc;
+  readonly client: QdrantClient;
+  readonly version: string;
+  readonly endpoint: string;
+  readonly retry: RetryOptions;
+  readonly log: Log | undefined;
+}
+
+interface InShard {
+  readonly shardKey?: ShardKey | undefined;
+}
+
+/** The store contract on a Qdrant server: settings over REST, points over gRPC. */
+export class QdrantStore implements VectorStore {
+  readonly format = REST_FORMAT;
+  readonly endpoint: string;
+  readonly #to: Connection;
+  readonly #dims = new Map<string, number>();
+
+  constructor(connection: Connection) {
+    this.#to = connection;
+    this.endpoint = connection.endpoint;
+  }
+
+  capabilities(): Promise<StoreCapabilities> {
+    const { version } = this.#to;
+    return Promise.resolve({ vendor: 'qdrant', version, insertOnly: true, metadata: true, twoStage: true });
+  }
+
+  async listCollections(): Promise<readonly string[]> {
+    const result = await this.#to.rest.call('GET', '/collections');
+    return listAt(result, 'collections').flatMap((entry) => textAt(entry, 'name') ?? []);
+  }
+
+  async exists(collection: string): Promise<boolean> {
+    const { exists } = await this.#control('exists', (client) => client.collectionExists(collection));
+    return exists;
+  }
+
+  async describe(collection: string): Promise<CollectionSpec> {
+    const path = pathOf(collection);
+    const info = await this.#to.rest.call('GET', path);
+    const custom = textAt(info, 'config', 'params', 'sharding_method') === 'custom';
+    return specFromInfo(collection, info, custom ? await this.#shardKeys(path) : []);
+  }
+
+  async #shardKeys(path: string): Promise<{ key: ShardKey; shards: number | null }[]> {
+    const cluster = await this.#to.rest.call('GET', `${path}/cluster`);
+    const ids = new Map<string, { key: ShardKey; shards: Set<number> }>();
+    for (const shard of [...listAt(cluster, 'local_shards'), ...listAt(cluster, 'remote_shards')]) {
+      const value = valueAt(shard, 'shard_key');
+      const key: ShardKey | undefined =
+        typeof value === 'string'
+          ? { kind: 'keyword', value }
+          : isLosslessNumber(value)
+            ? { kind: 'number', value: value.value }
+            : undefined;
+      if (key === undefined) continue;
+      const known = ids.get(`${key.kind} ${key.value}`) ?? { key, shards: new Set<number>() };
+      known.shards.add(numberAt(shard, 'shard_id') ?? 0);
+      ids.set(`${key.kind} ${key.value}`, known);
+    }
+    return [...ids.values()].map(({ key, shards }) => ({ key, shards: shards.size }));
+  }
+
+  async count(collection: string, options: InShard = {}): Promise<number> {
+    const { shardKey } = options;
+    const shard = shardKey === undefined ? {} : { shard_key: shardKeyJson(shardKey) };
+    const result = await this.#to.rest.call('POST', `${pathOf(collection)}/points/count`, {
+      exact: true,
+      ...shard,
+    });
+    return numberAt(result, 'count') ?? 0;
+  }
+
+  async *scan(collection: string, options: ScanOptions): AsyncGenerator<PointBatch> {
+    yield* scanPoints(this.#to.grpc, await this.#place(collection, options), options);
+  }
+
+  async retrieve(
+    collection: string,
+    ids: readonly PointId[],
+    options: { readonly vectorName: string } & InShard,
+  ): Promise<PointBatch> {
+    const place = await this.#place(collection, options);
+    return retrievePoints(this.#to.grpc, place, { ids, withPayload: true });
+  }
+
+  /** Cut points come from random ids, sorted: ranges hold about equally many points. */
+  async splitRanges(
+    collection: string,
+    options: { readonly parts: number } & InShard,
+  ): Promise<readonly IdRange[]> {
+    const { parts, shardKey } = options;
+    if (parts < 2) return [{ from: null, to: null }];
+    const ids = [...new Set(await this.#randomIds(collection, parts * CUT_POINTS_PER_RANGE, shardKey))];
+    ids.sort(comparePointIds);
+    const cuts = Array.from({ length: parts - 1 }, (_, i) => ids[Math.floor(((i + 1) * ids.length) / parts)]);
+    const distinct = [...new Set(cuts.filter((id) => id !== undefined))];
+    return [null, ...distinct].map((from, i) => ({ from, to: distinct[i] ?? null }));
+  }
+
+  async sample(collection: string, options: SampleOptions): Promise<PointSample> {
+    const { size, vectorName } = options;
+    const total = await this.count(collection);
+    const shards = (await this.describe(collection)).shardKeys;
+    if (size * 2 >= total || shards.length > 0) return this.#sampleByScan(collection, options, shards);
+    const chosen = new Set<PointId>();
+    const taken: PointId[] = [];
+    const parts: Matrix[] = [];
+    const place = await this.#place(collection, { vectorName });
+    for (let dry = 0; taken.length < size && dry < SAMPLE_DRY_ROUNDS_MAX;) {
+      throwIfAborted(options.signal);
+      const wanted = Math.min(SAMPLE_REQUEST_POINTS, size - taken.length);
+      const fresh = (await this.#randomIds(collection, wanted, undefined)).filter((id) => !chosen.has(id));
+      for (const id of fresh) chosen.add(id);
+      dry = fresh.length === 0 ? dry + 1 : 0;
+      const batch = await retrievePoints(this.#to.grpc, place, {
+        ids: fresh,
+        withPayload: false,
+        signal: options.signal,
+      });
+      const kept = batch.ids.map((_, i) => i).filter((i) => batch.hasVector[i] !== 0);
+      parts.push(gatherRows(batch.vectors, kept));
+      taken.push(...kept.map((i) => batch.ids[i] ?? 0n));
+      options.onProgress?.({ step: 'sampling', done: taken.length, total: size, unit: 'points' });
+    }
+    return { ids: taken, vectors: concatRows(parts, place.dim) };
+  }
+
+  /** Reservoir sampling (Vitter 1985, algorithm R) over everything: for samples of half the collection or more. */
+  async #sampleByScan(
+    collection: string,
+    options: SampleOptions,
+    shards: readonly ShardKey[],
+  ): Promise<PointSample> {
+    const { size, vectorName, signal } = options;
+    const { dim } = await this.#place(collection, { vectorName });
+    const rng = new Rng(1);
+    const ids: PointId[] = [];
+    const kept = matrix(size, dim);
+    let seen = 0;
+    for (const shardKey of shards.length === 0 ? [undefined] : shards) {
+      for await (const batch of this.scan(collection, { vectorName, shardKey, signal })) {
+        batch.ids.forEach((id, i) => {
+          if (batch.hasVector[i] === 0) return;
+          const slot = seen < size ? seen : rng.int(seen + 1);
+          seen++;
+          if (slot >= size) return;
+          ids[slot] = id;
+          kept.data.set(batch.vectors.data.subarray(i * dim, (i + 1) * dim), slot * dim);
+        });
+        options.onProgress?.({ step: 'sampling', done: Math.min(seen, size), total: size, unit: 'points' });
+      }
+    }
+    return { ids, vectors: { rows: ids.length, cols: dim, data: kept.data.subarray(0, ids.length * dim) } };
+  }
+
+  async #randomIds(collection: string, limit: number, shardKey: ShardKey | undefined): Promise<PointId[]> {
+    const shard = shardKey === undefined ? {} : { shard_key: shardKeyJson(shardKey) };
+    const body: JsonObject = {
+      query: { sample: 'random' },
+      limit: num(limit),
+      with_payload: false,
+      ...shard,
+    };
+    const result = await this.#to.rest.call('POST', `${pathOf(collection)}/points/query`, body);
+    return listAt(result, 'points').map((point) => idOf(valueAt(point, 'id')));
+  }
+
+  deriveTarget(source: CollectionSpec, change: TargetChange): CollectionSpec {
+    return deriveTarget(source, change);
+  }
+
+  differences(
+    expected: CollectionSpec,
+    actual: CollectionSpec,
+    options: { readonly loading?: boolean } = {},
+  ): string[] {
+    return differences(expected, actual, options.loading === true);
+  }
+
+  async create(spec: CollectionSpec): Promise<void> {
+    const path = pathOf(spec.name);
+    const { rest } = this.#to;
+    if (await this.exists(spec.name)) {
+      throw new TldrError('ALREADY_EXISTS', `collection ${spec.name} exists already`);
+    }
+    await rest.call('PUT', path, createBody(spec));
+    const late = patchAfterCreate(spec);
+    if (late !== null) await rest.call('PATCH', path, late);
+    for (const body of shardKeyBodies(spec)) await rest.call('PUT', `${path}/shards`, body);
+    for (const [field, schema] of payloadIndexes(spec)) await this.#createIndex(spec.name, field, schema);
+  }
+
+  async finish(spec: CollectionSpec, run: RunOptions = {}): Promise<void> {
+    const path = pathOf(spec.name);
+    const present = new Set(payloadIndexes(await this.describe(spec.name)).map(([field]) => field));
+    for (const [field, schema] of payloadIndexes(spec)) {
+      if (!present.has(field)) await this.#createIndex(spec.name, field, schema);
+    }
+    await this.#to.rest.call('PATCH', path, patchToFinish(spec));
+    for (let green = 0; green < GREEN_POLLS;) {
+      throwIfAborted(run.signal);
+      const info = await this.#to.rest.call('GET', path);
+      const optimizer = valueAt(info, 'optimizer_status');
+      if (optimizer !== 'ok') {
+        throw new TldrError(
+          'UNAVAILABLE',
+          `collection ${spec.name}: its optimizer failed: ${stringifyJson(optimizer ?? null)}`,
+        );
+      }
+      green = textAt(info, 'status') === 'green' ? green + 1 : 0;
+      const total = numberAt(info, 'points_count') ?? 0;
+      const done = Math.min(total, numberAt(info, 'indexed_vectors_count') ?? 0);
+      run.onProgress?.({ step: 'indexing', done: green > 0 ? total : done, total, unit: 'points' });
+      if (green < GREEN_POLLS) await sleep(GREEN_POLL_MS, run.signal);
+    }
+  }
+
+  async deleteCollection(collection: string): Promise<void> {
+    this.#forget(collection);
+    await this.#control('delete collection', (client) => client.deleteCollection(collection));
+  }
+
+  async setMetadata(collection: string, metadata: Readonly<Record<string, string>>): Promise<void> {
+    const values = Object.fromEntries(Object.entries(metadata).map(([key, text]) => [key, parseJson(text)]));
+    await this.#to.rest.call('PATCH', pathOf(collection), { metadata: values });
+  }
+
+  async upsert(
+    collection: string,
+    batch: WriteBatch,
+    options: { readonly insertOnly?: boolean } & InShard = {},
+  ): Promise<void> {
+    const { insertOnly = false, shardKey } = options;
+    await upsertPoints(this.#to.grpc, { collection, shardKey }, { batch, insertOnly });
+  }
+
+  async deletePoints(collection: string, ids: readonly PointId[], options: InShard = {}): Promise<void> {
+    await deletePoints(this.#to.grpc, { collection, ...options }, ids);
+  }
+
+  async search(collection: string, request: SearchRequest): Promise<readonly ScoredPoint[]> {
+    const { prefetch, shardKey } = request;
+    const body: JsonObject = {
+      query: floatsJson(request.vector),
+      using: request.vectorName,
+      limit: num(request.limit),
+      with_payload: request.withPayload ?? false,
+      ...(request.exact === true && prefetch === undefined ? { params: { exact: true } } : {}),
+      ...(shardKey === undefined ? {} : { shard_key: shardKeyJson(shardKey) }),
+    };
+    if (prefetch !== undefined) {
+      body['prefetch'] = {
+        query: floatsJson(prefetch.vector),
+        using: prefetch.vectorName,
+        limit: num(prefetch.limit),
+        ...(request.exact === true ? { params: { exact: true } } : {}),
+      };
+    }
+    const result = await this.#to.rest.call('POST', `${pathOf(collection)}/points/query`, body);
+    return listAt(result, 'points').map((point) => {
+      const payload = valueAt(point, 'payload');
+      return {
+        id: idOf(valueAt(point, 'id')),
+        score: numberAt(point, 'score') ?? Number.NaN,
+        ...(payload === undefined || payload === null ? {} : { payloadJson: stringifyJson(payload) }),
+      };
+    });
+  }
+
+  async aliases(): Promise<ReadonlyMap<string, string>> {
+    const { aliases } = await this.#control('aliases', (client) => client.getAliases());
+    return new Map(aliases.map(({ alias_name, collection_name }) => [alias_name, collection_name]));
+  }
+
+  async switchAlias(alias: string, collection: string): Promise<void> {
+    // One action on purpose: create_alias re-points an existing alias atomically.
+    const action = { create_alias: { alias_name: alias, collection_name: collection } };
+    await this.#control('switch alias', (client) => client.updateCollectionAliases({ actions: [action] }));
+  }
+
+  async createPayloadIndex(collection: string, field: string, schemaJson: string): Promise<void> {
+    await this.#createIndex(collection, field, parseJson(schemaJson));
+  }
+
+  packRest(json: string): Uint8Array {
+    return restFromJson(json);
+  }
+
+  payloadJson(rest: Uint8Array): string {
+    return payloadJson(rest);
+  }
+
+  canonicalRest(rest: Uint8Array): Uint8Array {
+    return canonicalRest(rest);
+  }
+
+  estimateMemory(spec: CollectionSpec, pointCount: number): MemoryEstimate {
+    return estimateMemory(spec, pointCount);
+  }
+
+  close(): Promise<void> {
+    this.#to.grpc.close();
+    return Promise.resolve();
+  }
+
+  async #createIndex(collection: string, field: string, schema: Json): Promise<void> {
+    const body = { field_name: field, field_schema: schema };
+    await this.#to.rest.call('PUT', `${pathOf(collection)}/index?wait=true`, body);
+  }
+
+  async #place(
+    collection: string,
+    { vectorName, shardKey }: { vectorName: string } & InShard,
+  ): Promise<VectorPlace> {
+    const key = `${collection}\n${vectorName}`;
+    let dim = this.#dims.get(key);
+    if (dim === undefined) {
+      const spec = await this.describe(collection);
+      const vector = spec.vectors.find(({ name }) => name === vectorName);
+      if (vector === undefined) {
+        throw new TldrError('NOT_FOUND', `collection ${collection} has no dense vector "${vectorName}"`);
+      }
+      if (vector.multivector) {
+        throw new TldrError(
+          'UNSUPPORTED',
+          `vector "${vectorName}" of ${collection} is a multivector, which cannot be reduced yet`,
+        );
+      }
+      ({ dim } = vector);
+      this.#dims.set(key, dim);
+    }
+    return { collection, shardKey, vectorName, dim };
+  }
+
+  #forget(collection: string): void {
+    for (const key of [...this.#dims.keys()]) if (key.startsWith(`${collection}\n`)) this.#dims.delete(key);
+  }
+
+  /** Small calls through the official client, its errors as codes. */
+  #control<T>(name: string, call: (client: QdrantClient) => Promise<T>): Promise<T> {
+    const { client, endpoint, retry, log } = this.#to;
+    return withRetry(
+      async () => {
+        try {
+          return await call(client);
+        } catch (cause) {
+          const failed = cause as { readonly status?: unknown; readonly data?: unknown };
+          if (typeof failed.status === 'number') {
+            const body = JSON.stringify(failed.data);
+            throw httpError(failed.status, body, { call: name, retryAfter: null });
+          }
+          throw connectionError(cause, { call: name, endpoint });
+        }
+      },
+      retry,
+      { log },
+    );
+  }
+}
+
+function pathOf(collection: string): string {
+  return `/collections/${encodeURIComponent(collection)}`;
+}
+
+function shardKeyJson({ kind, value }: ShardKey): Json {
+  return kind === 'keyword' ? value : num(BigInt(value));
+}
+
+function idOf(value: Json | undefined): PointId {
+  if (isLosslessNumber(value)) return BigInt(value.value);
+  if (typeof value === 'string') return parsePointId(value);
+  throw new TldrError('UNAVAILABLE', 'an answer holds a point without an id');
+}
+
+function floatsJson(values: Float32Array): Json {
+  return Array.from(values, num);
+}

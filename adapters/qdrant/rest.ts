@@ -1,0 +1,68 @@
+import { TldrError } from '../../src/core/errors.js';
+import type { Log } from '../../src/core/run.js';
+import { connectionError, httpError } from './errors.js';
+import { parseJson, stringifyJson, valueAt, type Json } from './json.js';
+import { withRetry, type RetryOptions } from './retry.js';
+
+export interface RestOptions {
+  readonly url: string;
+  readonly apiKey: string | undefined;
+  readonly timeoutMs: number;
+  readonly retry: RetryOptions;
+  readonly log: Log | undefined;
+}
+
+/** Calls whose JSON must not lose a digit: settings, ids, payloads. */
+export class Rest {
+  readonly #options: RestOptions;
+
+  constructor(options: RestOptions) {
+    this.#options = options;
+  }
+
+  /** The `result` of an answer. Paths are given with their names already percent-encoded. */
+  async call(method: string, path: string, body?: Json): Promise<Json> {
+    const answer = await this.raw(method, path, body);
+    const result = valueAt(answer, 'result');
+    if (result === undefined) {
+      throw new TldrError(
+        'UNAVAILABLE',
+        `${method} ${path}: the answer has no "result": is ${this.#options.url} a Qdrant?`,
+      );
+    }
+    return result;
+  }
+
+  /** The whole answer. */
+  raw(method: string, path: string, body?: Json): Promise<Json> {
+    const { retry, log } = this.#options;
+    return withRetry(() => this.#once(method, path, body), retry, { log });
+  }
+
+  async #once(method: string, path: string, body?: Json): Promise<Json> {
+    const { url, apiKey, timeoutMs } = this.#options;
+    const call = `${method} ${path}`;
+    let response: Response;
+    let text: string;
+    try {
+      response = await fetch(url + path, {
+        method,
+        signal: AbortSignal.timeout(timeoutMs),
+        // Compressing costs the server far more than loopback or a data-centre network does.
+        headers: {
+          'accept-encoding': 'identity',
+          ...(apiKey === undefined ? {} : { 'api-key': apiKey }),
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        },
+        ...(body === undefined ? {} : { body: stringifyJson(body) }),
+      });
+      text = await response.text();
+    } catch (cause) {
+      throw connectionError(cause, { call, endpoint: url });
+    }
+    if (!response.ok) {
+      throw httpError(response.status, text, { call, retryAfter: response.headers.get('retry-after') });
+    }
+    return parseJson(text);
+  }
+}

@@ -1,0 +1,260 @@
+import { isLosslessNumber } from 'lossless-json';
+import type { Distance } from '../../src/core/distance.js';
+import { TldrError } from '../../src/core/errors.js';
+import type {
+  CollectionSpec,
+  DenseVectorSpec,
+  MemoryEstimate,
+  ShardKey,
+  TargetChange,
+} from '../../src/core/vector-store.js';
+import {
+  flatten,
+  isObject,
+  listAt,
+  num,
+  numberAt,
+  objectAt,
+  parseJson,
+  stringifyJson,
+  textAt,
+  valueAt,
+  type Json,
+  type JsonObject,
+} from './json.js';
+
+const DISTANCE_NAMES: Readonly<Record<string, Distance>> = {
+  Cosine: 'cosine',
+  Dot: 'dot',
+  Euclid: 'euclid',
+  Manhattan: 'manhattan',
+};
+const COMPONENT_BYTES: Readonly<Record<string, number>> = { float32: 4, float16: 2, uint8: 1 };
+/** Settings that only PATCH takes. */
+const PATCH_ONLY = ['read_fan_out_factor', 'read_fan_out_delay_ms'];
+const HNSW_M_DEFAULT = 16;
+const LINK_BYTES = 4;
+
+/** The collection's vectors block as a map; a single unnamed vector stands under ''. */
+function vectorsOf(native: Json): JsonObject {
+  const block = objectAt(native, 'params', 'vectors');
+  return 'size' in block ? { '': block } : block;
+}
+
+/** Reads GET /collections/{name} and the shard keys into a spec; everything needed to rebuild is in `native`. */
+export function specFromInfo(
+  name: string,
+  info: Json,
+  shardKeys: readonly { key: ShardKey; shards: number | null }[],
+): CollectionSpec {
+  const config = objectAt(info, 'config');
+  const native: JsonObject = {
+    ...config,
+    payload_schema: objectAt(info, 'payload_schema'),
+    shard_keys: shardKeys.map(({ key, shards }) => ({
+      key: key.kind === 'keyword' ? key.value : num(BigInt(key.value)),
+      shards_number: shards === null ? null : num(shards),
+    })),
+  };
+  const vectors = Object.entries(vectorsOf(native)).map(([vectorName, params]): DenseVectorSpec => {
+    const distance = DISTANCE_NAMES[textAt(params, 'distance') ?? ''];
+    const dim = numberAt(params, 'size');
+    if (distance === undefined || dim === undefined) {
+      throw new TldrError('UNSUPPORTED', `collection ${name}: vector "${vectorName}" has an unknown form`);
+    }
+    return {
+      name: vectorName,
+      dim,
+      distance,
+      multivector: isObject(valueAt(params, 'multivector_config')),
+      componentBytes: COMPONENT_BYTES[textAt(params, 'datatype') ?? 'float32'] ?? 4,
+    };
+  });
+  return {
+    name,
+    vectors,
+    otherVectors: Object.keys(objectAt(native, 'params', 'sparse_vectors')),
+    shardKeys: shardKeys.map(({ key }) => key),
+    metadata: Object.fromEntries(
+      Object.entries(objectAt(config, 'metadata')).map(([key, value]) => [key, stringifyJson(value)]),
+    ),
+    native: stringifyJson(native),
+  };
+}
+
+/** The source's settings with one vector reduced (compact) or one more vector beside it (two-stage). */
+export function deriveTarget(source: CollectionSpec, change: TargetChange): CollectionSpec {
+  const reduced = source.vectors.find(({ name }) => name === change.vectorName);
+  if (reduced === undefined) {
+    const names = source.vectors.map(({ name }) => `"${name}"`).join(', ');
+    throw new TldrError(
+      'NOT_FOUND',
+      `collection ${source.name} has no dense vector "${change.vectorName}": it has ${names}`,
+    );
+  }
+  if (reduced.multivector) {
+    throw new TldrError(
+      'UNSUPPORTED',
+      `vector "${reduced.name}" of ${source.name} is a multivector, which cannot be reduced yet`,
+    );
+  }
+  const twoStage = change.layout === 'two-stage';
+  const taken = [...source.vectors.map(({ name }) => name), ...source.otherVectors];
+  if (
+    twoStage === (change.compactName === change.vectorName) ||
+    (twoStage && taken.includes(change.compactName))
+  ) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `"${change.compactName}" cannot name the reduced vector in the ${change.layout} layout`,
+    );
+  }
+  const native = objectAt(parseJson(source.native));
+  const params = objectAt(native, 'params');
+  const block = { ...vectorsOf(native) };
+  const full = objectAt(block[change.vectorName]);
+  const compact = compactParams(full, change);
+  if (twoStage) {
+    const hnsw: JsonObject = { ...objectAt(full, 'hnsw_config'), m: num(0) };
+    block[change.vectorName] = { ...full, on_disk: true, hnsw_config: hnsw, quantization_config: null };
+    block[change.compactName] = compact;
+  } else {
+    block[change.vectorName] = compact;
+  }
+  const unnamed = Object.keys(block).length === 1 ? block[''] : undefined;
+  const metadata: JsonObject = { ...objectAt(native, 'metadata') };
+  for (const [key, text] of Object.entries(change.metadata)) metadata[key] = parseJson(text);
+  const derived: JsonObject = { ...native, params: { ...params, vectors: unnamed ?? block }, metadata };
+  const compactSpec: DenseVectorSpec = {
+    name: change.compactName,
+    dim: change.compactDim,
+    distance: change.compactDistance,
+    multivector: false,
+    componentBytes: textAt(compact, 'datatype') === 'float16' ? 2 : 4,
+  };
+  const kept = source.vectors.filter(({ name }) => twoStage || name !== change.vectorName);
+  return {
+    ...source,
+    name: change.name,
+    vectors: [...kept, compactSpec],
+    metadata: { ...source.metadata, ...change.metadata },
+    native: stringifyJson(derived),
+  };
+}
+
+/** Projected values are no bytes: a uint8 vector becomes float32. The rest of the vector's settings stays. */
+function compactParams(full: JsonObject, { compactDim, compactDistance }: TargetChange): JsonObject {
+  const distance =
+    Object.entries(DISTANCE_NAMES).find(([, name]) => name === compactDistance)?.[0] ?? 'Cosine';
+  const params: JsonObject = { ...full, size: num(compactDim), distance };
+  if (textAt(params, 'datatype') === 'uint8') params['datatype'] = 'float32';
+  return params;
+}
+
+/** One line per setting that differs; metadata is compared by its owner. */
+export function differences(expected: CollectionSpec, actual: CollectionSpec, loading: boolean): string[] {
+  const settings = (spec: CollectionSpec): Map<string, string> => {
+    const native = objectAt(parseJson(spec.native));
+    // A single vector can stand in the block directly or under its name: both mean the same.
+    const params = { ...objectAt(native, 'params'), vectors: vectorsOf(native) };
+    const flat = flatten({ ...native, params, metadata: null });
+    for (const key of [...flat.keys()]) {
+      if (/^payload_schema\..*\.points$/.test(key)) flat.delete(key);
+      if (loading && (key === 'optimizer_config.indexing_threshold' || key.startsWith('strict_mode_config')))
+        flat.delete(key);
+    }
+    return flat;
+  };
+  const wanted = settings(expected);
+  const found = settings(actual);
+  return [...new Set([...wanted.keys(), ...found.keys()])]
+    .filter((key) => wanted.get(key) !== found.get(key))
+    .sort()
+    .map((key) => `${key}: expected ${wanted.get(key) ?? '(unset)'}, got ${found.get(key) ?? '(unset)'}`);
+}
+
+/** The body of PUT /collections/{name}: index building held back, strict mode left for the end. */
+export function createBody(spec: CollectionSpec): JsonObject {
+  const native = objectAt(parseJson(spec.native));
+  const body: JsonObject = {};
+  for (const [key, value] of Object.entries(objectAt(native, 'params'))) {
+    if (value !== null && !PATCH_ONLY.includes(key)) body[key] = value;
+  }
+  for (const key of ['hnsw_config', 'wal_config', 'quantization_config', 'metadata']) {
+    const value = native[key];
+    if (value !== undefined && value !== null) body[key] = value;
+  }
+  const optimizers = objectAt(native, 'optimizer_config');
+  const held = numberAt(optimizers, 'indexing_threshold') === undefined ? {} : { indexing_threshold: num(0) };
+  body['optimizers_config'] = { ...optimizers, ...held };
+  return body;
+}
+
+/** PATCH bodies in order: what creation cannot set, and what ends the bulk load. */
+export function patchAfterCreate(spec: CollectionSpec): JsonObject | null {
+  const params = objectAt(parseJson(spec.native), 'params');
+  const late = Object.fromEntries(
+    PATCH_ONLY.flatMap((key) => (params[key] == null ? [] : [[key, params[key]]])),
+  );
+  return Object.keys(late).length === 0 ? null : { params: late };
+}
+
+export function patchToFinish(spec: CollectionSpec): JsonObject {
+  const native = parseJson(spec.native);
+  const threshold = valueAt(native, 'optimizer_config', 'indexing_threshold');
+  const strict = valueAt(native, 'strict_mode_config');
+  return {
+    ...(isLosslessNumber(threshold) ? { optimizers_config: { indexing_threshold: threshold } } : {}),
+    ...(isObject(strict) ? { strict_mode_config: strict } : {}),
+  };
+}
+
+/** Payload indexes as [field, schema] pairs for PUT /collections/{name}/index. */
+export function payloadIndexes(spec: CollectionSpec): [string, Json][] {
+  return Object.entries(objectAt(parseJson(spec.native), 'payload_schema')).map(([field, schema]) => {
+    const params = valueAt(schema, 'params');
+    return [field, isObject(params) ? params : (textAt(schema, 'data_type') ?? 'keyword')];
+  });
+}
+
+/** Shard keys with their shard counts. */
+export function shardKeyBodies(spec: CollectionSpec): JsonObject[] {
+  return listAt(parseJson(spec.native), 'shard_keys').map((entry) => {
+    const shards = valueAt(entry, 'shards_number');
+    return {
+      shard_key: valueAt(entry, 'key') ?? '',
+      ...(isLosslessNumber(shards) ? { shards_number: shards } : {}),
+    };
+  });
+}
+
+/**
+ * Vectors times components times their size; quantised copies beside them; 2 m links of 4 bytes per vector for
+ * the graph's base layer (Qdrant's capacity-planning page and HNSW, Malkov and Yashunin 2018, section 4.2.3).
+ */
+export function estimateMemory(spec: CollectionSpec, pointCount: number): MemoryEstimate {
+  const native = parseJson(spec.native);
+  const block = vectorsOf(native);
+  let ram = 0;
+  let disk = 0;
+  let index = 0;
+  for (const { name, dim, componentBytes } of spec.vectors) {
+    const params = block[name];
+    const vectorBytes = pointCount * dim * componentBytes;
+    disk += vectorBytes;
+    if (valueAt(params, 'on_disk') !== true) ram += vectorBytes;
+    ram +=
+      pointCount *
+      quantizedBytes(valueAt(params, 'quantization_config') ?? valueAt(native, 'quantization_config'), dim);
+    const m = numberAt(params, 'hnsw_config', 'm') ?? numberAt(native, 'hnsw_config', 'm') ?? HNSW_M_DEFAULT;
+    index += pointCount * 2 * m * LINK_BYTES;
+  }
+  return { vectorsRamBytes: ram, vectorsDiskBytes: disk, indexRamBytes: index };
+}
+
+function quantizedBytes(config: Json | undefined, dim: number): number {
+  if (isObject(valueAt(config, 'scalar'))) return dim;
+  if (isObject(valueAt(config, 'binary'))) return dim / 8;
+  const ratio = /^x(\d+)$/.exec(textAt(config, 'product', 'compression') ?? '')?.[1];
+  return ratio === undefined ? 0 : (dim * 4) / Number(ratio);
+}

@@ -1,0 +1,238 @@
+import { TldrError } from '../../src/core/errors.js';
+import type { PointId } from '../../src/core/point-id.js';
+import { ProtoWriter } from '../../src/core/protobuf.js';
+import type { ShardKey } from '../../src/core/vector-store.js';
+
+/**
+ * Messages of Qdrant's points.proto, written and read by hand. Field numbers stand beside each use; the shapes
+ * of vectors in answers are described at `VectorBytes`.
+ */
+
+/** Walks a message without making an object per field: pages hold millions of floats. */
+export class Cursor {
+  readonly #bytes: Uint8Array;
+  #at: number;
+  readonly #end: number;
+  field = 0;
+  wireType = 0;
+
+  constructor(bytes: Uint8Array, start = 0, end = bytes.length) {
+    this.#bytes = bytes;
+    this.#at = start;
+    this.#end = end;
+  }
+
+  /** Moves to the next field; false at the end. */
+  next(): boolean {
+    if (this.#at >= this.#end) return false;
+    const tag = this.number();
+    this.field = Math.floor(tag / 8);
+    this.wireType = tag % 8;
+    return true;
+  }
+
+  /** A varint that fits a JS number exactly: lengths, tags, counts. */
+  number(): number {
+    let value = 0;
+    let factor = 1;
+    for (;;) {
+      const byte = this.#bytes[this.#at++];
+      if (byte === undefined || this.#at > this.#end) throw damaged();
+      value += (byte & 127) * factor;
+      if (byte < 128) return value;
+      factor *= 128;
+    }
+  }
+
+  /** A varint of 64 bits, unsigned. */
+  uint64(): bigint {
+    let value = 0n;
+    for (let shift = 0n; ; shift += 7n) {
+      const byte = this.#bytes[this.#at++];
+      if (byte === undefined || shift > 63n) throw damaged();
+      value |= BigInt(byte & 127) << shift;
+      if (byte < 128) return value;
+    }
+  }
+
+  /** A length-delimited value, as a view. */
+  bytes(): Uint8Array {
+    const length = this.number();
+    return this.#take(length);
+  }
+
+  text(): string {
+    return Buffer.from(this.bytes()).toString('utf8');
+  }
+
+  double(): number {
+    const bytes = this.#take(8);
+    return new DataView(bytes.buffer, bytes.byteOffset, 8).getFloat64(0, true);
+  }
+
+  skip(): void {
+    if (this.wireType === 0) this.uint64();
+    else if (this.wireType === 1) this.#take(8);
+    else if (this.wireType === 2) this.bytes();
+    else if (this.wireType === 5) this.#take(4);
+    else throw damaged();
+  }
+
+  /** Appends the floats of this field, packed or one by one, to `into` from `offset`; the new offset. */
+  floats(into: Float32Array, offset: number): number {
+    const packed = this.wireType === 2 ? this.bytes() : this.#take(4);
+    const count = packed.length / 4;
+    if (offset + count > into.length)
+      throw new TldrError('INVALID_DATA', 'a vector is longer than its collection says');
+    const bytes = new Uint8Array(into.buffer, into.byteOffset + offset * 4, packed.length);
+    bytes.set(packed);
+    return offset + count;
+  }
+
+  #take(length: number): Uint8Array {
+    if (this.#at + length > this.#end) throw damaged();
+    this.#at += length;
+    return this.#bytes.subarray(this.#at - length, this.#at);
+  }
+}
+
+function damaged(): TldrError {
+  return new TldrError('UNAVAILABLE', 'a gRPC answer ends inside a field');
+}
+
+/** PointId: num 1, uuid 2. */
+export function encodePointId(id: PointId): ProtoWriter {
+  return typeof id === 'bigint' ? new ProtoWriter(16).varint(1, id) : new ProtoWriter(48).string(2, id);
+}
+
+export function decodePointId(bytes: Uint8Array): PointId {
+  const cursor = new Cursor(bytes);
+  let id: PointId = 0n;
+  while (cursor.next()) {
+    if (cursor.field === 1) id = cursor.uint64();
+    else if (cursor.field === 2) id = cursor.text();
+    else cursor.skip();
+  }
+  return id;
+}
+
+/** ShardKeySelector: shard_keys 1 (ShardKey: keyword 1, number 2). */
+export function encodeShardKey({ kind, value }: ShardKey): ProtoWriter {
+  const key = new ProtoWriter();
+  return new ProtoWriter().message(
+    1,
+    kind === 'keyword' ? key.string(1, value) : key.varint(2, BigInt(value)),
+  );
+}
+
+/** with_payload and with_vectors selectors: enable 1. */
+export function selector(enable: boolean): ProtoWriter {
+  return new ProtoWriter(8).varint(1, Number(enable));
+}
+
+/** A retrieved point, taken apart as far as a copy needs it; all views into the answer. */
+export interface RetrievedPoint {
+  readonly id: PointId;
+  /** Payload map entries, each the bytes of one entry. */
+  readonly payload: readonly Uint8Array[];
+  /** Vector bytes by name; '' is the default vector. */
+  readonly vectors: ReadonlyMap<string, Uint8Array>;
+}
+
+/** RetrievedPoint: id 1, payload 2, vectors 4. */
+export function decodeRetrievedPoint(bytes: Uint8Array): RetrievedPoint {
+  const cursor = new Cursor(bytes);
+  const payload: Uint8Array[] = [];
+  let vectors: ReadonlyMap<string, Uint8Array> = new Map();
+  let id: PointId | undefined;
+  while (cursor.next()) {
+    if (cursor.field === 1) id = decodePointId(cursor.bytes());
+    else if (cursor.field === 2) payload.push(cursor.bytes());
+    else if (cursor.field === 4) vectors = decodeVectors(cursor.bytes());
+    else cursor.skip();
+  }
+  if (id === undefined) throw new TldrError('UNAVAILABLE', 'a retrieved point has no id');
+  return { id, payload, vectors };
+}
+
+/** VectorsOutput: vector 1, vectors 2 (NamedVectorsOutput: vectors 1, a map). */
+function decodeVectors(bytes: Uint8Array): ReadonlyMap<string, Uint8Array> {
+  const found = new Map<string, Uint8Array>();
+  const cursor = new Cursor(bytes);
+  while (cursor.next()) {
+    if (cursor.field === 1) found.set('', cursor.bytes());
+    else if (cursor.field === 2) {
+      const map = new Cursor(cursor.bytes());
+      while (map.next()) {
+        const { name, value } = decodeEntry(map.bytes());
+        found.set(name, value);
+      }
+    } else cursor.skip();
+  }
+  return found;
+}
+
+/** A map entry: key 1, value 2. */
+export function decodeEntry(bytes: Uint8Array): { name: string; value: Uint8Array } {
+  const cursor = new Cursor(bytes);
+  let name = '';
+  let value: Uint8Array = new Uint8Array(0);
+  while (cursor.next()) {
+    if (cursor.field === 1) name = cursor.text();
+    else if (cursor.field === 2) value = cursor.bytes();
+    else cursor.skip();
+  }
+  return { name, value };
+}
+
+export function encodeEntry(name: string, value: Uint8Array): Uint8Array {
+  return new ProtoWriter(value.length + name.length * 3 + 16).string(1, name).bytes(2, value).finish();
+}
+
+/**
+ * Reads a dense vector into `into`. VectorBytes hold floats in field 1, packed or (servers up to 1.16) one by
+ * one, or in the newer form `dense` 101 with floats in its field 1.
+ * @throws INVALID_DATA when there are not exactly as many as expected
+ */
+export function decodeDense(bytes: Uint8Array, into: Float32Array): void {
+  const cursor = new Cursor(bytes);
+  let count = 0;
+  while (cursor.next()) {
+    if (cursor.field === 1) count = cursor.floats(into, count);
+    else if (cursor.field === 101) {
+      const dense = new Cursor(cursor.bytes());
+      while (dense.next()) {
+        if (dense.field === 1) count = dense.floats(into, count);
+        else dense.skip();
+      }
+    } else cursor.skip();
+  }
+  if (count !== into.length) {
+    throw new TldrError('INVALID_DATA', `a vector of ${count} values, expected ${into.length}`);
+  }
+}
+
+/** Vector: data 1, packed. */
+export function encodeDense(values: Float32Array): Uint8Array {
+  const { buffer, byteOffset, byteLength } = values;
+  return new ProtoWriter(byteLength + 8).bytes(1, new Uint8Array(buffer, byteOffset, byteLength)).finish();
+}
+
+/** Content of a vector independent of how its floats were packed: for comparisons. */
+export function canonicalVector(bytes: Uint8Array): Uint8Array {
+  const parts: Uint8Array[] = [];
+  const collect = (message: Uint8Array): void => {
+    const cursor = new Cursor(message);
+    while (cursor.next()) {
+      if (cursor.field > 100) collect(cursor.bytes());
+      else if (cursor.wireType === 0) parts.push(Buffer.from(`#${cursor.uint64()}`));
+      else if (cursor.wireType === 5) {
+        const one = new Float32Array(1);
+        cursor.floats(one, 0);
+        parts.push(new Uint8Array(one.buffer));
+      } else parts.push(cursor.bytes());
+    }
+  };
+  collect(bytes);
+  return Buffer.concat(parts);
+}
