@@ -2,7 +2,7 @@ import { isLosslessNumber } from 'lossless-json';
 import { TldrError } from '../../src/core/errors.js';
 import { ProtoWriter } from '../../src/core/protobuf.js';
 import { isObject, parseJson, type Json } from './json.js';
-import { canonicalVector, Cursor, decodeEntry, encodeEntry } from './wire.js';
+import { canonicalVector, Cursor, decodeDense, decodeEntry, encodeEntry } from './wire.js';
 
 /**
  * Everything of a point but its id and the vector being reduced, as one message of our own: payload map entries
@@ -49,15 +49,29 @@ export function payloadJson(rest: Uint8Array, sorted = false): string {
 }
 
 /** Servers send map entries in random order: sorted here, vectors by name, payload keys at every depth. */
-export function canonicalRest(rest: Uint8Array): Uint8Array {
+export function canonicalRest(rest: Uint8Array, withoutVector?: string): Uint8Array {
   const { vectors } = unpackRest(rest);
-  const named = vectors.map(decodeEntry).sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  const named = vectors
+    .map(decodeEntry)
+    .filter(({ name }) => name !== withoutVector)
+    .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
   const parts: Uint8Array[] = [Buffer.from(payloadJson(rest, true))];
   for (const { name, value } of named) {
     const content = canonicalVector(value);
     parts.push(Buffer.from(`\n${name}\n${content.length}\n`), content);
   }
   return Buffer.concat(parts);
+}
+
+/** A dense vector among the entries of rest, or null. */
+export function restVector(rest: Uint8Array, name: string, dim: number): Float32Array | null {
+  const entry = unpackRest(rest)
+    .vectors.map(decodeEntry)
+    .find((one) => one.name === name);
+  if (entry === undefined) return null;
+  const values = new Float32Array(dim);
+  decodeDense(entry.value, values);
+  return values;
 }
 
 /** Value: null 1, double 2, integer 3, string 4, bool 5, struct 6 (fields 1), list 7 (values 1). */

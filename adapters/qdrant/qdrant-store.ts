@@ -34,7 +34,7 @@ import {
   type Json,
   type JsonObject,
 } from './json.js';
-import { canonicalRest, payloadJson, REST_FORMAT, restFromJson } from './payload.js';
+import { canonicalRest, payloadJson, REST_FORMAT, restFromJson, restVector } from './payload.js';
 import { deletePoints, retrievePoints, scanPoints, upsertPoints, type VectorPlace } from './points.js';
 import type { Rest } from './rest.js';
 import { withRetry, type RetryOptions } from './retry.js';
@@ -355,8 +355,12 @@ export class QdrantStore implements VectorStore {
     return payloadJson(rest);
   }
 
-  canonicalRest(rest: Uint8Array): Uint8Array {
-    return canonicalRest(rest);
+  canonicalRest(rest: Uint8Array, options: { readonly withoutVector?: string } = {}): Uint8Array {
+    return canonicalRest(rest, options.withoutVector);
+  }
+
+  restVector(rest: Uint8Array, name: string, dim: number): Float32Array | null {
+    return restVector(rest, name, dim);
   }
 
   estimateMemory(spec: CollectionSpec, pointCount: number): MemoryEstimate {

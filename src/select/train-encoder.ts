@@ -75,6 +75,8 @@ export interface TrainEncoderResult {
   readonly encoder: Encoder | null;
   readonly report: TrainReport | null;
   readonly state: TrainState;
+  /** Every candidate by name, the shipped one included. */
+  readonly candidates: ReadonlyMap<string, Encoder>;
 }
 
 interface Candidate {
@@ -111,7 +113,8 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
   const { train, heldOut } = splitHeldOut(clean.x, held, seed);
   const fitted = await fitCandidates(train, { ...options, distance, seed }, settings);
   const { training } = fitted;
-  if (!training.finished) return { encoder: null, report: null, state: training.state };
+  if (!training.finished)
+    return { encoder: null, report: null, state: training.state, candidates: new Map() };
 
   const benchmark = await createBenchmark({ base: train, queries: heldOut, distance }, options);
   const judged: { candidate: Candidate; recall: NeighborRecall }[] = [];
@@ -124,17 +127,22 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
   }
   const winner = choose(judged, ship, settings.loss);
   const fingerprint = dataFingerprint(train);
-  const encoder = new Encoder(winner.candidate.network, {
-    method: winner.candidate.name,
-    distance,
-    compactDistance: compactDistance(distance),
-    source: options.source ?? '',
-    seed,
-    dataFingerprint: fingerprint,
-    hyperParameters: winner.candidate.name === settings.loss ? hyperParameters(settings) : {},
-    metrics: metricsOf(winner.recall),
-    createdBy: CREATED_BY,
-  });
+  const candidates = new Map(
+    judged.map(({ candidate, recall }) => [
+      candidate.name,
+      new Encoder(candidate.network, {
+        method: candidate.name,
+        distance,
+        compactDistance: compactDistance(distance),
+        source: options.source ?? '',
+        seed,
+        dataFingerprint: fingerprint,
+        hyperParameters: candidate.name === settings.loss ? hyperParameters(settings) : {},
+        metrics: metricsOf(recall),
+        createdBy: CREATED_BY,
+      }),
+    ]),
+  );
   const report: TrainReport = {
     shipped: winner.candidate.name,
     candidates: judged.map(({ candidate: { name, seconds }, recall }) => ({
@@ -164,7 +172,12 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
     versions: { node: process.versions.node, 'qdrant-tldr': CREATED_BY },
     hardware: `${cpus()[0]?.model ?? 'unknown processor'}, ${cpus().length} cores`,
   };
-  return { encoder, report, state: training.state };
+  return {
+    encoder: candidates.get(winner.candidate.name) ?? null,
+    report,
+    state: training.state,
+    candidates,
+  };
 }
 
 function checkDims(x: Matrix, dim: number): void {

@@ -83,7 +83,7 @@ export class TfjsOps implements Ops<tf.Tensor> {
   }
 
   maskDiagonal(a: tf.Tensor): tf.Tensor {
-    return a.add(this.#tf.eye(a.shape[0] ?? 0).mul(MASK));
+    return a.add(this.#tf.eye(a.shape[0]).mul(MASK));
   }
 
   logSoftmax(a: tf.Tensor): tf.Tensor {
@@ -103,7 +103,7 @@ export class TfjsOps implements Ops<tf.Tensor> {
   }
 
   sumRowsAsRow(a: tf.Tensor): tf.Tensor {
-    return a.sum(1).reshape([1, a.shape[0] ?? 0]);
+    return a.sum(1).reshape([1, a.shape[0]]);
   }
 
   halves(a: tf.Tensor): readonly [tf.Tensor, tf.Tensor] {

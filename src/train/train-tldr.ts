@@ -46,7 +46,13 @@ export async function trainTldr(x: Matrix, options: TldrOptions, run: TldrRun = 
     ...(threads === undefined ? {} : { threads }),
   };
   const graph = run.graph ?? (await buildKnnGraph(shared, knnOptions));
-  const task: TrainTask = { x: shared, graph, options, resume: run.resume };
+  // Only plain data crosses into the worker, whatever else the caller's object carries.
+  const { outputDim, engine, initialWeight } = options;
+  const plain = { ...settings, outputDim, distance, seed };
+  const optional = Object.fromEntries(
+    Object.entries({ engine, threads, initialWeight }).filter(([, value]) => value !== undefined),
+  );
+  const task: TrainTask = { x: shared, graph, options: { ...plain, ...optional }, resume: run.resume };
   const result = await runInWorker({
     file: new URL('./train-worker.js', import.meta.url),
     data: task,

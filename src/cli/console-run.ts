@@ -1,0 +1,156 @@
+import { SingleBar } from 'cli-progress';
+import { createInterface } from 'node:readline/promises';
+import { pino } from 'pino';
+import type { Config } from '../config/config.js';
+import { TldrError } from '../core/errors.js';
+import type { Log, Progress, RunOptions } from '../core/run.js';
+
+const PLAIN_LINE_INTERVAL_MS = 5_000;
+
+/** What a command talks through: people's lines, progress, the one JSON object. */
+export interface ConsoleRun extends RunOptions {
+  readonly signal: AbortSignal;
+  readonly log: Log;
+  readonly onProgress: (progress: Progress) => void;
+  /** A line for people: standard output, or standard error when `--json` owns standard output. */
+  say(line?: string): void;
+  /** The command's result: printed as the last line of standard output with `--json`. */
+  result(value: unknown): void;
+  /** @throws INVALID_ARGUMENT where nobody can be asked and `--yes` was not given, ABORTED on "no" */
+  confirm(question: string): Promise<void>;
+  close(): void;
+}
+
+export interface ConsoleFlags {
+  readonly json?: boolean;
+  readonly yes?: boolean;
+}
+
+/** Sets up output, progress and Ctrl-C for one command. */
+export function openConsole(flags: ConsoleFlags, config: Pick<Config, 'logLevel'>): ConsoleRun {
+  const json = flags.json === true;
+  const controller = new AbortController();
+  const onSignal = (): void => {
+    if (controller.signal.aborted) process.exit(130);
+    console.error('\nstopping; press Ctrl-C again to end at once');
+    controller.abort(new Error('interrupted'));
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  const logger = pino({ level: config.logLevel }, pino.destination({ dest: 2, sync: true }));
+  const progress = progressPrinter();
+  const say = (line = ''): void => {
+    progress.clear();
+    if (json) console.error(line);
+    else console.log(line);
+  };
+  return {
+    signal: controller.signal,
+    log: (level, message, fields) => {
+      logger[level](fields ?? {}, message);
+      if (level === 'warn' && config.logLevel === 'silent') {
+        progress.clear();
+        console.error(`warning: ${message}`);
+      }
+    },
+    onProgress: progress.show,
+    say,
+    result: (value) => {
+      progress.clear();
+      if (json)
+        console.log(
+          JSON.stringify(value, (_key, inner: unknown) =>
+            typeof inner === 'bigint' ? String(inner) : inner,
+          ),
+        );
+    },
+    confirm: async (question) => {
+      if (flags.yes === true) return;
+      if (!process.stdin.isTTY || !process.stderr.isTTY) {
+        throw new TldrError(
+          'INVALID_ARGUMENT',
+          `${question} Nobody can be asked here: add --yes to go on, or --dry-run to look first`,
+        );
+      }
+      progress.clear();
+      const terminal = createInterface({ input: process.stdin, output: process.stderr });
+      const answer = await terminal.question(`${question} [y/N] `);
+      terminal.close();
+      if (!/^y(es)?$/i.test(answer.trim())) throw new TldrError('ABORTED', 'nothing was changed');
+    },
+    close: () => {
+      progress.clear();
+      process.off('SIGINT', onSignal);
+      process.off('SIGTERM', onSignal);
+    },
+  };
+}
+
+/** A bar with rate and remaining time on a terminal, a plain line every few seconds elsewhere. */
+function progressPrinter(): { show: (progress: Progress) => void; clear: () => void } {
+  const terminal = process.stderr.isTTY;
+  let bar: SingleBar | undefined;
+  let step = '';
+  let startedAtMs = 0;
+  let startedDone = 0;
+  let printedAtMs = 0;
+  const clear = (): void => {
+    bar?.stop();
+    bar = undefined;
+    step = '';
+  };
+  const show = (progress: Progress): void => {
+    const now = performance.now();
+    if (progress.step !== step) {
+      clear();
+      step = progress.step;
+      startedAtMs = now;
+      startedDone = progress.done;
+      printedAtMs = now;
+      if (terminal) {
+        bar = new SingleBar({
+          format: '{step} [{bar}] {percentage}% | {value}/{total} {unit} | {rate}/s | {left} left',
+          stream: process.stderr,
+          hideCursor: true,
+          clearOnComplete: true,
+        });
+        bar.start(progress.total, progress.done, { step, unit: progress.unit, rate: '-', left: '-' });
+      }
+    }
+    const seconds = (now - startedAtMs) / 1000;
+    const rate = seconds > 0 ? (progress.done - startedDone) / seconds : 0;
+    const left = rate > 0 ? duration((progress.total - progress.done) / rate) : '-';
+    if (bar !== undefined) {
+      bar.setTotal(progress.total);
+      bar.update(progress.done, { step, unit: progress.unit, rate: rate.toFixed(rate < 10 ? 1 : 0), left });
+    } else if (now - printedAtMs >= PLAIN_LINE_INTERVAL_MS) {
+      printedAtMs = now;
+      console.error(
+        `${step}: ${progress.done}/${progress.total} ${progress.unit}, ${rate.toFixed(1)}/s, ${left} left`,
+      );
+    }
+  };
+  return { show, clear };
+}
+
+function duration(seconds: number): string {
+  const whole = Math.ceil(seconds);
+  return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
+}
+
+/** Columns padded to their widest cell; the first column left, the others right. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, j) => Math.max(...rows.map((cells) => (cells[j] ?? '').length)));
+  return rows
+    .map((cells) =>
+      cells
+        .map((cell, j) => (j === 0 ? cell.padEnd(widths[j] ?? 0) : cell.padStart(widths[j] ?? 0)))
+        .join('  '),
+    )
+    .join('\n');
+}
+
+/** Bytes for people: 1,536.0 MB. */
+export function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toLocaleString('en-US', { minimumFractionDigits: 1, maximumFractionDigits: 1 })} MB`;
+}

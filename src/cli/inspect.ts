@@ -1,0 +1,84 @@
+import { Command } from 'commander';
+import { compactDistance } from '../core/distance.js';
+import type { CollectionSpec, MemoryEstimate } from '../core/vector-store.js';
+import { targetDescription } from '../migrate/plan-migration.js';
+import { megabytes, table } from './console-run.js';
+import { wholeNumber, withConsole, withGlobalFlags, withStore, type GlobalFlags } from './options.js';
+
+interface InspectFlags extends GlobalFlags {
+  readonly dim?: number;
+}
+
+/** `inspect`: what a collection is and what it would cost smaller. */
+export function inspectCommand(): Command {
+  const command = new Command('inspect')
+    .description('Show dimensions, distance, count and estimated memory of a collection, now and reduced.')
+    .argument('<collection>')
+    .option('--dim <n>', 'dimensions to compare with (default: an eighth)', wholeNumber)
+    .action((collection: string, flags: InspectFlags) =>
+      withConsole(flags, (run, config) =>
+        withStore(config, run, async (store) => {
+          const spec = await store.describe(collection);
+          const points = await store.count(collection);
+          const now = store.estimateMemory(spec, points);
+          run.say(`${collection}: ${points.toLocaleString('en-US')} points`);
+          const description = targetDescription(spec);
+          if (description !== null) {
+            run.say(
+              `compact form of ${description.source}: ${description.inputDim} -> ${description.outputDim}, encoder ${description.encoder.slice(0, 16)}`,
+            );
+          }
+          const reduced = spec.vectors.flatMap((vector) => {
+            const dim = flags.dim ?? Math.floor(vector.dim / 8);
+            if (vector.multivector || dim < 1 || dim >= vector.dim) return [];
+            const target = store.deriveTarget(spec, {
+              name: `${collection}-compact`,
+              layout: 'compact',
+              vectorName: vector.name,
+              compactName: vector.name,
+              compactDim: dim,
+              compactDistance: compactDistance(vector.distance),
+              metadata: {},
+            });
+            return [{ vector: vector.name, dim, memory: store.estimateMemory(target, points) }];
+          });
+          run.say(table([['vector', 'dims', 'distance'], ...vectorRows(spec)]));
+          const row = (name: string, memory: MemoryEstimate): string[] => [
+            name,
+            megabytes(memory.vectorsRamBytes + memory.indexRamBytes),
+            megabytes(memory.vectorsDiskBytes),
+          ];
+          run.say('');
+          run.say(
+            table([
+              ['estimate', 'RAM', 'disk (vectors)'],
+              row('now', now),
+              ...reduced.map(({ vector, dim, memory }) => row(`"${vector}" at ${dim} dims`, memory)),
+            ]),
+          );
+          run.result({
+            collection,
+            points,
+            vectors: spec.vectors,
+            otherVectors: spec.otherVectors,
+            now,
+            reduced,
+            compactOf: description,
+          });
+        }),
+      ),
+    );
+  command.addHelpText('after', '\nExample:\n  qdrant-tldr inspect docs --dim 96');
+  return withGlobalFlags(command);
+}
+
+function vectorRows(spec: CollectionSpec): string[][] {
+  return [
+    ...spec.vectors.map(({ name, dim, distance, multivector }) => [
+      `"${name}"`,
+      String(dim),
+      multivector ? `${distance}, multivector` : distance,
+    ]),
+    ...spec.otherVectors.map((name) => [`"${name}"`, '-', 'sparse']),
+  ];
+}

@@ -1,0 +1,85 @@
+import { InvalidArgumentError, type Command } from 'commander';
+import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
+import { loadConfig, type Config } from '../config/config.js';
+import type { VectorStore } from '../core/vector-store.js';
+import { openConsole, type ConsoleFlags, type ConsoleRun } from './console-run.js';
+
+/** Flags every command has. */
+export interface GlobalFlags extends ConsoleFlags {
+  readonly config?: string;
+  readonly url?: string;
+  readonly grpcUrl?: string;
+  readonly logLevel?: string;
+  readonly threads?: number;
+  readonly lanes?: number;
+  readonly batchSize?: number;
+}
+
+/** Adds the flags that every command has; API keys are never flags, since process lists show those. */
+export function withGlobalFlags(command: Command, kind: 'database' | 'local' = 'database'): Command {
+  command.option('--json', 'print one JSON object as the last line of standard output');
+  command.option('--config <file>', 'configuration file (default: qdrant-tldr.config.json if it exists)');
+  command.option('--log-level <level>', 'structured logs on standard error: debug, info, warn or silent');
+  if (kind === 'database') {
+    command.option(
+      '--url <url>',
+      'REST address of Qdrant (or QDRANT_URL); the API key comes from QDRANT_API_KEY',
+    );
+    command.option('--grpc-url <url>', 'gRPC address (default: the REST host with the next port)');
+  }
+  return command;
+}
+
+/** Flags that answer the question a writing command asks. */
+export function withWriteFlags(command: Command): Command {
+  return command
+    .option('--dry-run', 'show what would happen and write nothing')
+    .option('--yes', 'do not ask before writing');
+}
+
+export function configOf(flags: GlobalFlags): Config {
+  const { url, grpcUrl, logLevel, threads, lanes, batchSize } = flags;
+  return loadConfig({ file: flags.config, flags: { url, grpcUrl, logLevel, threads, lanes, batchSize } });
+}
+
+/** Runs a command's body with its console, closed afterwards whatever happens. */
+export async function withConsole(
+  flags: GlobalFlags,
+  body: (run: ConsoleRun, config: Config) => Promise<void>,
+): Promise<void> {
+  const config = configOf(flags);
+  const run = openConsole(flags, config);
+  try {
+    await body(run, config);
+  } finally {
+    run.close();
+  }
+}
+
+/** Opens the configured server for the length of a call. */
+export async function withStore<T>(
+  config: Config,
+  run: ConsoleRun,
+  body: (store: VectorStore) => Promise<T>,
+): Promise<T> {
+  const { url, grpcUrl, apiKey, timeoutMs } = config;
+  const store = await openQdrant({ url, grpcUrl, apiKey, timeoutMs, log: run.log });
+  try {
+    return await body(store);
+  } finally {
+    await store.close();
+  }
+}
+
+export function wholeNumber(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 0 || text.trim() === '')
+    throw new InvalidArgumentError('expected a whole number');
+  return value;
+}
+
+export function decimal(text: string): number {
+  const value = Number(text);
+  if (!Number.isFinite(value) || text.trim() === '') throw new InvalidArgumentError('expected a number');
+  return value;
+}

@@ -1,0 +1,121 @@
+import { Command } from 'commander';
+import { readFile } from 'node:fs/promises';
+import { text as readStream } from 'node:stream/consumers';
+import { Encoder } from '../core/encoder.js';
+import { TldrError } from '../core/errors.js';
+import { matrixFromRows, row, type Matrix } from '../core/matrix.js';
+import { formatPointId } from '../core/point-id.js';
+import type { ScoredPoint, VectorStore } from '../core/vector-store.js';
+import { targetDescription } from '../migrate/plan-migration.js';
+import { readNpy } from './npy.js';
+import { wholeNumber, withConsole, withGlobalFlags, withStore, type GlobalFlags } from './options.js';
+
+interface SearchFlags extends GlobalFlags {
+  readonly encoder: string;
+  readonly query: string;
+  readonly row: number;
+  readonly limit: number;
+  readonly rescore?: number;
+  readonly exact?: boolean;
+}
+
+/** `search`: a full-size query against a compact collection, for trying it out. */
+export function searchCommand(): Command {
+  const command = new Command('search')
+    .description('Search a compact collection with a full-size query vector.')
+    .argument('<collection>', 'target of a migration')
+    .requiredOption('--encoder <file>', 'the encoder the collection was made with')
+    .requiredOption(
+      '--query <file>',
+      'JSON array of numbers, or a .npy file; "-" reads JSON from standard input',
+    )
+    .option('--row <n>', 'row of the .npy file', wholeNumber, 0)
+    .option('--limit <n>', 'results', wholeNumber, 10)
+    .option('--rescore <n>', 'two-stage layout: candidates to rescore with the full vectors', wholeNumber)
+    .option('--exact', 'compare with every vector instead of using the index')
+    .action((collection: string, flags: SearchFlags) =>
+      withConsole(flags, async (run, config) => {
+        const encoder = await Encoder.load(flags.encoder);
+        const query = await readQuery(flags);
+        await withStore(config, run, async (store) => {
+          const results = await searchCompact(store, collection, { ...flags, encoder, query });
+          for (const { id, score, payloadJson } of results)
+            run.say(`${score.toFixed(6)}  ${formatPointId(id)}  ${payloadJson ?? ''}`);
+          run.result({ collection, results });
+        });
+      }),
+    );
+  command.addHelpText(
+    'after',
+    `
+Examples:
+  echo '[0.1, 0.2, ...]' | qdrant-tldr search docs_c96 --encoder enc.onnx --query -
+  qdrant-tldr search docs_2s --encoder enc.onnx --query q.npy --row 3 --rescore 100`,
+  );
+  return withGlobalFlags(command);
+}
+
+/**
+ * Projects a full-size query and searches a migration's target with it.
+ * @throws MISMATCH when the collection was made with another encoder
+ */
+async function searchCompact(
+  store: VectorStore,
+  collection: string,
+  options: { encoder: Encoder; query: Matrix; limit: number; rescore?: number; exact?: boolean },
+): Promise<readonly ScoredPoint[]> {
+  const { encoder, query, limit, rescore, exact } = options;
+  const description = targetDescription(await store.describe(collection));
+  if (description === null) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `${collection} is not the target of a migration: use its own search`,
+    );
+  }
+  if (description.encoder !== encoder.fingerprint) {
+    throw new TldrError(
+      'MISMATCH',
+      `${collection} was made with encoder ${description.encoder.slice(0, 16)}, this file is ${encoder.fingerprint.slice(0, 16)}`,
+    );
+  }
+  if (rescore !== undefined && description.layout !== 'two-stage') {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `${collection} holds reduced vectors only: --rescore needs the two-stage layout`,
+    );
+  }
+  const compact = row(encoder.project(query), 0);
+  const shared = { limit, withPayload: true, ...(exact === undefined ? {} : { exact }) };
+  if (rescore === undefined)
+    return store.search(collection, { ...shared, vectorName: description.compact, vector: compact });
+  return store.search(collection, {
+    ...shared,
+    vectorName: description.vector,
+    vector: row(query, 0),
+    prefetch: { vectorName: description.compact, vector: compact, limit: Math.max(rescore, limit) },
+  });
+}
+
+async function readQuery(flags: SearchFlags): Promise<Matrix> {
+  if (flags.query.endsWith('.npy')) {
+    const all = await readNpy(flags.query);
+    if (flags.row >= all.rows)
+      throw new TldrError('INVALID_ARGUMENT', `--row ${flags.row}: ${flags.query} has ${all.rows} rows`);
+    return { rows: 1, cols: all.cols, data: row(all, flags.row) };
+  }
+  const json = flags.query === '-' ? await readStream(process.stdin) : await readFile(flags.query, 'utf8');
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch (cause) {
+    throw new TldrError('INVALID_DATA', `${flags.query}: expected a JSON array of numbers`, { cause });
+  }
+  if (
+    !Array.isArray(value) ||
+    value.length === 0 ||
+    !value.every((item) => typeof item === 'number' && Number.isFinite(item))
+  ) {
+    throw new TldrError('INVALID_DATA', `${flags.query}: expected a JSON array of finite numbers`);
+  }
+  return matrixFromRows([value as number[]]);
+}

@@ -1,0 +1,183 @@
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { dirname } from 'node:path';
+import { messageOf, TldrError } from '../core/errors.js';
+import { formatPointId, parsePointId, type PointId } from '../core/point-id.js';
+import type { Layout, ShardKey } from '../core/vector-store.js';
+
+/** How far a migration is. Each phase begins only when the one before is complete. */
+export type Phase = 'copying' | 'finishing' | 'verifying' | 'done';
+
+/** One range of ids in one shard: `cursor` is the last id whose write was acknowledged. */
+export interface RangeProgress {
+  readonly shardKey: ShardKey | null;
+  readonly from: string | null;
+  readonly to: string | null;
+  cursor: string | null;
+  complete: boolean;
+  points: number;
+}
+
+/** What is being migrated: never changes once recorded. */
+export interface MigrationIdentity {
+  readonly sourceCollection: string;
+  readonly targetCollection: string;
+  readonly vectorName: string;
+  readonly compactName: string;
+  readonly layout: Layout;
+  readonly encoderFingerprint: string;
+}
+
+/** Everything needed to go on after a kill: plain data, one JSON file. */
+export interface MigrationRecord extends MigrationIdentity {
+  readonly version: 1;
+  phase: Phase;
+  readonly ranges: RangeProgress[];
+}
+
+const PHASES: readonly Phase[] = ['copying', 'finishing', 'verifying', 'done'];
+
+export function cursorOf(text: string | null): PointId | null {
+  return text === null ? null : parsePointId(text);
+}
+
+export function cursorText(id: PointId | null): string | null {
+  return id === null ? null : formatPointId(id);
+}
+
+/** The record of a file, or null where there is none. @throws INVALID_DATA for a file that is no record */
+export async function readRecord(path: string): Promise<MigrationRecord | null> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (cause) {
+    if (hasCode(cause, 'ENOENT')) return null;
+    throw new TldrError('INVALID_ARGUMENT', `cannot read the migration record ${path}: ${messageOf(cause)}`, {
+      cause,
+    });
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new TldrError('INVALID_DATA', `${path} is no migration record: ${messageOf(cause)}`, { cause });
+  }
+  if (!isRecord(value)) throw new TldrError('INVALID_DATA', `${path} is no migration record of version 1`);
+  return value;
+}
+
+/** Writes the record so that a crash leaves either the old or the new one, whole. */
+export async function writeRecord(path: string, record: MigrationRecord): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  const partial = `${path}.partial`;
+  const file = await open(partial, 'w');
+  try {
+    await file.writeFile(`${JSON.stringify(record, null, 1)}\n`);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(partial, path);
+  const folder = await open(dirname(path), 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+/**
+ * Holds `<record>.lock` until the returned function is called, so that two runners never share a record. A lock
+ * whose process is gone from this machine is taken over.
+ * @throws ALREADY_EXISTS while another runner holds it
+ */
+export async function lockRecord(path: string): Promise<() => Promise<void>> {
+  const lockPath = `${path}.lock`;
+  await mkdir(dirname(path), { recursive: true });
+  for (let attempt = 0; attempt < 2; attempt++) {
+    try {
+      const file = await open(lockPath, 'wx');
+      await file.writeFile(JSON.stringify({ pid: process.pid, host: hostname() }));
+      await file.close();
+      return () => rm(lockPath, { force: true });
+    } catch (cause) {
+      if (!hasCode(cause, 'EEXIST')) throw cause;
+      const holder = await readHolder(lockPath);
+      if (holder !== null && (holder.host !== hostname() || isAlive(holder.pid))) {
+        throw new TldrError(
+          'ALREADY_EXISTS',
+          `another run (process ${holder.pid} on ${holder.host}) works on ${path}; stop it first, or remove ${lockPath} if it is gone`,
+        );
+      }
+      await rm(lockPath, { force: true });
+    }
+  }
+  throw new TldrError('ALREADY_EXISTS', `another run takes ${lockPath} at this moment: try again`);
+}
+
+async function readHolder(path: string): Promise<{ pid: number; host: string } | null> {
+  try {
+    const value: unknown = JSON.parse(await readFile(path, 'utf8'));
+    if (typeof value !== 'object' || value === null || !('pid' in value) || !('host' in value)) return null;
+    return typeof value.pid === 'number' && typeof value.host === 'string'
+      ? { pid: value.pid, host: value.host }
+      : null;
+  } catch {
+    // Gone, or cut short by the crash of its owner.
+    return null;
+  }
+}
+
+function isAlive(pid: number): boolean {
+  if (pid === process.pid) return true;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return hasCode(error, 'EPERM');
+  }
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return typeof error === 'object' && error !== null && 'code' in error && error.code === code;
+}
+
+function isRecord(value: unknown): value is MigrationRecord {
+  if (typeof value !== 'object' || value === null) return false;
+  const fields = new Map<string, unknown>(Object.entries(value));
+  const texts = [
+    'sourceCollection',
+    'targetCollection',
+    'vectorName',
+    'compactName',
+    'layout',
+    'encoderFingerprint',
+  ];
+  const ranges = fields.get('ranges');
+  return (
+    fields.get('version') === 1 &&
+    PHASES.some((phase) => phase === fields.get('phase')) &&
+    texts.every((name) => typeof fields.get(name) === 'string') &&
+    Array.isArray(ranges) &&
+    ranges.every(isRange)
+  );
+}
+
+function isRange(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const fields = new Map<string, unknown>(Object.entries(value));
+  const idOrNull = (name: string): boolean => {
+    const text = fields.get(name);
+    return text === null || (typeof text === 'string' && isPointId(text));
+  };
+  return ['from', 'to', 'cursor'].every(idOrNull) && typeof fields.get('complete') === 'boolean';
+}
+
+function isPointId(text: string): boolean {
+  try {
+    parsePointId(text);
+    return true;
+  } catch {
+    return false;
+  }
+}

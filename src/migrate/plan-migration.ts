@@ -1,0 +1,191 @@
+import { compactDistance, type Distance } from '../core/distance.js';
+import type { Encoder } from '../core/encoder.js';
+import { TldrError } from '../core/errors.js';
+import type { CollectionSpec, Layout, MemoryEstimate, VectorStore } from '../core/vector-store.js';
+import type { MigrationIdentity } from './migration-record.js';
+
+/** Key of the target's metadata that says what the collection is; read by search and by later runs. */
+export const METADATA_KEY = 'tldr';
+const COMPACT_NAME = 'compact';
+
+export interface MigrationRequest {
+  readonly source: VectorStore;
+  readonly target: VectorStore;
+  readonly sourceCollection: string;
+  readonly targetCollection: string;
+  readonly encoder: Encoder;
+  readonly layout?: Layout;
+  /** The source vector to reduce; may be left out where there is only one. */
+  readonly vectorName?: string | undefined;
+  /** Name of the reduced vector in the two-stage layout. */
+  readonly compactName?: string | undefined;
+}
+
+/** What a migration will do: read-only to make, pure data apart from the two specs. */
+export interface MigrationPlan extends MigrationIdentity {
+  readonly inputDim: number;
+  readonly outputDim: number;
+  readonly distance: Distance;
+  readonly points: number;
+  readonly sourceSpec: CollectionSpec;
+  readonly targetSpec: CollectionSpec;
+  readonly before: MemoryEstimate;
+  readonly after: MemoryEstimate;
+  /** The target is there already, made by this very migration. */
+  readonly targetExists: boolean;
+}
+
+/** What the target's metadata says about itself. */
+export interface TargetDescription {
+  readonly format: 1;
+  readonly encoder: string;
+  readonly layout: Layout;
+  readonly source: string;
+  readonly vector: string;
+  readonly compact: string;
+  readonly inputDim: number;
+  readonly outputDim: number;
+  readonly distance: string;
+}
+
+/**
+ * Reads source and target and lays out the migration; writes nothing.
+ * @throws NOT_FOUND, MISMATCH when encoder and vector do not fit, ALREADY_EXISTS when the target is something else
+ */
+export async function planMigration(request: MigrationRequest): Promise<MigrationPlan> {
+  const { source, target, encoder, sourceCollection, targetCollection, layout = 'compact' } = request;
+  if (source.format !== target.format) {
+    throw new TldrError(
+      'UNSUPPORTED',
+      `cannot copy points from a ${source.format} store into a ${target.format} store`,
+    );
+  }
+  if (source.endpoint === target.endpoint && sourceCollection === targetCollection) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `source and target are the same collection "${sourceCollection}"`,
+    );
+  }
+  const sourceSpec = await source.describe(sourceCollection);
+  const vector = pickVector(sourceSpec, request.vectorName);
+  if (vector.dim !== encoder.inputDim) {
+    throw new TldrError(
+      'MISMATCH',
+      `the encoder expects ${encoder.inputDim}-d vectors, "${vector.name}" of ${sourceCollection} has ${vector.dim}: train one from this collection`,
+    );
+  }
+  if (vector.distance !== encoder.metadata.distance) {
+    throw new TldrError(
+      'MISMATCH',
+      `the encoder was trained for ${encoder.metadata.distance}, "${vector.name}" of ${sourceCollection} uses ${vector.distance}`,
+    );
+  }
+  const compactName = layout === 'compact' ? vector.name : (request.compactName ?? COMPACT_NAME);
+  const description: TargetDescription = {
+    format: 1,
+    encoder: encoder.fingerprint,
+    layout,
+    source: sourceCollection,
+    vector: vector.name,
+    compact: compactName,
+    inputDim: encoder.inputDim,
+    outputDim: encoder.outputDim,
+    distance: vector.distance,
+  };
+  const targetSpec = target.deriveTarget(sourceSpec, {
+    name: targetCollection,
+    layout,
+    vectorName: vector.name,
+    compactName,
+    compactDim: encoder.outputDim,
+    compactDistance: compactDistance(vector.distance),
+    metadata: { [METADATA_KEY]: JSON.stringify(description) },
+  });
+  const points = await source.count(sourceCollection);
+  return {
+    sourceCollection,
+    targetCollection,
+    vectorName: vector.name,
+    compactName,
+    layout,
+    encoderFingerprint: encoder.fingerprint,
+    inputDim: encoder.inputDim,
+    outputDim: encoder.outputDim,
+    distance: vector.distance,
+    points,
+    sourceSpec,
+    targetSpec,
+    before: source.estimateMemory(sourceSpec, points),
+    after: target.estimateMemory(targetSpec, points),
+    targetExists: await checkTarget(target, targetSpec, description),
+  };
+}
+
+function pickVector(spec: CollectionSpec, name: string | undefined): CollectionSpec['vectors'][number] {
+  const names = spec.vectors.map((vector) => `"${vector.name}"`).join(', ');
+  if (name === undefined && spec.vectors.length !== 1) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `${spec.name} has several vectors (${names}): say which one to reduce`,
+    );
+  }
+  const vector = name === undefined ? spec.vectors[0] : spec.vectors.find((one) => one.name === name);
+  if (vector === undefined)
+    throw new TldrError('NOT_FOUND', `${spec.name} has no vector "${name ?? ''}": it has ${names}`);
+  return vector;
+}
+
+/** True when the target exists and is this migration's own; anything else of that name is left alone. */
+async function checkTarget(
+  target: VectorStore,
+  wanted: CollectionSpec,
+  description: TargetDescription,
+): Promise<boolean> {
+  if ((await target.aliases()).has(wanted.name)) {
+    throw new TldrError('ALREADY_EXISTS', `"${wanted.name}" is an alias in the target: choose another name`);
+  }
+  if (!(await target.exists(wanted.name))) return false;
+  const actual = await target.describe(wanted.name);
+  const found = targetDescription(actual);
+  if (found === null || !sameDescription(found, description)) {
+    const what =
+      found === null ? 'is another collection' : 'was made by another migration or with another encoder';
+    throw new TldrError(
+      'ALREADY_EXISTS',
+      `target ${wanted.name} exists and ${what}: it will not be touched; choose another name`,
+    );
+  }
+  const differences = target.differences(wanted, actual, { loading: true });
+  if (differences.length > 0) {
+    throw new TldrError(
+      'MISMATCH',
+      `target ${wanted.name} exists, but its settings are not those planned: ${differences.slice(0, 5).join('; ')}`,
+    );
+  }
+  return true;
+}
+
+function sameDescription(a: TargetDescription, b: TargetDescription): boolean {
+  const pairs = (x: TargetDescription): string => JSON.stringify(Object.entries(x).sort());
+  return pairs(a) === pairs(b);
+}
+
+/** What a collection's metadata says about it as a migration's target, or null for any other collection. */
+export function targetDescription(spec: CollectionSpec): TargetDescription | null {
+  const text = spec.metadata[METADATA_KEY];
+  if (text === undefined) return null;
+  const value: unknown = JSON.parse(text);
+  return isDescription(value) ? value : null;
+}
+
+function isDescription(value: unknown): value is TargetDescription {
+  if (typeof value !== 'object' || value === null) return false;
+  const fields = new Map<string, unknown>(Object.entries(value));
+  return (
+    fields.get('format') === 1 &&
+    ['encoder', 'layout', 'source', 'vector', 'compact', 'distance'].every(
+      (name) => typeof fields.get(name) === 'string',
+    ) &&
+    ['inputDim', 'outputDim'].every((name) => typeof fields.get(name) === 'number')
+  );
+}

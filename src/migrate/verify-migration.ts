@@ -1,0 +1,175 @@
+import type { Encoder } from '../core/encoder.js';
+import { row } from '../core/matrix.js';
+import { comparePointIds, formatPointId, type PointId } from '../core/point-id.js';
+import { throwIfAborted, type RunOptions } from '../core/run.js';
+import type { PointBatch, ShardKey, VectorStore } from '../core/vector-store.js';
+import type { MigrationPlan } from './plan-migration.js';
+
+const DIFFERENCES_MAX = 20;
+/** Largest difference per component, relative to the vector's length (at least 1), by stored component size. */
+const TOLERANCE: Readonly<Record<number, number>> = { 4: 1e-5, 2: 2e-3 };
+
+export interface VerifyReport {
+  readonly ok: boolean;
+  readonly points: number;
+  /** At most 20, each a sentence; `differenceCount` counts all. */
+  readonly differences: readonly string[];
+  readonly differenceCount: number;
+}
+
+interface Side {
+  readonly store: VectorStore;
+  readonly collection: string;
+}
+
+/**
+ * Compares every point of source and target in id order: the same ids, payload and other vectors equal, the
+ * reduced vector equal to a fresh projection, the full one unchanged (two-stage); then counts and settings.
+ */
+export async function verifyMigration(
+  plan: MigrationPlan,
+  sides: { readonly source: VectorStore; readonly target: VectorStore; readonly encoder: Encoder },
+  run: RunOptions = {},
+): Promise<VerifyReport> {
+  const differences: string[] = [];
+  let differenceCount = 0;
+  const differ = (text: string): void => {
+    differenceCount++;
+    if (differences.length < DIFFERENCES_MAX) differences.push(text);
+  };
+  const source: Side = { store: sides.source, collection: plan.sourceCollection };
+  const target: Side = { store: sides.target, collection: plan.targetCollection };
+  const actual = await target.store.describe(target.collection);
+  for (const line of target.store.differences(plan.targetSpec, actual)) differ(`setting ${line}`);
+  let points = 0;
+  const keys: readonly (ShardKey | undefined)[] =
+    plan.sourceSpec.shardKeys.length === 0 ? [undefined] : plan.sourceSpec.shardKeys;
+  for (const shardKey of keys) {
+    const [expected, found] = await Promise.all([
+      source.store.count(source.collection, { shardKey }),
+      target.store.count(target.collection, { shardKey }),
+    ]);
+    if (expected !== found) differ(`count: expected ${expected} points, got ${found}`);
+    for await (const pair of mergeById(
+      pointsOf(source, plan, { shardKey, run }),
+      pointsOf(target, plan, { shardKey, run }),
+    )) {
+      if (pair.source === undefined) differ(`point ${name(pair.id)} is in the target only`);
+      else if (pair.target === undefined) differ(`point ${name(pair.id)} is missing in the target`);
+      else
+        for (const text of comparePoints(plan, sides, { source: pair.source, target: pair.target }))
+          differ(`point ${name(pair.id)}: ${text}`);
+      points++;
+      if (points % 1000 === 0) {
+        throwIfAborted(run.signal);
+        run.onProgress?.({
+          step: 'verifying',
+          done: Math.min(points, plan.points),
+          total: plan.points,
+          unit: 'points',
+        });
+      }
+    }
+  }
+  return { ok: differenceCount === 0, points, differences, differenceCount };
+}
+
+function name(id: PointId): string {
+  return formatPointId(id);
+}
+
+/** One point inside a batch. */
+interface PointAt {
+  readonly batch: PointBatch;
+  readonly i: number;
+  /** The batch projected, made once for all of its points; only on the source's side. */
+  readonly projected: () => Float32Array;
+}
+
+async function* pointsOf(
+  { store, collection }: Side,
+  plan: MigrationPlan,
+  { shardKey, run }: { shardKey: ShardKey | undefined; run: RunOptions },
+): AsyncGenerator<{ id: PointId; batch: PointBatch; i: number }> {
+  const vectorName = plan.vectorName;
+  for await (const batch of store.scan(collection, { vectorName, shardKey, signal: run.signal })) {
+    for (let i = 0; i < batch.ids.length; i++) {
+      const id = batch.ids[i];
+      if (id !== undefined) yield { id, batch, i };
+    }
+  }
+}
+
+type Located = Omit<PointAt, 'projected'>;
+
+async function* mergeById(
+  left: AsyncGenerator<{ id: PointId } & Located>,
+  right: AsyncGenerator<{ id: PointId } & Located>,
+): AsyncGenerator<{ id: PointId; source?: Located; target?: Located }> {
+  let [a, b] = [await left.next(), await right.next()];
+  while (a.done !== true || b.done !== true) {
+    const order = a.done === true ? 1 : b.done === true ? -1 : comparePointIds(a.value.id, b.value.id);
+    if (order <= 0 && a.done !== true) {
+      const pair = order === 0 && b.done !== true ? { target: b.value } : {};
+      yield { id: a.value.id, source: a.value, ...pair };
+    } else if (b.done !== true) yield { id: b.value.id, target: b.value };
+    if (order <= 0) a = await left.next();
+    if (order >= 0) b = await right.next();
+  }
+}
+
+/** Projections of the batches at hand; a batch is dropped together with its projection. */
+const projections = new WeakMap<PointBatch, Float32Array>();
+
+function projectedRow(encoder: Encoder, { batch, i }: Located): Float32Array {
+  let all = projections.get(batch);
+  if (all === undefined) {
+    all = encoder.project(batch.vectors).data;
+    projections.set(batch, all);
+  }
+  return all.subarray(i * encoder.outputDim, (i + 1) * encoder.outputDim);
+}
+
+function comparePoints(
+  plan: MigrationPlan,
+  { target: store, encoder }: { target: VectorStore; encoder: Encoder },
+  { source, target }: { source: Located; target: Located },
+): string[] {
+  const found: string[] = [];
+  const twoStage = plan.layout === 'two-stage';
+  const restOf = ({ batch, i }: Located): Uint8Array => batch.rest[i] ?? new Uint8Array(0);
+  const has = source.batch.hasVector[source.i] !== 0;
+  const targetRest = restOf(target);
+  const sourceBytes = store.canonicalRest(restOf(source));
+  const targetBytes = store.canonicalRest(targetRest, twoStage ? { withoutVector: plan.compactName } : {});
+  if (Buffer.compare(sourceBytes, targetBytes) !== 0) found.push('payload or another vector differs');
+  const stored = twoStage
+    ? store.restVector(targetRest, plan.compactName, encoder.outputDim)
+    : target.batch.hasVector[target.i] === 0
+      ? null
+      : row(target.batch.vectors, target.i);
+  if (has !== (stored !== null))
+    return [...found, has ? 'its reduced vector is missing' : 'it has a vector the source lacks'];
+  if (stored === null) return found;
+  const spec = plan.targetSpec.vectors.find((vector) => vector.name === plan.compactName);
+  const tolerance = TOLERANCE[spec?.componentBytes ?? 4] ?? 1e-5;
+  if (!close(stored, projectedRow(encoder, source), tolerance))
+    found.push('its reduced vector is not the projection of the full one');
+  if (twoStage && !sameBytes(row(source.batch.vectors, source.i), row(target.batch.vectors, target.i))) {
+    found.push('its full vector changed');
+  }
+  return found;
+}
+
+function close(a: Float32Array, b: Float32Array, tolerance: number): boolean {
+  const scale = Math.max(1, Math.hypot(...b));
+  return (
+    a.length === b.length &&
+    a.every((value, i) => Math.abs(value - (b[i] ?? Number.NaN)) <= tolerance * scale)
+  );
+}
+
+function sameBytes(a: Float32Array, b: Float32Array): boolean {
+  const bytes = (x: Float32Array): Uint8Array => new Uint8Array(x.buffer, x.byteOffset, x.byteLength);
+  return Buffer.compare(bytes(a), bytes(b)) === 0;
+}
