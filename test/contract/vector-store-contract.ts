@@ -1,0 +1,240 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { matrix, matrixFromRows, row, type Matrix } from '../../src/core/matrix.js';
+import { comparePointIds, type PointId } from '../../src/core/point-id.js';
+import { Rng } from '../../src/core/rng.js';
+import type { CollectionSpec, PointBatch, ScanOptions, VectorStore } from '../../src/core/vector-store.js';
+
+export interface OpenedStore {
+  readonly store: VectorStore;
+  readonly cleanUp: () => Promise<void>;
+  /** A new, empty collection of one vector. */
+  readonly createCollection: (
+    name: string,
+    vector: { name: string; dim: number; distance: string },
+  ) => Promise<void>;
+}
+
+const U64_MAX = 18446744073709551615n;
+const UUIDS = ['00000000-0000-4000-8000-000000000001', 'ffffffff-ffff-4fff-bfff-fffffffffffe'];
+const IDS: PointId[] = [0n, 1n, 2n ** 53n + 1n, 2n ** 63n, U64_MAX, ...UUIDS];
+const PAYLOADS = [
+  '{"a":1,"b":1.0,"c":-0.0}',
+  '{"n":9007199254740993}',
+  '{"s":"ü\\n\\"","l":[1,[2.5,null,true]],"o":{"x":{}}}',
+  '{}',
+];
+
+/** The behaviour every adapter must show; run it with a fresh store per call. */
+export function describeVectorStore(title: string, open: () => Promise<OpenedStore>): void {
+  describe(`${title}: the store contract`, () => {
+    let opened: OpenedStore;
+    let store: VectorStore;
+    beforeAll(async () => {
+      opened = await open();
+      ({ store } = opened);
+    });
+    afterAll(async () => opened.cleanUp());
+
+    const all = (n: number): Uint8Array => new Uint8Array(n).fill(1);
+    const restOf = (ids: readonly PointId[]): Uint8Array[] =>
+      ids.map((_, i) => store.packRest(PAYLOADS[i % PAYLOADS.length]!));
+    const random = (rows: number, cols: number): Matrix => {
+      const rng = new Rng(rows + cols);
+      const x = matrix(rows, cols);
+      x.data.forEach((_, i) => (x.data[i] = rng.normal()));
+      return x;
+    };
+    const scanAll = async (name: string, options: Partial<ScanOptions> = {}): Promise<PointBatch[]> => {
+      const batches: PointBatch[] = [];
+      for await (const batch of store.scan(name, { vectorName: '', ...options })) batches.push(batch);
+      return batches;
+    };
+    const idsOf = (batches: readonly PointBatch[]): PointId[] => batches.flatMap(({ ids }) => [...ids]);
+    /** A collection of `count` numbered points, and then the odd ids above. */
+    const filled = async (name: string, count = 0): Promise<Matrix> => {
+      await opened.createCollection(name, { name: '', dim: 6, distance: 'Euclid' });
+      const ids = [...IDS, ...Array.from({ length: count }, (_, i) => BigInt(1000 + i))].sort(
+        comparePointIds,
+      );
+      const x = random(ids.length, 6);
+      await store.upsert(name, {
+        ids,
+        vectors: [{ name: '', matrix: x, has: all(ids.length) }],
+        rest: restOf(ids),
+      });
+      return x;
+    };
+
+    test('gives back ids, vectors and payloads exactly, in id order', async () => {
+      const x = await filled('round-trip');
+      expect(await store.count('round-trip')).toBe(IDS.length);
+      const [batch] = await scanAll('round-trip');
+      expect(batch!.ids).toEqual(IDS);
+      expect(batch!.vectors.data).toEqual(x.data);
+      const canonical = (rest: Uint8Array): string => Buffer.from(store.canonicalRest(rest)).toString();
+      expect(batch!.rest.map(canonical)).toEqual(restOf(IDS).map(canonical));
+      expect(canonical(store.packRest('{"v":1}'))).not.toBe(canonical(store.packRest('{"v":1.0}')));
+      expect(store.payloadJson(batch!.rest[1]!)).toBe('{"n":9007199254740993}');
+    });
+
+    test('scans from any id, existing or not, up to any id, in batches of the size asked for', async () => {
+      await filled('ranges', 300);
+      const sizes = (await scanAll('ranges', { batchSize: 50 })).map(({ ids }) => ids.length);
+      expect(Math.max(...sizes)).toBeLessThanOrEqual(50);
+      const from = async (start: PointId, end: PointId | null): Promise<PointId[]> =>
+        idsOf(await scanAll('ranges', { range: { from: start, to: end }, batchSize: 7 }));
+      expect(await from(1299n, null)).toEqual([1299n, ...IDS.slice(2)]);
+      expect(await from(500n, 1003n)).toEqual([1000n, 1001n, 1002n]);
+      expect(await from(U64_MAX, UUIDS[1]!)).toEqual([U64_MAX, UUIDS[0]]);
+    });
+
+    test('splits into ranges that are disjoint and together complete', async () => {
+      await filled('split', 500);
+      const ranges = await store.splitRanges('split', { parts: 4 });
+      expect(ranges.length).toBeGreaterThan(1);
+      const parts: PointId[][] = [];
+      for (const range of ranges) parts.push(idsOf(await scanAll('split', { range })));
+      expect(parts.flat()).toEqual(idsOf(await scanAll('split')));
+      expect(Math.max(...parts.map((ids) => ids.length))).toBeLessThan(507);
+    });
+
+    test('keeps points without the vector, and samples only those with it', async () => {
+      await opened.createCollection('sparse-set', { name: '', dim: 3, distance: 'Dot' });
+      const ids = Array.from({ length: 120 }, (_, i) => BigInt(i));
+      const has = Uint8Array.from(ids, (_, i) => (i % 3 === 0 ? 0 : 1));
+      const x = random(120, 3);
+      await store.upsert('sparse-set', { ids, vectors: [{ name: '', matrix: x, has }], rest: restOf(ids) });
+      const batches = await scanAll('sparse-set');
+      expect(batches.flatMap(({ hasVector }) => [...hasVector])).toEqual([...has]);
+      for (const size of [20, 80, 500]) {
+        const sample = await store.sample('sparse-set', { vectorName: '', size });
+        expect(new Set(sample.ids).size).toBe(Math.min(size, 80));
+        sample.ids.forEach((id, i) => {
+          expect(Number(id) % 3).not.toBe(0);
+          expect(row(sample.vectors, i)).toEqual(row(x, Number(id)));
+        });
+      }
+    });
+
+    test('replaces whole points, inserts only where asked, deletes and retrieves', async () => {
+      const x = await filled('writes');
+      const other = matrixFromRows([[9, 9, 9, 9, 9, 9]]);
+      const write = (id: PointId, insertOnly: boolean): Promise<void> =>
+        store.upsert(
+          'writes',
+          {
+            ids: [id],
+            vectors: [{ name: '', matrix: other, has: all(1) }],
+            rest: [store.packRest('{"new":true}')],
+          },
+          { insertOnly },
+        );
+      await write(0n, true);
+      await write(77n, true);
+      await write(1n, false);
+      await store.deletePoints('writes', [U64_MAX, UUIDS[0]!, 12345n]);
+      const found = await store.retrieve('writes', [77n, 1n, 0n, U64_MAX, 4242n], { vectorName: '' });
+      expect(found.ids).toEqual([0n, 1n, 77n]);
+      expect([...found.vectors.data]).toEqual([...row(x, 0), ...other.data, ...other.data]);
+      expect(store.payloadJson(found.rest[1]!)).toBe('{"new":true}');
+      expect(await store.count('writes')).toBe(IDS.length - 1);
+    });
+
+    test.each(['Cosine', 'Dot', 'Euclid'])(
+      'searches exactly by %s, in one stage and in two',
+      async (distance) => {
+        const name = `search-${distance}`;
+        await opened.createCollection(`${name}-source`, { name: '', dim: 8, distance });
+        const source = await store.describe(`${name}-source`);
+        const target = store.deriveTarget(source, {
+          name,
+          layout: 'two-stage',
+          vectorName: '',
+          compactName: 'small',
+          compactDim: 2,
+          compactDistance: source.vectors[0]!.distance,
+          metadata: {},
+        });
+        await store.create(target);
+        const ids = Array.from({ length: 60 }, (_, i) => BigInt(i));
+        const [full, small] = [random(60, 8), random(60, 2)];
+        const columns = [
+          { name: '', matrix: full, has: all(60) },
+          { name: 'small', matrix: small, has: all(60) },
+        ];
+        await store.upsert(name, { ids, vectors: columns, rest: restOf(ids) });
+        await store.finish(target);
+        const query = { vectorName: '', vector: row(full, 5), limit: 4, exact: true, withPayload: true };
+        const direct = await store.search(name, query);
+        if (distance !== 'Dot') expect(direct[0]!.id).toBe(5n);
+        expect(direct[0]!.payloadJson).toBeDefined();
+        const prefetch = { vectorName: 'small', vector: row(small, 5), limit: 60 };
+        expect((await store.search(name, { ...query, prefetch })).map(({ id }) => id)).toEqual(
+          direct.map(({ id }) => id),
+        );
+        const few = await store.search(name, { ...query, prefetch: { ...prefetch, limit: 2 } });
+        expect(few).toHaveLength(2);
+        const [batch] = await scanAll(name);
+        expect(store.restVector(batch!.rest[0]!, 'small', 2)).toHaveLength(2);
+        expect(store.restVector(batch!.rest[0]!, 'none', 2)).toBeNull();
+        const without = (options: { withoutVector?: string }): number =>
+          store.canonicalRest(batch!.rest[0]!, options).length;
+        expect(without({ withoutVector: 'small' })).toBeLessThan(without({}));
+      },
+    );
+
+    test('derives a compact target, creates it once and sees its differences', async () => {
+      await filled('derive');
+      const source = await store.describe('derive');
+      const change = {
+        name: 'derive-compact',
+        layout: 'compact' as const,
+        vectorName: '',
+        compactName: '',
+        compactDim: 2,
+        compactDistance: 'euclid' as const,
+        metadata: { tldr: '{"x":1}' },
+      };
+      const target = store.deriveTarget(source, change);
+      await store.create(target);
+      await store.finish(target);
+      const actual: CollectionSpec = await store.describe('derive-compact');
+      expect(actual.vectors).toEqual([{ ...source.vectors[0], dim: 2 }]);
+      expect(JSON.parse(actual.metadata['tldr']!)).toEqual({ x: 1 });
+      expect(store.differences(target, actual)).toEqual([]);
+      expect(store.differences(source, actual)).not.toEqual([]);
+      await expect(store.create(target)).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
+      expect(() => store.deriveTarget(source, { ...change, vectorName: 'nope' })).toThrow(
+        'no dense vector "nope"',
+      );
+      const memory = store.estimateMemory(source, 1000);
+      expect(memory.vectorsRamBytes).toBe(1000 * 6 * 4);
+      expect(store.estimateMemory(target, 1000).vectorsRamBytes).toBe(1000 * 2 * 4);
+      await store.setMetadata('derive-compact', { more: '"y"' });
+      expect(Object.keys((await store.describe('derive-compact')).metadata).sort()).toEqual(['more', 'tldr']);
+    });
+
+    test('switches aliases, indexes payload fields, lists and deletes collections', async () => {
+      await filled('named-a');
+      await filled('named-b');
+      await store.switchAlias('pointer', 'named-a');
+      await store.switchAlias('pointer', 'named-b');
+      expect((await store.aliases()).get('pointer')).toBe('named-b');
+      await store.createPayloadIndex('named-a', 'a', '"integer"');
+      expect(await store.exists('named-a')).toBe(true);
+      await store.deleteCollection('named-a');
+      expect(await store.exists('named-a')).toBe(false);
+      expect(await store.listCollections()).toContain('named-b');
+    });
+
+    test('says NOT_FOUND for what is missing and ABORTED when told to stop', async () => {
+      await expect(store.describe('missing')).rejects.toMatchObject({ name: 'TldrError', code: 'NOT_FOUND' });
+      await expect(scanAll('missing')).rejects.toMatchObject({ code: 'NOT_FOUND' });
+      await filled('stopped', 100);
+      await expect(scanAll('stopped', { vectorName: 'nope' })).rejects.toMatchObject({ code: 'NOT_FOUND' });
+      await expect(scanAll('stopped', { signal: AbortSignal.abort() })).rejects.toMatchObject({
+        code: 'ABORTED',
+      });
+    });
+  });
+}
