@@ -32,25 +32,30 @@ interface Rest {
 const decode = (rest: Uint8Array): Rest => JSON.parse(Buffer.from(rest).toString()) as Rest;
 const encode = (rest: Rest): Uint8Array => Buffer.from(JSON.stringify(rest));
 
-/** The reference adapter: the whole contract in plain maps, for tests and for writers of other adapters. */
-export function openMemory(): VectorStore {
-  const collections = new Map<string, Collection>();
-  const aliases = new Map<string, string>();
-  const get = (name: string): Collection => {
-    const found = collections.get(aliases.get(name) ?? name);
+/** What all parts of one store share. */
+class Memory {
+  readonly collections = new Map<string, Collection>();
+  readonly aliases = new Map<string, string>();
+
+  get(name: string): Collection {
+    const found = this.collections.get(this.aliases.get(name) ?? name);
     if (found === undefined) throw new TldrError('NOT_FOUND', `collection ${name} does not exist`);
     return found;
-  };
-  const sorted = (name: string): StoredPoint[] =>
-    [...get(name).points.values()].sort((a, b) => comparePointIds(a.id, b.id));
-  const vectorSpec = (collection: string, name: string): CollectionSpec['vectors'][number] => {
-    const spec = get(collection).spec.vectors.find((vector) => vector.name === name);
+  }
+
+  sorted(name: string): StoredPoint[] {
+    return [...this.get(name).points.values()].sort((a, b) => comparePointIds(a.id, b.id));
+  }
+
+  vectorSpec(collection: string, name: string): CollectionSpec['vectors'][number] {
+    const spec = this.get(collection).spec.vectors.find((vector) => vector.name === name);
     if (spec === undefined)
-      throw new TldrError('NOT_FOUND', `collection ${collection} has no vector "${name}"`);
+      throw new TldrError('NOT_FOUND', `collection ${collection} has no dense vector "${name}"`);
     return spec;
-  };
-  const batchOf = (collection: string, points: readonly StoredPoint[], vectorName: string): PointBatch => {
-    const vectors = matrix(points.length, vectorSpec(collection, vectorName).dim);
+  }
+
+  batchOf(collection: string, points: readonly StoredPoint[], vectorName: string): PointBatch {
+    const vectors = matrix(points.length, this.vectorSpec(collection, vectorName).dim);
     const hasVector = new Uint8Array(points.length);
     const rest = points.map((point, i) => {
       const others: Record<string, number[]> = {};
@@ -64,38 +69,61 @@ export function openMemory(): VectorStore {
     });
     const sizeBytes = vectors.data.byteLength + rest.reduce((sum, bytes) => sum + bytes.length, 0);
     return { ids: points.map(({ id }) => id), vectors, hasVector, rest, sizeBytes };
-  };
-  const inRange = (id: PointId, { from, to }: IdRange): boolean =>
-    (from === null || comparePointIds(id, from) >= 0) && (to === null || comparePointIds(id, to) < 0);
+  }
+}
 
+function inRange(id: PointId, { from, to }: IdRange): boolean {
+  return (from === null || comparePointIds(id, from) >= 0) && (to === null || comparePointIds(id, to) < 0);
+}
+
+/** The reference adapter: the whole contract in plain maps, for tests and for writers of other adapters. */
+export function openMemory(): VectorStore {
+  const memory = new Memory();
   return {
     format: 'memory-1',
     endpoint: 'memory',
     capabilities: () =>
       Promise.resolve({ vendor: 'memory', version: '1', insertOnly: true, metadata: true, twoStage: true }),
-    listCollections: () => Promise.resolve([...collections.keys()]),
-    exists: (name) => Promise.resolve(collections.has(aliases.get(name) ?? name)),
-    describe: async (name) => Promise.resolve({ ...get(name).spec, name }),
-    count: async (name) => Promise.resolve(get(name).points.size),
+    close: () => Promise.resolve(),
+    ...reading(memory),
+    ...searching(memory),
+    ...writing(memory),
+    ...settings(),
+    ...opaqueBytes(),
+  };
+}
+
+/** Collections and their points. */
+function reading(
+  memory: Memory,
+): Pick<
+  VectorStore,
+  'listCollections' | 'exists' | 'describe' | 'count' | 'scan' | 'retrieve' | 'splitRanges' | 'sample'
+> {
+  return {
+    listCollections: () => Promise.resolve([...memory.collections.keys()]),
+    exists: (name) => Promise.resolve(memory.collections.has(memory.aliases.get(name) ?? name)),
+    describe: async (name) => Promise.resolve({ ...memory.get(name).spec, name }),
+    count: async (name) => Promise.resolve(memory.get(name).points.size),
     async *scan(name, { vectorName, range = { from: null, to: null }, batchSize = 256, signal }) {
-      const points = sorted(name).filter(({ id }) => inRange(id, range));
+      const points = memory.sorted(name).filter(({ id }) => inRange(id, range));
       for (let start = 0; start < points.length; start += batchSize) {
         throwIfAborted(signal);
-        yield await Promise.resolve(batchOf(name, points.slice(start, start + batchSize), vectorName));
+        yield await Promise.resolve(memory.batchOf(name, points.slice(start, start + batchSize), vectorName));
       }
     },
     retrieve: async (name, ids, { vectorName }) => {
       const wanted = new Set(ids.map(String));
       return Promise.resolve(
-        batchOf(
+        memory.batchOf(
           name,
-          sorted(name).filter(({ id }) => wanted.has(String(id))),
+          memory.sorted(name).filter(({ id }) => wanted.has(String(id))),
           vectorName,
         ),
       );
     },
     splitRanges: async (name, { parts }) => {
-      const ids = sorted(name).map(({ id }) => id);
+      const ids = memory.sorted(name).map(({ id }) => id);
       const cuts = Array.from(
         { length: parts - 1 },
         (_, i) => ids[Math.floor(((i + 1) * ids.length) / parts)],
@@ -105,19 +133,127 @@ export function openMemory(): VectorStore {
     },
     sample: async (name, { vectorName, size, signal }) => {
       throwIfAborted(signal);
-      const points = sorted(name).filter(({ vectors }) => vectors.has(vectorName));
+      const points = memory.sorted(name).filter(({ vectors }) => vectors.has(vectorName));
       const stride = Math.max(1, points.length / size);
       const chosen = Array.from(
         { length: Math.min(size, points.length) },
         (_, i) => points[Math.floor(i * stride)],
       );
-      const batch = batchOf(
+      const batch = memory.batchOf(
         name,
         chosen.filter((point) => point !== undefined),
         vectorName,
       );
       return Promise.resolve({ ids: batch.ids, vectors: batch.vectors });
     },
+  };
+}
+
+/** Collections made, filled, changed and removed. */
+function writing(
+  memory: Memory,
+): Pick<VectorStore, 'create' | 'finish' | 'deleteCollection' | 'setMetadata' | 'upsert' | 'deletePoints'> {
+  return {
+    create: async (spec) => {
+      if (memory.collections.has(spec.name))
+        throw new TldrError('ALREADY_EXISTS', `collection ${spec.name} exists already`);
+      memory.collections.set(spec.name, { spec, indexes: new Set(), points: new Map() });
+      return Promise.resolve();
+    },
+    finish: (_spec, run) => {
+      throwIfAborted(run?.signal);
+      return Promise.resolve();
+    },
+    deleteCollection: (name) => {
+      memory.collections.delete(name);
+      for (const [alias, target] of memory.aliases) if (target === name) memory.aliases.delete(alias);
+      return Promise.resolve();
+    },
+    setMetadata: async (name, metadata) => {
+      const collection = memory.get(name);
+      collection.spec = { ...collection.spec, metadata: { ...collection.spec.metadata, ...metadata } };
+      return Promise.resolve();
+    },
+    upsert: async (name, batch, { insertOnly = false } = {}) => {
+      const { points } = memory.get(name);
+      batch.ids.forEach((id, i) => {
+        if (insertOnly && points.has(String(id))) return;
+        const { payload, vectors } = decode(batch.rest[i] ?? encode({ payload: '{}', vectors: {} }));
+        const all = new Map<string, Float32Array>(
+          Object.entries(vectors).map(([key, values]) => [key, Float32Array.from(values)]),
+        );
+        for (const { name: vectorName, matrix: values, has } of batch.vectors) {
+          const { dim, distance } = memory.vectorSpec(name, vectorName);
+          if (values.cols !== dim) {
+            throw new TldrError(
+              'INVALID_ARGUMENT',
+              `vector "${vectorName}": expected dim ${dim}, got ${values.cols}`,
+            );
+          }
+          if (has[i] === 0) continue;
+          const one = matrix(1, dim, values.data.slice(i * dim, (i + 1) * dim));
+          all.set(vectorName, (distance === 'cosine' ? normalizedRows(one) : one).data);
+        }
+        points.set(String(id), { id, vectors: all, payload });
+      });
+      return Promise.resolve();
+    },
+    deletePoints: async (name, ids) => {
+      for (const id of ids) memory.get(name).points.delete(String(id));
+      return Promise.resolve();
+    },
+  };
+}
+
+/** Exact search and names that point at collections. */
+function searching(
+  memory: Memory,
+): Pick<VectorStore, 'search' | 'aliases' | 'switchAlias' | 'createPayloadIndex'> {
+  return {
+    search: async (name, request) => {
+      const ranked = (
+        vectorName: string,
+        vector: Float32Array,
+        among: StoredPoint[],
+      ): { point: StoredPoint; score: number }[] => {
+        const { distance } = memory.vectorSpec(name, vectorName);
+        const hits = among.flatMap((point) => {
+          const values = point.vectors.get(vectorName);
+          return values === undefined ? [] : [{ point, score: score(vector, values, distance) }];
+        });
+        const sign = distance === 'cosine' || distance === 'dot' ? -1 : 1;
+        return hits.sort((a, b) => sign * (a.score - b.score));
+      };
+      const { prefetch } = request;
+      let among = memory.sorted(name);
+      if (prefetch !== undefined) {
+        among = ranked(prefetch.vectorName, prefetch.vector, among)
+          .slice(0, prefetch.limit)
+          .map(({ point }) => point);
+      }
+      const hits = ranked(request.vectorName, request.vector, among).slice(0, request.limit);
+      const withPayload = request.withPayload === true;
+      const points = hits.map(({ point, score: value }): ScoredPoint => ({
+        id: point.id,
+        score: value,
+        ...(withPayload ? { payloadJson: point.payload } : {}),
+      }));
+      return Promise.resolve(points);
+    },
+    aliases: () => Promise.resolve(new Map(memory.aliases)),
+    switchAlias: async (alias, name) => {
+      memory.get(name);
+      if (memory.collections.has(alias)) throw new TldrError('ALREADY_EXISTS', `${alias} is a collection`);
+      memory.aliases.set(alias, name);
+      return Promise.resolve();
+    },
+    createPayloadIndex: async (name, field) => Promise.resolve(void memory.get(name).indexes.add(field)),
+  };
+}
+
+/** Specs derived and compared. */
+function settings(): Pick<VectorStore, 'deriveTarget' | 'differences'> {
+  return {
     deriveTarget: (source, change) => {
       const reduced = source.vectors.find(({ name }) => name === change.vectorName);
       if (reduced === undefined) {
@@ -144,90 +280,15 @@ export function openMemory(): VectorStore {
         ? []
         : [`vectors or settings: expected ${text(expected)}, got ${text(actual)}`];
     },
-    create: async (spec) => {
-      if (collections.has(spec.name))
-        throw new TldrError('ALREADY_EXISTS', `collection ${spec.name} exists already`);
-      collections.set(spec.name, { spec, indexes: new Set(), points: new Map() });
-      return Promise.resolve();
-    },
-    finish: (_spec, run) => {
-      throwIfAborted(run?.signal);
-      return Promise.resolve();
-    },
-    deleteCollection: (name) => {
-      collections.delete(name);
-      for (const [alias, target] of aliases) if (target === name) aliases.delete(alias);
-      return Promise.resolve();
-    },
-    setMetadata: async (name, metadata) => {
-      const collection = get(name);
-      collection.spec = { ...collection.spec, metadata: { ...collection.spec.metadata, ...metadata } };
-      return Promise.resolve();
-    },
-    upsert: async (name, batch, { insertOnly = false } = {}) => {
-      const { points } = get(name);
-      batch.ids.forEach((id, i) => {
-        if (insertOnly && points.has(String(id))) return;
-        const { payload, vectors } = decode(batch.rest[i] ?? encode({ payload: '{}', vectors: {} }));
-        const all = new Map(Object.entries(vectors).map(([key, values]) => [key, Float32Array.from(values)]));
-        for (const { name: vectorName, matrix: values, has } of batch.vectors) {
-          const { dim, distance } = vectorSpec(name, vectorName);
-          if (values.cols !== dim) {
-            throw new TldrError(
-              'INVALID_ARGUMENT',
-              `vector "${vectorName}": expected dim ${dim}, got ${values.cols}`,
-            );
-          }
-          if (has[i] === 0) continue;
-          const one = matrix(1, dim, values.data.slice(i * dim, (i + 1) * dim));
-          all.set(vectorName, (distance === 'cosine' ? normalizedRows(one) : one).data);
-        }
-        points.set(String(id), { id, vectors: all, payload });
-      });
-      return Promise.resolve();
-    },
-    deletePoints: async (name, ids) => {
-      for (const id of ids) get(name).points.delete(String(id));
-      return Promise.resolve();
-    },
-    search: async (name, request) => {
-      const ranked = (
-        vectorName: string,
-        vector: Float32Array,
-        among: StoredPoint[],
-      ): { point: StoredPoint; score: number }[] => {
-        const { distance } = vectorSpec(name, vectorName);
-        const hits = among.flatMap((point) => {
-          const values = point.vectors.get(vectorName);
-          return values === undefined ? [] : [{ point, score: score(vector, values, distance) }];
-        });
-        const sign = distance === 'cosine' || distance === 'dot' ? -1 : 1;
-        return hits.sort((a, b) => sign * (a.score - b.score));
-      };
-      const { prefetch } = request;
-      let among = sorted(name);
-      if (prefetch !== undefined) {
-        among = ranked(prefetch.vectorName, prefetch.vector, among)
-          .slice(0, prefetch.limit)
-          .map(({ point }) => point);
-      }
-      const hits = ranked(request.vectorName, request.vector, among).slice(0, request.limit);
-      const withPayload = request.withPayload === true;
-      const points = hits.map(({ point, score: value }): ScoredPoint => ({
-        id: point.id,
-        score: value,
-        ...(withPayload ? { payloadJson: point.payload } : {}),
-      }));
-      return Promise.resolve(points);
-    },
-    aliases: () => Promise.resolve(new Map(aliases)),
-    switchAlias: async (alias, name) => {
-      get(name);
-      if (collections.has(alias)) throw new TldrError('ALREADY_EXISTS', `${alias} is a collection`);
-      aliases.set(alias, name);
-      return Promise.resolve();
-    },
-    createPayloadIndex: async (name, field) => Promise.resolve(void get(name).indexes.add(field)),
+  };
+}
+
+/** What only this adapter knows about a point besides its vectors. */
+function opaqueBytes(): Pick<
+  VectorStore,
+  'packRest' | 'payloadJson' | 'canonicalRest' | 'restVector' | 'estimateMemory'
+> {
+  return {
     packRest: (payload) => encode({ payload, vectors: {} }),
     payloadJson: (rest) => decode(rest).payload,
     canonicalRest: (rest, { withoutVector } = {}) => {
@@ -246,7 +307,6 @@ export function openMemory(): VectorStore {
         vectors.reduce((sum, { dim, componentBytes }) => sum + dim * componentBytes, 0) * pointCount;
       return { vectorsRamBytes: bytes, vectorsDiskBytes: 0, indexRamBytes: 0 };
     },
-    close: () => Promise.resolve(),
   };
 }
 

@@ -1,9 +1,7 @@
 import type { QdrantClient } from '@qdrant/js-client-rest';
 import { isLosslessNumber } from 'lossless-json';
 import { TldrError } from '../../src/core/errors.js';
-import { concatRows, gatherRows, matrix, type Matrix } from '../../src/core/matrix.js';
-import { comparePointIds, parsePointId, type PointId } from '../../src/core/point-id.js';
-import { Rng } from '../../src/core/rng.js';
+import type { PointId } from '../../src/core/point-id.js';
 import { sleep, throwIfAborted, type Log, type RunOptions } from '../../src/core/run.js';
 import type {
   CollectionSpec,
@@ -37,6 +35,7 @@ import {
 import { canonicalRest, payloadJson, REST_FORMAT, restFromJson, restVector } from './payload.js';
 import { deletePoints, retrievePoints, scanPoints, upsertPoints, type VectorPlace } from './points.js';
 import type { Rest } from './rest.js';
+import { cutRanges, idOf, pathOf, randomIds, sampleByIds, sampleByScan, shardKeyJson } from './sampling.js';
 import { withRetry, type RetryOptions } from './retry.js';
 import {
   createBody,
@@ -50,9 +49,6 @@ import {
   specFromInfo,
 } from './settings.js';
 
-const SAMPLE_REQUEST_POINTS = 10_000;
-/** Rounds of random ids that bring nothing new before a sample is taken as complete. */
-const SAMPLE_DRY_ROUNDS_MAX = 3;
 const CUT_POINTS_PER_RANGE = 16;
 const GREEN_POLL_MS = 500;
 /** Green must be seen this often in a row: it shows for a moment before optimisation begins. */
@@ -148,86 +144,27 @@ export class QdrantStore implements VectorStore {
     return retrievePoints(this.#to.grpc, place, { ids, withPayload: true });
   }
 
-  /** Cut points come from random ids, sorted: ranges hold about equally many points. */
   async splitRanges(
     collection: string,
     options: { readonly parts: number } & InShard,
   ): Promise<readonly IdRange[]> {
     const { parts, shardKey } = options;
     if (parts < 2) return [{ from: null, to: null }];
-    const ids = [...new Set(await this.#randomIds(collection, parts * CUT_POINTS_PER_RANGE, shardKey))];
-    ids.sort(comparePointIds);
-    const cuts = Array.from({ length: parts - 1 }, (_, i) => ids[Math.floor(((i + 1) * ids.length) / parts)]);
-    const distinct = [...new Set(cuts.filter((id) => id !== undefined))];
-    return [null, ...distinct].map((from, i) => ({ from, to: distinct[i] ?? null }));
+    return cutRanges(
+      await randomIds(this.#to.rest, { collection, shardKey }, parts * CUT_POINTS_PER_RANGE),
+      parts,
+    );
   }
 
   async sample(collection: string, options: SampleOptions): Promise<PointSample> {
-    const { size, vectorName } = options;
+    const { rest, grpc } = this.#to;
+    const place = await this.#place(collection, options);
     const total = await this.count(collection);
-    const shards = (await this.describe(collection)).shardKeys;
-    if (size * 2 >= total || shards.length > 0) return this.#sampleByScan(collection, options, shards);
-    const chosen = new Set<PointId>();
-    const taken: PointId[] = [];
-    const parts: Matrix[] = [];
-    const place = await this.#place(collection, { vectorName });
-    for (let dry = 0; taken.length < size && dry < SAMPLE_DRY_ROUNDS_MAX;) {
-      throwIfAborted(options.signal);
-      const wanted = Math.min(SAMPLE_REQUEST_POINTS, size - taken.length);
-      const fresh = (await this.#randomIds(collection, wanted, undefined)).filter((id) => !chosen.has(id));
-      for (const id of fresh) chosen.add(id);
-      dry = fresh.length === 0 ? dry + 1 : 0;
-      const batch = await retrievePoints(this.#to.grpc, place, {
-        ids: fresh,
-        withPayload: false,
-        signal: options.signal,
-      });
-      const kept = batch.ids.map((_, i) => i).filter((i) => batch.hasVector[i] !== 0);
-      parts.push(gatherRows(batch.vectors, kept));
-      taken.push(...kept.map((i) => batch.ids[i] ?? 0n));
-      options.onProgress?.({ step: 'sampling', done: taken.length, total: size, unit: 'points' });
+    const { shardKeys } = await this.describe(collection);
+    if (options.size * 2 >= total || shardKeys.length > 0) {
+      return sampleByScan(grpc, place, { ...options, shardKeys });
     }
-    return { ids: taken, vectors: concatRows(parts, place.dim) };
-  }
-
-  /** Reservoir sampling (Vitter 1985, algorithm R) over everything: for samples of half the collection or more. */
-  async #sampleByScan(
-    collection: string,
-    options: SampleOptions,
-    shards: readonly ShardKey[],
-  ): Promise<PointSample> {
-    const { size, vectorName, signal } = options;
-    const { dim } = await this.#place(collection, { vectorName });
-    const rng = new Rng(1);
-    const ids: PointId[] = [];
-    const kept = matrix(size, dim);
-    let seen = 0;
-    for (const shardKey of shards.length === 0 ? [undefined] : shards) {
-      for await (const batch of this.scan(collection, { vectorName, shardKey, signal })) {
-        batch.ids.forEach((id, i) => {
-          if (batch.hasVector[i] === 0) return;
-          const slot = seen < size ? seen : rng.int(seen + 1);
-          seen++;
-          if (slot >= size) return;
-          ids[slot] = id;
-          kept.data.set(batch.vectors.data.subarray(i * dim, (i + 1) * dim), slot * dim);
-        });
-        options.onProgress?.({ step: 'sampling', done: Math.min(seen, size), total: size, unit: 'points' });
-      }
-    }
-    return { ids, vectors: { rows: ids.length, cols: dim, data: kept.data.subarray(0, ids.length * dim) } };
-  }
-
-  async #randomIds(collection: string, limit: number, shardKey: ShardKey | undefined): Promise<PointId[]> {
-    const shard = shardKey === undefined ? {} : { shard_key: shardKeyJson(shardKey) };
-    const body: JsonObject = {
-      query: { sample: 'random' },
-      limit: num(limit),
-      with_payload: false,
-      ...shard,
-    };
-    const result = await this.#to.rest.call('POST', `${pathOf(collection)}/points/query`, body);
-    return listAt(result, 'points').map((point) => idOf(valueAt(point, 'id')));
+    return sampleByIds({ rest, grpc }, place, options);
   }
 
   deriveTarget(source: CollectionSpec, change: TargetChange): CollectionSpec {
@@ -425,20 +362,6 @@ export class QdrantStore implements VectorStore {
       { log },
     );
   }
-}
-
-function pathOf(collection: string): string {
-  return `/collections/${encodeURIComponent(collection)}`;
-}
-
-function shardKeyJson({ kind, value }: ShardKey): Json {
-  return kind === 'keyword' ? value : num(BigInt(value));
-}
-
-function idOf(value: Json | undefined): PointId {
-  if (isLosslessNumber(value)) return BigInt(value.value);
-  if (typeof value === 'string') return parsePointId(value);
-  throw new TldrError('UNAVAILABLE', 'an answer holds a point without an id');
 }
 
 function floatsJson(values: Float32Array): Json {

@@ -97,24 +97,8 @@ async function demo(store: VectorStore, data: DemoData, run: ConsoleRun): Promis
   printReport(run, report);
 
   const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-demo-'));
-  const migrate = (
-    target: string,
-    using: Encoder,
-    layout: 'compact' | 'two-stage',
-  ): ReturnType<typeof migrateCollection> =>
-    migrateCollection({
-      source: store,
-      target: store,
-      sourceCollection: full,
-      targetCollection: target,
-      encoder: using,
-      layout,
-      recordPath: join(folder, `${target}.json`),
-      signal,
-      log,
-      onProgress,
-    });
   try {
+    const migrate = migrator(store, full, { folder, run });
     const compact = `${PREFIX}-compact`;
     const { plan, seconds } = await migrate(compact, encoder, 'compact');
     run.say(
@@ -135,19 +119,39 @@ async function demo(store: VectorStore, data: DemoData, run: ConsoleRun): Promis
       `\nmemory of vectors and index (estimate): ${megabytes(memory.before)} before, ${megabytes(memory.after)} after`,
     );
     const examples = await showExamples(store, compact, { encoder, data, truth, run });
-    return {
-      points: base.rows,
-      inputDim: base.cols,
-      outputDim: dim,
-      shipped: report.shipped,
-      recall: rows,
-      memory,
-      training: report,
-      examples,
-    };
+    const facts = { points: base.rows, inputDim: base.cols, outputDim: dim, shipped: report.shipped };
+    return { ...facts, recall: rows, memory, training: report, examples };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+type Migrate = (
+  target: string,
+  using: Encoder,
+  layout: 'compact' | 'two-stage',
+) => ReturnType<typeof migrateCollection>;
+
+/** Migrations of one source, their records kept in a folder that goes away with the demo. */
+function migrator(
+  store: VectorStore,
+  source: string,
+  { folder, run }: { folder: string; run: ConsoleRun },
+): Migrate {
+  const { signal, log, onProgress } = run;
+  return (target, encoder, layout) =>
+    migrateCollection({
+      source: store,
+      target: store,
+      sourceCollection: source,
+      targetCollection: target,
+      encoder,
+      layout,
+      recordPath: join(folder, `${target}.json`),
+      signal,
+      log,
+      onProgress,
+    });
 }
 
 async function loadData(): Promise<DemoData> {

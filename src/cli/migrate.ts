@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { join } from 'node:path';
+import type { Config } from '../config/config.js';
 import { Encoder } from '../core/encoder.js';
 import type { Layout } from '../core/vector-store.js';
 import { migrateCollection } from '../migrate/migrate-collection.js';
@@ -45,57 +46,7 @@ export function migrateCommand(): Command {
     .option('--batch-size <n>', 'points per request', wholeNumber)
     .option('--threads <n>', 'threads', wholeNumber)
     .action((source: string, target: string, flags: MigrateFlags) =>
-      withConsole(flags, async (run, config) => {
-        const encoder = await Encoder.load(flags.encoder);
-        const recordPath = flags.record ?? join(config.stateFolder, `${safe(source)}--${safe(target)}.json`);
-        await withStore(config, run, async (store) => {
-          const request = {
-            source: store,
-            target: store,
-            sourceCollection: source,
-            targetCollection: target,
-            encoder,
-            layout: flags.layout,
-            vectorName: flags.vector,
-            compactName: flags.compactName,
-          };
-          const plan = await planMigration(request);
-          printPlan(run, plan);
-          if (flags.dryRun === true) {
-            run.say('dry run: nothing was written');
-            run.result({ dryRun: true, ...summary(plan) });
-            return;
-          }
-          await run.confirm(`Create and fill ${target} in ${store.endpoint}?`);
-          run.say(`progress is kept in ${recordPath}; if this stops, the same command goes on`);
-          const { lanes, batchSize } = config;
-          const { signal, log, onProgress } = run;
-          const report = await migrateCollection({
-            ...request,
-            recordPath,
-            lanes,
-            batchSize,
-            signal,
-            log,
-            onProgress,
-          });
-          const { copied, seconds, resumed, verify } = report;
-          run.say(
-            `copied ${copied.toLocaleString('en-US')} points${resumed ? ' (going on with an earlier run)' : ''} in ${seconds.toFixed(1)} s`,
-          );
-          run.say(
-            `verified all ${verify.points.toLocaleString('en-US')} points: ids, payloads, vectors and settings agree`,
-          );
-          run.result({
-            ...summary(plan),
-            copied,
-            seconds,
-            resumed,
-            verified: verify.points,
-            record: recordPath,
-          });
-        });
-      }),
+      withConsole(flags, (run, config) => migrate({ source, target, flags }, { run, config })),
     );
   command.addHelpText(
     'after',
@@ -108,6 +59,61 @@ Examples:
 Writes to the source while this runs are not followed: pause them, or compare afterwards.`,
   );
   return withWriteFlags(withGlobalFlags(command));
+}
+
+async function migrate(
+  { source, target, flags }: { source: string; target: string; flags: MigrateFlags },
+  { run, config }: { run: ConsoleRun; config: Config },
+): Promise<void> {
+  const encoder = await Encoder.load(flags.encoder);
+  const recordPath = flags.record ?? join(config.stateFolder, `${safe(source)}--${safe(target)}.json`);
+  await withStore(config, run, async (store) => {
+    const request = {
+      source: store,
+      target: store,
+      sourceCollection: source,
+      targetCollection: target,
+      encoder,
+      layout: flags.layout,
+      vectorName: flags.vector,
+      compactName: flags.compactName,
+    };
+    const plan = await planMigration(request);
+    printPlan(run, plan);
+    if (flags.dryRun === true) {
+      run.say('dry run: nothing was written');
+      run.result({ dryRun: true, ...summary(plan) });
+      return;
+    }
+    await run.confirm(`Create and fill ${target} in ${store.endpoint}?`);
+    run.say(`progress is kept in ${recordPath}; if this stops, the same command goes on`);
+    const { lanes, batchSize } = config;
+    const { signal, log, onProgress } = run;
+    const report = await migrateCollection({
+      ...request,
+      recordPath,
+      lanes,
+      batchSize,
+      signal,
+      log,
+      onProgress,
+    });
+    const { copied, seconds, resumed, verify } = report;
+    run.say(
+      `copied ${copied.toLocaleString('en-US')} points${resumed ? ' (going on with an earlier run)' : ''} in ${seconds.toFixed(1)} s`,
+    );
+    run.say(
+      `verified all ${verify.points.toLocaleString('en-US')} points: ids, payloads, vectors and settings agree`,
+    );
+    run.result({
+      ...summary(plan),
+      copied,
+      seconds,
+      resumed,
+      verified: verify.points,
+      record: recordPath,
+    });
+  });
 }
 
 function printPlan(run: ConsoleRun, plan: MigrationPlan): void {

@@ -3,7 +3,13 @@ import { access, readFile, rename, writeFile } from 'node:fs/promises';
 import { DISTANCES, type Distance } from '../core/distance.js';
 import { TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
-import { SHIP_CHOICES, trainEncoder, type ShipChoice, type TrainReport } from '../select/train-encoder.js';
+import {
+  SHIP_CHOICES,
+  trainEncoder,
+  type ShipChoice,
+  type TrainEncoderOptions,
+  type TrainReport,
+} from '../select/train-encoder.js';
 import { REFERENCE, type EngineName, type LossName, type OptimizerName } from '../train/train-options.js';
 import { parseTrainState, serializeTrainState, type TrainState } from '../train/train-state.js';
 import { table, type ConsoleRun } from './console-run.js';
@@ -144,23 +150,7 @@ async function train(
     return;
   }
   const { encoder, report, state } = await trainEncoder(x, {
-    ...(flags.preset === 'reference' ? { ...REFERENCE, init: 'random' as const } : {}),
-    ...given({
-      loss: flags.loss,
-      encoder: flags.encoder,
-      projector: flags.projector,
-      optimizer: flags.optimizer,
-      learningRate: flags.lr,
-      batchSize: flags.batch,
-      nNeighbors: flags.k,
-      lambda: flags.lambda,
-      perplexity: flags.perplexity,
-      init: flags.init,
-      engine: flags.engine,
-      heldOut: flags.heldOut,
-    }),
-    ...(flags.epochs === undefined ? {} : { epochs: flags.epochs, steps: null }),
-    ...(flags.steps === undefined ? {} : { steps: flags.steps, epochs: null }),
+    ...settingsOf(flags),
     dim: flags.dim,
     distance,
     seed: flags.seed,
@@ -184,6 +174,29 @@ async function train(
   printReport(run, report);
   run.say(`saved ${report.shipped} as ${flags.out}, fingerprint ${encoder.fingerprint.slice(0, 16)}`);
   run.result({ out: flags.out, fingerprint: encoder.fingerprint, ...report });
+}
+
+/** Training settings that were given as flags. */
+function settingsOf(flags: TrainFlags): Partial<TrainEncoderOptions> {
+  return {
+    ...(flags.preset === 'reference' ? { ...REFERENCE, init: 'random' as const } : {}),
+    ...given({
+      loss: flags.loss,
+      encoder: flags.encoder,
+      projector: flags.projector,
+      optimizer: flags.optimizer,
+      learningRate: flags.lr,
+      batchSize: flags.batch,
+      nNeighbors: flags.k,
+      lambda: flags.lambda,
+      perplexity: flags.perplexity,
+      init: flags.init,
+      engine: flags.engine,
+      heldOut: flags.heldOut,
+    }),
+    ...(flags.epochs === undefined ? {} : { epochs: flags.epochs, steps: null }),
+    ...(flags.steps === undefined ? {} : { steps: flags.steps, epochs: null }),
+  };
 }
 
 /** The table of candidates, best choice marked. */

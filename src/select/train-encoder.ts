@@ -117,7 +117,7 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
     return { encoder: null, report: null, state: training.state, candidates: new Map() };
 
   const benchmark = await createBenchmark({ base: train, queries: heldOut, distance }, options);
-  const judged: { candidate: Candidate; recall: NeighborRecall }[] = [];
+  const judged: Judged[] = [];
   for (const candidate of fitted.candidates) {
     const target = { network: candidate.network, compactDistance: compactDistance(distance), seed };
     judged.push({
@@ -143,7 +143,45 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
       }),
     ]),
   );
-  const report: TrainReport = {
+  const report = reportOf(x, {
+    judged,
+    winner,
+    fitted,
+    train,
+    facts: clean.facts,
+    fingerprint,
+    seed,
+    settings,
+  });
+  return {
+    encoder: candidates.get(winner.candidate.name) ?? null,
+    report,
+    state: training.state,
+    candidates,
+  };
+}
+
+interface Judged {
+  readonly candidate: Candidate;
+  readonly recall: NeighborRecall;
+}
+
+function reportOf(
+  x: Matrix,
+  run: {
+    readonly judged: readonly Judged[];
+    readonly winner: Judged;
+    readonly fitted: { readonly training: TldrResult };
+    readonly train: Matrix;
+    readonly facts: SampleFacts;
+    readonly fingerprint: string;
+    readonly seed: number;
+    readonly settings: TrainSettings;
+  },
+): TrainReport {
+  const { judged, winner, train, facts, fingerprint, seed, settings } = run;
+  const { training } = run.fitted;
+  return {
     shipped: winner.candidate.name,
     candidates: judged.map(({ candidate: { name, seconds }, recall }) => ({
       name,
@@ -154,10 +192,10 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
       seconds,
     })),
     inputDim: x.cols,
-    outputDim: dim,
+    outputDim: winner.candidate.network.layers.at(-1)?.weight.cols ?? 0,
     trainRows: train.rows,
-    heldOutQueries: heldOut.rows,
-    sample: clean.facts,
+    heldOutQueries: winner.recall.perQuery.length,
+    sample: facts,
     graph: { method: training.graph.method, k: training.graph.k, recall: training.graph.recall },
     training: {
       loss: settings.loss,
@@ -171,12 +209,6 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
     dataFingerprint: fingerprint,
     versions: { node: process.versions.node, 'qdrant-tldr': CREATED_BY },
     hardware: `${cpus()[0]?.model ?? 'unknown processor'}, ${cpus().length} cores`,
-  };
-  return {
-    encoder: candidates.get(winner.candidate.name) ?? null,
-    report,
-    state: training.state,
-    candidates,
   };
 }
 

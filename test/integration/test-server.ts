@@ -43,6 +43,8 @@ export async function startTestContainer(): Promise<TestServer> {
   return {
     url: `http://${host}:${container.getMappedPort(6333)}`,
     grpcUrl: `http://${host}:${container.getMappedPort(6334)}`,
-    stop: async () => void (await container.stop()),
+    stop: async () => {
+      await container.stop();
+    },
   };
 }

@@ -1,0 +1,106 @@
+import { isLosslessNumber } from 'lossless-json';
+import { TldrError } from '../../src/core/errors.js';
+import { concatRows, gatherRows, matrix, type Matrix } from '../../src/core/matrix.js';
+import { comparePointIds, parsePointId, type PointId } from '../../src/core/point-id.js';
+import { Rng } from '../../src/core/rng.js';
+import { throwIfAborted } from '../../src/core/run.js';
+import type { IdRange, PointSample, SampleOptions, ShardKey } from '../../src/core/vector-store.js';
+import type { Grpc } from './grpc.js';
+import { listAt, num, valueAt, type Json, type JsonObject } from './json.js';
+import { retrievePoints, scanPoints, type Place, type VectorPlace } from './points.js';
+import type { Rest } from './rest.js';
+
+const SAMPLE_REQUEST_POINTS = 10_000;
+/** Rounds of random ids that bring nothing new before a sample is taken as complete. */
+const DRY_ROUNDS_MAX = 3;
+
+export function pathOf(collection: string): string {
+  return `/collections/${encodeURIComponent(collection)}`;
+}
+
+export function shardKeyJson({ kind, value }: ShardKey): Json {
+  return kind === 'keyword' ? value : num(BigInt(value));
+}
+
+/** A point id as JSON holds it, digits kept. */
+export function idOf(value: Json | undefined): PointId {
+  if (isLosslessNumber(value)) return BigInt(value.value);
+  if (typeof value === 'string') return parsePointId(value);
+  throw new TldrError('UNAVAILABLE', 'an answer holds a point without an id');
+}
+
+/** Up to `limit` distinct random ids. */
+export async function randomIds(
+  rest: Rest,
+  { collection, shardKey }: Place,
+  limit: number,
+): Promise<PointId[]> {
+  const shard = shardKey === undefined ? {} : { shard_key: shardKeyJson(shardKey) };
+  const body: JsonObject = { query: { sample: 'random' }, limit: num(limit), with_payload: false, ...shard };
+  const result = await rest.call('POST', `${pathOf(collection)}/points/query`, body);
+  return listAt(result, 'points').map((point) => idOf(valueAt(point, 'id')));
+}
+
+/** Ranges between evenly spaced ids of a random sample: they hold about equally many points. */
+export function cutRanges(sampled: readonly PointId[], parts: number): IdRange[] {
+  const ids = [...new Set(sampled)].sort(comparePointIds);
+  const cuts = Array.from({ length: parts - 1 }, (_, i) => ids[Math.floor(((i + 1) * ids.length) / parts)]);
+  const distinct = [...new Set(cuts.filter((id) => id !== undefined))];
+  return [null, ...distinct].map((from, i) => ({ from, to: distinct[i] ?? null }));
+}
+
+/** Vectors of random ids, fetched in bounded requests until there are enough. */
+export async function sampleByIds(
+  { rest, grpc }: { rest: Rest; grpc: Grpc },
+  place: VectorPlace,
+  { size, signal, onProgress }: SampleOptions,
+): Promise<PointSample> {
+  const chosen = new Set<PointId>();
+  const taken: PointId[] = [];
+  const parts: Matrix[] = [];
+  for (let dry = 0; taken.length < size && dry < DRY_ROUNDS_MAX;) {
+    throwIfAborted(signal);
+    const wanted = Math.min(SAMPLE_REQUEST_POINTS, size - taken.length);
+    const fresh = (await randomIds(rest, place, wanted)).filter((id) => !chosen.has(id));
+    for (const id of fresh) chosen.add(id);
+    dry = fresh.length === 0 ? dry + 1 : 0;
+    const batch = await retrievePoints(grpc, place, { ids: fresh, withPayload: false, signal });
+    const kept = batch.ids.map((_, i) => i).filter((i) => batch.hasVector[i] !== 0);
+    parts.push(gatherRows(batch.vectors, kept));
+    taken.push(...kept.map((i) => batch.ids[i] ?? 0n));
+    onProgress?.({ step: 'sampling', done: taken.length, total: size, unit: 'points' });
+  }
+  return { ids: taken, vectors: concatRows(parts, place.dim) };
+}
+
+/** Reservoir sampling (Vitter 1985, algorithm R) over everything: for samples of half the collection or more. */
+export async function sampleByScan(
+  grpc: Grpc,
+  place: VectorPlace,
+  options: SampleOptions & { readonly shardKeys: readonly ShardKey[] },
+): Promise<PointSample> {
+  const { size, signal, shardKeys, onProgress } = options;
+  const { dim } = place;
+  const rng = new Rng(1);
+  const ids: PointId[] = [];
+  const kept = matrix(size, dim);
+  let seen = 0;
+  for (const shardKey of shardKeys.length === 0 ? [undefined] : shardKeys) {
+    for await (const batch of scanPoints(
+      grpc,
+      { ...place, shardKey },
+      { vectorName: place.vectorName, signal },
+    )) {
+      batch.ids.forEach((id, i) => {
+        if (batch.hasVector[i] === 0) return;
+        const slot = seen < size ? seen : rng.int(seen + 1);
+        seen++;
+        if (slot >= size) return;
+        ids[slot] = id;
+        kept.data.set(batch.vectors.data.subarray(i * dim, (i + 1) * dim), slot * dim);
+      });
+      onProgress?.({ step: 'sampling', done: Math.min(seen, size), total: size, unit: 'points' });
+    }
+  }
+  return { ids, vectors: { rows: ids.length, cols: dim, data: kept.data.subarray(0, ids.length * dim) } };
+}
