@@ -153,7 +153,7 @@ function bad(path: string, why: string): TldrError {
 }
 
 /** IEEE 754 binary16 to float32. */
-export function halfToFloat(values: Uint16Array): Float32Array {
+function halfToFloat(values: Uint16Array): Float32Array {
   return Float32Array.from(values, (bits) => {
     const sign = bits & 0x8000 ? -1 : 1;
     const exponent = (bits >> 10) & 31;

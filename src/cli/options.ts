@@ -37,7 +37,7 @@ export function withWriteFlags(command: Command): Command {
     .option('--yes', 'do not ask before writing');
 }
 
-export function configOf(flags: GlobalFlags): Config {
+function configOf(flags: GlobalFlags): Config {
   const { url, grpcUrl, logLevel, threads, lanes, batchSize } = flags;
   return loadConfig({ file: flags.config, flags: { url, grpcUrl, logLevel, threads, lanes, batchSize } });
 }

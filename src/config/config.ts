@@ -2,7 +2,7 @@ import convict from 'convict';
 import { existsSync, readFileSync } from 'node:fs';
 import { messageOf, TldrError } from '../core/errors.js';
 
-export const CONFIG_FILE = 'qdrant-tldr.config.json';
+const CONFIG_FILE = 'qdrant-tldr.config.json';
 const PREFIX = 'QDRANT_TLDR_';
 
 const SETTINGS = {

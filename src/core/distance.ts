@@ -5,11 +5,6 @@ export type Distance = 'cosine' | 'dot' | 'euclid' | 'manhattan';
 
 export const DISTANCES: readonly Distance[] = ['cosine', 'dot', 'euclid', 'manhattan'];
 
-/** True where a larger score means nearer. */
-export function largerIsNearer(distance: Distance): boolean {
-  return distance === 'cosine' || distance === 'dot';
-}
-
 /**
  * The distance of the compact space for a source distance: projections keep inner products and Euclidean
  * distances but not the L1 norm, so Manhattan collections are searched with Euclid.

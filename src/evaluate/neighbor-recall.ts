@@ -7,9 +7,9 @@ import type { RunOptions } from '../core/run.js';
 import { exactTopK } from '../knn/exact.js';
 
 /** Neighbours that count as right: the full space's first ten. */
-export const TRUTH_K = 10;
+const TRUTH_K = 10;
 /** Depths at which the compact space is asked: plain, and what rescoring of 30 or 100 candidates recovers. */
-export const DEPTHS = [10, 30, 100] as const;
+const DEPTHS = [10, 30, 100] as const;
 const RESAMPLES = 1000;
 
 /** Share of the full space's top 10 among the compact space's first 10, 30 and 100. */
@@ -82,7 +82,7 @@ function perQueryRecall(
 }
 
 /** Percentile bootstrap of the mean (Efron 1979), 95 %. */
-export function bootstrapInterval(values: Float64Array, seed: number): readonly [number, number] {
+function bootstrapInterval(values: Float64Array, seed: number): readonly [number, number] {
   const rng = new Rng(seed);
   const means = Float64Array.from({ length: RESAMPLES }, () => {
     let sum = 0;

@@ -10,7 +10,7 @@ import type { HnswShard, HnswTask } from './hnsw-worker.js';
 import type { KnnGraph } from './knn-graph.js';
 
 /** Up to this many rows comparing all pairs natively is faster than building an index (`npm run bench:knn`). */
-export const EXACT_ROWS_MAX = 30_000;
+const EXACT_ROWS_MAX = 30_000;
 /** Below this measured recall an approximate graph is thrown away and searched exactly. */
 const RECALL_MIN = 0.9;
 const RECALL_QUERIES = 200;

@@ -21,7 +21,7 @@ export interface CopyRequest {
 }
 
 /** The points as the target stores them: reduced, and in the two-stage layout the full vector beside it. */
-export function projectBatch(encoder: Encoder, batch: PointBatch, record: MigrationRecord): WriteBatch {
+function projectBatch(encoder: Encoder, batch: PointBatch, record: MigrationRecord): WriteBatch {
   const bad = firstNonFiniteRow(batch.vectors);
   if (bad >= 0) {
     const id = batch.ids[bad];

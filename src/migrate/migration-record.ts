@@ -6,7 +6,7 @@ import { formatPointId, parsePointId, type PointId } from '../core/point-id.js';
 import type { Layout, ShardKey } from '../core/vector-store.js';
 
 /** How far a migration is. Each phase begins only when the one before is complete. */
-export type Phase = 'copying' | 'finishing' | 'verifying' | 'done';
+type Phase = 'copying' | 'finishing' | 'verifying' | 'done';
 
 /** One range of ids in one shard: `cursor` is the last id whose write was acknowledged. */
 export interface RangeProgress {

@@ -5,7 +5,7 @@ import type { CollectionSpec, Layout, MemoryEstimate, VectorStore } from '../cor
 import type { MigrationIdentity } from './migration-record.js';
 
 /** Key of the target's metadata that says what the collection is; read by search and by later runs. */
-export const METADATA_KEY = 'tldr';
+const METADATA_KEY = 'tldr';
 const COMPACT_NAME = 'compact';
 
 export interface MigrationRequest {

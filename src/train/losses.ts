@@ -22,7 +22,7 @@ export function barlowTwins<T>(ops: Ops<T>, p: T, settings: { lambda: number; sc
  * Pairwise similarity of rows x [n, d], up to a constant per row, which a softmax does not see: inner product
  * for cosine (of unit rows) and dot, minus the squared Euclidean distance else.
  */
-export function similarity<T>(ops: Ops<T>, x: T, distance: Distance): T {
+function similarity<T>(ops: Ops<T>, x: T, distance: Distance): T {
   const rows = distance === 'cosine' ? ops.normalizeRows(x) : x;
   if (distance === 'cosine' || distance === 'dot') return ops.matmul(rows, rows, { transposeB: true });
   const products = ops.matmul(rows, rows, { transposeB: true, scale: 2 });

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { compactDistance, normalizedRows, type Distance } from '../core/distance.js';
+import { normalizedRows } from '../core/distance.js';
 import type { EncoderNetwork } from '../core/encoder-network.js';
 import { TldrError } from '../core/errors.js';
 import { row, type Matrix } from '../core/matrix.js';
@@ -287,9 +287,4 @@ function runFingerprint(
     hash.update(new Uint8Array(buffer, byteOffset, byteLength));
   }
   return hash.digest('hex');
-}
-
-/** Distance to search the trained space with. */
-export function trainedDistance(distance: Distance): Distance {
-  return compactDistance(distance);
 }

@@ -14,7 +14,7 @@ const BACKEND_PACKAGES = [
 ];
 
 /** The tensor operations on TensorFlow.js, whose own autograd supplies the derivatives. */
-export class TfjsOps implements Ops<tf.Tensor> {
+class TfjsOps implements Ops<tf.Tensor> {
   readonly #tf: TfModule;
 
   constructor(module: TfModule) {
@@ -130,7 +130,7 @@ async function importOptional(name: string): Promise<boolean> {
  * TensorFlow.js with the best backend that is installed.
  * @throws UNSUPPORTED when the package itself is missing
  */
-export async function loadTfjs(log?: Log): Promise<TfModule> {
+async function loadTfjs(log?: Log): Promise<TfModule> {
   let module: TfModule;
   try {
     module = await import('@tensorflow/tfjs');
