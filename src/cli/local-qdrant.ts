@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -53,6 +53,9 @@ export async function startLocalQdrant(
       ...options.env,
     },
   });
+  // A file that cannot be executed is reported by this event alone; unheard, it would end the whole process.
+  const cannotStart = new Promise<never>((_, reject) => child.once('error', reject));
+  cannotStart.catch(() => undefined);
   const keep = (chunk: Buffer): void => {
     output.push(chunk.toString());
     if (output.length > 50) output.shift();
@@ -67,8 +70,7 @@ export async function startLocalQdrant(
   };
   const scheme = options.env?.['QDRANT__SERVICE__ENABLE_TLS'] === 'true' ? 'https' : 'http';
   try {
-    await untilReady(`http://127.0.0.1:${http}`, child, scheme);
-    while (!(await portOpen(grpc))) await sleep(READY_POLL_MS);
+    await Promise.race([untilReady({ http, grpc, scheme }, child), cannotStart]);
   } catch (error) {
     await end('SIGKILL');
     await rm(folder, { recursive: true, force: true });
@@ -136,26 +138,37 @@ async function freePorts(): Promise<[number, number]> {
   return [first.port, second.port];
 }
 
-async function untilReady(url: string, child: ChildProcess, scheme: string): Promise<void> {
+async function untilReady(
+  ports: { readonly http: number; readonly grpc: number; readonly scheme: string },
+  child: ChildProcess,
+): Promise<void> {
   const giveUpAtMs = performance.now() + READY_TIMEOUT_MS;
+  // The certificate of a TLS server is not known here, so there an open port has to do.
+  const httpReady = (): Promise<boolean> =>
+    ports.scheme === 'https'
+      ? portOpen(ports.http)
+      : fetch(`http://127.0.0.1:${ports.http}/readyz`, {
+          signal: AbortSignal.timeout(READY_TIMEOUT_MS),
+        }).then(
+          (response) => response.ok,
+          () => false,
+        );
   while (performance.now() < giveUpAtMs) {
-    if (child.exitCode !== null) throw new TldrError('UNAVAILABLE', `it ended with code ${child.exitCode}`);
-    const address = new URL(url);
-    const ready =
-      scheme === 'https'
-        ? await portOpen(Number(address.port))
-        : await fetch(`${url}/readyz`).then(
-            (r) => r.ok,
-            () => false,
-          );
-    if (ready) return;
+    if (hasEnded(child)) {
+      throw new TldrError('UNAVAILABLE', `it ended with ${child.signalCode ?? `code ${child.exitCode}`}`);
+    }
+    if ((await httpReady()) && (await portOpen(ports.grpc))) return;
     await sleep(READY_POLL_MS);
   }
   throw new TldrError('TIMEOUT', `not ready within ${READY_TIMEOUT_MS} ms`);
 }
 
-async function portOpen(port: number): Promise<boolean> {
-  const { connect } = await import('node:net');
+function hasEnded(child: ChildProcess): boolean {
+  // No pid: it was never started, and no exit will ever be told.
+  return child.pid === undefined || child.exitCode !== null || child.signalCode !== null;
+}
+
+function portOpen(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1', () => {
       socket.destroy();
@@ -166,7 +179,7 @@ async function portOpen(port: number): Promise<boolean> {
 }
 
 async function endProcess(child: ChildProcess, signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
+  if (hasEnded(child)) return;
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   child.kill(signal);
   const timer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS);
