@@ -154,7 +154,7 @@ async function untilReady(
           () => false,
         );
   while (performance.now() < giveUpAtMs) {
-    if (hasEnded(child)) {
+    if (child.exitCode !== null || child.signalCode !== null) {
       throw new TldrError('UNAVAILABLE', `it ended with ${child.signalCode ?? `code ${child.exitCode}`}`);
     }
     if ((await httpReady()) && (await portOpen(ports.grpc))) return;
