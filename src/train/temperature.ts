@@ -2,9 +2,9 @@ import { dot, squaredNorm, type Distance } from '../core/distance.js';
 import { row, type Matrix } from '../core/matrix.js';
 import { Rng } from '../core/rng.js';
 
-const ANCHORS_MAX = 256;
+const ANCHORS_MAX = 128;
 const CANDIDATES_MAX = 2048;
-const BISECTION_STEPS = 40;
+const BISECTION_STEPS = 24;
 
 /**
  * The softmax temperature at which a row's distribution over a random sample of about 2,000 others has, on

@@ -1,0 +1,105 @@
+import { describe, expect, test } from '@jest/globals';
+import type { Distance } from '../../src/core/distance.js';
+import { dot, squaredNorm } from '../../src/core/distance.js';
+import { gatherRows, matrix, row, type Matrix } from '../../src/core/matrix.js';
+import { Rng } from '../../src/core/rng.js';
+import { buildKnnGraph } from '../../src/knn/build-knn-graph.js';
+import { exactTopK } from '../../src/knn/exact.js';
+
+function random(rows: number, cols: number, seed = 1): Matrix {
+  const rng = new Rng(seed);
+  const x = matrix(rows, cols);
+  // Few strong directions and growing norms: as real embeddings, not a ball of noise.
+  for (let i = 0; i < x.data.length; i++)
+    x.data[i] = rng.normal() / (1 + (i % cols)) ** 0.7 + (i % 7 === 0 ? 0.2 : 0);
+  for (let i = 0; i < rows; i += 3) row(x, i).forEach((value, j) => (x.data[i * cols + j] = value * 3));
+  return x;
+}
+
+function bruteForce(x: Matrix, i: number, k: number, distance: Distance): number[] {
+  const a = row(x, i);
+  const similarity = (j: number): number => {
+    const b = row(x, j);
+    if (distance === 'dot') return dot(a, b);
+    if (distance === 'cosine') return dot(a, b) / Math.sqrt(squaredNorm(a) * squaredNorm(b));
+    return -a.reduce((sum, value, n) => sum + (value - b[n]!) ** 2, 0);
+  };
+  const others = Array.from({ length: x.rows }, (_, j) => j).filter((j) => j !== i);
+  return others
+    .map((j) => [similarity(j), j] as const)
+    .sort((p, q) => q[0] - p[0] || p[1] - q[1])
+    .slice(0, k)
+    .map(([, j]) => j);
+}
+
+const distances = ['cosine', 'dot', 'euclid'] as const;
+
+describe.each(distances)('neighbours by %s', (distance) => {
+  const x = random(1500, 20);
+
+  test('exact search agrees with comparing one by one, blocks and all', async () => {
+    const { neighbors, recall, method } = await buildKnnGraph(x, { k: 6, distance, seed: 1 });
+    expect({ recall, method }).toEqual({ recall: 1, method: 'exact' });
+    for (let i = 0; i < x.rows; i += 131)
+      expect([...neighbors.subarray(i * 6, i * 6 + 6)]).toEqual(bruteForce(x, i, 6, distance));
+  });
+
+  test('the approximate index finds nine of ten, never the row itself', async () => {
+    const big = random(4500, 20, 2);
+    const { neighbors, recall, method } = await buildKnnGraph(big, {
+      k: 6,
+      distance,
+      seed: 1,
+      method: 'hnsw',
+      threads: 2,
+    });
+    expect(method).toBe('hnsw');
+    expect(recall).toBeGreaterThanOrEqual(0.9);
+    let found = 0;
+    for (let i = 0; i < big.rows; i += 45) {
+      const mine = neighbors.subarray(i * 6, i * 6 + 6);
+      expect(mine).not.toContain(i);
+      found += bruteForce(big, i, 6, distance).filter((j) => mine.includes(j)).length;
+    }
+    expect(found / 600).toBeGreaterThanOrEqual(0.9);
+  });
+});
+
+test('duplicates are neighbours of each other, told apart from the row by index', async () => {
+  const x = gatherRows(random(40, 8), [0, 0, 0, ...Array.from({ length: 39 }, (_, i) => i + 1)]);
+  for (const method of ['exact', 'hnsw'] as const) {
+    const { neighbors } = await buildKnnGraph(x, { k: 2, distance: 'cosine', seed: 1, method });
+    for (let i = 0; i < 3; i++)
+      expect([...neighbors.subarray(i * 2, i * 2 + 2)].sort()).toEqual([0, 1, 2].filter((j) => j !== i));
+  }
+});
+
+test('k shrinks to what there is; missing answers are -1', async () => {
+  expect((await buildKnnGraph(random(4, 3), { k: 10, distance: 'dot', seed: 1 })).k).toBe(3);
+  const found = await exactTopK(random(3, 5), random(2, 5, 9), { k: 5, distance: 'cosine' });
+  expect([...found.subarray(3, 5)]).toEqual([-1, -1]);
+  await expect(buildKnnGraph(random(1, 3), { k: 1, distance: 'dot', seed: 1 })).rejects.toMatchObject({
+    code: 'INVALID_ARGUMENT',
+  });
+  await expect(exactTopK(random(3, 5), random(2, 4), { k: 1, distance: 'dot' })).rejects.toMatchObject({
+    code: 'INVALID_ARGUMENT',
+  });
+});
+
+test.each(['exact', 'hnsw'] as const)('%s stops when told to and reports progress', async (method) => {
+  const controller = new AbortController();
+  const seen: number[] = [];
+  const run = buildKnnGraph(random(9000, 32), {
+    k: 5,
+    distance: 'cosine',
+    seed: 1,
+    method,
+    signal: controller.signal,
+    onProgress: ({ done }) => {
+      seen.push(done);
+      controller.abort();
+    },
+  });
+  await expect(run).rejects.toMatchObject({ code: 'ABORTED' });
+  expect(seen.length).toBeGreaterThan(0);
+});

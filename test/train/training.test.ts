@@ -1,0 +1,281 @@
+import { describe, expect, test } from '@jest/globals';
+import { randomProjection } from '../../src/baselines/pca.js';
+import { matrix, row, type Matrix } from '../../src/core/matrix.js';
+import { Rng } from '../../src/core/rng.js';
+import type { EncoderNetwork } from '../../src/core/encoder-network.js';
+import { Kernel } from '../../src/core/kernel.js';
+import { exactTopK } from '../../src/knn/exact.js';
+import { adam, lars, learningRateAt } from '../../src/train/optimizers.js';
+import { runTraining } from '../../src/train/run-training.js';
+import { calibrateTemperature } from '../../src/train/temperature.js';
+import type { TldrOptions } from '../../src/train/train-options.js';
+import { parseTrainState, serializeTrainState } from '../../src/train/train-state.js';
+import { trainTldr } from '../../src/train/train-tldr.js';
+import { ReferenceOps, type Reference } from './reference-ops.js';
+
+/** Well separated clusters in a few directions, drowned in noise over all the others. */
+function clusters(rows: number, cols: number, { seed = 1, spread = 4, noise = 0.5 } = {}): Matrix {
+  const rng = new Rng(seed);
+  const signal = 6;
+  const centres = Float32Array.from({ length: 12 * signal }, () => spread * rng.normal());
+  const x = matrix(rows, cols);
+  for (let i = 0; i < rows; i++) {
+    for (let j = 0; j < cols; j++) {
+      x.data[i * cols + j] =
+        rng.normal() * noise + (j < signal ? centres[(i % 12) * signal + j]! + rng.normal() : 0);
+    }
+  }
+  return x;
+}
+
+const x = clusters(600, 24);
+const graph = {
+  rows: 600,
+  k: 8,
+  neighbors: await exactTopK(x, x, { k: 8, distance: 'cosine', excludeSelf: true, threads: 1 }),
+};
+const barlow: TldrOptions = {
+  loss: 'barlow-twins',
+  projector: 'mlp-1-32',
+  optimizer: 'adam',
+  learningRate: 0.005,
+  steps: 5,
+  batchSize: 64,
+  outputDim: 6,
+  distance: 'cosine',
+  seed: 3,
+  threads: 1,
+};
+const kl: TldrOptions = {
+  loss: 'neighbourhood-kl',
+  steps: 5,
+  batchSize: 120,
+  nNeighbors: 8,
+  outputDim: 6,
+  distance: 'cosine',
+  seed: 3,
+  threads: 1,
+};
+
+describe.each([
+  ['barlow-twins', barlow],
+  ['neighbourhood-kl', kl],
+])('%s', (_name, options) => {
+  test('same seed, same weights; another seed, others', async () => {
+    const [a, b, c] = [
+      await runTraining(x, graph, options),
+      await runTraining(x, graph, options),
+      await runTraining(x, graph, { ...options, seed: 4 }),
+    ];
+    expect(a.state).toEqual(b.state);
+    expect(a.network).toEqual(b.network);
+    expect(a.state.parameters).not.toEqual(c.state.parameters);
+    expect(a.state.lossHistory.at(-1)!).toBeLessThan(a.state.lossHistory[0]!);
+  });
+
+  test.each(['onnx', 'tfjs'] as const)(
+    'stopped, saved and resumed gives what an uninterrupted run gives (%s)',
+    async (engine) => {
+      const whole = await runTraining(x, graph, { ...options, engine });
+      let asked = 0;
+      const first = await runTraining(x, graph, { ...options, engine }, { shouldStop: () => asked++ === 2 });
+      expect(first).toMatchObject({ finished: false, state: { step: 2 } });
+      const resume = parseTrainState(serializeTrainState(first.state));
+      expect(resume).toEqual(first.state);
+      const second = await runTraining(x, graph, { ...options, engine }, { resume });
+      expect(second.finished).toBe(true);
+      expect(second.state).toEqual(whole.state);
+      expect(second.network).toEqual(whole.network);
+    },
+  );
+
+  test('both engines walk the same way', async () => {
+    const [onnx, tfjs] = [
+      await runTraining(x, graph, options),
+      await runTraining(x, graph, { ...options, engine: 'tfjs' }),
+    ];
+    onnx.state.lossHistory.forEach((loss, i) =>
+      expect(Math.abs(loss - tfjs.state.lossHistory[i]!)).toBeLessThan(2e-3 * Math.abs(loss)),
+    );
+  });
+});
+
+test('a state of another run is refused, damaged bytes too', async () => {
+  const { state } = await runTraining(x, graph, { ...kl, steps: 2 });
+  await expect(runTraining(x, graph, { ...kl, steps: 3 }, { resume: state })).rejects.toMatchObject({
+    code: 'MISMATCH',
+  });
+  const bytes = serializeTrainState(state);
+  expect(() => parseTrainState(bytes.subarray(0, bytes.length - 1))).toThrow('no training checkpoint');
+  expect(() => parseTrainState(Buffer.from('hello world, this is none'))).toThrow('no training checkpoint');
+});
+
+test.each(['linear', 'flinear-1-16', 'mlp-1-16'])(
+  'TLDR with a %s encoder beats a random projection widely on clusters',
+  async (encoder) => {
+    const drowned = { seed: 5, spread: 5, noise: 1 };
+    const [train, queries] = [clusters(1200, 200, drowned), clusters(60, 200, drowned)];
+    const options: TldrOptions = { ...barlow, encoder, projector: 'mlp-1-64', steps: 250, batchSize: 128 };
+    const result = await trainTldr(train, options);
+    expect(result.network.layers).toHaveLength(encoder.startsWith('mlp') ? 2 : 1);
+    /** Share of the ten nearest in the projected space that lie in the query's own cluster. */
+    const agreement = async (network: EncoderNetwork): Promise<number> => {
+      const kernel = new Kernel(network);
+      const found = await exactTopK(kernel.project(train), kernel.project(queries), {
+        k: 10,
+        distance: 'cosine',
+      });
+      return found.filter((index, at) => index % 12 === Math.floor(at / 10) % 12).length / found.length;
+    };
+    const learned = await agreement(result.network);
+    const random = await agreement(randomProjection(200, { dim: 6, distance: 'cosine', seed: 1 }));
+    expect(learned).toBeGreaterThan(0.85);
+    expect(learned).toBeGreaterThan(random + 0.1);
+  },
+);
+
+describe('edges', () => {
+  test('rows that are not finite are named', async () => {
+    const broken = clusters(50, 8);
+    broken.data[17 * 8 + 3] = Number.NaN;
+    await expect(trainTldr(broken, { ...kl, outputDim: 2 })).rejects.toMatchObject({
+      code: 'INVALID_DATA',
+      message: expect.stringContaining('row 17'),
+    });
+  });
+
+  test.each([8, 9, 0, 1.5])('d = %d of 8 is refused', async (outputDim) => {
+    const bad = trainTldr(clusters(50, 8), { ...kl, outputDim });
+    await expect(bad).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      message: expect.stringContaining('cannot reduce 8-d'),
+    });
+  });
+
+  test.each([kl, barlow])(
+    'fewer points than the batch and than k shrink both; zero rows and constant dimensions do no harm',
+    async (options) => {
+      const small = clusters(7, 8);
+      for (let i = 0; i < 7; i++) small.data[i * 8 + 2] = 3;
+      row(small, 4).fill(0);
+      const {
+        state,
+        network,
+        graph: found,
+      } = await trainTldr(small, { ...options, batchSize: 64, nNeighbors: 20, steps: 4, outputDim: 3 });
+      expect(found.k).toBe(6);
+      expect(state.step).toBe(4);
+      expect(network.layers[0]!.weight.data.every(Number.isFinite)).toBe(true);
+    },
+  );
+
+  test('a training that diverges says so', async () => {
+    const wild = runTraining(x, graph, { ...barlow, learningRate: 1e30, projector: 'mlp-1-32', steps: 30 });
+    await expect(wild).rejects.toMatchObject({
+      code: 'INVALID_DATA',
+      message: expect.stringContaining('smaller learning rate'),
+    });
+  });
+
+  test('told to stop, it hands over its state, and the event loop stays free meanwhile', async () => {
+    const controller = new AbortController();
+    let turns = 0;
+    const timer = setInterval(() => turns++, 1);
+    const result = await trainTldr(
+      x,
+      { ...kl, steps: 100_000 },
+      {
+        signal: controller.signal,
+        onProgress: ({ step, done }) => {
+          if (step === 'training' && done > 20) controller.abort();
+        },
+      },
+    );
+    clearInterval(timer);
+    expect(result.finished).toBe(false);
+    expect(result.state.step).toBeGreaterThan(20);
+    expect(turns).toBeGreaterThan(0);
+  });
+
+  test.each([
+    { batchSize: 1 },
+    { learningRate: -1 },
+    { lambda: Number.NaN },
+    { steps: 2.5 },
+    { encoder: 'tree' },
+    { epochs: 1, steps: 1 },
+  ])('settings out of range are refused: %j', async (bad) => {
+    await expect(runTraining(x, graph, { ...kl, ...bad })).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+    });
+  });
+});
+
+describe('optimisers', () => {
+  const ops = new ReferenceOps();
+  const tensor = (...data: number[]): Reference => ({
+    shape: [1, data.length],
+    data: Float64Array.from(data),
+  });
+  const scalar = (value: number): Reference => ops.constant(value);
+
+  test('adam moves as Kingma and Ba write it', () => {
+    let [p, m, v] = [1, 0, 0];
+    let state = { parameter: tensor(1), slots: [tensor(0), tensor(0)] as readonly Reference[] };
+    for (let t = 1; t <= 3; t++) {
+      const g = 0.5 * t;
+      m = 0.9 * m + 0.1 * g;
+      v = 0.999 * v + 0.001 * g * g;
+      p -= (0.1 * (m / (1 - 0.9 ** t))) / (Math.sqrt(v / (1 - 0.999 ** t)) + 1e-8);
+      const scalars = adam().scalars(0.1, t).map(scalar);
+      state = adam().update<Reference>(ops, { ...state, gradient: tensor(g), vector: false }, scalars);
+      expect(state.parameter.data[0]).toBeCloseTo(p, 12);
+    }
+  });
+
+  test('lars scales matrices by their norms and leaves vectors alone', () => {
+    const run = (vector: boolean): Reference =>
+      lars({ momentum: 0.5, eta: 0.1, weightDecay: 0.01 }).update<Reference>(
+        ops,
+        { parameter: tensor(3, 4), gradient: tensor(1, 0), slots: [tensor(2, 2)], vector },
+        [scalar(0.2)],
+      ).parameter;
+    const step = [1 + 0.03, 0.04];
+    const factor = (0.1 * 5) / Math.hypot(...step);
+    expect(run(false).data[0]).toBeCloseTo(3 - 0.2 * (0.5 * 2 + factor * step[0]!), 9);
+    expect(run(false).data[1]).toBeCloseTo(4 - 0.2 * (0.5 * 2 + factor * step[1]!), 9);
+    expect([...run(true).data]).toEqual([3 - 0.2 * 2, 4 - 0.2 * 1]);
+  });
+
+  test('the rate rises, peaks and falls to its floor', () => {
+    const schedule = { peak: 2, warmUpSteps: 10, totalSteps: 110, floor: 0.001 };
+    expect(learningRateAt(0, schedule)).toBeCloseTo(0.2, 12);
+    expect(learningRateAt(9, schedule)).toBe(2);
+    expect(learningRateAt(10, schedule)).toBe(2);
+    expect(learningRateAt(60, schedule)).toBeCloseTo(2 * (0.001 + 0.999 * 0.5), 12);
+    expect(learningRateAt(110, schedule)).toBeCloseTo(0.002, 12);
+  });
+
+  test('the temperature gives the perplexity it was asked for', () => {
+    const tau = calibrateTemperature(x, 'dot', { perplexity: 20, seed: 1 });
+    const sharper = calibrateTemperature(x, 'dot', { perplexity: 5, seed: 1 });
+    expect(tau).toBeGreaterThan(sharper);
+    let entropy = 0;
+    for (let i = 0; i < 10; i++) {
+      const logits = Array.from(
+        { length: 600 },
+        (_, j) => row(x, j).reduce((sum, value, k) => sum + value * row(x, i)[k]!, 0) / tau,
+      ).filter((_, j) => j !== i);
+      const top = Math.max(...logits);
+      const weights = logits.map((logit) => Math.exp(logit - top));
+      const total = weights.reduce((sum, weight) => sum + weight, 0);
+      entropy -=
+        weights.reduce(
+          (sum, weight) => sum + (weight === 0 ? 0 : (weight / total) * Math.log(weight / total)),
+          0,
+        ) / 10;
+    }
+    expect(Math.exp(entropy)).toBeGreaterThan(12);
+    expect(Math.exp(entropy)).toBeLessThan(33);
+  });
+});
