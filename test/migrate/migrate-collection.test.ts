@@ -1,0 +1,256 @@
+import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { hostname, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openMemory } from '../../adapters/memory/memory-store.js';
+import { matrix } from '../../src/core/matrix.js';
+import type { CollectionSpec, VectorStore } from '../../src/core/vector-store.js';
+import { migrateCollection, type MigrateOptions } from '../../src/migrate/migrate-collection.js';
+import { planMigration, targetDescription } from '../../src/migrate/plan-migration.js';
+import { verifyMigration } from '../../src/migrate/verify-migration.js';
+import { COMPACT_DIM, contentOf, DIM, fill, idAt, tinyEncoder } from './fixtures.js';
+
+const ROWS = 300;
+const encoder = tinyEncoder();
+const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-migrate-'));
+afterAll(() => rm(folder, { recursive: true }));
+
+let store: VectorStore;
+let records = 0;
+
+function spec(name: string, distance: 'cosine' | 'euclid' = 'cosine'): CollectionSpec {
+  const vector = { name: '', dim: DIM, distance, multivector: false, componentBytes: 4 };
+  return {
+    name,
+    vectors: [vector],
+    otherVectors: [],
+    shardKeys: [],
+    metadata: { kept: '"yes"' },
+    native: '{"setting":1}',
+  };
+}
+
+function options(changes: Partial<MigrateOptions> = {}): MigrateOptions {
+  return {
+    source: store,
+    target: store,
+    sourceCollection: 'source',
+    targetCollection: 'target',
+    encoder,
+    recordPath: join(folder, `record-${records}.json`),
+    batchSize: 16,
+    lanes: 1,
+    ...changes,
+  };
+}
+
+beforeEach(async () => {
+  records++;
+  store = openMemory();
+  await store.create(spec('source'));
+  await fill(store, 'source', ROWS);
+});
+
+describe.each(['compact', 'two-stage'] as const)('%s', (layout) => {
+  test('copies every point, leaves the source alone and says what the target is', async () => {
+    const before = await contentOf(store, 'source');
+    const report = await migrateCollection(options({ layout }));
+    expect(report).toMatchObject({
+      copied: ROWS,
+      resumed: false,
+      verify: { ok: true, points: ROWS, differenceCount: 0 },
+    });
+    expect(await contentOf(store, 'source')).toEqual(before);
+    const target = await store.describe('target');
+    expect(target.vectors.map(({ name, dim }) => [name, dim])).toEqual(
+      layout === 'compact'
+        ? [['', COMPACT_DIM]]
+        : [
+            ['', DIM],
+            ['compact', COMPACT_DIM],
+          ],
+    );
+    expect(target.metadata['kept']).toBe('"yes"');
+    expect(targetDescription(target)).toMatchObject({
+      encoder: encoder.fingerprint,
+      layout,
+      source: 'source',
+      inputDim: DIM,
+      outputDim: COMPACT_DIM,
+    });
+    const again = await migrateCollection(options({ layout }));
+    expect(again).toMatchObject({ copied: 0, resumed: true });
+  });
+
+  test.each([
+    ['a missing point', 'is missing in the target', () => store.deletePoints('target', [idAt(31)])],
+    ['a point too many', 'is in the target only', () => write(999n, '{}')],
+    ['a changed payload', 'payload or another vector differs', () => write(idAt(31), '{"i":31,"f":1}')],
+    [
+      'a wrong vector',
+      'is not the projection',
+      () => write(idAt(31), `{"i":31,"f":1.0,"text":"${'x'.repeat(31)}"}`),
+    ],
+  ])('verify finds %s', async (_name, message, spoil) => {
+    await migrateCollection(options({ layout }));
+    await spoil();
+    const plan = await planMigration(options({ layout }));
+    const report = await verifyMigration(plan, { source: store, target: store, encoder });
+    expect(report.ok).toBe(false);
+    expect(report.differences.join('\n')).toContain(message);
+    await expect(migrateCollection(options({ layout }))).rejects.toMatchObject({ code: 'VERIFY_FAILED' });
+  });
+
+  /** Replaces a point of the target; its reduced vector becomes the unit vector of the first axis. */
+  async function write(id: bigint | string, payload: string): Promise<void> {
+    const reduced = matrix(1, COMPACT_DIM);
+    reduced.data[0] = 1;
+    const has = Uint8Array.of(1);
+    const full = { name: '', matrix: matrix(1, DIM, new Float32Array(DIM).fill(1)), has };
+    const vectors =
+      layout === 'compact'
+        ? [{ name: '', matrix: reduced, has }]
+        : [full, { name: 'compact', matrix: reduced, has }];
+    await store.upsert('target', { ids: [id], vectors, rest: [store.packRest(payload)] });
+  }
+});
+
+test('the two-stage target keeps the full vectors bit for bit', async () => {
+  await migrateCollection(options({ layout: 'two-stage' }));
+  const strip = (lines: string[]): string[] => lines.map((line) => line.split(' ').slice(0, 2).join(' '));
+  expect(strip(await contentOf(store, 'target'))).toEqual(strip(await contentOf(store, 'source')));
+});
+
+test('planning writes nothing, nowhere', async () => {
+  const before = await readdir(folder);
+  const plan = await planMigration(options());
+  expect(plan).toMatchObject({ points: ROWS, inputDim: DIM, outputDim: COMPACT_DIM, targetExists: false });
+  expect(await store.listCollections()).toEqual(['source']);
+  expect(await readdir(folder)).toEqual(before);
+});
+
+describe('refuses', () => {
+  test('a target that is something else, without touching it', async () => {
+    await store.create(spec('target'));
+    await expect(migrateCollection(options())).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
+    expect(await store.count('target')).toBe(0);
+  });
+
+  test('a target made with another encoder', async () => {
+    await migrateCollection(options());
+    const before = await contentOf(store, 'target');
+    await expect(migrateCollection(options({ encoder: tinyEncoder(2) }))).rejects.toMatchObject({
+      code: 'ALREADY_EXISTS',
+    });
+    expect(await contentOf(store, 'target')).toEqual(before);
+  });
+
+  test('a record of another migration', async () => {
+    await migrateCollection(options());
+    const other = migrateCollection(options({ targetCollection: 'elsewhere' }));
+    await expect(other).rejects.toMatchObject({
+      code: 'MISMATCH',
+      message: expect.stringContaining('targetCollection'),
+    });
+    expect(await store.exists('elsewhere')).toBe(false);
+  });
+
+  test.each([
+    ['an encoder of another distance', { encoder: tinyEncoder(1, 'euclid') }, 'MISMATCH'],
+    ['source and target alike', { targetCollection: 'source' }, 'INVALID_ARGUMENT'],
+    ['a missing source', { sourceCollection: 'nope' }, 'NOT_FOUND'],
+    ['a missing vector', { vectorName: 'nope' }, 'NOT_FOUND'],
+  ])('%s', async (_name, changes, code) => {
+    await expect(migrateCollection(options(changes))).rejects.toMatchObject({ code });
+    expect(await store.exists('target')).toBe(false);
+  });
+
+  test('a record that another living process holds; takes over from a dead one', async () => {
+    const { recordPath } = options();
+    await writeFile(`${recordPath}.lock`, JSON.stringify({ pid: process.ppid, host: hostname() }));
+    await expect(migrateCollection(options())).rejects.toMatchObject({
+      code: 'ALREADY_EXISTS',
+      message: expect.stringContaining('another run'),
+    });
+    await writeFile(`${recordPath}.lock`, JSON.stringify({ pid: 2 ** 30, host: hostname() }));
+    expect((await migrateCollection(options())).copied).toBe(ROWS);
+    expect((await readdir(folder)).filter((name) => name.endsWith('.lock'))).toEqual([]);
+  });
+
+  test('a damaged record', async () => {
+    await writeFile(options().recordPath, '{"version":1,"phase":"copying","ranges":[{}]}');
+    await expect(migrateCollection(options())).rejects.toMatchObject({ code: 'INVALID_DATA' });
+  });
+
+  test('vectors that are not finite, naming the point', async () => {
+    const broken = matrix(1, DIM);
+    broken.data[3] = Infinity;
+    await store.create(spec('broken', 'euclid'));
+    await store.upsert('broken', {
+      ids: [5n],
+      vectors: [{ name: '', matrix: broken, has: Uint8Array.of(1) }],
+      rest: [store.packRest('{}')],
+    });
+    const run = migrateCollection(options({ sourceCollection: 'broken', encoder: tinyEncoder(1, 'euclid') }));
+    await expect(run).rejects.toMatchObject({
+      code: 'INVALID_DATA',
+      message: expect.stringContaining('point 5'),
+    });
+  });
+});
+
+test('stopped anywhere, with any batches and ranges, it ends equal when run again', async () => {
+  const whole = options();
+  await migrateCollection({ ...whole, targetCollection: 'whole', recordPath: `${whole.recordPath}.whole` });
+  const expected = await contentOf(store, 'whole');
+  let run = 0;
+  await fc.assert(
+    fc.asyncProperty(
+      fc.integer({ min: 1, max: 90 }),
+      fc.integer({ min: 1, max: 3 }),
+      fc.array(fc.integer({ min: 1, max: 40 }), { maxLength: 4 }),
+      async (batchSize, lanes, stops) => {
+        const target = `target-${run++}`;
+        const recordPath = join(folder, `${target}.json`);
+        for (const stop of stops) {
+          const controller = new AbortController();
+          // Fails the nth write after it was applied or before, as a crash between write and record would.
+          let writes = 0;
+          const failing: VectorStore = {
+            ...store,
+            upsert: async (...args) => {
+              writes++;
+              if (writes === stop && stop % 2 === 0) throw new Error('connection lost');
+              await store.upsert(...args);
+              if (writes === stop) throw new Error('connection lost');
+            },
+          };
+          await migrateCollection(
+            options({
+              target: failing,
+              targetCollection: target,
+              recordPath,
+              batchSize,
+              lanes,
+              signal: controller.signal,
+            }),
+          ).catch((error: unknown) => expect(error).toMatchObject({ message: 'connection lost' }));
+        }
+        await migrateCollection(options({ targetCollection: target, recordPath, batchSize, lanes }));
+        expect(await contentOf(store, target)).toEqual(expected);
+        expect(JSON.parse(await readFile(recordPath, 'utf8'))).toMatchObject({ phase: 'done' });
+      },
+    ),
+    { numRuns: 25, seed: 4 },
+  );
+});
+
+test('an abort stops cleanly and can be resumed', async () => {
+  const controller = new AbortController();
+  const run = migrateCollection(options({ signal: controller.signal, onProgress: () => controller.abort() }));
+  await expect(run).rejects.toMatchObject({ code: 'ABORTED' });
+  const rest = await migrateCollection(options());
+  expect(rest.resumed).toBe(true);
+  expect(rest.copied).toBeLessThan(ROWS);
+});
