@@ -1,0 +1,134 @@
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { openQdrant } from '../adapters/qdrant/open-qdrant.js';
+import { startLocalQdrant } from '../src/cli/local-qdrant.js';
+import { Encoder } from '../src/core/encoder.js';
+import { matrix, type Matrix } from '../src/core/matrix.js';
+import { Rng } from '../src/core/rng.js';
+import { migrateCollection } from '../src/migrate/migrate-collection.js';
+import { trainEncoder } from '../src/select/train-encoder.js';
+
+/**
+ * Peak memory of training and migrating a large collection, each phase in a process of its own. The vectors are
+ * synthetic: clusters in a space of falling variances. Options: `--rows=200000`, `--json`.
+ */
+const DIM = 768;
+const COMPACT_DIM = 96;
+const SAMPLE = 50_000;
+const CLUSTERS = 500;
+const BATCH = 500;
+const option = (name: string, fallback: number): number =>
+  Number(process.argv.find((argument) => argument.startsWith(`--${name}=`))?.split('=')[1] ?? fallback);
+const rows = option('rows', 200_000);
+
+/** Batch number `i`, the same in every run. */
+function batchOf(i: number, centres: Matrix): Matrix {
+  const rng = new Rng(1000 + i);
+  const x = matrix(BATCH, DIM);
+  for (let r = 0; r < BATCH; r++) {
+    const centre = rng.int(CLUSTERS);
+    for (let j = 0; j < DIM; j++) {
+      x.data[r * DIM + j] = (centres.data[centre * DIM + j]! + rng.normal()) / (1 + j / 8);
+    }
+  }
+  return x;
+}
+
+function centresOf(): Matrix {
+  const rng = new Rng(1);
+  const centres = matrix(CLUSTERS, DIM);
+  for (let i = 0; i < centres.data.length; i++) centres.data[i] = rng.normal();
+  return centres;
+}
+
+async function phase(
+  name: string,
+  url: string,
+  { grpcUrl, folder }: { grpcUrl: string; folder: string },
+): Promise<void> {
+  const store = await openQdrant({ url, grpcUrl });
+  const encoderPath = join(folder, 'encoder.onnx');
+  if (name === 'load') {
+    const native = JSON.stringify({
+      params: { vectors: { size: DIM, distance: 'Cosine' } },
+      optimizer_config: {},
+    });
+    await store.create({
+      name: 'source',
+      vectors: [],
+      otherVectors: [],
+      shardKeys: [],
+      metadata: {},
+      native,
+    });
+    const centres = centresOf();
+    const has = new Uint8Array(BATCH).fill(1);
+    for (let i = 0; i * BATCH < rows; i++) {
+      const ids = Array.from({ length: BATCH }, (_, r) => BigInt(i * BATCH + r));
+      const rest = ids.map((id) => store.packRest(`{"n":${id}}`));
+      await store.upsert('source', { ids, vectors: [{ name: '', matrix: batchOf(i, centres), has }], rest });
+    }
+  } else if (name === 'train') {
+    const { vectors } = await store.sample('source', { vectorName: '', size: SAMPLE });
+    const { encoder, report } = await trainEncoder(vectors, { dim: COMPACT_DIM, seed: 1 });
+    await encoder?.save(encoderPath);
+    for (const { name: candidate, recallAt10, seconds } of report?.candidates ?? []) {
+      console.error(`  ${candidate}: recall@10 ${recallAt10.toFixed(3)}, ${seconds.toFixed(1)} s`);
+    }
+  } else {
+    const encoder = await Encoder.load(encoderPath);
+    const sides = { source: store, target: store, sourceCollection: 'source', targetCollection: 'target' };
+    const { copied, verify } = await migrateCollection({
+      ...sides,
+      encoder,
+      recordPath: join(folder, 'record.json'),
+    });
+    console.error(`  ${copied} points copied, ${verify.points} verified`);
+  }
+  await store.close();
+  console.log(JSON.stringify({ peakMb: process.resourceUsage().maxRSS / 1024 }));
+}
+
+async function inChild(name: string, args: readonly string[]): Promise<{ peakMb: number; seconds: number }> {
+  const startedAtMs = performance.now();
+  const child = spawn(
+    process.execPath,
+    [fileURLToPath(import.meta.url), `--phase=${name}`, `--rows=${rows}`, ...args],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
+  let output = '';
+  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
+  if (code !== 0) throw new Error(`phase ${name} ended with code ${code}`);
+  const { peakMb } = JSON.parse(output) as { peakMb: number };
+  const seconds = (performance.now() - startedAtMs) / 1000;
+  console.log(`${name.padEnd(8)} peak ${peakMb.toFixed(0)} MB, ${seconds.toFixed(1)} s`);
+  return { peakMb, seconds };
+}
+
+const wanted = process.argv.find((argument) => argument.startsWith('--phase='))?.slice(8);
+if (wanted !== undefined) {
+  const [url = '', grpcUrl = '', folder = ''] = process.argv.slice(-3);
+  await phase(wanted, url, { grpcUrl, folder });
+} else {
+  const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-bench-'));
+  const server = await startLocalQdrant();
+  try {
+    console.log(
+      `${rows} x ${DIM} -> ${COMPACT_DIM}, sample ${SAMPLE}; ${cpus()[0]?.model ?? ''}, ${cpus().length} cores; Node ${process.version}`,
+    );
+    const phases: Record<string, { peakMb: number; seconds: number }> = {};
+    for (const name of ['load', 'train', 'migrate'])
+      phases[name] = await inChild(name, [server.url, server.grpcUrl, folder]);
+    if (process.argv.includes('--json'))
+      console.log(JSON.stringify({ rows, dim: DIM, compactDim: COMPACT_DIM, sample: SAMPLE, phases }));
+  } finally {
+    await server.stop();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
