@@ -1,0 +1,255 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { parse, stringify } from 'lossless-json';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
+import type { VectorStore } from '../../src/core/vector-store.js';
+import { migrateCollection } from '../../src/migrate/migrate-collection.js';
+import { COMPACT_DIM, contentOf, DIM, tinyEncoder } from '../migrate/fixtures.js';
+import { startTestServer, type TestServer } from './test-server.js';
+
+/** A collection with every setting that 1.16 stores, as its REST interface takes them. */
+const SETTINGS = `{
+  "vectors": {
+    "": {"size": ${DIM}, "distance": "Cosine", "hnsw_config": {"m": 24, "ef_construct": 120, "payload_m": 8}, "on_disk": false,
+      "quantization_config": {"scalar": {"type": "int8", "quantile": 0.98, "always_ram": true}}},
+    "half": {"size": 4, "distance": "Dot", "datatype": "float16", "on_disk": true},
+    "bytes": {"size": 3, "distance": "Euclid", "datatype": "uint8"},
+    "multi": {"size": 2, "distance": "Dot", "multivector_config": {"comparator": "max_sim"}}
+  },
+  "sparse_vectors": {"words": {"index": {"on_disk": true, "full_scan_threshold": 77}, "modifier": "idf"}, "plain": {}},
+  "shard_number": 2, "replication_factor": 1, "write_consistency_factor": 1, "on_disk_payload": true,
+  "hnsw_config": {"m": 12, "ef_construct": 90, "full_scan_threshold": 5000, "max_indexing_threads": 1},
+  "wal_config": {"wal_capacity_mb": 16, "wal_segments_ahead": 1},
+  "optimizers_config": {"deleted_threshold": 0.3, "vacuum_min_vector_number": 500, "default_segment_number": 2, "indexing_threshold": 15000, "flush_interval_sec": 7},
+  "strict_mode_config": {"enabled": true, "max_query_limit": 5000, "upsert_max_batchsize": 4000},
+  "metadata": {"owner": "tests", "version": 1.0, "big": 9007199254740993}
+}`;
+const INDEXES = [
+  '{"field_name": "tag", "field_schema": {"type": "keyword", "is_tenant": true}}',
+  '{"field_name": "n", "field_schema": {"type": "integer", "lookup": true, "range": false}}',
+  '{"field_name": "price", "field_schema": "float"}',
+  '{"field_name": "text", "field_schema": {"type": "text", "tokenizer": "word", "min_token_len": 2, "lowercase": true}}',
+  '{"field_name": "when", "field_schema": "datetime"}',
+  '{"field_name": "where", "field_schema": "geo"}',
+];
+const VECTOR = Array.from({ length: DIM }, (_, i) => Math.sin(i + 1) + 0.001).join();
+const POINTS = `{"points": [
+  {"id": 9007199254740993, "vector": {"": [${VECTOR}], "half": [0.1, 1, 2, 65504], "bytes": [0, 128, 255], "multi": [[1.5, 2], [3, 4]], "words": {"indices": [7, 4294967295], "values": [0.5, 1.25]}},
+   "payload": {"n": 9007199254740993, "neg": -9223372036854775808, "one": 1, "float": 1.0, "zero": -0.0, "e": 1e-7, "huge": 1e300}},
+  {"id": 18446744073709551615, "vector": {"": [${VECTOR}]}, "payload": {"deep": {"b": [1, 2.0, {"a": null, "z": [[], {}]}], "a": true}, "unicode": "ünïcödé \\u0000 \\"quoted\\" 漢字 🚀"}},
+  {"id": 3, "vector": {"half": [1, 2, 3, 4]}, "payload": {"without": "the default vector"}},
+  {"id": 4, "vector": {}, "payload": {}},
+  {"id": "936DA01F-9ABD-4d9d-80C7-02AF85C822A8", "vector": {"": [${VECTOR}], "multi": [[0.5, -1], [2, 3], [4, 5]], "plain": {"indices": [1], "values": [2]}}, "payload": {"tag": "x", "where": {"lon": 1.5, "lat": -2.0}}}
+]}`;
+
+let server: TestServer;
+let store: VectorStore;
+let folder: string;
+
+async function rest(method: string, path: string, body?: string): Promise<string> {
+  const response = await fetch(server.url + path, {
+    method,
+    headers: { 'content-type': 'application/json' },
+    ...(body === undefined ? {} : { body }),
+  });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${method} ${path}: ${text}`);
+  return text;
+}
+
+/** A part of an answer as text with every number as the server wrote it, keys sorted. */
+function lossless(text: string, ...path: string[]): string {
+  const sort = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(sort);
+    if (typeof value !== 'object' || value === null || 'isLosslessNumber' in value) return value;
+    return Object.fromEntries(
+      Object.entries(value)
+        .sort()
+        .map(([key, inner]) => [key, sort(inner)]),
+    );
+  };
+  const found = path.reduce<unknown>((at, key) => (at as Record<string, unknown>)[key], parse(text));
+  return stringify(sort(found)) ?? '';
+}
+
+/** Points with the multivector written as gRPC would: two whole rows are read as sparse by the JSON interface. */
+beforeAll(async () => {
+  server = await startTestServer();
+  store = await openQdrant(server);
+  folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-copy-'));
+  await rest('PUT', '/collections/source', SETTINGS);
+  await rest('PATCH', '/collections/source', '{"params": {"read_fan_out_factor": 2}}');
+  for (const index of INDEXES) await rest('PUT', '/collections/source/index?wait=true', index);
+  await rest('PUT', '/collections/source/points?wait=true', POINTS);
+});
+
+afterAll(async () => {
+  await store.close();
+  await server.stop();
+  await rm(folder, { recursive: true });
+});
+
+describe.each(['compact', 'two-stage'] as const)('%s', (layout) => {
+  test('carries over every setting, index and point, and leaves the source as it was', async () => {
+    const target = `target-${layout}`;
+    const [before, contentBefore] = [
+      await rest('GET', '/collections/source'),
+      await contentOf(store, 'source'),
+    ];
+    const run = {
+      source: store,
+      target: store,
+      sourceCollection: 'source',
+      targetCollection: target,
+      vectorName: '',
+      layout,
+    };
+    const report = await migrateCollection({
+      ...run,
+      encoder: tinyEncoder(),
+      recordPath: join(folder, `${target}.json`),
+    });
+    expect(report.verify).toMatchObject({ ok: true, points: 5 });
+    const after = await rest('GET', `/collections/${target}`);
+    for (const part of [
+      ['config', 'hnsw_config'],
+      ['config', 'optimizer_config'],
+      ['config', 'wal_config'],
+      ['config', 'strict_mode_config'],
+      ['config', 'params', 'sparse_vectors'],
+      ['payload_schema'],
+    ]) {
+      expect(lossless(after, 'result', ...part)).toBe(lossless(before, 'result', ...part));
+    }
+    const settings = JSON.parse(after) as {
+      result: {
+        config: { params: Record<string, unknown> & { vectors: Record<string, object> }; metadata: object };
+      };
+    };
+    const { vectors, ...params } = settings.result.config.params;
+    const { vectors: sourceVectors, ...sourceParams } = (JSON.parse(before) as typeof settings).result.config
+      .params;
+    expect(params).toEqual(sourceParams);
+    const reduced = { ...sourceVectors[''], size: COMPACT_DIM };
+    const { '': full, ...others } = sourceVectors;
+    expect(vectors).toEqual(
+      layout === 'compact'
+        ? { ...others, '': reduced }
+        : {
+            ...others,
+            compact: reduced,
+            '': {
+              size: DIM,
+              distance: 'Cosine',
+              on_disk: true,
+              hnsw_config: { m: 0, ef_construct: 120, payload_m: 8 },
+            },
+          },
+    );
+    expect(full).toBeDefined();
+    expect(lossless(after, 'result', 'config', 'metadata')).toContain('"big":9007199254740993,');
+    expect(lossless(after, 'result', 'config', 'metadata')).toContain('"version":1.0');
+    const points = async (collection: string): Promise<string> => {
+      const text = await rest(
+        'POST',
+        `/collections/${collection}/points/scroll`,
+        '{"limit": 10, "with_payload": true, "with_vector": ["half", "bytes", "multi", "words", "plain"]}',
+      );
+      return lossless(text, 'result', 'points');
+    };
+    expect(await points(target)).toBe(await points('source'));
+    expect(await points(target)).toContain('18446744073709551615');
+    expect(await contentOf(store, 'source')).toEqual(contentBefore);
+    expect(lossless(await rest('GET', '/collections/source'), 'result', 'config')).toBe(
+      lossless(before, 'result', 'config'),
+    );
+  });
+});
+
+test('multivectors of two whole rows, which JSON cannot say, survive', async () => {
+  await rest(
+    'PUT',
+    '/collections/multi',
+    `{"vectors": {"": {"size": ${DIM}, "distance": "Cosine"}, "mv": {"size": 2, "distance": "Dot", "multivector_config": {"comparator": "max_sim"}}}}`,
+  );
+  await rest(
+    'PUT',
+    '/collections/multi/points?wait=true',
+    `{"points": [{"id": 1, "vector": {"": [${VECTOR}], "mv": [[1.0, 2.0], [3.0, 4.0]]}}]}`,
+  );
+  const request = {
+    source: store,
+    target: store,
+    sourceCollection: 'multi',
+    targetCollection: 'multi-small',
+    vectorName: '',
+  };
+  await migrateCollection({ ...request, encoder: tinyEncoder(), recordPath: join(folder, 'multi.json') });
+  expect(lossless(await rest('GET', '/collections/multi-small/points/1'), 'result', 'vector', 'mv')).toBe(
+    '[[1.0,2.0],[3.0,4.0]]',
+  );
+  const managed = migrateCollection({
+    ...request,
+    vectorName: 'mv',
+    targetCollection: 'x',
+    encoder: tinyEncoder(),
+    recordPath: join(folder, 'x.json'),
+  });
+  await expect(managed).rejects.toMatchObject({ code: 'MISMATCH' });
+  const spec = await store.describe('multi');
+  const change = {
+    name: 'x',
+    layout: 'compact' as const,
+    vectorName: 'mv',
+    compactName: 'mv',
+    compactDim: 1,
+    compactDistance: 'dot' as const,
+    metadata: {},
+  };
+  expect(() => store.deriveTarget(spec, change)).toThrow('multivector, which cannot be reduced yet');
+});
+
+test('verify finds a missing payload index', async () => {
+  await rest('DELETE', '/collections/target-compact/index/price?wait=true');
+  const run = {
+    source: store,
+    target: store,
+    sourceCollection: 'source',
+    targetCollection: 'target-compact',
+    vectorName: '',
+  };
+  const again = migrateCollection({
+    ...run,
+    encoder: tinyEncoder(),
+    recordPath: join(folder, 'target-compact.json'),
+  });
+  await expect(again).rejects.toMatchObject({
+    code: 'MISMATCH',
+    message: expect.stringContaining('payload_schema.price'),
+  });
+});
+
+test('pages of a scan stay bounded however large the payloads are', async () => {
+  await rest('PUT', '/collections/large', `{"vectors": {"size": ${DIM}, "distance": "Cosine"}}`);
+  const has = new Uint8Array(1).fill(1);
+  const text = 'x'.repeat(1_000_000);
+  for (let i = 0; i < 60; i++) {
+    const x = { rows: 1, cols: DIM, data: Float32Array.from({ length: DIM }, (_, j) => Math.cos(i + j)) };
+    await store.upsert('large', {
+      ids: [BigInt(i)],
+      vectors: [{ name: '', matrix: x, has }],
+      rest: [store.packRest(`{"text":"${text}"}`)],
+    });
+  }
+  const sizes: number[] = [];
+  let points = 0;
+  for await (const batch of store.scan('large', { vectorName: '' })) {
+    sizes.push(batch.sizeBytes);
+    points += batch.ids.length;
+  }
+  expect(points).toBe(60);
+  expect(Math.max(...sizes)).toBeLessThan(40_000_000);
+  expect(sizes.length).toBeGreaterThan(2);
+});

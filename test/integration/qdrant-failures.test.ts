@@ -1,0 +1,187 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
+import type { PointId } from '../../src/core/point-id.js';
+import { contentOf, fill } from '../migrate/fixtures.js';
+import { startTestServer, type TestServer } from './test-server.js';
+
+const KEY = 'correct-horse-battery';
+const READ_ONLY_KEY = 'only-for-reading';
+const QUICK = { attempts: 8, firstDelayMs: 10, longestDelayMs: 100 };
+
+let server: TestServer;
+const closing: (() => Promise<void>)[] = [];
+
+beforeAll(async () => {
+  server = await startTestServer({
+    QDRANT__SERVICE__API_KEY: KEY,
+    QDRANT__SERVICE__READ_ONLY_API_KEY: READ_ONLY_KEY,
+  });
+  const store = await openQdrant({ ...server, apiKey: KEY });
+  const params = { vectors: { size: 16, distance: 'Cosine' } };
+  await store.create({
+    name: 'data',
+    vectors: [],
+    otherVectors: [],
+    shardKeys: [],
+    metadata: {},
+    native: JSON.stringify({ params }),
+  });
+  await fill(store, 'data', 3000);
+  await store.close();
+});
+
+afterAll(async () => {
+  for (const close of closing) await close();
+  await server.stop();
+});
+
+async function listen(target: Server | HttpServer): Promise<number> {
+  await new Promise<void>((resolve) => target.listen(0, '127.0.0.1', resolve));
+  return (target.address() as AddressInfo).port;
+}
+
+/** A TCP relay that cuts the connection each time so many bytes have come back. */
+async function cuttingRelay(to: string, cutAfterBytes: number): Promise<{ url: string; cuts: () => number }> {
+  let cuts = 0;
+  const sockets = new Set<Socket>();
+  const relay = createServer((client) => {
+    const upstream = connect(Number(new URL(to).port), '127.0.0.1');
+    let left = cutAfterBytes;
+    for (const socket of [client, upstream]) {
+      sockets.add(socket);
+      socket.on('error', () => undefined);
+    }
+    client.pipe(upstream);
+    upstream.on('data', (chunk: Buffer) => {
+      left -= chunk.length;
+      if (left > 0) {
+        client.write(chunk);
+        return;
+      }
+      cuts++;
+      client.destroy();
+      upstream.destroy();
+    });
+    client.on('close', () => upstream.destroy());
+    upstream.on('close', () => client.destroy());
+  });
+  const port = await listen(relay);
+  closing.push(async () => {
+    for (const socket of sockets) socket.destroy();
+    await new Promise((done) => relay.close(done));
+  });
+  return { url: `http://127.0.0.1:${port}`, cuts: () => cuts };
+}
+
+test('reads and writes go on over connections that are cut in the middle', async () => {
+  const relay = await cuttingRelay(server.grpcUrl, 120_000);
+  const retries: string[] = [];
+  const store = await openQdrant({
+    url: server.url,
+    grpcUrl: relay.url,
+    apiKey: KEY,
+    retry: QUICK,
+    log: (_level, message) => retries.push(message),
+  });
+  const direct = await openQdrant({ ...server, apiKey: KEY });
+  const ids: PointId[] = [];
+  for await (const batch of store.scan('data', { vectorName: '', batchSize: 200 })) {
+    ids.push(...batch.ids);
+    const vectors = [{ name: '', matrix: batch.vectors, has: batch.hasVector }];
+    await store.upsert('data', { ids: batch.ids, vectors, rest: batch.rest });
+  }
+  expect(relay.cuts()).toBeGreaterThan(1);
+  expect(retries.some((line) => line.startsWith('retrying'))).toBe(true);
+  expect(new Set(ids).size).toBe(3000);
+  expect(await contentOf(direct, 'data')).toHaveLength(3000);
+  await store.close();
+  await direct.close();
+});
+
+test('429 is retried after the time the server names, 503 with backoff', async () => {
+  const answers = [{ status: 429, 'retry-after': '0.05' }, { status: 503 }];
+  const seen: number[] = [];
+  const front = createHttpServer((request, response) => {
+    void (async () => {
+      const refusal = request.url === '/collections' ? answers.shift() : undefined;
+      if (refusal !== undefined) {
+        const { status, ...headers } = refusal;
+        seen.push(status);
+        response.writeHead(status, headers).end('{"status":{"error":"busy"}}');
+        return;
+      }
+      const upstream = await fetch(server.url + (request.url ?? ''), { headers: { 'api-key': KEY } });
+      response.writeHead(upstream.status).end(await upstream.text());
+    })();
+  });
+  const port = await listen(front);
+  closing.push(() => new Promise((done) => front.close(() => done())));
+  const waits: string[] = [];
+  const log = (_level: string, message: string): void => void waits.push(message);
+  const store = await openQdrant({
+    url: `http://127.0.0.1:${port}`,
+    grpcUrl: server.grpcUrl,
+    apiKey: KEY,
+    retry: QUICK,
+    log,
+  });
+  expect(seen).toEqual([429, 503]);
+  expect(waits[0]).toContain('retrying in 50 ms');
+  await store.close();
+  front.closeAllConnections();
+});
+
+test.each([
+  ['no key', undefined, 'UNAUTHORIZED'],
+  ['a wrong key', 'wrong-key-value', 'UNAUTHORIZED'],
+])('%s is told apart, and the key is never said', async (_name, apiKey, code) => {
+  const error: unknown = await openQdrant({ ...server, apiKey }).catch((thrown: unknown) => thrown);
+  expect(error).toMatchObject({ name: 'TldrError', code });
+  expect(String(error)).not.toContain('wrong-key-value');
+});
+
+test('a key that may only read is told so when it writes', async () => {
+  const store = await openQdrant({ ...server, apiKey: READ_ONLY_KEY });
+  expect(await store.count('data')).toBe(3000);
+  await expect(store.deletePoints('data', [1n])).rejects.toMatchObject({ code: 'FORBIDDEN' });
+  await expect(store.setMetadata('data', { a: '1' })).rejects.toMatchObject({ code: 'FORBIDDEN' });
+  await store.close();
+});
+
+test('what is no Qdrant, too old, nobody, or without gRPC is named', async () => {
+  const impostor = createHttpServer((request, response) => {
+    response.end(
+      request.headers['x-old'] === undefined
+        ? JSON.stringify({ title: 'qdrant - vector search engine', version: '1.9.7' })
+        : '',
+    );
+  });
+  const old = await listen(impostor);
+  closing.push(() => new Promise((done) => impostor.close(() => done())));
+  await expect(openQdrant({ url: `http://127.0.0.1:${old}` })).rejects.toMatchObject({
+    code: 'UNSUPPORTED',
+    message: expect.stringContaining('1.9.7'),
+  });
+  const website = createHttpServer((_request, response) => response.end('<html>hello</html>'));
+  const other = await listen(website);
+  closing.push(() => new Promise((done) => website.close(() => done())));
+  await expect(openQdrant({ url: `http://127.0.0.1:${other}` })).rejects.toMatchObject({
+    code: 'UNAVAILABLE',
+    message: expect.stringContaining('<html>'),
+  });
+  const retry = { attempts: 2, firstDelayMs: 1, longestDelayMs: 2 };
+  await expect(openQdrant({ url: 'http://127.0.0.1:9', retry })).rejects.toMatchObject({
+    code: 'UNAVAILABLE',
+  });
+  const noGrpc = openQdrant({ url: server.url, grpcUrl: 'http://127.0.0.1:9', apiKey: KEY, retry });
+  await expect(noGrpc).rejects.toMatchObject({
+    code: 'UNAVAILABLE',
+    message: expect.stringContaining('no gRPC'),
+  });
+  await expect(openQdrant({ url: 'localhost:6333' })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+  await expect(openQdrant({ url: 'http://user:secret@localhost:6333' })).rejects.toMatchObject({
+    code: 'INVALID_ARGUMENT',
+  });
+});
