@@ -1,8 +1,8 @@
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
 import { normalizeRowsInPlace } from '../core/distance.js';
 import { rowRange, type Matrix } from '../core/matrix.js';
 import { createNativeMatmul } from '../core/native-matmul.js';
-import { errorMessage } from '../core/worker-task.js';
+import { errorMessage, throwIfStopped, workerTask } from '../core/worker-task.js';
 
 /** x lies in shared memory. */
 export interface MomentTask {
@@ -24,6 +24,7 @@ async function moments({ x, normalize, threads }: MomentTask): Promise<Moments> 
   const mean = new Float64Array(x.cols);
   const second = new Float64Array(x.cols * x.cols);
   for (let start = 0; start < x.rows; start += BLOCK_ROWS) {
+    throwIfStopped();
     const view = rowRange(x, start, Math.min(x.rows, start + BLOCK_ROWS));
     const block = { rows: view.rows, cols: view.cols, data: new Float32Array(view.data) };
     if (normalize) normalizeRowsInPlace(block);
@@ -39,7 +40,7 @@ async function moments({ x, normalize, threads }: MomentTask): Promise<Moments> 
 }
 
 try {
-  const result = await moments(workerData as MomentTask);
+  const result = await moments(workerTask() as MomentTask);
   parentPort?.postMessage({ kind: 'result', result });
 } catch (error) {
   parentPort?.postMessage(errorMessage(error));

@@ -30,8 +30,13 @@ export interface ConsoleFlags {
 export function openConsole(flags: ConsoleFlags, config: Pick<Config, 'logLevel'>): ConsoleRun {
   const json = flags.json === true;
   const controller = new AbortController();
-  const onSignal = (): void => {
-    if (controller.signal.aborted) process.exit(130);
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (controller.signal.aborted) {
+      // By the signal itself: exiting would tear down worker threads inside native calls.
+      process.removeAllListeners(signal);
+      process.kill(process.pid, signal);
+      return;
+    }
     console.error('\nstopping; press Ctrl-C again to end at once');
     controller.abort(new Error('interrupted'));
   };

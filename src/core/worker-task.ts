@@ -1,4 +1,4 @@
-import { Worker } from 'node:worker_threads';
+import { Worker, workerData } from 'node:worker_threads';
 import { isTldrError, messageOf, TldrError, type ErrorCode } from './errors.js';
 import type { Progress, RunOptions } from './run.js';
 
@@ -13,22 +13,23 @@ export interface WorkerTask extends RunOptions {
   readonly file: URL;
   readonly data: unknown;
   readonly onEvent?: (event: unknown) => void;
-  /** Asked to stop by a message first, so that the worker can hand over what it has; else ended at once. */
-  readonly stopGently?: boolean;
+  /** A stopped worker's result is worth having, for example a state to resume from. */
+  readonly resultWhenStopped?: boolean;
+}
+
+/** What arrives in a worker: its task and whether it has been asked to stop. */
+interface WorkerInput {
+  readonly task: unknown;
+  readonly stop: Int32Array;
 }
 
 /**
- * Runs one task in a worker thread and gives what it returns.
+ * Runs one task in a worker thread and gives what it returns. When the signal fires the worker is asked to stop,
+ * not ended: ending a thread inside a native call takes the whole process down.
  * @throws ABORTED when the signal fires, and whatever the worker threw
  */
-export function runInWorker({
-  file,
-  data,
-  signal,
-  onProgress,
-  onEvent,
-  stopGently,
-}: WorkerTask): Promise<unknown> {
+export function runInWorker(options: WorkerTask): Promise<unknown> {
+  const { file, data, signal, onProgress, onEvent, resultWhenStopped = false } = options;
   return new Promise((resolve, reject) => {
     const aborted = (): TldrError =>
       new TldrError('ABORTED', 'stopped before it was finished', { cause: signal?.reason });
@@ -36,11 +37,10 @@ export function runInWorker({
       reject(aborted());
       return;
     }
-    const worker = new Worker(file, { workerData: data });
-    const onAbort = (): void => {
-      if (stopGently === true) worker.postMessage('stop');
-      else end(() => reject(aborted()));
-    };
+    const stop = new Int32Array(new SharedArrayBuffer(4));
+    const input: WorkerInput = { task: data, stop };
+    const worker = new Worker(file, { workerData: input });
+    const onAbort = (): void => void Atomics.store(stop, 0, 1);
     const end = (then: () => void): void => {
       signal?.removeEventListener('abort', onAbort);
       worker.removeAllListeners();
@@ -50,8 +50,9 @@ export function runInWorker({
     worker.on('message', (message: WorkerMessage) => {
       if (message.kind === 'progress') onProgress?.(message.progress);
       else if (message.kind === 'event') onEvent?.(message.event);
-      else if (message.kind === 'result') end(() => resolve(message.result));
-      else end(() => reject(new TldrError(message.code, message.message)));
+      else if (message.kind === 'error') end(() => reject(new TldrError(message.code, message.message)));
+      else if (signal?.aborted === true && !resultWhenStopped) end(() => reject(aborted()));
+      else end(() => resolve(message.result));
     });
     worker.on('error', (cause) => {
       end(() => reject(new TldrError('INTERNAL', `worker thread failed: ${messageOf(cause)}`, { cause })));
@@ -60,6 +61,21 @@ export function runInWorker({
       end(() => reject(new TldrError('INTERNAL', `worker thread ended early with code ${code}`)));
     });
   });
+}
+
+/** Inside a worker: the task it was given. */
+export function workerTask(): unknown {
+  return (workerData as WorkerInput).task;
+}
+
+/** Inside a worker: true once it has been asked to stop. */
+export function isStopped(): boolean {
+  return Atomics.load((workerData as WorkerInput).stop, 0) !== 0;
+}
+
+/** Inside a worker, between two native calls. @throws ABORTED once it has been asked to stop */
+export function throwIfStopped(): void {
+  if (isStopped()) throw new TldrError('ABORTED', 'stopped before it was finished');
 }
 
 /** The message for something thrown inside a worker. */

@@ -1,8 +1,8 @@
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
 import { normalizeRowsInPlace, squaredNorm, type Distance } from '../core/distance.js';
 import { row, type Matrix } from '../core/matrix.js';
 import { createNativeMatmul } from '../core/native-matmul.js';
-import { errorMessage } from '../core/worker-task.js';
+import { errorMessage, throwIfStopped, workerTask } from '../core/worker-task.js';
 import { TopK } from './top-k.js';
 
 /** What exactTopK hands to its worker; base and queries lie in shared memory. */
@@ -47,6 +47,7 @@ async function search(task: ExactTask): Promise<Int32Array> {
       const bias = euclid
         ? Float32Array.from({ length: baseBlock.rows }, (_, i) => -squaredNorm(row(baseBlock, i)))
         : undefined;
+      throwIfStopped();
       const similarities = await product.multiply(queryBlock, baseBlock, bias);
       for (let i = 0; i < queryBlock.rows; i++) {
         offerRow(best[i]!, similarities.data.subarray(i * baseBlock.rows, (i + 1) * baseBlock.rows), {
@@ -86,7 +87,7 @@ function offerRow(
 }
 
 try {
-  const result = await search(workerData as ExactTask);
+  const result = await search(workerTask() as ExactTask);
   parentPort?.postMessage({ kind: 'result', result }, [result.buffer as ArrayBuffer]);
 } catch (error) {
   parentPort?.postMessage(errorMessage(error));

@@ -1,9 +1,9 @@
 import { createRequire } from 'node:module';
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
 import type * as Hnsw from 'hnswlib-node';
 import { normalizedRows, type Distance } from '../core/distance.js';
 import { row, type Matrix } from '../core/matrix.js';
-import { errorMessage } from '../core/worker-task.js';
+import { errorMessage, throwIfStopped, workerTask } from '../core/worker-task.js';
 
 /** One shard of an approximate graph: rows `start` to `end` are indexed, all rows are queried. */
 export interface HnswTask {
@@ -34,11 +34,13 @@ function buildShard(task: HnswTask, hnsw: typeof Hnsw): HnswShard {
   const space = cosine || distance === 'dot' ? 'ip' : 'l2';
   const index = new hnsw.HierarchicalNSW(space, x.cols);
   index.initIndex(end - start, task.m, task.efConstruction, task.seed);
-  const report = (done: number): void =>
+  const report = (done: number): void => {
+    throwIfStopped();
     parentPort?.postMessage({
       kind: 'progress',
       progress: { step: 'neighbour graph', done, total: end - start + x.rows, unit: 'vectors' },
     });
+  };
   for (let i = start; i < end; i++) {
     index.addPoint(Array.from(row(x, i)), i);
     if (i % PROGRESS_ROWS === 0) report(i - start);
@@ -65,7 +67,7 @@ function buildShard(task: HnswTask, hnsw: typeof Hnsw): HnswShard {
 try {
   // A native addon: its CommonJS exports are not visible to a static import.
   const hnsw = createRequire(import.meta.url)('hnswlib-node') as typeof Hnsw;
-  const shard = buildShard(workerData as HnswTask, hnsw);
+  const shard = buildShard(workerTask() as HnswTask, hnsw);
   parentPort?.postMessage({ kind: 'result', result: shard }, [
     shard.neighbors.buffer as ArrayBuffer,
     shard.distances.buffer as ArrayBuffer,

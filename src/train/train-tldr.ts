@@ -58,7 +58,7 @@ export async function trainTldr(x: Matrix, options: TldrOptions, run: TldrRun = 
     data: task,
     signal,
     onProgress,
-    stopGently: true,
+    resultWhenStopped: true,
     onEvent: (event) => {
       if (isLogEvent(event)) log?.(event.level, event.message);
     },

@@ -1,0 +1,169 @@
+import { afterAll, describe, expect, test } from '@jest/globals';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { readNpy, writeNpy } from '../../src/cli/npy.js';
+import { Encoder } from '../../src/core/encoder.js';
+import { matrix } from '../../src/core/matrix.js';
+import { Rng } from '../../src/core/rng.js';
+import { DIM, tinyEncoder } from '../migrate/fixtures.js';
+import { runCli } from './run-cli.js';
+
+const cwd = await mkdtemp(join(tmpdir(), 'qdrant-tldr-cli-'));
+afterAll(() => rm(cwd, { recursive: true }));
+
+const rng = new Rng(2);
+const x = matrix(600, DIM);
+x.data.forEach((_, i) => (x.data[i] = rng.normal() * 0.8 ** (i % DIM)));
+await writeNpy(join(cwd, 'base.npy'), x, [x]);
+await tinyEncoder().save(join(cwd, 'tiny.onnx'));
+
+const TRAIN = ['train', '--input', 'base.npy', '--dim', '4', '--k', '5', '--threads', '1'];
+
+describe('every command', () => {
+  test.each(['demo', 'inspect', 'train', 'migrate', 'search', 'project', 'config'])(
+    '%s explains itself',
+    async (command) => {
+      const { code, stdout } = await runCli([command, '--help'], { cwd });
+      expect(code).toBe(0);
+      expect(stdout).toContain(`Usage: qdrant-tldr ${command}`);
+      expect(stdout).toContain('--json');
+    },
+  );
+
+  test('an unknown option, command or value is a usage error', async () => {
+    for (const args of [
+      ['train', '--nope'],
+      ['nope'],
+      ['train', '--input', 'base.npy', '--dim', 'x', '--out', 'o'],
+      [...TRAIN, '--out', 'o', '--loss', 'x'],
+    ]) {
+      const { code, stderr } = await runCli(args, { cwd });
+      expect(code).toBe(2);
+      expect(stderr).toContain('error:');
+    }
+  });
+});
+
+test('config prints values, where they come from, and no secret', async () => {
+  const { code, json, stdout } = await runCli(['config', '--json'], {
+    cwd,
+    env: { QDRANT_API_KEY: 'hidden-key', QDRANT_TLDR_LANES: '3' },
+  });
+  expect(code).toBe(0);
+  expect(json()).toMatchObject({
+    lanes: { value: 3, from: 'QDRANT_TLDR_LANES' },
+    apiKey: { value: '********' },
+  });
+  expect(stdout).not.toContain('hidden-key');
+  expect((await runCli(['config'], { cwd, env: { QDRANT_TLDR_NOPE: '1' } })).code).toBe(2);
+});
+
+describe('train', () => {
+  test('learns from a .npy file, reports every candidate and saves the encoder', async () => {
+    const { code, json, stderr } = await runCli([...TRAIN, '--steps', '10', '--out', 'enc.onnx', '--json'], {
+      cwd,
+    });
+    expect(code).toBe(0);
+    expect(stderr).toContain('recall@10');
+    const report = json();
+    expect(report['candidates']).toHaveLength(4);
+    const encoder = await Encoder.load(join(cwd, 'enc.onnx'));
+    expect(encoder.fingerprint).toBe(report['fingerprint']);
+    expect([encoder.inputDim, encoder.outputDim]).toEqual([DIM, 4]);
+    const again = await runCli([...TRAIN, '--steps', '10', '--out', 'enc.onnx', '--json'], { cwd });
+    expect(again.code).toBe(5);
+    expect(again.json()).toMatchObject({ error: { code: 'ALREADY_EXISTS' } });
+  });
+
+  test.each([
+    [['train', '--dim', '4', '--out', 'bad.onnx'], 2, 'either a collection or --input'],
+    [['train', '--input', 'base.npy', '--dim', '16', '--out', 'bad.onnx'], 2, 'expected 1 to 15'],
+    [['train', '--input', 'missing.npy', '--dim', '4', '--out', 'bad.onnx'], 4, 'cannot open missing.npy'],
+    [['train', '--input', 'tiny.onnx', '--dim', '4', '--out', 'bad.onnx'], 3, 'no usable .npy file'],
+    [[...TRAIN, '--encoder', 'tree', '--out', 'bad.onnx'], 2, 'is no architecture'],
+    [['train', 'docs', '--dim', '4', '--out', 'bad.onnx', '--url', 'localhost'], 2, 'is no Qdrant address'],
+  ])('%j is refused and writes nothing', async (args, code, message) => {
+    const before = await readdir(cwd);
+    const result = await runCli(args, { cwd });
+    expect(result).toMatchObject({ code, stderr: expect.stringContaining(message) });
+    expect(await readdir(cwd)).toEqual(before);
+  });
+
+  test('a dry run writes nothing', async () => {
+    const before = await readdir(cwd);
+    const { code, json } = await runCli([...TRAIN, '--out', 'dry.onnx', '--dry-run', '--json'], { cwd });
+    expect({ code, ...json() }).toMatchObject({ code: 0, dryRun: true, inputDim: DIM, outputDim: 4 });
+    expect(await readdir(cwd)).toEqual(before);
+  });
+
+  test('Ctrl-C stops it, and the same command goes on to what it would have been', async () => {
+    const train = [...TRAIN, '--ship', 'tldr', '--steps', '3000'];
+    const stopped = await runCli([...train, '--out', 'stopped.onnx', '--checkpoint', 'state.bin'], {
+      cwd,
+      interruptOn: 'training:',
+    });
+    expect(stopped).toMatchObject({
+      code: 130,
+      stderr: expect.stringContaining('run the same command again'),
+    });
+    expect(await readdir(cwd)).not.toContain('stopped.onnx');
+    expect(
+      (await runCli([...train, '--out', 'stopped.onnx', '--checkpoint', 'state.bin'], { cwd })).code,
+    ).toBe(0);
+    expect((await runCli([...train, '--out', 'whole.onnx'], { cwd })).code).toBe(0);
+    expect(
+      Buffer.compare(await readFile(join(cwd, 'stopped.onnx')), await readFile(join(cwd, 'whole.onnx'))),
+    ).toBe(0);
+  });
+});
+
+describe('project', () => {
+  test('.npy and lines give the same vectors', async () => {
+    expect(
+      (await runCli(['project', '--encoder', 'tiny.onnx', '--input', 'base.npy', '--out', 'z.npy'], { cwd }))
+        .code,
+    ).toBe(0);
+    const z = await readNpy(join(cwd, 'z.npy'));
+    expect([z.rows, z.cols]).toEqual([600, 4]);
+    expect(z.data).toEqual(tinyEncoder().project(x).data);
+    const line = JSON.stringify(Array.from(x.data.subarray(0, DIM)));
+    const { stdout } = await runCli(['project', '--encoder', 'tiny.onnx'], {
+      cwd,
+      input: `${line}\n\n${line}\n`,
+    });
+    const rows = stdout
+      .trim()
+      .split('\n')
+      .map((text) => JSON.parse(text) as number[]);
+    expect(rows).toHaveLength(2);
+    expect(Float32Array.from(rows[1]!)).toEqual(z.data.subarray(0, 4));
+  });
+
+  test.each([
+    ['[1,2]', 'line 1: expected an array of 16 finite numbers'],
+    ['{', 'line 1 is no JSON'],
+  ])('%s on a line is refused by its number, and no file is left', async (input, message) => {
+    const before = await readdir(cwd);
+    const result = await runCli(['project', '--encoder', 'tiny.onnx', '--out', 'lines.ndjson'], {
+      cwd,
+      input,
+    });
+    expect(result).toMatchObject({ code: 3, stderr: expect.stringContaining(message) });
+    expect(await readdir(cwd)).toEqual(before);
+  });
+
+  test('the wrong dimension is a mismatch, a file that is no encoder unusable data', async () => {
+    const wide = matrix(3, 5);
+    await writeNpy(join(cwd, 'wide.npy'), wide, [wide]);
+    expect(
+      (await runCli(['project', '--encoder', 'tiny.onnx', '--input', 'wide.npy', '--out', 'w.npy'], { cwd }))
+        .code,
+    ).toBe(9);
+    await writeFile(join(cwd, 'fake.onnx'), 'fake');
+    expect(
+      (await runCli(['project', '--encoder', 'fake.onnx', '--input', 'base.npy', '--out', 'w.npy'], { cwd }))
+        .code,
+    ).toBe(3);
+  });
+});

@@ -1,0 +1,99 @@
+import { afterAll, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openNpy, readNpy, writeNpy } from '../../src/cli/npy.js';
+import { matrixFromRows, rowRange } from '../../src/core/matrix.js';
+
+const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-npy-'));
+afterAll(() => rm(folder, { recursive: true }));
+const path = join(folder, 'x.npy');
+
+/** A file as NumPy writes it. */
+function npy(header: string, data: Uint8Array, version = 1): Buffer {
+  const length = Buffer.alloc(version === 1 ? 2 : 4);
+  if (version === 1) length.writeUInt16LE(header.length);
+  else length.writeUInt32LE(header.length);
+  return Buffer.concat([
+    Buffer.from('\x93NUMPY', 'latin1'),
+    Buffer.from([version, 0]),
+    length,
+    Buffer.from(header, 'latin1'),
+    data,
+  ]);
+}
+
+const x = matrixFromRows([
+  [1.5, -2, 3e-8],
+  [0, 65504, -0],
+]);
+const bytes = new Uint8Array(x.data.buffer);
+
+test('what is written is read back, whole or in parts, by a header NumPy reads', async () => {
+  await writeNpy(path, { rows: 2, cols: 3 }, [rowRange(x, 0, 1), rowRange(x, 1, 2)]);
+  expect(await readNpy(path)).toEqual(x);
+  const file = await openNpy(path);
+  expect((await file.read(1, 2)).data).toEqual(x.data.subarray(3));
+  await file.close();
+  const raw = await readFile(path);
+  expect((raw.readUInt16LE(8) + 10) % 64).toBe(0);
+  expect(await readdir(folder)).toEqual(['x.npy']);
+});
+
+test.each([1, 2, 3])('version %d headers are read', async (version) => {
+  await writeFile(path, npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }\n", bytes, version));
+  expect(await readNpy(path)).toEqual(x);
+});
+
+test('float16 is widened exactly: subnormals, largest, signs, infinity', async () => {
+  const halves = Uint16Array.of(0x3c00, 0xc000, 0x0001, 0x8000, 0x7bff, 0x7c00);
+  await writeFile(
+    path,
+    npy("{'descr': '<f2', 'fortran_order': False, 'shape': (2, 3), }\n", new Uint8Array(halves.buffer)),
+  );
+  expect([...(await readNpy(path)).data]).toEqual([1, -2, 2 ** -24, -0, 65504, Infinity]);
+});
+
+describe('refuses', () => {
+  test.each([
+    [
+      'another type',
+      "{'descr': '<f8', 'fortran_order': False, 'shape': (2, 3), }\n",
+      'float32 (<f4) or float16 (<f2)',
+    ],
+    ['big endian', "{'descr': '>f4', 'fortran_order': False, 'shape': (2, 3), }\n", 'it holds >f4'],
+    ['Fortran order', "{'descr': '<f4', 'fortran_order': True, 'shape': (2, 3), }\n", 'ascontiguousarray'],
+    [
+      'one axis',
+      "{'descr': '<f4', 'fortran_order': False, 'shape': (6,), }\n",
+      'its shape is (6,), expected (N, D)',
+    ],
+    [
+      'a size that does not fit',
+      "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 3), }\n",
+      'its header promises',
+    ],
+  ])('%s', async (_name, header, message) => {
+    await writeFile(path, npy(header, bytes));
+    await expect(readNpy(path)).rejects.toMatchObject({
+      code: 'INVALID_DATA',
+      message: expect.stringContaining(message),
+    });
+  });
+
+  test('any damage with an error of its own', async () => {
+    const whole = npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }\n", bytes);
+    await fc.assert(
+      fc.asyncProperty(fc.nat(whole.length - 1), fc.nat(255), fc.boolean(), async (at, value, cut) => {
+        const damaged = Buffer.from(cut ? whole.subarray(0, at) : whole);
+        if (!cut) damaged[at] = value;
+        await writeFile(path, damaged);
+        const result = await readNpy(path).catch((error: unknown) => error);
+        const isMatrix = typeof result === 'object' && result !== null && 'data' in result;
+        if (!isMatrix) expect(result).toMatchObject({ name: 'TldrError', code: 'INVALID_DATA' });
+      }),
+      { numRuns: 200, seed: 6 },
+    );
+  });
+});

@@ -1,0 +1,42 @@
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+
+export interface CliResult {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** The last line of standard output as JSON. */
+  readonly json: () => Record<string, unknown>;
+}
+
+/** Runs the command line as a person's shell would, without a terminal. */
+export function runCli(
+  args: readonly string[],
+  options: { cwd: string; env?: Readonly<Record<string, string>>; input?: string; interruptOn?: string },
+): Promise<CliResult> {
+  const { cwd, env = {}, input = '', interruptOn } = options;
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [MAIN, ...args], {
+      cwd,
+      env: { PATH: process.env['PATH'] ?? '', ...env },
+    });
+    let [stdout, stderr, interrupted] = ['', '', false];
+    child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => {
+      stderr += chunk.toString();
+      if (interruptOn === undefined || interrupted || !stderr.includes(interruptOn)) return;
+      interrupted = true;
+      child.kill('SIGINT');
+    });
+    child.once('error', reject);
+    child.stdin.on('error', () => undefined);
+    child.stdin.end(input);
+    child.once('close', (code) => {
+      const json = (): Record<string, unknown> =>
+        JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '') as Record<string, unknown>;
+      resolve({ code, stdout, stderr, json });
+    });
+  });
+}

@@ -1,0 +1,113 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
+import { readNpy, writeNpy } from '../../src/cli/npy.js';
+import { rowRange } from '../../src/core/matrix.js';
+import { runCli, type CliResult } from '../cli/run-cli.js';
+import { tinyEncoder } from '../migrate/fixtures.js';
+import { startTestServer, type TestServer } from './test-server.js';
+
+const ROWS = 1500;
+let server: TestServer;
+let cwd: string;
+const cli = (...args: string[]): Promise<CliResult> =>
+  runCli(args, { cwd, env: { QDRANT_URL: server.url, QDRANT_TLDR_GRPC_URL: server.grpcUrl } });
+
+beforeAll(async () => {
+  server = await startTestServer();
+  cwd = await mkdtemp(join(tmpdir(), 'qdrant-tldr-e2e-'));
+  const store = await openQdrant(server);
+  const texts = (await readFile('demo/data/base.txt', 'utf8')).split('\n');
+  const base = rowRange(await readNpy('demo/data/base.npy'), 0, ROWS);
+  const native = JSON.stringify({ params: { vectors: { size: base.cols, distance: 'Cosine' } } });
+  await store.create({ name: 'docs', vectors: [], otherVectors: [], shardKeys: [], metadata: {}, native });
+  const ids = Array.from({ length: ROWS }, (_, i) => BigInt(i));
+  const rest = ids.map((_, i) => store.packRest(JSON.stringify({ text: texts[i] })));
+  await store.upsert('docs', {
+    ids,
+    vectors: [{ name: '', matrix: base, has: new Uint8Array(ROWS).fill(1) }],
+    rest,
+  });
+  await store.close();
+  await writeNpy(join(cwd, 'q.npy'), { rows: 20, cols: base.cols }, [rowRange(base, 100, 120)]);
+  await tinyEncoder().save(join(cwd, 'other.onnx'));
+});
+
+afterAll(async () => {
+  await server.stop();
+  await rm(cwd, { recursive: true });
+});
+
+test('a collection is inspected, learned from, migrated in both layouts and searched', async () => {
+  const inspected = await cli('inspect', 'docs', '--dim', '64', '--json');
+  expect(inspected.json()).toMatchObject({
+    points: ROWS,
+    vectors: [{ name: '', dim: 512, distance: 'cosine' }],
+  });
+
+  const trained = await cli(
+    'train',
+    'docs',
+    '--dim',
+    '64',
+    '--out',
+    'enc.onnx',
+    '--steps',
+    '20',
+    '--k',
+    '10',
+    '--json',
+  );
+  expect(trained).toMatchObject({ code: 0 });
+
+  const dry = await cli('migrate', 'docs', 'docs-c', '--encoder', 'enc.onnx', '--dry-run', '--json');
+  expect(dry.json()).toMatchObject({ dryRun: true, points: ROWS, outputDim: 64, targetExists: false });
+  const unasked = await cli('migrate', 'docs', 'docs-c', '--encoder', 'enc.onnx');
+  expect(unasked).toMatchObject({ code: 2, stderr: expect.stringContaining('--yes') });
+  expect((await readdir(cwd)).sort()).toEqual(['enc.onnx', 'other.onnx', 'q.npy']);
+  expect((await cli('inspect', 'docs-c')).code).toBe(4);
+
+  const compact = await cli('migrate', 'docs', 'docs-c', '--encoder', 'enc.onnx', '--yes', '--json');
+  expect(compact.json()).toMatchObject({ copied: ROWS, verified: ROWS, resumed: false });
+  const twoStage = await cli(
+    'migrate',
+    'docs',
+    'docs-2',
+    '--encoder',
+    'enc.onnx',
+    '--layout',
+    'two-stage',
+    '--yes',
+    '--json',
+  );
+  expect(twoStage.json()).toMatchObject({ copied: ROWS, verified: ROWS });
+
+  const query = ['--encoder', 'enc.onnx', '--query', 'q.npy', '--row', '7', '--limit', '3', '--json'];
+  for (const args of [
+    ['search', 'docs-c', ...query],
+    ['search', 'docs-2', ...query, '--rescore', '50'],
+  ]) {
+    const { code, json } = await cli(...args);
+    expect(code).toBe(0);
+    const [first] = json()['results'] as { id: string; score: number; payloadJson: string }[];
+    expect(first).toMatchObject({ id: '107', payloadJson: expect.stringContaining('text') });
+    expect(first!.score).toBeCloseTo(1, 3);
+  }
+  expect((await cli('inspect', 'docs-c', '--json')).json()).toMatchObject({
+    compactOf: { source: 'docs', outputDim: 64 },
+  });
+
+  const refusals: [string[], number][] = [
+    [['search', 'docs-c', ...query, '--rescore', '50'], 2],
+    [['search', 'docs-c', ...query.map((word) => (word === 'enc.onnx' ? 'other.onnx' : word))], 9],
+    [['search', 'docs', ...query], 2],
+    [['migrate', 'docs', 'docs-c', '--encoder', 'other.onnx', '--yes'], 9],
+    [['migrate', 'docs', 'docs-2', '--encoder', 'enc.onnx', '--yes', '--record', 'new.json'], 5],
+    [['migrate', 'nothing', 'x', '--encoder', 'enc.onnx', '--yes'], 4],
+    [['migrate', 'docs', 'docs', '--encoder', 'enc.onnx', '--yes'], 2],
+  ];
+  for (const [args, code] of refusals)
+    expect({ args, code: (await cli(...args)).code }).toEqual({ args, code });
+});
