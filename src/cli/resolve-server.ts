@@ -49,6 +49,8 @@ async function startWithDocker(say: (line: string) => void): Promise<ResolvedSer
   try {
     await run('docker', [...args, 'up', '-d', '--wait'], { timeout: DOCKER_TIMEOUT_MS });
   } catch (error) {
+    // A half-started service would keep its port.
+    await run('docker', [...args, 'down', '-v'], { timeout: DOCKER_TIMEOUT_MS }).catch(() => undefined);
     say(`Docker could not start Qdrant (${messageOf(error).split('\n')[0] ?? ''})`);
     return null;
   }

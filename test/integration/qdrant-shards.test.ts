@@ -1,0 +1,96 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
+import { startLocalQdrant, type LocalQdrant } from '../../src/cli/local-qdrant.js';
+import { matrix } from '../../src/core/matrix.js';
+import type { ShardKey, VectorStore } from '../../src/core/vector-store.js';
+import { migrateCollection } from '../../src/migrate/migrate-collection.js';
+import { DIM, tinyEncoder } from '../migrate/fixtures.js';
+
+const KEYS: readonly ShardKey[] = [
+  { kind: 'keyword', value: 'tenant-a' },
+  { kind: 'keyword', value: '7' },
+  { kind: 'number', value: '7' },
+];
+
+let server: LocalQdrant;
+let store: VectorStore;
+let folder: string;
+
+async function freePort(): Promise<number> {
+  const probe = createServer();
+  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
+  const { port } = probe.address() as AddressInfo;
+  await new Promise((done) => probe.close(done));
+  return port;
+}
+
+async function rest(method: string, path: string, body: unknown): Promise<void> {
+  const response = await fetch(server.url + path, {
+    method,
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  if (!response.ok) throw new Error(`${method} ${path}: ${await response.text()}`);
+}
+
+beforeAll(async () => {
+  const port = await freePort();
+  server = await startLocalQdrant({
+    env: { QDRANT__CLUSTER__ENABLED: 'true', QDRANT__CLUSTER__P2P__PORT: String(port) },
+    args: ['--uri', `http://127.0.0.1:${port}`],
+  });
+  store = await openQdrant(server);
+  folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-shards-'));
+  await rest('PUT', '/collections/source', {
+    vectors: { size: DIM, distance: 'Cosine' },
+    sharding_method: 'custom',
+    shard_number: 1,
+  });
+  for (const { kind, value } of KEYS) {
+    await rest('PUT', '/collections/source/shards', {
+      shard_key: kind === 'number' ? Number(value) : value,
+      shards_number: kind === 'number' ? 2 : 1,
+    });
+  }
+  for (const [k, shardKey] of KEYS.entries()) {
+    const x = matrix(40, DIM);
+    x.data.forEach((_, i) => (x.data[i] = Math.sin(i * (k + 1))));
+    const ids = Array.from({ length: 40 }, (_, i) => BigInt(i));
+    // The same ids under every key, with other payloads: an unscoped copy would lose two thirds of them.
+    const payloads = ids.map((id) => store.packRest(`{"key":${k},"id":${id}}`));
+    await store.upsert(
+      'source',
+      { ids, vectors: [{ name: '', matrix: x, has: new Uint8Array(40).fill(1) }], rest: payloads },
+      { shardKey },
+    );
+  }
+});
+
+afterAll(async () => {
+  await store.close();
+  await server.stop();
+  await rm(folder, { recursive: true });
+});
+
+test('points of every shard key are copied under their key, equal ids included', async () => {
+  const spec = await store.describe('source');
+  expect(spec.shardKeys).toHaveLength(KEYS.length);
+  expect(spec.shardKeys).toEqual(expect.arrayContaining([...KEYS]));
+  const request = { source: store, target: store, sourceCollection: 'source', targetCollection: 'target' };
+  const report = await migrateCollection({
+    ...request,
+    encoder: tinyEncoder(),
+    recordPath: join(folder, 'record.json'),
+  });
+  expect(report.verify).toMatchObject({ ok: true, points: 120 });
+  expect(store.differences(report.plan.targetSpec, await store.describe('target'))).toEqual([]);
+  for (const [k, shardKey] of KEYS.entries()) {
+    expect(await store.count('target', { shardKey })).toBe(40);
+    const { rest: found } = await store.retrieve('target', [3n], { vectorName: '', shardKey });
+    expect(JSON.parse(store.payloadJson(found[0]!))).toEqual({ key: k, id: 3 });
+  }
+});
