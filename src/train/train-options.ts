@@ -58,8 +58,8 @@ export const REFERENCE: TrainSettings = {
 };
 
 /**
- * The fidelity objective. Drawing the positives from 100 neighbours instead of 10 and a rate of .01 instead of .003
- * gained most in the sweeps written down in docs/research.md; 500 steps are about where the gain flattens.
+ * The fidelity objective. Drawing positives from 100 neighbours instead of 10 is what gained most; the sweep is in
+ * docs/research.md (`npm run bench:defaults`).
  */
 const NEIGHBOURHOOD_KL: TrainSettings = {
   ...REFERENCE,
