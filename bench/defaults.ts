@@ -1,7 +1,8 @@
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { readNpy } from '../src/cli/npy.js';
-import { trainEncoder, type TrainEncoderOptions } from '../src/select/train-encoder.js';
+import type { TrainEncoderOptions } from '../src/select/train-encoder-options.js';
+import { trainEncoder } from '../src/select/train-encoder.js';
 import { REFERENCE } from '../src/train/train-options.js';
 
 /**

@@ -22,13 +22,9 @@ export {
 } from './migrate/migrate-collection.js';
 export { planMigration, type MigrationPlan, type MigrationRequest } from './migrate/plan-migration.js';
 export { verifyMigration, type VerifyReport } from './migrate/verify-migration.js';
-export {
-  trainEncoder,
-  type CandidateReport,
-  type TrainEncoderOptions,
-  type TrainEncoderResult,
-  type TrainReport,
-} from './select/train-encoder.js';
+export { trainEncoder, type TrainEncoderResult } from './select/train-encoder.js';
+export type { TrainEncoderOptions } from './select/train-encoder-options.js';
+export type { CandidateReport, TrainReport } from './select/train-report.js';
 export { REFERENCE, type TrainSettings } from './train/train-options.js';
 export { parseTrainState, serializeTrainState, type TrainState } from './train/train-state.js';
 export { trainTldr, type TldrResult } from './train/train-tldr.js';

@@ -5,8 +5,12 @@ import { matrix, type Matrix } from '../core/matrix.js';
 import { Rng } from '../core/rng.js';
 import type { RunOptions } from '../core/run.js';
 import { runInWorker, shareFloats } from '../core/worker-task.js';
-import { orthonormalize, topEigen } from './eigen.js';
+import { topEigen } from './eigen.js';
+import { orthonormalize, type TopEigen } from './largest-eigen.js';
 import type { Moments } from './moment-worker.js';
+
+/** Eigenvalues below this share of the largest count as that share, so that tempering does not blow up noise. */
+const EIGENVALUE_FLOOR = 1e-6;
 
 /** Mean and second moment of x (n x D), of its unit rows for cosine; computed in a worker thread. */
 export async function fitMoments(
@@ -24,35 +28,79 @@ export async function fitMoments(
   throw new TldrError('INTERNAL', 'the moments came back without their arrays');
 }
 
+/** Principal axes of the rows that moments were taken of: `mean` is null for the uncentred form. */
+export interface PrincipalAxes extends TopEigen {
+  readonly mean: Float64Array | null;
+}
+
 /**
- * Principal components: top d eigenvectors of the covariance (centred) or of the second moment (uncentred).
- * Centring is folded into a bias. For dot products only the uncentred form keeps the scores' meaning.
- * @throws INVALID_ARGUMENT for centred components of a dot-product collection
+ * Top d eigenvectors of the covariance (centred) or of the second moment (uncentred), in a worker thread.
+ * @throws ABORTED
  */
-export function pcaFromMoments(
+export async function principalAxes(
   { mean, second }: Moments,
-  options: { readonly dim: number; readonly centred: boolean; readonly distance: Distance },
-): EncoderNetwork {
-  const { dim, centred, distance } = options;
-  if (centred && distance === 'dot') {
-    throw new TldrError(
-      'INVALID_ARGUMENT',
-      'centred PCA changes the order of dot products: use the uncentred form',
-    );
-  }
+  options: { readonly d: number; readonly centred: boolean; readonly threads?: number } & RunOptions,
+): Promise<PrincipalAxes> {
+  const { d, centred, threads, signal, onProgress } = options;
   const size = mean.length;
   const target = centred
     ? second.map((value, i) => value - mean[Math.floor(i / size)]! * mean[i % size]!)
     : second;
-  const { vectors } = topEigen(target, size, dim);
-  const bias = new Float64Array(dim);
-  for (let i = 0; i < size; i++) {
-    for (let j = 0; j < dim; j++) bias[j] = bias[j]! - mean[i]! * vectors[i * dim + j]!;
-  }
-  return linearNetwork(matrix(size, dim, Float32Array.from(vectors)), {
-    distance,
-    bias: centred ? Float32Array.from(bias) : null,
+  const eigen = await topEigen(target, {
+    size,
+    d,
+    signal,
+    onProgress,
+    ...(threads === undefined ? {} : { threads }),
   });
+  return { ...eigen, mean: centred ? mean : null };
+}
+
+/**
+ * The first `dim` principal axes as an encoder: z_j = lambda_j^(-gamma/2) v_j^T (x - mean), the centring folded
+ * into a bias. `gamma` 0 is PCA, 1 whitening, between them tempered PCA. For dot products only the uncentred form
+ * with gamma 0 keeps the scores' meaning.
+ * @throws INVALID_ARGUMENT for centred or tempered axes of a dot-product collection, or too few axes
+ */
+export function pcaNetwork(
+  { mean, values, vectors }: PrincipalAxes,
+  options: { readonly dim: number; readonly distance: Distance; readonly gamma?: number },
+): EncoderNetwork {
+  const { dim, distance, gamma = 0 } = options;
+  if (distance === 'dot' && (mean !== null || gamma !== 0)) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      'centred or tempered PCA changes the order of dot products: use the plain uncentred form',
+    );
+  }
+  const found = values.length;
+  if (dim > found) throw new TldrError('INVALID_ARGUMENT', `${dim} axes wanted, ${found} computed`);
+  const size = vectors.length / found;
+  const weight = matrix(size, dim);
+  const bias = new Float64Array(dim);
+  for (let j = 0; j < dim; j++) {
+    const scale = gamma === 0 ? 1 : Math.max(values[j]!, values[0]! * EIGENVALUE_FLOOR) ** (-gamma / 2);
+    for (let i = 0; i < size; i++) {
+      const value = vectors[i * found + j]! * scale;
+      weight.data[i * dim + j] = value;
+      if (mean !== null) bias[j] = bias[j]! - mean[i]! * value;
+    }
+  }
+  return linearNetwork(weight, { distance, bias: mean === null ? null : Float32Array.from(bias) });
+}
+
+/** PCA in one call: principal axes as an encoder. @throws INVALID_ARGUMENT as `pcaNetwork`, ABORTED */
+export async function pcaFromMoments(
+  moments: Moments,
+  options: {
+    readonly dim: number;
+    readonly centred: boolean;
+    readonly distance: Distance;
+    readonly threads?: number;
+  } & RunOptions,
+): Promise<EncoderNetwork> {
+  const { dim, ...rest } = options;
+  return pcaNetwork(await principalAxes(moments, { ...rest, d: dim }), { dim, distance: options.distance });
 }
 
 /** d random orthonormal directions: the floor every learned map must beat. */
@@ -67,8 +115,19 @@ export function randomProjection(
   return linearNetwork(matrix(inputDim, dim, Float32Array.from(block)), { distance, bias: null });
 }
 
+/** The first `dim` components as they are: what models trained for truncation (Matryoshka) are made for. */
+export function prefixNetwork(
+  inputDim: number,
+  options: { readonly dim: number; readonly distance: Distance },
+): EncoderNetwork {
+  const { dim, distance } = options;
+  const weight = matrix(inputDim, dim);
+  for (let j = 0; j < dim; j++) weight.data[j * dim + j] = 1;
+  return linearNetwork(weight, { distance, bias: null });
+}
+
 /** One linear layer, with unit rows before and after it for cosine. */
-function linearNetwork(
+export function linearNetwork(
   weight: Matrix,
   { distance, bias }: { distance: Distance; bias: Float32Array | null },
 ): EncoderNetwork {

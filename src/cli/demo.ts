@@ -15,7 +15,7 @@ import { trainEncoder } from '../select/train-encoder.js';
 import { megabytes, table, type ConsoleRun } from './console-run.js';
 import { readNpy } from './npy.js';
 import { withConsole, withGlobalFlags, type GlobalFlags } from './options.js';
-import { printReport } from './train.js';
+import { printReport } from './train-output.js';
 import { resolveServer } from './resolve-server.js';
 
 const REDUCTION = 8;

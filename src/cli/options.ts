@@ -83,3 +83,13 @@ export function decimal(text: string): number {
   if (!Number.isFinite(value) || text.trim() === '') throw new InvalidArgumentError('expected a number');
   return value;
 }
+
+const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600 };
+
+/** `90s`, `2m`, `1.5h` or plain seconds, as seconds. */
+export function seconds(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)([smh]?)$/.exec(text.trim());
+  const value = Number(match?.[1]) * (UNIT_SECONDS[match?.[2] || 's'] ?? 1);
+  if (match === null || !(value > 0)) throw new InvalidArgumentError('expected a time such as 90s, 2m or 1h');
+  return value;
+}

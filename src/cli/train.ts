@@ -1,28 +1,32 @@
 import { Command, Option } from 'commander';
-import { access, readFile, rename, writeFile } from 'node:fs/promises';
+import { access } from 'node:fs/promises';
 import { DISTANCES, type Distance } from '../core/distance.js';
 import { TldrError } from '../core/errors.js';
-import type { Matrix } from '../core/matrix.js';
+import type { PointId } from '../core/point-id.js';
+import { checkTrainOptions, type TrainEncoderOptions } from '../select/train-encoder-options.js';
+import { trainEncoder } from '../select/train-encoder.js';
 import {
-  SHIP_CHOICES,
-  trainEncoder,
-  type ShipChoice,
-  type TrainEncoderOptions,
-  type TrainReport,
-} from '../select/train-encoder.js';
-import { REFERENCE, type EngineName, type LossName, type OptimizerName } from '../train/train-options.js';
-import { parseTrainState, serializeTrainState, type TrainState } from '../train/train-state.js';
-import { table, type ConsoleRun } from './console-run.js';
-import { readNpy } from './npy.js';
+  referenceSettings,
+  REFERENCE,
+  type EngineName,
+  type LossName,
+  type OptimizerName,
+} from '../train/train-options.js';
+import type { Config } from '../config/config.js';
+import type { ConsoleRun } from './console-run.js';
+import { openNpy } from './npy.js';
 import {
   decimal,
+  seconds,
   wholeNumber,
   withConsole,
   withGlobalFlags,
   withStore,
   type GlobalFlags,
 } from './options.js';
-import type { Config } from '../config/config.js';
+import { readCheckpoint, writeCheckpoint } from './train-checkpoint.js';
+import { printReport } from './train-output.js';
+import { pickVector, sampleCollection, sampleNpy, type TrainSample } from './train-sample.js';
 
 interface TrainFlags extends GlobalFlags {
   readonly dim: number;
@@ -31,6 +35,9 @@ interface TrainFlags extends GlobalFlags {
   readonly distance?: Distance;
   readonly vector?: string;
   readonly sample: number;
+  readonly auto?: boolean;
+  readonly budget?: number;
+  readonly compactDistance?: Distance | 'auto';
   readonly loss?: LossName;
   readonly encoder?: string;
   readonly projector?: string;
@@ -46,7 +53,7 @@ interface TrainFlags extends GlobalFlags {
   readonly seed: number;
   readonly engine?: EngineName;
   readonly preset?: 'reference';
-  readonly ship: ShipChoice;
+  readonly ship: string;
   readonly heldOut?: number;
   readonly checkpoint?: string;
   readonly force?: boolean;
@@ -54,6 +61,7 @@ interface TrainFlags extends GlobalFlags {
 }
 
 const SAMPLE_POINTS = 50_000;
+const SAMPLE_POINTS_MAX = 10_000_000;
 
 /** `train`: learn an encoder from a collection or a .npy file. */
 export function trainCommand(): Command {
@@ -68,6 +76,44 @@ export function trainCommand(): Command {
     .addOption(new Option('--distance <name>', 'distance of the --input vectors').choices([...DISTANCES]))
     .option('--vector <name>', 'vector to reduce, where the collection has several')
     .option('--sample <n>', 'points to learn from', wholeNumber, SAMPLE_POINTS)
+    .option('--seed <n>', 'seed of everything random', wholeNumber, 0)
+    .option('--auto', 'fit every candidate within --budget and ship the best: the default')
+    .option('--budget <time>', 'time to plan for, such as 90s, 2m or 1h (default: 2m)', seconds)
+    .option('--ship <name>', 'candidate to save: best, or a name of the table', 'best')
+    .option('--held-out <n>', 'rows kept apart to judge with (default: 15 %, at most 1,500)', wholeNumber)
+    .addOption(
+      new Option('--compact-distance <name>', 'distance of the compact space').choices([
+        'auto',
+        ...DISTANCES,
+      ]),
+    )
+    .option('--checkpoint <file>', 'save the training state there, and go on from it')
+    .option('--force', 'replace an existing --out file')
+    .option('--dry-run', 'check everything and write nothing')
+    .option('--threads <n>', 'threads', wholeNumber);
+  addTrainingFlags(command).action((collection: string | undefined, flags: TrainFlags) =>
+    withConsole(flags, (run, config) => train(collection, flags, { run, config })),
+  );
+  command.addHelpText(
+    'after',
+    `
+Examples:
+  qdrant-tldr train docs --dim 96 --out enc.onnx
+  qdrant-tldr train docs --dim 96 --out enc.onnx --budget 10m
+  qdrant-tldr train --input base.npy --dim 64 --out enc.onnx
+  qdrant-tldr train docs --dim 96 --out enc.onnx --preset reference --ship tldr
+
+The table compares all candidates with PCA on held-out rows: recall@10 is the share of the true ten nearest found in
+the first ten, R10@30 and R10@100 in the first 30 and 100 (what rescoring recovers). "confirmed" is the same on rows
+that took no part in choosing. The best is saved unless --ship says otherwise; a tie goes to the cheaper one.
+With any of the training flags below one encoder of your own settings takes the place of the planned ones.`,
+  );
+  return withGlobalFlags(command);
+}
+
+/** Flags that ask for one training of one's own. */
+function addTrainingFlags(command: Command): Command {
+  return command
     .addOption(
       new Option('--loss <name>', 'fidelity loss, or TLDR as published').choices([
         'neighbourhood-kl',
@@ -77,98 +123,100 @@ export function trainCommand(): Command {
     .addOption(
       new Option('--preset <name>', 'reference: the published settings of TLDR').choices(['reference']),
     )
-    .option('--encoder <form>', 'linear, flinear-LAYERS-WIDTH or mlp-LAYERS-WIDTH')
+    .option('--encoder <form>', 'linear, residual-WIDTH, flinear-LAYERS-WIDTH or mlp-LAYERS-WIDTH')
     .option('--projector <form>', 'none or mlp-LAYERS-WIDTH (barlow-twins)')
     .addOption(new Option('--optimizer <name>').choices(['adam', 'lars']))
     .option('--lr <rate>', 'peak learning rate', decimal)
-    .option('--epochs <n>', 'passes over the sample', decimal)
+    .addOption(new Option('--epochs <n>', 'passes over the sample').argParser(decimal).conflicts('steps'))
     .option('--steps <n>', 'training steps, instead of epochs', wholeNumber)
     .option('--batch <n>', 'pairs (barlow-twins) or rows (neighbourhood-kl) per step', wholeNumber)
     .option('--k <n>', 'neighbours a positive is drawn from', wholeNumber)
     .option('--lambda <x>', 'weight of the off-diagonal terms (barlow-twins)', decimal)
     .option('--perplexity <x>', 'effective neighbours that set the temperature (neighbourhood-kl)', decimal)
-    .addOption(new Option('--init <how>', 'start of a linear encoder').choices(['pca', 'random']))
-    .option('--seed <n>', 'seed of everything random', wholeNumber, 0)
-    .addOption(new Option('--engine <name>', 'onnx: native; tfjs: TensorFlow.js').choices(['onnx', 'tfjs']))
-    .option('--threads <n>', 'threads', wholeNumber)
-    .addOption(
-      new Option('--ship <name>', 'which candidate to save').choices([...SHIP_CHOICES]).default('best'),
-    )
-    .option('--held-out <n>', 'rows kept apart to judge with (default: a tenth, at most 1,000)', wholeNumber)
-    .option('--checkpoint <file>', 'save the training state there when stopped, and go on from it')
-    .option('--force', 'replace an existing --out file')
-    .option('--dry-run', 'check everything and write nothing')
-    .action((collection: string | undefined, flags: TrainFlags) =>
-      withConsole(flags, (run, config) => train(collection, flags, { run, config })),
-    );
-  command.addHelpText(
-    'after',
-    `
-Examples:
-  qdrant-tldr train docs --dim 96 --out enc.onnx
-  qdrant-tldr train --input base.npy --dim 64 --out enc.onnx
-  qdrant-tldr train docs --dim 96 --out enc.onnx --preset reference --ship tldr
+    .addOption(new Option('--init <how>', 'start of a linear or residual encoder').choices(['pca', 'random']))
+    .addOption(new Option('--engine <name>', 'onnx: native; tfjs: TensorFlow.js').choices(['onnx', 'tfjs']));
+}
 
-The report compares the encoder with PCA (centred and uncentred) and a random projection on held-out rows:
-recall@10 is the share of the true ten nearest found in the first ten, R10@30 and R10@100 in the first 30 and 100
-(what rescoring recovers). The best one is saved unless --ship says otherwise.`,
-  );
-  return withGlobalFlags(command);
+interface Surroundings {
+  readonly run: ConsoleRun;
+  readonly config: Config;
 }
 
 async function train(
   collection: string | undefined,
   flags: TrainFlags,
-  { run, config }: { run: ConsoleRun; config: Config },
+  { run, config }: Surroundings,
 ): Promise<void> {
   if ((collection === undefined) === (flags.input === undefined)) {
     throw new TldrError('INVALID_ARGUMENT', 'give either a collection or --input with a .npy file');
   }
-  await checkOutput(flags.out, flags.force === true);
-  const resume = flags.checkpoint === undefined ? undefined : await readCheckpoint(flags.checkpoint);
-  const sample = await loadSample(collection, flags, { run, config });
-  const { x, distance } = sample;
-  if (flags.dim < 1 || flags.dim >= x.cols) {
+  const settings = settingsOf(flags);
+  if (flags.auto === true && Object.keys(settings).length > 0) {
     throw new TldrError(
       'INVALID_ARGUMENT',
-      `--dim: got ${flags.dim}, expected 1 to ${x.cols - 1} for ${x.cols}-d vectors`,
+      '--auto plans the trainings itself: leave out the training flags',
     );
   }
-  run.say(
-    `${x.rows.toLocaleString('en-US')} vectors of ${x.cols} dimensions (${distance}) from ${sample.source}`,
-  );
-  if (flags.dryRun === true) {
-    run.say(`dry run: would train ${x.cols} -> ${flags.dim} and write ${flags.out}`);
-    run.result({
-      dryRun: true,
-      rows: x.rows,
-      inputDim: x.cols,
-      outputDim: flags.dim,
-      distance,
-      out: flags.out,
-    });
-    return;
-  }
-  const { encoder, report, state } = await trainEncoder(x, {
-    ...settingsOf(flags),
+  await checkOutput(flags.out, flags.force === true);
+  const checkpoint = flags.checkpoint === undefined ? null : await readCheckpoint(flags.checkpoint);
+  const options: TrainEncoderOptions = {
+    ...settings,
+    ...given({ budgetSeconds: flags.budget, compactDistance: flags.compactDistance, engine: flags.engine }),
+    ...given({ heldOut: flags.heldOut }),
     dim: flags.dim,
-    distance,
     seed: flags.seed,
     ship: flags.ship,
     threads: config.threads,
-    source: sample.source,
-    resume,
+    resume: checkpoint?.states,
     signal: run.signal,
     log: run.log,
     onProgress: run.onProgress,
+  };
+  // Before anything is read: a wrong option must not cost the reading.
+  const sample = await loadSample(collection, flags, {
+    run,
+    config,
+    ids: checkpoint?.sampleIds ?? null,
+    check: (inputDim, distance) => checkTrainOptions({ ...options, distance }, inputDim),
+  });
+  run.say(
+    `${sample.x.rows.toLocaleString('en-US')} vectors of ${sample.x.cols} dimensions (${sample.distance}) from ${sample.source}`,
+  );
+  if (flags.dryRun === true) sayDryRun(sample, flags, run);
+  else await trainAndSave(sample, { flags, options, run });
+}
+
+function sayDryRun({ x, distance }: TrainSample, flags: TrainFlags, run: ConsoleRun): void {
+  run.say(`dry run: would train ${x.cols} -> ${flags.dim} and write ${flags.out}`);
+  run.result({
+    dryRun: true,
+    rows: x.rows,
+    inputDim: x.cols,
+    outputDim: flags.dim,
+    distance,
+    out: flags.out,
+  });
+}
+
+async function trainAndSave(
+  { x, distance, source, ids }: TrainSample,
+  { flags, options, run }: { flags: TrainFlags; options: TrainEncoderOptions; run: ConsoleRun },
+): Promise<void> {
+  const { checkpoint } = flags;
+  const { encoder, report } = await trainEncoder(x, {
+    ...options,
+    distance,
+    source,
+    onState: async (states) => {
+      if (checkpoint !== undefined) await writeCheckpoint(checkpoint, { sampleIds: ids, states });
+    },
   });
   if (encoder === null || report === null) {
-    if (flags.checkpoint !== undefined) await saveWhole(flags.checkpoint, serializeTrainState(state));
     const how =
-      flags.checkpoint === undefined
+      checkpoint === undefined
         ? 'give --checkpoint <file> to be able to go on next time'
         : 'run the same command again to go on';
-    throw new TldrError('ABORTED', `stopped after step ${state.step}; ${how}`);
+    throw new TldrError('ABORTED', `stopped while training; ${how}`);
   }
   await encoder.save(flags.out);
   printReport(run, report);
@@ -178,8 +226,21 @@ async function train(
 
 /** Training settings that were given as flags. */
 function settingsOf(flags: TrainFlags): Partial<TrainEncoderOptions> {
+  const reference = flags.preset === 'reference';
+  if (reference && flags.loss === 'neighbourhood-kl') {
+    throw new TldrError('INVALID_ARGUMENT', '--preset reference is TLDR as published: leave out --loss');
+  }
+  const { batchSize, epochs } = REFERENCE;
   return {
-    ...(flags.preset === 'reference' ? { ...REFERENCE, init: 'random' as const } : {}),
+    ...(reference
+      ? {
+          ...referenceSettings({
+            batchSize: flags.batch ?? batchSize,
+            epochs: flags.epochs ?? epochs ?? 0,
+          }),
+          init: 'random' as const,
+        }
+      : {}),
     ...given({
       loss: flags.loss,
       encoder: flags.encoder,
@@ -191,76 +252,40 @@ function settingsOf(flags: TrainFlags): Partial<TrainEncoderOptions> {
       lambda: flags.lambda,
       perplexity: flags.perplexity,
       init: flags.init,
-      engine: flags.engine,
-      heldOut: flags.heldOut,
     }),
     ...(flags.epochs === undefined ? {} : { epochs: flags.epochs, steps: null }),
     ...(flags.steps === undefined ? {} : { steps: flags.steps, epochs: null }),
   };
 }
 
-/** The table of candidates, best choice marked. */
-export function printReport(run: ConsoleRun, report: TrainReport): void {
-  const percent = (value: number): string => value.toFixed(3);
-  run.say('');
-  run.say(
-    `held-out recall of the full space's top 10, ${report.inputDim} -> ${report.outputDim}, ${report.heldOutQueries} queries:`,
-  );
-  run.say(
-    table([
-      ['candidate', 'recall@10', '95 % interval', 'R10@30', 'R10@100', 'seconds'],
-      ...report.candidates.map((candidate) => [
-        `${candidate.name === report.shipped ? '* ' : '  '}${candidate.name}`,
-        percent(candidate.recallAt10),
-        candidate.interval.map(percent).join(' - '),
-        percent(candidate.r10At30),
-        percent(candidate.r10At100),
-        candidate.seconds.toFixed(1),
-      ]),
-    ]),
-  );
-  const { graph, sample } = report;
-  run.say(
-    `neighbours: ${graph.method}, k ${graph.k}, recall ${graph.recall.toFixed(3)}; seed ${report.seed}; ${report.hardware}`,
-  );
-  const dropped = sample.zeroRows + sample.duplicateRows;
-  if (dropped > 0)
-    run.say(
-      `left out of the sample: ${sample.zeroRows} zero vectors, ${sample.duplicateRows} exact duplicates`,
-    );
-}
-
 async function loadSample(
   collection: string | undefined,
   flags: TrainFlags,
-  { run, config }: { run: ConsoleRun; config: Config },
-): Promise<{ x: Matrix; distance: Distance; source: string }> {
+  context: Surroundings & {
+    readonly ids: readonly PointId[] | null;
+    readonly check: (inputDim: number, distance: Distance) => void;
+  },
+): Promise<TrainSample> {
+  const { run, config, ids, check } = context;
+  const size = flags.sample;
+  if (size < 1 || size > SAMPLE_POINTS_MAX) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `--sample: got ${size}, expected 1 to ${SAMPLE_POINTS_MAX.toLocaleString('en-US')}`,
+    );
+  }
   if (flags.input !== undefined) {
-    const x = await readNpy(flags.input);
-    return { x, distance: flags.distance ?? 'cosine', source: flags.input };
+    const { seed, distance = 'cosine' } = flags;
+    const file = await openNpy(flags.input);
+    await file.close();
+    check(file.cols, distance);
+    return sampleNpy(flags.input, { size, seed, distance }, run);
   }
   const name = collection ?? '';
   return withStore(config, run, async (store) => {
-    const spec = await store.describe(name);
-    const vector =
-      flags.vector === undefined && spec.vectors.length === 1
-        ? spec.vectors[0]
-        : spec.vectors.find((one) => one.name === (flags.vector ?? ''));
-    if (vector === undefined) {
-      const names = spec.vectors.map((one) => `"${one.name}"`).join(', ');
-      throw new TldrError(
-        'NOT_FOUND',
-        `say which vector of ${name} to reduce with --vector: it has ${names}`,
-      );
-    }
-    const { signal, onProgress } = run;
-    const { vectors } = await store.sample(name, {
-      vectorName: vector.name,
-      size: flags.sample,
-      signal,
-      onProgress,
-    });
-    return { x: vectors, distance: vector.distance, source: name };
+    const vector = pickVector(await store.describe(name), name, flags.vector);
+    check(vector.dim, vector.distance);
+    return sampleCollection(store, { collection: name, vector: flags.vector, size, ids }, run);
   });
 }
 
@@ -271,16 +296,6 @@ async function checkOutput(path: string, force: boolean): Promise<void> {
   );
   if (exists && !force)
     throw new TldrError('ALREADY_EXISTS', `${path} exists: choose another --out, or --force to replace it`);
-}
-
-async function readCheckpoint(path: string): Promise<TrainState | undefined> {
-  const bytes = await readFile(path).catch(() => undefined);
-  return bytes === undefined ? undefined : parseTrainState(bytes);
-}
-
-async function saveWhole(path: string, bytes: Uint8Array): Promise<void> {
-  await writeFile(`${path}.partial`, bytes);
-  await rename(`${path}.partial`, path);
 }
 
 /** Only the values that were given. */

@@ -12,6 +12,21 @@ const OUTPUT = 'projected';
 
 /** The encoder as a standard ONNX model, `vectors: [n, inputDim]` to `projected: [n, outputDim]`. */
 export function encoderToOnnx(network: EncoderNetwork, metadata: EncoderMetadata): Uint8Array {
+  return networkToOnnx(
+    network,
+    new Map([
+      ['tldr.format_version', FORMAT_VERSION],
+      ['tldr.fingerprint', fingerprintOf(network)],
+      ['tldr.metadata', JSON.stringify(metadata)],
+    ]),
+  );
+}
+
+/** The computation alone, for a session of this process. */
+export function networkToOnnx(
+  network: EncoderNetwork,
+  metadata: ReadonlyMap<string, string> = new Map(),
+): Uint8Array {
   const nodes: OnnxNode[] = [];
   const tensors: OnnxTensor[] = [];
   let current = INPUT;
@@ -40,11 +55,7 @@ export function encoderToOnnx(network: EncoderNetwork, metadata: EncoderMetadata
     tensors,
     inputs: [{ name: INPUT, dims: ['n', layers[0]?.weight.rows ?? 0] }],
     outputs: [{ name: OUTPUT, dims: ['n', layers.at(-1)?.weight.cols ?? 0] }],
-    metadata: new Map([
-      ['tldr.format_version', FORMAT_VERSION],
-      ['tldr.fingerprint', fingerprintOf(network)],
-      ['tldr.metadata', JSON.stringify(metadata)],
-    ]),
+    metadata,
   });
 }
 

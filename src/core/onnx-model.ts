@@ -7,6 +7,7 @@ const OPSET_VERSION = 17;
 /** TensorProto.DataType */
 const FLOAT = 1;
 const INT64 = 7;
+const DOUBLE = 11;
 /** AttributeProto.AttributeType */
 const ATTRIBUTE_FLOAT = 1;
 const ATTRIBUTE_INT = 2;
@@ -29,10 +30,11 @@ export interface OnnxTensor {
   readonly data: Float32Array | BigInt64Array;
 }
 
-/** A float32 graph input or output; a text dimension is symbolic. */
+/** A graph input or output, float32 unless `double`; a text dimension is symbolic. */
 export interface OnnxValue {
   readonly name: string;
   readonly dims: readonly (number | string)[];
+  readonly double?: boolean;
 }
 
 /** The part of an ONNX model that an encoder needs. */
@@ -107,7 +109,10 @@ function encodeValue(value: OnnxValue): ProtoWriter {
     const one = new ProtoWriter();
     shape.message(1, typeof dim === 'number' ? one.varint(1, dim) : one.string(2, dim));
   }
-  const type = new ProtoWriter().message(1, new ProtoWriter().varint(1, FLOAT).message(2, shape));
+  const type = new ProtoWriter().message(
+    1,
+    new ProtoWriter().varint(1, value.double === true ? DOUBLE : FLOAT).message(2, shape),
+  );
   return new ProtoWriter().string(1, value.name).message(2, type);
 }
 

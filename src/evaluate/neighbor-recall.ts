@@ -1,7 +1,7 @@
 import type { Distance } from '../core/distance.js';
 import type { EncoderNetwork } from '../core/encoder-network.js';
-import { Kernel } from '../core/kernel.js';
 import type { Matrix } from '../core/matrix.js';
+import { projectNatively } from '../core/project-natively.js';
 import { Rng } from '../core/rng.js';
 import type { RunOptions } from '../core/run.js';
 import { exactTopK } from '../knn/exact.js';
@@ -10,6 +10,8 @@ import { exactTopK } from '../knn/exact.js';
 const TRUTH_K = 10;
 /** Depths at which the compact space is asked: plain, and what rescoring of 30 or 100 candidates recovers. */
 const DEPTHS = [10, 30, 100] as const;
+/** Results kept per query. */
+export const FOUND_K = Math.max(...DEPTHS);
 const RESAMPLES = 1000;
 
 /** Share of the full space's top 10 among the compact space's first 10, 30 and 100. */
@@ -31,10 +33,12 @@ export interface Benchmark {
   readonly distance: Distance;
 }
 
+type Run = RunOptions & { readonly threads?: number };
+
 /** Finds the true top 10 of every query in the full space by exact search. */
 export async function createBenchmark(
   data: { readonly base: Matrix; readonly queries: Matrix; readonly distance: Distance },
-  run: RunOptions & { readonly threads?: number } = {},
+  run: Run = {},
 ): Promise<Benchmark> {
   const truth = await exactTopK(data.base, data.queries, { ...run, k: TRUTH_K, distance: data.distance });
   return { ...data, truth };
@@ -44,25 +48,46 @@ export async function createBenchmark(
 export async function neighborRecall(
   benchmark: Benchmark,
   candidate: { readonly network: EncoderNetwork; readonly compactDistance: Distance; readonly seed: number },
-  run: RunOptions & { readonly threads?: number } = {},
+  run: Run = {},
 ): Promise<NeighborRecall> {
-  const { base, queries, truth } = benchmark;
-  const kernel = new Kernel(candidate.network);
-  const k = Math.max(...DEPTHS);
-  const found = await exactTopK(kernel.project(base), kernel.project(queries), {
-    ...run,
-    k,
-    distance: candidate.compactDistance,
-  });
-  const perDepth = DEPTHS.map((depth) => perQueryRecall(found, k, { truth, depth }));
-  const mean = (values: Float64Array | undefined): number =>
-    values === undefined ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length;
+  const { network, compactDistance, seed } = candidate;
+  const found = await searchCompact(benchmark, { network, distances: [compactDistance] }, run);
+  return recallOf(benchmark, found.get(compactDistance) ?? new Int32Array(0), seed);
+}
+
+/**
+ * The first `FOUND_K` base rows of every query in a network's space, by exact search, once per distance; -1 where
+ * there are fewer. The network is run without its last normalisation, which the cosine distance does anyway, so
+ * that one projection serves all of them.
+ */
+export async function searchCompact(
+  { base, queries }: Pick<Benchmark, 'base' | 'queries'>,
+  candidate: { readonly network: EncoderNetwork; readonly distances: readonly Distance[] },
+  run: Run = {},
+): Promise<ReadonlyMap<Distance, Int32Array>> {
+  const network = { ...candidate.network, normalizeOutput: false };
+  const compactBase = await projectNatively(network, base, run);
+  const compactQueries = await projectNatively(network, queries, { ...run, onProgress: undefined });
+  const found = new Map<Distance, Int32Array>();
+  for (const distance of candidate.distances) {
+    found.set(distance, await exactTopK(compactBase, compactQueries, { ...run, k: FOUND_K, distance }));
+  }
+  return found;
+}
+
+/** @param found m x FOUND_K row indices, nearest first */
+export function recallOf(
+  { truth }: Pick<Benchmark, 'truth'>,
+  found: Int32Array,
+  seed: number,
+): NeighborRecall {
+  const perDepth = DEPTHS.map((depth) => perQueryRecall(found, { truth, depth }));
   const perQuery = perDepth[0]!;
   return {
     recallAt10: mean(perQuery),
-    r10At30: mean(perDepth[1]),
-    r10At100: mean(perDepth[2]),
-    interval: bootstrapInterval(perQuery, candidate.seed),
+    r10At30: mean(perDepth[1]!),
+    r10At100: mean(perDepth[2]!),
+    interval: bootstrapInterval(perQuery, seed),
     perQuery,
   };
 }
@@ -70,19 +95,22 @@ export async function neighborRecall(
 /** Per query the share of its true neighbours among the first `depth` found. */
 function perQueryRecall(
   found: Int32Array,
-  k: number,
   { truth, depth }: { truth: Int32Array; depth: number },
 ): Float64Array {
   return Float64Array.from({ length: truth.length / TRUTH_K }, (_, q) => {
-    const answer = new Set(found.subarray(q * k, q * k + depth));
+    const answer = new Set(found.subarray(q * FOUND_K, q * FOUND_K + depth));
     const wanted = truth.subarray(q * TRUTH_K, (q + 1) * TRUTH_K).filter((index) => index >= 0);
     const hits = wanted.filter((index) => answer.has(index)).length;
     return wanted.length === 0 ? 1 : hits / wanted.length;
   });
 }
 
+export function mean(values: Float64Array): number {
+  return values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
+}
+
 /** Percentile bootstrap of the mean (Efron 1979), 95 %. */
-function bootstrapInterval(values: Float64Array, seed: number): readonly [number, number] {
+export function bootstrapInterval(values: Float64Array, seed: number): readonly [number, number] {
   const rng = new Rng(seed);
   const means = Float64Array.from({ length: RESAMPLES }, () => {
     let sum = 0;

@@ -5,9 +5,12 @@ import { matrix, type Matrix } from '../core/matrix.js';
 import type { Rng } from '../core/rng.js';
 import { EPSILON, isVector, type Ops, type ParameterSpec } from './ops.js';
 
-/** `linear`, `flinear-L-H` or `mlp-L-H`: L hidden blocks of width H, then a linear layer. */
+/**
+ * `linear`, `flinear-L-H` or `mlp-L-H`: L hidden blocks of width H, then a linear layer. `residual-H`: a linear
+ * map plus one hidden layer of width H beside it, x W + relu(x A + a) V, which starts as the linear map alone.
+ */
 export interface Architecture {
-  readonly kind: 'none' | 'linear' | 'flinear' | 'mlp';
+  readonly kind: 'none' | 'linear' | 'flinear' | 'mlp' | 'residual';
   readonly hiddenLayers: number;
   readonly hiddenWidth: number;
 }
@@ -17,15 +20,21 @@ const LAYERS_MAX = 16;
 
 /** @throws INVALID_ARGUMENT for text that names no architecture, or one that is not among `kinds` */
 export function parseArchitecture(text: string, kinds: readonly Architecture['kind'][]): Architecture {
-  const match = /^(none|linear|flinear|mlp)(?:-(\d+)-(\d+))?$/.exec(text);
-  const kind = kinds.find((name) => name === match?.[1]);
-  const layered = kind === 'flinear' || kind === 'mlp';
-  const hiddenLayers = Number(match?.[2] ?? 0);
-  const hiddenWidth = Number(match?.[3] ?? 0);
+  const match = /^(?:(none|linear|flinear|mlp)(?:-(\d+)-(\d+))?|(residual)-(\d+))$/.exec(text);
+  const kind = kinds.find((name) => name === (match?.[1] ?? match?.[4]));
+  const layered = kind === 'flinear' || kind === 'mlp' || kind === 'residual';
+  const hiddenLayers = kind === 'residual' ? 1 : Number(match?.[2] ?? 0);
+  const hiddenWidth = Number(match?.[3] ?? match?.[5] ?? 0);
   const inRange =
     hiddenLayers >= 1 && hiddenLayers <= LAYERS_MAX && hiddenWidth >= 1 && hiddenWidth <= WIDTH_MAX;
   if (kind === undefined || (layered ? !inRange : match?.[2] !== undefined)) {
-    const forms = kinds.map((name) => (name === 'flinear' || name === 'mlp' ? `${name}-LAYERS-WIDTH` : name));
+    const forms = kinds.map((name) =>
+      name === 'flinear' || name === 'mlp'
+        ? `${name}-LAYERS-WIDTH`
+        : name === 'residual'
+          ? 'residual-WIDTH'
+          : name,
+    );
     throw new TldrError(
       'INVALID_ARGUMENT',
       `"${text}" is no architecture here: expected ${forms.join(', ')}`,
@@ -64,8 +73,17 @@ export function createModel(
     }
     return width;
   };
-  const last = hidden('encoder', encoder, dims.inputDim);
-  parameters.push({ name: 'encoder.weight', shape: [last, dims.outputDim] });
+  if (encoder.kind === 'residual') {
+    parameters.push(
+      { name: 'encoder.hidden.weight', shape: [dims.inputDim, encoder.hiddenWidth] },
+      { name: 'encoder.hidden.bias', shape: [1, encoder.hiddenWidth] },
+      { name: 'encoder.hidden.output', shape: [encoder.hiddenWidth, dims.outputDim] },
+      { name: 'encoder.weight', shape: [dims.inputDim, dims.outputDim] },
+    );
+  } else {
+    const last = hidden('encoder', encoder, dims.inputDim);
+    parameters.push({ name: 'encoder.weight', shape: [last, dims.outputDim] });
+  }
   const encoderParameters = parameters.length;
   if (projector.kind !== 'none') {
     const width = hidden('projector', projector, dims.outputDim);
@@ -76,13 +94,24 @@ export function createModel(
 
 /**
  * Weights uniform in +-1/sqrt(fan-in) (LeCun et al. 1998), gamma 1, beta 0; `initialWeight` (inputDim x
- * outputDim) replaces the weight of a linear encoder.
+ * outputDim) replaces the weight of a linear encoder or of a residual one's linear part. The hidden layer of a
+ * residual encoder is normal with activations of about unit size for rows of length `rowNorm`, and its output
+ * starts at zero.
  */
-export function initialParameters(model: Model, rng: Rng, initialWeight?: Matrix): Float32Array[] {
+export function initialParameters(
+  model: Model,
+  rng: Rng,
+  {
+    initialWeight,
+    rowNorm = 1,
+  }: { readonly initialWeight?: Matrix | undefined; readonly rowNorm?: number } = {},
+): Float32Array[] {
   return model.parameters.map((spec) => {
     const [rows = 0, cols = 0] = spec.shape;
     if (initialWeight !== undefined && spec.name === 'encoder.weight') return initialWeight.data.slice();
     const values = new Float32Array(rows * cols);
+    if (spec.name === 'encoder.hidden.output') return values;
+    if (spec.name === 'encoder.hidden.weight') return values.map(() => rng.normal() / rowNorm);
     if (isVector(spec)) return values.fill(spec.name.endsWith('gamma') ? 1 : 0);
     const bound = 1 / Math.sqrt(rows);
     return values.map(() => (2 * rng.uniform() - 1) * bound);
@@ -96,7 +125,13 @@ export function encode<T>(
   parameters: readonly T[],
   input: { x: T; groups: number },
 ): T {
-  return layers(ops, model.encoder, parameters.slice(0, model.encoderParameters), input);
+  const own = parameters.slice(0, model.encoderParameters);
+  if (model.encoder.kind !== 'residual') return layers(ops, model.encoder, own, input);
+  const [weight, bias, output, linear] = own;
+  if (weight === undefined || bias === undefined || output === undefined || linear === undefined)
+    return input.x;
+  const hidden = ops.relu(ops.add(ops.matmul(input.x, weight), bias));
+  return ops.add(ops.matmul(input.x, linear), ops.matmul(hidden, output));
 }
 
 /** The projector on top of z [n, outputDim]; z itself where there is none. */
@@ -139,6 +174,7 @@ export function foldEncoder(
   parameters: readonly Float32Array[],
   sample: Matrix,
 ): EncoderLayer[] {
+  if (model.encoder.kind === 'residual') return foldResidual(model, parameters);
   const folded: EncoderLayer[] = [];
   let current = sample;
   let inputWidth = model.inputDim;
@@ -154,6 +190,40 @@ export function foldEncoder(
   const last = parameters[model.encoderParameters - 1] ?? new Float32Array(0);
   folded.push({ weight: matrix(inputWidth, model.outputDim, last.slice()), bias: null, relu: false });
   return model.encoder.kind === 'flinear' ? [foldLinear(folded)] : folded;
+}
+
+/**
+ * The linear part as relu(u) - relu(-u) = u, u = x W, so that a residual encoder becomes two plain layers:
+ * relu(x [A, W, -W] + [a, 0, 0]) [V; I; -I].
+ */
+function foldResidual(
+  { inputDim, outputDim, encoder: { hiddenWidth } }: Model,
+  [weight, bias, output, linear]: readonly Float32Array[],
+): EncoderLayer[] {
+  const width = hiddenWidth + 2 * outputDim;
+  const first = matrix(inputDim, width);
+  const firstBias = new Float32Array(width);
+  const second = matrix(width, outputDim);
+  if (weight === undefined || bias === undefined || output === undefined || linear === undefined) return [];
+  for (let i = 0; i < inputDim; i++) {
+    const to = first.data.subarray(i * width, (i + 1) * width);
+    to.set(weight.subarray(i * hiddenWidth, (i + 1) * hiddenWidth));
+    for (let j = 0; j < outputDim; j++) {
+      const value = linear[i * outputDim + j]!;
+      to[hiddenWidth + j] = value;
+      to[hiddenWidth + outputDim + j] = -value;
+    }
+  }
+  firstBias.set(bias);
+  second.data.set(output);
+  for (let j = 0; j < outputDim; j++) {
+    second.data[(hiddenWidth + j) * outputDim + j] = 1;
+    second.data[(hiddenWidth + outputDim + j) * outputDim + j] = -1;
+  }
+  return [
+    { weight: first, bias: firstBias, relu: true },
+    { weight: second, bias: null, relu: false },
+  ];
 }
 
 function apply(x: Matrix, network: EncoderLayer[]): Matrix {

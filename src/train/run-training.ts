@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { normalizedRows } from '../core/distance.js';
+import { normalizedRows, squaredNorm, type Distance } from '../core/distance.js';
 import type { EncoderNetwork } from '../core/encoder-network.js';
 import { TldrError } from '../core/errors.js';
 import { row, type Matrix } from '../core/matrix.js';
@@ -54,6 +54,8 @@ interface RunPlan {
   readonly totalSteps: number;
   readonly batchAt: (step: number) => Int32Array;
   readonly tau: number | null;
+  /** Root mean square length of the sample's rows. */
+  readonly rowNorm: number;
 }
 
 /**
@@ -133,13 +135,18 @@ function checked(settings: TrainSettings): TrainSettings {
 
 function planRun(sample: Matrix, graph: Neighbors, options: TldrOptions): RunPlan {
   const settings = resolveSettings(options);
-  const encoder = parseArchitecture(settings.encoder, ['linear', 'flinear', 'mlp']);
+  const encoder = parseArchitecture(settings.encoder, ['linear', 'flinear', 'mlp', 'residual']);
   const projector = parseArchitecture(settings.projector, ['none', 'mlp']);
-  checkAgainstSample(sample, options, encoder.kind);
+  checkArchitectures(settings, {
+    distance: options.distance,
+    fromWeights: options.initialWeight !== undefined,
+  });
+  checkAgainstSample(sample, options);
   const model = createModel({ inputDim: sample.cols, outputDim: options.outputDim }, encoder, projector);
   const optimizer = settings.optimizer === 'adam' ? adam() : lars();
+  const rowNorm = Math.sqrt(squaredNorm(sample.data) / sample.rows) || 1;
   if (settings.loss === 'neighbourhood-kl') {
-    return neighbourhoodPlan(sample, graph, { options, settings, model, optimizer });
+    return neighbourhoodPlan(sample, graph, { options, settings, model, optimizer, rowNorm });
   }
   const batchSize = Math.min(settings.batchSize, sample.rows);
   const batches = pairBatches(graph, batchSize, options.seed);
@@ -154,15 +161,21 @@ function planRun(sample: Matrix, graph: Neighbors, options: TldrOptions): RunPla
       return barlowTwins(ops, p, { lambda: settings.lambda, scale: settings.lossScale });
     },
   };
-  return { settings, model, definition, optimizer, totalSteps, batchAt: batches.at, tau: null };
+  return { settings, model, definition, optimizer, totalSteps, batchAt: batches.at, tau: null, rowNorm };
 }
 
 function neighbourhoodPlan(
   sample: Matrix,
   graph: Neighbors,
-  run: { options: TldrOptions; settings: TrainSettings; model: Model; optimizer: Optimizer },
+  run: {
+    options: TldrOptions;
+    settings: TrainSettings;
+    model: Model;
+    optimizer: Optimizer;
+    rowNorm: number;
+  },
 ): RunPlan {
-  const { options, settings, optimizer } = run;
+  const { options, settings, optimizer, rowNorm } = run;
   // The projector has no part in this loss: lay the model out without it.
   const model = createModel(run.model, run.model.encoder, { kind: 'none', hiddenLayers: 0, hiddenWidth: 0 });
   const batchSize = Math.min(settings.batchSize, sample.rows);
@@ -182,27 +195,24 @@ function neighbourhoodPlan(
   const totalSteps = settings.steps ?? Math.round((settings.epochs ?? 0) * stepsPerEpoch);
   const batchAt = (step: number): Int32Array =>
     neighborhoodBatch(graph, { batchSize, neighborsPerAnchor, seed: options.seed }, step);
-  return { settings, model, definition, optimizer, totalSteps, batchAt, tau };
+  return { settings, model, definition, optimizer, totalSteps, batchAt, tau, rowNorm };
 }
 
-function checkAgainstSample(sample: Matrix, options: TldrOptions, kind: string): void {
-  const { outputDim, initialWeight, distance } = options;
-  if (!Number.isSafeInteger(outputDim) || outputDim < 1 || outputDim >= sample.cols) {
+/**
+ * What can be known of encoder and projector before there is data.
+ * @throws INVALID_ARGUMENT
+ */
+export function checkArchitectures(
+  settings: TrainSettings,
+  { distance, fromWeights }: { readonly distance: Distance; readonly fromWeights: boolean },
+): void {
+  const { kind } = parseArchitecture(settings.encoder, ['linear', 'flinear', 'mlp', 'residual']);
+  parseArchitecture(settings.projector, ['none', 'mlp']);
+  if (fromWeights && kind !== 'linear' && kind !== 'residual') {
     throw new TldrError(
       'INVALID_ARGUMENT',
-      `cannot reduce ${sample.cols}-d vectors to ${outputDim}: expected a whole number from 1 to ${sample.cols - 1}`,
+      'a start from given weights needs the linear or the residual encoder',
     );
-  }
-  if (initialWeight !== undefined) {
-    if (kind !== 'linear') {
-      throw new TldrError('INVALID_ARGUMENT', 'a start from given weights needs the linear encoder');
-    }
-    if (initialWeight.rows !== sample.cols || initialWeight.cols !== outputDim) {
-      throw new TldrError(
-        'INVALID_ARGUMENT',
-        `initial weights of ${initialWeight.rows} x ${initialWeight.cols}: expected ${sample.cols} x ${outputDim}`,
-      );
-    }
   }
   if (distance === 'dot' && kind !== 'linear') {
     throw new TldrError(
@@ -212,12 +222,34 @@ function checkAgainstSample(sample: Matrix, options: TldrOptions, kind: string):
   }
 }
 
+function checkAgainstSample(sample: Matrix, options: TldrOptions): void {
+  const { outputDim, initialWeight } = options;
+  if (!Number.isSafeInteger(outputDim) || outputDim < 1 || outputDim >= sample.cols) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `cannot reduce ${sample.cols}-d vectors to ${outputDim}: expected a whole number from 1 to ${sample.cols - 1}`,
+    );
+  }
+  if (
+    initialWeight !== undefined &&
+    (initialWeight.rows !== sample.cols || initialWeight.cols !== outputDim)
+  ) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `initial weights of ${initialWeight.rows} x ${initialWeight.cols}: expected ${sample.cols} x ${outputDim}`,
+    );
+  }
+}
+
 async function openExecutor(plan: RunPlan, options: TldrOptions, control: TrainControl): Promise<Executor> {
   const { definition, optimizer, model } = plan;
   const { resume } = control;
   const parameters =
     resume?.parameters ??
-    initialParameters(model, rngFor(options.seed, INITIAL_STREAM, 0), options.initialWeight);
+    initialParameters(model, rngFor(options.seed, INITIAL_STREAM, 0), {
+      initialWeight: options.initialWeight,
+      rowNorm: plan.rowNorm,
+    });
   const slots =
     resume?.slots ??
     parameters.map(({ length }) =>

@@ -38,13 +38,17 @@ export interface TrainSettings {
   readonly perplexity: number;
 }
 
+/** The published schedule: learning rate per 256 pairs, and epochs of warm-up. */
+const REFERENCE_RATE = 0.2;
+const REFERENCE_WARM_UP_EPOCHS = 10;
+
 /** The published method's reference settings (Kalantidis et al. 2022 and its public implementation). */
 export const REFERENCE: TrainSettings = {
   loss: 'barlow-twins',
   encoder: 'linear',
   projector: 'mlp-1-2048',
   optimizer: 'lars',
-  learningRate: (0.2 * 1024) / 256,
+  learningRate: (REFERENCE_RATE * 1024) / 256,
   warmUpShare: 0.1,
   learningRateFloor: 0.001,
   epochs: 100,
@@ -56,6 +60,21 @@ export const REFERENCE: TrainSettings = {
   lossScale: 1 / 32,
   perplexity: 5,
 };
+
+/** The reference settings for another batch size or length: rate and warm-up follow their published rules. */
+export function referenceSettings(given: {
+  readonly batchSize: number;
+  readonly epochs: number;
+}): TrainSettings {
+  const { batchSize, epochs } = given;
+  return {
+    ...REFERENCE,
+    batchSize,
+    epochs,
+    learningRate: (REFERENCE_RATE * batchSize) / 256,
+    warmUpShare: Math.min(1, REFERENCE_WARM_UP_EPOCHS / Math.max(1, epochs)),
+  };
+}
 
 /**
  * The fidelity objective. Drawing positives from 100 neighbours instead of 10 is what gained most; the sweep is in

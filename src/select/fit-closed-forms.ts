@@ -1,0 +1,64 @@
+import {
+  fitMoments,
+  pcaNetwork,
+  prefixNetwork,
+  principalAxes,
+  randomProjection,
+  type PrincipalAxes,
+} from '../baselines/pca.js';
+import type { Matrix } from '../core/matrix.js';
+import type { RunOptions } from '../core/run.js';
+import type { Candidate, Geometry } from './candidate.js';
+
+/** Exponents of tempered PCA between PCA (0) and whitening (1). */
+const GAMMAS = [0.25, 0.5] as const;
+
+export interface ClosedForms {
+  readonly candidates: readonly Candidate[];
+  /** Uncentred principal axes: where learned maps start. */
+  readonly axes: PrincipalAxes;
+}
+
+/** Candidates that need no training: PCA in its forms, the prefix, a random projection. */
+export async function fitClosedForms(
+  x: Matrix,
+  options: {
+    readonly dim: number;
+    readonly seed: number;
+    readonly geometry: Geometry;
+    readonly threads?: number;
+  },
+  run: RunOptions = {},
+): Promise<ClosedForms> {
+  const { dim, seed, geometry, threads } = options;
+  const distance = geometry.fitDistance;
+  const candidates: Candidate[] = [];
+  let startedAt = performance.now();
+  const add = (name: string, rank: number, fields: Pick<Candidate, 'network' | 'hyperParameters'>): void => {
+    const seconds = (performance.now() - startedAt) / 1000;
+    candidates.push({ name, rank, seconds, distances: geometry.compactDistances, ...fields });
+    startedAt = performance.now();
+  };
+  const shared = { ...run, ...(threads === undefined ? {} : { threads }) };
+  const moments = await fitMoments(x, { ...shared, distance });
+  const axes = await principalAxes(moments, { ...shared, d: dim, centred: false });
+  const pca = (of: PrincipalAxes, gamma: number): Pick<Candidate, 'network' | 'hyperParameters'> => ({
+    network: pcaNetwork(of, { dim, distance, gamma }),
+    hyperParameters: gamma === 0 ? {} : { gamma },
+  });
+  add('pca-uncentred', 1, pca(axes, 0));
+  if (distance !== 'dot') {
+    const centred = await principalAxes(moments, { ...shared, d: dim, centred: true });
+    add('pca', 2, pca(centred, 0));
+    for (const gamma of GAMMAS) {
+      add(`pca-uncentred-tempered-${gamma}`, 3, pca(axes, gamma));
+      add(`pca-tempered-${gamma}`, 4, pca(centred, gamma));
+    }
+  }
+  add('prefix', 0, { network: prefixNetwork(x.cols, { dim, distance }), hyperParameters: {} });
+  add('random-projection', 5, {
+    network: randomProjection(x.cols, { dim, distance, seed }),
+    hyperParameters: {},
+  });
+  return { candidates, axes };
+}

@@ -1,0 +1,81 @@
+import type { PrincipalAxes } from '../baselines/pca.js';
+import { pcaNetwork } from '../baselines/pca.js';
+import type { Matrix } from '../core/matrix.js';
+import { shareFloats } from '../core/worker-task.js';
+import { buildKnnGraph } from '../knn/build-knn-graph.js';
+import type { KnnGraph } from '../knn/knn-graph.js';
+import { resolveSettings } from '../train/run-training.js';
+import type { TrainState } from '../train/train-state.js';
+import { trainTldr } from '../train/train-tldr.js';
+import type { Geometry } from './candidate.js';
+import type { LearnedPlan } from './learned-plans.js';
+import type { TrainEncoderOptions } from './train-encoder-options.js';
+import type { Learned } from './train-report.js';
+
+export interface LearnedFits {
+  readonly learned: readonly Learned[];
+  readonly states: ReadonlyMap<string, TrainState>;
+  /** False when the signal fired before the last training was done. */
+  readonly finished: boolean;
+}
+
+interface LearnedRun {
+  readonly plans: readonly LearnedPlan[];
+  readonly geometry: Geometry;
+  readonly axes: PrincipalAxes;
+  readonly options: Omit<TrainEncoderOptions, 'seed'> & { readonly seed: number };
+}
+
+/** Runs the planned trainings one after the other on one neighbour graph. */
+export async function fitLearned(
+  x: Matrix,
+  { plans, geometry, axes, options }: LearnedRun,
+): Promise<LearnedFits> {
+  const { dim, seed, engine, threads, signal, log, onProgress, resume, onState } = options;
+  const distance = geometry.fitDistance;
+  const states = new Map<string, TrainState>(resume ?? []);
+  const learned: Learned[] = [];
+  const train = { ...x, data: shareFloats(x.data) };
+  const resolved = plans.map((plan) => ({
+    plan,
+    settings: resolveSettings({ ...plan.settings, outputDim: dim, distance, seed }),
+  }));
+  const k = Math.max(...resolved.map(({ settings }) => settings.nNeighbors));
+  const shared = { distance, seed, ...(threads === undefined ? {} : { threads }) };
+  const graph = await buildKnnGraph(train, { ...shared, k, signal, log, onProgress });
+  for (const { plan, settings } of resolved) {
+    const start = plan.init === 'pca' ? pcaNetwork(axes, { dim, distance }).layers[0]?.weight : undefined;
+    const result = await trainTldr(
+      train,
+      {
+        ...settings,
+        ...shared,
+        outputDim: dim,
+        ...(engine === undefined ? {} : { engine }),
+        ...(start === undefined ? {} : { initialWeight: start }),
+      },
+      {
+        graph: narrowed(graph, settings.nNeighbors),
+        resume: states.get(plan.name),
+        signal,
+        log,
+        onProgress: (progress) => onProgress?.({ ...progress, step: `training ${plan.name}` }),
+      },
+    );
+    states.set(plan.name, result.state);
+    await onState?.(states);
+    if (!result.finished) return { learned, states, finished: false };
+    learned.push({ plan, loss: settings.loss, result });
+  }
+  return { learned, states, finished: true };
+}
+
+/** The graph of the first k neighbours of each row. */
+function narrowed(graph: KnnGraph, k: number): KnnGraph {
+  if (k >= graph.k) return graph;
+  const neighbors = new Int32Array(graph.rows * k);
+  for (let i = 0; i < graph.rows; i++) {
+    neighbors.set(graph.neighbors.subarray(i * graph.k, i * graph.k + k), i * k);
+  }
+  return { ...graph, k, neighbors };
+}

@@ -1,0 +1,75 @@
+import type { Distance } from '../core/distance.js';
+import { TldrError } from '../core/errors.js';
+import type { RunOptions } from '../core/run.js';
+import { checkArchitectures, resolveSettings } from '../train/run-training.js';
+import { checkSettings, type EngineName, type TrainSettings } from '../train/train-options.js';
+import type { TrainState } from '../train/train-state.js';
+
+/** Time to plan learned candidates for where nothing else is said. */
+export const BUDGET_SECONDS = 120;
+export const HELD_OUT_MIN = 15;
+
+export interface TrainEncoderOptions extends RunOptions, Partial<TrainSettings> {
+  readonly dim: number;
+  readonly distance?: Distance;
+  readonly seed?: number;
+  readonly engine?: EngineName;
+  readonly threads?: number;
+  /** Start of a linear or residual encoder: from PCA (default for neighbourhood-kl) or from random weights. */
+  readonly init?: 'pca' | 'random';
+  /** `best`, or the name of the candidate to ship whatever the figures say. */
+  readonly ship?: string;
+  /** Rows kept apart to judge with; a third of them is never seen by selection. */
+  readonly heldOut?: number;
+  /** Time to plan the learned candidates for, in seconds; explicit training settings replace them by one. */
+  readonly budgetSeconds?: number;
+  /** Distance of the compact space; `auto` tries those that keep the direction of scores. */
+  readonly compactDistance?: Distance | 'auto';
+  /** Name of the collection or file, for the record. */
+  readonly source?: string;
+  /** States of trainings that an earlier run finished or began, by candidate. */
+  readonly resume?: ReadonlyMap<string, TrainState> | undefined;
+  /** Called with every state worth keeping: after each training and when one is stopped. */
+  readonly onState?: ((states: ReadonlyMap<string, TrainState>) => void | Promise<void>) | undefined;
+}
+
+/** Settings that ask for one training of one's own instead of the planned ones. */
+export const EXPLICIT: readonly (keyof TrainSettings)[] = [
+  'loss',
+  'encoder',
+  'projector',
+  'optimizer',
+  'learningRate',
+  'epochs',
+  'steps',
+  'batchSize',
+  'nNeighbors',
+  'neighborsPerAnchor',
+  'lambda',
+  'perplexity',
+];
+
+/**
+ * Everything about the options that can be known before any data is read.
+ * @throws INVALID_ARGUMENT naming the first option that is out of range
+ */
+export function checkTrainOptions(options: TrainEncoderOptions, inputDim: number): void {
+  const { dim, distance = 'cosine', budgetSeconds = BUDGET_SECONDS, heldOut } = options;
+  if (!Number.isSafeInteger(dim) || dim < 1 || dim >= inputDim) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `cannot reduce ${inputDim}-d vectors to ${dim}: expected a whole number from 1 to ${inputDim - 1}`,
+    );
+  }
+  if (!Number.isFinite(budgetSeconds) || budgetSeconds <= 0) {
+    throw new TldrError('INVALID_ARGUMENT', `budget: got ${budgetSeconds} seconds, expected more than 0`);
+  }
+  if (heldOut !== undefined && (!Number.isSafeInteger(heldOut) || heldOut < HELD_OUT_MIN)) {
+    throw new TldrError('INVALID_ARGUMENT', `heldOut: got ${heldOut}, expected at least ${HELD_OUT_MIN}`);
+  }
+  const settings = resolveSettings({ ...options, outputDim: dim, distance, seed: options.seed ?? 0 });
+  checkSettings(settings);
+  // Dot products of unit vectors may use every encoder: that is seen with the data.
+  const form = distance === 'dot' ? 'cosine' : distance;
+  checkArchitectures(settings, { distance: form, fromWeights: options.init === 'pca' });
+}

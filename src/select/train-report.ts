@@ -1,0 +1,142 @@
+import { cpus } from 'node:os';
+import type { Distance } from '../core/distance.js';
+import type { SampleFacts } from '../core/sample.js';
+import { bootstrapInterval, mean } from '../evaluate/neighbor-recall.js';
+import type { TldrResult } from '../train/train-tldr.js';
+import type { LossName } from '../train/train-options.js';
+import { multiplyAdds } from './candidate.js';
+import { pairedInterval, type Judged } from './judge.js';
+import type { LearnedPlan } from './learned-plans.js';
+import { CREATED_BY } from './version.js';
+
+/** One candidate and how it did on the held-out queries. */
+export interface CandidateReport {
+  readonly name: string;
+  readonly compactDistance: Distance;
+  readonly recallAt10: number;
+  readonly interval: readonly [number, number];
+  readonly r10At30: number;
+  readonly r10At100: number;
+  /** Mean of what selection maximised: recall@10 for fidelity, a relevance metric else. */
+  readonly objective: number;
+  /** The same figures on the second held-out part, which selection never saw. */
+  readonly confirmed: { readonly recallAt10: number; readonly objective: number };
+  readonly seconds: number;
+  readonly multiplyAdds: number;
+}
+
+export interface LearnedReport {
+  readonly name: string;
+  readonly loss: LossName;
+  readonly engine: string;
+  readonly steps: number;
+  readonly secondsPerStep: number;
+  readonly lastLoss: number | null;
+  readonly tau: number | null;
+}
+
+export interface TrainReport {
+  readonly shipped: string;
+  /** What selection maximised, by name. */
+  readonly objective: string;
+  readonly candidates: readonly CandidateReport[];
+  /** 95 % interval of the shipped candidate's lead over the better PCA on the selection queries. */
+  readonly leadOverPca: readonly [number, number] | null;
+  /** How far the shipped candidate is below the best on the second held-out part; 0 when it is the best. */
+  readonly confirmedGap: number;
+  readonly inputDim: number;
+  readonly outputDim: number;
+  readonly trainRows: number;
+  readonly heldOutQueries: number;
+  readonly confirmQueries: number;
+  readonly sample: SampleFacts;
+  readonly graph: { readonly method: string; readonly k: number; readonly recall: number } | null;
+  readonly training: readonly LearnedReport[];
+  readonly seed: number;
+  readonly dataFingerprint: string;
+  readonly versions: Readonly<Record<string, string>>;
+  readonly hardware: string;
+}
+
+/** A training that was run to its end. */
+export interface Learned {
+  readonly plan: LearnedPlan;
+  readonly loss: LossName;
+  readonly result: TldrResult;
+}
+
+export interface ReportParts {
+  readonly judged: readonly Judged[];
+  /** The same candidates, in the same order, on the second part. */
+  readonly confirmed: readonly Judged[];
+  readonly winner: Judged;
+  readonly objectiveName: string;
+  readonly learned: readonly Learned[];
+  readonly inputDim: number;
+  readonly trainRows: number;
+  readonly facts: SampleFacts;
+  readonly fingerprint: string;
+  readonly seed: number;
+}
+
+/** The report as plain data. */
+export function trainReport(parts: ReportParts): TrainReport {
+  const { judged, confirmed, winner, learned, facts, fingerprint, seed, inputDim, trainRows } = parts;
+  const candidates = judged.map((one, i) => candidateReport(one, confirmed[i], seed));
+  const shipped = confirmed[judged.indexOf(winner)];
+  const bestConfirmed = Math.max(...confirmed.map(({ scores }) => mean(scores)));
+  const pca = judged
+    .filter(({ candidate }) => candidate.name === 'pca' || candidate.name === 'pca-uncentred')
+    .sort((a, b) => mean(b.scores) - mean(a.scores))[0];
+  const graph = learned[0]?.result.graph;
+  return {
+    shipped: winner.candidate.name,
+    objective: parts.objectiveName,
+    candidates,
+    leadOverPca: pca === undefined || pca === winner ? null : pairedInterval(winner.scores, pca.scores, seed),
+    confirmedGap: shipped === undefined ? 0 : bestConfirmed - mean(shipped.scores),
+    inputDim,
+    outputDim: winner.candidate.network.layers.at(-1)?.weight.cols ?? 0,
+    trainRows,
+    heldOutQueries: winner.scores.length,
+    confirmQueries: shipped?.scores.length ?? 0,
+    sample: facts,
+    graph: graph === undefined ? null : { method: graph.method, k: graph.k, recall: graph.recall },
+    training: learned.map(learnedReport),
+    seed,
+    dataFingerprint: fingerprint,
+    versions: { node: process.versions.node, 'qdrant-tldr': CREATED_BY },
+    hardware: `${cpus()[0]?.model ?? 'unknown processor'}, ${cpus().length} cores`,
+  };
+}
+
+function candidateReport(one: Judged, confirmed: Judged | undefined, seed: number): CandidateReport {
+  const { candidate, recall, scores, compactDistance } = one;
+  return {
+    name: candidate.name,
+    compactDistance,
+    recallAt10: recall.recallAt10,
+    interval: bootstrapInterval(recall.perQuery, seed),
+    r10At30: recall.r10At30,
+    r10At100: recall.r10At100,
+    objective: mean(scores),
+    confirmed: {
+      recallAt10: confirmed?.recall.recallAt10 ?? Number.NaN,
+      objective: confirmed === undefined ? Number.NaN : mean(confirmed.scores),
+    },
+    seconds: candidate.seconds,
+    multiplyAdds: multiplyAdds(candidate.network),
+  };
+}
+
+function learnedReport({ plan, loss, result }: Learned): LearnedReport {
+  return {
+    name: plan.name,
+    loss,
+    engine: result.engine,
+    steps: result.totalSteps,
+    secondsPerStep: result.secondsPerStep,
+    lastLoss: result.state.lossHistory.at(-1) ?? null,
+    tau: result.tau,
+  };
+}
