@@ -1,0 +1,224 @@
+import {
+  recallDomain,
+  type Canvas,
+  type ChartSize,
+  type LegendItem,
+  type ReportFigure,
+} from './report-canvas.js';
+import { formatBytes, formatInterval, formatLatency, formatShare } from './report-format.js';
+import type { ReportParetoRow } from './report-input.js';
+import { placeLabels, type LabelWish, type PlacedLabel } from './report-labels.js';
+
+const WIDE: ChartSize = { width: 1040, height: 420, narrow: false };
+const NARROW: ChartSize = { width: 340, height: 340, narrow: true };
+const MARGIN = { left: 46, right: 16, top: 30, bottom: 44 };
+
+const KINDS = [
+  { kind: 'compact', label: 'compact vectors', colour: 'var(--accent)', shape: 'disc', symbol: 'circle' },
+  { kind: 'full', label: 'full vectors', colour: 'var(--muted)', shape: 'square', symbol: 'square' },
+  { kind: 'current', label: 'as it is today', colour: 'var(--ink)', shape: 'diamond', symbol: 'diamond' },
+] as const;
+
+/** A scale from data to pixels: what the labels need to know where the marks are. */
+interface Axis {
+  readonly type: 'log' | 'linear';
+  readonly domain: readonly [number, number];
+  readonly ticks: readonly number[];
+  readonly pixel: (value: number) => number;
+}
+
+/** Recall against bytes of RAM, one mark for each way to store the collection. */
+export function paretoFigure(canvas: Canvas, rows: readonly ReportParetoRow[]): ReportFigure {
+  const summary = summarize(rows);
+  const used = KINDS.filter(({ kind }) => rows.some((row) => row.kind === kind));
+  const legend: LegendItem[] = used.map(({ label, colour, shape }) => ({ label, colour, shape }));
+  if (rows.some((row) => row.onFrontier)) {
+    legend.push({ label: 'best recall for its RAM', colour: 'var(--accent)', shape: 'line' });
+  }
+  if (rows.some((row) => row.chosen)) legend.push({ label: 'chosen', colour: 'var(--ink)', shape: 'circle' });
+  return {
+    title: 'Recall and memory',
+    summary,
+    hint: 'Further up is better, further left is smaller. Vertical bars are 95 % intervals over queries.',
+    legend,
+    narrow: drawPareto(canvas, rows, { size: NARROW, summary }),
+    wide: drawPareto(canvas, rows, { size: WIDE, summary }),
+    spans: true,
+  };
+}
+
+function drawPareto(
+  { plot, draw }: Canvas,
+  rows: readonly ReportParetoRow[],
+  { size, summary }: { size: ChartSize; summary: string },
+): string {
+  const x = bytesAxis(
+    rows.map((row) => row.ramBytes),
+    size,
+  );
+  const y = recallAxis(rows, size);
+  const frontier = rows.filter((row) => row.onFrontier).sort((a, b) => a.ramBytes - b.ramBytes);
+  const opacity = (row: ReportParetoRow): number => (isProminent(row) ? 1 : 0.55);
+  const at = { x: 'ramBytes', y: 'recallAt10' } as const;
+  return draw(size, summary, {
+    marginLeft: MARGIN.left,
+    marginRight: MARGIN.right,
+    marginTop: MARGIN.top,
+    marginBottom: MARGIN.bottom,
+    x: { type: x.type, domain: [...x.domain], label: null },
+    y: { type: y.type, domain: [...y.domain], label: null },
+    marks: [
+      plot.gridY([...y.ticks], { stroke: 'var(--line)', strokeOpacity: 1 }),
+      plot.axisY([...y.ticks], {
+        label: 'recall@10',
+        labelArrow: 'none',
+        tickSize: 0,
+        tickFormat: tickShare,
+      }),
+      plot.axisX([...x.ticks], {
+        label: x.type === 'log' ? 'RAM, logarithmic' : 'RAM',
+        labelArrow: 'none',
+        tickFormat: formatBytes,
+      }),
+      plot.line(frontier, { ...at, stroke: 'var(--accent)', strokeOpacity: 0.5, strokeWidth: 1.5 }),
+      plot.ruleX(rows, {
+        x: 'ramBytes',
+        y1: (row: ReportParetoRow) => row.interval[0],
+        y2: (row: ReportParetoRow) => row.interval[1],
+        stroke: (row: ReportParetoRow) => kindOf(row).colour,
+        strokeOpacity: (row: ReportParetoRow) => (isProminent(row) ? 0.8 : 0.3),
+      }),
+      plot.dot(rows, {
+        ...at,
+        r: (row: ReportParetoRow) => (row.kind === 'current' ? 5.5 : 4.5),
+        symbol: (row: ReportParetoRow) => kindOf(row).symbol,
+        fill: (row: ReportParetoRow) => kindOf(row).colour,
+        fillOpacity: opacity,
+        stroke: 'var(--surface)',
+        title: describe,
+      }),
+      plot.dot(
+        rows.filter((row) => row.chosen),
+        { ...at, r: 9, stroke: 'var(--ink)', strokeWidth: 2, title: describe },
+      ),
+      ...labelsFor(rows, { x, y, size }).map(({ row, dx, dy, text, anchor }) =>
+        plot.text([row], {
+          ...at,
+          text: () => text,
+          dx,
+          dy,
+          textAnchor: anchor,
+          fontWeight: isNamed(row) ? 600 : 400,
+          fill: isNamed(row) ? 'var(--ink)' : 'var(--muted)',
+          stroke: 'var(--surface)',
+          strokeWidth: 4,
+        }),
+      ),
+    ],
+    r: { type: 'identity' },
+    symbol: { type: 'identity' },
+    opacity: { type: 'identity' },
+    color: { type: 'identity' },
+  });
+}
+
+/** Labels of the chosen and the current row, then, where there is room, the size of the frontier's others. */
+function labelsFor(
+  rows: readonly ReportParetoRow[],
+  { x, y, size }: { x: Axis; y: Axis; size: ChartSize },
+): (PlacedLabel & { readonly row: ReportParetoRow })[] {
+  const named = rows.filter(isNamed).sort((a, b) => Number(b.chosen) - Number(a.chosen));
+  const others = size.narrow ? [] : rows.filter((row) => row.onFrontier && !isNamed(row));
+  const wished = [...named, ...others];
+  const wishes = wished.map((row): LabelWish => {
+    const role = [row.chosen ? 'chosen' : '', row.kind === 'current' ? 'today' : '']
+      .filter(Boolean)
+      .join(', ');
+    const texts = role === '' ? [`${row.dim}-d`] : [`${role}: ${row.label}`, role];
+    return { x: x.pixel(row.ramBytes), y: y.pixel(row.recallAt10), texts };
+  });
+  const frame = {
+    left: MARGIN.left,
+    right: size.width - MARGIN.right,
+    top: MARGIN.top - 12,
+    bottom: size.height - MARGIN.bottom,
+  };
+  const obstacles = rows.flatMap((row) =>
+    [row.recallAt10, ...row.interval].map((value) => [x.pixel(row.ramBytes), y.pixel(value)] as const),
+  );
+  return placeLabels(wishes, frame, obstacles).flatMap((label) => {
+    const row = wished[label.wish];
+    return row === undefined ? [] : [{ ...label, row }];
+  });
+}
+
+function bytesAxis(values: readonly number[], { width, narrow }: ChartSize): Axis {
+  const low = Math.min(...values);
+  const high = Math.max(...values);
+  const pixels = [MARGIN.left, width - MARGIN.right] as const;
+  if (low <= 0) {
+    const top = Math.max(high * 1.08, 1);
+    return linearAxis(
+      [0, top],
+      [0, 0.25, 0.5, 0.75, 1].map((share) => share * high),
+      pixels,
+    );
+  }
+  const domain = [low / 1.25, high * 1.25] as const;
+  const ticks: number[] = [];
+  for (let power = Math.floor(Math.log10(domain[0])); power <= Math.log10(domain[1]); power++) {
+    for (const factor of [1, 2, 5]) ticks.push(factor * 10 ** power);
+  }
+  const inside = ticks.filter((tick) => tick >= domain[0] && tick <= domain[1]);
+  const ticksMax = narrow ? 5 : 12;
+  const sparse =
+    inside.length > ticksMax ? inside.filter((tick) => Number.isInteger(Math.log10(tick))) : inside;
+  const scale = (pixels[1] - pixels[0]) / Math.log(domain[1] / domain[0]);
+  const pixel = (value: number): number => pixels[0] + Math.log(value / domain[0]) * scale;
+  return { type: 'log', domain, ticks: sparse, pixel };
+}
+
+function recallAxis(rows: readonly ReportParetoRow[], { height }: ChartSize): Axis {
+  const [low, high] = recallDomain(rows.flatMap((row) => [row.interval, [row.recallAt10, row.recallAt10]]));
+  const ticks = Array.from({ length: 6 }, (_, i) => low + ((high - low) * i) / 5);
+  return linearAxis([low, high], ticks, [height - MARGIN.bottom, MARGIN.top]);
+}
+
+function linearAxis(
+  domain: readonly [number, number],
+  ticks: readonly number[],
+  [from, to]: readonly [number, number],
+): Axis {
+  const pixel = (value: number): number =>
+    from + ((value - domain[0]) / (domain[1] - domain[0])) * (to - from);
+  return { type: 'linear', domain, ticks, pixel };
+}
+
+const tickShare = (value: number): string => value.toFixed(2);
+const kindOf = (row: ReportParetoRow): (typeof KINDS)[number] =>
+  KINDS.find(({ kind }) => kind === row.kind) ?? KINDS[0];
+const isNamed = (row: ReportParetoRow): boolean => row.chosen || row.kind === 'current';
+const isProminent = (row: ReportParetoRow): boolean => row.onFrontier || isNamed(row);
+
+/** What a pointer resting on a mark is told. */
+function describe(row: ReportParetoRow): string {
+  return [
+    row.label,
+    `recall@10 ${formatShare(row.recallAt10)} (${formatInterval(row.interval)})`,
+    `${formatBytes(row.ramBytes)} RAM, ${formatBytes(row.diskBytes)} disk`,
+    `latency ${formatLatency(row.latencyMs)}`,
+  ].join('\n');
+}
+
+function summarize(rows: readonly ReportParetoRow[]): string {
+  const chosen = rows.find((row) => row.chosen);
+  const current = rows.find((row) => row.kind === 'current');
+  const say = (row: ReportParetoRow): string =>
+    `${row.label}, needs ${formatBytes(row.ramBytes)} of RAM at a recall of ${formatShare(row.recallAt10)}`;
+  if (chosen !== undefined && current !== undefined && chosen !== current) {
+    return `The chosen setting, ${say(chosen)}; the collection as it is today, ${say(current)}.`;
+  }
+  if (chosen !== undefined) return `The chosen setting, ${say(chosen)}.`;
+  if (current !== undefined) return `No setting was chosen; the collection as it is today, ${say(current)}.`;
+  return `${rows.length} settings, of which ${rows.filter((row) => row.onFrontier).length} are the best for their RAM.`;
+}
