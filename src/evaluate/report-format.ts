@@ -1,5 +1,8 @@
 const BYTE_UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'] as const;
 
+/** Keeps a number and its unit on one line. */
+const NO_BREAK = '\u00A0';
+
 /** Text made safe for HTML content and quoted attributes; control characters become visible. */
 export function escapeHtml(text: string): string {
   return text
@@ -23,7 +26,7 @@ export function formatInterval([low, high]: readonly [number, number]): string {
 
 /** Whole percent of a share: 43 %. */
 export function formatPercent(share: number): string {
-  return `${Math.round(share * 100)} %`;
+  return `${Math.round(share * 100)}${NO_BREAK}%`;
 }
 
 /** 12,345 or, with `digits` significant ones, 1.23. */
@@ -39,10 +42,10 @@ export function formatBytes(bytes: number): string {
     value /= 1000;
     unit++;
   }
-  return `${formatNumber(value, 3)} ${BYTE_UNITS[unit] ?? ''}`;
+  return `${formatNumber(value, 3)}${NO_BREAK}${BYTE_UNITS[unit] ?? ''}`;
 }
 
 /** Milliseconds, or that there are none. */
 export function formatLatency(latencyMs: number | null): string {
-  return latencyMs === null ? 'not measured' : `${formatNumber(latencyMs, 3)} ms`;
+  return latencyMs === null ? 'not measured' : `${formatNumber(latencyMs, 3)}${NO_BREAK}ms`;
 }

@@ -1,9 +1,10 @@
 import type { LegendItem, ReportFigure } from './report-canvas.js';
 import { escapeHtml } from './report-format.js';
 
-/** A cell: its text, and a tag to the right of it. */
+/** A cell: its text, tags to the right of it and a note below. */
 export interface Cell {
   readonly text: string;
+  readonly note?: string;
   readonly tags?: readonly string[];
 }
 
@@ -62,11 +63,12 @@ export function renderTable({ label, columns, rows }: TableInput): string {
     const content = cells.map((cell, i) => {
       const tags = (cell.tags ?? []).map(
         (tag, rank) =>
-          `<span class="tag${rank === 0 && picked === true ? '' : ' plain'}">${escapeHtml(tag)}</span>`,
+          ` <span class="tag${rank === 0 && picked === true ? '' : ' plain'}">${escapeHtml(tag)}</span>`,
       );
       const name = i === 0 ? 'th' : 'td';
+      const note = cell.note === undefined ? '' : `<small>${escapeHtml(cell.note)}</small>`;
       const scope = i === 0 ? ' scope="row"' : '';
-      return `<${name}${scope}${classes[i] ?? ''}>${escapeHtml(cell.text)}${tags.join('')}</${name}>`;
+      return `<${name}${scope}${classes[i] ?? ''}>${escapeHtml(cell.text)}${tags.join('')}${note}</${name}>`;
     });
     return `<tr${picked === true ? ' class="picked"' : ''}>${content.join('')}</tr>`;
   });

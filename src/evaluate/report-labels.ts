@@ -24,7 +24,9 @@ interface Box {
 /** Width of a character and height of a line, in pixels, of the chart's text in a wide system font. */
 const CHARACTER = 7.4;
 const LINE = 15;
-const GAP = 10;
+/** From the point to the middle of the text above or below, nearest first, and to its end beside the point. */
+const RISES = [-18, 18, -32, 32] as const;
+const GAP = 14;
 
 /**
  * Places labels greedily, in the order wished, so that none leaves the frame, crosses another label or covers an
@@ -36,7 +38,7 @@ export function placeLabels(
   frame: Box,
   obstacles: readonly (readonly [number, number])[],
 ): PlacedLabel[] {
-  const taken: Box[] = obstacles.map(([x, y]) => ({ left: x - 4, right: x + 4, top: y - 4, bottom: y + 4 }));
+  const taken: Box[] = obstacles.map(([x, y]) => ({ left: x - 3, right: x + 3, top: y - 3, bottom: y + 3 }));
   const placed: PlacedLabel[] = [];
   wishes.forEach((wish, index) => {
     for (const text of wish.texts) {
@@ -52,23 +54,19 @@ export function placeLabels(
   return placed;
 }
 
-/** Above, below, right, left, and the four corners of a point at the origin. */
+/** Above and below a point at the origin, centred or to either side, then right and left of it. */
 function spotsFor(text: string): (Omit<PlacedLabel, 'wish' | 'text'> & { readonly box: Box })[] {
   const width = text.length * CHARACTER;
-  const rows = [-LINE, LINE, 0] as const;
-  return rows
-    .flatMap((dy) => [
-      { dy, dx: dy === 0 ? GAP : 0, anchor: 'start' as const },
-      { dy, dx: dy === 0 ? -GAP : 0, anchor: 'end' as const },
-      ...(dy === 0 ? [] : [{ dy, dx: 0, anchor: 'middle' as const }]),
-    ])
-    .map((spot) => {
-      const left = spot.dx - (spot.anchor === 'start' ? 0 : spot.anchor === 'end' ? width : width / 2);
-      return {
-        ...spot,
-        box: { left, right: left + width, top: spot.dy - LINE / 2, bottom: spot.dy + LINE / 2 },
-      };
-    });
+  const spots = [
+    ...RISES.flatMap((dy) => (['middle', 'start', 'end'] as const).map((anchor) => ({ dx: 0, dy, anchor }))),
+    { dx: GAP, dy: 0, anchor: 'start' as const },
+    { dx: -GAP, dy: 0, anchor: 'end' as const },
+  ];
+  return spots.map((spot) => {
+    const left = spot.dx - (spot.anchor === 'start' ? 0 : spot.anchor === 'end' ? width : width / 2);
+    const [top, bottom] = [spot.dy - LINE / 2, spot.dy + LINE / 2];
+    return { ...spot, box: { left, right: left + width, top, bottom } };
+  });
 }
 
 function moveBox(box: Box, { x, y }: LabelWish): Box {

@@ -5,13 +5,18 @@ import {
   type LegendItem,
   type ReportFigure,
 } from './report-canvas.js';
-import { formatBytes, formatInterval, formatLatency, formatShare } from './report-format.js';
+import { formatBytes, formatInterval, formatLatency, formatNumber, formatShare } from './report-format.js';
 import type { ReportParetoRow } from './report-input.js';
 import { placeLabels, type LabelWish, type PlacedLabel } from './report-labels.js';
 
-const WIDE: ChartSize = { width: 1040, height: 420, narrow: false };
-const NARROW: ChartSize = { width: 340, height: 340, narrow: true };
+const WIDE: ChartSize = { width: 1014, height: 420, narrow: false };
+const NARROW: ChartSize = { width: 310, height: 320, narrow: true };
 const MARGIN = { left: 46, right: 16, top: 30, bottom: 44 };
+
+const WIDE_TICKS_MAX = 12;
+const NARROW_TICKS_MAX = 5;
+/** Distance of the points that stand for a line where labels look for room. */
+const LINE_SAMPLE_PIXELS = 8;
 
 const KINDS = [
   { kind: 'compact', label: 'compact vectors', colour: 'var(--accent)', shape: 'disc', symbol: 'circle' },
@@ -70,15 +75,17 @@ function drawPareto(
     marks: [
       plot.gridY([...y.ticks], { stroke: 'var(--line)', strokeOpacity: 1 }),
       plot.axisY([...y.ticks], {
+        color: 'var(--muted)',
         label: 'recall@10',
         labelArrow: 'none',
         tickSize: 0,
-        tickFormat: tickShare,
+        text: tickShare,
       }),
       plot.axisX([...x.ticks], {
+        color: 'var(--muted)',
         label: x.type === 'log' ? 'RAM, logarithmic' : 'RAM',
         labelArrow: 'none',
-        tickFormat: formatBytes,
+        text: (bytes: number) => formatBytes(bytes),
       }),
       plot.line(frontier, { ...at, stroke: 'var(--accent)', strokeOpacity: 0.5, strokeWidth: 1.5 }),
       plot.ruleX(rows, {
@@ -134,7 +141,7 @@ function labelsFor(
     const role = [row.chosen ? 'chosen' : '', row.kind === 'current' ? 'today' : '']
       .filter(Boolean)
       .join(', ');
-    const texts = role === '' ? [`${row.dim}-d`] : [`${role}: ${row.label}`, role];
+    const texts = role === '' ? [`${formatNumber(row.dim)}-d`] : [`${role}: ${row.label}`, role];
     return { x: x.pixel(row.ramBytes), y: y.pixel(row.recallAt10), texts };
   });
   const frame = {
@@ -143,12 +150,26 @@ function labelsFor(
     top: MARGIN.top - 12,
     bottom: size.height - MARGIN.bottom,
   };
-  const obstacles = rows.flatMap((row) =>
-    [row.recallAt10, ...row.interval].map((value) => [x.pixel(row.ramBytes), y.pixel(value)] as const),
-  );
-  return placeLabels(wishes, frame, obstacles).flatMap((label) => {
+  const marks = rows.map((row) => [x.pixel(row.ramBytes), y.pixel(row.recallAt10)] as const);
+  const frontier = rows
+    .filter((row) => row.onFrontier)
+    .map((row) => [x.pixel(row.ramBytes), y.pixel(row.recallAt10)] as const)
+    .sort((a, b) => a[0] - b[0]);
+  return placeLabels(wishes, frame, [...marks, ...alongLine(frontier)]).flatMap((label) => {
     const row = wished[label.wish];
     return row === undefined ? [] : [{ ...label, row }];
+  });
+}
+
+/** Points every few pixels along a line, its corners left out. */
+function alongLine(corners: readonly (readonly [number, number])[]): (readonly [number, number])[] {
+  return corners.slice(1).flatMap(([x2, y2], i) => {
+    const [x1, y1] = corners[i] ?? [x2, y2];
+    const count = Math.floor(Math.hypot(x2 - x1, y2 - y1) / LINE_SAMPLE_PIXELS);
+    return Array.from({ length: count }, (_, step) => {
+      const share = (step + 1) / (count + 1);
+      return [x1 + share * (x2 - x1), y1 + share * (y2 - y1)] as const;
+    });
   });
 }
 
@@ -165,17 +186,23 @@ function bytesAxis(values: readonly number[], { width, narrow }: ChartSize): Axi
     );
   }
   const domain = [low / 1.25, high * 1.25] as const;
-  const ticks: number[] = [];
-  for (let power = Math.floor(Math.log10(domain[0])); power <= Math.log10(domain[1]); power++) {
-    for (const factor of [1, 2, 5]) ticks.push(factor * 10 ** power);
-  }
-  const inside = ticks.filter((tick) => tick >= domain[0] && tick <= domain[1]);
-  const ticksMax = narrow ? 5 : 12;
-  const sparse =
-    inside.length > ticksMax ? inside.filter((tick) => Number.isInteger(Math.log10(tick))) : inside;
+  const ticks = logTicks(domain, narrow ? NARROW_TICKS_MAX : WIDE_TICKS_MAX);
   const scale = (pixels[1] - pixels[0]) / Math.log(domain[1] / domain[0]);
   const pixel = (value: number): number => pixels[0] + Math.log(value / domain[0]) * scale;
-  return { type: 'log', domain, ticks: sparse, pixel };
+  return { type: 'log', domain, ticks, pixel };
+}
+
+/** Round numbers of bytes within the domain, at most so many where powers of ten do not already exceed it. */
+function logTicks(domain: readonly [number, number], ticksMax: number): number[] {
+  const powers: number[] = [];
+  for (let power = Math.floor(Math.log10(domain[0])); power <= Math.log10(domain[1]); power++)
+    powers.push(power);
+  const steps = [[1, 2, 5], [1, 3], [1]].map((factors) =>
+    powers
+      .flatMap((power) => factors.map((factor) => factor * 10 ** power))
+      .filter((tick) => tick >= domain[0] && tick <= domain[1]),
+  );
+  return steps.find((ticks) => ticks.length <= ticksMax) ?? steps.at(-1) ?? [];
 }
 
 function recallAxis(rows: readonly ReportParetoRow[], { height }: ChartSize): Axis {

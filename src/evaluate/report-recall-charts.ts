@@ -1,9 +1,9 @@
 import { recallDomain, type Canvas, type ChartSize, type ReportFigure } from './report-canvas.js';
-import { formatPercent, formatShare } from './report-format.js';
+import { formatNumber, formatPercent, formatShare } from './report-format.js';
 import type { RecallPerDim } from './report-input.js';
 
-const WIDE: ChartSize = { width: 520, height: 300, narrow: false };
-const NARROW: ChartSize = { width: 340, height: 260, narrow: true };
+const WIDE: ChartSize = { width: 468, height: 300, narrow: false };
+const NARROW: ChartSize = { width: 310, height: 250, narrow: true };
 const MARGINS = { marginLeft: 46, marginRight: 14, marginTop: 30, marginBottom: 44 };
 const SYMBOLS = [
   { shape: 'disc', symbol: 'circle' },
@@ -83,8 +83,13 @@ function drawPerDim(
     y: { domain: recallDomain(points.map(({ interval }) => interval)), label: null },
     marks: [
       plot.gridY({ stroke: 'var(--line)', strokeOpacity: 1, ticks: 5 }),
-      plot.axisY({ label: 'recall@10', labelArrow: 'none', tickSize: 0, ticks: 5 }),
-      plot.axisX(spreadTicks(dims, size), { label: 'dimensions', labelArrow: 'none', tickFormat: String }),
+      plot.axisY({ color: 'var(--muted)', label: 'recall@10', labelArrow: 'none', tickSize: 0, ticks: 5 }),
+      plot.axisX(spreadTicks(dims, size), {
+        color: 'var(--muted)',
+        label: 'dimensions',
+        labelArrow: 'none',
+        text: (dim: number) => formatNumber(dim),
+      }),
       ...marks,
     ],
   });
@@ -129,12 +134,7 @@ export function perQueryFigure(
   methods: readonly { readonly name: string; readonly values: Float64Array }[],
   colourOf: ColourOf,
 ): ReportFigure {
-  const summary = `${methods
-    .map(({ name, values }) => {
-      const all = formatPercent(shareOf(values, (value) => value > 0.999));
-      return `${name} finds all ten neighbours for ${all} of the queries, fewer than five for ${formatPercent(shareOf(values, (value) => value < 0.4999))}`;
-    })
-    .join('; ')}.`;
+  const summary = summarizePerQuery(methods);
   const options = { colourOf, summary };
   return {
     title: 'Recall of single queries',
@@ -145,6 +145,25 @@ export function perQueryFigure(
     wide: drawPerQuery(canvas, methods, { ...options, size: WIDE }),
     spans: false,
   };
+}
+
+function summarizePerQuery(
+  methods: readonly { readonly name: string; readonly values: Float64Array }[],
+): string {
+  const say = (test: (value: number) => boolean): string =>
+    listOf(
+      methods.map(
+        ({ name, values }) => `${formatPercent(shareOf(values, test))} of the queries with ${name}`,
+      ),
+    );
+  const all = say((value) => value > 0.999);
+  const few = methods.map(({ values }) => formatPercent(shareOf(values, (value) => value < 0.4999)));
+  return `All ten neighbours are found for ${all}; fewer than five for ${listOf(few)}.`;
+}
+
+/** a, b and c */
+function listOf(texts: readonly string[]): string {
+  return texts.length < 2 ? texts.join('') : `${texts.slice(0, -1).join(', ')} and ${texts.at(-1) ?? ''}`;
 }
 
 function drawPerQuery(
@@ -168,6 +187,7 @@ function drawPerQuery(
     marks: [
       plot.gridY({ stroke: 'var(--line)', strokeOpacity: 1, ticks: 5 }),
       plot.axisY({
+        color: 'var(--muted)',
         label: 'share of queries',
         labelArrow: 'none',
         tickSize: 0,
@@ -190,6 +210,7 @@ function drawPerQuery(
       ),
       plot.ruleY([0], { stroke: 'currentColor' }),
       plot.axisX(binTicks, {
+        color: 'var(--muted)',
         label: 'recall@10 of a query',
         labelArrow: 'none',
         tickSize: 0,

@@ -29,15 +29,15 @@ export function lossFigure(
   const skipped = values.filter((value) => !Number.isFinite(value)).length;
   const steps = `${formatNumber(values.length)} ${values.length === 1 ? 'step' : 'steps'}`;
   const verb = last.mean < first.mean ? 'fell' : 'went';
-  const left = skipped === 0 ? '' : `; ${formatNumber(skipped)} without a finite value are left out`;
+  const left = skipped === 0 ? '' : `; ${formatNumber(skipped)} without a finite value left out`;
   const summary = `The loss (${name}) ${verb} from ${formatNumber(first.mean, 3)} to ${formatNumber(last.mean, 3)} over ${steps}${left}.`;
   return {
     title: 'Loss during training',
     summary,
     hint: 'The line is the mean of neighbouring steps, the band their range.',
     legend: [{ label: name, colour: 'var(--accent)', shape: 'line' }],
-    narrow: drawLoss(canvas, buckets, { size: { width: 340, height: 260, narrow: true }, summary }),
-    wide: drawLoss(canvas, buckets, { size: { width: 520, height: 300, narrow: false }, summary }),
+    narrow: drawLoss(canvas, buckets, { size: { width: 310, height: 250, narrow: true }, summary }),
+    wide: drawLoss(canvas, buckets, { size: { width: 468, height: 300, narrow: false }, summary }),
     spans: false,
   };
 }
@@ -57,6 +57,7 @@ function drawLoss(
     marks: [
       plot.gridY({ stroke: 'var(--line)', strokeOpacity: 1, ticks: 5 }),
       plot.axisY({
+        color: 'var(--muted)',
         label: isLog ? 'loss, logarithmic' : 'loss',
         labelArrow: 'none',
         tickSize: 0,
@@ -64,6 +65,7 @@ function drawLoss(
         tickFormat: (value: number) => formatNumber(value, 3),
       }),
       plot.axisX({
+        color: 'var(--muted)',
         label: 'step',
         labelArrow: 'none',
         ticks: size.narrow ? 4 : 6,
@@ -135,8 +137,8 @@ export function mapFigure(
     summary,
     hint: 'Each dot is one point. Two dimensions keep only the coarse shape of the data.',
     legend,
-    narrow: drawMap(canvas, marks, { size: { width: 340, height: 300, narrow: true }, summary }),
-    wide: drawMap(canvas, marks, { size: { width: 520, height: 360, narrow: false }, summary }),
+    narrow: drawMap(canvas, marks, { size: { width: 310, height: 280, narrow: true }, summary }),
+    wide: drawMap(canvas, marks, { size: { width: 468, height: 340, narrow: false }, summary }),
     spans: false,
   };
 }

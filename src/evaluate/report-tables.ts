@@ -67,7 +67,6 @@ function compareBytes(now: number, before: number): string {
 /** The candidates, the shipped one set off. */
 export function candidateTable(candidates: readonly ReportCandidate[]): string {
   if (candidates.length === 0) return '';
-  const hasNotes = candidates.some(({ note }) => note !== undefined);
   const rows = candidates.map((candidate): Row => {
     const texts = [
       formatShare(candidate.recallAt10),
@@ -77,10 +76,10 @@ export function candidateTable(candidates: readonly ReportCandidate[]): string {
       candidate.compactDistance,
       formatNumber(candidate.multiplyAdds),
       candidate.seconds.toFixed(1),
-      ...(hasNotes ? [candidate.note ?? ''] : []),
     ];
-    const name = { text: candidate.name, ...(candidate.shipped ? { tags: ['shipped'] } : {}) };
-    return { cells: [name, ...texts.map((text) => ({ text }))], picked: candidate.shipped };
+    const { name: text, note, shipped } = candidate;
+    const name = { text, ...(note === undefined ? {} : { note }), ...(shipped ? { tags: ['shipped'] } : {}) };
+    return { cells: [name, ...texts.map((one) => ({ text: one }))], picked: shipped };
   });
   const table = renderTable({
     label: 'Candidates',
@@ -93,7 +92,6 @@ export function candidateTable(candidates: readonly ReportCandidate[]): string {
       'Distance',
       'Multiply-adds',
       'Seconds',
-      ...(hasNotes ? ['Note'] : []),
     ],
     rows,
   });
@@ -123,23 +121,23 @@ function paretoTable(label: string, rows: readonly ReportParetoRow[]): string {
     label,
     columns: [
       'Setting',
+      'RAM',
       'Recall@10',
       '95 % interval',
-      'RAM',
       'Disk',
       'Latency',
-      'Dimensions',
+      'Dims',
       'Datatype',
-      'Oversampling',
+      'Oversample',
     ],
     rows: rows.map((row): Row => {
       const tags = [...(row.chosen ? ['chosen'] : []), ...(row.kind === 'current' ? ['today'] : [])];
       const texts = [
+        formatBytes(row.ramBytes),
         formatShare(row.recallAt10),
         formatInterval(row.interval),
-        formatBytes(row.ramBytes),
         formatBytes(row.diskBytes),
-        formatLatency(row.latencyMs),
+        row.latencyMs === null ? '–' : formatLatency(row.latencyMs),
         formatNumber(row.dim),
         row.datatype,
         formatNumber(row.oversampling),

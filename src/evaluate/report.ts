@@ -55,7 +55,7 @@ export async function renderReport(input: ReportInput): Promise<string> {
 <body>
 <main class="page">
 ${parts.filter((part) => part !== '').join('\n')}
-<footer><p>${escapeHtml(input.createdBy)}. One file: it loads nothing and sends nothing.</p></footer>
+<footer><p>This page is one file. It loads nothing and sends nothing.</p></footer>
 </main>
 </body>
 </html>
@@ -122,6 +122,6 @@ function renderExtraTable({ title, columns, rows, note }: ReportTable): string {
 
 function renderCommands(commands: readonly string[]): string {
   if (commands.length === 0) return '';
-  const text = escapeHtml(commands.join('\n'));
-  return `<pre tabindex="0" aria-label="Commands"><code>${text}</code></pre>`;
+  const lines = commands.map((command) => `<code>${escapeHtml(command)}</code>`).join('\n');
+  return `<div class="commands">\n${lines}\n</div>`;
 }
