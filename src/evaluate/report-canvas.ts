@@ -47,6 +47,9 @@ interface DomNode {
 
 const ELEMENT_NODE = 1;
 const TEXT_NODE = 3;
+/** Distances of ticks on an axis of recall, and how many of them an axis may hold. */
+const RECALL_STEPS = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2];
+const RECALL_INTERVALS_MAX = 6;
 const GEOMETRY = new Set([
   'x',
   'y',
@@ -100,12 +103,28 @@ function shorten(geometry: string): string {
   return geometry.replace(/-?\d*\.\d{3,}(?:e-?\d+)?/g, (value) => String(Number(Number(value).toFixed(2))));
 }
 
-/** The part of [0, 1] that holds all intervals, in steps of 0.05 or 0.1, for an axis of recall. */
-export function recallDomain(intervals: readonly (readonly [number, number])[]): [number, number] {
+/** The part of [0, 1] that an axis of recall covers, with round ticks. */
+export interface RecallAxis {
+  readonly domain: [number, number];
+  readonly ticks: number[];
+  readonly format: (recall: number) => string;
+}
+
+/** The smallest axis that holds all intervals and begins and ends on a round tick. */
+export function recallAxisOf(intervals: readonly (readonly [number, number])[]): RecallAxis {
   const values = intervals.flat().filter((value) => Number.isFinite(value));
   const low = Math.max(0, Math.min(1, ...values));
-  const high = Math.min(1, Math.max(0, ...values));
-  const step = high - low > 0.3 ? 0.1 : high - low > 0.06 ? 0.05 : 0.02;
-  const floor = Math.max(0, Math.floor(low / step + 1e-9) * step);
-  return [floor, Math.min(1, Math.max(Math.ceil(high / step - 1e-9) * step, floor + step))];
+  const high = Math.min(1, Math.max(low, ...values));
+  const step = RECALL_STEPS.find((one) => (high - low) / one <= RECALL_INTERVALS_MAX) ?? 0.2;
+  // The small part forgives what floating point adds to a value that is itself a tick.
+  const first = Math.max(0, Math.floor(low / step + 1e-6));
+  const last = Math.min(Math.round(1 / step), Math.max(first + 1, Math.ceil(high / step - 1e-6)));
+  const from = Math.min(first, last - 1);
+  const ticks = Array.from({ length: last - from + 1 }, (_, i) => Number(((from + i) * step).toFixed(3)));
+  const digits = step < 0.01 ? 3 : step < 0.1 ? 2 : 1;
+  return {
+    domain: [ticks[0] ?? 0, ticks.at(-1) ?? 1],
+    ticks,
+    format: (recall) => recall.toFixed(digits),
+  };
 }

@@ -1,5 +1,6 @@
+import type { Markish } from '@observablehq/plot';
 import {
-  recallDomain,
+  recallAxisOf,
   type Canvas,
   type ChartSize,
   type LegendItem,
@@ -18,11 +19,15 @@ const NARROW_TICKS_MAX = 5;
 /** Distance of the points that stand for a line where labels look for room. */
 const LINE_SAMPLE_PIXELS = 8;
 
+const AT = { x: 'ramBytes', y: 'recallAt10' } as const;
+
 const KINDS = [
   { kind: 'compact', label: 'compact vectors', colour: 'var(--accent)', shape: 'disc', symbol: 'circle' },
   { kind: 'full', label: 'full vectors', colour: 'var(--muted)', shape: 'square', symbol: 'square' },
   { kind: 'current', label: 'as it is today', colour: 'var(--ink)', shape: 'diamond', symbol: 'diamond' },
 ] as const;
+
+type RowLabel = PlacedLabel & { readonly row: ReportParetoRow };
 
 /** A scale from data to pixels: what the labels need to know where the marks are. */
 interface Axis {
@@ -30,6 +35,7 @@ interface Axis {
   readonly domain: readonly [number, number];
   readonly ticks: readonly number[];
   readonly pixel: (value: number) => number;
+  readonly format: (value: number) => string;
 }
 
 /** Recall against bytes of RAM, one mark for each way to store the collection. */
@@ -37,7 +43,7 @@ export function paretoFigure(canvas: Canvas, rows: readonly ReportParetoRow[]): 
   const summary = summarize(rows);
   const used = KINDS.filter(({ kind }) => rows.some((row) => row.kind === kind));
   const legend: LegendItem[] = used.map(({ label, colour, shape }) => ({ label, colour, shape }));
-  if (rows.some((row) => row.onFrontier)) {
+  if (rows.filter((row) => row.onFrontier).length > 1) {
     legend.push({ label: 'best recall for its RAM', colour: 'var(--accent)', shape: 'line' });
   }
   if (rows.some((row) => row.chosen)) legend.push({ label: 'chosen', colour: 'var(--ink)', shape: 'circle' });
@@ -53,7 +59,7 @@ export function paretoFigure(canvas: Canvas, rows: readonly ReportParetoRow[]): 
 }
 
 function drawPareto(
-  { plot, draw }: Canvas,
+  canvas: Canvas,
   rows: readonly ReportParetoRow[],
   { size, summary }: { size: ChartSize; summary: string },
 ): string {
@@ -62,16 +68,18 @@ function drawPareto(
     size,
   );
   const y = recallAxis(rows, size);
-  const frontier = rows.filter((row) => row.onFrontier).sort((a, b) => a.ramBytes - b.ramBytes);
-  const opacity = (row: ReportParetoRow): number => (isProminent(row) ? 1 : 0.55);
-  const at = { x: 'ramBytes', y: 'recallAt10' } as const;
-  return draw(size, summary, {
+  const { plot } = canvas;
+  return canvas.draw(size, summary, {
     marginLeft: MARGIN.left,
     marginRight: MARGIN.right,
     marginTop: MARGIN.top,
     marginBottom: MARGIN.bottom,
     x: { type: x.type, domain: [...x.domain], label: null },
     y: { type: y.type, domain: [...y.domain], label: null },
+    r: { type: 'identity' },
+    symbol: { type: 'identity' },
+    opacity: { type: 'identity' },
+    color: { type: 'identity' },
     marks: [
       plot.gridY([...y.ticks], { stroke: 'var(--line)', strokeOpacity: 1 }),
       plot.axisY([...y.ticks], {
@@ -79,61 +87,69 @@ function drawPareto(
         label: 'recall@10',
         labelArrow: 'none',
         tickSize: 0,
-        text: tickShare,
+        text: y.format,
       }),
       plot.axisX([...x.ticks], {
         color: 'var(--muted)',
         label: x.type === 'log' ? 'RAM, logarithmic' : 'RAM',
         labelArrow: 'none',
-        text: (bytes: number) => formatBytes(bytes),
+        text: x.format,
       }),
-      plot.line(frontier, { ...at, stroke: 'var(--accent)', strokeOpacity: 0.5, strokeWidth: 1.5 }),
-      plot.ruleX(rows, {
-        x: 'ramBytes',
-        y1: (row: ReportParetoRow) => row.interval[0],
-        y2: (row: ReportParetoRow) => row.interval[1],
-        stroke: (row: ReportParetoRow) => kindOf(row).colour,
-        strokeOpacity: (row: ReportParetoRow) => (isProminent(row) ? 0.8 : 0.3),
-      }),
-      plot.dot(rows, {
-        ...at,
-        r: (row: ReportParetoRow) => (row.kind === 'current' ? 5.5 : 4.5),
-        symbol: (row: ReportParetoRow) => kindOf(row).symbol,
-        fill: (row: ReportParetoRow) => kindOf(row).colour,
-        fillOpacity: opacity,
-        stroke: 'var(--surface)',
-        title: describe,
-      }),
-      plot.dot(
-        rows.filter((row) => row.chosen),
-        { ...at, r: 9, stroke: 'var(--ink)', strokeWidth: 2, title: describe },
-      ),
-      ...labelsFor(rows, { x, y, size }).map(({ row, dx, dy, text, anchor }) =>
-        plot.text([row], {
-          ...at,
-          text: () => text,
-          dx,
-          dy,
-          textAnchor: anchor,
-          fontWeight: isNamed(row) ? 600 : 400,
-          fill: isNamed(row) ? 'var(--ink)' : 'var(--muted)',
-          stroke: 'var(--surface)',
-          strokeWidth: 4,
-        }),
-      ),
+      ...dataMarks(canvas, rows),
+      ...labelMarks(canvas, labelsFor(rows, { x, y, size })),
     ],
-    r: { type: 'identity' },
-    symbol: { type: 'identity' },
-    opacity: { type: 'identity' },
-    color: { type: 'identity' },
   });
+}
+
+/** The frontier's line, then for each row its interval and its symbol, and a ring around the chosen one. */
+function dataMarks({ plot }: Canvas, rows: readonly ReportParetoRow[]): Markish[] {
+  const frontier = rows.filter((row) => row.onFrontier).sort((a, b) => a.ramBytes - b.ramBytes);
+  return [
+    plot.line(frontier, { ...AT, stroke: 'var(--accent)', strokeOpacity: 0.5, strokeWidth: 1.5 }),
+    plot.ruleX(rows, {
+      x: 'ramBytes',
+      y1: (row: ReportParetoRow) => row.interval[0],
+      y2: (row: ReportParetoRow) => row.interval[1],
+      stroke: (row: ReportParetoRow) => kindOf(row).colour,
+      strokeOpacity: (row: ReportParetoRow) => (isProminent(row) ? 0.8 : 0.3),
+    }),
+    plot.dot(rows, {
+      ...AT,
+      r: (row: ReportParetoRow) => (row.kind === 'current' ? 5.5 : 4.5),
+      symbol: (row: ReportParetoRow) => kindOf(row).symbol,
+      fill: (row: ReportParetoRow) => kindOf(row).colour,
+      fillOpacity: (row: ReportParetoRow) => (isProminent(row) ? 1 : 0.55),
+      stroke: 'var(--surface)',
+      title: describe,
+    }),
+    plot.dot(
+      rows.filter((row) => row.chosen),
+      { ...AT, r: 9, stroke: 'var(--ink)', strokeWidth: 2, title: describe },
+    ),
+  ];
+}
+
+function labelMarks({ plot }: Canvas, labels: readonly RowLabel[]): Markish[] {
+  return labels.map(({ row, dx, dy, text, anchor }) =>
+    plot.text([row], {
+      ...AT,
+      text: () => text,
+      dx,
+      dy,
+      textAnchor: anchor,
+      fontWeight: isNamed(row) ? 600 : 400,
+      fill: isNamed(row) ? 'var(--ink)' : 'var(--muted)',
+      stroke: 'var(--surface)',
+      strokeWidth: 4,
+    }),
+  );
 }
 
 /** Labels of the chosen and the current row, then, where there is room, the size of the frontier's others. */
 function labelsFor(
   rows: readonly ReportParetoRow[],
   { x, y, size }: { x: Axis; y: Axis; size: ChartSize },
-): (PlacedLabel & { readonly row: ReportParetoRow })[] {
+): RowLabel[] {
   const named = rows.filter(isNamed).sort((a, b) => Number(b.chosen) - Number(a.chosen));
   const others = size.narrow ? [] : rows.filter((row) => row.onFrontier && !isNamed(row));
   const wished = [...named, ...others];
@@ -155,7 +171,11 @@ function labelsFor(
     .filter((row) => row.onFrontier)
     .map((row) => [x.pixel(row.ramBytes), y.pixel(row.recallAt10)] as const)
     .sort((a, b) => a[0] - b[0]);
-  return placeLabels(wishes, frame, [...marks, ...alongLine(frontier)]).flatMap((label) => {
+  const whiskers = rows.filter(isProminent).flatMap((row) => {
+    const at = x.pixel(row.ramBytes);
+    return alongLine(row.interval.map((recall) => [at, y.pixel(recall)] as const));
+  });
+  return placeLabels(wishes, frame, [...marks, ...alongLine(frontier), ...whiskers]).flatMap((label) => {
     const row = wished[label.wish];
     return row === undefined ? [] : [{ ...label, row }];
   });
@@ -189,7 +209,7 @@ function bytesAxis(values: readonly number[], { width, narrow }: ChartSize): Axi
   const ticks = logTicks(domain, narrow ? NARROW_TICKS_MAX : WIDE_TICKS_MAX);
   const scale = (pixels[1] - pixels[0]) / Math.log(domain[1] / domain[0]);
   const pixel = (value: number): number => pixels[0] + Math.log(value / domain[0]) * scale;
-  return { type: 'log', domain, ticks, pixel };
+  return { type: 'log', domain, ticks, pixel, format: formatBytes };
 }
 
 /** Round numbers of bytes within the domain, at most so many where powers of ten do not already exceed it. */
@@ -202,13 +222,15 @@ function logTicks(domain: readonly [number, number], ticksMax: number): number[]
       .flatMap((power) => factors.map((factor) => factor * 10 ** power))
       .filter((tick) => tick >= domain[0] && tick <= domain[1]),
   );
-  return steps.find((ticks) => ticks.length <= ticksMax) ?? steps.at(-1) ?? [];
+  const found = steps.find((ticks) => ticks.length <= ticksMax) ?? steps.at(-1) ?? [];
+  return found.length > 0 ? found : [Math.sqrt(domain[0] * domain[1])];
 }
 
 function recallAxis(rows: readonly ReportParetoRow[], { height }: ChartSize): Axis {
-  const [low, high] = recallDomain(rows.flatMap((row) => [row.interval, [row.recallAt10, row.recallAt10]]));
-  const ticks = Array.from({ length: 6 }, (_, i) => low + ((high - low) * i) / 5);
-  return linearAxis([low, high], ticks, [height - MARGIN.bottom, MARGIN.top]);
+  const { domain, ticks, format } = recallAxisOf(
+    rows.flatMap((row) => [row.interval, [row.recallAt10, row.recallAt10]]),
+  );
+  return { ...linearAxis(domain, ticks, [height - MARGIN.bottom, MARGIN.top]), format };
 }
 
 function linearAxis(
@@ -218,10 +240,9 @@ function linearAxis(
 ): Axis {
   const pixel = (value: number): number =>
     from + ((value - domain[0]) / (domain[1] - domain[0])) * (to - from);
-  return { type: 'linear', domain, ticks, pixel };
+  return { type: 'linear', domain, ticks, pixel, format: formatBytes };
 }
 
-const tickShare = (value: number): string => value.toFixed(2);
 const kindOf = (row: ReportParetoRow): (typeof KINDS)[number] =>
   KINDS.find(({ kind }) => kind === row.kind) ?? KINDS[0];
 const isNamed = (row: ReportParetoRow): boolean => row.chosen || row.kind === 'current';
@@ -244,6 +265,9 @@ function summarize(rows: readonly ReportParetoRow[]): string {
     `${row.label}, needs ${formatBytes(row.ramBytes)} of RAM at a recall of ${formatShare(row.recallAt10)}`;
   if (chosen !== undefined && current !== undefined && chosen !== current) {
     return `The chosen setting, ${say(chosen)}; the collection as it is today, ${say(current)}.`;
+  }
+  if (chosen !== undefined && chosen === current) {
+    return `The choice is to keep the collection as it is today, ${say(chosen)}.`;
   }
   if (chosen !== undefined) return `The chosen setting, ${say(chosen)}.`;
   if (current !== undefined) return `No setting was chosen; the collection as it is today, ${say(current)}.`;

@@ -1,4 +1,4 @@
-import { recallDomain, type Canvas, type ChartSize, type ReportFigure } from './report-canvas.js';
+import { recallAxisOf, type Canvas, type ChartSize, type ReportFigure } from './report-canvas.js';
 import { formatNumber, formatPercent, formatShare } from './report-format.js';
 import type { RecallPerDim } from './report-input.js';
 
@@ -55,6 +55,7 @@ function drawPerDim(
   const points = series.flatMap((one) => one.points);
   const dims = [...new Set(points.map(({ dim }) => dim))].sort((a, b) => a - b);
   const [first, last] = [dims[0] ?? 1, dims.at(-1) ?? 1];
+  const y = recallAxisOf(points.map(({ interval }) => interval));
   const domain = first === last ? [first / 2, last * 2] : [first / 1.06, last * 1.06];
   const marks = series.flatMap(({ name, points: own }, i) => {
     const data = own
@@ -80,10 +81,16 @@ function drawPerDim(
   return draw(size, summary, {
     ...MARGINS,
     x: { type: 'log', domain, label: null },
-    y: { domain: recallDomain(points.map(({ interval }) => interval)), label: null },
+    y: { domain: y.domain, label: null },
     marks: [
-      plot.gridY({ stroke: 'var(--line)', strokeOpacity: 1, ticks: 5 }),
-      plot.axisY({ color: 'var(--muted)', label: 'recall@10', labelArrow: 'none', tickSize: 0, ticks: 5 }),
+      plot.gridY(y.ticks, { stroke: 'var(--line)', strokeOpacity: 1 }),
+      plot.axisY(y.ticks, {
+        color: 'var(--muted)',
+        label: 'recall@10',
+        labelArrow: 'none',
+        tickSize: 0,
+        text: y.format,
+      }),
       plot.axisX(spreadTicks(dims, size), {
         color: 'var(--muted)',
         label: 'dimensions',
@@ -109,17 +116,18 @@ function spreadTicks(dims: readonly number[], { width }: ChartSize): number[] {
 
 function summarizePerDim(series: readonly RecallPerDim[]): string {
   const dims = series.flatMap((one) => one.points.map(({ dim }) => dim));
-  const leaderAt = (dim: number): string => {
-    const found = series.flatMap(({ name, points }) =>
-      points.filter((point) => point.dim === dim).map(({ recallAt10 }) => ({ name, recallAt10 })),
-    );
-    const best = found.reduce((a, b) => (b.recallAt10 > a.recallAt10 ? b : a), { name: '', recallAt10: -1 });
-    return `at ${dim} dimensions ${best.name} is best with ${formatShare(best.recallAt10)}`;
-  };
+  const leaderAt = (dim: number): { readonly name: string; readonly recallAt10: number } =>
+    series
+      .flatMap(({ name, points }) =>
+        points.filter((point) => point.dim === dim).map(({ recallAt10 }) => ({ name, recallAt10 })),
+      )
+      .reduce((a, b) => (b.recallAt10 > a.recallAt10 ? b : a));
   const [low, high] = [Math.min(...dims), Math.max(...dims)];
-  const small = leaderAt(low);
-  const sentence = low === high ? small : `${small}, ${leaderAt(high)}`;
-  return `${sentence.charAt(0).toUpperCase()}${sentence.slice(1)}.`;
+  const [small, large] = [leaderAt(low), leaderAt(high)];
+  const first = `At ${formatNumber(low)} dimensions ${small.name} is best with ${formatShare(small.recallAt10)}`;
+  if (low === high) return `${first}.`;
+  const who = small.name === large.name ? 'it still is' : `${large.name} is`;
+  return `${first}; at ${formatNumber(high)} ${who} with ${formatShare(large.recallAt10)}.`;
 }
 
 interface Bar {
@@ -150,15 +158,12 @@ export function perQueryFigure(
 function summarizePerQuery(
   methods: readonly { readonly name: string; readonly values: Float64Array }[],
 ): string {
-  const say = (test: (value: number) => boolean): string =>
-    listOf(
-      methods.map(
-        ({ name, values }) => `${formatPercent(shareOf(values, test))} of the queries with ${name}`,
-      ),
-    );
-  const all = say((value) => value > 0.999);
   const few = methods.map(({ values }) => formatPercent(shareOf(values, (value) => value < 0.4999)));
-  return `All ten neighbours are found for ${all}; fewer than five for ${listOf(few)}.`;
+  const all = methods.map(({ name, values }, i) => {
+    const share = formatPercent(shareOf(values, (value) => value > 0.999));
+    return i === 0 ? `With ${name} ${share} of the queries find all ten neighbours` : `with ${name} ${share}`;
+  });
+  return `${listOf(all)}; fewer than five are found by ${listOf(few)}.`;
 }
 
 /** a, b and c */

@@ -68,7 +68,7 @@ function drawLoss(
         color: 'var(--muted)',
         label: 'step',
         labelArrow: 'none',
-        ticks: size.narrow ? 4 : 6,
+        ticks: size.narrow ? 3 : 6,
         tickFormat: (value: number) => (Number.isInteger(value) ? formatNumber(value) : ''),
       }),
       plot.areaY(buckets, { x: 'step', y1: 'low', y2: 'high', fill: 'var(--accent)', fillOpacity: 0.18 }),

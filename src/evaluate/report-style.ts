@@ -84,11 +84,11 @@ figcaption .muted { font-size: 0.875rem; margin-top: 4px; }
 }
 .scroll:focus-visible, summary:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 table { border-collapse: collapse; width: 100%; font-size: 0.875rem; line-height: 1.45; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
-th, td { padding: 10px 12px; text-align: left; vertical-align: top; border-top: 1px solid var(--line); white-space: nowrap; }
+th, td { padding: 10px; text-align: left; vertical-align: top; border-top: 1px solid var(--line); white-space: nowrap; }
 thead th { border-top: 0; font-weight: 600; color: var(--muted); vertical-align: bottom; }
 tbody th { font-weight: 500; }
 th:first-child { padding-left: 20px; } td:last-child, th:last-child { padding-right: 20px; }
-td.number + td:not(.number), th.number + th:not(.number) { padding-left: 28px; }
+td.number + td:not(.number), th.number + th:not(.number) { padding-left: 22px; }
 th small { display: block; margin-top: 2px; font-size: 0.8125rem; font-weight: 400; color: var(--muted); white-space: normal; min-width: 22ch; max-width: 44ch; }
 .number { text-align: right; }
 .text { white-space: normal; min-width: 16ch; max-width: 44ch; }

@@ -106,9 +106,7 @@ describe('renderReport', () => {
     expect(labels).toHaveLength(10);
     for (const label of labels) expect(html).toContain(`<figcaption><p>${label}</p>`);
     const text = textOf(html);
-    expect(text).toContain(
-      'At 16 dimensions tldr is best with 0.612, at 256 dimensions tldr is best with 0.964.',
-    );
+    expect(text).toContain('At 16 dimensions tldr is best with 0.612; at 256 it still is with 0.964.');
     expect(text).toMatch(
       /The loss \(neighbourhood-kl\) fell from [\d.]+ to [\d.]+ over 12,000 steps; 1 without/,
     );
@@ -157,7 +155,9 @@ describe('renderReport', () => {
   test('says that nothing changes where the current setting is the chosen one', async () => {
     const row: ReportParetoRow = { ...ROW, kind: 'current', label: 'as it is' };
     const text = textOf(await renderReport({ ...MINIMAL_REPORT, pareto: [row] }));
-    expect(text).toContain('The chosen setting, as it is, needs 1 MB of RAM at a recall of 0.900.');
+    expect(text).toContain(
+      'keep the collection as it is today, as it is, needs 1 MB of RAM at a recall of 0.900.',
+    );
     expect(text).not.toContain('% less');
   });
 
