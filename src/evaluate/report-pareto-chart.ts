@@ -267,7 +267,7 @@ function summarize(rows: readonly ReportParetoRow[]): string {
     return `The chosen setting, ${say(chosen)}; the collection as it is today, ${say(current)}.`;
   }
   if (chosen !== undefined && chosen === current) {
-    return `The choice is to keep the collection as it is today, ${say(chosen)}.`;
+    return `Nothing smaller was chosen; the collection as it is today, ${say(chosen)}.`;
   }
   if (chosen !== undefined) return `The chosen setting, ${say(chosen)}.`;
   if (current !== undefined) return `No setting was chosen; the collection as it is today, ${say(current)}.`;

@@ -156,7 +156,7 @@ describe('renderReport', () => {
     const row: ReportParetoRow = { ...ROW, kind: 'current', label: 'as it is' };
     const text = textOf(await renderReport({ ...MINIMAL_REPORT, pareto: [row] }));
     expect(text).toContain(
-      'keep the collection as it is today, as it is, needs 1 MB of RAM at a recall of 0.900.',
+      'Nothing smaller was chosen; the collection as it is today, as it is, needs 1 MB of RAM at a recall of 0.900.',
     );
     expect(text).not.toContain('% less');
   });
