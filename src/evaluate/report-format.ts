@@ -1,0 +1,51 @@
+const BYTE_UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'] as const;
+
+/** Keeps a number and its unit on one line. */
+const NO_BREAK = '\u00A0';
+
+/** Text made safe for HTML content and quoted attributes; control characters become visible. */
+export function escapeHtml(text: string): string {
+  return text
+    .replace(/[^\P{Cc}\n\t]/gu, '\uFFFD')
+    .replace(/&/g, '&amp;')
+    .replace(/</g, '&lt;')
+    .replace(/>/g, '&gt;')
+    .replace(/"/g, '&quot;')
+    .replace(/'/g, '&#39;');
+}
+
+/** A recall or another share: 0.973. */
+export function formatShare(value: number): string {
+  return Number.isFinite(value) ? value.toFixed(3) : 'unknown';
+}
+
+/** 0.961 to 0.984. */
+export function formatInterval([low, high]: readonly [number, number]): string {
+  return `${formatShare(low)} to ${formatShare(high)}`;
+}
+
+/** Whole percent of a share: 43 %. */
+export function formatPercent(share: number): string {
+  return `${Math.round(share * 100)}${NO_BREAK}%`;
+}
+
+/** 12,345 or, with `digits` significant ones, 1.23. */
+export function formatNumber(value: number, digits = 21): string {
+  return value.toLocaleString('en-US', { maximumSignificantDigits: digits });
+}
+
+/** Bytes in decimal units and three significant digits: 6.14 GB. */
+export function formatBytes(bytes: number): string {
+  let value = bytes;
+  let unit = 0;
+  while (value >= 999.5 && unit < BYTE_UNITS.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return `${formatNumber(value, 3)}${NO_BREAK}${BYTE_UNITS[unit] ?? ''}`;
+}
+
+/** Milliseconds, or that there are none. */
+export function formatLatency(latencyMs: number | null): string {
+  return latencyMs === null ? 'not measured' : `${formatNumber(latencyMs, 3)}${NO_BREAK}ms`;
+}

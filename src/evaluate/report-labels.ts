@@ -1,0 +1,84 @@
+/** A label that wants to stand beside a point; `texts` from the longest to the shortest that will do. */
+export interface LabelWish {
+  readonly x: number;
+  readonly y: number;
+  readonly texts: readonly string[];
+}
+
+/** Where a label went: an offset from its point and the end of the text that is tied to it. */
+export interface PlacedLabel {
+  readonly wish: number;
+  readonly text: string;
+  readonly dx: number;
+  readonly dy: number;
+  readonly anchor: 'start' | 'middle' | 'end';
+}
+
+interface Box {
+  readonly left: number;
+  readonly right: number;
+  readonly top: number;
+  readonly bottom: number;
+}
+
+/** Width of a character and height of a line, in pixels, of the chart's text in a wide system font. */
+const CHARACTER = 7.4;
+const LINE = 15;
+/** From the point to the middle of the text above or below, nearest first, and to its end beside the point. */
+const RISES = [-18, 18, -32, 32] as const;
+const GAP = 14;
+
+/**
+ * Places labels greedily, in the order wished, so that none leaves the frame, crosses another label or covers an
+ * obstacle; one that fits nowhere is left out.
+ * @param obstacles - x and y of marks that must stay visible, in pixels
+ */
+export function placeLabels(
+  wishes: readonly LabelWish[],
+  frame: Box,
+  obstacles: readonly (readonly [number, number])[],
+): PlacedLabel[] {
+  const taken: Box[] = obstacles.map(([x, y]) => ({ left: x - 3, right: x + 3, top: y - 3, bottom: y + 3 }));
+  const placed: PlacedLabel[] = [];
+  wishes.forEach((wish, index) => {
+    for (const text of wish.texts) {
+      for (const spot of spotsFor(text)) {
+        const box = moveBox(spot.box, wish);
+        if (!isInside(box, frame) || taken.some((other) => overlaps(box, other))) continue;
+        taken.push(box);
+        placed.push({ wish: index, text, dx: spot.dx, dy: spot.dy, anchor: spot.anchor });
+        return;
+      }
+    }
+  });
+  return placed;
+}
+
+/** Above and below a point at the origin, centred or to either side, then right and left of it. */
+function spotsFor(text: string): (Omit<PlacedLabel, 'wish' | 'text'> & { readonly box: Box })[] {
+  const width = text.length * CHARACTER;
+  const spots = [
+    ...RISES.flatMap((dy) => (['middle', 'start', 'end'] as const).map((anchor) => ({ dx: 0, dy, anchor }))),
+    { dx: GAP, dy: 0, anchor: 'start' as const },
+    { dx: -GAP, dy: 0, anchor: 'end' as const },
+  ];
+  return spots.map((spot) => {
+    const left = spot.dx - (spot.anchor === 'start' ? 0 : spot.anchor === 'end' ? width : width / 2);
+    const [top, bottom] = [spot.dy - LINE / 2, spot.dy + LINE / 2];
+    return { ...spot, box: { left, right: left + width, top, bottom } };
+  });
+}
+
+function moveBox(box: Box, { x, y }: LabelWish): Box {
+  return { left: box.left + x, right: box.right + x, top: box.top + y, bottom: box.bottom + y };
+}
+
+function isInside(box: Box, frame: Box): boolean {
+  return (
+    box.left >= frame.left && box.right <= frame.right && box.top >= frame.top && box.bottom <= frame.bottom
+  );
+}
+
+function overlaps(a: Box, b: Box): boolean {
+  return a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+}

@@ -1,0 +1,121 @@
+/** The report's only style sheet: system fonts, one accent colour, both colour schemes, from a phone to a desk. */
+export const REPORT_STYLE = `
+:root {
+  color-scheme: light dark;
+  --page: #f7f7f5; --surface: #ffffff; --ink: #1a1f26; --muted: #565e69; --line: #e1e3e6; --other: #a3a9b1; --shade: rgb(20 28 40 / 16%);
+  --accent: #1f5fbf; --accent-soft: #eaf1fb;
+  --good: #1b7353; --caution: #8f5400; --bad: #b3261e;
+  --c1: #1f5fbf; --c2: #c2570c; --c3: #1b7f5c; --c4: #a3367c; --c5: #7a6200; --c6: #6b4fbb; --c7: #0e7c9a; --c8: #b3261e;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --page: #13161a; --surface: #1a1e24; --ink: #e8ebef; --muted: #a3abb6; --line: #2f353d; --other: #69717c; --shade: rgb(0 0 0 / 60%);
+    --accent: #86b6ff; --accent-soft: #1f2b3d;
+    --good: #62d2a2; --caution: #f2b45f; --bad: #ff9288;
+    --c1: #86b6ff; --c2: #ffa15c; --c3: #62d2a2; --c4: #f08cc8; --c5: #d9c25a; --c6: #b3a4ff; --c7: #5cc8e6; --c8: #ff8f85;
+  }
+}
+*, *::before, *::after { box-sizing: border-box; }
+html { -webkit-text-size-adjust: 100%; text-size-adjust: 100%; }
+body {
+  margin: 0; background: var(--page); color: var(--ink);
+  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
+  overflow-wrap: anywhere;
+}
+.page { max-width: 1136px; margin: 0 auto; padding: clamp(28px, 5vw, 64px) clamp(20px, 3.4vw, 32px) 48px; }
+h1, h2, h3, p, dl, dd, ul, figure { margin: 0; padding: 0; }
+h1 { font-size: clamp(1.05rem, 0.95rem + 0.4vw, 1.2rem); font-weight: 600; line-height: 1.35; }
+h2 { font-size: 1.375rem; font-weight: 650; line-height: 1.3; letter-spacing: -0.01em; margin-bottom: 20px; }
+h3 { font-size: 1rem; font-weight: 650; line-height: 1.4; }
+section { margin-top: 64px; }
+.muted { color: var(--muted); }
+.masthead { margin-bottom: 24px; }
+.masthead .muted { font-size: 0.875rem; }
+
+.verdict {
+  margin: 0; padding: clamp(22px, 3.4vw, 44px); border-radius: 12px; background: var(--surface);
+  border: 1px solid var(--line);
+}
+.tone { display: inline-flex; align-items: center; gap: 8px; font-size: 0.875rem; font-weight: 600; }
+.tone svg { flex: none; }
+.tone-good { color: var(--good); } .tone-caution { color: var(--caution); } .tone-bad { color: var(--bad); }
+.headline {
+  font-size: clamp(1.45rem, 1.05rem + 1.7vw, 2.2rem); font-weight: 650; line-height: 1.22; letter-spacing: -0.018em;
+  margin: 10px 0 0; max-width: 34ch; text-wrap: balance;
+}
+.details { list-style: none; margin-top: 18px; max-width: 72ch; }
+.details li { margin-top: 8px; }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 130px), 1fr)); gap: 20px clamp(16px, 3vw, 32px); margin-top: 32px; padding-top: 28px; border-top: 1px solid var(--line); }
+.figures dt { font-size: 0.875rem; color: var(--muted); }
+.figures dd { font-size: clamp(1.375rem, 1.1rem + 1.1vw, 1.75rem); font-weight: 650; line-height: 1.25; letter-spacing: -0.015em; font-variant-numeric: tabular-nums; }
+.figures dd span { display: block; font-size: 0.875rem; font-weight: 400; letter-spacing: 0; color: var(--muted); }
+
+.charts { display: grid; grid-template-columns: minmax(0, 1fr); gap: 20px; }
+.chart { padding: clamp(16px, 2.4vw, 28px); border: 1px solid var(--line); border-radius: 12px; background: var(--surface); min-width: 0; }
+.legend { list-style: none; display: flex; flex-wrap: wrap; gap: 4px 18px; margin: 8px 0 14px; font-size: 0.8125rem; color: var(--muted); }
+.legend li { display: flex; align-items: center; gap: 7px; min-width: 0; max-width: 100%; }
+.legend li > span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; max-width: 26ch; }
+.legend svg { flex: none; }
+.plot { display: block; max-width: 100%; height: auto; font-size: 12px; font-variant-numeric: tabular-nums; overflow: visible; }
+.wide .plot { margin: 0 auto; }
+.plot text { white-space: pre; }
+.wide { display: none; }
+.narrow .plot { width: 100%; max-width: 520px; margin: 0 auto; }
+figcaption { margin-top: 14px; font-size: 0.9375rem; max-width: 72ch; }
+figcaption .muted { font-size: 0.875rem; margin-top: 4px; }
+@media (min-width: 1000px) {
+  .charts { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+  .chart.spans { grid-column: 1 / -1; }
+  .chart.alone { grid-column: 1 / -1; display: grid; grid-template-columns: minmax(0, 468px) minmax(0, 1fr); grid-template-rows: auto auto 1fr; column-gap: 40px; }
+  .chart.alone .wide { grid-column: 1; grid-row: 1 / span 3; }
+  .chart.alone > h3, .chart.alone > .legend, .chart.alone > figcaption { grid-column: 2; }
+  .wide { display: block; }
+  .narrow { display: none; }
+}
+
+.scroll {
+  overflow-x: auto; border: 1px solid var(--line); border-radius: 12px;
+  background:
+    linear-gradient(90deg, var(--surface) 24px, transparent 56px) local,
+    linear-gradient(270deg, var(--surface) 24px, transparent 56px) local,
+    linear-gradient(90deg, var(--shade), transparent 20px),
+    linear-gradient(270deg, var(--shade), transparent 20px),
+    var(--surface);
+}
+.scroll:focus-visible, summary:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
+table { border-collapse: collapse; width: 100%; font-size: 0.875rem; line-height: 1.45; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
+th, td { padding: 10px; text-align: left; vertical-align: top; border-top: 1px solid var(--line); white-space: nowrap; }
+thead th { border-top: 0; font-weight: 600; color: var(--muted); vertical-align: bottom; }
+tbody th { font-weight: 500; }
+th:first-child { padding-left: 20px; } td:last-child, th:last-child { padding-right: 20px; }
+td.number + td:not(.number), th.number + th:not(.number) { padding-left: 22px; }
+th small { display: block; margin-top: 2px; font-size: 0.8125rem; font-weight: 400; color: var(--muted); white-space: normal; min-width: 22ch; max-width: 44ch; }
+.number { text-align: right; }
+.text { white-space: normal; min-width: 16ch; max-width: 44ch; }
+tr.picked { background: var(--accent-soft); }
+tr.picked th { font-weight: 650; }
+.tag { display: inline-block; margin-right: 4px; padding: 0 8px; border-radius: 99px; font-size: 0.75rem; font-weight: 600; line-height: 1.6; color: var(--accent); border: 1px solid currentColor; vertical-align: 1px; }
+.tag.plain { color: var(--muted); }
+.table-title { margin: 36px 0 12px; }
+.note { margin-top: 10px; font-size: 0.875rem; color: var(--muted); max-width: 72ch; }
+details { margin-top: 12px; }
+summary { cursor: pointer; font-size: 0.9375rem; color: var(--accent); width: fit-content; padding: 4px 0; }
+details[open] summary { margin-bottom: 10px; }
+
+.facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 300px), 1fr)); column-gap: 40px; border-top: 1px solid var(--line); }
+.facts div { display: flex; justify-content: space-between; gap: 24px; padding: 10px 0; border-bottom: 1px solid var(--line); font-size: 0.9375rem; }
+.facts dt { color: var(--muted); }
+.facts dd { text-align: right; font-variant-numeric: tabular-nums; min-width: 0; }
+.commands { padding: 14px 20px; border: 1px solid var(--line); border-radius: 12px; background: var(--surface); }
+.commands code { display: block; padding: 4px 0 4px 3ch; text-indent: -3ch; font: 0.875rem/1.6 ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; white-space: pre-wrap; }
+footer { margin-top: 64px; padding-top: 16px; border-top: 1px solid var(--line); font-size: 0.875rem; color: var(--muted); }
+@media (max-width: 599px) {
+  th, td { padding-left: 9px; padding-right: 9px; }
+  th:first-child { padding-left: 16px; white-space: normal; min-width: 17ch; overflow-wrap: anywhere; }
+}
+@media print {
+  .page { max-width: none; padding: 0; }
+  .chart, .verdict, tr { break-inside: avoid; }
+  .scroll { overflow: visible; }
+}
+`;
