@@ -3,7 +3,7 @@ import { TldrError } from '../core/errors.js';
 import { Kernel } from '../core/kernel.js';
 import { matrix, type Matrix } from '../core/matrix.js';
 import type { Rng } from '../core/rng.js';
-import { EPSILON, isVector, type Ops, type ParameterSpec } from './ops.js';
+import { EPSILON, type Ops, type ParameterSpec } from './ops.js';
 
 /** `linear`, `flinear-L-H` or `mlp-L-H`: L hidden blocks of width H, then a linear layer. */
 export interface Architecture {
@@ -56,20 +56,20 @@ export function createModel(
     let width = inputWidth;
     for (let i = 0; i < hiddenLayers; i++) {
       parameters.push(
-        { name: `${name}.${i}.weight`, shape: [width, hiddenWidth] },
-        { name: `${name}.${i}.gamma`, shape: [1, hiddenWidth] },
-        { name: `${name}.${i}.beta`, shape: [1, hiddenWidth] },
+        { name: `${name}.${i}.weight`, kind: 'weight', shape: [width, hiddenWidth] },
+        { name: `${name}.${i}.gamma`, kind: 'gamma', shape: [1, hiddenWidth] },
+        { name: `${name}.${i}.beta`, kind: 'beta', shape: [1, hiddenWidth] },
       );
       width = hiddenWidth;
     }
     return width;
   };
   const last = hidden('encoder', encoder, dims.inputDim);
-  parameters.push({ name: 'encoder.weight', shape: [last, dims.outputDim] });
+  parameters.push({ name: 'encoder.weight', kind: 'weight', shape: [last, dims.outputDim] });
   const encoderParameters = parameters.length;
   if (projector.kind !== 'none') {
     const width = hidden('projector', projector, dims.outputDim);
-    parameters.push({ name: 'projector.weight', shape: [width, projector.hiddenWidth] });
+    parameters.push({ name: 'projector.weight', kind: 'weight', shape: [width, projector.hiddenWidth] });
   }
   return { encoder, projector, ...dims, parameters, encoderParameters };
 }
@@ -83,7 +83,7 @@ export function initialParameters(model: Model, rng: Rng, initialWeight?: Matrix
     const [rows = 0, cols = 0] = spec.shape;
     if (initialWeight !== undefined && spec.name === 'encoder.weight') return initialWeight.data.slice();
     const values = new Float32Array(rows * cols);
-    if (isVector(spec)) return values.fill(spec.name.endsWith('gamma') ? 1 : 0);
+    if (spec.kind !== 'weight') return values.fill(spec.kind === 'gamma' ? 1 : 0);
     const bound = 1 / Math.sqrt(rows);
     return values.map(() => (2 * rng.uniform() - 1) * bound);
   });

@@ -7,8 +7,11 @@ import { Kernel } from '../../src/core/kernel.js';
 import { exactTopK } from '../../src/knn/exact.js';
 import { adam, lars, learningRateAt } from '../../src/train/optimizers.js';
 import { runTraining } from '../../src/train/run-training.js';
+import { createOnnxExecutor } from '../../src/train/onnx-executor.js';
+import type { Ops, ParameterKind, StepDefinition } from '../../src/train/ops.js';
 import { calibrateTemperature } from '../../src/train/temperature.js';
 import type { TldrOptions } from '../../src/train/train-options.js';
+import { createTfjsExecutor } from '../../src/train/tfjs-executor.js';
 import { parseTrainState, serializeTrainState } from '../../src/train/train-state.js';
 import { trainTldr } from '../../src/train/train-tldr.js';
 import { ReferenceOps, type Reference } from './reference-ops.js';
@@ -98,6 +101,17 @@ describe.each([
       expect(Math.abs(loss - tfjs.state.lossHistory[i]!)).toBeLessThan(2e-3 * Math.abs(loss)),
     );
   });
+});
+
+test.each(['adam', 'lars'] as const)('one dimension is learned, too, by %s', async (optimizer) => {
+  const rate = optimizer === 'adam' ? 0.005 : 0.8;
+  const run = { ...barlow, optimizer, learningRate: rate, outputDim: 1, steps: 60 };
+  const { state } = await runTraining(x, graph, run);
+  const mean = (values: readonly number[]): number =>
+    values.reduce((sum, value) => sum + value, 0) / values.length;
+  const projectorWeight = state.parameters[1]!;
+  expect(projectorWeight.some((value) => value !== 0)).toBe(true);
+  expect(mean(state.lossHistory.slice(-10))).toBeLessThan(0.9 * mean(state.lossHistory.slice(0, 3)));
 });
 
 test('a state of another run is refused, damaged bytes too', async () => {
@@ -228,23 +242,55 @@ describe('optimisers', () => {
       v = 0.999 * v + 0.001 * g * g;
       p -= (0.1 * (m / (1 - 0.9 ** t))) / (Math.sqrt(v / (1 - 0.999 ** t)) + 1e-8);
       const scalars = adam().scalars(0.1, t).map(scalar);
-      state = adam().update<Reference>(ops, { ...state, gradient: tensor(g), vector: false }, scalars);
+      state = adam().update<Reference>(ops, { ...state, gradient: tensor(g), kind: 'weight' }, scalars);
       expect(state.parameter.data[0]).toBeCloseTo(p, 12);
     }
   });
 
-  test('lars scales matrices by their norms and leaves vectors alone', () => {
-    const run = (vector: boolean): Reference =>
+  test('lars scales weights by their norms and leaves the rest alone', () => {
+    const run = (kind: ParameterKind): Reference =>
       lars({ momentum: 0.5, eta: 0.1, weightDecay: 0.01 }).update<Reference>(
         ops,
-        { parameter: tensor(3, 4), gradient: tensor(1, 0), slots: [tensor(2, 2)], vector },
+        { parameter: tensor(3, 4), gradient: tensor(1, 0), slots: [tensor(2, 2)], kind },
         [scalar(0.2)],
       ).parameter;
     const step = [1 + 0.03, 0.04];
     const factor = (0.1 * 5) / Math.hypot(...step);
-    expect(run(false).data[0]).toBeCloseTo(3 - 0.2 * (0.5 * 2 + factor * step[0]!), 9);
-    expect(run(false).data[1]).toBeCloseTo(4 - 0.2 * (0.5 * 2 + factor * step[1]!), 9);
-    expect([...run(true).data]).toEqual([3 - 0.2 * 2, 4 - 0.2 * 1]);
+    expect(run('weight').data[0]).toBeCloseTo(3 - 0.2 * (0.5 * 2 + factor * step[0]!), 9);
+    expect(run('weight').data[1]).toBeCloseTo(4 - 0.2 * (0.5 * 2 + factor * step[1]!), 9);
+    for (const kind of ['gamma', 'beta'] as const)
+      expect([...run(kind).data]).toEqual([3 - 0.2 * 2, 4 - 0.2 * 1]);
+  });
+
+  test.each([
+    ['zero weights', [0, 0], [1, 2], [-0.2, -0.4]],
+    ['a zero gradient', [3, 4], [0, 0], [3, 4]],
+    ['both zero', [0, 0], [0, 0], [0, 0]],
+  ])('lars takes the plain step for %s', (_name, weight, gradient, expected) => {
+    const { parameter } = lars({ weightDecay: 0 }).update<Reference>(
+      ops,
+      { parameter: tensor(...weight), gradient: tensor(...gradient), slots: [tensor(0, 0)], kind: 'weight' },
+      [scalar(0.2)],
+    );
+    expect([...parameter.data]).toEqual(expected);
+  });
+
+  test.each([
+    ['onnx', createOnnxExecutor],
+    ['tfjs', createTfjsExecutor],
+  ])('%s moves zero weights by lars', async (_engine, create) => {
+    const definition: StepDefinition = {
+      parameters: [{ name: 'p', kind: 'weight', shape: [1, 2] }],
+      batchRows: 1,
+      inputDim: 1,
+      loss: <T>(tensors: Ops<T>, [p]: readonly T[], batch: T) =>
+        tensors.sumSquares(tensors.sub(tensors.matmul(batch, p!), tensors.constant(1))),
+    };
+    const initial = { parameters: [new Float32Array(2)], slots: [[new Float32Array(2)]] };
+    const executor = await create({ definition, optimizer: lars(), initial, threads: 1 });
+    await executor.step(Float32Array.of(1), 0.25, 1);
+    expect((await executor.values()).parameters[0]).toEqual(Float32Array.of(0.5, 0.5));
+    await executor.close();
   });
 
   test('the rate rises, peaks and falls to its floor', () => {
