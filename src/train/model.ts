@@ -132,12 +132,13 @@ function layers<T>(
 /**
  * The trained encoder as plain layers: batch norm is replaced by its statistics over the whole sample, taken
  * exactly and layer by layer, and folded into the weights; `flinear` folds further into one matrix.
- * @param sample n x inputDim, prepared as in training (unit rows for cosine)
+ * `sample` is n x inputDim, prepared as in training; where `shift` (length inputDim) was taken off its rows, the first
+ * bias takes it off every vector. A linear encoder has no bias and needs none: the shift moves all its outputs alike.
  */
 export function foldEncoder(
   model: Model,
   parameters: readonly Float32Array[],
-  sample: Matrix,
+  { sample, shift }: { readonly sample: Matrix; readonly shift: Float64Array | null },
 ): EncoderLayer[] {
   const folded: EncoderLayer[] = [];
   let current = sample;
@@ -153,7 +154,16 @@ export function foldEncoder(
   }
   const last = parameters[model.encoderParameters - 1] ?? new Float32Array(0);
   folded.push({ weight: matrix(inputWidth, model.outputDim, last.slice()), bias: null, relu: false });
-  return model.encoder.kind === 'flinear' ? [foldLinear(folded)] : folded;
+  const layers = model.encoder.kind === 'flinear' ? [foldLinear(folded)] : folded;
+  return layers.map((layer, i) => (i === 0 && shift !== null ? foldShift(layer, shift) : layer));
+}
+
+/** (x - shift) W + b as x W + (b - shift W); without a bias as it is. */
+function foldShift(layer: EncoderLayer, shift: Float64Array): EncoderLayer {
+  const { weight, bias } = layer;
+  if (bias === null) return layer;
+  const moved = multiply(shift, 1, weight);
+  return { ...layer, bias: bias.map((value, j) => value - moved[j]!) };
 }
 
 function apply(x: Matrix, network: EncoderLayer[]): Matrix {

@@ -82,7 +82,7 @@ describe.each([
       const whole = await runTraining(x, graph, { ...options, engine });
       let asked = 0;
       const first = await runTraining(x, graph, { ...options, engine }, { shouldStop: () => asked++ === 2 });
-      expect(first).toMatchObject({ finished: false, state: { step: 2 } });
+      expect(first).toMatchObject({ finished: false, state: { step: 2 }, network: { layers: [] } });
       const resume = parseTrainState(serializeTrainState(first.state));
       expect(resume).toEqual(first.state);
       const second = await runTraining(x, graph, { ...options, engine }, { resume });
@@ -191,6 +191,14 @@ describe('edges', () => {
     });
   });
 
+  test('a training whose last update diverges says so, too', async () => {
+    const wild = runTraining(x, graph, { ...kl, learningRate: 1e300, steps: 1 });
+    await expect(wild).rejects.toMatchObject({
+      code: 'INVALID_DATA',
+      message: expect.stringContaining('training diverged'),
+    });
+  });
+
   test('told to stop, it hands over its state, and the event loop stays free meanwhile', async () => {
     const controller = new AbortController();
     let turns = 0;
@@ -223,6 +231,42 @@ describe('edges', () => {
       code: 'INVALID_ARGUMENT',
     });
   });
+});
+
+describe.each([
+  ['an offset of 1,000', () => 1000],
+  ['one constant dimension of 1,000', (j: number) => (j === 23 ? 1000 : 0)],
+])('a Euclidean sample with %s', (_name, offset) => {
+  /** Steps of 1/64: exact at 1,000, so that the moved sample holds the same differences bit for bit. */
+  const onGrid = {
+    ...x,
+    data: x.data.map((value, at) => (at % 24 === 23 ? 0 : Math.round(value * 64) / 64)),
+  };
+  const moved = { ...onGrid, data: onGrid.data.map((value, at) => value + offset(at % 24)) };
+
+  test.each(['linear', 'flinear-1-16', 'mlp-1-16'])(
+    'is learned as if it lay around the origin (%s)',
+    async (encoder) => {
+      for (const distance of ['euclid', 'manhattan'] as const) {
+        const options: TldrOptions = { ...kl, encoder, distance, steps: 20 };
+        const [here, far] = [
+          await runTraining(onGrid, graph, options),
+          await runTraining(moved, graph, options),
+        ];
+        far.state.lossHistory.forEach((loss, i) => expect(loss).toBeCloseTo(here.state.lossHistory[i]!, 4));
+        // The same map but for a constant, which no Euclidean distance sees; with a bias, none at all.
+        const [a, b] = [new Kernel(here.network).project(onGrid), new Kernel(far.network).project(moved)];
+        const constant =
+          encoder === 'linear' ? row(b, 0).map((value, j) => value - row(a, 0)[j]!) : undefined;
+        for (let i = 0; i < a.rows; i++) {
+          for (let j = 0; j < a.cols; j++) {
+            const expected = row(a, i)[j]! + (constant?.[j] ?? 0);
+            expect(Math.abs(row(b, i)[j]! - expected)).toBeLessThan(0.02);
+          }
+        }
+      }
+    },
+  );
 });
 
 describe('optimisers', () => {
