@@ -5,6 +5,7 @@ import { textAt } from './json.js';
 import { QdrantStore } from './qdrant-store.js';
 import { Rest } from './rest.js';
 import { DEFAULT_RETRY, type RetryOptions } from './retry.js';
+import { maskAddress } from '../../src/core/mask-address.js';
 import type { Log } from '../../src/core/run.js';
 import type { VectorStore } from '../../src/core/vector-store.js';
 
@@ -57,7 +58,7 @@ function parseUrl(text: string): URL {
   if (url === undefined || !['http:', 'https:'].includes(url.protocol)) {
     throw new TldrError(
       'INVALID_ARGUMENT',
-      `"${text}" is no Qdrant address: expected something like http://localhost:6333`,
+      `"${maskAddress(text)}" is no Qdrant address: expected something like http://localhost:6333`,
     );
   }
   if (url.username !== '' || url.password !== '') {

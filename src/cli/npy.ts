@@ -1,4 +1,5 @@
-import { open, rename, rm, type FileHandle } from 'node:fs/promises';
+import { open, type FileHandle } from 'node:fs/promises';
+import { writeWhole } from '../core/encoder-file.js';
 import { messageOf, TldrError } from '../core/errors.js';
 import { matrix, type Matrix } from '../core/matrix.js';
 
@@ -75,32 +76,25 @@ export async function readNpy(path: string): Promise<Matrix> {
   }
 }
 
-/** Writes blocks of rows as one float32 .npy; the file appears under its name only when it is complete. */
+/**
+ * Writes blocks of rows as one float32 .npy; the file appears under its name only when it is complete.
+ * @throws INVALID_ARGUMENT when it cannot be written, for example on a full disk
+ */
 export async function writeNpy(
   path: string,
   shape: { readonly rows: number; readonly cols: number },
   blocks: AsyncIterable<Matrix> | Iterable<Matrix>,
 ): Promise<void> {
-  const partial = `${path}.partial`;
-  let written = 0;
-  try {
-    const file = await open(partial, 'w');
-    try {
-      await file.write(header(shape));
-      for await (const { data, rows } of blocks) {
-        await file.write(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-        written += rows;
-      }
-    } finally {
-      await file.close();
+  await writeWhole(path, async (file) => {
+    let written = 0;
+    await file.writeFile(header(shape));
+    for await (const { data, rows } of blocks) {
+      await file.writeFile(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+      written += rows;
     }
     if (written !== shape.rows)
       throw new TldrError('INTERNAL', `${written} rows written, ${shape.rows} promised`);
-    await rename(partial, path);
-  } catch (error) {
-    await rm(partial, { force: true });
-    throw error;
-  }
+  });
 }
 
 function header({ rows, cols }: { rows: number; cols: number }): Buffer {

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Config } from '../config/config.js';
 import { messageOf } from '../core/errors.js';
+import { maskAddress } from '../core/mask-address.js';
 import { PACKAGED_VERSION, startLocalQdrant } from './local-qdrant.js';
 
 const DOCKER_TIMEOUT_MS = 60_000;
@@ -14,6 +15,8 @@ export interface ResolvedServer {
   readonly url: string;
   readonly grpcUrl: string | undefined;
   readonly how: string;
+  /** The server was named by the caller: what lies on it is not ours. */
+  readonly given: boolean;
   readonly release: () => Promise<void>;
 }
 
@@ -24,16 +27,16 @@ export interface ResolvedServer {
  */
 export async function resolveServer(config: Config, say: (line: string) => void): Promise<ResolvedServer> {
   if (config.shown['url']?.from !== 'default') {
-    const how = `Qdrant at ${config.url} (given)`;
+    const how = `Qdrant at ${maskAddress(config.url)} (given)`;
     say(how);
-    return { url: config.url, grpcUrl: config.grpcUrl, how, release: () => Promise.resolve() };
+    return { url: config.url, grpcUrl: config.grpcUrl, how, given: true, release: () => Promise.resolve() };
   }
   const docker = await startWithDocker(say);
   if (docker !== null) return docker;
   const local = await startLocalQdrant();
   const how = `Qdrant ${PACKAGED_VERSION} from the packaged binary, at ${local.url}`;
   say(how);
-  return { url: local.url, grpcUrl: local.grpcUrl, how, release: () => local.stop() };
+  return { url: local.url, grpcUrl: local.grpcUrl, how, given: false, release: () => local.stop() };
 }
 
 async function startWithDocker(say: (line: string) => void): Promise<ResolvedServer | null> {
@@ -59,5 +62,5 @@ async function startWithDocker(say: (line: string) => void): Promise<ResolvedSer
   const release = async (): Promise<void> => {
     await run('docker', [...args, 'down', '-v'], { timeout: DOCKER_TIMEOUT_MS });
   };
-  return { url: 'http://127.0.0.1:6333', grpcUrl: 'http://127.0.0.1:6334', how, release };
+  return { url: 'http://127.0.0.1:6333', grpcUrl: 'http://127.0.0.1:6334', how, given: false, release };
 }

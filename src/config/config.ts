@@ -1,9 +1,23 @@
 import convict from 'convict';
 import { existsSync, readFileSync } from 'node:fs';
 import { messageOf, TldrError } from '../core/errors.js';
+import { maskAddress } from '../core/mask-address.js';
 
 const CONFIG_FILE = 'qdrant-tldr.config.json';
 const PREFIX = 'QDRANT_TLDR_';
+
+/** Timers take no more. */
+const COUNT_MAX = 2 ** 31 - 1;
+
+// The library's own whole-number formats read "2.7" as 2 and "3x" as 3, and take 0.
+convict.addFormat({
+  name: 'count',
+  coerce: (value: unknown) => (typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value),
+  validate: (value: unknown) => {
+    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 1 || value > COUNT_MAX)
+      throw new Error(`expected a whole number from 1 to ${COUNT_MAX}`);
+  },
+});
 
 const SETTINGS = {
   url: {
@@ -27,18 +41,23 @@ const SETTINGS = {
   },
   timeoutMs: {
     doc: 'longest wait for one answer, in milliseconds',
-    format: 'nat',
+    format: 'count',
     default: 60_000,
     env: 'QDRANT_TLDR_TIMEOUT_MS',
   },
-  threads: { doc: 'threads for training and search', format: 'nat', default: 2, env: 'QDRANT_TLDR_THREADS' },
+  threads: {
+    doc: 'threads for training and search',
+    format: 'count',
+    default: 2,
+    env: 'QDRANT_TLDR_THREADS',
+  },
   lanes: {
     doc: 'ranges a migration copies at the same time',
-    format: 'nat',
+    format: 'count',
     default: 2,
     env: 'QDRANT_TLDR_LANES',
   },
-  batchSize: { doc: 'points per request', format: 'nat', default: 256, env: 'QDRANT_TLDR_BATCH_SIZE' },
+  batchSize: { doc: 'points per request', format: 'count', default: 256, env: 'QDRANT_TLDR_BATCH_SIZE' },
   logLevel: {
     doc: 'structured logs on standard error from this level on',
     format: ['silent', 'debug', 'info', 'warn'],
@@ -106,14 +125,13 @@ export function loadConfig(input: ConfigInput = {}): Config {
     for (const [name, value] of flags) settings.set(name, value);
     settings.validate({ allowed: 'strict' });
   } catch (cause) {
-    throw new TldrError('INVALID_ARGUMENT', `configuration: ${messageOf(cause).trim()}`, { cause });
+    throw new TldrError('INVALID_ARGUMENT', `configuration: ${explain(messageOf(cause), from)}`, { cause });
   }
   const values = settings.getProperties();
   const shown = Object.fromEntries(
     Object.entries(SETTINGS).map(([name, { doc }]) => {
       const value: unknown = Reflect.get(values, name);
-      const masked = name === 'apiKey' && value !== '' ? '********' : value;
-      return [name, { value: masked, from: from.get(name) ?? 'default', doc }];
+      return [name, { value: masked(name, value), from: from.get(name) ?? 'default', doc }];
     }),
   );
   return {
@@ -123,6 +141,22 @@ export function loadConfig(input: ConfigInput = {}): Config {
     logLevel: logLevel(values.logLevel),
     shown,
   };
+}
+
+/** A value as it may be shown. */
+function masked(name: string, value: unknown): unknown {
+  if (name === 'apiKey') return value === '' ? '' : '********';
+  return name === 'url' || name === 'grpcUrl' ? maskAddress(String(value)) : value;
+}
+
+/** The library's lines, each "name: what is wrong", with the variable, flag or file that the value came from. */
+function explain(message: string, from: ReadonlyMap<string, string>): string {
+  const lines = message.trim().split('\n');
+  const named = lines.map((line) => {
+    const source = from.get(/^(\w+):/.exec(line.trim())?.[1] ?? '');
+    return source === undefined ? line.trim() : `${line.trim()} (from ${source})`;
+  });
+  return named.join('; ');
 }
 
 function logLevel(value: string): Config['logLevel'] {

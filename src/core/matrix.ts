@@ -81,3 +81,19 @@ export function firstNonFiniteRow(x: Matrix): number {
   }
   return -1;
 }
+
+/** Mean of every column, summed in float64; zeros where there are no rows. */
+export function columnMeans(x: Matrix): Float64Array {
+  const means = new Float64Array(x.cols);
+  for (let at = 0; at < x.data.length; at += x.cols) {
+    for (let j = 0; j < x.cols; j++) means[j] = means[j]! + x.data[at + j]!;
+  }
+  return means.map((sum) => sum / Math.max(1, x.rows));
+}
+
+/** Takes `shift` (length cols) off every row in place; the difference is taken in float64. */
+export function subtractFromRowsInPlace(x: Matrix, shift: Float64Array): void {
+  for (let at = 0; at < x.data.length; at += x.cols) {
+    for (let j = 0; j < x.cols; j++) x.data[at + j] = x.data[at + j]! - shift[j]!;
+  }
+}

@@ -11,6 +11,8 @@ import type { KnnGraph } from './knn-graph.js';
 
 /** Up to this many rows comparing all pairs takes seconds (2 n^2 D operations natively), and its recall is 1. */
 const EXACT_ROWS_MAX = 30_000;
+/** Manhattan distances have no native product: all pairs of this many rows take as long. */
+const MANHATTAN_EXACT_ROWS_MAX = 10_000;
 /** Below this measured recall an approximate graph is thrown away and searched exactly. */
 const RECALL_MIN = 0.9;
 const RECALL_QUERIES = 200;
@@ -32,7 +34,8 @@ export interface KnnOptions extends RunOptions {
 
 /**
  * The k nearest neighbours of every row of x (n x D) among the others, in worker threads. Rows are told apart
- * by index: an exact duplicate is a neighbour like any other. k shrinks to n - 1.
+ * by index: an exact duplicate is a neighbour like any other. k shrinks to n - 1. The approximate index has no
+ * Manhattan distance: it finds Euclidean neighbours, whose recall is measured against the true Manhattan ones.
  * @throws INVALID_ARGUMENT for k below 1 or fewer than two rows, ABORTED
  */
 export async function buildKnnGraph(x: Matrix, options: KnnOptions): Promise<KnnGraph> {
@@ -44,16 +47,19 @@ export async function buildKnnGraph(x: Matrix, options: KnnOptions): Promise<Knn
   const shared = { ...x, data: shareFloats(x.data) };
   const settings = { ...options, k: Math.min(options.k, x.rows - 1) };
   const { method = 'auto' } = options;
-  if (method === 'exact' || (method === 'auto' && x.rows <= EXACT_ROWS_MAX))
+  const manhattan = options.distance === 'manhattan';
+  const exactRowsMax = manhattan ? MANHATTAN_EXACT_ROWS_MAX : EXACT_ROWS_MAX;
+  if (method === 'exact' || (method === 'auto' && x.rows <= exactRowsMax))
     return exactGraph(shared, settings);
   const neighbors = await hnswNeighbors(shared, settings);
   const recall = await measureRecall(shared, neighbors, settings);
   if (recall < RECALL_MIN && method === 'auto') {
-    options.log?.(
-      'warn',
-      `approximate neighbours reach recall ${recall.toFixed(3)}: searching exactly instead`,
-    );
-    return exactGraph(shared, settings);
+    const reached = `approximate neighbours reach recall ${recall.toFixed(3)}`;
+    if (!manhattan) {
+      options.log?.('warn', `${reached}: searching exactly instead`);
+      return exactGraph(shared, settings);
+    }
+    options.log?.('warn', `${reached}: Euclidean neighbours stand in for Manhattan ones`);
   }
   return { rows: x.rows, k: settings.k, neighbors, method: 'hnsw', recall };
 }

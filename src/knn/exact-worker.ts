@@ -1,6 +1,6 @@
 import { parentPort } from 'node:worker_threads';
 import { normalizeRowsInPlace, squaredNorm, type Distance } from '../core/distance.js';
-import { row, type Matrix } from '../core/matrix.js';
+import { columnMeans, row, subtractFromRowsInPlace, type Matrix } from '../core/matrix.js';
 import { createNativeMatmul } from '../core/native-matmul.js';
 import { errorMessage, throwIfStopped, workerTask } from '../core/worker-task.js';
 import { TopK } from './top-k.js';
@@ -17,40 +17,97 @@ export interface ExactTask {
 }
 
 const QUERY_BLOCK_ROWS = 1024;
+/** Sums of absolute differences have no native product: smaller blocks, to be stopped within a second. */
+const MANHATTAN_QUERY_BLOCK_ROWS = 64;
 const BASE_BLOCK_ROWS = 8192;
 
-function block(x: Matrix, start: number, rows: number, distance: Distance): Matrix {
-  const end = Math.min(x.rows, start + rows);
-  const copy = { rows: end - start, cols: x.cols, data: new Float32Array((end - start) * x.cols) };
-  copy.data.set(x.data.subarray(start * x.cols, end * x.cols));
-  if (distance === 'cosine') normalizeRowsInPlace(copy);
-  return copy;
+/** Similarities of a block of queries to a block of the base, row-major; larger is nearer. Valid until the next call. */
+interface Comparison {
+  readonly queryBlockRows: number;
+  compare(queries: Matrix, base: Matrix): Promise<Float32Array | Float64Array>;
+  close(): Promise<void>;
 }
 
-async function search(task: ExactTask): Promise<Int32Array> {
-  const { base, queries, k, distance, excludeSelf, threads } = task;
-  const euclid = distance === 'euclid' || distance === 'manhattan';
+function manhattanComparison(): Comparison {
+  const similarities = new Float64Array(MANHATTAN_QUERY_BLOCK_ROWS * BASE_BLOCK_ROWS);
+  return {
+    queryBlockRows: MANHATTAN_QUERY_BLOCK_ROWS,
+    compare: (queries, base) => {
+      for (let i = 0; i < queries.rows; i++) {
+        const a = row(queries, i);
+        for (let j = 0; j < base.rows; j++) {
+          similarities[i * base.rows + j] = -manhattanDistance(a, base.data, j * base.cols);
+        }
+      }
+      return Promise.resolve(similarities);
+    },
+    close: () => Promise.resolve(),
+  };
+}
+
+/** Sum of |a - b| in float64, b being the row of `data` that begins at `at`. */
+function manhattanDistance(a: Float32Array, data: Float32Array, at: number): number {
+  let sum = 0;
+  for (let k = 0; k < a.length; k++) sum += Math.abs(a[k]! - data[at + k]!);
+  return sum;
+}
+
+/** Inner products, or for Euclid 2 a.b - |b|^2: the negative squared distance up to a constant per query. */
+async function productComparison(euclid: boolean, threads: number): Promise<Comparison> {
   const product = await createNativeMatmul({
     transposeB: true,
     alpha: euclid ? 2 : 1,
     bias: euclid,
     threads,
   });
+  return {
+    queryBlockRows: QUERY_BLOCK_ROWS,
+    compare: async (queries, base) => {
+      const bias = euclid
+        ? Float32Array.from({ length: base.rows }, (_, i) => -squaredNorm(row(base, i)))
+        : undefined;
+      return (await product.multiply(queries, base, bias)).data;
+    },
+    close: () => product.close(),
+  };
+}
+
+/**
+ * Copies of blocks, prepared for comparing: unit rows for cosine; for Euclid the base's mean taken off, which moves
+ * no distance and keeps 2 a.b - |b|^2 from cancelling where the data lie far from the origin.
+ */
+function blocksFor(base: Matrix, distance: Distance): (x: Matrix, start: number, rows: number) => Matrix {
+  const mean = distance === 'euclid' ? columnMeans(base) : undefined;
+  return (x, start, rows) => {
+    const end = Math.min(x.rows, start + rows);
+    const copy = { rows: end - start, cols: x.cols, data: new Float32Array((end - start) * x.cols) };
+    copy.data.set(x.data.subarray(start * x.cols, end * x.cols));
+    if (distance === 'cosine') normalizeRowsInPlace(copy);
+    if (mean !== undefined) subtractFromRowsInPlace(copy, mean);
+    return copy;
+  };
+}
+
+async function search(task: ExactTask): Promise<Int32Array> {
+  const { base, queries, k, distance, excludeSelf, threads } = task;
+  const comparison =
+    distance === 'manhattan'
+      ? manhattanComparison()
+      : await productComparison(distance === 'euclid', threads);
+  const block = blocksFor(base, distance);
+  const { queryBlockRows } = comparison;
   const found = new Int32Array(queries.rows * k);
-  const total = Math.ceil(queries.rows / QUERY_BLOCK_ROWS) * base.rows;
+  const total = Math.ceil(queries.rows / queryBlockRows) * base.rows;
   let done = 0;
-  for (let q = 0; q < queries.rows; q += QUERY_BLOCK_ROWS) {
-    const queryBlock = block(queries, q, QUERY_BLOCK_ROWS, distance);
+  for (let q = 0; q < queries.rows; q += queryBlockRows) {
+    const queryBlock = block(queries, q, queryBlockRows);
     const best = Array.from({ length: queryBlock.rows }, () => new TopK(k));
     for (let b = 0; b < base.rows; b += BASE_BLOCK_ROWS) {
-      const baseBlock = block(base, b, BASE_BLOCK_ROWS, distance);
-      const bias = euclid
-        ? Float32Array.from({ length: baseBlock.rows }, (_, i) => -squaredNorm(row(baseBlock, i)))
-        : undefined;
+      const baseBlock = block(base, b, BASE_BLOCK_ROWS);
       throwIfStopped();
-      const similarities = await product.multiply(queryBlock, baseBlock, bias);
+      const similarities = await comparison.compare(queryBlock, baseBlock);
       for (let i = 0; i < queryBlock.rows; i++) {
-        offerRow(best[i]!, similarities.data.subarray(i * baseBlock.rows, (i + 1) * baseBlock.rows), {
+        offerRow(best[i]!, similarities.subarray(i * baseBlock.rows, (i + 1) * baseBlock.rows), {
           first: b,
           self: excludeSelf ? q + i : -1,
         });
@@ -68,13 +125,13 @@ async function search(task: ExactTask): Promise<Int32Array> {
     }
     best.forEach((top, i) => top.drain(found, (q + i) * k));
   }
-  await product.close();
+  await comparison.close();
   return found;
 }
 
 function offerRow(
   top: TopK,
-  similarities: Float32Array,
+  similarities: Float32Array | Float64Array,
   { first, self }: { first: number; self: number },
 ): void {
   let threshold = top.threshold;

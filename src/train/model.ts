@@ -3,7 +3,7 @@ import { TldrError } from '../core/errors.js';
 import { Kernel } from '../core/kernel.js';
 import { matrix, type Matrix } from '../core/matrix.js';
 import type { Rng } from '../core/rng.js';
-import { EPSILON, isVector, type Ops, type ParameterSpec } from './ops.js';
+import { EPSILON, type Ops, type ParameterSpec } from './ops.js';
 
 /**
  * `linear`, `flinear-L-H` or `mlp-L-H`: L hidden blocks of width H, then a linear layer. `residual-H`: a linear
@@ -65,29 +65,30 @@ export function createModel(
     let width = inputWidth;
     for (let i = 0; i < hiddenLayers; i++) {
       parameters.push(
-        { name: `${name}.${i}.weight`, shape: [width, hiddenWidth] },
-        { name: `${name}.${i}.gamma`, shape: [1, hiddenWidth] },
-        { name: `${name}.${i}.beta`, shape: [1, hiddenWidth] },
+        { name: `${name}.${i}.weight`, kind: 'weight', shape: [width, hiddenWidth] },
+        { name: `${name}.${i}.gamma`, kind: 'gamma', shape: [1, hiddenWidth] },
+        { name: `${name}.${i}.beta`, kind: 'beta', shape: [1, hiddenWidth] },
       );
       width = hiddenWidth;
     }
     return width;
   };
   if (encoder.kind === 'residual') {
+    const { hiddenWidth } = encoder;
     parameters.push(
-      { name: 'encoder.hidden.weight', shape: [dims.inputDim, encoder.hiddenWidth] },
-      { name: 'encoder.hidden.bias', shape: [1, encoder.hiddenWidth] },
-      { name: 'encoder.hidden.output', shape: [encoder.hiddenWidth, dims.outputDim] },
-      { name: 'encoder.weight', shape: [dims.inputDim, dims.outputDim] },
+      { name: 'encoder.hidden.weight', kind: 'weight', shape: [dims.inputDim, hiddenWidth] },
+      { name: 'encoder.hidden.bias', kind: 'beta', shape: [1, hiddenWidth] },
+      { name: 'encoder.hidden.output', kind: 'weight', shape: [hiddenWidth, dims.outputDim] },
+      { name: 'encoder.weight', kind: 'weight', shape: [dims.inputDim, dims.outputDim] },
     );
   } else {
     const last = hidden('encoder', encoder, dims.inputDim);
-    parameters.push({ name: 'encoder.weight', shape: [last, dims.outputDim] });
+    parameters.push({ name: 'encoder.weight', kind: 'weight', shape: [last, dims.outputDim] });
   }
   const encoderParameters = parameters.length;
   if (projector.kind !== 'none') {
     const width = hidden('projector', projector, dims.outputDim);
-    parameters.push({ name: 'projector.weight', shape: [width, projector.hiddenWidth] });
+    parameters.push({ name: 'projector.weight', kind: 'weight', shape: [width, projector.hiddenWidth] });
   }
   return { encoder, projector, ...dims, parameters, encoderParameters };
 }
@@ -112,7 +113,7 @@ export function initialParameters(
     const values = new Float32Array(rows * cols);
     if (spec.name === 'encoder.hidden.output') return values;
     if (spec.name === 'encoder.hidden.weight') return values.map(() => rng.normal() / rowNorm);
-    if (isVector(spec)) return values.fill(spec.name.endsWith('gamma') ? 1 : 0);
+    if (spec.kind !== 'weight') return values.fill(spec.kind === 'gamma' ? 1 : 0);
     const bound = 1 / Math.sqrt(rows);
     return values.map(() => (2 * rng.uniform() - 1) * bound);
   });
@@ -167,14 +168,20 @@ function layers<T>(
 /**
  * The trained encoder as plain layers: batch norm is replaced by its statistics over the whole sample, taken
  * exactly and layer by layer, and folded into the weights; `flinear` folds further into one matrix.
- * @param sample n x inputDim, prepared as in training (unit rows for cosine)
+ * `sample` is n x inputDim, prepared as in training; where `shift` (length inputDim) was taken off its rows, the first
+ * bias takes it off every vector. A linear encoder has no bias and needs none: the shift moves all its outputs alike.
  */
 export function foldEncoder(
   model: Model,
   parameters: readonly Float32Array[],
-  sample: Matrix,
+  { sample, shift }: { readonly sample: Matrix; readonly shift: Float64Array | null },
 ): EncoderLayer[] {
-  if (model.encoder.kind === 'residual') return foldResidual(model, parameters);
+  const residual = model.encoder.kind === 'residual';
+  const plain = residual ? foldResidual(model, parameters) : foldBlocks(model, parameters, sample);
+  return plain.map((layer, i) => (i === 0 && shift !== null ? foldShift(layer, shift) : layer));
+}
+
+function foldBlocks(model: Model, parameters: readonly Float32Array[], sample: Matrix): EncoderLayer[] {
   const folded: EncoderLayer[] = [];
   let current = sample;
   let inputWidth = model.inputDim;
@@ -190,6 +197,14 @@ export function foldEncoder(
   const last = parameters[model.encoderParameters - 1] ?? new Float32Array(0);
   folded.push({ weight: matrix(inputWidth, model.outputDim, last.slice()), bias: null, relu: false });
   return model.encoder.kind === 'flinear' ? [foldLinear(folded)] : folded;
+}
+
+/** (x - shift) W + b as x W + (b - shift W); without a bias as it is. */
+function foldShift(layer: EncoderLayer, shift: Float64Array): EncoderLayer {
+  const { weight, bias } = layer;
+  if (bias === null) return layer;
+  const moved = multiply(shift, 1, weight);
+  return { ...layer, bias: bias.map((value, j) => value - moved[j]!) };
 }
 
 /**

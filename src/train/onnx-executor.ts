@@ -1,7 +1,6 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { TldrError } from '../core/errors.js';
 import { OnnxTracer, type Traced } from './onnx-tracer.js';
-import { isVector } from './ops.js';
 import type { Executor, ExecutorOptions, Optimizer, StepDefinition, StepValues } from './ops.js';
 
 type Tensors = Record<string, Tensor>;
@@ -23,7 +22,7 @@ function traceStep(definition: StepDefinition, optimizer: Optimizer): Uint8Array
     if (spec === undefined || parameter === undefined) return;
     const moved = optimizer.update(
       tracer,
-      { parameter, gradient, slots: slots[i] ?? [], vector: isVector(spec) },
+      { parameter, gradient, slots: slots[i] ?? [], kind: spec.kind },
       scalars,
     );
     outputs[`p${i}_out`] = moved.parameter;

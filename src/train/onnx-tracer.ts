@@ -157,6 +157,11 @@ export class OnnxTracer implements Ops<Traced> {
     ]);
   }
 
+  /** Not recorded: its derivative is zero. */
+  sign(a: Traced): Traced {
+    return this.#emit('Sign', [a], a.shape);
+  }
+
   /** Fused derivative: dx = (dy - mean(dy) - y mean(dy y)) / std (Ioffe and Szegedy 2015, section 3). */
   batchNorm(a: Traced, groups: number): Traced {
     const [rows = 0, cols = 0] = a.shape;

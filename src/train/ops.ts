@@ -26,6 +26,8 @@ export interface Ops<T> {
   relu(a: T): T;
   exp(a: T): T;
   sqrt(a: T): T;
+  /** -1, 0 or 1 per value; its derivative is zero. */
+  sign(a: T): T;
   /** (x - mean) / sqrt(var + eps) per column, within each of `groups` equal blocks of rows; no affine part. */
   batchNorm(a: T, groups: number): T;
   /** Rows scaled to unit length. */
@@ -53,15 +55,14 @@ export const EPSILON = 1e-5;
 export const NORM_EPSILON = 1e-12;
 export const MASK = -1e9;
 
-/** A trainable tensor: name, shape and whether weight decay and layer-wise rates leave it alone. */
+/** What a parameter is: only weights have weight decay and layer-wise rates. */
+export type ParameterKind = 'weight' | 'gamma' | 'beta';
+
+/** A trainable tensor. Its kind is said, not guessed from its shape: a layer that takes one value has a 1 x n weight. */
 export interface ParameterSpec {
   readonly name: string;
+  readonly kind: ParameterKind;
   readonly shape: Shape;
-}
-
-/** True for biases and the affine part of batch norm. */
-export function isVector(parameter: ParameterSpec): boolean {
-  return parameter.shape[0] === 1;
 }
 
 /** One training step's mathematics: parameters and the loss of a batch of rows [batchRows, inputDim]. */
@@ -83,7 +84,7 @@ export interface Optimizer {
       readonly parameter: T;
       readonly gradient: T;
       readonly slots: readonly T[];
-      readonly vector: boolean;
+      readonly kind: ParameterKind;
     },
     scalars: readonly T[],
   ): { readonly parameter: T; readonly slots: readonly T[] };

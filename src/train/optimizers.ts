@@ -1,4 +1,4 @@
-import type { Ops, Optimizer } from './ops.js';
+import type { Ops, Optimizer, ParameterKind } from './ops.js';
 
 /** Kingma and Ba 2015, algorithm 1. */
 export function adam(settings: { beta1?: number; beta2?: number; epsilon?: number } = {}): Optimizer {
@@ -25,35 +25,44 @@ export function adam(settings: { beta1?: number; beta2?: number; epsilon?: numbe
 
 /**
  * Layer-wise adaptive rates (You, Gitman and Ginsburg 2017) with momentum, as used by Barlow Twins: weight
- * decay and the layer-wise factor leave biases and batch-norm parameters alone.
+ * decay and the layer-wise factor leave biases and batch-norm parameters alone. A weight or gradient of norm zero has
+ * factor 1, as in the public implementation of Barlow Twins: a factor of 0 would hold zero weights at zero for good.
  */
 export function lars(settings: { momentum?: number; eta?: number; weightDecay?: number } = {}): Optimizer {
   const { momentum = 0.9, eta = 0.001, weightDecay = 1e-6 } = settings;
-  const tiny = 1e-12;
   return {
     slotsPerParameter: 1,
     scalars: (learningRate) => [learningRate],
     update: <T>(
       ops: Ops<T>,
-      input: { parameter: T; gradient: T; slots: readonly T[]; vector: boolean },
+      input: { parameter: T; gradient: T; slots: readonly T[]; kind: ParameterKind },
       scalars: readonly T[],
     ) => {
-      const { parameter, gradient, slots, vector } = input;
+      const { parameter, gradient, slots, kind } = input;
       const [velocity] = slots;
       const [rate] = scalars;
       if (velocity === undefined || rate === undefined)
         throw new RangeError('lars needs one slot and one scalar');
       let step = gradient;
-      if (!vector) {
+      if (kind === 'weight') {
         step = ops.add(gradient, ops.scale(parameter, weightDecay));
-        const size = (x: T): T => ops.sqrt(ops.sumSquares(x));
-        const factor = ops.div(ops.scale(size(parameter), eta), ops.add(size(step), ops.constant(tiny)));
-        step = ops.mul(step, factor);
+        step = ops.mul(step, layerFactor(ops, { parameter, step, eta }));
       }
       const newVelocity = ops.add(ops.scale(velocity, momentum), step);
       return { parameter: ops.sub(parameter, ops.mul(newVelocity, rate)), slots: [newVelocity] };
     },
   };
+}
+
+/** eta |parameter| / |step|, and 1 where either norm is zero, without a branch. */
+function layerFactor<T>(ops: Ops<T>, { parameter, step, eta }: { parameter: T; step: T; eta: number }): T {
+  const size = (x: T): T => ops.sqrt(ops.sumSquares(x));
+  const [weightNorm, stepNorm] = [size(parameter), size(step)];
+  const both = ops.mul(ops.sign(weightNorm), ops.sign(stepNorm));
+  const otherwise = ops.sub(ops.constant(1), both);
+  // Where a norm is zero, `otherwise` keeps the quotient finite and `both` takes it out.
+  const factor = ops.div(ops.scale(weightNorm, eta), ops.add(stepNorm, otherwise));
+  return ops.add(ops.mul(factor, both), otherwise);
 }
 
 function pair<T>(values: readonly T[]): readonly [T, T] {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { normalizedRows, squaredNorm, type Distance } from '../core/distance.js';
 import type { EncoderNetwork } from '../core/encoder-network.js';
 import { TldrError } from '../core/errors.js';
-import { row, type Matrix } from '../core/matrix.js';
+import { columnMeans, row, subtractFromRowsInPlace, type Matrix } from '../core/matrix.js';
 import type { Log, Progress } from '../core/run.js';
 import { neighborhoodBatch, pairBatches, rngFor, type Neighbors } from './batches.js';
 import { barlowTwins, neighbourhoodKl } from './losses.js';
@@ -34,6 +34,7 @@ export interface TrainControl {
 }
 
 export interface TrainOutcome {
+  /** Without layers unless `finished`: folding takes a pass over the sample, and half a run is no encoder. */
   readonly network: EncoderNetwork;
   readonly state: TrainState;
   /** False when `shouldStop` ended it before the last step. */
@@ -69,7 +70,7 @@ export async function runTraining(
   options: TldrOptions,
   control: TrainControl = {},
 ): Promise<TrainOutcome> {
-  const sample = options.distance === 'cosine' ? normalizedRows(x) : x;
+  const { sample, shift } = prepareSample(x, options.distance);
   const plan = planRun(sample, graph, options);
   const fingerprint = runFingerprint(sample, graph, { options, settings: plan.settings });
   const { resume } = control;
@@ -91,14 +92,19 @@ export async function runTraining(
     const step = await runSteps(executor, plan, { sample, first, lossHistory, control });
     const secondsPerStep = (performance.now() - startedAtMs) / 1000 / Math.max(1, step - first);
     const state: TrainState = { ...(await executor.values()), step, fingerprint, lossHistory };
-    const layers = foldEncoder(plan.model, state.parameters, sample);
-    const cosine = options.distance === 'cosine';
-    const network = { normalizeInput: cosine, layers, normalizeOutput: cosine };
+    checkFinite(state.parameters, plan.settings);
     const { totalSteps, tau } = plan;
+    const finished = step === totalSteps;
+    const layers = finished ? foldEncoder(plan.model, state.parameters, { sample, shift }) : [];
+    checkFinite(
+      layers.flatMap(({ weight, bias }) => [weight.data, bias ?? new Float32Array(0)]),
+      plan.settings,
+    );
+    const cosine = options.distance === 'cosine';
     return {
-      network,
+      network: { normalizeInput: cosine, layers, normalizeOutput: cosine },
       state,
-      finished: step === totalSteps,
+      finished,
       totalSteps,
       secondsPerStep,
       engine: executor.engine,
@@ -107,6 +113,28 @@ export async function runTraining(
   } finally {
     await executor.close();
   }
+}
+
+/**
+ * The sample as training sees it: unit rows for cosine; for Euclid and Manhattan the mean taken off, which moves no
+ * distance and keeps the float32 products of the loss from cancelling where the data lie far from the origin.
+ */
+function prepareSample(x: Matrix, distance: Distance): { sample: Matrix; shift: Float64Array | null } {
+  if (distance === 'cosine') return { sample: normalizedRows(x), shift: null };
+  if (distance === 'dot') return { sample: x, shift: null };
+  const shift = columnMeans(x);
+  const sample = { rows: x.rows, cols: x.cols, data: x.data.slice() };
+  subtractFromRowsInPlace(sample, shift);
+  return { sample, shift };
+}
+
+/** The loss of the last step is that before its update, so the update itself is looked at, too. */
+function checkFinite(values: readonly Float32Array[], { learningRate }: TrainSettings): void {
+  if (values.every((list) => list.every(Number.isFinite))) return;
+  throw new TldrError(
+    'INVALID_DATA',
+    `training diverged: the weights are not finite; try a smaller learning rate than ${learningRate}`,
+  );
 }
 
 /** Options over the loss's defaults, checked. */

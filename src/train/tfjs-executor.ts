@@ -1,7 +1,7 @@
 import type * as tf from '@tensorflow/tfjs';
 import { TldrError } from '../core/errors.js';
 import type { Log } from '../core/run.js';
-import { EPSILON, isVector, MASK, NORM_EPSILON } from './ops.js';
+import { EPSILON, MASK, NORM_EPSILON } from './ops.js';
 import type { Executor, ExecutorOptions, MatmulOptions, Ops, StepDefinition } from './ops.js';
 
 type TfModule = typeof tf;
@@ -68,6 +68,10 @@ class TfjsOps implements Ops<tf.Tensor> {
 
   sqrt(a: tf.Tensor): tf.Tensor {
     return a.sqrt();
+  }
+
+  sign(a: tf.Tensor): tf.Tensor {
+    return a.sign();
   }
 
   batchNorm(a: tf.Tensor, groups: number): tf.Tensor {
@@ -206,7 +210,7 @@ export async function createTfjsExecutor(options: ExecutorOptions, log?: Log): P
           if (parameter === undefined || gradient === undefined) {
             throw new TldrError('INTERNAL', `no derivative for parameter ${spec.name}`);
           }
-          const input = { parameter, gradient, slots: slots[i] ?? [], vector: isVector(spec) };
+          const input = { parameter, gradient, slots: slots[i] ?? [], kind: spec.kind };
           return optimizer.update<tf.Tensor>(ops, input, scalars);
         });
         return { loss, parameters: updates.map((u) => u.parameter), slots: updates.map((u) => [...u.slots]) };

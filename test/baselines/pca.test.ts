@@ -36,6 +36,32 @@ test('moments are the mean and the second moment, summed over blocks in float64'
   }
 });
 
+test('moments are right far from the origin: an offset of 1,000 and a constant dimension', async () => {
+  const x = correlated(5000, 6);
+  for (let i = 0; i < x.data.length; i++) x.data[i] = i % 6 === 4 ? 1000 : Math.fround(x.data[i]! + 1000);
+  const { mean, second } = await fitMoments(x, { distance: 'euclid' });
+  const exactMean = Float64Array.from({ length: 6 }, (_, j) => {
+    let sum = 0;
+    for (let i = 0; i < x.rows; i++) sum += x.data[i * 6 + j]!;
+    return sum / x.rows;
+  });
+  for (let j = 0; j < 6; j++) {
+    expect(mean[j]).toBeCloseTo(exactMean[j]!, 8);
+    for (let l = 0; l < 6; l++) {
+      let [product, covariance] = [0, 0];
+      for (let i = 0; i < x.rows; i++) {
+        const [a, b] = [x.data[i * 6 + j]!, x.data[i * 6 + l]!];
+        product += a * b;
+        covariance += (a - exactMean[j]!) * (b - exactMean[l]!);
+      }
+      expect(second[j * 6 + l]! - mean[j]! * mean[l]!).toBeCloseTo(covariance / x.rows, 3);
+      expect(second[j * 6 + l]! / (product / x.rows)).toBeCloseTo(1, 8);
+    }
+  }
+  const constant = second[4 * 6 + 4]! - mean[4]! * mean[4]!;
+  expect(Math.abs(constant)).toBeLessThan(1e-6);
+});
+
 test.each([40, 360])('the top of a %d x %d spectrum agrees with a full decomposition', async (size) => {
   const rng = new Rng(3);
   const root = new Dense(size, size);

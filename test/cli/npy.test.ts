@@ -1,10 +1,11 @@
 import { afterAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openNpy, readNpy, writeNpy } from '../../src/cli/npy.js';
-import { matrixFromRows, rowRange } from '../../src/core/matrix.js';
+import { matrix, matrixFromRows, rowRange } from '../../src/core/matrix.js';
 
 const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-npy-'));
 afterAll(() => rm(folder, { recursive: true }));
@@ -95,5 +96,44 @@ describe('refuses', () => {
       }),
       { numRuns: 200, seed: 6 },
     );
+  });
+});
+
+/** A file system of 64 KiB, or why there is none. */
+function tinyDisk(at: string): string | null {
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', at], { stdio: 'pipe' });
+    return null;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+test('on a full disk the write fails and leaves nothing behind', async () => {
+  const disk = join(folder, 'disk');
+  await mkdir(disk);
+  const why = tinyDisk(disk);
+  if (why !== null) {
+    process.stderr.write(`skipped: a small file system cannot be mounted here: ${why}\n`);
+    return;
+  }
+  try {
+    // The last block fits in part: the system writes what fits and reports fewer bytes, no error.
+    const block = matrix(3_000, 4);
+    const write = writeNpy(join(disk, 'z.npy'), { rows: 6_000, cols: 4 }, [block, block]);
+    await expect(write).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      message: expect.stringContaining('ENOSPC'),
+    });
+    expect(await readdir(disk)).toEqual([]);
+  } finally {
+    execFileSync('umount', [disk]);
+  }
+});
+
+test.each(['/dev/null/z.npy', '/proc/nothing/z.npy'])('%s cannot be written', async (where) => {
+  await expect(writeNpy(where, x, [x])).rejects.toMatchObject({
+    code: 'INVALID_ARGUMENT',
+    message: expect.stringContaining(`cannot write ${where}`),
   });
 });

@@ -46,6 +46,42 @@ test('secrets are masked where values are shown, and read from a file when asked
   expect(loadConfig({ environment: {} }).apiKey).toBeUndefined();
 });
 
+describe.each([
+  ['lanes', 'QDRANT_TLDR_LANES'],
+  ['threads', 'QDRANT_TLDR_THREADS'],
+  ['batchSize', 'QDRANT_TLDR_BATCH_SIZE'],
+  ['timeoutMs', 'QDRANT_TLDR_TIMEOUT_MS'],
+])('%s', (key, variable) => {
+  test.each(['0', '2.7', '3x', '-1', '', '1e3', '0x10', '99999999999'])(
+    '"%s" is refused by name',
+    (value) => {
+      expect(() => loadConfig({ environment: { [variable]: value } })).toThrow(
+        new RegExp(`${key}: expected a whole number from 1.*\\(from ${variable}\\)`),
+      );
+    },
+  );
+
+  test('a file or flag is held to the same', () => {
+    const path = file({ [key]: 2.7 });
+    expect(() => loadConfig({ file: path, environment: {} })).toThrow(`(from ${path})`);
+    expect(() => loadConfig({ environment: {}, flags: { [key]: 0 } })).toThrow('(from flag)');
+    expect(loadConfig({ environment: { [variable]: '12' } })).toMatchObject({ [key]: 12 });
+  });
+});
+
+test('user and password of an address are never shown', () => {
+  const url = 'http://someone:pa%2Fss@host:6333/base';
+  const config = loadConfig({
+    environment: { QDRANT_URL: url },
+    flags: { grpcUrl: 'user:secret@host:6334' },
+  });
+  expect(config.url).toBe(url);
+  expect(config.shown).toMatchObject({
+    url: { value: 'http://********@host:6333/base' },
+    grpcUrl: { value: '********@host:6334' },
+  });
+});
+
 describe('refuses', () => {
   test.each<[string, Parameters<typeof loadConfig>[0]]>([
     ['an unknown key in the file', { file: file({ urll: 'x' }), environment: {} }],

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { Encoder, type EncoderLayer, type EncoderMetadata } from '../../src/core/encoder.js';
+import { checkWritable } from '../../src/core/encoder-file.js';
 import { matrix, matrixFromRows, row, type Matrix } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
 
@@ -227,4 +228,22 @@ describe('the encoder file', () => {
     broken.weight.data[1] = Number.NaN;
     expect(() => make([broken])).toThrow('not finite');
   });
+});
+
+test('whether a file can be written is known beforehand, and asking leaves no trace but its folder', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-writable-'));
+  try {
+    await checkWritable(join(folder, 'new', 'x.onnx'));
+    expect(await readdir(join(folder, 'new'))).toEqual([]);
+    await writeFile(join(folder, 'there.onnx'), 'content');
+    await checkWritable(join(folder, 'there.onnx'));
+    expect(await readFile(join(folder, 'there.onnx'), 'utf8')).toBe('content');
+    for (const path of [folder, '/dev/null/x.onnx', join(folder, 'there.onnx', 'x.onnx')]) {
+      await expect(checkWritable(path)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    }
+    const encoder = randomEncoder([4, 2], { normalize: true, bias: false });
+    await expect(encoder.save('/dev/null/x.onnx')).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 });

@@ -22,6 +22,7 @@ function bruteForce(x: Matrix, i: number, k: number, distance: Distance): number
     const b = row(x, j);
     if (distance === 'dot') return dot(a, b);
     if (distance === 'cosine') return dot(a, b) / Math.sqrt(squaredNorm(a) * squaredNorm(b));
+    if (distance === 'manhattan') return -a.reduce((sum, value, n) => sum + Math.abs(value - b[n]!), 0);
     return -a.reduce((sum, value, n) => sum + (value - b[n]!) ** 2, 0);
   };
   const others = Array.from({ length: x.rows }, (_, j) => j).filter((j) => j !== i);
@@ -102,4 +103,62 @@ test.each(['exact', 'hnsw'] as const)('%s stops when told to and reports progres
   });
   await expect(run).rejects.toMatchObject({ code: 'ABORTED' });
   expect(seen.length).toBeGreaterThan(0);
+});
+
+test('neighbours by manhattan are those of the sum of absolute differences, blocks and all', async () => {
+  const x = random(300, 20);
+  const { neighbors, recall, method } = await buildKnnGraph(x, { k: 6, distance: 'manhattan', seed: 1 });
+  expect({ recall, method }).toEqual({ recall: 1, method: 'exact' });
+  let otherThanEuclid = 0;
+  for (let i = 0; i < x.rows; i++) {
+    const expected = bruteForce(x, i, 6, 'manhattan');
+    expect([...neighbors.subarray(i * 6, i * 6 + 6)]).toEqual(expected);
+    if (expected.join() !== bruteForce(x, i, 6, 'euclid').join()) otherThanEuclid++;
+  }
+  expect(otherThanEuclid).toBeGreaterThan(30);
+  const base = random(8500, 4);
+  const found = await exactTopK(base, base, { k: 3, distance: 'manhattan', excludeSelf: true });
+  for (let i = 0; i < base.rows; i += 500)
+    expect([...found.subarray(i * 3, i * 3 + 3)]).toEqual(bruteForce(base, i, 3, 'manhattan'));
+});
+
+test('the recall of an approximate graph by manhattan is measured against manhattan neighbours', async () => {
+  const x = random(2500, 20);
+  const k = 6;
+  const graph = await buildKnnGraph(x, { k, distance: 'manhattan', seed: 1, method: 'hnsw', threads: 2 });
+  let found = 0;
+  for (let i = 0; i < x.rows; i += 25) {
+    const mine = graph.neighbors.subarray(i * k, (i + 1) * k);
+    found += bruteForce(x, i, k, 'manhattan').filter((j) => mine.includes(j)).length;
+  }
+  expect(Math.abs(graph.recall - found / (100 * k))).toBeLessThan(0.1);
+  expect(graph.recall).toBeLessThan(0.97);
+});
+
+test('searching all by manhattan stops when told to', async () => {
+  const controller = new AbortController();
+  const x = random(9000, 16);
+  const onProgress = (): void => controller.abort();
+  const run = exactTopK(x, x, { k: 3, distance: 'manhattan', signal: controller.signal, onProgress });
+  await expect(run).rejects.toMatchObject({ code: 'ABORTED' });
+});
+
+test.each([
+  ['one constant dimension of 1,000', (j: number) => (j === 3 ? 1000 : null)],
+  ['an offset of 1,000 in every dimension', () => undefined],
+])('Euclidean neighbours are right with %s', async (_name, constant) => {
+  const x = random(600, 20);
+  x.data.forEach((value, at) => {
+    const fixed = constant(at % 20);
+    // Steps of 1/64 stay exact at 1,000, so that float64 decides what the true neighbours are.
+    x.data[at] = fixed ?? (fixed === undefined ? 1000 : 0) + Math.round(value * 64) / 64;
+  });
+  const { neighbors } = await buildKnnGraph(x, { k: 6, distance: 'euclid', seed: 1 });
+  for (let i = 0; i < x.rows; i += 7) {
+    const distanceTo = (j: number): number =>
+      row(x, i).reduce((sum, value, n) => sum + (value - row(x, j)[n]!) ** 2, 0);
+    // Equal distances are frequent on the grid: the distances must agree, not the indices.
+    const expected = bruteForce(x, i, 6, 'euclid').map(distanceTo);
+    expect(Array.from(neighbors.subarray(i * 6, i * 6 + 6), distanceTo)).toEqual(expected);
+  }
 });

@@ -49,7 +49,7 @@ function modelStep(
 /** A step that sends one parameter through one operation and weighs every output differently. */
 function opStep(shape: readonly [number, number], apply: <T>(ops: Ops<T>, p: T, x: T) => T): StepDefinition {
   return {
-    parameters: [{ name: 'p', shape }],
+    parameters: [{ name: 'p', kind: 'weight', shape }],
     batchRows: ROWS,
     inputDim: INPUT_DIM,
     loss: <T>(ops: Ops<T>, [p]: readonly T[], x: T): T => {
@@ -80,6 +80,7 @@ const steps: Record<string, StepDefinition> = {
   'divide by a row': opStep([1, INPUT_DIM], (ops, p, x) => ops.div(x, ops.exp(p))),
   'divide a parameter': opStep([ROWS, INPUT_DIM], (ops, p, x) => ops.div(p, ops.exp(x))),
   relu: opStep([ROWS, INPUT_DIM], (ops, p, x) => ops.relu(ops.add(p, x))),
+  sign: opStep([ROWS, INPUT_DIM], (ops, p) => ops.mul(ops.sign(p), p)),
   'exp and sqrt': opStep([ROWS, INPUT_DIM], (ops, p) => ops.sqrt(ops.exp(p))),
   batchNorm: opStep([ROWS, INPUT_DIM], (ops, p, x) => ops.mul(ops.batchNorm(p, 2), x)),
   normalizeRows: opStep([ROWS, INPUT_DIM], (ops, p, x) => ops.mul(ops.normalizeRows(p), x)),

@@ -59,6 +59,7 @@ export class ReferenceOps implements Ops<Reference> {
   relu = (a: Reference): Reference => this.#map(a, (x) => Math.max(0, x));
   exp = (a: Reference): Reference => this.#map(a, Math.exp);
   sqrt = (a: Reference): Reference => this.#map(a, Math.sqrt);
+  sign = (a: Reference): Reference => this.#map(a, Math.sign);
 
   batchNorm(a: Reference, groups: number): Reference {
     const [rows = 0, cols = 0] = a.shape;

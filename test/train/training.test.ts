@@ -7,8 +7,11 @@ import { Kernel } from '../../src/core/kernel.js';
 import { exactTopK } from '../../src/knn/exact.js';
 import { adam, lars, learningRateAt } from '../../src/train/optimizers.js';
 import { runTraining } from '../../src/train/run-training.js';
+import { createOnnxExecutor } from '../../src/train/onnx-executor.js';
+import type { Ops, ParameterKind, StepDefinition } from '../../src/train/ops.js';
 import { calibrateTemperature } from '../../src/train/temperature.js';
 import type { TldrOptions } from '../../src/train/train-options.js';
+import { createTfjsExecutor } from '../../src/train/tfjs-executor.js';
 import { parseTrainState, serializeTrainState } from '../../src/train/train-state.js';
 import { trainTldr } from '../../src/train/train-tldr.js';
 import { ReferenceOps, type Reference } from './reference-ops.js';
@@ -79,7 +82,7 @@ describe.each([
       const whole = await runTraining(x, graph, { ...options, engine });
       let asked = 0;
       const first = await runTraining(x, graph, { ...options, engine }, { shouldStop: () => asked++ === 2 });
-      expect(first).toMatchObject({ finished: false, state: { step: 2 } });
+      expect(first).toMatchObject({ finished: false, state: { step: 2 }, network: { layers: [] } });
       const resume = parseTrainState(serializeTrainState(first.state));
       expect(resume).toEqual(first.state);
       const second = await runTraining(x, graph, { ...options, engine }, { resume });
@@ -98,6 +101,17 @@ describe.each([
       expect(Math.abs(loss - tfjs.state.lossHistory[i]!)).toBeLessThan(2e-3 * Math.abs(loss)),
     );
   });
+});
+
+test.each(['adam', 'lars'] as const)('one dimension is learned, too, by %s', async (optimizer) => {
+  const rate = optimizer === 'adam' ? 0.005 : 0.8;
+  const run = { ...barlow, optimizer, learningRate: rate, outputDim: 1, steps: 60 };
+  const { state } = await runTraining(x, graph, run);
+  const mean = (values: readonly number[]): number =>
+    values.reduce((sum, value) => sum + value, 0) / values.length;
+  const projectorWeight = state.parameters[1]!;
+  expect(projectorWeight.some((value) => value !== 0)).toBe(true);
+  expect(mean(state.lossHistory.slice(-10))).toBeLessThan(0.9 * mean(state.lossHistory.slice(0, 3)));
 });
 
 test('a state of another run is refused, damaged bytes too', async () => {
@@ -177,6 +191,14 @@ describe('edges', () => {
     });
   });
 
+  test('a training whose last update diverges says so, too', async () => {
+    const wild = runTraining(x, graph, { ...kl, learningRate: 1e300, steps: 1 });
+    await expect(wild).rejects.toMatchObject({
+      code: 'INVALID_DATA',
+      message: expect.stringContaining('training diverged'),
+    });
+  });
+
   test('told to stop, it hands over its state, and the event loop stays free meanwhile', async () => {
     const controller = new AbortController();
     let turns = 0;
@@ -211,6 +233,42 @@ describe('edges', () => {
   });
 });
 
+describe.each([
+  ['an offset of 1,000', () => 1000],
+  ['one constant dimension of 1,000', (j: number) => (j === 23 ? 1000 : 0)],
+])('a Euclidean sample with %s', (_name, offset) => {
+  /** Steps of 1/64: exact at 1,000, so that the moved sample holds the same differences bit for bit. */
+  const onGrid = {
+    ...x,
+    data: x.data.map((value, at) => (at % 24 === 23 ? 0 : Math.round(value * 64) / 64)),
+  };
+  const moved = { ...onGrid, data: onGrid.data.map((value, at) => value + offset(at % 24)) };
+
+  test.each(['linear', 'flinear-1-16', 'mlp-1-16'])(
+    'is learned as if it lay around the origin (%s)',
+    async (encoder) => {
+      for (const distance of ['euclid', 'manhattan'] as const) {
+        const options: TldrOptions = { ...kl, encoder, distance, steps: 20 };
+        const [here, far] = [
+          await runTraining(onGrid, graph, options),
+          await runTraining(moved, graph, options),
+        ];
+        far.state.lossHistory.forEach((loss, i) => expect(loss).toBeCloseTo(here.state.lossHistory[i]!, 4));
+        // The same map but for a constant, which no Euclidean distance sees; with a bias, none at all.
+        const [a, b] = [new Kernel(here.network).project(onGrid), new Kernel(far.network).project(moved)];
+        const constant =
+          encoder === 'linear' ? row(b, 0).map((value, j) => value - row(a, 0)[j]!) : undefined;
+        for (let i = 0; i < a.rows; i++) {
+          for (let j = 0; j < a.cols; j++) {
+            const expected = row(a, i)[j]! + (constant?.[j] ?? 0);
+            expect(Math.abs(row(b, i)[j]! - expected)).toBeLessThan(0.02);
+          }
+        }
+      }
+    },
+  );
+});
+
 describe('optimisers', () => {
   const ops = new ReferenceOps();
   const tensor = (...data: number[]): Reference => ({
@@ -228,23 +286,55 @@ describe('optimisers', () => {
       v = 0.999 * v + 0.001 * g * g;
       p -= (0.1 * (m / (1 - 0.9 ** t))) / (Math.sqrt(v / (1 - 0.999 ** t)) + 1e-8);
       const scalars = adam().scalars(0.1, t).map(scalar);
-      state = adam().update<Reference>(ops, { ...state, gradient: tensor(g), vector: false }, scalars);
+      state = adam().update<Reference>(ops, { ...state, gradient: tensor(g), kind: 'weight' }, scalars);
       expect(state.parameter.data[0]).toBeCloseTo(p, 12);
     }
   });
 
-  test('lars scales matrices by their norms and leaves vectors alone', () => {
-    const run = (vector: boolean): Reference =>
+  test('lars scales weights by their norms and leaves the rest alone', () => {
+    const run = (kind: ParameterKind): Reference =>
       lars({ momentum: 0.5, eta: 0.1, weightDecay: 0.01 }).update<Reference>(
         ops,
-        { parameter: tensor(3, 4), gradient: tensor(1, 0), slots: [tensor(2, 2)], vector },
+        { parameter: tensor(3, 4), gradient: tensor(1, 0), slots: [tensor(2, 2)], kind },
         [scalar(0.2)],
       ).parameter;
     const step = [1 + 0.03, 0.04];
     const factor = (0.1 * 5) / Math.hypot(...step);
-    expect(run(false).data[0]).toBeCloseTo(3 - 0.2 * (0.5 * 2 + factor * step[0]!), 9);
-    expect(run(false).data[1]).toBeCloseTo(4 - 0.2 * (0.5 * 2 + factor * step[1]!), 9);
-    expect([...run(true).data]).toEqual([3 - 0.2 * 2, 4 - 0.2 * 1]);
+    expect(run('weight').data[0]).toBeCloseTo(3 - 0.2 * (0.5 * 2 + factor * step[0]!), 9);
+    expect(run('weight').data[1]).toBeCloseTo(4 - 0.2 * (0.5 * 2 + factor * step[1]!), 9);
+    for (const kind of ['gamma', 'beta'] as const)
+      expect([...run(kind).data]).toEqual([3 - 0.2 * 2, 4 - 0.2 * 1]);
+  });
+
+  test.each([
+    ['zero weights', [0, 0], [1, 2], [-0.2, -0.4]],
+    ['a zero gradient', [3, 4], [0, 0], [3, 4]],
+    ['both zero', [0, 0], [0, 0], [0, 0]],
+  ])('lars takes the plain step for %s', (_name, weight, gradient, expected) => {
+    const { parameter } = lars({ weightDecay: 0 }).update<Reference>(
+      ops,
+      { parameter: tensor(...weight), gradient: tensor(...gradient), slots: [tensor(0, 0)], kind: 'weight' },
+      [scalar(0.2)],
+    );
+    expect([...parameter.data]).toEqual(expected);
+  });
+
+  test.each([
+    ['onnx', createOnnxExecutor],
+    ['tfjs', createTfjsExecutor],
+  ])('%s moves zero weights by lars', async (_engine, create) => {
+    const definition: StepDefinition = {
+      parameters: [{ name: 'p', kind: 'weight', shape: [1, 2] }],
+      batchRows: 1,
+      inputDim: 1,
+      loss: <T>(tensors: Ops<T>, [p]: readonly T[], batch: T) =>
+        tensors.sumSquares(tensors.sub(tensors.matmul(batch, p!), tensors.constant(1))),
+    };
+    const initial = { parameters: [new Float32Array(2)], slots: [[new Float32Array(2)]] };
+    const executor = await create({ definition, optimizer: lars(), initial, threads: 1 });
+    await executor.step(Float32Array.of(1), 0.25, 1);
+    expect((await executor.values()).parameters[0]).toEqual(Float32Array.of(0.5, 0.5));
+    await executor.close();
   });
 
   test('the rate rises, peaks and falls to its floor', () => {
