@@ -2,15 +2,14 @@ import type { Distance } from '../core/distance.js';
 import type { EncoderNetwork } from '../core/encoder-network.js';
 import { Kernel } from '../core/kernel.js';
 import type { Matrix } from '../core/matrix.js';
-import { Rng } from '../core/rng.js';
 import type { RunOptions } from '../core/run.js';
 import { exactTopK } from '../knn/exact.js';
+import { bootstrapInterval, mean, recall } from './ranking.js';
 
 /** Neighbours that count as right: the full space's first ten. */
 const TRUTH_K = 10;
 /** Depths at which the compact space is asked: plain, and what rescoring of 30 or 100 candidates recovers. */
 const DEPTHS = [10, 30, 100] as const;
-const RESAMPLES = 1000;
 
 /** Share of the full space's top 10 among the compact space's first 10, 30 and 100. */
 export interface NeighborRecall {
@@ -55,13 +54,11 @@ export async function neighborRecall(
     distance: candidate.compactDistance,
   });
   const perDepth = DEPTHS.map((depth) => perQueryRecall(found, k, { truth, depth }));
-  const mean = (values: Float64Array | undefined): number =>
-    values === undefined ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length;
-  const perQuery = perDepth[0]!;
+  const [perQuery, at30, at100] = [perDepth[0]!, perDepth[1]!, perDepth[2]!];
   return {
     recallAt10: mean(perQuery),
-    r10At30: mean(perDepth[1]),
-    r10At100: mean(perDepth[2]),
+    r10At30: mean(at30),
+    r10At100: mean(at100),
     interval: bootstrapInterval(perQuery, candidate.seed),
     perQuery,
   };
@@ -73,21 +70,7 @@ function perQueryRecall(
   k: number,
   { truth, depth }: { truth: Int32Array; depth: number },
 ): Float64Array {
-  return Float64Array.from({ length: truth.length / TRUTH_K }, (_, q) => {
-    const answer = new Set(found.subarray(q * k, q * k + depth));
-    const wanted = truth.subarray(q * TRUTH_K, (q + 1) * TRUTH_K).filter((index) => index >= 0);
-    const hits = wanted.filter((index) => answer.has(index)).length;
-    return wanted.length === 0 ? 1 : hits / wanted.length;
-  });
-}
-
-/** Percentile bootstrap of the mean (Efron 1979), 95 %. */
-function bootstrapInterval(values: Float64Array, seed: number): readonly [number, number] {
-  const rng = new Rng(seed);
-  const means = Float64Array.from({ length: RESAMPLES }, () => {
-    let sum = 0;
-    for (let i = 0; i < values.length; i++) sum += values[rng.int(values.length)]!;
-    return sum / values.length;
-  }).sort();
-  return [means[Math.floor(0.025 * RESAMPLES)]!, means[Math.floor(0.975 * RESAMPLES)]!];
+  return Float64Array.from({ length: truth.length / TRUTH_K }, (_, q) =>
+    recall(found.subarray(q * k, q * k + depth), truth.subarray(q * TRUTH_K, (q + 1) * TRUTH_K)),
+  );
 }
