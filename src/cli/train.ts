@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import { access, readFile, rename, writeFile } from 'node:fs/promises';
+import { access, readFile } from 'node:fs/promises';
 import { DISTANCES, type Distance } from '../core/distance.js';
 import { TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
@@ -22,6 +22,7 @@ import {
   withStore,
   type GlobalFlags,
 } from './options.js';
+import { saveWhole } from './save-whole.js';
 import type { Config } from '../config/config.js';
 
 interface TrainFlags extends GlobalFlags {
@@ -276,11 +277,6 @@ async function checkOutput(path: string, force: boolean): Promise<void> {
 async function readCheckpoint(path: string): Promise<TrainState | undefined> {
   const bytes = await readFile(path).catch(() => undefined);
   return bytes === undefined ? undefined : parseTrainState(bytes);
-}
-
-async function saveWhole(path: string, bytes: Uint8Array): Promise<void> {
-  await writeFile(`${path}.partial`, bytes);
-  await rename(`${path}.partial`, path);
 }
 
 /** Only the values that were given. */

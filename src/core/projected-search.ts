@@ -10,7 +10,11 @@ export interface ProjectedTarget {
 }
 
 /** A search of a migration's target by the reduced query alone. */
-export function compactSearch(target: ProjectedTarget, projected: Float32Array, limit: number): SearchRequest {
+export function compactSearch(
+  target: ProjectedTarget,
+  projected: Float32Array,
+  limit: number,
+): SearchRequest {
   return { vectorName: target.compact, vector: projected, limit };
 }
 

@@ -1,5 +1,13 @@
 import type { RankingQuality } from './relevance.js';
-import { mean, percentile, rankCorrelation, recall, spread, topOneAgreement, type Spread } from './ranking.js';
+import {
+  mean,
+  percentile,
+  rankCorrelation,
+  recall,
+  spread,
+  topOneAgreement,
+  type Spread,
+} from './ranking.js';
 
 /** Ranked lists of many queries: queries x k row numbers, best first, -1 for none, and their scores. */
 export interface RankedLists {
@@ -112,7 +120,6 @@ function scoreShift(found: RankedLists, truth: RankedLists): Fidelity['scoreShif
 }
 
 /** Ranking quality as it goes into a report. */
-export function withoutQueries({ perQuery, ...means }: RankingQuality): Quality {
-  void perQuery;
-  return means;
+export function withoutQueries({ mapAt100, ndcgAt10, mrrAt10, judgedQueries }: RankingQuality): Quality {
+  return { mapAt100, ndcgAt10, mrrAt10, judgedQueries };
 }

@@ -69,7 +69,7 @@ interface Space {
 /**
  * Judges an encoder without a database: truth is exact search of the full vectors, each space is searched exactly.
  * @throws MISMATCH when vectors and encoder do not fit, INVALID_DATA for rows that are not finite, INVALID_ARGUMENT
- * for unusable depths or a relevance of another number of queries or rows
+ * for unusable depths or a relevance of another number of queries or rows, UNSUPPORTED for Manhattan distances
  */
 export async function judgeEncoder(options: JudgeEncoderOptions): Promise<EncoderJudgement> {
   const { base, queries, encoder, relevance, ks, seed = 0 } = options;
@@ -91,8 +91,7 @@ export async function judgeEncoder(options: JudgeEncoderOptions): Promise<Encode
         recall: mean(recallPerQuery(lists, truth, { k: headlineK(ks), depth: at })),
       })),
       latencyMs: null,
-      quality:
-        relevance === undefined ? null : withoutQueries(rankingQuality(lists.rows, depth, relevance)),
+      quality: relevance === undefined ? null : withoutQueries(rankingQuality(lists.rows, depth, relevance)),
     };
   };
   const spaces: SpaceReport[] = [];
@@ -158,10 +157,19 @@ function checkInput({ base, queries, encoder, ks, relevance }: JudgeEncoderOptio
   if (ks.length === 0 || ks.some((k) => !Number.isSafeInteger(k) || k < 1)) {
     throw new TldrError('INVALID_ARGUMENT', `k: got [${ks.join(', ')}], expected whole numbers from 1`);
   }
+  if (encoder.metadata.distance === 'manhattan') {
+    throw new TldrError(
+      'UNSUPPORTED',
+      'Manhattan distances are judged on collections only: give source and target instead of files',
+    );
+  }
   if (relevance === undefined) return;
   const judged = relevanceQueries(relevance);
   if (judged !== queries.rows) {
-    throw new TldrError('INVALID_ARGUMENT', `relevance of ${judged} queries, but ${queries.rows} query vectors`);
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `relevance of ${judged} queries, but ${queries.rows} query vectors`,
+    );
   }
   if (relevance.kind === 'labels' && relevance.base.length !== base.rows) {
     throw new TldrError(
@@ -182,8 +190,11 @@ async function search(space: Space, k: number, options: JudgeEncoderOptions): Pr
     onProgress: (progress) => onProgress?.({ ...progress, step: `searching ${space.name}`, unit: 'queries' }),
     ...(threads === undefined ? {} : { threads }),
   });
+  const scored = Math.max(...options.ks);
   const scores = Float64Array.from(rows, (found, i) =>
-    found < 0 ? Number.NaN : score(row(queries, Math.floor(i / k)), row(base, found), distance),
+    found < 0 || i % k >= scored
+      ? Number.NaN
+      : score(row(queries, Math.floor(i / k)), row(base, found), distance),
   );
   return { k, rows, scores };
 }
