@@ -18,9 +18,7 @@ const ranked = fc
   .uniqueArray(fc.nat(30), { minLength: 1, maxLength: 12 })
   .map((rows) => Int32Array.from(rows));
 const gainList = fc.array(fc.nat(3), { minLength: 1, maxLength: 20 });
-const property = (...args: Parameters<typeof fc.assert>): void => {
-  void fc.assert(args[0], { seed: 5, ...args[1] });
-};
+const property = <T>(one: fc.IProperty<T>): void => fc.assert(one, { seed: 5 });
 
 describe('recall', () => {
   test.each([
@@ -167,7 +165,7 @@ describe('percentile', () => {
 
 test('the interval holds the mean, narrows with more values and follows the seed', () => {
   const few = Float64Array.from({ length: 20 }, (_, i) => i % 2);
-  const many = Float64Array.from({ length: 2000 }, (_, i) => i % 2);
+  const many = Float64Array.from({ length: 500 }, (_, i) => i % 2);
   for (const values of [few, many]) {
     const [low, high] = bootstrapInterval(values, 1);
     expect(low).toBeLessThan(0.5);
@@ -177,7 +175,7 @@ test('the interval holds the mean, narrows with more values and follows the seed
     const [low, high] = bootstrapInterval(values, 1);
     return high - low;
   };
-  expect(width(many)).toBeLessThan(width(few) / 5);
+  expect(width(many)).toBeLessThan(width(few) / 3);
   expect(bootstrapInterval(few, 1)).toEqual(bootstrapInterval(few, 1));
   expect(spread(Float64Array.of(0.1, 0.5, 0.9), 1)).toMatchObject({
     median: 0.5,
