@@ -57,7 +57,7 @@ export function headlineK(ks: readonly number[]): number {
 }
 
 /** List q of ranked lists, cut to its first `depth` places. */
-export function listOf({ k, rows }: RankedLists, q: number, depth: number = k): Int32Array {
+function listOf({ k, rows }: RankedLists, q: number, depth: number = k): Int32Array {
   return rows.subarray(q * k, q * k + Math.min(k, depth));
 }
 

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { checkRequest } from '../../src/cli/evaluate-request.js';
 import { writeNpy } from '../../src/cli/npy.js';
 import { matrix, rowRange } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
@@ -126,29 +127,46 @@ describe('acceptance', () => {
 });
 
 describe('refuses before anything is read', () => {
+  const flags = { encoder: 'enc.onnx', k: [10], pca: true, seed: 0 };
+  const files = { ...flags, base: 'base.npy' };
+  const asked = { ...files, queries: 'q.npy' };
+
   test.each([
-    [['evaluate', '--encoder', 'enc.onnx'], 'give the full and the compact collection, or --base'],
-    [['evaluate', 'docs', '--encoder', 'enc.onnx'], 'give the full and the compact collection, or --base'],
-    [[...FILES, 'docs'], 'not both'],
+    [[], flags, 'give the full and the compact collection, or --base'],
+    [['docs'], flags, 'give the full and the compact collection, or --base'],
+    [['docs'], files, 'not both'],
+    [[], { ...files, by: 'lang' }, '--by needs collections'],
+    [[], { ...files, rescore: 5 }, '--rescore needs collections'],
+    [[], { ...files, accept: 'recal>=1' }, 'recal is no measure'],
+    [[], { ...files, accept: 'latency-p50<=1' }, 'latency, which only collections have'],
+    [[], { ...files, accept: 'map@100>=0.1' }, 'give --qrels, or --labels'],
+    [[], { ...files, qrels: 'qrels.tsv' }, 'give it with --queries'],
+    [[], { ...files, sample: 0 }, 'expected at least 1'],
+    [[], { ...files, junit: 'nowhere/x.xml' }, '--junit: cannot write into nowhere'],
+    [[], { ...asked, sample: 5 }, 'leave it out with --queries'],
+    [[], { ...asked, labels: 'labels.npy' }, 'needs --query-labels'],
+    [[], { ...asked, queryLabels: 'q-labels.txt' }, 'belongs to --labels'],
+    [[], { ...asked, labels: 'l', queryLabels: 'q', qrels: 'r' }, 'either --labels or --qrels'],
+    [['a', 'b'], { ...flags, labels: 'labels.npy' }, 'give --qrels with point ids'],
+    [['a', 'b'], { ...flags, pca: false }, '--no-pca goes with --base'],
+    [['a', 'b'], { ...flags, rescore: 0 }, '--rescore: got 0'],
+    [['a', 'b'], { ...flags, queries: 'q.npy', sample: 5 }, 'leave it out with --queries'],
+  ])('%j with %j', async (names, given, message) => {
+    await expect(checkRequest(names, given)).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      message: expect.stringContaining(message),
+    });
+  });
+
+  test('the depths that the terms speak about are searched for too', async () => {
+    const { ks } = await checkRequest([], { ...files, k: [100, 1], accept: 'min@5>=0, recall>=0' });
+    expect(ks).toEqual([1, 5, 10, 100]);
+  });
+
+  test.each([
     [['evaluate', 'a', 'b'], "required option '--encoder <file>'"],
-    [[...FILES, '--k', '0'], 'expected whole numbers from 1'],
     [[...FILES, '--k', '1,,2'], 'expected whole numbers from 1'],
-    [[...FILES, '--by', 'lang'], '--by needs collections'],
-    [[...FILES, '--rescore', '5'], '--rescore needs collections'],
-    [[...FILES, '--accept', 'recal>=1'], 'recal is no measure'],
-    [[...FILES, '--accept', 'latency-p50<=1'], 'latency, which only collections have'],
-    [[...FILES, '--accept', 'map@100>=0.1'], 'give --qrels, or --labels'],
-    [[...FILES, '--qrels', 'qrels.tsv'], 'give it with --queries'],
-    [[...FILES, '--sample', '0'], 'expected at least 1'],
-    [[...WITH_QUERIES, '--sample', '5'], 'leave it out with --queries'],
-    [[...WITH_QUERIES, '--labels', 'labels.npy'], 'needs --query-labels'],
-    [[...WITH_QUERIES, '--query-labels', 'q-labels.txt'], 'belongs to --labels'],
-    [[...FILES, '--junit', 'nowhere/x.xml'], '--junit: cannot write into nowhere'],
-    [
-      ['evaluate', 'a', 'b', '--encoder', 'enc.onnx', '--labels', 'labels.npy'],
-      'give --qrels with point ids',
-    ],
-    [['evaluate', 'a', 'b', '--encoder', 'enc.onnx', '--no-pca'], '--no-pca goes with --base'],
+    [[...FILES, 'docs'], 'not both'],
   ])('%j', async (args, message) => {
     const { code, stderr } = await runCli(args, { cwd });
     expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining(message) });
