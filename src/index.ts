@@ -7,11 +7,18 @@ export type { PointId } from './core/point-id.js';
 export type { Log, Progress, RunOptions } from './core/run.js';
 export type * from './core/vector-store.js';
 export {
+  compareCollections,
+  type CollectionComparison,
+  type CompareOptions,
+} from './evaluate/compare-collections.js';
+export { judgeEncoder, type EncoderJudgement, type JudgeEncoderOptions } from './evaluate/judge-encoder.js';
+export {
   createBenchmark,
   neighborRecall,
   type Benchmark,
   type NeighborRecall,
 } from './evaluate/neighbor-recall.js';
+export { rankingQuality, type RankingQuality, type Relevance } from './evaluate/relevance.js';
 export { buildKnnGraph, type KnnOptions } from './knn/build-knn-graph.js';
 export { exactTopK, type ExactOptions } from './knn/exact.js';
 export type { KnnGraph } from './knn/knn-graph.js';

@@ -1,4 +1,4 @@
-import { dot, normalizedRows, squaredNorm, type Distance } from '../../src/core/distance.js';
+import { normalizedRows, score } from '../../src/core/distance.js';
 import { TldrError } from '../../src/core/errors.js';
 import { matrix } from '../../src/core/matrix.js';
 import { comparePointIds, type PointId } from '../../src/core/point-id.js';
@@ -308,17 +308,4 @@ function opaqueBytes(): Pick<
       return { vectorsRamBytes: bytes, vectorsDiskBytes: 0, indexRamBytes: 0 };
     },
   };
-}
-
-function score(a: Float32Array, b: Float32Array, distance: Distance): number {
-  switch (distance) {
-    case 'cosine':
-      return dot(a, b) / (Math.sqrt(squaredNorm(a) * squaredNorm(b)) || 1);
-    case 'dot':
-      return dot(a, b);
-    case 'euclid':
-      return Math.sqrt(a.reduce((sum, value, i) => sum + (value - b[i]!) ** 2, 0));
-    case 'manhattan':
-      return a.reduce((sum, value, i) => sum + Math.abs(value - b[i]!), 0);
-  }
 }

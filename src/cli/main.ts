@@ -4,6 +4,7 @@ import { isTldrError, messageOf, type ErrorCode } from '../core/errors.js';
 import { VERSION } from '../select/version.js';
 import { configCommand } from './config-command.js';
 import { demoCommand } from './demo.js';
+import { evaluateCommand } from './evaluate.js';
 import { inspectCommand } from './inspect.js';
 import { migrateCommand } from './migrate.js';
 import { projectCommand } from './project.js';
@@ -37,6 +38,7 @@ for (const command of [
   inspectCommand(),
   trainCommand(),
   migrateCommand(),
+  evaluateCommand(),
   searchCommand(),
   projectCommand(),
   configCommand(),
@@ -53,8 +55,12 @@ try {
     const code = isTldrError(error) ? error.code : 'INTERNAL';
     console.error(`error: ${messageOf(error)}`);
     if (code === 'INTERNAL' && error instanceof Error) console.error(error.stack);
-    if (process.argv.includes('--json'))
-      console.log(JSON.stringify({ error: { code, message: messageOf(error) } }));
+    if (process.argv.includes('--json')) {
+      // A command that measured before it failed hands its result over with the error.
+      const result = isTldrError(error) ? error.fields['result'] : undefined;
+      const measured = typeof result === 'object' ? result : {};
+      console.log(JSON.stringify({ ...measured, error: { code, message: messageOf(error) } }));
+    }
     process.exitCode = EXIT[code];
   }
 }

@@ -21,34 +21,18 @@ export interface NpyFile {
  * @throws NOT_FOUND, INVALID_DATA for anything but a C-ordered little-endian N x D of float32 or float16
  */
 export async function openNpy(path: string): Promise<NpyFile> {
-  let file: FileHandle;
+  const file = await openFile(path);
   try {
-    file = await open(path, 'r');
-  } catch (cause) {
-    throw new TldrError('NOT_FOUND', `cannot open ${path}: ${messageOf(cause)}`, { cause });
-  }
-  try {
-    const { dtype, rows, cols, dataAt } = await readHeader(file, path);
+    const header = await readHeader(file, path);
+    const { dtype, rows, cols, dataAt } = floatTable(header, path);
     const componentBytes = dtype === 'f4' ? 4 : 2;
-    const { size } = await file.stat();
-    const expected = dataAt + rows * cols * componentBytes;
-    if (size !== expected) throw bad(path, `it has ${size} bytes, its header promises ${expected}`);
+    await checkSize(file, path, dataAt + rows * cols * componentBytes);
     return {
       rows,
       cols,
       read: async (start, end) => {
         const bytes = new Uint8Array((end - start) * cols * componentBytes);
-        let at = 0;
-        while (at < bytes.length) {
-          const { bytesRead } = await file.read(
-            bytes,
-            at,
-            bytes.length - at,
-            dataAt + start * cols * componentBytes + at,
-          );
-          if (bytesRead === 0) throw bad(path, 'it ends early');
-          at += bytesRead;
-        }
+        await readFully(file, path, { bytes, at: dataAt + start * cols * componentBytes });
         const data =
           dtype === 'f4' ? new Float32Array(bytes.buffer) : halfToFloat(new Uint16Array(bytes.buffer));
         return matrix(end - start, cols, data);
@@ -71,6 +55,48 @@ export async function readNpy(path: string): Promise<Matrix> {
       all.data.set(block.data, start * file.cols);
     }
     return all;
+  } finally {
+    await file.close();
+  }
+}
+
+/** Bytes and reader of each integer type that NumPy names so. */
+const INTEGER_TYPES: Readonly<
+  Record<string, { bytes: number; read: (view: DataView, at: number) => bigint }>
+> = {
+  '|i1': { bytes: 1, read: (view, at) => BigInt(view.getInt8(at)) },
+  '|u1': { bytes: 1, read: (view, at) => BigInt(view.getUint8(at)) },
+  '<i2': { bytes: 2, read: (view, at) => BigInt(view.getInt16(at, true)) },
+  '<u2': { bytes: 2, read: (view, at) => BigInt(view.getUint16(at, true)) },
+  '<i4': { bytes: 4, read: (view, at) => BigInt(view.getInt32(at, true)) },
+  '<u4': { bytes: 4, read: (view, at) => BigInt(view.getUint32(at, true)) },
+  '<i8': { bytes: 8, read: (view, at) => view.getBigInt64(at, true) },
+  '<u8': { bytes: 8, read: (view, at) => view.getBigUint64(at, true) },
+};
+
+/**
+ * A .npy file of whole numbers with one axis, for labels and row numbers.
+ * @throws NOT_FOUND, INVALID_DATA for anything but a little-endian integer type and shape (N,)
+ */
+export async function readNpyIntegers(path: string): Promise<bigint[]> {
+  const file = await openFile(path);
+  try {
+    const { descr, shape, shapeText, dataAt } = await readHeader(file, path);
+    const type = INTEGER_TYPES[descr ?? ''];
+    if (type === undefined) {
+      throw bad(
+        path,
+        `it holds ${descr ?? 'an unknown type'}, expected whole numbers (i1 to i8 or u1 to u8)`,
+      );
+    }
+    const [rows = Number.NaN] = shape;
+    if (shape.length !== 1 || !Number.isSafeInteger(rows))
+      throw bad(path, `its shape is ${shapeText}, expected (N,)`);
+    await checkSize(file, path, dataAt + rows * type.bytes);
+    const bytes = new Uint8Array(rows * type.bytes);
+    await readFully(file, path, { bytes, at: dataAt });
+    const view = new DataView(bytes.buffer);
+    return Array.from({ length: rows }, (_, i) => type.read(view, i * type.bytes));
   } finally {
     await file.close();
   }
@@ -110,10 +136,42 @@ function header({ rows, cols }: { rows: number; cols: number }): Buffer {
   ]);
 }
 
-async function readHeader(
+async function openFile(path: string): Promise<FileHandle> {
+  try {
+    return await open(path, 'r');
+  } catch (cause) {
+    throw new TldrError('NOT_FOUND', `cannot open ${path}: ${messageOf(cause)}`, { cause });
+  }
+}
+
+async function checkSize(file: FileHandle, path: string, expected: number): Promise<void> {
+  const { size } = await file.stat();
+  if (size !== expected) throw bad(path, `it has ${size} bytes, its header promises ${expected}`);
+}
+
+async function readFully(
   file: FileHandle,
   path: string,
-): Promise<{ dtype: 'f4' | 'f2'; rows: number; cols: number; dataAt: number }> {
+  { bytes, at }: { readonly bytes: Uint8Array; readonly at: number },
+): Promise<void> {
+  let done = 0;
+  while (done < bytes.length) {
+    const { bytesRead } = await file.read(bytes, done, bytes.length - done, at + done);
+    if (bytesRead === 0) throw bad(path, 'it ends early');
+    done += bytesRead;
+  }
+}
+
+interface NpyHeader {
+  /** NumPy's name of the type, for example `<f4`. */
+  readonly descr: string | undefined;
+  readonly shape: readonly number[];
+  readonly shapeText: string;
+  readonly fortran: boolean;
+  readonly dataAt: number;
+}
+
+async function readHeader(file: FileHandle, path: string): Promise<NpyHeader> {
   const start = Buffer.alloc(12);
   const { bytesRead } = await file.read(start, 0, 12, 0);
   if (bytesRead < 12 || start.toString('latin1', 0, 6) !== MAGIC)
@@ -125,21 +183,29 @@ async function readHeader(
   const text = Buffer.alloc(length);
   await file.read(text, 0, length, textAt);
   const fields = text.toString('latin1');
-  const dtype = /'descr':\s*'([^']*)'/.exec(fields)?.[1];
-  const shape = /'shape':\s*\(\s*(\d+)\s*,\s*(\d+)\s*,?\s*\)/.exec(fields);
-  if (dtype !== '<f4' && dtype !== '<f2') {
-    throw bad(path, `it holds ${dtype ?? 'an unknown type'}, expected float32 (<f4) or float16 (<f2)`);
+  const shapeText = /'shape':\s*(\([^)]*\))/.exec(fields)?.[1] ?? 'unknown';
+  return {
+    descr: /'descr':\s*'([^']*)'/.exec(fields)?.[1],
+    shape: [...shapeText.matchAll(/\d+/g)].map(([digits]) => Number(digits)),
+    shapeText,
+    fortran: !/'fortran_order':\s*False/.test(fields),
+    dataAt: textAt + length,
+  };
+}
+
+/** A header that describes N x D of float32 or float16. */
+function floatTable(
+  { descr, shape, shapeText, fortran, dataAt }: NpyHeader,
+  path: string,
+): { dtype: 'f4' | 'f2'; rows: number; cols: number; dataAt: number } {
+  if (descr !== '<f4' && descr !== '<f2') {
+    throw bad(path, `it holds ${descr ?? 'an unknown type'}, expected float32 (<f4) or float16 (<f2)`);
   }
-  if (!/'fortran_order':\s*False/.test(fields))
-    throw bad(path, 'it is in Fortran order: save it with numpy.ascontiguousarray');
-  const [rows, cols] = [Number(shape?.[1]), Number(shape?.[2])];
-  if (!Number.isSafeInteger(rows) || !Number.isSafeInteger(cols) || cols < 1) {
-    throw bad(
-      path,
-      `its shape is ${/'shape':\s*(\([^)]*\))/.exec(fields)?.[1] ?? 'unknown'}, expected (N, D)`,
-    );
-  }
-  return { dtype: dtype === '<f4' ? 'f4' : 'f2', rows, cols, dataAt: textAt + length };
+  if (fortran) throw bad(path, 'it is in Fortran order: save it with numpy.ascontiguousarray');
+  const [rows = Number.NaN, cols = Number.NaN] = shape;
+  if (shape.length !== 2 || !Number.isSafeInteger(rows) || !Number.isSafeInteger(cols) || cols < 1)
+    throw bad(path, `its shape is ${shapeText}, expected (N, D)`);
+  return { dtype: descr === '<f4' ? 'f4' : 'f2', rows, cols, dataAt };
 }
 
 function bad(path: string, why: string): TldrError {

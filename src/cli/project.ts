@@ -5,12 +5,13 @@ import { access, rename, rm } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import type { Writable } from 'node:stream';
 import { Encoder } from '../core/encoder.js';
-import { messageOf, TldrError } from '../core/errors.js';
+import { TldrError } from '../core/errors.js';
 import { firstNonFiniteRow, matrixFromRows, row, type Matrix } from '../core/matrix.js';
 import { throwIfAborted } from '../core/run.js';
 import type { ConsoleRun } from './console-run.js';
 import { openNpy, writeNpy } from './npy.js';
 import { withConsole, withGlobalFlags, type GlobalFlags } from './options.js';
+import { parseVectorLine } from './text-lines.js';
 
 interface ProjectFlags extends GlobalFlags {
   readonly encoder: string;
@@ -124,7 +125,7 @@ async function projectLines(encoder: Encoder, flags: ProjectFlags, run: ConsoleR
     for await (const line of createInterface({ input: source, crlfDelay: Infinity })) {
       if (line.trim() === '') continue;
       rows++;
-      waiting.push(parseLine(line, rows, encoder.inputDim));
+      waiting.push(parseVectorLine(line, rows, encoder.inputDim));
       throwIfAborted(run.signal);
       if (waiting.length === BLOCK_ROWS) await flush();
     }
@@ -143,21 +144,4 @@ async function projectLines(encoder: Encoder, flags: ProjectFlags, run: ConsoleR
     if (partial !== undefined) await rm(partial, { force: true });
     throw error;
   }
-}
-
-function parseLine(line: string, number: number, dim: number): number[] {
-  let value: unknown;
-  try {
-    value = JSON.parse(line);
-  } catch (cause) {
-    throw new TldrError('INVALID_DATA', `line ${number} is no JSON: ${messageOf(cause)}`, { cause });
-  }
-  if (
-    !Array.isArray(value) ||
-    value.length !== dim ||
-    !value.every((item) => typeof item === 'number' && Number.isFinite(item))
-  ) {
-    throw new TldrError('INVALID_DATA', `line ${number}: expected an array of ${dim} finite numbers`);
-  }
-  return value as number[];
 }

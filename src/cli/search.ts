@@ -5,8 +5,9 @@ import { Encoder } from '../core/encoder.js';
 import { TldrError } from '../core/errors.js';
 import { matrixFromRows, row, type Matrix } from '../core/matrix.js';
 import { formatPointId } from '../core/point-id.js';
+import { compactSearch, rescoredSearch } from '../core/projected-search.js';
 import type { ScoredPoint, VectorStore } from '../core/vector-store.js';
-import { targetDescription } from '../migrate/plan-migration.js';
+import { describeMigrated } from './migrated-target.js';
 import { readNpy } from './npy.js';
 import { wholeNumber, withConsole, withGlobalFlags, withStore, type GlobalFlags } from './options.js';
 
@@ -65,35 +66,14 @@ async function searchCompact(
   options: { encoder: Encoder; query: Matrix; limit: number; rescore?: number; exact?: boolean },
 ): Promise<readonly ScoredPoint[]> {
   const { encoder, query, limit, rescore, exact } = options;
-  const description = targetDescription(await store.describe(collection));
-  if (description === null) {
-    throw new TldrError(
-      'INVALID_ARGUMENT',
-      `${collection} is not the target of a migration: use its own search`,
-    );
-  }
-  if (description.encoder !== encoder.fingerprint) {
-    throw new TldrError(
-      'MISMATCH',
-      `${collection} was made with encoder ${description.encoder.slice(0, 16)}, this file is ${encoder.fingerprint.slice(0, 16)}`,
-    );
-  }
-  if (rescore !== undefined && description.layout !== 'two-stage') {
-    throw new TldrError(
-      'INVALID_ARGUMENT',
-      `${collection} holds reduced vectors only: --rescore needs the two-stage layout`,
-    );
-  }
-  const compact = row(encoder.project(query), 0);
-  const shared = { limit, withPayload: true, ...(exact === undefined ? {} : { exact }) };
-  if (rescore === undefined)
-    return store.search(collection, { ...shared, vectorName: description.compact, vector: compact });
-  return store.search(collection, {
-    ...shared,
-    vectorName: description.vector,
-    vector: row(query, 0),
-    prefetch: { vectorName: description.compact, vector: compact, limit: Math.max(rescore, limit) },
-  });
+  const description = await describeMigrated(store, collection, { encoder, rescore });
+  const projected = row(encoder.project(query), 0);
+  const shared = { withPayload: true, ...(exact === undefined ? {} : { exact }) };
+  const request =
+    rescore === undefined
+      ? compactSearch(description, projected, limit)
+      : rescoredSearch(description, { full: row(query, 0), projected }, { limit, rescore });
+  return store.search(collection, { ...request, ...shared });
 }
 
 async function readQuery(flags: SearchFlags): Promise<Matrix> {

@@ -25,6 +25,20 @@ export function squaredNorm(a: Float32Array): number {
   return dot(a, a);
 }
 
+/** What a collection of this distance reports for two vectors: a similarity, or a distance that is not squared. */
+export function score(a: Float32Array, b: Float32Array, distance: Distance): number {
+  switch (distance) {
+    case 'cosine':
+      return dot(a, b) / (Math.sqrt(squaredNorm(a) * squaredNorm(b)) || 1);
+    case 'dot':
+      return dot(a, b);
+    case 'euclid':
+      return Math.sqrt(a.reduce((sum, value, i) => sum + (value - b[i]!) ** 2, 0));
+    case 'manhattan':
+      return a.reduce((sum, value, i) => sum + Math.abs(value - b[i]!), 0);
+  }
+}
+
 /** Scales every row to unit length in place; zero rows stay zero. */
 export function normalizeRowsInPlace(x: Matrix): void {
   for (let start = 0; start < x.data.length; start += x.cols) {

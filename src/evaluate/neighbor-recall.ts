@@ -1,10 +1,12 @@
 import type { Distance } from '../core/distance.js';
 import type { EncoderNetwork } from '../core/encoder-network.js';
+import { TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
-import { projectNatively } from '../core/project-natively.js';
-import { Rng } from '../core/rng.js';
 import type { RunOptions } from '../core/run.js';
+import { runInWorker, shareFloats } from '../core/worker-task.js';
 import { exactTopK } from '../knn/exact.js';
+import { bootstrapInterval, mean, recall } from './ranking.js';
+import type { SearchResult, SearchTask } from './search-worker.js';
 
 /** Neighbours that count as right: the full space's first ten. */
 const TRUTH_K = 10;
@@ -12,7 +14,6 @@ const TRUTH_K = 10;
 const DEPTHS = [10, 30, 100] as const;
 /** Results kept per query. */
 export const FOUND_K = Math.max(...DEPTHS);
-const RESAMPLES = 1000;
 
 /** Share of the full space's top 10 among the compact space's first 10, 30 and 100. */
 export interface NeighborRecall {
@@ -51,28 +52,34 @@ export async function neighborRecall(
   run: Run = {},
 ): Promise<NeighborRecall> {
   const { network, compactDistance, seed } = candidate;
-  const found = await searchCompact(benchmark, { network, distances: [compactDistance] }, run);
-  return recallOf(benchmark, found.get(compactDistance) ?? new Int32Array(0), seed);
+  const [found] = await searchCompact(benchmark, [{ network, distances: [compactDistance] }], run);
+  return recallOf(benchmark, found?.[0] ?? new Int32Array(0), seed);
 }
 
 /**
- * The first `FOUND_K` base rows of every query in a network's space, by exact search, once per distance; -1 where
- * there are fewer. The network is run without its last normalisation, which the cosine distance does anyway, so
- * that one projection serves all of them.
+ * The first `FOUND_K` base rows of every query in each network's space, by exact search, once per distance; -1
+ * where there are fewer. Networks are run without their last normalisation, which the cosine distance does anyway,
+ * so that one projection serves all distances; one worker thread serves all networks.
  */
 export async function searchCompact(
   { base, queries }: Pick<Benchmark, 'base' | 'queries'>,
-  candidate: { readonly network: EncoderNetwork; readonly distances: readonly Distance[] },
-  run: Run = {},
-): Promise<ReadonlyMap<Distance, Int32Array>> {
-  const network = { ...candidate.network, normalizeOutput: false };
-  const compactBase = await projectNatively(network, base, run);
-  const compactQueries = await projectNatively(network, queries, { ...run, onProgress: undefined });
-  const found = new Map<Distance, Int32Array>();
-  for (const distance of candidate.distances) {
-    found.set(distance, await exactTopK(compactBase, compactQueries, { ...run, k: FOUND_K, distance }));
-  }
-  return found;
+  candidates: SearchTask['candidates'],
+  { threads = 2, signal, onProgress }: Run = {},
+): Promise<SearchResult> {
+  const task: SearchTask = {
+    base: { ...base, data: shareFloats(base.data) },
+    queries: { ...queries, data: shareFloats(queries.data) },
+    candidates: candidates.map(({ network, distances }) => ({
+      network: { ...network, normalizeOutput: false },
+      distances,
+    })),
+    k: FOUND_K,
+    threads,
+  };
+  const file = new URL('./search-worker.js', import.meta.url);
+  const found = await runInWorker({ file, data: task, signal, onProgress });
+  if (!Array.isArray(found)) throw new TldrError('INTERNAL', 'the search of compact spaces gave no lists');
+  return found as SearchResult;
 }
 
 /** @param found m x FOUND_K row indices, nearest first */
@@ -97,25 +104,7 @@ function perQueryRecall(
   found: Int32Array,
   { truth, depth }: { truth: Int32Array; depth: number },
 ): Float64Array {
-  return Float64Array.from({ length: truth.length / TRUTH_K }, (_, q) => {
-    const answer = new Set(found.subarray(q * FOUND_K, q * FOUND_K + depth));
-    const wanted = truth.subarray(q * TRUTH_K, (q + 1) * TRUTH_K).filter((index) => index >= 0);
-    const hits = wanted.filter((index) => answer.has(index)).length;
-    return wanted.length === 0 ? 1 : hits / wanted.length;
-  });
-}
-
-export function mean(values: Float64Array): number {
-  return values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
-}
-
-/** Percentile bootstrap of the mean (Efron 1979), 95 %. */
-export function bootstrapInterval(values: Float64Array, seed: number): readonly [number, number] {
-  const rng = new Rng(seed);
-  const means = Float64Array.from({ length: RESAMPLES }, () => {
-    let sum = 0;
-    for (let i = 0; i < values.length; i++) sum += values[rng.int(values.length)]!;
-    return sum / values.length;
-  }).sort();
-  return [means[Math.floor(0.025 * RESAMPLES)]!, means[Math.floor(0.975 * RESAMPLES)]!];
+  return Float64Array.from({ length: truth.length / TRUTH_K }, (_, q) =>
+    recall(found.subarray(q * FOUND_K, q * FOUND_K + depth), truth.subarray(q * TRUTH_K, (q + 1) * TRUTH_K)),
+  );
 }

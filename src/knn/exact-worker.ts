@@ -1,150 +1,18 @@
 import { parentPort } from 'node:worker_threads';
-import { normalizeRowsInPlace, squaredNorm, type Distance } from '../core/distance.js';
-import { columnMeans, row, subtractFromRowsInPlace, type Matrix } from '../core/matrix.js';
-import { createNativeMatmul } from '../core/native-matmul.js';
 import { errorMessage, throwIfStopped, workerTask } from '../core/worker-task.js';
-import { TopK } from './top-k.js';
-
-/** What exactTopK hands to its worker; base and queries lie in shared memory. */
-export interface ExactTask {
-  readonly base: Matrix;
-  readonly queries: Matrix;
-  readonly k: number;
-  readonly distance: Distance;
-  /** The queries are the base: leave row i out of the answer of query i. */
-  readonly excludeSelf: boolean;
-  readonly threads: number;
-}
-
-const QUERY_BLOCK_ROWS = 1024;
-/** Sums of absolute differences have no native product: smaller blocks, to be stopped within a second. */
-const MANHATTAN_QUERY_BLOCK_ROWS = 64;
-const BASE_BLOCK_ROWS = 8192;
-
-/** Similarities of a block of queries to a block of the base, row-major; larger is nearer. Valid until the next call. */
-interface Comparison {
-  readonly queryBlockRows: number;
-  compare(queries: Matrix, base: Matrix): Promise<Float32Array | Float64Array>;
-  close(): Promise<void>;
-}
-
-function manhattanComparison(): Comparison {
-  const similarities = new Float64Array(MANHATTAN_QUERY_BLOCK_ROWS * BASE_BLOCK_ROWS);
-  return {
-    queryBlockRows: MANHATTAN_QUERY_BLOCK_ROWS,
-    compare: (queries, base) => {
-      for (let i = 0; i < queries.rows; i++) {
-        const a = row(queries, i);
-        for (let j = 0; j < base.rows; j++) {
-          similarities[i * base.rows + j] = -manhattanDistance(a, base.data, j * base.cols);
-        }
-      }
-      return Promise.resolve(similarities);
-    },
-    close: () => Promise.resolve(),
-  };
-}
-
-/** Sum of |a - b| in float64, b being the row of `data` that begins at `at`. */
-function manhattanDistance(a: Float32Array, data: Float32Array, at: number): number {
-  let sum = 0;
-  for (let k = 0; k < a.length; k++) sum += Math.abs(a[k]! - data[at + k]!);
-  return sum;
-}
-
-/** Inner products, or for Euclid 2 a.b - |b|^2: the negative squared distance up to a constant per query. */
-async function productComparison(euclid: boolean, threads: number): Promise<Comparison> {
-  const product = await createNativeMatmul({
-    transposeB: true,
-    alpha: euclid ? 2 : 1,
-    bias: euclid,
-    threads,
-  });
-  return {
-    queryBlockRows: QUERY_BLOCK_ROWS,
-    compare: async (queries, base) => {
-      const bias = euclid
-        ? Float32Array.from({ length: base.rows }, (_, i) => -squaredNorm(row(base, i)))
-        : undefined;
-      return (await product.multiply(queries, base, bias)).data;
-    },
-    close: () => product.close(),
-  };
-}
-
-/**
- * Copies of blocks, prepared for comparing: unit rows for cosine; for Euclid the base's mean taken off, which moves
- * no distance and keeps 2 a.b - |b|^2 from cancelling where the data lie far from the origin.
- */
-function blocksFor(base: Matrix, distance: Distance): (x: Matrix, start: number, rows: number) => Matrix {
-  const mean = distance === 'euclid' ? columnMeans(base) : undefined;
-  return (x, start, rows) => {
-    const end = Math.min(x.rows, start + rows);
-    const copy = { rows: end - start, cols: x.cols, data: new Float32Array((end - start) * x.cols) };
-    copy.data.set(x.data.subarray(start * x.cols, end * x.cols));
-    if (distance === 'cosine') normalizeRowsInPlace(copy);
-    if (mean !== undefined) subtractFromRowsInPlace(copy, mean);
-    return copy;
-  };
-}
-
-async function search(task: ExactTask): Promise<Int32Array> {
-  const { base, queries, k, distance, excludeSelf, threads } = task;
-  const comparison =
-    distance === 'manhattan'
-      ? manhattanComparison()
-      : await productComparison(distance === 'euclid', threads);
-  const block = blocksFor(base, distance);
-  const { queryBlockRows } = comparison;
-  const found = new Int32Array(queries.rows * k);
-  const total = Math.ceil(queries.rows / queryBlockRows) * base.rows;
-  let done = 0;
-  for (let q = 0; q < queries.rows; q += queryBlockRows) {
-    const queryBlock = block(queries, q, queryBlockRows);
-    const best = Array.from({ length: queryBlock.rows }, () => new TopK(k));
-    for (let b = 0; b < base.rows; b += BASE_BLOCK_ROWS) {
-      const baseBlock = block(base, b, BASE_BLOCK_ROWS);
-      throwIfStopped();
-      const similarities = await comparison.compare(queryBlock, baseBlock);
-      for (let i = 0; i < queryBlock.rows; i++) {
-        offerRow(best[i]!, similarities.subarray(i * baseBlock.rows, (i + 1) * baseBlock.rows), {
-          first: b,
-          self: excludeSelf ? q + i : -1,
-        });
-      }
-      done += baseBlock.rows;
-      parentPort?.postMessage({
-        kind: 'progress',
-        progress: {
-          step: 'exact neighbours',
-          done: Math.round((done / total) * queries.rows),
-          total: queries.rows,
-          unit: 'vectors',
-        },
-      });
-    }
-    best.forEach((top, i) => top.drain(found, (q + i) * k));
-  }
-  await comparison.close();
-  return found;
-}
-
-function offerRow(
-  top: TopK,
-  similarities: Float32Array | Float64Array,
-  { first, self }: { first: number; self: number },
-): void {
-  let threshold = top.threshold;
-  for (let j = 0; j < similarities.length; j++) {
-    const similarity = similarities[j]!;
-    if (similarity < threshold || first + j === self) continue;
-    top.push(first + j, similarity);
-    threshold = top.threshold;
-  }
-}
+import { exactSearch, type ExactTask } from './exact-search.js';
 
 try {
-  const result = await search(workerTask() as ExactTask);
+  const task = workerTask() as ExactTask;
+  const total = task.queries.rows;
+  const result = await exactSearch(task, {
+    throwIfStopped,
+    onProgress: (share) =>
+      parentPort?.postMessage({
+        kind: 'progress',
+        progress: { step: 'exact neighbours', done: Math.round(share * total), total, unit: 'vectors' },
+      }),
+  });
   parentPort?.postMessage({ kind: 'result', result }, [result.buffer as ArrayBuffer]);
 } catch (error) {
   parentPort?.postMessage(errorMessage(error));

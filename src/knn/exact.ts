@@ -3,7 +3,7 @@ import { TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
 import type { RunOptions } from '../core/run.js';
 import { runInWorker, shareFloats } from '../core/worker-task.js';
-import type { ExactTask } from './exact-worker.js';
+import type { ExactTask } from './exact-search.js';
 
 export interface ExactOptions extends RunOptions {
   readonly k: number;

@@ -1,5 +1,6 @@
 import type { PrincipalAxes } from '../baselines/pca.js';
 import { pcaNetwork } from '../baselines/pca.js';
+import type { Distance } from '../core/distance.js';
 import type { Matrix } from '../core/matrix.js';
 import { shareFloats } from '../core/worker-task.js';
 import { buildKnnGraph } from '../knn/build-knn-graph.js';
@@ -44,7 +45,7 @@ export async function fitLearned(
   const shared = { distance, seed, ...(threads === undefined ? {} : { threads }) };
   const graph = await buildKnnGraph(train, { ...shared, k, signal, log, onProgress });
   for (const { plan, settings } of resolved) {
-    const start = plan.init === 'pca' ? pcaNetwork(axes, { dim, distance }).layers[0]?.weight : undefined;
+    const start = startOf(plan, { learned, axes, dim, distance });
     const result = await trainTldr(
       train,
       {
@@ -68,6 +69,21 @@ export async function fitLearned(
     learned.push({ plan, loss: settings.loss, result });
   }
   return { learned, states, finished: true };
+}
+
+function startOf(
+  { init }: LearnedPlan,
+  from: {
+    readonly learned: readonly Learned[];
+    readonly axes: PrincipalAxes;
+    readonly dim: number;
+    readonly distance: Distance;
+  },
+): Matrix | undefined {
+  const { learned, axes, dim, distance } = from;
+  if (init === 'random') return undefined;
+  const linear = learned.find(({ plan }) => plan.name === init)?.result.network;
+  return (linear ?? pcaNetwork(axes, { dim, distance })).layers[0]?.weight;
 }
 
 /** The graph of the first k neighbours of each row. */

@@ -1,20 +1,20 @@
 import type { Distance } from '../core/distance.js';
 import type { RunOptions } from '../core/run.js';
 import {
-  bootstrapInterval,
-  mean,
+  FOUND_K,
   recallOf,
   searchCompact,
   type Benchmark,
   type NeighborRecall,
 } from '../evaluate/neighbor-recall.js';
+import { bootstrapInterval, mean } from '../evaluate/ranking.js';
 import { multiplyAdds, type Candidate } from './candidate.js';
 
 /** Means closer than this (0.1 points) are a tie: the cheaper and simpler candidate wins it. */
 const TIE_MARGIN = 0.001;
 
 /** What selection maximises: one value per held-out query, larger is better. */
-export type Objective = (found: Int32Array, recall: NeighborRecall) => Float64Array;
+export type Objective = (found: Int32Array, recall: NeighborRecall, firstQuery: number) => Float64Array;
 
 /** Recall@10 against the full space. */
 export const FIDELITY: Objective = (_found, recall) => recall.perQuery;
@@ -32,45 +32,61 @@ export interface Judged {
 
 export interface JudgeOptions extends RunOptions {
   readonly objective: Objective;
+  /** How many of the benchmark's queries candidates are chosen by; the others confirm. */
+  readonly selectionQueries: number;
   readonly seed: number;
   readonly threads?: number;
 }
 
-/** Judges every candidate under each of its distances; kept is the best distance of each. */
+/** Queries in two parts: by the first candidates are chosen, the second took no part in any choice. */
+export interface Judgement {
+  readonly selection: readonly Judged[];
+  /** The same candidates in the same order, each under the distance chosen for it. */
+  readonly confirmation: readonly Judged[];
+}
+
+/**
+ * Judges every candidate under each of its distances and keeps the best distance of each.
+ * @param benchmark its queries are the selection's first, then the confirmation's
+ */
 export async function judgeAll(
   benchmark: Benchmark,
   candidates: readonly Candidate[],
   options: JudgeOptions,
-): Promise<Judged[]> {
-  const judged: Judged[] = [];
-  for (const [i, candidate] of candidates.entries()) {
-    const { network, distances } = candidate;
-    const found = await searchCompact(
-      benchmark,
-      { network, distances },
-      { ...options, onProgress: undefined },
-    );
-    const all = distances.map((distance) =>
-      judgeOne(benchmark, { candidate, distance, found: found.get(distance) ?? new Int32Array(0) }, options),
-    );
+): Promise<Judgement> {
+  const results = await searchCompact(benchmark, candidates, options);
+  const selection: Judged[] = [];
+  const confirmation: Judged[] = [];
+  candidates.forEach((candidate, i) => {
+    const all = candidate.distances.map((compactDistance, j) => {
+      const found = results[i]?.[j] ?? new Int32Array(0);
+      return judgeParts(benchmark, { candidate, compactDistance, found }, options);
+    });
     const [first, ...others] = all;
-    if (first === undefined) continue;
+    if (first === undefined) return;
     // A distance other than the one a candidate was made for must be better by more than a tie.
-    judged.push(
-      others.reduce((best, one) => (mean(one.scores) > mean(best.scores) + TIE_MARGIN ? one : best), first),
+    const best = others.reduce(
+      (kept, one) => (mean(one[0].scores) > mean(kept[0].scores) + TIE_MARGIN ? one : kept),
+      first,
     );
-    options.onProgress?.({ step: 'judging', done: i + 1, total: candidates.length, unit: 'candidates' });
-  }
-  return judged;
+    selection.push(best[0]);
+    confirmation.push(best[1]);
+  });
+  return { selection, confirmation };
 }
 
-function judgeOne(
-  benchmark: Benchmark,
-  { candidate, distance, found }: { candidate: Candidate; distance: Distance; found: Int32Array },
-  { objective, seed }: JudgeOptions,
-): Judged {
-  const recall = recallOf(benchmark, found, seed);
-  return { candidate, compactDistance: distance, recall, scores: objective(found, recall), found };
+function judgeParts(
+  { truth, queries }: Benchmark,
+  { candidate, compactDistance, found }: Pick<Judged, 'candidate' | 'compactDistance' | 'found'>,
+  { objective, seed, selectionQueries }: JudgeOptions,
+): [Judged, Judged] {
+  const part = (from: number, to: number): Judged => {
+    const k = truth.length / queries.rows;
+    const mine = found.subarray(from * FOUND_K, to * FOUND_K);
+    const recall = recallOf({ truth: truth.subarray(from * k, to * k) }, mine, seed);
+    return { candidate, compactDistance, recall, scores: objective(mine, recall, from), found: mine };
+  };
+  return [part(0, selectionQueries), part(selectionQueries, queries.rows)];
 }
 
 /** The best by its mean; among ties the one with fewer multiplications per vector, then the simpler. */

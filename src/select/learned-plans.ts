@@ -5,8 +5,11 @@ export interface LearnedPlan {
   readonly name: string;
   readonly rank: number;
   readonly settings: Partial<TrainSettings>;
-  readonly init: 'pca' | 'random';
+  readonly init: Start;
 }
+
+/** Where a linear map or a residual encoder's linear part starts: PCA, chance, or the linear candidate. */
+export type Start = 'pca' | 'random' | 'neighbourhood-kl';
 
 /** Names of learned candidates; `tldr` is the published loss, Barlow Twins. */
 export const LEARNED_NAMES = ['neighbourhood-kl', 'neighbourhood-kl-residual', 'tldr'] as const;
@@ -34,7 +37,7 @@ const AUTO: readonly {
   readonly share: number;
   readonly stepsMin: number;
   readonly stepsMax: number;
-  readonly init: 'pca' | 'random';
+  readonly init: Start;
   readonly settings: Partial<TrainSettings> & { readonly loss: LossName };
 }[] = [
   {
@@ -50,7 +53,7 @@ const AUTO: readonly {
     share: 0.65,
     stepsMin: 200,
     stepsMax: 3000,
-    init: 'pca',
+    init: 'neighbourhood-kl',
     settings: { loss: 'neighbourhood-kl', encoder: `residual-${RESIDUAL_WIDTH}`, learningRate: 0.003 },
   },
   {

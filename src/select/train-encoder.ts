@@ -1,16 +1,16 @@
 import type { Distance } from '../core/distance.js';
 import { Encoder, type EncoderNetwork } from '../core/encoder.js';
 import { TldrError } from '../core/errors.js';
-import type { Matrix } from '../core/matrix.js';
+import { concatRows, type Matrix } from '../core/matrix.js';
 import { cleanSample, dataFingerprint, splitHeldOut, type CleanSample } from '../core/sample.js';
-import { createBenchmark, type Benchmark } from '../evaluate/neighbor-recall.js';
+import { createBenchmark } from '../evaluate/neighbor-recall.js';
 import type { TrainSettings } from '../train/train-options.js';
 import { resolveSettings } from '../train/run-training.js';
 import type { TrainState } from '../train/train-state.js';
 import { geometryOf, type Candidate, type Geometry } from './candidate.js';
 import { fitClosedForms } from './fit-closed-forms.js';
 import { fitLearned } from './fit-learned.js';
-import { choose, FIDELITY, judgeAll, type Judged, type Objective } from './judge.js';
+import { choose, FIDELITY, judgeAll, type Judged } from './judge.js';
 import { explicitPlan, plansForBudget, type LearnedPlan } from './learned-plans.js';
 import {
   BUDGET_SECONDS,
@@ -69,12 +69,12 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
   if (!finished) return { encoder: null, report: null, states, candidates: new Map(), details: null };
 
   const fitted = [...learned.map((one) => learnedCandidate(one, geometry)), ...closed.candidates];
-  const judgeOptions = { ...options, seed, objective: FIDELITY satisfies Objective };
-  const benchmark = await createBenchmark({ base: train, queries: select, distance }, options);
-  const judged = await judgeAll(benchmark, fitted, judgeOptions);
+  const queries = concatRows([select, confirm], x.cols);
+  const benchmark = await createBenchmark({ base: train, queries, distance }, options);
+  const judgeOptions = { ...options, seed, objective: FIDELITY, selectionQueries: select.rows };
+  const { selection: judged, confirmation: confirmed } = await judgeAll(benchmark, fitted, judgeOptions);
   const winner = choose(ship === 'best' ? judged : judged.filter(({ candidate }) => candidate.name === ship));
   if (winner === undefined) throw new TldrError('INTERNAL', 'no candidate was judged');
-  const confirmed = await confirmAll({ ...benchmark, queries: confirm }, judged, judgeOptions);
   const fingerprint = dataFingerprint(train);
   const report = trainReport({
     judged,
@@ -163,20 +163,6 @@ function learnedCandidate({ plan, result }: Learned, { fitDistance, compactDista
     seconds: result.secondsPerStep * result.totalSteps,
     rank: plan.rank,
   };
-}
-
-/** Each judged candidate again, under its chosen distance, on queries that took no part in any choice. */
-async function confirmAll(
-  { base, queries, distance }: Benchmark,
-  judged: readonly Judged[],
-  options: Parameters<typeof judgeAll>[2],
-): Promise<Judged[]> {
-  const benchmark = await createBenchmark({ base, queries, distance }, options);
-  const again = judged.map(({ candidate, compactDistance }) => ({
-    ...candidate,
-    distances: [compactDistance],
-  }));
-  return judgeAll(benchmark, again, options);
 }
 
 function encoderOf(

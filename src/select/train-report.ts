@@ -1,7 +1,7 @@
 import { cpus } from 'node:os';
 import type { Distance } from '../core/distance.js';
 import type { SampleFacts } from '../core/sample.js';
-import { bootstrapInterval, mean } from '../evaluate/neighbor-recall.js';
+import { bootstrapInterval, mean } from '../evaluate/ranking.js';
 import type { TldrResult } from '../train/train-tldr.js';
 import type { LossName } from '../train/train-options.js';
 import { multiplyAdds } from './candidate.js';

@@ -21,7 +21,7 @@ await tinyEncoder().save(join(cwd, 'tiny.onnx'));
 const TRAIN = ['train', '--input', 'base.npy', '--dim', '4', '--k', '5', '--threads', '1'];
 
 describe('every command', () => {
-  test.each(['demo', 'inspect', 'train', 'migrate', 'search', 'project', 'config'])(
+  test.each(['demo', 'inspect', 'train', 'migrate', 'evaluate', 'search', 'project', 'config'])(
     '%s explains itself',
     async (command) => {
       const { code, stdout } = await runCli([command, '--help'], { cwd });

@@ -4,26 +4,13 @@ import { execFileSync } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openNpy, readNpy, writeNpy } from '../../src/cli/npy.js';
+import { openNpy, readNpy, readNpyIntegers, writeNpy } from '../../src/cli/npy.js';
 import { matrix, matrixFromRows, rowRange } from '../../src/core/matrix.js';
+import { integerNpy, npyBytes } from './npy-fixtures.js';
 
 const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-npy-'));
 afterAll(() => rm(folder, { recursive: true }));
 const path = join(folder, 'x.npy');
-
-/** A file as NumPy writes it. */
-function npy(header: string, data: Uint8Array, version = 1): Buffer {
-  const length = Buffer.alloc(version === 1 ? 2 : 4);
-  if (version === 1) length.writeUInt16LE(header.length);
-  else length.writeUInt32LE(header.length);
-  return Buffer.concat([
-    Buffer.from('\x93NUMPY', 'latin1'),
-    Buffer.from([version, 0]),
-    length,
-    Buffer.from(header, 'latin1'),
-    data,
-  ]);
-}
 
 const x = matrixFromRows([
   [1.5, -2, 3e-8],
@@ -43,7 +30,10 @@ test('what is written is read back, whole or in parts, by a header NumPy reads',
 });
 
 test.each([1, 2, 3])('version %d headers are read', async (version) => {
-  await writeFile(path, npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }\n", bytes, version));
+  await writeFile(
+    path,
+    npyBytes("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }\n", bytes, version),
+  );
   expect(await readNpy(path)).toEqual(x);
 });
 
@@ -51,9 +41,37 @@ test('float16 is widened exactly: subnormals, largest, signs, infinity', async (
   const halves = Uint16Array.of(0x3c00, 0xc000, 0x0001, 0x8000, 0x7bff, 0x7c00);
   await writeFile(
     path,
-    npy("{'descr': '<f2', 'fortran_order': False, 'shape': (2, 3), }\n", new Uint8Array(halves.buffer)),
+    npyBytes("{'descr': '<f2', 'fortran_order': False, 'shape': (2, 3), }\n", new Uint8Array(halves.buffer)),
   );
   expect([...(await readNpy(path)).data]).toEqual([1, -2, 2 ** -24, -0, 65504, Infinity]);
+});
+
+test.each([
+  ['|i1', [-128, 127]],
+  ['|u1', [0, 255]],
+  ['<i2', [-32768, 5]],
+  ['<u2', [65535]],
+  ['<i4', [-1, 2147483647]],
+  ['<u4', [4294967295]],
+  ['<i8', [-(2n ** 63n), 2n ** 63n - 1n]],
+  ['<u8', [2n ** 64n - 1n]],
+  ['<i8', []],
+])('whole numbers of type %s are read exactly', async (descr, values) => {
+  await writeFile(path, integerNpy(descr, values));
+  expect(await readNpyIntegers(path)).toEqual(values.map(BigInt));
+});
+
+test.each([
+  ["{'descr': '<f4', 'fortran_order': False, 'shape': (6,), }", 'it holds <f4, expected whole numbers'],
+  ["{'descr': '>i4', 'fortran_order': False, 'shape': (6,), }", 'it holds >i4, expected whole numbers'],
+  ["{'descr': '<i4', 'fortran_order': False, 'shape': (2, 3), }", 'its shape is (2, 3), expected (N,)'],
+  ["{'descr': '<i4', 'fortran_order': False, 'shape': (7,), }", 'its header promises'],
+])('whole numbers are not taken from %s', async (header, message) => {
+  await writeFile(path, npyBytes(`${header}\n`, bytes));
+  await expect(readNpyIntegers(path)).rejects.toMatchObject({
+    code: 'INVALID_DATA',
+    message: expect.stringContaining(message),
+  });
 });
 
 describe('refuses', () => {
@@ -76,7 +94,7 @@ describe('refuses', () => {
       'its header promises',
     ],
   ])('%s', async (_name, header, message) => {
-    await writeFile(path, npy(header, bytes));
+    await writeFile(path, npyBytes(header, bytes));
     await expect(readNpy(path)).rejects.toMatchObject({
       code: 'INVALID_DATA',
       message: expect.stringContaining(message),
@@ -84,7 +102,7 @@ describe('refuses', () => {
   });
 
   test('any damage with an error of its own', async () => {
-    const whole = npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }\n", bytes);
+    const whole = npyBytes("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }\n", bytes);
     await fc.assert(
       fc.asyncProperty(fc.nat(whole.length - 1), fc.nat(255), fc.boolean(), async (at, value, cut) => {
         const damaged = Buffer.from(cut ? whole.subarray(0, at) : whole);

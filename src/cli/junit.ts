@@ -1,0 +1,57 @@
+/** One test case of a JUnit report. */
+export interface JunitCase {
+  readonly name: string;
+  /** What was measured, for people. */
+  readonly output: string;
+  /** Why it failed; absent when it passed. */
+  readonly failure?: string;
+}
+
+/** Control characters that XML 1.0 cannot hold, in any form. */
+const NOT_XML = /[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/gu;
+
+/** Text as the content of an element or of an attribute in double quotes. */
+export function escapeXml(text: string): string {
+  return text
+    .replace(NOT_XML, '\uFFFD')
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;')
+    .replaceAll('"', '&quot;')
+    .replaceAll('\t', '&#9;')
+    .replaceAll('\n', '&#10;')
+    .replaceAll('\r', '&#13;');
+}
+
+/** A JUnit report of one suite, in the form that CI servers read. */
+export function junitXml(suite: {
+  readonly name: string;
+  readonly seconds: number;
+  readonly properties: ReadonlyMap<string, string>;
+  readonly cases: readonly JunitCase[];
+}): string {
+  const { name, seconds, properties, cases } = suite;
+  const failures = cases.filter(({ failure }) => failure !== undefined).length;
+  const counts = `tests="${cases.length}" failures="${failures}" errors="0" time="${seconds.toFixed(3)}"`;
+  const propertyLines = [...properties].map(
+    ([key, value]) => `      <property name="${escapeXml(key)}" value="${escapeXml(value)}"/>`,
+  );
+  const caseLines = cases.flatMap((one) => [
+    `    <testcase classname="qdrant-tldr.evaluate" name="${escapeXml(one.name)}" time="0">`,
+    ...(one.failure === undefined
+      ? []
+      : [`      <failure message="${escapeXml(one.failure)}">${escapeXml(one.failure)}</failure>`]),
+    `      <system-out>${escapeXml(one.output)}</system-out>`,
+    '    </testcase>',
+  ]);
+  return [
+    '<?xml version="1.0" encoding="UTF-8"?>',
+    `<testsuites ${counts}>`,
+    `  <testsuite name="${escapeXml(name)}" ${counts}>`,
+    ...(propertyLines.length === 0 ? [] : ['    <properties>', ...propertyLines, '    </properties>']),
+    ...caseLines,
+    '  </testsuite>',
+    '</testsuites>',
+    '',
+  ].join('\n');
+}

@@ -1,0 +1,203 @@
+import { messageOf, TldrError } from '../core/errors.js';
+import { matrixFromRows, type Matrix } from '../core/matrix.js';
+import { readNpy, readNpyIntegers } from './npy.js';
+import { parseVectorLine, textLines } from './text-lines.js';
+
+/**
+ * Query vectors: a .npy file of N x D (float32 or float16), or a text file with one JSON array per line.
+ * @param dim numbers per vector
+ * @throws NOT_FOUND, INVALID_DATA with the line number
+ */
+export async function readQueryVectors(path: string, dim: number): Promise<Matrix> {
+  if (path.endsWith('.npy')) {
+    const x = await readNpy(path);
+    if (x.cols !== dim) throw bad(path, `it holds ${x.cols}-d vectors, expected ${dim}-d`);
+    if (x.rows === 0) throw bad(path, 'it holds no vectors');
+    return x;
+  }
+  const rows: number[][] = [];
+  for await (const { number, text } of textLines(path)) {
+    if (text.trim() === '') continue;
+    try {
+      rows.push(parseVectorLine(text, number, dim));
+    } catch (cause) {
+      throw new TldrError('INVALID_DATA', `${path} ${messageOf(cause)}`, { cause });
+    }
+  }
+  if (rows.length === 0) throw bad(path, 'it holds no vectors: expected one JSON array of numbers per line');
+  return matrixFromRows(rows);
+}
+
+/**
+ * Labels, one per row: a .npy file of whole numbers with one axis, or a text file with one label per line.
+ * @param rows labels expected
+ * @throws NOT_FOUND, INVALID_DATA with the line number
+ */
+export async function readLabels(path: string, rows: number): Promise<readonly string[]> {
+  const labels = path.endsWith('.npy') ? (await readNpyIntegers(path)).map(String) : await labelLines(path);
+  if (labels.length !== rows)
+    throw bad(path, `it holds ${labels.length} labels, expected ${rows}, one per vector`);
+  return labels;
+}
+
+async function labelLines(path: string): Promise<string[]> {
+  const labels: string[] = [];
+  let empty = 0;
+  for await (const { number, text } of textLines(path)) {
+    const label = text.trim();
+    if (label === '') empty ||= number;
+    else if (empty > 0) throw bad(path, `line ${empty} is empty, expected one label per line`);
+    else labels.push(label);
+  }
+  return labels;
+}
+
+/** The same text gets the same number, in both lists. */
+export function labelNumbers(
+  base: readonly string[],
+  queries: readonly string[],
+): { base: Int32Array; queries: Int32Array } {
+  const numbers = new Map<string, number>();
+  const numberOf = (label: string): number => {
+    const number = numbers.get(label) ?? numbers.size;
+    numbers.set(label, number);
+    return number;
+  };
+  return { base: Int32Array.from(base, numberOf), queries: Int32Array.from(queries, numberOf) };
+}
+
+/** What a file of judgements is read against. */
+export interface QrelsShape<Doc> {
+  /** Rows of the query file: queries are counted from 0. */
+  readonly queries: number;
+  /** A document from its text. @throws anything whose message says what was expected */
+  readonly doc: (text: string) => Doc;
+}
+
+/**
+ * Judgements per query, document to gain. One of
+ * - a .npy file of whole numbers with one axis: entry i is query i's one relevant document, -1 for none;
+ * - TREC text, `query 0 document gain` between blanks, the second field unused;
+ * - `query<TAB>document` or `query<TAB>document<TAB>gain`, which also holds pairs of a query and a click: no
+ *   gain means 1.
+ * Query is the row of the query file. The first line decides the form.
+ * @throws NOT_FOUND, INVALID_DATA with the line number
+ */
+export async function readQrels<Doc>(
+  path: string,
+  shape: QrelsShape<Doc>,
+): Promise<readonly ReadonlyMap<Doc, number>[]> {
+  const gains = path.endsWith('.npy') ? await qrelsFromNpy(path, shape) : await qrelsFromText(path, shape);
+  if (!gains.some((ofQuery) => [...ofQuery.values()].some((gain) => gain > 0)))
+    throw bad(path, 'it calls nothing relevant: expected a gain above 0 for at least one query');
+  return gains;
+}
+
+/** A base row from its text, for `readQrels`. */
+export function rowDoc(rows: number): (text: string) => number {
+  return (text) => {
+    const row = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
+    if (!(row < rows))
+      throw new TldrError(
+        'INVALID_DATA',
+        `got document "${text}", expected a row of the base, 0 to ${rows - 1}`,
+      );
+    return row;
+  };
+}
+
+async function qrelsFromNpy<Doc>(
+  path: string,
+  { queries, doc }: QrelsShape<Doc>,
+): Promise<Map<Doc, number>[]> {
+  const entries = await readNpyIntegers(path);
+  if (entries.length !== queries)
+    throw bad(path, `it holds ${entries.length} entries, expected ${queries}, one per query`);
+  return entries.map((entry, query) => {
+    if (entry === -1n) return new Map();
+    try {
+      return new Map([[doc(String(entry)), 1]]);
+    } catch (cause) {
+      throw bad(path, `entry ${query}: ${messageOf(cause)}`, cause);
+    }
+  });
+}
+
+async function qrelsFromText<Doc>(path: string, shape: QrelsShape<Doc>): Promise<Map<Doc, number>[]> {
+  const gains = Array.from({ length: shape.queries }, () => new Map<Doc, number>());
+  let form: Judgement['form'] | undefined;
+  for await (const { number, text } of textLines(path)) {
+    if (text.trim() === '') continue;
+    const judgement = parseJudgement(text);
+    if (judgement === null) {
+      throw bad(
+        path,
+        `line ${number}: got "${excerpt(text)}", expected "query 0 document gain" or "query<TAB>document[<TAB>gain]"`,
+      );
+    }
+    form ??= judgement.form;
+    if (judgement.form !== form)
+      throw bad(path, `line ${number}: got a line of ${judgement.form}, the lines before are of ${form}`);
+    try {
+      addJudgement(gains, judgement, shape);
+    } catch (cause) {
+      throw bad(path, `line ${number}: ${messageOf(cause)}`, cause);
+    }
+  }
+  return gains;
+}
+
+interface Judgement {
+  readonly form: 'four fields (TREC)' | 'two or three fields (tab-separated)';
+  readonly query: string;
+  readonly doc: string;
+  readonly gain: string;
+}
+
+function parseJudgement(text: string): Judgement | null {
+  const blank = text.trim().split(/\s+/);
+  const [query = '', second = '', third = '', fourth] = blank;
+  if (blank.length === 4) return { form: 'four fields (TREC)', query, doc: third, gain: fourth ?? '' };
+  const tabs = text.trim().split('\t');
+  if (tabs.length !== blank.length || tabs.length < 2 || tabs.length > 3) return null;
+  return {
+    form: 'two or three fields (tab-separated)',
+    query,
+    doc: second,
+    gain: third === '' ? '1' : third,
+  };
+}
+
+function addJudgement<Doc>(
+  gains: readonly Map<Doc, number>[],
+  judgement: Judgement,
+  { queries, doc }: QrelsShape<Doc>,
+): void {
+  const ofQuery = /^\d{1,10}$/.test(judgement.query) ? gains[Number(judgement.query)] : undefined;
+  if (ofQuery === undefined) {
+    throw new TldrError(
+      'INVALID_DATA',
+      `got query "${judgement.query}", expected a row of the query file, 0 to ${queries - 1}`,
+    );
+  }
+  const gain = Number(judgement.gain);
+  if (!Number.isFinite(gain))
+    throw new TldrError('INVALID_DATA', `got gain "${judgement.gain}", expected a number`);
+  const key = doc(judgement.doc);
+  const earlier = ofQuery.get(key);
+  if (earlier !== undefined && earlier !== gain) {
+    throw new TldrError(
+      'INVALID_DATA',
+      `query ${judgement.query} and document ${judgement.doc} have gain ${gain} here and ${earlier} before`,
+    );
+  }
+  ofQuery.set(key, gain);
+}
+
+function excerpt(text: string): string {
+  return text.length > 60 ? `${text.slice(0, 59)}…` : text;
+}
+
+function bad(path: string, why: string, cause?: unknown): TldrError {
+  return new TldrError('INVALID_DATA', `${path}: ${why}`, { cause });
+}

@@ -1,0 +1,34 @@
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import type { EncoderNetwork } from './encoder-network.js';
+import { networkToOnnx } from './encoder-onnx.js';
+import { TldrError } from './errors.js';
+import type { Matrix } from './matrix.js';
+
+const BLOCK_ROWS = 2048;
+
+/** x: n x inputDim to n x outputDim with native products, block by block in this thread, into `out`. */
+export async function projectBlocks(
+  network: EncoderNetwork,
+  x: Matrix,
+  options: {
+    readonly out: Float32Array;
+    readonly threads: number;
+    readonly beforeBlock: (rowsDone: number) => void;
+  },
+): Promise<void> {
+  const { out, threads, beforeBlock } = options;
+  const session = await InferenceSession.create(networkToOnnx(network), {
+    intraOpNumThreads: threads,
+    extra: { session: { intra_op: { allow_spinning: '0' } } },
+  });
+  const cols = network.layers.at(-1)?.weight.cols ?? 0;
+  for (let start = 0; start < x.rows; start += BLOCK_ROWS) {
+    beforeBlock(start);
+    const rows = Math.min(BLOCK_ROWS, x.rows - start);
+    const block = new Float32Array(x.data.subarray(start * x.cols, (start + rows) * x.cols));
+    const { projected } = await session.run({ vectors: new Tensor('float32', block, [rows, x.cols]) });
+    if (!(projected?.data instanceof Float32Array)) throw new TldrError('INTERNAL', 'no projected vectors');
+    out.set(projected.data, start * cols);
+  }
+  await session.release();
+}

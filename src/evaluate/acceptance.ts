@@ -1,0 +1,128 @@
+import { TldrError } from '../core/errors.js';
+import type { FormReport } from './fidelity.js';
+
+type Comparison = '>=' | '>' | '<=' | '<';
+
+/** One condition on one measure of the form that clients are served with. */
+export interface AcceptTerm {
+  /** As it was written. */
+  readonly text: string;
+  readonly metric: string;
+  readonly comparison: Comparison;
+  readonly bound: number;
+}
+
+/** A term with what was measured; a measure that does not exist fails. */
+export interface TermResult extends AcceptTerm {
+  readonly value: number | null;
+  readonly passed: boolean;
+}
+
+/**
+ * The tiers commonly published for verifying a migration or a change of embedding model: agreement of the first
+ * result and of the first ten, then mean recall at 10 and its weak end.
+ */
+export const DEFAULT_TERMS =
+  'top1>=0.80, top10>=0.70, recall@10>=0.85, median@10>=0.90, min@10>=0.50, p5@10>=0.60';
+
+const AT_K = ['recall', 'median', 'min', 'p5'] as const;
+const QUALITY = ['map@100', 'ndcg@10', 'mrr@10'] as const;
+const LATENCY = ['latency-p50', 'latency-p95', 'latency-p99'] as const;
+const METRICS = `top1, top10, ${AT_K.map((name) => `${name}@K`).join(', ')}, tau, ${QUALITY.join(', ')}, ${LATENCY.join(', ')}`;
+
+/**
+ * Reads terms such as `recall@10>=0.9, min>=0.4`; a percent sign divides by 100, no `@K` means `@10`.
+ * @throws INVALID_ARGUMENT naming the term and what is expected
+ */
+export function parseTerms(text: string): AcceptTerm[] {
+  return text.split(',').map((part) => {
+    const term = part.trim();
+    const match = /^([a-z0-9@-]+)\s*(>=|<=|>|<)\s*(\d*\.?\d+)\s*(%?)$/i.exec(term);
+    if (match === null) {
+      throw new TldrError(
+        'INVALID_ARGUMENT',
+        `"${term}" is no acceptance term: expected a measure, >= or <= (or > or <) and a number, for example recall@10>=0.9`,
+      );
+    }
+    const [, name = '', comparison = '>=', number = '', percent] = match;
+    const bound = Number(number) / (percent === '%' ? 100 : 1);
+    return {
+      text: term,
+      metric: metricNamed(name.toLowerCase(), term),
+      comparison: comparison as Comparison,
+      bound,
+    };
+  });
+}
+
+function metricNamed(name: string, term: string): string {
+  if (name === 'top10') return 'recall@10';
+  if (name === 'top1' || name === 'tau') return name;
+  if ([...QUALITY, ...LATENCY].some((known) => known === name)) return name;
+  const [measure = '', k = '10'] = name.split('@');
+  const isAtK = AT_K.some((known) => known === measure);
+  if (!isAtK || !/^[1-9]\d{0,4}$/.test(k) || name.split('@').length > 2) {
+    throw new TldrError('INVALID_ARGUMENT', `"${term}": ${name} is no measure: expected one of ${METRICS}`);
+  }
+  return `${measure}@${k}`;
+}
+
+/** Numbers of results that the terms speak about; they must be searched for. */
+export function depthsOf(terms: readonly AcceptTerm[]): number[] {
+  return terms.flatMap(({ metric }) => {
+    const [measure, k] = metric.split('@');
+    return AT_K.some((known) => known === measure) ? [Number(k)] : [];
+  });
+}
+
+/** True when a term speaks about labels or qrels. */
+export function needsRelevance(terms: readonly AcceptTerm[]): boolean {
+  return terms.some(({ metric }) => QUALITY.some((known) => known === metric));
+}
+
+/** True when a term speaks about latency, which only a server has. */
+export function needsLatency(terms: readonly AcceptTerm[]): boolean {
+  return terms.some(({ metric }) => LATENCY.some((known) => known === metric));
+}
+
+/** Everything a term can speak about, by its name; shares from 0 to 1, latencies in milliseconds. */
+export function measuresOf(form: FormReport): ReadonlyMap<string, number> {
+  const { recall, topOne, rankCorrelation, quality, latencyMs } = form;
+  const measures = new Map<string, number>([['top1', topOne]]);
+  for (const { k, ...values } of recall) {
+    measures.set(`recall@${k}`, values.mean);
+    for (const name of ['median', 'min', 'p5'] as const) measures.set(`${name}@${k}`, values[name]);
+  }
+  if (rankCorrelation !== null) measures.set('tau', rankCorrelation);
+  if (quality !== null) {
+    measures.set('map@100', quality.mapAt100);
+    measures.set('ndcg@10', quality.ndcgAt10);
+    measures.set('mrr@10', quality.mrrAt10);
+  }
+  if (latencyMs !== null) {
+    for (const name of ['p50', 'p95', 'p99'] as const) measures.set(`latency-${name}`, latencyMs[name]);
+  }
+  return measures;
+}
+
+/** Each term with its measured value. */
+export function judgeTerms(terms: readonly AcceptTerm[], form: FormReport): TermResult[] {
+  const measures = measuresOf(form);
+  return terms.map((term) => {
+    const value = measures.get(term.metric) ?? null;
+    return { ...term, value, passed: value !== null && holds(value, term) };
+  });
+}
+
+function holds(value: number, { comparison, bound }: AcceptTerm): boolean {
+  switch (comparison) {
+    case '>=':
+      return value >= bound;
+    case '>':
+      return value > bound;
+    case '<=':
+      return value <= bound;
+    case '<':
+      return value < bound;
+  }
+}

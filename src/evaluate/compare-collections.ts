@@ -1,0 +1,301 @@
+import { compactDistance, type Distance } from '../core/distance.js';
+import type { Encoder } from '../core/encoder.js';
+import { TldrError } from '../core/errors.js';
+import { firstNonFiniteRow, row, rowRange, type Matrix } from '../core/matrix.js';
+import type { PointId } from '../core/point-id.js';
+import { compactSearch, rescoredSearch, type ProjectedTarget } from '../core/projected-search.js';
+import { throwIfAborted, type RunOptions } from '../core/run.js';
+import type { MemoryEstimate, ScoredPoint, VectorStore } from '../core/vector-store.js';
+import {
+  fidelity,
+  headlineK,
+  recallPerQuery,
+  withoutQueries,
+  type FormReport,
+  type Latency,
+  type Quality,
+  type RankedLists,
+} from './fidelity.js';
+import { stratify, valuesOfPoints, type Strata } from './payload-strata.js';
+import { percentile } from './ranking.js';
+import { rankingQuality, RELEVANCE_DEPTHS, type Relevance } from './relevance.js';
+
+/** Queries asked of every form before the clock runs: connections and caches are warm then. */
+const WARM_UP_QUERIES = 5;
+
+/** Query vectors of full size; with `ids` they are stored points, which are left out of their own results. */
+export interface QuerySet {
+  readonly vectors: Matrix;
+  readonly ids: readonly PointId[] | null;
+}
+
+export interface CompareOptions extends RunOptions {
+  readonly source: {
+    readonly store: VectorStore;
+    readonly collection: string;
+    readonly vectorName: string;
+    readonly distance: Distance;
+  };
+  readonly target: ProjectedTarget & { readonly store: VectorStore; readonly collection: string };
+  /** The encoder the target was made with; the caller has compared fingerprints. */
+  readonly encoder: Encoder;
+  readonly queries: QuerySet;
+  /** Numbers of results to ask for; each is searched for on its own, since the limit steers an index. */
+  readonly ks: readonly number[];
+  /** Candidates that the two-stage layout rescores. */
+  readonly rescore: number;
+  readonly seed: number;
+  /** Payload field to split the queries by. */
+  readonly by?: string | undefined;
+  /** Per query the gain of points by id. */
+  readonly qrels?: readonly ReadonlyMap<PointId, number>[] | undefined;
+}
+
+/** A full collection and its compact form, side by side. */
+export interface CollectionComparison {
+  readonly queries: number;
+  readonly storedPoints: boolean;
+  readonly ks: readonly number[];
+  readonly headlineK: number;
+  readonly rescore: number | null;
+  readonly seed: number;
+  /** The source as it is configured, the compact search and, in the two-stage layout, the rescored one. */
+  readonly forms: readonly FormReport[];
+  /** Name of the form that clients of the target are served with. */
+  readonly served: string;
+  /** Ranking quality of exact search of the full vectors, where qrels are given. */
+  readonly exactQuality: Quality | null;
+  readonly points: { readonly source: number; readonly target: number };
+  /** Estimated, not measured. */
+  readonly bytes: { readonly source: MemoryEstimate; readonly target: MemoryEstimate };
+  readonly strata: Strata | null;
+}
+
+interface Form {
+  readonly name: string;
+  readonly dim: number;
+  readonly ask: (query: number, limit: number) => Promise<readonly ScoredPoint[]>;
+}
+
+/** Points as row numbers: the same id, the same number. */
+class IdNumbers {
+  readonly #numbers = new Map<PointId, number>();
+  readonly #ids: PointId[] = [];
+
+  of(id: PointId): number {
+    let number = this.#numbers.get(id);
+    if (number === undefined) {
+      number = this.#ids.push(id) - 1;
+      this.#numbers.set(id, number);
+    }
+    return number;
+  }
+
+  id(number: number): PointId | undefined {
+    return this.#ids[number];
+  }
+}
+
+/**
+ * Asks both collections the same queries. Truth is exact search of the source's full vectors; latency is taken
+ * one query at a time, the forms taking turns at going first, projection included.
+ * @throws MISMATCH when queries and encoder do not fit, INVALID_ARGUMENT, INVALID_DATA, and whatever the store throws
+ */
+export async function compareCollections(options: CompareOptions): Promise<CollectionComparison> {
+  const { source, target, queries, ks, rescore, seed, qrels, by } = options;
+  checkQueries(options);
+  const k = headlineK(ks);
+  const ids = new IdNumbers();
+  const forms = formsOf(options);
+  const asking = { ...options, ids };
+  const depth = Math.max(...ks, qrels === undefined ? 0 : RELEVANCE_DEPTHS.map);
+  const truth = (await askAll([exactForm(options)], depth, { ...asking, step: 'exact search' })).lists[0]!;
+  const found = forms.map(() => new Map<number, RankedLists>());
+  let latencies: readonly Latency[] = [];
+  for (const at of ks) {
+    const answers = await askAll(forms, at, { ...asking, step: `searching, limit ${at}` });
+    answers.lists.forEach((lists, f) => found[f]!.set(at, lists));
+    if (at === k) latencies = answers.latencies;
+  }
+  const qualities = await judgeQualities(forms, truth, asking);
+  const comparable = [true, source.distance === compactDistance(source.distance), true];
+  const served = forms.at(-1)!.name;
+  const points = {
+    source: await source.store.count(source.collection),
+    target: await target.store.count(target.collection),
+  };
+  return {
+    queries: queries.vectors.rows,
+    storedPoints: queries.ids !== null,
+    ks,
+    headlineK: k,
+    rescore: target.layout === 'two-stage' ? rescore : null,
+    seed,
+    forms: forms.map(({ name, dim }, f) => ({
+      name,
+      dim,
+      ...fidelity(found[f]!, truth, { seed, comparableScores: comparable[f]! }),
+      latencyMs: latencies[f]!,
+      quality: qualities.forms[f] ?? null,
+    })),
+    served,
+    exactQuality: qualities.exact,
+    points,
+    bytes: {
+      source: source.store.estimateMemory(await source.store.describe(source.collection), points.source),
+      target: target.store.estimateMemory(await target.store.describe(target.collection), points.target),
+    },
+    strata:
+      by === undefined
+        ? null
+        : stratify(await valuesPerQuery(by, truth, asking), {
+            field: by,
+            of: queries.ids === null ? 'first true result' : 'query point',
+            k,
+            served,
+            recall: new Map(
+              forms.map(({ name }, f) => [name, recallPerQuery(found[f]!.get(k)!, truth, { k })]),
+            ),
+          }),
+  };
+}
+
+function checkQueries({ queries, encoder, ks, qrels }: CompareOptions): void {
+  const { vectors } = queries;
+  if (vectors.cols !== encoder.inputDim) {
+    throw new TldrError(
+      'MISMATCH',
+      `the query vectors are ${vectors.cols}-d, the encoder expects ${encoder.inputDim}-d`,
+    );
+  }
+  if (vectors.rows === 0) throw new TldrError('INVALID_DATA', 'there are no queries');
+  const bad = firstNonFiniteRow(vectors);
+  if (bad >= 0) throw new TldrError('INVALID_DATA', `query ${bad} holds NaN or infinity`);
+  if (ks.length === 0 || ks.some((k) => !Number.isSafeInteger(k) || k < 1)) {
+    throw new TldrError('INVALID_ARGUMENT', `k: got [${ks.join(', ')}], expected whole numbers from 1`);
+  }
+  if (qrels !== undefined && qrels.length !== vectors.rows) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `qrels of ${qrels.length} queries, but ${vectors.rows} query vectors`,
+    );
+  }
+}
+
+function exactForm({ source, queries, encoder }: CompareOptions): Form {
+  const { store, collection, vectorName } = source;
+  return {
+    name: 'exact',
+    dim: encoder.inputDim,
+    ask: (q, limit) =>
+      store.search(collection, { vectorName, vector: row(queries.vectors, q), limit, exact: true }),
+  };
+}
+
+function formsOf({ source, target, encoder, queries, rescore }: CompareOptions): Form[] {
+  const full = (q: number): Float32Array => row(queries.vectors, q);
+  const projected = (q: number): Float32Array => encoder.project(rowRange(queries.vectors, q, q + 1)).data;
+  const forms: Form[] = [
+    {
+      name: 'full, as configured',
+      dim: encoder.inputDim,
+      ask: (q, limit) =>
+        source.store.search(source.collection, { vectorName: source.vectorName, vector: full(q), limit }),
+    },
+    {
+      name: 'compact',
+      dim: encoder.outputDim,
+      ask: (q, limit) => target.store.search(target.collection, compactSearch(target, projected(q), limit)),
+    },
+  ];
+  if (target.layout === 'two-stage') {
+    forms.push({
+      name: 'rescored',
+      dim: encoder.inputDim,
+      ask: (q, limit) =>
+        target.store.search(
+          target.collection,
+          rescoredSearch(target, { full: full(q), projected: projected(q) }, { limit, rescore }),
+        ),
+    });
+  }
+  return forms;
+}
+
+interface Asking extends RunOptions {
+  readonly queries: QuerySet;
+  readonly ids: IdNumbers;
+}
+
+/** Every query of every form, one at a time; the form that goes first changes with each query. */
+async function askAll(
+  forms: readonly Form[],
+  limit: number,
+  { queries, ids, step, signal, onProgress }: Asking & { readonly step: string },
+): Promise<{ lists: RankedLists[]; latencies: Latency[] }> {
+  const total = queries.vectors.rows;
+  const places = limit + (queries.ids === null ? 0 : 1);
+  const lists = forms.map(() => ({
+    k: limit,
+    rows: new Int32Array(total * limit).fill(-1),
+    scores: new Float64Array(total * limit).fill(Number.NaN),
+  }));
+  const times = forms.map(() => new Float64Array(total));
+  for (let q = 0; q < Math.min(total, WARM_UP_QUERIES); q++) {
+    throwIfAborted(signal);
+    for (const { ask } of forms) await ask(q, places);
+  }
+  for (let q = 0; q < total; q++) {
+    throwIfAborted(signal);
+    for (let turn = 0; turn < forms.length; turn++) {
+      const f = (q + turn) % forms.length;
+      const startedAt = performance.now();
+      const answer = await forms[f]!.ask(q, places);
+      times[f]![q] = performance.now() - startedAt;
+      const self = queries.ids?.[q];
+      answer
+        .filter(({ id }) => id !== self)
+        .slice(0, limit)
+        .forEach(({ id, score }, i) => {
+          lists[f]!.rows[q * limit + i] = ids.of(id);
+          lists[f]!.scores[q * limit + i] = score;
+        });
+    }
+    onProgress?.({ step, done: q + 1, total, unit: 'queries' });
+  }
+  const latencies = times.map((ms) => ({
+    p50: percentile(ms, 50),
+    p95: percentile(ms, 95),
+    p99: percentile(ms, 99),
+  }));
+  return { lists, latencies };
+}
+
+/** mAP, nDCG and MRR of every form and of exact search, where qrels are given; searched 100 deep. */
+async function judgeQualities(
+  forms: readonly Form[],
+  truth: RankedLists,
+  asking: Asking & Pick<CompareOptions, 'qrels'>,
+): Promise<{ exact: Quality | null; forms: readonly Quality[] }> {
+  const { qrels, ids } = asking;
+  if (qrels === undefined) return { exact: null, forms: [] };
+  const gains = qrels.map((byId) => new Map([...byId].map(([id, gain]) => [ids.of(id), gain] as const)));
+  const relevance: Relevance = { kind: 'qrels', gains };
+  const quality = ({ rows, k }: RankedLists): Quality => withoutQueries(rankingQuality(rows, k, relevance));
+  const { lists } = await askAll(forms, RELEVANCE_DEPTHS.map, { ...asking, step: 'searching for relevance' });
+  return { exact: quality(truth), forms: lists.map(quality) };
+}
+
+/** The field's values for each query: of the stored point it is, or else of the first true result. */
+async function valuesPerQuery(
+  field: string,
+  truth: RankedLists,
+  { queries, ids, source }: Asking & Pick<CompareOptions, 'source'>,
+): Promise<readonly (readonly string[])[]> {
+  const points = Array.from(
+    { length: queries.vectors.rows },
+    (_, q) => queries.ids?.[q] ?? ids.id(truth.rows[q * truth.k]!) ?? null,
+  );
+  const values = await valuesOfPoints(source, points, field);
+  return points.map((id) => (id === null ? [] : (values.get(id) ?? [])));
+}

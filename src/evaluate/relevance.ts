@@ -1,0 +1,106 @@
+import { TldrError } from '../core/errors.js';
+import { averagePrecision, mean, ndcg, reciprocalRank } from './ranking.js';
+
+/**
+ * What a person or a label calls right, as plain data.
+ * Labels: a row is relevant (gain 1) to a query of the same label. Qrels: per query the gain of each row that
+ * was judged; what is not listed, or listed with 0 or less, is not relevant.
+ */
+export type Relevance =
+  | { readonly kind: 'labels'; readonly base: Int32Array; readonly queries: Int32Array }
+  | { readonly kind: 'qrels'; readonly gains: readonly ReadonlyMap<number, number>[] };
+
+/** Depths of the three measures, as usually reported. */
+export const RELEVANCE_DEPTHS = { map: 100, ndcg: 10, mrr: 10 } as const;
+
+/** Means over the queries that have at least one relevant row; NaN per query for the others. */
+export interface RankingQuality {
+  /** Mean average precision at 100, normalised by min(relevant rows, 100). */
+  readonly mapAt100: number;
+  readonly ndcgAt10: number;
+  readonly mrrAt10: number;
+  /** Queries with at least one relevant row: what the means are over. */
+  readonly judgedQueries: number;
+  readonly perQuery: {
+    readonly averagePrecision: Float64Array;
+    readonly ndcg: Float64Array;
+    readonly reciprocalRank: Float64Array;
+  };
+}
+
+/** Number of queries a relevance speaks about. */
+export function relevanceQueries(relevance: Relevance): number {
+  return relevance.kind === 'labels' ? relevance.queries.length : relevance.gains.length;
+}
+
+/**
+ * Judges ranked lists by what is relevant.
+ * @param found queries x k row numbers, best first, -1 for none; k at least 100
+ * @throws INVALID_ARGUMENT when there are too few places or the number of queries differs
+ */
+export function rankingQuality(found: Int32Array, k: number, relevance: Relevance): RankingQuality {
+  const queries = relevanceQueries(relevance);
+  if (k < RELEVANCE_DEPTHS.map) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `mAP@${RELEVANCE_DEPTHS.map} needs lists of at least ${RELEVANCE_DEPTHS.map} places, got ${k}`,
+    );
+  }
+  if (found.length !== queries * k) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `got ${found.length} results, expected ${k} for each of ${queries} queries`,
+    );
+  }
+  const judge = judgeOf(relevance);
+  const perQuery = {
+    averagePrecision: new Float64Array(queries).fill(Number.NaN),
+    ndcg: new Float64Array(queries).fill(Number.NaN),
+    reciprocalRank: new Float64Array(queries).fill(Number.NaN),
+  };
+  for (let q = 0; q < queries; q++) {
+    const { relevant, ideal, gain } = judge(q);
+    if (relevant === 0) continue;
+    const gains = Float64Array.from(found.subarray(q * k, (q + 1) * k), (row) => (row < 0 ? 0 : gain(row)));
+    perQuery.averagePrecision[q] = averagePrecision(gains, { depth: RELEVANCE_DEPTHS.map, relevant });
+    perQuery.ndcg[q] = ndcg(gains, { depth: RELEVANCE_DEPTHS.ndcg, ideal });
+    perQuery.reciprocalRank[q] = reciprocalRank(gains, RELEVANCE_DEPTHS.mrr);
+  }
+  const judged = (values: Float64Array): Float64Array => values.filter((value) => !Number.isNaN(value));
+  return {
+    mapAt100: mean(judged(perQuery.averagePrecision)),
+    ndcgAt10: mean(judged(perQuery.ndcg)),
+    mrrAt10: mean(judged(perQuery.reciprocalRank)),
+    judgedQueries: judged(perQuery.ndcg).length,
+    perQuery,
+  };
+}
+
+interface QueryJudge {
+  /** Rows relevant to this query, found or not. */
+  readonly relevant: number;
+  /** Their gains, largest first, as many as nDCG looks at. */
+  readonly ideal: ArrayLike<number>;
+  readonly gain: (row: number) => number;
+}
+
+function judgeOf(relevance: Relevance): (query: number) => QueryJudge {
+  if (relevance.kind === 'labels') {
+    const { base, queries } = relevance;
+    const counts = new Map<number, number>();
+    for (const label of base) counts.set(label, (counts.get(label) ?? 0) + 1);
+    return (query) => {
+      const label = queries[query]!;
+      const relevant = counts.get(label) ?? 0;
+      const ideal = new Float64Array(Math.min(relevant, RELEVANCE_DEPTHS.ndcg)).fill(1);
+      return { relevant, ideal, gain: (row) => (base[row] === label ? 1 : 0) };
+    };
+  }
+  return (query) => {
+    const gains = relevance.gains[query]!;
+    const positive = Float64Array.from([...gains.values()].filter((gain) => gain > 0))
+      .sort()
+      .reverse();
+    return { relevant: positive.length, ideal: positive, gain: (row) => gains.get(row) ?? 0 };
+  };
+}

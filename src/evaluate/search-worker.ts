@@ -1,0 +1,57 @@
+import { parentPort } from 'node:worker_threads';
+import type { Distance } from '../core/distance.js';
+import type { EncoderNetwork } from '../core/encoder-network.js';
+import type { Matrix } from '../core/matrix.js';
+import { projectBlocks } from '../core/project-blocks.js';
+import { errorMessage, throwIfStopped, workerTask } from '../core/worker-task.js';
+import { exactSearch } from '../knn/exact-search.js';
+
+/** What searchCompact hands to its worker; base and queries lie in shared memory. */
+export interface SearchTask {
+  readonly base: Matrix;
+  readonly queries: Matrix;
+  readonly candidates: readonly {
+    readonly network: EncoderNetwork;
+    readonly distances: readonly Distance[];
+  }[];
+  readonly k: number;
+  readonly threads: number;
+}
+
+/** Per candidate and distance: m x k row indices. */
+export type SearchResult = readonly (readonly Int32Array[])[];
+
+async function search({ base, queries, candidates, k, threads }: SearchTask): Promise<SearchResult> {
+  const results: Int32Array[][] = [];
+  for (const [i, { network, distances }] of candidates.entries()) {
+    const [compactBase, compactQueries] = [
+      await compact(network, base, threads),
+      await compact(network, queries, threads),
+    ];
+    const found: Int32Array[] = [];
+    for (const distance of distances) {
+      const task = { base: compactBase, queries: compactQueries, k, distance, excludeSelf: false, threads };
+      found.push(await exactSearch(task, { throwIfStopped, onProgress: () => undefined }));
+    }
+    results.push(found);
+    parentPort?.postMessage({
+      kind: 'progress',
+      progress: { step: 'judging', done: i + 1, total: candidates.length, unit: 'candidates' },
+    });
+  }
+  return results;
+}
+
+async function compact(network: EncoderNetwork, x: Matrix, threads: number): Promise<Matrix> {
+  const cols = network.layers.at(-1)?.weight.cols ?? 0;
+  const out = new Float32Array(x.rows * cols);
+  await projectBlocks(network, x, { out, threads, beforeBlock: throwIfStopped });
+  return { rows: x.rows, cols, data: out };
+}
+
+try {
+  const result = await search(workerTask() as SearchTask);
+  parentPort?.postMessage({ kind: 'result', result });
+} catch (error) {
+  parentPort?.postMessage(errorMessage(error));
+}

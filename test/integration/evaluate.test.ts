@@ -1,0 +1,198 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
+import { fitMoments, pcaFromMoments } from '../../src/baselines/pca.js';
+import { readNpy, writeNpy } from '../../src/cli/npy.js';
+import { Encoder } from '../../src/core/encoder.js';
+import { rowRange, type Matrix } from '../../src/core/matrix.js';
+import type { VectorStore } from '../../src/core/vector-store.js';
+import { migrateCollection } from '../../src/migrate/migrate-collection.js';
+import { runCli, type CliResult } from '../cli/run-cli.js';
+import { startTestServer, type TestServer } from './test-server.js';
+
+const ROWS = 1500;
+const QUERIES = 60;
+const DIM = 64;
+let server: TestServer;
+let cwd: string;
+const cli = (...args: string[]): Promise<CliResult> =>
+  runCli(['evaluate', ...args], {
+    cwd,
+    env: { QDRANT_URL: server.url, QDRANT_TLDR_GRPC_URL: server.grpcUrl },
+  });
+
+async function pcaEncoder(x: Matrix): Promise<Encoder> {
+  const distance = 'cosine';
+  const network = await pcaFromMoments(await fitMoments(x, { distance }), {
+    dim: DIM,
+    centred: false,
+    distance,
+  });
+  return new Encoder(network, {
+    method: 'pca-uncentred',
+    distance,
+    compactDistance: distance,
+    source: 'docs',
+    seed: 0,
+    dataFingerprint: '',
+    hyperParameters: {},
+    metrics: {},
+    createdBy: 'test',
+  });
+}
+
+async function loadDocs(store: VectorStore, base: Matrix): Promise<void> {
+  const native = JSON.stringify({ params: { vectors: { size: base.cols, distance: 'Cosine' } } });
+  await store.create({ name: 'docs', vectors: [], otherVectors: [], shardKeys: [], metadata: {}, native });
+  const ids = Array.from({ length: ROWS }, (_, i) => BigInt(i));
+  const rest = ids.map((_, i) => store.packRest(JSON.stringify({ shelf: i % 3, tag: `only-${i}` })));
+  const has = new Uint8Array(ROWS).fill(1);
+  await store.upsert('docs', { ids, vectors: [{ name: '', matrix: base, has }], rest });
+}
+
+beforeAll(async () => {
+  server = await startTestServer();
+  cwd = await mkdtemp(join(tmpdir(), 'qdrant-tldr-evaluate-'));
+  const base = rowRange(await readNpy('demo/data/base.npy'), 0, ROWS);
+  const queries = rowRange(await readNpy('demo/data/queries.npy'), 0, QUERIES);
+  await writeNpy(join(cwd, 'q.npy'), queries, [queries]);
+  const encoder = await pcaEncoder(base);
+  await encoder.save(join(cwd, 'enc.onnx'));
+  await (await pcaEncoder(rowRange(base, 0, 700))).save(join(cwd, 'other.onnx'));
+  const store = await openQdrant(server);
+  await loadDocs(store, base);
+  for (const layout of ['compact', 'two-stage'] as const) {
+    await migrateCollection({
+      source: store,
+      target: store,
+      sourceCollection: 'docs',
+      targetCollection: `docs-${layout}`,
+      encoder,
+      layout,
+      recordPath: join(cwd, `${layout}.json`),
+    });
+  }
+  await store.close();
+});
+
+afterAll(async () => {
+  await server.stop();
+  await rm(cwd, { recursive: true });
+});
+
+interface Form {
+  readonly name: string;
+  readonly topOne: number;
+  readonly recall: readonly {
+    readonly k: number;
+    readonly mean: number;
+    readonly interval: readonly number[];
+  }[];
+  readonly latencyMs: Readonly<Record<'p50' | 'p95' | 'p99', number>>;
+  readonly scoreShift: { readonly absoluteP95: number };
+  readonly quality: { readonly mrrAt10: number } | null;
+}
+
+test('a compact target: stored points as queries, strata, bytes and latency of both', async () => {
+  const { code, json, stderr } = await cli(
+    ...['docs', 'docs-compact', '--encoder', 'enc.onnx', '--sample', '90', '--by', 'shelf', '--json'],
+  );
+  expect(code).toBe(0);
+  const result = json();
+  expect(result).toMatchObject({
+    source: 'docs',
+    target: 'docs-compact',
+    layout: 'compact',
+    served: 'compact',
+    storedPoints: true,
+    queries: 90,
+    points: { source: ROWS, target: ROWS },
+    strata: { field: 'shelf', of: 'query point', rare: null },
+  });
+  expect(stderr).toContain('90 stored points of docs, each left out of its own results');
+  expect(stderr).toContain('recall@10 by shelf, worst first');
+  const [full, compact] = result['forms'] as Form[];
+  expect(full!.recall[0]!.mean).toBeGreaterThan(0.95);
+  expect(compact!.recall[0]!.mean).toBeGreaterThan(0.5);
+  expect(compact!.recall[0]!.mean).toBeLessThan(full!.recall[0]!.mean);
+  for (const { latencyMs } of [full!, compact!]) expect(latencyMs.p99).toBeGreaterThanOrEqual(latencyMs.p50);
+  const { strata } = result['strata'] as { strata: { value: string; recall: Record<string, number> }[] };
+  expect(strata.map(({ value }) => value).sort()).toEqual(['0', '1', '2']);
+  expect(strata[0]!.recall['compact']).toBeLessThanOrEqual(strata[2]!.recall['compact']!);
+  const bytes = result['bytes'] as Record<'source' | 'target', { vectorsRamBytes: number }>;
+  expect(bytes.source.vectorsRamBytes / bytes.target.vectorsRamBytes).toBe(512 / DIM);
+});
+
+test('a two-stage target: rescoring brings results and scores back; a tier holds or fails by exit code', async () => {
+  const args = ['docs', 'docs-two-stage', '--encoder', 'enc.onnx', '--queries', 'q.npy'];
+  const passed = await cli(...args, '--k', '1,10', '--by', 'tag', '--accept', '--junit', 'r.xml', '--json');
+  expect({ code: passed.code, stderr: passed.stderr }).toEqual({
+    code: 0,
+    stderr: expect.stringContaining('accept (rescored)'),
+  });
+  const result = passed.json();
+  const [, compact, rescored] = result['forms'] as Form[];
+  expect(rescored!.name).toBe('rescored');
+  expect(rescored!.recall[1]!.mean).toBeGreaterThan(0.97);
+  expect(rescored!.recall[1]!.mean).toBeGreaterThan(compact!.recall[1]!.mean);
+  expect(rescored!.scoreShift.absoluteP95).toBeLessThan(1e-4);
+  expect(compact!.scoreShift.absoluteP95).toBeGreaterThan(0.01);
+  expect(result).toMatchObject({
+    served: 'rescored',
+    rescore: 100,
+    storedPoints: false,
+    accept: { form: 'rescored', passed: true },
+    strata: { of: 'first true result', strata: [], rare: { queries: QUERIES } },
+  });
+  expect(await readFile(join(cwd, 'r.xml'), 'utf8')).toContain('tests="6" failures="0"');
+
+  const failed = await cli(
+    ...args,
+    '--accept',
+    'recall@10>=0.5, latency-p50<=0',
+    '--rescore',
+    '10',
+    '--json',
+  );
+  expect({ code: failed.code, stderr: failed.stderr }).toEqual({
+    code: 10,
+    stderr: expect.stringContaining('1 of 2 acceptance terms failed: latency-p50<=0'),
+  });
+  expect(failed.json()).toMatchObject({ accept: { passed: false }, error: { code: 'VERIFY_FAILED' } });
+});
+
+test('qrels name point ids', async () => {
+  const qrels = Array.from({ length: QUERIES }, (_, q) => `${q} 0 ${q * 7} 1`).join('\n');
+  await writeFile(join(cwd, 'qrels.trec'), qrels);
+  const args = ['docs', 'docs-compact', '--encoder', 'enc.onnx', '--queries', 'q.npy'];
+  const { code, json, stderr } = await cli(
+    ...args,
+    '--qrels',
+    'qrels.trec',
+    '--accept',
+    'mrr@10>=0',
+    '--json',
+  );
+  expect(code).toBe(0);
+  expect(stderr).toContain('full, exact');
+  expect(json()).toMatchObject({ exactQuality: { judgedQueries: QUERIES } });
+});
+
+test('what does not belong together is refused', async () => {
+  for (const [args, code, message] of [
+    [['docs', 'docs-compact', '--encoder', 'other.onnx'], 9, 'docs-compact was made with encoder'],
+    [['docs', 'docs', '--encoder', 'enc.onnx'], 2, 'docs is not the target of a migration'],
+    [['docs-compact', 'docs-compact', '--encoder', 'enc.onnx'], 9, 'give the full collection first'],
+    [['docs', 'docs-compact', '--encoder', 'enc.onnx', '--rescore', '9'], 2, 'needs the two-stage layout'],
+    [['nothing', 'docs-compact', '--encoder', 'enc.onnx'], 4, 'nothing'],
+  ] as const) {
+    const result = await cli(...args);
+    expect({ args, code: result.code, stderr: result.stderr }).toEqual({
+      args,
+      code,
+      stderr: expect.stringContaining(message),
+    });
+  }
+});
