@@ -23,6 +23,8 @@ export interface SampleFacts {
 /** A sample cleaned for training: rows that are not zero, each once. */
 export interface CleanSample {
   readonly x: Matrix;
+  /** Row of the original to row of `x`: duplicates to the one that was kept, zero rows to -1. */
+  readonly rowOf: Int32Array;
   readonly facts: SampleFacts;
 }
 
@@ -33,7 +35,8 @@ export interface CleanSample {
 export function cleanSample(x: Matrix): CleanSample {
   const bad = firstNonFiniteRow(x);
   if (bad >= 0) throw new TldrError('INVALID_DATA', `row ${bad} of the sample holds NaN or infinity`);
-  const seen = new Set<string>();
+  const seen = new Map<string, number>();
+  const rowOf = new Int32Array(x.rows).fill(-1);
   const kept: number[] = [];
   let zeroRows = 0;
   for (let i = 0; i < x.rows; i++) {
@@ -46,8 +49,10 @@ export function cleanSample(x: Matrix): CleanSample {
     const key = createHash('md5')
       .update(new Uint8Array(buffer, byteOffset, byteLength))
       .digest('base64');
-    if (seen.has(key)) continue;
-    seen.add(key);
+    const first = seen.get(key);
+    rowOf[i] = first ?? kept.length;
+    if (first !== undefined) continue;
+    seen.set(key, kept.length);
     kept.push(i);
   }
   const facts = {
@@ -56,7 +61,7 @@ export function cleanSample(x: Matrix): CleanSample {
     duplicateRows: x.rows - zeroRows - kept.length,
     constantDims: countConstantDims(x),
   };
-  return { x: kept.length === x.rows ? x : gatherRows(x, kept), facts };
+  return { x: kept.length === x.rows ? x : gatherRows(x, kept), rowOf, facts };
 }
 
 function countConstantDims(x: Matrix): number {
@@ -70,8 +75,12 @@ function countConstantDims(x: Matrix): number {
   return constant;
 }
 
-/** Disjoint parts of x: `held` random rows to judge with, the others to learn from. */
-export function splitHeldOut(x: Matrix, held: number, seed: number): { train: Matrix; heldOut: Matrix } {
-  const order = new Rng(seed).permutation(x.rows);
-  return { train: gatherRows(x, order.subarray(held)), heldOut: gatherRows(x, order.subarray(0, held)) };
+/** Row indices in two disjoint parts: `held` random ones to judge with, the others to learn from. */
+export function splitRows(
+  rows: number,
+  held: number,
+  seed: number,
+): { train: Int32Array; heldOut: Int32Array } {
+  const order = new Rng(seed).permutation(rows);
+  return { train: order.subarray(held), heldOut: order.subarray(0, held) };
 }

@@ -1,5 +1,6 @@
 import type { Distance } from '../core/distance.js';
 import { TldrError } from '../core/errors.js';
+import type { Matrix } from '../core/matrix.js';
 import type { RunOptions } from '../core/run.js';
 import { checkArchitectures, resolveSettings } from '../train/run-training.js';
 import { checkSettings, type EngineName, type TrainSettings } from '../train/train-options.js';
@@ -23,6 +24,14 @@ export interface TrainEncoderOptions extends RunOptions, Partial<TrainSettings> 
   readonly heldOut?: number;
   /** Time to plan the learned candidates for, in seconds; explicit training settings replace them by one. */
   readonly budgetSeconds?: number;
+  /** What selection maximises: neighbours of the full space found again, or what labels or judgements call right. */
+  readonly objective?: 'fidelity' | 'relevance';
+  /** A label per row of x: rows of a held-out row's label are relevant to it. */
+  readonly labels?: Int32Array | undefined;
+  /** Real queries to judge with, instead of held-out rows: m x D. */
+  readonly queries?: Matrix | undefined;
+  /** Per real query the gain of rows of x. */
+  readonly gains?: readonly ReadonlyMap<number, number>[] | undefined;
   /** Distance of the compact space; `auto` tries those that keep the direction of scores. */
   readonly compactDistance?: Distance | 'auto';
   /** Name of the collection or file, for the record. */
@@ -67,6 +76,15 @@ export function checkTrainOptions(options: TrainEncoderOptions, inputDim: number
   if (heldOut !== undefined && (!Number.isSafeInteger(heldOut) || heldOut < HELD_OUT_MIN)) {
     throw new TldrError('INVALID_ARGUMENT', `heldOut: got ${heldOut}, expected at least ${HELD_OUT_MIN}`);
   }
+  const { objective = 'fidelity', labels, queries, gains } = options;
+  if (objective === 'relevance' && labels === undefined && (queries === undefined || gains === undefined)) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      'objective relevance needs labels, or queries with what is relevant to them',
+    );
+  }
+  if (labels !== undefined && queries !== undefined)
+    throw new TldrError('INVALID_ARGUMENT', 'give labels of the rows or queries of your own, not both');
   const settings = resolveSettings({ ...options, outputDim: dim, distance, seed: options.seed ?? 0 });
   checkSettings(settings);
   // Dot products of unit vectors may use every encoder: that is seen with the data.

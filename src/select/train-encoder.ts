@@ -1,8 +1,8 @@
 import type { Distance } from '../core/distance.js';
 import { Encoder, type EncoderNetwork } from '../core/encoder.js';
 import { TldrError } from '../core/errors.js';
-import { concatRows, type Matrix } from '../core/matrix.js';
-import { cleanSample, dataFingerprint, splitHeldOut, type CleanSample } from '../core/sample.js';
+import type { Matrix } from '../core/matrix.js';
+import { dataFingerprint } from '../core/sample.js';
 import { createBenchmark } from '../evaluate/neighbor-recall.js';
 import type { TrainSettings } from '../train/train-options.js';
 import { resolveSettings } from '../train/run-training.js';
@@ -10,23 +10,17 @@ import type { TrainState } from '../train/train-state.js';
 import { geometryOf, type Candidate, type Geometry } from './candidate.js';
 import { fitClosedForms } from './fit-closed-forms.js';
 import { fitLearned } from './fit-learned.js';
-import { choose, FIDELITY, judgeAll, type Judged } from './judge.js';
+import { choose, judgeAll, type Judged } from './judge.js';
+import { splitSample } from './split-sample.js';
 import { explicitPlan, plansForBudget, type LearnedPlan } from './learned-plans.js';
 import {
   BUDGET_SECONDS,
   checkTrainOptions,
   EXPLICIT,
-  HELD_OUT_MIN,
   type TrainEncoderOptions,
 } from './train-encoder-options.js';
 import { trainReport, type Learned, type TrainReport } from './train-report.js';
 import { CREATED_BY } from './version.js';
-
-const HELD_OUT_MAX = 1500;
-const HELD_OUT_SHARE = 0.15;
-/** Of the held-out rows, the part that selection never sees. */
-const CONFIRM_SHARE = 1 / 3;
-const SAMPLE_ROWS_MIN = 100;
 
 /** A finished training, or one that was stopped: then `encoder` is null and `states` resume it. */
 export interface TrainEncoderResult {
@@ -54,8 +48,8 @@ export interface TrainDetails {
 export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Promise<TrainEncoderResult> {
   const { distance = 'cosine', seed = 0, ship = 'best' } = options;
   checkTrainOptions(options, x.cols);
-  const clean = cleanSample(x);
-  const { train, select, confirm } = split(clean, options);
+  const split = splitSample(x, options);
+  const { train } = split;
   const geometry = geometryOf(train, distance, options.compactDistance);
   const plans = planLearned(options, geometry, train);
   checkShip(ship, plans, geometry);
@@ -69,9 +63,8 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
   if (!finished) return { encoder: null, report: null, states, candidates: new Map(), details: null };
 
   const fitted = [...learned.map((one) => learnedCandidate(one, geometry)), ...closed.candidates];
-  const queries = concatRows([select, confirm], x.cols);
-  const benchmark = await createBenchmark({ base: train, queries, distance }, options);
-  const judgeOptions = { ...options, seed, objective: FIDELITY, selectionQueries: select.rows };
+  const benchmark = await createBenchmark({ base: train, queries: split.queries, distance }, options);
+  const judgeOptions = { ...options, ...split, seed };
   const { selection: judged, confirmation: confirmed } = await judgeAll(benchmark, fitted, judgeOptions);
   const winner = choose(ship === 'best' ? judged : judged.filter(({ candidate }) => candidate.name === ship));
   if (winner === undefined) throw new TldrError('INTERNAL', 'no candidate was judged');
@@ -80,11 +73,11 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
     judged,
     confirmed,
     winner,
-    objectiveName: 'recall@10',
+    objectiveName: split.objectiveName,
     learned,
     inputDim: x.cols,
     trainRows: train.rows,
-    facts: clean.facts,
+    facts: split.facts,
     fingerprint,
     seed,
   });
@@ -100,28 +93,6 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
       losses: new Map(learned.map(({ plan, result }) => [plan.name, result.state.lossHistory])),
     },
   };
-}
-
-function split(
-  { x }: CleanSample,
-  options: TrainEncoderOptions,
-): { train: Matrix; select: Matrix; confirm: Matrix } {
-  if (x.rows < SAMPLE_ROWS_MIN) {
-    throw new TldrError(
-      'INVALID_DATA',
-      `only ${x.rows} distinct vectors that are not zero: expected at least ${SAMPLE_ROWS_MIN} to learn from`,
-    );
-  }
-  const held = options.heldOut ?? Math.min(HELD_OUT_MAX, Math.floor(x.rows * HELD_OUT_SHARE));
-  if (held < HELD_OUT_MIN || held > x.rows / 2) {
-    throw new TldrError(
-      'INVALID_ARGUMENT',
-      `heldOut: got ${held}, expected ${HELD_OUT_MIN} to ${Math.floor(x.rows / 2)}`,
-    );
-  }
-  const { train, heldOut } = splitHeldOut(x, held, options.seed ?? 0);
-  const parts = splitHeldOut(heldOut, Math.round(held * CONFIRM_SHARE), (options.seed ?? 0) + 1);
-  return { train, select: parts.train, confirm: parts.heldOut };
 }
 
 function planLearned(options: TrainEncoderOptions, geometry: Geometry, train: Matrix): LearnedPlan[] {

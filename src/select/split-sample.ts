@@ -1,0 +1,140 @@
+import { TldrError } from '../core/errors.js';
+import { concatRows, gatherRows, type Matrix } from '../core/matrix.js';
+import { cleanSample, splitRows, type SampleFacts } from '../core/sample.js';
+import { rankingQuality, type Relevance } from '../evaluate/relevance.js';
+import { FOUND_K } from '../evaluate/neighbor-recall.js';
+import { FIDELITY, type Objective } from './judge.js';
+import { HELD_OUT_MIN, type TrainEncoderOptions } from './train-encoder-options.js';
+
+const HELD_OUT_MAX = 1500;
+const HELD_OUT_SHARE = 0.15;
+/** Of the judging queries, the part that selection never sees. */
+const CONFIRM_SHARE = 1 / 3;
+const SAMPLE_ROWS_MIN = 100;
+
+/** A sample taken apart: rows to learn from and search, queries to choose and to confirm by. */
+export interface SplitSample {
+  readonly train: Matrix;
+  /** The selection's queries first, then the confirmation's. */
+  readonly queries: Matrix;
+  readonly selectionQueries: number;
+  readonly objective: Objective;
+  readonly objectiveName: string;
+  readonly facts: SampleFacts;
+}
+
+/**
+ * Cleans and splits a sample. Without real queries a part of the rows is held out to query with; with them every
+ * row is learned from and searched.
+ * @throws INVALID_DATA for too few rows, INVALID_ARGUMENT for an unusable number of held-out rows or queries
+ */
+export function splitSample(x: Matrix, options: TrainEncoderOptions): SplitSample {
+  const { seed = 0, queries, labels } = options;
+  const { x: clean, rowOf, facts } = cleanSample(x);
+  if (clean.rows < SAMPLE_ROWS_MIN) {
+    throw new TldrError(
+      'INVALID_DATA',
+      `only ${clean.rows} distinct vectors that are not zero: expected at least ${SAMPLE_ROWS_MIN} to learn from`,
+    );
+  }
+  if (queries !== undefined) return withQueries(clean, queries, { rowOf, facts, options });
+  const held = heldOutRows(clean.rows, options.heldOut);
+  const { train, heldOut } = splitRows(clean.rows, held, seed);
+  const parts = splitRows(held, Math.round(held * CONFIRM_SHARE), seed + 1);
+  const order = [...parts.train, ...parts.heldOut].map((i) => heldOut[i] ?? 0);
+  const relevance = labels === undefined ? null : labelsOf(labels, { rowOf, train, order });
+  return {
+    train: gatherRows(clean, train),
+    queries: gatherRows(clean, order),
+    selectionQueries: parts.train.length,
+    facts,
+    ...objectiveOf(options, relevance),
+  };
+}
+
+function heldOutRows(rows: number, wanted: number | undefined): number {
+  const held = wanted ?? Math.min(HELD_OUT_MAX, Math.floor(rows * HELD_OUT_SHARE));
+  if (held >= HELD_OUT_MIN && held <= rows / 2) return held;
+  throw new TldrError(
+    'INVALID_ARGUMENT',
+    `heldOut: got ${held}, expected ${HELD_OUT_MIN} to ${Math.floor(rows / 2)}`,
+  );
+}
+
+function withQueries(
+  clean: Matrix,
+  queries: Matrix,
+  { rowOf, facts, options }: { rowOf: Int32Array; facts: SampleFacts; options: TrainEncoderOptions },
+): SplitSample {
+  const { seed = 0, gains } = options;
+  if (queries.cols !== clean.cols || queries.rows < HELD_OUT_MIN) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `queries of ${queries.rows} x ${queries.cols}: expected at least ${HELD_OUT_MIN} of ${clean.cols} dimensions`,
+    );
+  }
+  const parts = splitRows(queries.rows, Math.round(queries.rows * CONFIRM_SHARE), seed + 1);
+  const order = [...parts.train, ...parts.heldOut];
+  const relevance: Relevance | null =
+    gains === undefined
+      ? null
+      : { kind: 'qrels', gains: order.map((q) => movedGains(gains[q] ?? new Map<number, number>(), rowOf)) };
+  return {
+    train: clean,
+    queries: concatRows([gatherRows(queries, order)], queries.cols),
+    selectionQueries: parts.train.length,
+    facts,
+    ...objectiveOf(options, relevance),
+  };
+}
+
+/** Gains by row of the cleaned sample; a duplicate's gain goes to the row that was kept. */
+function movedGains(gains: ReadonlyMap<number, number>, rowOf: Int32Array): ReadonlyMap<number, number> {
+  const moved = new Map<number, number>();
+  for (const [row, gain] of gains) {
+    const to = rowOf[row] ?? -1;
+    if (to >= 0) moved.set(to, Math.max(gain, moved.get(to) ?? 0));
+  }
+  return moved;
+}
+
+function labelsOf(
+  labels: Int32Array,
+  { rowOf, train, order }: { rowOf: Int32Array; train: Int32Array; order: readonly number[] },
+): Relevance {
+  const clean = new Int32Array(rowOf.length);
+  // Backwards, so that of several duplicates the first one's label stays.
+  for (let i = rowOf.length - 1; i >= 0; i--) {
+    const to = rowOf[i] ?? -1;
+    if (to >= 0) clean[to] = labels[i] ?? 0;
+  }
+  const pick = (rows: Iterable<number>): Int32Array => Int32Array.from(rows, (i) => clean[i] ?? 0);
+  return { kind: 'labels', base: pick(train), queries: pick(order) };
+}
+
+function objectiveOf(
+  { objective = 'fidelity' }: TrainEncoderOptions,
+  relevance: Relevance | null,
+): Pick<SplitSample, 'objective' | 'objectiveName'> {
+  if (objective === 'fidelity') return { objective: FIDELITY, objectiveName: 'recall@10' };
+  if (relevance === null) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      'objective relevance needs labels, or queries with what is relevant to them',
+    );
+  }
+  const byLabel = relevance.kind === 'labels';
+  return {
+    objectiveName: byLabel ? 'mAP@100' : 'nDCG@10',
+    objective: (found, _recall, first) => {
+      const count = found.length / FOUND_K;
+      const part: Relevance =
+        relevance.kind === 'labels'
+          ? { ...relevance, queries: relevance.queries.subarray(first, first + count) }
+          : { kind: 'qrels', gains: relevance.gains.slice(first, first + count) };
+      const { perQuery } = rankingQuality(found, FOUND_K, part);
+      // Queries that nothing is relevant to say nothing about any candidate.
+      return (byLabel ? perQuery.averagePrecision : perQuery.ndcg).filter((value) => !Number.isNaN(value));
+    },
+  };
+}
