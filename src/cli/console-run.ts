@@ -1,10 +1,12 @@
 import { SingleBar } from 'cli-progress';
-import { createInterface } from 'node:readline/promises';
+import { createInterface } from 'node:readline';
 import { pino } from 'pino';
 import type { Config } from '../config/config.js';
 import { TldrError } from '../core/errors.js';
 import type { Log, Progress, RunOptions } from '../core/run.js';
 
+/** Without a terminal: the first line of a step, then the following ones. */
+const FIRST_PLAIN_LINE_MS = 2_000;
 const PLAIN_LINE_INTERVAL_MS = 5_000;
 
 /** What a command talks through: people's lines, progress, the one JSON object. */
@@ -78,9 +80,7 @@ export function openConsole(flags: ConsoleFlags, config: Pick<Config, 'logLevel'
         );
       }
       progress.clear();
-      const terminal = createInterface({ input: process.stdin, output: process.stderr });
-      const answer = await terminal.question(`${question} [y/N] `);
-      terminal.close();
+      const answer = await ask(`${question} [y/N] `, controller.signal);
       if (!/^y(es)?$/i.test(answer.trim())) throw new TldrError('ABORTED', 'nothing was changed');
     },
     close: () => {
@@ -91,14 +91,31 @@ export function openConsole(flags: ConsoleFlags, config: Pick<Config, 'logLevel'
   };
 }
 
-/** A bar with rate and remaining time on a terminal, a plain line every few seconds elsewhere. */
+/** A person's answer; empty after Ctrl-C, Ctrl-D or when the signal fires. */
+function ask(question: string, signal: AbortSignal): Promise<string> {
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  const close = (): void => terminal.close();
+  signal.addEventListener('abort', close, { once: true });
+  return new Promise<string>((resolve) => {
+    terminal.once('close', () => resolve(''));
+    terminal.question(question, resolve);
+  }).finally(() => {
+    signal.removeEventListener('abort', close);
+    terminal.close();
+  });
+}
+
+/**
+ * A bar with rate and remaining time on a terminal; elsewhere, and where the total is not known (Infinity), a plain
+ * line after two seconds and then every five.
+ */
 function progressPrinter(): { show: (progress: Progress) => void; clear: () => void } {
   const terminal = process.stderr.isTTY;
   let bar: SingleBar | undefined;
   let step = '';
   let startedAtMs = 0;
   let startedDone = 0;
-  let printedAtMs = 0;
+  let nextLineAtMs = 0;
   const clear = (): void => {
     bar?.stop();
     bar = undefined;
@@ -111,8 +128,8 @@ function progressPrinter(): { show: (progress: Progress) => void; clear: () => v
       step = progress.step;
       startedAtMs = now;
       startedDone = progress.done;
-      printedAtMs = now;
-      if (terminal) {
+      nextLineAtMs = now + FIRST_PLAIN_LINE_MS;
+      if (terminal && Number.isFinite(progress.total)) {
         bar = new SingleBar({
           format: '{step} [{bar}] {percentage}% | {value}/{total} {unit} | {rate}/s | {left} left',
           stream: process.stderr,
@@ -124,15 +141,16 @@ function progressPrinter(): { show: (progress: Progress) => void; clear: () => v
     }
     const seconds = (now - startedAtMs) / 1000;
     const rate = seconds > 0 ? (progress.done - startedDone) / seconds : 0;
-    const left = rate > 0 ? duration((progress.total - progress.done) / rate) : '-';
+    const left =
+      rate > 0 && Number.isFinite(progress.total) ? duration((progress.total - progress.done) / rate) : '-';
     if (bar !== undefined) {
       bar.setTotal(progress.total);
       bar.update(progress.done, { step, unit: progress.unit, rate: rate.toFixed(rate < 10 ? 1 : 0), left });
-    } else if (now - printedAtMs >= PLAIN_LINE_INTERVAL_MS) {
-      printedAtMs = now;
-      console.error(
-        `${step}: ${progress.done}/${progress.total} ${progress.unit}, ${rate.toFixed(1)}/s, ${left} left`,
-      );
+    } else if (now >= nextLineAtMs) {
+      nextLineAtMs = now + PLAIN_LINE_INTERVAL_MS;
+      const of = Number.isFinite(progress.total) ? `/${progress.total}` : '';
+      const remaining = left === '-' ? '' : `, ${left} left`;
+      console.error(`${step}: ${progress.done}${of} ${progress.unit}, ${rate.toFixed(1)}/s${remaining}`);
     }
   };
   return { show, clear };

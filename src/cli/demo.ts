@@ -5,8 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
+import type { Config } from '../config/config.js';
 import type { Encoder } from '../core/encoder.js';
 import { TldrError } from '../core/errors.js';
+import { maskAddress } from '../core/mask-address.js';
 import { matrix, row, rowRange, type Matrix } from '../core/matrix.js';
 import { throwIfAborted } from '../core/run.js';
 import type { MemoryEstimate, ScoredPoint, VectorStore } from '../core/vector-store.js';
@@ -16,7 +18,7 @@ import { megabytes, table, type ConsoleRun } from './console-run.js';
 import { readNpy } from './npy.js';
 import { withConsole, withGlobalFlags, type GlobalFlags } from './options.js';
 import { printReport } from './train-output.js';
-import { resolveServer } from './resolve-server.js';
+import { isGiven, resolveServer } from './resolve-server.js';
 
 const REDUCTION = 8;
 const TOP = 10;
@@ -25,6 +27,13 @@ const EXAMPLES = 5;
 const LOAD_BATCH = 500;
 const PREFIX = 'tldr-demo';
 const SEED = 1;
+/** Metadata key of the demo's own collections; migrations hand it on to their targets. */
+const MARK = 'tldr_demo';
+
+interface DemoFlags extends GlobalFlags {
+  readonly keep?: boolean;
+  readonly dryRun?: boolean;
+}
 
 interface DemoData {
   readonly base: Matrix;
@@ -46,31 +55,44 @@ export function demoCommand(): Command {
       'Train, migrate and search 10,000 real sentence embeddings on a real Qdrant; takes a minute or two.',
     )
     .option('--keep', 'keep the demo collections on a given server')
-    .action((flags: GlobalFlags & { readonly keep?: boolean }) =>
-      withConsole(flags, async (run, config) => {
-        const data = await loadData();
-        const server = await resolveServer(config, (line) => run.say(line));
-        try {
-          const { url, grpcUrl } = server;
-          const store = await openQdrant({ url, grpcUrl, apiKey: config.apiKey, log: run.log });
-          try {
-            run.result({ server: server.how, ...(await demo(store, data, run)) });
-          } finally {
-            if (flags.keep !== true) await removeCollections(store);
-            await store.close();
-          }
-        } finally {
-          await server.release();
-        }
-      }),
-    );
+    .option('--dry-run', 'show which server would be used and write nothing')
+    .action((flags: DemoFlags) => withConsole(flags, (run, config) => runDemo(flags, run, config)));
   command.addHelpText(
     'after',
     `
 A server is looked for in this order: --url or QDRANT_URL, a running Docker engine, the packaged linux-x64 binary.
-Collections named ${PREFIX}-* are created and removed again.`,
+Collections named ${PREFIX}-* are created and removed again; on a given server (--url, QDRANT_URL) only after asking,
+and only those that carry the demo's own mark.`,
   );
   return withGlobalFlags(command);
+}
+
+async function runDemo(flags: DemoFlags, run: ConsoleRun, config: Config): Promise<void> {
+  const data = await loadData();
+  if (flags.dryRun === true) {
+    const where = isGiven(config) ? maskAddress(config.url) : 'a server started for the demo';
+    run.say(`dry run: would create collections named ${PREFIX}-* on ${where} and remove them again`);
+    run.result({ dryRun: true, server: where, points: data.base.rows });
+    return;
+  }
+  const server = await resolveServer(config, (line) => run.say(line));
+  try {
+    if (server.given) {
+      await run.confirm(
+        `Create collections named ${PREFIX}-* on ${maskAddress(server.url)} and remove them again?`,
+      );
+    }
+    const { url, grpcUrl } = server;
+    const store = await openQdrant({ url, grpcUrl, apiKey: config.apiKey, log: run.log });
+    try {
+      run.result({ server: server.how, ...(await demo(store, data, run)) });
+    } finally {
+      if (flags.keep !== true) await removeCollections(store);
+      await store.close();
+    }
+  } finally {
+    await server.release();
+  }
 }
 
 async function demo(store: VectorStore, data: DemoData, run: ConsoleRun): Promise<Record<string, unknown>> {
@@ -182,8 +204,11 @@ async function load(
     vectors: [],
     otherVectors: [],
     shardKeys: [],
-    metadata: {},
-    native: JSON.stringify({ params: { vectors: { size: base.cols, distance: 'Cosine' } } }),
+    metadata: { [MARK]: 'true' },
+    native: JSON.stringify({
+      params: { vectors: { size: base.cols, distance: 'Cosine' } },
+      metadata: { [MARK]: true },
+    }),
   };
   await store.create(spec);
   for (let start = 0; start < base.rows; start += LOAD_BATCH) {
@@ -302,9 +327,12 @@ async function showExamples(
   return examples;
 }
 
+/** Removes what an earlier or this run of the demo made: a name alone proves nothing. */
 async function removeCollections(store: VectorStore): Promise<void> {
   for (const name of await store.listCollections()) {
-    if (name.startsWith(`${PREFIX}-`)) await store.deleteCollection(name);
+    if (!name.startsWith(`${PREFIX}-`)) continue;
+    const { metadata } = await store.describe(name);
+    if (metadata[MARK] === 'true') await store.deleteCollection(name);
   }
 }
 

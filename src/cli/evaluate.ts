@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import type { Config } from '../config/config.js';
+import { writeWhole } from '../core/encoder-file.js';
 import { Encoder } from '../core/encoder.js';
 import { TldrError } from '../core/errors.js';
 import { DEFAULT_TERMS, judgeTerms } from '../evaluate/acceptance.js';
@@ -16,7 +17,6 @@ import {
 } from './evaluate-output.js';
 import { checkRequest, numberList, type EvaluateFlags, type EvaluateRequest } from './evaluate-request.js';
 import { wholeNumber, withConsole, withGlobalFlags, withStore } from './options.js';
-import { saveWhole } from './save-whole.js';
 
 /** `evaluate`: how close a compact collection, or an encoder on files, comes to full search. */
 export function evaluateCommand(): Command {
@@ -93,7 +93,8 @@ async function evaluate(
   print();
   printTerms(run, terms, form.name);
   if (flags.junit !== undefined) {
-    await saveWhole(flags.junit, evaluationJunit(form, terms, { name, encoder: flags.encoder, seconds }));
+    const junit = evaluationJunit(form, terms, { name, encoder: flags.encoder, seconds });
+    await writeWhole(flags.junit, (file) => file.writeFile(junit));
     run.say(`wrote ${flags.junit}`);
   }
   const accept = terms.length === 0 ? null : { form: form.name, passed: failure === null, terms };

@@ -46,21 +46,34 @@ for (const command of [
   program.addCommand(command.exitOverride());
 }
 
+// A reader that has seen enough, as in "| head -1", is no failure; the work itself goes on or ends as it would.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') return;
+  console.error(`error: cannot write to standard output: ${error.message}`);
+  process.exitCode = EXIT.INVALID_ARGUMENT;
+});
+
 try {
   await program.parseAsync();
 } catch (error) {
   if (error instanceof CommanderError) {
-    process.exitCode = error.exitCode === 0 ? 0 : EXIT.INVALID_ARGUMENT;
+    // The usage error itself was printed by the parser; help and version are none.
+    if (error.exitCode !== 0) fail('INVALID_ARGUMENT', usageMessage(error));
   } else {
     const code = isTldrError(error) ? error.code : 'INTERNAL';
     console.error(`error: ${messageOf(error)}`);
     if (code === 'INTERNAL' && error instanceof Error) console.error(error.stack);
-    if (process.argv.includes('--json')) {
-      // A command that measured before it failed hands its result over with the error.
-      const result = isTldrError(error) ? error.fields['result'] : undefined;
-      const measured = typeof result === 'object' ? result : {};
-      console.log(JSON.stringify({ ...measured, error: { code, message: messageOf(error) } }));
-    }
-    process.exitCode = EXIT[code];
+    // A command that measured before it failed hands its result over with the error.
+    const result = isTldrError(error) ? error.fields['result'] : undefined;
+    fail(code, messageOf(error), typeof result === 'object' ? result : {});
   }
+}
+
+function fail(code: ErrorCode, message: string, measured: object | null = null): void {
+  if (process.argv.includes('--json')) console.log(JSON.stringify({ ...measured, error: { code, message } }));
+  process.exitCode = EXIT[code];
+}
+
+function usageMessage({ code, message }: CommanderError): string {
+  return code === 'commander.help' ? 'a command is missing' : message.replace(/^error: /, '');
 }

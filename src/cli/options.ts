@@ -18,6 +18,7 @@ export interface GlobalFlags extends ConsoleFlags {
 /** Adds the flags that every command has; API keys are never flags, since process lists show those. */
 export function withGlobalFlags(command: Command, kind: 'database' | 'local' = 'database'): Command {
   command.option('--json', 'print one JSON object as the last line of standard output');
+  command.option('--yes', 'do not ask before writing; taken by every command');
   command.option('--config <file>', 'configuration file (default: qdrant-tldr.config.json if it exists)');
   command.option('--log-level <level>', 'structured logs on standard error: debug, info, warn or silent');
   if (kind === 'database') {
@@ -30,11 +31,9 @@ export function withGlobalFlags(command: Command, kind: 'database' | 'local' = '
   return command;
 }
 
-/** Flags that answer the question a writing command asks. */
+/** The flag of a command that writes to a database; its question is answered by `--yes`, which every command has. */
 export function withWriteFlags(command: Command): Command {
-  return command
-    .option('--dry-run', 'show what would happen and write nothing')
-    .option('--yes', 'do not ask before writing');
+  return command.option('--dry-run', 'show what would happen and write nothing');
 }
 
 function configOf(flags: GlobalFlags): Config {

@@ -1,17 +1,13 @@
 import { Command } from 'commander';
-import { once } from 'node:events';
-import { createReadStream, createWriteStream } from 'node:fs';
-import { access, rename, rm } from 'node:fs/promises';
-import { createInterface } from 'node:readline';
-import type { Writable } from 'node:stream';
+import { access } from 'node:fs/promises';
 import { Encoder } from '../core/encoder.js';
 import { TldrError } from '../core/errors.js';
-import { firstNonFiniteRow, matrixFromRows, row, type Matrix } from '../core/matrix.js';
+import { firstNonFiniteRow, type Matrix } from '../core/matrix.js';
 import { throwIfAborted } from '../core/run.js';
 import type { ConsoleRun } from './console-run.js';
 import { openNpy, writeNpy } from './npy.js';
 import { withConsole, withGlobalFlags, type GlobalFlags } from './options.js';
-import { parseVectorLine } from './text-lines.js';
+import { projectLines } from './project-lines.js';
 
 interface ProjectFlags extends GlobalFlags {
   readonly encoder: string;
@@ -54,14 +50,29 @@ async function project(flags: ProjectFlags, run: ConsoleRun): Promise<void> {
     if (exists)
       throw new TldrError('ALREADY_EXISTS', `${out} exists: choose another --out, or --force to replace it`);
   }
-  const rows =
-    input?.endsWith('.npy') === true
-      ? await projectNpy(encoder, flags, run)
-      : await projectLines(encoder, flags, run);
+  const dryRun = flags.dryRun === true;
+  const npy = input?.endsWith('.npy') === true;
+  if (!npy && out?.endsWith('.npy') === true) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `${out}: lines become lines; give a .npy --input to write .npy, or --out another ending`,
+    );
+  }
+  const rows = npy
+    ? await projectNpy(encoder, flags, run)
+    : await projectLines(encoder, { input, out, dryRun }, run);
+  const { inputDim, outputDim } = encoder;
+  // Without --out standard output belongs to the vectors.
+  if (dryRun || out !== undefined) {
+    const where = out === undefined ? '' : ` into ${out}`;
+    const did = dryRun ? 'dry run: would project' : 'projected';
+    run.say(`${did} ${rows} vectors, ${inputDim} -> ${outputDim}${dryRun ? '; nothing was written' : where}`);
+  }
   run.result({
+    ...(dryRun ? { dryRun } : {}),
     rows,
-    inputDim: encoder.inputDim,
-    outputDim: encoder.outputDim,
+    inputDim,
+    outputDim,
     ...(out === undefined ? {} : { out }),
   });
 }
@@ -82,10 +93,6 @@ async function projectNpy(
         `${input} holds ${cols}-d vectors, the encoder expects ${encoder.inputDim}-d`,
       );
     }
-    if (dryRun === true) {
-      run.say(`dry run: would project ${rows} vectors and write ${out}`);
-      return rows;
-    }
     const blocks = async function* (): AsyncGenerator<Matrix> {
       for (let start = 0; start < rows; start += BLOCK_ROWS) {
         throwIfAborted(run.signal);
@@ -93,55 +100,27 @@ async function projectNpy(
         const bad = firstNonFiniteRow(block);
         if (bad >= 0)
           throw new TldrError('INVALID_DATA', `row ${start + bad} of ${input} holds NaN or infinity`);
-        yield encoder.project(block);
+        const z = encoder.project(block);
+        const large = firstNonFiniteRow(z);
+        if (large >= 0)
+          throw new TldrError(
+            'INVALID_DATA',
+            `row ${start + large} of ${input} is too large to be projected`,
+          );
+        yield z;
         run.onProgress({ step: 'projecting', done: start + block.rows, total: rows, unit: 'vectors' });
       }
     };
-    await writeNpy(out, { rows, cols: encoder.outputDim }, blocks());
-    run.say(`projected ${rows} vectors, ${cols} -> ${encoder.outputDim}, into ${out}`);
+    const shape = { rows, cols: encoder.outputDim };
+    if (dryRun !== true) await writeNpy(out, shape, blocks());
+    else await drain(blocks());
     return rows;
   } finally {
     await file.close();
   }
 }
 
-async function projectLines(encoder: Encoder, flags: ProjectFlags, run: ConsoleRun): Promise<number> {
-  const { input, out, dryRun } = flags;
-  const source = input === undefined ? process.stdin : createReadStream(input);
-  const partial = out === undefined ? undefined : `${out}.partial`;
-  const target: Writable = partial === undefined ? process.stdout : createWriteStream(partial);
-  let rows = 0;
-  let waiting: number[][] = [];
-  const flush = async (): Promise<void> => {
-    if (waiting.length === 0) return;
-    const z = encoder.project(matrixFromRows(waiting));
-    waiting = [];
-    if (dryRun === true) return;
-    let text = '';
-    for (let i = 0; i < z.rows; i++) text += `${JSON.stringify(Array.from(row(z, i)))}\n`;
-    if (!target.write(text)) await once(target, 'drain');
-  };
-  try {
-    for await (const line of createInterface({ input: source, crlfDelay: Infinity })) {
-      if (line.trim() === '') continue;
-      rows++;
-      waiting.push(parseVectorLine(line, rows, encoder.inputDim));
-      throwIfAborted(run.signal);
-      if (waiting.length === BLOCK_ROWS) await flush();
-    }
-    await flush();
-    if (partial !== undefined && out !== undefined) {
-      await new Promise<void>((resolve, reject) => {
-        target.once('error', reject);
-        target.end(resolve);
-      });
-      if (dryRun === true) await rm(partial, { force: true });
-      else await rename(partial, out);
-      run.say(`projected ${rows} vectors, ${encoder.inputDim} -> ${encoder.outputDim}`);
-    }
-    return rows;
-  } catch (error) {
-    if (partial !== undefined) await rm(partial, { force: true });
-    throw error;
-  }
+/** Takes all blocks and keeps none: a dry run checks every row. */
+async function drain(blocks: AsyncGenerator<Matrix>): Promise<void> {
+  while ((await blocks.next()).done !== true);
 }

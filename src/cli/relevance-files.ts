@@ -1,7 +1,8 @@
 import { messageOf, TldrError } from '../core/errors.js';
 import { matrixFromRows, type Matrix } from '../core/matrix.js';
 import { readNpy, readNpyIntegers } from './npy.js';
-import { parseVectorLine, textLines } from './text-lines.js';
+import { parseVector } from './json-vector.js';
+import { textLines } from './text-lines.js';
 
 /**
  * Query vectors: a .npy file of N x D (float32 or float16), or a text file with one JSON array per line.
@@ -18,11 +19,7 @@ export async function readQueryVectors(path: string, dim: number): Promise<Matri
   const rows: number[][] = [];
   for await (const { number, text } of textLines(path)) {
     if (text.trim() === '') continue;
-    try {
-      rows.push(parseVectorLine(text, number, dim));
-    } catch (cause) {
-      throw new TldrError('INVALID_DATA', `${path} ${messageOf(cause)}`, { cause });
-    }
+    rows.push(parseVector(text, `${path} line ${number}`, dim));
   }
   if (rows.length === 0) throw bad(path, 'it holds no vectors: expected one JSON array of numbers per line');
   return matrixFromRows(rows);

@@ -20,13 +20,18 @@ export interface ResolvedServer {
   readonly release: () => Promise<void>;
 }
 
+/** True where the caller named a server, by flag, variable or file. */
+export function isGiven(config: Config): boolean {
+  return config.shown['url']?.from !== 'default';
+}
+
 /**
  * Finds a Qdrant in this order, saying which: a given URL; a running Docker engine through the package's
  * docker-compose.yml; the packaged linux-x64 server.
  * @throws UNSUPPORTED, with what to do, where none is to be had
  */
 export async function resolveServer(config: Config, say: (line: string) => void): Promise<ResolvedServer> {
-  if (config.shown['url']?.from !== 'default') {
+  if (isGiven(config)) {
     const how = `Qdrant at ${maskAddress(config.url)} (given)`;
     say(how);
     return { url: config.url, grpcUrl: config.grpcUrl, how, given: true, release: () => Promise.resolve() };

@@ -1,12 +1,15 @@
 import { Command } from 'commander';
 import { readFile } from 'node:fs/promises';
+import { addAbortSignal } from 'node:stream';
 import { text as readStream } from 'node:stream/consumers';
 import { Encoder } from '../core/encoder.js';
-import { TldrError } from '../core/errors.js';
+import { messageOf, TldrError } from '../core/errors.js';
 import { matrixFromRows, row, type Matrix } from '../core/matrix.js';
 import { formatPointId } from '../core/point-id.js';
 import { compactSearch, rescoredSearch } from '../core/projected-search.js';
+import { throwIfAborted } from '../core/run.js';
 import type { ScoredPoint, VectorStore } from '../core/vector-store.js';
+import { parseVector } from './json-vector.js';
 import { describeMigrated } from './migrated-target.js';
 import { readNpy } from './npy.js';
 import { wholeNumber, withConsole, withGlobalFlags, withStore, type GlobalFlags } from './options.js';
@@ -37,7 +40,7 @@ export function searchCommand(): Command {
     .action((collection: string, flags: SearchFlags) =>
       withConsole(flags, async (run, config) => {
         const encoder = await Encoder.load(flags.encoder);
-        const query = await readQuery(flags);
+        const query = await readQuery(flags, run.signal);
         await withStore(config, run, async (store) => {
           const results = await searchCompact(store, collection, { ...flags, encoder, query });
           for (const { id, score, payloadJson } of results)
@@ -76,26 +79,23 @@ async function searchCompact(
   return store.search(collection, { ...request, ...shared });
 }
 
-async function readQuery(flags: SearchFlags): Promise<Matrix> {
+async function readQuery(flags: SearchFlags, signal: AbortSignal): Promise<Matrix> {
   if (flags.query.endsWith('.npy')) {
     const all = await readNpy(flags.query);
     if (flags.row >= all.rows)
       throw new TldrError('INVALID_ARGUMENT', `--row ${flags.row}: ${flags.query} has ${all.rows} rows`);
     return { rows: 1, cols: all.cols, data: row(all, flags.row) };
   }
-  const json = flags.query === '-' ? await readStream(process.stdin) : await readFile(flags.query, 'utf8');
-  let value: unknown;
+  const vector = parseVector(await readText(flags.query, signal), flags.query);
+  return matrixFromRows([vector]);
+}
+
+/** @throws NOT_FOUND, ABORTED when the signal fires while standard input says nothing */
+async function readText(path: string, signal: AbortSignal): Promise<string> {
   try {
-    value = JSON.parse(json);
+    return await (path === '-' ? readStream(addAbortSignal(signal, process.stdin)) : readFile(path, 'utf8'));
   } catch (cause) {
-    throw new TldrError('INVALID_DATA', `${flags.query}: expected a JSON array of numbers`, { cause });
+    throwIfAborted(signal);
+    throw new TldrError('NOT_FOUND', `cannot read ${path}: ${messageOf(cause)}`, { cause });
   }
-  if (
-    !Array.isArray(value) ||
-    value.length === 0 ||
-    !value.every((item) => typeof item === 'number' && Number.isFinite(item))
-  ) {
-    throw new TldrError('INVALID_DATA', `${flags.query}: expected a JSON array of finite numbers`);
-  }
-  return matrixFromRows([value as number[]]);
 }

@@ -28,29 +28,3 @@ export async function* textLines(path: string): AsyncGenerator<TextLine> {
     await file.close().catch(() => undefined);
   }
 }
-
-/**
- * One vector as a JSON array on a line.
- * @param dim numbers expected; undefined takes any length
- * @throws INVALID_DATA with the line number
- */
-export function parseVectorLine(line: string, number: number, dim: number | undefined): number[] {
-  let value: unknown;
-  try {
-    value = JSON.parse(line);
-  } catch (cause) {
-    throw new TldrError('INVALID_DATA', `line ${number} is no JSON: ${messageOf(cause)}`, { cause });
-  }
-  const expected = `expected an array of ${dim === undefined ? '' : `${dim} `}finite numbers`;
-  if (!Array.isArray(value))
-    throw new TldrError(
-      'INVALID_DATA',
-      `line ${number}: ${expected}, got ${value === null ? 'null' : typeof value}`,
-    );
-  const items: readonly unknown[] = value;
-  if (!items.every((item): item is number => typeof item === 'number' && Number.isFinite(item)))
-    throw new TldrError('INVALID_DATA', `line ${number}: ${expected}, got something else among them`);
-  if (items.length === 0 || (dim !== undefined && items.length !== dim))
-    throw new TldrError('INVALID_DATA', `line ${number}: ${expected}, got ${items.length}`);
-  return [...items];
-}

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { writeEncoderFile } from '../core/encoder-file.js';
+import { writeWhole } from '../core/encoder-file.js';
 import { messageOf, TldrError } from '../core/errors.js';
 import { formatPointId, parsePointId, type PointId } from '../core/point-id.js';
 import { parseTrainState, serializeTrainState, type TrainState } from '../train/train-state.js';
@@ -25,10 +25,8 @@ export async function writeCheckpoint(path: string, { sampleIds, states }: Train
   );
   const length = Buffer.alloc(4);
   length.writeUInt32LE(header.length);
-  await writeEncoderFile(
-    path,
-    Buffer.concat([Buffer.from(MAGIC), length, header, ...parts.map(({ bytes }) => bytes)]),
-  );
+  const content = Buffer.concat([Buffer.from(MAGIC), length, header, ...parts.map(({ bytes }) => bytes)]);
+  await writeWhole(path, (file) => file.writeFile(content));
 }
 
 /**

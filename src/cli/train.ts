@@ -1,8 +1,10 @@
 import { Command, Option } from 'commander';
 import { access } from 'node:fs/promises';
 import { DISTANCES, type Distance } from '../core/distance.js';
+import { checkWritable, writeWhole } from '../core/encoder-file.js';
 import { TldrError } from '../core/errors.js';
 import type { PointId } from '../core/point-id.js';
+import { renderReport } from '../evaluate/report.js';
 import { checkTrainOptions, type TrainEncoderOptions } from '../select/train-encoder-options.js';
 import { trainEncoder } from '../select/train-encoder.js';
 import {
@@ -26,15 +28,15 @@ import {
 } from './options.js';
 import { readCheckpoint, writeCheckpoint } from './train-checkpoint.js';
 import { printReport } from './train-output.js';
+import { trainingPage } from './train-page.js';
+import { checkRelevanceFlags, readRelevance, type RelevanceFlags } from './train-relevance.js';
 import { pickVector, sampleCollection, sampleNpy, type TrainSample } from './train-sample.js';
 
-interface TrainFlags extends GlobalFlags {
+interface TrainFlags extends GlobalFlags, RelevanceFlags {
   readonly dim: number;
   readonly out: string;
-  readonly input?: string;
   readonly distance?: Distance;
   readonly vector?: string;
-  readonly sample: number;
   readonly auto?: boolean;
   readonly budget?: number;
   readonly compactDistance?: Distance | 'auto';
@@ -56,6 +58,7 @@ interface TrainFlags extends GlobalFlags {
   readonly ship: string;
   readonly heldOut?: number;
   readonly checkpoint?: string;
+  readonly report?: string;
   readonly force?: boolean;
   readonly dryRun?: boolean;
 }
@@ -80,6 +83,15 @@ export function trainCommand(): Command {
     .option('--auto', 'fit every candidate within --budget and ship the best: the default')
     .option('--budget <time>', 'time to plan for, such as 90s, 2m or 1h (default: 2m)', seconds)
     .option('--ship <name>', 'candidate to save: best, or a name of the table', 'best')
+    .addOption(
+      new Option('--objective <name>', 'what the best is best at (default: fidelity)').choices([
+        'fidelity',
+        'relevance',
+      ]),
+    )
+    .option('--labels <file>', 'a label per row of --input: rows of one label are relevant to each other')
+    .option('--queries <file>', 'real query vectors to judge with, instead of held-out rows')
+    .option('--qrels <file>', 'rows of --input that are relevant to each query: TREC, TSV or .npy')
     .option('--held-out <n>', 'rows kept apart to judge with (default: 15 %, at most 1,500)', wholeNumber)
     .addOption(
       new Option('--compact-distance <name>', 'distance of the compact space').choices([
@@ -87,6 +99,7 @@ export function trainCommand(): Command {
         ...DISTANCES,
       ]),
     )
+    .option('--report <file>', 'write a self-contained HTML report')
     .option('--checkpoint <file>', 'save the training state there, and go on from it')
     .option('--force', 'replace an existing --out file')
     .option('--dry-run', 'check everything and write nothing')
@@ -101,6 +114,8 @@ Examples:
   qdrant-tldr train docs --dim 96 --out enc.onnx
   qdrant-tldr train docs --dim 96 --out enc.onnx --budget 10m
   qdrant-tldr train --input base.npy --dim 64 --out enc.onnx
+  qdrant-tldr train docs --dim 96 --out enc.onnx --queries real-queries.npy --report report.html
+  qdrant-tldr train --input base.npy --dim 64 --out enc.onnx --objective relevance --labels labels.npy
   qdrant-tldr train docs --dim 96 --out enc.onnx --preset reference --ship tldr
 
 The table compares all candidates with PCA on held-out rows: recall@10 is the share of the true ten nearest found in
@@ -150,6 +165,7 @@ async function train(
   if ((collection === undefined) === (flags.input === undefined)) {
     throw new TldrError('INVALID_ARGUMENT', 'give either a collection or --input with a .npy file');
   }
+  checkRelevanceFlags(flags);
   const settings = settingsOf(flags);
   if (flags.auto === true && Object.keys(settings).length > 0) {
     throw new TldrError(
@@ -157,7 +173,10 @@ async function train(
       '--auto plans the trainings itself: leave out the training flags',
     );
   }
-  await checkOutput(flags.out, flags.force === true);
+  for (const path of [flags.out, flags.report]) {
+    if (path !== undefined)
+      await checkOutput(path, { force: flags.force === true, dryRun: flags.dryRun === true });
+  }
   const checkpoint = flags.checkpoint === undefined ? null : await readCheckpoint(flags.checkpoint);
   const options: TrainEncoderOptions = {
     ...settings,
@@ -172,18 +191,22 @@ async function train(
     log: run.log,
     onProgress: run.onProgress,
   };
+  let relevance: Partial<TrainEncoderOptions> = {};
   // Before anything is read: a wrong option must not cost the reading.
   const sample = await loadSample(collection, flags, {
     run,
     config,
     ids: checkpoint?.sampleIds ?? null,
-    check: (inputDim, distance) => checkTrainOptions({ ...options, distance }, inputDim),
+    check: async ({ rows, dim, distance }) => {
+      relevance = await readRelevance(flags, { rows, dim });
+      checkTrainOptions({ ...options, ...relevance, distance }, dim);
+    },
   });
   run.say(
     `${sample.x.rows.toLocaleString('en-US')} vectors of ${sample.x.cols} dimensions (${sample.distance}) from ${sample.source}`,
   );
   if (flags.dryRun === true) sayDryRun(sample, flags, run);
-  else await trainAndSave(sample, { flags, options, run });
+  else await trainAndSave(sample, { flags, options: { ...options, ...relevance }, run });
 }
 
 function sayDryRun({ x, distance }: TrainSample, flags: TrainFlags, run: ConsoleRun): void {
@@ -203,7 +226,7 @@ async function trainAndSave(
   { flags, options, run }: { flags: TrainFlags; options: TrainEncoderOptions; run: ConsoleRun },
 ): Promise<void> {
   const { checkpoint } = flags;
-  const { encoder, report } = await trainEncoder(x, {
+  const { encoder, report, details, candidates } = await trainEncoder(x, {
     ...options,
     distance,
     source,
@@ -211,7 +234,7 @@ async function trainAndSave(
       if (checkpoint !== undefined) await writeCheckpoint(checkpoint, { sampleIds: ids, states });
     },
   });
-  if (encoder === null || report === null) {
+  if (encoder === null || report === null || details === null) {
     const how =
       checkpoint === undefined
         ? 'give --checkpoint <file> to be able to go on next time'
@@ -220,6 +243,22 @@ async function trainAndSave(
   }
   await encoder.save(flags.out);
   printReport(run, report);
+  if (flags.report !== undefined) {
+    const html = await renderReport(
+      trainingPage({
+        report,
+        details,
+        encoder,
+        candidates,
+        x,
+        labels: options.labels,
+        source,
+        command: commandLine(),
+      }),
+    );
+    await writeWhole(flags.report, (file) => file.writeFile(html));
+    run.say(`wrote the report to ${flags.report}`);
+  }
   run.say(`saved ${report.shipped} as ${flags.out}, fingerprint ${encoder.fingerprint.slice(0, 16)}`);
   run.result({ out: flags.out, fingerprint: encoder.fingerprint, ...report });
 }
@@ -263,7 +302,7 @@ async function loadSample(
   flags: TrainFlags,
   context: Surroundings & {
     readonly ids: readonly PointId[] | null;
-    readonly check: (inputDim: number, distance: Distance) => void;
+    readonly check: (found: { rows: number; dim: number; distance: Distance }) => Promise<void>;
   },
 ): Promise<TrainSample> {
   const { run, config, ids, check } = context;
@@ -278,24 +317,36 @@ async function loadSample(
     const { seed, distance = 'cosine' } = flags;
     const file = await openNpy(flags.input);
     await file.close();
-    check(file.cols, distance);
+    await check({ rows: file.rows, dim: file.cols, distance });
     return sampleNpy(flags.input, { size, seed, distance }, run);
   }
   const name = collection ?? '';
   return withStore(config, run, async (store) => {
     const vector = pickVector(await store.describe(name), name, flags.vector);
-    check(vector.dim, vector.distance);
+    await check({ rows: 0, dim: vector.dim, distance: vector.distance });
     return sampleCollection(store, { collection: name, vector: flags.vector, size, ids }, run);
   });
 }
 
-async function checkOutput(path: string, force: boolean): Promise<void> {
+async function checkOutput(
+  path: string,
+  { force, dryRun }: { readonly force: boolean; readonly dryRun: boolean },
+): Promise<void> {
   const exists = await access(path).then(
     () => true,
     () => false,
   );
-  if (exists && !force)
-    throw new TldrError('ALREADY_EXISTS', `${path} exists: choose another --out, or --force to replace it`);
+  if (exists && !force) {
+    throw new TldrError('ALREADY_EXISTS', `${path} exists: choose another file, or --force to replace it`);
+  }
+  // Found out now, not after the training.
+  if (!dryRun) await checkWritable(path);
+}
+
+/** The command as it was given, to be run again. */
+function commandLine(): string {
+  const quoted = process.argv.slice(2).map((part) => (/^[\w./:=@+-]+$/.test(part) ? part : `'${part}'`));
+  return ['qdrant-tldr', ...quoted].join(' ');
 }
 
 /** Only the values that were given. */

@@ -53,7 +53,8 @@ export class Encoder {
   }
 
   /**
-   * x: n x inputDim to n x outputDim. Zero rows stay zero where the network normalises.
+   * x: n x inputDim to n x outputDim. A zero row has no direction: normalising leaves it zero, and it becomes what the
+   * layers make of zero. Without biases that is zero; with them the same vector for every zero row.
    * @throws INVALID_ARGUMENT on the wrong dimension
    */
   project(x: Matrix): Matrix {

@@ -1,6 +1,6 @@
 import { TldrError } from './errors.js';
 
-/** How far a long call is: `done` of `total` units of one named step. */
+/** How far a long call is: `done` of `total` units of one named step; `total` is Infinity where it is not known. */
 export interface Progress {
   readonly step: string;
   readonly done: number;

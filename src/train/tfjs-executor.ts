@@ -6,12 +6,10 @@ import type { Executor, ExecutorOptions, MatmulOptions, Ops, StepDefinition } fr
 
 type TfModule = typeof tf;
 
-/** Backends in the order tried; native ones are optional peer packages. */
-const BACKEND_PACKAGES = [
-  '@tensorflow/tfjs-node-gpu',
-  '@tensorflow/tfjs-node',
-  '@tensorflow/tfjs-backend-wasm',
-];
+const NATIVE_PACKAGE = '@tensorflow/tfjs-node';
+const WASM_PACKAGE = '@tensorflow/tfjs-backend-wasm';
+/** Backends in the order tried. None comes with this package: each is installed beside it by those who want it. */
+const BACKEND_PACKAGES = ['@tensorflow/tfjs-node-gpu', NATIVE_PACKAGE, WASM_PACKAGE];
 
 /** The tensor operations on TensorFlow.js, whose own autograd supplies the derivatives. */
 class TfjsOps implements Ops<tf.Tensor> {
@@ -152,7 +150,7 @@ async function loadTfjs(log?: Log): Promise<TfModule> {
   await module.setBackend('cpu');
   log?.(
     'warn',
-    `tfjs engine: plain JavaScript backend, slow; install ${BACKEND_PACKAGES[1] ?? ''} for native speed`,
+    `tfjs engine: plain JavaScript backend, slow; install ${WASM_PACKAGE} (any platform) or ${NATIVE_PACKAGE} (native) beside this package`,
   );
   return module;
 }

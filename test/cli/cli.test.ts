@@ -45,6 +45,45 @@ describe('every command', () => {
   });
 });
 
+test('a usage error is an object, too, where --json asks for one', async () => {
+  for (const [args, message] of [
+    [['config', '--nope', '--json'], "unknown option '--nope'"],
+    [['search', 'docs', '--json'], 'required option'],
+    [['--json'], 'unknown option'],
+  ] as const) {
+    const { code, json } = await runCli(args, { cwd });
+    expect({ code, ...json() }).toMatchObject({
+      code: 2,
+      error: { code: 'INVALID_ARGUMENT', message: expect.stringContaining(message) },
+    });
+  }
+  expect((await runCli(['config', '--help', '--json'], { cwd })).code).toBe(0);
+});
+
+test('--yes is taken by commands that ask nothing', async () => {
+  expect((await runCli(['config', '--yes'], { cwd })).code).toBe(0);
+  const project = ['project', '--encoder', 'tiny.onnx', '--input', 'base.npy', '--out', 'yes.npy', '--yes'];
+  expect((await runCli(project, { cwd })).code).toBe(0);
+  expect((await runCli([...TRAIN, '--out', 'yes.onnx', '--dry-run', '--yes'], { cwd })).code).toBe(0);
+  expect((await runCli(['inspect', 'docs', '--yes', '--url', 'nowhere'], { cwd })).stderr).toContain(
+    'no Qdrant address',
+  );
+});
+
+test.each([
+  [['config'], 'http://********@nowhere.invalid:1'],
+  [['inspect', 'docs'], 'credentials do not belong into the address'],
+  [['demo', '--dry-run'], 'http://********@nowhere.invalid:1'],
+  [['demo', '--yes'], 'credentials do not belong into the address'],
+])('%j shows no password of an address', async (args, shown) => {
+  const env = { QDRANT_URL: 'http://someone:s3cret@nowhere.invalid:1' };
+  const { stdout, stderr } = await runCli(args, { cwd, env });
+  expect(stdout + stderr).toContain(shown);
+  expect(stdout + stderr).not.toContain('s3cret');
+  const malformed = await runCli(args, { cwd, env: { QDRANT_URL: 'someone:s3cret@nowhere' } });
+  expect(malformed.stdout + malformed.stderr).not.toContain('s3cret');
+});
+
 test('config prints values, where they come from, and no secret', async () => {
   const { code, json, stdout } = await runCli(['config', '--json'], {
     cwd,

@@ -110,13 +110,27 @@ describe('project', () => {
     );
   });
 
-  test('keeps zero rows zero, as a generic ONNX session does', async () => {
+  test('keeps zero rows zero where no layer has a bias, as a generic ONNX session does', async () => {
     const encoder = randomEncoder([8, 3], { normalize: true, bias: false });
     const x = matrix(2, 8);
     x.data.fill(1, 8);
     expect(Array.from(row(encoder.project(x), 0))).toEqual([0, 0, 0]);
     expect(Array.from((await projectWithOnnxRuntime(encoder, x)).subarray(0, 3))).toEqual([0, 0, 0]);
   });
+
+  test.each([true, false])(
+    'turns zero rows into what the layers make of zero, as a generic ONNX session does (unit rows: %s)',
+    async (normalize) => {
+      const encoder = randomEncoder([8, 5, 3], { normalize, bias: true });
+      const x = matrix(2, 8);
+      x.data.fill(1, 8);
+      const [first] = projectSlowly(encoder, x);
+      expect(Math.hypot(...first!)).toBeGreaterThan(0.01);
+      expect(largestDifference(row(encoder.project(x), 0), first!)).toBeLessThan(1e-6);
+      const native = await projectWithOnnxRuntime(encoder, x);
+      expect(largestDifference(native.subarray(0, 3), first!)).toBeLessThan(1e-6);
+    },
+  );
 
   test('does not change its input and gives each row the same result alone or in a batch', () => {
     const encoder = randomEncoder([64, 24], { normalize: true, bias: true });

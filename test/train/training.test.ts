@@ -1,4 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { randomProjection } from '../../src/baselines/pca.js';
 import { matrix, row, type Matrix } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
@@ -368,4 +370,12 @@ describe('optimisers', () => {
     expect(Math.exp(entropy)).toBeGreaterThan(12);
     expect(Math.exp(entropy)).toBeLessThan(33);
   });
+});
+
+test('without another backend the tfjs engine runs in plain JavaScript and names what to install', () => {
+  const child = fileURLToPath(new URL('./plain-tfjs-child.js', import.meta.url));
+  const { stdout } = spawnSync(process.execPath, [child], { encoding: 'utf8' });
+  expect(stdout).toContain('warn: tfjs engine: plain JavaScript backend');
+  expect(stdout).toContain('install @tensorflow/tfjs-backend-wasm');
+  expect(stdout).toContain('tfjs cpu, loss 5');
 });

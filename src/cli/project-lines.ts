@@ -1,0 +1,122 @@
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { addAbortSignal, type Readable } from 'node:stream';
+import { writeWhole } from '../core/encoder-file.js';
+import type { Encoder } from '../core/encoder.js';
+import { messageOf, TldrError } from '../core/errors.js';
+import { firstNonFiniteRow, matrixFromRows, row } from '../core/matrix.js';
+import { throwIfAborted } from '../core/run.js';
+import type { ConsoleRun } from './console-run.js';
+import { parseVector } from './json-vector.js';
+
+const BLOCK_ROWS = 2048;
+const LINE_CHARS_MAX = 16 * 1024 ** 2;
+
+/** Where lines come from; sizeBytes is null for a pipe. */
+interface LineSource {
+  readonly name: string;
+  readonly stream: Readable;
+  readonly sizeBytes: number | null;
+}
+
+/** Takes text; false when nobody reads any more. */
+type Sink = (text: string) => Promise<boolean>;
+
+/**
+ * Projects JSON arrays line by line, from a file or standard input to a file or standard output.
+ * @returns the number of vectors
+ * @throws NOT_FOUND, INVALID_DATA by line number, INVALID_ARGUMENT when `out` cannot be written, ABORTED as soon as
+ * the signal fires, whether or not the input ever ends
+ */
+export async function projectLines(
+  encoder: Encoder,
+  paths: { readonly input: string | undefined; readonly out: string | undefined; readonly dryRun: boolean },
+  run: ConsoleRun,
+): Promise<number> {
+  const source = await openSource(paths.input);
+  if (paths.dryRun) return transform(source, encoder, { sink: () => Promise.resolve(true), run });
+  if (paths.out === undefined) return transform(source, encoder, { sink: toStandardOutput, run });
+  let rows = 0;
+  await writeWhole(paths.out, async (file) => {
+    const sink: Sink = async (text) => {
+      await file.writeFile(text);
+      return true;
+    };
+    rows = await transform(source, encoder, { sink, run });
+  }).finally(() => source.stream.destroy());
+  return rows;
+}
+
+async function openSource(input: string | undefined): Promise<LineSource> {
+  if (input === undefined) return { name: 'standard input', stream: process.stdin, sizeBytes: null };
+  try {
+    const found = await stat(input);
+    if (found.isDirectory()) throw new TldrError('INVALID_ARGUMENT', `${input} is a folder`);
+    return { name: input, stream: createReadStream(input), sizeBytes: found.isFile() ? found.size : null };
+  } catch (cause) {
+    if (cause instanceof TldrError) throw cause;
+    throw new TldrError('NOT_FOUND', `cannot open ${input}: ${messageOf(cause)}`, { cause });
+  }
+}
+
+function toStandardOutput(text: string): Promise<boolean> {
+  return new Promise((resolve) => process.stdout.write(text, (error) => resolve(error == null)));
+}
+
+async function transform(
+  source: LineSource,
+  encoder: Encoder,
+  { sink, run }: { sink: Sink; run: ConsoleRun },
+): Promise<number> {
+  let rows = 0;
+  let waiting: number[][] = [];
+  const flush = async (): Promise<boolean> => {
+    if (waiting.length === 0) return true;
+    const z = encoder.project(matrixFromRows(waiting));
+    const bad = firstNonFiniteRow(z);
+    if (bad >= 0) {
+      const at = rows - waiting.length + bad + 1;
+      throw new TldrError('INVALID_DATA', `vector ${at} of ${source.name} is too large to be projected`);
+    }
+    waiting = [];
+    let text = '';
+    for (let i = 0; i < z.rows; i++) text += `${JSON.stringify(Array.from(row(z, i)))}\n`;
+    return sink(text);
+  };
+  for await (const { line, number, doneShare } of linesOf(source, run.signal)) {
+    if (line.trim() === '') continue;
+    waiting.push(parseVector(line, `line ${number}`, encoder.inputDim));
+    rows++;
+    if (waiting.length === BLOCK_ROWS && !(await flush())) return rows;
+    const total = doneShare === null ? Infinity : Math.max(rows, Math.round(rows / doneShare));
+    run.onProgress({ step: 'projecting', done: rows, total, unit: 'vectors' });
+  }
+  await flush();
+  return rows;
+}
+
+/** Lines with their number from 1. However the loop over them ends, the stream is closed. */
+async function* linesOf(
+  { name, stream, sizeBytes }: LineSource,
+  signal: AbortSignal,
+): AsyncGenerator<{ line: string; number: number; doneShare: number | null }> {
+  let rest = '';
+  let number = 0;
+  let bytes = 0;
+  const share = (): number | null => (sizeBytes === null ? null : Math.min(1, bytes / sizeBytes));
+  try {
+    for await (const chunk of addAbortSignal(signal, stream).setEncoding('utf8') as AsyncIterable<string>) {
+      bytes += Buffer.byteLength(chunk);
+      const lines = (rest + chunk).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) yield { line, number: ++number, doneShare: share() };
+      if (rest.length > LINE_CHARS_MAX)
+        throw new TldrError('INVALID_DATA', `line ${number + 1}: longer than ${LINE_CHARS_MAX} characters`);
+    }
+    if (rest !== '') yield { line: rest, number: ++number, doneShare: share() };
+  } catch (cause) {
+    if (cause instanceof TldrError) throw cause;
+    throwIfAborted(signal);
+    throw new TldrError('INVALID_DATA', `cannot read ${name}: ${messageOf(cause)}`, { cause });
+  }
+}
