@@ -6,6 +6,7 @@ import { configCommand } from './config-command.js';
 import { demoCommand } from './demo.js';
 import { inspectCommand } from './inspect.js';
 import { migrateCommand } from './migrate.js';
+import { planCommand } from './plan.js';
 import { projectCommand } from './project.js';
 import { searchCommand } from './search.js';
 import { trainCommand } from './train.js';
@@ -36,6 +37,7 @@ for (const command of [
   demoCommand(),
   inspectCommand(),
   trainCommand(),
+  planCommand(),
   migrateCommand(),
   searchCommand(),
   projectCommand(),

@@ -1,7 +1,14 @@
 import { compactDistance, type Distance } from '../core/distance.js';
 import type { Encoder } from '../core/encoder.js';
 import { TldrError } from '../core/errors.js';
-import type { CollectionSpec, Layout, MemoryEstimate, VectorStore } from '../core/vector-store.js';
+import type {
+  CollectionSpec,
+  Datatype,
+  Layout,
+  MemoryEstimate,
+  Quantization,
+  VectorStore,
+} from '../core/vector-store.js';
 import type { MigrationIdentity } from './migration-record.js';
 
 /** Key of the target's metadata that says what the collection is; read by search and by later runs. */
@@ -19,6 +26,9 @@ export interface MigrationRequest {
   readonly vectorName?: string | undefined;
   /** Name of the reduced vector in the two-stage layout. */
   readonly compactName?: string | undefined;
+  /** How the reduced vector is written; where absent as the source's vector is. */
+  readonly datatype?: Datatype | undefined;
+  readonly quantization?: Quantization | undefined;
 }
 
 /** What a migration will do: read-only to make, pure data apart from the two specs. */
@@ -46,6 +56,9 @@ export interface TargetDescription {
   readonly inputDim: number;
   readonly outputDim: number;
   readonly distance: string;
+  /** Present where they were chosen rather than taken over from the source. */
+  readonly datatype?: Datatype;
+  readonly quantization?: Quantization;
 }
 
 /**
@@ -81,6 +94,11 @@ export async function planMigration(request: MigrationRequest): Promise<Migratio
     );
   }
   const compactName = layout === 'compact' ? vector.name : (request.compactName ?? COMPACT_NAME);
+  const { datatype, quantization } = request;
+  const storage = {
+    ...(datatype === undefined ? {} : { datatype }),
+    ...(quantization === undefined ? {} : { quantization }),
+  };
   const description: TargetDescription = {
     format: 1,
     encoder: encoder.fingerprint,
@@ -91,6 +109,7 @@ export async function planMigration(request: MigrationRequest): Promise<Migratio
     inputDim: encoder.inputDim,
     outputDim: encoder.outputDim,
     distance: vector.distance,
+    ...storage,
   };
   const targetSpec = target.deriveTarget(sourceSpec, {
     name: targetCollection,
@@ -99,6 +118,7 @@ export async function planMigration(request: MigrationRequest): Promise<Migratio
     compactName,
     compactDim: encoder.outputDim,
     compactDistance: compactDistance(vector.distance),
+    ...storage,
     metadata: { [METADATA_KEY]: JSON.stringify(description) },
   });
   const points = await source.count(sourceCollection);
@@ -109,6 +129,7 @@ export async function planMigration(request: MigrationRequest): Promise<Migratio
     compactName,
     layout,
     encoderFingerprint: encoder.fingerprint,
+    ...storage,
     inputDim: encoder.inputDim,
     outputDim: encoder.outputDim,
     distance: vector.distance,
