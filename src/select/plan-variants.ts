@@ -14,7 +14,7 @@ import { storageOf, type PlanRow, type StorageKind } from '../evaluate/plan.js';
 const TOP = 10;
 /** Vector of the scratch collection that rescores: as the two-stage layout keeps it. */
 export const FULL_VECTOR = 'full';
-export const CURRENT_VECTOR = 'current';
+const CURRENT_VECTOR = 'current';
 /** Bytes stand for the projected values between these shares of all of them. */
 const BYTE_RANGE = [0.0005, 0.9995] as const;
 const RANGE_VALUES_MAX = 200_000;
