@@ -7,6 +7,8 @@ import type {
   CollectionSpec,
   IdRange,
   PointBatch,
+  Datatype,
+  Quantization,
   ScoredPoint,
   VectorStore,
 } from '../../src/core/vector-store.js';
@@ -83,12 +85,21 @@ export function openMemory(): VectorStore {
     format: 'memory-1',
     endpoint: 'memory',
     capabilities: () =>
-      Promise.resolve({ vendor: 'memory', version: '1', insertOnly: true, metadata: true, twoStage: true }),
+      Promise.resolve({
+        vendor: 'memory',
+        version: '1',
+        insertOnly: true,
+        metadata: true,
+        twoStage: true,
+        datatypes: ['float32'],
+        quantizations: ['none'],
+      }),
     close: () => Promise.resolve(),
     ...reading(memory),
     ...searching(memory),
     ...writing(memory),
     ...settings(),
+    ...scratch(memory),
     ...opaqueBytes(),
   };
 }
@@ -262,6 +273,7 @@ function settings(): Pick<VectorStore, 'deriveTarget' | 'differences'> {
           `collection ${source.name} has no dense vector "${change.vectorName}"`,
         );
       }
+      refuseOtherThanFloat32(change);
       if (reduced.multivector) throw new TldrError('UNSUPPORTED', 'a multivector cannot be reduced yet');
       const twoStage = change.layout === 'two-stage';
       if (twoStage && source.vectors.some(({ name }) => name === change.compactName)) {
@@ -280,6 +292,58 @@ function settings(): Pick<VectorStore, 'deriveTarget' | 'differences'> {
         ? []
         : [`vectors or settings: expected ${text(expected)}, got ${text(actual)}`];
     },
+  };
+}
+
+function refuseOtherThanFloat32(storage: {
+  readonly datatype?: Datatype | undefined;
+  readonly quantization?: Quantization | undefined;
+}): void {
+  const { datatype = 'float32', quantization = 'none' } = storage;
+  if (datatype !== 'float32' || quantization !== 'none') {
+    throw new TldrError(
+      'UNSUPPORTED',
+      `vectors are kept as float32 here, not as ${datatype} ${quantization}`,
+    );
+  }
+}
+
+/** Collections to measure in; there is no index, so nothing but the vectors takes up room. */
+function scratch(
+  memory: Memory,
+): Pick<VectorStore, 'deriveScratch' | 'vectorStorage' | 'measureVectors' | 'dropScratch'> {
+  return {
+    vectorStorage: (spec, vectorName) => {
+      if (!spec.vectors.some((vector) => vector.name === vectorName))
+        throw new TldrError('NOT_FOUND', `collection ${spec.name} has no dense vector "${vectorName}"`);
+      const inMemory = { onDisk: false, codesInMemory: true, indexInMemory: true };
+      return { datatype: 'float32', quantization: 'none', indexed: false, ...inMemory };
+    },
+    deriveScratch: (source, { name, vectorName, vectors, metadata }) => {
+      if (!source.vectors.some((vector) => vector.name === vectorName))
+        throw new TldrError('NOT_FOUND', `collection ${source.name} has no dense vector "${vectorName}"`);
+      const specs = vectors.map(({ name: own, dim, distance, storage }) => {
+        if (storage !== 'source') refuseOtherThanFloat32(storage);
+        return { name: own, dim, distance, multivector: false, componentBytes: 4 };
+      });
+      return { ...source, name, vectors: specs, otherVectors: [], shardKeys: [], metadata };
+    },
+    measureVectors: async (name) => {
+      const points = memory.sorted(name);
+      const bytesOf = (vectorName: string): number =>
+        points.reduce((sum, { vectors }) => sum + (vectors.get(vectorName)?.byteLength ?? 0), 0);
+      return Promise.resolve(
+        memory.get(name).spec.vectors.map((vector) => ({
+          name: vector.name,
+          vectorBytes: bytesOf(vector.name),
+          codeBytes: 0,
+          codeBookBytes: 0,
+          indexBytes: 0,
+          indexGrowthBytes: 0,
+        })),
+      );
+    },
+    dropScratch: (name) => Promise.resolve(void memory.collections.delete(name)),
   };
 }
 

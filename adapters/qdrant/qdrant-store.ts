@@ -3,19 +3,23 @@ import { isLosslessNumber } from 'lossless-json';
 import { TldrError } from '../../src/core/errors.js';
 import type { PointId } from '../../src/core/point-id.js';
 import { sleep, throwIfAborted, type Log, type RunOptions } from '../../src/core/run.js';
+import { DATATYPES, QUANTIZATIONS } from '../../src/core/vector-store.js';
 import type {
   CollectionSpec,
   IdRange,
+  KeptVector,
   MemoryEstimate,
   PointBatch,
   PointSample,
   SampleOptions,
   ScanOptions,
   ScoredPoint,
+  ScratchRequest,
   SearchRequest,
   ShardKey,
   StoreCapabilities,
   TargetChange,
+  VectorBytes,
   VectorStore,
   WriteBatch,
 } from '../../src/core/vector-store.js';
@@ -36,6 +40,7 @@ import { canonicalRest, payloadJson, REST_FORMAT, restFromJson, restVector } fro
 import { deletePoints, retrievePoints, scanPoints, upsertPoints, type VectorPlace } from './points.js';
 import type { Rest } from './rest.js';
 import { cutRanges, idOf, pathOf, randomIds, sampleByIds, sampleByScan, shardKeyJson } from './sampling.js';
+import { deriveScratch, dropScratch, measureVectors, searchParams, vectorStorage } from './scratch.js';
 import { withRetry, type RetryOptions } from './retry.js';
 import {
   createBody,
@@ -82,7 +87,14 @@ export class QdrantStore implements VectorStore {
 
   capabilities(): Promise<StoreCapabilities> {
     const { version } = this.#to;
-    return Promise.resolve({ vendor: 'qdrant', version, insertOnly: true, metadata: true, twoStage: true });
+    const can = { insertOnly: true, metadata: true, twoStage: true };
+    return Promise.resolve({
+      vendor: 'qdrant',
+      version,
+      ...can,
+      datatypes: DATATYPES,
+      quantizations: QUANTIZATIONS,
+    });
   }
 
   async listCollections(): Promise<readonly string[]> {
@@ -167,6 +179,22 @@ export class QdrantStore implements VectorStore {
     return sampleByIds({ rest, grpc }, place, options);
   }
 
+  deriveScratch(source: CollectionSpec, scratch: ScratchRequest): CollectionSpec {
+    return deriveScratch(source, scratch);
+  }
+
+  vectorStorage(spec: CollectionSpec, vectorName: string): KeptVector {
+    return vectorStorage(spec, vectorName);
+  }
+
+  async measureVectors(collection: string, run: RunOptions = {}): Promise<readonly VectorBytes[]> {
+    return measureVectors(this.#to.rest, await this.describe(collection), run);
+  }
+
+  async dropScratch(collection: string): Promise<void> {
+    if (await dropScratch(this.#to.rest, collection)) await this.deleteCollection(collection);
+  }
+
   deriveTarget(source: CollectionSpec, change: TargetChange): CollectionSpec {
     return deriveTarget(source, change);
   }
@@ -247,7 +275,7 @@ export class QdrantStore implements VectorStore {
       using: request.vectorName,
       limit: num(request.limit),
       with_payload: request.withPayload ?? false,
-      ...(request.exact === true && prefetch === undefined ? { params: { exact: true } } : {}),
+      ...searchParams({ ...request, exact: request.exact === true && prefetch === undefined }),
       ...(shardKey === undefined ? {} : { shard_key: shardKeyJson(shardKey) }),
     };
     if (prefetch !== undefined) {
@@ -255,7 +283,7 @@ export class QdrantStore implements VectorStore {
         query: floatsJson(prefetch.vector),
         using: prefetch.vectorName,
         limit: num(prefetch.limit),
-        ...(request.exact === true ? { params: { exact: true } } : {}),
+        ...searchParams({ exact: request.exact === true, quantized: prefetch.quantized }),
       };
     }
     const result = await this.#to.rest.call('POST', `${pathOf(collection)}/points/query`, body);

@@ -39,6 +39,39 @@ export class Rest {
     return withRetry(() => this.#once(method, path, body), retry, { log });
   }
 
+  /** Bytes `from` (included) to `to` (excluded) of a file. @throws UNSUPPORTED where parts cannot be had */
+  bytes(path: string, from: number, to: number): Promise<Buffer> {
+    const { retry, log } = this.#options;
+    return withRetry(() => this.#bytesOnce(path, from, to), retry, { log });
+  }
+
+  async #bytesOnce(path: string, from: number, to: number): Promise<Buffer> {
+    const { url, apiKey, timeoutMs } = this.#options;
+    const call = `GET ${path}`;
+    let response: Response;
+    let body: ArrayBuffer;
+    try {
+      response = await fetch(url + path, {
+        signal: AbortSignal.timeout(timeoutMs),
+        headers: {
+          'accept-encoding': 'identity',
+          range: `bytes=${from}-${to - 1}`,
+          ...(apiKey === undefined ? {} : { 'api-key': apiKey }),
+        },
+      });
+      if (response.status === 200) {
+        await response.body?.cancel();
+        throw new TldrError('UNSUPPORTED', `${call}: ${url} does not give parts of a file`);
+      }
+      body = await response.arrayBuffer();
+    } catch (cause) {
+      throw connectionError(cause, { call, endpoint: url });
+    }
+    if (!response.ok)
+      throw httpError(response.status, Buffer.from(body).toString(), { call, retryAfter: null });
+    return Buffer.from(body);
+  }
+
   async #once(method: string, path: string, body?: Json): Promise<Json> {
     const { url, apiKey, timeoutMs } = this.#options;
     const call = `${method} ${path}`;

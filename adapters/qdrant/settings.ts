@@ -22,6 +22,7 @@ import {
   type Json,
   type JsonObject,
 } from './json.js';
+import { pushDownQuantization, withStorage } from './vector-storage.js';
 
 const DISTANCE_NAMES: Readonly<Record<string, Distance>> = {
   Cosine: 'cosine',
@@ -35,8 +36,13 @@ const PATCH_ONLY = ['read_fan_out_factor', 'read_fan_out_delay_ms'];
 const HNSW_M_DEFAULT = 16;
 const LINK_BYTES = 4;
 
+/** The server's name of a distance. */
+export function distanceName(distance: Distance): string {
+  return Object.entries(DISTANCE_NAMES).find(([, name]) => name === distance)?.[0] ?? 'Cosine';
+}
+
 /** The collection's vectors block as a map; a single unnamed vector stands under ''. */
-function vectorsOf(native: Json): JsonObject {
+export function vectorsOf(native: Json): JsonObject {
   const block = objectAt(native, 'params', 'vectors');
   return 'size' in block ? { '': block } : block;
 }
@@ -109,9 +115,16 @@ export function deriveTarget(source: CollectionSpec, change: TargetChange): Coll
       `"${change.compactName}" cannot name the reduced vector in the ${change.layout} layout`,
     );
   }
-  const native = objectAt(parseJson(source.native));
+  const native = { ...objectAt(parseJson(source.native)) };
   const params = objectAt(native, 'params');
-  const block = { ...vectorsOf(native) };
+  // A collection's own quantisation cannot be switched off for one vector: it moves to the others.
+  const own = change.quantization !== undefined && isObject(native['quantization_config']);
+  if (own) native['quantization_config'] = null;
+  const block = {
+    ...(own
+      ? pushDownQuantization(objectAt(parseJson(source.native)), vectorsOf(native))
+      : vectorsOf(native)),
+  };
   const full = objectAt(block[change.vectorName]);
   const compact = compactParams(full, change);
   if (twoStage) {
@@ -130,7 +143,7 @@ export function deriveTarget(source: CollectionSpec, change: TargetChange): Coll
     dim: change.compactDim,
     distance: change.compactDistance,
     multivector: false,
-    componentBytes: textAt(compact, 'datatype') === 'float16' ? 2 : 4,
+    componentBytes: COMPONENT_BYTES[textAt(compact, 'datatype') ?? 'float32'] ?? 4,
   };
   const kept = source.vectors.filter(({ name }) => twoStage || name !== change.vectorName);
   return {
@@ -143,12 +156,19 @@ export function deriveTarget(source: CollectionSpec, change: TargetChange): Coll
 }
 
 /** Projected values are no bytes: a uint8 vector becomes float32. The rest of the vector's settings stays. */
-function compactParams(full: JsonObject, { compactDim, compactDistance }: TargetChange): JsonObject {
-  const distance =
-    Object.entries(DISTANCE_NAMES).find(([, name]) => name === compactDistance)?.[0] ?? 'Cosine';
-  const params: JsonObject = { ...full, size: num(compactDim), distance };
+function compactParams(full: JsonObject, change: TargetChange): JsonObject {
+  const { compactDim, compactDistance, datatype, quantization } = change;
+  const params: JsonObject = { ...full, size: num(compactDim), distance: distanceName(compactDistance) };
   if (textAt(params, 'datatype') === 'uint8') params['datatype'] = 'float32';
-  return params;
+  if (datatype === 'uint8') {
+    throw new TldrError(
+      'UNSUPPORTED',
+      'projected values are no bytes: the server would cut them off; expected float32 or float16',
+    );
+  }
+  return datatype === undefined && quantization === undefined
+    ? params
+    : withStorage(params, { datatype, quantization });
 }
 
 /** One line per setting that differs; metadata is compared by its owner. */
@@ -252,9 +272,10 @@ export function estimateMemory(spec: CollectionSpec, pointCount: number): Memory
   return { vectorsRamBytes: ram, vectorsDiskBytes: disk, indexRamBytes: index };
 }
 
+/** Bytes of one code: a scalar one has an offset of 4 bytes, a binary one is made of words of 128 bits. */
 function quantizedBytes(config: Json | undefined, dim: number): number {
-  if (isObject(valueAt(config, 'scalar'))) return dim;
-  if (isObject(valueAt(config, 'binary'))) return dim / 8;
+  if (isObject(valueAt(config, 'scalar'))) return dim + 4;
+  if (isObject(valueAt(config, 'binary'))) return Math.ceil(dim / 128) * 16;
   const ratio = /^x(\d+)$/.exec(textAt(config, 'product', 'compression') ?? '')?.[1];
   return ratio === undefined ? 0 : (dim * 4) / Number(ratio);
 }

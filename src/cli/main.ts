@@ -7,6 +7,7 @@ import { demoCommand } from './demo.js';
 import { evaluateCommand } from './evaluate.js';
 import { inspectCommand } from './inspect.js';
 import { migrateCommand } from './migrate.js';
+import { planCommand } from './plan.js';
 import { projectCommand } from './project.js';
 import { searchCommand } from './search.js';
 import { trainCommand } from './train.js';
@@ -37,6 +38,7 @@ for (const command of [
   demoCommand(),
   inspectCommand(),
   trainCommand(),
+  planCommand(),
   migrateCommand(),
   evaluateCommand(),
   searchCommand(),

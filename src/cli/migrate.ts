@@ -2,7 +2,13 @@ import { Command, Option } from 'commander';
 import { join } from 'node:path';
 import type { Config } from '../config/config.js';
 import { Encoder } from '../core/encoder.js';
-import type { Layout } from '../core/vector-store.js';
+import {
+  DATATYPES,
+  QUANTIZATIONS,
+  type Datatype,
+  type Layout,
+  type Quantization,
+} from '../core/vector-store.js';
 import { migrateCollection } from '../migrate/migrate-collection.js';
 import { planMigration, type MigrationPlan } from '../migrate/plan-migration.js';
 import { megabytes, type ConsoleRun } from './console-run.js';
@@ -20,6 +26,8 @@ interface MigrateFlags extends GlobalFlags {
   readonly layout: Layout;
   readonly vector?: string;
   readonly compactName?: string;
+  readonly datatype?: Datatype;
+  readonly quantization?: Quantization;
   readonly record?: string;
   readonly dryRun?: boolean;
 }
@@ -41,6 +49,18 @@ export function migrateCommand(): Command {
     )
     .option('--vector <name>', 'vector to reduce, where the source has several')
     .option('--compact-name <name>', 'name of the reduced vector in the two-stage layout (default: compact)')
+    .addOption(
+      new Option(
+        '--datatype <name>',
+        'how the reduced vector is written (default: as the source writes it)',
+      ).choices(DATATYPES.filter((name) => name !== 'uint8')),
+    )
+    .addOption(
+      new Option(
+        '--quantization <name>',
+        'codes held in memory, the reduced vector on disk; none: the reduced vector in memory (default: as in the source)',
+      ).choices([...QUANTIZATIONS]),
+    )
     .option('--record <file>', 'progress file (default: .qdrant-tldr/<source>--<target>.json)')
     .option('--lanes <n>', 'ranges copied at the same time', wholeNumber)
     .option('--batch-size <n>', 'points per request', wholeNumber)
@@ -55,6 +75,7 @@ Examples:
   qdrant-tldr migrate docs docs_c96 --encoder enc.onnx --dry-run
   qdrant-tldr migrate docs docs_c96 --encoder enc.onnx --yes
   qdrant-tldr migrate docs docs_2s --encoder enc.onnx --layout two-stage
+  qdrant-tldr migrate docs docs_2s --encoder enc.onnx --layout two-stage --datatype float16 --quantization scalar
 
 Writes to the source while this runs are not followed: pause them, or compare afterwards.`,
   );
@@ -77,6 +98,8 @@ async function migrate(
       layout: flags.layout,
       vectorName: flags.vector,
       compactName: flags.compactName,
+      datatype: flags.datatype,
+      quantization: flags.quantization,
     };
     const plan = await planMigration(request);
     printPlan(run, plan);

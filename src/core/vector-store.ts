@@ -37,6 +37,67 @@ export interface ShardKey {
 /** Where the reduced vectors go. See `Layouts of the target` in ARCHITECTURE. */
 export type Layout = 'compact' | 'two-stage';
 
+/** How the components of a stored vector are written. */
+export const DATATYPES = ['float32', 'float16', 'uint8'] as const;
+export type Datatype = (typeof DATATYPES)[number];
+
+/** Codes searched instead of the vectors: one byte per component, product codes 8 to 32 times smaller, or bits. */
+export const QUANTIZATIONS = [
+  'none',
+  'scalar',
+  'product-x8',
+  'product-x16',
+  'product-x32',
+  'binary',
+] as const;
+export type Quantization = (typeof QUANTIZATIONS)[number];
+
+/** How one vector is kept. With a quantisation the codes are held in memory. */
+export interface VectorStorage {
+  readonly datatype: Datatype;
+  readonly quantization: Quantization;
+  /** The vector itself is read from disk when needed instead of held in memory. */
+  readonly onDisk: boolean;
+  readonly indexed: boolean;
+}
+
+/** How an existing vector is kept, and which parts of it stay in memory. */
+export interface KeptVector extends VectorStorage {
+  readonly codesInMemory: boolean;
+  readonly indexInMemory: boolean;
+}
+
+/** One vector of a scratch collection; 'source' keeps it as the source's vector is kept. */
+export interface ScratchVector {
+  readonly name: string;
+  readonly dim: number;
+  readonly distance: Distance;
+  readonly storage: VectorStorage | 'source';
+}
+
+/** A collection to measure in and remove: many ways of keeping the vectors of the same points. */
+export interface ScratchRequest {
+  readonly name: string;
+  /** The vector of the source whose index settings are used for all. */
+  readonly vectorName: string;
+  readonly vectors: readonly ScratchVector[];
+  /** JSON text per top-level key. */
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** What one vector of a collection takes up, as the store wrote it. */
+export interface VectorBytes {
+  readonly name: string;
+  readonly vectorBytes: number;
+  /** Codes of the quantisation; 0 without one. */
+  readonly codeBytes: number;
+  /** What the codes need whatever the number of points: code books. */
+  readonly codeBookBytes: number;
+  readonly indexBytes: number;
+  /** Bytes that the index of one point grows by when the number of points doubles. */
+  readonly indexGrowthBytes: number;
+}
+
 /** What a migration changes about a collection; everything else is carried over. */
 export interface TargetChange {
   readonly name: string;
@@ -47,6 +108,13 @@ export interface TargetChange {
   readonly compactName: string;
   readonly compactDim: number;
   readonly compactDistance: Distance;
+  /** How the reduced vector is written; where absent as the source's vector is. */
+  readonly datatype?: Datatype | undefined;
+  /**
+   * Codes held in memory while the reduced vector goes to disk, or 'none' with the reduced vector in memory; where
+   * absent as the source's vector has it.
+   */
+  readonly quantization?: Quantization | undefined;
   /** Added to the source's metadata: JSON text per top-level key. */
   readonly metadata: Readonly<Record<string, string>>;
 }
@@ -104,6 +172,12 @@ export interface PointSample {
   readonly vectors: Matrix;
 }
 
+/** How codes are used: ask for `oversampling` times the limit and rescore those with the vectors themselves. */
+export interface QuantizedSearch {
+  readonly rescore: boolean;
+  readonly oversampling?: number;
+}
+
 export interface SearchRequest {
   readonly vectorName: string;
   readonly vector: Float32Array;
@@ -111,9 +185,18 @@ export interface SearchRequest {
   readonly withPayload?: boolean;
   /** Compare with every vector instead of walking the index. */
   readonly exact?: boolean;
+  /** Where absent the store decides. */
+  readonly quantized?: QuantizedSearch | undefined;
   /** First stage: candidates found on another vector, rescored by `vector` above. */
-  readonly prefetch?: { readonly vectorName: string; readonly vector: Float32Array; readonly limit: number };
+  readonly prefetch?: Prefetch;
   readonly shardKey?: ShardKey | undefined;
+}
+
+export interface Prefetch {
+  readonly vectorName: string;
+  readonly vector: Float32Array;
+  readonly limit: number;
+  readonly quantized?: QuantizedSearch | undefined;
 }
 
 export interface ScoredPoint {
@@ -133,6 +216,8 @@ export interface StoreCapabilities {
   readonly metadata: boolean;
   /** Prefetch on one vector, rescore on another, in one request. */
   readonly twoStage: boolean;
+  readonly datatypes: readonly Datatype[];
+  readonly quantizations: readonly Quantization[];
 }
 
 /** Expected memory of one collection, in bytes. */
@@ -174,6 +259,18 @@ export interface VectorStore {
   ): Promise<readonly IdRange[]>;
   /** At most `size` random points that have the vector, without reading the whole collection. */
   sample(collection: string, options: SampleOptions): Promise<PointSample>;
+
+  /**
+   * The spec of a scratch collection whose indexes are walked even where comparing everything would be as fast;
+   * pure. @throws UNSUPPORTED for a way of keeping vectors that the store lacks, NOT_FOUND
+   */
+  deriveScratch(source: CollectionSpec, scratch: ScratchRequest): CollectionSpec;
+  /** How a vector is kept, from its spec; pure. @throws NOT_FOUND */
+  vectorStorage(spec: CollectionSpec, vectorName: string): KeptVector;
+  /** What each dense vector takes up, measured. May leave files behind in a store that `dropScratch` clears. */
+  measureVectors(collection: string, run?: RunOptions): Promise<readonly VectorBytes[]>;
+  /** Removes a scratch collection and all that measuring left; no error where there is none. */
+  dropScratch(collection: string): Promise<void>;
 
   /** The source's spec with the change applied; pure. @throws UNSUPPORTED, NOT_FOUND, INVALID_ARGUMENT */
   deriveTarget(source: CollectionSpec, change: TargetChange): CollectionSpec;

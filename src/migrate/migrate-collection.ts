@@ -99,6 +99,8 @@ function checkIdentity(record: MigrationRecord, plan: MigrationPlan, path: strin
     'compactName',
     'layout',
     'encoderFingerprint',
+    'datatype',
+    'quantization',
   ];
   const different = keys.filter((key) => record[key] !== plan[key]);
   if (different.length > 0) {
@@ -129,13 +131,15 @@ async function newRecord(plan: MigrationPlan, options: MigrateOptions): Promise<
     }
   }
   const { sourceCollection, targetCollection, vectorName, compactName, layout, encoderFingerprint } = plan;
-  const identity = {
+  const identity: MigrationIdentity = {
     sourceCollection,
     targetCollection,
     vectorName,
     compactName,
     layout,
     encoderFingerprint,
+    datatype: plan.datatype,
+    quantization: plan.quantization,
   };
   return { version: 1, ...identity, phase: 'copying', ranges };
 }

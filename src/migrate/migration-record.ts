@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { dirname } from 'node:path';
 import { messageOf, TldrError } from '../core/errors.js';
 import { formatPointId, parsePointId, type PointId } from '../core/point-id.js';
-import type { Layout, ShardKey } from '../core/vector-store.js';
+import type { Datatype, Layout, Quantization, ShardKey } from '../core/vector-store.js';
 
 /** How far a migration is. Each phase begins only when the one before is complete. */
 type Phase = 'copying' | 'finishing' | 'verifying' | 'done';
@@ -26,6 +26,9 @@ export interface MigrationIdentity {
   readonly compactName: string;
   readonly layout: Layout;
   readonly encoderFingerprint: string;
+  /** Where absent, as the source's vector is kept. */
+  readonly datatype?: Datatype | undefined;
+  readonly quantization?: Quantization | undefined;
 }
 
 /** Everything needed to go on after a kill: plain data, one JSON file. */

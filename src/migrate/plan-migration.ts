@@ -1,7 +1,15 @@
 import { compactDistance, type Distance } from '../core/distance.js';
 import type { Encoder } from '../core/encoder.js';
 import { TldrError } from '../core/errors.js';
-import type { CollectionSpec, Layout, MemoryEstimate, VectorStore } from '../core/vector-store.js';
+import type {
+  CollectionSpec,
+  Datatype,
+  DenseVectorSpec,
+  Layout,
+  MemoryEstimate,
+  Quantization,
+  VectorStore,
+} from '../core/vector-store.js';
 import type { MigrationIdentity } from './migration-record.js';
 
 /** Key of the target's metadata that says what the collection is; read by search and by later runs. */
@@ -19,6 +27,9 @@ export interface MigrationRequest {
   readonly vectorName?: string | undefined;
   /** Name of the reduced vector in the two-stage layout. */
   readonly compactName?: string | undefined;
+  /** How the reduced vector is written; where absent as the source's vector is. */
+  readonly datatype?: Datatype | undefined;
+  readonly quantization?: Quantization | undefined;
 }
 
 /** What a migration will do: read-only to make, pure data apart from the two specs. */
@@ -46,6 +57,9 @@ export interface TargetDescription {
   readonly inputDim: number;
   readonly outputDim: number;
   readonly distance: string;
+  /** Present where they were chosen rather than taken over from the source. */
+  readonly datatype?: Datatype;
+  readonly quantization?: Quantization;
 }
 
 /**
@@ -68,6 +82,58 @@ export async function planMigration(request: MigrationRequest): Promise<Migratio
   }
   const sourceSpec = await source.describe(sourceCollection);
   const vector = pickVector(sourceSpec, request.vectorName);
+  checkEncoder(encoder, vector, sourceCollection);
+  const compactName = layout === 'compact' ? vector.name : (request.compactName ?? COMPACT_NAME);
+  const { datatype, quantization } = request;
+  const storage = {
+    ...(datatype === undefined ? {} : { datatype }),
+    ...(quantization === undefined ? {} : { quantization }),
+  };
+  const description: TargetDescription = {
+    format: 1,
+    encoder: encoder.fingerprint,
+    layout,
+    source: sourceCollection,
+    vector: vector.name,
+    compact: compactName,
+    inputDim: encoder.inputDim,
+    outputDim: encoder.outputDim,
+    distance: vector.distance,
+    ...storage,
+  };
+  const targetSpec = target.deriveTarget(sourceSpec, {
+    name: targetCollection,
+    layout,
+    vectorName: vector.name,
+    compactName,
+    compactDim: encoder.outputDim,
+    compactDistance: compactDistance(vector.distance),
+    ...storage,
+    metadata: { [METADATA_KEY]: JSON.stringify(description) },
+  });
+  const points = await source.count(sourceCollection);
+  return {
+    sourceCollection,
+    targetCollection,
+    vectorName: vector.name,
+    compactName,
+    layout,
+    encoderFingerprint: encoder.fingerprint,
+    ...storage,
+    inputDim: encoder.inputDim,
+    outputDim: encoder.outputDim,
+    distance: vector.distance,
+    points,
+    sourceSpec,
+    targetSpec,
+    before: source.estimateMemory(sourceSpec, points),
+    after: target.estimateMemory(targetSpec, points),
+    targetExists: await checkTarget(target, targetSpec, description),
+  };
+}
+
+/** @throws MISMATCH when encoder and vector do not fit */
+function checkEncoder(encoder: Encoder, vector: DenseVectorSpec, sourceCollection: string): void {
   if (vector.dim !== encoder.inputDim) {
     throw new TldrError(
       'MISMATCH',
@@ -80,45 +146,6 @@ export async function planMigration(request: MigrationRequest): Promise<Migratio
       `the encoder was trained for ${encoder.metadata.distance}, "${vector.name}" of ${sourceCollection} uses ${vector.distance}`,
     );
   }
-  const compactName = layout === 'compact' ? vector.name : (request.compactName ?? COMPACT_NAME);
-  const description: TargetDescription = {
-    format: 1,
-    encoder: encoder.fingerprint,
-    layout,
-    source: sourceCollection,
-    vector: vector.name,
-    compact: compactName,
-    inputDim: encoder.inputDim,
-    outputDim: encoder.outputDim,
-    distance: vector.distance,
-  };
-  const targetSpec = target.deriveTarget(sourceSpec, {
-    name: targetCollection,
-    layout,
-    vectorName: vector.name,
-    compactName,
-    compactDim: encoder.outputDim,
-    compactDistance: compactDistance(vector.distance),
-    metadata: { [METADATA_KEY]: JSON.stringify(description) },
-  });
-  const points = await source.count(sourceCollection);
-  return {
-    sourceCollection,
-    targetCollection,
-    vectorName: vector.name,
-    compactName,
-    layout,
-    encoderFingerprint: encoder.fingerprint,
-    inputDim: encoder.inputDim,
-    outputDim: encoder.outputDim,
-    distance: vector.distance,
-    points,
-    sourceSpec,
-    targetSpec,
-    before: source.estimateMemory(sourceSpec, points),
-    after: target.estimateMemory(targetSpec, points),
-    targetExists: await checkTarget(target, targetSpec, description),
-  };
 }
 
 function pickVector(spec: CollectionSpec, name: string | undefined): CollectionSpec['vectors'][number] {

@@ -1,0 +1,138 @@
+import type { Encoder } from '../core/encoder.js';
+import { isTldrError, messageOf, TldrError } from '../core/errors.js';
+import { gatherRows } from '../core/matrix.js';
+import { Rng } from '../core/rng.js';
+import { throwIfAborted } from '../core/run.js';
+import { cleanSample } from '../core/sample.js';
+import type { PlanRow } from '../evaluate/plan.js';
+import { doublingsOf, measurePlan, type PlanSample } from './measure-plan.js';
+import { SCRATCH_PREFIX, type PlanOptions, type PlanSetup } from './plan-setup.js';
+import { trainEncoder } from './train-encoder.js';
+
+const QUERIES_SHARE_MAX = 0.2;
+
+/** One trained size. */
+export interface PlanEncoder {
+  readonly dim: number;
+  readonly shipped: string;
+  readonly candidates: readonly {
+    readonly name: string;
+    readonly recallAt10: number;
+    readonly interval: readonly [number, number];
+  }[];
+}
+
+export interface PlanResult {
+  readonly rows: readonly PlanRow[];
+  readonly encoders: readonly PlanEncoder[];
+  /** Points searched in. */
+  readonly samplePoints: number;
+  readonly queries: { readonly count: number; readonly heldOut: boolean };
+  /** Points of the collection per point searched in, in doublings: how far recall is carried on. */
+  readonly doublings: number;
+  readonly notes: readonly string[];
+}
+
+/**
+ * Samples the collection, trains an encoder per size, keeps the sample in every way in a scratch collection and
+ * measures recall, order, bytes and latency there. The scratch collection is removed whatever happens.
+ * @throws ABORTED, INVALID_DATA for too few points, ALREADY_EXISTS for a taken scratch name
+ */
+export async function runPlan(options: PlanOptions, setup: PlanSetup): Promise<PlanResult> {
+  const { scratchStore, scratchName, log } = options;
+  if (!scratchName.startsWith(SCRATCH_PREFIX))
+    throw new TldrError('INVALID_ARGUMENT', `a scratch collection's name begins with ${SCRATCH_PREFIX}`);
+  const sample = await takeSample(options, setup);
+  const { encoders, reports, notes } = await trainSizes(options, setup, sample);
+  if (await scratchStore.exists(scratchName))
+    throw new TldrError('ALREADY_EXISTS', `${scratchName} exists already`);
+  const variants = setup.variants.filter(
+    ({ kind, scratch }) => kind !== 'compact' || encoders.has(scratch.dim),
+  );
+  let rows: PlanRow[];
+  try {
+    rows = await measurePlan(options, { ...setup, variants }, { sample, encoders });
+  } catch (error) {
+    // What went wrong is told, not that tidying up after it failed as well.
+    await dropScratch(options).catch((cause: unknown) =>
+      log?.('warn', `could not remove ${scratchName}: ${messageOf(cause)}; remove it with plan --clean`),
+    );
+    throw error;
+  }
+  await dropScratch(options);
+  return {
+    rows,
+    encoders: reports,
+    samplePoints: sample.base.rows,
+    queries: { count: sample.queries.rows, heldOut: options.queries === undefined },
+    doublings: doublingsOf(setup.points, sample.base.rows),
+    notes: [...setup.notes, ...notes],
+  };
+}
+
+async function dropScratch({ scratchStore, scratchName }: PlanOptions): Promise<void> {
+  await scratchStore.dropScratch(scratchName);
+}
+
+async function takeSample(options: PlanOptions, setup: PlanSetup): Promise<PlanSample> {
+  const { store, collection, sampleSize, queriesCount, seed, signal, onProgress } = options;
+  const { vectors } = await store.sample(collection, {
+    vectorName: setup.vector.name,
+    size: sampleSize,
+    signal,
+    onProgress,
+  });
+  const { x } = cleanSample(vectors);
+  if (options.queries !== undefined) return { base: x, queries: options.queries };
+  const held = Math.min(queriesCount, Math.floor(x.rows * QUERIES_SHARE_MAX));
+  const order = new Rng(seed).permutation(x.rows);
+  return { base: gatherRows(x, order.subarray(held)), queries: gatherRows(x, order.subarray(0, held)) };
+}
+
+/** One encoder per size. The budget is shared: what one size leaves over, the next may use. */
+async function trainSizes(
+  options: PlanOptions,
+  setup: PlanSetup,
+  sample: PlanSample,
+): Promise<{ encoders: Map<number, Encoder>; reports: PlanEncoder[]; notes: string[] }> {
+  const { collection, seed, threads, budgetMs, signal, log, onProgress } = options;
+  const encoders = new Map<number, Encoder>();
+  const reports: PlanEncoder[] = [];
+  const notes: string[] = [];
+  const startedAtMs = performance.now();
+  for (const [i, dim] of setup.dims.entries()) {
+    throwIfAborted(signal);
+    log?.('info', `training ${setup.vector.dim} -> ${dim}`);
+    const leftMs = budgetMs === undefined ? undefined : budgetMs - (performance.now() - startedAtMs);
+    const partMs = leftMs === undefined ? undefined : Math.ceil(leftMs / (setup.dims.length - i));
+    const stop = partMs === undefined ? undefined : AbortSignal.timeout(Math.max(1, partMs));
+    const signals = [signal, stop].filter((one) => one !== undefined);
+    const distance = setup.vector.distance;
+    const run = { signal: AbortSignal.any(signals), log, onProgress };
+    const trained = await trainEncoder(sample.base, {
+      dim,
+      distance,
+      seed,
+      threads,
+      source: collection,
+      ...run,
+    }).catch((error: unknown) => {
+      if (signal?.aborted !== true && isTldrError(error, 'ABORTED')) return null;
+      throw error;
+    });
+    throwIfAborted(signal);
+    if (trained === null || trained.encoder === null || trained.report === null) {
+      notes.push(`${dim} dimensions are left out: its part of the training budget was too short`);
+      continue;
+    }
+    const { encoder, report } = trained;
+    encoders.set(dim, encoder);
+    const candidates = report.candidates.map(({ name, recallAt10, interval }) => ({
+      name,
+      recallAt10,
+      interval,
+    }));
+    reports.push({ dim, shipped: report.shipped, candidates });
+  }
+  return { encoders, reports, notes };
+}

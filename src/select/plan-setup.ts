@@ -1,0 +1,136 @@
+import { TldrError } from '../core/errors.js';
+import type { Matrix } from '../core/matrix.js';
+import type { RunOptions } from '../core/run.js';
+import type { CollectionSpec, DenseVectorSpec, KeptVector, VectorStore } from '../core/vector-store.js';
+import type { StorageKind } from '../evaluate/plan.js';
+import { compactVariants, configsOf, fullVariants, type Variant } from './plan-variants.js';
+
+/** Scratch collections begin with this, and nothing else does. */
+export const SCRATCH_PREFIX = 'tldr-plan-';
+/** Key of a scratch collection's metadata. */
+export const SCRATCH_METADATA = 'tldr-plan';
+const REDUCTIONS = [16, 8, 4, 2] as const;
+const DIM_MIN = 8;
+
+export interface PlanOptions extends RunOptions {
+  /** Holds the collection; only read from. */
+  readonly store: VectorStore;
+  /** Where the scratch collection is made and removed: the same store, or another of the same kind. */
+  readonly scratchStore: VectorStore;
+  readonly collection: string;
+  readonly vectorName?: string | undefined;
+  /** Sizes of the compact space (default: a 16th to a half of the source's). */
+  readonly dims?: readonly number[] | undefined;
+  readonly kinds: readonly StorageKind[];
+  readonly oversamplings: readonly number[];
+  readonly sampleSize: number;
+  readonly queriesCount: number;
+  /** Real queries, m x D; where absent points of the sample are held out. */
+  readonly queries?: Matrix | undefined;
+  readonly scratchName: string;
+  /** Written to the scratch collection: who made it. JSON text per top-level key. */
+  readonly scratchMetadata: Readonly<Record<string, string>>;
+  readonly seed: number;
+  readonly threads: number;
+  /** For training, all sizes together. */
+  readonly budgetMs?: number | undefined;
+}
+
+/** What will be measured: read-only to make. */
+export interface PlanSetup {
+  readonly spec: CollectionSpec;
+  readonly vector: DenseVectorSpec;
+  readonly current: KeptVector;
+  readonly points: number;
+  readonly dims: readonly number[];
+  readonly variants: readonly Variant[];
+  readonly rows: number;
+  readonly samplePoints: number;
+  /** Of the vectors alone, an estimate. */
+  readonly scratchBytes: number;
+  /** What is left out and why, and what the figures do not say. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * Lays out what a plan will measure; writes nothing.
+ * @throws NOT_FOUND, INVALID_ARGUMENT for sizes that cannot be, UNSUPPORTED for a multivector
+ */
+export async function preparePlan(options: PlanOptions): Promise<PlanSetup> {
+  const { store, scratchStore, collection, kinds, oversamplings } = options;
+  const spec = await store.describe(collection);
+  const vector = pickVector(spec, options.vectorName);
+  const dims = checkDims(options.dims ?? defaultDims(vector.dim), vector);
+  if (options.queries !== undefined && options.queries.cols !== vector.dim) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `the queries are ${options.queries.cols}-d, "${vector.name}" of ${collection} is ${vector.dim}-d`,
+    );
+  }
+  const able = await scratchStore.capabilities();
+  const canKeep = (kind: StorageKind): boolean =>
+    able.datatypes.some((name) => name === kind) || able.quantizations.some((name) => name === kind);
+  const usable = kinds.filter(canKeep);
+  const current = store.vectorStorage(spec, vector.name);
+  const variants = [
+    ...fullVariants(vector, current, usable),
+    ...dims.flatMap((dim) => compactVariants(dim, vector.distance, usable)),
+  ];
+  const points = await store.count(collection);
+  const samplePoints = Math.min(points, options.sampleSize);
+  const notes: string[] = [];
+  const left = kinds.filter((kind) => !canKeep(kind));
+  if (left.length > 0) notes.push(`left out, this server cannot keep them: ${left.join(', ')}`);
+  if (usable.includes('uint8')) notes.push(uint8Note(vector));
+  return {
+    spec,
+    vector,
+    current,
+    points,
+    dims,
+    variants,
+    rows: variants.reduce((sum, variant) => sum + configsOf(variant, oversamplings).length, 0),
+    samplePoints,
+    scratchBytes:
+      samplePoints *
+      variants.reduce((sum, { scratch, componentBytes }) => sum + scratch.dim * componentBytes, 0),
+    notes,
+  };
+}
+
+function uint8Note(vector: DenseVectorSpec): string {
+  return vector.distance === 'dot'
+    ? 'uint8 is left out: bytes cannot hold negative values, and shifting them changes the order of inner products'
+    : 'uint8: projected values scaled and rounded to bytes, searched by Euclidean distance, rescored on the full vectors; ' +
+        'measured, but never chosen: migrate does not write bytes. Full vectors are not measured as uint8';
+}
+
+function pickVector(spec: CollectionSpec, name: string | undefined): DenseVectorSpec {
+  const vector =
+    name === undefined && spec.vectors.length === 1
+      ? spec.vectors[0]
+      : spec.vectors.find((one) => one.name === (name ?? ''));
+  if (vector === undefined) {
+    const names = spec.vectors.map((one) => `"${one.name}"`).join(', ');
+    throw new TldrError('NOT_FOUND', `say which vector of ${spec.name} to plan for: it has ${names}`);
+  }
+  if (vector.multivector)
+    throw new TldrError('UNSUPPORTED', `"${vector.name}" of ${spec.name} is a multivector`);
+  return vector;
+}
+
+function defaultDims(dim: number): number[] {
+  const sizes = REDUCTIONS.map((by) => Math.floor(dim / by)).filter((size) => size >= DIM_MIN);
+  return sizes.length > 0 ? sizes : [Math.max(1, Math.floor(dim / 2))];
+}
+
+function checkDims(dims: readonly number[], vector: DenseVectorSpec): number[] {
+  const wrong = dims.find((dim) => !Number.isSafeInteger(dim) || dim < 1 || dim >= vector.dim);
+  if (wrong !== undefined || dims.length === 0) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `dims: got ${wrong ?? 'none'}, expected 1 to ${vector.dim - 1} for ${vector.dim}-d vectors`,
+    );
+  }
+  return [...new Set(dims)].sort((a, b) => a - b);
+}
