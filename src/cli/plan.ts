@@ -24,7 +24,7 @@ import { megabytes, type ConsoleRun } from './console-run.js';
 import { startLocalQdrant } from './local-qdrant.js';
 import { readNpy } from './npy.js';
 import {
-  decimal,
+  seconds,
   wholeNumber,
   withConsole,
   withGlobalFlags,
@@ -79,7 +79,7 @@ export function planCommand(): Command {
     .option('--sample <n>', 'points to measure with', wholeNumber, SAMPLE_POINTS)
     .option('--queries <file>', 'real queries, a .npy file (default: points held out)')
     .option('--queries-count <n>', 'points held out as queries', wholeNumber, QUERIES)
-    .option('--budget <seconds>', 'time for training, all sizes together', decimal)
+    .option('--budget <time>', 'time to plan all trainings for, such as 90s or 4m (default: 4m)', seconds)
     .addOption(
       new Option(
         '--scratch <where>',
@@ -147,7 +147,7 @@ async function plan(
     scratchMetadata: { [SCRATCH_METADATA]: JSON.stringify(started) },
     seed: flags.seed,
     threads: config.threads,
-    budgetMs: flags.budget === undefined ? undefined : flags.budget * 1000,
+    budgetSeconds: flags.budget,
     signal,
     log,
     onProgress,

@@ -1,5 +1,5 @@
 import type { Encoder } from '../core/encoder.js';
-import { isTldrError, messageOf, TldrError } from '../core/errors.js';
+import { messageOf, TldrError } from '../core/errors.js';
 import { gatherRows } from '../core/matrix.js';
 import { Rng } from '../core/rng.js';
 import { throwIfAborted } from '../core/run.js';
@@ -10,6 +10,8 @@ import { SCRATCH_PREFIX, type PlanOptions, type PlanSetup } from './plan-setup.j
 import { trainEncoder } from './train-encoder.js';
 
 const QUERIES_SHARE_MAX = 0.2;
+/** Time to plan the trainings of all sizes for where nothing else is said. */
+const BUDGET_SECONDS = 240;
 
 /** One trained size. */
 export interface PlanEncoder {
@@ -43,7 +45,7 @@ export async function runPlan(options: PlanOptions, setup: PlanSetup): Promise<P
   if (!scratchName.startsWith(SCRATCH_PREFIX))
     throw new TldrError('INVALID_ARGUMENT', `a scratch collection's name begins with ${SCRATCH_PREFIX}`);
   const sample = await takeSample(options, setup);
-  const { encoders, reports, notes } = await trainSizes(options, setup, sample);
+  const { encoders, reports } = await trainSizes(options, setup, sample);
   if (await scratchStore.exists(scratchName))
     throw new TldrError('ALREADY_EXISTS', `${scratchName} exists already`);
   const variants = setup.variants.filter(
@@ -66,7 +68,7 @@ export async function runPlan(options: PlanOptions, setup: PlanSetup): Promise<P
     samplePoints: sample.base.rows,
     queries: { count: sample.queries.rows, heldOut: options.queries === undefined },
     doublings: doublingsOf(setup.points, sample.base.rows),
-    notes: [...setup.notes, ...notes],
+    notes: setup.notes,
   };
 }
 
@@ -89,43 +91,31 @@ async function takeSample(options: PlanOptions, setup: PlanSetup): Promise<PlanS
   return { base: gatherRows(x, order.subarray(held)), queries: gatherRows(x, order.subarray(0, held)) };
 }
 
-/** One encoder per size. The budget is shared: what one size leaves over, the next may use. */
+/** One encoder per size, the budget divided evenly. */
 async function trainSizes(
   options: PlanOptions,
   setup: PlanSetup,
   sample: PlanSample,
-): Promise<{ encoders: Map<number, Encoder>; reports: PlanEncoder[]; notes: string[] }> {
-  const { collection, seed, threads, budgetMs, signal, log, onProgress } = options;
+): Promise<{ encoders: Map<number, Encoder>; reports: PlanEncoder[] }> {
+  const { collection, seed, threads, budgetSeconds = BUDGET_SECONDS, signal, log, onProgress } = options;
   const encoders = new Map<number, Encoder>();
   const reports: PlanEncoder[] = [];
-  const notes: string[] = [];
-  const startedAtMs = performance.now();
-  for (const [i, dim] of setup.dims.entries()) {
+  for (const dim of setup.dims) {
     throwIfAborted(signal);
     log?.('info', `training ${setup.vector.dim} -> ${dim}`);
-    const leftMs = budgetMs === undefined ? undefined : budgetMs - (performance.now() - startedAtMs);
-    const partMs = leftMs === undefined ? undefined : Math.ceil(leftMs / (setup.dims.length - i));
-    const stop = partMs === undefined ? undefined : AbortSignal.timeout(Math.max(1, partMs));
-    const signals = [signal, stop].filter((one) => one !== undefined);
-    const distance = setup.vector.distance;
-    const run = { signal: AbortSignal.any(signals), log, onProgress };
-    const trained = await trainEncoder(sample.base, {
+    const { encoder, report } = await trainEncoder(sample.base, {
       dim,
-      distance,
+      distance: setup.vector.distance,
+      budgetSeconds: budgetSeconds / setup.dims.length,
       seed,
       threads,
       source: collection,
-      ...run,
-    }).catch((error: unknown) => {
-      if (signal?.aborted !== true && isTldrError(error, 'ABORTED')) return null;
-      throw error;
+      signal,
+      log,
+      onProgress,
     });
     throwIfAborted(signal);
-    if (trained === null || trained.encoder === null || trained.report === null) {
-      notes.push(`${dim} dimensions are left out: its part of the training budget was too short`);
-      continue;
-    }
-    const { encoder, report } = trained;
+    if (encoder === null || report === null) throw new TldrError('ABORTED', 'stopped while training');
     encoders.set(dim, encoder);
     const candidates = report.candidates.map(({ name, recallAt10, interval }) => ({
       name,
@@ -134,5 +124,5 @@ async function trainSizes(
     }));
     reports.push({ dim, shipped: report.shipped, candidates });
   }
-  return { encoders, reports, notes };
+  return { encoders, reports };
 }

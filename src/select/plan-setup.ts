@@ -33,7 +33,7 @@ export interface PlanOptions extends RunOptions {
   readonly seed: number;
   readonly threads: number;
   /** For training, all sizes together. */
-  readonly budgetMs?: number | undefined;
+  readonly budgetSeconds?: number | undefined;
 }
 
 /** What will be measured: read-only to make. */

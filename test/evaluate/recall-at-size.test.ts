@@ -68,7 +68,7 @@ test('carried on from 1,250, 2,500 and 5,000 real embeddings it comes near what 
     const truth = await search(base, queries, 50);
     const moments = await fitMoments(base, { distance: 'cosine' });
     for (const dim of [16, 32, 64]) {
-      const kernel = new Kernel(pcaFromMoments(moments, { dim, centred: false, distance: 'cosine' }));
+      const kernel = new Kernel(await pcaFromMoments(moments, { dim, centred: false, distance: 'cosine' }));
       const asked = kernel.project(queries);
       const found = await search(kernel.project(base), asked, 300);
       const foundInAll = await search(kernel.project(all), asked, 100);
