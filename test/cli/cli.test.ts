@@ -112,7 +112,7 @@ describe('train', () => {
     expect(code).toBe(0);
     expect(stderr).toContain('recall@10');
     const report = json();
-    expect(report['candidates']).toHaveLength(4);
+    expect(report['candidates']).toHaveLength(9);
     const encoder = await Encoder.load(join(cwd, 'enc.onnx'));
     expect(encoder.fingerprint).toBe(report['fingerprint']);
     expect([encoder.inputDim, encoder.outputDim]).toEqual([DIM, 4]);
@@ -123,7 +123,7 @@ describe('train', () => {
 
   test.each([
     [['train', '--dim', '4', '--out', 'bad.onnx'], 2, 'either a collection or --input'],
-    [['train', '--input', 'base.npy', '--dim', '16', '--out', 'bad.onnx'], 2, 'expected 1 to 15'],
+    [['train', '--input', 'base.npy', '--dim', '16', '--out', 'bad.onnx'], 2, 'from 1 to 15'],
     [['train', '--input', 'missing.npy', '--dim', '4', '--out', 'bad.onnx'], 4, 'cannot open missing.npy'],
     [['train', '--input', 'tiny.onnx', '--dim', '4', '--out', 'bad.onnx'], 3, 'no usable .npy file'],
     [[...TRAIN, '--encoder', 'tree', '--out', 'bad.onnx'], 2, 'is no architecture'],
@@ -143,10 +143,10 @@ describe('train', () => {
   });
 
   test('Ctrl-C stops it, and the same command goes on to what it would have been', async () => {
-    const train = [...TRAIN, '--ship', 'tldr', '--steps', '3000'];
+    const train = [...TRAIN, '--ship', 'neighbourhood-kl', '--steps', '3000'];
     const stopped = await runCli([...train, '--out', 'stopped.onnx', '--checkpoint', 'state.bin'], {
       cwd,
-      interruptOn: 'training:',
+      interruptOn: 'training neighbourhood-kl:',
     });
     expect(stopped).toMatchObject({
       code: 130,
