@@ -47,27 +47,35 @@ export async function* scanPoints(
   const { range, batchSize = BATCH_POINTS, signal } = options;
   const to = range?.to ?? null;
   let limit = Math.min(batchSize, FIRST_PAGE_POINTS);
-  let pending: Promise<Page> | undefined = scrollPage(grpc, place, {
-    from: range?.from ?? null,
-    limit,
-    signal,
-  });
-  try {
-    while (pending !== undefined) {
-      const { batch, next }: Page = await pending;
-      pending = undefined;
+  let pending = fetchAhead(grpc, place, { from: range?.from ?? null, limit, signal });
+  for (;;) {
+      const { batch, next } = await pending;
       throwIfAborted(signal);
       const bytesPerPoint = batch.sizeBytes / Math.max(1, batch.ids.length);
       limit = Math.max(1, Math.min(batchSize, Math.floor(PAGE_BYTES_MAX / Math.max(1, bytesPerPoint))));
       const past = to === null ? -1 : batch.ids.findIndex((id) => comparePointIds(id, to) >= 0);
-      if (past < 0 && next !== undefined) pending = scrollPage(grpc, place, { from: next, limit, signal });
+      const last = past >= 0 || next === undefined;
+      if (!last) pending = fetchAhead(grpc, place, { from: next, limit, signal });
       const kept = past < 0 ? batch : firstPoints(batch, past);
       if (kept.ids.length > 0) yield kept;
-    }
-  } finally {
-    // A consumer that stops early leaves a page under way: its failure is nobody's business any more.
-    pending?.catch(() => undefined);
+      if (last) return;
   }
+}
+
+interface PageRequest {
+  readonly from: PointId | null;
+  readonly limit: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/**
+ * A page on its way. It may fail while its consumer still works on the page before, or never asks for it: until
+ * it is awaited a failure must not count as unhandled, which would end the process.
+ */
+function fetchAhead(grpc: Grpc, place: VectorPlace, page: PageRequest): Promise<Page> {
+  const pending = scrollPage(grpc, place, page);
+  pending.catch(() => undefined);
+  return pending;
 }
 
 function firstPoints(batch: PointBatch, count: number): PointBatch {
@@ -85,7 +93,7 @@ function firstPoints(batch: PointBatch, count: number): PointBatch {
 async function scrollPage(
   grpc: Grpc,
   place: VectorPlace,
-  page: { from: PointId | null; limit: number; signal: AbortSignal | undefined },
+  page: PageRequest,
 ): Promise<Page> {
   const request = new ProtoWriter().string(1, place.collection);
   if (page.from !== null) request.message(3, encodePointId(page.from));

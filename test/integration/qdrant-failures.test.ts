@@ -1,9 +1,13 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
-import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { execFile } from 'node:child_process';
+import { type AddressInfo } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
 import type { PointId } from '../../src/core/point-id.js';
 import { contentOf, fill } from '../migrate/fixtures.js';
+import { startRelay } from './relay.js';
 import { startTestServer, type TestServer } from './test-server.js';
 
 const KEY = 'correct-horse-battery';
@@ -11,6 +15,7 @@ const READ_ONLY_KEY = 'only-for-reading';
 const QUICK = { attempts: 8, firstDelayMs: 10, longestDelayMs: 100 };
 
 let server: TestServer;
+const CHILD = fileURLToPath(new URL('./scan-child.js', import.meta.url));
 const closing: (() => Promise<void>)[] = [];
 
 beforeAll(async () => {
@@ -37,42 +42,28 @@ afterAll(async () => {
   await server.stop();
 });
 
-async function listen(target: Server | HttpServer): Promise<number> {
+async function listen(target: HttpServer): Promise<number> {
   await new Promise<void>((resolve) => target.listen(0, '127.0.0.1', resolve));
   return (target.address() as AddressInfo).port;
 }
 
-/** A TCP relay that cuts the connection each time so many bytes have come back. */
+/** Cuts each connection when so many bytes have come back. */
 async function cuttingRelay(to: string, cutAfterBytes: number): Promise<{ url: string; cuts: () => number }> {
   let cuts = 0;
-  const sockets = new Set<Socket>();
-  const relay = createServer((client) => {
-    const upstream = connect(Number(new URL(to).port), '127.0.0.1');
-    let left = cutAfterBytes;
-    for (const socket of [client, upstream]) {
-      sockets.add(socket);
-      socket.on('error', () => undefined);
-    }
-    client.pipe(upstream);
-    upstream.on('data', (chunk: Buffer) => {
-      left -= chunk.length;
-      if (left > 0) {
-        client.write(chunk);
-        return;
-      }
+  const left = new Map<number, number>();
+  const relay = await startRelay(
+    () => to,
+    ({ bytes, from, connection }) => {
+      if (from === 'client') return 'pass';
+      const rest = (left.get(connection) ?? cutAfterBytes) - bytes.length;
+      left.set(connection, rest);
+      if (rest > 0) return 'pass';
       cuts++;
-      client.destroy();
-      upstream.destroy();
-    });
-    client.on('close', () => upstream.destroy());
-    upstream.on('close', () => client.destroy());
-  });
-  const port = await listen(relay);
-  closing.push(async () => {
-    for (const socket of sockets) socket.destroy();
-    await new Promise((done) => relay.close(done));
-  });
-  return { url: `http://127.0.0.1:${port}`, cuts: () => cuts };
+      return 'cut';
+    },
+  );
+  closing.push(relay.close);
+  return { url: relay.url, cuts: () => cuts };
 }
 
 test('reads and writes go on over connections that are cut in the middle', async () => {
@@ -184,4 +175,22 @@ test('what is no Qdrant, too old, nobody, or without gRPC is named', async () =>
   await expect(openQdrant({ url: 'http://user:secret@localhost:6333' })).rejects.toMatchObject({
     code: 'INVALID_ARGUMENT',
   });
+});
+
+test('a reader stopped while the next page is on its way is told so, and its process goes on', async () => {
+  const plain = await startTestServer();
+  closing.push(plain.stop);
+  const store = await openQdrant(plain);
+  await store.create({
+    name: 'data',
+    vectors: [],
+    otherVectors: [],
+    shardKeys: [],
+    metadata: {},
+    native: JSON.stringify({ params: { vectors: { size: 16, distance: 'Cosine' } } }),
+  });
+  await fill(store, 'data', 300);
+  await store.close();
+  const child = promisify(execFile)(process.execPath, [CHILD, plain.url, plain.grpcUrl]);
+  expect((await child).stdout).toBe('worked on 32 points\nstopped before it was finished\n');
 });
