@@ -95,8 +95,8 @@ export class Grpc {
       );
       const prefix = Buffer.alloc(PREFIX_BYTES);
       prefix.writeUInt32BE(message.length, 1);
-      stream.write(prefix);
-      stream.end(message);
+      // In one piece: a message of no bytes would leave the end of the stream unsent over TLS.
+      stream.end(Buffer.concat([prefix, message]));
     });
   }
 }
