@@ -77,7 +77,9 @@ export class Grpc {
         then();
       };
       const timer = setTimeout(() => {
-        stream.close(constants.NGHTTP2_CANCEL);
+        // A connection that went dead would swallow every attempt to come: the next one opens another.
+        if (this.#session === session) this.#session = undefined;
+        session.destroy();
         finish(() =>
           reject(new CallError('TIMEOUT', `${call}: no answer within ${timeoutMs} ms`, { safe: true })),
         );

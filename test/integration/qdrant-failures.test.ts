@@ -91,6 +91,29 @@ test('reads and writes go on over connections that are cut in the middle', async
   await direct.close();
 });
 
+test('a connection gone silent is left behind: the next attempt opens another', async () => {
+  const silent = new Set<number>();
+  const relay = await startRelay(
+    () => server.grpcUrl,
+    ({ connection }) => (silent.has(connection) ? 'hold' : 'pass'),
+  );
+  closing.push(relay.close);
+  const retries: string[] = [];
+  const store = await openQdrant({
+    url: server.url,
+    grpcUrl: relay.url,
+    apiKey: KEY,
+    retry: QUICK,
+    timeoutMs: 3_000,
+    log: (_level, message) => retries.push(message),
+  });
+  silent.add(1);
+  const found = await store.retrieve('data', [1n], { vectorName: '' });
+  expect(found.ids).toEqual([1n]);
+  expect(retries.some((line) => line.includes('no answer within'))).toBe(true);
+  await store.close();
+});
+
 test('429 is retried after the time the server names, 503 with backoff', async () => {
   const answers = [{ status: 429, 'retry-after': '0.05' }, { status: 503 }];
   const seen: number[] = [];
