@@ -4,7 +4,7 @@ import { comparePointIds, type PointId } from '../../src/core/point-id.js';
 import { ProtoWriter } from '../../src/core/protobuf.js';
 import { throwIfAborted } from '../../src/core/run.js';
 import type { PointBatch, ScanOptions, ShardKey, WriteBatch } from '../../src/core/vector-store.js';
-import type { Grpc } from './grpc.js';
+import { AnswerTooLarge, type CallOptions, type Grpc } from './grpc.js';
 import { packRest, unpackRest } from './payload.js';
 import {
   Cursor,
@@ -19,7 +19,9 @@ import { encodePointId, encodeShardKey, selector, type RetrievedPoint } from './
 const BATCH_POINTS = 256;
 /** The first page of a scan is small: it tells how large points are. */
 const FIRST_PAGE_POINTS = 32;
-const PAGE_BYTES_MAX = 16 * 1024 ** 2;
+/** What a page should take, and what it may: one in which points turn out larger is asked for again, smaller. */
+const PAGE_BYTES = 16 * 1024 ** 2;
+const PAGE_BYTES_MAX = 2 * PAGE_BYTES;
 const WRITE_BYTES_MAX = 24 * 1024 ** 2;
 const RETRIEVE_POINTS = 256;
 
@@ -49,16 +51,17 @@ export async function* scanPoints(
   let limit = Math.min(batchSize, FIRST_PAGE_POINTS);
   let pending = fetchAhead(grpc, place, { from: range?.from ?? null, limit, signal });
   for (;;) {
-      const { batch, next } = await pending;
-      throwIfAborted(signal);
-      const bytesPerPoint = batch.sizeBytes / Math.max(1, batch.ids.length);
-      limit = Math.max(1, Math.min(batchSize, Math.floor(PAGE_BYTES_MAX / Math.max(1, bytesPerPoint))));
-      const past = to === null ? -1 : batch.ids.findIndex((id) => comparePointIds(id, to) >= 0);
-      const last = past >= 0 || next === undefined;
-      if (!last) pending = fetchAhead(grpc, place, { from: next, limit, signal });
-      const kept = past < 0 ? batch : firstPoints(batch, past);
-      if (kept.ids.length > 0) yield kept;
-      if (last) return;
+    const { batch, next } = await pending;
+    throwIfAborted(signal);
+    const bytesPerPoint = Math.max(1, batch.sizeBytes / Math.max(1, batch.ids.length));
+    // No more than twice the page before: the points to come may be larger than those seen.
+    limit = Math.max(1, Math.min(batchSize, 2 * batch.ids.length, Math.floor(PAGE_BYTES / bytesPerPoint)));
+    const past = to === null ? -1 : batch.ids.findIndex((id) => comparePointIds(id, to) >= 0);
+    const last = past >= 0 || next === undefined;
+    if (!last) pending = fetchAhead(grpc, place, { from: next, limit, signal });
+    const kept = past < 0 ? batch : firstPoints(batch, past);
+    if (kept.ids.length > 0) yield kept;
+    if (last) return;
   }
 }
 
@@ -89,17 +92,32 @@ function firstPoints(batch: PointBatch, count: number): PointBatch {
   };
 }
 
+/**
+ * Asks for fewer points at a time until the answer keeps to its size. A single point may take what it needs.
+ */
+async function bounded(
+  count: number,
+  ask: (count: number, options: Pick<CallOptions, 'answerBytesMax'>) => Promise<Buffer>,
+): Promise<Buffer> {
+  for (let limit = count; ; limit = Math.ceil(limit / 2)) {
+    if (limit <= 1) return ask(1, {});
+    try {
+      return await ask(limit, { answerBytesMax: PAGE_BYTES_MAX });
+    } catch (error) {
+      if (!(error instanceof AnswerTooLarge)) throw error;
+    }
+  }
+}
+
 /** ScrollPoints: collection 1, offset 3, limit 4, with_payload 6, with_vectors 7, shard_key_selector 9. */
-async function scrollPage(
-  grpc: Grpc,
-  place: VectorPlace,
-  page: PageRequest,
-): Promise<Page> {
-  const request = new ProtoWriter().string(1, place.collection);
-  if (page.from !== null) request.message(3, encodePointId(page.from));
-  request.varint(4, page.limit).message(6, selector(true)).message(7, selector(true));
-  if (place.shardKey !== undefined) request.message(9, encodeShardKey(place.shardKey));
-  const answer = await grpc.call('Points/Scroll', request.finish(), page.signal);
+async function scrollPage(grpc: Grpc, place: VectorPlace, page: PageRequest): Promise<Page> {
+  const answer = await bounded(page.limit, (limit, options) => {
+    const request = new ProtoWriter().string(1, place.collection);
+    if (page.from !== null) request.message(3, encodePointId(page.from));
+    request.varint(4, limit).message(6, selector(true)).message(7, selector(true));
+    if (place.shardKey !== undefined) request.message(9, encodeShardKey(place.shardKey));
+    return grpc.call('Points/Scroll', request.finish(), { ...options, signal: page.signal });
+  });
   // ScrollResponse: next_page_offset 1, result 2.
   const points: RetrievedPoint[] = [];
   let next: PointId | undefined;
@@ -140,12 +158,15 @@ export async function retrievePoints(
 ): Promise<PointBatch> {
   const points: RetrievedPoint[] = [];
   let sizeBytes = 0;
-  for (let start = 0; start < wanted.ids.length; start += RETRIEVE_POINTS) {
-    const request = new ProtoWriter().string(1, place.collection);
-    for (const id of wanted.ids.slice(start, start + RETRIEVE_POINTS)) request.message(2, encodePointId(id));
-    request.message(4, selector(wanted.withPayload)).message(5, selector(true));
-    if (place.shardKey !== undefined) request.message(7, encodeShardKey(place.shardKey));
-    const answer = await grpc.call('Points/Get', request.finish(), wanted.signal);
+  for (let start = 0, taken = 0; start < wanted.ids.length; start += taken) {
+    const answer = await bounded(Math.min(RETRIEVE_POINTS, wanted.ids.length - start), (count, options) => {
+      taken = count;
+      const request = new ProtoWriter().string(1, place.collection);
+      for (const id of wanted.ids.slice(start, start + count)) request.message(2, encodePointId(id));
+      request.message(4, selector(wanted.withPayload)).message(5, selector(true));
+      if (place.shardKey !== undefined) request.message(7, encodeShardKey(place.shardKey));
+      return grpc.call('Points/Get', request.finish(), { ...options, signal: wanted.signal });
+    });
     sizeBytes += answer.length;
     const cursor = new Cursor(answer);
     while (cursor.next()) {
