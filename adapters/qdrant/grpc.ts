@@ -170,8 +170,17 @@ function readAnswer(
         const safe = httpStatus === 0 || httpStatus === 200 || httpStatus >= 500;
         reject(new CallError('UNAVAILABLE', `${call}: ${what}`, { safe }));
       } else {
-        reject(grpcError(Number(status), decodeURIComponent(message), { call, retryAfter }));
+        reject(grpcError(Number(status), percentDecoded(message), { call, retryAfter }));
       }
     });
   });
+}
+
+/** The text of a grpc-message; as it came where it is not encoded as it should be. */
+function percentDecoded(message: string): string {
+  try {
+    return decodeURIComponent(message);
+  } catch {
+    return message;
+  }
 }
