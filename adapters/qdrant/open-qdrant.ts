@@ -1,4 +1,3 @@
-import { QdrantClient } from '@qdrant/js-client-rest';
 import { isTldrError, TldrError } from '../../src/core/errors.js';
 import { Grpc } from './grpc.js';
 import { textAt } from './json.js';
@@ -37,19 +36,11 @@ export async function openQdrant(options: OpenQdrantOptions): Promise<VectorStor
   const shared = { apiKey, log, timeoutMs, retry: { ...DEFAULT_RETRY, ...options.retry } };
   const rest = new Rest({ ...shared, url: baseOf(url) });
   const grpc = new Grpc({ ...shared, url: baseOf(grpcUrl) });
-  const client = new QdrantClient({
-    url: baseOf(url),
-    port: Number(url.port) || (url.protocol === 'https:' ? 443 : 80),
-    checkCompatibility: false,
-    timeout: timeoutMs,
-    // As a header: given as apiKey the client would print a warning of its own for plain HTTP.
-    headers: apiKey === undefined ? {} : { 'api-key': apiKey },
-  });
   const version = await serverVersion(rest, options.url);
   // Reading the list of collections needs the credentials that "/" does not.
   await rest.call('GET', '/collections');
   await checkGrpc(grpc, baseOf(grpcUrl));
-  return new QdrantStore({ rest, grpc, client, version, endpoint: baseOf(url), retry: shared.retry, log });
+  return new QdrantStore({ rest, grpc, version, endpoint: baseOf(url) });
 }
 
 function parseUrl(text: string): URL {

@@ -1,8 +1,7 @@
-import type { QdrantClient } from '@qdrant/js-client-rest';
 import { isLosslessNumber } from 'lossless-json';
 import { TldrError } from '../../src/core/errors.js';
 import type { PointId } from '../../src/core/point-id.js';
-import { sleep, throwIfAborted, type Log, type RunOptions } from '../../src/core/run.js';
+import { sleep, throwIfAborted, type RunOptions } from '../../src/core/run.js';
 import { DATATYPES, QUANTIZATIONS } from '../../src/core/vector-store.js';
 import type {
   CollectionSpec,
@@ -23,7 +22,6 @@ import type {
   VectorStore,
   WriteBatch,
 } from '../../src/core/vector-store.js';
-import { connectionError, httpError } from './errors.js';
 import type { Grpc } from './grpc.js';
 import {
   listAt,
@@ -41,7 +39,6 @@ import { deletePoints, retrievePoints, scanPoints, upsertPoints, type VectorPlac
 import type { Rest } from './rest.js';
 import { cutRanges, idOf, pathOf, randomIds, sampleByIds, sampleByScan, shardKeyJson } from './sampling.js';
 import { deriveScratch, dropScratch, measureVectors, searchParams, vectorStorage } from './scratch.js';
-import { withRetry, type RetryOptions } from './retry.js';
 import {
   createBody,
   deriveTarget,
@@ -62,11 +59,8 @@ const GREEN_POLLS = 3;
 interface Connection {
   readonly rest: Rest;
   readonly grpc: Grpc;
-  readonly client: QdrantClient;
   readonly version: string;
   readonly endpoint: string;
-  readonly retry: RetryOptions;
-  readonly log: Log | undefined;
 }
 
 interface InShard {
@@ -103,8 +97,7 @@ export class QdrantStore implements VectorStore {
   }
 
   async exists(collection: string): Promise<boolean> {
-    const { exists } = await this.#control('exists', (client) => client.collectionExists(collection));
-    return exists;
+    return valueAt(await this.#to.rest.call('GET', `${pathOf(collection)}/exists`), 'exists') === true;
   }
 
   async describe(collection: string): Promise<CollectionSpec> {
@@ -247,7 +240,7 @@ export class QdrantStore implements VectorStore {
 
   async deleteCollection(collection: string): Promise<void> {
     this.#forget(collection);
-    await this.#control('delete collection', (client) => client.deleteCollection(collection));
+    await this.#to.rest.call('DELETE', pathOf(collection));
   }
 
   async setMetadata(collection: string, metadata: Readonly<Record<string, string>>): Promise<void> {
@@ -298,14 +291,16 @@ export class QdrantStore implements VectorStore {
   }
 
   async aliases(): Promise<ReadonlyMap<string, string>> {
-    const { aliases } = await this.#control('aliases', (client) => client.getAliases());
-    return new Map(aliases.map(({ alias_name, collection_name }) => [alias_name, collection_name]));
+    const aliases = listAt(await this.#to.rest.call('GET', '/aliases'), 'aliases');
+    return new Map(
+      aliases.map((one) => [textAt(one, 'alias_name') ?? '', textAt(one, 'collection_name') ?? '']),
+    );
   }
 
   async switchAlias(alias: string, collection: string): Promise<void> {
     // One action on purpose: create_alias re-points an existing alias atomically.
     const action = { create_alias: { alias_name: alias, collection_name: collection } };
-    await this.#control('switch alias', (client) => client.updateCollectionAliases({ actions: [action] }));
+    await this.#to.rest.call('POST', '/collections/aliases', { actions: [action] });
   }
 
   async createPayloadIndex(collection: string, field: string, schemaJson: string): Promise<void> {
@@ -368,27 +363,6 @@ export class QdrantStore implements VectorStore {
 
   #forget(collection: string): void {
     for (const key of [...this.#dims.keys()]) if (key.startsWith(`${collection}\n`)) this.#dims.delete(key);
-  }
-
-  /** Small calls through the official client, its errors as codes. */
-  #control<T>(name: string, call: (client: QdrantClient) => Promise<T>): Promise<T> {
-    const { client, endpoint, retry, log } = this.#to;
-    return withRetry(
-      async () => {
-        try {
-          return await call(client);
-        } catch (cause) {
-          const failed = cause as { readonly status?: unknown; readonly data?: unknown };
-          if (typeof failed.status === 'number') {
-            const body = JSON.stringify(failed.data);
-            throw httpError(failed.status, body, { call: name, retryAfter: null });
-          }
-          throw connectionError(cause, { call: name, endpoint });
-        }
-      },
-      retry,
-      { log },
-    );
   }
 }
 

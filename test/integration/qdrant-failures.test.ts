@@ -117,9 +117,10 @@ test('a connection gone silent is left behind: the next attempt opens another', 
 test('429 is retried after the time the server names, 503 with backoff', async () => {
   const answers = [{ status: 429, 'retry-after': '0.05' }, { status: 503 }];
   const seen: number[] = [];
+  let refused = /^\/collections$/;
   const front = createHttpServer((request, response) => {
     void (async () => {
-      const refusal = request.url === '/collections' ? answers.shift() : undefined;
+      const refusal = refused.test(request.url ?? '') ? answers.shift() : undefined;
       if (refusal !== undefined) {
         const { status, ...headers } = refusal;
         seen.push(status);
@@ -143,6 +144,17 @@ test('429 is retried after the time the server names, 503 with backoff', async (
   });
   expect(seen).toEqual([429, 503]);
   expect(waits[0]).toContain('retrying in 50 ms');
+  // So with every kind of call, those about collections and aliases included.
+  for (const [path, ask] of [
+    [/exists$/, () => store.exists('data')],
+    [/^\/aliases$/, () => store.aliases()],
+  ] as const) {
+    refused = path;
+    answers.push({ status: 429, 'retry-after': '0.05' });
+    waits.length = 0;
+    await ask();
+    expect(waits).toEqual([expect.stringMatching(/retrying in 50 ms .* HTTP 429/)]);
+  }
   await store.close();
   front.closeAllConnections();
 });

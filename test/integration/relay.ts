@@ -58,7 +58,10 @@ export async function startRelay(to: () => string, decide: (chunk: Chunk) => Fat
 }
 
 /** Loses the answer to the first `times` requests whose head begins so; the server has done what they ask. */
-export function losingAnswers(head: string, times = 1): { decide: (chunk: Chunk) => Fate; lost: () => number } {
+export function losingAnswers(
+  head: string,
+  times = 1,
+): { decide: (chunk: Chunk) => Fate; lost: () => number } {
   const waiting = new Set<number>();
   let lost = 0;
   const decide = ({ bytes, from, connection }: Chunk): Fate => {
