@@ -4,12 +4,12 @@ import type { ShardKey } from '../core/vector-store.js';
 import { copyPoints } from './copy-points.js';
 import {
   cursorText,
-  lockRecord,
   readRecord,
   writeRecord,
   type MigrationIdentity,
   type MigrationRecord,
 } from './migration-record.js';
+import { lockRecord } from './record-lock.js';
 import { planMigration, type MigrationPlan, type MigrationRequest } from './plan-migration.js';
 import { verifyMigration, type VerifyReport } from './verify-migration.js';
 

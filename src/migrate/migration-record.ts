@@ -1,5 +1,4 @@
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
-import { hostname } from 'node:os';
+import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { messageOf, TldrError } from '../core/errors.js';
 import { formatPointId, parsePointId, type PointId } from '../core/point-id.js';
@@ -86,58 +85,6 @@ export async function writeRecord(path: string, record: MigrationRecord): Promis
     await folder.sync();
   } finally {
     await folder.close();
-  }
-}
-
-/**
- * Holds `<record>.lock` until the returned function is called, so that two runners never share a record. A lock
- * whose process is gone from this machine is taken over.
- * @throws ALREADY_EXISTS while another runner holds it
- */
-export async function lockRecord(path: string): Promise<() => Promise<void>> {
-  const lockPath = `${path}.lock`;
-  await mkdir(dirname(path), { recursive: true });
-  for (let attempt = 0; attempt < 2; attempt++) {
-    try {
-      const file = await open(lockPath, 'wx');
-      await file.writeFile(JSON.stringify({ pid: process.pid, host: hostname() }));
-      await file.close();
-      return () => rm(lockPath, { force: true });
-    } catch (cause) {
-      if (!hasCode(cause, 'EEXIST')) throw cause;
-      const holder = await readHolder(lockPath);
-      if (holder !== null && (holder.host !== hostname() || isAlive(holder.pid))) {
-        throw new TldrError(
-          'ALREADY_EXISTS',
-          `another run (process ${holder.pid} on ${holder.host}) works on ${path}; stop it first, or remove ${lockPath} if it is gone`,
-        );
-      }
-      await rm(lockPath, { force: true });
-    }
-  }
-  throw new TldrError('ALREADY_EXISTS', `another run takes ${lockPath} at this moment: try again`);
-}
-
-async function readHolder(path: string): Promise<{ pid: number; host: string } | null> {
-  try {
-    const value: unknown = JSON.parse(await readFile(path, 'utf8'));
-    if (typeof value !== 'object' || value === null || !('pid' in value) || !('host' in value)) return null;
-    return typeof value.pid === 'number' && typeof value.host === 'string'
-      ? { pid: value.pid, host: value.host }
-      : null;
-  } catch {
-    // Gone, or cut short by the crash of its owner.
-    return null;
-  }
-}
-
-function isAlive(pid: number): boolean {
-  if (pid === process.pid) return true;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return hasCode(error, 'EPERM');
   }
 }
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { hostname, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openMemory } from '../../adapters/memory/memory-store.js';
 import { matrix } from '../../src/core/matrix.js';
@@ -164,18 +164,6 @@ describe('refuses', () => {
   ])('%s', async (_name, changes, code) => {
     await expect(migrateCollection(options(changes))).rejects.toMatchObject({ code });
     expect(await store.exists('target')).toBe(false);
-  });
-
-  test('a record that another living process holds; takes over from a dead one', async () => {
-    const { recordPath } = options();
-    await writeFile(`${recordPath}.lock`, JSON.stringify({ pid: process.ppid, host: hostname() }));
-    await expect(migrateCollection(options())).rejects.toMatchObject({
-      code: 'ALREADY_EXISTS',
-      message: expect.stringContaining('another run'),
-    });
-    await writeFile(`${recordPath}.lock`, JSON.stringify({ pid: 2 ** 30, host: hostname() }));
-    expect((await migrateCollection(options())).copied).toBe(ROWS);
-    expect((await readdir(folder)).filter((name) => name.endsWith('.lock'))).toEqual([]);
   });
 
   test('a damaged record', async () => {
