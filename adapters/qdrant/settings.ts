@@ -22,7 +22,7 @@ import {
   type Json,
   type JsonObject,
 } from './json.js';
-import { pushDownQuantization, withStorage } from './vector-storage.js';
+import { pushDownQuantization, withoutIndex, withStorage } from './vector-storage.js';
 
 const DISTANCE_NAMES: Readonly<Record<string, Distance>> = {
   Cosine: 'cosine',
@@ -118,7 +118,7 @@ export function deriveTarget(source: CollectionSpec, change: TargetChange): Coll
   const native = { ...objectAt(parseJson(source.native)) };
   const params = objectAt(native, 'params');
   // A collection's own quantisation cannot be switched off for one vector: it moves to the others.
-  const own = change.quantization !== undefined && isObject(native['quantization_config']);
+  const own = (twoStage || change.quantization !== undefined) && isObject(native['quantization_config']);
   if (own) native['quantization_config'] = null;
   const block = {
     ...(own
@@ -128,7 +128,8 @@ export function deriveTarget(source: CollectionSpec, change: TargetChange): Coll
   const full = objectAt(block[change.vectorName]);
   const compact = compactParams(full, change);
   if (twoStage) {
-    const hnsw: JsonObject = { ...objectAt(full, 'hnsw_config'), m: num(0) };
+    // Only read by id: neither a graph, nor one per payload value, nor codes of it may stay in memory.
+    const hnsw = withoutIndex(objectAt(full, 'hnsw_config'));
     block[change.vectorName] = { ...full, on_disk: true, hnsw_config: hnsw, quantization_config: null };
     block[change.compactName] = compact;
   } else {

@@ -145,7 +145,7 @@ describe.each(['compact', 'two-stage'] as const)('%s', (layout) => {
               size: DIM,
               distance: 'Cosine',
               on_disk: true,
-              hnsw_config: { m: 0, ef_construct: 120, payload_m: 8 },
+              hnsw_config: { m: 0, ef_construct: 120, payload_m: 0 },
             },
           },
     );
@@ -166,6 +166,53 @@ describe.each(['compact', 'two-stage'] as const)('%s', (layout) => {
     expect(lossless(await rest('GET', '/collections/source'), 'result', 'config')).toBe(
       lossless(before, 'result', 'config'),
     );
+  });
+});
+
+test('the full vector of two stages leaves nothing in memory, the others keep the codes of the collection', async () => {
+  const codes = { scalar: { type: 'int8', quantile: 0.98, always_ram: true } };
+  const other = { size: 4, distance: 'Dot' };
+  const binary = { binary: { always_ram: true } };
+  await rest(
+    'PUT',
+    '/collections/coded',
+    JSON.stringify({
+      vectors: {
+        '': { size: DIM, distance: 'Cosine' },
+        other,
+        own: { ...other, quantization_config: binary },
+      },
+      quantization_config: codes,
+      hnsw_config: { payload_m: 8 },
+    }),
+  );
+  await rest(
+    'PUT',
+    '/collections/coded/points?wait=true',
+    `{"points": [{"id": 1, "vector": {"": [${VECTOR}]}}]}`,
+  );
+  await migrateCollection({
+    source: store,
+    target: store,
+    sourceCollection: 'coded',
+    targetCollection: 'coded-2s',
+    vectorName: '',
+    layout: 'two-stage',
+    encoder: tinyEncoder(),
+    recordPath: join(folder, 'coded.json'),
+  });
+  const { config } = (
+    JSON.parse(await rest('GET', '/collections/coded-2s')) as {
+      result: { config: { params: { vectors: Record<string, object> } } };
+    }
+  ).result;
+  expect(config).toMatchObject({ hnsw_config: { payload_m: 8 } });
+  expect(Reflect.get(config, 'quantization_config') ?? null).toBeNull();
+  expect(config.params.vectors).toEqual({
+    '': { size: DIM, distance: 'Cosine', on_disk: true, hnsw_config: { m: 0, payload_m: 0 } },
+    compact: { size: COMPACT_DIM, distance: 'Cosine', quantization_config: codes },
+    other: { ...other, quantization_config: codes },
+    own: { ...other, quantization_config: binary },
   });
 });
 
