@@ -178,7 +178,9 @@ export function differences(expected: CollectionSpec, actual: CollectionSpec, lo
     const native = objectAt(parseJson(spec.native));
     // A single vector can stand in the block directly or under its name: both mean the same.
     const params = { ...objectAt(native, 'params'), vectors: vectorsOf(native) };
-    const flat = flatten({ ...native, params, metadata: null });
+    // Shard keys are told in no order.
+    const keys = listAt(native, 'shard_keys').map(stringifyJson).sort();
+    const flat = flatten({ ...native, params, metadata: null, shard_keys: keys });
     for (const key of [...flat.keys()]) {
       if (/^payload_schema\..*\.points$/.test(key)) flat.delete(key);
       if (loading && (key === 'optimizer_config.indexing_threshold' || key.startsWith('strict_mode_config')))
