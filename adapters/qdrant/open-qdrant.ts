@@ -1,3 +1,4 @@
+import { checkApiKey } from '../../src/core/api-key.js';
 import { isTldrError, TldrError } from '../../src/core/errors.js';
 import { Grpc } from './grpc.js';
 import { textAt } from './json.js';
@@ -33,6 +34,7 @@ export async function openQdrant(options: OpenQdrantOptions): Promise<VectorStor
   const url = parseUrl(options.url);
   const grpcUrl = options.grpcUrl === undefined ? grpcBeside(url) : parseUrl(options.grpcUrl);
   const { apiKey, log, timeoutMs = TIMEOUT_MS } = options;
+  if (apiKey !== undefined) checkApiKey(apiKey);
   const shared = { apiKey, log, timeoutMs, retry: { ...DEFAULT_RETRY, ...options.retry } };
   const rest = new Rest({ ...shared, url: baseOf(url) });
   const grpc = new Grpc({ ...shared, url: baseOf(grpcUrl) });

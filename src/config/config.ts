@@ -1,5 +1,6 @@
 import convict from 'convict';
 import { existsSync, readFileSync } from 'node:fs';
+import { checkApiKey } from '../core/api-key.js';
 import { messageOf, TldrError } from '../core/errors.js';
 
 const CONFIG_FILE = 'qdrant-tldr.config.json';
@@ -116,10 +117,12 @@ export function loadConfig(input: ConfigInput = {}): Config {
       return [name, { value: masked, from: from.get(name) ?? 'default', doc }];
     }),
   );
+  const apiKey = values.apiKey || readKeyFile(values.apiKeyFile);
+  if (apiKey !== undefined) checkApiKey(apiKey);
   return {
     ...values,
     grpcUrl: values.grpcUrl || undefined,
-    apiKey: values.apiKey || readKeyFile(values.apiKeyFile),
+    apiKey,
     logLevel: logLevel(values.logLevel),
     shown,
   };

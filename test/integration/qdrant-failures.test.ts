@@ -162,6 +162,7 @@ test('429 is retried after the time the server names, 503 with backoff', async (
 test.each([
   ['no key', undefined, 'UNAUTHORIZED'],
   ['a wrong key', 'wrong-key-value', 'UNAUTHORIZED'],
+  ['a key with a line break', 'wrong-key-value\n', 'INVALID_ARGUMENT'],
 ])('%s is told apart, and the key is never said', async (_name, apiKey, code) => {
   const error: unknown = await openQdrant({ ...server, apiKey }).catch((thrown: unknown) => thrown);
   expect(error).toMatchObject({ name: 'TldrError', code });
