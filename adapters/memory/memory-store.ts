@@ -165,9 +165,13 @@ function writing(
   memory: Memory,
 ): Pick<VectorStore, 'create' | 'finish' | 'deleteCollection' | 'setMetadata' | 'upsert' | 'deletePoints'> {
   return {
-    create: async (spec) => {
-      if (memory.collections.has(spec.name))
+    create: async (spec, { resume = false } = {}) => {
+      const there = memory.collections.get(spec.name);
+      if (there !== undefined) {
+        const own = JSON.stringify(there.spec.metadata) === JSON.stringify(spec.metadata);
+        if (resume && own) return Promise.resolve();
         throw new TldrError('ALREADY_EXISTS', `collection ${spec.name} exists already`);
+      }
       memory.collections.set(spec.name, { spec, indexes: new Set(), points: new Map() });
       return Promise.resolve();
     },

@@ -28,6 +28,8 @@ const RETRIEVE_POINTS = 256;
 export interface Place {
   readonly collection: string;
   readonly shardKey?: ShardKey | undefined;
+  /** Most points that a query may ask for. */
+  readonly queryPointsMax?: number;
 }
 
 export interface VectorPlace extends Place {
@@ -46,7 +48,8 @@ export async function* scanPoints(
   place: VectorPlace,
   options: ScanOptions,
 ): AsyncGenerator<PointBatch> {
-  const { range, batchSize = BATCH_POINTS, signal } = options;
+  const { range, signal } = options;
+  const batchSize = Math.min(options.batchSize ?? BATCH_POINTS, place.queryPointsMax ?? Infinity);
   const to = range?.to ?? null;
   let limit = Math.min(batchSize, FIRST_PAGE_POINTS);
   let pending = fetchAhead(grpc, place, { from: range?.from ?? null, limit, signal });
@@ -185,7 +188,7 @@ export async function retrievePoints(
 export async function upsertPoints(
   grpc: Grpc,
   place: Place,
-  { batch, insertOnly }: { batch: WriteBatch; insertOnly: boolean },
+  { batch, insertOnly, pointsMax }: { batch: WriteBatch; insertOnly: boolean; pointsMax: number },
 ): Promise<void> {
   const head = new ProtoWriter().string(1, place.collection).varint(2, 1);
   if (place.shardKey !== undefined) head.message(5, encodeShardKey(place.shardKey));
@@ -203,7 +206,8 @@ export async function upsertPoints(
   };
   for (let i = 0; i < batch.ids.length; i++) {
     const point = encodePoint(batch, i);
-    if (count > 0 && message.length + point.length > WRITE_BYTES_MAX) await flush();
+    const full = count >= pointsMax || message.length + point.length > WRITE_BYTES_MAX;
+    if (count > 0 && full) await flush();
     message.bytes(3, point);
     count++;
   }

@@ -1,7 +1,7 @@
 import { isLosslessNumber } from 'lossless-json';
 import { TldrError } from '../../src/core/errors.js';
 import type { PointId } from '../../src/core/point-id.js';
-import { sleep, throwIfAborted, type RunOptions } from '../../src/core/run.js';
+import type { RunOptions } from '../../src/core/run.js';
 import { DATATYPES, QUANTIZATIONS } from '../../src/core/vector-store.js';
 import type {
   CollectionSpec,
@@ -22,6 +22,7 @@ import type {
   VectorStore,
   WriteBatch,
 } from '../../src/core/vector-store.js';
+import { createCollection, createIndex, finishCollection } from './bulk-load.js';
 import type { Grpc } from './grpc.js';
 import {
   listAt,
@@ -37,30 +38,27 @@ import {
 import { canonicalRest, payloadJson, REST_FORMAT, restFromJson, restVector } from './payload.js';
 import { deletePoints, retrievePoints, scanPoints, upsertPoints, type VectorPlace } from './points.js';
 import type { Rest } from './rest.js';
-import { cutRanges, idOf, pathOf, randomIds, sampleByIds, sampleByScan, shardKeyJson } from './sampling.js';
-import { deriveScratch, dropScratch, measureVectors, searchParams, vectorStorage } from './scratch.js';
 import {
-  createBody,
-  deriveTarget,
-  differences,
-  estimateMemory,
-  patchAfterCreate,
-  patchToFinish,
-  payloadIndexes,
-  shardKeyBodies,
-  specFromInfo,
-} from './settings.js';
+  cutRanges,
+  idOf,
+  pathOf,
+  randomIds,
+  sampleByIds,
+  sampleByScan,
+  shardKeyJson,
+} from './sampling.js';
+import { deriveScratch, dropScratch, measureVectors, searchParams, vectorStorage } from './scratch.js';
+import { deriveTarget, differences, estimateMemory, specFromInfo, strictLimits } from './settings.js';
 
 const CUT_POINTS_PER_RANGE = 16;
-const GREEN_POLL_MS = 500;
-/** Green must be seen this often in a row: it shows for a moment before optimisation begins. */
-const GREEN_POLLS = 3;
 
 interface Connection {
   readonly rest: Rest;
   readonly grpc: Grpc;
   readonly version: string;
   readonly endpoint: string;
+  /** Longest wait for an index that does not get on. */
+  readonly indexingStallMs: number;
 }
 
 interface InShard {
@@ -72,7 +70,7 @@ export class QdrantStore implements VectorStore {
   readonly format = REST_FORMAT;
   readonly endpoint: string;
   readonly #to: Connection;
-  readonly #dims = new Map<string, number>();
+  readonly #specs = new Map<string, CollectionSpec>();
 
   constructor(connection: Connection) {
     this.#to = connection;
@@ -155,10 +153,9 @@ export class QdrantStore implements VectorStore {
   ): Promise<readonly IdRange[]> {
     const { parts, shardKey } = options;
     if (parts < 2) return [{ from: null, to: null }];
-    return cutRanges(
-      await randomIds(this.#to.rest, { collection, shardKey }, parts * CUT_POINTS_PER_RANGE),
-      parts,
-    );
+    const { queryPoints } = strictLimits(await this.#spec(collection));
+    const place = { collection, shardKey, queryPointsMax: queryPoints };
+    return cutRanges(await randomIds(this.#to.rest, place, parts * CUT_POINTS_PER_RANGE), parts);
   }
 
   async sample(collection: string, options: SampleOptions): Promise<PointSample> {
@@ -195,51 +192,24 @@ export class QdrantStore implements VectorStore {
   differences(
     expected: CollectionSpec,
     actual: CollectionSpec,
-    options: { readonly loading?: boolean } = {},
+    options: { readonly loading?: boolean; readonly creating?: boolean } = {},
   ): string[] {
-    return differences(expected, actual, options.loading === true);
+    return differences(expected, actual, options);
   }
 
-  async create(spec: CollectionSpec): Promise<void> {
-    const path = pathOf(spec.name);
-    const { rest } = this.#to;
-    if (await this.exists(spec.name)) {
-      throw new TldrError('ALREADY_EXISTS', `collection ${spec.name} exists already`);
-    }
-    await rest.call('PUT', path, createBody(spec));
-    const late = patchAfterCreate(spec);
-    if (late !== null) await rest.call('PATCH', path, late);
-    for (const body of shardKeyBodies(spec)) await rest.call('PUT', `${path}/shards`, body);
-    for (const [field, schema] of payloadIndexes(spec)) await this.#createIndex(spec.name, field, schema);
+  async create(spec: CollectionSpec, options: { readonly resume?: boolean } = {}): Promise<void> {
+    const exists = await this.exists(spec.name);
+    this.#specs.delete(spec.name);
+    await createCollection(this.#server(), spec, { resume: options.resume === true, exists });
   }
 
   async finish(spec: CollectionSpec, run: RunOptions = {}): Promise<void> {
-    const path = pathOf(spec.name);
-    const present = new Set(payloadIndexes(await this.describe(spec.name)).map(([field]) => field));
-    for (const [field, schema] of payloadIndexes(spec)) {
-      if (!present.has(field)) await this.#createIndex(spec.name, field, schema);
-    }
-    await this.#to.rest.call('PATCH', path, patchToFinish(spec));
-    for (let green = 0; green < GREEN_POLLS;) {
-      throwIfAborted(run.signal);
-      const info = await this.#to.rest.call('GET', path);
-      const optimizer = valueAt(info, 'optimizer_status');
-      if (optimizer !== 'ok') {
-        throw new TldrError(
-          'UNAVAILABLE',
-          `collection ${spec.name}: its optimizer failed: ${stringifyJson(optimizer ?? null)}`,
-        );
-      }
-      green = textAt(info, 'status') === 'green' ? green + 1 : 0;
-      const total = numberAt(info, 'points_count') ?? 0;
-      const done = Math.min(total, numberAt(info, 'indexed_vectors_count') ?? 0);
-      run.onProgress?.({ step: 'indexing', done: green > 0 ? total : done, total, unit: 'points' });
-      if (green < GREEN_POLLS) await sleep(GREEN_POLL_MS, run.signal);
-    }
+    this.#specs.delete(spec.name);
+    await finishCollection(this.#server(), spec, { ...run, stallMs: this.#to.indexingStallMs });
   }
 
   async deleteCollection(collection: string): Promise<void> {
-    this.#forget(collection);
+    this.#specs.delete(collection);
     await this.#to.rest.call('DELETE', pathOf(collection));
   }
 
@@ -254,7 +224,8 @@ export class QdrantStore implements VectorStore {
     options: { readonly insertOnly?: boolean } & InShard = {},
   ): Promise<void> {
     const { insertOnly = false, shardKey } = options;
-    await upsertPoints(this.#to.grpc, { collection, shardKey }, { batch, insertOnly });
+    const { upsertPoints: pointsMax } = strictLimits(await this.#spec(collection));
+    await upsertPoints(this.#to.grpc, { collection, shardKey }, { batch, insertOnly, pointsMax });
   }
 
   async deletePoints(collection: string, ids: readonly PointId[], options: InShard = {}): Promise<void> {
@@ -304,7 +275,7 @@ export class QdrantStore implements VectorStore {
   }
 
   async createPayloadIndex(collection: string, field: string, schemaJson: string): Promise<void> {
-    await this.#createIndex(collection, field, parseJson(schemaJson));
+    await createIndex(this.#to.rest, collection, [field, parseJson(schemaJson)]);
   }
 
   packRest(json: string): Uint8Array {
@@ -332,37 +303,38 @@ export class QdrantStore implements VectorStore {
     return Promise.resolve();
   }
 
-  async #createIndex(collection: string, field: string, schema: Json): Promise<void> {
-    const body = { field_name: field, field_schema: schema };
-    await this.#to.rest.call('PUT', `${pathOf(collection)}/index?wait=true`, body);
+  #server(): Parameters<typeof createCollection>[0] {
+    return { rest: this.#to.rest, describe: (collection) => this.describe(collection) };
+  }
+
+  /** A collection's spec, read once: what is needed of it does not change under a run. */
+  async #spec(collection: string): Promise<CollectionSpec> {
+    const spec = this.#specs.get(collection) ?? (await this.describe(collection));
+    this.#specs.set(collection, spec);
+    return spec;
   }
 
   async #place(
     collection: string,
     { vectorName, shardKey }: { vectorName: string } & InShard,
   ): Promise<VectorPlace> {
-    const key = `${collection}\n${vectorName}`;
-    let dim = this.#dims.get(key);
-    if (dim === undefined) {
-      const spec = await this.describe(collection);
-      const vector = spec.vectors.find(({ name }) => name === vectorName);
-      if (vector === undefined) {
-        throw new TldrError('NOT_FOUND', `collection ${collection} has no dense vector "${vectorName}"`);
-      }
-      if (vector.multivector) {
-        throw new TldrError(
-          'UNSUPPORTED',
-          `vector "${vectorName}" of ${collection} is a multivector, which cannot be reduced yet`,
-        );
-      }
-      ({ dim } = vector);
-      this.#dims.set(key, dim);
+    const spec = await this.#spec(collection);
+    const vector = spec.vectors.find(({ name }) => name === vectorName);
+    if (vector === undefined)
+      throw new TldrError('NOT_FOUND', `collection ${collection} has no dense vector "${vectorName}"`);
+    if (vector.multivector) {
+      throw new TldrError(
+        'UNSUPPORTED',
+        `vector "${vectorName}" of ${collection} is a multivector, which cannot be reduced yet`,
+      );
     }
-    return { collection, shardKey, vectorName, dim };
-  }
-
-  #forget(collection: string): void {
-    for (const key of [...this.#dims.keys()]) if (key.startsWith(`${collection}\n`)) this.#dims.delete(key);
+    return {
+      collection,
+      shardKey,
+      vectorName,
+      dim: vector.dim,
+      queryPointsMax: strictLimits(spec).queryPoints,
+    };
   }
 }
 

@@ -173,7 +173,11 @@ function compactParams(full: JsonObject, change: TargetChange): JsonObject {
 }
 
 /** One line per setting that differs; metadata is compared by its owner. */
-export function differences(expected: CollectionSpec, actual: CollectionSpec, loading: boolean): string[] {
+export function differences(
+  expected: CollectionSpec,
+  actual: CollectionSpec,
+  { loading = false, creating = false }: { readonly loading?: boolean; readonly creating?: boolean },
+): string[] {
   const settings = (spec: CollectionSpec): Map<string, string> => {
     const native = objectAt(parseJson(spec.native));
     // A single vector can stand in the block directly or under its name: both mean the same.
@@ -185,6 +189,7 @@ export function differences(expected: CollectionSpec, actual: CollectionSpec, lo
       if (/^payload_schema\..*\.points$/.test(key)) flat.delete(key);
       if (loading && (key === 'optimizer_config.indexing_threshold' || key.startsWith('strict_mode_config')))
         flat.delete(key);
+      if (creating && /^(payload_schema\.|shard_keys$|params\.read_fan_out_)/.test(key)) flat.delete(key);
     }
     return flat;
   };
@@ -230,6 +235,14 @@ export function patchToFinish(spec: CollectionSpec): JsonObject {
     ...(isLosslessNumber(threshold) ? { optimizers_config: { indexing_threshold: threshold } } : {}),
     ...(isObject(strict) ? { strict_mode_config: strict } : {}),
   };
+}
+
+/** What a collection's strict mode allows per request; Infinity where it says nothing. */
+export function strictLimits(spec: CollectionSpec): { queryPoints: number; upsertPoints: number } {
+  const strict = objectAt(parseJson(spec.native), 'strict_mode_config');
+  const limit = (name: string): number =>
+    strict['enabled'] === true ? Math.max(1, numberAt(strict, name) ?? Infinity) : Infinity;
+  return { queryPoints: limit('max_query_limit'), upsertPoints: limit('upsert_max_batchsize') };
 }
 
 /** Payload indexes as [field, schema] pairs for PUT /collections/{name}/index. */

@@ -274,16 +274,24 @@ export interface VectorStore {
   deriveTarget(source: CollectionSpec, change: TargetChange): CollectionSpec;
   /**
    * Settings in which two specs differ, one readable line each, names and metadata aside; pure. With `loading`,
-   * settings held back between `create` and `finish` are left out.
+   * settings held back between `create` and `finish` are left out; with `creating`, those too that `create` adds
+   * one by one once the collection is there.
    */
   differences(
     expected: CollectionSpec,
     actual: CollectionSpec,
-    options?: { readonly loading?: boolean },
+    options?: { readonly loading?: boolean; readonly creating?: boolean },
   ): readonly string[];
-  /** Creates the collection with shard keys and payload indexes, index building held back for a bulk load. */
-  create(spec: CollectionSpec): Promise<void>;
-  /** Ends the bulk load: restores every setting of `spec` and waits until the collection is ready. */
+  /**
+   * Creates the collection with shard keys and payload indexes, index building held back for a bulk load. With
+   * `resume` a collection of exactly this metadata is completed, as after a crash in the middle.
+   * @throws ALREADY_EXISTS
+   */
+  create(spec: CollectionSpec, options?: { readonly resume?: boolean }): Promise<void>;
+  /**
+   * Ends the bulk load: restores every setting of `spec` and waits until the collection is ready.
+   * @throws TIMEOUT when it does not get on
+   */
   finish(spec: CollectionSpec, run?: RunOptions): Promise<void>;
   deleteCollection(collection: string): Promise<void>;
   setMetadata(collection: string, metadata: Readonly<Record<string, string>>): Promise<void>;

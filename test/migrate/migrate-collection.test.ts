@@ -94,12 +94,19 @@ describe.each(['compact', 'two-stage'] as const)('%s', (layout) => {
     ],
   ])('verify finds %s', async (_name, message, spoil) => {
     await migrateCollection(options({ layout }));
+    const [name] = layout === 'compact' ? [''] : ['compact'];
+    const whole = await contentOf(store, 'target', name);
     await spoil();
     const plan = await planMigration(options({ layout }));
     const report = await verifyMigration(plan, { source: store, target: store, encoder });
     expect(report.ok).toBe(false);
     expect(report.differences.join('\n')).toContain(message);
-    await expect(migrateCollection(options({ layout }))).rejects.toMatchObject({ code: 'VERIFY_FAILED' });
+    await expect(migrateCollection(options({ layout }))).rejects.toMatchObject({
+      code: 'VERIFY_FAILED',
+      message: expect.stringContaining('run the same command again'),
+    });
+    expect(await migrateCollection(options({ layout }))).toMatchObject({ copied: 1, verify: { ok: true } });
+    expect(await contentOf(store, 'target', name)).toEqual(whole);
   });
 
   /** Replaces a point of the target; its reduced vector becomes the unit vector of the first axis. */
@@ -166,8 +173,23 @@ describe('refuses', () => {
     expect(await store.exists('target')).toBe(false);
   });
 
+  test('a record of other servers', async () => {
+    await migrateCollection(options());
+    await expect(
+      migrateCollection(options({ source: { ...store, endpoint: 'elsewhere' } })),
+    ).rejects.toMatchObject({ code: 'MISMATCH', message: expect.stringContaining('now elsewhere') });
+  });
+
+  test('a record that cannot be kept', async () => {
+    const file = join(folder, 'a-file');
+    await writeFile(file, '');
+    const run = migrateCollection(options({ recordPath: join(file, 'record.json') }));
+    await expect(run).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    expect(await store.exists('target')).toBe(false);
+  });
+
   test('a damaged record', async () => {
-    await writeFile(options().recordPath, '{"version":1,"phase":"copying","ranges":[{}]}');
+    await writeFile(options().recordPath, '{"version":2,"phase":"copying","ranges":[{}]}');
     await expect(migrateCollection(options())).rejects.toMatchObject({ code: 'INVALID_DATA' });
   });
 
