@@ -5,6 +5,7 @@ import { ProtoWriter } from '../../src/core/protobuf.js';
 import { throwIfAborted } from '../../src/core/run.js';
 import type { PointBatch, ScanOptions, ShardKey, WriteBatch } from '../../src/core/vector-store.js';
 import { AnswerTooLarge, type CallOptions, type Grpc } from './grpc.js';
+import { insertOnlyField, type InsertOnly } from './insert-only.js';
 import { packRest, unpackRest } from './payload.js';
 import {
   Cursor,
@@ -181,21 +182,15 @@ export async function retrievePoints(
   return toBatch(points, place, sizeBytes);
 }
 
-/**
- * UpsertPoints: collection 1, wait 2, points 3, shard_key_selector 5, update_filter 6. A filter that no point
- * passes (has_id of nothing) leaves existing points untouched and inserts the others (tried on 1.16).
- */
+/** UpsertPoints: collection 1, wait 2, points 3, shard_key_selector 5; `insertOnly` where existing points stay. */
 export async function upsertPoints(
   grpc: Grpc,
   place: Place,
-  { batch, insertOnly, pointsMax }: { batch: WriteBatch; insertOnly: boolean; pointsMax: number },
+  { batch, insertOnly, pointsMax }: { batch: WriteBatch; insertOnly: InsertOnly | null; pointsMax: number },
 ): Promise<void> {
   const head = new ProtoWriter().string(1, place.collection).varint(2, 1);
   if (place.shardKey !== undefined) head.message(5, encodeShardKey(place.shardKey));
-  if (insertOnly) {
-    const hasNoId = new ProtoWriter().message(3, new ProtoWriter());
-    head.message(6, new ProtoWriter().message(2, hasNoId));
-  }
+  if (insertOnly !== null) head.raw(insertOnlyField(insertOnly));
   let message = new ProtoWriter(1024 ** 2).raw(head.finish());
   let count = 0;
   const flush = async (): Promise<void> => {

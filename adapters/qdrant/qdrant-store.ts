@@ -24,6 +24,7 @@ import type {
 } from '../../src/core/vector-store.js';
 import { createCollection, createIndex, finishCollection } from './bulk-load.js';
 import type { Grpc } from './grpc.js';
+import { insertOnlyOf } from './insert-only.js';
 import {
   listAt,
   num,
@@ -79,7 +80,7 @@ export class QdrantStore implements VectorStore {
 
   capabilities(): Promise<StoreCapabilities> {
     const { version } = this.#to;
-    const can = { insertOnly: true, metadata: true, twoStage: true };
+    const can = { insertOnly: insertOnlyOf(version) !== null, metadata: true, twoStage: true };
     return Promise.resolve({
       vendor: 'qdrant',
       version,
@@ -225,7 +226,10 @@ export class QdrantStore implements VectorStore {
   ): Promise<void> {
     const { insertOnly = false, shardKey } = options;
     const { upsertPoints: pointsMax } = strictLimits(await this.#spec(collection));
-    await upsertPoints(this.#to.grpc, { collection, shardKey }, { batch, insertOnly, pointsMax });
+    const way = insertOnly ? insertOnlyOf(this.#to.version) : null;
+    if (insertOnly && way === null)
+      throw new TldrError('UNSUPPORTED', `Qdrant ${this.#to.version} cannot leave existing points alone`);
+    await upsertPoints(this.#to.grpc, { collection, shardKey }, { batch, insertOnly: way, pointsMax });
   }
 
   async deletePoints(collection: string, ids: readonly PointId[], options: InShard = {}): Promise<void> {
