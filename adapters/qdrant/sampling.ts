@@ -88,34 +88,44 @@ export async function sampleByIds(
   return { ids: taken, vectors: concatRows(parts, place.dim) };
 }
 
+export function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}
+
+/** Whole numbers that add up to `total`, as near to the proportion of the weights as can be (largest remainders). */
+export function inProportion(total: number, weights: readonly number[]): number[] {
+  const whole = sum(weights);
+  const exact = weights.map((weight) => (whole === 0 ? 0 : (total * weight) / whole));
+  const shares = exact.map(Math.floor);
+  const order = exact
+    .map((share, i) => ({ i, left: share - Math.floor(share) }))
+    .sort((a, b) => b.left - a.left || a.i - b.i);
+  for (const { i } of order.slice(0, total - sum(shares))) shares[i] = (shares[i] ?? 0) + 1;
+  return shares;
+}
+
 /** Reservoir sampling (Vitter 1985, algorithm R) over everything: for samples of half the collection or more. */
 export async function sampleByScan(
   grpc: Grpc,
   place: VectorPlace,
-  options: SampleOptions & { readonly shardKeys: readonly ShardKey[] },
+  options: SampleOptions,
 ): Promise<PointSample> {
-  const { size, signal, shardKeys, onProgress } = options;
-  const { dim } = place;
+  const { size, signal, onProgress } = options;
+  const { dim, vectorName } = place;
   const rng = new Rng(1);
   const ids: PointId[] = [];
   const kept = matrix(size, dim);
   let seen = 0;
-  for (const shardKey of shardKeys.length === 0 ? [undefined] : shardKeys) {
-    for await (const batch of scanPoints(
-      grpc,
-      { ...place, shardKey },
-      { vectorName: place.vectorName, signal },
-    )) {
-      batch.ids.forEach((id, i) => {
-        if (batch.hasVector[i] === 0) return;
-        const slot = seen < size ? seen : rng.int(seen + 1);
-        seen++;
-        if (slot >= size) return;
-        ids[slot] = id;
-        kept.data.set(batch.vectors.data.subarray(i * dim, (i + 1) * dim), slot * dim);
-      });
-      onProgress?.({ step: 'sampling', done: Math.min(seen, size), total: size, unit: 'points' });
-    }
+  for await (const batch of scanPoints(grpc, place, { vectorName, signal })) {
+    batch.ids.forEach((id, i) => {
+      if (batch.hasVector[i] === 0) return;
+      const slot = seen < size ? seen : rng.int(seen + 1);
+      seen++;
+      if (slot >= size) return;
+      ids[slot] = id;
+      kept.data.set(batch.vectors.data.subarray(i * dim, (i + 1) * dim), slot * dim);
+    });
+    onProgress?.({ step: 'sampling', done: Math.min(seen, size), total: size, unit: 'points' });
   }
   return { ids, vectors: { rows: ids.length, cols: dim, data: kept.data.subarray(0, ids.length * dim) } };
 }

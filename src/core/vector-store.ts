@@ -164,7 +164,7 @@ export interface SampleOptions extends RunOptions {
   readonly size: number;
 }
 
-/** A random sample: ids are distinct, every one of them has the vector. */
+/** A random sample: ids are distinct within a shard key, every one of them has the vector. */
 export interface PointSample {
   readonly ids: readonly PointId[];
   readonly vectors: Matrix;
@@ -255,7 +255,10 @@ export interface VectorStore {
     collection: string,
     options: { readonly parts: number; readonly shardKey?: ShardKey | undefined },
   ): Promise<readonly IdRange[]>;
-  /** At most `size` random points that have the vector, without reading the whole collection. */
+  /**
+   * At most `size` random points that have the vector, without reading the whole collection; from every shard key
+   * in proportion to its points.
+   */
   sample(collection: string, options: SampleOptions): Promise<PointSample>;
 
   /**
