@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, expect } from '@jest/globals';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,7 +7,9 @@ import { readNpy, writeNpy } from '../../src/cli/npy.js';
 import { rowRange } from '../../src/core/matrix.js';
 import { runCli, type CliResult } from '../cli/run-cli.js';
 import { tinyEncoder } from '../migrate/fixtures.js';
-import { startTestServer, type TestServer } from './test-server.js';
+import { startTestServer, testsOn, type TestServer } from './test-server.js';
+
+const test = await testsOn('any');
 
 const ROWS = 1500;
 let server: TestServer;

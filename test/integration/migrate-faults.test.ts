@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, expect } from '@jest/globals';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +9,9 @@ import type { CollectionSpec, VectorStore } from '../../src/core/vector-store.js
 import { migrateCollection, type MigrateOptions } from '../../src/migrate/migrate-collection.js';
 import { contentOf, DIM, fill, tinyEncoder } from '../migrate/fixtures.js';
 import { losingAnswers, startRelay, type Relay } from './relay.js';
+import { testsOn } from './test-server.js';
+
+const test = await testsOn('a process');
 
 const QUICK = { attempts: 4, firstDelayMs: 10, longestDelayMs: 100 };
 const ROWS = 400;

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, expect } from '@jest/globals';
 import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -11,7 +11,9 @@ import type { VectorStore } from '../../src/core/vector-store.js';
 import type { MigrationRecord } from '../../src/migrate/migration-record.js';
 import { contentOf, DIM, fill } from '../migrate/fixtures.js';
 import { startRelay, type Relay } from './relay.js';
-import { startTestServer, type TestServer } from './test-server.js';
+import { startTestServer, testsOn, type TestServer } from './test-server.js';
+
+const test = await testsOn('any');
 
 const ROWS = 6_000;
 const CHILD = fileURLToPath(new URL('./migrate-child.js', import.meta.url));

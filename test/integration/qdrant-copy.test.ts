@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import { parse, stringify } from 'lossless-json';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -8,7 +8,9 @@ import type { PointId } from '../../src/core/point-id.js';
 import type { VectorStore } from '../../src/core/vector-store.js';
 import { migrateCollection } from '../../src/migrate/migrate-collection.js';
 import { COMPACT_DIM, contentOf, DIM, tinyEncoder } from '../migrate/fixtures.js';
-import { startTestServer, type TestServer } from './test-server.js';
+import { startTestServer, testsOn, type TestServer } from './test-server.js';
+
+const test = await testsOn('any');
 
 /** A collection with every setting that 1.16 stores, as its REST interface takes them. */
 const SETTINGS = `{

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, expect } from '@jest/globals';
 import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
 import { execFile } from 'node:child_process';
 import { type AddressInfo } from 'node:net';
@@ -8,7 +8,9 @@ import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
 import type { PointId } from '../../src/core/point-id.js';
 import { contentOf, fill } from '../migrate/fixtures.js';
 import { startRelay } from './relay.js';
-import { startTestServer, type TestServer } from './test-server.js';
+import { startTestServer, testsOn, type TestServer } from './test-server.js';
+
+const test = await testsOn('configured');
 
 const KEY = 'correct-horse-battery';
 const READ_ONLY_KEY = 'only-for-reading';

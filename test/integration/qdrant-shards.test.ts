@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, expect } from '@jest/globals';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -10,6 +10,9 @@ import type { ShardKey, VectorStore } from '../../src/core/vector-store.js';
 import { migrateCollection } from '../../src/migrate/migrate-collection.js';
 import { DIM, tinyEncoder } from '../migrate/fixtures.js';
 import { losingAnswers, startRelay } from './relay.js';
+import { testsOn } from './test-server.js';
+
+const test = await testsOn('a process');
 
 const KEYS: readonly ShardKey[] = [
   { kind: 'keyword', value: 'tenant-a' },

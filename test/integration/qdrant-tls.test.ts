@@ -1,11 +1,11 @@
-import { describe, expect, test } from '@jest/globals';
+import { describe, expect } from '@jest/globals';
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { startTestServer } from './test-server.js';
+import { startTestServer, testsOn } from './test-server.js';
 
 const run = promisify(execFile);
 const CHILD = fileURLToPath(new URL('./connect-child.js', import.meta.url));
@@ -41,6 +41,8 @@ async function makeCertificates(folder: string): Promise<{ ca: string; cert: str
   await openssl('x509', '-req', ...signing, ...files);
   return { ca: at('ca.pem'), cert: at('cert.pem'), key: at('key.pem') };
 }
+
+const test = await testsOn('a process');
 
 (missing === null ? describe : describe.skip)(title, () => {
   test('an authority that Node is told of is trusted, any other refused; calls of no bytes are answered', async () => {
