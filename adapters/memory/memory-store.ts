@@ -350,25 +350,28 @@ function scratch(
   };
 }
 
+function floatsOf(rest: Uint8Array, name: string): Float32Array | null {
+  const values = decode(rest).vectors[name];
+  return values === undefined ? null : Float32Array.from(values);
+}
+
 /** What only this adapter knows about a point besides its vectors. */
 function opaqueBytes(): Pick<
   VectorStore,
-  'packRest' | 'payloadJson' | 'canonicalRest' | 'restVector' | 'estimateMemory'
+  'packRest' | 'payloadJson' | 'canonicalRest' | 'restFloats' | 'restVector' | 'estimateMemory'
 > {
   return {
     packRest: (payload) => encode({ payload, vectors: {} }),
     payloadJson: (rest) => decode(rest).payload,
-    canonicalRest: (rest, { withoutVector } = {}) => {
+    canonicalRest: (rest, { withoutVectors = [] } = {}) => {
       const { payload, vectors } = decode(rest);
       const kept = Object.entries(vectors)
-        .filter(([name]) => name !== withoutVector)
+        .filter(([name]) => !withoutVectors.includes(name))
         .sort();
       return Buffer.from(JSON.stringify([payload, kept]));
     },
-    restVector: (rest, name) => {
-      const values = decode(rest).vectors[name];
-      return values === undefined ? null : Float32Array.from(values);
-    },
+    restFloats: floatsOf,
+    restVector: floatsOf,
     estimateMemory: ({ vectors }, pointCount) => {
       const bytes =
         vectors.reduce((sum, { dim, componentBytes }) => sum + dim * componentBytes, 0) * pointCount;

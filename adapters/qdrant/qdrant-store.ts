@@ -37,7 +37,7 @@ import {
   type Json,
   type JsonObject,
 } from './json.js';
-import { canonicalRest, payloadJson, REST_FORMAT, restFromJson, restVector } from './payload.js';
+import { canonicalRest, payloadJson, REST_FORMAT, restFloats, restFromJson, restVector } from './payload.js';
 import { deletePoints, retrievePoints, scanPoints, upsertPoints, type VectorPlace } from './points.js';
 import type { Rest } from './rest.js';
 import {
@@ -307,8 +307,12 @@ export class QdrantStore implements VectorStore {
     return payloadJson(rest);
   }
 
-  canonicalRest(rest: Uint8Array, options: { readonly withoutVector?: string } = {}): Uint8Array {
-    return canonicalRest(rest, options.withoutVector);
+  canonicalRest(rest: Uint8Array, options: { readonly withoutVectors?: readonly string[] } = {}): Uint8Array {
+    return canonicalRest(rest, options.withoutVectors);
+  }
+
+  restFloats(rest: Uint8Array, name: string): Float32Array | null {
+    return restFloats(rest, name);
   }
 
   restVector(rest: Uint8Array, name: string, dim: number): Float32Array | null {

@@ -322,8 +322,10 @@ export interface VectorStore {
   packRest(payloadJson: string): Uint8Array;
   /** The payload inside rest bytes as JSON text, numbers kept as they are (`1.0` stays `1.0`). */
   payloadJson(rest: Uint8Array): string;
-  /** The same rest always gives the same bytes, whatever order the server sent it in; one vector may be left out. */
-  canonicalRest(rest: Uint8Array, options?: { readonly withoutVector?: string }): Uint8Array;
+  /** The same rest always gives the same bytes, whatever order the server sent it in; vectors may be left out. */
+  canonicalRest(rest: Uint8Array, options?: { readonly withoutVectors?: readonly string[] }): Uint8Array;
+  /** Every component of another vector of a point, of all rows of a multivector, or null. */
+  restFloats(rest: Uint8Array, name: string): Float32Array | null;
   /** A dense vector of `dim` values among the other vectors of a point, or null. */
   restVector(rest: Uint8Array, name: string, dim: number): Float32Array | null;
   estimateMemory(spec: CollectionSpec, pointCount: number): MemoryEstimate;

@@ -261,6 +261,48 @@ test('multivectors of two whole rows, which JSON cannot say, survive', async () 
   expect(() => store.deriveTarget(spec, change)).toThrow('multivector, which cannot be reduced yet');
 });
 
+test.each(['compact', 'two-stage'] as const)(
+  'cosine vectors of two bytes, which the server rescales at every write, count as copied (%s)',
+  async (layout) => {
+    const [source, target] = [`halves-${layout}`, `halves-copy-${layout}`];
+    const half = { distance: 'Cosine', datatype: 'float16' };
+    const vectors = {
+      full: { ...half, size: DIM },
+      small: { ...half, size: 3 },
+      rows: { ...half, size: 3, multivector_config: { comparator: 'max_sim' } },
+    };
+    await rest('PUT', `/collections/${source}`, JSON.stringify({ vectors }));
+    const values = (n: number, seed: number): number[] =>
+      Array.from({ length: n }, (_, i) => Math.sin(seed * 37.7 + i * 1.3) + 0.001);
+    const points = Array.from({ length: 1500 }, (_, id) => ({
+      id,
+      vector: {
+        full: values(DIM, id),
+        small: values(3, id + 0.5),
+        rows: [values(3, id), values(3, id + 0.1)],
+      },
+    }));
+    await rest('PUT', `/collections/${source}/points?wait=true`, JSON.stringify({ points }));
+    const options = {
+      source: store,
+      target: store,
+      sourceCollection: source,
+      targetCollection: target,
+      vectorName: 'full',
+      layout,
+      encoder: tinyEncoder(),
+      recordPath: join(folder, `${target}.json`),
+    };
+    expect(await migrateCollection(options)).toMatchObject({ verify: { ok: true, points: 1500 } });
+    const moved = [...values(2, 7), 0.4];
+    const wrong = { points: [{ id: 7, vector: { small: moved } }] };
+    await rest('PUT', `/collections/${target}/points/vectors?wait=true`, JSON.stringify(wrong));
+    await expect(migrateCollection(options)).rejects.toMatchObject({
+      message: expect.stringContaining('point 7: payload or another vector differs'),
+    });
+  },
+);
+
 test('verify finds a missing payload index, and the next run makes it', async () => {
   await rest('DELETE', '/collections/target-compact/index/price?wait=true');
   const run = {
@@ -289,17 +331,17 @@ test('pages of a scan stay bounded, whatever the size of the payloads that follo
     const has = new Uint8Array(count).fill(1);
     await store.upsert('large', { ids, vectors: [{ name: '', matrix, has }], rest: points });
   };
-  // Pages of 32, 64 and 128 small points: the next one would be of 256, and of 40 MB.
+  // Pages of 32, 64 and 128 small points: the next one would be of 256, and of 96 MB.
   await write(0, 224, 1);
-  for (let first = 224; first < 324; first += 20) await write(first, 20, 400_000);
+  for (let first = 224; first < 464; first += 20) await write(first, 20, 400_000);
   const seen: PointId[] = [];
   let largest = 0;
   for await (const batch of store.scan('large', { vectorName: '' })) {
     if (batch.ids.length > 1) largest = Math.max(largest, batch.sizeBytes);
     seen.push(...batch.ids);
   }
-  expect(seen).toEqual(Array.from({ length: 324 }, (_, i) => BigInt(i)));
+  expect(seen).toEqual(Array.from({ length: 464 }, (_, i) => BigInt(i)));
   expect(largest).toBeLessThanOrEqual(32 * 1024 ** 2);
-  const some = await store.retrieve('large', seen.slice(200), { vectorName: '' });
+  const some = await store.retrieve('large', seen.slice(200, 324), { vectorName: '' });
   expect(some.ids).toHaveLength(124);
 });
