@@ -63,7 +63,7 @@ export function cursorText(id: PointId | null): string | null {
 }
 
 /** The record of a file, or null where there is none. @throws INVALID_DATA for a file that is no record */
-export async function readRecord(path: string): Promise<MigrationRecord | null> {
+async function readRecord(path: string): Promise<MigrationRecord | null> {
   let text: string;
   try {
     text = await readFile(path, 'utf8');

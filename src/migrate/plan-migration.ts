@@ -81,18 +81,7 @@ export async function planMigration(request: MigrationRequest): Promise<Migratio
   }
   const sourceSpec = await source.describe(sourceCollection);
   const vector = pickVector(sourceSpec, request.vectorName);
-  if (vector.dim !== encoder.inputDim) {
-    throw new TldrError(
-      'MISMATCH',
-      `the encoder expects ${encoder.inputDim}-d vectors, "${vector.name}" of ${sourceCollection} has ${vector.dim}: train one from this collection`,
-    );
-  }
-  if (vector.distance !== encoder.metadata.distance) {
-    throw new TldrError(
-      'MISMATCH',
-      `the encoder was trained for ${encoder.metadata.distance}, "${vector.name}" of ${sourceCollection} uses ${vector.distance}`,
-    );
-  }
+  checkEncoder(encoder, vector, sourceCollection);
   const compactName = layout === 'compact' ? vector.name : (request.compactName ?? COMPACT_NAME);
   const { datatype, quantization } = request;
   const storage = {
@@ -142,6 +131,25 @@ export async function planMigration(request: MigrationRequest): Promise<Migratio
     after: target.estimateMemory(targetSpec, points),
     targetExists: await checkTarget(target, targetSpec, description),
   };
+}
+
+function checkEncoder(
+  encoder: Encoder,
+  vector: CollectionSpec['vectors'][number],
+  sourceCollection: string,
+): void {
+  if (vector.dim !== encoder.inputDim) {
+    throw new TldrError(
+      'MISMATCH',
+      `the encoder expects ${encoder.inputDim}-d vectors, "${vector.name}" of ${sourceCollection} has ${vector.dim}: train one from this collection`,
+    );
+  }
+  if (vector.distance !== encoder.metadata.distance) {
+    throw new TldrError(
+      'MISMATCH',
+      `the encoder was trained for ${encoder.metadata.distance}, "${vector.name}" of ${sourceCollection} uses ${vector.distance}`,
+    );
+  }
 }
 
 function pickVector(spec: CollectionSpec, name: string | undefined): CollectionSpec['vectors'][number] {
