@@ -1,4 +1,4 @@
-import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { constants, copyFile, link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname, resolve } from 'node:path';
@@ -11,6 +11,9 @@ interface Holder {
   /** Field 22 of /proc/<pid>/stat (proc(5)): clock ticks from boot to start; null where there is no such file. */
   readonly startedAt: string | null;
 }
+
+/** How file systems say that they have no hard links. */
+const NO_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'];
 
 /** Locks of this process, by absolute path. */
 const held = new Set<string>();
@@ -47,9 +50,21 @@ async function create(lockPath: string): Promise<boolean> {
     return true;
   } catch (error) {
     if (hasCode(error, 'EEXIST')) return false;
-    throw error;
+    if (!NO_LINKS.some((code) => hasCode(error, code))) throw error;
+    return await createCopy(own, lockPath);
   } finally {
     await rm(own, { force: true });
+  }
+}
+
+/** The next best on file systems without hard links: as exclusive, but for a moment there is an empty lock. */
+async function createCopy(own: string, lockPath: string): Promise<boolean> {
+  try {
+    await copyFile(own, lockPath, constants.COPYFILE_EXCL);
+    return true;
+  } catch (error) {
+    if (hasCode(error, 'EEXIST')) return false;
+    throw error;
   }
 }
 
