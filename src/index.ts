@@ -12,6 +12,16 @@ export {
   type Benchmark,
   type NeighborRecall,
 } from './evaluate/neighbor-recall.js';
+export {
+  choosePlan,
+  parseTarget,
+  planReportRows,
+  type PlanChoice,
+  type PlanReportRow,
+  type PlanRow,
+  type PlanTarget,
+  type StorageKind,
+} from './evaluate/plan.js';
 export { buildKnnGraph, type KnnOptions } from './knn/build-knn-graph.js';
 export { exactTopK, type ExactOptions } from './knn/exact.js';
 export type { KnnGraph } from './knn/knn-graph.js';
@@ -22,6 +32,8 @@ export {
 } from './migrate/migrate-collection.js';
 export { planMigration, type MigrationPlan, type MigrationRequest } from './migrate/plan-migration.js';
 export { verifyMigration, type VerifyReport } from './migrate/verify-migration.js';
+export { runPlan, type PlanEncoder, type PlanResult } from './select/plan-collection.js';
+export { preparePlan, type PlanOptions, type PlanSetup } from './select/plan-setup.js';
 export {
   trainEncoder,
   type CandidateReport,

@@ -341,6 +341,7 @@ function scratch(
           name: vector.name,
           vectorBytes: bytesOf(vector.name),
           codeBytes: 0,
+          codeBookBytes: 0,
           indexBytes: 0,
           indexGrowthBytes: 0,
         })),

@@ -119,6 +119,7 @@ export async function measureVectors(
       name: vector,
       vectorBytes: sum(/^(vectors\/chunk_\d+\.mmap|matrix\.dat)$/, 'vector_storage'),
       codeBytes: sum(/^(quantized\.data|quantized_data\/chunk_\d+\.mmap)$/, 'vector_storage'),
+      codeBookBytes: sum(/^quantized\.meta\.json$/, 'vector_storage'),
       indexBytes: sum(/^(graph|links.*)\.bin$/, 'vector_index'),
       // 2 m links of the base layer, each packed into one bit more when the number of points doubles.
       indexGrowthBytes: (2 * m) / 8,

@@ -288,9 +288,10 @@ export function estimateMemory(spec: CollectionSpec, pointCount: number): Memory
   return { vectorsRamBytes: ram, vectorsDiskBytes: disk, indexRamBytes: index };
 }
 
+/** Bytes of one code: a scalar one has an offset of 4 bytes, a binary one is made of words of 128 bits. */
 function quantizedBytes(config: Json | undefined, dim: number): number {
-  if (isObject(valueAt(config, 'scalar'))) return dim;
-  if (isObject(valueAt(config, 'binary'))) return dim / 8;
+  if (isObject(valueAt(config, 'scalar'))) return dim + 4;
+  if (isObject(valueAt(config, 'binary'))) return Math.ceil(dim / 128) * 16;
   const ratio = /^x(\d+)$/.exec(textAt(config, 'product', 'compression') ?? '')?.[1];
   return ratio === undefined ? 0 : (dim * 4) / Number(ratio);
 }

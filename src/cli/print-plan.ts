@@ -26,7 +26,7 @@ export function printPlan(run: ConsoleRun, { options, setup, result, all }: Prin
   const count = (value: number): string => value.toLocaleString('en-US');
   const frontier = frontierOf(rows);
   const shown = all ? rows : rows.filter((row) => row.kind !== 'compact' || frontier.has(row));
-  const carriedOn = doublings >= 0.1;
+  const carriedOn = doublings > 0;
   run.say('');
   run.say(
     table([
@@ -201,9 +201,9 @@ export function resultOf(plan: {
   readonly target: PlanTarget | undefined;
 }): Record<string, unknown> {
   const { collection, setup, result, choice, commands, target } = plan;
-  const plain = ({ perQuery, ...row }: PlanRow): Omit<PlanRow, 'perQuery'> & { queries: number } => ({
+  const plain = ({ evidence, ...row }: PlanRow): Omit<PlanRow, 'evidence'> & { queries: number } => ({
     ...row,
-    queries: perQuery.length,
+    queries: evidence.recall.length,
   });
   const { rows, ...facts } = result;
   const surer = choice?.surer ?? null;

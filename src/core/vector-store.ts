@@ -91,6 +91,8 @@ export interface VectorBytes {
   readonly vectorBytes: number;
   /** Codes of the quantisation; 0 without one. */
   readonly codeBytes: number;
+  /** What the codes need whatever the number of points: code books. */
+  readonly codeBookBytes: number;
   readonly indexBytes: number;
   /** Bytes that the index of one point grows by when the number of points doubles. */
   readonly indexGrowthBytes: number;

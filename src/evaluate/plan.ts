@@ -1,8 +1,6 @@
 import { TldrError } from '../core/errors.js';
-import { Rng } from '../core/rng.js';
 import type { Layout, Quantization, Datatype } from '../core/vector-store.js';
-
-const RESAMPLES = 2000;
+import { certaintyOf, type RecallEvidence } from './recall-at-size.js';
 
 /** How a vector is kept, in one word: a datatype, or float32 with codes of a quantisation in memory. */
 export const STORAGE_KINDS = [
@@ -56,8 +54,8 @@ export interface PlanRow extends PlanBytes {
   readonly latencyMsP95: number;
   /** A command of this package, or the server's own settings, makes it. */
   readonly deployable: boolean;
-  /** Expected recall of each query, behind `recallAt10`. */
-  readonly perQuery: Float64Array;
+  /** Behind `recallAt10` and its interval. */
+  readonly evidence: RecallEvidence;
 }
 
 /** A row as the report draws it. */
@@ -103,36 +101,14 @@ export function parseTarget(text: string): PlanTarget {
   return { metric: 'recall@10', atLeast };
 }
 
-/** Means of `RESAMPLES` resamples with replacement, ascending (percentile bootstrap, Efron 1979). */
-export function bootstrapMeans(values: Float64Array, seed: number): Float64Array {
-  const rng = new Rng(seed);
-  return Float64Array.from({ length: RESAMPLES }, () => {
-    let sum = 0;
-    for (let i = 0; i < values.length; i++) sum += values[rng.int(values.length)]!;
-    return sum / values.length;
-  }).sort();
-}
-
-/** The middle 95 % of sorted means. */
-export function interval95(means: Float64Array): readonly [number, number] {
-  const at = (share: number): number => means[Math.min(means.length - 1, Math.floor(share * means.length))]!;
-  return [at(0.025), at(0.975)];
-}
-
-/** How sure it is that the mean over queries reaches `atLeast`: the share of resamples that do. */
-export function certaintyOf(perQuery: Float64Array, atLeast: number, seed: number): number {
-  const means = bootstrapMeans(perQuery, seed);
-  // Means of tenths that equal the target on paper must not fail it by a rounding error.
-  return means.filter((mean) => mean >= atLeast - 1e-9).length / means.length;
-}
-
-/** Rows that no other beats: none has at least the recall for less RAM, or more recall for the same. */
+/** Rows that can be made and no other beats: none has at least the recall for less RAM, or more for the same. */
 export function frontierOf(rows: readonly PlanRow[]): ReadonlySet<PlanRow> {
   const beats = (a: PlanRow, b: PlanRow): boolean =>
     a.recallAt10 >= b.recallAt10 &&
     a.ramBytes <= b.ramBytes &&
     (a.recallAt10 > b.recallAt10 || a.ramBytes < b.ramBytes || byCost(a, b) < 0);
-  return new Set(rows.filter((row) => !rows.some((other) => other !== row && beats(other, row))));
+  const made = rows.filter(({ deployable }) => deployable);
+  return new Set(made.filter((row) => !made.some((other) => other !== row && beats(other, row))));
 }
 
 /** Fewer bytes of RAM first, then of disk, then the faster one. */
@@ -145,7 +121,7 @@ export function choosePlan(rows: readonly PlanRow[], target: PlanTarget, seed: n
   const reaching = rows
     .filter(({ deployable, recallAt10 }) => deployable && recallAt10 >= target.atLeast - 1e-9)
     .sort(byCost)
-    .map((row) => ({ row, certainty: certaintyOf(row.perQuery, target.atLeast, seed) }));
+    .map((row) => ({ row, certainty: certaintyOf(row.evidence, target.atLeast, seed) }));
   const [cheapest] = reaching;
   if (cheapest === undefined) return null;
   const sure = reaching.find(({ certainty }) => certainty >= 0.95);
@@ -176,6 +152,8 @@ export interface PointBytes {
   readonly vectorBytes: number;
   readonly vectorInMemory: boolean;
   readonly codeBytes: number;
+  /** Of the whole collection, not of a point. */
+  readonly codeBookBytes: number;
   readonly codesInMemory: boolean;
   /** Of the graph, links and offsets; grows with the logarithm of the number of points. */
   readonly indexBytes: number;
@@ -193,9 +171,10 @@ export function bytesAt(
     let [ram, disk] = [0, 0];
     for (const part of parts) {
       const index = Math.max(0, part.indexBytes + part.indexGrowthBytes * doublings);
-      disk += count * (part.vectorBytes + part.codeBytes + index);
+      const codes = count * part.codeBytes + part.codeBookBytes;
+      disk += count * (part.vectorBytes + index) + codes;
       if (part.vectorInMemory) ram += count * part.vectorBytes;
-      if (part.codesInMemory) ram += count * part.codeBytes;
+      if (part.codesInMemory) ram += codes;
       if (part.indexInMemory) ram += count * index;
     }
     return { ram, disk };

@@ -4,6 +4,7 @@ import { TldrError } from '../core/errors.js';
 import type {
   CollectionSpec,
   Datatype,
+  DenseVectorSpec,
   Layout,
   MemoryEstimate,
   Quantization,
@@ -133,11 +134,8 @@ export async function planMigration(request: MigrationRequest): Promise<Migratio
   };
 }
 
-function checkEncoder(
-  encoder: Encoder,
-  vector: CollectionSpec['vectors'][number],
-  sourceCollection: string,
-): void {
+/** @throws MISMATCH when encoder and vector do not fit */
+function checkEncoder(encoder: Encoder, vector: DenseVectorSpec, sourceCollection: string): void {
   if (vector.dim !== encoder.inputDim) {
     throw new TldrError(
       'MISMATCH',

@@ -2,10 +2,11 @@ import type { Encoder } from '../core/encoder.js';
 import { TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
 import { throwIfAborted } from '../core/run.js';
-import type { VectorBytes } from '../core/vector-store.js';
+import type { SearchRequest, VectorBytes } from '../core/vector-store.js';
 import { measureSearches, percentile, type MeasuredSearches } from '../evaluate/measure-searches.js';
 import { ndcgOf, randomHalves, recallOf, recallPerDoubling } from '../evaluate/plan-ranking.js';
-import { bootstrapMeans, bytesAt, interval95, type PlanRow, type PointBytes } from '../evaluate/plan.js';
+import { bytesAt, type PlanRow, type PointBytes } from '../evaluate/plan.js';
+import { recallWithInterval, type RecallEvidence } from '../evaluate/recall-at-size.js';
 import { exactTopK } from '../knn/exact.js';
 import type { PlanOptions, PlanSetup } from './plan-setup.js';
 import {
@@ -25,6 +26,8 @@ const TOP = 10;
 /** Half of a ranking survives in a random half of the points; three times what is needed is safe. */
 const RANKING_FACTOR = 3;
 const TRUTH_DEPTH = 50;
+/** The queries held out of a whole collection are no reason to carry anything on. */
+const DOUBLINGS_MIN = 0.2;
 const WRITE_BYTES = 8 * 1024 ** 2;
 
 /** Points searched in and queries that are none of them; both n x D. */
@@ -55,28 +58,22 @@ export async function measurePlan(
   );
   const configs = variants.flatMap((variant) => configsOf(variant, oversamplings));
   const full = dataOf(data, FULL_VECTOR);
-  const requests = configs.map(
-    (config) => (q: number) =>
-      requestOf(config, {
-        full: queryOf(full, q),
-        own: queryOf(dataOf(data, config.variant.scratch.name), q),
-      }),
-  );
-  const work = { queries: queries.rows, seed };
-  const measured = await measureSearches(store, scratchName, { ...work, requests, step: 'measuring' }, run);
-  const trends = await measureTrends(options, setup, { data, truth, sample });
-  const rows = configs.map((config, i) => {
-    const searches = measured[i]!;
-    const trend = trends(config);
-    const recall = Float64Array.from(searches.found, (found, q) => recallOf(truth[q]!, found));
-    const perQuery = recall.map((value, q) => value + trend[q]!);
-    return rowOf(config, { setup, searches, truth, recall, perQuery, bytes, rows: base.rows, seed });
+  const request = (config: PlanConfig, q: number): SearchRequest =>
+    requestOf(config, { full: queryOf(full, q), own: queryOf(dataOf(data, config.variant.scratch.name), q) });
+  const work = { configs, request, queries: queries.rows, seed, step: 'measuring' };
+  const measured = await measureSearches(store, scratchName, work, run);
+  const doublings = doublingsOf(setup.points, base.rows);
+  const trends = await measureTrends(options, setup, { data, truth, sample, doublings });
+  return measured.map((searches) => {
+    const perDoubling = trends(searches.of);
+    const recall = Float64Array.from(searches.found, (found, q) => recallOf(truth[q] ?? [], found));
+    const evidence = { recall, perDoubling, doublings };
+    return rowOf(searches, { setup, truth, evidence, bytes, rows: base.rows, seed });
   });
-  return rows;
 }
 
 async function fillScratch(
-  { scratchStore: store, scratchName, scratchMetadata, signal, onProgress }: PlanOptions,
+  { scratchStore: store, scratchName, scratchMetadata, signal, log, onProgress }: PlanOptions,
   { spec, vector, variants }: PlanSetup,
   data: ReadonlyMap<string, VariantData>,
 ): Promise<void> {
@@ -88,6 +85,7 @@ async function fillScratch(
   });
   throwIfAborted(signal);
   await store.create(scratch);
+  log?.('info', `filling the scratch collection ${scratchName}`);
   const rows = dataOf(data, FULL_VECTOR).base.rows;
   const pointBytes = [...data.values()].reduce((sum, { base }) => sum + base.cols * 4, 0);
   const batch = Math.max(1, Math.floor(WRITE_BYTES / pointBytes));
@@ -102,10 +100,7 @@ async function fillScratch(
   await store.finish(scratch, { signal, onProgress });
 }
 
-/**
- * What growing from the sample to the collection does to each query's recall, per row: the change per doubling,
- * from rankings of the sample and of random halves of it, times the doublings there are.
- */
+/** What a doubling of the points does to each query's recall, per row: from rankings of the sample and its halves. */
 async function measureTrends(
   options: PlanOptions,
   setup: PlanSetup,
@@ -113,57 +108,55 @@ async function measureTrends(
     data,
     truth,
     sample,
-  }: { data: ReadonlyMap<string, VariantData>; truth: readonly number[][]; sample: PlanSample },
+    doublings,
+  }: {
+    data: ReadonlyMap<string, VariantData>;
+    truth: readonly number[][];
+    sample: PlanSample;
+    doublings: number;
+  },
 ): Promise<(config: PlanConfig) => Float64Array> {
   const { scratchStore: store, scratchName, oversamplings, seed, signal, onProgress } = options;
   const count = sample.queries.rows;
-  const doublings = Math.log2(setup.points / sample.base.rows);
   const variants = setup.variants.filter((variant) => configsOf(variant, oversamplings).length > 0);
-  if (doublings < 0.1) return () => new Float64Array(count);
+  if (doublings === 0) return () => new Float64Array(count);
   const limit = Math.min(sample.base.rows, TOP * RANKING_FACTOR * Math.max(...oversamplings));
-  const requests = variants.map(
-    (variant) => (q: number) =>
-      rankingRequest(variant, queryOf(dataOf(data, variant.scratch.name), q), limit),
-  );
-  const work = { requests, queries: count, seed, step: 'measuring the trend' };
+  const request = (variant: Variant, q: number): SearchRequest =>
+    rankingRequest(variant, queryOf(dataOf(data, variant.scratch.name), q), limit);
+  const work = { configs: variants, request, queries: count, seed, step: 'measuring the trend' };
   const rankings = await measureSearches(store, scratchName, work, { signal, onProgress });
   const halves = randomHalves(sample.base.rows, seed);
   return ({ variant, oversampling }) => {
-    const ranked = rankings[variants.indexOf(variant)]!.found;
+    const ranked = rankings.find((one) => one.of === variant)?.found ?? [];
     const depth = TOP * oversampling;
-    return Float64Array.from(
-      ranked,
-      (found, q) => doublings * recallPerDoubling(truth[q]!, found, { depth, halves }),
+    return Float64Array.from(ranked, (found, q) =>
+      recallPerDoubling(truth[q] ?? [], found, { depth, halves }),
     );
   };
 }
 
 function rowOf(
-  { variant, oversampling }: PlanConfig,
+  searches: MeasuredSearches<PlanConfig>,
   run: {
     readonly setup: PlanSetup;
-    readonly searches: MeasuredSearches;
     readonly truth: readonly (readonly number[])[];
-    readonly recall: Float64Array;
-    readonly perQuery: Float64Array;
+    readonly evidence: RecallEvidence;
     readonly bytes: ReadonlyMap<string, VectorBytes>;
     readonly rows: number;
     readonly seed: number;
   },
 ): PlanRow {
-  const { setup, searches, truth, recall, perQuery, seed } = run;
+  const { setup, truth, evidence, seed } = run;
+  const { variant, oversampling } = searches.of;
   const { scratch, kind, datatype } = variant;
   const compact = kind === 'compact';
   const layout = compact ? (oversampling > 1 ? 'two-stage' : 'compact') : null;
   const parts = [pointBytes(variant, run)];
   const full = setup.variants.find((one) => one.scratch.name === FULL_VECTOR);
   if (layout === 'two-stage' && full !== undefined) parts.push(pointBytes(full, run));
-  const ndcg = searches.found.map((found, q) => ndcgOf(truth[q]!, found));
-  const clamp = (value: number): number => Math.min(1, Math.max(0, value));
-  const interval = (values: Float64Array): readonly [number, number] => {
-    const [low, high] = interval95(bootstrapMeans(values, seed));
-    return [clamp(low), clamp(high)];
-  };
+  const ndcg = searches.found.map((found, q) => ndcgOf(truth[q] ?? [], found));
+  const onSample = recallWithInterval({ ...evidence, doublings: 0 }, seed);
+  const expected = recallWithInterval(evidence, seed);
   return {
     label: `${scratch.dim} ${datatype}${kind === 'current' ? ' (current)' : ''}`,
     kind: kind === 'rescoring' ? 'full' : kind,
@@ -171,15 +164,15 @@ function rowOf(
     datatype,
     oversampling,
     layout,
-    sampleRecallAt10: mean(recall),
-    sampleInterval: interval(recall),
-    recallAt10: clamp(mean(perQuery)),
-    interval: interval(perQuery),
+    sampleRecallAt10: onSample.recall,
+    sampleInterval: onSample.interval,
+    recallAt10: expected.recall,
+    interval: expected.interval,
     ndcgAt10: mean(Float64Array.from(ndcg)),
     latencyMsP50: percentile(searches.latencyMs, 0.5),
     latencyMsP95: percentile(searches.latencyMs, 0.95),
     deployable: !(compact && datatype === 'uint8'),
-    perQuery,
+    evidence,
     ...bytesAt(parts, { measuredAt: run.rows, points: setup.points }),
   };
 }
@@ -199,11 +192,18 @@ function pointBytes(
     vectorBytes: scratch.dim * componentBytes,
     vectorInMemory: !storage.onDisk,
     codeBytes: measured.codeBytes / rows,
+    codeBookBytes: measured.codeBookBytes,
     codesInMemory: scratch.storage !== 'source' || current.codesInMemory,
     indexBytes: measured.indexBytes / rows,
     indexGrowthBytes: measured.indexGrowthBytes,
     indexInMemory: current.indexInMemory,
   };
+}
+
+/** How often the sample doubles to become the collection; 0 where it is nearly all of it. */
+export function doublingsOf(points: number, samplePoints: number): number {
+  const doublings = Math.log2(points / samplePoints);
+  return doublings < DOUBLINGS_MIN ? 0 : doublings;
 }
 
 function dataOf(data: ReadonlyMap<string, VariantData>, name: string): VariantData {

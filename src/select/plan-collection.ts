@@ -5,7 +5,7 @@ import { Rng } from '../core/rng.js';
 import { throwIfAborted } from '../core/run.js';
 import { cleanSample } from '../core/sample.js';
 import type { PlanRow } from '../evaluate/plan.js';
-import { measurePlan, type PlanSample } from './measure-plan.js';
+import { doublingsOf, measurePlan, type PlanSample } from './measure-plan.js';
 import { SCRATCH_PREFIX, type PlanOptions, type PlanSetup } from './plan-setup.js';
 import { trainEncoder } from './train-encoder.js';
 
@@ -60,13 +60,12 @@ export async function runPlan(options: PlanOptions, setup: PlanSetup): Promise<P
     throw error;
   }
   await dropScratch(options);
-  const doublings = Math.log2(setup.points / sample.base.rows);
   return {
     rows,
     encoders: reports,
     samplePoints: sample.base.rows,
     queries: { count: sample.queries.rows, heldOut: options.queries === undefined },
-    doublings: Math.max(0, doublings),
+    doublings: doublingsOf(setup.points, sample.base.rows),
     notes: [...setup.notes, ...notes],
   };
 }
@@ -105,8 +104,8 @@ async function trainSizes(
     throwIfAborted(signal);
     log?.('info', `training ${setup.vector.dim} -> ${dim}`);
     const leftMs = budgetMs === undefined ? undefined : budgetMs - (performance.now() - startedAtMs);
-    const stop =
-      leftMs === undefined ? undefined : AbortSignal.timeout(Math.max(1, leftMs / (setup.dims.length - i)));
+    const partMs = leftMs === undefined ? undefined : Math.ceil(leftMs / (setup.dims.length - i));
+    const stop = partMs === undefined ? undefined : AbortSignal.timeout(Math.max(1, partMs));
     const signals = [signal, stop].filter((one) => one !== undefined);
     const distance = setup.vector.distance;
     const run = { signal: AbortSignal.any(signals), log, onProgress };

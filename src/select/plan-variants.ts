@@ -14,7 +14,7 @@ import { storageOf, type PlanRow, type StorageKind } from '../evaluate/plan.js';
 const TOP = 10;
 /** Vector of the scratch collection that rescores: as the two-stage layout keeps it. */
 export const FULL_VECTOR = 'full';
-export const CURRENT_VECTOR = 'current';
+const CURRENT_VECTOR = 'current';
 /** Bytes stand for the projected values between these shares of all of them. */
 const BYTE_RANGE = [0.0005, 0.9995] as const;
 const RANGE_VALUES_MAX = 200_000;
@@ -164,11 +164,11 @@ export function fitByteMap({ data }: Matrix): ByteMap {
   const stride = Math.max(1, Math.floor(data.length / RANGE_VALUES_MAX));
   const values = Float32Array.from(
     { length: Math.floor(data.length / stride) },
-    (_, i) => data[i * stride]!,
+    (_, i) => data[i * stride] ?? 0,
   ).sort();
-  const [low, high] = BYTE_RANGE.map((share) => values[Math.floor(share * (values.length - 1))]!);
-  const scale = BYTE_MAX / (high! - low! || 1);
-  return { scale, offset: -low! * scale };
+  const [low = 0, high = 0] = BYTE_RANGE.map((share) => values[Math.floor(share * (values.length - 1))]);
+  const scale = BYTE_MAX / (high - low || 1);
+  return { scale, offset: -low * scale };
 }
 
 export function toBytes(x: Matrix, { scale, offset }: ByteMap): Matrix {

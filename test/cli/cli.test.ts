@@ -21,7 +21,7 @@ await tinyEncoder().save(join(cwd, 'tiny.onnx'));
 const TRAIN = ['train', '--input', 'base.npy', '--dim', '4', '--k', '5', '--threads', '1'];
 
 describe('every command', () => {
-  test.each(['demo', 'inspect', 'train', 'migrate', 'search', 'project', 'config'])(
+  test.each(['demo', 'inspect', 'train', 'plan', 'migrate', 'search', 'project', 'config'])(
     '%s explains itself',
     async (command) => {
       const { code, stdout } = await runCli([command, '--help'], { cwd });
@@ -37,6 +37,12 @@ describe('every command', () => {
       ['nope'],
       ['train', '--input', 'base.npy', '--dim', 'x', '--out', 'o'],
       [...TRAIN, '--out', 'o', '--loss', 'x'],
+      ['plan', 'docs', '--target', 'recall>=2'],
+      ['plan', 'docs', '--target', 'recall@10>=97'],
+      ['plan', 'docs', '--dims', '32,x'],
+      ['plan', 'docs', '--datatypes', 'int4'],
+      ['migrate', 'a', 'b', '--encoder', 'tiny.onnx', '--datatype', 'uint8'],
+      ['migrate', 'a', 'b', '--encoder', 'tiny.onnx', '--quantization', 'octal'],
     ]) {
       const { code, stderr } = await runCli(args, { cwd });
       expect(code).toBe(2);

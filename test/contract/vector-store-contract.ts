@@ -2,7 +2,15 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { matrix, matrixFromRows, row, type Matrix } from '../../src/core/matrix.js';
 import { comparePointIds, type PointId } from '../../src/core/point-id.js';
 import { Rng } from '../../src/core/rng.js';
-import type { CollectionSpec, PointBatch, ScanOptions, VectorStore } from '../../src/core/vector-store.js';
+import { DATATYPES, QUANTIZATIONS } from '../../src/core/vector-store.js';
+import type {
+  CollectionSpec,
+  PointBatch,
+  ScanOptions,
+  ScratchRequest,
+  VectorStorage,
+  VectorStore,
+} from '../../src/core/vector-store.js';
 
 export interface OpenedStore {
   readonly store: VectorStore;
@@ -216,6 +224,114 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
       expect(store.estimateMemory(target, 1000).vectorsRamBytes).toBe(1000 * 2 * 4);
       await store.setMetadata('derive-compact', { more: '"y"' });
       expect(Object.keys((await store.describe('derive-compact')).metadata).sort()).toEqual(['more', 'tldr']);
+    });
+
+    test('derives a target kept in another way, or says that it cannot', async () => {
+      await opened.createCollection('kept', { name: '', dim: 8, distance: 'Cosine' });
+      const source = await store.describe('kept');
+      const able = await store.capabilities();
+      for (const [i, quantization] of QUANTIZATIONS.entries()) {
+        for (const datatype of DATATYPES) {
+          const name = `kept-${datatype}-${i}`;
+          const change = {
+            ...{ name, layout: 'two-stage' as const, vectorName: '', compactName: 'small', compactDim: 4 },
+            ...{ compactDistance: 'cosine' as const, metadata: {}, datatype, quantization },
+          };
+          const can =
+            datatype !== 'uint8' &&
+            able.datatypes.includes(datatype) &&
+            able.quantizations.includes(quantization);
+          if (!can) {
+            expect(() => store.deriveTarget(source, change)).toThrow(
+              expect.objectContaining({ code: 'UNSUPPORTED' }),
+            );
+            continue;
+          }
+          const target = store.deriveTarget(source, change);
+          await store.create(target);
+          await store.finish(target);
+          const actual = await store.describe(name);
+          expect(store.differences(target, actual)).toEqual([]);
+          expect(store.vectorStorage(actual, 'small')).toMatchObject({
+            datatype,
+            quantization,
+            onDisk: quantization !== 'none',
+            codesInMemory: true,
+          });
+          expect(store.vectorStorage(actual, '')).toMatchObject({ quantization: 'none' });
+        }
+      }
+    });
+
+    test('measures every way of keeping vectors in a scratch collection, and drops it', async () => {
+      const [rows, dim] = [400, 32];
+      await opened.createCollection('measured', { name: '', dim, distance: 'Cosine' });
+      const source = await store.describe('measured');
+      const able = await store.capabilities();
+      const scratchOf = (storages: readonly (VectorStorage | 'source')[]): ScratchRequest => ({
+        ...{ name: 'scratch', vectorName: '', metadata: { mark: '{"x":1}' } },
+        vectors: storages.map((storage, i) => ({ name: `v${i}`, dim, distance: 'euclid', storage })),
+      });
+      const inMemory = { onDisk: false, indexed: true };
+      for (const datatype of DATATYPES.filter((one) => !able.datatypes.includes(one))) {
+        const storages = [{ datatype, quantization: 'none' as const, ...inMemory }];
+        expect(() => store.deriveScratch(source, scratchOf(storages))).toThrow(
+          expect.objectContaining({ code: 'UNSUPPORTED' }),
+        );
+      }
+      const storages: (VectorStorage | 'source')[] = [
+        'source',
+        ...able.datatypes.map((datatype) => ({ datatype, quantization: 'none' as const, ...inMemory })),
+        ...able.quantizations
+          .filter((one) => one !== 'none')
+          .map((quantization) => ({
+            datatype: 'float32' as const,
+            quantization,
+            onDisk: true,
+            indexed: true,
+          })),
+        { datatype: 'float32', quantization: 'none', onDisk: true, indexed: false },
+      ];
+      const scratch = store.deriveScratch(source, scratchOf(storages));
+      await store.create(scratch);
+      const x = random(rows, dim);
+      x.data.forEach((value, i) => (x.data[i] = Math.round(value * 40 + 128)));
+      const ids = Array.from({ length: rows }, (_, i) => BigInt(i));
+      const vectors = storages.map((_, i) => ({ name: `v${i}`, matrix: x, has: all(rows) }));
+      await store.upsert('scratch', { ids, vectors, rest: ids.map(() => store.packRest('{}')) });
+      await store.finish(scratch);
+      expect((await store.describe('scratch')).metadata).toEqual({ mark: '{"x":1}' });
+      const bytes = new Map((await store.measureVectors('scratch')).map((one) => [one.name, one]));
+      const componentBytes = { float32: 4, float16: 2, uint8: 1 };
+      const codeBytes = { 'product-x8': dim / 2, 'product-x16': dim / 4, 'product-x32': dim / 8 };
+      for (const [i, storage] of storages.entries()) {
+        const { vectorBytes, codeBytes: codes } = bytes.get(`v${i}`)!;
+        const { datatype, quantization } =
+          storage === 'source' ? { datatype: 'float32' as const, quantization: 'none' } : storage;
+        // Files are written in blocks of 4 kB.
+        const expected = rows * dim * componentBytes[datatype];
+        expect(vectorBytes).toBeGreaterThanOrEqual(expected);
+        expect(vectorBytes).toBeLessThan(expected + 8192);
+        const ofCode =
+          quantization === 'none'
+            ? 0
+            : quantization === 'scalar'
+              ? dim + 4
+              : quantization === 'binary'
+                ? 16
+                : codeBytes[quantization as keyof typeof codeBytes];
+        expect({ quantization, codes }).toEqual({ quantization, codes: rows * ofCode });
+        const request = { vectorName: `v${i}`, vector: row(x, 7), limit: 3 };
+        const quantized = { rescore: true, oversampling: 20 };
+        const [first] = await store.search('scratch', { ...request, quantized });
+        expect(first!.id).toBe(7n);
+        const prefetch = { vectorName: `v${i}`, vector: row(x, 7), limit: 100, quantized };
+        const [staged] = await store.search('scratch', { ...request, vectorName: 'v0', prefetch });
+        expect(staged!.id).toBe(7n);
+      }
+      await store.dropScratch('scratch');
+      expect(await store.exists('scratch')).toBe(false);
+      await store.dropScratch('scratch');
     });
 
     test('switches aliases, indexes payload fields, lists and deletes collections', async () => {

@@ -188,6 +188,26 @@ describe('refuses', () => {
     expect(await store.exists('target')).toBe(false);
   });
 
+  test('another way of keeping the reduced vector than the run before', async () => {
+    await migrateCollection(options({ datatype: 'float32', quantization: 'none' }));
+    expect(targetDescription(await store.describe('target'))).toMatchObject({
+      datatype: 'float32',
+      quantization: 'none',
+    });
+    expect(JSON.parse(await readFile(options().recordPath, 'utf8'))).toMatchObject({ datatype: 'float32' });
+    const again = await migrateCollection(options({ datatype: 'float32', quantization: 'none' }));
+    expect(again).toMatchObject({ copied: 0, resumed: true });
+    await expect(migrateCollection(options())).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
+    await store.deleteCollection('target');
+    await expect(migrateCollection(options())).rejects.toMatchObject({
+      code: 'MISMATCH',
+      message: expect.stringContaining('datatype, quantization'),
+    });
+    await expect(
+      migrateCollection(options({ targetCollection: 'other', quantization: 'scalar' })),
+    ).rejects.toMatchObject({ code: 'UNSUPPORTED' });
+  });
+
   test('a damaged record', async () => {
     await writeFile(options().recordPath, '{"version":2,"phase":"copying","ranges":[{}]}');
     await expect(migrateCollection(options())).rejects.toMatchObject({ code: 'INVALID_DATA' });

@@ -1,0 +1,133 @@
+import { beforeEach, expect, test } from '@jest/globals';
+import { openMemory } from '../../adapters/memory/memory-store.js';
+import { matrix } from '../../src/core/matrix.js';
+import { Rng } from '../../src/core/rng.js';
+import type { VectorStore } from '../../src/core/vector-store.js';
+import { runPlan } from '../../src/select/plan-collection.js';
+import { preparePlan, type PlanOptions } from '../../src/select/plan-setup.js';
+import {
+  compactVariants,
+  configsOf,
+  fitByteMap,
+  fullVariants,
+  requestOf,
+  toBytes,
+} from '../../src/select/plan-variants.js';
+import { contentOf, DIM, fill } from '../migrate/fixtures.js';
+
+let store: VectorStore;
+
+beforeEach(async () => {
+  store = openMemory();
+  const vector = { name: '', dim: DIM, distance: 'cosine' as const, multivector: false, componentBytes: 4 };
+  const none = { otherVectors: [], shardKeys: [], metadata: {} };
+  await store.create({ ...none, name: 'docs', vectors: [vector], native: '{}' });
+  await fill(store, 'docs', 400);
+});
+
+function options(changes: Partial<PlanOptions> = {}): PlanOptions {
+  return {
+    ...{ store, scratchStore: store, collection: 'docs', dims: [4, 8], kinds: ['float32', 'scalar'] },
+    ...{ oversamplings: [1, 2], sampleSize: 200, queriesCount: 30, scratchName: 'tldr-plan-test' },
+    ...{ scratchMetadata: {}, seed: 1, threads: 1, budgetMs: 1 },
+    ...changes,
+  };
+}
+
+test('what is left out is said: ways the store lacks, sizes without time', async () => {
+  const before = await contentOf(store, 'docs');
+  const setup = await preparePlan(options());
+  expect(setup).toMatchObject({ points: 400, samplePoints: 200, dims: [4, 8], rows: 5 });
+  expect(await store.listCollections()).toEqual(['docs']);
+  const result = await runPlan(options(), setup);
+  expect(result.notes).toEqual([
+    'left out, this server cannot keep them: scalar',
+    '4 dimensions are left out: its part of the training budget was too short',
+    '8 dimensions are left out: its part of the training budget was too short',
+  ]);
+  expect(result).toMatchObject({ encoders: [], samplePoints: 170, queries: { count: 30, heldOut: true } });
+  expect(result.doublings).toBeCloseTo(Math.log2(400 / 170));
+  expect(result.rows).toHaveLength(1);
+  expect(result.rows[0]).toMatchObject({
+    ...{ kind: 'current', recallAt10: 1, sampleRecallAt10: 1, ndcgAt10: 1, oversampling: 1 },
+    ...{ ramBytes: 400 * DIM * 4, diskBytesPerMillion: 1e6 * DIM * 4 },
+  });
+  expect(await store.listCollections()).toEqual(['docs']);
+  expect(await contentOf(store, 'docs')).toEqual(before);
+});
+
+test.each(['create', 'upsert', 'finish', 'measureVectors', 'search'] as const)(
+  'the scratch collection is gone when %s fails',
+  async (method) => {
+    const failing: VectorStore = { ...store, [method]: () => Promise.reject(new Error('broken')) };
+    const broken = options({ scratchStore: failing });
+    await expect(runPlan(broken, await preparePlan(broken))).rejects.toThrow('broken');
+    expect(await store.listCollections()).toEqual(['docs']);
+  },
+);
+
+test('a collection that is there already is not taken for the scratch collection', async () => {
+  const spec = await store.describe('docs');
+  await store.create({ ...spec, name: 'tldr-plan-test' });
+  const taken = runPlan(options(), await preparePlan(options()));
+  await expect(taken).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
+  expect(await store.exists('tldr-plan-test')).toBe(true);
+  await expect(runPlan(options({ scratchName: 'docs' }), await preparePlan(options()))).rejects.toMatchObject(
+    { code: 'INVALID_ARGUMENT' },
+  );
+});
+
+test.each([
+  [{ dims: [DIM] }, 'INVALID_ARGUMENT'],
+  [{ dims: [] }, 'INVALID_ARGUMENT'],
+  [{ collection: 'nope' }, 'NOT_FOUND'],
+  [{ vectorName: 'nope' }, 'NOT_FOUND'],
+  [{ queries: matrix(3, DIM + 1) }, 'INVALID_ARGUMENT'],
+])('refuses %j', async (changes, code) => {
+  await expect(preparePlan(options(changes))).rejects.toMatchObject({ code });
+});
+
+test('rows: each way of keeping vectors where it makes sense', () => {
+  const vector = { name: '', dim: 64, distance: 'cosine' as const, multivector: false, componentBytes: 4 };
+  const current = {
+    ...{ datatype: 'float32' as const, quantization: 'none' as const, onDisk: false, indexed: true },
+    ...{ codesInMemory: true, indexInMemory: true },
+  };
+  const kinds = ['float32', 'float16', 'uint8', 'scalar'] as const;
+  const names = (variants: readonly { readonly scratch: { readonly name: string } }[]): string[] =>
+    variants.map(({ scratch }) => scratch.name);
+  expect(names(fullVariants(vector, current, kinds))).toEqual([
+    ...['current', 'full', 'full-float16', 'full-scalar'],
+  ]);
+  expect(names(fullVariants(vector, { ...current, onDisk: true }, kinds))).toContain('full-float32');
+  const compact = compactVariants(8, 'cosine', kinds);
+  expect(compact.map(({ scratch }) => [scratch.name, scratch.distance])).toEqual([
+    ['c8-float32', 'cosine'],
+    ['c8-float16', 'cosine'],
+    ['c8-uint8', 'euclid'],
+    ['c8-scalar', 'cosine'],
+  ]);
+  expect(names(compactVariants(8, 'dot', kinds))).not.toContain('c8-uint8');
+  const oversamplings = (variant: Parameters<typeof configsOf>[0]): number[] =>
+    configsOf(variant, [1, 4]).map(({ oversampling }) => oversampling);
+  expect(fullVariants(vector, current, kinds).map(oversamplings)).toEqual([[1], [], [1], [1, 4]]);
+  expect(compact.map(oversamplings)).toEqual([[1, 4], [1, 4], [4], [1, 4]]);
+  const vectors = { full: new Float32Array(64), own: new Float32Array(8) };
+  expect(requestOf({ variant: compact[0]!, oversampling: 4 }, vectors)).toMatchObject({
+    vectorName: 'full',
+    prefetch: { vectorName: 'c8-float32', limit: 40 },
+  });
+});
+
+test('values as bytes keep Euclidean order up to rounding', () => {
+  const rng = new Rng(5);
+  const x = matrix(200, 8);
+  x.data.forEach((_, i) => (x.data[i] = rng.normal()));
+  const map = fitByteMap(x);
+  const bytes = toBytes(x, map);
+  expect(bytes.data.every((value) => Number.isInteger(value) && value >= 0 && value <= 255)).toBe(true);
+  const inside = Array.from(x.data).map((value, i) =>
+    Math.abs(value - (bytes.data[i]! - map.offset) / map.scale),
+  );
+  expect(inside.filter((error) => error > 0.51 / map.scale).length).toBeLessThan(10);
+});
