@@ -5,5 +5,6 @@ export default {
   testEnvironment: '<rootDir>/test/environment.mjs',
   transform: {},
   testTimeout: 120_000,
-  maxWorkers: 2,
+  // A given server is shared by all suites, and every one of them needs it empty.
+  maxWorkers: (process.env.QDRANT_URL ?? '') === '' ? 2 : 1,
 };

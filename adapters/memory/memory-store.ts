@@ -165,9 +165,13 @@ function writing(
   memory: Memory,
 ): Pick<VectorStore, 'create' | 'finish' | 'deleteCollection' | 'setMetadata' | 'upsert' | 'deletePoints'> {
   return {
-    create: async (spec) => {
-      if (memory.collections.has(spec.name))
+    create: async (spec, { resume = false } = {}) => {
+      const there = memory.collections.get(spec.name);
+      if (there !== undefined) {
+        const own = JSON.stringify(there.spec.metadata) === JSON.stringify(spec.metadata);
+        if (resume && own) return Promise.resolve();
         throw new TldrError('ALREADY_EXISTS', `collection ${spec.name} exists already`);
+      }
       memory.collections.set(spec.name, { spec, indexes: new Set(), points: new Map() });
       return Promise.resolve();
     },
@@ -347,25 +351,28 @@ function scratch(
   };
 }
 
+function floatsOf(rest: Uint8Array, name: string): Float32Array | null {
+  const values = decode(rest).vectors[name];
+  return values === undefined ? null : Float32Array.from(values);
+}
+
 /** What only this adapter knows about a point besides its vectors. */
 function opaqueBytes(): Pick<
   VectorStore,
-  'packRest' | 'payloadJson' | 'canonicalRest' | 'restVector' | 'estimateMemory'
+  'packRest' | 'payloadJson' | 'canonicalRest' | 'restFloats' | 'restVector' | 'estimateMemory'
 > {
   return {
     packRest: (payload) => encode({ payload, vectors: {} }),
     payloadJson: (rest) => decode(rest).payload,
-    canonicalRest: (rest, { withoutVector } = {}) => {
+    canonicalRest: (rest, { withoutVectors = [] } = {}) => {
       const { payload, vectors } = decode(rest);
       const kept = Object.entries(vectors)
-        .filter(([name]) => name !== withoutVector)
+        .filter(([name]) => !withoutVectors.includes(name))
         .sort();
       return Buffer.from(JSON.stringify([payload, kept]));
     },
-    restVector: (rest, name) => {
-      const values = decode(rest).vectors[name];
-      return values === undefined ? null : Float32Array.from(values);
-    },
+    restFloats: floatsOf,
+    restVector: floatsOf,
     estimateMemory: ({ vectors }, pointCount) => {
       const bytes =
         vectors.reduce((sum, { dim, componentBytes }) => sum + dim * componentBytes, 0) * pointCount;

@@ -8,6 +8,18 @@ const WINDOW_BYTES = 8 * 1024 ** 2;
 const PREFIX_BYTES = 5;
 const RESPONSE_BYTES_MAX = 1024 ** 3;
 
+export interface CallOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly answerBytesMax?: number;
+}
+
+/** An answer above the size allowed for it: ask for less at a time. */
+export class AnswerTooLarge extends TldrError {
+  constructor(message: string) {
+    super('INVALID_DATA', message);
+  }
+}
+
 export interface GrpcOptions {
   /** `http://host:port` or `https://host:port` */
   readonly url: string;
@@ -29,10 +41,13 @@ export class Grpc {
     this.#options = options;
   }
 
-  /** @param method for example `Points/Scroll` */
-  call(method: string, message: Uint8Array, signal?: AbortSignal): Promise<Buffer> {
+  /**
+   * @param method for example `Points/Scroll`
+   * @throws AnswerTooLarge, before it is received, for an answer above `answerBytesMax`
+   */
+  call(method: string, message: Uint8Array, options: CallOptions = {}): Promise<Buffer> {
     const { retry, log } = this.#options;
-    return withRetry(() => this.#once(method, message, signal), retry, { log, signal });
+    return withRetry(() => this.#once(method, message, options), retry, { log, signal: options.signal });
   }
 
   close(): void {
@@ -53,8 +68,9 @@ export class Grpc {
     return session;
   }
 
-  #once(method: string, message: Uint8Array, signal: AbortSignal | undefined): Promise<Buffer> {
+  #once(method: string, message: Uint8Array, options: CallOptions): Promise<Buffer> {
     const { url, apiKey, timeoutMs } = this.#options;
+    const { signal, answerBytesMax = RESPONSE_BYTES_MAX } = options;
     const call = `gRPC ${method}`;
     return new Promise((resolve, reject) => {
       if (signal?.aborted === true) {
@@ -77,7 +93,9 @@ export class Grpc {
         then();
       };
       const timer = setTimeout(() => {
-        stream.close(constants.NGHTTP2_CANCEL);
+        // A connection that went dead would swallow every attempt to come: the next one opens another.
+        if (this.#session === session) this.#session = undefined;
+        session.destroy();
         finish(() =>
           reject(new CallError('TIMEOUT', `${call}: no answer within ${timeoutMs} ms`, { safe: true })),
         );
@@ -89,19 +107,29 @@ export class Grpc {
         );
       };
       signal?.addEventListener('abort', onAbort, { once: true });
-      readAnswer(stream, call).then(
+      readAnswer(stream, { call, answerBytesMax }).then(
         (body) => finish(() => resolve(body)),
         (error: unknown) => finish(() => reject(connectionError(error, { call, endpoint: url }))),
       );
       const prefix = Buffer.alloc(PREFIX_BYTES);
       prefix.writeUInt32BE(message.length, 1);
-      stream.write(prefix);
-      stream.end(message);
+      // In one piece: a message of no bytes would leave the end of the stream unsent over TLS.
+      stream.end(Buffer.concat([prefix, message]));
     });
   }
 }
 
-function readAnswer(stream: ClientHttp2Stream, call: string): Promise<Buffer> {
+/** The length in front of a message, once it is there: a byte for compression, four for the length. */
+function announcedBytes(before: readonly Buffer[], chunk: Buffer): number {
+  if (before.length > 0 && (before[0]?.length ?? 0) >= PREFIX_BYTES) return 0;
+  const head = Buffer.concat([...before, chunk]);
+  return head.length < PREFIX_BYTES ? 0 : head.readUInt32BE(1);
+}
+
+function readAnswer(
+  stream: ClientHttp2Stream,
+  { call, answerBytesMax }: { call: string; answerBytesMax: number },
+): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let sizeBytes = 0;
@@ -125,10 +153,10 @@ function readAnswer(stream: ClientHttp2Stream, call: string): Promise<Buffer> {
     stream.on('trailers', readStatus);
     stream.on('data', (chunk: Buffer) => {
       sizeBytes += chunk.length;
-      if (sizeBytes > RESPONSE_BYTES_MAX) {
-        stream.destroy(
-          new TldrError('INVALID_DATA', `${call}: the answer exceeds ${RESPONSE_BYTES_MAX} bytes`),
-        );
+      // What is longer than wanted is refused by its announced length, not after it has filled the memory.
+      if (sizeBytes > PREFIX_BYTES + answerBytesMax || announcedBytes(chunks, chunk) > answerBytesMax) {
+        stream.close(constants.NGHTTP2_CANCEL);
+        reject(new AnswerTooLarge(`${call}: the answer exceeds ${answerBytesMax} bytes`));
         return;
       }
       chunks.push(chunk);
@@ -142,8 +170,17 @@ function readAnswer(stream: ClientHttp2Stream, call: string): Promise<Buffer> {
         const safe = httpStatus === 0 || httpStatus === 200 || httpStatus >= 500;
         reject(new CallError('UNAVAILABLE', `${call}: ${what}`, { safe }));
       } else {
-        reject(grpcError(Number(status), decodeURIComponent(message), { call, retryAfter }));
+        reject(grpcError(Number(status), percentDecoded(message), { call, retryAfter }));
       }
     });
   });
+}
+
+/** The text of a grpc-message; as it came where it is not encoded as it should be. */
+function percentDecoded(message: string): string {
+  try {
+    return decodeURIComponent(message);
+  } catch {
+    return message;
+  }
 }

@@ -1,4 +1,4 @@
-import { QdrantClient } from '@qdrant/js-client-rest';
+import { checkApiKey } from '../../src/core/api-key.js';
 import { isTldrError, TldrError } from '../../src/core/errors.js';
 import { Grpc } from './grpc.js';
 import { textAt } from './json.js';
@@ -17,11 +17,14 @@ export interface OpenQdrantOptions {
   readonly apiKey?: string | undefined;
   /** Longest wait for one answer. */
   readonly timeoutMs?: number;
+  /** Longest wait for an index that does not get on; building one large segment shows no progress either. */
+  readonly indexingStallMs?: number;
   readonly retry?: Partial<RetryOptions>;
   readonly log?: Log | undefined;
 }
 
 const TIMEOUT_MS = 60_000;
+const INDEXING_STALL_MS = 3_600_000;
 /** Collection metadata, insert-only writes and update filters all begin here. */
 const OLDEST_VERSION = [1, 16] as const;
 
@@ -34,23 +37,16 @@ const OLDEST_VERSION = [1, 16] as const;
 export async function openQdrant(options: OpenQdrantOptions): Promise<VectorStore> {
   const url = parseUrl(options.url);
   const grpcUrl = options.grpcUrl === undefined ? grpcBeside(url) : parseUrl(options.grpcUrl);
-  const { apiKey, log, timeoutMs = TIMEOUT_MS } = options;
+  const { apiKey, log, timeoutMs = TIMEOUT_MS, indexingStallMs = INDEXING_STALL_MS } = options;
+  if (apiKey !== undefined) checkApiKey(apiKey);
   const shared = { apiKey, log, timeoutMs, retry: { ...DEFAULT_RETRY, ...options.retry } };
   const rest = new Rest({ ...shared, url: baseOf(url) });
   const grpc = new Grpc({ ...shared, url: baseOf(grpcUrl) });
-  const client = new QdrantClient({
-    url: baseOf(url),
-    port: Number(url.port) || (url.protocol === 'https:' ? 443 : 80),
-    checkCompatibility: false,
-    timeout: timeoutMs,
-    // As a header: given as apiKey the client would print a warning of its own for plain HTTP.
-    headers: apiKey === undefined ? {} : { 'api-key': apiKey },
-  });
   const version = await serverVersion(rest, options.url);
   // Reading the list of collections needs the credentials that "/" does not.
   await rest.call('GET', '/collections');
   await checkGrpc(grpc, baseOf(grpcUrl));
-  return new QdrantStore({ rest, grpc, client, version, endpoint: baseOf(url), retry: shared.retry, log });
+  return new QdrantStore({ rest, grpc, version, endpoint: baseOf(url), indexingStallMs });
 }
 
 function parseUrl(text: string): URL {

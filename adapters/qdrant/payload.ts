@@ -2,7 +2,7 @@ import { isLosslessNumber } from 'lossless-json';
 import { TldrError } from '../../src/core/errors.js';
 import { ProtoWriter } from '../../src/core/protobuf.js';
 import { isObject, parseJson, type Json } from './json.js';
-import { canonicalVector, Cursor, decodeDense, decodeEntry, encodeEntry } from './wire.js';
+import { canonicalVector, Cursor, decodeDense, decodeEntry, decodeFloats, encodeEntry } from './wire.js';
 
 /**
  * Everything of a point but its id and the vector being reduced, as one message of our own: payload map entries
@@ -49,11 +49,11 @@ export function payloadJson(rest: Uint8Array, sorted = false): string {
 }
 
 /** Servers send map entries in random order: sorted here, vectors by name, payload keys at every depth. */
-export function canonicalRest(rest: Uint8Array, withoutVector?: string): Uint8Array {
+export function canonicalRest(rest: Uint8Array, withoutVectors: readonly string[] = []): Uint8Array {
   const { vectors } = unpackRest(rest);
   const named = vectors
     .map(decodeEntry)
-    .filter(({ name }) => name !== withoutVector)
+    .filter(({ name }) => !withoutVectors.includes(name))
     .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
   const parts: Uint8Array[] = [Buffer.from(payloadJson(rest, true))];
   for (const { name, value } of named) {
@@ -156,4 +156,12 @@ function doubleJson(value: number): string {
   if (Object.is(value, -0)) return '-0.0';
   const text = String(value);
   return /^-?\d+$/.test(text) ? `${text}.0` : text;
+}
+
+/** Every component of one of a point's other vectors, or null. */
+export function restFloats(rest: Uint8Array, name: string): Float32Array | null {
+  const found = unpackRest(rest)
+    .vectors.map(decodeEntry)
+    .find((entry) => entry.name === name);
+  return found === undefined ? null : decodeFloats(found.value);
 }

@@ -4,7 +4,8 @@ import { comparePointIds, type PointId } from '../../src/core/point-id.js';
 import { ProtoWriter } from '../../src/core/protobuf.js';
 import { throwIfAborted } from '../../src/core/run.js';
 import type { PointBatch, ScanOptions, ShardKey, WriteBatch } from '../../src/core/vector-store.js';
-import type { Grpc } from './grpc.js';
+import { AnswerTooLarge, type CallOptions, type Grpc } from './grpc.js';
+import { insertOnlyField, type InsertOnly } from './insert-only.js';
 import { packRest, unpackRest } from './payload.js';
 import {
   Cursor,
@@ -19,13 +20,17 @@ import { encodePointId, encodeShardKey, selector, type RetrievedPoint } from './
 const BATCH_POINTS = 256;
 /** The first page of a scan is small: it tells how large points are. */
 const FIRST_PAGE_POINTS = 32;
-const PAGE_BYTES_MAX = 16 * 1024 ** 2;
+/** What a page should take, and what it may: one in which points turn out larger is asked for again, smaller. */
+const PAGE_BYTES = 16 * 1024 ** 2;
+const PAGE_BYTES_MAX = 2 * PAGE_BYTES;
 const WRITE_BYTES_MAX = 24 * 1024 ** 2;
 const RETRIEVE_POINTS = 256;
 
 export interface Place {
   readonly collection: string;
   readonly shardKey?: ShardKey | undefined;
+  /** Most points that a query may ask for. */
+  readonly queryPointsMax?: number;
 }
 
 export interface VectorPlace extends Place {
@@ -44,30 +49,40 @@ export async function* scanPoints(
   place: VectorPlace,
   options: ScanOptions,
 ): AsyncGenerator<PointBatch> {
-  const { range, batchSize = BATCH_POINTS, signal } = options;
+  const { range, signal } = options;
+  const batchSize = Math.min(options.batchSize ?? BATCH_POINTS, place.queryPointsMax ?? Infinity);
   const to = range?.to ?? null;
   let limit = Math.min(batchSize, FIRST_PAGE_POINTS);
-  let pending: Promise<Page> | undefined = scrollPage(grpc, place, {
-    from: range?.from ?? null,
-    limit,
-    signal,
-  });
-  try {
-    while (pending !== undefined) {
-      const { batch, next }: Page = await pending;
-      pending = undefined;
-      throwIfAborted(signal);
-      const bytesPerPoint = batch.sizeBytes / Math.max(1, batch.ids.length);
-      limit = Math.max(1, Math.min(batchSize, Math.floor(PAGE_BYTES_MAX / Math.max(1, bytesPerPoint))));
-      const past = to === null ? -1 : batch.ids.findIndex((id) => comparePointIds(id, to) >= 0);
-      if (past < 0 && next !== undefined) pending = scrollPage(grpc, place, { from: next, limit, signal });
-      const kept = past < 0 ? batch : firstPoints(batch, past);
-      if (kept.ids.length > 0) yield kept;
-    }
-  } finally {
-    // A consumer that stops early leaves a page under way: its failure is nobody's business any more.
-    pending?.catch(() => undefined);
+  let pending = fetchAhead(grpc, place, { from: range?.from ?? null, limit, signal });
+  for (;;) {
+    const { batch, next } = await pending;
+    throwIfAborted(signal);
+    const bytesPerPoint = Math.max(1, batch.sizeBytes / Math.max(1, batch.ids.length));
+    // No more than twice the page before: the points to come may be larger than those seen.
+    limit = Math.max(1, Math.min(batchSize, 2 * batch.ids.length, Math.floor(PAGE_BYTES / bytesPerPoint)));
+    const past = to === null ? -1 : batch.ids.findIndex((id) => comparePointIds(id, to) >= 0);
+    const last = past >= 0 || next === undefined;
+    if (!last) pending = fetchAhead(grpc, place, { from: next, limit, signal });
+    const kept = past < 0 ? batch : firstPoints(batch, past);
+    if (kept.ids.length > 0) yield kept;
+    if (last) return;
   }
+}
+
+interface PageRequest {
+  readonly from: PointId | null;
+  readonly limit: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/**
+ * A page on its way. It may fail while its consumer still works on the page before, or never asks for it: until
+ * it is awaited a failure must not count as unhandled, which would end the process.
+ */
+function fetchAhead(grpc: Grpc, place: VectorPlace, page: PageRequest): Promise<Page> {
+  const pending = scrollPage(grpc, place, page);
+  pending.catch(() => undefined);
+  return pending;
 }
 
 function firstPoints(batch: PointBatch, count: number): PointBatch {
@@ -81,17 +96,32 @@ function firstPoints(batch: PointBatch, count: number): PointBatch {
   };
 }
 
+/**
+ * Asks for fewer points at a time until the answer keeps to its size. A single point may take what it needs.
+ */
+async function bounded(
+  count: number,
+  ask: (count: number, options: Pick<CallOptions, 'answerBytesMax'>) => Promise<Buffer>,
+): Promise<Buffer> {
+  for (let limit = count; ; limit = Math.ceil(limit / 2)) {
+    if (limit <= 1) return ask(1, {});
+    try {
+      return await ask(limit, { answerBytesMax: PAGE_BYTES_MAX });
+    } catch (error) {
+      if (!(error instanceof AnswerTooLarge)) throw error;
+    }
+  }
+}
+
 /** ScrollPoints: collection 1, offset 3, limit 4, with_payload 6, with_vectors 7, shard_key_selector 9. */
-async function scrollPage(
-  grpc: Grpc,
-  place: VectorPlace,
-  page: { from: PointId | null; limit: number; signal: AbortSignal | undefined },
-): Promise<Page> {
-  const request = new ProtoWriter().string(1, place.collection);
-  if (page.from !== null) request.message(3, encodePointId(page.from));
-  request.varint(4, page.limit).message(6, selector(true)).message(7, selector(true));
-  if (place.shardKey !== undefined) request.message(9, encodeShardKey(place.shardKey));
-  const answer = await grpc.call('Points/Scroll', request.finish(), page.signal);
+async function scrollPage(grpc: Grpc, place: VectorPlace, page: PageRequest): Promise<Page> {
+  const answer = await bounded(page.limit, (limit, options) => {
+    const request = new ProtoWriter().string(1, place.collection);
+    if (page.from !== null) request.message(3, encodePointId(page.from));
+    request.varint(4, limit).message(6, selector(true)).message(7, selector(true));
+    if (place.shardKey !== undefined) request.message(9, encodeShardKey(place.shardKey));
+    return grpc.call('Points/Scroll', request.finish(), { ...options, signal: page.signal });
+  });
   // ScrollResponse: next_page_offset 1, result 2.
   const points: RetrievedPoint[] = [];
   let next: PointId | undefined;
@@ -132,12 +162,15 @@ export async function retrievePoints(
 ): Promise<PointBatch> {
   const points: RetrievedPoint[] = [];
   let sizeBytes = 0;
-  for (let start = 0; start < wanted.ids.length; start += RETRIEVE_POINTS) {
-    const request = new ProtoWriter().string(1, place.collection);
-    for (const id of wanted.ids.slice(start, start + RETRIEVE_POINTS)) request.message(2, encodePointId(id));
-    request.message(4, selector(wanted.withPayload)).message(5, selector(true));
-    if (place.shardKey !== undefined) request.message(7, encodeShardKey(place.shardKey));
-    const answer = await grpc.call('Points/Get', request.finish(), wanted.signal);
+  for (let start = 0, taken = 0; start < wanted.ids.length; start += taken) {
+    const answer = await bounded(Math.min(RETRIEVE_POINTS, wanted.ids.length - start), (count, options) => {
+      taken = count;
+      const request = new ProtoWriter().string(1, place.collection);
+      for (const id of wanted.ids.slice(start, start + count)) request.message(2, encodePointId(id));
+      request.message(4, selector(wanted.withPayload)).message(5, selector(true));
+      if (place.shardKey !== undefined) request.message(7, encodeShardKey(place.shardKey));
+      return grpc.call('Points/Get', request.finish(), { ...options, signal: wanted.signal });
+    });
     sizeBytes += answer.length;
     const cursor = new Cursor(answer);
     while (cursor.next()) {
@@ -149,21 +182,15 @@ export async function retrievePoints(
   return toBatch(points, place, sizeBytes);
 }
 
-/**
- * UpsertPoints: collection 1, wait 2, points 3, shard_key_selector 5, update_filter 6. A filter that no point
- * passes (has_id of nothing) leaves existing points untouched and inserts the others (tried on 1.16).
- */
+/** UpsertPoints: collection 1, wait 2, points 3, shard_key_selector 5; `insertOnly` where existing points stay. */
 export async function upsertPoints(
   grpc: Grpc,
   place: Place,
-  { batch, insertOnly }: { batch: WriteBatch; insertOnly: boolean },
+  { batch, insertOnly, pointsMax }: { batch: WriteBatch; insertOnly: InsertOnly | null; pointsMax: number },
 ): Promise<void> {
   const head = new ProtoWriter().string(1, place.collection).varint(2, 1);
   if (place.shardKey !== undefined) head.message(5, encodeShardKey(place.shardKey));
-  if (insertOnly) {
-    const hasNoId = new ProtoWriter().message(3, new ProtoWriter());
-    head.message(6, new ProtoWriter().message(2, hasNoId));
-  }
+  if (insertOnly !== null) head.raw(insertOnlyField(insertOnly));
   let message = new ProtoWriter(1024 ** 2).raw(head.finish());
   let count = 0;
   const flush = async (): Promise<void> => {
@@ -174,7 +201,8 @@ export async function upsertPoints(
   };
   for (let i = 0; i < batch.ids.length; i++) {
     const point = encodePoint(batch, i);
-    if (count > 0 && message.length + point.length > WRITE_BYTES_MAX) await flush();
+    const full = count >= pointsMax || message.length + point.length > WRITE_BYTES_MAX;
+    if (count > 0 && full) await flush();
     message.bytes(3, point);
     count++;
   }

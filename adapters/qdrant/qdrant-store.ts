@@ -1,8 +1,8 @@
-import type { QdrantClient } from '@qdrant/js-client-rest';
 import { isLosslessNumber } from 'lossless-json';
 import { TldrError } from '../../src/core/errors.js';
+import { concatRows } from '../../src/core/matrix.js';
 import type { PointId } from '../../src/core/point-id.js';
-import { sleep, throwIfAborted, type Log, type RunOptions } from '../../src/core/run.js';
+import type { RunOptions } from '../../src/core/run.js';
 import { DATATYPES, QUANTIZATIONS } from '../../src/core/vector-store.js';
 import type {
   CollectionSpec,
@@ -23,8 +23,9 @@ import type {
   VectorStore,
   WriteBatch,
 } from '../../src/core/vector-store.js';
-import { connectionError, httpError } from './errors.js';
+import { createCollection, createIndex, finishCollection } from './bulk-load.js';
 import type { Grpc } from './grpc.js';
+import { insertOnlyOf } from './insert-only.js';
 import {
   listAt,
   num,
@@ -36,37 +37,32 @@ import {
   type Json,
   type JsonObject,
 } from './json.js';
-import { canonicalRest, payloadJson, REST_FORMAT, restFromJson, restVector } from './payload.js';
+import { canonicalRest, payloadJson, REST_FORMAT, restFloats, restFromJson, restVector } from './payload.js';
 import { deletePoints, retrievePoints, scanPoints, upsertPoints, type VectorPlace } from './points.js';
 import type { Rest } from './rest.js';
-import { cutRanges, idOf, pathOf, randomIds, sampleByIds, sampleByScan, shardKeyJson } from './sampling.js';
-import { deriveScratch, dropScratch, measureVectors, searchParams, vectorStorage } from './scratch.js';
-import { withRetry, type RetryOptions } from './retry.js';
 import {
-  createBody,
-  deriveTarget,
-  differences,
-  estimateMemory,
-  patchAfterCreate,
-  patchToFinish,
-  payloadIndexes,
-  shardKeyBodies,
-  specFromInfo,
-} from './settings.js';
+  cutRanges,
+  idOf,
+  inProportion,
+  pathOf,
+  randomIds,
+  sampleByIds,
+  sampleByScan,
+  shardKeyJson,
+  sum,
+} from './sampling.js';
+import { deriveScratch, dropScratch, measureVectors, searchParams, vectorStorage } from './scratch.js';
+import { deriveTarget, differences, estimateMemory, specFromInfo, strictLimits } from './settings.js';
 
 const CUT_POINTS_PER_RANGE = 16;
-const GREEN_POLL_MS = 500;
-/** Green must be seen this often in a row: it shows for a moment before optimisation begins. */
-const GREEN_POLLS = 3;
 
 interface Connection {
   readonly rest: Rest;
   readonly grpc: Grpc;
-  readonly client: QdrantClient;
   readonly version: string;
   readonly endpoint: string;
-  readonly retry: RetryOptions;
-  readonly log: Log | undefined;
+  /** Longest wait for an index that does not get on. */
+  readonly indexingStallMs: number;
 }
 
 interface InShard {
@@ -78,7 +74,7 @@ export class QdrantStore implements VectorStore {
   readonly format = REST_FORMAT;
   readonly endpoint: string;
   readonly #to: Connection;
-  readonly #dims = new Map<string, number>();
+  readonly #specs = new Map<string, CollectionSpec>();
 
   constructor(connection: Connection) {
     this.#to = connection;
@@ -87,7 +83,7 @@ export class QdrantStore implements VectorStore {
 
   capabilities(): Promise<StoreCapabilities> {
     const { version } = this.#to;
-    const can = { insertOnly: true, metadata: true, twoStage: true };
+    const can = { insertOnly: insertOnlyOf(version) !== null, metadata: true, twoStage: true };
     return Promise.resolve({
       vendor: 'qdrant',
       version,
@@ -103,8 +99,7 @@ export class QdrantStore implements VectorStore {
   }
 
   async exists(collection: string): Promise<boolean> {
-    const { exists } = await this.#control('exists', (client) => client.collectionExists(collection));
-    return exists;
+    return valueAt(await this.#to.rest.call('GET', `${pathOf(collection)}/exists`), 'exists') === true;
   }
 
   async describe(collection: string): Promise<CollectionSpec> {
@@ -162,21 +157,34 @@ export class QdrantStore implements VectorStore {
   ): Promise<readonly IdRange[]> {
     const { parts, shardKey } = options;
     if (parts < 2) return [{ from: null, to: null }];
-    return cutRanges(
-      await randomIds(this.#to.rest, { collection, shardKey }, parts * CUT_POINTS_PER_RANGE),
-      parts,
-    );
+    const { queryPoints } = strictLimits(await this.#spec(collection));
+    const place = { collection, shardKey, queryPointsMax: queryPoints };
+    return cutRanges(await randomIds(this.#to.rest, place, parts * CUT_POINTS_PER_RANGE), parts);
   }
 
   async sample(collection: string, options: SampleOptions): Promise<PointSample> {
     const { rest, grpc } = this.#to;
     const place = await this.#place(collection, options);
-    const total = await this.count(collection);
     const { shardKeys } = await this.describe(collection);
-    if (options.size * 2 >= total || shardKeys.length > 0) {
-      return sampleByScan(grpc, place, { ...options, shardKeys });
+    const places = shardKeys.length === 0 ? [place] : shardKeys.map((shardKey) => ({ ...place, shardKey }));
+    const counts: number[] = [];
+    for (const { shardKey } of places) counts.push(await this.count(collection, { shardKey }));
+    const sizes = inProportion(Math.min(options.size, sum(counts)), counts);
+    const parts: PointSample[] = [];
+    for (const [i, one] of places.entries()) {
+      const [size = 0, count = 0] = [sizes[i], counts[i]];
+      const wanted = { ...options, size };
+      // Half of it or more is read faster in order than point by point.
+      const scan = size * 2 >= count;
+      parts.push(await (scan ? sampleByScan(grpc, one, wanted) : sampleByIds({ rest, grpc }, one, wanted)));
     }
-    return sampleByIds({ rest, grpc }, place, options);
+    return {
+      ids: parts.flatMap(({ ids }) => [...ids]),
+      vectors: concatRows(
+        parts.map(({ vectors }) => vectors),
+        place.dim,
+      ),
+    };
   }
 
   deriveScratch(source: CollectionSpec, scratch: ScratchRequest): CollectionSpec {
@@ -202,52 +210,25 @@ export class QdrantStore implements VectorStore {
   differences(
     expected: CollectionSpec,
     actual: CollectionSpec,
-    options: { readonly loading?: boolean } = {},
+    options: { readonly loading?: boolean; readonly creating?: boolean } = {},
   ): string[] {
-    return differences(expected, actual, options.loading === true);
+    return differences(expected, actual, options);
   }
 
-  async create(spec: CollectionSpec): Promise<void> {
-    const path = pathOf(spec.name);
-    const { rest } = this.#to;
-    if (await this.exists(spec.name)) {
-      throw new TldrError('ALREADY_EXISTS', `collection ${spec.name} exists already`);
-    }
-    await rest.call('PUT', path, createBody(spec));
-    const late = patchAfterCreate(spec);
-    if (late !== null) await rest.call('PATCH', path, late);
-    for (const body of shardKeyBodies(spec)) await rest.call('PUT', `${path}/shards`, body);
-    for (const [field, schema] of payloadIndexes(spec)) await this.#createIndex(spec.name, field, schema);
+  async create(spec: CollectionSpec, options: { readonly resume?: boolean } = {}): Promise<void> {
+    const exists = await this.exists(spec.name);
+    this.#specs.delete(spec.name);
+    await createCollection(this.#server(), spec, { resume: options.resume === true, exists });
   }
 
   async finish(spec: CollectionSpec, run: RunOptions = {}): Promise<void> {
-    const path = pathOf(spec.name);
-    const present = new Set(payloadIndexes(await this.describe(spec.name)).map(([field]) => field));
-    for (const [field, schema] of payloadIndexes(spec)) {
-      if (!present.has(field)) await this.#createIndex(spec.name, field, schema);
-    }
-    await this.#to.rest.call('PATCH', path, patchToFinish(spec));
-    for (let green = 0; green < GREEN_POLLS;) {
-      throwIfAborted(run.signal);
-      const info = await this.#to.rest.call('GET', path);
-      const optimizer = valueAt(info, 'optimizer_status');
-      if (optimizer !== 'ok') {
-        throw new TldrError(
-          'UNAVAILABLE',
-          `collection ${spec.name}: its optimizer failed: ${stringifyJson(optimizer ?? null)}`,
-        );
-      }
-      green = textAt(info, 'status') === 'green' ? green + 1 : 0;
-      const total = numberAt(info, 'points_count') ?? 0;
-      const done = Math.min(total, numberAt(info, 'indexed_vectors_count') ?? 0);
-      run.onProgress?.({ step: 'indexing', done: green > 0 ? total : done, total, unit: 'points' });
-      if (green < GREEN_POLLS) await sleep(GREEN_POLL_MS, run.signal);
-    }
+    this.#specs.delete(spec.name);
+    await finishCollection(this.#server(), spec, { ...run, stallMs: this.#to.indexingStallMs });
   }
 
   async deleteCollection(collection: string): Promise<void> {
-    this.#forget(collection);
-    await this.#control('delete collection', (client) => client.deleteCollection(collection));
+    this.#specs.delete(collection);
+    await this.#to.rest.call('DELETE', pathOf(collection));
   }
 
   async setMetadata(collection: string, metadata: Readonly<Record<string, string>>): Promise<void> {
@@ -261,7 +242,11 @@ export class QdrantStore implements VectorStore {
     options: { readonly insertOnly?: boolean } & InShard = {},
   ): Promise<void> {
     const { insertOnly = false, shardKey } = options;
-    await upsertPoints(this.#to.grpc, { collection, shardKey }, { batch, insertOnly });
+    const { upsertPoints: pointsMax } = strictLimits(await this.#spec(collection));
+    const way = insertOnly ? insertOnlyOf(this.#to.version) : null;
+    if (insertOnly && way === null)
+      throw new TldrError('UNSUPPORTED', `Qdrant ${this.#to.version} cannot leave existing points alone`);
+    await upsertPoints(this.#to.grpc, { collection, shardKey }, { batch, insertOnly: way, pointsMax });
   }
 
   async deletePoints(collection: string, ids: readonly PointId[], options: InShard = {}): Promise<void> {
@@ -298,18 +283,20 @@ export class QdrantStore implements VectorStore {
   }
 
   async aliases(): Promise<ReadonlyMap<string, string>> {
-    const { aliases } = await this.#control('aliases', (client) => client.getAliases());
-    return new Map(aliases.map(({ alias_name, collection_name }) => [alias_name, collection_name]));
+    const aliases = listAt(await this.#to.rest.call('GET', '/aliases'), 'aliases');
+    return new Map(
+      aliases.map((one) => [textAt(one, 'alias_name') ?? '', textAt(one, 'collection_name') ?? '']),
+    );
   }
 
   async switchAlias(alias: string, collection: string): Promise<void> {
     // One action on purpose: create_alias re-points an existing alias atomically.
     const action = { create_alias: { alias_name: alias, collection_name: collection } };
-    await this.#control('switch alias', (client) => client.updateCollectionAliases({ actions: [action] }));
+    await this.#to.rest.call('POST', '/collections/aliases', { actions: [action] });
   }
 
   async createPayloadIndex(collection: string, field: string, schemaJson: string): Promise<void> {
-    await this.#createIndex(collection, field, parseJson(schemaJson));
+    await createIndex(this.#to.rest, collection, [field, parseJson(schemaJson)]);
   }
 
   packRest(json: string): Uint8Array {
@@ -320,8 +307,12 @@ export class QdrantStore implements VectorStore {
     return payloadJson(rest);
   }
 
-  canonicalRest(rest: Uint8Array, options: { readonly withoutVector?: string } = {}): Uint8Array {
-    return canonicalRest(rest, options.withoutVector);
+  canonicalRest(rest: Uint8Array, options: { readonly withoutVectors?: readonly string[] } = {}): Uint8Array {
+    return canonicalRest(rest, options.withoutVectors);
+  }
+
+  restFloats(rest: Uint8Array, name: string): Float32Array | null {
+    return restFloats(rest, name);
   }
 
   restVector(rest: Uint8Array, name: string, dim: number): Float32Array | null {
@@ -337,58 +328,38 @@ export class QdrantStore implements VectorStore {
     return Promise.resolve();
   }
 
-  async #createIndex(collection: string, field: string, schema: Json): Promise<void> {
-    const body = { field_name: field, field_schema: schema };
-    await this.#to.rest.call('PUT', `${pathOf(collection)}/index?wait=true`, body);
+  #server(): Parameters<typeof createCollection>[0] {
+    return { rest: this.#to.rest, describe: (collection) => this.describe(collection) };
+  }
+
+  /** A collection's spec, read once: what is needed of it does not change under a run. */
+  async #spec(collection: string): Promise<CollectionSpec> {
+    const spec = this.#specs.get(collection) ?? (await this.describe(collection));
+    this.#specs.set(collection, spec);
+    return spec;
   }
 
   async #place(
     collection: string,
     { vectorName, shardKey }: { vectorName: string } & InShard,
   ): Promise<VectorPlace> {
-    const key = `${collection}\n${vectorName}`;
-    let dim = this.#dims.get(key);
-    if (dim === undefined) {
-      const spec = await this.describe(collection);
-      const vector = spec.vectors.find(({ name }) => name === vectorName);
-      if (vector === undefined) {
-        throw new TldrError('NOT_FOUND', `collection ${collection} has no dense vector "${vectorName}"`);
-      }
-      if (vector.multivector) {
-        throw new TldrError(
-          'UNSUPPORTED',
-          `vector "${vectorName}" of ${collection} is a multivector, which cannot be reduced yet`,
-        );
-      }
-      ({ dim } = vector);
-      this.#dims.set(key, dim);
+    const spec = await this.#spec(collection);
+    const vector = spec.vectors.find(({ name }) => name === vectorName);
+    if (vector === undefined)
+      throw new TldrError('NOT_FOUND', `collection ${collection} has no dense vector "${vectorName}"`);
+    if (vector.multivector) {
+      throw new TldrError(
+        'UNSUPPORTED',
+        `vector "${vectorName}" of ${collection} is a multivector, which cannot be reduced yet`,
+      );
     }
-    return { collection, shardKey, vectorName, dim };
-  }
-
-  #forget(collection: string): void {
-    for (const key of [...this.#dims.keys()]) if (key.startsWith(`${collection}\n`)) this.#dims.delete(key);
-  }
-
-  /** Small calls through the official client, its errors as codes. */
-  #control<T>(name: string, call: (client: QdrantClient) => Promise<T>): Promise<T> {
-    const { client, endpoint, retry, log } = this.#to;
-    return withRetry(
-      async () => {
-        try {
-          return await call(client);
-        } catch (cause) {
-          const failed = cause as { readonly status?: unknown; readonly data?: unknown };
-          if (typeof failed.status === 'number') {
-            const body = JSON.stringify(failed.data);
-            throw httpError(failed.status, body, { call: name, retryAfter: null });
-          }
-          throw connectionError(cause, { call: name, endpoint });
-        }
-      },
-      retry,
-      { log },
-    );
+    return {
+      collection,
+      shardKey,
+      vectorName,
+      dim: vector.dim,
+      queryPointsMax: strictLimits(spec).queryPoints,
+    };
   }
 }
 

@@ -12,7 +12,7 @@ import type { Rest } from './rest.js';
 
 const SAMPLE_REQUEST_POINTS = 10_000;
 /** Rounds of random ids that bring nothing new before a sample is taken as complete. */
-const DRY_ROUNDS_MAX = 3;
+const DRY_ROUNDS_MAX = 8;
 
 export function pathOf(collection: string): string {
   return `/collections/${encodeURIComponent(collection)}`;
@@ -29,13 +29,29 @@ export function idOf(value: Json | undefined): PointId {
   throw new TldrError('UNAVAILABLE', 'an answer holds a point without an id');
 }
 
-/** Up to `limit` distinct random ids. */
-export async function randomIds(
-  rest: Rest,
-  { collection, shardKey }: Place,
-  limit: number,
-): Promise<PointId[]> {
+/** Up to `wanted` distinct random ids, asked for in as many requests as their limit takes. */
+export async function randomIds(rest: Rest, place: Place, wanted: number): Promise<PointId[]> {
+  const found = new Set<PointId>();
+  for (let dry = 0; found.size < wanted && dry < DRY_ROUNDS_MAX;) {
+    const before = found.size;
+    const ids = await someIds(rest, place, wanted);
+    for (const id of ids) if (found.size < wanted) found.add(id);
+    // Fewer than asked for: these were all.
+    if (ids.length < requestSize(place, wanted)) break;
+    dry = found.size === before ? dry + 1 : 0;
+  }
+  return [...found];
+}
+
+function requestSize({ queryPointsMax = Infinity }: Place, wanted: number): number {
+  return Math.min(wanted, queryPointsMax, SAMPLE_REQUEST_POINTS);
+}
+
+/** Random ids of one request. */
+async function someIds(rest: Rest, place: Place, wanted: number): Promise<PointId[]> {
+  const { collection, shardKey } = place;
   const shard = shardKey === undefined ? {} : { shard_key: shardKeyJson(shardKey) };
+  const limit = requestSize(place, wanted);
   const body: JsonObject = { query: { sample: 'random' }, limit: num(limit), with_payload: false, ...shard };
   const result = await rest.call('POST', `${pathOf(collection)}/points/query`, body);
   return listAt(result, 'points').map((point) => idOf(valueAt(point, 'id')));
@@ -60,8 +76,7 @@ export async function sampleByIds(
   const parts: Matrix[] = [];
   for (let dry = 0; taken.length < size && dry < DRY_ROUNDS_MAX;) {
     throwIfAborted(signal);
-    const wanted = Math.min(SAMPLE_REQUEST_POINTS, size - taken.length);
-    const fresh = (await randomIds(rest, place, wanted)).filter((id) => !chosen.has(id));
+    const fresh = (await someIds(rest, place, size - taken.length)).filter((id) => !chosen.has(id));
     for (const id of fresh) chosen.add(id);
     dry = fresh.length === 0 ? dry + 1 : 0;
     const batch = await retrievePoints(grpc, place, { ids: fresh, withPayload: false, signal });
@@ -73,34 +88,44 @@ export async function sampleByIds(
   return { ids: taken, vectors: concatRows(parts, place.dim) };
 }
 
+export function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}
+
+/** Whole numbers that add up to `total`, as near to the proportion of the weights as can be (largest remainders). */
+export function inProportion(total: number, weights: readonly number[]): number[] {
+  const whole = sum(weights);
+  const exact = weights.map((weight) => (whole === 0 ? 0 : (total * weight) / whole));
+  const shares = exact.map(Math.floor);
+  const order = exact
+    .map((share, i) => ({ i, left: share - Math.floor(share) }))
+    .sort((a, b) => b.left - a.left || a.i - b.i);
+  for (const { i } of order.slice(0, total - sum(shares))) shares[i] = (shares[i] ?? 0) + 1;
+  return shares;
+}
+
 /** Reservoir sampling (Vitter 1985, algorithm R) over everything: for samples of half the collection or more. */
 export async function sampleByScan(
   grpc: Grpc,
   place: VectorPlace,
-  options: SampleOptions & { readonly shardKeys: readonly ShardKey[] },
+  options: SampleOptions,
 ): Promise<PointSample> {
-  const { size, signal, shardKeys, onProgress } = options;
-  const { dim } = place;
+  const { size, signal, onProgress } = options;
+  const { dim, vectorName } = place;
   const rng = new Rng(1);
   const ids: PointId[] = [];
   const kept = matrix(size, dim);
   let seen = 0;
-  for (const shardKey of shardKeys.length === 0 ? [undefined] : shardKeys) {
-    for await (const batch of scanPoints(
-      grpc,
-      { ...place, shardKey },
-      { vectorName: place.vectorName, signal },
-    )) {
-      batch.ids.forEach((id, i) => {
-        if (batch.hasVector[i] === 0) return;
-        const slot = seen < size ? seen : rng.int(seen + 1);
-        seen++;
-        if (slot >= size) return;
-        ids[slot] = id;
-        kept.data.set(batch.vectors.data.subarray(i * dim, (i + 1) * dim), slot * dim);
-      });
-      onProgress?.({ step: 'sampling', done: Math.min(seen, size), total: size, unit: 'points' });
-    }
+  for await (const batch of scanPoints(grpc, place, { vectorName, signal })) {
+    batch.ids.forEach((id, i) => {
+      if (batch.hasVector[i] === 0) return;
+      const slot = seen < size ? seen : rng.int(seen + 1);
+      seen++;
+      if (slot >= size) return;
+      ids[slot] = id;
+      kept.data.set(batch.vectors.data.subarray(i * dim, (i + 1) * dim), slot * dim);
+    });
+    onProgress?.({ step: 'sampling', done: Math.min(seen, size), total: size, unit: 'points' });
   }
   return { ids, vectors: { rows: ids.length, cols: dim, data: kept.data.subarray(0, ids.length * dim) } };
 }

@@ -22,7 +22,7 @@ import {
   type Json,
   type JsonObject,
 } from './json.js';
-import { pushDownQuantization, withStorage } from './vector-storage.js';
+import { pushDownQuantization, withoutIndex, withStorage } from './vector-storage.js';
 
 const DISTANCE_NAMES: Readonly<Record<string, Distance>> = {
   Cosine: 'cosine',
@@ -118,7 +118,7 @@ export function deriveTarget(source: CollectionSpec, change: TargetChange): Coll
   const native = { ...objectAt(parseJson(source.native)) };
   const params = objectAt(native, 'params');
   // A collection's own quantisation cannot be switched off for one vector: it moves to the others.
-  const own = change.quantization !== undefined && isObject(native['quantization_config']);
+  const own = (twoStage || change.quantization !== undefined) && isObject(native['quantization_config']);
   if (own) native['quantization_config'] = null;
   const block = {
     ...(own
@@ -128,7 +128,8 @@ export function deriveTarget(source: CollectionSpec, change: TargetChange): Coll
   const full = objectAt(block[change.vectorName]);
   const compact = compactParams(full, change);
   if (twoStage) {
-    const hnsw: JsonObject = { ...objectAt(full, 'hnsw_config'), m: num(0) };
+    // Only read by id: neither a graph, nor one per payload value, nor codes of it may stay in memory.
+    const hnsw = withoutIndex(objectAt(full, 'hnsw_config'));
     block[change.vectorName] = { ...full, on_disk: true, hnsw_config: hnsw, quantization_config: null };
     block[change.compactName] = compact;
   } else {
@@ -172,16 +173,23 @@ function compactParams(full: JsonObject, change: TargetChange): JsonObject {
 }
 
 /** One line per setting that differs; metadata is compared by its owner. */
-export function differences(expected: CollectionSpec, actual: CollectionSpec, loading: boolean): string[] {
+export function differences(
+  expected: CollectionSpec,
+  actual: CollectionSpec,
+  { loading = false, creating = false }: { readonly loading?: boolean; readonly creating?: boolean },
+): string[] {
   const settings = (spec: CollectionSpec): Map<string, string> => {
     const native = objectAt(parseJson(spec.native));
     // A single vector can stand in the block directly or under its name: both mean the same.
     const params = { ...objectAt(native, 'params'), vectors: vectorsOf(native) };
-    const flat = flatten({ ...native, params, metadata: null });
+    // Shard keys are told in no order.
+    const keys = listAt(native, 'shard_keys').map(stringifyJson).sort();
+    const flat = flatten({ ...native, params, metadata: null, shard_keys: keys });
     for (const key of [...flat.keys()]) {
       if (/^payload_schema\..*\.points$/.test(key)) flat.delete(key);
       if (loading && (key === 'optimizer_config.indexing_threshold' || key.startsWith('strict_mode_config')))
         flat.delete(key);
+      if (creating && /^(payload_schema\.|shard_keys$|params\.read_fan_out_)/.test(key)) flat.delete(key);
     }
     return flat;
   };
@@ -227,6 +235,14 @@ export function patchToFinish(spec: CollectionSpec): JsonObject {
     ...(isLosslessNumber(threshold) ? { optimizers_config: { indexing_threshold: threshold } } : {}),
     ...(isObject(strict) ? { strict_mode_config: strict } : {}),
   };
+}
+
+/** What a collection's strict mode allows per request; Infinity where it says nothing. */
+export function strictLimits(spec: CollectionSpec): { queryPoints: number; upsertPoints: number } {
+  const strict = objectAt(parseJson(spec.native), 'strict_mode_config');
+  const limit = (name: string): number =>
+    strict['enabled'] === true ? Math.max(1, numberAt(strict, name) ?? Infinity) : Infinity;
+  return { queryPoints: limit('max_query_limit'), upsertPoints: limit('upsert_max_batchsize') };
 }
 
 /** Payload indexes as [field, schema] pairs for PUT /collections/{name}/index. */

@@ -53,9 +53,9 @@ export function mergedIndex(native: JsonObject, params: JsonObject): JsonObject 
   return { ...(isObject(shared) ? shared : {}), ...(isObject(own) ? withoutNulls(own) : {}) };
 }
 
-/** The index settings of a vector that is only read by id. */
+/** The index settings of a vector that is only read by id: no graph, and none per value of an indexed payload field. */
 export function withoutIndex(index: JsonObject): JsonObject {
-  return { ...index, m: num(0) };
+  return { ...index, m: num(0), payload_m: num(0) };
 }
 
 function withoutNulls(value: JsonObject): JsonObject {

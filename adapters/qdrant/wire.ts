@@ -70,6 +70,10 @@ export class Cursor {
     return new DataView(bytes.buffer, bytes.byteOffset, 8).getFloat64(0, true);
   }
 
+  fixed32(): Uint8Array {
+    return this.#take(4);
+  }
+
   skip(): void {
     if (this.wireType === 0) this.uint64();
     else if (this.wireType === 1) this.#take(8);
@@ -210,6 +214,35 @@ export function decodeDense(bytes: Uint8Array, into: Float32Array): void {
   if (count !== into.length) {
     throw new TldrError('INVALID_DATA', `a vector of ${count} values, expected ${into.length}`);
   }
+}
+
+/** Every float of a vector, of all rows of a multivector (`multi_dense` 104: vectors 1, data 1). */
+export function decodeFloats(bytes: Uint8Array): Float32Array {
+  const values: number[] = [];
+  const collect = (message: Uint8Array): void => {
+    const cursor = new Cursor(message);
+    while (cursor.next()) {
+      if (cursor.field > 100) collectNested(cursor.bytes(), cursor.field);
+      else if (cursor.field === 1) take(cursor);
+      else cursor.skip();
+    }
+  };
+  const collectNested = (message: Uint8Array, field: number): void => {
+    if (field === 101) collect(message);
+    if (field !== 104) return;
+    const rows = new Cursor(message);
+    while (rows.next()) {
+      if (rows.field === 1) collect(rows.bytes());
+      else rows.skip();
+    }
+  };
+  const take = (cursor: Cursor): void => {
+    const packed = cursor.wireType === 2 ? cursor.bytes() : cursor.fixed32();
+    const view = new DataView(packed.buffer, packed.byteOffset, packed.length);
+    for (let at = 0; at < packed.length; at += 4) values.push(view.getFloat32(at, true));
+  };
+  collect(bytes);
+  return Float32Array.from(values);
 }
 
 /** Vector: data 1, packed. */

@@ -1,8 +1,9 @@
 import { Command } from 'commander';
 import { compactDistance } from '../core/distance.js';
+import { TldrError } from '../core/errors.js';
 import type { CollectionSpec, MemoryEstimate } from '../core/vector-store.js';
 import { targetDescription } from '../migrate/plan-migration.js';
-import { megabytes, table } from './console-run.js';
+import { megabytes, table, type ConsoleRun } from './console-run.js';
 import { wholeNumber, withConsole, withGlobalFlags, withStore, type GlobalFlags } from './options.js';
 
 interface InspectFlags extends GlobalFlags {
@@ -28,6 +29,7 @@ export function inspectCommand(): Command {
               `compact form of ${description.source}: ${description.inputDim} -> ${description.outputDim}, encoder ${description.encoder.slice(0, 16)}`,
             );
           }
+          sayIrreducible(run, spec, flags.dim);
           const reduced = spec.vectors.flatMap((vector) => {
             const dim = flags.dim ?? Math.floor(vector.dim / 8);
             if (vector.multivector || dim < 1 || dim >= vector.dim) return [];
@@ -70,6 +72,23 @@ export function inspectCommand(): Command {
     );
   command.addHelpText('after', '\nExample:\n  qdrant-tldr inspect docs --dim 96');
   return withGlobalFlags(command);
+}
+
+/** Vectors that have no fewer dimensions than asked for. @throws INVALID_ARGUMENT where there is no other */
+function sayIrreducible(run: ConsoleRun, spec: CollectionSpec, dim: number | undefined): void {
+  if (dim === undefined) return;
+  const dense = spec.vectors.filter(({ multivector }) => !multivector);
+  const refused = dense.filter((vector) => dim < 1 || dim >= vector.dim);
+  const lines = refused.map(
+    (vector) => `"${vector.name}" has ${vector.dim} dimensions: --dim ${dim} is no reduction`,
+  );
+  if (dense.length > 0 && refused.length === dense.length) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `${lines.join('; ')}; expected 1 to ${Math.max(...dense.map((one) => one.dim)) - 1}`,
+    );
+  }
+  for (const line of lines) run.say(line);
 }
 
 function vectorRows(spec: CollectionSpec): string[][] {

@@ -10,6 +10,7 @@ import {
   type Quantization,
 } from '../core/vector-store.js';
 import { migrateCollection } from '../migrate/migrate-collection.js';
+import { checkRecord } from '../migrate/migration-record.js';
 import { planMigration, type MigrationPlan } from '../migrate/plan-migration.js';
 import { megabytes, type ConsoleRun } from './console-run.js';
 import {
@@ -64,7 +65,6 @@ export function migrateCommand(): Command {
     .option('--record <file>', 'progress file (default: .qdrant-tldr/<source>--<target>.json)')
     .option('--lanes <n>', 'ranges copied at the same time', wholeNumber)
     .option('--batch-size <n>', 'points per request', wholeNumber)
-    .option('--threads <n>', 'threads', wholeNumber)
     .action((source: string, target: string, flags: MigrateFlags) =>
       withConsole(flags, (run, config) => migrate({ source, target, flags }, { run, config })),
     );
@@ -104,6 +104,8 @@ async function migrate(
     const plan = await planMigration(request);
     printPlan(run, plan);
     if (flags.dryRun === true) {
+      const record = await checkRecord(plan, recordPath);
+      if (record !== null) run.say(`  ${recordPath} records this migration: ${record.phase}`);
       run.say('dry run: nothing was written');
       run.result({ dryRun: true, ...summary(plan) });
       return;

@@ -1,5 +1,6 @@
 import convict from 'convict';
 import { existsSync, readFileSync } from 'node:fs';
+import { checkApiKey } from '../core/api-key.js';
 import { messageOf, TldrError } from '../core/errors.js';
 import { maskAddress } from '../core/mask-address.js';
 
@@ -134,10 +135,12 @@ export function loadConfig(input: ConfigInput = {}): Config {
       return [name, { value: masked(name, value), from: from.get(name) ?? 'default', doc }];
     }),
   );
+  const apiKey = values.apiKey || readKeyFile(values.apiKeyFile);
+  if (apiKey !== undefined) checkApiKey(apiKey);
   return {
     ...values,
     grpcUrl: values.grpcUrl || undefined,
-    apiKey: values.apiKey || readKeyFile(values.apiKeyFile),
+    apiKey,
     logLevel: logLevel(values.logLevel),
     shown,
   };

@@ -166,7 +166,7 @@ export interface SampleOptions extends RunOptions {
   readonly size: number;
 }
 
-/** A random sample: ids are distinct, every one of them has the vector. */
+/** A random sample: ids are distinct within a shard key, every one of them has the vector. */
 export interface PointSample {
   readonly ids: readonly PointId[];
   readonly vectors: Matrix;
@@ -257,7 +257,10 @@ export interface VectorStore {
     collection: string,
     options: { readonly parts: number; readonly shardKey?: ShardKey | undefined },
   ): Promise<readonly IdRange[]>;
-  /** At most `size` random points that have the vector, without reading the whole collection. */
+  /**
+   * At most `size` random points that have the vector, without reading the whole collection; from every shard key
+   * in proportion to its points.
+   */
   sample(collection: string, options: SampleOptions): Promise<PointSample>;
 
   /**
@@ -276,16 +279,24 @@ export interface VectorStore {
   deriveTarget(source: CollectionSpec, change: TargetChange): CollectionSpec;
   /**
    * Settings in which two specs differ, one readable line each, names and metadata aside; pure. With `loading`,
-   * settings held back between `create` and `finish` are left out.
+   * settings held back between `create` and `finish` are left out; with `creating`, those too that `create` adds
+   * one by one once the collection is there.
    */
   differences(
     expected: CollectionSpec,
     actual: CollectionSpec,
-    options?: { readonly loading?: boolean },
+    options?: { readonly loading?: boolean; readonly creating?: boolean },
   ): readonly string[];
-  /** Creates the collection with shard keys and payload indexes, index building held back for a bulk load. */
-  create(spec: CollectionSpec): Promise<void>;
-  /** Ends the bulk load: restores every setting of `spec` and waits until the collection is ready. */
+  /**
+   * Creates the collection with shard keys and payload indexes, index building held back for a bulk load. With
+   * `resume` a collection of exactly this metadata is completed, as after a crash in the middle.
+   * @throws ALREADY_EXISTS
+   */
+  create(spec: CollectionSpec, options?: { readonly resume?: boolean }): Promise<void>;
+  /**
+   * Ends the bulk load: restores every setting of `spec` and waits until the collection is ready.
+   * @throws TIMEOUT when it does not get on
+   */
   finish(spec: CollectionSpec, run?: RunOptions): Promise<void>;
   deleteCollection(collection: string): Promise<void>;
   setMetadata(collection: string, metadata: Readonly<Record<string, string>>): Promise<void>;
@@ -313,8 +324,10 @@ export interface VectorStore {
   packRest(payloadJson: string): Uint8Array;
   /** The payload inside rest bytes as JSON text, numbers kept as they are (`1.0` stays `1.0`). */
   payloadJson(rest: Uint8Array): string;
-  /** The same rest always gives the same bytes, whatever order the server sent it in; one vector may be left out. */
-  canonicalRest(rest: Uint8Array, options?: { readonly withoutVector?: string }): Uint8Array;
+  /** The same rest always gives the same bytes, whatever order the server sent it in; vectors may be left out. */
+  canonicalRest(rest: Uint8Array, options?: { readonly withoutVectors?: readonly string[] }): Uint8Array;
+  /** Every component of another vector of a point, of all rows of a multivector, or null. */
+  restFloats(rest: Uint8Array, name: string): Float32Array | null;
   /** A dense vector of `dim` values among the other vectors of a point, or null. */
   restVector(rest: Uint8Array, name: string, dim: number): Float32Array | null;
   estimateMemory(spec: CollectionSpec, pointCount: number): MemoryEstimate;

@@ -4,9 +4,13 @@ import { firstNonFiniteRow } from '../core/matrix.js';
 import { formatPointId } from '../core/point-id.js';
 import { throwIfAborted, type RunOptions } from '../core/run.js';
 import type { PointBatch, VectorColumn, VectorStore, WriteBatch } from '../core/vector-store.js';
-import { cursorOf, cursorText, type MigrationRecord, type RangeProgress } from './migration-record.js';
-
-const RECORD_INTERVAL_MS = 500;
+import {
+  cursorOf,
+  cursorText,
+  type MigrationIdentity,
+  type MigrationRecord,
+  type RangeProgress,
+} from './migration-record.js';
 
 export interface CopyRequest {
   readonly source: VectorStore;
@@ -17,11 +21,16 @@ export interface CopyRequest {
   /** Ranges copied at the same time. */
   readonly lanes: number;
   readonly batchSize: number;
+  /** Shortest time between two saves of the record while copying; 0 saves after every write. */
+  readonly saveIntervalMs: number;
   readonly save: () => Promise<void>;
 }
 
-/** The points as the target stores them: reduced, and in the two-stage layout the full vector beside it. */
-function projectBatch(encoder: Encoder, batch: PointBatch, record: MigrationRecord): WriteBatch {
+/**
+ * The points as the target stores them: reduced, and in the two-stage layout the full vector beside it.
+ * @throws INVALID_DATA naming a point that is not finite
+ */
+export function projectBatch(encoder: Encoder, batch: PointBatch, record: MigrationIdentity): WriteBatch {
   const bad = firstNonFiniteRow(batch.vectors);
   if (bad >= 0) {
     const id = batch.ids[bad];
@@ -49,7 +58,7 @@ function projectBatch(encoder: Encoder, batch: PointBatch, record: MigrationReco
  * @throws INVALID_DATA naming a point that cannot be projected, ABORTED
  */
 export async function copyPoints(request: CopyRequest, run: RunOptions = {}): Promise<number> {
-  const { record, lanes, points } = request;
+  const { record, lanes, points, saveIntervalMs } = request;
   const todo = record.ranges.filter(({ complete }) => !complete);
   let copied = 0;
   let savedAtMs = performance.now();
@@ -58,7 +67,7 @@ export async function copyPoints(request: CopyRequest, run: RunOptions = {}): Pr
     copied += count;
     const done = record.ranges.reduce((sum, range) => sum + range.points, 0);
     run.onProgress?.({ step: 'copying', done: Math.min(done, points), total: points, unit: 'points' });
-    if (performance.now() - savedAtMs < RECORD_INTERVAL_MS) return;
+    if (performance.now() - savedAtMs < saveIntervalMs) return;
     savedAtMs = performance.now();
     saving = saving.then(request.save);
     // Awaited at the end; until then a failure must not count as unhandled.

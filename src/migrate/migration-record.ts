@@ -1,12 +1,11 @@
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
-import { hostname } from 'node:os';
+import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { messageOf, TldrError } from '../core/errors.js';
 import { formatPointId, parsePointId, type PointId } from '../core/point-id.js';
 import type { Datatype, Layout, Quantization, ShardKey } from '../core/vector-store.js';
 
-/** How far a migration is. Each phase begins only when the one before is complete. */
-type Phase = 'copying' | 'finishing' | 'verifying' | 'done';
+/** How far a migration is. Each phase begins only when the one before is complete; `repairing` after a failed verification. */
+type Phase = 'creating' | 'copying' | 'repairing' | 'finishing' | 'verifying' | 'done';
 
 /** One range of ids in one shard: `cursor` is the last id whose write was acknowledged. */
 export interface RangeProgress {
@@ -20,6 +19,9 @@ export interface RangeProgress {
 
 /** What is being migrated: never changes once recorded. */
 export interface MigrationIdentity {
+  /** Where the stores are, without credentials: names of collections mean nothing across servers. */
+  readonly sourceEndpoint: string;
+  readonly targetEndpoint: string;
   readonly sourceCollection: string;
   readonly targetCollection: string;
   readonly vectorName: string;
@@ -33,12 +35,24 @@ export interface MigrationIdentity {
 
 /** Everything needed to go on after a kill: plain data, one JSON file. */
 export interface MigrationRecord extends MigrationIdentity {
-  readonly version: 1;
+  readonly version: 2;
   phase: Phase;
   readonly ranges: RangeProgress[];
 }
 
-const PHASES: readonly Phase[] = ['copying', 'finishing', 'verifying', 'done'];
+const PHASES: readonly Phase[] = ['creating', 'copying', 'repairing', 'finishing', 'verifying', 'done'];
+const IDENTITY_KEYS: readonly (keyof MigrationIdentity)[] = [
+  'sourceEndpoint',
+  'sourceCollection',
+  'targetEndpoint',
+  'targetCollection',
+  'vectorName',
+  'compactName',
+  'layout',
+  'encoderFingerprint',
+  'datatype',
+  'quantization',
+];
 
 export function cursorOf(text: string | null): PointId | null {
   return text === null ? null : parsePointId(text);
@@ -49,7 +63,7 @@ export function cursorText(id: PointId | null): string | null {
 }
 
 /** The record of a file, or null where there is none. @throws INVALID_DATA for a file that is no record */
-export async function readRecord(path: string): Promise<MigrationRecord | null> {
+async function readRecord(path: string): Promise<MigrationRecord | null> {
   let text: string;
   try {
     text = await readFile(path, 'utf8');
@@ -65,17 +79,30 @@ export async function readRecord(path: string): Promise<MigrationRecord | null> 
   } catch (cause) {
     throw new TldrError('INVALID_DATA', `${path} is no migration record: ${messageOf(cause)}`, { cause });
   }
-  if (!isRecord(value)) throw new TldrError('INVALID_DATA', `${path} is no migration record of version 1`);
+  if (!isRecord(value))
+    throw new TldrError(
+      'INVALID_DATA',
+      `${path} is no migration record of version 2: remove it, and the copy begins again`,
+    );
   return value;
 }
 
-/** Writes the record so that a crash leaves either the old or the new one, whole. */
+/** Writes the record so that a crash leaves either the old or the new one, whole. @throws INVALID_ARGUMENT */
 export async function writeRecord(path: string, record: MigrationRecord): Promise<void> {
+  try {
+    await writeWhole(path, `${JSON.stringify(record, null, 1)}\n`);
+  } catch (cause) {
+    const why = messageOf(cause);
+    throw new TldrError('INVALID_ARGUMENT', `cannot write the migration record ${path}: ${why}`, { cause });
+  }
+}
+
+async function writeWhole(path: string, text: string): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   const partial = `${path}.partial`;
   const file = await open(partial, 'w');
   try {
-    await file.writeFile(`${JSON.stringify(record, null, 1)}\n`);
+    await file.writeFile(text);
     await file.sync();
   } finally {
     await file.close();
@@ -90,55 +117,34 @@ export async function writeRecord(path: string, record: MigrationRecord): Promis
 }
 
 /**
- * Holds `<record>.lock` until the returned function is called, so that two runners never share a record. A lock
- * whose process is gone from this machine is taken over.
- * @throws ALREADY_EXISTS while another runner holds it
+ * The record of a file if it is this migration's, null where there is none.
+ * @throws MISMATCH for the record of another migration
  */
-export async function lockRecord(path: string): Promise<() => Promise<void>> {
-  const lockPath = `${path}.lock`;
-  await mkdir(dirname(path), { recursive: true });
-  for (let attempt = 0; attempt < 2; attempt++) {
-    try {
-      const file = await open(lockPath, 'wx');
-      await file.writeFile(JSON.stringify({ pid: process.pid, host: hostname() }));
-      await file.close();
-      return () => rm(lockPath, { force: true });
-    } catch (cause) {
-      if (!hasCode(cause, 'EEXIST')) throw cause;
-      const holder = await readHolder(lockPath);
-      if (holder !== null && (holder.host !== hostname() || isAlive(holder.pid))) {
-        throw new TldrError(
-          'ALREADY_EXISTS',
-          `another run (process ${holder.pid} on ${holder.host}) works on ${path}; stop it first, or remove ${lockPath} if it is gone`,
-        );
-      }
-      await rm(lockPath, { force: true });
-    }
+export async function checkRecord(
+  identity: MigrationIdentity,
+  path: string,
+): Promise<MigrationRecord | null> {
+  const record = await readRecord(path);
+  if (record === null) return null;
+  const different = IDENTITY_KEYS.filter((key) => record[key] !== identity[key]);
+  if (different.length > 0) {
+    const how = different.map(
+      (key) => `${key}: recorded ${record[key] ?? '(unset)'}, now ${identity[key] ?? '(unset)'}`,
+    );
+    throw new TldrError(
+      'MISMATCH',
+      `${path} records another migration (${how.join('; ')}): give another --record, or remove it`,
+    );
   }
-  throw new TldrError('ALREADY_EXISTS', `another run takes ${lockPath} at this moment: try again`);
+  return record;
 }
 
-async function readHolder(path: string): Promise<{ pid: number; host: string } | null> {
-  try {
-    const value: unknown = JSON.parse(await readFile(path, 'utf8'));
-    if (typeof value !== 'object' || value === null || !('pid' in value) || !('host' in value)) return null;
-    return typeof value.pid === 'number' && typeof value.host === 'string'
-      ? { pid: value.pid, host: value.host }
-      : null;
-  } catch {
-    // Gone, or cut short by the crash of its owner.
-    return null;
-  }
-}
-
-function isAlive(pid: number): boolean {
-  if (pid === process.pid) return true;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return hasCode(error, 'EPERM');
-  }
+/** What of a plan says which migration it is. */
+export function identityOf(plan: MigrationIdentity): MigrationIdentity {
+  const { sourceEndpoint, sourceCollection, targetEndpoint, targetCollection } = plan;
+  const { vectorName, compactName, layout, encoderFingerprint, datatype, quantization } = plan;
+  const places = { sourceEndpoint, sourceCollection, targetEndpoint, targetCollection };
+  return { ...places, vectorName, compactName, layout, encoderFingerprint, datatype, quantization };
 }
 
 function hasCode(error: unknown, code: string): boolean {
@@ -148,17 +154,10 @@ function hasCode(error: unknown, code: string): boolean {
 function isRecord(value: unknown): value is MigrationRecord {
   if (typeof value !== 'object' || value === null) return false;
   const fields = new Map<string, unknown>(Object.entries(value));
-  const texts = [
-    'sourceCollection',
-    'targetCollection',
-    'vectorName',
-    'compactName',
-    'layout',
-    'encoderFingerprint',
-  ];
+  const texts = IDENTITY_KEYS.filter((key) => key !== 'datatype' && key !== 'quantization');
   const ranges = fields.get('ranges');
   return (
-    fields.get('version') === 1 &&
+    fields.get('version') === 2 &&
     PHASES.some((phase) => phase === fields.get('phase')) &&
     texts.every((name) => typeof fields.get(name) === 'string') &&
     Array.isArray(ranges) &&

@@ -113,7 +113,9 @@ export async function planMigration(request: MigrationRequest): Promise<Migratio
   });
   const points = await source.count(sourceCollection);
   return {
+    sourceEndpoint: source.endpoint,
     sourceCollection,
+    targetEndpoint: target.endpoint,
     targetCollection,
     vectorName: vector.name,
     compactName,
@@ -182,11 +184,11 @@ async function checkTarget(
       `target ${wanted.name} exists and ${what}: it will not be touched; choose another name`,
     );
   }
-  const differences = target.differences(wanted, actual, { loading: true });
+  const differences = target.differences(wanted, actual, { loading: true, creating: true });
   if (differences.length > 0) {
     throw new TldrError(
       'MISMATCH',
-      `target ${wanted.name} exists, but its settings are not those planned: ${differences.slice(0, 5).join('; ')}`,
+      `target ${wanted.name} exists, but its settings are not those planned: ${differences.slice(0, 5).join('; ')}; set them so, or choose another name`,
     );
   }
   return true;

@@ -6,12 +6,15 @@ import type { PointBatch, ShardKey, VectorStore } from '../core/vector-store.js'
 import type { MigrationPlan } from './plan-migration.js';
 
 const DIFFERENCES_MAX = 20;
+const PROGRESS_POINTS = 1000;
 /** Largest difference per component, relative to the vector's length (at least 1), by stored component size. */
 const TOLERANCE: Readonly<Record<number, number>> = { 4: 1e-5, 2: 2e-3 };
 
 export interface VerifyReport {
   readonly ok: boolean;
   readonly points: number;
+  /** Points that only the target has. */
+  readonly extraPoints: number;
   /** At most 20, each a sentence; `differenceCount` counts all. */
   readonly differences: readonly string[];
   readonly differenceCount: number;
@@ -22,77 +25,104 @@ interface Side {
   readonly collection: string;
 }
 
+export interface CompareOptions extends RunOptions {
+  /** Points per request. */
+  readonly batchSize?: number | undefined;
+}
+
+type Sides = { readonly source: VectorStore; readonly target: VectorStore; readonly encoder: Encoder };
+
 /**
  * Compares every point of source and target in id order: the same ids, payload and other vectors equal, the
  * reduced vector equal to a fresh projection, the full one unchanged (two-stage); then counts and settings.
  */
 export async function verifyMigration(
   plan: MigrationPlan,
-  sides: { readonly source: VectorStore; readonly target: VectorStore; readonly encoder: Encoder },
-  run: RunOptions = {},
+  sides: Sides,
+  run: CompareOptions = {},
 ): Promise<VerifyReport> {
   const differences: string[] = [];
-  let differenceCount = 0;
+  let [differenceCount, points, extraPoints] = [0, 0, 0];
   const differ = (text: string): void => {
     differenceCount++;
     if (differences.length < DIFFERENCES_MAX) differences.push(text);
   };
-  const source: Side = { store: sides.source, collection: plan.sourceCollection };
-  const target: Side = { store: sides.target, collection: plan.targetCollection };
-  const actual = await target.store.describe(target.collection);
-  for (const line of target.store.differences(plan.targetSpec, actual)) differ(`setting ${line}`);
-  let points = 0;
-  const keys: readonly (ShardKey | undefined)[] =
-    plan.sourceSpec.shardKeys.length === 0 ? [undefined] : plan.sourceSpec.shardKeys;
-  for (const shardKey of keys) {
+  const actual = await sides.target.describe(plan.targetCollection);
+  for (const line of sides.target.differences(plan.targetSpec, actual)) differ(`setting ${line}`);
+  for (const shardKey of keysOf(plan)) {
     const [expected, found] = await Promise.all([
-      source.store.count(source.collection, { shardKey }),
-      target.store.count(target.collection, { shardKey }),
+      sides.source.count(plan.sourceCollection, { shardKey }),
+      sides.target.count(plan.targetCollection, { shardKey }),
     ]);
     if (expected !== found) differ(`count: expected ${expected} points, got ${found}`);
-    for await (const pair of mergeById(
-      pointsOf(source, plan, { shardKey, run }),
-      pointsOf(target, plan, { shardKey, run }),
-    )) {
-      if (pair.source === undefined) differ(`point ${name(pair.id)} is in the target only`);
-      else if (pair.target === undefined) differ(`point ${name(pair.id)} is missing in the target`);
-      else
-        for (const text of comparePoints(plan, sides, { source: pair.source, target: pair.target }))
-          differ(`point ${name(pair.id)}: ${text}`);
-      points++;
-      if (points % 1000 === 0) {
-        throwIfAborted(run.signal);
-        run.onProgress?.({
-          step: 'verifying',
-          done: Math.min(points, plan.points),
-          total: plan.points,
-          unit: 'points',
-        });
-      }
-    }
   }
-  return { ok: differenceCount === 0, points, differences, differenceCount };
+  for await (const point of comparedPoints(plan, sides, { ...run, step: 'verifying' })) {
+    points++;
+    if (point.source === undefined) extraPoints++;
+    for (const text of point.differences) differ(`point ${formatPointId(point.id)}${text}`);
+  }
+  return { ok: differenceCount === 0, points, extraPoints, differences, differenceCount };
 }
 
-function name(id: PointId): string {
-  return formatPointId(id);
+function keysOf(plan: MigrationPlan): readonly (ShardKey | undefined)[] {
+  return plan.sourceSpec.shardKeys.length === 0 ? [undefined] : plan.sourceSpec.shardKeys;
+}
+
+/** A point of either side, and in which ways the target's differs: each the end of a sentence about it. */
+interface ComparedPoint {
+  readonly id: PointId;
+  readonly shardKey: ShardKey | undefined;
+  readonly source?: PointAt;
+  readonly target?: PointAt;
+  readonly differences: readonly string[];
+}
+
+/** Every point of both sides in id order, shard key by shard key, compared. */
+export async function* comparedPoints(
+  plan: MigrationPlan,
+  sides: Sides,
+  run: CompareOptions & { readonly step: string },
+): AsyncGenerator<ComparedPoint> {
+  const source: Side = { store: sides.source, collection: plan.sourceCollection };
+  const target: Side = { store: sides.target, collection: plan.targetCollection };
+  const rescaled = rescaledVectors(plan);
+  let points = 0;
+  for (const shardKey of keysOf(plan)) {
+    const scan = { shardKey, run };
+    for await (const pair of mergeById(pointsOf(source, plan, scan), pointsOf(target, plan, scan))) {
+      const differences =
+        pair.source === undefined
+          ? [' is in the target only']
+          : pair.target === undefined
+            ? [' is missing in the target']
+            : differencesOf(plan, sides, { source: pair.source, target: pair.target, rescaled }).map(
+                (text) => `: ${text}`,
+              );
+      yield { ...pair, shardKey, differences };
+      points++;
+      if (points % PROGRESS_POINTS !== 0) continue;
+      throwIfAborted(run.signal);
+      const done = Math.min(points, plan.points);
+      run.onProgress?.({ step: run.step, done, total: plan.points, unit: 'points' });
+    }
+  }
 }
 
 /** One point inside a batch. */
-interface PointAt {
+export interface PointAt {
   readonly batch: PointBatch;
   readonly i: number;
-  /** The batch projected, made once for all of its points; only on the source's side. */
-  readonly projected: () => Float32Array;
 }
 
 async function* pointsOf(
   { store, collection }: Side,
   plan: MigrationPlan,
-  { shardKey, run }: { shardKey: ShardKey | undefined; run: RunOptions },
+  { shardKey, run }: { shardKey: ShardKey | undefined; run: CompareOptions },
 ): AsyncGenerator<{ id: PointId; batch: PointBatch; i: number }> {
-  const vectorName = plan.vectorName;
-  for await (const batch of store.scan(collection, { vectorName, shardKey, signal: run.signal })) {
+  const { vectorName } = plan;
+  const { signal, batchSize } = run;
+  const size = batchSize === undefined ? {} : { batchSize };
+  for await (const batch of store.scan(collection, { vectorName, shardKey, signal, ...size })) {
     for (let i = 0; i < batch.ids.length; i++) {
       const id = batch.ids[i];
       if (id !== undefined) yield { id, batch, i };
@@ -100,12 +130,10 @@ async function* pointsOf(
   }
 }
 
-type Located = Omit<PointAt, 'projected'>;
-
 async function* mergeById(
-  left: AsyncGenerator<{ id: PointId } & Located>,
-  right: AsyncGenerator<{ id: PointId } & Located>,
-): AsyncGenerator<{ id: PointId; source?: Located; target?: Located }> {
+  left: AsyncGenerator<{ id: PointId } & PointAt>,
+  right: AsyncGenerator<{ id: PointId } & PointAt>,
+): AsyncGenerator<{ id: PointId; source?: PointAt; target?: PointAt }> {
   let [a, b] = [await left.next(), await right.next()];
   while (a.done !== true || b.done !== true) {
     const order = a.done === true ? 1 : b.done === true ? -1 : comparePointIds(a.value.id, b.value.id);
@@ -121,7 +149,7 @@ async function* mergeById(
 /** Projections of the batches at hand; a batch is dropped together with its projection. */
 const projections = new WeakMap<PointBatch, Float32Array>();
 
-function projectedRow(encoder: Encoder, { batch, i }: Located): Float32Array {
+function projectedRow(encoder: Encoder, { batch, i }: PointAt): Float32Array {
   let all = projections.get(batch);
   if (all === undefined) {
     all = encoder.project(batch.vectors).data;
@@ -130,19 +158,39 @@ function projectedRow(encoder: Encoder, { batch, i }: Located): Float32Array {
   return all.subarray(i * encoder.outputDim, (i + 1) * encoder.outputDim);
 }
 
-function comparePoints(
+/**
+ * Vectors that change by being written again: a server scales cosine vectors to unit length at every write. Of
+ * components of 4 bytes that is true already and they stay as they are; of 2 bytes the length is off by their
+ * rounding, so that a copy of a copy moves each by up to one step of their precision. Only there a step is forgiven.
+ */
+function rescaledVectors({ sourceSpec, vectorName, layout }: MigrationPlan): readonly string[] {
+  return sourceSpec.vectors
+    .filter(({ distance, componentBytes }) => distance === 'cosine' && componentBytes === 2)
+    .filter(({ name }) => layout === 'two-stage' || name !== vectorName)
+    .map(({ name }) => name);
+}
+
+function differencesOf(
   plan: MigrationPlan,
-  { target: store, encoder }: { target: VectorStore; encoder: Encoder },
-  { source, target }: { source: Located; target: Located },
+  { target: store, encoder }: Sides,
+  { source, target, rescaled }: { source: PointAt; target: PointAt; rescaled: readonly string[] },
 ): string[] {
   const found: string[] = [];
   const twoStage = plan.layout === 'two-stage';
-  const restOf = ({ batch, i }: Located): Uint8Array => batch.rest[i] ?? new Uint8Array(0);
+  const restOf = ({ batch, i }: PointAt): Uint8Array => batch.rest[i] ?? new Uint8Array(0);
   const has = source.batch.hasVector[source.i] !== 0;
-  const targetRest = restOf(target);
-  const sourceBytes = store.canonicalRest(restOf(source));
-  const targetBytes = store.canonicalRest(targetRest, twoStage ? { withoutVector: plan.compactName } : {});
-  if (Buffer.compare(sourceBytes, targetBytes) !== 0) found.push('payload or another vector differs');
+  const [sourceRest, targetRest] = [restOf(source), restOf(target)];
+  const withoutVectors = twoStage ? [...rescaled, plan.compactName] : rescaled;
+  const sourceBytes = store.canonicalRest(sourceRest, { withoutVectors });
+  const targetBytes = store.canonicalRest(targetRest, { withoutVectors });
+  const others = rescaled.filter((name) => name !== plan.vectorName);
+  if (
+    Buffer.compare(sourceBytes, targetBytes) !== 0 ||
+    !others.every((name) =>
+      withinStep(store.restFloats(sourceRest, name), store.restFloats(targetRest, name)),
+    )
+  )
+    found.push('payload or another vector differs');
   const stored = twoStage
     ? store.restVector(targetRest, plan.compactName, encoder.outputDim)
     : target.batch.hasVector[target.i] === 0
@@ -155,10 +203,18 @@ function comparePoints(
   const tolerance = TOLERANCE[spec?.componentBytes ?? 4] ?? 1e-5;
   if (!close(stored, projectedRow(encoder, source), tolerance))
     found.push('its reduced vector is not the projection of the full one');
-  if (twoStage && !sameBytes(row(source.batch.vectors, source.i), row(target.batch.vectors, target.i))) {
+  const same = rescaled.includes(plan.vectorName) ? withinStep : sameBytes;
+  if (twoStage && !same(row(source.batch.vectors, source.i), row(target.batch.vectors, target.i)))
     found.push('its full vector changed');
-  }
   return found;
+}
+
+/** Equal up to one step between neighbouring numbers of 2 bytes (IEEE 754 binary16: 10 bits, normal from 2^-14). */
+function withinStep(a: Float32Array | null, b: Float32Array | null): boolean {
+  if (a === null || b === null) return a === b;
+  const step = (value: number): number => 2 ** (Math.max(-14, Math.floor(Math.log2(Math.abs(value)))) - 10);
+  const near = (x: number, y: number): boolean => Math.abs(x - y) <= Math.max(step(x), step(y));
+  return a.length === b.length && a.every((value, i) => near(value, b[i] ?? Number.NaN));
 }
 
 function close(a: Float32Array, b: Float32Array, tolerance: number): boolean {

@@ -82,6 +82,23 @@ test('user and password of an address are never shown', () => {
   });
 });
 
+test.each(['k3y\n', 'k\u0007ey', 'k\u00e9y', 'two words'])(
+  'a key no header can carry is refused unsaid',
+  (key) => {
+    const path = file(`x${key}x`);
+    for (const environment of [{ QDRANT_API_KEY: key }, { QDRANT_TLDR_API_KEY_FILE: path }]) {
+      let thrown: unknown;
+      try {
+        loadConfig({ environment });
+      } catch (error) {
+        thrown = error;
+      }
+      expect(thrown).toMatchObject({ code: 'INVALID_ARGUMENT' });
+      expect(String(thrown)).not.toContain(key);
+    }
+  },
+);
+
 describe('refuses', () => {
   test.each<[string, Parameters<typeof loadConfig>[0]]>([
     ['an unknown key in the file', { file: file({ urll: 'x' }), environment: {} }],

@@ -185,9 +185,13 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
         const [batch] = await scanAll(name);
         expect(store.restVector(batch!.rest[0]!, 'small', 2)).toHaveLength(2);
         expect(store.restVector(batch!.rest[0]!, 'none', 2)).toBeNull();
-        const without = (options: { withoutVector?: string }): number =>
+        expect(store.restFloats(batch!.rest[0]!, 'small')).toEqual(
+          store.restVector(batch!.rest[0]!, 'small', 2),
+        );
+        expect(store.restFloats(batch!.rest[0]!, 'none')).toBeNull();
+        const without = (options: { withoutVectors?: string[] }): number =>
           store.canonicalRest(batch!.rest[0]!, options).length;
-        expect(without({ withoutVector: 'small' })).toBeLessThan(without({}));
+        expect(without({ withoutVectors: ['small'] })).toBeLessThan(without({}));
       },
     );
 

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, expect } from '@jest/globals';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,7 +7,9 @@ import { readNpy, writeNpy } from '../../src/cli/npy.js';
 import { rowRange } from '../../src/core/matrix.js';
 import { runCli, type CliResult } from '../cli/run-cli.js';
 import { tinyEncoder } from '../migrate/fixtures.js';
-import { startTestServer, type TestServer } from './test-server.js';
+import { startTestServer, testsOn, type TestServer } from './test-server.js';
+
+const test = await testsOn('any');
 
 const ROWS = 1500;
 let server: TestServer;
@@ -99,6 +101,7 @@ test('a collection is inspected, learned from, migrated in both layouts and sear
     compactOf: { source: 'docs', outputDim: 64 },
   });
 
+  const record = join('.qdrant-tldr', 'docs--docs-c.json');
   const refusals: [string[], number][] = [
     [['search', 'docs-c', ...query, '--rescore', '50'], 2],
     [['search', 'docs-c', ...query.map((word) => (word === 'enc.onnx' ? 'other.onnx' : word))], 9],
@@ -107,6 +110,11 @@ test('a collection is inspected, learned from, migrated in both layouts and sear
     [['migrate', 'docs', 'docs-2', '--encoder', 'enc.onnx', '--yes', '--record', 'new.json'], 5],
     [['migrate', 'nothing', 'x', '--encoder', 'enc.onnx', '--yes'], 4],
     [['migrate', 'docs', 'docs', '--encoder', 'enc.onnx', '--yes'], 2],
+    [['migrate', 'docs', 'x', '--encoder', 'enc.onnx', '--yes', '--record', 'q.npy/x.json'], 2],
+    [['migrate', 'docs', 'x', '--encoder', 'enc.onnx', '--dry-run', '--record', 'q.npy/x.json'], 2],
+    [['migrate', 'docs', 'x', '--encoder', 'enc.onnx', '--dry-run', '--record', record], 9],
+    [['migrate', 'docs', 'x', '--encoder', 'enc.onnx', '--threads', '2', '--dry-run'], 2],
+    [['inspect', 'docs', '--dim', '512'], 2],
   ];
   for (const [args, code] of refusals)
     expect({ args, code: (await cli(...args)).code }).toEqual({ args, code });

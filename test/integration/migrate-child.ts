@@ -2,10 +2,10 @@ import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
 import { migrateCollection } from '../../src/migrate/migrate-collection.js';
 import { tinyEncoder } from '../migrate/fixtures.js';
 
-/** A migration in a process of its own, to be killed: prints a line per acknowledged batch. */
+/** A migration in a process of its own, to be killed: prints a line for every step of progress. */
 const [url = '', grpcUrl = '', target = '', recordPath = ''] = process.argv.slice(2);
 const store = await openQdrant({ url, grpcUrl });
-await migrateCollection({
+const report = await migrateCollection({
   source: store,
   target: store,
   sourceCollection: 'source',
@@ -14,6 +14,8 @@ await migrateCollection({
   layout: 'two-stage',
   recordPath,
   batchSize: 40,
+  saveIntervalMs: 0,
   onProgress: ({ step, done }) => process.stdout.write(`${step} ${done}\n`),
 });
+process.stdout.write(`copied ${report.copied}\n`);
 await store.close();

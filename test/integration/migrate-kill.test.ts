@@ -1,6 +1,6 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, expect } from '@jest/globals';
 import { spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -8,19 +8,39 @@ import { fileURLToPath } from 'node:url';
 import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
 import { Rng } from '../../src/core/rng.js';
 import type { VectorStore } from '../../src/core/vector-store.js';
+import type { MigrationRecord } from '../../src/migrate/migration-record.js';
 import { contentOf, DIM, fill } from '../migrate/fixtures.js';
-import { startTestServer, type TestServer } from './test-server.js';
+import { startRelay, type Relay } from './relay.js';
+import { startTestServer, testsOn, type TestServer } from './test-server.js';
+
+const test = await testsOn('any');
 
 const ROWS = 6_000;
-const KILLS = 10;
 const CHILD = fileURLToPath(new URL('./migrate-child.js', import.meta.url));
 
+/** Where a run is killed: at the nth request that begins so, or at the nth line of progress of a step. */
+type KillAt =
+  { readonly request: string; readonly nth: number } | { readonly step: string; readonly nth: number };
+
+interface Ended {
+  readonly killed: boolean;
+  readonly code: number | null;
+  readonly lines: readonly string[];
+}
+
 let server: TestServer;
+let relay: Relay;
 let store: VectorStore;
 let folder: string;
+/** Told of every request to the REST interface; true holds it back. */
+let onRequest: (head: string) => boolean = () => false;
 
 beforeAll(async () => {
   server = await startTestServer();
+  relay = await startRelay(
+    () => server.url,
+    ({ bytes, from }) => (from === 'client' && onRequest(bytes.toString('latin1', 0, 200)) ? 'hold' : 'pass'),
+  );
   store = await openQdrant(server);
   folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-kill-'));
   const params = { vectors: { size: DIM, distance: 'Cosine' } };
@@ -32,41 +52,76 @@ beforeAll(async () => {
     metadata: {},
     native: JSON.stringify({ params }),
   });
+  for (const [field, schema] of [
+    ['i', '"integer"'],
+    ['f', '"float"'],
+    ['text', '"keyword"'],
+  ] as const)
+    await store.createPayloadIndex('source', field, schema);
   await fill(store, 'source', ROWS);
 });
 
 afterAll(async () => {
   await store.close();
+  await relay.close();
   await server.stop();
   await rm(folder, { recursive: true });
 });
 
-/** Runs the child until it ends, or kills it with SIGKILL after so many lines of progress. */
-function runChild(
-  target: string,
-  killAfterLines: number | null,
-): Promise<{ killed: boolean; code: number | null }> {
+const recordOf = (target: string): string => join(folder, `${target}.json`);
+
+/** Runs the child until it ends, or kills it with SIGKILL where asked. */
+function runChild(target: string, at: KillAt | null): Promise<Ended> {
   return new Promise((resolve, reject) => {
-    const args = [CHILD, server.url, server.grpcUrl, target, join(folder, `${target}.json`)];
+    const args = [CHILD, relay.url, server.grpcUrl, target, recordOf(target)];
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-    let lines = 0;
-    createInterface({ input: child.stdout }).on('line', () => {
-      lines++;
-      if (lines === killAfterLines) child.kill('SIGKILL');
+    const lines: string[] = [];
+    let hits = 0;
+    const hit = (here: boolean): boolean => {
+      if (here) hits++;
+      const now = here && hits === at?.nth;
+      if (now) child.kill('SIGKILL');
+      return now;
+    };
+    onRequest = (head) => at !== null && 'request' in at && hit(head.startsWith(at.request));
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      lines.push(line);
+      if (at !== null && 'step' in at) hit(line.startsWith(at.step));
     });
     child.once('error', reject);
-    child.once('exit', (code, signal) => resolve({ killed: signal === 'SIGKILL', code }));
+    child.once('close', (code, signal) => resolve({ killed: signal === 'SIGKILL', code, lines }));
   });
 }
 
-test('killed ten times at random moments and resumed, the target equals an uninterrupted one', async () => {
-  expect(await runChild('whole', null)).toEqual({ killed: false, code: 0 });
+test('killed in every phase at seeded moments and resumed, the target equals an uninterrupted one', async () => {
+  expect(await runChild('whole', null)).toMatchObject({ killed: false, code: 0 });
   const rng = new Rng(21);
-  let kills = 0;
-  for (let i = 0; i < KILLS; i++) kills += Number((await runChild('killed', 1 + rng.int(16))).killed);
-  expect(kills).toBe(KILLS);
-  expect(await runChild('killed', null)).toEqual({ killed: false, code: 0 });
-  const [whole, killed] = [await contentOf(store, 'whole'), await contentOf(store, 'killed')];
-  expect(whole).toHaveLength(ROWS);
+  const kills: KillAt[] = [
+    { request: 'PUT /collections/killed ', nth: 1 },
+    { request: 'PUT /collections/killed/index', nth: 1 + rng.int(3) },
+    ...Array.from({ length: 6 }, () => ({ step: 'copying', nth: 4 + rng.int(14) })),
+    ...Array.from({ length: 2 }, () => ({ step: 'indexing', nth: 1 + rng.int(2) })),
+    ...Array.from({ length: 2 }, () => ({ step: 'verifying', nth: 1 + rng.int(4) })),
+  ];
+  const phases = new Map<string, number>();
+  let fromCursors = 0;
+  for (const at of kills) {
+    expect(await runChild('killed', at)).toMatchObject({ killed: true });
+    const record = JSON.parse(await readFile(recordOf('killed'), 'utf8')) as MigrationRecord;
+    phases.set(record.phase, (phases.get(record.phase) ?? 0) + 1);
+    const open = record.ranges.filter(({ cursor, complete }) => cursor !== null && !complete);
+    if (record.phase === 'copying' && open.length > 0) fromCursors++;
+  }
+  expect([...phases.keys()].sort()).toEqual(['copying', 'creating', 'finishing', 'verifying']);
+  expect(fromCursors).toBeGreaterThanOrEqual(3);
+  const last = await runChild('killed', null);
+  expect(last).toMatchObject({ killed: false, code: 0 });
+  expect(last.lines.at(-1)).toBe('copied 0');
+  const content = async (name: string): Promise<string[]> => [
+    ...(await contentOf(store, name)),
+    ...(await contentOf(store, name, 'compact')),
+  ];
+  const [whole, killed] = [await content('whole'), await content('killed')];
+  expect(whole).toHaveLength(2 * ROWS);
   expect(killed).toEqual(whole);
 });

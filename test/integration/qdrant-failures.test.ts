@@ -1,16 +1,23 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, expect } from '@jest/globals';
 import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
-import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { execFile } from 'node:child_process';
+import { type AddressInfo } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
 import type { PointId } from '../../src/core/point-id.js';
 import { contentOf, fill } from '../migrate/fixtures.js';
-import { startTestServer, type TestServer } from './test-server.js';
+import { startRelay } from './relay.js';
+import { startTestServer, testsOn, type TestServer } from './test-server.js';
+
+const test = await testsOn('configured');
 
 const KEY = 'correct-horse-battery';
 const READ_ONLY_KEY = 'only-for-reading';
 const QUICK = { attempts: 8, firstDelayMs: 10, longestDelayMs: 100 };
 
 let server: TestServer;
+const CHILD = fileURLToPath(new URL('./scan-child.js', import.meta.url));
 const closing: (() => Promise<void>)[] = [];
 
 beforeAll(async () => {
@@ -37,42 +44,28 @@ afterAll(async () => {
   await server.stop();
 });
 
-async function listen(target: Server | HttpServer): Promise<number> {
+async function listen(target: HttpServer): Promise<number> {
   await new Promise<void>((resolve) => target.listen(0, '127.0.0.1', resolve));
   return (target.address() as AddressInfo).port;
 }
 
-/** A TCP relay that cuts the connection each time so many bytes have come back. */
+/** Cuts each connection when so many bytes have come back. */
 async function cuttingRelay(to: string, cutAfterBytes: number): Promise<{ url: string; cuts: () => number }> {
   let cuts = 0;
-  const sockets = new Set<Socket>();
-  const relay = createServer((client) => {
-    const upstream = connect(Number(new URL(to).port), '127.0.0.1');
-    let left = cutAfterBytes;
-    for (const socket of [client, upstream]) {
-      sockets.add(socket);
-      socket.on('error', () => undefined);
-    }
-    client.pipe(upstream);
-    upstream.on('data', (chunk: Buffer) => {
-      left -= chunk.length;
-      if (left > 0) {
-        client.write(chunk);
-        return;
-      }
+  const left = new Map<number, number>();
+  const relay = await startRelay(
+    () => to,
+    ({ bytes, from, connection }) => {
+      if (from === 'client') return 'pass';
+      const rest = (left.get(connection) ?? cutAfterBytes) - bytes.length;
+      left.set(connection, rest);
+      if (rest > 0) return 'pass';
       cuts++;
-      client.destroy();
-      upstream.destroy();
-    });
-    client.on('close', () => upstream.destroy());
-    upstream.on('close', () => client.destroy());
-  });
-  const port = await listen(relay);
-  closing.push(async () => {
-    for (const socket of sockets) socket.destroy();
-    await new Promise((done) => relay.close(done));
-  });
-  return { url: `http://127.0.0.1:${port}`, cuts: () => cuts };
+      return 'cut';
+    },
+  );
+  closing.push(relay.close);
+  return { url: relay.url, cuts: () => cuts };
 }
 
 test('reads and writes go on over connections that are cut in the middle', async () => {
@@ -100,12 +93,36 @@ test('reads and writes go on over connections that are cut in the middle', async
   await direct.close();
 });
 
+test('a connection gone silent is left behind: the next attempt opens another', async () => {
+  const silent = new Set<number>();
+  const relay = await startRelay(
+    () => server.grpcUrl,
+    ({ connection }) => (silent.has(connection) ? 'hold' : 'pass'),
+  );
+  closing.push(relay.close);
+  const retries: string[] = [];
+  const store = await openQdrant({
+    url: server.url,
+    grpcUrl: relay.url,
+    apiKey: KEY,
+    retry: QUICK,
+    timeoutMs: 3_000,
+    log: (_level, message) => retries.push(message),
+  });
+  silent.add(1);
+  const found = await store.retrieve('data', [1n], { vectorName: '' });
+  expect(found.ids).toEqual([1n]);
+  expect(retries.some((line) => line.includes('no answer within'))).toBe(true);
+  await store.close();
+});
+
 test('429 is retried after the time the server names, 503 with backoff', async () => {
   const answers = [{ status: 429, 'retry-after': '0.05' }, { status: 503 }];
   const seen: number[] = [];
+  let refused = /^\/collections$/;
   const front = createHttpServer((request, response) => {
     void (async () => {
-      const refusal = request.url === '/collections' ? answers.shift() : undefined;
+      const refusal = refused.test(request.url ?? '') ? answers.shift() : undefined;
       if (refusal !== undefined) {
         const { status, ...headers } = refusal;
         seen.push(status);
@@ -129,6 +146,17 @@ test('429 is retried after the time the server names, 503 with backoff', async (
   });
   expect(seen).toEqual([429, 503]);
   expect(waits[0]).toContain('retrying in 50 ms');
+  // So with every kind of call, those about collections and aliases included.
+  for (const [path, ask] of [
+    [/exists$/, () => store.exists('data')],
+    [/^\/aliases$/, () => store.aliases()],
+  ] as const) {
+    refused = path;
+    answers.push({ status: 429, 'retry-after': '0.05' });
+    waits.length = 0;
+    await ask();
+    expect(waits).toEqual([expect.stringMatching(/retrying in 50 ms .* HTTP 429/)]);
+  }
   await store.close();
   front.closeAllConnections();
 });
@@ -136,6 +164,7 @@ test('429 is retried after the time the server names, 503 with backoff', async (
 test.each([
   ['no key', undefined, 'UNAUTHORIZED'],
   ['a wrong key', 'wrong-key-value', 'UNAUTHORIZED'],
+  ['a key with a line break', 'wrong-key-value\n', 'INVALID_ARGUMENT'],
 ])('%s is told apart, and the key is never said', async (_name, apiKey, code) => {
   const error: unknown = await openQdrant({ ...server, apiKey }).catch((thrown: unknown) => thrown);
   expect(error).toMatchObject({ name: 'TldrError', code });
@@ -184,4 +213,22 @@ test('what is no Qdrant, too old, nobody, or without gRPC is named', async () =>
   await expect(openQdrant({ url: 'http://user:secret@localhost:6333' })).rejects.toMatchObject({
     code: 'INVALID_ARGUMENT',
   });
+});
+
+test('a reader stopped while the next page is on its way is told so, and its process goes on', async () => {
+  const plain = await startTestServer();
+  closing.push(plain.stop);
+  const store = await openQdrant(plain);
+  await store.create({
+    name: 'data',
+    vectors: [],
+    otherVectors: [],
+    shardKeys: [],
+    metadata: {},
+    native: JSON.stringify({ params: { vectors: { size: 16, distance: 'Cosine' } } }),
+  });
+  await fill(store, 'data', 300);
+  await store.close();
+  const child = promisify(execFile)(process.execPath, [CHILD, plain.url, plain.grpcUrl]);
+  expect((await child).stdout).toBe('worked on 32 points\nstopped before it was finished\n');
 });

@@ -1,14 +1,18 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, expect } from '@jest/globals';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
 import { startLocalQdrant, type LocalQdrant } from '../../src/cli/local-qdrant.js';
-import { matrix } from '../../src/core/matrix.js';
+import { matrix, row } from '../../src/core/matrix.js';
 import type { ShardKey, VectorStore } from '../../src/core/vector-store.js';
 import { migrateCollection } from '../../src/migrate/migrate-collection.js';
 import { DIM, tinyEncoder } from '../migrate/fixtures.js';
+import { losingAnswers, startRelay } from './relay.js';
+import { testsOn } from './test-server.js';
+
+const test = await testsOn('a process');
 
 const KEYS: readonly ShardKey[] = [
   { kind: 'keyword', value: 'tenant-a' },
@@ -93,4 +97,35 @@ test('points of every shard key are copied under their key, equal ids included',
     const { rest: found } = await store.retrieve('target', [3n], { vectorName: '', shardKey });
     expect(JSON.parse(store.payloadJson(found[0]!))).toEqual({ key: k, id: 3 });
   }
+});
+
+test('a sample takes from every shard key in proportion, without reading them whole', async () => {
+  const { ids, vectors } = await store.sample('source', { vectorName: '', size: 30 });
+  expect(ids).toHaveLength(30);
+  const counts = await Promise.all(
+    KEYS.map(async (shardKey) => {
+      const found = new Set<string>();
+      for await (const batch of store.scan('source', { vectorName: '', shardKey }))
+        batch.ids.forEach((_, i) => found.add(row(batch.vectors, i).join()));
+      return ids.filter((_, i) => found.has(row(vectors, i).join())).length;
+    }),
+  );
+  expect(counts).toEqual([10, 10, 10]);
+});
+
+test('an answer lost while a shard key is made does no harm; keys are compared in no order', async () => {
+  const { decide, lost } = losingAnswers('PUT /collections/again/shards');
+  const relay = await startRelay(() => server.url, decide);
+  const retry = { attempts: 4, firstDelayMs: 10, longestDelayMs: 100 };
+  const through = await openQdrant({ url: relay.url, grpcUrl: server.grpcUrl, retry });
+  const spec = { ...(await store.describe('source')), name: 'again' };
+  await through.create(spec);
+  expect(lost()).toBe(1);
+  const made = await store.describe('again');
+  expect(made.shardKeys).toHaveLength(KEYS.length);
+  const native = JSON.parse(made.native) as { shard_keys: unknown[] };
+  const turned = { ...made, native: JSON.stringify({ ...native, shard_keys: native.shard_keys.reverse() }) };
+  expect(store.differences(spec, turned, { loading: true })).toEqual([]);
+  await through.close();
+  await relay.close();
 });

@@ -1,7 +1,7 @@
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { hostname, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openMemory } from '../../adapters/memory/memory-store.js';
 import { matrix } from '../../src/core/matrix.js';
@@ -94,12 +94,19 @@ describe.each(['compact', 'two-stage'] as const)('%s', (layout) => {
     ],
   ])('verify finds %s', async (_name, message, spoil) => {
     await migrateCollection(options({ layout }));
+    const [name] = layout === 'compact' ? [''] : ['compact'];
+    const whole = await contentOf(store, 'target', name);
     await spoil();
     const plan = await planMigration(options({ layout }));
     const report = await verifyMigration(plan, { source: store, target: store, encoder });
     expect(report.ok).toBe(false);
     expect(report.differences.join('\n')).toContain(message);
-    await expect(migrateCollection(options({ layout }))).rejects.toMatchObject({ code: 'VERIFY_FAILED' });
+    await expect(migrateCollection(options({ layout }))).rejects.toMatchObject({
+      code: 'VERIFY_FAILED',
+      message: expect.stringContaining('run the same command again'),
+    });
+    expect(await migrateCollection(options({ layout }))).toMatchObject({ copied: 1, verify: { ok: true } });
+    expect(await contentOf(store, 'target', name)).toEqual(whole);
   });
 
   /** Replaces a point of the target; its reduced vector becomes the unit vector of the first axis. */
@@ -166,16 +173,19 @@ describe('refuses', () => {
     expect(await store.exists('target')).toBe(false);
   });
 
-  test('a record that another living process holds; takes over from a dead one', async () => {
-    const { recordPath } = options();
-    await writeFile(`${recordPath}.lock`, JSON.stringify({ pid: process.ppid, host: hostname() }));
-    await expect(migrateCollection(options())).rejects.toMatchObject({
-      code: 'ALREADY_EXISTS',
-      message: expect.stringContaining('another run'),
-    });
-    await writeFile(`${recordPath}.lock`, JSON.stringify({ pid: 2 ** 30, host: hostname() }));
-    expect((await migrateCollection(options())).copied).toBe(ROWS);
-    expect((await readdir(folder)).filter((name) => name.endsWith('.lock'))).toEqual([]);
+  test('a record of other servers', async () => {
+    await migrateCollection(options());
+    await expect(
+      migrateCollection(options({ source: { ...store, endpoint: 'elsewhere' } })),
+    ).rejects.toMatchObject({ code: 'MISMATCH', message: expect.stringContaining('now elsewhere') });
+  });
+
+  test('a record that cannot be kept', async () => {
+    const file = join(folder, 'a-file');
+    await writeFile(file, '');
+    const run = migrateCollection(options({ recordPath: join(file, 'record.json') }));
+    await expect(run).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    expect(await store.exists('target')).toBe(false);
   });
 
   test('another way of keeping the reduced vector than the run before', async () => {
@@ -199,7 +209,7 @@ describe('refuses', () => {
   });
 
   test('a damaged record', async () => {
-    await writeFile(options().recordPath, '{"version":1,"phase":"copying","ranges":[{}]}');
+    await writeFile(options().recordPath, '{"version":2,"phase":"copying","ranges":[{}]}');
     await expect(migrateCollection(options())).rejects.toMatchObject({ code: 'INVALID_DATA' });
   });
 
