@@ -12,7 +12,7 @@ export interface LearnedPlan {
 export type Start = 'pca' | 'random' | 'neighbourhood-kl';
 
 /** Names of learned candidates; `tldr` is the published loss, Barlow Twins. */
-export const LEARNED_NAMES = ['neighbourhood-kl', 'neighbourhood-kl-residual', 'tldr'] as const;
+const LEARNED_NAMES = ['neighbourhood-kl', 'neighbourhood-kl-residual', 'tldr'] as const;
 
 const RANKS: Readonly<Record<string, number>> = {
   'neighbourhood-kl': 6,

@@ -15,6 +15,8 @@ export interface Architecture {
   readonly hiddenWidth: number;
 }
 
+/** Small first weights let the hidden layer learn its directions instead of staying a random one (docs/research.md). */
+const HIDDEN_SCALE = 0.2;
 const WIDTH_MAX = 65536;
 const LAYERS_MAX = 16;
 
@@ -96,8 +98,7 @@ export function createModel(
 /**
  * Weights uniform in +-1/sqrt(fan-in) (LeCun et al. 1998), gamma 1, beta 0; `initialWeight` (inputDim x
  * outputDim) replaces the weight of a linear encoder or of a residual one's linear part. The hidden layer of a
- * residual encoder is normal with activations of about unit size for rows of length `rowNorm`, and its output
- * starts at zero.
+ * residual encoder is normal, with small activations for rows of length `rowNorm`, and its output starts at zero.
  */
 export function initialParameters(
   model: Model,
@@ -112,7 +113,8 @@ export function initialParameters(
     if (initialWeight !== undefined && spec.name === 'encoder.weight') return initialWeight.data.slice();
     const values = new Float32Array(rows * cols);
     if (spec.name === 'encoder.hidden.output') return values;
-    if (spec.name === 'encoder.hidden.weight') return values.map(() => rng.normal() / rowNorm);
+    if (spec.name === 'encoder.hidden.weight')
+      return values.map(() => (HIDDEN_SCALE * rng.normal()) / rowNorm);
     if (spec.kind !== 'weight') return values.fill(spec.kind === 'gamma' ? 1 : 0);
     const bound = 1 / Math.sqrt(rows);
     return values.map(() => (2 * rng.uniform() - 1) * bound);
