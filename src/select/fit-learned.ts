@@ -24,13 +24,15 @@ interface LearnedRun {
   readonly plans: readonly LearnedPlan[];
   readonly geometry: Geometry;
   readonly axes: PrincipalAxes;
+  /** Distance of the compact space that neighbourhood-kl is trained for. */
+  readonly compactDistance: Distance;
   readonly options: Omit<TrainEncoderOptions, 'seed'> & { readonly seed: number };
 }
 
 /** Runs the planned trainings one after the other on one neighbour graph. */
 export async function fitLearned(
   x: Matrix,
-  { plans, geometry, axes, options }: LearnedRun,
+  { plans, geometry, axes, compactDistance, options }: LearnedRun,
 ): Promise<LearnedFits> {
   const { dim, seed, engine, threads, signal, log, onProgress, resume, onState } = options;
   const distance = geometry.fitDistance;
@@ -39,7 +41,7 @@ export async function fitLearned(
   const train = { ...x, data: shareFloats(x.data) };
   const resolved = plans.map((plan) => ({
     plan,
-    settings: resolveSettings({ ...plan.settings, outputDim: dim, distance, seed }),
+    settings: resolveSettings(plan.settings),
   }));
   const k = Math.max(...resolved.map(({ settings }) => settings.nNeighbors));
   const shared = { distance, seed, ...(threads === undefined ? {} : { threads }) };
@@ -52,6 +54,7 @@ export async function fitLearned(
         ...settings,
         ...shared,
         outputDim: dim,
+        compactDistance,
         ...(engine === undefined ? {} : { engine }),
         ...(start === undefined ? {} : { initialWeight: start }),
       },

@@ -1,3 +1,4 @@
+import type { Distance } from '../core/distance.js';
 import { defaultSettings, type LossName, type TrainSettings } from '../train/train-options.js';
 
 /** One training to be run: a candidate's name and how its settings differ from the loss's defaults. */
@@ -10,9 +11,6 @@ export interface LearnedPlan {
 
 /** Where a linear map or a residual encoder's linear part starts: PCA, chance, or the linear candidate. */
 export type Start = 'pca' | 'random' | 'neighbourhood-kl';
-
-/** Names of learned candidates; `tldr` is the published loss, Barlow Twins. */
-const LEARNED_NAMES = ['neighbourhood-kl', 'neighbourhood-kl-residual', 'tldr'] as const;
 
 const RANKS: Readonly<Record<string, number>> = {
   'neighbourhood-kl': 6,
@@ -30,10 +28,11 @@ const SOFTMAX_PASSES = 20;
 const NOMINAL_ELEMENTS = 1e9;
 
 const RESIDUAL_WIDTH = 1024;
+const DOT_LEARNING_RATE = 0.003;
 
 /** How a time budget is divided, and where more steps stop helping (docs/research.md). */
 const AUTO: readonly {
-  readonly name: (typeof LEARNED_NAMES)[number];
+  readonly name: string;
   readonly share: number;
   readonly stepsMin: number;
   readonly stepsMax: number;
@@ -80,6 +79,10 @@ export interface BudgetFacts {
   readonly budgetSeconds: number;
   /** Dot products of vectors of different lengths need a linear map without bias. */
   readonly linearOnly: boolean;
+  /** Distance of the compact space that the maps are trained for. */
+  readonly compactDistance: Distance;
+  /** Recall@10 of uncentred PCA on the selection's queries. */
+  readonly pcaRecall: number;
 }
 
 /** The learned candidates of `auto`, their steps cut to the time budget. */
@@ -87,6 +90,11 @@ export function plansForBudget(facts: BudgetFacts): LearnedPlan[] {
   const { budgetSeconds, linearOnly } = facts;
   const left = Math.max(budgetSeconds * 0.2, budgetSeconds - preparationSeconds(facts));
   return AUTO.filter(({ name }) => !linearOnly || name !== 'neighbourhood-kl-residual').map((auto) => {
+    // Unscaled outputs take a smaller rate (docs/research.md).
+    const rate =
+      facts.compactDistance === 'dot' && auto.name === 'neighbourhood-kl'
+        ? { learningRate: DOT_LEARNING_RATE }
+        : {};
     const seconds = stepSeconds({ ...defaultSettings(auto.settings.loss), ...auto.settings }, facts);
     const affordable = Math.floor((left * auto.share) / seconds);
     const steps = Math.max(auto.stepsMin, Math.min(auto.stepsMax, affordable));
@@ -94,9 +102,24 @@ export function plansForBudget(facts: BudgetFacts): LearnedPlan[] {
       name: auto.name,
       rank: RANKS[auto.name] ?? 9,
       init: auto.init,
-      settings: { ...auto.settings, steps, epochs: null },
+      settings: {
+        ...auto.settings,
+        ...rate,
+        perplexity: perplexityFor(facts.pcaRecall),
+        steps,
+        epochs: null,
+      },
     };
   });
+}
+
+/**
+ * How wide a neighbourhood the loss looks at: 5 where PCA finds about half of the nearest, up to 50 where it finds
+ * four fifths. The closer the start, the less the nearest few leave to learn (docs/research.md).
+ */
+function perplexityFor(pcaRecall: number): number {
+  const share = Math.min(1, Math.max(0, (pcaRecall - 0.55) / 0.25));
+  return Math.round(5 * 10 ** share);
 }
 
 /** The one training asked for by explicit settings. */

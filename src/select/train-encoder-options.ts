@@ -85,7 +85,7 @@ export function checkTrainOptions(options: TrainEncoderOptions, inputDim: number
   }
   if (labels !== undefined && queries !== undefined)
     throw new TldrError('INVALID_ARGUMENT', 'give labels of the rows or queries of your own, not both');
-  const settings = resolveSettings({ ...options, outputDim: dim, distance, seed: options.seed ?? 0 });
+  const settings = resolveSettings(options);
   checkSettings(settings);
   // Dot products of unit vectors may use every encoder: that is seen with the data.
   const form = distance === 'dot' ? 'cosine' : distance;

@@ -3,14 +3,14 @@ import { Encoder, type EncoderNetwork } from '../core/encoder.js';
 import { TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
 import { dataFingerprint } from '../core/sample.js';
-import { createBenchmark } from '../evaluate/neighbor-recall.js';
+import { createBenchmark, type Benchmark } from '../evaluate/neighbor-recall.js';
 import type { TrainSettings } from '../train/train-options.js';
 import { resolveSettings } from '../train/run-training.js';
 import type { TrainState } from '../train/train-state.js';
 import { geometryOf, type Candidate, type Geometry } from './candidate.js';
 import { fitClosedForms } from './fit-closed-forms.js';
 import { fitLearned } from './fit-learned.js';
-import { choose, judgeAll, type Judged } from './judge.js';
+import { choose, judgeAll, type Judged, type JudgeOptions } from './judge.js';
 import { splitSample } from './split-sample.js';
 import { explicitPlan, plansForBudget, type LearnedPlan } from './learned-plans.js';
 import {
@@ -51,20 +51,26 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
   const split = splitSample(x, options);
   const { train } = split;
   const geometry = geometryOf(train, distance, options.compactDistance);
-  const plans = planLearned(options, geometry, train);
-  checkShip(ship, plans, geometry);
   const closed = await fitClosedForms(train, { ...options, seed, geometry }, options);
+  const benchmark = await createBenchmark({ base: train, queries: split.queries, distance }, options);
+  const judgeOptions = { ...options, ...split, seed };
+  const start = await judgeStart(benchmark, closed.candidates, judgeOptions);
+  const { compactDistance } = start;
+  const plans = planLearned(options, { geometry, start, train });
+  checkShip(ship, [...plans, ...closed.candidates]);
   const { learned, states, finished } = await fitLearned(train, {
     plans,
     geometry,
     axes: closed.axes,
+    compactDistance,
     options: { ...options, seed },
   });
   if (!finished) return { encoder: null, report: null, states, candidates: new Map(), details: null };
 
-  const fitted = [...learned.map((one) => learnedCandidate(one, geometry)), ...closed.candidates];
-  const benchmark = await createBenchmark({ base: train, queries: split.queries, distance }, options);
-  const judgeOptions = { ...options, ...split, seed };
+  const fitted = [
+    ...learned.map((one) => learnedCandidate(one, { geometry, compactDistance })),
+    ...closed.candidates,
+  ];
   const { selection: judged, confirmation: confirmed } = await judgeAll(benchmark, fitted, judgeOptions);
   const winner = choose(ship === 'best' ? judged : judged.filter(({ candidate }) => candidate.name === ship));
   if (winner === undefined) throw new TldrError('INTERNAL', 'no candidate was judged');
@@ -95,7 +101,28 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
   };
 }
 
-function planLearned(options: TrainEncoderOptions, geometry: Geometry, train: Matrix): LearnedPlan[] {
+/** How uncentred PCA does, and under which compact distance: learned maps start from it and are trained for that. */
+interface Start {
+  readonly compactDistance: Distance;
+  readonly pcaRecall: number;
+}
+
+async function judgeStart(
+  benchmark: Benchmark,
+  closed: readonly Candidate[],
+  judgeOptions: JudgeOptions,
+): Promise<Start> {
+  const pca = closed.filter(({ name }) => name === 'pca-uncentred');
+  const { selection } = await judgeAll(benchmark, pca, { ...judgeOptions, onProgress: undefined });
+  const [judged] = selection;
+  if (judged === undefined) throw new TldrError('INTERNAL', 'PCA was not judged');
+  return { compactDistance: judged.compactDistance, pcaRecall: judged.recall.recallAt10 };
+}
+
+function planLearned(
+  options: TrainEncoderOptions,
+  { geometry, start, train }: { geometry: Geometry; start: Start; train: Matrix },
+): LearnedPlan[] {
   const given = EXPLICIT.filter((name) => options[name] !== undefined);
   if (given.length > 0 || options.init !== undefined) {
     const settings = Object.fromEntries(given.map((name) => [name, options[name]]));
@@ -108,14 +135,13 @@ function planLearned(options: TrainEncoderOptions, geometry: Geometry, train: Ma
     threads: options.threads ?? 2,
     budgetSeconds: options.budgetSeconds ?? BUDGET_SECONDS,
     linearOnly: geometry.fitDistance === 'dot',
+    ...start,
   });
 }
 
-function checkShip(ship: string, plans: readonly LearnedPlan[], { fitDistance }: Geometry): void {
-  const closed = ['pca-uncentred', 'prefix', 'random-projection'];
-  if (fitDistance !== 'dot') closed.push('pca');
-  const names = ['best', ...plans.map(({ name }) => name), ...closed];
-  if (!names.includes(ship) && !/^pca-.*tempered/.test(ship)) {
+function checkShip(ship: string, candidates: readonly { readonly name: string }[]): void {
+  const names = ['best', ...candidates.map(({ name }) => name)];
+  if (!names.includes(ship)) {
     throw new TldrError(
       'INVALID_ARGUMENT',
       `ship: ${ship} is not among the candidates here: expected ${names.join(', ')}`,
@@ -123,13 +149,16 @@ function checkShip(ship: string, plans: readonly LearnedPlan[], { fitDistance }:
   }
 }
 
-function learnedCandidate({ plan, result }: Learned, { fitDistance, compactDistances }: Geometry): Candidate {
-  const settings = resolveSettings({ ...plan.settings, outputDim: 1, distance: fitDistance, seed: 0 });
+function learnedCandidate(
+  { plan, loss, result }: Learned,
+  { geometry, compactDistance }: { geometry: Geometry; compactDistance: Distance },
+): Candidate {
+  const settings = resolveSettings(plan.settings);
   return {
     name: plan.name,
     network: result.network,
-    // Trained for the cosine of its outputs, or for the one distance there is.
-    distances: compactDistances.slice(0, 1),
+    // Barlow Twins is trained for no distance in particular.
+    distances: loss === 'barlow-twins' ? geometry.compactDistances : [compactDistance],
     hyperParameters: { ...plainSettings(settings), steps: result.totalSteps, init: plan.init },
     seconds: result.secondsPerStep * result.totalSteps,
     rank: plan.rank,

@@ -31,18 +31,19 @@ function similarity<T>(ops: Ops<T>, x: T, distance: Distance): T {
 
 /**
  * Mean over rows of KL(softmax(S / tau) || softmax(R / tau)): S the similarities of the original rows
- * y [n, inputDim], R those of the encoded rows z [n, outputDim], each row without itself.
+ * y [n, inputDim], R those of the encoded rows z [n, outputDim] under `compactDistance` (the same by default), each
+ * row without itself.
  */
 export function neighbourhoodKl<T>(
   ops: Ops<T>,
   rows: { readonly y: T; readonly z: T },
-  settings: { tau: number; distance: Distance },
+  settings: { tau: number; distance: Distance; compactDistance?: Distance },
 ): T {
-  const { tau, distance } = settings;
-  const logits = (x: T): T =>
-    ops.logSoftmax(ops.maskDiagonal(ops.scale(similarity(ops, x, distance), 1 / tau)));
-  const teacher = ops.stopGradient(logits(rows.y));
-  const gap = ops.sub(teacher, logits(rows.z));
+  const { tau, distance, compactDistance = distance } = settings;
+  const logits = (x: T, by: Distance): T =>
+    ops.logSoftmax(ops.maskDiagonal(ops.scale(similarity(ops, x, by), 1 / tau)));
+  const teacher = ops.stopGradient(logits(rows.y, distance));
+  const gap = ops.sub(teacher, logits(rows.z, compactDistance));
   // sub() records the derivative towards the student; the teacher side has none.
   return ops.scale(ops.sum(ops.mul(gap, ops.exp(teacher))), 1 / (ops.shape(teacher)[0] ?? 1));
 }

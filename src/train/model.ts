@@ -78,9 +78,9 @@ export function createModel(
   if (encoder.kind === 'residual') {
     const { hiddenWidth } = encoder;
     parameters.push(
-      { name: 'encoder.hidden.weight', kind: 'weight', shape: [dims.inputDim, hiddenWidth] },
+      { name: 'encoder.hidden.weight', kind: 'hidden', shape: [dims.inputDim, hiddenWidth] },
       { name: 'encoder.hidden.bias', kind: 'beta', shape: [1, hiddenWidth] },
-      { name: 'encoder.hidden.output', kind: 'weight', shape: [hiddenWidth, dims.outputDim] },
+      { name: 'encoder.hidden.output', kind: 'hidden', shape: [hiddenWidth, dims.outputDim] },
       { name: 'encoder.weight', kind: 'weight', shape: [dims.inputDim, dims.outputDim] },
     );
   } else {
@@ -115,7 +115,7 @@ export function initialParameters(
     if (spec.name === 'encoder.hidden.output') return values;
     if (spec.name === 'encoder.hidden.weight')
       return values.map(() => (HIDDEN_SCALE * rng.normal()) / rowNorm);
-    if (spec.kind !== 'weight') return values.fill(spec.kind === 'gamma' ? 1 : 0);
+    if (spec.kind === 'gamma' || spec.kind === 'beta') return values.fill(spec.kind === 'gamma' ? 1 : 0);
     const bound = 1 / Math.sqrt(rows);
     return values.map(() => (2 * rng.uniform() - 1) * bound);
   });

@@ -56,7 +56,7 @@ export const NORM_EPSILON = 1e-12;
 export const MASK = -1e9;
 
 /** What a parameter is: only weights have weight decay and layer-wise rates. */
-export type ParameterKind = 'weight' | 'gamma' | 'beta';
+export type ParameterKind = 'weight' | 'hidden' | 'gamma' | 'beta';
 
 /** A trainable tensor. Its kind is said, not guessed from its shape: a layer that takes one value has a 1 x n weight. */
 export interface ParameterSpec {

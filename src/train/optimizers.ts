@@ -1,24 +1,31 @@
 import type { Ops, Optimizer, ParameterKind } from './ops.js';
 
-/** Kingma and Ba 2015, algorithm 1. */
-export function adam(settings: { beta1?: number; beta2?: number; epsilon?: number } = {}): Optimizer {
-  const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 } = settings;
+/**
+ * Kingma and Ba 2015, algorithm 1; weights of a hidden branch decay beside it (Loshchilov and Hutter 2019,
+ * algorithm 2), which keeps the branch from learning the sample by heart.
+ */
+export function adam(
+  settings: { beta1?: number; beta2?: number; epsilon?: number; hiddenDecay?: number } = {},
+): Optimizer {
+  const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, hiddenDecay = 1 } = settings;
   return {
     slotsPerParameter: 2,
     scalars: (learningRate, step) => [learningRate / (1 - beta1 ** step), 1 / (1 - beta2 ** step)],
     update: <T>(
       ops: Ops<T>,
-      input: { parameter: T; gradient: T; slots: readonly T[] },
+      input: { parameter: T; gradient: T; slots: readonly T[]; kind: ParameterKind },
       scalars: readonly T[],
     ) => {
-      const { parameter, gradient, slots } = input;
+      const { parameter, gradient, slots, kind } = input;
       const [mean, square] = pair(slots);
       const [rate, squareCorrection] = pair(scalars);
       const newMean = ops.add(ops.scale(mean, beta1), ops.scale(gradient, 1 - beta1));
       const newSquare = ops.add(ops.scale(square, beta2), ops.scale(ops.mul(gradient, gradient), 1 - beta2));
       const root = ops.sqrt(ops.mul(newSquare, squareCorrection));
       const move = ops.div(ops.mul(newMean, rate), ops.add(root, ops.constant(epsilon)));
-      return { parameter: ops.sub(parameter, move), slots: [newMean, newSquare] };
+      const kept =
+        kind === 'hidden' ? ops.sub(parameter, ops.mul(ops.scale(parameter, hiddenDecay), rate)) : parameter;
+      return { parameter: ops.sub(kept, move), slots: [newMean, newSquare] };
     },
   };
 }
@@ -44,7 +51,7 @@ export function lars(settings: { momentum?: number; eta?: number; weightDecay?: 
       if (velocity === undefined || rate === undefined)
         throw new RangeError('lars needs one slot and one scalar');
       let step = gradient;
-      if (kind === 'weight') {
+      if (kind === 'weight' || kind === 'hidden') {
         step = ops.add(gradient, ops.scale(parameter, weightDecay));
         step = ops.mul(step, layerFactor(ops, { parameter, step, eta }));
       }

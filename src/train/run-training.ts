@@ -101,8 +101,9 @@ export async function runTraining(
       plan.settings,
     );
     const cosine = options.distance === 'cosine';
+    const unit = cosine && (options.compactDistance ?? 'cosine') === 'cosine';
     return {
-      network: { normalizeInput: cosine, layers, normalizeOutput: cosine },
+      network: { normalizeInput: cosine, layers, normalizeOutput: unit },
       state,
       finished,
       totalSteps,
@@ -138,7 +139,7 @@ function checkFinite(values: readonly Float32Array[], { learningRate }: TrainSet
 }
 
 /** Options over the loss's defaults, checked. */
-export function resolveSettings(options: TldrOptions): TrainSettings {
+export function resolveSettings(options: Partial<TrainSettings>): TrainSettings {
   const defaults = defaultSettings(options.loss ?? 'neighbourhood-kl');
   const given = Object.fromEntries(
     Object.keys(defaults).flatMap((name) => {
@@ -208,6 +209,7 @@ function neighbourhoodPlan(
   const model = createModel(run.model, run.model.encoder, { kind: 'none', hiddenLayers: 0, hiddenWidth: 0 });
   const batchSize = Math.min(settings.batchSize, sample.rows);
   const distance = options.distance === 'manhattan' ? 'euclid' : options.distance;
+  const { compactDistance = distance } = options;
   const tau = calibrateTemperature(sample, distance, { perplexity: settings.perplexity, seed: options.seed });
   const definition: StepDefinition = {
     parameters: model.parameters,
@@ -215,7 +217,7 @@ function neighbourhoodPlan(
     inputDim: sample.cols,
     loss: <T>(ops: Ops<T>, parameters: readonly T[], batch: T) => {
       const z = encode(ops, model, parameters, { x: batch, groups: 1 });
-      return neighbourhoodKl(ops, { y: batch, z }, { tau, distance });
+      return neighbourhoodKl(ops, { y: batch, z }, { tau, distance, compactDistance });
     },
   };
   const { neighborsPerAnchor } = settings;
@@ -334,10 +336,13 @@ function runFingerprint(
   graph: Neighbors,
   { options, settings }: { options: TldrOptions; settings: TrainSettings },
 ): string {
-  const { outputDim, distance, seed, engine = 'onnx', initialWeight } = options;
+  const { outputDim, distance, compactDistance = distance, seed, engine = 'onnx', initialWeight } = options;
   const hash = createHash('sha256');
   hash.update(
-    JSON.stringify({ settings, outputDim, distance, seed, engine, rows: sample.rows, cols: sample.cols }),
+    JSON.stringify({
+      ...{ settings, outputDim, distance, compactDistance, seed, engine },
+      ...{ rows: sample.rows, cols: sample.cols },
+    }),
   );
   for (const { buffer, byteOffset, byteLength } of [
     sample.data,

@@ -103,6 +103,8 @@ export function defaultSettings(loss: LossName): TrainSettings {
 export interface TldrOptions extends Partial<TrainSettings> {
   readonly outputDim: number;
   readonly distance: Distance;
+  /** Distance that neighbourhood-kl compares encoded rows by; where absent the same. */
+  readonly compactDistance?: Distance;
   readonly seed: number;
   readonly engine?: EngineName;
   /** Threads of the native engine. */

@@ -47,10 +47,12 @@ export async function trainTldr(x: Matrix, options: TldrOptions, run: TldrRun = 
   };
   const graph = run.graph ?? (await buildKnnGraph(shared, knnOptions));
   // Only plain data crosses into the worker, whatever else the caller's object carries.
-  const { outputDim, engine, initialWeight } = options;
+  const { outputDim, engine, initialWeight, compactDistance } = options;
   const plain = { ...settings, outputDim, distance, seed };
   const optional = Object.fromEntries(
-    Object.entries({ engine, threads, initialWeight }).filter(([, value]) => value !== undefined),
+    Object.entries({ engine, threads, initialWeight, compactDistance }).filter(
+      ([, value]) => value !== undefined,
+    ),
   );
   const task: TrainTask = { x: shared, graph, options: { ...plain, ...optional }, resume: run.resume };
   const result = await runInWorker({
