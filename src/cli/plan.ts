@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
 import type { Config } from '../config/config.js';
+import { writeWhole } from '../core/encoder-file.js';
 import { TldrError } from '../core/errors.js';
 import type { VectorStore } from '../core/vector-store.js';
 import {
@@ -12,6 +13,7 @@ import {
   type PlanTarget,
   type StorageKind,
 } from '../evaluate/plan.js';
+import { renderReport } from '../evaluate/report.js';
 import { runPlan } from '../select/plan-collection.js';
 import {
   preparePlan,
@@ -32,6 +34,8 @@ import {
   withWriteFlags,
   type GlobalFlags,
 } from './options.js';
+import { checkOutput, commandLine } from './output-file.js';
+import { planPage } from './plan-page.js';
 import { planCommands, printChoice, printPlan, resultOf } from './print-plan.js';
 
 const SAMPLE_POINTS = 20_000;
@@ -52,6 +56,8 @@ export interface PlanFlags extends GlobalFlags {
   readonly scratch: 'server' | 'embedded';
   readonly seed: number;
   readonly all?: boolean;
+  readonly report?: string;
+  readonly force?: boolean;
   readonly clean?: boolean;
   readonly dryRun?: boolean;
 }
@@ -90,6 +96,8 @@ export function planCommand(): Command {
     )
     .option('--seed <n>', 'seed of everything random', wholeNumber, 0)
     .option('--threads <n>', 'threads', wholeNumber)
+    .option('--report <file>', 'write a self-contained HTML report')
+    .option('--force', 'replace an existing --report file')
     .option('--all', 'show every row, not only those that no other beats')
     .option(
       '--clean',
@@ -109,7 +117,7 @@ export function planCommand(): Command {
     `
 Examples:
   qdrant-tldr plan docs --dry-run
-  qdrant-tldr plan docs --target "recall@10>=0.97" --queries q.npy --yes
+  qdrant-tldr plan docs --target "recall@10>=0.97" --queries q.npy --report plan.html --yes
   qdrant-tldr plan docs --dims 64,96 --datatypes float32,scalar --scratch embedded --yes
 
 The collection is only read. The sample is written to a scratch collection of its own, which is removed at the
@@ -129,6 +137,8 @@ async function plan(
   flags: PlanFlags,
   { store, run, config }: PlanContext,
 ): Promise<void> {
+  const dryRun = flags.dryRun === true;
+  if (flags.report !== undefined) await checkOutput(flags.report, { force: flags.force === true, dryRun });
   await reportLeftovers(store, run, collection);
   const { signal, log, onProgress } = run;
   const started = { startedAt: new Date().toISOString(), host: hostname(), pid: process.pid };
@@ -155,7 +165,7 @@ async function plan(
   const setup = await preparePlan(options);
   const where = flags.scratch === 'embedded' ? 'a packaged server started for it' : store.endpoint;
   sayWhat(run, { options, setup, where });
-  if (flags.dryRun === true) {
+  if (dryRun) {
     run.say('dry run: nothing was written');
     const { dims, rows, samplePoints, scratchBytes, points, notes } = setup;
     run.result({ dryRun: true, collection, points, dims, rows, samplePoints, scratchBytes, notes });
@@ -171,6 +181,14 @@ async function plan(
   const commands = choice === null ? [] : planCommands(choice.row, { options, setup, url: config.url });
   if (flags.target !== undefined)
     printChoice(run, { choice, target: flags.target, commands, rows: result.rows });
+  if (flags.report !== undefined) {
+    const target = flags.target;
+    const chosen = choice?.row ?? null;
+    const page = planPage({ collection, setup, result, target, chosen, command: commandLine(), commands });
+    const html = await renderReport(page);
+    await writeWhole(flags.report, (file) => file.writeFile(html));
+    run.say(`wrote the report to ${flags.report}`);
+  }
   run.result(resultOf({ collection, setup, result, choice, commands, target: flags.target }));
 }
 

@@ -1,7 +1,6 @@
 import { Command, Option } from 'commander';
-import { access } from 'node:fs/promises';
 import { DISTANCES, type Distance } from '../core/distance.js';
-import { checkWritable, writeWhole } from '../core/encoder-file.js';
+import { writeWhole } from '../core/encoder-file.js';
 import { TldrError } from '../core/errors.js';
 import type { PointId } from '../core/point-id.js';
 import { renderReport } from '../evaluate/report.js';
@@ -26,6 +25,7 @@ import {
   withStore,
   type GlobalFlags,
 } from './options.js';
+import { checkOutput, commandLine } from './output-file.js';
 import { readCheckpoint, writeCheckpoint } from './train-checkpoint.js';
 import { printReport } from './train-output.js';
 import { trainingPage } from './train-page.js';
@@ -326,27 +326,6 @@ async function loadSample(
     await check({ rows: 0, dim: vector.dim, distance: vector.distance });
     return sampleCollection(store, { collection: name, vector: flags.vector, size, ids }, run);
   });
-}
-
-async function checkOutput(
-  path: string,
-  { force, dryRun }: { readonly force: boolean; readonly dryRun: boolean },
-): Promise<void> {
-  const exists = await access(path).then(
-    () => true,
-    () => false,
-  );
-  if (exists && !force) {
-    throw new TldrError('ALREADY_EXISTS', `${path} exists: choose another file, or --force to replace it`);
-  }
-  // Found out now, not after the training.
-  if (!dryRun) await checkWritable(path);
-}
-
-/** The command as it was given, to be run again. */
-function commandLine(): string {
-  const quoted = process.argv.slice(2).map((part) => (/^[\w./:=@+-]+$/.test(part) ? part : `'${part}'`));
-  return ['qdrant-tldr', ...quoted].join(' ');
 }
 
 /** Only the values that were given. */

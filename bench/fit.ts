@@ -1,0 +1,71 @@
+import { spawn } from 'node:child_process';
+import { cpus } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { fitMoments, principalAxes } from '../src/baselines/pca.js';
+import { matrix, type Matrix } from '../src/core/matrix.js';
+import { Rng } from '../src/core/rng.js';
+import { trainEncoder } from '../src/select/train-encoder.js';
+
+/**
+ * Time and peak memory of fitting 100,000 x 768 -> 96 with the default budget, and of PCA alone, each in a process
+ * of its own. Synthetic vectors: clusters in a space of falling variances. Options: `--rows=100000`, `--json`.
+ */
+const DIM = 768;
+const COMPACT_DIM = 96;
+const CLUSTERS = 500;
+const rows = Number(process.argv.find((argument) => argument.startsWith('--rows='))?.slice(7) ?? 100_000);
+const threads = 2;
+
+function sample(): Matrix {
+  const rng = new Rng(1);
+  const centres = matrix(CLUSTERS, DIM);
+  for (let i = 0; i < centres.data.length; i++) centres.data[i] = rng.normal();
+  const x = matrix(rows, DIM, new Float32Array(new SharedArrayBuffer(rows * DIM * 4)));
+  for (let r = 0; r < rows; r++) {
+    const at = rng.int(CLUSTERS) * DIM;
+    for (let j = 0; j < DIM; j++) x.data[r * DIM + j] = (centres.data[at + j]! + rng.normal()) / (1 + j / 8);
+  }
+  return x;
+}
+
+async function phase(name: string): Promise<void> {
+  const x = sample();
+  const startedAtMs = performance.now();
+  if (name === 'pca') {
+    const moments = await fitMoments(x, { distance: 'cosine', threads });
+    await principalAxes(moments, { d: COMPACT_DIM, centred: true, threads });
+  } else {
+    const { report } = await trainEncoder(x, { dim: COMPACT_DIM, seed: 1, threads });
+    for (const { name: candidate, recallAt10 } of report?.candidates ?? [])
+      console.error(`  ${candidate}: recall@10 ${recallAt10.toFixed(3)}`);
+  }
+  const seconds = (performance.now() - startedAtMs) / 1000;
+  console.log(JSON.stringify({ seconds, peakMb: process.resourceUsage().maxRSS / 1024 }));
+}
+
+async function inChild(name: string): Promise<{ seconds: number; peakMb: number }> {
+  const child = spawn(
+    process.execPath,
+    [fileURLToPath(import.meta.url), `--phase=${name}`, `--rows=${rows}`],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  let output = '';
+  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
+  if (code !== 0) throw new Error(`${name} ended with code ${code}`);
+  return JSON.parse(output) as { seconds: number; peakMb: number };
+}
+
+const wanted = process.argv.find((argument) => argument.startsWith('--phase='))?.slice(8);
+if (wanted !== undefined) await phase(wanted);
+else {
+  console.log(
+    `${rows} x ${DIM} -> ${COMPACT_DIM} (synthetic); ${cpus()[0]?.model ?? ''}, ${cpus().length} cores; Node ${process.version}`,
+  );
+  const phases: Record<string, { seconds: number; peakMb: number }> = {};
+  for (const name of ['pca', 'auto']) {
+    const { seconds, peakMb } = (phases[name] = await inChild(name));
+    console.log(`${name.padEnd(5)} ${seconds.toFixed(1)} s, peak ${peakMb.toFixed(0)} MB`);
+  }
+  if (process.argv.includes('--json')) console.log(JSON.stringify({ rows, phases }));
+}
