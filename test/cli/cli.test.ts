@@ -135,6 +135,41 @@ describe('train', () => {
     expect(await readdir(cwd)).toEqual(before);
   });
 
+  test('writes a report that names what ships and the command', async () => {
+    const args = [...TRAIN, '--steps', '5', '--out', 'page.onnx', '--report', 'page.html', '--json'];
+    const { code, json } = await runCli(args, { cwd });
+    expect(code).toBe(0);
+    const page = await readFile(join(cwd, 'page.html'), 'utf8');
+    expect(page).toContain(`${String(json()['shipped'])} finds`);
+    expect(page).toContain('qdrant-tldr train --input base.npy');
+    const again = await runCli([...TRAIN, '--out', 'page2.onnx', '--report', 'page.html'], { cwd });
+    expect(again).toMatchObject({ code: 5, stderr: expect.stringContaining('page.html exists') });
+  });
+
+  test('labels choose by relevance', async () => {
+    const labels = Array.from({ length: 600 }, (_, i) => `group ${i % 3}`).join('\n');
+    await writeFile(join(cwd, 'labels.txt'), labels);
+    const args = [...TRAIN, '--steps', '5', '--out', 'labelled.onnx', '--json', '--objective', 'relevance'];
+    const { code, json } = await runCli([...args, '--labels', 'labels.txt'], { cwd });
+    expect({ code, ...json() }).toMatchObject({ code: 0, objective: 'mAP@100' });
+  });
+
+  test.each([
+    [['--objective', 'relevance'], '--objective relevance needs --labels'],
+    [['--qrels', 'q.tsv', '--objective', 'relevance'], '--qrels needs the query vectors'],
+    [['--labels', 'missing.txt'], 'used by --objective relevance only'],
+    [['--labels', 'missing.txt', '--objective', 'relevance'], 'cannot open missing.txt'],
+    [['--auto'], '--auto plans the trainings itself'],
+    [['--budget', '2 days'], 'expected a time such as'],
+    [['--preset', 'reference', '--loss', 'neighbourhood-kl'], 'leave out --loss'],
+    [['--epochs', '2', '--steps', '3'], 'cannot be used with'],
+    [['--ship', 'nothing'], 'ship: nothing is not among the candidates'],
+  ])('%j is refused', async (flags, message) => {
+    const { code, stderr } = await runCli([...TRAIN, '--out', 'refused.onnx', ...flags], { cwd });
+    expect(code === 2 || code === 4).toBe(true);
+    expect(stderr).toContain(message);
+  });
+
   test('a dry run writes nothing', async () => {
     const before = await readdir(cwd);
     const { code, json } = await runCli([...TRAIN, '--out', 'dry.onnx', '--dry-run', '--json'], { cwd });

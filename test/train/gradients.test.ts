@@ -19,12 +19,13 @@ const ROWS = 10;
 const DIFFERENCE_STEP = 1e-5;
 const PROBES = 25;
 
-const kinds = ['none', 'linear', 'flinear', 'mlp'] as const;
+const kinds = ['none', 'linear', 'flinear', 'mlp', 'residual'] as const;
 
 function modelStep(
   encoder: string,
   projector: string,
   loss: 'barlow' | 'cosine' | 'dot' | 'euclid',
+  compactDistance?: 'dot',
 ): StepDefinition {
   const groups = loss === 'barlow' ? 2 : 1;
   const dims = { inputDim: INPUT_DIM, outputDim: OUTPUT_DIM };
@@ -41,7 +42,8 @@ function modelStep(
           scale: 0.5,
         });
       }
-      return neighbourhoodKl(ops, { y: batch, z }, { tau: 0.4, distance: loss });
+      const compact = compactDistance === undefined ? {} : { compactDistance };
+      return neighbourhoodKl(ops, { y: batch, z }, { tau: 0.4, distance: loss, ...compact });
     },
   };
 }
@@ -67,6 +69,9 @@ const steps: Record<string, StepDefinition> = {
   'linear, neighbourhood-kl cosine': modelStep('linear', 'none', 'cosine'),
   'mlp, neighbourhood-kl cosine': modelStep('mlp-1-6', 'none', 'cosine'),
   'linear, neighbourhood-kl dot': modelStep('linear', 'none', 'dot'),
+  'linear, neighbourhood-kl cosine, dot in the compact space': modelStep('linear', 'none', 'cosine', 'dot'),
+  'residual, neighbourhood-kl cosine': modelStep('residual-6', 'none', 'cosine'),
+  'residual, neighbourhood-kl euclid': modelStep('residual-6', 'none', 'euclid'),
   'linear, neighbourhood-kl euclid': modelStep('linear', 'none', 'euclid'),
   matmul: opStep([INPUT_DIM, 3], (ops, p, x) => ops.matmul(x, p, { scale: 0.7 })),
   'matmul, a transposed': opStep([ROWS, 3], (ops, p, x) => ops.matmul(p, x, { transposeA: true })),
@@ -182,12 +187,24 @@ describe('losses', () => {
 });
 
 describe('architectures', () => {
-  test.each(['', 'lin', 'mlp', 'mlp-0-5', 'mlp-1', 'linear-1-2', 'mlp-1-0', 'mlp-99-4', 'none'])(
-    '"%s" is refused',
-    (text) => {
-      expect(() => parseArchitecture(text, ['linear', 'flinear', 'mlp'])).toThrow('is no architecture here');
-    },
-  );
+  test.each([
+    '',
+    'lin',
+    'mlp',
+    'mlp-0-5',
+    'mlp-1',
+    'linear-1-2',
+    'mlp-1-0',
+    'mlp-99-4',
+    'none',
+    'residual',
+    'residual-0',
+    'residual-1-4',
+  ])('"%s" is refused', (text) => {
+    expect(() => parseArchitecture(text, ['linear', 'flinear', 'mlp', 'residual'])).toThrow(
+      'is no architecture here',
+    );
+  });
 
   test('start within the bounds of their fan-in, gamma one, beta zero', () => {
     const model = createModel(

@@ -65,6 +65,7 @@ const kl: TldrOptions = {
 describe.each([
   ['barlow-twins', barlow],
   ['neighbourhood-kl', kl],
+  ['neighbourhood-kl, residual', { ...kl, encoder: 'residual-8', learningRate: 0.003 }],
 ])('%s', (_name, options) => {
   test('same seed, same weights; another seed, others', async () => {
     const [a, b, c] = [
@@ -103,6 +104,33 @@ describe.each([
       expect(Math.abs(loss - tfjs.state.lossHistory[i]!)).toBeLessThan(2e-3 * Math.abs(loss)),
     );
   });
+});
+
+test.each(['cosine', 'euclid'] as const)(
+  'a residual encoder starts as the given linear map and is saved as two plain layers (%s)',
+  async (distance) => {
+    const weight = randomProjection(24, { dim: 6, distance, seed: 2 }).layers[0]!.weight;
+    const shifted = { ...x, data: x.data.map((value) => value + 5) };
+    const options = { ...kl, distance, encoder: 'residual-8', initialWeight: weight };
+    const start = await runTraining(shifted, graph, { ...options, steps: 0 });
+    expect(start.network.layers.map(({ relu }) => relu)).toEqual([true, false]);
+    const linear = { ...start.network, layers: [{ weight, bias: null, relu: false }] };
+    const [z, expected] = [new Kernel(start.network).project(shifted), new Kernel(linear).project(shifted)];
+    // Euclidean runs learn about the mean: the same map up to a shift, which moves no distance.
+    for (let i = 0; i < 20; i++) {
+      for (let j = 0; j < 6; j++) {
+        const moved = row(z, i)[j]! - row(z, 0)[j]!;
+        expect(moved).toBeCloseTo(row(expected, i)[j]! - row(expected, 0)[j]!, 4);
+      }
+    }
+    const trained = await runTraining(shifted, graph, { ...options, steps: 30 });
+    expect(trained.state.lossHistory.at(-1)!).toBeLessThan(trained.state.lossHistory[0]!);
+  },
+);
+
+test('trained for dot products, the compact vectors of a cosine space keep their lengths', async () => {
+  const { network } = await runTraining(x, graph, { ...kl, compactDistance: 'dot' });
+  expect(network).toMatchObject({ normalizeInput: true, normalizeOutput: false });
 });
 
 test.each(['adam', 'lars'] as const)('one dimension is learned, too, by %s', async (optimizer) => {

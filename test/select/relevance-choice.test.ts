@@ -1,0 +1,70 @@
+import { expect, test } from '@jest/globals';
+import { matrix, row, type Matrix } from '../../src/core/matrix.js';
+import { Rng } from '../../src/core/rng.js';
+import { trainEncoder } from '../../src/select/train-encoder.js';
+
+const GROUPS = 6;
+const DIM = 24;
+
+/** The first components tell the group and vary little; the others vary much and tell nothing. */
+function grouped(rows: number, seed: number): { x: Matrix; labels: Int32Array } {
+  const rng = new Rng(seed);
+  const x = matrix(rows, DIM);
+  const labels = new Int32Array(rows);
+  for (let i = 0; i < rows; i++) {
+    labels[i] = i % GROUPS;
+    for (let j = 0; j < DIM; j++) {
+      const signal = j === labels[i]! ? 1 : 0;
+      x.data[i * DIM + j] = j < GROUPS ? signal + 0.15 * rng.normal() : 2 * rng.normal();
+    }
+  }
+  return { x, labels };
+}
+
+const quick = { dim: GROUPS, seed: 1, steps: 3, nNeighbors: 5, threads: 1, distance: 'euclid' as const };
+
+test('with labels the candidate is chosen that keeps groups together, not the nearest neighbours', async () => {
+  const { x, labels } = grouped(900, 1);
+  const fidelity = await trainEncoder(x, quick);
+  const relevance = await trainEncoder(x, { ...quick, objective: 'relevance', labels });
+  expect(relevance.report!.objective).toBe('mAP@100');
+  // The first components are the signal: the prefix is what a label wants and what neighbours do not.
+  expect(relevance.report!.shipped).toBe('prefix');
+  expect(fidelity.report!.shipped).not.toBe('prefix');
+  const prefix = relevance.report!.candidates.find(({ name }) => name === 'prefix')!;
+  expect(prefix.objective).toBeGreaterThan(0.9);
+  expect(prefix.confirmed.objective).toBeGreaterThan(0.9);
+});
+
+test('judged queries choose too, and no row is held out from them', async () => {
+  const { x, labels } = grouped(600, 1);
+  const queries = grouped(90, 2);
+  const gains = Array.from(queries.labels, (label) => {
+    const rows = new Map<number, number>();
+    labels.forEach((other, i) => other === label && rows.size < 20 && rows.set(i, 1));
+    return rows;
+  });
+  // A duplicate is dropped from the sample: its gain must reach the row that is kept.
+  row(x, 599).set(row(x, 0));
+  gains[0]!.set(599, 3);
+  const { report } = await trainEncoder(x, { ...quick, objective: 'relevance', queries: queries.x, gains });
+  expect(report).toMatchObject({
+    objective: 'nDCG@10',
+    trainRows: 599,
+    heldOutQueries: 60,
+    confirmQueries: 30,
+    shipped: 'prefix',
+  });
+});
+
+test.each([
+  [{ objective: 'relevance' as const }, 'needs labels'],
+  [{ objective: 'relevance' as const, labels: new Int32Array(600), queries: matrix(20, DIM) }, 'not both'],
+  [{ queries: matrix(20, DIM - 1) }, 'queries of 20 x 23'],
+  [{ queries: matrix(3, DIM) }, 'queries of 3 x 24'],
+])('unusable judgements %# are refused', async (options, message) => {
+  await expect(trainEncoder(grouped(600, 1).x, { ...quick, ...options })).rejects.toMatchObject({
+    code: 'INVALID_ARGUMENT',
+    message: expect.stringContaining(message),
+  });
+});
