@@ -6,7 +6,7 @@ import {
   type PlanRow,
   type PlanTarget,
 } from '../evaluate/plan.js';
-import type { PlanResult } from '../select/plan-collection.js';
+import { secondsPerSize, type PlanResult } from '../select/plan-collection.js';
 import type { PlanOptions, PlanSetup } from '../select/plan-setup.js';
 import { megabytes, table, type ConsoleRun } from './console-run.js';
 
@@ -151,7 +151,10 @@ export function planCommands(
     ['qdrant-tldr', ...list].map((word) => quoted(String(word))).join(' ');
   const rescore = row.oversampling > 1 ? ['--rescore', TOP * row.oversampling] : [];
   return [
-    words(['train', collection, ...vector, '--dim', row.dim, '--seed', seed, '--out', file]),
+    words([
+      ...['train', collection, ...vector, '--dim', row.dim, '--seed', seed],
+      ...['--budget', `${secondsPerSize(options, setup)}s`, '--out', file],
+    ]),
     words([
       ...['migrate', collection, target, '--encoder', file, '--layout', layout, ...vector],
       ...['--datatype', datatype, '--quantization', quantization],

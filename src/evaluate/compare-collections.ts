@@ -1,4 +1,4 @@
-import { compactDistance, type Distance } from '../core/distance.js';
+import type { Distance } from '../core/distance.js';
 import type { Encoder } from '../core/encoder.js';
 import { TldrError } from '../core/errors.js';
 import { firstNonFiniteRow, row, rowRange, type Matrix } from '../core/matrix.js';
@@ -118,7 +118,7 @@ export async function compareCollections(options: CompareOptions): Promise<Colle
     if (at === k) latencies = answers.latencies;
   }
   const qualities = await judgeQualities(forms, truth, asking);
-  const comparable = [true, source.distance === compactDistance(source.distance), true];
+  const comparable = [true, sameScores(source.distance, options.encoder.metadata.compactDistance), true];
   const served = forms.at(-1)!.name;
   const points = {
     source: await source.store.count(source.collection),
@@ -298,4 +298,10 @@ async function valuesPerQuery(
   );
   const values = await valuesOfPoints(source, points, field);
   return points.map((id) => (id === null ? [] : (values.get(id) ?? [])));
+}
+
+/** Whether scores of the two spaces mean the same: cosine and dot product both estimate the source's similarity. */
+function sameScores(source: Distance, compact: Distance): boolean {
+  const similarity = (distance: Distance): boolean => distance === 'cosine' || distance === 'dot';
+  return source === compact || (similarity(source) && similarity(compact));
 }

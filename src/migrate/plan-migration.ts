@@ -1,4 +1,4 @@
-import { compactDistance, type Distance } from '../core/distance.js';
+import type { Distance } from '../core/distance.js';
 import type { Encoder } from '../core/encoder.js';
 import { TldrError } from '../core/errors.js';
 import type {
@@ -107,7 +107,7 @@ export async function planMigration(request: MigrationRequest): Promise<Migratio
     vectorName: vector.name,
     compactName,
     compactDim: encoder.outputDim,
-    compactDistance: compactDistance(vector.distance),
+    compactDistance: encoder.metadata.compactDistance,
     ...storage,
     metadata: { [METADATA_KEY]: JSON.stringify(description) },
   });

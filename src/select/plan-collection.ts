@@ -7,6 +7,7 @@ import { cleanSample } from '../core/sample.js';
 import type { PlanRow } from '../evaluate/plan.js';
 import { doublingsOf, measurePlan, type PlanSample } from './measure-plan.js';
 import { SCRATCH_PREFIX, type PlanOptions, type PlanSetup } from './plan-setup.js';
+import type { Variant } from './plan-variants.js';
 import { trainEncoder } from './train-encoder.js';
 
 const QUERIES_SHARE_MAX = 0.2;
@@ -48,9 +49,7 @@ export async function runPlan(options: PlanOptions, setup: PlanSetup): Promise<P
   const { encoders, reports } = await trainSizes(options, setup, sample);
   if (await scratchStore.exists(scratchName))
     throw new TldrError('ALREADY_EXISTS', `${scratchName} exists already`);
-  const variants = setup.variants.filter(
-    ({ kind, scratch }) => kind !== 'compact' || encoders.has(scratch.dim),
-  );
+  const variants = setup.variants.map((variant) => searchedAs(variant, encoders.get(variant.scratch.dim)));
   let rows: PlanRow[];
   try {
     rows = await measurePlan(options, { ...setup, variants }, { sample, encoders });
@@ -72,6 +71,12 @@ export async function runPlan(options: PlanOptions, setup: PlanSetup): Promise<P
   };
 }
 
+/** A reduced vector is searched by the distance its encoder was chosen for; bytes are always by Euclid. */
+function searchedAs(variant: Variant, encoder: Encoder | undefined): Variant {
+  if (variant.kind !== 'compact' || encoder === undefined || variant.datatype === 'uint8') return variant;
+  return { ...variant, scratch: { ...variant.scratch, distance: encoder.metadata.compactDistance } };
+}
+
 async function dropScratch({ scratchStore, scratchName }: PlanOptions): Promise<void> {
   await scratchStore.dropScratch(scratchName);
 }
@@ -91,13 +96,18 @@ async function takeSample(options: PlanOptions, setup: PlanSetup): Promise<PlanS
   return { base: gatherRows(x, order.subarray(held)), queries: gatherRows(x, order.subarray(0, held)) };
 }
 
+/** Time that the training of one size is planned for. */
+export function secondsPerSize({ budgetSeconds = BUDGET_SECONDS }: PlanOptions, { dims }: PlanSetup): number {
+  return Math.max(1, Math.round(budgetSeconds / dims.length));
+}
+
 /** One encoder per size, the budget divided evenly. */
 async function trainSizes(
   options: PlanOptions,
   setup: PlanSetup,
   sample: PlanSample,
 ): Promise<{ encoders: Map<number, Encoder>; reports: PlanEncoder[] }> {
-  const { collection, seed, threads, budgetSeconds = BUDGET_SECONDS, signal, log, onProgress } = options;
+  const { collection, seed, threads, signal, log, onProgress } = options;
   const encoders = new Map<number, Encoder>();
   const reports: PlanEncoder[] = [];
   for (const dim of setup.dims) {
@@ -106,7 +116,7 @@ async function trainSizes(
     const { encoder, report } = await trainEncoder(sample.base, {
       dim,
       distance: setup.vector.distance,
-      budgetSeconds: budgetSeconds / setup.dims.length,
+      budgetSeconds: secondsPerSize(options, setup),
       seed,
       threads,
       source: collection,

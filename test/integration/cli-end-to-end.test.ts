@@ -95,7 +95,9 @@ test('a collection is inspected, learned from, migrated in both layouts and sear
     expect(code).toBe(0);
     const [first] = json()['results'] as { id: string; score: number; payloadJson: string }[];
     expect(first).toMatchObject({ id: '107', payloadJson: expect.stringContaining('text') });
-    expect(first!.score).toBeCloseTo(1, 3);
+    // A compact space searched by dot products scores a point against itself by its projected length.
+    expect(first!.score).toBeGreaterThan(0.6);
+    expect(first!.score).toBeLessThan(1.001);
   }
   expect((await cli('inspect', 'docs-c', '--json')).json()).toMatchObject({
     compactOf: { source: 'docs', outputDim: 64 },

@@ -112,7 +112,18 @@ async function residentBytes(pattern: string): Promise<number> {
 }
 
 test('a plan is complete, picks for a target, and reality keeps what it says', async () => {
-  const args = ['plan', 'docs', '--dims', '32,64', '--datatypes', 'float32,scalar', '--oversampling', '1,4'];
+  const args = [
+    'plan',
+    'docs',
+    '--dims',
+    '32,64',
+    '--datatypes',
+    'float32,scalar',
+    '--oversampling',
+    '1,4',
+    '--budget',
+    '4s',
+  ];
   const dry = await cli([...args, '--dry-run', '--json']);
   expect(dry.json()).toMatchObject({ dryRun: true, points: ROWS, dims: [32, 64], rows: 11 });
   expect(await cli(args)).toMatchObject({ code: 2, stderr: expect.stringContaining('--yes') });
@@ -189,7 +200,7 @@ describe('the scratch collection is removed', () => {
     '--sample',
     '1000',
     '--budget',
-    '60',
+    '2s',
   ];
 
   test('after Ctrl-C, and the command says that it was stopped', async () => {
@@ -218,7 +229,7 @@ describe('the scratch collection is removed', () => {
         oversamplings: [1],
       },
       ...{ sampleSize: 600, queriesCount: 20, scratchName: 'tldr-plan-failing', scratchMetadata: {} },
-      ...{ seed: 1, threads: 1 },
+      ...{ seed: 1, threads: 1, budgetSeconds: 2 },
       log: (_level, message) => {
         if (message.startsWith('filling')) created = message;
       },

@@ -201,7 +201,7 @@ describe('refuses', () => {
     await store.deleteCollection('target');
     await expect(migrateCollection(options())).rejects.toMatchObject({
       code: 'MISMATCH',
-      message: expect.stringContaining('datatype, quantization'),
+      message: expect.stringContaining('datatype: recorded float32, now (unset)'),
     });
     await expect(
       migrateCollection(options({ targetCollection: 'other', quantization: 'scalar' })),
