@@ -23,6 +23,8 @@ export async function checkOutput(
 
 /** The command as it was given, to be run again. */
 export function commandLine(): string {
-  const quoted = process.argv.slice(2).map((part) => (/^[\w./:=@+-]+$/.test(part) ? part : `'${part}'`));
+  const quoted = process.argv
+    .slice(2)
+    .map((part) => (/^[\w./:=@+-]+$/.test(part) ? part : `'${part.replaceAll("'", `'\\''`)}'`));
   return ['qdrant-tldr', ...quoted].join(' ');
 }

@@ -62,7 +62,7 @@ function verdictOf({ result, target, chosen }: PlanPageParts): ReportVerdict {
       ...(saved === null || current === undefined
         ? []
         : [
-            `That is ${share(saved)} less than the ${megabytes(current.ramBytes)} of the collection as it is.`,
+            `That is ${share(Math.abs(saved))} ${saved < 0 ? 'more' : 'less'} than the ${megabytes(current.ramBytes)} of the collection as it is.`,
           ]),
       `95 % interval of its recall: ${chosen.interval.map(share).join(' to ')}.`,
       'RAM counts vectors, codes and index; ids and payload are the same in every configuration.',

@@ -41,7 +41,7 @@ export function printReport(run: ConsoleRun, report: TrainReport): void {
   if (report.leadOverPca !== null) {
     const points = report.leadOverPca.map((value) => `${value >= 0 ? '+' : ''}${(value * 100).toFixed(1)}`);
     run.say(
-      `* ships; beside the better PCA: ${points.join(' to ')} points (95 %, same queries); on the confirming queries ${(report.confirmedGap * 100).toFixed(1)} points below the best of them all`,
+      `* ships; beside the better PCA: ${points.join(' to ')} points of ${report.objective} (95 %, same queries); on the confirming queries ${(report.confirmedGap * 100).toFixed(1)} points below the best of them all`,
     );
   }
   if (report.graph !== null) {

@@ -28,7 +28,7 @@ export function trainingPage(parts: TrainingPageParts): ReportInput {
   const shownPerQuery = [report.shipped, betterPca(report)].filter(
     (name, i, all): name is string => name !== undefined && all.indexOf(name) === i,
   );
-  const loss = details.losses.get(report.shipped) ?? [...details.losses.values()].at(-1);
+  const shown = [...details.losses].find(([name]) => name === report.shipped) ?? [...details.losses].at(-1);
   const map = mapOf(parts);
   return {
     title: `${source}: ${report.inputDim} to ${report.outputDim} dimensions`,
@@ -43,7 +43,9 @@ export function trainingPage(parts: TrainingPageParts): ReportInput {
       name,
       values: details.perQuery.get(name) ?? new Float64Array(0),
     })),
-    ...(loss === undefined || loss.length === 0 ? {} : { lossCurve: { name: report.shipped, values: loss } }),
+    ...(shown === undefined || shown[1].length === 0
+      ? {}
+      : { lossCurve: { name: shown[0], values: shown[1] } }),
     ...(map === null ? {} : { map }),
     reproduce: [command],
     tables: [confirmationTable(report)],
@@ -60,22 +62,31 @@ function verdictOf(report: TrainReport): ReportVerdict {
   const shipped = report.candidates.find(({ name }) => name === report.shipped);
   if (shipped === undefined) return { tone: 'bad', headline: 'No candidate was chosen', details: [] };
   const share = (value: number): string => `${(value * 100).toFixed(1)} %`;
-  const lead = report.leadOverPca;
-  const beside =
-    lead === null
-      ? 'PCA itself is the best candidate here: training gained nothing over it.'
-      : lead[0] > 0
-        ? `That is ${(lead[0] * 100).toFixed(1)} to ${(lead[1] * 100).toFixed(1)} points above the better PCA (95 % interval, the same queries).`
-        : 'Its lead over PCA is within the noise of the measurement.';
+  const best = Math.max(...report.candidates.map(({ objective }) => objective));
+  const chosen = shipped.objective >= best - 0.001;
   return {
     tone: shipped.recallAt10 >= 0.9 ? 'good' : shipped.r10At100 >= 0.9 ? 'caution' : 'bad',
     headline: `${report.shipped} finds ${share(shipped.recallAt10)} of the true ten nearest with ${report.outputDim} of ${report.inputDim} dimensions`,
     details: [
-      beside,
+      ...(chosen
+        ? []
+        : [`It was asked for; another candidate does better: ${best.toFixed(3)} ${report.objective}.`]),
+      leadWords(report),
       `Among the first 100 results are ${share(shipped.r10At100)} of them: that is what rescoring with the full vectors brings back.`,
-      `On queries that took no part in choosing it finds ${share(shipped.confirmed.recallAt10)}, ${(report.confirmedGap * 100).toFixed(1)} points below the best candidate there.`,
+      `On queries that took no part in choosing it finds ${share(shipped.confirmed.recallAt10)}; by ${report.objective}, which chose it, it is ${(report.confirmedGap * 100).toFixed(1)} points below the best candidate there.`,
     ],
   };
+}
+
+/** The shipped candidate beside the better PCA, by what chose it. */
+function leadWords({ leadOverPca, objective }: TrainReport): string {
+  if (leadOverPca === null)
+    return 'PCA ships: nothing here was better by more than a tie, or it was asked for.';
+  const [low, high] = leadOverPca.map((value) => (value * 100).toFixed(1));
+  const between = `${low ?? ''} to ${high ?? ''} points of ${objective}, 95 % interval, the same queries`;
+  if (leadOverPca[0] > 0) return `It is above the better PCA by ${between}.`;
+  if (leadOverPca[1] < 0) return `It is below the better PCA: ${between}.`;
+  return `Its difference to the better PCA is within the noise of the measurement: ${between}.`;
 }
 
 function factsOf(report: TrainReport, source: string): [string, string][] {

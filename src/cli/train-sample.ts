@@ -117,7 +117,7 @@ async function retrieveAll(
     if (batch.ids.length !== part.length || batch.hasVector.includes(0)) {
       throw new TldrError(
         'MISMATCH',
-        `${part.length - batch.ids.length} points of the checkpoint's sample are no longer in ${collection} with this vector: start again with another --checkpoint file`,
+        `points of the checkpoint's sample are no longer in ${collection} with this vector: start again with another --checkpoint file`,
       );
     }
     part.forEach((i, j) => {

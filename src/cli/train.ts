@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
+import { resolve } from 'node:path';
 import { DISTANCES, type Distance } from '../core/distance.js';
-import { writeWhole } from '../core/encoder-file.js';
+import { checkWritable, writeWhole } from '../core/encoder-file.js';
 import { TldrError } from '../core/errors.js';
 import type { PointId } from '../core/point-id.js';
 import { renderReport } from '../evaluate/report.js';
@@ -96,7 +97,9 @@ export function trainCommand(): Command {
     .addOption(
       new Option('--compact-distance <name>', 'distance of the compact space').choices([
         'auto',
-        ...DISTANCES,
+        'cosine',
+        'dot',
+        'euclid',
       ]),
     )
     .option('--report <file>', 'write a self-contained HTML report')
@@ -173,6 +176,11 @@ async function train(
       '--auto plans the trainings itself: leave out the training flags',
     );
   }
+  const files = [flags.out, flags.report, flags.checkpoint].filter((path) => path !== undefined);
+  if (new Set(files.map((path) => resolve(path))).size < files.length) {
+    throw new TldrError('INVALID_ARGUMENT', '--out, --report and --checkpoint must be different files');
+  }
+  if (flags.checkpoint !== undefined && flags.dryRun !== true) await checkWritable(flags.checkpoint);
   for (const path of [flags.out, flags.report]) {
     if (path !== undefined)
       await checkOutput(path, { force: flags.force === true, dryRun: flags.dryRun === true });

@@ -129,7 +129,8 @@ async function candidatesOf(options: JudgeEncoderOptions): Promise<Candidate[]> 
   const candidates: Candidate[] = [own];
   for (const centred of distance === 'dot' ? [false] : [false, true]) {
     const network = await pcaFromMoments(moments, { ...options, dim, centred, distance });
-    candidates.push({ name: centred ? 'pca' : 'pca-uncentred', network, compact });
+    const unit = { ...network, normalizeOutput: compact === 'cosine' };
+    candidates.push({ name: centred ? 'pca' : 'pca-uncentred', network: unit, compact });
   }
   return candidates;
 }

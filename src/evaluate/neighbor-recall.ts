@@ -58,8 +58,7 @@ export async function neighborRecall(
 
 /**
  * The first `FOUND_K` base rows of every query in each network's space, by exact search, once per distance; -1
- * where there are fewer. Networks are run without their last normalisation, which the cosine distance does anyway,
- * so that one projection serves all distances; one worker thread serves all networks.
+ * where there are fewer. One worker thread serves all networks.
  */
 export async function searchCompact(
   { base, queries }: Pick<Benchmark, 'base' | 'queries'>,
@@ -69,10 +68,7 @@ export async function searchCompact(
   const task: SearchTask = {
     base: { ...base, data: shareFloats(base.data) },
     queries: { ...queries, data: shareFloats(queries.data) },
-    candidates: candidates.map(({ network, distances }) => ({
-      network: { ...network, normalizeOutput: false },
-      distances,
-    })),
+    candidates: candidates.map(({ network, distances }) => ({ network, distances })),
     k: FOUND_K,
     threads,
   };

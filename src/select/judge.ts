@@ -54,7 +54,12 @@ export async function judgeAll(
   candidates: readonly Candidate[],
   options: JudgeOptions,
 ): Promise<Judgement> {
-  const results = await searchCompact(benchmark, candidates, options);
+  // Without the last normalisation, which the cosine distance does anyway: one projection serves all distances.
+  const unscaled = candidates.map(({ network, distances }) => ({
+    network: { ...network, normalizeOutput: false },
+    distances,
+  }));
+  const results = await searchCompact(benchmark, unscaled, options);
   const selection: Judged[] = [];
   const confirmation: Judged[] = [];
   candidates.forEach((candidate, i) => {

@@ -1,5 +1,5 @@
 import { TldrError } from '../core/errors.js';
-import { concatRows, gatherRows, type Matrix } from '../core/matrix.js';
+import { concatRows, firstNonFiniteRow, gatherRows, type Matrix } from '../core/matrix.js';
 import { cleanSample, splitRows, type SampleFacts } from '../core/sample.js';
 import { rankingQuality, type Relevance } from '../evaluate/relevance.js';
 import { FOUND_K } from '../evaluate/neighbor-recall.js';
@@ -37,6 +37,9 @@ export function splitSample(x: Matrix, options: TrainEncoderOptions): SplitSampl
       `only ${clean.rows} distinct vectors that are not zero: expected at least ${SAMPLE_ROWS_MIN} to learn from`,
     );
   }
+  if (labels !== undefined && labels.length !== x.rows) {
+    throw new TldrError('INVALID_ARGUMENT', `labels: got ${labels.length}, expected ${x.rows}, one per row`);
+  }
   if (queries !== undefined) return withQueries(clean, queries, { rowOf, facts, options });
   const held = heldOutRows(clean.rows, options.heldOut);
   const { train, heldOut } = splitRows(clean.rows, held, seed);
@@ -48,7 +51,7 @@ export function splitSample(x: Matrix, options: TrainEncoderOptions): SplitSampl
     queries: gatherRows(clean, order),
     selectionQueries: parts.train.length,
     facts,
-    ...objectiveOf(options, relevance),
+    ...objectiveOf(options, { relevance, selectionQueries: parts.train.length }),
   };
 }
 
@@ -73,6 +76,11 @@ function withQueries(
       `queries of ${queries.rows} x ${queries.cols}: expected at least ${HELD_OUT_MIN} of ${clean.cols} dimensions`,
     );
   }
+  const bad = firstNonFiniteRow(queries);
+  if (bad >= 0) throw new TldrError('INVALID_DATA', `row ${bad} of the queries holds NaN or infinity`);
+  if (gains !== undefined && gains.length !== queries.rows) {
+    throw new TldrError('INVALID_ARGUMENT', `gains of ${gains.length} queries, expected ${queries.rows}`);
+  }
   const parts = splitRows(queries.rows, Math.round(queries.rows * CONFIRM_SHARE), seed + 1);
   const order = [...parts.train, ...parts.heldOut];
   const relevance: Relevance | null =
@@ -84,7 +92,7 @@ function withQueries(
     queries: concatRows([gatherRows(queries, order)], queries.cols),
     selectionQueries: parts.train.length,
     facts,
-    ...objectiveOf(options, relevance),
+    ...objectiveOf(options, { relevance, selectionQueries: parts.train.length }),
   };
 }
 
@@ -114,7 +122,7 @@ function labelsOf(
 
 function objectiveOf(
   { objective = 'fidelity' }: TrainEncoderOptions,
-  relevance: Relevance | null,
+  { relevance, selectionQueries }: { relevance: Relevance | null; selectionQueries: number },
 ): Pick<SplitSample, 'objective' | 'objectiveName'> {
   if (objective === 'fidelity') return { objective: FIDELITY, objectiveName: 'recall@10' };
   if (relevance === null) {
@@ -124,6 +132,7 @@ function objectiveOf(
     );
   }
   const byLabel = relevance.kind === 'labels';
+  checkJudged(relevance, selectionQueries);
   return {
     objectiveName: byLabel ? 'mAP@100' : 'nDCG@10',
     objective: (found, _recall, first) => {
@@ -137,4 +146,21 @@ function objectiveOf(
       return (byLabel ? perQuery.averagePrecision : perQuery.ndcg).filter((value) => !Number.isNaN(value));
     },
   };
+}
+
+/** @throws INVALID_DATA when a part of the queries has none that anything is relevant to */
+function checkJudged(relevance: Relevance, selectionQueries: number): void {
+  const known = relevance.kind === 'labels' ? new Set(relevance.base) : null;
+  const judged =
+    relevance.kind === 'labels'
+      ? Array.from(relevance.queries, (label) => known?.has(label) === true)
+      : relevance.gains.map((gains) => [...gains.values()].some((gain) => gain > 0));
+  const count = (part: readonly boolean[]): number => part.filter(Boolean).length;
+  const parts = [count(judged.slice(0, selectionQueries)), count(judged.slice(selectionQueries))];
+  if (parts.includes(0)) {
+    throw new TldrError(
+      'INVALID_DATA',
+      `relevance: ${parts.join(' and ')} of the queries to choose and to confirm by have anything relevant to them, expected some of each: give more labels or judgements`,
+    );
+  }
 }

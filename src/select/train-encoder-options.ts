@@ -49,14 +49,25 @@ export const EXPLICIT: readonly (keyof TrainSettings)[] = [
   'projector',
   'optimizer',
   'learningRate',
+  'warmUpShare',
+  'learningRateFloor',
   'epochs',
   'steps',
   'batchSize',
   'nNeighbors',
   'neighborsPerAnchor',
   'lambda',
+  'lossScale',
   'perplexity',
 ];
+
+/** Distances of the compact space that a source distance can be approximated by. */
+const COMPACT: Readonly<Record<Distance, readonly Distance[]>> = {
+  cosine: ['cosine', 'dot', 'euclid'],
+  dot: ['dot'],
+  euclid: ['euclid'],
+  manhattan: ['euclid'],
+};
 
 /**
  * Everything about the options that can be known before any data is read.
@@ -76,7 +87,14 @@ export function checkTrainOptions(options: TrainEncoderOptions, inputDim: number
   if (heldOut !== undefined && (!Number.isSafeInteger(heldOut) || heldOut < HELD_OUT_MIN)) {
     throw new TldrError('INVALID_ARGUMENT', `heldOut: got ${heldOut}, expected at least ${HELD_OUT_MIN}`);
   }
-  const { objective = 'fidelity', labels, queries, gains } = options;
+  const { objective = 'fidelity', labels, queries, gains, compactDistance = 'auto' } = options;
+  const possible = COMPACT[distance];
+  if (compactDistance !== 'auto' && !possible.includes(compactDistance)) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `compactDistance: ${compactDistance} does not fit ${distance} vectors: expected auto or ${possible.join(', ')}`,
+    );
+  }
   if (objective === 'relevance' && labels === undefined && (queries === undefined || gains === undefined)) {
     throw new TldrError(
       'INVALID_ARGUMENT',

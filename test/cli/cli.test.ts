@@ -159,6 +159,7 @@ describe('train', () => {
     [['--qrels', 'q.tsv', '--objective', 'relevance'], '--qrels needs the query vectors'],
     [['--labels', 'missing.txt'], 'used by --objective relevance only'],
     [['--labels', 'missing.txt', '--objective', 'relevance'], 'cannot open missing.txt'],
+    [['--report', 'refused.onnx'], 'must be different files'],
     [['--auto'], '--auto plans the trainings itself'],
     [['--budget', '2 days'], 'expected a time such as'],
     [['--preset', 'reference', '--loss', 'neighbourhood-kl'], 'leave out --loss'],

@@ -57,7 +57,35 @@ test('judged queries choose too, and no row is held out from them', async () => 
   });
 });
 
+test('queries that nothing is relevant to, or that are not finite, are refused before any training', async () => {
+  const { x } = grouped(600, 1);
+  const unique = Int32Array.from({ length: 600 }, (_, i) => i);
+  await expect(trainEncoder(x, { ...quick, objective: 'relevance', labels: unique })).rejects.toMatchObject({
+    code: 'INVALID_DATA',
+    message: expect.stringContaining('0 and 0 of the queries'),
+  });
+  const queries = grouped(30, 2).x;
+  queries.data[5 * DIM] = Number.NaN;
+  await expect(trainEncoder(x, { ...quick, queries })).rejects.toMatchObject({
+    code: 'INVALID_DATA',
+    message: expect.stringContaining('row 5 of the queries'),
+  });
+});
+
+test('a published setting that only the library can give is not dropped', async () => {
+  const { x } = grouped(300, 1);
+  const base = { ...quick, steps: 6, dim: 4 };
+  const [short, long] = [
+    await trainEncoder(x, { ...base, warmUpShare: 0 }),
+    await trainEncoder(x, { ...base, warmUpShare: 1 }),
+  ];
+  expect(short.candidates.get('neighbourhood-kl')!.fingerprint).not.toBe(
+    long.candidates.get('neighbourhood-kl')!.fingerprint,
+  );
+});
+
 test.each([
+  [{ compactDistance: 'cosine' as const }, 'does not fit euclid vectors'],
   [{ objective: 'relevance' as const }, 'needs labels'],
   [{ objective: 'relevance' as const, labels: new Int32Array(600), queries: matrix(20, DIM) }, 'not both'],
   [{ queries: matrix(20, DIM - 1) }, 'queries of 20 x 23'],
