@@ -35,10 +35,12 @@ export function trainingPage(parts: TrainingPageParts): ReportInput {
     createdBy: encoder.metadata.createdBy,
     verdict: verdictOf(report),
     facts: factsOf(report, source),
-    candidates: report.candidates.map((one): ReportCandidate => ({
-      ...one,
-      shipped: one.name === report.shipped,
-    })),
+    candidates: [...report.candidates]
+      .sort((a, b) => b.objective - a.objective)
+      .map((one): ReportCandidate => ({
+        ...one,
+        shipped: one.name === report.shipped,
+      })),
     perQuery: shownPerQuery.map((name) => ({
       name,
       values: details.perQuery.get(name) ?? new Float64Array(0),
@@ -126,17 +128,17 @@ function factsOf(report: TrainReport, source: string): [string, string][] {
 /** What selection never saw, beside what it chose by. */
 function confirmationTable(report: TrainReport): NonNullable<ReportInput['tables']>[number] {
   const share = (value: number): string => value.toFixed(3);
+  const relevance = report.objective !== 'recall@10';
   return {
     title: 'Confirmation on queries that took no part in choosing',
-    columns: ['candidate', report.objective, 'confirmed', 'recall@10', 'confirmed recall@10'],
+    columns: ['candidate', report.objective, 'confirmed', ...(relevance ? ['confirmed recall@10'] : [])],
     rows: [...report.candidates]
       .sort((a, b) => b.objective - a.objective)
       .map((one) => [
         one.name,
         share(one.objective),
         share(one.confirmed.objective),
-        share(one.recallAt10),
-        share(one.confirmed.recallAt10),
+        ...(relevance ? [share(one.confirmed.recallAt10)] : []),
       ]),
     note: `${report.confirmQueries} queries; the shipped candidate is ${(report.confirmedGap * 100).toFixed(2)} points below the best of them.`,
   };

@@ -160,7 +160,7 @@ function summarizeMap(map: {
   top: readonly { label: string; count: number }[];
 }): string {
   const all = formatNumber(map.rows);
-  const points = map.shown === map.rows ? `All ${all} points` : `${formatNumber(map.shown)} of ${all} points`;
+  const points = map.shown === map.rows ? `${all} points` : `${formatNumber(map.shown)} of ${all} points`;
   const [largest] = map.top;
   if (largest === undefined) return `${points} of the sample in two dimensions.`;
   const share = `the largest group is ${largest.label} with ${formatNumber(largest.count)} points`;
