@@ -80,11 +80,14 @@ async function productComparison(euclid: boolean, threads: number): Promise<Comp
  * Copies of blocks, prepared for comparing: unit rows for cosine; for Euclid the base's mean taken off, which moves
  * no distance and keeps 2 a.b - |b|^2 from cancelling where the data lie far from the origin.
  */
-function blocksFor(base: Matrix, distance: Distance): (x: Matrix, start: number, rows: number) => Matrix {
+function blocksFor(
+  base: Matrix,
+  distance: Distance,
+): (x: Matrix, start: number, buffer: Float32Array) => Matrix {
   const mean = distance === 'euclid' ? columnMeans(base) : undefined;
-  return (x, start, rows) => {
-    const end = Math.min(x.rows, start + rows);
-    const copy = { rows: end - start, cols: x.cols, data: new Float32Array((end - start) * x.cols) };
+  return (x, start, buffer) => {
+    const end = Math.min(x.rows, start + buffer.length / x.cols);
+    const copy = { rows: end - start, cols: x.cols, data: buffer.subarray(0, (end - start) * x.cols) };
     copy.data.set(x.data.subarray(start * x.cols, end * x.cols));
     if (distance === 'cosine') normalizeRowsInPlace(copy);
     if (mean !== undefined) subtractFromRowsInPlace(copy, mean);
@@ -104,12 +107,15 @@ export async function exactSearch(task: ExactTask, control: ExactControl): Promi
       : await productComparison(distance === 'euclid', threads);
   const block = blocksFor(base, distance);
   const { queryBlockRows } = comparison;
+  // Filled again for every block: a large graph would otherwise leave gigabytes to the garbage collector.
+  const baseBuffer = new Float32Array(Math.min(BASE_BLOCK_ROWS, base.rows) * base.cols);
+  const queryBuffer = new Float32Array(Math.min(queryBlockRows, queries.rows) * queries.cols);
   const best = Array.from({ length: queries.rows }, () => new TopK(k));
   // The base outside: its blocks are the larger ones, and each is prepared once.
   for (let b = 0; b < base.rows; b += BASE_BLOCK_ROWS) {
-    const baseBlock = block(base, b, BASE_BLOCK_ROWS);
+    const baseBlock = block(base, b, baseBuffer);
     for (let q = 0; q < queries.rows; q += queryBlockRows) {
-      const queryBlock = block(queries, q, queryBlockRows);
+      const queryBlock = block(queries, q, queryBuffer);
       control.throwIfStopped();
       const similarities = await comparison.compare(queryBlock, baseBlock);
       for (let i = 0; i < queryBlock.rows; i++) {
