@@ -1,0 +1,144 @@
+import type { ServedCollection } from '../../../src/core/served-collection.js';
+
+/**
+ * What is done with each part of a request to a served collection, whatever the transport. REST and gRPC parse and
+ * write; the decisions are here, so that they cannot differ.
+ */
+
+/** What a request is refused with: an HTTP status and gRPC code of the same meaning, and the server's own words. */
+export class Refusal extends Error {
+  constructor(
+    readonly status: 400 | 404 | 409,
+    message: string,
+  ) {
+    super(message);
+  }
+
+  /** INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS. */
+  get grpcCode(): number {
+    return { 400: 3, 404: 5, 409: 6 }[this.status];
+  }
+}
+
+/** One stage of a query, or a legacy search, as far as a decision needs it. */
+export interface StageFacts {
+  /** Vector searched; '' where none is named. */
+  readonly using: string;
+  /** Whether it compares with vectors or ids (`nearest`, `recommend`, ...), does something else, or has no query. */
+  readonly query: 'similarity' | 'other' | 'none';
+  readonly hasPrefetch: boolean;
+  /** `params.exact` */
+  readonly exact: boolean;
+  readonly hasScoreThreshold: boolean;
+}
+
+/**
+ * `leave`: not in the reduced space, or answered by the full vectors. `project`: every vector is replaced.
+ * `wrap`: the stage becomes a search of the compact vectors whose results are rescored by the full ones.
+ */
+export type Treatment = 'leave' | 'project' | 'wrap';
+
+/** @throws Refusal */
+export function treatStage(stage: StageFacts, served: ServedCollection): Treatment {
+  refuseHidden(stage.using, served);
+  if (stage.query !== 'similarity' || stage.using !== served.vector) return 'leave';
+  if (served.layout === 'compact') {
+    if (stage.hasScoreThreshold && served.scoreThreshold === 'refuse')
+      throw new Refusal(
+        400,
+        `Bad request: score_threshold is not supported on reduced vector "${served.vector}": scores of ${served.outputDim}-d vectors differ from those of ${served.inputDim}-d ones`,
+      );
+    return 'project';
+  }
+  return stage.hasPrefetch || stage.exact ? 'leave' : 'wrap';
+}
+
+/** Candidates to fetch for a wrapped stage: never fewer than it may return. */
+export function candidatesFor(
+  served: ServedCollection,
+  {
+    limit,
+    offset,
+    groupSize = 1,
+  }: { readonly limit: number; readonly offset: number; readonly groupSize?: number },
+): number {
+  const wanted = (limit + offset) * groupSize;
+  return Math.max(limit + offset, Math.min(Math.ceil(wanted * served.oversampling), served.candidatesMax));
+}
+
+/** Limits of the server's own where a request names none. */
+export const DEFAULT_LIMIT = 10;
+export const DEFAULT_GROUP_SIZE = 3;
+export const DEFAULT_GROUPS = 10;
+export const PREFETCH_DEPTH_MAX = 64;
+
+/** @throws Refusal in the server's words when a client names the vector that it must not see */
+export function refuseHidden(name: string, served: ServedCollection): void {
+  if (served.layout === 'two-stage' && name === served.compact) throw unknownVector(name);
+}
+
+export function unknownVector(name: string): Refusal {
+  return new Refusal(400, `Wrong input: Not existing vector name error: ${name}`);
+}
+
+/** @throws Refusal in the server's words */
+export function checkDim(values: Float32Array, served: ServedCollection): void {
+  if (values.length !== served.inputDim)
+    throw new Refusal(
+      400,
+      `Wrong input: Vector dimension error: expected dim: ${served.inputDim}, got ${values.length}`,
+    );
+  if (!values.every(Number.isFinite))
+    throw new Refusal(400, `Bad request: vector "${served.vector}" holds values that are not finite`);
+}
+
+export function inferenceRefused(served: ServedCollection): Refusal {
+  return new Refusal(
+    400,
+    `Bad request: inference objects are not supported on reduced vector "${served.vector}"`,
+  );
+}
+
+/** A form in a vector position that is not understood: never forwarded. */
+export function unknownForm(where: string): Refusal {
+  return new Refusal(400, `Bad request: ${where}: this form of a vector is not understood`);
+}
+
+/** What `with_vector` becomes: as it is, or a list of names. */
+export type VectorSelection = 'keep' | { readonly names: readonly string[] };
+
+/**
+ * @param asked true for all vectors, false for none, or names
+ * @throws Refusal where full vectors are asked for that are not stored
+ */
+export function treatWithVector(
+  asked: boolean | readonly string[],
+  served: ServedCollection,
+): VectorSelection {
+  if (asked === false) return 'keep';
+  const names = asked === true ? served.visibleVectors : asked;
+  for (const name of names) refuseHidden(name, served);
+  if (served.layout === 'compact' && names.includes(served.vector) && served.vectorAnswers === 'refuse')
+    throw new Refusal(
+      400,
+      `Bad request: full vectors of "${served.vector}" are not stored (reduced ${served.inputDim} -> ${served.outputDim} by encoder ${served.projector.fingerprint.slice(0, 16)}): ask for points without it`,
+    );
+  return asked === true && served.layout === 'two-stage' ? { names } : 'keep';
+}
+
+/** The collection that a name leads to; null for one that is not served. */
+export function servedBy(name: string, collections: readonly ServedCollection[]): ServedCollection | null {
+  return collections.find(({ names }) => names.includes(name)) ?? null;
+}
+
+/** @throws Refusal where the name is that of a target that clients know by another one */
+export function refuseTarget(name: string, collections: readonly ServedCollection[]): void {
+  const hidden = collections.some(({ names, target }) => target === name && !names.includes(name));
+  if (hidden) throw new Refusal(404, `Not found: Collection \`${name}\` doesn't exist!`);
+}
+
+/** An error's text with the client's name of the collection in place of the target's. */
+export function clientText(text: string, served: ServedCollection): string {
+  const [name = served.target] = served.names;
+  return name === served.target ? text : text.replaceAll(`\`${served.target}\``, `\`${name}\``);
+}

@@ -1,0 +1,116 @@
+/**
+ * What a proxy needs to know of a database's protocol: an adapter implements it, the proxy moves the bytes. Rewriting
+ * is synchronous and free of input and output, so that it can run in a worker thread; everything that crosses over is
+ * plain data.
+ */
+
+/** A request's first line, and its headers with lower-case names. */
+export interface RestHead {
+  readonly method: string;
+  /** Path and query exactly as they were received. */
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string | undefined>>;
+}
+
+export interface RestRequest {
+  readonly method: string;
+  readonly url: string;
+  readonly body: Uint8Array;
+}
+
+/** An answer that the proxy gives itself, in the database's own shape. */
+export interface RestAnswer {
+  readonly kind: 'answer';
+  readonly status: number;
+  readonly contentType: string;
+  readonly body: string;
+}
+
+/** How an upstream answer becomes the client's; which forms there are is the adapter's business. */
+export interface AnswerForm {
+  readonly form: string;
+  /** The client's name of the collection. */
+  readonly collection: string;
+  /** True: answers below status 400 (gRPC: status 0) pass untouched, streamed. */
+  readonly errorsOnly: boolean;
+}
+
+export type RestRoute =
+  /** Not concerned: every byte passes in both directions. */
+  | { readonly kind: 'pass' }
+  /** The body passes as it is, to another address; the answer may need a change. */
+  | { readonly kind: 'forward'; readonly url: string; readonly answer: AnswerForm | null }
+  /** The body is to be read whole and given to `rewrite`. */
+  | { readonly kind: 'rewrite' }
+  | RestAnswer;
+
+export type RestRewrite =
+  | {
+      readonly kind: 'send';
+      readonly request: RestRequest;
+      readonly answer: AnswerForm | null;
+      /** Vectors that were projected. */
+      readonly projected: number;
+      /** The same search for the full collection as it was before, for measuring the overlap; searches only. */
+      readonly search: boolean;
+    }
+  /** Send these with the client's credentials, then call `rewrite` again with the bodies of their answers in order. */
+  | { readonly kind: 'lookup'; readonly requests: readonly RestRequest[] }
+  | RestAnswer;
+
+export interface LookupAnswer {
+  readonly status: number;
+  readonly body: Uint8Array;
+}
+
+export interface RestRewriter {
+  route(head: RestHead): RestRoute;
+  /** @param body decompressed */
+  rewrite(head: RestHead, body: Uint8Array, lookups?: readonly LookupAnswer[]): RestRewrite;
+  /** @param body decompressed; the status may be an error's */
+  rewriteAnswer(form: AnswerForm, status: number, body: Uint8Array): Uint8Array;
+  /** Result ids, in order, of a search's answer in the client's form; for the overlap of `--shadow`. */
+  resultIds(body: Uint8Array): readonly (readonly string[])[];
+}
+
+export interface GrpcStatus {
+  readonly kind: 'status';
+  readonly code: number;
+  readonly message: string;
+}
+
+export type GrpcRoute =
+  | { readonly kind: 'pass' }
+  /** The one request message is to be read whole and given to `rewrite`. */
+  | { readonly kind: 'rewrite' }
+  | GrpcStatus;
+
+export interface GrpcCall {
+  /** For example `/package.Service/Method`. */
+  readonly path: string;
+  readonly message: Uint8Array;
+}
+
+export type GrpcRewrite =
+  /** Not concerned after all: the bytes as they came. */
+  | { readonly kind: 'pass' }
+  | {
+      readonly kind: 'send';
+      readonly call: GrpcCall;
+      readonly answer: AnswerForm | null;
+      readonly projected: number;
+      readonly search: boolean;
+    }
+  | { readonly kind: 'lookup'; readonly calls: readonly GrpcCall[] }
+  /** Answered here with one message. */
+  | { readonly kind: 'reply'; readonly message: Uint8Array }
+  | GrpcStatus;
+
+export interface GrpcRewriter {
+  route(path: string): GrpcRoute;
+  /** @param message decompressed, without the five bytes of framing */
+  rewrite(path: string, message: Uint8Array, lookups?: readonly Uint8Array[]): GrpcRewrite;
+  rewriteAnswer(form: AnswerForm, message: Uint8Array): Uint8Array;
+  /** An error's text as the client should read it. */
+  rewriteStatus(form: AnswerForm, message: string): string;
+}
