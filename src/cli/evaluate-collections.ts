@@ -8,7 +8,7 @@ import {
   type CompareOptions,
   type QuerySet,
 } from '../evaluate/compare-collections.js';
-import type { TargetDescription } from '../migrate/plan-migration.js';
+import type { TargetDescription } from '../core/target-description.js';
 import type { ConsoleRun } from './console-run.js';
 import type { EvaluateFlags } from './evaluate-request.js';
 import { describeMigrated } from './migrated-target.js';

@@ -1,7 +1,7 @@
 import type { Encoder } from '../core/encoder.js';
 import { TldrError } from '../core/errors.js';
 import type { VectorStore } from '../core/vector-store.js';
-import { targetDescription, type TargetDescription } from '../migrate/plan-migration.js';
+import { targetDescription, type TargetDescription } from '../core/target-description.js';
 
 /**
  * What a migration's target says about itself, compared with the encoder at hand.

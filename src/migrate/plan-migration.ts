@@ -1,6 +1,7 @@
 import type { Distance } from '../core/distance.js';
 import type { Encoder } from '../core/encoder.js';
 import { TldrError } from '../core/errors.js';
+import { METADATA_KEY, targetDescription, type TargetDescription } from '../core/target-description.js';
 import type {
   CollectionSpec,
   Datatype,
@@ -12,8 +13,6 @@ import type {
 } from '../core/vector-store.js';
 import type { MigrationIdentity } from './migration-record.js';
 
-/** Key of the target's metadata that says what the collection is; read by search and by later runs. */
-const METADATA_KEY = 'tldr';
 const COMPACT_NAME = 'compact';
 
 export interface MigrationRequest {
@@ -44,22 +43,6 @@ export interface MigrationPlan extends MigrationIdentity {
   readonly after: MemoryEstimate;
   /** The target is there already, made by this very migration. */
   readonly targetExists: boolean;
-}
-
-/** What the target's metadata says about itself. */
-export interface TargetDescription {
-  readonly format: 1;
-  readonly encoder: string;
-  readonly layout: Layout;
-  readonly source: string;
-  readonly vector: string;
-  readonly compact: string;
-  readonly inputDim: number;
-  readonly outputDim: number;
-  readonly distance: string;
-  /** Present where they were chosen rather than taken over from the source. */
-  readonly datatype?: Datatype;
-  readonly quantization?: Quantization;
 }
 
 /**
@@ -197,24 +180,4 @@ async function checkTarget(
 function sameDescription(a: TargetDescription, b: TargetDescription): boolean {
   const pairs = (x: TargetDescription): string => JSON.stringify(Object.entries(x).sort());
   return pairs(a) === pairs(b);
-}
-
-/** What a collection's metadata says about it as a migration's target, or null for any other collection. */
-export function targetDescription(spec: CollectionSpec): TargetDescription | null {
-  const text = spec.metadata[METADATA_KEY];
-  if (text === undefined) return null;
-  const value: unknown = JSON.parse(text);
-  return isDescription(value) ? value : null;
-}
-
-function isDescription(value: unknown): value is TargetDescription {
-  if (typeof value !== 'object' || value === null) return false;
-  const fields = new Map<string, unknown>(Object.entries(value));
-  return (
-    fields.get('format') === 1 &&
-    ['encoder', 'layout', 'source', 'vector', 'compact', 'distance'].every(
-      (name) => typeof fields.get(name) === 'string',
-    ) &&
-    ['inputDim', 'outputDim'].every((name) => typeof fields.get(name) === 'number')
-  );
 }

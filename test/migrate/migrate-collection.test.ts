@@ -7,7 +7,8 @@ import { openMemory } from '../../adapters/memory/memory-store.js';
 import { matrix } from '../../src/core/matrix.js';
 import type { CollectionSpec, VectorStore } from '../../src/core/vector-store.js';
 import { migrateCollection, type MigrateOptions } from '../../src/migrate/migrate-collection.js';
-import { planMigration, targetDescription } from '../../src/migrate/plan-migration.js';
+import { targetDescription } from '../../src/core/target-description.js';
+import { planMigration } from '../../src/migrate/plan-migration.js';
 import { verifyMigration } from '../../src/migrate/verify-migration.js';
 import { COMPACT_DIM, contentOf, DIM, fill, idAt, tinyEncoder } from './fixtures.js';
 

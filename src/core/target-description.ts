@@ -1,0 +1,40 @@
+import type { CollectionSpec, Datatype, Layout, Quantization } from './vector-store.js';
+
+/** Key of the target's metadata that says what the collection is; read by search, by serving and by later runs. */
+export const METADATA_KEY = 'tldr';
+
+/** What the target's metadata says about itself. */
+export interface TargetDescription {
+  readonly format: 1;
+  readonly encoder: string;
+  readonly layout: Layout;
+  readonly source: string;
+  readonly vector: string;
+  readonly compact: string;
+  readonly inputDim: number;
+  readonly outputDim: number;
+  readonly distance: string;
+  /** Present where they were chosen rather than taken over from the source. */
+  readonly datatype?: Datatype;
+  readonly quantization?: Quantization;
+}
+
+/** What a collection's metadata says about it as a migration's target, or null for any other collection. */
+export function targetDescription(spec: CollectionSpec): TargetDescription | null {
+  const text = spec.metadata[METADATA_KEY];
+  if (text === undefined) return null;
+  const value: unknown = JSON.parse(text);
+  return isDescription(value) ? value : null;
+}
+
+function isDescription(value: unknown): value is TargetDescription {
+  if (typeof value !== 'object' || value === null) return false;
+  const fields = new Map<string, unknown>(Object.entries(value));
+  return (
+    fields.get('format') === 1 &&
+    ['encoder', 'layout', 'source', 'vector', 'compact', 'distance'].every(
+      (name) => typeof fields.get(name) === 'string',
+    ) &&
+    ['inputDim', 'outputDim'].every((name) => typeof fields.get(name) === 'number')
+  );
+}
