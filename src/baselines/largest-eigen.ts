@@ -6,7 +6,9 @@ import {
   type NativeDoubleProduct,
   type NativeMatmul,
 } from '../core/native-matmul.js';
+import type { Matrix } from '../core/matrix.js';
 import { Rng } from '../core/rng.js';
+import { inverseOfUpper, upperCholesky } from './cholesky.js';
 
 /** The largest eigenvalues, descending, and their unit eigenvectors as the columns of D x d, row-major. */
 export interface TopEigen {
@@ -33,7 +35,8 @@ const OVERSAMPLING = 16;
 const ITERATIONS_MAX = 80;
 const TOLERANCE = 1e-7;
 
-interface Products {
+/** The forms of product that this algebra needs; open until `closeProducts`. */
+export interface Products {
   /** The large product of every iteration: float32 is enough to find the subspace, and ten times as fast. */
   readonly single: NativeMatmul;
   readonly plain: NativeDoubleProduct;
@@ -51,43 +54,59 @@ export async function largestEigen(task: EigenTask, control: EigenControl): Prom
   // A copy, since native products refuse shared memory.
   const a: DoubleMatrix = { rows: size, cols: size, data: Float64Array.from(symmetric) };
   if (size <= FULL_SIZE_MAX || width === size) return decompose(a, d);
-  const products: Products = {
-    single: await createNativeMatmul({ threads }),
-    plain: await createDoubleProduct({ threads }),
-    transposed: await createDoubleProduct({ threads, transposeA: true }),
-  };
+  const products = await openProducts(threads);
   try {
-    const basis = await iterate(a, width, { products, control });
+    const basis = await dominantSubspace([a], d, { products, control });
     if (basis === null) return null;
     const image = await products.plain.multiply(a, basis);
     const ritz = decompose(await products.transposed.multiply(basis, image), d);
     const rotation = { rows: width, cols: d, data: ritz.vectors };
     return { values: ritz.values, vectors: (await products.plain.multiply(basis, rotation)).data };
   } finally {
-    await products.single.close();
-    await products.plain.close();
-    await products.transposed.close();
+    await closeProducts(products);
   }
 }
 
-/** An orthonormal basis of the dominant subspace: until the variance it captures stops growing. */
-async function iterate(
-  a: DoubleMatrix,
-  width: number,
+/** Prepares products for one thread's work. */
+export async function openProducts(threads: number): Promise<Products> {
+  return {
+    single: await createNativeMatmul({ threads }),
+    plain: await createDoubleProduct({ threads }),
+    transposed: await createDoubleProduct({ threads, transposeA: true }),
+  };
+}
+
+/** Frees what `openProducts` prepared. */
+export async function closeProducts({ single, plain, transposed }: Products): Promise<void> {
+  await single.close();
+  await plain.close();
+  await transposed.close();
+}
+
+/**
+ * An orthonormal basis, D x (d + some), that holds the first d eigenvectors of a product of D x D matrices, the first
+ * of them applied first: until what it captures stops growing. Null when stopped.
+ */
+export async function dominantSubspace(
+  factors: readonly DoubleMatrix[],
+  d: number,
   { products, control }: { products: Products; control: EigenControl },
 ): Promise<DoubleMatrix | null> {
   const rng = new Rng(1);
-  const start = Float64Array.from({ length: a.rows * width }, () => rng.normal());
-  const single = { rows: a.rows, cols: a.cols, data: Float32Array.from(a.data) };
-  let basis = await orthonormal({ rows: a.rows, cols: width, data: start }, products);
+  const size = factors[0]?.rows ?? 0;
+  const width = Math.min(size, d + OVERSAMPLING);
+  const start = Float64Array.from({ length: size * width }, () => rng.normal());
+  const rounded = factors.map((factor) => ({ ...factor, data: Float32Array.from(factor.data) }));
+  let basis = await orthonormal({ rows: size, cols: width, data: start }, products);
   let before = 0;
   for (let i = 0; i < ITERATIONS_MAX; i++) {
     if (control.shouldStop()) return null;
-    const rounded = { ...basis, data: Float32Array.from(basis.data) };
-    const image = {
-      ...basis,
-      data: Float64Array.from((await products.single.multiply(single, rounded)).data),
-    };
+    let applied: Matrix = { ...basis, data: Float32Array.from(basis.data) };
+    for (const factor of rounded) {
+      const { data } = await products.single.multiply(factor, applied);
+      applied = { ...applied, data: data.slice() };
+    }
+    const image = { ...basis, data: Float64Array.from(applied.data) };
     let captured = 0;
     for (let j = 0; j < image.data.length; j++) captured += image.data[j]! * basis.data[j]!;
     basis = await orthonormal(image, products, 1);
@@ -102,50 +121,26 @@ async function iterate(
  * Columns made orthonormal by Cholesky QR, in two passes for full precision (Yamamoto et al. 2015); by
  * Gram-Schmidt where the columns are too close to dependent for it.
  */
-async function orthonormal(block: DoubleMatrix, products: Products, passes = 2): Promise<DoubleMatrix> {
+export async function orthonormal(
+  block: DoubleMatrix,
+  products: Pick<Products, 'plain' | 'transposed'>,
+  passes = 2,
+): Promise<DoubleMatrix> {
   let current = block;
   for (let pass = 0; pass < passes; pass++) {
-    const inverse = inverseCholesky(await products.transposed.multiply(current, current));
-    if (inverse === null) {
+    const factor = upperCholesky(await products.transposed.multiply(current, current));
+    if (factor === null) {
       const data = block.data.slice();
       orthonormalize(data, block.rows, block.cols);
       return { ...block, data };
     }
-    current = await products.plain.multiply(current, inverse);
+    current = await products.plain.multiply(current, inverseOfUpper(factor));
   }
   return current;
 }
 
-/** R^-1 for the Gram matrix R^T R, or null where it is not safely positive definite. */
-function inverseCholesky({ rows: n, data: gram }: DoubleMatrix): DoubleMatrix | null {
-  const r = new Float64Array(n * n);
-  let largest = 0;
-  for (let i = 0; i < n; i++) largest = Math.max(largest, gram[i * n + i]!);
-  for (let i = 0; i < n; i++) {
-    const rest = gram.slice(i * n, (i + 1) * n);
-    for (let k = 0; k < i; k++) {
-      const factor = r[k * n + i]!;
-      for (let j = i; j < n; j++) rest[j] = rest[j]! - factor * r[k * n + j]!;
-    }
-    if (!(rest[i]! > largest * 1e-13)) return null;
-    const pivot = Math.sqrt(rest[i]!);
-    for (let j = i; j < n; j++) r[i * n + j] = rest[j]! / pivot;
-  }
-  const inverse = new Float64Array(n * n);
-  for (let i = n - 1; i >= 0; i--) {
-    const to = inverse.subarray(i * n, (i + 1) * n);
-    to[i] = 1;
-    for (let k = i + 1; k < n; k++) {
-      const factor = r[i * n + k]!;
-      for (let j = k; j < n; j++) to[j] = to[j]! - factor * inverse[k * n + j]!;
-    }
-    for (let j = i; j < n; j++) to[j] = to[j]! / r[i * n + i]!;
-  }
-  return { rows: n, cols: n, data: inverse };
-}
-
-/** The library's full decomposition, its d largest pairs in descending order. */
-function decompose({ rows: size, data }: DoubleMatrix, d: number): TopEigen {
+/** The library's full decomposition of a symmetric matrix, its d largest pairs in descending order. */
+export function decompose({ rows: size, data }: DoubleMatrix, d: number): TopEigen {
   const dense = new Dense(size, size);
   for (let i = 0; i < size; i++) {
     // Products are symmetric up to rounding only.
