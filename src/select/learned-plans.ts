@@ -57,7 +57,7 @@ interface AutoPlan {
 const AUTO: readonly AutoPlan[] = [
   {
     name: 'neighbourhood-kl',
-    share: 0.2,
+    share: 0.12,
     stepsMin: 100,
     stepsMax: 500,
     init: 'pca',
@@ -65,7 +65,7 @@ const AUTO: readonly AutoPlan[] = [
   },
   {
     name: 'neighbourhood-kl-residual',
-    share: 0.6,
+    share: 0.7,
     stepsMin: 200,
     stepsMax: 3000,
     init: 'neighbourhood-kl',
@@ -73,7 +73,7 @@ const AUTO: readonly AutoPlan[] = [
   },
   {
     name: 'tldr',
-    share: 0.1,
+    share: 0.08,
     stepsMin: 50,
     stepsMax: 400,
     init: 'pca',
