@@ -5,6 +5,7 @@ import { fitMoments, principalAxes } from '../src/baselines/pca.js';
 import { matrix, type Matrix } from '../src/core/matrix.js';
 import { Rng } from '../src/core/rng.js';
 import { trainEncoder } from '../src/select/train-encoder.js';
+import { clusterCentres, fillClustered } from './clustered-rows.js';
 
 /**
  * Time and peak memory of fitting 100,000 x 768 -> 96 with the default budget, and of PCA alone, each in a process
@@ -18,13 +19,9 @@ const threads = 2;
 
 function sample(): Matrix {
   const rng = new Rng(1);
-  const centres = matrix(CLUSTERS, DIM);
-  for (let i = 0; i < centres.data.length; i++) centres.data[i] = rng.normal();
+  const centres = clusterCentres(CLUSTERS, DIM, rng);
   const x = matrix(rows, DIM, new Float32Array(new SharedArrayBuffer(rows * DIM * 4)));
-  for (let r = 0; r < rows; r++) {
-    const at = rng.int(CLUSTERS) * DIM;
-    for (let j = 0; j < DIM; j++) x.data[r * DIM + j] = (centres.data[at + j]! + rng.normal()) / (1 + j / 8);
-  }
+  fillClustered(x, centres, rng);
   return x;
 }
 

@@ -10,6 +10,7 @@ import { matrix, type Matrix } from '../src/core/matrix.js';
 import { Rng } from '../src/core/rng.js';
 import { migrateCollection } from '../src/migrate/migrate-collection.js';
 import { trainEncoder } from '../src/select/train-encoder.js';
+import { clusterCentres, fillClustered } from './clustered-rows.js';
 
 /**
  * Peak memory of training and migrating a large collection, each phase in a process of its own. The vectors are
@@ -26,22 +27,9 @@ const rows = option('rows', 200_000);
 
 /** Batch number `i`, the same in every run. */
 function batchOf(i: number, centres: Matrix): Matrix {
-  const rng = new Rng(1000 + i);
   const x = matrix(BATCH, DIM);
-  for (let r = 0; r < BATCH; r++) {
-    const centre = rng.int(CLUSTERS);
-    for (let j = 0; j < DIM; j++) {
-      x.data[r * DIM + j] = (centres.data[centre * DIM + j]! + rng.normal()) / (1 + j / 8);
-    }
-  }
+  fillClustered(x, centres, new Rng(1000 + i));
   return x;
-}
-
-function centresOf(): Matrix {
-  const rng = new Rng(1);
-  const centres = matrix(CLUSTERS, DIM);
-  for (let i = 0; i < centres.data.length; i++) centres.data[i] = rng.normal();
-  return centres;
 }
 
 async function phase(
@@ -64,7 +52,7 @@ async function phase(
       metadata: {},
       native,
     });
-    const centres = centresOf();
+    const centres = clusterCentres(CLUSTERS, DIM, new Rng(1));
     const has = new Uint8Array(BATCH).fill(1);
     for (let i = 0; i * BATCH < rows; i++) {
       const ids = Array.from({ length: BATCH }, (_, r) => BigInt(i * BATCH + r));

@@ -38,9 +38,9 @@ export function rowRange(x: Matrix, start: number, end: number): Matrix {
   return { rows: end - start, cols: x.cols, data: x.data.subarray(start * x.cols, end * x.cols) };
 }
 
-/** A copy of the chosen rows, in the order given. */
-export function gatherRows(x: Matrix, indices: ArrayLike<number>): Matrix {
-  const out = matrix(indices.length, x.cols);
+/** A copy of the chosen rows, in the order given, in `data` where it is given. */
+export function gatherRows(x: Matrix, indices: ArrayLike<number>, data?: Float32Array): Matrix {
+  const out = matrix(indices.length, x.cols, data);
   for (let i = 0; i < indices.length; i++) out.data.set(row(x, indices[i]!), i * x.cols);
   return out;
 }

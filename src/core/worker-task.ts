@@ -84,10 +84,15 @@ export function errorMessage(error: unknown): WorkerMessage {
   return { kind: 'error', code, message: messageOf(error) };
 }
 
+/** Zeros that worker threads can read and write without copying them. */
+export function sharedFloats(length: number): Float32Array {
+  return new Float32Array(new SharedArrayBuffer(length * Float32Array.BYTES_PER_ELEMENT));
+}
+
 /** A copy of `values` that worker threads can read without copying it again. */
 export function shareFloats(values: Float32Array): Float32Array {
   if (values.buffer instanceof SharedArrayBuffer) return values;
-  const shared = new Float32Array(new SharedArrayBuffer(values.byteLength));
+  const shared = sharedFloats(values.length);
   shared.set(values);
   return shared;
 }

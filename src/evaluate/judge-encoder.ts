@@ -68,7 +68,7 @@ interface Space {
 /**
  * Judges an encoder without a database: truth is exact search of the full vectors, each space is searched exactly.
  * @throws MISMATCH when vectors and encoder do not fit, INVALID_DATA for rows that are not finite, INVALID_ARGUMENT
- * for unusable depths or a relevance of another number of queries or rows, UNSUPPORTED for Manhattan distances
+ * for unusable depths or a relevance of another number of queries or rows
  */
 export async function judgeEncoder(options: JudgeEncoderOptions): Promise<EncoderJudgement> {
   const { base, queries, encoder, relevance, ks, seed = 0 } = options;
@@ -154,12 +154,6 @@ function checkInput({ base, queries, encoder, ks, relevance }: JudgeEncoderOptio
   }
   if (ks.length === 0 || ks.some((k) => !Number.isSafeInteger(k) || k < 1)) {
     throw new TldrError('INVALID_ARGUMENT', `k: got [${ks.join(', ')}], expected whole numbers from 1`);
-  }
-  if (encoder.metadata.distance === 'manhattan') {
-    throw new TldrError(
-      'UNSUPPORTED',
-      'Manhattan distances are judged on collections only: give source and target instead of files',
-    );
   }
   if (relevance === undefined) return;
   const judged = relevanceQueries(relevance);

@@ -53,9 +53,3 @@ export async function measureSearches<T>(
   }
   return measured;
 }
-
-/** The value below which `share` of the values lie. */
-export function percentile(values: Float64Array, share: number): number {
-  const sorted = values.slice().sort();
-  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN;
-}

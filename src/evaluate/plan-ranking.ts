@@ -1,27 +1,23 @@
 import { Rng } from '../core/rng.js';
+import { mean, ndcg, recall } from './ranking.js';
 
 const TOP = 10;
 const HALVES = 8;
 
 /** Share of the first ten of `truth` among `found`; of fewer where the truth is shorter, 1 where it is empty. */
 export function recallOf(truth: readonly number[], found: readonly number[]): number {
-  const wanted = truth.slice(0, TOP);
-  if (wanted.length === 0) return 1;
-  const answer = new Set(found);
-  return wanted.filter((id) => answer.has(id)).length / wanted.length;
+  return recall(found, truth.slice(0, TOP));
 }
 
 /**
- * nDCG@10 against the order of the full space (Järvelin and Kekäläinen 2002): the true nearest gains ten, the
- * tenth one, any other nothing; discounted by log2 of the place.
+ * nDCG@10 against the order of the full space: the true nearest gains ten, the tenth one, any other nothing. 1 where
+ * the truth is empty.
  */
 export function ndcgOf(truth: readonly number[], found: readonly number[]): number {
   const wanted = truth.slice(0, TOP);
   const gains = new Map(wanted.map((id, i) => [id, TOP - i]));
-  const sum = (ids: readonly number[]): number =>
-    ids.slice(0, TOP).reduce((total, id, i) => total + (gains.get(id) ?? 0) / Math.log2(i + 2), 0);
-  const ideal = sum(wanted);
-  return ideal === 0 ? 1 : sum(found) / ideal;
+  const gainsOf = (ids: readonly number[]): number[] => ids.slice(0, TOP).map((id) => gains.get(id) ?? 0);
+  return wanted.length === 0 ? 1 : ndcg(gainsOf(found), { depth: TOP, ideal: gainsOf(wanted) });
 }
 
 /**
@@ -40,7 +36,7 @@ export function recallPerDoubling(
     const survives = (id: number): boolean => half[id] === 1;
     return recallOf(truth.filter(survives), ranked.filter(survives).slice(0, depth));
   });
-  return whole - smaller.reduce((sum, value) => sum + value, 0) / Math.max(1, smaller.length);
+  return whole - mean(smaller);
 }
 
 /** Random halves of 0 to n-1, as marks. */

@@ -1,19 +1,21 @@
 import { TldrError } from '../core/errors.js';
-import type { Layout, Quantization, Datatype } from '../core/vector-store.js';
+import {
+  DATATYPES,
+  QUANTIZATIONS,
+  type Datatype,
+  type Layout,
+  type Quantization,
+} from '../core/vector-store.js';
 import { certaintyOf, type RecallEvidence } from './recall-at-size.js';
 
 /** How a vector is kept, in one word: a datatype, or float32 with codes of a quantisation in memory. */
-export const STORAGE_KINDS = [
-  'float32',
-  'float16',
-  'uint8',
-  'scalar',
-  'product-x8',
-  'product-x16',
-  'product-x32',
-  'binary',
-] as const;
-export type StorageKind = (typeof STORAGE_KINDS)[number];
+export type StorageKind = Datatype | Exclude<Quantization, 'none'>;
+
+/** Every storage kind: datatypes first. */
+export const STORAGE_KINDS: readonly StorageKind[] = [
+  ...DATATYPES,
+  ...QUANTIZATIONS.filter((name) => name !== 'none'),
+];
 
 /** The two settings behind a storage kind; `datatype` is what codes are made from. */
 export function storageOf(

@@ -11,7 +11,7 @@ const RESAMPLES = 1000;
  * Share of the true results that are among the found ones (recall@k when both hold k places); 1 when there is
  * nothing to find.
  */
-export function recall(found: Int32Array, truth: Int32Array): number {
+export function recall(found: Iterable<number>, truth: Iterable<number>): number {
   const answer = new Set(found);
   let [wanted, hits] = [0, 0];
   for (const index of truth) {

@@ -1,4 +1,5 @@
 import { Rng } from '../core/rng.js';
+import { mean } from './ranking.js';
 
 const RESAMPLES = 2000;
 /** Recall this near to 0 or 1 has no probit. */
@@ -78,10 +79,6 @@ function resample({ recall, perDoubling, doublings }: RecallEvidence, seed: numb
     }
     return expectedRecall(sum / n, change / n, doublings);
   });
-}
-
-function mean(values: Float64Array): number {
-  return values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
 }
 
 /** Distribution function of the standard normal (Abramowitz and Stegun 1964, 7.1.26; error below 1.5e-7). */

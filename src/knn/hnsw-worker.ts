@@ -1,8 +1,8 @@
 import { createRequire } from 'node:module';
 import { parentPort } from 'node:worker_threads';
 import type * as Hnsw from 'hnswlib-node';
-import { normalizedRows, type Distance } from '../core/distance.js';
-import { row, type Matrix } from '../core/matrix.js';
+import { normalizeRowsInPlace, type Distance } from '../core/distance.js';
+import { matrix, row, type Matrix } from '../core/matrix.js';
 import { errorMessage, throwIfStopped, workerTask } from '../core/worker-task.js';
 
 /** One shard of an approximate graph: rows `start` to `end` are indexed, all rows are queried. */
@@ -26,12 +26,20 @@ export interface HnswShard {
 
 const PROGRESS_ROWS = 256;
 
+/** Row i as the library takes it, of unit length for cosine; a copy of all unit rows would be as large as x. */
+function vectorsOf(x: Matrix, distance: Distance): (i: number) => number[] {
+  const copy = matrix(1, x.cols);
+  return (i) => {
+    copy.data.set(row(x, i));
+    if (distance === 'cosine') normalizeRowsInPlace(copy);
+    return Array.from(copy.data);
+  };
+}
+
 function buildShard(task: HnswTask, hnsw: typeof Hnsw): HnswShard {
-  const { start, end, k, distance } = task;
-  const cosine = distance === 'cosine';
-  // Normalised once here: the library's own cosine space would do it again for every point and query.
-  const x = cosine ? normalizedRows(task.x) : task.x;
-  const space = cosine || distance === 'dot' ? 'ip' : 'l2';
+  const { x, start, end, k, distance } = task;
+  const vectorAt = vectorsOf(x, distance);
+  const space = distance === 'cosine' || distance === 'dot' ? 'ip' : 'l2';
   const index = new hnsw.HierarchicalNSW(space, x.cols);
   index.initIndex(end - start, task.m, task.efConstruction, task.seed);
   const report = (done: number): void => {
@@ -42,7 +50,7 @@ function buildShard(task: HnswTask, hnsw: typeof Hnsw): HnswShard {
     });
   };
   for (let i = start; i < end; i++) {
-    index.addPoint(Array.from(row(x, i)), i);
+    index.addPoint(vectorAt(i), i);
     if (i % PROGRESS_ROWS === 0) report(i - start);
   }
   index.setEf(Math.max(task.efSearch, k + 1));
@@ -50,7 +58,7 @@ function buildShard(task: HnswTask, hnsw: typeof Hnsw): HnswShard {
   const distances = new Float32Array(x.rows * k).fill(Infinity);
   const wanted = Math.min(k + 1, end - start);
   for (let i = 0; i < x.rows; i++) {
-    const found = index.searchKnn(Array.from(row(x, i)), wanted);
+    const found = index.searchKnn(vectorAt(i), wanted);
     let at = i * k;
     found.neighbors.forEach((neighbor, rank) => {
       // Self is known by its index: with duplicates or inner products it need not come first.

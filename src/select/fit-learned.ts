@@ -2,7 +2,6 @@ import type { PrincipalAxes } from '../baselines/pca.js';
 import { pcaNetwork } from '../baselines/pca.js';
 import type { Distance } from '../core/distance.js';
 import type { Matrix } from '../core/matrix.js';
-import { shareFloats } from '../core/worker-task.js';
 import { buildKnnGraph } from '../knn/build-knn-graph.js';
 import type { KnnGraph } from '../knn/knn-graph.js';
 import { resolveSettings } from '../train/run-training.js';
@@ -29,7 +28,7 @@ interface LearnedRun {
   readonly options: Omit<TrainEncoderOptions, 'seed'> & { readonly seed: number };
 }
 
-/** Runs the planned trainings one after the other on one neighbour graph. */
+/** Runs the planned trainings one after the other on one neighbour graph; x lies in shared memory. */
 export async function fitLearned(
   x: Matrix,
   { plans, geometry, axes, compactDistance, options }: LearnedRun,
@@ -38,18 +37,17 @@ export async function fitLearned(
   const distance = geometry.fitDistance;
   const states = new Map<string, TrainState>(resume ?? []);
   const learned: Learned[] = [];
-  const train = { ...x, data: shareFloats(x.data) };
   const resolved = plans.map((plan) => ({
     plan,
     settings: resolveSettings(plan.settings),
   }));
   const k = Math.max(...resolved.map(({ settings }) => settings.nNeighbors));
   const shared = { distance, seed, ...(threads === undefined ? {} : { threads }) };
-  const graph = await buildKnnGraph(train, { ...shared, k, signal, log, onProgress });
+  const graph = await buildKnnGraph(x, { ...shared, k, signal, log, onProgress });
   for (const { plan, settings } of resolved) {
     const start = startOf(plan, { learned, axes, dim, distance });
     const result = await trainTldr(
-      train,
+      x,
       {
         ...settings,
         ...shared,

@@ -16,6 +16,8 @@ const RANKS: Readonly<Record<string, number>> = {
   'neighbourhood-kl': 6,
   tldr: 7,
   'neighbourhood-kl-residual': 8,
+  'tldr-flinear': 9,
+  'tldr-mlp': 10,
 };
 
 /**
@@ -28,20 +30,34 @@ const SOFTMAX_PASSES = 20;
 const NOMINAL_ELEMENTS = 1e9;
 
 const RESIDUAL_WIDTH = 1024;
+const TLDR_WIDTH = 512;
 const DOT_LEARNING_RATE = 0.003;
 
-/** How a time budget is divided, and where more steps stop helping (docs/research.md). */
-const AUTO: readonly {
+/** TLDR's best settings of its search (docs/research.md); a start from PCA takes a rate of its own. */
+const TLDR = {
+  loss: 'barlow-twins',
+  projector: `mlp-1-${TLDR_WIDTH}`,
+  optimizer: 'adam',
+  learningRate: 0.001,
+  batchSize: 512,
+} as const;
+
+interface AutoPlan {
   readonly name: string;
   readonly share: number;
   readonly stepsMin: number;
   readonly stepsMax: number;
   readonly init: Start;
   readonly settings: Partial<TrainSettings> & { readonly loss: LossName };
-}[] = [
+  /** Left out where its share of the budget is not enough for `stepsMin`; the others run that many anyway. */
+  readonly optional?: boolean;
+}
+
+/** How a time budget is divided, and where more steps stop helping (docs/research.md). */
+const AUTO: readonly AutoPlan[] = [
   {
     name: 'neighbourhood-kl',
-    share: 0.2,
+    share: 0.12,
     stepsMin: 100,
     stepsMax: 500,
     init: 'pca',
@@ -49,7 +65,7 @@ const AUTO: readonly {
   },
   {
     name: 'neighbourhood-kl-residual',
-    share: 0.65,
+    share: 0.7,
     stepsMin: 200,
     stepsMax: 3000,
     init: 'neighbourhood-kl',
@@ -57,17 +73,29 @@ const AUTO: readonly {
   },
   {
     name: 'tldr',
-    share: 0.15,
+    share: 0.08,
     stepsMin: 50,
     stepsMax: 400,
     init: 'pca',
-    settings: {
-      loss: 'barlow-twins',
-      projector: 'mlp-1-512',
-      optimizer: 'adam',
-      learningRate: 0.001,
-      batchSize: 512,
-    },
+    settings: { ...TLDR, learningRate: 0.0001 },
+  },
+  {
+    name: 'tldr-flinear',
+    share: 0.05,
+    stepsMin: 50,
+    stepsMax: 400,
+    init: 'random',
+    settings: { ...TLDR, encoder: `flinear-1-${TLDR_WIDTH}` },
+    optional: true,
+  },
+  {
+    name: 'tldr-mlp',
+    share: 0.05,
+    stepsMin: 50,
+    stepsMax: 400,
+    init: 'random',
+    settings: { ...TLDR, encoder: `mlp-1-${TLDR_WIDTH}` },
+    optional: true,
   },
 ];
 
@@ -85,32 +113,38 @@ export interface BudgetFacts {
   readonly pcaRecall: number;
 }
 
+export interface BudgetedPlans {
+  readonly plans: readonly LearnedPlan[];
+  /** Names of candidates that the budget is too small for. */
+  readonly leftOut: readonly string[];
+}
+
 /** The learned candidates of `auto`, their steps cut to the time budget. */
-export function plansForBudget(facts: BudgetFacts): LearnedPlan[] {
+export function plansForBudget(facts: BudgetFacts): BudgetedPlans {
   const { budgetSeconds, linearOnly } = facts;
   const left = Math.max(budgetSeconds * 0.2, budgetSeconds - preparationSeconds(facts));
-  return AUTO.filter(({ name }) => !linearOnly || name !== 'neighbourhood-kl-residual').map((auto) => {
+  const plans: LearnedPlan[] = [];
+  const leftOut: string[] = [];
+  for (const { name, share, stepsMin, stepsMax, init, optional = false, settings } of AUTO) {
+    const { encoder = 'linear' } = settings;
+    if (linearOnly && encoder !== 'linear') continue;
     // Unscaled outputs take a smaller rate (docs/research.md).
     const rate =
-      facts.compactDistance === 'dot' && auto.name === 'neighbourhood-kl'
+      facts.compactDistance === 'dot' && name === 'neighbourhood-kl'
         ? { learningRate: DOT_LEARNING_RATE }
         : {};
-    const seconds = stepSeconds({ ...defaultSettings(auto.settings.loss), ...auto.settings }, facts);
-    const affordable = Math.floor((left * auto.share) / seconds);
-    const steps = Math.max(auto.stepsMin, Math.min(auto.stepsMax, affordable));
-    return {
-      name: auto.name,
-      rank: RANKS[auto.name] ?? 9,
-      init: auto.init,
-      settings: {
-        ...auto.settings,
-        ...rate,
-        perplexity: perplexityFor(facts.pcaRecall),
-        steps,
-        epochs: null,
-      },
-    };
-  });
+    const seconds = stepSeconds({ ...defaultSettings(settings.loss), ...settings }, facts);
+    const affordable = Math.floor((left * share) / seconds);
+    if (optional && affordable < stepsMin) {
+      leftOut.push(name);
+      continue;
+    }
+    const steps = Math.max(stepsMin, Math.min(stepsMax, affordable));
+    const perplexity = perplexityFor(facts.pcaRecall);
+    const planned = { ...settings, ...rate, perplexity, steps, epochs: null };
+    plans.push({ name, rank: RANKS[name] ?? 11, init, settings: planned });
+  }
+  return { plans, leftOut };
 }
 
 /**
@@ -131,7 +165,7 @@ export function explicitPlan(
   const residual = encoder.startsWith('residual');
   const name = loss === 'barlow-twins' ? 'tldr' : residual ? 'neighbourhood-kl-residual' : 'neighbourhood-kl';
   const fromPca = loss === 'neighbourhood-kl' && (encoder === 'linear' || residual);
-  return { name, rank: RANKS[name] ?? 9, settings, init: init ?? (fromPca ? 'pca' : 'random') };
+  return { name, rank: RANKS[name] ?? 11, settings, init: init ?? (fromPca ? 'pca' : 'random') };
 }
 
 /** Neighbours and PCA, nominally. */

@@ -3,8 +3,9 @@ import { TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
 import { throwIfAborted } from '../core/run.js';
 import type { SearchRequest, VectorBytes } from '../core/vector-store.js';
-import { measureSearches, percentile, type MeasuredSearches } from '../evaluate/measure-searches.js';
+import { measureSearches, type MeasuredSearches } from '../evaluate/measure-searches.js';
 import { ndcgOf, randomHalves, recallOf, recallPerDoubling } from '../evaluate/plan-ranking.js';
+import { mean, percentile } from '../evaluate/ranking.js';
 import { bytesAt, type PlanRow, type PointBytes } from '../evaluate/plan.js';
 import { recallWithInterval, type RecallEvidence } from '../evaluate/recall-at-size.js';
 import { exactTopK } from '../knn/exact.js';
@@ -168,9 +169,9 @@ function rowOf(
     sampleInterval: onSample.interval,
     recallAt10: expected.recall,
     interval: expected.interval,
-    ndcgAt10: mean(Float64Array.from(ndcg)),
-    latencyMsP50: percentile(searches.latencyMs, 0.5),
-    latencyMsP95: percentile(searches.latencyMs, 0.95),
+    ndcgAt10: mean(ndcg),
+    latencyMsP50: percentile(searches.latencyMs, 50),
+    latencyMsP95: percentile(searches.latencyMs, 95),
     deployable: !(compact && datatype === 'uint8'),
     evidence,
     ...bytesAt(parts, { measuredAt: run.rows, points: setup.points }),
@@ -217,8 +218,4 @@ function rowsOf(indices: Int32Array, k: number): number[][] {
   return Array.from({ length: indices.length / k }, (_, q) =>
     Array.from(indices.subarray(q * k, (q + 1) * k)).filter((index) => index >= 0),
   );
-}
-
-function mean(values: Float64Array): number {
-  return values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
 }

@@ -1,9 +1,8 @@
 import type { Encoder } from '../core/encoder.js';
 import { messageOf, TldrError } from '../core/errors.js';
 import { gatherRows } from '../core/matrix.js';
-import { Rng } from '../core/rng.js';
 import { throwIfAborted } from '../core/run.js';
-import { cleanSample } from '../core/sample.js';
+import { cleanSample, splitRows } from '../core/sample.js';
 import type { PlanRow } from '../evaluate/plan.js';
 import { doublingsOf, measurePlan, type PlanSample } from './measure-plan.js';
 import { SCRATCH_PREFIX, type PlanOptions, type PlanSetup } from './plan-setup.js';
@@ -92,8 +91,8 @@ async function takeSample(options: PlanOptions, setup: PlanSetup): Promise<PlanS
   const { x } = cleanSample(vectors);
   if (options.queries !== undefined) return { base: x, queries: options.queries };
   const held = Math.min(queriesCount, Math.floor(x.rows * QUERIES_SHARE_MAX));
-  const order = new Rng(seed).permutation(x.rows);
-  return { base: gatherRows(x, order.subarray(held)), queries: gatherRows(x, order.subarray(0, held)) };
+  const { train, heldOut } = splitRows(x.rows, held, seed);
+  return { base: gatherRows(x, train), queries: gatherRows(x, heldOut) };
 }
 
 /** Time that the training of one size is planned for. */

@@ -1,6 +1,6 @@
 import { TldrError } from '../core/errors.js';
-import { concatRows, firstNonFiniteRow, gatherRows, type Matrix } from '../core/matrix.js';
-import { shareFloats } from '../core/worker-task.js';
+import { firstNonFiniteRow, gatherRows, type Matrix } from '../core/matrix.js';
+import { sharedFloats, shareFloats } from '../core/worker-task.js';
 import { cleanSample, splitRows, type SampleFacts } from '../core/sample.js';
 import { rankingQuality, type Relevance } from '../evaluate/relevance.js';
 import { FOUND_K } from '../evaluate/neighbor-recall.js';
@@ -54,18 +54,14 @@ export function splitSample(x: Matrix, options: TrainEncoderOptions): SplitSampl
   const order = [...parts.train, ...parts.heldOut].map((i) => heldOut[i] ?? 0);
   const relevance = labels === undefined ? null : labelsOf(labels, { rowOf, train, order });
   return {
-    train: shared(gatherRows(clean, train)),
+    // Gathered in memory that worker threads read: copied once here, not by each of them.
+    train: gatherRows(clean, train, sharedFloats(train.length * clean.cols)),
     queries: gatherRows(clean, order),
     selectionQueries: parts.train.length,
     fitQueries: null,
     facts,
     ...objectiveOf(options, { relevance, selectionQueries: parts.train.length }),
   };
-}
-
-/** In memory that worker threads read: copied once here, not by each of them. */
-function shared(x: Matrix): Matrix {
-  return { ...x, data: shareFloats(x.data) };
 }
 
 function heldOutRows(rows: number, wanted: number | undefined): number {
@@ -102,8 +98,8 @@ function withQueries(
       ? null
       : { kind: 'qrels', gains: order.map((q) => movedGains(gains[q] ?? new Map<number, number>(), rowOf)) };
   return {
-    train: shared(clean),
-    queries: concatRows([gatherRows(queries, order)], queries.cols),
+    train: { ...clean, data: shareFloats(clean.data) },
+    queries: gatherRows(queries, order),
     selectionQueries: parts.train.length,
     fitQueries: fitting.length === 0 ? null : gatherRows(queries, fitting),
     facts,

@@ -129,7 +129,7 @@ function planLearned(
     const settings = Object.fromEntries(given.map((name) => [name, options[name]]));
     return [explicitPlan(settings, options.init)];
   }
-  return plansForBudget({
+  const { plans, leftOut } = plansForBudget({
     rows: train.rows,
     inputDim: train.cols,
     outputDim: options.dim,
@@ -138,6 +138,9 @@ function planLearned(
     linearOnly: geometry.fitDistance === 'dot',
     ...start,
   });
+  if (leftOut.length > 0)
+    options.log?.('info', `the budget leaves no time for ${leftOut.join(' and ')}: left out`);
+  return [...plans];
 }
 
 function checkShip(ship: string, candidates: readonly { readonly name: string }[]): void {

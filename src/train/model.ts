@@ -1,7 +1,7 @@
 import type { EncoderLayer, EncoderNetwork } from '../core/encoder-network.js';
 import { TldrError } from '../core/errors.js';
 import { Kernel } from '../core/kernel.js';
-import { matrix, type Matrix } from '../core/matrix.js';
+import { gatherRows, matrix, type Matrix } from '../core/matrix.js';
 import type { Rng } from '../core/rng.js';
 import { EPSILON, type Ops, type ParameterSpec } from './ops.js';
 
@@ -17,6 +17,8 @@ export interface Architecture {
 
 /** Small first weights let the hidden layer learn its directions instead of staying a random one (docs/research.md). */
 const HIDDEN_SCALE = 0.2;
+/** Rows that batch norm's statistics are taken over: more change nothing that float32 weights show. */
+const STATISTICS_ROWS_MAX = 20_000;
 const WIDTH_MAX = 65536;
 const LAYERS_MAX = 16;
 
@@ -168,8 +170,8 @@ function layers<T>(
 }
 
 /**
- * The trained encoder as plain layers: batch norm is replaced by its statistics over the whole sample, taken
- * exactly and layer by layer, and folded into the weights; `flinear` folds further into one matrix.
+ * The trained encoder as plain layers: batch norm is replaced by its statistics over the sample (20,000 rows
+ * of it at most), taken layer by layer, and folded into the weights; `flinear` folds further into one matrix.
  * `sample` is n x inputDim, prepared as in training; where `shift` (length inputDim) was taken off its rows, the first
  * bias takes it off every vector. A linear encoder has no bias and needs none: the shift moves all its outputs alike.
  */
@@ -185,7 +187,7 @@ export function foldEncoder(
 
 function foldBlocks(model: Model, parameters: readonly Float32Array[], sample: Matrix): EncoderLayer[] {
   const folded: EncoderLayer[] = [];
-  let current = sample;
+  let current = model.encoder.hiddenLayers === 0 ? sample : spacedRows(sample);
   let inputWidth = model.inputDim;
   for (let i = 0; i < model.encoder.hiddenLayers; i++) {
     const [weight, gamma, beta] = parameters.slice(i * 3, i * 3 + 3);
@@ -199,6 +201,16 @@ function foldBlocks(model: Model, parameters: readonly Float32Array[], sample: M
   const last = parameters[model.encoderParameters - 1] ?? new Float32Array(0);
   folded.push({ weight: matrix(inputWidth, model.outputDim, last.slice()), bias: null, relu: false });
   return model.encoder.kind === 'flinear' ? [foldLinear(folded)] : folded;
+}
+
+/** The sample, or rows evenly spread over a large one. */
+function spacedRows(sample: Matrix): Matrix {
+  if (sample.rows <= STATISTICS_ROWS_MAX) return sample;
+  const every = sample.rows / STATISTICS_ROWS_MAX;
+  return gatherRows(
+    sample,
+    Int32Array.from({ length: STATISTICS_ROWS_MAX }, (_, i) => Math.floor(i * every)),
+  );
 }
 
 /** (x - shift) W + b as x W + (b - shift W); without a bias as it is. */
