@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { MANTISSA_DIGITS, scaledNumber } from './json-number.js';
+import { HIGH_DIGITS, joinDigits, MANTISSA_DIGITS, scaledNumber } from './json-number.js';
 
 /** Bytes `start` (included) to `end` (excluded) of a body. */
 export interface Span {
@@ -59,6 +59,8 @@ class Scanner {
   #at = 0;
   #depth = 0;
   #scratch = new Float32Array(2048);
+  /** Exponent of the number read last. */
+  #power = 0;
   /** Whether the string read last holds escapes. */
   #escaped = false;
 
@@ -148,13 +150,12 @@ class Scanner {
         this.#scratch = grown;
       }
       this.#scratch[count++] = value;
-      let byte = this.#blank();
+      const byte = this.#blank();
       if (byte === 0x5d) return this.#scratch.slice(0, count);
-      if (byte === 0x2c) {
-        this.#at++;
-        byte = this.#blank();
-      }
-      if (byte !== 0x2d && !isDigit(byte)) break;
+      if (byte !== 0x2c) break;
+      this.#at++;
+      const next = this.#blank();
+      if (next !== 0x2d && !isDigit(next)) break;
     }
     this.#at = start;
     return null;
@@ -288,55 +289,69 @@ class Scanner {
   #number(): number {
     const bytes = this.#bytes;
     const start = this.#at;
-    let at = start;
-    const negative = bytes[at] === 0x2d;
-    if (negative) at++;
-    let mantissa = 0;
+    const negative = bytes[start] === 0x2d;
+    const whole = negative ? start + 1 : start;
+    let at = whole;
+    let byte = bytes[at]!;
+    if (byte === 0x30) byte = bytes[++at]!;
+    // Digits beyond the first nine stay for the slow path; vectors hardly ever have so many before the point.
+    let high = 0;
     let digits = 0;
-    let power = 0;
-    const first = bytes[at]!;
-    let byte = first;
-    while (byte >= 0x30 && byte <= 0x39) {
-      if (digits < MANTISSA_DIGITS) {
-        mantissa = mantissa * 10 + (byte - 0x30);
-        if (mantissa !== 0) digits++;
-      } else power++;
-      byte = bytes[++at]!;
+    for (; isDigit(byte); byte = bytes[++at]!) {
+      if (at === whole + 1 && bytes[whole] === 0x30) throw this.#badNumber(at);
+      if (++digits <= HIGH_DIGITS) high = high * 10 + byte - 0x30;
     }
-    const wholeDigits = at - start - Number(negative);
-    if (wholeDigits === 0 || (first === 0x30 && wholeDigits > 1)) throw this.#badNumber(at);
+    if (at === whole) throw this.#badNumber(at);
+    let power = 0;
+    let low = 0;
+    let lowDigits = 0;
+    let cut = false;
     if (byte === 0x2e) {
-      const fraction = ++at;
-      byte = bytes[at]!;
-      while (byte >= 0x30 && byte <= 0x39) {
-        if (digits < MANTISSA_DIGITS) {
-          mantissa = mantissa * 10 + (byte - 0x30);
-          if (mantissa !== 0) digits++;
-          power--;
-        }
-        byte = bytes[++at]!;
-      }
-      if (at === fraction) throw this.#badNumber(at);
+      const point = at;
+      byte = bytes[++at]!;
+      if (!isDigit(byte)) throw this.#badNumber(at);
+      if (high === 0) while (byte === 0x30) byte = bytes[++at]!;
+      for (; digits < HIGH_DIGITS && isDigit(byte); digits++, byte = bytes[++at]!)
+        high = high * 10 + byte - 0x30;
+      for (; digits < MANTISSA_DIGITS && isDigit(byte); digits++, lowDigits++, byte = bytes[++at]!)
+        low = low * 10 + byte - 0x30;
+      power = point + 1 - at;
+      cut = isDigit(byte);
+      while (isDigit(byte)) byte = bytes[++at]!;
     }
     if (byte === 0x65 || byte === 0x45) {
-      let exponent = 0;
-      const sign = bytes[++at]!;
-      if (sign === 0x2b || sign === 0x2d) at++;
-      const exponentStart = at;
-      for (byte = bytes[at]!; byte >= 0x30 && byte <= 0x39; byte = bytes[++at]!)
-        exponent = Math.min(exponent * 10 + (byte - 0x30), 1e9);
-      if (at === exponentStart) throw this.#badNumber(at);
-      power += sign === 0x2d ? -exponent : exponent;
+      at = this.#exponent(at + 1);
+      power += this.#power;
     }
     this.#at = at;
-    const value = scaledNumber(mantissa, digits, power);
+    const value =
+      digits > MANTISSA_DIGITS || digits - lowDigits > HIGH_DIGITS
+        ? Number.NaN
+        : scaledNumber(joinDigits(high, low, lowDigits), power, cut);
     if (value !== value) return this.#exactNumber(start, at);
     return negative ? -value : value;
   }
 
+  /** Reads an exponent into `#power`; where it ends. */
+  #exponent(start: number): number {
+    const bytes = this.#bytes;
+    const sign = bytes[start]!;
+    const first = sign === 0x2b || sign === 0x2d ? start + 1 : start;
+    let at = first;
+    let exponent = 0;
+    for (let byte = bytes[at]!; isDigit(byte); byte = bytes[++at]!)
+      exponent = Math.min(exponent * 10 + byte - 0x30, 1e9);
+    if (at === first) throw this.#badNumber(at);
+    this.#power = sign === 0x2d ? -exponent : exponent;
+    return at;
+  }
+
   #exactNumber(start: number, end: number): number {
     const value = Number(this.#bytes.toString('latin1', start, end));
-    if (!Number.isFinite(value)) throw this.#error('number out of range');
+    if (!Number.isFinite(value)) {
+      this.#at = end - 1;
+      throw this.#error('number out of range');
+    }
     return value;
   }
 
