@@ -267,6 +267,7 @@ class Scanner {
       const second = this.#hex();
       if (second < 0xdc00 || second > 0xdfff) throw this.#error('lone leading surrogate in hex escape');
     } else if (!'"\\/bfnrt'.includes(String.fromCharCode(byte))) {
+      this.#at--;
       throw this.#error('invalid escape');
     }
   }

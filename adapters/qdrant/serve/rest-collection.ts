@@ -54,7 +54,8 @@ export function refuseServedAliases(
 /** GET /collections/{name}: the vectors as they were before the migration. The metadata keeps telling the truth. */
 export function rewriteInfo(root: JsonNode, served: ServedCollection, source: Splices): void {
   const result = entryOf(root, 'result');
-  const vectors = entryOf(entryOf(entryOf(result, 'config'), 'params'), 'vectors');
+  const params = entryOf(entryOf(result, 'config'), 'params');
+  const vectors = entryOf(params, 'vectors');
   if (vectors?.kind !== 'object') return;
   const unnamed = entryOf(vectors, 'size')?.kind === 'number';
   if (unnamed) {
@@ -72,7 +73,13 @@ export function rewriteInfo(root: JsonNode, served: ServedCollection, source: Sp
   // A lone default vector is told without its name.
   const alone = served.layout === 'two-stage' && visible.length === 1 && served.vector === '';
   source.replace(vectors, alone ? text : `{${texts.join()}}`);
-  if (served.layout === 'two-stage') rewriteIndexedCount(result, served, source);
+  const sparse = entryOf(params, 'sparse_vectors');
+  if (served.layout === 'two-stage')
+    rewriteIndexedCount(
+      result,
+      { dense: vectors.entries.length, sparse: sparse?.kind === 'object' ? sparse.entries.length : 0 },
+      source,
+    );
 }
 
 /** The full vector's settings, those of its index taken from the vector that has one. */
@@ -93,14 +100,29 @@ function fullText(full: JsonNode, compact: JsonNode, served: ServedCollection, s
   return `{${keys.map((key) => `${asciiJson(key)}:${values.get(key) ?? 'null'}`).join()}}`;
 }
 
-/** The server counts every vector of every point: one in (visible + 1) is the hidden one. */
-function rewriteIndexedCount(result: JsonNode | undefined, served: ServedCollection, source: Splices): void {
-  const visible = served.visibleVectors.length;
-  for (const name of ['indexed_vectors_count', 'vectors_count']) {
-    const count = entryOf(result, name);
-    if (count?.kind === 'number')
-      source.replace(count, String(Math.floor((Number(source.read(count)) * visible) / (visible + 1))));
-  }
+/**
+ * The server adds up all vectors with an index, the hidden one too. Sparse vectors always have one; of dense vectors
+ * the full and the compact one have theirs in the same segments, and so, where indexing has come that far, the others.
+ */
+function rewriteIndexedCount(
+  result: JsonNode | undefined,
+  { dense, sparse }: { readonly dense: number; readonly sparse: number },
+  source: Splices,
+): void {
+  const count = numberIn(result, 'indexed_vectors_count', source);
+  const points = numberIn(result, 'points_count', source);
+  if (count === null || points === null) return;
+  const hidden = Math.round(Math.max(0, count.value - sparse * points.value) / dense);
+  source.replace(count.node, String(count.value - hidden));
+}
+
+function numberIn(
+  node: JsonNode | undefined,
+  key: string,
+  source: Splices,
+): { readonly node: JsonNode; readonly value: number } | null {
+  const found = entryOf(node, key);
+  return found?.kind === 'number' ? { node: found, value: Number(source.read(found)) } : null;
 }
 
 /** GET /collections: clients' names in place of targets' names, none twice. */

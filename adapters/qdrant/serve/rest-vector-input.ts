@@ -12,7 +12,7 @@ import {
   valueOf,
   type Fields,
 } from './rest-fields.js';
-import { inferenceRefused, Refusal, unknownForm } from './rules.js';
+import { checkDim, inferenceRefused, Refusal, unknownForm } from './rules.js';
 
 /** What a query asks, as far as it must be known. */
 export type QueryForm =
@@ -128,8 +128,11 @@ export function readInput(node: JsonNode, served: ServedCollection, source: Spli
 
 /** Why an object or array that is no dense vector cannot be one of the reduced space. */
 export function refusedVector(node: JsonNode, served: ServedCollection): Refusal {
-  if (node.kind === 'array' && node.items.every(({ kind }) => kind === 'numbers'))
+  const rows = node.kind === 'array' ? node.items : [];
+  if (rows.length > 0 && rows.every(({ kind }) => kind === 'numbers')) {
+    for (const one of rows) if (one.kind === 'numbers') checkDim(one.values, served);
     return new Refusal(400, MULTI_REFUSED);
+  }
   if (node.kind === 'object') {
     const keys = node.entries.map(({ key }) => key);
     if (keys.includes('model')) return inferenceRefused(served);
