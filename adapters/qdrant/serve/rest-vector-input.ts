@@ -73,13 +73,13 @@ const INPUTS: Readonly<
   context: (kinds, source) => pairsOf(valueOf(kinds, 'context'), source),
   discover: (kinds, source) => {
     const fields = fieldsOf(kinds.get('discover')!.value, STRUCTURES.discoverInput, source);
-    return [...present(fields, 'target'), ...pairsOf(valueOf(fields, 'context'), source)];
+    return [required(fields, 'target'), ...pairsOf(valueOf(fields, 'context'), source)];
   },
   relevance_feedback: (kinds, source) => {
     const fields = fieldsOf(kinds.get('relevance_feedback')!.value, STRUCTURES.feedbackInput, source);
     const items = elementsOf(valueOf(fields, 'feedback'), source);
     const examples = items.map((item) => fieldsOf(item, STRUCTURES.feedbackItem, source));
-    return [...present(fields, 'target'), ...examples.flatMap((item) => present(item, 'example'))];
+    return [required(fields, 'target'), ...examples.map((item) => required(item, 'example'))];
   },
 };
 
@@ -92,13 +92,15 @@ function examplesOf(node: JsonNode, source: Splices): JsonNode[] {
 export function pairsOf(node: JsonNode | undefined, source: Splices): JsonNode[] {
   return oneOrMany(node, source).flatMap((pair) => {
     const fields = fieldsOf(pair, STRUCTURES.contextPair, source);
-    return [...present(fields, 'positive'), ...present(fields, 'negative')];
+    return [required(fields, 'positive'), required(fields, 'negative')];
   });
 }
 
-function present(fields: Fields, name: string): JsonNode[] {
+/** @throws Refusal */
+function required(fields: Fields, name: string): JsonNode {
   const value = fields.get(name)?.value;
-  return value === undefined ? [] : [value];
+  if (value === undefined) throw badBody(`missing field \`${name}\``);
+  return value;
 }
 
 /**

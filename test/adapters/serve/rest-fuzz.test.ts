@@ -32,27 +32,33 @@ const odd: fc.Arbitrary<Json> = fc.oneof(
 );
 
 function mostly(sane: fc.Arbitrary<Json>): fc.Arbitrary<Json> {
-  return fc.oneof({ weight: 30, arbitrary: sane }, { weight: 1, arbitrary: odd });
+  return fc.oneof({ weight: 40, arbitrary: sane }, { weight: 1, arbitrary: odd });
+}
+
+/** One of the first, and seldom one of the others, which are refused. */
+function seldom(sane: readonly Json[], refused: readonly Json[]): fc.Arbitrary<Json> {
+  return fc.oneof(
+    { weight: 12, arbitrary: fc.constantFrom(...sane) },
+    { weight: 1, arbitrary: fc.constantFrom(...refused) },
+  );
 }
 
 function list(one: fc.Arbitrary<Json>, maxLength = 3): fc.Arbitrary<Json> {
   return fc.array(one, { maxLength });
 }
 
-/** Objects of some of these fields, in any order. */
-function some(fields: Readonly<Record<string, fc.Arbitrary<Json>>>): fc.Arbitrary<Json> {
-  const made = Object.entries(fields).map(([name, value]) =>
-    fc.tuple(fc.constant(name), value, fc.boolean()),
-  );
+/** Objects of most of these fields, in any order. */
+function most(fields: Readonly<Record<string, fc.Arbitrary<Json>>>): fc.Arbitrary<Json> {
+  const made = Object.entries(fields).map(([name, value]) => fc.tuple(fc.constant(name), value, fc.nat(3)));
   return fc
     .tuple(...made)
-    .map((all) => all.filter(([, , kept]) => kept).map(([name, value]): [string, Json] => [name, value]))
+    .map((all) => all.filter(([, , kept]) => kept > 0).map(([name, value]): [string, Json] => [name, value]))
     .chain((entries) => fc.shuffledSubarray(entries, { minLength: entries.length }))
     .map((entries): Json => Object.fromEntries(entries));
 }
 
 const pair = fc.oneof(
-  some({ positive: mostly(input), negative: mostly(input) }),
+  most({ positive: mostly(input), negative: mostly(input) }),
   fc.tuple(mostly(input), mostly(input)) as fc.Arbitrary<Json>,
 );
 const context = fc.oneof(pair, list(pair));
@@ -62,8 +68,8 @@ const query: fc.Arbitrary<Json> = fc.oneof(
   mostly(input),
   mostly(input).map((nearest) => ({ nearest })),
   mostly(input).map((nearest) => ({ nearest, mmr: { diversity: 0.5, candidates_limit: 7 } })),
-  some({ ...examples, strategy }).map((recommend) => ({ recommend })),
-  some({ target: mostly(input), context }).map((discover) => ({ discover })),
+  most({ ...examples, strategy }).map((recommend) => ({ recommend })),
+  most({ target: mostly(input), context }).map((discover) => ({ discover })),
   context.map((one) => ({ context: one })),
   fc.constantFrom<Json>({ fusion: 'rrf' }, { sample: 'random' }, { order_by: 'n' }, { formula: 1 }, null),
 );
@@ -71,41 +77,37 @@ const count = fc.oneof(fc.nat(200), fc.constantFrom<Json>(2 ** 53, 1e30, -3, 0.5
 const filter = vector.map((one): Json => ({ must: [{ key: 'query', match: { any: one } }] }));
 const stage = {
   query,
-  using: fc.constantFrom<Json>('', '', '', null, 'compact', 5),
+  using: seldom(['', null], ['compact', 5]),
   filter,
-  params: fc.constantFrom<Json>({ hnsw_ef: 9 }, { exact: true }, [9, true], null, 'x'),
+  params: seldom([{ hnsw_ef: 9 }, { exact: true }, [9, true], null], ['x']),
   score_threshold: fc.constantFrom<Json>(0.5, null),
   limit: count,
-  lookup_from: fc.constantFrom<Json>(
-    { collection: 'docs' },
-    { collection: 'twin', vector: '' },
-    ['twin', null, null],
-    { collection: 'docs_t' },
-    null,
-    3,
+  lookup_from: seldom(
+    [null, { collection: 'docs' }, { collection: 'twin', vector: '' }, ['twin', null, null]],
+    [{ collection: 'docs_t' }, 3],
   ),
 };
 const prefetch = fc.letrec<{ readonly prefetch: Json }>((tie) => ({
   prefetch: fc.oneof(
     { depthSize: 'small', withCrossShrink: true },
-    some(stage),
-    some({ ...stage, prefetch: fc.oneof(tie('prefetch'), list(tie('prefetch'))) }),
+    most(stage),
+    most({ ...stage, prefetch: fc.oneof(tie('prefetch'), list(tie('prefetch'))) }),
     fc
       .tuple(mostly(input), fc.constantFrom<Json>('', null), count)
       .map(([one, using, limit]): Json => [null, one, using, null, null, null, limit, null]),
   ),
 })).prefetch;
-const selection = fc.constantFrom<Json>(false, false, [], true, [''], ['compact'], 'x', 5);
+const selection = seldom([false, []], [true, [''], ['compact'], 'x', 5]);
 const results = {
   offset: count,
   with_payload: fc.boolean(),
   with_vector: selection,
-  with_lookup: fc.constantFrom<Json>('twin', { collection: 'twin', with_vectors: false }, 'elsewhere', 5),
+  with_lookup: seldom(['twin', { collection: 'twin', with_vectors: false }, 'elsewhere'], [5]),
   unknown: fc.constantFrom<Json>({ a: [1] }, 1e300),
   group_by: fc.constantFrom<Json>('g', 5),
   group_size: count,
 };
-const fullQuery = some({ ...stage, ...results, prefetch: fc.oneof(prefetch, list(prefetch)) });
+const fullQuery = most({ ...stage, ...results, prefetch: fc.oneof(prefetch, list(prefetch)) });
 const named = mostly(vector).map((one): Json => ({ '': one }));
 const legacy = {
   filter,
@@ -114,7 +116,7 @@ const legacy = {
   using: stage.using,
   lookup_from: stage.lookup_from,
 };
-const search = some({
+const search = most({
   ...{ ...legacy, ...results },
   vector: fc.oneof(
     mostly(vector),
@@ -122,13 +124,13 @@ const search = some({
     named,
   ),
 });
-const recommend = some({ ...legacy, ...results, ...examples, strategy });
-const discover = some({ ...legacy, ...results, target: mostly(input), context });
+const recommend = most({ ...legacy, ...results, ...examples, strategy });
+const discover = most({ ...legacy, ...results, target: mostly(input), context });
 const payload = vector.map((one): Json => ({ vector: one, a: { points: [one] } }));
 const pointVector = fc.oneof(mostly(vector), named, fc.constant<Json>({}));
 const point = fc.oneof(
-  some({ id, vector: pointVector, payload }),
-  some({ id, vectors: pointVector, payload }),
+  most({ id, vector: pointVector, payload }),
+  most({ id, vectors: pointVector, payload }),
   fc.tuple(id, pointVector, payload) as fc.Arbitrary<Json>,
 );
 const vectors = fc.oneof(
@@ -136,10 +138,10 @@ const vectors = fc.oneof(
   list(mostly(vector)).map((one): Json => ({ '': one })),
 );
 const upsert = fc.oneof(
-  some({ points: list(point) }),
-  some({ batch: some({ ids: list(id), vectors, payloads: list(payload) }), points: fc.constant([]) }),
+  most({ points: list(point) }),
+  most({ batch: most({ ids: list(id), vectors, payloads: list(payload) }), points: fc.constant([]) }),
 );
-const update = some({ points: list(some({ id, vector: pointVector })) });
+const update = most({ points: list(most({ id, vector: pointVector })) });
 const operations = list(
   fc.oneof(
     upsert.map((one): Json => ({ upsert: one })),
@@ -214,16 +216,17 @@ function* walk(
 function isNotReduced(way: readonly string[]): boolean {
   const point = way.indexOf('points');
   if (point < 0) return false;
-  const vectors = way.findIndex((key, at) => at > point && (key === 'vector' || key === 'vectors'));
-  const name = vectors < 0 ? way[point + 3] : way[vectors + 1];
+  const name = way[point + 3];
   return way[point + 2] === '2' || (name !== undefined && name !== '' && !/^\d+$/.test(name));
 }
 
 test('what is sent to a compact collection holds no full vector', () => {
+  let projected = 0;
   fc.assert(
     fc.property(request, ({ method, path, text }) => {
       const made = rewritten('compact', method, path, Buffer.from(text));
       if (made.kind !== 'send') return;
+      if (made.projected > 0) projected++;
       const left = [...walk(JSON.parse(Buffer.from(made.request.body).toString()))]
         .filter(([value, way]) => isFull(value) && !isNotReduced(way))
         .map(([, way]) => way.join('.'));
@@ -232,6 +235,8 @@ test('what is sent to a compact collection holds no full vector', () => {
     }),
     { numRuns: RUNS },
   );
+  // Bodies that are all refused would prove nothing.
+  expect(projected).toBeGreaterThan(RUNS / 5);
 });
 
 test('what is sent to a two-stage collection holds both vectors where one is, each in its own place', () => {
@@ -337,6 +342,7 @@ test('bytes that mean nothing are refused', () => {
   const rewriter = fixtureRewriter('compact');
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 200 }), (body) => {
+      fc.pre(!/^\s*\{/.test(Buffer.from(body).toString()));
       const made = rewriter.rewrite(
         { method: 'POST', url: '/collections/docs/points/query', headers: {} },
         body,
