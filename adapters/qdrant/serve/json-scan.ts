@@ -312,10 +312,20 @@ class Scanner {
       byte = bytes[++at]!;
       if (!isDigit(byte)) throw this.#badNumber(at);
       if (high === 0) while (byte === 0x30) byte = bytes[++at]!;
-      for (; digits < HIGH_DIGITS && isDigit(byte); digits++, byte = bytes[++at]!)
+      const first = at;
+      const highEnd = at + HIGH_DIGITS - digits;
+      while (at < highEnd && isDigit(byte)) {
         high = high * 10 + byte - 0x30;
-      for (; digits < MANTISSA_DIGITS && isDigit(byte); digits++, lowDigits++, byte = bytes[++at]!)
+        byte = bytes[++at]!;
+      }
+      const lowStart = at;
+      const lowEnd = first + MANTISSA_DIGITS - digits;
+      while (at < lowEnd && isDigit(byte)) {
         low = low * 10 + byte - 0x30;
+        byte = bytes[++at]!;
+      }
+      lowDigits = at - lowStart;
+      digits += at - first;
       power = point + 1 - at;
       cut = isDigit(byte);
       while (isDigit(byte)) byte = bytes[++at]!;
