@@ -128,15 +128,10 @@ async function pcaEncoder(x: Matrix): Promise<Encoder> {
 }
 
 async function rewriterFor(layout: Layout, options: ServeOptions = {}): Promise<RestRewriter> {
-  const projector = {
-    ...{ inputDim: encoder.inputDim, outputDim: encoder.outputDim, fingerprint: encoder.fingerprint },
-    project: (x: Matrix) => encoder.project(x),
-    projectQueries: (x: Matrix) => encoder.project(x),
-  };
   const served = await Promise.all(
     ['docs', 'named'].map(async (name) =>
       serveCollection({
-        ...{ name, aliases: new Map<string, string>(), projector },
+        ...{ name, aliases: new Map<string, string>(), projector: encoder },
         spec: await store.describe(`${name}-${layout}`),
         candidatesMax: Number.POSITIVE_INFINITY,
         options: { oversampling: ROWS, ...options },
@@ -365,9 +360,7 @@ describe('two-stage answers where candidates cover the collection', () => {
   test('a context alone scores most points alike: the scores are those of the original', async () => {
     const body = `{"query":{"context":{"positive":1,"negative":${vector(2)}}},"limit":30}`;
     const scores = async (answer: Promise<Answer>): Promise<unknown> =>
-      ((await ok(answer)) as { points: { score: number }[] }).points.map(({ score }) =>
-        comparable(score),
-      );
+      ((await ok(answer)) as { points: { score: number }[] }).points.map(({ score }) => comparable(score));
     expect(await scores(through(twoStage, 'POST', '/collections/docs/points/query', body))).toEqual(
       await scores(direct('POST', '/collections/docs/points/query', body)),
     );
@@ -633,11 +626,10 @@ describe('the collection', () => {
 
   test('is deleted under its target', async () => {
     await ok(direct('PUT', '/collections/doomed-target', '{"vectors":{"size":2,"distance":"Dot"}}'));
-    const [docs] = await Promise.all([store.describe('docs-compact')]);
     const rewriter = restRewriter([
       {
         ...{ names: ['doomed'], target: 'doomed-target', layout: 'compact', vector: '', compact: '' },
-        ...{ distance: 'dot', inputDim: docs.vectors.length, outputDim: 2, visibleVectors: [''] },
+        ...{ distance: 'dot', inputDim: 1, outputDim: 2, visibleVectors: [''] },
         ...{ oversampling: 1, candidatesMax: 1, scoreThreshold: 'pass', vectorAnswers: 'refuse' },
         projector: {
           ...{ inputDim: 1, outputDim: 2, fingerprint: 'x' },

@@ -121,7 +121,7 @@ export class Lookups {
 }
 
 /** One text for every way to write the same id. */
-export function canonicalId(text: string): string {
+function canonicalId(text: string): string {
   return /^\d+$/.test(text)
     ? text.replace(/^0+(?=\d)/, '')
     : text.replace(/^urn:uuid:|[{}-]/gi, '').toLowerCase();

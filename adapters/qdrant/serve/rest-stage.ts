@@ -182,11 +182,7 @@ export function resultChanges(fields: Fields, { served, collections, source }: R
 }
 
 /** What `with_vector` becomes; null where it stays. @throws Refusal */
-export function selectionText(
-  node: JsonNode | undefined,
-  served: ServedCollection,
-  source: Splices,
-): string | null {
+function selectionText(node: JsonNode | undefined, served: ServedCollection, source: Splices): string | null {
   const asked = selectionOf(node, source);
   const selection = asked === null ? 'keep' : treatWithVector(asked, served);
   return selection === 'keep' ? null : `[${selection.names.map(asciiJson).join()}]`;
