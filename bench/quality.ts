@@ -73,7 +73,11 @@ async function judge(benchmark: Benchmark, { candidates }: TrainEncoderResult): 
   const encoders = [...candidates.values()];
   const found = await searchCompact(
     benchmark,
-    encoders.map(({ network, metadata }) => ({ network, distances: [metadata.compactDistance] })),
+    encoders.map(({ network, queryNetwork, metadata }) => ({
+      network,
+      queryNetwork,
+      distances: [metadata.compactDistance],
+    })),
   );
   return new Map(
     [...candidates.keys()].map((name, i) => [

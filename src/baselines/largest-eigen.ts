@@ -7,6 +7,7 @@ import {
   type NativeMatmul,
 } from '../core/native-matmul.js';
 import { Rng } from '../core/rng.js';
+import { inverseOfUpper, upperCholesky } from './cholesky.js';
 
 /** The largest eigenvalues, descending, and their unit eigenvectors as the columns of D x d, row-major. */
 export interface TopEigen {
@@ -102,46 +103,22 @@ async function iterate(
  * Columns made orthonormal by Cholesky QR, in two passes for full precision (Yamamoto et al. 2015); by
  * Gram-Schmidt where the columns are too close to dependent for it.
  */
-async function orthonormal(block: DoubleMatrix, products: Products, passes = 2): Promise<DoubleMatrix> {
+export async function orthonormal(
+  block: DoubleMatrix,
+  products: Pick<Products, 'plain' | 'transposed'>,
+  passes = 2,
+): Promise<DoubleMatrix> {
   let current = block;
   for (let pass = 0; pass < passes; pass++) {
-    const inverse = inverseCholesky(await products.transposed.multiply(current, current));
-    if (inverse === null) {
+    const factor = upperCholesky(await products.transposed.multiply(current, current));
+    if (factor === null) {
       const data = block.data.slice();
       orthonormalize(data, block.rows, block.cols);
       return { ...block, data };
     }
-    current = await products.plain.multiply(current, inverse);
+    current = await products.plain.multiply(current, inverseOfUpper(factor));
   }
   return current;
-}
-
-/** R^-1 for the Gram matrix R^T R, or null where it is not safely positive definite. */
-function inverseCholesky({ rows: n, data: gram }: DoubleMatrix): DoubleMatrix | null {
-  const r = new Float64Array(n * n);
-  let largest = 0;
-  for (let i = 0; i < n; i++) largest = Math.max(largest, gram[i * n + i]!);
-  for (let i = 0; i < n; i++) {
-    const rest = gram.slice(i * n, (i + 1) * n);
-    for (let k = 0; k < i; k++) {
-      const factor = r[k * n + i]!;
-      for (let j = i; j < n; j++) rest[j] = rest[j]! - factor * r[k * n + j]!;
-    }
-    if (!(rest[i]! > largest * 1e-13)) return null;
-    const pivot = Math.sqrt(rest[i]!);
-    for (let j = i; j < n; j++) r[i * n + j] = rest[j]! / pivot;
-  }
-  const inverse = new Float64Array(n * n);
-  for (let i = n - 1; i >= 0; i--) {
-    const to = inverse.subarray(i * n, (i + 1) * n);
-    to[i] = 1;
-    for (let k = i + 1; k < n; k++) {
-      const factor = r[i * n + k]!;
-      for (let j = k; j < n; j++) to[j] = to[j]! - factor * inverse[k * n + j]!;
-    }
-    for (let j = i; j < n; j++) to[j] = to[j]! / r[i * n + i]!;
-  }
-  return { rows: n, cols: n, data: inverse };
 }
 
 /** The library's full decomposition, its d largest pairs in descending order. */

@@ -127,7 +127,7 @@ export function prefixNetwork(
 }
 
 /** One linear layer, with unit rows before and after it for cosine. */
-function linearNetwork(
+export function linearNetwork(
   weight: Matrix,
   { distance, bias }: { distance: Distance; bias: Float32Array | null },
 ): EncoderNetwork {

@@ -264,7 +264,7 @@ async function measure(
   }: { encoder: Encoder; queries: Matrix; truth: (readonly ScoredPoint[])[]; run: ConsoleRun },
 ): Promise<Omit<Row, 'name'>> {
   const projected = (query: Float32Array): Float32Array =>
-    encoder.project(matrix(1, query.length, query)).data;
+    encoder.projectQueries(matrix(1, query.length, query)).data;
   const plain = await searchAll(queries, run, (query) =>
     store.search(collection, { vectorName: 'compact', vector: projected(query), limit: TOP }),
   );
@@ -322,7 +322,7 @@ async function showExamples(
   const cut = (value: string): string => (value.length > 52 ? `${value.slice(0, 51)}…` : value);
   for (let i = 0; i < EXAMPLES; i++) {
     const at = Math.floor((i * data.queries.rows) / EXAMPLES);
-    const vector = encoder.project(rowRange(data.queries, at, at + 1)).data;
+    const vector = encoder.projectQueries(rowRange(data.queries, at, at + 1)).data;
     const found = await store.search(compact, { vectorName: '', vector, limit: 3 });
     const query = data.queryTexts[at] ?? '';
     const full = truth[at]?.slice(0, 3).map(text) ?? [];

@@ -2,9 +2,8 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { addAbortSignal, type Readable } from 'node:stream';
 import { writeWhole } from '../core/encoder-file.js';
-import type { Encoder } from '../core/encoder.js';
 import { messageOf, TldrError } from '../core/errors.js';
-import { firstNonFiniteRow, matrixFromRows, row } from '../core/matrix.js';
+import { firstNonFiniteRow, matrixFromRows, row, type Matrix } from '../core/matrix.js';
 import { throwIfAborted } from '../core/run.js';
 import type { ConsoleRun } from './console-run.js';
 import { parseVector } from './json-vector.js';
@@ -22,6 +21,13 @@ interface LineSource {
 /** Takes text; false when nobody reads any more. */
 type Sink = (text: string) => Promise<boolean>;
 
+/** An encoder's map of points, or that of queries. */
+export interface Projection {
+  readonly inputDim: number;
+  readonly outputDim: number;
+  readonly project: (x: Matrix) => Matrix;
+}
+
 /**
  * Projects JSON arrays line by line, from a file or standard input to a file or standard output.
  * @returns the number of vectors
@@ -29,20 +35,20 @@ type Sink = (text: string) => Promise<boolean>;
  * the signal fires, whether or not the input ever ends
  */
 export async function projectLines(
-  encoder: Encoder,
+  projection: Projection,
   paths: { readonly input: string | undefined; readonly out: string | undefined; readonly dryRun: boolean },
   run: ConsoleRun,
 ): Promise<number> {
   const source = await openSource(paths.input);
-  if (paths.dryRun) return transform(source, encoder, { sink: () => Promise.resolve(true), run });
-  if (paths.out === undefined) return transform(source, encoder, { sink: toStandardOutput, run });
+  if (paths.dryRun) return transform(source, projection, { sink: () => Promise.resolve(true), run });
+  if (paths.out === undefined) return transform(source, projection, { sink: toStandardOutput, run });
   let rows = 0;
   await writeWhole(paths.out, async (file) => {
     const sink: Sink = async (text) => {
       await file.writeFile(text);
       return true;
     };
-    rows = await transform(source, encoder, { sink, run });
+    rows = await transform(source, projection, { sink, run });
   }).finally(() => source.stream.destroy());
   return rows;
 }
@@ -65,14 +71,14 @@ function toStandardOutput(text: string): Promise<boolean> {
 
 async function transform(
   source: LineSource,
-  encoder: Encoder,
+  projection: Projection,
   { sink, run }: { sink: Sink; run: ConsoleRun },
 ): Promise<number> {
   let rows = 0;
   let waiting: number[][] = [];
   const flush = async (): Promise<boolean> => {
     if (waiting.length === 0) return true;
-    const z = encoder.project(matrixFromRows(waiting));
+    const z = projection.project(matrixFromRows(waiting));
     const bad = firstNonFiniteRow(z);
     if (bad >= 0) {
       const at = rows - waiting.length + bad + 1;
@@ -85,7 +91,7 @@ async function transform(
   };
   for await (const { line, number, doneShare } of linesOf(source, run.signal)) {
     if (line.trim() === '') continue;
-    waiting.push(parseVector(line, `line ${number}`, encoder.inputDim));
+    waiting.push(parseVector(line, `line ${number}`, projection.inputDim));
     rows++;
     if (waiting.length === BLOCK_ROWS && !(await flush())) return rows;
     const total = doneShare === null ? Infinity : Math.max(rows, Math.round(rows / doneShare));

@@ -7,12 +7,13 @@ import { throwIfAborted } from '../core/run.js';
 import type { ConsoleRun } from './console-run.js';
 import { openNpy, writeNpy } from './npy.js';
 import { withConsole, withGlobalFlags, type GlobalFlags } from './options.js';
-import { projectLines } from './project-lines.js';
+import { projectLines, type Projection } from './project-lines.js';
 
 interface ProjectFlags extends GlobalFlags {
   readonly encoder: string;
   readonly input?: string;
   readonly out?: string;
+  readonly asQueries?: boolean;
   readonly force?: boolean;
   readonly dryRun?: boolean;
 }
@@ -26,20 +27,21 @@ export function projectCommand(): Command {
     .requiredOption('--encoder <file>', 'encoder file')
     .option('--input <file>', '.npy, or NDJSON (default: NDJSON from standard input)')
     .option('--out <file>', 'where to write (required for .npy; default: standard output)')
+    .option('--as-queries', 'project what is searched with, where the encoder has a map of its own for it')
     .option('--force', 'replace an existing --out file')
     .option('--dry-run', 'check input and encoder, write nothing')
-    .action((flags: ProjectFlags) => withConsole(flags, (run) => project(flags, run)));
+    .action((flags: ProjectFlags) => withConsole(flags, (run) => projectFile(flags, run)));
   command.addHelpText(
     'after',
     `
 Examples:
   qdrant-tldr project --encoder enc.onnx --input q.npy --out z.npy
-  echo '[0.1, 0.2, ...]' | qdrant-tldr project --encoder enc.onnx`,
+  echo '[0.1, 0.2, ...]' | qdrant-tldr project --encoder enc.onnx --as-queries`,
   );
   return withGlobalFlags(command, 'local');
 }
 
-async function project(flags: ProjectFlags, run: ConsoleRun): Promise<void> {
+async function projectFile(flags: ProjectFlags, run: ConsoleRun): Promise<void> {
   const encoder = await Encoder.load(flags.encoder);
   const { out, input } = flags;
   if (out !== undefined && flags.force !== true) {
@@ -58,10 +60,17 @@ async function project(flags: ProjectFlags, run: ConsoleRun): Promise<void> {
       `${out}: lines become lines; give a .npy --input to write .npy, or --out another ending`,
     );
   }
-  const rows = npy
-    ? await projectNpy(encoder, flags, run)
-    : await projectLines(encoder, { input, out, dryRun }, run);
   const { inputDim, outputDim } = encoder;
+  const projection: Projection = {
+    inputDim,
+    outputDim,
+    project: (x) => (flags.asQueries === true ? encoder.projectQueries(x) : encoder.project(x)),
+  };
+  if (!encoder.symmetric && flags.asQueries !== true)
+    run.log('info', 'projecting as points: this encoder has another map for queries, --as-queries');
+  const rows = npy
+    ? await projectNpy(projection, flags, run)
+    : await projectLines(projection, { input, out, dryRun }, run);
   // Without --out standard output belongs to the vectors.
   if (dryRun || out !== undefined) {
     const where = out === undefined ? '' : ` into ${out}`;
@@ -78,7 +87,7 @@ async function project(flags: ProjectFlags, run: ConsoleRun): Promise<void> {
 }
 
 async function projectNpy(
-  encoder: Encoder,
+  { inputDim, outputDim, project }: Projection,
   { input = '', out, dryRun }: ProjectFlags,
   run: ConsoleRun,
 ): Promise<number> {
@@ -87,11 +96,8 @@ async function projectNpy(
   const file = await openNpy(input);
   try {
     const { rows, cols } = file;
-    if (cols !== encoder.inputDim) {
-      throw new TldrError(
-        'MISMATCH',
-        `${input} holds ${cols}-d vectors, the encoder expects ${encoder.inputDim}-d`,
-      );
+    if (cols !== inputDim) {
+      throw new TldrError('MISMATCH', `${input} holds ${cols}-d vectors, the encoder expects ${inputDim}-d`);
     }
     const blocks = async function* (): AsyncGenerator<Matrix> {
       for (let start = 0; start < rows; start += BLOCK_ROWS) {
@@ -100,7 +106,7 @@ async function projectNpy(
         const bad = firstNonFiniteRow(block);
         if (bad >= 0)
           throw new TldrError('INVALID_DATA', `row ${start + bad} of ${input} holds NaN or infinity`);
-        const z = encoder.project(block);
+        const z = project(block);
         const large = firstNonFiniteRow(z);
         if (large >= 0)
           throw new TldrError(
@@ -111,7 +117,7 @@ async function projectNpy(
         run.onProgress({ step: 'projecting', done: start + block.rows, total: rows, unit: 'vectors' });
       }
     };
-    const shape = { rows, cols: encoder.outputDim };
+    const shape = { rows, cols: outputDim };
     if (dryRun !== true) await writeNpy(out, shape, blocks());
     else await drain(blocks());
     return rows;

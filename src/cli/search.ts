@@ -70,7 +70,7 @@ async function searchCompact(
 ): Promise<readonly ScoredPoint[]> {
   const { encoder, query, limit, rescore, exact } = options;
   const description = await describeMigrated(store, collection, { encoder, rescore });
-  const projected = row(encoder.project(query), 0);
+  const projected = row(encoder.projectQueries(query), 0);
   const shared = { withPayload: true, ...(exact === undefined ? {} : { exact }) };
   const request =
     rescore === undefined

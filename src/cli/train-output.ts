@@ -8,6 +8,8 @@ export function printReport(run: ConsoleRun, report: TrainReport): void {
   run.say(
     `held-out recall of the full space's top 10, ${report.inputDim} -> ${report.outputDim}, ${report.heldOutQueries} queries to choose by and ${report.confirmQueries} others to confirm:`,
   );
+  if (report.fitQueries > 0)
+    run.say(`leanvec-sphering was fitted to ${report.fitQueries} queries more, which judge nothing`);
   const fidelity = report.objective === 'recall@10';
   const rows = [...report.candidates].sort((a, b) => b.objective - a.objective);
   run.say(

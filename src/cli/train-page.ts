@@ -104,6 +104,14 @@ function factsOf(report: TrainReport, source: string): [string, string][] {
       'Judged by',
       `${count(report.heldOutQueries)} queries to choose, ${count(report.confirmQueries)} to confirm`,
     ],
+    ...(report.fitQueries === 0
+      ? []
+      : [
+          ['Query-aware candidate', `fitted to ${count(report.fitQueries)} other queries`] as [
+            string,
+            string,
+          ],
+        ]),
     ['Chosen by', report.objective],
     ...(graph === null
       ? []

@@ -91,7 +91,10 @@ export function trainCommand(): Command {
       ]),
     )
     .option('--labels <file>', 'a label per row of --input: rows of one label are relevant to each other')
-    .option('--queries <file>', 'real query vectors to judge with, instead of held-out rows')
+    .option(
+      '--queries <file>',
+      'real query vectors to judge with, instead of held-out rows; adds the candidate leanvec-sphering',
+    )
     .option('--qrels <file>', 'rows of --input that are relevant to each query: TREC, TSV or .npy')
     .option('--held-out <n>', 'rows kept apart to judge with (default: 15 %, at most 1,500)', wholeNumber)
     .addOption(
@@ -124,6 +127,8 @@ Examples:
 The table compares all candidates with PCA on held-out rows: recall@10 is the share of the true ten nearest found in
 the first ten, R10@30 and R10@100 in the first 30 and 100 (what rescoring recovers). "confirmed" is the same on rows
 that took no part in choosing. The best is saved unless --ship says otherwise; a tie goes to the cheaper one.
+With 90 or more --queries of a cosine or dot-product space, a third of them is kept from judging and fits the candidate
+leanvec-sphering: one map for points, another for queries.
 With any of the training flags below one encoder of your own settings takes the place of the planned ones.`,
   );
   return withGlobalFlags(command);

@@ -36,8 +36,7 @@ export interface EncoderMetadata {
   readonly createdBy: string;
 }
 
-/** @throws INVALID_ARGUMENT when the layers do not fit together or hold values that are not finite */
-export function checkNetwork({ layers }: EncoderNetwork): void {
+function checkNetwork({ layers }: EncoderNetwork): void {
   if (layers.length === 0) throw new TldrError('INVALID_ARGUMENT', 'an encoder needs at least one layer');
   layers.forEach(({ weight, bias }, i) => {
     const before = layers[i - 1];
@@ -56,8 +55,44 @@ export function checkNetwork({ layers }: EncoderNetwork): void {
   });
 }
 
-/** SHA-256, hex, over everything that decides what the network returns; metadata is not part of it. */
-export function fingerprintOf(network: EncoderNetwork): string {
+/** The network of stored points and that of queries; the very same one unless the encoder is asymmetric. */
+export interface EncoderNetworks {
+  readonly network: EncoderNetwork;
+  readonly queryNetwork: EncoderNetwork;
+}
+
+/** @throws INVALID_ARGUMENT when either network is unusable, or when they differ in their dimensions */
+export function checkNetworks({ network, queryNetwork }: EncoderNetworks): void {
+  checkNetwork(network);
+  if (queryNetwork === network) return;
+  checkNetwork(queryNetwork);
+  const [own, other] = [shapeOf(network), shapeOf(queryNetwork)];
+  if (own.inputDim !== other.inputDim || own.outputDim !== other.outputDim) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `queries are projected ${other.inputDim} -> ${other.outputDim}, points ${own.inputDim} -> ${own.outputDim}`,
+    );
+  }
+}
+
+/** Dimensions that a network takes and gives. */
+export function shapeOf({ layers }: EncoderNetwork): {
+  readonly inputDim: number;
+  readonly outputDim: number;
+} {
+  return { inputDim: layers[0]?.weight.rows ?? 0, outputDim: layers.at(-1)?.weight.cols ?? 0 };
+}
+
+/** SHA-256, hex, over everything that decides what the networks return; metadata is not part of it. */
+export function fingerprintOf({ network, queryNetwork }: EncoderNetworks): string {
+  const own = networkFingerprint(network);
+  if (queryNetwork === network) return own;
+  return createHash('sha256')
+    .update(`qdrant-tldr encoder 2|${own}|${networkFingerprint(queryNetwork)}`)
+    .digest('hex');
+}
+
+function networkFingerprint(network: EncoderNetwork): string {
   const hash = createHash('sha256');
   hash.update(`qdrant-tldr encoder 1 ${network.normalizeInput} ${network.normalizeOutput}`);
   for (const { weight, bias, relu } of network.layers) {

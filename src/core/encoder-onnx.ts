@@ -1,62 +1,89 @@
 import { DISTANCES, type Distance } from './distance.js';
-import { checkNetwork, fingerprintOf } from './encoder-network.js';
-import type { EncoderLayer, EncoderMetadata, EncoderNetwork } from './encoder-network.js';
+import { checkNetworks, fingerprintOf, shapeOf } from './encoder-network.js';
+import type { EncoderLayer, EncoderMetadata, EncoderNetwork, EncoderNetworks } from './encoder-network.js';
 import { TldrError } from './errors.js';
 import { matrix } from './matrix.js';
 import { decodeOnnxModel, encodeOnnxModel } from './onnx-model.js';
 import type { OnnxModel, OnnxNode, OnnxTensor } from './onnx-model.js';
 
-const FORMAT_VERSION = '1';
+/** Of encoders with one map, and of those with a second one for queries. */
+const FORMAT_VERSIONS = { symmetric: '1', asymmetric: '2' } as const;
 const INPUT = 'vectors';
 const OUTPUT = 'projected';
+const QUERY_OUTPUT = 'projected_queries';
+const QUERY_PREFIX = 'query_';
 
-/** The encoder as a standard ONNX model, `vectors: [n, inputDim]` to `projected: [n, outputDim]`. */
-export function encoderToOnnx(network: EncoderNetwork, metadata: EncoderMetadata): Uint8Array {
-  return networkToOnnx(
-    network,
+/**
+ * The encoder as a standard ONNX model, `vectors: [n, inputDim]` to `projected: [n, outputDim]`; an asymmetric one
+ * has a second output of the same shape, `projected_queries`.
+ */
+export function encoderToOnnx(networks: EncoderNetworks, metadata: EncoderMetadata): Uint8Array {
+  const { network, queryNetwork } = networks;
+  const symmetric = queryNetwork === network;
+  const graphs = [graphOf(network, { output: OUTPUT, prefix: '' })];
+  if (!symmetric) graphs.push(graphOf(queryNetwork, { output: QUERY_OUTPUT, prefix: QUERY_PREFIX }));
+  return encodeGraphs(
+    graphs,
     new Map([
-      ['tldr.format_version', FORMAT_VERSION],
-      ['tldr.fingerprint', fingerprintOf(network)],
+      ['tldr.format_version', symmetric ? FORMAT_VERSIONS.symmetric : FORMAT_VERSIONS.asymmetric],
+      ['tldr.fingerprint', fingerprintOf(networks)],
       ['tldr.metadata', JSON.stringify(metadata)],
     ]),
   );
 }
 
-/** The computation alone, for a session of this process. */
-export function networkToOnnx(
+/** One computation alone, `vectors` to `projected`, for a session of this process. */
+export function networkToOnnx(network: EncoderNetwork): Uint8Array {
+  return encodeGraphs([graphOf(network, { output: OUTPUT, prefix: '' })], new Map());
+}
+
+type OnnxGraph = Omit<OnnxModel, 'metadata'>;
+
+/** Graphs that share their input. */
+function encodeGraphs(graphs: readonly OnnxGraph[], metadata: ReadonlyMap<string, string>): Uint8Array {
+  return encodeOnnxModel({
+    nodes: graphs.flatMap(({ nodes }) => nodes),
+    tensors: graphs.flatMap(({ tensors }) => tensors),
+    inputs: graphs[0]?.inputs ?? [],
+    outputs: graphs.flatMap(({ outputs }) => outputs),
+    metadata,
+  });
+}
+
+/** @param names the output's name, and what every other name of the graph begins with */
+function graphOf(
   network: EncoderNetwork,
-  metadata: ReadonlyMap<string, string> = new Map(),
-): Uint8Array {
+  { output, prefix }: { readonly output: string; readonly prefix: string },
+): OnnxGraph {
   const nodes: OnnxNode[] = [];
   const tensors: OnnxTensor[] = [];
   let current = INPUT;
   const add = (opType: string, inputs: string[], ints: Record<string, number> = {}): void => {
-    const output = `${opType.toLowerCase()}_${nodes.length}`;
-    nodes.push({ opType, inputs: [current, ...inputs], outputs: [output], ints });
-    current = output;
+    const result = `${prefix}${opType.toLowerCase()}_${nodes.length}`;
+    nodes.push({ opType, inputs: [current, ...inputs], outputs: [result], ints });
+    current = result;
   };
   if (network.normalizeInput) add('LpNormalization', [], { axis: -1, p: 2 });
   network.layers.forEach(({ weight, bias, relu }, i) => {
-    const inputs = [`weight_${i}`];
-    tensors.push({ name: `weight_${i}`, dims: [weight.rows, weight.cols], data: weight.data });
+    const inputs = [`${prefix}weight_${i}`];
+    tensors.push({ name: `${prefix}weight_${i}`, dims: [weight.rows, weight.cols], data: weight.data });
     if (bias !== null) {
-      inputs.push(`bias_${i}`);
-      tensors.push({ name: `bias_${i}`, dims: [bias.length], data: bias });
+      inputs.push(`${prefix}bias_${i}`);
+      tensors.push({ name: `${prefix}bias_${i}`, dims: [bias.length], data: bias });
     }
     add('Gemm', inputs);
     if (relu) add('Relu', []);
   });
   if (network.normalizeOutput) add('LpNormalization', [], { axis: -1, p: 2 });
   const last = nodes.pop();
-  if (last !== undefined) nodes.push({ ...last, outputs: [OUTPUT] });
-  const { layers } = network;
-  return encodeOnnxModel({
+  if (last !== undefined) nodes.push({ ...last, outputs: [output] });
+  const { inputDim, outputDim } = shapeOf(network);
+  return {
     nodes,
     tensors,
-    inputs: [{ name: INPUT, dims: ['n', layers[0]?.weight.rows ?? 0] }],
-    outputs: [{ name: OUTPUT, dims: ['n', layers.at(-1)?.weight.cols ?? 0] }],
-    metadata,
-  });
+    inputs: [{ name: INPUT, dims: ['n', inputDim] }],
+    outputs: [{ name: output, dims: ['n', outputDim] }],
+  };
 }
 
 /**
@@ -64,37 +91,57 @@ export function networkToOnnx(
  * @throws INVALID_DATA when the bytes are no such model
  * @throws MISMATCH when the weights are not those the fingerprint was taken from
  */
-export function encoderFromOnnx(bytes: Uint8Array): { network: EncoderNetwork; metadata: EncoderMetadata } {
+export function encoderFromOnnx(bytes: Uint8Array): EncoderNetworks & { readonly metadata: EncoderMetadata } {
   const model = decodeOnnxModel(bytes);
   const version = model.metadata.get('tldr.format_version');
-  if (version !== FORMAT_VERSION) {
+  const known: readonly (string | undefined)[] = Object.values(FORMAT_VERSIONS);
+  if (!known.includes(version)) {
     throw new TldrError(
       'INVALID_DATA',
-      `encoder file of format version ${version ?? '(none)'}: expected ${FORMAT_VERSION}, as written by "train"`,
+      `encoder file of format version ${version ?? '(none)'}: expected ${known.join(' or ')}, as written by "train"`,
     );
   }
-  const network = readNetwork(model);
-  checkNetwork(network);
+  const networks = readNetworks(model, version === FORMAT_VERSIONS.symmetric);
+  checkNetworks(networks);
   const expected = model.metadata.get('tldr.fingerprint') ?? '(none)';
-  const actual = fingerprintOf(network);
+  const actual = fingerprintOf(networks);
   if (actual !== expected) {
     throw new TldrError(
       'MISMATCH',
       `encoder file is damaged: its weights have fingerprint ${actual}, it says ${expected}`,
     );
   }
-  return { network, metadata: parseMetadata(model.metadata.get('tldr.metadata') ?? '') };
+  return { ...networks, metadata: parseMetadata(model.metadata.get('tldr.metadata') ?? '') };
 }
 
-function readNetwork(model: OnnxModel): EncoderNetwork {
-  const tensors = new Map(model.tensors.map((tensor) => [tensor.name, tensor]));
+/** The nodes come as one chain for points, then perhaps one for queries: each starts at the input. */
+function readNetworks({ nodes, tensors }: OnnxModel, symmetric: boolean): EncoderNetworks {
+  const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
+  const second = nodes.findIndex(({ inputs }, i) => i > 0 && inputs[0] === INPUT);
+  if (second < 0 !== symmetric) {
+    throw new TldrError(
+      'INVALID_DATA',
+      `encoder file: expected ${symmetric ? 'one map' : 'a map of points and one of queries'}`,
+    );
+  }
+  if (symmetric) {
+    const network = readNetwork(nodes, byName);
+    return { network, queryNetwork: network };
+  }
+  return {
+    network: readNetwork(nodes.slice(0, second), byName),
+    queryNetwork: readNetwork(nodes.slice(second), byName),
+  };
+}
+
+function readNetwork(nodes: readonly OnnxNode[], tensors: ReadonlyMap<string, OnnxTensor>): EncoderNetwork {
   const layers: EncoderLayer[] = [];
   let normalizeInput = false;
   let normalizeOutput = false;
-  model.nodes.forEach((node, i) => {
+  nodes.forEach((node, i) => {
     const layer = layers.at(-1);
     if (node.opType === 'LpNormalization' && i === 0) normalizeInput = true;
-    else if (node.opType === 'LpNormalization' && i === model.nodes.length - 1) normalizeOutput = true;
+    else if (node.opType === 'LpNormalization' && i === nodes.length - 1) normalizeOutput = true;
     else if (node.opType === 'Gemm') layers.push(readLayer(node, tensors));
     else if (node.opType === 'Relu' && layer !== undefined)
       layers[layers.length - 1] = { ...layer, relu: true };

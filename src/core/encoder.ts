@@ -1,5 +1,5 @@
 import { readEncoderFile, writeEncoderFile } from './encoder-file.js';
-import { checkNetwork, fingerprintOf } from './encoder-network.js';
+import { checkNetworks, fingerprintOf, shapeOf } from './encoder-network.js';
 import type { EncoderMetadata, EncoderNetwork } from './encoder-network.js';
 import { encoderFromOnnx, encoderToOnnx } from './encoder-onnx.js';
 import { TldrError } from './errors.js';
@@ -8,21 +8,30 @@ import type { Matrix } from './matrix.js';
 
 export type { EncoderLayer, EncoderMetadata, EncoderNetwork } from './encoder-network.js';
 
-/** An immutable map from inputDim to outputDim, saved as one standard ONNX file. */
+/**
+ * An immutable map from inputDim to outputDim, saved as one standard ONNX file. An asymmetric one has a second map for
+ * queries: points go through `project`, whatever is searched with goes through `projectQueries`.
+ */
 export class Encoder {
   readonly inputDim: number;
   readonly outputDim: number;
   #fingerprint: string | undefined;
   #kernel: Kernel | undefined;
+  #queryKernel: Kernel | undefined;
 
-  /** @throws INVALID_ARGUMENT when the layers do not fit together or hold values that are not finite */
+  /**
+   * @param queryNetwork the map of queries, of the same dimensions; left out where one map serves both
+   * @throws INVALID_ARGUMENT when the layers do not fit together or hold values that are not finite
+   */
   constructor(
     readonly network: EncoderNetwork,
     readonly metadata: EncoderMetadata,
+    readonly queryNetwork: EncoderNetwork = network,
   ) {
-    checkNetwork(network);
-    this.inputDim = network.layers[0]?.weight.rows ?? 0;
-    this.outputDim = network.layers.at(-1)?.weight.cols ?? 0;
+    checkNetworks(this);
+    const { inputDim, outputDim } = shapeOf(network);
+    this.inputDim = inputDim;
+    this.outputDim = outputDim;
   }
 
   /** @throws NOT_FOUND, INVALID_DATA, MISMATCH (the weights are not those the fingerprint was taken from) */
@@ -32,13 +41,13 @@ export class Encoder {
 
   /** @throws INVALID_DATA, MISMATCH */
   static fromBytes(bytes: Uint8Array): Encoder {
-    const { network, metadata } = encoderFromOnnx(bytes);
-    return new Encoder(network, metadata);
+    const { network, queryNetwork, metadata } = encoderFromOnnx(bytes);
+    return new Encoder(network, metadata, queryNetwork);
   }
 
   /** The content of an `encoder.onnx` file: same encoder, same bytes. */
   toBytes(): Uint8Array {
-    return encoderToOnnx(this.network, this.metadata);
+    return encoderToOnnx(this, this.metadata);
   }
 
   /** Writes the file whole or not at all, replacing what is there. */
@@ -46,25 +55,42 @@ export class Encoder {
     await writeEncoderFile(path, this.toBytes());
   }
 
-  /** SHA-256, hex, over everything that decides what `project` returns. */
+  /** True where queries and points go through one and the same map. */
+  get symmetric(): boolean {
+    return this.queryNetwork === this.network;
+  }
+
+  /** SHA-256, hex, over everything that decides what `project` and `projectQueries` return. */
   get fingerprint(): string {
-    this.#fingerprint ??= fingerprintOf(this.network);
+    this.#fingerprint ??= fingerprintOf(this);
     return this.#fingerprint;
   }
 
   /**
-   * x: n x inputDim to n x outputDim. A zero row has no direction: normalising leaves it zero, and it becomes what the
-   * layers make of zero. Without biases that is zero; with them the same vector for every zero row.
+   * x: n x inputDim to n x outputDim, as points are stored. A zero row has no direction: normalising leaves it zero,
+   * and it becomes what the layers make of zero. Without biases that is zero; with them the same vector for every zero
+   * row.
    * @throws INVALID_ARGUMENT on the wrong dimension
    */
   project(x: Matrix): Matrix {
-    if (x.cols !== this.inputDim) {
-      throw new TldrError(
-        'INVALID_ARGUMENT',
-        `cannot project ${x.cols}-d vectors: this encoder expects ${this.inputDim}-d`,
-      );
-    }
+    this.#checkDim(x);
     this.#kernel ??= new Kernel(this.network);
     return this.#kernel.project(x);
+  }
+
+  /** The same for what is searched with; equal to `project` where the encoder is symmetric. */
+  projectQueries(x: Matrix): Matrix {
+    if (this.symmetric) return this.project(x);
+    this.#checkDim(x);
+    this.#queryKernel ??= new Kernel(this.queryNetwork);
+    return this.#queryKernel.project(x);
+  }
+
+  #checkDim({ cols }: Matrix): void {
+    if (cols === this.inputDim) return;
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `cannot project ${cols}-d vectors: this encoder expects ${this.inputDim}-d`,
+    );
   }
 }

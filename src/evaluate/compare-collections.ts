@@ -194,7 +194,8 @@ function exactForm({ source, queries, encoder }: CompareOptions): Form {
 
 function formsOf({ source, target, encoder, queries, rescore }: CompareOptions): Form[] {
   const full = (q: number): Float32Array => row(queries.vectors, q);
-  const projected = (q: number): Float32Array => encoder.project(rowRange(queries.vectors, q, q + 1)).data;
+  const projected = (q: number): Float32Array =>
+    encoder.projectQueries(rowRange(queries.vectors, q, q + 1)).data;
   const forms: Form[] = [
     {
       name: 'full, as configured',

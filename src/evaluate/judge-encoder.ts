@@ -94,8 +94,8 @@ export async function judgeEncoder(options: JudgeEncoderOptions): Promise<Encode
     };
   };
   const spaces: SpaceReport[] = [];
-  for (const { name, network, compact } of await candidatesOf(options)) {
-    spaces.push(await judge(await projected(full, { name, network, distance: compact }, options)));
+  for (const candidate of await candidatesOf(options)) {
+    spaces.push(await judge(await projected(full, candidate, options)));
   }
   spaces.push(await judge(full));
   return {
@@ -115,6 +115,7 @@ export async function judgeEncoder(options: JudgeEncoderOptions): Promise<Encode
 interface Candidate {
   readonly name: string;
   readonly network: EncoderNetwork;
+  readonly queryNetwork: EncoderNetwork;
   readonly compact: Distance;
 }
 
@@ -123,14 +124,15 @@ async function candidatesOf(options: JudgeEncoderOptions): Promise<Candidate[]> 
   const { base, encoder, pca = true } = options;
   const { distance, compactDistance: compact } = encoder.metadata;
   const dim = encoder.outputDim;
-  const own = { name: 'encoder', network: encoder.network, compact };
+  const { network: points, queryNetwork } = encoder;
+  const own = { name: 'encoder', network: points, queryNetwork, compact };
   if (!pca || dim >= base.cols || dim >= base.rows) return [own];
   const moments = await fitMoments(base, { ...options, distance });
   const candidates: Candidate[] = [own];
   for (const centred of distance === 'dot' ? [false] : [false, true]) {
     const network = await pcaFromMoments(moments, { ...options, dim, centred, distance });
     const unit = { ...network, normalizeOutput: compact === 'cosine' };
-    candidates.push({ name: centred ? 'pca' : 'pca-uncentred', network: unit, compact });
+    candidates.push({ name: centred ? 'pca' : 'pca-uncentred', network: unit, queryNetwork: unit, compact });
   }
   return candidates;
 }
@@ -209,7 +211,7 @@ function cut(lists: RankedLists, k: number): RankedLists {
 
 async function projected(
   full: Space,
-  to: { readonly name: string; readonly network: EncoderNetwork; readonly distance: Distance },
+  to: Candidate,
   { threads, signal, onProgress }: JudgeEncoderOptions,
 ): Promise<Space> {
   const run = {
@@ -220,7 +222,7 @@ async function projected(
   return {
     name: to.name,
     base: await projectNatively(to.network, full.base, run),
-    queries: await projectNatively(to.network, full.queries, run),
-    distance: to.distance,
+    queries: await projectNatively(to.queryNetwork, full.queries, run),
+    distance: to.compact,
   };
 }

@@ -45,14 +45,20 @@ export async function createBenchmark(
   return { ...data, truth };
 }
 
-/** Judges a network by exact search in its space under `compactDistance`. */
+/** Judges a network, or one for points and one for queries, by exact search in its space under `compactDistance`. */
 export async function neighborRecall(
   benchmark: Benchmark,
-  candidate: { readonly network: EncoderNetwork; readonly compactDistance: Distance; readonly seed: number },
+  candidate: {
+    readonly network: EncoderNetwork;
+    readonly queryNetwork?: EncoderNetwork;
+    readonly compactDistance: Distance;
+    readonly seed: number;
+  },
   run: Run = {},
 ): Promise<NeighborRecall> {
-  const { network, compactDistance, seed } = candidate;
-  const [found] = await searchCompact(benchmark, [{ network, distances: [compactDistance] }], run);
+  const { network, queryNetwork, compactDistance, seed } = candidate;
+  const judged = { network, queryNetwork, distances: [compactDistance] };
+  const [found] = await searchCompact(benchmark, [judged], run);
   return recallOf(benchmark, found?.[0] ?? new Int32Array(0), seed);
 }
 
@@ -68,7 +74,11 @@ export async function searchCompact(
   const task: SearchTask = {
     base: { ...base, data: shareFloats(base.data) },
     queries: { ...queries, data: shareFloats(queries.data) },
-    candidates: candidates.map(({ network, distances }) => ({ network, distances })),
+    candidates: candidates.map(({ network, queryNetwork, distances }) => ({
+      network,
+      queryNetwork,
+      distances,
+    })),
     k: FOUND_K,
     threads,
   };

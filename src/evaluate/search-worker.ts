@@ -12,6 +12,8 @@ export interface SearchTask {
   readonly queries: Matrix;
   readonly candidates: readonly {
     readonly network: EncoderNetwork;
+    /** Where queries have a map of their own. */
+    readonly queryNetwork?: EncoderNetwork | undefined;
     readonly distances: readonly Distance[];
   }[];
   readonly k: number;
@@ -23,10 +25,10 @@ export type SearchResult = readonly (readonly Int32Array[])[];
 
 async function search({ base, queries, candidates, k, threads }: SearchTask): Promise<SearchResult> {
   const results: Int32Array[][] = [];
-  for (const [i, { network, distances }] of candidates.entries()) {
+  for (const [i, { network, queryNetwork, distances }] of candidates.entries()) {
     const [compactBase, compactQueries] = [
       await compact(network, base, threads),
-      await compact(network, queries, threads),
+      await compact(queryNetwork ?? network, queries, threads),
     ];
     const found: Int32Array[] = [];
     for (const distance of distances) {

@@ -6,6 +6,8 @@ import { row, type Matrix } from '../core/matrix.js';
 export interface Candidate {
   readonly name: string;
   readonly network: EncoderNetwork;
+  /** Where queries have a map of their own. */
+  readonly queryNetwork?: EncoderNetwork | undefined;
   /** Distances worth trying in its space; the first is the one it was made for. */
   readonly distances: readonly Distance[];
   readonly hyperParameters: Readonly<Record<string, string | number>>;

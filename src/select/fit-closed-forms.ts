@@ -1,3 +1,4 @@
+import { leanvecSphering } from '../baselines/leanvec-sphering.js';
 import {
   fitMoments,
   pcaNetwork,
@@ -19,22 +20,31 @@ export interface ClosedForms {
   readonly axes: PrincipalAxes;
 }
 
-/** Candidates that need no training: PCA in its forms, the prefix, a random projection. */
+/** Two maps need care wherever they are used, so one map that does as well, even a learned one, wins a tie. */
+const ASYMMETRIC_RANK = 9;
+
+/** Candidates that need no training: PCA in its forms, the prefix, a random projection, LeanVec-Sphering. */
 export async function fitClosedForms(
   x: Matrix,
   options: {
     readonly dim: number;
     readonly seed: number;
     readonly geometry: Geometry;
+    /** A sample of queries to fit LeanVec-Sphering to: none that candidates are judged by. */
+    readonly fitQueries: Matrix | null;
     readonly threads?: number;
   },
   run: RunOptions = {},
 ): Promise<ClosedForms> {
-  const { dim, seed, geometry, threads } = options;
+  const { dim, seed, geometry, fitQueries, threads } = options;
   const distance = geometry.fitDistance;
   const candidates: Candidate[] = [];
   let startedAt = performance.now();
-  const add = (name: string, rank: number, fields: Pick<Candidate, 'network' | 'hyperParameters'>): void => {
+  const add = (
+    name: string,
+    rank: number,
+    fields: Pick<Candidate, 'network' | 'queryNetwork' | 'hyperParameters'>,
+  ): void => {
     const seconds = (performance.now() - startedAt) / 1000;
     candidates.push({ name, rank, seconds, distances: geometry.compactDistances, ...fields });
     startedAt = performance.now();
@@ -60,5 +70,16 @@ export async function fitClosedForms(
     network: randomProjection(x.cols, { dim, distance, seed }),
     hyperParameters: {},
   });
+  if (fitQueries !== null && (distance === 'cosine' || distance === 'dot')) {
+    const { pointsShare, ...maps } = await leanvecSphering(moments, fitQueries, {
+      ...shared,
+      dim,
+      distance,
+    });
+    add('leanvec-sphering', ASYMMETRIC_RANK, {
+      ...maps,
+      hyperParameters: { queries: fitQueries.rows, pointsShare },
+    });
+  }
   return { candidates, axes };
 }

@@ -55,8 +55,9 @@ export async function judgeAll(
   options: JudgeOptions,
 ): Promise<Judgement> {
   // Without the last normalisation, which the cosine distance does anyway: one projection serves all distances.
-  const unscaled = candidates.map(({ network, distances }) => ({
+  const unscaled = candidates.map(({ network, queryNetwork, distances }) => ({
     network: { ...network, normalizeOutput: false },
+    queryNetwork: queryNetwork && { ...queryNetwork, normalizeOutput: false },
     distances,
   }));
   const results = await searchCompact(benchmark, unscaled, options);

@@ -191,7 +191,7 @@ export function variantData(
   const reduced = new Map(
     [...encoders].map(([dim, encoder]) => [
       dim,
-      { base: encoder.project(full.base), queries: encoder.project(full.queries) },
+      { base: encoder.project(full.base), queries: encoder.projectQueries(full.queries) },
     ]),
   );
   const bytes = new Map<number, VariantData>();

@@ -9,6 +9,10 @@ import { HELD_OUT_MIN, type TrainEncoderOptions } from './train-encoder-options.
 
 const HELD_OUT_MAX = 1500;
 const HELD_OUT_SHARE = 0.15;
+/** Of real queries, the part that a candidate may be fitted to; all beyond `HELD_OUT_MAX` judging ones as well. */
+const FIT_SHARE = 1 / 3;
+/** Fewer queries than this tell nothing about where queries lie that the points do not. */
+const FIT_MIN = 30;
 /** Of the judging queries, the part that selection never sees. */
 const CONFIRM_SHARE = 1 / 3;
 const SAMPLE_ROWS_MIN = 100;
@@ -19,6 +23,8 @@ export interface SplitSample {
   /** The selection's queries first, then the confirmation's. */
   readonly queries: Matrix;
   readonly selectionQueries: number;
+  /** Real queries that judge nothing, to fit a query-aware candidate to; null without any. */
+  readonly fitQueries: Matrix | null;
   readonly objective: Objective;
   readonly objectiveName: string;
   readonly facts: SampleFacts;
@@ -26,7 +32,7 @@ export interface SplitSample {
 
 /**
  * Cleans and splits a sample. Without real queries a part of the rows is held out to query with; with them every
- * row is learned from and searched.
+ * row is learned from and searched, and a part of the queries may be fitted to.
  * @throws INVALID_DATA for too few rows, INVALID_ARGUMENT for an unusable number of held-out rows or queries
  */
 export function splitSample(x: Matrix, options: TrainEncoderOptions): SplitSample {
@@ -51,6 +57,7 @@ export function splitSample(x: Matrix, options: TrainEncoderOptions): SplitSampl
     train: shared(gatherRows(clean, train)),
     queries: gatherRows(clean, order),
     selectionQueries: parts.train.length,
+    fitQueries: null,
     facts,
     ...objectiveOf(options, { relevance, selectionQueries: parts.train.length }),
   };
@@ -87,8 +94,9 @@ function withQueries(
   if (gains !== undefined && gains.length !== queries.rows) {
     throw new TldrError('INVALID_ARGUMENT', `gains of ${gains.length} queries, expected ${queries.rows}`);
   }
-  const parts = splitRows(queries.rows, Math.round(queries.rows * CONFIRM_SHARE), seed + 1);
-  const order = [...parts.train, ...parts.heldOut];
+  const { train: judging, heldOut: fitting } = splitRows(queries.rows, fitCount(queries.rows, options), seed);
+  const parts = splitRows(judging.length, Math.round(judging.length * CONFIRM_SHARE), seed + 1);
+  const order = [...parts.train, ...parts.heldOut].map((i) => judging[i] ?? 0);
   const relevance: Relevance | null =
     gains === undefined
       ? null
@@ -97,9 +105,17 @@ function withQueries(
     train: shared(clean),
     queries: concatRows([gatherRows(queries, order)], queries.cols),
     selectionQueries: parts.train.length,
+    fitQueries: fitting.length === 0 ? null : gatherRows(queries, fitting),
     facts,
     ...objectiveOf(options, { relevance, selectionQueries: parts.train.length }),
   };
+}
+
+/** How many of the real queries may be fitted to: none where inner products are not what is searched by. */
+function fitCount(queries: number, { distance = 'cosine' }: TrainEncoderOptions): number {
+  if (distance === 'euclid' || distance === 'manhattan') return 0;
+  const count = Math.max(Math.floor(queries * FIT_SHARE), queries - HELD_OUT_MAX);
+  return count < FIT_MIN ? 0 : count;
 }
 
 /** Gains by row of the cleaned sample; a duplicate's gain goes to the row that was kept. */

@@ -1,5 +1,5 @@
 import type { Distance } from '../core/distance.js';
-import { Encoder, type EncoderNetwork } from '../core/encoder.js';
+import { Encoder, type EncoderMetadata, type EncoderNetwork } from '../core/encoder.js';
 import { TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
 import { dataFingerprint } from '../core/sample.js';
@@ -41,8 +41,8 @@ export interface TrainDetails {
 }
 
 /**
- * Fits candidates to x (n x D) - PCA in its forms, a prefix, a random projection, learned maps within a time
- * budget - judges all of them on held-out rows and ships the best.
+ * Fits candidates to x (n x D) - PCA in its forms, a prefix, a random projection, LeanVec-Sphering where there are
+ * queries to fit it to, learned maps within a time budget - judges all of them on held-out rows and ships the best.
  * @throws INVALID_DATA for too few rows or rows that are not finite, INVALID_ARGUMENT for settings out of range
  */
 export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Promise<TrainEncoderResult> {
@@ -51,7 +51,7 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
   const split = splitSample(x, options);
   const { train } = split;
   const geometry = geometryOf(train, distance, options.compactDistance);
-  const closed = await fitClosedForms(train, { ...options, seed, geometry }, options);
+  const closed = await fitClosedForms(train, { ...options, ...split, seed, geometry }, options);
   const benchmark = await createBenchmark({ base: train, queries: split.queries, distance }, options);
   const judgeOptions = { ...options, ...split, seed };
   const start = await judgeStart(benchmark, closed.candidates, judgeOptions);
@@ -83,6 +83,7 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
     learned,
     inputDim: x.cols,
     trainRows: train.rows,
+    fitQueries: split.fitQueries?.rows ?? 0,
     facts: split.facts,
     fingerprint,
     seed,
@@ -172,7 +173,8 @@ function encoderOf(
   const { distance, seed, fingerprint, source } = record;
   const unit = compactDistance === 'cosine';
   const network: EncoderNetwork = { ...candidate.network, normalizeOutput: unit };
-  return new Encoder(network, {
+  const { queryNetwork } = candidate;
+  const metadata: EncoderMetadata = {
     method: candidate.name,
     distance,
     // The dot product of unit vectors is their cosine: a dot-product collection keeps its distance.
@@ -183,7 +185,8 @@ function encoderOf(
     hyperParameters: candidate.hyperParameters,
     metrics: { 'recall@10': recall.recallAt10, 'R10@30': recall.r10At30, 'R10@100': recall.r10At100 },
     createdBy: CREATED_BY,
-  });
+  };
+  return new Encoder(network, metadata, queryNetwork && { ...queryNetwork, normalizeOutput: unit });
 }
 
 function plainSettings(settings: TrainSettings): Record<string, string | number> {

@@ -49,6 +49,8 @@ export interface TrainReport {
   readonly trainRows: number;
   readonly heldOutQueries: number;
   readonly confirmQueries: number;
+  /** Queries that a candidate was fitted to; none of those that judged it. */
+  readonly fitQueries: number;
   readonly sample: SampleFacts;
   readonly graph: { readonly method: string; readonly k: number; readonly recall: number } | null;
   readonly training: readonly LearnedReport[];
@@ -74,6 +76,7 @@ export interface ReportParts {
   readonly learned: readonly Learned[];
   readonly inputDim: number;
   readonly trainRows: number;
+  readonly fitQueries: number;
   readonly facts: SampleFacts;
   readonly fingerprint: string;
   readonly seed: number;
@@ -100,6 +103,7 @@ export function trainReport(parts: ReportParts): TrainReport {
     trainRows,
     heldOutQueries: winner.scores.length,
     confirmQueries: shipped?.scores.length ?? 0,
+    fitQueries: parts.fitQueries,
     sample: facts,
     graph: graph === undefined ? null : { method: graph.method, k: graph.k, recall: graph.recall },
     training: learned.map(learnedReport),
