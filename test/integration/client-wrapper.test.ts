@@ -172,7 +172,7 @@ const embeddings = (): Pick<Embeddings, 'embedQuery' | 'embedDocuments'> => {
 describe.each(['two-stage', 'compact'] as const)('vector stores on a %s collection', (layout) => {
   test('LangChain finds, adds and removes documents', async () => {
     const client = await wrapped(`docs_${layout}`, { vectorAnswers: 'compact' });
-    const langChain = await LangChainStore.fromExistingCollection(embeddings() as Embeddings, {
+    const langChain = await LangChainStore.fromExistingCollection(embeddings(), {
       client,
       collectionName: 'docs',
     });
