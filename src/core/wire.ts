@@ -73,6 +73,12 @@ export interface RestRewriter {
   resultIds(body: Uint8Array): readonly (readonly string[])[];
 }
 
+/** Why a proxy cannot do what it was asked, whatever was asked. */
+export type ProxyFailure = 'too-large' | 'unreadable' | 'overloaded' | 'unavailable' | 'timeout' | 'internal';
+
+/** An answer in the database's own shape for a failure of the proxy's own. */
+export type FailureAnswer = (failure: ProxyFailure, message: string) => RestAnswer;
+
 export interface GrpcStatus {
   readonly kind: 'status';
   readonly code: number;

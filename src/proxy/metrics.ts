@@ -1,0 +1,98 @@
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+
+const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+/** `rest` or `grpc`. */
+export type Transport = 'rest' | 'grpc';
+
+/** Part of a request's time: reading and rewriting it here, waiting for the database, all of it. */
+export type Stage = 'rewrite' | 'upstream' | 'total';
+
+/** What a proxy counts; names and labels are documented in docs/serve.md. */
+export class Metrics {
+  readonly registry = new Registry();
+  readonly #requests: Counter<'transport' | 'kind' | 'status'>;
+  readonly #projected: Counter<'transport'>;
+  readonly #seconds: Histogram<'transport' | 'stage'>;
+  readonly #upstreamErrors: Counter<'transport'>;
+  readonly #inFlight: Gauge<'transport'>;
+  readonly #overlap: Histogram<'collection'>;
+  readonly #shadowSeconds: Histogram<'collection' | 'side'>;
+  readonly #shadowDropped: Counter;
+
+  constructor() {
+    const registers = [this.registry];
+    collectDefaultMetrics({ register: this.registry, prefix: 'tldr_' });
+    this.#requests = new Counter({
+      ...{ name: 'tldr_requests_total', help: 'Requests answered', registers },
+      labelNames: ['transport', 'kind', 'status'],
+    });
+    this.#projected = new Counter({
+      ...{ name: 'tldr_projected_vectors_total', help: 'Vectors projected', registers },
+      labelNames: ['transport'],
+    });
+    this.#seconds = new Histogram({
+      ...{ name: 'tldr_request_seconds', help: 'Time of requests by stage', registers },
+      labelNames: ['transport', 'stage'],
+      buckets: SECONDS,
+    });
+    this.#upstreamErrors = new Counter({
+      ...{ name: 'tldr_upstream_errors_total', help: 'Requests that the database did not answer', registers },
+      labelNames: ['transport'],
+    });
+    this.#inFlight = new Gauge({
+      ...{ name: 'tldr_requests_in_flight', help: 'Requests under way', registers },
+      labelNames: ['transport'],
+    });
+    this.#overlap = new Histogram({
+      ...{
+        name: 'tldr_shadow_overlap',
+        help: 'Share of the full collection’s results that were also given',
+        registers,
+      },
+      labelNames: ['collection'],
+      buckets: [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1],
+    });
+    this.#shadowSeconds = new Histogram({
+      ...{ name: 'tldr_shadow_seconds', help: 'Time of sampled searches on both sides', registers },
+      labelNames: ['collection', 'side'],
+      buckets: SECONDS,
+    });
+    this.#shadowDropped = new Counter({
+      ...{ name: 'tldr_shadow_dropped_total', help: 'Sampled searches not repeated', registers },
+    });
+  }
+
+  requestStarted(transport: Transport): void {
+    this.#inFlight.inc({ transport });
+  }
+
+  /** @param kind what was done: pass, forward, rewrite, answer */
+  requestEnded(transport: Transport, end: { kind: string; status: string; seconds: number }): void {
+    this.#inFlight.dec({ transport });
+    this.#requests.inc({ transport, kind: end.kind, status: end.status });
+    this.#seconds.observe({ transport, stage: 'total' }, end.seconds);
+  }
+
+  stage(transport: Transport, stage: Stage, seconds: number): void {
+    this.#seconds.observe({ transport, stage }, seconds);
+  }
+
+  projected(transport: Transport, count: number): void {
+    if (count > 0) this.#projected.inc({ transport }, count);
+  }
+
+  upstreamError(transport: Transport): void {
+    this.#upstreamErrors.inc({ transport });
+  }
+
+  shadow(collection: string, seen: { overlap: number; servedSeconds: number; fullSeconds: number }): void {
+    this.#overlap.observe({ collection }, seen.overlap);
+    this.#shadowSeconds.observe({ collection, side: 'served' }, seen.servedSeconds);
+    this.#shadowSeconds.observe({ collection, side: 'full' }, seen.fullSeconds);
+  }
+
+  shadowDropped(): void {
+    this.#shadowDropped.inc();
+  }
+}

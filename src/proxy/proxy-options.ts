@@ -1,0 +1,68 @@
+import type { Log } from '../core/run.js';
+import type { FailureAnswer, GrpcRewriter, RestRewriter } from '../core/wire.js';
+
+/** Bounds on everything that a client or the database could make large or long. */
+export interface ProxyLimits {
+  /** Largest REST body that is read whole; what passes untouched has no limit here. */
+  readonly restBodyBytesMax: number;
+  readonly grpcMessageBytesMax: number;
+  /** Largest answer that is rewritten; others are streamed. */
+  readonly answerBytesMax: number;
+  /** Requests under way at once; more are refused. */
+  readonly requestsMax: number;
+  /** Longest wait for the first byte of an answer, and between two pieces of it. */
+  readonly upstreamTimeoutMs: number;
+  /** Longest time for a client to send a whole request. */
+  readonly requestTimeoutMs: number;
+  /** Connections to the database per transport. */
+  readonly upstreamConnections: number;
+  /** Bodies from this size on are rewritten in a worker thread. */
+  readonly workerBytesMin: number;
+}
+
+export const DEFAULT_LIMITS: ProxyLimits = {
+  restBodyBytesMax: 32 * 1024 ** 2,
+  grpcMessageBytesMax: 64 * 1024 ** 2,
+  answerBytesMax: 256 * 1024 ** 2,
+  requestsMax: 1024,
+  upstreamTimeoutMs: 300_000,
+  requestTimeoutMs: 300_000,
+  upstreamConnections: 64,
+  workerBytesMin: 128 * 1024,
+};
+
+export interface TlsFiles {
+  readonly cert: Buffer;
+  readonly key: Buffer;
+}
+
+export interface Upstream {
+  readonly restUrl: string;
+  readonly grpcUrl: string;
+  /** REST path that answers below 500 while the database can be used. */
+  readonly readyPath: string;
+  /** Certificate authorities beside the system's. */
+  readonly ca?: Buffer | undefined;
+}
+
+/** How requests are rewritten, for one state of the configuration. */
+export interface Rewriters {
+  readonly rest: RestRewriter;
+  readonly grpc: GrpcRewriter;
+}
+
+/** Where to listen: port 0 takes a free one. */
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface ProxyOptions {
+  readonly upstream: Upstream;
+  readonly rest: ListenAddress;
+  readonly grpc: ListenAddress;
+  readonly tls?: TlsFiles | undefined;
+  readonly limits?: Partial<ProxyLimits>;
+  readonly failure: FailureAnswer;
+  readonly log?: Log | undefined;
+}
