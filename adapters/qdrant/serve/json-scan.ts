@@ -1,0 +1,364 @@
+import { isUtf8 } from 'node:buffer';
+import { MANTISSA_DIGITS, scaledNumber } from './json-number.js';
+
+/** Bytes `start` (included) to `end` (excluded) of a body. */
+export interface Span {
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface JsonEntry {
+  /** Escapes resolved. */
+  readonly key: string;
+  /** Where the key's opening quote stands. */
+  readonly start: number;
+  readonly value: JsonNode;
+}
+
+export interface JsonObjectNode extends Span {
+  readonly kind: 'object';
+  readonly entries: readonly JsonEntry[];
+}
+
+/** An array made only of numbers, as float32; an empty array too. */
+export interface JsonNumbersNode extends Span {
+  readonly kind: 'numbers';
+  readonly values: Float32Array;
+}
+
+export type JsonNode =
+  | JsonObjectNode
+  | JsonNumbersNode
+  | (Span & { readonly kind: 'array'; readonly items: readonly JsonNode[] })
+  /** `skipped`: validated, not looked into. */
+  | (Span & { readonly kind: 'string' | 'number' | 'true' | 'false' | 'null' | 'skipped' });
+
+/** A body that is no JSON; the message is worded as the server words it. */
+export class JsonError extends Error {}
+
+/** The server's own limit. */
+const DEPTH_MAX = 127;
+const NO_VALUES = new Float32Array(0);
+const LITERALS = { true: Buffer.from('true'), false: Buffer.from('false'), null: Buffer.from('null') };
+/** Keys that may name a vector stand in objects under these. */
+const NAME_MAPS: ReadonlySet<string> = new Set(['vector', 'vectors']);
+/** Values that never hold a vector of a request. */
+const SKIPPED: ReadonlySet<string> = new Set(['payload', 'payloads', 'filter', 'update_filter']);
+
+/**
+ * Validates a body as JSON (RFC 8259, UTF-8) in one pass and says where its values are. Payloads and filters are only
+ * validated.
+ * @throws JsonError
+ */
+export function scanJson(bytes: Uint8Array): JsonNode {
+  return new Scanner(bytes).document();
+}
+
+class Scanner {
+  readonly #bytes: Buffer;
+  #at = 0;
+  #depth = 0;
+  #scratch = new Float32Array(2048);
+  /** Whether the string read last holds escapes. */
+  #escaped = false;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  }
+
+  document(): JsonNode {
+    if (!isUtf8(this.#bytes)) throw this.#error('invalid unicode code point');
+    const root = this.#value('', '');
+    this.#blank();
+    if (this.#at < this.#bytes.length) throw this.#error('trailing characters');
+    return root;
+  }
+
+  /** @param key the key this value stands under, or that of the array around it; `around` the one above */
+  #value(key: string, around: string): JsonNode {
+    const byte = this.#blank();
+    const start = this.#at;
+    switch (byte) {
+      case 0x7b:
+        return this.#object(start, key);
+      case 0x5b:
+        return this.#array(start, key, around);
+      case 0x22:
+        this.#at++;
+        this.#string();
+        return { kind: 'string', start, end: this.#at };
+      case 0x74:
+        return this.#literal('true', start);
+      case 0x66:
+        return this.#literal('false', start);
+      case 0x6e:
+        return this.#literal('null', start);
+      default:
+        if (byte !== 0x2d && !isDigit(byte)) throw this.#unexpected('value', 'expected value');
+        this.#number();
+        return { kind: 'number', start, end: this.#at };
+    }
+  }
+
+  #object(start: number, key: string): JsonNode {
+    this.#enter();
+    const entries: JsonEntry[] = [];
+    const named = NAME_MAPS.has(key);
+    for (let more = this.#blank() !== 0x7d; more; more = this.#separator(0x7d, 'object')) {
+      if (this.#blank() !== 0x22) throw this.#unexpected('object', 'key must be a string');
+      const keyStart = this.#at++;
+      this.#string();
+      const name = this.#text(keyStart, this.#at);
+      if (this.#blank() !== 0x3a) throw this.#unexpected('object', 'expected `:`');
+      this.#at++;
+      const value = !named && SKIPPED.has(name) ? this.#skipped() : this.#value(name, key);
+      entries.push({ key: name, start: keyStart, value });
+    }
+    this.#leave();
+    return { kind: 'object', start, end: this.#at, entries };
+  }
+
+  #array(start: number, key: string, around: string): JsonNode {
+    this.#enter();
+    const first = this.#blank();
+    if (first === 0x2d || isDigit(first)) {
+      const values = this.#numbers();
+      if (values !== null) {
+        this.#leave();
+        return { kind: 'numbers', start, end: this.#at, values };
+      }
+    }
+    const items: JsonNode[] = [];
+    for (let more = this.#blank() !== 0x5d; more; more = this.#separator(0x5d, 'list'))
+      items.push(this.#value(key, around));
+    this.#leave();
+    if (items.length === 0) return { kind: 'numbers', start, end: this.#at, values: NO_VALUES };
+    return { kind: 'array', start, end: this.#at, items };
+  }
+
+  /** The rest of an array of numbers; null, and back at its start, where something else is in it. */
+  #numbers(): Float32Array | null {
+    const start = this.#at;
+    let count = 0;
+    for (;;) {
+      const value = this.#number();
+      if (count === this.#scratch.length) {
+        const grown = new Float32Array(count * 2);
+        grown.set(this.#scratch);
+        this.#scratch = grown;
+      }
+      this.#scratch[count++] = value;
+      let byte = this.#blank();
+      if (byte === 0x5d) return this.#scratch.slice(0, count);
+      if (byte === 0x2c) {
+        this.#at++;
+        byte = this.#blank();
+      }
+      if (byte !== 0x2d && !isDigit(byte)) break;
+    }
+    this.#at = start;
+    return null;
+  }
+
+  /** Validates without remembering. */
+  #skipped(): JsonNode {
+    this.#blank();
+    const start = this.#at;
+    this.#skip();
+    return { kind: 'skipped', start, end: this.#at };
+  }
+
+  #skip(): void {
+    const byte = this.#blank();
+    if (byte === 0x7b) {
+      this.#enter();
+      for (let more = this.#blank() !== 0x7d; more; more = this.#separator(0x7d, 'object')) {
+        if (this.#blank() !== 0x22) throw this.#unexpected('object', 'key must be a string');
+        this.#at++;
+        this.#string();
+        if (this.#blank() !== 0x3a) throw this.#unexpected('object', 'expected `:`');
+        this.#at++;
+        this.#skip();
+      }
+      this.#leave();
+    } else if (byte === 0x5b) {
+      this.#enter();
+      for (let more = this.#blank() !== 0x5d; more; more = this.#separator(0x5d, 'list')) this.#skip();
+      this.#leave();
+    } else {
+      this.#value('', '');
+    }
+  }
+
+  #enter(): void {
+    if (++this.#depth > DEPTH_MAX) throw this.#error('recursion limit exceeded');
+    this.#at++;
+  }
+
+  #leave(): void {
+    this.#depth--;
+    this.#at++;
+  }
+
+  /** True after a comma; false at the closing byte, which is left to `#leave`. */
+  #separator(close: number, what: 'object' | 'list'): boolean {
+    const byte = this.#blank();
+    if (byte === close) return false;
+    if (byte !== 0x2c) throw this.#unexpected(what, `expected \`,\` or \`${String.fromCharCode(close)}\``);
+    this.#at++;
+    if (this.#blank() === close) throw this.#error('trailing comma');
+    return true;
+  }
+
+  /** Passes white space; the byte that follows, 0 at the end. */
+  #blank(): number {
+    const bytes = this.#bytes;
+    let at = this.#at;
+    while (at < bytes.length) {
+      const byte = bytes[at]!;
+      if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) {
+        this.#at = at;
+        return byte;
+      }
+      at++;
+    }
+    this.#at = at;
+    return 0;
+  }
+
+  #literal(name: 'true' | 'false' | 'null', start: number): JsonNode {
+    const wanted = LITERALS[name];
+    for (const byte of wanted) {
+      if (this.#at >= this.#bytes.length) throw this.#error('EOF while parsing a value');
+      if (this.#bytes[this.#at] !== byte) throw this.#error('expected ident');
+      this.#at++;
+    }
+    return { kind: name, start, end: this.#at };
+  }
+
+  /** From after the opening quote to after the closing one. */
+  #string(): void {
+    const bytes = this.#bytes;
+    this.#escaped = false;
+    for (;;) {
+      if (this.#at >= bytes.length) throw this.#error('EOF while parsing a string');
+      const byte = bytes[this.#at++]!;
+      if (byte === 0x22) return;
+      if (byte === 0x5c) this.#escape();
+      else if (byte < 0x20) {
+        this.#at--;
+        throw this.#error('control character (\\u0000-\\u001F) found while parsing a string');
+      }
+    }
+  }
+
+  #escape(): void {
+    this.#escaped = true;
+    const byte = this.#bytes[this.#at++];
+    if (byte === undefined) throw this.#error('EOF while parsing a string');
+    if (byte === 0x75) {
+      const unit = this.#hex();
+      if (unit >= 0xdc00 && unit <= 0xdfff) throw this.#error('lone leading surrogate in hex escape');
+      if (unit < 0xd800 || unit > 0xdbff) return;
+      if (this.#bytes[this.#at] !== 0x5c || this.#bytes[this.#at + 1] !== 0x75)
+        throw this.#error('unexpected end of hex escape');
+      this.#at += 2;
+      const second = this.#hex();
+      if (second < 0xdc00 || second > 0xdfff) throw this.#error('lone leading surrogate in hex escape');
+    } else if (!'"\\/bfnrt'.includes(String.fromCharCode(byte))) {
+      throw this.#error('invalid escape');
+    }
+  }
+
+  #hex(): number {
+    const text = this.#bytes.toString('latin1', this.#at, this.#at + 4);
+    if (!/^[0-9a-fA-F]{4}$/.test(text)) throw this.#error('invalid escape');
+    this.#at += 4;
+    return Number.parseInt(text, 16);
+  }
+
+  /** The text of a string whose quotes stand at these ends. */
+  #text(start: number, end: number): string {
+    return this.#escaped
+      ? String(JSON.parse(this.#bytes.toString('utf8', start, end)))
+      : this.#bytes.toString('utf8', start + 1, end - 1);
+  }
+
+  /** A number that rounds to the float32 that its text stands for. */
+  #number(): number {
+    const bytes = this.#bytes;
+    const start = this.#at;
+    let at = start;
+    const negative = bytes[at] === 0x2d;
+    if (negative) at++;
+    let mantissa = 0;
+    let digits = 0;
+    let power = 0;
+    const first = bytes[at]!;
+    let byte = first;
+    while (byte >= 0x30 && byte <= 0x39) {
+      if (digits < MANTISSA_DIGITS) {
+        mantissa = mantissa * 10 + (byte - 0x30);
+        if (mantissa !== 0) digits++;
+      } else power++;
+      byte = bytes[++at]!;
+    }
+    const wholeDigits = at - start - Number(negative);
+    if (wholeDigits === 0 || (first === 0x30 && wholeDigits > 1)) throw this.#badNumber(at);
+    if (byte === 0x2e) {
+      const fraction = ++at;
+      byte = bytes[at]!;
+      while (byte >= 0x30 && byte <= 0x39) {
+        if (digits < MANTISSA_DIGITS) {
+          mantissa = mantissa * 10 + (byte - 0x30);
+          if (mantissa !== 0) digits++;
+          power--;
+        }
+        byte = bytes[++at]!;
+      }
+      if (at === fraction) throw this.#badNumber(at);
+    }
+    if (byte === 0x65 || byte === 0x45) {
+      let exponent = 0;
+      const sign = bytes[++at]!;
+      if (sign === 0x2b || sign === 0x2d) at++;
+      const exponentStart = at;
+      for (byte = bytes[at]!; byte >= 0x30 && byte <= 0x39; byte = bytes[++at]!)
+        exponent = Math.min(exponent * 10 + (byte - 0x30), 1e9);
+      if (at === exponentStart) throw this.#badNumber(at);
+      power += sign === 0x2d ? -exponent : exponent;
+    }
+    this.#at = at;
+    const value = scaledNumber(mantissa, digits, power);
+    if (value !== value) return this.#exactNumber(start, at);
+    return negative ? -value : value;
+  }
+
+  #exactNumber(start: number, end: number): number {
+    const value = Number(this.#bytes.toString('latin1', start, end));
+    if (!Number.isFinite(value)) throw this.#error('number out of range');
+    return value;
+  }
+
+  #badNumber(at: number): JsonError {
+    this.#at = at;
+    return this.#unexpected('value', 'invalid number');
+  }
+
+  #unexpected(what: 'object' | 'list' | 'value', otherwise: string): JsonError {
+    if (this.#at < this.#bytes.length) return this.#error(otherwise);
+    return this.#error(`EOF while parsing ${what === 'object' ? 'an' : 'a'} ${what}`);
+  }
+
+  #error(reason: string): JsonError {
+    const lineStart = this.#at === 0 ? 0 : this.#bytes.lastIndexOf(0x0a, this.#at - 1) + 1;
+    let line = 1;
+    for (let at = 0; at < lineStart; at++) if (this.#bytes[at] === 0x0a) line++;
+    const column = Math.min(this.#at + 1, this.#bytes.length) - lineStart;
+    return new JsonError(`${reason} at line ${line} column ${column}`);
+  }
+}
+
+function isDigit(byte: number): boolean {
+  return byte >= 0x30 && byte <= 0x39;
+}

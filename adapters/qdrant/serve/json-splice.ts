@@ -1,0 +1,67 @@
+import type { Span } from './json-scan.js';
+
+/** Text that is known later; see `Projection`. */
+export interface Slot {
+  text: string;
+}
+
+/** Bytes to write: text of one byte per character, or text that is known later. */
+export type Text = string | Slot;
+
+/** Changes to a body, collected in any order: every byte outside them stays. */
+export class Splices {
+  readonly #bytes: Buffer;
+  readonly #list: { readonly start: number; readonly end: number; readonly texts: readonly Text[] }[] = [];
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  }
+
+  /** The bytes of a span, one per character. */
+  raw({ start, end }: Span): string {
+    return this.#bytes.toString('latin1', start, end);
+  }
+
+  /** The characters of a span, for reading. */
+  read({ start, end }: Span): string {
+    return this.#bytes.toString('utf8', start, end);
+  }
+
+  replace({ start, end }: Span, ...texts: readonly Text[]): void {
+    this.#list.push({ start, end, texts });
+  }
+
+  insert(at: number, ...texts: readonly Text[]): void {
+    this.#list.push({ start: at, end: at, texts });
+  }
+
+  /** The body with all changes made; two at one place stand in the order they were added. */
+  apply(): Buffer {
+    if (this.#list.length === 0) return this.#bytes;
+    const list = [...this.#list].sort((a, b) => a.start - b.start);
+    let length = this.#bytes.length;
+    for (const { start, end, texts } of list) length += lengthOf(texts) - (end - start);
+    const out = Buffer.allocUnsafe(length);
+    let from = 0;
+    let to = 0;
+    for (const { start, end, texts } of list) {
+      to += this.#bytes.copy(out, to, from, start);
+      for (const text of texts) to += out.write(typeof text === 'string' ? text : text.text, to, 'latin1');
+      from = end;
+    }
+    this.#bytes.copy(out, to, from);
+    return out;
+  }
+}
+
+function lengthOf(texts: readonly Text[]): number {
+  return texts.reduce((sum, text) => sum + (typeof text === 'string' ? text : text.text).length, 0);
+}
+
+/** A string as JSON in ASCII. */
+export function asciiJson(text: string): string {
+  return JSON.stringify(text).replace(
+    /[\u007f-\uffff]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}

@@ -1,0 +1,88 @@
+import type { ServedCollection } from '../../../src/core/served-collection.js';
+import type { AnswerForm, RestAnswer } from '../../../src/core/wire.js';
+import { JsonError, scanJson, type JsonNode } from './json-scan.js';
+import { Splices } from './json-splice.js';
+import { rewriteAliases, rewriteInfo, rewriteList } from './rest-collection.js';
+import { elementsOf, entryOf, stringOf } from './rest-fields.js';
+import { clientText, Refusal, servedBy } from './rules.js';
+
+/** An error in the server's shape. */
+export function errorAnswer(status: number, error: string): RestAnswer {
+  return {
+    kind: 'answer',
+    status,
+    contentType: 'application/json',
+    body: `{"status":{"error":${JSON.stringify(error)}},"time":0.0}`,
+  };
+}
+
+/** The answer to what cannot be sent; anything but a refusal or a body that is no JSON is a bug, and thrown on. */
+export function refusalAnswer(error: unknown): RestAnswer {
+  if (error instanceof Refusal) return errorAnswer(error.status, error.message);
+  if (error instanceof JsonError) return errorAnswer(400, `Format error in JSON body: ${error.message}`);
+  throw error;
+}
+
+/** An upstream answer as the client expects it; what is no JSON of the expected shape stays as it is. */
+export function rewriteAnswer(
+  { form, collection }: AnswerForm,
+  body: Uint8Array,
+  { status, collections }: { readonly status: number; readonly collections: readonly ServedCollection[] },
+): Uint8Array {
+  const served = servedBy(collection, collections);
+  if (status >= 400) {
+    if (served === null || !served.names.includes(collection)) return body;
+    const text = Buffer.from(body).toString('utf8');
+    return Buffer.from(clientText(text, served));
+  }
+  const source = new Splices(body);
+  try {
+    const root = scanJson(body);
+    if (form === 'search') unwrapPoints(entryOf(root, 'result'), source);
+    else if (form === 'search batch')
+      for (const item of elementsOf(entryOf(root, 'result'), source)) unwrapPoints(item, source);
+    else if (form === 'list') rewriteList(root, collections, source);
+    else if (form === 'aliases') rewriteAliases(root, collections, source);
+    else if (form === 'info' && served !== null) rewriteInfo(root, served, source);
+  } catch (error) {
+    if (error instanceof JsonError || error instanceof Refusal) return body;
+    throw error;
+  }
+  return source.apply();
+}
+
+/** `{"points":[...]}` to `[...]`, the older envelope. */
+function unwrapPoints(result: JsonNode | undefined, source: Splices): void {
+  const points = entryOf(result, 'points');
+  if (result === undefined || points === undefined) return;
+  source.replace({ start: result.start, end: points.start });
+  source.replace({ start: points.end, end: result.end });
+}
+
+/** Result ids in order, one list per search of the request; those of groups follow one another. */
+export function resultIds(body: Uint8Array): readonly (readonly string[])[] {
+  const source = new Splices(body);
+  try {
+    const result = entryOf(scanJson(body), 'result');
+    if (result?.kind !== 'array') return result === undefined ? [] : [idsIn(result, source)];
+    const isBatch = result.items.some(
+      (item) => item.kind === 'array' || entryOf(item, 'points') !== undefined,
+    );
+    return isBatch ? result.items.map((item) => idsIn(item, source)) : [idsIn(result, source)];
+  } catch (error) {
+    if (error instanceof JsonError || error instanceof Refusal) return [];
+    throw error;
+  }
+}
+
+function idsIn(node: JsonNode, source: Splices): string[] {
+  const groups = entryOf(node, 'groups');
+  if (groups !== undefined)
+    return elementsOf(groups, source).flatMap((group) => idsIn(entryOf(group, 'hits') ?? group, source));
+  const points = node.kind === 'object' ? entryOf(node, 'points') : node;
+  return elementsOf(points, source).flatMap((point) => {
+    const id = entryOf(point, 'id');
+    if (id === undefined) return [];
+    return [id.kind === 'string' ? stringOf(id, source) : source.read(id)];
+  });
+}

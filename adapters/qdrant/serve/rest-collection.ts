@@ -1,0 +1,149 @@
+import type { ServedCollection } from '../../../src/core/served-collection.js';
+import type { JsonEntry, JsonNode } from './json-scan.js';
+import { asciiJson, type Splices } from './json-splice.js';
+import {
+  elementsOf,
+  entryOf,
+  fieldsOf,
+  refuseDuplicates,
+  STRUCTURES,
+  stringOf,
+  valueOf,
+} from './rest-fields.js';
+import type { Rewriting } from './rest-stage.js';
+import { Refusal, refuseHidden } from './rules.js';
+import { distanceName } from '../settings.js';
+
+/** Settings that the compact vector has from the full one of the source. */
+const MOVED = ['hnsw_config', 'quantization_config', 'on_disk', 'memory'];
+const FIELD_ORDER = [
+  ...['size', 'distance', 'hnsw_config', 'quantization_config', 'on_disk', 'datatype', 'multivector_config'],
+];
+
+/** Settings of the full vector are meant for what is searched in its place. @throws Refusal */
+export function rewritePatch(root: JsonNode, { served, source }: Rewriting): void {
+  const vectors = valueOf(fieldsOf(root, STRUCTURES.updateCollection, source), 'vectors');
+  if (vectors?.kind !== 'object') return;
+  refuseDuplicates(vectors.entries);
+  for (const { key, start, value } of vectors.entries) {
+    refuseHidden(key, served);
+    if (key === served.vector && served.compact !== served.vector)
+      source.replace({ start, end: value.start }, `${asciiJson(served.compact)}:`);
+  }
+}
+
+/** Aliases of served collections are the operator's: clients would see through them. @throws Refusal */
+export function refuseServedAliases(
+  root: JsonNode,
+  collections: readonly ServedCollection[],
+  source: Splices,
+): void {
+  const names = new Set(collections.flatMap(({ names, target }) => [...names, target]));
+  const walk = (node: JsonNode): void => {
+    if (node.kind === 'array') node.items.forEach(walk);
+    else if (node.kind === 'object') node.entries.forEach(({ value }) => walk(value));
+    else if (node.kind === 'string' && names.has(stringOf(node, source)))
+      throw new Refusal(
+        400,
+        `Bad request: aliases of the served collection \`${stringOf(node, source)}\` cannot be changed through the proxy`,
+      );
+  };
+  walk(root);
+}
+
+/** GET /collections/{name}: the vectors as they were before the migration. The metadata keeps telling the truth. */
+export function rewriteInfo(root: JsonNode, served: ServedCollection, source: Splices): void {
+  const result = entryOf(root, 'result');
+  const vectors = entryOf(entryOf(entryOf(result, 'config'), 'params'), 'vectors');
+  if (vectors?.kind !== 'object') return;
+  const unnamed = entryOf(vectors, 'size')?.kind === 'number';
+  if (unnamed) {
+    source.replace(vectors, fullText(vectors, vectors, served, source));
+    return;
+  }
+  const full = entryOf(vectors, served.vector);
+  const compact = entryOf(vectors, served.compact);
+  if (full === undefined || compact === undefined) return;
+  const text = fullText(full, compact, served, source);
+  const visible = vectors.entries.filter(({ key }) => key === served.vector || key !== served.compact);
+  const texts = visible.map(
+    ({ key, value }) => `${asciiJson(key)}:${key === served.vector ? text : source.raw(value)}`,
+  );
+  // A lone default vector is told without its name.
+  const alone = served.layout === 'two-stage' && visible.length === 1 && served.vector === '';
+  source.replace(vectors, alone ? text : `{${texts.join()}}`);
+  if (served.layout === 'two-stage') rewriteIndexedCount(result, served, source);
+}
+
+/** The full vector's settings, those of its index taken from the vector that has one. */
+function fullText(full: JsonNode, compact: JsonNode, served: ServedCollection, source: Splices): string {
+  if (full.kind !== 'object' || compact.kind !== 'object') return source.raw(full);
+  const values = new Map<string, string>();
+  const take = (entries: readonly JsonEntry[], moved: boolean): void => {
+    for (const { key, value } of entries)
+      if (MOVED.includes(key) === moved) values.set(key, source.raw(value));
+  };
+  take(full.entries, false);
+  take(compact.entries, true);
+  values.set('size', String(served.inputDim));
+  values.set('distance', asciiJson(distanceName(served.distance)));
+  const rank = (key: string): number =>
+    FIELD_ORDER.includes(key) ? FIELD_ORDER.indexOf(key) : FIELD_ORDER.length;
+  const keys = [...values.keys()].sort((a, b) => rank(a) - rank(b));
+  return `{${keys.map((key) => `${asciiJson(key)}:${values.get(key) ?? 'null'}`).join()}}`;
+}
+
+/** The server counts every vector of every point: one in (visible + 1) is the hidden one. */
+function rewriteIndexedCount(result: JsonNode | undefined, served: ServedCollection, source: Splices): void {
+  const visible = served.visibleVectors.length;
+  for (const name of ['indexed_vectors_count', 'vectors_count']) {
+    const count = entryOf(result, name);
+    if (count?.kind === 'number')
+      source.replace(count, String(Math.floor((Number(source.read(count)) * visible) / (visible + 1))));
+  }
+}
+
+/** GET /collections: clients' names in place of targets' names, none twice. */
+export function rewriteList(root: JsonNode, collections: readonly ServedCollection[], source: Splices): void {
+  const list = entryOf(entryOf(root, 'result'), 'collections');
+  if (list?.kind !== 'array') return;
+  const seen = new Set<string>();
+  const texts: string[] = [];
+  const named = list.items.map((item) => ({ item, name: nameIn(item, 'name', source) }));
+  for (const { item, name } of named) {
+    const shown = name === null ? null : clientName(name, collections);
+    if (shown !== null && seen.has(shown)) continue;
+    if (shown !== null) seen.add(shown);
+    texts.push(shown === name || shown === null ? source.raw(item) : `{"name":${asciiJson(shown)}}`);
+  }
+  source.replace(list, `[${texts.join()}]`);
+}
+
+/** GET /aliases: a target's clients know it by another name, and that name is no alias to them. */
+export function rewriteAliases(
+  root: JsonNode,
+  collections: readonly ServedCollection[],
+  source: Splices,
+): void {
+  const list = entryOf(entryOf(root, 'result'), 'aliases');
+  const texts = elementsOf(list, source).flatMap((item) => {
+    const alias = nameIn(item, 'alias_name', source);
+    const name = nameIn(item, 'collection_name', source);
+    if (alias === null || name === null) return [source.raw(item)];
+    const shown = clientName(name, collections);
+    if (shown === alias) return [];
+    if (shown === name) return [source.raw(item)];
+    return [`{"alias_name":${asciiJson(alias)},"collection_name":${asciiJson(shown)}}`];
+  });
+  if (list !== undefined) source.replace(list, `[${texts.join()}]`);
+}
+
+function nameIn(node: JsonNode, key: string, source: Splices): string | null {
+  const value = entryOf(node, key);
+  return value?.kind === 'string' ? stringOf(value, source) : null;
+}
+
+function clientName(target: string, collections: readonly ServedCollection[]): string {
+  const served = collections.find((one) => one.target === target);
+  return served?.names[0] ?? target;
+}

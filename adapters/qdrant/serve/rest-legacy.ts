@@ -1,0 +1,190 @@
+import type { JsonNode, Span } from './json-scan.js';
+import { asciiJson, type Splices, type Text } from './json-splice.js';
+import {
+  badBody,
+  countOf,
+  elementsOf,
+  fieldsOf,
+  STRUCTURES,
+  stringOf,
+  textOf,
+  valueOf,
+  type Fields,
+} from './rest-fields.js';
+import { readLookup } from './rest-lookup.js';
+import { applyChanges, searchesOf, writeObject } from './rest-query.js';
+import {
+  leaveStage,
+  projectStage,
+  resultChanges,
+  treatmentOf,
+  wrapStage,
+  type Changes,
+  type Rewriting,
+  type Stage,
+} from './rest-stage.js';
+import { pairsOf, type QueryForm } from './rest-vector-input.js';
+
+export type LegacyKind = 'search' | 'recommend' | 'discover';
+
+type Copy = (part: Span) => readonly Text[];
+
+interface LegacyRequest {
+  readonly node: JsonNode;
+  readonly stage: Stage;
+  /** Whether the server would take it: only then does a query mean the same. */
+  readonly complete: boolean;
+  readonly changes: Changes;
+  /** The search for candidates where it became a query of two stages. */
+  readonly prefetch: readonly Text[] | null;
+}
+
+/** Fields that mean the same in a query. */
+const SAME_FIELDS = [
+  ...['filter', 'params', 'score_threshold', 'limit', 'offset', 'with_payload', 'with_vector'],
+  ...['lookup_from', 'shard_key', 'group_by', 'group_size', 'with_lookup'],
+];
+
+/**
+ * A request of the older search endpoints.
+ * @returns whether it is now a request of the query endpoint, whose answers have another envelope
+ * @throws Refusal
+ */
+export function rewriteLegacy(
+  root: JsonNode,
+  rewriting: Rewriting,
+  { kind, grouped }: { readonly kind: LegacyKind; readonly grouped: boolean },
+): boolean {
+  return finish([readLegacy(root, rewriting, { kind, grouped })], rewriting);
+}
+
+/** All of a batch become queries where one does. @throws Refusal */
+export function rewriteLegacyBatch(root: JsonNode, rewriting: Rewriting, kind: LegacyKind): boolean {
+  const searches = searchesOf(root, rewriting);
+  return finish(
+    searches.map((node) => readLegacy(node, rewriting, { kind, grouped: false })),
+    rewriting,
+  );
+}
+
+function finish(requests: readonly LegacyRequest[], rewriting: Rewriting): boolean {
+  const asQueries =
+    requests.some(({ prefetch }) => prefetch !== null) && requests.every(({ complete }) => complete);
+  for (const request of requests) {
+    if (asQueries) rewriting.source.replace(request.node, ...queryText(request, rewriting));
+    else applyChanges(request.stage.fields, request.changes, rewriting);
+  }
+  return asQueries;
+}
+
+function readLegacy(
+  node: JsonNode,
+  rewriting: Rewriting,
+  { kind, grouped }: { readonly kind: LegacyKind; readonly grouped: boolean },
+): LegacyRequest {
+  const { source } = rewriting;
+  const fields = fieldsOf(node, STRUCTURES[kind], source);
+  const { using, form } = READERS[kind](fields, source);
+  const lookup = readLookup(valueOf(fields, 'lookup_from'), using, rewriting);
+  const stage: Stage = { fields, using, form, lookup, hasPrefetch: false, depth: 0, grouped };
+  const complete = isComplete(stage, kind, source);
+  const results = resultChanges(fields, rewriting);
+  const request = (changes: Changes, prefetch: readonly Text[] | null): LegacyRequest => {
+    return { node, stage, complete, prefetch, changes: new Map([...results, ...changes]) };
+  };
+  switch (treatmentOf(stage, rewriting)) {
+    case 'leave':
+      return request(leaveStage(stage, rewriting), null);
+    case 'project':
+      return request(projectStage(stage, rewriting), null);
+    case 'wrap': {
+      const { prefetch, changes } = wrapStage(stage, rewriting);
+      return request(changes, prefetch);
+    }
+  }
+}
+
+/** What the server would refuse stays as it is, so that the server says why. */
+function isComplete({ fields, form, grouped }: Stage, kind: LegacyKind, source: Splices): boolean {
+  const counts = grouped ? ['limit', 'group_size'] : ['limit'];
+  if (!counts.every((name) => (countOf(fields, name, source) ?? 0) >= 1)) return false;
+  if (grouped && valueOf(fields, 'group_by')?.kind !== 'string') return false;
+  if (form.kind !== 'similarity' || form.inputs.length === 0) return false;
+  if (kind !== 'recommend' || valueOf(fields, 'strategy') !== undefined) return true;
+  return elementsOf(valueOf(fields, 'positive'), source).length > 0;
+}
+
+type Reader = (fields: Fields, source: Splices) => { readonly using: string; readonly form: QueryForm };
+
+const READERS: Readonly<Record<LegacyKind, Reader>> = {
+  search: readSearch,
+  recommend: (fields, source) => {
+    const parts = ['positive', 'negative', 'strategy'] as const;
+    const inputs = [valueOf(fields, 'positive'), valueOf(fields, 'negative')].flatMap((list) =>
+      elementsOf(list, source),
+    );
+    const write = (copy: Copy): readonly Text[] => inner('recommend', parts, fields, copy);
+    return { using: textOf(fields, 'using', source) ?? '', form: similarity(inputs, write) };
+  },
+  discover: (fields, source) => {
+    const target = valueOf(fields, 'target');
+    const context = valueOf(fields, 'context');
+    const inputs = [...(target === undefined ? [] : [target]), ...pairsOf(context, source)];
+    const write = (copy: Copy): readonly Text[] => {
+      if (target === undefined)
+        return ['{"context":', ...(context === undefined ? ['[]'] : copy(context)), '}'];
+      return [
+        '{"discover":{"target":',
+        ...copy(target),
+        ',"context":',
+        ...(context === undefined ? ['[]'] : copy(context)),
+        '}}',
+      ];
+    };
+    return { using: textOf(fields, 'using', source) ?? '', form: similarity(inputs, write) };
+  },
+};
+
+function readSearch(fields: Fields, source: Splices): ReturnType<Reader> {
+  const vector = fields.get('vector')?.value;
+  if (vector === undefined) return { using: '', form: { kind: 'none' } };
+  const same = (part: JsonNode): QueryForm => similarity([part], (copy) => copy(part));
+  if (vector.kind === 'numbers') return { using: '', form: same(vector) };
+  const badVector = badBody('data did not match any variant of untagged enum NamedVectorStruct');
+  if (vector.kind !== 'object' && vector.kind !== 'array') throw badVector;
+  const named = fieldsOf(vector, STRUCTURES.namedVector, source);
+  const [name, values] = [named.get('name')?.value, named.get('vector')?.value];
+  if (name?.kind !== 'string' || (values?.kind !== 'numbers' && values?.kind !== 'object')) throw badVector;
+  return { using: stringOf(name, source), form: same(values) };
+}
+
+function similarity(inputs: readonly JsonNode[], write: (copy: Copy) => readonly Text[]): QueryForm {
+  return { kind: 'similarity', inputs, candidates: 0, write };
+}
+
+function inner(name: string, parts: readonly string[], fields: Fields, copy: Copy): readonly Text[] {
+  const values = new Map<string, readonly Text[]>();
+  for (const part of parts) {
+    const value = valueOf(fields, part);
+    if (value !== undefined) values.set(part, copy(value));
+  }
+  return [`{"${name}":`, ...writeObject(values), '}'];
+}
+
+function queryText({ stage, changes, prefetch }: LegacyRequest, { source }: Rewriting): readonly Text[] {
+  const { form, using, fields } = stage;
+  const values = new Map<string, readonly Text[]>();
+  if (form.kind === 'similarity')
+    values.set(
+      'query',
+      form.write((part) => [source.raw(part)]),
+    );
+  if (using !== '') values.set('using', [asciiJson(using)]);
+  for (const name of SAME_FIELDS) {
+    const value = fields.get(name)?.value;
+    if (value === undefined || (name === 'params' && prefetch !== null)) continue;
+    values.set(name, changes.get(name) ?? [source.raw(value)]);
+  }
+  if (prefetch !== null) values.set('prefetch', prefetch);
+  return writeObject(values);
+}

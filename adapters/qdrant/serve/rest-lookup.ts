@@ -1,0 +1,128 @@
+import type { ServedCollection } from '../../../src/core/served-collection.js';
+import type { LookupAnswer, RestRequest } from '../../../src/core/wire.js';
+import { scanJson, type JsonNode } from './json-scan.js';
+import { asciiJson, Splices } from './json-splice.js';
+import { elementsOf, entryOf, fieldsOf, STRUCTURES, stringOf, textOf, valueOf } from './rest-fields.js';
+import { Refusal, refuseHidden, refuseTarget, servedBy } from './rules.js';
+
+/** Where the vectors of ids are to be taken from, when not from the collection searched. */
+export interface LookupPlace {
+  /** The collection that really holds them. */
+  readonly collection: string;
+  readonly vector: string;
+  /** As the client wrote it; '' without one. */
+  readonly shardKey: string;
+  /** Set where the vector named is a reduced one. */
+  readonly reduced: ServedCollection | null;
+}
+
+/**
+ * @param using the vector searched, which is taken where none is named
+ * @throws Refusal for a collection or a vector that clients must not see
+ */
+export function readLookup(
+  node: JsonNode | undefined,
+  using: string,
+  { collections, source }: { readonly collections: readonly ServedCollection[]; readonly source: Splices },
+): LookupPlace | null {
+  if (node === undefined) return null;
+  const fields = fieldsOf(node, STRUCTURES.lookup, source);
+  const name = textOf(fields, 'collection', source);
+  if (name === undefined) return null;
+  refuseTarget(name, collections);
+  const vector = textOf(fields, 'vector', source) ?? using;
+  const shardKey = valueOf(fields, 'shard_key');
+  const served = servedBy(name, collections);
+  if (served !== null) refuseHidden(vector, served);
+  return {
+    collection: served?.target ?? name,
+    vector,
+    shardKey: shardKey === undefined ? '' : source.raw(shardKey),
+    reduced: served?.vector === vector ? served : null,
+  };
+}
+
+/** A place as JSON, with another vector where one is given. */
+export function lookupText({ collection, shardKey, ...place }: LookupPlace, vector = place.vector): string {
+  const key = shardKey === '' ? '' : `,"shard_key":${shardKey}`;
+  return `{"collection":${asciiJson(collection)},"vector":${asciiJson(vector)}${key}}`;
+}
+
+interface Group {
+  readonly place: LookupPlace;
+  readonly ids: string[];
+  answer: ReadonlyMap<string, Float32Array | null> | null;
+}
+
+/** Vectors of points of other collections: asked for in a first pass over the request, used in the second. */
+export class Lookups {
+  readonly #groups = new Map<string, Group>();
+  readonly #answers: readonly LookupAnswer[] | undefined;
+  /** Query part of the client's address: its consistency and timeout hold for these reads too. */
+  readonly #search: string;
+
+  constructor(answers: readonly LookupAnswer[] | undefined, search: string) {
+    this.#answers = answers;
+    this.#search = search;
+  }
+
+  /**
+   * The vector of a point, or null as long as nobody has asked the server.
+   * @throws Refusal in the server's words where there is none
+   */
+  vectorOf(place: LookupPlace, id: JsonNode, source: Splices): Float32Array | null {
+    const key = lookupText(place);
+    let group = this.#groups.get(key);
+    if (group === undefined) {
+      group = { place, ids: [], answer: this.#answered(this.#groups.size, place) };
+      this.#groups.set(key, group);
+    }
+    if (group.answer === null) {
+      group.ids.push(source.raw(id));
+      return null;
+    }
+    const idText = id.kind === 'string' ? stringOf(id, source) : source.read(id);
+    const vector = group.answer.get(canonicalId(idText));
+    if (vector === undefined) throw new Refusal(404, `Not found: No point with id ${idText} found`);
+    if (vector === null)
+      throw new Refusal(404, `Not found: Vector with name "${place.vector}" for point not found`);
+    return vector;
+  }
+
+  /** What the server has to be asked before the request can be rewritten. */
+  requests(): readonly RestRequest[] {
+    if (this.#answers !== undefined) return [];
+    return [...this.#groups.values()].map(({ place, ids }) => ({
+      method: 'POST',
+      url: `/collections/${encodeURIComponent(place.collection)}/points${this.#search}`,
+      body: Buffer.from(
+        `{"ids":[${ids.join()}],"with_payload":false,"with_vector":[${asciiJson(place.vector)}]${place.shardKey === '' ? '' : `,"shard_key":${place.shardKey}`}}`,
+        'latin1',
+      ),
+    }));
+  }
+
+  #answered(index: number, { vector }: LookupPlace): Group['answer'] {
+    const answer = this.#answers?.[index];
+    if (answer === undefined) return null;
+    const source = new Splices(answer.body);
+    const result = entryOf(scanJson(answer.body), 'result');
+    const found = new Map<string, Float32Array | null>();
+    for (const point of elementsOf(result, source)) {
+      const id = entryOf(point, 'id');
+      if (id === undefined) continue;
+      const vectors = entryOf(point, 'vector');
+      const named = vectors?.kind === 'object' ? entryOf(vectors, vector) : vectors;
+      const idText = id.kind === 'string' ? stringOf(id, source) : source.read(id);
+      found.set(canonicalId(idText), named?.kind === 'numbers' ? named.values : null);
+    }
+    return found;
+  }
+}
+
+/** One text for every way to write the same id. */
+export function canonicalId(text: string): string {
+  return /^\d+$/.test(text)
+    ? text.replace(/^0+(?=\d)/, '')
+    : text.replace(/^urn:uuid:|[{}-]/gi, '').toLowerCase();
+}

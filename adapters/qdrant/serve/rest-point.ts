@@ -1,0 +1,63 @@
+import type { LookupAnswer, RestAnswer, RestRewrite } from '../../../src/core/wire.js';
+import type { ServedCollection } from '../../../src/core/served-collection.js';
+import { scanJson } from './json-scan.js';
+import { asciiJson, Splices } from './json-splice.js';
+import { errorAnswer } from './rest-answer.js';
+import { elementsOf, entryOf } from './rest-fields.js';
+import { clientText, Refusal, treatWithVector } from './rules.js';
+
+const U64_MAX = 2n ** 64n - 1n;
+const UUID = /^(?:urn:uuid:)?(\{?)([0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12})(\}?)$/i;
+
+/**
+ * GET of one point, which has no say in what it returns: asked for by the request that has.
+ * @throws Refusal
+ */
+export function rewritePoint(
+  idText: string,
+  { served, search }: { readonly served: ServedCollection; readonly search: string },
+  lookups: readonly LookupAnswer[] | undefined,
+): RestRewrite {
+  const id = pointId(idText);
+  if (id === null) throw new Refusal(400, `Wrong input: Can not recognize "${idText}" as point id`);
+  const [answer] = lookups ?? [];
+  if (answer !== undefined) return pointAnswer(id, served, answer);
+  const selection = treatWithVector(true, served);
+  const vectors = selection === 'keep' ? 'true' : `[${selection.names.map(asciiJson).join()}]`;
+  const json = typeof id === 'bigint' ? String(id) : asciiJson(id);
+  const request = {
+    method: 'POST',
+    url: `/collections/${encodeURIComponent(served.target)}/points${search}`,
+    body: Buffer.from(`{"ids":[${json}],"with_payload":true,"with_vector":${vectors}}`, 'latin1'),
+  };
+  return { kind: 'lookup', requests: [request] };
+}
+
+function pointAnswer(
+  id: bigint | string,
+  served: ServedCollection,
+  { status, body }: LookupAnswer,
+): RestAnswer {
+  const text = Buffer.from(body).toString('utf8');
+  if (status >= 400)
+    return { kind: 'answer', status, contentType: 'application/json', body: clientText(text, served) };
+  const source = new Splices(body);
+  const result = entryOf(scanJson(body), 'result');
+  const [point] = elementsOf(result, source);
+  if (result === undefined || point === undefined)
+    return errorAnswer(404, `Not found: Point with id ${String(id)} does not exists!`);
+  source.replace(result, source.raw(point));
+  return { kind: 'answer', status, contentType: 'application/json', body: source.apply().toString('utf8') };
+}
+
+/** A point's id as the server reads it in a path; null for what it refuses. */
+function pointId(text: string): bigint | string | null {
+  if (/^\+?\d+$/.test(text)) {
+    const id = BigInt(text.replace('+', ''));
+    return id <= U64_MAX ? id : null;
+  }
+  const [, open, digits, close] = UUID.exec(text) ?? [];
+  if (digits === undefined || (open === '') !== (close === '')) return null;
+  const hex = digits.replaceAll('-', '').toLowerCase();
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}

@@ -1,0 +1,44 @@
+import { matrix } from '../../../src/core/matrix.js';
+import type { ServedCollection } from '../../../src/core/served-collection.js';
+import { float32ArrayText } from './json-number.js';
+import type { Slot } from './json-splice.js';
+import { checkDim, Refusal } from './rules.js';
+
+/** The vectors of one request: collected first, projected together, written where their slots stand. */
+export class Projection {
+  readonly #served: ServedCollection;
+  readonly #rows: Float32Array[] = [];
+  readonly #slots: Slot[] = [];
+
+  constructor(served: ServedCollection) {
+    this.#served = served;
+  }
+
+  get count(): number {
+    return this.#rows.length;
+  }
+
+  /** @throws Refusal for a wrong length or values that are not finite */
+  add(values: Float32Array): Slot {
+    checkDim(values, this.#served);
+    const slot = { text: '' };
+    this.#rows.push(values);
+    this.#slots.push(slot);
+    return slot;
+  }
+
+  /** @throws Refusal where a projected vector cannot be written as JSON */
+  run(as: 'points' | 'queries'): void {
+    if (this.#rows.length === 0) return;
+    const { inputDim, outputDim, projector, vector } = this.#served;
+    const x = matrix(this.#rows.length, inputDim);
+    this.#rows.forEach((values, i) => x.data.set(values, i * inputDim));
+    const { data } = as === 'points' ? projector.project(x) : projector.projectQueries(x);
+    this.#slots.forEach((slot, i) => {
+      const values = data.subarray(i * outputDim, (i + 1) * outputDim);
+      if (!values.every(Number.isFinite))
+        throw new Refusal(400, `Bad request: vector "${vector}" projects to values that are not finite`);
+      slot.text = float32ArrayText(values);
+    });
+  }
+}

@@ -1,0 +1,207 @@
+import type { ServedCollection } from '../../../src/core/served-collection.js';
+import type {
+  AnswerForm,
+  LookupAnswer,
+  RestAnswer,
+  RestHead,
+  RestRewrite,
+  RestRewriter,
+  RestRoute,
+} from '../../../src/core/wire.js';
+import { scanJson, type JsonNode } from './json-scan.js';
+import { Splices } from './json-splice.js';
+import { refusalAnswer, resultIds, rewriteAnswer } from './rest-answer.js';
+import { rewriteBody, type BodyResult } from './rest-body.js';
+import { refuseServedAliases } from './rest-collection.js';
+import { Lookups } from './rest-lookup.js';
+import { parsePath, type RestPath } from './rest-path.js';
+import { rewritePoint } from './rest-point.js';
+import { Projection } from './rest-projection.js';
+import { actionFor, queryPath, type RouteAction } from './rest-routes.js';
+import { Refusal, refuseTarget, servedBy, treatWithVector, unknownVector } from './rules.js';
+
+/** A request to a served collection. */
+interface ServedRequest {
+  readonly served: ServedCollection;
+  /** What the client called it. */
+  readonly name: string;
+  readonly path: RestPath;
+  readonly action: RouteAction;
+}
+
+/** Requests of the REST interface, rewritten for collections that are served in a compact space. */
+export function restRewriter(collections: readonly ServedCollection[]): RestRewriter {
+  return {
+    route: (head) => guarded(() => route(head, collections)),
+    rewrite: (head, body, lookups) => guarded(() => rewrite({ head, body, lookups }, collections)),
+    rewriteAnswer: (form, status, body) => rewriteAnswer(form, body, { status, collections }),
+    resultIds,
+  };
+}
+
+function guarded<T>(decide: () => T): T | RestAnswer {
+  try {
+    return decide();
+  } catch (error) {
+    return refusalAnswer(error);
+  }
+}
+
+function route({ method, url }: RestHead, collections: readonly ServedCollection[]): RestRoute {
+  const path = parsePath(url);
+  const [first, name] = path.segments;
+  const depth = path.segments.length;
+  if (collections.length === 0) return { kind: 'pass' };
+  if (method === 'GET' && depth === 1 && (first === 'collections' || first === 'aliases')) {
+    const form = first === 'collections' ? 'list' : 'aliases';
+    return { kind: 'forward', url, answer: { form, collection: '', errorsOnly: false } };
+  }
+  if (first !== 'collections' || name === undefined) return { kind: 'pass' };
+  if (isAliasChange(method, path)) return { kind: 'rewrite' };
+  const request = servedRequest(method, path, collections);
+  return request === null ? { kind: 'pass' } : routeServed(request, method);
+}
+
+function isAliasChange(method: string, { segments }: RestPath): boolean {
+  return method === 'POST' && segments.length === 2 && segments[1] === 'aliases';
+}
+
+/** @throws Refusal for a target that clients know by another name */
+function servedRequest(
+  method: string,
+  path: RestPath,
+  collections: readonly ServedCollection[],
+): ServedRequest | null {
+  const name = path.segments[1] ?? '';
+  const served = servedBy(name, collections);
+  if (served !== null) return { served, name, path, action: actionFor(method, path.segments.slice(2)) };
+  if (method === 'PUT' && path.segments.length === 2 && collections.some(({ target }) => target === name))
+    throw existing(name);
+  refuseTarget(name, collections);
+  return null;
+}
+
+function routeServed({ served, name, path, action }: ServedRequest, method: string): RestRoute {
+  switch (action.kind) {
+    case 'rewrite':
+      return { kind: 'rewrite' };
+    case 'exists':
+      throw existing(name);
+    case 'refuse':
+      throw new Refusal(
+        400,
+        `Bad request: ${method} /${path.segments.join('/')} is not supported on a served collection: ${action.why}`,
+      );
+    case 'vector':
+      refuseServedVector(path.segments[3] ?? '', served);
+      break;
+    case 'point':
+      treatWithVector(true, served);
+      if (served.layout === 'two-stage') return { kind: 'rewrite' };
+      break;
+    case 'forward':
+  }
+  const form = action.kind === 'forward' ? action.answer : 'errors';
+  return {
+    kind: 'forward',
+    url: targetUrl({ served, name, path }),
+    answer: answerForm(form, { served, name }),
+  };
+}
+
+function existing(name: string): Refusal {
+  return new Refusal(409, `Wrong input: Collection \`${name}\` already exists!`);
+}
+
+/** The vectors that the encoder connects are not to be made or dropped beneath it. */
+function refuseServedVector(vector: string, served: ServedCollection): void {
+  if (vector === served.vector)
+    throw new Refusal(
+      400,
+      `Bad request: vector "${vector}" is served in a reduced space and cannot be changed`,
+    );
+  if (vector === served.compact) throw unknownVector(vector);
+}
+
+function answerForm(
+  form: string,
+  { served, name }: { readonly served: ServedCollection; readonly name: string },
+): AnswerForm | null {
+  if (form !== 'errors') return { form, collection: name, errorsOnly: false };
+  return served.names[0] === served.target ? null : { form, collection: name, errorsOnly: true };
+}
+
+function targetUrl(
+  { served, name, path }: Pick<ServedRequest, 'served' | 'name' | 'path'>,
+  below = path.raw.slice(2).join('/'),
+): string {
+  const collection = name === served.target ? (path.raw[1] ?? '') : encodeURIComponent(served.target);
+  return `/collections/${collection}${below === '' ? '' : `/${below}`}${path.search}`;
+}
+
+interface WholeRequest {
+  readonly head: RestHead;
+  readonly body: Uint8Array;
+  readonly lookups: readonly LookupAnswer[] | undefined;
+}
+
+function rewrite(whole: WholeRequest, collections: readonly ServedCollection[]): RestRewrite {
+  const { head, body, lookups } = whole;
+  const path = parsePath(head.url);
+  if (isAliasChange(head.method, path)) {
+    refuseServedAliases(scanJson(body), collections, new Splices(body));
+    return unchanged(whole);
+  }
+  const request = servedRequest(head.method, path, collections);
+  if (request === null) return unchanged(whole);
+  const { served, action } = request;
+  if (action.kind === 'point')
+    return rewritePoint(path.segments[3] ?? '', { served, search: path.search }, lookups);
+  if (action.kind !== 'rewrite') throw new Refusal(400, 'Bad request: this request has no body to rewrite');
+  const failed = lookups?.find(({ status }) => status >= 400);
+  if (failed !== undefined) return failedLookup(failed);
+  return rewriteServed(whole, request, collections);
+}
+
+function rewriteServed(
+  { head, body, lookups }: WholeRequest,
+  request: ServedRequest,
+  collections: readonly ServedCollection[],
+): RestRewrite {
+  const { served, action, path } = request;
+  if (action.kind !== 'rewrite') return unchanged({ head, body, lookups });
+  const root: JsonNode = scanJson(body);
+  const source = new Splices(body);
+  const projection = new Projection(served);
+  const asked = new Lookups(lookups, path.search);
+  const result: BodyResult = rewriteBody(action.body, root, {
+    ...{ served, collections, source, projection },
+    lookups: asked,
+  });
+  const requests = asked.requests();
+  if (requests.length > 0) return { kind: 'lookup', requests };
+  projection.run(action.search ? 'queries' : 'points');
+  const below = result.asQuery ? queryPath(action.body) : path.raw.slice(2).join('/');
+  const form = result.asQuery ? result.answer : 'errors';
+  return {
+    kind: 'send',
+    request: { method: head.method, url: targetUrl(request, below), body: source.apply() },
+    answer: answerForm(form, request),
+    projected: projection.count,
+    search: action.search,
+  };
+}
+
+function failedLookup({ status, body }: LookupAnswer): RestAnswer {
+  return {
+    kind: 'answer',
+    status,
+    contentType: 'application/json',
+    body: Buffer.from(body).toString('utf8'),
+  };
+}
+
+function unchanged({ head, body }: WholeRequest): RestRewrite {
+  const { method, url } = head;
+  return { kind: 'send', request: { method, url, body }, answer: null, projected: 0, search: false };
+}

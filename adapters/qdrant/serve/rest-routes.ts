@@ -1,0 +1,134 @@
+/** What is done with a request to a served collection, by its method and the path below the collection. */
+export type RouteAction =
+  /** The body stays; `answer` says what the answer needs besides clients' names in errors. */
+  | { readonly kind: 'forward'; readonly answer: 'errors' | 'info' | 'aliases' | 'deleted' }
+  | { readonly kind: 'rewrite'; readonly body: BodyKind; readonly search: boolean }
+  /** Creating what exists. */
+  | { readonly kind: 'exists' }
+  /** One point, always with its vectors. */
+  | { readonly kind: 'point' }
+  /** A vector of the collection, by name. */
+  | { readonly kind: 'vector' }
+  | { readonly kind: 'refuse'; readonly why: string };
+
+/** How a body is read and changed. */
+export type BodyKind =
+  | 'query'
+  | 'query batch'
+  | 'query groups'
+  | `${'search' | 'recommend' | 'discover'}${'' | ' batch'}`
+  | `${'search' | 'recommend'} groups`
+  | 'matrix'
+  | 'read'
+  | 'upsert'
+  | 'update vectors'
+  | 'delete vectors'
+  | 'operations'
+  | 'patch';
+
+interface RouteRule {
+  readonly method: string;
+  /** Segments below the collection; `*` stands for any one. */
+  readonly path: readonly string[];
+  readonly action: RouteAction;
+}
+
+const ERRORS: RouteAction = { kind: 'forward', answer: 'errors' };
+const RESTORE = {
+  kind: 'refuse',
+  why: 'restoring a snapshot would put other vectors under the encoder in use',
+} as const;
+
+function search(body: BodyKind): RouteAction {
+  return { kind: 'rewrite', body, search: true };
+}
+
+function change(body: BodyKind): RouteAction {
+  return { kind: 'rewrite', body, search: false };
+}
+
+const TABLE: readonly (readonly [string, RouteAction])[] = [
+  ['GET ', { kind: 'forward', answer: 'info' }],
+  ['PUT ', { kind: 'exists' }],
+  ['PATCH ', change('patch')],
+  ['DELETE ', { kind: 'forward', answer: 'deleted' }],
+  ['GET aliases', { kind: 'forward', answer: 'aliases' }],
+  ['GET exists', ERRORS],
+  ['PUT index', ERRORS],
+  ['DELETE index/*', ERRORS],
+  ['GET cluster', ERRORS],
+  ['POST cluster', ERRORS],
+  ['GET shards', ERRORS],
+  ['PUT shards', ERRORS],
+  ['POST shards/delete', ERRORS],
+  ['PUT vectors/*', { kind: 'vector' }],
+  ['DELETE vectors/*', { kind: 'vector' }],
+  ['PUT points', change('upsert')],
+  ['PUT points/vectors', change('update vectors')],
+  ['POST points/vectors/delete', change('delete vectors')],
+  ['POST points/batch', change('operations')],
+  ['POST points/delete', ERRORS],
+  ['POST points/payload', ERRORS],
+  ['PUT points/payload', ERRORS],
+  ['POST points/payload/delete', ERRORS],
+  ['POST points/payload/clear', ERRORS],
+  ['POST points/count', ERRORS],
+  ['POST facet', ERRORS],
+  ['GET points/*', { kind: 'point' }],
+  ['POST points', change('read')],
+  ['POST points/scroll', change('read')],
+  ['POST points/query', search('query')],
+  ['POST points/query/batch', search('query batch')],
+  ['POST points/query/groups', search('query groups')],
+  ['POST points/search', search('search')],
+  ['POST points/search/batch', search('search batch')],
+  ['POST points/search/groups', search('search groups')],
+  ['POST points/recommend', search('recommend')],
+  ['POST points/recommend/batch', search('recommend batch')],
+  ['POST points/recommend/groups', search('recommend groups')],
+  ['POST points/discover', search('discover')],
+  ['POST points/discover/batch', search('discover batch')],
+  ['POST points/search/matrix/pairs', change('matrix')],
+  ['POST points/search/matrix/offsets', change('matrix')],
+  ['POST shards/*/points', change('read')],
+  ['POST shards/*/points/scroll', change('read')],
+  ['POST shards/*/points/count', ERRORS],
+  ['POST shards/*/cleanup', ERRORS],
+  ['POST snapshots', ERRORS],
+  ['DELETE snapshots/*', ERRORS],
+  ['PUT snapshots/recover', RESTORE],
+  ['POST snapshots/upload', RESTORE],
+  ['POST shards/*/snapshots', ERRORS],
+  ['DELETE shards/*/snapshots/*', ERRORS],
+  ['PUT shards/*/snapshots/recover', RESTORE],
+  ['POST shards/*/snapshots/upload', RESTORE],
+  ['POST shards/*/snapshot/partial/create', ERRORS],
+];
+
+const RULES: readonly RouteRule[] = TABLE.map(([route, action]) => {
+  const [method = '', path = ''] = route.split(' ');
+  return { method, path: path === '' ? [] : path.split('/'), action };
+});
+
+/**
+ * What is done with a request below a served collection. Reading what nobody here knows is harmless but for sizes it
+ * may tell; anything else could carry vectors.
+ */
+export function actionFor(method: string, segments: readonly string[]): RouteAction {
+  const rule = RULES.find(
+    ({ method: wanted, path }) =>
+      wanted === method &&
+      path.length === segments.length &&
+      path.every((segment, i) => segment === '*' || segment === segments[i]),
+  );
+  if (rule !== undefined) return rule.action;
+  return ['GET', 'HEAD', 'OPTIONS'].includes(method)
+    ? ERRORS
+    : { kind: 'refuse', why: 'it is not known to this proxy' };
+}
+
+/** Where a request of the query endpoint goes instead of an older one. */
+export function queryPath(body: BodyKind): string {
+  if (body.endsWith(' batch')) return 'points/query/batch';
+  return body.endsWith(' groups') ? 'points/query/groups' : 'points/query';
+}

@@ -1,0 +1,139 @@
+import type { ServedCollection } from '../../../src/core/served-collection.js';
+import type { JsonNode, Span } from './json-scan.js';
+import type { Splices, Text } from './json-splice.js';
+import {
+  badBody,
+  countOf,
+  elementsOf,
+  fieldsOf,
+  oneOrMany,
+  QUERY_KINDS,
+  STRUCTURES,
+  valueOf,
+  type Fields,
+} from './rest-fields.js';
+import { inferenceRefused, Refusal, unknownForm } from './rules.js';
+
+/** What a query asks, as far as it must be known. */
+export type QueryForm =
+  | { readonly kind: 'none' | 'other' | 'unknown' }
+  | {
+      readonly kind: 'similarity';
+      /** Every value that is a vector or an id. */
+      readonly inputs: readonly JsonNode[];
+      /** The query that a search for candidates needs (without diversity, for example), by copies of its parts. */
+      readonly write: (copy: (part: Span) => readonly Text[]) => readonly Text[];
+      /** Candidates that it asks for itself. */
+      readonly candidates: number;
+    };
+
+/** A vector or the id of one, in the reduced space. */
+export type VectorInput = { readonly kind: 'dense'; readonly values: Float32Array } | { readonly kind: 'id' };
+
+const VECTOR_KEYS: ReadonlySet<string> = new Set(['indices', 'values', 'model', 'text', 'image', 'object']);
+const SIMILARITIES = ['nearest', 'recommend', 'discover', 'context', 'relevance_feedback'] as const;
+const OTHERS = ['order_by', 'fusion', 'rrf', 'formula', 'sample'];
+const SPARSE_REFUSED = 'Wrong input: Conversion between sparse and regular vectors failed';
+const MULTI_REFUSED = 'Wrong input: Conversion between multi and regular vectors failed';
+
+/** @throws Refusal for fields given twice or of a wrong type */
+export function readQuery(node: JsonNode | undefined, source: Splices): QueryForm {
+  if (node === undefined) return { kind: 'none' };
+  if (node.kind !== 'object') return similarity([node], node);
+  const kinds = fieldsOf(node, QUERY_KINDS, source);
+  const similarities = SIMILARITIES.filter((name) => kinds.has(name));
+  const others = OTHERS.filter((name) => kinds.has(name));
+  const isVector = node.entries.some(({ key }) => VECTOR_KEYS.has(key));
+  // The server takes the first kind that fits; what it would then ignore could hold a vector all the same.
+  if (similarities.length + others.length + Number(isVector) !== 1) return { kind: 'unknown' };
+  if (isVector) return similarity([node], node);
+  const [name] = similarities;
+  if (name === undefined) return { kind: 'other' };
+  if (name !== 'nearest') return similarity(INPUTS[name](kinds, source), node);
+  const nearest = kinds.get('nearest')!.value;
+  const mmr = valueOf(kinds, 'mmr');
+  const wanted =
+    mmr === undefined
+      ? undefined
+      : countOf(fieldsOf(mmr, STRUCTURES.mmr, source), 'candidates_limit', source);
+  return { ...similarity([nearest], nearest), candidates: wanted ?? 0 };
+}
+
+function similarity(
+  inputs: readonly JsonNode[],
+  core: JsonNode,
+): QueryForm & { readonly kind: 'similarity' } {
+  return { kind: 'similarity', inputs, candidates: 0, write: (copy) => copy(core) };
+}
+
+const INPUTS: Readonly<
+  Record<Exclude<(typeof SIMILARITIES)[number], 'nearest'>, (kinds: Fields, source: Splices) => JsonNode[]>
+> = {
+  recommend: (kinds, source) => examplesOf(kinds.get('recommend')!.value, source),
+  context: (kinds, source) => pairsOf(valueOf(kinds, 'context'), source),
+  discover: (kinds, source) => {
+    const fields = fieldsOf(kinds.get('discover')!.value, STRUCTURES.discoverInput, source);
+    return [...present(fields, 'target'), ...pairsOf(valueOf(fields, 'context'), source)];
+  },
+  relevance_feedback: (kinds, source) => {
+    const fields = fieldsOf(kinds.get('relevance_feedback')!.value, STRUCTURES.feedbackInput, source);
+    const items = elementsOf(valueOf(fields, 'feedback'), source);
+    const examples = items.map((item) => fieldsOf(item, STRUCTURES.feedbackItem, source));
+    return [...present(fields, 'target'), ...examples.flatMap((item) => present(item, 'example'))];
+  },
+};
+
+function examplesOf(node: JsonNode, source: Splices): JsonNode[] {
+  const fields = fieldsOf(node, STRUCTURES.recommendInput, source);
+  return ['positive', 'negative'].flatMap((name) => elementsOf(valueOf(fields, name), source));
+}
+
+/** The vectors and ids of one context pair or many. */
+export function pairsOf(node: JsonNode | undefined, source: Splices): JsonNode[] {
+  return oneOrMany(node, source).flatMap((pair) => {
+    const fields = fieldsOf(pair, STRUCTURES.contextPair, source);
+    return [...present(fields, 'positive'), ...present(fields, 'negative')];
+  });
+}
+
+function present(fields: Fields, name: string): JsonNode[] {
+  const value = fields.get(name)?.value;
+  return value === undefined ? [] : [value];
+}
+
+/**
+ * A vector or id that is to be compared with reduced vectors.
+ * @throws Refusal for every other form
+ */
+export function readInput(node: JsonNode, served: ServedCollection, source: Splices): VectorInput {
+  switch (node.kind) {
+    case 'numbers':
+      return { kind: 'dense', values: node.values };
+    case 'string':
+      return { kind: 'id' };
+    case 'number':
+      if (/^\d+$/.test(source.read(node))) return { kind: 'id' };
+      throw badBody('Expected some form of vector, id, or a type of query');
+    case 'object':
+    case 'array':
+      throw refusedVector(node, served);
+    case 'null':
+    case 'true':
+    case 'false':
+      throw badBody('Expected some form of vector, id, or a type of query');
+    case 'skipped':
+      throw unknownForm('query');
+  }
+}
+
+/** Why an object or array that is no dense vector cannot be one of the reduced space. */
+export function refusedVector(node: JsonNode, served: ServedCollection): Refusal {
+  if (node.kind === 'array' && node.items.every(({ kind }) => kind === 'numbers'))
+    return new Refusal(400, MULTI_REFUSED);
+  if (node.kind === 'object') {
+    const keys = node.entries.map(({ key }) => key);
+    if (keys.includes('model')) return inferenceRefused(served);
+    if (keys.includes('indices') && keys.includes('values')) return new Refusal(400, SPARSE_REFUSED);
+  }
+  return unknownForm('vector');
+}
