@@ -6,6 +6,7 @@ import {
   type NativeDoubleProduct,
   type NativeMatmul,
 } from '../core/native-matmul.js';
+import type { Matrix } from '../core/matrix.js';
 import { Rng } from '../core/rng.js';
 import { inverseOfUpper, upperCholesky } from './cholesky.js';
 
@@ -34,7 +35,8 @@ const OVERSAMPLING = 16;
 const ITERATIONS_MAX = 80;
 const TOLERANCE = 1e-7;
 
-interface Products {
+/** The forms of product that this algebra needs; open until `closeProducts`. */
+export interface Products {
   /** The large product of every iteration: float32 is enough to find the subspace, and ten times as fast. */
   readonly single: NativeMatmul;
   readonly plain: NativeDoubleProduct;
@@ -52,43 +54,59 @@ export async function largestEigen(task: EigenTask, control: EigenControl): Prom
   // A copy, since native products refuse shared memory.
   const a: DoubleMatrix = { rows: size, cols: size, data: Float64Array.from(symmetric) };
   if (size <= FULL_SIZE_MAX || width === size) return decompose(a, d);
-  const products: Products = {
-    single: await createNativeMatmul({ threads }),
-    plain: await createDoubleProduct({ threads }),
-    transposed: await createDoubleProduct({ threads, transposeA: true }),
-  };
+  const products = await openProducts(threads);
   try {
-    const basis = await iterate(a, width, { products, control });
+    const basis = await dominantSubspace([a], d, { products, control });
     if (basis === null) return null;
     const image = await products.plain.multiply(a, basis);
     const ritz = decompose(await products.transposed.multiply(basis, image), d);
     const rotation = { rows: width, cols: d, data: ritz.vectors };
     return { values: ritz.values, vectors: (await products.plain.multiply(basis, rotation)).data };
   } finally {
-    await products.single.close();
-    await products.plain.close();
-    await products.transposed.close();
+    await closeProducts(products);
   }
 }
 
-/** An orthonormal basis of the dominant subspace: until the variance it captures stops growing. */
-async function iterate(
-  a: DoubleMatrix,
-  width: number,
+/** Prepares products for one thread's work. */
+export async function openProducts(threads: number): Promise<Products> {
+  return {
+    single: await createNativeMatmul({ threads }),
+    plain: await createDoubleProduct({ threads }),
+    transposed: await createDoubleProduct({ threads, transposeA: true }),
+  };
+}
+
+/** Frees what `openProducts` prepared. */
+export async function closeProducts({ single, plain, transposed }: Products): Promise<void> {
+  await single.close();
+  await plain.close();
+  await transposed.close();
+}
+
+/**
+ * An orthonormal basis, D x (d + some), that holds the first d eigenvectors of a product of D x D matrices, the first
+ * of them applied first: until what it captures stops growing. Null when stopped.
+ */
+export async function dominantSubspace(
+  factors: readonly DoubleMatrix[],
+  d: number,
   { products, control }: { products: Products; control: EigenControl },
 ): Promise<DoubleMatrix | null> {
   const rng = new Rng(1);
-  const start = Float64Array.from({ length: a.rows * width }, () => rng.normal());
-  const single = { rows: a.rows, cols: a.cols, data: Float32Array.from(a.data) };
-  let basis = await orthonormal({ rows: a.rows, cols: width, data: start }, products);
+  const size = factors[0]?.rows ?? 0;
+  const width = Math.min(size, d + OVERSAMPLING);
+  const start = Float64Array.from({ length: size * width }, () => rng.normal());
+  const rounded = factors.map((factor) => ({ ...factor, data: Float32Array.from(factor.data) }));
+  let basis = await orthonormal({ rows: size, cols: width, data: start }, products);
   let before = 0;
   for (let i = 0; i < ITERATIONS_MAX; i++) {
     if (control.shouldStop()) return null;
-    const rounded = { ...basis, data: Float32Array.from(basis.data) };
-    const image = {
-      ...basis,
-      data: Float64Array.from((await products.single.multiply(single, rounded)).data),
-    };
+    let applied: Matrix = { ...basis, data: Float32Array.from(basis.data) };
+    for (const factor of rounded) {
+      const { data } = await products.single.multiply(factor, applied);
+      applied = { ...applied, data: data.slice() };
+    }
+    const image = { ...basis, data: Float64Array.from(applied.data) };
     let captured = 0;
     for (let j = 0; j < image.data.length; j++) captured += image.data[j]! * basis.data[j]!;
     basis = await orthonormal(image, products, 1);
@@ -121,8 +139,8 @@ export async function orthonormal(
   return current;
 }
 
-/** The library's full decomposition, its d largest pairs in descending order. */
-function decompose({ rows: size, data }: DoubleMatrix, d: number): TopEigen {
+/** The library's full decomposition of a symmetric matrix, its d largest pairs in descending order. */
+export function decompose({ rows: size, data }: DoubleMatrix, d: number): TopEigen {
   const dense = new Dense(size, size);
   for (let i = 0; i < size; i++) {
     // Products are symmetric up to rounding only.

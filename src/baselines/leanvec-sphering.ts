@@ -1,47 +1,38 @@
 import type { Distance } from '../core/distance.js';
 import type { EncoderNetworks } from '../core/encoder-network.js';
 import { TldrError } from '../core/errors.js';
-import { matrix, type Matrix } from '../core/matrix.js';
+import { matrix } from '../core/matrix.js';
 import type { RunOptions } from '../core/run.js';
 import { runInWorker } from '../core/worker-task.js';
 import type { Moments } from './moment-worker.js';
-import { fitMoments, linearNetwork } from './pca.js';
+import { linearNetwork } from './pca.js';
 import type { SpheringTask } from './sphering-worker.js';
-
-/** Maps for points and for queries, and what they were made from. */
-export interface LeanVecSphering extends EncoderNetworks {
-  /** Share of the points' second moment in that of the queries. */
-  readonly pointsShare: number;
-}
 
 /**
  * Two linear maps of which the inner products of queries and points survive best, for queries that are distributed
  * otherwise than the points: LeanVec-Sphering (Tepper et al. 2024, "LeanVec: Searching vectors faster by making them
- * fit"), by its own closed form in `sphering-worker.ts`.
- *
- * The second moment of m queries of D dimensions is noisy, so it is mixed with that of the points, as if those were D
- * queries more: the best share of .1, .25, .5, .75 and .9 for 50, 150, 300 and 584 queries (docs/research.md).
- * @param points moments of the points, uncentred; taken of unit rows for cosine
- * @param queries m x D, a sample
+ * fit"), by its own closed form in `sphering-worker.ts`. The moment of few queries is noisy, so that of the points is
+ * mixed in.
+ * @param points,queries uncentred moments; taken of unit rows for cosine
+ * @param options.pointsShare share of the points' moment in that of the queries, both scaled to the same size
  * @throws INVALID_ARGUMENT where dimensions differ, ABORTED
  */
 export async function leanvecSphering(
   points: Moments,
-  queries: Matrix,
+  queries: Moments,
   options: {
     readonly dim: number;
     readonly distance: Extract<Distance, 'cosine' | 'dot'>;
+    readonly pointsShare: number;
     readonly threads?: number;
   } & RunOptions,
-): Promise<LeanVecSphering> {
-  const { dim, distance, threads = 2, signal, onProgress } = options;
+): Promise<EncoderNetworks> {
+  const { dim, distance, pointsShare, threads = 2, signal, onProgress } = options;
   const size = points.mean.length;
-  if (queries.cols !== size) {
-    throw new TldrError('INVALID_ARGUMENT', `queries are ${queries.cols}-d, the points ${size}-d`);
+  if (queries.mean.length !== size) {
+    throw new TldrError('INVALID_ARGUMENT', `queries are ${queries.mean.length}-d, the points ${size}-d`);
   }
-  const pointsShare = size / (size + queries.rows);
-  const { second } = await fitMoments(queries, { distance, threads, signal });
-  const mixed = mix(second, points.second, { pointsShare, size });
+  const mixed = mix(queries.second, points.second, { pointsShare, size });
   const task: SpheringTask = { points: points.second, queries: mixed, size, d: dim, threads };
   const file = new URL('./sphering-worker.js', import.meta.url);
   const maps = await runInWorker({ file, data: task, signal, onProgress });
@@ -50,12 +41,12 @@ export async function leanvecSphering(
       if (!(weights instanceof Float64Array)) throw new TldrError('INTERNAL', 'a map came back empty');
       return linearNetwork(matrix(size, dim, Float32Array.from(weights)), { distance, bias: null });
     };
-    return { network: network(maps.points), queryNetwork: network(maps.queries), pointsShare };
+    return { network: network(maps.points), queryNetwork: network(maps.queries) };
   }
   throw new TldrError('INTERNAL', 'the maps came back without their weights');
 }
 
-/** Both moments at equal size, so that neither's scale decides the shares. */
+/** Both moments scaled to a trace of 1, so that neither's scale decides the shares. */
 function mix(
   queries: Float64Array,
   points: Float64Array,

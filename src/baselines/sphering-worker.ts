@@ -1,9 +1,16 @@
 import { parentPort } from 'node:worker_threads';
-import { createDoubleProduct, type DoubleMatrix, type NativeDoubleProduct } from '../core/native-matmul.js';
-import { errorMessage, isStopped, throwIfStopped, workerTask } from '../core/worker-task.js';
 import { TldrError } from '../core/errors.js';
+import type { DoubleMatrix } from '../core/native-matmul.js';
+import { errorMessage, isStopped, workerTask } from '../core/worker-task.js';
 import { inverseOfUpper, upperCholesky } from './cholesky.js';
-import { largestEigen, orthonormal } from './largest-eigen.js';
+import {
+  closeProducts,
+  decompose,
+  dominantSubspace,
+  openProducts,
+  orthonormal,
+  type Products,
+} from './largest-eigen.js';
 
 /** Second moments of points and of queries, D x D each; d columns are wanted. */
 export interface SpheringTask {
@@ -20,75 +27,65 @@ export interface SpheringMaps {
   readonly queries: Float64Array;
 }
 
-/** Added to a diagonal as a share of its mean: directions without any variance must not stop a factorisation. */
-const RIDGE = 1e-9;
-
-interface Products extends Record<string, NativeDoubleProduct> {
-  readonly plain: NativeDoubleProduct;
-  readonly transposed: NativeDoubleProduct;
-  readonly byTransposed: NativeDoubleProduct;
-}
+/** Of a diagonal's mean: fewer rows than dimensions leave directions without any variance. */
+const RIDGE_MIN = 1e-6;
 
 /**
- * Minimises E (q^T x - q^T A B^T x)^2 over A and B, D x d, for the second moments C of queries and S of points. The
- * error is |L^T (I - A B^T) S^(1/2)|^2 with L L^T = C, so the columns of B span L P, P being the first d eigenvectors
- * of L^T S L; any basis will do, and the orthonormal one keeps lengths of points as PCA does. Given B, the normal
- * equations give A = S B (B^T S B)^-1. With C = S this is uncentred PCA.
+ * Minimises E (q^T x - q^T A B^T x)^2 over A and B, D x d, for the second moments C of queries and S of points. Given
+ * B, the normal equations give A = S B (B^T S B)^-1; what is left is least where the columns of B span the first d
+ * eigenvectors of C S. Any basis of theirs will do, and the orthonormal one keeps lengths of points as PCA does. With
+ * C = S this is uncentred PCA. Null when stopped.
  */
 async function spheringMaps(
-  { points, queries, size, d, threads }: SpheringTask,
-  { plain, transposed, byTransposed }: Products,
-): Promise<SpheringMaps> {
-  const square = (data: Float64Array): DoubleMatrix => ({ rows: size, cols: size, data });
-  const s = square(points);
-  const upper = factorOf(square(queries));
-  throwIfStopped();
-  const weighted = await plain.multiply(upper, await byTransposed.multiply(s, upper));
-  const found = await largestEigen(
-    { symmetric: weighted.data, size, d, threads },
-    {
-      shouldStop: isStopped,
-      onIteration: (done, total) =>
-        parentPort?.postMessage({
-          kind: 'progress',
-          progress: { step: 'query-aware axes', done, total, unit: 'iterations' },
-        }),
-    },
-  );
-  if (found === null) throw new TldrError('ABORTED', 'stopped before it was finished');
-  const axes = { rows: size, cols: d, data: found.vectors };
-  const b = await orthonormal(await transposed.multiply(upper, axes), { plain, transposed });
-  const sb = await plain.multiply(s, b);
-  const inverse = inverseOfUpper(factorOf(await transposed.multiply(b, sb)));
-  const a = await byTransposed.multiply(await plain.multiply(sb, inverse), inverse);
+  { points, queries, size, d }: SpheringTask,
+  products: Products,
+): Promise<SpheringMaps | null> {
+  const { plain, transposed } = products;
+  const s = { rows: size, cols: size, data: points };
+  const c = { ...s, data: queries };
+  const basis = await dominantSubspace([s, c], d, {
+    products,
+    control: { shouldStop: isStopped, onIteration },
+  });
+  if (basis === null) return null;
+  // C S is symmetric under the inner product of S: the Ritz vectors come of a small symmetric problem.
+  const image = await plain.multiply(s, basis);
+  const whitening = inverseOfUpper(factorOf(await transposed.multiply(basis, image)));
+  const whitened = await plain.multiply(image, whitening);
+  const small = await transposed.multiply(whitened, await plain.multiply(c, whitened));
+  const ritz = { rows: basis.cols, cols: d, data: decompose(small, d).vectors };
+  const raw = await plain.multiply(basis, await plain.multiply(whitening, ritz));
+  const b = await orthonormal(raw, products);
+  // raw^T S raw = I, so S raw raw^T is the optimum for its span; in the basis b it is S raw raw^T b.
+  const a = await plain.multiply(await plain.multiply(whitened, ritz), await transposed.multiply(raw, b));
   return { points: b.data, queries: a.data };
 }
 
-/** R with R^T R = a + a small ridge. */
+function onIteration(done: number, total: number): void {
+  const progress = { step: 'query-aware axes', done, total, unit: 'iterations' };
+  parentPort?.postMessage({ kind: 'progress', progress });
+}
+
+/** R with R^T R = a + ridge, the ridge being the least that rounding allows. */
 function factorOf(a: DoubleMatrix): DoubleMatrix {
   const n = a.rows;
   let trace = 0;
   for (let i = 0; i < n; i++) trace += a.data[i * n + i]!;
-  const data = a.data.slice();
-  for (let i = 0; i < n; i++) data[i * n + i] = data[i * n + i]! + (RIDGE * trace) / n;
-  const factor = upperCholesky({ ...a, data });
-  if (factor === null) throw new TldrError('INVALID_DATA', 'the vectors span no space: are they all zero?');
-  return factor;
-}
-
-async function open(threads: number): Promise<Products> {
-  return {
-    plain: await createDoubleProduct({ threads }),
-    transposed: await createDoubleProduct({ threads, transposeA: true }),
-    byTransposed: await createDoubleProduct({ threads, transposeB: true }),
-  };
+  for (let ridge = RIDGE_MIN; ridge < 1; ridge *= 10) {
+    const data = a.data.slice();
+    for (let i = 0; i < n; i++) data[i * n + i] = data[i * n + i]! + (ridge * trace) / n;
+    const factor = upperCholesky({ ...a, data });
+    if (factor !== null) return factor;
+  }
+  throw new TldrError('INVALID_DATA', 'vectors whose second moment cannot be factored: are they all zero?');
 }
 
 try {
   const task = workerTask() as SpheringTask;
-  const products = await open(task.threads);
+  const products = await openProducts(task.threads);
   const result = await spheringMaps(task, products);
-  for (const product of Object.values(products)) await product.close();
+  await closeProducts(products);
+  if (result === null) throw new TldrError('ABORTED', 'stopped before it was finished');
   parentPort?.postMessage({ kind: 'result', result });
 } catch (error) {
   parentPort?.postMessage(errorMessage(error));

@@ -67,7 +67,7 @@ async function projectFile(flags: ProjectFlags, run: ConsoleRun): Promise<void> 
     project: (x) => (flags.asQueries === true ? encoder.projectQueries(x) : encoder.project(x)),
   };
   if (!encoder.symmetric && flags.asQueries !== true)
-    run.log('info', 'projecting as points: this encoder has another map for queries, --as-queries');
+    run.log('warn', 'projecting as points: this encoder has another map for queries, --as-queries');
   const rows = npy
     ? await projectNpy(projection, flags, run)
     : await projectLines(projection, { input, out, dryRun }, run);

@@ -20,6 +20,11 @@ export interface ClosedForms {
   readonly axes: PrincipalAxes;
 }
 
+/** How many queries the points stand for beside those given, per dimension (docs/research.md). */
+const SPHERINGS = [
+  ['leanvec-sphering', 1],
+  ['leanvec-sphering-0.1', 0.1],
+] as const;
 /** Two maps need care wherever they are used, so one map that does as well, even a learned one, wins a tie. */
 const ASYMMETRIC_RANK = 9;
 
@@ -71,15 +76,12 @@ export async function fitClosedForms(
     hyperParameters: {},
   });
   if (fitQueries !== null && (distance === 'cosine' || distance === 'dot')) {
-    const { pointsShare, ...maps } = await leanvecSphering(moments, fitQueries, {
-      ...shared,
-      dim,
-      distance,
-    });
-    add('leanvec-sphering', ASYMMETRIC_RANK, {
-      ...maps,
-      hyperParameters: { queries: fitQueries.rows, pointsShare },
-    });
+    const queries = await fitMoments(fitQueries, { ...shared, distance });
+    for (const [name, prior] of SPHERINGS) {
+      const pointsShare = (prior * x.cols) / (prior * x.cols + fitQueries.rows);
+      const maps = await leanvecSphering(moments, queries, { ...shared, dim, distance, pointsShare });
+      add(name, ASYMMETRIC_RANK, { ...maps, hyperParameters: { queries: fitQueries.rows, pointsShare } });
+    }
   }
   return { candidates, axes };
 }

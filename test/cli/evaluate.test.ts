@@ -4,9 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { checkRequest } from '../../src/cli/evaluate-request.js';
 import { writeNpy } from '../../src/cli/npy.js';
+import { Encoder } from '../../src/core/encoder.js';
 import { matrix, rowRange } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
-import { DIM, tinyEncoder } from '../migrate/fixtures.js';
+import { DIM, tinyEncoder, twoMaps } from '../migrate/fixtures.js';
 import { integerNpy } from './npy-fixtures.js';
 import { runCli } from './run-cli.js';
 
@@ -70,6 +71,20 @@ test('an encoder is judged on files beside PCA and the full vectors, the same fr
   expect(result).toMatchObject({ encoder: tinyEncoder().fingerprint, accept: null, queries: QUERIES });
   const fromLines = await runCli([...FILES, '--queries', 'q.ndjson', '--k', '1,10', '--json'], { cwd });
   expect(fromLines.json()['spaces']).toEqual(spaces);
+});
+
+test('queries of an asymmetric encoder go through their own map', async () => {
+  const encoder = tinyEncoder(1, 'dot');
+  const recallOf = async (one: Encoder): Promise<number> => {
+    await one.save(join(cwd, 'one.onnx'));
+    const args = ['evaluate', '--base', 'base.npy', '--queries', 'q.npy', '--encoder', 'one.onnx'];
+    const { json } = await runCli([...args, '--no-pca', '--json'], { cwd });
+    return (json()['spaces'] as Space[])[0]!.recall[0]!.mean;
+  };
+  const two = twoMaps(encoder);
+  const recall = await recallOf(encoder);
+  expect(await recallOf(two)).toBe(recall);
+  expect(await recallOf(new Encoder(two.network, two.metadata))).toBeLessThan(recall - 0.05);
 });
 
 test('rows are held out where no queries are given, labels with them', async () => {

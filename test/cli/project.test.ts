@@ -4,9 +4,9 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { writeNpy } from '../../src/cli/npy.js';
+import { readNpy, writeNpy } from '../../src/cli/npy.js';
 import { matrix } from '../../src/core/matrix.js';
-import { DIM, tinyEncoder } from '../migrate/fixtures.js';
+import { DIM, tinyEncoder, twoMaps } from '../migrate/fixtures.js';
 import { runCli, type CliResult } from './run-cli.js';
 
 const cwd = await mkdtemp(join(tmpdir(), 'qdrant-tldr-project-'));
@@ -55,6 +55,21 @@ describe('files', () => {
     const z = encoder.project(matrix(1, DIM, Float32Array.from(JSON.parse(line) as number[])));
     expect(text.trimEnd().split('\n')).toEqual(Array(5).fill(JSON.stringify([...z.data])));
     expect(await readdir(join(cwd, 'new'))).toEqual(['z.ndjson']);
+  });
+
+  test('--as-queries takes the map of queries; without it points are projected, which is said', async () => {
+    const two = twoMaps(encoder);
+    await two.save(join(cwd, 'two.onnx'));
+    const x = matrix(1, DIM, Float32Array.from(JSON.parse(line) as number[]));
+    await writeNpy(join(cwd, 'x.npy'), x, [x]);
+    const run = (...args: string[]): Promise<CliResult> =>
+      runCli(['project', '--encoder', 'two.onnx', ...args], { cwd, input: line });
+    const [asPoints, asQueries] = [await run(), await run('--as-queries')];
+    expect(JSON.parse(asPoints.stdout)).toEqual([...two.project(x).data]);
+    expect(asPoints.stderr).toContain('another map for queries');
+    expect(JSON.parse(asQueries.stdout)).toEqual([...two.projectQueries(x).data]);
+    expect((await run('--input', 'x.npy', '--out', 'xz.npy', '--as-queries')).code).toBe(0);
+    expect((await readNpy(join(cwd, 'xz.npy'))).data).toEqual(two.projectQueries(x).data);
   });
 
   test.each([

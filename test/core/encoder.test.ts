@@ -151,6 +151,72 @@ describe('project', () => {
   });
 });
 
+describe('a map of its own for queries', () => {
+  const both = randomEncoder([24, 9, 5], { normalize: true, bias: true });
+  const other = randomEncoder([24, 5], { normalize: true, bias: false });
+  const encoder = new Encoder(both.network, METADATA, other.network);
+  const x = randomMatrix(7, 24, new Rng(4));
+
+  test('points and queries go through their own maps; one map serves both where there is one', () => {
+    expect(encoder.symmetric).toBe(false);
+    expect(encoder.project(x)).toEqual(both.project(x));
+    expect(encoder.projectQueries(x)).toEqual(other.project(x));
+    expect(both.symmetric).toBe(true);
+    expect(both.projectQueries(x)).toEqual(both.project(x));
+    expect(() => encoder.projectQueries(matrix(1, 23))).toThrow('cannot project 23-d vectors');
+  });
+
+  test('the file gives both back, and its fingerprint covers both', () => {
+    const loaded = Encoder.fromBytes(encoder.toBytes());
+    expect(loaded.symmetric).toBe(false);
+    expect(loaded.network).toEqual(both.network);
+    expect(loaded.queryNetwork).toEqual(other.network);
+    expect(loaded.fingerprint).toBe(encoder.fingerprint);
+    expect(Buffer.compare(loaded.toBytes(), encoder.toBytes())).toBe(0);
+    const swapped = new Encoder(other.network, METADATA, both.network);
+    const all = [encoder, swapped, both, other].map(({ fingerprint }) => fingerprint);
+    expect(new Set(all).size).toBe(4);
+    const bytes = encoder.toBytes().slice();
+    const needle = Buffer.from(other.network.layers[0]!.weight.data.buffer, 0, 16);
+    bytes[Buffer.from(bytes).indexOf(needle)]! ^= 1;
+    expect(() => Encoder.fromBytes(bytes)).toThrow('encoder file is damaged');
+  });
+
+  test('any ONNX runtime computes either output alone from the one input', async () => {
+    const session = await InferenceSession.create(encoder.toBytes());
+    expect(session.inputNames).toEqual(['vectors']);
+    expect(session.outputNames).toEqual(['projected', 'projected_queries']);
+    const feeds = { vectors: new Tensor('float32', x.data, [x.rows, x.cols]) };
+    for (const [name, z] of [
+      ['projected', encoder.project(x)],
+      ['projected_queries', encoder.projectQueries(x)],
+    ] as const) {
+      const outputs = await session.run(feeds, [name]);
+      expect(Object.keys(outputs)).toEqual([name]);
+      expect(outputs[name]!.dims).toEqual([7, 5]);
+      expect(largestDifference(outputs[name]!.data as Float32Array, z.data)).toBeLessThan(1e-5);
+    }
+    await session.release();
+  });
+
+  test('maps of other dimensions, and files that hold another number of maps than they say, are refused', () => {
+    const narrow = randomEncoder([24, 4], { normalize: true, bias: false }).network;
+    expect(() => new Encoder(both.network, METADATA, narrow)).toThrow(
+      'queries are projected 24 -> 4, points 24 -> 5',
+    );
+    const claim = (of: Encoder, version: string): Uint8Array => {
+      const bytes = of.toBytes().slice();
+      const key = 'tldr.format_version';
+      const at = Buffer.from(bytes).indexOf(key) + key.length + 2;
+      bytes[at] = version.charCodeAt(0);
+      return bytes;
+    };
+    expect(() => Encoder.fromBytes(claim(encoder, '1'))).toThrow('expected one map');
+    expect(() => Encoder.fromBytes(claim(both, '2'))).toThrow('a map of points and one of queries');
+    expect(() => Encoder.fromBytes(claim(both, '3'))).toThrow('format version 3: expected 1 or 2');
+  });
+});
+
 describe('the encoder file', () => {
   const folders: string[] = [];
   const folder = async (): Promise<string> => {

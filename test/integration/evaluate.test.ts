@@ -9,6 +9,8 @@ import { Encoder } from '../../src/core/encoder.js';
 import { rowRange, type Matrix } from '../../src/core/matrix.js';
 import type { VectorStore } from '../../src/core/vector-store.js';
 import { migrateCollection } from '../../src/migrate/migrate-collection.js';
+import { exactTopK } from '../../src/knn/exact.js';
+import { twoMaps } from '../migrate/fixtures.js';
 import { runCli, type CliResult } from '../cli/run-cli.js';
 import { startTestServer, type TestServer } from './test-server.js';
 
@@ -74,6 +76,12 @@ beforeAll(async () => {
       recordPath: join(cwd, `${layout}.json`),
     });
   }
+  const two = twoMaps(encoder);
+  await two.save(join(cwd, 'two.onnx'));
+  await migrateCollection({
+    ...{ source: store, target: store, sourceCollection: 'docs', targetCollection: 'docs-two-maps' },
+    ...{ encoder: two, layout: 'two-stage', recordPath: join(cwd, 'two-maps.json') },
+  });
   await store.close();
 });
 
@@ -161,6 +169,27 @@ test('a two-stage target: rescoring brings results and scores back; a tier holds
     stderr: expect.stringContaining('1 of 2 acceptance terms failed: latency-p50<=0'),
   });
   expect(failed.json()).toMatchObject({ accept: { passed: false }, error: { code: 'VERIFY_FAILED' } });
+});
+
+test('an asymmetric encoder: evaluate and search project queries by their own map', async () => {
+  const args = ['docs', 'docs-two-maps', '--encoder', 'two.onnx', '--queries', 'q.npy', '--json'];
+  const [, compact, rescored] = (await cli(...args)).json()['forms'] as Form[];
+  // PCA as dot products; by the map of points it would be near none.
+  expect(compact!.recall[0]!.mean).toBeGreaterThan(0.6);
+  expect(rescored!.recall[0]!.mean).toBeGreaterThan(0.97);
+  const [base, queries] = [await readNpy('demo/data/base.npy'), await readNpy(join(cwd, 'q.npy'))];
+  const best = await exactTopK(rowRange(base, 0, ROWS), queries, { k: 1, distance: 'cosine' });
+  let right = 0;
+  for (let q = 0; q < 10; q++) {
+    const query = ['--query', 'q.npy', '--row', String(q), '--exact', '--json'];
+    const found = await runCli(['search', 'docs-two-maps', '--encoder', 'two.onnx', ...query], {
+      cwd,
+      env: { QDRANT_URL: server.url, QDRANT_TLDR_GRPC_URL: server.grpcUrl },
+    });
+    const results = found.json()['results'] as { id: string | number }[];
+    if (results.some(({ id }) => Number(id) === best[q])) right++;
+  }
+  expect(right).toBeGreaterThanOrEqual(8);
 });
 
 test('qrels name point ids', async () => {

@@ -1,5 +1,5 @@
 import type { Distance } from '../../src/core/distance.js';
-import { Encoder } from '../../src/core/encoder.js';
+import { Encoder, type EncoderNetwork } from '../../src/core/encoder.js';
 import { matrix, type Matrix } from '../../src/core/matrix.js';
 import type { PointId } from '../../src/core/point-id.js';
 import { Rng } from '../../src/core/rng.js';
@@ -28,6 +28,22 @@ export function tinyEncoder(seed = 1, distance: Distance = 'cosine'): Encoder {
       createdBy: 'test',
     },
   );
+}
+
+/**
+ * The same inner products from two maps: output j of points grows by 4^j, that of queries shrinks by it. With the map
+ * of points for queries only the last outputs count.
+ */
+export function twoMaps({ network, metadata }: Encoder): Encoder {
+  const scaled = (factor: number): EncoderNetwork => ({
+    ...network,
+    layers: network.layers.map(({ weight, ...layer }) => ({
+      ...layer,
+      weight: { ...weight, data: weight.data.map((value, at) => value * factor ** (at % weight.cols)) },
+    })),
+    normalizeOutput: false,
+  });
+  return new Encoder(scaled(4), { ...metadata, compactDistance: 'dot' }, scaled(1 / 4));
 }
 
 /** Ids of both kinds, some far above 2^53. */

@@ -12,8 +12,9 @@ import {
   fullVariants,
   requestOf,
   toBytes,
+  variantData,
 } from '../../src/select/plan-variants.js';
-import { contentOf, DIM, fill } from '../migrate/fixtures.js';
+import { COMPACT_DIM, contentOf, DIM, fill, tinyEncoder, twoMaps } from '../migrate/fixtures.js';
 
 let store: VectorStore;
 
@@ -129,4 +130,13 @@ test('values as bytes keep Euclidean order up to rounding', () => {
     Math.abs(value - (bytes.data[i]! - map.offset) / map.scale),
   );
   expect(inside.filter((error) => error > 0.51 / map.scale).length).toBeLessThan(10);
+});
+
+test('queries of an asymmetric encoder are measured by their own map', () => {
+  const x = matrix(3, DIM);
+  x.data.forEach((_, i) => (x.data[i] = Math.sin(i)));
+  const encoder = twoMaps(tinyEncoder());
+  const variants = compactVariants(COMPACT_DIM, 'cosine', ['float32']);
+  const [data] = variantData(variants, { base: x, queries: x }, new Map([[COMPACT_DIM, encoder]])).values();
+  expect(data).toEqual({ base: encoder.project(x), queries: encoder.projectQueries(x) });
 });
