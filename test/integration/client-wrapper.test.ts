@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import type { Embeddings } from '@langchain/core/embeddings';
 import { Document } from '@langchain/core/documents';
 import { QdrantVectorStore as LangChainStore } from '@langchain/qdrant';
+import { BaseEmbedding } from '@llamaindex/core/embeddings';
 import { TextNode } from '@llamaindex/core/schema';
 import { VectorStoreQueryMode } from '@llamaindex/core/vector-store';
 import { QdrantVectorStore as LlamaStore } from '@llamaindex/qdrant';
@@ -104,7 +105,7 @@ describe('the official client, wrapped', () => {
     const client = await wrapped('docs_two-stage');
     const id = '6ba7b810-9dad-11d1-80b4-00c04fd430c8';
     await client.upsert('docs', { points: [{ id, vector: query, payload: { content: 'new' } }] });
-    const { points } = await client.query('docs', { query, limit: 1 });
+    const { points } = await client.query('docs', { query, limit: 1, with_payload: true });
     expect(points[0]).toMatchObject({ id, payload: { content: 'new' } });
     const [stored] = await plain.retrieve('docs_two-stage', { ids: [id], with_vector: true });
     const projected = row(
@@ -169,6 +170,17 @@ const embeddings = (): Pick<Embeddings, 'embedQuery' | 'embedDocuments'> => {
   };
 };
 
+/** The store asks for one, although vectors are given to it. */
+class RowEmbedding extends BaseEmbedding {
+  constructor(readonly embed: (text: string) => Promise<number[]>) {
+    super();
+  }
+
+  override getTextEmbedding(text: string): Promise<number[]> {
+    return this.embed(text);
+  }
+}
+
 describe.each(['two-stage', 'compact'] as const)('vector stores on a %s collection', (layout) => {
   test('LangChain finds, adds and removes documents', async () => {
     const client = await wrapped(`docs_${layout}`, { vectorAnswers: 'compact' });
@@ -190,7 +202,11 @@ describe.each(['two-stage', 'compact'] as const)('vector stores on a %s collecti
 
   test('LlamaIndex finds, adds and removes nodes', async () => {
     const client = await wrapped(`docs_${layout}`);
-    const llama = new LlamaStore({ client, collectionName: 'docs' });
+    const llama = new LlamaStore({
+      client,
+      collectionName: 'docs',
+      embeddingModel: new RowEmbedding(embeddings().embedQuery),
+    });
     const embedding = Array.from(row(base, 11)).map((x, i) => x + (i === 0 ? 0.2 : 0));
     const node = new TextNode({ id_: '7d444840-9dc0-11d1-b245-5ffdce74fad2', text: 'added', embedding });
     await llama.add([node]);
