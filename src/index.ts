@@ -1,3 +1,9 @@
+export {
+  withProjection,
+  type ProjectableClient,
+  type ProjectedCollection,
+  type ProjectionOptions,
+} from '../adapters/qdrant/client/with-projection.js';
 export { openQdrant, type OpenQdrantOptions } from '../adapters/qdrant/open-qdrant.js';
 export type { Distance } from './core/distance.js';
 export { Encoder, type EncoderLayer, type EncoderMetadata, type EncoderNetwork } from './core/encoder.js';
@@ -5,6 +11,8 @@ export { isTldrError, TldrError, type ErrorCode } from './core/errors.js';
 export { matrix, matrixFromRows, type Matrix } from './core/matrix.js';
 export type { PointId } from './core/point-id.js';
 export type { Log, Progress, RunOptions } from './core/run.js';
+export type { ServeOptions } from './core/serve-collection.js';
+export type { VectorProjector } from './core/served-collection.js';
 export type * from './core/vector-store.js';
 export {
   compareCollections,

@@ -1,0 +1,193 @@
+import { TldrError } from '../../../src/core/errors.js';
+import type {
+  AnswerForm,
+  LookupAnswer,
+  RestHead,
+  RestRequest,
+  RestRewriter,
+} from '../../../src/core/wire.js';
+import { OPERATIONS, operationFor, requestOf, type Operation, type Payload } from './operations.js';
+import { fromText, toText } from './values.js';
+
+/** Fetching points by id for a request may need one more round, never many. */
+const LOOKUP_ROUNDS_MAX = 3;
+
+type Call = (payload: Payload, init?: unknown) => Promise<ApiResponse>;
+
+interface ApiResponse {
+  readonly data: unknown;
+  readonly status: number;
+}
+
+/** The client's error for an answer with an error status. */
+interface Answered extends Error, ApiResponse {
+  readonly headers: unknown;
+  readonly url: string;
+  readonly statusText: string;
+}
+
+/**
+ * The client's generated operations with every request and answer sent through the rewriter, as the proxy would.
+ * Operations that cannot concern a served collection are the client's own.
+ */
+export function projectedApi(api: object, rewriter: RestRewriter): object {
+  return new Proxy(api, {
+    get: (of, property, receiver): unknown => {
+      const call: unknown = Reflect.get(of, property, receiver);
+      if (!isCall(call) || typeof property !== 'string') return call;
+      const operation = OPERATIONS.get(property);
+      const sent =
+        operation === undefined
+          ? unknownOperation(call, property, rewriter)
+          : (payload: Payload = {}, init?: unknown) =>
+              new ProjectedCall(of, rewriter, init).run(operation, payload);
+      // Callers compare errors with `operation.Error`.
+      const errorClass: unknown = Reflect.get(call, 'Error');
+      return Object.assign(sent, { Error: errorClass });
+    },
+  });
+}
+
+/** An operation of a newer client: where it names a served collection nobody knows what is in it. */
+function unknownOperation(call: Call, name: string, rewriter: RestRewriter): Call {
+  return async (payload, init) => {
+    const collection = payload['collection_name'];
+    if (typeof collection === 'string') {
+      const url = `/collections/${encodeURIComponent(collection)}`;
+      if (rewriter.route({ method: 'GET', url, headers: {} }).kind !== 'pass') {
+        throw new TldrError(
+          'UNSUPPORTED',
+          `${name} is not supported on ${collection}, which is served from a compact collection`,
+        );
+      }
+    }
+    return call(payload, init);
+  };
+}
+
+/** One operation on its way: what was asked, what is sent in its place, what the caller gets. */
+class ProjectedCall {
+  readonly #api: object;
+  readonly #rewriter: RestRewriter;
+  readonly #init: unknown;
+
+  constructor(api: object, rewriter: RestRewriter, init: unknown) {
+    this.#api = api;
+    this.#rewriter = rewriter;
+    this.#init = init;
+  }
+
+  async run(operation: Operation, payload: Payload): Promise<ApiResponse> {
+    const { url, body } = requestOf(operation, payload);
+    const head: RestHead = { method: operation.method, url, headers: {} };
+    const route = this.#rewriter.route(head);
+    switch (route.kind) {
+      case 'pass':
+        return this.#client(operation.name)(payload, this.#init);
+      case 'forward': {
+        const request = { method: operation.method, url: route.url, body: bytesOf(body) };
+        return this.#send(operation, request, route.answer);
+      }
+      case 'answer':
+        return this.#reply(operation, route.status, route.body);
+      case 'rewrite':
+        return this.#rewrite(operation, head, bytesOf(body));
+    }
+  }
+
+  async #rewrite(operation: Operation, head: RestHead, body: Uint8Array): Promise<ApiResponse> {
+    let lookups: LookupAnswer[] | undefined;
+    for (let round = 0; round < LOOKUP_ROUNDS_MAX; round++) {
+      const made = this.#rewriter.rewrite(head, body, lookups);
+      if (made.kind === 'answer') return this.#reply(operation, made.status, made.body);
+      if (made.kind === 'send') return this.#send(operation, made.request, made.answer);
+      lookups = await Promise.all(made.requests.map((request) => this.#lookup(request)));
+    }
+    throw new TldrError('INTERNAL', `${operation.name}: points were looked up again and again`);
+  }
+
+  async #lookup(request: RestRequest): Promise<LookupAnswer> {
+    try {
+      const { status, data } = await this.#request(request);
+      return { status, body: Buffer.from(toText(data)) };
+    } catch (error) {
+      if (!isAnswered(error)) throw error;
+      return { status: error.status, body: Buffer.from(toText(error.data)) };
+    }
+  }
+
+  /** Sends a request by the operation that the client has for it. */
+  #request({ method, url, body }: RestRequest): Promise<ApiResponse> {
+    const found = operationFor(method, url);
+    if (found === null) throw new TldrError('INTERNAL', `the client has no operation for ${method} ${url}`);
+    const fields = body.length === 0 ? {} : fromText(Buffer.from(body).toString('utf8'));
+    if (typeof fields !== 'object' || fields === null)
+      throw new TldrError('INTERNAL', `${method} ${url}: the body is no object`);
+    return this.#client(found.operation.name)({ ...fields, ...found.payload }, this.#init);
+  }
+
+  async #send(operation: Operation, request: RestRequest, form: AnswerForm | null): Promise<ApiResponse> {
+    try {
+      const response = await this.#request(request);
+      if (form === null || form.errorsOnly) return response;
+      return { ...response, data: this.#rewritten(form, response) };
+    } catch (error) {
+      if (!isAnswered(error)) throw error;
+      const data = form === null ? error.data : this.#rewritten(form, error);
+      // The caller's operation has an error class of its own.
+      const { headers, url, status, statusText } = error;
+      throw this.#error(operation, { headers, url, status, statusText, data });
+    }
+  }
+
+  #rewritten(form: AnswerForm, { status, data }: ApiResponse): unknown {
+    const bytes = this.#rewriter.rewriteAnswer(form, status, Buffer.from(toText(data)));
+    return fromText(Buffer.from(bytes).toString('utf8'));
+  }
+
+  /** An answer that never left the process. */
+  #reply(operation: Operation, status: number, body: string): ApiResponse {
+    const ok = status < 400;
+    const statusText = ok ? 'OK' : (STATUS_TEXTS[status] ?? 'Error');
+    const response = { headers: new Headers(), url: '', ok, status, statusText, data: fromText(body) };
+    if (ok) return response;
+    throw this.#error(operation, response);
+  }
+
+  #error(operation: Operation, response: object): Error {
+    const call: unknown = Reflect.get(this.#api, operation.name);
+    const kind: unknown = isCall(call) ? Reflect.get(call, 'Error') : undefined;
+    if (typeof kind !== 'function') return new TldrError('INTERNAL', `${operation.name} has no error class`);
+    const error: unknown = Reflect.construct(kind, [response]);
+    return error instanceof Error ? error : new TldrError('INTERNAL', `${operation.name} failed`);
+  }
+
+  #client(name: string): Call {
+    const call: unknown = Reflect.get(this.#api, name);
+    if (!isCall(call)) {
+      throw new TldrError(
+        'UNSUPPORTED',
+        `the installed client lacks the operation ${name}: use @qdrant/js-client-rest 1.12 or newer`,
+      );
+    }
+    return call;
+  }
+}
+
+const STATUS_TEXTS: Readonly<Record<number, string>> = {
+  400: 'Bad Request',
+  404: 'Not Found',
+  409: 'Conflict',
+};
+
+function bytesOf(body: Payload | null): Uint8Array {
+  return body === null ? new Uint8Array(0) : Buffer.from(toText(body));
+}
+
+function isCall(value: unknown): value is Call {
+  return typeof value === 'function';
+}
+
+function isAnswered(error: unknown): error is Answered {
+  return error instanceof Error && 'status' in error && typeof error.status === 'number' && 'data' in error;
+}

@@ -1,0 +1,77 @@
+import { Encoder } from '../../../src/core/encoder.js';
+import { TldrError } from '../../../src/core/errors.js';
+import { serveCollection, type ServeOptions } from '../../../src/core/serve-collection.js';
+import type { ServedCollection, VectorProjector } from '../../../src/core/served-collection.js';
+import { listAt, parseJson, textAt } from '../json.js';
+import { candidatesMax } from '../serve/candidates-max.js';
+import { restRewriter } from '../serve/rest-rewriter.js';
+import { specFromInfo } from '../settings.js';
+import { projectedApi } from './projected-api.js';
+import { toText } from './values.js';
+
+/** Where the official client keeps its generated operations; its methods all go through them. */
+const API = '_openApiClient';
+
+/** What is used of `QdrantClient`; the wrapped one is typed as the given one. */
+export interface ProjectableClient {
+  api(): object;
+  getCollection(name: string): Promise<unknown>;
+  getAliases(): Promise<unknown>;
+}
+
+export interface ProjectedCollection extends ServeOptions {
+  /** The collection that `migrate` made; where absent the name that clients use. */
+  readonly target?: string;
+  /** The encoder it was made with, or its file. */
+  readonly encoder: VectorProjector | string;
+}
+
+export interface ProjectionOptions {
+  /** By the name that the code uses. */
+  readonly collections: Readonly<Record<string, ProjectedCollection>>;
+}
+
+/**
+ * Wraps a `QdrantClient` of `@qdrant/js-client-rest`: the code that uses it keeps full-size vectors while its searches
+ * and writes go to compact collections, as they would through the proxy. The given client stays as it is.
+ * @throws UNSUPPORTED for another kind of client
+ * @throws NOT_FOUND, INVALID_ARGUMENT, MISMATCH where a collection and its encoder do not belong together
+ */
+export async function withProjection<Client extends ProjectableClient>(
+  client: Client,
+  { collections }: ProjectionOptions,
+): Promise<Client> {
+  if (!(API in client)) {
+    throw new TldrError(
+      'UNSUPPORTED',
+      'this is no QdrantClient of @qdrant/js-client-rest 1.12 to 1.18: use the proxy (`qdrant-tldr serve`) with other clients',
+    );
+  }
+  const aliases = aliasesOf(await client.getAliases());
+  const served: ServedCollection[] = [];
+  for (const [name, options] of Object.entries(collections)) {
+    const projector =
+      typeof options.encoder === 'string' ? await Encoder.load(options.encoder) : options.encoder;
+    const target = aliases.get(options.target ?? name) ?? options.target ?? name;
+    const info = parseJson(toText(await client.getCollection(target)));
+    const spec = specFromInfo(target, info, []);
+    served.push(
+      serveCollection({ name, spec, aliases, projector, candidatesMax: candidatesMax(spec), options }),
+    );
+  }
+  const api = projectedApi(client.api(), restRewriter(served));
+  return new Proxy(client, {
+    get: (of, property, receiver): unknown => {
+      if (property === API) return api;
+      if (property === 'api') return () => api;
+      return Reflect.get(of, property, receiver);
+    },
+  });
+}
+
+function aliasesOf(answer: unknown): ReadonlyMap<string, string> {
+  const entries = listAt(parseJson(toText(answer)), 'aliases');
+  return new Map(
+    entries.map((entry) => [textAt(entry, 'alias_name') ?? '', textAt(entry, 'collection_name') ?? '']),
+  );
+}

@@ -1,0 +1,297 @@
+import { QdrantClient as GrpcClient, toDenseVector } from '@qdrant/js-client-grpc';
+import { QdrantClient as RestClient, type Schemas } from '@qdrant/js-client-rest';
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { openQdrant } from '../adapters/qdrant/open-qdrant.js';
+import { randomProjection } from '../src/baselines/pca.js';
+import { PACKAGED_VERSION, startLocalQdrant } from '../src/cli/local-qdrant.js';
+import { Encoder } from '../src/core/encoder.js';
+import { matrix, type Matrix } from '../src/core/matrix.js';
+import { Rng } from '../src/core/rng.js';
+import type { VectorStore } from '../src/core/vector-store.js';
+import { migrateCollection } from '../src/migrate/migrate-collection.js';
+
+/**
+ * Speed of moving a collection, side by side in one run and in alternating order: the official REST client's copy,
+ * the official gRPC client's (compression off), the plain full-size copy over this package's own transport, and
+ * `migrate` to compact vectors. Every copier runs in a process of its own, two lanes, batches of 256, waiting for every
+ * write; no collection has an index, so that only the copy is measured. Synthetic vectors with payloads of about 1 kB.
+ * Options: `--rows=100000`, `--rounds=3`, `--json`.
+ */
+const DIM = 1536;
+const COMPACT_DIM = 96;
+const BATCH = 256;
+const LANES = 2;
+const PAYLOAD_BYTES = 1000;
+const COPIERS = ['rest', 'grpc', 'plain', 'migrate'] as const;
+type Copier = (typeof COPIERS)[number];
+const CLOCK_TICKS = 100;
+
+const option = (name: string): string | undefined =>
+  process.argv.find((argument) => argument.startsWith(`--${name}=`))?.slice(name.length + 3);
+const rows = Number(option('rows') ?? 100_000);
+const rounds = Number(option('rounds') ?? 3);
+
+interface Place {
+  readonly url: string;
+  readonly grpcUrl: string;
+  readonly folder: string;
+  readonly target: string;
+}
+
+interface Measured {
+  readonly seconds: number;
+  readonly nodeCpuSeconds: number;
+  readonly serverCpuSeconds: number;
+  readonly peakMb: number;
+}
+
+function encoder(): Encoder {
+  const network = randomProjection(DIM, { dim: COMPACT_DIM, distance: 'cosine', seed: 1 });
+  return new Encoder(network, {
+    ...{
+      method: 'random-projection',
+      distance: 'cosine',
+      compactDistance: 'cosine',
+      source: 'synthetic',
+      seed: 1,
+    },
+    ...{ dataFingerprint: '', hyperParameters: {}, metrics: {}, createdBy: 'bench' },
+  });
+}
+
+function vectorsOf(first: number, count: number): Matrix {
+  const rng = new Rng(1 + first);
+  const x = matrix(count, DIM);
+  for (let i = 0; i < x.data.length; i++) x.data[i] = rng.normal() / (1 + (i % DIM) / 32);
+  return x;
+}
+
+const VECTORS = { size: DIM, distance: 'Cosine', hnsw_config: { m: 0 } } as const;
+
+/** A collection of full vectors and no index. */
+async function createPlain(store: VectorStore, name: string): Promise<void> {
+  const native = JSON.stringify({ params: { vectors: VECTORS }, optimizer_config: {} });
+  await store.create({ name, vectors: [], otherVectors: [], shardKeys: [], metadata: {}, native });
+}
+
+async function load({ url, grpcUrl }: Place): Promise<void> {
+  const store = await openQdrant({ url, grpcUrl });
+  await createPlain(store, 'source');
+  const text = 'lorem ipsum '.repeat(PAYLOAD_BYTES / 12);
+  for (let at = 0; at < rows; at += BATCH) {
+    const count = Math.min(BATCH, rows - at);
+    const ids = Array.from({ length: count }, (_, i) => BigInt(at + i));
+    const rest = ids.map((id) => store.packRest(JSON.stringify({ n: Number(id), text })));
+    const column = { name: '', matrix: vectorsOf(at, count), has: new Uint8Array(count).fill(1) };
+    await store.upsert('source', { ids, vectors: [column], rest });
+  }
+  await store.close();
+}
+
+/** Ids of one lane: from, and the first that is no longer its. */
+const laneRanges = Array.from({ length: LANES }, (_, lane) => ({
+  from: Math.floor((rows * lane) / LANES),
+  to: Math.floor((rows * (lane + 1)) / LANES),
+}));
+
+type Lane = (typeof laneRanges)[number];
+
+const inLanes = async (copy: (lane: Lane) => Promise<void>): Promise<void> => {
+  await Promise.all(laneRanges.map(copy));
+};
+
+async function copyByRest({ url, target }: Place): Promise<void> {
+  const client = new RestClient({ url, checkCompatibility: false });
+  await client.createCollection(target, { vectors: VECTORS });
+  await inLanes(async ({ from, to }) => {
+    for (let at = from; at < to; at += BATCH) {
+      const limit = Math.min(BATCH, to - at);
+      const page = await client.scroll('source', {
+        offset: at,
+        limit,
+        with_vector: true,
+        with_payload: true,
+      });
+      const points = page.points.map(({ id, vector, payload = {} }): Schemas['PointStruct'] => {
+        if (!Array.isArray(vector)) throw new Error(`point ${id} has no vector`);
+        return { id, vector: vector, payload };
+      });
+      await client.upsert(target, { wait: true, points });
+    }
+  });
+}
+
+async function copyByGrpc({ url, grpcUrl, target }: Place): Promise<void> {
+  await new RestClient({ url, checkCompatibility: false }).createCollection(target, { vectors: VECTORS });
+  const client = new GrpcClient({ url: grpcUrl, checkCompatibility: false, compression: false }).api(
+    'points',
+  );
+  const on = { selectorOptions: { case: 'enable', value: true } } as const;
+  await inLanes(async ({ from, to }) => {
+    for (let at = from; at < to; at += BATCH) {
+      const page = await client.scroll({
+        collectionName: 'source',
+        offset: { pointIdOptions: { case: 'num', value: BigInt(at) } },
+        limit: Math.min(BATCH, to - at),
+        withPayload: on,
+        withVectors: on,
+      });
+      const points = page.result.map(({ id, payload, vectors }) => {
+        const found = vectors?.vectorsOptions;
+        if (id === undefined || found?.case !== 'vector') throw new Error('a point has no vector');
+        const value = toDenseVector(found.value);
+        if (value === undefined) throw new Error('a vector is not dense');
+        const vector = { vector: { case: 'dense', value } } as const;
+        return { id, payload, vectors: { vectorsOptions: { case: 'vector', value: vector } } } as const;
+      });
+      await client.upsert({ collectionName: target, wait: true, points });
+    }
+  });
+}
+
+/** Over this package's transport, as large as it was. */
+async function copyPlain({ url, grpcUrl, target }: Place): Promise<void> {
+  const store = await openQdrant({ url, grpcUrl });
+  await createPlain(store, target);
+  await inLanes(async ({ from, to }) => {
+    let write: Promise<void> = Promise.resolve();
+    const range = { from: BigInt(from), to: BigInt(to) };
+    for await (const batch of store.scan('source', { vectorName: '', range, batchSize: BATCH })) {
+      const column = { name: '', matrix: batch.vectors, has: batch.hasVector };
+      await write;
+      write = store.upsert(target, { ids: batch.ids, vectors: [column], rest: batch.rest });
+    }
+    await write;
+  });
+  await store.close();
+}
+
+/** The copy alone of a whole migration: what comes after its last write, the comparison of every point, is not in it. */
+async function migrate({ url, grpcUrl, folder, target }: Place, mark: () => void): Promise<void> {
+  const store = await openQdrant({ url, grpcUrl });
+  await migrateCollection({
+    ...{ source: store, target: store, sourceCollection: 'source', targetCollection: target },
+    ...{ encoder: encoder(), recordPath: join(folder, `${target}.json`), lanes: LANES, batchSize: BATCH },
+    onProgress: ({ step }) => {
+      if (step === 'copying') mark();
+    },
+  });
+  await store.close();
+}
+
+const COPY: Readonly<Record<string, (place: Place, mark: () => void) => Promise<void>>> = {
+  ...{ load, rest: copyByRest, grpc: copyByGrpc, plain: copyPlain, migrate },
+};
+
+/** Processor time of another process so far, from its line in /proc (proc(5): fields 14 and 15). */
+function cpuSecondsOf(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /, '')
+    .split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / CLOCK_TICKS;
+}
+
+/** One copier in this process; the last mark, or else its end, is when it was done. */
+async function phase(name: string, place: Place, serverPid: number): Promise<void> {
+  const now = (): Measured => {
+    const { user, system } = process.cpuUsage();
+    return {
+      seconds: performance.now() / 1000,
+      nodeCpuSeconds: (user + system) / 1e6,
+      serverCpuSeconds: cpuSecondsOf(serverPid),
+      peakMb: process.resourceUsage().maxRSS / 1024,
+    };
+  };
+  const start = now();
+  let end: Measured | undefined;
+  await COPY[name]?.(place, () => (end = now()));
+  const { seconds, nodeCpuSeconds, serverCpuSeconds, peakMb } = end ?? now();
+  const measured: Measured = {
+    seconds: seconds - start.seconds,
+    nodeCpuSeconds: nodeCpuSeconds - start.nodeCpuSeconds,
+    serverCpuSeconds: serverCpuSeconds - start.serverCpuSeconds,
+    peakMb,
+  };
+  console.log(JSON.stringify(measured));
+}
+
+async function inChild(args: readonly string[]): Promise<Measured> {
+  const child = spawn(process.execPath, [fileURLToPath(import.meta.url), ...args], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let output = '';
+  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
+  if (code !== 0) throw new Error(`${args.join(' ')} ended with code ${code}`);
+  return JSON.parse(output) as Measured;
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
+}
+
+function print(runs: ReadonlyMap<Copier, readonly Measured[]>): void {
+  const of = (copier: Copier, field: keyof Measured): number =>
+    median((runs.get(copier) ?? []).map((run) => run[field]));
+  const rest = of('rest', 'seconds');
+  const plain = of('plain', 'seconds');
+  console.log('copier   points/s  x rest  x plain  Node CPU s/10k  server CPU s/10k  peak MB');
+  for (const copier of COPIERS) {
+    const seconds = of(copier, 'seconds');
+    const per10k = (field: keyof Measured): string => ((of(copier, field) / rows) * 10_000).toFixed(2);
+    const cells = [
+      copier.padEnd(7),
+      (rows / seconds).toFixed(0).padStart(9),
+      (rest / seconds).toFixed(1).padStart(7),
+      (plain / seconds).toFixed(2).padStart(8),
+      per10k('nodeCpuSeconds').padStart(15),
+      per10k('serverCpuSeconds').padStart(17),
+      of(copier, 'peakMb').toFixed(0).padStart(8),
+    ];
+    console.log(cells.join(' '));
+  }
+}
+
+async function main(): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-bench-'));
+  const server = await startLocalQdrant();
+  try {
+    console.log(
+      `${rows} x ${DIM} -> ${COMPACT_DIM} (synthetic), payloads of ${PAYLOAD_BYTES} bytes, ${rounds} rounds, medians; ${cpus()[0]?.model ?? ''}, ${cpus().length} cores; Node ${process.version}; Qdrant ${PACKAGED_VERSION}`,
+    );
+    const place = [server.url, server.grpcUrl, folder];
+    const args = (name: string, target: string): string[] => [
+      ...[`--phase=${name}`, `--rows=${rows}`, `--pid=${server.pid}`],
+      ...place,
+      target,
+    ];
+    await inChild(args('load', 'source'));
+    const runs = new Map<Copier, Measured[]>(COPIERS.map((copier) => [copier, []]));
+    const client = new RestClient({ url: server.url, checkCompatibility: false });
+    for (let round = 0; round < rounds; round++) {
+      for (const copier of round % 2 === 0 ? COPIERS : COPIERS.toReversed()) {
+        const measured = await inChild(args(copier, `${copier}-${round}`));
+        runs.get(copier)?.push(measured);
+        console.error(`  round ${round + 1}, ${copier}: ${measured.seconds.toFixed(1)} s`);
+        await client.deleteCollection(`${copier}-${round}`);
+      }
+    }
+    print(runs);
+    if (process.argv.includes('--json')) console.log(JSON.stringify({ rows, rounds, runs: [...runs] }));
+  } finally {
+    await server.stop();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+const wanted = option('phase');
+if (wanted === undefined) await main();
+else {
+  const [url = '', grpcUrl = '', folder = '', target = ''] = process.argv.slice(-4);
+  await phase(wanted, { url, grpcUrl, folder, target }, Number(option('pid')));
+}
