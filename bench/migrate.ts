@@ -1,7 +1,5 @@
 import { QdrantClient as GrpcClient, toDenseVector } from '@qdrant/js-client-grpc';
 import { QdrantClient as RestClient, type Schemas } from '@qdrant/js-client-rest';
-import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,6 +12,7 @@ import { matrix, type Matrix } from '../src/core/matrix.js';
 import { Rng } from '../src/core/rng.js';
 import type { VectorStore } from '../src/core/vector-store.js';
 import { migrateCollection } from '../src/migrate/migrate-collection.js';
+import { cpuSecondsOf, runScript } from './processes.js';
 
 /**
  * Speed of moving a collection, side by side in one run and in alternating order: the official REST client's copy,
@@ -29,7 +28,6 @@ const LANES = 2;
 const PAYLOAD_BYTES = 1000;
 const COPIERS = ['rest', 'grpc', 'plain', 'migrate'] as const;
 type Copier = (typeof COPIERS)[number];
-const CLOCK_TICKS = 100;
 
 const option = (name: string): string | undefined =>
   process.argv.find((argument) => argument.startsWith(`--${name}=`))?.slice(name.length + 3);
@@ -188,14 +186,6 @@ const COPY: Readonly<Record<string, (place: Place, mark: () => void) => Promise<
   ...{ load, rest: copyByRest, grpc: copyByGrpc, plain: copyPlain, migrate },
 };
 
-/** Processor time of another process so far, from its line in /proc (proc(5): fields 14 and 15). */
-function cpuSecondsOf(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    .replace(/^.*\) /, '')
-    .split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / CLOCK_TICKS;
-}
-
 /** One copier in this process; the last mark, or else its end, is when it was done. */
 async function phase(name: string, place: Place, serverPid: number): Promise<void> {
   const now = (): Measured => {
@@ -221,14 +211,7 @@ async function phase(name: string, place: Place, serverPid: number): Promise<voi
 }
 
 async function inChild(args: readonly string[]): Promise<Measured> {
-  const child = spawn(process.execPath, [fileURLToPath(import.meta.url), ...args], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  let output = '';
-  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
-  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
-  if (code !== 0) throw new Error(`${args.join(' ')} ended with code ${code}`);
-  return JSON.parse(output) as Measured;
+  return (await runScript(fileURLToPath(import.meta.url), args)) as Measured;
 }
 
 function median(values: readonly number[]): number {

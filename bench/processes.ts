@@ -1,0 +1,55 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+
+/** Clock ticks per second of /proc on Linux. */
+const CLOCK_TICKS = 100;
+
+/** Processor time of a process so far, its threads included (proc(5): fields 14 and 15 of stat). */
+export function cpuSecondsOf(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /, '')
+    .split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / CLOCK_TICKS;
+}
+
+/**
+ * Runs a script of this repository to its end and reads the JSON it prints.
+ * @throws when it ends with another code than 0
+ */
+export async function runScript(script: string, args: readonly string[]): Promise<unknown> {
+  const child = spawn(process.execPath, [script, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let output = '';
+  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
+  if (code !== 0) throw new Error(`${script} ${args.join(' ')} ended with code ${code}`);
+  return JSON.parse(output);
+}
+
+export interface Started {
+  readonly child: ChildProcess;
+  readonly pid: number;
+  /** What the pattern found in the output. */
+  readonly found: RegExpExecArray;
+  stop(): Promise<void>;
+}
+
+/** Starts a script that stays, and waits until its output matches. @throws when it ends before */
+export function startScript(script: string, args: readonly string[], ready: RegExp): Promise<Started> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [script, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    let output = '';
+    const ended = new Promise<void>((done) => child.once('close', () => done()));
+    const stop = async (): Promise<void> => {
+      child.kill('SIGTERM');
+      await ended;
+    };
+    const look = (chunk: Buffer): void => {
+      output += chunk.toString();
+      const found = ready.exec(output);
+      if (found !== null && child.pid !== undefined) resolve({ child, pid: child.pid, found, stop });
+    };
+    child.stdout.on('data', look);
+    child.stderr.on('data', look);
+    child.once('close', (code) => reject(new Error(`${script} ended with code ${code}: ${output}`)));
+  });
+}

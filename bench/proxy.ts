@@ -1,0 +1,290 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { openQdrant } from '../adapters/qdrant/open-qdrant.js';
+import { fitMoments, pcaFromMoments } from '../src/baselines/pca.js';
+import { PACKAGED_VERSION, startLocalQdrant, type LocalQdrant } from '../src/cli/local-qdrant.js';
+import { Encoder } from '../src/core/encoder.js';
+import { matrix, row, rowRange, type Matrix } from '../src/core/matrix.js';
+import { Rng } from '../src/core/rng.js';
+import type { VectorStore } from '../src/core/vector-store.js';
+import { migrateCollection } from '../src/migrate/migrate-collection.js';
+import { clusterCentres, fillClustered } from './clustered-rows.js';
+import { cpuSecondsOf, runScript, startScript, type Started } from './processes.js';
+import { load, type LoadRequest, type LoadResult } from './proxy-load.js';
+
+/**
+ * What serving costs, side by side in one run: direct search of the full vectors, of the compact ones and in two
+ * stages; the same through the proxy; and a bare pass-through as the floor. The load comes from a process of its own,
+ * in closed loops of 1, 8 and 32 connections, cases in turn, medians of the rounds. Synthetic vectors.
+ * Options: `--rows=100000`, `--seconds=4`, `--rounds=3`, `--json`.
+ */
+const DIM = 1536;
+const COMPACT_DIM = 96;
+const CLUSTERS = 500;
+const LIMIT = 10;
+const OVERSAMPLING = 10;
+const QUERIES = 200;
+const BATCH = 256;
+const CONNECTIONS = [1, 8, 32];
+const CASES = ['full', 'compact', 'two-stage', 'proxy compact', 'proxy two-stage', 'bare'] as const;
+type Case = (typeof CASES)[number];
+
+const option = (name: string, fallback: number): number =>
+  Number(
+    process.argv.find((argument) => argument.startsWith(`--${name}=`))?.slice(name.length + 3) ?? fallback,
+  );
+const rows = option('rows', 100_000);
+const seconds = option('seconds', 4);
+const rounds = option('rounds', 3);
+const folderOption = process.argv.find((argument) => argument.startsWith('--load='))?.slice(7);
+
+interface Measured extends LoadResult {
+  /** Of the proxy, or of the bare one. */
+  readonly proxyCpuMs: number;
+  readonly serverCpuMs: number;
+}
+
+interface Place {
+  readonly server: LocalQdrant;
+  readonly proxy: Started;
+  readonly bare: Started;
+  readonly folder: string;
+}
+
+async function fill(store: VectorStore): Promise<{ sample: Matrix; queries: Matrix }> {
+  const rng = new Rng(1);
+  const centres = clusterCentres(CLUSTERS, DIM, rng);
+  const native = JSON.stringify({
+    params: { vectors: { size: DIM, distance: 'Cosine' } },
+    optimizer_config: {},
+  });
+  const spec = { name: 'full', vectors: [], otherVectors: [], shardKeys: [], metadata: {}, native };
+  await store.create(spec);
+  const sample = matrix(Math.min(rows, 5_000), DIM);
+  for (let at = 0; at < rows; at += BATCH) {
+    const x = matrix(Math.min(BATCH, rows - at), DIM);
+    fillClustered(x, centres, rng);
+    const taken = Math.min(x.rows, Math.max(0, sample.rows - at));
+    sample.data.set(x.data.subarray(0, taken * DIM), at * DIM);
+    const ids = Array.from({ length: x.rows }, (_, i) => BigInt(at + i));
+    const column = { name: '', matrix: x, has: new Uint8Array(x.rows).fill(1) };
+    await store.upsert('full', {
+      ids,
+      vectors: [column],
+      rest: ids.map((id) => store.packRest(`{"n":${id}}`)),
+    });
+  }
+  await store.finish(spec);
+  const queries = matrix(QUERIES, DIM);
+  fillClustered(queries, centres, rng);
+  return { sample, queries };
+}
+
+async function prepare(server: LocalQdrant, folder: string): Promise<{ encoder: Encoder; queries: Matrix }> {
+  const store = await openQdrant(server);
+  const { sample, queries } = await fill(store);
+  const moments = await fitMoments(sample, { distance: 'cosine' });
+  const network = await pcaFromMoments(moments, { dim: COMPACT_DIM, centred: false, distance: 'cosine' });
+  const encoder = new Encoder(network, {
+    ...{
+      method: 'pca-uncentred',
+      distance: 'cosine',
+      compactDistance: 'cosine',
+      source: 'synthetic',
+      seed: 1,
+    },
+    ...{ dataFingerprint: '', hyperParameters: {}, metrics: {}, createdBy: 'bench' },
+  });
+  await encoder.save(join(folder, 'encoder.onnx'));
+  for (const layout of ['compact', 'two-stage'] as const)
+    await migrateCollection({
+      ...{ source: store, target: store, sourceCollection: 'full', targetCollection: layout },
+      ...{ encoder, layout, recordPath: join(folder, `${layout}.json`) },
+    });
+  await store.close();
+  return { encoder, queries };
+}
+
+/** Where a case's requests go, and what they say. */
+function requestOf(
+  name: Case,
+  { server, proxy, bare }: Place,
+  bodies: Bodies,
+): Omit<LoadRequest, 'connections'> {
+  const path = (collection: string): string => `/collections/${collection}/points/query`;
+  const proxied = proxy.found[1] ?? '';
+  const targets: Readonly<Record<Case, readonly [string, string, readonly string[]]>> = {
+    full: [server.url, 'full', bodies.full],
+    compact: [server.url, 'compact', bodies.compact],
+    'two-stage': [server.url, 'two-stage', bodies.twoStage],
+    'proxy compact': [proxied, 'served-compact', bodies.full],
+    'proxy two-stage': [proxied, 'served-two-stage', bodies.full],
+    bare: [`http://127.0.0.1:${bare.found[1] ?? ''}`, 'full', bodies.full],
+  };
+  const [origin, collection, sent] = targets[name];
+  return { origin, path: path(collection), bodies: sent, seconds };
+}
+
+interface Bodies {
+  readonly full: readonly string[];
+  readonly compact: readonly string[];
+  readonly twoStage: readonly string[];
+}
+
+function bodiesOf(queries: Matrix, encoder: Encoder): Bodies {
+  const reduced = encoder.projectQueries(queries);
+  const each = (body: (full: number[], compact: number[]) => object): string[] =>
+    Array.from({ length: queries.rows }, (_, i) =>
+      JSON.stringify({ ...body(Array.from(row(queries, i)), Array.from(row(reduced, i))), limit: LIMIT }),
+    );
+  return {
+    full: each((query) => ({ query })),
+    compact: each((_, query) => ({ query })),
+    twoStage: each((query, small) => ({
+      query,
+      prefetch: { query: small, using: 'compact', limit: LIMIT * OVERSAMPLING },
+    })),
+  };
+}
+
+async function measure(name: Case, connections: number, place: Place, bodies: Bodies): Promise<Measured> {
+  const { server, proxy, bare, folder } = place;
+  const file = join(folder, 'load.json');
+  await writeFile(file, JSON.stringify({ ...requestOf(name, place, bodies), connections }));
+  const asked = name === 'bare' ? bare.pid : proxy.pid;
+  const before = { proxy: cpuSecondsOf(asked), server: cpuSecondsOf(server.pid) };
+  const result = (await runScript(fileURLToPath(import.meta.url), [`--load=${file}`])) as LoadResult;
+  const perRequest = (secondsUsed: number): number => (secondsUsed * 1000) / result.requests;
+  return {
+    ...result,
+    proxyCpuMs: perRequest(cpuSecondsOf(asked) - before.proxy),
+    serverCpuMs: perRequest(cpuSecondsOf(server.pid) - before.server),
+  };
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
+}
+
+type Runs = ReadonlyMap<string, readonly Measured[]>;
+const keyOf = (name: Case, connections: number): string => `${name} ${connections}`;
+
+function print(runs: Runs): void {
+  console.log('case             clients  requests/s  p50 ms  p99 ms  proxy CPU ms  server CPU ms');
+  for (const connections of CONNECTIONS)
+    for (const name of CASES) {
+      const of = (field: keyof Measured): number =>
+        median((runs.get(keyOf(name, connections)) ?? []).map((run) => run[field]));
+      const direct = !name.startsWith('proxy') && name !== 'bare';
+      console.log(
+        [
+          name.padEnd(16),
+          String(connections).padStart(7),
+          of('perSecond').toFixed(0).padStart(11),
+          of('p50Ms').toFixed(2).padStart(7),
+          of('p99Ms').toFixed(2).padStart(7),
+          (direct ? '-' : of('proxyCpuMs').toFixed(3)).padStart(13),
+          of('serverCpuMs').toFixed(3).padStart(14),
+        ].join(' '),
+      );
+    }
+}
+
+/** The ratios that decide, each with its goal. */
+function printRatios(runs: Runs, projectionMicros: number): void {
+  const of = (name: Case, connections: number, field: keyof Measured): number =>
+    median((runs.get(keyOf(name, connections)) ?? []).map((run) => run[field]));
+  const ratio = (a: readonly [Case, number], b: readonly [Case, number], field: keyof Measured): string =>
+    (of(...a, field) / of(...b, field)).toFixed(2);
+  const lines = [
+    [
+      'proxy CPU per request / bare, 32 clients, compact',
+      ratio(['proxy compact', 32], ['bare', 32], 'proxyCpuMs'),
+      '<= 1.25',
+    ],
+    ['the same, two-stage', ratio(['proxy two-stage', 32], ['bare', 32], 'proxyCpuMs'), '<= 1.25'],
+    ['p50, 1 client, proxy compact / direct full', ratio(['proxy compact', 1], ['full', 1], 'p50Ms'), '< 1'],
+    [
+      'requests/s, 32 clients, proxy compact / direct full',
+      ratio(['proxy compact', 32], ['full', 32], 'perSecond'),
+      '>= 1.3',
+    ],
+    [
+      'requests/s, 32 clients, proxy two-stage / direct two-stage',
+      ratio(['proxy two-stage', 32], ['two-stage', 32], 'perSecond'),
+      '>= .75',
+    ],
+    [
+      'p99 added, 8 clients, two-stage, ms',
+      (of('proxy two-stage', 8, 'p99Ms') - of('two-stage', 8, 'p99Ms')).toFixed(2),
+      '<= 3',
+    ],
+    [`projection ${DIM} -> ${COMPACT_DIM}, one vector, microseconds`, projectionMicros.toFixed(1), '<= 25'],
+  ];
+  for (const [what = '', value = '', goal = ''] of lines)
+    console.log(`${what.padEnd(62)} ${value.padStart(7)}   goal ${goal}`);
+}
+
+function projectionTime(encoder: Encoder, queries: Matrix): number {
+  const one = rowRange(queries, 0, 1);
+  for (let i = 0; i < 2_000; i++) encoder.projectQueries(one);
+  const count = 5_000;
+  const startedAtMs = performance.now();
+  for (let i = 0; i < count; i++) encoder.projectQueries(one);
+  return ((performance.now() - startedAtMs) * 1000) / count;
+}
+
+async function startProxies(server: LocalQdrant, folder: string): Promise<Pick<Place, 'proxy' | 'bare'>> {
+  const encoder = join(folder, 'encoder.onnx');
+  const config = {
+    ...{ url: server.url, grpcUrl: server.grpcUrl },
+    ...{ listenRest: '127.0.0.1:0', listenGrpc: '127.0.0.1:0', listenOperations: '127.0.0.1:0' },
+    collections: {
+      'served-compact': { target: 'compact', encoder },
+      'served-two-stage': { target: 'two-stage', encoder, oversampling: OVERSAMPLING },
+    },
+  };
+  await writeFile(join(folder, 'serve.json'), JSON.stringify(config));
+  const main = fileURLToPath(new URL('../src/cli/main.js', import.meta.url));
+  const args = ['serve', '--config', join(folder, 'serve.json'), '--log-level', 'warn'];
+  const proxy = await startScript(main, args, /REST on (http:\/\/127\.0\.0\.1:\d+).*\n/);
+  const script = fileURLToPath(new URL('./bare-proxy.js', import.meta.url));
+  return { proxy, bare: await startScript(script, [server.url], /^(\d+)\n/) };
+}
+
+async function main(): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-bench-'));
+  const server = await startLocalQdrant();
+  const stops: (() => Promise<void>)[] = [() => server.stop(), () => rm(folder, { recursive: true })];
+  try {
+    console.log(
+      `${rows} x ${DIM} -> ${COMPACT_DIM} (synthetic), ${LIMIT} results, oversampling ${OVERSAMPLING}, ${rounds} rounds of ${seconds} s, medians; ${cpus()[0]?.model ?? ''}, ${cpus().length} cores; Node ${process.version}; Qdrant ${PACKAGED_VERSION}`,
+    );
+    const { encoder, queries } = await prepare(server, folder);
+    const place = { server, folder, ...(await startProxies(server, folder)) };
+    stops.unshift(
+      () => place.proxy.stop(),
+      () => place.bare.stop(),
+    );
+    const bodies = bodiesOf(queries, encoder);
+    const runs = new Map<string, Measured[]>();
+    for (let round = 0; round < rounds; round++)
+      for (const connections of CONNECTIONS)
+        for (const name of round % 2 === 0 ? CASES : CASES.toReversed()) {
+          const measured = await measure(name, connections, place, bodies);
+          const key = keyOf(name, connections);
+          runs.set(key, [...(runs.get(key) ?? []), measured]);
+        }
+    print(runs);
+    printRatios(runs, projectionTime(encoder, queries));
+    if (process.argv.includes('--json'))
+      console.log(JSON.stringify({ rows, seconds, rounds, runs: [...runs] }));
+  } finally {
+    for (const stop of stops) await stop();
+  }
+}
+
+if (folderOption === undefined) await main();
+else console.log(JSON.stringify(await load(JSON.parse(await readFile(folderOption, 'utf8')) as LoadRequest)));
