@@ -76,8 +76,14 @@ export interface RestRewriter {
 /** Why a proxy cannot do what it was asked, whatever was asked. */
 export type ProxyFailure = 'too-large' | 'unreadable' | 'overloaded' | 'unavailable' | 'timeout' | 'internal';
 
-/** An answer in the database's own shape for a failure of the proxy's own. */
-export type FailureAnswer = (failure: ProxyFailure, message: string) => RestAnswer;
+/** How much came, as far as it was announced, and how much is allowed. */
+export interface BodySize {
+  readonly limitBytes: number;
+  readonly announcedBytes: number | null;
+}
+
+/** An answer in the database's own shape for a failure of the proxy's own; `size` comes with `too-large`. */
+export type FailureAnswer = (failure: ProxyFailure, message: string, size?: BodySize) => RestAnswer;
 
 export interface GrpcStatus {
   readonly kind: 'status';

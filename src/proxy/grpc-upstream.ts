@@ -7,19 +7,33 @@ import {
 import type { Upstream } from './proxy-options.js';
 
 /** Vectors come in pages of megabytes: with the default window of 64 kB they would trickle. */
-const WINDOW_BYTES = 8 * 1024 ** 2;
+export const WINDOW_BYTES = 8 * 1024 ** 2;
+const CONNECT_TIMEOUT_MS = 10_000;
+/** How often a connection in use is asked whether it lives, and how long it may take to say so. */
+const PROBE_INTERVAL_MS = 20_000;
+const PROBE_TIMEOUT_MS = 10_000;
+
+/** How a connection to the database's gRPC port is kept up. */
+export interface GrpcUpstreamOptions {
+  readonly connections: number;
+  readonly probeIntervalMs?: number;
+  readonly probeTimeoutMs?: number;
+}
 
 /** A few HTTP/2 connections to the database's gRPC port, opened when needed and again after they were lost. */
 export class GrpcUpstream {
-  readonly #upstream: Upstream;
+  readonly #origin: string;
+  readonly #options: Required<GrpcUpstreamOptions>;
   readonly #sessions: (ClientHttp2Session | undefined)[];
   #next = 0;
 
-  constructor(upstream: Upstream, connections: number) {
-    this.#upstream = upstream;
-    this.#sessions = Array.from({ length: connections });
+  constructor({ grpcUrl }: Upstream, options: GrpcUpstreamOptions) {
+    this.#origin = new URL(grpcUrl).origin;
+    this.#options = { probeIntervalMs: PROBE_INTERVAL_MS, probeTimeoutMs: PROBE_TIMEOUT_MS, ...options };
+    this.#sessions = Array.from({ length: options.connections });
   }
 
+  /** Opens a call; the caller ends its body. Errors of the connection come as the stream's. */
   request(headers: OutgoingHttpHeaders): ClientHttp2Stream {
     return this.#session().request(headers);
   }
@@ -33,12 +47,11 @@ export class GrpcUpstream {
     const at = this.#next;
     const there = this.#sessions[at];
     if (there !== undefined && !there.closed && !there.destroyed) return there;
-    const { grpcUrl, ca } = this.#upstream;
-    const session = connect(new URL(grpcUrl).origin, {
+    const session = connect(this.#origin, {
       settings: { initialWindowSize: WINDOW_BYTES, enablePush: false },
-      ...(ca === undefined ? {} : { ca }),
     });
-    session.on('connect', () => session.setLocalWindowSize(WINDOW_BYTES));
+    this.#sessions[at] = session;
+    this.#watch(session);
     // Calls under way get their own errors; without a listener the process would end.
     session.on('error', () => undefined);
     session.on('goaway', () => {
@@ -46,7 +59,30 @@ export class GrpcUpstream {
       session.close();
     });
     session.unref();
-    this.#sessions[at] = session;
     return session;
+  }
+
+  /** A line that went dead says nothing: without questions, calls would wait on it for ever. */
+  #watch(session: ClientHttp2Session): void {
+    const { probeIntervalMs, probeTimeoutMs } = this.#options;
+    const tooLate = setTimeout(() => session.destroy(), CONNECT_TIMEOUT_MS).unref();
+    session.once('connect', () => {
+      clearTimeout(tooLate);
+      session.setLocalWindowSize(WINDOW_BYTES);
+    });
+    let answer: NodeJS.Timeout | undefined;
+    const probe = setInterval(() => {
+      if (session.connecting || answer !== undefined) return;
+      answer = setTimeout(() => session.destroy(), probeTimeoutMs).unref();
+      session.ping(() => {
+        clearTimeout(answer);
+        answer = undefined;
+      });
+    }, probeIntervalMs).unref();
+    session.once('close', () => {
+      clearTimeout(tooLate);
+      clearTimeout(answer);
+      clearInterval(probe);
+    });
   }
 }

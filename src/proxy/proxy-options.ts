@@ -12,10 +12,12 @@ export interface ProxyLimits {
   readonly requestsMax: number;
   /** Longest wait for the first byte of an answer, and between two pieces of it. */
   readonly upstreamTimeoutMs: number;
-  /** Longest time for a client to send a whole request. */
-  readonly requestTimeoutMs: number;
-  /** Connections to the database per transport. */
+  /** Longest silence of a client that sends a body or should take an answer. */
+  readonly clientTimeoutMs: number;
+  /** Connections to the database's REST port. */
   readonly upstreamConnections: number;
+  /** Connections to its gRPC port; each carries many calls. */
+  readonly grpcConnections: number;
   /** Bodies from this size on are rewritten in a worker thread. */
   readonly workerBytesMin: number;
 }
@@ -26,8 +28,9 @@ export const DEFAULT_LIMITS: ProxyLimits = {
   answerBytesMax: 256 * 1024 ** 2,
   requestsMax: 1024,
   upstreamTimeoutMs: 300_000,
-  requestTimeoutMs: 300_000,
+  clientTimeoutMs: 120_000,
   upstreamConnections: 64,
+  grpcConnections: 4,
   workerBytesMin: 128 * 1024,
 };
 
@@ -41,8 +44,6 @@ export interface Upstream {
   readonly grpcUrl: string;
   /** REST path that answers below 500 while the database can be used. */
   readonly readyPath: string;
-  /** Certificate authorities beside the system's. */
-  readonly ca?: Buffer | undefined;
 }
 
 /** How requests are rewritten, for one state of the configuration. */

@@ -1,120 +1,66 @@
 import { Pool, type Dispatcher } from 'undici';
 import type { RestRequest } from '../core/wire.js';
 import type { ProxyLimits, Upstream } from './proxy-options.js';
+import { forwardedHeaders } from './rest-headers.js';
 import { BodyTooLarge } from './whole-body.js';
 
-/** Headers as undici takes and gives them. */
-export type Headers = Readonly<Record<string, string | string[] | undefined>>;
+/** Largest header of a request or an answer; servers of this kind take as much. */
+export const HEADER_BYTES_MAX = 128 * 1024;
+/** Shorter than servers keep idle connections open, so that none is used as it is being closed. */
+const IDLE_CONNECTION_MS = 4_000;
+const READY_ANSWER_BYTES_MAX = 64 * 1024;
 
 export interface WholeAnswer {
   readonly status: number;
-  readonly headers: Headers;
+  /** Name and value in turn. */
+  readonly headers: readonly string[];
   readonly body: Buffer;
 }
 
-/** Headers that concern one connection only (RFC 9110, 7.6.1), and those that the sender sets itself. */
-const CONNECTION_HEADERS = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-connection',
-  'transfer-encoding',
-  'te',
-  'trailer',
-  'upgrade',
-  'expect',
-]);
-
-/** A client's headers, name and value in turn as they were received, without those of its connection. */
-export function forwardedHeaders(rawHeaders: readonly string[], without: ReadonlySet<string>): string[] {
-  const listed = new Set<string>();
-  for (let i = 0; i < rawHeaders.length; i += 2) {
-    if (rawHeaders[i]?.toLowerCase() === 'connection')
-      for (const name of (rawHeaders[i + 1] ?? '').split(',')) listed.add(name.trim().toLowerCase());
-  }
-  const kept: string[] = [];
-  for (let i = 0; i < rawHeaders.length; i += 2) {
-    const name = rawHeaders[i] ?? '';
-    const lower = name.toLowerCase();
-    if (CONNECTION_HEADERS.has(lower) || listed.has(lower) || without.has(lower)) continue;
-    kept.push(name, rawHeaders[i + 1] ?? '');
-  }
-  return kept;
-}
-
-/** An answer's headers for the client, without those of the connection to the database. */
-export function answerHeaders(headers: Headers): Record<string, string | string[]> {
-  const kept: Record<string, string | string[]> = {};
-  for (const [name, value] of Object.entries(headers))
-    if (value !== undefined && !CONNECTION_HEADERS.has(name)) kept[name] = value;
-  return kept;
+export interface ExchangeOptions {
+  readonly headers: readonly string[];
+  readonly limitBytes: number;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Keep-alive connections to the database's REST port. */
 export class RestUpstream {
   readonly #pool: Pool;
+  readonly #prefix: string;
   readonly #readyPath: string;
 
-  constructor({ restUrl, readyPath, ca }: Upstream, limits: ProxyLimits) {
+  constructor({ restUrl, readyPath }: Upstream, limits: ProxyLimits) {
+    const { origin, pathname } = new URL(restUrl);
+    this.#prefix = pathname.replace(/\/+$/, '');
     this.#readyPath = readyPath;
-    this.#pool = new Pool(new URL(restUrl).origin, {
+    this.#pool = new Pool(origin, {
       connections: limits.upstreamConnections,
-      // A request whose turn has not come may be sent again; one that was sent may not.
       pipelining: 1,
+      connectTimeout: Math.min(10_000, limits.upstreamTimeoutMs),
       headersTimeout: limits.upstreamTimeoutMs,
       bodyTimeout: limits.upstreamTimeoutMs,
-      keepAliveTimeout: 4_000,
-      maxHeaderSize: 64 * 1024,
-      ...(ca === undefined ? {} : { connect: { ca } }),
+      keepAliveTimeout: IDLE_CONNECTION_MS,
+      keepAliveMaxTimeout: IDLE_CONNECTION_MS,
+      maxHeaderSize: HEADER_BYTES_MAX,
     });
   }
 
   dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
-    this.#pool.dispatch(options, handler);
+    const { path } = options;
+    // An absolute address stays one: only its path has a place for the prefix.
+    const prefixed = this.#prefix === '' || !path.startsWith('/') ? path : this.#prefix + path;
+    this.#pool.dispatch({ ...options, path: prefixed }, handler);
   }
 
   /**
    * A whole exchange.
    * @throws BodyTooLarge, or undici's error where the database does not answer
    */
-  exchange(
-    { method, url, body }: RestRequest,
-    options: {
-      readonly headers: readonly string[];
-      readonly limitBytes: number;
-      readonly signal?: AbortSignal;
-    },
-  ): Promise<WholeAnswer> {
+  exchange({ method, url, body }: RestRequest, options: ExchangeOptions): Promise<WholeAnswer> {
     return new Promise((resolve, reject) => {
-      const chunks: Buffer[] = [];
-      let sizeBytes = 0;
-      let status = 0;
-      let headers: Headers = {};
       this.dispatch(
-        {
-          path: url,
-          method,
-          headers: [...options.headers],
-          body: body.length === 0 ? null : Buffer.from(body.buffer, body.byteOffset, body.byteLength),
-        },
-        {
-          onRequestStart: (controller) => {
-            options.signal?.addEventListener('abort', () => controller.abort(new Error('given up')), {
-              once: true,
-            });
-          },
-          onResponseStart: (_controller, statusCode, received) => {
-            if (statusCode < 200) return;
-            status = statusCode;
-            headers = received;
-          },
-          onResponseData: (controller, chunk) => {
-            sizeBytes += chunk.length;
-            if (sizeBytes > options.limitBytes) controller.abort(new BodyTooLarge(options.limitBytes));
-            else chunks.push(chunk);
-          },
-          onResponseEnd: () => resolve({ status, headers, body: Buffer.concat(chunks, sizeBytes) }),
-          onResponseError: (_controller, error) => reject(error),
-        },
+        { path: url, method, headers: [...options.headers], body: bodyOf(body) },
+        new WholeAnswerHandler(options, resolve, reject),
       );
     });
   }
@@ -124,7 +70,7 @@ export class RestUpstream {
     try {
       const { status } = await this.exchange(
         { method: 'GET', url: this.#readyPath, body: new Uint8Array(0) },
-        { headers: [], limitBytes: 64 * 1024, signal: AbortSignal.timeout(timeoutMs) },
+        { headers: [], limitBytes: READY_ANSWER_BYTES_MAX, signal: AbortSignal.timeout(timeoutMs) },
       );
       return status < 500;
     } catch {
@@ -134,5 +80,82 @@ export class RestUpstream {
 
   async close(): Promise<void> {
     await this.#pool.destroy();
+  }
+}
+
+/** A body as the connection takes it: none where it is empty. */
+export function bodyOf(body: Uint8Array): Buffer | null {
+  return body.length === 0 ? null : Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+}
+
+/** An answer's headers for the client, name and value in turn, without those of the database's connection. */
+export function receivedHeaders(controller: Dispatcher.DispatchController): string[] {
+  return forwardedHeaders(textsOf(controller.rawHeaders));
+}
+
+/** Trailers as they were received, name and value in turn. */
+export function receivedTrailers(controller: Dispatcher.DispatchController): string[] {
+  return textsOf(controller.rawTrailers);
+}
+
+function textsOf(raw: Dispatcher.DispatchController['rawHeaders']): string[] {
+  if (!Array.isArray(raw)) return [];
+  return raw.map((part) => (typeof part === 'string' ? part : part.toString('latin1')));
+}
+
+class WholeAnswerHandler implements Dispatcher.DispatchHandler {
+  readonly #options: ExchangeOptions;
+  readonly #resolve: (answer: WholeAnswer) => void;
+  readonly #reject: (error: Error) => void;
+  readonly #chunks: Buffer[] = [];
+  #sizeBytes = 0;
+  #status = 0;
+  #headers: string[] = [];
+  #giveUp: (() => void) | undefined;
+
+  constructor(
+    options: ExchangeOptions,
+    resolve: (answer: WholeAnswer) => void,
+    reject: (error: Error) => void,
+  ) {
+    this.#options = options;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    const { signal } = this.#options;
+    if (signal === undefined) return;
+    this.#giveUp = () => controller.abort(new Error('given up'));
+    if (signal.aborted) this.#giveUp();
+    else signal.addEventListener('abort', this.#giveUp, { once: true });
+  }
+
+  onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
+    if (status < 200) return;
+    this.#status = status;
+    this.#headers = receivedHeaders(controller);
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.#sizeBytes += chunk.length;
+    if (this.#sizeBytes > this.#options.limitBytes)
+      controller.abort(new BodyTooLarge(this.#options.limitBytes));
+    else this.#chunks.push(chunk);
+  }
+
+  onResponseEnd(): void {
+    this.#done();
+    const body = Buffer.concat(this.#chunks, this.#sizeBytes);
+    this.#resolve({ status: this.#status, headers: this.#headers, body });
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    this.#done();
+    this.#reject(error);
+  }
+
+  #done(): void {
+    if (this.#giveUp !== undefined) this.#options.signal?.removeEventListener('abort', this.#giveUp);
   }
 }

@@ -1,28 +1,40 @@
 import { parentPort, Worker } from 'node:worker_threads';
 import { isTldrError, messageOf, TldrError, type ErrorCode } from '../core/errors.js';
-import type { GrpcRewrite, LookupAnswer, RestHead, RestRewrite } from '../core/wire.js';
+import type { AnswerForm, GrpcRewrite, LookupAnswer, RestHead, RestRewrite } from '../core/wire.js';
 import type { Rewriters } from './proxy-options.js';
 
-interface RestTask {
-  readonly head: RestHead;
+/** Below this a copy costs less than handing the memory over. */
+const TRANSFER_BYTES_MIN = 64 * 1024;
+
+/** What can be asked of a rewriting thread. `body` is handed over, not copied, and comes back with the result. */
+export type RewriteTask = { readonly body: Uint8Array } & (
+  | { readonly kind: 'rest'; readonly head: RestHead; readonly lookups?: readonly LookupAnswer[] | undefined }
+  | { readonly kind: 'grpc'; readonly path: string; readonly lookups?: readonly Uint8Array[] | undefined }
+  | { readonly kind: 'rest-answer'; readonly form: AnswerForm; readonly status: number }
+  | { readonly kind: 'grpc-answer'; readonly form: AnswerForm }
+);
+
+/** What each kind of task gives. */
+export interface RewriteResults {
+  readonly rest: RestRewrite;
+  readonly grpc: GrpcRewrite;
+  readonly 'rest-answer': Uint8Array;
+  readonly 'grpc-answer': Uint8Array;
+}
+
+/** A result, and the task's body back from the thread it went to. */
+export interface Rewritten<Result> {
+  readonly result: Result;
   readonly body: Uint8Array;
-  readonly lookups: readonly LookupAnswer[] | undefined;
 }
 
-interface GrpcTask {
-  readonly path: string;
-  readonly message: Uint8Array;
-  readonly lookups: readonly Uint8Array[] | undefined;
-}
-
-type Task = ({ readonly transport: 'rest' } & RestTask) | ({ readonly transport: 'grpc' } & GrpcTask);
 type Reply =
-  | { readonly id: number; readonly result: RestRewrite | GrpcRewrite }
+  | ({ readonly id: number } & Rewritten<RewriteResults[RewriteTask['kind']]>)
   | { readonly id: number; readonly code: ErrorCode; readonly message: string };
 
 interface Waiting {
   readonly worker: Worker;
-  readonly resolve: (result: RestRewrite & GrpcRewrite) => void;
+  readonly resolve: (reply: Rewritten<RewriteResults[RewriteTask['kind']]>) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -34,38 +46,34 @@ export class RewritePool {
   readonly #file: URL;
   readonly #data: unknown;
   readonly #size: number;
-  readonly #workers: Worker[] = [];
+  readonly #workers: (Worker | undefined)[];
   readonly #waiting = new Map<number, Waiting>();
   #next = 0;
-  #closed = false;
 
   constructor(options: { readonly file: URL; readonly data: unknown; readonly size: number }) {
     this.#file = options.file;
     this.#data = options.data;
     this.#size = options.size;
+    this.#workers = Array.from({ length: options.size });
   }
 
-  rest(task: RestTask): Promise<RestRewrite> {
-    return this.#run({ transport: 'rest', ...task });
-  }
-
-  grpc(task: GrpcTask): Promise<GrpcRewrite> {
-    return this.#run({ transport: 'grpc', ...task });
-  }
-
-  /** Ends the threads once nothing waits for them. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    if (this.#waiting.size === 0) await Promise.all(this.#workers.map((worker) => worker.terminate()));
-  }
-
-  #run(task: Task): Promise<RestRewrite & GrpcRewrite> {
+  /** @throws what the rewriter throws, INTERNAL where the thread failed */
+  run<Kind extends RewriteTask['kind']>(
+    task: RewriteTask & { readonly kind: Kind },
+  ): Promise<Rewritten<RewriteResults[Kind]>> {
     const id = this.#next++;
     return new Promise((resolve, reject) => {
       const worker = this.#workerFor(id);
-      this.#waiting.set(id, { worker, resolve, reject });
-      worker.postMessage({ id, task });
+      // Each task is answered by the rewriter of its own kind.
+      const settle: Waiting['resolve'] = (reply) => resolve(reply as Rewritten<RewriteResults[Kind]>);
+      this.#waiting.set(id, { worker, resolve: settle, reject });
+      worker.postMessage({ id, task }, transferable(task.body));
     });
+  }
+
+  /** Ends the threads; nothing may be under way. */
+  async close(): Promise<void> {
+    await Promise.all(this.#workers.map(async (worker) => worker?.terminate()));
   }
 
   #workerFor(id: number): Worker {
@@ -84,15 +92,14 @@ export class RewritePool {
   #settle(reply: Reply): void {
     const waiting = this.#waiting.get(reply.id);
     this.#waiting.delete(reply.id);
-    if ('result' in reply) waiting?.resolve(reply.result as RestRewrite & GrpcRewrite);
+    if ('result' in reply) waiting?.resolve(reply);
     else waiting?.reject(new TldrError(reply.code, reply.message));
-    if (this.#closed) void this.close();
   }
 
   /** What a thread had under way fails; the next task starts another. */
   #lost(worker: Worker, cause: unknown): void {
     const at = this.#workers.indexOf(worker);
-    if (at >= 0) this.#workers.splice(at, 1);
+    if (at >= 0) this.#workers[at] = undefined;
     for (const [id, waiting] of this.#waiting) {
       if (waiting.worker !== worker) continue;
       this.#waiting.delete(id);
@@ -103,21 +110,48 @@ export class RewritePool {
 
 /** Inside a worker thread: answers every task with these rewriters. */
 export function answerRewrites(rewriters: Promise<Rewriters>): void {
-  parentPort?.on('message', ({ id, task }: { readonly id: number; readonly task: Task }) => {
-    void rewriters
-      .then(({ rest, grpc }) =>
-        task.transport === 'rest'
-          ? rest.rewrite(task.head, task.body, task.lookups)
-          : grpc.rewrite(task.path, task.message, task.lookups),
-      )
-      .then(
-        (result) => parentPort?.postMessage({ id, result } satisfies Reply),
-        (error: unknown) =>
-          parentPort?.postMessage({
-            id,
-            code: isTldrError(error) ? error.code : 'INTERNAL',
-            message: messageOf(error),
-          } satisfies Reply),
-      );
+  parentPort?.on('message', ({ id, task }: { readonly id: number; readonly task: RewriteTask }) => {
+    rewriters.then(
+      (ready) => {
+        try {
+          const result = rewrite(ready, task);
+          const reply: Reply = { id, result, body: task.body };
+          parentPort?.postMessage(reply, [...transferable(task.body), ...transferable(bytesOf(result))]);
+        } catch (error) {
+          fail(id, error);
+        }
+      },
+      (error: unknown) => fail(id, error),
+    );
   });
+}
+
+/** The task done in the calling thread. */
+export function rewrite({ rest, grpc }: Rewriters, task: RewriteTask): RewriteResults[RewriteTask['kind']] {
+  switch (task.kind) {
+    case 'rest':
+      return rest.rewrite(task.head, task.body, task.lookups);
+    case 'grpc':
+      return grpc.rewrite(task.path, task.body, task.lookups);
+    case 'rest-answer':
+      return rest.rewriteAnswer(task.form, task.status, task.body);
+    case 'grpc-answer':
+      return grpc.rewriteAnswer(task.form, task.body);
+  }
+}
+
+function fail(id: number, error: unknown): void {
+  const code = isTldrError(error) ? error.code : 'INTERNAL';
+  parentPort?.postMessage({ id, code, message: messageOf(error) } satisfies Reply);
+}
+
+function bytesOf(result: RewriteResults[RewriteTask['kind']]): Uint8Array | undefined {
+  if (result instanceof Uint8Array) return result;
+  if (result.kind !== 'send') return undefined;
+  return 'request' in result ? result.request.body : result.call.message;
+}
+
+function transferable(bytes: Uint8Array | undefined): ArrayBuffer[] {
+  if (bytes === undefined || bytes.byteLength < TRANSFER_BYTES_MIN) return [];
+  return bytes.buffer instanceof ArrayBuffer ? [bytes.buffer] : [];
 }

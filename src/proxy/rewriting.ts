@@ -1,28 +1,46 @@
-import type {
-  AnswerForm,
-  GrpcRewrite,
-  GrpcRoute,
-  LookupAnswer,
-  RestHead,
-  RestRewrite,
-  RestRoute,
-} from '../core/wire.js';
+import type { AnswerForm, GrpcRoute, RestHead, RestRoute } from '../core/wire.js';
 import type { Rewriters } from './proxy-options.js';
-import type { RewritePool } from './rewrite-pool.js';
+import {
+  rewrite,
+  type RewritePool,
+  type RewriteResults,
+  type RewriteTask,
+  type Rewritten,
+} from './rewrite-pool.js';
 
 /**
  * Rewriting for one state of the configuration: small bodies at once, large ones in worker threads, so that the event
- * loop is never held for long.
+ * loop is never held for long. A request uses one state from its beginning to its end; a state that was replaced goes
+ * when its last request has ended.
  */
 export class Rewriting {
   readonly #rewriters: Rewriters;
   readonly #pool: RewritePool | null;
   readonly #workerBytesMin: number;
+  #users = 0;
+  #retired = false;
 
   constructor(rewriters: Rewriters, pool: RewritePool | null, workerBytesMin: number) {
     this.#rewriters = rewriters;
     this.#pool = pool;
     this.#workerBytesMin = workerBytesMin;
+  }
+
+  /** Held until `release` is called once. */
+  use(): this {
+    this.#users++;
+    return this;
+  }
+
+  release(): void {
+    this.#users--;
+    this.#closeIfUnused();
+  }
+
+  /** No request will begin with this state any more. */
+  retire(): void {
+    this.#retired = true;
+    this.#closeIfUnused();
   }
 
   routeRest(head: RestHead): RestRoute {
@@ -33,27 +51,16 @@ export class Rewriting {
     return this.#rewriters.grpc.route(path);
   }
 
-  rewriteRest(head: RestHead, body: Uint8Array, lookups?: readonly LookupAnswer[]): Promise<RestRewrite> {
-    if (this.#pool !== null && body.length >= this.#workerBytesMin)
-      return this.#pool.rest({ head, body, lookups });
-    return Promise.resolve(this.#rewriters.rest.rewrite(head, body, lookups));
+  /** The task's body must not be used afterwards: another is returned for it. */
+  async run<Kind extends RewriteTask['kind']>(
+    task: RewriteTask & { readonly kind: Kind },
+  ): Promise<Rewritten<RewriteResults[Kind]>> {
+    if (this.#pool !== null && task.body.length >= this.#workerBytesMin) return this.#pool.run<Kind>(task);
+    // The kind of the result is the task's.
+    return { result: rewrite(this.#rewriters, task) as RewriteResults[Kind], body: task.body };
   }
 
-  rewriteGrpc(path: string, message: Uint8Array, lookups?: readonly Uint8Array[]): Promise<GrpcRewrite> {
-    if (this.#pool !== null && message.length >= this.#workerBytesMin)
-      return this.#pool.grpc({ path, message, lookups });
-    return Promise.resolve(this.#rewriters.grpc.rewrite(path, message, lookups));
-  }
-
-  rewriteRestAnswer(form: AnswerForm, status: number, body: Uint8Array): Uint8Array {
-    return this.#rewriters.rest.rewriteAnswer(form, status, body);
-  }
-
-  rewriteGrpcAnswer(form: AnswerForm, message: Uint8Array): Uint8Array {
-    return this.#rewriters.grpc.rewriteAnswer(form, message);
-  }
-
-  rewriteGrpcStatus(form: AnswerForm, message: string): string {
+  grpcStatus(form: AnswerForm, message: string): string {
     return this.#rewriters.grpc.rewriteStatus(form, message);
   }
 
@@ -61,7 +68,7 @@ export class Rewriting {
     return this.#rewriters.rest.resultIds(body);
   }
 
-  async close(): Promise<void> {
-    await this.#pool?.close();
+  #closeIfUnused(): void {
+    if (this.#retired && this.#users === 0) void this.#pool?.close();
   }
 }

@@ -2,9 +2,12 @@ import type { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { brotliDecompress, gunzip, inflate } from 'node:zlib';
 
-/** More than the limit came: `limitBytes` is what was allowed. */
+/** More than the limit came: `limitBytes` is what was allowed, `announcedBytes` what was to come, where known. */
 export class BodyTooLarge extends Error {
-  constructor(readonly limitBytes: number) {
+  constructor(
+    readonly limitBytes: number,
+    readonly announcedBytes: number | null = null,
+  ) {
     super(`a body of more than ${limitBytes} bytes`);
   }
 }
@@ -22,18 +25,38 @@ const DECOMPRESS: Readonly<
 };
 
 /**
- * Reads a stream to its end.
- * @throws BodyTooLarge as soon as it is, and whatever the stream fails with
+ * Reads a stream to its end. What is left of a stream that is too large is not read, and the stream not ended: the
+ * connection below it may still have to carry an answer.
+ * @throws BodyTooLarge as soon as it is, BodyUnreadable for a stream that breaks off, and whatever it fails with
  */
-export async function readWhole(stream: Readable, limitBytes: number): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let sizeBytes = 0;
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
-    sizeBytes += chunk.length;
-    if (sizeBytes > limitBytes) throw new BodyTooLarge(limitBytes);
-    chunks.push(chunk);
-  }
-  return chunks.length === 1 ? (chunks[0] ?? Buffer.alloc(0)) : Buffer.concat(chunks, sizeBytes);
+export function readWhole(stream: Readable, limitBytes: number): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let sizeBytes = 0;
+    const onData = (chunk: Buffer): void => {
+      sizeBytes += chunk.length;
+      chunks.push(chunk);
+      if (sizeBytes <= limitBytes) return;
+      stop();
+      stream.pause();
+      reject(new BodyTooLarge(limitBytes));
+    };
+    const onEnd = (): void => {
+      stop();
+      const [first] = chunks;
+      resolve(chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks, sizeBytes));
+    };
+    const onError = (error: Error): void => {
+      stop();
+      reject(error);
+    };
+    const onClose = (): void => onError(new BodyUnreadable('the body broke off'));
+    const stop = (): void => {
+      stream.off('data', onData).off('end', onEnd).off('error', onError).off('close', onClose);
+    };
+    if (stream.destroyed) onClose();
+    else stream.on('data', onData).on('end', onEnd).on('error', onError).on('close', onClose);
+  });
 }
 
 /** @throws BodyTooLarge for what would grow beyond the limit, BodyUnreadable for damaged bytes or another encoding */

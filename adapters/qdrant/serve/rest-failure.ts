@@ -1,19 +1,25 @@
-import type { FailureAnswer, ProxyFailure } from '../../../src/core/wire.js';
+import type { BodySize, FailureAnswer, ProxyFailure } from '../../../src/core/wire.js';
 
 /** The statuses that the server has for the same failures. */
 const STATUS: Readonly<Record<ProxyFailure, number>> = {
   'too-large': 400,
   unreadable: 400,
-  overloaded: 429,
+  overloaded: 503,
   unavailable: 503,
   timeout: 408,
   internal: 500,
 };
 
-/** A failure of the proxy in the shape of the server's errors. */
-export const restFailure: FailureAnswer = (failure, message) => ({
+/** A failure of the proxy in the shape of the server's errors; a body that is too large in its very words. */
+export const restFailure: FailureAnswer = (failure, message, size) => ({
   kind: 'answer',
   status: STATUS[failure],
   contentType: 'application/json',
-  body: JSON.stringify({ status: { error: message }, time: 0.0 }),
+  body: `{"status":{"error":${JSON.stringify(size === undefined ? message : tooLarge(size))}},"time":0.0}`,
 });
+
+function tooLarge({ limitBytes, announcedBytes }: BodySize): string {
+  return announcedBytes === null
+    ? `Payload error: JSON payload has exceeded limit (${limitBytes} bytes).`
+    : `Payload error: JSON payload (${announcedBytes} bytes) is larger than allowed (limit: ${limitBytes} bytes).`;
+}

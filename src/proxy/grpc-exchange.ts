@@ -1,0 +1,314 @@
+import {
+  constants,
+  type ClientHttp2Stream,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+  type ServerHttp2Stream,
+} from 'node:http2';
+import { messageOf } from '../core/errors.js';
+import type { Log } from '../core/run.js';
+import type { AnswerForm, GrpcCall } from '../core/wire.js';
+import { decodeStatusText, encodeStatusText, frame, unframe } from './grpc-frames.js';
+import { endOf, forwardedMetadata, outgoing, textOf, type CallEnd } from './grpc-metadata.js';
+import type { GrpcUpstream } from './grpc-upstream.js';
+import type { Metrics } from './metrics.js';
+import type { ProxyLimits } from './proxy-options.js';
+import type { Rewriting } from './rewriting.js';
+import { BodyTooLarge, BodyUnreadable, readWhole } from './whole-body.js';
+
+const LOOKUP_ROUNDS_MAX = 3;
+const PREFIX_BYTES = 5;
+const CONTENT_TYPE = 'application/grpc';
+const NO_ANSWER = 'the database does not answer';
+
+/** Status codes of gRPC ("Status codes and their use in gRPC"). */
+export const CODE = { invalid: 3, deadline: 4, exhausted: 8, internal: 13, unavailable: 14 } as const;
+
+/** What the gRPC listener works with; `rewriting` is asked for anew by every call. */
+export interface GrpcParts {
+  readonly upstream: GrpcUpstream;
+  readonly limits: ProxyLimits;
+  readonly metrics: Metrics;
+  readonly rewriting: () => Rewriting;
+  /** True once no more calls are wanted. */
+  readonly draining: () => boolean;
+  readonly onDeleted: (collection: string) => void;
+  readonly log: Log | undefined;
+}
+
+/** How an answer is given to the client. */
+interface Answering {
+  readonly form: AnswerForm | null;
+  /** The request goes out without compression. */
+  readonly plain: boolean;
+  /** A call of one message must be answered in time; any other ends when its client wants. */
+  readonly timed: boolean;
+}
+
+interface AnswerParts {
+  readonly headers: IncomingHttpHeaders;
+  readonly upstream: ClientHttp2Stream;
+  readonly trailers: () => IncomingHttpHeaders | undefined;
+}
+
+/** A call that the database refused, made for the proxy itself. */
+class UpstreamStatus extends Error {
+  constructor(
+    readonly code: number,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/** One call and its answer. */
+export class GrpcExchange {
+  readonly #parts: GrpcParts;
+  readonly #stream: ServerHttp2Stream;
+  readonly #headers: IncomingHttpHeaders;
+  readonly #raw: readonly string[];
+  readonly #path: string;
+  readonly #rewriting: Rewriting;
+  readonly #startedAtMs = performance.now();
+  readonly #open = new Set<ClientHttp2Stream>();
+  #kind = 'answer';
+  #status = 'gone';
+
+  constructor(
+    parts: GrpcParts,
+    stream: ServerHttp2Stream,
+    { headers, raw }: { readonly headers: IncomingHttpHeaders; readonly raw: readonly string[] },
+  ) {
+    this.#parts = parts;
+    this.#stream = stream;
+    this.#headers = headers;
+    this.#raw = raw;
+    this.#path = headers[':path'] ?? '/';
+    this.#rewriting = parts.rewriting().use();
+    parts.metrics.requestStarted('grpc');
+    stream.on('error', () => undefined);
+    stream.once('close', () => this.#ended());
+  }
+
+  async run(): Promise<void> {
+    try {
+      const route = this.#rewriting.routeGrpc(this.#path);
+      this.#kind = route.kind;
+      if (route.kind === 'status') this.refuse(route.code, route.message);
+      else if (route.kind === 'rewrite') await this.#rewrite();
+      else this.#stream.pipe(this.#send(this.#path, { form: null, plain: false, timed: false }));
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  /** Answers with a status alone. */
+  refuse(code: number, message: string): void {
+    const stream = this.#stream;
+    if (stream.destroyed) return;
+    if (stream.headersSent) {
+      stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+      return;
+    }
+    this.#status = String(code);
+    stream.respond(
+      {
+        ...{ ':status': 200, 'content-type': CONTENT_TYPE },
+        ...{ 'grpc-status': String(code), 'grpc-message': encodeStatusText(message) },
+      },
+      { endStream: true },
+    );
+    // What the client still sends is not wanted.
+    if (!stream.readableEnded) stream.resume();
+  }
+
+  async #rewrite(): Promise<void> {
+    const { metrics } = this.#parts;
+    const startedAtMs = performance.now();
+    let body: Uint8Array = await this.#message();
+    let lookups: Uint8Array[] | undefined;
+    for (let round = 0; round < LOOKUP_ROUNDS_MAX; round++) {
+      const made = await this.#rewriting.run({ kind: 'grpc', path: this.#path, body, lookups });
+      body = made.body;
+      const { result } = made;
+      if (result.kind === 'lookup') {
+        lookups = await Promise.all(result.calls.map((call) => this.#lookUp(call)));
+        continue;
+      }
+      this.#kind = result.kind === 'send' ? 'rewrite' : result.kind === 'pass' ? 'pass' : 'answer';
+      if (result.kind === 'status') this.refuse(result.code, result.message);
+      else if (result.kind === 'reply') this.#reply({}, result.message, { status: '0', message: '' });
+      else if (result.kind === 'pass')
+        this.#send(this.#path, { form: null, plain: true, timed: true }).end(frame(body));
+      else {
+        metrics.stage('grpc', 'rewrite', (performance.now() - startedAtMs) / 1000);
+        metrics.projected('grpc', result.projected);
+        const { path, message } = result.call;
+        this.#send(path, { form: result.answer, plain: true, timed: true }).end(frame(message));
+      }
+      return;
+    }
+    throw new Error('points were looked up again and again');
+  }
+
+  /** The call's one message. */
+  async #message(): Promise<Buffer> {
+    const { clientTimeoutMs, grpcMessageBytesMax: limitBytes } = this.#parts.limits;
+    this.#stream.setTimeout(clientTimeoutMs, () => this.#stream.close(constants.NGHTTP2_CANCEL));
+    const body = await readWhole(this.#stream, limitBytes + PREFIX_BYTES);
+    this.#stream.setTimeout(0);
+    return unframe(body, { encoding: textOf(this.#headers['grpc-encoding']), limitBytes });
+  }
+
+  /** A call of the proxy's own with the client's credentials. */
+  async #lookUp({ path, message }: GrpcCall): Promise<Buffer> {
+    const { answerBytesMax: limitBytes } = this.#parts.limits;
+    const stream = this.#request(path, { plain: true, plainAnswer: true });
+    let end: CallEnd = { status: String(CODE.unavailable), message: NO_ANSWER };
+    const note = (headers: IncomingHttpHeaders): void => void (end = endOf(headers) ?? end);
+    stream.on('response', note);
+    stream.on('trailers', note);
+    stream.end(frame(message));
+    const body = await readWhole(stream, limitBytes + PREFIX_BYTES);
+    if (end.status !== '0') throw new UpstreamStatus(Number(end.status), end.message);
+    return unframe(body, { encoding: undefined, limitBytes });
+  }
+
+  /** Opens the call to the database and lets its answer flow back; the request's body is the caller's to send. */
+  #send(path: string, answering: Answering): ClientHttp2Stream {
+    const { form, plain, timed } = answering;
+    const { limits, metrics } = this.#parts;
+    const whole = form !== null && !form.errorsOnly;
+    const startedAtMs = performance.now();
+    const upstream = this.#request(path, { plain, plainAnswer: whole });
+    if (timed)
+      upstream.setTimeout(limits.upstreamTimeoutMs, () => {
+        metrics.upstreamError('grpc');
+        this.refuse(CODE.deadline, `the database did not answer within ${limits.upstreamTimeoutMs} ms`);
+        upstream.close(constants.NGHTTP2_CANCEL);
+      });
+    let trailers: IncomingHttpHeaders | undefined;
+    upstream.on('error', (error) => this.#failed(error));
+    upstream.on('trailers', (received: IncomingHttpHeaders) => (trailers = received));
+    upstream.once('response', (headers: IncomingHttpHeaders, flags: number) => {
+      metrics.stage('grpc', 'upstream', (performance.now() - startedAtMs) / 1000);
+      if (this.#stream.destroyed) return;
+      const answer = { headers, upstream, trailers: () => trailers };
+      if ((flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0) this.#respondOnly(headers, form);
+      else if (whole) this.#respondWhole(answer, form).catch((error: unknown) => this.#failed(error));
+      else this.#respondStreamed(answer, form);
+    });
+    upstream.once('close', () => {
+      // A stream that ends without an answer: the connection was lost, or refused.
+      if (!this.#stream.headersSent && upstream.rstCode !== constants.NGHTTP2_NO_ERROR)
+        this.#failed(new UpstreamStatus(CODE.unavailable, NO_ANSWER));
+      else if (upstream.rstCode !== constants.NGHTTP2_NO_ERROR) this.#stream.close(upstream.rstCode);
+    });
+    return upstream;
+  }
+
+  #request(path: string, change: { plain: boolean; plainAnswer: boolean }): ClientHttp2Stream {
+    const stream = this.#parts.upstream.request(forwardedMetadata(this.#raw, path, change));
+    this.#open.add(stream);
+    stream.once('close', () => this.#open.delete(stream));
+    return stream;
+  }
+
+  /** Headers that are the whole answer: an error, or an empty stream. */
+  #respondOnly(headers: IncomingHttpHeaders, form: AnswerForm | null): void {
+    this.#note(headers);
+    this.#stream.respond(this.#clientTrailers(outgoing(headers), form), { endStream: true });
+    if (!this.#stream.readableEnded) this.#stream.resume();
+  }
+
+  #respondStreamed(answer: AnswerParts, form: AnswerForm | null): void {
+    const stream = this.#stream;
+    stream.respond(outgoing(answer.headers), { waitForTrailers: true });
+    stream.once('wantTrailers', () => {
+      const trailers = answer.trailers();
+      if (trailers === undefined) {
+        stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+        return;
+      }
+      this.#note(trailers);
+      this.#noteDeleted(form, this.#status);
+      stream.sendTrailers(this.#clientTrailers(outgoing(trailers), form));
+    });
+    answer.upstream.pipe(stream);
+  }
+
+  async #respondWhole(answer: AnswerParts, form: AnswerForm): Promise<void> {
+    const limitBytes = this.#parts.limits.answerBytesMax;
+    const body = await readWhole(answer.upstream, limitBytes + PREFIX_BYTES);
+    const end = endOf(answer.trailers() ?? {});
+    if (end === null) throw new UpstreamStatus(CODE.unavailable, NO_ANSWER);
+    if (end.status !== '0') {
+      this.refuse(Number(end.status), this.#rewriting.grpcStatus(form, end.message));
+      return;
+    }
+    const encoding = textOf(answer.headers['grpc-encoding']);
+    const message = await unframe(body, { encoding, limitBytes });
+    const { result } = await this.#rewriting.run({ kind: 'grpc-answer', form, body: message });
+    this.#noteDeleted(form, end.status);
+    this.#reply(outgoing(answer.headers), result, end);
+  }
+
+  #reply(headers: OutgoingHttpHeaders, message: Uint8Array, end: CallEnd): void {
+    const stream = this.#stream;
+    if (stream.destroyed || stream.headersSent) return;
+    const kept = Object.entries(headers).filter(
+      ([name]) => name !== 'grpc-encoding' && name !== 'content-length',
+    );
+    this.#status = end.status;
+    stream.respond(
+      { 'content-type': CONTENT_TYPE, ...Object.fromEntries(kept), ':status': 200 },
+      { waitForTrailers: true },
+    );
+    stream.once('wantTrailers', () =>
+      stream.sendTrailers({ 'grpc-status': end.status, 'grpc-message': encodeStatusText(end.message) }),
+    );
+    stream.end(frame(message));
+  }
+
+  #failed(error: unknown): void {
+    const { log, metrics } = this.#parts;
+    if (this.#stream.destroyed) return;
+    if (error instanceof BodyTooLarge) this.refuse(CODE.exhausted, error.message);
+    else if (error instanceof BodyUnreadable) this.refuse(CODE.invalid, error.message);
+    else if (error instanceof UpstreamStatus) {
+      if (error.code === CODE.unavailable) metrics.upstreamError('grpc');
+      this.refuse(error.code, error.message);
+    } else if (typeof error === 'object' && error !== null && 'code' in error && !('fields' in error)) {
+      metrics.upstreamError('grpc');
+      this.refuse(CODE.unavailable, NO_ANSWER);
+    } else {
+      log?.('warn', 'a call failed', { path: this.#path, error: messageOf(error) });
+      this.refuse(CODE.internal, 'the proxy failed');
+    }
+  }
+
+  #clientTrailers(trailers: OutgoingHttpHeaders, form: AnswerForm | null): OutgoingHttpHeaders {
+    const text = trailers['grpc-message'];
+    if (form === null || typeof text !== 'string' || trailers['grpc-status'] === '0') return trailers;
+    const rewritten = this.#rewriting.grpcStatus(form, decodeStatusText(text));
+    return { ...trailers, 'grpc-message': encodeStatusText(rewritten) };
+  }
+
+  #note(headers: IncomingHttpHeaders): void {
+    this.#status = endOf(headers)?.status ?? this.#status;
+  }
+
+  #noteDeleted(form: AnswerForm | null, status: string): void {
+    if (form?.form === 'deleted' && status === '0') this.#parts.onDeleted(form.collection);
+  }
+
+  #ended(): void {
+    const { metrics, log } = this.#parts;
+    this.#rewriting.release();
+    for (const upstream of this.#open) upstream.close(constants.NGHTTP2_CANCEL);
+    const seconds = (performance.now() - this.#startedAtMs) / 1000;
+    metrics.requestEnded('grpc', { kind: this.#kind, status: this.#status, seconds });
+    const ms = Math.round(seconds * 1000);
+    log?.('debug', 'grpc', { path: this.#path, kind: this.#kind, status: this.#status, ms });
+  }
+}

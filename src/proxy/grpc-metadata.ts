@@ -1,0 +1,55 @@
+import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http2';
+import { decodeStatusText } from './grpc-frames.js';
+
+/** How a call ended. */
+export interface CallEnd {
+  readonly status: string;
+  readonly message: string;
+}
+
+/** What is left out of the client's metadata. */
+export interface MetadataChange {
+  /** The body is sent without compression. */
+  readonly plain: boolean;
+  /** The answer is to come without compression. */
+  readonly plainAnswer: boolean;
+}
+
+/** Set anew for the connection to the database: where the client went is not where the database is. */
+const CONNECTION_NAMES = new Set([':authority', ':scheme', ':path', 'host', 'connection']);
+
+/** The client's metadata, names and values in turn as they came, for a call to the database. */
+export function forwardedMetadata(
+  raw: readonly string[],
+  path: string,
+  { plain, plainAnswer }: MetadataChange,
+): OutgoingHttpHeaders {
+  const headers: Record<string, string | string[]> = { ':path': path };
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = raw[i] ?? '';
+    if (CONNECTION_NAMES.has(name)) continue;
+    if (plain && (name === 'grpc-encoding' || name === 'content-length')) continue;
+    if (plainAnswer && name === 'grpc-accept-encoding') continue;
+    const value = raw[i + 1] ?? '';
+    const before = headers[name];
+    headers[name] = before === undefined ? value : [before, value].flat();
+  }
+  return headers;
+}
+
+/** Received headers or trailers as they are sent on. */
+export function outgoing(headers: IncomingHttpHeaders): OutgoingHttpHeaders {
+  return { ...headers };
+}
+
+/** A call's end, where these headers or trailers say it. */
+export function endOf(headers: IncomingHttpHeaders): CallEnd | null {
+  const status = textOf(headers['grpc-status']);
+  if (status === undefined) return null;
+  return { status, message: decodeStatusText(textOf(headers['grpc-message']) ?? '') };
+}
+
+/** One text of a header that may have come several times. */
+export function textOf(value: string | string[] | undefined): string | undefined {
+  return Array.isArray(value) ? value.join(',') : value;
+}

@@ -1,0 +1,29 @@
+import type { IncomingMessage } from 'node:http';
+import { PassThrough, type Readable } from 'node:stream';
+import { readWhole } from './whole-body.js';
+
+/** Bodies up to here are read before they are sent on, in one piece: cheaper than a stream of one chunk. */
+const WHOLE_BYTES_MAX = 64 * 1024;
+
+/** The announced length of a request's body; null for one that has none, Infinity for one of unknown length. */
+export function announcedBytes(request: IncomingMessage): number | null {
+  if (request.headers['transfer-encoding'] !== undefined) return Number.POSITIVE_INFINITY;
+  const length = request.headers['content-length'];
+  return length === undefined || length === '0' ? null : Number(length);
+}
+
+/**
+ * A client's body as it can be sent on. A stream that the database does not read to its end is given up without the
+ * client's connection, which still has to carry the answer.
+ */
+export async function passingBody(request: IncomingMessage): Promise<Buffer | Readable | null> {
+  const length = announcedBytes(request);
+  if (length === null) return null;
+  if (length <= WHOLE_BYTES_MAX) return readWhole(request, WHOLE_BYTES_MAX);
+  const body = new PassThrough({ highWaterMark: WHOLE_BYTES_MAX });
+  request.once('close', () => {
+    if (!request.complete) body.destroy(new Error('the client is gone'));
+  });
+  request.pipe(body);
+  return body;
+}

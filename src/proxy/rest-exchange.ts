@@ -1,0 +1,270 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Readable } from 'node:stream';
+import { messageOf } from '../core/errors.js';
+import type { Log } from '../core/run.js';
+import type {
+  AnswerForm,
+  LookupAnswer,
+  ProxyFailure,
+  RestAnswer,
+  RestHead,
+  RestRequest,
+} from '../core/wire.js';
+import type { Metrics } from './metrics.js';
+import type { ProxyLimits, ProxyOptions } from './proxy-options.js';
+import { announcedBytes, passingBody } from './request-body.js';
+import { failureOf } from './rest-failures.js';
+import { BODY_HEADERS, EXCHANGE_HEADERS, forwardedHeaders, OWN_HEADERS } from './rest-headers.js';
+import { beginAnswer, RestRelay } from './rest-relay.js';
+import { bodyOf, type RestUpstream } from './rest-upstream.js';
+import type { Rewriting } from './rewriting.js';
+import type { Shadow, ShadowPick } from './shadow.js';
+import { BodyTooLarge, decompressed, readWhole } from './whole-body.js';
+
+/** Points that a request refers to may have to be fetched first; more rounds than this are a fault. */
+const LOOKUP_ROUNDS_MAX = 3;
+/** How long the rest of a body that nobody wants is taken, so that its sender comes to read the answer. */
+const LINGER_MS = 2_000;
+/** Larger answers are not compared with the full collection's. */
+const SHADOWED_BYTES_MAX = 16 * 1024 ** 2;
+
+/** What the REST listener works with; `rewriting` is asked for anew by every request. */
+export interface RestParts {
+  readonly upstream: RestUpstream;
+  readonly limits: ProxyLimits;
+  readonly failure: ProxyOptions['failure'];
+  readonly metrics: Metrics;
+  readonly rewriting: () => Rewriting;
+  readonly shadow: () => Shadow | null;
+  /** True once no more requests are wanted: connections end with the answers under way. */
+  readonly draining: () => boolean;
+  /** A served collection was deleted by a client. */
+  readonly onDeleted: (collection: string) => void;
+  readonly log: Log | undefined;
+}
+
+/** What is sent to the database, and what happens to its answer. */
+interface Sending {
+  readonly method: string;
+  readonly path: string;
+  readonly headers: string[];
+  readonly body: Buffer | Readable | null;
+  readonly form: AnswerForm | null;
+  readonly shadow?: { readonly pick: ShadowPick; readonly body: Uint8Array } | undefined;
+}
+
+/** One request and its answer. */
+export class RestExchange {
+  readonly #parts: RestParts;
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #head: RestHead;
+  readonly #rewriting: Rewriting;
+  readonly #startedAtMs = performance.now();
+  #relay: RestRelay | undefined;
+  #lookups: AbortController | undefined;
+  #gone = false;
+  #kind = 'answer';
+
+  constructor(parts: RestParts, request: IncomingMessage, response: ServerResponse) {
+    this.#parts = parts;
+    this.#request = request;
+    this.#response = response;
+    this.#head = {
+      method: request.method ?? 'GET',
+      url: request.url ?? '/',
+      headers: request.headers as Readonly<Record<string, string | undefined>>,
+    };
+    this.#rewriting = parts.rewriting().use();
+    response.sendDate = false;
+    parts.metrics.requestStarted('rest');
+    response.once('close', () => this.#ended());
+    // A client that hangs up in the middle is no failure of ours.
+    request.on('error', () => undefined);
+    response.on('error', () => undefined);
+  }
+
+  async run(): Promise<void> {
+    try {
+      const route = this.#rewriting.routeRest(this.#head);
+      this.#kind = route.kind;
+      if (route.kind === 'answer') this.#answer(route);
+      else if (route.kind === 'rewrite') await this.#rewrite();
+      else if (route.kind === 'pass') await this.#pass(this.#head.url, null);
+      else await this.#pass(route.url, route.answer);
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  /** Answers with a failure of the proxy's own. */
+  fail(failure: ProxyFailure, message: string): void {
+    this.#answer(this.#parts.failure(failure, message));
+  }
+
+  /** Sends the client's body on as it comes. */
+  async #pass(path: string, form: AnswerForm | null): Promise<void> {
+    this.#awaitBody();
+    const body = await passingBody(this.#request);
+    const without = form !== null && !form.errorsOnly ? new Set(['accept-encoding']) : undefined;
+    const headers = forwardedHeaders(this.#request.rawHeaders, without);
+    this.#send({ method: this.#head.method, path, headers, body, form });
+  }
+
+  async #rewrite(): Promise<void> {
+    const { metrics } = this.#parts;
+    const startedAtMs = performance.now();
+    let body: Uint8Array = await this.#wholeBody();
+    let lookups: LookupAnswer[] | undefined;
+    for (let round = 0; round < LOOKUP_ROUNDS_MAX; round++) {
+      const made = await this.#rewriting.run({ kind: 'rest', head: this.#head, body, lookups });
+      body = made.body;
+      const { result } = made;
+      if (result.kind === 'answer') {
+        this.#kind = 'answer';
+        this.#answer(result);
+        return;
+      }
+      if (result.kind === 'send') {
+        metrics.stage('rest', 'rewrite', (performance.now() - startedAtMs) / 1000);
+        metrics.projected('rest', result.projected);
+        const { request, answer: form } = result;
+        const pick = result.search && form !== null ? this.#parts.shadow()?.pick(form.collection) : undefined;
+        const without = form !== null && (!form.errorsOnly || pick) ? EXCHANGE_HEADERS : BODY_HEADERS;
+        const headers = forwardedHeaders(this.#request.rawHeaders, without);
+        const { method, url: path } = request;
+        const shadow = pick == null ? undefined : { pick, body };
+        this.#send({ method, path, headers, body: bodyOf(request.body), form, shadow });
+        return;
+      }
+      lookups = await this.#lookUp(result.requests);
+    }
+    throw new Error('points were looked up again and again');
+  }
+
+  /** @throws BodyTooLarge before anything is read where the size is announced */
+  async #wholeBody(): Promise<Buffer> {
+    const limitBytes = this.#parts.limits.restBodyBytesMax;
+    const announced = announcedBytes(this.#request);
+    if (announced !== null && Number.isFinite(announced) && announced > limitBytes)
+      throw new BodyTooLarge(limitBytes, announced);
+    this.#awaitBody();
+    const raw = await readWhole(this.#request, limitBytes);
+    return decompressed(raw, this.#head.headers['content-encoding'], limitBytes);
+  }
+
+  /** While a body is to come, a client that says nothing for too long is cut off. */
+  #awaitBody(): void {
+    if (this.#request.complete || announcedBytes(this.#request) === null) return;
+    const { socket } = this.#request;
+    socket.setTimeout(this.#parts.limits.clientTimeoutMs);
+    this.#request.once('end', () => socket.setTimeout(0));
+  }
+
+  #lookUp(requests: readonly RestRequest[]): Promise<LookupAnswer[]> {
+    const { upstream, limits } = this.#parts;
+    const headers = forwardedHeaders(this.#request.rawHeaders, OWN_HEADERS);
+    headers.push('content-type', 'application/json', 'accept-encoding', 'identity');
+    this.#lookups = new AbortController();
+    const options = { headers, limitBytes: limits.answerBytesMax, signal: this.#lookups.signal };
+    return Promise.all(requests.map((request) => upstream.exchange(request, options)));
+  }
+
+  #send({ form, shadow, ...request }: Sending): void {
+    const { upstream, limits, metrics } = this.#parts;
+    if (this.#gone) return;
+    const startedAtMs = performance.now();
+    this.#relay = new RestRelay({
+      request: this.#request,
+      response: this.#response,
+      rewriteFrom: form === null ? Number.POSITIVE_INFINITY : form.errorsOnly ? 400 : 0,
+      rewriteAnswer: async (status, body) => {
+        if (form === null) return body;
+        return (await this.#rewriting.run({ kind: 'rest-answer', form, status, body })).result;
+      },
+      answerBytesMax: limits.answerBytesMax,
+      copyBytesMax: shadow === undefined ? 0 : SHADOWED_BYTES_MAX,
+      clientTimeoutMs: limits.clientTimeoutMs,
+      endsConnection: this.#parts.draining,
+      onHead: () => metrics.stage('rest', 'upstream', (performance.now() - startedAtMs) / 1000),
+      onEnd: (status, copy) => {
+        if (form?.form === 'deleted' && status < 300) this.#parts.onDeleted(form.collection);
+        if (shadow !== undefined && copy !== null && status === 200) this.#shadow(shadow, copy);
+      },
+      onFailed: (error) => this.#failed(error),
+    });
+    upstream.dispatch(request, this.#relay);
+  }
+
+  #shadow({ pick, body }: { pick: ShadowPick; body: Uint8Array }, served: Uint8Array): void {
+    const headers = forwardedHeaders(this.#request.rawHeaders, OWN_HEADERS);
+    const seconds = (performance.now() - this.#startedAtMs) / 1000;
+    pick.repeat(
+      { head: this.#head, body, headers },
+      { served, seconds, resultIds: (bytes) => this.#rewriting.resultIds(bytes) },
+    );
+  }
+
+  #answer({ status, contentType, body }: RestAnswer): void {
+    const [request, response] = [this.#request, this.#response];
+    if (response.headersSent || response.destroyed) {
+      response.destroy();
+      return;
+    }
+    const bytes = Buffer.from(body);
+    const headers = ['content-length', String(bytes.length)];
+    if (bytes.length > 0) headers.push('content-type', contentType);
+    headers.push('date', new Date().toUTCString());
+    beginAnswer(
+      { request, response },
+      { status, headers, last: !request.complete || this.#parts.draining() },
+    );
+    const sent = this.#head.method === 'HEAD' ? undefined : bytes;
+    if (request.complete) response.end(sent);
+    else this.#answerEarly(sent);
+  }
+
+  /** Answers a client that is still sending: closing at once would lose it the answer. */
+  #answerEarly(bytes: Buffer | undefined): void {
+    const [request, response] = [this.#request, this.#response];
+    if (bytes !== undefined) response.write(bytes);
+    const end = (): void => {
+      clearTimeout(timer);
+      response.end();
+    };
+    const timer = setTimeout(end, LINGER_MS);
+    request.once('end', end).once('close', end).resume();
+  }
+
+  #failed(error: unknown): void {
+    if (this.#gone) return;
+    const { metrics, log, limits, failure } = this.#parts;
+    const failed = failureOf(error, limits);
+    if (failed.upstream) metrics.upstreamError('rest');
+    if (failed.failure === 'internal')
+      log?.('warn', 'a request failed', { path: pathOf(this.#head.url), error: messageOf(error) });
+    this.#answer(failure(failed.failure, failed.message, failed.size));
+  }
+
+  #ended(): void {
+    const { metrics, log } = this.#parts;
+    this.#rewriting.release();
+    if (!this.#response.writableFinished) {
+      this.#gone = true;
+      this.#relay?.abort();
+      this.#lookups?.abort();
+    }
+    const status = this.#response.headersSent ? String(this.#response.statusCode) : 'gone';
+    const seconds = (performance.now() - this.#startedAtMs) / 1000;
+    metrics.requestEnded('rest', { kind: this.#kind, status, seconds });
+    log?.('debug', 'rest', {
+      ...{ method: this.#head.method, path: pathOf(this.#head.url), kind: this.#kind, status },
+      ms: Math.round(seconds * 1000),
+    });
+  }
+}
+
+/** Without the query string, which may hold anything. */
+function pathOf(url: string): string {
+  return url.split('?', 1)[0] ?? '';
+}

@@ -1,0 +1,33 @@
+import type { BodySize, ProxyFailure } from '../core/wire.js';
+import type { ProxyLimits } from './proxy-options.js';
+import { BodyTooLarge, BodyUnreadable } from './whole-body.js';
+
+/** What went wrong with a request, as the client should read it. */
+export interface Failed {
+  readonly failure: ProxyFailure;
+  readonly message: string;
+  readonly size?: BodySize;
+  /** The database is to blame. */
+  readonly upstream: boolean;
+}
+
+const TIMEOUTS = ['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'UND_ERR_CONNECT_TIMEOUT'];
+
+/** Tells failures apart by what was thrown. */
+export function failureOf(error: unknown, limits: ProxyLimits): Failed {
+  if (error instanceof BodyTooLarge)
+    return { failure: 'too-large', message: error.message, size: error, upstream: false };
+  if (error instanceof BodyUnreadable)
+    return { failure: 'unreadable', message: error.message, upstream: false };
+  const code = typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
+  if (TIMEOUTS.includes(code)) {
+    const message = `the database did not answer within ${limits.upstreamTimeoutMs} ms`;
+    return { failure: 'timeout', message, upstream: true };
+  }
+  if (code === 'UND_ERR_INVALID_ARG' || code === 'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH')
+    return { failure: 'unreadable', message: 'the request cannot be sent on', upstream: false };
+  // Errors of the connection, its name resolution, its certificate or its protocol.
+  if (/^(UND_ERR_|E[A-Z]+|HPE_|CERT_|DEPTH_|SELF_|UNABLE_)/.test(code))
+    return { failure: 'unavailable', message: 'the database does not answer', upstream: true };
+  return { failure: 'internal', message: 'the proxy failed', upstream: false };
+}

@@ -1,0 +1,52 @@
+/** Headers that concern one connection only (RFC 9110, 7.6.1), and those that the sender sets itself. */
+const CONNECTION_HEADERS = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'transfer-encoding',
+  'te',
+  'upgrade',
+  'http2-settings',
+  'expect',
+  // Where the client went is not where the database is.
+  'host',
+]);
+
+/** Headers that no longer fit a body that was rewritten. */
+export const BODY_HEADERS: ReadonlySet<string> = new Set(['content-length', 'content-encoding']);
+
+/** As `BODY_HEADERS`, for a request whose answer will be rewritten as well. */
+export const EXCHANGE_HEADERS: ReadonlySet<string> = new Set([...BODY_HEADERS, 'accept-encoding']);
+
+/** Headers that a request made by the proxy itself does not take over from the client's. */
+export const OWN_HEADERS: ReadonlySet<string> = new Set([
+  ...EXCHANGE_HEADERS,
+  'content-type',
+  'accept',
+  'trailer',
+]);
+
+const NONE: ReadonlySet<string> = new Set();
+
+/** Headers, name and value in turn as they were received, without those of the connection they came over. */
+export function forwardedHeaders(raw: readonly string[], without: ReadonlySet<string> = NONE): string[] {
+  let listed: Set<string> | undefined;
+  const kept: string[] = [];
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = raw[i] ?? '';
+    const value = raw[i + 1] ?? '';
+    const lower = name.toLowerCase();
+    if (lower === 'connection')
+      for (const word of value.split(',')) (listed ??= new Set()).add(word.trim().toLowerCase());
+    else if (!CONNECTION_HEADERS.has(lower) && !without.has(lower)) kept.push(name, value);
+  }
+  if (listed === undefined) return kept;
+  const own = listed;
+  return kept.filter((_, i) => !own.has((kept[i - (i % 2)] ?? '').toLowerCase()));
+}
+
+/** The value of a header by its lower-case name; the first of several. */
+export function headerOf(raw: readonly string[], name: string): string | undefined {
+  for (let i = 0; i < raw.length; i += 2) if (raw[i]?.toLowerCase() === name) return raw[i + 1];
+  return undefined;
+}

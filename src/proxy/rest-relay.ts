@@ -1,0 +1,152 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Dispatcher } from 'undici';
+import { BODY_HEADERS, forwardedHeaders, headerOf } from './rest-headers.js';
+import { receivedHeaders, receivedTrailers } from './rest-upstream.js';
+import { BodyTooLarge, decompressed } from './whole-body.js';
+
+/** What an answer's way to the client needs to know. */
+export interface RelayOptions {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  /** Answers from this status on are taken whole and rewritten; Infinity for none. */
+  readonly rewriteFrom: number;
+  readonly rewriteAnswer: (status: number, body: Buffer) => Promise<Uint8Array>;
+  readonly answerBytesMax: number;
+  /** Largest answer of which a copy is kept for `onEnd`; 0 for none. */
+  readonly copyBytesMax: number;
+  readonly clientTimeoutMs: number;
+  /** True where the connection is to be closed with this answer. */
+  readonly endsConnection: () => boolean;
+  /** The answer's head came. */
+  readonly onHead: () => void;
+  /** The answer went out, as `copy` where one was asked for and it was not too large. */
+  readonly onEnd: (status: number, copy: Uint8Array | null) => void;
+  readonly onFailed: (error: unknown) => void;
+}
+
+/** Takes the database's answer and gives it to the client: streamed, or rewritten as a whole. */
+export class RestRelay implements Dispatcher.DispatchHandler {
+  readonly #options: RelayOptions;
+  #controller: Dispatcher.DispatchController | undefined;
+  #gone = false;
+  #head: AnswerHead = { status: 0, headers: [], last: false };
+  #whole: Buffer[] | null = null;
+  #copy: Buffer[] | null;
+  #sizeBytes = 0;
+
+  constructor(options: RelayOptions) {
+    this.#options = options;
+    this.#copy = options.copyBytesMax > 0 ? [] : null;
+  }
+
+  /** The client is gone: the request is not worth its answer any more. */
+  abort(): void {
+    this.#gone = true;
+    this.#controller?.abort(new Error('the client is gone'));
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    if (this.#gone) this.abort();
+  }
+
+  onResponseStart(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    _headers: unknown,
+    statusText?: string,
+  ): void {
+    if (status < 200) return;
+    this.#options.onHead();
+    this.#head = {
+      ...{ status, statusText, headers: receivedHeaders(controller) },
+      last: this.#options.endsConnection(),
+    };
+    if (status >= this.#options.rewriteFrom) this.#whole = [];
+    else beginAnswer(this.#options, this.#head);
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.#sizeBytes += chunk.length;
+    const { response, answerBytesMax, copyBytesMax } = this.#options;
+    if (this.#whole !== null) {
+      if (this.#sizeBytes > answerBytesMax) controller.abort(new BodyTooLarge(answerBytesMax));
+      else this.#whole.push(chunk);
+      return;
+    }
+    if (this.#sizeBytes > copyBytesMax) this.#copy = null;
+    this.#copy?.push(chunk);
+    if (response.write(chunk)) return;
+    // A client that takes nothing for too long is cut off: it would hold the database's connection for ever.
+    controller.pause();
+    const { socket } = this.#options.request;
+    socket.setTimeout(this.#options.clientTimeoutMs);
+    response.once('drain', () => {
+      socket.setTimeout(0);
+      controller.resume();
+    });
+  }
+
+  onResponseEnd(controller: Dispatcher.DispatchController): void {
+    const { response, onEnd, onFailed } = this.#options;
+    if (this.#whole !== null) {
+      this.#rewritten(Buffer.concat(this.#whole, this.#sizeBytes)).catch(onFailed);
+      return;
+    }
+    const trailers = receivedTrailers(controller);
+    if (trailers.length > 0 && !response.hasHeader('content-length')) response.addTrailers(pairs(trailers));
+    response.end();
+    onEnd(this.#head.status, this.#copy === null ? null : Buffer.concat(this.#copy, this.#sizeBytes));
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    this.#options.onFailed(error);
+  }
+
+  async #rewritten(body: Buffer): Promise<void> {
+    const { answerBytesMax, rewriteAnswer, onEnd } = this.#options;
+    const { status, headers } = this.#head;
+    const plain = await decompressed(body, headerOf(headers, 'content-encoding'), answerBytesMax);
+    const rewritten = await rewriteAnswer(status, plain);
+    wholeAnswer(this.#options, this.#head, rewritten);
+    onEnd(status, this.#copy === null ? null : rewritten);
+  }
+}
+
+/** An answer's first line and headers, name and value in turn. */
+export interface AnswerHead {
+  readonly status: number;
+  readonly statusText?: string | undefined;
+  readonly headers: readonly string[];
+  /** The connection ends with this answer. */
+  readonly last: boolean;
+}
+
+interface Exchanging {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+}
+
+/** Sends an answer's head with nothing added to it. */
+export function beginAnswer(
+  { request, response }: Exchanging,
+  { status, statusText, headers, last }: AnswerHead,
+): void {
+  const sent = last ? [...headers, 'connection', 'close'] : [...headers];
+  // Where the connection stays as the protocol has it by default, no header needs to say so.
+  if (!last && response.shouldKeepAlive && request.httpVersion === '1.1') response.removeHeader('connection');
+  if (statusText === undefined) response.writeHead(status, sent);
+  else response.writeHead(status, statusText, sent);
+}
+
+/** Sends an answer whose body is another one than came with these headers. */
+export function wholeAnswer(exchange: Exchanging, head: AnswerHead, body: Uint8Array): void {
+  const headers = forwardedHeaders(head.headers, BODY_HEADERS);
+  headers.push('content-length', String(body.length));
+  beginAnswer(exchange, { ...head, headers });
+  exchange.response.end(exchange.request.method === 'HEAD' ? undefined : body);
+}
+
+function pairs(flat: readonly string[]): [string, string][] {
+  return flat.flatMap((name, i) => (i % 2 === 0 ? [[name, flat[i + 1] ?? '']] : []));
+}
