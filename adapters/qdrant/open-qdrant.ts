@@ -35,18 +35,32 @@ const OLDEST_VERSION = [1, 16] as const;
  * UNSUPPORTED for a server older than 1.16
  */
 export async function openQdrant(options: OpenQdrantOptions): Promise<VectorStore> {
-  const url = parseUrl(options.url);
-  const grpcUrl = options.grpcUrl === undefined ? grpcBeside(url) : parseUrl(options.grpcUrl);
+  const { restUrl, grpcUrl } = serverAddresses(options);
   const { apiKey, log, timeoutMs = TIMEOUT_MS, indexingStallMs = INDEXING_STALL_MS } = options;
   if (apiKey !== undefined) checkApiKey(apiKey);
   const shared = { apiKey, log, timeoutMs, retry: { ...DEFAULT_RETRY, ...options.retry } };
-  const rest = new Rest({ ...shared, url: baseOf(url) });
-  const grpc = new Grpc({ ...shared, url: baseOf(grpcUrl) });
+  const rest = new Rest({ ...shared, url: restUrl });
+  const grpc = new Grpc({ ...shared, url: grpcUrl });
   const version = await serverVersion(rest, options.url);
   // Reading the list of collections needs the credentials that "/" does not.
   await rest.call('GET', '/collections');
-  await checkGrpc(grpc, baseOf(grpcUrl));
-  return new QdrantStore({ rest, grpc, version, endpoint: baseOf(url), indexingStallMs });
+  await checkGrpc(grpc, grpcUrl);
+  return new QdrantStore({ rest, grpc, version, endpoint: restUrl, indexingStallMs });
+}
+
+/**
+ * Where a server's interfaces are.
+ * @throws INVALID_ARGUMENT for an unusable URL
+ */
+export function serverAddresses({ url, grpcUrl }: Pick<OpenQdrantOptions, 'url' | 'grpcUrl'>): {
+  readonly restUrl: string;
+  readonly grpcUrl: string;
+} {
+  const rest = parseUrl(url);
+  return {
+    restUrl: baseOf(rest),
+    grpcUrl: baseOf(grpcUrl === undefined ? grpcBeside(rest) : parseUrl(grpcUrl)),
+  };
 }
 
 function parseUrl(text: string): URL {

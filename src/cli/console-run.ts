@@ -44,7 +44,6 @@ export function openConsole(flags: ConsoleFlags, config: Pick<Config, 'logLevel'
   };
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
-  const logger = pino({ level: config.logLevel }, pino.destination({ dest: 2, sync: true }));
   const progress = progressPrinter();
   const say = (line = ''): void => {
     progress.clear();
@@ -53,13 +52,7 @@ export function openConsole(flags: ConsoleFlags, config: Pick<Config, 'logLevel'
   };
   return {
     signal: controller.signal,
-    log: (level, message, fields) => {
-      logger[level](fields ?? {}, message);
-      if (level === 'warn' && config.logLevel === 'silent') {
-        progress.clear();
-        console.error(`warning: ${message}`);
-      }
-    },
+    log: openLog(config.logLevel, progress.clear),
     onProgress: progress.show,
     say,
     result: (value) => {
@@ -88,6 +81,18 @@ export function openConsole(flags: ConsoleFlags, config: Pick<Config, 'logLevel'
       process.off('SIGINT', onSignal);
       process.off('SIGTERM', onSignal);
     },
+  };
+}
+
+/** Structured lines on standard error; warnings also where logs are silent, as plain ones. */
+export function openLog(level: Config['logLevel'], beforeLine: () => void = () => undefined): Log {
+  const logger = pino({ level }, pino.destination({ dest: 2, sync: true }));
+  return (of, message, fields) => {
+    logger[of](fields ?? {}, message);
+    if (of === 'warn' && level === 'silent') {
+      beforeLine();
+      console.error(`warning: ${message}`);
+    }
   };
 }
 

@@ -10,6 +10,7 @@ import { migrateCommand } from './migrate.js';
 import { planCommand } from './plan.js';
 import { projectCommand } from './project.js';
 import { searchCommand } from './search.js';
+import { serveCommand } from './serve.js';
 import { trainCommand } from './train.js';
 
 /** Exit status per error code; documented in docs/cli.md. */
@@ -42,6 +43,7 @@ for (const command of [
   migrateCommand(),
   evaluateCommand(),
   searchCommand(),
+  serveCommand(),
   projectCommand(),
   configCommand(),
 ]) {

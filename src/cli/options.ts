@@ -1,6 +1,7 @@
 import { InvalidArgumentError, type Command } from 'commander';
 import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
 import { loadConfig, type Config } from '../config/config.js';
+import type { Log } from '../core/run.js';
 import type { VectorStore } from '../core/vector-store.js';
 import { openConsole, type ConsoleFlags, type ConsoleRun } from './console-run.js';
 
@@ -36,18 +37,41 @@ export function withWriteFlags(command: Command): Command {
   return command.option('--dry-run', 'show what would happen and write nothing');
 }
 
-function configOf(flags: GlobalFlags): Config {
+/**
+ * The settings of a command; `more` are those that flags of its own give.
+ * @throws INVALID_ARGUMENT
+ */
+export function configOf(flags: GlobalFlags, more: Readonly<Record<string, unknown>> = {}): Config {
   const { url, grpcUrl, logLevel, threads, lanes, batchSize } = flags;
-  return loadConfig({ file: flags.config, flags: { url, grpcUrl, logLevel, threads, lanes, batchSize } });
+  return loadConfig({
+    file: flags.config,
+    flags: { url, grpcUrl, logLevel, threads, lanes, batchSize, ...more },
+  });
+}
+
+/** Opens the configured server. */
+export function openStore(config: Config, log: Log): Promise<VectorStore> {
+  const { url, grpcUrl, apiKey, timeoutMs } = config;
+  return openQdrant({ url, grpcUrl, apiKey, timeoutMs, log });
+}
+
+/** What a command adds to the settings of all. */
+export interface ConsoleOptions {
+  /** Settings that its own flags give. */
+  readonly settings?: Readonly<Record<string, unknown>>;
+  /** Logs from this level on where nobody says otherwise. */
+  readonly logLevel?: Config['logLevel'];
 }
 
 /** Runs a command's body with its console, closed afterwards whatever happens. */
 export async function withConsole(
   flags: GlobalFlags,
   body: (run: ConsoleRun, config: Config) => Promise<void>,
+  { settings, logLevel }: ConsoleOptions = {},
 ): Promise<void> {
-  const config = configOf(flags);
-  const run = openConsole(flags, config);
+  const config = configOf(flags, settings);
+  const isDefault = config.shown['logLevel']?.from === 'default';
+  const run = openConsole(flags, logLevel !== undefined && isDefault ? { logLevel } : config);
   try {
     await body(run, config);
   } finally {
@@ -61,8 +85,7 @@ export async function withStore<T>(
   run: ConsoleRun,
   body: (store: VectorStore) => Promise<T>,
 ): Promise<T> {
-  const { url, grpcUrl, apiKey, timeoutMs } = config;
-  const store = await openQdrant({ url, grpcUrl, apiKey, timeoutMs, log: run.log });
+  const store = await openStore(config, run.log);
   try {
     return await body(store);
   } finally {

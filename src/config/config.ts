@@ -1,77 +1,14 @@
 import convict from 'convict';
 import { existsSync, readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { checkApiKey } from '../core/api-key.js';
 import { messageOf, TldrError } from '../core/errors.js';
 import { maskAddress } from '../core/mask-address.js';
+import { parseAddress, parseShare, SETTINGS, type Address } from './settings.js';
+import { parseServedSettings, type ServedSetting } from './served-setting.js';
 
 const CONFIG_FILE = 'qdrant-tldr.config.json';
 const PREFIX = 'QDRANT_TLDR_';
-
-/** Timers take no more. */
-const COUNT_MAX = 2 ** 31 - 1;
-
-// The library's own whole-number formats read "2.7" as 2 and "3x" as 3, and take 0.
-convict.addFormat({
-  name: 'count',
-  coerce: (value: unknown) => (typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value),
-  validate: (value: unknown) => {
-    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 1 || value > COUNT_MAX)
-      throw new Error(`expected a whole number from 1 to ${COUNT_MAX}`);
-  },
-});
-
-const SETTINGS = {
-  url: {
-    doc: 'REST address of the server, for example http://localhost:6333',
-    format: String,
-    default: 'http://localhost:6333',
-    env: 'QDRANT_URL',
-  },
-  grpcUrl: {
-    doc: 'gRPC address; empty: the REST host with the next port',
-    format: String,
-    default: '',
-    env: 'QDRANT_TLDR_GRPC_URL',
-  },
-  apiKey: { doc: 'API key', format: String, default: '', env: 'QDRANT_API_KEY', sensitive: true },
-  apiKeyFile: {
-    doc: 'file that holds the API key',
-    format: String,
-    default: '',
-    env: 'QDRANT_TLDR_API_KEY_FILE',
-  },
-  timeoutMs: {
-    doc: 'longest wait for one answer, in milliseconds',
-    format: 'count',
-    default: 60_000,
-    env: 'QDRANT_TLDR_TIMEOUT_MS',
-  },
-  threads: {
-    doc: 'threads for training and search',
-    format: 'count',
-    default: 2,
-    env: 'QDRANT_TLDR_THREADS',
-  },
-  lanes: {
-    doc: 'ranges a migration copies at the same time',
-    format: 'count',
-    default: 2,
-    env: 'QDRANT_TLDR_LANES',
-  },
-  batchSize: { doc: 'points per request', format: 'count', default: 256, env: 'QDRANT_TLDR_BATCH_SIZE' },
-  logLevel: {
-    doc: 'structured logs on standard error from this level on',
-    format: ['silent', 'debug', 'info', 'warn'],
-    default: 'silent',
-    env: 'QDRANT_TLDR_LOG_LEVEL',
-  },
-  stateFolder: {
-    doc: 'folder of migration records',
-    format: String,
-    default: '.qdrant-tldr',
-    env: 'QDRANT_TLDR_STATE_FOLDER',
-  },
-};
 
 export interface Config {
   readonly url: string;
@@ -83,6 +20,22 @@ export interface Config {
   readonly batchSize: number;
   readonly logLevel: 'silent' | 'debug' | 'info' | 'warn';
   readonly stateFolder: string;
+  readonly listenRest: Address;
+  readonly listenGrpc: Address;
+  readonly listenOperations: Address;
+  readonly tlsCert: string;
+  readonly tlsKey: string;
+  readonly workers: number;
+  /** From 0 to 1. */
+  readonly shadow: number;
+  readonly drainMs: number;
+  readonly requestsMax: number;
+  readonly bodyBytesMax: number;
+  readonly messageBytesMax: number;
+  readonly upstreamTimeoutMs: number;
+  readonly clientTimeoutMs: number;
+  /** Served collections by the names their clients use. */
+  readonly collections: Readonly<Record<string, ServedSetting>>;
   /** Every value with where it came from, secrets masked: for people. */
   readonly shown: Readonly<
     Record<string, { readonly value: unknown; readonly from: string; readonly doc: string }>
@@ -113,8 +66,11 @@ export function loadConfig(input: ConfigInput = {}): Config {
   const settings = convict(SETTINGS, { env: { ...environment }, args: [] });
   const from = new Map(Object.keys(SETTINGS).map((name) => [name, 'default']));
   const file = input.file ?? (existsSync(CONFIG_FILE) ? CONFIG_FILE : undefined);
+  let collections: Config['collections'] = {};
   if (file !== undefined) {
-    const values = readConfigFile(file);
+    // Names of collections are no settings: the schema's library would take their dots for levels.
+    const { collections: served, ...values } = readConfigFile(file);
+    if (served !== undefined) collections = parseServedSettings(served, dirname(file));
     settings.load(values);
     for (const name of Object.keys(values)) from.set(name, file);
   }
@@ -142,8 +98,29 @@ export function loadConfig(input: ConfigInput = {}): Config {
     grpcUrl: values.grpcUrl || undefined,
     apiKey,
     logLevel: logLevel(values.logLevel),
-    shown,
+    listenRest: addressOf(values.listenRest),
+    listenGrpc: addressOf(values.listenGrpc),
+    listenOperations: addressOf(values.listenOperations),
+    shadow: parseShare(values.shadow) ?? 0,
+    collections,
+    shown: { ...shown, collections: shownCollections(collections, file) },
   };
+}
+
+function shownCollections(
+  collections: Config['collections'],
+  file: string | undefined,
+): { value: unknown; from: string; doc: string } {
+  const names = Object.keys(collections);
+  return {
+    value: names.map((name) => `${name} -> ${collections[name]?.target ?? ''}`).join(', '),
+    from: names.length > 0 && file !== undefined ? file : 'default',
+    doc: 'serve: collections by the names their clients use; only in a file',
+  };
+}
+
+function addressOf(value: string): Address {
+  return parseAddress(value) ?? { host: value, port: 0 };
 }
 
 /** A value as it may be shown. */

@@ -1,4 +1,13 @@
-import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import {
+  AggregatorRegistry,
+  Counter,
+  Gauge,
+  Histogram,
+  Registry,
+  collectDefaultMetrics,
+  type MetricObjectWithValues,
+  type MetricValue,
+} from 'prom-client';
 
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
@@ -7,6 +16,14 @@ export type Transport = 'rest' | 'grpc';
 
 /** Part of a request's time: reading and rewriting it here, waiting for the database, all of it. */
 export type Stage = 'rewrite' | 'upstream' | 'total';
+
+/** What one process has counted, as plain data. */
+export type Counts = MetricObjectWithValues<MetricValue<string>>[];
+
+/** What several processes have counted together, in Prometheus' text format. */
+export function countedTogether(counts: readonly Counts[]): Promise<string> {
+  return AggregatorRegistry.aggregate([...counts]).metrics();
+}
 
 /** What a proxy counts; names and labels are documented in docs/serve.md. */
 export class Metrics {
@@ -19,6 +36,7 @@ export class Metrics {
   readonly #overlap: Histogram<'collection'>;
   readonly #shadowSeconds: Histogram<'collection' | 'side'>;
   readonly #shadowDropped: Counter;
+  readonly #reloads: Counter<'result'>;
 
   constructor() {
     const registers = [this.registry];
@@ -61,6 +79,10 @@ export class Metrics {
     this.#shadowDropped = new Counter({
       ...{ name: 'tldr_shadow_dropped_total', help: 'Sampled searches not repeated', registers },
     });
+    this.#reloads = new Counter({
+      ...{ name: 'tldr_reloads_total', help: 'Configurations read again', registers },
+      labelNames: ['result'],
+    });
   }
 
   requestStarted(transport: Transport): void {
@@ -94,5 +116,13 @@ export class Metrics {
 
   shadowDropped(): void {
     this.#shadowDropped.inc();
+  }
+
+  reloaded(result: 'taken' | 'refused'): void {
+    this.#reloads.inc({ result });
+  }
+
+  counts(): Promise<Counts> {
+    return this.registry.getMetricsAsJSON();
   }
 }

@@ -129,7 +129,7 @@ export class RestExchange {
         metrics.stage('rest', 'rewrite', (performance.now() - startedAtMs) / 1000);
         metrics.projected('rest', result.projected);
         const { request, answer: form } = result;
-        const pick = result.search && form !== null ? this.#parts.shadow()?.pick(form.collection) : undefined;
+        const pick = result.search ? this.#parts.shadow()?.pick(this.#head.url) : undefined;
         const without = form !== null && (!form.errorsOnly || pick) ? EXCHANGE_HEADERS : BODY_HEADERS;
         const headers = forwardedHeaders(this.#request.rawHeaders, without);
         const { method, url: path } = request;

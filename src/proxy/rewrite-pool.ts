@@ -109,20 +109,16 @@ export class RewritePool {
 }
 
 /** Inside a worker thread: answers every task with these rewriters. */
-export function answerRewrites(rewriters: Promise<Rewriters>): void {
+export function answerRewrites(rewriters: Rewriters): void {
   parentPort?.on('message', ({ id, task }: { readonly id: number; readonly task: RewriteTask }) => {
-    rewriters.then(
-      (ready) => {
-        try {
-          const result = rewrite(ready, task);
-          const reply: Reply = { id, result, body: task.body };
-          parentPort?.postMessage(reply, [...transferable(task.body), ...transferable(bytesOf(result))]);
-        } catch (error) {
-          fail(id, error);
-        }
-      },
-      (error: unknown) => fail(id, error),
-    );
+    try {
+      const result = rewrite(rewriters, task);
+      const reply: Reply = { id, result, body: task.body };
+      parentPort?.postMessage(reply, [...transferable(task.body), ...transferable(bytesOf(result))]);
+    } catch (error) {
+      const code = isTldrError(error) ? error.code : 'INTERNAL';
+      parentPort?.postMessage({ id, code, message: messageOf(error) } satisfies Reply);
+    }
   });
 }
 
@@ -138,11 +134,6 @@ export function rewrite({ rest, grpc }: Rewriters, task: RewriteTask): RewriteRe
     case 'grpc-answer':
       return grpc.rewriteAnswer(task.form, task.body);
   }
-}
-
-function fail(id: number, error: unknown): void {
-  const code = isTldrError(error) ? error.code : 'INTERNAL';
-  parentPort?.postMessage({ id, code, message: messageOf(error) } satisfies Reply);
 }
 
 function bytesOf(result: RewriteResults[RewriteTask['kind']]): Uint8Array | undefined {

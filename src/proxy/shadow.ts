@@ -6,14 +6,17 @@ import type { RestUpstream } from './rest-upstream.js';
 /** More sampled searches than this at once would load the database: the rest are dropped and counted. */
 const AT_ONCE_MAX = 4;
 
+export interface ShadowPlace {
+  readonly collection: string;
+  readonly url: string;
+}
+
 export interface ShadowOptions {
   /** From 0 to 1. */
   readonly share: number;
   readonly seed: number;
-  /** By served collection: the full one to compare with. */
-  readonly full: ReadonlyMap<string, string>;
-  /** The address of a client's search on another collection. */
-  readonly urlOn: (url: string, collection: string) => string;
+  /** Where a client's search is repeated, and the served collection it was for; null for one without a full one. */
+  readonly repeatAt: (url: string) => ShadowPlace | null;
   readonly answerBytesMax: number;
 }
 
@@ -50,10 +53,10 @@ export class Shadow {
     this.#rng = new Rng(options.seed);
   }
 
-  /** Decides whether this search is one of the share; null where not. */
-  pick(collection: string): ShadowPick | null {
-    const full = this.#options.full.get(collection);
-    if (full === undefined || this.#rng.uniform() >= this.#options.share) return null;
+  /** Decides whether a search at this address is one of the share; null where not. */
+  pick(url: string): ShadowPick | null {
+    const place = this.#options.repeatAt(url);
+    if (place === null || this.#rng.uniform() >= this.#options.share) return null;
     if (this.#atOnce >= AT_ONCE_MAX) {
       this.#metrics.shadowDropped();
       return null;
@@ -61,7 +64,7 @@ export class Shadow {
     return {
       repeat: (request, answer) => {
         this.#atOnce++;
-        this.#compare({ collection, full }, request, answer)
+        this.#compare(place, request, answer)
           .catch(() => this.#metrics.shadowDropped())
           .finally(() => this.#atOnce--);
       },
@@ -69,13 +72,13 @@ export class Shadow {
   }
 
   async #compare(
-    { collection, full }: { readonly collection: string; readonly full: string },
+    { collection, url }: ShadowPlace,
     { head, body, headers }: ShadowedRequest,
     { served, seconds, resultIds }: ServedAnswer,
   ): Promise<void> {
     const startedAtMs = performance.now();
     const { status, body: answer } = await this.#upstream.exchange(
-      { method: head.method, url: this.#options.urlOn(head.url, full), body },
+      { method: head.method, url, body },
       {
         headers: [...headers, 'content-type', 'application/json', 'accept-encoding', 'identity'],
         limitBytes: this.#options.answerBytesMax,

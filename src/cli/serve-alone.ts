@@ -1,0 +1,29 @@
+import { startOperations } from '../proxy/operations.js';
+import { announce, startReloading, untilAborted, type ServeRun } from './serve-run.js';
+import { startServing } from './serving.js';
+
+/** Serves in this process until it is asked to stop; requests under way are then ended. */
+export async function serveAlone({ config, run, reread }: ServeRun): Promise<void> {
+  const { log } = run;
+  const serving = await startServing(config, { log, seed: 1 });
+  const { proxy } = serving;
+  const operations = await startOperations({
+    address: config.listenOperations,
+    ready: () => proxy.ready(),
+    metrics: () => proxy.metrics.registry.metrics(),
+  }).catch(async (error: unknown) => {
+    await proxy.close();
+    throw error;
+  });
+  const stopReloading = startReloading({ config, reread, log }, (next) => serving.reload(next));
+  announce(run, {
+    ...{ rest: proxy.rest, grpc: proxy.grpc, operations: operations.address },
+    ...{ config, loaded: serving.loaded() },
+  });
+  await untilAborted(run.signal);
+  stopReloading();
+  const inTime = await proxy.drain(config.drainMs);
+  if (!inTime) log('warn', `requests were still under way after ${config.drainMs} ms and were cut off`);
+  await operations.close();
+  log('info', 'stopped');
+}

@@ -1,0 +1,102 @@
+import { readFile } from 'node:fs/promises';
+import { candidatesMax } from '../../adapters/qdrant/serve/candidates-max.js';
+import type { Config } from '../config/config.js';
+import type { ServedSetting } from '../config/served-setting.js';
+import { Encoder } from '../core/encoder.js';
+import { isTldrError, messageOf, TldrError } from '../core/errors.js';
+import type { Log } from '../core/run.js';
+import { serveCollection } from '../core/serve-collection.js';
+import type { ServedCollection } from '../core/served-collection.js';
+import type { VectorStore } from '../core/vector-store.js';
+import { openStore } from './options.js';
+
+/** A collection that was checked, with all that serving it takes. */
+export interface LoadedCollection {
+  readonly served: ServedCollection;
+  /** The encoder file's content. */
+  readonly encoder: Uint8Array;
+  /** The collection to compare with. */
+  readonly full: string | undefined;
+}
+
+/**
+ * Loads the encoders of the configured collections and checks every one against its target.
+ * @throws INVALID_ARGUMENT where nothing is configured or a target is none, MISMATCH where encoder, dimensions or
+ * layout are not the target's, NOT_FOUND, and what opening the server throws
+ */
+export async function loadCollections(config: Config, log: Log): Promise<readonly LoadedCollection[]> {
+  const settings = Object.entries(config.collections);
+  if (settings.length === 0)
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      'nothing to serve: give --collection, --target and --encoder, or a configuration file with "collections"',
+    );
+  const store = await openStore(config, log);
+  try {
+    const aliases = await store.aliases();
+    const loaded: LoadedCollection[] = [];
+    for (const [name, setting] of settings) loaded.push(await load(store, { name, setting, aliases }));
+    return loaded;
+  } finally {
+    await store.close();
+  }
+}
+
+async function load(
+  store: VectorStore,
+  wanted: {
+    readonly name: string;
+    readonly setting: ServedSetting;
+    readonly aliases: ReadonlyMap<string, string>;
+  },
+): Promise<LoadedCollection> {
+  const { name, setting, aliases } = wanted;
+  try {
+    const encoder = await readEncoder(setting.encoder);
+    const spec = await store.describe(setting.target);
+    const served = serveCollection({
+      ...{ name, spec, aliases, options: setting, candidatesMax: candidatesMax(spec) },
+      projector: Encoder.fromBytes(encoder),
+    });
+    if (setting.full !== undefined) await checkFull(store, setting.full, served);
+    return { served, encoder, full: setting.full };
+  } catch (cause) {
+    if (!isTldrError(cause)) throw cause;
+    throw new TldrError(cause.code, `cannot serve ${name}: ${cause.message}`, { cause });
+  }
+}
+
+/** @throws NOT_FOUND, MISMATCH where it cannot be what the target was made from */
+async function checkFull(store: VectorStore, full: string, served: ServedCollection): Promise<void> {
+  const { vectors } = await store.describe(full);
+  const dim = vectors.find((one) => one.name === served.vector)?.dim;
+  if (dim !== served.inputDim)
+    throw new TldrError(
+      'MISMATCH',
+      `full collection ${full}: dimension of vector "${served.vector}" is ${dim ?? 'missing'}, expected ${served.inputDim}`,
+    );
+}
+
+async function readEncoder(path: string): Promise<Uint8Array> {
+  try {
+    return await readFile(path);
+  } catch (cause) {
+    throw new TldrError('NOT_FOUND', `cannot read the encoder ${path}: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** A served collection as people and scripts read it. */
+export function describeServed({ served, full }: LoadedCollection): Readonly<Record<string, unknown>> {
+  const { names, target, layout, vector, inputDim, outputDim, oversampling, projector } = served;
+  return {
+    ...{ names, target, layout, vector, inputDim, outputDim, oversampling, full: full ?? null },
+    encoder: projector.fingerprint.slice(0, 16),
+  };
+}
+
+/** One line for people. */
+export function servedLine({ served, full }: LoadedCollection): string {
+  const { names, target, layout, inputDim, outputDim } = served;
+  const compared = full === undefined ? '' : `, compared with ${full}`;
+  return `${names.join(', ')} -> ${target} (${layout}, ${inputDim} -> ${outputDim} dimensions${compared})`;
+}

@@ -1,0 +1,72 @@
+import type { Config } from '../config/config.js';
+import type { Address } from '../config/settings.js';
+import { messageOf } from '../core/errors.js';
+import type { Log } from '../core/run.js';
+import type { ConsoleRun } from './console-run.js';
+import { describeServed, servedLine, type LoadedCollection } from './serve-collections.js';
+import { reloadable } from './serving.js';
+
+/** What `serve` runs with. */
+export interface ServeRun {
+  readonly config: Config;
+  readonly run: ConsoleRun;
+  /** The configuration as it stands now. */
+  readonly reread: () => Config;
+}
+
+export interface Announcement {
+  readonly rest: Address;
+  readonly grpc: Address;
+  readonly operations: Address;
+  readonly config: Config;
+  readonly loaded: readonly LoadedCollection[];
+}
+
+/** Says what is served and where; with `--json` as the one object. */
+export function announce(run: ConsoleRun, served: Announcement): void {
+  const { config, loaded } = served;
+  const scheme = config.tlsCert === '' ? 'http' : 'https';
+  const at = ({ host, port }: Address, by = scheme): string =>
+    `${by}://${host.includes(':') ? `[${host}]` : host}:${port}`;
+  const [rest, grpc, operations] = [at(served.rest), at(served.grpc), at(served.operations, 'http')];
+  for (const one of loaded) run.say(servedLine(one));
+  run.say(`REST on ${rest}, gRPC on ${grpc}, operations on ${operations}`);
+  const collections = loaded.map(describeServed);
+  run.result({ rest, grpc, operations, collections });
+  run.log('info', 'serving', { rest, grpc, operations, collections: loaded.length });
+}
+
+/** Resolves when the signal fires. */
+export function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
+/**
+ * Reads the configuration again on SIGHUP, one after the other; one that cannot be served is refused with a line in
+ * the log. Returns what ends this.
+ */
+export function startReloading(
+  { config, reread, log }: Pick<ServeRun, 'config' | 'reread'> & { readonly log: Log },
+  reload: (config: Config) => Promise<void>,
+): () => void {
+  let current = config;
+  let last = Promise.resolve();
+  const onHangup = (): void => {
+    last = last.then(async () => {
+      try {
+        const next = reloadable(current, reread());
+        await reload(next.config);
+        current = next.config;
+        log('info', 'the configuration was read again', { collections: Object.keys(current.collections) });
+        if (next.fixed.length > 0) log('warn', `takes effect after a restart only: ${next.fixed.join(', ')}`);
+      } catch (error) {
+        log('warn', `the configuration was read again and refused, the old one stays: ${messageOf(error)}`);
+      }
+    });
+  };
+  process.on('SIGHUP', onHangup);
+  return () => void process.off('SIGHUP', onHangup);
+}

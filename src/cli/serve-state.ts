@@ -1,0 +1,66 @@
+import { grpcRewriter } from '../../adapters/qdrant/serve/grpc-rewriter.js';
+import { restRewriter } from '../../adapters/qdrant/serve/rest-rewriter.js';
+import { searchOn } from '../../adapters/qdrant/serve/search-on.js';
+import type { ServedFacts } from '../core/served-collection.js';
+import { RewritePool } from '../proxy/rewrite-pool.js';
+import { Rewriting } from '../proxy/rewriting.js';
+import type { ShadowOptions } from '../proxy/shadow.js';
+import type { ProxyState } from '../proxy/start-proxy.js';
+import type { LoadedCollection } from './serve-collections.js';
+
+/** Bodies from here on are rewritten in a thread: smaller ones take less than a millisecond or two. */
+const WORKER_BYTES_MIN = 128 * 1024;
+const SHADOW_ANSWER_BYTES_MAX = 16 * 1024 ** 2;
+
+/** What a rewriting thread is given. */
+export type RewriteWorkerData = readonly { readonly facts: ServedFacts; readonly encoder: Uint8Array }[];
+
+export interface StateOptions {
+  readonly threads: number;
+  readonly shadowShare: number;
+  readonly seed: number;
+}
+
+/** What the proxy does for these collections. */
+export function proxyState(
+  loaded: readonly LoadedCollection[],
+  { threads, shadowShare, seed }: StateOptions,
+): ProxyState {
+  const collections = loaded.map(({ served }) => served);
+  const rewriters = { rest: restRewriter(collections), grpc: grpcRewriter(collections) };
+  // A projector has methods, which no thread can be sent; it makes its own from the file.
+  const data: RewriteWorkerData = loaded.map(({ served, encoder }) => ({
+    ...{ facts: { ...served, projector: undefined }, encoder },
+  }));
+  const pool = new RewritePool({
+    ...{ data, size: threads },
+    file: new URL('./rewrite-worker.js', import.meta.url),
+  });
+  return {
+    rewriting: new Rewriting(rewriters, pool, WORKER_BYTES_MIN),
+    shadow: shadowOf(loaded, { share: shadowShare, seed }),
+  };
+}
+
+function shadowOf(
+  loaded: readonly LoadedCollection[],
+  { share, seed }: Pick<ShadowOptions, 'share' | 'seed'>,
+): ShadowOptions | null {
+  const full = new Map<string, string>();
+  const first = new Map<string, string>();
+  for (const { served, full: other } of loaded) {
+    if (other === undefined) continue;
+    for (const name of served.names) {
+      full.set(name, other);
+      first.set(name, served.names[0] ?? name);
+    }
+  }
+  if (share === 0 || full.size === 0) return null;
+  return {
+    ...{ share, seed, answerBytesMax: SHADOW_ANSWER_BYTES_MAX },
+    repeatAt: (url) => {
+      const place = searchOn(url, full);
+      return place === null ? null : { url: place.url, collection: first.get(place.name) ?? place.name };
+    },
+  };
+}

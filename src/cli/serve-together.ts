@@ -1,0 +1,43 @@
+import { startOperations } from '../proxy/operations.js';
+import { DEFAULT_LIMITS } from '../proxy/proxy-options.js';
+import { RestUpstream } from '../proxy/rest-upstream.js';
+import { loadCollections } from './serve-collections.js';
+import { Members } from './serve-members.js';
+import { announce, startReloading, untilAborted, type ServeRun } from './serve-run.js';
+import { upstreamOf } from './serving.js';
+
+const READY_TIMEOUT_MS = 2_000;
+
+/** Serves in several processes until it is asked to stop; this one serves nothing but its operators. */
+export async function serveTogether({ config, run, reread }: ServeRun): Promise<void> {
+  const { log } = run;
+  const loaded = await loadCollections(config, log);
+  const members = new Members(config, log);
+  const upstream = new RestUpstream(upstreamOf(config), { ...DEFAULT_LIMITS, upstreamConnections: 1 });
+  const operations = await startOperations({
+    address: config.listenOperations,
+    ready: async () => members.ready && (await upstream.ready(READY_TIMEOUT_MS)),
+    metrics: () => members.metrics(),
+  });
+  const stop = async (): Promise<boolean> => {
+    const inTime = await members.drain(config.drainMs);
+    await Promise.all([operations.close(), upstream.close()]);
+    return inTime;
+  };
+  try {
+    const ports = await members.start();
+    announce(run, { ...ports, operations: operations.address, config, loaded });
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  const stopReloading = startReloading({ config, reread, log }, async (next) => {
+    await loadCollections(next, log);
+    members.configure(next);
+  });
+  await untilAborted(run.signal);
+  stopReloading();
+  if (!(await stop()))
+    log('warn', `requests were still under way after ${config.drainMs} ms and were cut off`);
+  log('info', 'stopped');
+}

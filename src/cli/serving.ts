@@ -1,0 +1,114 @@
+import { readFile } from 'node:fs/promises';
+import { serverAddresses } from '../../adapters/qdrant/open-qdrant.js';
+import { restFailure } from '../../adapters/qdrant/serve/rest-failure.js';
+import type { Config } from '../config/config.js';
+import { messageOf, TldrError } from '../core/errors.js';
+import type { Log } from '../core/run.js';
+import type { ProxyLimits, TlsFiles, Upstream } from '../proxy/proxy-options.js';
+import { startProxy, type Proxy } from '../proxy/start-proxy.js';
+import { loadCollections, type LoadedCollection } from './serve-collections.js';
+import { proxyState } from './serve-state.js';
+
+/** One process that serves. */
+export interface Serving {
+  readonly proxy: Proxy;
+  readonly loaded: () => readonly LoadedCollection[];
+  /** Serves what another configuration says. @throws where it cannot; what was served before still is */
+  reload(config: Config): Promise<void>;
+  /** A collection that is no more, by any of its names: requests for it pass. */
+  drop(name: string): void;
+}
+
+export interface ServingOptions {
+  readonly log: Log;
+  /** Decides which searches are sampled; another one for every process. */
+  readonly seed: number;
+  /** A client deleted the collection that is configured under this name. */
+  readonly onDeleted?: (name: string) => void;
+}
+
+/**
+ * Checks the collections and starts listening.
+ * @throws what checking them throws, UNAVAILABLE for an address that is taken
+ */
+export async function startServing(config: Config, options: ServingOptions): Promise<Serving> {
+  const { log, seed, onDeleted } = options;
+  let loaded = await loadCollections(config, log);
+  let { threads, shadow: shadowShare } = config;
+  const state = (): ReturnType<typeof proxyState> => proxyState(loaded, { threads, shadowShare, seed });
+  const drop = (name: string): void => {
+    const gone = loaded.find(({ served }) => served.names.includes(name));
+    const configured = gone?.served.names[0];
+    if (configured === undefined) return;
+    loaded = loaded.filter((one) => one !== gone);
+    proxy.use(state());
+    log('info', 'a served collection was deleted', { collection: configured });
+    onDeleted?.(configured);
+  };
+  const proxy = await startProxy(
+    {
+      ...{ upstream: upstreamOf(config), rest: config.listenRest, grpc: config.listenGrpc },
+      ...{ tls: await readTls(config), limits: limitsOf(config), failure: restFailure, log },
+    },
+    state(),
+    drop,
+  );
+  return {
+    proxy,
+    drop,
+    loaded: () => loaded,
+    reload: async (next) => {
+      try {
+        loaded = await loadCollections(next, log);
+        ({ threads, shadow: shadowShare } = next);
+        proxy.use(state());
+        proxy.metrics.reloaded('taken');
+      } catch (error) {
+        proxy.metrics.reloaded('refused');
+        throw error;
+      }
+    },
+  };
+}
+
+/** Where the database is, as the proxy needs to know it. */
+export function upstreamOf(config: Config): Upstream {
+  return { ...serverAddresses(config), readyPath: '/readyz' };
+}
+
+/** What a running process takes over from a configuration that was read again, and the names of what it does not. */
+export function reloadable(
+  before: Config,
+  after: Config,
+): { readonly config: Config; readonly fixed: string[] } {
+  const { collections, shadow, threads, apiKey, timeoutMs } = after;
+  const taken = new Set(['collections', 'shadow', 'threads', 'apiKey', 'apiKeyFile', 'timeoutMs']);
+  return {
+    config: { ...before, collections, shadow, threads, apiKey, timeoutMs },
+    fixed: Object.keys(before.shown).filter(
+      (name) => !taken.has(name) && before.shown[name]?.value !== after.shown[name]?.value,
+    ),
+  };
+}
+
+/** Bounds that the configuration sets. */
+export function limitsOf(config: Config): Partial<ProxyLimits> {
+  const { requestsMax, bodyBytesMax, messageBytesMax, upstreamTimeoutMs, clientTimeoutMs } = config;
+  return {
+    ...{ requestsMax, upstreamTimeoutMs, clientTimeoutMs },
+    ...{ restBodyBytesMax: bodyBytesMax, grpcMessageBytesMax: messageBytesMax },
+  };
+}
+
+async function readTls({ tlsCert, tlsKey }: Config): Promise<TlsFiles | undefined> {
+  if (tlsCert === '' && tlsKey === '') return undefined;
+  if (tlsCert === '' || tlsKey === '')
+    throw new TldrError('INVALID_ARGUMENT', 'TLS needs both a certificate and its key');
+  try {
+    return { cert: await readFile(tlsCert), key: await readFile(tlsKey) };
+  } catch (cause) {
+    throw new TldrError('NOT_FOUND', `cannot read the certificate or its key: ${messageOf(cause)}`, {
+      cause,
+    });
+  }
+}

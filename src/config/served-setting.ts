@@ -1,0 +1,85 @@
+import { resolve } from 'node:path';
+import { TldrError } from '../core/errors.js';
+import type { ServedFacts } from '../core/served-collection.js';
+import type { Layout } from '../core/vector-store.js';
+
+/** How one collection is served, as it stands in a configuration file or in flags. */
+export interface ServedSetting {
+  /** The collection that a migration made. */
+  readonly target: string;
+  /** Path of the encoder file. */
+  readonly encoder: string;
+  readonly layout?: Layout;
+  readonly oversampling?: number;
+  readonly scoreThreshold?: ServedFacts['scoreThreshold'];
+  readonly vectorAnswers?: ServedFacts['vectorAnswers'];
+  /** The collection as it was before, for measuring the overlap. */
+  readonly full?: string;
+}
+
+type Check = (value: unknown) => string | null;
+
+const text: Check = (value) => (typeof value === 'string' && value !== '' ? null : 'expected a text');
+const oneOf =
+  (...allowed: string[]): Check =>
+  (value) =>
+    allowed.some((one) => one === value) ? null : `expected ${allowed.join(' or ')}`;
+const factor: Check = (value) =>
+  typeof value === 'number' && value >= 1 && value <= 1000 ? null : 'expected a number from 1 to 1000';
+
+const CHECKS: Readonly<Record<keyof ServedSetting, Check>> = {
+  target: text,
+  encoder: text,
+  layout: oneOf('compact', 'two-stage'),
+  oversampling: factor,
+  scoreThreshold: oneOf('pass', 'refuse'),
+  vectorAnswers: oneOf('refuse', 'compact'),
+  full: text,
+};
+const REQUIRED = ['target', 'encoder'] as const;
+
+/**
+ * The served collections by their clients' names.
+ * @param folder what relative paths of encoders start from
+ * @throws INVALID_ARGUMENT for unknown or malformed keys, and for a target that is served twice
+ */
+export function parseServedSettings(value: unknown, folder: string): Readonly<Record<string, ServedSetting>> {
+  if (!isRecord(value)) throw wrong('collections', 'expected an object of names');
+  const parsed: Record<string, ServedSetting> = {};
+  const nameOf = new Map<string, string>();
+  for (const [name, one] of Object.entries(value)) {
+    const at = `collections.${name}`;
+    if (name === '') throw wrong(at, 'expected a name');
+    const setting = parseOne(one, at);
+    const other = nameOf.get(setting.target);
+    if (other !== undefined)
+      throw wrong(
+        at,
+        `its target ${setting.target} is that of ${other}, too: one name is enough, others can be aliases in the database`,
+      );
+    nameOf.set(setting.target, name);
+    parsed[name] = { ...setting, encoder: resolve(folder, setting.encoder) };
+  }
+  return parsed;
+}
+
+function parseOne(value: unknown, at: string): ServedSetting {
+  if (!isRecord(value)) throw wrong(at, 'expected an object');
+  for (const [key, inner] of Object.entries(value)) {
+    if (!(key in CHECKS))
+      throw wrong(`${at}.${key}`, `unknown key: known are ${Object.keys(CHECKS).join(', ')}`);
+    const problem = CHECKS[key as keyof ServedSetting](inner);
+    if (problem !== null) throw wrong(`${at}.${key}`, `${problem}, got ${JSON.stringify(inner)}`);
+  }
+  for (const key of REQUIRED) if (!(key in value)) throw wrong(`${at}.${key}`, 'it is missing');
+  // Every key was checked above.
+  return value as unknown as ServedSetting;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function wrong(at: string, problem: string): TldrError {
+  return new TldrError('INVALID_ARGUMENT', `configuration: ${at}: ${problem}`);
+}

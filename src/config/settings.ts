@@ -1,0 +1,176 @@
+import convict from 'convict';
+
+/** Where to listen. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Timers take no more. */
+const COUNT_MAX = 2 ** 31 - 1;
+
+// The library's own whole-number formats read "2.7" as 2 and "3x" as 3, and take 0.
+convict.addFormat({
+  name: 'count',
+  coerce: (value: unknown) => (typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value),
+  validate: (value: unknown) => {
+    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 1 || value > COUNT_MAX)
+      throw new Error(`expected a whole number from 1 to ${COUNT_MAX}`);
+  },
+});
+
+convict.addFormat({
+  name: 'address',
+  validate: (value: unknown) => {
+    if (parseAddress(String(value)) === null)
+      throw new Error('expected a host and port such as 127.0.0.1:6433');
+  },
+});
+
+convict.addFormat({
+  name: 'share',
+  validate: (value: unknown) => {
+    if (parseShare(String(value)) === null) throw new Error('expected a percentage such as 5%');
+  },
+});
+
+/** The one schema of settings. */
+export const SETTINGS = {
+  url: {
+    doc: 'REST address of the server, for example http://localhost:6333',
+    format: String,
+    default: 'http://localhost:6333',
+    env: 'QDRANT_URL',
+  },
+  grpcUrl: {
+    doc: 'gRPC address; empty: the REST host with the next port',
+    format: String,
+    default: '',
+    env: 'QDRANT_TLDR_GRPC_URL',
+  },
+  apiKey: { doc: 'API key', format: String, default: '', env: 'QDRANT_API_KEY', sensitive: true },
+  apiKeyFile: {
+    doc: 'file that holds the API key',
+    format: String,
+    default: '',
+    env: 'QDRANT_TLDR_API_KEY_FILE',
+  },
+  timeoutMs: {
+    doc: 'longest wait for one answer, in milliseconds',
+    format: 'count',
+    default: 60_000,
+    env: 'QDRANT_TLDR_TIMEOUT_MS',
+  },
+  threads: {
+    doc: 'threads for training and search',
+    format: 'count',
+    default: 2,
+    env: 'QDRANT_TLDR_THREADS',
+  },
+  lanes: {
+    doc: 'ranges a migration copies at the same time',
+    format: 'count',
+    default: 2,
+    env: 'QDRANT_TLDR_LANES',
+  },
+  batchSize: { doc: 'points per request', format: 'count', default: 256, env: 'QDRANT_TLDR_BATCH_SIZE' },
+  logLevel: {
+    doc: 'structured logs on standard error from this level on',
+    format: ['silent', 'debug', 'info', 'warn'],
+    default: 'silent',
+    env: 'QDRANT_TLDR_LOG_LEVEL',
+  },
+  stateFolder: {
+    doc: 'folder of migration records',
+    format: String,
+    default: '.qdrant-tldr',
+    env: 'QDRANT_TLDR_STATE_FOLDER',
+  },
+  listenRest: {
+    doc: 'serve: host and port for REST clients',
+    format: 'address',
+    default: '127.0.0.1:6433',
+    env: 'QDRANT_TLDR_LISTEN_REST',
+  },
+  listenGrpc: {
+    doc: 'serve: host and port for gRPC clients',
+    format: 'address',
+    default: '127.0.0.1:6434',
+    env: 'QDRANT_TLDR_LISTEN_GRPC',
+  },
+  listenOperations: {
+    doc: 'serve: host and port for /healthz, /readyz and /metrics',
+    format: 'address',
+    default: '127.0.0.1:6435',
+    env: 'QDRANT_TLDR_LISTEN_OPERATIONS',
+  },
+  tlsCert: {
+    doc: 'serve: certificate file shown to clients; empty: no TLS',
+    format: String,
+    default: '',
+    env: 'QDRANT_TLDR_TLS_CERT',
+  },
+  tlsKey: {
+    doc: 'serve: private key file of the certificate',
+    format: String,
+    default: '',
+    env: 'QDRANT_TLDR_TLS_KEY',
+  },
+  workers: { doc: 'serve: processes', format: 'count', default: 1, env: 'QDRANT_TLDR_WORKERS' },
+  shadow: {
+    doc: 'serve: share of searches also sent to the full collection, such as 5%',
+    format: 'share',
+    default: '0%',
+    env: 'QDRANT_TLDR_SHADOW',
+  },
+  drainMs: {
+    doc: 'serve: longest wait for requests under way when stopping, in milliseconds',
+    format: 'count',
+    default: 30_000,
+    env: 'QDRANT_TLDR_DRAIN_MS',
+  },
+  requestsMax: {
+    doc: 'serve: requests under way at once per process and transport; more are refused',
+    format: 'count',
+    default: 1024,
+    env: 'QDRANT_TLDR_REQUESTS_MAX',
+  },
+  bodyBytesMax: {
+    doc: 'serve: largest REST body to a served collection',
+    format: 'count',
+    default: 32 * 1024 ** 2,
+    env: 'QDRANT_TLDR_BODY_BYTES_MAX',
+  },
+  messageBytesMax: {
+    doc: 'serve: largest gRPC message to a served collection',
+    format: 'count',
+    default: 64 * 1024 ** 2,
+    env: 'QDRANT_TLDR_MESSAGE_BYTES_MAX',
+  },
+  upstreamTimeoutMs: {
+    doc: 'serve: longest silence of the server while it should answer a client, in milliseconds',
+    format: 'count',
+    default: 300_000,
+    env: 'QDRANT_TLDR_UPSTREAM_TIMEOUT_MS',
+  },
+  clientTimeoutMs: {
+    doc: 'serve: longest silence of a client in the middle of a request or answer, in milliseconds',
+    format: 'count',
+    default: 120_000,
+    env: 'QDRANT_TLDR_CLIENT_TIMEOUT_MS',
+  },
+};
+
+/** `host:port`, the host in brackets where it holds colons. */
+export function parseAddress(value: string): Address | null {
+  const match = /^(?:\[([0-9a-f:.]+)\]|([^:[\]]+)):(\d{1,5})$/i.exec(value);
+  const port = Number(match?.[3]);
+  const host = match?.[1] ?? match?.[2];
+  return host !== undefined && port <= 65_535 ? { host, port } : null;
+}
+
+/** A percentage as a number from 0 to 1. */
+export function parseShare(value: string): number | null {
+  const percent = Number(/^(\d+(?:\.\d+)?)%$/.exec(value)?.[1]);
+  return percent <= 100 ? percent / 100 : null;
+}
