@@ -1,12 +1,12 @@
 import type { ServedJob } from './grpc-job.js';
 import type { CompactIds } from './grpc-lookup-from.js';
 import { editVectors, OTHER_QUERIES, SIMILARITY, type Leaf, type Shape } from './grpc-shapes.js';
-import { notDense } from './grpc-vector.js';
+import { notDense, notSingle, rowsOf } from './grpc-vector.js';
 import { Malformed, ProtoMessage, readFloats } from './proto-message.js';
 import { Pieces, type FieldEdit } from './proto-pieces.js';
 import { inferenceRefused, unknownForm } from './rules.js';
 
-/** Query.nearest, and Query.nearest_with_mmr of nearest 1 and mmr 2. */
+/** Query.nearest, and Query.nearest_with_mmr of nearest 1 and mmr 2 (candidates_limit 3). */
 const NEAREST = 1;
 export const MMR = 9;
 
@@ -71,7 +71,7 @@ function compactInput(bytes: Uint8Array, ids: CompactIds['ids'], job: ServedJob)
     case 3:
       throw notDense('sparse');
     case 4:
-      throw notDense('multi');
+      throw notSingle(rowsOf(value), job.served);
     case 5:
     case 6:
     case 7:

@@ -38,9 +38,15 @@ export function grpcRewriter(collections: readonly ServedCollection[]): GrpcRewr
     rewriteAnswer: (form, message) => rewriteAnswer(form, message, collections),
     rewriteStatus: (form, text) => {
       const served = servedBy(form.collection, collections);
-      return served === null ? text : clientText(text, served);
+      const shown = served === null ? text : clientText(text, served);
+      return form.form === 'lookup' ? lookupText(shown) : shown;
     },
   };
+}
+
+/** A failed lookup in the words of a server that looks up itself. */
+function lookupText(text: string): string {
+  return text.replace(/^Not found: Collection `(.*)` doesn't exist!$/s, 'Not found: Collection $1 not found');
 }
 
 /** Raw files of collections, and what servers tell each other, are nobody's business here. */
@@ -90,7 +96,8 @@ interface PointsCall {
 function rewriteServed({ call, message, rule, name }: PointsCall, job: ServedJob): GrpcRewrite {
   const { path, body } = rewritePoints(message, rule, { path: call.path, job });
   const calls = job.lookups.calls();
-  if (calls.length > 0) return { kind: 'lookup', calls };
+  if (calls.length > 0)
+    return { kind: 'lookup', calls, answer: { form: 'lookup', collection: name, errorsOnly: true } };
   job.projections.run();
   return {
     kind: 'send',

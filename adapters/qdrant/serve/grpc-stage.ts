@@ -139,7 +139,7 @@ function candidateCount({ message, fields, query }: Stage, served: ServedCollect
   const limit = count(fields.limit, DEFAULT_LIMIT);
   const groupSize = fields.groupSize === undefined ? 1 : count(fields.groupSize, DEFAULT_GROUP_SIZE);
   const mmr = query?.field === MMR ? new ProtoMessage(query.value).bytes(2) : null;
-  const considered = mmr === null ? 0 : asCount(new ProtoMessage(mmr).varint(2) ?? 0n);
+  const considered = mmr === null ? 0 : asCount(new ProtoMessage(mmr).varint(3) ?? 0n);
   const wanted = { limit: Math.max(limit, considered), offset: count(fields.offset, 0), groupSize };
   // The server refuses a prefetch of none with an error that names it; what the client wrote is refused anyway.
   return Math.min(Math.max(candidatesFor(served, wanted), 1), Number.MAX_SAFE_INTEGER);

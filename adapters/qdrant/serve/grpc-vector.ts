@@ -1,7 +1,7 @@
 import type { ServedCollection } from '../../../src/core/served-collection.js';
 import { Malformed, ProtoMessage, readFloats } from './proto-message.js';
 import { Pieces } from './proto-pieces.js';
-import { inferenceRefused, Refusal, unknownForm } from './rules.js';
+import { checkDim, inferenceRefused, Refusal, unknownForm } from './rules.js';
 
 /**
  * Vector (writes, legacy requests) and VectorOutput (answers): an older flat form of data 1, indices 2 and
@@ -35,14 +35,14 @@ export function readDense(message: ProtoMessage, served: ServedCollection): Dens
   switch (newer?.field) {
     case undefined:
       if (message.has(INDICES)) throw notDense('sparse');
-      if (message.has(VECTORS_COUNT)) throw notDense('multi');
+      if (message.has(VECTORS_COUNT)) throw notSingle(flatRows(message), served);
       return { values: readFloats(message, DATA), form: 'flat' };
     case DENSE:
       return { values: readFloats(new ProtoMessage(message.value(newer)), 1), form: 'dense' };
     case SPARSE:
       throw notDense('sparse');
     case MULTI_DENSE:
-      throw notDense('multi');
+      throw notSingle(rowsOf(message.value(newer)), served);
     default:
       throw inferenceRefused(served);
   }
@@ -57,6 +57,24 @@ export function isSparse(message: ProtoMessage): boolean {
 /** What the server says to a vector of another kind than its collection holds. */
 export function notDense(kind: 'sparse' | 'multi'): Refusal {
   return new Refusal(400, `Wrong input: Conversion between ${kind} and regular vectors failed`);
+}
+
+/** The same for several vectors in place of one: the server looks at their sizes first. */
+export function notSingle(rows: readonly Float32Array[], served: ServedCollection): Refusal {
+  for (const values of rows) checkDim(values, served);
+  return notDense('multi');
+}
+
+/** The rows of a MultiDenseVector: vectors 1, of data 1 each. */
+export function rowsOf(bytes: Uint8Array): Float32Array[] {
+  return new ProtoMessage(bytes).all(1).map((row) => readFloats(new ProtoMessage(row), 1));
+}
+
+/** Of the older form the first row says enough: all are equally long. */
+function flatRows(message: ProtoMessage): Float32Array[] {
+  const values = readFloats(message, DATA);
+  const count = Number(message.varint(VECTORS_COUNT) ?? 1n);
+  return [values.subarray(0, Math.floor(values.length / Math.max(count, 1)))];
 }
 
 /** A Vector of these packed floats in the form that its original had. */
