@@ -4,7 +4,7 @@ import type { CollectionRule } from './grpc-methods.js';
 import { physicalName } from './grpc-stage.js';
 import { ProtoMessage } from './proto-message.js';
 import { edited, Pieces, type FieldEdit } from './proto-pieces.js';
-import { Refusal, refuseHidden, refuseTarget, servedBy } from './rules.js';
+import { isHiddenTarget, Refusal, refuseHidden, refuseTarget, servedBy } from './rules.js';
 
 /** CollectionExistsResponse with CollectionExists 1 of exists 1: false, which is not written. */
 const DOES_NOT_EXIST = new Pieces().bytes(1, new Uint8Array(0)).finish();
@@ -24,8 +24,8 @@ export function rewriteCollections(kind: CollectionRule, call: CollectionCall): 
   const served = servedBy(name, collections);
   if (kind === 'create') return create(call, name);
   if (served === null) {
-    const hidden = collections.some(({ target }) => target === name);
-    if (hidden && kind === 'exists') return { kind: 'reply', message: DOES_NOT_EXIST };
+    if (kind === 'exists' && isHiddenTarget(name, collections))
+      return { kind: 'reply', message: DOES_NOT_EXIST };
     refuseTarget(name, collections);
     return { kind: 'pass' };
   }

@@ -3,7 +3,7 @@ import type { Job, ServedJob } from './grpc-job.js';
 import type { LookupPlace } from './grpc-lookups.js';
 import { ProtoMessage } from './proto-message.js';
 import { edited, Pieces, type FieldEdit } from './proto-pieces.js';
-import { fullNotStored, refuseHidden, refuseTarget, servedBy } from './rules.js';
+import { fullNotStored, refuseHidden, refuseTargetLookup, servedBy } from './rules.js';
 
 /** LookupLocation: collection_name 1, vector_name 2 (the stage's `using` without one), shard_key_selector 3. */
 const COLLECTION = 1;
@@ -25,7 +25,7 @@ function readLookupFrom(bytes: Uint8Array, using: string, job: Job): LookupFrom 
   const shardKeys = message.bytes(SHARD_KEYS);
   const other = servedBy(name, job.collections);
   if (other === null) {
-    refuseTarget(name, job.collections);
+    refuseTargetLookup(name, job.collections);
     return { place: { collection: name, vector, shardKeys }, renamed: bytes, source: null };
   }
   refuseHidden(vector, other);

@@ -3,7 +3,7 @@ import type { Job } from './grpc-job.js';
 import { renameIn } from './grpc-lookup-from.js';
 import { decodeText, Malformed, ProtoMessage } from './proto-message.js';
 import { edited, Pieces, type FieldEdit } from './proto-pieces.js';
-import { refuseTarget, servedBy, treatWithVector } from './rules.js';
+import { refuseTargetLookup, servedBy, treatWithVector } from './rules.js';
 
 /** WithVectorsSelector: enable 1 or include 2 (VectorsSelector: names 1). */
 const ENABLE = 1;
@@ -40,7 +40,7 @@ export function withLookup(job: Job): FieldEdit {
     const name = message.text(1) ?? '';
     const other = servedBy(name, job.collections);
     if (other === null) {
-      refuseTarget(name, job.collections);
+      refuseTargetLookup(name, job.collections);
       return bytes;
     }
     message.bytes(3);

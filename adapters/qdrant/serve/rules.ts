@@ -136,10 +136,20 @@ export function servedBy(name: string, collections: readonly ServedCollection[])
   return collections.find(({ names }) => names.includes(name)) ?? null;
 }
 
+/** Whether a name is that of a target that clients know by another one. */
+export function isHiddenTarget(name: string, collections: readonly ServedCollection[]): boolean {
+  return collections.some(({ names, target }) => target === name && !names.includes(name));
+}
+
 /** @throws Refusal where the name is that of a target that clients know by another one */
 export function refuseTarget(name: string, collections: readonly ServedCollection[]): void {
-  const hidden = collections.some(({ names, target }) => target === name && !names.includes(name));
-  if (hidden) throw new Refusal(404, `Not found: Collection \`${name}\` doesn't exist!`);
+  if (isHiddenTarget(name, collections))
+    throw new Refusal(404, `Not found: Collection \`${name}\` doesn't exist!`);
+}
+
+/** The same where a request looks something up there. @throws Refusal */
+export function refuseTargetLookup(name: string, collections: readonly ServedCollection[]): void {
+  if (isHiddenTarget(name, collections)) throw new Refusal(404, `Not found: Collection ${name} not found`);
 }
 
 /** An error's text with the client's names of the collection and the vector in place of the target's. */
