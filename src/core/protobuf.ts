@@ -45,6 +45,19 @@ export class ProtoWriter {
     return this;
   }
 
+  /** The head of a length-delimited field whose value is written elsewhere. */
+  size(field: number, sizeBytes: number): this {
+    this.tag(field, 2);
+    this.#varint(sizeBytes);
+    return this;
+  }
+
+  /** The head of a field whose value is written elsewhere. */
+  tag(field: number, wireType: number): this {
+    this.#varint(field * 8 + wireType);
+    return this;
+  }
+
   string(field: number, value: string): this {
     return this.bytes(field, new TextEncoder().encode(value));
   }

@@ -113,7 +113,11 @@ export type GrpcRewrite =
       readonly projected: number;
       readonly search: boolean;
     }
-  | { readonly kind: 'lookup'; readonly calls: readonly GrpcCall[] }
+  /**
+   * Make these with the client's credentials, then call `rewrite` again with their answers in order. Where one fails,
+   * its status is the client's answer, its text rewritten in the form given.
+   */
+  | { readonly kind: 'lookup'; readonly calls: readonly GrpcCall[]; readonly answer: AnswerForm }
   /** Answered here with one message. */
   | { readonly kind: 'reply'; readonly message: Uint8Array }
   | GrpcStatus;

@@ -119,11 +119,16 @@ export function treatWithVector(
   const names = asked === true ? served.visibleVectors : asked;
   for (const name of names) refuseHidden(name, served);
   if (served.layout === 'compact' && names.includes(served.vector) && served.vectorAnswers === 'refuse')
-    throw new Refusal(
-      400,
-      `Bad request: full vectors of "${served.vector}" are not stored (reduced ${served.inputDim} -> ${served.outputDim} by encoder ${served.projector.fingerprint.slice(0, 16)}): ask for points without it`,
-    );
+    throw fullNotStored(served);
   return asked === true && served.layout === 'two-stage' ? { names } : 'keep';
+}
+
+/** The answer to whoever needs full vectors of a collection in the compact layout. */
+export function fullNotStored({ vector, inputDim, outputDim, projector }: ServedCollection): Refusal {
+  return new Refusal(
+    400,
+    `Bad request: full vectors of "${vector}" are not stored (reduced ${inputDim} -> ${outputDim} by encoder ${projector.fingerprint.slice(0, 16)}): ask for points without it`,
+  );
 }
 
 /** The collection that a name leads to; null for one that is not served. */
@@ -131,14 +136,25 @@ export function servedBy(name: string, collections: readonly ServedCollection[])
   return collections.find(({ names }) => names.includes(name)) ?? null;
 }
 
-/** @throws Refusal where the name is that of a target that clients know by another one */
-export function refuseTarget(name: string, collections: readonly ServedCollection[]): void {
-  const hidden = collections.some(({ names, target }) => target === name && !names.includes(name));
-  if (hidden) throw new Refusal(404, `Not found: Collection \`${name}\` doesn't exist!`);
+/** Whether a name is that of a target that clients know by another one. */
+export function isHiddenTarget(name: string, collections: readonly ServedCollection[]): boolean {
+  return collections.some(({ names, target }) => target === name && !names.includes(name));
 }
 
-/** An error's text with the client's name of the collection in place of the target's. */
+/** @throws Refusal where the name is that of a target that clients know by another one */
+export function refuseTarget(name: string, collections: readonly ServedCollection[]): void {
+  if (isHiddenTarget(name, collections))
+    throw new Refusal(404, `Not found: Collection \`${name}\` doesn't exist!`);
+}
+
+/** The same where a request looks something up there. @throws Refusal */
+export function refuseTargetLookup(name: string, collections: readonly ServedCollection[]): void {
+  if (isHiddenTarget(name, collections)) throw new Refusal(404, `Not found: Collection ${name} not found`);
+}
+
+/** An error's text with the client's names of the collection and the vector in place of the target's. */
 export function clientText(text: string, served: ServedCollection): string {
   const [name = served.target] = served.names;
-  return name === served.target ? text : text.replaceAll(`\`${served.target}\``, `\`${name}\``);
+  const named = name === served.target ? text : text.replaceAll(`\`${served.target}\``, `\`${name}\``);
+  return named.replaceAll(`Vector with name "${served.compact}"`, `Vector with name "${served.vector}"`);
 }

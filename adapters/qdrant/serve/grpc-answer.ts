@@ -1,0 +1,46 @@
+import type { ServedCollection } from '../../../src/core/served-collection.js';
+import type { AnswerForm } from '../../../src/core/wire.js';
+import { collectionInfo } from './grpc-info.js';
+import { Malformed, ProtoMessage } from './proto-message.js';
+import { edited, Pieces, type FieldEdit } from './proto-pieces.js';
+import { servedBy } from './rules.js';
+
+/**
+ * An answer as clients should see it; one that cannot be read, or is of another form, as it came.
+ */
+export function rewriteAnswer(
+  form: AnswerForm,
+  bytes: Uint8Array,
+  collections: readonly ServedCollection[],
+): Uint8Array {
+  const served = servedBy(form.collection, collections);
+  try {
+    if (form.form === 'list') return listAnswer(bytes, collections);
+    return form.form === 'info' && served !== null ? collectionInfo(bytes, served) : bytes;
+  } catch (error) {
+    if (error instanceof Malformed) return bytes;
+    throw error;
+  }
+}
+
+/**
+ * ListCollectionsResponse (CollectionDescription 1 of name 1) and ListAliasesResponse (AliasDescription 1 of
+ * alias_name 1 and collection_name 2): targets by their clients' names.
+ */
+function listAnswer(bytes: Uint8Array, collections: readonly ServedCollection[]): Uint8Array {
+  const message = new ProtoMessage(bytes);
+  const entries = message.all(1).map((entry) => new ProtoMessage(entry));
+  const listed = new Set(entries.filter((entry) => !entry.has(2)).map((entry) => entry.text(1)));
+  const change: FieldEdit = (value) => {
+    const entry = new ProtoMessage(value);
+    const alias = entry.has(2) ? entry.text(1) : null;
+    const field = alias === null ? 1 : 2;
+    const name = entry.text(field) ?? '';
+    const shown = collections.find(({ target }) => target === name)?.names[0] ?? name;
+    if (shown === name) return value;
+    // Two things of one name are one to clients.
+    if (alias === null ? listed.has(shown) : alias === shown) return null;
+    return edited(entry, new Map([[field, () => Buffer.from(shown)]]));
+  };
+  return new Pieces().raw(edited(message, new Map([[1, change]]))).finish();
+}

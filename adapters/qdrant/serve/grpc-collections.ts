@@ -1,0 +1,103 @@
+import type { ServedCollection } from '../../../src/core/served-collection.js';
+import type { GrpcRewrite } from '../../../src/core/wire.js';
+import type { CollectionRule } from './grpc-methods.js';
+import { physicalName } from './grpc-stage.js';
+import { ProtoMessage } from './proto-message.js';
+import { edited, Pieces, type FieldEdit } from './proto-pieces.js';
+import { isHiddenTarget, Refusal, refuseHidden, refuseTarget, servedBy } from './rules.js';
+
+/** CollectionExistsResponse with CollectionExists 1 of exists 1: false, which is not written. */
+const DOES_NOT_EXIST = new Pieces().bytes(1, new Uint8Array(0)).finish();
+
+interface CollectionCall {
+  readonly path: string;
+  readonly message: ProtoMessage;
+  readonly collections: readonly ServedCollection[];
+}
+
+/** Requests about collections rather than their points. @throws Refusal */
+export function rewriteCollections(kind: CollectionRule, call: CollectionCall): GrpcRewrite {
+  const { message, collections } = call;
+  if (kind === 'list') return send(call, { form: 'list', collection: '', errorsOnly: false });
+  if (kind === 'changeAliases') return changeAliases(call);
+  const name = message.text(1) ?? '';
+  const served = servedBy(name, collections);
+  if (kind === 'create') return create(call, name);
+  if (served === null) {
+    if (kind === 'exists' && isHiddenTarget(name, collections))
+      return { kind: 'reply', message: DOES_NOT_EXIST };
+    refuseTarget(name, collections);
+    return { kind: 'pass' };
+  }
+  const answer = { form: FORMS[kind], collection: name, errorsOnly: kind !== 'info' && kind !== 'aliases' };
+  return send(call, answer, kind === 'update' ? updateEdits(message, served) : []);
+}
+
+/** How the answers are treated; `deleted` is for the proxy, which forgets the collection. */
+const FORMS: Readonly<Record<Exclude<CollectionRule, 'list' | 'changeAliases' | 'create'>, string>> = {
+  info: 'info',
+  aliases: 'list',
+  delete: 'deleted',
+  update: 'error',
+  exists: 'error',
+};
+
+function send(
+  { path, message, collections }: CollectionCall,
+  answer: { readonly form: string; readonly collection: string; readonly errorsOnly: boolean },
+  edits: readonly [number, FieldEdit][] = [],
+): GrpcRewrite {
+  const body = edited(message, new Map([[1, physicalName({ collections })], ...edits]));
+  return { kind: 'send', call: { path, message: body.finish() }, answer, projected: 0, search: false };
+}
+
+/** CreateCollection: collection_name 1, and up to 1.15 init_from_collection 13, which would copy compact vectors. */
+function create({ message, collections }: CollectionCall, name: string): GrpcRewrite {
+  const taken = (one: string): boolean =>
+    collections.some(({ names, target }) => names.includes(one) || target === one);
+  if (taken(name)) throw new Refusal(409, `Wrong input: Collection \`${name}\` already exists!`);
+  if (message.has(13) && taken(message.text(13) ?? ''))
+    throw new Refusal(400, 'Bad request: a served collection cannot be copied');
+  return { kind: 'pass' };
+}
+
+/** UpdateCollection.vectors_config 6 (params 1, or params_map 2 of map 1): what F is given goes to K. */
+function updateEdits(message: ProtoMessage, served: ServedCollection): [number, FieldEdit][] {
+  message.bytes(6);
+  if (served.layout === 'compact') return [];
+  const move: FieldEdit = (bytes) => {
+    const config = new ProtoMessage(bytes);
+    const span = config.variant([1, 2]);
+    if (span?.field === 1 && served.vector === '')
+      return new Pieces().bytes(
+        2,
+        new Pieces().bytes(1, new Pieces().text(1, served.compact).bytes(2, config.value(span))),
+      );
+    return edited(config, new Map([[2, (map) => edited(new ProtoMessage(map), new Map([[1, moveEntry]]))]]));
+  };
+  const moveEntry: FieldEdit = (bytes) => {
+    const entry = new ProtoMessage(bytes);
+    const name = entry.text(1) ?? '';
+    refuseHidden(name, served);
+    if (name !== served.vector) return bytes;
+    return new Pieces().text(1, served.compact).bytes(2, entry.bytes(2) ?? new Uint8Array(0));
+  };
+  return [[6, move]];
+}
+
+/** ChangeAliases: actions 1, each of create_alias 1, rename_alias 2 or delete_alias 3 with names 1 and 2. */
+function changeAliases({ message, collections }: CollectionCall): GrpcRewrite {
+  const ours = new Set(collections.flatMap(({ names, target }) => [...names, target]));
+  for (const action of message.all(1))
+    for (const field of [1, 2, 3])
+      for (const change of new ProtoMessage(action).all(field)) {
+        const names = new ProtoMessage(change);
+        for (const name of [names.text(1), names.text(2)])
+          if (name !== null && ours.has(name))
+            throw new Refusal(
+              400,
+              `Bad request: aliases of served collection "${name}" cannot be changed here`,
+            );
+      }
+  return { kind: 'pass' };
+}

@@ -1,0 +1,63 @@
+import type { ServedCollection } from '../../../src/core/served-collection.js';
+import type { GrpcLookups } from './grpc-lookups.js';
+import { checkDim } from './rules.js';
+
+/**
+ * Vectors to be projected, all of a request in one product. Each gets the bytes of its compact form at once, filled
+ * by `run`; until then they may be built into messages but not read.
+ */
+export class Projections {
+  readonly #inputs: Float32Array[] = [];
+  readonly #outputs: Float32Array[] = [];
+
+  constructor(
+    readonly served: ServedCollection,
+    readonly kind: 'points' | 'queries',
+  ) {}
+
+  get count(): number {
+    return this.#inputs.length;
+  }
+
+  /** @throws Refusal for a vector of another size */
+  add(values: Float32Array): Uint8Array {
+    checkDim(values, this.served);
+    const output = new Float32Array(this.served.outputDim);
+    this.#inputs.push(values);
+    this.#outputs.push(output);
+    return new Uint8Array(output.buffer);
+  }
+
+  run(): void {
+    const [first] = this.#inputs;
+    if (first === undefined) return;
+    const { inputDim, outputDim, projector } = this.served;
+    const rows = this.#inputs.length;
+    // One vector is projected where it lies.
+    const data = rows === 1 ? first : new Float32Array(rows * inputDim);
+    if (rows > 1) this.#inputs.forEach((values, i) => data.set(values, i * inputDim));
+    const x = { rows, cols: inputDim, data };
+    const compact = this.kind === 'points' ? projector.project(x) : projector.projectQueries(x);
+    this.#outputs.forEach((output, i) =>
+      output.set(compact.data.subarray(i * outputDim, (i + 1) * outputDim)),
+    );
+  }
+}
+
+/** One request while it is rewritten. */
+export interface Job {
+  readonly collections: readonly ServedCollection[];
+  /** The collection it is addressed to; null for one that is not served. */
+  readonly served: ServedCollection | null;
+  readonly lookups: GrpcLookups;
+}
+
+/** A request to a served collection. */
+export interface ServedJob extends Job {
+  readonly served: ServedCollection;
+  readonly projections: Projections;
+}
+
+export function isServed(job: Job): job is ServedJob {
+  return job.served !== null;
+}

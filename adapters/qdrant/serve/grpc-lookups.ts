@@ -1,0 +1,107 @@
+import { TldrError } from '../../../src/core/errors.js';
+import type { ServedCollection } from '../../../src/core/served-collection.js';
+import type { GrpcCall } from '../../../src/core/wire.js';
+import { decodeRetrievedPoint, selector } from '../wire.js';
+import { readDense } from './grpc-vector.js';
+import { Malformed, ProtoMessage } from './proto-message.js';
+import { Pieces } from './proto-pieces.js';
+import { Refusal } from './rules.js';
+
+/** Where the vectors of ids are: what LookupLocation says, names resolved. */
+export interface LookupPlace {
+  readonly collection: string;
+  readonly vector: string;
+  readonly shardKeys: Uint8Array | null;
+}
+
+interface Lookup {
+  readonly place: LookupPlace;
+  readonly ids: Map<string, Uint8Array>;
+}
+
+/**
+ * The points of other collections that a request compares with: one call for each place. A request is rewritten
+ * twice where it needs any: the first time to find them, the second time with the answers.
+ */
+export class GrpcLookups {
+  readonly #answers: readonly Uint8Array[] | undefined;
+  readonly #lookups = new Map<string, Lookup>();
+  readonly #found = new Map<string, ReadonlyMap<string, Uint8Array | null>>();
+
+  constructor(answers: readonly Uint8Array[] | undefined) {
+    this.#answers = answers;
+  }
+
+  /** Calls whose answers are needed first. */
+  calls(): GrpcCall[] {
+    if (this.#answers !== undefined) return [];
+    return [...this.#lookups.values()].map((lookup) => ({
+      path: '/qdrant.Points/Get',
+      message: getPoints(lookup),
+    }));
+  }
+
+  /**
+   * The vector of a point, full size; zeros while it is not known yet.
+   * @throws Refusal in the server's words where there is none
+   */
+  vector(place: LookupPlace, pointId: Uint8Array, served: ServedCollection): Float32Array {
+    const key = idKey(pointId);
+    const lookup = this.#lookup(place);
+    lookup.ids.set(key, pointId);
+    if (this.#answers === undefined) return new Float32Array(served.inputDim);
+    const found = this.#points(place).get(key);
+    if (found === undefined) throw new Refusal(404, `Not found: No point with id ${key} found`);
+    if (found === null)
+      throw new Refusal(404, `Not found: Vector with name "${place.vector}" for point not found`);
+    return readDense(new ProtoMessage(found), served).values;
+  }
+
+  #lookup(place: LookupPlace): Lookup {
+    const key = placeKey(place);
+    const known = this.#lookups.get(key) ?? { place, ids: new Map<string, Uint8Array>() };
+    this.#lookups.set(key, known);
+    return known;
+  }
+
+  /** Answers stand in the order in which the places were met, which is the same every time. */
+  #points(place: LookupPlace): ReadonlyMap<string, Uint8Array | null> {
+    const key = placeKey(place);
+    const known = this.#found.get(key);
+    if (known !== undefined) return known;
+    const answer = this.#answers?.[[...this.#lookups.keys()].indexOf(key)];
+    if (answer === undefined) throw new TldrError('INTERNAL', 'a lookup was not answered');
+    const points = new Map<string, Uint8Array | null>();
+    for (const result of new ProtoMessage(answer).all(1)) {
+      const { id, vectors } = decodeRetrievedPoint(result);
+      points.set(String(id), vectors.get(place.vector) ?? null);
+    }
+    this.#found.set(key, points);
+    return points;
+  }
+}
+
+function placeKey({ collection, vector, shardKeys }: LookupPlace): string {
+  return JSON.stringify([collection, vector, Buffer.from(shardKeys ?? []).toString('latin1')]);
+}
+
+/** GetPoints: collection_name 1, ids 2, with_payload 4, with_vectors 5 (include 2: names 1), shard_key_selector 7. */
+function getPoints({ place, ids }: Lookup): Uint8Array {
+  const out = new Pieces().text(1, place.collection);
+  for (const id of ids.values()) out.bytes(2, id);
+  out.bytes(4, selector(false).finish());
+  out.bytes(5, new Pieces().bytes(2, new Pieces().text(1, place.vector)));
+  if (place.shardKeys !== null) out.bytes(7, place.shardKeys);
+  return out.finish();
+}
+
+/** A PointId (num 1, uuid 2) as the server writes it in answers and errors. */
+function idKey(pointId: Uint8Array): string {
+  const message = new ProtoMessage(pointId);
+  const span = message.variant([1, 2]);
+  if (span === null) throw new Refusal(400, 'No ID options provided');
+  if (span.field === 1) return String(message.varint(1) ?? 0n);
+  const digits = (message.text(2) ?? '').toLowerCase().replace(/^urn:uuid:|[{}-]/g, '');
+  if (!/^[0-9a-f]{32}$/.test(digits)) throw new Malformed('Unable to parse UUID');
+  return digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}

@@ -1,0 +1,198 @@
+import type { ServedCollection } from '../../../src/core/served-collection.js';
+import type { GrpcRewrite, GrpcRewriter, GrpcRoute } from '../../../src/core/wire.js';
+import { rewriteAnswer } from './grpc-answer.js';
+import { rewriteCollections } from './grpc-collections.js';
+import { Projections, type Job, type ServedJob } from './grpc-job.js';
+import { rewriteLegacy } from './grpc-legacy.js';
+import { GrpcLookups } from './grpc-lookups.js';
+import { METHODS, type MethodRule } from './grpc-methods.js';
+import { withVectors } from './grpc-selectors.js';
+import { physicalName, rewriteStage } from './grpc-stage.js';
+import { rewriteWrite } from './grpc-write.js';
+import { Malformed, ProtoMessage } from './proto-message.js';
+import { edited, Pieces, type FieldEdit } from './proto-pieces.js';
+import { clientText, Refusal, refuseHidden, refuseTarget, servedBy } from './rules.js';
+
+const UNIMPLEMENTED = 12;
+const PERMISSION_DENIED = 7;
+/** Fields of every request for points, and of every batch of searches. */
+const COLLECTION = 1;
+const BATCH = 2;
+
+type PointsRule = Exclude<MethodRule, { readonly kind: 'pass' } | { readonly kind: CollectionKind }>;
+type CollectionKind = Parameters<typeof rewriteCollections>[0];
+
+/** Rewrites gRPC requests to served collections, and their answers; every other byte passes. */
+export function grpcRewriter(collections: readonly ServedCollection[]): GrpcRewriter {
+  const guarded = (rewrite: () => GrpcRewrite): GrpcRewrite => {
+    try {
+      return rewrite();
+    } catch (error) {
+      if (error instanceof Refusal) return { kind: 'status', code: error.grpcCode, message: error.message };
+      throw error;
+    }
+  };
+  return {
+    route,
+    rewrite: (path, message, lookups) => guarded(() => rewriteCall({ path, message, collections }, lookups)),
+    rewriteAnswer: (form, message) => rewriteAnswer(form, message, collections),
+    rewriteStatus: (form, text) => {
+      const served = servedBy(form.collection, collections);
+      const shown = served === null ? text : clientText(text, served);
+      return form.form === 'lookup' ? lookupText(shown) : shown;
+    },
+  };
+}
+
+/** A failed lookup in the words of a server that looks up itself. */
+function lookupText(text: string): string {
+  return text.replace(/^Not found: Collection `(.*)` doesn't exist!$/s, 'Not found: Collection $1 not found');
+}
+
+/** Raw files of collections, and what servers tell each other, are nobody's business here. */
+function route(path: string): GrpcRoute {
+  if (!path.startsWith('/qdrant.')) return { kind: 'pass' };
+  if (path.startsWith('/qdrant.StorageRead/'))
+    return { kind: 'status', code: PERMISSION_DENIED, message: 'Forbidden: raw storage is not served here' };
+  if (/^\/qdrant\.(\w*Internal|Raft)\//.test(path))
+    return { kind: 'status', code: UNIMPLEMENTED, message: '' };
+  return METHODS[path]?.kind === 'pass' ? { kind: 'pass' } : { kind: 'rewrite' };
+}
+
+interface Call {
+  readonly path: string;
+  readonly message: Uint8Array;
+  readonly collections: readonly ServedCollection[];
+}
+
+function rewriteCall(call: Call, lookups: readonly Uint8Array[] | undefined): GrpcRewrite {
+  const { path, collections } = call;
+  const rule = METHODS[path];
+  if (rule?.kind === 'pass') return { kind: 'pass' };
+  const message = new ProtoMessage(call.message);
+  if (rule === undefined) return refuseNames(message, call);
+  if (isCollectionRule(rule)) return rewriteCollections(rule.kind, { path, message, collections });
+  const name = message.text(COLLECTION) ?? '';
+  const served = servedBy(name, collections);
+  const job = { collections, served, lookups: new GrpcLookups(lookups) };
+  if (served === null) {
+    refuseTarget(name, collections);
+    return rewriteOther({ call, message, rule, name }, job);
+  }
+  const projections = new Projections(
+    served,
+    rule.kind === 'query' || rule.kind === 'legacy' ? 'queries' : 'points',
+  );
+  return rewriteServed({ call, message, rule, name }, { ...job, served, projections });
+}
+
+interface PointsCall {
+  readonly call: Call;
+  readonly message: ProtoMessage;
+  readonly rule: PointsRule;
+  readonly name: string;
+}
+
+function rewriteServed({ call, message, rule, name }: PointsCall, job: ServedJob): GrpcRewrite {
+  const { path, body } = rewritePoints(message, rule, { path: call.path, job });
+  const calls = job.lookups.calls();
+  if (calls.length > 0)
+    return { kind: 'lookup', calls, answer: { form: 'lookup', collection: name, errorsOnly: true } };
+  job.projections.run();
+  return {
+    kind: 'send',
+    call: { path, message: body.finish() },
+    answer: { form: 'error', collection: name, errorsOnly: true },
+    projected: job.projections.count,
+    search: rule.kind === 'query' || rule.kind === 'legacy',
+  };
+}
+
+/** A request to another collection may still look up points of a served one. */
+function rewriteOther({ call, message, rule, name }: PointsCall, job: Job): GrpcRewrite {
+  if (rule.kind !== 'query' && rule.kind !== 'legacy') return { kind: 'pass' };
+  try {
+    const { body } = rewriteSearch(message, rule, { path: call.path, job });
+    const bytes = body.finish();
+    if (Buffer.compare(bytes, call.message) === 0) return { kind: 'pass' };
+    const answer = { form: 'error', collection: name, errorsOnly: true };
+    return { kind: 'send', call: { path: call.path, message: bytes }, answer, projected: 0, search: false };
+  } catch (error) {
+    // What cannot be decoded is the server's to refuse.
+    if (error instanceof Malformed) return { kind: 'pass' };
+    throw error;
+  }
+}
+
+interface Rewritten {
+  readonly path: string;
+  readonly body: Pieces;
+}
+
+function rewritePoints(
+  message: ProtoMessage,
+  rule: PointsRule,
+  { path, job }: { readonly path: string; readonly job: ServedJob },
+): Rewritten {
+  switch (rule.kind) {
+    case 'query':
+    case 'legacy':
+      return rewriteSearch(message, rule, { path, job });
+    case 'points': {
+      const edits = new Map<number, FieldEdit>([[COLLECTION, physicalName(job)]]);
+      if (rule.using !== undefined) refuseHidden(message.text(rule.using) ?? '', job.served);
+      if (rule.withVectors !== undefined) {
+        message.bytes(rule.withVectors);
+        edits.set(rule.withVectors, withVectors(job.served));
+      }
+      return { path, body: edited(message, edits) };
+    }
+    case 'vectorName': {
+      const vector = message.text(rule.name) ?? '';
+      if (vector === job.served.vector || vector === job.served.compact)
+        throw new Refusal(400, `Bad request: vector "${vector}" of a served collection cannot be changed`);
+      return { path, body: edited(message, new Map([[COLLECTION, physicalName(job)]])) };
+    }
+    default:
+      return { path, body: rewriteWrite(message, rule, job) };
+  }
+}
+
+type SearchRule = Extract<PointsRule, { readonly kind: 'query' | 'legacy' }>;
+
+function rewriteSearch(
+  message: ProtoMessage,
+  rule: SearchRule,
+  { path, job }: { readonly path: string; readonly job: Job },
+): Rewritten {
+  const requests = rule.batch === true ? message.all(BATCH) : [message.raw];
+  const { requests: rewritten, converted } =
+    rule.kind === 'legacy'
+      ? rewriteLegacy(requests, rule.fields, job)
+      : { requests: requests.map((bytes) => rewriteStage(bytes, rule.fields, job)), converted: false };
+  const to = converted && rule.kind === 'legacy' ? rule.becomes : path;
+  const [first = new Uint8Array(0)] = rewritten;
+  if (rule.batch !== true) return { path: to, body: new Pieces().raw(first) };
+  let at = 0;
+  const edits = new Map<number, FieldEdit>([
+    [COLLECTION, physicalName(job)],
+    [BATCH, (bytes) => rewritten[at++] ?? bytes],
+  ]);
+  return { path: to, body: edited(message, edits) };
+}
+
+function isCollectionRule(rule: MethodRule): rule is Extract<MethodRule, { readonly kind: CollectionKind }> {
+  return !['points', 'query', 'legacy', 'write', 'deleteVectors', 'updateBatch', 'vectorName'].includes(
+    rule.kind,
+  );
+}
+
+/** A method that is not known passes unless a collection of ours is named in it. */
+function refuseNames(message: ProtoMessage, { path, collections }: Call): GrpcRewrite {
+  const names = new Set(collections.flatMap(({ names: known, target }) => [...known, target]));
+  const values = message.spans.filter(({ wireType }) => wireType === 2).map((span) => message.value(span));
+  for (const value of values)
+    if (names.has(Buffer.from(value).toString('utf8')))
+      throw new Refusal(400, `Bad request: ${path} is not supported on a served collection`);
+  return { kind: 'pass' };
+}

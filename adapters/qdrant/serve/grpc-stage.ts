@@ -1,0 +1,163 @@
+import type { ServedCollection } from '../../../src/core/served-collection.js';
+import { isServed, type Job, type ServedJob } from './grpc-job.js';
+import { compactLookup, fullLookup } from './grpc-lookup-from.js';
+import type { StageFields } from './grpc-methods.js';
+import { PREFETCH } from './grpc-methods.js';
+import { withLookup, withVectors } from './grpc-selectors.js';
+import { compactQuery, MMR, nearestOf, readQuery, type QueryVariant } from './grpc-query.js';
+import { decodeText, Malformed, ProtoMessage } from './proto-message.js';
+import { drop, edited, Pieces, type FieldEdit } from './proto-pieces.js';
+import {
+  candidatesFor,
+  DEFAULT_GROUP_SIZE,
+  DEFAULT_LIMIT,
+  PREFETCH_DEPTH_MAX,
+  Refusal,
+  servedBy,
+  treatStage,
+} from './rules.js';
+
+/** The server decodes no deeper than this. */
+const NESTING_MAX = 100;
+
+/** A query stage: its message with the numbers of its fields, and how many prefetches it is below the request. */
+interface Stage {
+  readonly message: ProtoMessage;
+  readonly fields: StageFields;
+  readonly depth: number;
+  readonly using: string;
+  readonly query: QueryVariant | null;
+}
+
+/**
+ * A query, or a prefetch of one, with everything below it.
+ * @throws Refusal
+ */
+export function rewriteStage(
+  bytes: Uint8Array,
+  fields: StageFields,
+  job: Job,
+  depth = 0,
+): Uint8Array | Pieces {
+  const message = new ProtoMessage(bytes);
+  if (depth > PREFETCH_DEPTH_MAX) throw tooDeep(message, depth);
+  const query = readQuery(message.bytes(fields.query));
+  const stage: Stage = { message, fields, depth, using: message.text(fields.using) ?? '', query };
+  const edits = new Map<number, FieldEdit>([
+    [fields.prefetch, (prefetch) => rewriteStage(prefetch, PREFETCH, job, depth + 1)],
+    ...outerEdits(fields, job),
+  ]);
+  const treatment = isServed(job) ? treat(stage, job.served) : 'leave';
+  if (treatment === 'wrap' && depth === PREFETCH_DEPTH_MAX) return leave(stage, edits, job);
+  if (!isServed(job) || treatment === 'leave') return leave(stage, edits, job);
+  return treatment === 'wrap' ? wrap(stage, edits, job) : project(stage, edits, job);
+}
+
+/** What a request says beside its stages: of which collection, which vectors are returned, and of which other one. */
+export function outerEdits(fields: OuterFields, job: Job): [number, FieldEdit][] {
+  const { collection, withVectors: vectors, withLookup: lookup } = fields;
+  const edits: [number, FieldEdit][] = [];
+  if (collection !== undefined) edits.push([collection, physicalName(job)]);
+  if (vectors !== undefined && isServed(job)) edits.push([vectors, withVectors(job.served)]);
+  if (lookup !== undefined) edits.push([lookup, withLookup(job)]);
+  return edits;
+}
+
+interface OuterFields {
+  readonly collection?: number;
+  readonly withVectors?: number;
+  readonly withLookup?: number;
+}
+
+/** A collection's name as the server knows it. */
+export function physicalName({ collections }: Pick<Job, 'collections'>): FieldEdit {
+  return (bytes) => {
+    const name = decodeText(bytes);
+    const target = servedBy(name, collections)?.target ?? name;
+    return target === name ? bytes : Buffer.from(target);
+  };
+}
+
+function treat(
+  { message, fields, using, query }: Stage,
+  served: ServedCollection,
+): ReturnType<typeof treatStage> {
+  const params = message.bytes(fields.params);
+  return treatStage(
+    {
+      using,
+      query: query === null ? 'none' : query.shape === null ? 'other' : 'similarity',
+      hasPrefetch: message.has(fields.prefetch),
+      exact: params !== null && isExact(params),
+      hasScoreThreshold: message.has(fields.scoreThreshold),
+    },
+    served,
+  );
+}
+
+/** SearchParams: exact 2. */
+export function isExact(params: Uint8Array): boolean {
+  return (new ProtoMessage(params).varint(2) ?? 0n) !== 0n;
+}
+
+function leave(
+  { message, fields, using }: Stage,
+  edits: Map<number, FieldEdit>,
+  job: Job,
+): Uint8Array | Pieces {
+  message.bytes(fields.lookupFrom);
+  return edited(message, edits.set(fields.lookupFrom, fullLookup(using, job)));
+}
+
+/** Compact layout: the vectors are replaced where they stand. */
+function project(stage: Stage, edits: Map<number, FieldEdit>, job: ServedJob): Uint8Array | Pieces {
+  const { message, fields } = stage;
+  const { ids, lookupFrom } = compactLookup(message.bytes(fields.lookupFrom), job);
+  const query = compactQuery(stage.query, ids, job);
+  edits.set(fields.query, () => query).set(fields.lookupFrom, () => lookupFrom);
+  return edited(message, edits);
+}
+
+/** Two-stage layout: candidates come from the compact vectors, and the stage rescores them with the full ones. */
+function wrap(stage: Stage, edits: Map<number, FieldEdit>, job: ServedJob): Uint8Array | Pieces {
+  const { message, fields } = stage;
+  const { ids, lookupFrom } = compactLookup(message.bytes(fields.lookupFrom), job);
+  const params = message.bytes(fields.params);
+  const candidates = new Pieces()
+    .bytes(PREFETCH.query, compactQuery(nearestOf(stage.query), ids, job))
+    .text(PREFETCH.using, job.served.compact)
+    .varint(PREFETCH.limit, candidateCount(stage, job.served));
+  if (params !== null) candidates.bytes(PREFETCH.params, params);
+  if (lookupFrom !== null) candidates.bytes(PREFETCH.lookupFrom, lookupFrom);
+  edits.set(fields.params, drop).set(fields.lookupFrom, fullLookup(stage.using, job));
+  return edited(message, edits).bytes(fields.prefetch, candidates);
+}
+
+function candidateCount({ message, fields, query }: Stage, served: ServedCollection): number {
+  const count = (field: number | undefined, otherwise: number): number =>
+    field === undefined ? otherwise : asCount(message.varint(field) ?? BigInt(otherwise));
+  const limit = count(fields.limit, DEFAULT_LIMIT);
+  const groupSize = fields.groupSize === undefined ? 1 : count(fields.groupSize, DEFAULT_GROUP_SIZE);
+  const mmr = query?.field === MMR ? new ProtoMessage(query.value).bytes(2) : null;
+  const considered = mmr === null ? 0 : asCount(new ProtoMessage(mmr).varint(3) ?? 0n);
+  const wanted = { limit: Math.max(limit, considered), offset: count(fields.offset, 0), groupSize };
+  // The server refuses a prefetch of none with an error that names it; what the client wrote is refused anyway.
+  return Math.min(Math.max(candidatesFor(served, wanted), 1), Number.MAX_SAFE_INTEGER);
+}
+
+function asCount(value: bigint): number {
+  return Math.min(Number(value), Number.MAX_SAFE_INTEGER);
+}
+
+function tooDeep(message: ProtoMessage, depth: number): Refusal {
+  return new Refusal(
+    400,
+    `Wrong input: Validation failed: prefetches depth ${depth + below(message, depth)} exceeds max depth ${PREFETCH_DEPTH_MAX}`,
+  );
+}
+
+function below(message: ProtoMessage, depth: number): number {
+  if (depth > NESTING_MAX) throw new Malformed('recursion limit reached');
+  const inner = message.all(PREFETCH.prefetch).map((bytes) => 1 + below(new ProtoMessage(bytes), depth + 1));
+  return Math.max(0, ...inner);
+}
