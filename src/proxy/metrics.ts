@@ -36,7 +36,7 @@ export class Metrics {
   readonly #overlap: Histogram<'collection'>;
   readonly #shadowSeconds: Histogram<'collection' | 'side'>;
   readonly #shadowDropped: Counter;
-  readonly #reloads: Counter<'result'>;
+  readonly #reloads: Counter<'outcome'>;
 
   constructor() {
     const registers = [this.registry];
@@ -81,7 +81,7 @@ export class Metrics {
     });
     this.#reloads = new Counter({
       ...{ name: 'tldr_reloads_total', help: 'Configurations read again', registers },
-      labelNames: ['result'],
+      labelNames: ['outcome'],
     });
   }
 
@@ -118,8 +118,8 @@ export class Metrics {
     this.#shadowDropped.inc();
   }
 
-  reloaded(result: 'taken' | 'refused'): void {
-    this.#reloads.inc({ result });
+  reloaded(outcome: 'taken' | 'refused'): void {
+    this.#reloads.inc({ outcome });
   }
 
   counts(): Promise<Counts> {

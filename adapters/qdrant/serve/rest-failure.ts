@@ -4,7 +4,7 @@ import type { BodySize, FailureAnswer, ProxyFailure } from '../../../src/core/wi
 const STATUS: Readonly<Record<ProxyFailure, number>> = {
   'too-large': 400,
   unreadable: 400,
-  overloaded: 503,
+  overloaded: 429,
   unavailable: 503,
   timeout: 408,
   internal: 500,
