@@ -3,7 +3,7 @@ import type { ServedCollection, ServedFacts, VectorProjector } from './served-co
 import { targetDescription } from './target-description.js';
 import type { CollectionSpec, Layout } from './vector-store.js';
 
-export const OVERSAMPLING_DEFAULT = 10;
+const OVERSAMPLING_DEFAULT = 10;
 
 /** How one collection is to be served; what is left out follows from the collection itself. */
 export interface ServeOptions {
