@@ -14,6 +14,7 @@ export type ToMember =
 
 /** What it is told by them. */
 export type FromMember =
+  | { readonly kind: 'listening' }
   | { readonly kind: 'ready'; readonly rest: Address; readonly grpc: Address }
   | { readonly kind: 'failed'; readonly code: ErrorCode; readonly message: string }
   | { readonly kind: 'refused'; readonly message: string }
@@ -58,6 +59,7 @@ export function serveAsMember(): Promise<void> {
           end();
       }
     });
+    tell({ kind: 'listening' });
   });
 }
 

@@ -94,9 +94,6 @@ export class Members {
   #fork(): void {
     const worker = cluster.fork();
     const startedAtMs = performance.now();
-    worker.on('online', () =>
-      this.#tell(worker, { kind: 'configure', config: this.#config, seed: ++this.#seed }),
-    );
     worker.on('message', (message: FromMember) => this.#heard(worker, message));
     worker.on('error', () => undefined);
     worker.once('exit', (code, signal) => {
@@ -116,6 +113,10 @@ export class Members {
 
   #heard(worker: Worker, message: FromMember): void {
     switch (message.kind) {
+      // Not when the process is there: what is sent before it listens is lost.
+      case 'listening':
+        this.#tell(worker, { kind: 'configure', config: this.#config, seed: ++this.#seed });
+        break;
       case 'ready':
         this.#ready.add(worker);
         this.#onReady(message);

@@ -1,0 +1,199 @@
+import { afterAll, beforeAll, describe, expect } from '@jest/globals';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
+import { row, type Matrix } from '../../src/core/matrix.js';
+import { migrateCollection } from '../../src/migrate/migrate-collection.js';
+import { runCli } from '../cli/run-cli.js';
+import { DIM, fill, tinyEncoder } from '../migrate/fixtures.js';
+import { startTestServer, testsOn, type TestServer } from './test-server.js';
+
+const test = await testsOn('any');
+const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+const POINTS = 300;
+const READY_MS = 30_000;
+
+let server: TestServer;
+let folder: string;
+let vectors: Matrix;
+
+interface Serving {
+  readonly rest: string;
+  readonly operations: string;
+  readonly child: ChildProcess;
+  readonly log: () => string;
+  readonly ended: Promise<number | null>;
+}
+
+const running = new Set<ChildProcess>();
+
+/** Starts `serve` and reads where it listens from its one JSON object. */
+async function startServe(args: readonly string[]): Promise<Serving> {
+  const child = spawn(
+    process.execPath,
+    [MAIN, 'serve', '--config', join(folder, 'serve.json'), '--json', ...args],
+    {
+      cwd: folder,
+      env: { PATH: process.env['PATH'] ?? '' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
+  running.add(child);
+  let [stdout, stderr] = ['', ''];
+  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
+  void ended.then(() => running.delete(child));
+  const { rest, operations } = await new Promise<{ rest: string; operations: string }>((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`serve is not ready: ${stderr}`)), READY_MS);
+    child.stdout.on('data', (chunk: Buffer) => {
+      stdout += chunk.toString();
+      if (!stdout.includes('\n')) return;
+      clearTimeout(timer);
+      resolve(JSON.parse(stdout) as { rest: string; operations: string });
+    });
+    void ended.then((code) => reject(new Error(`serve ended with ${code}: ${stderr}`)));
+  });
+  return { rest, operations, child, log: () => stderr, ended };
+}
+
+async function configure(collections: object): Promise<void> {
+  const at = '127.0.0.1:0';
+  const config = {
+    ...{ url: server.url, grpcUrl: server.grpcUrl, listenRest: at, listenGrpc: at, listenOperations: at },
+    collections,
+  };
+  await writeFile(join(folder, 'serve.json'), JSON.stringify(config));
+}
+
+const encoder = (): string => join(folder, 'encoder.onnx');
+
+beforeAll(async () => {
+  server = await startTestServer();
+  folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-serve-'));
+  await tinyEncoder().save(encoder());
+  await tinyEncoder(2).save(join(folder, 'other.onnx'));
+  const store = await openQdrant({ url: server.url, grpcUrl: server.grpcUrl });
+  await store.create({
+    ...{ name: 'original', vectors: [], otherVectors: [], shardKeys: [], metadata: {} },
+    native: JSON.stringify({ params: { vectors: { size: DIM, distance: 'Cosine' } }, optimizer_config: {} }),
+  });
+  vectors = await fill(store, 'original', POINTS);
+  await migrateCollection({
+    ...{ source: store, target: store, sourceCollection: 'original', targetCollection: 'small' },
+    ...{ encoder: tinyEncoder(), layout: 'two-stage', recordPath: join(folder, 'record.json') },
+  });
+  await store.close();
+}, 60_000);
+
+afterAll(async () => {
+  for (const child of running) child.kill('SIGKILL');
+  await server.stop();
+  await rm(folder, { recursive: true });
+});
+
+/** The status of one search under a client's name. */
+async function search(rest: string, collection: string, i = 0): Promise<number> {
+  const response = await fetch(`${rest}/collections/${collection}/points/query`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ query: Array.from(row(vectors, i)), limit: 5 }),
+  });
+  await response.arrayBuffer();
+  return response.status;
+}
+
+async function until(what: () => Promise<boolean> | boolean): Promise<void> {
+  const endMs = performance.now() + READY_MS;
+  while (!(await what())) {
+    if (performance.now() > endMs) throw new Error('it did not happen in time');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+const textOf = async (url: string): Promise<string> => (await fetch(url)).text();
+
+describe('serve', () => {
+  test('--check says what would be served and ends; a wrong encoder ends it with code 9', async () => {
+    await configure({ docs: { target: 'small', encoder: encoder() } });
+    const args = ['serve', '--config', 'serve.json', '--check', '--json'];
+    const good = await runCli(args, { cwd: folder });
+    expect(good.code).toBe(0);
+    expect(good.json()).toMatchObject({
+      checked: true,
+      collections: [{ names: ['docs'], target: 'small', layout: 'two-stage' }],
+    });
+    await configure({ docs: { target: 'small', encoder: join(folder, 'other.onnx') } });
+    const wrong = await runCli(args, { cwd: folder });
+    expect(wrong.code).toBe(9);
+    expect(wrong.stderr).toMatch(/cannot serve docs: .*encoder is .*expected/);
+    await configure({ docs: { target: 'original', encoder: encoder() } });
+    expect((await runCli(args, { cwd: folder })).code).toBe(2);
+    await configure({ docs: { target: 'small', encoder: encoder(), oversample: 3 } });
+    const unknown = await runCli(args, { cwd: folder });
+    expect(unknown.code).toBe(2);
+    expect(unknown.stderr).toContain('collections.docs.oversample: unknown key');
+  });
+
+  test('a reload under load loses no request; a file that cannot be served leaves things as they were', async () => {
+    await configure({ docs: { target: 'small', encoder: encoder() } });
+    const serving = await startServe([]);
+    const statuses: number[] = [];
+    let going = true;
+    const client = async (): Promise<void> => {
+      for (let i = 0; going; i++) statuses.push(await search(serving.rest, 'docs', i % POINTS));
+    };
+    const clients = [client(), client(), client()];
+    await until(() => statuses.length > 20);
+    await configure({ docs: { target: 'small', encoder: encoder(), oversampling: 3 } });
+    serving.child.kill('SIGHUP');
+    await until(() => serving.log().includes('was read again'));
+    await configure({ docs: { target: 'small', encoder: join(folder, 'other.onnx') } });
+    serving.child.kill('SIGHUP');
+    await until(() => serving.log().includes('the old one stays'));
+    const before = statuses.length;
+    await until(() => statuses.length > before + 20);
+    going = false;
+    await Promise.all(clients);
+    expect(new Set(statuses)).toEqual(new Set([200]));
+    expect(await textOf(`${serving.operations}/readyz`)).toBe('ready\n');
+    expect(await textOf(`${serving.operations}/metrics`)).toMatch(
+      /tldr_requests_total\{.*status="200"\} \d+/,
+    );
+    serving.child.kill('SIGTERM');
+    expect(await serving.ended).toBe(0);
+  });
+
+  test('sampled searches are compared with the full collection', async () => {
+    await configure({ docs: { target: 'small', encoder: encoder(), full: 'original', oversampling: 60 } });
+    const serving = await startServe(['--shadow', '100%']);
+    for (let i = 0; i < 5; i++) expect(await search(serving.rest, 'docs', i)).toBe(200);
+    // Every point is a candidate, so that both sides give the same.
+    await until(async () =>
+      (await textOf(`${serving.operations}/metrics`)).includes(
+        'tldr_shadow_overlap_count{collection="docs"} 5',
+      ),
+    );
+    expect(await textOf(`${serving.operations}/metrics`)).toContain(
+      'tldr_shadow_overlap_sum{collection="docs"} 5',
+    );
+    serving.child.kill('SIGTERM');
+    expect(await serving.ended).toBe(0);
+  });
+
+  test('several processes share the port, and count together', async () => {
+    await configure({ docs: { target: 'small', encoder: encoder() } });
+    const serving = await startServe(['--workers', '2']);
+    for (let i = 0; i < 20; i++) expect(await search(serving.rest, 'docs', i)).toBe(200);
+    const counted = async (): Promise<number> => {
+      const text = await textOf(`${serving.operations}/metrics`);
+      const lines = text.matchAll(/^tldr_projected_vectors_total\{transport="rest"\} (\d+)/gm);
+      return [...lines].reduce((sum, [, count]) => sum + Number(count), 0);
+    };
+    await until(async () => (await counted()) === 20);
+    serving.child.kill('SIGTERM');
+    expect(await serving.ended).toBe(0);
+  });
+});
