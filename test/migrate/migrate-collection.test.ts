@@ -210,7 +210,7 @@ describe('refuses', () => {
   });
 
   test('a damaged record', async () => {
-    await writeFile(options().recordPath, '{"version":2,"phase":"copying","ranges":[{}]}');
+    await writeFile(options().recordPath, '{"version":3,"phase":"copying","ranges":[{}]}');
     await expect(migrateCollection(options())).rejects.toMatchObject({ code: 'INVALID_DATA' });
   });
 
@@ -270,7 +270,7 @@ test('stopped anywhere, with any batches and ranges, it ends equal when run agai
         }
         await migrateCollection(options({ targetCollection: target, recordPath, batchSize, lanes }));
         expect(await contentOf(store, target)).toEqual(expected);
-        expect(JSON.parse(await readFile(recordPath, 'utf8'))).toMatchObject({ phase: 'done' });
+        expect(JSON.parse(await readFile(recordPath, 'utf8'))).toMatchObject({ phase: 'verified' });
       },
     ),
     { numRuns: 25, seed: 4 },
