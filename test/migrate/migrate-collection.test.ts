@@ -5,12 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openMemory } from '../../adapters/memory/memory-store.js';
 import { matrix } from '../../src/core/matrix.js';
-import type { CollectionSpec, VectorStore } from '../../src/core/vector-store.js';
+import type { VectorStore } from '../../src/core/vector-store.js';
 import { migrateCollection, type MigrateOptions } from '../../src/migrate/migrate-collection.js';
 import { targetDescription } from '../../src/core/target-description.js';
 import { planMigration } from '../../src/migrate/plan-migration.js';
 import { verifyMigration } from '../../src/migrate/verify-migration.js';
-import { COMPACT_DIM, contentOf, DIM, fill, idAt, tinyEncoder } from './fixtures.js';
+import { COMPACT_DIM, contentOf, DIM, fill, idAt, memorySpec, tinyEncoder } from './fixtures.js';
 
 const ROWS = 300;
 const encoder = tinyEncoder();
@@ -19,18 +19,6 @@ afterAll(() => rm(folder, { recursive: true }));
 
 let store: VectorStore;
 let records = 0;
-
-function spec(name: string, distance: 'cosine' | 'euclid' = 'cosine'): CollectionSpec {
-  const vector = { name: '', dim: DIM, distance, multivector: false, componentBytes: 4 };
-  return {
-    name,
-    vectors: [vector],
-    otherVectors: [],
-    shardKeys: [],
-    metadata: { kept: '"yes"' },
-    native: '{"setting":1}',
-  };
-}
 
 function options(changes: Partial<MigrateOptions> = {}): MigrateOptions {
   return {
@@ -49,7 +37,7 @@ function options(changes: Partial<MigrateOptions> = {}): MigrateOptions {
 beforeEach(async () => {
   records++;
   store = openMemory();
-  await store.create(spec('source'));
+  await store.create(memorySpec('source'));
   await fill(store, 'source', ROWS);
 });
 
@@ -140,7 +128,7 @@ test('planning writes nothing, nowhere', async () => {
 
 describe('refuses', () => {
   test('a target that is something else, without touching it', async () => {
-    await store.create(spec('target'));
+    await store.create(memorySpec('target'));
     await expect(migrateCollection(options())).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
     expect(await store.count('target')).toBe(0);
   });
@@ -217,7 +205,7 @@ describe('refuses', () => {
   test('vectors that are not finite, naming the point', async () => {
     const broken = matrix(1, DIM);
     broken.data[3] = Infinity;
-    await store.create(spec('broken', 'euclid'));
+    await store.create(memorySpec('broken', 'euclid'));
     await store.upsert('broken', {
       ids: [5n],
       vectors: [{ name: '', matrix: broken, has: Uint8Array.of(1) }],
