@@ -40,13 +40,29 @@ export {
 export { buildKnnGraph, type KnnOptions } from './knn/build-knn-graph.js';
 export { exactTopK, type ExactOptions } from './knn/exact.js';
 export type { KnnGraph } from './knn/knn-graph.js';
+export { cutOver, FORCE_WORDS, type CutOverRequest, type Switch } from './migrate/cut-over.js';
+export {
+  abortMigration,
+  completeMigration,
+  pauseMigration,
+  type Abortion,
+  type CompleteRequest,
+  type Completion,
+} from './migrate/end-migration.js';
+export type { RecordedMigration } from './migrate/held-record.js';
 export {
   migrateCollection,
   type MigrateOptions,
   type MigrationReport,
 } from './migrate/migrate-collection.js';
+export type { EventFacts, MigrationEvent, MigrationHook } from './migrate/migration-events.js';
+export { migrationStatus, type MigrationStatus } from './migrate/migration-status.js';
 export { planMigration, type MigrationPlan, type MigrationRequest } from './migrate/plan-migration.js';
+export { recordFile } from './migrate/record-file.js';
+export type { RecordPlace } from './migrate/record-place.js';
+export { rollBack, type WayBack } from './migrate/roll-back.js';
 export { verifyMigration, type VerifyReport } from './migrate/verify-migration.js';
+export { verifyRecorded, type VerifyRequest } from './migrate/verify-recorded.js';
 export { runPlan, type PlanEncoder, type PlanResult } from './select/plan-collection.js';
 export { preparePlan, type PlanOptions, type PlanSetup } from './select/plan-setup.js';
 export { trainEncoder, type TrainEncoderResult } from './select/train-encoder.js';

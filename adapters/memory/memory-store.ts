@@ -97,6 +97,7 @@ export function openMemory(): VectorStore {
     close: () => Promise.resolve(),
     ...reading(memory),
     ...searching(memory),
+    ...naming(memory),
     ...writing(memory),
     ...settings(),
     ...scratch(memory),
@@ -220,10 +221,8 @@ function writing(
   };
 }
 
-/** Exact search and names that point at collections. */
-function searching(
-  memory: Memory,
-): Pick<VectorStore, 'search' | 'aliases' | 'switchAlias' | 'createPayloadIndex'> {
+/** Exact search. */
+function searching(memory: Memory): Pick<VectorStore, 'search' | 'createPayloadIndex'> {
   return {
     search: async (name, request) => {
       const ranked = (
@@ -255,14 +254,27 @@ function searching(
       }));
       return Promise.resolve(points);
     },
+    createPayloadIndex: async (name, field) => Promise.resolve(void memory.get(name).indexes.add(field)),
+  };
+}
+
+/** Names that lead to collections. */
+function naming(
+  memory: Memory,
+): Pick<VectorStore, 'aliases' | 'switchAlias' | 'dropAlias' | 'shadowingRefusal' | 'shadowName'> {
+  const lead = async (alias: string, name: string): Promise<void> => {
+    memory.get(name);
+    return Promise.resolve(void memory.aliases.set(alias, name));
+  };
+  return {
     aliases: () => Promise.resolve(new Map(memory.aliases)),
     switchAlias: async (alias, name) => {
-      memory.get(name);
       if (memory.collections.has(alias)) throw new TldrError('ALREADY_EXISTS', `${alias} is a collection`);
-      memory.aliases.set(alias, name);
-      return Promise.resolve();
+      await lead(alias, name);
     },
-    createPayloadIndex: async (name, field) => Promise.resolve(void memory.get(name).indexes.add(field)),
+    dropAlias: (alias) => Promise.resolve(void memory.aliases.delete(alias)),
+    shadowingRefusal: () => Promise.resolve(null),
+    shadowName: lead,
   };
 }
 

@@ -23,6 +23,7 @@ import type {
   VectorStore,
   WriteBatch,
 } from '../../src/core/vector-store.js';
+import { pointAlias, readAliases, removeAlias, shadowingRefusal, shadowName } from './aliases.js';
 import { createCollection, createIndex, finishCollection } from './bulk-load.js';
 import type { Grpc } from './grpc.js';
 import { insertOnlyOf } from './insert-only.js';
@@ -282,17 +283,24 @@ export class QdrantStore implements VectorStore {
     });
   }
 
-  async aliases(): Promise<ReadonlyMap<string, string>> {
-    const aliases = listAt(await this.#to.rest.call('GET', '/aliases'), 'aliases');
-    return new Map(
-      aliases.map((one) => [textAt(one, 'alias_name') ?? '', textAt(one, 'collection_name') ?? '']),
-    );
+  aliases(): Promise<ReadonlyMap<string, string>> {
+    return readAliases(this.#to.rest);
   }
 
-  async switchAlias(alias: string, collection: string): Promise<void> {
-    // One action on purpose: create_alias re-points an existing alias atomically.
-    const action = { create_alias: { alias_name: alias, collection_name: collection } };
-    await this.#to.rest.call('POST', '/collections/aliases', { actions: [action] });
+  switchAlias(alias: string, collection: string): Promise<void> {
+    return pointAlias(this.#to.rest, alias, collection);
+  }
+
+  dropAlias(alias: string): Promise<void> {
+    return removeAlias(this.#to.rest, alias);
+  }
+
+  shadowingRefusal(): Promise<string | null> {
+    return shadowingRefusal(this.#to.rest);
+  }
+
+  shadowName(name: string, collection: string): Promise<void> {
+    return shadowName(this.#to.rest, name, collection);
   }
 
   async createPayloadIndex(collection: string, field: string, schemaJson: string): Promise<void> {

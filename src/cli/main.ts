@@ -47,7 +47,9 @@ for (const command of [
   projectCommand(),
   configCommand(),
 ]) {
-  program.addCommand(command.exitOverride());
+  for (const one of [command, ...command.commands])
+    one.exitOverride().showHelpAfterError('(add --help for the options and examples)');
+  program.addCommand(command);
 }
 
 // A reader that has seen enough, as in "| head -1", is no failure; the work itself goes on or ends as it would.

@@ -318,6 +318,16 @@ export interface VectorStore {
   aliases(): Promise<ReadonlyMap<string, string>>;
   /** Points an alias at a collection in one atomic step, creating it if need be. */
   switchAlias(alias: string, collection: string): Promise<void>;
+  /** Removes an alias; what it led to stays. No error where there is none. */
+  dropAlias(alias: string): Promise<void>;
+  /** Why `shadowName` cannot be used on this store, in words, or null; reads only. */
+  shadowingRefusal(): Promise<string | null>;
+  /**
+   * Lets the name of an existing collection lead to another one, in one atomic step: the first is hidden until
+   * `dropAlias` of its name, and `deleteCollection` of the name removes the hidden one. A store that does not
+   * promise this tries it on collections of its own first. @throws UNSUPPORTED
+   */
+  shadowName(name: string, collection: string): Promise<void>;
   createPayloadIndex(collection: string, field: string, schemaJson: string): Promise<void>;
 
   /** A point's rest bytes from its payload as JSON text; no other vectors. */

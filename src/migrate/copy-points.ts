@@ -24,6 +24,8 @@ export interface CopyRequest {
   /** Shortest time between two saves of the record while copying; 0 saves after every write. */
   readonly saveIntervalMs: number;
   readonly save: () => Promise<void>;
+  /** Called after each range and waited for. */
+  readonly rangeDone?: () => Promise<void>;
 }
 
 /**
@@ -78,6 +80,7 @@ export async function copyPoints(request: CopyRequest, run: RunOptions = {}): Pr
   const lane = async (): Promise<void> => {
     for (let range = todo.shift(); range !== undefined; range = todo.shift()) {
       await copyRange(request, range, { signal, committed });
+      await request.rangeDone?.();
     }
   };
   const settled = await Promise.allSettled(

@@ -2,15 +2,12 @@ import { TldrError } from '../core/errors.js';
 import type { RunOptions } from '../core/run.js';
 import type { ShardKey } from '../core/vector-store.js';
 import { copyPoints } from './copy-points.js';
-import {
-  checkRecord,
-  cursorText,
-  identityOf,
-  writeRecord,
-  type MigrationRecord,
-} from './migration-record.js';
+import { pausedError, stoppable, stopReason } from './held-record.js';
+import { announce, factsOf, type MigrationEvent, type MigrationHook } from './migration-events.js';
+import { checkIdentity, cursorText, FRESH, identityOf, type MigrationRecord } from './migration-record.js';
 import { planMigration, type MigrationPlan, type MigrationRequest } from './plan-migration.js';
-import { lockRecord } from './record-lock.js';
+import { recordFile } from './record-file.js';
+import type { RecordPlace } from './record-place.js';
 import { repairPoints } from './repair-points.js';
 import { verifyMigration, type VerifyReport } from './verify-migration.js';
 
@@ -21,13 +18,24 @@ const SAVE_INTERVAL_MS = 500;
 /** Below this many points splitting into ranges costs more than it gains. */
 const SPLIT_POINTS_MIN = 5_000;
 
-export interface MigrateOptions extends MigrationRequest, RunOptions {
-  /** File that holds the progress; the same file resumes. */
-  readonly recordPath: string;
+interface StartOptions extends MigrationRequest, RunOptions {
+  /** Kept in the record, for later commands to find the encoder. */
+  readonly encoderFile?: string | undefined;
+  readonly hook?: MigrationHook | undefined;
   readonly lanes?: number;
   readonly batchSize?: number;
   /** Shortest time between two saves of the record while copying. */
   readonly saveIntervalMs?: number;
+}
+
+export interface MigrateOptions extends StartOptions {
+  /** File that holds the progress; the same file resumes. */
+  readonly recordPath: string;
+}
+
+/** As `MigrateOptions`, with the record wherever it may be. */
+export interface PlacedMigration extends StartOptions {
+  readonly place: RecordPlace;
 }
 
 export interface MigrationReport {
@@ -43,7 +51,7 @@ export interface MigrationReport {
 interface Work {
   readonly plan: MigrationPlan;
   readonly record: MigrationRecord;
-  readonly options: MigrateOptions;
+  readonly options: PlacedMigration;
   readonly run: RunOptions & { readonly batchSize: number };
   readonly save: () => Promise<void>;
 }
@@ -54,26 +62,64 @@ interface Work {
  * verification the next call repairs what differs. The source is only read.
  * @throws VERIFY_FAILED when the copy differs, ABORTED (resumable), ALREADY_EXISTS, MISMATCH
  */
-export async function migrateCollection(options: MigrateOptions): Promise<MigrationReport> {
-  const { recordPath, signal, log, onProgress, batchSize = BATCH_SIZE } = options;
+export function migrateCollection(options: MigrateOptions): Promise<MigrationReport> {
+  const { recordPath, ...rest } = options;
+  return startMigration({ ...rest, place: recordFile(recordPath) });
+}
+
+/** As `migrateCollection`, with the record at any place. @throws as there; ABORTED while it is paused */
+export async function startMigration(options: PlacedMigration): Promise<MigrationReport> {
+  const { place } = options;
   const startedAtMs = performance.now();
   const plan = await planMigration(options);
-  const unlock = await lockRecord(recordPath);
+  const { unlock, signal: lost } = await place.lock();
+  const stop = stoppable(place, lost, options);
   try {
-    const before = await checkRecord(plan, recordPath);
+    if (await place.isPaused()) throw pausedError();
+    const before = await recordedBefore(plan, place);
     // Without the target a record says nothing; without a record the copy begins again, which is safe.
     const resumed = before !== null && (plan.targetExists || before.phase === 'creating');
     const record = resumed ? before : await newRecord(plan, options);
-    const save = (): Promise<void> => writeRecord(recordPath, record);
-    const work: Work = { plan, record, options, save, run: { signal, log, onProgress, batchSize } };
+    record.encoderFile = options.encoderFile ?? record.encoderFile;
+    const save = (): Promise<void> => place.write(record);
+    const { log, onProgress, batchSize = BATCH_SIZE } = options;
+    const run = { signal: stop.signal, log, onProgress, batchSize };
+    const work: Work = { plan, record, options, save, run };
     await save();
+    await tell(work, 'started');
     const inService = await aliasOf(work);
     const copied = await fillTarget(work, inService);
     const verify = await verifyTarget(work, inService);
+    await tell(work, 'finished', { points: verify.points });
     return { plan, copied, resumed, seconds: (performance.now() - startedAtMs) / 1000, verify };
+  } catch (error) {
+    throw stopReason(error, stop.signal);
   } finally {
+    stop.end();
     await unlock();
   }
+}
+
+/** @throws MISMATCH for the record of another migration, ALREADY_EXISTS for one whose clients use the target */
+async function recordedBefore(plan: MigrationPlan, place: RecordPlace): Promise<MigrationRecord | null> {
+  const record = await place.read();
+  if (record === null) return null;
+  checkIdentity(record, plan, place.label);
+  if (record.completed || (record.cutOver !== null && record.cutOver.state !== 'rolled-back')) {
+    throw new TldrError(
+      'ALREADY_EXISTS',
+      `${plan.targetCollection} is in service since its cut-over and will not be changed: \`migrate verify\` compares it, \`migrate rollback\` takes it out of service`,
+    );
+  }
+  return record;
+}
+
+async function tell(
+  { record, options, run }: Work,
+  event: MigrationEvent,
+  more: Readonly<Record<string, string | number>> = {},
+): Promise<void> {
+  await announce(options.hook, event, { facts: { ...factsOf(record), ...more }, run });
 }
 
 /** Everything up to a target that should equal its source. @returns the number of points written */
@@ -91,7 +137,7 @@ async function fillTarget(work: Work, inService: string | undefined): Promise<nu
     const { points } = plan;
     const { batchSize } = run;
     const request = { source, target, encoder, record, points, lanes, batchSize, saveIntervalMs, save };
-    copied = await copyPoints(request, run);
+    copied = await copyPoints({ ...request, rangeDone: () => tell(work, 'range-done') }, run);
     await enter(work, 'finishing');
   }
   if (record.phase === 'repairing' && inService === undefined) {
@@ -113,10 +159,13 @@ async function verifyTarget(work: Work, inService: string | undefined): Promise<
   run.log?.('info', 'verifying every point');
   const verify = await verifyMigration(plan, options, run);
   if (verify.ok) {
-    await enter(work, 'done');
+    work.record.verifiedPoints = verify.points;
+    await enter(work, 'verified');
     return verify;
   }
+  work.record.verifiedPoints = null;
   await enter(work, 'repairing');
+  await tell(work, 'verify-failed', { differences: verify.differenceCount });
   const { differences, differenceCount, extraPoints } = verify;
   const removed = extraPoints === 0 ? '' : ` and removes the ${extraPoints} points that only it has`;
   const remedy =
@@ -142,7 +191,7 @@ async function aliasOf({ plan, options }: Work): Promise<string | undefined> {
   return undefined;
 }
 
-async function newRecord(plan: MigrationPlan, options: MigrateOptions): Promise<MigrationRecord> {
+async function newRecord(plan: MigrationPlan, options: PlacedMigration): Promise<MigrationRecord> {
   const { source, lanes = LANES } = options;
   const keys: readonly (ShardKey | null)[] =
     plan.sourceSpec.shardKeys.length === 0 ? [null] : plan.sourceSpec.shardKeys;
@@ -161,5 +210,5 @@ async function newRecord(plan: MigrationPlan, options: MigrateOptions): Promise<
       });
     }
   }
-  return { version: 2, ...identityOf(plan), phase: 'creating', ranges };
+  return { version: 3, ...identityOf(plan), phase: 'creating', ranges, ...FRESH };
 }

@@ -1,11 +1,23 @@
-import { mkdir, open, readFile, rename } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import { messageOf, TldrError } from '../core/errors.js';
 import { formatPointId, parsePointId, type PointId } from '../core/point-id.js';
 import type { Datatype, Layout, Quantization, ShardKey } from '../core/vector-store.js';
 
-/** How far a migration is. Each phase begins only when the one before is complete; `repairing` after a failed verification. */
-type Phase = 'creating' | 'copying' | 'repairing' | 'finishing' | 'verifying' | 'done';
+/**
+ * How far the copy is. Each phase begins only when the one before is complete; `repairing` after a failed
+ * verification, `verified` after one that found every point equal.
+ */
+export type Phase = 'creating' | 'copying' | 'repairing' | 'finishing' | 'verifying' | 'verified';
+
+/** Clients sent to the target by a name. `begun` is recorded before the switch, since a crash may follow it. */
+export interface CutOver {
+  readonly form: 'alias' | 'bare-name';
+  /** The alias, or the source's own name in the bare-name form. */
+  readonly name: string;
+  /** What the alias led to before; null where it was not there. */
+  readonly previous: string | null;
+  readonly forced: boolean;
+  readonly state: 'begun' | 'done' | 'rolled-back';
+}
 
 /** One range of ids in one shard: `cursor` is the last id whose write was acknowledged. */
 export interface RangeProgress {
@@ -33,14 +45,21 @@ export interface MigrationIdentity {
   readonly quantization?: Quantization | undefined;
 }
 
-/** Everything needed to go on after a kill: plain data, one JSON file. */
+/** Everything needed to go on after a kill: plain data, one JSON document. */
 export interface MigrationRecord extends MigrationIdentity {
-  readonly version: 2;
+  readonly version: 3;
   phase: Phase;
   readonly ranges: RangeProgress[];
+  /** Where the encoder was read from, so that later commands find it; null where nobody said. */
+  encoderFile: string | null;
+  /** Points of both sides when every one of them was found equal; null before that. */
+  verifiedPoints: number | null;
+  cutOver: CutOver | null;
+  /** Declared over: the source is not needed any more. */
+  completed: boolean;
 }
 
-const PHASES: readonly Phase[] = ['creating', 'copying', 'repairing', 'finishing', 'verifying', 'done'];
+const PHASES: readonly Phase[] = ['creating', 'copying', 'repairing', 'finishing', 'verifying', 'verified'];
 const IDENTITY_KEYS: readonly (keyof MigrationIdentity)[] = [
   'sourceEndpoint',
   'sourceCollection',
@@ -62,81 +81,48 @@ export function cursorText(id: PointId | null): string | null {
   return id === null ? null : formatPointId(id);
 }
 
-/** The record of a file, or null where there is none. @throws INVALID_DATA for a file that is no record */
-async function readRecord(path: string): Promise<MigrationRecord | null> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (cause) {
-    if (hasCode(cause, 'ENOENT')) return null;
-    throw new TldrError('INVALID_ARGUMENT', `cannot read the migration record ${path}: ${messageOf(cause)}`, {
-      cause,
-    });
-  }
+/**
+ * A record from its text; one of version 2 is brought up to date.
+ * @throws INVALID_DATA naming `label` for anything else
+ */
+export function parseRecord(text: string, label: string): MigrationRecord {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    throw new TldrError('INVALID_DATA', `${path} is no migration record: ${messageOf(cause)}`, { cause });
+    throw new TldrError('INVALID_DATA', `${label} is no migration record: ${messageOf(cause)}`, { cause });
   }
-  if (!isRecord(value))
+  const current = upgraded(value);
+  if (!isRecord(current))
     throw new TldrError(
       'INVALID_DATA',
-      `${path} is no migration record of version 2: remove it, and the copy begins again`,
+      `${label} is no migration record of version 2 or 3: remove it, and the copy begins again`,
     );
-  return value;
+  return current;
 }
 
-/** Writes the record so that a crash leaves either the old or the new one, whole. @throws INVALID_ARGUMENT */
-export async function writeRecord(path: string, record: MigrationRecord): Promise<void> {
-  try {
-    await writeWhole(path, `${JSON.stringify(record, null, 1)}\n`);
-  } catch (cause) {
-    const why = messageOf(cause);
-    throw new TldrError('INVALID_ARGUMENT', `cannot write the migration record ${path}: ${why}`, { cause });
-  }
+/** Version 2 knew no cut-over, and called a verified migration done. */
+function upgraded(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || !('version' in value) || value.version !== 2)
+    return value;
+  const phase = 'phase' in value && value.phase === 'done' ? { phase: 'verified' } : {};
+  return { ...value, ...phase, version: 3, ...FRESH };
 }
 
-async function writeWhole(path: string, text: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
-  const partial = `${path}.partial`;
-  const file = await open(partial, 'w');
-  try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(partial, path);
-  const folder = await open(dirname(path), 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
-}
+/** What every record begins with. */
+export const FRESH = { encoderFile: null, verifiedPoints: null, cutOver: null, completed: false } as const;
 
-/**
- * The record of a file if it is this migration's, null where there is none.
- * @throws MISMATCH for the record of another migration
- */
-export async function checkRecord(
-  identity: MigrationIdentity,
-  path: string,
-): Promise<MigrationRecord | null> {
-  const record = await readRecord(path);
-  if (record === null) return null;
+/** @throws MISMATCH for the record of another migration */
+export function checkIdentity(record: MigrationRecord, identity: MigrationIdentity, label: string): void {
   const different = IDENTITY_KEYS.filter((key) => record[key] !== identity[key]);
-  if (different.length > 0) {
-    const how = different.map(
-      (key) => `${key}: recorded ${record[key] ?? '(unset)'}, now ${identity[key] ?? '(unset)'}`,
-    );
-    throw new TldrError(
-      'MISMATCH',
-      `${path} records another migration (${how.join('; ')}): give another --record, or remove it`,
-    );
-  }
-  return record;
+  if (different.length === 0) return;
+  const how = different.map(
+    (key) => `${key}: recorded ${record[key] ?? '(unset)'}, now ${identity[key] ?? '(unset)'}`,
+  );
+  throw new TldrError(
+    'MISMATCH',
+    `${label} records another migration (${how.join('; ')}): give another --record, or remove it`,
+  );
 }
 
 /** What of a plan says which migration it is. */
@@ -147,21 +133,39 @@ export function identityOf(plan: MigrationIdentity): MigrationIdentity {
   return { ...places, vectorName, compactName, layout, encoderFingerprint, datatype, quantization };
 }
 
-function hasCode(error: unknown, code: string): boolean {
-  return typeof error === 'object' && error !== null && 'code' in error && error.code === code;
-}
-
 function isRecord(value: unknown): value is MigrationRecord {
   if (typeof value !== 'object' || value === null) return false;
   const fields = new Map<string, unknown>(Object.entries(value));
   const texts = IDENTITY_KEYS.filter((key) => key !== 'datatype' && key !== 'quantization');
   const ranges = fields.get('ranges');
+  const orNull = (name: string, type: string): boolean =>
+    fields.get(name) === null || typeof fields.get(name) === type;
   return (
-    fields.get('version') === 2 &&
+    fields.get('version') === 3 &&
     PHASES.some((phase) => phase === fields.get('phase')) &&
     texts.every((name) => typeof fields.get(name) === 'string') &&
+    orNull('encoderFile', 'string') &&
+    orNull('verifiedPoints', 'number') &&
+    typeof fields.get('completed') === 'boolean' &&
+    isCutOver(fields.get('cutOver')) &&
     Array.isArray(ranges) &&
     ranges.every(isRange)
+  );
+}
+
+function isCutOver(value: unknown): boolean {
+  if (value === null) return true;
+  if (typeof value !== 'object') return false;
+  const fields = new Map<string, unknown>(Object.entries(value));
+  const previous = fields.get('previous');
+  const oneOf = (name: string, known: readonly string[]): boolean =>
+    known.some((one) => one === fields.get(name));
+  return (
+    oneOf('form', ['alias', 'bare-name']) &&
+    oneOf('state', ['begun', 'done', 'rolled-back']) &&
+    typeof fields.get('name') === 'string' &&
+    typeof fields.get('forced') === 'boolean' &&
+    (previous === null || typeof previous === 'string')
   );
 }
 

@@ -49,20 +49,16 @@ export interface MigrationPlan extends MigrationIdentity {
  * Reads source and target and lays out the migration; writes nothing.
  * @throws NOT_FOUND, MISMATCH when encoder and vector do not fit, ALREADY_EXISTS when the target is something else
  */
-export async function planMigration(request: MigrationRequest): Promise<MigrationPlan> {
+export async function planMigration(
+  request: MigrationRequest,
+  options: {
+    /** A target with other settings is for the caller to judge, as verification does. */
+    readonly anySettings?: boolean;
+  } = {},
+): Promise<MigrationPlan> {
   const { source, target, encoder, sourceCollection, targetCollection, layout = 'compact' } = request;
-  if (source.format !== target.format) {
-    throw new TldrError(
-      'UNSUPPORTED',
-      `cannot copy points from a ${source.format} store into a ${target.format} store`,
-    );
-  }
-  if (source.endpoint === target.endpoint && sourceCollection === targetCollection) {
-    throw new TldrError(
-      'INVALID_ARGUMENT',
-      `source and target are the same collection "${sourceCollection}"`,
-    );
-  }
+  checkSides(request);
+  await refuseAlias(source, sourceCollection);
   const sourceSpec = await source.describe(sourceCollection);
   const vector = pickVector(sourceSpec, request.vectorName);
   checkEncoder(encoder, vector, sourceCollection);
@@ -113,8 +109,34 @@ export async function planMigration(request: MigrationRequest): Promise<Migratio
     targetSpec,
     before: source.estimateMemory(sourceSpec, points),
     after: target.estimateMemory(targetSpec, points),
-    targetExists: await checkTarget(target, targetSpec, description),
+    targetExists: await checkTarget(target, targetSpec, { description, ...options }),
   };
+}
+
+/** @throws UNSUPPORTED, INVALID_ARGUMENT */
+function checkSides({ source, target, sourceCollection, targetCollection }: MigrationRequest): void {
+  if (source.format !== target.format) {
+    throw new TldrError(
+      'UNSUPPORTED',
+      `cannot copy points from a ${source.format} store into a ${target.format} store`,
+    );
+  }
+  if (source.endpoint === target.endpoint && sourceCollection === targetCollection) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `source and target are the same collection "${sourceCollection}"`,
+    );
+  }
+}
+
+/** An alias may be moved, at cut-over to the target itself, and the source would be another one from then on. */
+async function refuseAlias(source: VectorStore, name: string): Promise<void> {
+  const collection = (await source.aliases()).get(name);
+  if (collection === undefined) return;
+  throw new TldrError(
+    'INVALID_ARGUMENT',
+    `"${name}" leads to ${collection} by an alias, which may be moved: give the collection itself; after a bare-name cut-over, roll back first`,
+  );
 }
 
 /** @throws MISMATCH when encoder and vector do not fit */
@@ -151,7 +173,10 @@ function pickVector(spec: CollectionSpec, name: string | undefined): CollectionS
 async function checkTarget(
   target: VectorStore,
   wanted: CollectionSpec,
-  description: TargetDescription,
+  {
+    description,
+    anySettings = false,
+  }: { readonly description: TargetDescription; readonly anySettings?: boolean },
 ): Promise<boolean> {
   if ((await target.aliases()).has(wanted.name)) {
     throw new TldrError('ALREADY_EXISTS', `"${wanted.name}" is an alias in the target: choose another name`);
@@ -167,6 +192,7 @@ async function checkTarget(
       `target ${wanted.name} exists and ${what}: it will not be touched; choose another name`,
     );
   }
+  if (anySettings) return true;
   const differences = target.differences(wanted, actual, { loading: true, creating: true });
   if (differences.length > 0) {
     throw new TldrError(

@@ -40,6 +40,14 @@ export async function lockRecord(path: string): Promise<() => Promise<void>> {
   };
 }
 
+/** Who holds the lock of a record, in words, or null: nobody, or a process of this machine that is gone. */
+export async function holderOf(path: string): Promise<string | null> {
+  const lockPath = resolve(`${path}.lock`);
+  const holder = await readHolder(lockPath);
+  if (holder === null || (!held.has(lockPath) && (await isStale(lockPath)))) return null;
+  return `process ${holder.pid} on ${holder.host}`;
+}
+
 /** Puts a whole lock in place, or nothing where there is one. */
 async function create(lockPath: string): Promise<boolean> {
   const own = `${lockPath}.${process.pid}.${process.hrtime.bigint()}`;

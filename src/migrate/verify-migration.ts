@@ -30,7 +30,7 @@ export interface CompareOptions extends RunOptions {
   readonly batchSize?: number | undefined;
 }
 
-type Sides = { readonly source: VectorStore; readonly target: VectorStore; readonly encoder: Encoder };
+export type Sides = { readonly source: VectorStore; readonly target: VectorStore; readonly encoder: Encoder };
 
 /**
  * Compares every point of source and target in id order: the same ids, payload and other vectors equal, the
@@ -40,6 +40,15 @@ export async function verifyMigration(
   plan: MigrationPlan,
   sides: Sides,
   run: CompareOptions = {},
+): Promise<VerifyReport> {
+  return report(plan, sides, comparedPoints(plan, sides, { ...run, step: 'verifying' }));
+}
+
+/** Settings, counts, and the points given, as one report. */
+export async function report(
+  plan: MigrationPlan,
+  sides: Sides,
+  compared: AsyncIterable<ComparedPoint>,
 ): Promise<VerifyReport> {
   const differences: string[] = [];
   let [differenceCount, points, extraPoints] = [0, 0, 0];
@@ -56,7 +65,7 @@ export async function verifyMigration(
     ]);
     if (expected !== found) differ(`count: expected ${expected} points, got ${found}`);
   }
-  for await (const point of comparedPoints(plan, sides, { ...run, step: 'verifying' })) {
+  for await (const point of compared) {
     points++;
     if (point.source === undefined) extraPoints++;
     for (const text of point.differences) differ(`point ${formatPointId(point.id)}${text}`);
@@ -69,7 +78,7 @@ function keysOf(plan: MigrationPlan): readonly (ShardKey | undefined)[] {
 }
 
 /** A point of either side, and in which ways the target's differs: each the end of a sentence about it. */
-interface ComparedPoint {
+export interface ComparedPoint {
   readonly id: PointId;
   readonly shardKey: ShardKey | undefined;
   readonly source?: PointAt;
@@ -85,20 +94,12 @@ export async function* comparedPoints(
 ): AsyncGenerator<ComparedPoint> {
   const source: Side = { store: sides.source, collection: plan.sourceCollection };
   const target: Side = { store: sides.target, collection: plan.targetCollection };
-  const rescaled = rescaledVectors(plan);
   let points = 0;
   for (const shardKey of keysOf(plan)) {
     const scan = { shardKey, run };
-    for await (const pair of mergeById(pointsOf(source, plan, scan), pointsOf(target, plan, scan))) {
-      const differences =
-        pair.source === undefined
-          ? [' is in the target only']
-          : pair.target === undefined
-            ? [' is missing in the target']
-            : differencesOf(plan, sides, { source: pair.source, target: pair.target, rescaled }).map(
-                (text) => `: ${text}`,
-              );
-      yield { ...pair, shardKey, differences };
+    const streams = { source: scanned(source, plan, scan), target: scanned(target, plan, scan) };
+    for await (const point of comparedStreams(plan, sides, streams)) {
+      yield { ...point, shardKey };
       points++;
       if (points % PROGRESS_POINTS !== 0) continue;
       throwIfAborted(run.signal);
@@ -108,21 +109,46 @@ export async function* comparedPoints(
   }
 }
 
+/** The points of two streams in id order, compared. */
+export async function* comparedStreams(
+  plan: MigrationPlan,
+  sides: Sides,
+  streams: { readonly source: AsyncIterable<PointBatch>; readonly target: AsyncIterable<PointBatch> },
+): AsyncGenerator<ComparedPoint> {
+  const rescaled = rescaledVectors(plan);
+  for await (const pair of mergeById(pointsOf(streams.source), pointsOf(streams.target))) {
+    const differences =
+      pair.source === undefined
+        ? [' is in the target only']
+        : pair.target === undefined
+          ? [' is missing in the target']
+          : differencesOf(plan, sides, { source: pair.source, target: pair.target, rescaled }).map(
+              (text) => `: ${text}`,
+            );
+    yield { ...pair, shardKey: undefined, differences };
+  }
+}
+
 /** One point inside a batch. */
 export interface PointAt {
   readonly batch: PointBatch;
   readonly i: number;
 }
 
-async function* pointsOf(
+function scanned(
   { store, collection }: Side,
-  plan: MigrationPlan,
+  { vectorName }: MigrationPlan,
   { shardKey, run }: { shardKey: ShardKey | undefined; run: CompareOptions },
-): AsyncGenerator<{ id: PointId; batch: PointBatch; i: number }> {
-  const { vectorName } = plan;
+): AsyncIterable<PointBatch> {
   const { signal, batchSize } = run;
   const size = batchSize === undefined ? {} : { batchSize };
-  for await (const batch of store.scan(collection, { vectorName, shardKey, signal, ...size })) {
+  return store.scan(collection, { vectorName, shardKey, signal, ...size });
+}
+
+async function* pointsOf(
+  batches: AsyncIterable<PointBatch>,
+): AsyncGenerator<{ id: PointId; batch: PointBatch; i: number }> {
+  for await (const batch of batches) {
     for (let i = 0; i < batch.ids.length; i++) {
       const id = batch.ids[i];
       if (id !== undefined) yield { id, batch, i };

@@ -347,6 +347,32 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
       expect(await store.listCollections()).toContain('named-b');
     });
 
+    test('drops an alias, and lets a name lead elsewhere and back, where it can', async () => {
+      await filled('seen-a');
+      await filled('seen-b', 5);
+      const [own, other] = [await store.count('seen-a'), await store.count('seen-b')];
+      expect(own).not.toBe(other);
+      await store.switchAlias('passing-by', 'seen-a');
+      await store.dropAlias('passing-by');
+      await store.dropAlias('passing-by');
+      expect((await store.aliases()).has('passing-by')).toBe(false);
+      expect(await store.exists('seen-a')).toBe(true);
+      expect(await store.shadowingRefusal()).toBeNull();
+      const before = await store.listCollections();
+      await store.shadowName('seen-a', 'seen-b');
+      expect(await store.count('seen-a')).toBe(other);
+      expect([...(await store.aliases())].filter(([, to]) => to === 'seen-b')).toEqual([
+        ['seen-a', 'seen-b'],
+      ]);
+      await store.dropAlias('seen-a');
+      expect(await store.count('seen-a')).toBe(own);
+      await store.shadowName('seen-a', 'seen-b');
+      await store.deleteCollection('seen-a');
+      expect(await store.count('seen-a')).toBe(other);
+      expect([...(await store.listCollections()), 'seen-a'].sort()).toEqual([...before].sort());
+      await store.dropAlias('seen-a');
+    });
+
     test('says NOT_FOUND for what is missing and ABORTED when told to stop', async () => {
       await expect(store.describe('missing')).rejects.toMatchObject({ name: 'TldrError', code: 'NOT_FOUND' });
       await expect(scanAll('missing')).rejects.toMatchObject({ code: 'NOT_FOUND' });

@@ -3,7 +3,7 @@ import { Encoder, type EncoderNetwork } from '../../src/core/encoder.js';
 import { matrix, type Matrix } from '../../src/core/matrix.js';
 import type { PointId } from '../../src/core/point-id.js';
 import { Rng } from '../../src/core/rng.js';
-import type { PointBatch, VectorStore } from '../../src/core/vector-store.js';
+import type { CollectionSpec, PointBatch, VectorStore } from '../../src/core/vector-store.js';
 
 export const DIM = 16;
 export const COMPACT_DIM = 4;
@@ -44,6 +44,18 @@ export function twoMaps({ network, metadata }: Encoder): Encoder {
     normalizeOutput: false,
   });
   return new Encoder(scaled(4), { ...metadata, compactDistance: 'dot' }, scaled(1 / 4));
+}
+
+/** A collection with one unnamed vector, for the reference adapter. */
+export function memorySpec(name: string, distance: Distance = 'cosine'): CollectionSpec {
+  return {
+    name,
+    vectors: [{ name: '', dim: DIM, distance, multivector: false, componentBytes: 4 }],
+    otherVectors: [],
+    shardKeys: [],
+    metadata: { kept: '"yes"' },
+    native: '{"setting":1}',
+  };
 }
 
 /** Ids of both kinds, some far above 2^53. */

@@ -5,12 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openMemory } from '../../adapters/memory/memory-store.js';
 import { matrix } from '../../src/core/matrix.js';
-import type { CollectionSpec, VectorStore } from '../../src/core/vector-store.js';
+import type { VectorStore } from '../../src/core/vector-store.js';
 import { migrateCollection, type MigrateOptions } from '../../src/migrate/migrate-collection.js';
 import { targetDescription } from '../../src/core/target-description.js';
 import { planMigration } from '../../src/migrate/plan-migration.js';
 import { verifyMigration } from '../../src/migrate/verify-migration.js';
-import { COMPACT_DIM, contentOf, DIM, fill, idAt, tinyEncoder } from './fixtures.js';
+import { COMPACT_DIM, contentOf, DIM, fill, idAt, memorySpec, tinyEncoder } from './fixtures.js';
 
 const ROWS = 300;
 const encoder = tinyEncoder();
@@ -19,18 +19,6 @@ afterAll(() => rm(folder, { recursive: true }));
 
 let store: VectorStore;
 let records = 0;
-
-function spec(name: string, distance: 'cosine' | 'euclid' = 'cosine'): CollectionSpec {
-  const vector = { name: '', dim: DIM, distance, multivector: false, componentBytes: 4 };
-  return {
-    name,
-    vectors: [vector],
-    otherVectors: [],
-    shardKeys: [],
-    metadata: { kept: '"yes"' },
-    native: '{"setting":1}',
-  };
-}
 
 function options(changes: Partial<MigrateOptions> = {}): MigrateOptions {
   return {
@@ -49,7 +37,7 @@ function options(changes: Partial<MigrateOptions> = {}): MigrateOptions {
 beforeEach(async () => {
   records++;
   store = openMemory();
-  await store.create(spec('source'));
+  await store.create(memorySpec('source'));
   await fill(store, 'source', ROWS);
 });
 
@@ -140,7 +128,7 @@ test('planning writes nothing, nowhere', async () => {
 
 describe('refuses', () => {
   test('a target that is something else, without touching it', async () => {
-    await store.create(spec('target'));
+    await store.create(memorySpec('target'));
     await expect(migrateCollection(options())).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
     expect(await store.count('target')).toBe(0);
   });
@@ -210,14 +198,14 @@ describe('refuses', () => {
   });
 
   test('a damaged record', async () => {
-    await writeFile(options().recordPath, '{"version":2,"phase":"copying","ranges":[{}]}');
+    await writeFile(options().recordPath, '{"version":3,"phase":"copying","ranges":[{}]}');
     await expect(migrateCollection(options())).rejects.toMatchObject({ code: 'INVALID_DATA' });
   });
 
   test('vectors that are not finite, naming the point', async () => {
     const broken = matrix(1, DIM);
     broken.data[3] = Infinity;
-    await store.create(spec('broken', 'euclid'));
+    await store.create(memorySpec('broken', 'euclid'));
     await store.upsert('broken', {
       ids: [5n],
       vectors: [{ name: '', matrix: broken, has: Uint8Array.of(1) }],
@@ -270,7 +258,7 @@ test('stopped anywhere, with any batches and ranges, it ends equal when run agai
         }
         await migrateCollection(options({ targetCollection: target, recordPath, batchSize, lanes }));
         expect(await contentOf(store, target)).toEqual(expected);
-        expect(JSON.parse(await readFile(recordPath, 'utf8'))).toMatchObject({ phase: 'done' });
+        expect(JSON.parse(await readFile(recordPath, 'utf8'))).toMatchObject({ phase: 'verified' });
       },
     ),
     { numRuns: 25, seed: 4 },

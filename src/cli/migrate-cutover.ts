@@ -1,0 +1,141 @@
+import type { Command } from 'commander';
+import { TldrError } from '../core/errors.js';
+import { targetDescription, type TargetDescription } from '../core/target-description.js';
+import { cutOver, FORCE_WORDS, planCutOver, type CutOverRequest, type Switch } from '../migrate/cut-over.js';
+import { readRecorded } from '../migrate/held-record.js';
+import { planRollBack, rollBack, type WayBack } from '../migrate/roll-back.js';
+import { hooksOf, withHookFlags, type HookFlags } from './migrate-hooks.js';
+import { recordedCommand, withMigration, type RecordedWork, type RecordFlags } from './migrate-record.js';
+
+interface ExecuteFlags extends RecordFlags {
+  readonly execute?: boolean;
+}
+
+interface CutoverFlags extends ExecuteFlags, HookFlags {
+  readonly alias?: string;
+  readonly bareName?: boolean;
+  readonly force?: string;
+}
+
+const EXECUTE = 'do it; without this, only say what would happen';
+
+/** `migrate cutover`: send clients to the target. */
+export function cutoverCommand(): Command {
+  const command = recordedCommand('cutover', {
+    description:
+      'Send clients to the target by one atomic switch of a name. A dry run unless --execute is given.',
+    examples: `Examples:
+  qdrant-tldr migrate cutover docs docs_c96 --alias search
+  qdrant-tldr migrate cutover docs docs_c96 --alias search --execute --on before-cutover ./stop-writers.sh
+  qdrant-tldr migrate cutover docs docs_2s --bare-name --execute
+
+Never before every point was verified, unless --force "${FORCE_WORDS}".
+A before-cutover hook that fails stops it.
+
+--bare-name is for clients that use the collection's own name: the name is made to lead to the target while the
+source stays, hidden behind it. The server does this but does not promise it, so it is tried on two scratch
+collections first. Danger: between the peers of a cluster names are resolved twice, and searches and writes would go
+half into the wrong collection; clusters are refused, and a server must not become one while a name is switched so.
+While it is, nobody may delete the collection by that name: the hidden source would be deleted.`,
+  })
+    .option('--alias <name>', 'the alias that clients use')
+    .option('--bare-name', "switch the source's own name instead of an alias; single servers only, see below")
+    .option('--force <words>', `"${FORCE_WORDS}": switch without a verification`)
+    .option('--execute', EXECUTE);
+  return withHookFlags(command).action((source: string, target: string, flags: CutoverFlags) =>
+    withMigration({ source, target }, flags, (work) => cutover(work, flags)),
+  );
+}
+
+/** `migrate rollback`: the state before the cut-over. */
+export function rollbackCommand(): Command {
+  return recordedCommand('rollback', {
+    description:
+      'Send clients back to where they were before the cut-over. A dry run unless --execute is given.',
+    examples: `Examples:
+  qdrant-tldr migrate rollback docs docs_c96
+  qdrant-tldr migrate rollback docs docs_c96 --execute
+
+What clients wrote to the target since the cut-over is not in the source.`,
+  })
+    .option('--execute', EXECUTE)
+    .action((source: string, target: string, flags: ExecuteFlags) =>
+      withMigration({ source, target }, flags, (work) => rollback(work, flags)),
+    );
+}
+
+async function cutover(work: RecordedWork, flags: CutoverFlags): Promise<void> {
+  const { run, config, store } = work;
+  const { alias, force, bareName = false } = flags;
+  if (bareName === (alias !== undefined))
+    throw new TldrError('INVALID_ARGUMENT', 'give one of --alias <name> and --bare-name');
+  const hook = hooksOf(flags, config, run.signal);
+  const form = bareName ? 'bare-name' : 'alias';
+  const request: CutOverRequest = { ...work, form, alias, force, hook, signal: run.signal, log: run.log };
+  const record = await readRecorded(work);
+  const planned = await planCutOver(request, record);
+  const facts = targetDescription(await store.describe(record.targetCollection));
+  for (const line of outcomes(planned, facts)) run.say(line);
+  if (flags.execute !== true) {
+    run.say('dry run: nothing was changed; --execute does it');
+    run.result({ dryRun: true, ...planned });
+    return;
+  }
+  const { name, to, made } = await cutOver(request);
+  run.say(`"${name}" ${made ? 'led' : 'leads'} to ${to}${made ? ' already' : ' now'}`);
+  run.result({ dryRun: false, ...planned });
+}
+
+function outcomes({ form, name, from, to, made }: Switch, facts: TargetDescription | null): string[] {
+  if (made) return [`"${name}" leads to ${to} already`];
+  const before = from === null ? 'nothing: the alias is made new, and nobody uses it yet' : from;
+  const lines = [
+    `"${name}" leads to ${before}`,
+    `if it succeeds: every request to "${name}" reaches ${to} from one moment on`,
+  ];
+  if (form === 'bare-name')
+    lines.push(`  ${from ?? ''} stays, hidden behind its name; nobody may delete "${name}"`);
+  if (facts?.layout === 'compact')
+    lines.push(
+      `  its vectors have ${facts.outputDim} dimensions: clients must project their queries and points`,
+    );
+  if (facts?.layout === 'two-stage')
+    lines.push(
+      `  queries of ${facts.inputDim} dimensions still work, but compare every vector unless clients prefetch on "${facts.compact}" or use the proxy`,
+    );
+  lines.push(
+    `if it fails: "${name}" leads where it leads now, clients notice nothing, and this can be run again`,
+    'the way back: `migrate rollback`, without what clients write to the target until then',
+  );
+  return lines;
+}
+
+async function rollback(work: RecordedWork, flags: ExecuteFlags): Promise<void> {
+  const { run, store } = work;
+  const record = await readRecorded(work);
+  const way = await planRollBack(work, record);
+  for (const line of waysBack(way)) run.say(line);
+  const { verifiedPoints, targetCollection } = record;
+  const now = await store.count(targetCollection);
+  if (verifiedPoints !== null && now !== verifiedPoints)
+    run.say(`  ${targetCollection} had ${verifiedPoints} points when it was verified and has ${now} now`);
+  if (flags.execute !== true) {
+    run.say('dry run: nothing was changed; --execute does it');
+    run.result({ dryRun: true, ...way });
+    return;
+  }
+  await rollBack(work);
+  run.say(way.to === null ? `the alias "${way.name}" is removed` : `"${way.name}" leads to ${way.to}`);
+  run.result({ dryRun: false, ...way });
+}
+
+function waysBack({ name, from, to, made }: WayBack): string[] {
+  if (made) return [`"${name}" leads where it led before already; only the record is put right`];
+  return [
+    `"${name}" leads to ${from ?? 'nothing'}`,
+    to === null
+      ? `if it succeeds: "${name}" is removed, as before the cut-over; clients that use it get errors`
+      : `if it succeeds: every request to "${name}" reaches ${to} from one moment on, without what was written to ${from ?? ''} since the cut-over`,
+    `if it fails: "${name}" leads where it leads now, and this can be run again`,
+  ];
+}

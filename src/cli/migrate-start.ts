@@ -1,0 +1,216 @@
+import { Command, Option } from 'commander';
+import type { Config } from '../config/config.js';
+import {
+  DATATYPES,
+  QUANTIZATIONS,
+  type Datatype,
+  type Layout,
+  type Quantization,
+} from '../core/vector-store.js';
+import { readRecorded } from '../migrate/held-record.js';
+import { startMigration } from '../migrate/migrate-collection.js';
+import { checkIdentity } from '../migrate/migration-record.js';
+import { planMigration, type MigrationPlan, type MigrationRequest } from '../migrate/plan-migration.js';
+import type { RecordPlace } from '../migrate/record-place.js';
+import { requestOf } from '../migrate/verify-recorded.js';
+import { megabytes, type ConsoleRun } from './console-run.js';
+import { hooksOf, withHookFlags, type HookFlags } from './migrate-hooks.js';
+import {
+  encoderOf,
+  placeOf,
+  recordedCommand,
+  withMigration,
+  withRecordFlags,
+  type RecordedWork,
+  type RecordFlags,
+} from './migrate-record.js';
+import { wholeNumber, withConsole, withGlobalFlags, withStore, withWriteFlags } from './options.js';
+
+interface StartFlags extends RecordFlags, HookFlags {
+  readonly encoder: string;
+  readonly layout: Layout;
+  readonly vector?: string;
+  readonly compactName?: string;
+  readonly datatype?: Datatype;
+  readonly quantization?: Quantization;
+  readonly dryRun?: boolean;
+}
+
+/** `migrate start`: copy a collection into its compact form. */
+export function startCommand(): Command {
+  const command = withRecordFlags(new Command('start'))
+    .description('Copy a collection into a compact one, every point, payload and setting, and verify it.')
+    .requiredOption('--encoder <file>', 'encoder file written by train')
+    .addOption(
+      new Option(
+        '--layout <name>',
+        'compact: reduced vectors only; two-stage: full vectors stay on disk for rescoring',
+      )
+        .choices(['compact', 'two-stage'])
+        .default('compact'),
+    )
+    .option('--vector <name>', 'vector to reduce, where the source has several')
+    .option('--compact-name <name>', 'name of the reduced vector in the two-stage layout (default: compact)')
+    .addOption(
+      new Option(
+        '--datatype <name>',
+        'how the reduced vector is written (default: as the source writes it)',
+      ).choices(DATATYPES.filter((name) => name !== 'uint8')),
+    )
+    .addOption(
+      new Option(
+        '--quantization <name>',
+        'codes held in memory, the reduced vector on disk; none: the reduced vector in memory (default: as in the source)',
+      ).choices([...QUANTIZATIONS]),
+    )
+    .action((source: string, target: string, flags: StartFlags) =>
+      withConsole(flags, (run, config) => start({ source, target, flags }, { run, config })),
+    );
+  command.addHelpText(
+    'after',
+    `
+Examples:
+  qdrant-tldr migrate start docs docs_c96 --encoder enc.onnx --dry-run
+  qdrant-tldr migrate start docs docs_c96 --encoder enc.onnx --yes
+  qdrant-tldr migrate start docs docs_2s --encoder enc.onnx --layout two-stage
+  qdrant-tldr migrate start docs docs_2s --encoder enc.onnx --layout two-stage --datatype float16 --quantization scalar
+
+  qdrant-tldr migrate start docs docs_c96 --encoder enc.onnx --yes --on finished 'mail -s "$TLDR_TARGET ready" me'
+
+The same command goes on after a crash or Ctrl-C. Hooks run by "sh -c" with what happened in TLDR_EVENT, TLDR_SOURCE,
+TLDR_TARGET and others (docs/migrate.md); they stand after the collections and get no keys.
+Writes to the source while this runs are not followed: pause the writers until the cut-over.`,
+  );
+  return withWriteFlags(withGlobalFlags(withHookFlags(withCopyFlags(command))));
+}
+
+/** `migrate resume`: go on with a recorded migration. */
+export function resumeCommand(): Command {
+  const command = recordedCommand('resume', {
+    description:
+      'Go on with a migration where it is, paused, cut off or found to differ; its record says how.',
+    examples: `Examples:
+  qdrant-tldr migrate resume docs docs_c96
+  qdrant-tldr migrate resume docs docs_c96 --encoder enc.onnx --yes`,
+  }).option('--encoder <file>', 'encoder file (default: the one that the record names)');
+  return withHookFlags(withCopyFlags(command)).action((source: string, target: string, flags: ResumeFlags) =>
+    withMigration({ source, target }, flags, (work) => resume(work, flags)),
+  );
+}
+
+interface ResumeFlags extends RecordFlags, HookFlags {
+  readonly encoder?: string;
+}
+
+function withCopyFlags(command: Command): Command {
+  return command
+    .option('--lanes <n>', 'ranges copied at the same time', wholeNumber)
+    .option('--batch-size <n>', 'points per request', wholeNumber);
+}
+
+async function start(
+  { source, target, flags }: { source: string; target: string; flags: StartFlags },
+  { run, config }: { run: ConsoleRun; config: Config },
+): Promise<void> {
+  const { encoder, encoderFile } = await encoderOf(flags.encoder, null);
+  const place = placeOf({ source, target }, flags, config);
+  await withStore(config, run, async (store) => {
+    const request = {
+      source: store,
+      target: store,
+      sourceCollection: source,
+      targetCollection: target,
+      encoder,
+      layout: flags.layout,
+      vectorName: flags.vector,
+      compactName: flags.compactName,
+      datatype: flags.datatype,
+      quantization: flags.quantization,
+    };
+    const plan = await planMigration(request);
+    printPlan(run, plan);
+    if (flags.dryRun === true) {
+      const record = await place.read();
+      if (record !== null) {
+        checkIdentity(record, plan, place.label);
+        run.say(`  ${place.label} records this migration: ${record.phase}`);
+      }
+      run.say('dry run: nothing was written');
+      run.result({ dryRun: true, ...summary(plan) });
+      return;
+    }
+    await run.confirm(`Create and fill ${target} in ${store.endpoint}?`);
+    await copy(request, { place, encoderFile, flags, run, config });
+  });
+}
+
+async function resume(work: RecordedWork, flags: ResumeFlags): Promise<void> {
+  const { run, config, place, store } = work;
+  const record = await readRecorded(work);
+  const { encoder, encoderFile } = await encoderOf(flags.encoder, record.encoderFile);
+  await run.confirm(`Go on with ${record.targetCollection} in ${store.endpoint} (${record.phase})?`);
+  await place.setPaused(false);
+  const request = { ...requestOf(record), source: store, target: store, encoder };
+  await copy(request, { place, encoderFile, flags, run, config });
+}
+
+async function copy(
+  request: MigrationRequest,
+  {
+    place,
+    encoderFile,
+    flags,
+    run,
+    config,
+  }: {
+    place: RecordPlace;
+    encoderFile: string;
+    flags: HookFlags;
+    run: ConsoleRun;
+    config: Config;
+  },
+): Promise<void> {
+  const { sourceCollection: source, targetCollection: target } = request;
+  const { signal, log, onProgress } = run;
+  const hook = hooksOf(flags, config, signal);
+  const { lanes, batchSize } = config;
+  const how = { place, encoderFile, hook, lanes, batchSize, signal, log, onProgress };
+  run.say(
+    `progress is kept in ${place.label}; if this stops, \`migrate resume ${source} ${target}\` goes on`,
+  );
+  const { plan, copied, seconds, resumed, verify } = await startMigration({ ...request, ...how });
+  run.say(
+    `copied ${copied.toLocaleString('en-US')} points${resumed ? ' (going on with an earlier run)' : ''} in ${seconds.toFixed(1)} s`,
+  );
+  run.say(
+    `verified all ${verify.points.toLocaleString('en-US')} points: ids, payloads, vectors and settings agree`,
+  );
+  run.result({
+    ...summary(plan),
+    copied,
+    seconds,
+    resumed,
+    verified: verify.points,
+    record: place.label,
+  });
+}
+
+function printPlan(run: ConsoleRun, plan: MigrationPlan): void {
+  const ram = ({ vectorsRamBytes, indexRamBytes }: MigrationPlan['before']): string =>
+    megabytes(vectorsRamBytes + indexRamBytes);
+  run.say(
+    `${plan.sourceCollection} -> ${plan.targetCollection} (${plan.layout}), ${plan.points.toLocaleString('en-US')} points`,
+  );
+  run.say(
+    `  vector "${plan.vectorName}": ${plan.inputDim} -> ${plan.outputDim} dimensions, ${plan.distance}`,
+  );
+  run.say(`  estimated memory for vectors and index: ${ram(plan.before)} -> ${ram(plan.after)}`);
+  run.say(
+    `  encoder ${plan.encoderFingerprint.slice(0, 16)}; target ${plan.targetExists ? 'exists and will be completed' : 'will be created'}`,
+  );
+}
+
+function summary(plan: MigrationPlan): Record<string, unknown> {
+  const { sourceSpec, targetSpec, ...rest } = plan;
+  return { ...rest, sourceVectors: sourceSpec.vectors, targetVectors: targetSpec.vectors };
+}

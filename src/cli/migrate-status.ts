@@ -1,0 +1,77 @@
+import type { Command } from 'commander';
+import { pauseMigration } from '../migrate/end-migration.js';
+import { readRecorded } from '../migrate/held-record.js';
+import { migrationStatus, type MigrationStatus } from '../migrate/migration-status.js';
+import type { ConsoleRun } from './console-run.js';
+import {
+  recordedCommand,
+  withMigration,
+  type Pair,
+  type RecordedWork,
+  type RecordFlags,
+} from './migrate-record.js';
+
+/** `migrate status`: the record and what is live beside it. */
+export function statusCommand(): Command {
+  return recordedCommand('status', {
+    description: 'Say how far a migration is, from its record and from the server; disturbs nothing.',
+    examples: `Examples:
+  qdrant-tldr migrate status docs docs_c96
+  qdrant-tldr migrate status docs docs_c96 --json`,
+  }).action((source: string, target: string, flags: RecordFlags) =>
+    withMigration({ source, target }, flags, showStatus),
+  );
+}
+
+/** `migrate pause`: stop a running migration cleanly, from any process. */
+export function pauseCommand(): Command {
+  return recordedCommand('pause', {
+    description: 'Stop a running migration at its next batch, from any process; later runs wait for resume.',
+    examples: `Examples:
+  qdrant-tldr migrate pause docs docs_c96`,
+  }).action((source: string, target: string, flags: RecordFlags) =>
+    withMigration({ source, target }, flags, (work) => pause({ source, target }, work)),
+  );
+}
+
+async function showStatus(work: RecordedWork): Promise<void> {
+  const status = await migrationStatus(work);
+  printStatus(work.run, status, work.place.label);
+  work.run.result(status);
+}
+
+function printStatus(run: ConsoleRun, status: MigrationStatus, label: string): void {
+  const count = (points: number | null): string =>
+    points === null ? 'not there' : `${points.toLocaleString('en-US')} points`;
+  const { cutOver, runner } = status;
+  run.say(`${status.source} -> ${status.target} (${status.layout}) at ${status.endpoint}`);
+  run.say(`  phase ${status.phase}${status.completed ? ', complete' : ''}${status.paused ? ', paused' : ''}`);
+  run.say(`  runner: ${runner ?? 'none'}`);
+  run.say(
+    `  copied ${status.copied.toLocaleString('en-US')} points; ${status.rangesDone} of ${status.rangesTotal} ranges done`,
+  );
+  run.say(`  now: source ${count(status.sourcePoints)}, target ${count(status.targetPoints)}`);
+  if (status.verifiedPoints !== null)
+    run.say(`  verified: ${status.verifiedPoints.toLocaleString('en-US')} points were equal`);
+  if (cutOver !== null) {
+    const before = cutOver.previous === null ? '' : `, before ${cutOver.previous}`;
+    const forced = cutOver.forced ? ', forced' : '';
+    run.say(`  cut-over (${cutOver.form}): "${cutOver.name}" ${cutOver.state}${before}${forced}`);
+  }
+  const names = status.targetAliases.map((name) => `"${name}"`).join(', ');
+  run.say(`  aliases of the target: ${names === '' ? 'none' : names}`);
+  run.say(`  record: ${label}`);
+  run.say(`next: ${status.next}`);
+}
+
+async function pause({ source, target }: Pair, work: RecordedWork): Promise<void> {
+  const { place, run } = work;
+  await readRecorded(work);
+  const stopped = await pauseMigration(place, run.signal);
+  run.say(
+    stopped
+      ? `paused: \`migrate resume ${source} ${target}\` goes on`
+      : `asked for; ${(await place.holder()) ?? 'the run'} still finishes what is under way`,
+  );
+  run.result({ paused: true, stopped });
+}

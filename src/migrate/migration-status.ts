@@ -1,0 +1,72 @@
+import type { VectorStore } from '../core/vector-store.js';
+import { readRecorded, type RecordedMigration } from './held-record.js';
+import { factsOf } from './migration-events.js';
+import type { CutOver, MigrationRecord } from './migration-record.js';
+
+/** A record and what is live beside it. */
+export interface MigrationStatus {
+  readonly source: string;
+  readonly target: string;
+  readonly endpoint: string;
+  readonly layout: MigrationRecord['layout'];
+  readonly encoder: string;
+  readonly encoderFile: string | null;
+  readonly phase: MigrationRecord['phase'];
+  readonly paused: boolean;
+  /** Who works on it now, in words, or null. */
+  readonly runner: string | null;
+  readonly copied: number;
+  readonly rangesDone: number;
+  readonly rangesTotal: number;
+  readonly verifiedPoints: number | null;
+  readonly cutOver: CutOver | null;
+  readonly completed: boolean;
+  /** Live counts; null where the collection is not there, or hidden behind its own name. */
+  readonly sourcePoints: number | null;
+  readonly targetPoints: number | null;
+  /** Names by which clients reach the target. */
+  readonly targetAliases: readonly string[];
+  /** What to do next, in words. */
+  readonly next: string;
+}
+
+/** Reads record and stores without disturbing whoever works on the migration. @throws NOT_FOUND, MISMATCH */
+export async function migrationStatus(migration: RecordedMigration): Promise<MigrationStatus> {
+  const { source, target, place } = migration;
+  const record = await readRecorded(migration);
+  const { copied, rangesDone, rangesTotal } = factsOf(record);
+  const aliases = await target.aliases();
+  const [paused, runner] = [await place.isPaused(), await place.holder()];
+  const { phase, layout, encoderFile, verifiedPoints, cutOver, completed } = record;
+  return {
+    source: record.sourceCollection,
+    target: record.targetCollection,
+    endpoint: record.targetEndpoint,
+    encoder: record.encoderFingerprint,
+    ...{ layout, encoderFile, phase, paused, runner, verifiedPoints, cutOver, completed },
+    copied: Number(copied),
+    rangesDone: Number(rangesDone),
+    rangesTotal: Number(rangesTotal),
+    sourcePoints: await countOf(source, record.sourceCollection),
+    targetPoints: await countOf(target, record.targetCollection),
+    targetAliases: [...aliases].flatMap(([alias, to]) => (to === record.targetCollection ? [alias] : [])),
+    next: nextStep(record, { paused, runner }),
+  };
+}
+
+async function countOf(store: VectorStore, collection: string): Promise<number | null> {
+  const there = (await store.listCollections()).includes(collection);
+  return there && !(await store.aliases()).has(collection) ? await store.count(collection) : null;
+}
+
+function nextStep(
+  { phase, cutOver, completed }: MigrationRecord,
+  { paused, runner }: { readonly paused: boolean; readonly runner: string | null },
+): string {
+  if (runner !== null) return 'wait, or `migrate pause`';
+  if (paused) return '`migrate resume`';
+  if (completed) return 'nothing: remove by hand what is not needed any more';
+  if (cutOver?.state === 'begun') return '`migrate cutover` or `migrate rollback`: one of them was cut off';
+  if (cutOver?.state === 'done') return '`migrate complete` once you are content, or `migrate rollback`';
+  return phase === 'verified' ? '`migrate cutover`' : '`migrate resume`';
+}

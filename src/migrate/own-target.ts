@@ -1,0 +1,17 @@
+import { targetDescription } from '../core/target-description.js';
+import type { VectorStore } from '../core/vector-store.js';
+import type { MigrationRecord } from './migration-record.js';
+
+/** Whether the collection of the target's name is there, and says that it was made by this migration. */
+export async function isOwnTarget(target: VectorStore, record: MigrationRecord): Promise<boolean> {
+  const { targetCollection, sourceCollection, encoderFingerprint, layout, compactName } = record;
+  if (!(await target.listCollections()).includes(targetCollection)) return false;
+  const found = targetDescription(await target.describe(targetCollection));
+  return (
+    found !== null &&
+    found.source === sourceCollection &&
+    found.encoder === encoderFingerprint &&
+    found.layout === layout &&
+    found.compact === compactName
+  );
+}

@@ -1,0 +1,73 @@
+import { access, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { messageOf, TldrError } from '../core/errors.js';
+import { parseRecord, type MigrationRecord } from './migration-record.js';
+import { holderOf, lockRecord } from './record-lock.js';
+import type { RecordPlace } from './record-place.js';
+
+/** A record in a file, with `<path>.lock` and `<path>.pause` beside it. */
+export function recordFile(path: string): RecordPlace {
+  const pausePath = `${path}.pause`;
+  return {
+    label: path,
+    read: async () => {
+      const text = await readText(path);
+      return text === null ? null : parseRecord(text, path);
+    },
+    write: async (record) => writeRecord(path, record),
+    remove: async () => {
+      await rm(pausePath, { force: true });
+      await rm(path, { force: true });
+    },
+    lock: async () => ({ unlock: await lockRecord(path), signal: new AbortController().signal }),
+    holder: () => holderOf(path),
+    setPaused: async (paused) => {
+      if (paused) await writeFile(pausePath, 'stop at the next batch\n');
+      else await rm(pausePath, { force: true });
+    },
+    isPaused: () =>
+      access(pausePath).then(
+        () => true,
+        () => false,
+      ),
+  };
+}
+
+async function readText(path: string): Promise<string | null> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (cause) {
+    if (typeof cause === 'object' && cause !== null && 'code' in cause && cause.code === 'ENOENT')
+      return null;
+    const why = messageOf(cause);
+    throw new TldrError('INVALID_ARGUMENT', `cannot read the migration record ${path}: ${why}`, { cause });
+  }
+}
+
+async function writeRecord(path: string, record: MigrationRecord): Promise<void> {
+  try {
+    await writeWhole(path, `${JSON.stringify(record, null, 1)}\n`);
+  } catch (cause) {
+    const why = messageOf(cause);
+    throw new TldrError('INVALID_ARGUMENT', `cannot write the migration record ${path}: ${why}`, { cause });
+  }
+}
+
+async function writeWhole(path: string, text: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  const partial = `${path}.partial`;
+  const file = await open(partial, 'w');
+  try {
+    await file.writeFile(text);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(partial, path);
+  const folder = await open(dirname(path), 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}

@@ -1,0 +1,23 @@
+import type { MigrationRecord } from './migration-record.js';
+
+/** Where a migration's record is kept, with the lock and the request to pause beside it. */
+export interface RecordPlace {
+  /** For messages: a path, or the name of a collection. */
+  readonly label: string;
+  /** @throws INVALID_DATA for something that is no record */
+  read(): Promise<MigrationRecord | null>;
+  /** Leaves either the old record or the new one, whole, whatever happens. */
+  write(record: MigrationRecord): Promise<void>;
+  /** Removes record and request; no error where there are none. */
+  remove(): Promise<void>;
+  /**
+   * Makes the caller the only one to work on the migration until it calls `unlock`; `signal` fires when it is not
+   * the only one any more. @throws ALREADY_EXISTS while another one is
+   */
+  lock(): Promise<{ readonly unlock: () => Promise<void>; readonly signal: AbortSignal }>;
+  /** Who works on it now, in words, or null. */
+  holder(): Promise<string | null>;
+  /** Asks whoever works on it to stop at the next batch, and later runs not to begin. */
+  setPaused(paused: boolean): Promise<void>;
+  isPaused(): Promise<boolean>;
+}
