@@ -22,7 +22,7 @@ const CONTENT_TYPE = 'application/grpc';
 const NO_ANSWER = 'the database does not answer';
 
 /** Status codes of gRPC ("Status codes and their use in gRPC"). */
-export const CODE = { invalid: 3, deadline: 4, exhausted: 8, internal: 13, unavailable: 14 } as const;
+export const CODE = { deadline: 4, exhausted: 8, internal: 13, unavailable: 14 } as const;
 
 /** What the gRPC listener works with; `rewriting` is asked for anew by every call. */
 export interface GrpcParts {
@@ -274,7 +274,7 @@ export class GrpcExchange {
     const { log, metrics } = this.#parts;
     if (this.#stream.destroyed) return;
     if (error instanceof BodyTooLarge) this.refuse(CODE.exhausted, error.message);
-    else if (error instanceof BodyUnreadable) this.refuse(CODE.invalid, error.message);
+    else if (error instanceof BodyUnreadable) this.refuse(CODE.internal, error.message);
     else if (error instanceof UpstreamStatus) {
       if (error.code === CODE.unavailable) metrics.upstreamError('grpc');
       this.refuse(error.code, error.message);

@@ -40,13 +40,16 @@ export async function unframe(
   }
 }
 
+/** Bytes of a status text that are written as they are: what other servers escape needlessly is escaped here, too. */
+const PLAIN = /^[!$-;=@-_a-z|~]$/;
+
 /** Text as grpc-message carries it (gRPC over HTTP/2, "Percent-Encoded"). */
 export function encodeStatusText(text: string): string {
-  return Array.from(Buffer.from(text), (byte) =>
-    byte < 0x20 || byte > 0x7e || byte === 0x25
-      ? `%${byte.toString(16).toUpperCase().padStart(2, '0')}`
-      : String.fromCharCode(byte),
-  ).join('');
+  return Array.from(Buffer.from(text), (byte) => {
+    const char = String.fromCharCode(byte);
+    if (char !== '%' && PLAIN.test(char)) return char;
+    return `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
+  }).join('');
 }
 
 /** As it came where it is not encoded as it should be. */

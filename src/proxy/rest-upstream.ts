@@ -1,5 +1,6 @@
-import { Pool, type Dispatcher } from 'undici';
+import type { Dispatcher } from 'undici';
 import type { RestRequest } from '../core/wire.js';
+import { ConnectionPool } from './connection-pool.js';
 import type { ProxyLimits, Upstream } from './proxy-options.js';
 import { forwardedHeaders } from './rest-headers.js';
 import { BodyTooLarge } from './whole-body.js';
@@ -25,7 +26,7 @@ export interface ExchangeOptions {
 
 /** Keep-alive connections to the database's REST port. */
 export class RestUpstream {
-  readonly #pool: Pool;
+  readonly #pool: ConnectionPool;
   readonly #prefix: string;
   readonly #readyPath: string;
 
@@ -33,9 +34,7 @@ export class RestUpstream {
     const { origin, pathname } = new URL(restUrl);
     this.#prefix = pathname.replace(/\/+$/, '');
     this.#readyPath = readyPath;
-    this.#pool = new Pool(origin, {
-      connections: limits.upstreamConnections,
-      pipelining: 1,
+    this.#pool = new ConnectionPool(origin, limits.upstreamConnections, {
       connectTimeout: Math.min(10_000, limits.upstreamTimeoutMs),
       headersTimeout: limits.upstreamTimeoutMs,
       bodyTimeout: limits.upstreamTimeoutMs,
@@ -79,7 +78,7 @@ export class RestUpstream {
   }
 
   async close(): Promise<void> {
-    await this.#pool.destroy();
+    await this.#pool.close();
   }
 }
 
