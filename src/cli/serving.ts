@@ -92,7 +92,7 @@ export function reloadable(
 }
 
 /** Bounds that the configuration sets. */
-export function limitsOf(config: Config): Partial<ProxyLimits> {
+function limitsOf(config: Config): Partial<ProxyLimits> {
   const { requestsMax, bodyBytesMax, messageBytesMax, upstreamTimeoutMs, clientTimeoutMs } = config;
   return {
     ...{ requestsMax, upstreamTimeoutMs, clientTimeoutMs },

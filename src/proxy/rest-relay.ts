@@ -140,7 +140,7 @@ export function beginAnswer(
 }
 
 /** Sends an answer whose body is another one than came with these headers. */
-export function wholeAnswer(exchange: Exchanging, head: AnswerHead, body: Uint8Array): void {
+function wholeAnswer(exchange: Exchanging, head: AnswerHead, body: Uint8Array): void {
   const headers = forwardedHeaders(head.headers, BODY_HEADERS);
   headers.push('content-length', String(body.length));
   beginAnswer(exchange, { ...head, headers });

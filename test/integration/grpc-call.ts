@@ -41,7 +41,7 @@ export class PlainGrpc {
       stream.on('close', () =>
         resolve({
           code: Number(headers['grpc-status']),
-          text: decodeURIComponent(String(headers['grpc-message'] ?? '')),
+          text: decodeURIComponent([headers['grpc-message'] ?? ''].flat().join()),
           message: Buffer.concat(chunks).subarray(PREFIX_BYTES),
         }),
       );

@@ -23,7 +23,7 @@ export interface TestProxyOptions {
 }
 
 /** A collection served under another name than its target's; whether it exists is another matter. */
-export const SERVED: ServedCollection = {
+const SERVED: ServedCollection = {
   names: ['served'],
   target: 'served_c4',
   layout: 'compact',

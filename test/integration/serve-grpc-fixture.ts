@@ -17,9 +17,9 @@ import { PlainGrpc } from './grpc-call.js';
 import { startTestServer, type TestServer } from './test-server.js';
 
 export const ROWS = 300;
-export const SMALL_DIM = 32;
+const SMALL_DIM = 32;
 /** Points of the collection that others are compared with by id; it is not served. */
-export const OTHER_ROWS = 20;
+const OTHER_ROWS = 20;
 
 /** A decoded answer without times, or a status. */
 export type Answer = JsonValue | { readonly code: number; readonly text: string };
@@ -119,7 +119,7 @@ async function pcaEncoder(x: Matrix): Promise<Encoder> {
 }
 
 /** The point of a row; every 20th lacks the vector that is reduced. */
-export function pointOf(source: Source, base: Matrix, i: number): JsonObject {
+function pointOf(source: Source, base: Matrix, i: number): JsonObject {
   const dense = [...row(base, i)];
   const payload = { n: { integerValue: String(i) }, shelf: { stringValue: `shelf-${i % 7}` } };
   const named: JsonObject = i % 20 === 19 ? {} : { [SOURCES[source].vector]: { dense: { data: dense } } };

@@ -300,7 +300,9 @@ function legacyRecommendations(source: Source, using: JsonObject): NamedRequest[
     ...using,
     limit: '8',
   });
-  const { target: _, ...context } = { ...discover((i) => [i]) };
+  const context = Object.fromEntries(
+    Object.entries(discover((i) => [i])).filter(([name]) => name !== 'target'),
+  );
   return [
     { name: 'recommend, older form', method: 'Points/Recommend', request },
     {

@@ -26,7 +26,7 @@ export const PREFETCH = {
 } as const satisfies StageFields;
 
 /** QueryPoints. */
-export const QUERY = {
+const QUERY = {
   collection: 1,
   prefetch: 2,
   query: 3,
@@ -40,7 +40,7 @@ export const QUERY = {
 } as const satisfies StageFields;
 
 /** QueryPointGroups. */
-export const QUERY_GROUPS = {
+const QUERY_GROUPS = {
   collection: 1,
   prefetch: 2,
   query: 3,
