@@ -73,6 +73,7 @@ export class GrpcExchange {
   readonly #open = new Set<ClientHttp2Stream>();
   #kind = 'answer';
   #status = 'gone';
+  #refused = false;
 
   constructor(
     parts: GrpcParts,
@@ -105,7 +106,9 @@ export class GrpcExchange {
   /** Answers with a status alone. */
   refuse(code: number, message: string): void {
     const stream = this.#stream;
-    if (stream.destroyed) return;
+    // What fails after it was refused, because it was, is refused already.
+    if (stream.destroyed || this.#refused) return;
+    this.#refused = true;
     if (stream.headersSent) {
       stream.close(constants.NGHTTP2_INTERNAL_ERROR);
       return;
@@ -188,9 +191,11 @@ export class GrpcExchange {
         upstream.close(constants.NGHTTP2_CANCEL);
       });
     let trailers: IncomingHttpHeaders | undefined;
+    let answered = false;
     upstream.on('error', (error) => this.#failed(error));
     upstream.on('trailers', (received: IncomingHttpHeaders) => (trailers = received));
     upstream.once('response', (headers: IncomingHttpHeaders, flags: number) => {
+      answered = true;
       metrics.stage('grpc', 'upstream', (performance.now() - startedAtMs) / 1000);
       if (this.#stream.destroyed) return;
       const answer = { headers, upstream, trailers: () => trailers };
@@ -200,8 +205,7 @@ export class GrpcExchange {
     });
     upstream.once('close', () => {
       // A stream that ends without an answer: the connection was lost, or refused.
-      if (!this.#stream.headersSent && upstream.rstCode !== constants.NGHTTP2_NO_ERROR)
-        this.#failed(new UpstreamStatus(CODE.unavailable, NO_ANSWER));
+      if (!answered) this.#failed(new UpstreamStatus(CODE.unavailable, NO_ANSWER));
       else if (upstream.rstCode !== constants.NGHTTP2_NO_ERROR) this.#stream.close(upstream.rstCode);
     });
     return upstream;

@@ -4,33 +4,24 @@ import {
   type ClientHttp2Stream,
   type OutgoingHttpHeaders,
 } from 'node:http2';
-import type { Upstream } from './proxy-options.js';
+import type { ProxyLimits, Upstream } from './proxy-options.js';
 
 /** Vectors come in pages of megabytes: with the default window of 64 kB they would trickle. */
 export const WINDOW_BYTES = 8 * 1024 ** 2;
 const CONNECT_TIMEOUT_MS = 10_000;
-/** How often a connection in use is asked whether it lives, and how long it may take to say so. */
-const PROBE_INTERVAL_MS = 20_000;
-const PROBE_TIMEOUT_MS = 10_000;
-
-/** How a connection to the database's gRPC port is kept up. */
-export interface GrpcUpstreamOptions {
-  readonly connections: number;
-  readonly probeIntervalMs?: number;
-  readonly probeTimeoutMs?: number;
-}
+type Limits = Pick<ProxyLimits, 'grpcConnections' | 'probeIntervalMs' | 'probeTimeoutMs'>;
 
 /** A few HTTP/2 connections to the database's gRPC port, opened when needed and again after they were lost. */
 export class GrpcUpstream {
   readonly #origin: string;
-  readonly #options: Required<GrpcUpstreamOptions>;
+  readonly #limits: Limits;
   readonly #sessions: (ClientHttp2Session | undefined)[];
   #next = 0;
 
-  constructor({ grpcUrl }: Upstream, options: GrpcUpstreamOptions) {
+  constructor({ grpcUrl }: Upstream, limits: Limits) {
     this.#origin = new URL(grpcUrl).origin;
-    this.#options = { probeIntervalMs: PROBE_INTERVAL_MS, probeTimeoutMs: PROBE_TIMEOUT_MS, ...options };
-    this.#sessions = Array.from({ length: options.connections });
+    this.#limits = limits;
+    this.#sessions = Array.from({ length: limits.grpcConnections });
   }
 
   /** Opens a call; the caller ends its body. Errors of the connection come as the stream's. */
@@ -64,7 +55,7 @@ export class GrpcUpstream {
 
   /** A line that went dead says nothing: without questions, calls would wait on it for ever. */
   #watch(session: ClientHttp2Session): void {
-    const { probeIntervalMs, probeTimeoutMs } = this.#options;
+    const { probeIntervalMs, probeTimeoutMs } = this.#limits;
     const tooLate = setTimeout(() => session.destroy(), CONNECT_TIMEOUT_MS).unref();
     session.once('connect', () => {
       clearTimeout(tooLate);

@@ -18,8 +18,9 @@ export interface ProxyLimits {
   readonly upstreamConnections: number;
   /** Connections to its gRPC port; each carries many calls. */
   readonly grpcConnections: number;
-  /** Bodies from this size on are rewritten in a worker thread. */
-  readonly workerBytesMin: number;
+  /** How often a gRPC connection to the database is asked whether it lives, and how long it may take to say so. */
+  readonly probeIntervalMs: number;
+  readonly probeTimeoutMs: number;
 }
 
 export const DEFAULT_LIMITS: ProxyLimits = {
@@ -31,7 +32,8 @@ export const DEFAULT_LIMITS: ProxyLimits = {
   clientTimeoutMs: 120_000,
   upstreamConnections: 64,
   grpcConnections: 4,
-  workerBytesMin: 128 * 1024,
+  probeIntervalMs: 20_000,
+  probeTimeoutMs: 10_000,
 };
 
 export interface TlsFiles {

@@ -46,7 +46,7 @@ export async function startProxy(
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const metrics = new Metrics();
   const rest = new RestUpstream(options.upstream, limits);
-  const grpc = new GrpcUpstream(options.upstream, { connections: limits.grpcConnections });
+  const grpc = new GrpcUpstream(options.upstream, limits);
   const shadowOf = (state: ProxyState): Shadow | null =>
     state.shadow === null ? null : new Shadow(state.shadow, rest, metrics);
   let { rewriting } = first;

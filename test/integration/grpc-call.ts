@@ -38,13 +38,14 @@ export class PlainGrpc {
       stream.on('trailers', keep);
       stream.on('data', (chunk: Buffer) => chunks.push(chunk));
       stream.on('error', reject);
-      stream.on('close', () =>
+      stream.on('close', () => {
+        const text: unknown = headers['grpc-message'];
         resolve({
           code: Number(headers['grpc-status']),
-          text: decodeURIComponent([headers['grpc-message'] ?? ''].flat().join()),
+          text: decodeURIComponent(typeof text === 'string' ? text : ''),
           message: Buffer.concat(chunks).subarray(PREFIX_BYTES),
-        }),
-      );
+        });
+      });
     });
   }
 

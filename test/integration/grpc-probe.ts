@@ -48,8 +48,8 @@ export class GrpcProber {
       const chunks: Buffer[] = [];
       let headers: IncomingHttpHeaders = {};
       let trailers: IncomingHttpHeaders = {};
-      stream.on('response', (received) => (headers = received));
-      stream.on('trailers', (received) => (trailers = received));
+      stream.on('response', (received: IncomingHttpHeaders) => (headers = received));
+      stream.on('trailers', (received: IncomingHttpHeaders) => (trailers = received));
       stream.on('data', (chunk: Buffer) => chunks.push(chunk));
       stream.on('error', () => undefined);
       stream.on('close', () =>
@@ -61,4 +61,9 @@ export class GrpcProber {
   close(): void {
     this.session.destroy();
   }
+}
+
+/** Headers without some of them, as plain data. */
+export function headersWithout(headers: IncomingHttpHeaders, ...names: string[]): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !names.includes(name)));
 }

@@ -12,6 +12,8 @@ export interface Chunk {
 
 export interface Relay {
   readonly url: string;
+  /** Connections of either side that are open now. */
+  readonly open: () => number;
   readonly close: () => Promise<void>;
 }
 
@@ -50,6 +52,7 @@ export async function startRelay(to: () => string, decide: (chunk: Chunk) => Fat
   await new Promise<void>((resolve) => relay.listen(0, '127.0.0.1', resolve));
   return {
     url: `http://127.0.0.1:${(relay.address() as AddressInfo).port}`,
+    open: () => sockets.size,
     close: async () => {
       for (const socket of sockets) socket.destroy();
       await new Promise((done) => relay.close(done));
