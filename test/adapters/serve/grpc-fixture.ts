@@ -30,7 +30,7 @@ function tinyProjector(fingerprint: string): VectorProjector {
  * Served in one layout: `docs` and its twin by their default vector, `named` by one of several, `foreign` with another
  * encoder.
  */
-export function fixtureCollections(layout: Layout): ServedCollection[] {
+function fixtureCollections(layout: Layout): ServedCollection[] {
   const served = (name: string, vector: string, fingerprint = 'ab'): ServedCollection => ({
     names: [name, `${name}-alias`],
     target: `${name}_t`,

@@ -80,7 +80,7 @@ function schema(method: string, which: 0 | 1): DescMessage {
 }
 
 /** The request's message description, by method. */
-export function requestSchema(method: string): DescMessage {
+function requestSchema(method: string): DescMessage {
   return schema(method, 0);
 }
 
