@@ -10,6 +10,7 @@ import { drop, edited, Pieces, type FieldEdit } from './proto-pieces.js';
 import {
   candidatesFor,
   DEFAULT_GROUP_SIZE,
+  DEFAULT_GROUPS,
   DEFAULT_LIMIT,
   PREFETCH_DEPTH_MAX,
   Refusal,
@@ -57,7 +58,7 @@ export function rewriteStage(
 export function outerEdits(fields: OuterFields, job: Job): [number, FieldEdit][] {
   const { collection, withVectors: vectors, withLookup: lookup } = fields;
   const edits: [number, FieldEdit][] = [];
-  if (collection !== undefined) edits.push([collection, physicalName(job)]);
+  if (collection !== undefined && isServed(job)) edits.push([collection, physicalName(job)]);
   if (vectors !== undefined && isServed(job)) edits.push([vectors, withVectors(job.served)]);
   if (lookup !== undefined) edits.push([lookup, withLookup(job)]);
   return edits;
@@ -136,7 +137,7 @@ function wrap(stage: Stage, edits: Map<number, FieldEdit>, job: ServedJob): Uint
 function candidateCount({ message, fields, query }: Stage, served: ServedCollection): number {
   const count = (field: number | undefined, otherwise: number): number =>
     field === undefined ? otherwise : asCount(message.varint(field) ?? BigInt(otherwise));
-  const limit = count(fields.limit, DEFAULT_LIMIT);
+  const limit = count(fields.limit, fields.groupSize === undefined ? DEFAULT_LIMIT : DEFAULT_GROUPS);
   const groupSize = fields.groupSize === undefined ? 1 : count(fields.groupSize, DEFAULT_GROUP_SIZE);
   const mmr = query?.field === MMR ? new ProtoMessage(query.value).bytes(2) : null;
   const considered = mmr === null ? 0 : asCount(new ProtoMessage(mmr).varint(3) ?? 0n);
