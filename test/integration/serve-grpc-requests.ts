@@ -300,9 +300,6 @@ function legacyRecommendations(source: Source, using: JsonObject): NamedRequest[
     ...using,
     limit: '8',
   });
-  const context = Object.fromEntries(
-    Object.entries(discover((i) => [i])).filter(([name]) => name !== 'target'),
-  );
   return [
     { name: 'recommend, older form', method: 'Points/Recommend', request },
     {
@@ -335,7 +332,7 @@ function legacyRecommendations(source: Source, using: JsonObject): NamedRequest[
       name: 'context, older form',
       ties: true,
       method: 'Points/Discover',
-      request: (v) => ({ ...context, context: discover(v)['context'] ?? [], limit: '300' }),
+      request: (v) => ({ ...using, context: discover(v)['context'] ?? [], limit: '300' }),
     },
     {
       name: 'target alone, older form',

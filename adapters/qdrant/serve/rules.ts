@@ -1,3 +1,4 @@
+import { firstNonFiniteRow } from '../../../src/core/matrix.js';
 import type { ServedCollection } from '../../../src/core/served-collection.js';
 
 /**
@@ -88,7 +89,7 @@ export function checkDim(values: Float32Array, served: ServedCollection): void {
       400,
       `Wrong input: Vector dimension error: expected dim: ${served.inputDim}, got ${values.length}`,
     );
-  if (!values.every(Number.isFinite))
+  if (firstNonFiniteRow({ rows: 1, cols: values.length, data: values }) !== -1)
     throw new Refusal(400, `Bad request: vector "${served.vector}" holds values that are not finite`);
 }
 
