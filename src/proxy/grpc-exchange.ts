@@ -135,7 +135,7 @@ export class GrpcExchange {
       body = made.body;
       const { result } = made;
       if (result.kind === 'lookup') {
-        lookups = await Promise.all(result.calls.map((call) => this.#lookUp(call)));
+        lookups = await Promise.all(result.calls.map((call) => this.#lookUp(call, result.answer)));
         continue;
       }
       this.#kind = result.kind === 'send' ? 'rewrite' : result.kind === 'pass' ? 'pass' : 'answer';
@@ -164,7 +164,7 @@ export class GrpcExchange {
   }
 
   /** A call of the proxy's own with the client's credentials. */
-  async #lookUp({ path, message }: GrpcCall): Promise<Buffer> {
+  async #lookUp({ path, message }: GrpcCall, form: AnswerForm): Promise<Buffer> {
     const { answerBytesMax: limitBytes } = this.#parts.limits;
     const stream = this.#request(path, { plain: true, plainAnswer: true });
     let end: CallEnd = { status: String(CODE.unavailable), message: NO_ANSWER };
@@ -173,7 +173,8 @@ export class GrpcExchange {
     stream.on('trailers', note);
     stream.end(frame(message));
     const body = await readWhole(stream, limitBytes + PREFIX_BYTES);
-    if (end.status !== '0') throw new UpstreamStatus(Number(end.status), end.message);
+    if (end.status !== '0')
+      throw new UpstreamStatus(Number(end.status), this.#rewriting.grpcStatus(form, end.message));
     return unframe(body, { encoding: undefined, limitBytes });
   }
 

@@ -4,8 +4,8 @@ import type { ServedCollection, VectorProjector } from '../../../src/core/served
 import type { Layout } from '../../../src/core/vector-store.js';
 import type { GrpcRewriter } from '../../../src/core/wire.js';
 
-const INPUT_DIM = 4;
-const OUTPUT_DIM = 2;
+export const INPUT_DIM = 4;
+export const OUTPUT_DIM = 2;
 
 /** (a, b, c, d) to (a + b, c - d): exact for small whole numbers; queries are told from points by a factor of 10. */
 function tinyProjector(fingerprint: string): VectorProjector {
@@ -30,7 +30,7 @@ function tinyProjector(fingerprint: string): VectorProjector {
  * Served in one layout: `docs` and its twin by their default vector, `named` by one of several, `foreign` with another
  * encoder.
  */
-function fixtureCollections(layout: Layout): ServedCollection[] {
+export function fixtureCollections(layout: Layout): ServedCollection[] {
   const served = (name: string, vector: string, fingerprint = 'ab'): ServedCollection => ({
     names: [name, `${name}-alias`],
     target: `${name}_t`,

@@ -79,6 +79,11 @@ function schema(method: string, which: 0 | 1): DescMessage {
   return found;
 }
 
+/** The description of a method's request. */
+export function requestSchema(method: string): DescMessage {
+  return schema(method, 0);
+}
+
 export function encodeRequest(method: string, json: JsonValue): Uint8Array {
   return toBinary(schema(method, 0), fromJson(schema(method, 0), json));
 }
