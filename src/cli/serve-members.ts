@@ -41,6 +41,8 @@ export class Members {
     return new Promise((resolve, reject) => {
       this.#onFailed = reject;
       this.#onReady = (ports) => {
+        // A port that was any free one is to be the same for those that are started again.
+        this.#config = { ...this.#config, listenRest: ports.rest, listenGrpc: ports.grpc };
         if (this.#ready.size < this.#config.workers) return;
         this.#onFailed = null;
         resolve(ports);
@@ -54,7 +56,8 @@ export class Members {
   }
 
   configure(config: Config): void {
-    this.#config = config;
+    const { listenRest, listenGrpc } = this.#config;
+    this.#config = { ...config, listenRest, listenGrpc };
     for (const worker of this.#all()) this.#tell(worker, { kind: 'configure', config, seed: 0 });
   }
 
@@ -98,6 +101,7 @@ export class Members {
     worker.on('error', () => undefined);
     worker.once('exit', (code, signal) => {
       this.#ready.delete(worker);
+      this.#onFailed?.(new TldrError('INTERNAL', 'a serving process ended before it listened'));
       if (this.#ending || this.#onFailed !== null) return;
       if (performance.now() - startedAtMs > SOUND_AFTER_MS) this.#delayMs = FIRST_DELAY_MS;
       this.#log('warn', `a serving process ended and is started again in ${this.#delayMs} ms`, {

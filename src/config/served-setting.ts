@@ -66,12 +66,12 @@ export function parseServedSettings(value: unknown, folder: string): Readonly<Re
 function parseOne(value: unknown, at: string): ServedSetting {
   if (!isRecord(value)) throw wrong(at, 'expected an object');
   for (const [key, inner] of Object.entries(value)) {
-    if (!(key in CHECKS))
+    if (!Object.hasOwn(CHECKS, key))
       throw wrong(`${at}.${key}`, `unknown key: known are ${Object.keys(CHECKS).join(', ')}`);
     const problem = CHECKS[key as keyof ServedSetting](inner);
     if (problem !== null) throw wrong(`${at}.${key}`, `${problem}, got ${JSON.stringify(inner)}`);
   }
-  for (const key of REQUIRED) if (!(key in value)) throw wrong(`${at}.${key}`, 'it is missing');
+  for (const key of REQUIRED) if (!Object.hasOwn(value, key)) throw wrong(`${at}.${key}`, 'it is missing');
   // Every key was checked above.
   return value as unknown as ServedSetting;
 }

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Dispatcher } from 'undici';
 import { BODY_HEADERS, forwardedHeaders, headerOf } from './rest-headers.js';
 import { receivedHeaders, receivedTrailers } from './rest-upstream.js';
-import { BodyTooLarge, decompressed } from './whole-body.js';
+import { decompressed } from './whole-body.js';
 
 /** What an answer's way to the client needs to know. */
 export interface RelayOptions {
@@ -70,7 +70,8 @@ export class RestRelay implements Dispatcher.DispatchHandler {
     this.#sizeBytes += chunk.length;
     const { response, answerBytesMax, copyBytesMax } = this.#options;
     if (this.#whole !== null) {
-      if (this.#sizeBytes > answerBytesMax) controller.abort(new BodyTooLarge(answerBytesMax));
+      if (this.#sizeBytes > answerBytesMax)
+        controller.abort(new Error('the answer is larger than can be rewritten'));
       else this.#whole.push(chunk);
       return;
     }

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { request, type IncomingMessage } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,7 +10,7 @@ import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
 import { row, type Matrix } from '../../src/core/matrix.js';
 import { migrateCollection } from '../../src/migrate/migrate-collection.js';
 import { runCli } from '../cli/run-cli.js';
-import { DIM, fill, tinyEncoder } from '../migrate/fixtures.js';
+import { COMPACT_DIM, DIM, fill, tinyEncoder } from '../migrate/fixtures.js';
 import { startTestServer, testsOn, type TestServer } from './test-server.js';
 
 const test = await testsOn('any');
@@ -159,9 +161,65 @@ describe('serve', () => {
     await Promise.all(clients);
     expect(new Set(statuses)).toEqual(new Set([200]));
     expect(await textOf(`${serving.operations}/readyz`)).toBe('ready\n');
-    expect(await textOf(`${serving.operations}/metrics`)).toMatch(
-      /tldr_requests_total\{.*status="200"\} \d+/,
+    const counted = await textOf(`${serving.operations}/metrics`);
+    expect(counted).toMatch(/tldr_requests_total\{.*status="200"\} \d+/);
+    expect(counted).toContain('tldr_reloads_total{outcome="taken"} 1');
+    expect(counted).toContain('tldr_reloads_total{outcome="refused"} 1');
+    serving.child.kill('SIGTERM');
+    expect(await serving.ended).toBe(0);
+  });
+
+  test('a request under way when the process is asked to end is answered, others are not begun', async () => {
+    await configure({ docs: { target: 'small', encoder: encoder() } });
+    const serving = await startServe([]);
+    const body = Buffer.from(JSON.stringify({ query: Array.from(row(vectors, 1)), limit: 5 }));
+    const slow = request(`${serving.rest}/collections/docs/points/query`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'content-length': body.length },
+    });
+    slow.write(body.subarray(0, 9));
+    await until(async () =>
+      (await textOf(`${serving.operations}/metrics`)).includes('in_flight{transport="rest"} 1'),
     );
+    serving.child.kill('SIGTERM');
+    await until(async () => (await textOf(`${serving.operations}/readyz`)) === 'not ready\n');
+    await expect(search(serving.rest, 'docs')).rejects.toThrow('fetch failed');
+    slow.end(body.subarray(9));
+    const [response] = (await once(slow, 'response')) as [IncomingMessage];
+    expect(response.statusCode).toBe(200);
+    response.resume();
+    expect(await serving.ended).toBe(0);
+  });
+
+  test('a large write is projected as a small one is', async () => {
+    await configure({ docs: { target: 'small', encoder: encoder() } });
+    const serving = await startServe([]);
+    const payload = { text: 'x'.repeat(400_000) };
+    const points = [0, 1].map((i) => ({ id: 900_000 + i, vector: Array.from(row(vectors, i)), payload }));
+    const write = async (written: object[]): Promise<number> => {
+      const response = await fetch(`${serving.rest}/collections/docs/points?wait=true`, {
+        ...{ method: 'PUT', headers: { 'content-type': 'application/json' } },
+        body: JSON.stringify({ points: written }),
+      });
+      await response.arrayBuffer();
+      return response.status;
+    };
+    expect(await write(points)).toBe(200);
+    expect(await write([{ ...points[0], id: 900_002, payload: {} }])).toBe(200);
+    expect(await write([{ ...points[0], vector: [1] }])).toBe(400);
+    const answer = await fetch(`${server.url}/collections/small/points`, {
+      ...{ method: 'POST', headers: { 'content-type': 'application/json' } },
+      body: JSON.stringify({ ids: [900_000, 900_002], with_vector: ['compact'], with_payload: false }),
+    });
+    const { result } = (await answer.json()) as { result: { vector: { compact: number[] } }[] };
+    expect(result).toHaveLength(2);
+    expect(result[0]?.vector.compact).toHaveLength(COMPACT_DIM);
+    expect(result[0]?.vector).toEqual(result[1]?.vector);
+    const removed = await fetch(`${serving.rest}/collections/docs/points/delete?wait=true`, {
+      ...{ method: 'POST', headers: { 'content-type': 'application/json' } },
+      body: JSON.stringify({ points: [900_000, 900_001, 900_002] }),
+    });
+    expect(removed.status).toBe(200);
     serving.child.kill('SIGTERM');
     expect(await serving.ended).toBe(0);
   });
@@ -183,7 +241,7 @@ describe('serve', () => {
     expect(await serving.ended).toBe(0);
   });
 
-  test('several processes share the port, and count together', async () => {
+  test('several processes share the port and count together; those that die are started again', async () => {
     await configure({ docs: { target: 'small', encoder: encoder() } });
     const serving = await startServe(['--workers', '2']);
     for (let i = 0; i < 20; i++) expect(await search(serving.rest, 'docs', i)).toBe(200);
@@ -193,6 +251,11 @@ describe('serve', () => {
       return [...lines].reduce((sum, [, count]) => sum + Number(count), 0);
     };
     await until(async () => (await counted()) === 20);
+    const children = await readFile(`/proc/${serving.child.pid}/task/${serving.child.pid}/children`, 'utf8');
+    for (const pid of children.trim().split(' ')) process.kill(Number(pid), 'SIGKILL');
+    await until(() => serving.log().split('is started again').length === 3);
+    // As many as there were, on the same ports.
+    await until(async () => (await search(serving.rest, 'docs').catch(() => 0)) === 200);
     serving.child.kill('SIGTERM');
     expect(await serving.ended).toBe(0);
   });
