@@ -101,6 +101,23 @@ describe('the house rules', () => {
     expect(cycles).toEqual([]);
   });
 
+  test('serving never loads what trains: neither the engines nor the code that drives them', () => {
+    const reached = new Set<string>();
+    const walk = (file: string): void => {
+      if (reached.has(file)) return;
+      reached.add(file);
+      localImports(file).forEach(walk);
+    };
+    for (const file of ['serve.ts', 'rewrite-worker.ts']) walk(join('src', 'cli', file));
+    const engines = /from 'onnxruntime-node'|from '@tensorflow|from 'hnswlib-node'/;
+    const wrong = [...reached].filter(
+      (file) =>
+        ['train', 'knn', 'select'].includes(zoneOf(file)) ||
+        engines.test(readFileSync(join(ROOT, file), 'utf8')),
+    );
+    expect(wrong).toEqual([]);
+  });
+
   test('no vendor is named in src outside cli and the public index', () => {
     const named = sourceFiles('src')
       .filter((file) => !['cli', 'index'].includes(zoneOf(file)))

@@ -2,16 +2,6 @@
 import { Command, CommanderError } from 'commander';
 import { isTldrError, messageOf, type ErrorCode } from '../core/errors.js';
 import { VERSION } from '../select/version.js';
-import { configCommand } from './config-command.js';
-import { demoCommand } from './demo.js';
-import { evaluateCommand } from './evaluate.js';
-import { inspectCommand } from './inspect.js';
-import { migrateCommand } from './migrate.js';
-import { planCommand } from './plan.js';
-import { projectCommand } from './project.js';
-import { searchCommand } from './search.js';
-import { serveCommand } from './serve.js';
-import { trainCommand } from './train.js';
 
 /** Exit status per error code; documented in docs/cli.md. */
 const EXIT: Readonly<Record<ErrorCode, number>> = {
@@ -30,23 +20,27 @@ const EXIT: Readonly<Record<ErrorCode, number>> = {
   INTERNAL: 1,
 };
 
+/** Each in a module of its own, loaded when it is asked for: what serves must not load what trains. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  demo: async () => (await import('./demo.js')).demoCommand(),
+  inspect: async () => (await import('./inspect.js')).inspectCommand(),
+  train: async () => (await import('./train.js')).trainCommand(),
+  plan: async () => (await import('./plan.js')).planCommand(),
+  migrate: async () => (await import('./migrate.js')).migrateCommand(),
+  evaluate: async () => (await import('./evaluate.js')).evaluateCommand(),
+  search: async () => (await import('./search.js')).searchCommand(),
+  serve: async () => (await import('./serve.js')).serveCommand(),
+  project: async () => (await import('./project.js')).projectCommand(),
+  config: async () => (await import('./config-command.js')).configCommand(),
+};
+
 const program = new Command('qdrant-tldr')
   .description('Learn a smaller vector space from a Qdrant collection and move the collection into it.')
   .version(VERSION)
   .exitOverride()
   .showHelpAfterError('(add --help for the options and examples)');
-for (const command of [
-  demoCommand(),
-  inspectCommand(),
-  trainCommand(),
-  planCommand(),
-  migrateCommand(),
-  evaluateCommand(),
-  searchCommand(),
-  serveCommand(),
-  projectCommand(),
-  configCommand(),
-]) {
+for (const load of wantedCommands(process.argv[2])) {
+  const command = await load();
   for (const one of [command, ...command.commands])
     one.exitOverride().showHelpAfterError('(add --help for the options and examples)');
   program.addCommand(command);
@@ -82,4 +76,10 @@ function fail(code: ErrorCode, message: string, measured: object | null = null):
 
 function usageMessage({ code, message }: CommanderError): string {
   return code === 'commander.help' ? 'a command is missing' : message.replace(/^error: /, '');
+}
+
+/** The command that is named first, or all of them: for help, and to say which there are. */
+function wantedCommands(name: string | undefined): readonly (() => Promise<Command>)[] {
+  const named = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  return named === undefined ? Object.values(COMMANDS) : [named];
 }
