@@ -1,10 +1,10 @@
-import { spawn } from 'node:child_process';
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { fitMoments, principalAxes } from '../src/baselines/pca.js';
 import { matrix, type Matrix } from '../src/core/matrix.js';
 import { Rng } from '../src/core/rng.js';
 import { trainEncoder } from '../src/select/train-encoder.js';
+import { runScript } from './processes.js';
 import { clusterCentres, fillClustered } from './clustered-rows.js';
 
 /**
@@ -41,16 +41,8 @@ async function phase(name: string): Promise<void> {
 }
 
 async function inChild(name: string): Promise<{ seconds: number; peakMb: number }> {
-  const child = spawn(
-    process.execPath,
-    [fileURLToPath(import.meta.url), `--phase=${name}`, `--rows=${rows}`],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
-  );
-  let output = '';
-  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
-  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
-  if (code !== 0) throw new Error(`${name} ended with code ${code}`);
-  return JSON.parse(output) as { seconds: number; peakMb: number };
+  const args = [`--phase=${name}`, `--rows=${rows}`];
+  return (await runScript(fileURLToPath(import.meta.url), args)) as { seconds: number; peakMb: number };
 }
 
 const wanted = process.argv.find((argument) => argument.startsWith('--phase='))?.slice(8);

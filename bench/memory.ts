@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +9,7 @@ import { matrix, type Matrix } from '../src/core/matrix.js';
 import { Rng } from '../src/core/rng.js';
 import { migrateCollection } from '../src/migrate/migrate-collection.js';
 import { trainEncoder } from '../src/select/train-encoder.js';
+import { runScript } from './processes.js';
 import { clusterCentres, fillClustered } from './clustered-rows.js';
 
 /**
@@ -82,18 +82,8 @@ async function phase(
 
 async function inChild(name: string, args: readonly string[]): Promise<{ peakMb: number; seconds: number }> {
   const startedAtMs = performance.now();
-  const child = spawn(
-    process.execPath,
-    [fileURLToPath(import.meta.url), `--phase=${name}`, `--rows=${rows}`, ...args],
-    {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    },
-  );
-  let output = '';
-  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
-  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
-  if (code !== 0) throw new Error(`phase ${name} ended with code ${code}`);
-  const { peakMb } = JSON.parse(output) as { peakMb: number };
+  const all = [`--phase=${name}`, `--rows=${rows}`, ...args];
+  const { peakMb } = (await runScript(fileURLToPath(import.meta.url), all)) as { peakMb: number };
   const seconds = (performance.now() - startedAtMs) / 1000;
   console.log(`${name.padEnd(8)} peak ${peakMb.toFixed(0)} MB, ${seconds.toFixed(1)} s`);
   return { peakMb, seconds };
