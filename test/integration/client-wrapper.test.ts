@@ -14,11 +14,11 @@ import { withProjection } from '../../adapters/qdrant/client/with-projection.js'
 import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
 import { readNpy } from '../../src/cli/npy.js';
 import { row, rowRange, type Matrix } from '../../src/core/matrix.js';
-import { fitMoments, pcaFromMoments, randomProjection } from '../../src/baselines/pca.js';
-import { Encoder, type EncoderNetwork } from '../../src/core/encoder.js';
+import { randomProjection } from '../../src/baselines/pca.js';
+import { Encoder } from '../../src/core/encoder.js';
 import type { VectorStore } from '../../src/core/vector-store.js';
 import { migrateCollection } from '../../src/migrate/migrate-collection.js';
-import { tinyEncoder } from '../migrate/fixtures.js';
+import { pcaEncoder } from './pca-encoder.js';
 import { startTestServer, testsOn, type TestServer } from './test-server.js';
 
 const test = await testsOn('any');
@@ -35,7 +35,6 @@ let encoder: Encoder;
 let base: Matrix;
 let query: number[];
 
-const encoderOf = (network: EncoderNetwork): Encoder => new Encoder(network, tinyEncoder().metadata);
 const wrapped = (
   target: string,
   options: { vectorAnswers?: 'refuse' | 'compact' } = {},
@@ -59,8 +58,7 @@ beforeAll(async () => {
       payload: { content: `text ${i}`, metadata: { n: i } },
     })),
   });
-  const moments = await fitMoments(base, { distance: 'cosine' });
-  encoder = encoderOf(await pcaFromMoments(moments, { dim: DIM, centred: false, distance: 'cosine' }));
+  encoder = await pcaEncoder(base, DIM);
   for (const layout of ['two-stage', 'compact'] as const) {
     await migrateCollection({
       source: store,
@@ -154,7 +152,8 @@ describe('the official client, wrapped', () => {
     const client = new QdrantClient({ url: server.url, checkCompatibility: false });
     await withProjection(client, { collections: { docs: { target: 'docs_compact', encoder } } });
     await expect(client.query('docs', { query })).rejects.toMatchObject({ status: 404 });
-    const other = encoderOf(randomProjection(base.cols, { dim: DIM, distance: 'cosine', seed: 1 }));
+    const network = randomProjection(base.cols, { dim: DIM, distance: 'cosine', seed: 1 });
+    const other = new Encoder(network, encoder.metadata);
     await expect(
       withProjection(client, { collections: { docs: { target: 'docs_compact', encoder: other } } }),
     ).rejects.toMatchObject({ code: 'MISMATCH' });

@@ -3,9 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
-import { fitMoments, pcaFromMoments } from '../../src/baselines/pca.js';
 import { readNpy, writeNpy } from '../../src/cli/npy.js';
-import { Encoder } from '../../src/core/encoder.js';
 import { rowRange, type Matrix } from '../../src/core/matrix.js';
 import type { VectorStore } from '../../src/core/vector-store.js';
 import { migrateCollection } from '../../src/migrate/migrate-collection.js';
@@ -13,6 +11,7 @@ import { exactTopK } from '../../src/knn/exact.js';
 import { twoMaps } from '../migrate/fixtures.js';
 import { runCli, type CliResult } from '../cli/run-cli.js';
 import { startTestServer, type TestServer } from './test-server.js';
+import { pcaEncoder } from './pca-encoder.js';
 
 const ROWS = 1500;
 const QUERIES = 60;
@@ -24,26 +23,6 @@ const cli = (...args: string[]): Promise<CliResult> =>
     cwd,
     env: { QDRANT_URL: server.url, QDRANT_TLDR_GRPC_URL: server.grpcUrl },
   });
-
-async function pcaEncoder(x: Matrix): Promise<Encoder> {
-  const distance = 'cosine';
-  const network = await pcaFromMoments(await fitMoments(x, { distance }), {
-    dim: DIM,
-    centred: false,
-    distance,
-  });
-  return new Encoder(network, {
-    method: 'pca-uncentred',
-    distance,
-    compactDistance: distance,
-    source: 'docs',
-    seed: 0,
-    dataFingerprint: '',
-    hyperParameters: {},
-    metrics: {},
-    createdBy: 'test',
-  });
-}
 
 async function loadDocs(store: VectorStore, base: Matrix): Promise<void> {
   const native = JSON.stringify({ params: { vectors: { size: base.cols, distance: 'Cosine' } } });
@@ -60,9 +39,9 @@ beforeAll(async () => {
   const base = rowRange(await readNpy('demo/data/base.npy'), 0, ROWS);
   const queries = rowRange(await readNpy('demo/data/queries.npy'), 0, QUERIES);
   await writeNpy(join(cwd, 'q.npy'), queries, [queries]);
-  const encoder = await pcaEncoder(base);
+  const encoder = await pcaEncoder(base, DIM);
   await encoder.save(join(cwd, 'enc.onnx'));
-  await (await pcaEncoder(rowRange(base, 0, 700))).save(join(cwd, 'other.onnx'));
+  await (await pcaEncoder(rowRange(base, 0, 700), DIM)).save(join(cwd, 'other.onnx'));
   const store = await openQdrant(server);
   await loadDocs(store, base);
   for (const layout of ['compact', 'two-stage'] as const) {

@@ -5,14 +5,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
-import { fitMoments, pcaFromMoments } from '../../src/baselines/pca.js';
 import { readNpy } from '../../src/cli/npy.js';
 import { startServing, type Serving } from '../../src/cli/serving.js';
 import { loadConfig } from '../../src/config/config.js';
-import { Encoder } from '../../src/core/encoder.js';
+import type { Encoder } from '../../src/core/encoder.js';
 import { row, rowRange, type Matrix } from '../../src/core/matrix.js';
 import { migrateCollection } from '../../src/migrate/migrate-collection.js';
-import { tinyEncoder } from '../migrate/fixtures.js';
+import { pcaEncoder } from './pca-encoder.js';
 import { startTestServer, testsOn, type TestServer } from './test-server.js';
 
 const test = await testsOn('any');
@@ -43,9 +42,7 @@ beforeAll(async () => {
       ...{ id: i, vector: Array.from(row(base, i)), payload: { n: i } },
     })),
   });
-  const moments = await fitMoments(base, { distance: 'cosine' });
-  const network = await pcaFromMoments(moments, { dim: DIM, centred: false, distance: 'cosine' });
-  encoder = new Encoder(network, tinyEncoder().metadata);
+  encoder = await pcaEncoder(base, DIM);
   await encoder.save(join(folder, 'encoder.onnx'));
   const store = await openQdrant({ url: server.url, grpcUrl: server.grpcUrl });
   for (const layout of LAYOUTS)

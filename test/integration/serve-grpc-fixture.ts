@@ -4,9 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
 import { grpcRewriter } from '../../adapters/qdrant/serve/grpc-rewriter.js';
-import { fitMoments, pcaFromMoments } from '../../src/baselines/pca.js';
 import { readNpy } from '../../src/cli/npy.js';
-import { Encoder } from '../../src/core/encoder.js';
+import type { Encoder } from '../../src/core/encoder.js';
 import { row, rowRange, type Matrix } from '../../src/core/matrix.js';
 import type { ServedCollection, VectorProjector } from '../../src/core/served-collection.js';
 import type { Layout } from '../../src/core/vector-store.js';
@@ -15,6 +14,7 @@ import { migrateCollection } from '../../src/migrate/migrate-collection.js';
 import { decodeAnswer, encodeRequest, pathOf } from '../adapters/serve/grpc-schemas.js';
 import { PlainGrpc } from './grpc-call.js';
 import { startTestServer, type TestServer } from './test-server.js';
+import { pcaEncoder } from './pca-encoder.js';
 
 export const ROWS = 300;
 const SMALL_DIM = 32;
@@ -51,7 +51,7 @@ export async function startServed(): Promise<ServedTest> {
   const grpc = new PlainGrpc(server.grpcUrl);
   const base = rowRange(await readNpy('demo/data/base.npy'), 0, ROWS);
   const queries = rowRange(await readNpy('demo/data/queries.npy'), 0, 40);
-  const encoder = await pcaEncoder(base);
+  const encoder = await pcaEncoder(base, SMALL_DIM, 'plain');
   const direct: Ask = async (method, json) => {
     const { code, text, message } = await grpc.call({
       path: pathOf(method),
@@ -96,26 +96,6 @@ export async function startServed(): Promise<ServedTest> {
       await rm(folder, { recursive: true });
     },
   };
-}
-
-async function pcaEncoder(x: Matrix): Promise<Encoder> {
-  const distance = 'cosine';
-  const network = await pcaFromMoments(await fitMoments(x, { distance }), {
-    dim: SMALL_DIM,
-    centred: false,
-    distance,
-  });
-  return new Encoder(network, {
-    method: 'pca-uncentred',
-    distance,
-    compactDistance: distance,
-    source: 'plain',
-    seed: 0,
-    dataFingerprint: '',
-    hyperParameters: {},
-    metrics: {},
-    createdBy: 'test',
-  });
 }
 
 /** The point of a row; every 20th lacks the vector that is reduced. */

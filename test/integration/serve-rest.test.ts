@@ -4,15 +4,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
 import { restRewriter } from '../../adapters/qdrant/serve/rest-rewriter.js';
-import { fitMoments, pcaFromMoments } from '../../src/baselines/pca.js';
 import { readNpy } from '../../src/cli/npy.js';
-import { Encoder } from '../../src/core/encoder.js';
+import type { Encoder } from '../../src/core/encoder.js';
 import { gatherRows, row, rowRange, type Matrix } from '../../src/core/matrix.js';
 import { serveCollection, type ServeOptions } from '../../src/core/serve-collection.js';
 import type { Layout, VectorStore } from '../../src/core/vector-store.js';
 import type { RestRewriter } from '../../src/core/wire.js';
 import { migrateCollection } from '../../src/migrate/migrate-collection.js';
 import { startTestServer, testsOn, type TestServer } from './test-server.js';
+import { pcaEncoder } from './pca-encoder.js';
 
 const test = await testsOn('any');
 
@@ -117,16 +117,6 @@ async function fill(name: string, point: (i: number) => object): Promise<void> {
   await ok(direct('PUT', `/collections/${name}/points?wait=true`, JSON.stringify({ points })));
 }
 
-async function pcaEncoder(x: Matrix): Promise<Encoder> {
-  const distance = 'cosine';
-  const moments = await fitMoments(x, { distance });
-  const network = await pcaFromMoments(moments, { dim: COMPACT_DIM, centred: false, distance });
-  return new Encoder(network, {
-    ...{ method: 'pca-uncentred', distance, compactDistance: distance, source: 'docs', seed: 0 },
-    ...{ dataFingerprint: '', hyperParameters: {}, metrics: {}, createdBy: 'test' },
-  });
-}
-
 async function rewriterFor(layout: Layout, options: ServeOptions = {}): Promise<RestRewriter> {
   const served = await Promise.all(
     ['docs', 'named'].map(async (name) =>
@@ -146,7 +136,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-serve-rest-'));
   base = rowRange(await readNpy('demo/data/base.npy'), 0, ROWS);
   queries = rowRange(await readNpy('demo/data/queries.npy'), 0, 8);
-  encoder = await pcaEncoder(base);
+  encoder = await pcaEncoder(base, COMPACT_DIM);
   store = await openQdrant(server);
   const full = { size: base.cols, distance: 'Cosine' };
   const hnsw = { hnsw_config: { m: 24, ef_construct: 80 }, on_disk: false };

@@ -13,7 +13,7 @@ import { grpcRewriter } from '../../../adapters/qdrant/serve/grpc-rewriter.js';
 import { matrix } from '../../../src/core/matrix.js';
 import type { Layout } from '../../../src/core/vector-store.js';
 import type { GrpcRewrite, GrpcRewriter } from '../../../src/core/wire.js';
-import { fixtureCollections, INPUT_DIM, OUTPUT_DIM } from './grpc-fixture.js';
+import { fixtureCollections, INPUT_DIM, OUTPUT_DIM } from './collections-fixture.js';
 import { encodeRequest, METHOD_NAMES, pathOf, requestSchema } from './grpc-schemas.js';
 import { denseVectors } from './grpc-vectors-found.js';
 

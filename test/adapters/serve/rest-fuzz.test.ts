@@ -2,7 +2,8 @@ import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { readdirSync, readFileSync } from 'node:fs';
 import type { RestRewrite } from '../../../src/core/wire.js';
-import { fixtureRewriter, INPUT_DIM, OUTPUT_DIM } from './rest-fixture.js';
+import { INPUT_DIM, OUTPUT_DIM } from './collections-fixture.js';
+import { fixtureRewriter } from './rest-fixture.js';
 
 const RUNS = 2_000;
 const LAYOUTS = ['two-stage', 'compact'] as const;
