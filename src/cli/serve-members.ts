@@ -4,6 +4,7 @@ import type { Address } from '../config/settings.js';
 import { TldrError } from '../core/errors.js';
 import type { Log } from '../core/run.js';
 import { countedTogether, type Counts } from '../proxy/metrics.js';
+import { freePorts } from './free-ports.js';
 import type { FromMember, ToMember } from './serve-member.js';
 
 const FIRST_DELAY_MS = 100;
@@ -37,12 +38,11 @@ export class Members {
   }
 
   /** Starts all; resolves when every one listens. @throws what the first that cannot says */
-  start(): Promise<Ports> {
+  async start(): Promise<Ports> {
+    this.#config = await withFixedPorts(this.#config);
     return new Promise((resolve, reject) => {
       this.#onFailed = reject;
       this.#onReady = (ports) => {
-        // A port that was any free one is to be the same for those that are started again.
-        this.#config = { ...this.#config, listenRest: ports.rest, listenGrpc: ports.grpc };
         if (this.#ready.size < this.#config.workers) return;
         this.#onFailed = null;
         resolve(ports);
@@ -123,6 +123,7 @@ export class Members {
         break;
       case 'ready':
         this.#ready.add(worker);
+        if (this.#onFailed === null) this.#log('info', 'a serving process that was started again serves');
         this.#onReady(message);
         break;
       case 'failed':
@@ -162,4 +163,18 @@ export class Members {
   #tell(worker: Worker, message: ToMember): void {
     if (worker.isConnected()) worker.send(message, () => undefined);
   }
+}
+
+/** Any free port, chosen once: all must ask for the same one, those that are started again as well. */
+async function withFixedPorts(config: Config): Promise<Config> {
+  const fixed = async (address: Address): Promise<Address> => {
+    if (address.port !== 0) return address;
+    const [port = 0] = await freePorts(1, address.host);
+    return { ...address, port };
+  };
+  return {
+    ...config,
+    listenRest: await fixed(config.listenRest),
+    listenGrpc: await fixed(config.listenGrpc),
+  };
 }
