@@ -212,9 +212,9 @@ function bad(path: string, why: string): TldrError {
   return new TldrError('INVALID_DATA', `${path} is no usable .npy file: ${why}`);
 }
 
-/** IEEE 754 binary16 to float32. */
+/** IEEE 754 binary16 to float32; all 65,536 values are worked out once. */
 function halfToFloat(values: Uint16Array): Float32Array {
-  return Float32Array.from(values, (bits) => {
+  floatOfHalf ??= Float32Array.from({ length: 1 << 16 }, (_, bits) => {
     const sign = bits & 0x8000 ? -1 : 1;
     const exponent = (bits >> 10) & 31;
     const fraction = bits & 1023;
@@ -222,4 +222,9 @@ function halfToFloat(values: Uint16Array): Float32Array {
     if (exponent === 31) return fraction === 0 ? sign * Infinity : Number.NaN;
     return sign * 2 ** (exponent - 15) * (1 + fraction / 1024);
   });
+  const floats = new Float32Array(values.length);
+  for (let i = 0; i < values.length; i++) floats[i] = floatOfHalf[values[i] ?? 0] ?? 0;
+  return floats;
 }
+
+let floatOfHalf: Float32Array | undefined;

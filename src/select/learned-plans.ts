@@ -24,10 +24,10 @@ const RANKS: Readonly<Record<string, number>> = {
  * A share of the arithmetic speed of ordinary two-core machines that a whole step reaches, in operations per
  * second and thread. Steps are planned from it, not from the clock, so that the same seed gives the same weights.
  */
-const NOMINAL_FLOPS = 40e9;
+const NOMINAL_FLOPS = 50e9;
 /** Element-wise passes over a batch's similarity matrices in one step, and what one value costs. */
 const SOFTMAX_PASSES = 20;
-const NOMINAL_ELEMENTS = 1e9;
+const NOMINAL_ELEMENTS = 1.25e9;
 
 const RESIDUAL_WIDTH = 1024;
 const TLDR_WIDTH = 512;
@@ -57,7 +57,7 @@ interface AutoPlan {
 const AUTO: readonly AutoPlan[] = [
   {
     name: 'neighbourhood-kl',
-    share: 0.12,
+    share: 0.1,
     stepsMin: 100,
     stepsMax: 500,
     init: 'pca',
@@ -65,7 +65,7 @@ const AUTO: readonly AutoPlan[] = [
   },
   {
     name: 'neighbourhood-kl-residual',
-    share: 0.7,
+    share: 0.78,
     stepsMin: 200,
     stepsMax: 3000,
     init: 'neighbourhood-kl',
@@ -73,7 +73,7 @@ const AUTO: readonly AutoPlan[] = [
   },
   {
     name: 'tldr',
-    share: 0.08,
+    share: 0.05,
     stepsMin: 50,
     stepsMax: 400,
     init: 'pca',
@@ -81,7 +81,7 @@ const AUTO: readonly AutoPlan[] = [
   },
   {
     name: 'tldr-flinear',
-    share: 0.05,
+    share: 0.035,
     stepsMin: 50,
     stepsMax: 400,
     init: 'random',
@@ -90,7 +90,7 @@ const AUTO: readonly AutoPlan[] = [
   },
   {
     name: 'tldr-mlp',
-    share: 0.05,
+    share: 0.035,
     stepsMin: 50,
     stepsMax: 400,
     init: 'random',
