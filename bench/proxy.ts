@@ -67,7 +67,7 @@ async function fill(store: VectorStore): Promise<{ sample: Matrix; queries: Matr
     const x = matrix(Math.min(BATCH, rows - at), DIM);
     fillClustered(x, centres, rng);
     const taken = Math.min(x.rows, Math.max(0, sample.rows - at));
-    sample.data.set(x.data.subarray(0, taken * DIM), at * DIM);
+    if (taken > 0) sample.data.set(x.data.subarray(0, taken * DIM), at * DIM);
     const ids = Array.from({ length: x.rows }, (_, i) => BigInt(at + i));
     const column = { name: '', matrix: x, has: new Uint8Array(x.rows).fill(1) };
     await store.upsert('full', {

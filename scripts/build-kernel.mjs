@@ -6,10 +6,7 @@
  * y[rows x out] = x[rows x in] W + b, optionally max(0, y). W comes in panels of 8 columns (each panel in x 8),
  * out is a multiple of 8. Four rows share each load of W; the last rows go one by one, four panels at a time.
  */
-import { Buffer } from 'node:buffer';
-import { writeFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import wabt from 'wabt';
+import { writeWasmFile } from './wasm-file.mjs';
 
 const LANES = [0, 1];
 
@@ -99,18 +96,8 @@ const KERNEL_TEXT = `(module
     ${overRows(4, 'rows4', overPanels(4, 1, 'rows4_panels'))}
     ${overRows(1, 'rows1', overPanels(1, 4, 'rows1_panels4') + overPanels(1, 1, 'rows1_panels1'))}))`;
 
-/** The assembled kernel. */
-async function buildKernel() {
-  const module = (await wabt()).parseWat('kernel.wat', KERNEL_TEXT, { simd: true });
-  const { buffer } = module.toBinary({});
-  module.destroy();
-  return buffer;
-}
-
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const base64 = Buffer.from(await buildKernel()).toString('base64');
-  const lines = base64.match(/.{1,100}/g).map((line) => `  '${line}'`);
-  const text = `/** The projection kernel, made by scripts/build-kernel.mjs. */\nexport const KERNEL_WASM_BASE64 =\n${lines.join(' +\n')};\n`;
-  if (process.argv[2] === '--print') process.stdout.write(text);
-  else writeFileSync(fileURLToPath(new URL('../src/core/kernel-wasm.ts', import.meta.url)), text);
-}
+await writeWasmFile(KERNEL_TEXT, {
+  path: 'src/core/kernel-wasm.ts',
+  name: 'KERNEL_WASM_BASE64',
+  comment: 'The projection kernel, made by scripts/build-kernel.mjs.',
+});

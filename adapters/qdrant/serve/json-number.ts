@@ -1,36 +1,5 @@
 /** Powers of ten, each the double nearest to it. */
 const POWERS: Float64Array = Float64Array.from({ length: 309 }, (_, i) => Number(`1e${i}`));
-/** A mantissa of this many digits is exact in float64; further ones can hardly matter to a float32. */
-export const MANTISSA_DIGITS = 15;
-/** So many of them fit a small integer, which is faster to add to. */
-export const HIGH_DIGITS = 9;
-/** Up to here a power of ten is exact, and a quotient by it is rounded once. */
-const EXACT_POWER = 22;
-/** Beyond this the general conversion decides. */
-const POWER_MAX = 280;
-/** More than the relative error of two roundings in float64. */
-const MARGIN = 1e-15;
-
-/**
- * A number that rounds to the same float32 as `mantissa` x 10^`power` does, or NaN where its text has to decide.
- * @param mantissa whole, at most `MANTISSA_DIGITS` digits
- * @param cut whether digits follow that were left out
- */
-export function scaledNumber(mantissa: number, power: number, cut: boolean): number {
-  if (power > POWER_MAX || power < -POWER_MAX) return Number.NaN;
-  const value = power < 0 ? mantissa / POWERS[-power]! : mantissa * POWERS[power]!;
-  if (!cut && power <= EXACT_POWER && power >= -EXACT_POWER) return value;
-  const next = cut ? mantissa + 1 : mantissa;
-  const above = power < 0 ? next / POWERS[-power]! : next * POWERS[power]!;
-  // The true value lies between these two: where both round alike, so does it.
-  return Math.fround(value * (1 - MARGIN)) === Math.fround(above * (1 + MARGIN)) ? value : Number.NaN;
-}
-
-/** The mantissa whose digits were read in two parts. */
-export function joinDigits(high: number, low: number, lowDigits: number): number {
-  return lowDigits === 0 ? high : high * POWERS[lowDigits]! + low;
-}
-
 const NICE = 1000;
 const SIGNIFICANT = 9;
 

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { HIGH_DIGITS, joinDigits, MANTISSA_DIGITS, scaledNumber } from './json-number.js';
+import { NumberReader } from './number-reader.js';
 
 /** Bytes `start` (included) to `end` (excluded) of a body. */
 export interface Span {
@@ -58,14 +58,16 @@ class Scanner {
   readonly #bytes: Buffer;
   #at = 0;
   #depth = 0;
-  #scratch = new Float32Array(2048);
-  /** Exponent of the number read last. */
-  #power = 0;
+  /** Numbers of an array that is read in parts. */
+  #scratch = NO_VALUES;
+  readonly #one = new Float32Array(1);
+  readonly #reader: NumberReader;
   /** Whether the string read last holds escapes. */
   #escaped = false;
 
   constructor(bytes: Uint8Array) {
     this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.#reader = new NumberReader(this.#bytes);
   }
 
   document(): JsonNode {
@@ -143,22 +145,39 @@ class Scanner {
     const start = this.#at;
     let count = 0;
     for (;;) {
-      const value = this.#number();
-      if (count === this.#scratch.length) {
-        const grown = new Float32Array(count * 2);
-        grown.set(this.#scratch);
-        this.#scratch = grown;
+      const read = this.#reader.read(this.#at);
+      const { at, stop } = this.#reader;
+      this.#at = at;
+      // Most arrays are read at once: no copy but the one that is kept.
+      if (stop === 'closed' && count === 0) return read.slice();
+      this.#keep(read, count);
+      count += read.length;
+      if (stop === 'more') continue;
+      if (stop === 'other') break;
+      if (stop === 'slow') {
+        this.#one[0] = this.#number();
+        this.#keep(this.#one, count++);
+        const byte = this.#blank();
+        if (byte === 0x2c) {
+          this.#at++;
+          const next = this.#blank();
+          if (next === 0x2d || isDigit(next)) continue;
+        }
+        if (byte !== 0x5d) break;
       }
-      this.#scratch[count++] = value;
-      const byte = this.#blank();
-      if (byte === 0x5d) return this.#scratch.slice(0, count);
-      if (byte !== 0x2c) break;
-      this.#at++;
-      const next = this.#blank();
-      if (next !== 0x2d && !isDigit(next)) break;
+      return this.#scratch.slice(0, count);
     }
     this.#at = start;
     return null;
+  }
+
+  #keep(values: Float32Array, at: number): void {
+    if (at + values.length > this.#scratch.length) {
+      const grown = new Float32Array(2 * (at + values.length));
+      grown.set(this.#scratch);
+      this.#scratch = grown;
+    }
+    this.#scratch.set(values, at);
   }
 
   /** Validates without remembering. */
@@ -286,84 +305,32 @@ class Scanner {
       : this.#bytes.toString('utf8', start + 1, end - 1);
   }
 
-  /** A number that rounds to the float32 that its text stands for. */
+  /** Numbers of vectors are mostly read by the reader; this one reads the others, and says what is wrong. */
   #number(): number {
-    const bytes = this.#bytes;
     const start = this.#at;
-    const negative = bytes[start] === 0x2d;
-    const whole = negative ? start + 1 : start;
-    let at = whole;
-    let byte = bytes[at]!;
-    if (byte === 0x30) byte = bytes[++at]!;
-    // Digits beyond the first nine stay for the slow path; vectors hardly ever have so many before the point.
-    let high = 0;
-    let digits = 0;
-    for (; isDigit(byte); byte = bytes[++at]!) {
-      if (at === whole + 1 && bytes[whole] === 0x30) throw this.#badNumber(at);
-      if (++digits <= HIGH_DIGITS) high = high * 10 + byte - 0x30;
-    }
-    if (at === whole) throw this.#badNumber(at);
-    let power = 0;
-    let low = 0;
-    let lowDigits = 0;
-    let cut = false;
-    if (byte === 0x2e) {
-      const point = at;
-      byte = bytes[++at]!;
-      if (!isDigit(byte)) throw this.#badNumber(at);
-      if (high === 0) while (byte === 0x30) byte = bytes[++at]!;
-      const first = at;
-      const highEnd = at + HIGH_DIGITS - digits;
-      while (at < highEnd && isDigit(byte)) {
-        high = high * 10 + byte - 0x30;
-        byte = bytes[++at]!;
-      }
-      const lowStart = at;
-      const lowEnd = first + MANTISSA_DIGITS - digits;
-      while (at < lowEnd && isDigit(byte)) {
-        low = low * 10 + byte - 0x30;
-        byte = bytes[++at]!;
-      }
-      lowDigits = at - lowStart;
-      digits += at - first;
-      power = point + 1 - at;
-      cut = isDigit(byte);
-      while (isDigit(byte)) byte = bytes[++at]!;
-    }
-    if (byte === 0x65 || byte === 0x45) {
-      at = this.#exponent(at + 1);
-      power += this.#power;
+    const whole = this.#bytes[start] === 0x2d ? start + 1 : start;
+    let at = this.#digits(whole);
+    if (at > whole + 1 && this.#bytes[whole] === 0x30) throw this.#badNumber(whole + 1);
+    if (this.#bytes[at] === 0x2e) at = this.#digits(at + 1);
+    if (this.#bytes[at] === 0x65 || this.#bytes[at] === 0x45) {
+      const sign = this.#bytes[at + 1];
+      at = this.#digits(sign === 0x2b || sign === 0x2d ? at + 2 : at + 1);
     }
     this.#at = at;
-    const value =
-      digits > MANTISSA_DIGITS || digits - lowDigits > HIGH_DIGITS
-        ? Number.NaN
-        : scaledNumber(joinDigits(high, low, lowDigits), power, cut);
-    if (value !== value) return this.#exactNumber(start, at);
-    return negative ? -value : value;
-  }
-
-  /** Reads an exponent into `#power`; where it ends. */
-  #exponent(start: number): number {
-    const bytes = this.#bytes;
-    const sign = bytes[start]!;
-    const first = sign === 0x2b || sign === 0x2d ? start + 1 : start;
-    let at = first;
-    let exponent = 0;
-    for (let byte = bytes[at]!; isDigit(byte); byte = bytes[++at]!)
-      exponent = Math.min(exponent * 10 + byte - 0x30, 1e9);
-    if (at === first) throw this.#badNumber(at);
-    this.#power = sign === 0x2d ? -exponent : exponent;
-    return at;
-  }
-
-  #exactNumber(start: number, end: number): number {
-    const value = Number(this.#bytes.toString('latin1', start, end));
+    const value = Number(this.#bytes.toString('latin1', start, at));
     if (!Number.isFinite(value)) {
-      this.#at = end - 1;
+      this.#at = at - 1;
       throw this.#error('number out of range');
     }
     return value;
+  }
+
+  /** Behind at least one digit. */
+  #digits(start: number): number {
+    let at = start;
+    while (isDigit(this.#bytes[at] ?? 0)) at++;
+    if (at === start) throw this.#badNumber(at);
+    return at;
   }
 
   #badNumber(at: number): JsonError {

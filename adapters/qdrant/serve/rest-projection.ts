@@ -1,4 +1,4 @@
-import { matrix } from '../../../src/core/matrix.js';
+import { firstNonFiniteRow, matrix, type Matrix } from '../../../src/core/matrix.js';
 import type { ServedCollection } from '../../../src/core/served-collection.js';
 import { float32ArrayText } from './json-number.js';
 import type { Slot } from './json-splice.js';
@@ -30,15 +30,23 @@ export class Projection {
   /** @throws Refusal where a projected vector cannot be written as JSON */
   run(as: 'points' | 'queries'): void {
     if (this.#rows.length === 0) return;
-    const { inputDim, outputDim, projector, vector } = this.#served;
-    const x = matrix(this.#rows.length, inputDim);
-    this.#rows.forEach((values, i) => x.data.set(values, i * inputDim));
+    const { outputDim, projector, vector } = this.#served;
+    const x = this.#together();
     const { data } = as === 'points' ? projector.project(x) : projector.projectQueries(x);
     this.#slots.forEach((slot, i) => {
       const values = data.subarray(i * outputDim, (i + 1) * outputDim);
-      if (!values.every(Number.isFinite))
+      if (firstNonFiniteRow(matrix(1, outputDim, values)) !== -1)
         throw new Refusal(400, `Bad request: vector "${vector}" projects to values that are not finite`);
       slot.text = float32ArrayText(values);
     });
+  }
+
+  #together(): Matrix {
+    const { inputDim } = this.#served;
+    const [first] = this.#rows;
+    if (this.#rows.length === 1 && first !== undefined) return matrix(1, inputDim, first);
+    const x = matrix(this.#rows.length, inputDim);
+    this.#rows.forEach((values, i) => x.data.set(values, i * inputDim));
+    return x;
   }
 }

@@ -74,6 +74,27 @@ describe('what is JSON', () => {
     );
   });
 
+  test('arrays longer than what is looked at in one piece are read whole, blanks and long numbers across its end', () => {
+    const piece = fc.oneof(
+      { weight: 8, arbitrary: numberText },
+      { weight: 1, arbitrary: fc.stringMatching(/^0\.[0-9]{60,90}$/) },
+    );
+    fc.assert(
+      fc.property(
+        fc.array(piece, { minLength: 1 }),
+        fc.integer({ min: 65_400, max: 65_700 }),
+        (texts, at) => {
+          const ones = Array.from({ length: (at - 1) >> 1 }, () => '1');
+          const text = `[${ones.join(',')}${' '.repeat(at & 1)},${texts.join(' , \n')} ]`;
+          const node = scan(text);
+          const values = node.kind === 'numbers' ? [...node.values.subarray(ones.length)] : null;
+          expect(values).toEqual(texts.map((number) => Math.fround(Number(number))));
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
   test('numbers halfway between two float32 go where JSON.parse lets them go', () => {
     const bits = new DataView(new ArrayBuffer(4));
     fc.assert(
@@ -92,6 +113,11 @@ describe('what is JSON', () => {
       ),
       { numRuns: RUNS * 2 },
     );
+  });
+
+  test('an exponent that counts round a whole word is no small one', () => {
+    const node = scan('[1e-4294967297, 1e00000000001]');
+    expect(node.kind === 'numbers' && [...node.values]).toEqual([0, 10]);
   });
 
   test('an array that ends in something else keeps its numbers as they stand', () => {
@@ -169,6 +195,7 @@ describe('what is not', () => {
     ],
     ['\ufeff{}', 'expected value at line 1 column 1'],
     ['{"query":[1e400,0]}', 'number out of range at line 1 column 15'],
+    ['{"query":[1e4294967297,0]}', 'number out of range at line 1 column 22'],
     ['["\\ud800"]', 'unexpected end of hex escape at line 1 column 9'],
     ['["\\udc00"]', 'lone leading surrogate in hex escape at line 1 column 9'],
   ])('%j is refused in the words of the server', (text, message) => {
