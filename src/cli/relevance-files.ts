@@ -1,8 +1,12 @@
 import { messageOf, TldrError } from '../core/errors.js';
 import { matrixFromRows, type Matrix } from '../core/matrix.js';
+import { parsePointId, type PointId } from '../core/point-id.js';
 import { readNpy, readNpyIntegers } from './npy.js';
 import { parseVector } from './json-vector.js';
 import { textLines } from './text-lines.js';
+
+/** What a map of labels may hold and stay below a gigabyte. */
+const POINT_LABELS_MAX = 5_000_000;
 
 /**
  * Query vectors: a .npy file of N x D (float32 or float16), or a text file with one JSON array per line.
@@ -49,18 +53,55 @@ async function labelLines(path: string): Promise<string[]> {
   return labels;
 }
 
-/** The same text gets the same number, in both lists. */
+/**
+ * Labels of points, one `id<TAB>label` per line.
+ * @throws NOT_FOUND, INVALID_DATA with the line number
+ */
+export async function readPointLabels(path: string): Promise<ReadonlyMap<PointId, string>> {
+  const expected = 'expected "id<TAB>label", the id a u64 or a UUID';
+  if (path.endsWith('.npy')) throw bad(path, `labels of points are text with one per line: ${expected}`);
+  const labels = new Map<PointId, string>();
+  for await (const { number, text } of textLines(path)) {
+    if (text.trim() === '') continue;
+    const at = text.indexOf('\t');
+    const label = text.slice(at + 1).trim();
+    if (at < 0 || label === '') throw bad(path, `line ${number}: got "${excerpt(text)}", ${expected}`);
+    let id: PointId;
+    try {
+      id = parsePointId(text.slice(0, at).trim());
+    } catch (cause) {
+      throw bad(path, `line ${number}: ${messageOf(cause)}`, cause);
+    }
+    const earlier = labels.get(id);
+    if (earlier !== undefined && earlier !== label)
+      throw bad(
+        path,
+        `line ${number}: point ${id} has label "${excerpt(label)}" here and "${excerpt(earlier)}" before`,
+      );
+    labels.set(id, label);
+    if (labels.size > POINT_LABELS_MAX)
+      throw bad(
+        path,
+        `it labels more than ${POINT_LABELS_MAX.toLocaleString('en-US')} points: a part of them is enough`,
+      );
+  }
+  if (labels.size === 0) throw bad(path, `it labels nothing: ${expected}`);
+  return labels;
+}
+
+/** The same text gets the same number, in both lists; `names` holds each number's text. */
 export function labelNumbers(
   base: readonly string[],
   queries: readonly string[],
-): { base: Int32Array; queries: Int32Array } {
+): { base: Int32Array; queries: Int32Array; names: readonly string[] } {
   const numbers = new Map<string, number>();
   const numberOf = (label: string): number => {
     const number = numbers.get(label) ?? numbers.size;
     numbers.set(label, number);
     return number;
   };
-  return { base: Int32Array.from(base, numberOf), queries: Int32Array.from(queries, numberOf) };
+  const [ofBase, ofQueries] = [Int32Array.from(base, numberOf), Int32Array.from(queries, numberOf)];
+  return { base: ofBase, queries: ofQueries, names: [...numbers.keys()] };
 }
 
 /** What a file of judgements is read against. */

@@ -16,7 +16,7 @@ export interface TrainingPageParts {
   readonly candidates: ReadonlyMap<string, Encoder>;
   readonly x: Matrix;
   /** A label per row of x, where there are any. */
-  readonly labels?: Int32Array | undefined;
+  readonly labels?: readonly string[] | undefined;
   readonly source: string;
   /** The command that was run. */
   readonly command: string;
@@ -163,6 +163,6 @@ function mapOf({ candidates, x, labels, report }: TrainingPageParts): NonNullabl
   for (let i = 0; i < z.rows; i++) points.data.set(z.data.subarray(i * z.cols, i * z.cols + 2), i * 2);
   return {
     points,
-    ...(labels === undefined ? {} : { labels: Array.from(chosen, (i) => String(labels[i] ?? '')) }),
+    ...(labels === undefined ? {} : { labels: Array.from(chosen, (i) => labels[i] ?? '') }),
   };
 }

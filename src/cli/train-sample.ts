@@ -1,7 +1,7 @@
 import type { Distance } from '../core/distance.js';
-import { TldrError } from '../core/errors.js';
-import { gatherRows, matrix, type Matrix } from '../core/matrix.js';
-import { comparePointIds, type PointId } from '../core/point-id.js';
+import { TldrError, type ErrorCode } from '../core/errors.js';
+import { concatRows, gatherRows, matrix, row, type Matrix } from '../core/matrix.js';
+import { comparePointIds, formatPointId, type PointId } from '../core/point-id.js';
 import { Rng } from '../core/rng.js';
 import { throwIfAborted, type RunOptions } from '../core/run.js';
 import type { CollectionSpec, DenseVectorSpec, VectorStore } from '../core/vector-store.js';
@@ -18,6 +18,8 @@ export interface TrainSample {
 
 const ROWS_PER_BLOCK = 4096;
 const IDS_PER_REQUEST = 500;
+/** Ids named in a message at most. */
+const IDS_SHOWN = 5;
 
 /** At most `size` rows of a .npy file, chosen by the seed, read block by block. */
 export async function sampleNpy(
@@ -55,29 +57,67 @@ function chosenRows(rows: number, { size, seed }: { size: number; seed: number }
   return new Rng(seed).permutation(rows).slice(0, size).sort();
 }
 
+/** A collection, the vector of it that is learned from, and the store that holds both. */
+export interface SamplePlace {
+  readonly store: VectorStore;
+  readonly collection: string;
+  readonly vector: DenseVectorSpec;
+}
+
+/** Which points make up a sample. */
+export interface SampleChoice {
+  readonly size: number;
+  readonly seed: number;
+  /** Points to take whatever chance says; at most `size`. */
+  readonly named: readonly PointId[];
+  /** Who names them, for the message when they are not there. */
+  readonly namedBy: string;
+  /** The sample of an earlier run again, in its order. */
+  readonly ids: readonly PointId[] | null;
+}
+
 /**
- * A random sample of a collection, drawn by the server: another one each time. With `ids` it is the sample of an
- * earlier run again, in its order.
- * @throws NOT_FOUND, or MISMATCH when points of that sample are gone
+ * A random sample of a collection, drawn by the server: another one each time. Points that are named come first.
+ * @throws NOT_FOUND when named points are not there, MISMATCH when points of an earlier run's sample are gone
  */
 export async function sampleCollection(
-  store: VectorStore,
-  options: {
-    readonly collection: string;
-    readonly vector: string | undefined;
-    readonly size: number;
-    readonly ids: readonly PointId[] | null;
-  },
+  place: SamplePlace,
+  choice: SampleChoice,
   run: RunOptions,
 ): Promise<TrainSample> {
-  const { collection, size, ids } = options;
-  const vector = pickVector(await store.describe(collection), collection, options.vector);
+  const { store, collection, vector } = place;
+  const { distance } = vector;
+  if (choice.ids !== null) {
+    const { ids } = choice;
+    const x = await retrieveAll(place, ids, run, () => ({
+      code: 'MISMATCH',
+      message: `points of the checkpoint's sample are no longer in ${collection} with this vector: start again with another --checkpoint file`,
+    }));
+    return { x, distance, source: collection, ids };
+  }
+  const { size, seed, named, namedBy } = choice;
+  const first = await retrieveAll(place, named, run, (missing) => ({
+    code: 'NOT_FOUND',
+    message: `${namedBy} names ${missing.length.toLocaleString('en-US')} points that ${collection} does not hold with vector "${vector.name}": ${someOf(missing)}`,
+  }));
   const { signal, onProgress } = run;
-  const sample =
-    ids === null
-      ? await store.sample(collection, { vectorName: vector.name, size, signal, onProgress })
-      : { ids, vectors: await retrieveAll(store, { collection, vector, ids }, run) };
-  return { x: sample.vectors, distance: vector.distance, source: collection, ids: sample.ids };
+  const drawn = await store.sample(collection, { vectorName: vector.name, size, signal, onProgress });
+  if (named.length === 0) return { x: drawn.vectors, distance, source: collection, ids: drawn.ids };
+  const known = new Set(named);
+  const others = Array.from(new Rng(seed).permutation(drawn.ids.length))
+    .filter((i) => !known.has(drawn.ids[i] ?? 0n))
+    .slice(0, size - named.length);
+  return {
+    x: concatRows([first, gatherRows(drawn.vectors, others)], vector.dim),
+    distance,
+    source: collection,
+    ids: [...named, ...others.map((i) => drawn.ids[i] ?? 0n)],
+  };
+}
+
+function someOf(ids: readonly PointId[]): string {
+  const shown = ids.slice(0, IDS_SHOWN).map(formatPointId).join(', ');
+  return ids.length > IDS_SHOWN ? `${shown}, ...` : shown;
 }
 
 /** @throws NOT_FOUND when the name is unknown, or needed and not given */
@@ -99,31 +139,28 @@ export function pickVector(
 }
 
 async function retrieveAll(
-  store: VectorStore,
-  { collection, vector, ids }: { collection: string; vector: DenseVectorSpec; ids: readonly PointId[] },
+  { store, collection, vector }: SamplePlace,
+  ids: readonly PointId[],
   { signal, onProgress }: RunOptions,
+  failure: (missing: readonly PointId[]) => { readonly code: ErrorCode; readonly message: string },
 ): Promise<Matrix> {
   const x = matrix(ids.length, vector.dim);
-  const order = Int32Array.from({ length: ids.length }, (_, i) => i);
-  const sorted = [...order].sort((a, b) => comparePointIds(ids[a] ?? 0n, ids[b] ?? 0n));
-  for (let start = 0; start < sorted.length; start += IDS_PER_REQUEST) {
+  const missing: PointId[] = [];
+  const order = Array.from(ids, (id, i) => ({ id, i })).sort((a, b) => comparePointIds(a.id, b.id));
+  for (let start = 0; start < order.length; start += IDS_PER_REQUEST) {
     throwIfAborted(signal);
-    const part = sorted.slice(start, start + IDS_PER_REQUEST);
-    const batch = await store.retrieve(
-      collection,
-      part.map((i) => ids[i] ?? 0n),
-      { vectorName: vector.name },
-    );
-    if (batch.ids.length !== part.length || batch.hasVector.includes(0)) {
-      throw new TldrError(
-        'MISMATCH',
-        `points of the checkpoint's sample are no longer in ${collection} with this vector: start again with another --checkpoint file`,
-      );
+    const part = order.slice(start, start + IDS_PER_REQUEST);
+    const wanted = part.map(({ id }) => id);
+    const batch = await store.retrieve(collection, wanted, { vectorName: vector.name });
+    const rows = new Map(batch.ids.map((id, j) => [id, j]));
+    for (const { id, i } of part) {
+      const j = rows.get(id) ?? -1;
+      if (j >= 0 && batch.hasVector[j] !== 0) x.data.set(row(batch.vectors, j), i * vector.dim);
+      else missing.push(id);
     }
-    part.forEach((i, j) => {
-      x.data.set(batch.vectors.data.subarray(j * vector.dim, (j + 1) * vector.dim), i * vector.dim);
-    });
     onProgress?.({ step: 'reading', done: start + part.length, total: ids.length, unit: 'points' });
   }
-  return x;
+  if (missing.length === 0) return x;
+  const { code, message } = failure(missing);
+  throw new TldrError(code, message);
 }

@@ -3,7 +3,6 @@ import { resolve } from 'node:path';
 import { DISTANCES, type Distance } from '../core/distance.js';
 import { checkWritable, writeWhole } from '../core/encoder-file.js';
 import { TldrError } from '../core/errors.js';
-import type { PointId } from '../core/point-id.js';
 import { renderReport } from '../evaluate/report.js';
 import { checkTrainOptions, type TrainEncoderOptions } from '../select/train-encoder-options.js';
 import { trainEncoder } from '../select/train-encoder.js';
@@ -16,28 +15,18 @@ import {
 } from '../train/train-options.js';
 import type { Config } from '../config/config.js';
 import type { ConsoleRun } from './console-run.js';
-import { openNpy } from './npy.js';
-import {
-  decimal,
-  seconds,
-  wholeNumber,
-  withConsole,
-  withGlobalFlags,
-  withStore,
-  type GlobalFlags,
-} from './options.js';
+import { decimal, seconds, wholeNumber, withConsole, withGlobalFlags, type GlobalFlags } from './options.js';
 import { checkOutput, commandLine } from './output-file.js';
 import { readCheckpoint, writeCheckpoint } from './train-checkpoint.js';
+import { loadTraining, type TrainInputFlags } from './train-input.js';
 import { printReport } from './train-output.js';
 import { trainingPage } from './train-page.js';
-import { checkRelevanceFlags, readRelevance, type RelevanceFlags } from './train-relevance.js';
-import { pickVector, sampleCollection, sampleNpy, type TrainSample } from './train-sample.js';
+import { checkRelevanceFlags, type TrainRelevance } from './train-relevance.js';
+import type { TrainSample } from './train-sample.js';
 
-interface TrainFlags extends GlobalFlags, RelevanceFlags {
+interface TrainFlags extends GlobalFlags, TrainInputFlags {
   readonly dim: number;
   readonly out: string;
-  readonly distance?: Distance;
-  readonly vector?: string;
   readonly auto?: boolean;
   readonly budget?: number;
   readonly compactDistance?: Distance | 'auto';
@@ -53,7 +42,6 @@ interface TrainFlags extends GlobalFlags, RelevanceFlags {
   readonly lambda?: number;
   readonly perplexity?: number;
   readonly init?: 'pca' | 'random';
-  readonly seed: number;
   readonly engine?: EngineName;
   readonly preset?: 'reference';
   readonly ship: string;
@@ -65,7 +53,6 @@ interface TrainFlags extends GlobalFlags, RelevanceFlags {
 }
 
 const SAMPLE_POINTS = 50_000;
-const SAMPLE_POINTS_MAX = 10_000_000;
 
 /** `train`: learn an encoder from a collection or a .npy file. */
 export function trainCommand(): Command {
@@ -90,12 +77,19 @@ export function trainCommand(): Command {
         'relevance',
       ]),
     )
-    .option('--labels <file>', 'a label per row of --input: rows of one label are relevant to each other')
+    .option(
+      '--labels <file>',
+      'labels: what has the same is relevant to each other. One per row of --input, or lines id<TAB>label',
+    )
+    .option('--labels-field <key>', 'labels of a collection: a key of the payload, or a path with dots')
     .option(
       '--queries <file>',
       'real query vectors to judge with, instead of held-out rows; from 90 on adds leanvec-sphering',
     )
-    .option('--qrels <file>', 'rows of --input that are relevant to each query: TREC, TSV or .npy')
+    .option(
+      '--qrels <file>',
+      'point ids, or rows of --input, that are relevant to each query: TREC, TSV or .npy',
+    )
     .option('--held-out <n>', 'rows kept apart to judge with (default: 15 %, at most 1,500)', wholeNumber)
     .addOption(
       new Option('--compact-distance <name>', 'distance of the compact space').choices([
@@ -122,6 +116,8 @@ Examples:
   qdrant-tldr train --input base.npy --dim 64 --out enc.onnx
   qdrant-tldr train docs --dim 96 --out enc.onnx --queries real-queries.npy --report report.html
   qdrant-tldr train --input base.npy --dim 64 --out enc.onnx --objective relevance --labels labels.npy
+  qdrant-tldr train docs --dim 96 --out enc.onnx --objective relevance --labels-field topic
+  qdrant-tldr train docs --dim 96 --out enc.onnx --objective relevance --queries q.npy --qrels clicks.tsv
   qdrant-tldr train docs --dim 96 --out enc.onnx --preset reference --ship tldr
 
 The table compares all candidates with PCA on held-out rows: recall@10 is the share of the true ten nearest found in
@@ -204,22 +200,17 @@ async function train(
     log: run.log,
     onProgress: run.onProgress,
   };
-  let relevance: Partial<TrainEncoderOptions> = {};
-  // Before anything is read: a wrong option must not cost the reading.
-  const sample = await loadSample(collection, flags, {
+  const { sample, relevance } = await loadTraining(collection, flags, {
     run,
     config,
     ids: checkpoint?.sampleIds ?? null,
-    check: async ({ rows, dim, distance }) => {
-      relevance = await readRelevance(flags, { rows, dim });
-      checkTrainOptions({ ...options, ...relevance, distance }, dim);
-    },
+    check: (dim, distance) => checkTrainOptions({ ...options, distance }, dim),
   });
   run.say(
     `${sample.x.rows.toLocaleString('en-US')} vectors of ${sample.x.cols} dimensions (${sample.distance}) from ${sample.source}`,
   );
   if (flags.dryRun === true) sayDryRun(sample, flags, run);
-  else await trainAndSave(sample, { flags, options: { ...options, ...relevance }, run });
+  else await trainAndSave(sample, { flags, options, relevance, run });
 }
 
 function sayDryRun({ x, distance }: TrainSample, flags: TrainFlags, run: ConsoleRun): void {
@@ -236,11 +227,17 @@ function sayDryRun({ x, distance }: TrainSample, flags: TrainFlags, run: Console
 
 async function trainAndSave(
   { x, distance, source, ids }: TrainSample,
-  { flags, options, run }: { flags: TrainFlags; options: TrainEncoderOptions; run: ConsoleRun },
+  {
+    flags,
+    options,
+    relevance: { labelNames, ...relevance },
+    run,
+  }: { flags: TrainFlags; options: TrainEncoderOptions; relevance: TrainRelevance; run: ConsoleRun },
 ): Promise<void> {
   const { checkpoint } = flags;
   const { encoder, report, details, candidates } = await trainEncoder(x, {
     ...options,
+    ...relevance,
     distance,
     source,
     onState: async (states) => {
@@ -264,7 +261,7 @@ async function trainAndSave(
         encoder,
         candidates,
         x,
-        labels: options.labels,
+        labels: relevance.labels === undefined ? undefined : namesOf(relevance.labels, labelNames),
         source,
         command: commandLine(),
       }),
@@ -274,6 +271,10 @@ async function trainAndSave(
   }
   run.say(`saved ${report.shipped} as ${flags.out}, fingerprint ${encoder.fingerprint.slice(0, 16)}`);
   run.result({ out: flags.out, fingerprint: encoder.fingerprint, ...report });
+}
+
+function namesOf(labels: Int32Array, names: readonly string[] = []): string[] {
+  return Array.from(labels, (label) => (label < 0 ? '(none)' : (names[label] ?? String(label))));
 }
 
 /** Training settings that were given as flags. */
@@ -308,37 +309,6 @@ function settingsOf(flags: TrainFlags): Partial<TrainEncoderOptions> {
     ...(flags.epochs === undefined ? {} : { epochs: flags.epochs, steps: null }),
     ...(flags.steps === undefined ? {} : { steps: flags.steps, epochs: null }),
   };
-}
-
-async function loadSample(
-  collection: string | undefined,
-  flags: TrainFlags,
-  context: Surroundings & {
-    readonly ids: readonly PointId[] | null;
-    readonly check: (found: { rows: number; dim: number; distance: Distance }) => Promise<void>;
-  },
-): Promise<TrainSample> {
-  const { run, config, ids, check } = context;
-  const size = flags.sample;
-  if (size < 1 || size > SAMPLE_POINTS_MAX) {
-    throw new TldrError(
-      'INVALID_ARGUMENT',
-      `--sample: got ${size}, expected 1 to ${SAMPLE_POINTS_MAX.toLocaleString('en-US')}`,
-    );
-  }
-  if (flags.input !== undefined) {
-    const { seed, distance = 'cosine' } = flags;
-    const file = await openNpy(flags.input);
-    await file.close();
-    await check({ rows: file.rows, dim: file.cols, distance });
-    return sampleNpy(flags.input, { size, seed, distance }, run);
-  }
-  const name = collection ?? '';
-  return withStore(config, run, async (store) => {
-    const vector = pickVector(await store.describe(name), name, flags.vector);
-    await check({ rows: 0, dim: vector.dim, distance: vector.distance });
-    return sampleCollection(store, { collection: name, vector: flags.vector, size, ids }, run);
-  });
 }
 
 /** Only the values that were given. */

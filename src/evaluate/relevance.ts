@@ -3,8 +3,8 @@ import { averagePrecision, mean, ndcg, reciprocalRank } from './ranking.js';
 
 /**
  * What a person or a label calls right, as plain data.
- * Labels: a row is relevant (gain 1) to a query of the same label. Qrels: per query the gain of each row that
- * was judged; what is not listed, or listed with 0 or less, is not relevant.
+ * Labels: a row is relevant (gain 1) to a query of the same label; a label below 0 is none. Qrels: per query the gain
+ * of each row that was judged; what is not listed, or listed with 0 or less, is not relevant.
  */
 export type Relevance =
   | { readonly kind: 'labels'; readonly base: Int32Array; readonly queries: Int32Array }
@@ -91,7 +91,7 @@ function judgeOf(relevance: Relevance): (query: number) => QueryJudge {
     for (const label of base) counts.set(label, (counts.get(label) ?? 0) + 1);
     return (query) => {
       const label = queries[query]!;
-      const relevant = counts.get(label) ?? 0;
+      const relevant = label < 0 ? 0 : (counts.get(label) ?? 0);
       const ideal = new Float64Array(Math.min(relevant, RELEVANCE_DEPTHS.ndcg)).fill(1);
       return { relevant, ideal, gain: (row) => (base[row] === label ? 1 : 0) };
     };

@@ -49,10 +49,11 @@ export function splitSample(x: Matrix, options: TrainEncoderOptions): SplitSampl
   }
   if (queries !== undefined) return withQueries(clean, queries, { rowOf, facts, options });
   const held = heldOutRows(clean.rows, options.heldOut);
-  const { train, heldOut } = splitRows(clean.rows, held, seed);
+  const known = labels === undefined ? null : movedLabels(labels, { rowOf, rows: clean.rows });
+  const { train, heldOut } = splitByLabels(known, splitRows(clean.rows, held, seed));
   const parts = splitRows(held, Math.round(held * CONFIRM_SHARE), seed + 1);
   const order = [...parts.train, ...parts.heldOut].map((i) => heldOut[i] ?? 0);
-  const relevance = labels === undefined ? null : labelsOf(labels, { rowOf, train, order });
+  const relevance = known === null ? null : labelsOf(known, { train, order });
   return {
     // Gathered in memory that worker threads read: copied once here, not by each of them.
     train: gatherRows(clean, train, sharedFloats(train.length * clean.cols)),
@@ -115,7 +116,10 @@ function fitCount(queries: number, { distance = 'cosine' }: TrainEncoderOptions)
 }
 
 /** Gains by row of the cleaned sample; a duplicate's gain goes to the row that was kept. */
-function movedGains(gains: ReadonlyMap<number, number>, rowOf: Int32Array): ReadonlyMap<number, number> {
+export function movedGains(
+  gains: ReadonlyMap<number, number>,
+  rowOf: Int32Array,
+): ReadonlyMap<number, number> {
   const moved = new Map<number, number>();
   for (const [row, gain] of gains) {
     const to = rowOf[row] ?? -1;
@@ -124,17 +128,45 @@ function movedGains(gains: ReadonlyMap<number, number>, rowOf: Int32Array): Read
   return moved;
 }
 
+/** Labels by row of the cleaned sample; of several duplicates that have one the first one's stays. */
+export function movedLabels(
+  labels: Int32Array,
+  { rowOf, rows }: { readonly rowOf: Int32Array; readonly rows: number },
+): Int32Array {
+  const moved = new Int32Array(rows).fill(-1);
+  for (let i = rowOf.length - 1; i >= 0; i--) {
+    const [to = -1, label = -1] = [rowOf[i], labels[i]];
+    if (to >= 0 && label >= 0) moved[to] = label;
+  }
+  return moved;
+}
+
+/**
+ * A row without a label judges nothing: labelled rows are held out before others, up to a half of them, since the
+ * other half is what must be found. Nothing changes where every row has a label.
+ */
+function splitByLabels(
+  labels: Int32Array | null,
+  split: { readonly train: Int32Array; readonly heldOut: Int32Array },
+): { train: Int32Array; heldOut: Int32Array } {
+  const { train, heldOut } = split;
+  if (labels?.some((label) => label < 0) !== true) return split;
+  const order = [...heldOut, ...train];
+  const labelled = order.filter((i) => (labels[i] ?? -1) >= 0);
+  const others = order.filter((i) => (labels[i] ?? -1) < 0);
+  const first = Math.min(heldOut.length, Math.ceil(labelled.length / 2));
+  const rest = heldOut.length - first;
+  return {
+    train: Int32Array.from([...labelled.slice(first), ...others.slice(rest)]),
+    heldOut: Int32Array.from([...labelled.slice(0, first), ...others.slice(0, rest)]),
+  };
+}
+
 function labelsOf(
   labels: Int32Array,
-  { rowOf, train, order }: { rowOf: Int32Array; train: Int32Array; order: readonly number[] },
+  { train, order }: { train: Int32Array; order: readonly number[] },
 ): Relevance {
-  const clean = new Int32Array(rowOf.length);
-  // Backwards, so that of several duplicates the first one's label stays.
-  for (let i = rowOf.length - 1; i >= 0; i--) {
-    const to = rowOf[i] ?? -1;
-    if (to >= 0) clean[to] = labels[i] ?? 0;
-  }
-  const pick = (rows: Iterable<number>): Int32Array => Int32Array.from(rows, (i) => clean[i] ?? 0);
+  const pick = (rows: Iterable<number>): Int32Array => Int32Array.from(rows, (i) => labels[i] ?? -1);
   return { kind: 'labels', base: pick(train), queries: pick(order) };
 }
 
@@ -168,7 +200,7 @@ function objectiveOf(
 
 /** @throws INVALID_DATA when a part of the queries has none that anything is relevant to */
 function checkJudged(relevance: Relevance, selectionQueries: number): void {
-  const known = relevance.kind === 'labels' ? new Set(relevance.base) : null;
+  const known = relevance.kind === 'labels' ? new Set(relevance.base.filter((label) => label >= 0)) : null;
   const judged =
     relevance.kind === 'labels'
       ? Array.from(relevance.queries, (label) => known?.has(label) === true)

@@ -26,7 +26,7 @@ export interface TrainEncoderOptions extends RunOptions, Partial<TrainSettings> 
   readonly budgetSeconds?: number;
   /** What selection maximises: neighbours of the full space found again, or what labels or judgements call right. */
   readonly objective?: 'fidelity' | 'relevance';
-  /** A label per row of x: rows of a held-out row's label are relevant to it. */
+  /** A label per row of x, below 0 for none: rows of a held-out row's label are relevant to it. */
   readonly labels?: Int32Array | undefined;
   /** Real queries to judge with, instead of held-out rows: m x D. */
   readonly queries?: Matrix | undefined;

@@ -6,6 +6,7 @@ import { writeNpy } from '../../src/cli/npy.js';
 import {
   labelNumbers,
   readLabels,
+  readPointLabels,
   readQrels,
   readQueryVectors,
   rowDoc,
@@ -70,6 +71,7 @@ describe('labels', () => {
     expect(labelNumbers(['a', 'b', 'a'], ['b', 'c'])).toEqual({
       base: Int32Array.of(0, 1, 0),
       queries: Int32Array.of(1, 2),
+      names: ['a', 'b', 'c'],
     });
   });
 
@@ -79,6 +81,38 @@ describe('labels', () => {
       'it holds 2 labels, expected 3, one per vector',
     );
     await expect(readLabels(join(folder, 'none.txt'), 3)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  });
+});
+
+describe('labels of points', () => {
+  const uuid = '0190d5a0-0000-7000-8000-000000000001';
+
+  test('one id and label per line, repeated ones too; a label may hold blanks', async () => {
+    const lines = `18446744073709551615\tnoun animal\r\n\n${uuid.toUpperCase()}\tverb\n${uuid}\tverb\n`;
+    expect(await readPointLabels(await file('points.tsv', `\uFEFF${lines}`))).toEqual(
+      new Map<bigint | string, string>([
+        [18446744073709551615n, 'noun animal'],
+        [uuid, 'verb'],
+      ]),
+    );
+  });
+
+  test.each([
+    ['7 noun\n', 'line 1: got "7 noun", expected "id<TAB>label"'],
+    ['7\tnoun\n8\t \n', 'line 2: got "8'],
+    ['7\tnoun\n-8\tnoun\n', 'line 2: "-8" is no point id'],
+    ['7\ta\n7\tb\n', 'line 2: point 7 has label "b" here and "a" before'],
+    ['\n', 'it labels nothing'],
+  ])('%j is refused', async (content, message) => {
+    await expect(readPointLabels(await file('bad.tsv', content))).rejects.toMatchObject({
+      code: 'INVALID_DATA',
+      message: expect.stringContaining(message),
+    });
+  });
+
+  test('a .npy, which holds no ids, is refused', async () => {
+    const npy = await file('points.npy', integerNpy('<i2', [7]));
+    await expect(readPointLabels(npy)).rejects.toThrow('labels of points are text');
   });
 });
 

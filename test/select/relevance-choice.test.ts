@@ -1,6 +1,8 @@
 import { expect, test } from '@jest/globals';
 import { matrix, row, type Matrix } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
+import { FOUND_K } from '../../src/evaluate/neighbor-recall.js';
+import { splitSample } from '../../src/select/split-sample.js';
 import { trainEncoder } from '../../src/select/train-encoder.js';
 
 const GROUPS = 6;
@@ -34,6 +36,30 @@ test('with labels the candidate is chosen that keeps groups together, not the ne
   const prefix = relevance.report!.candidates.find(({ name }) => name === 'prefix')!;
   expect(prefix.objective).toBeGreaterThan(0.9);
   expect(prefix.confirmed.objective).toBeGreaterThan(0.9);
+});
+
+test('rows without a label judge nothing: labelled ones are held out, up to a half of them', async () => {
+  const { x, labels } = grouped(900, 1);
+  const some = labels.map((label, i) => (i < 100 ? label : -1));
+  const { objective, selectionQueries, queries, train } = splitSample(x, {
+    ...quick,
+    objective: 'relevance',
+    labels: some,
+  });
+  expect([train.rows, queries.rows]).toEqual([765, 135]);
+  const recall = {
+    recallAt10: 0,
+    r10At30: 0,
+    r10At100: 0,
+    interval: [0, 0],
+    perQuery: new Float64Array(0),
+  } as const;
+  const nothing = (count: number): Int32Array => new Int32Array(count * FOUND_K).fill(-1);
+  const chosenBy = objective(nothing(selectionQueries), recall, 0);
+  const confirmedBy = objective(nothing(135 - selectionQueries), recall, selectionQueries);
+  expect(chosenBy.length + confirmedBy.length).toBe(50);
+  const { report } = await trainEncoder(x, { ...quick, objective: 'relevance', labels: some });
+  expect(report!.shipped).toBe('prefix');
 });
 
 test('judged queries choose too, and no row is held out from them', async () => {

@@ -1,0 +1,60 @@
+import type { Config } from '../config/config.js';
+import type { Distance } from '../core/distance.js';
+import { TldrError } from '../core/errors.js';
+import type { PointId } from '../core/point-id.js';
+import type { ConsoleRun } from './console-run.js';
+import { openNpy } from './npy.js';
+import { withStore } from './options.js';
+import { readPointJudgements, sampleJudged, type JudgedSample } from './point-judgements.js';
+import { relevanceOfRows, type RelevanceFlags } from './train-relevance.js';
+import { pickVector, sampleNpy } from './train-sample.js';
+
+const SAMPLE_POINTS_MAX = 10_000_000;
+
+/** Flags that say what is learned from. */
+export interface TrainInputFlags extends RelevanceFlags {
+  readonly distance?: Distance;
+  readonly vector?: string;
+  readonly seed: number;
+}
+
+/**
+ * The sample to learn from, of a file or a collection, and what it is judged by. All that can be wrong about flags
+ * and files is found out before the sample is read.
+ * @throws INVALID_ARGUMENT, INVALID_DATA, NOT_FOUND, MISMATCH
+ */
+export async function loadTraining(
+  collection: string | undefined,
+  flags: TrainInputFlags,
+  context: {
+    readonly run: ConsoleRun;
+    readonly config: Config;
+    /** The sample of an earlier run. */
+    readonly ids: readonly PointId[] | null;
+    readonly check: (dim: number, distance: Distance) => void;
+  },
+): Promise<JudgedSample> {
+  const { run, config, ids, check } = context;
+  const { sample: size, seed } = flags;
+  if (size < 1 || size > SAMPLE_POINTS_MAX) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `--sample: got ${size}, expected 1 to ${SAMPLE_POINTS_MAX.toLocaleString('en-US')}`,
+    );
+  }
+  if (flags.input !== undefined) {
+    const { distance = 'cosine' } = flags;
+    const file = await openNpy(flags.input);
+    await file.close();
+    check(file.cols, distance);
+    const relevance = await relevanceOfRows(flags, { rows: file.rows, dim: file.cols });
+    return { sample: await sampleNpy(flags.input, { size, seed, distance }, run), relevance };
+  }
+  const name = collection ?? '';
+  return withStore(config, run, async (store) => {
+    const vector = pickVector(await store.describe(name), name, flags.vector);
+    check(vector.dim, vector.distance);
+    const judgements = await readPointJudgements(flags, vector.dim);
+    return sampleJudged({ store, collection: name, vector }, judgements, { size, seed, ids, run });
+  });
+}
