@@ -31,13 +31,20 @@ export function planPage(parts: PlanPageParts): ReportInput {
       ['Points', count(points)],
       ['Vector', `"${vector.name}", ${vector.dim} dimensions, ${vector.distance}`],
       ['Measured with', `${count(result.samplePoints)} points, ${count(result.queries.count)} queries`],
-      ['Queries', result.queries.heldOut ? 'held-out points, not real queries' : 'real queries'],
+      ['Queries', queriesWords(result.queries)],
       ...result.notes.map((note): [string, string] => ['Note', note]),
     ],
     pareto: planReportRows(result.rows, chosen),
     recallPerDim: recallPerDim(result.rows),
     reproduce: [command, ...commands],
   };
+}
+
+function queriesWords({ heldOut, training }: PlanResult['queries']): string {
+  if (heldOut) return 'held-out points, not real queries';
+  return training === 0
+    ? 'real queries'
+    : `real queries; ${training.toLocaleString('en-US')} others judged the encoders`;
 }
 
 function verdictOf({ result, target, chosen }: PlanPageParts): ReportVerdict {

@@ -24,7 +24,6 @@ import {
 } from '../select/plan-setup.js';
 import { megabytes, type ConsoleRun } from './console-run.js';
 import { startLocalQdrant } from './local-qdrant.js';
-import { readNpy } from './npy.js';
 import {
   seconds,
   wholeNumber,
@@ -36,21 +35,21 @@ import {
 } from './options.js';
 import { checkOutput, commandLine } from './output-file.js';
 import { planPage } from './plan-page.js';
+import { planJudgements, trainFlagsOf } from './plan-judgements.js';
 import { planCommands, printChoice, printPlan, resultOf } from './print-plan.js';
+import { checkRelevanceFlags, type RelevanceFlags } from './train-relevance.js';
 
 const SAMPLE_POINTS = 20_000;
 const QUERIES = 300;
 const OVERSAMPLINGS = [1, 2, 4, 10];
 const KINDS: readonly StorageKind[] = ['float32', 'float16', 'uint8', 'scalar', 'product-x16', 'binary'];
 
-export interface PlanFlags extends GlobalFlags {
+export interface PlanFlags extends GlobalFlags, RelevanceFlags {
   readonly vector?: string;
   readonly dims?: number[];
   readonly datatypes: StorageKind[];
   readonly oversampling: number[];
   readonly target?: PlanTarget;
-  readonly sample: number;
-  readonly queries?: string;
   readonly queriesCount: number;
   readonly budget?: number;
   readonly scratch: 'server' | 'embedded';
@@ -83,8 +82,25 @@ export function planCommand(): Command {
     .option('--datatypes <list>', `of ${STORAGE_KINDS.join(', ')}`, kindList, [...KINDS])
     .option('--oversampling <list>', 'candidates per result; 1: no rescoring', numberList, OVERSAMPLINGS)
     .option('--sample <n>', 'points to measure with', wholeNumber, SAMPLE_POINTS)
-    .option('--queries <file>', 'real queries, a .npy file (default: points held out)')
-    .option('--queries-count <n>', 'points held out as queries', wholeNumber, QUERIES)
+    .option(
+      '--queries <file>',
+      'real queries, .npy or one JSON array per line: some measure, the others train (default: points held out)',
+    )
+    .option(
+      '--queries-count <n>',
+      'queries to measure with: points held out, or at most half of --queries',
+      wholeNumber,
+      QUERIES,
+    )
+    .addOption(
+      new Option('--objective <name>', 'what encoders are chosen by (default: fidelity)').choices([
+        'fidelity',
+        'relevance',
+      ]),
+    )
+    .option('--labels <file>', 'labels, lines of id<TAB>label: what has the same is relevant to each other')
+    .option('--labels-field <key>', 'labels: a key of the payload, or a path with dots')
+    .option('--qrels <file>', 'point ids that are relevant to each query: TREC, TSV or .npy')
     .option('--budget <time>', 'time to plan all trainings for, such as 90s or 4m (default: 4m)', seconds)
     .addOption(
       new Option(
@@ -118,6 +134,7 @@ export function planCommand(): Command {
 Examples:
   qdrant-tldr plan docs --dry-run
   qdrant-tldr plan docs --target "recall@10>=0.97" --queries q.npy --report plan.html --yes
+  qdrant-tldr plan docs --objective relevance --labels-field topic --yes
   qdrant-tldr plan docs --dims 64,96 --datatypes float32,scalar --scratch embedded --yes
 
 The collection is only read. The sample is written to a scratch collection of its own, which is removed at the
@@ -138,6 +155,7 @@ async function plan(
   { store, run, config }: PlanContext,
 ): Promise<void> {
   const dryRun = flags.dryRun === true;
+  checkRelevanceFlags(flags);
   if (flags.report !== undefined) await checkOutput(flags.report, { force: flags.force === true, dryRun });
   await reportLeftovers(store, run, collection);
   const { signal, log, onProgress } = run;
@@ -152,7 +170,7 @@ async function plan(
     oversamplings: flags.oversampling,
     sampleSize: flags.sample,
     queriesCount: flags.queriesCount,
-    queries: flags.queries === undefined ? undefined : await readNpy(flags.queries),
+    ...(await planJudgements(collection, flags, { store, run })),
     scratchName: `${SCRATCH_PREFIX}${randomBytes(6).toString('hex')}`,
     scratchMetadata: { [SCRATCH_METADATA]: JSON.stringify(started) },
     seed: flags.seed,
@@ -178,7 +196,9 @@ async function plan(
   );
   printPlan(run, { options, setup, result, all: flags.all === true, target: flags.target });
   const choice = flags.target === undefined ? null : choosePlan(result.rows, flags.target, flags.seed);
-  const commands = choice === null ? [] : planCommands(choice.row, { options, setup, url: config.url });
+  const trainFlags = trainFlagsOf(flags, setup);
+  const commands =
+    choice === null ? [] : planCommands(choice.row, { options, setup, url: config.url, trainFlags });
   if (flags.target !== undefined)
     printChoice(run, { choice, target: flags.target, commands, rows: result.rows });
   if (flags.report !== undefined) {
@@ -196,7 +216,7 @@ function sayWhat(
   run: ConsoleRun,
   { options, setup, where }: { options: PlanOptions; setup: PlanSetup; where: string },
 ): void {
-  const { vector, points, dims, samplePoints, scratchBytes, rows } = setup;
+  const { vector, points, dims, samplePoints, scratchBytes, rows, givenQueries } = setup;
   const count = (value: number): string => value.toLocaleString('en-US');
   run.say(
     `${options.collection}: ${count(points)} points, "${vector.name}" ${vector.dim} dimensions, ${vector.distance}`,
@@ -204,6 +224,10 @@ function sayWhat(
   run.say(
     `to measure: ${rows} configurations (dimensions ${dims.join(', ')} and ${vector.dim}) on ${count(samplePoints)} points`,
   );
+  if (givenQueries !== null)
+    run.say(
+      `  ${count(givenQueries.measuring)} of the queries measure, ${count(givenQueries.training)} train and choose encoders`,
+    );
   run.say(
     `  in scratch collection ${options.scratchName} on ${where}: about ${megabytes(scratchBytes)} of vectors, removed at the end`,
   );

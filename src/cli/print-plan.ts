@@ -63,7 +63,11 @@ export function printPlan(run: ConsoleRun, { options, setup, result, all }: Prin
   run.say('');
   run.say('* no other configuration has at least this recall for less RAM');
   if (shown.length < rows.length) run.say(`${rows.length - shown.length} more rows: --all, or --json`);
-  const from = queries.heldOut ? 'held-out points of the collection, not real queries' : 'the given queries';
+  const from = queries.heldOut
+    ? 'held-out points of the collection, not real queries'
+    : queries.training === 0
+      ? 'the given queries'
+      : `given ones that took no part in training; ${count(queries.training)} others judged the encoders`;
   run.say(
     `measured with ${count(samplePoints)} of ${count(setup.points)} points and ${count(queries.count)} queries: ${from}`,
   );
@@ -136,7 +140,18 @@ function nameOf(row: PlanRow): string {
 /** The commands that make a configuration and search it. */
 export function planCommands(
   row: PlanRow,
-  { options, setup, url }: { readonly options: PlanOptions; readonly setup: PlanSetup; readonly url: string },
+  {
+    options,
+    setup,
+    url,
+    trainFlags,
+  }: {
+    readonly options: PlanOptions;
+    readonly setup: PlanSetup;
+    readonly url: string;
+    /** What encoders were judged by, as flags of `train`. */
+    readonly trainFlags: readonly string[];
+  },
 ): string[] {
   const { collection, vectorName, seed } = options;
   if (row.datatype === 'as configured' || row.kind === 'current')
@@ -153,6 +168,7 @@ export function planCommands(
   return [
     words([
       ...['train', collection, ...vector, '--dim', row.dim, '--seed', seed],
+      ...trainFlags,
       ...['--budget', `${secondsPerSize(options, setup)}s`, '--out', file],
     ]),
     words([

@@ -1,12 +1,14 @@
 import type { Encoder } from '../core/encoder.js';
 import { messageOf, TldrError } from '../core/errors.js';
-import { gatherRows } from '../core/matrix.js';
+import { gatherRows, type Matrix } from '../core/matrix.js';
 import { throwIfAborted } from '../core/run.js';
 import { cleanSample, splitRows } from '../core/sample.js';
 import type { PlanRow } from '../evaluate/plan.js';
 import { doublingsOf, measurePlan, type PlanSample } from './measure-plan.js';
-import { SCRATCH_PREFIX, type PlanOptions, type PlanSetup } from './plan-setup.js';
+import { SCRATCH_PREFIX, type DrawnSample, type PlanOptions, type PlanSetup } from './plan-setup.js';
 import type { Variant } from './plan-variants.js';
+import { movedGains, movedLabels } from './split-sample.js';
+import type { TrainEncoderOptions } from './train-encoder-options.js';
 import { trainEncoder } from './train-encoder.js';
 
 const QUERIES_SHARE_MAX = 0.2;
@@ -17,6 +19,8 @@ const BUDGET_SECONDS = 240;
 export interface PlanEncoder {
   readonly dim: number;
   readonly shipped: string;
+  /** What chose it, by name. */
+  readonly objective: string;
   readonly candidates: readonly {
     readonly name: string;
     readonly recallAt10: number;
@@ -29,7 +33,8 @@ export interface PlanResult {
   readonly encoders: readonly PlanEncoder[];
   /** Points searched in. */
   readonly samplePoints: number;
-  readonly queries: { readonly count: number; readonly heldOut: boolean };
+  /** Queries that measured: held-out points, or given ones of which `training` others trained. */
+  readonly queries: { readonly count: number; readonly heldOut: boolean; readonly training: number };
   /** Points of the collection per point searched in, in doublings: how far recall is carried on. */
   readonly doublings: number;
   readonly notes: readonly string[];
@@ -64,7 +69,11 @@ export async function runPlan(options: PlanOptions, setup: PlanSetup): Promise<P
     rows,
     encoders: reports,
     samplePoints: sample.base.rows,
-    queries: { count: sample.queries.rows, heldOut: options.queries === undefined },
+    queries: {
+      count: sample.queries.rows,
+      heldOut: options.queries === undefined,
+      training: sample.judgements.queries?.rows ?? 0,
+    },
     doublings: doublingsOf(setup.points, sample.base.rows),
     notes: setup.notes,
   };
@@ -80,19 +89,55 @@ async function dropScratch({ scratchStore, scratchName }: PlanOptions): Promise<
   await scratchStore.dropScratch(scratchName);
 }
 
-async function takeSample(options: PlanOptions, setup: PlanSetup): Promise<PlanSample> {
-  const { store, collection, sampleSize, queriesCount, seed, signal, onProgress } = options;
-  const { vectors } = await store.sample(collection, {
-    vectorName: setup.vector.name,
-    size: sampleSize,
-    signal,
-    onProgress,
-  });
-  const { x } = cleanSample(vectors);
-  if (options.queries !== undefined) return { base: x, queries: options.queries };
+/** A sample to measure with, and what encoders trained on its base are judged by. */
+interface JudgedSample extends PlanSample {
+  readonly judgements: Pick<TrainEncoderOptions, 'queries' | 'gains' | 'labels'>;
+}
+
+async function takeSample(options: PlanOptions, setup: PlanSetup): Promise<JudgedSample> {
+  const { store, collection, sampleSize, queriesCount, seed, signal, onProgress, draw } = options;
+  const request = { vectorName: setup.vector.name, size: sampleSize, signal, onProgress };
+  const drawn: DrawnSample =
+    draw === undefined ? { vectors: (await store.sample(collection, request)).vectors } : await draw();
+  const { x, rowOf } = cleanSample(drawn.vectors);
+  const labels = drawn.labels && movedLabels(drawn.labels, { rowOf, rows: x.rows });
+  if (options.queries !== undefined) return withQueries(x, options.queries, { drawn, rowOf, setup, seed });
   const held = Math.min(queriesCount, Math.floor(x.rows * QUERIES_SHARE_MAX));
   const { train, heldOut } = splitRows(x.rows, held, seed);
-  return { base: gatherRows(x, train), queries: gatherRows(x, heldOut) };
+  return {
+    base: gatherRows(x, train),
+    queries: gatherRows(x, heldOut),
+    judgements: labels === undefined ? {} : { labels: train.map((i) => labels[i] ?? -1) },
+  };
+}
+
+/** Some of the queries measure, the others train. */
+function withQueries(
+  base: Matrix,
+  queries: Matrix,
+  from: {
+    readonly drawn: DrawnSample;
+    readonly rowOf: Int32Array;
+    readonly setup: PlanSetup;
+    readonly seed: number;
+  },
+): JudgedSample {
+  const { drawn, rowOf, setup, seed } = from;
+  const measuring = setup.givenQueries?.measuring ?? queries.rows;
+  const { train, heldOut } = splitRows(queries.rows, measuring, seed);
+  const gains = drawn.gains?.map((ofQuery) => movedGains(ofQuery, rowOf));
+  const none = new Map<number, number>();
+  return {
+    base,
+    queries: gatherRows(queries, heldOut),
+    judgements:
+      train.length === 0
+        ? {}
+        : {
+            queries: gatherRows(queries, train),
+            ...(gains === undefined ? {} : { gains: Array.from(train, (q) => gains[q] ?? none) }),
+          },
+  };
 }
 
 /** Time that the training of one size is planned for. */
@@ -104,9 +149,9 @@ export function secondsPerSize({ budgetSeconds = BUDGET_SECONDS }: PlanOptions, 
 async function trainSizes(
   options: PlanOptions,
   setup: PlanSetup,
-  sample: PlanSample,
+  sample: JudgedSample,
 ): Promise<{ encoders: Map<number, Encoder>; reports: PlanEncoder[] }> {
-  const { collection, seed, threads, signal, log, onProgress } = options;
+  const { collection, objective = 'fidelity', seed, threads, signal, log, onProgress } = options;
   const encoders = new Map<number, Encoder>();
   const reports: PlanEncoder[] = [];
   for (const dim of setup.dims) {
@@ -114,6 +159,8 @@ async function trainSizes(
     log?.('info', `training ${setup.vector.dim} -> ${dim}`);
     const { encoder, report } = await trainEncoder(sample.base, {
       dim,
+      ...sample.judgements,
+      objective,
       distance: setup.vector.distance,
       budgetSeconds: secondsPerSize(options, setup),
       seed,
@@ -131,7 +178,7 @@ async function trainSizes(
       recallAt10,
       interval,
     }));
-    reports.push({ dim, shipped: report.shipped, candidates });
+    reports.push({ dim, shipped: report.shipped, objective: report.objective, candidates });
   }
   return { encoders, reports };
 }

@@ -4,6 +4,7 @@ import type { RunOptions } from '../core/run.js';
 import type { CollectionSpec, DenseVectorSpec, KeptVector, VectorStore } from '../core/vector-store.js';
 import type { StorageKind } from '../evaluate/plan.js';
 import { compactVariants, configsOf, fullVariants, type Variant } from './plan-variants.js';
+import { HELD_OUT_MIN } from './train-encoder-options.js';
 
 /** Scratch collections begin with this, and nothing else does. */
 export const SCRATCH_PREFIX = 'tldr-plan-';
@@ -24,9 +25,14 @@ export interface PlanOptions extends RunOptions {
   readonly kinds: readonly StorageKind[];
   readonly oversamplings: readonly number[];
   readonly sampleSize: number;
+  /** Queries to measure with: points held out, or at most a half of `queries`. */
   readonly queriesCount: number;
-  /** Real queries, m x D; where absent points of the sample are held out. */
+  /** Real queries, m x D: some measure, the others train and choose encoders. Where absent points are held out. */
   readonly queries?: Matrix | undefined;
+  /** What encoders are chosen by, as in `trainEncoder`; relevance needs `draw`. */
+  readonly objective?: 'fidelity' | 'relevance' | undefined;
+  /** Draws the sample where it is not just random points. */
+  readonly draw?: (() => Promise<DrawnSample>) | undefined;
   readonly scratchName: string;
   /** Written to the scratch collection: who made it. JSON text per top-level key. */
   readonly scratchMetadata: Readonly<Record<string, string>>;
@@ -34,6 +40,15 @@ export interface PlanOptions extends RunOptions {
   readonly threads: number;
   /** For training, all sizes together. */
   readonly budgetSeconds?: number | undefined;
+}
+
+/** A sample with what its rows are judged by. */
+export interface DrawnSample {
+  readonly vectors: Matrix;
+  /** A label per row, below 0 for none. */
+  readonly labels?: Int32Array | undefined;
+  /** Per query of `PlanOptions.queries` the gain of rows. */
+  readonly gains?: readonly ReadonlyMap<number, number>[] | undefined;
 }
 
 /** What will be measured: read-only to make. */
@@ -46,6 +61,8 @@ export interface PlanSetup {
   readonly variants: readonly Variant[];
   readonly rows: number;
   readonly samplePoints: number;
+  /** How many of the queries that were given measure, and how many train; null without any. */
+  readonly givenQueries: { readonly measuring: number; readonly training: number } | null;
   /** Of the vectors alone, an estimate. */
   readonly scratchBytes: number;
   /** What is left out and why, and what the figures do not say. */
@@ -61,12 +78,7 @@ export async function preparePlan(options: PlanOptions): Promise<PlanSetup> {
   const spec = await store.describe(collection);
   const vector = pickVector(spec, options.vectorName);
   const dims = checkDims(options.dims ?? defaultDims(vector.dim), vector);
-  if (options.queries !== undefined && options.queries.cols !== vector.dim) {
-    throw new TldrError(
-      'INVALID_ARGUMENT',
-      `the queries are ${options.queries.cols}-d, "${vector.name}" of ${collection} is ${vector.dim}-d`,
-    );
-  }
+  const givenQueries = divideQueries(options, vector);
   const able = await scratchStore.capabilities();
   const canKeep = (kind: StorageKind): boolean =>
     able.datatypes.some((name) => name === kind) || able.quantizations.some((name) => name === kind);
@@ -82,6 +94,10 @@ export async function preparePlan(options: PlanOptions): Promise<PlanSetup> {
   const left = kinds.filter((kind) => !canKeep(kind));
   if (left.length > 0) notes.push(`left out, this server cannot keep them: ${left.join(', ')}`);
   if (usable.includes('uint8')) notes.push(uint8Note(vector));
+  if (givenQueries?.training === 0)
+    notes.push(
+      `fewer than ${2 * HELD_OUT_MIN - 1} queries: all of them measure, encoders are trained without`,
+    );
   return {
     spec,
     vector,
@@ -91,11 +107,44 @@ export async function preparePlan(options: PlanOptions): Promise<PlanSetup> {
     variants,
     rows: variants.reduce((sum, variant) => sum + configsOf(variant, oversamplings).length, 0),
     samplePoints,
+    givenQueries,
     scratchBytes:
       samplePoints *
       variants.reduce((sum, { scratch, componentBytes }) => sum + scratch.dim * componentBytes, 0),
     notes,
   };
+}
+
+/**
+ * A query that trained or chose an encoder would flatter it: those that measure are kept from it.
+ * @throws INVALID_ARGUMENT for queries that do not fit, or too few to judge relevance by
+ */
+function divideQueries(
+  { queries, queriesCount, objective, collection }: PlanOptions,
+  vector: DenseVectorSpec,
+): PlanSetup['givenQueries'] {
+  if (queriesCount < 1)
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `queries to measure with: got ${queriesCount}, expected 1 or more`,
+    );
+  if (queries === undefined) return null;
+  if (queries.cols !== vector.dim) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `the queries are ${queries.cols}-d, "${vector.name}" of ${collection} is ${vector.dim}-d`,
+    );
+  }
+  const measuring = Math.min(queriesCount, Math.floor(queries.rows / 2));
+  const training = queries.rows - measuring;
+  if (training >= HELD_OUT_MIN && measuring >= 1) return { measuring, training };
+  if (objective === 'relevance') {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `got ${queries.rows} queries, expected at least ${2 * HELD_OUT_MIN - 1} to judge relevance by: a half of them measures`,
+    );
+  }
+  return { measuring: queries.rows, training: 0 };
 }
 
 function uint8Note(vector: DenseVectorSpec): string {

@@ -15,7 +15,7 @@ import { runCli, type CliResult } from '../cli/run-cli.js';
 import { contentOf } from '../migrate/fixtures.js';
 
 const ROWS = 2000;
-const QUERIES = 100;
+const QUERIES = 600;
 const CHUNK_BYTES = 32 * 1024 ** 2;
 let server: LocalQdrant;
 let store: VectorStore;
@@ -36,8 +36,10 @@ beforeAll(async () => {
   server = await startLocalQdrant();
   store = await openQdrant(server);
   cwd = await mkdtemp(join(tmpdir(), 'qdrant-tldr-plan-'));
-  const base = rowRange(await readNpy('demo/data/base.npy'), 0, ROWS);
-  queries = rowRange(await readNpy('demo/data/queries.npy'), 0, QUERIES);
+  const all = await readNpy('demo/data/base.npy');
+  const base = rowRange(all, 0, ROWS);
+  // As many as it takes for those that measure to tell what all of them will find.
+  queries = rowRange(all, ROWS, ROWS + QUERIES);
   await writeNpy(join(cwd, 'q.npy'), queries, [queries]);
   // As for a collection of ordinary size: an index is built, and walked.
   const native = {
@@ -133,6 +135,7 @@ test('a plan is complete, picks for a target, and reality keeps what it says', a
   expect(planned).toMatchObject({ code: 0 });
   expect(await store.listCollections()).toEqual(['docs']);
   expect(await contentOf(store, 'docs')).toEqual(before);
+  expect(planned.json()).toMatchObject({ queries: { count: 300, heldOut: false, training: 300 } });
   const { rows, chosen, commands, samplePoints, pareto } = planned.json() as unknown as PlanJson;
   expect(samplePoints).toBe(ROWS);
   const name = ({ kind, dim, datatype, oversampling }: PlanRow): string =>
@@ -158,11 +161,12 @@ test('a plan is complete, picks for a target, and reality keeps what it says', a
 
   const words = commands.map((command) => command.split(' ').slice(1));
   expect(words.map(([first]) => first)).toEqual(['train', 'migrate', 'search']);
+  expect(commands[0]).toContain('--queries q.npy');
   expect(await cli(words[0]!)).toMatchObject({ code: 0 });
   expect(await cli([...words[1]!, '--yes'])).toMatchObject({ code: 0 });
   const target = words[1]![2]!;
   const encoder = await Encoder.load(join(cwd, words[0]!.at(-1)!));
-  const projected = encoder.project(queries);
+  const projected = encoder.projectQueries(queries);
   const idsOf = async (collection: string, request: SearchRequest): Promise<string[]> =>
     (await store.search(collection, request)).map(({ id }) => String(id));
   let found = 0;

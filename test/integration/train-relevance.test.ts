@@ -127,6 +127,32 @@ test('a stopped training goes on with the same labels, and not with qrels of oth
   });
 });
 
+test('a plan chooses its encoders by the same, and prints a training that does', async () => {
+  const small = ['plan', 'docs', '--dims', '6', '--datatypes', 'float32', '--oversampling', '1,10'];
+  const args = [...small, '--budget', '1s', '--sample', '600', ...relevance, '--json'];
+  const byField = await cli(...args, '--labels-field', 'about.tags', '--target', 'recall@10>=0.01', '--yes');
+  expect(byField).toMatchObject({ code: 0, stderr: expect.stringContaining('labels by payload field') });
+  const { encoders, commands } = byField.json() as unknown as {
+    encoders: readonly Readonly<Record<string, unknown>>[];
+    commands: readonly string[];
+  };
+  expect(encoders).toMatchObject([{ dim: 6, objective: 'mAP@100', shipped: 'prefix' }]);
+  expect(commands[0]).toContain('--objective relevance --labels-field about.tags --budget 1s');
+  await file(
+    'plan-qrels.tsv',
+    Array.from({ length: QUERIES }, (_, q) => `${q}\t${idOf(q + 96)}`),
+  );
+  const dry = await cli(...args, '--queries', 'q.npy', '--qrels', 'plan-qrels.tsv', '--dry-run');
+  expect(dry.stderr).toContain('45 of the queries measure, 45 train and choose encoders');
+  const byIds = await cli(...args, '--queries', 'q.npy', '--qrels', 'plan-qrels.tsv', '--yes');
+  expect(byIds.json()).toMatchObject({
+    encoders: [{ objective: 'nDCG@10' }],
+    queries: { count: 45, heldOut: false, training: 45 },
+  });
+  const wrong = await cli(...args, '--labels-field', 'about.tags', '--queries', 'q.npy', '--yes');
+  expect(wrong.code).toBe(2);
+});
+
 test('what is wrong is said before anything is trained or written', async () => {
   await file('gone.tsv', ['0\t5', `1\t${idOf(3)}`, '2\t0190d5a0-0000-7000-8000-ffffffffffff']);
   await file('gone-labels.tsv', [`5\ta`, `${idOf(3)}\tb`]);

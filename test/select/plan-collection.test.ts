@@ -1,10 +1,10 @@
 import { beforeEach, expect, test } from '@jest/globals';
 import { openMemory } from '../../adapters/memory/memory-store.js';
-import { matrix } from '../../src/core/matrix.js';
+import { matrix, type Matrix } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
 import type { VectorStore } from '../../src/core/vector-store.js';
 import { runPlan } from '../../src/select/plan-collection.js';
-import { preparePlan, type PlanOptions } from '../../src/select/plan-setup.js';
+import { preparePlan, type DrawnSample, type PlanOptions } from '../../src/select/plan-setup.js';
 import {
   compactVariants,
   configsOf,
@@ -56,6 +56,61 @@ test('every size and way is measured; what the store lacks is said', async () =>
   expect(await contentOf(store, 'docs')).toEqual(before);
 });
 
+/** Queries that care for what varies little among the points. */
+function shifted(rows: number): Matrix {
+  const rng = new Rng(9);
+  const x = matrix(rows, DIM);
+  x.data.forEach((_, i) => (x.data[i] = rng.normal() * 0.8 ** (DIM - 1 - (i % DIM))));
+  return x;
+}
+
+test('given queries train and choose encoders, and others of them measure', async () => {
+  const asked = new Set<string>();
+  const search: VectorStore['search'] = (name, request) => {
+    if (request.vectorName === 'current') asked.add(String(request.vector));
+    return store.search(name, request);
+  };
+  const queries = shifted(240);
+  const given = options({ queries, dims: [4], scratchStore: { ...store, search } });
+  const setup = await preparePlan(given);
+  expect(setup.givenQueries).toEqual({ measuring: 30, training: 210 });
+  const result = await runPlan(given, setup);
+  expect(result).toMatchObject({ samplePoints: 200, queries: { count: 30, heldOut: false, training: 210 } });
+  expect(asked.size).toBe(30);
+  expect(result.encoders[0]!.candidates.map(({ name }) => name)).toContain('leanvec-sphering');
+});
+
+test('half of few queries measures; where that leaves too few to train with, all of them do', async () => {
+  const divided = async (rows: number, changes: Partial<PlanOptions> = {}): Promise<unknown> =>
+    (await preparePlan(options({ queries: shifted(rows), queriesCount: 300, ...changes }))).givenQueries;
+  expect(await divided(100)).toEqual({ measuring: 50, training: 50 });
+  expect(await divided(29)).toEqual({ measuring: 14, training: 15 });
+  expect(await divided(28)).toEqual({ measuring: 28, training: 0 });
+  const few = options({ queries: shifted(28), dims: [4] });
+  const result = await runPlan(few, await preparePlan(few));
+  expect(result.queries).toEqual({ count: 28, heldOut: false, training: 0 });
+  expect(result.notes.join()).toContain('fewer than 29 queries');
+  await expect(divided(28, { objective: 'relevance' })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+});
+
+test('encoders are chosen by labels and by judgements of the drawn sample', async () => {
+  const { vectors } = await store.sample('docs', { vectorName: '', size: 300 });
+  const labels = Int32Array.from({ length: vectors.rows }, (_, i) => (i % 5 === 4 ? -1 : i % 4));
+  const byLabels = options({
+    ...{ objective: 'relevance', dims: [4] },
+    draw: () => Promise.resolve({ vectors, labels }),
+  });
+  const chosen = await runPlan(byLabels, await preparePlan(byLabels));
+  expect(chosen.encoders.map(({ objective }) => objective)).toEqual(['mAP@100']);
+  const queries = shifted(60);
+  const gains = Array.from({ length: 60 }, (_, q) => new Map([[q * 4, 1]]));
+  const draw = (): Promise<DrawnSample> => Promise.resolve({ vectors, gains });
+  const byQrels = options({ objective: 'relevance', dims: [4], queries, draw });
+  const judged = await runPlan(byQrels, await preparePlan(byQrels));
+  expect(judged.encoders.map(({ objective }) => objective)).toEqual(['nDCG@10']);
+  expect(judged.queries).toEqual({ count: 30, heldOut: false, training: 30 });
+});
+
 test.each(['create', 'upsert', 'finish', 'measureVectors', 'search'] as const)(
   'the scratch collection is gone when %s fails',
   async (method) => {
@@ -83,6 +138,7 @@ test.each([
   [{ collection: 'nope' }, 'NOT_FOUND'],
   [{ vectorName: 'nope' }, 'NOT_FOUND'],
   [{ queries: matrix(3, DIM + 1) }, 'INVALID_ARGUMENT'],
+  [{ queriesCount: 0 }, 'INVALID_ARGUMENT'],
 ])('refuses %j', async (changes, code) => {
   await expect(preparePlan(options(changes))).rejects.toMatchObject({ code });
 });
