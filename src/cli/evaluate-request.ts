@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from 'commander';
 import { access, constants } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { messageOf, TldrError } from '../core/errors.js';
 import {
   DEFAULT_TERMS,
@@ -11,6 +11,7 @@ import {
   type AcceptTerm,
 } from '../evaluate/acceptance.js';
 import type { GlobalFlags } from './options.js';
+import { checkOutput } from './output-file.js';
 
 export interface EvaluateFlags extends GlobalFlags {
   readonly encoder: string;
@@ -27,6 +28,8 @@ export interface EvaluateFlags extends GlobalFlags {
   readonly pca: boolean;
   readonly accept?: string | true;
   readonly junit?: string;
+  readonly report?: string;
+  readonly force?: boolean;
   readonly seed: number;
 }
 
@@ -66,6 +69,11 @@ export async function checkRequest(
   if (flags.qrels !== undefined && flags.queries === undefined)
     throw usage('--qrels speaks about rows of a query file: give it with --queries');
   if (flags.junit !== undefined) await checkFolder(flags.junit);
+  if (flags.report !== undefined) {
+    if (flags.junit !== undefined && resolve(flags.report) === resolve(flags.junit))
+      throw usage('--report and --junit must be different files');
+    await checkOutput(flags.report, { force: flags.force === true, dryRun: false });
+  }
   const ks = [...new Set([...flags.k, ...depthsOf(terms)])].sort((a, b) => a - b);
   if (flags.base !== undefined) {
     if (source !== undefined) throw usage('give either two collections or --base with a .npy file, not both');

@@ -3,8 +3,10 @@ import type { Config } from '../config/config.js';
 import { writeWhole } from '../core/encoder-file.js';
 import { Encoder } from '../core/encoder.js';
 import { TldrError } from '../core/errors.js';
-import { DEFAULT_TERMS, judgeTerms } from '../evaluate/acceptance.js';
+import { DEFAULT_TERMS, judgeTerms, type TermResult } from '../evaluate/acceptance.js';
 import type { FormReport } from '../evaluate/fidelity.js';
+import type { ReportInput } from '../evaluate/report-input.js';
+import { renderReport } from '../evaluate/report.js';
 import type { ConsoleRun } from './console-run.js';
 import { evaluateCollections } from './evaluate-collections.js';
 import { evaluateFiles } from './evaluate-files.js';
@@ -15,8 +17,10 @@ import {
   printJudgement,
   printTerms,
 } from './evaluate-output.js';
+import { comparisonPage, formNamed, judgementPage } from './evaluate-page.js';
 import { checkRequest, numberList, type EvaluateFlags, type EvaluateRequest } from './evaluate-request.js';
 import { wholeNumber, withConsole, withGlobalFlags, withStore } from './options.js';
+import { commandLine } from './output-file.js';
 
 /** `evaluate`: how close a compact collection, or an encoder on files, comes to full search. */
 export function evaluateCommand(): Command {
@@ -44,6 +48,8 @@ export function evaluateCommand(): Command {
     .option('--qrels <file>', 'what is relevant to each row of --queries: TREC, tab-separated or .npy')
     .option('--accept [terms]', 'exit with 10 unless all terms hold; alone: the tiers below')
     .option('--junit <file>', 'write a JUnit report for CI, replacing the file')
+    .option('--report <file>', 'write a self-contained HTML report')
+    .option('--force', 'replace an existing --report file')
     .option('--threads <n>', 'threads', wholeNumber)
     .option('--seed <n>', 'seed of the held-out rows and of the intervals', wholeNumber, 0)
     .action((full: string | undefined, compact: string | undefined, flags: EvaluateFlags) =>
@@ -58,6 +64,7 @@ export function evaluateCommand(): Command {
 Examples:
   qdrant-tldr evaluate docs docs_c96 --encoder enc.onnx
   qdrant-tldr evaluate docs docs_2s --encoder enc.onnx --queries q.npy --k 1,10,100 --rescore 50 --by lang
+  qdrant-tldr evaluate docs docs_c96 --encoder enc.onnx --queries q.npy --by lang --report report.html
   qdrant-tldr evaluate docs docs_c96 --encoder enc.onnx --accept --junit report.xml --json
   qdrant-tldr evaluate docs docs_c96 --encoder enc.onnx --accept "recall@10>=0.9, min>=0.4, latency-p95<=20"
   qdrant-tldr evaluate --base base.npy --queries q.npy --encoder enc.onnx --qrels qrels.tsv
@@ -76,6 +83,8 @@ interface Evaluation {
   /** The form that the terms are about. */
   readonly form: FormReport;
   readonly print: () => void;
+  readonly page: (terms: readonly TermResult[]) => ReportInput;
+  /** Values of single queries are for pictures: they stay out of it. */
   readonly result: Readonly<Record<string, unknown>>;
 }
 
@@ -86,7 +95,7 @@ async function evaluate(
 ): Promise<void> {
   const startedAt = performance.now();
   const encoder = await Encoder.load(flags.encoder);
-  const { name, form, print, result } = await measure(request, { encoder, flags, run, config });
+  const { name, form, print, page, result } = await measure(request, { encoder, flags, run, config });
   const seconds = (performance.now() - startedAt) / 1000;
   const terms = judgeTerms(request.terms, form);
   const failure = failureOf(terms);
@@ -96,6 +105,11 @@ async function evaluate(
     const junit = evaluationJunit(form, terms, { name, encoder: flags.encoder, seconds });
     await writeWhole(flags.junit, (file) => file.writeFile(junit));
     run.say(`wrote ${flags.junit}`);
+  }
+  if (flags.report !== undefined) {
+    const html = await renderReport(page(terms));
+    await writeWhole(flags.report, (file) => file.writeFile(html));
+    run.say(`wrote the report to ${flags.report}`);
   }
   const accept = terms.length === 0 ? null : { form: form.name, passed: failure === null, terms };
   const whole = { ...result, encoder: encoder.fingerprint, seconds, accept };
@@ -117,11 +131,23 @@ async function measure(
   const { collections, ks } = request;
   if (collections === null) {
     const { judgement, queriesFrom } = await evaluateFiles(encoder, { flags, request }, { run, config });
+    const name = `${flags.encoder} on ${flags.base ?? ''}`;
     return {
-      name: `${flags.encoder} on ${flags.base ?? ''}`,
+      name,
       form: formNamed(judgement.spaces, 'encoder'),
       print: () => printJudgement(run, judgement, queriesFrom),
-      result: { queriesFrom, ...judgement },
+      page: (terms) =>
+        judgementPage(judgement, {
+          title: name,
+          queriesFrom,
+          terms,
+          facts: [
+            ['Vectors', judgement.rows.toLocaleString('en-US')],
+            ...encoderFacts(encoder, judgement.seed),
+          ],
+          command: commandLine(),
+        }),
+      result: { queriesFrom, ...judgement, perQuery: undefined },
     };
   }
   return withStore(config, run, async (store) => {
@@ -134,13 +160,42 @@ async function measure(
       name: `${source} -> ${target}`,
       form: formNamed(comparison.forms, comparison.served),
       print: () => printComparison(run, comparison, { title, queriesFrom }),
-      result: { source, target, layout, inputDim, outputDim, queriesFrom, ...comparison },
+      page: (terms) =>
+        comparisonPage(comparison, {
+          title: `${target} beside ${source}`,
+          queriesFrom,
+          terms,
+          facts: [
+            ['Full collection', source],
+            ['Compact collection', target],
+            ['Layout', layout],
+            ...encoderFacts(encoder, comparison.seed),
+          ],
+          command: commandLine(),
+        }),
+      result: {
+        source,
+        target,
+        layout,
+        inputDim,
+        outputDim,
+        queriesFrom,
+        ...comparison,
+        perQuery: undefined,
+      },
     };
   });
 }
 
-function formNamed(forms: readonly FormReport[], name: string): FormReport {
-  const form = forms.find((one) => one.name === name);
-  if (form === undefined) throw new TldrError('INTERNAL', `${name} was not measured`);
-  return form;
+function encoderFacts(encoder: Encoder, seed: number): [string, string][] {
+  const { method, distance, compactDistance } = encoder.metadata;
+  return [
+    ['Dimensions', `${encoder.inputDim} to ${encoder.outputDim}`],
+    [
+      'Distance',
+      compactDistance === distance ? distance : `${distance}, in the compact space ${compactDistance}`,
+    ],
+    ['Encoder', `${method}, fingerprint ${encoder.fingerprint.slice(0, 16)}`],
+    ['Seed', String(seed)],
+  ];
 }

@@ -19,6 +19,7 @@ import {
 import { stratify, valuesOfPoints, type Strata } from './payload-strata.js';
 import { percentile } from './ranking.js';
 import { rankingQuality, RELEVANCE_DEPTHS, type Relevance } from './relevance.js';
+import type { PerQuery } from './report-input.js';
 
 /** Queries asked of every form before the clock runs: connections and caches are warm then. */
 const WARM_UP_QUERIES = 5;
@@ -63,6 +64,8 @@ export interface CollectionComparison {
   readonly forms: readonly FormReport[];
   /** Name of the form that clients of the target are served with. */
   readonly served: string;
+  /** Recall of each query at `headlineK`, by form. */
+  readonly perQuery: readonly PerQuery[];
   /** Ranking quality of exact search of the full vectors, where qrels are given. */
   readonly exactQuality: Quality | null;
   readonly points: { readonly source: number; readonly target: number };
@@ -120,6 +123,10 @@ export async function compareCollections(options: CompareOptions): Promise<Colle
   const qualities = await judgeQualities(forms, truth, asking);
   const comparable = [true, sameScores(source.distance, options.encoder.metadata.compactDistance), true];
   const served = forms.at(-1)!.name;
+  const perQuery = forms.map(({ name }, f) => ({
+    name,
+    values: recallPerQuery(found[f]!.get(k)!, truth, { k }),
+  }));
   const points = {
     source: await source.store.count(source.collection),
     target: await target.store.count(target.collection),
@@ -139,6 +146,7 @@ export async function compareCollections(options: CompareOptions): Promise<Colle
       quality: qualities.forms[f] ?? null,
     })),
     served,
+    perQuery,
     exactQuality: qualities.exact,
     points,
     bytes: {
@@ -153,9 +161,7 @@ export async function compareCollections(options: CompareOptions): Promise<Colle
             of: queries.ids === null ? 'first true result' : 'query point',
             k,
             served,
-            recall: new Map(
-              forms.map(({ name }, f) => [name, recallPerQuery(found[f]!.get(k)!, truth, { k })]),
-            ),
+            recall: new Map(perQuery.map(({ name, values }) => [name, values])),
           }),
   };
 }

@@ -16,6 +16,7 @@ import {
 } from './fidelity.js';
 import { mean } from './ranking.js';
 import { rankingQuality, RELEVANCE_DEPTHS, relevanceQueries, type Relevance } from './relevance.js';
+import type { PerQuery } from './report-input.js';
 
 /** Depths at which a search of the compact space is followed further: what rescoring so many recovers. */
 const RESCORE_DEPTHS = [30, 100] as const;
@@ -54,6 +55,8 @@ export interface EncoderJudgement {
   readonly seed: number;
   /** The encoder first, then PCA, then the full vectors. */
   readonly spaces: readonly SpaceReport[];
+  /** Recall of each query at `headlineK`, by space. */
+  readonly perQuery: readonly PerQuery[];
   /** Bytes of the vectors as float32. */
   readonly bytes: { readonly full: number; readonly compact: number };
 }
@@ -77,17 +80,20 @@ export async function judgeEncoder(options: JudgeEncoderOptions): Promise<Encode
   const depth = Math.max(...ks, ...RESCORE_DEPTHS, RELEVANCE_DEPTHS.map);
   const full: Space = { name: 'full vectors', base, queries, distance };
   const truth = await search(full, depth, options);
+  const k = headlineK(ks);
+  const perQuery: PerQuery[] = [];
   const judge = async (space: Space): Promise<SpaceReport> => {
     const lists = space === full ? truth : await search(space, depth, options);
     const found = new Map(ks.map((k) => [k, cut(lists, k)]));
     const comparableScores = space.distance === distance;
+    perQuery.push({ name: space.name, values: recallPerQuery(lists, truth, { k }) });
     return {
       name: space.name,
       dim: space.base.cols,
       ...fidelity(found, truth, { seed, comparableScores }),
       within: RESCORE_DEPTHS.map((at) => ({
         depth: at,
-        recall: mean(recallPerQuery(lists, truth, { k: headlineK(ks), depth: at })),
+        recall: mean(recallPerQuery(lists, truth, { k, depth: at })),
       })),
       latencyMs: null,
       quality: relevance === undefined ? null : withoutQueries(rankingQuality(lists.rows, depth, relevance)),
@@ -105,9 +111,10 @@ export async function judgeEncoder(options: JudgeEncoderOptions): Promise<Encode
     outputDim: encoder.outputDim,
     distance,
     ks,
-    headlineK: headlineK(ks),
+    headlineK: k,
     seed,
     spaces,
+    perQuery,
     bytes: { full: base.rows * encoder.inputDim * 4, compact: base.rows * encoder.outputDim * 4 },
   };
 }

@@ -45,6 +45,12 @@ export interface RecallPerDim {
   }[];
 }
 
+/** Recall of each query by one method. */
+export interface PerQuery {
+  readonly name: string;
+  readonly values: Float64Array;
+}
+
 export interface ReportTable {
   readonly title: string;
   readonly columns: readonly string[];
@@ -52,9 +58,18 @@ export interface ReportTable {
   readonly note?: string;
 }
 
+/** A number below the verdict, with what it is and what it compares with. */
+export interface KeyFigure {
+  readonly term: string;
+  readonly value: string;
+  readonly note?: string;
+}
+
 /** What the report is about, in one sentence and a few more. */
 export interface ReportVerdict {
   readonly tone: 'good' | 'caution' | 'bad';
+  /** A few words for the tone, where the usual ones do not fit. */
+  readonly label?: string;
   readonly headline: string;
   readonly details: readonly string[];
 }
@@ -66,11 +81,15 @@ export interface ReportInput {
   readonly verdict: ReportVerdict;
   /** Name and value of what is known about the data. */
   readonly facts: readonly (readonly [string, string])[];
+  /** The numbers below the verdict, where they are not those of the chosen setting or the shipped candidate. */
+  readonly figures?: readonly KeyFigure[];
   readonly candidates?: readonly ReportCandidate[];
   readonly pareto?: readonly ReportParetoRow[];
   readonly recallPerDim?: readonly RecallPerDim[];
-  /** recall@10 of each query, for one to three methods. */
-  readonly perQuery?: readonly { readonly name: string; readonly values: Float64Array }[];
+  /** Recall of each query, for one to three methods. */
+  readonly perQuery?: readonly PerQuery[];
+  /** Number of results that recall of single queries is taken at (default: 10). */
+  readonly perQueryK?: number;
   /** Loss of each step; values that are not finite are skipped. */
   readonly lossCurve?: { readonly name: string; readonly values: readonly number[] };
   /** points: n x 2; labels: n, where the points have any. */

@@ -1,6 +1,6 @@
 import { recallAxisOf, type Canvas, type ChartSize, type ReportFigure } from './report-canvas.js';
 import { formatNumber, formatPercent, formatShare } from './report-format.js';
-import type { RecallPerDim } from './report-input.js';
+import type { PerQuery, RecallPerDim } from './report-input.js';
 
 const WIDE: ChartSize = { width: 468, height: 300, narrow: false };
 const NARROW: ChartSize = { width: 310, height: 250, narrow: true };
@@ -11,7 +11,7 @@ const SYMBOLS = [
   { shape: 'triangle', symbol: 'triangle' },
   { shape: 'diamond', symbol: 'diamond2' },
 ] as const;
-/** Bins of a histogram of recall@10: 0, 0.1, ... 1. */
+/** Bins of a histogram of recall: 0, 0.1, ... 1. */
 const BINS = 11;
 /** Part of a bin's width that its bars fill. */
 const BAR_SHARE = 0.84;
@@ -136,18 +136,18 @@ interface Bar {
   readonly share: number;
 }
 
-/** How the recall of single queries is spread, one set of bars for each method. */
+/** How the recall@k of single queries is spread, one set of bars for each method. */
 export function perQueryFigure(
   canvas: Canvas,
-  methods: readonly { readonly name: string; readonly values: Float64Array }[],
+  { methods, k }: { readonly methods: readonly PerQuery[]; readonly k: number },
   colourOf: ColourOf,
 ): ReportFigure {
-  const summary = summarizePerQuery(methods);
-  const options = { colourOf, summary };
+  const summary = summarizePerQuery(methods, k);
+  const options = { colourOf, summary, k };
   return {
     title: 'Recall of single queries',
     summary,
-    hint: 'How many queries (height) find which share of their true ten nearest (across).',
+    hint: `How many queries (height) find which share of their true ${numberWord(k)} nearest (across).`,
     legend: methods.map(({ name }) => ({ label: name, colour: colourOf(name), shape: 'bar' })),
     narrow: drawPerQuery(canvas, methods, { ...options, size: NARROW }),
     wide: drawPerQuery(canvas, methods, { ...options, size: WIDE }),
@@ -155,15 +155,18 @@ export function perQueryFigure(
   };
 }
 
-function summarizePerQuery(
-  methods: readonly { readonly name: string; readonly values: Float64Array }[],
-): string {
+function numberWord(k: number): string {
+  return k === 10 ? 'ten' : String(k);
+}
+
+function summarizePerQuery(methods: readonly PerQuery[], k: number): string {
   const few = methods.map(({ values }) => formatPercent(shareOf(values, (value) => value < 0.4999)));
   const all = methods.map(({ name, values }, i) => {
     const share = formatPercent(shareOf(values, (value) => value > 0.999));
-    return i === 0 ? `With ${name} ${share} of the queries find all ten neighbours` : `with ${name} ${share}`;
+    const found = `find ${k === 1 ? 'the nearest' : `all ${numberWord(k)} neighbours`}`;
+    return i === 0 ? `With ${name} ${share} of the queries ${found}` : `with ${name} ${share}`;
   });
-  return `${listOf(all)}; fewer than five are found by ${listOf(few)}.`;
+  return `${listOf(all)}; fewer than half are found by ${listOf(few)}.`;
 }
 
 /** a, b and c */
@@ -173,8 +176,8 @@ function listOf(texts: readonly string[]): string {
 
 function drawPerQuery(
   { plot, draw }: Canvas,
-  methods: readonly { readonly name: string; readonly values: Float64Array }[],
-  { size, summary, colourOf }: { size: ChartSize; summary: string; colourOf: ColourOf },
+  methods: readonly PerQuery[],
+  { size, summary, colourOf, k }: { size: ChartSize; summary: string; colourOf: ColourOf; k: number },
 ): string {
   const binTicks = Array.from({ length: BINS }, (_, bin) => bin).filter(
     (bin) => !size.narrow || bin % 2 === 0,
@@ -216,7 +219,7 @@ function drawPerQuery(
       plot.ruleY([0], { stroke: 'currentColor' }),
       plot.axisX(binTicks, {
         color: 'var(--muted)',
-        label: 'recall@10 of a query',
+        label: `recall@${k} of a query`,
         labelArrow: 'none',
         tickSize: 0,
         tickFormat: (bin: number) => String(bin / (BINS - 1)),

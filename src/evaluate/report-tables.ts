@@ -8,16 +8,11 @@ import {
   formatShare,
 } from './report-format.js';
 import { renderTable, type Row } from './report-html.js';
-import type { ReportCandidate, ReportInput, ReportParetoRow } from './report-input.js';
-
-interface KeyFigure {
-  readonly term: string;
-  readonly value: string;
-  readonly note?: string;
-}
+import type { KeyFigure, ReportCandidate, ReportInput, ReportParetoRow } from './report-input.js';
 
 /** The few numbers that carry the verdict: of the chosen setting beside today's, or of the shipped encoder. */
-export function keyFigures({ pareto = [], candidates = [] }: ReportInput): KeyFigure[] {
+export function keyFigures({ figures, pareto = [], candidates = [] }: ReportInput): readonly KeyFigure[] {
+  if (figures !== undefined) return figures;
   const chosen = pareto.find((row) => row.chosen);
   const current = pareto.find((row) => row.kind === 'current');
   if (chosen !== undefined) return settingFigures(chosen, current === chosen ? undefined : current);

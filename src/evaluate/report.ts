@@ -64,7 +64,7 @@ ${parts.filter((part) => part !== '').join('\n')}
 
 /** Every chart there is data for. The charting library is not loaded where there is none. */
 async function drawFigures(input: ReportInput): Promise<ReportFigure[]> {
-  const { pareto = [], perQuery = [], lossCurve, map } = input;
+  const { pareto = [], perQuery = [], perQueryK = 10, lossCurve, map } = input;
   const recallPerDim = (input.recallPerDim ?? []).filter(({ points }) => points.length > 0);
   const hasChart = [pareto, recallPerDim, perQuery].some((part) => part.length > 0);
   if (!hasChart && lossCurve === undefined && map === undefined) return [];
@@ -73,7 +73,7 @@ async function drawFigures(input: ReportInput): Promise<ReportFigure[]> {
   return [
     pareto.length === 0 ? null : paretoFigure(canvas, pareto),
     recallPerDim.length === 0 ? null : recallPerDimFigure(canvas, recallPerDim, colourOf),
-    perQuery.length === 0 ? null : perQueryFigure(canvas, perQuery, colourOf),
+    perQuery.length === 0 ? null : perQueryFigure(canvas, { methods: perQuery, k: perQueryK }, colourOf),
     lossCurve === undefined ? null : lossFigure(canvas, lossCurve),
     map === undefined ? null : mapFigure(canvas, map),
   ].filter((figure) => figure !== null);
@@ -88,14 +88,15 @@ function assignColours({ candidates = [], recallPerDim = [], perQuery = [] }: Re
 
 function renderHeader(input: ReportInput): string {
   const { tone, headline, details } = input.verdict;
-  const { label, icon } = TONES[tone];
+  const { icon } = TONES[tone];
+  const label = input.verdict.label ?? TONES[tone].label;
   const list = details.map((detail) => `<li>${escapeHtml(detail)}</li>`).join('');
   return `<header class="masthead">
 <h1>${escapeHtml(input.title)}</h1>
 <p class="muted">${escapeHtml(input.createdBy)}</p>
 </header>
 <section class="verdict" aria-label="Verdict">
-<p class="tone tone-${tone}"><svg width="20" height="20" viewBox="0 0 16 16" fill="none" stroke="currentColor" stroke-width="1.6" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true"><circle cx="8" cy="8" r="7"/><path d="${icon}"/></svg>${label}</p>
+<p class="tone tone-${tone}"><svg width="20" height="20" viewBox="0 0 16 16" fill="none" stroke="currentColor" stroke-width="1.6" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true"><circle cx="8" cy="8" r="7"/><path d="${icon}"/></svg>${escapeHtml(label)}</p>
 <h2 class="headline">${escapeHtml(headline)}</h2>
 ${list === '' ? '' : `<ul class="details">${list}</ul>`}
 ${renderTerms('figures', keyFigures(input))}

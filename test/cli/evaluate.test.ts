@@ -73,6 +73,24 @@ test('an encoder is judged on files beside PCA and the full vectors, the same fr
   expect(fromLines.json()['spaces']).toEqual(spaces);
 });
 
+test('--report writes a page of files too, at the k that is asked', async () => {
+  const args = [...WITH_QUERIES, '--k', '1', '--qrels', 'qrels.tsv', '--report', 'report.html'];
+  expect(await runCli(args, { cwd })).toMatchObject({ code: 0 });
+  const page = await readFile(join(cwd, 'report.html'), 'utf8');
+  for (const text of [
+    'enc.onnx on base.npy',
+    'of the true first 1</h2>',
+    'recall@1 of a query',
+    'What rescoring brings back',
+    'What is called relevant',
+    'Over 2 queries that have something relevant.',
+  ])
+    expect(page).toContain(text);
+  expect(page).not.toContain('<h2>Latency</h2>');
+  const same = await runCli([...FILES, '--report', 'x.html', '--junit', './x.html'], { cwd });
+  expect(same).toMatchObject({ code: 2, stderr: expect.stringContaining('different files') });
+});
+
 test('queries of an asymmetric encoder go through their own map', async () => {
   const encoder = tinyEncoder(1, 'dot');
   const recallOf = async (one: Encoder): Promise<number> => {

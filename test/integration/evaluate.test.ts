@@ -171,6 +171,33 @@ test('an asymmetric encoder: evaluate and search project queries by their own ma
   expect(right).toBeGreaterThanOrEqual(8);
 });
 
+test('--report writes one page with the verdict, tiers, strata, latency and bytes, passed or failed', async () => {
+  const args = ['docs', 'docs-two-stage', '--encoder', 'enc.onnx', '--queries', 'q.npy', '--by', 'shelf'];
+  const { code, json } = await cli(...args, '--report', 'report.html', '--json');
+  expect(code).toBe(0);
+  expect(json()).not.toHaveProperty('perQuery');
+  const page = await readFile(join(cwd, 'report.html'), 'utf8');
+  for (const text of [
+    'Close to full search',
+    'docs-two-stage beside docs',
+    'All 6 commonly published tiers hold.',
+    'top10&gt;=0.70',
+    'Recall of single queries',
+    'Recall@10 by shelf',
+    '<h2>Latency</h2>',
+    '<h2>Bytes</h2>',
+    'qdrant-tldr evaluate docs docs-two-stage --encoder enc.onnx --queries q.npy --by shelf',
+  ])
+    expect(page).toContain(text);
+  const there = await cli(...args, '--report', 'report.html');
+  expect(there).toMatchObject({ code: 5, stderr: expect.stringContaining('--force') });
+  const failing = ['--accept', 'recall@10>=0.5, latency-p50<=0', '--report', 'report.html', '--force'];
+  expect((await cli(...args, ...failing)).code).toBe(10);
+  const failed = await readFile(join(cwd, 'report.html'), 'utf8');
+  expect(failed).toContain('Not accepted');
+  expect(failed).toContain('1 of 2 acceptance terms do not hold: latency-p50&lt;=0.');
+});
+
 test('qrels name point ids', async () => {
   const qrels = Array.from({ length: QUERIES }, (_, q) => `${q} 0 ${q * 7} 1`).join('\n');
   await writeFile(join(cwd, 'qrels.trec'), qrels);
