@@ -172,13 +172,13 @@ function verdictOf(
   return {
     tone,
     label: labels[tone],
-    headline: `${nameOf(form)} finds ${percent(recallAt(form, k))} of the true first ${k}`,
+    headline: `${nameOf(form)} finds ${percent(recallAt(form, k))} of ${k === 1 ? 'the true first results' : `the true first ${k}`}`,
     details: [
       judged,
       ...(recall === undefined
         ? []
         : [
-            `95 % interval ${recall.interval.map(percent).join(' to ')}; half of the queries find ${percent(recall.median)} or more, the worst one ${percent(recall.min)}.`,
+            `95 % interval ${recall.interval.map(percent).join(' to ')}; half of the queries find ${recall.median === 1 ? 'all of them' : `${percent(recall.median)} or more`}, the worst one ${percent(recall.min)}.`,
           ]),
       ...details,
     ],

@@ -79,7 +79,7 @@ test('--report writes a page of files too, at the k that is asked', async () => 
   const page = await readFile(join(cwd, 'report.html'), 'utf8');
   for (const text of [
     'enc.onnx on base.npy',
-    'of the true first 1</h2>',
+    'of the true first results</h2>',
     'recall@1 of a query',
     'What rescoring brings back',
     'What is called relevant',

@@ -6,6 +6,9 @@ import { delimiter, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { chromium, type Browser } from 'playwright-core';
 import { renderReport, type ReportInput } from '../../src/evaluate/report.js';
+import { comparisonPage } from '../../src/cli/evaluate-page.js';
+import { judgeTerms, parseTerms } from '../../src/evaluate/acceptance.js';
+import { comparisonFixture } from '../evaluate/comparison-fixture.js';
 import { fullReport, MINIMAL_REPORT } from '../evaluate/report-fixture.js';
 
 const BROWSERS = ['chromium', 'chromium-browser', 'google-chrome'];
@@ -41,6 +44,30 @@ function longReport(): ReportInput {
     tables: [{ title: LONG, columns: [LONG, LONG], rows: [[LONG, LONG]], note: LONG }],
     reproduce: [LONG],
   };
+}
+
+/** The page of `evaluate`: with the published tiers, or with terms of which one does not hold; names plain or long. */
+function evaluationReport({ asked, name }: { readonly asked: boolean; readonly name: string }): ReportInput {
+  const comparison = comparisonFixture();
+  const strata = comparison.strata!;
+  const terms = asked ? parseTerms('recall@10>=0.9, min@10>=0.9, latency-p95<=20') : [];
+  return comparisonPage(
+    {
+      ...comparison,
+      strata: {
+        ...strata,
+        field: strata.field + name,
+        strata: strata.strata.map((one) => ({ ...one, value: one.value + name })),
+      },
+    },
+    {
+      title: `docs_2s${name} beside docs${name}`,
+      queriesFrom: `400 queries from q${name}.npy`,
+      terms: judgeTerms(terms, comparison.forms[2]!),
+      facts: [['Full collection', `docs${name}`]],
+      command: `qdrant-tldr evaluate docs${name} docs_2s --encoder enc.onnx --queries q.npy --report r.html`,
+    },
+  );
 }
 
 async function findBrowser(): Promise<string | null> {
@@ -197,6 +224,22 @@ if (executablePath === null) {
         expect(measured.textPixels).toBeGreaterThan(9);
         const { overlapping, clipped } = measured;
         expect({ where, overlapping, clipped }).toEqual({ where, overlapping: [], clipped: [] });
+      }
+    });
+
+    test.each([
+      ['the published tiers', { asked: false, name: '' }],
+      ['terms that fail', { asked: true, name: '' }],
+      ['names longer than the window', { asked: true, name: LONG }],
+    ])('shows an evaluation with %s', async (_what, given) => {
+      for (const { where, measured, complaints } of await measureEverywhere(evaluationReport(given))) {
+        const { weak, overlapping, clipped } = measured;
+        expect({ where, complaints, weak, overlapping, clipped }).toEqual({
+          ...{ where, complaints: [], weak: [], overlapping: [], clipped: [] },
+        });
+        expect(measured.overflow).toBeLessThanOrEqual(0);
+        expect(measured.charts).toHaveLength(1);
+        expect(measured.charts[0]!.marks).toBeGreaterThan(3);
       }
     });
 
