@@ -37,7 +37,7 @@ import { checkOutput, commandLine } from './output-file.js';
 import { planPage } from './plan-page.js';
 import { planJudgements, trainFlagsOf } from './plan-judgements.js';
 import { planCommands, printChoice, printPlan, resultOf } from './print-plan.js';
-import { checkRelevanceFlags, type RelevanceFlags } from './train-relevance.js';
+import { checkRelevanceFlags, withRelevanceFlags, type RelevanceFlags } from './train-relevance.js';
 
 const SAMPLE_POINTS = 20_000;
 const QUERIES = 300;
@@ -60,6 +60,16 @@ export interface PlanFlags extends GlobalFlags, RelevanceFlags {
   readonly clean?: boolean;
   readonly dryRun?: boolean;
 }
+
+const EXAMPLES = `
+Examples:
+  qdrant-tldr plan docs --dry-run
+  qdrant-tldr plan docs --target "recall@10>=0.97" --queries q.npy --report plan.html --yes
+  qdrant-tldr plan docs --objective relevance --labels-field topic --yes
+  qdrant-tldr plan docs --dims 64,96 --datatypes float32,scalar --scratch embedded --yes
+
+The collection is only read. The sample is written to a scratch collection of its own, which is removed at the
+end, on errors and on Ctrl-C.`;
 
 /** `plan`: which size and storage reach which recall, measured. */
 export function planCommand(): Command {
@@ -92,15 +102,6 @@ export function planCommand(): Command {
       wholeNumber,
       QUERIES,
     )
-    .addOption(
-      new Option('--objective <name>', 'what encoders are chosen by (default: fidelity)').choices([
-        'fidelity',
-        'relevance',
-      ]),
-    )
-    .option('--labels <file>', 'labels, lines of id<TAB>label: what has the same is relevant to each other')
-    .option('--labels-field <key>', 'labels: a key of the payload, or a path with dots')
-    .option('--qrels <file>', 'point ids that are relevant to each query: TREC, TSV or .npy')
     .option('--budget <time>', 'time to plan all trainings for, such as 90s or 4m (default: 4m)', seconds)
     .addOption(
       new Option(
@@ -128,18 +129,8 @@ export function planCommand(): Command {
         ),
       ),
     );
-  command.addHelpText(
-    'after',
-    `
-Examples:
-  qdrant-tldr plan docs --dry-run
-  qdrant-tldr plan docs --target "recall@10>=0.97" --queries q.npy --report plan.html --yes
-  qdrant-tldr plan docs --objective relevance --labels-field topic --yes
-  qdrant-tldr plan docs --dims 64,96 --datatypes float32,scalar --scratch embedded --yes
-
-The collection is only read. The sample is written to a scratch collection of its own, which is removed at the
-end, on errors and on Ctrl-C.`,
-  );
+  withRelevanceFlags(command, { labels: 'lines id<TAB>label', documents: 'point ids' });
+  command.addHelpText('after', EXAMPLES);
   return withWriteFlags(withGlobalFlags(command));
 }
 

@@ -1,3 +1,4 @@
+import { Option, type Command } from 'commander';
 import { TldrError } from '../core/errors.js';
 import type { TrainEncoderOptions } from '../select/train-encoder-options.js';
 import { labelNumbers, readLabels, readQrels, readQueryVectors, rowDoc } from './relevance-files.js';
@@ -17,6 +18,23 @@ export interface RelevanceFlags {
 export type TrainRelevance = Pick<TrainEncoderOptions, 'objective' | 'labels' | 'queries' | 'gains'> & {
   readonly labelNames?: readonly string[];
 };
+
+/** Adds the flags that say what is relevant; `forms` says what labels and documents look like to the command. */
+export function withRelevanceFlags(
+  command: Command,
+  forms: { readonly labels: string; readonly documents: string },
+): Command {
+  return command
+    .addOption(
+      new Option('--objective <name>', 'what the best encoder is best at (default: fidelity)').choices([
+        'fidelity',
+        'relevance',
+      ]),
+    )
+    .option('--labels <file>', `labels: what has the same is relevant to each other; ${forms.labels}`)
+    .option('--labels-field <key>', 'labels of a collection: a key of the payload, or a path with dots')
+    .option('--qrels <file>', `${forms.documents} that are relevant to each query: TREC, TSV or .npy`);
+}
 
 /** @throws INVALID_ARGUMENT for flags that do not go together; before any file is read */
 export function checkRelevanceFlags(flags: RelevanceFlags): void {

@@ -21,7 +21,7 @@ import { readCheckpoint, writeCheckpoint } from './train-checkpoint.js';
 import { loadTraining, type TrainInputFlags } from './train-input.js';
 import { printReport } from './train-output.js';
 import { trainingPage } from './train-page.js';
-import { checkRelevanceFlags, type TrainRelevance } from './train-relevance.js';
+import { checkRelevanceFlags, withRelevanceFlags, type TrainRelevance } from './train-relevance.js';
 import type { TrainSample } from './train-sample.js';
 
 interface TrainFlags extends GlobalFlags, TrainInputFlags {
@@ -71,24 +71,9 @@ export function trainCommand(): Command {
     .option('--auto', 'fit every candidate within --budget and ship the best: the default')
     .option('--budget <time>', 'time to plan for, such as 90s, 2m or 1h (default: 2m)', seconds)
     .option('--ship <name>', 'candidate to save: best, or a name of the table', 'best')
-    .addOption(
-      new Option('--objective <name>', 'what the best is best at (default: fidelity)').choices([
-        'fidelity',
-        'relevance',
-      ]),
-    )
-    .option(
-      '--labels <file>',
-      'labels: what has the same is relevant to each other. One per row of --input, or lines id<TAB>label',
-    )
-    .option('--labels-field <key>', 'labels of a collection: a key of the payload, or a path with dots')
     .option(
       '--queries <file>',
       'real query vectors to judge with, instead of held-out rows; from 90 on adds leanvec-sphering',
-    )
-    .option(
-      '--qrels <file>',
-      'point ids, or rows of --input, that are relevant to each query: TREC, TSV or .npy',
     )
     .option('--held-out <n>', 'rows kept apart to judge with (default: 15 %, at most 1,500)', wholeNumber)
     .addOption(
@@ -104,6 +89,10 @@ export function trainCommand(): Command {
     .option('--force', 'replace an existing --out file')
     .option('--dry-run', 'check everything and write nothing')
     .option('--threads <n>', 'threads', wholeNumber);
+  withRelevanceFlags(command, {
+    labels: 'one per row of --input, or lines id<TAB>label',
+    documents: 'point ids, or rows of --input,',
+  });
   addTrainingFlags(command).action((collection: string | undefined, flags: TrainFlags) =>
     withConsole(flags, (run, config) => train(collection, flags, { run, config })),
   );
