@@ -110,7 +110,16 @@ function reading(
   memory: Memory,
 ): Pick<
   VectorStore,
-  'listCollections' | 'exists' | 'describe' | 'count' | 'scan' | 'retrieve' | 'splitRanges' | 'sample'
+  | 'listCollections'
+  | 'exists'
+  | 'describe'
+  | 'count'
+  | 'scan'
+  | 'retrieve'
+  | 'matchingIds'
+  | 'settle'
+  | 'splitRanges'
+  | 'sample'
 > {
   return {
     listCollections: () => Promise.resolve([...memory.collections.keys()]),
@@ -124,6 +133,10 @@ function reading(
         yield await Promise.resolve(memory.batchOf(name, points.slice(start, start + batchSize), vectorName));
       }
     },
+    matchingIds: () => {
+      throw new TldrError('UNSUPPORTED', 'the memory store has no conditions');
+    },
+    settle: () => Promise.resolve(),
     retrieve: async (name, ids, { vectorName }) => {
       const wanted = new Set(ids.map(String));
       return Promise.resolve(

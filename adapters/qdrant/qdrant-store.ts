@@ -10,6 +10,7 @@ import type {
   KeptVector,
   MemoryEstimate,
   PointBatch,
+  PointCondition,
   PointSample,
   SampleOptions,
   ScanOptions,
@@ -38,6 +39,7 @@ import {
   type Json,
   type JsonObject,
 } from './json.js';
+import { matchingIds, settle } from './matching-ids.js';
 import { canonicalRest, payloadJson, REST_FORMAT, restFloats, restFromJson, restVector } from './payload.js';
 import { deletePoints, retrievePoints, scanPoints, upsertPoints, type VectorPlace } from './points.js';
 import type { Rest } from './rest.js';
@@ -150,6 +152,15 @@ export class QdrantStore implements VectorStore {
   ): Promise<PointBatch> {
     const place = await this.#place(collection, options);
     return retrievePoints(this.#to.grpc, place, { ids, withPayload: true });
+  }
+
+  async *matchingIds(collection: string, condition: PointCondition): AsyncGenerator<readonly PointId[]> {
+    const { queryPoints: queryPointsMax } = strictLimits(await this.#spec(collection));
+    yield* matchingIds(this.#to, { collection, queryPointsMax }, condition);
+  }
+
+  settle(collection: string): Promise<void> {
+    return settle(this.#to.grpc, { collection });
   }
 
   async splitRanges(

@@ -166,6 +166,12 @@ export interface SampleOptions extends RunOptions {
   readonly size: number;
 }
 
+/** What selects points, in the store's own bytes; which forms there are is the adapter's business. */
+export interface PointCondition {
+  readonly form: string;
+  readonly bytes: Uint8Array;
+}
+
 /** A random sample: ids are distinct within a shard key, every one of them has the vector. */
 export interface PointSample {
   readonly ids: readonly PointId[];
@@ -252,6 +258,13 @@ export interface VectorStore {
     ids: readonly PointId[],
     options: { readonly vectorName: string; readonly shardKey?: ShardKey | undefined },
   ): Promise<PointBatch>;
+  /**
+   * Ids of all points that a condition selects, page by page, those of every shard key.
+   * @throws INVALID_ARGUMENT for a condition that the store does not take, UNSUPPORTED where it has none
+   */
+  matchingIds(collection: string, condition: PointCondition): AsyncIterable<readonly PointId[]>;
+  /** Resolves when every write that the store took before, acknowledged or not, can be read. */
+  settle(collection: string): Promise<void>;
   /** Disjoint ranges that cover every possible id, about equally full: to be chosen once and stored. */
   splitRanges(
     collection: string,

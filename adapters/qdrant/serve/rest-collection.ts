@@ -35,7 +35,7 @@ export function rewritePatch(root: JsonNode, { served, source }: Rewriting): voi
 /** Aliases of served collections are the operator's: clients would see through them. @throws Refusal */
 export function refuseServedAliases(
   root: JsonNode,
-  collections: readonly ServedCollection[],
+  collections: readonly { readonly names: readonly string[]; readonly target: string }[],
   source: Splices,
 ): void {
   const names = new Set(collections.flatMap(({ names, target }) => [...names, target]));

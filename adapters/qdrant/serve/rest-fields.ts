@@ -71,6 +71,9 @@ export const STRUCTURES = {
   updateVectors: positional('UpdateVectors', ['points', 'shard_key', 'update_filter']),
   pointVectors: positional('PointVectors', ['id', 'vector'], VECTOR_ALIAS),
   deleteVectors: positional('DeleteVectors', ['points', 'filter', 'vector', 'shard_key'], VECTOR_ALIAS),
+  pointsSelector: structure('PointsSelector', ['points', 'filter', 'shard_key']),
+  setPayload: structure('SetPayload', ['payload', 'points', 'filter', 'shard_key', 'key']),
+  deletePayload: structure('DeletePayload', ['keys', 'points', 'filter', 'shard_key']),
   operations: positional('UpdateOperations', ['operations']),
   updateCollection: positional('UpdateCollection', [
     ...['vectors', 'optimizers_config', 'params', 'hnsw_config', 'quantization_config'],

@@ -110,17 +110,17 @@ const RULES: readonly RouteRule[] = TABLE.map(([route, action]) => {
   return { method, path: path === '' ? [] : path.split('/'), action };
 });
 
+/** Whether segments are those of a path in which `*` stands for any one. */
+export function isPath(path: readonly string[], segments: readonly string[]): boolean {
+  return path.length === segments.length && path.every((one, i) => one === '*' || one === segments[i]);
+}
+
 /**
  * What is done with a request below a served collection. Reading what nobody here knows is harmless but for sizes it
  * may tell; anything else could carry vectors.
  */
 export function actionFor(method: string, segments: readonly string[]): RouteAction {
-  const rule = RULES.find(
-    ({ method: wanted, path }) =>
-      wanted === method &&
-      path.length === segments.length &&
-      path.every((segment, i) => segment === '*' || segment === segments[i]),
-  );
+  const rule = RULES.find(({ method: wanted, path }) => wanted === method && isPath(path, segments));
   if (rule !== undefined) return rule.action;
   return ['GET', 'HEAD', 'OPTIONS'].includes(method)
     ? ERRORS

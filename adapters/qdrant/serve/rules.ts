@@ -1,3 +1,4 @@
+import type { FollowedFacts } from '../../../src/core/followed.js';
 import { firstNonFiniteRow } from '../../../src/core/matrix.js';
 import type { ServedCollection } from '../../../src/core/served-collection.js';
 
@@ -146,6 +147,24 @@ export function isHiddenTarget(name: string, collections: readonly ServedCollect
 export function refuseTarget(name: string, collections: readonly ServedCollection[]): void {
   if (isHiddenTarget(name, collections))
     throw new Refusal(404, `Not found: Collection \`${name}\` doesn't exist!`);
+}
+
+/** Why something is not done with a collection while it is migrated: only points and payload indexes are followed. */
+export function refuseFollowed(what: string): Refusal {
+  return new Refusal(
+    400,
+    `Bad request: ${what} is not supported while the collection is migrated: points and payload indexes can be changed`,
+  );
+}
+
+/** The target of a migration is filled from its source alone. @throws Refusal */
+export function refuseFollowedTarget(name: string, collections: readonly FollowedFacts[]): void {
+  const followed = collections.find(({ target }) => target === name);
+  if (followed !== undefined)
+    throw new Refusal(
+      400,
+      `Bad request: \`${name}\` is filled by a migration: write to \`${followed.names[0] ?? followed.source}\``,
+    );
 }
 
 /** The same where a request looks something up there. @throws Refusal */

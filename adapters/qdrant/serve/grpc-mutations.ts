@@ -1,0 +1,133 @@
+import type { FollowedFacts, GrpcChange, GrpcChanges } from '../../../src/core/followed.js';
+import type { GrpcStatus } from '../../../src/core/wire.js';
+import { METHODS } from './grpc-methods.js';
+import { touchedBy, type TouchRule } from './grpc-touched.js';
+import { Malformed, ProtoMessage } from './proto-message.js';
+import { drop, edited } from './proto-pieces.js';
+import { Refusal, refuseFollowed, refuseFollowedTarget } from './rules.js';
+
+/** Fields of every request that writes. */
+const COLLECTION = 1;
+const WAIT = 2;
+/** UpdateStatus. */
+const COMPLETED = 2n;
+
+/** Methods that change points, and where their requests say which. */
+const WRITES: Readonly<Record<string, TouchRule>> = {
+  '/qdrant.Points/Upsert': { kind: 'points', field: 3 },
+  '/qdrant.Points/Delete': { kind: 'selector', field: 3 },
+  '/qdrant.Points/UpdateVectors': { kind: 'points', field: 3 },
+  '/qdrant.Points/DeleteVectors': { kind: 'selector', field: 3 },
+  '/qdrant.Points/SetPayload': { kind: 'selector', field: 5 },
+  '/qdrant.Points/OverwritePayload': { kind: 'selector', field: 5 },
+  '/qdrant.Points/DeletePayload': { kind: 'selector', field: 5 },
+  '/qdrant.Points/ClearPayload': { kind: 'selector', field: 3 },
+  '/qdrant.Points/UpdateBatch': { kind: 'operations', field: 3 },
+};
+
+const INDEXES: ReadonlySet<string> = new Set([
+  '/qdrant.Points/CreateFieldIndex',
+  '/qdrant.Points/DeleteFieldIndex',
+]);
+
+/** Methods that change a collection in a way that is not followed. */
+const REFUSED: ReadonlySet<string> = new Set([
+  ...['/qdrant.Collections/Update', '/qdrant.Collections/Delete', '/qdrant.Collections/CreateShardKey'],
+  ...['/qdrant.Collections/DeleteShardKey', '/qdrant.Collections/UpdateCollectionClusterSetup'],
+  ...['/qdrant.Points/CreateVectorName', '/qdrant.Points/DeleteVectorName'],
+]);
+const CREATE = '/qdrant.Collections/Create';
+const ALIASES = '/qdrant.Collections/UpdateAliases';
+
+/** Reads which points of followed collections a call changes; refuses what cannot be followed. */
+export function grpcChanges(collections: readonly FollowedFacts[]): GrpcChanges {
+  return {
+    route: (path) => ({ kind: concerns(path) ? 'read' : 'other' }),
+    read: (path, message) => {
+      try {
+        return read(path, message, collections);
+      } catch (error) {
+        if (error instanceof Refusal) return refused(error);
+        throw error;
+      }
+    },
+    isApplied,
+  };
+}
+
+function refused(error: Refusal): GrpcStatus {
+  return { kind: 'status', code: error.grpcCode, message: error.message };
+}
+
+function concerns(path: string): boolean {
+  if (path in WRITES || INDEXES.has(path) || REFUSED.has(path) || path === CREATE || path === ALIASES)
+    return true;
+  return path.startsWith('/qdrant.') && METHODS[path] === undefined;
+}
+
+/** @throws Refusal */
+function read(path: string, bytes: Uint8Array, collections: readonly FollowedFacts[]): GrpcChange {
+  const message = new ProtoMessage(bytes);
+  if (path === ALIASES) {
+    refuseAliases(message, collections);
+    return { kind: 'other' };
+  }
+  if (METHODS[path] === undefined) {
+    refuseNames(message, path, collections);
+    return { kind: 'other' };
+  }
+  const name = message.text(COLLECTION) ?? '';
+  refuseFollowedTarget(name, collections);
+  const followed = collections.find(({ names }) => names.includes(name));
+  // That it exists already is the server's to say.
+  if (followed === undefined || path === CREATE) return { kind: 'other' };
+  const rule = WRITES[path];
+  const collection = followed.names[0] ?? followed.source;
+  const waiting = edited(message, new Map([[WAIT, drop]]))
+    .varint(WAIT, 1)
+    .finish();
+  if (rule !== undefined)
+    return {
+      kind: 'points',
+      collection,
+      touched: touchedBy(message, rule),
+      request: { path, message: waiting },
+    };
+  if (!INDEXES.has(path)) throw refuseFollowed(path);
+  const renamed = edited(
+    new ProtoMessage(waiting),
+    new Map([[COLLECTION, () => Buffer.from(followed.target)]]),
+  );
+  return {
+    ...{ kind: 'settings', collection },
+    source: { path, message: waiting },
+    target: { path, message: renamed.finish() },
+  };
+}
+
+/** ChangeAliases: actions 1, each of create_alias 1, rename_alias 2 or delete_alias 3 with names 1 and 2. */
+function refuseAliases(message: ProtoMessage, collections: readonly FollowedFacts[]): void {
+  for (const action of message.all(1))
+    for (const field of [1, 2, 3])
+      for (const change of new ProtoMessage(action).all(field))
+        refuseNames(new ProtoMessage(change), 'changing its aliases', collections);
+}
+
+/** @throws Refusal where any text of a message is the name of a followed collection */
+function refuseNames(message: ProtoMessage, what: string, collections: readonly FollowedFacts[]): void {
+  const names = new Set(collections.flatMap((one) => [...one.names, one.source, one.target]));
+  for (const span of message.spans)
+    if (span.wireType === 2 && names.has(Buffer.from(message.value(span)).toString('utf8')))
+      throw refuseFollowed(what);
+}
+
+/** PointsOperationResponse and UpdateBatchResponse: result 1, once or more, with status 2 each. */
+function isApplied(bytes: Uint8Array): boolean {
+  try {
+    const results = new ProtoMessage(bytes).all(1);
+    return results.length > 0 && results.every((one) => new ProtoMessage(one).varint(2) === COMPLETED);
+  } catch (error) {
+    if (error instanceof Malformed) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,21 @@
+import type { PointId } from '../../../src/core/point-id.js';
+
+const U64_MAX = 2n ** 64n - 1n;
+const UUID = /^([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})$/i;
+
+/** A numeric id from its digits in JSON; null for what the server does not take as one. */
+export function numericId(text: string): PointId | null {
+  if (!/^\d{1,20}$/.test(text)) return null;
+  const value = BigInt(text);
+  return value <= U64_MAX ? value : null;
+}
+
+/**
+ * A UUID in any of the ways in which the server reads one (hyphenated, without hyphens, in braces, as a URN), as the
+ * server stores it; null for anything else.
+ */
+export function uuidId(text: string): PointId | null {
+  const inner = /^\{(.*)\}$/s.exec(text)?.[1] ?? (text.startsWith('urn:uuid:') ? text.slice(9) : text);
+  const parts = UUID.exec(inner);
+  return parts === null ? null : parts.slice(1).join('-').toLowerCase();
+}

@@ -1,0 +1,157 @@
+import type { FollowedFacts, RestChange, RestChanges } from '../../../src/core/followed.js';
+import type { RestAnswer, RestHead } from '../../../src/core/wire.js';
+import { JsonError, scanJson, type JsonNode } from './json-scan.js';
+import { Splices } from './json-splice.js';
+import { refusalAnswer } from './rest-answer.js';
+import { refuseServedAliases } from './rest-collection.js';
+import { elementsOf, entryOf, stringOf } from './rest-fields.js';
+import { parsePath, type RestPath } from './rest-path.js';
+import { actionFor, isPath, type BodyKind } from './rest-routes.js';
+import { touchedBy, type TouchKind } from './rest-touched.js';
+import { Refusal, refuseFollowed, refuseFollowedTarget } from './rules.js';
+
+/** Requests that change points, by method and path below the collection. */
+const WRITES: Readonly<Record<string, TouchKind>> = {
+  'PUT points': 'upsert',
+  'POST points/delete': 'points',
+  'POST points/payload': 'set payload',
+  'PUT points/payload': 'set payload',
+  'POST points/payload/delete': 'delete payload',
+  'POST points/payload/clear': 'points',
+  'PUT points/vectors': 'update vectors',
+  'POST points/vectors/delete': 'delete vectors',
+  'POST points/batch': 'operations',
+};
+
+/** Requests that change no point and no setting, beside searches and whatever only reads. */
+const HARMLESS = [
+  ...['POST points/count', 'POST facet', 'POST shards/*/points/count'],
+  ...['POST snapshots', 'DELETE snapshots/*', 'POST shards/*/snapshots', 'DELETE shards/*/snapshots/*'],
+].map((route) => route.split(' '));
+const READS: ReadonlySet<BodyKind> = new Set(['matrix', 'read']);
+
+type Meaning =
+  | { readonly kind: 'other' | 'aliases' }
+  | { readonly kind: 'write'; readonly touch: TouchKind; readonly followed: FollowedFacts }
+  | { readonly kind: 'index'; readonly followed: FollowedFacts };
+
+/** Reads which points of followed collections a request changes; refuses what cannot be followed. */
+export function restChanges(collections: readonly FollowedFacts[]): RestChanges {
+  return {
+    route: (head) =>
+      guarded(() => {
+        const { kind } = meaningOf(head, parsePath(head.url), collections);
+        return kind === 'other' ? { kind } : { kind: 'read' };
+      }),
+    read: (head, body) => guarded(() => read(head, body, collections)),
+    isApplied,
+  };
+}
+
+function guarded<T>(decide: () => T): T | RestAnswer {
+  try {
+    return decide();
+  } catch (error) {
+    return refusalAnswer(error);
+  }
+}
+
+/** @throws Refusal */
+function meaningOf(
+  { method }: RestHead,
+  { segments }: RestPath,
+  collections: readonly FollowedFacts[],
+): Meaning {
+  const [first, name = '', ...below] = segments;
+  if (first !== 'collections' || name === '' || isReading(method, below)) return { kind: 'other' };
+  if (method === 'POST' && segments.length === 2 && name === 'aliases') return { kind: 'aliases' };
+  refuseFollowedTarget(name, collections);
+  const followed = collections.find(({ names }) => names.includes(name));
+  // That it exists already is the server's to say.
+  if (followed === undefined || (method === 'PUT' && below.length === 0)) return { kind: 'other' };
+  const touch = WRITES[`${method} ${below.join('/')}`];
+  if (touch !== undefined) return { kind: 'write', touch, followed };
+  const isIndex = below[0] === 'index' && (method === 'PUT' ? below.length === 1 : below.length === 2);
+  if (isIndex && (method === 'PUT' || method === 'DELETE')) return { kind: 'index', followed };
+  throw refuseFollowed(`${method} /${segments.join('/')}`);
+}
+
+function isReading(method: string, below: readonly string[]): boolean {
+  if (['GET', 'HEAD', 'OPTIONS'].includes(method)) return true;
+  if (HARMLESS.some(([by, path = '']) => by === method && isPath(path.split('/'), below))) return true;
+  const action = actionFor(method, below);
+  return action.kind === 'rewrite' && (action.search || READS.has(action.body));
+}
+
+function read(head: RestHead, body: Uint8Array, collections: readonly FollowedFacts[]): RestChange {
+  const { method, url } = head;
+  const path = parsePath(url);
+  const meaning = meaningOf(head, path, collections);
+  switch (meaning.kind) {
+    case 'other':
+      return { kind: 'other' };
+    case 'aliases':
+      refuseServedAliases(scanJson(body), collections, new Splices(body));
+      return { kind: 'other' };
+    case 'index': {
+      const { followed } = meaning;
+      const below = path.raw.slice(2).join('/');
+      const search = waiting(path.search);
+      const target = `/collections/${encodeURIComponent(followed.target)}/${below}${search}`;
+      return {
+        ...{ kind: 'settings', collection: nameOf(followed) },
+        source: { method, url: sourceUrl(path), body },
+        target: { method, url: target, body },
+      };
+    }
+    case 'write':
+      return {
+        ...{ kind: 'points', collection: nameOf(meaning.followed) },
+        touched: touchedBy(meaning.touch, scanJson(body), new Splices(body)),
+        request: { method, url: sourceUrl(path), body },
+      };
+  }
+}
+
+function nameOf({ names, source }: FollowedFacts): string {
+  return names[0] ?? source;
+}
+
+/** The address as it came, but that the answer comes when all is applied. */
+function sourceUrl({ raw, search }: RestPath): string {
+  return `/${raw.join('/')}${waiting(search)}`;
+}
+
+function waiting(search: string): string {
+  const kept = search
+    .slice(1)
+    .split('&')
+    .filter((pair) => pair !== '' && keyOf(pair) !== 'wait');
+  return `?${[...kept, 'wait=true'].join('&')}`;
+}
+
+function keyOf(pair: string): string {
+  const [key = ''] = pair.split('=', 1);
+  try {
+    return decodeURIComponent(key.replaceAll('+', ' '));
+  } catch {
+    return key;
+  }
+}
+
+/** `{"result": {"status": "completed"}}`, or a list of such results. */
+function isApplied(status: number, body: Uint8Array): boolean {
+  if (status !== 200) return false;
+  try {
+    const source = new Splices(body);
+    const result = entryOf(scanJson(body), 'result');
+    const results: readonly JsonNode[] = result?.kind === 'object' ? [result] : elementsOf(result, source);
+    return results.every((one) => {
+      const text = entryOf(one, 'status');
+      return text !== undefined && stringOf(text, source) === 'completed';
+    });
+  } catch (error) {
+    if (error instanceof JsonError || error instanceof Refusal) return false;
+    throw error;
+  }
+}

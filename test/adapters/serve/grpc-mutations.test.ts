@@ -1,0 +1,169 @@
+import { describe, expect, test } from '@jest/globals';
+import type { JsonValue } from '@bufbuild/protobuf';
+import { grpcChanges } from '../../../adapters/qdrant/serve/grpc-mutations.js';
+import { decodeRequest, encodeAnswer, encodeRequest, METHOD_NAMES, pathOf } from './grpc-schemas.js';
+
+const FOLLOWED = { names: ['docs', 'alias'], source: 'docs', target: 'docs_c4' };
+const UUID = '0000abcd-0000-4000-8000-00000000000f';
+const changes = grpcChanges([FOLLOWED]);
+
+function read(method: string, json: JsonValue): ReturnType<typeof changes.read> {
+  return changes.read(pathOf(method), encodeRequest(method, json));
+}
+
+const IDS = {
+  points: { ids: [{ num: '1' }, { num: '18446744073709551615' }, { uuid: UUID.toUpperCase() }] },
+};
+const ALL_IDS = [1n, 18446744073709551615n, UUID];
+const FILTER = { filter: { must: [{ field: { key: 'a', match: { integer: '1' } } }] } };
+const POINTS = [{ id: { num: '7' }, vectors: { vector: { data: [1] } } }, { id: { uuid: UUID } }];
+
+describe('points that a gRPC call changes', () => {
+  test.each<[string, JsonValue, unknown[], number]>([
+    ['Points/Upsert', { points: POINTS, updateFilter: FILTER.filter }, [7n, UUID], 0],
+    ['Points/Delete', { points: IDS }, ALL_IDS, 0],
+    ['Points/Delete', { points: FILTER }, [], 1],
+    ['Points/Delete', { points: { filter: {} } }, [], 1],
+    ['Points/UpdateVectors', { points: POINTS }, [7n, UUID], 0],
+    ['Points/DeleteVectors', { pointsSelector: IDS, vectors: { names: ['v'] } }, ALL_IDS, 0],
+    ['Points/SetPayload', { payload: { a: { integerValue: '1' } }, pointsSelector: IDS }, ALL_IDS, 0],
+    ['Points/OverwritePayload', { pointsSelector: FILTER }, [], 1],
+    ['Points/DeletePayload', { keys: ['a'], pointsSelector: FILTER }, [], 1],
+    ['Points/ClearPayload', { points: IDS }, ALL_IDS, 0],
+    [
+      'Points/UpdateBatch',
+      {
+        operations: [
+          { upsert: { points: [{ id: { num: '1' } }] } },
+          { deleteDeprecated: { points: { ids: [{ num: '2' }] } } },
+          { setPayload: { pointsSelector: { points: { ids: [{ num: '3' }] } } } },
+          { overwritePayload: { pointsSelector: FILTER } },
+          { deletePayload: { pointsSelector: { points: { ids: [{ num: '5' }] } } } },
+          { clearPayloadDeprecated: { points: { ids: [{ num: '6' }] } } },
+          { updateVectors: { points: [{ id: { num: '7' } }] } },
+          { deleteVectors: { pointsSelector: { points: { ids: [{ num: '8' }] } } } },
+          { deletePoints: { points: { points: { ids: [{ num: '9' }] } } } },
+          { clearPayload: { points: FILTER } },
+        ],
+      },
+      [1n, 2n, 3n, 5n, 6n, 7n, 8n, 9n],
+      2,
+    ],
+  ])('%s %j', (method, json, ids, conditions) => {
+    const request = {
+      ...(json as object),
+      collectionName: 'alias',
+      wait: false,
+      ordering: { type: 'Strong' },
+    };
+    expect(changes.route(pathOf(method)).kind).toBe('read');
+    const change = read(method, request);
+    if (change.kind !== 'points') throw new Error(JSON.stringify(change));
+    expect(change.collection).toBe('docs');
+    expect(change.touched.ids).toEqual(ids);
+    expect(change.touched.conditions.map(({ form }) => form)).toEqual(Array(conditions).fill('message'));
+    for (const { bytes } of change.touched.conditions)
+      if (bytes.length > 0)
+        expect(
+          decodeRequest('Points/Count', Buffer.concat([Buffer.from([0x12, bytes.length]), bytes])),
+        ).toEqual(FILTER);
+    const sent = decodeRequest(method, change.request.message);
+    expect(sent).toEqual(decodeRequest(method, encodeRequest(method, { ...request, wait: true })));
+  });
+
+  test('what cannot be read is refused', () => {
+    const batch = (operation: Buffer): ReturnType<typeof changes.read> =>
+      changes.read(
+        pathOf('Points/UpdateBatch'),
+        Buffer.concat([Buffer.from('\n\x04docs'), Buffer.from([0x1a, operation.length]), operation]),
+      );
+    // An operation of a field to come, two in one, and one that is no message.
+    for (const operation of [Buffer.from([0x5a, 0]), Buffer.from([0x4a, 0, 0x52, 0]), Buffer.from([0x48, 1])])
+      expect(batch(operation)).toMatchObject({ kind: 'status', code: 3 });
+    expect(
+      read('Points/Delete', { collectionName: 'docs', points: { points: { ids: [{ uuid: 'x' }] } } }),
+    ).toMatchObject({ kind: 'status', code: 3 });
+    expect(read('Points/Upsert', { collectionName: 'docs', points: [{}] })).toMatchObject({ kind: 'status' });
+    const twice = encodeRequest('Points/Delete', { points: IDS });
+    const path = pathOf('Points/Delete');
+    expect(changes.read(path, Buffer.concat([Buffer.from('\n\x04docs'), twice, twice]))).toMatchObject({
+      ...{ kind: 'status', code: 3 },
+    });
+  });
+});
+
+describe('other gRPC calls', () => {
+  test('payload indexes are changed on both sides', () => {
+    const change = read('Points/CreateFieldIndex', { collectionName: 'docs', fieldName: 'a' });
+    if (change.kind !== 'settings') throw new Error(change.kind);
+    const sent = [change.source, change.target].map(({ message }) =>
+      decodeRequest('Points/CreateFieldIndex', message),
+    );
+    expect(sent).toEqual([
+      { collectionName: 'docs', wait: true, fieldName: 'a' },
+      { collectionName: 'docs_c4', wait: true, fieldName: 'a' },
+    ]);
+  });
+
+  test('a method is refused, followed or not concerned', () => {
+    const kinds = METHOD_NAMES.map((method): [string, string] => {
+      if (changes.route(pathOf(method)).kind === 'other') return [method, 'other'];
+      const json: JsonValue = method === 'Collections/UpdateAliases' ? {} : { collectionName: 'docs' };
+      return [method, read(method, json).kind];
+    });
+    const of = (kind: string): string[] => kinds.filter(([, one]) => one === kind).map(([method]) => method);
+    expect(of('status')).toEqual([
+      ...['Points/CreateVectorName', 'Points/DeleteVectorName', 'Collections/Update', 'Collections/Delete'],
+      ...[
+        'Collections/UpdateCollectionClusterSetup',
+        'Collections/CreateShardKey',
+        'Collections/DeleteShardKey',
+      ],
+    ]);
+    expect(of('settings')).toEqual(['Points/CreateFieldIndex', 'Points/DeleteFieldIndex']);
+    expect(of('points')).toHaveLength(9);
+  });
+
+  test('other collections are not concerned, the target is refused, unknown methods that name either too', () => {
+    expect(read('Points/Delete', { collectionName: 'other', points: IDS }).kind).toBe('other');
+    expect(read('Collections/Create', { collectionName: 'other' }).kind).toBe('other');
+    expect(read('Collections/Create', { collectionName: 'docs_c4' })).toMatchObject({
+      kind: 'status',
+      code: 3,
+    });
+    expect(read('Points/Delete', { collectionName: 'docs_c4', points: IDS })).toMatchObject({
+      kind: 'status',
+      code: 3,
+    });
+    const unknown = '/qdrant.Points/Teleport';
+    expect(changes.route(unknown).kind).toBe('read');
+    expect(changes.read(unknown, encodeRequest('Points/Count', { collectionName: 'docs' })).kind).toBe(
+      'status',
+    );
+    expect(changes.read(unknown, encodeRequest('Points/Count', { collectionName: 'other' })).kind).toBe(
+      'other',
+    );
+  });
+
+  test('aliases of either side cannot be changed, others can', () => {
+    const kindOf = (collectionName: string, aliasName: string): string =>
+      read('Collections/UpdateAliases', { actions: [{ createAlias: { collectionName, aliasName } }] }).kind;
+    expect(kindOf('other', 'one')).toBe('other');
+    for (const name of ['docs', 'alias', 'docs_c4']) {
+      expect(kindOf(name, 'one')).toBe('status');
+      expect(kindOf('other', name)).toBe('status');
+    }
+  });
+
+  test('an answer says that all is applied only where every part does', () => {
+    const one = (status: string): boolean =>
+      changes.isApplied(encodeAnswer('Points/Upsert', { result: { operationId: '1', status } }));
+    const many = (...all: string[]): boolean =>
+      changes.isApplied(encodeAnswer('Points/UpdateBatch', { result: all.map((status) => ({ status })) }));
+    expect(one('Completed')).toBe(true);
+    expect(one('Acknowledged')).toBe(false);
+    expect(many('Completed', 'Completed')).toBe(true);
+    expect(many('Completed', 'WaitTimeout')).toBe(false);
+    expect(changes.isApplied(Buffer.from([0x0a, 9]))).toBe(false);
+  });
+});
