@@ -1,9 +1,9 @@
-import { access, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { access, readFile, rm, writeFile } from 'node:fs/promises';
 import { messageOf, TldrError } from '../core/errors.js';
 import { parseRecord, type MigrationRecord } from './migration-record.js';
 import { holderOf, lockRecord } from './record-lock.js';
 import type { RecordPlace } from './record-place.js';
+import { replaceFile } from './whole-file.js';
 
 /** A record in a file, with `<path>.lock` and `<path>.pause` beside it. */
 export function recordFile(path: string): RecordPlace {
@@ -46,28 +46,9 @@ async function readText(path: string): Promise<string | null> {
 
 async function writeRecord(path: string, record: MigrationRecord): Promise<void> {
   try {
-    await writeWhole(path, `${JSON.stringify(record, null, 1)}\n`);
+    await replaceFile(path, `${JSON.stringify(record, null, 1)}\n`);
   } catch (cause) {
     const why = messageOf(cause);
     throw new TldrError('INVALID_ARGUMENT', `cannot write the migration record ${path}: ${why}`, { cause });
-  }
-}
-
-async function writeWhole(path: string, text: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
-  const partial = `${path}.partial`;
-  const file = await open(partial, 'w');
-  try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(partial, path);
-  const folder = await open(dirname(path), 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
   }
 }

@@ -1,0 +1,299 @@
+import { open, mkdir, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { messageOf, TldrError } from '../core/errors.js';
+import type { PointId } from '../core/point-id.js';
+import { decodeEntries, encodeDone, encodeTouched } from './journal-entries.js';
+import { lockRecord } from './record-lock.js';
+import { replaceFile } from './whole-file.js';
+
+const NAME = 'writes.journal';
+const MAGIC = Buffer.from('TLDRJ01\n');
+/** Length of the content, its CRC-32, and the CRC-32 of these two: a damaged length is told from a torn end. */
+const HEAD_BYTES = 12;
+const FRAME_BYTES_MAX = 64 * 1024 ** 2;
+/** Ids of one entry at most; what touches more has several. */
+export const ENTRY_IDS_MAX = 4096;
+/** A file larger than this is begun anew where that makes it at most half as large. */
+const ROTATE_BYTES = 16 * 1024 ** 2;
+
+/** Where an entry's ids stand in the file. */
+interface Place {
+  readonly at: number;
+  readonly length: number;
+}
+
+/** Bytes of an entry for the next frame; its number where it is opened by them. */
+interface Buffered {
+  readonly bytes: Buffer;
+  readonly entry: number | null;
+}
+
+/**
+ * Points that writes touched, on disk before the writes are made: an entry is open from then until its points are
+ * known to be right. The file only grows, by frames of many entries that were asked for while the frame before was
+ * being written, so that one wait for the disk serves them all. Frames are on disk one after the other: only the last
+ * one can be torn.
+ */
+export class WriteJournal {
+  readonly #folder: string;
+  readonly #unlock: () => Promise<void>;
+  readonly #open = new Map<number, Place>();
+  #file: FileHandle;
+  #sizeBytes: number;
+  #openBytes = 0;
+  #next = 1;
+  #buffered: Buffered[] = [];
+  #nextFrame: Promise<void> | null = null;
+  /** Ends when everything that was begun on the file has ended. */
+  #tail: Promise<unknown> = Promise.resolve();
+  #failed: TldrError | null = null;
+
+  private constructor(folder: string, file: FileHandle, unlock: () => Promise<void>) {
+    this.#folder = folder;
+    this.#file = file;
+    this.#unlock = unlock;
+    this.#sizeBytes = MAGIC.length;
+  }
+
+  /**
+   * Opens the journal of a folder, new where there is none; what a crash left of its last frame is cut off.
+   * @throws ALREADY_EXISTS while another process has it open, INVALID_DATA where it is damaged, INVALID_ARGUMENT
+   * where the folder cannot be used
+   */
+  static async open(folder: string): Promise<WriteJournal> {
+    const path = join(folder, NAME);
+    const unlock = await lockRecord(path);
+    try {
+      await mkdir(folder, { recursive: true });
+      const file = await open(path, 'a+');
+      const journal = new WriteJournal(folder, file, unlock);
+      await journal.#recover(path);
+      return journal;
+    } catch (cause) {
+      await unlock();
+      if (cause instanceof TldrError) throw cause;
+      throw new TldrError('INVALID_ARGUMENT', `cannot keep a journal in ${folder}: ${messageOf(cause)}`, {
+        cause,
+      });
+    }
+  }
+
+  /** Entries whose points are not known to be right, the oldest first. */
+  openEntries(): number[] {
+    return [...this.#open.keys()];
+  }
+
+  get openCount(): number {
+    return this.#open.size;
+  }
+
+  get sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+
+  /**
+   * Opens entries for points; they are on disk when this resolves.
+   * @throws UNAVAILABLE where the disk does not take them; nothing is taken then until the journal is opened again
+   */
+  async begin(ids: readonly PointId[]): Promise<number[]> {
+    const entries: number[] = [];
+    for (let start = 0; start < ids.length; start += ENTRY_IDS_MAX) {
+      const entry = this.#next++;
+      entries.push(entry);
+      this.#buffered.push({ bytes: encodeTouched(entry, ids.slice(start, start + ENTRY_IDS_MAX)), entry });
+    }
+    if (entries.length > 0) await this.#flush();
+    return entries;
+  }
+
+  /** Closes an entry; on disk with whatever is written next, since doing it twice does no harm. */
+  done(entry: number): void {
+    const place = this.#open.get(entry);
+    if (place === undefined) return;
+    this.#open.delete(entry);
+    this.#openBytes -= place.length;
+    this.#buffered.push({ bytes: encodeDone(entry), entry: null });
+  }
+
+  /** The points of an open entry. @throws INVALID_ARGUMENT for one that is not open */
+  idsOf(entry: number): Promise<PointId[]> {
+    return this.#alone(async () => {
+      const place = this.#open.get(entry);
+      if (place === undefined) throw new TldrError('INVALID_ARGUMENT', `journal entry ${entry} is not open`);
+      const [found] = decodeEntries(await this.#bytesAt(place));
+      return found?.kind === 'touched' ? [...found.ids] : [];
+    });
+  }
+
+  /** Begins the file anew with the open entries alone, where it is large and that makes it much smaller. */
+  async rotate(minBytes = ROTATE_BYTES): Promise<void> {
+    if (this.#sizeBytes < minBytes || this.#openBytes * 2 > this.#sizeBytes) return;
+    await this.#alone(() => this.#rewrite());
+  }
+
+  /** Puts on disk what is not there yet, and lets others open the journal. */
+  async close(): Promise<void> {
+    try {
+      if (this.#buffered.length > 0) await this.#flush();
+    } finally {
+      await this.#tail;
+      await this.#file.close();
+      await this.#unlock();
+    }
+  }
+
+  /** Resolves when everything buffered by now is on disk; whoever comes while a frame is written shares the next. */
+  #flush(): Promise<void> {
+    this.#nextFrame ??= this.#alone(() => {
+      this.#nextFrame = null;
+      const buffered = this.#buffered;
+      this.#buffered = [];
+      return this.#writeFrame(buffered);
+    });
+    return this.#nextFrame;
+  }
+
+  /** One thing at a time is done with the file. */
+  #alone<T>(task: () => Promise<T>): Promise<T> {
+    const result = this.#tail.then(task);
+    this.#tail = result.catch(() => undefined);
+    return result;
+  }
+
+  async #writeFrame(buffered: readonly Buffered[]): Promise<void> {
+    if (this.#failed !== null) throw this.#failed;
+    const content = Buffer.concat(buffered.map(({ bytes }) => bytes));
+    try {
+      await this.#file.appendFile(frameOf(content));
+    } catch (cause) {
+      // A full disk may have room again: as if this had not been tried.
+      const undone = await this.#file.truncate(this.#sizeBytes).then(
+        () => true,
+        () => false,
+      );
+      throw this.#unwritten(cause, !undone);
+    }
+    // What is on disk after this fails is not known: nothing more is added.
+    await this.#file.datasync().catch((cause: unknown) => {
+      throw this.#unwritten(cause, true);
+    });
+    let at = this.#sizeBytes + HEAD_BYTES;
+    for (const { bytes, entry } of buffered) {
+      if (entry !== null) this.#keep(entry, { at, length: bytes.length });
+      at += bytes.length;
+    }
+    this.#sizeBytes = at;
+  }
+
+  #unwritten(cause: unknown, forGood: boolean): TldrError {
+    const message = `the journal in ${this.#folder} cannot be written: ${messageOf(cause)}`;
+    const error = new TldrError('UNAVAILABLE', message, { cause });
+    if (forGood) this.#failed = error;
+    return error;
+  }
+
+  #keep(entry: number, place: Place): void {
+    this.#open.set(entry, place);
+    this.#openBytes += place.length;
+  }
+
+  async #bytesAt({ at, length }: Place): Promise<Buffer> {
+    const bytes = Buffer.alloc(length);
+    const { bytesRead } = await this.#file.read(bytes, 0, length, at);
+    if (bytesRead !== length)
+      throw new TldrError('INVALID_DATA', `the journal in ${this.#folder} was cut short`);
+    return bytes;
+  }
+
+  async #rewrite(): Promise<void> {
+    const path = join(this.#folder, NAME);
+    const parts: Buffer[] = [MAGIC];
+    const places = new Map<number, Place>();
+    let sizeBytes = MAGIC.length;
+    for (const [entry, place] of this.#open) {
+      const bytes = await this.#bytesAt(place);
+      parts.push(frameOf(bytes));
+      places.set(entry, { at: sizeBytes + HEAD_BYTES, length: bytes.length });
+      sizeBytes += HEAD_BYTES + bytes.length;
+    }
+    await replaceFile(path, Buffer.concat(parts));
+    const file = await open(path, 'a+');
+    await this.#file.close();
+    this.#file = file;
+    this.#sizeBytes = sizeBytes;
+    for (const [entry, place] of places) if (this.#open.has(entry)) this.#open.set(entry, place);
+  }
+
+  /** Reads the file from its start, frame by frame. */
+  async #recover(path: string): Promise<void> {
+    const { size } = await this.#file.stat();
+    if (size < MAGIC.length) {
+      await this.#file.truncate(0);
+      await this.#file.appendFile(MAGIC);
+      await this.#file.datasync();
+      return;
+    }
+    const damaged = (at: number): TldrError =>
+      new TldrError(
+        'INVALID_DATA',
+        `${path} is damaged at byte ${at} of ${size}: which writes still have to be brought to the target is not known any more; remove it, and migrate into a new target`,
+      );
+    if (!(await this.#bytesAt({ at: 0, length: MAGIC.length })).equals(MAGIC)) throw damaged(0);
+    let at = MAGIC.length;
+    while (at < size) {
+      const frame = await this.#frameAt(at, size);
+      if (frame === 'torn') {
+        await this.#file.truncate(at);
+        await this.#file.datasync();
+        break;
+      }
+      if (frame === 'damaged') throw damaged(at);
+      this.#take(frame, at + HEAD_BYTES);
+      at += HEAD_BYTES + frame.length;
+    }
+    this.#sizeBytes = at;
+  }
+
+  async #frameAt(at: number, size: number): Promise<Buffer | 'torn' | 'damaged'> {
+    if (at + HEAD_BYTES > size) return 'torn';
+    const head = await this.#bytesAt({ at, length: HEAD_BYTES });
+    const length = head.readUInt32LE(0);
+    if (crc32(head.subarray(0, 8)) !== head.readUInt32LE(8) || length > FRAME_BYTES_MAX)
+      return (await this.#isZeroFrom(at, size)) ? 'torn' : 'damaged';
+    const end = at + HEAD_BYTES + length;
+    if (end > size) return 'torn';
+    const content = await this.#bytesAt({ at: at + HEAD_BYTES, length });
+    if (crc32(content) === head.readUInt32LE(4)) return content;
+    return end === size ? 'torn' : 'damaged';
+  }
+
+  /** A file system may have made the file longer before it wrote what belongs there. */
+  async #isZeroFrom(at: number, size: number): Promise<boolean> {
+    const chunk = 1024 ** 2;
+    for (let from = at; from < size; from += chunk) {
+      const bytes = await this.#bytesAt({ at: from, length: Math.min(chunk, size - from) });
+      if (bytes.some((byte) => byte !== 0)) return false;
+    }
+    return true;
+  }
+
+  #take(content: Buffer, at: number): void {
+    for (const found of decodeEntries(content)) {
+      this.#next = Math.max(this.#next, found.entry + 1);
+      if (found.kind === 'touched') this.#keep(found.entry, { at: at + found.start, length: found.length });
+      else {
+        this.#openBytes -= this.#open.get(found.entry)?.length ?? 0;
+        this.#open.delete(found.entry);
+      }
+    }
+  }
+}
+
+function frameOf(content: Buffer): Buffer {
+  const head = Buffer.alloc(HEAD_BYTES);
+  head.writeUInt32LE(content.length, 0);
+  head.writeUInt32LE(crc32(content), 4);
+  head.writeUInt32LE(crc32(head.subarray(0, 8)), 8);
+  return Buffer.concat([head, content]);
+}

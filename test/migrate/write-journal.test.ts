@@ -1,0 +1,203 @@
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { appendFile, mkdtemp, open, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { isTldrError } from '../../src/core/errors.js';
+import type { PointId } from '../../src/core/point-id.js';
+import { Rng } from '../../src/core/rng.js';
+import { ENTRY_IDS_MAX, WriteJournal } from '../../src/migrate/write-journal.js';
+
+const UUID = '0000abcd-0000-4000-8000-00000000000f';
+const U64_MAX = 2n ** 64n - 1n;
+const HEAD_BYTES = 12;
+
+let folder: string;
+let path: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-journal-'));
+  path = join(folder, 'writes.journal');
+});
+
+afterEach(() => rm(folder, { recursive: true }));
+
+/** Ids of every open entry. */
+async function contentOf(journal: WriteJournal): Promise<PointId[][]> {
+  const all: PointId[][] = [];
+  for (const entry of journal.openEntries()) all.push(await journal.idsOf(entry));
+  return all;
+}
+
+async function reopened(): Promise<PointId[][]> {
+  const journal = await WriteJournal.open(folder);
+  try {
+    return await contentOf(journal);
+  } finally {
+    await journal.close();
+  }
+}
+
+/** A journal with these entries, closed. */
+async function written(ids: readonly (readonly PointId[])[]): Promise<void> {
+  const journal = await WriteJournal.open(folder);
+  for (const some of ids) await journal.begin(some);
+  await journal.close();
+}
+
+async function damage(at: number): Promise<void> {
+  const file = await open(path, 'r+');
+  const byte = Buffer.alloc(1);
+  await file.read(byte, 0, 1, at);
+  await file.write(Buffer.from([byte[0]! ^ 0x40]), 0, 1, at);
+  await file.close();
+}
+
+describe('the journal of writes', () => {
+  test('what was begun and not done is there after a restart, ids as they were', async () => {
+    const journal = await WriteJournal.open(folder);
+    const [first = 0] = await journal.begin([1n, U64_MAX, UUID]);
+    const [second = 0] = await journal.begin([2n]);
+    await journal.begin([UUID, 3n]);
+    expect(await journal.begin([])).toEqual([]);
+    journal.done(second);
+    journal.done(second);
+    expect(journal.openEntries()).toContain(first);
+    await journal.close();
+    const again = await WriteJournal.open(folder);
+    expect(await contentOf(again)).toEqual([
+      [1n, U64_MAX, UUID],
+      [UUID, 3n],
+    ]);
+    // Numbers are not given out again.
+    const [next = 0] = await again.begin([4n]);
+    expect(next).toBeGreaterThan(Math.max(...again.openEntries().slice(0, -1)));
+    await again.close();
+  });
+
+  test('many ids are several entries', async () => {
+    const journal = await WriteJournal.open(folder);
+    const ids = Array.from({ length: 2 * ENTRY_IDS_MAX + 1 }, (_, i) => BigInt(i));
+    expect(await journal.begin(ids)).toHaveLength(3);
+    expect((await contentOf(journal)).flat()).toEqual(ids);
+    await journal.close();
+  });
+
+  test('writes that come together share one frame, and each is on disk when it is told so', async () => {
+    const journal = await WriteJournal.open(folder);
+    const sizes: number[] = [];
+    await Promise.all(
+      Array.from({ length: 100 }, async (_, i) => {
+        await journal.begin([BigInt(i)]);
+        sizes.push((await stat(path)).size);
+      }),
+    );
+    const bytes = await readFile(path);
+    let frames = 0;
+    for (let at = 8; at < bytes.length; at += HEAD_BYTES + bytes.readUInt32LE(at)) frames++;
+    expect(frames).toBeLessThan(100);
+    expect(Math.min(...sizes)).toBeGreaterThan(8);
+    expect((await contentOf(journal)).flat().sort()).toEqual(
+      Array.from({ length: 100 }, (_, i) => BigInt(i)).sort(),
+    );
+    await journal.close();
+  });
+
+  test('a last frame torn anywhere is cut off, what came before stays', async () => {
+    await written([[1n], [2n, UUID]]);
+    const whole = await readFile(path);
+    const second = 8 + HEAD_BYTES + whole.readUInt32LE(8);
+    for (let size = second; size < whole.length; size++) {
+      await writeFile(path, whole.subarray(0, size));
+      expect(await reopened()).toEqual([[1n]]);
+      expect((await stat(path)).size).toBe(second);
+    }
+    // As a file system may leave it: as long as it was to be, but not written.
+    for (const from of [second, second + HEAD_BYTES]) {
+      await writeFile(path, Buffer.concat([whole.subarray(0, from), Buffer.alloc(whole.length - from)]));
+      expect(await reopened()).toEqual([[1n]]);
+    }
+    await writeFile(path, whole);
+    expect(await reopened()).toEqual([[1n], [2n, UUID]]);
+  });
+
+  test('a damaged byte before the last frame is refused, wherever it is', async () => {
+    await written([[1n], [2n, UUID], [3n]]);
+    const whole = await readFile(path);
+    const second = 8 + HEAD_BYTES + whole.readUInt32LE(8);
+    const third = second + HEAD_BYTES + whole.readUInt32LE(second);
+    for (let at = 0; at < third; at++) {
+      await writeFile(path, whole);
+      await damage(at);
+      const error: unknown = await reopened().then(
+        () => `byte ${at} was not missed`,
+        (cause: unknown) => cause,
+      );
+      expect(error).toMatchObject({ code: 'INVALID_DATA', message: expect.stringContaining('is damaged') });
+    }
+  });
+
+  test('only one process has it open', async () => {
+    const journal = await WriteJournal.open(folder);
+    await expect(WriteJournal.open(folder)).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
+    await journal.close();
+    await (await WriteJournal.open(folder)).close();
+  });
+
+  test('it is begun anew with what is open, in the middle of writes', async () => {
+    const journal = await WriteJournal.open(folder);
+    const [kept = 0] = await journal.begin([U64_MAX]);
+    const begun: Promise<unknown>[] = [];
+    for (let i = 0; i < 500; i++) {
+      begun.push(journal.begin([BigInt(i), UUID]).then(([entry = 0]) => i < 490 && journal.done(entry)));
+      if (i % 100 === 99) await Promise.all([...begun, journal.rotate(0)]);
+    }
+    await Promise.all(begun);
+    const before = (await stat(path)).size;
+    await journal.rotate(0);
+    expect((await stat(path)).size).toBeLessThan(before / 2);
+    expect(journal.sizeBytes).toBe((await stat(path)).size);
+    expect(await journal.idsOf(kept)).toEqual([U64_MAX]);
+    const open = (await contentOf(journal)).map(String).sort();
+    expect(open).toHaveLength(11);
+    await journal.begin([7n]);
+    await journal.close();
+    expect((await reopened()).map(String).sort()).toEqual([...open, '7'].sort());
+  });
+
+  test('any sequence of entries, restarts and torn ends gives what a list gives', async () => {
+    for (let seed = 1; seed <= 20; seed++) {
+      const rng = new Rng(seed);
+      const expected = new Map<number, string>();
+      for (let round = 0; round < 5; round++) {
+        const journal = await WriteJournal.open(folder);
+        expect((await contentOf(journal)).map(String)).toEqual([...expected.values()]);
+        for (let step = 0; step < 20; step++) {
+          const open = [...expected.keys()];
+          if (open.length > 0 && rng.uniform() < 0.5) {
+            const entry = open[rng.int(open.length)]!;
+            journal.done(entry);
+            expected.delete(entry);
+          } else {
+            const ids = Array.from({ length: 1 + rng.int(3) }, () => BigInt(rng.int(1000)));
+            const [entry = 0] = await journal.begin(ids);
+            expected.set(entry, String(ids));
+          }
+        }
+        if (rng.uniform() < 0.3) await journal.rotate(0);
+        await journal.close();
+        await appendFile(path, Buffer.from([1, 2, 3, 4, 5]).subarray(0, rng.int(6)));
+      }
+      await rm(path);
+    }
+  });
+
+  test('a file that is no journal is left alone, an empty one is begun', async () => {
+    await writeFile(path, 'something else entirely');
+    await expect(WriteJournal.open(folder)).rejects.toMatchObject({ code: 'INVALID_DATA' });
+    expect(await readFile(path, 'utf8')).toBe('something else entirely');
+    await truncate(path, 3);
+    expect(await reopened()).toEqual([]);
+    const error: unknown = await WriteJournal.open('/dev/null/journal').catch((cause: unknown) => cause);
+    expect(isTldrError(error, 'INVALID_ARGUMENT')).toBe(true);
+  });
+});
