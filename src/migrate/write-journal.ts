@@ -23,6 +23,12 @@ interface Place {
   readonly length: number;
 }
 
+/** Entries that were opened. */
+export interface Begun {
+  readonly entries: readonly number[];
+  readonly written: Promise<void>;
+}
+
 /** Bytes of an entry for the next frame; its number where it is opened by them. */
 interface Buffered {
   readonly bytes: Buffer;
@@ -93,18 +99,17 @@ export class WriteJournal {
   }
 
   /**
-   * Opens entries for points; they are on disk when this resolves.
-   * @throws UNAVAILABLE where the disk does not take them; nothing is taken then until the journal is opened again
+   * Opens entries for points. Their numbers are given at once, so that nobody takes them for left over; `written`
+   * resolves when they are on disk, and rejects with UNAVAILABLE where the disk does not take them.
    */
-  async begin(ids: readonly PointId[]): Promise<number[]> {
+  begin(ids: readonly PointId[]): Begun {
     const entries: number[] = [];
     for (let start = 0; start < ids.length; start += ENTRY_IDS_MAX) {
       const entry = this.#next++;
       entries.push(entry);
       this.#buffered.push({ bytes: encodeTouched(entry, ids.slice(start, start + ENTRY_IDS_MAX)), entry });
     }
-    if (entries.length > 0) await this.#flush();
-    return entries;
+    return { entries, written: entries.length > 0 ? this.#flush() : Promise.resolve() };
   }
 
   /** Closes an entry; on disk with whatever is written next, since doing it twice does no harm. */

@@ -21,6 +21,13 @@ beforeEach(async () => {
 
 afterEach(() => rm(folder, { recursive: true }));
 
+/** Entries that are on disk. */
+async function begun(journal: WriteJournal, ids: readonly PointId[]): Promise<readonly number[]> {
+  const { entries, written } = journal.begin(ids);
+  await written;
+  return entries;
+}
+
 /** Ids of every open entry. */
 async function contentOf(journal: WriteJournal): Promise<PointId[][]> {
   const all: PointId[][] = [];
@@ -40,7 +47,7 @@ async function reopened(): Promise<PointId[][]> {
 /** A journal with these entries, closed. */
 async function written(ids: readonly (readonly PointId[])[]): Promise<void> {
   const journal = await WriteJournal.open(folder);
-  for (const some of ids) await journal.begin(some);
+  for (const some of ids) await begun(journal, some);
   await journal.close();
 }
 
@@ -55,10 +62,10 @@ async function damage(at: number): Promise<void> {
 describe('the journal of writes', () => {
   test('what was begun and not done is there after a restart, ids as they were', async () => {
     const journal = await WriteJournal.open(folder);
-    const [first = 0] = await journal.begin([1n, U64_MAX, UUID]);
-    const [second = 0] = await journal.begin([2n]);
-    await journal.begin([UUID, 3n]);
-    expect(await journal.begin([])).toEqual([]);
+    const [first = 0] = await begun(journal, [1n, U64_MAX, UUID]);
+    const [second = 0] = await begun(journal, [2n]);
+    await begun(journal, [UUID, 3n]);
+    expect(await begun(journal, [])).toEqual([]);
     journal.done(second);
     journal.done(second);
     expect(journal.openEntries()).toContain(first);
@@ -69,7 +76,7 @@ describe('the journal of writes', () => {
       [UUID, 3n],
     ]);
     // Numbers are not given out again.
-    const [next = 0] = await again.begin([4n]);
+    const [next = 0] = await begun(again, [4n]);
     expect(next).toBeGreaterThan(Math.max(...again.openEntries().slice(0, -1)));
     await again.close();
   });
@@ -77,7 +84,7 @@ describe('the journal of writes', () => {
   test('many ids are several entries', async () => {
     const journal = await WriteJournal.open(folder);
     const ids = Array.from({ length: 2 * ENTRY_IDS_MAX + 1 }, (_, i) => BigInt(i));
-    expect(await journal.begin(ids)).toHaveLength(3);
+    expect(await begun(journal, ids)).toHaveLength(3);
     expect((await contentOf(journal)).flat()).toEqual(ids);
     await journal.close();
   });
@@ -87,7 +94,7 @@ describe('the journal of writes', () => {
     const sizes: number[] = [];
     await Promise.all(
       Array.from({ length: 100 }, async (_, i) => {
-        await journal.begin([BigInt(i)]);
+        await begun(journal, [BigInt(i)]);
         sizes.push((await stat(path)).size);
       }),
     );
@@ -145,13 +152,13 @@ describe('the journal of writes', () => {
 
   test('it is begun anew with what is open, in the middle of writes', async () => {
     const journal = await WriteJournal.open(folder);
-    const [kept = 0] = await journal.begin([U64_MAX]);
-    const begun: Promise<unknown>[] = [];
+    const [kept = 0] = await begun(journal, [U64_MAX]);
+    const all: Promise<unknown>[] = [];
     for (let i = 0; i < 500; i++) {
-      begun.push(journal.begin([BigInt(i), UUID]).then(([entry = 0]) => i < 490 && journal.done(entry)));
-      if (i % 100 === 99) await Promise.all([...begun, journal.rotate(0)]);
+      all.push(begun(journal, [BigInt(i), UUID]).then(([entry = 0]) => i < 490 && journal.done(entry)));
+      if (i % 100 === 99) await Promise.all([...all, journal.rotate(0)]);
     }
-    await Promise.all(begun);
+    await Promise.all(all);
     const before = (await stat(path)).size;
     await journal.rotate(0);
     expect((await stat(path)).size).toBeLessThan(before / 2);
@@ -159,7 +166,7 @@ describe('the journal of writes', () => {
     expect(await journal.idsOf(kept)).toEqual([U64_MAX]);
     const open = (await contentOf(journal)).map(String).sort();
     expect(open).toHaveLength(11);
-    await journal.begin([7n]);
+    await begun(journal, [7n]);
     await journal.close();
     expect((await reopened()).map(String).sort()).toEqual([...open, '7'].sort());
   });
@@ -179,7 +186,7 @@ describe('the journal of writes', () => {
             expected.delete(entry);
           } else {
             const ids = Array.from({ length: 1 + rng.int(3) }, () => BigInt(rng.int(1000)));
-            const [entry = 0] = await journal.begin(ids);
+            const [entry = 0] = await begun(journal, ids);
             expected.set(entry, String(ids));
           }
         }

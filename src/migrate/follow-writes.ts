@@ -1,0 +1,272 @@
+import type { Encoder } from '../core/encoder.js';
+import { isTldrError, messageOf, TldrError } from '../core/errors.js';
+import type { Sent, Touched } from '../core/followed.js';
+import type { PointId } from '../core/point-id.js';
+import { sleep, type Log } from '../core/run.js';
+import { targetDescription } from '../core/target-description.js';
+import type { VectorStore } from '../core/vector-store.js';
+import type { CopyState, Side } from './journal-state.js';
+import { PointSync } from './point-sync.js';
+import type { WriteJournal } from './write-journal.js';
+import { WriteTurns } from './write-turns.js';
+
+const RETRY_MS = 500;
+/** Longest wait of a client for its points to be in the target: where it reads the source, and where the target. */
+const SOURCE_WAIT_MS = 2_000;
+const TARGET_WAIT_MS = 10_000;
+/** Longest time in which writes are held up for a cut-over; it is tried again. */
+const SWITCH_WAIT_MS = 3_000;
+const OPEN_CHECK_MS = 5;
+
+export interface FollowOptions {
+  readonly source: VectorStore;
+  readonly target: VectorStore;
+  readonly sourceCollection: string;
+  readonly targetCollection: string;
+  readonly encoder: Encoder;
+  readonly journal: WriteJournal;
+  readonly log?: Log | undefined;
+  readonly targetWaitMs?: number;
+}
+
+/** How far the target is behind the writes. */
+export interface FollowStatus {
+  readonly state: CopyState;
+  readonly side: Side;
+  /** Entries of the journal whose points are not known to be equal. */
+  readonly open: number;
+  /** Every point touched before the copy was finished has been brought over since. */
+  readonly caughtUp: boolean;
+}
+
+/**
+ * Brings what is written to the source of a migration to its target. The source is the master all the time; a point is
+ * journalled before a write can touch it, read from the source after the write was applied, and written to the target
+ * as it is then. While the copy runs nothing is brought over: it could be overtaken by what the copy read before; all
+ * points touched until then are brought over when the copy is finished.
+ */
+export class FollowWrites {
+  readonly #options: FollowOptions;
+  readonly #turns = new WriteTurns();
+  readonly #stop = new AbortController();
+  /** Entries of writes that have not been brought over or left for later by the write itself. */
+  readonly #inFlight = new Set<number>();
+  readonly #finishing = new Set<Promise<void>>();
+  #sync: PointSync | null = null;
+  #wanted: CopyState = 'waiting';
+  #reached: CopyState = 'waiting';
+  #side: Side = 'source';
+  #caughtUp = false;
+  #replay: Promise<void> = Promise.resolve();
+
+  constructor(options: FollowOptions) {
+    this.#options = options;
+  }
+
+  status(): FollowStatus {
+    const { openCount: open } = this.#options.journal;
+    return { state: this.#reached, side: this.#side, open, caughtUp: this.#caughtUp };
+  }
+
+  /**
+   * Makes a write: journalled, sent, and brought over. A condition is looked up, and its write made, while no other
+   * write is: none can make it select other points.
+   * @throws what `send` throws; UNAVAILABLE where the journal cannot be written, with nothing sent, and where the
+   * target serves and does not hold the points in time; INVALID_ARGUMENT for a condition that cannot be looked up
+   */
+  async write<Answer>(touched: Touched, send: () => Promise<Sent<Answer>>): Promise<Answer> {
+    const { journal, source, sourceCollection } = this.#options;
+    const work: Work = { entries: [], ids: touched.conditions.length === 0 ? touched.ids : null };
+    const begin = async (ids: readonly PointId[]): Promise<void> => {
+      const { entries, written } = journal.begin(ids);
+      for (const entry of entries) this.#inFlight.add(entry);
+      work.entries.push(...entries);
+      await written;
+    };
+    let sent: Sent<Answer>;
+    try {
+      if (work.ids !== null) {
+        await begin(work.ids);
+        sent = await this.#turns.shared(send);
+      } else
+        sent = await this.#turns.alone(async () => {
+          await begin(touched.ids);
+          for (const condition of touched.conditions)
+            for await (const page of source.matchingIds(sourceCollection, condition)) await begin(page);
+          return send();
+        });
+    } catch (error) {
+      // Whether it was applied, or will be, is not known.
+      void this.#finish(work, false);
+      throw error;
+    }
+    await this.#bounded(this.#finish(work, sent.applied));
+    return sent.answer;
+  }
+
+  /** Follows the copy; resolves when nothing of the state before is under way. @throws what reading the target throws */
+  async setState(state: CopyState): Promise<void> {
+    if (state === this.#wanted) return;
+    if (state === 'copied') {
+      this.#sync = await this.#openSync();
+      this.#wanted = this.#reached = state;
+      const left = this.#options.journal.openEntries().filter((entry) => !this.#inFlight.has(entry));
+      this.#replay = this.#bringLeft(left).catch((error: unknown) => this.#stopped(error));
+      return;
+    }
+    this.#wanted = state;
+    this.#caughtUp = false;
+    // What was begun to be brought over could meet what the copy is about to read.
+    await Promise.all([...this.#finishing, this.#replay]);
+    await this.#sync?.stop();
+    this.#sync = null;
+    this.#reached = state;
+  }
+
+  /** Resolves when every point touched before the copy was finished is equal. @throws TIMEOUT */
+  async caughtUp(timeoutMs: number): Promise<void> {
+    const inTime = await Promise.race([this.#replay.then(() => true), after(timeoutMs)]);
+    if (!inTime || !this.#caughtUp)
+      throw new TldrError(
+        'TIMEOUT',
+        `writes made before were not brought to the target within ${timeoutMs} ms`,
+      );
+  }
+
+  /**
+   * Lets `switchReads` send reads to the other side. To the target only at a moment when it holds every write that was
+   * answered; to the source at once. @returns false where there was no such moment in time
+   */
+  async switchTo(side: Side, switchReads: () => Promise<void>): Promise<boolean> {
+    if (side === 'source') {
+      await switchReads();
+      this.#side = side;
+      return true;
+    }
+    return this.#turns.alone(async () => {
+      const untilMs = performance.now() + SWITCH_WAIT_MS;
+      while (!this.#caughtUp || this.#options.journal.openCount > 0) {
+        if (performance.now() > untilMs) return false;
+        await sleep(OPEN_CHECK_MS, this.#stop.signal);
+      }
+      // From here on a write that is not in the target in time is said to have failed.
+      this.#side = side;
+      await switchReads();
+      return true;
+    });
+  }
+
+  /** Begins the journal anew where it has become large. */
+  async tidy(): Promise<void> {
+    try {
+      await this.#options.journal.rotate();
+    } catch (error) {
+      this.#options.log?.('warn', `the journal cannot be begun anew: ${messageOf(error)}`);
+    }
+  }
+
+  /** Stops bringing points over; what is open is brought over when the journal is opened again. */
+  async close(): Promise<void> {
+    this.#stop.abort();
+    await this.#sync?.stop();
+    await Promise.all([...this.#finishing, this.#replay]);
+    await this.#options.journal.close();
+  }
+
+  /** Everything that is left of a write once it was sent; never fails: what cannot be done now stays open. */
+  #finish(work: Work, applied: boolean): Promise<void> {
+    const finished = this.#finishNow(work, applied)
+      .catch((error: unknown) => this.#stopped(error))
+      .finally(() => this.#finishing.delete(finished));
+    this.#finishing.add(finished);
+    return finished;
+  }
+
+  async #finishNow({ entries, ids }: Work, applied: boolean): Promise<void> {
+    try {
+      if (entries.length === 0) return;
+      if (!applied) await this.#settle();
+      const sync = this.#sync;
+      // Left open: looked at when the copy is finished.
+      if (this.#wanted !== 'copied' || sync === null) return;
+      for (const entry of entries) await this.#bring(sync, entry, entries.length === 1 ? ids : null);
+    } finally {
+      for (const entry of entries) this.#inFlight.delete(entry);
+    }
+  }
+
+  async #bringLeft(entries: readonly number[]): Promise<void> {
+    const sync = this.#sync;
+    if (sync === null) return;
+    // Writes of a process that was killed may still be under way in the database.
+    if (entries.length > 0) await this.#settle();
+    for (const entry of entries) await this.#bring(sync, entry, null);
+    this.#caughtUp = this.#wanted === 'copied';
+  }
+
+  async #bring(sync: PointSync, entry: number, ids: readonly PointId[] | null): Promise<void> {
+    const { journal } = this.#options;
+    await sync.sync(ids ?? (await journal.idsOf(entry)));
+    journal.done(entry);
+  }
+
+  /** Waits as long as it takes, until stopped. */
+  async #settle(): Promise<void> {
+    const { source, sourceCollection, log } = this.#options;
+    for (;;) {
+      try {
+        await source.settle(sourceCollection);
+        return;
+      } catch (error) {
+        log?.('warn', `whether a write was applied is not known yet: ${messageOf(error)}`);
+        await sleep(RETRY_MS, this.#stop.signal);
+      }
+    }
+  }
+
+  /** @throws UNAVAILABLE after a while, where clients read the target */
+  async #bounded(finished: Promise<void>): Promise<void> {
+    const { targetWaitMs = TARGET_WAIT_MS } = this.#options;
+    const waitMs = this.#side === 'target' ? targetWaitMs : SOURCE_WAIT_MS;
+    const inTime = await Promise.race([finished.then(() => true), after(waitMs)]);
+    if (!inTime && this.#side === 'target')
+      throw new TldrError('UNAVAILABLE', 'the write was made, but cannot be read yet: it may be repeated');
+  }
+
+  async #openSync(): Promise<PointSync> {
+    const { source, target, encoder, sourceCollection, targetCollection, log } = this.#options;
+    const description = targetDescription(await target.describe(targetCollection));
+    if (description?.source !== sourceCollection || description.encoder !== encoder.fingerprint)
+      throw new TldrError(
+        'MISMATCH',
+        `${targetCollection} is not what this encoder made of ${sourceCollection}`,
+      );
+    const { shardKeys } = await source.describe(sourceCollection);
+    const identity = {
+      ...{
+        sourceEndpoint: source.endpoint,
+        sourceCollection,
+        targetEndpoint: target.endpoint,
+        targetCollection,
+      },
+      ...{ vectorName: description.vector, compactName: description.compact, layout: description.layout },
+      encoderFingerprint: description.encoder,
+    };
+    return new PointSync({ source, target, encoder, identity, shardKeys, log });
+  }
+
+  #stopped(error: unknown): void {
+    if (!isTldrError(error, 'ABORTED'))
+      this.#options.log?.('warn', `writes stay in the journal: ${messageOf(error)}`);
+  }
+}
+
+/** A write's entries in the journal, and all its points where they are few enough to be held. */
+interface Work {
+  readonly entries: number[];
+  readonly ids: readonly PointId[] | null;
+}
+
+function after(ms: number): Promise<false> {
+  return new Promise((resolve) => setTimeout(() => resolve(false), ms).unref());
+}

@@ -1,0 +1,85 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { messageOf, TldrError } from '../core/errors.js';
+import { replaceFile } from './whole-file.js';
+
+/** How far the copy is: not begun, under way, or over; only then are writes brought to the target. */
+export type CopyState = 'waiting' | 'copying' | 'copied';
+/** Which collection clients read. */
+export type Side = 'source' | 'target';
+
+/** What the commands of a migration want of the process that follows its writes. */
+export interface JournalPlan {
+  readonly state: CopyState;
+  readonly side: Side;
+}
+
+/** What that process says of itself. */
+export interface FollowerReport extends JournalPlan {
+  readonly pid: number;
+  /** When it was written, in milliseconds since 1970. */
+  readonly at: number;
+  readonly source: string;
+  readonly target: string;
+  readonly open: number;
+  readonly caughtUp: boolean;
+}
+
+const PLAN = 'plan.json';
+const REPORT = 'proxy.json';
+const STATES: readonly unknown[] = ['waiting', 'copying', 'copied'];
+const SIDES: readonly unknown[] = ['source', 'target'];
+
+/** What is wanted; before anybody wants anything, to wait. @throws INVALID_DATA for a file that is no plan */
+export async function readPlan(folder: string): Promise<JournalPlan> {
+  const fields = await readFields(join(folder, PLAN));
+  if (fields === null) return { state: 'waiting', side: 'source' };
+  const { state, side } = fields;
+  if (!STATES.includes(state) || !SIDES.includes(side)) throw wrong(join(folder, PLAN), 'it is no plan');
+  return { state: state as CopyState, side: side as Side };
+}
+
+export async function writePlan(folder: string, { state, side }: JournalPlan): Promise<void> {
+  await replaceFile(join(folder, PLAN), `${JSON.stringify({ state, side })}\n`);
+}
+
+/** What the following process said last; null before there was one. @throws INVALID_DATA */
+export async function readReport(folder: string): Promise<FollowerReport | null> {
+  const fields = await readFields(join(folder, REPORT));
+  if (fields === null) return null;
+  const { state, side, pid, at, source, target, open, caughtUp } = fields;
+  const known =
+    STATES.includes(state) &&
+    SIDES.includes(side) &&
+    [pid, at, open].every((value) => typeof value === 'number') &&
+    [source, target].every((value) => typeof value === 'string') &&
+    typeof caughtUp === 'boolean';
+  if (!known) throw wrong(join(folder, REPORT), 'it is no report');
+  return fields as unknown as FollowerReport;
+}
+
+export async function writeReport(folder: string, report: FollowerReport): Promise<void> {
+  await replaceFile(join(folder, REPORT), `${JSON.stringify(report)}\n`);
+}
+
+async function readFields(path: string): Promise<Record<string, unknown> | null> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (cause) {
+    if (typeof cause === 'object' && cause !== null && 'code' in cause && cause.code === 'ENOENT')
+      return null;
+    throw wrong(path, messageOf(cause), cause);
+  }
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === 'object' && value !== null) return { ...value };
+  } catch (cause) {
+    throw wrong(path, messageOf(cause), cause);
+  }
+  throw wrong(path, 'it is no object');
+}
+
+function wrong(path: string, why: string, cause?: unknown): TldrError {
+  return new TldrError('INVALID_DATA', `cannot read ${path}: ${why}`, { cause });
+}

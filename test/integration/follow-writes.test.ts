@@ -1,0 +1,266 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect } from '@jest/globals';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
+import { TldrError } from '../../src/core/errors.js';
+import type { Touched } from '../../src/core/followed.js';
+import type { PointId } from '../../src/core/point-id.js';
+import { Rng } from '../../src/core/rng.js';
+import type { PointCondition, VectorStore } from '../../src/core/vector-store.js';
+import { copyPoints } from '../../src/migrate/copy-points.js';
+import { FollowWrites } from '../../src/migrate/follow-writes.js';
+import { FRESH, identityOf, type MigrationRecord } from '../../src/migrate/migration-record.js';
+import { planMigration, type MigrationPlan } from '../../src/migrate/plan-migration.js';
+import { verifyMigration } from '../../src/migrate/verify-migration.js';
+import { WriteJournal } from '../../src/migrate/write-journal.js';
+import { encodeRequest } from '../adapters/serve/grpc-schemas.js';
+import { DIM, fill, idAt, tinyEncoder } from '../migrate/fixtures.js';
+import { startTestServer, testsOn, type TestServer } from './test-server.js';
+
+const test = await testsOn('any');
+const POINTS = 400;
+const encoder = tinyEncoder();
+
+let server: TestServer;
+let store: VectorStore;
+let folder: string;
+let plan: MigrationPlan;
+
+beforeAll(async () => {
+  server = await startTestServer();
+  store = await openQdrant({ ...server, retry: { attempts: 1 } });
+}, 60_000);
+
+afterAll(async () => {
+  await store.close();
+  await server.stop();
+});
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-follow-'));
+  for (const name of ['source', 'target']) if (await store.exists(name)) await store.deleteCollection(name);
+  await createPlain('source');
+  await fill(store, 'source', POINTS);
+  const places = { source: store, target: store, sourceCollection: 'source', targetCollection: 'target' };
+  plan = await planMigration({ ...places, encoder, layout: 'two-stage' });
+});
+
+afterEach(() => rm(folder, { recursive: true }));
+
+async function createPlain(name: string): Promise<void> {
+  await store.create({
+    ...{ name, vectors: [], otherVectors: [], shardKeys: [], metadata: {} },
+    native: JSON.stringify({ params: { vectors: { size: DIM, distance: 'Cosine' } }, optimizer_config: {} }),
+  });
+}
+
+async function follow(target = store): Promise<FollowWrites> {
+  const journal = await WriteJournal.open(folder);
+  const names = { sourceCollection: 'source', targetCollection: 'target' };
+  return new FollowWrites({ source: store, target, ...names, encoder, journal, targetWaitMs: 300 });
+}
+
+/** The copy as a migration makes it, in several ranges. */
+async function copy(batchSize = 16): Promise<void> {
+  await store.create(plan.targetSpec);
+  const ranges: MigrationRecord['ranges'] = [
+    { shardKey: null, from: null, to: null, cursor: null, complete: false, points: 0 },
+  ];
+  const record: MigrationRecord = { version: 3, ...identityOf(plan), phase: 'copying', ranges, ...FRESH };
+  const save = (): Promise<void> => Promise.resolve();
+  const request = { source: store, target: store, encoder, record, points: plan.points };
+  await copyPoints({ ...request, lanes: 1, batchSize, saveIntervalMs: 1000, save });
+  await store.finish(plan.targetSpec);
+}
+
+async function differences(): Promise<readonly string[]> {
+  return (await verifyMigration(plan, { source: store, target: store, encoder })).differences;
+}
+
+const json = (filter: object): PointCondition => ({
+  form: 'json',
+  bytes: Buffer.from(JSON.stringify(filter)),
+});
+const onIds = (...ids: PointId[]): Touched => ({ ids, conditions: [] });
+const jsonId = (id: PointId): string => (typeof id === 'bigint' ? String(id) : `"${id}"`);
+
+/** A write as a client makes it; `applied` where it waited. */
+async function send(
+  method: string,
+  path: string,
+  body: string,
+): Promise<{ answer: number; applied: boolean }> {
+  const response = await fetch(`${server.url}/collections/source/points${path}`, {
+    ...{ method, body, headers: { 'content-type': 'application/json' } },
+  });
+  await response.arrayBuffer();
+  return { answer: response.status, applied: path.includes('wait=true') && response.status === 200 };
+}
+
+/** One of all kinds of writes, by chance. */
+async function writeSomething(follower: FollowWrites, rng: Rng): Promise<void> {
+  const ids = Array.from({ length: 1 + rng.int(3) }, () => idAt(rng.int(POINTS + 50)));
+  const list = ids.map(jsonId).join();
+  const vector = (): string => `[${Array.from({ length: DIM }, () => rng.normal().toFixed(4)).join()}]`;
+  const wait = rng.uniform() < 0.8 ? '?wait=true' : '';
+  const kind = rng.int(6);
+  const third = { must: [{ key: 'group', match: { value: rng.int(20) } }] };
+  const filtered: Touched = { ids: [], conditions: [json(third)] };
+  const filter = JSON.stringify(third);
+  if (kind === 0) {
+    const points = ids.map(
+      (id) => `{"id":${jsonId(id)},"vector":${vector()},"payload":{"group":${rng.int(20)},"f":1.0}}`,
+    );
+    await follower.write(onIds(...ids), () => send('PUT', wait, `{"points":[${points.join()}]}`));
+  } else if (kind === 1)
+    await follower.write(onIds(...ids), () => send('POST', `/delete${wait}`, `{"points":[${list}]}`));
+  else if (kind === 2)
+    await follower.write(onIds(...ids), () =>
+      send('POST', `/payload${wait}`, `{"points":[${list}],"payload":{"group":${rng.int(20)}}}`),
+    );
+  else if (kind === 3)
+    await follower.write(filtered, () => send('POST', `/delete${wait}`, `{"filter":${filter}}`));
+  else if (kind === 4)
+    await follower.write(filtered, () =>
+      send('POST', `/payload${wait}`, `{"filter":${filter},"payload":{"group":${rng.int(20)},"seen":true}}`),
+    );
+  else
+    await follower.write(onIds(...ids), () =>
+      send('POST', `/vectors/delete${wait}`, `{"points":[${list}],"vector":[""]}`),
+    );
+}
+
+/** Several writers at once. */
+async function writeMuch(follower: FollowWrites, seed: number, writes = 40): Promise<void> {
+  const writer = async (at: number): Promise<void> => {
+    const rng = new Rng(seed * 100 + at);
+    for (let i = 0; i < writes; i++) await writeSomething(follower, rng);
+  };
+  await Promise.all([1, 2, 3, 4].map(writer));
+}
+
+describe('writes that are followed', () => {
+  test('before, during and after the copy end in the same points on both sides', async () => {
+    const follower = await follow();
+    await writeMuch(follower, 1, 10);
+    await follower.setState('copying');
+    expect(follower.status()).toMatchObject({ state: 'copying', caughtUp: false });
+    await Promise.all([copy(), writeMuch(follower, 2)]);
+    await follower.setState('copied');
+    await writeMuch(follower, 3);
+    await follower.caughtUp(20_000);
+    expect(follower.status()).toEqual({ state: 'copied', side: 'source', open: 0, caughtUp: true });
+    expect(await differences()).toEqual([]);
+    // A second copy over what is there, as a repair makes it.
+    await follower.setState('copying');
+    await store.deleteCollection('target');
+    await Promise.all([copy(), writeMuch(follower, 4)]);
+    expect(follower.status().open).toBeGreaterThan(0);
+    await follower.setState('copied');
+    await follower.caughtUp(20_000);
+    expect(await differences()).toEqual([]);
+    await follower.close();
+  }, 60_000);
+
+  test('what a process that ended left open is brought over by the next', async () => {
+    const first = await follow();
+    await Promise.all([copy(), writeMuch(first, 5)]);
+    await first.close();
+    const second = await follow();
+    expect(second.status().open).toBeGreaterThan(0);
+    await second.setState('copied');
+    await second.caughtUp(20_000);
+    expect(await differences()).toEqual([]);
+    await second.close();
+    const third = await follow();
+    expect(third.status().open).toBe(0);
+    await third.close();
+  }, 60_000);
+
+  test('an unreachable target holds up no write, and the cut-over; in service it makes writes fail', async () => {
+    let down = true;
+    const cut = async (...args: Parameters<VectorStore['upsert']>): Promise<void> => {
+      if (down) throw new TldrError('UNAVAILABLE', 'cut off');
+      await store.upsert(...args);
+    };
+    const broken = new Proxy(store, {
+      get: (of, name) => {
+        const value: unknown = Reflect.get(of, name);
+        if (name === 'upsert') return cut;
+        return typeof value === 'function' ? (value.bind(of) as unknown) : value;
+      },
+    });
+    await copy();
+    const follower = await follow(broken);
+    await follower.setState('copied');
+    const put = (): Promise<number> =>
+      follower.write(onIds(1n), () =>
+        send('PUT', '?wait=true', `{"points":[{"id":1,"vector":[${Array(DIM).fill(2).join()}]}]}`),
+      );
+    expect(await put()).toBe(200);
+    let switched = 0;
+    const count = (): Promise<void> => Promise.resolve(void switched++);
+    expect(await follower.switchTo('target', count)).toBe(false);
+    down = false;
+    expect(await follower.switchTo('target', count)).toBe(true);
+    expect(switched).toBe(1);
+    expect(await differences()).toEqual([]);
+    down = true;
+    await expect(put()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    expect(follower.status()).toMatchObject({ side: 'target', open: 1 });
+    down = false;
+    expect(await put()).toBe(200);
+    expect(await differences()).toEqual([]);
+    expect(await follower.switchTo('source', count)).toBe(true);
+    await follower.close();
+  }, 60_000);
+
+  test('a write that failed on its way is looked at as well', async () => {
+    await copy();
+    const follower = await follow();
+    await follower.setState('copied');
+    const lost = follower.write(onIds(1n), async () => {
+      await send('POST', '/payload', '{"points":[1],"payload":{"late":true}}');
+      throw new Error('the connection broke');
+    });
+    await expect(lost).rejects.toThrow('the connection broke');
+    await follower.caughtUp(5_000);
+    while (follower.status().open > 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(await differences()).toEqual([]);
+    await follower.close();
+  });
+
+  test('a filter that cannot be looked up stops its write; another collection is no target', async () => {
+    const follower = await follow();
+    const wrong: Touched = { ids: [], conditions: [json({ must: [{ key: 'a', match: 'nothing' }] })] };
+    let sent = 0;
+    const write = follower.write(wrong, () => Promise.resolve({ answer: sent++, applied: true }));
+    await expect(write).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    expect(sent).toBe(0);
+    await createPlain('target');
+    await expect(follower.setState('copied')).rejects.toMatchObject({ code: 'MISMATCH' });
+    await follower.close();
+  });
+
+  test('a filter selects the same points in either form, more than fit one page', async () => {
+    const ids = Array.from({ length: 5000 }, (_, i) => BigInt(1_000_000 + i));
+    const rest = ids.map(() => store.packRest('{"group":99}'));
+    await store.upsert('source', { ids, vectors: [], rest });
+    const message = encodeRequest('Points/Scroll', {
+      filter: { must: [{ field: { key: 'group', match: { integer: '99' } } }] },
+    });
+    // The one field of the request, without its head.
+    const head = 2;
+    const found: PointId[][] = [];
+    for (const condition of [
+      json({ must: [{ key: 'group', match: { value: 99 } }] }),
+      { form: 'message', bytes: message.subarray(head) },
+    ]) {
+      const some: PointId[] = [];
+      for await (const page of store.matchingIds('source', condition)) some.push(...page);
+      found.push(some);
+    }
+    expect(found).toEqual([ids, ids]);
+  });
+});
