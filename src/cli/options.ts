@@ -1,5 +1,5 @@
 import { InvalidArgumentError, type Command } from 'commander';
-import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
+import { openQdrant, type OpenQdrantOptions } from '../../adapters/qdrant/open-qdrant.js';
 import { loadConfig, type Config } from '../config/config.js';
 import type { Log } from '../core/run.js';
 import type { VectorStore } from '../core/vector-store.js';
@@ -50,9 +50,13 @@ export function configOf(flags: GlobalFlags, more: Readonly<Record<string, unkno
 }
 
 /** Opens the configured server. */
-export function openStore(config: Config, log: Log): Promise<VectorStore> {
+export function openStore(
+  config: Config,
+  log: Log,
+  retry: OpenQdrantOptions['retry'] = {},
+): Promise<VectorStore> {
   const { url, grpcUrl, apiKey, timeoutMs } = config;
-  return openQdrant({ url, grpcUrl, apiKey, timeoutMs, log });
+  return openQdrant({ url, grpcUrl, apiKey, timeoutMs, log, retry });
 }
 
 /** What a command adds to the settings of all. */

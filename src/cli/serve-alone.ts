@@ -13,6 +13,7 @@ export async function serveAlone({ config, run, reread }: ServeRun): Promise<voi
     metrics: () => proxy.metrics.registry.metrics(),
   }).catch(async (error: unknown) => {
     await proxy.close();
+    await serving.close();
     throw error;
   });
   const stopReloading = startReloading({ config, reread, log }, (next) => serving.reload(next));
@@ -24,6 +25,7 @@ export async function serveAlone({ config, run, reread }: ServeRun): Promise<voi
   stopReloading();
   const inTime = await proxy.drain(config.drainMs);
   if (!inTime) log('warn', `requests were still under way after ${config.drainMs} ms and were cut off`);
+  await serving.close();
   await operations.close();
   log('info', 'stopped');
 }

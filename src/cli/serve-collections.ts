@@ -8,6 +8,7 @@ import type { Log } from '../core/run.js';
 import { serveCollection } from '../core/serve-collection.js';
 import type { ServedCollection } from '../core/served-collection.js';
 import type { VectorStore } from '../core/vector-store.js';
+import { readPlan } from '../migrate/journal-state.js';
 import { openStore } from './options.js';
 
 /** A collection that was checked, with all that serving it takes. */
@@ -19,12 +20,23 @@ export interface LoadedCollection {
   readonly full: string | undefined;
 }
 
+/** Decides whether clients read the target of a collection, by its configured name. */
+export type ReadsTarget = (name: string, setting: ServedSetting) => boolean | Promise<boolean>;
+
+/** As the commands of the migrations want it; to be asked where no journal is open. */
+export const readsTargetByPlan: ReadsTarget = async (_name, { migrating }) =>
+  migrating === undefined || (await readPlan(migrating.journal)).side === 'target';
+
 /**
  * Loads the encoders of the configured collections and checks every one against its target.
  * @throws INVALID_ARGUMENT where nothing is configured or a target is none, MISMATCH where encoder, dimensions or
  * layout are not the target's, NOT_FOUND, and what opening the server throws
  */
-export async function loadCollections(config: Config, log: Log): Promise<readonly LoadedCollection[]> {
+export async function loadCollections(
+  config: Config,
+  log: Log,
+  readsTarget: ReadsTarget = readsTargetByPlan,
+): Promise<readonly LoadedCollection[]> {
   const settings = Object.entries(config.collections);
   if (settings.length === 0)
     throw new TldrError(
@@ -35,7 +47,8 @@ export async function loadCollections(config: Config, log: Log): Promise<readonl
   try {
     const aliases = await store.aliases();
     const loaded: LoadedCollection[] = [];
-    for (const [name, setting] of settings) loaded.push(await load(store, { name, setting, aliases }));
+    for (const [name, setting] of settings)
+      if (await readsTarget(name, setting)) loaded.push(await load(store, { name, setting, aliases }));
     return loaded;
   } finally {
     await store.close();
@@ -58,8 +71,13 @@ async function load(
       ...{ name, spec, aliases, options: setting, candidatesMax: candidatesMax(spec) },
       projector: Encoder.fromBytes(encoder),
     });
+    const others = [...aliases].filter(([, to]) => to === setting.migrating?.source).map(([alias]) => alias);
+    // Until the migration is over, clients know the target by the names of its source.
+    const known =
+      setting.migrating === undefined ? served.names : [name, setting.migrating.source, ...others];
+    const renamed = { ...served, names: [...new Set(known)] };
     if (setting.full !== undefined) await checkFull(store, setting.full, served);
-    return { served, encoder, full: setting.full };
+    return { served: renamed, encoder, full: setting.full };
   } catch (cause) {
     if (!isTldrError(cause)) throw cause;
     throw new TldrError(cause.code, `cannot serve ${name}: ${cause.message}`, { cause });
@@ -92,6 +110,11 @@ export function describeServed({ served, full }: LoadedCollection): Readonly<Rec
     ...{ names, target, layout, vector, inputDim, outputDim, oversampling, full: full ?? null },
     encoder: projector.fingerprint.slice(0, 16),
   };
+}
+
+/** A collection that is being migrated, for people. */
+export function migratingLine(name: string, { target, migrating }: ServedSetting): string {
+  return `${name}: writes go to ${migrating?.source ?? ''} and are followed into ${target}`;
 }
 
 /** One line for people. */

@@ -3,7 +3,7 @@ import type { Address } from '../config/settings.js';
 import { messageOf } from '../core/errors.js';
 import type { Log } from '../core/run.js';
 import type { ConsoleRun } from './console-run.js';
-import { describeServed, servedLine, type LoadedCollection } from './serve-collections.js';
+import { describeServed, migratingLine, servedLine, type LoadedCollection } from './serve-collections.js';
 import { reloadable } from './serving.js';
 
 /** What `serve` runs with. */
@@ -30,10 +30,17 @@ export function announce(run: ConsoleRun, served: Announcement): void {
     `${by}://${host.includes(':') ? `[${host}]` : host}:${port}`;
   const [rest, grpc, operations] = [at(served.rest), at(served.grpc), at(served.operations, 'http')];
   for (const one of loaded) run.say(servedLine(one));
+  sayMigrating(config, run);
   run.say(`REST on ${rest}, gRPC on ${grpc}, operations on ${operations}`);
   const collections = loaded.map(describeServed);
   run.result({ rest, grpc, operations, collections });
   run.log('info', 'serving', { rest, grpc, operations, collections: loaded.length });
+}
+
+/** Says which collections are being migrated. */
+export function sayMigrating({ collections }: Config, run: ConsoleRun): void {
+  for (const [name, setting] of Object.entries(collections))
+    if (setting.migrating !== undefined) run.say(migratingLine(name, setting));
 }
 
 /** Resolves when the signal fires. */

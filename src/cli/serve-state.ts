@@ -1,7 +1,11 @@
 import { grpcRewriter } from '../../adapters/qdrant/serve/grpc-rewriter.js';
+import { grpcChanges } from '../../adapters/qdrant/serve/grpc-mutations.js';
+import { restChanges } from '../../adapters/qdrant/serve/rest-mutations.js';
 import { restRewriter } from '../../adapters/qdrant/serve/rest-rewriter.js';
 import { searchOn } from '../../adapters/qdrant/serve/search-on.js';
-import type { ServedFacts } from '../core/served-collection.js';
+import type { FollowedFacts } from '../core/followed.js';
+import type { ServedCollection, ServedFacts } from '../core/served-collection.js';
+import type { Rewriters } from '../proxy/proxy-options.js';
 import { RewritePool } from '../proxy/rewrite-pool.js';
 import { Rewriting } from '../proxy/rewriting.js';
 import type { ShadowOptions } from '../proxy/shadow.js';
@@ -13,25 +17,42 @@ const WORKER_BYTES_MIN = 128 * 1024;
 const SHADOW_ANSWER_BYTES_MAX = 16 * 1024 ** 2;
 
 /** What a rewriting thread is given. */
-export type RewriteWorkerData = readonly { readonly facts: ServedFacts; readonly encoder: Uint8Array }[];
+export interface RewriteWorkerData {
+  readonly served: readonly { readonly facts: ServedFacts; readonly encoder: Uint8Array }[];
+  readonly followed: readonly FollowedFacts[];
+}
 
 export interface StateOptions {
   readonly threads: number;
   readonly shadowShare: number;
   readonly seed: number;
+  /** Collections whose writes are followed. */
+  readonly followed: readonly FollowedFacts[];
+}
+
+/** How requests are rewritten, and which of them are followed, for these collections. */
+export function rewritersOf(
+  served: readonly ServedCollection[],
+  followed: readonly FollowedFacts[],
+): Rewriters {
+  return {
+    ...{ rest: restRewriter(served), grpc: grpcRewriter(served) },
+    changes: { rest: restChanges(followed), grpc: grpcChanges(followed) },
+  };
 }
 
 /** What the proxy does for these collections. */
 export function proxyState(
   loaded: readonly LoadedCollection[],
-  { threads, shadowShare, seed }: StateOptions,
+  { threads, shadowShare, seed, followed }: StateOptions,
 ): ProxyState {
   const collections = loaded.map(({ served }) => served);
-  const rewriters = { rest: restRewriter(collections), grpc: grpcRewriter(collections) };
+  const rewriters = rewritersOf(collections, followed);
   // A projector has methods, which no thread can be sent; it makes its own from the file.
-  const data: RewriteWorkerData = loaded.map(({ served, encoder }) => ({
-    ...{ facts: { ...served, projector: undefined }, encoder },
-  }));
+  const data: RewriteWorkerData = {
+    served: loaded.map(({ served, encoder }) => ({ facts: { ...served, projector: undefined }, encoder })),
+    followed,
+  };
   const pool = new RewritePool({
     ...{ data, size: threads },
     file: new URL('./rewrite-worker.js', import.meta.url),

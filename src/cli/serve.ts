@@ -16,6 +16,7 @@ import {
 } from './options.js';
 import { serveAlone } from './serve-alone.js';
 import { describeServed, loadCollections, servedLine, type LoadedCollection } from './serve-collections.js';
+import { sayMigrating } from './serve-run.js';
 import { serveAsMember } from './serve-member.js';
 import { serveTogether } from './serve-together.js';
 
@@ -103,9 +104,16 @@ export function serveCommand(): Command {
 async function serve(flags: ServeFlags, run: ConsoleRun): Promise<void> {
   const reread = (): Config => withFlags(withLogs(configOf(flags, settingsOf(flags))), flags);
   const config = reread();
+  const moved = Object.entries(config.collections).find(([, { migrating }]) => migrating !== undefined);
+  if (moved !== undefined && config.workers > 1)
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `${moved[0]} is being migrated, which takes one process: the order of its writes is kept there; give --workers 1`,
+    );
   await waitForServer(config, (flags.wait ?? 0) * 1000, run);
   if (flags.check === true) {
     say(await loadCollections(config, run.log), run);
+    sayMigrating(config, run);
     return;
   }
   await (config.workers > 1 ? serveTogether : serveAlone)({ config, run, reread });

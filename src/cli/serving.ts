@@ -6,7 +6,8 @@ import { messageOf, TldrError } from '../core/errors.js';
 import type { Log } from '../core/run.js';
 import type { ProxyLimits, TlsFiles, Upstream } from '../proxy/proxy-options.js';
 import { startProxy, type Proxy } from '../proxy/start-proxy.js';
-import { loadCollections, type LoadedCollection } from './serve-collections.js';
+import { loadCollections, type LoadedCollection, type ReadsTarget } from './serve-collections.js';
+import { openMigrating } from './serve-migrating.js';
 import { proxyState } from './serve-state.js';
 
 /** One process that serves. */
@@ -17,6 +18,8 @@ export interface Serving {
   reload(config: Config): Promise<void>;
   /** A collection that is no more, by any of its names: requests for it pass. */
   drop(name: string): void;
+  /** Ends what goes on beside requests; after the proxy ended. */
+  close(): Promise<void>;
 }
 
 export interface ServingOptions {
@@ -33,9 +36,18 @@ export interface ServingOptions {
  */
 export async function startServing(config: Config, options: ServingOptions): Promise<Serving> {
   const { log, seed, onDeleted } = options;
-  let loaded = await loadCollections(config, log);
+  const migrating = await openMigrating(config, log);
+  const fail = async (error: unknown): Promise<never> => {
+    await migrating.close();
+    throw error;
+  };
+  const readsTarget: ReadsTarget = (name, setting) =>
+    setting.migrating === undefined || migrating.sideOf(name) === 'target';
+  let loaded = await loadCollections(config, log, readsTarget).catch(fail);
   let { threads, shadow: shadowShare } = config;
-  const state = (): ReturnType<typeof proxyState> => proxyState(loaded, { threads, shadowShare, seed });
+  const { facts: followed, guard } = migrating;
+  const state = (): ReturnType<typeof proxyState> =>
+    proxyState(loaded, { threads, shadowShare, seed, followed });
   const drop = (name: string): void => {
     const gone = loaded.find(({ served }) => served.names.includes(name));
     const configured = gone?.served.names[0];
@@ -48,18 +60,32 @@ export async function startServing(config: Config, options: ServingOptions): Pro
   const proxy = await startProxy(
     {
       ...{ upstream: upstreamOf(config), rest: config.listenRest, grpc: config.listenGrpc },
-      ...{ tls: await readTls(config), limits: limitsOf(config), failure: restFailure, log },
+      ...{
+        tls: await readTls(config).catch(fail),
+        limits: limitsOf(config),
+        failure: restFailure,
+        log,
+        guard,
+      },
     },
     state(),
     drop,
-  );
+  ).catch(fail);
+  let current = config;
+  migrating.start(async () => {
+    loaded = await loadCollections(current, log, readsTarget);
+    proxy.use(state());
+  });
   return {
     proxy,
     drop,
+    close: () => migrating.close(),
     loaded: () => loaded,
     reload: async (next) => {
       try {
-        loaded = await loadCollections(next, log);
+        refuseOtherMigrations(current, next);
+        loaded = await loadCollections(next, log, readsTarget);
+        current = next;
         ({ threads, shadow: shadowShare } = next);
         proxy.use(state());
         proxy.metrics.reloaded('taken');
@@ -69,6 +95,25 @@ export async function startServing(config: Config, options: ServingOptions): Pro
       }
     },
   };
+}
+
+/** @throws INVALID_ARGUMENT where other writes would have to be followed: a journal is open from start to end */
+function refuseOtherMigrations(before: Config, after: Config): void {
+  const of = ({ collections }: Config): string =>
+    JSON.stringify(
+      Object.entries(collections)
+        .filter(([, { migrating }]) => migrating !== undefined)
+        .map(([name, { target, encoder, migrating }]) => [
+          name,
+          target,
+          encoder,
+          migrating?.source,
+          migrating?.journal,
+        ])
+        .sort(),
+    );
+  if (of(before) !== of(after))
+    throw new TldrError('INVALID_ARGUMENT', '"migrating" takes effect after a restart only');
 }
 
 /** Where the database is, as the proxy needs to know it. */

@@ -15,6 +15,14 @@ export interface ServedSetting {
   readonly vectorAnswers?: ServedFacts['vectorAnswers'];
   /** The collection as it was before, for measuring the overlap. */
   readonly full?: string;
+  /** While the target is still being made from its source: writes go there, and are followed. */
+  readonly migrating?: MigratingSetting;
+}
+
+/** The source of a migration, and the folder in which it is kept which writes are still to be brought over. */
+export interface MigratingSetting {
+  readonly source: string;
+  readonly journal: string;
 }
 
 type Check = (value: unknown) => string | null;
@@ -27,6 +35,13 @@ const oneOf =
 const factor: Check = (value) =>
   typeof value === 'number' && value >= 1 && value <= 1000 ? null : 'expected a number from 1 to 1000';
 
+const migrating: Check = (value) => {
+  const keys = isRecord(value) ? Object.keys(value).sort().join() : '';
+  const ok =
+    isRecord(value) && keys === 'journal,source' && Object.values(value).every((one) => text(one) === null);
+  return ok ? null : 'expected an object of the texts "source" and "journal"';
+};
+
 const CHECKS: Readonly<Record<keyof ServedSetting, Check>> = {
   target: text,
   encoder: text,
@@ -35,6 +50,7 @@ const CHECKS: Readonly<Record<keyof ServedSetting, Check>> = {
   scoreThreshold: oneOf('pass', 'refuse'),
   vectorAnswers: oneOf('refuse', 'compact'),
   full: text,
+  migrating,
 };
 const REQUIRED = ['target', 'encoder'] as const;
 
@@ -58,7 +74,12 @@ export function parseServedSettings(value: unknown, folder: string): Readonly<Re
         `its target ${setting.target} is that of ${other}, too: one name is enough, others can be aliases in the database`,
       );
     nameOf.set(setting.target, name);
-    parsed[name] = { ...setting, encoder: resolve(folder, setting.encoder) };
+    const { migrating: moved } = setting;
+    if (moved?.source === setting.target) throw wrong(at, 'its source is its target');
+    parsed[name] = {
+      ...{ ...setting, encoder: resolve(folder, setting.encoder) },
+      ...(moved === undefined ? {} : { migrating: { ...moved, journal: resolve(folder, moved.journal) } }),
+    };
   }
   return parsed;
 }

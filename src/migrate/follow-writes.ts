@@ -56,6 +56,8 @@ export class FollowWrites {
   #wanted: CopyState = 'waiting';
   #reached: CopyState = 'waiting';
   #side: Side = 'source';
+  /** A write that is not in the target in time is said to have failed: its client may read there. */
+  #strict = false;
   #caughtUp = false;
   #replay: Promise<void> = Promise.resolve();
 
@@ -139,8 +141,8 @@ export class FollowWrites {
    */
   async switchTo(side: Side, switchReads: () => Promise<void>): Promise<boolean> {
     if (side === 'source') {
-      await switchReads();
-      this.#side = side;
+      await this.#switch(side, switchReads);
+      this.#strict = false;
       return true;
     }
     return this.#turns.alone(async () => {
@@ -149,11 +151,21 @@ export class FollowWrites {
         if (performance.now() > untilMs) return false;
         await sleep(OPEN_CHECK_MS, this.#stop.signal);
       }
-      // From here on a write that is not in the target in time is said to have failed.
-      this.#side = side;
-      await switchReads();
+      this.#strict = true;
+      await this.#switch(side, switchReads);
       return true;
     });
+  }
+
+  async #switch(side: Side, switchReads: () => Promise<void>): Promise<void> {
+    const before = this.#side;
+    this.#side = side;
+    try {
+      await switchReads();
+    } catch (error) {
+      this.#side = before;
+      throw error;
+    }
   }
 
   /** Begins the journal anew where it has become large. */
@@ -227,9 +239,9 @@ export class FollowWrites {
   /** @throws UNAVAILABLE after a while, where clients read the target */
   async #bounded(finished: Promise<void>): Promise<void> {
     const { targetWaitMs = TARGET_WAIT_MS } = this.#options;
-    const waitMs = this.#side === 'target' ? targetWaitMs : SOURCE_WAIT_MS;
+    const waitMs = this.#strict ? targetWaitMs : SOURCE_WAIT_MS;
     const inTime = await Promise.race([finished.then(() => true), after(waitMs)]);
-    if (!inTime && this.#side === 'target')
+    if (!inTime && this.#strict)
       throw new TldrError('UNAVAILABLE', 'the write was made, but cannot be read yet: it may be repeated');
   }
 

@@ -58,6 +58,11 @@ export async function readReport(folder: string): Promise<FollowerReport | null>
   return fields as unknown as FollowerReport;
 }
 
+/** Where the report is. */
+export function reportPath(folder: string): string {
+  return join(folder, REPORT);
+}
+
 export async function writeReport(folder: string, report: FollowerReport): Promise<void> {
   await replaceFile(join(folder, REPORT), `${JSON.stringify(report)}\n`);
 }

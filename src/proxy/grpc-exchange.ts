@@ -5,12 +5,15 @@ import {
   type OutgoingHttpHeaders,
   type ServerHttp2Stream,
 } from 'node:http2';
-import { messageOf } from '../core/errors.js';
+import { isTldrError, messageOf } from '../core/errors.js';
+import type { WriteGuard } from '../core/followed.js';
 import type { Log } from '../core/run.js';
 import type { AnswerForm, GrpcCall } from '../core/wire.js';
 import { decodeStatusText, encodeStatusText, frame, unframe } from './grpc-frames.js';
 import { endOf, forwardedMetadata, outgoing, textOf, type CallEnd } from './grpc-metadata.js';
 import type { GrpcUpstream } from './grpc-upstream.js';
+import { makeCall, NO_ANSWER, type GrpcAnswer } from './grpc-answer.js';
+import { sendChange } from './send-change.js';
 import type { Metrics } from './metrics.js';
 import type { ProxyLimits } from './proxy-options.js';
 import type { Rewriting } from './rewriting.js';
@@ -19,16 +22,23 @@ import { BodyTooLarge, BodyUnreadable, readWhole } from './whole-body.js';
 const LOOKUP_ROUNDS_MAX = 3;
 const PREFIX_BYTES = 5;
 const CONTENT_TYPE = 'application/grpc';
-const NO_ANSWER = 'the database does not answer';
 
 /** Status codes of gRPC ("Status codes and their use in gRPC"). */
-export const CODE = { deadline: 4, exhausted: 8, internal: 13, unavailable: 14 } as const;
+export const CODE = {
+  invalid: 3,
+  deadline: 4,
+  notFound: 5,
+  exhausted: 8,
+  internal: 13,
+  unavailable: 14,
+} as const;
 
 /** What the gRPC listener works with; `rewriting` is asked for anew by every call. */
 export interface GrpcParts {
   readonly upstream: GrpcUpstream;
   readonly limits: ProxyLimits;
   readonly metrics: Metrics;
+  readonly guard: WriteGuard | undefined;
   readonly rewriting: () => Rewriting;
   /** True once no more calls are wanted. */
   readonly draining: () => boolean;
@@ -96,7 +106,8 @@ export class GrpcExchange {
       const route = this.#rewriting.routeGrpc(this.#path);
       this.#kind = route.kind;
       if (route.kind === 'status') this.refuse(route.code, route.message);
-      else if (route.kind === 'rewrite') await this.#rewrite();
+      else if (this.#rewriting.routeGrpcChange(this.#path).kind !== 'other') await this.#follow();
+      else if (route.kind === 'rewrite') await this.#rewrite(await this.#message());
       else this.#stream.pipe(this.#send(this.#path, { form: null, plain: false, timed: false }));
     } catch (error) {
       this.#failed(error);
@@ -125,10 +136,48 @@ export class GrpcExchange {
     if (!stream.readableEnded) stream.resume();
   }
 
-  async #rewrite(): Promise<void> {
+  /** A change of a followed collection goes to its end once it was sent, whether its client waits or not. */
+  async #follow(): Promise<void> {
+    const rewriting = this.#rewriting;
+    const task = { path: this.#path, body: await this.#message() };
+    const { result: change, body } = await rewriting.run({ kind: 'grpc-change', ...task });
+    if (change.kind === 'other') {
+      await this.#rewrite(body);
+      return;
+    }
+    if (change.kind === 'status') {
+      this.#kind = 'answer';
+      this.refuse(change.code, change.message);
+      return;
+    }
+    this.#kind = 'follow';
+    const { headers, trailers, message, end } = await sendChange<GrpcCall, GrpcAnswer>(
+      change,
+      this.#parts.guard,
+      {
+        make: (call) => this.#make(call),
+        isApplied: (answer) => answer.end.status === '0' && rewriting.isGrpcApplied(answer.message),
+        isDone: (answer) => answer.end.status === '0',
+        isMissing: (answer) => answer.end.status === String(CODE.notFound),
+      },
+    );
+    if (this.#stream.destroyed) return;
+    if (end.status === '0') this.#reply(outgoing(headers), message, end);
+    else this.#respondOnly({ ...headers, ...trailers }, null);
+  }
+
+  /** A call with the client's credentials that does not end with its client. */
+  #make({ path, message }: GrpcCall): Promise<GrpcAnswer> {
+    const { upstream, limits } = this.#parts;
+    const metadata = forwardedMetadata(this.#raw, path, { plain: true, plainAnswer: true });
+    const options = { limitBytes: limits.answerBytesMax, timeoutMs: limits.upstreamTimeoutMs };
+    return makeCall(upstream.request(metadata), message, options);
+  }
+
+  async #rewrite(message: Uint8Array): Promise<void> {
     const { metrics } = this.#parts;
     const startedAtMs = performance.now();
-    let body: Uint8Array = await this.#message();
+    let body = message;
     let lookups: Uint8Array[] | undefined;
     for (let round = 0; round < LOOKUP_ROUNDS_MAX; round++) {
       const made = await this.#rewriting.run({ kind: 'grpc', path: this.#path, body, lookups });
@@ -146,8 +195,8 @@ export class GrpcExchange {
       else {
         metrics.stage('grpc', 'rewrite', (performance.now() - startedAtMs) / 1000);
         metrics.projected('grpc', result.projected);
-        const { path, message } = result.call;
-        this.#send(path, { form: result.answer, plain: true, timed: true }).end(frame(message));
+        const { path, message: rewritten } = result.call;
+        this.#send(path, { form: result.answer, plain: true, timed: true }).end(frame(rewritten));
       }
       return;
     }
@@ -167,15 +216,10 @@ export class GrpcExchange {
   async #lookUp({ path, message }: GrpcCall, form: AnswerForm): Promise<Buffer> {
     const { answerBytesMax: limitBytes } = this.#parts.limits;
     const stream = this.#request(path, { plain: true, plainAnswer: true });
-    let end: CallEnd = { status: String(CODE.unavailable), message: NO_ANSWER };
-    const note = (headers: IncomingHttpHeaders): void => void (end = endOf(headers) ?? end);
-    stream.on('response', note);
-    stream.on('trailers', note);
-    stream.end(frame(message));
-    const body = await readWhole(stream, limitBytes + PREFIX_BYTES);
+    const { end, message: answer } = await makeCall(stream, message, { limitBytes, timeoutMs: 0 });
     if (end.status !== '0')
       throw new UpstreamStatus(Number(end.status), this.#rewriting.grpcStatus(form, end.message));
-    return unframe(body, { encoding: undefined, limitBytes });
+    return answer;
   }
 
   /** Opens the call to the database and lets its answer flow back; the request's body is the caller's to send. */
@@ -283,7 +327,9 @@ export class GrpcExchange {
     else if (error instanceof UpstreamStatus) {
       if (error.code === CODE.unavailable) metrics.upstreamError('grpc');
       this.refuse(error.code, error.message);
-    } else if (typeof error === 'object' && error !== null && 'code' in error && !('fields' in error)) {
+    } else if (isTldrError(error, 'UNAVAILABLE')) this.refuse(CODE.unavailable, error.message);
+    else if (isTldrError(error, 'INVALID_ARGUMENT')) this.refuse(CODE.invalid, error.message);
+    else if (typeof error === 'object' && error !== null && 'code' in error && !('fields' in error)) {
       metrics.upstreamError('grpc');
       this.refuse(CODE.unavailable, NO_ANSWER);
     } else {

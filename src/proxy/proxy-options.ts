@@ -1,3 +1,4 @@
+import type { GrpcChanges, RestChanges, WriteGuard } from '../core/followed.js';
 import type { Log } from '../core/run.js';
 import type { FailureAnswer, GrpcRewriter, RestRewriter } from '../core/wire.js';
 
@@ -52,6 +53,8 @@ export interface Upstream {
 export interface Rewriters {
   readonly rest: RestRewriter;
   readonly grpc: GrpcRewriter;
+  /** Where writes to some collections are followed. */
+  readonly changes?: { readonly rest: RestChanges; readonly grpc: GrpcChanges } | undefined;
 }
 
 /** Where to listen: port 0 takes a free one. */
@@ -67,5 +70,7 @@ export interface ProxyOptions {
   readonly tls?: TlsFiles | undefined;
   readonly limits?: Partial<ProxyLimits>;
   readonly failure: FailureAnswer;
+  /** Writes to followed collections go through it. */
+  readonly guard?: WriteGuard | undefined;
   readonly log?: Log | undefined;
 }

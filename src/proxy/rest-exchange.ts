@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
 import { messageOf } from '../core/errors.js';
+import type { WriteGuard } from '../core/followed.js';
 import type { Log } from '../core/run.js';
 import type {
   AnswerForm,
@@ -15,8 +16,9 @@ import type { ProxyLimits, ProxyOptions } from './proxy-options.js';
 import { announcedBytes, passingBody } from './request-body.js';
 import { failureOf } from './rest-failures.js';
 import { BODY_HEADERS, EXCHANGE_HEADERS, forwardedHeaders, OWN_HEADERS } from './rest-headers.js';
-import { beginAnswer, RestRelay } from './rest-relay.js';
-import { bodyOf, type RestUpstream } from './rest-upstream.js';
+import { sendChange } from './send-change.js';
+import { beginAnswer, RestRelay, wholeAnswer } from './rest-relay.js';
+import { bodyOf, type RestUpstream, type WholeAnswer } from './rest-upstream.js';
 import type { Rewriting } from './rewriting.js';
 import type { Shadow, ShadowPick } from './shadow.js';
 import { BodyTooLarge, decompressed, readWhole } from './whole-body.js';
@@ -33,6 +35,7 @@ export interface RestParts {
   readonly upstream: RestUpstream;
   readonly limits: ProxyLimits;
   readonly failure: ProxyOptions['failure'];
+  readonly guard: WriteGuard | undefined;
   readonly metrics: Metrics;
   readonly rewriting: () => Rewriting;
   readonly shadow: () => Shadow | null;
@@ -86,12 +89,10 @@ export class RestExchange {
 
   async run(): Promise<void> {
     try {
-      const route = this.#rewriting.routeRest(this.#head);
-      this.#kind = route.kind;
-      if (route.kind === 'answer') this.#answer(route);
-      else if (route.kind === 'rewrite') await this.#rewrite();
-      else if (route.kind === 'pass') await this.#pass(this.#head.url, null);
-      else await this.#pass(route.url, route.answer);
+      const change = this.#rewriting.routeRestChange(this.#head);
+      if (change.kind === 'answer') this.#answer(change);
+      else if (change.kind === 'read') await this.#follow();
+      else await this.#route();
     } catch (error) {
       this.#failed(error);
     }
@@ -102,19 +103,62 @@ export class RestExchange {
     this.#answer(this.#parts.failure(failure, message));
   }
 
+  /** @param whole the body, where it was read already */
+  async #route(whole?: Uint8Array): Promise<void> {
+    const route = this.#rewriting.routeRest(this.#head);
+    this.#kind = route.kind;
+    if (route.kind === 'answer') this.#answer(route);
+    else if (route.kind === 'rewrite') await this.#rewrite(whole);
+    else if (route.kind === 'pass') await this.#pass(this.#head.url, null, whole);
+    else await this.#pass(route.url, route.answer, whole);
+  }
+
+  /** A change of a followed collection goes to its end once it was sent, whether its client waits or not. */
+  async #follow(): Promise<void> {
+    const { guard } = this.#parts;
+    const rewriting = this.#rewriting;
+    const task = { head: this.#head, body: await this.#wholeBody() };
+    const { result: change, body } = await rewriting.run({ kind: 'rest-change', ...task });
+    if (change.kind === 'other') {
+      await this.#route(body);
+      return;
+    }
+    if (change.kind === 'answer') {
+      this.#answer(change);
+      return;
+    }
+    this.#kind = 'follow';
+    const answer = await sendChange<RestRequest, WholeAnswer>(change, guard, {
+      make: (request) => this.#exchange(request),
+      isApplied: ({ status, body: said }) => rewriting.isRestApplied(status, said),
+      isDone: ({ status }) => status < 300,
+      isMissing: ({ status }) => status === 404,
+    });
+    if (this.#response.destroyed) return;
+    const head = { status: answer.status, headers: answer.headers, last: this.#parts.draining() };
+    wholeAnswer({ request: this.#request, response: this.#response }, head, answer.body);
+  }
+
+  #exchange(request: RestRequest): Promise<WholeAnswer> {
+    const { upstream, limits } = this.#parts;
+    const headers = forwardedHeaders(this.#request.rawHeaders, EXCHANGE_HEADERS);
+    return upstream.exchange(request, { headers, limitBytes: limits.answerBytesMax });
+  }
+
   /** Sends the client's body on as it comes. */
-  async #pass(path: string, form: AnswerForm | null): Promise<void> {
+  async #pass(path: string, form: AnswerForm | null, whole?: Uint8Array): Promise<void> {
     this.#awaitBody();
-    const body = await passingBody(this.#request);
-    const without = form !== null && !form.errorsOnly ? new Set(['accept-encoding']) : undefined;
+    const body = whole === undefined ? await passingBody(this.#request) : bodyOf(whole);
+    const without = new Set(whole === undefined ? [] : BODY_HEADERS);
+    if (form !== null && !form.errorsOnly) without.add('accept-encoding');
     const headers = forwardedHeaders(this.#request.rawHeaders, without);
     this.#send({ method: this.#head.method, path, headers, body, form });
   }
 
-  async #rewrite(): Promise<void> {
+  async #rewrite(whole?: Uint8Array): Promise<void> {
     const { metrics } = this.#parts;
     const startedAtMs = performance.now();
-    let body: Uint8Array = await this.#wholeBody();
+    let body: Uint8Array = whole ?? (await this.#wholeBody());
     let lookups: LookupAnswer[] | undefined;
     for (let round = 0; round < LOOKUP_ROUNDS_MAX; round++) {
       const made = await this.#rewriting.run({ kind: 'rest', head: this.#head, body, lookups });

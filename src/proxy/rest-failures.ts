@@ -1,3 +1,4 @@
+import { isTldrError } from '../core/errors.js';
 import type { BodySize, ProxyFailure } from '../core/wire.js';
 import type { ProxyLimits } from './proxy-options.js';
 import { BodyTooLarge, BodyUnreadable } from './whole-body.js';
@@ -18,6 +19,11 @@ export function failureOf(error: unknown, limits: ProxyLimits): Failed {
   if (error instanceof BodyTooLarge)
     return { failure: 'too-large', message: error.message, size: error, upstream: false };
   if (error instanceof BodyUnreadable)
+    return { failure: 'unreadable', message: error.message, upstream: false };
+  // Why a followed write was not made, or cannot be read yet.
+  if (isTldrError(error, 'UNAVAILABLE'))
+    return { failure: 'unavailable', message: error.message, upstream: false };
+  if (isTldrError(error, 'INVALID_ARGUMENT'))
     return { failure: 'unreadable', message: error.message, upstream: false };
   const code = typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
   if (TIMEOUTS.includes(code)) {

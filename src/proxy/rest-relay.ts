@@ -141,7 +141,7 @@ export function beginAnswer(
 }
 
 /** Sends an answer whose body is another one than came with these headers. */
-function wholeAnswer(exchange: Exchanging, head: AnswerHead, body: Uint8Array): void {
+export function wholeAnswer(exchange: Exchanging, head: AnswerHead, body: Uint8Array): void {
   const headers = forwardedHeaders(head.headers, BODY_HEADERS);
   headers.push('content-length', String(body.length));
   beginAnswer(exchange, { ...head, headers });

@@ -1,4 +1,5 @@
 import { parentPort, Worker } from 'node:worker_threads';
+import type { GrpcChange, RestChange } from '../core/followed.js';
 import { isTldrError, messageOf, TldrError, type ErrorCode } from '../core/errors.js';
 import type { AnswerForm, GrpcRewrite, LookupAnswer, RestHead, RestRewrite } from '../core/wire.js';
 import type { Rewriters } from './proxy-options.js';
@@ -10,6 +11,8 @@ const TRANSFER_BYTES_MIN = 64 * 1024;
 export type RewriteTask = { readonly body: Uint8Array } & (
   | { readonly kind: 'rest'; readonly head: RestHead; readonly lookups?: readonly LookupAnswer[] | undefined }
   | { readonly kind: 'grpc'; readonly path: string; readonly lookups?: readonly Uint8Array[] | undefined }
+  | { readonly kind: 'rest-change'; readonly head: RestHead }
+  | { readonly kind: 'grpc-change'; readonly path: string }
   | { readonly kind: 'rest-answer'; readonly form: AnswerForm; readonly status: number }
   | { readonly kind: 'grpc-answer'; readonly form: AnswerForm }
 );
@@ -18,6 +21,8 @@ export type RewriteTask = { readonly body: Uint8Array } & (
 export interface RewriteResults {
   readonly rest: RestRewrite;
   readonly grpc: GrpcRewrite;
+  readonly 'rest-change': RestChange;
+  readonly 'grpc-change': GrpcChange;
   readonly 'rest-answer': Uint8Array;
   readonly 'grpc-answer': Uint8Array;
 }
@@ -114,7 +119,9 @@ export function answerRewrites(rewriters: Rewriters): void {
     try {
       const result = rewrite(rewriters, task);
       const reply: Reply = { id, result, body: task.body };
-      parentPort?.postMessage(reply, [...transferable(task.body), ...transferable(bytesOf(result))]);
+      // A body that was not changed is one and the same.
+      const handed = new Set([...transferable(task.body), ...transferable(bytesOf(result))]);
+      parentPort?.postMessage(reply, [...handed]);
     } catch (error) {
       const code = isTldrError(error) ? error.code : 'INTERNAL';
       parentPort?.postMessage({ id, code, message: messageOf(error) } satisfies Reply);
@@ -123,12 +130,19 @@ export function answerRewrites(rewriters: Rewriters): void {
 }
 
 /** The task done in the calling thread. */
-export function rewrite({ rest, grpc }: Rewriters, task: RewriteTask): RewriteResults[RewriteTask['kind']] {
+export function rewrite(
+  { rest, grpc, changes }: Rewriters,
+  task: RewriteTask,
+): RewriteResults[RewriteTask['kind']] {
   switch (task.kind) {
     case 'rest':
       return rest.rewrite(task.head, task.body, task.lookups);
     case 'grpc':
       return grpc.rewrite(task.path, task.body, task.lookups);
+    case 'rest-change':
+      return changes?.rest.read(task.head, task.body) ?? { kind: 'other' };
+    case 'grpc-change':
+      return changes?.grpc.read(task.path, task.body) ?? { kind: 'other' };
     case 'rest-answer':
       return rest.rewriteAnswer(task.form, task.status, task.body);
     case 'grpc-answer':

@@ -1,4 +1,5 @@
-import type { AnswerForm, GrpcRoute, RestHead, RestRoute } from '../core/wire.js';
+import type { ChangeRoute } from '../core/followed.js';
+import type { AnswerForm, GrpcRoute, GrpcStatus, RestAnswer, RestHead, RestRoute } from '../core/wire.js';
 import type { Rewriters } from './proxy-options.js';
 import {
   rewrite,
@@ -45,6 +46,24 @@ export class Rewriting {
 
   routeRest(head: RestHead): RestRoute {
     return this.#rewriters.rest.route(head);
+  }
+
+  /** What a head says of changes to followed collections. */
+  routeRestChange(head: RestHead): ChangeRoute<RestAnswer> {
+    return this.#rewriters.changes?.rest.route(head) ?? { kind: 'other' };
+  }
+
+  routeGrpcChange(path: string): ChangeRoute<GrpcStatus> {
+    return this.#rewriters.changes?.grpc.route(path) ?? { kind: 'other' };
+  }
+
+  /** Whether an answer to a change says that all of it has been applied. */
+  isRestApplied(status: number, body: Uint8Array): boolean {
+    return this.#rewriters.changes?.rest.isApplied(status, body) === true;
+  }
+
+  isGrpcApplied(message: Uint8Array): boolean {
+    return this.#rewriters.changes?.grpc.isApplied(message) === true;
   }
 
   routeGrpc(path: string): GrpcRoute {

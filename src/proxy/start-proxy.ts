@@ -53,7 +53,7 @@ export async function startProxy(
   let shadow = shadowOf(first);
   let draining = false;
   const shared = {
-    ...{ limits, metrics, onDeleted, log: options.log },
+    ...{ limits, metrics, onDeleted, log: options.log, guard: options.guard },
     rewriting: () => rewriting,
     draining: () => draining,
   };

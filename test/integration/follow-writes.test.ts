@@ -8,14 +8,13 @@ import type { Touched } from '../../src/core/followed.js';
 import type { PointId } from '../../src/core/point-id.js';
 import { Rng } from '../../src/core/rng.js';
 import type { PointCondition, VectorStore } from '../../src/core/vector-store.js';
-import { copyPoints } from '../../src/migrate/copy-points.js';
 import { FollowWrites } from '../../src/migrate/follow-writes.js';
-import { FRESH, identityOf, type MigrationRecord } from '../../src/migrate/migration-record.js';
 import { planMigration, type MigrationPlan } from '../../src/migrate/plan-migration.js';
 import { verifyMigration } from '../../src/migrate/verify-migration.js';
 import { WriteJournal } from '../../src/migrate/write-journal.js';
 import { encodeRequest } from '../adapters/serve/grpc-schemas.js';
 import { DIM, fill, idAt, tinyEncoder } from '../migrate/fixtures.js';
+import { copyOnce } from './copy-once.js';
 import { startTestServer, testsOn, type TestServer } from './test-server.js';
 
 const test = await testsOn('any');
@@ -61,18 +60,7 @@ async function follow(target = store): Promise<FollowWrites> {
   return new FollowWrites({ source: store, target, ...names, encoder, journal, targetWaitMs: 300 });
 }
 
-/** The copy as a migration makes it, in several ranges. */
-async function copy(batchSize = 16): Promise<void> {
-  await store.create(plan.targetSpec);
-  const ranges: MigrationRecord['ranges'] = [
-    { shardKey: null, from: null, to: null, cursor: null, complete: false, points: 0 },
-  ];
-  const record: MigrationRecord = { version: 3, ...identityOf(plan), phase: 'copying', ranges, ...FRESH };
-  const save = (): Promise<void> => Promise.resolve();
-  const request = { source: store, target: store, encoder, record, points: plan.points };
-  await copyPoints({ ...request, lanes: 1, batchSize, saveIntervalMs: 1000, save });
-  await store.finish(plan.targetSpec);
-}
+const copy = (): Promise<void> => copyOnce({ plan, store, encoder, batchSize: 16 });
 
 async function differences(): Promise<readonly string[]> {
   return (await verifyMigration(plan, { source: store, target: store, encoder })).differences;

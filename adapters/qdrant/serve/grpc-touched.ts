@@ -12,7 +12,7 @@ export interface TouchRule {
 }
 
 /** The name of the form in which conditions are given here: a Filter message. */
-export const MESSAGE_CONDITION = 'message';
+const MESSAGE_CONDITION = 'message';
 
 /**
  * PointsUpdateOperation: upsert 1 (points 1), delete_deprecated 2 and clear_payload_deprecated 6 (selectors

@@ -22,7 +22,7 @@ export type TouchKind =
   'upsert' | 'points' | 'set payload' | 'delete payload' | 'update vectors' | 'delete vectors' | 'operations';
 
 /** The name of the form in which conditions are given here: JSON text. */
-export const JSON_CONDITION = 'json';
+const JSON_CONDITION = 'json';
 
 const SELECTORS: Readonly<Partial<Record<TouchKind, Structure>>> = {
   points: STRUCTURES.pointsSelector,

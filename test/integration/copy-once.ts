@@ -1,0 +1,25 @@
+import type { Encoder } from '../../src/core/encoder.js';
+import type { VectorStore } from '../../src/core/vector-store.js';
+import { copyPoints } from '../../src/migrate/copy-points.js';
+import { FRESH, identityOf, type MigrationRecord } from '../../src/migrate/migration-record.js';
+import type { MigrationPlan } from '../../src/migrate/plan-migration.js';
+
+export interface CopyOnce {
+  readonly plan: MigrationPlan;
+  readonly store: VectorStore;
+  readonly encoder: Encoder;
+  readonly batchSize: number;
+}
+
+/** Creates and fills a target as a migration does, in one range, and verifies nothing. */
+export async function copyOnce({ plan, store, encoder, batchSize }: CopyOnce): Promise<void> {
+  await store.create(plan.targetSpec);
+  const range = { shardKey: null, from: null, to: null, cursor: null, complete: false, points: 0 };
+  const record: MigrationRecord = {
+    ...{ version: 3, ...identityOf(plan), phase: 'copying', ranges: [range], ...FRESH },
+  };
+  const request = { source: store, target: store, encoder, record, points: plan.points };
+  const save = (): Promise<void> => Promise.resolve();
+  await copyPoints({ ...request, lanes: 1, batchSize, saveIntervalMs: 1000, save });
+  await store.finish(plan.targetSpec);
+}
