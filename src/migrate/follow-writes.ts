@@ -87,16 +87,14 @@ export class FollowWrites {
     };
     let sent: Sent<Answer>;
     try {
-      if (work.ids !== null) {
-        await begin(work.ids);
-        sent = await this.#turns.shared(send);
-      } else
-        sent = await this.#turns.alone(async () => {
-          await begin(touched.ids);
-          for (const condition of touched.conditions)
-            for await (const page of source.matchingIds(sourceCollection, condition)) await begin(page);
-          return send();
-        });
+      // Nothing is opened before its turn: a cut-over, whose turn it is, waits until nothing is open.
+      const inTurn = async (): Promise<Sent<Answer>> => {
+        await begin(touched.ids);
+        for (const condition of touched.conditions)
+          for await (const page of source.matchingIds(sourceCollection, condition)) await begin(page);
+        return send();
+      };
+      sent = await (work.ids === null ? this.#turns.alone(inTurn) : this.#turns.shared(inTurn));
     } catch (error) {
       // Whether it was applied, or will be, is not known.
       void this.#finish(work, false);

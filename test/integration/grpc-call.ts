@@ -16,6 +16,8 @@ export class PlainGrpc {
 
   constructor(url: string) {
     this.#session = connect(url);
+    // Calls under way fail by themselves.
+    this.#session.on('error', () => undefined);
   }
 
   call({ path, message }: GrpcCall): Promise<GrpcResult> {
