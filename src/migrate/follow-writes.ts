@@ -17,6 +17,8 @@ const TARGET_WAIT_MS = 10_000;
 /** Longest time in which writes are held up for a cut-over; it is tried again. */
 const SWITCH_WAIT_MS = 3_000;
 const OPEN_CHECK_MS = 5;
+/** Longest wait of a write for those before it; then nothing was sent. */
+const TURN_WAIT_MS = 20_000;
 
 export interface FollowOptions {
   readonly source: VectorStore;
@@ -47,7 +49,7 @@ export interface FollowStatus {
  */
 export class FollowWrites {
   readonly #options: FollowOptions;
-  readonly #turns = new WriteTurns();
+  readonly #turns = new WriteTurns(TURN_WAIT_MS);
   readonly #stop = new AbortController();
   /** Entries of writes that have not been brought over or left for later by the write itself. */
   readonly #inFlight = new Set<number>();
@@ -85,23 +87,31 @@ export class FollowWrites {
       work.entries.push(...entries);
       await written;
     };
-    let sent: Sent<Answer>;
-    try {
+    let finished: Promise<void> = Promise.resolve();
+    const sent = new Promise<Sent<Answer>>((resolve, reject) => {
       // Nothing is opened before its turn: a cut-over, whose turn it is, waits until nothing is open.
-      const inTurn = async (): Promise<Sent<Answer>> => {
-        await begin(touched.ids);
-        for (const condition of touched.conditions)
-          for await (const page of source.matchingIds(sourceCollection, condition)) await begin(page);
-        return send();
+      const inTurn = async (): Promise<void> => {
+        let applied = false;
+        try {
+          await begin(touched.ids);
+          for (const condition of touched.conditions)
+            for await (const page of source.matchingIds(sourceCollection, condition)) await begin(page);
+          const made = await send();
+          ({ applied } = made);
+          resolve(made);
+        } catch (error) {
+          reject(error);
+        }
+        // What may still be applied could make a condition select other points.
+        if (!applied) await this.#settle();
       };
-      sent = await (work.ids === null ? this.#turns.alone(inTurn) : this.#turns.shared(inTurn));
-    } catch (error) {
-      // Whether it was applied, or will be, is not known.
-      void this.#finish(work, false);
-      throw error;
-    }
-    await this.#bounded(this.#finish(work, sent.applied));
-    return sent.answer;
+      const turn = work.ids === null ? this.#turns.alone(inTurn) : this.#turns.shared(inTurn);
+      turn.catch(reject);
+      finished = this.#finish(work, turn);
+    });
+    const { answer } = await sent;
+    await this.#bounded(finished);
+    return answer;
   }
 
   /** Follows the copy; resolves when nothing of the state before is under way. @throws what reading the target throws */
@@ -183,19 +193,18 @@ export class FollowWrites {
     await this.#options.journal.close();
   }
 
-  /** Everything that is left of a write once it was sent; never fails: what cannot be done now stays open. */
-  #finish(work: Work, applied: boolean): Promise<void> {
-    const finished = this.#finishNow(work, applied)
+  /** Everything that is left of a write after its turn; never fails: what cannot be done now stays open. */
+  #finish(work: Work, turn: Promise<void>): Promise<void> {
+    const finished = this.#finishNow(work, turn)
       .catch((error: unknown) => this.#stopped(error))
       .finally(() => this.#finishing.delete(finished));
     this.#finishing.add(finished);
     return finished;
   }
 
-  async #finishNow({ entries, ids }: Work, applied: boolean): Promise<void> {
+  async #finishNow({ entries, ids }: Work, turn: Promise<void>): Promise<void> {
     try {
-      if (entries.length === 0) return;
-      if (!applied) await this.#settle();
+      await turn;
       const sync = this.#sync;
       // Left open: looked at when the copy is finished.
       if (this.#wanted !== 'copied' || sync === null) return;

@@ -1,24 +1,34 @@
-/** Lets many tasks run at once, or one alone, in the order in which they came: nobody waits for ever. */
+import { TldrError } from '../core/errors.js';
+
+interface Waiting {
+  readonly alone: boolean;
+  readonly start: () => void;
+}
+
+/** Lets many tasks run at once, or one alone, in the order in which they came. */
 export class WriteTurns {
+  readonly #waitMs: number;
+  readonly #waiting: Waiting[] = [];
   #running = 0;
   #alone = false;
-  readonly #waiting: { readonly alone: boolean; readonly start: () => void }[] = [];
 
-  /** With other shared tasks at the same time. */
+  /** @param waitMs longest wait for a turn */
+  constructor(waitMs: number) {
+    this.#waitMs = waitMs;
+  }
+
+  /** With other shared tasks at the same time. @throws UNAVAILABLE where its turn does not come in time */
   shared<T>(task: () => Promise<T>): Promise<T> {
     return this.#run(false, task);
   }
 
-  /** With no other task at the same time. */
+  /** With no other task at the same time. @throws UNAVAILABLE where its turn does not come in time */
   alone<T>(task: () => Promise<T>): Promise<T> {
     return this.#run(true, task);
   }
 
   async #run<T>(alone: boolean, task: () => Promise<T>): Promise<T> {
-    await new Promise<void>((start) => {
-      this.#waiting.push({ alone, start });
-      this.#next();
-    });
+    await this.#turn(alone);
     try {
       return await task();
     } finally {
@@ -26,6 +36,23 @@ export class WriteTurns {
       this.#alone = false;
       this.#next();
     }
+  }
+
+  #turn(alone: boolean): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
+        reject(new TldrError('UNAVAILABLE', 'writes before this one are not over: it was not made'));
+        this.#next();
+      }, this.#waitMs);
+      const start = (): void => {
+        clearTimeout(timer);
+        resolve();
+      };
+      const waiting: Waiting = { alone, start };
+      this.#waiting.push(waiting);
+      this.#next();
+    });
   }
 
   #next(): void {

@@ -61,3 +61,20 @@ test.each([
 ])('%s=%s is refused', (name, value, text) => {
   expect(() => load({}, { [name]: value })).toThrow(text);
 });
+
+test('a collection that is migrated has a source and a journal, looked for beside the file', () => {
+  const of = (migrating: unknown): ReturnType<typeof load> =>
+    load({ collections: { docs: { ...DOCS, migrating } } });
+  const { migrating } = of({ source: 'docs', journal: 'j' }).collections['docs'] ?? {};
+  expect(migrating?.source).toBe('docs');
+  expect(migrating?.journal).toMatch(/qdrant-tldr-served-.*\/j$/);
+  for (const wrong of [
+    true,
+    {},
+    { source: 'docs' },
+    { source: 'docs', journal: 1 },
+    { source: 'd', journal: 'j', x: 1 },
+  ])
+    expect(() => of(wrong)).toThrow('collections.docs.migrating: expected an object');
+  expect(() => of({ source: 'docs_c', journal: 'j' })).toThrow('its source is its target');
+});
