@@ -95,6 +95,10 @@ export function openMemory(): VectorStore {
         quantizations: ['none'],
       }),
     close: () => Promise.resolve(),
+    settle: () => Promise.resolve(),
+    matchingIds: () => {
+      throw new TldrError('UNSUPPORTED', 'the memory store has no conditions');
+    },
     ...reading(memory),
     ...searching(memory),
     ...naming(memory),
@@ -110,16 +114,7 @@ function reading(
   memory: Memory,
 ): Pick<
   VectorStore,
-  | 'listCollections'
-  | 'exists'
-  | 'describe'
-  | 'count'
-  | 'scan'
-  | 'retrieve'
-  | 'matchingIds'
-  | 'settle'
-  | 'splitRanges'
-  | 'sample'
+  'listCollections' | 'exists' | 'describe' | 'count' | 'scan' | 'retrieve' | 'splitRanges' | 'sample'
 > {
   return {
     listCollections: () => Promise.resolve([...memory.collections.keys()]),
@@ -133,10 +128,6 @@ function reading(
         yield await Promise.resolve(memory.batchOf(name, points.slice(start, start + batchSize), vectorName));
       }
     },
-    matchingIds: () => {
-      throw new TldrError('UNSUPPORTED', 'the memory store has no conditions');
-    },
-    settle: () => Promise.resolve(),
     retrieve: async (name, ids, { vectorName }) => {
       const wanted = new Set(ids.map(String));
       return Promise.resolve(

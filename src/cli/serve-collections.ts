@@ -24,7 +24,7 @@ export interface LoadedCollection {
 export type ReadsTarget = (name: string, setting: ServedSetting) => boolean | Promise<boolean>;
 
 /** As the commands of the migrations want it; to be asked where no journal is open. */
-export const readsTargetByPlan: ReadsTarget = async (_name, { migrating }) =>
+const readsTargetByPlan: ReadsTarget = async (_name, { migrating }) =>
   migrating === undefined || (await readPlan(migrating.journal)).side === 'target';
 
 /**

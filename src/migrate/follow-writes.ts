@@ -100,7 +100,7 @@ export class FollowWrites {
           ({ applied } = made);
           resolve(made);
         } catch (error) {
-          reject(error);
+          reject(error instanceof Error ? error : new Error(messageOf(error), { cause: error }));
         }
         // What may still be applied could make a condition select other points.
         if (!applied) await this.#settle();

@@ -188,7 +188,10 @@ describe('writes that are followed', () => {
       );
     expect(await put()).toBe(200);
     let switched = 0;
-    const count = (): Promise<void> => Promise.resolve(void switched++);
+    const count = (): Promise<void> => {
+      switched++;
+      return Promise.resolve();
+    };
     expect(await follower.switchTo('target', count)).toBe(false);
     down = false;
     expect(await follower.switchTo('target', count)).toBe(true);
