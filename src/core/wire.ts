@@ -74,7 +74,15 @@ export interface RestRewriter {
 }
 
 /** Why a proxy cannot do what it was asked, whatever was asked. */
-export type ProxyFailure = 'too-large' | 'unreadable' | 'overloaded' | 'unavailable' | 'timeout' | 'internal';
+export type ProxyFailure =
+  | 'too-large'
+  | 'unreadable'
+  | 'overloaded'
+  | 'unavailable'
+  | 'timeout'
+  | 'internal'
+  /** An address, such as `*`, that no path of the database can be. */
+  | 'no-path';
 
 /** How much came, as far as it was announced, and how much is allowed. */
 export interface BodySize {

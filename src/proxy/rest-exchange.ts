@@ -88,6 +88,10 @@ export class RestExchange {
   }
 
   async run(): Promise<void> {
+    if (!/^(\/|https?:)/.test(this.#head.url)) {
+      this.fail('no-path', 'the address is no path');
+      return;
+    }
     try {
       const change = this.#rewriting.routeRestChange(this.#head);
       if (change.kind === 'answer') this.#answer(change);

@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, METHODS, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
 import type { ProxyOptions } from './proxy-options.js';
@@ -35,20 +35,33 @@ export function createRestFront(parts: RestParts, tls: ProxyOptions['tls']): Ser
   };
   const server =
     tls === undefined ? createServer(options, listener) : createTlsServer({ ...options, ...tls }, listener);
-  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+  server.on('clientError', (error: ClientError, socket) => {
     if (answers.get(socket)?.headersSent === true || !socket.writable) socket.destroy();
-    else socket.end(malformedAnswer(error.code));
+    else socket.end(emptyAnswer(statusOf(error)));
   });
+  // Nothing is to be tunnelled, and servers know no such path.
+  server.on('connect', (_request, socket) => socket.end(emptyAnswer(NOT_FOUND)));
   return server;
 }
 
+/** What Node says of bytes that did not become a request. */
+interface ClientError extends NodeJS.ErrnoException {
+  readonly rawPacket?: Buffer;
+}
+
+const NOT_FOUND = '404 Not Found';
+/** A method, a target and a version as HTTP writes them (RFC 9112, 3). */
+const REQUEST_LINE = /^([\w!#$%&'*+.^`|~-]+) [!-~]+ HTTP\/1\.[01]\r?\n/;
+
 /** What is no HTTP never becomes a request; it gets the answer that HTTP has for it. */
-function malformedAnswer(code: string | undefined): string {
-  const status =
-    code === 'HPE_HEADER_OVERFLOW'
-      ? '431 Request Header Fields Too Large'
-      : code === 'ERR_HTTP_REQUEST_TIMEOUT'
-        ? '408 Request Timeout'
-        : '400 Bad Request';
+function statusOf({ code, rawPacket }: ClientError): string {
+  if (code === 'HPE_HEADER_OVERFLOW') return '431 Request Header Fields Too Large';
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return '408 Request Timeout';
+  const [, method] = REQUEST_LINE.exec(rawPacket?.toString('latin1') ?? '') ?? [];
+  // Node's parser takes the methods it knows; to a server another one is a route that it does not have.
+  return method === undefined || METHODS.includes(method) ? '400 Bad Request' : NOT_FOUND;
+}
+
+function emptyAnswer(status: string): string {
   return `HTTP/1.1 ${status}\r\ncontent-length: 0\r\nconnection: close\r\ndate: ${new Date().toUTCString()}\r\n\r\n`;
 }

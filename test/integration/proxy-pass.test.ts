@@ -167,6 +167,28 @@ describe('what is not served', () => {
     expect(answer).toEqual(expected);
   });
 
+  const line = (text: string): string => `${text} HTTP/1.1\r\nHost: x\r\n\r\n`;
+  test.each([
+    ['BREW /', '404'],
+    ['get /', '404'],
+    ['DESCRIBE /collections/a', '404'],
+    ['PRI /', '404'],
+    ['TRACE /collections/served', '404'],
+    ['POST /collections/served', '404'],
+    ['OPTIONS *', '404'],
+    ['GET *', '404'],
+    ['CONNECT any.where:80', '404'],
+    ['B(W /', '400'],
+    ['BREW a b', '400'],
+  ])('"%s" is answered with the status that it has without a proxy', async (text, status) => {
+    const [answer, expected] = await Promise.all([
+      sendRaw(proxy.url, line(text)),
+      sendRaw(plain.url, line(text)),
+    ]);
+    expect(answer.status).toBe(expected.status);
+    expect(answer.status).toContain(` ${status} `);
+  });
+
   test('an offer of another protocol is answered in this one', async () => {
     const offer = `${get}Connection: upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n`;
     expect((await sendRaw(proxy.url, offer)).status).toBe((await sendRaw(plain.url, offer)).status);

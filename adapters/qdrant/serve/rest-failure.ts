@@ -8,6 +8,7 @@ const STATUS: Readonly<Record<ProxyFailure, number>> = {
   unavailable: 503,
   timeout: 408,
   internal: 500,
+  'no-path': 404,
 };
 
 /** A failure of the proxy in the shape of the server's errors; a body that is too large in its very words. */
@@ -15,8 +16,13 @@ export const restFailure: FailureAnswer = (failure, message, size) => ({
   kind: 'answer',
   status: STATUS[failure],
   contentType: 'application/json',
-  body: `{"status":{"error":${JSON.stringify(size === undefined ? message : tooLarge(size))}},"time":0.0}`,
+  // Of a route that it does not have the server says nothing.
+  body: failure === 'no-path' ? '' : errorBody(size === undefined ? message : tooLarge(size)),
 });
+
+function errorBody(error: string): string {
+  return `{"status":{"error":${JSON.stringify(error)}},"time":0.0}`;
+}
 
 function tooLarge({ limitBytes, announcedBytes }: BodySize): string {
   return announcedBytes === null

@@ -92,6 +92,8 @@ function routeServed({ served, name, path, action }: ServedRequest, method: stri
         400,
         `Bad request: ${method} /${path.segments.join('/')} is not supported on a served collection: ${action.why}`,
       );
+    case 'missing':
+      return { kind: 'answer', status: 404, contentType: '', body: '' };
     case 'vector':
       refuseServedVector(path.segments[3] ?? '', served);
       break;

@@ -9,6 +9,8 @@ export type RouteAction =
   | { readonly kind: 'point' }
   /** A vector of the collection, by name. */
   | { readonly kind: 'vector' }
+  /** A method that no server has for this path. */
+  | { readonly kind: 'missing' }
   | { readonly kind: 'refuse'; readonly why: string };
 
 /** How a body is read and changed. */
@@ -115,16 +117,23 @@ export function isPath(path: readonly string[], segments: readonly string[]): bo
   return path.length === segments.length && path.every((one, i) => one === '*' || one === segments[i]);
 }
 
+/** Methods that endpoints have. */
+const READING = ['GET', 'HEAD', 'OPTIONS'];
+const CHANGING = ['POST', 'PUT', 'PATCH', 'DELETE'];
+
 /**
  * What is done with a request below a served collection. Reading what nobody here knows is harmless but for sizes it
  * may tell; anything else could carry vectors.
  */
 export function actionFor(method: string, segments: readonly string[]): RouteAction {
-  const rule = RULES.find(({ method: wanted, path }) => wanted === method && isPath(path, segments));
+  const rules = RULES.filter(({ path }) => isPath(path, segments));
+  const rule = rules.find((one) => one.method === method);
   if (rule !== undefined) return rule.action;
-  return ['GET', 'HEAD', 'OPTIONS'].includes(method)
-    ? ERRORS
-    : { kind: 'refuse', why: 'it is not known to this proxy' };
+  if (READING.includes(method)) return ERRORS;
+  // A path that ends in any name may be another one's in a newer server.
+  const known = rules.some(({ path }) => path.at(-1) !== '*');
+  if (known || !CHANGING.includes(method)) return { kind: 'missing' };
+  return { kind: 'refuse', why: 'it is not known to this proxy' };
 }
 
 /** Where a request of the query endpoint goes instead of an older one. */

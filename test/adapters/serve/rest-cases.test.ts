@@ -70,6 +70,7 @@ function outcomeOf(made: Exclude<RestRoute, { kind: 'rewrite' }> | RestRewrite):
 
 function answerOf({ status, body }: RestAnswer): Outcome {
   if (status < 400) return { status, result: body };
+  if (body === '') return { status };
   const { status: said } = JSON.parse(body) as { status: { error: string } };
   return { status, error: said.error };
 }
