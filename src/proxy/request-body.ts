@@ -24,6 +24,8 @@ export async function passingBody(request: IncomingMessage): Promise<Buffer | Re
   request.once('close', () => {
     if (!request.complete) body.destroy(new Error('the client is gone'));
   });
+  // What the database does not want is still to be taken from the client, which may have more to ask behind it.
+  body.once('close', () => request.unpipe(body).resume());
   request.pipe(body);
   return body;
 }

@@ -1,12 +1,14 @@
 import type { Dispatcher } from 'undici';
 import type { RestRequest } from '../core/wire.js';
 import { ConnectionPool } from './connection-pool.js';
+import { patientConnector } from './patient-connector.js';
 import type { ProxyLimits, Upstream } from './proxy-options.js';
 import { forwardedHeaders } from './rest-headers.js';
 import { BodyTooLarge } from './whole-body.js';
 
 /** Largest header of a request or an answer; servers of this kind take as much. */
 export const HEADER_BYTES_MAX = 128 * 1024;
+const CONNECT_TIMEOUT_MS = 10_000;
 /** Shorter than servers keep idle connections open, so that none is used as it is being closed. */
 const IDLE_CONNECTION_MS = 4_000;
 const READY_ANSWER_BYTES_MAX = 64 * 1024;
@@ -35,7 +37,7 @@ export class RestUpstream {
     this.#prefix = pathname.replace(/\/+$/, '');
     this.#readyPath = readyPath;
     this.#pool = new ConnectionPool(origin, limits.upstreamConnections, {
-      connectTimeout: Math.min(10_000, limits.upstreamTimeoutMs),
+      connect: patientConnector(Math.min(CONNECT_TIMEOUT_MS, limits.upstreamTimeoutMs)),
       headersTimeout: limits.upstreamTimeoutMs,
       bodyTimeout: limits.upstreamTimeoutMs,
       keepAliveTimeout: IDLE_CONNECTION_MS,
