@@ -63,7 +63,7 @@ export class GrpcUpstream {
     });
     let answer: NodeJS.Timeout | undefined;
     const probe = setInterval(() => {
-      if (session.connecting || answer !== undefined) return;
+      if (session.connecting || session.destroyed || answer !== undefined) return;
       answer = setTimeout(() => session.destroy(), probeTimeoutMs).unref();
       session.ping(() => {
         clearTimeout(answer);
