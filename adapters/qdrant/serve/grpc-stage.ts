@@ -9,7 +9,6 @@ import { decodeText, Malformed, ProtoMessage } from './proto-message.js';
 import { drop, edited, Pieces, type FieldEdit } from './proto-pieces.js';
 import {
   candidatesFor,
-  DEFAULT_GROUP_SIZE,
   DEFAULT_GROUPS,
   DEFAULT_LIMIT,
   PREFETCH_DEPTH_MAX,
@@ -138,10 +137,9 @@ function candidateCount({ message, fields, query }: Stage, served: ServedCollect
   const count = (field: number | undefined, otherwise: number): number =>
     field === undefined ? otherwise : asCount(message.varint(field) ?? BigInt(otherwise));
   const limit = count(fields.limit, fields.groupSize === undefined ? DEFAULT_LIMIT : DEFAULT_GROUPS);
-  const groupSize = fields.groupSize === undefined ? 1 : count(fields.groupSize, DEFAULT_GROUP_SIZE);
   const mmr = query?.field === MMR ? new ProtoMessage(query.value).bytes(2) : null;
   const considered = mmr === null ? 0 : asCount(new ProtoMessage(mmr).varint(3) ?? 0n);
-  const wanted = { limit: Math.max(limit, considered), offset: count(fields.offset, 0), groupSize };
+  const wanted = { limit: Math.max(limit, considered), offset: count(fields.offset, 0) };
   // The server refuses a prefetch of none with an error that names it; what the client wrote is refused anyway.
   return Math.min(Math.max(candidatesFor(served, wanted), 1), Number.MAX_SAFE_INTEGER);
 }

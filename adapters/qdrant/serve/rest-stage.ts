@@ -7,7 +7,6 @@ import type { Projection } from './rest-projection.js';
 import { readInput, type QueryForm } from './rest-vector-input.js';
 import {
   candidatesFor,
-  DEFAULT_GROUP_SIZE,
   DEFAULT_GROUPS,
   DEFAULT_LIMIT,
   PREFETCH_DEPTH_MAX,
@@ -158,7 +157,6 @@ function candidatesOf({ fields, grouped }: Stage, least: number, { served, sourc
   const candidates = candidatesFor(served, {
     limit: Math.max(limit, least),
     offset: count('offset', 0),
-    groupSize: grouped ? count('group_size', DEFAULT_GROUP_SIZE) : 1,
   });
   return String(Math.min(Math.max(candidates, 1), Number.MAX_SAFE_INTEGER));
 }

@@ -1,6 +1,7 @@
 import type { FollowedFacts } from '../../../src/core/followed.js';
 import { firstNonFiniteRow } from '../../../src/core/matrix.js';
 import type { ServedCollection } from '../../../src/core/served-collection.js';
+import { METADATA_KEY } from '../../../src/core/target-description.js';
 
 /**
  * What is done with each part of a request to a served collection, whatever the transport. REST and gRPC parse and
@@ -55,28 +56,35 @@ export function treatStage(stage: StageFacts, served: ServedCollection): Treatme
   return stage.hasPrefetch || stage.exact ? 'leave' : 'wrap';
 }
 
-/** Candidates to fetch for a wrapped stage: never fewer than it may return. */
+/**
+ * Candidates to fetch for a wrapped stage: never fewer than it may return. Of groups it returns as many times more as
+ * a group has results, and the server fetches as many times more than a prefetch says.
+ */
 export function candidatesFor(
   served: ServedCollection,
-  {
-    limit,
-    offset,
-    groupSize = 1,
-  }: { readonly limit: number; readonly offset: number; readonly groupSize?: number },
+  { limit, offset }: { readonly limit: number; readonly offset: number },
 ): number {
-  const wanted = (limit + offset) * groupSize;
-  return Math.max(limit + offset, Math.min(Math.ceil(wanted * served.oversampling), served.candidatesMax));
+  const wanted = limit + offset;
+  return Math.max(wanted, Math.min(Math.ceil(wanted * served.oversampling), served.candidatesMax));
 }
 
 /** Limits of the server's own where a request names none. */
 export const DEFAULT_LIMIT = 10;
-export const DEFAULT_GROUP_SIZE = 3;
 export const DEFAULT_GROUPS = 10;
 export const PREFETCH_DEPTH_MAX = 64;
 
 /** @throws Refusal in the server's words when a client names the vector that it must not see */
 export function refuseHidden(name: string, served: ServedCollection): void {
   if (served.layout === 'two-stage' && name === served.compact) throw unknownVector(name);
+}
+
+/** @throws Refusal where an update would change what says how the collection is served */
+export function refuseMetadata(key: string): void {
+  if (key === METADATA_KEY)
+    throw new Refusal(
+      400,
+      `Bad request: metadata "${key}" says how a served collection is served and cannot be changed`,
+    );
 }
 
 export function unknownVector(name: string): Refusal {
