@@ -2,9 +2,9 @@ import type { ServedCollection } from '../../../src/core/served-collection.js';
 import type { GrpcRewrite } from '../../../src/core/wire.js';
 import type { CollectionRule } from './grpc-methods.js';
 import { physicalName } from './grpc-stage.js';
-import { ProtoMessage } from './proto-message.js';
+import { decodeText, ProtoMessage } from './proto-message.js';
 import { edited, Pieces, type FieldEdit } from './proto-pieces.js';
-import { isHiddenTarget, Refusal, refuseHidden, refuseTarget, servedBy } from './rules.js';
+import { isHiddenTarget, Refusal, refuseHidden, refuseMetadata, refuseTarget, servedBy } from './rules.js';
 
 /** CollectionExistsResponse with CollectionExists 1 of exists 1: false, which is not written. */
 const DOES_NOT_EXIST = new Pieces().bytes(1, new Uint8Array(0)).finish();
@@ -61,8 +61,13 @@ function create({ message, collections }: CollectionCall, name: string): GrpcRew
   return { kind: 'pass' };
 }
 
-/** UpdateCollection.vectors_config 6 (params 1, or params_map 2 of map 1): what F is given goes to K. */
+/**
+ * UpdateCollection.vectors_config 6 (params 1, or params_map 2 of map 1): what F is given goes to K. metadata 10 is a
+ * map of names 1.
+ */
 function updateEdits(message: ProtoMessage, served: ServedCollection): [number, FieldEdit][] {
+  for (const entry of message.all(10))
+    for (const key of new ProtoMessage(entry).all(1)) refuseMetadata(decodeText(key));
   message.bytes(6);
   if (served.layout === 'compact') return [];
   const move: FieldEdit = (bytes) => {

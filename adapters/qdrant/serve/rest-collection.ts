@@ -11,7 +11,7 @@ import {
   valueOf,
 } from './rest-fields.js';
 import type { Rewriting } from './rest-stage.js';
-import { Refusal, refuseHidden } from './rules.js';
+import { Refusal, refuseHidden, refuseMetadata } from './rules.js';
 import { distanceName } from '../settings.js';
 
 /** Settings that the compact vector has from the full one of the source. */
@@ -22,7 +22,10 @@ const FIELD_ORDER = [
 
 /** Settings of the full vector are meant for what is searched in its place. @throws Refusal */
 export function rewritePatch(root: JsonNode, { served, source }: Rewriting): void {
-  const vectors = valueOf(fieldsOf(root, STRUCTURES.updateCollection, source), 'vectors');
+  const fields = fieldsOf(root, STRUCTURES.updateCollection, source);
+  const metadata = valueOf(fields, 'metadata');
+  if (metadata?.kind === 'object') metadata.entries.forEach(({ key }) => refuseMetadata(key));
+  const vectors = valueOf(fields, 'vectors');
   if (vectors?.kind !== 'object') return;
   refuseDuplicates(vectors.entries);
   for (const { key, start, value } of vectors.entries) {
