@@ -8,6 +8,7 @@ import { readNpy } from '../../src/cli/npy.js';
 import type { Encoder } from '../../src/core/encoder.js';
 import { gatherRows, row, rowRange, type Matrix } from '../../src/core/matrix.js';
 import { serveCollection, type ServeOptions } from '../../src/core/serve-collection.js';
+import type { ServedCollection } from '../../src/core/served-collection.js';
 import type { Layout, VectorStore } from '../../src/core/vector-store.js';
 import type { RestRewriter } from '../../src/core/wire.js';
 import { migrateCollection } from '../../src/migrate/migrate-collection.js';
@@ -118,17 +119,17 @@ async function fill(name: string, point: (i: number) => object): Promise<void> {
 }
 
 async function rewriterFor(layout: Layout, options: ServeOptions = {}): Promise<RestRewriter> {
-  const served = await Promise.all(
-    ['docs', 'named'].map(async (name) =>
-      serveCollection({
-        ...{ name, aliases: new Map<string, string>(), projector: encoder },
-        spec: await store.describe(`${name}-${layout}`),
-        candidatesMax: Number.POSITIVE_INFINITY,
-        options: { oversampling: ROWS, ...options },
-      }),
-    ),
-  );
-  return restRewriter(served);
+  const served = ['docs', 'named'].map((name) => servedAs(name, `${name}-${layout}`, options));
+  return restRewriter(await Promise.all(served));
+}
+
+async function servedAs(name: string, target: string, options: ServeOptions = {}): Promise<ServedCollection> {
+  return serveCollection({
+    ...{ name, aliases: new Map<string, string>(), projector: encoder },
+    spec: await store.describe(target),
+    candidatesMax: Number.POSITIVE_INFINITY,
+    options: { oversampling: ROWS, ...options },
+  });
 }
 
 beforeAll(async () => {
@@ -375,6 +376,16 @@ describe('two-stage answers where candidates cover the collection', () => {
       const got = await ok(through(narrow, 'POST', '/collections/docs/points/query', body));
       expect(comparable(got)).toEqual(comparable(wanted));
     }
+  });
+
+  test('a search of a collection that is not served looks points up in one that is', async () => {
+    const body =
+      '{"query":21,"using":"z","lookup_from":{"collection":"named","vector":"v"},"limit":5,"with_payload":true}';
+    const wanted = await ok(direct('POST', '/collections/elsewhere/points/query', body));
+    const others = restRewriter([await servedAs('renamed', 'named-two-stage')]);
+    const renamed = body.replace('named', 'renamed');
+    const got = await ok(through(others, 'POST', '/collections/elsewhere/points/query', renamed));
+    expect(comparable(got)).toEqual(comparable(wanted));
   });
 
   test('ids of results are those of the original', async () => {

@@ -205,9 +205,12 @@ export function countOf(fields: Fields, name: string, source: Splices): number |
   return /^\d+$/.test(text) ? Number(text) : undefined;
 }
 
+/** A body of valid JSON that the server could not take. */
+export class BadBody extends Refusal {}
+
 /** A 400 for a body of valid JSON that the server could not take. */
-export function badBody(reason: string): Refusal {
-  return new Refusal(400, `Format error in JSON body: ${reason}`);
+export function badBody(reason: string): BadBody {
+  return new BadBody(400, `Format error in JSON body: ${reason}`);
 }
 
 function typeOf(node: JsonNode, source: Splices): string {

@@ -12,6 +12,8 @@ export interface LookupPlace {
   readonly vector: string;
   /** As the client wrote it; '' without one. */
   readonly shardKey: string;
+  /** Whether the collection is a served one. */
+  readonly served: boolean;
   /** Set where the vector named is a reduced one. */
   readonly reduced: ServedCollection | null;
 }
@@ -38,6 +40,7 @@ export function readLookup(
     collection: served?.target ?? name,
     vector,
     shardKey: shardKey === undefined ? '' : source.raw(shardKey),
+    served: served !== null,
     reduced: served?.vector === vector ? served : null,
   };
 }

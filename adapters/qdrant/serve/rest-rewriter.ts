@@ -14,10 +14,11 @@ import { refusalAnswer, resultIds, rewriteAnswer } from './rest-answer.js';
 import { rewriteBody, type BodyResult } from './rest-body.js';
 import { refuseServedAliases } from './rest-collection.js';
 import { Lookups } from './rest-lookup.js';
+import { mayLookUp, rewriteOther } from './rest-other.js';
 import { parsePath, type RestPath } from './rest-path.js';
 import { rewritePoint } from './rest-point.js';
 import { Projection } from './rest-projection.js';
-import { actionFor, queryPath, type RouteAction } from './rest-routes.js';
+import { actionFor, queryPath, type BodyKind, type RouteAction } from './rest-routes.js';
 import { Refusal, refuseTarget, servedBy, treatWithVector, unknownVector } from './rules.js';
 
 /** A request to a served collection. */
@@ -47,7 +48,7 @@ function guarded<T>(decide: () => T): T | RestAnswer {
   }
 }
 
-function route({ method, url }: RestHead, collections: readonly ServedCollection[]): RestRoute {
+function route({ method, url, headers }: RestHead, collections: readonly ServedCollection[]): RestRoute {
   const path = parsePath(url);
   const [first, name] = path.segments;
   const depth = path.segments.length;
@@ -59,7 +60,16 @@ function route({ method, url }: RestHead, collections: readonly ServedCollection
   if (first !== 'collections' || name === undefined) return { kind: 'pass' };
   if (isAliasChange(method, path)) return { kind: 'rewrite' };
   const request = servedRequest(method, path, collections);
-  return request === null ? { kind: 'pass' } : routeServed(request, method);
+  if (request !== null) return routeServed(request, method);
+  // What is compressed passes as it is: unpacking it is the server's business.
+  const looksUp = headers['content-encoding'] === undefined && otherSearch(method, path) !== null;
+  return { kind: looksUp ? 'rewrite' : 'pass' };
+}
+
+/** What a search of a collection that is not served is, where it may look points up in one that is. */
+function otherSearch(method: string, { segments }: RestPath): BodyKind | null {
+  const action = actionFor(method, segments.slice(2));
+  return action.kind === 'rewrite' && mayLookUp(action.body) ? action.body : null;
 }
 
 function isAliasChange(method: string, { segments }: RestPath): boolean {
@@ -155,7 +165,10 @@ function rewrite(whole: WholeRequest, collections: readonly ServedCollection[]):
     return unchanged(whole);
   }
   const request = servedRequest(head.method, path, collections);
-  if (request === null) return unchanged(whole);
+  if (request === null) {
+    const other = otherSearch(head.method, path);
+    return unchanged(other === null ? whole : { ...whole, body: rewriteOther(other, body, collections) });
+  }
   const { served, action } = request;
   if (action.kind === 'point')
     return rewritePoint(path.segments[3] ?? '', { served, search: path.search }, lookups);

@@ -195,8 +195,8 @@ function selectionOf(node: JsonNode | undefined, source: Splices): boolean | rea
   return items.every(({ kind }) => kind === 'string') ? items.map((item) => stringOf(item, source)) : null;
 }
 
-/** Points looked up by group id in a collection that may be served under another name. */
-function withLookupText(
+/** Points looked up by group id in a collection that may be served under another name; null where it is not. */
+export function withLookupText(
   node: JsonNode,
   collections: readonly ServedCollection[],
   source: Splices,
