@@ -221,6 +221,11 @@ const SEARCHES: readonly (readonly [string, string, () => string])[] = [
     () => `{"query":{"nearest":${vector(0)},"mmr":{"diversity":0.7,"candidates_limit":30}},"limit":6}`,
   ],
   [
+    'diversity as an array',
+    'docs/points/query',
+    () => `{"query":[${vector(0)},{"diversity":0.7,"candidates_limit":30}],"limit":6}`,
+  ],
+  [
     'fusion of two vectors',
     'named/points/query',
     () =>

@@ -39,6 +39,12 @@ const MULTI_REFUSED = 'Wrong input: Conversion between multi and regular vectors
 /** @throws Refusal for fields given twice or of a wrong type */
 export function readQuery(node: JsonNode | undefined, source: Splices): QueryForm {
   if (node === undefined) return { kind: 'none' };
+  if (node.kind === 'array') {
+    const [nearest, mmr, ...more] = node.items;
+    // An array of both is a search with diversity, or without one.
+    if (nearest !== undefined && more.length === 0 && (mmr?.kind === 'object' || mmr?.kind === 'null'))
+      return nearestQuery(nearest, mmr.kind === 'null' ? undefined : mmr, source);
+  }
   if (node.kind !== 'object') return similarity([node], node);
   const kinds = fieldsOf(node, QUERY_KINDS, source);
   const similarities = SIMILARITIES.filter((name) => kinds.has(name));
@@ -50,8 +56,11 @@ export function readQuery(node: JsonNode | undefined, source: Splices): QueryFor
   const [name] = similarities;
   if (name === undefined) return { kind: 'other' };
   if (name !== 'nearest') return similarity(INPUTS[name](kinds, source), node);
-  const nearest = kinds.get('nearest')!.value;
-  const mmr = valueOf(kinds, 'mmr');
+  return nearestQuery(kinds.get('nearest')!.value, valueOf(kinds, 'mmr'), source);
+}
+
+/** Candidates for diversity are simply the nearest. */
+function nearestQuery(nearest: JsonNode, mmr: JsonNode | undefined, source: Splices): QueryForm {
   const wanted =
     mmr === undefined
       ? undefined
