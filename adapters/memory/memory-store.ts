@@ -12,6 +12,7 @@ import type {
   ScoredPoint,
   VectorStore,
 } from '../../src/core/vector-store.js';
+import { decode, encode, opaqueBytes } from './rest-bytes.js';
 
 interface StoredPoint {
   readonly id: PointId;
@@ -25,14 +26,6 @@ interface Collection {
   /** By id text; kept sorted only when read. */
   readonly points: Map<string, StoredPoint>;
 }
-
-interface Rest {
-  readonly payload: string;
-  readonly vectors: Readonly<Record<string, readonly number[]>>;
-}
-
-const decode = (rest: Uint8Array): Rest => JSON.parse(Buffer.from(rest).toString()) as Rest;
-const encode = (rest: Rest): Uint8Array => Buffer.from(JSON.stringify(rest));
 
 /** What all parts of one store share. */
 class Memory {
@@ -99,6 +92,8 @@ export function openMemory(): VectorStore {
     matchingIds: () => {
       throw new TldrError('UNSUPPORTED', 'the memory store has no conditions');
     },
+    load: () => Promise.resolve({ optimizing: false, failure: null, queuedUpdates: 0 }),
+    refusals: () => 0,
     ...reading(memory),
     ...searching(memory),
     ...naming(memory),
@@ -226,8 +221,8 @@ function writing(
 }
 
 /** Exact search. */
-function searching(memory: Memory): Pick<VectorStore, 'search' | 'createPayloadIndex'> {
-  return {
+function searching(memory: Memory): Pick<VectorStore, 'search' | 'timeSearch' | 'createPayloadIndex'> {
+  const store: ReturnType<typeof searching> = {
     search: async (name, request) => {
       const ranked = (
         vectorName: string,
@@ -258,8 +253,14 @@ function searching(memory: Memory): Pick<VectorStore, 'search' | 'createPayloadI
       }));
       return Promise.resolve(points);
     },
+    timeSearch: async (name, request) => {
+      const begunAtMs = performance.now();
+      await store.search(name, request);
+      return performance.now() - begunAtMs;
+    },
     createPayloadIndex: async (name, field) => Promise.resolve(void memory.get(name).indexes.add(field)),
   };
+  return store;
 }
 
 /** Names that lead to collections. */
@@ -364,35 +365,5 @@ function scratch(
       );
     },
     dropScratch: (name) => Promise.resolve(void memory.collections.delete(name)),
-  };
-}
-
-function floatsOf(rest: Uint8Array, name: string): Float32Array | null {
-  const values = decode(rest).vectors[name];
-  return values === undefined ? null : Float32Array.from(values);
-}
-
-/** What only this adapter knows about a point besides its vectors. */
-function opaqueBytes(): Pick<
-  VectorStore,
-  'packRest' | 'payloadJson' | 'canonicalRest' | 'restFloats' | 'restVector' | 'estimateMemory'
-> {
-  return {
-    packRest: (payload) => encode({ payload, vectors: {} }),
-    payloadJson: (rest) => decode(rest).payload,
-    canonicalRest: (rest, { withoutVectors = [] } = {}) => {
-      const { payload, vectors } = decode(rest);
-      const kept = Object.entries(vectors)
-        .filter(([name]) => !withoutVectors.includes(name))
-        .sort();
-      return Buffer.from(JSON.stringify([payload, kept]));
-    },
-    restFloats: floatsOf,
-    restVector: floatsOf,
-    estimateMemory: ({ vectors }, pointCount) => {
-      const bytes =
-        vectors.reduce((sum, { dim, componentBytes }) => sum + dim * componentBytes, 0) * pointCount;
-      return { vectorsRamBytes: bytes, vectorsDiskBytes: 0, indexRamBytes: 0 };
-    },
   };
 }

@@ -3,12 +3,19 @@ import { isTldrError, messageOf, TldrError, type ErrorCode } from '../../src/cor
 /** Longest text of a server's answer quoted in a message. */
 const QUOTE_MAX = 300;
 
-/** What a failed call tells about itself; `retryAfterMs` only when the server said so. */
+/** What a failed call tells about itself: `afterMs` only when the server said so, `refused` where it has too much to do. */
+interface Retry {
+  readonly safe: boolean;
+  readonly afterMs?: number;
+  readonly refused?: boolean;
+}
+
+/** A failed call, with what it tells about calling again. */
 export class CallError extends TldrError {
   constructor(
     code: ErrorCode,
     message: string,
-    readonly retry: { readonly safe: boolean; readonly afterMs?: number },
+    readonly retry: Retry,
     cause?: unknown,
   ) {
     super(code, message, { cause });
@@ -25,7 +32,8 @@ export function httpError(
   const { call, retryAfter } = context;
   const say = (code: ErrorCode, hint: string, safe = false): CallError => {
     const afterMs = retryAfter === null ? Number.NaN : Number(retryAfter) * 1000;
-    const retry = Number.isFinite(afterMs) ? { safe, afterMs } : { safe };
+    const refused = status === 429 || status === 503;
+    const retry = Number.isFinite(afterMs) ? { safe, refused, afterMs } : { safe, refused };
     return new CallError(code, `${call}: HTTP ${status}: ${text}${hint}`, retry);
   };
   switch (status) {
@@ -68,7 +76,9 @@ export function grpcError(
   const code = codes[status] ?? 'UNAVAILABLE';
   const afterMs = Number(context.retryAfter) * 1000;
   const safe = [4, 8, 14].includes(status);
-  const retry = context.retryAfter !== undefined && Number.isFinite(afterMs) ? { safe, afterMs } : { safe };
+  const asked = context.retryAfter !== undefined && Number.isFinite(afterMs);
+  const refused = status === 8 || asked;
+  const retry = asked ? { safe, refused, afterMs } : { safe, refused };
   return new CallError(code, `${context.call}: gRPC status ${status}: ${message.slice(0, QUOTE_MAX)}`, retry);
 }
 

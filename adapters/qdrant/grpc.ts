@@ -27,6 +27,8 @@ export interface GrpcOptions {
   readonly timeoutMs: number;
   readonly retry: RetryOptions;
   readonly log: Log | undefined;
+  /** Called whenever the server turns a call away as one too many. */
+  readonly refused: () => void;
 }
 
 /**
@@ -46,8 +48,12 @@ export class Grpc {
    * @throws AnswerTooLarge, before it is received, for an answer above `answerBytesMax`
    */
   call(method: string, message: Uint8Array, options: CallOptions = {}): Promise<Buffer> {
-    const { retry, log } = this.#options;
-    return withRetry(() => this.#once(method, message, options), retry, { log, signal: options.signal });
+    const { retry, log, refused } = this.#options;
+    return withRetry(() => this.#once(method, message, options), retry, {
+      log,
+      refused,
+      signal: options.signal,
+    });
   }
 
   close(): void {

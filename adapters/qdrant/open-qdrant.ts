@@ -38,14 +38,25 @@ export async function openQdrant(options: OpenQdrantOptions): Promise<VectorStor
   const { restUrl, grpcUrl } = serverAddresses(options);
   const { apiKey, log, timeoutMs = TIMEOUT_MS, indexingStallMs = INDEXING_STALL_MS } = options;
   if (apiKey !== undefined) checkApiKey(apiKey);
-  const shared = { apiKey, log, timeoutMs, retry: { ...DEFAULT_RETRY, ...options.retry } };
+  let refusals = 0;
+  const refused = (): void => {
+    refusals++;
+  };
+  const shared = { apiKey, log, timeoutMs, refused, retry: { ...DEFAULT_RETRY, ...options.retry } };
   const rest = new Rest({ ...shared, url: restUrl });
   const grpc = new Grpc({ ...shared, url: grpcUrl });
   const version = await serverVersion(rest, options.url);
   // Reading the list of collections needs the credentials that "/" does not.
   await rest.call('GET', '/collections');
   await checkGrpc(grpc, grpcUrl);
-  return new QdrantStore({ rest, grpc, version, endpoint: restUrl, indexingStallMs });
+  return new QdrantStore({
+    rest,
+    grpc,
+    version,
+    endpoint: restUrl,
+    indexingStallMs,
+    refusals: () => refusals,
+  });
 }
 
 /**

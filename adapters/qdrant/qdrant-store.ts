@@ -19,6 +19,7 @@ import type {
   SearchRequest,
   ShardKey,
   StoreCapabilities,
+  StoreLoad,
   TargetChange,
   VectorBytes,
   VectorStore,
@@ -43,6 +44,7 @@ import { matchingIds, settle } from './matching-ids.js';
 import { canonicalRest, payloadJson, REST_FORMAT, restFloats, restFromJson, restVector } from './payload.js';
 import { deletePoints, retrievePoints, scanPoints, upsertPoints, type VectorPlace } from './points.js';
 import type { Rest } from './rest.js';
+import { loadOf } from './load.js';
 import {
   cutRanges,
   idOf,
@@ -66,6 +68,8 @@ interface Connection {
   readonly endpoint: string;
   /** Longest wait for an index that does not get on. */
   readonly indexingStallMs: number;
+  /** Calls turned away so far as too many. */
+  readonly refusals: () => number;
 }
 
 interface InShard {
@@ -266,6 +270,21 @@ export class QdrantStore implements VectorStore {
   }
 
   async search(collection: string, request: SearchRequest): Promise<readonly ScoredPoint[]> {
+    return listAt(await this.#query(collection, request), 'result', 'points').map((point) => {
+      const payload = valueAt(point, 'payload');
+      return {
+        id: idOf(valueAt(point, 'id')),
+        score: numberAt(point, 'score') ?? Number.NaN,
+        ...(payload === undefined || payload === null ? {} : { payloadJson: stringifyJson(payload) }),
+      };
+    });
+  }
+
+  async timeSearch(collection: string, request: SearchRequest): Promise<number> {
+    return 1000 * (numberAt(await this.#query(collection, request), 'time') ?? 0);
+  }
+
+  #query(collection: string, request: SearchRequest): Promise<Json> {
     const { prefetch, shardKey } = request;
     const body: JsonObject = {
       query: floatsJson(request.vector),
@@ -283,15 +302,15 @@ export class QdrantStore implements VectorStore {
         ...searchParams({ exact: request.exact === true, quantized: prefetch.quantized }),
       };
     }
-    const result = await this.#to.rest.call('POST', `${pathOf(collection)}/points/query`, body);
-    return listAt(result, 'points').map((point) => {
-      const payload = valueAt(point, 'payload');
-      return {
-        id: idOf(valueAt(point, 'id')),
-        score: numberAt(point, 'score') ?? Number.NaN,
-        ...(payload === undefined || payload === null ? {} : { payloadJson: stringifyJson(payload) }),
-      };
-    });
+    return this.#to.rest.raw('POST', `${pathOf(collection)}/points/query`, body);
+  }
+
+  async load(collection: string): Promise<StoreLoad> {
+    return loadOf(await this.#to.rest.call('GET', pathOf(collection)));
+  }
+
+  refusals(): number {
+    return this.#to.refusals();
   }
 
   aliases(): Promise<ReadonlyMap<string, string>> {

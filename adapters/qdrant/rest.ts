@@ -10,6 +10,8 @@ export interface RestOptions {
   readonly timeoutMs: number;
   readonly retry: RetryOptions;
   readonly log: Log | undefined;
+  /** Called whenever the server turns a call away as one too many. */
+  readonly refused: () => void;
 }
 
 /** Calls whose JSON must not lose a digit: settings, ids, payloads. */
@@ -35,14 +37,14 @@ export class Rest {
 
   /** The whole answer. */
   raw(method: string, path: string, body?: Json): Promise<Json> {
-    const { retry, log } = this.#options;
-    return withRetry(() => this.#once(method, path, body), retry, { log });
+    const { retry, log, refused } = this.#options;
+    return withRetry(() => this.#once(method, path, body), retry, { log, refused });
   }
 
   /** Bytes `from` (included) to `to` (excluded) of a file. @throws UNSUPPORTED where parts cannot be had */
   bytes(path: string, from: number, to: number): Promise<Buffer> {
-    const { retry, log } = this.#options;
-    return withRetry(() => this.#bytesOnce(path, from, to), retry, { log });
+    const { retry, log, refused } = this.#options;
+    return withRetry(() => this.#bytesOnce(path, from, to), retry, { log, refused });
   }
 
   async #bytesOnce(path: string, from: number, to: number): Promise<Buffer> {

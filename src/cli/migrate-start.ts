@@ -24,9 +24,10 @@ import {
   type RecordedWork,
   type RecordFlags,
 } from './migrate-record.js';
+import { tuningOf, withTuneFlags, type TuneFlags } from './migrate-tune.js';
 import { wholeNumber, withConsole, withGlobalFlags, withStore, withWriteFlags } from './options.js';
 
-interface StartFlags extends RecordFlags, HookFlags {
+interface StartFlags extends RecordFlags, HookFlags, TuneFlags {
   readonly encoder: string;
   readonly layout: Layout;
   readonly vector?: string;
@@ -98,12 +99,12 @@ export function resumeCommand(): Command {
   );
 }
 
-interface ResumeFlags extends RecordFlags, HookFlags {
+interface ResumeFlags extends RecordFlags, HookFlags, TuneFlags {
   readonly encoder?: string;
 }
 
 function withCopyFlags(command: Command): Command {
-  return command
+  return withTuneFlags(command)
     .option('--lanes <n>', 'ranges copied at the same time', wholeNumber)
     .option('--batch-size <n>', 'points per request', wholeNumber);
 }
@@ -165,7 +166,7 @@ async function copy(
   }: {
     place: RecordPlace;
     encoderFile: string;
-    flags: HookFlags;
+    flags: HookFlags & TuneFlags;
     run: ConsoleRun;
     config: Config;
   },
@@ -174,7 +175,8 @@ async function copy(
   const { signal, log, onProgress } = run;
   const hook = hooksOf(flags, config, signal);
   const { lanes, batchSize } = config;
-  const how = { place, encoderFile, hook, lanes, batchSize, signal, log, onProgress };
+  const tuning = tuningOf(flags);
+  const how = { place, encoderFile, hook, tuning, lanes, batchSize, signal, log, onProgress };
   run.say(
     `progress is kept in ${place.label}; if this stops, \`migrate resume ${source} ${target}\` goes on`,
   );

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { pauseMigration } from '../migrate/end-migration.js';
 import { readRecorded } from '../migrate/held-record.js';
 import { migrationStatus, type MigrationStatus } from '../migrate/migration-status.js';
+import type { LoadSeen } from '../migrate/pace.js';
 import type { ConsoleRun } from './console-run.js';
 import {
   recordedCommand,
@@ -10,6 +11,7 @@ import {
   type RecordedWork,
   type RecordFlags,
 } from './migrate-record.js';
+import { tuningLine } from './migrate-tune.js';
 
 /** `migrate status`: the record and what is live beside it. */
 export function statusCommand(): Command {
@@ -47,6 +49,8 @@ function printStatus(run: ConsoleRun, status: MigrationStatus, label: string): v
   run.say(`${status.source} -> ${status.target} (${status.layout}) at ${status.endpoint}`);
   run.say(`  phase ${status.phase}${status.completed ? ', complete' : ''}${status.paused ? ', paused' : ''}`);
   run.say(`  runner: ${runner ?? 'none'}`);
+  run.say(`  pace: ${tuningLine(status.tuning)}`);
+  if (status.load !== null) for (const line of loadLines(status.load)) run.say(`  ${line}`);
   run.say(
     `  copied ${status.copied.toLocaleString('en-US')} points; ${status.rangesDone} of ${status.rangesTotal} ranges done`,
   );
@@ -62,6 +66,14 @@ function printStatus(run: ConsoleRun, status: MigrationStatus, label: string): v
   run.say(`  aliases of the target: ${names === '' ? 'none' : names}`);
   run.say(`  record: ${label}`);
   run.say(`next: ${status.next}`);
+}
+
+function loadLines({ baselineMs, latencyMs, waiting, resting, waitedMs }: LoadSeen): string[] {
+  const search =
+    latencyMs === null ? [] : [`search of the source: ${latencyMs} ms now, ${baselineMs ?? 0} ms at rest`];
+  const rest = resting > 0 ? `, rests ${resting} times its work` : '';
+  const waited = `${(waitedMs / 1000).toFixed(1)} s waited so far${rest}`;
+  return [...search, waiting === null ? waited : `waiting: ${waiting}; ${waited}`];
 }
 
 async function pause({ source, target }: Pair, work: RecordedWork): Promise<void> {

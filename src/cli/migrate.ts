@@ -3,6 +3,7 @@ import { cutoverCommand, rollbackCommand } from './migrate-cutover.js';
 import { abortCommand, completeCommand } from './migrate-end.js';
 import { resumeCommand, startCommand } from './migrate-start.js';
 import { pauseCommand, statusCommand } from './migrate-status.js';
+import { tuneCommand } from './migrate-tune.js';
 import { verifyCommand } from './migrate-verify.js';
 
 /** `migrate`: everything about a migration; without a command of its own it starts one. */
@@ -18,6 +19,7 @@ export function migrateCommand(): Command {
     statusCommand(),
     pauseCommand(),
     resumeCommand(),
+    tuneCommand(),
     verifyCommand(),
     cutoverCommand(),
     rollbackCommand(),

@@ -226,6 +226,16 @@ export interface StoreCapabilities {
   readonly quantizations: readonly Quantization[];
 }
 
+/** How busy a store is with one collection, as far as it says. */
+export interface StoreLoad {
+  /** Indexes are being built or parts of the collection merged. */
+  readonly optimizing: boolean;
+  /** Why it cannot do that any more, or null. */
+  readonly failure: string | null;
+  /** Updates that were accepted and are not applied yet; null where the store does not tell. */
+  readonly queuedUpdates: number | null;
+}
+
 /** Expected memory of one collection, in bytes. */
 export interface MemoryEstimate {
   readonly vectorsRamBytes: number;
@@ -326,6 +336,13 @@ export interface VectorStore {
     options?: { readonly shardKey?: ShardKey | undefined },
   ): Promise<void>;
   search(collection: string, request: SearchRequest): Promise<readonly ScoredPoint[]>;
+  /** How long the store works on such a search, in milliseconds: by its own clock where it tells. */
+  timeSearch(collection: string, request: SearchRequest): Promise<number>;
+
+  /** How busy the store is with a collection: one small request. */
+  load(collection: string): Promise<StoreLoad>;
+  /** Calls that the store turned away as too many since it was opened here, those repeated with success included. */
+  refusals(): number;
 
   /** Alias name to collection name, of the whole store. */
   aliases(): Promise<ReadonlyMap<string, string>>;

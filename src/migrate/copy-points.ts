@@ -2,6 +2,7 @@ import type { Encoder } from '../core/encoder.js';
 import { TldrError } from '../core/errors.js';
 import { firstNonFiniteRow } from '../core/matrix.js';
 import { formatPointId } from '../core/point-id.js';
+import type { Pace } from './pace.js';
 import { throwIfAborted, type RunOptions } from '../core/run.js';
 import type { PointBatch, VectorColumn, VectorStore, WriteBatch } from '../core/vector-store.js';
 import {
@@ -24,6 +25,7 @@ export interface CopyRequest {
   /** Shortest time between two saves of the record while copying; 0 saves after every write. */
   readonly saveIntervalMs: number;
   readonly save: () => Promise<void>;
+  readonly pace: Pace;
   /** Called after each range and waited for. */
   readonly rangeDone?: () => Promise<void>;
 }
@@ -120,7 +122,7 @@ async function copyRange(
       batchSize,
       signal,
     });
-    for await (const batch of scan) {
+    for await (const batch of request.pace.paced(scan, signal)) {
       const ready = projectBatch(encoder, batch, record);
       // One write under way per range: the next page is read and projected meanwhile.
       await write;

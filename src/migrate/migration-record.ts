@@ -1,5 +1,6 @@
 import { messageOf, TldrError } from '../core/errors.js';
 import { formatPointId, parsePointId, type PointId } from '../core/point-id.js';
+import type { LoadSeen } from './pace.js';
 import type { Datatype, Layout, Quantization, ShardKey } from '../core/vector-store.js';
 
 /**
@@ -57,6 +58,8 @@ export interface MigrationRecord extends MigrationIdentity {
   cutOver: CutOver | null;
   /** Declared over: the source is not needed any more. */
   completed: boolean;
+  /** What the last run saw of the load. */
+  load?: LoadSeen;
 }
 
 const PHASES: readonly Phase[] = ['creating', 'copying', 'repairing', 'finishing', 'verifying', 'verified'];
@@ -148,8 +151,24 @@ function isRecord(value: unknown): value is MigrationRecord {
     orNull('verifiedPoints', 'number') &&
     typeof fields.get('completed') === 'boolean' &&
     isCutOver(fields.get('cutOver')) &&
+    isLoad(fields.get('load')) &&
     Array.isArray(ranges) &&
     ranges.every(isRange)
+  );
+}
+
+function isLoad(value: unknown): boolean {
+  if (value === undefined) return true;
+  if (typeof value !== 'object' || value === null) return false;
+  const fields = new Map<string, unknown>(Object.entries(value));
+  const isOrNull = (name: string, type: string): boolean =>
+    fields.get(name) === null || typeof fields.get(name) === type;
+  return (
+    isOrNull('baselineMs', 'number') &&
+    isOrNull('latencyMs', 'number') &&
+    isOrNull('waiting', 'string') &&
+    typeof fields.get('resting') === 'number' &&
+    typeof fields.get('waitedMs') === 'number'
   );
 }
 

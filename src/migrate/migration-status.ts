@@ -2,6 +2,8 @@ import type { VectorStore } from '../core/vector-store.js';
 import { readRecorded, type RecordedMigration } from './held-record.js';
 import { factsOf } from './migration-events.js';
 import type { CutOver, MigrationRecord } from './migration-record.js';
+import type { LoadSeen } from './pace.js';
+import type { Tuning } from './tuning.js';
 
 /** A record and what is live beside it. */
 export interface MigrationStatus {
@@ -15,6 +17,9 @@ export interface MigrationStatus {
   readonly paused: boolean;
   /** Who works on it now, in words, or null. */
   readonly runner: string | null;
+  /** How much of the servers it may take, and what the runner sees of the load; null without one. */
+  readonly tuning: Tuning;
+  readonly load: LoadSeen | null;
   readonly copied: number;
   readonly rangesDone: number;
   readonly rangesTotal: number;
@@ -44,6 +49,8 @@ export async function migrationStatus(migration: RecordedMigration): Promise<Mig
     endpoint: record.targetEndpoint,
     encoder: record.encoderFingerprint,
     ...{ layout, encoderFile, phase, paused, runner, verifiedPoints, cutOver, completed },
+    tuning: await place.readTuning(),
+    load: runner === null ? null : (record.load ?? null),
     copied: Number(copied),
     rangesDone: Number(rangesDone),
     rangesTotal: Number(rangesTotal),

@@ -1,22 +1,25 @@
 import { access, readFile, rm, writeFile } from 'node:fs/promises';
 import { messageOf, TldrError } from '../core/errors.js';
-import { parseRecord, type MigrationRecord } from './migration-record.js';
+import { parseRecord } from './migration-record.js';
 import { holderOf, lockRecord } from './record-lock.js';
 import type { RecordPlace } from './record-place.js';
+import { parseTuning, UNTUNED } from './tuning.js';
 import { replaceFile } from './whole-file.js';
 
-/** A record in a file, with `<path>.lock` and `<path>.pause` beside it. */
+/** A record in a file, with `<path>.lock`, `<path>.pause` and `<path>.tuning` beside it. */
 export function recordFile(path: string): RecordPlace {
   const pausePath = `${path}.pause`;
+  const tuningPath = `${path}.tuning`;
   return {
     label: path,
     read: async () => {
       const text = await readText(path);
       return text === null ? null : parseRecord(text, path);
     },
-    write: async (record) => writeRecord(path, record),
+    write: (record) => writeText(path, JSON.stringify(record, null, 1)),
     remove: async () => {
       await rm(pausePath, { force: true });
+      await rm(tuningPath, { force: true });
       await rm(path, { force: true });
     },
     lock: async () => ({ unlock: await lockRecord(path), signal: new AbortController().signal }),
@@ -30,6 +33,11 @@ export function recordFile(path: string): RecordPlace {
         () => true,
         () => false,
       ),
+    readTuning: async () => {
+      const text = await readText(tuningPath);
+      return text === null ? UNTUNED : parseTuning(text, tuningPath);
+    },
+    writeTuning: (tuning) => writeText(tuningPath, JSON.stringify(tuning)),
   };
 }
 
@@ -44,9 +52,9 @@ async function readText(path: string): Promise<string | null> {
   }
 }
 
-async function writeRecord(path: string, record: MigrationRecord): Promise<void> {
+async function writeText(path: string, text: string): Promise<void> {
   try {
-    await replaceFile(path, `${JSON.stringify(record, null, 1)}\n`);
+    await replaceFile(path, `${text}\n`);
   } catch (cause) {
     const why = messageOf(cause);
     throw new TldrError('INVALID_ARGUMENT', `cannot write the migration record ${path}: ${why}`, { cause });

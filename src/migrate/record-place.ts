@@ -1,4 +1,5 @@
 import type { MigrationRecord } from './migration-record.js';
+import type { Tuning } from './tuning.js';
 
 /** Where a migration's record is kept, with the lock and the request to pause beside it. */
 export interface RecordPlace {
@@ -8,7 +9,7 @@ export interface RecordPlace {
   read(): Promise<MigrationRecord | null>;
   /** Leaves either the old record or the new one, whole, whatever happens. */
   write(record: MigrationRecord): Promise<void>;
-  /** Removes record and request; no error where there are none. */
+  /** Removes record, request and tuning; no error where there are none. */
   remove(): Promise<void>;
   /**
    * Makes the caller the only one to work on the migration until it calls `unlock`; `signal` fires when it is not
@@ -20,4 +21,7 @@ export interface RecordPlace {
   /** Asks whoever works on it to stop at the next batch, and later runs not to begin. */
   setPaused(paused: boolean): Promise<void>;
   isPaused(): Promise<boolean>;
+  /** How much of the servers the migration may take; read again and again while it runs. */
+  readTuning(): Promise<Tuning>;
+  writeTuning(tuning: Tuning): Promise<void>;
 }

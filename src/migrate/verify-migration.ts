@@ -3,6 +3,7 @@ import { row } from '../core/matrix.js';
 import { comparePointIds, formatPointId, type PointId } from '../core/point-id.js';
 import { throwIfAborted, type RunOptions } from '../core/run.js';
 import type { PointBatch, ShardKey, VectorStore } from '../core/vector-store.js';
+import type { Pace } from './pace.js';
 import type { MigrationPlan } from './plan-migration.js';
 
 const DIFFERENCES_MAX = 20;
@@ -28,6 +29,7 @@ interface Side {
 export interface CompareOptions extends RunOptions {
   /** Points per request. */
   readonly batchSize?: number | undefined;
+  readonly pace?: Pace | undefined;
 }
 
 export type Sides = { readonly source: VectorStore; readonly target: VectorStore; readonly encoder: Encoder };
@@ -97,7 +99,10 @@ export async function* comparedPoints(
   let points = 0;
   for (const shardKey of keysOf(plan)) {
     const scan = { shardKey, run };
-    const streams = { source: scanned(source, plan, scan), target: scanned(target, plan, scan) };
+    const read = scanned(source, plan, scan);
+    // One side waits and the other with it, since they are read in step.
+    const paced = run.pace?.paced(read, run.signal) ?? read;
+    const streams = { source: paced, target: scanned(target, plan, scan) };
     for await (const point of comparedStreams(plan, sides, streams)) {
       yield { ...point, shardKey };
       points++;

@@ -6,6 +6,7 @@ import type { PointBatch, VectorStore } from '../core/vector-store.js';
 import { pausedError, stoppable, stopReason, withRecord, type RecordedMigration } from './held-record.js';
 import { announce, factsOf, type MigrationHook } from './migration-events.js';
 import { checkIdentity, type MigrationRecord } from './migration-record.js';
+import { openPace } from './pace.js';
 import { planMigration, type MigrationPlan } from './plan-migration.js';
 import {
   comparedStreams,
@@ -87,9 +88,15 @@ async function compare(
   if (!plan.targetExists) throw new TldrError('NOT_FOUND', `target ${plan.targetCollection} does not exist`);
   const sides = { source, target, encoder };
   const run = { signal, log, onProgress, batchSize };
-  return sample === undefined
-    ? verifyMigration(plan, sides, run)
-    : verifySample(plan, sides, { sample, run });
+  if (sample !== undefined) return verifySample(plan, sides, { sample, run });
+  const baselineMs = record.load?.baselineMs ?? null;
+  const changed = (): void => undefined;
+  const pace = await openPace({ ...plan, source, target, place, baselineMs, changed }, run);
+  try {
+    return await verifyMigration(plan, sides, { ...run, pace });
+  } finally {
+    pace.end();
+  }
 }
 
 /** What a record says of how its migration was asked for. */

@@ -334,6 +334,14 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
       await store.dropScratch('scratch');
     });
 
+    test('tells its load, and how long a search takes', async () => {
+      const x = await filled('busy');
+      expect(await store.load('busy')).toMatchObject({ optimizing: false, failure: null });
+      expect(store.refusals()).toBe(0);
+      const took = await store.timeSearch('busy', { vectorName: '', vector: row(x, 0), limit: 3 });
+      expect(took).toBeGreaterThan(0);
+    });
+
     test('switches aliases, indexes payload fields, lists and deletes collections', async () => {
       await filled('named-a');
       await filled('named-b');

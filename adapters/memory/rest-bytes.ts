@@ -1,0 +1,41 @@
+import type { VectorStore } from '../../src/core/vector-store.js';
+
+interface Rest {
+  readonly payload: string;
+  readonly vectors: Readonly<Record<string, readonly number[]>>;
+}
+
+/** Everything of a point besides one vector, from its bytes. */
+export const decode = (rest: Uint8Array): Rest => JSON.parse(Buffer.from(rest).toString()) as Rest;
+/** The bytes of everything of a point besides one vector. */
+export const encode = (rest: Rest): Uint8Array => Buffer.from(JSON.stringify(rest));
+
+function floatsOf(rest: Uint8Array, name: string): Float32Array | null {
+  const values = decode(rest).vectors[name];
+  return values === undefined ? null : Float32Array.from(values);
+}
+
+/** What only this adapter knows about a point besides its vectors. */
+export function opaqueBytes(): Pick<
+  VectorStore,
+  'packRest' | 'payloadJson' | 'canonicalRest' | 'restFloats' | 'restVector' | 'estimateMemory'
+> {
+  return {
+    packRest: (payload) => encode({ payload, vectors: {} }),
+    payloadJson: (rest) => decode(rest).payload,
+    canonicalRest: (rest, { withoutVectors = [] } = {}) => {
+      const { payload, vectors } = decode(rest);
+      const kept = Object.entries(vectors)
+        .filter(([name]) => !withoutVectors.includes(name))
+        .sort();
+      return Buffer.from(JSON.stringify([payload, kept]));
+    },
+    restFloats: floatsOf,
+    restVector: floatsOf,
+    estimateMemory: ({ vectors }, pointCount) => {
+      const bytes =
+        vectors.reduce((sum, { dim, componentBytes }) => sum + dim * componentBytes, 0) * pointCount;
+      return { vectorsRamBytes: bytes, vectorsDiskBytes: 0, indexRamBytes: 0 };
+    },
+  };
+}

@@ -1,0 +1,171 @@
+import { TldrError } from '../core/errors.js';
+import type { RunOptions } from '../core/run.js';
+import { copyPoints } from './copy-points.js';
+import type { PlacedMigration } from './migration-options.js';
+import { announce, factsOf, type MigrationEvent } from './migration-events.js';
+import type { MigrationRecord } from './migration-record.js';
+import { openPace, type Pace } from './pace.js';
+import type { MigrationPlan } from './plan-migration.js';
+import { repairPoints } from './repair-points.js';
+import { verifyMigration, type VerifyReport } from './verify-migration.js';
+
+/** Ranges copied at the same time where nobody says. */
+export const LANES = 2;
+const BATCH_SIZE = 256;
+const SAVE_INTERVAL_MS = 500;
+
+/** One migration under way, its record held by this process. */
+export interface Work {
+  readonly plan: MigrationPlan;
+  readonly record: MigrationRecord;
+  readonly options: PlacedMigration;
+  readonly run: RunOptions & { readonly batchSize: number };
+  readonly save: () => Promise<void>;
+  /** Resolves when no save is under way any more: the record may be another's soon. */
+  readonly settled: () => Promise<void>;
+  /** Once the servers are watched: what is seen is saved with the record. */
+  readonly watched: { pace?: Pace };
+}
+
+/** What the steps after the copy need to know. */
+interface Late {
+  readonly pace: Pace;
+  /** The alias by which clients reach the target, if there is one. */
+  readonly inService: string | undefined;
+}
+
+/** A migration to go on with. Saves come one after another, whoever asks for them. */
+export function workOn(
+  plan: MigrationPlan,
+  record: MigrationRecord,
+  { options, signal }: { readonly options: PlacedMigration; readonly signal: AbortSignal },
+): Work {
+  const { place, log, onProgress, batchSize = BATCH_SIZE } = options;
+  const watched: Work['watched'] = {};
+  let saving: Promise<void> = Promise.resolve();
+  const write = (): Promise<void> => {
+    if (watched.pace !== undefined) record.load = watched.pace.seen();
+    return place.write(record);
+  };
+  const save = (): Promise<void> => (saving = saving.catch(() => undefined).then(write));
+  const settled = (): Promise<void> => saving.catch(() => undefined);
+  return { plan, record, options, save, settled, watched, run: { signal, log, onProgress, batchSize } };
+}
+
+/** Every phase from where the record is to a verified copy. @throws VERIFY_FAILED */
+export async function runPhases(work: Work): Promise<{ copied: number; verify: VerifyReport }> {
+  await work.save();
+  await tell(work, 'started');
+  const inService = await aliasOf(work);
+  await createTarget(work);
+  const done = await withPace(work, async (pace) => {
+    const copied = (await copyRanges(work, pace)) + (await completeTarget(work, { pace, inService }));
+    return { copied, verify: await verifyTarget(work, { pace, inService }) };
+  });
+  await tell(work, 'finished', { points: done.verify.points });
+  return done;
+}
+
+async function tell(
+  { record, options, run }: Work,
+  event: MigrationEvent,
+  more: Readonly<Record<string, string | number>> = {},
+): Promise<void> {
+  await announce(options.hook, event, { facts: { ...factsOf(record), ...more }, run });
+}
+
+/** Calls `body` while the servers are watched; what is seen goes into the record with every save. */
+export async function withPace<T>(work: Work, body: (pace: Pace) => Promise<T>): Promise<T> {
+  const { plan, record, options, run, save, watched } = work;
+  const { source, target, place } = options;
+  const changed = (): void => void save().catch(() => undefined);
+  const request = { ...plan, source, target, place, changed, baselineMs: record.load?.baselineMs ?? null };
+  const pace = await openPace(request, run);
+  watched.pace = pace;
+  try {
+    await save();
+    return await body(pace);
+  } finally {
+    pace.end();
+    await work.settled();
+  }
+}
+
+/** @throws as the store's `create` */
+export async function createTarget(work: Work): Promise<void> {
+  const { plan, record, options, run } = work;
+  if (record.phase !== 'creating') return;
+  run.log?.('info', 'creating the target');
+  await options.target.create(plan.targetSpec, { resume: true });
+  await enter(work, 'copying');
+}
+
+/** Copies the ranges of the record that are not complete. @returns the number of points written */
+export async function copyRanges(work: Work, pace: Pace): Promise<number> {
+  const { plan, record, options, run, save } = work;
+  if (record.phase !== 'copying') return 0;
+  run.log?.('info', 'copying');
+  const { source, target, encoder, lanes = LANES, saveIntervalMs = SAVE_INTERVAL_MS } = options;
+  const { points } = plan;
+  const { batchSize } = run;
+  const request = { source, target, encoder, record, points, lanes, batchSize, saveIntervalMs, save, pace };
+  const copied = await copyPoints({ ...request, rangeDone: () => tell(work, 'range-done') }, run);
+  await enter(work, 'finishing');
+  return copied;
+}
+
+/** What follows the copy: a target whose settings are restored and whose index is built, repaired where need be. */
+async function completeTarget(work: Work, { pace, inService }: Late): Promise<number> {
+  const { plan, record, options, run } = work;
+  const { source, target, encoder } = options;
+  let copied = 0;
+  if (record.phase === 'repairing' && inService === undefined) {
+    run.log?.('info', 'repairing what differed');
+    await target.create(plan.targetSpec, { resume: true });
+    copied = await repairPoints(plan, { source, target, encoder }, { ...run, pace });
+    await enter(work, 'finishing');
+  }
+  if (record.phase === 'finishing') {
+    run.log?.('info', 'restoring settings and waiting for the index');
+    await target.finish(plan.targetSpec, run);
+    await enter(work, 'verifying');
+  }
+  return copied;
+}
+
+async function verifyTarget(work: Work, { pace, inService }: Late): Promise<VerifyReport> {
+  const { plan, options, run } = work;
+  run.log?.('info', 'verifying every point');
+  const verify = await verifyMigration(plan, options, { ...run, pace });
+  if (verify.ok) {
+    work.record.verifiedPoints = verify.points;
+    await enter(work, 'verified');
+    return verify;
+  }
+  work.record.verifiedPoints = null;
+  await enter(work, 'repairing');
+  await tell(work, 'verify-failed', { differences: verify.differenceCount });
+  const { differences, differenceCount, extraPoints } = verify;
+  const removed = extraPoints === 0 ? '' : ` and removes the ${extraPoints} points that only it has`;
+  const remedy =
+    inService === undefined
+      ? `run the same command again: it copies what differs into ${plan.targetCollection} once more${removed}`
+      : `${plan.targetCollection} is in service as "${inService}" and will not be changed, since clients may have written to it: migrate into another collection, or take the alias away and run the same command again, which copies what differs once more${removed}`;
+  throw new TldrError(
+    'VERIFY_FAILED',
+    `the copy differs in ${differenceCount} places: ${differences.slice(0, 5).join('; ')}; ${remedy}`,
+    { differences },
+  );
+}
+
+async function enter({ record, save }: Work, phase: MigrationRecord['phase']): Promise<void> {
+  record.phase = phase;
+  await save();
+}
+
+/** An alias that sends clients to the target. */
+async function aliasOf({ plan, options }: Work): Promise<string | undefined> {
+  for (const [alias, collection] of await options.target.aliases())
+    if (collection === plan.targetCollection) return alias;
+  return undefined;
+}
