@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { abortMigration, completeMigration, planAbortion, planCompletion } from '../migrate/end-migration.js';
 import { readRecorded } from '../migrate/held-record.js';
+import { workingOn } from '../migrate/split-record.js';
 import { recordedCommand, withMigration, type RecordedWork, type RecordFlags } from './migrate-record.js';
 
 interface CompleteFlags extends RecordFlags {
@@ -81,7 +82,7 @@ async function complete(work: RecordedWork, flags: CompleteFlags): Promise<void>
 async function abort(work: RecordedWork, flags: AbortFlags): Promise<void> {
   const { run, store, place } = work;
   const { target, targetExists } = await planAbortion(store, await readRecorded(work));
-  const runner = await place.holder();
+  const runner = await workingOn(place);
   if (runner !== null) run.say(`if it succeeds: ${runner} is stopped at its next batch`);
   run.say(
     targetExists

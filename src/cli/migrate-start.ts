@@ -8,7 +8,8 @@ import {
   type Quantization,
 } from '../core/vector-store.js';
 import { readRecorded } from '../migrate/held-record.js';
-import { startMigration } from '../migrate/migrate-collection.js';
+import { copyShare } from '../migrate/copy-share.js';
+import { startMigration, type MigrationReport } from '../migrate/migrate-collection.js';
 import { checkIdentity } from '../migrate/migration-record.js';
 import { planMigration, type MigrationPlan, type MigrationRequest } from '../migrate/plan-migration.js';
 import type { RecordPlace } from '../migrate/record-place.js';
@@ -78,6 +79,9 @@ Examples:
 
   qdrant-tldr migrate start docs docs_c96 --encoder enc.onnx --yes --on finished 'mail -s "$TLDR_TARGET ready" me'
 
+Several workers, at once or not, on machines that share the record; whoever is last verifies:
+  qdrant-tldr migrate start docs docs_c96 --encoder enc.onnx --yes --record /shared/docs.json --worker 1/4
+
 The same command goes on after a crash or Ctrl-C. Hooks run by "sh -c" with what happened in TLDR_EVENT, TLDR_SOURCE,
 TLDR_TARGET and others (docs/migrate.md); they stand after the collections and get no keys.
 Writes to the source while this runs are not followed: pause the writers until the cut-over.`,
@@ -106,7 +110,11 @@ interface ResumeFlags extends RecordFlags, HookFlags, TuneFlags {
 function withCopyFlags(command: Command): Command {
   return withTuneFlags(command)
     .option('--lanes <n>', 'ranges copied at the same time', wholeNumber)
-    .option('--batch-size <n>', 'points per request', wholeNumber);
+    .option('--batch-size <n>', 'points per request', wholeNumber)
+    .option(
+      '--worker <i/n>',
+      'copy one of n shares beside other workers with the same record; job/n in a Kubernetes Indexed Job',
+    );
 }
 
 async function start(
@@ -180,7 +188,27 @@ async function copy(
   run.say(
     `progress is kept in ${place.label}; if this stops, \`migrate resume ${source} ${target}\` goes on`,
   );
-  const { plan, copied, seconds, resumed, verify } = await startMigration({ ...request, ...how });
+  if (config.worker === null) {
+    sayDone(run, await startMigration({ ...request, ...how }), place);
+    return;
+  }
+  const done = await copyShare({ ...request, ...how, share: config.worker });
+  if (done.last !== null) sayDone(run, { ...done.last, copied: done.copied }, place);
+  else {
+    const { share, copied, seconds, rangesDone, rangesTotal } = done;
+    const worker = `${share.index}/${share.of}`;
+    run.say(
+      `worker ${worker} copied ${copied.toLocaleString('en-US')} points in ${seconds.toFixed(1)} s; ${rangesDone} of ${rangesTotal} ranges of all workers are done, and another one does the rest`,
+    );
+    run.result({ worker, copied, seconds, rangesDone, rangesTotal, verified: null, record: place.label });
+  }
+}
+
+function sayDone(
+  run: ConsoleRun,
+  { plan, copied, seconds, resumed, verify }: MigrationReport,
+  place: RecordPlace,
+): void {
   run.say(
     `copied ${copied.toLocaleString('en-US')} points${resumed ? ' (going on with an earlier run)' : ''} in ${seconds.toFixed(1)} s`,
   );

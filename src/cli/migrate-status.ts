@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { pauseMigration } from '../migrate/end-migration.js';
 import { readRecorded } from '../migrate/held-record.js';
 import { migrationStatus, type MigrationStatus } from '../migrate/migration-status.js';
+import { workingOn } from '../migrate/split-record.js';
 import type { LoadSeen } from '../migrate/pace.js';
 import type { ConsoleRun } from './console-run.js';
 import {
@@ -50,6 +51,10 @@ function printStatus(run: ConsoleRun, status: MigrationStatus, label: string): v
   run.say(`  phase ${status.phase}${status.completed ? ', complete' : ''}${status.paused ? ', paused' : ''}`);
   run.say(`  runner: ${runner ?? 'none'}`);
   run.say(`  pace: ${tuningLine(status.tuning)}`);
+  for (const one of status.workers)
+    run.say(
+      `  worker ${one.worker}: ${one.rangesDone} of ${one.rangesTotal} ranges done, ${one.runner ?? 'nobody'}${one.load?.waiting == null ? '' : `, waiting: ${one.load.waiting}`}`,
+    );
   if (status.load !== null) for (const line of loadLines(status.load)) run.say(`  ${line}`);
   run.say(
     `  copied ${status.copied.toLocaleString('en-US')} points; ${status.rangesDone} of ${status.rangesTotal} ranges done`,
@@ -83,7 +88,7 @@ async function pause({ source, target }: Pair, work: RecordedWork): Promise<void
   run.say(
     stopped
       ? `paused: \`migrate resume ${source} ${target}\` goes on`
-      : `asked for; ${(await place.holder()) ?? 'the run'} still finishes what is under way`,
+      : `asked for; ${(await workingOn(place)) ?? 'the run'} still finishes what is under way`,
   );
   run.result({ paused: true, stopped });
 }

@@ -14,6 +14,7 @@ export interface GlobalFlags extends ConsoleFlags {
   readonly threads?: number;
   readonly lanes?: number;
   readonly batchSize?: number;
+  readonly worker?: string;
 }
 
 /** Adds the flags that every command has; API keys are never flags, since process lists show those. */
@@ -42,10 +43,10 @@ export function withWriteFlags(command: Command): Command {
  * @throws INVALID_ARGUMENT
  */
 export function configOf(flags: GlobalFlags, more: Readonly<Record<string, unknown>> = {}): Config {
-  const { url, grpcUrl, logLevel, threads, lanes, batchSize } = flags;
+  const { url, grpcUrl, logLevel, threads, lanes, batchSize, worker } = flags;
   return loadConfig({
     file: flags.config,
-    flags: { url, grpcUrl, logLevel, threads, lanes, batchSize, ...more },
+    flags: { url, grpcUrl, logLevel, threads, lanes, batchSize, worker, ...more },
   });
 }
 

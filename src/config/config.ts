@@ -4,10 +4,12 @@ import { dirname } from 'node:path';
 import { checkApiKey } from '../core/api-key.js';
 import { messageOf, TldrError } from '../core/errors.js';
 import { maskAddress } from '../core/mask-address.js';
-import { parseAddress, parseShare, SETTINGS, type Address } from './settings.js';
+import { parseAddress, parseShare, parseWorker, SETTINGS, type Address } from './settings.js';
 import { parseServedSettings, type ServedSetting } from './served-setting.js';
 
 const CONFIG_FILE = 'qdrant-tldr.config.json';
+/** Set in every pod of a Kubernetes Indexed Job. */
+const JOB_INDEX = 'JOB_COMPLETION_INDEX';
 const PREFIX = 'QDRANT_TLDR_';
 
 export interface Config {
@@ -18,6 +20,8 @@ export interface Config {
   readonly threads: number;
   readonly lanes: number;
   readonly batchSize: number;
+  /** Which of several migration workers this is, from 1; null for the only one. */
+  readonly worker: { readonly index: number; readonly of: number } | null;
   readonly logLevel: 'silent' | 'debug' | 'info' | 'warn';
   readonly stateFolder: string;
   readonly listenRest: Address;
@@ -97,6 +101,7 @@ export function loadConfig(input: ConfigInput = {}): Config {
     ...values,
     grpcUrl: values.grpcUrl || undefined,
     apiKey,
+    worker: workerOf(values.worker, environment[JOB_INDEX]),
     logLevel: logLevel(values.logLevel),
     listenRest: addressOf(values.listenRest),
     listenGrpc: addressOf(values.listenGrpc),
@@ -121,6 +126,14 @@ function shownCollections(
 
 function addressOf(value: string): Address {
   return parseAddress(value) ?? { host: value, port: 0 };
+}
+
+/** @throws INVALID_ARGUMENT for `job/4` where there is no job, or one of more pods */
+function workerOf(value: string, jobIndex: string | undefined): Config['worker'] {
+  const worker = parseWorker(value, jobIndex);
+  if (worker !== null || value === '') return worker;
+  const why = jobIndex === undefined ? 'is not set' : `is ${jobIndex}`;
+  throw new TldrError('INVALID_ARGUMENT', `configuration: worker: ${value}, but ${JOB_INDEX} ${why}`);
 }
 
 /** A value as it may be shown. */

@@ -8,6 +8,8 @@ export interface Address {
 
 /** Timers take no more. */
 const COUNT_MAX = 2 ** 31 - 1;
+/** Migration workers of one collection. */
+const WORKERS_MAX = 1_000;
 
 // The library's own whole-number formats read "2.7" as 2 and "3x" as 3, and take 0.
 convict.addFormat({
@@ -31,6 +33,14 @@ convict.addFormat({
   name: 'share',
   validate: (value: unknown) => {
     if (parseShare(String(value)) === null) throw new Error('expected a percentage such as 5%');
+  },
+});
+
+convict.addFormat({
+  name: 'worker',
+  validate: (value: unknown) => {
+    if (value !== '' && parseWorker(String(value), '0') === null)
+      throw new Error(`expected a worker such as 2/4 or job/4, at most ${WORKERS_MAX}`);
   },
 });
 
@@ -72,6 +82,12 @@ export const SETTINGS = {
     format: 'count',
     default: 2,
     env: 'QDRANT_TLDR_LANES',
+  },
+  worker: {
+    doc: 'migrate: which of several workers this is, such as 2/4; job/4: by the index of a Kubernetes Indexed Job; empty: the only one',
+    format: 'worker',
+    default: '',
+    env: 'QDRANT_TLDR_WORKER',
   },
   batchSize: { doc: 'points per request', format: 'count', default: 256, env: 'QDRANT_TLDR_BATCH_SIZE' },
   logLevel: {
@@ -167,6 +183,17 @@ export function parseAddress(value: string): Address | null {
   const port = Number(match?.[3]);
   const host = match?.[1] ?? match?.[2];
   return host !== undefined && port <= 65_535 ? { host, port } : null;
+}
+
+/** One of several workers, `index` from 1; `job/4` takes it from the index of a job, which counts from 0. */
+export function parseWorker(
+  value: string,
+  jobIndex: string | undefined,
+): { readonly index: number; readonly of: number } | null {
+  const match = /^(\d{1,4}|job)\/(\d{1,4})$/.exec(value);
+  const index = match?.[1] === 'job' ? Number(jobIndex) + 1 : Number(match?.[1]);
+  const of = Number(match?.[2]);
+  return Number.isSafeInteger(index) && index >= 1 && index <= of && of <= WORKERS_MAX ? { index, of } : null;
 }
 
 /** A percentage as a number from 0 to 1. */

@@ -4,6 +4,7 @@ import type { VectorStore } from '../core/vector-store.js';
 import { readRecorded, withRecord, type RecordedMigration } from './held-record.js';
 import type { MigrationRecord } from './migration-record.js';
 import { isOwnTarget } from './own-target.js';
+import { joinShares, workingOn } from './split-record.js';
 
 const STOP_POLL_MS = 200;
 const STOP_TIMEOUT_MS = 60_000;
@@ -106,6 +107,7 @@ export async function abortMigration(migration: RecordedMigration): Promise<Abor
     const abortion = await planAbortion(target, record);
     lost.throwIfAborted();
     if (abortion.targetExists) await target.deleteCollection(abortion.target);
+    await joinShares(record, place);
     await place.remove();
     return abortion;
   });
@@ -118,7 +120,7 @@ export async function pauseMigration(
 ): Promise<boolean> {
   await place.setPaused(true);
   const giveUpAtMs = performance.now() + STOP_TIMEOUT_MS;
-  while ((await place.holder()) !== null) {
+  while ((await workingOn(place)) !== null) {
     if (performance.now() > giveUpAtMs) return false;
     await sleep(STOP_POLL_MS, signal);
   }

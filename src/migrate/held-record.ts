@@ -3,6 +3,7 @@ import type { RunOptions } from '../core/run.js';
 import type { VectorStore } from '../core/vector-store.js';
 import type { MigrationRecord } from './migration-record.js';
 import type { RecordPlace } from './record-place.js';
+import { copyingShares } from './split-record.js';
 
 const PAUSE_POLL_MS = 200;
 
@@ -44,7 +45,14 @@ export async function withRecord<T>(
 ): Promise<T> {
   const { unlock, signal } = await migration.place.lock();
   try {
-    return await body(await readRecorded(migration), signal);
+    const record = await readRecorded(migration);
+    const busy = await copyingShares(record, migration.place);
+    if (busy !== null)
+      throw new TldrError(
+        'ALREADY_EXISTS',
+        `workers copy by ${migration.place.label} (${busy}): pause them first`,
+      );
+    return await body(record, signal);
   } finally {
     await unlock();
   }

@@ -5,8 +5,9 @@ import type { MigrationOptions, PlacedMigration } from './migration-options.js';
 import { checkIdentity, cursorText, FRESH, identityOf, type MigrationRecord } from './migration-record.js';
 import { planMigration, type MigrationPlan } from './plan-migration.js';
 import { recordFile } from './record-file.js';
-import type { RecordPlace } from './record-place.js';
+import type { RecordLock, RecordPlace } from './record-place.js';
 import { LANES, runPhases, workOn } from './run-phases.js';
+import { joinShares } from './split-record.js';
 import { retune } from './tuning.js';
 import type { VerifyReport } from './verify-migration.js';
 
@@ -41,20 +42,25 @@ export function migrateCollection(options: MigrateOptions): Promise<MigrationRep
 
 /** As `migrateCollection`, with the record at any place. @throws as there; ABORTED while it is paused */
 export async function startMigration(options: PlacedMigration): Promise<MigrationReport> {
+  // Looked at before the record is held, so that what cannot be done leaves nothing behind.
+  await planMigration(options);
+  return goOnHeld(options, await options.place.lock());
+}
+
+/** As `startMigration`, by whoever holds the record; it is let go at the end. */
+export async function goOnHeld(
+  options: PlacedMigration,
+  { unlock, signal: lost }: RecordLock,
+): Promise<MigrationReport> {
   const { place } = options;
   const startedAtMs = performance.now();
-  const plan = await planMigration(options);
-  const { unlock, signal: lost } = await place.lock();
   const stop = stoppable(place, lost, options);
   try {
     if (await place.isPaused()) throw pausedError();
-    const before = await recordedBefore(plan, place);
-    // Without the target a record says nothing; without a record the copy begins again, which is safe.
-    const resumed = before !== null && (plan.targetExists || before.phase === 'creating');
-    const record = resumed ? before : await newRecord(plan, options);
-    record.encoderFile = options.encoderFile ?? record.encoderFile;
-    await retune(place, options.tuning);
-    const done = await runPhases(workOn(plan, record, { options, signal: stop.signal }));
+    const plan = await planMigration(options);
+    const { record, resumed } = await recordToGoOn(plan, options);
+    const whole = await joinShares(record, place);
+    const done = await runPhases(workOn(plan, whole, { options, signal: stop.signal }));
     return { plan, resumed, seconds: (performance.now() - startedAtMs) / 1000, ...done };
   } catch (error) {
     throw stopReason(error, stop.signal);
@@ -62,6 +68,26 @@ export async function startMigration(options: PlacedMigration): Promise<Migratio
     stop.end();
     await unlock();
   }
+}
+
+/**
+ * The record of this migration, a new one where there is none; the caller holds it.
+ * @throws MISMATCH, ALREADY_EXISTS for one that must not go on, or while workers copy by it
+ */
+export async function recordToGoOn(
+  plan: MigrationPlan,
+  options: PlacedMigration,
+  workers = 1,
+): Promise<{ readonly record: MigrationRecord; readonly resumed: boolean }> {
+  const { place } = options;
+  const before = await recordedBefore(plan, place);
+  // Without the target a record says nothing; without a record the copy begins again, which is safe.
+  const resumed = before !== null && (plan.targetExists || before.phase === 'creating');
+  if (before !== null && !resumed) await joinShares(before, place);
+  const record = resumed ? before : await newRecord(plan, options, workers);
+  record.encoderFile = options.encoderFile ?? record.encoderFile;
+  await retune(place, options.tuning);
+  return { record, resumed };
 }
 
 /** @throws MISMATCH for the record of another migration, ALREADY_EXISTS for one whose clients use the target */
@@ -78,11 +104,15 @@ async function recordedBefore(plan: MigrationPlan, place: RecordPlace): Promise<
   return record;
 }
 
-async function newRecord(plan: MigrationPlan, options: PlacedMigration): Promise<MigrationRecord> {
+async function newRecord(
+  plan: MigrationPlan,
+  options: PlacedMigration,
+  workers: number,
+): Promise<MigrationRecord> {
   const { source, lanes = LANES } = options;
   const keys: readonly (ShardKey | null)[] =
     plan.sourceSpec.shardKeys.length === 0 ? [null] : plan.sourceSpec.shardKeys;
-  const parts = plan.points < SPLIT_POINTS_MIN ? 1 : lanes * RANGES_PER_LANE;
+  const parts = plan.points < SPLIT_POINTS_MIN ? 1 : workers * lanes * RANGES_PER_LANE;
   const ranges: MigrationRecord['ranges'] = [];
   for (const shardKey of keys) {
     const split = await source.splitRanges(plan.sourceCollection, { parts, shardKey: shardKey ?? undefined });

@@ -20,6 +20,13 @@ export interface CutOver {
   readonly state: 'begun' | 'done' | 'rolled-back';
 }
 
+/** One of several runners that copy a collection together, each its own ranges. */
+export interface Share {
+  /** From 1. */
+  readonly index: number;
+  readonly of: number;
+}
+
 /** One range of ids in one shard: `cursor` is the last id whose write was acknowledged. */
 export interface RangeProgress {
   readonly shardKey: ShardKey | null;
@@ -58,6 +65,8 @@ export interface MigrationRecord extends MigrationIdentity {
   cutOver: CutOver | null;
   /** Declared over: the source is not needed any more. */
   completed: boolean;
+  /** Workers that copy together, each its own ranges by a record of its own; where absent, one copies all. */
+  split?: number;
   /** What the last run saw of the load. */
   load?: LoadSeen;
 }
@@ -152,9 +161,14 @@ function isRecord(value: unknown): value is MigrationRecord {
     typeof fields.get('completed') === 'boolean' &&
     isCutOver(fields.get('cutOver')) &&
     isLoad(fields.get('load')) &&
+    (fields.get('split') === undefined || isWorkers(fields.get('split'))) &&
     Array.isArray(ranges) &&
     ranges.every(isRange)
   );
+}
+
+function isWorkers(value: unknown): boolean {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 1;
 }
 
 function isLoad(value: unknown): boolean {

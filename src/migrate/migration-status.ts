@@ -3,7 +3,20 @@ import { readRecorded, type RecordedMigration } from './held-record.js';
 import { factsOf } from './migration-events.js';
 import type { CutOver, MigrationRecord } from './migration-record.js';
 import type { LoadSeen } from './pace.js';
+import type { RecordPlace } from './record-place.js';
+import { shareOf, sharesOf, wholeRecord, workingOn } from './split-record.js';
 import type { Tuning } from './tuning.js';
+
+/** One of several workers. */
+export interface WorkerStatus {
+  /** Such as `2/4`. */
+  readonly worker: string;
+  readonly runner: string | null;
+  readonly copied: number;
+  readonly rangesDone: number;
+  readonly rangesTotal: number;
+  readonly load: LoadSeen | null;
+}
 
 /** A record and what is live beside it. */
 export interface MigrationStatus {
@@ -20,6 +33,8 @@ export interface MigrationStatus {
   /** How much of the servers it may take, and what the runner sees of the load; null without one. */
   readonly tuning: Tuning;
   readonly load: LoadSeen | null;
+  /** Of those who copy together; empty where one copies all. */
+  readonly workers: readonly WorkerStatus[];
   readonly copied: number;
   readonly rangesDone: number;
   readonly rangesTotal: number;
@@ -38,10 +53,11 @@ export interface MigrationStatus {
 /** Reads record and stores without disturbing whoever works on the migration. @throws NOT_FOUND, MISMATCH */
 export async function migrationStatus(migration: RecordedMigration): Promise<MigrationStatus> {
   const { source, target, place } = migration;
-  const record = await readRecorded(migration);
+  const main = await readRecorded(migration);
+  const record = await wholeRecord(main, place);
   const { copied, rangesDone, rangesTotal } = factsOf(record);
   const aliases = await target.aliases();
-  const [paused, runner] = [await place.isPaused(), await place.holder()];
+  const [paused, runner] = [await place.isPaused(), await workingOn(place)];
   const { phase, layout, encoderFile, verifiedPoints, cutOver, completed } = record;
   return {
     source: record.sourceCollection,
@@ -51,6 +67,7 @@ export async function migrationStatus(migration: RecordedMigration): Promise<Mig
     ...{ layout, encoderFile, phase, paused, runner, verifiedPoints, cutOver, completed },
     tuning: await place.readTuning(),
     load: runner === null ? null : (record.load ?? null),
+    workers: await workersOf(main, place),
     copied: Number(copied),
     rangesDone: Number(rangesDone),
     rangesTotal: Number(rangesTotal),
@@ -59,6 +76,23 @@ export async function migrationStatus(migration: RecordedMigration): Promise<Mig
     targetAliases: [...aliases].flatMap(([alias, to]) => (to === record.targetCollection ? [alias] : [])),
     next: nextStep(record, { paused, runner }),
   };
+}
+
+async function workersOf(record: MigrationRecord, place: RecordPlace): Promise<WorkerStatus[]> {
+  const workers: WorkerStatus[] = [];
+  for (const share of sharesOf(record)) {
+    const part = place.share(share);
+    const [own, runner] = [(await part.read()) ?? shareOf(record, share), await part.holder()];
+    workers.push({
+      worker: `${share.index}/${share.of}`,
+      runner,
+      copied: own.ranges.reduce((sum, { points }) => sum + points, 0),
+      rangesDone: own.ranges.filter(({ complete }) => complete).length,
+      rangesTotal: own.ranges.length,
+      load: runner === null ? null : (own.load ?? null),
+    });
+  }
+  return workers;
 }
 
 async function countOf(store: VectorStore, collection: string): Promise<number | null> {

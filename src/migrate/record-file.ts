@@ -6,24 +6,13 @@ import type { RecordPlace } from './record-place.js';
 import { parseTuning, UNTUNED } from './tuning.js';
 import { replaceFile } from './whole-file.js';
 
-/** A record in a file, with `<path>.lock`, `<path>.pause` and `<path>.tuning` beside it. */
+/**
+ * A record in a file, with `<path>.lock`, `<path>.pause` and `<path>.tuning` beside it, and the records of several
+ * workers in `<path>.worker-<index>-of-<of>`.
+ */
 export function recordFile(path: string): RecordPlace {
-  const pausePath = `${path}.pause`;
-  const tuningPath = `${path}.tuning`;
-  return {
-    label: path,
-    read: async () => {
-      const text = await readText(path);
-      return text === null ? null : parseRecord(text, path);
-    },
-    write: (record) => writeText(path, JSON.stringify(record, null, 1)),
-    remove: async () => {
-      await rm(pausePath, { force: true });
-      await rm(tuningPath, { force: true });
-      await rm(path, { force: true });
-    },
-    lock: async () => ({ unlock: await lockRecord(path), signal: new AbortController().signal }),
-    holder: () => holderOf(path),
+  const [pausePath, tuningPath] = [`${path}.pause`, `${path}.tuning`];
+  const shared: Pick<RecordPlace, 'setPaused' | 'isPaused' | 'readTuning' | 'writeTuning'> = {
     setPaused: async (paused) => {
       if (paused) await writeFile(pausePath, 'stop at the next batch\n');
       else await rm(pausePath, { force: true });
@@ -39,6 +28,25 @@ export function recordFile(path: string): RecordPlace {
     },
     writeTuning: (tuning) => writeText(tuningPath, JSON.stringify(tuning)),
   };
+  const placeAt = (at: string): Omit<RecordPlace, 'share' | 'remove'> => ({
+    ...shared,
+    label: at,
+    read: async () => {
+      const text = await readText(at);
+      return text === null ? null : parseRecord(text, at);
+    },
+    write: (record) => writeText(at, JSON.stringify(record, null, 1)),
+    lock: async () => ({ unlock: await lockRecord(at), signal: new AbortController().signal }),
+    holder: () => holderOf(at),
+  });
+  const share: RecordPlace['share'] = ({ index, of }) => {
+    const at = `${path}.worker-${index}-of-${of}`;
+    return { ...placeAt(at), share, remove: () => rm(at, { force: true }) };
+  };
+  const remove = async (): Promise<void> => {
+    for (const file of [pausePath, tuningPath, path]) await rm(file, { force: true });
+  };
+  return { ...placeAt(path), share, remove };
 }
 
 async function readText(path: string): Promise<string | null> {

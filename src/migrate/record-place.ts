@@ -1,5 +1,12 @@
-import type { MigrationRecord } from './migration-record.js';
+import type { MigrationRecord, Share } from './migration-record.js';
 import type { Tuning } from './tuning.js';
+
+/** A record that only its holder works by. */
+export interface RecordLock {
+  readonly unlock: () => Promise<void>;
+  /** Fires when the holder is not the only one any more. */
+  readonly signal: AbortSignal;
+}
 
 /** Where a migration's record is kept, with the lock and the request to pause beside it. */
 export interface RecordPlace {
@@ -12,12 +19,13 @@ export interface RecordPlace {
   /** Removes record, request and tuning; no error where there are none. */
   remove(): Promise<void>;
   /**
-   * Makes the caller the only one to work on the migration until it calls `unlock`; `signal` fires when it is not
-   * the only one any more. @throws ALREADY_EXISTS while another one is
+   * Makes the caller the only one to work by this record until it calls `unlock`. @throws ALREADY_EXISTS while another one is
    */
-  lock(): Promise<{ readonly unlock: () => Promise<void>; readonly signal: AbortSignal }>;
+  lock(): Promise<RecordLock>;
   /** Who works on it now, in words, or null. */
   holder(): Promise<string | null>;
+  /** The record of one of several workers: its own lock, but the pause and the tuning of all. */
+  share(share: Share): RecordPlace;
   /** Asks whoever works on it to stop at the next batch, and later runs not to begin. */
   setPaused(paused: boolean): Promise<void>;
   isPaused(): Promise<boolean>;

@@ -52,12 +52,21 @@ export function workOn(
   return { plan, record, options, save, settled, watched, run: { signal, log, onProgress, batchSize } };
 }
 
-/** Every phase from where the record is to a verified copy. @throws VERIFY_FAILED */
-export async function runPhases(work: Work): Promise<{ copied: number; verify: VerifyReport }> {
+/** Records what begins, tells of it, and makes the target where it is not there. @throws as the store's `create` */
+export async function prepare(work: Work): Promise<void> {
   await work.save();
   await tell(work, 'started');
+  const { plan, record, options, run } = work;
+  if (record.phase !== 'creating') return;
+  run.log?.('info', 'creating the target');
+  await options.target.create(plan.targetSpec, { resume: true });
+  await enter(work, 'copying');
+}
+
+/** Every phase from where the record is to a verified copy. @throws VERIFY_FAILED */
+export async function runPhases(work: Work): Promise<{ copied: number; verify: VerifyReport }> {
+  await prepare(work);
   const inService = await aliasOf(work);
-  await createTarget(work);
   const done = await withPace(work, async (pace) => {
     const copied = (await copyRanges(work, pace)) + (await completeTarget(work, { pace, inService }));
     return { copied, verify: await verifyTarget(work, { pace, inService }) };
@@ -89,15 +98,6 @@ export async function withPace<T>(work: Work, body: (pace: Pace) => Promise<T>):
     pace.end();
     await work.settled();
   }
-}
-
-/** @throws as the store's `create` */
-export async function createTarget(work: Work): Promise<void> {
-  const { plan, record, options, run } = work;
-  if (record.phase !== 'creating') return;
-  run.log?.('info', 'creating the target');
-  await options.target.create(plan.targetSpec, { resume: true });
-  await enter(work, 'copying');
 }
 
 /** Copies the ranges of the record that are not complete. @returns the number of points written */

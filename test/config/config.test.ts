@@ -120,3 +120,14 @@ describe('refuses', () => {
     expect(thrown).toMatchObject({ name: 'TldrError', code: 'INVALID_ARGUMENT' });
   });
 });
+
+test('a worker is told by its number, or by the index of a job, which counts from 0', () => {
+  const of = (environment: Record<string, string>): unknown => loadConfig({ environment }).worker;
+  expect(of({})).toBeNull();
+  expect(of({ QDRANT_TLDR_WORKER: '2/4', JOB_COMPLETION_INDEX: '0' })).toEqual({ index: 2, of: 4 });
+  expect(of({ QDRANT_TLDR_WORKER: 'job/4', JOB_COMPLETION_INDEX: '3' })).toEqual({ index: 4, of: 4 });
+  for (const wrong of ['0/4', '5/4', '1/2000', 'one/4', 'job/'])
+    expect(() => of({ QDRANT_TLDR_WORKER: wrong })).toThrow('worker');
+  expect(() => of({ QDRANT_TLDR_WORKER: 'job/4' })).toThrow('JOB_COMPLETION_INDEX is not set');
+  expect(() => of({ QDRANT_TLDR_WORKER: 'job/4', JOB_COMPLETION_INDEX: '4' })).toThrow('INDEX is 4');
+});
