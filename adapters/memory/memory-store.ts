@@ -10,6 +10,7 @@ import type {
   Datatype,
   Quantization,
   ScoredPoint,
+  VersionBatch,
   VectorStore,
 } from '../../src/core/vector-store.js';
 import { decode, encode, opaqueBytes } from './rest-bytes.js';
@@ -18,6 +19,7 @@ interface StoredPoint {
   readonly id: PointId;
   readonly vectors: ReadonlyMap<string, Float32Array>;
   readonly payload: string;
+  readonly version: number;
 }
 
 interface Collection {
@@ -31,6 +33,7 @@ interface Collection {
 class Memory {
   readonly collections = new Map<string, Collection>();
   readonly aliases = new Map<string, string>();
+  writes = 0;
 
   get(name: string): Collection {
     const found = this.collections.get(this.aliases.get(name) ?? name);
@@ -109,7 +112,15 @@ function reading(
   memory: Memory,
 ): Pick<
   VectorStore,
-  'listCollections' | 'exists' | 'describe' | 'count' | 'scan' | 'retrieve' | 'splitRanges' | 'sample'
+  | 'listCollections'
+  | 'exists'
+  | 'describe'
+  | 'count'
+  | 'scan'
+  | 'versions'
+  | 'retrieve'
+  | 'splitRanges'
+  | 'sample'
 > {
   return {
     listCollections: () => Promise.resolve([...memory.collections.keys()]),
@@ -122,6 +133,14 @@ function reading(
         throwIfAborted(signal);
         yield await Promise.resolve(memory.batchOf(name, points.slice(start, start + batchSize), vectorName));
       }
+    },
+    versions: (name) => {
+      async function* read(): AsyncGenerator<VersionBatch> {
+        const points = memory.sorted(name);
+        const versions = points.map(({ version }) => String(version));
+        yield await Promise.resolve({ ids: points.map(({ id }) => id), versions });
+      }
+      return Promise.resolve(read());
     },
     retrieve: async (name, ids, { vectorName }) => {
       const wanted = new Set(ids.map(String));
@@ -209,7 +228,7 @@ function writing(
           const one = matrix(1, dim, values.data.slice(i * dim, (i + 1) * dim));
           all.set(vectorName, (distance === 'cosine' ? normalizedRows(one) : one).data);
         }
-        points.set(String(id), { id, vectors: all, payload });
+        points.set(String(id), { id, vectors: all, payload, version: memory.writes++ });
       });
       return Promise.resolve();
     },

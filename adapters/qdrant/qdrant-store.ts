@@ -22,6 +22,7 @@ import type {
   StoreLoad,
   TargetChange,
   VectorBytes,
+  VersionBatch,
   VectorStore,
   WriteBatch,
 } from '../../src/core/vector-store.js';
@@ -29,25 +30,16 @@ import { pointAlias, readAliases, removeAlias, shadowingRefusal, shadowName } fr
 import { createCollection, createIndex, finishCollection } from './bulk-load.js';
 import type { Grpc } from './grpc.js';
 import { insertOnlyOf } from './insert-only.js';
-import {
-  listAt,
-  num,
-  numberAt,
-  parseJson,
-  stringifyJson,
-  textAt,
-  valueAt,
-  type Json,
-  type JsonObject,
-} from './json.js';
+import { listAt, numberAt, parseJson, textAt, valueAt } from './json.js';
 import { matchingIds, settle } from './matching-ids.js';
 import { canonicalRest, payloadJson, REST_FORMAT, restFloats, restFromJson, restVector } from './payload.js';
 import { deletePoints, retrievePoints, scanPoints, upsertPoints, type VectorPlace } from './points.js';
+import { queryPoints, scoredPoints } from './query.js';
 import type { Rest } from './rest.js';
 import { loadOf } from './load.js';
+import { hasOneReplica, readVersions } from './versions.js';
 import {
   cutRanges,
-  idOf,
   inProportion,
   pathOf,
   randomIds,
@@ -56,7 +48,7 @@ import {
   shardKeyJson,
   sum,
 } from './sampling.js';
-import { deriveScratch, dropScratch, measureVectors, searchParams, vectorStorage } from './scratch.js';
+import { deriveScratch, dropScratch, measureVectors, vectorStorage } from './scratch.js';
 import { deriveTarget, differences, estimateMemory, specFromInfo, strictLimits } from './settings.js';
 
 const CUT_POINTS_PER_RANGE = 16;
@@ -147,6 +139,16 @@ export class QdrantStore implements VectorStore {
 
   async *scan(collection: string, options: ScanOptions): AsyncGenerator<PointBatch> {
     yield* scanPoints(this.#to.grpc, await this.#place(collection, options), options);
+  }
+
+  async versions(
+    collection: string,
+    { signal, shardKey }: RunOptions & InShard = {},
+  ): Promise<AsyncIterable<VersionBatch> | null> {
+    const { rest } = this.#to;
+    if (!(await hasOneReplica(rest, collection))) return null;
+    const { queryPoints: queryPointsMax } = strictLimits(await this.#spec(collection));
+    return readVersions(rest, { collection, shardKey, queryPointsMax }, signal);
   }
 
   async retrieve(
@@ -270,39 +272,11 @@ export class QdrantStore implements VectorStore {
   }
 
   async search(collection: string, request: SearchRequest): Promise<readonly ScoredPoint[]> {
-    return listAt(await this.#query(collection, request), 'result', 'points').map((point) => {
-      const payload = valueAt(point, 'payload');
-      return {
-        id: idOf(valueAt(point, 'id')),
-        score: numberAt(point, 'score') ?? Number.NaN,
-        ...(payload === undefined || payload === null ? {} : { payloadJson: stringifyJson(payload) }),
-      };
-    });
+    return scoredPoints(await queryPoints(this.#to.rest, collection, request));
   }
 
   async timeSearch(collection: string, request: SearchRequest): Promise<number> {
-    return 1000 * (numberAt(await this.#query(collection, request), 'time') ?? 0);
-  }
-
-  #query(collection: string, request: SearchRequest): Promise<Json> {
-    const { prefetch, shardKey } = request;
-    const body: JsonObject = {
-      query: floatsJson(request.vector),
-      using: request.vectorName,
-      limit: num(request.limit),
-      with_payload: request.withPayload ?? false,
-      ...searchParams({ ...request, exact: request.exact === true && prefetch === undefined }),
-      ...(shardKey === undefined ? {} : { shard_key: shardKeyJson(shardKey) }),
-    };
-    if (prefetch !== undefined) {
-      body['prefetch'] = {
-        query: floatsJson(prefetch.vector),
-        using: prefetch.vectorName,
-        limit: num(prefetch.limit),
-        ...searchParams({ exact: request.exact === true, quantized: prefetch.quantized }),
-      };
-    }
-    return this.#to.rest.raw('POST', `${pathOf(collection)}/points/query`, body);
+    return 1000 * (numberAt(await queryPoints(this.#to.rest, collection, request), 'time') ?? 0);
   }
 
   async load(collection: string): Promise<StoreLoad> {
@@ -399,8 +373,4 @@ export class QdrantStore implements VectorStore {
       queryPointsMax: strictLimits(spec).queryPoints,
     };
   }
-}
-
-function floatsJson(values: Float32Array): Json {
-  return Array.from(values, num);
 }

@@ -1,17 +1,29 @@
 import type { Command } from 'commander';
 import { TldrError } from '../core/errors.js';
 import { targetDescription, type TargetDescription } from '../core/target-description.js';
+import type { CatchUpRequest } from '../migrate/catch-up.js';
 import { cutOver, FORCE_WORDS, planCutOver, type CutOverRequest, type Switch } from '../migrate/cut-over.js';
 import { readRecorded } from '../migrate/held-record.js';
 import { planRollBack, rollBack, type WayBack } from '../migrate/roll-back.js';
 import { hooksOf, withHookFlags, type HookFlags } from './migrate-hooks.js';
-import { recordedCommand, withMigration, type RecordedWork, type RecordFlags } from './migrate-record.js';
+import { lagMaxOf, withCatchUpFlags, type CatchUpFlags } from './migrate-catch-up.js';
+import {
+  encoderOf,
+  recordedCommand,
+  withMigration,
+  type RecordedWork,
+  type RecordFlags,
+} from './migrate-record.js';
+import { seconds, wholeNumber } from './options.js';
 
 interface ExecuteFlags extends RecordFlags {
   readonly execute?: boolean;
 }
 
-interface CutoverFlags extends ExecuteFlags, HookFlags {
+interface CutoverFlags extends ExecuteFlags, HookFlags, CatchUpFlags {
+  readonly allowLag?: number;
+  readonly freezeMax?: number;
+  readonly encoder?: string;
   readonly alias?: string;
   readonly bareName?: boolean;
   readonly force?: string;
@@ -29,6 +41,11 @@ export function cutoverCommand(): Command {
   qdrant-tldr migrate cutover docs docs_c96 --alias search --execute --on before-cutover ./stop-writers.sh
   qdrant-tldr migrate cutover docs docs_2s --bare-name --execute
 
+Where clients write to the source until then, by no proxy:
+  qdrant-tldr migrate cutover docs docs_c96 --alias search --catch-up --execute --on before-cutover ./stop-writers.sh
+follows the source until few points differ, stops the writers by that command, makes the rest equal and switches; how
+long the writers were stopped is measured. What goes wrong after the stop runs --on cutover-failed.
+
 Never before every point was verified, unless --force "${FORCE_WORDS}".
 A before-cutover hook that fails stops it.
 
@@ -40,10 +57,14 @@ While it is, nobody may delete the collection by that name: the hidden source wo
   })
     .option('--alias <name>', 'the alias that clients use')
     .option('--bare-name', "switch the source's own name instead of an alias; single servers only, see below")
+    .option('--encoder <file>', 'with --catch-up: encoder file (default: the one that the record names)')
+    .option('--freeze-max <time>', 'with --catch-up: give up, with nothing switched, after that', seconds, 60)
+    .option('--allow-lag <n>', 'with --catch-up: no freeze; switch while up to n points differ', wholeNumber)
     .option('--force <words>', `"${FORCE_WORDS}": switch without a verification`)
     .option('--execute', EXECUTE);
-  return withHookFlags(command).action((source: string, target: string, flags: CutoverFlags) =>
-    withMigration({ source, target }, flags, (work) => cutover(work, flags)),
+  return withHookFlags(withCatchUpFlags(command)).action(
+    (source: string, target: string, flags: CutoverFlags) =>
+      withMigration({ source, target }, flags, (work) => cutover(work, flags)),
   );
 }
 
@@ -71,19 +92,59 @@ async function cutover(work: RecordedWork, flags: CutoverFlags): Promise<void> {
     throw new TldrError('INVALID_ARGUMENT', 'give one of --alias <name> and --bare-name');
   const hook = hooksOf(flags, config, run.signal);
   const form = bareName ? 'bare-name' : 'alias';
-  const request: CutOverRequest = { ...work, form, alias, force, hook, signal: run.signal, log: run.log };
   const record = await readRecorded(work);
+  const catchUp = await catchUpOf(work, flags, record.encoderFile);
+  const plain: CutOverRequest = { ...work, form, alias, force, hook, signal: run.signal, log: run.log };
+  const request = { ...plain, catchUp };
   const planned = await planCutOver(request, record);
   const facts = targetDescription(await store.describe(record.targetCollection));
   for (const line of outcomes(planned, facts)) run.say(line);
+  if (catchUp !== undefined && !planned.made) for (const line of catchUpLines(catchUp)) run.say(line);
   if (flags.execute !== true) {
     run.say('dry run: nothing was changed; --execute does it');
     run.result({ dryRun: true, ...planned });
     return;
   }
-  const { name, to, made } = await cutOver(request);
+  const { name, to, made, caughtUp, frozenMs } = await cutOver(request);
   run.say(`"${name}" ${made ? 'led' : 'leads'} to ${to}${made ? ' already' : ' now'}`);
-  run.result({ dryRun: false, ...planned });
+  if (caughtUp !== null)
+    run.say(
+      `${caughtUp.passes} passes; ${caughtUp.lag} points differed in the last one; ${((frozenMs ?? 0) / 1000).toFixed(2)} s from the before-cutover hook to the switch`,
+    );
+  run.result({ dryRun: false, ...planned, caughtUp, frozenMs });
+}
+
+async function catchUpOf(
+  { config }: RecordedWork,
+  flags: CutoverFlags,
+  encoderFile: string | null,
+): Promise<CatchUpRequest | undefined> {
+  const { allowLag } = flags;
+  if (flags.catchUp !== true) {
+    if (allowLag !== undefined) throw new TldrError('INVALID_ARGUMENT', '--allow-lag needs --catch-up');
+    return undefined;
+  }
+  const { encoder } = await encoderOf(flags.encoder, encoderFile);
+  return {
+    encoder,
+    lagMax: allowLag ?? lagMaxOf(flags),
+    withoutFreeze: allowLag !== undefined,
+    freezeMsMax: (flags.freezeMax ?? 60) * 1000,
+    batchSize: config.batchSize,
+  };
+}
+
+function catchUpLines({ lagMax, withoutFreeze, freezeMsMax }: CatchUpRequest): string[] {
+  const before = `before that: the source is compared again until no more than ${lagMax} points differ`;
+  if (withoutFreeze === true)
+    return [
+      before,
+      `  then the switch, with clients writing: what differs then, and what they still write to the source, is not in the target`,
+    ];
+  return [
+    before,
+    `  then the before-cutover hook, which has to stop the writers, and the rest within ${freezeMsMax / 1000} s, else nothing is switched`,
+  ];
 }
 
 function outcomes({ form, name, from, to, made }: Switch, facts: TargetDescription | null): string[] {

@@ -9,12 +9,19 @@ import {
 } from '../core/vector-store.js';
 import { readRecorded } from '../migrate/held-record.js';
 import { copyShare } from '../migrate/copy-share.js';
-import { startMigration, type MigrationReport } from '../migrate/migrate-collection.js';
+import {
+  followMigration,
+  startMigration,
+  type FollowReport,
+  type MigrationReport,
+} from '../migrate/migrate-collection.js';
 import { checkIdentity } from '../migrate/migration-record.js';
 import { planMigration, type MigrationPlan, type MigrationRequest } from '../migrate/plan-migration.js';
 import type { RecordPlace } from '../migrate/record-place.js';
 import { requestOf } from '../migrate/verify-recorded.js';
 import { megabytes, type ConsoleRun } from './console-run.js';
+import { TldrError } from '../core/errors.js';
+import { lagMaxOf, withCatchUpFlags, type CatchUpFlags } from './migrate-catch-up.js';
 import { hooksOf, withHookFlags, type HookFlags } from './migrate-hooks.js';
 import {
   encoderOf,
@@ -28,7 +35,7 @@ import {
 import { tuningOf, withTuneFlags, type TuneFlags } from './migrate-tune.js';
 import { wholeNumber, withConsole, withGlobalFlags, withStore, withWriteFlags } from './options.js';
 
-interface StartFlags extends RecordFlags, HookFlags, TuneFlags {
+interface StartFlags extends RecordFlags, HookFlags, TuneFlags, CatchUpFlags {
   readonly encoder: string;
   readonly layout: Layout;
   readonly vector?: string;
@@ -84,7 +91,8 @@ Several workers, at once or not, on machines that share the record; whoever is l
 
 The same command goes on after a crash or Ctrl-C. Hooks run by "sh -c" with what happened in TLDR_EVENT, TLDR_SOURCE,
 TLDR_TARGET and others (docs/migrate.md); they stand after the collections and get no keys.
-Writes to the source while this runs are not followed: pause the writers until the cut-over.`,
+Writes to the source while this runs are not followed: pause the writers until the cut-over, or give --catch-up here
+and at the cut-over.`,
   );
   return withWriteFlags(withGlobalFlags(withHookFlags(withCopyFlags(command))));
 }
@@ -103,12 +111,12 @@ export function resumeCommand(): Command {
   );
 }
 
-interface ResumeFlags extends RecordFlags, HookFlags, TuneFlags {
+interface ResumeFlags extends RecordFlags, HookFlags, TuneFlags, CatchUpFlags {
   readonly encoder?: string;
 }
 
 function withCopyFlags(command: Command): Command {
-  return withTuneFlags(command)
+  return withCatchUpFlags(withTuneFlags(command))
     .option('--lanes <n>', 'ranges copied at the same time', wholeNumber)
     .option('--batch-size <n>', 'points per request', wholeNumber)
     .option(
@@ -174,7 +182,7 @@ async function copy(
   }: {
     place: RecordPlace;
     encoderFile: string;
-    flags: HookFlags & TuneFlags;
+    flags: HookFlags & TuneFlags & CatchUpFlags;
     run: ConsoleRun;
     config: Config;
   },
@@ -188,6 +196,16 @@ async function copy(
   run.say(
     `progress is kept in ${place.label}; if this stops, \`migrate resume ${source} ${target}\` goes on`,
   );
+  if (flags.catchUp === true) {
+    if (config.worker !== null)
+      throw new TldrError(
+        'INVALID_ARGUMENT',
+        'workers copy, and one catches up after them: `migrate resume --catch-up` without --worker',
+      );
+    const done = await followMigration({ ...request, ...how, lagMax: lagMaxOf(flags) });
+    sayFollowed(run, done, place);
+    return;
+  }
   if (config.worker === null) {
     sayDone(run, await startMigration({ ...request, ...how }), place);
     return;
@@ -202,6 +220,19 @@ async function copy(
     );
     run.result({ worker, copied, seconds, rangesDone, rangesTotal, verified: null, record: place.label });
   }
+}
+
+function sayFollowed(
+  run: ConsoleRun,
+  { plan, copied, seconds, resumed, caughtUp }: FollowReport,
+  place: RecordPlace,
+): void {
+  run.say(`copied ${copied.toLocaleString('en-US')} points in ${seconds.toFixed(1)} s`);
+  run.say(
+    `followed the source in ${caughtUp.passes} passes; ${caughtUp.lag} points differed in the last one and were made equal`,
+  );
+  run.say('not verified, since clients write to the source: `migrate cutover --catch-up` does that');
+  run.result({ ...summary(plan), copied, seconds, resumed, caughtUp, record: place.label });
 }
 
 function sayDone(

@@ -40,6 +40,7 @@ In this order:
 
 "migrate docs docs_c96 --encoder enc.onnx" is "migrate start docs docs_c96 --encoder enc.onnx".
 Every command takes --json. What switches or deletes only says what it would do until --execute is given.
-Writes to the source during the copy are not followed: pause the writers before, until the cut-over.`,
+Writes to the source during the copy are not followed: pause the writers before, until the cut-over, or give
+--catch-up to start and cutover.`,
   );
 }

@@ -236,6 +236,12 @@ export interface StoreLoad {
   readonly queuedUpdates: number | null;
 }
 
+/** Points in id order with what changes at every write on them; only good to be compared with itself. */
+export interface VersionBatch {
+  readonly ids: readonly PointId[];
+  readonly versions: readonly string[];
+}
+
 /** Expected memory of one collection, in bytes. */
 export interface MemoryEstimate {
   readonly vectorsRamBytes: number;
@@ -262,6 +268,14 @@ export interface VectorStore {
   count(collection: string, options?: { readonly shardKey?: ShardKey | undefined }): Promise<number>;
   /** Batches in ascending id order within `range`, with bounded memory. */
   scan(collection: string, options: ScanOptions): AsyncIterable<PointBatch>;
+  /**
+   * Every point's version, in id order and without reading the points; null where two readings cannot be compared,
+   * as between replicas.
+   */
+  versions(
+    collection: string,
+    options?: RunOptions & { readonly shardKey?: ShardKey | undefined },
+  ): Promise<AsyncIterable<VersionBatch> | null>;
   /** The points of these ids that exist, in ascending id order. */
   retrieve(
     collection: string,

@@ -1,12 +1,17 @@
 import { TldrError } from '../core/errors.js';
 import type { RunOptions } from '../core/run.js';
+import { catchUp, catchUpFrozen, followRecorded, type CatchUpRequest, type CaughtUp } from './catch-up.js';
+import type { Follower } from './follow-source.js';
 import { withRecord, type RecordedMigration } from './held-record.js';
 import { announce, factsOf, type MigrationHook } from './migration-events.js';
-import type { CutOver, MigrationRecord } from './migration-record.js';
+import type { CutOver, MigrationRecord, Phase } from './migration-record.js';
 import { isOwnTarget } from './own-target.js';
 
 /** What has to be said to switch without a verification. */
 export const FORCE_WORDS = 'I know the copy is not verified';
+
+/** Phases in which the copy is finished. */
+const COPIED: readonly Phase[] = ['verifying', 'verified', 'repairing', 'following'];
 
 export interface CutOverRequest extends RecordedMigration, RunOptions {
   readonly form: CutOver['form'];
@@ -15,6 +20,15 @@ export interface CutOverRequest extends RecordedMigration, RunOptions {
   /** `FORCE_WORDS`, to switch without a verification. */
   readonly force?: string | undefined;
   readonly hook?: MigrationHook | undefined;
+  /** Where clients write to the source until the switch; instead of a verification before. */
+  readonly catchUp?: CatchUpRequest | undefined;
+}
+
+/** A switch made. */
+export interface CutOverReport extends Switch {
+  readonly caughtUp: CaughtUp | null;
+  /** From the before-cutover hook to the switch; null where it had been made before. */
+  readonly frozenMs: number | null;
 }
 
 /** A switch about to be made, or found to be made already. */
@@ -73,10 +87,17 @@ export async function planCutOver(request: CutOverRequest, record: MigrationReco
 
 /** Counted again as well: what was written since the verification is not in the target. */
 async function checkVerified(
-  { source, target, force }: CutOverRequest,
+  { source, target, force, catchUp: how }: CutOverRequest,
   record: MigrationRecord,
 ): Promise<void> {
   if (force === FORCE_WORDS) return;
+  if (how !== undefined) {
+    if (COPIED.includes(record.phase)) return;
+    throw new TldrError(
+      'VERIFY_FAILED',
+      `the copy is not finished: it is ${record.phase}; \`migrate resume --catch-up\` goes on`,
+    );
+  }
   if (force !== undefined)
     throw new TldrError('INVALID_ARGUMENT', `--force takes these words: "${FORCE_WORDS}"`);
   const { phase, verifiedPoints, sourceCollection, targetCollection } = record;
@@ -95,27 +116,87 @@ async function checkVerified(
 
 /**
  * Sends clients to the target by one atomic switch of a name. What the name led to is recorded before, for the way
- * back. Called again after a crash it finds out what was done.
- * @throws as `planCutOver`, and what the before-cutover hook throws, then with nothing switched
+ * back. Called again after a crash it finds out what was done. With `catchUp` the target is brought near the source
+ * first, then, from the before-cutover hook on, which has to stop the writers, made equal to it.
+ * @throws as `planCutOver`, what the before-cutover hook throws, and as `catchUpFrozen`, then with nothing switched
  */
-export function cutOver(request: CutOverRequest): Promise<Switch> {
+export function cutOver(request: CutOverRequest): Promise<CutOverReport> {
   return withRecord(request, async (record, lost) => {
     const first = await planCutOver(request, record);
     const facts = { ...factsOf(record), alias: first.name, previous: first.from ?? '' };
-    if (!first.made) await request.hook?.('before-cutover', facts);
-    // Once more: a hook may take its time.
-    const planned = await planCutOver(request, record);
-    lost.throwIfAborted();
-    await makeSwitch(request, record, planned);
-    if (!first.made) await announce(request.hook, 'after-cutover', { facts, run: request });
-    return planned;
+    if (first.made) {
+      await makeSwitch(request, record, first);
+      return { ...first, caughtUp: null, frozenMs: null };
+    }
+    const follower = await near(request, record, lost);
+    const frozenAtMs = performance.now();
+    await request.hook?.('before-cutover', facts);
+    try {
+      const caughtUp = follower === null ? null : await equal(request, record, { ...follower, lost });
+      const lag = caughtUp?.lag ?? 0;
+      // Once more: a hook may take its time.
+      const planned = await planCutOver(atEnd(request), record);
+      lost.throwIfAborted();
+      await makeSwitch(request, record, planned, lag);
+      const frozenMs = Math.round(performance.now() - frozenAtMs);
+      await announce(request.hook, 'after-cutover', { facts, run: request });
+      return { ...planned, caughtUp, frozenMs };
+    } catch (error) {
+      await announce(request.hook, 'cutover-failed', { facts, run: request });
+      throw error;
+    }
   });
+}
+
+/** After the freeze the ordinary checks hold. */
+function atEnd(request: CutOverRequest): CutOverRequest {
+  return request.catchUp?.withoutFreeze === true ? request : { ...request, catchUp: undefined };
+}
+
+interface Near {
+  readonly follower: Follower;
+  readonly caughtUp: CaughtUp;
+}
+
+/** Brings the target near the source while clients write. */
+async function near(
+  request: CutOverRequest,
+  record: MigrationRecord,
+  lost: AbortSignal,
+): Promise<Near | null> {
+  const { catchUp: how, log, place } = request;
+  if (how === undefined) return null;
+  record.phase = 'following';
+  record.verifiedPoints = null;
+  await place.write(record);
+  const signal = request.signal === undefined ? lost : AbortSignal.any([lost, request.signal]);
+  const follower = await followRecorded(request, record, { ...how, signal });
+  return { follower, caughtUp: await catchUp(follower, { lagMax: how.lagMax, log }) };
+}
+
+/** Makes the target equal to a source that nobody writes to any more; only near where a lag is allowed. */
+async function equal(
+  request: CutOverRequest,
+  record: MigrationRecord,
+  { follower, caughtUp, lost }: Near & { readonly lost: AbortSignal },
+): Promise<CaughtUp> {
+  const { catchUp: how, source, target, place } = request;
+  if (how === undefined || how.withoutFreeze === true) return caughtUp;
+  const collection = record.sourceCollection;
+  const signal = request.signal === undefined ? lost : AbortSignal.any([lost, request.signal]);
+  const { freezeMsMax } = how;
+  const frozen = await catchUpFrozen(follower, { source, collection, freezeMsMax, signal });
+  record.phase = 'verified';
+  record.verifiedPoints = await target.count(record.targetCollection);
+  await place.write(record);
+  return { ...frozen, passes: caughtUp.passes + frozen.passes };
 }
 
 async function makeSwitch(
   { target, place, force }: CutOverRequest,
   record: MigrationRecord,
   { form, name, from, to, made }: Switch,
+  lag = 0,
 ): Promise<void> {
   const before = record.cutOver;
   const resumed = before !== null && before.state !== 'rolled-back' && before.name === name;
@@ -124,7 +205,11 @@ async function makeSwitch(
   }
   const begun: CutOver = resumed
     ? { ...before, state: 'begun' }
-    : { form, name, previous: form === 'alias' ? from : null, forced: force !== undefined, state: 'begun' };
+    : {
+        ...{ form, name, previous: form === 'alias' ? from : null, forced: force !== undefined },
+        ...(lag === 0 ? {} : { lag }),
+        state: 'begun',
+      };
   record.cutOver = begun;
   await place.write(record);
   if (!made) await (form === 'alias' ? target.switchAlias(name, to) : target.shadowName(name, to));

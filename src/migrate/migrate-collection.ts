@@ -1,12 +1,13 @@
 import { TldrError } from '../core/errors.js';
 import type { ShardKey } from '../core/vector-store.js';
+import type { CaughtUp } from './catch-up.js';
 import { pausedError, stoppable, stopReason } from './held-record.js';
 import type { MigrationOptions, PlacedMigration } from './migration-options.js';
 import { checkIdentity, cursorText, FRESH, identityOf, type MigrationRecord } from './migration-record.js';
 import { planMigration, type MigrationPlan } from './plan-migration.js';
 import { recordFile } from './record-file.js';
 import type { RecordLock, RecordPlace } from './record-place.js';
-import { LANES, runPhases, workOn } from './run-phases.js';
+import { LANES, runFollowing, runPhases, workOn, type Work } from './run-phases.js';
 import { joinShares } from './split-record.js';
 import { retune } from './tuning.js';
 import type { VerifyReport } from './verify-migration.js';
@@ -47,11 +48,33 @@ export async function startMigration(options: PlacedMigration): Promise<Migratio
   return goOnHeld(options, await options.place.lock());
 }
 
+/** What was done for a migration that is not verified yet, since clients write to its source. */
+export interface FollowReport extends Omit<MigrationReport, 'verify'> {
+  readonly caughtUp: CaughtUp;
+}
+
+/**
+ * As `startMigration` while clients write to the source: instead of a verification the target follows the source
+ * until no more than `lagMax` points differ; the cut-over catches up with the rest.
+ * @throws VERIFY_FAILED where writes come faster than that; resumable
+ */
+export async function followMigration(
+  options: PlacedMigration & { readonly lagMax: number },
+): Promise<FollowReport> {
+  await planMigration(options);
+  return holding(options, await options.place.lock(), (work) => runFollowing(work, options.lagMax));
+}
+
 /** As `startMigration`, by whoever holds the record; it is let go at the end. */
-export async function goOnHeld(
+export function goOnHeld(options: PlacedMigration, lock: RecordLock): Promise<MigrationReport> {
+  return holding(options, lock, runPhases);
+}
+
+async function holding<T>(
   options: PlacedMigration,
   { unlock, signal: lost }: RecordLock,
-): Promise<MigrationReport> {
+  phases: (work: Work) => Promise<T>,
+): Promise<Pick<MigrationReport, 'plan' | 'resumed' | 'seconds'> & T> {
   const { place } = options;
   const startedAtMs = performance.now();
   const stop = stoppable(place, lost, options);
@@ -60,7 +83,7 @@ export async function goOnHeld(
     const plan = await planMigration(options);
     const { record, resumed } = await recordToGoOn(plan, options);
     const whole = await joinShares(record, place);
-    const done = await runPhases(workOn(plan, whole, { options, signal: stop.signal }));
+    const done = await phases(workOn(plan, whole, { options, signal: stop.signal }));
     return { plan, resumed, seconds: (performance.now() - startedAtMs) / 1000, ...done };
   } catch (error) {
     throw stopReason(error, stop.signal);

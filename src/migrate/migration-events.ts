@@ -2,13 +2,15 @@ import { messageOf } from '../core/errors.js';
 import type { RunOptions } from '../core/run.js';
 import type { MigrationRecord } from './migration-record.js';
 
-/** What others may wish to know of. `finished`: every point was copied and found equal. */
+/** What others may wish to know of. `finished`: every point was copied and found equal.
+ * `cutover-failed`: after before-cutover nothing was switched, so that whoever was stopped may go on. */
 export const MIGRATION_EVENTS = [
   'started',
   'range-done',
   'verify-failed',
   'before-cutover',
   'after-cutover',
+  'cutover-failed',
   'finished',
 ] as const;
 export type MigrationEvent = (typeof MIGRATION_EVENTS)[number];

@@ -5,9 +5,11 @@ import type { Datatype, Layout, Quantization, ShardKey } from '../core/vector-st
 
 /**
  * How far the copy is. Each phase begins only when the one before is complete; `repairing` after a failed
- * verification, `verified` after one that found every point equal.
+ * verification, `verified` after one that found every point equal, `following` where the source is written to and
+ * the target was brought near it.
  */
-export type Phase = 'creating' | 'copying' | 'repairing' | 'finishing' | 'verifying' | 'verified';
+export type Phase =
+  'creating' | 'copying' | 'repairing' | 'finishing' | 'verifying' | 'verified' | 'following';
 
 /** Clients sent to the target by a name. `begun` is recorded before the switch, since a crash may follow it. */
 export interface CutOver {
@@ -17,6 +19,8 @@ export interface CutOver {
   /** What the alias led to before; null where it was not there. */
   readonly previous: string | null;
   readonly forced: boolean;
+  /** Points that differed shortly before, where that was allowed. */
+  readonly lag?: number;
   readonly state: 'begun' | 'done' | 'rolled-back';
 }
 
@@ -71,7 +75,15 @@ export interface MigrationRecord extends MigrationIdentity {
   load?: LoadSeen;
 }
 
-const PHASES: readonly Phase[] = ['creating', 'copying', 'repairing', 'finishing', 'verifying', 'verified'];
+const PHASES: readonly Phase[] = [
+  'creating',
+  'copying',
+  'repairing',
+  'finishing',
+  'verifying',
+  'verified',
+  'following',
+];
 const IDENTITY_KEYS: readonly (keyof MigrationIdentity)[] = [
   'sourceEndpoint',
   'sourceCollection',

@@ -109,5 +109,6 @@ function nextStep(
   if (completed) return 'nothing: remove by hand what is not needed any more';
   if (cutOver?.state === 'begun') return '`migrate cutover` or `migrate rollback`: one of them was cut off';
   if (cutOver?.state === 'done') return '`migrate complete` once you are content, or `migrate rollback`';
+  if (phase === 'following') return '`migrate cutover --catch-up`';
   return phase === 'verified' ? '`migrate cutover`' : '`migrate resume`';
 }

@@ -30,7 +30,10 @@ interface Repair {
 export async function repairPoints(
   plan: MigrationPlan,
   sides: { readonly source: VectorStore; readonly target: VectorStore; readonly encoder: Encoder },
-  run: CompareOptions = {},
+  run: CompareOptions & {
+    /** Called for each point that differed, in order. */
+    readonly differed?: ((id: PointId, shardKey: ShardKey | undefined) => void) | undefined;
+  } = {},
 ): Promise<number> {
   const pointsMax = run.batchSize ?? WRITE_POINTS;
   let repaired = 0;
@@ -50,6 +53,7 @@ export async function repairPoints(
       await flush();
       repair = emptyRepair(point.shardKey);
     }
+    if (point.differences.length > 0) run.differed?.(point.id, point.shardKey);
     if (point.source === undefined) repair.extra.push(point.id);
     else if (point.differences.length > 0) add(repair, point.id, point.source);
   }

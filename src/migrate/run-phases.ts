@@ -1,6 +1,8 @@
 import { TldrError } from '../core/errors.js';
 import type { RunOptions } from '../core/run.js';
+import { catchUp, refuseInService, type CaughtUp } from './catch-up.js';
 import { copyPoints } from './copy-points.js';
+import { openFollower } from './follow-source.js';
 import type { PlacedMigration } from './migration-options.js';
 import { announce, factsOf, type MigrationEvent } from './migration-events.js';
 import type { MigrationRecord } from './migration-record.js';
@@ -73,6 +75,25 @@ export async function runPhases(work: Work): Promise<{ copied: number; verify: V
   });
   await tell(work, 'finished', { points: done.verify.points });
   return done;
+}
+
+/** Every phase up to a target that follows its source to within `lagMax` points. @throws VERIFY_FAILED */
+export async function runFollowing(
+  work: Work,
+  lagMax: number,
+): Promise<{ copied: number; caughtUp: CaughtUp }> {
+  await prepare(work);
+  const { plan, options, run } = work;
+  const { source, target, encoder, log } = options;
+  await refuseInService(target, plan.targetCollection);
+  return withPace(work, async (pace) => {
+    const copied =
+      (await copyRanges(work, pace)) + (await completeTarget(work, { pace, inService: undefined }));
+    await enter(work, 'following');
+    log?.('info', 'following the source');
+    const follower = await openFollower(plan, { source, target, encoder }, { ...run, pace });
+    return { copied, caughtUp: await catchUp(follower, { lagMax, log }) };
+  });
 }
 
 async function tell(

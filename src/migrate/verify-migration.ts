@@ -2,7 +2,7 @@ import type { Encoder } from '../core/encoder.js';
 import { row } from '../core/matrix.js';
 import { comparePointIds, formatPointId, type PointId } from '../core/point-id.js';
 import { throwIfAborted, type RunOptions } from '../core/run.js';
-import type { PointBatch, ShardKey, VectorStore } from '../core/vector-store.js';
+import type { IdRange, PointBatch, ShardKey, VectorStore } from '../core/vector-store.js';
 import type { Pace } from './pace.js';
 import type { MigrationPlan } from './plan-migration.js';
 
@@ -30,6 +30,14 @@ export interface CompareOptions extends RunOptions {
   /** Points per request. */
   readonly batchSize?: number | undefined;
   readonly pace?: Pace | undefined;
+  /** What of the collection, in id order within a shard; everything where absent. */
+  readonly ranges?: readonly ShardRange[] | undefined;
+}
+
+/** Part of one shard key's points. */
+export interface ShardRange {
+  readonly shardKey: ShardKey | undefined;
+  readonly range: IdRange;
 }
 
 export type Sides = { readonly source: VectorStore; readonly target: VectorStore; readonly encoder: Encoder };
@@ -60,7 +68,7 @@ export async function report(
   };
   const actual = await sides.target.describe(plan.targetCollection);
   for (const line of sides.target.differences(plan.targetSpec, actual)) differ(`setting ${line}`);
-  for (const shardKey of keysOf(plan)) {
+  for (const shardKey of shardKeysOf(plan)) {
     const [expected, found] = await Promise.all([
       sides.source.count(plan.sourceCollection, { shardKey }),
       sides.target.count(plan.targetCollection, { shardKey }),
@@ -75,7 +83,8 @@ export async function report(
   return { ok: differenceCount === 0, points, extraPoints, differences, differenceCount };
 }
 
-function keysOf(plan: MigrationPlan): readonly (ShardKey | undefined)[] {
+/** The shard keys of the source; one that is undefined where it has none. */
+export function shardKeysOf(plan: MigrationPlan): readonly (ShardKey | undefined)[] {
   return plan.sourceSpec.shardKeys.length === 0 ? [undefined] : plan.sourceSpec.shardKeys;
 }
 
@@ -97,8 +106,10 @@ export async function* comparedPoints(
   const source: Side = { store: sides.source, collection: plan.sourceCollection };
   const target: Side = { store: sides.target, collection: plan.targetCollection };
   let points = 0;
-  for (const shardKey of keysOf(plan)) {
-    const scan = { shardKey, run };
+  const all = (): ShardRange[] =>
+    shardKeysOf(plan).map((shardKey) => ({ shardKey, range: { from: null, to: null } }));
+  for (const { shardKey, range } of run.ranges ?? all()) {
+    const scan = { shardKey, range, run };
     const read = scanned(source, plan, scan);
     // One side waits and the other with it, since they are read in step.
     const paced = run.pace?.paced(read, run.signal) ?? read;
@@ -143,11 +154,11 @@ export interface PointAt {
 function scanned(
   { store, collection }: Side,
   { vectorName }: MigrationPlan,
-  { shardKey, run }: { shardKey: ShardKey | undefined; run: CompareOptions },
+  { shardKey, range, run }: ShardRange & { run: CompareOptions },
 ): AsyncIterable<PointBatch> {
   const { signal, batchSize } = run;
   const size = batchSize === undefined ? {} : { batchSize };
-  return store.scan(collection, { vectorName, shardKey, signal, ...size });
+  return store.scan(collection, { vectorName, shardKey, range, signal, ...size });
 }
 
 async function* pointsOf(

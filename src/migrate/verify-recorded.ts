@@ -67,7 +67,7 @@ async function compare(
   signal: AbortSignal,
 ): Promise<VerifyReport> {
   const { source, target, encoder, place, log, onProgress, batchSize, sample } = request;
-  if (!['verifying', 'verified', 'repairing'].includes(record.phase)) {
+  if (!['verifying', 'verified', 'repairing', 'following'].includes(record.phase)) {
     throw new TldrError(
       'INVALID_ARGUMENT',
       `the copy is not finished (${record.phase}): \`migrate resume\` goes on with it and verifies it`,

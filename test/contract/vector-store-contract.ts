@@ -342,6 +342,26 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
       expect(took).toBeGreaterThan(0);
     });
 
+    test('tells versions that change with every write, in id order', async () => {
+      const x = await filled('versions', 300);
+      const read = async (): Promise<Map<PointId, string>> => {
+        const found = new Map<PointId, string>();
+        for await (const { ids, versions } of (await store.versions('versions')) ?? [])
+          ids.forEach((id, i) => found.set(id, versions[i]!));
+        return found;
+      };
+      const before = await read();
+      expect([...before.keys()]).toEqual(idsOf(await scanAll('versions')));
+      expect(await read()).toEqual(before);
+      const column = { name: '', matrix: matrixFromRows([[...row(x, 0)]]), has: all(1) };
+      await store.upsert('versions', { ids: [1005n], vectors: [column], rest: [store.packRest('{}')] });
+      await store.deletePoints('versions', [1007n]);
+      const after = await read();
+      expect(after.has(1007n)).toBe(false);
+      const changed = [...after].filter(([id, version]) => before.get(id) !== version).map(([id]) => id);
+      expect(changed).toEqual([1005n]);
+    });
+
     test('switches aliases, indexes payload fields, lists and deletes collections', async () => {
       await filled('named-a');
       await filled('named-b');

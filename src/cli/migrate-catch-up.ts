@@ -1,0 +1,25 @@
+import type { Command } from 'commander';
+import { wholeNumber } from './options.js';
+
+const LAG_MAX = 100;
+
+export interface CatchUpFlags {
+  readonly catchUp?: boolean;
+  readonly lagMax?: number;
+}
+
+/** Adds the flags of a migration whose source is written to. */
+export function withCatchUpFlags(command: Command): Command {
+  return command
+    .option('--catch-up', 'clients write to the source: compare again and again instead of once')
+    .option(
+      '--lag-max <n>',
+      `with --catch-up: go on when no more than n points differ (default: ${LAG_MAX})`,
+      wholeNumber,
+    );
+}
+
+/** Points that may differ before the next step. */
+export function lagMaxOf({ lagMax }: CatchUpFlags): number {
+  return lagMax ?? LAG_MAX;
+}
