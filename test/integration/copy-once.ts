@@ -2,7 +2,9 @@ import type { Encoder } from '../../src/core/encoder.js';
 import type { VectorStore } from '../../src/core/vector-store.js';
 import { copyPoints } from '../../src/migrate/copy-points.js';
 import { FRESH, identityOf, type MigrationRecord } from '../../src/migrate/migration-record.js';
+import { openPace } from '../../src/migrate/pace.js';
 import type { MigrationPlan } from '../../src/migrate/plan-migration.js';
+import { UNTUNED } from '../../src/migrate/tuning.js';
 
 export interface CopyOnce {
   readonly plan: MigrationPlan;
@@ -20,6 +22,10 @@ export async function copyOnce({ plan, store, encoder, batchSize }: CopyOnce): P
   };
   const request = { source: store, target: store, encoder, record, points: plan.points };
   const save = (): Promise<void> => Promise.resolve();
-  await copyPoints({ ...request, lanes: 1, batchSize, saveIntervalMs: 1000, save });
+  const place = { readTuning: () => Promise.resolve(UNTUNED) };
+  const watched = { ...plan, source: store, target: store, place, baselineMs: null };
+  const pace = await openPace({ ...watched, changed: () => undefined });
+  await copyPoints({ ...request, lanes: 1, batchSize, saveIntervalMs: 1000, save, pace });
+  pace.end();
   await store.finish(plan.targetSpec);
 }
