@@ -1,0 +1,267 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdtemp, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { freePorts } from '../../src/cli/free-ports.js';
+import type { VectorStore } from '../../src/core/vector-store.js';
+import {
+  readReport,
+  writePlan,
+  type FollowerReport,
+  type JournalPlan,
+} from '../../src/migrate/journal-state.js';
+import { planMigration, type MigrationPlan } from '../../src/migrate/plan-migration.js';
+import { DIM, fill, tinyEncoder } from '../migrate/fixtures.js';
+import { compareSides } from './compare-sides.js';
+import { copyOnce } from './copy-once.js';
+import { PlainGrpc } from './grpc-call.js';
+import { RandomWrites } from './random-writes.js';
+
+const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+const POINTS = 600;
+const WRITERS = 4;
+const WAIT_MS = 40_000;
+const encoder = tinyEncoder();
+
+/** The server that scenarios use, as the proxy reaches it and directly. */
+export interface ScenarioPlace {
+  readonly url: string;
+  readonly grpcUrl: string;
+  readonly directUrl: string;
+  readonly store: VectorStore;
+  /** Proxies that run, for whoever has to end them after a failure. */
+  readonly running: Set<ChildProcess>;
+}
+
+/** Waits. */
+export const forAWhile = (ms = 400): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** A collection that is migrated while writers and readers use it through the proxy. */
+export class Scenario {
+  readonly failures: string[] = [];
+  readonly #place: ScenarioPlace;
+  readonly folder: string;
+  readonly journal: string;
+  readonly source: string;
+  readonly target: string;
+  readonly plan: MigrationPlan;
+  readonly rest: string;
+  readonly grpcUrl: string;
+  writes = 0;
+  #child: ChildProcess | undefined;
+  #grpc: PlainGrpc | undefined;
+  #stopped = false;
+  #working: Promise<unknown> = Promise.resolve();
+  /** Where the process is killed on purpose, requests may fail and are made again. */
+  #kills: boolean;
+
+  private constructor(made: {
+    place: ScenarioPlace;
+    folder: string;
+    source: string;
+    plan: MigrationPlan;
+    ports: readonly number[];
+    kills: boolean;
+  }) {
+    this.#place = made.place;
+    this.folder = made.folder;
+    this.journal = join(made.folder, 'journal');
+    this.source = made.source;
+    this.target = `${made.source}_2s`;
+    this.plan = made.plan;
+    this.rest = `http://127.0.0.1:${made.ports[0]}`;
+    this.grpcUrl = `http://127.0.0.1:${made.ports[1]}`;
+    this.#kills = made.kills;
+  }
+
+  static async make(place: ScenarioPlace, source: string, kills: boolean): Promise<Scenario> {
+    const { store } = place;
+    const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-migrating-'));
+    await store.create({
+      ...{ name: source, vectors: [], otherVectors: [], shardKeys: [], metadata: {} },
+      native: JSON.stringify({
+        params: { vectors: { size: DIM, distance: 'Cosine' }, shard_number: 2 },
+        optimizer_config: {},
+      }),
+    });
+    await fill(store, source, POINTS);
+    const names = { sourceCollection: source, targetCollection: `${source}_2s` };
+    const plan = await planMigration({
+      source: store,
+      target: store,
+      ...names,
+      encoder,
+      layout: 'two-stage',
+    });
+    const ports = await freePorts(3);
+    await encoder.save(join(folder, 'encoder.onnx'));
+    const [rest, grpc, operations] = ports.map((port) => `127.0.0.1:${port}`);
+    const config = {
+      ...{ url: place.url, grpcUrl: place.grpcUrl },
+      ...{ listenRest: rest, listenGrpc: grpc, listenOperations: operations },
+      collections: {
+        [source]: {
+          target: `${source}_2s`,
+          encoder: 'encoder.onnx',
+          migrating: { source, journal: 'journal' },
+        },
+      },
+    };
+    await writeFile(join(folder, 'serve.json'), JSON.stringify(config));
+    return new Scenario({ place, folder, source, plan, ports, kills });
+  }
+
+  async serve(): Promise<void> {
+    const child = spawn(process.execPath, [MAIN, 'serve', '--config', 'serve.json', '--json'], {
+      cwd: this.folder,
+      env: { PATH: process.env['PATH'] ?? '' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#place.running.add(child);
+    child.once('close', () => this.#place.running.delete(child));
+    let log = '';
+    child.stderr.on('data', (chunk: Buffer) => (log += chunk.toString()));
+    await new Promise<void>((resolve, reject) => {
+      child.stdout.once('data', () => resolve());
+      child.once('close', (code) => reject(new Error(`serve ended with ${code}: ${log}`)));
+    });
+    this.#grpc = new PlainGrpc(this.grpcUrl);
+    this.#child = child;
+  }
+
+  /** As `kill -9` does it, with requests under way. */
+  async killAndServe(): Promise<void> {
+    const child = this.#child;
+    const ended = new Promise((resolve) => child?.once('close', resolve));
+    this.#grpc?.close();
+    child?.kill('SIGKILL');
+    await ended;
+    await this.serve();
+  }
+
+  /** The process stands still, as on a machine that has no time for it. */
+  async pause(ms: number): Promise<void> {
+    this.#child?.kill('SIGSTOP');
+    await forAWhile(ms);
+    this.#child?.kill('SIGCONT');
+  }
+
+  /** The process is asked to stop, and does. */
+  async end(): Promise<number | null> {
+    const child = this.#child;
+    const ended = new Promise<number | null>((resolve) => child?.once('close', resolve));
+    this.#grpc?.close();
+    child?.kill('SIGTERM');
+    return ended;
+  }
+
+  begin(seed: number): void {
+    const writers = Array.from({ length: WRITERS }, (_, i) => this.#write(seed * 1000 + i));
+    this.#working = Promise.all([...writers, this.#readOwnWrites(), this.#search()]);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#working;
+  }
+
+  async #write(seed: number): Promise<void> {
+    const writes = new RandomWrites(seed, POINTS + 60);
+    while (!this.#stopped) {
+      const write = writes.next(this.source);
+      await this.#try(async () => {
+        if (write.transport === 'rest') {
+          const { status, text } = await this.#request(write.method, write.path, write.body);
+          // Points that are not there have no vectors to update.
+          if (status !== 200 && status !== 404) throw new Error(`${write.path}: ${status} ${text}`);
+        } else {
+          const { code, text } = (await this.#grpc?.call(write)) ?? { code: 14, text: '' };
+          if (code !== 0 && code !== 5) throw new Error(`${write.path}: ${code} ${text}`);
+        }
+      });
+      this.writes++;
+    }
+  }
+
+  /** Whoever was told that a write was made reads it, whichever side answers. */
+  async #readOwnWrites(): Promise<void> {
+    for (let i = 0; !this.#stopped; i++) {
+      const id = 5_000_000 + (i % 7);
+      const at = `/collections/${this.source}/points`;
+      await this.#try(async () => {
+        const vector = Array.from({ length: DIM }, (_, j) => (j === i % DIM ? 1 : 0.25));
+        const point = { id, vector, payload: { written: i } };
+        const written = await this.#request('PUT', at, JSON.stringify({ points: [point] }));
+        const read = await this.#request('POST', at, JSON.stringify({ ids: [id], with_payload: true }));
+        if (written.status !== 200 || read.status !== 200) throw new Error(`${written.text} ${read.text}`);
+        if (!read.text.includes(`"written":${i}}`)) this.failures.push(`wrote ${i}, read ${read.text}`);
+        const removed = await this.#request('POST', `${at}/delete`, JSON.stringify({ points: [id] }));
+        const gone = await this.#request('POST', at, JSON.stringify({ ids: [id] }));
+        if (removed.status !== 200 || gone.status !== 200) throw new Error(`${removed.text} ${gone.text}`);
+        if (!gone.text.includes('"result":[]')) this.failures.push(`removed ${i}, read ${gone.text}`);
+      });
+    }
+  }
+
+  async #search(): Promise<void> {
+    const body = JSON.stringify({ query: Array.from({ length: DIM }, (_, j) => j + 1), limit: 5 });
+    while (!this.#stopped)
+      await this.#try(async () => {
+        const { status, text } = await this.#request(
+          'POST',
+          `/collections/${this.source}/points/query`,
+          body,
+        );
+        if (status !== 200) throw new Error(`search: ${status} ${text}`);
+      });
+  }
+
+  /** Until it works, where the process may be killed; every failure counts where it is not. */
+  async #try(task: () => Promise<void>): Promise<void> {
+    for (;;) {
+      try {
+        await task();
+        return;
+      } catch (error) {
+        if (!this.#kills) {
+          this.failures.push(String(error));
+          return;
+        }
+        if (this.#stopped) return;
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    }
+  }
+
+  async #request(method: string, path: string, body: string): Promise<{ status: number; text: string }> {
+    const headers = { 'content-type': 'application/json' };
+    const response = await fetch(this.rest + path, { method, body, headers });
+    return { status: response.status, text: await response.text() };
+  }
+
+  async want(plan: JournalPlan, until: (report: FollowerReport) => boolean): Promise<void> {
+    await writePlan(this.journal, plan);
+    await this.reported(
+      (report) => report.state === plan.state && report.side === plan.side && until(report),
+    );
+  }
+
+  async reported(until: (report: FollowerReport) => boolean): Promise<void> {
+    const endMs = performance.now() + WAIT_MS;
+    for (;;) {
+      const report = await readReport(this.journal);
+      if (report !== null && report.pid === this.#child?.pid && until(report)) return;
+      if (performance.now() > endMs) throw new Error(`not reported in time: ${JSON.stringify(report)}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  copy(): Promise<void> {
+    return copyOnce({ plan: this.plan, store: this.#place.store, encoder, batchSize: 8 });
+  }
+
+  differences(): Promise<string[]> {
+    return compareSides(this.#place.directUrl, { source: this.source, target: this.target, encoder });
+  }
+}
