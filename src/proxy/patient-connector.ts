@@ -11,7 +11,7 @@ export function patientConnector(timeoutMs: number): buildConnector.connector {
   const connect = buildConnector({ timeout: timeoutMs });
   return (options, callback) =>
     connect(options, (...result) => {
-      if (result[1] !== null) writePatiently(result[1]);
+      if (result[0] === null) writePatiently(result[1]);
       callback(...result);
     });
 }

@@ -33,8 +33,9 @@ export function framed(message: Uint8Array, flag = 0): Buffer {
 export class GrpcProber {
   readonly session: ClientHttp2Session;
 
-  constructor(url: string) {
-    this.session = connect(url);
+  /** @param ca the authority that an https server's certificate is to be of */
+  constructor(url: string, ca?: Buffer) {
+    this.session = connect(url, { ca });
     this.session.on('error', () => undefined);
   }
 

@@ -1,65 +1,31 @@
-import { afterAll, beforeAll, describe, expect } from '@jest/globals';
-import { spawn, type ChildProcess } from 'node:child_process';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { request, type IncomingMessage } from 'node:http';
+import { request as requestTls } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
 import { row, type Matrix } from '../../src/core/matrix.js';
 import { migrateCollection } from '../../src/migrate/migrate-collection.js';
 import { runCli } from '../cli/run-cli.js';
 import { COMPACT_DIM, DIM, fill, tinyEncoder } from '../migrate/fixtures.js';
+import { decodeAnswer, encodeRequest, pathOf } from '../adapters/serve/grpc-schemas.js';
+import { makeCertificates, whyNoCertificates } from './certificates.js';
+import { framed, GrpcProber, type GrpcProbed } from './grpc-probe.js';
+import { endServing, startServe } from './serve-child.js';
 import { startTestServer, testsOn, type TestServer } from './test-server.js';
 
 const test = await testsOn('any');
-const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+const noCertificates = await whyNoCertificates();
+if (noCertificates !== null) process.stderr.write(`TLS tests left out: ${noCertificates}\n`);
+const testTls = noCertificates === null ? test : it.skip;
 const POINTS = 300;
 const READY_MS = 30_000;
 
 let server: TestServer;
 let folder: string;
 let vectors: Matrix;
-
-interface Serving {
-  readonly rest: string;
-  readonly operations: string;
-  readonly child: ChildProcess;
-  readonly log: () => string;
-  readonly ended: Promise<number | null>;
-}
-
-const running = new Set<ChildProcess>();
-
-/** Starts `serve` and reads where it listens from its one JSON object. */
-async function startServe(args: readonly string[]): Promise<Serving> {
-  const child = spawn(
-    process.execPath,
-    [MAIN, 'serve', '--config', join(folder, 'serve.json'), '--json', ...args],
-    {
-      cwd: folder,
-      env: { PATH: process.env['PATH'] ?? '' },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    },
-  );
-  running.add(child);
-  let [stdout, stderr] = ['', ''];
-  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-  const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
-  void ended.then(() => running.delete(child));
-  const { rest, operations } = await new Promise<{ rest: string; operations: string }>((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`serve is not ready: ${stderr}`)), READY_MS);
-    child.stdout.on('data', (chunk: Buffer) => {
-      stdout += chunk.toString();
-      if (!stdout.includes('\n')) return;
-      clearTimeout(timer);
-      resolve(JSON.parse(stdout) as { rest: string; operations: string });
-    });
-    void ended.then((code) => reject(new Error(`serve ended with ${code}: ${stderr}`)));
-  });
-  return { rest, operations, child, log: () => stderr, ended };
-}
 
 async function configure(collections: object): Promise<void> {
   const at = '127.0.0.1:0';
@@ -91,7 +57,7 @@ beforeAll(async () => {
 }, 60_000);
 
 afterAll(async () => {
-  for (const child of running) child.kill('SIGKILL');
+  endServing();
   await server.stop();
   await rm(folder, { recursive: true });
 });
@@ -105,6 +71,13 @@ async function search(rest: string, collection: string, i = 0): Promise<number> 
   });
   await response.arrayBuffer();
   return response.status;
+}
+
+/** The same over gRPC. */
+function searchGrpc(prober: GrpcProber, collectionName: string, i = 0): Promise<GrpcProbed> {
+  const query = { nearest: { dense: { data: Array.from(row(vectors, i)) } } };
+  const message = encodeRequest('Points/Query', { collectionName, query, limit: '5' });
+  return prober.call({ path: pathOf('Points/Query'), body: framed(message) });
 }
 
 async function until(what: () => Promise<boolean> | boolean): Promise<void> {
@@ -141,7 +114,7 @@ describe('serve', () => {
 
   test('a reload under load loses no request; a file that cannot be served leaves things as they were', async () => {
     await configure({ docs: { target: 'small', encoder: encoder() } });
-    const serving = await startServe([]);
+    const serving = await startServe(folder, []);
     const statuses: number[] = [];
     let going = true;
     const client = async (): Promise<void> => {
@@ -171,7 +144,7 @@ describe('serve', () => {
 
   test('a request under way when the process is asked to end is answered, others are not begun', async () => {
     await configure({ docs: { target: 'small', encoder: encoder() } });
-    const serving = await startServe([]);
+    const serving = await startServe(folder, []);
     const body = Buffer.from(JSON.stringify({ query: Array.from(row(vectors, 1)), limit: 5 }));
     const slow = request(`${serving.rest}/collections/docs/points/query`, {
       method: 'POST',
@@ -193,7 +166,7 @@ describe('serve', () => {
 
   test('a large write is projected as a small one is', async () => {
     await configure({ docs: { target: 'small', encoder: encoder() } });
-    const serving = await startServe([]);
+    const serving = await startServe(folder, []);
     const payload = { text: 'x'.repeat(400_000) };
     const points = [0, 1].map((i) => ({ id: 900_000 + i, vector: Array.from(row(vectors, i)), payload }));
     const write = async (written: object[]): Promise<number> => {
@@ -226,7 +199,7 @@ describe('serve', () => {
 
   test('sampled searches are compared with the full collection', async () => {
     await configure({ docs: { target: 'small', encoder: encoder(), full: 'original', oversampling: 60 } });
-    const serving = await startServe(['--shadow', '100%']);
+    const serving = await startServe(folder, ['--shadow', '100%']);
     for (let i = 0; i < 5; i++) expect(await search(serving.rest, 'docs', i)).toBe(200);
     // Every point is a candidate, so that both sides give the same.
     await until(async () =>
@@ -241,9 +214,50 @@ describe('serve', () => {
     expect(await serving.ended).toBe(0);
   });
 
+  testTls('speaks TLS with REST and gRPC clients who know its authority, and with nobody else', async () => {
+    const { ca, cert, key } = await makeCertificates(folder);
+    await configure({ docs: { target: 'small', encoder: encoder() } });
+    const serving = await startServe(folder, ['--tls-cert', cert, '--tls-key', key]);
+    expect([serving.rest, serving.grpc]).toEqual(Array(2).fill(expect.stringMatching(/^https:/)));
+    const authority = await readFile(ca);
+    const body = JSON.stringify({ query: Array.from(row(vectors, 3)), limit: 5 });
+    const ask = (trusted: Buffer | undefined): Promise<string> =>
+      new Promise((resolve, reject) => {
+        const headers = { 'content-type': 'application/json' };
+        const options = { method: 'POST', ca: trusted, headers, agent: false };
+        const call = requestTls(`${serving.rest}/collections/docs/points/query`, options, (response) => {
+          let text = '';
+          response.on('data', (chunk: Buffer) => (text += chunk.toString()));
+          response.on('end', () => resolve(text));
+        });
+        call.on('error', reject).end(body);
+      });
+    // Read as text: some of the ids are no numbers of JavaScript.
+    const ids = [...(await ask(authority)).matchAll(/"id":"?([\w-]+)/g)].map(([, id]) => id);
+    expect(ids).toHaveLength(5);
+    await expect(ask(undefined)).rejects.toThrow(/certificate/);
+    await expect(fetch(serving.rest.replace('https:', 'http:'))).rejects.toThrow('fetch failed');
+    const trusting = new GrpcProber(serving.grpc, authority);
+    const answer = await searchGrpc(trusting, 'docs', 3);
+    trusting.close();
+    expect(answer.trailers).toMatchObject({ 'grpc-status': '0' });
+    expect(decodeAnswer('Points/Query', answer.body.subarray(5))).toMatchObject({
+      result: ids.map((id) => ({ id: id?.includes('-') === true ? { uuid: id } : { num: id } })),
+    });
+    for (const stranger of [
+      new GrpcProber(serving.grpc),
+      new GrpcProber(serving.grpc.replace('https:', 'http:')),
+    ]) {
+      expect((await searchGrpc(stranger, 'docs', 3)).headers).toEqual({});
+      stranger.close();
+    }
+    serving.child.kill('SIGTERM');
+    expect(await serving.ended).toBe(0);
+  });
+
   test('several processes share the port and count together; those that die are started again', async () => {
     await configure({ docs: { target: 'small', encoder: encoder() } });
-    const serving = await startServe(['--workers', '2']);
+    const serving = await startServe(folder, ['--workers', '2']);
     for (let i = 0; i < 20; i++) expect(await search(serving.rest, 'docs', i)).toBe(200);
     const counted = async (): Promise<number> => {
       const text = await textOf(`${serving.operations}/metrics`);
