@@ -77,6 +77,23 @@ function gated(): { target: VectorStore; entered: Promise<void>; release: () => 
   return { target, entered, release };
 }
 
+/** The record's place; `seen` is called once a run on one of its shares has seen that it is to pause. */
+function watched(seen: () => void): RecordPlace {
+  return {
+    ...place,
+    share: (share) => {
+      const part = place.share(share);
+      const isPaused = async (): Promise<boolean> => {
+        const paused = await part.isPaused();
+        // The run itself is told before anything else goes on.
+        if (paused) setImmediate(seen);
+        return paused;
+      };
+      return { ...part, isPaused };
+    },
+  };
+}
+
 test('one after another they copy everything once, and the last one verifies', async () => {
   const [first, second, third] = [await work(2, 3), await work(3, 3), await work(1, 3)];
   expect([first.last, second.last]).toEqual([null, null]);
@@ -114,10 +131,10 @@ test('while one copies, nobody takes its share, splits anew, goes on alone or cu
 
 test('paused, split among others, then gone on with alone, nothing is lost or copied again', async () => {
   const { target, entered, release } = gated();
-  const run = work(1, 2, { target, saveIntervalMs: 0 }).catch((error: unknown) => error);
+  const how = { target, saveIntervalMs: 0, place: watched(release) };
+  const run = work(1, 2, how).catch((error: unknown) => error);
   await entered;
   const paused = pauseMigration(place);
-  release();
   expect(await paused).toBe(true);
   expect(await run).toMatchObject({ code: 'ABORTED', message: expect.stringContaining('paused') });
   await expect(work(2, 2)).rejects.toMatchObject({ code: 'ABORTED' });
