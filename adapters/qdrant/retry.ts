@@ -21,7 +21,8 @@ const jitter = new Rng(process.pid);
 /**
  * Calls again with exponential backoff and full jitter while the failure is worth it; a server's retry-after is
  * honoured up to two minutes, and a little more so that callers sent away together do not come back together.
- * `refused` is called whenever the server said that it has too much to do. Everything this adapter sends may be sent twice: reads, and writes that set a state.
+ * `refused` is called whenever the server said that it has too much to do. Everything this adapter sends may be sent
+ * twice: reads, and writes that set a state.
  */
 export async function withRetry<T>(
   call: () => Promise<T>,

@@ -16,13 +16,16 @@ import {
 } from './migrate-record.js';
 import { seconds, wholeNumber } from './options.js';
 
+/** Longest freeze where nobody says. */
+const FREEZE_SECONDS = 60;
+
 interface ExecuteFlags extends RecordFlags {
   readonly execute?: boolean;
 }
 
 interface CutoverFlags extends ExecuteFlags, HookFlags, CatchUpFlags {
   readonly allowLag?: number;
-  readonly freezeMax?: number;
+  readonly freezeMax: number;
   readonly encoder?: string;
   readonly alias?: string;
   readonly bareName?: boolean;
@@ -58,7 +61,12 @@ While it is, nobody may delete the collection by that name: the hidden source wo
     .option('--alias <name>', 'the alias that clients use')
     .option('--bare-name', "switch the source's own name instead of an alias; single servers only, see below")
     .option('--encoder <file>', 'with --catch-up: encoder file (default: the one that the record names)')
-    .option('--freeze-max <time>', 'with --catch-up: give up, with nothing switched, after that', seconds, 60)
+    .option(
+      '--freeze-max <time>',
+      'with --catch-up: give up, with nothing switched, after that',
+      seconds,
+      FREEZE_SECONDS,
+    )
     .option('--allow-lag <n>', 'with --catch-up: no freeze; switch while up to n points differ', wholeNumber)
     .option('--force <words>', `"${FORCE_WORDS}": switch without a verification`)
     .option('--execute', EXECUTE);
@@ -129,7 +137,7 @@ async function catchUpOf(
     encoder,
     lagMax: allowLag ?? lagMaxOf(flags),
     withoutFreeze: allowLag !== undefined,
-    freezeMsMax: (flags.freezeMax ?? 60) * 1000,
+    freezeMsMax: flags.freezeMax * 1000,
     batchSize: config.batchSize,
   };
 }

@@ -5,6 +5,7 @@ import type { VectorStore } from '../core/vector-store.js';
 import { openFollower, type Follower } from './follow-source.js';
 import type { RecordedMigration } from './held-record.js';
 import { checkIdentity, type MigrationRecord } from './migration-record.js';
+import { aliasTo } from './own-target.js';
 import { planMigration } from './plan-migration.js';
 import { requestOf } from './verify-recorded.js';
 
@@ -122,7 +123,7 @@ export async function followRecorded(
 
 /** @throws ALREADY_EXISTS where an alias leads to the target: what only it has may be what clients wrote */
 export async function refuseInService(target: VectorStore, collection: string): Promise<void> {
-  const alias = [...(await target.aliases())].find(([, to]) => to === collection)?.[0];
+  const alias = await aliasTo(target, collection);
   if (alias === undefined) return;
   throw new TldrError(
     'ALREADY_EXISTS',

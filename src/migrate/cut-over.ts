@@ -153,6 +153,11 @@ function atEnd(request: CutOverRequest): CutOverRequest {
   return request.catchUp?.withoutFreeze === true ? request : { ...request, catchUp: undefined };
 }
 
+/** Fires when the caller stops, or the record is lost. */
+function eitherOf({ signal }: RunOptions, lost: AbortSignal): AbortSignal {
+  return signal === undefined ? lost : AbortSignal.any([lost, signal]);
+}
+
 interface Near {
   readonly follower: Follower;
   readonly caughtUp: CaughtUp;
@@ -169,7 +174,7 @@ async function near(
   record.phase = 'following';
   record.verifiedPoints = null;
   await place.write(record);
-  const signal = request.signal === undefined ? lost : AbortSignal.any([lost, request.signal]);
+  const signal = eitherOf(request, lost);
   const follower = await followRecorded(request, record, { ...how, signal });
   return { follower, caughtUp: await catchUp(follower, { lagMax: how.lagMax, log }) };
 }
@@ -183,7 +188,7 @@ async function equal(
   const { catchUp: how, source, target, place } = request;
   if (how === undefined || how.withoutFreeze === true) return caughtUp;
   const collection = record.sourceCollection;
-  const signal = request.signal === undefined ? lost : AbortSignal.any([lost, request.signal]);
+  const signal = eitherOf(request, lost);
   const { freezeMsMax } = how;
   const frozen = await catchUpFrozen(follower, { source, collection, freezeMsMax, signal });
   record.phase = 'verified';

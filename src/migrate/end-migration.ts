@@ -3,7 +3,7 @@ import { sleep } from '../core/run.js';
 import type { VectorStore } from '../core/vector-store.js';
 import { readRecorded, withRecord, type RecordedMigration } from './held-record.js';
 import type { MigrationRecord } from './migration-record.js';
-import { isOwnTarget } from './own-target.js';
+import { aliasTo, isOwnTarget } from './own-target.js';
 import { joinShares, workingOn } from './split-record.js';
 
 const STOP_POLL_MS = 200;
@@ -42,9 +42,9 @@ export async function planCompletion(request: CompleteRequest, record: Migration
   if (request.deleteSource === true && sourceExists) {
     if (verifiedPoints === null || record.phase !== 'verified')
       throw new TldrError('VERIFY_FAILED', 'the source is not deleted before the copy was verified');
-    const serving = [...(await source.aliases())].find(([, to]) => to === sourceCollection);
+    const serving = await aliasTo(source, sourceCollection);
     if (serving !== undefined)
-      throw new TldrError('INVALID_ARGUMENT', `${sourceCollection} is still in use as "${serving[0]}"`);
+      throw new TldrError('INVALID_ARGUMENT', `${sourceCollection} is still in use as "${serving}"`);
     // Behind its own name the source cannot be counted; nor can anybody have written to it.
     const hidden = aliases.has(sourceCollection);
     const count = hidden ? verifiedPoints : await source.count(sourceCollection);
@@ -85,11 +85,11 @@ export async function planAbortion(target: VectorStore, record: MigrationRecord)
   const { targetCollection } = record;
   if (record.completed)
     throw new TldrError('ALREADY_EXISTS', 'the migration is complete: there is nothing to give up');
-  const serving = [...(await target.aliases())].find(([, to]) => to === targetCollection);
+  const serving = await aliasTo(target, targetCollection);
   if (serving !== undefined) {
     throw new TldrError(
       'ALREADY_EXISTS',
-      `${targetCollection} serves clients as "${serving[0]}" and is not removed: \`migrate rollback\` first`,
+      `${targetCollection} serves clients as "${serving}" and is not removed: \`migrate rollback\` first`,
     );
   }
   const targetExists = (await target.listCollections()).includes(targetCollection);

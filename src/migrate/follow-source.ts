@@ -38,7 +38,7 @@ export async function openFollower(
   run: CompareOptions = {},
 ): Promise<Follower> {
   const shards = new Map<ShardKey | undefined, readonly Block[]>();
-  for (const key of shardKeysOf(plan)) shards.set(key, [{ from: null, digest: null }]);
+  for (const key of shardKeysOf(plan.sourceSpec)) shards.set(key, [{ from: null, digest: null }]);
   const versionsOf = (shardKey: ShardKey | undefined): Promise<AsyncIterable<VersionBatch> | null> =>
     sides.source.versions(plan.sourceCollection, { shardKey, signal: run.signal });
   const byVersions = (await versionsOf(shards.keys().next().value)) !== null;

@@ -1,7 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, TldrError } from '../core/errors.js';
-import { replaceFile } from './whole-file.js';
+import { readIfThere, replaceFile } from './whole-file.js';
 
 /** How far the copy is: not begun, under way, or over; only then are writes brought to the target. */
 export type CopyState = 'waiting' | 'copying' | 'copied';
@@ -68,15 +67,9 @@ export async function writeReport(folder: string, report: FollowerReport): Promi
 }
 
 async function readFields(path: string): Promise<Record<string, unknown> | null> {
-  let text: string;
   try {
-    text = await readFile(path, 'utf8');
-  } catch (cause) {
-    if (typeof cause === 'object' && cause !== null && 'code' in cause && cause.code === 'ENOENT')
-      return null;
-    throw wrong(path, messageOf(cause), cause);
-  }
-  try {
+    const text = await readIfThere(path);
+    if (text === null) return null;
     const value: unknown = JSON.parse(text);
     if (typeof value === 'object' && value !== null) return { ...value };
   } catch (cause) {

@@ -2,6 +2,11 @@ import { targetDescription } from '../core/target-description.js';
 import type { VectorStore } from '../core/vector-store.js';
 import type { MigrationRecord } from './migration-record.js';
 
+/** An alias that leads clients to a collection, if there is one. */
+export async function aliasTo(store: VectorStore, collection: string): Promise<string | undefined> {
+  return [...(await store.aliases())].find(([, to]) => to === collection)?.[0];
+}
+
 /** Whether the collection of the target's name is there, and says that it was made by this migration. */
 export async function isOwnTarget(target: VectorStore, record: MigrationRecord): Promise<boolean> {
   const { targetCollection, sourceCollection, encoderFingerprint, layout, compactName } = record;

@@ -104,7 +104,7 @@ class Watch {
   }
 
   seen(): LoadSeen {
-    const latencyMs = this.#probe === null ? null : Math.round(this.#probe.latencyMs() * 100) / 100;
+    const latencyMs = this.#probe === null ? null : round(this.#probe.latencyMs());
     return {
       baselineMs: this.#baselineMs,
       latencyMs,

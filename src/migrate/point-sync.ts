@@ -5,6 +5,7 @@ import type { Log } from '../core/run.js';
 import type { ShardKey, VectorStore } from '../core/vector-store.js';
 import { projectBatch } from './copy-points.js';
 import type { MigrationIdentity } from './migration-record.js';
+import { shardKeysOf } from './verify-migration.js';
 
 /** Points brought over at once, and what they may take. */
 const BATCH_POINTS = 128;
@@ -121,11 +122,10 @@ export class PointSync {
   }
 
   async #bring(ids: readonly PointId[]): Promise<void> {
-    const { source, target, encoder, identity, shardKeys } = this.#sides;
+    const { source, target, encoder, identity } = this.#sides;
     const { sourceCollection, targetCollection, vectorName } = identity;
     // An id may be there once in every shard key, and a write can have reached any of them.
-    const keys: readonly (ShardKey | undefined)[] = shardKeys.length === 0 ? [undefined] : shardKeys;
-    for (const shardKey of keys) {
+    for (const shardKey of shardKeysOf(this.#sides)) {
       const found = await source.retrieve(sourceCollection, ids, { vectorName, shardKey });
       if (found.ids.length > 0)
         await target.upsert(targetCollection, projectBatch(encoder, found, identity), { shardKey });

@@ -1,10 +1,10 @@
-import { access, readFile, rm, writeFile } from 'node:fs/promises';
+import { access, rm, writeFile } from 'node:fs/promises';
 import { messageOf, TldrError } from '../core/errors.js';
 import { parseRecord } from './migration-record.js';
 import { holderOf, lockRecord } from './record-lock.js';
 import type { RecordPlace } from './record-place.js';
 import { parseTuning, UNTUNED } from './tuning.js';
-import { replaceFile } from './whole-file.js';
+import { readIfThere, replaceFile } from './whole-file.js';
 
 /**
  * A record in a file, with `<path>.lock`, `<path>.pause` and `<path>.tuning` beside it, and the records of several
@@ -51,10 +51,8 @@ export function recordFile(path: string): RecordPlace {
 
 async function readText(path: string): Promise<string | null> {
   try {
-    return await readFile(path, 'utf8');
+    return await readIfThere(path);
   } catch (cause) {
-    if (typeof cause === 'object' && cause !== null && 'code' in cause && cause.code === 'ENOENT')
-      return null;
     const why = messageOf(cause);
     throw new TldrError('INVALID_ARGUMENT', `cannot read the migration record ${path}: ${why}`, { cause });
   }

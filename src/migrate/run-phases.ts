@@ -6,6 +6,7 @@ import { openFollower } from './follow-source.js';
 import type { PlacedMigration } from './migration-options.js';
 import { announce, factsOf, type MigrationEvent } from './migration-events.js';
 import type { MigrationRecord } from './migration-record.js';
+import { aliasTo } from './own-target.js';
 import { openPace, type Pace } from './pace.js';
 import type { MigrationPlan } from './plan-migration.js';
 import { repairPoints } from './repair-points.js';
@@ -68,7 +69,7 @@ export async function prepare(work: Work): Promise<void> {
 /** Every phase from where the record is to a verified copy. @throws VERIFY_FAILED */
 export async function runPhases(work: Work): Promise<{ copied: number; verify: VerifyReport }> {
   await prepare(work);
-  const inService = await aliasOf(work);
+  const inService = await aliasTo(work.options.target, work.plan.targetCollection);
   const done = await withPace(work, async (pace) => {
     const copied = (await copyRanges(work, pace)) + (await completeTarget(work, { pace, inService }));
     return { copied, verify: await verifyTarget(work, { pace, inService }) };
@@ -182,11 +183,4 @@ async function verifyTarget(work: Work, { pace, inService }: Late): Promise<Veri
 async function enter({ record, save }: Work, phase: MigrationRecord['phase']): Promise<void> {
   record.phase = phase;
   await save();
-}
-
-/** An alias that sends clients to the target. */
-async function aliasOf({ plan, options }: Work): Promise<string | undefined> {
-  for (const [alias, collection] of await options.target.aliases())
-    if (collection === plan.targetCollection) return alias;
-  return undefined;
 }

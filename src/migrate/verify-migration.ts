@@ -68,7 +68,7 @@ export async function report(
   };
   const actual = await sides.target.describe(plan.targetCollection);
   for (const line of sides.target.differences(plan.targetSpec, actual)) differ(`setting ${line}`);
-  for (const shardKey of shardKeysOf(plan)) {
+  for (const shardKey of shardKeysOf(plan.sourceSpec)) {
     const [expected, found] = await Promise.all([
       sides.source.count(plan.sourceCollection, { shardKey }),
       sides.target.count(plan.targetCollection, { shardKey }),
@@ -83,9 +83,13 @@ export async function report(
   return { ok: differenceCount === 0, points, extraPoints, differences, differenceCount };
 }
 
-/** The shard keys of the source; one that is undefined where it has none. */
-export function shardKeysOf(plan: MigrationPlan): readonly (ShardKey | undefined)[] {
-  return plan.sourceSpec.shardKeys.length === 0 ? [undefined] : plan.sourceSpec.shardKeys;
+/** Every shard key of a collection, to be gone through; one that is undefined where it has none. */
+export function shardKeysOf({
+  shardKeys,
+}: {
+  readonly shardKeys: readonly ShardKey[];
+}): readonly (ShardKey | undefined)[] {
+  return shardKeys.length === 0 ? [undefined] : shardKeys;
 }
 
 /** A point of either side, and in which ways the target's differs: each the end of a sentence about it. */
@@ -107,7 +111,7 @@ export async function* comparedPoints(
   const target: Side = { store: sides.target, collection: plan.targetCollection };
   let points = 0;
   const all = (): ShardRange[] =>
-    shardKeysOf(plan).map((shardKey) => ({ shardKey, range: { from: null, to: null } }));
+    shardKeysOf(plan.sourceSpec).map((shardKey) => ({ shardKey, range: { from: null, to: null } }));
   for (const { shardKey, range } of run.ranges ?? all()) {
     const scan = { shardKey, range, run };
     const read = scanned(source, plan, scan);

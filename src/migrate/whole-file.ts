@@ -1,4 +1,4 @@
-import { mkdir, open, rename } from 'node:fs/promises';
+import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /** Puts a file in place, or in place of another: whatever happens, there is the old one or the new one, whole. */
@@ -18,5 +18,16 @@ export async function replaceFile(path: string, content: string | Uint8Array): P
     await folder.sync();
   } finally {
     await folder.close();
+  }
+}
+
+/** A file's text, or null where there is none. @throws the system's error where it cannot be read */
+export async function readIfThere(path: string): Promise<string | null> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (typeof error === 'object' && error !== null && 'code' in error && error.code === 'ENOENT')
+      return null;
+    throw error;
   }
 }
