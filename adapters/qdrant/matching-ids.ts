@@ -2,6 +2,7 @@ import { TldrError } from '../../src/core/errors.js';
 import type { PointId } from '../../src/core/point-id.js';
 import { ProtoWriter } from '../../src/core/protobuf.js';
 import type { PointCondition } from '../../src/core/vector-store.js';
+import { CONDITION_FORM } from './condition-form.js';
 import type { Grpc } from './grpc.js';
 import { listAt, num, parseJson, valueAt, type Json, type JsonObject } from './json.js';
 import type { Place } from './points.js';
@@ -26,7 +27,7 @@ export async function* matchingIds(
   { form, bytes }: PointCondition,
 ): AsyncGenerator<readonly PointId[]> {
   const limit = Math.min(PAGE_POINTS, place.queryPointsMax ?? Infinity);
-  const filter = form === 'json' ? jsonOf(bytes) : null;
+  const filter = form === CONDITION_FORM.json ? jsonOf(bytes) : null;
   let from: PointId | null = null;
   do {
     const { ids, next }: IdPage =

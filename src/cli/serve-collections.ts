@@ -71,17 +71,22 @@ async function load(
       ...{ name, spec, aliases, options: setting, candidatesMax: candidatesMax(spec) },
       projector: Encoder.fromBytes(encoder),
     });
-    const others = [...aliases].filter(([, to]) => to === setting.migrating?.source).map(([alias]) => alias);
     // Until the migration is over, clients know the target by the names of its source.
-    const known =
-      setting.migrating === undefined ? served.names : [name, setting.migrating.source, ...others];
-    const renamed = { ...served, names: [...new Set(known)] };
+    const { migrating } = setting;
+    const names = migrating === undefined ? served.names : sourceNames(name, migrating.source, aliases);
+    const renamed = { ...served, names };
     if (setting.full !== undefined) await checkFull(store, setting.full, served);
     return { served: renamed, encoder, full: setting.full };
   } catch (cause) {
     if (!isTldrError(cause)) throw cause;
     throw new TldrError(cause.code, `cannot serve ${name}: ${cause.message}`, { cause });
   }
+}
+
+/** What clients may call the source of a migration: the configured name first. */
+export function sourceNames(name: string, source: string, aliases: ReadonlyMap<string, string>): string[] {
+  const others = [...aliases].filter(([, to]) => to === source).map(([alias]) => alias);
+  return [...new Set([name, source, ...others])];
 }
 
 /** @throws NOT_FOUND, MISMATCH where it cannot be what the target was made from */
@@ -95,7 +100,8 @@ async function checkFull(store: VectorStore, full: string, served: ServedCollect
     );
 }
 
-async function readEncoder(path: string): Promise<Uint8Array> {
+/** @throws NOT_FOUND where the file cannot be read */
+export async function readEncoder(path: string): Promise<Uint8Array> {
   try {
     return await readFile(path);
   } catch (cause) {

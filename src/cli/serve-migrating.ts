@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import type { Config } from '../config/config.js';
 import type { ServedSetting } from '../config/served-setting.js';
 import { Encoder } from '../core/encoder.js';
@@ -11,6 +10,7 @@ import { readPlan, type Side } from '../migrate/journal-state.js';
 import { obeyPlan } from '../migrate/obey-plan.js';
 import { WriteJournal } from '../migrate/write-journal.js';
 import { openStore } from './options.js';
+import { readEncoder, sourceNames } from './serve-collections.js';
 
 const CATCH_UP_MS = 60_000;
 /** What is not brought over now is tried again soon: other writes wait behind it. */
@@ -84,7 +84,7 @@ async function openOne(
   try {
     const facts = factsOf(name, { source, target }, await store.aliases());
     await store.describe(source);
-    const encoder = Encoder.fromBytes(await readFile(path));
+    const encoder = Encoder.fromBytes(await readEncoder(path));
     const journal = await WriteJournal.open(folder);
     const names = { sourceCollection: source, targetCollection: target };
     const follower = new FollowWrites({ source: store, target: store, ...names, encoder, journal, log });
@@ -126,6 +126,5 @@ function factsOf(
   const other = [...aliases].find(([, to]) => to === target);
   if (other !== undefined)
     throw new TldrError('INVALID_ARGUMENT', `the alias "${other[0]}" leads to ${target}: remove it first`);
-  const others = [...aliases].filter(([, to]) => to === source).map(([alias]) => alias);
-  return { names: [...new Set([name, source, ...others])], source, target };
+  return { names: sourceNames(name, source, aliases), source, target };
 }

@@ -1,9 +1,8 @@
 import { constants, type ClientHttp2Stream, type IncomingHttpHeaders } from 'node:http2';
-import { frame, unframe } from './grpc-frames.js';
+import { frame, PREFIX_BYTES, unframe } from './grpc-frames.js';
 import { endOf, type CallEnd } from './grpc-metadata.js';
 import { readWhole } from './whole-body.js';
 
-const PREFIX_BYTES = 5;
 const UNAVAILABLE = '14';
 /** What clients read where the database cannot be reached. */
 export const NO_ANSWER = 'the database does not answer';

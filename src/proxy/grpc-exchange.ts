@@ -9,7 +9,7 @@ import { isTldrError, messageOf } from '../core/errors.js';
 import type { WriteGuard } from '../core/followed.js';
 import type { Log } from '../core/run.js';
 import type { AnswerForm, GrpcCall } from '../core/wire.js';
-import { decodeStatusText, encodeStatusText, frame, unframe } from './grpc-frames.js';
+import { decodeStatusText, encodeStatusText, frame, PREFIX_BYTES, unframe } from './grpc-frames.js';
 import { endOf, forwardedMetadata, outgoing, textOf, type CallEnd } from './grpc-metadata.js';
 import type { GrpcUpstream } from './grpc-upstream.js';
 import { makeCall, NO_ANSWER, type GrpcAnswer } from './grpc-answer.js';
@@ -20,7 +20,6 @@ import type { Rewriting } from './rewriting.js';
 import { BodyTooLarge, BodyUnreadable, readWhole } from './whole-body.js';
 
 const LOOKUP_ROUNDS_MAX = 3;
-const PREFIX_BYTES = 5;
 const CONTENT_TYPE = 'application/grpc';
 
 /** Status codes of gRPC ("Status codes and their use in gRPC"). */

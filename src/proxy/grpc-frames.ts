@@ -3,7 +3,7 @@ import { gunzip } from 'node:zlib';
 import { BodyTooLarge, BodyUnreadable } from './whole-body.js';
 
 /** A byte for compression and four for the length stand before every message. */
-const PREFIX_BYTES = 5;
+export const PREFIX_BYTES = 5;
 const unzip = promisify(gunzip);
 
 /** One message with its prefix, not compressed. */

@@ -1,6 +1,7 @@
 import type { Touched } from '../../../src/core/followed.js';
 import type { PointId } from '../../../src/core/point-id.js';
 import type { PointCondition } from '../../../src/core/vector-store.js';
+import { CONDITION_FORM } from '../condition-form.js';
 import { uuidId } from './point-ids.js';
 import { decodeText, Malformed, ProtoMessage } from './proto-message.js';
 import { unknownForm } from './rules.js';
@@ -10,9 +11,6 @@ export interface TouchRule {
   readonly kind: 'points' | 'selector' | 'operations';
   readonly field: number;
 }
-
-/** The name of the form in which conditions are given here: a Filter message. */
-const MESSAGE_CONDITION = 'message';
 
 /**
  * PointsUpdateOperation: upsert 1 (points 1), delete_deprecated 2 and clear_payload_deprecated 6 (selectors
@@ -77,7 +75,8 @@ function touchSelected(bytes: Uint8Array, found: Found): void {
   const list = selector.bytes(1);
   if (list !== null) for (const id of new ProtoMessage(list).all(1)) found.ids.push(idOf(id));
   const filter = selector.bytes(2);
-  if (filter !== null) found.conditions.push({ form: MESSAGE_CONDITION, bytes: Uint8Array.from(filter) });
+  if (filter !== null)
+    found.conditions.push({ form: CONDITION_FORM.message, bytes: Uint8Array.from(filter) });
 }
 
 /** PointId: num 1 or uuid 2. */

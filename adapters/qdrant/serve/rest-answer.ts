@@ -6,6 +6,9 @@ import { rewriteAliases, rewriteInfo, rewriteList } from './rest-collection.js';
 import { elementsOf, entryOf, stringOf } from './rest-fields.js';
 import { clientText, Refusal, servedBy } from './rules.js';
 
+/** Of a route that it does not have the server says nothing. */
+export const NO_ROUTE: RestAnswer = { kind: 'answer', status: 404, contentType: '', body: '' };
+
 /** An error in the server's shape. */
 export function errorAnswer(status: number, error: string): RestAnswer {
   return {
@@ -16,11 +19,15 @@ export function errorAnswer(status: number, error: string): RestAnswer {
   };
 }
 
-/** The answer to what cannot be sent; anything but a refusal or a body that is no JSON is a bug, and thrown on. */
-export function refusalAnswer(error: unknown): RestAnswer {
-  if (error instanceof Refusal) return errorAnswer(error.status, error.message);
-  if (error instanceof JsonError) return errorAnswer(400, `Format error in JSON body: ${error.message}`);
-  throw error;
+/** What was decided, or the answer to a refusal or a body that is no JSON; anything else is a bug, and thrown on. */
+export function orRefusal<T>(decide: () => T): T | RestAnswer {
+  try {
+    return decide();
+  } catch (error) {
+    if (error instanceof Refusal) return errorAnswer(error.status, error.message);
+    if (error instanceof JsonError) return errorAnswer(400, `Format error in JSON body: ${error.message}`);
+    throw error;
+  }
 }
 
 /** An upstream answer as the client expects it; what is no JSON of the expected shape stays as it is. */

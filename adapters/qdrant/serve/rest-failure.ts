@@ -1,28 +1,21 @@
 import type { BodySize, FailureAnswer, ProxyFailure } from '../../../src/core/wire.js';
+import { errorAnswer, NO_ROUTE } from './rest-answer.js';
 
 /** The statuses that the server has for the same failures. */
-const STATUS: Readonly<Record<ProxyFailure, number>> = {
+const STATUS: Readonly<Record<Exclude<ProxyFailure, 'no-path'>, number>> = {
   'too-large': 400,
   unreadable: 400,
   overloaded: 429,
   unavailable: 503,
   timeout: 408,
   internal: 500,
-  'no-path': 404,
 };
 
 /** A failure of the proxy in the shape of the server's errors; a body that is too large in its very words. */
-export const restFailure: FailureAnswer = (failure, message, size) => ({
-  kind: 'answer',
-  status: STATUS[failure],
-  contentType: 'application/json',
-  // Of a route that it does not have the server says nothing.
-  body: failure === 'no-path' ? '' : errorBody(size === undefined ? message : tooLarge(size)),
-});
-
-function errorBody(error: string): string {
-  return `{"status":{"error":${JSON.stringify(error)}},"time":0.0}`;
-}
+export const restFailure: FailureAnswer = (failure, message, size) =>
+  failure === 'no-path'
+    ? NO_ROUTE
+    : errorAnswer(STATUS[failure], size === undefined ? message : tooLarge(size));
 
 function tooLarge({ limitBytes, announcedBytes }: BodySize): string {
   return announcedBytes === null

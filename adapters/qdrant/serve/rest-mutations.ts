@@ -1,8 +1,8 @@
 import type { FollowedFacts, RestChange, RestChanges } from '../../../src/core/followed.js';
-import type { RestAnswer, RestHead } from '../../../src/core/wire.js';
+import type { RestHead } from '../../../src/core/wire.js';
 import { JsonError, scanJson, type JsonNode } from './json-scan.js';
 import { Splices } from './json-splice.js';
-import { refusalAnswer } from './rest-answer.js';
+import { orRefusal } from './rest-answer.js';
 import { refuseServedAliases } from './rest-collection.js';
 import { elementsOf, entryOf, stringOf } from './rest-fields.js';
 import { parsePath, type RestPath } from './rest-path.js';
@@ -39,21 +39,13 @@ type Meaning =
 export function restChanges(collections: readonly FollowedFacts[]): RestChanges {
   return {
     route: (head) =>
-      guarded(() => {
+      orRefusal(() => {
         const { kind } = meaningOf(head, parsePath(head.url), collections);
         return kind === 'other' ? { kind } : { kind: 'read' };
       }),
-    read: (head, body) => guarded(() => read(head, body, collections)),
+    read: (head, body) => orRefusal(() => read(head, body, collections)),
     isApplied,
   };
-}
-
-function guarded<T>(decide: () => T): T | RestAnswer {
-  try {
-    return decide();
-  } catch (error) {
-    return refusalAnswer(error);
-  }
 }
 
 /** @throws Refusal */

@@ -10,7 +10,7 @@ import type {
 } from '../../../src/core/wire.js';
 import { scanJson, type JsonNode } from './json-scan.js';
 import { Splices } from './json-splice.js';
-import { refusalAnswer, resultIds, rewriteAnswer } from './rest-answer.js';
+import { NO_ROUTE, orRefusal, resultIds, rewriteAnswer } from './rest-answer.js';
 import { rewriteBody, type BodyResult } from './rest-body.js';
 import { refuseServedAliases } from './rest-collection.js';
 import { Lookups } from './rest-lookup.js';
@@ -33,19 +33,11 @@ interface ServedRequest {
 /** Requests of the REST interface, rewritten for collections that are served in a compact space. */
 export function restRewriter(collections: readonly ServedCollection[]): RestRewriter {
   return {
-    route: (head) => guarded(() => route(head, collections)),
-    rewrite: (head, body, lookups) => guarded(() => rewrite({ head, body, lookups }, collections)),
+    route: (head) => orRefusal(() => route(head, collections)),
+    rewrite: (head, body, lookups) => orRefusal(() => rewrite({ head, body, lookups }, collections)),
     rewriteAnswer: (form, status, body) => rewriteAnswer(form, body, { status, collections }),
     resultIds,
   };
-}
-
-function guarded<T>(decide: () => T): T | RestAnswer {
-  try {
-    return decide();
-  } catch (error) {
-    return refusalAnswer(error);
-  }
 }
 
 function route({ method, url, headers }: RestHead, collections: readonly ServedCollection[]): RestRoute {
@@ -103,7 +95,7 @@ function routeServed({ served, name, path, action }: ServedRequest, method: stri
         `Bad request: ${method} /${path.segments.join('/')} is not supported on a served collection: ${action.why}`,
       );
     case 'missing':
-      return { kind: 'answer', status: 404, contentType: '', body: '' };
+      return NO_ROUTE;
     case 'vector':
       refuseServedVector(path.segments[3] ?? '', served);
       break;

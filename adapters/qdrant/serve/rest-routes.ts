@@ -126,12 +126,11 @@ const CHANGING = ['POST', 'PUT', 'PATCH', 'DELETE'];
  * may tell; anything else could carry vectors.
  */
 export function actionFor(method: string, segments: readonly string[]): RouteAction {
-  const rules = RULES.filter(({ path }) => isPath(path, segments));
-  const rule = rules.find((one) => one.method === method);
+  const rule = RULES.find(({ method: wanted, path }) => wanted === method && isPath(path, segments));
   if (rule !== undefined) return rule.action;
   if (READING.includes(method)) return ERRORS;
   // A path that ends in any name may be another one's in a newer server.
-  const known = rules.some(({ path }) => path.at(-1) !== '*');
+  const known = RULES.some(({ path }) => path.at(-1) !== '*' && isPath(path, segments));
   if (known || !CHANGING.includes(method)) return { kind: 'missing' };
   return { kind: 'refuse', why: 'it is not known to this proxy' };
 }

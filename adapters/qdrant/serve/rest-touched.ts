@@ -1,6 +1,7 @@
 import type { Touched } from '../../../src/core/followed.js';
 import type { PointId } from '../../../src/core/point-id.js';
 import type { PointCondition } from '../../../src/core/vector-store.js';
+import { CONDITION_FORM } from '../condition-form.js';
 import type { JsonNode } from './json-scan.js';
 import type { Splices } from './json-splice.js';
 import { numericId, uuidId } from './point-ids.js';
@@ -20,9 +21,6 @@ import { unknownForm } from './rules.js';
 /** How a body says which points it changes. */
 export type TouchKind =
   'upsert' | 'points' | 'set payload' | 'delete payload' | 'update vectors' | 'delete vectors' | 'operations';
-
-/** The name of the form in which conditions are given here: JSON text. */
-const JSON_CONDITION = 'json';
 
 const SELECTORS: Readonly<Partial<Record<TouchKind, Structure>>> = {
   points: STRUCTURES.pointsSelector,
@@ -104,7 +102,8 @@ function touchSelected(fields: Fields, found: Found): void {
   touchIds(valueOf(fields, 'points'), found);
   const filter = valueOf(fields, 'filter');
   const text = filter === undefined ? 'null' : found.source.raw(filter);
-  if (text !== 'null') found.conditions.push({ form: JSON_CONDITION, bytes: Buffer.from(text, 'latin1') });
+  if (text !== 'null')
+    found.conditions.push({ form: CONDITION_FORM.json, bytes: Buffer.from(text, 'latin1') });
 }
 
 function touchIds(node: JsonNode | undefined, found: Found): void {
