@@ -1,15 +1,13 @@
 import { afterAll, beforeAll, expect } from '@jest/globals';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
 import { row } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
 import type { PointBatch, VectorStore } from '../../src/core/vector-store.js';
-import { runCli, type CliResult } from '../cli/run-cli.js';
 import { COMPACT_DIM, DIM, fill, tinyEncoder } from '../migrate/fixtures.js';
-import { startTestServer, testsOn, type TestServer } from './test-server.js';
+import { openCliPlace, type CliPlace } from './cli-place.js';
+import { testsOn } from './test-server.js';
 
 const test = await testsOn('any');
 
@@ -17,32 +15,20 @@ const ROWS = 4_000;
 /** Ids that the writer makes, changes and removes: some of the source's own, some new ones. */
 const NUMBERS = 6_000;
 
-let server: TestServer;
+let place: CliPlace;
 let store: VectorStore;
 let cwd: string;
-const cli = (...args: string[]): Promise<CliResult> =>
-  runCli(args, { cwd, env: { QDRANT_URL: server.url, QDRANT_TLDR_GRPC_URL: server.grpcUrl } });
-
-async function rest(method: string, path: string, body: unknown): Promise<void> {
-  const headers = { 'content-type': 'application/json' };
-  const response = await fetch(server.url + path, { method, headers, body: JSON.stringify(body) });
-  const missing = response.status === 404 && path.includes('/points/');
-  // Changing a point that is not there is refused, and is one of the things clients do.
-  if (!response.ok && !missing) throw new Error(`${method} ${path}: ${await response.text()}`);
-}
+const cli: CliPlace['cli'] = (...args) => place.cli(...args);
+/** Changing a point that is not there is refused, and is one of the things clients do. */
+const rest = (method: string, path: string, body: unknown): Promise<void> =>
+  place.rest(method, path, body, ({ status }) => status === 404 && path.includes('/points/'));
 
 beforeAll(async () => {
-  server = await startTestServer();
-  store = await openQdrant(server);
-  cwd = await mkdtemp(join(tmpdir(), 'qdrant-tldr-catch-up-'));
-  await tinyEncoder().save(join(cwd, 'enc.onnx'));
+  place = await openCliPlace('catch-up');
+  ({ store, cwd } = place);
 });
 
-afterAll(async () => {
-  await store.close();
-  await server.stop();
-  await rm(cwd, { recursive: true, force: true });
-});
+afterAll(() => place.end());
 
 /** Writes of every kind, one after another, each waited for, until `stop` is there; then `stopped` is. */
 async function writeUntil(

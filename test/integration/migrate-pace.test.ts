@@ -1,30 +1,23 @@
 import { afterAll, beforeAll, expect } from '@jest/globals';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
 import type { VectorStore } from '../../src/core/vector-store.js';
 import { startMigration } from '../../src/migrate/migrate-collection.js';
 import { recordFile } from '../../src/migrate/record-file.js';
-import { runCli, type CliResult } from '../cli/run-cli.js';
 import { DIM, fill, tinyEncoder } from '../migrate/fixtures.js';
-import { startTestServer, testsOn, type TestServer } from './test-server.js';
+import { openCliPlace, type CliPlace } from './cli-place.js';
+import { testsOn, type TestServer } from './test-server.js';
 
 const test = await testsOn('any');
 
 const ROWS = 800;
 
+let place: CliPlace;
 let server: TestServer;
 let store: VectorStore;
 let cwd: string;
-const cli = (...args: string[]): Promise<CliResult> =>
-  runCli(args, { cwd, env: { QDRANT_URL: server.url, QDRANT_TLDR_GRPC_URL: server.grpcUrl } });
-
-async function rest(method: string, path: string, body: unknown): Promise<void> {
-  const headers = { 'content-type': 'application/json' };
-  const response = await fetch(server.url + path, { method, headers, body: JSON.stringify(body) });
-  if (!response.ok) throw new Error(`${method} ${path}: ${await response.text()}`);
-}
+const cli: CliPlace['cli'] = (...args) => place.cli(...args);
+const rest: CliPlace['rest'] = (...request) => place.rest(...request);
 
 async function makeSource(name: string): Promise<void> {
   await rest('PUT', `/collections/${name}`, { vectors: { size: DIM, distance: 'Cosine' } });
@@ -32,17 +25,11 @@ async function makeSource(name: string): Promise<void> {
 }
 
 beforeAll(async () => {
-  server = await startTestServer();
-  store = await openQdrant(server);
-  cwd = await mkdtemp(join(tmpdir(), 'qdrant-tldr-pace-'));
-  await tinyEncoder().save(join(cwd, 'enc.onnx'));
+  place = await openCliPlace('pace');
+  ({ server, store, cwd } = place);
 });
 
-afterAll(async () => {
-  await store.close();
-  await server.stop();
-  await rm(cwd, { recursive: true, force: true });
-});
+afterAll(() => place.end());
 
 test('a run that waits for the source says why, and goes on when it is told to mind it less', async () => {
   await makeSource('docs');

@@ -1,20 +1,18 @@
 import { afterAll, beforeAll, expect } from '@jest/globals';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
 import { matrix } from '../../src/core/matrix.js';
 import type { VectorStore } from '../../src/core/vector-store.js';
 import { cutOver } from '../../src/migrate/cut-over.js';
 import { startMigration } from '../../src/migrate/migrate-collection.js';
 import { recordFile } from '../../src/migrate/record-file.js';
 import { rollBack } from '../../src/migrate/roll-back.js';
-import { runCli, type CliResult } from '../cli/run-cli.js';
 import { COMPACT_DIM, contentOf, DIM, fill, idAt, tinyEncoder } from '../migrate/fixtures.js';
-import { startTestServer, testsOn, type TestServer } from './test-server.js';
+import { openCliPlace, type CliPlace } from './cli-place.js';
+import { testsOn, type TestServer } from './test-server.js';
 
 const test = await testsOn('any');
 
@@ -22,19 +20,12 @@ const ROWS = 400;
 const SEARCHERS = 4;
 const CHILD = fileURLToPath(new URL('./phase-child.js', import.meta.url));
 
+let place: CliPlace;
 let server: TestServer;
 let store: VectorStore;
 let cwd: string;
-const cli = (...args: string[]): Promise<CliResult> => {
-  const env = { QDRANT_URL: server.url, QDRANT_TLDR_GRPC_URL: server.grpcUrl, QDRANT_API_KEY: 'key-to-hide' };
-  return runCli(args, { cwd, env });
-};
-
-async function rest(method: string, path: string, body: unknown): Promise<void> {
-  const headers = { 'content-type': 'application/json' };
-  const response = await fetch(server.url + path, { method, headers, body: JSON.stringify(body) });
-  if (!response.ok) throw new Error(`${method} ${path}: ${await response.text()}`);
-}
+const cli: CliPlace['cli'] = (...args) => place.cli(...args);
+const rest: CliPlace['rest'] = (...request) => place.rest(...request);
 
 async function makeSource(name: string): Promise<void> {
   await rest('PUT', `/collections/${name}`, { vectors: { size: DIM, distance: 'Cosine' } });
@@ -54,18 +45,12 @@ function migrate(
 }
 
 beforeAll(async () => {
-  server = await startTestServer();
-  store = await openQdrant(server);
-  cwd = await mkdtemp(join(tmpdir(), 'qdrant-tldr-phases-'));
-  await tinyEncoder().save(join(cwd, 'enc.onnx'));
+  place = await openCliPlace('phases', { QDRANT_API_KEY: 'key-to-hide' });
+  ({ server, store, cwd } = place);
   await tinyEncoder(2).save(join(cwd, 'other.onnx'));
 });
 
-afterAll(async () => {
-  await store.close();
-  await server.stop();
-  await rm(cwd, { recursive: true, force: true });
-});
+afterAll(() => place.end());
 
 /** What a search through a name answered, and between which numbers of the count of switches it was under way. */
 interface Answer {
