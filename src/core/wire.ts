@@ -69,6 +69,8 @@ export interface RestRewriter {
   rewrite(head: RestHead, body: Uint8Array, lookups?: readonly LookupAnswer[]): RestRewrite;
   /** @param body decompressed; the status may be an error's */
   rewriteAnswer(form: AnswerForm, status: number, body: Uint8Array): Uint8Array;
+  /** Whether a success in answer to a deletion says that there was something to delete. */
+  isDeleted(body: Uint8Array): boolean;
   /** Result ids, in order, of a search's answer in the client's form; for the overlap of `--shadow`. */
   resultIds(body: Uint8Array): readonly (readonly string[])[];
 }
@@ -137,4 +139,6 @@ export interface GrpcRewriter {
   rewriteAnswer(form: AnswerForm, message: Uint8Array): Uint8Array;
   /** An error's text as the client should read it. */
   rewriteStatus(form: AnswerForm, message: string): string;
+  /** Whether a success in answer to a deletion says that there was something to delete. */
+  isDeleted(message: Uint8Array): boolean;
 }

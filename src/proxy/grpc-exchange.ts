@@ -279,7 +279,6 @@ export class GrpcExchange {
         return;
       }
       this.#note(trailers);
-      this.#noteDeleted(form, this.#status);
       stream.sendTrailers(this.#clientTrailers(outgoing(trailers), form));
     });
     answer.upstream.pipe(stream);
@@ -297,7 +296,8 @@ export class GrpcExchange {
     const encoding = textOf(answer.headers['grpc-encoding']);
     const message = await unframe(body, { encoding, limitBytes });
     const { result } = await this.#rewriting.run({ kind: 'grpc-answer', form, body: message });
-    this.#noteDeleted(form, end.status);
+    if (form.form === 'deleted' && this.#rewriting.isGrpcDeleted(result))
+      this.#parts.onDeleted(form.collection);
     this.#reply(outgoing(answer.headers), result, end);
   }
 
@@ -346,10 +346,6 @@ export class GrpcExchange {
 
   #note(headers: IncomingHttpHeaders): void {
     this.#status = endOf(headers)?.status ?? this.#status;
-  }
-
-  #noteDeleted(form: AnswerForm | null, status: string): void {
-    if (form?.form === 'deleted' && status === '0') this.#parts.onDeleted(form.collection);
   }
 
   #ended(): void {

@@ -228,6 +228,8 @@ export class RestExchange {
       rewriteFrom: form === null ? Number.POSITIVE_INFINITY : form.errorsOnly ? 400 : 0,
       rewriteAnswer: async (status, body) => {
         if (form === null) return body;
+        if (form.form === 'deleted' && status < 300 && this.#rewriting.isRestDeleted(body))
+          this.#parts.onDeleted(form.collection);
         return (await this.#rewriting.run({ kind: 'rest-answer', form, status, body })).result;
       },
       answerBytesMax: limits.answerBytesMax,
@@ -236,7 +238,6 @@ export class RestExchange {
       endsConnection: this.#parts.draining,
       onHead: () => metrics.stage('rest', 'upstream', (performance.now() - startedAtMs) / 1000),
       onEnd: (status, copy) => {
-        if (form?.form === 'deleted' && status < 300) this.#parts.onDeleted(form.collection);
         if (shadow !== undefined && copy !== null && status === 200) this.#shadow(shadow, copy);
       },
       onFailed: (error) => this.#failed(error),

@@ -83,6 +83,14 @@ export class Rewriting {
     return this.#rewriters.grpc.rewriteStatus(form, message);
   }
 
+  isRestDeleted(body: Uint8Array): boolean {
+    return this.#rewriters.rest.isDeleted(body);
+  }
+
+  isGrpcDeleted(message: Uint8Array): boolean {
+    return this.#rewriters.grpc.isDeleted(message);
+  }
+
   resultIds(body: Uint8Array): readonly (readonly string[])[] {
     return this.#rewriters.rest.resultIds(body);
   }

@@ -18,6 +18,8 @@ const test = await testsOn('any');
 const POINTS = 500;
 const DIM = 32;
 const LAYOUTS = ['two-stage', 'compact'] as const;
+/** A target that clients reach by an alias. */
+const ALIASED = ['aliased', 'two-stage'] as const;
 
 let server: TestServer;
 let folder: string;
@@ -45,12 +47,19 @@ beforeAll(async () => {
   encoder = await pcaEncoder(base, DIM);
   await encoder.save(join(folder, 'encoder.onnx'));
   const store = await openQdrant({ url: server.url, grpcUrl: server.grpcUrl });
-  for (const layout of LAYOUTS)
+  const targets = [...LAYOUTS.map((layout) => [`${layout}-target`, layout] as const), ALIASED] as const;
+  for (const [targetCollection, layout] of targets)
     await migrateCollection({
-      ...{ source: store, target: store, sourceCollection: 'original', targetCollection: `${layout}-target` },
-      ...{ encoder, layout, recordPath: join(folder, `${layout}.json`) },
+      ...{ source: store, target: store, sourceCollection: 'original', targetCollection },
+      ...{ encoder, layout, recordPath: join(folder, `${targetCollection}.json`) },
     });
   await store.close();
+  await direct.updateCollectionAliases({
+    actions: [
+      { create_alias: { alias_name: 'nickname', collection_name: 'compact-target' } },
+      { create_alias: { alias_name: 'by-alias', collection_name: 'aliased' } },
+    ],
+  });
   const config = loadConfig({
     flags: {
       ...{ url: server.url, grpcUrl: server.grpcUrl },
@@ -58,13 +67,12 @@ beforeAll(async () => {
     },
     environment: {},
   });
-  const collections = Object.fromEntries(
-    LAYOUTS.map((layout) => [
-      layout,
-      // Every point is a candidate.
-      { target: `${layout}-target`, encoder: join(folder, 'encoder.onnx'), oversampling: POINTS / 5 },
-    ]),
-  );
+  // Every point is a candidate.
+  const options = { encoder: join(folder, 'encoder.onnx'), oversampling: POINTS / 5 };
+  const collections = {
+    ...Object.fromEntries(LAYOUTS.map((layout) => [layout, { target: `${layout}-target`, ...options }])),
+    'by-alias': { target: 'by-alias', ...options },
+  };
   serving = await startServing({ ...config, collections }, { log: () => undefined, seed: 1 });
   const { rest: restAddress, grpc: grpcAddress } = serving.proxy;
   rest = new RestClient({ url: `http://127.0.0.1:${restAddress.port}`, checkCompatibility: false });
@@ -160,7 +168,32 @@ describe('the official clients through the proxy', () => {
       await expect(rest.getCollection(`${layout}-target`)).rejects.toMatchObject({ status: 404 });
     }
     const { collections } = await rest.getCollections();
-    expect(collections.map(({ name }) => name).sort()).toEqual(['compact', 'original', 'two-stage']);
+    expect(collections.map(({ name }) => name).sort()).toEqual(['aliased', 'compact', 'original', 'two-stage']);
+  });
+
+  test('an alias cannot be deleted as a collection, and is served as before', async () => {
+    for (const [name, of] of [
+      ['nickname', 'compact'],
+      ['by-alias', 'two-stage'],
+    ] as const) {
+      expect(await rest.deleteCollection(name)).toBe(false);
+      expect(await grpc.api('collections').delete({ collectionName: name })).toMatchObject({ result: false });
+      const wanted = await rest.query(of, { query: query(0), limit: 3 });
+      expectSame((await rest.query(name, { query: query(0), limit: 3 })).points, wanted.points);
+      expectSame(await byGrpc(name, query(0), 3), wanted.points);
+    }
+  });
+
+  test('a collection that a client deletes is served no more: its name can be taken again', async () => {
+    await rest.deleteCollection('compact');
+    await grpc.api('collections').delete({ collectionName: 'two-stage' });
+    for (const layout of LAYOUTS) {
+      expect(await direct.collectionExists(`${layout}-target`)).toEqual({ exists: false });
+      await rest.createCollection(layout, { vectors: { size: 2, distance: 'Dot' } });
+      await rest.upsert(layout, { wait: true, points: [{ id: 1, vector: [3, 4] }] });
+      expect(await rest.retrieve(layout, { ids: [1], with_vector: true })).toMatchObject([{ vector: [3, 4] }]);
+      expect(await byGrpc(layout, [1, 1], 3)).toMatchObject([{ id: 1n, score: 7 }]);
+    }
   });
 
   test('what is counted is exported, and holds no vector', async () => {

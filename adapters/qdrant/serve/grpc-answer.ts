@@ -23,6 +23,16 @@ export function rewriteAnswer(
   }
 }
 
+/** CollectionOperationResponse: result 1, not written where nothing was deleted, as of an alias. */
+export function isDeleted(bytes: Uint8Array): boolean {
+  try {
+    return (new ProtoMessage(bytes).varint(1) ?? 0n) !== 0n;
+  } catch (error) {
+    if (error instanceof Malformed) return false;
+    throw error;
+  }
+}
+
 /**
  * ListCollectionsResponse (CollectionDescription 1 of name 1) and ListAliasesResponse (AliasDescription 1 of
  * alias_name 1 and collection_name 2): targets by their clients' names.

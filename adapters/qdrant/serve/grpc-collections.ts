@@ -29,7 +29,9 @@ export function rewriteCollections(kind: CollectionRule, call: CollectionCall): 
     refuseTarget(name, collections);
     return { kind: 'pass' };
   }
-  const answer = { form: FORMS[kind], collection: name, errorsOnly: kind !== 'info' && kind !== 'aliases' };
+  // Of an alias nothing is deleted, as the server says of it itself.
+  if (kind === 'delete' && name !== served.names[0]) return { kind: 'pass' };
+  const answer = { form: FORMS[kind], collection: name, errorsOnly: kind === 'update' || kind === 'exists' };
   return send(call, answer, kind === 'update' ? updateEdits(message, served) : []);
 }
 

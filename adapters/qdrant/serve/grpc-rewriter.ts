@@ -1,6 +1,6 @@
 import type { ServedCollection } from '../../../src/core/served-collection.js';
 import type { GrpcRewrite, GrpcRewriter, GrpcRoute } from '../../../src/core/wire.js';
-import { rewriteAnswer } from './grpc-answer.js';
+import { isDeleted, rewriteAnswer } from './grpc-answer.js';
 import { rewriteCollections } from './grpc-collections.js';
 import { Projections, type Job, type ServedJob } from './grpc-job.js';
 import { rewriteLegacy } from './grpc-legacy.js';
@@ -36,6 +36,7 @@ export function grpcRewriter(collections: readonly ServedCollection[]): GrpcRewr
     route,
     rewrite: (path, message, lookups) => guarded(() => rewriteCall({ path, message, collections }, lookups)),
     rewriteAnswer: (form, message) => rewriteAnswer(form, message, collections),
+    isDeleted,
     rewriteStatus: (form, text) => {
       const served = servedBy(form.collection, collections);
       const shown = served === null ? text : clientText(text, served);

@@ -66,6 +66,16 @@ function unwrapPoints(result: JsonNode | undefined, source: Splices): void {
   source.replace({ start: points.end, end: result.end });
 }
 
+/** `{"result": true}`: of an alias the server deletes nothing, and says false. */
+export function isDeleted(body: Uint8Array): boolean {
+  try {
+    return entryOf(scanJson(body), 'result')?.kind === 'true';
+  } catch (error) {
+    if (error instanceof JsonError) return false;
+    throw error;
+  }
+}
+
 /** Result ids in order, one list per search of the request; those of groups follow one another. */
 export function resultIds(body: Uint8Array): readonly (readonly string[])[] {
   const source = new Splices(body);

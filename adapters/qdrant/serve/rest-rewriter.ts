@@ -10,7 +10,7 @@ import type {
 } from '../../../src/core/wire.js';
 import { scanJson, type JsonNode } from './json-scan.js';
 import { Splices } from './json-splice.js';
-import { NO_ROUTE, orRefusal, resultIds, rewriteAnswer } from './rest-answer.js';
+import { isDeleted, NO_ROUTE, orRefusal, resultIds, rewriteAnswer } from './rest-answer.js';
 import { rewriteBody, type BodyResult } from './rest-body.js';
 import { refuseServedAliases } from './rest-collection.js';
 import { Lookups } from './rest-lookup.js';
@@ -36,6 +36,7 @@ export function restRewriter(collections: readonly ServedCollection[]): RestRewr
     route: (head) => orRefusal(() => route(head, collections)),
     rewrite: (head, body, lookups) => orRefusal(() => rewrite({ head, body, lookups }, collections)),
     rewriteAnswer: (form, status, body) => rewriteAnswer(form, body, { status, collections }),
+    isDeleted,
     resultIds,
   };
 }
@@ -104,6 +105,8 @@ function routeServed({ served, name, path, action }: ServedRequest, method: stri
       if (served.layout === 'two-stage') return { kind: 'rewrite' };
       break;
     case 'forward':
+      // Of an alias nothing is deleted, as the server says of it itself.
+      if (action.answer === 'deleted' && name !== served.names[0]) return { kind: 'pass' };
   }
   const form = action.kind === 'forward' ? action.answer : 'errors';
   return {
