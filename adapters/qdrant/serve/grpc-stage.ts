@@ -157,6 +157,7 @@ function tooDeep(message: ProtoMessage, depth: number): Refusal {
 
 function below(message: ProtoMessage, depth: number): number {
   if (depth > NESTING_MAX) throw new Malformed('recursion limit reached');
-  const inner = message.all(PREFETCH.prefetch).map((bytes) => 1 + below(new ProtoMessage(bytes), depth + 1));
-  return Math.max(0, ...inner);
+  return message
+    .all(PREFETCH.prefetch)
+    .reduce((most, bytes) => Math.max(most, 1 + below(new ProtoMessage(bytes), depth + 1)), 0);
 }

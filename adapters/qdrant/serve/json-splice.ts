@@ -27,12 +27,13 @@ export class Splices {
     return this.#bytes.toString('utf8', start, end);
   }
 
-  replace({ start, end }: Span, ...texts: readonly Text[]): void {
-    this.#list.push({ start, end, texts });
+  /** Lists of texts as they are: there may be more of them than a call can have arguments. */
+  replace({ start, end }: Span, ...texts: readonly (Text | readonly Text[])[]): void {
+    this.#list.push({ start, end, texts: texts.flat() });
   }
 
-  insert(at: number, ...texts: readonly Text[]): void {
-    this.#list.push({ start: at, end: at, texts });
+  insert(at: number, ...texts: readonly (Text | readonly Text[])[]): void {
+    this.replace({ start: at, end: at }, ...texts);
   }
 
   /** The body with all changes made; two at one place stand in the order they were added. */

@@ -71,7 +71,7 @@ function finish(requests: readonly LegacyRequest[], rewriting: Rewriting): boole
   const asQueries =
     requests.some(({ prefetch }) => prefetch !== null) && requests.every(({ complete }) => complete);
   for (const request of requests) {
-    if (asQueries) rewriting.source.replace(request.node, ...queryText(request, rewriting));
+    if (asQueries) rewriting.source.replace(request.node, queryText(request, rewriting));
     else applyChanges(request.stage.fields, request.changes, rewriting);
   }
   return asQueries;

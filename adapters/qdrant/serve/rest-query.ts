@@ -35,7 +35,7 @@ export function searchesOf(root: JsonNode, { source }: Rewriting): readonly Json
 export function applyChanges(fields: Fields, changes: Changes, { source }: Rewriting): void {
   for (const [name, texts] of changes) {
     const field = fields.get(name);
-    if (field !== undefined) source.replace(field.value, ...texts);
+    if (field !== undefined) source.replace(field.value, texts);
   }
 }
 
@@ -85,18 +85,18 @@ function addPrefetch(
 ): void {
   const { source } = rewriting;
   if (node.kind !== 'object') {
-    source.replace(node, ...objectText(fields, new Map([...changes, ['prefetch', prefetch]]), rewriting));
+    source.replace(node, objectText(fields, new Map([...changes, ['prefetch', prefetch]]), rewriting));
     return;
   }
   const params = valueOf(fields, 'params') === undefined ? undefined : fields.get('params');
   const empty = fields.get('prefetch');
   if (empty !== undefined) {
-    source.replace(empty.value, ...prefetch);
+    source.replace(empty.value, prefetch);
     if (params !== undefined) source.replace(params.value, 'null');
   } else if (params !== undefined) {
-    source.replace({ start: params.keyStart, end: params.value.end }, '"prefetch":', ...prefetch);
+    source.replace({ start: params.keyStart, end: params.value.end }, '"prefetch":', prefetch);
   } else {
-    source.insert(node.end - 1, ',"prefetch":', ...prefetch);
+    source.insert(node.end - 1, ',"prefetch":', prefetch);
   }
   applyChanges(fields, changes, rewriting);
 }
@@ -110,7 +110,6 @@ function objectText(fields: Fields, changes: Changes, { source }: Rewriting): re
 
 /** A JSON object of values given as text. */
 export function writeObject(values: ReadonlyMap<string, readonly Text[]>): readonly Text[] {
-  const texts: Text[] = [];
-  for (const [name, value] of values) texts.push(`${texts.length === 0 ? '{' : ','}"${name}":`, ...value);
+  const texts = [...values].flatMap(([name, value], i) => [`${i === 0 ? '{' : ','}"${name}":`, ...value]);
   return [...texts, texts.length === 0 ? '{}' : '}'];
 }

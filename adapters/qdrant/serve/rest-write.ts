@@ -131,14 +131,14 @@ function rewriteNamed(
     refuseHidden(key, served);
     if (key !== served.vector) continue;
     const texts = rewrite(value, rewriting);
-    if (texts !== null) source.insert(value.end, `,${asciiJson(served.compact)}:`, ...texts);
+    if (texts !== null) source.insert(value.end, `,${asciiJson(served.compact)}:`, texts);
   }
 }
 
 /** A default vector, or a list of them, gets its compact one beside it: both by name. */
 function beside(node: JsonNode, texts: readonly Text[], { served, source }: Rewriting): void {
   source.insert(node.start, '{"":');
-  source.insert(node.end, `,${asciiJson(served.compact)}:`, ...texts, '}');
+  source.insert(node.end, `,${asciiJson(served.compact)}:`, texts, '}');
 }
 
 function project(node: JsonNumbersNode, { served, source, projection }: Rewriting): readonly Text[] | null {
