@@ -2,7 +2,7 @@ import { grpcRewriter } from '../../adapters/qdrant/serve/grpc-rewriter.js';
 import { grpcChanges } from '../../adapters/qdrant/serve/grpc-mutations.js';
 import { restChanges } from '../../adapters/qdrant/serve/rest-mutations.js';
 import { restRewriter } from '../../adapters/qdrant/serve/rest-rewriter.js';
-import { searchOn } from '../../adapters/qdrant/serve/search-on.js';
+import { callOn, searchOn } from '../../adapters/qdrant/serve/search-on.js';
 import type { FollowedFacts } from '../core/followed.js';
 import type { ServedCollection, ServedFacts } from '../core/served-collection.js';
 import type { Rewriters } from '../proxy/proxy-options.js';
@@ -14,7 +14,6 @@ import type { LoadedCollection } from './serve-collections.js';
 
 /** Bodies from here on are rewritten in a thread: smaller ones take less than a millisecond or two. */
 const WORKER_BYTES_MIN = 128 * 1024;
-const SHADOW_ANSWER_BYTES_MAX = 16 * 1024 ** 2;
 
 /** What a rewriting thread is given. */
 export interface RewriteWorkerData {
@@ -78,10 +77,14 @@ function shadowOf(
   }
   if (share === 0 || full.size === 0) return null;
   return {
-    ...{ share, seed, answerBytesMax: SHADOW_ANSWER_BYTES_MAX },
+    ...{ share, seed },
     repeatAt: (url) => {
       const place = searchOn(url, full);
       return place === null ? null : { url: place.url, collection: first.get(place.name) ?? place.name };
+    },
+    repeatCall: (call) => {
+      const place = callOn(call, full);
+      return place === null ? null : { call: place.call, collection: first.get(place.name) ?? place.name };
     },
   };
 }

@@ -141,4 +141,6 @@ export interface GrpcRewriter {
   rewriteStatus(form: AnswerForm, message: string): string;
   /** Whether a success in answer to a deletion says that there was something to delete. */
   isDeleted(message: Uint8Array): boolean;
+  /** Result ids, in order, one list per search, of the answer to a search made by this path. */
+  resultIds(path: string, message: Uint8Array): readonly (readonly string[])[];
 }

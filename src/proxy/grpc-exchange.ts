@@ -5,7 +5,7 @@ import {
   type OutgoingHttpHeaders,
   type ServerHttp2Stream,
 } from 'node:http2';
-import { isTldrError, messageOf } from '../core/errors.js';
+import { messageOf } from '../core/errors.js';
 import type { WriteGuard } from '../core/followed.js';
 import type { Log } from '../core/run.js';
 import type { AnswerForm, GrpcCall } from '../core/wire.js';
@@ -13,24 +13,16 @@ import { decodeStatusText, encodeStatusText, frame, PREFIX_BYTES, unframe } from
 import { endOf, forwardedMetadata, outgoing, textOf, type CallEnd } from './grpc-metadata.js';
 import type { GrpcUpstream } from './grpc-upstream.js';
 import { makeCall, NO_ANSWER, type GrpcAnswer } from './grpc-answer.js';
+import { callFailureOf, CODE, UpstreamStatus } from './grpc-failures.js';
 import { sendChange } from './send-change.js';
 import type { Metrics } from './metrics.js';
 import type { ProxyLimits } from './proxy-options.js';
 import type { Rewriting } from './rewriting.js';
-import { BodyTooLarge, BodyUnreadable, readWhole } from './whole-body.js';
+import { SHADOWED_BYTES_MAX, type Shadow, type ShadowCall } from './shadow.js';
+import { readWhole } from './whole-body.js';
 
 const LOOKUP_ROUNDS_MAX = 3;
 const CONTENT_TYPE = 'application/grpc';
-
-/** Status codes of gRPC ("Status codes and their use in gRPC"). */
-export const CODE = {
-  invalid: 3,
-  deadline: 4,
-  notFound: 5,
-  exhausted: 8,
-  internal: 13,
-  unavailable: 14,
-} as const;
 
 /** What the gRPC listener works with; `rewriting` is asked for anew by every call. */
 export interface GrpcParts {
@@ -39,6 +31,7 @@ export interface GrpcParts {
   readonly metrics: Metrics;
   readonly guard: WriteGuard | undefined;
   readonly rewriting: () => Rewriting;
+  readonly shadow: () => Shadow | null;
   /** True once no more calls are wanted. */
   readonly draining: () => boolean;
   readonly onDeleted: (collection: string) => void;
@@ -52,22 +45,14 @@ interface Answering {
   readonly plain: boolean;
   /** A call of one message must be answered in time; any other ends when its client wants. */
   readonly timed: boolean;
+  /** Repeated on the full collection once it was answered. */
+  readonly shadow?: ShadowCall | null;
 }
 
 interface AnswerParts {
   readonly headers: IncomingHttpHeaders;
   readonly upstream: ClientHttp2Stream;
   readonly trailers: () => IncomingHttpHeaders | undefined;
-}
-
-/** A call that the database refused, made for the proxy itself. */
-class UpstreamStatus extends Error {
-  constructor(
-    readonly code: number,
-    message: string,
-  ) {
-    super(message);
-  }
 }
 
 /** One call and its answer. */
@@ -83,6 +68,8 @@ export class GrpcExchange {
   #kind = 'answer';
   #status = 'gone';
   #refused = false;
+  #bytesIn = 0;
+  #bytesOut = 0;
 
   constructor(
     parts: GrpcParts,
@@ -107,7 +94,10 @@ export class GrpcExchange {
       if (route.kind === 'status') this.refuse(route.code, route.message);
       else if (this.#rewriting.routeGrpcChange(this.#path).kind !== 'other') await this.#follow();
       else if (route.kind === 'rewrite') await this.#rewrite(await this.#message());
-      else this.#stream.pipe(this.#send(this.#path, { form: null, plain: false, timed: false }));
+      else {
+        this.#stream.on('data', (chunk: Buffer) => (this.#bytesIn += chunk.length));
+        this.#stream.pipe(this.#send(this.#path, { form: null, plain: false, timed: false }));
+      }
     } catch (error) {
       this.#failed(error);
     }
@@ -195,7 +185,9 @@ export class GrpcExchange {
         metrics.stage('grpc', 'rewrite', (performance.now() - startedAtMs) / 1000);
         metrics.projected('grpc', result.projected);
         const { path, message: rewritten } = result.call;
-        this.#send(path, { form: result.answer, plain: true, timed: true }).end(frame(rewritten));
+        const call = { path: this.#path, message: body };
+        const shadow = result.search ? (this.#parts.shadow()?.pickCall(call) ?? null) : null;
+        this.#send(path, { form: result.answer, plain: true, timed: true, shadow }).end(frame(rewritten));
       }
       return;
     }
@@ -207,6 +199,7 @@ export class GrpcExchange {
     const { clientTimeoutMs, grpcMessageBytesMax: limitBytes } = this.#parts.limits;
     this.#stream.setTimeout(clientTimeoutMs, () => this.#stream.close(constants.NGHTTP2_CANCEL));
     const body = await readWhole(this.#stream, limitBytes + PREFIX_BYTES);
+    this.#bytesIn += body.length;
     this.#stream.setTimeout(0);
     return unframe(body, { encoding: textOf(this.#headers['grpc-encoding']), limitBytes });
   }
@@ -223,11 +216,11 @@ export class GrpcExchange {
 
   /** Opens the call to the database and lets its answer flow back; the request's body is the caller's to send. */
   #send(path: string, answering: Answering): ClientHttp2Stream {
-    const { form, plain, timed } = answering;
+    const { form, plain, timed, shadow = null } = answering;
     const { limits, metrics } = this.#parts;
     const whole = form !== null && !form.errorsOnly;
     const startedAtMs = performance.now();
-    const upstream = this.#request(path, { plain, plainAnswer: whole });
+    const upstream = this.#request(path, { plain, plainAnswer: whole || shadow !== null });
     if (timed)
       upstream.setTimeout(limits.upstreamTimeoutMs, () => {
         metrics.upstreamError('grpc');
@@ -245,7 +238,7 @@ export class GrpcExchange {
       const answer = { headers, upstream, trailers: () => trailers };
       if ((flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0) this.#respondOnly(headers, form);
       else if (whole) this.#respondWhole(answer, form).catch((error: unknown) => this.#failed(error));
-      else this.#respondStreamed(answer, form);
+      else this.#respondStreamed(answer, form, shadow);
     });
     upstream.once('close', () => {
       // A stream that ends without an answer: the connection was lost, or refused.
@@ -269,8 +262,14 @@ export class GrpcExchange {
     if (!this.#stream.readableEnded) this.#stream.resume();
   }
 
-  #respondStreamed(answer: AnswerParts, form: AnswerForm | null): void {
+  #respondStreamed(answer: AnswerParts, form: AnswerForm | null, shadow: ShadowCall | null): void {
     const stream = this.#stream;
+    const copy: Buffer[] = [];
+    answer.upstream.on('data', (chunk: Buffer) => {
+      this.#bytesOut += chunk.length;
+      if (shadow === null || this.#bytesOut > SHADOWED_BYTES_MAX) copy.length = 0;
+      else copy.push(chunk);
+    });
     stream.respond(outgoing(answer.headers), { waitForTrailers: true });
     stream.once('wantTrailers', () => {
       const trailers = answer.trailers();
@@ -280,8 +279,24 @@ export class GrpcExchange {
       }
       this.#note(trailers);
       stream.sendTrailers(this.#clientTrailers(outgoing(trailers), form));
+      if (shadow !== null && copy.length > 0 && this.#status === '0') this.#compare(shadow, copy);
     });
     answer.upstream.pipe(stream);
+  }
+
+  #compare({ collection, call }: ShadowCall, copy: readonly Buffer[]): void {
+    const { path } = call;
+    const options = { encoding: undefined, limitBytes: SHADOWED_BYTES_MAX };
+    this.#parts.shadow()?.compare({
+      collection,
+      servedSeconds: (performance.now() - this.#startedAtMs) / 1000,
+      served: async () => this.#rewriting.grpcResultIds(path, await unframe(Buffer.concat(copy), options)),
+      full: async () => {
+        const { end, message } = await this.#make(call);
+        if (end.status !== '0') throw new UpstreamStatus(Number(end.status), end.message);
+        return this.#rewriting.grpcResultIds(path, message);
+      },
+    });
   }
 
   async #respondWhole(answer: AnswerParts, form: AnswerForm): Promise<void> {
@@ -315,26 +330,17 @@ export class GrpcExchange {
     stream.once('wantTrailers', () =>
       stream.sendTrailers({ 'grpc-status': end.status, 'grpc-message': encodeStatusText(end.message) }),
     );
+    this.#bytesOut += PREFIX_BYTES + message.length;
     stream.end(frame(message));
   }
 
   #failed(error: unknown): void {
     const { log, metrics } = this.#parts;
     if (this.#stream.destroyed) return;
-    if (error instanceof BodyTooLarge) this.refuse(CODE.exhausted, error.message);
-    else if (error instanceof BodyUnreadable) this.refuse(CODE.internal, error.message);
-    else if (error instanceof UpstreamStatus) {
-      if (error.code === CODE.unavailable) metrics.upstreamError('grpc');
-      this.refuse(error.code, error.message);
-    } else if (isTldrError(error, 'UNAVAILABLE')) this.refuse(CODE.unavailable, error.message);
-    else if (isTldrError(error, 'INVALID_ARGUMENT')) this.refuse(CODE.invalid, error.message);
-    else if (typeof error === 'object' && error !== null && 'code' in error && !('fields' in error)) {
-      metrics.upstreamError('grpc');
-      this.refuse(CODE.unavailable, NO_ANSWER);
-    } else {
-      log?.('warn', 'a call failed', { path: this.#path, error: messageOf(error) });
-      this.refuse(CODE.internal, 'the proxy failed');
-    }
+    const { code, message, blame } = callFailureOf(error);
+    if (blame === 'database') metrics.upstreamError('grpc');
+    if (blame === 'proxy') log?.('warn', 'a call failed', { path: this.#path, error: messageOf(error) });
+    this.refuse(code, message);
   }
 
   #clientTrailers(trailers: OutgoingHttpHeaders, form: AnswerForm | null): OutgoingHttpHeaders {
@@ -353,8 +359,9 @@ export class GrpcExchange {
     this.#rewriting.release();
     for (const upstream of this.#open) upstream.close(constants.NGHTTP2_CANCEL);
     const seconds = (performance.now() - this.#startedAtMs) / 1000;
-    metrics.requestEnded('grpc', { kind: this.#kind, status: this.#status, seconds });
+    const bytes = { bytesIn: this.#bytesIn, bytesOut: this.#bytesOut };
+    metrics.requestEnded('grpc', { kind: this.#kind, status: this.#status, seconds, ...bytes });
     const ms = Math.round(seconds * 1000);
-    log?.('debug', 'grpc', { path: this.#path, kind: this.#kind, status: this.#status, ms });
+    log?.('debug', 'grpc', { path: this.#path, kind: this.#kind, status: this.#status, ms, ...bytes });
   }
 }

@@ -5,7 +5,8 @@ import {
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from 'node:http2';
-import { CODE, GrpcExchange, type GrpcParts } from './grpc-exchange.js';
+import { GrpcExchange, type GrpcParts } from './grpc-exchange.js';
+import { CODE } from './grpc-failures.js';
 import { WINDOW_BYTES } from './grpc-upstream.js';
 import type { ProxyOptions } from './proxy-options.js';
 

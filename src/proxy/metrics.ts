@@ -17,6 +17,17 @@ export type Transport = 'rest' | 'grpc';
 /** Part of a request's time: reading and rewriting it here, waiting for the database, all of it. */
 export type Stage = 'rewrite' | 'upstream' | 'total';
 
+/** How a request ended. */
+export interface RequestEnd {
+  /** What was done: pass, forward, rewrite, follow, answer. */
+  readonly kind: string;
+  readonly status: string;
+  readonly seconds: number;
+  /** Of its body as it came, and of its answer's as it was sent. */
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+}
+
 /** What one process has counted, as plain data. */
 export type Counts = MetricObjectWithValues<MetricValue<string>>[];
 
@@ -33,6 +44,7 @@ export class Metrics {
   readonly #seconds: Histogram<'transport' | 'stage'>;
   readonly #upstreamErrors: Counter<'transport'>;
   readonly #inFlight: Gauge<'transport'>;
+  readonly #bytes = { rest: { in: 0, out: 0 }, grpc: { in: 0, out: 0 } };
   readonly #overlap: Histogram<'collection'>;
   readonly #shadowSeconds: Histogram<'collection' | 'side'>;
   readonly #shadowDropped: Counter;
@@ -62,6 +74,18 @@ export class Metrics {
       ...{ name: 'tldr_requests_in_flight', help: 'Requests under way', registers },
       labelNames: ['transport'],
     });
+    const bytes = this.#bytes;
+    new Counter({
+      ...{ name: 'tldr_body_bytes_total', help: 'Bytes of bodies from and to clients', registers },
+      labelNames: ['transport', 'direction'],
+      // Counted beside, and looked at when asked: a label costs more than a sum.
+      collect() {
+        this.reset();
+        for (const transport of ['rest', 'grpc'] as const)
+          for (const direction of ['in', 'out'] as const)
+            this.inc({ transport, direction }, bytes[transport][direction]);
+      },
+    });
     this.#overlap = new Histogram({
       ...{
         name: 'tldr_shadow_overlap',
@@ -89,11 +113,12 @@ export class Metrics {
     this.#inFlight.inc({ transport });
   }
 
-  /** @param kind what was done: pass, forward, rewrite, answer */
-  requestEnded(transport: Transport, end: { kind: string; status: string; seconds: number }): void {
+  requestEnded(transport: Transport, { kind, status, seconds, bytesIn, bytesOut }: RequestEnd): void {
     this.#inFlight.dec({ transport });
-    this.#requests.inc({ transport, kind: end.kind, status: end.status });
-    this.#seconds.observe({ transport, stage: 'total' }, end.seconds);
+    this.#requests.inc({ transport, kind, status });
+    this.#seconds.observe({ transport, stage: 'total' }, seconds);
+    this.#bytes[transport].in += bytesIn;
+    this.#bytes[transport].out += bytesOut;
   }
 
   stage(transport: Transport, stage: Stage, seconds: number): void {

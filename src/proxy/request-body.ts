@@ -15,17 +15,26 @@ export function announcedBytes(request: IncomingMessage): number | null {
 /**
  * A client's body as it can be sent on. A stream that the database does not read to its end is given up without the
  * client's connection, which still has to carry the answer.
+ * @param onBytes told how many bytes came, as they come
  */
-export async function passingBody(request: IncomingMessage): Promise<Buffer | Readable | null> {
+export async function passingBody(
+  request: IncomingMessage,
+  onBytes: (bytes: number) => void,
+): Promise<Buffer | Readable | null> {
   const length = announcedBytes(request);
   if (length === null) return null;
-  if (length <= WHOLE_BYTES_MAX) return readWhole(request, WHOLE_BYTES_MAX);
+  if (length <= WHOLE_BYTES_MAX) {
+    const whole = await readWhole(request, WHOLE_BYTES_MAX);
+    onBytes(whole.length);
+    return whole;
+  }
   const body = new PassThrough({ highWaterMark: WHOLE_BYTES_MAX });
   request.once('close', () => {
     if (!request.complete) body.destroy(new Error('the client is gone'));
   });
   // What the database does not want is still to be taken from the client, which may have more to ask behind it.
   body.once('close', () => request.unpipe(body).resume());
+  request.on('data', (chunk: Buffer) => onBytes(chunk.length));
   request.pipe(body);
   return body;
 }

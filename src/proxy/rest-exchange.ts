@@ -20,15 +20,13 @@ import { sendChange } from './send-change.js';
 import { beginAnswer, RestRelay, wholeAnswer } from './rest-relay.js';
 import { bodyOf, type RestUpstream, type WholeAnswer } from './rest-upstream.js';
 import type { Rewriting } from './rewriting.js';
-import type { Shadow, ShadowPick } from './shadow.js';
+import { SHADOWED_BYTES_MAX, type Shadow, type ShadowPlace } from './shadow.js';
 import { BodyTooLarge, decompressed, readWhole } from './whole-body.js';
 
 /** Points that a request refers to may have to be fetched first; more rounds than this are a fault. */
 const LOOKUP_ROUNDS_MAX = 3;
 /** How long the rest of a body that nobody wants is taken, so that its sender comes to read the answer. */
 const LINGER_MS = 2_000;
-/** Larger answers are not compared with the full collection's. */
-const SHADOWED_BYTES_MAX = 16 * 1024 ** 2;
 
 /** What the REST listener works with; `rewriting` is asked for anew by every request. */
 export interface RestParts {
@@ -53,7 +51,7 @@ interface Sending {
   readonly headers: string[];
   readonly body: Buffer | Readable | null;
   readonly form: AnswerForm | null;
-  readonly shadow?: { readonly pick: ShadowPick; readonly body: Uint8Array } | undefined;
+  readonly shadow?: { readonly place: ShadowPlace; readonly body: Uint8Array } | undefined;
 }
 
 /** One request and its answer. */
@@ -68,6 +66,9 @@ export class RestExchange {
   #lookups: AbortController | undefined;
   #gone = false;
   #kind = 'answer';
+  #bytesIn = 0;
+  /** Of answers that did not come through the relay. */
+  #bytesOut = 0;
 
   constructor(parts: RestParts, request: IncomingMessage, response: ServerResponse) {
     this.#parts = parts;
@@ -140,7 +141,8 @@ export class RestExchange {
     });
     if (this.#response.destroyed) return;
     const head = { status: answer.status, headers: answer.headers, last: this.#parts.draining() };
-    wholeAnswer({ request: this.#request, response: this.#response }, head, answer.body);
+    const exchange = { request: this.#request, response: this.#response };
+    this.#bytesOut += wholeAnswer(exchange, head, answer.body);
   }
 
   #exchange(request: RestRequest): Promise<WholeAnswer> {
@@ -152,7 +154,8 @@ export class RestExchange {
   /** Sends the client's body on as it comes. */
   async #pass(path: string, form: AnswerForm | null, whole?: Uint8Array): Promise<void> {
     this.#awaitBody();
-    const body = whole === undefined ? await passingBody(this.#request) : bodyOf(whole);
+    const taken = (bytes: number): void => void (this.#bytesIn += bytes);
+    const body = whole === undefined ? await passingBody(this.#request, taken) : bodyOf(whole);
     const without = new Set(whole === undefined ? [] : BODY_HEADERS);
     if (form !== null && !form.errorsOnly) without.add('accept-encoding');
     const headers = forwardedHeaders(this.#request.rawHeaders, without);
@@ -177,11 +180,12 @@ export class RestExchange {
         metrics.stage('rest', 'rewrite', (performance.now() - startedAtMs) / 1000);
         metrics.projected('rest', result.projected);
         const { request, answer: form } = result;
-        const pick = result.search ? this.#parts.shadow()?.pick(this.#head.url) : undefined;
-        const without = form !== null && (!form.errorsOnly || pick) ? EXCHANGE_HEADERS : BODY_HEADERS;
+        const place = result.search ? this.#parts.shadow()?.pick(this.#head.url) : undefined;
+        const plainAnswer = (form !== null && !form.errorsOnly) || place != null;
+        const without = plainAnswer ? EXCHANGE_HEADERS : BODY_HEADERS;
         const headers = forwardedHeaders(this.#request.rawHeaders, without);
         const { method, url: path } = request;
-        const shadow = pick == null ? undefined : { pick, body };
+        const shadow = place == null ? undefined : { place, body };
         this.#send({ method, path, headers, body: bodyOf(request.body), form, shadow });
         return;
       }
@@ -198,6 +202,7 @@ export class RestExchange {
       throw new BodyTooLarge(limitBytes, announced);
     this.#awaitBody();
     const raw = await readWhole(this.#request, limitBytes);
+    this.#bytesIn += raw.length;
     return decompressed(raw, this.#head.headers['content-encoding'], limitBytes);
   }
 
@@ -245,13 +250,21 @@ export class RestExchange {
     upstream.dispatch(request, this.#relay);
   }
 
-  #shadow({ pick, body }: { pick: ShadowPick; body: Uint8Array }, served: Uint8Array): void {
+  #shadow({ place, body }: { place: ShadowPlace; body: Uint8Array }, served: Uint8Array): void {
     const headers = forwardedHeaders(this.#request.rawHeaders, OWN_HEADERS);
-    const seconds = (performance.now() - this.#startedAtMs) / 1000;
-    pick.repeat(
-      { head: this.#head, body, headers },
-      { served, seconds, resultIds: (bytes) => this.#rewriting.resultIds(bytes) },
-    );
+    headers.push('content-type', 'application/json', 'accept-encoding', 'identity');
+    const request = { method: this.#head.method, url: place.url, body };
+    this.#parts.shadow()?.compare({
+      collection: place.collection,
+      servedSeconds: (performance.now() - this.#startedAtMs) / 1000,
+      served: () => this.#rewriting.resultIds(served),
+      full: async () => {
+        const options = { headers, limitBytes: SHADOWED_BYTES_MAX };
+        const { status, body: answer } = await this.#parts.upstream.exchange(request, options);
+        if (status !== 200) throw new Error(`status ${status}`);
+        return this.#rewriting.resultIds(answer);
+      },
+    });
   }
 
   #answer({ status, contentType, body }: RestAnswer): void {
@@ -269,6 +282,7 @@ export class RestExchange {
       { status, headers, last: !request.complete || this.#parts.draining() },
     );
     const sent = this.#head.method === 'HEAD' ? undefined : bytes;
+    this.#bytesOut += sent?.length ?? 0;
     if (request.complete) response.end(sent);
     else this.#answerEarly(sent);
   }
@@ -305,10 +319,11 @@ export class RestExchange {
     }
     const status = this.#response.headersSent ? String(this.#response.statusCode) : 'gone';
     const seconds = (performance.now() - this.#startedAtMs) / 1000;
-    metrics.requestEnded('rest', { kind: this.#kind, status, seconds });
+    const bytes = { bytesIn: this.#bytesIn, bytesOut: this.#bytesOut + (this.#relay?.bytesOut ?? 0) };
+    metrics.requestEnded('rest', { kind: this.#kind, status, seconds, ...bytes });
     log?.('debug', 'rest', {
       ...{ method: this.#head.method, path: pathOf(this.#head.url), kind: this.#kind, status },
-      ms: Math.round(seconds * 1000),
+      ...{ ms: Math.round(seconds * 1000), ...bytes },
     });
   }
 }

@@ -33,10 +33,16 @@ export class RestRelay implements Dispatcher.DispatchHandler {
   #whole: Buffer[] | null = null;
   #copy: Buffer[] | null;
   #sizeBytes = 0;
+  #bytesOut = 0;
 
   constructor(options: RelayOptions) {
     this.#options = options;
     this.#copy = options.copyBytesMax > 0 ? [] : null;
+  }
+
+  /** Bytes of the answer's body that were given to the client so far. */
+  get bytesOut(): number {
+    return this.#bytesOut;
   }
 
   /** The client is gone: the request is not worth its answer any more. */
@@ -77,6 +83,7 @@ export class RestRelay implements Dispatcher.DispatchHandler {
     }
     if (this.#sizeBytes > copyBytesMax) this.#copy = null;
     this.#copy?.push(chunk);
+    this.#bytesOut += chunk.length;
     if (response.write(chunk)) return;
     // A client that takes nothing for too long is cut off: it would hold the database's connection for ever.
     controller.pause();
@@ -109,7 +116,7 @@ export class RestRelay implements Dispatcher.DispatchHandler {
     const { status, headers } = this.#head;
     const plain = await decompressed(body, headerOf(headers, 'content-encoding'), answerBytesMax);
     const rewritten = await rewriteAnswer(status, plain);
-    wholeAnswer(this.#options, this.#head, rewritten);
+    this.#bytesOut = wholeAnswer(this.#options, this.#head, rewritten);
     onEnd(status, this.#copy === null ? null : rewritten);
   }
 }
@@ -140,12 +147,14 @@ export function beginAnswer(
   else response.writeHead(status, statusText, sent);
 }
 
-/** Sends an answer whose body is another one than came with these headers. */
-export function wholeAnswer(exchange: Exchanging, head: AnswerHead, body: Uint8Array): void {
+/** Sends an answer whose body is another one than came with these headers; how many bytes of a body were sent. */
+export function wholeAnswer(exchange: Exchanging, head: AnswerHead, body: Uint8Array): number {
   const headers = forwardedHeaders(head.headers, BODY_HEADERS);
   headers.push('content-length', String(body.length));
   beginAnswer(exchange, { ...head, headers });
-  exchange.response.end(exchange.request.method === 'HEAD' ? undefined : body);
+  const isHead = exchange.request.method === 'HEAD';
+  exchange.response.end(isHead ? undefined : body);
+  return isHead ? 0 : body.length;
 }
 
 function pairs(flat: readonly string[]): [string, string][] {

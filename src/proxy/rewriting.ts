@@ -95,6 +95,10 @@ export class Rewriting {
     return this.#rewriters.rest.resultIds(body);
   }
 
+  grpcResultIds(path: string, message: Uint8Array): readonly (readonly string[])[] {
+    return this.#rewriters.grpc.resultIds(path, message);
+  }
+
   #closeIfUnused(): void {
     if (this.#retired && this.#users === 0) void this.#pool?.close();
   }

@@ -48,17 +48,18 @@ export async function startProxy(
   const rest = new RestUpstream(options.upstream, limits);
   const grpc = new GrpcUpstream(options.upstream, limits);
   const shadowOf = (state: ProxyState): Shadow | null =>
-    state.shadow === null ? null : new Shadow(state.shadow, rest, metrics);
+    state.shadow === null ? null : new Shadow(state.shadow, metrics);
   let { rewriting } = first;
   let shadow = shadowOf(first);
   let draining = false;
   const shared = {
     ...{ limits, metrics, onDeleted, log: options.log, guard: options.guard },
     rewriting: () => rewriting,
+    shadow: () => shadow,
     draining: () => draining,
   };
   const restServer = createRestFront(
-    { ...shared, upstream: rest, failure: options.failure, shadow: () => shadow },
+    { ...shared, upstream: rest, failure: options.failure },
     options.tls,
   );
   const grpcFront = createGrpcFront({ ...shared, upstream: grpc }, options.tls);

@@ -1,6 +1,7 @@
 import { restFailure } from '../../adapters/qdrant/serve/rest-failure.js';
 import { grpcRewriter } from '../../adapters/qdrant/serve/grpc-rewriter.js';
 import { restRewriter } from '../../adapters/qdrant/serve/rest-rewriter.js';
+import type { Log } from '../../src/core/run.js';
 import type { ServedCollection } from '../../src/core/served-collection.js';
 import type { ProxyLimits, Rewriters } from '../../src/proxy/proxy-options.js';
 import { Rewriting } from '../../src/proxy/rewriting.js';
@@ -20,6 +21,7 @@ export interface TestProxyOptions {
   readonly grpcUrl: string;
   readonly limits?: Partial<ProxyLimits>;
   readonly rewriters?: Rewriters;
+  readonly log?: Log;
 }
 
 /** A collection served under another name than its target's; whether it exists is another matter. */
@@ -42,12 +44,12 @@ const SERVED: ServedCollection = {
 
 /** The proxy on free ports in this process, with one served collection unless told otherwise. */
 export async function startTestProxy(options: TestProxyOptions): Promise<TestProxy> {
-  const { url, grpcUrl, limits = {} } = options;
+  const { url, grpcUrl, limits = {}, log } = options;
   const rewriters = options.rewriters ?? { rest: restRewriter([SERVED]), grpc: grpcRewriter([SERVED]) };
   const proxy = await startProxy(
     {
       ...{ upstream: { restUrl: url, grpcUrl, readyPath: '/readyz' }, limits },
-      ...{ rest: ANY_PORT, grpc: ANY_PORT, failure: restFailure },
+      ...{ rest: ANY_PORT, grpc: ANY_PORT, failure: restFailure, log },
     },
     { rewriting: new Rewriting(rewriters, null, Number.POSITIVE_INFINITY), shadow: null },
     () => undefined,

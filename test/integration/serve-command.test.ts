@@ -1,3 +1,4 @@
+import type { JsonObject } from '@bufbuild/protobuf';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -133,6 +134,7 @@ describe('serve', () => {
     going = false;
     await Promise.all(clients);
     expect(new Set(statuses)).toEqual(new Set([200]));
+    expect(await textOf(`${serving.operations}/healthz`)).toBe('ok\n');
     expect(await textOf(`${serving.operations}/readyz`)).toBe('ready\n');
     const counted = await textOf(`${serving.operations}/metrics`);
     expect(counted).toMatch(/tldr_requests_total\{.*status="200"\} \d+/);
@@ -197,19 +199,39 @@ describe('serve', () => {
     expect(await serving.ended).toBe(0);
   });
 
-  test('sampled searches are compared with the full collection', async () => {
+  test('sampled searches of both transports are compared with the full collection', async () => {
     await configure({ docs: { target: 'small', encoder: encoder(), full: 'original', oversampling: 60 } });
     const serving = await startServe(folder, ['--shadow', '100%']);
+    const metrics = (): Promise<string> => textOf(`${serving.operations}/metrics`);
+    const compared = (count: number): Promise<void> =>
+      until(async () => (await metrics()).includes(`tldr_shadow_overlap_count{collection="docs"} ${count}\n`));
     for (let i = 0; i < 5; i++) expect(await search(serving.rest, 'docs', i)).toBe(200);
+    await compared(5);
+    const prober = new GrpcProber(serving.grpc);
+    // The server may compress what it answers, but not what is to be compared.
+    const metadata = { 'grpc-accept-encoding': 'gzip' };
+    const ask = async (method: string, request: JsonObject): Promise<void> => {
+      const message = encodeRequest(method, { collectionName: 'docs', ...request });
+      const answer = await prober.call({ path: pathOf(method), body: framed(message), metadata });
+      expect(answer.trailers).toMatchObject({ 'grpc-status': '0' });
+    };
+    const dense = (i: number): JsonObject => ({ nearest: { dense: { data: Array.from(row(vectors, i)) } } });
+    await ask('Points/Query', { query: dense(5), limit: '5' });
+    await compared(6);
+    await ask('Points/Search', { vector: Array.from(row(vectors, 6)), limit: '5' });
+    await compared(7);
+    const queryPoints = [7, 8].map((i) => ({ collectionName: 'docs', query: dense(i), limit: '5' }));
+    await ask('Points/QueryBatch', { queryPoints });
+    await compared(9);
+    // A search that is refused is no search that was answered.
+    await searchGrpc(prober, 'docs', POINTS);
+    prober.close();
     // Every point is a candidate, so that both sides give the same.
-    await until(async () =>
-      (await textOf(`${serving.operations}/metrics`)).includes(
-        'tldr_shadow_overlap_count{collection="docs"} 5',
-      ),
-    );
-    expect(await textOf(`${serving.operations}/metrics`)).toContain(
-      'tldr_shadow_overlap_sum{collection="docs"} 5',
-    );
+    const text = await metrics();
+    expect(text).toContain('tldr_shadow_overlap_sum{collection="docs"} 9\n');
+    for (const side of ['served', 'full'])
+      expect(text).toContain(`tldr_shadow_seconds_count{collection="docs",side="${side}"} 9\n`);
+    expect(text).toContain('tldr_shadow_dropped_total 0\n');
     serving.child.kill('SIGTERM');
     expect(await serving.ended).toBe(0);
   });

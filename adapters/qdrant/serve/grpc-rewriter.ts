@@ -6,6 +6,7 @@ import { Projections, type Job, type ServedJob } from './grpc-job.js';
 import { rewriteLegacy } from './grpc-legacy.js';
 import { GrpcLookups } from './grpc-lookups.js';
 import { METHODS, type MethodRule } from './grpc-methods.js';
+import { resultIds } from './grpc-results.js';
 import { withVectors } from './grpc-selectors.js';
 import { physicalName, rewriteStage } from './grpc-stage.js';
 import { rewriteWrite } from './grpc-write.js';
@@ -36,12 +37,13 @@ export function grpcRewriter(collections: readonly ServedCollection[]): GrpcRewr
     route,
     rewrite: (path, message, lookups) => guarded(() => rewriteCall({ path, message, collections }, lookups)),
     rewriteAnswer: (form, message) => rewriteAnswer(form, message, collections),
-    isDeleted,
     rewriteStatus: (form, text) => {
       const served = servedBy(form.collection, collections);
       const shown = served === null ? text : clientText(text, served);
       return form.form === 'lookup' ? lookupText(shown) : shown;
     },
+    isDeleted,
+    resultIds,
   };
 }
 

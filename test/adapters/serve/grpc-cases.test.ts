@@ -197,3 +197,22 @@ test('a method that is not known passes unless it names a collection of ours', (
       code: 3,
     });
 });
+
+test('ids of results are found in every envelope', () => {
+  const rewriter = fixtureRewriter('compact');
+  const ids = (method: string, answer: JsonValue): readonly (readonly string[])[] =>
+    rewriter.resultIds(pathOf(method), encodeAnswer(method, answer));
+  const big = { id: { num: '18446744073709551615' }, score: 1 };
+  const named = { id: { uuid: '00000000-0000-4000-8000-00000000000a' } };
+  const both = ['18446744073709551615', '00000000-0000-4000-8000-00000000000a'];
+  for (const method of ['Points/Query', 'Points/Search', 'Points/Recommend', 'Points/Discover'])
+    expect(ids(method, { result: [big, named] })).toEqual([both]);
+  expect(ids('Points/Query', { result: [] })).toEqual([[]]);
+  for (const method of ['Points/QueryBatch', 'Points/SearchBatch'])
+    expect(ids(method, { result: [{ result: [named, big] }, {}] })).toEqual([[...both].reverse(), []]);
+  const groups = [{ id: { stringValue: 'g' }, hits: [big] }, { hits: [named] }];
+  for (const method of ['Points/QueryGroups', 'Points/RecommendGroups'])
+    expect(ids(method, { result: { groups } })).toEqual([both]);
+  expect(ids('Points/Scroll', { result: [] })).toEqual([]);
+  expect(rewriter.resultIds(pathOf('Points/Query'), Buffer.from('ff', 'hex'))).toEqual([]);
+});
