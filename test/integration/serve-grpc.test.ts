@@ -1,3 +1,4 @@
+import type { JsonObject } from '@bufbuild/protobuf';
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import { row } from '../../src/core/matrix.js';
 import { invalidRequests, searches } from './serve-grpc-requests.js';
@@ -53,6 +54,25 @@ function untied(answer: Answer): unknown {
   });
 }
 
+/** Requests with a condition, by the vector searched. */
+const CONDITIONED: readonly (readonly [string, (condition: JsonObject, using: string) => JsonObject])[] = [
+  ['Points/Count', (condition) => ({ filter: { must: [condition] }, exact: true })],
+  ['Points/Count', (condition) => ({ filter: { mustNot: [{ filter: { should: [condition] } }] } })],
+  ['Points/Scroll', (condition) => ({ filter: { must: [condition] }, limit: 3 })],
+  ['Points/Facet', (condition) => ({ key: 'shelf', filter: { must: [condition] } })],
+  [
+    'Points/Query',
+    (condition, using) => ({ query: { nearest: { id: { num: '7' } } }, using, filter: { must: [condition] } }),
+  ],
+  [
+    'Points/Query',
+    (condition, using) => ({
+      prefetch: [{ query: { nearest: { id: { num: '7' } } }, using, limit: '9' }],
+      query: { formula: { expression: { sum: { sum: [{ variable: '$score' }, { condition }] } } } },
+    }),
+  ],
+];
+
 describe.each(Object.keys(SOURCES) as Source[])('%s', (source) => {
   test.each(searches(source).map(({ name }) => name))(
     'two-stage answers equal direct ones: %s',
@@ -66,6 +86,17 @@ describe.each(Object.keys(SOURCES) as Source[])('%s', (source) => {
       else expect(answer).toEqual(expected);
     },
   );
+
+  test.each(CONDITIONED)('to clients no point has the hidden vector: %s', async (method, request) => {
+    const using = SOURCES[source].vector;
+    for (const name of ['compact', using, 'nope']) {
+      const json = { collectionName: source, ...request({ hasVector: { hasVector: name } }, using) };
+      const expected = await served.direct(method, json);
+      expect(expected).not.toHaveProperty('code');
+      expect(await twoStage(method, json)).toEqual(expected);
+      if (method === 'Points/Count') expect(await compact(method, json)).toEqual(expected);
+    }
+  });
 
   test.each(invalidRequests(source).map(({ name }) => name))(
     'errors equal the server’s: %s',

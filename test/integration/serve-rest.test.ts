@@ -176,6 +176,10 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
+function having(name: string): string {
+  return `"filter":{"must":[{"has_vector":"${name}"}]}`;
+}
+
 const RARE = '"filter":{"must":[{"key":"rare","match":{"value":true}}]}';
 
 /** Path below a collection and body; vectors are written in when the test runs. */
@@ -344,6 +348,30 @@ const SEARCHES: readonly (readonly [string, string, () => string])[] = [
   ['count', 'docs/points/count', () => `{${RARE},"exact":true}`],
   ['matrix', 'named/points/search/matrix/pairs', () => `{"sample":400,"limit":1,"using":"v",${RARE}}`],
   ['no query', 'docs/points/query', () => '{"limit":3,"with_vector":true}'],
+  // To clients there is no such vector, so that no point has it.
+  ['count by the hidden vector', 'docs/points/count', () => `{${having('compact')},"exact":true}`],
+  [
+    'count without the hidden vector',
+    'docs/points/count',
+    () => '{"filter":{"must_not":[["comp\\u0061ct"]]},"exact":true}',
+  ],
+  ['count by the vector', 'docs/points/count', () => `{${having('')},"exact":true}`],
+  ['scroll by the hidden vector', 'named/points/scroll', () => `{${having('compact')},"limit":3}`],
+  ['facet by the hidden vector', 'docs/facet', () => `{"key":"n","limit":3,${having('compact')}}`],
+  ['query by the hidden vector', 'docs/points/query', () => `{"query":${vector(0)},${having('compact')}}`],
+  ['search by the hidden vector', 'docs/points/search', () => `{"vector":${vector(0)},"limit":3,${having('compact')}}`],
+  [
+    'formula of the hidden vector',
+    'named/points/query',
+    () =>
+      `{"prefetch":{"query":${vector(5)},"using":"v","limit":9},"query":{"formula":{"sum":["$score",{"has_vector":"compact"},{"has_vector":"v"}]}}}`,
+  ],
+  [
+    'matrix by the hidden vector',
+    'named/points/search/matrix/pairs',
+    () => `{"sample":9,"limit":1,"using":"v",${having('compact')}}`,
+  ],
+  ['points of a shard by the hidden vector', 'docs/shards/0/points/count', () => `{${having('compact')}}`],
 ];
 
 describe('two-stage answers where candidates cover the collection', () => {
@@ -451,6 +479,35 @@ describe('compact answers', () => {
     const body = '{"ids":[1],"with_vector":["other"]}';
     const got = await ok(through(compact, 'POST', '/collections/named/points', body));
     expect(comparable(got)).toEqual(comparable(await ok(direct('POST', '/collections/named/points', body))));
+  });
+});
+
+describe('conditions on vectors', () => {
+  test('change nothing where they name the hidden one', async () => {
+    const none = having('compact');
+    for (const [path, body] of [
+      ['points/delete?wait=true', `{${none}}`],
+      ['points/payload?wait=true', `{"payload":{"seen":true},${none}}`],
+      ['points/payload/clear?wait=true', `{${none}}`],
+      ['points/vectors/delete?wait=true', `{"vector":[""],${none}}`],
+      ['points/batch?wait=true', `{"operations":[{"delete":{${none}}}]}`],
+    ] as const)
+      expect(await ok(through(twoStage, 'POST', `/collections/docs/${path}`, body))).toBeDefined();
+    const all = `{${having('')},"limit":${ROWS},"with_payload":true,"with_vector":true}`;
+    const scroll = '/collections/docs/points/scroll';
+    const got = await ok(through(twoStage, 'POST', scroll, all));
+    expect(comparable(got)).toEqual(comparable(await ok(direct('POST', scroll, all))));
+  });
+
+  test.each([
+    ['docs', ''],
+    ['named', 'v'],
+  ])('mean the compact vector in the compact layout, %s', async (name, vectorName) => {
+    const url = `/collections/${name}/points/count`;
+    for (const asked of [vectorName, 'compact', 'nope']) {
+      const body = `{${having(asked)},"exact":true}`;
+      expect(await ok(through(compact, 'POST', url, body))).toEqual(await ok(direct('POST', url, body)));
+    }
   });
 });
 

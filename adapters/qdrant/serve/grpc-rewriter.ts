@@ -3,6 +3,7 @@ import type { GrpcRewrite, GrpcRewriter, GrpcRoute } from '../../../src/core/wir
 import { isDeleted, rewriteAnswer } from './grpc-answer.js';
 import { rewriteCollections } from './grpc-collections.js';
 import { Projections, type Job, type ServedJob } from './grpc-job.js';
+import { hideVector } from './grpc-hidden.js';
 import { rewriteLegacy } from './grpc-legacy.js';
 import { GrpcLookups } from './grpc-lookups.js';
 import { METHODS, type MethodRule } from './grpc-methods.js';
@@ -86,7 +87,8 @@ function rewriteCall(call: Call, lookups: readonly Uint8Array[] | undefined): Gr
     served,
     rule.kind === 'query' || rule.kind === 'legacy' ? 'queries' : 'points',
   );
-  return rewriteServed({ call, message, rule, name }, { ...job, served, projections });
+  const shown = hideVector(path, message, served);
+  return rewriteServed({ call, message: shown, rule, name }, { ...job, served, projections });
 }
 
 interface PointsCall {

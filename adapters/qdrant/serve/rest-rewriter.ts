@@ -13,6 +13,7 @@ import { Splices } from './json-splice.js';
 import { isDeleted, NO_ROUTE, orRefusal, resultIds, rewriteAnswer } from './rest-answer.js';
 import { rewriteBody, type BodyResult } from './rest-body.js';
 import { refuseServedAliases } from './rest-collection.js';
+import { hideVector } from './rest-hidden.js';
 import { Lookups } from './rest-lookup.js';
 import { mayLookUp, rewriteOther } from './rest-other.js';
 import { parsePath, type RestPath } from './rest-path.js';
@@ -88,6 +89,9 @@ function routeServed({ served, name, path, action }: ServedRequest, method: stri
   switch (action.kind) {
     case 'rewrite':
       return { kind: 'rewrite' };
+    case 'conditions':
+      if (served.layout === 'two-stage') return { kind: 'rewrite' };
+      break;
     case 'exists':
       throw existing(name);
     case 'refuse':
@@ -167,6 +171,7 @@ function rewrite(whole: WholeRequest, collections: readonly ServedCollection[]):
   const { served, action } = request;
   if (action.kind === 'point')
     return rewritePoint(path.segments[3] ?? '', { served, search: path.search }, lookups);
+  if (action.kind === 'conditions') return forwarded(head.method, request, hideVector(null, body, served));
   if (action.kind !== 'rewrite') throw new Refusal(400, 'Bad request: this request has no body to rewrite');
   const failed = lookups?.find(({ status }) => status >= 400);
   if (failed !== undefined) return failedLookup(failed);
@@ -180,8 +185,9 @@ function rewriteServed(
 ): RestRewrite {
   const { served, action, path } = request;
   if (action.kind !== 'rewrite') return unchanged({ head, body, lookups });
-  const root: JsonNode = scanJson(body);
-  const source = new Splices(body);
+  const shown = hideVector(action.body, body, served);
+  const root: JsonNode = scanJson(shown);
+  const source = new Splices(shown);
   const projection = new Projection(served);
   const asked = new Lookups(lookups, path.search);
   const result: BodyResult = rewriteBody(action.body, root, {
@@ -199,6 +205,16 @@ function rewriteServed(
     answer: answerForm(form, request),
     projected: projection.count,
     search: action.search,
+  };
+}
+
+function forwarded(method: string, request: ServedRequest, body: Uint8Array): RestRewrite {
+  return {
+    kind: 'send',
+    request: { method, url: targetUrl(request), body },
+    answer: answerForm('errors', request),
+    projected: 0,
+    search: false,
   };
 }
 

@@ -3,6 +3,8 @@ export type RouteAction =
   /** The body stays; `answer` says what the answer needs besides clients' names in errors. */
   | { readonly kind: 'forward'; readonly answer: 'errors' | 'info' | 'aliases' | 'deleted' }
   | { readonly kind: 'rewrite'; readonly body: BodyKind; readonly search: boolean }
+  /** The body stays but for conditions on a vector that is hidden. */
+  | { readonly kind: 'conditions' }
   /** Creating what exists. */
   | { readonly kind: 'exists' }
   /** One point, always with its vectors. */
@@ -35,6 +37,7 @@ interface RouteRule {
   readonly action: RouteAction;
 }
 
+const CONDITIONS: RouteAction = { kind: 'conditions' };
 const ERRORS: RouteAction = { kind: 'forward', answer: 'errors' };
 const RESTORE = {
   kind: 'refuse',
@@ -69,13 +72,13 @@ const TABLE: readonly (readonly [string, RouteAction])[] = [
   ['PUT points/vectors', change('update vectors')],
   ['POST points/vectors/delete', change('delete vectors')],
   ['POST points/batch', change('operations')],
-  ['POST points/delete', ERRORS],
-  ['POST points/payload', ERRORS],
-  ['PUT points/payload', ERRORS],
-  ['POST points/payload/delete', ERRORS],
-  ['POST points/payload/clear', ERRORS],
-  ['POST points/count', ERRORS],
-  ['POST facet', ERRORS],
+  ['POST points/delete', CONDITIONS],
+  ['POST points/payload', CONDITIONS],
+  ['PUT points/payload', CONDITIONS],
+  ['POST points/payload/delete', CONDITIONS],
+  ['POST points/payload/clear', CONDITIONS],
+  ['POST points/count', CONDITIONS],
+  ['POST facet', CONDITIONS],
   ['GET points/*', { kind: 'point' }],
   ['POST points', change('read')],
   ['POST points/scroll', change('read')],
@@ -94,7 +97,7 @@ const TABLE: readonly (readonly [string, RouteAction])[] = [
   ['POST points/search/matrix/offsets', change('matrix')],
   ['POST shards/*/points', change('read')],
   ['POST shards/*/points/scroll', change('read')],
-  ['POST shards/*/points/count', ERRORS],
+  ['POST shards/*/points/count', CONDITIONS],
   ['POST shards/*/cleanup', ERRORS],
   ['POST snapshots', ERRORS],
   ['DELETE snapshots/*', ERRORS],

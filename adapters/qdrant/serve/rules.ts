@@ -78,6 +78,13 @@ export function refuseHidden(name: string, served: ServedCollection): void {
   if (served.layout === 'two-stage' && name === served.compact) throw unknownVector(name);
 }
 
+/** A name that no vector of the target has: conditions on the hidden vector name it, and no point fulfils them. */
+export function absentVector({ compact, visibleVectors }: ServedCollection): string {
+  let name = `${compact}-`;
+  while (visibleVectors.includes(name)) name += '-';
+  return name;
+}
+
 /** @throws Refusal where an update would change what says how the collection is served */
 export function refuseMetadata(key: string): void {
   if (key === METADATA_KEY)
