@@ -32,10 +32,8 @@ export interface CallFailure {
 
 /** Tells failures apart by what was thrown. */
 export function callFailureOf(error: unknown): CallFailure {
-  if (error instanceof BodyTooLarge)
-    return { code: CODE.exhausted, message: error.message, blame: 'none' };
-  if (error instanceof BodyUnreadable)
-    return { code: CODE.internal, message: error.message, blame: 'none' };
+  if (error instanceof BodyTooLarge) return { code: CODE.exhausted, message: error.message, blame: 'none' };
+  if (error instanceof BodyUnreadable) return { code: CODE.internal, message: error.message, blame: 'none' };
   if (error instanceof UpstreamStatus) {
     const blame = error.code === CODE.unavailable ? 'database' : 'none';
     return { code: error.code, message: error.message, blame };

@@ -58,10 +58,7 @@ export async function startProxy(
     shadow: () => shadow,
     draining: () => draining,
   };
-  const restServer = createRestFront(
-    { ...shared, upstream: rest, failure: options.failure },
-    options.tls,
-  );
+  const restServer = createRestFront({ ...shared, upstream: rest, failure: options.failure }, options.tls);
   const grpcFront = createGrpcFront({ ...shared, upstream: grpc }, options.tls);
   const servers = [restServer, grpcFront.server];
   const closeUpstreams = async (): Promise<void> => {

@@ -37,10 +37,7 @@ export async function startAnsweringUpstream(
     void bodyOf(stream).then((body) => {
       onCall({ path: headers[':path'] ?? '', body });
       if (stream.destroyed) return;
-      stream.respond(
-        { ':status': 200, 'content-type': 'application/grpc' },
-        { waitForTrailers: true },
-      );
+      stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
       stream.once('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
       stream.end(framed(Buffer.alloc(0)));
     });

@@ -168,7 +168,12 @@ describe('the official clients through the proxy', () => {
       await expect(rest.getCollection(`${layout}-target`)).rejects.toMatchObject({ status: 404 });
     }
     const { collections } = await rest.getCollections();
-    expect(collections.map(({ name }) => name).sort()).toEqual(['aliased', 'compact', 'original', 'two-stage']);
+    expect(collections.map(({ name }) => name).sort()).toEqual([
+      'aliased',
+      'compact',
+      'original',
+      'two-stage',
+    ]);
   });
 
   test('an alias cannot be deleted as a collection, and is served as before', async () => {
@@ -191,7 +196,9 @@ describe('the official clients through the proxy', () => {
       expect(await direct.collectionExists(`${layout}-target`)).toEqual({ exists: false });
       await rest.createCollection(layout, { vectors: { size: 2, distance: 'Dot' } });
       await rest.upsert(layout, { wait: true, points: [{ id: 1, vector: [3, 4] }] });
-      expect(await rest.retrieve(layout, { ids: [1], with_vector: true })).toMatchObject([{ vector: [3, 4] }]);
+      expect(await rest.retrieve(layout, { ids: [1], with_vector: true })).toMatchObject([
+        { vector: [3, 4] },
+      ]);
       expect(await byGrpc(layout, [1, 1], 3)).toMatchObject([{ id: 1n, score: 7 }]);
     }
   });

@@ -9,6 +9,7 @@ import type { ProxyLimits } from '../../src/proxy/proxy-options.js';
 import { encodeRequest } from '../adapters/serve/grpc-schemas.js';
 import { framed, GrpcProber } from './grpc-probe.js';
 import { HttpProber } from './http-probe.js';
+import { keptBytes } from './kept-bytes.js';
 import { startTestProxy, type TestProxy } from './proxy-fixture.js';
 import { startRelay, type Chunk, type Fate, type Relay } from './relay.js';
 import { testsOn } from './test-server.js';
@@ -17,6 +18,8 @@ const test = await testsOn('a process');
 
 const POINTS = 400;
 const IDLE = 1_000;
+/** What may stay in memory when they are gone: less than 10 kB of each. */
+const IDLE_BYTES_MAX = 10_000 * IDLE;
 const SHORT_MS = 300;
 const HEALTH = { path: '/qdrant.Qdrant/HealthCheck', body: framed(Buffer.alloc(0)) };
 const JSON_TYPE = ['Content-Type', 'application/json'];
@@ -218,7 +221,7 @@ describe('a client that is lost', () => {
 describe('more than there is room for', () => {
   test('of idle connections is room enough, and nothing stays of them', async () => {
     const tcp = (): number => process.getActiveResourcesInfo().filter((one) => one.startsWith('TCP')).length;
-    const before = tcp();
+    const [before, bytesBefore] = [tcp(), keptBytes()];
     const sockets = await Promise.all(Array.from({ length: IDLE }, () => openSocket(proxy.url, '')));
     const called = Array.from({ length: 20 }, () => new GrpcProber(proxy.grpcUrl));
     const asked = prober();
@@ -229,6 +232,7 @@ describe('more than there is room for', () => {
     asked.close();
     // The proxy's own connections to the server, both ends of them in this process, may stay a while.
     await until(() => tcp() <= before + 30, 'the connections gone');
+    await until(() => keptBytes() - bytesBefore < IDLE_BYTES_MAX, 'their memory free');
   });
 
   test('of requests is refused with a clear word', async () => {

@@ -21,13 +21,17 @@ export interface Serving extends Addresses {
 const running = new Set<ChildProcess>();
 
 /** Starts `serve` with the folder's serve.json and reads where it listens from its one JSON object. */
-export async function startServe(folder: string, args: readonly string[]): Promise<Serving> {
+export async function startServe(
+  folder: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Serving> {
   const child = spawn(
     process.execPath,
     [MAIN, 'serve', '--config', join(folder, 'serve.json'), '--json', ...args],
     {
       cwd: folder,
-      env: { PATH: process.env['PATH'] ?? '' },
+      env: { PATH: process.env['PATH'] ?? '', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     },
   );

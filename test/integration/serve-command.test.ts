@@ -204,7 +204,9 @@ describe('serve', () => {
     const serving = await startServe(folder, ['--shadow', '100%']);
     const metrics = (): Promise<string> => textOf(`${serving.operations}/metrics`);
     const compared = (count: number): Promise<void> =>
-      until(async () => (await metrics()).includes(`tldr_shadow_overlap_count{collection="docs"} ${count}\n`));
+      until(async () =>
+        (await metrics()).includes(`tldr_shadow_overlap_count{collection="docs"} ${count}\n`),
+      );
     for (let i = 0; i < 5; i++) expect(await search(serving.rest, 'docs', i)).toBe(200);
     await compared(5);
     const prober = new GrpcProber(serving.grpc);

@@ -62,7 +62,11 @@ const CONDITIONED: readonly (readonly [string, (condition: JsonObject, using: st
   ['Points/Facet', (condition) => ({ key: 'shelf', filter: { must: [condition] } })],
   [
     'Points/Query',
-    (condition, using) => ({ query: { nearest: { id: { num: '7' } } }, using, filter: { must: [condition] } }),
+    (condition, using) => ({
+      query: { nearest: { id: { num: '7' } } },
+      using,
+      filter: { must: [condition] },
+    }),
   ],
   [
     'Points/Query',

@@ -359,7 +359,11 @@ const SEARCHES: readonly (readonly [string, string, () => string])[] = [
   ['scroll by the hidden vector', 'named/points/scroll', () => `{${having('compact')},"limit":3}`],
   ['facet by the hidden vector', 'docs/facet', () => `{"key":"n","limit":3,${having('compact')}}`],
   ['query by the hidden vector', 'docs/points/query', () => `{"query":${vector(0)},${having('compact')}}`],
-  ['search by the hidden vector', 'docs/points/search', () => `{"vector":${vector(0)},"limit":3,${having('compact')}}`],
+  [
+    'search by the hidden vector',
+    'docs/points/search',
+    () => `{"vector":${vector(0)},"limit":3,${having('compact')}}`,
+  ],
   [
     'formula of the hidden vector',
     'named/points/query',

@@ -35,7 +35,13 @@ const MESSAGES: Messages = {
   RecommendPoints: { 4: 'Filter' },
   DiscoverPoints: { 4: 'Filter' },
   PointsUpdateOperation: {
-    ...{ 1: 'PointStructList', 2: 'PointsSelector', 3: 'SetPayload', 4: 'OverwritePayload', 5: 'DeletePayload' },
+    ...{
+      1: 'PointStructList',
+      2: 'PointsSelector',
+      3: 'SetPayload',
+      4: 'OverwritePayload',
+      5: 'DeletePayload',
+    },
     ...{ 6: 'PointsSelector', 7: 'UpdateVectors', 8: 'DeleteVectors', 9: 'DeletePoints', 10: 'ClearPayload' },
   },
   PointStructList: { 3: 'Filter' },

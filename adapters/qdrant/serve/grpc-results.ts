@@ -27,7 +27,9 @@ export function resultIds(path: string, bytes: Uint8Array): readonly (readonly s
 }
 
 function idsOf(message: ProtoMessage, points: number): string[] {
-  return message.all(points).map((point) => String(decodePointId(new ProtoMessage(point).bytes(ID) ?? NOTHING)));
+  return message
+    .all(points)
+    .map((point) => String(decodePointId(new ProtoMessage(point).bytes(ID) ?? NOTHING)));
 }
 
 const NOTHING = new Uint8Array(0);
