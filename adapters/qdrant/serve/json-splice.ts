@@ -1,11 +1,11 @@
 import type { Span } from './json-scan.js';
 
-/** Text that is known later; see `Projection`. */
+/** Bytes that are known later; see `Projection`. */
 export interface Slot {
-  text: string;
+  bytes: Uint8Array;
 }
 
-/** Bytes to write: text of one byte per character, or text that is known later. */
+/** Bytes to write: text of one byte per character, or bytes that are known later. */
 export type Text = string | Slot;
 
 /** Changes to a body, collected in any order: every byte outside them stays. */
@@ -41,13 +41,20 @@ export class Splices {
     if (this.#list.length === 0) return this.#bytes;
     const list = [...this.#list].sort((a, b) => a.start - b.start);
     let length = this.#bytes.length;
-    for (const { start, end, texts } of list) length += lengthOf(texts) - (end - start);
+    for (const { start, end, texts } of list) {
+      length -= end - start;
+      for (const text of texts) length += lengthOf(text);
+    }
     const out = Buffer.allocUnsafe(length);
     let from = 0;
     let to = 0;
     for (const { start, end, texts } of list) {
       to += this.#bytes.copy(out, to, from, start);
-      for (const text of texts) to += out.write(typeof text === 'string' ? text : text.text, to, 'latin1');
+      for (const text of texts) {
+        if (typeof text === 'string') out.write(text, to, 'latin1');
+        else out.set(text.bytes, to);
+        to += lengthOf(text);
+      }
       from = end;
     }
     this.#bytes.copy(out, to, from);
@@ -55,8 +62,8 @@ export class Splices {
   }
 }
 
-function lengthOf(texts: readonly Text[]): number {
-  return texts.reduce((sum, text) => sum + (typeof text === 'string' ? text : text.text).length, 0);
+function lengthOf(text: Text): number {
+  return typeof text === 'string' ? text.length : text.bytes.length;
 }
 
 /** A string as JSON in ASCII. */

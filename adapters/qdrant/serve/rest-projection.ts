@@ -1,8 +1,10 @@
 import { firstNonFiniteRow, matrix, type Matrix } from '../../../src/core/matrix.js';
 import type { ServedCollection } from '../../../src/core/served-collection.js';
-import { float32ArrayText } from './json-number.js';
+import { float32ArrayJson } from './json-number.js';
 import type { Slot } from './json-splice.js';
 import { checkDim, Refusal } from './rules.js';
+
+const NOTHING = new Uint8Array(0);
 
 /** The vectors of one request: collected first, projected together, written where their slots stand. */
 export class Projection {
@@ -21,7 +23,7 @@ export class Projection {
   /** @throws Refusal for a wrong length or values that are not finite */
   add(values: Float32Array): Slot {
     checkDim(values, this.#served);
-    const slot = { text: '' };
+    const slot = { bytes: NOTHING };
     this.#rows.push(values);
     this.#slots.push(slot);
     return slot;
@@ -37,7 +39,7 @@ export class Projection {
       const values = data.subarray(i * outputDim, (i + 1) * outputDim);
       if (firstNonFiniteRow(matrix(1, outputDim, values)) !== -1)
         throw new Refusal(400, `Bad request: vector "${vector}" projects to values that are not finite`);
-      slot.text = float32ArrayText(values);
+      slot.bytes = float32ArrayJson(values);
     });
   }
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { float32ArrayText, float32Text } from '../../../adapters/qdrant/serve/json-number.js';
+import { float32ArrayJson } from '../../../adapters/qdrant/serve/json-number.js';
 import { JsonError, scanJson, type JsonNode } from '../../../adapters/qdrant/serve/json-scan.js';
 
 const RUNS = 2_000;
@@ -112,6 +112,24 @@ describe('what is JSON', () => {
         },
       ),
       { numRuns: RUNS * 2 },
+    );
+  });
+
+  test('digits behind a fraction of zeros count from the first that is none, those of a whole number from its own', () => {
+    const texts = [
+      ...[
+        '4294967296.0005',
+        '8589934592.0000000000000001',
+        '0.000',
+        '-0.00',
+        '0.0000000000000000000000000000001',
+      ],
+      ...['-0.001999999999999999999999', '0.0009999999999999999999', '0.00100000000000000000499'],
+      ...['0.1234567890123456', '0.12345678901234567', '0.123456789012345678', '0.1234567890123456789'],
+    ];
+    const node = scan(`[${texts.join()}]`);
+    expect(node.kind === 'numbers' && [...node.values]).toEqual(
+      texts.map((text) => Math.fround(Number(text))),
     );
   });
 
@@ -231,16 +249,19 @@ describe('numbers written', () => {
   test('read back as the same float32', () => {
     fc.assert(
       fc.property(anyFloat32, (value) => {
-        const text = float32Text(value);
+        const values = Float32Array.of(value, value);
         // JSON has no other way to write -0 either.
-        expect(Math.fround(Number(JSON.parse(text))) + 0).toBe(value + 0);
+        expect(Float32Array.from(JSON.parse(float32ArrayJson(values).toString()))).toEqual(
+          values.map((one) => one + 0),
+        );
       }),
       { numRuns: RUNS * 10 },
     );
   });
 
   test('are short where few decimals do', () => {
-    expect(float32ArrayText(Float32Array.of(1, -0.5, 0.125, 0, 1234, 0.1))).toBe('[1,-0.5,0.125,0,1234,0.1]');
-    expect(float32ArrayText(Float32Array.of())).toBe('[]');
+    const text = (...values: number[]): string => float32ArrayJson(Float32Array.from(values)).toString();
+    expect(text(1, -0.5, 0.125, 0, 1234, 0.1)).toBe('[1,-0.5,0.125,0,1234,0.1]');
+    expect(text()).toBe('[]');
   });
 });
