@@ -3,9 +3,11 @@ import { isTldrError, TldrError } from '../../src/core/errors.js';
 import { Grpc } from './grpc.js';
 import { textAt } from './json.js';
 import { QdrantStore } from './qdrant-store.js';
-import { Rest } from './rest.js';
+import { openRecordStore } from './record-store.js';
+import { Rest, type RestOptions } from './rest.js';
 import { DEFAULT_RETRY, type RetryOptions } from './retry.js';
 import { maskAddress } from '../../src/core/mask-address.js';
+import type { RecordStore } from '../../src/core/record-store.js';
 import type { Log } from '../../src/core/run.js';
 import type { VectorStore } from '../../src/core/vector-store.js';
 
@@ -36,13 +38,11 @@ const OLDEST_VERSION = [1, 16] as const;
  */
 export async function openQdrant(options: OpenQdrantOptions): Promise<VectorStore> {
   const { restUrl, grpcUrl } = serverAddresses(options);
-  const { apiKey, log, timeoutMs = TIMEOUT_MS, indexingStallMs = INDEXING_STALL_MS } = options;
-  if (apiKey !== undefined) checkApiKey(apiKey);
+  const { indexingStallMs = INDEXING_STALL_MS } = options;
   let refusals = 0;
-  const refused = (): void => {
+  const shared = sharedOptions(options, () => {
     refusals++;
-  };
-  const shared = { apiKey, log, timeoutMs, refused, retry: { ...DEFAULT_RETRY, ...options.retry } };
+  });
   const rest = new Rest({ ...shared, url: restUrl });
   const grpc = new Grpc({ ...shared, url: grpcUrl });
   const version = await serverVersion(rest, options.url);
@@ -57,6 +57,19 @@ export async function openQdrant(options: OpenQdrantOptions): Promise<VectorStor
     indexingStallMs,
     refusals: () => refusals,
   });
+}
+
+/** The records of migrations that a server keeps. @throws as `openQdrant` */
+export async function openQdrantRecords(options: OpenQdrantOptions): Promise<RecordStore> {
+  const { restUrl } = serverAddresses(options);
+  const rest = new Rest({ ...sharedOptions(options, () => undefined), url: restUrl });
+  return openRecordStore({ rest, version: await serverVersion(rest, options.url), endpoint: restUrl });
+}
+
+function sharedOptions(options: OpenQdrantOptions, refused: () => void): Omit<RestOptions, 'url'> {
+  const { apiKey, log, timeoutMs = TIMEOUT_MS } = options;
+  if (apiKey !== undefined) checkApiKey(apiKey);
+  return { apiKey, log, timeoutMs, refused, retry: { ...DEFAULT_RETRY, ...options.retry } };
 }
 
 /**

@@ -4,6 +4,7 @@ import { targetDescription, type TargetDescription } from '../core/target-descri
 import type { CatchUpRequest } from '../migrate/catch-up.js';
 import { cutOver, FORCE_WORDS, planCutOver, type CutOverRequest, type Switch } from '../migrate/cut-over.js';
 import { readRecorded } from '../migrate/held-record.js';
+import type { MigrationRecord } from '../migrate/migration-record.js';
 import { planRollBack, rollBack, type WayBack } from '../migrate/roll-back.js';
 import { hooksOf, withHookFlags, type HookFlags } from './migrate-hooks.js';
 import { lagMaxOf, withCatchUpFlags, type CatchUpFlags } from './migrate-catch-up.js';
@@ -101,7 +102,7 @@ async function cutover(work: RecordedWork, flags: CutoverFlags): Promise<void> {
   const hook = hooksOf(flags, config, run.signal);
   const form = bareName ? 'bare-name' : 'alias';
   const record = await readRecorded(work);
-  const catchUp = await catchUpOf(work, flags, record.encoderFile);
+  const catchUp = await catchUpOf(work, flags, record);
   const plain: CutOverRequest = { ...work, form, alias, force, hook, signal: run.signal, log: run.log };
   const request = { ...plain, catchUp };
   const planned = await planCutOver(request, record);
@@ -125,14 +126,14 @@ async function cutover(work: RecordedWork, flags: CutoverFlags): Promise<void> {
 async function catchUpOf(
   { config }: RecordedWork,
   flags: CutoverFlags,
-  encoderFile: string | null,
+  record: MigrationRecord,
 ): Promise<CatchUpRequest | undefined> {
   const { allowLag } = flags;
   if (flags.catchUp !== true) {
     if (allowLag !== undefined) throw new TldrError('INVALID_ARGUMENT', '--allow-lag needs --catch-up');
     return undefined;
   }
-  const { encoder } = await encoderOf(flags.encoder, encoderFile);
+  const { encoder } = await encoderOf(flags.encoder, record);
   return {
     encoder,
     lagMax: allowLag ?? lagMaxOf(flags),

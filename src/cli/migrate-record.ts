@@ -1,17 +1,21 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { join, resolve } from 'node:path';
+import { STATE_COLLECTION } from '../../adapters/qdrant/record-store.js';
 import type { Config } from '../config/config.js';
 import { Encoder } from '../core/encoder.js';
-import { TldrError } from '../core/errors.js';
+import { isTldrError, TldrError } from '../core/errors.js';
 import type { VectorStore } from '../core/vector-store.js';
 import type { RecordedMigration } from '../migrate/held-record.js';
+import type { MigrationRecord } from '../migrate/migration-record.js';
 import { recordFile } from '../migrate/record-file.js';
+import { recordInStore } from '../migrate/record-in-store.js';
 import type { RecordPlace } from '../migrate/record-place.js';
 import type { ConsoleRun } from './console-run.js';
-import { withConsole, withGlobalFlags, withStore, type GlobalFlags } from './options.js';
+import { openRecords, withConsole, withGlobalFlags, withStore, type GlobalFlags } from './options.js';
 
 export interface RecordFlags extends GlobalFlags {
   readonly record?: string;
+  readonly state?: 'file' | 'qdrant';
 }
 
 /** The two collections of a migration, as its commands name them. */
@@ -32,12 +36,41 @@ export function withRecordFlags(command: Command): Command {
   return command
     .argument('<source>', 'collection that is migrated')
     .argument('<target>', 'collection it is migrated into')
-    .option('--record <file>', 'progress file (default: .qdrant-tldr/<source>--<target>.json)');
+    .option('--record <file>', 'progress file (default: .qdrant-tldr/<source>--<target>.json)')
+    .addOption(
+      new Option(
+        '--state <where>',
+        `file: a file keeps the progress; qdrant: a small collection of the server does (${STATE_COLLECTION}), for every machine that reaches it`,
+      )
+        .choices(['file', 'qdrant'])
+        .default('file'),
+    );
 }
 
-/** Where the record of a migration is. */
-export function placeOf({ source, target }: Pair, flags: RecordFlags, config: Config): RecordPlace {
-  return recordFile(flags.record ?? join(config.stateFolder, `${safe(source)}--${safe(target)}.json`));
+/**
+ * Where the record of a migration is.
+ * @throws INVALID_ARGUMENT for contradicting flags and for the collection of records itself
+ */
+export async function placeOf(
+  { source, target }: Pair,
+  flags: RecordFlags,
+  { config, run }: { readonly config: Config; readonly run: ConsoleRun },
+): Promise<RecordPlace> {
+  if ([source, target].includes(STATE_COLLECTION))
+    throw new TldrError('INVALID_ARGUMENT', `${STATE_COLLECTION} holds the records of migrations, no data`);
+  const { state, record } = flags;
+  if (state !== 'qdrant')
+    return recordFile(record ?? join(config.stateFolder, `${safe(source)}--${safe(target)}.json`));
+  if (record !== undefined)
+    throw new TldrError('INVALID_ARGUMENT', 'give one of --record <file> and --state qdrant');
+  const { signal, log } = run;
+  return recordInStore(await openRecords(config, log), { source, target }, { signal, log });
+}
+
+/** A command on the same migration, to be told to people. */
+export function commandFor(command: string, { source, target }: Pair, { state, record }: RecordFlags): string {
+  const where = state === 'qdrant' ? ' --state qdrant' : record === undefined ? '' : ` --record ${record}`;
+  return `migrate ${command} ${source} ${target}${where}`;
 }
 
 /** Runs the body of a command on a recorded migration. */
@@ -48,7 +81,7 @@ export function withMigration(
 ): Promise<void> {
   return withConsole(flags, (run, config) =>
     withStore(config, run, async (store) => {
-      const place = placeOf(pair, flags, config);
+      const place = await placeOf(pair, flags, { config, run });
       await body({ run, config, store, source: store, target: store, place });
     }),
   );
@@ -64,15 +97,35 @@ export function recordedCommand(
   return withGlobalFlags(command);
 }
 
-/** The encoder given, or the one that the record names. @throws INVALID_ARGUMENT where neither is */
+/**
+ * The encoder given, or the one that the record names.
+ * @throws INVALID_ARGUMENT where neither is, NOT_FOUND and MISMATCH saying which one the migration needs
+ */
 export async function encoderOf(
   given: string | undefined,
-  recorded: string | null,
+  record: MigrationRecord | null,
 ): Promise<{ readonly encoder: Encoder; readonly encoderFile: string }> {
-  const file = given ?? recorded;
+  const file = given ?? record?.encoderFile ?? null;
+  const needed = record === null ? '' : `: give --encoder, the file of fingerprint ${record.encoderFingerprint}`;
   if (file === null)
-    throw new TldrError('INVALID_ARGUMENT', 'the record does not say where the encoder is: give --encoder');
-  return { encoder: await Encoder.load(file), encoderFile: resolve(file) };
+    throw new TldrError('INVALID_ARGUMENT', `the record does not say where the encoder is${needed}`);
+  const encoder = await loadEncoder(file, given === undefined ? needed : '');
+  if (record !== null && encoder.fingerprint !== record.encoderFingerprint)
+    throw new TldrError(
+      'MISMATCH',
+      `the migration was made with another encoder than ${file}, which has fingerprint ${encoder.fingerprint}${needed}`,
+    );
+  return { encoder, encoderFile: resolve(file) };
+}
+
+async function loadEncoder(file: string, needed: string): Promise<Encoder> {
+  try {
+    return await Encoder.load(file);
+  } catch (cause) {
+    // Written down on another machine, perhaps.
+    if (!isTldrError(cause, 'NOT_FOUND')) throw cause;
+    throw new TldrError('NOT_FOUND', `${cause.message}${needed}`, { cause });
+  }
 }
 
 /** A collection name as part of a file name. */

@@ -24,6 +24,7 @@ import { TldrError } from '../core/errors.js';
 import { lagMaxOf, withCatchUpFlags, type CatchUpFlags } from './migrate-catch-up.js';
 import { hooksOf, withHookFlags, type HookFlags } from './migrate-hooks.js';
 import {
+  commandFor,
   encoderOf,
   placeOf,
   recordedCommand,
@@ -130,7 +131,7 @@ async function start(
   { run, config }: { run: ConsoleRun; config: Config },
 ): Promise<void> {
   const { encoder, encoderFile } = await encoderOf(flags.encoder, null);
-  const place = placeOf({ source, target }, flags, config);
+  const place = await placeOf({ source, target }, flags, { config, run });
   await withStore(config, run, async (store) => {
     const request = {
       source: store,
@@ -164,7 +165,7 @@ async function start(
 async function resume(work: RecordedWork, flags: ResumeFlags): Promise<void> {
   const { run, config, place, store } = work;
   const record = await readRecorded(work);
-  const { encoder, encoderFile } = await encoderOf(flags.encoder, record.encoderFile);
+  const { encoder, encoderFile } = await encoderOf(flags.encoder, record);
   await run.confirm(`Go on with ${record.targetCollection} in ${store.endpoint} (${record.phase})?`);
   await place.setPaused(false);
   const request = { ...requestOf(record), source: store, target: store, encoder };
@@ -182,7 +183,7 @@ async function copy(
   }: {
     place: RecordPlace;
     encoderFile: string;
-    flags: HookFlags & TuneFlags & CatchUpFlags;
+    flags: RecordFlags & HookFlags & TuneFlags & CatchUpFlags;
     run: ConsoleRun;
     config: Config;
   },
@@ -194,7 +195,7 @@ async function copy(
   const tuning = tuningOf(flags);
   const how = { place, encoderFile, hook, tuning, lanes, batchSize, signal, log, onProgress };
   run.say(
-    `progress is kept in ${place.label}; if this stops, \`migrate resume ${source} ${target}\` goes on`,
+    `progress is kept in ${place.label}; if this stops, \`${commandFor('resume', { source, target }, flags)}\` goes on`,
   );
   if (flags.catchUp === true) {
     if (config.worker !== null)

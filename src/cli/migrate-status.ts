@@ -6,9 +6,9 @@ import { workingOn } from '../migrate/split-record.js';
 import type { LoadSeen } from '../migrate/pace.js';
 import type { ConsoleRun } from './console-run.js';
 import {
+  commandFor,
   recordedCommand,
   withMigration,
-  type Pair,
   type RecordedWork,
   type RecordFlags,
 } from './migrate-record.js';
@@ -33,7 +33,9 @@ export function pauseCommand(): Command {
     examples: `Examples:
   qdrant-tldr migrate pause docs docs_c96`,
   }).action((source: string, target: string, flags: RecordFlags) =>
-    withMigration({ source, target }, flags, (work) => pause({ source, target }, work)),
+    withMigration({ source, target }, flags, (work) =>
+      pause(work, commandFor('resume', { source, target }, flags)),
+    ),
   );
 }
 
@@ -81,13 +83,13 @@ function loadLines({ baselineMs, latencyMs, waiting, resting, waitedMs }: LoadSe
   return [...search, waiting === null ? waited : `waiting: ${waiting}; ${waited}`];
 }
 
-async function pause({ source, target }: Pair, work: RecordedWork): Promise<void> {
+async function pause(work: RecordedWork, resume: string): Promise<void> {
   const { place, run } = work;
   await readRecorded(work);
   const stopped = await pauseMigration(place, run.signal);
   run.say(
     stopped
-      ? `paused: \`migrate resume ${source} ${target}\` goes on`
+      ? `paused: \`${resume}\` goes on`
       : `asked for; ${(await workingOn(place)) ?? 'the run'} still finishes what is under way`,
   );
   run.result({ paused: true, stopped });

@@ -39,7 +39,7 @@ to the target, which is then reported as a difference.`,
 async function verify(work: RecordedWork, flags: VerifyFlags): Promise<void> {
   const { run, config } = work;
   if (flags.sample === 0) throw new TldrError('INVALID_ARGUMENT', '--sample 0 compares nothing');
-  const { encoder } = await encoderOf(flags.encoder, (await readRecorded(work)).encoderFile);
+  const { encoder } = await encoderOf(flags.encoder, await readRecorded(work));
   const { signal, log, onProgress } = run;
   const { batchSize } = config;
   const hook = hooksOf(flags, config, signal);

@@ -1,6 +1,7 @@
 import { InvalidArgumentError, type Command } from 'commander';
-import { openQdrant, type OpenQdrantOptions } from '../../adapters/qdrant/open-qdrant.js';
+import { openQdrant, openQdrantRecords, type OpenQdrantOptions } from '../../adapters/qdrant/open-qdrant.js';
 import { loadConfig, type Config } from '../config/config.js';
+import type { RecordStore } from '../core/record-store.js';
 import type { Log } from '../core/run.js';
 import type { VectorStore } from '../core/vector-store.js';
 import { openConsole, type ConsoleFlags, type ConsoleRun } from './console-run.js';
@@ -58,6 +59,11 @@ export function openStore(
 ): Promise<VectorStore> {
   const { url, grpcUrl, apiKey, timeoutMs } = config;
   return openQdrant({ url, grpcUrl, apiKey, timeoutMs, log, retry });
+}
+
+/** The records that the configured server keeps. */
+export function openRecords({ url, apiKey, timeoutMs }: Config, log: Log): Promise<RecordStore> {
+  return openQdrantRecords({ url, apiKey, timeoutMs, log });
 }
 
 /** What a command adds to the settings of all. */

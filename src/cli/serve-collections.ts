@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { candidatesMax } from '../../adapters/qdrant/serve/candidates-max.js';
+import { STATE_COLLECTION } from '../../adapters/qdrant/record-store.js';
 import type { Config } from '../config/config.js';
 import type { ServedSetting } from '../config/served-setting.js';
 import { Encoder } from '../core/encoder.js';
@@ -43,6 +44,9 @@ export async function loadCollections(
       'INVALID_ARGUMENT',
       'nothing to serve: give --collection, --target and --encoder, or a configuration file with "collections"',
     );
+  for (const [name, { target, migrating }] of settings)
+    if ([name, target, migrating?.source].includes(STATE_COLLECTION))
+      throw new TldrError('INVALID_ARGUMENT', `${STATE_COLLECTION} holds records of migrations and is not served`);
   const store = await openStore(config, log);
   try {
     const aliases = await store.aliases();

@@ -23,7 +23,7 @@ export async function readRecorded({ source, target, place }: RecordedMigration)
   if (record === null) {
     throw new TldrError(
       'NOT_FOUND',
-      `${place.label} holds no migration: begin with \`migrate start\`, or say with --record where its record is`,
+      `${place.label} holds no migration: begin with \`migrate start\`, or say with --record or --state where its record is`,
     );
   }
   const pairs = [

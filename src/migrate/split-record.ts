@@ -80,10 +80,12 @@ export async function workingOn(place: RecordPlace): Promise<string | null> {
 
 /** Who copies shares of a record, in words, or null. */
 export async function copyingShares(record: MigrationRecord, place: RecordPlace): Promise<string | null> {
-  const holders: string[] = [];
-  for (const share of sharesOf(record)) {
-    const one = await place.share(share).holder();
-    if (one !== null) holders.push(`worker ${share.index}/${share.of}: ${one}`);
-  }
-  return holders.length === 0 ? null : holders.join(', ');
+  // All at once: it may take a time to know of one.
+  const holders = await Promise.all(
+    sharesOf(record).map(async (share) => {
+      const one = await place.share(share).holder();
+      return one === null ? [] : [`worker ${share.index}/${share.of}: ${one}`];
+    }),
+  );
+  return holders.flat().join(', ') || null;
 }
