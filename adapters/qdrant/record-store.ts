@@ -88,7 +88,7 @@ async function readEntry(
   key: string,
   names: readonly string[] | undefined,
 ): Promise<Texts | null> {
-  for (const consistency of ['majority', '1']) {
+  for (const consistency of ['quorum', '1']) {
     const body = { ids: [pointIdOf(key)], with_payload: names === undefined ? true : [...names] };
     const found = await unlessGone(rest.call('POST', `${PATH}/points?consistency=${consistency}`, body));
     const [point] = listAt({ found: found ?? null }, 'found');
