@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import { isTldrError, TldrError } from '../../src/core/errors.js';
 import type { RecordStore, Texts } from '../../src/core/record-store.js';
+import { sleep } from '../../src/core/run.js';
+import { CallError } from './errors.js';
 import { insertOnlyOf, type InsertOnly } from './insert-only.js';
 import { isObject, listAt, num, numberAt, objectAt, valueAt, type Json, type JsonObject } from './json.js';
 import type { Rest } from './rest.js';
@@ -14,6 +16,9 @@ const MARK = 'qdrant-tldr-state';
 const INDEXED = ['holder', 'beat'];
 const REPLICAS_MAX = 3;
 const PATH = pathOf(STATE_COLLECTION);
+/** A peer of a cluster may be started again meanwhile. */
+const OUTAGE_MS_MAX = 30_000;
+const OUTAGE_POLL_MS = 500;
 /** One leader orders all writes, so that every replica comes to the same result of a condition. */
 const ORDERED = 'wait=true&ordering=strong';
 
@@ -49,11 +54,11 @@ export function openRecordStore({
     },
     change: async (key, texts, where) => {
       const body = { payload: { ...texts }, filter: condition(key, where) };
-      await unlessGone(rest.call('POST', `${PATH}/points/payload?${ORDERED}`, body));
+      await unlessGone(() => rest.call('POST', `${PATH}/points/payload?${ORDERED}`, body));
     },
     remove: async (key, where) => {
       const body = { filter: condition(key, where) };
-      await unlessGone(rest.call('POST', `${PATH}/points/delete?${ORDERED}`, body));
+      await unlessGone(() => rest.call('POST', `${PATH}/points/delete?${ORDERED}`, body));
       await dropIfEmpty(rest);
     },
   };
@@ -90,52 +95,69 @@ async function readEntry(
 ): Promise<Texts | null> {
   for (const consistency of ['quorum', '1']) {
     const body = { ids: [pointIdOf(key)], with_payload: names === undefined ? true : [...names] };
-    const found = await unlessGone(rest.call('POST', `${PATH}/points?consistency=${consistency}`, body));
+    const found = await unlessGone(() =>
+      rest.call('POST', `${PATH}/points?consistency=${consistency}`, body),
+    );
     const [point] = listAt({ found: found ?? null }, 'found');
     if (point === undefined) continue;
     const texts = Object.entries(objectAt(point, 'payload'));
-    return Object.fromEntries(texts.filter((entry): entry is [string, string] => typeof entry[1] === 'string'));
+    return Object.fromEntries(
+      texts.filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
+    );
   }
   return null;
 }
 
-/** Null where the collection is not there. */
-async function unlessGone(call: Promise<Json>): Promise<Json | null> {
-  try {
-    return await call;
-  } catch (error) {
-    if (isTldrError(error, 'NOT_FOUND')) return null;
-    throw error;
+/**
+ * What a call returns, null where the collection is not there. One that fails since the leading peer or too many
+ * replicas are away is made again: conditions make that safe.
+ */
+async function unlessGone(call: () => Promise<Json>): Promise<Json | null> {
+  const giveUpAtMs = performance.now() + OUTAGE_MS_MAX;
+  for (;;) {
+    try {
+      return await call();
+    } catch (error) {
+      if (isTldrError(error, 'NOT_FOUND')) return null;
+      // What is marked as safe was made again already.
+      const away = error instanceof CallError && error.code === 'UNAVAILABLE' && !error.retry.safe;
+      if (!away || performance.now() > giveUpAtMs) throw error;
+      await sleep(OUTAGE_POLL_MS);
+    }
   }
 }
 
-/** @throws ALREADY_EXISTS where a collection of this name holds something else */
+/** The collection with its indexes, each where it is missing. @throws ALREADY_EXISTS as `isOurs` */
 async function makeCollection(rest: Rest): Promise<void> {
-  if (await isOurs(rest)) return;
-  const peers = Object.keys(objectAt(await rest.call('GET', '/cluster'), 'peers')).length;
-  const replicas = Math.min(REPLICAS_MAX, Math.max(1, peers));
-  const about = 'Records of migrations under way. Remove a point only when its migration is over.';
-  try {
-    await rest.call('PUT', PATH, {
-      vectors: {},
-      shard_number: num(1),
-      replication_factor: num(replicas),
-      write_consistency_factor: num(Math.floor(replicas / 2) + 1),
-      wal_config: { wal_capacity_mb: num(1) },
-      optimizers_config: { default_segment_number: num(1) },
-      metadata: { [MARK]: { version: num(1), about } },
-    });
-  } catch (error) {
-    // Another one makes it at the same time.
-    if (!isTldrError(error, 'ALREADY_EXISTS') || !(await isOurs(rest))) throw error;
+  if (!(await isOurs(rest))) {
+    const peers = Object.keys(objectAt(await rest.call('GET', '/cluster'), 'peers')).length;
+    try {
+      await rest.call('PUT', PATH, settings(Math.min(REPLICAS_MAX, Math.max(1, peers))));
+    } catch (error) {
+      // Another one makes it at the same time.
+      if (!isTldrError(error, 'ALREADY_EXISTS') || !(await isOurs(rest))) throw error;
+    }
   }
   for (const name of INDEXED)
     await rest.call('PUT', `${PATH}/index?${ORDERED}`, { field_name: name, field_schema: 'keyword' });
 }
 
+function settings(replicas: number): JsonObject {
+  const about = 'Records of migrations under way. Remove a point only when its migration is over.';
+  return {
+    vectors: {},
+    shard_number: num(1),
+    replication_factor: num(replicas),
+    write_consistency_factor: num(Math.floor(replicas / 2) + 1),
+    wal_config: { wal_capacity_mb: num(1) },
+    optimizers_config: { default_segment_number: num(1) },
+    metadata: { [MARK]: { version: num(1), about } },
+  };
+}
+
 /** Whether the collection is there. @throws ALREADY_EXISTS for one of somebody else */
 async function isOurs(rest: Rest): Promise<boolean> {
-  const info = await unlessGone(rest.call('GET', PATH));
+  const info = await unlessGone(() => rest.call('GET', PATH));
   if (info === null) return false;
   if (!isObject(valueAt(info, 'config', 'metadata', MARK)))
     throw new TldrError(
@@ -146,7 +168,7 @@ async function isOurs(rest: Rest): Promise<boolean> {
 }
 
 async function dropIfEmpty(rest: Rest): Promise<void> {
-  const counted = await unlessGone(rest.call('POST', `${PATH}/points/count`, { exact: true }));
+  const counted = await unlessGone(() => rest.call('POST', `${PATH}/points/count`, { exact: true }));
   if (counted !== null && numberAt(counted, 'count') === 0 && (await isOurs(rest)))
     await rest.call('DELETE', PATH);
 }

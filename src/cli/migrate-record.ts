@@ -68,7 +68,11 @@ export async function placeOf(
 }
 
 /** A command on the same migration, to be told to people. */
-export function commandFor(command: string, { source, target }: Pair, { state, record }: RecordFlags): string {
+export function commandFor(
+  command: string,
+  { source, target }: Pair,
+  { state, record }: RecordFlags,
+): string {
   const where = state === 'qdrant' ? ' --state qdrant' : record === undefined ? '' : ` --record ${record}`;
   return `migrate ${command} ${source} ${target}${where}`;
 }
@@ -106,7 +110,8 @@ export async function encoderOf(
   record: MigrationRecord | null,
 ): Promise<{ readonly encoder: Encoder; readonly encoderFile: string }> {
   const file = given ?? record?.encoderFile ?? null;
-  const needed = record === null ? '' : `: give --encoder, the file of fingerprint ${record.encoderFingerprint}`;
+  const needed =
+    record === null ? '' : `: give --encoder, the file of fingerprint ${record.encoderFingerprint}`;
   if (file === null)
     throw new TldrError('INVALID_ARGUMENT', `the record does not say where the encoder is${needed}`);
   const encoder = await loadEncoder(file, given === undefined ? needed : '');

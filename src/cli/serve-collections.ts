@@ -46,7 +46,10 @@ export async function loadCollections(
     );
   for (const [name, { target, migrating }] of settings)
     if ([name, target, migrating?.source].includes(STATE_COLLECTION))
-      throw new TldrError('INVALID_ARGUMENT', `${STATE_COLLECTION} holds records of migrations and is not served`);
+      throw new TldrError(
+        'INVALID_ARGUMENT',
+        `${STATE_COLLECTION} holds records of migrations and is not served`,
+      );
   const store = await openStore(config, log);
   try {
     const aliases = await store.aliases();

@@ -38,8 +38,7 @@ export interface Lease {
 }
 
 type Found =
-  | { readonly state: 'gone' }
-  | { readonly state: 'free' | 'alive' | 'silent'; readonly texts: Texts };
+  { readonly state: 'gone' } | { readonly state: 'free' | 'alive' | 'silent'; readonly texts: Texts };
 
 /**
  * Leases on entries of a store. The clocks of machines are never compared: whoever finds an entry held watches it for
@@ -143,7 +142,8 @@ export class Leases {
    * counts between two readings close to each other alone: while the server was away nobody could speak.
    */
   async #watch(key: string): Promise<Found> {
-    for (let first: string | undefined; ; await sleep(WATCH_POLL_MS, this.#options.signal)) {
+    let first: string | undefined;
+    for (;;) {
       const texts = await this.#store.read(key, LEASE_NAMES);
       if (texts === null) return { state: 'gone' };
       const { holder, beat } = markOf(texts);
@@ -154,6 +154,7 @@ export class Leases {
       const seenMs = this.#silenceOf(key, mark);
       if (seenMs >= this.#silenceMsMax) return { state: 'silent', texts };
       if (seenMs >= TELL_AFTER_MS) this.#tellWait(key, texts);
+      await sleep(WATCH_POLL_MS, this.#options.signal);
     }
   }
 

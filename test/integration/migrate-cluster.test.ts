@@ -3,11 +3,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
+import { openQdrant, openQdrantRecords } from '../../adapters/qdrant/open-qdrant.js';
 import { startLocalQdrant, type LocalQdrant } from '../../src/cli/local-qdrant.js';
 import { cutOver } from '../../src/migrate/cut-over.js';
 import { startMigration } from '../../src/migrate/migrate-collection.js';
 import { recordFile } from '../../src/migrate/record-file.js';
+import { Leases } from '../../src/migrate/record-lease.js';
 import { DIM, fill, tinyEncoder } from '../migrate/fixtures.js';
 import { testsOn } from './test-server.js';
 
@@ -62,3 +63,46 @@ test('in a cluster an alias is switched, and the bare name is refused with nothi
     await rm(folder, { recursive: true, force: true });
   }
 });
+
+/** The peer that orders strong writes is the one of the highest id; `first` is another one, and so is `second`. */
+async function followersOf(
+  peers: readonly LocalQdrant[],
+): Promise<{ first: LocalQdrant; second: LocalQdrant }> {
+  const known = await Promise.all(
+    peers.map(async (peer) => {
+      const text = await (await fetch(`${peer.url}/cluster`)).text();
+      return { peer, id: BigInt(/"peer_id":(\d+)/.exec(text)?.[1] ?? '0') };
+    }),
+  );
+  known.sort((a, b) => (a.id < b.id ? -1 : 1));
+  const [first, second] = known.map(({ peer }) => peer);
+  if (first === undefined || second === undefined) throw new Error('fewer than two peers');
+  return { first, second };
+}
+
+test('a record in a cluster is held by one runner, whichever peers they ask, and outlives a peer', async () => {
+  const a = await startPeer();
+  const others = [await startPeer(a.uri), await startPeer(a.uri)];
+  const peers = [a, ...others].map(({ peer }) => peer);
+  try {
+    const stores = await Promise.all(peers.map((peer) => openQdrantRecords(peer)));
+    for (let round = 0; round < 5; round++) {
+      const takers = [0, 1, 2].flatMap(() => stores.map((store) => new Leases(store, { renewMs: 100 })));
+      const taken = await Promise.allSettled(takers.map((leases) => leases.take('race', {})));
+      const won = taken.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+      expect(won).toHaveLength(1);
+      won[0]?.stop();
+      await won[0]?.release();
+    }
+    const { first, second } = await followersOf(peers);
+    const store = await openQdrantRecords(first);
+    const lease = await new Leases(store, { renewMs: 100 }).take('kept', {});
+    await lease.write({ record: 'three peers' });
+    await second.kill();
+    await lease.write({ record: 'two peers' });
+    expect(await store.read('kept', ['record'])).toEqual({ record: 'two peers' });
+    lease.stop();
+  } finally {
+    for (const peer of peers) await peer.stop();
+  }
+}, 90_000);

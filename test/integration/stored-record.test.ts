@@ -120,7 +120,12 @@ test('a second runner is refused while the first gives signs of life, and takes 
   const place = recordInStore(
     records,
     { source: 'source', target: 'taken' },
-    { silenceMsMax: 1_000, log: (level, message) => void (level === 'warn' && told.push(message)) },
+    {
+      silenceMsMax: 1_000,
+      log: (level, message) => {
+        if (level === 'warn') told.push(message);
+      },
+    },
   );
   await expect(startMigration({ ...sidesOf('taken'), place })).rejects.toMatchObject({
     code: 'ALREADY_EXISTS',
@@ -152,33 +157,37 @@ test('of many at once one gets the lease, and a loser that held it before can wr
   };
   expect(await round()).toBe(1);
   // Silent since: again one takes it over, and what the other still had to say is refused.
-  const [old] = [await new Leases(records, { silenceMsMax: 600 }).take('race', {})];
-  old?.stop();
+  const old = await new Leases(records, { silenceMsMax: 600 }).take('race', {});
+  old.stop();
   expect(await round()).toBe(1);
-  await expect(old?.write({ record: 'too late' })).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
-  expect(old?.signal.aborted).toBe(true);
+  await expect(old.write({ record: 'too late' })).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
+  expect(old.signal.aborted).toBe(true);
   expect(await records.read('race', ['record'])).toEqual({ record: 'by the winner' });
   await records.remove('race', {});
 });
 
-testOnProcess('a holder that cannot reach its server keeps its lease: nobody else can either', async () => {
-  const server = await startLocalQdrant();
-  try {
-    const store = await openQdrantRecords(server);
-    const lease = await new Leases(store, { renewMs: 200 }).take('held', {});
-    const watching = new Leases(store, { silenceMsMax: 1_200 });
-    process.kill(server.pid, 'SIGSTOP');
-    const seen = watching.holder('held');
-    setTimeout(() => process.kill(server.pid, 'SIGCONT'), 3_000);
-    expect(await seen).toBe(ME);
-    await lease.write({ record: 'still mine' });
-    lease.stop();
-    expect(await watching.holder('held')).toBeNull();
-  } finally {
-    process.kill(server.pid, 'SIGCONT');
-    await server.stop();
-  }
-}, 30_000);
+testOnProcess(
+  'a holder that cannot reach its server keeps its lease: nobody else can either',
+  async () => {
+    const server = await startLocalQdrant();
+    try {
+      const store = await openQdrantRecords(server);
+      const lease = await new Leases(store, { renewMs: 200 }).take('held', {});
+      const watching = new Leases(store, { silenceMsMax: 1_200 });
+      process.kill(server.pid, 'SIGSTOP');
+      const seen = watching.holder('held');
+      setTimeout(() => process.kill(server.pid, 'SIGCONT'), 3_000);
+      expect(await seen).toBe(ME);
+      await lease.write({ record: 'still mine' });
+      lease.stop();
+      expect(await watching.holder('held')).toBeNull();
+    } finally {
+      process.kill(server.pid, 'SIGCONT');
+      await server.stop();
+    }
+  },
+  30_000,
+);
 
 test('the store changes under its conditions only, keeps texts as they are and leaves nothing behind', async () => {
   const before = (await at.store.listCollections()).includes(STATE_COLLECTION) ? await entries() : 0;
@@ -240,7 +249,15 @@ test('the collection of records is neither migrated nor served, and a record has
     expect(refused.code).toBe(2);
     expect(refused.stderr).toContain('records of migrations');
   }
-  const served = await at.cli('serve', '--collection', 'x', '--target', STATE_COLLECTION, '--encoder', 'enc.onnx');
+  const served = await at.cli(
+    'serve',
+    '--collection',
+    'x',
+    '--target',
+    STATE_COLLECTION,
+    '--encoder',
+    'enc.onnx',
+  );
   expect(served.code).toBe(2);
   expect(served.stderr).toContain('is not served');
   const both = await at.cli('migrate', 'status', 'source', 'x', '--state', 'qdrant', '--record', 'r.json');
