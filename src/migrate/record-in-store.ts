@@ -27,7 +27,7 @@ export function recordInStore(
     (await store.read(key, ['record']))?.['record'];
   const letGo = async (key: string, lease: Lease): Promise<void> => {
     held.delete(key);
-    lease.stop();
+    await lease.stop();
     try {
       const entry = await store.read(key, ['record']);
       if (entry?.['record'] !== undefined) await lease.release();

@@ -31,8 +31,8 @@ export interface Lease {
   readonly mine: Texts;
   /** Sets these texts. @throws ALREADY_EXISTS where the lease is lost, with nothing set */
   write(texts: Texts): Promise<void>;
-  /** Gives no more signs of life. */
-  stop(): void;
+  /** Gives no more signs of life; resolves when none is under way. */
+  stop(): Promise<void>;
   /** Lets others take it. */
   release(): Promise<void>;
 }
@@ -113,9 +113,10 @@ export class Leases {
   }
 
   /** Gives signs of life until the returned function is called, or the lease is lost. */
-  #beat(give: () => Promise<void>, lost: AbortSignal): () => void {
+  #beat(give: () => Promise<void>, lost: AbortSignal): () => Promise<void> {
     const ended = new AbortController();
     let timer: NodeJS.Timeout | undefined;
+    let renewing = Promise.resolve();
     const renew = async (): Promise<void> => {
       try {
         await give();
@@ -127,13 +128,16 @@ export class Leases {
     };
     const wait = (): void => {
       if (ended.signal.aborted || lost.aborted) return;
-      timer = setTimeout(() => void renew(), this.#renewMs);
+      timer = setTimeout(() => {
+        renewing = renew();
+      }, this.#renewMs);
       timer.unref();
     };
     wait();
-    return () => {
+    return async () => {
       ended.abort();
       clearTimeout(timer);
+      await renewing;
     };
   }
 

@@ -91,7 +91,7 @@ test('a record in a cluster is held by one runner, whichever peers they ask, and
       const taken = await Promise.allSettled(takers.map((leases) => leases.take('race', {})));
       const won = taken.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
       expect(won).toHaveLength(1);
-      won[0]?.stop();
+      await won[0]?.stop();
       await won[0]?.release();
     }
     const { first, second } = await followersOf(peers);
@@ -101,7 +101,7 @@ test('a record in a cluster is held by one runner, whichever peers they ask, and
     await second.kill();
     await lease.write({ record: 'two peers' });
     expect(await store.read('kept', ['record'])).toEqual({ record: 'two peers' });
-    lease.stop();
+    await lease.stop();
   } finally {
     for (const peer of peers) await peer.stop();
   }

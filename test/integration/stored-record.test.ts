@@ -152,13 +152,13 @@ test('of many at once one gets the lease, and a loser that held it before can wr
     const won = taken.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
     await won[0]?.write({ record: 'by the winner' });
     expect(await takers[0]?.holder('race')).toBe(ME);
-    for (const lease of won) lease.stop();
+    for (const lease of won) await lease.stop();
     return won.length;
   };
   expect(await round()).toBe(1);
   // Silent since: again one takes it over, and what the other still had to say is refused.
   const old = await new Leases(records, { silenceMsMax: 600 }).take('race', {});
-  old.stop();
+  await old.stop();
   expect(await round()).toBe(1);
   await expect(old.write({ record: 'too late' })).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
   expect(old.signal.aborted).toBe(true);
@@ -179,7 +179,7 @@ testOnProcess(
       setTimeout(() => process.kill(server.pid, 'SIGCONT'), 3_000);
       expect(await seen).toBe(ME);
       await lease.write({ record: 'still mine' });
-      lease.stop();
+      await lease.stop();
       expect(await watching.holder('held')).toBeNull();
     } finally {
       process.kill(server.pid, 'SIGCONT');
