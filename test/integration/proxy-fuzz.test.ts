@@ -21,7 +21,7 @@ const AT_ONCE = 16;
 const LAYOUTS = ['two-stage', 'compact'] as const;
 const MEBIBYTE = 1024 ** 2;
 /** What may stay of it all: pools, buffers and compiled code. */
-const KEPT_BYTES_MAX = 96 * MEBIBYTE;
+const KEPT_BYTES_MAX = 24 * MEBIBYTE;
 const JSON_TYPE = ['Content-Type', 'application/json'];
 
 let upstream: AnsweringUpstream;
@@ -159,7 +159,7 @@ const LARGE: readonly (readonly [string, () => Buffer, number])[] = [
   ['numbers without end', () => Buffer.from(`{"query":[${'1500,'.repeat(500_000)}1500]}`), 400],
   [
     'ids without end',
-    () => Buffer.from(`{"query":{"recommend":{"positive":[${'7,'.repeat(500_000)}7]}}}`),
+    () => Buffer.from(`{"query":{"recommend":{"positive":[${'7,'.repeat(200_000)}7]}}}`),
     200,
   ],
   [
@@ -169,7 +169,7 @@ const LARGE: readonly (readonly [string, () => Buffer, number])[] = [
   ],
   [
     'prefetches without end',
-    () => Buffer.from(`{"prefetch":[${`{"query":${vector}},`.repeat(50_000)}{}]}`),
+    () => Buffer.from(`{"prefetch":[${`{"query":${vector}},`.repeat(20_000)}{}]}`),
     200,
   ],
   ['arrays in arrays', () => Buffer.from('['.repeat(4_000_000)), 400],
@@ -178,7 +178,7 @@ const LARGE: readonly (readonly [string, () => Buffer, number])[] = [
   ['a number of many digits', () => Buffer.from(`{"limit":${'9'.repeat(4_000_000)}}`), 400],
   ['a fraction of many digits', () => Buffer.from(`{"query":[0.${'3'.repeat(4_000_000)},1,1,1]}`), 200],
   ['a text of many escapes', () => Buffer.from(`{"using":"${'\\u0041'.repeat(1_000_000)}"}`), 200],
-  ['keys without end', () => Buffer.from(`{${'"a":1,'.repeat(500_000)}"query":${vector}}`), 200],
+  ['keys without end', () => Buffer.from(`{${'"a":1,'.repeat(200_000)}"query":${vector}}`), 200],
   ['bytes that are no UTF-8', () => Buffer.from(`{"query":${vector},"using":"\xff"}`, 'latin1'), 400],
   ['UTF-16', () => Buffer.from(`{"query":${vector}}`, 'utf16le'), 400],
   ['a body cut off', () => Buffer.from(`{"points":[{"id":1,"vector":${vector.slice(0, 9)}`), 400],
@@ -216,7 +216,7 @@ const LARGE_CALLS: readonly (readonly [string, () => Buffer, string])[] = [
   ['numbers without end', () => framed(Buffer.concat([name, field(3, nearest(1_000_000))])), '3'],
   [
     'prefetches without end',
-    () => framed(Buffer.concat([name, ...Array<Buffer>(50_000).fill(field(2, field(2, nearest(4))))])),
+    () => framed(Buffer.concat([name, ...Array<Buffer>(10_000).fill(field(2, field(2, nearest(4))))])),
     '0',
   ],
   [
@@ -276,6 +276,10 @@ describe('what is large or deep', () => {
     // What the tests before left behind is not of this one.
     const before = keptBytes();
     await again();
+    // Connections on which a body was refused stay a moment for the rest of it, and so do the bodies, on both sides.
+    const endMs = performance.now() + 20_000;
+    while (keptBytes() - before > KEPT_BYTES_MAX && performance.now() < endMs)
+      await new Promise((done) => setTimeout(done, 200));
     expect(keptBytes() - before).toBeLessThan(KEPT_BYTES_MAX);
     for (const layout of LAYOUTS) {
       const { proxy } = proxies.get(layout)!;
