@@ -251,7 +251,7 @@ describe('numbers written', () => {
       fc.property(anyFloat32, (value) => {
         const values = Float32Array.of(value, value);
         // JSON has no other way to write -0 either.
-        expect(Float32Array.from(JSON.parse(float32ArrayJson(values).toString()))).toEqual(
+        expect(Float32Array.from(JSON.parse(float32ArrayJson(values).toString()) as number[])).toEqual(
           values.map((one) => one + 0),
         );
       }),
