@@ -77,7 +77,10 @@ async function createPlain(store: VectorStore, name: string): Promise<void> {
   await store.create({ name, vectors: [], otherVectors: [], shardKeys: [], metadata: {}, native });
 }
 
-async function load({ url, grpcUrl }: Place): Promise<void> {
+const encoderFile = (folder: string): string => join(folder, 'encoder.onnx');
+
+async function load({ url, grpcUrl, folder }: Place): Promise<void> {
+  await encoder().save(encoderFile(folder));
   const store = await openQdrant({ url, grpcUrl });
   await createPlain(store, 'source');
   const text = 'lorem ipsum '.repeat(PAYLOAD_BYTES / 12);
@@ -174,7 +177,12 @@ async function migrate({ url, grpcUrl, folder, target }: Place, mark: () => void
   const store = await openQdrant({ url, grpcUrl });
   await migrateCollection({
     ...{ source: store, target: store, sourceCollection: 'source', targetCollection: target },
-    ...{ encoder: encoder(), recordPath: join(folder, `${target}.json`), lanes: LANES, batchSize: BATCH },
+    ...{
+      encoder: await Encoder.load(encoderFile(folder)),
+      recordPath: join(folder, `${target}.json`),
+      lanes: LANES,
+      batchSize: BATCH,
+    },
     onProgress: ({ step }) => {
       if (step === 'copying') mark();
     },

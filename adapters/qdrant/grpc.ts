@@ -47,7 +47,7 @@ export class Grpc {
    * @param method for example `Points/Scroll`
    * @throws AnswerTooLarge, before it is received, for an answer above `answerBytesMax`
    */
-  call(method: string, message: Uint8Array, options: CallOptions = {}): Promise<Buffer> {
+  call(method: string, message: Uint8Array, options: CallOptions = {}): Promise<Uint8Array> {
     const { retry, log, refused } = this.#options;
     return withRetry(() => this.#once(method, message, options), retry, {
       log,
@@ -74,7 +74,7 @@ export class Grpc {
     return session;
   }
 
-  #once(method: string, message: Uint8Array, options: CallOptions): Promise<Buffer> {
+  #once(method: string, message: Uint8Array, options: CallOptions): Promise<Uint8Array> {
     const { url, apiKey, timeoutMs } = this.#options;
     const { signal, answerBytesMax = RESPONSE_BYTES_MAX } = options;
     const call = `gRPC ${method}`;
@@ -125,20 +125,43 @@ export class Grpc {
   }
 }
 
-/** The length in front of a message, once it is there: a byte for compression, four for the length. */
-function announcedBytes(before: readonly Buffer[], chunk: Buffer): number {
-  if (before.length > 0 && (before[0]?.length ?? 0) >= PREFIX_BYTES) return 0;
-  const head = Buffer.concat([...before, chunk]);
-  return head.length < PREFIX_BYTES ? 0 : head.readUInt32BE(1);
+/** The one message of an answer, put together in a buffer of the length announced in front of it. */
+class Message {
+  #prefix = Buffer.alloc(0);
+  #bytes: Uint8Array | undefined;
+  #filled = 0;
+
+  /** @throws AnswerTooLarge as soon as more is announced than `mostBytes`, or more comes than was announced */
+  add(chunk: Buffer, mostBytes: number): void {
+    let rest: Uint8Array = chunk;
+    if (this.#bytes === undefined) {
+      this.#prefix = Buffer.concat([this.#prefix, chunk]);
+      if (this.#prefix.length < PREFIX_BYTES) return;
+      // A byte for compression, four for the length.
+      const sizeBytes = this.#prefix.readUInt32BE(1);
+      if (sizeBytes > mostBytes) throw new AnswerTooLarge(`the answer exceeds ${mostBytes} bytes`);
+      // No Buffer: views of one cost several times those of a Uint8Array, and a page is taken apart into many.
+      this.#bytes = new Uint8Array(Buffer.allocUnsafeSlow(sizeBytes).buffer);
+      rest = this.#prefix.subarray(PREFIX_BYTES);
+    }
+    if (this.#filled + rest.length > this.#bytes.length)
+      throw new AnswerTooLarge('the answer is longer than it announced');
+    this.#bytes.set(rest, this.#filled);
+    this.#filled += rest.length;
+  }
+
+  /** The message, once all of it is there. */
+  whole(): Uint8Array | undefined {
+    return this.#filled === this.#bytes?.length ? this.#bytes : undefined;
+  }
 }
 
 function readAnswer(
   stream: ClientHttp2Stream,
   { call, answerBytesMax }: { call: string; answerBytesMax: number },
-): Promise<Buffer> {
+): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let sizeBytes = 0;
+    const answer = new Message();
     let status: string | undefined;
     let message = '';
     let retryAfter: string | undefined;
@@ -158,19 +181,20 @@ function readAnswer(
     });
     stream.on('trailers', readStatus);
     stream.on('data', (chunk: Buffer) => {
-      sizeBytes += chunk.length;
-      // What is longer than wanted is refused by its announced length, not after it has filled the memory.
-      if (sizeBytes > PREFIX_BYTES + answerBytesMax || announcedBytes(chunks, chunk) > answerBytesMax) {
+      try {
+        answer.add(chunk, answerBytesMax);
+      } catch (error) {
         stream.close(constants.NGHTTP2_CANCEL);
-        reject(new AnswerTooLarge(`${call}: the answer exceeds ${answerBytesMax} bytes`));
-        return;
+        reject(error instanceof AnswerTooLarge ? new AnswerTooLarge(`${call}: ${error.message}`) : error);
       }
-      chunks.push(chunk);
     });
     stream.on('error', reject);
     stream.on('close', () => {
-      if (status === '0' && sizeBytes >= PREFIX_BYTES) {
-        resolve(Buffer.concat(chunks).subarray(PREFIX_BYTES));
+      const whole = answer.whole();
+      if (status === '0' && whole !== undefined) {
+        resolve(whole);
+      } else if (status === '0') {
+        reject(new CallError('UNAVAILABLE', `${call}: the answer ends before its end`, { safe: true }));
       } else if (status === undefined) {
         const what = httpStatus === 0 ? 'the connection closed' : `HTTP ${httpStatus} without a gRPC status`;
         const safe = httpStatus === 0 || httpStatus === 200 || httpStatus >= 500;

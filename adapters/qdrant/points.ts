@@ -101,8 +101,8 @@ function firstPoints(batch: PointBatch, count: number): PointBatch {
  */
 async function bounded(
   count: number,
-  ask: (count: number, options: Pick<CallOptions, 'answerBytesMax'>) => Promise<Buffer>,
-): Promise<Buffer> {
+  ask: (count: number, options: Pick<CallOptions, 'answerBytesMax'>) => Promise<Uint8Array>,
+): Promise<Uint8Array> {
   for (let limit = count; ; limit = Math.ceil(limit / 2)) {
     if (limit <= 1) return ask(1, {});
     try {

@@ -82,15 +82,34 @@ export class Cursor {
     else throw damaged();
   }
 
-  /** Appends the floats of this field, packed or one by one, to `into` from `offset`; the new offset. */
+  /**
+   * Appends the floats of this field to `into` from `offset`, packed or one by one with a tag before each; the new
+   * offset. All that follow each other are read at once: their bits are moved as they are.
+   */
   floats(into: Float32Array, offset: number): number {
-    const packed = this.wireType === 2 ? this.bytes() : this.#take(4);
-    const count = packed.length / 4;
-    if (offset + count > into.length)
-      throw new TldrError('INVALID_DATA', 'a vector is longer than its collection says');
-    const bytes = new Uint8Array(into.buffer, into.byteOffset + offset * 4, packed.length);
-    bytes.set(packed);
-    return offset + count;
+    if (this.wireType === 2) {
+      const packed = this.bytes();
+      if (offset + packed.length / 4 > into.length) throw tooLong();
+      new Uint8Array(into.buffer, into.byteOffset + offset * 4, packed.length).set(packed);
+      return offset + packed.length / 4;
+    }
+    const tag = this.#bytes[this.#at - 1];
+    const { buffer, byteOffset } = this.#bytes;
+    const view = new DataView(buffer, byteOffset, this.#end);
+    const bits = new Int32Array(into.buffer, into.byteOffset, into.length);
+    let at = this.#at;
+    let count = offset;
+    for (;;) {
+      if (at + 4 > this.#end) throw damaged();
+      if (count >= bits.length) throw tooLong();
+      bits[count++] = view.getInt32(at, true);
+      at += 4;
+      // Fields up to 15 have tags of one byte.
+      if (this.field > 15 || at >= this.#end || view.getUint8(at) !== tag) break;
+      at++;
+    }
+    this.#at = at;
+    return count;
   }
 
   #take(length: number): Uint8Array {
@@ -102,6 +121,10 @@ export class Cursor {
 
 function damaged(): TldrError {
   return new TldrError('UNAVAILABLE', 'a gRPC answer ends inside a field');
+}
+
+function tooLong(): TldrError {
+  return new TldrError('INVALID_DATA', 'a vector is longer than its collection says');
 }
 
 /** PointId: num 1, uuid 2. */
