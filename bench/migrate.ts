@@ -70,10 +70,12 @@ function vectorsOf(first: number, count: number): Matrix {
 }
 
 const VECTORS = { size: DIM, distance: 'Cosine', hnsw_config: { m: 0 } } as const;
+/** Nor is anything built meanwhile: every copier's target is filled as a bulk load should be. */
+const OPTIMIZERS = { indexing_threshold: 0 };
 
 /** A collection of full vectors and no index. */
 async function createPlain(store: VectorStore, name: string): Promise<void> {
-  const native = JSON.stringify({ params: { vectors: VECTORS }, optimizer_config: {} });
+  const native = JSON.stringify({ params: { vectors: VECTORS }, optimizer_config: OPTIMIZERS });
   await store.create({ name, vectors: [], otherVectors: [], shardKeys: [], metadata: {}, native });
 }
 
@@ -108,7 +110,7 @@ const inLanes = async (copy: (lane: Lane) => Promise<void>): Promise<void> => {
 
 async function copyByRest({ url, target }: Place): Promise<void> {
   const client = new RestClient({ url, checkCompatibility: false });
-  await client.createCollection(target, { vectors: VECTORS });
+  await client.createCollection(target, { vectors: VECTORS, optimizers_config: OPTIMIZERS });
   await inLanes(async ({ from, to }) => {
     for (let at = from; at < to; at += BATCH) {
       const limit = Math.min(BATCH, to - at);
@@ -128,7 +130,10 @@ async function copyByRest({ url, target }: Place): Promise<void> {
 }
 
 async function copyByGrpc({ url, grpcUrl, target }: Place): Promise<void> {
-  await new RestClient({ url, checkCompatibility: false }).createCollection(target, { vectors: VECTORS });
+  await new RestClient({ url, checkCompatibility: false }).createCollection(target, {
+    vectors: VECTORS,
+    optimizers_config: OPTIMIZERS,
+  });
   const client = new GrpcClient({ url: grpcUrl, checkCompatibility: false, compression: false }).api(
     'points',
   );

@@ -14,6 +14,7 @@ import {
   decodeRetrievedPoint,
   encodeDense,
   encodeEntry,
+  fieldBytes,
 } from './wire.js';
 import { encodePointId, encodeShardKey, selector, type RetrievedPoint } from './wire.js';
 
@@ -191,16 +192,17 @@ export async function upsertPoints(
   const head = new ProtoWriter().string(1, place.collection).varint(2, 1);
   if (place.shardKey !== undefined) head.message(5, encodeShardKey(place.shardKey));
   if (insertOnly !== null) head.raw(insertOnlyField(insertOnly));
-  let message = new ProtoWriter(1024 ** 2).raw(head.finish());
+  const message = new ProtoWriter(1024 ** 2).raw(head.finish());
+  const writers = { point: new ProtoWriter(8192), named: new ProtoWriter(8192) };
   let count = 0;
   const flush = async (): Promise<void> => {
     if (count === 0) return;
     await grpc.call('Points/Upsert', message.finish());
-    message = new ProtoWriter(1024 ** 2).raw(head.finish());
+    message.clear().raw(head.finish());
     count = 0;
   };
   for (let i = 0; i < batch.ids.length; i++) {
-    const point = encodePoint(batch, i);
+    const point = encodePoint(batch, i, writers);
     const full = count >= pointsMax || message.length + point.length > WRITE_BYTES_MAX;
     if (count > 0 && full) await flush();
     message.bytes(3, point);
@@ -209,21 +211,27 @@ export async function upsertPoints(
   await flush();
 }
 
+/** Where points are written one after another: memory for each would cost more than writing them. */
+interface PointWriters {
+  readonly point: ProtoWriter;
+  readonly named: ProtoWriter;
+}
+
 /** PointStruct: id 1, payload 3, vectors 4 (vectors 2: NamedVectors, entries 1; '' names the default vector). */
-function encodePoint(batch: WriteBatch, i: number): Uint8Array {
+function encodePoint(batch: WriteBatch, i: number, { point, named }: PointWriters): Uint8Array {
   const id = batch.ids[i];
   const rest = batch.rest[i];
   if (id === undefined || rest === undefined)
     throw new TldrError('INVALID_ARGUMENT', 'a batch has ids without points');
   const { payload, vectors } = unpackRest(rest);
-  const named = new ProtoWriter(1024);
+  named.clear();
   for (const { name, matrix: values, has } of batch.vectors) {
     if (has[i] !== 0) named.bytes(1, encodeEntry(name, encodeDense(row(values, i))));
   }
   for (const entry of vectors) named.bytes(1, entry);
-  const point = new ProtoWriter(rest.length + named.length + 64).message(1, encodePointId(id));
+  point.clear().message(1, encodePointId(id));
   for (const entry of payload) point.bytes(3, entry);
-  return point.message(4, new ProtoWriter(named.length + 16).message(2, named)).finish();
+  return point.size(4, fieldBytes(named.length)).size(2, named.length).raw(named.finish()).finish();
 }
 
 /** DeletePoints: collection 1, wait 2, points 3 (ids 1: PointsIdsList, ids 1), shard_key_selector 5. */

@@ -93,22 +93,18 @@ export class Cursor {
       new Uint8Array(into.buffer, into.byteOffset + offset * 4, packed.length).set(packed);
       return offset + packed.length / 4;
     }
-    const tag = this.#bytes[this.#at - 1];
-    const { buffer, byteOffset } = this.#bytes;
-    const view = new DataView(buffer, byteOffset, this.#end);
+    if (offset >= into.length) throw tooLong();
+    const [bytes, end] = [this.#bytes, this.#end];
     const bits = new Int32Array(into.buffer, into.byteOffset, into.length);
-    let at = this.#at;
-    let count = offset;
-    for (;;) {
-      if (at + 4 > this.#end) throw damaged();
-      if (count >= bits.length) throw tooLong();
-      bits[count++] = view.getInt32(at, true);
-      at += 4;
-      // Fields up to 15 have tags of one byte.
-      if (this.field > 15 || at >= this.#end || view.getUint8(at) !== tag) break;
-      at++;
-    }
-    this.#at = at;
+    // Only a tag of one byte, as those of fields up to 15 are, can be told by it.
+    const tag = this.field > 15 ? -1 : bytes[this.#at - 1]!;
+    let [at, count] = [this.#at, offset];
+    do {
+      if (at + 4 > end) throw damaged();
+      bits[count++] = bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
+      at += 5;
+    } while (at <= end && count < bits.length && bytes[at - 1] === tag);
+    this.#at = at - 1;
     return count;
   }
 
@@ -214,6 +210,13 @@ export function decodeEntry(bytes: Uint8Array): { name: string; value: Uint8Arra
 
 export function encodeEntry(name: string, value: Uint8Array): Uint8Array {
   return new ProtoWriter(value.length + name.length * 3 + 16).string(1, name).bytes(2, value).finish();
+}
+
+/** Bytes of a length-delimited field up to number 15, its head included. */
+export function fieldBytes(valueBytes: number): number {
+  let headBytes = 2;
+  for (let rest = valueBytes; rest > 127; rest = Math.floor(rest / 128)) headBytes++;
+  return headBytes + valueBytes;
 }
 
 /**

@@ -73,11 +73,14 @@ export function concatRows(parts: readonly Matrix[], cols: number): Matrix {
   return out;
 }
 
+/** All of them are set in NaN and in infinity, and in no other float32. */
+const EXPONENT_BITS = 0x7f800000;
+
 /** Index of the first row holding NaN or infinity, or -1. */
 export function firstNonFiniteRow(x: Matrix): number {
-  const { data } = x;
-  for (let i = 0; i < data.length; i++) {
-    if (!Number.isFinite(data[i]!)) return Math.floor(i / x.cols);
+  const bits = new Int32Array(x.data.buffer, x.data.byteOffset, x.data.length);
+  for (let i = 0; i < bits.length; i++) {
+    if ((bits[i]! & EXPONENT_BITS) === EXPONENT_BITS) return Math.floor(i / x.cols);
   }
   return -1;
 }

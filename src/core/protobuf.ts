@@ -1,5 +1,7 @@
 import { TldrError } from './errors.js';
 
+const TEXT = new TextEncoder();
+
 /**
  * Writes Protocol Buffers messages field by field (protobuf.dev, "Encoding"). Numbers in field order are the
  * caller's business; nothing is buffered twice except the bytes of nested messages.
@@ -59,7 +61,7 @@ export class ProtoWriter {
   }
 
   string(field: number, value: string): this {
-    return this.bytes(field, new TextEncoder().encode(value));
+    return this.bytes(field, TEXT.encode(value));
   }
 
   message(field: number, value: ProtoWriter): this {
@@ -71,6 +73,12 @@ export class ProtoWriter {
     this.#reserve(fields.length);
     this.#bytes.set(fields, this.#length);
     this.#length += fields.length;
+    return this;
+  }
+
+  /** Begins again in the same memory: what `finish` gave before is not to be read any more. */
+  clear(): this {
+    this.#length = 0;
     return this;
   }
 
