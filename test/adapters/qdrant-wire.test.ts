@@ -1,0 +1,67 @@
+import { decodeDense, fieldBytes } from '../../adapters/qdrant/wire.js';
+import { ProtoWriter } from '../../src/core/protobuf.js';
+
+const VALUES = Float32Array.from([0, -0, 1.5, -3.25e-38, NaN, Infinity, 1e-45]);
+
+const packed = (values: Float32Array, field = 1): ProtoWriter =>
+  new ProtoWriter().bytes(field, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+
+function oneByOne(values: Float32Array): ProtoWriter {
+  const out = new ProtoWriter();
+  for (const value of values) out.float(1, value);
+  return out;
+}
+
+/** The message somewhere inside a larger one, as it comes: at an odd address, with the tag of a float behind it. */
+function inside(message: ProtoWriter): Uint8Array {
+  const bytes = message.finish();
+  const around = new Uint8Array(bytes.length + 7).fill(0x0d);
+  around.set(bytes, 3);
+  return around.subarray(3, 3 + bytes.length);
+}
+
+const decoded = (message: ProtoWriter, dim = VALUES.length): Float32Array => {
+  const into = new Float32Array(dim);
+  decodeDense(inside(message), into);
+  return into;
+};
+
+const bits = (values: Float32Array): number[] => [...new Int32Array(values.buffer)];
+
+describe('the floats of a vector', () => {
+  const parts = [VALUES.slice(0, 3), VALUES.slice(3)] as const;
+  const forms: readonly [string, ProtoWriter][] = [
+    ['packed', packed(VALUES)],
+    ['one by one', oneByOne(VALUES)],
+    ['one by one, then packed', oneByOne(parts[0]).raw(packed(parts[1]).finish())],
+    ['packed, then one by one', packed(parts[0]).raw(oneByOne(parts[1]).finish())],
+    [
+      'one by one with another field between',
+      oneByOne(parts[0]).varint(9, 7).raw(oneByOne(parts[1]).finish()),
+    ],
+    ['dense', new ProtoWriter().message(101, packed(VALUES))],
+    ['dense, one by one', new ProtoWriter().message(101, oneByOne(VALUES))],
+  ];
+
+  it.each(forms)('are read bit by bit: %s', (_, message) => {
+    expect(bits(decoded(message))).toEqual(bits(VALUES));
+  });
+
+  it.each(forms)('must be as many as the collection says: %s', (_, message) => {
+    expect(() => decoded(message, VALUES.length - 1)).toThrow('a vector is longer than its collection says');
+    expect(() => decoded(message, VALUES.length + 1)).toThrow('a vector of 7 values, expected 8');
+  });
+
+  it('are not read beyond the end of their message', () => {
+    const whole = oneByOne(VALUES).finish();
+    for (let length = whole.length - 4; length < whole.length; length++) {
+      const into = new Float32Array(VALUES.length);
+      expect(() => decodeDense(whole.subarray(0, length), into)).toThrow('ends inside a field');
+    }
+  });
+});
+
+it('knows the size of a field before it is written', () => {
+  for (const size of [0, 1, 127, 128, 16_383, 16_384, 70_000])
+    expect(fieldBytes(size)).toBe(new ProtoWriter().bytes(4, new Uint8Array(size)).length);
+});
