@@ -1,3 +1,4 @@
+import { describe, expect, test } from '@jest/globals';
 import { decodeDense, fieldBytes } from '../../adapters/qdrant/wire.js';
 import { ProtoWriter } from '../../src/core/protobuf.js';
 
@@ -43,16 +44,16 @@ describe('the floats of a vector', () => {
     ['dense, one by one', new ProtoWriter().message(101, oneByOne(VALUES))],
   ];
 
-  it.each(forms)('are read bit by bit: %s', (_, message) => {
+  test.each(forms)('are read bit by bit: %s', (_, message) => {
     expect(bits(decoded(message))).toEqual(bits(VALUES));
   });
 
-  it.each(forms)('must be as many as the collection says: %s', (_, message) => {
+  test.each(forms)('must be as many as the collection says: %s', (_, message) => {
     expect(() => decoded(message, VALUES.length - 1)).toThrow('a vector is longer than its collection says');
     expect(() => decoded(message, VALUES.length + 1)).toThrow('a vector of 7 values, expected 8');
   });
 
-  it('are not read beyond the end of their message', () => {
+  test('are not read beyond the end of their message', () => {
     const whole = oneByOne(VALUES).finish();
     for (let length = whole.length - 4; length < whole.length; length++) {
       const into = new Float32Array(VALUES.length);
@@ -61,7 +62,7 @@ describe('the floats of a vector', () => {
   });
 });
 
-it('knows the size of a field before it is written', () => {
+test('knows the size of a field before it is written', () => {
   for (const size of [0, 1, 127, 128, 16_383, 16_384, 70_000])
     expect(fieldBytes(size)).toBe(new ProtoWriter().bytes(4, new Uint8Array(size)).length);
 });
