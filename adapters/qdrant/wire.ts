@@ -93,19 +93,14 @@ export class Cursor {
       new Uint8Array(into.buffer, into.byteOffset + offset * 4, packed.length).set(packed);
       return offset + packed.length / 4;
     }
+    // Back to the tag; only one of a single byte, as those of fields up to 15 are, begins a run.
+    const rest = this.#bytes.subarray(this.#at - 1, this.#end);
+    if (rest.length < FLOAT_BYTES) throw damaged();
     if (offset >= into.length) throw tooLong();
-    const [bytes, end] = [this.#bytes, this.#end];
-    const bits = new Int32Array(into.buffer, into.byteOffset, into.length);
-    // Only a tag of one byte, as those of fields up to 15 are, can be told by it.
-    const tag = this.field > 15 ? -1 : bytes[this.#at - 1]!;
-    let [at, count] = [this.#at, offset];
-    do {
-      if (at + 4 > end) throw damaged();
-      bits[count++] = bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
-      at += 5;
-    } while (at <= end && count < bits.length && bytes[at - 1] === tag);
-    this.#at = at - 1;
-    return count;
+    const most = this.field > 15 ? 1 : into.length - offset;
+    const count = floatRun(rest, new Int32Array(into.buffer, into.byteOffset + offset * 4, most));
+    this.#at += FLOAT_BYTES * count - 1;
+    return offset + count;
   }
 
   #take(length: number): Uint8Array {
@@ -113,6 +108,22 @@ export class Cursor {
     this.#at += length;
     return this.#bytes.subarray(this.#at - length, this.#at);
   }
+}
+
+/** A tag of one byte and the float behind it. */
+const FLOAT_BYTES = 5;
+
+/** Moves floats that follow each other, each with the tag of the first, for as long as there is room; their number. */
+function floatRun(bytes: Uint8Array, bits: Int32Array): number {
+  const tag = bytes[0];
+  const most = Math.min(bits.length, Math.floor(bytes.length / FLOAT_BYTES));
+  let at = 0;
+  let count = 0;
+  for (; count < most && bytes[at] === tag; count++) {
+    bits[count] = bytes[at + 1]! | (bytes[at + 2]! << 8) | (bytes[at + 3]! << 16) | (bytes[at + 4]! << 24);
+    at += FLOAT_BYTES;
+  }
+  return count;
 }
 
 function damaged(): TldrError {
