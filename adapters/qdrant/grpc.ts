@@ -135,23 +135,23 @@ class Message {
   #bytes: Uint8Array | undefined;
   #filled = 0;
 
-  /** @throws AnswerTooLarge as soon as more is announced than `mostBytes`, or more comes than was announced */
-  add(chunk: Buffer, mostBytes: number): void {
+  /** Why the answer is refused, as soon as more is announced than `mostBytes` or comes than was announced; or null. */
+  add(chunk: Buffer, mostBytes: number): string | null {
     let rest: Uint8Array = chunk;
     if (this.#bytes === undefined) {
       this.#prefix = Buffer.concat([this.#prefix, chunk]);
-      if (this.#prefix.length < PREFIX_BYTES) return;
+      if (this.#prefix.length < PREFIX_BYTES) return null;
       // A byte for compression, four for the length.
       const sizeBytes = this.#prefix.readUInt32BE(1);
-      if (sizeBytes > mostBytes) throw new AnswerTooLarge(`the answer exceeds ${mostBytes} bytes`);
+      if (sizeBytes > mostBytes) return `the answer exceeds ${mostBytes} bytes`;
       // No Buffer: views of one cost several times those of a Uint8Array, and a page is taken apart into many.
       this.#bytes = new Uint8Array(Buffer.allocUnsafeSlow(sizeBytes).buffer);
       rest = this.#prefix.subarray(PREFIX_BYTES);
     }
-    if (this.#filled + rest.length > this.#bytes.length)
-      throw new AnswerTooLarge('the answer is longer than it announced');
+    if (this.#filled + rest.length > this.#bytes.length) return 'the answer is longer than it announced';
     this.#bytes.set(rest, this.#filled);
     this.#filled += rest.length;
+    return null;
   }
 
   /** The message, once all of it is there. */
@@ -185,12 +185,10 @@ function readAnswer(
     });
     stream.on('trailers', readStatus);
     stream.on('data', (chunk: Buffer) => {
-      try {
-        answer.add(chunk, answerBytesMax);
-      } catch (error) {
-        stream.close(constants.NGHTTP2_CANCEL);
-        reject(error instanceof AnswerTooLarge ? new AnswerTooLarge(`${call}: ${error.message}`) : error);
-      }
+      const refusal = answer.add(chunk, answerBytesMax);
+      if (refusal === null) return;
+      stream.close(constants.NGHTTP2_CANCEL);
+      reject(new AnswerTooLarge(`${call}: ${refusal}`));
     });
     stream.on('error', reject);
     stream.on('close', () => {
