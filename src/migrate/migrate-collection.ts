@@ -1,6 +1,7 @@
 import { TldrError } from '../core/errors.js';
 import type { ShardKey } from '../core/vector-store.js';
 import type { CaughtUp } from './catch-up.js';
+import { GuardingProxy } from './guarding-proxy.js';
 import { pausedError, stoppable, stopReason } from './held-record.js';
 import type { MigrationOptions, PlacedMigration } from './migration-options.js';
 import { checkIdentity, cursorText, FRESH, identityOf, type MigrationRecord } from './migration-record.js';
@@ -41,10 +42,14 @@ export function migrateCollection(options: MigrateOptions): Promise<MigrationRep
   return startMigration({ ...rest, place: recordFile(recordPath) });
 }
 
-/** As `migrateCollection`, with the record at any place. @throws as there; ABORTED while it is paused */
+/**
+ * As `migrateCollection`, with the record at any place. @throws as there; ABORTED while it is paused; UNAVAILABLE
+ * where no proxy follows the writes by the journal given
+ */
 export async function startMigration(options: PlacedMigration): Promise<MigrationReport> {
   // Looked at before the record is held, so that what cannot be done leaves nothing behind.
   await planMigration(options);
+  if (options.journal !== undefined) await new GuardingProxy(options.journal, options).living();
   return goOnHeld(options, await options.place.lock());
 }
 
@@ -62,7 +67,11 @@ export async function followMigration(
   options: PlacedMigration & { readonly lagMax: number },
 ): Promise<FollowReport> {
   await planMigration(options);
-  return holding(options, await options.place.lock(), (work) => runFollowing(work, options.lagMax));
+  return holding(options, await options.place.lock(), (work) => {
+    if (work.record.journal !== undefined)
+      throw new TldrError('INVALID_ARGUMENT', 'a proxy follows the writes: go on without --catch-up');
+    return runFollowing(work, options.lagMax);
+  });
 }
 
 /** As `startMigration`, by whoever holds the record; it is let go at the end. */
@@ -108,6 +117,17 @@ export async function recordToGoOn(
   const resumed = before !== null && (plan.targetExists || before.phase === 'creating');
   if (before !== null && !resumed) await joinShares(before, place);
   const record = resumed ? before : await newRecord(plan, options, workers);
+  const journal = options.journal ?? before?.journal;
+  if (resumed && record.journal !== journal)
+    throw new TldrError(
+      'MISMATCH',
+      `${place.label} records a migration ${record.journal === undefined ? 'without a journal' : `with the journal ${record.journal}`}: go on with it as it is, or \`migrate abort\` it first`,
+    );
+  if (journal !== undefined) {
+    if (workers > 1)
+      throw new TldrError('INVALID_ARGUMENT', 'a migration with a journal is copied by one runner alone');
+    record.journal = journal;
+  }
   record.encoderFile = options.encoderFile ?? record.encoderFile;
   await retune(place, options.tuning);
   return { record, resumed };

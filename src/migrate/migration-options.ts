@@ -15,6 +15,8 @@ export interface MigrationOptions extends MigrationRequest, RunOptions {
   readonly saveIntervalMs?: number;
   /** How much of the servers this may take; what is left out stays as it was said before. */
   readonly tuning?: Partial<Tuning> | undefined;
+  /** Folder of the proxy that follows what clients write to the source; kept in the record. */
+  readonly journal?: string | undefined;
 }
 
 /** As `MigrateOptions`, with the record wherever it may be. */

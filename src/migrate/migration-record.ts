@@ -13,8 +13,9 @@ export type Phase =
 
 /** Clients sent to the target by a name. `begun` is recorded before the switch, since a crash may follow it. */
 export interface CutOver {
-  readonly form: 'alias' | 'bare-name';
-  /** The alias, or the source's own name in the bare-name form. */
+  /** In the form `proxy` no name of the server changes: the proxy that follows the writes sends them there. */
+  readonly form: 'alias' | 'bare-name' | 'proxy';
+  /** The alias, or the source's own name in the other forms. */
   readonly name: string;
   /** What the alias led to before; null where it was not there. */
   readonly previous: string | null;
@@ -71,6 +72,8 @@ export interface MigrationRecord extends MigrationIdentity {
   completed: boolean;
   /** Workers that copy together, each its own ranges by a record of its own; where absent, one copies all. */
   split?: number;
+  /** Folder in which a proxy keeps what clients write meanwhile; where absent, none does. */
+  journal?: string;
   /** What the last run saw of the load. */
   load?: LoadSeen;
 }
@@ -174,6 +177,7 @@ function isRecord(value: unknown): value is MigrationRecord {
     isCutOver(fields.get('cutOver')) &&
     isLoad(fields.get('load')) &&
     (fields.get('split') === undefined || isWorkers(fields.get('split'))) &&
+    ['undefined', 'string'].includes(typeof fields.get('journal')) &&
     Array.isArray(ranges) &&
     ranges.every(isRange)
   );
@@ -206,7 +210,7 @@ function isCutOver(value: unknown): boolean {
   const oneOf = (name: string, known: readonly string[]): boolean =>
     known.some((one) => one === fields.get(name));
   return (
-    oneOf('form', ['alias', 'bare-name']) &&
+    oneOf('form', ['alias', 'bare-name', 'proxy']) &&
     oneOf('state', ['begun', 'done', 'rolled-back']) &&
     typeof fields.get('name') === 'string' &&
     typeof fields.get('forced') === 'boolean' &&

@@ -3,15 +3,18 @@ import type { RunOptions } from '../core/run.js';
 import { catchUp, refuseInService, type CaughtUp } from './catch-up.js';
 import { copyPoints } from './copy-points.js';
 import { openFollower } from './follow-source.js';
+import { guardingProxy } from './guarding-proxy.js';
 import type { PlacedMigration } from './migration-options.js';
 import { announce, factsOf, type MigrationEvent } from './migration-events.js';
-import type { MigrationRecord } from './migration-record.js';
+import type { MigrationRecord, Phase } from './migration-record.js';
 import { aliasTo } from './own-target.js';
 import { openPace, type Pace } from './pace.js';
 import type { MigrationPlan } from './plan-migration.js';
 import { repairPoints } from './repair-points.js';
 import { verifyMigration, type VerifyReport } from './verify-migration.js';
 
+/** Phases that read the source for the target. */
+const READING: readonly Phase[] = ['creating', 'copying', 'repairing'];
 /** Ranges copied at the same time where nobody says. */
 export const LANES = 2;
 const BATCH_SIZE = 256;
@@ -60,6 +63,8 @@ export async function prepare(work: Work): Promise<void> {
   await work.save();
   await tell(work, 'started');
   const { plan, record, options, run } = work;
+  // What is written from now on may be overtaken by what was read before: it is brought over after the copy.
+  if (READING.includes(record.phase)) await guardingProxy(record)?.copying(run);
   if (record.phase !== 'creating') return;
   run.log?.('info', 'creating the target');
   await options.target.create(plan.targetSpec, { resume: true });
@@ -156,15 +161,18 @@ async function completeTarget(work: Work, { pace, inService }: Late): Promise<nu
 }
 
 async function verifyTarget(work: Work, { pace, inService }: Late): Promise<VerifyReport> {
-  const { plan, options, run } = work;
+  const { plan, record, options, run } = work;
+  const proxy = guardingProxy(record);
+  if (proxy !== null) run.log?.('info', 'waiting for what was written meanwhile');
+  await proxy?.copied(run);
   run.log?.('info', 'verifying every point');
-  const verify = await verifyMigration(plan, options, { ...run, pace });
+  const verify = await verifyMigration(plan, options, { ...run, pace, writing: proxy !== null });
   if (verify.ok) {
-    work.record.verifiedPoints = verify.points;
+    record.verifiedPoints = verify.points;
     await enter(work, 'verified');
     return verify;
   }
-  work.record.verifiedPoints = null;
+  record.verifiedPoints = null;
   await enter(work, 'repairing');
   await tell(work, 'verify-failed', { differences: verify.differenceCount });
   const { differences, differenceCount, extraPoints } = verify;
@@ -180,7 +188,7 @@ async function verifyTarget(work: Work, { pace, inService }: Late): Promise<Veri
   );
 }
 
-async function enter({ record, save }: Work, phase: MigrationRecord['phase']): Promise<void> {
+async function enter({ record, save }: Work, phase: Phase): Promise<void> {
   record.phase = phase;
   await save();
 }

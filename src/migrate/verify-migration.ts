@@ -3,6 +3,7 @@ import { row } from '../core/matrix.js';
 import { comparePointIds, formatPointId, type PointId } from '../core/point-id.js';
 import { throwIfAborted, type RunOptions } from '../core/run.js';
 import type { IdRange, PointBatch, ShardKey, VectorStore } from '../core/vector-store.js';
+import { lookedAgain } from './look-again.js';
 import type { Pace } from './pace.js';
 import type { MigrationPlan } from './plan-migration.js';
 
@@ -19,6 +20,8 @@ export interface VerifyReport {
   /** At most 20, each a sentence; `differenceCount` counts all. */
   readonly differences: readonly string[];
   readonly differenceCount: number;
+  /** Not where clients write meanwhile: source and target are not counted at the same moment. */
+  readonly countsCompared: boolean;
 }
 
 interface Side {
@@ -49,17 +52,25 @@ export type Sides = { readonly source: VectorStore; readonly target: VectorStore
 export async function verifyMigration(
   plan: MigrationPlan,
   sides: Sides,
-  run: CompareOptions = {},
+  run: CompareOptions & Writing = {},
 ): Promise<VerifyReport> {
-  return report(plan, sides, comparedPoints(plan, sides, { ...run, step: 'verifying' }));
+  const compared = comparedPoints(plan, sides, { ...run, step: 'verifying' });
+  return report(plan, sides, { ...run, compared });
+}
+
+/** Whether clients write to both sides meanwhile. */
+export interface Writing {
+  /** Points that differ are looked at again, and nothing is counted. */
+  readonly writing?: boolean;
 }
 
 /** Settings, counts, and the points given, as one report. */
 export async function report(
   plan: MigrationPlan,
   sides: Sides,
-  compared: AsyncIterable<ComparedPoint>,
+  run: Pick<RunOptions, 'signal'> & Writing & { readonly compared: AsyncIterable<ComparedPoint> },
 ): Promise<VerifyReport> {
+  const { writing = false } = run;
   const differences: string[] = [];
   let [differenceCount, points, extraPoints] = [0, 0, 0];
   const differ = (text: string): void => {
@@ -68,19 +79,20 @@ export async function report(
   };
   const actual = await sides.target.describe(plan.targetCollection);
   for (const line of sides.target.differences(plan.targetSpec, actual)) differ(`setting ${line}`);
-  for (const shardKey of shardKeysOf(plan.sourceSpec)) {
+  for (const shardKey of writing ? [] : shardKeysOf(plan.sourceSpec)) {
     const [expected, found] = await Promise.all([
       sides.source.count(plan.sourceCollection, { shardKey }),
       sides.target.count(plan.targetCollection, { shardKey }),
     ]);
     if (expected !== found) differ(`count: expected ${expected} points, got ${found}`);
   }
-  for await (const point of compared) {
+  for await (const point of writing ? lookedAgain(plan, sides, run) : run.compared) {
     points++;
     if (point.source === undefined) extraPoints++;
     for (const text of point.differences) differ(`point ${formatPointId(point.id)}${text}`);
   }
-  return { ok: differenceCount === 0, points, extraPoints, differences, differenceCount };
+  const counts = { points, extraPoints, differenceCount, countsCompared: !writing };
+  return { ok: differenceCount === 0, ...counts, differences };
 }
 
 /** Every shard key of a collection, to be gone through; one that is undefined where it has none. */

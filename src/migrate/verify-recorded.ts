@@ -14,6 +14,7 @@ import {
   verifyMigration,
   type Sides,
   type VerifyReport,
+  type Writing,
 } from './verify-migration.js';
 
 const RETRIEVE_POINTS = 256;
@@ -87,7 +88,8 @@ async function compare(
   checkIdentity(record, plan, place.label);
   if (!plan.targetExists) throw new TldrError('NOT_FOUND', `target ${plan.targetCollection} does not exist`);
   const sides = { source, target, encoder };
-  const run = { signal, log, onProgress, batchSize };
+  const writing = record.journal !== undefined;
+  const run = { signal, log, onProgress, batchSize, writing };
   if (sample !== undefined) return verifySample(plan, sides, { sample, run });
   const baselineMs = record.load?.baselineMs ?? null;
   const changed = (): void => undefined;
@@ -118,7 +120,7 @@ export function requestOf(record: MigrationRecord): {
 async function verifySample(
   plan: MigrationPlan,
   sides: Sides,
-  { sample: size, run }: { readonly sample: number; readonly run: RunOptions },
+  { sample: size, run }: { readonly sample: number; readonly run: RunOptions & Writing },
 ): Promise<VerifyReport> {
   if (plan.sourceSpec.shardKeys.length > 0) {
     throw new TldrError(
@@ -147,5 +149,5 @@ async function verifySample(
     source: retrieved(sides.source, plan.sourceCollection),
     target: retrieved(sides.target, plan.targetCollection),
   };
-  return report(plan, sides, comparedStreams(plan, sides, streams));
+  return report(plan, sides, { ...run, compared: comparedStreams(plan, sides, streams) });
 }

@@ -1,0 +1,74 @@
+import type { PointId } from '../core/point-id.js';
+import { sleep, type RunOptions } from '../core/run.js';
+import type { PointBatch, ShardKey, VectorStore } from '../core/vector-store.js';
+import type { MigrationPlan } from './plan-migration.js';
+import { comparedStreams, type ComparedPoint, type Sides } from './verify-migration.js';
+
+const POINTS_AT_ONCE = 256;
+/** Readings of a point, and the pauses between them: a write is brought over within moments. */
+const READINGS = 20;
+const FIRST_PAUSE_MS = 20;
+const LONGEST_PAUSE_MS = 500;
+
+/**
+ * Compared points of two sides that are written to, one after the other: a point that differs is read again and again,
+ * and told to differ only where it keeps to. Points that are gone from both sides are left out.
+ */
+export async function* lookedAgain(
+  plan: MigrationPlan,
+  sides: Sides,
+  { compared, signal }: { readonly compared: AsyncIterable<ComparedPoint> } & Pick<RunOptions, 'signal'>,
+): AsyncGenerator<ComparedPoint> {
+  let shardKey: ShardKey | undefined;
+  let ids: PointId[] = [];
+  const again = (): AsyncGenerator<ComparedPoint> => {
+    const taken = ids;
+    ids = [];
+    return untilEqual(plan, sides, { ids: taken, shardKey, signal });
+  };
+  for await (const point of compared) {
+    if (point.differences.length === 0) {
+      yield point;
+      continue;
+    }
+    if (ids.length >= POINTS_AT_ONCE || point.shardKey !== shardKey) yield* again();
+    ({ shardKey } = point);
+    ids.push(point.id);
+  }
+  yield* again();
+}
+
+async function* untilEqual(
+  plan: MigrationPlan,
+  sides: Sides,
+  {
+    ids,
+    shardKey,
+    signal,
+  }: {
+    readonly ids: readonly PointId[];
+    readonly shardKey: ShardKey | undefined;
+    readonly signal: AbortSignal | undefined;
+  },
+): AsyncGenerator<ComparedPoint> {
+  const { vectorName } = plan;
+  let left = ids;
+  let pauseMs = FIRST_PAUSE_MS;
+  async function* read(store: VectorStore, collection: string): AsyncGenerator<PointBatch> {
+    yield await store.retrieve(collection, left, { vectorName, shardKey });
+  }
+  for (let reading = 1; left.length > 0; reading++) {
+    await sleep(pauseMs, signal);
+    pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
+    const differing: PointId[] = [];
+    const streams = {
+      source: read(sides.source, plan.sourceCollection),
+      target: read(sides.target, plan.targetCollection),
+    };
+    for await (const point of comparedStreams(plan, sides, streams)) {
+      if (point.differences.length > 0 && reading < READINGS) differing.push(point.id);
+      else yield { ...point, shardKey };
+    }
+    left = differing;
+  }
+}
