@@ -1,4 +1,5 @@
 import { Command, Option } from 'commander';
+import { resolve as absolute } from 'node:path';
 import type { Config } from '../config/config.js';
 import {
   DATATYPES,
@@ -7,6 +8,7 @@ import {
   type Layout,
   type Quantization,
 } from '../core/vector-store.js';
+import { GuardingProxy } from '../migrate/guarding-proxy.js';
 import { readRecorded } from '../migrate/held-record.js';
 import { copyShare } from '../migrate/copy-share.js';
 import {
@@ -43,6 +45,7 @@ interface StartFlags extends RecordFlags, HookFlags, TuneFlags, CatchUpFlags {
   readonly compactName?: string;
   readonly datatype?: Datatype;
   readonly quantization?: Quantization;
+  readonly journal?: string;
   readonly dryRun?: boolean;
 }
 
@@ -73,6 +76,10 @@ export function startCommand(): Command {
         'codes held in memory, the reduced vector on disk; none: the reduced vector in memory (default: as in the source)',
       ).choices([...QUANTIZATIONS]),
     )
+    .option(
+      '--journal <folder>',
+      'clients write through `serve` with "migrating", which keeps this folder: their writes are followed; kept in the record',
+    )
     .action((source: string, target: string, flags: StartFlags) =>
       withConsole(flags, (run, config) => start({ source, target, flags }, { run, config })),
     );
@@ -92,8 +99,14 @@ Several workers, at once or not, on machines that share the record; whoever is l
 
 The same command goes on after a crash or Ctrl-C. Hooks run by "sh -c" with what happened in TLDR_EVENT, TLDR_SOURCE,
 TLDR_TARGET and others (docs/migrate.md); they stand after the collections and get no keys.
-Writes to the source while this runs are not followed: pause the writers until the cut-over, or give --catch-up here
-and at the cut-over.`,
+Writes to the source while this runs are not followed: pause the writers until the cut-over, let them write through
+the proxy, or give --catch-up here and at the cut-over.
+
+Behind the proxy, where nobody pauses (\`serve\` runs with {"docs": {"target": "docs_c96", "encoder": "enc.onnx",
+"migrating": {"source": "docs", "journal": "journal/docs"}}}, and clients use it):
+  qdrant-tldr migrate start docs docs_c96 --encoder enc.onnx --journal journal/docs --yes
+  qdrant-tldr migrate cutover docs docs_c96 --by proxy --execute
+Later commands know the folder from the record. Refused while no such proxy lives.`,
   );
   return withWriteFlags(withGlobalFlags(withHookFlags(withCopyFlags(command))));
 }
@@ -132,6 +145,9 @@ async function start(
 ): Promise<void> {
   const { encoder, encoderFile } = await encoderOf(flags.encoder, null);
   const place = await placeOf({ source, target }, flags, { config, run });
+  const journal = flags.journal === undefined ? undefined : absolute(flags.journal);
+  if (journal !== undefined && flags.catchUp === true)
+    throw new TldrError('INVALID_ARGUMENT', 'give one of --journal and --catch-up: a proxy follows, or none');
   await withStore(config, run, async (store) => {
     const request = {
       source: store,
@@ -153,12 +169,16 @@ async function start(
         checkIdentity(record, plan, place.label);
         run.say(`  ${place.label} records this migration: ${record.phase}`);
       }
+      if (journal !== undefined) {
+        const { pid } = await new GuardingProxy(journal, plan).living();
+        run.say(`  writes are followed by process ${pid}, by the journal ${journal}`);
+      }
       run.say('dry run: nothing was written');
       run.result({ dryRun: true, ...summary(plan) });
       return;
     }
     await run.confirm(`Create and fill ${target} in ${store.endpoint}?`);
-    await copy(request, { place, encoderFile, flags, run, config });
+    await copy(request, { place, encoderFile, journal, flags, run, config });
   });
 }
 
@@ -177,12 +197,14 @@ async function copy(
   {
     place,
     encoderFile,
+    journal,
     flags,
     run,
     config,
   }: {
     place: RecordPlace;
     encoderFile: string;
+    journal?: string | undefined;
     flags: RecordFlags & HookFlags & TuneFlags & CatchUpFlags;
     run: ConsoleRun;
     config: Config;
@@ -193,7 +215,7 @@ async function copy(
   const hook = hooksOf(flags, config, signal);
   const { lanes, batchSize } = config;
   const tuning = tuningOf(flags);
-  const how = { place, encoderFile, hook, tuning, lanes, batchSize, signal, log, onProgress };
+  const how = { place, encoderFile, journal, hook, tuning, lanes, batchSize, signal, log, onProgress };
   run.say(
     `progress is kept in ${place.label}; if this stops, \`${commandFor('resume', { source, target }, flags)}\` goes on`,
   );

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { pauseMigration } from '../migrate/end-migration.js';
 import { readRecorded } from '../migrate/held-record.js';
+import type { JournalStatus } from '../migrate/guarding-proxy.js';
 import { migrationStatus, type MigrationStatus } from '../migrate/migration-status.js';
 import { workingOn } from '../migrate/split-record.js';
 import type { LoadSeen } from '../migrate/pace.js';
@@ -69,10 +70,23 @@ function printStatus(run: ConsoleRun, status: MigrationStatus, label: string): v
     const forced = cutOver.forced ? ', forced' : '';
     run.say(`  cut-over (${cutOver.form}): "${cutOver.name}" ${cutOver.state}${before}${forced}`);
   }
+  if (status.journal !== null) for (const line of journalLines(status.journal)) run.say(`  ${line}`);
   const names = status.targetAliases.map((name) => `"${name}"`).join(', ');
   run.say(`  aliases of the target: ${names === '' ? 'none' : names}`);
   run.say(`  record: ${label}`);
   run.say(`next: ${status.next}`);
+}
+
+function journalLines({ folder, wanted, report, ageMs, living }: JournalStatus): string[] {
+  const head = `journal ${folder}: ${wanted.state}, clients read the ${wanted.side}`;
+  if (report === null) return [head, 'proxy: none reports; what is wanted is done when one is started'];
+  const age = `${((ageMs ?? 0) / 1000).toFixed(1)} s ago`;
+  if (!living) return [head, `proxy: process ${report.pid} reported ${age} and no more since`];
+  const caughtUp = report.caughtUp ? 'caught up' : 'not caught up';
+  return [
+    head,
+    `proxy: process ${report.pid}, ${report.state}, clients read the ${report.side}, ${report.open} open entries, ${caughtUp}, reported ${age}`,
+  ];
 }
 
 function loadLines({ baselineMs, latencyMs, waiting, resting, waitedMs }: LoadSeen): string[] {

@@ -21,6 +21,8 @@ interface Migrating {
   readonly facts: FollowedFacts;
   readonly folder: string;
   readonly follower: FollowWrites;
+  /** Fingerprint. */
+  readonly encoder: string;
 }
 
 /** All collections that are being migrated, and what stands between them and their clients' writes. */
@@ -66,8 +68,8 @@ export async function openMigrating(config: Config, log: Log): Promise<Migrating
     guard: { write: (collection, touched, send) => of(collection).follower.write(touched, send) },
     sideOf: (name) => of(name).follower.status().side,
     start: (switchReads) => {
-      endings = opened.map(({ facts: { source, target }, folder, follower }) =>
-        obeyPlan({ folder, follower, source, target, switchReads, log }),
+      endings = opened.map(({ facts: { source, target }, folder, follower, encoder }) =>
+        obeyPlan({ folder, follower, source, target, encoder, switchReads, log }),
       );
     },
     close,
@@ -92,7 +94,7 @@ async function openOne(
       await follower.close();
       throw error;
     });
-    return { facts, folder, follower };
+    return { facts, folder, follower, encoder: encoder.fingerprint };
   } catch (cause) {
     const code = cause instanceof TldrError ? cause.code : 'NOT_FOUND';
     throw new TldrError(code, `cannot follow writes to ${name}: ${messageOf(cause)}`, { cause });

@@ -2,26 +2,30 @@ import { TldrError } from '../core/errors.js';
 import type { RunOptions } from '../core/run.js';
 import { catchUp, catchUpFrozen, followRecorded, type CatchUpRequest, type CaughtUp } from './catch-up.js';
 import type { Follower } from './follow-source.js';
+import { guardingProxy } from './guarding-proxy.js';
 import { withRecord, type RecordedMigration } from './held-record.js';
 import { announce, factsOf, type MigrationHook } from './migration-events.js';
-import type { CutOver, MigrationRecord, Phase } from './migration-record.js';
+import type { CutOver, MigrationRecord } from './migration-record.js';
 import { isOwnTarget } from './own-target.js';
+import { checkFollowed, checkForm, COPIED, readByProxy } from './proxy-cut-over.js';
 
 /** What has to be said to switch without a verification. */
 export const FORCE_WORDS = 'I know the copy is not verified';
 
-/** Phases in which the copy is finished. */
-const COPIED: readonly Phase[] = ['verifying', 'verified', 'repairing', 'following'];
+/** Longest wait for a proxy where nobody says. */
+const PROXY_WAIT_MS = 60_000;
 
 export interface CutOverRequest extends RecordedMigration, RunOptions {
   readonly form: CutOver['form'];
-  /** The alias; not used in the bare-name form, where the source's own name is switched. */
+  /** The alias; not used in the other forms, where it is the source's own name that leads elsewhere. */
   readonly alias?: string | undefined;
   /** `FORCE_WORDS`, to switch without a verification. */
   readonly force?: string | undefined;
   readonly hook?: MigrationHook | undefined;
   /** Where clients write to the source until the switch; instead of a verification before. */
   readonly catchUp?: CatchUpRequest | undefined;
+  /** Longest wait for the proxy; in that form alone. */
+  readonly waitMs?: number | undefined;
 }
 
 /** A switch made. */
@@ -53,8 +57,26 @@ export async function planCutOver(request: CutOverRequest, record: MigrationReco
   if (name === undefined || name === '') {
     throw new TldrError('INVALID_ARGUMENT', 'say which alias to switch with --alias');
   }
+  checkForm(request, record);
   if (!(await isOwnTarget(target, record)))
     throw new TldrError('NOT_FOUND', `${to} is not there, or not what this migration made`);
+  const from =
+    form === 'proxy' ? await readByProxy(record) : await whereNameLeads({ target, form, name }, record);
+  const open = record.cutOver;
+  if (open !== null && open.state !== 'rolled-back' && open.name !== name) {
+    throw new TldrError('INVALID_ARGUMENT', `"${open.name}" was cut over already: roll back first`);
+  }
+  const made = from === to;
+  if (!made) await checkVerified(request, record);
+  return { form, name, from, to, made };
+}
+
+/** @throws INVALID_ARGUMENT, UNSUPPORTED for a name that cannot be switched */
+async function whereNameLeads(
+  { target, form, name }: Pick<CutOverRequest, 'target' | 'form'> & { readonly name: string },
+  record: MigrationRecord,
+): Promise<string | null> {
+  const to = record.targetCollection;
   const collections = await target.listCollections();
   const live = (await target.aliases()).get(name);
   const from = live ?? (form === 'alias' ? null : record.sourceCollection);
@@ -76,21 +98,17 @@ export async function planCutOver(request: CutOverRequest, record: MigrationReco
       `"${name}" leads to ${from}, which is neither source nor target of this migration`,
     );
   }
-  const open = record.cutOver;
-  if (open !== null && open.state !== 'rolled-back' && open.name !== name) {
-    throw new TldrError('INVALID_ARGUMENT', `"${open.name}" was cut over already: roll back first`);
-  }
-  const made = from === to;
-  if (!made) await checkVerified(request, record);
-  return { form, name, from, to, made };
+  return from;
 }
 
-/** Counted again as well: what was written since the verification is not in the target. */
+/** Counted again as well, unless a proxy follows: what was written since the verification is not in the target. */
 async function checkVerified(
-  { source, target, force, catchUp: how }: CutOverRequest,
+  { source, target, form, force, catchUp: how }: CutOverRequest,
   record: MigrationRecord,
 ): Promise<void> {
-  if (force === FORCE_WORDS) return;
+  const forced = force === FORCE_WORDS;
+  if (form === 'proxy') await checkFollowed(record, { forced });
+  if (forced) return;
   if (how !== undefined) {
     if (COPIED.includes(record.phase)) return;
     throw new TldrError(
@@ -105,6 +123,7 @@ async function checkVerified(
     const how = phase === 'repairing' ? 'it was found to differ' : `it is ${phase}`;
     throw new TldrError('VERIFY_FAILED', `the copy is not verified: ${how}; \`migrate resume\` goes on`);
   }
+  if (form === 'proxy') return;
   const counts = [await source.count(sourceCollection), await target.count(targetCollection)];
   if (counts.some((count) => count !== verifiedPoints)) {
     throw new TldrError(
@@ -198,11 +217,12 @@ async function equal(
 }
 
 async function makeSwitch(
-  { target, place, force }: CutOverRequest,
+  request: CutOverRequest,
   record: MigrationRecord,
   { form, name, from, to, made }: Switch,
   lag = 0,
 ): Promise<void> {
+  const { target, place, force } = request;
   const before = record.cutOver;
   const resumed = before !== null && before.state !== 'rolled-back' && before.name === name;
   if (!resumed && made) {
@@ -217,7 +237,24 @@ async function makeSwitch(
       };
   record.cutOver = begun;
   await place.write(record);
-  if (!made) await (form === 'alias' ? target.switchAlias(name, to) : target.shadowName(name, to));
+  if (!made && form === 'alias') await target.switchAlias(name, to);
+  if (!made && form === 'bare-name') await target.shadowName(name, to);
+  if (!made && form === 'proxy') await switchProxy(request, record, before);
   record.cutOver = { ...begun, state: 'done' };
   await place.write(record);
+}
+
+/** @throws TIMEOUT, UNAVAILABLE, ABORTED, with clients where they were and the record saying so */
+async function switchProxy(
+  { place, waitMs = PROXY_WAIT_MS, signal, log, onProgress }: CutOverRequest,
+  record: MigrationRecord,
+  before: CutOver | null,
+): Promise<void> {
+  try {
+    await guardingProxy(record)?.toTarget({ signal, log, onProgress }, waitMs);
+  } catch (error) {
+    record.cutOver = before === null ? null : { ...before, state: 'rolled-back' };
+    await place.write(record);
+    throw error;
+  }
 }

@@ -1,9 +1,11 @@
 import { TldrError } from '../core/errors.js';
-import { sleep } from '../core/run.js';
+import { sleep, type RunOptions } from '../core/run.js';
 import type { VectorStore } from '../core/vector-store.js';
+import { guardingProxy } from './guarding-proxy.js';
 import { readRecorded, withRecord, type RecordedMigration } from './held-record.js';
 import type { MigrationRecord } from './migration-record.js';
 import { aliasTo, isOwnTarget } from './own-target.js';
+import { inEffect, readByProxy } from './proxy-cut-over.js';
 import { joinShares, workingOn } from './split-record.js';
 
 const STOP_POLL_MS = 200;
@@ -31,7 +33,8 @@ export async function planCompletion(request: CompleteRequest, record: Migration
   if (!(await isOwnTarget(target, record)))
     throw new TldrError('NOT_FOUND', `${targetCollection} is not there, or not what this migration made`);
   const aliases = await target.aliases();
-  const live = cutOver?.state === 'done' && aliases.get(cutOver.name) === targetCollection;
+  const leadsTo = cutOver?.form === 'proxy' ? await readByProxy(record) : aliases.get(cutOver?.name ?? '');
+  const live = cutOver?.state === 'done' && leadsTo === targetCollection;
   if (!live && request.withoutCutOver !== true) {
     throw new TldrError(
       'INVALID_ARGUMENT',
@@ -45,6 +48,10 @@ export async function planCompletion(request: CompleteRequest, record: Migration
     const serving = await aliasTo(source, sourceCollection);
     if (serving !== undefined)
       throw new TldrError('INVALID_ARGUMENT', `${sourceCollection} is still in use as "${serving}"`);
+    if (record.journal !== undefined) {
+      await checkProxyEnded(record);
+      return { source: sourceCollection, sourceExists };
+    }
     // Behind its own name the source cannot be counted; nor can anybody have written to it.
     const hidden = aliases.has(sourceCollection);
     const count = hidden ? verifiedPoints : await source.count(sourceCollection);
@@ -56,6 +63,26 @@ export async function planCompletion(request: CompleteRequest, record: Migration
     }
   }
   return { source: sourceCollection, sourceExists };
+}
+
+/** @throws INVALID_ARGUMENT while a proxy writes to the source, VERIFY_FAILED where not all is in the target */
+async function checkProxyEnded(record: MigrationRecord): Promise<void> {
+  const { sourceCollection, targetCollection } = record;
+  const proxy = guardingProxy(record);
+  const remedy = `replace its entry of "collections" by a plain one of ${targetCollection} and restart it first`;
+  if (proxy === null) return;
+  const { living, report, ageMs } = await proxy.status();
+  if (living)
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `${sourceCollection} is not deleted while a proxy writes to it (process ${report?.pid}, seen ${Math.round((ageMs ?? 0) / 1000)} s ago): ${remedy}`,
+    );
+  const open = await proxy.leftOpen();
+  if (open > 0)
+    throw new TldrError(
+      'VERIFY_FAILED',
+      `${open} writes in the journal ${proxy.folder} are not known to be in ${targetCollection}: run \`serve\` with "migrating" until \`migrate status\` shows none, and end it by SIGTERM; then ${remedy}`,
+    );
 }
 
 /** Declares the migration over and, where asked, deletes the source. @throws as `planCompletion` */
@@ -92,20 +119,30 @@ export async function planAbortion(target: VectorStore, record: MigrationRecord)
       `${targetCollection} serves clients as "${serving}" and is not removed: \`migrate rollback\` first`,
     );
   }
+  if (record.cutOver?.form === 'proxy' && inEffect(record)) {
+    throw new TldrError(
+      'ALREADY_EXISTS',
+      `clients read ${targetCollection} through the proxy and it is not removed: \`migrate rollback\` first`,
+    );
+  }
   const targetExists = (await target.listCollections()).includes(targetCollection);
   if (targetExists && !(await isOwnTarget(target, record)))
     throw new TldrError('MISMATCH', `${targetCollection} was made by something else and is not removed`);
   return { target: targetCollection, targetExists };
 }
 
-/** Stops whoever works on the migration, then removes its target and its record. @throws as `planAbortion` */
-export async function abortMigration(migration: RecordedMigration): Promise<Abortion> {
-  const { place, target } = migration;
+/**
+ * Stops whoever works on the migration, and what a proxy brings over, then removes its target and its record.
+ * @throws as `planAbortion`; TIMEOUT for a proxy that lives and does not stop
+ */
+export async function abortMigration(migration: RecordedMigration & RunOptions): Promise<Abortion> {
+  const { place, target, signal, log, onProgress } = migration;
   await planAbortion(target, await readRecorded(migration));
   await pauseMigration(place);
   return withRecord(migration, async (record, lost) => {
     const abortion = await planAbortion(target, record);
     lost.throwIfAborted();
+    await guardingProxy(record)?.waiting({ signal, log, onProgress });
     if (abortion.targetExists) await target.deleteCollection(abortion.target);
     await joinShares(record, place);
     await place.remove();

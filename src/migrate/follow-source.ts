@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { comparePointIds, formatPointId, type PointId } from '../core/point-id.js';
 import type { ShardKey, VersionBatch } from '../core/vector-store.js';
+import { shardKeysOf, type CompareOptions, type ShardRange, type Sides } from './compare-points.js';
 import type { MigrationPlan } from './plan-migration.js';
 import { repairPoints } from './repair-points.js';
-import { shardKeysOf, type CompareOptions, type ShardRange, type Sides } from './verify-migration.js';
 
 /** Points whose versions are kept as one digest: what is compared in full when one of them was written to. */
 const BLOCK_POINTS = 256;

@@ -20,7 +20,11 @@ export interface FollowerReport extends JournalPlan {
   readonly at: number;
   readonly source: string;
   readonly target: string;
+  /** Fingerprint of what it projects by. */
+  readonly encoder: string;
+  /** Entries of the journal whose points are not known to be equal. */
   readonly open: number;
+  /** Every point touched before the copy was finished has been brought over since. */
   readonly caughtUp: boolean;
 }
 
@@ -46,12 +50,12 @@ export async function writePlan(folder: string, { state, side }: JournalPlan): P
 export async function readReport(folder: string): Promise<FollowerReport | null> {
   const fields = await readFields(join(folder, REPORT));
   if (fields === null) return null;
-  const { state, side, pid, at, source, target, open, caughtUp } = fields;
+  const { state, side, pid, at, source, target, encoder, open, caughtUp } = fields;
   const known =
     STATES.includes(state) &&
     SIDES.includes(side) &&
     [pid, at, open].every((value) => typeof value === 'number') &&
-    [source, target].every((value) => typeof value === 'string') &&
+    [source, target, encoder].every((value) => typeof value === 'string') &&
     typeof caughtUp === 'boolean';
   if (!known) throw wrong(join(folder, REPORT), 'it is no report');
   return fields as unknown as FollowerReport;

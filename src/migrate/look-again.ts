@@ -1,18 +1,28 @@
 import type { PointId } from '../core/point-id.js';
 import { sleep, type RunOptions } from '../core/run.js';
 import type { PointBatch, ShardKey, VectorStore } from '../core/vector-store.js';
+import { comparedStreams, type ComparedPoint, type Sides } from './compare-points.js';
 import type { MigrationPlan } from './plan-migration.js';
-import { comparedStreams, type ComparedPoint, type Sides } from './verify-migration.js';
 
 const POINTS_AT_ONCE = 256;
-/** Readings of a point, and the pauses between them: a write is brought over within moments. */
+/** Readings of a point, and the pauses between them, eight seconds in all: a write is brought over within moments. */
 const READINGS = 20;
 const FIRST_PAUSE_MS = 20;
 const LONGEST_PAUSE_MS = 500;
+/** Where so many points differ for good, the copy is wrong, and the others need not be waited for as long. */
+const DIFFERING_MAX = 1_000;
+const HASTY_READINGS = 2;
+
+interface Again {
+  readonly ids: readonly PointId[];
+  readonly shardKey: ShardKey | undefined;
+  readonly readings: number;
+  readonly signal: AbortSignal | undefined;
+}
 
 /**
  * Compared points of two sides that are written to, one after the other: a point that differs is read again and again,
- * and told to differ only where it keeps to. Points that are gone from both sides are left out.
+ * and told to differ only where it goes on doing so. Points that are gone from both sides by then are left out.
  */
 export async function* lookedAgain(
   plan: MigrationPlan,
@@ -21,11 +31,16 @@ export async function* lookedAgain(
 ): AsyncGenerator<ComparedPoint> {
   let shardKey: ShardKey | undefined;
   let ids: PointId[] = [];
-  const again = (): AsyncGenerator<ComparedPoint> => {
+  let differing = 0;
+  async function* again(): AsyncGenerator<ComparedPoint> {
+    const readings = differing < DIFFERING_MAX ? READINGS : HASTY_READINGS;
     const taken = ids;
     ids = [];
-    return untilEqual(plan, sides, { ids: taken, shardKey, signal });
-  };
+    for await (const point of untilEqual(plan, sides, { ids: taken, shardKey, readings, signal })) {
+      if (point.differences.length > 0) differing++;
+      yield point;
+    }
+  }
   for await (const point of compared) {
     if (point.differences.length === 0) {
       yield point;
@@ -41,15 +56,7 @@ export async function* lookedAgain(
 async function* untilEqual(
   plan: MigrationPlan,
   sides: Sides,
-  {
-    ids,
-    shardKey,
-    signal,
-  }: {
-    readonly ids: readonly PointId[];
-    readonly shardKey: ShardKey | undefined;
-    readonly signal: AbortSignal | undefined;
-  },
+  { ids, shardKey, readings, signal }: Again,
 ): AsyncGenerator<ComparedPoint> {
   const { vectorName } = plan;
   let left = ids;
@@ -66,7 +73,7 @@ async function* untilEqual(
       target: read(sides.target, plan.targetCollection),
     };
     for await (const point of comparedStreams(plan, sides, streams)) {
-      if (point.differences.length > 0 && reading < READINGS) differing.push(point.id);
+      if (point.differences.length > 0 && reading < readings) differing.push(point.id);
       else yield { ...point, shardKey };
     }
     left = differing;

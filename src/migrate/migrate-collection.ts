@@ -1,7 +1,7 @@
 import { TldrError } from '../core/errors.js';
 import type { ShardKey } from '../core/vector-store.js';
 import type { CaughtUp } from './catch-up.js';
-import { GuardingProxy } from './guarding-proxy.js';
+import { GuardingProxy, guardingProxy } from './guarding-proxy.js';
 import { pausedError, stoppable, stopReason } from './held-record.js';
 import type { MigrationOptions, PlacedMigration } from './migration-options.js';
 import { checkIdentity, cursorText, FRESH, identityOf, type MigrationRecord } from './migration-record.js';
@@ -49,7 +49,9 @@ export function migrateCollection(options: MigrateOptions): Promise<MigrationRep
 export async function startMigration(options: PlacedMigration): Promise<MigrationReport> {
   // Looked at before the record is held, so that what cannot be done leaves nothing behind.
   await planMigration(options);
-  if (options.journal !== undefined) await new GuardingProxy(options.journal, options).living();
+  const { journal, encoder } = options;
+  const followed = { ...options, encoderFingerprint: encoder.fingerprint };
+  if (journal !== undefined) await new GuardingProxy(journal, followed).living();
   return goOnHeld(options, await options.place.lock());
 }
 
@@ -67,7 +69,7 @@ export async function followMigration(
   options: PlacedMigration & { readonly lagMax: number },
 ): Promise<FollowReport> {
   await planMigration(options);
-  return holding(options, await options.place.lock(), (work) => {
+  return holding(options, await options.place.lock(), async (work) => {
     if (work.record.journal !== undefined)
       throw new TldrError('INVALID_ARGUMENT', 'a proxy follows the writes: go on without --catch-up');
     return runFollowing(work, options.lagMax);
@@ -91,6 +93,7 @@ async function holding<T>(
     if (await place.isPaused()) throw pausedError();
     const plan = await planMigration(options);
     const { record, resumed } = await recordToGoOn(plan, options);
+    await guardingProxy(record)?.living();
     const whole = await joinShares(record, place);
     const done = await phases(workOn(plan, whole, { options, signal: stop.signal }));
     return { plan, resumed, seconds: (performance.now() - startedAtMs) / 1000, ...done };
@@ -117,20 +120,35 @@ export async function recordToGoOn(
   const resumed = before !== null && (plan.targetExists || before.phase === 'creating');
   if (before !== null && !resumed) await joinShares(before, place);
   const record = resumed ? before : await newRecord(plan, options, workers);
-  const journal = options.journal ?? before?.journal;
-  if (resumed && record.journal !== journal)
-    throw new TldrError(
-      'MISMATCH',
-      `${place.label} records a migration ${record.journal === undefined ? 'without a journal' : `with the journal ${record.journal}`}: go on with it as it is, or \`migrate abort\` it first`,
-    );
+  const journal = journalOf(record, { resumed, asked: options.journal ?? before?.journal, label: place.label });
   if (journal !== undefined) {
     if (workers > 1)
-      throw new TldrError('INVALID_ARGUMENT', 'a migration with a journal is copied by one runner alone');
+      throw new TldrError(
+        'INVALID_ARGUMENT',
+        'a migration whose writes a proxy follows is copied by one runner: leave --worker out',
+      );
     record.journal = journal;
   }
   record.encoderFile = options.encoderFile ?? record.encoderFile;
   await retune(place, options.tuning);
   return { record, resumed };
+}
+
+/** @throws MISMATCH for a migration that was begun with another journal, or without one: it may have missed writes */
+function journalOf(
+  record: MigrationRecord,
+  {
+    resumed,
+    asked,
+    label,
+  }: { readonly resumed: boolean; readonly asked: string | undefined; readonly label: string },
+): string | undefined {
+  if (!resumed || record.journal === asked) return asked;
+  const how = record.journal === undefined ? 'without a journal' : `with the journal ${record.journal}`;
+  throw new TldrError(
+    'MISMATCH',
+    `${label} records a migration that was begun ${how}, not with ${asked ?? 'none'}: go on with it as it is, or \`migrate abort\` it first`,
+  );
 }
 
 /** @throws MISMATCH for the record of another migration, ALREADY_EXISTS for one whose clients use the target */

@@ -1,4 +1,5 @@
 import type { VectorStore } from '../core/vector-store.js';
+import { guardingProxy, type JournalStatus } from './guarding-proxy.js';
 import { readRecorded, type RecordedMigration } from './held-record.js';
 import { factsOf } from './migration-events.js';
 import type { CutOver, MigrationRecord } from './migration-record.js';
@@ -41,6 +42,8 @@ export interface MigrationStatus {
   readonly verifiedPoints: number | null;
   readonly cutOver: CutOver | null;
   readonly completed: boolean;
+  /** Of the proxy that follows the writes; null where none does. */
+  readonly journal: JournalStatus | null;
   /** Live counts; null where the collection is not there, or hidden behind its own name. */
   readonly sourcePoints: number | null;
   readonly targetPoints: number | null;
@@ -58,13 +61,14 @@ export async function migrationStatus(migration: RecordedMigration): Promise<Mig
   const { copied, rangesDone, rangesTotal } = factsOf(record);
   const aliases = await target.aliases();
   const [paused, runner] = [await place.isPaused(), await workingOn(place)];
+  const journal = (await guardingProxy(record)?.status()) ?? null;
   const { phase, layout, encoderFile, verifiedPoints, cutOver, completed } = record;
   return {
     source: record.sourceCollection,
     target: record.targetCollection,
     endpoint: record.targetEndpoint,
     encoder: record.encoderFingerprint,
-    ...{ layout, encoderFile, phase, paused, runner, verifiedPoints, cutOver, completed },
+    ...{ layout, encoderFile, phase, paused, runner, verifiedPoints, cutOver, completed, journal },
     tuning: await place.readTuning(),
     load: runner === null ? null : (record.load ?? null),
     workers: await workersOf(main, place),
@@ -74,7 +78,7 @@ export async function migrationStatus(migration: RecordedMigration): Promise<Mig
     sourcePoints: await countOf(source, record.sourceCollection),
     targetPoints: await countOf(target, record.targetCollection),
     targetAliases: [...aliases].flatMap(([alias, to]) => (to === record.targetCollection ? [alias] : [])),
-    next: nextStep(record, { paused, runner }),
+    next: nextStep(record, { paused, runner, journal }),
   };
 }
 
@@ -102,13 +106,16 @@ async function countOf(store: VectorStore, collection: string): Promise<number |
 
 function nextStep(
   { phase, cutOver, completed }: MigrationRecord,
-  { paused, runner }: { readonly paused: boolean; readonly runner: string | null },
+  { paused, runner, journal }: Pick<MigrationStatus, 'paused' | 'runner' | 'journal'>,
 ): string {
+  if (journal?.living === false && !completed)
+    return 'run `serve` with "migrating" for it: no proxy follows its writes';
   if (runner !== null) return 'wait, or `migrate pause`';
   if (paused) return '`migrate resume`';
   if (completed) return 'nothing: remove by hand what is not needed any more';
   if (cutOver?.state === 'begun') return '`migrate cutover` or `migrate rollback`: one of them was cut off';
   if (cutOver?.state === 'done') return '`migrate complete` once you are content, or `migrate rollback`';
   if (phase === 'following') return '`migrate cutover --catch-up`';
-  return phase === 'verified' ? '`migrate cutover`' : '`migrate resume`';
+  if (phase !== 'verified') return '`migrate resume`';
+  return journal === null ? '`migrate cutover`' : '`migrate cutover --by proxy`';
 }

@@ -13,6 +13,7 @@ export interface ObeyOptions {
   readonly follower: FollowWrites;
   readonly source: string;
   readonly target: string;
+  readonly encoder: string;
   /** Lets requests that begin from now on read that side. */
   readonly switchReads: (side: Side) => Promise<void>;
   readonly log?: Log | undefined;
@@ -20,7 +21,7 @@ export interface ObeyOptions {
 
 /** Does what the plan in a journal's folder says, and reports beside it. Returns what ends this. */
 export function obeyPlan(options: ObeyOptions): () => Promise<void> {
-  const { folder, follower, source, target, log } = options;
+  const { folder, follower, source, target, encoder, log } = options;
   const stop = new AbortController();
   let moving: Promise<void> | null = null;
   let said = '';
@@ -35,7 +36,7 @@ export function obeyPlan(options: ObeyOptions): () => Promise<void> {
     const status = follower.status();
     const text = JSON.stringify(status);
     if (text === reported && performance.now() - reportedAtMs < REPORT_MS) return;
-    await writeReport(folder, { ...status, pid: process.pid, at: Date.now(), source, target });
+    await writeReport(folder, { ...status, pid: process.pid, at: Date.now(), source, target, encoder });
     [reported, reportedAtMs] = [text, performance.now()];
   };
   const step = async (): Promise<void> => {

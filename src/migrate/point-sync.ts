@@ -3,9 +3,9 @@ import { isTldrError, messageOf, TldrError } from '../core/errors.js';
 import type { PointId } from '../core/point-id.js';
 import type { Log } from '../core/run.js';
 import type { ShardKey, VectorStore } from '../core/vector-store.js';
+import { shardKeysOf } from './compare-points.js';
 import { projectBatch } from './copy-points.js';
 import type { MigrationIdentity } from './migration-record.js';
-import { shardKeysOf } from './verify-migration.js';
 
 /** Points brought over at once, and what they may take. */
 const BATCH_POINTS = 128;

@@ -2,9 +2,9 @@ import type { Encoder } from '../core/encoder.js';
 import { matrix, row } from '../core/matrix.js';
 import type { PointId } from '../core/point-id.js';
 import type { PointBatch, ShardKey, VectorStore } from '../core/vector-store.js';
+import { comparedPoints, type CompareOptions, type PointAt } from './compare-points.js';
 import { projectBatch } from './copy-points.js';
 import type { MigrationPlan } from './plan-migration.js';
-import { comparedPoints, type CompareOptions, type PointAt } from './verify-migration.js';
 
 /** Most bytes of points held for one write. */
 const WRITE_BYTES = 16 * 1024 ** 2;

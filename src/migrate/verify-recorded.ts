@@ -3,19 +3,13 @@ import { TldrError } from '../core/errors.js';
 import { comparePointIds, formatPointId, type PointId } from '../core/point-id.js';
 import { throwIfAborted, type RunOptions } from '../core/run.js';
 import type { PointBatch, VectorStore } from '../core/vector-store.js';
+import { comparedStreams, type Sides } from './compare-points.js';
 import { pausedError, stoppable, stopReason, withRecord, type RecordedMigration } from './held-record.js';
 import { announce, factsOf, type MigrationHook } from './migration-events.js';
 import { checkIdentity, type MigrationRecord } from './migration-record.js';
 import { openPace } from './pace.js';
 import { planMigration, type MigrationPlan } from './plan-migration.js';
-import {
-  comparedStreams,
-  report,
-  verifyMigration,
-  type Sides,
-  type VerifyReport,
-  type Writing,
-} from './verify-migration.js';
+import { report, verifyMigration, type VerifyReport, type Writing } from './verify-migration.js';
 
 const RETRIEVE_POINTS = 256;
 

@@ -1,0 +1,69 @@
+import { TldrError } from '../core/errors.js';
+import type { CatchUpRequest } from './catch-up.js';
+import { guardingProxy } from './guarding-proxy.js';
+import type { CutOver, MigrationRecord, Phase } from './migration-record.js';
+
+/** Phases in which the copy is finished. */
+export const COPIED: readonly Phase[] = ['verifying', 'verified', 'repairing', 'following'];
+
+/** Whether a cut-over was made, or begun, and not taken back. */
+export function inEffect({ cutOver }: MigrationRecord): boolean {
+  return cutOver !== null && cutOver.state !== 'rolled-back';
+}
+
+/**
+ * A migration whose writes a proxy follows is cut over by it, and no other one is.
+ * @throws INVALID_ARGUMENT for another form
+ */
+export function checkForm(
+  { form, catchUp }: { readonly form: CutOver['form']; readonly catchUp?: CatchUpRequest | undefined },
+  { journal }: MigrationRecord,
+): void {
+  const wrong = (message: string): TldrError => new TldrError('INVALID_ARGUMENT', message);
+  if (journal === undefined) {
+    if (form === 'proxy')
+      throw wrong(
+        'no proxy follows the writes of this migration, since it was begun without --journal: switch an --alias, or `migrate abort` it and begin again with --journal',
+      );
+    return;
+  }
+  if (form !== 'proxy')
+    throw wrong(
+      `clients write through the proxy that keeps the journal ${journal}: it sends them to the target, with --by proxy`,
+    );
+  if (catchUp !== undefined) throw wrong('a proxy follows the writes: leave --catch-up out');
+}
+
+/** The collection that clients of the proxy read: the target only by this migration's own cut-over. */
+export async function readByProxy(record: MigrationRecord): Promise<string> {
+  const status = await guardingProxy(record)?.status();
+  const there =
+    status?.wanted.side === 'target' &&
+    inEffect(record) &&
+    // What was begun may have been cut off before the proxy did it.
+    (record.cutOver?.state === 'done' || (status.living && status.report?.side === 'target'));
+  return there ? record.targetCollection : record.sourceCollection;
+}
+
+/**
+ * Looks whether the proxy can send clients to the target at once.
+ * @throws UNAVAILABLE where none lives, VERIFY_FAILED while the copy, or what was written during it, is not there
+ */
+export async function checkFollowed(
+  record: MigrationRecord,
+  { forced }: { readonly forced: boolean },
+): Promise<void> {
+  const { phase } = record;
+  if (!COPIED.includes(phase))
+    throw new TldrError(
+      'VERIFY_FAILED',
+      `the copy is not finished: it is ${phase}; \`migrate resume\` goes on`,
+    );
+  const report = await guardingProxy(record)?.living();
+  if (report === undefined || forced || phase !== 'verified') return;
+  if (report.state !== 'copied' || !report.caughtUp)
+    throw new TldrError(
+      'VERIFY_FAILED',
+      `the proxy is still bringing over what was written before: ${report.open} writes are open; \`migrate status\` shows when it has caught up, \`migrate resume\` waits for it`,
+    );
+}
