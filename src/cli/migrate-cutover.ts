@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import { TldrError } from '../core/errors.js';
 import { targetDescription, type TargetDescription } from '../core/target-description.js';
 import type { CatchUpRequest } from '../migrate/catch-up.js';
@@ -17,8 +17,9 @@ import {
 } from './migrate-record.js';
 import { seconds, wholeNumber } from './options.js';
 
-/** Longest freeze where nobody says. */
+/** Longest freeze, and longest wait for the proxy, where nobody says. */
 const FREEZE_SECONDS = 60;
+const WAIT_SECONDS = 60;
 
 interface ExecuteFlags extends RecordFlags {
   readonly execute?: boolean;
@@ -30,6 +31,8 @@ interface CutoverFlags extends ExecuteFlags, HookFlags, CatchUpFlags {
   readonly encoder?: string;
   readonly alias?: string;
   readonly bareName?: boolean;
+  readonly by?: 'proxy';
+  readonly waitMax: number;
   readonly force?: string;
 }
 
@@ -39,11 +42,18 @@ const EXECUTE = 'do it; without this, only say what would happen';
 export function cutoverCommand(): Command {
   const command = recordedCommand('cutover', {
     description:
-      'Send clients to the target by one atomic switch of a name. A dry run unless --execute is given.',
+      'Send clients to the target by one atomic switch, of a name or in the proxy. A dry run unless --execute is given.',
     examples: `Examples:
   qdrant-tldr migrate cutover docs docs_c96 --alias search
   qdrant-tldr migrate cutover docs docs_c96 --alias search --execute --on before-cutover ./stop-writers.sh
   qdrant-tldr migrate cutover docs docs_2s --bare-name --execute
+  qdrant-tldr migrate cutover docs docs_c96 --by proxy
+  qdrant-tldr migrate cutover docs docs_c96 --by proxy --execute
+
+--by proxy is for a migration begun with --journal: no name changes, the proxy answers reads from the target from one
+moment on, at which it holds every write that was answered. No request fails, nobody pauses; writes wait for three
+seconds at most. The source goes on taking every write, so that the way back loses nothing. Where the proxy does not
+come to it within --wait-max, clients stay where they are.
 
 Where clients write to the source until then, by no proxy:
   qdrant-tldr migrate cutover docs docs_c96 --alias search --catch-up --execute --on before-cutover ./stop-writers.sh
@@ -61,6 +71,18 @@ While it is, nobody may delete the collection by that name: the hidden source wo
   })
     .option('--alias <name>', 'the alias that clients use')
     .option('--bare-name', "switch the source's own name instead of an alias; single servers only, see below")
+    .addOption(
+      new Option(
+        '--by <who>',
+        'by the proxy that follows the writes, in place of --alias and --bare-name',
+      ).choices(['proxy']),
+    )
+    .option(
+      '--wait-max <time>',
+      'with --by proxy: leave clients where they are after that',
+      seconds,
+      WAIT_SECONDS,
+    )
     .option('--encoder <file>', 'with --catch-up: encoder file (default: the one that the record names)')
     .option(
       '--freeze-max <time>',
@@ -86,7 +108,8 @@ export function rollbackCommand(): Command {
   qdrant-tldr migrate rollback docs docs_c96
   qdrant-tldr migrate rollback docs docs_c96 --execute
 
-What clients wrote to the target since the cut-over is not in the source.`,
+What clients wrote to the target since the cut-over is not in the source, unless the cut-over was made by the proxy:
+then both sides have it. Without a living proxy clients go back when it is started again.`,
   })
     .option('--execute', EXECUTE)
     .action((source: string, target: string, flags: ExecuteFlags) =>
@@ -96,18 +119,18 @@ What clients wrote to the target since the cut-over is not in the source.`,
 
 async function cutover(work: RecordedWork, flags: CutoverFlags): Promise<void> {
   const { run, config, store } = work;
-  const { alias, force, bareName = false } = flags;
-  if (bareName === (alias !== undefined))
-    throw new TldrError('INVALID_ARGUMENT', 'give one of --alias <name> and --bare-name');
+  const { alias, force } = flags;
+  const form = formOf(flags);
   const hook = hooksOf(flags, config, run.signal);
-  const form = bareName ? 'bare-name' : 'alias';
   const record = await readRecorded(work);
   const catchUp = await catchUpOf(work, flags, record);
-  const plain: CutOverRequest = { ...work, form, alias, force, hook, signal: run.signal, log: run.log };
-  const request = { ...plain, catchUp };
+  const { signal, log, onProgress } = run;
+  const plain: CutOverRequest = { ...work, form, alias, force, hook, signal, log, onProgress };
+  const request = { ...plain, catchUp, waitMs: flags.waitMax * 1000 };
   const planned = await planCutOver(request, record);
   const facts = targetDescription(await store.describe(record.targetCollection));
-  for (const line of outcomes(planned, facts)) run.say(line);
+  for (const line of form === 'proxy' ? proxyOutcomes(planned, flags) : outcomes(planned, facts))
+    run.say(line);
   if (catchUp !== undefined && !planned.made) for (const line of catchUpLines(catchUp)) run.say(line);
   if (flags.execute !== true) {
     run.say('dry run: nothing was changed; --execute does it');
@@ -115,12 +138,20 @@ async function cutover(work: RecordedWork, flags: CutoverFlags): Promise<void> {
     return;
   }
   const { name, to, made, caughtUp, frozenMs } = await cutOver(request);
-  run.say(`"${name}" ${made ? 'led' : 'leads'} to ${to}${made ? ' already' : ' now'}`);
+  if (form === 'proxy') run.say(`clients of the proxy read ${to}${made ? ' already' : ' now'}`);
+  else run.say(`"${name}" ${made ? 'led' : 'leads'} to ${to}${made ? ' already' : ' now'}`);
   if (caughtUp !== null)
     run.say(
       `${caughtUp.passes} passes; ${caughtUp.lag} points differed in the last one; ${((frozenMs ?? 0) / 1000).toFixed(2)} s from the before-cutover hook to the switch`,
     );
   run.result({ dryRun: false, ...planned, caughtUp, frozenMs });
+}
+
+function formOf({ alias, bareName = false, by }: CutoverFlags): CutOverRequest['form'] {
+  if ([alias !== undefined, bareName, by !== undefined].filter(Boolean).length !== 1)
+    throw new TldrError('INVALID_ARGUMENT', 'give one of --alias <name>, --bare-name and --by proxy');
+  if (by !== undefined) return by;
+  return bareName ? 'bare-name' : 'alias';
 }
 
 async function catchUpOf(
@@ -180,23 +211,40 @@ function outcomes({ form, name, from, to, made }: Switch, facts: TargetDescripti
   return lines;
 }
 
+function proxyOutcomes({ from, to, made }: Switch, { waitMax }: CutoverFlags): string[] {
+  if (made) return [`clients of the proxy read ${to} already`];
+  return [
+    `clients of the proxy read ${from ?? ''}`,
+    `if it succeeds: the proxy answers every read from ${to} from one moment on, at which it holds every write that was answered`,
+    `  no request fails, writes wait for 3 s at most; they go on to ${from ?? ''} as well`,
+    `if it fails, or the proxy does not do it within ${waitMax} s: clients go on reading ${from ?? ''}, and this can be run again`,
+    'the way back: `migrate rollback`, with everything that clients write until then',
+  ];
+}
+
 async function rollback(work: RecordedWork, flags: ExecuteFlags): Promise<void> {
   const { run, store } = work;
   const record = await readRecorded(work);
   const way = await planRollBack(work, record);
-  for (const line of waysBack(way)) run.say(line);
+  for (const line of way.form === 'proxy' ? proxyWaysBack(way) : waysBack(way)) run.say(line);
   const { verifiedPoints, targetCollection } = record;
-  const now = await store.count(targetCollection);
-  if (verifiedPoints !== null && now !== verifiedPoints)
-    run.say(`  ${targetCollection} had ${verifiedPoints} points when it was verified and has ${now} now`);
+  if (way.form !== 'proxy') {
+    const now = await store.count(targetCollection);
+    if (verifiedPoints !== null && now !== verifiedPoints)
+      run.say(`  ${targetCollection} had ${verifiedPoints} points when it was verified and has ${now} now`);
+  }
   if (flags.execute !== true) {
     run.say('dry run: nothing was changed; --execute does it');
     run.result({ dryRun: true, ...way });
     return;
   }
-  await rollBack(work);
-  run.say(way.to === null ? `the alias "${way.name}" is removed` : `"${way.name}" leads to ${way.to}`);
-  run.result({ dryRun: false, ...way });
+  const { signal, log, onProgress } = run;
+  const { proxyLives } = await rollBack({ ...work, signal, log, onProgress });
+  if (proxyLives === false)
+    run.say(`no proxy lives: clients read ${way.to ?? ''} as soon as one is started again`);
+  else if (proxyLives === true) run.say(`clients of the proxy read ${way.to ?? ''} now`);
+  else run.say(way.to === null ? `the alias "${way.name}" is removed` : `"${way.name}" leads to ${way.to}`);
+  run.result({ dryRun: false, ...way, proxyLives });
 }
 
 function waysBack({ name, from, to, made }: WayBack): string[] {
@@ -207,5 +255,15 @@ function waysBack({ name, from, to, made }: WayBack): string[] {
       ? `if it succeeds: "${name}" is removed, as before the cut-over; clients that use it get errors`
       : `if it succeeds: every request to "${name}" reaches ${to} from one moment on, without what was written to ${from ?? ''} since the cut-over`,
     `if it fails: "${name}" leads where it leads now, and this can be run again`,
+  ];
+}
+
+function proxyWaysBack({ from, to, made, proxyLives }: WayBack): string[] {
+  const when = proxyLives === true ? 'at once' : 'when it is started again: none lives now';
+  if (made) return [`clients of the proxy read ${to ?? ''} already; only the record is put right`];
+  return [
+    `clients of the proxy read ${from ?? ''}`,
+    `if it succeeds: the proxy answers every read from ${to ?? ''}, ${when}; everything that was written since the cut-over is there`,
+    `if it fails: clients go on reading ${from ?? ''}, and this can be run again`,
   ];
 }

@@ -27,7 +27,8 @@ export function verifyCommand(): Command {
 
 Exit code 10 where something differs; \`migrate resume\` then repairs it. A sample finds what is common, not one
 changed point in a million, and does not make a copy count as verified. After the cut-over clients may have written
-to the target, which is then reported as a difference.`,
+to the target, which is then reported as a difference. Where a proxy follows the writes, both sides stay equal: points
+that differ are read again for some seconds, until what was just written is on both.`,
   })
     .option('--encoder <file>', 'encoder file (default: the one that the record names)')
     .option('--sample <n>', 'compare n random points of each side instead of all', wholeNumber);
@@ -48,7 +49,8 @@ async function verify(work: RecordedWork, flags: VerifyFlags): Promise<void> {
   const what = sample === undefined ? 'all' : 'a sample of';
   const points = found.points.toLocaleString('en-US');
   if (found.ok) {
-    run.say(`verified ${what} ${points} points: ids, payloads, vectors, settings and counts agree`);
+    const agreed = found.countsCompared ? 'vectors, settings and counts' : 'vectors and settings';
+    run.say(`verified ${what} ${points} points: ids, payloads, ${agreed} agree`);
     run.result(found);
     return;
   }

@@ -38,9 +38,10 @@ In this order:
   qdrant-tldr migrate rollback docs docs_c96 --execute      (the way back, as long as the source is there)
   qdrant-tldr migrate complete docs docs_c96
 
+Behind the proxy, while clients write: start with --journal <folder>, cutover with --by proxy (docs/migrate.md).
 "migrate docs docs_c96 --encoder enc.onnx" is "migrate start docs docs_c96 --encoder enc.onnx".
 Every command takes --json. What switches or deletes only says what it would do until --execute is given.
-Writes to the source during the copy are not followed: pause the writers before, until the cut-over, or give
+Otherwise writes to the source during the copy are not followed: pause the writers before, until the cut-over, or give
 --catch-up to start and cutover.`,
   );
 }
