@@ -1,0 +1,271 @@
+import { afterAll, afterEach, beforeAll, describe, expect } from '@jest/globals';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
+import type { VectorStore } from '../../src/core/vector-store.js';
+import { readPlan } from '../../src/migrate/journal-state.js';
+import type { MigrationStatus } from '../../src/migrate/migration-status.js';
+import { runCli, type CliResult } from '../cli/run-cli.js';
+import { DIM, tinyEncoder } from '../migrate/fixtures.js';
+import { forAWhile, Scenario, type ScenarioPlace } from './migrating-scenario.js';
+import { startTestServer, testsOn, type TestServer } from './test-server.js';
+
+const test = await testsOn('any');
+const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+const WAIT_MS = 30_000;
+
+let server: TestServer;
+let store: VectorStore;
+/** Proxies and command lines that run. */
+const running = new Set<ChildProcess>();
+const place = (): ScenarioPlace => ({ ...server, directUrl: server.url, store, running });
+const env = (): Record<string, string> => ({
+  QDRANT_URL: server.url,
+  QDRANT_TLDR_GRPC_URL: server.grpcUrl,
+});
+
+beforeAll(async () => {
+  server = await startTestServer();
+  store = await openQdrant(server);
+}, 60_000);
+
+afterEach(() => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
+afterAll(async () => {
+  await store.close();
+  await server.stop();
+});
+
+type Migrate = (command: string, ...args: string[]) => Promise<CliResult>;
+
+const START = ['--encoder', 'encoder.onnx', '--layout', 'two-stage', '--journal', 'journal', '--yes'];
+
+/** The commands of a scenario's migration, as a person gives them. */
+function commandsOf({ folder, source, target }: Scenario): Migrate {
+  return (command, ...args) =>
+    runCli(['migrate', command, source, target, '--json', ...args], { cwd: folder, env: env() });
+}
+
+/** A command that is expected to succeed. */
+async function done(result: Promise<CliResult>): Promise<Record<string, unknown>> {
+  const { code, stderr, json } = await result;
+  expect({ code, stderr: code === 0 ? '' : stderr }).toEqual({ code: 0, stderr: '' });
+  return json();
+}
+
+async function refused(result: Promise<CliResult>, code: number, words: string): Promise<void> {
+  const ended = await result;
+  expect(ended.stderr).toContain(words);
+  expect(ended.code).toBe(code);
+}
+
+const statusOf = async (migrate: Migrate): Promise<MigrationStatus> =>
+  (await done(migrate('status'))) as unknown as MigrationStatus;
+
+async function until(happened: () => Promise<boolean>): Promise<void> {
+  const endMs = performance.now() + WAIT_MS;
+  while (!(await happened())) {
+    if (performance.now() > endMs) throw new Error('it did not come to that in time');
+    await forAWhile(20);
+  }
+}
+
+/** Runs a command and kills it with -9 once something has happened. */
+async function killedWhen(
+  { folder, source, target }: Scenario,
+  args: readonly string[],
+  happened: () => Promise<boolean>,
+): Promise<void> {
+  const [command = '', ...flags] = args;
+  const child = spawn(process.execPath, [MAIN, 'migrate', command, source, target, ...flags], {
+    ...{ cwd: folder, env: { PATH: process.env['PATH'] ?? '', ...env() }, stdio: 'ignore' },
+  });
+  running.add(child);
+  const ended = new Promise((resolve) => child.once('close', (_code, signal) => resolve(signal)));
+  await until(happened);
+  child.kill('SIGKILL');
+  expect(await ended).toBe('SIGKILL');
+  running.delete(child);
+}
+
+const processOf = (): ChildProcess => {
+  const [child] = running;
+  if (child === undefined) throw new Error('no proxy runs');
+  return child;
+};
+
+async function killProxy(): Promise<void> {
+  const child = processOf();
+  const ended = new Promise((resolve) => child.once('close', resolve));
+  child.kill('SIGKILL');
+  await ended;
+}
+
+const there = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
+
+const recordOf = ({ folder, source, target }: Scenario): string =>
+  join(folder, '.qdrant-tldr', `${source}--${target}.json`);
+
+async function recorded(scenario: Scenario): Promise<{ phase?: string; copied: number }> {
+  const text = await readFile(recordOf(scenario), 'utf8').catch(() => '{"ranges":[]}');
+  const { phase, ranges } = JSON.parse(text) as { phase?: string; ranges: { points: number }[] };
+  const copied = ranges.reduce((sum, { points }) => sum + points, 0);
+  return { ...(phase === undefined ? {} : { phase }), copied };
+}
+
+async function isEqual(scenario: Scenario): Promise<void> {
+  await scenario.stop();
+  await scenario.reported(({ open }) => open === 0);
+  expect(scenario.failures).toEqual([]);
+  expect(await scenario.differences()).toEqual([]);
+}
+
+describe('a migration whose writes go through the proxy', () => {
+  test('start, cut-over, the way back, cut-over and end under load: nothing fails, nothing differs', async () => {
+    const scenario = await Scenario.make(place(), 'whole', false);
+    const migrate = commandsOf(scenario);
+    await scenario.serve();
+    scenario.begin(11);
+    expect(await done(migrate('start', ...START, '--dry-run'))).toMatchObject({ dryRun: true });
+    await done(migrate('start', ...START, '--batch-size', '16'));
+    expect(await statusOf(migrate)).toMatchObject({
+      phase: 'verified',
+      journal: {
+        folder: scenario.journal,
+        living: true,
+        wanted: { state: 'copied', side: 'source' },
+        report: { state: 'copied', side: 'source', caughtUp: true },
+      },
+      next: '`migrate cutover --by proxy`',
+    });
+    await refused(migrate('cutover', '--alias', 'elsewhere'), 2, '--by proxy');
+    const dry = await done(migrate('cutover', '--by', 'proxy'));
+    expect(dry).toMatchObject({ dryRun: true, form: 'proxy', from: scenario.source, to: scenario.target });
+    expect((await readPlan(scenario.journal)).side).toBe('source');
+    await done(migrate('cutover', '--by', 'proxy', '--execute'));
+    expect(await done(migrate('verify'))).toMatchObject({ ok: true, countsCompared: false });
+    await refused(migrate('abort', '--execute'), 5, 'rollback');
+    await refused(migrate('resume', '--yes'), 5, 'in service');
+    await done(migrate('rollback', '--execute'));
+    await forAWhile();
+    expect(await statusOf(migrate)).toMatchObject({ journal: { report: { side: 'source' } } });
+    await done(migrate('cutover', '--by', 'proxy', '--execute'));
+    expect(await done(migrate('cutover', '--by', 'proxy', '--execute'))).toMatchObject({ made: true });
+    await refused(migrate('complete', '--delete-source', '--execute'), 2, 'while a proxy writes to it');
+    const { collections } = await done(migrate('complete'));
+    await forAWhile();
+    await isEqual(scenario);
+    expect(scenario.writes).toBeGreaterThan(100);
+    expect(await scenario.end()).toBe(0);
+    await refused(migrate('rollback', '--execute'), 2, 'the migration is complete');
+    await endWithPlainEntry(scenario, collections);
+    expect(await done(migrate('complete', '--delete-source', '--execute'))).toMatchObject({ deleted: true });
+    expect(await store.exists(scenario.source)).toBe(false);
+    await rm(scenario.folder, { recursive: true });
+  }, 120_000);
+
+  /** Serves by what `complete` said, and searches as before. */
+  async function endWithPlainEntry(scenario: Scenario, collections: unknown): Promise<void> {
+    const path = join(scenario.folder, 'serve.json');
+    const config = JSON.parse(await readFile(path, 'utf8')) as object;
+    await writeFile(path, JSON.stringify({ ...config, collections }));
+    await scenario.serve();
+    const found = await fetch(`${scenario.rest}/collections/${scenario.source}/points/query`, {
+      ...{ method: 'POST', headers: { 'content-type': 'application/json' } },
+      body: JSON.stringify({ query: Array(DIM).fill(1), limit: 3 }),
+    });
+    expect(((await found.json()) as { result: { points: unknown[] } }).result.points).toHaveLength(3);
+    expect(await scenario.end()).toBe(0);
+  }
+
+  test('killed with -9 during the copy, the wait for the proxy and the cut-over, it goes on', async () => {
+    const scenario = await Scenario.make(place(), 'killed', false);
+    const migrate = commandsOf(scenario);
+    await scenario.serve();
+    const proxy = processOf();
+    scenario.begin(12);
+    const slowly = ['start', ...START, '--batch-size', '8', '--nice', '20'];
+    await killedWhen(scenario, slowly, async () => {
+      const { phase, copied } = await recorded(scenario);
+      return phase === 'copying' && copied > 0;
+    });
+    await migrate('tune', '--nice', '0');
+    // A proxy that stands still lets the wait for it last.
+    await killedWhen(scenario, ['resume', '--yes', '--batch-size', '8'], async () => {
+      const { state } = await readPlan(scenario.journal);
+      if ((await recorded(scenario)).phase === 'finishing') proxy.kill('SIGSTOP');
+      return state === 'copied';
+    });
+    proxy.kill('SIGCONT');
+    expect(await done(migrate('resume', '--yes'))).toMatchObject({ resumed: true });
+    await until(async () => (await statusOf(migrate)).journal?.living === true);
+    await killedWhen(scenario, ['cutover', '--by', 'proxy', '--execute'], async () => {
+      const { side } = await readPlan(scenario.journal);
+      return side === 'target';
+    });
+    const { cutOver } = await statusOf(migrate);
+    expect(cutOver?.state === 'begun' || cutOver?.state === 'done').toBe(true);
+    await done(migrate('cutover', '--by', 'proxy', '--execute'));
+    expect(await statusOf(migrate)).toMatchObject({ cutOver: { state: 'done', form: 'proxy' } });
+    await isEqual(scenario);
+    expect(await scenario.end()).toBe(0);
+    await rm(scenario.folder, { recursive: true });
+  }, 120_000);
+
+  test('without a living proxy nothing begins; a cut-over that takes too long is taken back', async () => {
+    const scenario = await Scenario.make(place(), 'dead', true);
+    const migrate = commandsOf(scenario);
+    await refused(migrate('start', ...START), 8, 'no proxy follows the writes to dead');
+    expect(await there(recordOf(scenario))).toBe(false);
+    expect(await store.exists(scenario.target)).toBe(false);
+    await scenario.serve();
+    await scenario.reported(() => true);
+    await tinyEncoder(2).save(join(scenario.folder, 'other.onnx'));
+    const other = START.map((flag) => (flag === 'encoder.onnx' ? 'other.onnx' : flag));
+    await refused(migrate('start', ...other), 9, 'its encoder is');
+    scenario.begin(13);
+    await done(migrate('start', ...START));
+
+    processOf().kill('SIGSTOP');
+    await refused(
+      migrate('cutover', '--by', 'proxy', '--execute', '--wait-max', '1s'),
+      8,
+      'the plan is set back to the source',
+    );
+    processOf().kill('SIGCONT');
+    expect(await readPlan(scenario.journal)).toEqual({ state: 'copied', side: 'source' });
+    await until(async () => (await statusOf(migrate)).journal?.living === true);
+    expect(await statusOf(migrate)).toMatchObject({ cutOver: null, journal: { report: { side: 'source' } } });
+    await done(migrate('cutover', '--by', 'proxy', '--execute'));
+
+    await killProxy();
+    expect(await done(migrate('rollback', '--execute'))).toMatchObject({ dryRun: false, proxyLives: false });
+    expect((await statusOf(migrate)).next).toContain('run `serve`');
+    await refused(migrate('cutover', '--by', 'proxy', '--execute'), 8, 'no proxy follows');
+    await scenario.serve();
+    await scenario.reported(({ side, state, caughtUp }) => side === 'source' && state === 'copied' && caughtUp);
+    await isEqual(scenario);
+    await killProxy();
+    expect(await done(migrate('abort', '--execute'))).toMatchObject({ targetExists: true });
+    expect(await store.exists(scenario.target)).toBe(false);
+    expect(await readPlan(scenario.journal)).toEqual({ state: 'waiting', side: 'source' });
+
+    // The same names again, by the proxy that is told to wait.
+    await scenario.serve();
+    await scenario.reported(({ state }) => state === 'waiting');
+    await done(migrate('start', ...START));
+    await scenario.reported(({ open }) => open === 0);
+    expect(await scenario.differences()).toEqual([]);
+    expect(await done(migrate('abort', '--execute'))).toMatchObject({ targetExists: true });
+    expect(await scenario.end()).toBe(0);
+    await rm(scenario.folder, { recursive: true });
+  }, 120_000);
+});
