@@ -8,7 +8,7 @@ import type { VectorStore } from '../../src/core/vector-store.js';
 import { readPlan } from '../../src/migrate/journal-state.js';
 import type { MigrationStatus } from '../../src/migrate/migration-status.js';
 import { runCli, type CliResult } from '../cli/run-cli.js';
-import { DIM, tinyEncoder } from '../migrate/fixtures.js';
+import { DIM, idAt, tinyEncoder } from '../migrate/fixtures.js';
 import { forAWhile, Scenario, type ScenarioPlace } from './migrating-scenario.js';
 import { startTestServer, testsOn, type TestServer } from './test-server.js';
 
@@ -121,11 +121,25 @@ async function recorded(scenario: Scenario): Promise<{ phase?: string; copied: n
   return { ...(phase === undefined ? {} : { phase }), copied };
 }
 
-async function isEqual(scenario: Scenario): Promise<void> {
+async function endsEqual(scenario: Scenario): Promise<void> {
   await scenario.stop();
   await scenario.reported(({ open }) => open === 0);
   expect(scenario.failures).toEqual([]);
   expect(await scenario.differences()).toEqual([]);
+}
+
+/** Serves by what `complete` said, and searches as before. */
+async function endWithPlainEntry(scenario: Scenario, collections: unknown): Promise<void> {
+  const path = join(scenario.folder, 'serve.json');
+  const config = JSON.parse(await readFile(path, 'utf8')) as object;
+  await writeFile(path, JSON.stringify({ ...config, collections }));
+  await scenario.serve();
+  const found = await fetch(`${scenario.rest}/collections/${scenario.source}/points/query`, {
+    ...{ method: 'POST', headers: { 'content-type': 'application/json' } },
+    body: JSON.stringify({ query: Array(DIM).fill(1), limit: 3 }),
+  });
+  expect(((await found.json()) as { result: { points: unknown[] } }).result.points).toHaveLength(3);
+  expect(await scenario.end()).toBe(0);
 }
 
 describe('a migration whose writes go through the proxy', () => {
@@ -162,7 +176,7 @@ describe('a migration whose writes go through the proxy', () => {
     await refused(migrate('complete', '--delete-source', '--execute'), 2, 'while a proxy writes to it');
     const { collections } = await done(migrate('complete'));
     await forAWhile();
-    await isEqual(scenario);
+    await endsEqual(scenario);
     expect(scenario.writes).toBeGreaterThan(100);
     expect(await scenario.end()).toBe(0);
     await refused(migrate('rollback', '--execute'), 2, 'the migration is complete');
@@ -171,20 +185,6 @@ describe('a migration whose writes go through the proxy', () => {
     expect(await store.exists(scenario.source)).toBe(false);
     await rm(scenario.folder, { recursive: true });
   }, 120_000);
-
-  /** Serves by what `complete` said, and searches as before. */
-  async function endWithPlainEntry(scenario: Scenario, collections: unknown): Promise<void> {
-    const path = join(scenario.folder, 'serve.json');
-    const config = JSON.parse(await readFile(path, 'utf8')) as object;
-    await writeFile(path, JSON.stringify({ ...config, collections }));
-    await scenario.serve();
-    const found = await fetch(`${scenario.rest}/collections/${scenario.source}/points/query`, {
-      ...{ method: 'POST', headers: { 'content-type': 'application/json' } },
-      body: JSON.stringify({ query: Array(DIM).fill(1), limit: 3 }),
-    });
-    expect(((await found.json()) as { result: { points: unknown[] } }).result.points).toHaveLength(3);
-    expect(await scenario.end()).toBe(0);
-  }
 
   test('killed with -9 during the copy, the wait for the proxy and the cut-over, it goes on', async () => {
     const scenario = await Scenario.make(place(), 'killed', false);
@@ -215,7 +215,7 @@ describe('a migration whose writes go through the proxy', () => {
     expect(cutOver?.state === 'begun' || cutOver?.state === 'done').toBe(true);
     await done(migrate('cutover', '--by', 'proxy', '--execute'));
     expect(await statusOf(migrate)).toMatchObject({ cutOver: { state: 'done', form: 'proxy' } });
-    await isEqual(scenario);
+    await endsEqual(scenario);
     expect(await scenario.end()).toBe(0);
     await rm(scenario.folder, { recursive: true });
   }, 120_000);
@@ -252,7 +252,7 @@ describe('a migration whose writes go through the proxy', () => {
     await refused(migrate('cutover', '--by', 'proxy', '--execute'), 8, 'no proxy follows');
     await scenario.serve();
     await scenario.reported(({ side, state, caughtUp }) => side === 'source' && state === 'copied' && caughtUp);
-    await isEqual(scenario);
+    await endsEqual(scenario);
     await killProxy();
     expect(await done(migrate('abort', '--execute'))).toMatchObject({ targetExists: true });
     expect(await store.exists(scenario.target)).toBe(false);
@@ -263,6 +263,13 @@ describe('a migration whose writes go through the proxy', () => {
     await scenario.reported(({ state }) => state === 'waiting');
     await done(migrate('start', ...START));
     await scenario.reported(({ open }) => open === 0);
+    expect(await scenario.differences()).toEqual([]);
+
+    // What differs for good is found and repaired: here what somebody did past the proxy.
+    await store.deletePoints(scenario.target, [idAt(1)]);
+    await refused(migrate('verify'), 10, 'point 1 is missing in the target');
+    await refused(migrate('cutover', '--by', 'proxy', '--execute'), 10, 'it was found to differ');
+    await done(migrate('resume', '--yes'));
     expect(await scenario.differences()).toEqual([]);
     expect(await done(migrate('abort', '--execute'))).toMatchObject({ targetExists: true });
     expect(await scenario.end()).toBe(0);
