@@ -232,7 +232,9 @@ async function copy(
   if (config.worker === null) {
     sayDone(run, await startMigration({ ...request, ...how }), place);
     if ((await place.read())?.journal !== undefined)
-      run.say('clients go on writing through the proxy: `migrate cutover --by proxy` sends them to the target');
+      run.say(
+        'clients go on writing through the proxy: `migrate cutover --by proxy` sends them to the target',
+      );
     return;
   }
   const done = await copyShare({ ...request, ...how, share: config.worker });

@@ -1,12 +1,6 @@
 import { isTldrError, messageOf, TldrError } from '../core/errors.js';
 import { sleep, type RunOptions } from '../core/run.js';
-import {
-  readPlan,
-  readReport,
-  writePlan,
-  type FollowerReport,
-  type JournalPlan,
-} from './journal-state.js';
+import { readPlan, readReport, writePlan, type FollowerReport, type JournalPlan } from './journal-state.js';
 import type { MigrationIdentity, MigrationRecord } from './migration-record.js';
 import { WriteJournal } from './write-journal.js';
 

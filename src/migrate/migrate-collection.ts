@@ -120,7 +120,11 @@ export async function recordToGoOn(
   const resumed = before !== null && (plan.targetExists || before.phase === 'creating');
   if (before !== null && !resumed) await joinShares(before, place);
   const record = resumed ? before : await newRecord(plan, options, workers);
-  const journal = journalOf(record, { resumed, asked: options.journal ?? before?.journal, label: place.label });
+  const journal = journalOf(record, {
+    resumed,
+    asked: options.journal ?? before?.journal,
+    label: place.label,
+  });
   if (journal !== undefined) {
     if (workers > 1)
       throw new TldrError(

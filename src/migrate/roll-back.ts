@@ -77,10 +77,7 @@ export function rollBack(migration: RecordedMigration & RunOptions): Promise<Way
 }
 
 /** Also where it is made already: a proxy that is started meanwhile must find it so. */
-async function proxyBack(
-  { signal, log, onProgress }: RunOptions,
-  record: MigrationRecord,
-): Promise<boolean> {
+async function proxyBack({ signal, log, onProgress }: RunOptions, record: MigrationRecord): Promise<boolean> {
   const obeyed = await guardingProxy(record)?.toSource({ signal, log, onProgress });
   return obeyed === true;
 }
