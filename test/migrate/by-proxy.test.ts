@@ -92,6 +92,7 @@ describe('a migration by the proxy', () => {
     await expect(startMigration(options)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     expect(await options.place.read()).toBeNull();
     const end = await follow();
+    await expect(startMigration({ ...options, encoder: tinyEncoder(2) })).rejects.toThrow('its encoder is');
     await expect(copyShare({ ...options, share: { index: 1, of: 2 } })).rejects.toMatchObject({
       message: expect.stringContaining('--worker'),
     });
@@ -107,7 +108,6 @@ describe('a migration by the proxy', () => {
       code: 'MISMATCH',
       message: expect.stringContaining('begun without a journal'),
     });
-    await expect(startMigration({ ...options, encoder: tinyEncoder(2) })).rejects.toThrow('its encoder is');
     await end();
   }, 30_000);
 
