@@ -35,7 +35,7 @@ const anything = (): boolean => true;
 
 describe('a collection that is written to through the proxy while it is migrated', () => {
   test('cut-over and the way back: no request fails, every write is read, both sides end equal', async () => {
-    const scenario = await Scenario.make(place(), 'busy', false);
+    const scenario = await Scenario.make(place(), 'busy', { faults: false });
     await scenario.serve();
     scenario.begin(1);
     await forAWhile();
@@ -63,7 +63,7 @@ describe('a collection that is written to through the proxy while it is migrated
   test.each([1, 2, 3])(
     'killed at any moment, it ends with the same points on both sides (seed %d)',
     async (seed) => {
-      const scenario = await Scenario.make(place(), `killed_${seed}`, true);
+      const scenario = await Scenario.make(place(), `killed_${seed}`, { faults: true });
       await scenario.serve();
       scenario.begin(100 + seed);
       await forAWhile(100 + 97 * seed);
@@ -97,7 +97,7 @@ describe('a collection that is written to through the proxy while it is migrated
   );
 
   test('the comparison finds a missing point, one too many, a payload and a vector', async () => {
-    const scenario = await Scenario.make(place(), 'compared', false);
+    const scenario = await Scenario.make(place(), 'compared', { faults: false });
     await scenario.copy();
     expect(await scenario.differences()).toEqual([]);
     const change = async (method: string, below: string, body: object): Promise<void> => {
@@ -118,7 +118,7 @@ describe('a collection that is written to through the proxy while it is migrated
   }, 60_000);
 
   test('several processes are refused, and so is a name that does not lead to the source', async () => {
-    const scenario = await Scenario.make(place(), 'refused', false);
+    const scenario = await Scenario.make(place(), 'refused', { faults: false });
     const failed = async (args: readonly string[]): Promise<string> => {
       const child = spawn(process.execPath, [MAIN, 'serve', '--config', 'serve.json', ...args], {
         ...{ cwd: scenario.folder, env: { PATH: process.env['PATH'] ?? '' } },

@@ -1,9 +1,11 @@
-import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { mkdtemp, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { freePorts } from '../../src/cli/free-ports.js';
+import { Rng } from '../../src/core/rng.js';
 import type { VectorStore } from '../../src/core/vector-store.js';
 import {
   readReport,
@@ -16,12 +18,16 @@ import { DIM, fill, tinyEncoder } from '../migrate/fixtures.js';
 import { compareSides } from './compare-sides.js';
 import { copyOnce } from './copy-once.js';
 import { PlainGrpc } from './grpc-call.js';
+import { Ledger } from './ledger.js';
 import { RandomWrites } from './random-writes.js';
 
+const run = promisify(execFile);
 const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 const POINTS = 600;
 const WRITERS = 4;
-const WAIT_MS = 40_000;
+const WAIT_MS = 60_000;
+/** How often a writer leaves a failed write as it is: made or not, nobody knows. */
+const GIVES_UP = 0.3;
 const encoder = tinyEncoder();
 
 /** The server that scenarios use, as the proxy reaches it and directly. */
@@ -30,8 +36,14 @@ export interface ScenarioPlace {
   readonly grpcUrl: string;
   readonly directUrl: string;
   readonly store: VectorStore;
-  /** Proxies that run, for whoever has to end them after a failure. */
+  /** Processes that run, for whoever has to end them after a failure. */
   readonly running: Set<ChildProcess>;
+}
+
+interface ScenarioOptions {
+  /** Where processes are ended on purpose, requests may fail and are made again, or not. */
+  readonly faults: boolean;
+  readonly points?: number;
 }
 
 /** Waits. */
@@ -53,8 +65,8 @@ export class Scenario {
   #grpc: PlainGrpc | undefined;
   #stopped = false;
   #working: Promise<unknown> = Promise.resolve();
-  /** Where the process is killed on purpose, requests may fail and are made again. */
-  #kills: boolean;
+  readonly #ledger = new Ledger();
+  readonly #faults: boolean;
 
   private constructor(made: {
     place: ScenarioPlace;
@@ -62,7 +74,7 @@ export class Scenario {
     source: string;
     plan: MigrationPlan;
     ports: readonly number[];
-    kills: boolean;
+    faults: boolean;
   }) {
     this.#place = made.place;
     this.folder = made.folder;
@@ -72,11 +84,12 @@ export class Scenario {
     this.plan = made.plan;
     this.rest = `http://127.0.0.1:${made.ports[0]}`;
     this.grpcUrl = `http://127.0.0.1:${made.ports[1]}`;
-    this.#kills = made.kills;
+    this.#faults = made.faults;
   }
 
-  static async make(place: ScenarioPlace, source: string, kills: boolean): Promise<Scenario> {
+  static async make(place: ScenarioPlace, source: string, options: ScenarioOptions): Promise<Scenario> {
     const { store } = place;
+    const { faults, points = POINTS } = options;
     const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-migrating-'));
     await store.create({
       ...{ name: source, vectors: [], otherVectors: [], shardKeys: [], metadata: {} },
@@ -85,7 +98,7 @@ export class Scenario {
         optimizer_config: {},
       }),
     });
-    await fill(store, source, POINTS);
+    await fill(store, source, points);
     const names = { sourceCollection: source, targetCollection: `${source}_2s` };
     const plan = await planMigration({
       source: store,
@@ -109,7 +122,7 @@ export class Scenario {
       },
     };
     await writeFile(join(folder, 'serve.json'), JSON.stringify(config));
-    return new Scenario({ place, folder, source, plan, ports, kills });
+    return new Scenario({ place, folder, source, plan, ports, faults });
   }
 
   async serve(): Promise<void> {
@@ -131,13 +144,27 @@ export class Scenario {
   }
 
   /** As `kill -9` does it, with requests under way. */
-  async killAndServe(): Promise<void> {
+  async kill(): Promise<void> {
     const child = this.#child;
     const ended = new Promise((resolve) => child?.once('close', resolve));
     this.#grpc?.close();
     child?.kill('SIGKILL');
     await ended;
+  }
+
+  async killAndServe(): Promise<void> {
+    await this.kill();
     await this.serve();
+  }
+
+  /** The disk takes so many bytes more of the journal for a while, by the kernel's limit of the process. */
+  async fillDisk(spareBytes: number, ms: number): Promise<void> {
+    const limit = (bytes: number | string): Promise<unknown> =>
+      run('prlimit', ['--pid', String(this.#child?.pid), `--fsize=${bytes}:`]);
+    const { size } = await stat(join(this.journal, 'writes.journal'));
+    await limit(size + spareBytes);
+    await forAWhile(ms);
+    await limit('unlimited');
   }
 
   /** The process stands still, as on a machine that has no time for it. */
@@ -158,7 +185,8 @@ export class Scenario {
 
   begin(seed: number): void {
     const writers = Array.from({ length: WRITERS }, (_, i) => this.#write(seed * 1000 + i));
-    this.#working = Promise.all([...writers, this.#readOwnWrites(), this.#search()]);
+    const rng = new Rng(seed);
+    this.#working = Promise.all([...writers, this.#readOwnWrites(), this.#search(), this.#keepLedger(rng)]);
   }
 
   async stop(): Promise<void> {
@@ -168,6 +196,8 @@ export class Scenario {
 
   async #write(seed: number): Promise<void> {
     const writes = new RandomWrites(seed, POINTS + 60);
+    const rng = new Rng(seed);
+    const givesUp = (): boolean => rng.uniform() < GIVES_UP;
     while (!this.#stopped) {
       const write = writes.next(this.source);
       await this.#try(async () => {
@@ -179,9 +209,20 @@ export class Scenario {
           const { code, text } = (await this.#grpc?.call(write)) ?? { code: 14, text: '' };
           if (code !== 0 && code !== 5) throw new Error(`${write.path}: ${code} ${text}`);
         }
-      });
+      }, givesUp);
       this.writes++;
     }
+  }
+
+  /** Remembers what was acknowledged of the writes to points of its own. */
+  async #keepLedger(rng: Rng): Promise<void> {
+    while (!this.#stopped)
+      await this.#try(async () => {
+        const { path, method, body, acknowledged } = this.#ledger.next(rng);
+        const { status, text } = await this.#request(method, `/collections/${this.source}${path}`, body);
+        if (status !== 200) throw new Error(`${path}: ${status} ${text}`);
+        acknowledged();
+      });
   }
 
   /** Whoever was told that a write was made reads it, whichever side answers. */
@@ -217,18 +258,18 @@ export class Scenario {
       });
   }
 
-  /** Until it works, where the process may be killed; every failure counts where it is not. */
-  async #try(task: () => Promise<void>): Promise<void> {
+  /** Until it works or is given up, where there are faults; every failure counts where there are none. */
+  async #try(task: () => Promise<void>, givesUp = (): boolean => false): Promise<void> {
     for (;;) {
       try {
         await task();
         return;
       } catch (error) {
-        if (!this.#kills) {
+        if (!this.#faults) {
           this.failures.push(String(error));
           return;
         }
-        if (this.#stopped) return;
+        if (this.#stopped || givesUp()) return;
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
     }
@@ -261,7 +302,13 @@ export class Scenario {
     return copyOnce({ plan: this.plan, store: this.#place.store, encoder, batchSize: 8 });
   }
 
-  differences(): Promise<string[]> {
-    return compareSides(this.#place.directUrl, { source: this.source, target: this.target, encoder });
+  /** Between both sides, and between the source and what was acknowledged. */
+  async differences(): Promise<string[]> {
+    const { directUrl } = this.#place;
+    const { source, target } = this;
+    return [
+      ...(await compareSides(directUrl, { source, target, encoder })),
+      ...(await this.#ledger.differences(directUrl, source)),
+    ];
   }
 }

@@ -1,7 +1,10 @@
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 
-/** What becomes of a chunk: sent on; the connection cut; or held for ever together with all that follows. */
-export type Fate = 'pass' | 'cut' | 'hold';
+/**
+ * What becomes of a chunk: sent on; the connection cut; held for ever together with all that follows; or answered by
+ * the relay itself, which then closes the connection.
+ */
+export type Fate = 'pass' | 'cut' | 'hold' | { readonly answer: string };
 
 export interface Chunk {
   readonly bytes: Buffer;
@@ -35,8 +38,12 @@ export async function startRelay(to: () => string, decide: (chunk: Chunk) => Fat
         const fate = held ? 'hold' : decide({ bytes, from: name, connection });
         if (fate === 'hold') held = true;
         else if (fate === 'pass') into.write(bytes);
-        else {
+        else if (fate === 'cut') {
           client.destroy();
+          upstream.destroy();
+        } else {
+          held = true;
+          client.end(fate.answer);
           upstream.destroy();
         }
       });

@@ -1,0 +1,29 @@
+import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
+import { isTldrError, messageOf } from '../../src/core/errors.js';
+import { copyShare } from '../../src/migrate/copy-share.js';
+import { startMigration } from '../../src/migrate/migrate-collection.js';
+import type { PlacedMigration } from '../../src/migrate/migration-options.js';
+import { recordFile } from '../../src/migrate/record-file.js';
+import { tinyEncoder } from '../migrate/fixtures.js';
+
+/** A migration, or one of several workers of one, in a process of its own: prints a line at every step. */
+const [url = '', grpcUrl = '', source = '', target = '', recordPath = '', index = '', of = ''] =
+  process.argv.slice(2);
+try {
+  const store = await openQdrant({ url, grpcUrl });
+  const options: PlacedMigration = {
+    ...{ source: store, target: store, sourceCollection: source, targetCollection: target },
+    ...{ encoder: tinyEncoder(), layout: 'two-stage', place: recordFile(recordPath) },
+    ...{ batchSize: 16, lanes: 1, saveIntervalMs: 0 },
+    onProgress: ({ step, done }) => void process.stdout.write(`${step} ${done}\n`),
+  };
+  const share = { index: Number(index), of: Number(of) };
+  await (share.of === 1 ? startMigration(options) : copyShare({ ...options, share }));
+  await store.close();
+} catch (error) {
+  // Clients write meanwhile: what they wrote is not in the target before the copy is over.
+  if (!isTldrError(error, 'VERIFY_FAILED')) {
+    process.stderr.write(`${messageOf(error)}\n`);
+    process.exitCode = 1;
+  }
+}

@@ -1,0 +1,70 @@
+import type { ChildProcess } from 'node:child_process';
+import { rm } from 'node:fs/promises';
+import { Rng } from '../../src/core/rng.js';
+import { writePlan } from '../../src/migrate/journal-state.js';
+import { Scenario } from '../integration/migrating-scenario.js';
+import { Copying } from './copying.js';
+import type { FrailServer } from './frail-server.js';
+import { Trouble, type FaultCounts } from './trouble.js';
+
+/** So many points that the copy is split into ranges, for several workers. */
+const MANY_POINTS = 5_200;
+const FEW_POINTS = 600;
+
+/** What became of one seed. */
+export interface Outcome {
+  readonly writes: number;
+  readonly made: Readonly<FaultCounts>;
+  readonly wrong: readonly string[];
+}
+
+/**
+ * One migration of a collection that is written to and searched through the proxy all the time: copy, cut-over, way
+ * back and cut-over again, with faults in every phase; then both sides are compared.
+ */
+export async function runSeed(
+  seed: number,
+  server: FrailServer,
+  running: Set<ChildProcess>,
+): Promise<Outcome> {
+  const rng = new Rng(seed + 500_000);
+  const points = rng.uniform() < 0.5 ? MANY_POINTS : FEW_POINTS;
+  const workers = points === MANY_POINTS ? 1 + rng.int(3) : 1;
+  const store = await server.store();
+  const place = {
+    ...{ url: server.url, grpcUrl: server.grpcUrl, store, running },
+    get directUrl() {
+      return server.directUrl();
+    },
+  };
+  const scenario = await Scenario.make(place, `faults_${seed}`, { faults: true, points });
+  await store.close();
+  const trouble = new Trouble(seed, scenario, server);
+  const copying = new Copying(place, scenario);
+  await scenario.serve();
+  scenario.begin(seed);
+  await trouble.some(2);
+  await scenario.want({ state: 'copying', side: 'source' }, () => true);
+  copying.begin(workers);
+  await Promise.race([copying.begun, copying.ended()]);
+  await trouble.some(3, copying);
+  await copying.ended();
+  await writePlan(scenario.journal, { state: 'copied', side: 'source' });
+  await trouble.some(2);
+  await scenario.want({ state: 'copied', side: 'source' }, ({ caughtUp }) => caughtUp);
+  for (const side of ['target', 'source', 'target'] as const) {
+    await writePlan(scenario.journal, { state: 'copied', side });
+    await trouble.some(2);
+    await scenario.want({ state: 'copied', side }, () => true);
+    await trouble.some(2);
+  }
+  await scenario.stop();
+  await scenario.reported(({ open }) => open === 0);
+  const wrong = [...scenario.failures, ...(await scenario.differences())];
+  const ended = await scenario.end();
+  if (ended !== 0) wrong.push(`serve ended with ${ended}`);
+  await rm(scenario.folder, { recursive: true });
+  for (const name of [scenario.source, scenario.target])
+    await fetch(`${server.directUrl()}/collections/${name}`, { method: 'DELETE' });
+  return { writes: scenario.writes, made: trouble.made, wrong };
+}
