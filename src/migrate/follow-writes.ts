@@ -11,6 +11,8 @@ import type { WriteJournal } from './write-journal.js';
 import { WriteTurns } from './write-turns.js';
 
 const RETRY_MS = 500;
+/** Entries left from before that are brought over at once: one by one each would cost a round trip of its own. */
+const LEFT_AT_ONCE = 64;
 /** Longest wait of a client for its points to be in the target: where it reads the source, and where the target. */
 const SOURCE_WAIT_MS = 2_000;
 const TARGET_WAIT_MS = 10_000;
@@ -219,7 +221,11 @@ export class FollowWrites {
     if (sync === null) return;
     // Writes of a process that was killed may still be under way in the database.
     if (entries.length > 0) await this.#settle();
-    for (const entry of entries) await this.#bring(sync, entry, null);
+    const left = entries.values();
+    const lane = async (): Promise<void> => {
+      for (const entry of left) await this.#bring(sync, entry, null);
+    };
+    await Promise.all(Array.from({ length: LEFT_AT_ONCE }, lane));
     this.#caughtUp = this.#wanted === 'copied';
   }
 

@@ -54,6 +54,11 @@ export class Copying {
     return true;
   }
 
+  /** Nobody is started again. */
+  stop(): void {
+    this.#stopped = true;
+  }
+
   async #untilDone(index: number): Promise<void> {
     for (let failures = 0; !this.#stopped;) {
       const { code, signal, log } = await this.#once(index);

@@ -28,7 +28,7 @@ export async function runSeed(
   running: Set<ChildProcess>,
 ): Promise<Outcome> {
   const rng = new Rng(seed + 500_000);
-  const points = rng.uniform() < 0.5 ? MANY_POINTS : FEW_POINTS;
+  const points = rng.uniform() < 0.7 ? MANY_POINTS : FEW_POINTS;
   const workers = points === MANY_POINTS ? 1 + rng.int(3) : 1;
   const store = await server.store();
   const place = {
@@ -41,13 +41,40 @@ export async function runSeed(
   await store.close();
   const trouble = new Trouble(seed, scenario, server);
   const copying = new Copying(place, scenario);
+  let wrong: string[];
+  try {
+    await migrate(scenario, { seed, workers, trouble, copying });
+    wrong = [...scenario.failures, ...(await scenario.differences())];
+  } finally {
+    copying.stop();
+    scenario.stop().catch(() => undefined);
+  }
+  const ended = await scenario.end();
+  if (ended !== 0) wrong.push(`serve ended with ${ended}`);
+  await rm(scenario.folder, { recursive: true });
+  for (const name of [scenario.source, scenario.target])
+    await fetch(`${server.directUrl()}/collections/${name}`, { method: 'DELETE' });
+  return { writes: scenario.writes, made: trouble.made, wrong };
+}
+
+/** The whole way, up to the moment when nobody writes any more and everything written was brought over. */
+async function migrate(
+  scenario: Scenario,
+  how: {
+    readonly seed: number;
+    readonly workers: number;
+    readonly trouble: Trouble;
+    readonly copying: Copying;
+  },
+): Promise<void> {
+  const { seed, workers, trouble, copying } = how;
   await scenario.serve();
   scenario.begin(seed);
   await trouble.some(2);
   await scenario.want({ state: 'copying', side: 'source' }, () => true);
   copying.begin(workers);
   await Promise.race([copying.begun, copying.ended()]);
-  await trouble.some(3, copying);
+  await trouble.some(5, copying);
   await copying.ended();
   await writePlan(scenario.journal, { state: 'copied', side: 'source' });
   await trouble.some(2);
@@ -60,11 +87,4 @@ export async function runSeed(
   }
   await scenario.stop();
   await scenario.reported(({ open }) => open === 0);
-  const wrong = [...scenario.failures, ...(await scenario.differences())];
-  const ended = await scenario.end();
-  if (ended !== 0) wrong.push(`serve ended with ${ended}`);
-  await rm(scenario.folder, { recursive: true });
-  for (const name of [scenario.source, scenario.target])
-    await fetch(`${server.directUrl()}/collections/${name}`, { method: 'DELETE' });
-  return { writes: scenario.writes, made: trouble.made, wrong };
 }

@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { cpus } from 'node:os';
 import { PACKAGED_VERSION } from '../../src/cli/local-qdrant.js';
 import { startFrailServer } from './frail-server.js';
-import { runSeed } from './run-seed.js';
+import { runSeed, type Outcome } from './run-seed.js';
 import { FAULTS, noFaults, type FaultCounts } from './trouble.js';
 
 /**
@@ -10,7 +10,7 @@ import { FAULTS, noFaults, type FaultCounts } from './trouble.js';
  * over REST and gRPC through `serve`, a copy by one or several workers, two cut-overs and one way back, and faults at
  * random moments of each phase. Afterwards both sides are compared by code that shares nothing with the product, and
  * whoever was told that a write was made must have read it.
- * Options: `--seeds=100`, `--first=1`, `--lanes=1`: seeds run at the same time, each lane with a server of its own.
+ * Options: `--seeds=100`, `--first=1`, `--lanes=1`: seeds run at the same time. Every seed has a server of its own.
  * A seed gives the same writes and the same plan of faults again.
  */
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
@@ -19,7 +19,6 @@ const option = (name: string, fallback: number): number =>
     process.argv.find((argument) => argument.startsWith(`--${name}=`))?.slice(name.length + 3) ?? fallback,
   );
 const [seeds, first, lanes] = [option('seeds', 100), option('first', 1), option('lanes', 1)];
-const running = new Set<ChildProcess>();
 const sum = { seeds: 0, writes: 0, wrong: 0, made: noFaults() };
 
 function inWords(made: Readonly<FaultCounts>): string {
@@ -27,30 +26,35 @@ function inWords(made: Readonly<FaultCounts>): string {
   return kinds.map((kind) => `${made[kind]} ${FAULTS[kind]}`).join(', ');
 }
 
-let next = first;
-async function lane(): Promise<void> {
+/** What a seed came to; one that cannot be brought to its end counts as a difference. */
+async function outcomeOf(seed: number): Promise<Outcome> {
+  const running = new Set<ChildProcess>();
   const server = await startFrailServer();
   try {
-    for (let seed = next++; seed < first + seeds; seed = next++) {
-      const { writes, made, wrong } = await runSeed(seed, server, running);
-      sum.seeds++;
-      sum.writes += writes;
-      sum.wrong += wrong.length;
-      for (const kind of Object.keys(FAULTS) as (keyof FaultCounts)[]) sum.made[kind] += made[kind];
-      say(`seed ${seed}: ${writes} writes, ${inWords(made)}: ${wrong.length} differences`);
-      for (const text of wrong.slice(0, 20)) say(`  ${text}`);
-      if (wrong.length > 0) process.exitCode = 1;
-    }
+    return await runSeed(seed, server, running);
+  } catch (error) {
+    return { writes: 0, made: noFaults(), wrong: [error instanceof Error ? error.message : String(error)] };
   } finally {
+    for (const child of running) child.kill('SIGKILL');
     await server.stop();
   }
 }
 
-try {
-  await Promise.all(Array.from({ length: lanes }, lane));
-} finally {
-  for (const child of running) child.kill('SIGKILL');
+let next = first;
+async function lane(): Promise<void> {
+  for (let seed = next++; seed < first + seeds; seed = next++) {
+    const { writes, made, wrong } = await outcomeOf(seed);
+    sum.seeds++;
+    sum.writes += writes;
+    sum.wrong += wrong.length;
+    for (const kind of Object.keys(FAULTS) as (keyof FaultCounts)[]) sum.made[kind] += made[kind];
+    say(`seed ${seed}: ${writes} writes, ${inWords(made)}: ${wrong.length} differences`);
+    for (const text of wrong.slice(0, 20)) say(`  ${text}`);
+    if (wrong.length > 0) process.exitCode = 1;
+  }
 }
+
+await Promise.all(Array.from({ length: lanes }, lane));
 say(
   `${sum.seeds} seeds, ${sum.writes} writes of points, ${inWords(sum.made)}: ${sum.wrong} differences; Qdrant ${PACKAGED_VERSION}, Node ${process.version}, ${cpus()[0]?.model ?? ''}, ${cpus().length} cores`,
 );

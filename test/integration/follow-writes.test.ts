@@ -166,6 +166,29 @@ describe('writes that are followed', () => {
     await third.close();
   }, 60_000);
 
+  test('what many writes left open is brought over in batches', async () => {
+    let writes = 0;
+    const counted = new Proxy(store, {
+      get: (of, name) => {
+        const value: unknown = Reflect.get(of, name);
+        if (name === 'upsert') writes++;
+        return typeof value === 'function' ? (value.bind(of) as unknown) : value;
+      },
+    });
+    await copy();
+    const follower = await follow(counted);
+    const nothing = (): Promise<{ answer: null; applied: boolean }> =>
+      Promise.resolve({ answer: null, applied: true });
+    const touch = (at: number): Promise<null> => follower.write(onIds(idAt(at % POINTS)), nothing);
+    await Promise.all(Array.from({ length: 2_000 }, (_, i) => touch(i)));
+    expect(follower.status().open).toBe(2_000);
+    await follower.setState('copied');
+    await follower.caughtUp(20_000);
+    expect(writes).toBeLessThan(200);
+    expect(await differences()).toEqual([]);
+    await follower.close();
+  }, 60_000);
+
   test('an unreachable target holds up no write, and the cut-over; in service it makes writes fail', async () => {
     let down = true;
     const cut = async (...args: Parameters<VectorStore['upsert']>): Promise<void> => {

@@ -4,7 +4,7 @@ const FIRST_ID = 6_000_000;
 const IDS = 40;
 
 /** A write of a point that nobody else writes. */
-interface LedgerWrite {
+export interface LedgerWrite {
   readonly method: string;
   /** Below the collection. */
   readonly path: string;

@@ -62,6 +62,8 @@ export class Scenario {
   readonly grpcUrl: string;
   writes = 0;
   #child: ChildProcess | undefined;
+  /** What the proxy that runs now says. */
+  #log: readonly string[] = [];
   #grpc: PlainGrpc | undefined;
   #stopped = false;
   #working: Promise<unknown> = Promise.resolve();
@@ -133,11 +135,14 @@ export class Scenario {
     });
     this.#place.running.add(child);
     child.once('close', () => this.#place.running.delete(child));
-    let log = '';
-    child.stderr.on('data', (chunk: Buffer) => (log += chunk.toString()));
+    const log: string[] = [];
+    child.stderr.on('data', (chunk: Buffer) => log.push(chunk.toString()));
+    this.#log = log;
     await new Promise<void>((resolve, reject) => {
       child.stdout.once('data', () => resolve());
-      child.once('close', (code) => reject(new Error(`serve ended with ${code}: ${log}`)));
+      child.once('close', (code) =>
+        reject(new Error(`serve ended with ${code}: ${log.slice(-20).join('')}`)),
+      );
     });
     this.#grpc = new PlainGrpc(this.grpcUrl);
     this.#child = child;
@@ -293,7 +298,10 @@ export class Scenario {
     for (;;) {
       const report = await readReport(this.journal);
       if (report !== null && report.pid === this.#child?.pid && until(report)) return;
-      if (performance.now() > endMs) throw new Error(`not reported in time: ${JSON.stringify(report)}`);
+      if (performance.now() > endMs) {
+        const said = this.#log.slice(-20).join('');
+        throw new Error(`not reported in time: ${JSON.stringify(report)}\n${said}`);
+      }
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }
