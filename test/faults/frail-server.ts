@@ -35,6 +35,7 @@ export interface FrailServer {
   readonly stop: () => Promise<void>;
 }
 
+/** The packaged server with everything that can be done to it. */
 export async function startFrailServer(): Promise<FrailServer> {
   const storage = await mkdtemp(join(tmpdir(), 'qdrant-tldr-frail-'));
   const start = (): ReturnType<typeof startLocalQdrant> =>

@@ -19,6 +19,8 @@ const option = (name: string, fallback: number): number =>
     process.argv.find((argument) => argument.startsWith(`--${name}=`))?.slice(name.length + 3) ?? fallback,
   );
 const [seeds, first, lanes] = [option('seeds', 100), option('first', 1), option('lanes', 1)];
+// So that servers and proxies end with this, too.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 const sum = { seeds: 0, writes: 0, wrong: 0, made: noFaults() };
 
 function inWords(made: Readonly<FaultCounts>): string {
@@ -29,13 +31,18 @@ function inWords(made: Readonly<FaultCounts>): string {
 /** What a seed came to; one that cannot be brought to its end counts as a difference. */
 async function outcomeOf(seed: number): Promise<Outcome> {
   const running = new Set<ChildProcess>();
+  const endAll = (): void => {
+    for (const child of running) child.kill('SIGKILL');
+  };
+  process.once('exit', endAll);
   const server = await startFrailServer();
   try {
     return await runSeed(seed, server, running);
   } catch (error) {
     return { writes: 0, made: noFaults(), wrong: [error instanceof Error ? error.message : String(error)] };
   } finally {
-    for (const child of running) child.kill('SIGKILL');
+    endAll();
+    process.removeListener('exit', endAll);
     await server.stop();
   }
 }

@@ -16,11 +16,13 @@ export const FAULTS = {
 } as const;
 
 type Fault = keyof typeof FAULTS;
+/** How often each was made. */
 export type FaultCounts = Record<Fault, number>;
 
 const ANY_TIME: readonly Fault[] = ['kill', 'pause', 'full', 'cut', 'busy', 'crash'];
 const WHILE_COPYING: readonly Fault[] = [...ANY_TIME, 'copier', 'copier', 'copier', 'workers', 'workers'];
 
+/** None made yet. */
 export function noFaults(): FaultCounts {
   return { kill: 0, pause: 0, full: 0, cut: 0, busy: 0, crash: 0, copier: 0, workers: 0 };
 }

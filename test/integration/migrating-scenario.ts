@@ -26,6 +26,8 @@ const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 const POINTS = 600;
 const WRITERS = 4;
 const WAIT_MS = 60_000;
+/** Between one write or search of a client and its next: the machine has other things to do as well. */
+const REST_MS = 150;
 /** How often a writer leaves a failed write as it is: made or not, nobody knows. */
 const GIVES_UP = 0.3;
 const encoder = tinyEncoder();
@@ -265,6 +267,7 @@ export class Scenario {
 
   /** Until it works or is given up, where there are faults; every failure counts where there are none. */
   async #try(task: () => Promise<void>, givesUp = (): boolean => false): Promise<void> {
+    if (this.#faults) await forAWhile(REST_MS);
     for (;;) {
       try {
         await task();
