@@ -60,7 +60,9 @@ function passOn(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, upstrea
     if (!stream.closed) stream.close(constants.NGHTTP2_INTERNAL_ERROR);
   };
   call.on('error', broken);
-  call.on('trailers', (found) => (trailers = found));
+  call.on('trailers', (found: IncomingHttpHeaders) => {
+    trailers = found;
+  });
   call.on('response', (head, flags) => {
     if (stream.closed || stream.destroyed) return;
     if ((flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0) stream.respond(head, { endStream: true });
