@@ -144,7 +144,7 @@ async function endWithPlainEntry(scenario: Scenario, collections: unknown): Prom
 
 describe('a migration whose writes go through the proxy', () => {
   test('start, cut-over, the way back, cut-over and end under load: nothing fails, nothing differs', async () => {
-    const scenario = await Scenario.make(place(), 'whole', false);
+    const scenario = await Scenario.make(place(), 'whole', { faults: false });
     const migrate = commandsOf(scenario);
     await scenario.serve();
     scenario.begin(11);
@@ -182,7 +182,7 @@ describe('a migration whose writes go through the proxy', () => {
   }, 120_000);
 
   test('killed with -9 during the copy, the wait for the proxy and the cut-over, it goes on', async () => {
-    const scenario = await Scenario.make(place(), 'killed', false);
+    const scenario = await Scenario.make(place(), 'killed', { faults: false });
     const migrate = commandsOf(scenario);
     await scenario.serve();
     const proxy = processOf();
@@ -216,7 +216,7 @@ describe('a migration whose writes go through the proxy', () => {
   }, 120_000);
 
   test('without a living proxy nothing begins; a cut-over that takes too long is taken back', async () => {
-    const scenario = await Scenario.make(place(), 'dead', true);
+    const scenario = await Scenario.make(place(), 'dead', { faults: true });
     const migrate = commandsOf(scenario);
     await refused(migrate('start', ...START), 8, 'no proxy follows the writes to dead');
     expect(await there(recordOf(scenario))).toBe(false);
