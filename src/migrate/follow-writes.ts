@@ -11,8 +11,10 @@ import type { WriteJournal } from './write-journal.js';
 import { WriteTurns } from './write-turns.js';
 
 const RETRY_MS = 500;
-/** Entries left from before that are brought over at once: one by one each would cost a round trip of its own. */
-const LEFT_AT_ONCE = 64;
+/** Entries left from before that are brought over together: one by one each would cost a round trip of its own. */
+const LEFT_TOGETHER = 32;
+/** Groups of them under way, so that a point which cannot be brought over keeps only its own group from it. */
+const LEFT_LANES = 4;
 /** Longest wait of a client for its points to be in the target: where it reads the source, and where the target. */
 const SOURCE_WAIT_MS = 2_000;
 const TARGET_WAIT_MS = 10_000;
@@ -210,7 +212,7 @@ export class FollowWrites {
       const sync = this.#sync;
       // Left open: looked at when the copy is finished.
       if (this.#wanted !== 'copied' || sync === null) return;
-      for (const entry of entries) await this.#bring(sync, entry, entries.length === 1 ? ids : null);
+      for (const entry of entries) await this.#bring(sync, [entry], entries.length === 1 ? ids : null);
     } finally {
       for (const entry of entries) this.#inFlight.delete(entry);
     }
@@ -221,18 +223,19 @@ export class FollowWrites {
     if (sync === null) return;
     // Writes of a process that was killed may still be under way in the database.
     if (entries.length > 0) await this.#settle();
-    const left = entries.values();
+    const left = groupsOf(entries, LEFT_TOGETHER);
     const lane = async (): Promise<void> => {
-      for (const entry of left) await this.#bring(sync, entry, null);
+      for (const group of left) await this.#bring(sync, group, null);
     };
-    await Promise.all(Array.from({ length: LEFT_AT_ONCE }, lane));
+    await Promise.all(Array.from({ length: LEFT_LANES }, lane));
     this.#caughtUp = this.#wanted === 'copied';
   }
 
-  async #bring(sync: PointSync, entry: number, ids: readonly PointId[] | null): Promise<void> {
+  async #bring(sync: PointSync, entries: readonly number[], known: readonly PointId[] | null): Promise<void> {
     const { journal } = this.#options;
-    await sync.sync(ids ?? (await journal.idsOf(entry)));
-    journal.done(entry);
+    const ids = known ?? (await Promise.all(entries.map((entry) => journal.idsOf(entry)))).flat();
+    await sync.sync([...new Set(ids)]);
+    for (const entry of entries) journal.done(entry);
   }
 
   /** Waits as long as it takes, until stopped. */
@@ -290,6 +293,10 @@ export class FollowWrites {
 interface Work {
   readonly entries: number[];
   readonly ids: readonly PointId[] | null;
+}
+
+function* groupsOf<T>(all: readonly T[], size: number): Generator<readonly T[]> {
+  for (let at = 0; at < all.length; at += size) yield all.slice(at, at + size);
 }
 
 function after(ms: number): Promise<false> {
