@@ -1,3 +1,4 @@
+import { describe } from '@jest/globals';
 import { execFile } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -34,4 +35,23 @@ export async function makeCertificates(folder: string): Promise<Certificates> {
   const files = ['-in', at('request.pem'), '-out', at('cert.pem'), '-extfile', at('extensions')];
   await openssl('x509', '-req', ...signing, ...files);
   return { ca: at('ca.pem'), cert: at('cert.pem'), key: at('key.pem') };
+}
+
+/** A group of tests that need certificates; left out, with the reason printed, where none can be made. */
+export async function describeWithCertificates(title: string, tests: () => void): Promise<void> {
+  const missing = await whyNoCertificates();
+  if (missing !== null) process.stderr.write(`TLS tests left out: ${missing}\n`);
+  if (missing === null) describe(title, tests);
+  else describe.skip(`${title} (left out: ${missing})`, tests);
+}
+
+/** What makes a test server speak TLS and ask for a key. */
+export function tlsSettings({ ca, cert, key }: Certificates, apiKey: string): Record<string, string> {
+  return {
+    QDRANT__SERVICE__ENABLE_TLS: 'true',
+    QDRANT__SERVICE__API_KEY: apiKey,
+    QDRANT__TLS__CERT: cert,
+    QDRANT__TLS__KEY: key,
+    QDRANT__TLS__CA_CERT: ca,
+  };
 }

@@ -1,43 +1,24 @@
-import { afterAll, afterEach, beforeAll, describe, expect } from '@jest/globals';
+import { describe, expect } from '@jest/globals';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
-import type { VectorStore } from '../../src/core/vector-store.js';
 import { readPlan } from '../../src/migrate/journal-state.js';
 import type { MigrationStatus } from '../../src/migrate/migration-status.js';
 import { runCli, type CliResult } from '../cli/run-cli.js';
 import { DIM, idAt, tinyEncoder } from '../migrate/fixtures.js';
-import { forAWhile, Scenario, type ScenarioPlace } from './migrating-scenario.js';
-import { startTestServer, testsOn, type TestServer } from './test-server.js';
+import { forAWhile, Scenario } from './migrating-scenario.js';
+import { scenarioPlace } from './scenario-place.js';
+import { testsOn } from './test-server.js';
 
 const test = await testsOn('any');
 const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 const WAIT_MS = 30_000;
 
-let server: TestServer;
-let store: VectorStore;
-/** Proxies and command lines that run. */
-const running = new Set<ChildProcess>();
-const place = (): ScenarioPlace => ({ ...server, directUrl: server.url, store, running });
+const place = scenarioPlace();
 const env = (): Record<string, string> => ({
-  QDRANT_URL: server.url,
-  QDRANT_TLDR_GRPC_URL: server.grpcUrl,
-});
-
-beforeAll(async () => {
-  server = await startTestServer();
-  store = await openQdrant(server);
-}, 60_000);
-
-afterEach(() => {
-  for (const child of running) child.kill('SIGKILL');
-});
-
-afterAll(async () => {
-  await store.close();
-  await server.stop();
+  QDRANT_URL: place().url,
+  QDRANT_TLDR_GRPC_URL: place().grpcUrl,
 });
 
 type Migrate = (command: string, ...args: string[]) => Promise<CliResult>;
@@ -84,16 +65,16 @@ async function killedWhen(
   const child = spawn(process.execPath, [MAIN, 'migrate', command, source, target, ...flags], {
     ...{ cwd: folder, env: { PATH: process.env['PATH'] ?? '', ...env() }, stdio: 'ignore' },
   });
-  running.add(child);
+  place().running.add(child);
   const ended = new Promise((resolve) => child.once('close', (_code, signal) => resolve(signal)));
   await until(happened);
   child.kill('SIGKILL');
   expect(await ended).toBe('SIGKILL');
-  running.delete(child);
+  place().running.delete(child);
 }
 
 const processOf = (): ChildProcess => {
-  const [child] = running;
+  const [child] = place().running;
   if (child === undefined) throw new Error('no proxy runs');
   return child;
 };
@@ -177,7 +158,7 @@ describe('a migration whose writes go through the proxy', () => {
     await refused(migrate('rollback', '--execute'), 2, 'the migration is complete');
     await endWithPlainEntry(scenario, collections);
     expect(await done(migrate('complete', '--delete-source', '--execute'))).toMatchObject({ deleted: true });
-    expect(await store.exists(scenario.source)).toBe(false);
+    expect(await place().store.exists(scenario.source)).toBe(false);
     await rm(scenario.folder, { recursive: true });
   }, 120_000);
 
@@ -220,7 +201,7 @@ describe('a migration whose writes go through the proxy', () => {
     const migrate = commandsOf(scenario);
     await refused(migrate('start', ...START), 8, 'no proxy follows the writes to dead');
     expect(await there(recordOf(scenario))).toBe(false);
-    expect(await store.exists(scenario.target)).toBe(false);
+    expect(await place().store.exists(scenario.target)).toBe(false);
     await scenario.serve();
     await scenario.reported(() => true);
     await tinyEncoder(2).save(join(scenario.folder, 'other.onnx'));
@@ -252,7 +233,7 @@ describe('a migration whose writes go through the proxy', () => {
     await endsEqual(scenario);
     await killProxy();
     expect(await done(migrate('abort', '--execute'))).toMatchObject({ targetExists: true });
-    expect(await store.exists(scenario.target)).toBe(false);
+    expect(await place().store.exists(scenario.target)).toBe(false);
     expect(await readPlan(scenario.journal)).toEqual({ state: 'waiting', side: 'source' });
 
     // The same names again, by the proxy that is told to wait.
@@ -263,7 +244,7 @@ describe('a migration whose writes go through the proxy', () => {
     expect(await scenario.differences()).toEqual([]);
 
     // What differs for good is found and repaired: here what somebody did past the proxy.
-    await store.deletePoints(scenario.target, [idAt(1)]);
+    await place().store.deletePoints(scenario.target, [idAt(1)]);
     await refused(migrate('verify'), 10, 'point 1 is missing in the target');
     await refused(migrate('cutover', '--by', 'proxy', '--execute'), 10, 'it was found to differ');
     await done(migrate('resume', '--yes'));

@@ -1,38 +1,20 @@
-import { afterAll, afterEach, beforeAll, describe, expect } from '@jest/globals';
-import { spawn, type ChildProcess } from 'node:child_process';
+import { describe, expect } from '@jest/globals';
+import { spawn } from 'node:child_process';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
-import type { VectorStore } from '../../src/core/vector-store.js';
 import { readReport } from '../../src/migrate/journal-state.js';
 import { Rng } from '../../src/core/rng.js';
 import { DIM } from '../migrate/fixtures.js';
 import { Ledger, type LedgerWrite } from './ledger.js';
-import { forAWhile, Scenario, type ScenarioPlace } from './migrating-scenario.js';
-import { startTestServer, testsOn, type TestServer } from './test-server.js';
+import { forAWhile, Scenario } from './migrating-scenario.js';
+import { scenarioPlace } from './scenario-place.js';
+import { testsOn } from './test-server.js';
 
 const test = await testsOn('any');
 const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 
-let server: TestServer;
-let store: VectorStore;
-const running = new Set<ChildProcess>();
-const place = (): ScenarioPlace => ({ ...server, directUrl: server.url, store, running });
-
-beforeAll(async () => {
-  server = await startTestServer();
-  store = await openQdrant(server);
-}, 60_000);
-
-afterEach(() => {
-  for (const child of running) child.kill('SIGKILL');
-});
-
-afterAll(async () => {
-  await store.close();
-  await server.stop();
-});
+const place = scenarioPlace();
 
 const anything = (): boolean => true;
 
@@ -68,7 +50,7 @@ describe('a collection that is written to through the proxy while it is migrated
     await scenario.copy();
     expect(await scenario.differences()).toEqual([]);
     const change = async (method: string, below: string, body: object): Promise<void> => {
-      const response = await fetch(`${server.url}/collections/${scenario.target}/points${below}?wait=true`, {
+      const response = await fetch(`${place().url}/collections/${scenario.target}/points${below}?wait=true`, {
         ...{ method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) },
       });
       expect(response.status).toBe(200);
@@ -85,18 +67,18 @@ describe('a collection that is written to through the proxy while it is migrated
   }, 60_000);
 
   test('the account finds a write that is gone, and takes one that nobody knows of either way', async () => {
-    await store.create({
+    await place().store.create({
       ...{ name: 'account', vectors: [], otherVectors: [], shardKeys: [], metadata: {} },
       native: JSON.stringify({ params: { vectors: { size: DIM, distance: 'Cosine' } } }),
     });
     const [ledger, rng] = [new Ledger(), new Rng(1)];
     const make = async ({ method, path, body }: LedgerWrite): Promise<void> => {
-      const response = await fetch(`${server.url}/collections/account${path}?wait=true`, {
+      const response = await fetch(`${place().url}/collections/account${path}?wait=true`, {
         ...{ method, headers: { 'content-type': 'application/json' }, body },
       });
       expect(response.status).toBe(200);
     };
-    const differences = (): Promise<string[]> => ledger.differences(server.url, 'account');
+    const differences = (): Promise<string[]> => ledger.differences(place().url, 'account');
     for (let i = 0; i < 200; i++) {
       const write = ledger.next(rng);
       // Every third was never answered, and of those every second never made.
@@ -123,7 +105,7 @@ describe('a collection that is written to through the proxy while it is migrated
     };
     expect(await failed(['--workers', '2'])).toContain('which takes one process');
     const config = {
-      ...{ url: server.url, grpcUrl: server.grpcUrl },
+      ...{ url: place().url, grpcUrl: place().grpcUrl },
       collections: {
         other: { target: 'x', encoder: 'encoder.onnx', migrating: { source: 'refused', journal: 'j' } },
       },

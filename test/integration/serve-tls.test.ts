@@ -1,4 +1,4 @@
-import { describe, expect } from '@jest/globals';
+import { expect } from '@jest/globals';
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import { encodeRequest, pathOf } from '../adapters/serve/grpc-schemas.js';
 import { runCli } from '../cli/run-cli.js';
 import { DIM, tinyEncoder } from '../migrate/fixtures.js';
-import { makeCertificates, whyNoCertificates } from './certificates.js';
+import { describeWithCertificates, makeCertificates, tlsSettings } from './certificates.js';
 import { framed, GrpcProber } from './grpc-probe.js';
 import { endServing, startServe } from './serve-child.js';
 import { startTestServer, testsOn } from './test-server.js';
@@ -18,23 +18,14 @@ const FILL = fileURLToPath(new URL('./connect-child.js', import.meta.url));
 const KEY = 'correct-horse-battery';
 const AT = '127.0.0.1:0';
 
-const missing = await whyNoCertificates();
-if (missing !== null) process.stderr.write(`TLS tests left out: ${missing}\n`);
-const title = missing === null ? 'to a server with TLS' : `to a server with TLS (left out: ${missing})`;
-
 const test = await testsOn('a process');
 
-(missing === null ? describe : describe.skip)(title, () => {
+await describeWithCertificates('to a server with TLS', () => {
   test('serve sends both transports and their keys, where Node knows its authority, and nothing elsewhere', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-serve-tls-'));
-    const { ca, cert, key } = await makeCertificates(folder);
-    const server = await startTestServer({
-      QDRANT__SERVICE__ENABLE_TLS: 'true',
-      QDRANT__SERVICE__API_KEY: KEY,
-      QDRANT__TLS__CERT: cert,
-      QDRANT__TLS__KEY: key,
-      QDRANT__TLS__CA_CERT: ca,
-    });
+    const certificates = await makeCertificates(folder);
+    const { ca } = certificates;
+    const server = await startTestServer(tlsSettings(certificates, KEY));
     const env = { NODE_EXTRA_CA_CERTS: ca, QDRANT_API_KEY: KEY };
     try {
       const { url, grpcUrl } = server;
