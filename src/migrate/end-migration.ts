@@ -3,9 +3,9 @@ import { sleep, type RunOptions } from '../core/run.js';
 import type { VectorStore } from '../core/vector-store.js';
 import { guardingProxy } from './guarding-proxy.js';
 import { readRecorded, withRecord, type RecordedMigration } from './held-record.js';
-import type { MigrationRecord } from './migration-record.js';
+import { inEffect, type MigrationRecord } from './migration-record.js';
 import { aliasTo, isOwnTarget } from './own-target.js';
-import { inEffect, readByProxy } from './proxy-cut-over.js';
+import { readByProxy } from './proxy-cut-over.js';
 import { joinShares, workingOn } from './split-record.js';
 
 const STOP_POLL_MS = 200;

@@ -4,7 +4,14 @@ import type { CaughtUp } from './catch-up.js';
 import { GuardingProxy, guardingProxy } from './guarding-proxy.js';
 import { pausedError, stoppable, stopReason } from './held-record.js';
 import type { MigrationOptions, PlacedMigration } from './migration-options.js';
-import { checkIdentity, cursorText, FRESH, identityOf, type MigrationRecord } from './migration-record.js';
+import {
+  checkIdentity,
+  cursorText,
+  FRESH,
+  identityOf,
+  inEffect,
+  type MigrationRecord,
+} from './migration-record.js';
 import { planMigration, type MigrationPlan } from './plan-migration.js';
 import { recordFile } from './record-file.js';
 import type { RecordLock, RecordPlace } from './record-place.js';
@@ -160,7 +167,7 @@ async function recordedBefore(plan: MigrationPlan, place: RecordPlace): Promise<
   const record = await place.read();
   if (record === null) return null;
   checkIdentity(record, plan, place.label);
-  if (record.completed || (record.cutOver !== null && record.cutOver.state !== 'rolled-back')) {
+  if (record.completed || inEffect(record)) {
     throw new TldrError(
       'ALREADY_EXISTS',
       `${plan.targetCollection} is in service since its cut-over and will not be changed: \`migrate verify\` compares it, \`migrate rollback\` takes it out of service`,

@@ -202,6 +202,11 @@ function isLoad(value: unknown): boolean {
   );
 }
 
+/** Whether a cut-over was made, or begun, and not taken back. */
+export function inEffect({ cutOver }: MigrationRecord): boolean {
+  return cutOver !== null && cutOver.state !== 'rolled-back';
+}
+
 function isCutOver(value: unknown): boolean {
   if (value === null) return true;
   if (typeof value !== 'object') return false;

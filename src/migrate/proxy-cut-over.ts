@@ -1,15 +1,10 @@
 import { TldrError } from '../core/errors.js';
 import type { CatchUpRequest } from './catch-up.js';
 import { guardingProxy } from './guarding-proxy.js';
-import type { CutOver, MigrationRecord, Phase } from './migration-record.js';
+import { inEffect, type CutOver, type MigrationRecord, type Phase } from './migration-record.js';
 
 /** Phases in which the copy is finished. */
 export const COPIED: readonly Phase[] = ['verifying', 'verified', 'repairing', 'following'];
-
-/** Whether a cut-over was made, or begun, and not taken back. */
-export function inEffect({ cutOver }: MigrationRecord): boolean {
-  return cutOver !== null && cutOver.state !== 'rolled-back';
-}
 
 /**
  * A migration whose writes a proxy follows is cut over by it, and no other one is.

@@ -6,7 +6,7 @@ import type { PointBatch, VectorStore } from '../core/vector-store.js';
 import { comparedStreams, type Sides } from './compare-points.js';
 import { pausedError, stoppable, stopReason, withRecord, type RecordedMigration } from './held-record.js';
 import { announce, factsOf, type MigrationHook } from './migration-events.js';
-import { checkIdentity, type MigrationRecord } from './migration-record.js';
+import { checkIdentity, inEffect, type MigrationRecord } from './migration-record.js';
 import { openPace } from './pace.js';
 import { planMigration, type MigrationPlan } from './plan-migration.js';
 import { report, verifyMigration, type VerifyReport, type Writing } from './verify-migration.js';
@@ -33,7 +33,7 @@ export async function verifyRecorded(request: VerifyRequest): Promise<VerifyRepo
     try {
       if (await request.place.isPaused()) throw pausedError();
       const found = await compare(request, record, stop.signal);
-      const inService = record.cutOver !== null && record.cutOver.state !== 'rolled-back';
+      const inService = inEffect(record);
       if (!found.ok && !inService) {
         record.phase = 'repairing';
         record.verifiedPoints = null;
