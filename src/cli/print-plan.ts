@@ -137,7 +137,7 @@ function nameOf(row: PlanRow): string {
   return `${row.label}${row.oversampling > 1 ? `, ${row.oversampling}x candidates rescored` : ''}`;
 }
 
-/** The commands that make a configuration and search it. */
+/** The commands that make a configuration, search it and serve it. */
 export function planCommands(
   row: PlanRow,
   {
@@ -164,7 +164,13 @@ export function planCommands(
   const layout = row.layout ?? 'compact';
   const words = (list: readonly (string | number)[]): string =>
     ['qdrant-tldr', ...list].map((word) => quoted(String(word))).join(' ');
-  const rescore = row.oversampling > 1 ? ['--rescore', TOP * row.oversampling] : [];
+  const [rescore, oversampling] =
+    row.oversampling > 1
+      ? [
+          ['--rescore', TOP * row.oversampling],
+          ['--oversampling', row.oversampling],
+        ]
+      : [[], []];
   return [
     words([
       ...['train', collection, ...vector, '--dim', row.dim, '--seed', seed],
@@ -176,6 +182,7 @@ export function planCommands(
       ...['--datatype', datatype, '--quantization', quantization],
     ]),
     words(['search', target, '--encoder', file, '--query', 'q.json', '--limit', TOP, ...rescore]),
+    words(['serve', '--collection', collection, '--target', target, '--encoder', file, ...oversampling]),
   ];
 }
 

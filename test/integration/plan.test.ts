@@ -160,10 +160,11 @@ test('a plan is complete, picks for a target, and reality keeps what it says', a
   expect(chosen.certainty).toBeGreaterThan(0.4);
 
   const words = commands.map((command) => command.split(' ').slice(1));
-  expect(words.map(([first]) => first)).toEqual(['train', 'migrate', 'search']);
+  expect(words.map(([first]) => first)).toEqual(['train', 'migrate', 'search', 'serve']);
   expect(commands[0]).toContain('--queries q.npy');
   expect(await cli(words[0]!)).toMatchObject({ code: 0 });
   expect(await cli([...words[1]!, '--yes'])).toMatchObject({ code: 0 });
+  expect(await cli([...words[3]!, '--check'])).toMatchObject({ code: 0 });
   const target = words[1]![2]!;
   const encoder = await Encoder.load(join(cwd, words[0]!.at(-1)!));
   const projected = encoder.projectQueries(queries);
