@@ -30,26 +30,39 @@ export async function writeEncoderFile(path: string, bytes: Uint8Array): Promise
 }
 
 /**
- * Writes a file whole or not at all: `fill` writes to a neighbour, which is flushed and then renamed. Its folder is
- * created. `fill` must use `writeFile`, which goes on after a short write; `write` does not.
+ * Writes a file whole or not at all (`putInPlace`). Its folder is created.
  * @throws INVALID_ARGUMENT when it cannot be written, and whatever `fill` throws of its own
  */
 export async function writeWhole(path: string, fill: (file: FileHandle) => Promise<void>): Promise<void> {
   const partial = partialOf(path);
   try {
     await ensureFolder(dirname(path));
-    const file = await open(partial, 'w');
-    try {
-      await fill(file);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(partial, path);
+    await putInPlace(path, partial, fill);
   } catch (cause) {
     await removeIfThere(partial);
     throw isSystemError(cause) ? cannotWrite(path, cause) : cause;
   }
+}
+
+/**
+ * Puts a file in place, or in place of another: whatever happens, there is the old one or the new one, whole. `fill`
+ * writes to `partial` in the same folder, which is flushed and renamed. `fill` must use `writeFile`, which goes on
+ * after a short write; `write` does not.
+ * @throws the system's error where the file cannot be written, and whatever `fill` throws of its own
+ */
+export async function putInPlace(
+  path: string,
+  partial: string,
+  fill: (file: FileHandle) => Promise<void>,
+): Promise<void> {
+  const file = await open(partial, 'w');
+  try {
+    await fill(file);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(partial, path);
 }
 
 /**

@@ -1,18 +1,11 @@
-import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { mkdir, open, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { putInPlace } from '../core/encoder-file.js';
 
-/** Puts a file in place, or in place of another: whatever happens, there is the old one or the new one, whole. */
+/** Puts a file in place whole (`putInPlace`), also after a power cut; what an earlier try left is overwritten. */
 export async function replaceFile(path: string, content: string | Uint8Array): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
-  const partial = `${path}.partial`;
-  const file = await open(partial, 'w');
-  try {
-    await file.writeFile(content);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(partial, path);
+  await putInPlace(path, `${path}.partial`, (file) => file.writeFile(content));
   const folder = await open(dirname(path), 'r');
   try {
     await folder.sync();

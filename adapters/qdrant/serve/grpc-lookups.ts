@@ -3,6 +3,7 @@ import type { ServedCollection } from '../../../src/core/served-collection.js';
 import type { GrpcCall } from '../../../src/core/wire.js';
 import { decodeRetrievedPoint, selector } from '../wire.js';
 import { readDense } from './grpc-vector.js';
+import { uuidId } from './point-ids.js';
 import { Malformed, ProtoMessage } from './proto-message.js';
 import { Pieces } from './proto-pieces.js';
 import { Refusal } from './rules.js';
@@ -101,7 +102,7 @@ function idKey(pointId: Uint8Array): string {
   const span = message.variant([1, 2]);
   if (span === null) throw new Refusal(400, 'No ID options provided');
   if (span.field === 1) return String(message.varint(1) ?? 0n);
-  const digits = (message.text(2) ?? '').toLowerCase().replace(/^urn:uuid:|[{}-]/g, '');
-  if (!/^[0-9a-f]{32}$/.test(digits)) throw new Malformed('Unable to parse UUID');
-  return digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+  const id = uuidId(message.text(2) ?? '');
+  if (id === null) throw new Malformed('Unable to parse UUID');
+  return String(id);
 }
