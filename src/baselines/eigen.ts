@@ -9,12 +9,19 @@ import type { EigenTask, TopEigen } from './largest-eigen.js';
  */
 export async function topEigen(
   symmetric: Float64Array,
-  { size, d, threads = 2, signal, onProgress }: { size: number; d: number; threads?: number } & RunOptions,
+  options: { size: number; d: number; threads?: number; iterations?: number } & RunOptions,
 ): Promise<TopEigen> {
+  const { size, d, threads = 2, iterations, signal, onProgress } = options;
   if (symmetric.length !== size * size || d < 1 || d > size) {
     throw new TldrError('INVALID_ARGUMENT', `cannot take ${d} eigenvectors of ${symmetric.length} values`);
   }
-  const task: EigenTask = { symmetric, size, d, threads };
+  const task: EigenTask = {
+    symmetric,
+    size,
+    d,
+    threads,
+    ...(iterations === undefined ? {} : { iterations }),
+  };
   const file = new URL('./eigen-worker.js', import.meta.url);
   const found = await runInWorker({ file, data: task, signal, onProgress });
   if (typeof found === 'object' && found !== null && 'values' in found && 'vectors' in found) {

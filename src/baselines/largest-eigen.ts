@@ -22,6 +22,8 @@ export interface EigenTask {
   readonly size: number;
   readonly d: number;
   readonly threads: number;
+  /** At most: a few find directions that hold nearly as much as the eigenvectors do. */
+  readonly iterations?: number;
 }
 
 export interface EigenControl {
@@ -49,14 +51,14 @@ export interface Products {
  * Eigenvalue Problems, 2011, chapter 5). Null when stopped.
  */
 export async function largestEigen(task: EigenTask, control: EigenControl): Promise<TopEigen | null> {
-  const { symmetric, size, d, threads } = task;
+  const { symmetric, size, d, threads, iterations } = task;
   const width = Math.min(size, d + OVERSAMPLING);
   // A copy, since native products refuse shared memory.
   const a: DoubleMatrix = { rows: size, cols: size, data: Float64Array.from(symmetric) };
   if (size <= FULL_SIZE_MAX || width === size) return decompose(a, d);
   const products = await openProducts(threads);
   try {
-    const basis = await dominantSubspace([a], d, { products, control });
+    const basis = await dominantSubspace([a], d, { products, control, iterations });
     if (basis === null) return null;
     const image = await products.plain.multiply(a, basis);
     const ritz = decompose(await products.transposed.multiply(basis, image), d);
@@ -85,12 +87,16 @@ export async function closeProducts({ single, plain, transposed }: Products): Pr
 
 /**
  * An orthonormal basis, D x (d + some), that holds the first d eigenvectors of a product of D x D matrices, the first
- * of them applied first: until what it captures stops growing. Null when stopped.
+ * of them applied first: until what it captures stops growing, or `iterations` are done. Null when stopped.
  */
 export async function dominantSubspace(
   factors: readonly DoubleMatrix[],
   d: number,
-  { products, control }: { products: Products; control: EigenControl },
+  {
+    products,
+    control,
+    iterations = ITERATIONS_MAX,
+  }: { products: Products; control: EigenControl; iterations?: number | undefined },
 ): Promise<DoubleMatrix | null> {
   const rng = new Rng(1);
   const size = factors[0]?.rows ?? 0;
@@ -99,7 +105,7 @@ export async function dominantSubspace(
   const rounded = factors.map((factor) => ({ ...factor, data: Float32Array.from(factor.data) }));
   let basis = await orthonormal({ rows: size, cols: width, data: start }, products);
   let before = 0;
-  for (let i = 0; i < ITERATIONS_MAX; i++) {
+  for (let i = 0; i < iterations; i++) {
     if (control.shouldStop()) return null;
     let applied: Matrix = { ...basis, data: Float32Array.from(basis.data) };
     for (const factor of rounded) {
@@ -110,7 +116,7 @@ export async function dominantSubspace(
     let captured = 0;
     for (let j = 0; j < image.data.length; j++) captured += image.data[j]! * basis.data[j]!;
     basis = await orthonormal(image, products, 1);
-    control.onIteration(i + 1, ITERATIONS_MAX);
+    control.onIteration(i + 1, iterations);
     if (Math.abs(captured - before) <= TOLERANCE * Math.abs(captured)) break;
     before = captured;
   }

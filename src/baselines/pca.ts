@@ -39,20 +39,20 @@ export interface PrincipalAxes extends TopEigen {
  */
 export async function principalAxes(
   { mean, second }: Moments,
-  options: { readonly d: number; readonly centred: boolean; readonly threads?: number } & RunOptions,
+  options: {
+    readonly d: number;
+    readonly centred: boolean;
+    readonly threads?: number;
+    /** At most so many: a few find axes that hold nearly as much. */
+    readonly iterations?: number;
+  } & RunOptions,
 ): Promise<PrincipalAxes> {
-  const { d, centred, threads, signal, onProgress } = options;
+  const { centred, ...rest } = options;
   const size = mean.length;
   const target = centred
     ? second.map((value, i) => value - mean[Math.floor(i / size)]! * mean[i % size]!)
     : second;
-  const eigen = await topEigen(target, {
-    size,
-    d,
-    signal,
-    onProgress,
-    ...(threads === undefined ? {} : { threads }),
-  });
+  const eigen = await topEigen(target, { ...rest, size });
   return { ...eigen, mean: centred ? mean : null };
 }
 

@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import type { Distance } from '../core/distance.js';
 import { TldrError } from '../core/errors.js';
 import { gatherRows, type Matrix } from '../core/matrix.js';
+import { projectNatively } from '../core/project-natively.js';
 import { Rng } from '../core/rng.js';
 import type { Progress, RunOptions } from '../core/run.js';
 import { runInWorker, shareFloats } from '../core/worker-task.js';
@@ -9,10 +10,14 @@ import { exactTopK } from './exact.js';
 import type { HnswShard, HnswTask } from './hnsw-worker.js';
 import type { KnnGraph } from './knn-graph.js';
 
-/** Up to this many rows comparing all pairs takes seconds (2 n^2 D operations natively), and its recall is 1. */
-const EXACT_ROWS_MAX = 30_000;
+/** Comparing all pairs takes n^2 D multiplications, natively: so many take ten to twenty seconds on two cores. */
+const PRODUCTS_MAX = 1e12;
 /** Manhattan distances have no native product: all pairs of this many rows take as long. */
 const MANHATTAN_EXACT_ROWS_MAX = 10_000;
+/** Fewer principal directions than this find too few of the neighbours. */
+const DIRECTIONS_MIN = 192;
+/** With more rows even that many directions take minutes, and the index is faster. */
+const REDUCED_ROWS_MAX = 200_000;
 /** Below this measured recall an approximate graph is thrown away and searched exactly. */
 const RECALL_MIN = 0.9;
 const RECALL_QUERIES = 200;
@@ -24,7 +29,12 @@ export interface KnnOptions extends RunOptions {
   readonly k: number;
   readonly distance: Distance;
   readonly seed: number;
-  readonly method?: 'auto' | 'exact' | 'hnsw';
+  readonly method?: 'auto' | 'exact' | 'reduced' | 'hnsw';
+  /**
+   * D x r: directions that hold most of the rows' inner products, such as principal axes. Given these, rows that are
+   * too many to be compared in full are compared along them.
+   */
+  readonly directions?: Matrix | undefined;
   readonly threads?: number;
   /** Links per node. */
   readonly m?: number;
@@ -33,10 +43,21 @@ export interface KnnOptions extends RunOptions {
 }
 
 /**
+ * Along how many principal directions n x D rows are best compared; null where all D are as well, or where an index
+ * is faster.
+ */
+export function directionsFor(rows: number, cols: number): number | null {
+  if (rows * rows * cols <= PRODUCTS_MAX || rows > REDUCED_ROWS_MAX) return null;
+  const half = Math.floor(cols / 2);
+  const count = Math.max(DIRECTIONS_MIN, Math.min(half, Math.floor(PRODUCTS_MAX / (rows * rows))));
+  return count <= half ? count : null;
+}
+
+/**
  * The k nearest neighbours of every row of x (n x D) among the others, in worker threads. Rows are told apart
  * by index: an exact duplicate is a neighbour like any other. k shrinks to n - 1. The approximate index has no
  * Manhattan distance: it finds Euclidean neighbours, whose recall is measured against the true Manhattan ones.
- * @throws INVALID_ARGUMENT for k below 1 or fewer than two rows, ABORTED
+ * @throws INVALID_ARGUMENT for k below 1, fewer than two rows or `reduced` without directions, ABORTED
  */
 export async function buildKnnGraph(x: Matrix, options: KnnOptions): Promise<KnnGraph> {
   if (!Number.isSafeInteger(options.k) || options.k < 1) {
@@ -46,22 +67,45 @@ export async function buildKnnGraph(x: Matrix, options: KnnOptions): Promise<Knn
     throw new TldrError('INVALID_ARGUMENT', `neighbours of ${x.rows} rows: expected at least 2`);
   const shared = { ...x, data: shareFloats(x.data) };
   const settings = { ...options, k: Math.min(options.k, x.rows - 1) };
-  const { method = 'auto' } = options;
-  const manhattan = options.distance === 'manhattan';
-  const exactRowsMax = manhattan ? MANHATTAN_EXACT_ROWS_MAX : EXACT_ROWS_MAX;
-  if (method === 'exact' || (method === 'auto' && x.rows <= exactRowsMax))
-    return exactGraph(shared, settings);
-  const neighbors = await hnswNeighbors(shared, settings);
+  const method = methodFor(x, options);
+  if (method === 'exact') return exactGraph(shared, settings);
+  const neighbors =
+    method === 'reduced' ? await reducedNeighbors(shared, settings) : await hnswNeighbors(shared, settings);
   const recall = await measureRecall(shared, neighbors, settings);
-  if (recall < RECALL_MIN && method === 'auto') {
+  if (recall < RECALL_MIN && (options.method ?? 'auto') === 'auto') {
     const reached = `approximate neighbours reach recall ${recall.toFixed(3)}`;
-    if (!manhattan) {
+    if (options.distance !== 'manhattan') {
       options.log?.('warn', `${reached}: searching exactly instead`);
       return exactGraph(shared, settings);
     }
     options.log?.('warn', `${reached}: Euclidean neighbours stand in for Manhattan ones`);
   }
-  return { rows: x.rows, k: settings.k, neighbors, method: 'hnsw', recall };
+  return { rows: x.rows, k: settings.k, neighbors, method, recall };
+}
+
+/** How neighbours are found: as asked, or by what n x D rows take. */
+export function methodFor(
+  { rows, cols }: Pick<Matrix, 'rows' | 'cols'>,
+  options: Pick<KnnOptions, 'method' | 'distance' | 'directions'>,
+): KnnGraph['method'] {
+  const { method = 'auto', distance, directions } = options;
+  if (method !== 'auto') return method;
+  if (distance === 'manhattan') return rows <= MANHATTAN_EXACT_ROWS_MAX ? 'exact' : 'hnsw';
+  if (directionsFor(rows, cols) === null) return rows <= REDUCED_ROWS_MAX ? 'exact' : 'hnsw';
+  return directions === undefined ? 'hnsw' : 'reduced';
+}
+
+/** Exact search of what the directions keep: of inner products for cosine and dot, of differences for Euclid. */
+async function reducedNeighbors(x: Matrix, options: KnnOptions): Promise<Int32Array> {
+  const { distance, directions } = options;
+  if (directions === undefined) {
+    throw new TldrError('INVALID_ARGUMENT', 'neighbours along directions: no directions were given');
+  }
+  const layers = [{ weight: directions, bias: null, relu: false }];
+  const network = { normalizeInput: distance === 'cosine', layers, normalizeOutput: false };
+  const reduced = await projectNatively(network, x, options);
+  const kept = distance === 'cosine' ? 'dot' : distance;
+  return exactTopK(reduced, reduced, { ...options, distance: kept, excludeSelf: true });
 }
 
 async function exactGraph(x: Matrix, options: KnnOptions): Promise<KnnGraph> {

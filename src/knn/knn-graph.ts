@@ -4,7 +4,7 @@ export interface KnnGraph {
   readonly k: number;
   /** rows x k row indices, nearest first, -1 where there are fewer. */
   readonly neighbors: Int32Array;
-  readonly method: 'exact' | 'hnsw';
+  readonly method: 'exact' | 'reduced' | 'hnsw';
   /** Share of the true neighbours found, measured on a subsample; 1 for exact search. */
   readonly recall: number;
 }

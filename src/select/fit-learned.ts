@@ -23,6 +23,8 @@ interface LearnedRun {
   readonly plans: readonly LearnedPlan[];
   readonly geometry: Geometry;
   readonly axes: PrincipalAxes;
+  /** To find neighbours along, where there are many rows. */
+  readonly directions: Matrix | undefined;
   /** Distance of the compact space that neighbourhood-kl is trained for. */
   readonly compactDistance: Distance;
   readonly options: Omit<TrainEncoderOptions, 'seed'> & { readonly seed: number };
@@ -31,7 +33,7 @@ interface LearnedRun {
 /** Runs the planned trainings one after the other on one neighbour graph; x lies in shared memory. */
 export async function fitLearned(
   x: Matrix,
-  { plans, geometry, axes, compactDistance, options }: LearnedRun,
+  { plans, geometry, axes, directions, compactDistance, options }: LearnedRun,
 ): Promise<LearnedFits> {
   const { dim, seed, engine, threads, signal, log, onProgress, resume, onState } = options;
   const distance = geometry.fitDistance;
@@ -43,7 +45,7 @@ export async function fitLearned(
   }));
   const k = Math.max(...resolved.map(({ settings }) => settings.nNeighbors));
   const shared = { distance, seed, ...(threads === undefined ? {} : { threads }) };
-  const graph = await buildKnnGraph(x, { ...shared, k, signal, log, onProgress });
+  const graph = await buildKnnGraph(x, { ...shared, k, directions, signal, log, onProgress });
   for (const { plan, settings } of resolved) {
     const start = startOf(plan, { learned, axes, dim, distance });
     const result = await trainTldr(

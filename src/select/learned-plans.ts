@@ -1,4 +1,5 @@
 import type { Distance } from '../core/distance.js';
+import { directionsFor } from '../knn/build-knn-graph.js';
 import { defaultSettings, type LossName, type TrainSettings } from '../train/train-options.js';
 
 /** One training to be run: a candidate's name and how its settings differ from the loss's defaults. */
@@ -170,7 +171,8 @@ export function explicitPlan(
 
 /** Neighbours and PCA, nominally. */
 function preparationSeconds({ rows, inputDim, threads }: BudgetFacts): number {
-  const products = 2 * rows * rows * inputDim + 4 * rows * inputDim * inputDim;
+  const compared = directionsFor(rows, inputDim) ?? inputDim;
+  const products = 2 * rows * rows * compared + 4 * rows * inputDim * inputDim;
   return products / (NOMINAL_FLOPS * threads) + 5;
 }
 

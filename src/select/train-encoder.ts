@@ -62,6 +62,7 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
     plans,
     geometry,
     axes: closed.axes,
+    directions: closed.directions,
     compactDistance,
     options: { ...options, seed },
   });

@@ -3,7 +3,7 @@ import type { Distance } from '../../src/core/distance.js';
 import { dot, squaredNorm } from '../../src/core/distance.js';
 import { gatherRows, matrix, row, type Matrix } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
-import { buildKnnGraph } from '../../src/knn/build-knn-graph.js';
+import { buildKnnGraph, directionsFor, methodFor } from '../../src/knn/build-knn-graph.js';
 import { exactTopK } from '../../src/knn/exact.js';
 
 function random(rows: number, cols: number, seed = 1): Matrix {
@@ -64,6 +64,53 @@ describe.each(distances)('neighbours by %s', (distance) => {
     }
     expect(found / 600).toBeGreaterThanOrEqual(0.9);
   });
+});
+
+test.each(distances)(
+  'along directions that hold everything the neighbours by %s are exact',
+  async (distance) => {
+    const x = random(1200, 24, 3);
+    for (let i = 0; i < x.rows; i++) x.data.fill(0, i * 24 + 10, (i + 1) * 24);
+    const directions = matrix(24, 10);
+    for (let j = 0; j < 10; j++) directions.data[j * 10 + j] = 1;
+    const graph = await buildKnnGraph(x, { k: 6, distance, seed: 1, method: 'reduced', directions });
+    expect({ method: graph.method, recall: graph.recall }).toEqual({ method: 'reduced', recall: 1 });
+    for (let i = 0; i < x.rows; i += 131)
+      expect([...graph.neighbors.subarray(i * 6, i * 6 + 6)]).toEqual(bruteForce(x, i, 6, distance));
+  },
+);
+
+test('what directions leave out shows in the recall', async () => {
+  const x = random(1200, 24, 4);
+  const directions = matrix(24, 8);
+  for (let j = 0; j < 8; j++) directions.data[j * 8 + j] = 1;
+  const graph = await buildKnnGraph(x, { k: 6, distance: 'cosine', seed: 1, method: 'reduced', directions });
+  expect(graph.recall).toBeGreaterThan(0);
+  expect(graph.recall).toBeLessThan(0.9);
+  await expect(
+    buildKnnGraph(x, { k: 6, distance: 'cosine', seed: 1, method: 'reduced' }),
+  ).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+});
+
+test('all pairs are compared in full, along directions or not at all, by what that takes', () => {
+  const directions = matrix(1, 1);
+  const of = (rows: number, cols: number, distance: Distance, given = true): string =>
+    methodFor({ rows, cols }, { distance, directions: given ? directions : undefined });
+  expect(of(10_000, 4096, 'cosine')).toBe('exact');
+  expect(of(50_000, 384, 'dot')).toBe('exact');
+  expect(of(50_000, 768, 'euclid')).toBe('reduced');
+  expect(of(50_000, 768, 'euclid', false)).toBe('hnsw');
+  expect(of(150_000, 256, 'cosine')).toBe('exact');
+  expect(of(300_000, 768, 'cosine')).toBe('hnsw');
+  expect(of(50_000, 768, 'manhattan')).toBe('hnsw');
+  expect([
+    directionsFor(10_000, 4096),
+    directionsFor(50_000, 4096),
+    directionsFor(50_000, 768),
+    directionsFor(150_000, 1536),
+    directionsFor(150_000, 256),
+    directionsFor(300_000, 768),
+  ]).toEqual([null, 400, 384, 192, null, null]);
 });
 
 test('duplicates are neighbours of each other, told apart from the row by index', async () => {
