@@ -33,6 +33,8 @@ const NOMINAL_ELEMENTS = 1.25e9;
 const RESIDUAL_WIDTH = 1024;
 const TLDR_WIDTH = 512;
 const DOT_LEARNING_RATE = 0.003;
+/** Rates hold up to so many dimensions; beyond them the first weights are smaller, and so are the steps. */
+const RATE_DIM = 1536;
 
 /** TLDR's best settings of its search (docs/research.md); a start from PCA takes a rate of its own. */
 const TLDR = {
@@ -129,12 +131,8 @@ export function plansForBudget(facts: BudgetFacts): BudgetedPlans {
   for (const { name, share, stepsMin, stepsMax, init, optional = false, settings } of AUTO) {
     const { encoder = 'linear' } = settings;
     if (linearOnly && encoder !== 'linear') continue;
-    // Unscaled outputs take a smaller rate (docs/research.md).
-    const rate =
-      facts.compactDistance === 'dot' && name === 'neighbourhood-kl'
-        ? { learningRate: DOT_LEARNING_RATE }
-        : {};
-    const seconds = stepSeconds({ ...defaultSettings(settings.loss), ...settings }, facts);
+    const defaults = { ...defaultSettings(settings.loss), ...settings };
+    const seconds = stepSeconds(defaults, facts);
     const affordable = Math.floor((left * share) / seconds);
     if (optional && affordable < stepsMin) {
       leftOut.push(name);
@@ -142,7 +140,11 @@ export function plansForBudget(facts: BudgetFacts): BudgetedPlans {
     }
     const steps = Math.max(stepsMin, Math.min(stepsMax, affordable));
     const perplexity = perplexityFor(facts.pcaRecall);
-    const planned = { ...settings, ...rate, perplexity, steps, epochs: null };
+    // Unscaled outputs take a smaller rate (docs/research.md).
+    const dot = facts.compactDistance === 'dot' && name === 'neighbourhood-kl';
+    const rate = dot ? DOT_LEARNING_RATE : defaults.learningRate;
+    const learningRate = rate * Math.min(1, RATE_DIM / facts.inputDim);
+    const planned = { ...settings, learningRate, perplexity, steps, epochs: null };
     plans.push({ name, rank: RANKS[name] ?? 11, init, settings: planned });
   }
   return { plans, leftOut };
