@@ -1,4 +1,8 @@
 import { createServer } from 'node:net';
+import { isTldrError } from '../core/errors.js';
+
+/** Each time somebody would have to take a port in the moment between its choice and its use. */
+const ATTEMPTS = 5;
 
 /** Ports of an address that nobody listens on now, all different. */
 export async function freePorts(count: number, host = '127.0.0.1'): Promise<readonly number[]> {
@@ -15,4 +19,22 @@ export async function freePorts(count: number, host = '127.0.0.1'): Promise<read
   const servers = await Promise.all(Array.from({ length: count }, open));
   await Promise.all(servers.map(({ close }) => close()));
   return servers.map(({ port }) => port);
+}
+
+/**
+ * Calls `start` with free ports, and with others where it says, by a field `addressInUse` of its error, that somebody
+ * took one of them meanwhile. @throws what `start` throws
+ */
+export async function onFreePorts<T>(
+  count: number,
+  start: (ports: readonly number[]) => Promise<T>,
+): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await start(await freePorts(count));
+    } catch (error) {
+      const taken = isTldrError(error) && error.fields['addressInUse'] === true;
+      if (!taken || attempt === ATTEMPTS) throw error;
+    }
+  }
 }

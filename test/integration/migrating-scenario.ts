@@ -1,10 +1,8 @@
-import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { execFile, type ChildProcess } from 'node:child_process';
 import { mkdtemp, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { freePorts } from '../../src/cli/free-ports.js';
 import { Rng } from '../../src/core/rng.js';
 import type { VectorStore } from '../../src/core/vector-store.js';
 import {
@@ -20,9 +18,10 @@ import { copyOnce } from './copy-once.js';
 import { PlainGrpc } from './grpc-call.js';
 import { Ledger } from './ledger.js';
 import { RandomWrites } from './random-writes.js';
+import { startServe, type Serving } from './serve-child.js';
 
 const run = promisify(execFile);
-const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+const ANY_PORT = '127.0.0.1:0';
 const POINTS = 600;
 const WRITERS = 4;
 const WAIT_MS = 60_000;
@@ -60,12 +59,9 @@ export class Scenario {
   readonly source: string;
   readonly target: string;
   readonly plan: MigrationPlan;
-  readonly rest: string;
-  readonly grpcUrl: string;
   writes = 0;
-  #child: ChildProcess | undefined;
-  /** What the proxy that runs now says. */
-  #log: readonly string[] = [];
+  /** The proxy that runs now, or ran last. */
+  #serving: Serving | undefined;
   #grpc: PlainGrpc | undefined;
   #stopped = false;
   #working: Promise<unknown> = Promise.resolve();
@@ -77,7 +73,6 @@ export class Scenario {
     folder: string;
     source: string;
     plan: MigrationPlan;
-    ports: readonly number[];
     faults: boolean;
   }) {
     this.#place = made.place;
@@ -86,8 +81,6 @@ export class Scenario {
     this.source = made.source;
     this.target = `${made.source}_2s`;
     this.plan = made.plan;
-    this.rest = `http://127.0.0.1:${made.ports[0]}`;
-    this.grpcUrl = `http://127.0.0.1:${made.ports[1]}`;
     this.#faults = made.faults;
   }
 
@@ -111,12 +104,10 @@ export class Scenario {
       encoder,
       layout: 'two-stage',
     });
-    const ports = await freePorts(3);
     await encoder.save(join(folder, 'encoder.onnx'));
-    const [rest, grpc, operations] = ports.map((port) => `127.0.0.1:${port}`);
     const config = {
       ...{ url: place.url, grpcUrl: place.grpcUrl },
-      ...{ listenRest: rest, listenGrpc: grpc, listenOperations: operations },
+      ...{ listenRest: ANY_PORT, listenGrpc: ANY_PORT, listenOperations: ANY_PORT },
       collections: {
         [source]: {
           target: `${source}_2s`,
@@ -126,37 +117,24 @@ export class Scenario {
       },
     };
     await writeFile(join(folder, 'serve.json'), JSON.stringify(config));
-    return new Scenario({ place, folder, source, plan, ports, faults });
+    return new Scenario({ place, folder, source, plan, faults });
+  }
+
+  /** Where clients reach the proxy now; elsewhere after every start of it. */
+  get rest(): string {
+    return this.#serving?.rest ?? '';
   }
 
   async serve(): Promise<void> {
-    const child = spawn(process.execPath, [MAIN, 'serve', '--config', 'serve.json', '--json'], {
-      cwd: this.folder,
-      env: { PATH: process.env['PATH'] ?? '' },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    this.#place.running.add(child);
-    child.once('close', () => this.#place.running.delete(child));
-    const log: string[] = [];
-    child.stderr.on('data', (chunk: Buffer) => log.push(chunk.toString()));
-    this.#log = log;
-    await new Promise<void>((resolve, reject) => {
-      child.stdout.once('data', () => resolve());
-      child.once('close', (code) =>
-        reject(new Error(`serve ended with ${code}: ${log.slice(-20).join('')}`)),
-      );
-    });
-    this.#grpc = new PlainGrpc(this.grpcUrl);
-    this.#child = child;
+    this.#serving = await startServe(this.folder, [], { running: this.#place.running });
+    this.#grpc = new PlainGrpc(this.#serving.grpc);
   }
 
   /** As `kill -9` does it, with requests under way. */
   async kill(): Promise<void> {
-    const child = this.#child;
-    const ended = new Promise((resolve) => child?.once('close', resolve));
     this.#grpc?.close();
-    child?.kill('SIGKILL');
-    await ended;
+    this.#serving?.child.kill('SIGKILL');
+    await this.#serving?.ended;
   }
 
   async killAndServe(): Promise<void> {
@@ -167,7 +145,7 @@ export class Scenario {
   /** The disk takes so many bytes more of the journal for a while, by the kernel's limit of the process. */
   async fillDisk(spareBytes: number, ms: number): Promise<void> {
     const limit = (bytes: number | string): Promise<unknown> =>
-      run('prlimit', ['--pid', String(this.#child?.pid), `--fsize=${bytes}:`]);
+      run('prlimit', ['--pid', String(this.#serving?.child.pid), `--fsize=${bytes}:`]);
     const { size } = await stat(join(this.journal, 'writes.journal'));
     await limit(size + spareBytes);
     await forAWhile(ms);
@@ -176,18 +154,16 @@ export class Scenario {
 
   /** The process stands still, as on a machine that has no time for it. */
   async pause(ms: number): Promise<void> {
-    this.#child?.kill('SIGSTOP');
+    this.#serving?.child.kill('SIGSTOP');
     await forAWhile(ms);
-    this.#child?.kill('SIGCONT');
+    this.#serving?.child.kill('SIGCONT');
   }
 
   /** The process is asked to stop, and does. */
   async end(): Promise<number | null> {
-    const child = this.#child;
-    const ended = new Promise<number | null>((resolve) => child?.once('close', resolve));
     this.#grpc?.close();
-    child?.kill('SIGTERM');
-    return ended;
+    this.#serving?.child.kill('SIGTERM');
+    return (await this.#serving?.ended) ?? null;
   }
 
   begin(seed: number): void {
@@ -300,9 +276,9 @@ export class Scenario {
     const endMs = performance.now() + WAIT_MS;
     for (;;) {
       const report = await readReport(this.journal);
-      if (report !== null && report.pid === this.#child?.pid && until(report)) return;
+      if (report !== null && report.pid === this.#serving?.child.pid && until(report)) return;
       if (performance.now() > endMs) {
-        const said = this.#log.slice(-20).join('');
+        const said = this.#serving?.log().slice(-4000);
         throw new Error(`not reported in time: ${JSON.stringify(report)}\n${said}`);
       }
       await new Promise((resolve) => setTimeout(resolve, 20));

@@ -1,15 +1,14 @@
 import { afterAll, beforeAll, expect } from '@jest/globals';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
-import { startLocalQdrant, type LocalQdrant } from '../../src/cli/local-qdrant.js';
 import { matrix, row } from '../../src/core/matrix.js';
 import type { ShardKey, VectorStore } from '../../src/core/vector-store.js';
 import { migrateCollection } from '../../src/migrate/migrate-collection.js';
 import { DIM, tinyEncoder } from '../migrate/fixtures.js';
 import { losingAnswers, startRelay } from './relay.js';
+import { startCluster, type Peer } from './test-cluster.js';
 import { testsOn } from './test-server.js';
 
 const test = await testsOn('a process');
@@ -20,17 +19,9 @@ const KEYS: readonly ShardKey[] = [
   { kind: 'number', value: '7' },
 ];
 
-let server: LocalQdrant;
+let server: Peer;
 let store: VectorStore;
 let folder: string;
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
-  const { port } = probe.address() as AddressInfo;
-  await new Promise((done) => probe.close(done));
-  return port;
-}
 
 async function rest(method: string, path: string, body: unknown): Promise<void> {
   const response = await fetch(server.url + path, {
@@ -42,11 +33,7 @@ async function rest(method: string, path: string, body: unknown): Promise<void> 
 }
 
 beforeAll(async () => {
-  const port = await freePort();
-  server = await startLocalQdrant({
-    env: { QDRANT__CLUSTER__ENABLED: 'true', QDRANT__CLUSTER__P2P__PORT: String(port) },
-    args: ['--uri', `http://127.0.0.1:${port}`],
-  });
+  server = (await startCluster(1))[0]!;
   store = await openQdrant(server);
   folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-shards-'));
   await rest('PUT', '/collections/source', {

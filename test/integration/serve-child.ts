@@ -18,13 +18,20 @@ export interface Serving extends Addresses {
   readonly ended: Promise<number | null>;
 }
 
-const running = new Set<ChildProcess>();
+const started = new Set<ChildProcess>();
 
 /** Starts `serve` with the folder's serve.json and reads where it listens from its one JSON object. */
 export async function startServe(
   folder: string,
   args: readonly string[],
-  env: Readonly<Record<string, string>> = {},
+  {
+    env = {},
+    running = started,
+  }: {
+    readonly env?: Readonly<Record<string, string>>;
+    /** Where the process is as long as it runs, for whoever ends it after a failure; else `endServing` does. */
+    readonly running?: Set<ChildProcess>;
+  } = {},
 ): Promise<Serving> {
   const child = spawn(
     process.execPath,
@@ -56,5 +63,5 @@ export async function startServe(
 
 /** Ends what a failed test left running. */
 export function endServing(): void {
-  for (const child of running) child.kill('SIGKILL');
+  for (const child of started) child.kill('SIGKILL');
 }

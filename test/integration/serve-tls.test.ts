@@ -46,7 +46,7 @@ await describeWithCertificates('to a server with TLS', () => {
       });
       expect(await untrusting).toMatchObject({ code: 8, stderr: expect.stringContaining('certificate') });
 
-      const serving = await startServe(folder, [], env);
+      const serving = await startServe(folder, [], { env });
       const vector = Array<number>(DIM).fill(1);
       const search = async (headers: Readonly<Record<string, string>>): Promise<number> => {
         const response = await fetch(`${serving.rest}/collections/docs/points/query`, {

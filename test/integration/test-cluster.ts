@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePorts } from '../../src/cli/free-ports.js';
+import { onFreePorts } from '../../src/cli/free-ports.js';
 import { startLocalQdrant, type LocalQdrant } from '../../src/cli/local-qdrant.js';
 
 /** One server of a cluster, where it listens now. */
@@ -20,25 +20,31 @@ export async function startCluster(count: number): Promise<Peer[]> {
   const peers: Peer[] = [];
   let first: string | undefined;
   for (let i = 0; i < count; i++) {
-    const [port = 0] = await freePorts(1);
-    const uri = `http://127.0.0.1:${port}`;
-    peers.push(
-      await startPeer(port, first === undefined ? ['--uri', uri] : ['--bootstrap', first, '--uri', uri]),
-    );
-    first ??= uri;
+    const peer = await onFreePorts(1, ([port = 0]) => startPeer(port, first));
+    peers.push(peer);
+    first ??= peer.uri;
   }
   return peers;
 }
 
-async function startPeer(port: number, args: readonly string[]): Promise<Peer> {
+async function startPeer(port: number, first: string | undefined): Promise<Peer & { readonly uri: string }> {
+  const uri = `http://127.0.0.1:${port}`;
+  const args = [...(first === undefined ? [] : ['--bootstrap', first]), '--uri', uri];
   const storage = await mkdtemp(join(tmpdir(), 'qdrant-tldr-peer-'));
   const env = {
     QDRANT__CLUSTER__ENABLED: 'true',
     QDRANT__CLUSTER__P2P__PORT: String(port),
     QDRANT__STORAGE__STORAGE_PATH: storage,
   };
-  let running: LocalQdrant = await startLocalQdrant({ env, args });
+  let running: LocalQdrant;
+  try {
+    running = await startLocalQdrant({ env, args });
+  } catch (error) {
+    await rm(storage, { recursive: true, force: true });
+    throw error;
+  }
   return {
+    uri,
     get url() {
       return running.url;
     },
