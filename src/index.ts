@@ -60,7 +60,7 @@ export { migrationStatus, type MigrationStatus } from './migrate/migration-statu
 export { planMigration, type MigrationPlan, type MigrationRequest } from './migrate/plan-migration.js';
 export { recordFile } from './migrate/record-file.js';
 export type { RecordPlace } from './migrate/record-place.js';
-export { rollBack, type WayBack } from './migrate/roll-back.js';
+export { FORCE_BACK_WORDS, rollBack, type RollBackRequest, type WayBack } from './migrate/roll-back.js';
 export { verifyMigration, type VerifyReport } from './migrate/verify-migration.js';
 export { verifyRecorded, type VerifyRequest } from './migrate/verify-recorded.js';
 export { runPlan, type PlanEncoder, type PlanResult } from './select/plan-collection.js';

@@ -5,7 +5,7 @@ import type { CatchUpRequest } from '../migrate/catch-up.js';
 import { cutOver, FORCE_WORDS, planCutOver, type CutOverRequest, type Switch } from '../migrate/cut-over.js';
 import { readRecorded } from '../migrate/held-record.js';
 import type { MigrationRecord } from '../migrate/migration-record.js';
-import { planRollBack, rollBack, type WayBack } from '../migrate/roll-back.js';
+import { FORCE_BACK_WORDS, planRollBack, rollBack, type WayBack } from '../migrate/roll-back.js';
 import { hooksOf, withHookFlags, type HookFlags } from './migrate-hooks.js';
 import { lagMaxOf, withCatchUpFlags, type CatchUpFlags } from './migrate-catch-up.js';
 import {
@@ -23,6 +23,10 @@ const WAIT_SECONDS = 60;
 
 interface ExecuteFlags extends RecordFlags {
   readonly execute?: boolean;
+}
+
+interface RollbackFlags extends ExecuteFlags {
+  readonly force?: string;
 }
 
 interface CutoverFlags extends ExecuteFlags, HookFlags, CatchUpFlags {
@@ -109,10 +113,13 @@ export function rollbackCommand(): Command {
   qdrant-tldr migrate rollback docs docs_c96 --execute
 
 What clients wrote to the target since the cut-over is not in the source, unless the cut-over was made by the proxy:
-then both sides have it. Without a living proxy clients go back when it is started again.`,
+then both sides have it. Without a living proxy clients go back when it is started again. Where that one was ended, an
+entry without "migrating" may have written to the target alone since: refused, unless --force
+"${FORCE_BACK_WORDS}".`,
   })
+    .option('--force <words>', `"${FORCE_BACK_WORDS}": where the proxy was ended`)
     .option('--execute', EXECUTE)
-    .action((source: string, target: string, flags: ExecuteFlags) =>
+    .action((source: string, target: string, flags: RollbackFlags) =>
       withMigration({ source, target }, flags, (work) => rollback(work, flags)),
     );
 }
@@ -222,10 +229,11 @@ function proxyOutcomes({ from, to, made }: Switch, { waitMax }: CutoverFlags): s
   ];
 }
 
-async function rollback(work: RecordedWork, flags: ExecuteFlags): Promise<void> {
+async function rollback(work: RecordedWork, flags: RollbackFlags): Promise<void> {
   const { run, store } = work;
   const record = await readRecorded(work);
-  const way = await planRollBack(work, record);
+  const { force } = flags;
+  const way = await planRollBack({ ...work, force }, record);
   for (const line of way.form === 'proxy' ? proxyWaysBack(way) : waysBack(way)) run.say(line);
   const { verifiedPoints, targetCollection } = record;
   if (way.form !== 'proxy') {
@@ -239,7 +247,7 @@ async function rollback(work: RecordedWork, flags: ExecuteFlags): Promise<void> 
     return;
   }
   const { signal, log, onProgress } = run;
-  const { proxyLives } = await rollBack({ ...work, signal, log, onProgress });
+  const { proxyLives } = await rollBack({ ...work, force, signal, log, onProgress });
   if (proxyLives === false)
     run.say(`no proxy lives: clients read ${way.to ?? ''} as soon as one is started again`);
   else if (proxyLives === true) run.say(`clients of the proxy read ${way.to ?? ''} now`);
@@ -258,12 +266,15 @@ function waysBack({ name, from, to, made }: WayBack): string[] {
   ];
 }
 
-function proxyWaysBack({ from, to, made, proxyLives }: WayBack): string[] {
+function proxyWaysBack({ from, to, made, proxyLives, journalledUntil }: WayBack): string[] {
   const when = proxyLives === true ? 'at once' : 'when it is started again: none lives now';
   if (made) return [`clients of the proxy read ${to ?? ''} already; only the record is put right`];
   return [
     `clients of the proxy read ${from ?? ''}`,
-    `if it succeeds: the proxy answers every read from ${to ?? ''}, ${when}; everything that was written since the cut-over is there`,
+    `if it succeeds: the proxy answers every read from ${to ?? ''}, ${when}; everything that was written by it since the cut-over is there`,
+    ...(proxyLives === true
+      ? []
+      : [`  what was written to ${from ?? ''} past it since ${journalledUntil ?? 'then'} is not`]),
     `if it fails: clients go on reading ${from ?? ''}, and this can be run again`,
   ];
 }

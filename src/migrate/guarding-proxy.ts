@@ -157,6 +157,11 @@ export class GuardingProxy {
     return openCount;
   }
 
+  /** When the journal was written to last, as ISO 8601; null where there is none. */
+  async journalledUntil(): Promise<string | null> {
+    return (await WriteJournal.writtenAt(this.folder))?.toISOString() ?? null;
+  }
+
   async #need(plan: JournalPlan, wait: Omit<Wait, 'silenceMs'> & Partial<Wait>): Promise<void> {
     if (!(await this.#want(plan, { silenceMs: SILENCE_MS, ...wait }))) throw await this.#noneLives();
   }

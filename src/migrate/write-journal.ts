@@ -1,4 +1,4 @@
-import { open, mkdir, type FileHandle } from 'node:fs/promises';
+import { open, mkdir, stat, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { messageOf, TldrError } from '../core/errors.js';
@@ -83,6 +83,14 @@ export class WriteJournal {
         cause,
       });
     }
+  }
+
+  /** When a folder's journal was written to last; null where there is none. Anybody may ask. */
+  static async writtenAt(folder: string): Promise<Date | null> {
+    return stat(join(folder, NAME)).then(
+      ({ mtime }) => mtime,
+      () => null,
+    );
   }
 
   /** Entries whose points are not known to be right, the oldest first. */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readPlan } from '../../src/migrate/journal-state.js';
 import type { MigrationStatus } from '../../src/migrate/migration-status.js';
+import { FORCE_BACK_WORDS } from '../../src/migrate/roll-back.js';
 import { runCli, type CliResult } from '../cli/run-cli.js';
 import { DIM, idAt, tinyEncoder } from '../migrate/fixtures.js';
 import { forAWhile, Scenario } from './migrating-scenario.js';
@@ -109,12 +110,17 @@ async function endsEqual(scenario: Scenario): Promise<void> {
   expect(await scenario.differences()).toEqual([]);
 }
 
-/** Serves by what `complete` said, and searches as before. */
-async function endWithPlainEntry(scenario: Scenario, collections: unknown): Promise<void> {
+/** Serves by another configuration from now on. */
+async function serveBy(scenario: Scenario, collections: unknown): Promise<void> {
   const path = join(scenario.folder, 'serve.json');
   const config = JSON.parse(await readFile(path, 'utf8')) as object;
   await writeFile(path, JSON.stringify({ ...config, collections }));
   await scenario.serve();
+}
+
+/** Serves by what `complete` said, and searches as before. */
+async function endWithPlainEntry(scenario: Scenario, collections: unknown): Promise<void> {
+  await serveBy(scenario, collections);
   const found = await fetch(`${scenario.rest}/collections/${scenario.source}/points/query`, {
     ...{ method: 'POST', headers: { 'content-type': 'application/json' } },
     body: JSON.stringify({ query: Array(DIM).fill(1), limit: 3 }),
@@ -159,6 +165,60 @@ describe('a migration whose writes go through the proxy', () => {
     await endWithPlainEntry(scenario, collections);
     expect(await done(migrate('complete', '--delete-source', '--execute'))).toMatchObject({ deleted: true });
     expect(await place().store.exists(scenario.source)).toBe(false);
+    await rm(scenario.folder, { recursive: true });
+  }, 120_000);
+
+  test('where an entry without "migrating" may have written to the target alone, the way back needs words', async () => {
+    const scenario = await Scenario.make(place(), 'replaced', { faults: false });
+    const migrate = commandsOf(scenario);
+    const { source, target } = scenario;
+    const has = async (collection: string, id: number): Promise<boolean> =>
+      (await fetch(`${place().directUrl}/collections/${collection}/points/${id}`)).ok;
+    const insert = async (id: number): Promise<void> => {
+      const points = [{ id, vector: Array(DIM).fill(1) }];
+      const answer = await fetch(`${scenario.rest}/collections/${source}/points?wait=true`, {
+        ...{ method: 'PUT', headers: { 'content-type': 'application/json' } },
+        body: JSON.stringify({ points }),
+      });
+      expect(answer.status).toBe(200);
+    };
+    await scenario.serve();
+    await done(migrate('start', ...START));
+    await done(migrate('cutover', '--by', 'proxy', '--execute'));
+    await insert(7_000_001);
+    expect(await scenario.end()).toBe(0);
+    await refused(migrate('rollback'), 2, `written to ${target} since 20`);
+
+    // As it tells: nobody wrote there, so the proxy is started again.
+    await scenario.serve();
+    await scenario.reported(({ side }) => side === 'target');
+    expect(await done(migrate('rollback', '--execute'))).toMatchObject({ proxyLives: true });
+    await done(migrate('cutover', '--by', 'proxy', '--execute'));
+    expect(await scenario.end()).toBe(0);
+
+    const { collections } = JSON.parse(await readFile(join(scenario.folder, 'serve.json'), 'utf8')) as {
+      collections: unknown;
+    };
+    await serveBy(scenario, { [source]: { target, encoder: 'encoder.onnx' } });
+    await insert(7_000_002);
+    expect(await scenario.end()).toBe(0);
+    await refused(migrate('rollback', '--execute'), 2, 'was ended: what was written');
+    await refused(migrate('rollback', '--execute', '--force', 'yes'), 2, '--force takes these words');
+    expect((await readPlan(scenario.journal)).side).toBe('target');
+    const forced = migrate('rollback', '--execute', '--force', FORCE_BACK_WORDS);
+    expect(await done(forced)).toMatchObject({ to: source, proxyLives: false });
+    expect((await readPlan(scenario.journal)).side).toBe('source');
+    await serveBy(scenario, collections);
+    await scenario.reported(({ side, caughtUp }) => side === 'source' && caughtUp);
+    const there = await Promise.all(
+      [7_000_001, 7_000_002].map(async (id) => [await has(source, id), await has(target, id)]),
+    );
+    expect(there).toEqual([
+      [true, true],
+      [false, true],
+    ]);
+    await refused(migrate('verify'), 10, 'point 7000002');
+    expect(await scenario.end()).toBe(0);
     await rm(scenario.folder, { recursive: true });
   }, 120_000);
 
