@@ -123,6 +123,8 @@ async function checkVerified(
     const how = phase === 'repairing' ? 'it was found to differ' : `it is ${phase}`;
     throw new TldrError('VERIFY_FAILED', `the copy is not verified: ${how}; \`migrate resume\` goes on`);
   }
+  // No two counts are of one moment while clients write. The ids of both sides were compared, and what was written
+  // since is in the journal until it is in the target; the proxy switches when nothing is.
   if (form === 'proxy') return;
   const counts = [await source.count(sourceCollection), await target.count(targetCollection)];
   if (counts.some((count) => count !== verifiedPoints)) {
