@@ -3,6 +3,7 @@ import { TldrError } from '../../src/core/errors.js';
 import { matrix } from '../../src/core/matrix.js';
 import { comparePointIds, type PointId } from '../../src/core/point-id.js';
 import { throwIfAborted } from '../../src/core/run.js';
+import { identifying } from '../../src/core/target-description.js';
 import type {
   CollectionSpec,
   IdRange,
@@ -187,7 +188,8 @@ function writing(
     create: async (spec, { resume = false } = {}) => {
       const there = memory.collections.get(spec.name);
       if (there !== undefined) {
-        const own = JSON.stringify(there.spec.metadata) === JSON.stringify(spec.metadata);
+        const text = ({ metadata }: CollectionSpec): string => JSON.stringify(identifying(metadata));
+        const own = text(there.spec) === text(spec);
         if (resume && own) return Promise.resolve();
         throw new TldrError('ALREADY_EXISTS', `collection ${spec.name} exists already`);
       }

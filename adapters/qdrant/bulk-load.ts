@@ -1,6 +1,7 @@
 import { isLosslessNumber } from 'lossless-json';
 import { isTldrError, TldrError } from '../../src/core/errors.js';
 import { sleep, throwIfAborted, type RunOptions } from '../../src/core/run.js';
+import { identifying } from '../../src/core/target-description.js';
 import type { CollectionSpec } from '../../src/core/vector-store.js';
 import { flatten, numberAt, objectAt, parseJson, stringifyJson, textAt, valueAt, type Json } from './json.js';
 import type { Rest } from './rest.js';
@@ -57,7 +58,7 @@ async function unlessMade(make: () => Promise<unknown>, isOwn: () => Promise<boo
 function sameMetadata(a: CollectionSpec, b: CollectionSpec): boolean {
   const text = ({ metadata }: CollectionSpec): string =>
     JSON.stringify(
-      Object.entries(metadata)
+      Object.entries(identifying(metadata))
         .flatMap(([key, json]) => [...flatten({ [key]: parseJson(json) })])
         .sort(([one], [other]) => (one < other ? -1 : 1)),
     );

@@ -3,6 +3,12 @@ import type { CollectionSpec, Datatype, Layout, Quantization } from './vector-st
 /** Key of the target's metadata that says what the collection is; read by search, by serving and by later runs. */
 export const METADATA_KEY = 'tldr';
 
+/** Key of the target's metadata that says where its migration's record is kept; not part of what the target is. */
+export const RECORD_KEY = 'tldr-record';
+
+/** Where the record of a migration is kept: on a machine, or in the target's own database. */
+export type RecordKept = 'file' | 'database';
+
 /** What the target's metadata says about itself. */
 export interface TargetDescription {
   readonly format: 1;
@@ -25,6 +31,18 @@ export function targetDescription(spec: CollectionSpec): TargetDescription | nul
   if (text === undefined) return null;
   const value: unknown = JSON.parse(text);
   return isDescription(value) ? value : null;
+}
+
+/** Where a target says that its migration's record is kept; null for one that does not say. */
+export function recordKept({ metadata }: CollectionSpec): RecordKept | null {
+  const text = metadata[RECORD_KEY];
+  const value: unknown = text === undefined ? null : JSON.parse(text);
+  return value === 'file' || value === 'database' ? value : null;
+}
+
+/** Metadata without what does not say which collection it is. */
+export function identifying(metadata: CollectionSpec['metadata']): CollectionSpec['metadata'] {
+  return Object.fromEntries(Object.entries(metadata).filter(([key]) => key !== RECORD_KEY));
 }
 
 function isDescription(value: unknown): value is TargetDescription {

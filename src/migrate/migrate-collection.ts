@@ -1,4 +1,5 @@
 import { TldrError } from '../core/errors.js';
+import { recordKept } from '../core/target-description.js';
 import type { ShardKey } from '../core/vector-store.js';
 import type { CaughtUp } from './catch-up.js';
 import { GuardingProxy, guardingProxy } from './guarding-proxy.js';
@@ -114,7 +115,7 @@ async function holding<T>(
 
 /**
  * The record of this migration, a new one where there is none; the caller holds it.
- * @throws MISMATCH, ALREADY_EXISTS for one that must not go on, or while workers copy by it
+ * @throws MISMATCH, ALREADY_EXISTS for one that must not go on, is kept elsewhere, or while workers copy by it
  */
 export async function recordToGoOn(
   plan: MigrationPlan,
@@ -123,6 +124,7 @@ export async function recordToGoOn(
 ): Promise<{ readonly record: MigrationRecord; readonly resumed: boolean }> {
   const { place } = options;
   const before = await recordedBefore(plan, place);
+  if (before === null && plan.targetExists) await checkKeptHere(plan, options);
   // Without the target a record says nothing; without a record the copy begins again, which is safe.
   const resumed = before !== null && (plan.targetExists || before.phase === 'creating');
   if (before !== null && !resumed) await joinShares(before, place);
@@ -143,6 +145,22 @@ export async function recordToGoOn(
   record.encoderFile = options.encoderFile ?? record.encoderFile;
   await retune(place, options.tuning);
   return { record, resumed };
+}
+
+/**
+ * A target without a record here may have one elsewhere, whose runner knows nothing of this one.
+ * @throws MISMATCH where the target says so
+ */
+async function checkKeptHere(
+  { targetCollection: name }: MigrationPlan,
+  { target, place }: PlacedMigration,
+): Promise<void> {
+  const kept = recordKept(await target.describe(name));
+  if (kept === null || kept === place.kept) return;
+  throw new TldrError(
+    'MISMATCH',
+    `${place.label} holds no record of ${name}, which says that its migration is recorded in ${kept === 'file' ? 'a file' : 'the database'}: say with --record or --state where; if that record is lost and nobody reads ${name}, delete that collection and begin again`,
+  );
 }
 
 /** @throws MISMATCH for a migration that was begun with another journal, or without one: it may have missed writes */

@@ -31,6 +31,7 @@ export function recordFile(path: string): RecordPlace {
   const placeAt = (at: string): Omit<RecordPlace, 'share' | 'remove'> => ({
     ...shared,
     label: at,
+    kept: 'file',
     read: async () => {
       const text = await readText(at);
       return text === null ? null : parseRecord(text, at);

@@ -40,6 +40,7 @@ export function recordInStore(
   const placeAt = (key: string, about: string): Omit<RecordPlace, 'share'> => ({
     ...requestsIn(store, mainKey),
     label: store.label(key),
+    kept: 'database',
     read: async () => {
       const text = await recordOf(key);
       return text === undefined ? null : seenFrom(store.endpoint, parseRecord(text, store.label(key)));

@@ -1,3 +1,4 @@
+import type { RecordKept } from '../core/target-description.js';
 import type { MigrationRecord, Share } from './migration-record.js';
 import type { Tuning } from './tuning.js';
 
@@ -12,6 +13,7 @@ export interface RecordLock {
 export interface RecordPlace {
   /** For messages: a path, or the name of a collection. */
   readonly label: string;
+  readonly kept: RecordKept;
   /** @throws INVALID_DATA for something that is no record */
   read(): Promise<MigrationRecord | null>;
   /** Leaves either the old record or the new one, whole, whatever happens. */

@@ -1,5 +1,6 @@
 import { TldrError } from '../core/errors.js';
 import type { RunOptions } from '../core/run.js';
+import { RECORD_KEY } from '../core/target-description.js';
 import { catchUp, refuseInService, type CaughtUp } from './catch-up.js';
 import { copyPoints } from './copy-points.js';
 import { openFollower } from './follow-source.js';
@@ -68,6 +69,8 @@ export async function prepare(work: Work): Promise<void> {
   if (record.phase !== 'creating') return;
   run.log?.('info', 'creating the target');
   await options.target.create(plan.targetSpec, { resume: true });
+  const kept = JSON.stringify(options.place.kept);
+  await options.target.setMetadata(plan.targetCollection, { [RECORD_KEY]: kept });
   await enter(work, 'copying');
 }
 

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { openQdrantRecords } from '../../adapters/qdrant/open-qdrant.js';
 import { STATE_COLLECTION } from '../../adapters/qdrant/record-store.js';
 import type { RecordStore } from '../../src/core/record-store.js';
+import { RECORD_KEY } from '../../src/core/target-description.js';
 import { startLocalQdrant } from '../../src/cli/local-qdrant.js';
 import { startMigration } from '../../src/migrate/migrate-collection.js';
 import { migrationStatus } from '../../src/migrate/migration-status.js';
@@ -238,6 +239,32 @@ test('every command works by a record in the server, and abort removes what was 
   expect((await cli('complete', ...pair)).code).toBe(0);
   expect((await cli('status', ...pair)).json()).toMatchObject({ completed: true, runner: null });
   expect(await readdir(at.cwd)).toEqual(['enc.onnx']);
+}, 120_000);
+
+test('a migration recorded in a file is not gone on with by the server, nor the other way round', async () => {
+  const start = (target: string, ...args: string[]): ReturnType<CliPlace['cli']> =>
+    at.cli('migrate', 'start', 'source', target, '--encoder', 'enc.onnx', '--yes', ...args);
+  expect((await start('in-file', '--record', 'one.json')).code).toBe(0);
+  expect((await start('in-server', '--state', 'qdrant')).code).toBe(0);
+  const before = await entries();
+  const byServer = await start('in-file', '--state', 'qdrant');
+  expect(byServer.stderr).toContain('its migration is recorded in a file');
+  expect(byServer.code).toBe(9);
+  expect(await entries()).toBe(before);
+  const byFile = await start('in-server', '--record', 'two.json');
+  expect(byFile.stderr).toContain('its migration is recorded in the database');
+  expect(byFile.code).toBe(9);
+  expect((await readdir(at.cwd)).sort()).toEqual(['enc.onnx', 'one.json']);
+  // Both go on by their own, and one that was lost is begun again where it was.
+  expect((await start('in-server', '--state', 'qdrant')).code).toBe(0);
+  await rm(join(at.cwd, 'one.json'));
+  expect((await start('in-file', '--record', 'other.json')).code).toBe(0);
+  // As older versions made them: nothing says where the record is.
+  const { metadata } = await at.store.describe('in-file');
+  expect(metadata[RECORD_KEY]).toBe('"file"');
+  await at.store.setMetadata('in-file', { [RECORD_KEY]: 'null' });
+  expect((await start('in-file', '--state', 'qdrant')).code).toBe(0);
+  await rm(join(at.cwd, 'other.json'));
 }, 120_000);
 
 test('the collection of records is neither migrated nor served, and a record has one place', async () => {
