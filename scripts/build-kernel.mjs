@@ -4,11 +4,15 @@
  * file is what this one produces.
  *
  * y[rows x out] = x[rows x in] W + b, optionally max(0, y). W comes in panels of 8 columns (each panel in x 8),
- * out is a multiple of 8. Four rows share each load of W; the last rows go one by one, four panels at a time.
+ * out is a multiple of 8. Four rows share each load of W; the last rows go one by one, four panels and two values of x
+ * at a time. However many are taken in a turn, each sum is made in the order of x.
  */
 import { writeWasmFile } from './wasm-file.mjs';
 
 const LANES = [0, 1];
+const PANEL_BYTES = 32;
+/** Values of x that one row takes in a turn: their weights are one line of the processor's cache. */
+const UNROLLED = 2;
 
 /** Multiply-accumulate over all of `in` for `rows` rows and `panels` panels, from $xp, $wp, $bp to $yp. */
 function block(rows, panels, label) {
@@ -21,19 +25,34 @@ function block(rows, panels, label) {
   const init = cells.map(
     (c) => `(local.set ${acc(c)} (v128.load offset=${c.p * 32 + c.l * 16} (local.get $bp)))`,
   );
-  const body = [];
-  for (let p = 0; p < panels; p++) {
-    const panel = rowAddress('(local.get $wk)', p, '(local.get $panelBytes)');
-    for (const l of LANES) body.push(`(local.set $w${p * 2 + l} (v128.load offset=${l * 16} ${panel}))`);
-  }
-  for (let r = 0; r < rows; r++) {
-    const x = rowAddress('(local.get $xk)', r, '(local.get $xBytes)');
-    body.push(`(local.set $s (v128.load32_splat ${x}))`);
-    for (const c of cells.filter((cell) => cell.r === r)) {
-      const product = `(f32x4.mul (local.get $s) (local.get $w${c.p * 2 + c.l}))`;
-      body.push(`(local.set ${acc(c)} (f32x4.add (local.get ${acc(c)}) ${product}))`);
+  /** The sums of one value of x, `k` behind the present one. */
+  const step = (k) => {
+    const body = [];
+    for (let p = 0; p < panels; p++)
+      for (const l of LANES)
+        body.push(
+          `(local.set $w${p * 2 + l} (v128.load offset=${k * PANEL_BYTES + l * 16} (local.get $wk${p})))`,
+        );
+    for (let r = 0; r < rows; r++) {
+      const x = rowAddress('(local.get $xk)', r, '(local.get $xBytes)');
+      body.push(`(local.set $s (v128.load32_splat offset=${k * 4} ${x}))`);
+      for (const c of cells.filter((cell) => cell.r === r)) {
+        const product = `(f32x4.mul (local.get $s) (local.get $w${c.p * 2 + c.l}))`;
+        body.push(`(local.set ${acc(c)} (f32x4.add (local.get ${acc(c)}) ${product}))`);
+      }
     }
-  }
+    return body.join('\n      ');
+  };
+  const move = (name, bytes) => `(local.set $${name} (i32.add (local.get $${name}) (i32.const ${bytes})))`;
+  const panelNumbers = Array.from({ length: panels }, (_, p) => p);
+  /** As long as there are `count` more values of x. */
+  const loop = (count, loopLabel) => `
+    (block $${loopLabel}_end (loop $${loopLabel}
+      (br_if $${loopLabel}_end
+        (i32.gt_u (i32.add (local.get $xk) (i32.const ${count * 4})) (local.get $end)))
+      ${Array.from({ length: count }, (_, k) => step(k)).join('\n      ')}
+      ${move('xk', count * 4)} ${panelNumbers.map((p) => move(`wk${p}`, count * PANEL_BYTES)).join(' ')}
+      (br $${loopLabel})))`;
   const store = cells.map((c) => {
     const value = `(select (f32x4.pmax (v128.const f32x4 0 0 0 0) (local.get ${acc(c)})) (local.get ${acc(c)}) (local.get $relu))`;
     const y = rowAddress('(local.get $yp)', c.r, '(local.get $yBytes)');
@@ -41,13 +60,11 @@ function block(rows, panels, label) {
   });
   return `
     ${init.join('\n    ')}
-    (local.set $xk (local.get $xp)) (local.set $wk (local.get $wp))
+    (local.set $xk (local.get $xp))
+    ${panelNumbers.map((p) => `(local.set $wk${p} ${rowAddress('(local.get $wp)', p, '(local.get $panelBytes)')})`).join(' ')}
     (local.set $end (i32.add (local.get $xp) (local.get $xBytes)))
-    (loop $${label}
-      ${body.join('\n      ')}
-      (local.set $xk (i32.add (local.get $xk) (i32.const 4)))
-      (local.set $wk (i32.add (local.get $wk) (i32.const 32)))
-      (br_if $${label} (i32.lt_u (local.get $xk) (local.get $end))))
+    ${rows === 1 ? loop(UNROLLED, `${label}_turns`) : ''}
+    ${loop(1, label)}
     ${store.join('\n    ')}`;
 }
 
@@ -76,7 +93,67 @@ function overRows(rows, label, inner) {
       (br $${label})))`;
 }
 
-const i32 = ['p', 'r', 'xp', 'wp', 'bp', 'yp', 'xk', 'wk', 'end', 'panels', 'xBytes', 'yBytes', 'panelBytes'];
+/** Four values of a row as float64, two and two, from $at. */
+const inHalves = `
+  (local.set $v (v128.load (local.get $at)))
+  (local.set $low (f64x2.promote_low_f32x4 (local.get $v)))
+  (local.set $high (f64x2.promote_low_f32x4
+    (i8x16.shuffle 8 9 10 11 12 13 14 15 0 1 2 3 4 5 6 7 (local.get $v) (local.get $v))))`;
+const value = '(f64.promote_f32 (f32.load (local.get $at)))';
+/** Does `four` for every four values of a row, then `one` for each of the rest. */
+const overValues = (label, four, one) => `
+  (local.set $at (local.get $x))
+  (block $${label}_fours (loop $${label}_four
+    (br_if $${label}_fours (i32.gt_u (i32.add (local.get $at) (i32.const 16)) (local.get $end)))
+    ${four}
+    (local.set $at (i32.add (local.get $at) (i32.const 16)))
+    (br $${label}_four)))
+  (block $${label}_ones (loop $${label}_one
+    (br_if $${label}_ones (i32.ge_u (local.get $at) (local.get $end)))
+    ${one}
+    (local.set $at (i32.add (local.get $at) (i32.const 4)))
+    (br $${label}_one)))`;
+
+/** As `normalizeRowsInPlace` in src/core/distance.ts, to the bit: four sums in float64, then one product a value. */
+const NORMALIZE_TEXT = `
+  (func (export "normalize") (param $x i32) (param $rows i32) (param $cols i32) (param $stride i32)
+    (local $at i32) (local $end i32) (local $v v128) (local $low v128) (local $high v128)
+    (local $pq v128) (local $rs v128) (local $scales v128) (local $rest f64) (local $norm f64)
+    (block $done (loop $row
+      (br_if $done (i32.eqz (local.get $rows)))
+      (local.set $end (i32.add (local.get $x) (i32.shl (local.get $cols) (i32.const 2))))
+      (local.set $pq (v128.const f64x2 0 0)) (local.set $rs (v128.const f64x2 0 0))
+      ${overValues(
+        'sum',
+        `${inHalves}
+        (local.set $pq (f64x2.add (local.get $pq) (f64x2.mul (local.get $low) (local.get $low))))
+        (local.set $rs (f64x2.add (local.get $rs) (f64x2.mul (local.get $high) (local.get $high))))`,
+        `(local.set $rest ${value})
+        (local.set $pq (f64x2.replace_lane 0 (local.get $pq)
+          (f64.add (f64x2.extract_lane 0 (local.get $pq)) (f64.mul (local.get $rest) (local.get $rest)))))`,
+      )}
+      (local.set $norm (f64.sqrt (f64.add (f64.add
+        (f64.add (f64x2.extract_lane 0 (local.get $pq)) (f64x2.extract_lane 1 (local.get $pq)))
+        (f64x2.extract_lane 0 (local.get $rs))) (f64x2.extract_lane 1 (local.get $rs)))))
+      (if (f64.ne (local.get $norm) (f64.const 0)) (then
+        (local.set $norm (f64.div (f64.const 1) (local.get $norm)))
+        (local.set $scales (f64x2.splat (local.get $norm)))
+        ${overValues(
+          'scale',
+          `${inHalves}
+          (v128.store (local.get $at) (i8x16.shuffle 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23
+            (f32x4.demote_f64x2_zero (f64x2.mul (local.get $low) (local.get $scales)))
+            (f32x4.demote_f64x2_zero (f64x2.mul (local.get $high) (local.get $scales)))))`,
+          `(f32.store (local.get $at) (f32.demote_f64 (f64.mul ${value} (local.get $norm))))`,
+        )}))
+      (local.set $x (i32.add (local.get $x) (local.get $stride)))
+      (local.set $rows (i32.sub (local.get $rows) (i32.const 1)))
+      (br $row))))`;
+
+const i32 = [
+  ...['p', 'r', 'xp', 'wp', 'bp', 'yp', 'xk', 'wk0', 'wk1', 'wk2', 'wk3', 'end'],
+  ...['panels', 'xBytes', 'yBytes', 'panelBytes'],
+];
 const v128 = [
   's',
   ...Array.from({ length: 8 }, (_, i) => `acc${i}`),
@@ -94,7 +171,8 @@ const KERNEL_TEXT = `(module
     (local.set $yBytes (i32.shl (local.get $out) (i32.const 2)))
     (local.set $panelBytes (i32.shl (local.get $in) (i32.const 5)))
     ${overRows(4, 'rows4', overPanels(4, 1, 'rows4_panels'))}
-    ${overRows(1, 'rows1', overPanels(1, 4, 'rows1_panels4') + overPanels(1, 1, 'rows1_panels1'))}))`;
+    ${overRows(1, 'rows1', overPanels(1, 4, 'rows1_panels4') + overPanels(1, 1, 'rows1_panels1'))})
+  ${NORMALIZE_TEXT})`;
 
 await writeWasmFile(KERNEL_TEXT, {
   path: 'src/core/kernel-wasm.ts',

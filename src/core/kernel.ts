@@ -1,4 +1,3 @@
-import { normalizeRowsInPlace } from './distance.js';
 import type { EncoderLayer, EncoderNetwork } from './encoder-network.js';
 import { TldrError } from './errors.js';
 import { KERNEL_WASM_BASE64 } from './kernel-wasm.js';
@@ -8,7 +7,7 @@ const PANEL_COLS = 8;
 const CHUNK_ROWS = 64;
 const PAGE_BYTES = 65536;
 
-type LayerFunction = (...args: readonly number[]) => void;
+type KernelFunction = (...args: readonly number[]) => void;
 
 interface LoadedLayer {
   readonly weightAt: number;
@@ -27,21 +26,24 @@ let compiled: WebAssembly.Module | undefined;
  */
 export class Kernel {
   readonly #network: EncoderNetwork;
-  readonly #memory: WebAssembly.Memory;
-  readonly #layer: LayerFunction;
+  /** All of the kernel's memory. */
+  readonly #floats: Float32Array;
+  readonly #layer: KernelFunction;
+  /** Scales rows to unit length: where, how many, their columns, and bytes from one to the next. */
+  readonly #normalize: KernelFunction;
   readonly #layers: readonly LoadedLayer[];
   /** Byte offsets of two chunk buffers that the layers use in turn. */
   readonly #buffers: readonly [number, number];
 
   constructor(network: EncoderNetwork) {
     compiled ??= new WebAssembly.Module(Buffer.from(KERNEL_WASM_BASE64, 'base64'));
-    const { memory, layer } = new WebAssembly.Instance(compiled).exports;
-    if (!(memory instanceof WebAssembly.Memory) || !isLayerFunction(layer)) {
+    const { memory, layer, normalize } = new WebAssembly.Instance(compiled).exports;
+    if (!(memory instanceof WebAssembly.Memory) || !isFunction(layer) || !isFunction(normalize)) {
       throw new TldrError('INTERNAL', 'the projection kernel lacks its exports');
     }
     this.#network = network;
-    this.#memory = memory;
     this.#layer = layer;
+    this.#normalize = normalize;
     let at = 0;
     const reserve = (values: number): number => {
       const start = at;
@@ -65,6 +67,7 @@ export class Kernel {
     });
     this.#buffers = [reserve(CHUNK_ROWS * widest), reserve(CHUNK_ROWS * widest)];
     memory.grow(Math.ceil(at / PAGE_BYTES));
+    this.#floats = new Float32Array(memory.buffer);
     this.#layers.forEach((loaded, i) => {
       const layerData = network.layers[i];
       if (layerData !== undefined) this.#load(loaded, layerData);
@@ -78,31 +81,30 @@ export class Kernel {
     for (let start = 0; start < x.rows; start += CHUNK_ROWS) {
       this.#projectChunk(x, out, start);
     }
-    if (this.#network.normalizeOutput) normalizeRowsInPlace(out);
     return out;
   }
 
   #projectChunk(x: Matrix, out: Matrix, start: number): void {
     const rows = Math.min(CHUNK_ROWS, x.rows - start);
-    const floats = new Float32Array(this.#memory.buffer);
+    const { normalizeInput, normalizeOutput } = this.#network;
     let [from, to] = this.#buffers;
-    const input = floats.subarray(from / 4, from / 4 + rows * x.cols);
-    input.set(x.data.subarray(start * x.cols, (start + rows) * x.cols));
-    if (this.#network.normalizeInput) normalizeRowsInPlace({ rows, cols: x.cols, data: input });
+    this.#floats.set(x.data.subarray(start * x.cols, (start + rows) * x.cols), from / 4);
+    if (normalizeInput) this.#normalize(from, rows, x.cols, x.cols * 4);
     for (const { weightAt, biasAt, inDim, outDim, relu } of this.#layers) {
       this.#layer(from, weightAt, biasAt, to, rows, inDim, outDim, relu);
       [from, to] = [to, from];
     }
     const stride = this.#layers.at(-1)?.outDim ?? 0;
+    if (normalizeOutput) this.#normalize(from, rows, out.cols, stride * 4);
     for (let i = 0; i < rows; i++) {
       const y = from / 4 + i * stride;
-      out.data.set(floats.subarray(y, y + out.cols), (start + i) * out.cols);
+      out.data.set(this.#floats.subarray(y, y + out.cols), (start + i) * out.cols);
     }
   }
 
   /** Copies a layer into panels of 8 columns: panel p holds columns 8p to 8p+7 of every row. */
   #load(loaded: LoadedLayer, { weight, bias }: EncoderLayer): void {
-    const floats = new Float32Array(this.#memory.buffer);
+    const floats = this.#floats;
     for (let j = 0; j < weight.cols; j++) {
       const panel = loaded.weightAt / 4 + Math.floor(j / PANEL_COLS) * PANEL_COLS * loaded.inDim;
       for (let k = 0; k < weight.rows; k++) {
@@ -113,6 +115,6 @@ export class Kernel {
   }
 }
 
-function isLayerFunction(value: unknown): value is LayerFunction {
+function isFunction(value: unknown): value is KernelFunction {
   return typeof value === 'function';
 }
