@@ -52,9 +52,10 @@ const MESSAGES: Messages = {
   DeleteVectors: { 1: 'PointsSelector' },
   DeletePoints: { 1: 'PointsSelector' },
   ClearPayload: { 1: 'PointsSelector' },
+  ReplicatePoints: { 3: 'Filter' },
 };
 
-/** Requests of the Points service that hold conditions. */
+/** Requests that hold conditions. */
 const REQUESTS: Messages = {
   Query: MESSAGES['QueryPoints'] ?? {},
   QueryBatch: { 2: 'QueryPoints' },
@@ -81,6 +82,7 @@ const REQUESTS: Messages = {
   OverwritePayload: { 5: 'PointsSelector' },
   DeletePayload: { 5: 'PointsSelector' },
   ClearPayload: { 3: 'PointsSelector' },
+  UpdateCollectionClusterSetup: { 10: 'ReplicatePoints' },
 };
 
 /** The server decodes no deeper than this. */

@@ -17,6 +17,11 @@ export class Splices {
     this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   }
 
+  /** Changes so far. */
+  get count(): number {
+    return this.#list.length;
+  }
+
   /** The bytes of a span, one per character. */
   raw({ start, end }: Span): string {
     return this.#bytes.toString('latin1', start, end);

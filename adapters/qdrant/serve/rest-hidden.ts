@@ -16,16 +16,39 @@ const CONDITION_LISTS: ReadonlySet<string> = new Set([
   ...['should', 'must', 'must_not', 'conditions', 'min_should', 'filter', 'update_filter', 'nested'],
   ...['sum', 'mult'],
 ]);
+const BACKSLASH = 0x5c;
 /** Only validated by the scan, so scanned by itself. */
 const FILTERS: ReadonlySet<string> = new Set(['filter', 'update_filter']);
 
+/** A body, and what the scan found in it. */
+export interface Scanned {
+  readonly body: Uint8Array;
+  readonly root: JsonNode;
+}
+
 /**
  * A body in which conditions on the hidden vector (`has_vector`) name one that no point has: to clients there is no
- * such vector. What is no JSON stays as it is.
- * @param kind null for a body that is sent on as it is but for its conditions
+ * such vector.
+ * @throws JsonError
  */
-export function hideVector(kind: BodyKind | null, body: Uint8Array, served: ServedCollection): Uint8Array {
-  if (served.layout !== 'two-stage' || !mayName(kind, body, served.compact)) return body;
+export function scanShown(kind: BodyKind, body: Uint8Array, served: ServedCollection): Scanned {
+  const scanned = { body, root: scanJson(body) };
+  return mayName(kind, body, served) ? hiddenIn(scanned, served) : scanned;
+}
+
+/** The same for a body that is sent on as it is but for its conditions; what is no JSON stays. */
+export function hideVector(body: Uint8Array, served: ServedCollection): Uint8Array {
+  if (!mayName(null, body, served)) return body;
+  try {
+    return hiddenIn({ body, root: scanJson(body) }, served).body;
+  } catch (error) {
+    if (error instanceof JsonError) return body;
+    throw error;
+  }
+}
+
+function hiddenIn(scanned: Scanned, served: ServedCollection): Scanned {
+  const { body, root } = scanned;
   const source = new Splices(body);
   const absent = asciiJson(absentVector(served));
   const isHidden = (node: JsonNode, at: number): boolean =>
@@ -48,22 +71,20 @@ export function hideVector(kind: BodyKind | null, body: Uint8Array, served: Serv
         }
       }
   };
-  try {
-    walk(scanJson(body), '', 0);
-  } catch (error) {
-    if (error instanceof JsonError) return body;
-    throw error;
-  }
-  return source.apply();
+  walk(root, '', 0);
+  if (source.count === 0) return scanned;
+  const shown = source.apply();
+  return { body: shown, root: scanJson(shown) };
 }
 
 /** Hardly any body does: the others are not looked into. */
-function mayName(kind: BodyKind | null, body: Uint8Array, name: string): boolean {
+function mayName(kind: BodyKind | null, body: Uint8Array, { layout, compact }: ServedCollection): boolean {
+  if (layout !== 'two-stage') return false;
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.length);
   // A name, or a key, with escapes could be any.
-  if (!bytes.includes(JSON.stringify(name)) && !bytes.includes('\\u')) return false;
+  if (bytes.includes(BACKSLASH)) return true;
   const word = kind === null ? undefined : CONDITIONS_UNDER[kind];
-  return word === undefined || bytes.includes(word);
+  return (word === undefined || bytes.includes(word)) && bytes.includes(JSON.stringify(compact));
 }
 
 function moved<Node extends JsonNode>(node: Node, by: number): Node {

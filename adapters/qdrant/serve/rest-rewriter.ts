@@ -8,12 +8,12 @@ import type {
   RestRewriter,
   RestRoute,
 } from '../../../src/core/wire.js';
-import { scanJson, type JsonNode } from './json-scan.js';
+import { scanJson } from './json-scan.js';
 import { Splices } from './json-splice.js';
 import { isDeleted, NO_ROUTE, orRefusal, resultIds, rewriteAnswer } from './rest-answer.js';
 import { rewriteBody, type BodyResult } from './rest-body.js';
 import { refuseServedAliases } from './rest-collection.js';
-import { hideVector } from './rest-hidden.js';
+import { hideVector, scanShown } from './rest-hidden.js';
 import { Lookups } from './rest-lookup.js';
 import { mayLookUp, rewriteOther } from './rest-other.js';
 import { parsePath, type RestPath } from './rest-path.js';
@@ -171,7 +171,7 @@ function rewrite(whole: WholeRequest, collections: readonly ServedCollection[]):
   const { served, action } = request;
   if (action.kind === 'point')
     return rewritePoint(path.segments[3] ?? '', { served, search: path.search }, lookups);
-  if (action.kind === 'conditions') return forwarded(head.method, request, hideVector(null, body, served));
+  if (action.kind === 'conditions') return forwarded(head.method, request, hideVector(body, served));
   if (action.kind !== 'rewrite') throw new Refusal(400, 'Bad request: this request has no body to rewrite');
   const failed = lookups?.find(({ status }) => status >= 400);
   if (failed !== undefined) return failedLookup(failed);
@@ -185,8 +185,7 @@ function rewriteServed(
 ): RestRewrite {
   const { served, action, path } = request;
   if (action.kind !== 'rewrite') return unchanged({ head, body, lookups });
-  const shown = hideVector(action.body, body, served);
-  const root: JsonNode = scanJson(shown);
+  const { body: shown, root } = scanShown(action.body, body, served);
   const source = new Splices(shown);
   const projection = new Projection(served);
   const asked = new Lookups(lookups, path.search);

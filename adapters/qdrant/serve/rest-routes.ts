@@ -62,7 +62,7 @@ const TABLE: readonly (readonly [string, RouteAction])[] = [
   ['PUT index', ERRORS],
   ['DELETE index/*', ERRORS],
   ['GET cluster', ERRORS],
-  ['POST cluster', ERRORS],
+  ['POST cluster', CONDITIONS],
   ['GET shards', ERRORS],
   ['PUT shards', ERRORS],
   ['POST shards/delete', ERRORS],

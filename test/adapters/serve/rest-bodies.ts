@@ -175,7 +175,7 @@ export const anyRestRequest = fc
   .chain(([method, path, body]) => body.map((made) => ({ method, path, text: JSON.stringify(made) })));
 
 /** Endpoints whose bodies hold conditions at most: what is no JSON there is the server's to refuse. */
-export const WITHOUT_VECTORS = /\/(points\/(count|delete|payload(\/\w+)?)|facet)(\?|$)/;
+export const WITHOUT_VECTORS = /\/(points\/(count|delete|payload(\/\w+)?)|facet|cluster)(\?|$)/;
 
 function isNumbers(value: unknown): value is readonly number[] {
   return Array.isArray(value) && value.length > 0 && value.every((item) => typeof item === 'number');
