@@ -36,7 +36,7 @@ export function rewritersOf(
 ): Rewriters {
   return {
     ...{ rest: restRewriter(served), grpc: grpcRewriter(served) },
-    changes: { rest: restChanges(followed), grpc: grpcChanges(followed) },
+    ...(followed.length > 0 && { changes: { rest: restChanges(followed), grpc: grpcChanges(followed) } }),
   };
 }
 

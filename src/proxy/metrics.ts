@@ -8,11 +8,13 @@ import {
   type MetricObjectWithValues,
   type MetricValue,
 } from 'prom-client';
+import { SecondsHistogram, type Tally } from './seconds-histogram.js';
 
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 /** `rest` or `grpc`. */
 export type Transport = 'rest' | 'grpc';
+const TRANSPORTS: readonly Transport[] = ['rest', 'grpc'];
 
 /** Part of a request's time: reading and rewriting it here, waiting for the database, all of it. */
 export type Stage = 'rewrite' | 'upstream' | 'total';
@@ -36,15 +38,38 @@ export function countedTogether(counts: readonly Counts[]): Promise<string> {
   return AggregatorRegistry.aggregate([...counts]).metrics();
 }
 
+/** Of one transport. Counted in plain numbers, and looked at when asked: finding a label costs more than a sum. */
+class Tallies {
+  inFlight = 0;
+  projected = 0;
+  bytesIn = 0;
+  bytesOut = 0;
+  /** Requests by kind and status. */
+  readonly requests = new Map<string, { readonly kind: string; readonly status: string; count: number }>();
+  readonly seconds: Readonly<Record<Stage, Tally>>;
+
+  constructor(transport: Transport, seconds: SecondsHistogram) {
+    const tally = (stage: Stage): Tally => seconds.tally({ transport, stage });
+    this.seconds = { rewrite: tally('rewrite'), upstream: tally('upstream'), total: tally('total') };
+  }
+
+  requestEnded({ kind, status, seconds, bytesIn, bytesOut }: RequestEnd): void {
+    this.inFlight--;
+    this.seconds.total.observe(seconds);
+    this.bytesIn += bytesIn;
+    this.bytesOut += bytesOut;
+    const key = `${kind} ${status}`;
+    const requests = this.requests.get(key);
+    if (requests === undefined) this.requests.set(key, { kind, status, count: 1 });
+    else requests.count++;
+  }
+}
+
 /** What a proxy counts; names and labels are documented in docs/serve.md. */
 export class Metrics {
   readonly registry = new Registry();
-  readonly #requests: Counter<'transport' | 'kind' | 'status'>;
-  readonly #projected: Counter<'transport'>;
-  readonly #seconds: Histogram<'transport' | 'stage'>;
+  readonly #tallies: Readonly<Record<Transport, Tallies>>;
   readonly #upstreamErrors: Counter<'transport'>;
-  readonly #inFlight: Gauge<'transport'>;
-  readonly #bytes = { rest: { in: 0, out: 0 }, grpc: { in: 0, out: 0 } };
   readonly #overlap: Histogram<'collection'>;
   readonly #shadowSeconds: Histogram<'collection' | 'side'>;
   readonly #shadowDropped: Counter;
@@ -53,38 +78,16 @@ export class Metrics {
   constructor() {
     const registers = [this.registry];
     collectDefaultMetrics({ register: this.registry, prefix: 'tldr_' });
-    this.#requests = new Counter({
-      ...{ name: 'tldr_requests_total', help: 'Requests answered', registers },
-      labelNames: ['transport', 'kind', 'status'],
-    });
-    this.#projected = new Counter({
-      ...{ name: 'tldr_projected_vectors_total', help: 'Vectors projected', registers },
-      labelNames: ['transport'],
-    });
-    this.#seconds = new Histogram({
+    const seconds = new SecondsHistogram({
       ...{ name: 'tldr_request_seconds', help: 'Time of requests by stage', registers },
       labelNames: ['transport', 'stage'],
       buckets: SECONDS,
     });
+    this.#tallies = { rest: new Tallies('rest', seconds), grpc: new Tallies('grpc', seconds) };
+    this.#show(this.#tallies);
     this.#upstreamErrors = new Counter({
       ...{ name: 'tldr_upstream_errors_total', help: 'Requests that the database did not answer', registers },
       labelNames: ['transport'],
-    });
-    this.#inFlight = new Gauge({
-      ...{ name: 'tldr_requests_in_flight', help: 'Requests under way', registers },
-      labelNames: ['transport'],
-    });
-    const bytes = this.#bytes;
-    new Counter({
-      ...{ name: 'tldr_body_bytes_total', help: 'Bytes of bodies from and to clients', registers },
-      labelNames: ['transport', 'direction'],
-      // Counted beside, and looked at when asked: a label costs more than a sum.
-      collect() {
-        this.reset();
-        for (const transport of ['rest', 'grpc'] as const)
-          for (const direction of ['in', 'out'] as const)
-            this.inc({ transport, direction }, bytes[transport][direction]);
-      },
     });
     this.#overlap = new Histogram({
       ...{
@@ -110,23 +113,19 @@ export class Metrics {
   }
 
   requestStarted(transport: Transport): void {
-    this.#inFlight.inc({ transport });
+    this.#tallies[transport].inFlight++;
   }
 
-  requestEnded(transport: Transport, { kind, status, seconds, bytesIn, bytesOut }: RequestEnd): void {
-    this.#inFlight.dec({ transport });
-    this.#requests.inc({ transport, kind, status });
-    this.#seconds.observe({ transport, stage: 'total' }, seconds);
-    this.#bytes[transport].in += bytesIn;
-    this.#bytes[transport].out += bytesOut;
+  requestEnded(transport: Transport, end: RequestEnd): void {
+    this.#tallies[transport].requestEnded(end);
   }
 
   stage(transport: Transport, stage: Stage, seconds: number): void {
-    this.#seconds.observe({ transport, stage }, seconds);
+    this.#tallies[transport].seconds[stage].observe(seconds);
   }
 
   projected(transport: Transport, count: number): void {
-    if (count > 0) this.#projected.inc({ transport }, count);
+    this.#tallies[transport].projected += count;
   }
 
   upstreamError(transport: Transport): void {
@@ -149,5 +148,45 @@ export class Metrics {
 
   counts(): Promise<Counts> {
     return this.registry.getMetricsAsJSON();
+  }
+
+  #show(tallies: Readonly<Record<Transport, Tallies>>): void {
+    const registers = [this.registry];
+    new Counter({
+      ...{ name: 'tldr_requests_total', help: 'Requests answered', registers },
+      labelNames: ['transport', 'kind', 'status'],
+      collect() {
+        this.reset();
+        for (const transport of TRANSPORTS)
+          for (const { kind, status, count } of tallies[transport].requests.values())
+            this.inc({ transport, kind, status }, count);
+      },
+    });
+    new Counter({
+      ...{ name: 'tldr_projected_vectors_total', help: 'Vectors projected', registers },
+      labelNames: ['transport'],
+      collect() {
+        this.reset();
+        for (const transport of TRANSPORTS) this.inc({ transport }, tallies[transport].projected);
+      },
+    });
+    new Gauge({
+      ...{ name: 'tldr_requests_in_flight', help: 'Requests under way', registers },
+      labelNames: ['transport'],
+      collect() {
+        for (const transport of TRANSPORTS) this.set({ transport }, tallies[transport].inFlight);
+      },
+    });
+    new Counter({
+      ...{ name: 'tldr_body_bytes_total', help: 'Bytes of bodies from and to clients', registers },
+      labelNames: ['transport', 'direction'],
+      collect() {
+        this.reset();
+        for (const transport of TRANSPORTS) {
+          this.inc({ transport, direction: 'in' }, tallies[transport].bytesIn);
+          this.inc({ transport, direction: 'out' }, tallies[transport].bytesOut);
+        }
+      },
+    });
   }
 }

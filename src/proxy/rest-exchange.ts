@@ -319,12 +319,12 @@ export class RestExchange {
     }
     const status = this.#response.headersSent ? String(this.#response.statusCode) : 'gone';
     const seconds = (performance.now() - this.#startedAtMs) / 1000;
-    const bytes = { bytesIn: this.#bytesIn, bytesOut: this.#bytesOut + (this.#relay?.bytesOut ?? 0) };
-    metrics.requestEnded('rest', { kind: this.#kind, status, seconds, ...bytes });
-    log?.('debug', 'rest', {
-      ...{ method: this.#head.method, path: pathOf(this.#head.url), kind: this.#kind, status },
-      ...{ ms: Math.round(seconds * 1000), ...bytes },
-    });
+    const [kind, bytesIn] = [this.#kind, this.#bytesIn];
+    const bytesOut = this.#bytesOut + (this.#relay?.bytesOut ?? 0);
+    metrics.requestEnded('rest', { kind, status, seconds, bytesIn, bytesOut });
+    const { method, url } = this.#head;
+    const ms = Math.round(seconds * 1000);
+    log?.('debug', 'rest', { method, path: pathOf(url), kind, status, ms, bytesIn, bytesOut });
   }
 }
 

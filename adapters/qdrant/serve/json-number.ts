@@ -46,7 +46,7 @@ function shifted(value: number, power: number): number {
 
 /** A whole number below 2^31; where it ends. */
 function writeDigits(value: number, out: Buffer, start: number): number {
-  let count = 1;
+  let count = value < DIGITS_LEAST ? 1 : 9;
   while (value >= POWERS[count]!) count++;
   let rest = value | 0;
   for (let at = start + count - 1; at >= start; at--) {

@@ -1,0 +1,80 @@
+import { Histogram, type HistogramConfiguration } from 'prom-client';
+
+/** What is read of a histogram: its series, each with a name of its own. */
+type Series = Awaited<ReturnType<Histogram['get']>>;
+type Labels = Readonly<Record<string, string>>;
+
+/**
+ * A histogram whose observations are counted beside, and looked at when asked: finding the series of some labels costs
+ * more than adding to it.
+ */
+export class SecondsHistogram extends Histogram {
+  readonly #name: string;
+  readonly #bounds: readonly number[];
+  /** Says everything but the values. */
+  readonly #empty: Histogram;
+  readonly #tallies: Tally[] = [];
+
+  constructor(options: HistogramConfiguration<string> & { readonly buckets: number[] }) {
+    super(options);
+    this.#name = options.name;
+    this.#bounds = options.buckets;
+    this.#empty = new Histogram({ ...options, registers: [] });
+  }
+
+  /** Where to count what has these labels; it is shown from the first observation on. */
+  tally(labels: Labels): Tally {
+    const tally = new Tally(labels, this.#bounds);
+    this.#tallies.push(tally);
+    return tally;
+  }
+
+  override async get(): Promise<Series> {
+    const values = this.#tallies.flatMap((tally) => tally.series(this.#name));
+    return { ...(await this.#empty.get()), values };
+  }
+
+  /** The registry takes its text from here. */
+  getForPromString(): Promise<Series> {
+    return this.get();
+  }
+}
+
+/** The observations of one combination of labels. */
+export class Tally {
+  readonly #labels: Labels;
+  readonly #bounds: readonly number[];
+  /** By bucket; what is beyond the last bound is in the last. */
+  readonly #counts: number[];
+  #sum = 0;
+
+  constructor(labels: Labels, bounds: readonly number[]) {
+    this.#labels = labels;
+    this.#bounds = bounds;
+    this.#counts = Array.from({ length: bounds.length + 1 }, () => 0);
+  }
+
+  observe(seconds: number): void {
+    let bucket = 0;
+    while (seconds > (this.#bounds[bucket] ?? Number.POSITIVE_INFINITY)) bucket++;
+    this.#counts[bucket] = (this.#counts[bucket] ?? 0) + 1;
+    this.#sum += seconds;
+  }
+
+  /** As Prometheus has it: every bucket counts those below it as well. */
+  series(name: string): Series['values'] {
+    let count = 0;
+    const buckets = this.#counts.map((counted, i) => {
+      count += counted;
+      const labels: Labels = { le: String(this.#bounds[i] ?? '+Inf'), ...this.#labels };
+      return { metricName: `${name}_bucket`, labels, value: count };
+    });
+    if (count === 0) return [];
+    const labels = this.#labels;
+    return [
+      ...buckets,
+      { metricName: `${name}_sum`, labels, value: this.#sum },
+      { metricName: `${name}_count`, labels, value: count },
+    ];
+  }
+}
