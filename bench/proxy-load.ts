@@ -1,15 +1,24 @@
 import { Pool } from 'undici';
+import { Rng } from '../src/core/rng.js';
+import { sleep } from '../src/core/run.js';
 
-/** One closed loop of clients: each sends its next request when the last was answered. */
-export interface LoadRequest {
+/** How requests follow one another. */
+export interface Pace {
+  /** Closed loop: clients, each of which sends its next request when the last was answered. Open: the most under way. */
+  readonly connections: number;
+  /** Open loop: sent at random moments, so many on average, whether others were answered or not. */
+  readonly perSecond?: number | undefined;
+}
+
+export interface LoadRequest extends Pace {
   readonly origin: string;
   readonly path: string;
   /** Bodies sent in turn. */
   readonly bodies: readonly string[];
-  readonly connections: number;
   readonly seconds: number;
 }
 
+/** Latencies of an open loop count from when a request was due. */
 export interface LoadResult {
   readonly requests: number;
   readonly perSecond: number;
@@ -18,27 +27,25 @@ export interface LoadResult {
 }
 
 /** @throws when any request is not answered with status 200 */
-export async function load({ origin, path, bodies, connections, seconds }: LoadRequest): Promise<LoadResult> {
+export async function load(request: LoadRequest): Promise<LoadResult> {
+  const { origin, path, bodies, connections, perSecond, seconds } = request;
   const pool = new Pool(origin, { connections });
   const latenciesMs: number[] = [];
   const startedAtMs = performance.now();
-  const endAtMs = startedAtMs + seconds * 1000;
   let next = 0;
-  const client = async (): Promise<void> => {
-    while (performance.now() < endAtMs) {
-      const sentAtMs = performance.now();
-      const { statusCode, body } = await pool.request({
-        path,
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: bodies[next++ % bodies.length] ?? '',
-      });
-      const text = await body.text();
-      if (statusCode !== 200) throw new Error(`status ${statusCode}: ${text.slice(0, 200)}`);
-      latenciesMs.push(performance.now() - sentAtMs);
-    }
+  const send = async (dueAtMs: number): Promise<void> => {
+    const { statusCode, body } = await pool.request({
+      path,
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: bodies[next++ % bodies.length] ?? '',
+    });
+    const text = await body.text();
+    if (statusCode !== 200) throw new Error(`status ${statusCode}: ${text.slice(0, 200)}`);
+    latenciesMs.push(performance.now() - dueAtMs);
   };
-  await Promise.all(Array.from({ length: connections }, client));
+  if (perSecond === undefined) await inLoops(connections, seconds, send);
+  else await atRate(perSecond, seconds, send);
   const elapsed = (performance.now() - startedAtMs) / 1000;
   await pool.close();
   latenciesMs.sort((a, b) => a - b);
@@ -46,4 +53,29 @@ export async function load({ origin, path, bodies, connections, seconds }: LoadR
     latenciesMs[Math.min(latenciesMs.length - 1, Math.floor(latenciesMs.length * share))] ?? NaN;
   const requests = latenciesMs.length;
   return { requests, perSecond: requests / elapsed, p50Ms: at(0.5), p99Ms: at(0.99) };
+}
+
+type Send = (dueAtMs: number) => Promise<void>;
+
+async function inLoops(clients: number, seconds: number, send: Send): Promise<void> {
+  const endAtMs = performance.now() + seconds * 1000;
+  const client = async (): Promise<void> => {
+    while (performance.now() < endAtMs) await send(performance.now());
+  };
+  await Promise.all(Array.from({ length: clients }, client));
+}
+
+/** Intervals are exponential, as between clients who know nothing of each other; the same at every call. */
+async function atRate(perSecond: number, seconds: number, send: Send): Promise<void> {
+  const rng = new Rng(1);
+  const sent: Promise<void>[] = [];
+  const startedAtMs = performance.now();
+  const endAtMs = startedAtMs + seconds * 1000;
+  for (let dueAtMs = startedAtMs; dueAtMs < endAtMs;) {
+    for (let waitMs = dueAtMs - performance.now(); waitMs > 0; waitMs = dueAtMs - performance.now())
+      await sleep(waitMs);
+    sent.push(send(dueAtMs));
+    dueAtMs += (-Math.log(1 - rng.uniform()) * 1000) / perSecond;
+  }
+  await Promise.all(sent);
 }
