@@ -86,8 +86,8 @@ function vectorsOf(vector: unknown): Record<string, number[]> {
   );
 }
 
-/** Keys in order at every depth, numbers as they are. */
-function textOf(value: unknown): string {
+/** A parsed value as text: keys in order at every depth, numbers as they are. */
+export function textOf(value: unknown): string {
   if (isLosslessNumber(value)) return value.value;
   if (Array.isArray(value)) return `[${value.map(textOf).join()}]`;
   if (typeof value !== 'object' || value === null) return JSON.stringify(value);

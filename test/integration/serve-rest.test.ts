@@ -583,71 +583,8 @@ describe('writes', () => {
   );
 });
 
-/** Requests that the server refuses; the answers must not tell the two collections apart. */
-const REFUSED: readonly (readonly [string, string, string])[] = [
-  ['POST', 'docs/points/query', '{"query":[1,2,3]}'],
-  ['POST', 'docs/points/query', '{"query":[]}'],
-  ['POST', 'docs/points/query', '{"query":[[1,2,3]]}'],
-  ['POST', 'docs/points/query', '{"query":{"indices":[1],"values":[1]}}'],
-  ['POST', 'docs/points/query', '{"query":1,"using":"nope"}'],
-  ['POST', 'named/points/query', '{"query":1}'],
-  ['POST', 'docs/points/query', '{"query":999999}'],
-  ['POST', 'docs/points/query', '{"query":1,"with_vector":["nope"]}'],
-  ['POST', 'named/points/query', '{"query":1,"using":"v","with_vector":["compact"]}'],
-  ['POST', 'named/points/query', '{"query":1,"using":"compact"}'],
-  ['POST', 'docs/points/query', '{"query":1,"limit":0}'],
-  ['POST', 'docs/points/query', '{"query":1,"lookup_from":{"collection":"elsewhere","vector":"nope"}}'],
-  ['POST', 'docs/points/query', '{"query":999999,"lookup_from":{"collection":"elsewhere","vector":"z"}}'],
-  ['POST', 'docs/points/query', '{"query":'],
-  ['POST', 'docs/points/query', ''],
-  ['POST', 'docs/points/query', '{"query":[1,2,'],
-  ['POST', 'docs/points/query', '{"query":[1,2,}'],
-  ['POST', 'docs/points/query', '{"limit":1,}'],
-  ['POST', 'docs/points/query', '{"a":"\\x"}'],
-  ['POST', 'docs/points/query', '{"limit":1} 2'],
-  ['POST', 'docs/points/query', 'nonsense'],
-  ['POST', 'docs/points/search', '{"limit":1}'],
-  ['POST', 'docs/points/search', '{"vector":[1,2],"limit":1}'],
-  ['POST', 'docs/points/search', '{"vector":{"name":"x","vector":[1]},"limit":1}'],
-  ['POST', 'docs/points/recommend', '{"positive":[1]}'],
-  ['POST', 'docs/points/recommend', '{"positive":[],"limit":1}'],
-  ['POST', 'docs/points/recommend', '{"positive":[[1,2]],"limit":1}'],
-  ['POST', 'docs/points/discover', '{"limit":1}'],
-  ['PUT', 'docs/points?wait=true', '{"points":[{"id":1,"vector":[1,2]}]}'],
-  ['PUT', 'docs/points?wait=true', '{"points":[{"id":1,"vector":{"":[1,2]}}]}'],
-  ['PUT', 'docs/points?wait=true', '{"points":[{"id":1,"vector":[[1,2]]}]}'],
-  ['PUT', 'docs/points?wait=true', '{"points":[{"id":1,"vector":{"":{"indices":[1],"values":[1]}}}]}'],
-  ['PUT', 'docs/points?wait=true', '{"points":[{"id":1,"vector":null}]}'],
-  ['PUT', 'docs/points?wait=true', '{"points":[{"id":1}]}'],
-  ['PUT', 'docs/points?wait=true', '{"points":[{"vector":{}}]}'],
-  ['PUT', 'docs/points?wait=true', '{"points":[5]}'],
-  ['PUT', 'docs/points?wait=true', '{"points":{}}'],
-  ['PUT', 'docs/points?wait=true', '{"points":[]}'],
-  ['PUT', 'docs/points?wait=true', '{}'],
-  ['PUT', 'docs/points?wait=true', '[]'],
-  ['PUT', 'docs/points?wait=true', '{"batch":{"ids":[1],"vectors":[1]}}'],
-  ['PUT', 'docs/points?wait=true', '{"points":[{"id":1,"vector":{"nope":[1]}}]}'],
-  ['PUT', 'docs/points/vectors?wait=true', '{"points":[]}'],
-  ['PUT', 'docs/points/vectors?wait=true', '{"points":[{"id":1,"vector":[1]}]}'],
-  ['POST', 'docs/points/vectors/delete', '{"points":[1]}'],
-  ['POST', 'docs/points', '{"ids":[-1]}'],
-  ['POST', 'docs/points/scroll', '{"with_vector":["nope"]}'],
-  ['GET', 'docs/points/999999', ''],
-  ['GET', 'docs/points/x', ''],
-  ['PUT', 'docs', '{"vectors":{"size":4,"distance":"Dot"}}'],
-  ['PATCH', 'named', '{"vectors":{"nope":{"on_disk":true}}}'],
-];
-
 describe('refusals', () => {
   const plain = ({ status, text }: Answer): string => `${status} ${text.replace(/"time":[^}]*/, '"time":0')}`;
-
-  test.each(REFUSED)('%s %s %s: in the words of the server', async (method, path, body) => {
-    const wanted = plain(await direct(method, `/collections/${path}`, body));
-    expect(plain(await through(twoStage, method, `/collections/${path}`, body))).toBe(wanted);
-    // One of full vectors comes first where there are none.
-    const asked = /with_vector|GET/.test(method + body);
-    if (!asked) expect(plain(await through(compact, method, `/collections/${path}`, body))).toBe(wanted);
-  });
 
   test('of the target under its own name are those of a collection that does not exist', async () => {
     const wanted = plain(await direct('GET', '/collections/nope')).replace('nope', 'docs-two-stage');

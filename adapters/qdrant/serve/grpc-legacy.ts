@@ -5,7 +5,7 @@ import type { LegacyFields } from './grpc-methods.js';
 import { editVectors, type LeafEdits, type Shape } from './grpc-shapes.js';
 import { isExact, outerEdits, rewriteStage } from './grpc-stage.js';
 import { readDense, vectorOf } from './grpc-vector.js';
-import { Malformed, ProtoMessage, readFloats } from './proto-message.js';
+import { Ambiguous, Malformed, ProtoMessage, readFloats } from './proto-message.js';
 import { drop, edited, Pieces, type FieldEdit } from './proto-pieces.js';
 import { treatStage, unknownForm, type Treatment } from './rules.js';
 
@@ -136,7 +136,7 @@ function compactVector(bytes: Uint8Array, job: ServedJob): Pieces {
 function compactExample(bytes: Uint8Array, ids: CompactIds['ids'], job: ServedJob): Uint8Array | Pieces {
   const message = new ProtoMessage(bytes);
   const [span] = message.spans;
-  if (message.spans.length > 1) throw new Malformed('an example of several variants');
+  if (message.spans.length > 1) throw new Ambiguous('an example of several variants');
   if (span === undefined) return bytes;
   if (span.field > 2) throw unknownForm('example');
   if (span.wireType !== 2) throw new Malformed(`field ${span.field}: invalid wire type`);

@@ -4,7 +4,7 @@ import type { GrpcCall } from '../../../src/core/wire.js';
 import { decodeRetrievedPoint, selector } from '../wire.js';
 import { readDense } from './grpc-vector.js';
 import { uuidId } from './point-ids.js';
-import { Malformed, ProtoMessage } from './proto-message.js';
+import { ProtoMessage } from './proto-message.js';
 import { Pieces } from './proto-pieces.js';
 import { Refusal } from './rules.js';
 
@@ -102,7 +102,8 @@ function idKey(pointId: Uint8Array): string {
   const span = message.variant([1, 2]);
   if (span === null) throw new Refusal(400, 'No ID options provided');
   if (span.field === 1) return String(message.varint(1) ?? 0n);
-  const id = uuidId(message.text(2) ?? '');
-  if (id === null) throw new Malformed('Unable to parse UUID');
+  const text = message.text(2) ?? '';
+  const id = uuidId(text);
+  if (id === null) throw new Refusal(400, `Unable to parse UUID: ${text}`);
   return String(id);
 }

@@ -2,7 +2,7 @@ import type { ServedJob } from './grpc-job.js';
 import type { CompactIds } from './grpc-lookup-from.js';
 import { editVectors, OTHER_QUERIES, SIMILARITY, type Leaf, type Shape } from './grpc-shapes.js';
 import { notDense, notSingle, rowsOf } from './grpc-vector.js';
-import { Malformed, ProtoMessage, readFloats } from './proto-message.js';
+import { Ambiguous, Malformed, ProtoMessage, readFloats } from './proto-message.js';
 import { Pieces, type FieldEdit } from './proto-pieces.js';
 import { inferenceRefused, unknownForm } from './rules.js';
 
@@ -23,7 +23,7 @@ export function readQuery(bytes: Uint8Array | null): QueryVariant | null {
   if (bytes === null) return null;
   const message = new ProtoMessage(bytes);
   const [span] = message.spans;
-  if (message.spans.length > 1) throw new Malformed('a query of several variants');
+  if (message.spans.length > 1) throw new Ambiguous('a query of several variants');
   // The server says that the variant is missing.
   if (span === undefined) return { field: 0, value: bytes, shape: null };
   const { field } = span;
@@ -56,7 +56,7 @@ export function compactQuery(query: QueryVariant | null, ids: CompactIds['ids'],
 function compactInput(bytes: Uint8Array, ids: CompactIds['ids'], job: ServedJob): Uint8Array | Pieces {
   const message = new ProtoMessage(bytes);
   const [span] = message.spans;
-  if (message.spans.length > 1) throw new Malformed('a vector of several variants');
+  if (message.spans.length > 1) throw new Ambiguous('a vector of several variants');
   // The server says that the variant is missing.
   if (span === undefined) return bytes;
   if (span.wireType !== 2) throw new Malformed(`field ${span.field}: invalid wire type`);

@@ -3,8 +3,8 @@ import type { PointId } from '../../../src/core/point-id.js';
 import type { PointCondition } from '../../../src/core/vector-store.js';
 import { CONDITION_FORM } from '../condition-form.js';
 import { uuidId } from './point-ids.js';
-import { decodeText, Malformed, ProtoMessage } from './proto-message.js';
-import { unknownForm } from './rules.js';
+import { decodeText, ProtoMessage } from './proto-message.js';
+import { Refusal, unknownForm } from './rules.js';
 
 /** Which field says what points are meant: points with an id 1 each, a selector, or operations. */
 export interface TouchRule {
@@ -35,7 +35,7 @@ interface Found {
   readonly conditions: PointCondition[];
 }
 
-/** Every point that a request may change. @throws Malformed, Refusal for an operation that is not known */
+/** Every point that a request may change. @throws Refusal, for an operation that is not known */
 export function touchedBy(message: ProtoMessage, rule: TouchRule): Touched {
   const found: Found = { ids: [], conditions: [] };
   touch(message, rule, found);
@@ -52,7 +52,7 @@ function touch(message: ProtoMessage, { kind, field }: TouchRule, found: Found):
     if (kind === 'operations') touchOperation(new ProtoMessage(bytes), found);
     else {
       const id = new ProtoMessage(bytes).bytes(1);
-      if (id === null) throw new Malformed('a point without an id');
+      if (id === null) throw new Refusal(400, 'Wrong input: a point without an id');
       found.ids.push(idOf(id));
     }
   }
@@ -85,6 +85,6 @@ function idOf(bytes: Uint8Array): PointId {
   const span = message.variant([1, 2]);
   const id =
     span?.field === 1 ? message.varint(1) : span === null ? null : uuidId(decodeText(message.value(span)));
-  if (id === null) throw new Malformed('an id that is neither a number nor a UUID');
+  if (id === null) throw new Refusal(400, 'Wrong input: an id that is neither a number nor a UUID');
   return id;
 }

@@ -1,7 +1,7 @@
 import type { ServedJob } from './grpc-job.js';
 import type { MethodRule } from './grpc-methods.js';
 import { isSparse, readDense, vectorOf } from './grpc-vector.js';
-import { Malformed, ProtoMessage } from './proto-message.js';
+import { Ambiguous, ProtoMessage } from './proto-message.js';
 import { readNames } from './grpc-selectors.js';
 import { physicalName } from './grpc-stage.js';
 import { edited, Pieces, type FieldEdit } from './proto-pieces.js';
@@ -43,7 +43,7 @@ export function rewriteWrite(message: ProtoMessage, rule: WriteRule, job: Served
 /** PointsUpdateOperation, of which one is set: upsert 1, update_vectors 7, delete_vectors 8; the others have no vectors. */
 function operation(bytes: Uint8Array, job: ServedJob): Uint8Array | Pieces {
   const message = new ProtoMessage(bytes);
-  if (message.spans.length > 1) throw new Malformed('an operation of several variants');
+  if (message.spans.length > 1) throw new Ambiguous('an operation of several variants');
   if (message.spans.some(({ field }) => field > 10)) throw unknownForm('operation');
   const points = (field: number): FieldEdit => {
     const edits = new Map([[1, pointEdit(field, job)]]);

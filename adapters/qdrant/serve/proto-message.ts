@@ -8,6 +8,18 @@ export class Malformed extends Refusal {
   constructor(what: string) {
     super(400, `failed to decode Protobuf message: ${what}`);
   }
+
+  /** INTERNAL: the server's library says so. */
+  override get grpcCode(): number {
+    return 13;
+  }
+}
+
+/** A message that the server would decode, merging or choosing among what was sent. */
+export class Ambiguous extends Malformed {
+  override get grpcCode(): number {
+    return 3;
+  }
 }
 
 /** Where one field stands: its tag from `start`, its value from `at` (behind a length), all of it before `end`. */
@@ -71,7 +83,7 @@ export class ProtoMessage {
     let found: ProtoSpan | null = null;
     for (const span of this.spans) {
       if (!fields.includes(span.field)) continue;
-      if (found !== null) throw new Malformed(`fields ${found.field} and ${span.field} exclude each other`);
+      if (found !== null) throw new Ambiguous(`fields ${found.field} and ${span.field} exclude each other`);
       found = span;
     }
     return found;
@@ -86,7 +98,7 @@ export class ProtoMessage {
     let found: ProtoSpan | null = null;
     for (const span of this.spans) {
       if (span.field !== field) continue;
-      if (found !== null) throw new Malformed(`field ${field} stands twice`);
+      if (found !== null) throw new Ambiguous(`field ${field} stands twice`);
       if (span.wireType !== wireType) throw new Malformed(`field ${field}: invalid wire type`);
       found = span;
     }

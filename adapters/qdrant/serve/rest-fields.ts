@@ -8,8 +8,9 @@ export interface Structure {
   readonly fields: readonly string[];
   /** Other names that the server takes for a field. */
   readonly aliases?: Readonly<Record<string, string>>;
-  /** Whether the server takes an array of the fields' values. */
+  /** Whether the server takes an array of the fields' values, and whether it must hold every one of them. */
   readonly positional: boolean;
+  readonly whole?: boolean;
 }
 
 export interface Field {
@@ -24,6 +25,8 @@ export type Fields = ReadonlyMap<string, Field>;
 
 const VECTOR_ALIAS = { vectors: 'vector' };
 const WITH_VECTOR_ALIAS = { with_vectors: 'with_vector' };
+/** Other names of fields in the older searches for groups. */
+export const GROUP_ALIASES = WITH_VECTOR_ALIAS;
 const LEGACY_ALIASES = { ...WITH_VECTOR_ALIAS, top: 'limit' };
 const QUERY_FIELDS = [
   ...['prefetch', 'query', 'using', 'filter', 'params', 'score_threshold', 'limit', 'lookup_from'],
@@ -36,7 +39,7 @@ const RESULT_FIELDS = [
 /** Every structure that is looked into. What it has besides these fields is the server's business alone. */
 export const STRUCTURES = {
   query: structure('QueryRequest', [...new Set([...QUERY_FIELDS, ...RESULT_FIELDS])], WITH_VECTOR_ALIAS),
-  prefetch: positional('Prefetch', QUERY_FIELDS),
+  prefetch: { ...positional('Prefetch', QUERY_FIELDS), whole: true },
   searches: positional('QueryRequestBatch', ['searches']),
   recommendInput: positional('RecommendInput', ['positive', 'negative', 'strategy']),
   discoverInput: positional('DiscoverInput', ['target', 'context']),
@@ -56,11 +59,9 @@ export const STRUCTURES = {
     ['positive', 'negative', 'strategy', 'using', 'lookup_from', ...RESULT_FIELDS],
     LEGACY_ALIASES,
   ),
-  discover: structure(
-    'DiscoverRequest',
-    ['target', 'context', 'using', 'lookup_from', ...RESULT_FIELDS],
-    LEGACY_ALIASES,
-  ),
+  discover: structure('DiscoverRequest', ['target', 'context', 'using', 'lookup_from', ...RESULT_FIELDS], {
+    top: 'limit',
+  }),
   matrix: structure('SearchMatrixRequest', ['filter', 'sample', 'limit', 'using', 'shard_key']),
   read: structure('PointRequest', ['ids', 'with_vector'], WITH_VECTOR_ALIAS),
   upsert: structure('PointInsertOperations', [
@@ -113,7 +114,7 @@ function positional(
  */
 export function fieldsOf(
   node: JsonNode,
-  { name, fields, aliases, positional }: Structure,
+  { name, fields, aliases, positional, whole = false }: Structure,
   source: Splices,
 ): Fields {
   const found = new Map<string, Field>();
@@ -129,7 +130,7 @@ export function fieldsOf(
   if (!positional || (node.kind !== 'array' && node.kind !== 'numbers'))
     throw badBody(`invalid type: ${typeOf(node, source)}, expected struct ${name}`);
   const items = elementsOf(node, source);
-  if (items.length > fields.length)
+  if (items.length > fields.length || (whole && items.length < fields.length))
     throw badBody(`invalid length ${items.length}, expected struct ${name} with ${fields.length} elements`);
   items.forEach((value, i) => found.set(fields[i]!, { value, keyStart: -1, key: fields[i]! }));
   return found;

@@ -5,6 +5,7 @@ import {
   countOf,
   elementsOf,
   fieldsOf,
+  GROUP_ALIASES,
   STRUCTURES,
   stringOf,
   textOf,
@@ -83,7 +84,8 @@ function readLegacy(
   { kind, grouped }: { readonly kind: LegacyKind; readonly grouped: boolean },
 ): LegacyRequest {
   const { source } = rewriting;
-  const fields = fieldsOf(node, STRUCTURES[kind], source);
+  const structure = STRUCTURES[kind];
+  const fields = fieldsOf(node, grouped ? { ...structure, aliases: GROUP_ALIASES } : structure, source);
   const { using, form } = READERS[kind](fields, source);
   const lookup = readLookup(valueOf(fields, 'lookup_from'), using, rewriting);
   const stage: Stage = { fields, using, form, lookup, hasPrefetch: false, depth: 0, grouped };

@@ -3,7 +3,7 @@ import type { LookupAnswer, RestRequest } from '../../../src/core/wire.js';
 import { scanJson, type JsonNode } from './json-scan.js';
 import { asciiJson, Splices } from './json-splice.js';
 import { elementsOf, entryOf, fieldsOf, STRUCTURES, stringOf, textOf, valueOf } from './rest-fields.js';
-import { Refusal, refuseHidden, refuseTarget, servedBy } from './rules.js';
+import { Refusal, refuseHidden, refuseTargetLookup, servedBy } from './rules.js';
 
 /** Where the vectors of ids are to be taken from, when not from the collection searched. */
 export interface LookupPlace {
@@ -31,7 +31,7 @@ export function readLookup(
   const fields = fieldsOf(node, STRUCTURES.lookup, source);
   const name = textOf(fields, 'collection', source);
   if (name === undefined) return null;
-  refuseTarget(name, collections);
+  refuseTargetLookup(name, collections);
   const vector = textOf(fields, 'vector', source) ?? using;
   const shardKey = valueOf(fields, 'shard_key');
   const served = servedBy(name, collections);

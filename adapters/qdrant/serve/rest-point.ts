@@ -7,7 +7,9 @@ import { elementsOf, entryOf } from './rest-fields.js';
 import { clientText, Refusal, treatWithVector } from './rules.js';
 
 const U64_MAX = 2n ** 64n - 1n;
-const UUID = /^(?:urn:uuid:)?(\{?)([0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12})(\}?)$/i;
+const HYPHENATED = '[\\da-fA-F]{8}(?:-[\\da-fA-F]{4}){3}-[\\da-fA-F]{12}';
+/** Only the hyphenated form stands in braces or in a URN. */
+const UUID = new RegExp(`^(?:[\\da-fA-F]{32}|${HYPHENATED}|urn:uuid:${HYPHENATED}|\\{${HYPHENATED}\\})$`);
 
 /**
  * GET of one point, which has no say in what it returns: asked for by the request that has.
@@ -56,8 +58,7 @@ function pointId(text: string): bigint | string | null {
     const id = BigInt(text.replace('+', ''));
     return id <= U64_MAX ? id : null;
   }
-  const [, open, digits, close] = UUID.exec(text) ?? [];
-  if (digits === undefined || (open === '') !== (close === '')) return null;
-  const hex = digits.replaceAll('-', '').toLowerCase();
+  if (!UUID.test(text)) return null;
+  const hex = text.replace(/^urn:uuid:|[{}-]/g, '').toLowerCase();
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }

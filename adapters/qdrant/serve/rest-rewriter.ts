@@ -217,13 +217,14 @@ function forwarded(method: string, request: ServedRequest, body: Uint8Array): Re
   };
 }
 
+/** A failed lookup in the words of a server that looks up itself. */
 function failedLookup({ status, body }: LookupAnswer): RestAnswer {
-  return {
-    kind: 'answer',
-    status,
-    contentType: 'application/json',
-    body: Buffer.from(body).toString('utf8'),
-  };
+  const text = Buffer.from(body).toString('utf8');
+  const said = text.replace(
+    /"Not found: Collection `([^`]*)` doesn't exist!"/,
+    '"Not found: Collection $1 not found"',
+  );
+  return { kind: 'answer', status, contentType: 'application/json', body: said };
 }
 
 function unchanged({ head, body }: WholeRequest): RestRewrite {

@@ -11,7 +11,7 @@ import {
   DEFAULT_LIMIT,
   PREFETCH_DEPTH_MAX,
   Refusal,
-  refuseTarget,
+  refuseTargetLookup,
   servedBy,
   treatStage,
   treatWithVector,
@@ -220,6 +220,6 @@ export function withLookupText(
 }
 
 function lookedUp(name: string, collections: readonly ServedCollection[]): ServedCollection | null {
-  refuseTarget(name, collections);
+  refuseTargetLookup(name, collections);
   return servedBy(name, collections);
 }

@@ -127,7 +127,7 @@ export function readInput(node: JsonNode, served: ServedCollection, source: Spli
       throw badBody('Expected some form of vector, id, or a type of query');
     case 'object':
     case 'array':
-      throw refusedVector(node, served);
+      throw refusedVector(node, served, source);
     case 'null':
     case 'true':
     case 'false':
@@ -137,9 +137,13 @@ export function readInput(node: JsonNode, served: ServedCollection, source: Spli
   }
 }
 
-/** Why an object or array that is no dense vector cannot be one of the reduced space. */
-export function refusedVector(node: JsonNode, served: ServedCollection): Refusal {
+/**
+ * Why an object or array that is no dense vector cannot be one of the reduced space.
+ * @param source given where the server also takes a sparse vector as an array of its indices and values
+ */
+export function refusedVector(node: JsonNode, served: ServedCollection, source?: Splices): Refusal {
   const rows = node.kind === 'array' ? node.items : [];
+  if (source !== undefined && isSparse(rows, source)) return new Refusal(400, SPARSE_REFUSED);
   if (rows.length > 0 && rows.every(({ kind }) => kind === 'numbers')) {
     for (const one of rows) if (one.kind === 'numbers') checkDim(one.values, served);
     return new Refusal(400, MULTI_REFUSED);
@@ -150,4 +154,10 @@ export function refusedVector(node: JsonNode, served: ServedCollection): Refusal
     if (keys.includes('indices') && keys.includes('values')) return new Refusal(400, SPARSE_REFUSED);
   }
   return unknownForm('vector');
+}
+
+/** Two rows of which the first could be indices: the server does not try further. */
+function isSparse([indices, values, ...more]: readonly JsonNode[], source: Splices): boolean {
+  if (indices?.kind !== 'numbers' || values?.kind !== 'numbers' || more.length > 0) return false;
+  return indices.values.length === values.values.length && /^[\d\s,[\]]*$/.test(source.raw(indices));
 }

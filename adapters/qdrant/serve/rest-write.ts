@@ -86,6 +86,7 @@ function rewriteVectors(node: JsonNode, rewriting: Rewriting): void {
   }
   if (node.kind !== 'numbers' && node.kind !== 'array') throw badBody(BAD_VECTOR);
   if (served.vector !== '') return;
+  if (node.kind === 'array') throw refusedVector(node, served);
   const texts = rewriteVector(node, rewriting);
   if (texts !== null) beside(node, texts, rewriting);
 }
@@ -93,7 +94,8 @@ function rewriteVectors(node: JsonNode, rewriting: Rewriting): void {
 /** @returns what the compact vector is, or null where it stands in place of the full one already */
 function rewriteVector(node: JsonNode, rewriting: Rewriting): readonly Text[] | null {
   if (node.kind === 'numbers') return project(node, rewriting);
-  if (node.kind === 'array' || node.kind === 'object') throw refusedVector(node, rewriting.served);
+  if (node.kind === 'array' || node.kind === 'object')
+    throw refusedVector(node, rewriting.served, rewriting.source);
   throw badBody(BAD_VECTOR);
 }
 

@@ -1,7 +1,5 @@
 import type { JsonValue } from '@bufbuild/protobuf';
 import { describe, expect, test } from '@jest/globals';
-import { readdirSync, readFileSync } from 'node:fs';
-import type { ServedCollection } from '../../../src/core/served-collection.js';
 import type { Layout } from '../../../src/core/vector-store.js';
 import type { AnswerForm, GrpcCall, GrpcRewrite } from '../../../src/core/wire.js';
 import { fixtureRewriter } from './grpc-fixture.js';
@@ -13,35 +11,15 @@ import {
   METHOD_NAMES,
   pathOf,
 } from './grpc-schemas.js';
-
-const FOLDER = 'test/adapters/serve/grpc-cases';
-
-/** A message as the official client writes it in JSON, or its bytes where JSON cannot say it. */
-type Message = JsonValue | { readonly hex: string };
-
-/** What comes of a request: sent, passed, answered, or points of another collection asked for first. */
-type Outcome =
-  | {
-      readonly send: Message;
-      /** Where it is not the method of the request. */
-      readonly method?: string;
-      readonly projected?: number;
-      readonly answer?: string;
-    }
-  | { readonly status: number; readonly message: string }
-  | { readonly lookup: readonly Message[] }
-  | { readonly reply: Message }
-  | { readonly pass: true };
-
-interface Case {
-  readonly name: string;
-  readonly facts?: Partial<ServedCollection>;
-  readonly method: string;
-  readonly request: Message;
-  /** Answers to an earlier lookup, of Points/Get. */
-  readonly lookups?: readonly JsonValue[];
-  readonly expected: Readonly<Record<Layout, Outcome>>;
-}
+import {
+  answerCases,
+  bytesOf,
+  grpcCases,
+  hexOf,
+  type GrpcCase,
+  type GrpcOutcome,
+  type Message,
+} from './stored-cases.js';
 
 interface AnswerCase {
   readonly name: string;
@@ -51,21 +29,7 @@ interface AnswerCase {
   readonly expected: Readonly<Record<Layout, Message>>;
 }
 
-function hexOf(message: Message): string | null {
-  return typeof message === 'object' &&
-    message !== null &&
-    'hex' in message &&
-    typeof message.hex === 'string'
-    ? message.hex.replace(/\s/g, '')
-    : null;
-}
-
-function bytesOf(message: Message, encode: (json: JsonValue) => Uint8Array): Uint8Array {
-  const hex = hexOf(message);
-  return hex === null ? encode(message) : Buffer.from(hex, 'hex');
-}
-
-function run({ method, request, lookups, facts }: Case, layout: Layout): Outcome {
+function run({ method, request, lookups, facts }: GrpcCase, layout: Layout): GrpcOutcome {
   const rewriter = fixtureRewriter(layout, facts);
   const path = pathOf(method);
   const route = rewriter.route(path);
@@ -76,7 +40,7 @@ function run({ method, request, lookups, facts }: Case, layout: Layout): Outcome
   return outcomeOf(rewriter.rewrite(path, message, answers), { method, asHex: hexOf(request) !== null });
 }
 
-function outcomeOf(made: GrpcRewrite, { method, asHex }: { method: string; asHex: boolean }): Outcome {
+function outcomeOf(made: GrpcRewrite, { method, asHex }: { method: string; asHex: boolean }): GrpcOutcome {
   const decoded = ({ path, message }: GrpcCall): Message =>
     asHex
       ? { hex: Buffer.from(message).toString('hex') }
@@ -109,15 +73,9 @@ function plainHex(outcome: unknown): unknown {
   );
 }
 
-function load(file: string): unknown {
-  return JSON.parse(readFileSync(`${FOLDER}/${file}`, 'utf8'));
-}
+const cases = grpcCases();
 
-const files = readdirSync(FOLDER);
-const requestFiles = files.filter((file) => file !== 'answers.json');
-const cases = requestFiles.flatMap((file) => (load(file) as Case[]).map((one) => ({ ...one, file })));
-
-describe.each(requestFiles)('%s', (file) => {
+describe.each([...new Set(cases.map(({ file }) => file))])('%s', (file) => {
   const own = cases.filter((one) => one.file === file);
   test.each(own.map(({ name }) => name))('%s', (name) => {
     const one = own.find((candidate) => candidate.name === name)!;
@@ -129,14 +87,12 @@ describe.each(requestFiles)('%s', (file) => {
   });
 });
 
-test('names of cases are unique within their file, and every method has one', () => {
-  const named = cases.map(({ file, name }) => `${file}: ${name}`);
-  expect(new Set(named).size).toBe(named.length);
+test('every method has a case', () => {
   expect(METHOD_NAMES.filter((method) => !cases.some((one) => one.method === method))).toEqual([]);
 });
 
 describe('answers.json', () => {
-  test.each(load('answers.json') as AnswerCase[])('$name', ({ form, method, answer, expected }) => {
+  test.each(answerCases('grpc') as readonly AnswerCase[])('$name', ({ form, method, answer, expected }) => {
     for (const layout of ['two-stage', 'compact'] as const) {
       const message = bytesOf(answer, (json) => encodeAnswer(method, json));
       const shown = fixtureRewriter(layout).rewriteAnswer(form, message);

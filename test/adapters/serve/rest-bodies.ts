@@ -1,7 +1,7 @@
 import fc from 'fast-check';
-import { readdirSync, readFileSync } from 'node:fs';
 import type { Layout } from '../../../src/core/vector-store.js';
 import { INPUT_DIM, OUTPUT_DIM } from './collections-fixture.js';
+import { restCases } from './stored-cases.js';
 
 /** Components of generated full vectors; nothing else in a body is that large. */
 const COMPONENT = { min: 1_000, max: 2_000 };
@@ -290,9 +290,5 @@ export const brokenRestRequest = fc
   });
 
 function seeds(): readonly Seed[] {
-  const folder = 'test/adapters/serve/rest-cases';
-  return readdirSync(folder)
-    .filter((file) => file !== 'answers.json')
-    .flatMap((file) => JSON.parse(readFileSync(`${folder}/${file}`, 'utf8')) as Seed[])
-    .filter(({ body }) => body !== undefined);
+  return restCases().filter(({ body }) => body !== undefined);
 }

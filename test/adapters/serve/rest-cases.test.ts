@@ -1,30 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
-import { readdirSync, readFileSync } from 'node:fs';
-import type { ServedCollection } from '../../../src/core/served-collection.js';
 import type { Layout } from '../../../src/core/vector-store.js';
 import type { AnswerForm, RestAnswer, RestRewrite, RestRoute } from '../../../src/core/wire.js';
 import { fixtureRewriter } from './rest-fixture.js';
-
-const FOLDER = 'test/adapters/serve/rest-cases';
-
-/** What comes of a request: sent, forwarded, answered with an error, or asking the server for vectors first. */
-type Outcome =
-  | { readonly send: string; readonly body: string; readonly answer?: string; readonly projected?: number }
-  | { readonly forward: string; readonly answer?: string }
-  | { readonly status: number; readonly error?: string; readonly result?: string }
-  | { readonly lookup: readonly string[] }
-  | { readonly pass: true };
-
-interface Case {
-  readonly name: string;
-  readonly facts?: Partial<ServedCollection>;
-  /** Method and address. */
-  readonly request: string;
-  readonly body?: string;
-  /** Answers to an earlier lookup. */
-  readonly lookups?: readonly { readonly status: number; readonly body: string }[];
-  readonly expected: Readonly<Record<Layout, Outcome>>;
-}
+import { answerCases, restCases, type RestCase, type RestOutcome } from './stored-cases.js';
 
 interface AnswerCase {
   readonly name: string;
@@ -34,11 +12,7 @@ interface AnswerCase {
   readonly expected: Readonly<Record<Layout, string>>;
 }
 
-function load(file: string): unknown {
-  return JSON.parse(readFileSync(`${FOLDER}/${file}`, 'utf8'));
-}
-
-function run({ request, body = '', lookups, facts }: Case, layout: Layout): Outcome {
+function run({ request, body = '', lookups, facts }: RestCase, layout: Layout): RestOutcome {
   const [method = '', url = ''] = request.split(/ (.*)/s);
   const rewriter = fixtureRewriter(layout, facts);
   const head = { method, url, headers: {} };
@@ -48,7 +22,7 @@ function run({ request, body = '', lookups, facts }: Case, layout: Layout): Outc
   return outcomeOf(rewriter.rewrite(head, Buffer.from(body), answers));
 }
 
-function outcomeOf(made: Exclude<RestRoute, { kind: 'rewrite' }> | RestRewrite): Outcome {
+function outcomeOf(made: Exclude<RestRoute, { kind: 'rewrite' }> | RestRewrite): RestOutcome {
   switch (made.kind) {
     case 'pass':
       return { pass: true };
@@ -68,7 +42,7 @@ function outcomeOf(made: Exclude<RestRoute, { kind: 'rewrite' }> | RestRewrite):
   }
 }
 
-function answerOf({ status, body }: RestAnswer): Outcome {
+function answerOf({ status, body }: RestAnswer): RestOutcome {
   if (status < 400) return { status, result: body };
   if (body === '') return { status };
   const { status: said } = JSON.parse(body) as { status: { error: string } };
@@ -84,18 +58,18 @@ function textOf(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString();
 }
 
-const files = readdirSync(FOLDER).sort();
+const cases = restCases();
 
-describe.each(files.filter((file) => !file.startsWith('answers')))('%s', (file) => {
+describe.each([...new Set(cases.map(({ file }) => file))])('%s', (file) => {
   describe.each(['two-stage', 'compact'] as const)('%s', (layout) => {
-    test.each(load(file) as readonly Case[])('$name', (one) => {
+    test.each(cases.filter((one) => one.file === file))('$name', (one) => {
       expect(run(one, layout)).toEqual(one.expected[layout]);
     });
   });
 });
 
 describe.each(['two-stage', 'compact'] as const)('answers, %s', (layout) => {
-  test.each(load('answers.json') as readonly AnswerCase[])('$name', ({ form, status, body, expected }) => {
+  test.each(answerCases('rest') as readonly AnswerCase[])('$name', ({ form, status, body, expected }) => {
     const answer = fixtureRewriter(layout).rewriteAnswer(form, status, Buffer.from(body));
     expect(textOf(answer)).toBe(expected[layout]);
   });
