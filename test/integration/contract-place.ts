@@ -11,7 +11,7 @@ import { startTestServer, type TestServer } from './test-server.js';
 
 export const LAYOUTS = ['two-stage', 'compact'] as const;
 /** The world before the migration, and after it in each layout. */
-export const SIDES = ['original', ...LAYOUTS] as const;
+const SIDES = ['original', ...LAYOUTS] as const;
 export type Side = (typeof SIDES)[number];
 
 /** More than the fixture's collections have points: with so many candidates none is left out. */
