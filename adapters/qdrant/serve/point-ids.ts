@@ -1,7 +1,10 @@
 import type { PointId } from '../../../src/core/point-id.js';
 
 const U64_MAX = 2n ** 64n - 1n;
-const UUID = /^([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})$/i;
+const PARTS = ['([0-9a-f]{8})', '([0-9a-f]{4})', '([0-9a-f]{4})', '([0-9a-f]{4})', '([0-9a-f]{12})'];
+/** Hyphenated, without hyphens, or hyphenated in braces; a URN, whose prefix must be small, holds the first. */
+const HYPHENATED = new RegExp(`^${PARTS.join('-')}$`, 'i');
+const SIMPLE = new RegExp(`^${PARTS.join('')}$`, 'i');
 
 /** A numeric id from its digits in JSON; null for what the server does not take as one. */
 export function numericId(text: string): PointId | null {
@@ -11,11 +14,11 @@ export function numericId(text: string): PointId | null {
 }
 
 /**
- * A UUID in any of the ways in which the server reads one (hyphenated, without hyphens, in braces, as a URN), as the
- * server stores it; null for anything else.
+ * A UUID in any of the ways in which the server reads one (hyphenated, without hyphens, the former in braces or as a
+ * URN), as the server stores it; null for anything else.
  */
 export function uuidId(text: string): PointId | null {
-  const inner = /^\{(.*)\}$/s.exec(text)?.[1] ?? (text.startsWith('urn:uuid:') ? text.slice(9) : text);
-  const parts = UUID.exec(inner);
+  const inner = /^\{(.*)\}$/s.exec(text)?.[1] ?? /^urn:uuid:(.*)$/s.exec(text)?.[1];
+  const parts = HYPHENATED.exec(inner ?? text) ?? (inner === undefined ? SIMPLE.exec(text) : null);
   return parts === null ? null : parts.slice(1).join('-').toLowerCase();
 }

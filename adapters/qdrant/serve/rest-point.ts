@@ -1,15 +1,14 @@
 import type { LookupAnswer, RestAnswer, RestRewrite } from '../../../src/core/wire.js';
 import type { ServedCollection } from '../../../src/core/served-collection.js';
+import type { PointId } from '../../../src/core/point-id.js';
 import { scanJson } from './json-scan.js';
 import { asciiJson, Splices } from './json-splice.js';
+import { uuidId } from './point-ids.js';
 import { errorAnswer } from './rest-answer.js';
 import { elementsOf, entryOf } from './rest-fields.js';
 import { clientText, Refusal, treatWithVector } from './rules.js';
 
 const U64_MAX = 2n ** 64n - 1n;
-const HYPHENATED = '[\\da-fA-F]{8}(?:-[\\da-fA-F]{4}){3}-[\\da-fA-F]{12}';
-/** Only the hyphenated form stands in braces or in a URN. */
-const UUID = new RegExp(`^(?:[\\da-fA-F]{32}|${HYPHENATED}|urn:uuid:${HYPHENATED}|\\{${HYPHENATED}\\})$`);
 
 /**
  * GET of one point, which has no say in what it returns: asked for by the request that has.
@@ -53,12 +52,10 @@ function pointAnswer(
 }
 
 /** A point's id as the server reads it in a path; null for what it refuses. */
-function pointId(text: string): bigint | string | null {
+function pointId(text: string): PointId | null {
   if (/^\+?\d+$/.test(text)) {
     const id = BigInt(text.replace('+', ''));
     return id <= U64_MAX ? id : null;
   }
-  if (!UUID.test(text)) return null;
-  const hex = text.replace(/^urn:uuid:|[{}-]/g, '').toLowerCase();
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+  return uuidId(text);
 }
