@@ -115,13 +115,52 @@ const FLOAT_BYTES = 5;
 
 /** Moves floats that follow each other, each with the tag of the first, for as long as there is room; their number. */
 function floatRun(bytes: Uint8Array, bits: Int32Array): number {
-  const tag = bytes[0];
   const most = Math.min(bits.length, Math.floor(bytes.length / FLOAT_BYTES));
-  let at = 0;
-  let count = 0;
-  for (; count < most && bytes[at] === tag; count++) {
-    bits[count] = bytes[at + 1]! | (bytes[at + 2]! << 8) | (bytes[at + 3]! << 16) | (bytes[at + 4]! << 24);
-    at += FLOAT_BYTES;
+  // Each ends one byte further from a whole word than the one before: so many lie before one that begins with a word.
+  const first = Math.min(most, (4 - (bytes.byteOffset % 4)) % 4);
+  let count = singleFloats(bytes, bits, { from: 0, to: first });
+  if (count === first) count = fourFloatsAtOnce(bytes, bits, { from: first, to: most });
+  return singleFloats(bytes, bits, { from: count, to: most });
+}
+
+interface FloatSpan {
+  /** Number of the first float, and of the one behind the last. */
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Moves floats up to the first with another tag; the number of the one it stopped at. */
+function singleFloats(bytes: Uint8Array, bits: Int32Array, { from, to }: FloatSpan): number {
+  const tag = bytes[0];
+  let count = from;
+  for (let at = from * FLOAT_BYTES; count < to && bytes[at] === tag; at += FLOAT_BYTES) {
+    bits[count++] = bytes[at + 1]! | (bytes[at + 2]! << 8) | (bytes[at + 3]! << 16) | (bytes[at + 4]! << 24);
+  }
+  return count;
+}
+
+/** The same for floats of which the first begins with a word: four and their tags are five words. */
+function fourFloatsAtOnce(bytes: Uint8Array, bits: Int32Array, { from, to }: FloatSpan): number {
+  const tag = bytes[0]!;
+  const start = bytes.byteOffset + from * FLOAT_BYTES;
+  const words = new Int32Array(bytes.buffer, start, Math.floor(((to - from) * FLOAT_BYTES) / 4));
+  let count = from;
+  for (let w = 0; count + 4 <= to; w += FLOAT_BYTES) {
+    const a = words[w]!;
+    const b = words[w + 1]!;
+    const c = words[w + 2]!;
+    const d = words[w + 3]!;
+    const others =
+      ((a ^ tag) & 0xff) |
+      ((b ^ (tag << 8)) & 0xff00) |
+      ((c ^ (tag << 16)) & 0xff0000) |
+      ((d ^ (tag << 24)) & 0xff000000);
+    if (others !== 0) break;
+    bits[count] = (a >>> 8) | (b << 24);
+    bits[count + 1] = (b >>> 16) | (c << 16);
+    bits[count + 2] = (c >>> 24) | (d << 8);
+    bits[count + 3] = words[w + 4]!;
+    count += 4;
   }
   return count;
 }

@@ -96,6 +96,10 @@ export class Kernel {
     }
     const stride = this.#layers.at(-1)?.outDim ?? 0;
     if (normalizeOutput) this.#normalize(from, rows, out.cols, stride * 4);
+    if (stride === out.cols) {
+      out.data.set(this.#floats.subarray(from / 4, from / 4 + rows * stride), start * stride);
+      return;
+    }
     for (let i = 0; i < rows; i++) {
       const y = from / 4 + i * stride;
       out.data.set(this.#floats.subarray(y, y + out.cols), (start + i) * out.cols);

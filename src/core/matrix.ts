@@ -79,8 +79,19 @@ const EXPONENT_BITS = 0x7f800000;
 /** Index of the first row holding NaN or infinity, or -1. */
 export function firstNonFiniteRow(x: Matrix): number {
   const bits = new Int32Array(x.data.buffer, x.data.byteOffset, x.data.length);
-  for (let i = 0; i < bits.length; i++) {
-    if ((bits[i]! & EXPONENT_BITS) === EXPONENT_BITS) return Math.floor(i / x.cols);
+  for (let start = 0; start < bits.length; start += x.cols) {
+    const end = start + x.cols;
+    // Below zero for each finite value, and so for what all have in common; zero for any other.
+    let common = -1;
+    let i = start;
+    for (; i + 3 < end; i += 4) {
+      common &=
+        ((bits[i]! & EXPONENT_BITS) - EXPONENT_BITS) & ((bits[i + 1]! & EXPONENT_BITS) - EXPONENT_BITS);
+      common &=
+        ((bits[i + 2]! & EXPONENT_BITS) - EXPONENT_BITS) & ((bits[i + 3]! & EXPONENT_BITS) - EXPONENT_BITS);
+    }
+    for (; i < end; i++) common &= (bits[i]! & EXPONENT_BITS) - EXPONENT_BITS;
+    if (common >= 0) return start / x.cols;
   }
   return -1;
 }

@@ -53,6 +53,21 @@ describe('the floats of a vector', () => {
     expect(() => decoded(message, VALUES.length + 1)).toThrow('a vector of 7 values, expected 8');
   });
 
+  test('are read wherever they begin, and whatever number of them follows each other', () => {
+    const values = Float32Array.from({ length: 23 }, (_, i) => (i - 11) / 3);
+    for (let start = 0; start < 4; start++) {
+      for (let cut = 0; cut <= values.length; cut++) {
+        const message = oneByOne(values.subarray(0, cut)).varint(9, 7);
+        const bytes = message.raw(oneByOne(values.subarray(cut)).finish()).finish();
+        const around = new Uint8Array(start + bytes.length);
+        around.set(bytes, start);
+        const into = new Float32Array(values.length);
+        decodeDense(around.subarray(start), into);
+        expect(bits(into)).toEqual(bits(values));
+      }
+    }
+  });
+
   test('are not read beyond the end of their message', () => {
     const whole = oneByOne(VALUES).finish();
     for (let length = whole.length - 4; length < whole.length; length++) {

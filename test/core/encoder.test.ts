@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { Encoder, type EncoderLayer, type EncoderMetadata } from '../../src/core/encoder.js';
+import { normalizedRows } from '../../src/core/distance.js';
 import { checkWritable } from '../../src/core/encoder-file.js';
 import { matrix, matrixFromRows, row, type Matrix } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
@@ -96,6 +97,21 @@ describe('project', () => {
       ),
       { numRuns: 60, seed: 1 },
     );
+  });
+
+  test('scales rows to the bits of normalizedRows, before the layers and after them', () => {
+    for (let dim = 1; dim <= 19; dim++) {
+      const weight = matrix(dim, dim);
+      for (let i = 0; i < dim; i++) weight.data[i * dim + i] = 1;
+      const x = randomMatrix(70, dim, new Rng(dim), 1e12);
+      x.data.fill(0, dim, 2 * dim);
+      for (const before of [true, false]) {
+        const layers = [{ weight, bias: null, relu: false }];
+        const encoder = new Encoder({ normalizeInput: before, layers, normalizeOutput: !before }, METADATA);
+        // An exact sum of one value and zeros; it turns -0 into 0.
+        expect(encoder.project(x).data).toEqual(normalizedRows(x).data.map((value) => value + 0));
+      }
+    }
   });
 
   test.each([

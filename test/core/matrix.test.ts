@@ -33,6 +33,14 @@ describe('Matrix', () => {
   test('finds the first row that is not finite', () => {
     expect(firstNonFiniteRow(x)).toBe(-1);
     expect(firstNonFiniteRow(matrixFromRows([[0], [Number.NaN], [Infinity]]))).toBe(1);
+    for (const wrong of [Number.NaN, Infinity, -Infinity]) {
+      for (let at = 0; at < 14; at++) {
+        const y = matrix(2, 7, new Float32Array(14).fill(-3.4e38));
+        expect(firstNonFiniteRow(y)).toBe(-1);
+        y.data[at] = wrong;
+        expect(firstNonFiniteRow(y)).toBe(Math.floor(at / 7));
+      }
+    }
   });
 
   test('normalises rows and leaves zero rows alone', () => {
