@@ -3,6 +3,7 @@ import { TldrError } from '../../src/core/errors.js';
 import type { Log } from '../../src/core/run.js';
 import { CallError, connectionError, grpcError } from './errors.js';
 import { withRetry, type RetryOptions } from './retry.js';
+import { SpareMemory } from './spare-memory.js';
 
 const WINDOW_BYTES = 8 * 1024 ** 2;
 /** Larger than the 16 KiB of HTTP/2's default: every frame costs the same work, whatever it holds. */
@@ -38,6 +39,8 @@ export interface GrpcOptions {
  * every page of vectors, which costs it about twenty times the work of sending them.
  */
 export class Grpc {
+  /** What answers are received in. One that is taken apart, or a message that was answered, may be given to it. */
+  readonly memory = new SpareMemory();
   readonly #options: GrpcOptions;
   #session: ClientHttp2Session | undefined;
 
@@ -47,6 +50,7 @@ export class Grpc {
 
   /**
    * @param method for example `Points/Scroll`
+   * @param message not to be changed before the call has been answered, nor after it failed
    * @throws AnswerTooLarge, before it is received, for an answer above `answerBytesMax`
    */
   call(method: string, message: Uint8Array, options: CallOptions = {}): Promise<Uint8Array> {
@@ -117,35 +121,41 @@ export class Grpc {
         );
       };
       signal?.addEventListener('abort', onAbort, { once: true });
-      readAnswer(stream, { call, answerBytesMax }).then(
+      readAnswer(stream, { call, answerBytesMax, memory: this.memory }).then(
         (body) => finish(() => resolve(body)),
         (error: unknown) => finish(() => reject(connectionError(error, { call, endpoint: url }))),
       );
       const prefix = Buffer.alloc(PREFIX_BYTES);
       prefix.writeUInt32BE(message.length, 1);
-      // In one piece: a message of no bytes would leave the end of the stream unsent over TLS.
-      stream.end(Buffer.concat([prefix, message]));
+      // Together: alone, a message of no bytes would leave the end of the stream unsent over TLS.
+      stream.cork();
+      stream.write(prefix);
+      stream.end(message);
     });
   }
 }
 
-/** The one message of an answer, put together in a buffer of the length announced in front of it. */
+/** The one message of an answer, put together in memory of the length announced in front of it. */
 class Message {
-  #prefix = Buffer.alloc(0);
+  readonly #memory: SpareMemory;
+  #prefix: Buffer = Buffer.alloc(0);
   #bytes: Uint8Array | undefined;
   #filled = 0;
+
+  constructor(memory: SpareMemory) {
+    this.#memory = memory;
+  }
 
   /** Why the answer is refused, as soon as more is announced than `mostBytes` or comes than was announced; or null. */
   add(chunk: Buffer, mostBytes: number): string | null {
     let rest: Uint8Array = chunk;
     if (this.#bytes === undefined) {
-      this.#prefix = Buffer.concat([this.#prefix, chunk]);
+      this.#prefix = this.#prefix.length === 0 ? chunk : Buffer.concat([this.#prefix, chunk]);
       if (this.#prefix.length < PREFIX_BYTES) return null;
       // A byte for compression, four for the length.
       const sizeBytes = this.#prefix.readUInt32BE(1);
       if (sizeBytes > mostBytes) return `the answer exceeds ${mostBytes} bytes`;
-      // No Buffer: views of one cost several times those of a Uint8Array, and a page is taken apart into many.
-      this.#bytes = new Uint8Array(Buffer.allocUnsafeSlow(sizeBytes).buffer);
+      this.#bytes = this.#memory.take(sizeBytes).subarray(0, sizeBytes);
       rest = this.#prefix.subarray(PREFIX_BYTES);
     }
     if (this.#filled + rest.length > this.#bytes.length) return 'the answer is longer than it announced';
@@ -162,10 +172,10 @@ class Message {
 
 function readAnswer(
   stream: ClientHttp2Stream,
-  { call, answerBytesMax }: { call: string; answerBytesMax: number },
+  { call, answerBytesMax, memory }: { call: string; answerBytesMax: number; memory: SpareMemory },
 ): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
-    const answer = new Message();
+    const answer = new Message(memory);
     let status: string | undefined;
     let message = '';
     let retryAfter: string | undefined;

@@ -8,7 +8,7 @@ import { listAt, num, parseJson, valueAt, type Json, type JsonObject } from './j
 import type { Place } from './points.js';
 import type { Rest } from './rest.js';
 import { idOf, pathOf } from './sampling.js';
-import { Cursor, decodePointId, decodeRetrievedPoint, encodePointId, selector } from './wire.js';
+import { Cursor, decodePointId, encodePointId, retrievedId, selector } from './wire.js';
 
 const PAGE_POINTS = 4096;
 
@@ -76,7 +76,7 @@ async function grpcPage(grpc: Grpc, { collection }: Place, page: PageRequest<Uin
   let next: PointId | null = null;
   while (cursor.next()) {
     if (cursor.field === 1) next = decodePointId(cursor.bytes());
-    else if (cursor.field === 2) ids.push(decodeRetrievedPoint(cursor.bytes()).id);
+    else if (cursor.field === 2) ids.push(retrievedId(cursor.bytes()));
     else cursor.skip();
   }
   return { ids, next };

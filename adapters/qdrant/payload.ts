@@ -5,15 +5,16 @@ import { isObject, parseJson, type Json } from './json.js';
 import { canonicalVector, Cursor, decodeDense, decodeEntry, decodeFloats, encodeEntry } from './wire.js';
 
 /**
- * Everything of a point but its id and the vector being reduced, as one message of our own: payload map entries
- * in field 3, named vector entries in field 1. Entries are the server's bytes, never decoded for a copy.
+ * Everything of a point but its id and the vector being reduced, as one message of our own: named vector entries in
+ * field 1, then payload map entries in field 3, as NamedVectors and PointStruct have them. Entries are the server's
+ * bytes, never decoded for a copy.
  */
 export const REST_FORMAT = 'qdrant-points-1';
-const VECTOR_ENTRY = 1;
-const PAYLOAD_ENTRY = 3;
+export const VECTOR_ENTRY = 1;
+export const PAYLOAD_ENTRY = 3;
 const INT64_MAX = 2n ** 63n - 1n;
 
-export function packRest(payload: readonly Uint8Array[], vectors: readonly Uint8Array[]): Uint8Array {
+function packRest(payload: readonly Uint8Array[], vectors: readonly Uint8Array[]): Uint8Array {
   const sizeBytes = [...payload, ...vectors].reduce((sum, entry) => sum + entry.length + 6, 16);
   const out = new ProtoWriter(sizeBytes);
   for (const entry of vectors) out.bytes(VECTOR_ENTRY, entry);
@@ -21,7 +22,18 @@ export function packRest(payload: readonly Uint8Array[], vectors: readonly Uint8
   return out.finish();
 }
 
-export function unpackRest(rest: Uint8Array): { payload: Uint8Array[]; vectors: Uint8Array[] } {
+/** Where the vectors end and the payload begins. */
+export function payloadStart(rest: Uint8Array): number {
+  const cursor = new Cursor(rest);
+  let start = 0;
+  while (cursor.next() && cursor.field === VECTOR_ENTRY) {
+    cursor.skip();
+    start = cursor.at;
+  }
+  return start;
+}
+
+function unpackRest(rest: Uint8Array): { payload: Uint8Array[]; vectors: Uint8Array[] } {
   const payload: Uint8Array[] = [];
   const vectors: Uint8Array[] = [];
   const cursor = new Cursor(rest);

@@ -1,22 +1,12 @@
-import { TldrError } from '../../src/core/errors.js';
-import { matrix, row } from '../../src/core/matrix.js';
 import { comparePointIds, type PointId } from '../../src/core/point-id.js';
 import { ProtoWriter } from '../../src/core/protobuf.js';
 import { throwIfAborted } from '../../src/core/run.js';
 import type { PointBatch, ScanOptions, ShardKey, WriteBatch } from '../../src/core/vector-store.js';
 import { AnswerTooLarge, type CallOptions, type Grpc } from './grpc.js';
 import { insertOnlyField, type InsertOnly } from './insert-only.js';
-import { packRest, unpackRest } from './payload.js';
-import {
-  Cursor,
-  decodeDense,
-  decodePointId,
-  decodeRetrievedPoint,
-  encodeDense,
-  encodeEntry,
-  fieldBytes,
-} from './wire.js';
-import { encodePointId, encodeShardKey, selector, type RetrievedPoint } from './wire.js';
+import { toBatch, type FoundPoint } from './point-batch.js';
+import { PointStructs } from './point-struct.js';
+import { Cursor, decodePointId, encodePointId, encodeShardKey, retrievedId, selector } from './wire.js';
 
 const BATCH_POINTS = 256;
 /** The first page of a scan is small: it tells how large points are. */
@@ -114,6 +104,8 @@ async function bounded(
   }
 }
 
+const found = (bytes: Uint8Array): FoundPoint => ({ id: retrievedId(bytes), bytes });
+
 /** ScrollPoints: collection 1, offset 3, limit 4, with_payload 6, with_vectors 7, shard_key_selector 9. */
 async function scrollPage(grpc: Grpc, place: VectorPlace, page: PageRequest): Promise<Page> {
   const answer = await bounded(page.limit, (limit, options) => {
@@ -124,35 +116,17 @@ async function scrollPage(grpc: Grpc, place: VectorPlace, page: PageRequest): Pr
     return grpc.call('Points/Scroll', request.finish(), { ...options, signal: page.signal });
   });
   // ScrollResponse: next_page_offset 1, result 2.
-  const points: RetrievedPoint[] = [];
+  const points: FoundPoint[] = [];
   let next: PointId | undefined;
   const cursor = new Cursor(answer);
   while (cursor.next()) {
     if (cursor.field === 1) next = decodePointId(cursor.bytes());
-    else if (cursor.field === 2) points.push(decodeRetrievedPoint(cursor.bytes()));
+    else if (cursor.field === 2) points.push(found(cursor.bytes()));
     else cursor.skip();
   }
-  return { batch: toBatch(points, place, answer.length), next };
-}
-
-function toBatch(
-  points: readonly RetrievedPoint[],
-  { vectorName, dim }: VectorPlace,
-  sizeBytes: number,
-): PointBatch {
-  const vectors = matrix(points.length, dim);
-  const hasVector = new Uint8Array(points.length);
-  const rest = points.map((point, i) => {
-    const others: Uint8Array[] = [];
-    for (const [name, bytes] of point.vectors) {
-      if (name === vectorName) {
-        decodeDense(bytes, row(vectors, i));
-        hasVector[i] = 1;
-      } else others.push(encodeEntry(name, bytes));
-    }
-    return packRest(point.payload, others);
-  });
-  return { ids: points.map(({ id }) => id), vectors, hasVector, rest, sizeBytes };
+  const batch = toBatch(points, place, answer.length);
+  grpc.memory.give(answer);
+  return { batch, next };
 }
 
 /** GetPoints: collection 1, ids 2, with_payload 4, with_vectors 5, shard_key_selector 7; answer: result 1. */
@@ -161,7 +135,7 @@ export async function retrievePoints(
   place: VectorPlace,
   wanted: { ids: readonly PointId[]; withPayload: boolean; signal?: AbortSignal | undefined },
 ): Promise<PointBatch> {
-  const points: RetrievedPoint[] = [];
+  const points: FoundPoint[] = [];
   let sizeBytes = 0;
   for (let start = 0, taken = 0; start < wanted.ids.length; start += taken) {
     const answer = await bounded(Math.min(RETRIEVE_POINTS, wanted.ids.length - start), (count, options) => {
@@ -175,7 +149,7 @@ export async function retrievePoints(
     sizeBytes += answer.length;
     const cursor = new Cursor(answer);
     while (cursor.next()) {
-      if (cursor.field === 1) points.push(decodeRetrievedPoint(cursor.bytes()));
+      if (cursor.field === 1) points.push(found(cursor.bytes()));
       else cursor.skip();
     }
   }
@@ -192,8 +166,11 @@ export async function upsertPoints(
   const head = new ProtoWriter().string(1, place.collection).varint(2, 1);
   if (place.shardKey !== undefined) head.message(5, encodeShardKey(place.shardKey));
   if (insertOnly !== null) head.raw(insertOnlyField(insertOnly));
-  const message = new ProtoWriter(1024 ** 2).raw(head.finish());
-  const writers = { point: new ProtoWriter(8192), named: new ProtoWriter(8192) };
+  const points = new PointStructs(batch);
+  const message = new ProtoWriter(
+    grpc.memory.take(Math.min(WRITE_BYTES_MAX, head.length + points.sizeBytes)),
+  );
+  message.raw(head.finish());
   let count = 0;
   const flush = async (): Promise<void> => {
     if (count === 0) return;
@@ -202,36 +179,14 @@ export async function upsertPoints(
     count = 0;
   };
   for (let i = 0; i < batch.ids.length; i++) {
-    const point = encodePoint(batch, i, writers);
-    const full = count >= pointsMax || message.length + point.length > WRITE_BYTES_MAX;
+    const { sizeBytes, write } = points.point(i);
+    const full = count >= pointsMax || message.length + sizeBytes > WRITE_BYTES_MAX;
     if (count > 0 && full) await flush();
-    message.bytes(3, point);
+    write(message, 3);
     count++;
   }
   await flush();
-}
-
-/** Where points are written one after another: memory for each would cost more than writing them. */
-interface PointWriters {
-  readonly point: ProtoWriter;
-  readonly named: ProtoWriter;
-}
-
-/** PointStruct: id 1, payload 3, vectors 4 (vectors 2: NamedVectors, entries 1; '' names the default vector). */
-function encodePoint(batch: WriteBatch, i: number, { point, named }: PointWriters): Uint8Array {
-  const id = batch.ids[i];
-  const rest = batch.rest[i];
-  if (id === undefined || rest === undefined)
-    throw new TldrError('INVALID_ARGUMENT', 'a batch has ids without points');
-  const { payload, vectors } = unpackRest(rest);
-  named.clear();
-  for (const { name, matrix: values, has } of batch.vectors) {
-    if (has[i] !== 0) named.bytes(1, encodeEntry(name, encodeDense(row(values, i))));
-  }
-  for (const entry of vectors) named.bytes(1, entry);
-  point.clear().message(1, encodePointId(id));
-  for (const entry of payload) point.bytes(3, entry);
-  return point.size(4, fieldBytes(named.length)).size(2, named.length).raw(named.finish()).finish();
+  grpc.memory.give(message.finish());
 }
 
 /** DeletePoints: collection 1, wait 2, points 3 (ids 1: PointsIdsList, ids 1), shard_key_selector 5. */

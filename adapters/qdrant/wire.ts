@@ -22,6 +22,11 @@ export class Cursor {
     this.#end = end;
   }
 
+  /** Where the cursor stands: behind a field once it is read or skipped. */
+  get at(): number {
+    return this.#at;
+  }
+
   /** Moves to the next field; false at the end. */
   next(): boolean {
     if (this.#at >= this.#end) return false;
@@ -62,7 +67,8 @@ export class Cursor {
   }
 
   text(): string {
-    return Buffer.from(this.bytes()).toString('utf8');
+    const { buffer, byteOffset, length } = this.bytes();
+    return Buffer.from(buffer, byteOffset, length).toString('utf8');
   }
 
   double(): number {
@@ -76,9 +82,9 @@ export class Cursor {
 
   skip(): void {
     if (this.wireType === 0) this.uint64();
-    else if (this.wireType === 1) this.#take(8);
-    else if (this.wireType === 2) this.bytes();
-    else if (this.wireType === 5) this.#take(4);
+    else if (this.wireType === 1) this.#pass(8);
+    else if (this.wireType === 2) this.#pass(this.number());
+    else if (this.wireType === 5) this.#pass(4);
     else throw damaged();
   }
 
@@ -104,9 +110,13 @@ export class Cursor {
   }
 
   #take(length: number): Uint8Array {
+    this.#pass(length);
+    return this.#bytes.subarray(this.#at - length, this.#at);
+  }
+
+  #pass(length: number): void {
     if (this.#at + length > this.#end) throw damaged();
     this.#at += length;
-    return this.#bytes.subarray(this.#at - length, this.#at);
   }
 }
 
@@ -203,46 +213,38 @@ export function selector(enable: boolean): ProtoWriter {
   return new ProtoWriter(8).varint(1, Number(enable));
 }
 
-/** A retrieved point, taken apart as far as a copy needs it; all views into the answer. */
-export interface RetrievedPoint {
-  readonly id: PointId;
-  /** Payload map entries, each the bytes of one entry. */
-  readonly payload: readonly Uint8Array[];
-  /** Vector bytes by name; '' is the default vector. */
-  readonly vectors: ReadonlyMap<string, Uint8Array>;
+/** RetrievedPoint: id 1. */
+export function retrievedId(point: Uint8Array): PointId {
+  const cursor = new Cursor(point);
+  while (cursor.next()) {
+    if (cursor.field === 1) return decodePointId(cursor.bytes());
+    cursor.skip();
+  }
+  throw new TldrError('UNAVAILABLE', 'a retrieved point has no id');
 }
 
-/** RetrievedPoint: id 1, payload 2, vectors 4. */
-export function decodeRetrievedPoint(bytes: Uint8Array): RetrievedPoint {
-  const cursor = new Cursor(bytes);
-  const payload: Uint8Array[] = [];
-  let vectors: ReadonlyMap<string, Uint8Array> = new Map();
-  let id: PointId | undefined;
+/** The vectors of a RetrievedPoint (field 4) in order, as views; '' is the default vector. */
+export function eachVector(point: Uint8Array, visit: (name: string, value: Uint8Array) => void): void {
+  const cursor = new Cursor(point);
   while (cursor.next()) {
-    if (cursor.field === 1) id = decodePointId(cursor.bytes());
-    else if (cursor.field === 2) payload.push(cursor.bytes());
-    else if (cursor.field === 4) vectors = decodeVectors(cursor.bytes());
+    if (cursor.field === 4) eachOutput(cursor.bytes(), visit);
     else cursor.skip();
   }
-  if (id === undefined) throw new TldrError('UNAVAILABLE', 'a retrieved point has no id');
-  return { id, payload, vectors };
 }
 
 /** VectorsOutput: vector 1, vectors 2 (NamedVectorsOutput: vectors 1, a map). */
-function decodeVectors(bytes: Uint8Array): ReadonlyMap<string, Uint8Array> {
-  const found = new Map<string, Uint8Array>();
+function eachOutput(bytes: Uint8Array, visit: (name: string, value: Uint8Array) => void): void {
   const cursor = new Cursor(bytes);
   while (cursor.next()) {
-    if (cursor.field === 1) found.set('', cursor.bytes());
+    if (cursor.field === 1) visit('', cursor.bytes());
     else if (cursor.field === 2) {
       const map = new Cursor(cursor.bytes());
       while (map.next()) {
         const { name, value } = decodeEntry(map.bytes());
-        found.set(name, value);
+        visit(name, value);
       }
     } else cursor.skip();
   }
-  return found;
 }
 
 /** A map entry: key 1, value 2. */
@@ -319,12 +321,6 @@ export function decodeFloats(bytes: Uint8Array): Float32Array {
   };
   collect(bytes);
   return Float32Array.from(values);
-}
-
-/** Vector: data 1, packed. */
-export function encodeDense(values: Float32Array): Uint8Array {
-  const { buffer, byteOffset, byteLength } = values;
-  return new ProtoWriter(byteLength + 8).bytes(1, new Uint8Array(buffer, byteOffset, byteLength)).finish();
 }
 
 /** Content of a vector independent of how its floats were packed: for comparisons. */

@@ -10,8 +10,9 @@ export class ProtoWriter {
   #bytes: Uint8Array;
   #length = 0;
 
-  constructor(capacityBytes = 256) {
-    this.#bytes = new Uint8Array(capacityBytes);
+  /** @param memory to begin with, or how much of it; more is taken as it is needed */
+  constructor(memory: Uint8Array | number = 256) {
+    this.#bytes = typeof memory === 'number' ? new Uint8Array(memory) : memory;
   }
 
   /** A varint field; `value` is a non-negative safe integer or a bigint. */
@@ -24,7 +25,7 @@ export class ProtoWriter {
   float(field: number, value: number): this {
     this.#varint(field * 8 + 5);
     this.#reserve(4);
-    new DataView(this.#bytes.buffer).setFloat32(this.#length, value, true);
+    new DataView(this.#bytes.buffer, this.#bytes.byteOffset).setFloat32(this.#length, value, true);
     this.#length += 4;
     return this;
   }
@@ -94,8 +95,8 @@ export class ProtoWriter {
 
   #varint(value: number | bigint): void {
     this.#reserve(10);
-    if (typeof value === 'number') {
-      let small = value;
+    if (typeof value === 'number' || value <= Number.MAX_SAFE_INTEGER) {
+      let small = Number(value);
       while (small > 127) {
         this.#bytes[this.#length++] = (small % 128) | 128;
         small = Math.floor(small / 128);

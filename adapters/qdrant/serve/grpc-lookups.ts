@@ -1,7 +1,7 @@
 import { TldrError } from '../../../src/core/errors.js';
 import type { ServedCollection } from '../../../src/core/served-collection.js';
 import type { GrpcCall } from '../../../src/core/wire.js';
-import { decodeRetrievedPoint, selector } from '../wire.js';
+import { eachVector, retrievedId, selector } from '../wire.js';
 import { readDense } from './grpc-vector.js';
 import { uuidId } from './point-ids.js';
 import { ProtoMessage } from './proto-message.js';
@@ -74,8 +74,11 @@ export class GrpcLookups {
     if (answer === undefined) throw new TldrError('INTERNAL', 'a lookup was not answered');
     const points = new Map<string, Uint8Array | null>();
     for (const result of new ProtoMessage(answer).all(1)) {
-      const { id, vectors } = decodeRetrievedPoint(result);
-      points.set(String(id), vectors.get(place.vector) ?? null);
+      let found: Uint8Array | null = null;
+      eachVector(result, (name, value) => {
+        if (name === place.vector) found = value;
+      });
+      points.set(String(retrievedId(result)), found);
     }
     this.#found.set(key, points);
     return points;
