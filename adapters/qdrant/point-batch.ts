@@ -1,6 +1,7 @@
-import { matrix, row } from '../../src/core/matrix.js';
+import { row } from '../../src/core/matrix.js';
 import type { PointId } from '../../src/core/point-id.js';
 import { ProtoWriter } from '../../src/core/protobuf.js';
+import { RowMemory } from '../../src/core/row-memory.js';
 import type { PointBatch } from '../../src/core/vector-store.js';
 import { PAYLOAD_ENTRY, VECTOR_ENTRY } from './payload.js';
 import { Cursor, decodeDense, eachVector, encodeEntry } from './wire.js';
@@ -18,9 +19,12 @@ export interface FoundPoint {
 export function toBatch(
   points: readonly FoundPoint[],
   { vectorName, dim }: { readonly vectorName: string; readonly dim: number },
-  sizeBytes: number,
+  {
+    sizeBytes,
+    rowMemory = new RowMemory(),
+  }: { readonly sizeBytes: number; readonly rowMemory?: RowMemory | undefined },
 ): PointBatch {
-  const vectors = matrix(points.length, dim);
+  const vectors = rowMemory.take(points.length, dim);
   const hasVector = new Uint8Array(points.length);
   let restBytes = 0;
   points.forEach(({ bytes }, i) => {
@@ -31,6 +35,7 @@ export function toBatch(
       hasVector[i] = 1;
       restBytes -= value.length;
     });
+    if (hasVector[i] === 0) row(vectors, i).fill(0);
   });
   const out = new ProtoWriter(restBytes);
   const ends = points.map(({ bytes }) => {

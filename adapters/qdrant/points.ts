@@ -1,5 +1,6 @@
 import { comparePointIds, type PointId } from '../../src/core/point-id.js';
 import { ProtoWriter } from '../../src/core/protobuf.js';
+import type { RowMemory } from '../../src/core/row-memory.js';
 import { throwIfAborted } from '../../src/core/run.js';
 import type { PointBatch, ScanOptions, ShardKey, WriteBatch } from '../../src/core/vector-store.js';
 import { AnswerTooLarge, type CallOptions, type Grpc } from './grpc.js';
@@ -40,11 +41,11 @@ export async function* scanPoints(
   place: VectorPlace,
   options: ScanOptions,
 ): AsyncGenerator<PointBatch> {
-  const { range, signal } = options;
+  const { range, signal, rowMemory } = options;
   const batchSize = Math.min(options.batchSize ?? BATCH_POINTS, place.queryPointsMax ?? Infinity);
   const to = range?.to ?? null;
   let limit = Math.min(batchSize, FIRST_PAGE_POINTS);
-  let pending = fetchAhead(grpc, place, { from: range?.from ?? null, limit, signal });
+  let pending = fetchAhead(grpc, place, { from: range?.from ?? null, limit, signal, rowMemory });
   for (;;) {
     const { batch, next } = await pending;
     throwIfAborted(signal);
@@ -53,7 +54,7 @@ export async function* scanPoints(
     limit = Math.max(1, Math.min(batchSize, 2 * batch.ids.length, Math.floor(PAGE_BYTES / bytesPerPoint)));
     const past = to === null ? -1 : batch.ids.findIndex((id) => comparePointIds(id, to) >= 0);
     const last = past >= 0 || next === undefined;
-    if (!last) pending = fetchAhead(grpc, place, { from: next, limit, signal });
+    if (!last) pending = fetchAhead(grpc, place, { from: next, limit, signal, rowMemory });
     const kept = past < 0 ? batch : firstPoints(batch, past);
     if (kept.ids.length > 0) yield kept;
     if (last) return;
@@ -64,6 +65,7 @@ interface PageRequest {
   readonly from: PointId | null;
   readonly limit: number;
   readonly signal: AbortSignal | undefined;
+  readonly rowMemory: RowMemory | undefined;
 }
 
 /**
@@ -124,7 +126,7 @@ async function scrollPage(grpc: Grpc, place: VectorPlace, page: PageRequest): Pr
     else if (cursor.field === 2) points.push(found(cursor.bytes()));
     else cursor.skip();
   }
-  const batch = toBatch(points, place, answer.length);
+  const batch = toBatch(points, place, { sizeBytes: answer.length, rowMemory: page.rowMemory });
   grpc.memory.give(answer);
   return { batch, next };
 }
@@ -154,7 +156,7 @@ export async function retrievePoints(
     }
   }
   points.sort((a, b) => comparePointIds(a.id, b.id));
-  return toBatch(points, place, sizeBytes);
+  return toBatch(points, place, { sizeBytes });
 }
 
 /** UpsertPoints: collection 1, wait 2, points 3, shard_key_selector 5; `insertOnly` where existing points stay. */

@@ -1,6 +1,7 @@
 import type { Distance } from './distance.js';
 import type { Matrix } from './matrix.js';
 import type { PointId } from './point-id.js';
+import type { RowMemory } from './row-memory.js';
 import type { RunOptions } from './run.js';
 
 /** One dense vector space of a collection. `name` is '' for the unnamed default vector. */
@@ -159,6 +160,8 @@ export interface ScanOptions extends RunOptions {
   readonly shardKey?: ShardKey | undefined;
   /** Points per batch at most; stores may return less to keep a batch's bytes bounded. */
   readonly batchSize?: number;
+  /** Where the vectors of batches may be put; whoever is done with those of one gives them back to it. */
+  readonly rowMemory?: RowMemory;
 }
 
 export interface SampleOptions extends RunOptions {

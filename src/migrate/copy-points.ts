@@ -2,6 +2,7 @@ import type { Encoder } from '../core/encoder.js';
 import { TldrError } from '../core/errors.js';
 import { firstNonFiniteRow } from '../core/matrix.js';
 import { formatPointId } from '../core/point-id.js';
+import { RowMemory } from '../core/row-memory.js';
 import type { Pace } from './pace.js';
 import { throwIfAborted, type RunOptions } from '../core/run.js';
 import type { PointBatch, VectorColumn, VectorStore, WriteBatch } from '../core/vector-store.js';
@@ -114,6 +115,7 @@ async function copyRange(
   const from = cursorOf(range.cursor ?? range.from);
   let repeated = range.cursor === null ? 0 : 1;
   let write: Promise<void> = Promise.resolve();
+  const rowMemory = new RowMemory();
   try {
     const scan = source.scan(record.sourceCollection, {
       vectorName: record.vectorName,
@@ -121,6 +123,7 @@ async function copyRange(
       shardKey,
       batchSize,
       signal,
+      rowMemory,
     });
     for await (const batch of request.pace.paced(scan, signal)) {
       const ready = projectBatch(encoder, batch, record);
@@ -128,6 +131,7 @@ async function copyRange(
       await write;
       throwIfAborted(signal);
       write = target.upsert(record.targetCollection, ready, { shardKey }).then(() => {
+        rowMemory.give(batch.vectors);
         range.cursor = cursorText(batch.ids.at(-1) ?? null);
         const fresh = batch.ids.length - repeated;
         repeated = 0;
