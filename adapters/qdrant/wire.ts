@@ -127,8 +127,8 @@ const FLOAT_BYTES = 5;
 function floatRun(bytes: Uint8Array, bits: Int32Array): number {
   const most = Math.min(bits.length, Math.floor(bytes.length / FLOAT_BYTES));
   // Each ends one byte further from a whole word than the one before: so many lie before one that begins with a word.
-  const first = Math.min(most, (4 - (bytes.byteOffset % 4)) % 4);
-  let count = singleFloats(bytes, bits, { from: 0, to: first });
+  const first = (4 - (bytes.byteOffset % 4)) % 4;
+  let count = singleFloats(bytes, bits, { from: 0, to: Math.min(first, most) });
   if (count === first) count = fourFloatsAtOnce(bytes, bits, { from: first, to: most });
   return singleFloats(bytes, bits, { from: count, to: most });
 }
