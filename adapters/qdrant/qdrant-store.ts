@@ -64,6 +64,11 @@ interface Connection {
   readonly refusals: () => number;
 }
 
+interface KnownCollection {
+  readonly spec: CollectionSpec;
+  readonly limits: ReturnType<typeof strictLimits>;
+}
+
 interface InShard {
   readonly shardKey?: ShardKey | undefined;
 }
@@ -73,7 +78,7 @@ export class QdrantStore implements VectorStore {
   readonly format = REST_FORMAT;
   readonly endpoint: string;
   readonly #to: Connection;
-  readonly #specs = new Map<string, CollectionSpec>();
+  readonly #known = new Map<string, KnownCollection>();
 
   constructor(connection: Connection) {
     this.#to = connection;
@@ -147,7 +152,7 @@ export class QdrantStore implements VectorStore {
   ): Promise<AsyncIterable<VersionBatch> | null> {
     const { rest } = this.#to;
     if (!(await hasOneReplica(rest, collection))) return null;
-    const { queryPoints: queryPointsMax } = strictLimits(await this.#spec(collection));
+    const { queryPoints: queryPointsMax } = await this.#limits(collection);
     return readVersions(rest, { collection, shardKey, queryPointsMax }, signal);
   }
 
@@ -161,7 +166,7 @@ export class QdrantStore implements VectorStore {
   }
 
   async *matchingIds(collection: string, condition: PointCondition): AsyncGenerator<readonly PointId[]> {
-    const { queryPoints: queryPointsMax } = strictLimits(await this.#spec(collection));
+    const { queryPoints: queryPointsMax } = await this.#limits(collection);
     yield* matchingIds(this.#to, { collection, queryPointsMax }, condition);
   }
 
@@ -175,7 +180,7 @@ export class QdrantStore implements VectorStore {
   ): Promise<readonly IdRange[]> {
     const { parts, shardKey } = options;
     if (parts < 2) return [{ from: null, to: null }];
-    const { queryPoints } = strictLimits(await this.#spec(collection));
+    const { queryPoints } = await this.#limits(collection);
     const place = { collection, shardKey, queryPointsMax: queryPoints };
     return cutRanges(await randomIds(this.#to.rest, place, parts * CUT_POINTS_PER_RANGE), parts);
   }
@@ -235,17 +240,17 @@ export class QdrantStore implements VectorStore {
 
   async create(spec: CollectionSpec, options: { readonly resume?: boolean } = {}): Promise<void> {
     const exists = await this.exists(spec.name);
-    this.#specs.delete(spec.name);
+    this.#known.delete(spec.name);
     await createCollection(this.#server(), spec, { resume: options.resume === true, exists });
   }
 
   async finish(spec: CollectionSpec, run: RunOptions = {}): Promise<void> {
-    this.#specs.delete(spec.name);
+    this.#known.delete(spec.name);
     await finishCollection(this.#server(), spec, { ...run, stallMs: this.#to.indexingStallMs });
   }
 
   async deleteCollection(collection: string): Promise<void> {
-    this.#specs.delete(collection);
+    this.#known.delete(collection);
     await this.#to.rest.call('DELETE', pathOf(collection));
   }
 
@@ -260,7 +265,7 @@ export class QdrantStore implements VectorStore {
     options: { readonly insertOnly?: boolean } & InShard = {},
   ): Promise<void> {
     const { insertOnly = false, shardKey } = options;
-    const { upsertPoints: pointsMax } = strictLimits(await this.#spec(collection));
+    const { upsertPoints: pointsMax } = await this.#limits(collection);
     const way = insertOnly ? insertOnlyOf(this.#to.version) : null;
     if (insertOnly && way === null)
       throw new TldrError('UNSUPPORTED', `Qdrant ${this.#to.version} cannot leave existing points alone`);
@@ -344,18 +349,25 @@ export class QdrantStore implements VectorStore {
     return { rest: this.#to.rest, describe: (collection) => this.describe(collection) };
   }
 
-  /** A collection's spec, read once: what is needed of it does not change under a run. */
-  async #spec(collection: string): Promise<CollectionSpec> {
-    const spec = this.#specs.get(collection) ?? (await this.describe(collection));
-    this.#specs.set(collection, spec);
-    return spec;
+  /** A collection's spec, read and understood once: what is needed of it does not change under a run. */
+  async #know(collection: string): Promise<KnownCollection> {
+    const known = this.#known.get(collection);
+    if (known !== undefined) return known;
+    const spec = await this.describe(collection);
+    const fresh = { spec, limits: strictLimits(spec) };
+    this.#known.set(collection, fresh);
+    return fresh;
+  }
+
+  async #limits(collection: string): Promise<KnownCollection['limits']> {
+    return (await this.#know(collection)).limits;
   }
 
   async #place(
     collection: string,
     { vectorName, shardKey }: { vectorName: string } & InShard,
   ): Promise<VectorPlace> {
-    const spec = await this.#spec(collection);
+    const { spec, limits } = await this.#know(collection);
     const vector = spec.vectors.find(({ name }) => name === vectorName);
     if (vector === undefined)
       throw new TldrError('NOT_FOUND', `collection ${collection} has no dense vector "${vectorName}"`);
@@ -370,7 +382,7 @@ export class QdrantStore implements VectorStore {
       shardKey,
       vectorName,
       dim: vector.dim,
-      queryPointsMax: strictLimits(spec).queryPoints,
+      queryPointsMax: limits.queryPoints,
     };
   }
 }
