@@ -127,7 +127,11 @@ export class Grpc {
       );
       const prefix = Buffer.alloc(PREFIX_BYTES);
       prefix.writeUInt32BE(message.length, 1);
-      // Together: alone, a message of no bytes would leave the end of the stream unsent over TLS.
+      if (message.length === 0) {
+        // Written after it, no bytes would leave the end of the stream unsent over TLS.
+        stream.end(prefix);
+        return;
+      }
       stream.cork();
       stream.write(prefix);
       stream.end(message);
