@@ -15,10 +15,11 @@ import {
   type GlobalFlags,
 } from './options.js';
 import { serveAlone } from './serve-alone.js';
-import { describeServed, loadCollections, servedLine, type LoadedCollection } from './serve-collections.js';
+import { describeServed, loadCollections, servedLine } from './serve-collections.js';
 import { sayMigrating } from './serve-run.js';
 import { serveAsMember } from './serve-member.js';
 import { serveTogether } from './serve-together.js';
+import { readTls } from './serving.js';
 
 const WAIT_INTERVAL_MS = 500;
 /** A server is to be heard of, where nobody says otherwise. */
@@ -110,19 +111,28 @@ async function serve(flags: ServeFlags, run: ConsoleRun): Promise<void> {
       'INVALID_ARGUMENT',
       `${moved[0]} is being migrated, which takes one process: the order of its writes is kept there; give --workers 1`,
     );
+  checkShadow(config);
   await waitForServer(config, (flags.wait ?? 0) * 1000, run);
   if (flags.check === true) {
-    say(await loadCollections(config, run.log), run);
+    await readTls(config);
+    const loaded = await loadCollections(config, run.log);
+    for (const one of loaded) run.say(servedLine(one));
     sayMigrating(config, run);
+    run.say('all checks passed');
+    run.result({ checked: true, collections: loaded.map(describeServed) });
     return;
   }
   await (config.workers > 1 ? serveTogether : serveAlone)({ config, run, reread });
 }
 
-function say(loaded: readonly LoadedCollection[], run: ConsoleRun): void {
-  for (const one of loaded) run.say(servedLine(one));
-  run.say('all checks passed');
-  run.result({ checked: true, collections: loaded.map(describeServed) });
+/** @throws INVALID_ARGUMENT where searches are to be compared and there is nothing to compare with */
+function checkShadow({ shadow, collections }: Config): void {
+  const settings = Object.values(collections);
+  if (shadow > 0 && settings.length > 0 && settings.every(({ full }) => full === undefined))
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      '--shadow repeats searches on the full collection: name it with --full, or "full" in the file',
+    );
 }
 
 function settingsOf(flags: ServeFlags): Readonly<Record<string, unknown>> {

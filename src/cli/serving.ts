@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { createSecureContext } from 'node:tls';
 import { serverAddresses } from '../../adapters/qdrant/open-qdrant.js';
 import { restFailure } from '../../adapters/qdrant/serve/rest-failure.js';
 import type { Config } from '../config/config.js';
@@ -145,15 +146,28 @@ function limitsOf(config: Config): Partial<ProxyLimits> {
   };
 }
 
-async function readTls({ tlsCert, tlsKey }: Config): Promise<TlsFiles | undefined> {
+/**
+ * Certificate and key that clients are shown; undefined without TLS.
+ * @throws INVALID_ARGUMENT where one is missing, NOT_FOUND, INVALID_DATA where they are none or do not belong together
+ */
+export async function readTls({ tlsCert, tlsKey }: Config): Promise<TlsFiles | undefined> {
   if (tlsCert === '' && tlsKey === '') return undefined;
   if (tlsCert === '' || tlsKey === '')
     throw new TldrError('INVALID_ARGUMENT', 'TLS needs both a certificate and its key');
-  try {
-    return { cert: await readFile(tlsCert), key: await readFile(tlsKey) };
-  } catch (cause) {
+  const files = await Promise.all([readFile(tlsCert), readFile(tlsKey)]).catch((cause: unknown) => {
     throw new TldrError('NOT_FOUND', `cannot read the certificate or its key: ${messageOf(cause)}`, {
       cause,
     });
+  });
+  const [cert, key] = files;
+  try {
+    createSecureContext({ cert, key });
+  } catch (cause) {
+    throw new TldrError(
+      'INVALID_DATA',
+      `${tlsCert} and ${tlsKey} are no certificate and its key, in PEM: ${messageOf(cause)}`,
+      { cause },
+    );
   }
+  return { cert, key };
 }

@@ -105,6 +105,17 @@ describe('serve', () => {
     const wrong = await runCli(args, { cwd: folder });
     expect(wrong.code).toBe(9);
     expect(wrong.stderr).toMatch(/cannot serve docs: .*encoder is .*expected/);
+    await configure({ docs: { target: 'small', encoder: encoder() } });
+    for (const [more, code, message] of [
+      [['--tls-cert', encoder()], 2, 'both a certificate and its key'],
+      [['--tls-cert', 'none.pem', '--tls-key', 'none.pem'], 4, 'cannot read the certificate'],
+      [['--tls-cert', encoder(), '--tls-key', encoder()], 3, 'no certificate and its key'],
+      [['--shadow', '5%'], 2, 'name it with --full'],
+    ] as const)
+      expect(await runCli([...args, ...more], { cwd: folder })).toMatchObject({
+        code,
+        stderr: expect.stringContaining(message),
+      });
     await configure({ docs: { target: 'original', encoder: encoder() } });
     expect((await runCli(args, { cwd: folder })).code).toBe(2);
     await configure({ docs: { target: 'small', encoder: encoder(), oversample: 3 } });
