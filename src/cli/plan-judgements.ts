@@ -1,9 +1,9 @@
+import { pickVector } from '../core/pick-vector.js';
 import type { VectorStore } from '../core/vector-store.js';
 import type { PlanOptions, PlanSetup } from '../select/plan-setup.js';
 import type { ConsoleRun } from './console-run.js';
 import { readPointJudgements, sampleJudged } from './point-judgements.js';
 import type { RelevanceFlags } from './train-relevance.js';
-import { pickVector } from './train-sample.js';
 
 interface PlanJudgementFlags extends RelevanceFlags {
   readonly vector?: string;
@@ -19,7 +19,7 @@ export async function planJudgements(
   flags: PlanJudgementFlags,
   { store, run }: { readonly store: VectorStore; readonly run: ConsoleRun },
 ): Promise<Pick<PlanOptions, 'queries' | 'objective' | 'draw'>> {
-  const vector = pickVector(await store.describe(collection), collection, flags.vector);
+  const vector = pickVector(await store.describe(collection), flags.vector);
   const judgements = await readPointJudgements(flags, vector.dim);
   const { objective, queries } = judgements;
   const choice = { size: flags.sample, seed: flags.seed, ids: null, run };

@@ -1,13 +1,14 @@
 import type { Config } from '../config/config.js';
 import type { Distance } from '../core/distance.js';
 import { TldrError } from '../core/errors.js';
+import { pickVector } from '../core/pick-vector.js';
 import type { PointId } from '../core/point-id.js';
 import type { ConsoleRun } from './console-run.js';
 import { openNpy } from './npy.js';
 import { withStore } from './options.js';
 import { readPointJudgements, sampleJudged, type JudgedSample } from './point-judgements.js';
 import { relevanceOfRows, type RelevanceFlags } from './train-relevance.js';
-import { pickVector, sampleNpy } from './train-sample.js';
+import { sampleNpy } from './train-sample.js';
 
 const SAMPLE_POINTS_MAX = 10_000_000;
 
@@ -52,7 +53,7 @@ export async function loadTraining(
   }
   const name = collection ?? '';
   return withStore(config, run, async (store) => {
-    const vector = pickVector(await store.describe(name), name, flags.vector);
+    const vector = pickVector(await store.describe(name), flags.vector);
     check(vector.dim, vector.distance);
     const judgements = await readPointJudgements(flags, vector.dim);
     return sampleJudged({ store, collection: name, vector }, judgements, { size, seed, ids, run });

@@ -1,10 +1,10 @@
 import type { Distance } from '../core/distance.js';
 import { TldrError, type ErrorCode } from '../core/errors.js';
-import { concatRows, gatherRows, matrix, row, type Matrix } from '../core/matrix.js';
+import { concatRows, firstNonFiniteRow, gatherRows, matrix, row, type Matrix } from '../core/matrix.js';
 import { comparePointIds, formatPointId, type PointId } from '../core/point-id.js';
 import { Rng } from '../core/rng.js';
 import { throwIfAborted, type RunOptions } from '../core/run.js';
-import type { CollectionSpec, DenseVectorSpec, VectorStore } from '../core/vector-store.js';
+import type { DenseVectorSpec, VectorStore } from '../core/vector-store.js';
 import { openNpy } from './npy.js';
 
 /** Vectors to learn from and where they came from. */
@@ -21,7 +21,7 @@ const IDS_PER_REQUEST = 500;
 /** Ids named in a message at most. */
 const IDS_SHOWN = 5;
 
-/** At most `size` rows of a .npy file, chosen by the seed, read block by block. */
+/** At most `size` rows of a .npy file, chosen by the seed, read block by block. @throws INVALID_DATA by row */
 export async function sampleNpy(
   path: string,
   options: { readonly size: number; readonly seed: number; readonly distance: Distance },
@@ -40,7 +40,11 @@ export async function sampleNpy(
       if (until > at) {
         const block = await file.read(start, end);
         const inside = wanted.subarray(at, until).map((i) => i - start);
-        x.data.set(gatherRows(block, inside).data, at * file.cols);
+        const rows = gatherRows(block, inside);
+        const broken = firstNonFiniteRow(rows);
+        if (broken >= 0)
+          throw new TldrError('INVALID_DATA', `row ${wanted[at + broken]} of ${path} holds NaN or infinity`);
+        x.data.set(rows.data, at * file.cols);
         at = until;
       }
       onProgress?.({ step: 'reading', done: end, total: file.rows, unit: 'vectors' });
@@ -118,24 +122,6 @@ export async function sampleCollection(
 function someOf(ids: readonly PointId[]): string {
   const shown = ids.slice(0, IDS_SHOWN).map(formatPointId).join(', ');
   return ids.length > IDS_SHOWN ? `${shown}, ...` : shown;
-}
-
-/** @throws NOT_FOUND when the name is unknown, or needed and not given */
-export function pickVector(
-  spec: CollectionSpec,
-  collection: string,
-  wanted: string | undefined,
-): DenseVectorSpec {
-  const vector =
-    wanted === undefined && spec.vectors.length === 1
-      ? spec.vectors[0]
-      : spec.vectors.find((one) => one.name === (wanted ?? ''));
-  if (vector !== undefined) return vector;
-  const names = spec.vectors.map((one) => `"${one.name}"`).join(', ');
-  throw new TldrError(
-    'NOT_FOUND',
-    `say which vector of ${collection} to reduce with --vector: it has ${names}`,
-  );
 }
 
 async function retrieveAll(

@@ -4,6 +4,7 @@ import { DISTANCES, type Distance } from '../core/distance.js';
 import { checkWritable, writeWhole } from '../core/encoder-file.js';
 import { TldrError } from '../core/errors.js';
 import { renderReport } from '../evaluate/report.js';
+import { splitSample } from '../select/split-sample.js';
 import { checkTrainOptions, type TrainEncoderOptions } from '../select/train-encoder-options.js';
 import { trainEncoder } from '../select/train-encoder.js';
 import {
@@ -18,6 +19,7 @@ import type { ConsoleRun } from './console-run.js';
 import { decimal, seconds, wholeNumber, withConsole, withGlobalFlags, type GlobalFlags } from './options.js';
 import { checkOutput, commandLine } from './output-file.js';
 import { readCheckpoint, writeCheckpoint } from './train-checkpoint.js';
+import { namingFlags } from './train-flag-names.js';
 import { loadTraining, type TrainInputFlags } from './train-input.js';
 import { printReport } from './train-output.js';
 import { trainingPage } from './train-page.js';
@@ -94,7 +96,11 @@ export function trainCommand(): Command {
     documents: 'point ids, or rows of --input,',
   });
   addTrainingFlags(command).action((collection: string | undefined, flags: TrainFlags) =>
-    withConsole(flags, (run, config) => train(collection, flags, { run, config })),
+    withConsole(flags, (run, config) =>
+      train(collection, flags, { run, config }).catch((error: unknown) => {
+        throw namingFlags(error);
+      }),
+    ),
   );
   command.addHelpText(
     'after',
@@ -198,8 +204,11 @@ async function train(
   run.say(
     `${sample.x.rows.toLocaleString('en-US')} vectors of ${sample.x.cols} dimensions (${sample.distance}) from ${sample.source}`,
   );
-  if (flags.dryRun === true) sayDryRun(sample, flags, run);
-  else await trainAndSave(sample, { flags, options, relevance, run });
+  if (flags.dryRun === true) {
+    // As training does it first: too few rows, rows that are not finite, numbers of held-out rows that do not fit.
+    splitSample(sample.x, { ...options, ...relevance, distance: sample.distance });
+    sayDryRun(sample, flags, run);
+  } else await trainAndSave(sample, { flags, options, relevance, run });
 }
 
 function sayDryRun({ x, distance }: TrainSample, flags: TrainFlags, run: ConsoleRun): void {

@@ -1,6 +1,7 @@
 import type { Distance } from '../core/distance.js';
 import type { Encoder } from '../core/encoder.js';
 import { TldrError } from '../core/errors.js';
+import { pickVector } from '../core/pick-vector.js';
 import { METADATA_KEY, targetDescription, type TargetDescription } from '../core/target-description.js';
 import type {
   CollectionSpec,
@@ -14,6 +15,8 @@ import type {
 import type { MigrationIdentity } from './migration-record.js';
 
 const COMPACT_NAME = 'compact';
+/** Enough of a fingerprint or a name to tell it from others. */
+const SHOWN_CHARS = 24;
 
 export interface MigrationRequest {
   readonly source: VectorStore;
@@ -155,20 +158,6 @@ function checkEncoder(encoder: Encoder, vector: DenseVectorSpec, sourceCollectio
   }
 }
 
-function pickVector(spec: CollectionSpec, name: string | undefined): CollectionSpec['vectors'][number] {
-  const names = spec.vectors.map((vector) => `"${vector.name}"`).join(', ');
-  if (name === undefined && spec.vectors.length !== 1) {
-    throw new TldrError(
-      'INVALID_ARGUMENT',
-      `${spec.name} has several vectors (${names}): say which one to reduce`,
-    );
-  }
-  const vector = name === undefined ? spec.vectors[0] : spec.vectors.find((one) => one.name === name);
-  if (vector === undefined)
-    throw new TldrError('NOT_FOUND', `${spec.name} has no vector "${name ?? ''}": it has ${names}`);
-  return vector;
-}
-
 /** True when the target exists and is this migration's own; anything else of that name is left alone. */
 async function checkTarget(
   target: VectorStore,
@@ -186,7 +175,7 @@ async function checkTarget(
   const found = targetDescription(actual);
   if (found === null || !sameDescription(found, description)) {
     const what =
-      found === null ? 'is another collection' : 'was made by another migration or with another encoder';
+      found === null ? 'is another collection' : `was made otherwise (${differing(found, description)})`;
     throw new TldrError(
       'ALREADY_EXISTS',
       `target ${wanted.name} exists and ${what}: it will not be touched; choose another name`,
@@ -201,6 +190,18 @@ async function checkTarget(
     );
   }
   return true;
+}
+
+/** What a target was made with, beside what is wanted now. */
+function differing(found: TargetDescription, wanted: TargetDescription): string {
+  const now = new Map<string, string | number>(Object.entries(wanted));
+  const had = new Map<string, string | number>(Object.entries(found));
+  const shown = (value: string | number | undefined): string =>
+    value === undefined ? 'that of the source' : JSON.stringify(value).slice(0, SHOWN_CHARS);
+  return [...new Set([...had.keys(), ...now.keys()])]
+    .filter((key) => had.get(key) !== now.get(key))
+    .map((key) => `${key}: it has ${shown(had.get(key))}, wanted ${shown(now.get(key))}`)
+    .join('; ');
 }
 
 function sameDescription(a: TargetDescription, b: TargetDescription): boolean {

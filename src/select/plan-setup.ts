@@ -1,9 +1,11 @@
 import { TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
+import { pickVector } from '../core/pick-vector.js';
 import type { RunOptions } from '../core/run.js';
 import type { CollectionSpec, DenseVectorSpec, KeptVector, VectorStore } from '../core/vector-store.js';
 import type { StorageKind } from '../evaluate/plan.js';
 import { compactVariants, configsOf, fullVariants, type Variant } from './plan-variants.js';
+import { SAMPLE_ROWS_MIN } from './split-sample.js';
 import { HELD_OUT_MIN } from './train-encoder-options.js';
 
 /** Scratch collections begin with this, and nothing else does. */
@@ -90,6 +92,11 @@ export async function preparePlan(options: PlanOptions): Promise<PlanSetup> {
   ];
   const points = await store.count(collection);
   const samplePoints = Math.min(points, options.sampleSize);
+  if (samplePoints < SAMPLE_ROWS_MIN)
+    throw new TldrError(
+      points < SAMPLE_ROWS_MIN ? 'INVALID_DATA' : 'INVALID_ARGUMENT',
+      `${samplePoints} points to measure with (${collection} holds ${points}): expected at least ${SAMPLE_ROWS_MIN}`,
+    );
   const notes: string[] = [];
   const left = kinds.filter((kind) => !canKeep(kind));
   if (left.length > 0) notes.push(`left out, this server cannot keep them: ${left.join(', ')}`);
@@ -152,20 +159,6 @@ function uint8Note(vector: DenseVectorSpec): string {
     ? 'uint8 is left out: bytes cannot hold negative values, and shifting them changes the order of inner products'
     : 'uint8: projected values scaled and rounded to bytes, searched by Euclidean distance, rescored on the full vectors; ' +
         'measured, but never chosen: migrate does not write bytes. Full vectors are not measured as uint8';
-}
-
-function pickVector(spec: CollectionSpec, name: string | undefined): DenseVectorSpec {
-  const vector =
-    name === undefined && spec.vectors.length === 1
-      ? spec.vectors[0]
-      : spec.vectors.find((one) => one.name === (name ?? ''));
-  if (vector === undefined) {
-    const names = spec.vectors.map((one) => `"${one.name}"`).join(', ');
-    throw new TldrError('NOT_FOUND', `say which vector of ${spec.name} to plan for: it has ${names}`);
-  }
-  if (vector.multivector)
-    throw new TldrError('UNSUPPORTED', `"${vector.name}" of ${spec.name} is a multivector`);
-  return vector;
 }
 
 function defaultDims(dim: number): number[] {

@@ -15,7 +15,7 @@ const FIT_SHARE = 1 / 3;
 const FIT_MIN = 30;
 /** Of the judging queries, the part that selection never sees. */
 const CONFIRM_SHARE = 1 / 3;
-const SAMPLE_ROWS_MIN = 100;
+export const SAMPLE_ROWS_MIN = 100;
 
 /** A sample taken apart: rows to learn from and search, queries to choose and to confirm by. */
 export interface SplitSample {

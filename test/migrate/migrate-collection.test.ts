@@ -186,7 +186,10 @@ describe('refuses', () => {
     expect(JSON.parse(await readFile(options().recordPath, 'utf8'))).toMatchObject({ datatype: 'float32' });
     const again = await migrateCollection(options({ datatype: 'float32', quantization: 'none' }));
     expect(again).toMatchObject({ copied: 0, resumed: true });
-    await expect(migrateCollection(options())).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
+    await expect(migrateCollection(options())).rejects.toMatchObject({
+      code: 'ALREADY_EXISTS',
+      message: expect.stringContaining('datatype: it has "float32", wanted that of the source'),
+    });
     await store.deleteCollection('target');
     await expect(migrateCollection(options())).rejects.toMatchObject({
       code: 'MISMATCH',

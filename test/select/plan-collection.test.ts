@@ -139,6 +139,7 @@ test.each([
   [{ vectorName: 'nope' }, 'NOT_FOUND'],
   [{ queries: matrix(3, DIM + 1) }, 'INVALID_ARGUMENT'],
   [{ queriesCount: 0 }, 'INVALID_ARGUMENT'],
+  [{ sampleSize: 99 }, 'INVALID_ARGUMENT'],
 ])('refuses %j', async (changes, code) => {
   await expect(preparePlan(options(changes))).rejects.toMatchObject({ code });
 });
