@@ -7,7 +7,7 @@ import { judgeEncoder, type EncoderJudgement } from '../evaluate/judge-encoder.j
 import type { Relevance } from '../evaluate/relevance.js';
 import type { ConsoleRun } from './console-run.js';
 import type { EvaluateFlags, EvaluateRequest } from './evaluate-request.js';
-import { readNpy } from './npy.js';
+import { readFiniteNpy } from './npy.js';
 import { labelNumbers, readLabels, readQrels, readQueryVectors, rowDoc } from './relevance-files.js';
 
 const HELD_OUT_MAX = 1000;
@@ -48,7 +48,9 @@ export async function evaluateFiles(
 
 async function readInputs(encoder: Encoder, flags: EvaluateFlags): Promise<Inputs> {
   const path = flags.base ?? '';
-  const base = await readNpy(path);
+  const base = await readFiniteNpy(path);
+  if (base.rows < 2)
+    throw new TldrError('INVALID_DATA', `${path} holds ${base.rows} vectors: expected at least 2`);
   if (base.cols !== encoder.inputDim) {
     throw new TldrError(
       'MISMATCH',

@@ -1,5 +1,7 @@
 import { messageOf, TldrError } from '../core/errors.js';
 
+const SHOWN_CHARS = 40;
+
 /**
  * One vector as a JSON array; `what` says where it stands, `dim` how long it must be.
  * @throws INVALID_DATA for anything but numbers that are finite as float32, which 1e39 is not
@@ -12,14 +14,25 @@ export function parseVector(json: string, what: string, dim?: number): number[] 
     throw new TldrError('INVALID_DATA', `${what} is no JSON: ${messageOf(cause)}`, { cause });
   }
   const fits = Array.isArray(value) && value.length > 0 && (dim === undefined || value.length === dim);
-  if (!fits || !isFiniteAsFloat32(value as unknown[])) {
+  if (!fits || !(value as unknown[]).every(isFiniteAsFloat32)) {
     const numbers = dim === undefined ? 'finite numbers' : `${dim} finite numbers`;
-    const got = Array.isArray(value) ? `${value.length} items` : value === null ? 'null' : typeof value;
-    throw new TldrError('INVALID_DATA', `${what}: expected an array of ${numbers} (float32), got ${got}`);
+    throw new TldrError(
+      'INVALID_DATA',
+      `${what}: expected an array of ${numbers} (float32), got ${described(value)}`,
+    );
   }
   return value as number[];
 }
 
-function isFiniteAsFloat32(values: readonly unknown[]): boolean {
-  return values.every((item) => typeof item === 'number' && Number.isFinite(Math.fround(item)));
+/** What was got, with the first item that is no such number. */
+function described(value: unknown): string {
+  if (!Array.isArray(value)) return value === null ? 'null' : typeof value;
+  const items: readonly unknown[] = value;
+  const at = items.findIndex((item) => !isFiniteAsFloat32(item));
+  const bad = at < 0 ? '' : `, item ${at} being ${JSON.stringify(items[at]).slice(0, SHOWN_CHARS)}`;
+  return `${items.length} items${bad}`;
+}
+
+function isFiniteAsFloat32(item: unknown): boolean {
+  return typeof item === 'number' && Number.isFinite(Math.fround(item));
 }

@@ -17,7 +17,7 @@ export async function describeMigrated(
   if (description === null) {
     throw new TldrError(
       'INVALID_ARGUMENT',
-      `${collection} is not the target of a migration: use its own search`,
+      `${collection} is not the target of a migration: expected the compact collection that \`migrate\` made`,
     );
   }
   if (description.encoder !== encoder.fingerprint) {

@@ -1,7 +1,7 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import { writeWhole } from '../core/encoder-file.js';
 import { messageOf, TldrError } from '../core/errors.js';
-import { matrix, type Matrix } from '../core/matrix.js';
+import { firstNonFiniteRow, matrix, type Matrix } from '../core/matrix.js';
 
 const MAGIC = '\x93NUMPY';
 const HEADER_BYTES_MAX = 1024 ** 2;
@@ -43,6 +43,14 @@ export async function openNpy(path: string): Promise<NpyFile> {
     await file.close();
     throw error;
   }
+}
+
+/** The whole file as one matrix. @throws INVALID_DATA by row, also where one is not finite */
+export async function readFiniteNpy(path: string): Promise<Matrix> {
+  const all = await readNpy(path);
+  const broken = firstNonFiniteRow(all);
+  if (broken >= 0) throw new TldrError('INVALID_DATA', `row ${broken} of ${path} holds NaN or infinity`);
+  return all;
 }
 
 /** The whole file as one matrix. */
@@ -137,11 +145,16 @@ function header({ rows, cols }: { rows: number; cols: number }): Buffer {
 }
 
 async function openFile(path: string): Promise<FileHandle> {
+  let file: FileHandle;
   try {
-    return await open(path, 'r');
+    file = await open(path, 'r');
   } catch (cause) {
     throw new TldrError('NOT_FOUND', `cannot open ${path}: ${messageOf(cause)}`, { cause });
   }
+  // Folders open like files, and fail when they are read.
+  if (!(await file.stat()).isDirectory()) return file;
+  await file.close();
+  throw new TldrError('INVALID_ARGUMENT', `${path} is a folder, expected a .npy file`);
 }
 
 async function checkSize(file: FileHandle, path: string, expected: number): Promise<void> {
@@ -199,7 +212,10 @@ function floatTable(
   path: string,
 ): { dtype: 'f4' | 'f2'; rows: number; cols: number; dataAt: number } {
   if (descr !== '<f4' && descr !== '<f2') {
-    throw bad(path, `it holds ${descr ?? 'an unknown type'}, expected float32 (<f4) or float16 (<f2)`);
+    throw bad(
+      path,
+      `it holds ${descr ?? 'an unknown type'}, expected float32 (<f4) or float16 (<f2): save it as x.astype('<f4')`,
+    );
   }
   if (fortran) throw bad(path, 'it is in Fortran order: save it with numpy.ascontiguousarray');
   const [rows = Number.NaN, cols = Number.NaN] = shape;

@@ -1,7 +1,7 @@
 import { messageOf, TldrError } from '../core/errors.js';
 import { matrixFromRows, type Matrix } from '../core/matrix.js';
 import { parsePointId, type PointId } from '../core/point-id.js';
-import { readNpy, readNpyIntegers } from './npy.js';
+import { readFiniteNpy, readNpyIntegers } from './npy.js';
 import { parseVector } from './json-vector.js';
 import { textLines } from './text-lines.js';
 
@@ -15,7 +15,7 @@ const POINT_LABELS_MAX = 5_000_000;
  */
 export async function readQueryVectors(path: string, dim: number): Promise<Matrix> {
   if (path.endsWith('.npy')) {
-    const x = await readNpy(path);
+    const x = await readFiniteNpy(path);
     if (x.cols !== dim) throw bad(path, `it holds ${x.cols}-d vectors, expected ${dim}-d`);
     if (x.rows === 0) throw bad(path, 'it holds no vectors');
     return x;

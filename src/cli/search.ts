@@ -41,6 +41,11 @@ export function searchCommand(): Command {
       withConsole(flags, async (run, config) => {
         const encoder = await Encoder.load(flags.encoder);
         const query = await readQuery(flags, run.signal);
+        if (query.cols !== encoder.inputDim)
+          throw new TldrError(
+            'INVALID_DATA',
+            `${flags.query === '-' ? 'standard input' : flags.query}: the query has ${query.cols} numbers, the encoder expects ${encoder.inputDim}: give a full-size vector`,
+          );
         await withStore(config, run, async (store) => {
           const results = await searchCompact(store, collection, { ...flags, encoder, query });
           for (const { id, score, payloadJson } of results)
@@ -86,7 +91,8 @@ async function readQuery(flags: SearchFlags, signal: AbortSignal): Promise<Matri
       throw new TldrError('INVALID_ARGUMENT', `--row ${flags.row}: ${flags.query} has ${all.rows} rows`);
     return { rows: 1, cols: all.cols, data: row(all, flags.row) };
   }
-  const vector = parseVector(await readText(flags.query, signal), flags.query);
+  const from = flags.query === '-' ? 'standard input' : flags.query;
+  const vector = parseVector(await readText(flags.query, signal), from);
   return matrixFromRows([vector]);
 }
 

@@ -76,7 +76,7 @@ async function load(
     const spec = await store.describe(setting.target);
     const served = serveCollection({
       ...{ name, spec, aliases, options: setting, candidatesMax: candidatesMax(spec) },
-      projector: Encoder.fromBytes(encoder),
+      projector: Encoder.fromBytes(encoder, setting.encoder),
     });
     // Until the migration is over, clients know the target by the names of its source.
     const { migrating } = setting;

@@ -18,6 +18,8 @@ export async function* textLines(path: string): AsyncGenerator<TextLine> {
     throw new TldrError('NOT_FOUND', `cannot open ${path}: ${messageOf(cause)}`, { cause });
   }
   try {
+    if ((await file.stat()).isDirectory())
+      throw new TldrError('INVALID_ARGUMENT', `${path} is a folder, expected a file`);
     let number = 0;
     for await (const line of file.readLines({ encoding: 'utf8' })) {
       number++;

@@ -2,7 +2,7 @@ import { readEncoderFile, writeEncoderFile } from './encoder-file.js';
 import { checkNetworks, fingerprintOf, shapeOf } from './encoder-network.js';
 import type { EncoderMetadata, EncoderNetwork } from './encoder-network.js';
 import { encoderFromOnnx, encoderToOnnx } from './encoder-onnx.js';
-import { TldrError } from './errors.js';
+import { isTldrError, TldrError } from './errors.js';
 import { Kernel } from './kernel.js';
 import type { Matrix } from './matrix.js';
 
@@ -36,13 +36,23 @@ export class Encoder {
 
   /** @throws NOT_FOUND, INVALID_DATA, MISMATCH (the weights are not those the fingerprint was taken from) */
   static async load(path: string): Promise<Encoder> {
-    return Encoder.fromBytes(await readEncoderFile(path));
+    return Encoder.fromBytes(await readEncoderFile(path), path);
   }
 
-  /** @throws INVALID_DATA, MISMATCH */
-  static fromBytes(bytes: Uint8Array): Encoder {
-    const { network, queryNetwork, metadata } = encoderFromOnnx(bytes);
-    return new Encoder(network, metadata, queryNetwork);
+  /**
+   * @param path where the bytes come from, for messages
+   * @throws INVALID_DATA, MISMATCH
+   */
+  static fromBytes(bytes: Uint8Array, path = 'this'): Encoder {
+    try {
+      const { network, queryNetwork, metadata } = encoderFromOnnx(bytes);
+      return new Encoder(network, metadata, queryNetwork);
+    } catch (cause) {
+      if (!isTldrError(cause, 'INVALID_DATA')) throw cause;
+      throw new TldrError('INVALID_DATA', `${path} is no encoder file that train wrote: ${cause.message}`, {
+        cause,
+      });
+    }
   }
 
   /** The content of an `encoder.onnx` file: same encoder, same bytes. */

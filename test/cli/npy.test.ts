@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openNpy, readNpy, readNpyIntegers, writeNpy } from '../../src/cli/npy.js';
+import { openNpy, readFiniteNpy, readNpy, readNpyIntegers, writeNpy } from '../../src/cli/npy.js';
 import { matrix, matrixFromRows, rowRange } from '../../src/core/matrix.js';
 import { integerNpy, npyBytes } from './npy-fixtures.js';
 
@@ -98,6 +98,22 @@ describe('refuses', () => {
     await expect(readNpy(path)).rejects.toMatchObject({
       code: 'INVALID_DATA',
       message: expect.stringContaining(message),
+    });
+  });
+
+  test('a folder', async () => {
+    await expect(readNpy(folder)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+  });
+
+  test('a row that is not finite, by its number, where all must be', async () => {
+    const broken = matrixFromRows([
+      [1, 2],
+      [3, Number.NaN],
+    ]);
+    await writeNpy(path, broken, [broken]);
+    await expect(readFiniteNpy(path)).rejects.toMatchObject({
+      code: 'INVALID_DATA',
+      message: `row 1 of ${path} holds NaN or infinity`,
     });
   });
 

@@ -40,6 +40,7 @@ describe('query vectors', () => {
 
   test.each([
     ['[1,2]\n[1]\n', 'line 2: expected an array of 2 finite numbers (float32), got 1 items'],
+    ['[1,2]\n[1,"2"]\n', 'got 2 items, item 1 being "2"'],
     ['[1,2]\n{"a":1}\n', 'line 2: expected an array of 2 finite numbers (float32), got object'],
     ['[1,null]\n', 'line 1: expected an array of 2 finite numbers'],
     ['1 2\n', 'line 1 is no JSON'],
