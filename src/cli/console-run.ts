@@ -18,8 +18,11 @@ export interface ConsoleRun extends RunOptions {
   say(line?: string): void;
   /** The command's result: printed as the last line of standard output with `--json`. */
   result(value: unknown): void;
-  /** @throws INVALID_ARGUMENT where nobody can be asked and `--yes` was not given, ABORTED on "no" */
-  confirm(question: string): Promise<void>;
+  /**
+   * @param look how to look first, for where nobody can be asked
+   * @throws INVALID_ARGUMENT where nobody can be asked and `--yes` was not given, ABORTED on "no"
+   */
+  confirm(question: string, look?: string): Promise<void>;
   close(): void;
 }
 
@@ -64,12 +67,12 @@ export function openConsole(flags: ConsoleFlags, config: Pick<Config, 'logLevel'
           ),
         );
     },
-    confirm: async (question) => {
+    confirm: async (question, look = '--dry-run') => {
       if (flags.yes === true) return;
       if (!process.stdin.isTTY || !process.stderr.isTTY) {
         throw new TldrError(
           'INVALID_ARGUMENT',
-          `${question} Nobody can be asked here: add --yes to go on, or --dry-run to look first`,
+          `${question} Nobody can be asked here: add --yes to go on, or ${look} to look first`,
         );
       }
       progress.clear();

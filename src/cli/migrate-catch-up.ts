@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { TldrError } from '../core/errors.js';
 import { wholeNumber } from './options.js';
 
 const LAG_MAX = 100;
@@ -17,6 +18,16 @@ export function withCatchUpFlags(command: Command): Command {
       `with --catch-up: go on when no more than n points differ (default: ${LAG_MAX})`,
       wholeNumber,
     );
+}
+
+/** @throws INVALID_ARGUMENT for --lag-max, which would go unnoticed without --catch-up */
+export function checkCatchUpFlags({ catchUp, lagMax }: CatchUpFlags): void {
+  if (lagMax !== undefined && catchUp !== true)
+    throw new TldrError('INVALID_ARGUMENT', '--lag-max needs --catch-up');
+}
+
+export function passesText(passes: number): string {
+  return passes === 1 ? '1 pass' : `${passes} passes`;
 }
 
 /** Points that may differ before the next step. */

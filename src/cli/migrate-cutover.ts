@@ -7,7 +7,13 @@ import { readRecorded } from '../migrate/held-record.js';
 import type { MigrationRecord } from '../migrate/migration-record.js';
 import { FORCE_BACK_WORDS, planRollBack, rollBack, type WayBack } from '../migrate/roll-back.js';
 import { hooksOf, withHookFlags, type HookFlags } from './migrate-hooks.js';
-import { lagMaxOf, withCatchUpFlags, type CatchUpFlags } from './migrate-catch-up.js';
+import {
+  checkCatchUpFlags,
+  lagMaxOf,
+  passesText,
+  withCatchUpFlags,
+  type CatchUpFlags,
+} from './migrate-catch-up.js';
 import {
   encoderOf,
   recordedCommand,
@@ -149,7 +155,7 @@ async function cutover(work: RecordedWork, flags: CutoverFlags): Promise<void> {
   else run.say(`"${name}" ${made ? 'led' : 'leads'} to ${to}${made ? ' already' : ' now'}`);
   if (caughtUp !== null)
     run.say(
-      `${caughtUp.passes} passes; ${caughtUp.lag} points differed in the last one; ${((frozenMs ?? 0) / 1000).toFixed(2)} s from the before-cutover hook to the switch`,
+      `${passesText(caughtUp.passes)}; ${caughtUp.lag} points differed in the last one; ${((frozenMs ?? 0) / 1000).toFixed(2)} s from the before-cutover hook to the switch`,
     );
   run.result({ dryRun: false, ...planned, caughtUp, frozenMs });
 }
@@ -167,6 +173,7 @@ async function catchUpOf(
   record: MigrationRecord,
 ): Promise<CatchUpRequest | undefined> {
   const { allowLag } = flags;
+  checkCatchUpFlags(flags);
   if (flags.catchUp !== true) {
     if (allowLag !== undefined) throw new TldrError('INVALID_ARGUMENT', '--allow-lag needs --catch-up');
     return undefined;

@@ -20,10 +20,17 @@ import {
 import { checkIdentity } from '../migrate/migration-record.js';
 import { planMigration, type MigrationPlan, type MigrationRequest } from '../migrate/plan-migration.js';
 import type { RecordPlace } from '../migrate/record-place.js';
+import { checkTuning, UNTUNED } from '../migrate/tuning.js';
 import { requestOf } from '../migrate/verify-recorded.js';
 import { megabytes, type ConsoleRun } from './console-run.js';
 import { TldrError } from '../core/errors.js';
-import { lagMaxOf, withCatchUpFlags, type CatchUpFlags } from './migrate-catch-up.js';
+import {
+  checkCatchUpFlags,
+  lagMaxOf,
+  passesText,
+  withCatchUpFlags,
+  type CatchUpFlags,
+} from './migrate-catch-up.js';
 import { hooksOf, withHookFlags, type HookFlags } from './migrate-hooks.js';
 import {
   commandFor,
@@ -143,6 +150,12 @@ async function start(
   { source, target, flags }: { source: string; target: string; flags: StartFlags },
   { run, config }: { run: ConsoleRun; config: Config },
 ): Promise<void> {
+  checkCopyFlags(flags, { run, config });
+  if (flags.compactName !== undefined && flags.layout === 'compact')
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      '--compact-name needs --layout two-stage: in a compact target the vector keeps its name',
+    );
   const { encoder, encoderFile } = await encoderOf(flags.encoder, null);
   const place = await placeOf({ source, target }, flags, { config, run });
   const journal = flags.journal === undefined ? undefined : absolute(flags.journal);
@@ -184,12 +197,26 @@ async function start(
 
 async function resume(work: RecordedWork, flags: ResumeFlags): Promise<void> {
   const { run, config, place, store } = work;
+  checkCopyFlags(flags, { run, config });
   const record = await readRecorded(work);
   const { encoder, encoderFile } = await encoderOf(flags.encoder, record);
-  await run.confirm(`Go on with ${record.targetCollection} in ${store.endpoint} (${record.phase})?`);
+  await run.confirm(
+    `Go on with ${record.targetCollection} in ${store.endpoint} (${record.phase})?`,
+    '`migrate status`',
+  );
   await place.setPaused(false);
   const request = { ...requestOf(record), source: store, target: store, encoder };
   await copy(request, { place, encoderFile, flags, run, config });
+}
+
+/** @throws INVALID_ARGUMENT for what is wrong whatever the servers hold: before anything is asked or changed */
+function checkCopyFlags(
+  flags: HookFlags & TuneFlags & CatchUpFlags,
+  { run, config }: { readonly run: ConsoleRun; readonly config: Config },
+): void {
+  hooksOf(flags, config, run.signal);
+  checkTuning({ ...UNTUNED, ...tuningOf(flags) });
+  checkCatchUpFlags(flags);
 }
 
 async function copy(
@@ -256,7 +283,7 @@ function sayFollowed(
 ): void {
   run.say(`copied ${copied.toLocaleString('en-US')} points in ${seconds.toFixed(1)} s`);
   run.say(
-    `followed the source in ${caughtUp.passes} passes; ${caughtUp.lag} points differed in the last one and were made equal`,
+    `followed the source in ${passesText(caughtUp.passes)}; ${caughtUp.lag} points differed in the last one and were made equal`,
   );
   run.say('not verified, since clients write to the source: `migrate cutover --catch-up` does that');
   run.result({ ...summary(plan), copied, seconds, resumed, caughtUp, record: place.label });
@@ -289,8 +316,9 @@ function printPlan(run: ConsoleRun, plan: MigrationPlan): void {
   run.say(
     `${plan.sourceCollection} -> ${plan.targetCollection} (${plan.layout}), ${plan.points.toLocaleString('en-US')} points`,
   );
+  const reduced = plan.targetSpec.vectors.find(({ name }) => name === plan.compactName);
   run.say(
-    `  vector "${plan.vectorName}": ${plan.inputDim} -> ${plan.outputDim} dimensions, ${plan.distance}`,
+    `  vector "${plan.vectorName}": ${plan.inputDim} dimensions, ${plan.distance} -> ${plan.outputDim} dimensions, ${reduced?.distance ?? plan.distance}`,
   );
   run.say(`  estimated memory for vectors and index: ${ram(plan.before)} -> ${ram(plan.after)}`);
   run.say(

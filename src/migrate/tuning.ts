@@ -29,7 +29,7 @@ export function latencyMsMax(maxLoad: string, baselineMs: number): number {
 }
 
 /** @throws INVALID_ARGUMENT for values out of range */
-function checkTuning({ maxLoad, nice }: Tuning): void {
+export function checkTuning({ maxLoad, nice }: Tuning): void {
   if (maxLoad !== null) latencyMsMax(maxLoad, 1);
   if (!(nice >= 0 && nice <= NICE_MAX))
     throw new TldrError('INVALID_ARGUMENT', `nice ${nice}: expected a number from 0 to ${NICE_MAX}`);

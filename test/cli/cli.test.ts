@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readNpy, writeNpy } from '../../src/cli/npy.js';
 import { Encoder } from '../../src/core/encoder.js';
-import { matrix } from '../../src/core/matrix.js';
+import { matrix, rowRange } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
 import { DIM, tinyEncoder } from '../migrate/fixtures.js';
 import { runCli } from './run-cli.js';
@@ -16,6 +16,11 @@ const rng = new Rng(2);
 const x = matrix(600, DIM);
 x.data.forEach((_, i) => (x.data[i] = rng.normal() * 0.8 ** (i % DIM)));
 await writeNpy(join(cwd, 'base.npy'), x, [x]);
+const few = rowRange(x, 0, 50);
+await writeNpy(join(cwd, 'few.npy'), few, [few]);
+const broken = matrix(600, DIM, Float32Array.from(x.data));
+broken.data[7 * DIM + 1] = Number.NaN;
+await writeNpy(join(cwd, 'nan.npy'), broken, [broken]);
 await tinyEncoder().save(join(cwd, 'tiny.onnx'));
 
 const TRAIN = ['train', '--input', 'base.npy', '--dim', '4', '--k', '5', '--threads', '1'];
@@ -127,6 +132,24 @@ describe('train', () => {
     [['train', '--input', 'missing.npy', '--dim', '4', '--out', 'bad.onnx'], 4, 'cannot open missing.npy'],
     [['train', '--input', 'tiny.onnx', '--dim', '4', '--out', 'bad.onnx'], 3, 'no usable .npy file'],
     [[...TRAIN, '--encoder', 'tree', '--out', 'bad.onnx'], 2, 'is no architecture'],
+    [[...TRAIN, '--lr', '-1', '--out', 'bad.onnx'], 2, '--lr: got -1'],
+    [[...TRAIN, '--out', 'bad.onnx', '--held-out', '400', '--dry-run'], 2, '--held-out: got 400'],
+    [['train', '--input', 'nan.npy', '--dim', '4', '--out', 'bad.onnx', '--dry-run'], 3, 'row 7 of nan.npy'],
+    [['train', '--input', 'few.npy', '--dim', '4', '--out', 'bad.onnx', '--dry-run'], 3, 'only 50 distinct'],
+    [['train', '--input', '.', '--dim', '4', '--out', 'bad.onnx'], 2, '. is a folder'],
+    [
+      ['project', '--encoder', 'base.npy', '--input', 'base.npy', '--out', 'bad.npy'],
+      3,
+      'base.npy is no encoder',
+    ],
+    [['migrate', 'a', 'b', '--encoder', 'tiny.onnx', '--lag-max', '3'], 2, '--lag-max needs --catch-up'],
+    [['migrate', 'a', 'b', '--encoder', 'tiny.onnx', '--compact-name', 'c'], 2, 'needs --layout two-stage'],
+    [['migrate', 'a', 'b', '--encoder', 'tiny.onnx', '--max-load', '1x', '--dry-run'], 2, 'expected 2x'],
+    [
+      ['migrate', 'a', 'b', '--encoder', 'tiny.onnx', '--dry-run', '--on', 'never', 'true'],
+      2,
+      'no such event',
+    ],
     [['train', 'docs', '--dim', '4', '--out', 'bad.onnx', '--url', 'localhost'], 2, 'is no Qdrant address'],
   ])('%j is refused and writes nothing', async (args, code, message) => {
     const before = await readdir(cwd);
