@@ -86,7 +86,12 @@ export function loadConfig(input: ConfigInput = {}): Config {
     for (const [name, value] of flags) settings.set(name, value);
     settings.validate({ allowed: 'strict' });
   } catch (cause) {
-    throw new TldrError('INVALID_ARGUMENT', `configuration: ${explain(messageOf(cause), from)}`, { cause });
+    const unknown = [...from.keys()].filter((name) => !(name in SETTINGS));
+    const why =
+      unknown.length > 0
+        ? `${file ?? ''} holds ${unknown.map((name) => `"${name}"`).join(', ')}: known are ${Object.keys(SETTINGS).join(', ')} and collections`
+        : explain(messageOf(cause), from);
+    throw new TldrError('INVALID_ARGUMENT', `configuration: ${why}`, { cause });
   }
   const values = settings.getProperties();
   const shown = Object.fromEntries(
