@@ -43,7 +43,7 @@ export function searchCommand(): Command {
         const query = await readQuery(flags, run.signal);
         if (query.cols !== encoder.inputDim)
           throw new TldrError(
-            'INVALID_DATA',
+            'MISMATCH',
             `${flags.query === '-' ? 'standard input' : flags.query}: the query has ${query.cols} numbers, the encoder expects ${encoder.inputDim}: give a full-size vector`,
           );
         await withStore(config, run, async (store) => {
