@@ -42,6 +42,12 @@ export function printReport(run: ConsoleRun, report: TrainReport): void {
   );
   if (report.leadOverPca !== null) {
     const points = report.leadOverPca.map((value) => `${value >= 0 ? '+' : ''}${(value * 100).toFixed(1)}`);
+    const [low, high] = report.leadOverPca;
+    if (low <= 0 && high >= 0)
+      run.log(
+        'warn',
+        'what ships is not shown to be better than PCA: the difference is within the noise of these queries; more of them tell more',
+      );
     run.say(
       `* ships; beside the better PCA: ${points.join(' to ')} points of ${report.objective} (95 %, same queries); on the confirming queries ${(report.confirmedGap * 100).toFixed(1)} points below the best of them all`,
     );

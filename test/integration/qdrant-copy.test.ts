@@ -247,7 +247,7 @@ test('multivectors of two whole rows, which JSON cannot say, survive', async () 
     encoder: tinyEncoder(),
     recordPath: join(folder, 'x.json'),
   });
-  await expect(managed).rejects.toMatchObject({ code: 'MISMATCH' });
+  await expect(managed).rejects.toMatchObject({ code: 'UNSUPPORTED' });
   const spec = await store.describe('multi');
   const change = {
     name: 'x',
