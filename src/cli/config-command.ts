@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { table } from './console-run.js';
 import { withConsole, withGlobalFlags, type GlobalFlags } from './options.js';
 
 /** `config`: the effective settings and where each comes from. */
@@ -13,9 +14,7 @@ export function configCommand(): Command {
           from,
           doc,
         ]);
-        const all = [['setting', 'value', 'from', 'meaning'], ...rows];
-        const widths = [0, 1, 2].map((j) => Math.max(...all.map((cells) => cells[j]?.length ?? 0)));
-        for (const cells of all) run.say(cells.map((cell, j) => cell.padEnd(widths[j] ?? 0)).join('  '));
+        run.say(table([['setting', 'value', 'from', 'meaning'], ...rows], 'words'));
         run.result(config.shown);
         return Promise.resolve();
       }),

@@ -169,16 +169,13 @@ function duration(seconds: number): string {
   return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }
 
-/** Columns padded to their widest cell; the first column left, the others right. */
-export function table(rows: readonly (readonly string[])[]): string {
+/** Columns padded to their widest cell: the first one left and the others right, or all of them left, for words. */
+export function table(rows: readonly (readonly string[])[], align: 'numbers' | 'words' = 'numbers'): string {
   const widths = (rows[0] ?? []).map((_, j) => Math.max(...rows.map((cells) => (cells[j] ?? '').length)));
-  return rows
-    .map((cells) =>
-      cells
-        .map((cell, j) => (j === 0 ? cell.padEnd(widths[j] ?? 0) : cell.padStart(widths[j] ?? 0)))
-        .join('  '),
-    )
-    .join('\n');
+  const padded = (cell: string, j: number): string =>
+    j === 0 || align === 'words' ? cell.padEnd(widths[j] ?? 0) : cell.padStart(widths[j] ?? 0);
+  const lines = rows.map((cells) => cells.map(padded).join('  '));
+  return (align === 'words' ? lines.map((line) => line.trimEnd()) : lines).join('\n');
 }
 
 /** Bytes for people: 1,536.0 MB. */

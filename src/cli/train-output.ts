@@ -1,4 +1,4 @@
-import type { TrainReport } from '../select/train-report.js';
+import { isWithinNoise, type TrainReport } from '../select/train-report.js';
 import { table, type ConsoleRun } from './console-run.js';
 
 /** The table of candidates, best choice marked. */
@@ -42,8 +42,7 @@ export function printReport(run: ConsoleRun, report: TrainReport): void {
   );
   if (report.leadOverPca !== null) {
     const points = report.leadOverPca.map((value) => `${value >= 0 ? '+' : ''}${(value * 100).toFixed(1)}`);
-    const [low, high] = report.leadOverPca;
-    if (low <= 0 && high >= 0)
+    if (isWithinNoise(report.leadOverPca))
       run.log(
         'warn',
         'what ships is not shown to be better than PCA: the difference is within the noise of these queries; more of them tell more',

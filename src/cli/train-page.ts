@@ -3,7 +3,7 @@ import { gatherRows, matrix, type Matrix } from '../core/matrix.js';
 import { Rng } from '../core/rng.js';
 import type { ReportCandidate, ReportInput, ReportVerdict } from '../evaluate/report-input.js';
 import type { TrainDetails } from '../select/train-encoder.js';
-import type { TrainReport } from '../select/train-report.js';
+import { isWithinNoise, type TrainReport } from '../select/train-report.js';
 
 /** Points of the map at most. */
 const MAP_POINTS = 2000;
@@ -86,9 +86,11 @@ function leadWords({ leadOverPca, objective }: TrainReport): string {
     return 'PCA ships: nothing here was better by more than a tie, or it was asked for.';
   const [low, high] = leadOverPca.map((value) => (value * 100).toFixed(1));
   const between = `${low ?? ''} to ${high ?? ''} points of ${objective}, 95 % interval, the same queries`;
-  if (leadOverPca[0] > 0) return `It is above the better PCA by ${between}.`;
-  if (leadOverPca[1] < 0) return `It is below the better PCA: ${between}.`;
-  return `Its difference to the better PCA is within the noise of the measurement: ${between}.`;
+  if (isWithinNoise(leadOverPca))
+    return `Its difference to the better PCA is within the noise of the measurement: ${between}.`;
+  return leadOverPca[0] > 0
+    ? `It is above the better PCA by ${between}.`
+    : `It is below the better PCA: ${between}.`;
 }
 
 function factsOf(report: TrainReport, source: string): [string, string][] {

@@ -3,7 +3,8 @@ import { TldrError } from './errors.js';
 /** A u64 as bigint, or a UUID as lower-case hyphenated text. Never a JS number: those round above 2^53. */
 export type PointId = bigint | string;
 
-const U64_MAX = 0xffff_ffff_ffff_ffffn;
+/** The largest numeric id. */
+export const U64_MAX = 0xffff_ffff_ffff_ffffn;
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 /**

@@ -144,3 +144,8 @@ function learnedReport({ plan, loss, result }: Learned): LearnedReport {
     tau: result.tau,
   };
 }
+
+/** Whether an interval of differences leaves open which of the two is better. */
+export function isWithinNoise([low, high]: readonly [number, number]): boolean {
+  return low <= 0 && high >= 0;
+}

@@ -1,6 +1,5 @@
-import type { PointId } from '../../../src/core/point-id.js';
+import { U64_MAX, type PointId } from '../../../src/core/point-id.js';
 
-const U64_MAX = 2n ** 64n - 1n;
 const PARTS = ['([0-9a-f]{8})', '([0-9a-f]{4})', '([0-9a-f]{4})', '([0-9a-f]{4})', '([0-9a-f]{12})'];
 /** Hyphenated, without hyphens, or hyphenated in braces; a URN, whose prefix must be small, holds the first. */
 const HYPHENATED = new RegExp(`^${PARTS.join('-')}$`, 'i');

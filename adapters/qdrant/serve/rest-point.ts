@@ -1,14 +1,12 @@
 import type { LookupAnswer, RestAnswer, RestRewrite } from '../../../src/core/wire.js';
 import type { ServedCollection } from '../../../src/core/served-collection.js';
-import type { PointId } from '../../../src/core/point-id.js';
+import { U64_MAX, type PointId } from '../../../src/core/point-id.js';
 import { scanJson } from './json-scan.js';
 import { asciiJson, Splices } from './json-splice.js';
 import { uuidId } from './point-ids.js';
 import { errorAnswer } from './rest-answer.js';
 import { elementsOf, entryOf } from './rest-fields.js';
 import { clientText, Refusal, treatWithVector } from './rules.js';
-
-const U64_MAX = 2n ** 64n - 1n;
 
 /**
  * GET of one point, which has no say in what it returns: asked for by the request that has.
