@@ -16,6 +16,8 @@ const PRODUCTS_MAX = 1e12;
 const MANHATTAN_EXACT_ROWS_MAX = 10_000;
 /** Fewer principal directions than this find too few of the neighbours. */
 const DIRECTIONS_MIN = 192;
+/** More take longer to compute than they gain: the library's eigensolver runs in JavaScript. */
+export const DIRECTIONS_MAX = 512;
 /** With more rows even that many directions take minutes, and the index is faster. */
 const REDUCED_ROWS_MAX = 200_000;
 /** Below this measured recall an approximate graph is thrown away and searched exactly. */
@@ -48,7 +50,7 @@ export interface KnnOptions extends RunOptions {
  */
 export function directionsFor(rows: number, cols: number): number | null {
   if (rows * rows * cols <= PRODUCTS_MAX || rows > REDUCED_ROWS_MAX) return null;
-  const half = Math.floor(cols / 2);
+  const half = Math.min(DIRECTIONS_MAX, Math.floor(cols / 2));
   const count = Math.max(DIRECTIONS_MIN, Math.min(half, Math.floor(PRODUCTS_MAX / (rows * rows))));
   return count <= half ? count : null;
 }

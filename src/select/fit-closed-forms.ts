@@ -7,12 +7,10 @@ import {
   randomProjection,
   type PrincipalAxes,
 } from '../baselines/pca.js';
-import type { Moments } from '../baselines/moment-worker.js';
-import type { Distance } from '../core/distance.js';
 import type { Matrix } from '../core/matrix.js';
 import type { RunOptions } from '../core/run.js';
-import { directionsFor } from '../knn/build-knn-graph.js';
 import type { Candidate, Geometry } from './candidate.js';
+import { principalDirections, type Directions } from './principal-directions.js';
 
 /** Exponents of tempered PCA between PCA (0) and whitening (1). */
 const GAMMAS = [0.25, 0.5] as const;
@@ -21,12 +19,8 @@ export interface ClosedForms {
   readonly candidates: readonly Candidate[];
   /** Uncentred principal axes: where learned maps start. */
   readonly axes: PrincipalAxes;
-  /** Directions to find neighbours along, D x r; undefined where all pairs can be compared in full. */
-  readonly directions: Matrix | undefined;
+  readonly directions: Directions;
 }
-
-/** Of the eigenvectors' subspace: neighbours are found along nearly principal axes as well. */
-const DIRECTION_ITERATIONS = 4;
 
 /** How many queries the points stand for beside those given, per dimension (docs/research.md). */
 const SPHERINGS = [
@@ -91,21 +85,5 @@ export async function fitClosedForms(
       add(name, ASYMMETRIC_RANK, { ...maps, hyperParameters: { queries: fitQueries.rows, pointsShare } });
     }
   }
-  return { candidates, axes, directions: await neighborDirections(x, moments, { ...shared, distance }) };
-}
-
-async function neighborDirections(
-  x: Matrix,
-  moments: Moments,
-  { distance, ...run }: { readonly distance: Distance; readonly threads?: number } & RunOptions,
-): Promise<Matrix | undefined> {
-  const dim = distance === 'manhattan' ? null : directionsFor(x.rows, x.cols);
-  if (dim === null) return undefined;
-  const axes = await principalAxes(moments, {
-    ...run,
-    d: dim,
-    centred: false,
-    iterations: DIRECTION_ITERATIONS,
-  });
-  return pcaNetwork(axes, { dim, distance }).layers[0]?.weight;
+  return { candidates, axes, directions: await principalDirections(x, moments, { ...shared, distance }) };
 }

@@ -9,6 +9,7 @@ import type { TrainState } from '../train/train-state.js';
 import { trainTldr } from '../train/train-tldr.js';
 import type { Geometry } from './candidate.js';
 import type { LearnedPlan } from './learned-plans.js';
+import type { Directions } from './principal-directions.js';
 import type { TrainEncoderOptions } from './train-encoder-options.js';
 import type { Learned } from './train-report.js';
 
@@ -23,8 +24,7 @@ interface LearnedRun {
   readonly plans: readonly LearnedPlan[];
   readonly geometry: Geometry;
   readonly axes: PrincipalAxes;
-  /** To find neighbours along, where there are many rows. */
-  readonly directions: Matrix | undefined;
+  readonly directions: Directions;
   /** Distance of the compact space that neighbourhood-kl is trained for. */
   readonly compactDistance: Distance;
   readonly options: Omit<TrainEncoderOptions, 'seed'> & { readonly seed: number };
@@ -45,7 +45,12 @@ export async function fitLearned(
   }));
   const k = Math.max(...resolved.map(({ settings }) => settings.nNeighbors));
   const shared = { distance, seed, ...(threads === undefined ? {} : { threads }) };
-  const graph = await buildKnnGraph(x, { ...shared, k, directions, signal, log, onProgress });
+  const graph = await buildKnnGraph(x, {
+    ...shared,
+    k,
+    directions: directions.forNeighbors,
+    ...{ signal, log, onProgress },
+  });
   for (const { plan, settings } of resolved) {
     const start = startOf(plan, { learned, axes, dim, distance });
     const result = await trainTldr(
@@ -57,6 +62,7 @@ export async function fitLearned(
         compactDistance,
         ...(engine === undefined ? {} : { engine }),
         ...(start === undefined ? {} : { initialWeight: start }),
+        ...(directions.forTraining === undefined ? {} : { directions: directions.forTraining }),
       },
       {
         graph: narrowed(graph, settings.nNeighbors),

@@ -1,5 +1,5 @@
 import type { Distance } from '../core/distance.js';
-import { directionsFor } from '../knn/build-knn-graph.js';
+import { directionsFor, DIRECTIONS_MAX } from '../knn/build-knn-graph.js';
 import { defaultSettings, type LossName, type TrainSettings } from '../train/train-options.js';
 
 /** One training to be run: a candidate's name and how its settings differ from the loss's defaults. */
@@ -27,14 +27,19 @@ const RANKS: Readonly<Record<string, number>> = {
  */
 const NOMINAL_FLOPS = 50e9;
 /** Element-wise passes over a batch's similarity matrices in one step, and what one value costs. */
-const SOFTMAX_PASSES = 20;
+const SOFTMAX_PASSES = 16;
 const NOMINAL_ELEMENTS = 1.25e9;
+
+/** What the most directions take the eigensolver. */
+const EIGEN_SECONDS = 4;
 
 const RESIDUAL_WIDTH = 1024;
 const TLDR_WIDTH = 512;
 const DOT_LEARNING_RATE = 0.003;
 /** Rates hold up to so many dimensions; beyond them the first weights are smaller, and so are the steps. */
 const RATE_DIM = 1536;
+/** The same for a hidden layer that reads directions. */
+const RATE_DIRECTIONS = 256;
 
 /** TLDR's best settings of its search (docs/research.md); a start from PCA takes a rate of its own. */
 const TLDR = {
@@ -105,6 +110,8 @@ const AUTO: readonly AutoPlan[] = [
 export interface BudgetFacts {
   readonly rows: number;
   readonly inputDim: number;
+  /** How many directions rows are compared along in training, and a hidden layer reads; null for the rows themselves. */
+  readonly directions: number | null;
   readonly outputDim: number;
   readonly threads: number;
   readonly budgetSeconds: number;
@@ -143,11 +150,17 @@ export function plansForBudget(facts: BudgetFacts): BudgetedPlans {
     // Unscaled outputs take a smaller rate (docs/research.md).
     const dot = facts.compactDistance === 'dot' && name === 'neighbourhood-kl';
     const rate = dot ? DOT_LEARNING_RATE : defaults.learningRate;
-    const learningRate = rate * Math.min(1, RATE_DIM / facts.inputDim);
+    const learningRate = rate * rateShare(encoder, facts);
     const planned = { ...settings, learningRate, perplexity, steps, epochs: null };
     plans.push({ name, rank: RANKS[name] ?? 11, init, settings: planned });
   }
   return { plans, leftOut };
+}
+
+/** By how much rates are smaller than those for few dimensions (docs/research.md). */
+function rateShare(encoder: string, { inputDim, directions }: BudgetFacts): number {
+  const residual = encoder.startsWith('residual');
+  return Math.min(1, residual && directions !== null ? RATE_DIRECTIONS / directions : RATE_DIM / inputDim);
 }
 
 /**
@@ -175,20 +188,23 @@ export function explicitPlan(
 function preparationSeconds({ rows, inputDim, threads }: BudgetFacts): number {
   const compared = directionsFor(rows, inputDim) ?? inputDim;
   const products = 2 * rows * rows * compared + 4 * rows * inputDim * inputDim;
-  return products / (NOMINAL_FLOPS * threads) + 5;
+  const eigen = EIGEN_SECONDS * Math.min(1, inputDim / DIRECTIONS_MAX) ** 3;
+  return products / (NOMINAL_FLOPS * threads) + eigen + 5;
 }
 
 /** Floating-point work of one step, forward and backward, at the nominal speed. */
 function stepSeconds(settings: TrainSettings, facts: BudgetFacts): number {
   const { inputDim, outputDim, threads } = facts;
+  const directions = facts.directions ?? inputDim;
   const batch = Math.min(settings.batchSize, facts.rows);
   const kl = settings.loss === 'neighbourhood-kl';
   const rows = kl ? batch : 2 * batch;
   const width = Number(/-(\d+)$/.exec(settings.encoder)?.[1] ?? 0);
-  const encoder = rows * (2 * inputDim * (width + outputDim) + 3 * width * outputDim);
+  const read = settings.encoder.startsWith('residual') ? directions : inputDim;
+  const encoder = rows * (2 * (read * width + inputDim * outputDim) + 3 * width * outputDim);
   const projector = Number(/-(\d+)$/.exec(settings.projector)?.[1] ?? 0);
   const loss = kl
-    ? batch * batch * (inputDim + 3 * outputDim)
+    ? batch * batch * (directions + 3 * outputDim)
     : 3 * (rows * projector * (outputDim + projector) + batch * projector * projector);
   const elements = kl ? SOFTMAX_PASSES * batch * batch : 0;
   return (2 * (encoder + loss)) / (NOMINAL_FLOPS * threads) + elements / (NOMINAL_ELEMENTS * threads);

@@ -12,6 +12,7 @@ import { fitClosedForms } from './fit-closed-forms.js';
 import { fitLearned } from './fit-learned.js';
 import { choose, judgeAll, type Judged, type JudgeOptions } from './judge.js';
 import { splitSample } from './split-sample.js';
+import type { Directions } from './principal-directions.js';
 import { explicitPlan, plansForBudget, type LearnedPlan } from './learned-plans.js';
 import {
   BUDGET_SECONDS,
@@ -56,7 +57,7 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
   const judgeOptions = { ...options, ...split, seed };
   const start = await judgeStart(benchmark, closed.candidates, judgeOptions);
   const { compactDistance } = start;
-  const plans = planLearned(options, { geometry, start, train });
+  const plans = planLearned(options, { geometry, start, train, directions: closed.directions });
   checkShip(ship, [...plans, ...closed.candidates]);
   const { learned, states, finished } = await fitLearned(train, {
     plans,
@@ -123,7 +124,12 @@ async function judgeStart(
 
 function planLearned(
   options: TrainEncoderOptions,
-  { geometry, start, train }: { geometry: Geometry; start: Start; train: Matrix },
+  {
+    geometry,
+    start,
+    train,
+    directions,
+  }: { geometry: Geometry; start: Start; train: Matrix; directions: Directions },
 ): LearnedPlan[] {
   const given = EXPLICIT.filter((name) => options[name] !== undefined);
   if (given.length > 0 || options.init !== undefined) {
@@ -133,6 +139,7 @@ function planLearned(
   const { plans, leftOut } = plansForBudget({
     rows: train.rows,
     inputDim: train.cols,
+    directions: directions.forTraining?.cols ?? null,
     outputDim: options.dim,
     threads: options.threads ?? 2,
     budgetSeconds: options.budgetSeconds ?? BUDGET_SECONDS,

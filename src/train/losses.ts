@@ -19,14 +19,16 @@ export function barlowTwins<T>(ops: Ops<T>, p: T, settings: { lambda: number; sc
 }
 
 /**
- * Pairwise similarity of rows x [n, d], up to a constant per row, which a softmax does not see: inner product
- * for cosine (of unit rows) and dot, minus the squared Euclidean distance else.
+ * Pairwise similarity of rows x [n, d] times `scale`, up to a constant per row, which a softmax does not see: inner
+ * product for cosine (of unit rows) and dot, minus the squared Euclidean distance else.
  */
-function similarity<T>(ops: Ops<T>, x: T, distance: Distance): T {
+function similarity<T>(ops: Ops<T>, x: T, { distance, scale }: { distance: Distance; scale: number }): T {
   const rows = distance === 'cosine' ? ops.normalizeRows(x) : x;
-  if (distance === 'cosine' || distance === 'dot') return ops.matmul(rows, rows, { transposeB: true });
-  const products = ops.matmul(rows, rows, { transposeB: true, scale: 2 });
-  return ops.sub(products, ops.sumRowsAsRow(ops.mul(rows, rows)));
+  if (distance === 'cosine' || distance === 'dot') {
+    return ops.matmul(rows, rows, { transposeB: true, scale });
+  }
+  const products = ops.matmul(rows, rows, { transposeB: true, scale: 2 * scale });
+  return ops.sub(products, ops.scale(ops.sumRowsAsRow(ops.mul(rows, rows)), scale));
 }
 
 /**
@@ -41,9 +43,6 @@ export function neighbourhoodKl<T>(
 ): T {
   const { tau, distance, compactDistance = distance } = settings;
   const logits = (x: T, by: Distance): T =>
-    ops.logSoftmax(ops.maskDiagonal(ops.scale(similarity(ops, x, by), 1 / tau)));
-  const teacher = ops.stopGradient(logits(rows.y, distance));
-  const gap = ops.sub(teacher, logits(rows.z, compactDistance));
-  // sub() records the derivative towards the student; the teacher side has none.
-  return ops.scale(ops.sum(ops.mul(gap, ops.exp(teacher))), 1 / (ops.shape(teacher)[0] ?? 1));
+    ops.maskDiagonal(similarity(ops, x, { distance: by, scale: 1 / tau }));
+  return ops.meanKl(logits(rows.y, distance), logits(rows.z, compactDistance));
 }

@@ -53,6 +53,8 @@ export interface Model {
   readonly projector: Architecture;
   readonly inputDim: number;
   readonly outputDim: number;
+  /** Columns that the hidden layer of a residual encoder reads: inputDim, or coordinates along fewer directions. */
+  readonly hiddenInputDim: number;
   readonly parameters: readonly ParameterSpec[];
   /** How many of `parameters` belong to the encoder. */
   readonly encoderParameters: number;
@@ -60,11 +62,12 @@ export interface Model {
 
 /** Lays out the parameters of an encoder inputDim to outputDim and a projector on top of it. */
 export function createModel(
-  dims: { readonly inputDim: number; readonly outputDim: number },
+  dims: Pick<Model, 'inputDim' | 'outputDim'> & Partial<Pick<Model, 'hiddenInputDim'>>,
   encoder: Architecture,
   projector: Architecture,
 ): Model {
   const parameters: ParameterSpec[] = [];
+  const { hiddenInputDim = dims.inputDim } = dims;
   const hidden = (name: string, { hiddenLayers, hiddenWidth }: Architecture, inputWidth: number): number => {
     let width = inputWidth;
     for (let i = 0; i < hiddenLayers; i++) {
@@ -80,7 +83,7 @@ export function createModel(
   if (encoder.kind === 'residual') {
     const { hiddenWidth } = encoder;
     parameters.push(
-      { name: 'encoder.hidden.weight', kind: 'hidden', shape: [dims.inputDim, hiddenWidth] },
+      { name: 'encoder.hidden.weight', kind: 'hidden', shape: [hiddenInputDim, hiddenWidth] },
       { name: 'encoder.hidden.bias', kind: 'beta', shape: [1, hiddenWidth] },
       { name: 'encoder.hidden.output', kind: 'hidden', shape: [hiddenWidth, dims.outputDim] },
       { name: 'encoder.weight', kind: 'weight', shape: [dims.inputDim, dims.outputDim] },
@@ -94,7 +97,7 @@ export function createModel(
     const width = hidden('projector', projector, dims.outputDim);
     parameters.push({ name: 'projector.weight', kind: 'weight', shape: [width, projector.hiddenWidth] });
   }
-  return { encoder, projector, ...dims, parameters, encoderParameters };
+  return { encoder, projector, ...dims, hiddenInputDim, parameters, encoderParameters };
 }
 
 /**
@@ -123,19 +126,22 @@ export function initialParameters(
   });
 }
 
-/** x [n, inputDim] to the encoder's output [n, outputDim], batch norm over each of `groups` views. */
+/**
+ * x [n, inputDim] to the encoder's output [n, outputDim], batch norm over each of `groups` views. The hidden layer of a
+ * residual encoder reads `coordinates` [n, hiddenInputDim] where there are such.
+ */
 export function encode<T>(
   ops: Ops<T>,
   model: Model,
   parameters: readonly T[],
-  input: { x: T; groups: number },
+  input: { x: T; coordinates?: T; groups: number },
 ): T {
   const own = parameters.slice(0, model.encoderParameters);
   if (model.encoder.kind !== 'residual') return layers(ops, model.encoder, own, input);
   const [weight, bias, output, linear] = own;
   if (weight === undefined || bias === undefined || output === undefined || linear === undefined)
     return input.x;
-  const hidden = ops.relu(ops.add(ops.matmul(input.x, weight), bias));
+  const hidden = ops.relu(ops.add(ops.matmul(input.coordinates ?? input.x, weight), bias));
   return ops.add(ops.matmul(input.x, linear), ops.matmul(hidden, output));
 }
 
@@ -174,14 +180,25 @@ function layers<T>(
  * of it at most), taken layer by layer, and folded into the weights; `flinear` folds further into one matrix.
  * `sample` is n x inputDim, prepared as in training; where `shift` (length inputDim) was taken off its rows, the first
  * bias takes it off every vector. A linear encoder has no bias and needs none: the shift moves all its outputs alike.
+ * `directions` (inputDim x hiddenInputDim) are those whose coordinates the hidden layer read.
  */
 export function foldEncoder(
   model: Model,
   parameters: readonly Float32Array[],
-  { sample, shift }: { readonly sample: Matrix; readonly shift: Float64Array | null },
+  {
+    sample,
+    shift,
+    directions,
+  }: {
+    readonly sample: Matrix;
+    readonly shift: Float64Array | null;
+    readonly directions?: Matrix | undefined;
+  },
 ): EncoderLayer[] {
   const residual = model.encoder.kind === 'residual';
-  const plain = residual ? foldResidual(model, parameters) : foldBlocks(model, parameters, sample);
+  const plain = residual
+    ? foldResidual(model, parameters, directions)
+    : foldBlocks(model, parameters, sample);
   return plain.map((layer, i) => (i === 0 && shift !== null ? foldShift(layer, shift) : layer));
 }
 
@@ -226,14 +243,17 @@ function foldShift(layer: EncoderLayer, shift: Float64Array): EncoderLayer {
  * relu(x [A, W, -W] + [a, 0, 0]) [V; I; -I].
  */
 function foldResidual(
-  { inputDim, outputDim, encoder: { hiddenWidth } }: Model,
-  [weight, bias, output, linear]: readonly Float32Array[],
+  { inputDim, outputDim, hiddenInputDim, encoder: { hiddenWidth } }: Model,
+  [hidden, bias, output, linear]: readonly Float32Array[],
+  directions: Matrix | undefined,
 ): EncoderLayer[] {
   const width = hiddenWidth + 2 * outputDim;
   const first = matrix(inputDim, width);
   const firstBias = new Float32Array(width);
   const second = matrix(width, outputDim);
-  if (weight === undefined || bias === undefined || output === undefined || linear === undefined) return [];
+  if (hidden === undefined || bias === undefined || output === undefined || linear === undefined) return [];
+  const own = { weight: matrix(hiddenInputDim, hiddenWidth, hidden), bias: null, relu: false };
+  const weight = directions === undefined ? hidden : apply(directions, [own]).data;
   for (let i = 0; i < inputDim; i++) {
     const to = first.data.subarray(i * width, (i + 1) * width);
     to.set(weight.subarray(i * hiddenWidth, (i + 1) * hiddenWidth));

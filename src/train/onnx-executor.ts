@@ -8,13 +8,13 @@ type Tensors = Record<string, Tensor>;
 /** One step as one ONNX graph: forward, derivatives and the optimiser's update. */
 function traceStep(definition: StepDefinition, optimizer: Optimizer): Uint8Array {
   const tracer = new OnnxTracer();
-  const batch = tracer.input('batch', [definition.batchRows, definition.inputDim]);
+  const views = viewInputs(tracer, definition);
   const parameters = definition.parameters.map(({ shape }, i) => tracer.input(`p${i}`, shape, true));
   const slots = definition.parameters.map(({ shape }, i) =>
     Array.from({ length: optimizer.slotsPerParameter }, (_, j) => tracer.input(`s${i}_${j}`, shape)),
   );
   const scalars = optimizer.scalars(0, 1).map((_, i) => tracer.input(`h${i}`, []));
-  const loss = definition.loss(tracer, parameters, batch);
+  const loss = definition.loss(tracer, parameters, views);
   const outputs: Record<string, Traced> = { loss };
   tracer.gradients(loss, parameters).forEach((gradient, i) => {
     const spec = definition.parameters[i];
@@ -33,14 +33,27 @@ function traceStep(definition: StepDefinition, optimizer: Optimizer): Uint8Array
   return tracer.build(outputs);
 }
 
+function viewInputs(tracer: OnnxTracer, { batchRows, widths }: StepDefinition): Traced[] {
+  return widths.map((width, v) => tracer.input(`view${v}`, [batchRows, width]));
+}
+
+function viewFeeds({ batchRows, widths }: StepDefinition, views: readonly Float32Array[]): Tensors {
+  return Object.fromEntries(
+    widths.map((width, v) => [
+      `view${v}`,
+      new Tensor('float32', views[v] ?? new Float32Array(0), [batchRows, width]),
+    ]),
+  );
+}
+
 /** Loss and derivatives of a batch, without moving anything: what tests compare between engines. */
 export async function onnxGradients(
   definition: StepDefinition,
   parameters: readonly Float32Array[],
-  batch: Float32Array,
+  views: readonly Float32Array[],
 ): Promise<{ loss: number; gradients: Float32Array[] }> {
   const tracer = new OnnxTracer();
-  const rows = tracer.input('batch', [definition.batchRows, definition.inputDim]);
+  const rows = viewInputs(tracer, definition);
   const inputs = definition.parameters.map(({ shape }, i) => tracer.input(`p${i}`, shape, true));
   const loss = definition.loss(tracer, inputs, rows);
   const outputs: Record<string, Traced> = { loss };
@@ -48,7 +61,7 @@ export async function onnxGradients(
     outputs[`g${i}`] = gradient;
   });
   const session = await InferenceSession.create(tracer.build(outputs), { intraOpNumThreads: 1 });
-  const feeds: Tensors = { batch: new Tensor('float32', batch, [definition.batchRows, definition.inputDim]) };
+  const feeds = viewFeeds(definition, views);
   definition.parameters.forEach(({ shape }, i) => {
     feeds[`p${i}`] = new Tensor('float32', parameters[i] ?? new Float32Array(0), shape);
   });
@@ -88,10 +101,8 @@ export async function createOnnxExecutor(options: ExecutorOptions): Promise<Exec
 
   return {
     engine: 'onnx',
-    async step(batch, learningRate, stepNumber) {
-      const feeds: Tensors = {
-        batch: new Tensor('float32', batch, [definition.batchRows, definition.inputDim]),
-      };
+    async step(views, learningRate, stepNumber) {
+      const feeds = viewFeeds(definition, views);
       optimizer.scalars(learningRate, stepNumber).forEach((value, i) => {
         feeds[`h${i}`] = new Tensor('float32', Float32Array.of(value), []);
       });

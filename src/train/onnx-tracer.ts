@@ -3,6 +3,9 @@ import type { OnnxNode, OnnxTensor, OnnxValue } from '../core/onnx-model.js';
 import { TldrError } from '../core/errors.js';
 import { EPSILON, MASK, NORM_EPSILON, type MatmulOptions, type Ops, type Shape } from './ops.js';
 
+/** ONNX's number for float32. */
+const FLOAT = 1;
+
 /** A value of the graph being traced: its name in the graph and its static shape. */
 export interface Traced {
   readonly name: string;
@@ -33,6 +36,8 @@ export class OnnxTracer implements Ops<Traced> {
   readonly #tape: TapeEntry[] = [];
   /** Names of values that a derivative is wanted for, or that depend on such. */
   readonly #active = new Set<string>();
+  /** By size. */
+  readonly #masks = new Map<string, Traced>();
   #count = 0;
 
   /** A graph input; with `trainable`, derivatives with respect to it can be asked for. */
@@ -141,7 +146,14 @@ export class OnnxTracer implements Ops<Traced> {
   relu(a: Traced): Traced {
     const y = this.#emit('Relu', [a], a.shape);
     return this.#record(y, [a], (dy) => [
-      () => this.#emit('Mul', [dy, this.#emit('Sign', [y], a.shape)], a.shape),
+      () => {
+        const positive = this.#emit('Greater', [y, this.constant(0)], a.shape);
+        return this.#emit(
+          'Mul',
+          [dy, this.#emit('Cast', [positive], a.shape, { ints: { to: FLOAT } })],
+          a.shape,
+        );
+      },
     ]);
   }
 
@@ -203,19 +215,26 @@ export class OnnxTracer implements Ops<Traced> {
   }
 
   maskDiagonal(a: Traced): Traced {
-    const eye = this.#emit('EyeLike', [a], a.shape);
-    const mask = this.#emit('Mul', [eye, this.constant(MASK)], a.shape);
-    return this.#record(this.#emit('Add', [a, mask], a.shape), [a], (dy) => [() => dy]);
+    return this.#record(this.#emit('Add', [a, this.#diagonalMask(a)], a.shape), [a], (dy) => [() => dy]);
   }
 
-  logSoftmax(a: Traced): Traced {
-    const column = [a.shape[0] ?? 0, 1];
-    const y = this.#emit('LogSoftmax', [a], a.shape, { ints: { axis: 1 } });
-    return this.#record(y, [a], (dy) => [
+  /** Fused derivative towards the student's logits: (softmax(student) - softmax(teacher)) / rows. */
+  meanKl(teacher: Traced, student: Traced): Traced {
+    const { shape } = student;
+    const perRow = this.constant(1 / (shape[0] ?? 1));
+    const logOf = (a: Traced): Traced => this.#emit('LogSoftmax', [a], shape, { ints: { axis: 1 } });
+    const logP = logOf(teacher);
+    const logQ = logOf(student);
+    const p = this.#emit('Exp', [logP], shape);
+    const gaps = this.#emit('Mul', [p, this.#emit('Sub', [logP, logQ], shape)], shape);
+    const y = this.#emit('Mul', [this.#reduceSum(gaps, [0, 1], []), perRow], []);
+    return this.#record(y, [teacher, student], (dy) => [
       () => {
-        const share = this.#emit('Exp', [y], a.shape);
-        const spread = this.#emit('Mul', [share, this.#reduceSum(dy, [1], column)], a.shape);
-        return this.#emit('Sub', [dy, spread], a.shape);
+        throw new TldrError('INTERNAL', 'no derivative towards the teacher');
+      },
+      () => {
+        const off = this.#emit('Sub', [this.#emit('Exp', [logQ], shape), p], shape);
+        return this.#emit('Mul', [off, this.#emit('Mul', [dy, perRow], [])], shape);
       },
     ]);
   }
@@ -263,8 +282,15 @@ export class OnnxTracer implements Ops<Traced> {
     return [upper, lower];
   }
 
-  stopGradient(a: Traced): Traced {
-    return this.#emit('Identity', [a], a.shape);
+  /** One for all tensors of a size. */
+  #diagonalMask(a: Traced): Traced {
+    const key = a.shape.join('x');
+    const known = this.#masks.get(key);
+    if (known !== undefined) return known;
+    const eye = this.#emit('EyeLike', [a], a.shape);
+    const mask = this.#emit('Mul', [eye, this.constant(MASK)], a.shape);
+    this.#masks.set(key, mask);
+    return mask;
   }
 
   #gemm(a: Traced, b: Traced, { transposeA = false, transposeB = false, scale = 1 }: MatmulOptions): Traced {

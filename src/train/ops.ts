@@ -34,8 +34,11 @@ export interface Ops<T> {
   normalizeRows(a: T): T;
   /** -1e9 added on the diagonal of a square tensor. */
   maskDiagonal(a: T): T;
-  /** log(softmax) of each row. */
-  logSoftmax(a: T): T;
+  /**
+   * Mean over rows of KL(softmax(teacher) || softmax(student)): a scalar. No derivative flows to the teacher, which
+   * does not depend on parameters.
+   */
+  meanKl(teacher: T, student: T): T;
   /** Sum of everything: a scalar. */
   sum(a: T): T;
   /** Sum of squares of everything: a scalar. */
@@ -46,8 +49,6 @@ export interface Ops<T> {
   sumRowsAsRow(a: T): T;
   /** Upper and lower half of the rows. */
   halves(a: T): readonly [T, T];
-  /** The value without its history: no derivative flows through. */
-  stopGradient(a: T): T;
 }
 
 /** Added to variances and squared norms before the root. */
@@ -65,12 +66,13 @@ export interface ParameterSpec {
   readonly shape: Shape;
 }
 
-/** One training step's mathematics: parameters and the loss of a batch of rows [batchRows, inputDim]. */
+/** One training step's mathematics: parameters and the loss of a batch, whose rows come in one view or several. */
 export interface StepDefinition {
   readonly parameters: readonly ParameterSpec[];
   readonly batchRows: number;
-  readonly inputDim: number;
-  loss<T>(ops: Ops<T>, parameters: readonly T[], batch: T): T;
+  /** Columns of each view. */
+  readonly widths: readonly number[];
+  loss<T>(ops: Ops<T>, parameters: readonly T[], views: readonly T[]): T;
 }
 
 /** What an optimiser keeps per parameter and how it moves it; pure, written in `Ops`. */
@@ -99,8 +101,8 @@ export interface StepValues {
 /** Runs steps of one definition; owns its values between steps. */
 export interface Executor {
   readonly engine: string;
-  /** One step on a batch [batchRows x inputDim], row-major. @returns the loss before the step */
-  step(batch: Float32Array, learningRate: number, stepNumber: number): Promise<number>;
+  /** One step on a batch's views, each batchRows x its width, row-major. @returns the loss before the step */
+  step(views: readonly Float32Array[], learningRate: number, stepNumber: number): Promise<number>;
   /** A copy of the current values. */
   values(): Promise<StepValues>;
   close(): Promise<void>;

@@ -3,6 +3,7 @@ import { normalizedRows, squaredNorm, type Distance } from '../core/distance.js'
 import type { EncoderNetwork } from '../core/encoder-network.js';
 import { TldrError } from '../core/errors.js';
 import { columnMeans, row, subtractFromRowsInPlace, type Matrix } from '../core/matrix.js';
+import { projectNatively } from '../core/project-natively.js';
 import type { Log, Progress } from '../core/run.js';
 import { neighborhoodBatch, pairBatches, rngFor, type Neighbors } from './batches.js';
 import { barlowTwins, neighbourhoodKl } from './losses.js';
@@ -46,6 +47,12 @@ export interface TrainOutcome {
   readonly tau: number | null;
 }
 
+/** The sample and, where directions were given, its coordinates along them. */
+interface Views {
+  readonly sample: Matrix;
+  readonly coordinates: Matrix | undefined;
+}
+
 /** A run laid out: everything fixed before the first step. */
 interface RunPlan {
   readonly settings: TrainSettings;
@@ -53,6 +60,8 @@ interface RunPlan {
   readonly definition: StepDefinition;
   readonly optimizer: Optimizer;
   readonly totalSteps: number;
+  /** What a batch is gathered from, in the order of the definition's widths. */
+  readonly views: readonly Matrix[];
   readonly batchAt: (step: number) => Int32Array;
   readonly tau: number | null;
   /** Root mean square length of the sample's rows. */
@@ -71,7 +80,8 @@ export async function runTraining(
   control: TrainControl = {},
 ): Promise<TrainOutcome> {
   const { sample, shift } = prepareSample(x, options.distance);
-  const plan = planRun(sample, graph, options);
+  const coordinates = await coordinatesOf(sample, options);
+  const plan = planRun({ sample, coordinates }, graph, options);
   const fingerprint = runFingerprint(sample, graph, { options, settings: plan.settings });
   const { resume } = control;
   if (resume !== undefined && resume.fingerprint !== fingerprint) {
@@ -89,13 +99,14 @@ export async function runTraining(
     const lossHistory = [...(resume?.lossHistory ?? [])];
     const first = resume?.step ?? 0;
     const startedAtMs = performance.now();
-    const step = await runSteps(executor, plan, { sample, first, lossHistory, control });
+    const step = await runSteps(executor, plan, { first, lossHistory, control });
     const secondsPerStep = (performance.now() - startedAtMs) / 1000 / Math.max(1, step - first);
     const state: TrainState = { ...(await executor.values()), step, fingerprint, lossHistory };
     checkFinite(state.parameters, plan.settings);
     const { totalSteps, tau } = plan;
     const finished = step === totalSteps;
-    const layers = finished ? foldEncoder(plan.model, state.parameters, { sample, shift }) : [];
+    const { directions } = options;
+    const layers = finished ? foldEncoder(plan.model, state.parameters, { sample, shift, directions }) : [];
     checkFinite(
       layers.flatMap(({ weight, bias }) => [weight.data, bias ?? new Float32Array(0)]),
       plan.settings,
@@ -162,7 +173,18 @@ function checked(settings: TrainSettings): TrainSettings {
   return settings;
 }
 
-function planRun(sample: Matrix, graph: Neighbors, options: TldrOptions): RunPlan {
+/** Coordinates of the sample's rows along the directions that were given. */
+async function coordinatesOf(
+  sample: Matrix,
+  { directions, threads = 2 }: TldrOptions,
+): Promise<Matrix | undefined> {
+  if (directions === undefined) return undefined;
+  const layers = [{ weight: directions, bias: null, relu: false }];
+  return projectNatively({ normalizeInput: false, layers, normalizeOutput: false }, sample, { threads });
+}
+
+function planRun(views: Views, graph: Neighbors, options: TldrOptions): RunPlan {
+  const { sample } = views;
   const settings = resolveSettings(options);
   const encoder = parseArchitecture(settings.encoder, ['linear', 'flinear', 'mlp', 'residual']);
   const projector = parseArchitecture(settings.projector, ['none', 'mlp']);
@@ -175,7 +197,7 @@ function planRun(sample: Matrix, graph: Neighbors, options: TldrOptions): RunPla
   const optimizer = settings.optimizer === 'adam' ? adam() : lars();
   const rowNorm = Math.sqrt(squaredNorm(sample.data) / sample.rows) || 1;
   if (settings.loss === 'neighbourhood-kl') {
-    return neighbourhoodPlan(sample, graph, { options, settings, model, optimizer, rowNorm });
+    return neighbourhoodPlan(views, graph, { options, settings, model, optimizer, rowNorm });
   }
   const batchSize = Math.min(settings.batchSize, sample.rows);
   const batches = pairBatches(graph, batchSize, options.seed);
@@ -183,18 +205,24 @@ function planRun(sample: Matrix, graph: Neighbors, options: TldrOptions): RunPla
   const definition: StepDefinition = {
     parameters: model.parameters,
     batchRows: 2 * batchSize,
-    inputDim: sample.cols,
-    loss: <T>(ops: Ops<T>, parameters: readonly T[], batch: T) => {
+    widths: [sample.cols],
+    loss: <T>(ops: Ops<T>, parameters: readonly T[], [batch]: readonly T[]) => {
+      if (batch === undefined) throw noView();
       const z = encode(ops, model, parameters, { x: batch, groups: 2 });
       const p = projectHead(ops, model, parameters, { x: z, groups: 2 });
       return barlowTwins(ops, p, { lambda: settings.lambda, scale: settings.lossScale });
     },
   };
-  return { settings, model, definition, optimizer, totalSteps, batchAt: batches.at, tau: null, rowNorm };
+  const fixed = { settings, model, definition, optimizer, totalSteps, rowNorm };
+  return { ...fixed, views: [sample], batchAt: batches.at, tau: null };
+}
+
+function noView(): TldrError {
+  return new TldrError('INTERNAL', 'a batch came without its rows');
 }
 
 function neighbourhoodPlan(
-  sample: Matrix,
+  { sample, coordinates }: Views,
   graph: Neighbors,
   run: {
     options: TldrOptions;
@@ -206,18 +234,35 @@ function neighbourhoodPlan(
 ): RunPlan {
   const { options, settings, optimizer, rowNorm } = run;
   // The projector has no part in this loss: lay the model out without it.
-  const model = createModel(run.model, run.model.encoder, { kind: 'none', hiddenLayers: 0, hiddenWidth: 0 });
+  const dims = {
+    inputDim: sample.cols,
+    outputDim: options.outputDim,
+    hiddenInputDim: coordinates?.cols ?? sample.cols,
+  };
+  const model = createModel(dims, run.model.encoder, { kind: 'none', hiddenLayers: 0, hiddenWidth: 0 });
   const batchSize = Math.min(settings.batchSize, sample.rows);
   const distance = options.distance === 'manhattan' ? 'euclid' : options.distance;
   const { compactDistance = distance } = options;
-  const tau = calibrateTemperature(sample, distance, { perplexity: settings.perplexity, seed: options.seed });
+  const views = coordinates === undefined ? [sample] : [sample, coordinates];
+  // Unit rows: their cosine is their inner product, and that is what directions keep.
+  const teacherDistance = coordinates !== undefined && distance === 'cosine' ? 'dot' : distance;
+  const tau = calibrateTemperature(coordinates ?? sample, teacherDistance, {
+    perplexity: settings.perplexity,
+    seed: options.seed,
+  });
   const definition: StepDefinition = {
     parameters: model.parameters,
     batchRows: batchSize,
-    inputDim: sample.cols,
-    loss: <T>(ops: Ops<T>, parameters: readonly T[], batch: T) => {
-      const z = encode(ops, model, parameters, { x: batch, groups: 1 });
-      return neighbourhoodKl(ops, { y: batch, z }, { tau, distance, compactDistance });
+    widths: views.map(({ cols }) => cols),
+    loss: <T>(ops: Ops<T>, parameters: readonly T[], [batch, along]: readonly T[]) => {
+      if (batch === undefined) throw noView();
+      const z = encode(ops, model, parameters, {
+        x: batch,
+        ...(along === undefined ? {} : { coordinates: along }),
+        groups: 1,
+      });
+      const y = along ?? batch;
+      return neighbourhoodKl(ops, { y, z }, { tau, distance: teacherDistance, compactDistance });
     },
   };
   const { neighborsPerAnchor } = settings;
@@ -225,7 +270,7 @@ function neighbourhoodPlan(
   const totalSteps = settings.steps ?? Math.round((settings.epochs ?? 0) * stepsPerEpoch);
   const batchAt = (step: number): Int32Array =>
     neighborhoodBatch(graph, { batchSize, neighborsPerAnchor, seed: options.seed }, step);
-  return { settings, model, definition, optimizer, totalSteps, batchAt, tau, rowNorm };
+  return { settings, model, definition, optimizer, totalSteps, rowNorm, views, batchAt, tau };
 }
 
 /**
@@ -301,11 +346,11 @@ async function openExecutor(plan: RunPlan, options: TldrOptions, control: TrainC
 async function runSteps(
   executor: Executor,
   plan: RunPlan,
-  run: { sample: Matrix; first: number; lossHistory: number[]; control: TrainControl },
+  run: { first: number; lossHistory: number[]; control: TrainControl },
 ): Promise<number> {
-  const { settings, totalSteps, definition } = plan;
-  const { sample, control, lossHistory } = run;
-  const batch = new Float32Array(definition.batchRows * sample.cols);
+  const { settings, totalSteps, definition, views } = plan;
+  const { control, lossHistory } = run;
+  const batch = views.map(({ cols }) => new Float32Array(definition.batchRows * cols));
   const warmUpSteps = Math.round(settings.warmUpShare * totalSteps);
   const schedule = {
     peak: settings.learningRate,
@@ -316,7 +361,8 @@ async function runSteps(
   let step = run.first;
   for (; step < totalSteps; step++) {
     if ((await control.shouldStop?.()) === true) break;
-    plan.batchAt(step).forEach((index, i) => batch.set(row(sample, index), i * sample.cols));
+    const rows = plan.batchAt(step);
+    views.forEach((view, v) => rows.forEach((index, i) => batch[v]?.set(row(view, index), i * view.cols)));
     const loss = await executor.step(batch, learningRateAt(step, schedule), step + 1);
     if (!Number.isFinite(loss)) {
       throw new TldrError(
@@ -336,7 +382,8 @@ function runFingerprint(
   graph: Neighbors,
   { options, settings }: { options: TldrOptions; settings: TrainSettings },
 ): string {
-  const { outputDim, distance, compactDistance = distance, seed, engine = 'onnx', initialWeight } = options;
+  const { outputDim, distance, compactDistance = distance, seed, engine = 'onnx' } = options;
+  const { initialWeight, directions } = options;
   const hash = createHash('sha256');
   hash.update(
     JSON.stringify({
@@ -348,6 +395,7 @@ function runFingerprint(
     sample.data,
     graph.neighbors,
     initialWeight?.data ?? new Float32Array(0),
+    directions?.data ?? new Float32Array(0),
   ]) {
     hash.update(new Uint8Array(buffer, byteOffset, byteLength));
   }

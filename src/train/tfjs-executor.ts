@@ -88,8 +88,10 @@ class TfjsOps implements Ops<tf.Tensor> {
     return a.add(this.#tf.eye(a.shape[0]).mul(MASK));
   }
 
-  logSoftmax(a: tf.Tensor): tf.Tensor {
-    return this.#tf.logSoftmax(a);
+  meanKl(teacher: tf.Tensor, student: tf.Tensor): tf.Tensor {
+    const logP = this.#tf.logSoftmax(teacher);
+    const gaps = logP.exp().mul(logP.sub(this.#tf.logSoftmax(student)));
+    return gaps.sum().mul(1 / student.shape[0]);
   }
 
   sum(a: tf.Tensor): tf.Tensor {
@@ -111,11 +113,6 @@ class TfjsOps implements Ops<tf.Tensor> {
   halves(a: tf.Tensor): readonly [tf.Tensor, tf.Tensor] {
     const [rows = 0, cols = 0] = a.shape;
     return [a.slice([0, 0], [rows / 2, cols]), a.slice([rows / 2, 0], [rows / 2, cols])];
-  }
-
-  /** Nothing to cut: only parameters are differentiated, and no use of this one depends on them. */
-  stopGradient(a: tf.Tensor): tf.Tensor {
-    return a;
   }
 }
 
@@ -159,24 +156,32 @@ async function loadTfjs(log?: Log): Promise<TfModule> {
 export async function tfjsGradients(
   definition: StepDefinition,
   parameters: readonly Float32Array[],
-  batch: Float32Array,
+  views: readonly Float32Array[],
 ): Promise<{ loss: number; gradients: Float32Array[] }> {
   const module = await loadTfjs();
   const { loss, gradients } = evaluate(module, definition, {
     parameters: definition.parameters.map(({ shape }, i) => module.tensor(parameters[i] ?? [], [...shape])),
-    batch: module.tensor(batch, [definition.batchRows, definition.inputDim]),
+    views: viewTensors(module, definition, views),
   });
   return { loss: floats(loss)[0] ?? Number.NaN, gradients: gradients.map(floats) };
+}
+
+function viewTensors(
+  module: TfModule,
+  { batchRows, widths }: StepDefinition,
+  views: readonly Float32Array[],
+): tf.Tensor[] {
+  return widths.map((width, v) => module.tensor(views[v] ?? [], [batchRows, width]));
 }
 
 function evaluate(
   module: TfModule,
   definition: StepDefinition,
-  { parameters, batch }: { readonly parameters: tf.Tensor[]; readonly batch: tf.Tensor },
+  { parameters, views }: { readonly parameters: tf.Tensor[]; readonly views: readonly tf.Tensor[] },
 ): { loss: tf.Tensor; gradients: tf.Tensor[] } {
   const ops = new TfjsOps(module);
   const { value, grads } = module.valueAndGrads((...inputs: tf.Tensor[]) =>
-    definition.loss<tf.Tensor>(ops, inputs, batch).asScalar(),
+    definition.loss<tf.Tensor>(ops, inputs, views).asScalar(),
   )(parameters);
   return { loss: value, gradients: grads };
 }
@@ -197,11 +202,11 @@ export async function createTfjsExecutor(options: ExecutorOptions, log?: Log): P
 
   return {
     engine: `tfjs ${module.getBackend()}`,
-    step(batch, learningRate, stepNumber) {
+    step(views, learningRate, stepNumber) {
       const before = [...parameters, ...slots.flat()];
       const moved = module.tidy(() => {
-        const rows = module.tensor(batch, [definition.batchRows, definition.inputDim]);
-        const { loss, gradients } = evaluate(module, definition, { parameters, batch: rows });
+        const tensors = viewTensors(module, definition, views);
+        const { loss, gradients } = evaluate(module, definition, { parameters, views: tensors });
         const scalars = optimizer.scalars(learningRate, stepNumber).map((value) => module.scalar(value));
         const updates = definition.parameters.map((spec, i) => {
           const [parameter, gradient] = [parameters[i], gradients[i]];

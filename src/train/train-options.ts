@@ -111,6 +111,12 @@ export interface TldrOptions extends Partial<TrainSettings> {
   readonly threads?: number;
   /** D x d start of a linear encoder, for example from PCA; random where absent. */
   readonly initialWeight?: Matrix;
+  /**
+   * D x r: directions that hold nearly all of the rows' inner products, such as principal axes. Given these,
+   * neighbourhood-kl compares rows along them, and the hidden layer of a residual encoder reads coordinates along
+   * them: with r far below D a step costs a fraction.
+   */
+  readonly directions?: Matrix;
 }
 
 /** @throws INVALID_ARGUMENT naming the first setting that is out of range */

@@ -47,10 +47,10 @@ export async function trainTldr(x: Matrix, options: TldrOptions, run: TldrRun = 
   };
   const graph = run.graph ?? (await buildKnnGraph(shared, knnOptions));
   // Only plain data crosses into the worker, whatever else the caller's object carries.
-  const { outputDim, engine, initialWeight, compactDistance } = options;
+  const { outputDim, engine, initialWeight, directions, compactDistance } = options;
   const plain = { ...settings, outputDim, distance, seed };
   const optional = Object.fromEntries(
-    Object.entries({ engine, threads, initialWeight, compactDistance }).filter(
+    Object.entries({ engine, threads, initialWeight, directions, compactDistance }).filter(
       ([, value]) => value !== undefined,
     ),
   );

@@ -4,6 +4,7 @@ import { plansForBudget, type BudgetFacts } from '../../src/select/learned-plans
 const facts: BudgetFacts = {
   rows: 10_000,
   inputDim: 512,
+  directions: 256,
   outputDim: 64,
   threads: 2,
   budgetSeconds: 120,

@@ -33,8 +33,9 @@ function modelStep(
   return {
     parameters: model.parameters,
     batchRows: ROWS,
-    inputDim: INPUT_DIM,
-    loss: <T>(ops: Ops<T>, parameters: readonly T[], batch: T): T => {
+    widths: [INPUT_DIM],
+    loss: <T>(ops: Ops<T>, parameters: readonly T[], [batch]: readonly T[]): T => {
+      if (batch === undefined) throw new RangeError('one view expected');
       const z = encode(ops, model, parameters, { x: batch, groups });
       if (loss === 'barlow') {
         return barlowTwins(ops, projectHead(ops, model, parameters, { x: z, groups }), {
@@ -53,9 +54,9 @@ function opStep(shape: readonly [number, number], apply: <T>(ops: Ops<T>, p: T, 
   return {
     parameters: [{ name: 'p', kind: 'weight', shape }],
     batchRows: ROWS,
-    inputDim: INPUT_DIM,
-    loss: <T>(ops: Ops<T>, [p]: readonly T[], x: T): T => {
-      if (p === undefined) throw new RangeError('one parameter expected');
+    widths: [INPUT_DIM],
+    loss: <T>(ops: Ops<T>, [p]: readonly T[], [x]: readonly T[]): T => {
+      if (p === undefined || x === undefined) throw new RangeError('one parameter and one view expected');
       const y = apply(ops, p, x);
       return ops.shape(y).length === 0 ? y : ops.sumSquares(ops.add(ops.mul(y, y), ops.scale(y, 0.3)));
     },
@@ -88,8 +89,15 @@ const steps: Record<string, StepDefinition> = {
   sign: opStep([ROWS, INPUT_DIM], (ops, p) => ops.mul(ops.sign(p), p)),
   'exp and sqrt': opStep([ROWS, INPUT_DIM], (ops, p) => ops.sqrt(ops.exp(p))),
   batchNorm: opStep([ROWS, INPUT_DIM], (ops, p, x) => ops.mul(ops.batchNorm(p, 2), x)),
+  'maskDiagonal and meanKl': opStep([ROWS, INPUT_DIM], (ops, p, x) => {
+    const logits = (a: typeof x): typeof x => ops.maskDiagonal(ops.matmul(a, a, { transposeB: true }));
+    return ops.meanKl(logits(x), logits(p));
+  }),
   normalizeRows: opStep([ROWS, INPUT_DIM], (ops, p, x) => ops.mul(ops.normalizeRows(p), x)),
-  logSoftmax: opStep([ROWS, INPUT_DIM], (ops, p) => ops.logSoftmax(p)),
+  meanKl: opStep([ROWS, INPUT_DIM], (ops, p, x) => {
+    const products = (a: typeof x, b: typeof x): typeof x => ops.matmul(a, b, { transposeB: true });
+    return ops.meanKl(products(x, x), products(p, x));
+  }),
   'sum, sumColumns, sumRowsAsRow': opStep([ROWS, INPUT_DIM], (ops, p) =>
     ops.mul(ops.sum(ops.mul(ops.sumColumns(p), ops.sumColumns(p))), ops.sumSquares(ops.sumRowsAsRow(p))),
   ),
@@ -109,8 +117,8 @@ function referenceLoss(
   batch: Float32Array,
 ): number {
   const tensors = step.parameters.map(({ shape }, i): Reference => ({ shape, data: parameters[i]! }));
-  const x: Reference = { shape: [step.batchRows, step.inputDim], data: Float64Array.from(batch) };
-  return step.loss(new ReferenceOps(), tensors, x).data[0]!;
+  const x: Reference = { shape: [step.batchRows, INPUT_DIM], data: Float64Array.from(batch) };
+  return step.loss(new ReferenceOps(), tensors, [x]).data[0]!;
 }
 
 /** Central differences at some places of every parameter, in float64. */
@@ -142,8 +150,8 @@ describe('derivatives of both engines', () => {
     const rng = new Rng(11);
     const batch = random(ROWS * INPUT_DIM, rng);
     const parameters = step.parameters.map(({ shape }) => random(shape[0]! * shape[1]!, rng));
-    const onnx = await onnxGradients(step, parameters, batch);
-    const tfjs = await tfjsGradients(step, parameters, batch);
+    const onnx = await onnxGradients(step, parameters, [batch]);
+    const tfjs = await tfjsGradients(step, parameters, [batch]);
     const exactLoss = referenceLoss(
       step,
       parameters.map((values) => Float64Array.from(values)),

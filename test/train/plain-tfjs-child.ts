@@ -18,8 +18,9 @@ const executor = await createTfjsExecutor(
     definition: {
       parameters: [{ name: 'p', kind: 'weight', shape: [1, 2] }],
       batchRows: 1,
-      inputDim: 1,
-      loss: <T>(ops: Ops<T>, [p]: readonly T[], batch: T) => ops.sumSquares(ops.matmul(batch, p!)),
+      widths: [1],
+      loss: <T>(ops: Ops<T>, [p]: readonly T[], [batch]: readonly T[]) =>
+        ops.sumSquares(ops.matmul(batch!, p!)),
     },
     optimizer: adam(),
     initial: { parameters: [Float32Array.of(1, 2)], slots: [[new Float32Array(2), new Float32Array(2)]] },
@@ -27,5 +28,5 @@ const executor = await createTfjsExecutor(
   },
   (level, message) => process.stdout.write(`${level}: ${message}\n`),
 );
-process.stdout.write(`${executor.engine}, loss ${await executor.step(Float32Array.of(1), 0.1, 1)}\n`);
+process.stdout.write(`${executor.engine}, loss ${await executor.step([Float32Array.of(1)], 0.1, 1)}\n`);
 await executor.close();

@@ -86,7 +86,13 @@ export class ReferenceOps implements Ops<Reference> {
     return build(a.shape[0]!, a.shape[1]!, (i, j) => at(a, i, j) + (i === j ? MASK : 0));
   }
 
-  logSoftmax(a: Reference): Reference {
+  meanKl(teacher: Reference, student: Reference): Reference {
+    const [logP, logQ] = [this.#logSoftmax(teacher), this.#logSoftmax(student)];
+    const sum = logP.data.reduce((total, p, k) => total + Math.exp(p) * (p - logQ.data[k]!), 0);
+    return this.constant(sum / teacher.shape[0]!);
+  }
+
+  #logSoftmax(a: Reference): Reference {
     const [rows = 0, cols = 0] = a.shape;
     return build(rows, cols, (i, j) => {
       const values = Array.from({ length: cols }, (_, k) => at(a, i, k));
@@ -117,8 +123,6 @@ export class ReferenceOps implements Ops<Reference> {
       build(rows / 2, cols, (i, j) => at(a, i + rows / 2, j)),
     ];
   }
-
-  stopGradient = (a: Reference): Reference => a;
 
   #binary(a: Reference, b: Reference, f: (x: number, y: number) => number): Reference {
     const [rows = 1, cols = 1] = a.shape;

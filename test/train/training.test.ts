@@ -356,13 +356,13 @@ describe('optimisers', () => {
     const definition: StepDefinition = {
       parameters: [{ name: 'p', kind: 'weight', shape: [1, 2] }],
       batchRows: 1,
-      inputDim: 1,
-      loss: <T>(tensors: Ops<T>, [p]: readonly T[], batch: T) =>
-        tensors.sumSquares(tensors.sub(tensors.matmul(batch, p!), tensors.constant(1))),
+      widths: [1],
+      loss: <T>(tensors: Ops<T>, [p]: readonly T[], [batch]: readonly T[]) =>
+        tensors.sumSquares(tensors.sub(tensors.matmul(batch!, p!), tensors.constant(1))),
     };
     const initial = { parameters: [new Float32Array(2)], slots: [[new Float32Array(2)]] };
     const executor = await create({ definition, optimizer: lars(), initial, threads: 1 });
-    await executor.step(Float32Array.of(1), 0.25, 1);
+    await executor.step([Float32Array.of(1)], 0.25, 1);
     expect((await executor.values()).parameters[0]).toEqual(Float32Array.of(0.5, 0.5));
     await executor.close();
   });
