@@ -1,4 +1,5 @@
 import { TldrError } from '../core/errors.js';
+import type { Matrix } from '../core/matrix.js';
 import type { RunOptions } from '../core/run.js';
 import { runInWorker } from '../core/worker-task.js';
 import type { EigenTask, TopEigen } from './largest-eigen.js';
@@ -9,9 +10,15 @@ import type { EigenTask, TopEigen } from './largest-eigen.js';
  */
 export async function topEigen(
   symmetric: Float64Array,
-  options: { size: number; d: number; threads?: number; iterations?: number } & RunOptions,
+  options: {
+    size: number;
+    d: number;
+    threads?: number;
+    iterations?: number | undefined;
+    start?: Matrix | undefined;
+  } & RunOptions,
 ): Promise<TopEigen> {
-  const { size, d, threads = 2, iterations, signal, onProgress } = options;
+  const { size, d, threads = 2, iterations, start, signal, onProgress } = options;
   if (symmetric.length !== size * size || d < 1 || d > size) {
     throw new TldrError('INVALID_ARGUMENT', `cannot take ${d} eigenvectors of ${symmetric.length} values`);
   }
@@ -21,6 +28,7 @@ export async function topEigen(
     d,
     threads,
     ...(iterations === undefined ? {} : { iterations }),
+    ...(start === undefined ? {} : { start }),
   };
   const file = new URL('./eigen-worker.js', import.meta.url);
   const found = await runInWorker({ file, data: task, signal, onProgress });

@@ -24,6 +24,8 @@ export interface EigenTask {
   readonly threads: number;
   /** At most: a few find directions that hold nearly as much as the eigenvectors do. */
   readonly iterations?: number;
+  /** Where the iteration begins: columns near the eigenvectors, the strongest first; random ones where absent. */
+  readonly start?: Matrix;
 }
 
 export interface EigenControl {
@@ -51,14 +53,14 @@ export interface Products {
  * Eigenvalue Problems, 2011, chapter 5). Null when stopped.
  */
 export async function largestEigen(task: EigenTask, control: EigenControl): Promise<TopEigen | null> {
-  const { symmetric, size, d, threads, iterations } = task;
+  const { symmetric, size, d, threads, iterations, start } = task;
   const width = Math.min(size, d + OVERSAMPLING);
   // A copy, since native products refuse shared memory.
   const a: DoubleMatrix = { rows: size, cols: size, data: Float64Array.from(symmetric) };
   if (size <= FULL_SIZE_MAX || width === size) return decompose(a, d);
   const products = await openProducts(threads);
   try {
-    const basis = await dominantSubspace([a], d, { products, control, iterations });
+    const basis = await dominantSubspace([a], d, { products, control, iterations, start });
     if (basis === null) return null;
     const image = await products.plain.multiply(a, basis);
     const ritz = decompose(await products.transposed.multiply(basis, image), d);
@@ -87,7 +89,8 @@ export async function closeProducts({ single, plain, transposed }: Products): Pr
 
 /**
  * An orthonormal basis, D x (d + some), that holds the first d eigenvectors of a product of D x D matrices, the first
- * of them applied first: until what it captures stops growing, or `iterations` are done. Null when stopped.
+ * of them applied first: from the columns of `start`, as far as there are such, until what it captures stops growing, or
+ * `iterations` are done. Null when stopped.
  */
 export async function dominantSubspace(
   factors: readonly DoubleMatrix[],
@@ -96,14 +99,24 @@ export async function dominantSubspace(
     products,
     control,
     iterations = ITERATIONS_MAX,
-  }: { products: Products; control: EigenControl; iterations?: number | undefined },
+    start,
+  }: {
+    products: Products;
+    control: EigenControl;
+    iterations?: number | undefined;
+    start?: Matrix | undefined;
+  },
 ): Promise<DoubleMatrix | null> {
   const rng = new Rng(1);
   const size = factors[0]?.rows ?? 0;
   const width = Math.min(size, d + OVERSAMPLING);
-  const start = Float64Array.from({ length: size * width }, () => rng.normal());
+  const first = Float64Array.from({ length: size * width }, (_, at) => {
+    const column = at % width;
+    const given = start !== undefined && column < start.cols;
+    return given ? start.data[((at - column) / width) * start.cols + column]! : rng.normal();
+  });
   const rounded = factors.map((factor) => ({ ...factor, data: Float32Array.from(factor.data) }));
-  let basis = await orthonormal({ rows: size, cols: width, data: start }, products);
+  let basis = await orthonormal({ rows: size, cols: width, data: first }, products);
   let before = 0;
   for (let i = 0; i < iterations; i++) {
     if (control.shouldStop()) return null;

@@ -45,6 +45,8 @@ export async function principalAxes(
     readonly threads?: number;
     /** At most so many: a few find axes that hold nearly as much. */
     readonly iterations?: number;
+    /** D x r: columns near the axes, the strongest first; with them a few iterations are enough. */
+    readonly start?: Matrix | undefined;
   } & RunOptions,
 ): Promise<PrincipalAxes> {
   const { centred, ...rest } = options;

@@ -19,7 +19,7 @@ import {
 } from './evaluate-output.js';
 import { comparisonPage, formNamed, judgementPage } from './evaluate-page.js';
 import { checkRequest, numberList, type EvaluateFlags, type EvaluateRequest } from './evaluate-request.js';
-import { wholeNumber, withConsole, withGlobalFlags, withStore } from './options.js';
+import { seedNumber, wholeNumber, withConsole, withGlobalFlags, withStore } from './options.js';
 import { commandLine } from './output-file.js';
 
 /** `evaluate`: how close a compact collection, or an encoder on files, comes to full search. */
@@ -51,7 +51,7 @@ export function evaluateCommand(): Command {
     .option('--report <file>', 'write a self-contained HTML report')
     .option('--force', 'replace an existing --report file')
     .option('--threads <n>', 'threads', wholeNumber)
-    .option('--seed <n>', 'seed of the held-out rows and of the intervals', wholeNumber, 0)
+    .option('--seed <n>', 'seed of the held-out rows and of the intervals', seedNumber, 0)
     .action((full: string | undefined, compact: string | undefined, flags: EvaluateFlags) =>
       withConsole(flags, async (run, config) => {
         const request = await checkRequest([full, compact], flags);

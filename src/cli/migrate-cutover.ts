@@ -37,7 +37,7 @@ interface RollbackFlags extends ExecuteFlags {
 
 interface CutoverFlags extends ExecuteFlags, HookFlags, CatchUpFlags {
   readonly allowLag?: number;
-  readonly freezeMax: number;
+  readonly freezeMax?: number;
   readonly encoder?: string;
   readonly alias?: string;
   readonly bareName?: boolean;
@@ -96,9 +96,8 @@ While it is, nobody may delete the collection by that name: the hidden source wo
     .option('--encoder <file>', 'with --catch-up: encoder file (default: the one that the record names)')
     .option(
       '--freeze-max <time>',
-      'with --catch-up: give up, with nothing switched, after that',
+      `with --catch-up: give up, with nothing switched, after that (default: ${FREEZE_SECONDS}s)`,
       seconds,
-      FREEZE_SECONDS,
     )
     .option('--allow-lag <n>', 'with --catch-up: no freeze; switch while up to n points differ', wholeNumber)
     .option('--force <words>', `"${FORCE_WORDS}": switch without a verification`)
@@ -172,9 +171,11 @@ async function catchUpOf(
   flags: CutoverFlags,
   record: MigrationRecord,
 ): Promise<CatchUpRequest | undefined> {
-  const { allowLag } = flags;
+  const { allowLag, freezeMax = FREEZE_SECONDS } = flags;
   checkCatchUpFlags(flags);
   if (flags.catchUp !== true) {
+    if (flags.freezeMax !== undefined)
+      throw new TldrError('INVALID_ARGUMENT', '--freeze-max needs --catch-up');
     if (allowLag !== undefined) throw new TldrError('INVALID_ARGUMENT', '--allow-lag needs --catch-up');
     return undefined;
   }
@@ -183,7 +184,7 @@ async function catchUpOf(
     encoder,
     lagMax: allowLag ?? lagMaxOf(flags),
     withoutFreeze: allowLag !== undefined,
-    freezeMsMax: flags.freezeMax * 1000,
+    freezeMsMax: freezeMax * 1000,
     batchSize: config.batchSize,
   };
 }

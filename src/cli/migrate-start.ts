@@ -269,8 +269,12 @@ async function copy(
   else {
     const { share, copied, seconds, rangesDone, rangesTotal } = done;
     const worker = `${share.index}/${share.of}`;
+    const rest =
+      rangesDone === rangesTotal
+        ? 'nothing is left to copy: `migrate status` says how far the verification is'
+        : 'another one does the rest';
     run.say(
-      `worker ${worker} copied ${copied.toLocaleString('en-US')} points in ${seconds.toFixed(1)} s; ${rangesDone} of ${rangesTotal} ranges of all workers are done, and another one does the rest`,
+      `worker ${worker} copied ${copied.toLocaleString('en-US')} points in ${seconds.toFixed(1)} s; ${rangesDone} of ${rangesTotal} ranges of all workers are done, ${rest}`,
     );
     run.result({ worker, copied, seconds, rangesDone, rangesTotal, verified: null, record: place.label });
   }

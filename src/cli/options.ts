@@ -2,6 +2,7 @@ import { InvalidArgumentError, type Command } from 'commander';
 import { openQdrant, openQdrantRecords, type OpenQdrantOptions } from '../../adapters/qdrant/open-qdrant.js';
 import { loadConfig, type Config } from '../config/config.js';
 import type { RecordStore } from '../core/record-store.js';
+import { SEED_MAX } from '../core/rng.js';
 import type { Log } from '../core/run.js';
 import type { VectorStore } from '../core/vector-store.js';
 import { openConsole, type ConsoleFlags, type ConsoleRun } from './console-run.js';
@@ -108,6 +109,13 @@ export function wholeNumber(text: string): number {
   const value = Number(text);
   if (!Number.isSafeInteger(value) || value < 0 || text.trim() === '')
     throw new InvalidArgumentError('expected a whole number');
+  return value;
+}
+
+/** Generators take 32 bits: a larger seed would be another one's. */
+export function seedNumber(text: string): number {
+  const value = wholeNumber(text);
+  if (value > SEED_MAX) throw new InvalidArgumentError(`expected a whole number up to ${SEED_MAX}`);
   return value;
 }
 

@@ -26,6 +26,7 @@ import { megabytes, type ConsoleRun } from './console-run.js';
 import { startLocalQdrant } from './local-qdrant.js';
 import {
   seconds,
+  seedNumber,
   wholeNumber,
   withConsole,
   withGlobalFlags,
@@ -111,7 +112,7 @@ export function planCommand(): Command {
         .choices(['server', 'embedded'])
         .default('server'),
     )
-    .option('--seed <n>', 'seed of everything random', wholeNumber, 0)
+    .option('--seed <n>', 'seed of everything random', seedNumber, 0)
     .option('--threads <n>', 'threads', wholeNumber)
     .option('--report <file>', 'write a self-contained HTML report')
     .option('--force', 'replace an existing --report file')

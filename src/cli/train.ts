@@ -16,7 +16,15 @@ import {
 } from '../train/train-options.js';
 import type { Config } from '../config/config.js';
 import type { ConsoleRun } from './console-run.js';
-import { decimal, seconds, wholeNumber, withConsole, withGlobalFlags, type GlobalFlags } from './options.js';
+import {
+  decimal,
+  seconds,
+  seedNumber,
+  wholeNumber,
+  withConsole,
+  withGlobalFlags,
+  type GlobalFlags,
+} from './options.js';
 import { checkOutput, commandLine } from './output-file.js';
 import { readCheckpoint, writeCheckpoint } from './train-checkpoint.js';
 import { namingFlags } from './train-flag-names.js';
@@ -69,7 +77,7 @@ export function trainCommand(): Command {
     .addOption(new Option('--distance <name>', 'distance of the --input vectors').choices([...DISTANCES]))
     .option('--vector <name>', 'vector to reduce, where the collection has several')
     .option('--sample <n>', 'points to learn from', wholeNumber, SAMPLE_POINTS)
-    .option('--seed <n>', 'seed of everything random', wholeNumber, 0)
+    .option('--seed <n>', 'seed of everything random', seedNumber, 0)
     .option('--auto', 'fit every candidate within --budget and ship the best: the default')
     .option('--budget <time>', 'time to plan for, such as 90s, 2m or 1h (default: 2m)', seconds)
     .option('--ship <name>', 'candidate to save: best, or a name of the table', 'best')

@@ -13,7 +13,7 @@ export async function projectBlocks(
   options: {
     readonly out: Float32Array;
     readonly threads: number;
-    readonly beforeBlock: (rowsDone: number) => void;
+    readonly beforeBlock?: (rowsDone: number) => void;
   },
 ): Promise<void> {
   const { out, threads, beforeBlock } = options;
@@ -23,7 +23,7 @@ export async function projectBlocks(
   });
   const cols = network.layers.at(-1)?.weight.cols ?? 0;
   for (let start = 0; start < x.rows; start += BLOCK_ROWS) {
-    beforeBlock(start);
+    beforeBlock?.(start);
     const rows = Math.min(BLOCK_ROWS, x.rows - start);
     const block = new Float32Array(x.data.subarray(start * x.cols, (start + rows) * x.cols));
     const { projected } = await session.run({ vectors: new Tensor('float32', block, [rows, x.cols]) });

@@ -5,6 +5,9 @@ export interface RngState {
   readonly spareNormal: number | null;
 }
 
+/** The largest seed that a generator tells from others. */
+export const SEED_MAX = 0xffffffff;
+
 /**
  * Seeded random numbers: xoshiro128** (Blackman and Vigna 2018), seeded by splitmix32.
  * Same seed, same sequence, on every machine.

@@ -19,67 +19,58 @@ export class TopK {
 
   /** Offers a candidate; larger similarity is nearer. */
   push(index: number, similarity: number): void {
-    if (this.#size < this.k) {
-      this.#similarities[this.#size] = similarity;
-      this.#indices[this.#size] = index;
-      this.#rise(this.#size++);
-    } else if (
-      this.k > 0 &&
-      this.#isWorse(this.#indices[0]!, this.#similarities[0]!, { index, similarity })
-    ) {
-      this.#similarities[0] = similarity;
-      this.#indices[0] = index;
-      this.#sink(0);
-    }
+    if (this.#size < this.k) this.#rise(this.#size++, index, similarity);
+    else if (this.k > 0 && !this.#isWorse(index, similarity, 0)) this.#sink(index, similarity);
   }
 
   /** Writes indices nearest first, -1 where there are fewer than k, and starts afresh. */
   drain(into: Int32Array, offset: number): void {
     into.fill(-1, offset, offset + this.k);
     while (this.#size > 0) {
-      this.#size--;
-      into[offset + this.#size] = this.#indices[0]!;
-      this.#similarities[0] = this.#similarities[this.#size]!;
-      this.#indices[0] = this.#indices[this.#size]!;
-      this.#sink(0);
+      const last = --this.#size;
+      into[offset + last] = this.#indices[0]!;
+      this.#sink(this.#indices[last]!, this.#similarities[last]!);
     }
   }
 
-  #isWorse(index: number, similarity: number, than: { index: number; similarity: number }): boolean {
-    return similarity < than.similarity || (similarity === than.similarity && index > than.index);
+  /** Whether a candidate is worse than the one at a place of the heap. */
+  #isWorse(index: number, similarity: number, at: number): boolean {
+    const other = this.#similarities[at]!;
+    return similarity < other || (similarity === other && index > this.#indices[at]!);
   }
 
-  #worseAt(a: number, b: number): boolean {
-    const than = { index: this.#indices[b]!, similarity: this.#similarities[b]! };
-    return this.#isWorse(this.#indices[a]!, this.#similarities[a]!, than);
-  }
-
-  #swap(a: number, b: number): void {
-    const [similarity, index] = [this.#similarities[a]!, this.#indices[a]!];
-    this.#similarities[a] = this.#similarities[b]!;
-    this.#indices[a] = this.#indices[b]!;
-    this.#similarities[b] = similarity;
-    this.#indices[b] = index;
-  }
-
-  #rise(start: number): void {
-    for (let i = start; i > 0;) {
+  /** Puts a candidate where it belongs between the last place and the top. */
+  #rise(last: number, index: number, similarity: number): void {
+    let i = last;
+    while (i > 0) {
       const parent = (i - 1) >> 1;
-      if (!this.#worseAt(i, parent)) return;
-      this.#swap(i, parent);
+      if (!this.#isWorse(index, similarity, parent)) break;
+      this.#move(parent, i);
       i = parent;
     }
+    this.#similarities[i] = similarity;
+    this.#indices[i] = index;
   }
 
-  #sink(start: number): void {
-    for (let i = start; ;) {
-      let worst = i;
-      for (const child of [2 * i + 1, 2 * i + 2]) {
-        if (child < this.#size && this.#worseAt(child, worst)) worst = child;
-      }
-      if (worst === i) return;
-      this.#swap(i, worst);
-      i = worst;
+  /** Puts a candidate where it belongs below the top, which it replaces. */
+  #sink(index: number, similarity: number): void {
+    let i = 0;
+    for (let child = 1; child < this.#size; child = 2 * i + 1) {
+      const right = child + 1;
+      const worse =
+        right < this.#size && this.#isWorse(this.#indices[right]!, this.#similarities[right]!, child)
+          ? right
+          : child;
+      if (this.#isWorse(index, similarity, worse)) break;
+      this.#move(worse, i);
+      i = worse;
     }
+    this.#similarities[i] = similarity;
+    this.#indices[i] = index;
+  }
+
+  #move(from: number, to: number): void {
+    this.#similarities[to] = this.#similarities[from]!;
+    this.#indices[to] = this.#indices[from]!;
   }
 }

@@ -58,14 +58,17 @@ export async function fitClosedForms(
   };
   const shared = { ...run, ...(threads === undefined ? {} : { threads }) };
   const moments = await fitMoments(x, { ...shared, distance });
-  const axes = await principalAxes(moments, { ...shared, d: dim, centred: false });
+  const directions = await principalDirections(x, moments, { ...shared, distance });
+  const near = { ...shared, d: dim, start: directions.axes };
+  startedAt = performance.now();
+  const axes = await principalAxes(moments, { ...near, centred: false });
   const pca = (of: PrincipalAxes, gamma: number): Pick<Candidate, 'network' | 'hyperParameters'> => ({
     network: pcaNetwork(of, { dim, distance, gamma }),
     hyperParameters: gamma === 0 ? {} : { gamma },
   });
   add('pca-uncentred', 1, pca(axes, 0));
   if (distance !== 'dot') {
-    const centred = await principalAxes(moments, { ...shared, d: dim, centred: true });
+    const centred = await principalAxes(moments, { ...near, centred: true });
     add('pca', 2, pca(centred, 0));
     for (const gamma of GAMMAS) {
       add(`pca-uncentred-tempered-${gamma}`, 3, pca(axes, gamma));
@@ -85,5 +88,5 @@ export async function fitClosedForms(
       add(name, ASYMMETRIC_RANK, { ...maps, hyperParameters: { queries: fitQueries.rows, pointsShare } });
     }
   }
-  return { candidates, axes, directions: await principalDirections(x, moments, { ...shared, distance }) };
+  return { candidates, axes, directions };
 }

@@ -7,6 +7,8 @@ import { directionsFor, DIRECTIONS_MAX } from '../knn/build-knn-graph.js';
 
 /** Directions along which a sample is looked at instead of along all its dimensions, D x r, the strongest first. */
 export interface Directions {
+  /** All that were computed: near the principal axes. */
+  readonly axes: Matrix | undefined;
   /** To find neighbours along; undefined where all pairs can be compared in full, or an index is faster. */
   readonly forNeighbors: Matrix | undefined;
   /** To train along; undefined where too many would be needed. */
@@ -26,7 +28,9 @@ export async function principalDirections(
   moments: Moments,
   { distance, ...run }: { readonly distance: Distance; readonly threads?: number } & RunOptions,
 ): Promise<Directions> {
-  if (distance === 'manhattan') return { forNeighbors: undefined, forTraining: undefined };
+  if (distance === 'manhattan') {
+    return { axes: undefined, forNeighbors: undefined, forTraining: undefined };
+  }
   const centred = distance === 'euclid';
   const d = Math.min(x.cols, DIRECTIONS_MAX);
   const { values, vectors } = await principalAxes(moments, { ...run, d, centred, iterations: ITERATIONS });
@@ -34,6 +38,7 @@ export async function principalDirections(
   const forNeighbors = directionsFor(x.rows, x.cols);
   const forTraining = countFor(values, moments, centred);
   return {
+    axes,
     forNeighbors: forNeighbors === null ? undefined : firstColumns(axes, forNeighbors),
     forTraining: forTraining === null ? undefined : firstColumns(axes, forTraining),
   };

@@ -1,6 +1,7 @@
 import type { Distance } from '../core/distance.js';
 import { TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
+import { SEED_MAX } from '../core/rng.js';
 import type { RunOptions } from '../core/run.js';
 import { checkArchitectures, resolveSettings } from '../train/run-training.js';
 import { checkSettings, type EngineName, type TrainSettings } from '../train/train-options.js';
@@ -74,7 +75,7 @@ const COMPACT: Readonly<Record<Distance, readonly Distance[]>> = {
  * @throws INVALID_ARGUMENT naming the first option that is out of range
  */
 export function checkTrainOptions(options: TrainEncoderOptions, inputDim: number): void {
-  const { dim, distance = 'cosine', budgetSeconds = BUDGET_SECONDS, heldOut } = options;
+  const { dim, distance = 'cosine', budgetSeconds = BUDGET_SECONDS, seed = 0, heldOut } = options;
   if (!Number.isSafeInteger(dim) || dim < 1 || dim >= inputDim) {
     throw new TldrError(
       'INVALID_ARGUMENT',
@@ -83,6 +84,9 @@ export function checkTrainOptions(options: TrainEncoderOptions, inputDim: number
   }
   if (!Number.isFinite(budgetSeconds) || budgetSeconds <= 0) {
     throw new TldrError('INVALID_ARGUMENT', `budget: got ${budgetSeconds} seconds, expected more than 0`);
+  }
+  if (!Number.isSafeInteger(seed) || seed < 0 || seed > SEED_MAX) {
+    throw new TldrError('INVALID_ARGUMENT', `seed: got ${seed}, expected a whole number up to ${SEED_MAX}`);
   }
   if (heldOut !== undefined && (!Number.isSafeInteger(heldOut) || heldOut < HELD_OUT_MIN)) {
     throw new TldrError('INVALID_ARGUMENT', `heldOut: got ${heldOut}, expected at least ${HELD_OUT_MIN}`);

@@ -157,11 +157,6 @@ export class OnnxTracer implements Ops<Traced> {
     ]);
   }
 
-  exp(a: Traced): Traced {
-    const y = this.#emit('Exp', [a], a.shape);
-    return this.#record(y, [a], (dy) => [() => this.#emit('Mul', [dy, y], a.shape)]);
-  }
-
   sqrt(a: Traced): Traced {
     const y = this.#emit('Sqrt', [a], a.shape);
     return this.#record(y, [a], (dy) => [
@@ -237,11 +232,6 @@ export class OnnxTracer implements Ops<Traced> {
         return this.#emit('Mul', [off, this.#emit('Mul', [dy, perRow], [])], shape);
       },
     ]);
-  }
-
-  sum(a: Traced): Traced {
-    const y = this.#reduceSum(a, [0, 1], []);
-    return this.#record(y, [a], (dy) => [() => this.#expand(dy, a.shape)]);
   }
 
   sumSquares(a: Traced): Traced {

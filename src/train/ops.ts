@@ -24,7 +24,6 @@ export interface Ops<T> {
   div(a: T, b: T): T;
   scale(a: T, factor: number): T;
   relu(a: T): T;
-  exp(a: T): T;
   sqrt(a: T): T;
   /** -1, 0 or 1 per value; its derivative is zero. */
   sign(a: T): T;
@@ -39,8 +38,6 @@ export interface Ops<T> {
    * does not depend on parameters.
    */
   meanKl(teacher: T, student: T): T;
-  /** Sum of everything: a scalar. */
-  sum(a: T): T;
   /** Sum of squares of everything: a scalar. */
   sumSquares(a: T): T;
   /** Sum over rows: [1, n]. */

@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto';
-import { normalizedRows, squaredNorm, type Distance } from '../core/distance.js';
+import { squaredNorm, type Distance } from '../core/distance.js';
 import type { EncoderNetwork } from '../core/encoder-network.js';
 import { TldrError } from '../core/errors.js';
-import { columnMeans, row, subtractFromRowsInPlace, type Matrix } from '../core/matrix.js';
-import { projectNatively } from '../core/project-natively.js';
+import { row, type Matrix } from '../core/matrix.js';
 import type { Log, Progress } from '../core/run.js';
 import { neighborhoodBatch, pairBatches, rngFor, type Neighbors } from './batches.js';
 import { barlowTwins, neighbourhoodKl } from './losses.js';
@@ -21,6 +20,7 @@ import { adam, lars, learningRateAt } from './optimizers.js';
 import type { Executor, Ops, Optimizer, StepDefinition } from './ops.js';
 import { calibrateTemperature } from './temperature.js';
 import type { TrainState } from './train-state.js';
+import { prepareSample, viewsOf, type Views } from './views.js';
 import { checkSettings, defaultSettings, type TldrOptions, type TrainSettings } from './train-options.js';
 
 const INITIAL_STREAM = 0;
@@ -45,12 +45,6 @@ export interface TrainOutcome {
   readonly engine: string;
   /** Temperature used by neighbourhood-kl, else null. */
   readonly tau: number | null;
-}
-
-/** The sample and, where directions were given, its coordinates along them. */
-interface Views {
-  readonly sample: Matrix;
-  readonly coordinates: Matrix | undefined;
 }
 
 /** A run laid out: everything fixed before the first step. */
@@ -80,8 +74,9 @@ export async function runTraining(
   control: TrainControl = {},
 ): Promise<TrainOutcome> {
   const { sample, shift } = prepareSample(x, options.distance);
-  const coordinates = await coordinatesOf(sample, options);
-  const plan = planRun({ sample, coordinates }, graph, options);
+  checkAgainstSample(sample, options);
+  const views = await viewsOf(sample, options, resolveSettings(options).loss);
+  const plan = planRun(views, graph, options);
   const fingerprint = runFingerprint(sample, graph, { options, settings: plan.settings });
   const { resume } = control;
   if (resume !== undefined && resume.fingerprint !== fingerprint) {
@@ -105,7 +100,7 @@ export async function runTraining(
     checkFinite(state.parameters, plan.settings);
     const { totalSteps, tau } = plan;
     const finished = step === totalSteps;
-    const { directions } = options;
+    const directions = views.coordinates === undefined ? undefined : options.directions;
     const layers = finished ? foldEncoder(plan.model, state.parameters, { sample, shift, directions }) : [];
     checkFinite(
       layers.flatMap(({ weight, bias }) => [weight.data, bias ?? new Float32Array(0)]),
@@ -125,19 +120,6 @@ export async function runTraining(
   } finally {
     await executor.close();
   }
-}
-
-/**
- * The sample as training sees it: unit rows for cosine; for Euclid and Manhattan the mean taken off, which moves no
- * distance and keeps the float32 products of the loss from cancelling where the data lie far from the origin.
- */
-function prepareSample(x: Matrix, distance: Distance): { sample: Matrix; shift: Float64Array | null } {
-  if (distance === 'cosine') return { sample: normalizedRows(x), shift: null };
-  if (distance === 'dot') return { sample: x, shift: null };
-  const shift = columnMeans(x);
-  const sample = { rows: x.rows, cols: x.cols, data: x.data.slice() };
-  subtractFromRowsInPlace(sample, shift);
-  return { sample, shift };
 }
 
 /** The loss of the last step is that before its update, so the update itself is looked at, too. */
@@ -173,16 +155,6 @@ function checked(settings: TrainSettings): TrainSettings {
   return settings;
 }
 
-/** Coordinates of the sample's rows along the directions that were given. */
-async function coordinatesOf(
-  sample: Matrix,
-  { directions, threads = 2 }: TldrOptions,
-): Promise<Matrix | undefined> {
-  if (directions === undefined) return undefined;
-  const layers = [{ weight: directions, bias: null, relu: false }];
-  return projectNatively({ normalizeInput: false, layers, normalizeOutput: false }, sample, { threads });
-}
-
 function planRun(views: Views, graph: Neighbors, options: TldrOptions): RunPlan {
   const { sample } = views;
   const settings = resolveSettings(options);
@@ -192,7 +164,6 @@ function planRun(views: Views, graph: Neighbors, options: TldrOptions): RunPlan 
     distance: options.distance,
     fromWeights: options.initialWeight !== undefined,
   });
-  checkAgainstSample(sample, options);
   const model = createModel({ inputDim: sample.cols, outputDim: options.outputDim }, encoder, projector);
   const optimizer = settings.optimizer === 'adam' ? adam() : lars();
   const rowNorm = Math.sqrt(squaredNorm(sample.data) / sample.rows) || 1;
@@ -298,11 +269,17 @@ export function checkArchitectures(
 }
 
 function checkAgainstSample(sample: Matrix, options: TldrOptions): void {
-  const { outputDim, initialWeight } = options;
+  const { outputDim, initialWeight, directions } = options;
   if (!Number.isSafeInteger(outputDim) || outputDim < 1 || outputDim >= sample.cols) {
     throw new TldrError(
       'INVALID_ARGUMENT',
       `cannot reduce ${sample.cols}-d vectors to ${outputDim}: expected a whole number from 1 to ${sample.cols - 1}`,
+    );
+  }
+  if (directions !== undefined && directions.rows !== sample.cols) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `directions of ${directions.rows} dimensions: expected ${sample.cols}`,
     );
   }
   if (

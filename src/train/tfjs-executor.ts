@@ -60,10 +60,6 @@ class TfjsOps implements Ops<tf.Tensor> {
     return a.relu();
   }
 
-  exp(a: tf.Tensor): tf.Tensor {
-    return a.exp();
-  }
-
   sqrt(a: tf.Tensor): tf.Tensor {
     return a.sqrt();
   }
@@ -92,10 +88,6 @@ class TfjsOps implements Ops<tf.Tensor> {
     const logP = this.#tf.logSoftmax(teacher);
     const gaps = logP.exp().mul(logP.sub(this.#tf.logSoftmax(student)));
     return gaps.sum().mul(1 / student.shape[0]);
-  }
-
-  sum(a: tf.Tensor): tf.Tensor {
-    return a.sum();
   }
 
   sumSquares(a: tf.Tensor): tf.Tensor {

@@ -83,11 +83,15 @@ const steps: Record<string, StepDefinition> = {
   'add a row': opStep([1, INPUT_DIM], (ops, p, x) => ops.add(x, p)),
   'subtract a column': opStep([ROWS, 1], (ops, p, x) => ops.sub(x, p)),
   'multiply by itself and a row': opStep([1, INPUT_DIM], (ops, p, x) => ops.mul(ops.mul(x, p), p)),
-  'divide by a row': opStep([1, INPUT_DIM], (ops, p, x) => ops.div(x, ops.exp(p))),
-  'divide a parameter': opStep([ROWS, INPUT_DIM], (ops, p, x) => ops.div(p, ops.exp(x))),
+  'divide by a row': opStep([1, INPUT_DIM], (ops, p, x) =>
+    ops.div(x, ops.add(ops.mul(p, p), ops.constant(0.5))),
+  ),
+  'divide a parameter': opStep([ROWS, INPUT_DIM], (ops, p, x) =>
+    ops.div(p, ops.add(ops.mul(x, x), ops.constant(0.5))),
+  ),
   relu: opStep([ROWS, INPUT_DIM], (ops, p, x) => ops.relu(ops.add(p, x))),
   sign: opStep([ROWS, INPUT_DIM], (ops, p) => ops.mul(ops.sign(p), p)),
-  'exp and sqrt': opStep([ROWS, INPUT_DIM], (ops, p) => ops.sqrt(ops.exp(p))),
+  sqrt: opStep([ROWS, INPUT_DIM], (ops, p) => ops.sqrt(ops.add(ops.mul(p, p), ops.constant(0.5)))),
   batchNorm: opStep([ROWS, INPUT_DIM], (ops, p, x) => ops.mul(ops.batchNorm(p, 2), x)),
   'maskDiagonal and meanKl': opStep([ROWS, INPUT_DIM], (ops, p, x) => {
     const logits = (a: typeof x): typeof x => ops.maskDiagonal(ops.matmul(a, a, { transposeB: true }));
@@ -98,8 +102,8 @@ const steps: Record<string, StepDefinition> = {
     const products = (a: typeof x, b: typeof x): typeof x => ops.matmul(a, b, { transposeB: true });
     return ops.meanKl(products(x, x), products(p, x));
   }),
-  'sum, sumColumns, sumRowsAsRow': opStep([ROWS, INPUT_DIM], (ops, p) =>
-    ops.mul(ops.sum(ops.mul(ops.sumColumns(p), ops.sumColumns(p))), ops.sumSquares(ops.sumRowsAsRow(p))),
+  'sumSquares, sumColumns, sumRowsAsRow': opStep([ROWS, INPUT_DIM], (ops, p) =>
+    ops.mul(ops.sumSquares(ops.sumColumns(p)), ops.sumSquares(ops.sumRowsAsRow(p))),
   ),
   halves: opStep([ROWS, INPUT_DIM], (ops, p) => {
     const [a, b] = ops.halves(p);

@@ -57,7 +57,6 @@ export class ReferenceOps implements Ops<Reference> {
   div = (a: Reference, b: Reference): Reference => this.#binary(a, b, (x, y) => x / y);
   scale = (a: Reference, factor: number): Reference => this.#map(a, (x) => x * factor);
   relu = (a: Reference): Reference => this.#map(a, (x) => Math.max(0, x));
-  exp = (a: Reference): Reference => this.#map(a, Math.exp);
   sqrt = (a: Reference): Reference => this.#map(a, Math.sqrt);
   sign = (a: Reference): Reference => this.#map(a, Math.sign);
 
@@ -101,7 +100,6 @@ export class ReferenceOps implements Ops<Reference> {
     });
   }
 
-  sum = (a: Reference): Reference => this.constant(a.data.reduce((sum, x) => sum + x, 0));
   sumSquares = (a: Reference): Reference => this.constant(a.data.reduce((sum, x) => sum + x * x, 0));
 
   sumColumns(a: Reference): Reference {

@@ -33,6 +33,13 @@ function clusters(rows: number, cols: number, { seed = 1, spread = 4, noise = 0.
   return x;
 }
 
+/** The first `count` coordinates as directions. */
+function firstAxes(cols: number, count: number): Matrix {
+  const axes = matrix(cols, count);
+  for (let j = 0; j < count; j++) axes.data[j * count + j] = 1;
+  return axes;
+}
+
 const x = clusters(600, 24);
 const graph = {
   rows: 600,
@@ -66,6 +73,10 @@ describe.each([
   ['barlow-twins', barlow],
   ['neighbourhood-kl', kl],
   ['neighbourhood-kl, residual', { ...kl, encoder: 'residual-8', learningRate: 0.003 }],
+  [
+    'neighbourhood-kl, residual, along directions',
+    { ...kl, encoder: 'residual-8', learningRate: 0.003, directions: firstAxes(x.cols, 22) },
+  ],
 ])('%s', (_name, options) => {
   test('same seed, same weights; another seed, others', async () => {
     const [a, b, c] = [
@@ -125,6 +136,36 @@ test.each(['cosine', 'euclid'] as const)(
     }
     const trained = await runTraining(shifted, graph, { ...options, steps: 30 });
     expect(trained.state.lossHistory.at(-1)!).toBeLessThan(trained.state.lossHistory[0]!);
+  },
+);
+
+test('along all directions the hidden layer is what it is of the rows, and is folded back', async () => {
+  const options = { ...kl, encoder: 'residual-8', steps: 3 };
+  const [plain, along] = [
+    await runTraining(x, graph, options),
+    await runTraining(x, graph, { ...options, directions: firstAxes(x.cols, x.cols) }),
+  ];
+  expect(along.state.lossHistory[0]!).toBeCloseTo(plain.state.lossHistory[0]!, 5);
+  const [z, expected] = [new Kernel(along.network).project(x), new Kernel(plain.network).project(x)];
+  z.data.forEach((value, i) => expect(value).toBeCloseTo(expected.data[i]!, 3));
+});
+
+test.each(['cosine', 'euclid'] as const)(
+  'what few directions leave out reaches the linear part alone (%s)',
+  async (distance) => {
+    const directions = firstAxes(x.cols, 10);
+    const options = { ...kl, distance, encoder: 'residual-8', steps: 4, learningRate: 0.01, directions };
+    const { network } = await runTraining(x, graph, options);
+    const [first] = network.layers;
+    // Columns: 8 hidden units, then the linear part and its negative.
+    const rest = Array.from({ length: x.cols }, (_, i) => row(first!.weight, i));
+    expect(rest.slice(10).every((weights) => weights.subarray(0, 8).every((value) => value === 0))).toBe(
+      true,
+    );
+    expect(rest.slice(0, 10).every((weights) => weights.subarray(0, 8).some((value) => value !== 0))).toBe(
+      true,
+    );
+    expect(rest.slice(10).every((weights) => weights.subarray(8).some((value) => value !== 0))).toBe(true);
   },
 );
 
@@ -247,6 +288,19 @@ describe('edges', () => {
     expect(result.finished).toBe(false);
     expect(result.state.step).toBeGreaterThan(20);
     expect(turns).toBeGreaterThan(0);
+  });
+
+  test('Barlow Twins makes nothing of directions', async () => {
+    const options = { ...barlow, encoder: 'residual-8', learningRate: 0.001 };
+    const along = await runTraining(x, graph, { ...options, directions: firstAxes(x.cols, 4) });
+    expect(along.network).toEqual((await runTraining(x, graph, options)).network);
+  });
+
+  test('directions of another space are refused', async () => {
+    await expect(runTraining(x, graph, { ...kl, directions: firstAxes(23, 4) })).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      message: 'directions of 23 dimensions: expected 24',
+    });
   });
 
   test.each([
