@@ -63,6 +63,34 @@ export function runInWorker(options: WorkerTask): Promise<unknown> {
   });
 }
 
+/**
+ * Runs each task in a worker thread of its own, side by side; their progress is reported as one, out of `total`.
+ * @throws as `runInWorker`
+ */
+export function runInWorkers({
+  tasks,
+  total,
+  onProgress,
+  ...shared
+}: Omit<WorkerTask, 'data'> & {
+  readonly tasks: readonly unknown[];
+  readonly total: number;
+}): Promise<unknown[]> {
+  const done = new Float64Array(tasks.length);
+  return Promise.all(
+    tasks.map((data, i) =>
+      runInWorker({
+        ...shared,
+        data,
+        onProgress: (progress) => {
+          done[i] = progress.done;
+          onProgress?.({ ...progress, done: done.reduce((sum, value) => sum + value, 0), total });
+        },
+      }),
+    ),
+  );
+}
+
 /** Inside a worker: the task it was given. */
 export function workerTask(): unknown {
   return (workerData as WorkerInput).task;

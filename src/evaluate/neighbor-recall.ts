@@ -1,8 +1,9 @@
 import type { Distance } from '../core/distance.js';
 import type { EncoderNetwork } from '../core/encoder-network.js';
+import { TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
 import type { RunOptions } from '../core/run.js';
-import { runInWorker, shareFloats } from '../core/worker-task.js';
+import { runInWorkers, shareFloats } from '../core/worker-task.js';
 import { exactTopK } from '../knn/exact.js';
 import { bootstrapInterval, mean, recall } from './ranking.js';
 import type { SearchResult, SearchTask } from './search-worker.js';
@@ -78,29 +79,23 @@ export async function searchCompact(
     k: FOUND_K,
     threads: Math.max(1, Math.floor(threads / workers)),
   };
-  const done = new Float64Array(workers);
-  const shares = await Promise.all(
-    Array.from({ length: workers }, async (_, w) => {
-      const task: SearchTask = {
-        ...shared,
-        candidates: candidates
-          .filter((_candidate, i) => i % workers === w)
-          .map(({ network, queryNetwork, distances }) => ({ network, queryNetwork, distances })),
-      };
-      const file = new URL('./search-worker.js', import.meta.url);
-      return (await runInWorker({
-        file,
-        data: task,
-        signal,
-        onProgress: (progress) => {
-          done[w] = progress.done;
-          const sum = done.reduce((total, value) => total + value, 0);
-          onProgress?.({ ...progress, done: sum, total: candidates.length });
-        },
-      })) as SearchResult;
-    }),
-  );
-  return candidates.map((_, i) => shares[i % workers]?.[Math.floor(i / workers)] ?? []);
+  const tasks = Array.from({ length: workers }, (_, w): SearchTask => {
+    const own = candidates.filter((_candidate, i) => i % workers === w);
+    return {
+      ...shared,
+      candidates: own.map(({ network, queryNetwork, distances }) => ({ network, queryNetwork, distances })),
+    };
+  });
+  const file = new URL('./search-worker.js', import.meta.url);
+  const shares = await runInWorkers({ file, tasks, total: candidates.length, signal, onProgress });
+  return candidates.map((_, i) => listsOf(shares[i % workers], Math.floor(i / workers)));
+}
+
+function listsOf(share: unknown, at: number): readonly Int32Array[] {
+  const lists: unknown = Array.isArray(share) ? share[at] : undefined;
+  if (!Array.isArray(lists) || !lists.every((list): list is Int32Array => list instanceof Int32Array))
+    throw new TldrError('INTERNAL', 'the search of compact spaces gave no lists');
+  return lists;
 }
 
 /** @param found m x FOUND_K row indices, nearest first */

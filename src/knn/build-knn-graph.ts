@@ -4,8 +4,8 @@ import { TldrError } from '../core/errors.js';
 import { gatherRows, type Matrix } from '../core/matrix.js';
 import { projectNatively } from '../core/project-natively.js';
 import { Rng } from '../core/rng.js';
-import type { Progress, RunOptions } from '../core/run.js';
-import { runInWorker, shareFloats } from '../core/worker-task.js';
+import type { RunOptions } from '../core/run.js';
+import { runInWorkers, shareFloats } from '../core/worker-task.js';
 import { exactTopK } from './exact.js';
 import type { HnswShard, HnswTask } from './hnsw-worker.js';
 import type { KnnGraph } from './knn-graph.js';
@@ -119,22 +119,15 @@ async function hnswNeighbors(x: Matrix, options: KnnOptions): Promise<Int32Array
   const { k, distance, seed, threads = availableParallelism(), m = 16, efConstruction = 100 } = options;
   const efSearch = options.efSearch ?? Math.max(64, Math.ceil(1.5 * k));
   const count = Math.max(1, Math.min(SHARDS_MAX, threads, Math.floor(x.rows / SHARD_ROWS_MIN)));
-  const done = new Float64Array(count);
-  const shards = await Promise.all(
-    Array.from({ length: count }, async (_, i) => {
-      const start = Math.floor((i * x.rows) / count);
-      const end = Math.floor(((i + 1) * x.rows) / count);
-      const task: HnswTask = { x, start, end, k, distance, m, efConstruction, efSearch, seed };
-      const onProgress = (progress: Progress): void => {
-        done[i] = progress.done;
-        const sum = done.reduce((total, value) => total + value, 0);
-        options.onProgress?.({ ...progress, done: sum, total: x.rows * (count + 1) });
-      };
-      const file = new URL('./hnsw-worker.js', import.meta.url);
-      return asShard(await runInWorker({ file, data: task, signal: options.signal, onProgress }));
-    }),
-  );
-  return mergeShards(shards, x.rows, k);
+  const tasks = Array.from({ length: count }, (_, i): HnswTask => {
+    const start = Math.floor((i * x.rows) / count);
+    const end = Math.floor(((i + 1) * x.rows) / count);
+    return { x, start, end, k, distance, m, efConstruction, efSearch, seed };
+  });
+  const { signal, onProgress } = options;
+  const file = new URL('./hnsw-worker.js', import.meta.url);
+  const shards = await runInWorkers({ file, tasks, total: x.rows * (count + 1), signal, onProgress });
+  return mergeShards(shards.map(asShard), x.rows, k);
 }
 
 function asShard(value: unknown): HnswShard {

@@ -49,7 +49,9 @@ export async function fitLearned(
     ...shared,
     k,
     directions: directions.forNeighbors,
-    ...{ signal, log, onProgress },
+    signal,
+    log,
+    onProgress,
   });
   for (const { plan, settings } of resolved) {
     const start = startOf(plan, { learned, axes, dim, distance });

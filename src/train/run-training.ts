@@ -73,11 +73,17 @@ export async function runTraining(
   options: TldrOptions,
   control: TrainControl = {},
 ): Promise<TrainOutcome> {
+  const settings = resolveSettings(options);
+  checkArchitectures(settings, {
+    distance: options.distance,
+    fromWeights: options.initialWeight !== undefined,
+  });
   const { sample, shift } = prepareSample(x, options.distance);
   checkAgainstSample(sample, options);
-  const views = await viewsOf(sample, options, resolveSettings(options).loss);
-  const plan = planRun(views, graph, options);
-  const fingerprint = runFingerprint(sample, graph, { options, settings: plan.settings });
+  // Barlow Twins compares no rows.
+  const directions = settings.loss === 'neighbourhood-kl' ? options.directions : undefined;
+  const plan = planRun(await viewsOf(sample, directions, options.threads), graph, { options, settings });
+  const fingerprint = runFingerprint(sample, graph, { options, settings });
   const { resume } = control;
   if (resume !== undefined && resume.fingerprint !== fingerprint) {
     throw new TldrError(
@@ -97,14 +103,13 @@ export async function runTraining(
     const step = await runSteps(executor, plan, { first, lossHistory, control });
     const secondsPerStep = (performance.now() - startedAtMs) / 1000 / Math.max(1, step - first);
     const state: TrainState = { ...(await executor.values()), step, fingerprint, lossHistory };
-    checkFinite(state.parameters, plan.settings);
+    checkFinite(state.parameters, settings);
     const { totalSteps, tau } = plan;
     const finished = step === totalSteps;
-    const directions = views.coordinates === undefined ? undefined : options.directions;
     const layers = finished ? foldEncoder(plan.model, state.parameters, { sample, shift, directions }) : [];
     checkFinite(
       layers.flatMap(({ weight, bias }) => [weight.data, bias ?? new Float32Array(0)]),
-      plan.settings,
+      settings,
     );
     const cosine = options.distance === 'cosine';
     const unit = cosine && (options.compactDistance ?? 'cosine') === 'cosine';
@@ -155,15 +160,14 @@ function checked(settings: TrainSettings): TrainSettings {
   return settings;
 }
 
-function planRun(views: Views, graph: Neighbors, options: TldrOptions): RunPlan {
+function planRun(
+  views: Views,
+  graph: Neighbors,
+  { options, settings }: { options: TldrOptions; settings: TrainSettings },
+): RunPlan {
   const { sample } = views;
-  const settings = resolveSettings(options);
   const encoder = parseArchitecture(settings.encoder, ['linear', 'flinear', 'mlp', 'residual']);
   const projector = parseArchitecture(settings.projector, ['none', 'mlp']);
-  checkArchitectures(settings, {
-    distance: options.distance,
-    fromWeights: options.initialWeight !== undefined,
-  });
   const model = createModel({ inputDim: sample.cols, outputDim: options.outputDim }, encoder, projector);
   const optimizer = settings.optimizer === 'adam' ? adam() : lars();
   const rowNorm = Math.sqrt(squaredNorm(sample.data) / sample.rows) || 1;

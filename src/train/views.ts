@@ -1,7 +1,6 @@
 import { normalizedRows, type Distance } from '../core/distance.js';
 import { columnMeans, matrix, subtractFromRowsInPlace, type Matrix } from '../core/matrix.js';
 import { projectBlocks } from '../core/project-blocks.js';
-import type { LossName, TldrOptions } from './train-options.js';
 
 /** The sample and, where directions were given, its coordinates along them. */
 export interface Views {
@@ -22,14 +21,9 @@ export function prepareSample(x: Matrix, distance: Distance): { sample: Matrix; 
   return { sample, shift };
 }
 
-/** Coordinates along the directions that were given, where the loss looks along them. */
-export async function viewsOf(
-  sample: Matrix,
-  { directions, threads = 2 }: Pick<TldrOptions, 'directions' | 'threads'>,
-  loss: LossName,
-): Promise<Views> {
-  // Barlow Twins compares no rows.
-  if (directions === undefined || loss === 'barlow-twins') return { sample, coordinates: undefined };
+/** The sample with its coordinates along directions (D x r), where there are such. */
+export async function viewsOf(sample: Matrix, directions: Matrix | undefined, threads = 2): Promise<Views> {
+  if (directions === undefined) return { sample, coordinates: undefined };
   const layers = [{ weight: directions, bias: null, relu: false }];
   const coordinates = matrix(sample.rows, directions.cols);
   const { data: out } = coordinates;

@@ -42,6 +42,7 @@ describe('every command', () => {
       ['nope'],
       ['train', '--input', 'base.npy', '--dim', 'x', '--out', 'o'],
       [...TRAIN, '--out', 'o', '--loss', 'x'],
+      [...TRAIN, '--out', 'o', '--seed', '4294967296'],
       ['plan', 'docs', '--target', 'recall>=2'],
       ['plan', 'docs', '--target', 'recall@10>=97'],
       ['plan', 'docs', '--dims', '32,x'],

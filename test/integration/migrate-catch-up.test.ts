@@ -107,6 +107,8 @@ test('under writes of every kind the target is equal at the switch, and the free
   // Equal at no moment while they write: verification says so, and what follows does not mind.
   const cutover = ['migrate', 'cutover', ...names, '--alias', 'clients', '--catch-up'];
   expect((await cli('migrate', 'cutover', ...names, '--alias', 'clients', '--execute')).code).toBe(10);
+  const frozen = await cli('migrate', 'cutover', ...names, '--alias', 'clients', '--freeze-max', '20s');
+  expect(frozen).toMatchObject({ code: 2, stderr: expect.stringContaining('--freeze-max needs --catch-up') });
   const dry = await cli(...cutover);
   expect(dry.stdout).toMatch(/then the before-cutover hook, which has to stop the writers/);
   const unstopped = await cli(...cutover, '--execute', '--freeze-max', '20s');
