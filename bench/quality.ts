@@ -1,20 +1,18 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
-import { cpus } from 'node:os';
-import { basename, join } from 'node:path';
+import { availableParallelism, cpus } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { readNpy } from '../src/cli/npy.js';
-import { gatherRows, type Matrix } from '../src/core/matrix.js';
-import { Rng } from '../src/core/rng.js';
-import { createBenchmark, recallOf, searchCompact, type Benchmark } from '../src/evaluate/neighbor-recall.js';
-import { trainEncoder, type TrainEncoderResult } from '../src/select/train-encoder.js';
-import { referenceSettings } from '../src/train/train-options.js';
+import { runScript } from './processes.js';
+import { baseOf, nameOf, type DataSet, type Training, type TrainingResult } from './quality-training.js';
 
 /**
  * What `train` ships, on queries that neither training nor selection saw, beside every other candidate, PCA and the
- * published TLDR settings. Options: `--data=<folder of folders with base.npy and queries.npy>` (the demo's data
- * without it), `--rows=10000`, `--budget=75` seconds per training at D/16 and D/8, `--other-budget=20` at other
- * sizes, `--reference-epochs=15`, `--seeds=3`, `--write` puts the page into docs/quality.md.
+ * published TLDR settings. As many trainings run side by side as there are cores, one thread each: together they take
+ * three quarters of the time of one after the other with all threads, and find the same weights. Options:
+ * `--data=<folder of folders with base.npy and queries.npy>` (the demo's data without it), `--rows=10000`,
+ * `--budget=75` seconds of all cores per training at D/16 and D/8, `--other-budget=20` at other sizes,
+ * `--reference-epochs=15`, `--seeds=3`, `--write` puts the page into docs/quality.md.
  */
 const flag = (name: string, fallback: string): string =>
   process.argv.find((argument) => argument.startsWith(`--${name}=`))?.slice(name.length + 3) ?? fallback;
@@ -23,20 +21,21 @@ const BUDGET_SECONDS = Number(flag('budget', '75'));
 const OTHER_BUDGET_SECONDS = Number(flag('other-budget', '20'));
 const REFERENCE_EPOCHS = Number(flag('reference-epochs', '15'));
 const SEEDS = Number(flag('seeds', '3'));
+const LANES = availableParallelism();
 const GRID = [32, 64, 128, 256];
 const REFERENCE = 'tldr, published settings';
+const TRAINING = fileURLToPath(new URL('./quality-training.js', import.meta.url));
 
-interface DataSet {
-  readonly name: string;
-  readonly base: Matrix;
-  readonly queries: Matrix;
+/** One size of one data set. */
+interface Case {
+  readonly set: DataSet;
+  readonly inputDim: number;
+  readonly dim: number;
+  readonly ratio: string;
 }
 
 /** recall@10 on the queries by candidate, one entry per seed. */
-interface Outcome {
-  readonly set: DataSet;
-  readonly dim: number;
-  readonly ratio: string;
+interface Outcome extends Case {
   readonly recalls: Map<string, number[]>;
   readonly shipped: string[];
   readonly seconds: number[];
@@ -44,79 +43,79 @@ interface Outcome {
 
 const progress = (line: string): void => console.error(`${new Date().toISOString().slice(11, 19)} ${line}`);
 
-async function load(folder: string): Promise<DataSet> {
-  const all = await readNpy(join(folder, 'base.npy'));
-  const base =
-    all.rows > ROWS ? gatherRows(all, new Rng(7).permutation(all.rows).slice(0, ROWS).sort()) : all;
-  const name = basename(folder) === 'data' ? 'demo (WordNet, USE 512)' : basename(folder);
-  return { name, base, queries: await readNpy(join(folder, 'queries.npy')) };
-}
-
-async function dataSets(): Promise<DataSet[]> {
+function dataSets(): DataSet[] {
   const demo = fileURLToPath(new URL('../../demo/data', import.meta.url));
-  const folder = flag('data', '../shared/data');
-  const found = existsSync(folder)
-    ? readdirSync(folder, { withFileTypes: true })
-        .filter((entry) => entry.isDirectory() && existsSync(join(folder, entry.name, 'queries.npy')))
-        .map((entry) => join(folder, entry.name))
+  const data = flag('data', '../shared/data');
+  const found = existsSync(data)
+    ? readdirSync(data, { withFileTypes: true })
+        .filter((entry) => entry.isDirectory() && existsSync(join(data, entry.name, 'queries.npy')))
+        .map((entry) => join(data, entry.name))
     : [];
-  if (found.length === 0) progress(`no data sets in ${folder}: the demo's data alone`);
-  return Promise.all((found.length === 0 ? [demo] : found).map(load));
+  if (found.length === 0) progress(`no data sets in ${data}: the demo's data alone`);
+  return (found.length === 0 ? [demo] : found).map((folder) => ({ folder, rows: ROWS }));
 }
 
 /** Sizes below half the dimensions: the grid, a sixteenth and an eighth. */
-function dimsOf({ base: { cols } }: DataSet): number[] {
+async function casesOf(set: DataSet): Promise<Case[]> {
+  const { cols } = await baseOf(set);
   const dims = [...GRID, cols / 16, cols / 8].filter((d) => Number.isInteger(d) && d < cols / 2);
-  return [...new Set(dims)].sort((a, b) => a - b);
+  return [...new Set(dims)]
+    .sort((a, b) => a - b)
+    .map((dim) => {
+      const ratio = dim === cols / 16 ? 'D/16' : dim === cols / 8 ? 'D/8' : '';
+      return { set, inputDim: cols, dim, ratio };
+    });
 }
 
-async function judge(benchmark: Benchmark, { candidates }: TrainEncoderResult): Promise<Map<string, number>> {
-  const encoders = [...candidates.values()];
-  const found = await searchCompact(
-    benchmark,
-    encoders.map(({ network, queryNetwork, metadata }) => ({
-      network,
-      queryNetwork,
-      distances: [metadata.compactDistance],
-    })),
-  );
-  return new Map(
-    [...candidates.keys()].map((name, i) => [
-      name,
-      recallOf(benchmark, found[i]?.[0] ?? new Int32Array(0), 1).recallAt10,
-    ]),
-  );
+/** The seeds of a case and, at D/16 and D/8, the published settings. */
+function trainingsOf({ set, dim, ratio }: Case): Training[] {
+  const goal = ratio !== '';
+  const shared = { set, dim, threads: 1 };
+  const budgetSeconds = LANES * (goal ? BUDGET_SECONDS : OTHER_BUDGET_SECONDS);
+  const seeds = Array.from({ length: SEEDS }, (_, i) => ({
+    ...shared,
+    seed: i + 1,
+    work: { budgetSeconds },
+  }));
+  const reference = { ...shared, seed: 1, work: { referenceEpochs: REFERENCE_EPOCHS } };
+  return goal && REFERENCE_EPOCHS > 0 ? [reference, ...seeds] : seeds;
 }
 
-async function measure(set: DataSet, benchmark: Benchmark, dim: number): Promise<Outcome> {
-  const goal = dim === set.base.cols / 16 || dim === set.base.cols / 8;
+async function train(training: Training): Promise<TrainingResult> {
+  const answer = (await runScript(TRAINING, [`--training=${JSON.stringify(training)}`])) as TrainingResult;
+  const { set, dim, seed } = training;
+  const what = 'referenceEpochs' in training.work ? REFERENCE : answer.shipped;
+  progress(`${nameOf(set)} ${dim} seed ${seed}: ${what}, ${answer.seconds.toFixed(0)} s`);
+  return answer;
+}
+
+/** Answers in the order of the trainings, each begun by whichever lane is free. */
+async function trainAll(trainings: readonly Training[]): Promise<TrainingResult[]> {
+  const answers: TrainingResult[] = [];
+  const left = trainings.entries();
+  const lane = async (): Promise<void> => {
+    for (const [i, training] of left) answers[i] = await train(training);
+  };
+  await Promise.all(Array.from({ length: LANES }, lane));
+  return answers;
+}
+
+function outcomeOf(one: Case, done: readonly (readonly [Training, TrainingResult])[]): Outcome {
   const recalls = new Map<string, number[]>();
   const add = (name: string, value: number): void =>
     void recalls.set(name, [...(recalls.get(name) ?? []), value]);
   const shipped: string[] = [];
   const seconds: number[] = [];
-  for (let seed = 1; seed <= SEEDS; seed++) {
-    const startedAtMs = performance.now();
-    const budgetSeconds = goal ? BUDGET_SECONDS : OTHER_BUDGET_SECONDS;
-    const trained = await trainEncoder(set.base, { dim, seed, budgetSeconds });
-    seconds.push((performance.now() - startedAtMs) / 1000);
-    shipped.push(trained.report?.shipped ?? '');
-    for (const [name, value] of await judge(benchmark, trained)) add(name, value);
-    progress(
-      `${set.name} ${dim} seed ${seed}: ${shipped.at(-1) ?? ''}, ${(seconds.at(-1) ?? 0).toFixed(0)} s`,
-    );
+  for (const [{ set, dim, work }, result] of done) {
+    if (set !== one.set || dim !== one.dim) continue;
+    if ('referenceEpochs' in work) add(REFERENCE, result.recalls.tldr ?? Number.NaN);
+    else {
+      shipped.push(result.shipped);
+      seconds.push(result.seconds);
+      for (const [name, value] of Object.entries(result.recalls)) add(name, value);
+    }
   }
-  if (goal && REFERENCE_EPOCHS > 0) {
-    const settings = referenceSettings({
-      batchSize: Math.min(1024, Math.floor(set.base.rows * 0.9)),
-      epochs: REFERENCE_EPOCHS,
-    });
-    const trained = await trainEncoder(set.base, { dim, seed: 1, ...settings, init: 'random' });
-    add(REFERENCE, (await judge(benchmark, trained)).get('tldr') ?? Number.NaN);
-    progress(`${set.name} ${dim} published settings`);
-  }
-  const ratio = goal ? (dim === set.base.cols / 16 ? 'D/16' : 'D/8') : '';
-  return { set, dim, ratio, recalls, shipped, seconds };
+  return { ...one, recalls, shipped, seconds };
 }
 
 const mean = (values: readonly number[]): number =>
@@ -153,12 +152,12 @@ function summary(outcomes: readonly Outcome[]): string {
       'seconds',
     ],
     ...outcomes.map((outcome) => {
-      const { set, dim, ratio, shipped, recalls, seconds } = outcome;
+      const { set, inputDim, dim, ratio, shipped, recalls, seconds } = outcome;
       const { recall, gap } = shippedOf(outcome);
       const reference = recalls.get(REFERENCE)?.[0];
       return [
-        set.name,
-        `${set.base.cols} -> ${dim}${ratio === '' ? '' : ` (${ratio})`}`,
+        nameOf(set),
+        `${inputDim} -> ${dim}${ratio === '' ? '' : ` (${ratio})`}`,
         [...new Set(shipped)].join(', '),
         recall.toFixed(3),
         betterPca(outcome).toFixed(3),
@@ -172,7 +171,7 @@ function summary(outcomes: readonly Outcome[]): string {
 }
 
 function details(outcome: Outcome): string {
-  const { set, dim, recalls } = outcome;
+  const { set, inputDim, dim, recalls } = outcome;
   const rows = [...recalls]
     .sort((a, b) => mean(b[1]) - mean(a[1]))
     .map(([name, values]) => [
@@ -180,21 +179,24 @@ function details(outcome: Outcome): string {
       mean(values).toFixed(4),
       values.length < 2 ? '' : `${Math.min(...values).toFixed(4)} - ${Math.max(...values).toFixed(4)}`,
     ]);
-  return `### ${set.name}, ${set.base.cols} -> ${dim}\n\n${table([['candidate', 'recall@10', 'over seeds'], ...rows, ['full vectors', '1.0000', '']])}`;
+  return `### ${nameOf(set)}, ${inputDim} -> ${dim}\n\n${table([['candidate', 'recall@10', 'over seeds'], ...rows, ['full vectors', '1.0000', '']])}`;
 }
 
 const beganAtMs = performance.now();
-const outcomes: Outcome[] = [];
-for (const set of await dataSets()) {
-  const benchmark = await createBenchmark({ base: set.base, queries: set.queries, distance: 'cosine' });
-  for (const dim of dimsOf(set)) outcomes.push(await measure(set, benchmark, dim));
-}
+const cases = (await Promise.all(dataSets().map(casesOf))).flat();
+const trainings = cases.flatMap(trainingsOf);
+const answers = await trainAll(trainings);
+const done = trainings.flatMap((training, i) => {
+  const answer = answers[i];
+  return answer === undefined ? [] : [[training, answer] as const];
+});
+const outcomes = cases.map((one) => outcomeOf(one, done));
 const goals = outcomes.filter(({ ratio }) => ratio !== '');
 const withRoom = goals.filter((outcome) => betterPca(outcome) < 0.85);
 const gains = withRoom.map((outcome) => shippedOf(outcome).recall - betterPca(outcome));
 const page = `# Quality
 
-Generated by \`npm run bench:quality -- --write\`: do not edit. recall@10 of the full space's true ten nearest by exact search in the compact space, on queries that took no part in training or choosing. Base: ${ROWS.toLocaleString('en-US')} rows at most of each set; training budget ${BUDGET_SECONDS} s at D/16 and D/8, ${OTHER_BUDGET_SECONDS} s at other sizes (too little for TLDR's flinear and mlp encoders there); mean of ${SEEDS} seeds; published TLDR settings: linear, projector mlp-1-2048, LARS, batch 1,024, ${REFERENCE_EPOCHS} epochs, one seed. The whole run took ${((performance.now() - beganAtMs) / 60_000).toFixed(0)} minutes; seconds are those of one training. ${cpus()[0]?.model ?? ''}, ${cpus().length} cores, Node ${process.versions.node}.
+Generated by \`npm run bench:quality -- --write\`: do not edit. recall@10 of the full space's true ten nearest by exact search in the compact space, on queries that took no part in training or choosing. Base: ${ROWS.toLocaleString('en-US')} rows at most of each set; training budget ${BUDGET_SECONDS} s of ${LANES} cores at D/16 and D/8, ${OTHER_BUDGET_SECONDS} s at other sizes (too little for TLDR's flinear and mlp encoders there); mean of ${SEEDS} seeds; published TLDR settings: linear, projector mlp-1-2048, LARS, batch 1,024, ${REFERENCE_EPOCHS} epochs, one seed. The whole run took ${((performance.now() - beganAtMs) / 60_000).toFixed(0)} minutes; ${LANES} trainings ran side by side with one thread each, and seconds are those of one of them. ${cpus()[0]?.model ?? ''}, ${cpus().length} cores, Node ${process.versions.node}.
 
 "Below the best" is how far the shipped candidate is below the best of all candidates on these queries, in points.
 

@@ -12,8 +12,6 @@ export interface Candidate {
   readonly distances: readonly Distance[];
   readonly hyperParameters: Readonly<Record<string, string | number>>;
   readonly seconds: number;
-  /** Lower is simpler; ties go to the simpler one. */
-  readonly rank: number;
 }
 
 /** Multiplications of one projection: what a candidate costs per query and per migrated point. */

@@ -27,8 +27,6 @@ const SPHERINGS = [
   ['leanvec-sphering', 1],
   ['leanvec-sphering-0.1', 0.1],
 ] as const;
-/** Two maps need care wherever they are used, so one map that does as well, even a learned one, wins a tie. */
-const ASYMMETRIC_RANK = 9;
 
 /** Candidates that need no training: PCA in its forms, the prefix, a random projection, LeanVec-Sphering. */
 export async function fitClosedForms(
@@ -49,11 +47,10 @@ export async function fitClosedForms(
   let startedAt = performance.now();
   const add = (
     name: string,
-    rank: number,
     fields: Pick<Candidate, 'network' | 'queryNetwork' | 'hyperParameters'>,
   ): void => {
     const seconds = (performance.now() - startedAt) / 1000;
-    candidates.push({ name, rank, seconds, distances: geometry.compactDistances, ...fields });
+    candidates.push({ name, seconds, distances: geometry.compactDistances, ...fields });
     startedAt = performance.now();
   };
   const shared = { ...run, ...(threads === undefined ? {} : { threads }) };
@@ -68,17 +65,17 @@ export async function fitClosedForms(
     network: pcaNetwork(of, { dim, distance, gamma }),
     hyperParameters: gamma === 0 ? {} : { gamma },
   });
-  add('pca-uncentred', 1, pca(axes, 0));
+  add('pca-uncentred', pca(axes, 0));
   if (distance !== 'dot') {
     const centred = await principalAxes(moments, { ...near, centred: true });
-    add('pca', 2, pca(centred, 0));
+    add('pca', pca(centred, 0));
     for (const gamma of GAMMAS) {
-      add(`pca-uncentred-tempered-${gamma}`, 3, pca(axes, gamma));
-      add(`pca-tempered-${gamma}`, 4, pca(centred, gamma));
+      add(`pca-uncentred-tempered-${gamma}`, pca(axes, gamma));
+      add(`pca-tempered-${gamma}`, pca(centred, gamma));
     }
   }
-  add('prefix', 0, { network: prefixNetwork(x.cols, { dim, distance }), hyperParameters: {} });
-  add('random-projection', 5, {
+  add('prefix', { network: prefixNetwork(x.cols, { dim, distance }), hyperParameters: {} });
+  add('random-projection', {
     network: randomProjection(x.cols, { dim, distance, seed }),
     hyperParameters: {},
   });
@@ -87,7 +84,7 @@ export async function fitClosedForms(
     for (const [name, prior] of SPHERINGS) {
       const pointsShare = (prior * x.cols) / (prior * x.cols + fitQueries.rows);
       const maps = await leanvecSphering(moments, queries, { ...shared, dim, distance, pointsShare });
-      add(name, ASYMMETRIC_RANK, { ...maps, hyperParameters: { queries: fitQueries.rows, pointsShare } });
+      add(name, { ...maps, hyperParameters: { queries: fitQueries.rows, pointsShare } });
     }
   }
   return { candidates, axes, directions };

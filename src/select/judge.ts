@@ -10,7 +10,7 @@ import {
 import { bootstrapInterval, mean } from '../evaluate/ranking.js';
 import { multiplyAdds, type Candidate } from './candidate.js';
 
-/** Means closer than this (0.1 points) are a tie: the cheaper and simpler candidate wins it. */
+/** Means closer than this (0.1 points) are a tie: the cheaper candidate wins it. */
 const TIE_MARGIN = 0.001;
 
 /** What selection maximises: one value per held-out query, larger is better. */
@@ -95,7 +95,10 @@ function judgeParts(
   return [part(0, selectionQueries), part(selectionQueries, queries.rows)];
 }
 
-/** The best by its mean; among ties the one with fewer multiplications per vector, then the simpler. */
+/**
+ * The best by its mean. A tie goes to fewer multiplications per vector, then to one map where another has two (one
+ * for queries); what costs the same goes by its mean after all.
+ */
 export function choose(judged: readonly Judged[]): Judged | undefined {
   const best = Math.max(...judged.map(({ scores }) => mean(scores)));
   const [winner] = judged
@@ -103,10 +106,13 @@ export function choose(judged: readonly Judged[]): Judged | undefined {
     .sort(
       (a, b) =>
         multiplyAdds(a.candidate.network) - multiplyAdds(b.candidate.network) ||
-        a.candidate.rank - b.candidate.rank,
+        mapsOf(a.candidate) - mapsOf(b.candidate) ||
+        mean(b.scores) - mean(a.scores),
     );
   return winner;
 }
+
+const mapsOf = ({ queryNetwork }: Candidate): number => (queryNetwork === undefined ? 1 : 2);
 
 /** 95 % bootstrap interval of the mean difference a - b over the same queries. */
 export function pairedInterval(a: Float64Array, b: Float64Array, seed: number): readonly [number, number] {

@@ -5,21 +5,12 @@ import { defaultSettings, type LossName, type TrainSettings } from '../train/tra
 /** One training to be run: a candidate's name and how its settings differ from the loss's defaults. */
 export interface LearnedPlan {
   readonly name: string;
-  readonly rank: number;
   readonly settings: Partial<TrainSettings>;
   readonly init: Start;
 }
 
 /** Where a linear map or a residual encoder's linear part starts: PCA, chance, or the linear candidate. */
 export type Start = 'pca' | 'random' | 'neighbourhood-kl';
-
-const RANKS: Readonly<Record<string, number>> = {
-  'neighbourhood-kl': 6,
-  tldr: 7,
-  'neighbourhood-kl-residual': 8,
-  'tldr-flinear': 9,
-  'tldr-mlp': 10,
-};
 
 /**
  * A share of the arithmetic speed of ordinary two-core machines that a whole step reaches, in operations per
@@ -152,7 +143,7 @@ export function plansForBudget(facts: BudgetFacts): BudgetedPlans {
     const rate = dot ? DOT_LEARNING_RATE : defaults.learningRate;
     const learningRate = rate * rateShare(encoder, facts);
     const planned = { ...settings, learningRate, perplexity, steps, epochs: null };
-    plans.push({ name, rank: RANKS[name] ?? 11, init, settings: planned });
+    plans.push({ name, init, settings: planned });
   }
   return { plans, leftOut };
 }
@@ -181,7 +172,7 @@ export function explicitPlan(
   const residual = encoder.startsWith('residual');
   const name = loss === 'barlow-twins' ? 'tldr' : residual ? 'neighbourhood-kl-residual' : 'neighbourhood-kl';
   const fromPca = loss === 'neighbourhood-kl' && (encoder === 'linear' || residual);
-  return { name, rank: RANKS[name] ?? 11, settings, init: init ?? (fromPca ? 'pca' : 'random') };
+  return { name, settings, init: init ?? (fromPca ? 'pca' : 'random') };
 }
 
 /** Neighbours and PCA, nominally. */

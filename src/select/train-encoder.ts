@@ -173,7 +173,6 @@ function learnedCandidate(
     distances: loss === 'barlow-twins' ? geometry.compactDistances : [compactDistance],
     hyperParameters: { ...plainSettings(settings), steps: result.totalSteps, init: plan.init },
     seconds: result.secondsPerStep * result.totalSteps,
-    rank: plan.rank,
   };
 }
 
