@@ -55,19 +55,20 @@ export interface ConfigInput {
 }
 
 /**
- * Effective settings: flags before environment before file before defaults.
+ * Effective settings: flags before environment before file before defaults. An empty variable counts as not set.
  * @throws INVALID_ARGUMENT for unknown or malformed keys, wherever they stand
  */
 export function loadConfig(input: ConfigInput = {}): Config {
-  const environment = input.environment ?? process.env;
+  const given = input.environment ?? process.env;
+  const environment = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== ''));
   const variables = new Map(Object.entries(SETTINGS).map(([name, { env }]) => [env, name]));
-  for (const variable of Object.keys(environment)) {
+  for (const variable of Object.keys(given)) {
     if (variable.startsWith(PREFIX) && !variables.has(variable)) {
       const known = [...variables.keys()].join(', ');
       throw new TldrError('INVALID_ARGUMENT', `unknown environment variable ${variable}: known are ${known}`);
     }
   }
-  const settings = convict(SETTINGS, { env: { ...environment }, args: [] });
+  const settings = convict(SETTINGS, { env: environment, args: [] });
   const from = new Map(Object.keys(SETTINGS).map((name) => [name, 'default']));
   const file = input.file ?? (existsSync(CONFIG_FILE) ? CONFIG_FILE : undefined);
   let collections: Config['collections'] = {};

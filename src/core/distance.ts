@@ -20,9 +20,17 @@ export function dot(a: Float32Array, b: Float32Array): number {
   return sum;
 }
 
-/** Squared Euclidean norm of a vector. */
+/** Squared Euclidean norm of a vector, in four sums: in one, every addition would wait for the one before. */
 export function squaredNorm(a: Float32Array): number {
-  return dot(a, a);
+  let [p, q, r, s, i] = [0, 0, 0, 0, 0];
+  for (; i + 3 < a.length; i += 4) {
+    p += a[i]! * a[i]!;
+    q += a[i + 1]! * a[i + 1]!;
+    r += a[i + 2]! * a[i + 2]!;
+    s += a[i + 3]! * a[i + 3]!;
+  }
+  for (; i < a.length; i++) p += a[i]! * a[i]!;
+  return p + q + r + s;
 }
 
 /** What a collection of this distance reports for two vectors: a similarity, or a distance that is not squared. */
@@ -43,24 +51,11 @@ export function score(a: Float32Array, b: Float32Array, distance: Distance): num
 export function normalizeRowsInPlace(x: Matrix): void {
   for (let start = 0; start < x.data.length; start += x.cols) {
     const values = x.data.subarray(start, start + x.cols);
-    const norm = Math.sqrt(sumOfSquares(values));
+    const norm = Math.sqrt(squaredNorm(values));
     if (norm === 0) continue;
     const scale = 1 / norm;
     for (let i = 0; i < values.length; i++) values[i] = values[i]! * scale;
   }
-}
-
-/** As `squaredNorm`, in four sums: in one, every addition would wait for the one before. */
-function sumOfSquares(values: Float32Array): number {
-  let [p, q, r, s, i] = [0, 0, 0, 0, 0];
-  for (; i + 3 < values.length; i += 4) {
-    p += values[i]! * values[i]!;
-    q += values[i + 1]! * values[i + 1]!;
-    r += values[i + 2]! * values[i + 2]!;
-    s += values[i + 3]! * values[i + 3]!;
-  }
-  for (; i < values.length; i++) p += values[i]! * values[i]!;
-  return p + q + r + s;
 }
 
 /** A copy with unit rows; zero rows stay zero. */

@@ -1,6 +1,7 @@
 import type { Encoder } from '../core/encoder.js';
 import { TldrError } from '../core/errors.js';
-import { firstNonFiniteRow } from '../core/matrix.js';
+import { firstNonFiniteRow, type Matrix } from '../core/matrix.js';
+import { openNativeProjector, type NativeProjector } from '../core/native-projector.js';
 import { formatPointId } from '../core/point-id.js';
 import { RowMemory } from '../core/row-memory.js';
 import type { Pace } from './pace.js';
@@ -33,9 +34,14 @@ export interface CopyRequest {
 
 /**
  * The points as the target stores them: reduced, and in the two-stage layout the full vector beside it.
+ * @param project the encoder, for rows of points
  * @throws INVALID_DATA naming a point that is not finite
  */
-export function projectBatch(encoder: Encoder, batch: PointBatch, record: MigrationIdentity): WriteBatch {
+export async function projectBatch(
+  project: (x: Matrix) => Matrix | Promise<Matrix>,
+  batch: PointBatch,
+  record: MigrationIdentity,
+): Promise<WriteBatch> {
   const bad = firstNonFiniteRow(batch.vectors);
   if (bad >= 0) {
     const id = batch.ids[bad];
@@ -46,7 +52,7 @@ export function projectBatch(encoder: Encoder, batch: PointBatch, record: Migrat
   }
   const compact: VectorColumn = {
     name: record.compactName,
-    matrix: encoder.project(batch.vectors),
+    matrix: await project(batch.vectors),
     has: batch.hasVector,
   };
   const full: VectorColumn = { name: record.vectorName, matrix: batch.vectors, has: batch.hasVector };
@@ -78,11 +84,12 @@ export async function copyPoints(request: CopyRequest, run: RunOptions = {}): Pr
     // Awaited at the end; until then a failure must not count as unhandled.
     saving.catch(() => undefined);
   };
+  const projector = await openNativeProjector(request.encoder.network, 1);
   const stop = new AbortController();
   const signal = run.signal === undefined ? stop.signal : AbortSignal.any([stop.signal, run.signal]);
   const lane = async (): Promise<void> => {
     for (let range = todo.shift(); range !== undefined; range = todo.shift()) {
-      await copyRange(request, range, { signal, committed });
+      await copyRange(request, range, { signal, committed, projector });
       await request.rangeDone?.();
     }
   };
@@ -94,6 +101,7 @@ export async function copyPoints(request: CopyRequest, run: RunOptions = {}): Pr
       }),
     ),
   );
+  await projector.close();
   await saving;
   await request.save();
   throwIfAborted(run.signal);
@@ -108,9 +116,13 @@ export async function copyPoints(request: CopyRequest, run: RunOptions = {}): Pr
 async function copyRange(
   request: CopyRequest,
   range: RangeProgress,
-  { signal, committed }: { signal: AbortSignal; committed: (count: number) => void },
+  {
+    signal,
+    committed,
+    projector,
+  }: { signal: AbortSignal; committed: (count: number) => void; projector: NativeProjector },
 ): Promise<void> {
-  const { source, target, encoder, record, batchSize } = request;
+  const { source, target, record, batchSize } = request;
   const shardKey = range.shardKey ?? undefined;
   const from = cursorOf(range.cursor ?? range.from);
   let repeated = range.cursor === null ? 0 : 1;
@@ -126,7 +138,7 @@ async function copyRange(
       rowMemory,
     });
     for await (const batch of request.pace.paced(scan, signal)) {
-      const ready = projectBatch(encoder, batch, record);
+      const ready = await projectBatch((x) => projector.project(x), batch, record);
       // One write under way per range: the next page is read and projected meanwhile.
       await write;
       throwIfAborted(signal);

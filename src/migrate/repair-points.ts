@@ -42,7 +42,8 @@ export async function repairPoints(
     const { wrong, extra, shardKey } = repair;
     repaired += wrong.length + extra.length;
     if (wrong.length > 0) {
-      const batch = projectBatch(sides.encoder, batchOf(repair, plan.inputDim), plan);
+      const points = batchOf(repair, plan.inputDim);
+      const batch = await projectBatch((x) => sides.encoder.project(x), points, plan);
       await sides.target.upsert(plan.targetCollection, batch, { shardKey });
     }
     if (extra.length > 0) await sides.target.deletePoints(plan.targetCollection, extra, { shardKey });

@@ -11,6 +11,7 @@ import type {
   RestHead,
   RestRequest,
 } from '../core/wire.js';
+import type { CrossOrigin } from './cross-origin.js';
 import type { Metrics } from './metrics.js';
 import type { ProxyLimits, ProxyOptions } from './proxy-options.js';
 import { announcedBytes, passingBody } from './request-body.js';
@@ -35,6 +36,7 @@ export interface RestParts {
   readonly failure: ProxyOptions['failure'];
   readonly guard: WriteGuard | undefined;
   readonly metrics: Metrics;
+  readonly crossOrigin: CrossOrigin;
   readonly rewriting: () => Rewriting;
   readonly shadow: () => Shadow | null;
   /** True once no more requests are wanted: connections end with the answers under way. */
@@ -224,7 +226,7 @@ export class RestExchange {
   }
 
   #send({ form, shadow, ...request }: Sending): void {
-    const { upstream, limits, metrics } = this.#parts;
+    const { upstream, limits, metrics, crossOrigin } = this.#parts;
     if (this.#gone) return;
     const startedAtMs = performance.now();
     this.#relay = new RestRelay({
@@ -241,7 +243,11 @@ export class RestExchange {
       copyBytesMax: shadow === undefined ? 0 : SHADOWED_BYTES_MAX,
       clientTimeoutMs: limits.clientTimeoutMs,
       endsConnection: this.#parts.draining,
-      onHead: () => metrics.stage('rest', 'upstream', (performance.now() - startedAtMs) / 1000),
+      onHead: (status, headers) => {
+        metrics.stage('rest', 'upstream', (performance.now() - startedAtMs) / 1000);
+        // Errors may come from a gateway, or from before the database looked where its client is.
+        if (status < 300) crossOrigin.learn(headers);
+      },
       onEnd: (status, copy) => {
         if (shadow !== undefined && copy !== null && status === 200) this.#shadow(shadow, copy);
       },
@@ -274,7 +280,8 @@ export class RestExchange {
       return;
     }
     const bytes = Buffer.from(body);
-    const headers = ['content-length', String(bytes.length)];
+    const headers = this.#parts.crossOrigin.headers(request.headers.origin);
+    headers.push('content-length', String(bytes.length));
     if (bytes.length > 0) headers.push('content-type', contentType);
     headers.push('date', new Date().toUTCString());
     beginAnswer(

@@ -17,8 +17,8 @@ export interface RelayOptions {
   readonly clientTimeoutMs: number;
   /** True where the connection is to be closed with this answer. */
   readonly endsConnection: () => boolean;
-  /** The answer's head came. */
-  readonly onHead: () => void;
+  /** The answer's head came, its headers name and value in turn. */
+  readonly onHead: (status: number, headers: readonly string[]) => void;
   /** The answer went out, as `copy` where one was asked for and it was not too large. */
   readonly onEnd: (status: number, copy: Uint8Array | null) => void;
   readonly onFailed: (error: unknown) => void;
@@ -63,11 +63,9 @@ export class RestRelay implements Dispatcher.DispatchHandler {
     statusText?: string,
   ): void {
     if (status < 200) return;
-    this.#options.onHead();
-    this.#head = {
-      ...{ status, statusText, headers: receivedHeaders(controller) },
-      last: this.#options.endsConnection(),
-    };
+    const headers = receivedHeaders(controller);
+    this.#options.onHead(status, headers);
+    this.#head = { status, statusText, headers, last: this.#options.endsConnection() };
     if (status >= this.#options.rewriteFrom) this.#whole = [];
     else beginAnswer(this.#options, this.#head);
   }

@@ -2,6 +2,7 @@ import type { Server as NetServer } from 'node:net';
 import { TldrError } from '../core/errors.js';
 import { createGrpcFront } from './grpc-front.js';
 import { GrpcUpstream } from './grpc-upstream.js';
+import { CrossOrigin } from './cross-origin.js';
 import { Metrics } from './metrics.js';
 import { DEFAULT_LIMITS, type ListenAddress, type ProxyOptions } from './proxy-options.js';
 import { createRestFront } from './rest-front.js';
@@ -58,7 +59,10 @@ export async function startProxy(
     shadow: () => shadow,
     draining: () => draining,
   };
-  const restServer = createRestFront({ ...shared, upstream: rest, failure: options.failure }, options.tls);
+  const restServer = createRestFront(
+    { ...shared, upstream: rest, failure: options.failure, crossOrigin: new CrossOrigin() },
+    options.tls,
+  );
   const grpcFront = createGrpcFront({ ...shared, upstream: grpc }, options.tls);
   const servers = [restServer, grpcFront.server];
   const closeUpstreams = async (): Promise<void> => {

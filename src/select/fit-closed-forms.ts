@@ -28,6 +28,16 @@ const SPHERINGS = [
   ['leanvec-sphering-0.1', 0.1],
 ] as const;
 
+/** Names that `fitClosedForms` gives. */
+export const CLOSED_FORMS: readonly string[] = [
+  'pca-uncentred',
+  'pca',
+  ...GAMMAS.flatMap((gamma) => [`pca-uncentred-tempered-${gamma}`, `pca-tempered-${gamma}`]),
+  'prefix',
+  'random-projection',
+  ...SPHERINGS.map(([name]) => name),
+];
+
 /** Candidates that need no training: PCA in its forms, the prefix, a random projection, LeanVec-Sphering. */
 export async function fitClosedForms(
   x: Matrix,

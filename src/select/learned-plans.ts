@@ -98,6 +98,9 @@ const AUTO: readonly AutoPlan[] = [
   },
 ];
 
+/** Names that plans have. */
+export const LEARNED: readonly string[] = AUTO.map(({ name }) => name);
+
 export interface BudgetFacts {
   readonly rows: number;
   readonly inputDim: number;

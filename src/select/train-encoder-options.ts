@@ -6,6 +6,8 @@ import type { RunOptions } from '../core/run.js';
 import { checkArchitectures, resolveSettings } from '../train/run-training.js';
 import { checkSettings, type EngineName, type TrainSettings } from '../train/train-options.js';
 import type { TrainState } from '../train/train-state.js';
+import { CLOSED_FORMS } from './fit-closed-forms.js';
+import { LEARNED } from './learned-plans.js';
 
 /** Time to plan learned candidates for where nothing else is said. */
 export const BUDGET_SECONDS = 120;
@@ -90,6 +92,13 @@ export function checkTrainOptions(options: TrainEncoderOptions, inputDim: number
   }
   if (heldOut !== undefined && (!Number.isSafeInteger(heldOut) || heldOut < HELD_OUT_MIN)) {
     throw new TldrError('INVALID_ARGUMENT', `heldOut: got ${heldOut}, expected at least ${HELD_OUT_MIN}`);
+  }
+  const known = ['best', ...LEARNED, ...CLOSED_FORMS];
+  if (options.ship !== undefined && !known.includes(options.ship)) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `ship: ${options.ship} is not among the candidates: expected ${known.join(', ')}`,
+    );
   }
   const { objective = 'fidelity', labels, queries, gains, compactDistance = 'auto' } = options;
   const possible = COMPACT[distance];

@@ -188,7 +188,7 @@ describe('train', () => {
     [['--budget', '2 days'], 'expected a time such as'],
     [['--preset', 'reference', '--loss', 'neighbourhood-kl'], 'leave out --loss'],
     [['--epochs', '2', '--steps', '3'], 'cannot be used with'],
-    [['--ship', 'nothing'], 'ship: nothing is not among the candidates'],
+    [['--ship', 'nothing', '--dry-run'], 'ship: nothing is not among the candidates'],
   ])('%j is refused', async (flags, message) => {
     const { code, stderr } = await runCli([...TRAIN, '--out', 'refused.onnx', ...flags], { cwd });
     expect(code === 2 || code === 4).toBe(true);

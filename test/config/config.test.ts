@@ -13,6 +13,13 @@ function file(content: unknown): string {
   return path;
 }
 
+test('an empty variable counts as not set', () => {
+  const path = file({ url: 'http://file:1', lanes: 5 });
+  const environment = { QDRANT_URL: '', QDRANT_TLDR_LANES: '' };
+  expect(loadConfig({ file: path, environment })).toMatchObject({ url: 'http://file:1', lanes: 5 });
+  expect(() => loadConfig({ environment: { QDRANT_TLDR_URL: '' } })).toThrow('unknown environment variable');
+});
+
 test('flags come before the environment, that before the file, that before defaults', () => {
   const path = file({ url: 'http://file:1', lanes: 5, batchSize: 7 });
   const config = loadConfig({
@@ -52,7 +59,7 @@ describe.each([
   ['batchSize', 'QDRANT_TLDR_BATCH_SIZE'],
   ['timeoutMs', 'QDRANT_TLDR_TIMEOUT_MS'],
 ])('%s', (key, variable) => {
-  test.each(['0', '2.7', '3x', '-1', '', '1e3', '0x10', '99999999999'])(
+  test.each(['0', '2.7', '3x', '-1', ' ', '1e3', '0x10', '99999999999'])(
     '"%s" is refused by name',
     (value) => {
       expect(() => loadConfig({ environment: { [variable]: value } })).toThrow(
