@@ -1,6 +1,8 @@
+import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { EncoderNetwork } from './encoder-network.js';
-import { matrix, type Matrix } from './matrix.js';
-import { openNativeProjector } from './native-projector.js';
+import { networkToOnnx } from './encoder-onnx.js';
+import { TldrError } from './errors.js';
+import type { Matrix } from './matrix.js';
 
 const BLOCK_ROWS = 2048;
 
@@ -15,13 +17,18 @@ export async function projectBlocks(
   },
 ): Promise<void> {
   const { out, threads, beforeBlock } = options;
-  const projector = await openNativeProjector(network, threads);
+  const session = await InferenceSession.create(networkToOnnx(network), {
+    intraOpNumThreads: threads,
+    extra: { session: { intra_op: { allow_spinning: '0' } } },
+  });
+  const cols = network.layers.at(-1)?.weight.cols ?? 0;
   for (let start = 0; start < x.rows; start += BLOCK_ROWS) {
     beforeBlock?.(start);
     const rows = Math.min(BLOCK_ROWS, x.rows - start);
     const block = new Float32Array(x.data.subarray(start * x.cols, (start + rows) * x.cols));
-    const projected = await projector.project(matrix(rows, x.cols, block));
-    out.set(projected.data, start * projected.cols);
+    const { projected } = await session.run({ vectors: new Tensor('float32', block, [rows, x.cols]) });
+    if (!(projected?.data instanceof Float32Array)) throw new TldrError('INTERNAL', 'no projected vectors');
+    out.set(projected.data, start * cols);
   }
-  await projector.close();
+  await session.release();
 }

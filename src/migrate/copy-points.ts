@@ -1,7 +1,6 @@
 import type { Encoder } from '../core/encoder.js';
 import { TldrError } from '../core/errors.js';
-import { firstNonFiniteRow, type Matrix } from '../core/matrix.js';
-import { openNativeProjector, type NativeProjector } from '../core/native-projector.js';
+import { firstNonFiniteRow } from '../core/matrix.js';
 import { formatPointId } from '../core/point-id.js';
 import { RowMemory } from '../core/row-memory.js';
 import type { Pace } from './pace.js';
@@ -34,14 +33,9 @@ export interface CopyRequest {
 
 /**
  * The points as the target stores them: reduced, and in the two-stage layout the full vector beside it.
- * @param project the encoder, for rows of points
  * @throws INVALID_DATA naming a point that is not finite
  */
-export async function projectBatch(
-  project: (x: Matrix) => Matrix | Promise<Matrix>,
-  batch: PointBatch,
-  record: MigrationIdentity,
-): Promise<WriteBatch> {
+export function projectBatch(encoder: Encoder, batch: PointBatch, record: MigrationIdentity): WriteBatch {
   const bad = firstNonFiniteRow(batch.vectors);
   if (bad >= 0) {
     const id = batch.ids[bad];
@@ -52,7 +46,7 @@ export async function projectBatch(
   }
   const compact: VectorColumn = {
     name: record.compactName,
-    matrix: await project(batch.vectors),
+    matrix: encoder.project(batch.vectors),
     has: batch.hasVector,
   };
   const full: VectorColumn = { name: record.vectorName, matrix: batch.vectors, has: batch.hasVector };
@@ -84,12 +78,11 @@ export async function copyPoints(request: CopyRequest, run: RunOptions = {}): Pr
     // Awaited at the end; until then a failure must not count as unhandled.
     saving.catch(() => undefined);
   };
-  const projector = await openNativeProjector(request.encoder.network, 1);
   const stop = new AbortController();
   const signal = run.signal === undefined ? stop.signal : AbortSignal.any([stop.signal, run.signal]);
   const lane = async (): Promise<void> => {
     for (let range = todo.shift(); range !== undefined; range = todo.shift()) {
-      await copyRange(request, range, { signal, committed, projector });
+      await copyRange(request, range, { signal, committed });
       await request.rangeDone?.();
     }
   };
@@ -101,7 +94,6 @@ export async function copyPoints(request: CopyRequest, run: RunOptions = {}): Pr
       }),
     ),
   );
-  await projector.close();
   await saving;
   await request.save();
   throwIfAborted(run.signal);
@@ -116,13 +108,9 @@ export async function copyPoints(request: CopyRequest, run: RunOptions = {}): Pr
 async function copyRange(
   request: CopyRequest,
   range: RangeProgress,
-  {
-    signal,
-    committed,
-    projector,
-  }: { signal: AbortSignal; committed: (count: number) => void; projector: NativeProjector },
+  { signal, committed }: { signal: AbortSignal; committed: (count: number) => void },
 ): Promise<void> {
-  const { source, target, record, batchSize } = request;
+  const { source, target, encoder, record, batchSize } = request;
   const shardKey = range.shardKey ?? undefined;
   const from = cursorOf(range.cursor ?? range.from);
   let repeated = range.cursor === null ? 0 : 1;
@@ -138,7 +126,7 @@ async function copyRange(
       rowMemory,
     });
     for await (const batch of request.pace.paced(scan, signal)) {
-      const ready = await projectBatch((x) => projector.project(x), batch, record);
+      const ready = projectBatch(encoder, batch, record);
       // One write under way per range: the next page is read and projected meanwhile.
       await write;
       throwIfAborted(signal);

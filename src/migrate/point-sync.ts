@@ -127,10 +127,8 @@ export class PointSync {
     // An id may be there once in every shard key, and a write can have reached any of them.
     for (const shardKey of shardKeysOf(this.#sides)) {
       const found = await source.retrieve(sourceCollection, ids, { vectorName, shardKey });
-      if (found.ids.length > 0) {
-        const batch = await projectBatch((x) => encoder.project(x), found, identity);
-        await target.upsert(targetCollection, batch, { shardKey });
-      }
+      if (found.ids.length > 0)
+        await target.upsert(targetCollection, projectBatch(encoder, found, identity), { shardKey });
       const there = new Set(found.ids);
       const gone = ids.filter((id) => !there.has(id));
       if (gone.length > 0) await target.deletePoints(targetCollection, gone, { shardKey });

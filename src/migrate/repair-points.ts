@@ -42,8 +42,7 @@ export async function repairPoints(
     const { wrong, extra, shardKey } = repair;
     repaired += wrong.length + extra.length;
     if (wrong.length > 0) {
-      const points = batchOf(repair, plan.inputDim);
-      const batch = await projectBatch((x) => sides.encoder.project(x), points, plan);
+      const batch = projectBatch(sides.encoder, batchOf(repair, plan.inputDim), plan);
       await sides.target.upsert(plan.targetCollection, batch, { shardKey });
     }
     if (extra.length > 0) await sides.target.deletePoints(plan.targetCollection, extra, { shardKey });
