@@ -13,7 +13,7 @@ COPY test test
 COPY bench bench
 RUN npx tsc -p . && npm prune --omit=dev --no-audit --no-fund \
   # Of the runtime's libraries only this platform's are needed.
-  && find node_modules/onnxruntime-node/bin -mindepth 2 -maxdepth 2 -type d ! -path '*linux*' -exec rm -rf {} + \
+  && find node_modules/onnxruntime-node/bin -mindepth 3 -maxdepth 3 -type d ! -path "*/linux/$(node -p process.arch)" -exec rm -rf {} + \
   && rm -rf dist/test dist/bench
 
 FROM node:22-bookworm-slim

@@ -6,9 +6,10 @@ import type { Executor, ExecutorOptions, MatmulOptions, Ops, StepDefinition } fr
 
 type TfModule = typeof tf;
 
+const PACKAGE = '@tensorflow/tfjs';
 const NATIVE_PACKAGE = '@tensorflow/tfjs-node';
 const WASM_PACKAGE = '@tensorflow/tfjs-backend-wasm';
-/** Backends in the order tried. None comes with this package: each is installed beside it by those who want it. */
+/** Backends in the order tried. Like TensorFlow.js itself, each is installed beside this package by those who want it. */
 const BACKEND_PACKAGES = ['@tensorflow/tfjs-node-gpu', NATIVE_PACKAGE, WASM_PACKAGE];
 
 /** The tensor operations on TensorFlow.js, whose own autograd supplies the derivatives. */
@@ -126,7 +127,11 @@ async function loadTfjs(log?: Log): Promise<TfModule> {
   try {
     module = await import('@tensorflow/tfjs');
   } catch (cause) {
-    throw new TldrError('UNSUPPORTED', 'the tfjs engine needs the package @tensorflow/tfjs', { cause });
+    throw new TldrError(
+      'UNSUPPORTED',
+      `the tfjs engine needs TensorFlow.js, which does not come with this package: npm install ${PACKAGE}`,
+      { cause },
+    );
   }
   for (const name of BACKEND_PACKAGES) {
     if (!(await importOptional(name))) continue;

@@ -2,10 +2,11 @@ import { register } from 'node:module';
 import { adam } from '../../src/train/optimizers.js';
 import type { Ops } from '../../src/train/ops.js';
 
-/** One step where only what this package itself depends on is installed: no other TensorFlow.js backend is found. */
+/** One step without any other TensorFlow.js backend; with the argument `none` without TensorFlow.js at all. */
+const none = process.argv[2] === 'none';
 const hooks = `
 export async function resolve(specifier, context, next) {
-  if (/^@tensorflow\\/tfjs-(node|backend-wasm)/.test(specifier)) {
+  if (/^@tensorflow\\/tfjs-(node|backend-wasm)/.test(specifier) || (${none} && specifier === '@tensorflow/tfjs')) {
     throw Object.assign(new Error('not installed: ' + specifier), { code: 'ERR_MODULE_NOT_FOUND' });
   }
   return next(specifier, context);

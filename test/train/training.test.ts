@@ -460,4 +460,6 @@ test('without another backend the tfjs engine runs in plain JavaScript and names
   expect(stdout).toContain('warn: tfjs engine: plain JavaScript backend');
   expect(stdout).toContain('install @tensorflow/tfjs-backend-wasm');
   expect(stdout).toContain('tfjs cpu, loss 5');
+  const { stderr } = spawnSync(process.execPath, [child, 'none'], { encoding: 'utf8' });
+  expect(stderr).toContain('npm install @tensorflow/tfjs');
 });
