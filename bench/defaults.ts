@@ -13,7 +13,7 @@ const dim = Number(process.argv.find((argument) => argument.startsWith('--dim=')
 const x = await readNpy(fileURLToPath(new URL('../../demo/data/base.npy', import.meta.url)));
 
 const SWEEP: Readonly<Record<string, Partial<TrainEncoderOptions>>> = {
-  'neighbourhood-kl, defaults': {},
+  'neighbourhood-kl, defaults': { loss: 'neighbourhood-kl' },
   '10 neighbours instead of 100': { nNeighbors: 10 },
   'peak rate .003 instead of .01': { learningRate: 0.003 },
   'perplexity 2 instead of 5': { perplexity: 2 },

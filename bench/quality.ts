@@ -8,8 +8,9 @@ import { baseOf, nameOf, type DataSet, type Training, type TrainingResult } from
 
 /**
  * What `train` ships, on queries that neither training nor selection saw, beside every other candidate, PCA and the
- * published TLDR settings. As many trainings run side by side as there are cores, one thread each: together they take
- * three quarters of the time of one after the other with all threads, and find the same weights. Options:
+ * published TLDR settings. As many trainings run side by side as there are cores, one thread each, which takes three
+ * quarters of the time of one after the other with all threads. Budgets are seconds of all cores together: a training
+ * gets as many times more of its one thread, and about the same steps. Options:
  * `--data=<folder of folders with base.npy and queries.npy>` (the demo's data without it), `--rows=10000`,
  * `--budget=75` seconds of all cores per training at D/16 and D/8, `--other-budget=20` at other sizes,
  * `--reference-epochs=15`, `--seeds=3`, `--write` puts the page into docs/quality.md.
