@@ -31,7 +31,7 @@ export interface TrainingResult {
 export const nameOf = ({ folder }: DataSet): string =>
   basename(folder) === 'data' ? 'demo (WordNet, USE 512)' : basename(folder);
 
-export async function baseOf({ folder, rows }: DataSet): Promise<Matrix> {
+async function baseOf({ folder, rows }: DataSet): Promise<Matrix> {
   const all = await readNpy(join(folder, 'base.npy'));
   return all.rows > rows ? gatherRows(all, new Rng(7).permutation(all.rows).slice(0, rows).sort()) : all;
 }

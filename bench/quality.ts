@@ -3,8 +3,9 @@ import { writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { openNpy } from '../src/cli/npy.js';
 import { runScript } from './processes.js';
-import { baseOf, nameOf, type DataSet, type Training, type TrainingResult } from './quality-training.js';
+import { nameOf, type DataSet, type Training, type TrainingResult } from './quality-training.js';
 
 /**
  * What `train` ships, on queries that neither training nor selection saw, beside every other candidate, PCA and the
@@ -58,7 +59,9 @@ function dataSets(): DataSet[] {
 
 /** Sizes below half the dimensions: the grid, a sixteenth and an eighth. */
 async function casesOf(set: DataSet): Promise<Case[]> {
-  const { cols } = await baseOf(set);
+  const file = await openNpy(join(set.folder, 'base.npy'));
+  const { cols } = file;
+  await file.close();
   const dims = [...GRID, cols / 16, cols / 8].filter((d) => Number.isInteger(d) && d < cols / 2);
   return [...new Set(dims)]
     .sort((a, b) => a - b)

@@ -29,14 +29,18 @@ const SPHERINGS = [
 ] as const;
 
 /** Names that `fitClosedForms` gives. */
-export const CLOSED_FORMS: readonly string[] = [
+export const CLOSED_FORMS = [
   'pca-uncentred',
   'pca',
-  ...GAMMAS.flatMap((gamma) => [`pca-uncentred-tempered-${gamma}`, `pca-tempered-${gamma}`]),
+  'pca-uncentred-tempered-0.25',
+  'pca-tempered-0.25',
+  'pca-uncentred-tempered-0.5',
+  'pca-tempered-0.5',
   'prefix',
   'random-projection',
-  ...SPHERINGS.map(([name]) => name),
-];
+  'leanvec-sphering',
+  'leanvec-sphering-0.1',
+] as const;
 
 /** Candidates that need no training: PCA in its forms, the prefix, a random projection, LeanVec-Sphering. */
 export async function fitClosedForms(
@@ -56,7 +60,7 @@ export async function fitClosedForms(
   const candidates: Candidate[] = [];
   let startedAt = performance.now();
   const add = (
-    name: string,
+    name: (typeof CLOSED_FORMS)[number],
     fields: Pick<Candidate, 'network' | 'queryNetwork' | 'hyperParameters'>,
   ): void => {
     const seconds = (performance.now() - startedAt) / 1000;

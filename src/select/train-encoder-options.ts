@@ -93,13 +93,8 @@ export function checkTrainOptions(options: TrainEncoderOptions, inputDim: number
   if (heldOut !== undefined && (!Number.isSafeInteger(heldOut) || heldOut < HELD_OUT_MIN)) {
     throw new TldrError('INVALID_ARGUMENT', `heldOut: got ${heldOut}, expected at least ${HELD_OUT_MIN}`);
   }
-  const known = ['best', ...LEARNED, ...CLOSED_FORMS];
-  if (options.ship !== undefined && !known.includes(options.ship)) {
-    throw new TldrError(
-      'INVALID_ARGUMENT',
-      `ship: ${options.ship} is not among the candidates: expected ${known.join(', ')}`,
-    );
-  }
+  // Which of them there are is seen with the data.
+  checkShip(options.ship ?? 'best', [...LEARNED, ...CLOSED_FORMS]);
   const { objective = 'fidelity', labels, queries, gains, compactDistance = 'auto' } = options;
   const possible = COMPACT[distance];
   if (compactDistance !== 'auto' && !possible.includes(compactDistance)) {
@@ -121,4 +116,14 @@ export function checkTrainOptions(options: TrainEncoderOptions, inputDim: number
   // Dot products of unit vectors may use every encoder: that is seen with the data.
   const form = distance === 'dot' ? 'cosine' : distance;
   checkArchitectures(settings, { distance: form, fromWeights: options.init === 'pca' });
+}
+
+/** @throws INVALID_ARGUMENT where nothing of that name can ship */
+export function checkShip(ship: string, candidates: readonly string[]): void {
+  const names = ['best', ...candidates];
+  if (names.includes(ship)) return;
+  throw new TldrError(
+    'INVALID_ARGUMENT',
+    `ship: ${ship} is not among the candidates here: expected ${names.join(', ')}`,
+  );
 }

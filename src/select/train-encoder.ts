@@ -16,6 +16,7 @@ import type { Directions } from './principal-directions.js';
 import { explicitPlan, plansForBudget, type LearnedPlan } from './learned-plans.js';
 import {
   BUDGET_SECONDS,
+  checkShip,
   checkTrainOptions,
   EXPLICIT,
   type TrainEncoderOptions,
@@ -58,7 +59,10 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
   const start = await judgeStart(benchmark, closed.candidates, judgeOptions);
   const { compactDistance } = start;
   const plans = planLearned(options, { geometry, start, train, directions: closed.directions });
-  checkShip(ship, [...plans, ...closed.candidates]);
+  checkShip(
+    ship,
+    [...plans, ...closed.candidates].map(({ name }) => name),
+  );
   const { learned, states, finished } = await fitLearned(train, {
     plans,
     geometry,
@@ -149,16 +153,6 @@ function planLearned(
   if (leftOut.length > 0)
     options.log?.('info', `the budget leaves no time for ${leftOut.join(' and ')}: left out`);
   return [...plans];
-}
-
-function checkShip(ship: string, candidates: readonly { readonly name: string }[]): void {
-  const names = ['best', ...candidates.map(({ name }) => name)];
-  if (!names.includes(ship)) {
-    throw new TldrError(
-      'INVALID_ARGUMENT',
-      `ship: ${ship} is not among the candidates here: expected ${names.join(', ')}`,
-    );
-  }
 }
 
 function learnedCandidate(

@@ -6,7 +6,6 @@ import type { Executor, ExecutorOptions, MatmulOptions, Ops, StepDefinition } fr
 
 type TfModule = typeof tf;
 
-const PACKAGE = '@tensorflow/tfjs';
 const NATIVE_PACKAGE = '@tensorflow/tfjs-node';
 const WASM_PACKAGE = '@tensorflow/tfjs-backend-wasm';
 /** Backends in the order tried. Like TensorFlow.js itself, each is installed beside this package by those who want it. */
@@ -129,7 +128,7 @@ async function loadTfjs(log?: Log): Promise<TfModule> {
   } catch (cause) {
     throw new TldrError(
       'UNSUPPORTED',
-      `the tfjs engine needs TensorFlow.js, which does not come with this package: npm install ${PACKAGE}`,
+      'the tfjs engine needs TensorFlow.js, which does not come with this package: npm install @tensorflow/tfjs',
       { cause },
     );
   }

@@ -4,7 +4,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { runCli, type CliResult } from '../cli/run-cli.js';
-import { COMPACT_DIM, DIM, fill } from '../migrate/fixtures.js';
+import { COMPACT_DIM, DIM, fill, tinyEncoder } from '../migrate/fixtures.js';
 import { openCliPlace, type CliPlace } from './cli-place.js';
 import { testsOn } from './test-server.js';
 
@@ -13,6 +13,8 @@ const test = await testsOn('any');
 
 const ROWS = 6_000;
 const TARGET = 'docs_c96';
+/** Where containers find the encoder and the record. */
+const MOUNTED_AT = '/work';
 
 interface Job {
   readonly spec: {
@@ -52,6 +54,7 @@ beforeAll(async () => {
   place = await openCliPlace('deploy');
   await place.rest('PUT', '/collections/docs', { vectors: { size: DIM, distance: 'Cosine' } });
   await fill(place.store, 'docs', ROWS);
+  await tinyEncoder().save(join(place.cwd, 'encoder.onnx'));
 });
 
 afterAll(() => place.end());
@@ -61,12 +64,10 @@ beforeEach(async () => {
   await rm(join(place.cwd, `docs--${TARGET}.json`), { force: true });
 });
 
-/** The folder mounted at /work is this test's; the server is this test's. */
+/** The mounted folder is this test's, and so is the server. */
 function run({ args, env }: Worker): Promise<CliResult> {
   const { url, grpcUrl } = place.server;
-  const here = args.map((arg) =>
-    arg.replace('/work/encoder.onnx', '/work/enc.onnx').replace('/work', place.cwd),
-  );
+  const here = args.map((arg) => arg.replace(MOUNTED_AT, place.cwd));
   const addresses = { QDRANT_URL: url, QDRANT_TLDR_GRPC_URL: grpcUrl };
   return runCli([...here, '--json'], { cwd: place.cwd, env: { ...env, ...addresses } });
 }
@@ -96,7 +97,7 @@ test('the pods of the Kubernetes job migrate, and the compose service may serve 
   );
 
   const serve = (file('docker-compose.yml') as Compose).services['serve'];
-  const served = { docs: { target: TARGET, encoder: 'enc.onnx' } };
+  const served = { docs: { target: TARGET, encoder: 'encoder.onnx' } };
   await writeFile(join(place.cwd, 'serve.json'), JSON.stringify({ collections: served }));
   const command = String(serve?.command).split(' ');
   const checked = await run({ args: [...command, '--check'], env: serve?.environment ?? {} });
