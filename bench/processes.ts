@@ -1,5 +1,12 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+/** The command line as installed: its first line says how Node is started. */
+export const CLI = fileURLToPath(new URL('../src/cli/main.js', import.meta.url));
+const [, flags = ''] = /^#!\S+ -S node (.*)$/m.exec(readFileSync(CLI, 'utf8')) ?? [];
+/** Every process that is measured runs as the command line does. */
+const NODE_FLAGS = flags.split(' ').filter((flag) => flag !== '');
 
 /** Clock ticks per second of /proc on Linux. */
 const CLOCK_TICKS = 100;
@@ -17,7 +24,9 @@ export function cpuSecondsOf(pid: number): number {
  * @throws when it ends with another code than 0
  */
 export async function runScript(script: string, args: readonly string[]): Promise<unknown> {
-  const child = spawn(process.execPath, [script, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [...NODE_FLAGS, script, ...args], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   let output = '';
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
   const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
@@ -36,7 +45,9 @@ export interface Started {
 /** Starts a script that stays, and waits until its output matches. @throws when it ends before */
 export function startScript(script: string, args: readonly string[], ready: RegExp): Promise<Started> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [script, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [...NODE_FLAGS, script, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     let output = '';
     const ended = new Promise<void>((done) => child.once('close', () => done()));
     const stop = async (): Promise<void> => {

@@ -11,7 +11,7 @@ import { Rng } from '../src/core/rng.js';
 import type { VectorStore } from '../src/core/vector-store.js';
 import { migrateCollection } from '../src/migrate/migrate-collection.js';
 import { clusterCentres, fillClustered } from './clustered-rows.js';
-import { cpuSecondsOf, runScript, startScript, type Started } from './processes.js';
+import { CLI, cpuSecondsOf, runScript, startScript, type Started } from './processes.js';
 import { load, type LoadRequest, type LoadResult, type Pace } from './proxy-load.js';
 
 /**
@@ -273,9 +273,8 @@ async function startProxies(server: LocalQdrant, folder: string): Promise<Pick<P
     },
   };
   await writeFile(join(folder, 'serve.json'), JSON.stringify(config));
-  const main = fileURLToPath(new URL('../src/cli/main.js', import.meta.url));
   const args = ['serve', '--config', join(folder, 'serve.json'), '--log-level', 'warn'];
-  const proxy = await startScript(main, args, /REST on (http:\/\/127\.0\.0\.1:\d+).*\n/);
+  const proxy = await startScript(CLI, args, /REST on (http:\/\/127\.0\.0\.1:\d+).*\n/);
   const script = fileURLToPath(new URL('./bare-proxy.js', import.meta.url));
   return { proxy, bare: await startScript(script, [server.url], /^(\d+)\n/) };
 }

@@ -1,4 +1,6 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=4
+// Bodies and pages lie outside the heap: with a small young generation they are freed by cheap collections of it, not
+// by marking the whole heap several times a second.
 import { Command, CommanderError } from 'commander';
 import { isTldrError, messageOf, type ErrorCode } from '../core/errors.js';
 import { VERSION } from '../select/version.js';
