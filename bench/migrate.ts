@@ -12,7 +12,7 @@ import { matrix, type Matrix } from '../src/core/matrix.js';
 import { Rng } from '../src/core/rng.js';
 import type { VectorStore } from '../src/core/vector-store.js';
 import { migrateCollection } from '../src/migrate/migrate-collection.js';
-import { cpuSecondsOf, runScript } from './processes.js';
+import { CLI_FLAGS, cpuSecondsOf, runScript } from './processes.js';
 
 /**
  * Speed of moving a collection, side by side in one run and in alternating order: the official REST client's copy,
@@ -223,8 +223,10 @@ async function phase(name: string, place: Place, serverPid: number): Promise<voi
   console.log(JSON.stringify(measured));
 }
 
-async function inChild(args: readonly string[]): Promise<Measured> {
-  return (await runScript(fileURLToPath(import.meta.url), args)) as Measured;
+/** `migrate` with the command line's flags; the others are as fast or faster as Node comes. */
+async function inChild(name: string, args: readonly string[]): Promise<Measured> {
+  const flags = name === 'migrate' ? CLI_FLAGS : [];
+  return (await runScript(fileURLToPath(import.meta.url), args, flags)) as Measured;
 }
 
 function median(values: readonly number[]): number {
@@ -266,12 +268,12 @@ async function main(): Promise<void> {
       ...place,
       target,
     ];
-    await inChild(args('load', 'source'));
+    await inChild('load', args('load', 'source'));
     const runs = new Map<Copier, Measured[]>(COPIERS.map((copier) => [copier, []]));
     const client = new RestClient({ url: server.url, checkCompatibility: false });
     for (let round = 0; round < rounds; round++) {
       for (const copier of round % 2 === 0 ? COPIERS : COPIERS.toReversed()) {
-        const measured = await inChild(args(copier, `${copier}-${round}`));
+        const measured = await inChild(copier, args(copier, `${copier}-${round}`));
         runs.get(copier)?.push(measured);
         console.error(`  round ${round + 1}, ${copier}: ${measured.seconds.toFixed(1)} s`);
         await client.deleteCollection(`${copier}-${round}`);

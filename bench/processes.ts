@@ -5,8 +5,8 @@ import { fileURLToPath } from 'node:url';
 /** The command line as installed: its first line says how Node is started. */
 export const CLI = fileURLToPath(new URL('../src/cli/main.js', import.meta.url));
 const [, flags = ''] = /^#!\S+ -S node (.*)$/m.exec(readFileSync(CLI, 'utf8')) ?? [];
-/** Every process that is measured runs as the command line does. */
-const NODE_FLAGS = flags.split(' ').filter((flag) => flag !== '');
+/** What Node is started with there; what is compared with it may be faster without. */
+export const CLI_FLAGS = flags.split(' ').filter((flag) => flag !== '');
 
 /** Clock ticks per second of /proc on Linux. */
 const CLOCK_TICKS = 100;
@@ -23,8 +23,12 @@ export function cpuSecondsOf(pid: number): number {
  * Runs a script of this repository to its end and reads the JSON it prints.
  * @throws when it ends with another code than 0
  */
-export async function runScript(script: string, args: readonly string[]): Promise<unknown> {
-  const child = spawn(process.execPath, [...NODE_FLAGS, script, ...args], {
+export async function runScript(
+  script: string,
+  args: readonly string[],
+  nodeFlags: readonly string[] = [],
+): Promise<unknown> {
+  const child = spawn(process.execPath, [...nodeFlags, script, ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   let output = '';
@@ -42,10 +46,10 @@ export interface Started {
   stop(): Promise<void>;
 }
 
-/** Starts a script that stays, and waits until its output matches. @throws when it ends before */
+/** Starts a script that stays, with the command line's flags, and waits until its output matches. @throws when it ends before */
 export function startScript(script: string, args: readonly string[], ready: RegExp): Promise<Started> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [...NODE_FLAGS, script, ...args], {
+    const child = spawn(process.execPath, [...CLI_FLAGS, script, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     let output = '';
