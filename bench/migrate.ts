@@ -19,7 +19,7 @@ import { CLI_FLAGS, cpuSecondsOf, runScript } from './processes.js';
  * the official gRPC client's (compression off), the plain full-size copy over this package's own transport, and
  * `migrate` to compact vectors. Every copier runs in a process of its own, two lanes, batches of 256, waiting for every
  * write; no collection has an index, so that only the copy is measured. Synthetic vectors with payloads of about 1 kB.
- * Options: `--rows=100000`, `--rounds=3`, `--json`.
+ * Options: `--rows=100000`, `--rounds=3`, `--no-flags` (of the command line for Node), `--json`.
  */
 const DIM = 1536;
 const COMPACT_DIM = 96;

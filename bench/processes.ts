@@ -5,8 +5,8 @@ import { fileURLToPath } from 'node:url';
 /** The command line as installed: its first line says how Node is started. */
 export const CLI = fileURLToPath(new URL('../src/cli/main.js', import.meta.url));
 const [, flags = ''] = /^#!\S+ -S node (.*)$/m.exec(readFileSync(CLI, 'utf8')) ?? [];
-/** What Node is started with there; what is compared with it may be faster without. */
-export const CLI_FLAGS = flags.split(' ').filter((flag) => flag !== '');
+/** What Node is started with there, none with `--no-flags`; what is compared with it may be faster without. */
+export const CLI_FLAGS = process.argv.includes('--no-flags') || flags === '' ? [] : flags.split(' ');
 
 /** Clock ticks per second of /proc on Linux. */
 const CLOCK_TICKS = 100;

@@ -19,7 +19,7 @@ import { load, type LoadRequest, type LoadResult, type Pace } from './proxy-load
  * stages; the same through the proxy; and a bare pass-through as the floor. The load comes from a process of its own,
  * in closed loops of 1, 8 and 32 connections, cases in turn, medians of the rounds; then two-stage searches, direct and
  * through the proxy, in an open loop at a third of what the server can do: load that leaves room. Synthetic vectors.
- * Options: `--rows=100000`, `--seconds=4`, `--rounds=3`, `--json`.
+ * Options: `--rows=100000`, `--seconds=4`, `--rounds=3`, `--no-flags` (of the command line for Node), `--json`.
  */
 const DIM = 1536;
 const COMPACT_DIM = 96;
