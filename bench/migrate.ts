@@ -223,12 +223,6 @@ async function phase(name: string, place: Place, serverPid: number): Promise<voi
   console.log(JSON.stringify(measured));
 }
 
-/** `migrate` with the command line's flags; the others are as fast or faster as Node comes. */
-async function inChild(name: string, args: readonly string[]): Promise<Measured> {
-  const flags = name === 'migrate' ? CLI_FLAGS : [];
-  return (await runScript(fileURLToPath(import.meta.url), args, flags)) as Measured;
-}
-
 function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
 }
@@ -262,18 +256,19 @@ async function main(): Promise<void> {
     console.log(
       `${rows} x ${DIM} -> ${COMPACT_DIM} (synthetic), payloads of ${PAYLOAD_BYTES} bytes, ${rounds} rounds, medians; ${cpus()[0]?.model ?? ''}, ${cpus().length} cores; Node ${process.version}; Qdrant ${PACKAGED_VERSION}`,
     );
-    const place = [server.url, server.grpcUrl, folder];
-    const args = (name: string, target: string): string[] => [
-      ...[`--phase=${name}`, `--rows=${rows}`, `--pid=${server.pid}`],
-      ...place,
-      target,
-    ];
-    await inChild('load', args('load', 'source'));
+    const inChild = async (name: string, target: string): Promise<Measured> => {
+      const options = [`--phase=${name}`, `--rows=${rows}`, `--pid=${server.pid}`];
+      const args = [...options, server.url, server.grpcUrl, folder, target];
+      // A plain copy is faster as Node comes.
+      const flags = name === 'migrate' ? CLI_FLAGS : [];
+      return (await runScript(fileURLToPath(import.meta.url), args, flags)) as Measured;
+    };
+    await inChild('load', 'source');
     const runs = new Map<Copier, Measured[]>(COPIERS.map((copier) => [copier, []]));
     const client = new RestClient({ url: server.url, checkCompatibility: false });
     for (let round = 0; round < rounds; round++) {
       for (const copier of round % 2 === 0 ? COPIERS : COPIERS.toReversed()) {
-        const measured = await inChild(copier, args(copier, `${copier}-${round}`));
+        const measured = await inChild(copier, `${copier}-${round}`);
         runs.get(copier)?.push(measured);
         console.error(`  round ${round + 1}, ${copier}: ${measured.seconds.toFixed(1)} s`);
         await client.deleteCollection(`${copier}-${round}`);

@@ -46,7 +46,10 @@ export interface Started {
   stop(): Promise<void>;
 }
 
-/** Starts a script that stays, with the command line's flags, and waits until its output matches. @throws when it ends before */
+/**
+ * Starts a script that stays, with the command line's flags, and waits until its output matches.
+ * @throws when it ends before
+ */
 export function startScript(script: string, args: readonly string[], ready: RegExp): Promise<Started> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [...CLI_FLAGS, script, ...args], {
