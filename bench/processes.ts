@@ -19,6 +19,17 @@ export function cpuSecondsOf(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / CLOCK_TICKS;
 }
 
+/** Processor time of all cores so far, and what of it the host gave to other machines (proc(5): the first line of stat). */
+export function machineSeconds(): { readonly all: number; readonly stolen: number } {
+  const [line = ''] = readFileSync('/proc/stat', 'utf8').split('\n', 1);
+  // The fields behind the eighth are part of the first two.
+  const ticks = line.trim().split(/\s+/).slice(1, 9).map(Number);
+  return {
+    all: ticks.reduce((sum, value) => sum + value, 0) / CLOCK_TICKS,
+    stolen: (ticks[7] ?? 0) / CLOCK_TICKS,
+  };
+}
+
 /**
  * Runs a script of this repository to its end and reads the JSON it prints.
  * @throws when it ends with another code than 0

@@ -15,11 +15,16 @@ export interface LoadRequest extends Pace {
   readonly path: string;
   /** Bodies sent in turn. */
   readonly bodies: readonly string[];
+  /** Sent like the rest, but not measured. */
+  readonly warmupSeconds: number;
   readonly seconds: number;
 }
 
 /** Latencies of an open loop count from when a request was due. */
 export interface LoadResult {
+  /** With those of the warm-up. */
+  readonly sent: number;
+  /** That were due after the warm-up. */
   readonly requests: number;
   readonly perSecond: number;
   readonly p50Ms: number;
@@ -28,31 +33,32 @@ export interface LoadResult {
 
 /** @throws when any request is not answered with status 200 */
 export async function load(request: LoadRequest): Promise<LoadResult> {
-  const { origin, path, bodies, connections, perSecond, seconds } = request;
+  const { origin, path, bodies, connections, perSecond, warmupSeconds, seconds } = request;
   const pool = new Pool(origin, { connections });
   const latenciesMs: number[] = [];
-  const startedAtMs = performance.now();
+  const sent = bodies.map((body) => Buffer.from(body));
+  const measuredFromMs = performance.now() + warmupSeconds * 1000;
   let next = 0;
   const send = async (dueAtMs: number): Promise<void> => {
     const { statusCode, body } = await pool.request({
       path,
       method: 'POST',
       headers: { 'content-type': 'application/json' },
-      body: bodies[next++ % bodies.length] ?? '',
+      body: sent[next++ % sent.length] ?? null,
     });
     const text = await body.text();
     if (statusCode !== 200) throw new Error(`status ${statusCode}: ${text.slice(0, 200)}`);
-    latenciesMs.push(performance.now() - dueAtMs);
+    if (dueAtMs >= measuredFromMs) latenciesMs.push(performance.now() - dueAtMs);
   };
-  if (perSecond === undefined) await inLoops(connections, seconds, send);
-  else await atRate(perSecond, seconds, send);
-  const elapsed = (performance.now() - startedAtMs) / 1000;
+  if (perSecond === undefined) await inLoops(connections, warmupSeconds + seconds, send);
+  else await atRate(perSecond, warmupSeconds + seconds, send);
+  const elapsed = (performance.now() - measuredFromMs) / 1000;
   await pool.close();
   latenciesMs.sort((a, b) => a - b);
   const at = (share: number): number =>
     latenciesMs[Math.min(latenciesMs.length - 1, Math.floor(latenciesMs.length * share))] ?? NaN;
   const requests = latenciesMs.length;
-  return { requests, perSecond: requests / elapsed, p50Ms: at(0.5), p99Ms: at(0.99) };
+  return { sent: next, requests, perSecond: requests / elapsed, p50Ms: at(0.5), p99Ms: at(0.99) };
 }
 
 type Send = (dueAtMs: number) => Promise<void>;
