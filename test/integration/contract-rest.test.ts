@@ -69,3 +69,18 @@ test('two-stage results are those of the original exactly where the candidates h
   expect(seen).toEqual({ held: expect.any(Number), missing: expect.any(Number) });
   expect(Math.min(seen.held, seen.missing)).toBeGreaterThan(0);
 });
+
+test('a body that is cut off anywhere is refused in the words of the server', async () => {
+  const { url } = await place().proxy('two-stage');
+  const whole = [
+    '{"query":[1.5,-2e-3,0,10],"limit":3,"filter":{"must":[{"key":"a","match":{"value":"x\\u00e9"}}]},"params":null}',
+    '{"prefetch":[{"query":[1,2.5,3,4] , "limit":2}],"query":{"recommend":{"positive":[1,[0.5,1,1,true]]}},"a":{"b":[',
+  ];
+  const bodies = whole.flatMap((text) => Array.from({ length: text.length }, (_, end) => text.slice(0, end)));
+  for (const body of bodies) {
+    const request = 'POST /collections/docs/points/query';
+    const wanted = await ask(place().servers.original, { request, body });
+    const { status, text } = await ask({ url }, { request, body });
+    expect({ body, status, text }).toEqual({ body, status: wanted.status, text: wanted.text });
+  }
+});

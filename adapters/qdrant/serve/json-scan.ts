@@ -125,6 +125,7 @@ class Scanner {
   #array(start: number, key: string, around: string): JsonNode {
     this.#enter();
     const first = this.#blank();
+    if (first === 0) throw this.#unexpected('list', 'expected value');
     if (first === 0x2d || isDigit(first)) {
       const values = this.#numbers();
       if (values !== null) {
@@ -203,6 +204,7 @@ class Scanner {
       this.#leave();
     } else if (byte === 0x5b) {
       this.#enter();
+      if (this.#blank() === 0) throw this.#unexpected('list', 'expected value');
       for (let more = this.#blank() !== 0x5d; more; more = this.#separator(0x5d, 'list')) this.#skip();
       this.#leave();
     } else {
@@ -227,6 +229,7 @@ class Scanner {
     if (byte !== 0x2c) throw this.#unexpected(what, `expected \`,\` or \`${String.fromCharCode(close)}\``);
     this.#at++;
     if (this.#blank() === close) throw this.#error('trailing comma');
+    if (this.#at >= this.#bytes.length) throw this.#eof('a value');
     return true;
   }
 
@@ -249,7 +252,7 @@ class Scanner {
   #literal(name: 'true' | 'false' | 'null', start: number): JsonNode {
     const wanted = LITERALS[name];
     for (const byte of wanted) {
-      if (this.#at >= this.#bytes.length) throw this.#error('EOF while parsing a value');
+      if (this.#at >= this.#bytes.length) throw this.#eof('a value');
       if (this.#bytes[this.#at] !== byte) throw this.#error('expected ident');
       this.#at++;
     }
@@ -261,7 +264,7 @@ class Scanner {
     const bytes = this.#bytes;
     this.#escaped = false;
     for (;;) {
-      if (this.#at >= bytes.length) throw this.#error('EOF while parsing a string');
+      if (this.#at >= bytes.length) throw this.#eof('a string');
       const byte = bytes[this.#at++]!;
       if (byte === 0x22) return;
       if (byte === 0x5c) this.#escape();
@@ -275,7 +278,7 @@ class Scanner {
   #escape(): void {
     this.#escaped = true;
     const byte = this.#bytes[this.#at++];
-    if (byte === undefined) throw this.#error('EOF while parsing a string');
+    if (byte === undefined) throw this.#eof('a string');
     if (byte === 0x75) {
       const unit = this.#hex();
       if (unit >= 0xdc00 && unit <= 0xdfff) throw this.#error('lone leading surrogate in hex escape');
@@ -293,6 +296,7 @@ class Scanner {
 
   #hex(): number {
     const text = this.#bytes.toString('latin1', this.#at, this.#at + 4);
+    if (text.length < 4) throw this.#eof('a string');
     if (!/^[0-9a-fA-F]{4}$/.test(text)) throw this.#error('invalid escape');
     this.#at += 4;
     return Number.parseInt(text, 16);
@@ -340,7 +344,12 @@ class Scanner {
 
   #unexpected(what: 'object' | 'list' | 'value', otherwise: string): JsonError {
     if (this.#at < this.#bytes.length) return this.#error(otherwise);
-    return this.#error(`EOF while parsing ${what === 'object' ? 'an' : 'a'} ${what}`);
+    return this.#eof(`${what === 'object' ? 'an' : 'a'} ${what}`);
+  }
+
+  #eof(within: string): JsonError {
+    this.#at = this.#bytes.length;
+    return this.#error(`EOF while parsing ${within}`);
   }
 
   #error(reason: string): JsonError {

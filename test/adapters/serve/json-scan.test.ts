@@ -202,6 +202,10 @@ describe('what is not', () => {
   test.each([
     ['', 'EOF while parsing a value at line 1 column 0'],
     ['{', 'EOF while parsing an object at line 1 column 1'],
+    ['{"query":[ ', 'EOF while parsing a list at line 1 column 11'],
+    ['{"filter":[', 'EOF while parsing a list at line 1 column 11'],
+    ['{"limit":2,', 'EOF while parsing a value at line 1 column 11'],
+    ['{"a":"\\u00', 'EOF while parsing a string at line 1 column 10'],
     ['{"query":[1,2', 'EOF while parsing a list at line 1 column 13'],
     ['{"limit":2} x', 'trailing characters at line 1 column 13'],
     ['{"limit":2,}', 'trailing comma at line 1 column 12'],
