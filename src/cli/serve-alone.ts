@@ -1,3 +1,4 @@
+import { Reloads } from '../proxy/metrics.js';
 import { startOperations } from '../proxy/operations.js';
 import { announce, startReloading, untilAborted, type ServeRun } from './serve-run.js';
 import { startServing } from './serving.js';
@@ -7,16 +8,18 @@ export async function serveAlone({ config, run, reread }: ServeRun): Promise<voi
   const { log } = run;
   const serving = await startServing(config, { log, seed: 1 });
   const { proxy } = serving;
+  const reloads = new Reloads();
+  const registries = [proxy.metrics.registry, reloads.registry];
   const operations = await startOperations({
     address: config.listenOperations,
     ready: () => proxy.ready(),
-    metrics: () => proxy.metrics.registry.metrics(),
+    metrics: async () => (await Promise.all(registries.map((one) => one.metrics()))).join(''),
   }).catch(async (error: unknown) => {
     await proxy.close();
     await serving.close();
     throw error;
   });
-  const stopReloading = startReloading({ config, reread, log }, (next) => serving.reload(next));
+  const stopReloading = startReloading({ config, reread, log, reloads }, (next) => serving.reload(next));
   announce(run, {
     ...{ rest: proxy.rest, grpc: proxy.grpc, operations: operations.address },
     ...{ config, loaded: serving.loaded() },

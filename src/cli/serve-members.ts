@@ -3,7 +3,7 @@ import type { Config } from '../config/config.js';
 import type { Address } from '../config/settings.js';
 import { TldrError } from '../core/errors.js';
 import type { Log } from '../core/run.js';
-import { countedTogether, type Counts } from '../proxy/metrics.js';
+import type { Counts } from '../proxy/metrics.js';
 import { freePorts } from './free-ports.js';
 import type { FromMember, ToMember } from './serve-member.js';
 
@@ -27,7 +27,7 @@ export class Members {
   #config: Config;
   #delayMs = FIRST_DELAY_MS;
   #seed = 0;
-  #counts = 0;
+  #asked = 0;
   #ending = false;
   #onReady: (ports: Ports) => void = () => undefined;
   #onFailed: ((error: TldrError) => void) | null = null;
@@ -62,9 +62,9 @@ export class Members {
   }
 
   /** What all of them have counted; one that does not answer is left out. */
-  async metrics(): Promise<string> {
+  async counts(): Promise<Counts[]> {
     const counts = await Promise.all([...this.#ready].map((worker) => this.#count(worker)));
-    return countedTogether(counts.filter((one) => one !== null));
+    return counts.filter((one) => one !== null);
   }
 
   /** Ends all, the requests under way first; true when that was in time. */
@@ -149,7 +149,7 @@ export class Members {
   }
 
   #count(worker: Worker): Promise<Counts | null> {
-    const id = this.#counts++;
+    const id = this.#asked++;
     return new Promise<Counts | null>((resolve) => {
       const timer = setTimeout(() => resolve(null), COUNT_TIMEOUT_MS);
       this.#counting.set(id, (counts) => {

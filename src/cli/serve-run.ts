@@ -2,6 +2,7 @@ import type { Config } from '../config/config.js';
 import type { Address } from '../config/settings.js';
 import { messageOf } from '../core/errors.js';
 import type { Log } from '../core/run.js';
+import type { Reloads } from '../proxy/metrics.js';
 import type { ConsoleRun } from './console-run.js';
 import { describeServed, migratingLine, servedLine, type LoadedCollection } from './serve-collections.js';
 import { reloadable } from './serving.js';
@@ -51,12 +52,17 @@ export function untilAborted(signal: AbortSignal): Promise<void> {
   });
 }
 
+interface Reloading {
+  readonly log: Log;
+  readonly reloads: Reloads;
+}
+
 /**
  * Reads the configuration again on SIGHUP, one after the other; one that cannot be served is refused with a line in
  * the log. Returns what ends this.
  */
 export function startReloading(
-  { config, reread, log }: Pick<ServeRun, 'config' | 'reread'> & { readonly log: Log },
+  { config, reread, log, reloads }: Pick<ServeRun, 'config' | 'reread'> & Reloading,
   reload: (config: Config) => Promise<void>,
 ): () => void {
   let current = config;
@@ -67,9 +73,11 @@ export function startReloading(
         const next = reloadable(current, reread());
         await reload(next.config);
         current = next.config;
+        reloads.ended('taken');
         log('info', 'the configuration was read again', { collections: Object.keys(current.collections) });
         if (next.fixed.length > 0) log('warn', `takes effect after a restart only: ${next.fixed.join(', ')}`);
       } catch (error) {
+        reloads.ended('refused');
         log('warn', `the configuration was read again and refused, the old one stays: ${messageOf(error)}`);
       }
     });

@@ -1,3 +1,4 @@
+import { countedTogether, Reloads } from '../proxy/metrics.js';
 import { startOperations } from '../proxy/operations.js';
 import { DEFAULT_LIMITS } from '../proxy/proxy-options.js';
 import { RestUpstream } from '../proxy/rest-upstream.js';
@@ -12,12 +13,14 @@ const READY_TIMEOUT_MS = 2_000;
 export async function serveTogether({ config, run, reread }: ServeRun): Promise<void> {
   const { log } = run;
   const loaded = await loadCollections(config, log);
+  const reloads = new Reloads();
   const members = new Members(config, log);
   const upstream = new RestUpstream(upstreamOf(config), { ...DEFAULT_LIMITS, upstreamConnections: 1 });
   const operations = await startOperations({
     address: config.listenOperations,
     ready: async () => members.ready && (await upstream.ready(READY_TIMEOUT_MS)),
-    metrics: () => members.metrics(),
+    metrics: async () =>
+      countedTogether([...(await members.counts()), await reloads.registry.getMetricsAsJSON()]),
   });
   const stop = async (): Promise<boolean> => {
     const inTime = await members.drain(config.drainMs);
@@ -31,7 +34,7 @@ export async function serveTogether({ config, run, reread }: ServeRun): Promise<
     await stop();
     throw error;
   }
-  const stopReloading = startReloading({ config, reread, log }, async (next) => {
+  const stopReloading = startReloading({ config, reread, log, reloads }, async (next) => {
     await loadCollections(next, log);
     members.configure(next);
   });

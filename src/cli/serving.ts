@@ -83,17 +83,11 @@ export async function startServing(config: Config, options: ServingOptions): Pro
     close: () => migrating.close(),
     loaded: () => loaded,
     reload: async (next) => {
-      try {
-        refuseOtherMigrations(current, next);
-        loaded = await loadCollections(next, log, readsTarget);
-        current = next;
-        ({ threads, shadow: shadowShare } = next);
-        proxy.use(state());
-        proxy.metrics.reloaded('taken');
-      } catch (error) {
-        proxy.metrics.reloaded('refused');
-        throw error;
-      }
+      refuseOtherMigrations(current, next);
+      loaded = await loadCollections(next, log, readsTarget);
+      current = next;
+      ({ threads, shadow: shadowShare } = next);
+      proxy.use(state());
     },
   };
 }

@@ -38,6 +38,19 @@ export function countedTogether(counts: readonly Counts[]): Promise<string> {
   return AggregatorRegistry.aggregate([...counts]).metrics();
 }
 
+/** What became of configurations that were read again: once each, however many processes serve. */
+export class Reloads {
+  readonly registry = new Registry();
+  readonly #counter = new Counter({
+    ...{ name: 'tldr_reloads_total', help: 'Configurations read again', registers: [this.registry] },
+    labelNames: ['outcome'],
+  });
+
+  ended(outcome: 'taken' | 'refused'): void {
+    this.#counter.inc({ outcome });
+  }
+}
+
 /** Of one transport. Counted in plain numbers, and looked at when asked: finding a label costs more than a sum. */
 class Tallies {
   inFlight = 0;
@@ -73,7 +86,6 @@ export class Metrics {
   readonly #overlap: Histogram<'collection'>;
   readonly #shadowSeconds: Histogram<'collection' | 'side'>;
   readonly #shadowDropped: Counter;
-  readonly #reloads: Counter<'outcome'>;
 
   constructor() {
     const registers = [this.registry];
@@ -106,10 +118,6 @@ export class Metrics {
     this.#shadowDropped = new Counter({
       ...{ name: 'tldr_shadow_dropped_total', help: 'Sampled searches not repeated', registers },
     });
-    this.#reloads = new Counter({
-      ...{ name: 'tldr_reloads_total', help: 'Configurations read again', registers },
-      labelNames: ['outcome'],
-    });
   }
 
   requestStarted(transport: Transport): void {
@@ -140,10 +148,6 @@ export class Metrics {
 
   shadowDropped(): void {
     this.#shadowDropped.inc();
-  }
-
-  reloaded(outcome: 'taken' | 'refused'): void {
-    this.#reloads.inc({ outcome });
   }
 
   counts(): Promise<Counts> {

@@ -140,6 +140,9 @@ describe('serve', () => {
     await configure({ docs: { target: 'small', encoder: join(folder, 'other.onnx') } });
     serving.child.kill('SIGHUP');
     await until(() => serving.log().includes('the old one stays'));
+    await configure({ docs: { target: 'small' } });
+    serving.child.kill('SIGHUP');
+    await until(() => serving.log().split('the old one stays').length === 3);
     const before = statuses.length;
     await until(() => statuses.length > before + 20);
     going = false;
@@ -150,7 +153,7 @@ describe('serve', () => {
     const counted = await textOf(`${serving.operations}/metrics`);
     expect(counted).toMatch(/tldr_requests_total\{.*status="200"\} \d+/);
     expect(counted).toContain('tldr_reloads_total{outcome="taken"} 1');
-    expect(counted).toContain('tldr_reloads_total{outcome="refused"} 1');
+    expect(counted).toContain('tldr_reloads_total{outcome="refused"} 2');
     serving.child.kill('SIGTERM');
     expect(await serving.ended).toBe(0);
   });
@@ -300,6 +303,10 @@ describe('serve', () => {
       return [...lines].reduce((sum, [, count]) => sum + Number(count), 0);
     };
     await until(async () => (await counted()) === 20);
+    serving.child.kill('SIGHUP');
+    await until(async () =>
+      (await textOf(`${serving.operations}/metrics`)).includes('tldr_reloads_total{outcome="taken"} 1\n'),
+    );
     const children = await readFile(`/proc/${serving.child.pid}/task/${serving.child.pid}/children`, 'utf8');
     // One by one: the first is started again while the other still holds the ports.
     for (const [i, pid] of children.trim().split(' ').entries()) {
