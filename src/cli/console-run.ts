@@ -123,6 +123,7 @@ function progressPrinter(): { show: (progress: Progress) => void; clear: () => v
   let step = '';
   let startedAtMs = 0;
   let startedDone = 0;
+  let lastDone = 0;
   let nextLineAtMs = 0;
   const clear = (): void => {
     bar?.stop();
@@ -146,7 +147,12 @@ function progressPrinter(): { show: (progress: Progress) => void; clear: () => v
         });
         bar.start(progress.total, progress.done, { step, unit: progress.unit, rate: '-', left: '-' });
       }
+    } else if (progress.done < lastDone) {
+      // The same step over again, as each pass of catching up is: the rate is that of this time.
+      startedAtMs = now;
+      startedDone = progress.done;
     }
+    lastDone = progress.done;
     const seconds = (now - startedAtMs) / 1000;
     const rate = seconds > 0 ? (progress.done - startedDone) / seconds : 0;
     const left =
