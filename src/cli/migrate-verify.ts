@@ -57,7 +57,7 @@ async function verify(work: RecordedWork, flags: VerifyFlags): Promise<void> {
   for (const line of found.differences) run.say(`  ${line}`);
   throw new TldrError(
     'VERIFY_FAILED',
-    `${found.differenceCount} differences in ${what} ${points} points; \`migrate resume\` repairs them where no alias leads to the target`,
+    `${found.differenceCount} ${found.differenceCount === 1 ? 'difference' : 'differences'} in ${what} ${points} points; \`migrate resume\` repairs them where no alias leads to the target`,
     { result: found },
   );
 }
