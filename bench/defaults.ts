@@ -4,12 +4,15 @@ import { readNpy } from '../src/cli/npy.js';
 import type { TrainEncoderOptions } from '../src/select/train-encoder-options.js';
 import { trainEncoder } from '../src/select/train-encoder.js';
 import { REFERENCE } from '../src/train/train-options.js';
+import { optionsOf } from './options.js';
 
 /**
  * One change at a time to the default training settings, on the demo's 10,000 vectors, judged on 1,000 held-out
- * rows; PCA beside them. Option: `--dim=32`. Prints a Markdown table.
+ * rows; PCA beside them. Prints a Markdown table.
  */
-const dim = Number(process.argv.find((argument) => argument.startsWith('--dim='))?.slice(6) ?? 32);
+const { dim } = optionsOf('One change at a time to the default training settings, on the demo’s vectors.', {
+  dim: [32, 'of the encoder'],
+});
 const x = await readNpy(fileURLToPath(new URL('../../demo/data/base.npy', import.meta.url)));
 
 const SWEEP: Readonly<Record<string, Partial<TrainEncoderOptions>>> = {

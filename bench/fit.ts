@@ -4,17 +4,23 @@ import { fitMoments, principalAxes } from '../src/baselines/pca.js';
 import { matrix, type Matrix } from '../src/core/matrix.js';
 import { Rng } from '../src/core/rng.js';
 import { trainEncoder } from '../src/select/train-encoder.js';
+import { optionsOf } from './options.js';
 import { runScript } from './processes.js';
 import { clusterCentres, fillClustered } from './clustered-rows.js';
 
 /**
  * Time and peak memory of fitting 100,000 x 768 -> 96 with the default budget, and of PCA alone, each in a process
- * of its own. Synthetic vectors: clusters in a space of falling variances. Options: `--rows=100000`, `--json`.
+ * of its own. Synthetic vectors: clusters in a space of falling variances.
  */
 const DIM = 768;
 const COMPACT_DIM = 96;
 const CLUSTERS = 500;
-const rows = Number(process.argv.find((argument) => argument.startsWith('--rows='))?.slice(7) ?? 100_000);
+const options = optionsOf('Time and peak memory of fitting with the default budget, and of PCA alone.', {
+  rows: [100_000, 'vectors'],
+  json: [false, 'print one object, last'],
+  phase: ['', ''],
+});
+const { rows } = options;
 const threads = 2;
 
 function sample(): Matrix {
@@ -45,8 +51,7 @@ async function inChild(name: string): Promise<{ seconds: number; peakMb: number 
   return (await runScript(fileURLToPath(import.meta.url), args)) as { seconds: number; peakMb: number };
 }
 
-const wanted = process.argv.find((argument) => argument.startsWith('--phase='))?.slice(8);
-if (wanted !== undefined) await phase(wanted);
+if (options.phase !== '') await phase(options.phase);
 else {
   console.log(
     `${rows} x ${DIM} -> ${COMPACT_DIM} (synthetic); ${cpus()[0]?.model ?? ''}, ${cpus().length} cores; Node ${process.version}`,
@@ -56,5 +61,5 @@ else {
     const { seconds, peakMb } = (phases[name] = await inChild(name));
     console.log(`${name.padEnd(5)} ${seconds.toFixed(1)} s, peak ${peakMb.toFixed(0)} MB`);
   }
-  if (process.argv.includes('--json')) console.log(JSON.stringify({ rows, phases }));
+  if (options.json) console.log(JSON.stringify({ rows, phases }));
 }

@@ -9,21 +9,25 @@ import { matrix, type Matrix } from '../src/core/matrix.js';
 import { Rng } from '../src/core/rng.js';
 import { migrateCollection } from '../src/migrate/migrate-collection.js';
 import { trainEncoder } from '../src/select/train-encoder.js';
+import { optionsOf } from './options.js';
 import { runScript } from './processes.js';
 import { clusterCentres, fillClustered } from './clustered-rows.js';
 
 /**
  * Peak memory of training and migrating a large collection, each phase in a process of its own. The vectors are
- * synthetic: clusters in a space of falling variances. Options: `--rows=200000`, `--json`.
+ * synthetic: clusters in a space of falling variances.
  */
 const DIM = 768;
 const COMPACT_DIM = 96;
 const SAMPLE = 50_000;
 const CLUSTERS = 500;
 const BATCH = 500;
-const option = (name: string, fallback: number): number =>
-  Number(process.argv.find((argument) => argument.startsWith(`--${name}=`))?.split('=')[1] ?? fallback);
-const rows = option('rows', 200_000);
+const options = optionsOf('Peak memory of training and of migrating a large collection.', {
+  rows: [200_000, 'points'],
+  json: [false, 'print one object, last'],
+  ...{ phase: ['', ''], url: ['', ''], 'grpc-url': ['', ''], folder: ['', ''] },
+});
+const { rows } = options;
 
 /** Batch number `i`, the same in every run. */
 function batchOf(i: number, centres: Matrix): Matrix {
@@ -89,10 +93,8 @@ async function inChild(name: string, args: readonly string[]): Promise<{ peakMb:
   return { peakMb, seconds };
 }
 
-const wanted = process.argv.find((argument) => argument.startsWith('--phase='))?.slice(8);
-if (wanted !== undefined) {
-  const [url = '', grpcUrl = '', folder = ''] = process.argv.slice(-3);
-  await phase(wanted, url, { grpcUrl, folder });
+if (options.phase !== '') {
+  await phase(options.phase, options.url, { grpcUrl: options['grpc-url'], folder: options.folder });
 } else {
   const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-bench-'));
   const server = await startLocalQdrant();
@@ -102,8 +104,10 @@ if (wanted !== undefined) {
     );
     const phases: Record<string, { peakMb: number; seconds: number }> = {};
     for (const name of ['load', 'train', 'migrate'])
-      phases[name] = await inChild(name, [server.url, server.grpcUrl, folder]);
-    if (process.argv.includes('--json'))
+      phases[name] = await inChild(name, [
+        ...[`--url=${server.url}`, `--grpc-url=${server.grpcUrl}`, `--folder=${folder}`],
+      ]);
+    if (options.json)
       console.log(JSON.stringify({ rows, dim: DIM, compactDim: COMPACT_DIM, sample: SAMPLE, phases }));
   } finally {
     await server.stop();

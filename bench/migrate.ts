@@ -12,6 +12,7 @@ import { matrix, type Matrix } from '../src/core/matrix.js';
 import { Rng } from '../src/core/rng.js';
 import type { VectorStore } from '../src/core/vector-store.js';
 import { migrateCollection } from '../src/migrate/migrate-collection.js';
+import { optionsOf } from './options.js';
 import { CLI_FLAGS, cpuSecondsOf, runScript } from './processes.js';
 
 /**
@@ -19,7 +20,6 @@ import { CLI_FLAGS, cpuSecondsOf, runScript } from './processes.js';
  * the official gRPC client's (compression off), the plain full-size copy over this package's own transport, and
  * `migrate` to compact vectors. Every copier runs in a process of its own, two lanes, batches of 256, waiting for every
  * write; no collection has an index, so that only the copy is measured. Synthetic vectors with payloads of about 1 kB.
- * Options: `--rows=100000`, `--rounds=3`, `--no-flags` (of the command line for Node), `--json`.
  */
 const DIM = 1536;
 const COMPACT_DIM = 96;
@@ -29,10 +29,21 @@ const PAYLOAD_BYTES = 1000;
 const COPIERS = ['rest', 'grpc', 'plain', 'migrate'] as const;
 type Copier = (typeof COPIERS)[number];
 
-const option = (name: string): string | undefined =>
-  process.argv.find((argument) => argument.startsWith(`--${name}=`))?.slice(name.length + 3);
-const rows = Number(option('rows') ?? 100_000);
-const rounds = Number(option('rounds') ?? 3);
+const options = optionsOf('Speed of moving a collection, beside the official clients and a plain copy.', {
+  rows: [100_000, 'points'],
+  rounds: [3, 'of all copiers; their medians count'],
+  'no-flags': [false, 'run `migrate` without the flags of the command line for Node'],
+  json: [false, 'print every round as one object, last'],
+  ...{
+    phase: ['', ''],
+    pid: [0, ''],
+    url: ['', ''],
+    'grpc-url': ['', ''],
+    folder: ['', ''],
+    target: ['', ''],
+  },
+});
+const { rows, rounds } = options;
 
 interface Place {
   readonly url: string;
@@ -257,8 +268,14 @@ async function main(): Promise<void> {
       `${rows} x ${DIM} -> ${COMPACT_DIM} (synthetic), payloads of ${PAYLOAD_BYTES} bytes, ${rounds} rounds, medians; ${cpus()[0]?.model ?? ''}, ${cpus().length} cores; Node ${process.version}; Qdrant ${PACKAGED_VERSION}`,
     );
     const inChild = async (name: string, target: string): Promise<Measured> => {
-      const options = [`--phase=${name}`, `--rows=${rows}`, `--pid=${server.pid}`];
-      const args = [...options, server.url, server.grpcUrl, folder, target];
+      const place = [`--url=${server.url}`, `--grpc-url=${server.grpcUrl}`, `--folder=${folder}`];
+      const args = [
+        `--phase=${name}`,
+        `--rows=${rows}`,
+        `--pid=${server.pid}`,
+        ...place,
+        `--target=${target}`,
+      ];
       // A plain copy is faster as Node comes.
       const flags = name === 'migrate' ? CLI_FLAGS : [];
       return (await runScript(fileURLToPath(import.meta.url), args, flags)) as Measured;
@@ -275,16 +292,12 @@ async function main(): Promise<void> {
       }
     }
     print(runs);
-    if (process.argv.includes('--json')) console.log(JSON.stringify({ rows, rounds, runs: [...runs] }));
+    if (options.json) console.log(JSON.stringify({ rows, rounds, runs: [...runs] }));
   } finally {
     await server.stop();
     await rm(folder, { recursive: true, force: true });
   }
 }
 
-const wanted = option('phase');
-if (wanted === undefined) await main();
-else {
-  const [url = '', grpcUrl = '', folder = '', target = ''] = process.argv.slice(-4);
-  await phase(wanted, { url, grpcUrl, folder, target }, Number(option('pid')));
-}
+if (options.phase === '') await main();
+else await phase(options.phase, { ...options, grpcUrl: options['grpc-url'] }, options.pid);

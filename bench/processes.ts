@@ -42,11 +42,18 @@ export async function runScript(
   const child = spawn(process.execPath, [...nodeFlags, script, ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
+  endWithThis(child);
   let output = '';
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
   const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
   if (code !== 0) throw new Error(`${script} ${args.join(' ')} ended with code ${code}`);
   return JSON.parse(output);
+}
+
+function endWithThis(child: ChildProcess): void {
+  const kill = (): void => void child.kill();
+  process.once('exit', kill);
+  child.once('close', () => process.off('exit', kill));
 }
 
 export interface Started {
@@ -72,6 +79,7 @@ export function startScript(script: string, args: readonly string[], ready: RegE
       child.kill('SIGTERM');
       await ended;
     };
+    endWithThis(child);
     const look = (chunk: Buffer): void => {
       output += chunk.toString();
       const found = ready.exec(output);

@@ -11,6 +11,7 @@ import { Rng } from '../src/core/rng.js';
 import type { VectorStore } from '../src/core/vector-store.js';
 import { migrateCollection } from '../src/migrate/migrate-collection.js';
 import { clusterCentres, fillClustered } from './clustered-rows.js';
+import { optionsOf } from './options.js';
 import { CLI, cpuSecondsOf, machineSeconds, runScript, startScript, type Started } from './processes.js';
 import { load, type LoadRequest, type LoadResult, type Pace } from './proxy-load.js';
 
@@ -21,7 +22,6 @@ import { load, type LoadRequest, type LoadResult, type Pace } from './proxy-load
  * 1, 8 and 32 connections, cases in turn, medians of the rounds; then two-stage searches in an open loop at a third of
  * what the server can do: load that leaves room. Beside every row stands what part of the processors' time the host
  * gave away meanwhile: on a shared machine that decides the longest waits. Synthetic vectors.
- * Options: `--rows=100000`, `--seconds=4`, `--rounds=3`, `--no-flags` (of the command line for Node), `--json`.
  */
 const DIM = 1536;
 const COMPACT_DIM = 96;
@@ -50,14 +50,15 @@ const MODERATE_CASES: readonly Case[] = ['two-stage', 'bare two-stage', 'proxy t
 /** More than are under way at a moderate rate. */
 const OPEN_CONNECTIONS = 64;
 
-const option = (name: string, fallback: number): number =>
-  Number(
-    process.argv.find((argument) => argument.startsWith(`--${name}=`))?.slice(name.length + 3) ?? fallback,
-  );
-const rows = option('rows', 100_000);
-const seconds = option('seconds', 4);
-const rounds = option('rounds', 3);
-const folderOption = process.argv.find((argument) => argument.startsWith('--load='))?.slice(7);
+const options = optionsOf('What serving costs beside direct search and a bare pass-through.', {
+  rows: [100_000, 'points'],
+  seconds: [4, 'measured of every case, behind a warm-up'],
+  rounds: [3, 'of all cases; their medians count'],
+  'no-flags': [false, 'start the proxy without the flags of the command line for Node'],
+  json: [false, 'print every round as one object, last'],
+  load: ['', ''],
+});
+const { rows, seconds, rounds } = options;
 
 interface Measured extends LoadResult {
   /** Of the proxy, or of the bare one. */
@@ -330,12 +331,11 @@ async function main(): Promise<void> {
     await measureRounds(runs, { paces: [moderate], cases: MODERATE_CASES }, place, bodies);
     print(runs, moderate);
     printRatios(runs, moderate, projectionTime(encoder, queries));
-    if (process.argv.includes('--json'))
-      console.log(JSON.stringify({ rows, seconds, rounds, runs: [...runs] }));
+    if (options.json) console.log(JSON.stringify({ rows, seconds, rounds, runs: [...runs] }));
   } finally {
     for (const stop of stops) await stop();
   }
 }
 
-if (folderOption === undefined) await main();
-else console.log(JSON.stringify(await load(JSON.parse(await readFile(folderOption, 'utf8')) as LoadRequest)));
+if (options.load === '') await main();
+else console.log(JSON.stringify(await load(JSON.parse(await readFile(options.load, 'utf8')) as LoadRequest)));

@@ -4,6 +4,7 @@ import { availableParallelism, cpus } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openNpy } from '../src/cli/npy.js';
+import { optionsOf } from './options.js';
 import { runScript } from './processes.js';
 import { nameOf, type DataSet, type Training, type TrainingResult } from './quality-training.js';
 
@@ -11,18 +12,26 @@ import { nameOf, type DataSet, type Training, type TrainingResult } from './qual
  * What `train` ships, on queries that neither training nor selection saw, beside every other candidate, PCA and the
  * published TLDR settings. As many trainings run side by side as there are cores, one thread each, which takes three
  * quarters of the time of one after the other with all threads. Budgets are seconds of all cores together: a training
- * gets as many times more of its one thread, and about the same steps. Options:
- * `--data=<folder of folders with base.npy and queries.npy>` (the demo's data without it), `--rows=10000`,
- * `--budget=75` seconds of all cores per training at D/16 and D/8, `--other-budget=20` at other sizes,
- * `--reference-epochs=15`, `--seeds=3`, `--write` puts the page into docs/quality.md.
+ * gets as many times more of its one thread, and about the same steps.
  */
-const flag = (name: string, fallback: string): string =>
-  process.argv.find((argument) => argument.startsWith(`--${name}=`))?.slice(name.length + 3) ?? fallback;
-const ROWS = Number(flag('rows', '10000'));
-const BUDGET_SECONDS = Number(flag('budget', '75'));
-const OTHER_BUDGET_SECONDS = Number(flag('other-budget', '20'));
-const REFERENCE_EPOCHS = Number(flag('reference-epochs', '15'));
-const SEEDS = Number(flag('seeds', '3'));
+const options = optionsOf(
+  'What `train` ships beside every other candidate, on queries that nothing was chosen by.',
+  {
+    data: [
+      '../shared/data',
+      'folder of folders with base.npy and queries.npy; where it is not there, the demo’s data',
+    ],
+    rows: [10_000, 'at most, of each set'],
+    budget: [75, 'seconds of all cores per training at D/16 and D/8'],
+    'other-budget': [20, 'the same at other sizes'],
+    'reference-epochs': [15, 'of the published settings'],
+    seeds: [3, 'per size'],
+    write: [false, 'put the page into docs/quality.md'],
+  },
+);
+const { rows: ROWS, budget: BUDGET_SECONDS, seeds: SEEDS } = options;
+const OTHER_BUDGET_SECONDS = options['other-budget'];
+const REFERENCE_EPOCHS = options['reference-epochs'];
 const LANES = availableParallelism();
 const GRID = [32, 64, 128, 256];
 const REFERENCE = 'tldr, published settings';
@@ -47,7 +56,7 @@ const progress = (line: string): void => console.error(`${new Date().toISOString
 
 function dataSets(): DataSet[] {
   const demo = fileURLToPath(new URL('../../demo/data', import.meta.url));
-  const data = flag('data', '../shared/data');
+  const data = options.data;
   const found = existsSync(data)
     ? readdirSync(data, { withFileTypes: true })
         .filter((entry) => entry.isDirectory() && existsSync(join(data, entry.name, 'queries.npy')))
@@ -213,5 +222,4 @@ At D/16 and D/8, where PCA is below .85 (${withRoom.length} of ${goals.length}):
 ${outcomes.map(details).join('\n\n')}
 `;
 console.log(page);
-if (process.argv.includes('--write'))
-  await writeFile(fileURLToPath(new URL('../../docs/quality.md', import.meta.url)), page);
+if (options.write) await writeFile(fileURLToPath(new URL('../../docs/quality.md', import.meta.url)), page);

@@ -4,15 +4,16 @@ import { readNpy } from '../src/cli/npy.js';
 import { trainEncoder } from '../src/select/train-encoder.js';
 import type { TrainEncoderOptions } from '../src/select/train-encoder-options.js';
 import { referenceSettings } from '../src/train/train-options.js';
+import { optionsOf } from './options.js';
 
 /**
  * One change at a time to TLDR as published (Barlow Twins, linear encoder), on the demo's 10,000 vectors, judged on
- * held-out rows by fidelity. Options: `--dim=32`, `--epochs=30`. Prints a Markdown table.
+ * held-out rows by fidelity. Prints a Markdown table.
  */
-const option = (name: string, fallback: number): number =>
-  Number(process.argv.find((argument) => argument.startsWith(`--${name}=`))?.split('=')[1] ?? fallback);
-const dim = option('dim', 32);
-const epochs = option('epochs', 30);
+const { dim, epochs } = optionsOf('One change at a time to TLDR as published, on the demo’s vectors.', {
+  dim: [32, 'of the encoder'],
+  epochs: [30, 'of each training'],
+});
 const x = await readNpy(fileURLToPath(new URL('../../demo/data/base.npy', import.meta.url)));
 
 const published = { ...referenceSettings({ batchSize: 1024, epochs }), init: 'random' as const };

@@ -4,8 +4,9 @@ import { createNativeMatmul } from '../src/core/native-matmul.js';
 import { Rng } from '../src/core/rng.js';
 import { runTraining } from '../src/train/run-training.js';
 import { REFERENCE } from '../src/train/train-options.js';
+import { optionsOf } from './options.js';
 
-/** Speed of the reference preset beside a plain large matmul, alternating in one run. `--json`: one object last. */
+/** Speed of the reference preset beside a plain large matmul, alternating in one run. */
 const ROWS = 20_000;
 const INPUT_DIM = 512;
 const OUTPUT_DIM = 64;
@@ -14,7 +15,10 @@ const BATCH = 1024;
 const ROUNDS = 5;
 const STEPS_PER_ROUND = 3;
 const MATMUL_SIZE = 2048;
-const threads = Number(process.argv.find((argument) => argument.startsWith('--threads='))?.slice(10) ?? 2);
+const { threads, json } = optionsOf('Speed of training beside a plain large matmul.', {
+  threads: [2, 'of both'],
+  json: [false, 'print one object, last'],
+});
 
 /**
  * Floating-point operations of one step: 2 m n k per matrix product; each product of the forward pass costs two
@@ -103,4 +107,4 @@ for (const [name, value] of Object.entries(result)) {
     `${name.padEnd(16)} ${typeof value === 'number' ? value.toLocaleString('en-US', { maximumFractionDigits: 3 }) : value}`,
   );
 }
-if (process.argv.includes('--json')) console.log(JSON.stringify(result));
+if (json) console.log(JSON.stringify(result));
