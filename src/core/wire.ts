@@ -1,8 +1,40 @@
 /**
  * What a proxy needs to know of a database's protocol: an adapter implements it, the proxy moves the bytes. Rewriting
  * is synchronous and free of input and output, so that it can run in a worker thread; everything that crosses over is
- * plain data.
+ * plain data. Where it runs in the proxy's own thread it may stop before its vectors are projected, and go on after.
  */
+import type { Matrix } from './matrix.js';
+import type { VectorProjector } from './served-collection.js';
+
+/** Vectors that are to be projected before a rewrite can end. */
+export interface ProjectionJob {
+  readonly projector: VectorProjector;
+  readonly as: 'points' | 'queries';
+  /** n x inputDim. */
+  readonly x: Matrix;
+}
+
+/** A rewrite that waits for its vectors, so that those of several requests can be projected together. */
+export interface Projecting<Result> extends ProjectionJob {
+  /** Called once, with n x outputDim. */
+  finish(y: Matrix): Result;
+}
+
+/** n x outputDim. */
+export function projected({ projector, as, x }: ProjectionJob): Matrix {
+  return as === 'points' ? projector.project(x) : projector.projectQueries(x);
+}
+
+export function isProjecting<Result extends object>(
+  begun: Result | Projecting<Result>,
+): begun is Projecting<Result> {
+  return 'finish' in begun;
+}
+
+/** The rewrite at its end, its vectors projected by themselves. */
+export function finished<Result extends object>(begun: Result | Projecting<Result>): Result {
+  return isProjecting(begun) ? begun.finish(projected(begun)) : begun;
+}
 
 /** A request's first line, and its headers with lower-case names. */
 export interface RestHead {
@@ -65,7 +97,13 @@ export interface LookupAnswer {
 
 export interface RestRewriter {
   route(head: RestHead): RestRoute;
-  /** @param body decompressed */
+  /** @param body decompressed, and not to be changed before the rewrite has ended */
+  begin(
+    head: RestHead,
+    body: Uint8Array,
+    lookups?: readonly LookupAnswer[],
+  ): RestRewrite | Projecting<RestRewrite>;
+  /** The same to its end. */
   rewrite(head: RestHead, body: Uint8Array, lookups?: readonly LookupAnswer[]): RestRewrite;
   /** @param body decompressed; the status may be an error's */
   rewriteAnswer(form: AnswerForm, status: number, body: Uint8Array): Uint8Array;
@@ -134,7 +172,13 @@ export type GrpcRewrite =
 
 export interface GrpcRewriter {
   route(path: string): GrpcRoute;
-  /** @param message decompressed, without the five bytes of framing */
+  /** @param message decompressed, without the five bytes of framing, and not to be changed before the rewrite has ended */
+  begin(
+    path: string,
+    message: Uint8Array,
+    lookups?: readonly Uint8Array[],
+  ): GrpcRewrite | Projecting<GrpcRewrite>;
+  /** The same to its end. */
   rewrite(path: string, message: Uint8Array, lookups?: readonly Uint8Array[]): GrpcRewrite;
   rewriteAnswer(form: AnswerForm, message: Uint8Array): Uint8Array;
   /** An error's text as the client should read it. */

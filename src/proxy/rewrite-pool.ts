@@ -1,7 +1,16 @@
 import { parentPort, Worker } from 'node:worker_threads';
 import type { GrpcChange, RestChange } from '../core/followed.js';
 import { isTldrError, messageOf, TldrError, type ErrorCode } from '../core/errors.js';
-import type { AnswerForm, GrpcRewrite, LookupAnswer, RestHead, RestRewrite } from '../core/wire.js';
+import {
+  isProjecting,
+  projected,
+  type AnswerForm,
+  type GrpcRewrite,
+  type LookupAnswer,
+  type Projecting,
+  type RestHead,
+  type RestRewrite,
+} from '../core/wire.js';
 import type { Rewriters } from './proxy-options.js';
 
 /** Below this a copy costs less than handing the memory over. */
@@ -117,7 +126,8 @@ export class RewritePool {
 export function answerRewrites(rewriters: Rewriters): void {
   parentPort?.on('message', ({ id, task }: { readonly id: number; readonly task: RewriteTask }) => {
     try {
-      const result = rewrite(rewriters, task);
+      const begun = begin(rewriters, task);
+      const result = isProjecting(begun) ? begun.finish(projected(begun)) : begun;
       const reply: Reply = { id, result, body: task.body };
       // A body that was not changed is one and the same.
       const handed = new Set([...transferable(task.body), ...transferable(bytesOf(result))]);
@@ -129,16 +139,16 @@ export function answerRewrites(rewriters: Rewriters): void {
   });
 }
 
-/** The task done in the calling thread. */
-export function rewrite(
+/** The task done in the calling thread, as far as it goes without a projection. */
+export function begin(
   { rest, grpc, changes }: Rewriters,
   task: RewriteTask,
-): RewriteResults[RewriteTask['kind']] {
+): RewriteResults[RewriteTask['kind']] | Projecting<RestRewrite> | Projecting<GrpcRewrite> {
   switch (task.kind) {
     case 'rest':
-      return rest.rewrite(task.head, task.body, task.lookups);
+      return rest.begin(task.head, task.body, task.lookups);
     case 'grpc':
-      return grpc.rewrite(task.path, task.body, task.lookups);
+      return grpc.begin(task.path, task.body, task.lookups);
     case 'rest-change':
       return changes?.rest.read(task.head, task.body) ?? { kind: 'other' };
     case 'grpc-change':

@@ -1,8 +1,17 @@
 import type { ChangeRoute } from '../core/followed.js';
-import type { AnswerForm, GrpcRoute, GrpcStatus, RestAnswer, RestHead, RestRoute } from '../core/wire.js';
+import {
+  isProjecting,
+  type AnswerForm,
+  type GrpcRoute,
+  type GrpcStatus,
+  type RestAnswer,
+  type RestHead,
+  type RestRoute,
+} from '../core/wire.js';
+import { ProjectionQueue } from './projection-queue.js';
 import type { Rewriters } from './proxy-options.js';
 import {
-  rewrite,
+  begin,
   type RewritePool,
   type RewriteResults,
   type RewriteTask,
@@ -10,14 +19,15 @@ import {
 } from './rewrite-pool.js';
 
 /**
- * Rewriting for one state of the configuration: small bodies at once, large ones in worker threads, so that the event
- * loop is never held for long. A request uses one state from its beginning to its end; a state that was replaced goes
+ * Rewriting for one state of the configuration: small bodies at once but for their vectors, which are projected with
+ * those of others, large ones in worker threads, so that the event loop is never held for long. A request uses one state from its beginning to its end; a state that was replaced goes
  * when its last request has ended.
  */
 export class Rewriting {
   readonly #rewriters: Rewriters;
   readonly #pool: RewritePool | null;
   readonly #workerBytesMin: number;
+  readonly #projections = new ProjectionQueue();
   #users = 0;
   #retired = false;
 
@@ -75,8 +85,10 @@ export class Rewriting {
     task: RewriteTask & { readonly kind: Kind },
   ): Promise<Rewritten<RewriteResults[Kind]>> {
     if (this.#pool !== null && task.body.length >= this.#workerBytesMin) return this.#pool.run<Kind>(task);
+    const begun = begin(this.#rewriters, task);
+    const result = isProjecting(begun) ? begun.finish(await this.#projections.project(begun)) : begun;
     // The kind of the result is the task's.
-    return { result: rewrite(this.#rewriters, task) as RewriteResults[Kind], body: task.body };
+    return { result: result as RewriteResults[Kind], body: task.body };
   }
 
   grpcStatus(form: AnswerForm, message: string): string {

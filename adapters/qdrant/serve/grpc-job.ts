@@ -1,10 +1,11 @@
+import type { Matrix } from '../../../src/core/matrix.js';
 import type { ServedCollection } from '../../../src/core/served-collection.js';
 import type { GrpcLookups } from './grpc-lookups.js';
 import { checkDim } from './rules.js';
 
 /**
  * Vectors to be projected, all of a request in one product. Each gets the bytes of its compact form at once, filled
- * by `run`; until then they may be built into messages but not read.
+ * by `fill`; until then they may be built into messages but not read.
  */
 export class Projections {
   readonly #inputs: Float32Array[] = [];
@@ -28,16 +29,20 @@ export class Projections {
     return new Uint8Array(output.buffer);
   }
 
-  run(): void {
-    const [first] = this.#inputs;
-    if (first === undefined) return;
-    const { inputDim, outputDim, projector } = this.served;
+  /** All vectors, n x inputDim. */
+  get rows(): Matrix {
+    const { inputDim } = this.served;
     const rows = this.#inputs.length;
+    const [first] = this.#inputs;
     // One vector is projected where it lies.
-    const data = rows === 1 ? first : new Float32Array(rows * inputDim);
+    const data = rows === 1 && first !== undefined ? first : new Float32Array(rows * inputDim);
     if (rows > 1) this.#inputs.forEach((values, i) => data.set(values, i * inputDim));
-    const x = { rows, cols: inputDim, data };
-    const compact = this.kind === 'points' ? projector.project(x) : projector.projectQueries(x);
+    return { rows, cols: inputDim, data };
+  }
+
+  /** @param compact a row for each vector */
+  fill(compact: Matrix): void {
+    const { outputDim } = this.served;
     this.#outputs.forEach((output, i) =>
       output.set(compact.data.subarray(i * outputDim, (i + 1) * outputDim)),
     );

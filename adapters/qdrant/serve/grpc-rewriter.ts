@@ -1,5 +1,11 @@
 import type { ServedCollection } from '../../../src/core/served-collection.js';
-import type { GrpcRewrite, GrpcRewriter, GrpcRoute } from '../../../src/core/wire.js';
+import {
+  finished,
+  type GrpcRewrite,
+  type GrpcRewriter,
+  type GrpcRoute,
+  type Projecting,
+} from '../../../src/core/wire.js';
 import { isDeleted, rewriteAnswer } from './grpc-answer.js';
 import { rewriteCollections } from './grpc-collections.js';
 import { Projections, type Job, type ServedJob } from './grpc-job.js';
@@ -21,12 +27,13 @@ const PERMISSION_DENIED = 7;
 const COLLECTION = 1;
 const BATCH = 2;
 
+type Begun = GrpcRewrite | Projecting<GrpcRewrite>;
 type PointsRule = Exclude<MethodRule, { readonly kind: 'pass' } | { readonly kind: CollectionKind }>;
 type CollectionKind = Parameters<typeof rewriteCollections>[0];
 
 /** Rewrites gRPC requests to served collections, and their answers; every other byte passes. */
 export function grpcRewriter(collections: readonly ServedCollection[]): GrpcRewriter {
-  const guarded = (rewrite: () => GrpcRewrite): GrpcRewrite => {
+  const guarded = (rewrite: () => Begun): Begun => {
     try {
       return rewrite();
     } catch (error) {
@@ -34,9 +41,12 @@ export function grpcRewriter(collections: readonly ServedCollection[]): GrpcRewr
       throw error;
     }
   };
+  const begin: GrpcRewriter['begin'] = (path, message, lookups) =>
+    guarded(() => rewriteCall({ path, message, collections }, lookups));
   return {
     route,
-    rewrite: (path, message, lookups) => guarded(() => rewriteCall({ path, message, collections }, lookups)),
+    begin,
+    rewrite: (path, message, lookups) => finished<GrpcRewrite>(begin(path, message, lookups)),
     rewriteAnswer: (form, message) => rewriteAnswer(form, message, collections),
     rewriteStatus: (form, text) => {
       const served = servedBy(form.collection, collections);
@@ -69,7 +79,7 @@ interface Call {
   readonly collections: readonly ServedCollection[];
 }
 
-function rewriteCall(call: Call, lookups: readonly Uint8Array[] | undefined): GrpcRewrite {
+function rewriteCall(call: Call, lookups: readonly Uint8Array[] | undefined): Begun {
   const { path, collections } = call;
   const rule = METHODS[path];
   if (rule?.kind === 'pass') return { kind: 'pass' };
@@ -98,18 +108,26 @@ interface PointsCall {
   readonly name: string;
 }
 
-function rewriteServed({ call, message, rule, name }: PointsCall, job: ServedJob): GrpcRewrite {
+function rewriteServed({ call, message, rule, name }: PointsCall, job: ServedJob): Begun {
   const { path, body } = rewritePoints(message, rule, { path: call.path, job });
   const calls = job.lookups.calls();
   if (calls.length > 0)
     return { kind: 'lookup', calls, answer: { form: 'lookup', collection: name, errorsOnly: true } };
-  job.projections.run();
-  return {
+  const { projections, served } = job;
+  const send = (): GrpcRewrite => ({
     kind: 'send',
     call: { path, message: body.finish() },
     answer: { form: 'error', collection: name, errorsOnly: true },
-    projected: job.projections.count,
+    projected: projections.count,
     search: rule.kind === 'query' || rule.kind === 'legacy',
+  });
+  if (projections.count === 0) return send();
+  return {
+    ...{ projector: served.projector, as: projections.kind, x: projections.rows },
+    finish: (y) => {
+      projections.fill(y);
+      return send();
+    },
   };
 }
 

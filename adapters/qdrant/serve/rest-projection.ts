@@ -29,12 +29,13 @@ export class Projection {
     return slot;
   }
 
-  /** @throws Refusal where a projected vector cannot be written as JSON */
-  run(as: 'points' | 'queries'): void {
-    if (this.#rows.length === 0) return;
-    const { outputDim, projector, vector } = this.#served;
-    const x = this.#together();
-    const { data } = as === 'points' ? projector.project(x) : projector.projectQueries(x);
+  /**
+   * Writes the projected vectors.
+   * @param y a row for each vector
+   * @throws Refusal where one cannot be written as JSON
+   */
+  fill({ data }: Matrix): void {
+    const { outputDim, vector } = this.#served;
     this.#slots.forEach((slot, i) => {
       const values = data.subarray(i * outputDim, (i + 1) * outputDim);
       if (firstNonFiniteRow(matrix(1, outputDim, values)) !== -1)
@@ -43,7 +44,8 @@ export class Projection {
     });
   }
 
-  #together(): Matrix {
+  /** All vectors, n x inputDim. */
+  get rows(): Matrix {
     const { inputDim } = this.#served;
     const [first] = this.#rows;
     if (this.#rows.length === 1 && first !== undefined) return matrix(1, inputDim, first);

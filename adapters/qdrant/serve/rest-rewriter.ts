@@ -1,12 +1,14 @@
 import type { ServedCollection } from '../../../src/core/served-collection.js';
-import type {
-  AnswerForm,
-  LookupAnswer,
-  RestAnswer,
-  RestHead,
-  RestRewrite,
-  RestRewriter,
-  RestRoute,
+import {
+  finished,
+  type AnswerForm,
+  type LookupAnswer,
+  type Projecting,
+  type RestAnswer,
+  type RestHead,
+  type RestRewrite,
+  type RestRewriter,
+  type RestRoute,
 } from '../../../src/core/wire.js';
 import { scanJson } from './json-scan.js';
 import { Splices } from './json-splice.js';
@@ -33,9 +35,12 @@ interface ServedRequest {
 
 /** Requests of the REST interface, rewritten for collections that are served in a compact space. */
 export function restRewriter(collections: readonly ServedCollection[]): RestRewriter {
+  const begin: RestRewriter['begin'] = (head, body, lookups) =>
+    orRefusal(() => rewrite({ head, body, lookups }, collections));
   return {
     route: (head) => orRefusal(() => route(head, collections)),
-    rewrite: (head, body, lookups) => orRefusal(() => rewrite({ head, body, lookups }, collections)),
+    begin,
+    rewrite: (head, body, lookups) => finished<RestRewrite>(begin(head, body, lookups)),
     rewriteAnswer: (form, status, body) => rewriteAnswer(form, body, { status, collections }),
     isDeleted,
     resultIds,
@@ -156,7 +161,10 @@ interface WholeRequest {
   readonly lookups: readonly LookupAnswer[] | undefined;
 }
 
-function rewrite(whole: WholeRequest, collections: readonly ServedCollection[]): RestRewrite {
+function rewrite(
+  whole: WholeRequest,
+  collections: readonly ServedCollection[],
+): RestRewrite | Projecting<RestRewrite> {
   const { head, body, lookups } = whole;
   const path = parsePath(head.url);
   if (isAliasChange(head.method, path)) {
@@ -182,7 +190,7 @@ function rewriteServed(
   { head, body, lookups }: WholeRequest,
   request: ServedRequest,
   collections: readonly ServedCollection[],
-): RestRewrite {
+): RestRewrite | Projecting<RestRewrite> {
   const { served, action, path } = request;
   if (action.kind !== 'rewrite') return unchanged({ head, body, lookups });
   const { body: shown, root } = scanShown(action.body, body, served);
@@ -195,15 +203,23 @@ function rewriteServed(
   });
   const requests = asked.requests();
   if (requests.length > 0) return { kind: 'lookup', requests };
-  projection.run(action.search ? 'queries' : 'points');
   const below = result.asQuery ? queryPath(action.body) : path.raw.slice(2).join('/');
   const form = result.asQuery ? result.answer : 'errors';
-  return {
+  const send = (): RestRewrite => ({
     kind: 'send',
     request: { method: head.method, url: targetUrl(request, below), body: source.apply() },
     answer: answerForm(form, request),
     projected: projection.count,
     search: action.search,
+  });
+  if (projection.count === 0) return send();
+  return {
+    ...{ projector: served.projector, as: action.search ? 'queries' : 'points', x: projection.rows },
+    finish: (y) =>
+      orRefusal(() => {
+        projection.fill(y);
+        return send();
+      }),
   };
 }
 
