@@ -103,10 +103,8 @@ if (options.phase !== '') {
       `${rows} x ${DIM} -> ${COMPACT_DIM}, sample ${SAMPLE}; ${cpus()[0]?.model ?? ''}, ${cpus().length} cores; Node ${process.version}`,
     );
     const phases: Record<string, { peakMb: number; seconds: number }> = {};
-    for (const name of ['load', 'train', 'migrate'])
-      phases[name] = await inChild(name, [
-        ...[`--url=${server.url}`, `--grpc-url=${server.grpcUrl}`, `--folder=${folder}`],
-      ]);
+    const place = [`--url=${server.url}`, `--grpc-url=${server.grpcUrl}`, `--folder=${folder}`];
+    for (const name of ['load', 'train', 'migrate']) phases[name] = await inChild(name, place);
     if (options.json)
       console.log(JSON.stringify({ rows, dim: DIM, compactDim: COMPACT_DIM, sample: SAMPLE, phases }));
   } finally {

@@ -2,8 +2,7 @@ import { parentPort, Worker } from 'node:worker_threads';
 import type { GrpcChange, RestChange } from '../core/followed.js';
 import { isTldrError, messageOf, TldrError, type ErrorCode } from '../core/errors.js';
 import {
-  isProjecting,
-  projected,
+  finished,
   type AnswerForm,
   type GrpcRewrite,
   type LookupAnswer,
@@ -36,6 +35,8 @@ export interface RewriteResults {
   readonly 'grpc-answer': Uint8Array;
 }
 
+type AnyResult = RewriteResults[RewriteTask['kind']];
+
 /** A result, and the task's body back from the thread it went to. */
 export interface Rewritten<Result> {
   readonly result: Result;
@@ -43,12 +44,12 @@ export interface Rewritten<Result> {
 }
 
 type Reply =
-  | ({ readonly id: number } & Rewritten<RewriteResults[RewriteTask['kind']]>)
+  | ({ readonly id: number } & Rewritten<AnyResult>)
   | { readonly id: number; readonly code: ErrorCode; readonly message: string };
 
 interface Waiting {
   readonly worker: Worker;
-  readonly resolve: (reply: Rewritten<RewriteResults[RewriteTask['kind']]>) => void;
+  readonly resolve: (reply: Rewritten<AnyResult>) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -126,8 +127,7 @@ export class RewritePool {
 export function answerRewrites(rewriters: Rewriters): void {
   parentPort?.on('message', ({ id, task }: { readonly id: number; readonly task: RewriteTask }) => {
     try {
-      const begun = begin(rewriters, task);
-      const result = isProjecting(begun) ? begun.finish(projected(begun)) : begun;
+      const result = finished<AnyResult>(begin(rewriters, task));
       const reply: Reply = { id, result, body: task.body };
       // A body that was not changed is one and the same.
       const handed = new Set([...transferable(task.body), ...transferable(bytesOf(result))]);
@@ -143,7 +143,7 @@ export function answerRewrites(rewriters: Rewriters): void {
 export function begin(
   { rest, grpc, changes }: Rewriters,
   task: RewriteTask,
-): RewriteResults[RewriteTask['kind']] | Projecting<RestRewrite> | Projecting<GrpcRewrite> {
+): AnyResult | Projecting<AnyResult> {
   switch (task.kind) {
     case 'rest':
       return rest.begin(task.head, task.body, task.lookups);
@@ -160,7 +160,7 @@ export function begin(
   }
 }
 
-function bytesOf(result: RewriteResults[RewriteTask['kind']]): Uint8Array | undefined {
+function bytesOf(result: AnyResult): Uint8Array | undefined {
   if (result instanceof Uint8Array) return result;
   if (result.kind !== 'send') return undefined;
   return 'request' in result ? result.request.body : result.call.message;

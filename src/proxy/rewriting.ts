@@ -20,8 +20,8 @@ import {
 
 /**
  * Rewriting for one state of the configuration: small bodies at once but for their vectors, which are projected with
- * those of others, large ones in worker threads, so that the event loop is never held for long. A request uses one state from its beginning to its end; a state that was replaced goes
- * when its last request has ended.
+ * those of others, large ones in worker threads, so that the event loop is never held for long. A request uses one
+ * state from its beginning to its end; a state that was replaced goes when its last request has ended.
  */
 export class Rewriting {
   readonly #rewriters: Rewriters;
