@@ -26,5 +26,5 @@ COPY --from=build /app/dist dist
 USER node
 WORKDIR /work
 EXPOSE 6433 6434 6435
-ENTRYPOINT ["node", "--max-semi-space-size=4", "/app/dist/src/cli/main.js"]
+ENTRYPOINT ["node", "/app/dist/src/cli/main.js"]
 CMD ["--help"]

@@ -1,10 +1,12 @@
 import { createServer } from 'node:http';
 import { Pool } from 'undici';
+import { growHeapAtEase } from '../src/cli/heap-growth.js';
 
 /**
  * The least a proxy on Node can do: every request goes to the upstream and its answer back, with nothing looked at.
  * The floor that the real one is compared with. Arguments: upstream origin; prints its own port.
  */
+growHeapAtEase();
 const [origin = ''] = process.argv.slice(2);
 /** Of one connection only. */
 const DROPPED = new Set(['connection', 'host', 'transfer-encoding', 'keep-alive']);

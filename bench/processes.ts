@@ -2,11 +2,10 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-/** The command line as installed: its first line says how Node is started. */
+/** The command line as installed. */
 export const CLI = fileURLToPath(new URL('../src/cli/main.js', import.meta.url));
-const [, flags = ''] = /^#!\S+ -S node (.*)$/m.exec(readFileSync(CLI, 'utf8')) ?? [];
-/** What Node is started with there, none with `--no-flags`; what is compared with it may be faster without. */
-export const CLI_FLAGS = process.argv.includes('--no-flags') || flags === '' ? [] : flags.split(' ');
+/** With `--node-heap` no process lets its heap grow at ease, as the command line does: a flag given to Node stays. */
+export const HEAP_FLAGS = process.argv.includes('--node-heap') ? ['--heap-growing-percent=0'] : [];
 
 /** Clock ticks per second of /proc on Linux. */
 const CLOCK_TICKS = 100;
@@ -34,12 +33,8 @@ export function machineSeconds(): { readonly all: number; readonly stolen: numbe
  * Runs a script of this repository to its end and reads the JSON it prints.
  * @throws when it ends with another code than 0
  */
-export async function runScript(
-  script: string,
-  args: readonly string[],
-  nodeFlags: readonly string[] = [],
-): Promise<unknown> {
-  const child = spawn(process.execPath, [...nodeFlags, script, ...args], {
+export async function runScript(script: string, args: readonly string[]): Promise<unknown> {
+  const child = spawn(process.execPath, [...HEAP_FLAGS, script, ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   endWithThis(child);
@@ -65,12 +60,12 @@ export interface Started {
 }
 
 /**
- * Starts a script that stays, with the command line's flags, and waits until its output matches.
+ * Starts a script that stays, and waits until its output matches.
  * @throws when it ends before
  */
 export function startScript(script: string, args: readonly string[], ready: RegExp): Promise<Started> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [...CLI_FLAGS, script, ...args], {
+    const child = spawn(process.execPath, [...HEAP_FLAGS, script, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     let output = '';

@@ -54,7 +54,7 @@ const options = optionsOf('What serving costs beside direct search and a bare pa
   rows: [100_000, 'points'],
   seconds: [4, 'measured of every case, behind a warm-up'],
   rounds: [3, 'of all cases; their medians count'],
-  'no-flags': [false, 'start the proxy without the flags of the command line for Node'],
+  'node-heap': [false, 'leave the heap of both proxies to Node, as the command line does not'],
   json: [false, 'print every round as one object, last'],
   load: ['', ''],
 });
@@ -283,13 +283,17 @@ function printRatios(runs: Runs, moderate: Pace, projectionMicros: number): void
     console.log(`${what.padEnd(62)} ${value.padStart(7)}   goal ${goal}`);
 }
 
+/** Microseconds of one vector, the median of many short runs: what else the machine does meanwhile is not in it. */
 function projectionTime(encoder: Encoder, queries: Matrix): number {
   const one = rowRange(queries, 0, 1);
-  for (let i = 0; i < 2_000; i++) encoder.projectQueries(one);
-  const count = 5_000;
-  const startedAtMs = performance.now();
-  for (let i = 0; i < count; i++) encoder.projectQueries(one);
-  return ((performance.now() - startedAtMs) * 1000) / count;
+  const count = 100;
+  const timeOf = (): number => {
+    const startedAtMs = performance.now();
+    for (let i = 0; i < count; i++) encoder.projectQueries(one);
+    return ((performance.now() - startedAtMs) * 1000) / count;
+  };
+  for (let i = 0; i < 20; i++) timeOf();
+  return median(Array.from({ length: 200 }, timeOf));
 }
 
 async function startProxies(server: LocalQdrant, folder: string): Promise<Pick<Place, 'proxy' | 'bare'>> {

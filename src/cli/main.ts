@@ -1,9 +1,8 @@
-#!/usr/bin/env -S node --max-semi-space-size=4
-// Bodies and pages lie outside the heap: with a small young generation they are freed by cheap collections of it, not
-// by marking the whole heap several times a second.
+#!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
 import { isTldrError, messageOf, type ErrorCode } from '../core/errors.js';
 import { VERSION } from '../select/version.js';
+import { growHeapAtEase } from './heap-growth.js';
 
 /** Exit status per error code; documented in docs/cli.md. */
 const EXIT: Readonly<Record<ErrorCode, number>> = {
@@ -36,6 +35,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   config: async () => (await import('./config-command.js')).configCommand(),
 };
 
+growHeapAtEase();
 const program = new Command('qdrant-tldr')
   .description('Learn a smaller vector space from a Qdrant collection and move the collection into it.')
   .version(VERSION)
