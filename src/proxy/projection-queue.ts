@@ -53,7 +53,8 @@ function projectTogether(requests: readonly Waiting[]): void {
   const [first] = requests;
   if (first === undefined) return;
   try {
-    const y = projected({ ...first.job, x: requests.length === 1 ? first.job.x : stacked(requests) });
+    const { projector, as, x } = first.job;
+    const y = projected({ projector, as, x: requests.length === 1 ? x : stacked(requests) });
     let at = 0;
     for (const { job, resolve } of requests) resolve(rowRange(y, at, (at += job.x.rows)));
   } catch (error) {

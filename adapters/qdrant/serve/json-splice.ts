@@ -34,7 +34,12 @@ export class Splices {
 
   /** Lists of texts as they are: there may be more of them than a call can have arguments. */
   replace({ start, end }: Span, ...texts: readonly (Text | readonly Text[])[]): void {
-    this.#list.push({ start, end, texts: texts.flat() });
+    const all: Text[] = [];
+    for (const text of texts) {
+      if (isList(text)) for (const one of text) all.push(one);
+      else all.push(text);
+    }
+    this.#list.push({ start, end, texts: all });
   }
 
   insert(at: number, ...texts: readonly (Text | readonly Text[])[]): void {
@@ -67,14 +72,17 @@ export class Splices {
   }
 }
 
+function isList(text: Text | readonly Text[]): text is readonly Text[] {
+  return Array.isArray(text);
+}
+
 function lengthOf(text: Text): number {
   return typeof text === 'string' ? text.length : text.bytes.length;
 }
 
 /** A string as JSON in ASCII. */
 export function asciiJson(text: string): string {
-  return JSON.stringify(text).replace(
-    /[\u007f-\uffff]/g,
-    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+  const json = JSON.stringify(text);
+  if (!/[\u007f-\uffff]/.test(json)) return json;
+  return json.replace(/[\u007f-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }

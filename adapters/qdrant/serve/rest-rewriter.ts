@@ -1,3 +1,4 @@
+import type { Matrix } from '../../../src/core/matrix.js';
 import type { ServedCollection } from '../../../src/core/served-collection.js';
 import {
   finished,
@@ -197,10 +198,8 @@ function rewriteServed(
   const source = new Splices(shown);
   const projection = new Projection(served);
   const asked = new Lookups(lookups, path.search);
-  const result: BodyResult = rewriteBody(action.body, root, {
-    ...{ served, collections, source, projection },
-    lookups: asked,
-  });
+  const rewriting = { served, collections, source, projection, lookups: asked };
+  const result: BodyResult = rewriteBody(action.body, root, rewriting);
   const requests = asked.requests();
   if (requests.length > 0) return { kind: 'lookup', requests };
   const below = result.asQuery ? queryPath(action.body) : path.raw.slice(2).join('/');
@@ -213,13 +212,16 @@ function rewriteServed(
     search: action.search,
   });
   if (projection.count === 0) return send();
+  const finish = (y: Matrix): RestRewrite | RestAnswer =>
+    orRefusal(() => {
+      projection.fill(y);
+      return send();
+    });
   return {
-    ...{ projector: served.projector, as: action.search ? 'queries' : 'points', x: projection.rows },
-    finish: (y) =>
-      orRefusal(() => {
-        projection.fill(y);
-        return send();
-      }),
+    projector: served.projector,
+    as: action.search ? 'queries' : 'points',
+    x: projection.rows,
+    finish,
   };
 }
 
