@@ -36,6 +36,11 @@ describe('every command', () => {
     },
   );
 
+  test('nothing is said on standard error: Node knows the flag by which the heap grows', async () => {
+    const { code, stderr } = await runCli(['--version'], { cwd });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  });
+
   test('an unknown option, command or value is a usage error', async () => {
     for (const args of [
       ['train', '--nope'],
