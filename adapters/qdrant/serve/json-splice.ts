@@ -34,6 +34,7 @@ export class Splices {
 
   /** Lists of texts as they are: there may be more of them than a call can have arguments. */
   replace({ start, end }: Span, ...texts: readonly (Text | readonly Text[])[]): void {
+    // Many times as fast as `flat()`, and there is one for every vector.
     const all: Text[] = [];
     for (const text of texts) {
       if (isList(text)) for (const one of text) all.push(one);

@@ -212,6 +212,7 @@ function rewriteServed(
     search: action.search,
   });
   if (projection.count === 0) return send();
+  // No literal goes on behind a spread here: for every search V8 would make its map anew.
   const finish = (y: Matrix): RestRewrite | RestAnswer =>
     orRefusal(() => {
       projection.fill(y);
