@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 /** The command line as installed. */
 export const CLI = fileURLToPath(new URL('../src/cli/main.js', import.meta.url));
 /** With `--node-heap` no process lets its heap grow at ease, as the command line does: a flag given to Node stays. */
-export const HEAP_FLAGS = process.argv.includes('--node-heap') ? ['--heap-growing-percent=0'] : [];
+const HEAP_FLAGS = process.argv.includes('--node-heap') ? ['--heap-growing-percent=0'] : [];
 
 /** Clock ticks per second of /proc on Linux. */
 const CLOCK_TICKS = 100;

@@ -1,3 +1,4 @@
+import type { Matrix } from '../../../src/core/matrix.js';
 import type { ServedCollection } from '../../../src/core/served-collection.js';
 import {
   finished,
@@ -122,13 +123,12 @@ function rewriteServed({ call, message, rule, name }: PointsCall, job: ServedJob
     search: rule.kind === 'query' || rule.kind === 'legacy',
   });
   if (projections.count === 0) return send();
-  return {
-    ...{ projector: served.projector, as: projections.kind, x: projections.rows },
-    finish: (y) => {
-      projections.fill(y);
-      return send();
-    },
+  // As for REST, no literal goes on behind a spread.
+  const finish = (y: Matrix): GrpcRewrite => {
+    projections.fill(y);
+    return send();
   };
+  return { projector: served.projector, as: projections.kind, x: projections.rows, finish };
 }
 
 /** A request to another collection may still look up points of a served one. */

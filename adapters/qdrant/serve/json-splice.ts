@@ -37,8 +37,8 @@ export class Splices {
     // Many times as fast as `flat()`, and there is one for every vector.
     const all: Text[] = [];
     for (const text of texts) {
-      if (isList(text)) for (const one of text) all.push(one);
-      else all.push(text);
+      if (typeof text === 'string' || 'bytes' in text) all.push(text);
+      else for (const one of text) all.push(one);
     }
     this.#list.push({ start, end, texts: all });
   }
@@ -73,17 +73,14 @@ export class Splices {
   }
 }
 
-function isList(text: Text | readonly Text[]): text is readonly Text[] {
-  return Array.isArray(text);
-}
-
 function lengthOf(text: Text): number {
   return typeof text === 'string' ? text.length : text.bytes.length;
 }
 
 /** A string as JSON in ASCII. */
 export function asciiJson(text: string): string {
-  const json = JSON.stringify(text);
-  if (!/[\u007f-\uffff]/.test(json)) return json;
-  return json.replace(/[\u007f-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return JSON.stringify(text).replace(
+    /[\u007f-\uffff]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }

@@ -16,8 +16,10 @@ export function parsePath(url: string): RestPath {
   const [address = ''] = url.split('#');
   const at = address.indexOf('?');
   const path = at < 0 ? address : address.slice(0, at);
-  const below = path.startsWith('/') ? path : path.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/]*/i, '');
-  const raw = below.split('/').filter((segment) => segment !== '');
+  const raw = path
+    .replace(/^[a-z][a-z0-9+.-]*:\/\/[^/]*/i, '')
+    .split('/')
+    .filter((segment) => segment !== '');
   return { segments: raw.map(unescape), raw, search: at < 0 ? '' : address.slice(at) };
 }
 
