@@ -76,6 +76,11 @@ export class Encoder {
     return this.#fingerprint;
   }
 
+  /** True where what `project` makes of a row with NaN or infinity is never finite: only clipping at 0 hides them. */
+  get showsNonFinite(): boolean {
+    return this.network.layers.every(({ relu }) => !relu);
+  }
+
   /**
    * x: n x inputDim to n x outputDim, as points are stored. A zero row has no direction: normalising leaves it zero,
    * and it becomes what the layers make of zero. Without biases that is zero; with them the same vector for every zero

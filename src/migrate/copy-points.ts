@@ -1,6 +1,6 @@
 import type { Encoder } from '../core/encoder.js';
 import { TldrError } from '../core/errors.js';
-import { firstNonFiniteRow } from '../core/matrix.js';
+import { firstNonFiniteRow, type Matrix } from '../core/matrix.js';
 import { formatPointId } from '../core/point-id.js';
 import { RowMemory } from '../core/row-memory.js';
 import type { Pace } from './pace.js';
@@ -33,28 +33,37 @@ export interface CopyRequest {
 
 /**
  * The points as the target stores them: reduced, and in the two-stage layout the full vector beside it.
- * @throws INVALID_DATA naming a point that is not finite
+ * @throws INVALID_DATA naming a point that is not finite, or whose reduced vector is not
  */
 export function projectBatch(encoder: Encoder, batch: PointBatch, record: MigrationIdentity): WriteBatch {
-  const bad = firstNonFiniteRow(batch.vectors);
-  if (bad >= 0) {
-    const id = batch.ids[bad];
-    throw new TldrError(
-      'INVALID_DATA',
-      `point ${id === undefined ? '?' : formatPointId(id)} of ${record.sourceCollection} holds NaN or infinity in "${record.vectorName}": repair or delete it`,
-    );
-  }
-  const compact: VectorColumn = {
-    name: record.compactName,
-    matrix: encoder.project(batch.vectors),
-    has: batch.hasVector,
-  };
+  const reduced = encoder.project(batch.vectors);
+  checkFinite(encoder, batch, { reduced, record });
+  const compact: VectorColumn = { name: record.compactName, matrix: reduced, has: batch.hasVector };
   const full: VectorColumn = { name: record.vectorName, matrix: batch.vectors, has: batch.hasVector };
   return {
     ids: batch.ids,
     vectors: record.layout === 'two-stage' ? [full, compact] : [compact],
     rest: batch.rest,
   };
+}
+
+/** Looks at the reduced vectors where they tell: they are a fraction of the full ones. */
+function checkFinite(
+  encoder: Encoder,
+  { ids, vectors }: PointBatch,
+  { reduced, record }: { readonly reduced: Matrix; readonly record: MigrationIdentity },
+): void {
+  if (encoder.showsNonFinite && firstNonFiniteRow(reduced) < 0) return;
+  const broken = firstNonFiniteRow(vectors);
+  const bad = broken >= 0 ? broken : firstNonFiniteRow(reduced);
+  if (bad < 0) return;
+  const id = ids[bad];
+  const point = `point ${id === undefined ? '?' : formatPointId(id)} of ${record.sourceCollection}`;
+  const what =
+    broken >= 0
+      ? `holds NaN or infinity in "${record.vectorName}"`
+      : `is too large in "${record.vectorName}" to be projected`;
+  throw new TldrError('INVALID_DATA', `${point} ${what}: repair or delete it`);
 }
 
 /**

@@ -7,7 +7,7 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { Encoder, type EncoderLayer, type EncoderMetadata } from '../../src/core/encoder.js';
 import { normalizedRows } from '../../src/core/distance.js';
 import { checkWritable } from '../../src/core/encoder-file.js';
-import { matrix, matrixFromRows, row, type Matrix } from '../../src/core/matrix.js';
+import { firstNonFiniteRow, matrix, matrixFromRows, row, type Matrix } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
 
 const METADATA: EncoderMetadata = {
@@ -342,4 +342,40 @@ test('whether a file can be written is known beforehand, and asking leaves no tr
   } finally {
     await rm(folder, { recursive: true });
   }
+});
+
+test('what an encoder without clipping makes of NaN and infinity is never finite', () => {
+  const cases = fc.record({
+    inDim: fc.integer({ min: 1, max: 40 }),
+    outDim: fc.integer({ min: 1, max: 20 }),
+    rows: fc.integer({ min: 1, max: 9 }),
+    normalizeInput: fc.boolean(),
+    normalizeOutput: fc.boolean(),
+    value: fc.constantFrom(NaN, Infinity, -Infinity),
+    at: fc.nat(),
+  });
+  fc.assert(
+    fc.property(cases, ({ inDim, outDim, rows, normalizeInput, normalizeOutput, value, at }) => {
+      const rng = new Rng(at);
+      const weight = randomMatrix(inDim, outDim, rng);
+      weight.data[at % weight.data.length] = 0;
+      const layers = [{ weight, bias: null, relu: false }];
+      const encoder = new Encoder({ normalizeInput, layers, normalizeOutput }, METADATA);
+      const x = randomMatrix(rows, inDim, rng);
+      x.data[at % x.data.length] = value;
+      const z = encoder.project(x);
+      const bad = Math.floor((at % x.data.length) / inDim);
+      expect(encoder.showsNonFinite).toBe(true);
+      expect(firstNonFiniteRow(z)).toBe(bad);
+      expect(row(z, bad).some(Number.isFinite)).toBe(false);
+    }),
+    { numRuns: 300, seed: 1 },
+  );
+});
+
+test('clipping hides NaN: such an encoder does not show it', () => {
+  const encoder = randomEncoder([8, 4, 4], { normalize: false, bias: true });
+  const x = matrixFromRows([[NaN, 0, 0, 0, 0, 0, 0, 0]]);
+  expect(encoder.showsNonFinite).toBe(false);
+  expect(firstNonFiniteRow(encoder.project(x))).toBe(-1);
 });
