@@ -18,6 +18,8 @@ export interface LoadRequest extends Pace {
   /** Sent like the rest, but not measured. */
   readonly warmupSeconds: number;
   readonly seconds: number;
+  /** Of the moments at which an open loop sends: with the same seed the same. */
+  readonly seed: number;
 }
 
 /** Latencies of an open loop count from when a request was due. */
@@ -29,11 +31,18 @@ export interface LoadResult {
   readonly perSecond: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
+  /** Every one of an open loop, ascending: runs of it are too short for a p99 each. Empty for closed loops. */
+  readonly latenciesMs: readonly number[];
+}
+
+/** The latency that `share` of all stay below, of latencies in ascending order. */
+export function quantile(latenciesMs: readonly number[], share: number): number {
+  return latenciesMs[Math.min(latenciesMs.length - 1, Math.floor(latenciesMs.length * share))] ?? NaN;
 }
 
 /** @throws when any request is not answered with status 200 */
 export async function load(request: LoadRequest): Promise<LoadResult> {
-  const { origin, path, bodies, connections, perSecond, warmupSeconds, seconds } = request;
+  const { origin, path, bodies, connections, perSecond, warmupSeconds, seconds, seed } = request;
   const pool = new Pool(origin, { connections });
   const latenciesMs: number[] = [];
   const sent = bodies.map((body) => Buffer.from(body));
@@ -51,14 +60,18 @@ export async function load(request: LoadRequest): Promise<LoadResult> {
     if (dueAtMs >= measuredFromMs) latenciesMs.push(performance.now() - dueAtMs);
   };
   if (perSecond === undefined) await inLoops(connections, warmupSeconds + seconds, send);
-  else await atRate(perSecond, warmupSeconds + seconds, send);
+  else await atRate({ perSecond, seed, seconds: warmupSeconds + seconds }, send);
   const elapsed = (performance.now() - measuredFromMs) / 1000;
   await pool.close();
   latenciesMs.sort((a, b) => a - b);
-  const at = (share: number): number =>
-    latenciesMs[Math.min(latenciesMs.length - 1, Math.floor(latenciesMs.length * share))] ?? NaN;
-  const requests = latenciesMs.length;
-  return { sent: next, requests, perSecond: requests / elapsed, p50Ms: at(0.5), p99Ms: at(0.99) };
+  return {
+    sent: next,
+    requests: latenciesMs.length,
+    perSecond: latenciesMs.length / elapsed,
+    p50Ms: quantile(latenciesMs, 0.5),
+    p99Ms: quantile(latenciesMs, 0.99),
+    latenciesMs: perSecond === undefined ? [] : latenciesMs,
+  };
 }
 
 type Send = (dueAtMs: number) => Promise<void>;
@@ -71,9 +84,16 @@ async function inLoops(clients: number, seconds: number, send: Send): Promise<vo
   await Promise.all(Array.from({ length: clients }, client));
 }
 
-/** Intervals are exponential, as between clients who know nothing of each other; the same at every call. */
-async function atRate(perSecond: number, seconds: number, send: Send): Promise<void> {
-  const rng = new Rng(1);
+/** Intervals are exponential, as between clients who know nothing of each other. */
+async function atRate(
+  {
+    perSecond,
+    seconds,
+    seed,
+  }: { readonly perSecond: number; readonly seconds: number; readonly seed: number },
+  send: Send,
+): Promise<void> {
+  const rng = new Rng(seed);
   const sent: Promise<void>[] = [];
   const startedAtMs = performance.now();
   const endAtMs = startedAtMs + seconds * 1000;
