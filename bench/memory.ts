@@ -3,6 +3,7 @@ import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openQdrant } from '../adapters/qdrant/open-qdrant.js';
+import { growHeapAtEase } from '../src/cli/heap-growth.js';
 import { startLocalQdrant } from '../src/cli/local-qdrant.js';
 import { Encoder } from '../src/core/encoder.js';
 import { matrix, type Matrix } from '../src/core/matrix.js';
@@ -14,8 +15,8 @@ import { runScript } from './processes.js';
 import { clusterCentres, fillClustered } from './clustered-rows.js';
 
 /**
- * Peak memory of training and migrating a large collection, each phase in a process of its own. The vectors are
- * synthetic: clusters in a space of falling variances.
+ * Peak memory of training and migrating a large collection, each phase in a process of its own whose heap grows as the
+ * command line's does. The vectors are synthetic: clusters in a space of falling variances.
  */
 const DIM = 768;
 const COMPACT_DIM = 96;
@@ -41,6 +42,7 @@ async function phase(
   url: string,
   { grpcUrl, folder }: { grpcUrl: string; folder: string },
 ): Promise<void> {
+  growHeapAtEase();
   const store = await openQdrant({ url, grpcUrl });
   const encoderPath = join(folder, 'encoder.onnx');
   if (name === 'load') {

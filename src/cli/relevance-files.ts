@@ -11,12 +11,13 @@ const POINT_LABELS_MAX = 5_000_000;
 /**
  * Query vectors: a .npy file of N x D (float32 or float16), or a text file with one JSON array per line.
  * @param dim numbers per vector
- * @throws NOT_FOUND, INVALID_DATA with the line number
+ * @throws NOT_FOUND, INVALID_DATA with the line number, MISMATCH for a .npy file of another dimension
  */
 export async function readQueryVectors(path: string, dim: number): Promise<Matrix> {
   if (path.endsWith('.npy')) {
     const x = await readFiniteNpy(path);
-    if (x.cols !== dim) throw bad(path, `it holds ${x.cols}-d vectors, expected ${dim}-d`);
+    if (x.cols !== dim)
+      throw new TldrError('MISMATCH', `${path} holds ${x.cols}-d vectors, expected ${dim}-d`);
     if (x.rows === 0) throw bad(path, 'it holds no vectors');
     return x;
   }

@@ -210,7 +210,7 @@ describe('refuses', () => {
   test.each([
     [['evaluate', '--base', 'none.npy', '--encoder', 'enc.onnx'], 4, 'cannot open none.npy'],
     [['evaluate', '--base', 'wide.npy', '--encoder', 'enc.onnx'], 9, 'wide.npy holds 17-d vectors'],
-    [[...FILES, '--queries', 'wide.npy'], 3, 'wide.npy: it holds 17-d vectors, expected 16-d'],
+    [[...FILES, '--queries', 'wide.npy'], 9, 'wide.npy holds 17-d vectors, expected 16-d'],
     [[...FILES, '--sample', '300'], 2, 'cannot hold 300 of 400 rows out'],
     [
       [...WITH_QUERIES, '--qrels', 'bad.tsv'],

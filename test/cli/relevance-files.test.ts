@@ -54,9 +54,10 @@ describe('query vectors', () => {
   });
 
   test('of another dimension, or no file at all, are refused', async () => {
-    await expect(readQueryVectors(join(folder, 'q.npy'), 3)).rejects.toThrow(
-      'it holds 2-d vectors, expected 3-d',
-    );
+    await expect(readQueryVectors(join(folder, 'q.npy'), 3)).rejects.toMatchObject({
+      code: 'MISMATCH',
+      message: expect.stringContaining('q.npy holds 2-d vectors, expected 3-d'),
+    });
     await expect(readQueryVectors(join(folder, 'none.ndjson'), 3)).rejects.toMatchObject({
       code: 'NOT_FOUND',
     });
