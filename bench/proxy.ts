@@ -57,7 +57,7 @@ const QUIET_PERCENT = 2;
 const options = optionsOf('What serving costs beside direct search and a bare pass-through.', {
   rows: [100_000, 'points'],
   seconds: [4, 'measured of every case, behind a warm-up'],
-  rounds: [3, 'of all cases; their medians count'],
+  rounds: [5, 'of all cases; their medians count'],
   'moderate-rounds': [12, 'of searches at a rate that leaves room; their latencies count together'],
   'node-heap': [false, 'leave the heap of both proxies to Node, as the command line does not'],
   json: [false, 'print every round as one object, last'],
@@ -289,10 +289,13 @@ function addedLines(runs: Runs, moderate: Pace): [string, string, string][] {
 
 /** The ratios that decide, each with its goal. */
 function printRatios(runs: Runs, moderate: Pace, projectionMicros: number): void {
-  const of = (name: Case, connections: number, field: Field): number =>
-    medianOf(runs, name, { connections }, field);
-  const ratio = (a: readonly [Case, number], b: readonly [Case, number], field: Field): string =>
-    (of(...a, field) / of(...b, field)).toFixed(2);
+  /** The median of the rounds' ratios: what a machine shared with others can do is not the same in each. */
+  const ratio = (a: readonly [Case, number], b: readonly [Case, number], field: Field): string => {
+    const [above, below] = [a, b].map(([name, connections]) => runsOf(runs, name, { connections }));
+    return median((above ?? []).map((run, round) => run[field] / (below?.[round]?.[field] ?? NaN))).toFixed(
+      2,
+    );
+  };
   const lines = [
     [
       'proxy CPU per request / bare, 32 clients, compact',
