@@ -12,6 +12,7 @@ import { Encoder } from '../src/core/encoder.js';
 import { matrix, type Matrix } from '../src/core/matrix.js';
 import { Rng } from '../src/core/rng.js';
 import type { VectorStore } from '../src/core/vector-store.js';
+import { percentile } from '../src/evaluate/ranking.js';
 import { migrateCollection } from '../src/migrate/migrate-collection.js';
 import { optionsOf } from './options.js';
 import { cpuSecondsOf, runScript } from './processes.js';
@@ -236,13 +237,12 @@ async function phase(name: string, place: Place, serverPid: number): Promise<voi
   console.log(JSON.stringify(measured));
 }
 
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
-}
-
 function print(runs: ReadonlyMap<Copier, readonly Measured[]>): void {
   const of = (copier: Copier, field: keyof Measured): number =>
-    median((runs.get(copier) ?? []).map((run) => run[field]));
+    percentile(
+      (runs.get(copier) ?? []).map((run) => run[field]),
+      50,
+    );
   const rest = of('rest', 'seconds');
   const plain = of('plain', 'seconds');
   console.log('copier   points/s  x rest  x plain  Node CPU s/10k  server CPU s/10k  peak MB');

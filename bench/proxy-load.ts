@@ -1,6 +1,7 @@
 import { Pool } from 'undici';
 import { Rng } from '../src/core/rng.js';
 import { sleep } from '../src/core/run.js';
+import { percentile } from '../src/evaluate/ranking.js';
 
 /** How requests follow one another. */
 export interface Pace {
@@ -31,13 +32,8 @@ export interface LoadResult {
   readonly perSecond: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
-  /** Every one of an open loop, ascending: runs of it are too short for a p99 each. Empty for closed loops. */
+  /** Every one of an open loop: runs of it are too short for a p99 each. Empty for closed loops. */
   readonly latenciesMs: readonly number[];
-}
-
-/** The latency that `share` of all stay below, of latencies in ascending order. */
-export function quantile(latenciesMs: readonly number[], share: number): number {
-  return latenciesMs[Math.min(latenciesMs.length - 1, Math.floor(latenciesMs.length * share))] ?? NaN;
 }
 
 /** @throws when any request is not answered with status 200 */
@@ -63,13 +59,12 @@ export async function load(request: LoadRequest): Promise<LoadResult> {
   else await atRate({ perSecond, seed, seconds: warmupSeconds + seconds }, send);
   const elapsed = (performance.now() - measuredFromMs) / 1000;
   await pool.close();
-  latenciesMs.sort((a, b) => a - b);
   return {
     sent: next,
     requests: latenciesMs.length,
     perSecond: latenciesMs.length / elapsed,
-    p50Ms: quantile(latenciesMs, 0.5),
-    p99Ms: quantile(latenciesMs, 0.99),
+    p50Ms: percentile(latenciesMs, 50),
+    p99Ms: percentile(latenciesMs, 99),
     latenciesMs: perSecond === undefined ? [] : latenciesMs,
   };
 }

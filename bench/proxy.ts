@@ -9,11 +9,12 @@ import { Encoder } from '../src/core/encoder.js';
 import { matrix, row, rowRange, type Matrix } from '../src/core/matrix.js';
 import { Rng } from '../src/core/rng.js';
 import type { VectorStore } from '../src/core/vector-store.js';
+import { percentile } from '../src/evaluate/ranking.js';
 import { migrateCollection } from '../src/migrate/migrate-collection.js';
 import { clusterCentres, fillClustered } from './clustered-rows.js';
 import { optionsOf } from './options.js';
 import { CLI, cpuSecondsOf, machineSeconds, runScript, startScript, type Started } from './processes.js';
-import { load, quantile, type LoadRequest, type LoadResult, type Pace } from './proxy-load.js';
+import { load, type LoadRequest, type LoadResult, type Pace } from './proxy-load.js';
 
 /**
  * What serving costs, side by side in one run: direct search of the full vectors, of the compact ones and in two
@@ -202,9 +203,7 @@ async function measure(
   };
 }
 
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
-}
+const median = (values: readonly number[]): number => percentile(values, 50);
 
 type Runs = ReadonlyMap<string, readonly Measured[]>;
 const paceName = ({ connections, perSecond }: Pace): string =>
@@ -214,9 +213,9 @@ type Field = Exclude<keyof Measured, 'latenciesMs'>;
 const runsOf = (runs: Runs, name: Case, pace: Pace): readonly Measured[] => runs.get(keyOf(name, pace)) ?? [];
 const medianOf = (runs: Runs, name: Case, pace: Pace, field: Field): number =>
   median(runsOf(runs, name, pace).map((run) => run[field]));
-/** Ascending, of all rounds together. */
+/** Of all rounds together. */
 const latenciesOf = (measured: readonly Measured[]): readonly number[] =>
-  measured.flatMap(({ latenciesMs }) => latenciesMs).sort((a, b) => a - b);
+  measured.flatMap(({ latenciesMs }) => latenciesMs);
 
 interface Rounds {
   readonly count: number;
@@ -246,16 +245,16 @@ function print(runs: Runs, moderate: Pace): void {
     for (const name of pace === moderate ? MODERATE_CASES : CASES) {
       const of = (field: Field): number => medianOf(runs, name, pace, field);
       const together = latenciesOf(runsOf(runs, name, pace));
-      const latency = (share: number, field: Field): string =>
-        (pace === moderate ? quantile(together, share) : of(field)).toFixed(2).padStart(7);
+      const latency = (percent: number, field: Field): string =>
+        (pace === moderate ? percentile(together, percent) : of(field)).toFixed(2).padStart(7);
       const direct = !/^(proxy|bare)/.test(name);
       console.log(
         [
           name.padEnd(16),
           paceName(pace).padStart(7),
           of('perSecond').toFixed(0).padStart(11),
-          latency(0.5, 'p50Ms'),
-          latency(0.99, 'p99Ms'),
+          latency(50, 'p50Ms'),
+          latency(99, 'p99Ms'),
           (direct ? '-' : of('proxyCpuMs').toFixed(3)).padStart(13),
           of('serverCpuMs').toFixed(3).padStart(14),
           of('stolenPercent').toFixed(1).padStart(9),
@@ -267,23 +266,23 @@ function print(runs: Runs, moderate: Pace): void {
 /** What the proxy adds to latencies at a moderate rate, in all rounds and in those in which the host gave little away. */
 function addedLines(runs: Runs, moderate: Pace): [string, string, string][] {
   const [direct = [], bare = [], proxy = []] = MODERATE_CASES.map((name) => runsOf(runs, name, moderate));
-  const all = direct.map((_, round) => round);
-  const quiet = all.filter((round) =>
+  const isQuiet = direct.map((_, round) =>
     [direct, bare, proxy].every((cases) => (cases[round]?.stolenPercent ?? Infinity) < QUIET_PERCENT),
   );
-  const added = (cases: readonly Measured[], chosen: readonly number[], share: number): string => {
-    const at = (measured: readonly Measured[]): number =>
-      quantile(latenciesOf(measured.filter((_, round) => chosen.includes(round))), share);
-    return chosen.length === 0 ? '-' : (at(cases) - at(direct)).toFixed(2);
+  const quiet = (cases: readonly Measured[]): readonly Measured[] =>
+    cases.filter((_, round) => isQuiet[round]);
+  const added = (cases: readonly Measured[], beside: readonly Measured[], percent: number): string => {
+    const more = percentile(latenciesOf(cases), percent) - percentile(latenciesOf(beside), percent);
+    return Number.isNaN(more) ? '-' : more.toFixed(2);
   };
   const rate = paceName(moderate);
-  const inQuiet = `in the ${quiet.length} rounds with < ${QUIET_PERCENT} % stolen`;
+  const inQuiet = `in the ${quiet(direct).length} rounds with < ${QUIET_PERCENT} % stolen`;
   return [
-    [`p50 added, ${rate}, two-stage, ms`, added(proxy, all, 0.5), '-'],
-    [`p99 added, ${rate}, two-stage, ms`, added(proxy, all, 0.99), '<= 3'],
-    [`the same, ${inQuiet}`, added(proxy, quiet, 0.99), '<= 3'],
-    [`p99 that a bare pass-through adds, ${rate}, ms`, added(bare, all, 0.99), '-'],
-    [`the same, ${inQuiet}`, added(bare, quiet, 0.99), '-'],
+    [`p50 added, ${rate}, two-stage, ms`, added(proxy, direct, 50), '-'],
+    [`p99 added, ${rate}, two-stage, ms`, added(proxy, direct, 99), '<= 3'],
+    [`the same, ${inQuiet}`, added(quiet(proxy), quiet(direct), 99), '<= 3'],
+    [`p99 that a bare pass-through adds, ${rate}, ms`, added(bare, direct, 99), '-'],
+    [`the same, ${inQuiet}`, added(quiet(bare), quiet(direct), 99), '-'],
   ];
 }
 
@@ -291,10 +290,9 @@ function addedLines(runs: Runs, moderate: Pace): [string, string, string][] {
 function printRatios(runs: Runs, moderate: Pace, projectionMicros: number): void {
   /** The median of the rounds' ratios: what a machine shared with others can do is not the same in each. */
   const ratio = (a: readonly [Case, number], b: readonly [Case, number], field: Field): string => {
-    const [above, below] = [a, b].map(([name, connections]) => runsOf(runs, name, { connections }));
-    return median((above ?? []).map((run, round) => run[field] / (below?.[round]?.[field] ?? NaN))).toFixed(
-      2,
-    );
+    const [above = [], below = []] = [a, b].map(([name, connections]) => runsOf(runs, name, { connections }));
+    const ofRounds = above.map((run, round) => run[field] / (below[round]?.[field] ?? NaN));
+    return median(ofRounds).toFixed(2);
   };
   const lines = [
     [
