@@ -5,7 +5,6 @@ import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openQdrant } from '../adapters/qdrant/open-qdrant.js';
-import { randomProjection } from '../src/baselines/pca.js';
 import { growHeapAtEase } from '../src/cli/heap-growth.js';
 import { PACKAGED_VERSION, startLocalQdrant } from '../src/cli/local-qdrant.js';
 import { Encoder } from '../src/core/encoder.js';
@@ -61,7 +60,9 @@ interface Measured {
   readonly peakMb: number;
 }
 
-function encoder(): Encoder {
+async function encoder(): Promise<Encoder> {
+  // Only where it is needed: with it comes the native library, whose start belongs to the copy that uses it.
+  const { randomProjection } = await import('../src/baselines/pca.js');
   const network = randomProjection(DIM, { dim: COMPACT_DIM, distance: 'cosine', seed: 1 });
   return new Encoder(network, {
     ...{
@@ -95,7 +96,7 @@ async function createPlain(store: VectorStore, name: string): Promise<void> {
 const encoderFile = (folder: string): string => join(folder, 'encoder.onnx');
 
 async function load({ url, grpcUrl, folder }: Place): Promise<void> {
-  await encoder().save(encoderFile(folder));
+  await (await encoder()).save(encoderFile(folder));
   const store = await openQdrant({ url, grpcUrl });
   await createPlain(store, 'source');
   const text = 'lorem ipsum '.repeat(PAYLOAD_BYTES / 12);

@@ -20,6 +20,44 @@ interface LoadedLayer {
 
 let compiled: WebAssembly.Module | undefined;
 
+interface KernelCode {
+  readonly memory: WebAssembly.Memory;
+  readonly layer: KernelFunction;
+  /** Scales rows to unit length: where, how many, their columns, and bytes from one to the next. */
+  readonly normalize: KernelFunction;
+}
+
+/** The generated code with a memory of its own. */
+function instantiate(): KernelCode {
+  compiled ??= new WebAssembly.Module(Buffer.from(KERNEL_WASM_BASE64, 'base64'));
+  const { memory, layer, normalize } = new WebAssembly.Instance(compiled).exports;
+  if (!(memory instanceof WebAssembly.Memory) || !isFunction(layer) || !isFunction(normalize)) {
+    throw new TldrError('INTERNAL', 'the projection kernel lacks its exports');
+  }
+  return { memory, layer, normalize };
+}
+
+/** Room for rows of `cols` values that are scaled to unit length as the kernel does it, to the bit. */
+export class KernelRows {
+  /** All rows; they stay where they are. */
+  readonly data: Float32Array;
+  readonly #cols: number;
+  readonly #normalize: KernelFunction;
+
+  constructor(rows: number, cols: number) {
+    const { memory, normalize } = instantiate();
+    memory.grow(Math.ceil((rows * cols * 4) / PAGE_BYTES));
+    this.data = new Float32Array(memory.buffer, 0, rows * cols);
+    this.#cols = cols;
+    this.#normalize = normalize;
+  }
+
+  /** The first rows; zero rows stay zero. */
+  normalize(rows: number): void {
+    this.#normalize(0, rows, this.#cols, this.#cols * 4);
+  }
+}
+
 /**
  * Runs a network with WebAssembly SIMD: weights are loaded once, vectors go through in chunks that stay in
  * the processor's cache. The generated kernel is described in scripts/build-kernel.mjs.
@@ -29,18 +67,13 @@ export class Kernel {
   /** All of the kernel's memory. */
   readonly #floats: Float32Array;
   readonly #layer: KernelFunction;
-  /** Scales rows to unit length: where, how many, their columns, and bytes from one to the next. */
   readonly #normalize: KernelFunction;
   readonly #layers: readonly LoadedLayer[];
   /** Byte offsets of two chunk buffers that the layers use in turn. */
   readonly #buffers: readonly [number, number];
 
   constructor(network: EncoderNetwork) {
-    compiled ??= new WebAssembly.Module(Buffer.from(KERNEL_WASM_BASE64, 'base64'));
-    const { memory, layer, normalize } = new WebAssembly.Instance(compiled).exports;
-    if (!(memory instanceof WebAssembly.Memory) || !isFunction(layer) || !isFunction(normalize)) {
-      throw new TldrError('INTERNAL', 'the projection kernel lacks its exports');
-    }
+    const { memory, layer, normalize } = instantiate();
     this.#network = network;
     this.#layer = layer;
     this.#normalize = normalize;

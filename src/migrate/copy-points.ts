@@ -1,18 +1,15 @@
 import type { Encoder } from '../core/encoder.js';
-import { TldrError } from '../core/errors.js';
-import { firstNonFiniteRow, type Matrix } from '../core/matrix.js';
-import { formatPointId } from '../core/point-id.js';
+import type { Matrix } from '../core/matrix.js';
+import { NativeProjector } from '../core/native-projector.js';
 import { RowMemory } from '../core/row-memory.js';
 import type { Pace } from './pace.js';
 import { throwIfAborted, type RunOptions } from '../core/run.js';
-import type { PointBatch, VectorColumn, VectorStore, WriteBatch } from '../core/vector-store.js';
-import {
-  cursorOf,
-  cursorText,
-  type MigrationIdentity,
-  type MigrationRecord,
-  type RangeProgress,
-} from './migration-record.js';
+import type { VectorStore } from '../core/vector-store.js';
+import { cursorOf, cursorText, type MigrationRecord, type RangeProgress } from './migration-record.js';
+import { toWriteBatch } from './project-batch.js';
+
+/** Fewer are projected by the kernel before the native library is there. */
+const NATIVE_POINTS_MIN = 20_000;
 
 export interface CopyRequest {
   readonly source: VectorStore;
@@ -32,41 +29,6 @@ export interface CopyRequest {
 }
 
 /**
- * The points as the target stores them: reduced, and in the two-stage layout the full vector beside it.
- * @throws INVALID_DATA naming a point that is not finite, or whose reduced vector is not
- */
-export function projectBatch(encoder: Encoder, batch: PointBatch, record: MigrationIdentity): WriteBatch {
-  const reduced = encoder.project(batch.vectors);
-  checkFinite(encoder, batch, { reduced, record });
-  const compact: VectorColumn = { name: record.compactName, matrix: reduced, has: batch.hasVector };
-  const full: VectorColumn = { name: record.vectorName, matrix: batch.vectors, has: batch.hasVector };
-  return {
-    ids: batch.ids,
-    vectors: record.layout === 'two-stage' ? [full, compact] : [compact],
-    rest: batch.rest,
-  };
-}
-
-/** Looks at the reduced vectors where they tell: they are a fraction of the full ones. */
-function checkFinite(
-  encoder: Encoder,
-  { ids, vectors }: PointBatch,
-  { reduced, record }: { readonly reduced: Matrix; readonly record: MigrationIdentity },
-): void {
-  if (encoder.showsNonFinite && firstNonFiniteRow(reduced) < 0) return;
-  const broken = firstNonFiniteRow(vectors);
-  const bad = broken >= 0 ? broken : firstNonFiniteRow(reduced);
-  if (bad < 0) return;
-  const id = ids[bad];
-  const point = `point ${id === undefined ? '?' : formatPointId(id)} of ${record.sourceCollection}`;
-  const what =
-    broken >= 0
-      ? `holds NaN or infinity in "${record.vectorName}"`
-      : `is too large in "${record.vectorName}" to be projected`;
-  throw new TldrError('INVALID_DATA', `${point} ${what}: repair or delete it`);
-}
-
-/**
  * Copies every range that is not complete. Reading, projecting and writing overlap; a cursor moves only after
  * its write was acknowledged, so a kill costs at most repeated writes of the same points.
  * @throws INVALID_DATA naming a point that cannot be projected, ABORTED
@@ -79,8 +41,8 @@ export async function copyPoints(request: CopyRequest, run: RunOptions = {}): Pr
   let saving: Promise<void> = Promise.resolve();
   const committed = (count: number): void => {
     copied += count;
-    const done = record.ranges.reduce((sum, range) => sum + range.points, 0);
-    run.onProgress?.({ step: 'copying', done: Math.min(done, points), total: points, unit: 'points' });
+    const done = Math.min(copiedPoints(record), points);
+    run.onProgress?.({ step: 'copying', done, total: points, unit: 'points' });
     if (performance.now() - savedAtMs < saveIntervalMs) return;
     savedAtMs = performance.now();
     saving = saving.then(request.save);
@@ -89,9 +51,10 @@ export async function copyPoints(request: CopyRequest, run: RunOptions = {}): Pr
   };
   const stop = new AbortController();
   const signal = run.signal === undefined ? stop.signal : AbortSignal.any([stop.signal, run.signal]);
+  const { project, close } = await openProjection(request.encoder, points - copiedPoints(record), run);
   const lane = async (): Promise<void> => {
     for (let range = todo.shift(); range !== undefined; range = todo.shift()) {
-      await copyRange(request, range, { signal, committed });
+      await copyRange(request, range, { signal, committed, project });
       await request.rangeDone?.();
     }
   };
@@ -105,6 +68,7 @@ export async function copyPoints(request: CopyRequest, run: RunOptions = {}): Pr
   );
   await saving;
   await request.save();
+  await close();
   throwIfAborted(run.signal);
   const failed = settled.find(
     (result): result is PromiseRejectedResult =>
@@ -114,10 +78,37 @@ export async function copyPoints(request: CopyRequest, run: RunOptions = {}): Pr
   return copied;
 }
 
+const copiedPoints = ({ ranges }: MigrationRecord): number =>
+  ranges.reduce((sum, { points }) => sum + points, 0);
+
+interface Projection {
+  readonly project: (x: Matrix) => Matrix | Promise<Matrix>;
+  readonly close: () => Promise<void>;
+}
+
+/** With native products where they are worth their start, and there are any for this machine. */
+async function openProjection(encoder: Encoder, points: number, { log }: RunOptions): Promise<Projection> {
+  const kernel = { project: (x: Matrix) => encoder.project(x), close: () => Promise.resolve() };
+  if (points < NATIVE_POINTS_MIN) return kernel;
+  try {
+    const native = await NativeProjector.open(encoder.network);
+    log?.('debug', 'projecting with native products');
+    return { project: (x) => native.project(x), close: () => native.close() };
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    log?.('info', `projecting without native products: ${why}`);
+    return kernel;
+  }
+}
+
 async function copyRange(
   request: CopyRequest,
   range: RangeProgress,
-  { signal, committed }: { signal: AbortSignal; committed: (count: number) => void },
+  {
+    signal,
+    committed,
+    project,
+  }: { signal: AbortSignal; committed: (count: number) => void; project: Projection['project'] },
 ): Promise<void> {
   const { source, target, encoder, record, batchSize } = request;
   const shardKey = range.shardKey ?? undefined;
@@ -135,7 +126,8 @@ async function copyRange(
       rowMemory,
     });
     for await (const batch of request.pace.paced(scan, signal)) {
-      const ready = projectBatch(encoder, batch, record);
+      const reduced = await project(batch.vectors);
+      const ready = toWriteBatch(encoder, batch, { reduced, record });
       // One write under way per range: the next page is read and projected meanwhile.
       await write;
       throwIfAborted(signal);

@@ -4,7 +4,7 @@ import type { PointId } from '../core/point-id.js';
 import type { Log } from '../core/run.js';
 import type { ShardKey, VectorStore } from '../core/vector-store.js';
 import { shardKeysOf } from './compare-points.js';
-import { projectBatch } from './copy-points.js';
+import { projectBatch } from './project-batch.js';
 import type { MigrationIdentity } from './migration-record.js';
 
 /** Points brought over at once, and what they may take. */

@@ -3,7 +3,7 @@ import { matrix, row } from '../core/matrix.js';
 import type { PointId } from '../core/point-id.js';
 import type { PointBatch, ShardKey, VectorStore } from '../core/vector-store.js';
 import { comparedPoints, type CompareOptions, type PointAt } from './compare-points.js';
-import { projectBatch } from './copy-points.js';
+import { projectBatch } from './project-batch.js';
 import type { MigrationPlan } from './plan-migration.js';
 
 /** Most bytes of points held for one write. */

@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import { Encoder, type EncoderLayer } from '../../src/core/encoder.js';
 import { matrix } from '../../src/core/matrix.js';
 import type { PointBatch } from '../../src/core/vector-store.js';
-import { projectBatch } from '../../src/migrate/copy-points.js';
+import { projectBatch } from '../../src/migrate/project-batch.js';
 import { DIM, tinyEncoder } from './fixtures.js';
 
 const identity = {
