@@ -21,7 +21,7 @@ import { load, type LoadRequest, type LoadResult, type Pace } from './proxy-load
  * stages; the same through the proxy; and as the floor a bare pass-through, in front of the full search and of
  * two-stage queries that the client wrote itself. The load comes from a process of its own, a second of it unmeasured,
  * in closed loops of 1, 8 and 32 connections, cases in turn, behind a round that is not counted, medians of the rounds;
- * then two-stage searches in an open loop at a third of what the server can do: load that leaves room. There every case
+ * then two-stage searches in open loops at a tenth, a fifth and a third of what the server can do. There every case
  * gets the same moments in a round, and the latencies of all rounds count together, since the longest of one round are a
  * handful. Beside every row stands what part of the processors' time the host gave away meanwhile: on a shared machine
  * that decides the longest waits. Synthetic vectors.
@@ -48,9 +48,9 @@ const CASES = [
 ] as const;
 type Case = (typeof CASES)[number];
 /** Of the requests/s that direct two-stage searches reach at most here. */
-const MODERATE_SHARE = 1 / 3;
-const MODERATE_CASES: readonly Case[] = ['two-stage', 'bare two-stage', 'proxy two-stage'];
-/** More than are under way at a moderate rate. */
+const RATE_SHARES = [0.1, 0.2, 1 / 3];
+const RATE_CASES: readonly Case[] = ['two-stage', 'bare two-stage', 'proxy two-stage'];
+/** More than are under way at these rates. */
 const OPEN_CONNECTIONS = 64;
 /** Less than that given away by the host, in percent, is a quiet round. */
 const QUIET_PERCENT = 2;
@@ -59,13 +59,13 @@ const options = optionsOf('What serving costs beside direct search and a bare pa
   rows: [100_000, 'points'],
   seconds: [4, 'measured of every case, behind a warm-up'],
   rounds: [5, 'of all cases; their medians count'],
-  'moderate-rounds': [12, 'of searches at a rate that leaves room; their latencies count together'],
+  'rate-rounds': [10, 'of searches at each rate that leaves room; their latencies count together'],
   'node-heap': [false, 'leave the heap of both proxies to Node, as the command line does not'],
   json: [false, 'print every round as one object, last'],
   load: ['', ''],
 });
 const { rows, seconds, rounds } = options;
-const moderateRounds = options['moderate-rounds'];
+const rateRounds = options['rate-rounds'];
 
 interface Measured extends LoadResult {
   /** Of the proxy, or of the bare one. */
@@ -239,14 +239,14 @@ async function measureRounds(
       }
 }
 
-function print(runs: Runs, moderate: Pace): void {
+function print(runs: Runs, rates: readonly Pace[]): void {
   console.log('case             clients  requests/s  p50 ms  p99 ms  proxy CPU ms  server CPU ms  stolen %');
-  for (const pace of [...CONNECTIONS, moderate])
-    for (const name of pace === moderate ? MODERATE_CASES : CASES) {
+  for (const pace of [...CONNECTIONS, ...rates])
+    for (const name of pace.perSecond === undefined ? CASES : RATE_CASES) {
       const of = (field: Field): number => medianOf(runs, name, pace, field);
       const together = latenciesOf(runsOf(runs, name, pace));
       const latency = (percent: number, field: Field): string =>
-        (pace === moderate ? percentile(together, percent) : of(field)).toFixed(2).padStart(7);
+        (pace.perSecond === undefined ? of(field) : percentile(together, percent)).toFixed(2).padStart(7);
       const direct = !/^(proxy|bare)/.test(name);
       console.log(
         [
@@ -263,9 +263,9 @@ function print(runs: Runs, moderate: Pace): void {
     }
 }
 
-/** What the proxy adds to latencies at a moderate rate, in all rounds and in those in which the host gave little away. */
-function addedLines(runs: Runs, moderate: Pace): [string, string, string][] {
-  const [direct = [], bare = [], proxy = []] = MODERATE_CASES.map((name) => runsOf(runs, name, moderate));
+/** What the proxy adds to latencies at a rate, in all rounds and in those in which the host gave little away. */
+function addedLines(runs: Runs, pace: Pace): [string, string, string][] {
+  const [direct = [], bare = [], proxy = []] = RATE_CASES.map((name) => runsOf(runs, name, pace));
   const isQuiet = direct.map((_, round) =>
     [direct, bare, proxy].every((cases) => (cases[round]?.stolenPercent ?? Infinity) < QUIET_PERCENT),
   );
@@ -275,7 +275,7 @@ function addedLines(runs: Runs, moderate: Pace): [string, string, string][] {
     const more = percentile(latenciesOf(cases), percent) - percentile(latenciesOf(beside), percent);
     return Number.isNaN(more) ? '-' : more.toFixed(2);
   };
-  const rate = paceName(moderate);
+  const rate = paceName(pace);
   const inQuiet = `in the ${quiet(direct).length} rounds with < ${QUIET_PERCENT} % stolen`;
   return [
     [`p50 added, ${rate}, two-stage, ms`, added(proxy, direct, 50), '-'],
@@ -287,7 +287,7 @@ function addedLines(runs: Runs, moderate: Pace): [string, string, string][] {
 }
 
 /** The ratios that decide, each with its goal. */
-function printRatios(runs: Runs, moderate: Pace, projectionMicros: number): void {
+function printRatios(runs: Runs, rates: readonly Pace[], projectionMicros: number): void {
   /** The median of the rounds' ratios: what a machine shared with others can do is not the same in each. */
   const ratio = (a: readonly [Case, number], b: readonly [Case, number], field: Field): string => {
     const [above = [], below = []] = [a, b].map(([name, connections]) => runsOf(runs, name, { connections }));
@@ -317,7 +317,7 @@ function printRatios(runs: Runs, moderate: Pace, projectionMicros: number): void
       ratio(['proxy two-stage', 32], ['two-stage', 32], 'perSecond'),
       '>= .75',
     ],
-    ...addedLines(runs, moderate),
+    ...rates.flatMap((pace) => addedLines(runs, pace)),
     [`projection ${DIM} -> ${COMPACT_DIM}, one vector, microseconds`, projectionMicros.toFixed(1), '<= 25'],
   ];
   for (const [what = '', value = '', goal = ''] of lines)
@@ -360,7 +360,7 @@ async function main(): Promise<void> {
   const stops: (() => Promise<void>)[] = [() => server.stop(), () => rm(folder, { recursive: true })];
   try {
     console.log(
-      `${rows} x ${DIM} -> ${COMPACT_DIM} (synthetic), ${LIMIT} results, oversampling ${OVERSAMPLING}, ${rounds} rounds of ${seconds} s, medians (${moderateRounds} at a fixed rate, together); ${cpus()[0]?.model ?? ''}, ${cpus().length} cores; Node ${process.version}; Qdrant ${PACKAGED_VERSION}`,
+      `${rows} x ${DIM} -> ${COMPACT_DIM} (synthetic), ${LIMIT} results, oversampling ${OVERSAMPLING}, ${rounds} rounds of ${seconds} s, medians (${rateRounds} at each fixed rate, together); ${cpus()[0]?.model ?? ''}, ${cpus().length} cores; Node ${process.version}; Qdrant ${PACKAGED_VERSION}`,
     );
     const { encoder, queries } = await prepare(server, folder);
     const place = { server, folder, ...(await startProxies(server, folder)) };
@@ -373,12 +373,14 @@ async function main(): Promise<void> {
     await measureRounds(new Map(), { count: 1, paces: [MOST], cases: CASES }, place, bodies);
     const runs = new Map<string, Measured[]>();
     await measureRounds(runs, { count: rounds, paces: CONNECTIONS, cases: CASES }, place, bodies);
-    const rate = Math.round(MODERATE_SHARE * medianOf(runs, 'two-stage', MOST, 'perSecond'));
-    const moderate = { connections: OPEN_CONNECTIONS, perSecond: rate };
-    const open = { count: moderateRounds, paces: [moderate], cases: MODERATE_CASES };
-    await measureRounds(runs, open, place, bodies);
-    print(runs, moderate);
-    printRatios(runs, moderate, projectionTime(encoder, queries));
+    const most = medianOf(runs, 'two-stage', MOST, 'perSecond');
+    const rates = RATE_SHARES.map((share) => ({
+      connections: OPEN_CONNECTIONS,
+      perSecond: Math.round(share * most),
+    }));
+    await measureRounds(runs, { count: rateRounds, paces: rates, cases: RATE_CASES }, place, bodies);
+    print(runs, rates);
+    printRatios(runs, rates, projectionTime(encoder, queries));
     if (options.json) console.log(JSON.stringify({ rows, seconds, rounds, runs: [...runs] }));
   } finally {
     for (const stop of stops) await stop();

@@ -80,7 +80,7 @@ export const SETTINGS = {
   lanes: {
     doc: 'ranges a migration copies at the same time',
     format: 'count',
-    default: 2,
+    default: 3,
     env: 'QDRANT_TLDR_LANES',
   },
   worker: {

@@ -17,7 +17,7 @@ import { verifyMigration, type VerifyReport } from './verify-migration.js';
 /** Phases that read the source for the target. */
 const READING: readonly Phase[] = ['creating', 'copying', 'repairing'];
 /** Ranges copied at the same time where nobody says. */
-export const LANES = 2;
+export const LANES = 3;
 const BATCH_SIZE = 256;
 const SAVE_INTERVAL_MS = 500;
 
