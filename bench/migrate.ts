@@ -230,6 +230,7 @@ async function phase(name: string, place: Place, serverPid: number): Promise<voi
   const start = now();
   let end: Measured | undefined;
   await COPY[name]?.(place, () => (end = now()));
+  if (name === 'migrate' && end === undefined) throw new Error('the end of the copy was not seen');
   const { seconds, nodeCpuSeconds, serverCpuSeconds, peakMb } = end ?? now();
   const measured: Measured = {
     seconds: seconds - start.seconds,

@@ -111,3 +111,8 @@ export function subtractFromRowsInPlace(x: Matrix, shift: Float64Array): void {
     for (let j = 0; j < x.cols; j++) x.data[at + j] = x.data[at + j]! - shift[j]!;
   }
 }
+
+/** The largest difference between components of two vectors of one length; NaN where any is. */
+export function largestDifference(a: Float32Array, b: Float32Array): number {
+  return a.reduce((largest, value, i) => Math.max(largest, Math.abs(value - (b[i] ?? Number.NaN))), 0);
+}

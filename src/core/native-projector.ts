@@ -5,13 +5,13 @@ import { TldrError } from './errors.js';
 import { KernelRows } from './kernel.js';
 import { matrix, type Matrix } from './matrix.js';
 
-/** Rows of one product: enough for the native library to be at its speed, within a millisecond or two. */
+/** Rows of one product: enough for the native library to be at its speed. */
 const BLOCK_ROWS = 256;
 
 /**
  * Projects batch after batch as `Encoder.project` does, with native products: the sums are made in another order, so
  * that the last digits differ from the kernel's. For bulk work only: opening one takes about as long as the kernel needs
- * for some thousand vectors.
+ * for some thousand vectors, and each block blocks its thread, for a millisecond or two where one layer is linear.
  */
 export class NativeProjector {
   readonly #network: EncoderNetwork;

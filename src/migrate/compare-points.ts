@@ -1,7 +1,7 @@
 import type { Encoder } from '../core/encoder.js';
-import { matrix, row } from '../core/matrix.js';
+import { largestDifference, row } from '../core/matrix.js';
 import { comparePointIds, type PointId } from '../core/point-id.js';
-import { Rng } from '../core/rng.js';
+import { RoundingSpread } from '../core/rounding-spread.js';
 import { throwIfAborted, type RunOptions } from '../core/run.js';
 import type { IdRange, PointBatch, ShardKey, VectorStore } from '../core/vector-store.js';
 import type { Pace } from './pace.js';
@@ -10,9 +10,6 @@ import type { MigrationPlan } from './plan-migration.js';
 const PROGRESS_POINTS = 1000;
 /** Largest difference per component, relative to the vector's length (at least 1), by stored component size. */
 const TOLERANCE: Readonly<Record<number, number>> = { 4: 1e-5, 2: 2e-3 };
-/** By how much of itself every component of a full vector is varied to see what rounding can do to its projection. */
-const VARIATION = 2 ** -15;
-const VARIED = 8;
 
 interface Side {
   readonly store: VectorStore;
@@ -147,6 +144,16 @@ async function* mergeById(
 /** Projections of the batches at hand; a batch is dropped together with its projection. */
 const projections = new WeakMap<PointBatch, Float32Array>();
 
+/** Made for the first point that needs it. */
+const spreads = new WeakMap<Encoder, RoundingSpread>();
+
+/** A full vector and what the encoder makes of it. */
+interface Projected {
+  readonly encoder: Encoder;
+  readonly full: Float32Array;
+  readonly projected: Float32Array;
+}
+
 function projectedRow(encoder: Encoder, { batch, i }: PointAt): Float32Array {
   let all = projections.get(batch);
   if (all === undefined) {
@@ -199,15 +206,12 @@ function differencesOf(
   if (stored === null) return found;
   const spec = plan.targetSpec.vectors.find((vector) => vector.name === plan.compactName);
   const tolerance = TOLERANCE[spec?.componentBytes ?? 4] ?? 1e-5;
+  const full = row(source.batch.vectors, source.i);
   const projected = projectedRow(encoder, source);
-  if (
-    !close(stored, projected, tolerance) &&
-    !withinRounding(stored, { encoder, full: row(source.batch.vectors, source.i), projected })
-  )
+  if (!isProjection(stored, { encoder, full, projected, tolerance }))
     found.push('its reduced vector is not the projection of the full one');
   const same = rescaled.includes(plan.vectorName) ? withinStep : sameBytes;
-  if (twoStage && !same(row(source.batch.vectors, source.i), row(target.batch.vectors, target.i)))
-    found.push('its full vector changed');
+  if (twoStage && !same(full, row(target.batch.vectors, target.i))) found.push('its full vector changed');
   return found;
 }
 
@@ -219,32 +223,20 @@ function withinStep(a: Float32Array | null, b: Float32Array | null): boolean {
   return a.length === b.length && a.every((value, i) => near(value, b[i] ?? Number.NaN));
 }
 
-function close(a: Float32Array, b: Float32Array, tolerance: number): boolean {
-  return a.length === b.length && largestDifference(a, b) <= tolerance * Math.max(1, Math.hypot(...b));
-}
-
-/**
- * True where the vector stored is about as near to the projection as those of full vectors that differ by little more
- * than rounding. Of a vector nearly across the kept space, or in the middle of a centred one, hardly anything is left but
- * the rounding of its sums, and who adds in another order gets another direction.
- */
-function withinRounding(
+/** Whether `stored` is `projected`, the projection of `full`, up to rounding and the precision it is stored in. */
+function isProjection(
   stored: Float32Array,
-  { encoder, full, projected }: { encoder: Encoder; full: Float32Array; projected: Float32Array },
+  { encoder, full, projected, tolerance }: Projected & { readonly tolerance: number },
 ): boolean {
-  const rng = new Rng(1);
-  const varied = matrix(VARIED, full.length);
-  for (let i = 0; i < VARIED; i++)
-    row(varied, i).set(full.map((value) => value * (1 + VARIATION * (2 * rng.uniform() - 1))));
-  const results = encoder.project(varied);
-  let most = 0;
-  for (let i = 0; i < results.rows; i++) most = Math.max(most, largestDifference(row(results, i), projected));
-  return stored.length === projected.length && largestDifference(stored, projected) <= 2 * most;
-}
-
-/** Of two vectors of one length; NaN where either holds it. */
-function largestDifference(a: Float32Array, b: Float32Array): number {
-  return a.reduce((largest, value, i) => Math.max(largest, Math.abs(value - (b[i] ?? Number.NaN))), 0);
+  const length = Math.hypot(...projected);
+  if (stored.length !== projected.length || !Number.isFinite(length)) return false;
+  const allowed = tolerance * Math.max(1, length);
+  const difference = largestDifference(stored, projected);
+  if (difference <= allowed) return true;
+  // Who wrote it may have added in another order.
+  let spread = spreads.get(encoder);
+  if (spread === undefined) spreads.set(encoder, (spread = new RoundingSpread(encoder.network)));
+  return difference <= allowed + 2 * spread.around(full, projected);
 }
 
 function sameBytes(a: Float32Array, b: Float32Array): boolean {

@@ -66,9 +66,9 @@ export async function copyPoints(request: CopyRequest, run: RunOptions = {}): Pr
       }),
     ),
   );
+  await close();
   await saving;
   await request.save();
-  await close();
   throwIfAborted(run.signal);
   const failed = settled.find(
     (result): result is PromiseRejectedResult =>
@@ -93,7 +93,8 @@ async function openProjection(encoder: Encoder, points: number, { log }: RunOpti
   try {
     const native = await NativeProjector.open(encoder.network);
     log?.('debug', 'projecting with native products');
-    return { project: (x) => native.project(x), close: () => native.close() };
+    // What cannot be let go ends with the process; the copy is none the worse for it.
+    return { project: (x) => native.project(x), close: () => native.close().catch(() => undefined) };
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     log?.('info', `projecting without native products: ${why}`);

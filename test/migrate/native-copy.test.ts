@@ -6,12 +6,12 @@ import { join } from 'node:path';
 import { openMemory } from '../../adapters/memory/memory-store.js';
 import { dot, normalizeRowsInPlace } from '../../src/core/distance.js';
 import { Encoder } from '../../src/core/encoder.js';
-import { matrix, row, type Matrix } from '../../src/core/matrix.js';
-import { NativeProjector } from '../../src/core/native-projector.js';
+import { largestDifference, matrix, row, type Matrix } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
 import { migrateCollection } from '../../src/migrate/migrate-collection.js';
 import { planMigration } from '../../src/migrate/plan-migration.js';
 import { verifyMigration } from '../../src/migrate/verify-migration.js';
+import { projectNatively } from '../core/random-encoder.js';
 import { contentOf, fill, memorySpec, tinyEncoder } from './fixtures.js';
 
 const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-native-'));
@@ -106,41 +106,66 @@ function orthonormal(): Matrix {
   return weight;
 }
 
-test('a point nearly across the kept space is no difference by rounding, and one by anything else', async () => {
+const ids = (differences: readonly string[]): string =>
+  differences.map((text) => /\d+/.exec(text)![0]).join();
+
+/** What verification finds where the target holds these vectors instead of what was copied. */
+async function verifying(
+  encoder: Encoder,
+  x: Matrix,
+): Promise<(stored: Matrix) => Promise<readonly string[]>> {
+  const store = openMemory();
+  const spec = memorySpec('source', encoder.metadata.distance);
+  await store.create({ ...spec, vectors: spec.vectors.map((vector) => ({ ...vector, dim: DIM })) });
+  const points = {
+    ids: Array.from({ length: x.rows }, (_, i) => BigInt(i)),
+    rest: Array.from({ length: x.rows }, () => store.packRest('{}')),
+  };
+  const has = new Uint8Array(x.rows).fill(1);
+  await store.upsert('source', { ...points, vectors: [{ name: '', matrix: x, has }] });
+  const common = { ...sides, source: store, target: store, encoder };
+  files++;
+  await migrateCollection({ ...common, recordPath: join(folder, `across-${files}.json`) });
+  const plan = await planMigration(common);
+  return async (stored) => {
+    await store.upsert('target', { ...points, vectors: [{ name: '', matrix: stored, has }] });
+    return (await verifyMigration(plan, common)).differences;
+  };
+}
+let files = 0;
+
+const plus = (x: Matrix, more: number): Matrix => ({ ...x, data: x.data.map((value) => value + more) });
+
+test('a point nearly across the kept space is no difference by rounding, and one by anything more', async () => {
   const weight = orthonormal();
   const layers = [{ weight, bias: null, relu: false }];
   const { metadata } = tinyEncoder();
   const encoder = new Encoder({ normalizeInput: true, layers, normalizeOutput: true }, metadata);
-  const lengths = [1, 1e-1, 1e-2, 1e-3, 1e-5, 1e-6, 1e-7];
-  const x = rowsAcross(weight, lengths);
-  const ids = lengths.map((_, i) => BigInt(i));
-  const has = new Uint8Array(ids.length).fill(1);
-
-  const store = openMemory();
-  const spec = memorySpec('source');
-  await store.create({ ...spec, vectors: spec.vectors.map((vector) => ({ ...vector, dim: DIM })) });
-  const rest = ids.map(() => store.packRest('{}'));
-  await store.upsert('source', { ids, vectors: [{ name: '', matrix: x, has }], rest });
-  const common = { ...sides, source: store, target: store, encoder };
-  await migrateCollection({ ...common, recordPath: join(folder, 'across.json') });
-
-  const plan = await planMigration(common);
-  const differences = async (stored: Matrix): Promise<readonly string[]> => {
-    await store.upsert('target', { ids, vectors: [{ name: '', matrix: stored, has }], rest });
-    return (await verifyMigration(plan, common)).differences;
-  };
-  const kernel = encoder.project(x);
-  const projector = await NativeProjector.open(encoder.network);
-  const native = await projector.project(x);
-  await projector.close();
-  const apart = lengths.map((_, i) =>
-    Math.max(...row(kernel, i).map((value, j) => Math.abs(value - row(native, i)[j]!))),
-  );
+  const x = rowsAcross(weight, [1, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7]);
+  const differences = await verifying(encoder, x);
+  const native = await projectNatively(encoder, x);
   // Otherwise this test would say nothing.
-  expect(Math.max(...apart)).toBeGreaterThan(1e-4);
+  expect(largestDifference(native.data, encoder.project(x).data)).toBeGreaterThan(1e-4);
   expect(await differences(native)).toEqual([]);
+  expect(ids(await differences(plus(native, 2e-5)))).toMatch(/^0,1/);
+  expect(ids(await differences(plus(native, 1e-3)))).toMatch(/^0,1,2,3/);
   const turned = { ...native, data: native.data.map((value) => -value) };
-  expect((await differences(turned)).length).toBeGreaterThanOrEqual(4);
-  const moved = { ...native, data: native.data.map((value) => value + 1e-3) };
-  expect((await differences(moved)).length).toBeGreaterThanOrEqual(3);
+  expect(ids(await differences(turned))).toMatch(/^0,1,2,3,4,5/);
+});
+
+test('nor is one near the middle of vectors that lie far from zero', async () => {
+  const weight = orthonormal();
+  const rng = new Rng(9);
+  const x = matrix(6, DIM);
+  x.data.forEach((_, i) => (x.data[i] = 1000 + rng.normal() * 10 ** -Math.floor(i / DIM)));
+  const bias = new Float32Array(OUT);
+  for (let j = 0; j < OUT; j++) for (let k = 0; k < DIM; k++) bias[j]! -= 1000 * weight.data[k * OUT + j]!;
+  const { metadata } = tinyEncoder(1, 'euclid');
+  const layers = [{ weight, bias, relu: false }];
+  const encoder = new Encoder({ normalizeInput: false, layers, normalizeOutput: false }, metadata);
+  const differences = await verifying(encoder, x);
+  const native = await projectNatively(encoder, x);
+  expect(largestDifference(native.data, encoder.project(x).data)).toBeGreaterThan(1e-4);
+  expect(await differences(native)).toEqual([]);
+  expect(ids(await differences(plus(native, 0.1)))).toBe('0,1,2,3,4,5');
 });
