@@ -1,6 +1,6 @@
 import { shapeOf, type EncoderLayer, type EncoderNetwork } from './encoder-network.js';
 import { Kernel } from './kernel.js';
-import { largestDifference, matrix } from './matrix.js';
+import { gatherRows, largestDifference, matrix, row } from './matrix.js';
 import { Rng } from './rng.js';
 
 const ORDERS = 8;
@@ -60,15 +60,16 @@ function reorderLayer(
   inputs: Int32Array,
   outputs: Int32Array,
 ): EncoderLayer {
+  const rows = gatherRows(weight, inputs);
   const shuffled = matrix(weight.rows, weight.cols);
-  inputs.forEach((from, i) => {
-    outputs.forEach((out, j) => {
-      shuffled.data[i * weight.cols + j] = weight.data[from * weight.cols + out] ?? Number.NaN;
-    });
-  });
+  for (let i = 0; i < shuffled.rows; i++) row(shuffled, i).set(gather(row(rows, i), outputs));
   return {
     weight: shuffled,
-    bias: bias === null ? null : Float32Array.from(outputs, (out) => bias[out] ?? Number.NaN),
+    bias: bias === null ? null : gather(bias, outputs),
     relu,
   };
 }
+
+/** The values in that order. */
+const gather = (values: Float32Array, order: Int32Array): Float32Array =>
+  Float32Array.from(order, (at) => values[at] ?? Number.NaN);

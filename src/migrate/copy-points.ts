@@ -5,7 +5,13 @@ import { RowMemory } from '../core/row-memory.js';
 import type { Pace } from './pace.js';
 import { throwIfAborted, type RunOptions } from '../core/run.js';
 import type { VectorStore } from '../core/vector-store.js';
-import { cursorOf, cursorText, type MigrationRecord, type RangeProgress } from './migration-record.js';
+import {
+  copiedPoints,
+  cursorOf,
+  cursorText,
+  type MigrationRecord,
+  type RangeProgress,
+} from './migration-record.js';
 import { toWriteBatch } from './project-batch.js';
 
 /** Fewer are projected by the kernel before the native library is there. */
@@ -77,9 +83,6 @@ export async function copyPoints(request: CopyRequest, run: RunOptions = {}): Pr
   if (failed !== undefined) throw failed.reason;
   return copied;
 }
-
-const copiedPoints = ({ ranges }: MigrationRecord): number =>
-  ranges.reduce((sum, { points }) => sum + points, 0);
 
 interface Projection {
   readonly project: (x: Matrix) => Matrix | Promise<Matrix>;

@@ -1,6 +1,6 @@
 import { messageOf } from '../core/errors.js';
 import type { RunOptions } from '../core/run.js';
-import type { MigrationRecord } from './migration-record.js';
+import { copiedPoints, type MigrationRecord } from './migration-record.js';
 
 /** What others may wish to know of. `finished`: every point was copied and found equal.
  * `cutover-failed`: after before-cutover nothing was switched, so that whoever was stopped may go on. */
@@ -25,7 +25,7 @@ export type MigrationHook = (event: MigrationEvent, facts: EventFacts) => Promis
 export function factsOf(record: MigrationRecord): EventFacts {
   const { sourceCollection: source, targetCollection: target, targetEndpoint: endpoint, phase } = record;
   const done = record.ranges.filter(({ complete }) => complete).length;
-  const copied = record.ranges.reduce((sum, { points }) => sum + points, 0);
+  const copied = copiedPoints(record);
   return { source, target, endpoint, phase, copied, rangesDone: done, rangesTotal: record.ranges.length };
 }
 

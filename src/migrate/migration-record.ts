@@ -241,3 +241,7 @@ function isPointId(text: string): boolean {
     return false;
   }
 }
+
+/** Points that the copy has written, by the cursors. */
+export const copiedPoints = ({ ranges }: Pick<MigrationRecord, 'ranges'>): number =>
+  ranges.reduce((sum, { points }) => sum + points, 0);

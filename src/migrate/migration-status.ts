@@ -2,7 +2,7 @@ import type { VectorStore } from '../core/vector-store.js';
 import { guardingProxy, type JournalStatus } from './guarding-proxy.js';
 import { readRecorded, type RecordedMigration } from './held-record.js';
 import { factsOf } from './migration-events.js';
-import type { CutOver, MigrationRecord } from './migration-record.js';
+import { copiedPoints, type CutOver, type MigrationRecord } from './migration-record.js';
 import type { LoadSeen } from './pace.js';
 import type { RecordPlace } from './record-place.js';
 import { shareOf, sharesOf, wholeRecord, workingOn } from './split-record.js';
@@ -90,7 +90,7 @@ async function workersOf(record: MigrationRecord, place: RecordPlace): Promise<W
     workers.push({
       worker: `${share.index}/${share.of}`,
       runner,
-      copied: own.ranges.reduce((sum, { points }) => sum + points, 0),
+      copied: copiedPoints(own),
       rangesDone: own.ranges.filter(({ complete }) => complete).length,
       rangesTotal: own.ranges.length,
       load: runner === null ? null : (own.load ?? null),
