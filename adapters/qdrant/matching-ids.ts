@@ -75,7 +75,7 @@ async function grpcPage(grpc: Grpc, { collection }: Place, page: PageRequest<Uin
   const ids: PointId[] = [];
   let next: PointId | null = null;
   while (cursor.next()) {
-    if (cursor.field === 1) next = decodePointId(cursor.bytes());
+    if (cursor.field === 1) next = decodePointId(cursor.message());
     else if (cursor.field === 2) ids.push(retrievedId(cursor.bytes()));
     else cursor.skip();
   }

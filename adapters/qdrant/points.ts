@@ -1,13 +1,13 @@
 import { comparePointIds, type PointId } from '../../src/core/point-id.js';
 import { ProtoWriter } from '../../src/core/protobuf.js';
-import type { RowMemory } from '../../src/core/row-memory.js';
+import { RowMemory } from '../../src/core/row-memory.js';
 import { throwIfAborted } from '../../src/core/run.js';
 import type { PointBatch, ScanOptions, ShardKey, WriteBatch } from '../../src/core/vector-store.js';
 import { AnswerTooLarge, type CallOptions, type Grpc } from './grpc.js';
 import { insertOnlyField, type InsertOnly } from './insert-only.js';
-import { toBatch, type FoundPoint } from './point-batch.js';
+import { BatchBuilder, foundPoint, toBatch, type FoundPoint } from './point-batch.js';
 import { PointStructs } from './point-struct.js';
-import { Cursor, decodePointId, encodePointId, encodeShardKey, retrievedId, selector } from './wire.js';
+import { Cursor, decodePointId, encodePointId, encodeShardKey, selector } from './wire.js';
 
 const BATCH_POINTS = 256;
 /** The first page of a scan is small: it tells how large points are. */
@@ -106,8 +106,6 @@ async function bounded(
   }
 }
 
-const found = (bytes: Uint8Array): FoundPoint => ({ id: retrievedId(bytes), bytes });
-
 /** ScrollPoints: collection 1, offset 3, limit 4, with_payload 6, with_vectors 7, shard_key_selector 9. */
 async function scrollPage(grpc: Grpc, place: VectorPlace, page: PageRequest): Promise<Page> {
   const answer = await bounded(page.limit, (limit, options) => {
@@ -118,17 +116,21 @@ async function scrollPage(grpc: Grpc, place: VectorPlace, page: PageRequest): Pr
     return grpc.call('Points/Scroll', request.finish(), { ...options, signal: page.signal });
   });
   // ScrollResponse: next_page_offset 1, result 2.
-  const points: FoundPoint[] = [];
+  const { rowMemory = new RowMemory() } = page;
+  const sizeBytes = answer.length;
+  const points = new BatchBuilder(place.vectorName, {
+    vectors: rowMemory.take(page.limit, place.dim),
+    sizeBytes,
+  });
   let next: PointId | undefined;
   const cursor = new Cursor(answer);
   while (cursor.next()) {
-    if (cursor.field === 1) next = decodePointId(cursor.bytes());
-    else if (cursor.field === 2) points.push(found(cursor.bytes()));
+    if (cursor.field === 1) next = decodePointId(cursor.message());
+    else if (cursor.field === 2) points.add(cursor.message());
     else cursor.skip();
   }
-  const batch = toBatch(points, place, { sizeBytes: answer.length, rowMemory: page.rowMemory });
   grpc.memory.give(answer);
-  return { batch, next };
+  return { batch: points.finish(), next };
 }
 
 /** GetPoints: collection 1, ids 2, with_payload 4, with_vectors 5, shard_key_selector 7; answer: result 1. */
@@ -151,12 +153,12 @@ export async function retrievePoints(
     sizeBytes += answer.length;
     const cursor = new Cursor(answer);
     while (cursor.next()) {
-      if (cursor.field === 1) points.push(found(cursor.bytes()));
+      if (cursor.field === 1) points.push(foundPoint(cursor.bytes()));
       else cursor.skip();
     }
   }
   points.sort((a, b) => comparePointIds(a.id, b.id));
-  return toBatch(points, place, { sizeBytes });
+  return toBatch(points, place, sizeBytes);
 }
 
 /** UpsertPoints: collection 1, wait 2, points 3, shard_key_selector 5; `insertOnly` where existing points stay. */

@@ -2,6 +2,7 @@ import { TldrError } from '../../src/core/errors.js';
 import type { PointId } from '../../src/core/point-id.js';
 import { ProtoWriter } from '../../src/core/protobuf.js';
 import type { ShardKey } from '../../src/core/vector-store.js';
+import { FLOAT_BYTES, floatRun } from './float-run.js';
 
 /**
  * Messages of Qdrant's points.proto, written and read by hand. Field numbers stand beside each use; the shapes
@@ -11,6 +12,7 @@ import type { ShardKey } from '../../src/core/vector-store.js';
 /** Walks a message without making an object per field: pages hold millions of floats. */
 export class Cursor {
   readonly #bytes: Uint8Array;
+  readonly #start: number;
   #at: number;
   readonly #end: number;
   field = 0;
@@ -18,8 +20,14 @@ export class Cursor {
 
   constructor(bytes: Uint8Array, start = 0, end = bytes.length) {
     this.#bytes = bytes;
+    this.#start = start;
     this.#at = start;
     this.#end = end;
+  }
+
+  /** Another one, at the beginning of the same message. */
+  again(): Cursor {
+    return new Cursor(this.#bytes, this.#start, this.#end);
   }
 
   /** Where the cursor stands: behind a field once it is read or skipped. */
@@ -54,7 +62,7 @@ export class Cursor {
     let value = 0n;
     for (let shift = 0n; ; shift += 7n) {
       const byte = this.#bytes[this.#at++];
-      if (byte === undefined || shift > 63n) throw damaged();
+      if (byte === undefined || this.#at > this.#end || shift > 63n) throw damaged();
       value |= BigInt(byte & 127) << shift;
       if (byte < 128) return value;
     }
@@ -64,6 +72,13 @@ export class Cursor {
   bytes(): Uint8Array {
     const length = this.number();
     return this.#take(length);
+  }
+
+  /** A length-delimited message, without a view of its own. */
+  message(): Cursor {
+    const length = this.number();
+    this.#pass(length);
+    return new Cursor(this.#bytes, this.#at - length, this.#at);
   }
 
   text(): string {
@@ -103,8 +118,7 @@ export class Cursor {
     const rest = this.#bytes.subarray(this.#at - 1, this.#end);
     if (rest.length < FLOAT_BYTES) throw damaged();
     if (offset >= into.length) throw tooLong();
-    const most = this.field > 15 ? 1 : into.length - offset;
-    const count = floatRun(rest, new Int32Array(into.buffer, into.byteOffset + offset * 4, most));
+    const count = floatRun(rest, into.subarray(offset, this.field > 15 ? offset + 1 : into.length));
     this.#at += FLOAT_BYTES * count - 1;
     return offset + count;
   }
@@ -120,61 +134,6 @@ export class Cursor {
   }
 }
 
-/** A tag of one byte and the float behind it. */
-const FLOAT_BYTES = 5;
-
-/** Moves floats that follow each other, each with the tag of the first, for as long as there is room; their number. */
-function floatRun(bytes: Uint8Array, bits: Int32Array): number {
-  const most = Math.min(bits.length, Math.floor(bytes.length / FLOAT_BYTES));
-  // Each ends one byte further from a whole word than the one before: so many lie before one that begins with a word.
-  const first = (4 - (bytes.byteOffset % 4)) % 4;
-  let count = singleFloats(bytes, bits, { from: 0, to: Math.min(first, most) });
-  if (count === first) count = fourFloatsAtOnce(bytes, bits, { from: first, to: most });
-  return singleFloats(bytes, bits, { from: count, to: most });
-}
-
-interface FloatSpan {
-  /** Number of the first float, and of the one behind the last. */
-  readonly from: number;
-  readonly to: number;
-}
-
-/** Moves floats up to the first with another tag; the number of the one it stopped at. */
-function singleFloats(bytes: Uint8Array, bits: Int32Array, { from, to }: FloatSpan): number {
-  const tag = bytes[0];
-  let count = from;
-  for (let at = from * FLOAT_BYTES; count < to && bytes[at] === tag; at += FLOAT_BYTES) {
-    bits[count++] = bytes[at + 1]! | (bytes[at + 2]! << 8) | (bytes[at + 3]! << 16) | (bytes[at + 4]! << 24);
-  }
-  return count;
-}
-
-/** The same for floats of which the first begins with a word: four and their tags are five words. */
-function fourFloatsAtOnce(bytes: Uint8Array, bits: Int32Array, { from, to }: FloatSpan): number {
-  const tag = bytes[0]!;
-  const start = bytes.byteOffset + from * FLOAT_BYTES;
-  const words = new Int32Array(bytes.buffer, start, Math.floor(((to - from) * FLOAT_BYTES) / 4));
-  let count = from;
-  for (let w = 0; count + 4 <= to; w += FLOAT_BYTES) {
-    const a = words[w]!;
-    const b = words[w + 1]!;
-    const c = words[w + 2]!;
-    const d = words[w + 3]!;
-    const others =
-      ((a ^ tag) & 0xff) |
-      ((b ^ (tag << 8)) & 0xff00) |
-      ((c ^ (tag << 16)) & 0xff0000) |
-      ((d ^ (tag << 24)) & 0xff000000);
-    if (others !== 0) break;
-    bits[count] = (a >>> 8) | (b << 24);
-    bits[count + 1] = (b >>> 16) | (c << 16);
-    bits[count + 2] = (c >>> 24) | (d << 8);
-    bits[count + 3] = words[w + 4]!;
-    count += 4;
-  }
-  return count;
-}
-
 function damaged(): TldrError {
   return new TldrError('UNAVAILABLE', 'a gRPC answer ends inside a field');
 }
@@ -188,8 +147,7 @@ export function encodePointId(id: PointId): ProtoWriter {
   return typeof id === 'bigint' ? new ProtoWriter(16).varint(1, id) : new ProtoWriter(48).string(2, id);
 }
 
-export function decodePointId(bytes: Uint8Array): PointId {
-  const cursor = new Cursor(bytes);
+export function decodePointId(cursor: Cursor): PointId {
   let id: PointId = 0n;
   while (cursor.next()) {
     if (cursor.field === 1) id = cursor.uint64();
@@ -217,7 +175,7 @@ export function selector(enable: boolean): ProtoWriter {
 export function retrievedId(point: Uint8Array): PointId {
   const cursor = new Cursor(point);
   while (cursor.next()) {
-    if (cursor.field === 1) return decodePointId(cursor.bytes());
+    if (cursor.field === 1) return decodePointId(cursor.message());
     cursor.skip();
   }
   throw new TldrError('UNAVAILABLE', 'a retrieved point has no id');
@@ -227,20 +185,19 @@ export function retrievedId(point: Uint8Array): PointId {
 export function eachVector(point: Uint8Array, visit: (name: string, value: Uint8Array) => void): void {
   const cursor = new Cursor(point);
   while (cursor.next()) {
-    if (cursor.field === 4) eachOutput(cursor.bytes(), visit);
+    if (cursor.field === 4) eachOutput(cursor.message(), visit);
     else cursor.skip();
   }
 }
 
 /** VectorsOutput: vector 1, vectors 2 (NamedVectorsOutput: vectors 1, a map). */
-function eachOutput(bytes: Uint8Array, visit: (name: string, value: Uint8Array) => void): void {
-  const cursor = new Cursor(bytes);
+export function eachOutput(cursor: Cursor, visit: (name: string, value: Uint8Array) => void): void {
   while (cursor.next()) {
     if (cursor.field === 1) visit('', cursor.bytes());
     else if (cursor.field === 2) {
-      const map = new Cursor(cursor.bytes());
+      const map = cursor.message();
       while (map.next()) {
-        const { name, value } = decodeEntry(map.bytes());
+        const { name, value } = readEntry(map.message());
         visit(name, value);
       }
     } else cursor.skip();
@@ -249,7 +206,10 @@ function eachOutput(bytes: Uint8Array, visit: (name: string, value: Uint8Array) 
 
 /** A map entry: key 1, value 2. */
 export function decodeEntry(bytes: Uint8Array): { name: string; value: Uint8Array } {
-  const cursor = new Cursor(bytes);
+  return readEntry(new Cursor(bytes));
+}
+
+function readEntry(cursor: Cursor): { name: string; value: Uint8Array } {
   let name = '';
   let value: Uint8Array = new Uint8Array(0);
   while (cursor.next()) {
@@ -282,7 +242,7 @@ export function decodeDense(bytes: Uint8Array, into: Float32Array): void {
   while (cursor.next()) {
     if (cursor.field === 1) count = cursor.floats(into, count);
     else if (cursor.field === 101) {
-      const dense = new Cursor(cursor.bytes());
+      const dense = cursor.message();
       while (dense.next()) {
         if (dense.field === 1) count = dense.floats(into, count);
         else dense.skip();
@@ -331,11 +291,8 @@ export function canonicalVector(bytes: Uint8Array): Uint8Array {
     while (cursor.next()) {
       if (cursor.field > 100) collect(cursor.bytes());
       else if (cursor.wireType === 0) parts.push(Buffer.from(`#${cursor.uint64()}`));
-      else if (cursor.wireType === 5) {
-        const one = new Float32Array(1);
-        cursor.floats(one, 0);
-        parts.push(new Uint8Array(one.buffer));
-      } else parts.push(cursor.bytes());
+      else if (cursor.wireType === 5) parts.push(cursor.fixed32());
+      else parts.push(cursor.bytes());
     }
   };
   collect(bytes);

@@ -1,9 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
-import { toBatch } from '../../adapters/qdrant/point-batch.js';
+import { BatchBuilder, toBatch } from '../../adapters/qdrant/point-batch.js';
 import { PointStructs } from '../../adapters/qdrant/point-struct.js';
 import { payloadStart } from '../../adapters/qdrant/payload.js';
 import { SpareMemory } from '../../adapters/qdrant/spare-memory.js';
-import { encodePointId } from '../../adapters/qdrant/wire.js';
+import { Cursor, decodePointId, encodePointId } from '../../adapters/qdrant/wire.js';
 import { matrix } from '../../src/core/matrix.js';
 import type { PointId } from '../../src/core/point-id.js';
 import { ProtoWriter } from '../../src/core/protobuf.js';
@@ -46,7 +46,7 @@ const OPTIONS = { vectorName: 'a', dim: DIM };
 describe('points that were read', () => {
   test('are written with every byte that they had', () => {
     const points = IDS.map((id, i) => retrieved(id, i, named(i)));
-    const batch = toBatch(points, OPTIONS, { sizeBytes: 0 });
+    const batch = toBatch(points, OPTIONS, 0);
     expect([...batch.hasVector]).toEqual([1, 0, 1, 0, 1]);
     const column = { name: 'a', matrix: batch.vectors, has: batch.hasVector };
     const structs = new PointStructs({ ids: batch.ids, vectors: [column], rest: batch.rest });
@@ -69,7 +69,7 @@ describe('points that were read', () => {
   });
 
   test('need no vectors and no payload', () => {
-    const batch = toBatch([retrieved(5n, 0, null)], OPTIONS, { sizeBytes: 0 });
+    const batch = toBatch([retrieved(5n, 0, null)], OPTIONS, 0);
     const column = { name: '', matrix: batch.vectors, has: batch.hasVector };
     const out = new ProtoWriter();
     new PointStructs({ ids: [5n], vectors: [column], rest: batch.rest }).point(0).write(out, 3);
@@ -80,23 +80,55 @@ describe('points that were read', () => {
 
   test('do not depend on the memory of the answer, nor on what was in the memory they are put into', () => {
     const points = IDS.map((id, i) => retrieved(id, i, named(i)));
-    const fresh = toBatch(points, OPTIONS, { sizeBytes: 0 });
+    const fresh = toBatch(points, OPTIONS, 0);
     const rowMemory = new RowMemory();
     const before = rowMemory.take(IDS.length + 1, DIM);
     before.data.fill(Number.NaN);
     rowMemory.give(before);
-    const again = toBatch(points, OPTIONS, { sizeBytes: 0, rowMemory });
+    const builder = new BatchBuilder('a', { vectors: rowMemory.take(IDS.length, DIM), sizeBytes: 0 });
+    for (const { bytes } of points) builder.add(new Cursor(bytes));
+    const again = builder.finish();
     expect(again.vectors.data.buffer).toBe(before.data.buffer);
     for (const { bytes } of points) bytes.fill(0xff);
     expect(again).toEqual(fresh);
   });
 
   test('keep vectors apart from payload', () => {
-    const [first] = toBatch([retrieved(5n, 2, named(1))], OPTIONS, { sizeBytes: 0 }).rest;
+    const [first] = toBatch([retrieved(5n, 2, named(1))], OPTIONS, 0).rest;
     const vectors = message(1, entry('b', dense(1, 2)));
     expect(payloadStart(first!)).toBe(vectors.length);
     expect(payloadStart(first!.subarray(vectors.length))).toBe(0);
     expect(payloadStart(new Uint8Array(0))).toBe(0);
+  });
+});
+
+describe('an answer that is damaged', () => {
+  const builder = (rows: number): BatchBuilder =>
+    new BatchBuilder('a', { vectors: new RowMemory().take(rows, DIM), sizeBytes: 0 });
+
+  test('is refused where a point goes on behind its end', () => {
+    const { bytes } = retrieved(2n ** 64n - 1n, 1, named(0));
+    for (const length of [1, 5, bytes.length - 1]) {
+      // What follows in the same memory must not be taken for it.
+      const point = (): Cursor => new Cursor(bytes, 0, length);
+      expect(() => builder(1).add(point())).toThrow('a gRPC answer ends inside a field');
+    }
+  });
+
+  test('is refused where it holds more points than were asked for, or one without id', () => {
+    const { bytes } = retrieved(1n, 1, named(0));
+    const full = builder(1);
+    full.add(new Cursor(bytes));
+    expect(() => full.add(new Cursor(bytes))).toThrow('more than the 1 points that were asked for');
+    expect(() => builder(1).add(new Cursor(message(4, named(0)).finish()))).toThrow('has no id');
+  });
+
+  test('is refused where a number goes on behind the end of its message', () => {
+    const id = encodePointId(2n ** 64n - 1n).finish();
+    expect(() => decodePointId(new Cursor(id, 0, id.length - 1))).toThrow(
+      'a gRPC answer ends inside a field',
+    );
+    expect(decodePointId(new Cursor(id, 0, id.length))).toBe(2n ** 64n - 1n);
   });
 });
 

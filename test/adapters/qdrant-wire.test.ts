@@ -68,6 +68,16 @@ describe('the floats of a vector', () => {
     }
   });
 
+  test('are read where they are more than are moved at once, up to another tag', () => {
+    const values = Float32Array.from({ length: 9_000 }, (_, i) => Math.sin(i));
+    for (const cut of [4_095, 4_096, 4_097, 8_192, 9_000]) {
+      const message = oneByOne(values.subarray(0, cut))
+        .varint(9, 7)
+        .raw(oneByOne(values.subarray(cut)).finish());
+      expect(bits(decoded(message, values.length))).toEqual(bits(values));
+    }
+  });
+
   test('are not read beyond the end of their message', () => {
     const whole = oneByOne(VALUES).finish();
     for (let length = whole.length - 4; length < whole.length; length++) {

@@ -10,6 +10,7 @@ import { Rng } from '../../src/core/rng.js';
 test.each([
   ['build-kernel', 'src/core/kernel-wasm.ts'],
   ['build-number-reader', 'adapters/qdrant/serve/number-reader-wasm.ts'],
+  ['build-float-run', 'adapters/qdrant/float-run-wasm.ts'],
 ])('what %s wrote is what it writes', (script, file) => {
   const printed = execFileSync(process.execPath, [`scripts/${script}.mjs`, '--print'], { encoding: 'utf8' });
   expect(printed).toBe(readFileSync(file, 'utf8'));

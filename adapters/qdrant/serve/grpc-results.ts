@@ -1,4 +1,4 @@
-import { decodePointId } from '../wire.js';
+import { Cursor, decodePointId } from '../wire.js';
 import { METHODS } from './grpc-methods.js';
 import { Malformed, ProtoMessage } from './proto-message.js';
 
@@ -29,7 +29,7 @@ export function resultIds(path: string, bytes: Uint8Array): readonly (readonly s
 function idsOf(message: ProtoMessage, points: number): string[] {
   return message
     .all(points)
-    .map((point) => String(decodePointId(new ProtoMessage(point).bytes(ID) ?? NOTHING)));
+    .map((point) => String(decodePointId(new Cursor(new ProtoMessage(point).bytes(ID) ?? NOTHING))));
 }
 
 const NOTHING = new Uint8Array(0);

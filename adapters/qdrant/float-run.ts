@@ -1,0 +1,53 @@
+import { FLOAT_RUN_WASM_BASE64 } from './float-run-wasm.js';
+
+/** A tag of one byte and the float behind it. */
+export const FLOAT_BYTES = 5;
+
+/** Floats that are moved at once: with and without tags they take less than the memory of one page. */
+const FLOATS_MAX = 4_096;
+const OUTPUT_AT = FLOATS_MAX * FLOAT_BYTES;
+
+type RunFunction = (at: number, count: number, out: number) => number;
+
+interface Code {
+  readonly run: RunFunction;
+  readonly bytes: Uint8Array;
+  readonly values: Float32Array;
+}
+
+let code: Code | undefined;
+
+function load(): Code {
+  const module = new WebAssembly.Module(Buffer.from(FLOAT_RUN_WASM_BASE64, 'base64'));
+  const { memory, run } = new WebAssembly.Instance(module).exports;
+  if (!(memory instanceof WebAssembly.Memory) || !isRunFunction(run))
+    throw new Error('the code that takes tags out of floats lacks its exports');
+  return {
+    run,
+    bytes: new Uint8Array(memory.buffer),
+    values: new Float32Array(memory.buffer, OUTPUT_AT, FLOATS_MAX),
+  };
+}
+
+/**
+ * Moves floats that follow each other into `into`, bit by bit, each with the tag of the first, as long as there is
+ * room; their number.
+ */
+export function floatRun(bytes: Uint8Array, into: Float32Array): number {
+  const { run, bytes: memory, values } = (code ??= load());
+  const most = Math.min(into.length, Math.floor(bytes.length / FLOAT_BYTES));
+  let count = 0;
+  while (count < most) {
+    const wanted = Math.min(FLOATS_MAX, most - count);
+    memory.set(bytes.subarray(count * FLOAT_BYTES, (count + wanted) * FLOAT_BYTES));
+    const moved = memory[0] === bytes[0] ? run(0, wanted, OUTPUT_AT) : 0;
+    into.set(values.subarray(0, moved), count);
+    count += moved;
+    if (moved < wanted) break;
+  }
+  return count;
+}
+
+function isRunFunction(value: unknown): value is RunFunction {
+  return typeof value === 'function';
+}
