@@ -5,6 +5,8 @@ export const FLOAT_BYTES = 5;
 
 /** Floats that are moved at once: with and without tags they take less than the memory of one page. */
 const FLOATS_MAX = 4_096;
+/** As many where they may be fewer. */
+const FLOATS_MIN = 16;
 const OUTPUT_AT = FLOATS_MAX * FLOAT_BYTES;
 
 type RunFunction = (at: number, count: number, out: number) => number;
@@ -38,8 +40,11 @@ export function floatRun(bytes: Uint8Array, into: Float32Array): number {
   const most = Math.min(into.length, Math.floor(bytes.length / FLOAT_BYTES));
   let count = 0;
   while (count < most) {
-    const wanted = Math.min(FLOATS_MAX, most - count);
-    memory.set(bytes.subarray(count * FLOAT_BYTES, (count + wanted) * FLOAT_BYTES));
+    const from = count * FLOAT_BYTES;
+    let wanted = Math.min(FLOATS_MAX, most - count);
+    // Where other fields come soon, most of what was copied would be copied again for the next run.
+    if (bytes[from + (wanted - 1) * FLOAT_BYTES] !== bytes[0]) wanted = Math.min(wanted, FLOATS_MIN);
+    memory.set(bytes.subarray(from, from + wanted * FLOAT_BYTES));
     const moved = memory[0] === bytes[0] ? run(0, wanted, OUTPUT_AT) : 0;
     into.set(values.subarray(0, moved), count);
     count += moved;

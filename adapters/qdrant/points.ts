@@ -42,7 +42,8 @@ export async function* scanPoints(
   options: ScanOptions,
 ): AsyncGenerator<PointBatch> {
   const { range, signal, rowMemory } = options;
-  const batchSize = Math.min(options.batchSize ?? BATCH_POINTS, place.queryPointsMax ?? Infinity);
+  const asked = Math.min(options.batchSize ?? BATCH_POINTS, place.queryPointsMax ?? Infinity);
+  const batchSize = Math.max(1, Math.floor(asked));
   const to = range?.to ?? null;
   let limit = Math.min(batchSize, FIRST_PAGE_POINTS);
   let pending = fetchAhead(grpc, place, { from: range?.from ?? null, limit, signal, rowMemory });

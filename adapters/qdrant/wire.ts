@@ -110,6 +110,7 @@ export class Cursor {
   floats(into: Float32Array, offset: number): number {
     if (this.wireType === 2) {
       const packed = this.bytes();
+      if (packed.length % 4 !== 0) throw damaged();
       if (offset + packed.length / 4 > into.length) throw tooLong();
       new Uint8Array(into.buffer, into.byteOffset + offset * 4, packed.length).set(packed);
       return offset + packed.length / 4;

@@ -78,6 +78,12 @@ describe('the floats of a vector', () => {
     }
   });
 
+  test('are whole: packed ones do not end inside a float', () => {
+    const half = new ProtoWriter().bytes(1, new Uint8Array(6));
+    const message = half.raw(oneByOne(VALUES.subarray(0, 2)).finish()).bytes(1, new Uint8Array(2));
+    expect(() => decoded(message, 4)).toThrow('ends inside a field');
+  });
+
   test('are not read beyond the end of their message', () => {
     const whole = oneByOne(VALUES).finish();
     for (let length = whole.length - 4; length < whole.length; length++) {
