@@ -1,4 +1,5 @@
 import { FLOAT_RUN_WASM_BASE64 } from './float-run-wasm.js';
+import { loadGenerated, type GeneratedCode } from './generated-code.js';
 
 /** A tag of one byte and the float behind it. */
 export const FLOAT_BYTES = 5;
@@ -9,10 +10,7 @@ const FLOATS_MAX = 4_096;
 const FLOATS_MIN = 16;
 const OUTPUT_AT = FLOATS_MAX * FLOAT_BYTES;
 
-type RunFunction = (at: number, count: number, out: number) => number;
-
-interface Code {
-  readonly run: RunFunction;
+interface Code extends Pick<GeneratedCode, 'run'> {
   readonly bytes: Uint8Array;
   readonly values: Float32Array;
 }
@@ -20,15 +18,9 @@ interface Code {
 let code: Code | undefined;
 
 function load(): Code {
-  const module = new WebAssembly.Module(Buffer.from(FLOAT_RUN_WASM_BASE64, 'base64'));
-  const { memory, run } = new WebAssembly.Instance(module).exports;
-  if (!(memory instanceof WebAssembly.Memory) || !isRunFunction(run))
-    throw new Error('the code that takes tags out of floats lacks its exports');
-  return {
-    run,
-    bytes: new Uint8Array(memory.buffer),
-    values: new Float32Array(memory.buffer, OUTPUT_AT, FLOATS_MAX),
-  };
+  const { memory, run } = loadGenerated(FLOAT_RUN_WASM_BASE64, 'run');
+  const values = new Float32Array(memory.buffer, OUTPUT_AT, FLOATS_MAX);
+  return { run, bytes: new Uint8Array(memory.buffer), values };
 }
 
 /**
@@ -51,8 +43,4 @@ export function floatRun(bytes: Uint8Array, into: Float32Array): number {
     if (moved < wanted) break;
   }
   return count;
-}
-
-function isRunFunction(value: unknown): value is RunFunction {
-  return typeof value === 'function';
 }

@@ -1,3 +1,4 @@
+import { loadGenerated, type GeneratedCode } from '../generated-code.js';
 import { NUMBER_READER_WASM_BASE64 } from './number-reader-wasm.js';
 
 /** Where numbers may begin, and the bytes behind that a number that began there may go on to. */
@@ -15,10 +16,8 @@ const OUTPUT_AT = INPUT_AT + WINDOW_BYTES + SLACK_BYTES + ZERO_BYTES;
 export type Stop = 'more' | 'closed' | 'slow' | 'other';
 const STOPS: readonly Stop[] = ['more', 'closed', 'slow', 'other'];
 
-type ReadFunction = (at: number, end: number, hardEnd: number, out: number) => number;
-
 interface Reader {
-  readonly read: ReadFunction;
+  readonly read: GeneratedCode['run'];
   readonly bytes: Uint8Array;
   /** The reason of the last stop and the numbers before it. */
   readonly result: Int32Array;
@@ -28,10 +27,7 @@ interface Reader {
 let reader: Reader | undefined;
 
 function load(): Reader {
-  const module = new WebAssembly.Module(Buffer.from(NUMBER_READER_WASM_BASE64, 'base64'));
-  const { memory, read } = new WebAssembly.Instance(module).exports;
-  if (!(memory instanceof WebAssembly.Memory) || !isReadFunction(read))
-    throw new Error('the number reader lacks its exports');
+  const { memory, run: read } = loadGenerated(NUMBER_READER_WASM_BASE64, 'read');
   return {
     read,
     bytes: new Uint8Array(memory.buffer),
@@ -80,8 +76,4 @@ export class NumberReader {
     bytes.set(text.subarray(at, until), INPUT_AT);
     bytes.fill(0, INPUT_AT + until - at, INPUT_AT + until - at + ZERO_BYTES);
   }
-}
-
-function isReadFunction(value: unknown): value is ReadFunction {
-  return typeof value === 'function';
 }

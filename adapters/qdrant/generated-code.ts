@@ -1,0 +1,19 @@
+export interface GeneratedCode {
+  readonly memory: WebAssembly.Memory;
+  readonly run: RunFunction;
+}
+
+type RunFunction = (...args: readonly number[]) => number;
+
+/** WebAssembly that a script of this package has made: its memory, and the one function it exports as `name`. */
+export function loadGenerated(base64: string, name: string): GeneratedCode {
+  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(Buffer.from(base64, 'base64')));
+  const { memory, [name]: run } = exports;
+  if (!(memory instanceof WebAssembly.Memory) || !isRunFunction(run))
+    throw new Error(`generated code lacks its memory or its function "${name}"`);
+  return { memory, run };
+}
+
+function isRunFunction(value: unknown): value is RunFunction {
+  return typeof value === 'function';
+}
