@@ -18,6 +18,12 @@ export function cpuSecondsOf(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / CLOCK_TICKS;
 }
 
+/** The same of a process with all that it started and that is still there. */
+export function treeCpuSecondsOf(pid: number): number {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean);
+  return children.reduce((sum, child) => sum + treeCpuSecondsOf(Number(child)), cpuSecondsOf(pid));
+}
+
 /** Processor time of all cores so far, and what of it the host gave to other machines (proc(5): the first line of stat). */
 export function machineSeconds(): { readonly all: number; readonly stolen: number } {
   const [line = ''] = readFileSync('/proc/stat', 'utf8').split('\n', 1);

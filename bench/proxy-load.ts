@@ -1,7 +1,6 @@
 import { Pool } from 'undici';
 import { Rng } from '../src/core/rng.js';
 import { sleep } from '../src/core/run.js';
-import { percentile } from '../src/evaluate/ranking.js';
 
 /** How requests follow one another. */
 export interface Pace {
@@ -30,9 +29,7 @@ export interface LoadResult {
   /** That were due after the warm-up. */
   readonly requests: number;
   readonly perSecond: number;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-  /** Every one of an open loop: runs of it are too short for a p99 each. Empty for closed loops. */
+  /** Every one, for percentiles over several processes or rounds. */
   readonly latenciesMs: readonly number[];
 }
 
@@ -63,9 +60,7 @@ export async function load(request: LoadRequest): Promise<LoadResult> {
     sent: next,
     requests: latenciesMs.length,
     perSecond: latenciesMs.length / elapsed,
-    p50Ms: percentile(latenciesMs, 50),
-    p99Ms: percentile(latenciesMs, 99),
-    latenciesMs: perSecond === undefined ? [] : latenciesMs,
+    latenciesMs,
   };
 }
 

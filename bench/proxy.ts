@@ -1,5 +1,5 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { cpus, tmpdir } from 'node:os';
+import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openQdrant } from '../adapters/qdrant/open-qdrant.js';
@@ -13,7 +13,7 @@ import { percentile } from '../src/evaluate/ranking.js';
 import { migrateCollection } from '../src/migrate/migrate-collection.js';
 import { clusterCentres, fillClustered } from './clustered-rows.js';
 import { optionsOf } from './options.js';
-import { CLI, cpuSecondsOf, machineSeconds, runScript, startScript, type Started } from './processes.js';
+import { CLI, machineSeconds, treeCpuSecondsOf, runScript, startScript, type Started } from './processes.js';
 import { load, type LoadRequest, type LoadResult, type Pace } from './proxy-load.js';
 
 /**
@@ -60,14 +60,19 @@ const options = optionsOf('What serving costs beside direct search and a bare pa
   seconds: [4, 'measured of every case, behind a warm-up'],
   rounds: [5, 'of all cases; their medians count'],
   'rate-rounds': [10, 'of searches at each rate that leaves room; their latencies count together'],
+  processes: [1, 'of the load, of the proxy (`--workers`) and of the bare one each'],
   'node-heap': [false, 'leave the heap of both proxies to Node, as the command line does not'],
   json: [false, 'print every round as one object, last'],
   load: ['', ''],
 });
-const { rows, seconds, rounds } = options;
+const { rows, seconds, rounds, processes } = options;
 const rateRounds = options['rate-rounds'];
 
 interface Measured extends LoadResult {
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  /** Of an open loop, every one: runs of it are too short for a p99 each. Empty for closed loops. */
+  readonly latenciesMs: readonly number[];
   /** Of the proxy, or of the bare one. */
   readonly proxyCpuMs: number;
   readonly serverCpuMs: number;
@@ -180,25 +185,59 @@ function bodiesOf(queries: Matrix, encoder: Encoder): Bodies {
   };
 }
 
+type Paced = Pick<LoadRequest, keyof Pace | 'seed'>;
+
+/** The same load by several processes, each with its share of the connections; never more of them than connections. */
+function split({ connections, perSecond, seed }: Paced, most: number): Paced[] {
+  const parts = Math.min(most, connections);
+  return Array.from({ length: parts }, (_, i) => ({
+    connections: Math.floor((connections + i) / parts),
+    ...(perSecond !== undefined && { perSecond: perSecond / parts }),
+    seed: seed * parts + i,
+  }));
+}
+
+function together(results: readonly LoadResult[]): LoadResult {
+  const sum = (field: 'sent' | 'requests' | 'perSecond'): number =>
+    results.reduce((total, result) => total + result[field], 0);
+  return {
+    ...{ sent: sum('sent'), requests: sum('requests'), perSecond: sum('perSecond') },
+    latenciesMs: results.flatMap(({ latenciesMs }) => latenciesMs),
+  };
+}
+
 /** @param paced its seed the round's */
-async function measure(
-  name: Case,
-  paced: Pick<LoadRequest, keyof Pace | 'seed'>,
-  place: Place,
-  bodies: Bodies,
-): Promise<Measured> {
+async function measure(name: Case, paced: Paced, place: Place, bodies: Bodies): Promise<Measured> {
   const { server, proxy, bare, folder } = place;
-  const file = join(folder, 'load.json');
-  await writeFile(file, JSON.stringify({ ...requestOf(name, place, bodies), ...paced }));
+  const files = await Promise.all(
+    split(paced, processes).map(async (part, i) => {
+      const file = join(folder, `load-${i}.json`);
+      await writeFile(file, JSON.stringify({ ...requestOf(name, place, bodies), ...part }));
+      return file;
+    }),
+  );
   const asked = name.startsWith('bare') ? bare.pid : proxy.pid;
-  const before = { proxy: cpuSecondsOf(asked), server: cpuSecondsOf(server.pid), machine: machineSeconds() };
-  const result = (await runScript(fileURLToPath(import.meta.url), [`--load=${file}`])) as LoadResult;
+  const before = {
+    proxy: treeCpuSecondsOf(asked),
+    server: treeCpuSecondsOf(server.pid),
+    machine: machineSeconds(),
+  };
+  const result = together(
+    await Promise.all(
+      files.map(
+        async (file) => (await runScript(fileURLToPath(import.meta.url), [`--load=${file}`])) as LoadResult,
+      ),
+    ),
+  );
   const machine = machineSeconds();
   const perRequest = (secondsUsed: number): number => (secondsUsed * 1000) / result.sent;
   return {
     ...result,
-    proxyCpuMs: perRequest(cpuSecondsOf(asked) - before.proxy),
-    serverCpuMs: perRequest(cpuSecondsOf(server.pid) - before.server),
+    p50Ms: percentile(result.latenciesMs, 50),
+    p99Ms: percentile(result.latenciesMs, 99),
+    latenciesMs: paced.perSecond === undefined ? [] : result.latenciesMs,
+    proxyCpuMs: perRequest(treeCpuSecondsOf(asked) - before.proxy),
+    serverCpuMs: perRequest(treeCpuSecondsOf(server.pid) - before.server),
     stolenPercent: (100 * (machine.stolen - before.machine.stolen)) / (machine.all - before.machine.all),
   };
 }
@@ -348,10 +387,18 @@ async function startProxies(server: LocalQdrant, folder: string): Promise<Pick<P
     },
   };
   await writeFile(join(folder, 'serve.json'), JSON.stringify(config));
-  const args = ['serve', '--config', join(folder, 'serve.json'), '--log-level', 'warn'];
+  const args = [
+    'serve',
+    '--config',
+    join(folder, 'serve.json'),
+    '--log-level',
+    'warn',
+    '--workers',
+    String(processes),
+  ];
   const proxy = await startScript(CLI, args, /REST on (http:\/\/127\.0\.0\.1:\d+).*\n/);
   const script = fileURLToPath(new URL('./bare-proxy.js', import.meta.url));
-  return { proxy, bare: await startScript(script, [server.url], /^(\d+)\n/) };
+  return { proxy, bare: await startScript(script, [server.url, String(processes)], /^(\d+)\n/) };
 }
 
 async function main(): Promise<void> {
@@ -360,7 +407,7 @@ async function main(): Promise<void> {
   const stops: (() => Promise<void>)[] = [() => server.stop(), () => rm(folder, { recursive: true })];
   try {
     console.log(
-      `${rows} x ${DIM} -> ${COMPACT_DIM} (synthetic), ${LIMIT} results, oversampling ${OVERSAMPLING}, ${rounds} rounds of ${seconds} s, medians (${rateRounds} at each fixed rate, together); ${cpus()[0]?.model ?? ''}, ${cpus().length} cores; Node ${process.version}; Qdrant ${PACKAGED_VERSION}`,
+      `${rows} x ${DIM} -> ${COMPACT_DIM} (synthetic), ${LIMIT} results, oversampling ${OVERSAMPLING}, ${rounds} rounds of ${seconds} s, medians (${rateRounds} at each fixed rate, together); ${cpus()[0]?.model ?? ''}, ${availableParallelism()} cores; ${processes} process${processes > 1 ? 'es' : ''} of each; Node ${process.version}; Qdrant ${PACKAGED_VERSION}`,
     );
     const { encoder, queries } = await prepare(server, folder);
     const place = { server, folder, ...(await startProxies(server, folder)) };
