@@ -60,6 +60,7 @@ const options = optionsOf('What serving costs beside direct search and a bare pa
   seconds: [4, 'measured of every case, behind a warm-up'],
   rounds: [5, 'of all cases; their medians count'],
   'rate-rounds': [10, 'of searches at each rate that leaves room; their latencies count together'],
+  segments: [0, 'that the collections are split into; 0: as the server decides, by its cores'],
   processes: [1, 'of the load, of the proxy (`--workers`) and of the bare one each'],
   'node-heap': [false, 'leave the heap of both proxies to Node, as the command line does not'],
   json: [false, 'print every round as one object, last'],
@@ -92,7 +93,7 @@ async function fill(store: VectorStore): Promise<{ sample: Matrix; queries: Matr
   const centres = clusterCentres(CLUSTERS, DIM, rng);
   const native = JSON.stringify({
     params: { vectors: { size: DIM, distance: 'Cosine' } },
-    optimizer_config: {},
+    optimizer_config: { default_segment_number: options.segments },
   });
   const spec = { name: 'full', vectors: [], otherVectors: [], shardKeys: [], metadata: {}, native };
   await store.create(spec);

@@ -15,10 +15,9 @@ import type { Rest } from './rest.js';
 import { pathOf } from './sampling.js';
 import { distanceName, specFromInfo, vectorsOf } from './settings.js';
 import { tarSizes } from './snapshot-sizes.js';
+import { FULL_SCAN_THRESHOLD_MIN_KB } from './thresholds.js';
 import { mergedIndex, pushDownQuantization, withoutIndex, withStorage } from './vector-storage.js';
 
-/** The smallest the server takes, in kilobytes: below it, searching compares everything and no index is measured. */
-const FULL_SCAN_THRESHOLD_KB = 10;
 const INDEXING_THRESHOLD_KB = 1;
 const INDEX_M_DEFAULT = 16;
 
@@ -73,7 +72,7 @@ export function vectorStorage(spec: CollectionSpec, vectorName: string): KeptVec
 function scratchParams(native: JsonObject, original: JsonObject, vector: ScratchVector): JsonObject {
   const { storage, dim, distance } = vector;
   const index = mergedIndex(native, original);
-  const walked: JsonObject = { ...index, full_scan_threshold: num(FULL_SCAN_THRESHOLD_KB) };
+  const walked: JsonObject = { ...index, full_scan_threshold: num(FULL_SCAN_THRESHOLD_MIN_KB) };
   const params: JsonObject = {
     ...original,
     size: num(dim),

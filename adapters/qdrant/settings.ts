@@ -22,6 +22,7 @@ import {
   type Json,
   type JsonObject,
 } from './json.js';
+import { THRESHOLDS_KEY, thresholdsOf, type Thresholds } from './thresholds.js';
 import { pushDownQuantization, withoutIndex, withStorage } from './vector-storage.js';
 
 const DISTANCE_NAMES: Readonly<Record<string, Distance>> = {
@@ -90,6 +91,61 @@ export function specFromInfo(
 
 /** The source's settings with one vector reduced (compact) or one more vector beside it (two-stage). */
 export function deriveTarget(source: CollectionSpec, change: TargetChange): CollectionSpec {
+  const reduced = reducible(source, change);
+  const twoStage = change.layout === 'two-stage';
+  const native = { ...objectAt(parseJson(source.native)) };
+  const params = objectAt(native, 'params');
+  // A collection's own quantisation cannot be switched off for one vector: it moves to the others.
+  const own = (twoStage || change.quantization !== undefined) && isObject(native['quantization_config']);
+  if (own) native['quantization_config'] = null;
+  const block = {
+    ...(own
+      ? pushDownQuantization(objectAt(parseJson(source.native)), vectorsOf(native))
+      : vectorsOf(native)),
+  };
+  const full = objectAt(block[change.vectorName]);
+  const compact = compactParams(full, change);
+  const compactSpec: DenseVectorSpec = {
+    name: change.compactName,
+    dim: change.compactDim,
+    distance: change.compactDistance,
+    multivector: false,
+    componentBytes: COMPONENT_BYTES[textAt(compact, 'datatype') ?? 'float32'] ?? 4,
+  };
+  const kept = source.vectors.filter(({ name }) => twoStage || name !== change.vectorName);
+  const vectors = [...kept, compactSpec];
+  const of = { reduced, compact: compactSpec, before: source.vectors, after: vectors };
+  const thresholds = thresholdsOf(native, full, of);
+  applyThresholds(thresholds, native, compact);
+  if (twoStage) {
+    // Only read by id: neither a graph, nor one per payload value, nor codes of it may stay in memory.
+    const hnsw = withoutIndex(objectAt(full, 'hnsw_config'));
+    block[change.vectorName] = { ...full, on_disk: true, hnsw_config: hnsw, quantization_config: null };
+    block[change.compactName] = compact;
+  } else {
+    block[change.vectorName] = compact;
+  }
+  const unnamed = Object.keys(block).length === 1 ? block[''] : undefined;
+  const added = {
+    ...change.metadata,
+    ...(Object.keys(thresholds).length > 0 && {
+      [THRESHOLDS_KEY]: JSON.stringify(JSON.stringify(thresholds)),
+    }),
+  };
+  const metadata: JsonObject = { ...objectAt(native, 'metadata') };
+  for (const [key, text] of Object.entries(added)) metadata[key] = parseJson(text);
+  const derived: JsonObject = { ...native, params: { ...params, vectors: unnamed ?? block }, metadata };
+  return {
+    ...source,
+    name: change.name,
+    vectors,
+    metadata: { ...source.metadata, ...added },
+    native: stringifyJson(derived),
+  };
+}
+
+/** @throws NOT_FOUND, UNSUPPORTED, INVALID_ARGUMENT for a name that the reduced vector cannot have */
+function reducible(source: CollectionSpec, change: TargetChange): DenseVectorSpec {
   const reduced = source.vectors.find(({ name }) => name === change.vectorName);
   if (reduced === undefined) {
     const names = source.vectors.map(({ name }) => `"${name}"`).join(', ');
@@ -115,45 +171,25 @@ export function deriveTarget(source: CollectionSpec, change: TargetChange): Coll
       `"${change.compactName}" cannot name the reduced vector in the ${change.layout} layout`,
     );
   }
-  const native = { ...objectAt(parseJson(source.native)) };
-  const params = objectAt(native, 'params');
-  // A collection's own quantisation cannot be switched off for one vector: it moves to the others.
-  const own = (twoStage || change.quantization !== undefined) && isObject(native['quantization_config']);
-  if (own) native['quantization_config'] = null;
-  const block = {
-    ...(own
-      ? pushDownQuantization(objectAt(parseJson(source.native)), vectorsOf(native))
-      : vectorsOf(native)),
-  };
-  const full = objectAt(block[change.vectorName]);
-  const compact = compactParams(full, change);
-  if (twoStage) {
-    // Only read by id: neither a graph, nor one per payload value, nor codes of it may stay in memory.
-    const hnsw = withoutIndex(objectAt(full, 'hnsw_config'));
-    block[change.vectorName] = { ...full, on_disk: true, hnsw_config: hnsw, quantization_config: null };
-    block[change.compactName] = compact;
-  } else {
-    block[change.vectorName] = compact;
-  }
-  const unnamed = Object.keys(block).length === 1 ? block[''] : undefined;
-  const metadata: JsonObject = { ...objectAt(native, 'metadata') };
-  for (const [key, text] of Object.entries(change.metadata)) metadata[key] = parseJson(text);
-  const derived: JsonObject = { ...native, params: { ...params, vectors: unnamed ?? block }, metadata };
-  const compactSpec: DenseVectorSpec = {
-    name: change.compactName,
-    dim: change.compactDim,
-    distance: change.compactDistance,
-    multivector: false,
-    componentBytes: COMPONENT_BYTES[textAt(compact, 'datatype') ?? 'float32'] ?? 4,
-  };
-  const kept = source.vectors.filter(({ name }) => twoStage || name !== change.vectorName);
-  return {
-    ...source,
-    name: change.name,
-    vectors: [...kept, compactSpec],
-    metadata: { ...source.metadata, ...change.metadata },
-    native: stringifyJson(derived),
-  };
+  return reduced;
+}
+
+/** Writes them into the settings of the collection and of its reduced vector. */
+function applyThresholds(
+  { indexing_threshold: indexing, full_scan_threshold: fullScan }: Thresholds,
+  native: JsonObject,
+  compact: JsonObject,
+): void {
+  if (indexing !== undefined)
+    native['optimizer_config'] = {
+      ...objectAt(native, 'optimizer_config'),
+      indexing_threshold: num(indexing.target),
+    };
+  if (fullScan !== undefined)
+    compact['hnsw_config'] = {
+      ...objectAt(compact, 'hnsw_config'),
+      full_scan_threshold: num(fullScan.target),
+    };
 }
 
 /** Projected values are no bytes: a uint8 vector becomes float32. The rest of the vector's settings stays. */

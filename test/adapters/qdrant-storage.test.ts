@@ -1,6 +1,7 @@
-import { expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { deriveScratch, vectorStorage } from '../../adapters/qdrant/scratch.js';
 import { deriveTarget, specFromInfo } from '../../adapters/qdrant/settings.js';
+import { readThresholds, THRESHOLDS_KEY } from '../../adapters/qdrant/thresholds.js';
 import { tarSizes } from '../../adapters/qdrant/snapshot-sizes.js';
 import { parseJson } from '../../adapters/qdrant/json.js';
 import type { Quantization } from '../../src/core/vector-store.js';
@@ -51,6 +52,82 @@ test('a scratch collection takes the index settings of the source and walks its 
     },
   });
   expect(vectorStorage(scratch, 'v')).toEqual(vectorStorage(source, 'a'));
+});
+
+describe('limits in kilobytes that a smaller vector reaches with as many points', () => {
+  /** The target of a collection with these settings, its vector `a` reduced to an eighth. */
+  const derived = (
+    settings: { indexing?: number; fullScan?: number; own?: number; other?: object },
+    layout: 'compact' | 'two-stage' = 'compact',
+  ): { indexing: unknown; fullScan: unknown; told: unknown } => {
+    const { indexing, fullScan, own, other } = settings;
+    const a = { size: 64, distance: 'Cosine', ...(own && { hnsw_config: { full_scan_threshold: own } }) };
+    const config = {
+      params: { vectors: { a, ...(other && { b: other }) } },
+      hnsw_config: { m: 16, full_scan_threshold: fullScan },
+      optimizer_config: { indexing_threshold: indexing },
+    };
+    const target = deriveTarget(specFromInfo('docs', parseJson(JSON.stringify({ config })), []), {
+      ...{ name: 'target', layout, vectorName: 'a', compactName: layout === 'compact' ? 'a' : 'small' },
+      ...{ compactDim: 8, compactDistance: 'cosine', metadata: {} },
+    });
+    const { params, optimizer_config } = JSON.parse(target.native) as {
+      params: { vectors: Record<string, { hnsw_config?: { full_scan_threshold?: unknown } }> };
+      optimizer_config: { indexing_threshold: unknown };
+    };
+    const compact = params.vectors[layout === 'compact' ? 'a' : 'small'];
+    const told = target.metadata[THRESHOLDS_KEY];
+    return {
+      indexing: optimizer_config.indexing_threshold,
+      fullScan: compact?.hnsw_config?.full_scan_threshold,
+      told: told === undefined ? undefined : readThresholds(String(JSON.parse(told))),
+    };
+  };
+
+  test('both are divided, and what they were is told', () => {
+    expect(derived({ indexing: 20_000, fullScan: 10_001 })).toEqual({
+      indexing: 2500,
+      fullScan: 1251,
+      told: {
+        indexing_threshold: { source: 20_000, target: 2500 },
+        full_scan_threshold: { source: null, target: 1251 },
+      },
+    });
+  });
+
+  test('the setting of the vector itself goes before that of the collection', () => {
+    expect(derived({ indexing: 0, fullScan: 10_000, own: 800 })).toEqual({
+      indexing: 0,
+      fullScan: 100,
+      told: { full_scan_threshold: { source: 800, target: 100 } },
+    });
+  });
+
+  test('none falls below what the server takes, and what cannot become smaller stays', () => {
+    expect(derived({ indexing: 1, fullScan: 10 })).toEqual({ indexing: 1, fullScan: undefined });
+    expect(derived({ indexing: 2, fullScan: 40 })).toMatchObject({ indexing: 1, fullScan: 10 });
+  });
+
+  test('building a graph goes by the largest vector that a point has', () => {
+    expect(derived({ indexing: 8000, fullScan: 8000 }, 'two-stage')).toMatchObject({
+      ...{ indexing: 8000, fullScan: 1000 },
+      told: { full_scan_threshold: { source: null, target: 1000 } },
+    });
+    const half = { size: 32, distance: 'Dot' };
+    expect(derived({ indexing: 8000, fullScan: 8000, other: half }).indexing).toBe(4000);
+    const rows = { ...half, multivector_config: { comparator: 'max_sim' } };
+    expect(derived({ indexing: 8000, fullScan: 8000, other: rows }).indexing).toBe(8000);
+  });
+
+  test.each([
+    '',
+    'null',
+    '[]',
+    '{"indexing_threshold":7}',
+    '{"full_scan_threshold":{"source":"1","target":2}}',
+  ])('a text that says nothing of them, %s, changes nothing', (text) =>
+    expect(readThresholds(text)).toEqual({}),
+  );
 });
 
 /** A tar header. */

@@ -1,4 +1,5 @@
 import { grpcRewriter } from '../../adapters/qdrant/serve/grpc-rewriter.js';
+import { THRESHOLDS_KEY } from '../../adapters/qdrant/thresholds.js';
 import { restRewriter } from '../../adapters/qdrant/serve/rest-rewriter.js';
 import { PACKAGED_VERSION } from '../../src/cli/local-qdrant.js';
 import { matrixFromRows } from '../../src/core/matrix.js';
@@ -181,7 +182,12 @@ function settings(name: string, side: Side): object {
     vectors[vector] = { size, distance: vector === 'other' ? 'Dot' : 'Cosine' };
   const [reduced = ''] = Object.keys(dense);
   const layout = isServed(name) ? side : 'original';
-  const small = { size: 2, distance: 'Cosine' };
+  // Smaller limits for smaller vectors, as a migration sets them; clients see those of the source.
+  const small = { size: 2, distance: 'Cosine', hnsw_config: { full_scan_threshold: 5000 } };
+  const thresholds = {
+    full_scan_threshold: { source: null, target: 5000 },
+    ...(layout === 'compact' && { indexing_threshold: { source: 10_000, target: 5000 } }),
+  };
   if (layout === 'two-stage') {
     vectors[reduced] = { ...vectors[reduced], hnsw_config: { m: 0 }, on_disk: true };
     vectors['compact'] = small;
@@ -190,9 +196,14 @@ function settings(name: string, side: Side): object {
   return {
     vectors: Object.keys(vectors).join() === '' ? vectors[''] : vectors,
     ...(sparse === undefined ? {} : { sparse_vectors: { [sparse]: {} } }),
-    ...(layout === 'original' ? {} : { metadata: { tldr: { layout } } }),
-    // As many segments as there are processors would be others on another machine.
-    optimizers_config: { default_segment_number: 1 },
+    ...(layout === 'original'
+      ? {}
+      : { metadata: { tldr: { layout }, [THRESHOLDS_KEY]: JSON.stringify(thresholds) } }),
+    optimizers_config: {
+      // As many segments as there are processors would be others on another machine.
+      default_segment_number: 1,
+      indexing_threshold: layout === 'compact' ? 5000 : 10_000,
+    },
   };
 }
 

@@ -135,7 +135,15 @@ describe.each(['compact', 'two-stage'] as const)('%s', (layout) => {
     const { vectors: sourceVectors, ...sourceParams } = (JSON.parse(before) as typeof settings).result.config
       .params;
     expect(params).toEqual(sourceParams);
-    const reduced = { ...sourceVectors[''], size: COMPACT_DIM };
+    const reduced = {
+      ...sourceVectors[''],
+      size: COMPACT_DIM,
+      // Reached with as many points as before.
+      hnsw_config: {
+        ...{ m: 24, ef_construct: 120, payload_m: 8 },
+        full_scan_threshold: Math.ceil((5000 * COMPACT_DIM) / DIM),
+      },
+    };
     const { '': full, ...others } = sourceVectors;
     expect(vectors).toEqual(
       layout === 'compact'
@@ -212,11 +220,53 @@ test('the full vector of two stages leaves nothing in memory, the others keep th
   expect(Reflect.get(config, 'quantization_config') ?? null).toBeNull();
   expect(config.params.vectors).toEqual({
     '': { size: DIM, distance: 'Cosine', on_disk: true, hnsw_config: { m: 0, payload_m: 0 } },
-    compact: { size: COMPACT_DIM, distance: 'Cosine', quantization_config: codes },
+    compact: {
+      ...{ size: COMPACT_DIM, distance: 'Cosine', quantization_config: codes },
+      hnsw_config: { full_scan_threshold: 2500 },
+    },
     other: { ...other, quantization_config: codes },
     own: { ...other, quantization_config: binary },
   });
 });
+
+test.each(['compact', 'two-stage'] as const)(
+  'the target is searched by a graph where the source is, though its vectors take less space (%s)',
+  async (layout) => {
+    const [source, target] = [`walked-${layout}`, `walked-small-${layout}`];
+    const count = 3000;
+    await rest(
+      'PUT',
+      `/collections/${source}`,
+      JSON.stringify({
+        vectors: { size: DIM, distance: 'Cosine' },
+        // The full vectors take 188 kB, the compact ones 47.
+        optimizers_config: { default_segment_number: 1, indexing_threshold: 100 },
+        hnsw_config: { full_scan_threshold: 60 },
+      }),
+    );
+    const points = Array.from({ length: count }, (_, id) => ({
+      id,
+      vector: Array.from({ length: DIM }, (__, i) => Math.sin(id * 37.7 + i * 1.3)),
+    }));
+    await rest('PUT', `/collections/${source}/points?wait=true`, JSON.stringify({ points }));
+    await migrateCollection({
+      ...{ source: store, target: store, sourceCollection: source, targetCollection: target },
+      ...{ vectorName: '', layout, encoder: tinyEncoder(), recordPath: join(folder, `${target}.json`) },
+    });
+    const using = layout === 'two-stage' ? { using: 'compact' } : {};
+    const query = { query: Array.from({ length: COMPACT_DIM }, (_, i) => i + 1), limit: 3, ...using };
+    await rest('POST', `/collections/${target}/points/query`, JSON.stringify(query));
+    const { collections } = JSON.parse(
+      lossless(await rest('GET', '/telemetry?details_level=6'), 'result'),
+    ) as {
+      collections: { collections: { id: string }[] };
+    };
+    const own = collections.collections.find(({ id }) => id === target);
+    // Every search that compared all vectors of a segment, or that walked its graph, is counted in it.
+    const counted = JSON.stringify(own).match(/"unfiltered_(plain|hnsw)":\{"[^}]*"count":[1-9]/g) ?? [];
+    expect(counted.map((text) => text.slice(1, 16))).toEqual(['unfiltered_hnsw']);
+  },
+);
 
 test('multivectors of two whole rows, which JSON cannot say, survive', async () => {
   await rest(

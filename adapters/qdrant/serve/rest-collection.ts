@@ -13,6 +13,7 @@ import {
 import type { Rewriting } from './rest-stage.js';
 import { Refusal, refuseHidden, refuseMetadata } from './rules.js';
 import { distanceName } from '../settings.js';
+import { readThresholds, THRESHOLDS_KEY, type Threshold } from '../thresholds.js';
 
 /** Settings that the compact vector has from the full one of the source. */
 const MOVED = ['hnsw_config', 'quantization_config', 'on_disk', 'memory'];
@@ -54,21 +55,31 @@ export function refuseServedAliases(
   walk(root);
 }
 
-/** GET /collections/{name}: the vectors as they were before the migration. The metadata keeps telling the truth. */
+/**
+ * GET /collections/{name}: the vectors, and the limits that follow from their size, as they were before the migration.
+ * The metadata keeps telling the truth.
+ */
 export function rewriteInfo(root: JsonNode, served: ServedCollection, source: Splices): void {
   const result = entryOf(root, 'result');
-  const params = entryOf(entryOf(result, 'config'), 'params');
+  const config = entryOf(result, 'config');
+  const params = entryOf(config, 'params');
   const vectors = entryOf(params, 'vectors');
   if (vectors?.kind !== 'object') return;
+  const changed = entryOf(entryOf(config, 'metadata'), THRESHOLDS_KEY);
+  const thresholds = changed?.kind === 'string' ? readThresholds(stringOf(changed, source)) : {};
+  const indexing = entryOf(entryOf(config, 'optimizer_config'), 'indexing_threshold');
+  const shown = { served, source, fullScan: thresholds.full_scan_threshold };
+  if (indexing !== undefined && isTarget(indexing, thresholds.indexing_threshold, source))
+    source.replace(indexing, String(thresholds.indexing_threshold?.source ?? null));
   const unnamed = entryOf(vectors, 'size')?.kind === 'number';
   if (unnamed) {
-    source.replace(vectors, fullText(vectors, vectors, served, source));
+    source.replace(vectors, fullText(vectors, vectors, shown));
     return;
   }
   const full = entryOf(vectors, served.vector);
   const compact = entryOf(vectors, served.compact);
   if (full === undefined || compact === undefined) return;
-  const text = fullText(full, compact, served, source);
+  const text = fullText(full, compact, shown);
   const visible = vectors.entries.filter(({ key }) => key === served.vector || key !== served.compact);
   const texts = visible.map(
     ({ key, value }) => `${asciiJson(key)}:${key === served.vector ? text : source.raw(value)}`,
@@ -85,13 +96,39 @@ export function rewriteInfo(root: JsonNode, served: ServedCollection, source: Sp
     );
 }
 
+interface Shown {
+  readonly served: ServedCollection;
+  readonly source: Splices;
+  readonly fullScan: Threshold | undefined;
+}
+
+/** Whether a limit is still the one that the migration set: who changed it since sees what was set. */
+function isTarget(node: JsonNode, threshold: Threshold | undefined, source: Splices): boolean {
+  return threshold !== undefined && node.kind === 'number' && Number(source.read(node)) === threshold.target;
+}
+
+/** The index settings of a vector as they were in the source; '' for none. */
+function indexText(index: JsonNode, { fullScan, source }: Shown): string {
+  if (index.kind !== 'object') return source.raw(index);
+  const texts = index.entries.flatMap(({ key, value }) => {
+    const own = key === 'full_scan_threshold' && isTarget(value, fullScan, source);
+    if (own && fullScan?.source === null) return [];
+    return [`${asciiJson(key)}:${own ? String(fullScan?.source) : source.raw(value)}`];
+  });
+  return texts.length === 0 && index.entries.length > 0 ? '' : `{${texts.join()}}`;
+}
+
 /** The full vector's settings, those of its index taken from the vector that has one. */
-function fullText(full: JsonNode, compact: JsonNode, served: ServedCollection, source: Splices): string {
+function fullText(full: JsonNode, compact: JsonNode, shown: Shown): string {
+  const { served, source } = shown;
   if (full.kind !== 'object' || compact.kind !== 'object') return source.raw(full);
   const values = new Map<string, string>();
   const take = (entries: readonly JsonEntry[], moved: boolean): void => {
-    for (const { key, value } of entries)
-      if (MOVED.includes(key) === moved) values.set(key, source.raw(value));
+    for (const { key, value } of entries) {
+      if (MOVED.includes(key) !== moved) continue;
+      const text = key === 'hnsw_config' ? indexText(value, shown) : source.raw(value);
+      if (text !== '') values.set(key, text);
+    }
   };
   take(full.entries, false);
   take(compact.entries, true);

@@ -1,6 +1,7 @@
 import type { FollowedFacts } from '../../../src/core/followed.js';
 import { firstNonFiniteRow } from '../../../src/core/matrix.js';
 import type { ServedCollection } from '../../../src/core/served-collection.js';
+import { THRESHOLDS_KEY } from '../thresholds.js';
 import { METADATA_KEY } from '../../../src/core/target-description.js';
 
 /**
@@ -87,7 +88,7 @@ export function absentVector({ compact, visibleVectors }: ServedCollection): str
 
 /** @throws Refusal where an update would change what says how the collection is served */
 export function refuseMetadata(key: string): void {
-  if (key === METADATA_KEY)
+  if (key === METADATA_KEY || key === THRESHOLDS_KEY)
     throw new Refusal(
       400,
       `Bad request: metadata "${key}" says how a served collection is served and cannot be changed`,
