@@ -7,6 +7,7 @@ import { flatten, numberAt, objectAt, parseJson, stringifyJson, textAt, valueAt,
 import type { Rest } from './rest.js';
 import { pathOf } from './sampling.js';
 import { createBody, patchAfterCreate, patchToFinish, payloadIndexes, shardKeyBodies } from './settings.js';
+import { THRESHOLDS_KEY } from './thresholds.js';
 
 const GREEN_POLL_MS = 500;
 /** Green must be seen this often in a row: it shows for a moment before optimisation begins. */
@@ -59,6 +60,8 @@ function sameMetadata(a: CollectionSpec, b: CollectionSpec): boolean {
   const text = ({ metadata }: CollectionSpec): string =>
     JSON.stringify(
       Object.entries(identifying(metadata))
+        // Follows settings of the source, which may change; written anew when the load ends.
+        .filter(([key]) => key !== THRESHOLDS_KEY)
         .flatMap(([key, json]) => [...flatten({ [key]: parseJson(json) })])
         .sort(([one], [other]) => (one < other ? -1 : 1)),
     );

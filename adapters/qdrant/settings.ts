@@ -22,7 +22,7 @@ import {
   type Json,
   type JsonObject,
 } from './json.js';
-import { THRESHOLDS_KEY, thresholdsOf, type Thresholds } from './thresholds.js';
+import { THRESHOLDS_KEY, thresholdsOf, type Threshold, type Thresholds } from './thresholds.js';
 import { pushDownQuantization, withoutIndex, withStorage } from './vector-storage.js';
 
 const DISTANCE_NAMES: Readonly<Record<string, Distance>> = {
@@ -34,6 +34,9 @@ const DISTANCE_NAMES: Readonly<Record<string, Distance>> = {
 const COMPONENT_BYTES: Readonly<Record<string, number>> = { float32: 4, float16: 2, uint8: 1 };
 /** Settings that only PATCH takes. */
 const PATCH_ONLY = ['read_fan_out_factor', 'read_fan_out_delay_ms'];
+/** Settings that are not yet what they will be while a collection is filled. */
+const SET_AT_THE_END =
+  /^(optimizer_config\.indexing_threshold$|strict_mode_config|(params\.vectors\..*)?hnsw_config\.full_scan_threshold$)/;
 const HNSW_M_DEFAULT = 16;
 const LINK_BYTES = 4;
 
@@ -114,8 +117,12 @@ export function deriveTarget(source: CollectionSpec, change: TargetChange): Coll
   };
   const kept = source.vectors.filter(({ name }) => twoStage || name !== change.vectorName);
   const vectors = [...kept, compactSpec];
+  // Of a datatype that is not known nobody can say how large a vector is.
+  const sized = Object.values(block).every(
+    (one) => (textAt(one, 'datatype') ?? 'float32') in COMPONENT_BYTES,
+  );
   const of = { reduced, compact: compactSpec, before: source.vectors, after: vectors };
-  const thresholds = thresholdsOf(native, full, of);
+  const thresholds = sized ? thresholdsOf(native, full, of) : {};
   applyThresholds(thresholds, native, compact);
   if (twoStage) {
     // Only read by id: neither a graph, nor one per payload value, nor codes of it may stay in memory.
@@ -126,20 +133,17 @@ export function deriveTarget(source: CollectionSpec, change: TargetChange): Coll
     block[change.vectorName] = compact;
   }
   const unnamed = Object.keys(block).length === 1 ? block[''] : undefined;
-  const added = {
-    ...change.metadata,
-    ...(Object.keys(thresholds).length > 0 && {
-      [THRESHOLDS_KEY]: JSON.stringify(JSON.stringify(thresholds)),
-    }),
-  };
-  const metadata: JsonObject = { ...objectAt(native, 'metadata') };
-  for (const [key, text] of Object.entries(added)) metadata[key] = parseJson(text);
+  // What a source that is itself a target says of its own source is not carried on.
+  const carried = Object.entries(source.metadata).filter(([key]) => key !== THRESHOLDS_KEY);
+  const texts: Record<string, string> = { ...Object.fromEntries(carried), ...change.metadata };
+  if (Object.keys(thresholds).length > 0) texts[THRESHOLDS_KEY] = JSON.stringify(JSON.stringify(thresholds));
+  const metadata = Object.fromEntries(Object.entries(texts).map(([key, text]) => [key, parseJson(text)]));
   const derived: JsonObject = { ...native, params: { ...params, vectors: unnamed ?? block }, metadata };
   return {
     ...source,
     name: change.name,
     vectors,
-    metadata: { ...source.metadata, ...added },
+    metadata: texts,
     native: stringifyJson(derived),
   };
 }
@@ -175,21 +179,13 @@ function reducible(source: CollectionSpec, change: TargetChange): DenseVectorSpe
 }
 
 /** Writes them into the settings of the collection and of its reduced vector. */
-function applyThresholds(
-  { indexing_threshold: indexing, full_scan_threshold: fullScan }: Thresholds,
-  native: JsonObject,
-  compact: JsonObject,
-): void {
-  if (indexing !== undefined)
-    native['optimizer_config'] = {
-      ...objectAt(native, 'optimizer_config'),
-      indexing_threshold: num(indexing.target),
-    };
-  if (fullScan !== undefined)
-    compact['hnsw_config'] = {
-      ...objectAt(compact, 'hnsw_config'),
-      full_scan_threshold: num(fullScan.target),
-    };
+function applyThresholds(thresholds: Thresholds, native: JsonObject, compact: JsonObject): void {
+  const set = (at: JsonObject, block: string, name: string, threshold: Threshold | undefined): void => {
+    if (threshold !== undefined) at[block] = { ...objectAt(at, block), [name]: num(threshold.target) };
+  };
+  set(native, 'optimizer_config', 'indexing_threshold', thresholds.indexing_threshold);
+  set(native, 'hnsw_config', 'full_scan_threshold', thresholds.full_scan_threshold);
+  set(compact, 'hnsw_config', 'full_scan_threshold', thresholds.vector_full_scan_threshold);
 }
 
 /** Projected values are no bytes: a uint8 vector becomes float32. The rest of the vector's settings stays. */
@@ -223,8 +219,7 @@ export function differences(
     const flat = flatten({ ...native, params, metadata: null, shard_keys: keys });
     for (const key of [...flat.keys()]) {
       if (/^payload_schema\..*\.points$/.test(key)) flat.delete(key);
-      if (loading && (key === 'optimizer_config.indexing_threshold' || key.startsWith('strict_mode_config')))
-        flat.delete(key);
+      if (loading && SET_AT_THE_END.test(key)) flat.delete(key);
       if (creating && /^(payload_schema\.|shard_keys$|params\.read_fan_out_)/.test(key)) flat.delete(key);
     }
     return flat;
@@ -270,6 +265,26 @@ export function patchToFinish(spec: CollectionSpec): JsonObject {
   return {
     ...(isLosslessNumber(threshold) ? { optimizers_config: { indexing_threshold: threshold } } : {}),
     ...(isObject(strict) ? { strict_mode_config: strict } : {}),
+    ...thresholdsToFinish(native),
+  };
+}
+
+/** The source's limits may have changed since the target was made, and with them those of the target. */
+function thresholdsToFinish(native: Json): JsonObject {
+  const told = valueAt(native, 'metadata', THRESHOLDS_KEY);
+  if (told === undefined) return {};
+  const limit = (settings: Json): JsonObject => {
+    const value = valueAt(settings, 'hnsw_config', 'full_scan_threshold');
+    return isLosslessNumber(value) ? { hnsw_config: { full_scan_threshold: value } } : {};
+  };
+  const own = Object.entries(vectorsOf(native)).flatMap(([name, params]) => {
+    const set = limit(params);
+    return Object.keys(set).length === 0 ? [] : [[name, set] as const];
+  });
+  return {
+    ...limit(native),
+    ...(own.length > 0 && { vectors: Object.fromEntries(own) }),
+    metadata: { [THRESHOLDS_KEY]: told },
   };
 }
 

@@ -13,10 +13,20 @@ export interface Threshold {
   readonly target: number;
 }
 
-/** Those that a migration made smaller. */
-export interface Thresholds {
-  readonly indexing_threshold?: Threshold;
-  readonly full_scan_threshold?: Threshold;
+const NAMES = ['indexing_threshold', 'full_scan_threshold', 'vector_full_scan_threshold'] as const;
+
+/**
+ * Those that a migration made smaller: `indexing_threshold` of the optimizer, `full_scan_threshold` of the collection's
+ * index settings, or where those are not for the reduced vector alone, that of its own.
+ */
+export type Thresholds = Readonly<Partial<Record<(typeof NAMES)[number], Threshold>>>;
+
+/** What is to be reduced, among all dense vectors of both sides. */
+export interface Reduction {
+  readonly reduced: DenseVectorSpec;
+  readonly compact: DenseVectorSpec;
+  readonly before: readonly DenseVectorSpec[];
+  readonly after: readonly DenseVectorSpec[];
 }
 
 /**
@@ -27,48 +37,35 @@ export interface Thresholds {
  *
  * @param full the reduced vector's settings in the source
  */
-export function thresholdsOf(
-  native: JsonObject,
-  full: JsonObject,
-  vectors: {
-    readonly reduced: DenseVectorSpec;
-    readonly compact: DenseVectorSpec;
-    readonly before: readonly DenseVectorSpec[];
-    readonly after: readonly DenseVectorSpec[];
-  },
-): Thresholds {
-  const { reduced, compact, before, after } = vectors;
-  const fullScan = scaled(
-    numberAt(mergedIndex(native, full), 'full_scan_threshold'),
-    bytesOf(compact) / bytesOf(reduced),
-    FULL_SCAN_THRESHOLD_MIN_KB,
-  );
+export function thresholdsOf(native: JsonObject, full: JsonObject, reduction: Reduction): Thresholds {
+  const { reduced, compact, before, after } = reduction;
   const indexing = numberAt(native, 'optimizer_config', 'indexing_threshold');
+  const own = numberAt(full, 'hnsw_config', 'full_scan_threshold');
+  const fullScan = numberAt(mergedIndex(native, full), 'full_scan_threshold');
+  const least = FULL_SCAN_THRESHOLD_MIN_KB;
   const fewer = scaled(indexing, largest(after) / largest(before), 1);
+  const scanned = scaled(fullScan, bytesOf(compact) / bytesOf(reduced), least);
+  const alone = own === undefined && before.length === 1;
   return {
-    ...(fullScan !== null && {
-      full_scan_threshold: {
-        source: numberAt(full, 'hnsw_config', 'full_scan_threshold') ?? null,
-        target: fullScan,
+    ...(fewer !== null && { indexing_threshold: { source: indexing ?? null, target: fewer } }),
+    ...(scanned !== null && {
+      [alone ? 'full_scan_threshold' : 'vector_full_scan_threshold']: {
+        source: (alone ? fullScan : own) ?? null,
+        target: scanned,
       },
     }),
-    ...(fewer !== null && { indexing_threshold: { source: indexing ?? null, target: fewer } }),
   };
 }
 
-/** Nothing where the text is not of this form. */
+/** Nothing where the text is not of this form: anybody who may write to the server may have written it. */
 export function readThresholds(text: string): Thresholds {
-  const read = new Map<string, Threshold>();
-  for (const [name, value] of entriesOf(parsed(text))) {
-    const { source, target } = Object.fromEntries(entriesOf(value));
-    if ((source === null || typeof source === 'number') && typeof target === 'number')
-      read.set(name, { source, target });
+  const all = new Map(entriesOf(parsed(text)));
+  const read: Record<string, Threshold> = {};
+  for (const name of NAMES) {
+    const { source, target } = Object.fromEntries(entriesOf(all.get(name)));
+    if ((source === null || isCount(source)) && isCount(target)) read[name] = { source, target };
   }
-  const [indexing, fullScan] = [read.get('indexing_threshold'), read.get('full_scan_threshold')];
-  return {
-    ...(indexing !== undefined && { indexing_threshold: indexing }),
-    ...(fullScan !== undefined && { full_scan_threshold: fullScan }),
-  };
+  return read;
 }
 
 function parsed(text: string): unknown {
@@ -83,11 +80,18 @@ function entriesOf(value: unknown): [string, unknown][] {
   return typeof value === 'object' && value !== null ? Object.entries(value) : [];
 }
 
-const bytesOf = ({ dim, componentBytes }: DenseVectorSpec): number => dim * componentBytes;
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && Number(value) >= 0;
+}
 
-/** The server goes by the largest vector of a segment; nobody knows how large a point's multivector is. */
+/** Nobody knows how large a point's multivector is. */
+function bytesOf({ dim, componentBytes, multivector }: DenseVectorSpec): number {
+  return multivector ? Infinity : dim * componentBytes;
+}
+
+/** The server goes by the largest vector of a segment. */
 function largest(vectors: readonly DenseVectorSpec[]): number {
-  return Math.max(...vectors.map((vector) => (vector.multivector ? Infinity : bytesOf(vector))));
+  return Math.max(...vectors.map(bytesOf));
 }
 
 /** A smaller limit, or null where it stays: 0 means never, as do numbers that only look exact. */

@@ -3,8 +3,8 @@ import { deriveScratch, vectorStorage } from '../../adapters/qdrant/scratch.js';
 import { deriveTarget, specFromInfo } from '../../adapters/qdrant/settings.js';
 import { readThresholds, THRESHOLDS_KEY } from '../../adapters/qdrant/thresholds.js';
 import { tarSizes } from '../../adapters/qdrant/snapshot-sizes.js';
-import { parseJson } from '../../adapters/qdrant/json.js';
-import type { Quantization } from '../../src/core/vector-store.js';
+import { numberAt, parseJson } from '../../adapters/qdrant/json.js';
+import type { CollectionSpec, Quantization } from '../../src/core/vector-store.js';
 
 const source = specFromInfo(
   'docs',
@@ -55,68 +55,107 @@ test('a scratch collection takes the index settings of the source and walks its 
 });
 
 describe('limits in kilobytes that a smaller vector reaches with as many points', () => {
-  /** The target of a collection with these settings, its vector `a` reduced to an eighth. */
-  const derived = (
-    settings: { indexing?: number; fullScan?: number; own?: number; other?: object },
-    layout: 'compact' | 'two-stage' = 'compact',
-  ): { indexing: unknown; fullScan: unknown; told: unknown } => {
-    const { indexing, fullScan, own, other } = settings;
-    const a = { size: 64, distance: 'Cosine', ...(own && { hnsw_config: { full_scan_threshold: own } }) };
+  const small = { size: 8, distance: 'Dot' };
+  interface Settings {
+    readonly indexing?: number;
+    readonly fullScan?: number;
+    /** Of the vector `a`, 64 components that become 8. */
+    readonly a?: object;
+    readonly b?: object;
+    readonly metadata?: object;
+  }
+
+  function sourceOf({ indexing, fullScan, a, b, metadata }: Settings): CollectionSpec {
     const config = {
-      params: { vectors: { a, ...(other && { b: other }) } },
-      hnsw_config: { m: 16, full_scan_threshold: fullScan },
+      params: { vectors: { a: { size: 64, distance: 'Cosine', ...a }, ...(b && { b }) } },
+      ...(fullScan !== undefined && { hnsw_config: { m: 16, full_scan_threshold: fullScan } }),
       optimizer_config: { indexing_threshold: indexing },
+      metadata,
     };
-    const target = deriveTarget(specFromInfo('docs', parseJson(JSON.stringify({ config })), []), {
-      ...{ name: 'target', layout, vectorName: 'a', compactName: layout === 'compact' ? 'a' : 'small' },
-      ...{ compactDim: 8, compactDistance: 'cosine', metadata: {} },
+    return specFromInfo('docs', parseJson(JSON.stringify({ config })), []);
+  }
+
+  /** The limits of a collection after its vector was reduced, and what the metadata tells of them. */
+  function derived(
+    settings: Settings,
+    { layout = 'compact', datatype }: { layout?: 'compact' | 'two-stage'; datatype?: 'float16' } = {},
+  ): object {
+    const name = layout === 'compact' ? 'a' : 'small';
+    const target = deriveTarget(sourceOf(settings), {
+      ...{ name: 'target', layout, vectorName: 'a', compactName: name, compactDim: 8 },
+      ...{ compactDistance: 'cosine', metadata: { tldr: '{}' }, datatype },
     });
-    const { params, optimizer_config } = JSON.parse(target.native) as {
-      params: { vectors: Record<string, { hnsw_config?: { full_scan_threshold?: unknown } }> };
-      optimizer_config: { indexing_threshold: unknown };
-    };
-    const compact = params.vectors[layout === 'compact' ? 'a' : 'small'];
     const told = target.metadata[THRESHOLDS_KEY];
+    const native = parseJson(target.native);
     return {
-      indexing: optimizer_config.indexing_threshold,
-      fullScan: compact?.hnsw_config?.full_scan_threshold,
+      indexing: numberAt(native, 'optimizer_config', 'indexing_threshold'),
+      fullScan: numberAt(native, 'hnsw_config', 'full_scan_threshold'),
+      own: numberAt(native, 'params', 'vectors', name, 'hnsw_config', 'full_scan_threshold'),
       told: told === undefined ? undefined : readThresholds(String(JSON.parse(told))),
     };
-  };
+  }
 
   test('both are divided, and what they were is told', () => {
     expect(derived({ indexing: 20_000, fullScan: 10_001 })).toEqual({
-      indexing: 2500,
-      fullScan: 1251,
+      ...{ indexing: 2500, fullScan: 1251 },
       told: {
         indexing_threshold: { source: 20_000, target: 2500 },
-        full_scan_threshold: { source: null, target: 1251 },
+        full_scan_threshold: { source: 10_001, target: 1251 },
       },
+    });
+    expect(derived({ indexing: 20_000, fullScan: 10_001 }, { datatype: 'float16' })).toMatchObject({
+      ...{ indexing: 1250, fullScan: 626 },
     });
   });
 
-  test('the setting of the vector itself goes before that of the collection', () => {
-    expect(derived({ indexing: 0, fullScan: 10_000, own: 800 })).toEqual({
-      indexing: 0,
-      fullScan: 100,
-      told: { full_scan_threshold: { source: 800, target: 100 } },
+  test('a limit that the vector has of its own is what counts for it', () => {
+    const a = { hnsw_config: { full_scan_threshold: 800 } };
+    expect(derived({ indexing: 0, fullScan: 10_000, a })).toEqual({
+      ...{ indexing: 0, fullScan: 10_000, own: 100 },
+      told: { vector_full_scan_threshold: { source: 800, target: 100 } },
+    });
+  });
+
+  test('beside other vectors it gets one of its own, and theirs stays', () => {
+    expect(derived({ indexing: 0, fullScan: 10_000, b: small })).toEqual({
+      ...{ indexing: 0, fullScan: 10_000, own: 1250 },
+      told: { vector_full_scan_threshold: { source: null, target: 1250 } },
     });
   });
 
   test('none falls below what the server takes, and what cannot become smaller stays', () => {
-    expect(derived({ indexing: 1, fullScan: 10 })).toEqual({ indexing: 1, fullScan: undefined });
+    expect(derived({ indexing: 1, fullScan: 10 })).toEqual({ indexing: 1, fullScan: 10 });
     expect(derived({ indexing: 2, fullScan: 40 })).toMatchObject({ indexing: 1, fullScan: 10 });
+    expect(derived({})).toEqual({});
+    const bytes = { datatype: 'uint8' };
+    expect(derived({ indexing: 1000, fullScan: 1000, a: bytes })).toMatchObject({
+      indexing: 500,
+      fullScan: 500,
+    });
   });
 
-  test('building a graph goes by the largest vector that a point has', () => {
-    expect(derived({ indexing: 8000, fullScan: 8000 }, 'two-stage')).toMatchObject({
+  test('whether a graph is built goes by the largest vector, where its size is known', () => {
+    expect(derived({ indexing: 8000, fullScan: 8000 }, { layout: 'two-stage' })).toEqual({
       ...{ indexing: 8000, fullScan: 1000 },
-      told: { full_scan_threshold: { source: null, target: 1000 } },
+      told: { full_scan_threshold: { source: 8000, target: 1000 } },
     });
     const half = { size: 32, distance: 'Dot' };
-    expect(derived({ indexing: 8000, fullScan: 8000, other: half }).indexing).toBe(4000);
-    const rows = { ...half, multivector_config: { comparator: 'max_sim' } };
-    expect(derived({ indexing: 8000, fullScan: 8000, other: rows }).indexing).toBe(8000);
+    expect(derived({ indexing: 8000, b: half })).toMatchObject({ indexing: 4000 });
+    const rows = { ...small, multivector_config: { comparator: 'max_sim' } };
+    expect(derived({ indexing: 8000, b: rows })).toMatchObject({ indexing: 8000 });
+    const unknown = { ...small, datatype: 'of tomorrow' };
+    expect(derived({ indexing: 8000, fullScan: 8000, b: unknown })).toEqual({
+      indexing: 8000,
+      fullScan: 8000,
+    });
+  });
+
+  test('what a source tells of a source before it is not carried on', () => {
+    const metadata = { mine: 1, [THRESHOLDS_KEY]: '{"indexing_threshold":{"source":9,"target":8}}' };
+    expect(derived({ indexing: 0, metadata })).toEqual({ indexing: 0 });
+    expect(derived({ indexing: 80, metadata })).toMatchObject({
+      told: { indexing_threshold: { source: 80, target: 10 } },
+    });
   });
 
   test.each([
@@ -125,6 +164,10 @@ describe('limits in kilobytes that a smaller vector reaches with as many points'
     '[]',
     '{"indexing_threshold":7}',
     '{"full_scan_threshold":{"source":"1","target":2}}',
+    '{"full_scan_threshold":{"source":1.5,"target":2}}',
+    '{"full_scan_threshold":{"source":1,"target":-2}}',
+    '{"indexing_threshold":{"source":1e999,"target":2}}',
+    '{"indexing_threshold":{"source":1}}',
   ])('a text that says nothing of them, %s, changes nothing', (text) =>
     expect(readThresholds(text)).toEqual({}),
   );

@@ -183,9 +183,13 @@ function settings(name: string, side: Side): object {
   const [reduced = ''] = Object.keys(dense);
   const layout = isServed(name) ? side : 'original';
   // Smaller limits for smaller vectors, as a migration sets them; clients see those of the source.
-  const small = { size: 2, distance: 'Cosine', hnsw_config: { full_scan_threshold: 5000 } };
+  const limit = { full_scan_threshold: 5000 };
+  const alone = Object.keys(dense).length === 1;
+  const small = { size: 2, distance: 'Cosine', ...(alone ? {} : { hnsw_config: limit }) };
   const thresholds = {
-    full_scan_threshold: { source: null, target: 5000 },
+    ...(alone
+      ? { full_scan_threshold: { source: 10_000, target: 5000 } }
+      : { vector_full_scan_threshold: { source: null, target: 5000 } }),
     ...(layout === 'compact' && { indexing_threshold: { source: 10_000, target: 5000 } }),
   };
   if (layout === 'two-stage') {
@@ -199,6 +203,7 @@ function settings(name: string, side: Side): object {
     ...(layout === 'original'
       ? {}
       : { metadata: { tldr: { layout }, [THRESHOLDS_KEY]: JSON.stringify(thresholds) } }),
+    ...(layout !== 'original' && alone ? { hnsw_config: limit } : {}),
     optimizers_config: {
       // As many segments as there are processors would be others on another machine.
       default_segment_number: 1,

@@ -220,6 +220,7 @@ test('the full vector of two stages leaves nothing in memory, the others keep th
   expect(Reflect.get(config, 'quantization_config') ?? null).toBeNull();
   expect(config.params.vectors).toEqual({
     '': { size: DIM, distance: 'Cosine', on_disk: true, hnsw_config: { m: 0, payload_m: 0 } },
+    // Beside other vectors it has a limit of its own.
     compact: {
       ...{ size: COMPACT_DIM, distance: 'Cosine', quantization_config: codes },
       hnsw_config: { full_scan_threshold: 2500 },
@@ -267,6 +268,54 @@ test.each(['compact', 'two-stage'] as const)(
     expect(counted.map((text) => text.slice(1, 16))).toEqual(['unfiltered_hnsw']);
   },
 );
+
+test.each([
+  ['in which others were set since', { indexing_threshold: 4000 }, { full_scan_threshold: 2000 }],
+  ['made when they were not followed', { indexing_threshold: 8000 }, {}],
+])('a target %s gets the limits of the source when it is finished', async (_, optimizer, hnsw) => {
+  const name = `limits-${optimizer.indexing_threshold}`;
+  const other = { other: { size: 2, distance: 'Dot' } };
+  const vectors = {
+    '': { size: DIM, distance: 'Cosine', hnsw_config: { full_scan_threshold: 400 } },
+    ...other,
+  };
+  const body = { vectors, optimizers_config: { indexing_threshold: 8000 } };
+  await rest('PUT', `/collections/${name}`, JSON.stringify(body));
+  const metadata = { tldr: { of: name } };
+  const old = {
+    vectors: { '': { size: COMPACT_DIM, distance: 'Cosine' }, ...other },
+    ...{ optimizers_config: optimizer, hnsw_config: hnsw, metadata },
+  };
+  await rest('PUT', `/collections/${name}-small`, JSON.stringify(old));
+  const target = store.deriveTarget(await store.describe(name), {
+    ...{ name: `${name}-small`, layout: 'compact', vectorName: '', compactName: '' },
+    ...{
+      compactDim: COMPACT_DIM,
+      compactDistance: 'cosine',
+      metadata: { tldr: JSON.stringify(metadata.tldr) },
+    },
+  });
+  const found = await store.describe(target.name);
+  expect(store.differences(target, found)).not.toEqual([]);
+  if (Object.keys(hnsw).length === 0) expect(store.differences(target, found, { loading: true })).toEqual([]);
+  await store.create(target, { resume: true });
+  await store.finish(target);
+  const { config } = (
+    JSON.parse(await rest('GET', `/collections/${name}-small`)) as { result: { config: object } }
+  ).result;
+  expect(config).toMatchObject({
+    params: { vectors: { '': { hnsw_config: { full_scan_threshold: 100 } } } },
+    optimizer_config: { indexing_threshold: 2000 },
+    metadata: {
+      'tldr-thresholds': JSON.stringify({
+        indexing_threshold: { source: 8000, target: 2000 },
+        vector_full_scan_threshold: { source: 400, target: 100 },
+      }),
+    },
+  });
+  if (Object.keys(hnsw).length === 0)
+    expect(store.differences(target, await store.describe(target.name))).toEqual([]);
+});
 
 test('multivectors of two whole rows, which JSON cannot say, survive', async () => {
   await rest(

@@ -17,7 +17,7 @@ const FULL_SCAN_THRESHOLD = 3;
 
 /**
  * GetCollectionInfoResponse: result 1; CollectionInfo: config 7, indexed_vectors_count 10; CollectionConfig: params 1,
- * optimizer_config 3, metadata 7; CollectionParams: vectors_config 5. The vectors, and the limits that follow from their
+ * hnsw_config 2, optimizer_config 3, metadata 7; CollectionParams: vectors_config 5. The vectors, and the limits that follow from their
  * size, are shown as they were before the migration.
  */
 export function collectionInfo(bytes: Uint8Array, served: ServedCollection): Uint8Array {
@@ -32,18 +32,21 @@ export function collectionInfo(bytes: Uint8Array, served: ServedCollection): Uin
     const vectors: FieldEdit = (block) => {
       const shown = vectorsConfig(new ProtoMessage(block), {
         served,
-        fullScan: thresholds.full_scan_threshold,
+        fullScan: thresholds.vector_full_scan_threshold,
       });
       dense = shown.dense;
       return shown.config;
     };
-    const optimizer: FieldEdit = (block) =>
-      asBefore(new ProtoMessage(block), INDEXING_THRESHOLD, thresholds.indexing_threshold);
+    const limit =
+      (field: number, threshold: Threshold | undefined): FieldEdit =>
+      (block) =>
+        asBefore(new ProtoMessage(block), field, threshold);
     return edited(
       message,
       new Map([
         [1, inside(5, vectors)],
-        [3, optimizer],
+        [2, limit(FULL_SCAN_THRESHOLD, thresholds.full_scan_threshold)],
+        [3, limit(INDEXING_THRESHOLD, thresholds.indexing_threshold)],
       ]),
     );
   };

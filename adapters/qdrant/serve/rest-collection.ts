@@ -67,10 +67,14 @@ export function rewriteInfo(root: JsonNode, served: ServedCollection, source: Sp
   if (vectors?.kind !== 'object') return;
   const changed = entryOf(entryOf(config, 'metadata'), THRESHOLDS_KEY);
   const thresholds = changed?.kind === 'string' ? readThresholds(stringOf(changed, source)) : {};
-  const indexing = entryOf(entryOf(config, 'optimizer_config'), 'indexing_threshold');
-  const shown = { served, source, fullScan: thresholds.full_scan_threshold };
-  if (indexing !== undefined && isTarget(indexing, thresholds.indexing_threshold, source))
-    source.replace(indexing, String(thresholds.indexing_threshold?.source ?? null));
+  const restore = (block: string, name: string, threshold: Threshold | undefined): void => {
+    const node = entryOf(entryOf(config, block), name);
+    if (node !== undefined && isTarget(node, threshold, source))
+      source.replace(node, String(threshold?.source ?? null));
+  };
+  restore('optimizer_config', 'indexing_threshold', thresholds.indexing_threshold);
+  restore('hnsw_config', 'full_scan_threshold', thresholds.full_scan_threshold);
+  const shown = { served, source, fullScan: thresholds.vector_full_scan_threshold };
   const unnamed = entryOf(vectors, 'size')?.kind === 'number';
   if (unnamed) {
     source.replace(vectors, fullText(vectors, vectors, shown));
