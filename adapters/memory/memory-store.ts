@@ -188,8 +188,8 @@ function writing(
     create: async (spec, { resume = false } = {}) => {
       const there = memory.collections.get(spec.name);
       if (there !== undefined) {
-        const text = ({ metadata }: CollectionSpec): string => JSON.stringify(identifying(metadata));
-        const own = text(there.spec) === text(spec);
+        const { metadata } = there.spec;
+        const own = Object.entries(identifying(spec.metadata)).every(([key, json]) => metadata[key] === json);
         if (resume && own) return Promise.resolve();
         throw new TldrError('ALREADY_EXISTS', `collection ${spec.name} exists already`);
       }

@@ -20,7 +20,8 @@ interface Server {
 
 /**
  * Creates a collection, its shard keys and payload indexes. An answer may be lost and the call repeated, so what
- * is there already and carries this very metadata is taken as made; with `resume` from the beginning.
+ * is there already and carries this metadata, whatever was added to it, is taken as made; with `resume` from the
+ * beginning.
  * @throws ALREADY_EXISTS for any other collection of that name
  */
 export async function createCollection(
@@ -29,8 +30,7 @@ export async function createCollection(
   { resume, exists }: { readonly resume: boolean; readonly exists: boolean },
 ): Promise<void> {
   const path = pathOf(spec.name);
-  const isOwn = async (): Promise<boolean> =>
-    Object.keys(spec.metadata).length > 0 && sameMetadata(spec, await describe(spec.name));
+  const isOwn = async (): Promise<boolean> => carries(await describe(spec.name), spec);
   if (exists && !(resume && (await isOwn())))
     throw new TldrError('ALREADY_EXISTS', `collection ${spec.name} exists already`);
   if (!exists) await unlessMade(() => rest.call('PUT', path, createBody(spec)), isOwn);
@@ -56,16 +56,15 @@ async function unlessMade(make: () => Promise<unknown>, isOwn: () => Promise<boo
   }
 }
 
-function sameMetadata(a: CollectionSpec, b: CollectionSpec): boolean {
-  const text = ({ metadata }: CollectionSpec): string =>
-    JSON.stringify(
-      Object.entries(identifying(metadata))
-        // Follows settings of the source, which may change; written anew when the load ends.
-        .filter(([key]) => key !== THRESHOLDS_KEY)
-        .flatMap(([key, json]) => [...flatten({ [key]: parseJson(json) })])
-        .sort(([one], [other]) => (one < other ? -1 : 1)),
-    );
-  return text(a) === text(b);
+/** Whether a collection has all metadata of another, of which there is some. */
+function carries(found: CollectionSpec, wanted: CollectionSpec): boolean {
+  const texts = ({ metadata }: CollectionSpec): Map<string, string> => {
+    // The limits follow settings of the source, which may change; they are written anew when the load ends.
+    const own = Object.entries(identifying(metadata)).filter(([key]) => key !== THRESHOLDS_KEY);
+    return flatten(Object.fromEntries(own.map(([key, json]) => [key, parseJson(json)])));
+  };
+  const [has, needs] = [texts(found), [...texts(wanted)]];
+  return needs.length > 0 && needs.every(([path, text]) => has.get(path) === text);
 }
 
 export async function createIndex(

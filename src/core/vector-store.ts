@@ -329,7 +329,7 @@ export interface VectorStore {
   ): readonly string[];
   /**
    * Creates the collection with shard keys and payload indexes, index building held back for a bulk load. With
-   * `resume` a collection of exactly this metadata, `RECORD_KEY` aside, is completed, as after a crash in the middle.
+   * `resume` a collection that has this metadata, `RECORD_KEY` aside, is completed, as after a crash in the middle.
    * @throws ALREADY_EXISTS
    */
   create(spec: CollectionSpec, options?: { readonly resume?: boolean }): Promise<void>;

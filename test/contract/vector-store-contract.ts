@@ -228,6 +228,10 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
         [...Object.keys(target.metadata), 'more'].sort(),
       );
       expect(Object.keys(target.metadata)).toContain('tldr');
+      // Still the collection that was begun; with other metadata of its own it is another.
+      await store.create(target, { resume: true });
+      const other = { ...target, metadata: { ...target.metadata, tldr: '{"x":2}' } };
+      await expect(store.create(other, { resume: true })).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
     });
 
     test('derives a target kept in another way, or says that it cannot', async () => {
