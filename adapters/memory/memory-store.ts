@@ -3,7 +3,7 @@ import { TldrError } from '../../src/core/errors.js';
 import { matrix } from '../../src/core/matrix.js';
 import { comparePointIds, type PointId } from '../../src/core/point-id.js';
 import { throwIfAborted } from '../../src/core/run.js';
-import { identifying } from '../../src/core/target-description.js';
+import { identifying, METADATA_KEY } from '../../src/core/target-description.js';
 import type {
   CollectionSpec,
   IdRange,
@@ -189,7 +189,9 @@ function writing(
       const there = memory.collections.get(spec.name);
       if (there !== undefined) {
         const { metadata } = there.spec;
-        const own = Object.entries(identifying(spec.metadata)).every(([key, json]) => metadata[key] === json);
+        const all = Object.keys(identifying(spec.metadata));
+        const telling = all.includes(METADATA_KEY) ? [METADATA_KEY] : all;
+        const own = telling.length > 0 && telling.every((key) => metadata[key] === spec.metadata[key]);
         if (resume && own) return Promise.resolve();
         throw new TldrError('ALREADY_EXISTS', `collection ${spec.name} exists already`);
       }

@@ -1,7 +1,7 @@
 import { isLosslessNumber } from 'lossless-json';
 import { isTldrError, TldrError } from '../../src/core/errors.js';
 import { sleep, throwIfAborted, type RunOptions } from '../../src/core/run.js';
-import { identifying } from '../../src/core/target-description.js';
+import { identifying, METADATA_KEY } from '../../src/core/target-description.js';
 import type { CollectionSpec } from '../../src/core/vector-store.js';
 import { flatten, numberAt, objectAt, parseJson, stringifyJson, textAt, valueAt, type Json } from './json.js';
 import type { Rest } from './rest.js';
@@ -20,8 +20,7 @@ interface Server {
 
 /**
  * Creates a collection, its shard keys and payload indexes. An answer may be lost and the call repeated, so what
- * is there already and carries this metadata, whatever was added to it, is taken as made; with `resume` from the
- * beginning.
+ * is there already and says that it is this one is taken as made; with `resume` from the beginning.
  * @throws ALREADY_EXISTS for any other collection of that name
  */
 export async function createCollection(
@@ -30,7 +29,7 @@ export async function createCollection(
   { resume, exists }: { readonly resume: boolean; readonly exists: boolean },
 ): Promise<void> {
   const path = pathOf(spec.name);
-  const isOwn = async (): Promise<boolean> => carries(await describe(spec.name), spec);
+  const isOwn = async (): Promise<boolean> => isBegun(await describe(spec.name), spec);
   if (exists && !(resume && (await isOwn())))
     throw new TldrError('ALREADY_EXISTS', `collection ${spec.name} exists already`);
   if (!exists) await unlessMade(() => rest.call('PUT', path, createBody(spec)), isOwn);
@@ -56,15 +55,18 @@ async function unlessMade(make: () => Promise<unknown>, isOwn: () => Promise<boo
   }
 }
 
-/** Whether a collection has all metadata of another, of which there is some. */
-function carries(found: CollectionSpec, wanted: CollectionSpec): boolean {
-  const texts = ({ metadata }: CollectionSpec): Map<string, string> => {
-    // The limits follow settings of the source, which may change; they are written anew when the load ends.
-    const own = Object.entries(identifying(metadata)).filter(([key]) => key !== THRESHOLDS_KEY);
-    return flatten(Object.fromEntries(own.map(([key, json]) => [key, parseJson(json)])));
-  };
-  const [has, needs] = [texts(found), [...texts(wanted)]];
-  return needs.length > 0 && needs.every(([path, text]) => has.get(path) === text);
+/**
+ * Whether a collection is what another is to become: by what says so of a migration's target, or, where nothing does, by
+ * all metadata that it is to have. More may have been added since, beside it but not within.
+ */
+function isBegun(found: CollectionSpec, wanted: CollectionSpec): boolean {
+  const own = Object.keys(identifying(wanted.metadata)).filter((key) => key !== THRESHOLDS_KEY);
+  const telling = own.includes(METADATA_KEY) ? [METADATA_KEY] : own;
+  const text = ({ metadata }: CollectionSpec, key: string): string =>
+    JSON.stringify([...flatten(parseJson(metadata[key] ?? 'null'))].sort(([a], [b]) => (a < b ? -1 : 1)));
+  const same = (key: string): boolean =>
+    found.metadata[key] !== undefined && text(found, key) === text(wanted, key);
+  return telling.length > 0 && telling.every(same);
 }
 
 export async function createIndex(
@@ -93,7 +95,11 @@ export async function finishCollection(
 ): Promise<void> {
   const path = pathOf(spec.name);
   await createMissingIndexes({ rest, describe }, spec);
-  await rest.call('PATCH', path, patchToFinish(spec));
+  const told = spec.metadata[THRESHOLDS_KEY];
+  const stale = told === undefined && (await describe(spec.name)).metadata[THRESHOLDS_KEY] !== undefined;
+  // Nothing is unset by a PATCH: limits that are the source's own are told as none.
+  const metadata = stale ? { metadata: { [THRESHOLDS_KEY]: '{}' } } : {};
+  await rest.call('PATCH', path, { ...patchToFinish(spec), ...metadata });
   // Without threads to optimise with nothing will ever be built, here as in the source.
   if (optimizerThreads(spec) === 0) return;
   let seen = '';

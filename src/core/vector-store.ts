@@ -329,7 +329,8 @@ export interface VectorStore {
   ): readonly string[];
   /**
    * Creates the collection with shard keys and payload indexes, index building held back for a bulk load. With
-   * `resume` a collection that has this metadata, `RECORD_KEY` aside, is completed, as after a crash in the middle.
+   * `resume` a collection that says it is this one is completed, as after a crash in the middle: by `METADATA_KEY` of its
+   * metadata, or without that by all of it, `RECORD_KEY` aside.
    * @throws ALREADY_EXISTS
    */
   create(spec: CollectionSpec, options?: { readonly resume?: boolean }): Promise<void>;

@@ -98,6 +98,9 @@ export async function runFollowing(
   return withPace(work, async (pace) => {
     const copied =
       (await copyRanges(work, pace)) + (await completeTarget(work, { pace, inService: undefined }));
+    // The source's may have changed since the target was finished.
+    const settings = target.differences(plan.targetSpec, await target.describe(plan.targetCollection));
+    if (settings.length > 0) await target.finish(plan.targetSpec, run);
     await enter(work, 'following');
     log?.('info', 'following the source');
     const follower = await openFollower(plan, { source, target, encoder }, { ...run, pace });

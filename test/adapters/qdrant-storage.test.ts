@@ -1,9 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
 import { deriveScratch, vectorStorage } from '../../adapters/qdrant/scratch.js';
-import { deriveTarget, specFromInfo } from '../../adapters/qdrant/settings.js';
+import { deriveTarget, differences, patchToFinish, specFromInfo } from '../../adapters/qdrant/settings.js';
 import { readThresholds, THRESHOLDS_KEY } from '../../adapters/qdrant/thresholds.js';
 import { tarSizes } from '../../adapters/qdrant/snapshot-sizes.js';
-import { numberAt, parseJson } from '../../adapters/qdrant/json.js';
+import { numberAt, parseJson, stringifyJson } from '../../adapters/qdrant/json.js';
 import type { CollectionSpec, Quantization } from '../../src/core/vector-store.js';
 
 const source = specFromInfo(
@@ -148,6 +148,22 @@ describe('limits in kilobytes that a smaller vector reaches with as many points'
       indexing: 8000,
       fullScan: 8000,
     });
+  });
+
+  test('while a target is filled they may be others, but for one that nothing will unset', () => {
+    const own = { hnsw_config: { full_scan_threshold: 40 } };
+    const [wanted, held] = [
+      sourceOf({ indexing: 80, fullScan: 50 }),
+      sourceOf({ indexing: 0, fullScan: 60 }),
+    ];
+    expect(differences(wanted, held, { loading: true })).toEqual([]);
+    expect(differences(wanted, held, {})).toHaveLength(2);
+    expect(differences(wanted, sourceOf({ fullScan: 50, a: own }), { loading: true })).toEqual([
+      'params.vectors.a.hnsw_config.full_scan_threshold: expected (unset), got 40',
+    ]);
+    expect(stringifyJson(patchToFinish(sourceOf({ indexing: 80, fullScan: 50, a: own })))).toBe(
+      '{"optimizers_config":{"indexing_threshold":80},"hnsw_config":{"full_scan_threshold":50},"vectors":{"a":{"hnsw_config":{"full_scan_threshold":40}}}}',
+    );
   });
 
   test('what a source tells of a source before it is not carried on', () => {

@@ -228,10 +228,18 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
         [...Object.keys(target.metadata), 'more'].sort(),
       );
       expect(Object.keys(target.metadata)).toContain('tldr');
-      // Still the collection that was begun; with other metadata of its own it is another.
+      // Still the collection that was begun, whatever else was added; what says otherwise of it is another.
       await store.create(target, { resume: true });
-      const other = { ...target, metadata: { ...target.metadata, tldr: '{"x":2}' } };
-      await expect(store.create(other, { resume: true })).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
+      await store.create({ ...target, metadata: { ...target.metadata, mine: '2' } }, { resume: true });
+      for (const tldr of ['{"x":2}', '{"x":1,"y":2}', '{}'])
+        await expect(
+          store.create({ ...target, metadata: { ...target.metadata, tldr } }, { resume: true }),
+        ).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
+      for (const metadata of [{}, { more: '"z"' }, { more: '"y"', other: '1' }])
+        await expect(store.create({ ...target, metadata }, { resume: true })).rejects.toMatchObject({
+          code: 'ALREADY_EXISTS',
+        });
+      await store.create({ ...target, metadata: { more: '"y"' } }, { resume: true });
     });
 
     test('derives a target kept in another way, or says that it cannot', async () => {
