@@ -138,3 +138,22 @@ test('under writes of every kind the target is equal at the switch, and the free
   }
   expect(vectors).toBeGreaterThan(1_000);
 }, 300_000);
+
+test('settings of the source that change while the target follows are brought over by resume', async () => {
+  await rest('PUT', '/collections/limited', { vectors: { size: DIM, distance: 'Cosine' } });
+  await fill(store, 'limited', 200);
+  await store.switchAlias('limited-clients', 'limited');
+  const names = ['limited', 'limited-c'];
+  const start = ['migrate', 'start', ...names, '--encoder', 'enc.onnx', '--yes', '--catch-up'];
+  expect(await cli(...start)).toMatchObject({ code: 0 });
+  await rest('PATCH', '/collections/limited', {
+    optimizers_config: { indexing_threshold: 4000 },
+    hnsw_config: { full_scan_threshold: 2000 },
+    metadata: { mine: 1 },
+  });
+  const cutover = ['migrate', 'cutover', ...names, '--alias', 'limited-clients', '--catch-up', '--execute'];
+  expect((await cli(...cutover)).stderr).toContain('full_scan_threshold: expected 500, got 2500');
+  expect(await cli('migrate', 'resume', ...names, '--yes', '--catch-up')).toMatchObject({ code: 0 });
+  expect(await cli(...cutover)).toMatchObject({ code: 0 });
+  expect((await store.aliases()).get('limited-clients')).toBe('limited-c');
+});
