@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect } from '@jest/globals';
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
 import { Rng } from '../../src/core/rng.js';
+import { sleep } from '../../src/core/run.js';
 import type { VectorStore } from '../../src/core/vector-store.js';
 import type { MigrationRecord } from '../../src/migrate/migration-record.js';
 import { contentOf, DIM, fill } from '../migrate/fixtures.js';
@@ -18,7 +19,10 @@ const test = await testsOn('any');
 const ROWS = 6_000;
 const CHILD = fileURLToPath(new URL('./migrate-child.js', import.meta.url));
 
-/** Where a run is killed: at the nth request that begins so, or at the nth line of progress of a step. */
+/**
+ * Where a run is killed: at the nth request that begins so, or at the nth line of progress of a step; while it copies, as
+ * soon after that as its record says how far a range has come.
+ */
 type KillAt =
   { readonly request: string; readonly nth: number } | { readonly step: string; readonly nth: number };
 
@@ -70,6 +74,20 @@ afterAll(async () => {
 
 const recordOf = (target: string): string => join(folder, `${target}.json`);
 
+async function readRecord(target: string): Promise<MigrationRecord> {
+  return JSON.parse(await readFile(recordOf(target), 'utf8')) as MigrationRecord;
+}
+
+/** Whether a range was copied in part. */
+function isUnderWay({ phase, ranges }: MigrationRecord): boolean {
+  return phase === 'copying' && ranges.some(({ cursor, complete }) => cursor !== null && !complete);
+}
+
+/** Until the record says so, or the child is gone. */
+async function untilCursor(target: string, child: ChildProcess): Promise<void> {
+  while (child.exitCode === null && !isUnderWay(await readRecord(target))) await sleep(1);
+}
+
 /** Runs the child until it ends, or kills it with SIGKILL where asked. */
 function runChild(target: string, at: KillAt | null): Promise<Ended> {
   return new Promise((resolve, reject) => {
@@ -77,16 +95,17 @@ function runChild(target: string, at: KillAt | null): Promise<Ended> {
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
     const lines: string[] = [];
     let hits = 0;
-    const hit = (here: boolean): boolean => {
-      if (here) hits++;
-      const now = here && hits === at?.nth;
+    const isNow = (here: boolean): boolean => here && ++hits === at?.nth;
+    onRequest = (head) => {
+      const now = at !== null && 'request' in at && isNow(head.startsWith(at.request));
       if (now) child.kill('SIGKILL');
       return now;
     };
-    onRequest = (head) => at !== null && 'request' in at && hit(head.startsWith(at.request));
     createInterface({ input: child.stdout }).on('line', (line) => {
       lines.push(line);
-      if (at !== null && 'step' in at) hit(line.startsWith(at.step));
+      if (at === null || !('step' in at) || !isNow(line.startsWith(at.step))) return;
+      const ready = at.step === 'copying' ? untilCursor(target, child) : Promise.resolve();
+      ready.then(() => child.kill('SIGKILL'), reject);
     });
     child.once('error', reject);
     child.once('close', (code, signal) => resolve({ killed: signal === 'SIGKILL', code, lines }));
@@ -107,10 +126,9 @@ test('killed in every phase at seeded moments and resumed, the target equals an 
   let fromCursors = 0;
   for (const at of kills) {
     expect(await runChild('killed', at)).toMatchObject({ killed: true });
-    const record = JSON.parse(await readFile(recordOf('killed'), 'utf8')) as MigrationRecord;
+    const record = await readRecord('killed');
     phases.set(record.phase, (phases.get(record.phase) ?? 0) + 1);
-    const open = record.ranges.filter(({ cursor, complete }) => cursor !== null && !complete);
-    if (record.phase === 'copying' && open.length > 0) fromCursors++;
+    if (isUnderWay(record)) fromCursors++;
   }
   expect([...phases.keys()].sort()).toEqual(['copying', 'creating', 'finishing', 'verifying']);
   expect(fromCursors).toBeGreaterThanOrEqual(3);
