@@ -3,7 +3,7 @@ import { TldrError } from '../../src/core/errors.js';
 import { matrix } from '../../src/core/matrix.js';
 import { comparePointIds, type PointId } from '../../src/core/point-id.js';
 import { throwIfAborted } from '../../src/core/run.js';
-import { identifying, METADATA_KEY } from '../../src/core/target-description.js';
+import { identifying } from '../../src/core/target-description.js';
 import type {
   CollectionSpec,
   IdRange,
@@ -189,9 +189,8 @@ function writing(
       const there = memory.collections.get(spec.name);
       if (there !== undefined) {
         const { metadata } = there.spec;
-        const all = Object.keys(identifying(spec.metadata));
-        const telling = all.includes(METADATA_KEY) ? [METADATA_KEY] : all;
-        const own = telling.length > 0 && telling.every((key) => metadata[key] === spec.metadata[key]);
+        const telling = Object.entries(identifying(spec.metadata));
+        const own = telling.length > 0 && telling.every(([key, json]) => metadata[key] === json);
         if (resume && own) return Promise.resolve();
         throw new TldrError('ALREADY_EXISTS', `collection ${spec.name} exists already`);
       }

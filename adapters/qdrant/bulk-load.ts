@@ -1,7 +1,7 @@
 import { isLosslessNumber } from 'lossless-json';
 import { isTldrError, TldrError } from '../../src/core/errors.js';
 import { sleep, throwIfAborted, type RunOptions } from '../../src/core/run.js';
-import { identifying, METADATA_KEY } from '../../src/core/target-description.js';
+import { identifying } from '../../src/core/target-description.js';
 import type { CollectionSpec } from '../../src/core/vector-store.js';
 import { flatten, numberAt, objectAt, parseJson, stringifyJson, textAt, valueAt, type Json } from './json.js';
 import type { Rest } from './rest.js';
@@ -60,8 +60,7 @@ async function unlessMade(make: () => Promise<unknown>, isOwn: () => Promise<boo
  * all metadata that it is to have. More may have been added since, beside it but not within.
  */
 function isBegun(found: CollectionSpec, wanted: CollectionSpec): boolean {
-  const own = Object.keys(identifying(wanted.metadata)).filter((key) => key !== THRESHOLDS_KEY);
-  const telling = own.includes(METADATA_KEY) ? [METADATA_KEY] : own;
+  const telling = Object.keys(identifying(wanted.metadata)).filter((key) => key !== THRESHOLDS_KEY);
   const text = ({ metadata }: CollectionSpec, key: string): string =>
     JSON.stringify([...flatten(parseJson(metadata[key] ?? 'null'))].sort(([a], [b]) => (a < b ? -1 : 1)));
   const same = (key: string): boolean =>

@@ -40,8 +40,10 @@ export function recordKept({ metadata }: CollectionSpec): RecordKept | null {
   return value === 'file' || value === 'database' ? value : null;
 }
 
-/** Metadata without what does not say which collection it is. */
+/** The part that says which collection it is: a target's description, or without one all but where its record is. */
 export function identifying(metadata: CollectionSpec['metadata']): CollectionSpec['metadata'] {
+  const description = metadata[METADATA_KEY];
+  if (description !== undefined) return { [METADATA_KEY]: description };
   return Object.fromEntries(Object.entries(metadata).filter(([key]) => key !== RECORD_KEY));
 }
 

@@ -17,8 +17,8 @@ const FULL_SCAN_THRESHOLD = 3;
 
 /**
  * GetCollectionInfoResponse: result 1; CollectionInfo: config 7, indexed_vectors_count 10; CollectionConfig: params 1,
- * hnsw_config 2, optimizer_config 3, metadata 7; CollectionParams: vectors_config 5. The vectors, and the limits that follow from their
- * size, are shown as they were before the migration.
+ * hnsw_config 2, optimizer_config 3, metadata 7; CollectionParams: vectors_config 5. The vectors, and the limits that
+ * follow from their size, are shown as they were before the migration.
  */
 export function collectionInfo(bytes: Uint8Array, served: ServedCollection): Uint8Array {
   const inside =
