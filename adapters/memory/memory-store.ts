@@ -3,7 +3,7 @@ import { TldrError } from '../../src/core/errors.js';
 import { matrix } from '../../src/core/matrix.js';
 import { comparePointIds, type PointId } from '../../src/core/point-id.js';
 import { throwIfAborted } from '../../src/core/run.js';
-import { identifying } from '../../src/core/target-description.js';
+import { carriedMetadata, identifying } from '../../src/core/target-description.js';
 import type {
   CollectionSpec,
   IdRange,
@@ -197,8 +197,11 @@ function writing(
       memory.collections.set(spec.name, { spec, indexes: new Set(), points: new Map() });
       return Promise.resolve();
     },
-    finish: (_spec, run) => {
+    finish: (spec, run) => {
       throwIfAborted(run?.signal);
+      const collection = memory.get(spec.name);
+      const metadata = { ...collection.spec.metadata, ...carriedMetadata(spec.metadata) };
+      collection.spec = { ...collection.spec, metadata };
       return Promise.resolve();
     },
     deleteCollection: (name) => {
@@ -328,12 +331,20 @@ function settings(): Pick<VectorStore, 'deriveTarget' | 'differences'> {
       const metadata = { ...source.metadata, ...change.metadata };
       return { ...source, name: change.name, vectors: [...kept, compact], metadata };
     },
-    differences: (expected, actual) => {
+    differences: (expected, actual, { loading = false, creating = false } = {}) => {
       const text = ({ vectors, native }: CollectionSpec): string =>
         JSON.stringify([[...vectors].sort((a, b) => (a.name < b.name ? -1 : 1)), native]);
-      return text(expected) === text(actual)
-        ? []
-        : [`vectors or settings: expected ${text(expected)}, got ${text(actual)}`];
+      const metadata = loading || creating ? {} : carriedMetadata(expected.metadata);
+      return [
+        ...(text(expected) === text(actual)
+          ? []
+          : [`vectors or settings: expected ${text(expected)}, got ${text(actual)}`]),
+        ...Object.entries(metadata)
+          .filter(([key, json]) => actual.metadata[key] !== json)
+          .map(
+            ([key, json]) => `metadata.${key}: expected ${json}, got ${actual.metadata[key] ?? '(unset)'}`,
+          ),
+      ];
     },
   };
 }

@@ -94,11 +94,7 @@ export async function finishCollection(
 ): Promise<void> {
   const path = pathOf(spec.name);
   await createMissingIndexes({ rest, describe }, spec);
-  const told = spec.metadata[THRESHOLDS_KEY];
-  const stale = told === undefined && (await describe(spec.name)).metadata[THRESHOLDS_KEY] !== undefined;
-  // Nothing is unset by a PATCH: limits that are the source's own are told as none.
-  const metadata = stale ? { metadata: { [THRESHOLDS_KEY]: '{}' } } : {};
-  await rest.call('PATCH', path, { ...patchToFinish(spec), ...metadata });
+  await rest.call('PATCH', path, patchToFinish(spec));
   // Without threads to optimise with nothing will ever be built, here as in the source.
   if (optimizerThreads(spec) === 0) return;
   let seen = '';
