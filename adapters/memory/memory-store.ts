@@ -42,6 +42,12 @@ class Memory {
     return found;
   }
 
+  async addMetadata(name: string, metadata: CollectionSpec['metadata']): Promise<void> {
+    const found = this.get(name);
+    found.spec = { ...found.spec, metadata: { ...found.spec.metadata, ...metadata } };
+    return Promise.resolve();
+  }
+
   sorted(name: string): StoredPoint[] {
     return [...this.get(name).points.values()].sort((a, b) => comparePointIds(a.id, b.id));
   }
@@ -197,23 +203,16 @@ function writing(
       memory.collections.set(spec.name, { spec, indexes: new Set(), points: new Map() });
       return Promise.resolve();
     },
-    finish: (spec, run) => {
+    finish: async (spec, run) => {
       throwIfAborted(run?.signal);
-      const collection = memory.get(spec.name);
-      const metadata = { ...collection.spec.metadata, ...carriedMetadata(spec.metadata) };
-      collection.spec = { ...collection.spec, metadata };
-      return Promise.resolve();
+      await memory.addMetadata(spec.name, carriedMetadata(spec.metadata));
     },
     deleteCollection: (name) => {
       memory.collections.delete(name);
       for (const [alias, target] of memory.aliases) if (target === name) memory.aliases.delete(alias);
       return Promise.resolve();
     },
-    setMetadata: async (name, metadata) => {
-      const collection = memory.get(name);
-      collection.spec = { ...collection.spec, metadata: { ...collection.spec.metadata, ...metadata } };
-      return Promise.resolve();
-    },
+    setMetadata: (name, metadata) => memory.addMetadata(name, metadata),
     upsert: async (name, batch, { insertOnly = false } = {}) => {
       const { points } = memory.get(name);
       batch.ids.forEach((id, i) => {
@@ -334,11 +333,10 @@ function settings(): Pick<VectorStore, 'deriveTarget' | 'differences'> {
     differences: (expected, actual, { loading = false, creating = false } = {}) => {
       const text = ({ vectors, native }: CollectionSpec): string =>
         JSON.stringify([[...vectors].sort((a, b) => (a.name < b.name ? -1 : 1)), native]);
+      const same = text(expected) === text(actual);
       const metadata = loading || creating ? {} : carriedMetadata(expected.metadata);
       return [
-        ...(text(expected) === text(actual)
-          ? []
-          : [`vectors or settings: expected ${text(expected)}, got ${text(actual)}`]),
+        ...(same ? [] : [`vectors or settings: expected ${text(expected)}, got ${text(actual)}`]),
         ...Object.entries(metadata)
           .filter(([key, json]) => actual.metadata[key] !== json)
           .map(
