@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -18,10 +18,20 @@ export function cpuSecondsOf(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / CLOCK_TICKS;
 }
 
-/** The same of a process with all that it started and that is still there. */
-export function treeCpuSecondsOf(pid: number): number {
+/** A process and all that it started and that is still there. */
+function treeOf(pid: number): number[] {
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean);
-  return children.reduce((sum, child) => sum + treeCpuSecondsOf(Number(child)), cpuSecondsOf(pid));
+  return [pid, ...children.flatMap((child) => treeOf(Number(child)))];
+}
+
+/** Processor time of a process with all that it started and that is still there. */
+export function treeCpuSecondsOf(pid: number): number {
+  return treeOf(pid).reduce((sum, one) => sum + cpuSecondsOf(one), 0);
+}
+
+/** Keeps a process, with all that it started, to some cores: `0-2,5`. @throws without `taskset` (util-linux) */
+export function keepToCores(pid: number, cores: string): void {
+  for (const one of treeOf(pid)) execFileSync('taskset', ['-apc', cores, String(one)], { stdio: 'ignore' });
 }
 
 /** Processor time of all cores so far, and what of it the host gave to other machines (proc(5): the first line of stat). */

@@ -13,7 +13,15 @@ import { percentile } from '../src/evaluate/ranking.js';
 import { migrateCollection } from '../src/migrate/migrate-collection.js';
 import { clusterCentres, fillClustered } from './clustered-rows.js';
 import { optionsOf } from './options.js';
-import { CLI, machineSeconds, treeCpuSecondsOf, runScript, startScript, type Started } from './processes.js';
+import {
+  CLI,
+  keepToCores,
+  machineSeconds,
+  treeCpuSecondsOf,
+  runScript,
+  startScript,
+  type Started,
+} from './processes.js';
 import { load, type LoadRequest, type LoadResult, type Pace } from './proxy-load.js';
 
 /**
@@ -62,11 +70,15 @@ const options = optionsOf('What serving costs beside direct search and a bare pa
   'rate-rounds': [10, 'of searches at each rate that leaves room; their latencies count together'],
   segments: [0, 'that the collections are split into; 0: as the server decides, by its cores'],
   processes: [1, 'of the load, of the proxy (`--workers`) and of the bare one each'],
+  'own-cores': [
+    0,
+    'the last ones, for the proxies alone while load and server share the others; 0: all share all',
+  ],
   'node-heap': [false, 'leave the heap of both proxies to Node, as the command line does not'],
   json: [false, 'print every round as one object, last'],
   load: ['', ''],
 });
-const { rows, seconds, rounds, processes } = options;
+const { rows, seconds, rounds, processes, 'own-cores': ownCores } = options;
 const rateRounds = options['rate-rounds'];
 
 interface Measured extends LoadResult {
@@ -402,13 +414,22 @@ async function startProxies(server: LocalQdrant, folder: string): Promise<Pick<P
   return { proxy, bare: await startScript(script, [server.url, String(processes)], /^(\d+)\n/) };
 }
 
+/** Gives the proxies cores of their own, and the others to the rest: this process, the server and the load. */
+function divideCores({ proxy, bare }: Place): void {
+  const others = availableParallelism() - ownCores;
+  if (!(others > 0))
+    throw new Error(`--own-cores: expected fewer than ${availableParallelism()}, got ${ownCores}`);
+  keepToCores(process.pid, `0-${others - 1}`);
+  for (const { pid } of [proxy, bare]) keepToCores(pid, `${others}-${others + ownCores - 1}`);
+}
+
 async function main(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-bench-'));
   const server = await startLocalQdrant();
   const stops: (() => Promise<void>)[] = [() => server.stop(), () => rm(folder, { recursive: true })];
   try {
     console.log(
-      `${rows} x ${DIM} -> ${COMPACT_DIM} (synthetic), ${LIMIT} results, oversampling ${OVERSAMPLING}, ${rounds} rounds of ${seconds} s, medians (${rateRounds} at each fixed rate, together); ${cpus()[0]?.model ?? ''}, ${availableParallelism()} cores; ${processes} process${processes > 1 ? 'es' : ''} of each; Node ${process.version}; Qdrant ${PACKAGED_VERSION}`,
+      `${rows} x ${DIM} -> ${COMPACT_DIM} (synthetic), ${LIMIT} results, oversampling ${OVERSAMPLING}, ${rounds} rounds of ${seconds} s, medians (${rateRounds} at each fixed rate, together); ${cpus()[0]?.model ?? ''}, ${availableParallelism()} cores; ${processes} process${processes > 1 ? 'es' : ''} of each${ownCores > 0 ? `, ${ownCores} cores for the proxies alone` : ''}; Node ${process.version}; Qdrant ${PACKAGED_VERSION}`,
     );
     const { encoder, queries } = await prepare(server, folder);
     const place = { server, folder, ...(await startProxies(server, folder)) };
@@ -416,6 +437,7 @@ async function main(): Promise<void> {
       () => place.proxy.stop(),
       () => place.bare.stop(),
     );
+    if (ownCores > 0) divideCores(place);
     const bodies = bodiesOf(queries, encoder);
     // What runs for the first time is not compiled yet, which is nothing that lasts.
     await measureRounds(new Map(), { count: 1, paces: [MOST], cases: CASES }, place, bodies);
