@@ -29,9 +29,19 @@ export function treeCpuSecondsOf(pid: number): number {
   return treeOf(pid).reduce((sum, one) => sum + cpuSecondsOf(one), 0);
 }
 
-/** Keeps a process, with all that it started, to some cores: `0-2,5`. @throws without `taskset` (util-linux) */
-export function keepToCores(pid: number, cores: string): void {
-  for (const one of treeOf(pid)) execFileSync('taskset', ['-apc', cores, String(one)], { stdio: 'ignore' });
+/** Numbers of the cores that this process may use (proc(5): `Cpus_allowed_list` of status, as `0-3,8`). */
+export function coresAllowed(): number[] {
+  const list = /^Cpus_allowed_list:\s*(.*)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '';
+  return list.split(',').flatMap((range) => {
+    const [first = NaN, last = first] = range.split('-').map(Number);
+    return Array.from({ length: last - first + 1 }, (_, i) => first + i);
+  });
+}
+
+/** Keeps a process, with all that it started, to some cores. @throws without `taskset` (util-linux) */
+export function keepToCores(pid: number, cores: readonly number[]): void {
+  for (const one of treeOf(pid))
+    execFileSync('taskset', ['-apc', cores.join(','), String(one)], { stdio: 'ignore' });
 }
 
 /** Processor time of all cores so far, and what of it the host gave to other machines (proc(5): the first line of stat). */

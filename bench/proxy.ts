@@ -15,6 +15,7 @@ import { clusterCentres, fillClustered } from './clustered-rows.js';
 import { optionsOf } from './options.js';
 import {
   CLI,
+  coresAllowed,
   keepToCores,
   machineSeconds,
   treeCpuSecondsOf,
@@ -72,7 +73,7 @@ const options = optionsOf('What serving costs beside direct search and a bare pa
   processes: [1, 'of the load, of the proxy (`--workers`) and of the bare one each'],
   'own-cores': [
     0,
-    'the last ones, for the proxies alone while load and server share the others; 0: all share all',
+    'the last ones, for the proxies alone; load and server share the others. 0: all share all',
   ],
   'node-heap': [false, 'leave the heap of both proxies to Node, as the command line does not'],
   json: [false, 'print every round as one object, last'],
@@ -414,22 +415,27 @@ async function startProxies(server: LocalQdrant, folder: string): Promise<Pick<P
   return { proxy, bare: await startScript(script, [server.url, String(processes)], /^(\d+)\n/) };
 }
 
-/** Gives the proxies cores of their own, and the others to the rest: this process, the server and the load. */
-function divideCores({ proxy, bare }: Place): void {
-  const others = availableParallelism() - ownCores;
-  if (!(others > 0))
-    throw new Error(`--own-cores: expected fewer than ${availableParallelism()}, got ${ownCores}`);
-  keepToCores(process.pid, `0-${others - 1}`);
-  for (const { pid } of [proxy, bare]) keepToCores(pid, `${others}-${others + ownCores - 1}`);
+/**
+ * Leaves the last cores to the proxies: this process and what it starts, above all the server, keeps to the others.
+ * @returns the cores of the proxies
+ */
+function divideCores(): number[] {
+  const cores = coresAllowed();
+  if (!Number.isInteger(ownCores) || ownCores < 0 || ownCores >= cores.length)
+    throw new Error(`--own-cores: expected a whole number below ${cores.length}, got ${ownCores}`);
+  if (ownCores > 0) keepToCores(process.pid, cores.slice(0, -ownCores));
+  return cores.slice(-ownCores);
 }
 
 async function main(): Promise<void> {
+  const cores = availableParallelism();
+  const ofProxies = divideCores();
   const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-bench-'));
   const server = await startLocalQdrant();
   const stops: (() => Promise<void>)[] = [() => server.stop(), () => rm(folder, { recursive: true })];
   try {
     console.log(
-      `${rows} x ${DIM} -> ${COMPACT_DIM} (synthetic), ${LIMIT} results, oversampling ${OVERSAMPLING}, ${rounds} rounds of ${seconds} s, medians (${rateRounds} at each fixed rate, together); ${cpus()[0]?.model ?? ''}, ${availableParallelism()} cores; ${processes} process${processes > 1 ? 'es' : ''} of each${ownCores > 0 ? `, ${ownCores} cores for the proxies alone` : ''}; Node ${process.version}; Qdrant ${PACKAGED_VERSION}`,
+      `${rows} x ${DIM} -> ${COMPACT_DIM} (synthetic), ${LIMIT} results, oversampling ${OVERSAMPLING}, ${rounds} rounds of ${seconds} s, medians (${rateRounds} at each fixed rate, together); ${cpus()[0]?.model ?? ''}, ${cores} cores; ${processes} process${processes > 1 ? 'es' : ''} of each${ownCores > 0 ? `, cores ${ofProxies.join(', ')} for the proxies alone` : ''}; Node ${process.version}; Qdrant ${PACKAGED_VERSION}`,
     );
     const { encoder, queries } = await prepare(server, folder);
     const place = { server, folder, ...(await startProxies(server, folder)) };
@@ -437,7 +443,7 @@ async function main(): Promise<void> {
       () => place.proxy.stop(),
       () => place.bare.stop(),
     );
-    if (ownCores > 0) divideCores(place);
+    for (const { pid } of ownCores > 0 ? [place.proxy, place.bare] : []) keepToCores(pid, ofProxies);
     const bodies = bodiesOf(queries, encoder);
     // What runs for the first time is not compiled yet, which is nothing that lasts.
     await measureRounds(new Map(), { count: 1, paces: [MOST], cases: CASES }, place, bodies);

@@ -3,7 +3,7 @@ import { TldrError } from '../../src/core/errors.js';
 import { matrix } from '../../src/core/matrix.js';
 import { comparePointIds, type PointId } from '../../src/core/point-id.js';
 import { throwIfAborted } from '../../src/core/run.js';
-import { carriedMetadata, identifying } from '../../src/core/target-description.js';
+import { identifying } from '../../src/core/target-description.js';
 import type {
   CollectionSpec,
   IdRange,
@@ -40,12 +40,6 @@ class Memory {
     const found = this.collections.get(this.aliases.get(name) ?? name);
     if (found === undefined) throw new TldrError('NOT_FOUND', `collection ${name} does not exist`);
     return found;
-  }
-
-  async addMetadata(name: string, metadata: CollectionSpec['metadata']): Promise<void> {
-    const found = this.get(name);
-    found.spec = { ...found.spec, metadata: { ...found.spec.metadata, ...metadata } };
-    return Promise.resolve();
   }
 
   sorted(name: string): StoredPoint[] {
@@ -203,16 +197,20 @@ function writing(
       memory.collections.set(spec.name, { spec, indexes: new Set(), points: new Map() });
       return Promise.resolve();
     },
-    finish: async (spec, run) => {
+    finish: (_spec, run) => {
       throwIfAborted(run?.signal);
-      await memory.addMetadata(spec.name, carriedMetadata(spec.metadata));
+      return Promise.resolve();
     },
     deleteCollection: (name) => {
       memory.collections.delete(name);
       for (const [alias, target] of memory.aliases) if (target === name) memory.aliases.delete(alias);
       return Promise.resolve();
     },
-    setMetadata: (name, metadata) => memory.addMetadata(name, metadata),
+    setMetadata: async (name, metadata) => {
+      const collection = memory.get(name);
+      collection.spec = { ...collection.spec, metadata: { ...collection.spec.metadata, ...metadata } };
+      return Promise.resolve();
+    },
     upsert: async (name, batch, { insertOnly = false } = {}) => {
       const { points } = memory.get(name);
       batch.ids.forEach((id, i) => {
@@ -330,19 +328,12 @@ function settings(): Pick<VectorStore, 'deriveTarget' | 'differences'> {
       const metadata = { ...source.metadata, ...change.metadata };
       return { ...source, name: change.name, vectors: [...kept, compact], metadata };
     },
-    differences: (expected, actual, { loading = false, creating = false } = {}) => {
+    differences: (expected, actual) => {
       const text = ({ vectors, native }: CollectionSpec): string =>
         JSON.stringify([[...vectors].sort((a, b) => (a.name < b.name ? -1 : 1)), native]);
-      const same = text(expected) === text(actual);
-      const metadata = loading || creating ? {} : carriedMetadata(expected.metadata);
-      return [
-        ...(same ? [] : [`vectors or settings: expected ${text(expected)}, got ${text(actual)}`]),
-        ...Object.entries(metadata)
-          .filter(([key, json]) => actual.metadata[key] !== json)
-          .map(
-            ([key, json]) => `metadata.${key}: expected ${json}, got ${actual.metadata[key] ?? '(unset)'}`,
-          ),
-      ];
+      return text(expected) === text(actual)
+        ? []
+        : [`vectors or settings: expected ${text(expected)}, got ${text(actual)}`];
     },
   };
 }

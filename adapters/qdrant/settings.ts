@@ -1,7 +1,7 @@
 import { isLosslessNumber } from 'lossless-json';
 import type { Distance } from '../../src/core/distance.js';
 import { TldrError } from '../../src/core/errors.js';
-import { carriedMetadata, METADATA_KEY } from '../../src/core/target-description.js';
+import { METADATA_KEY } from '../../src/core/target-description.js';
 import type {
   CollectionSpec,
   DenseVectorSpec,
@@ -205,28 +205,19 @@ function compactParams(full: JsonObject, change: TargetChange): JsonObject {
     : withStorage(params, { datatype, quantization });
 }
 
-/** Metadata that a target is to have of its source, but for nulls: no update leaves one behind. */
-function expectedMetadata(native: Json): JsonObject {
-  const carried = Object.entries(carriedMetadata(objectAt(native, 'metadata')));
-  return Object.fromEntries(carried.filter(([, value]) => value !== null));
-}
-
-/** One line per setting that differs, and per value of the metadata expected; there may be more metadata. */
+/** One line per setting that differs; metadata is compared by its owner. */
 export function differences(
   expected: CollectionSpec,
   actual: CollectionSpec,
   { loading = false, creating = false }: { readonly loading?: boolean; readonly creating?: boolean },
 ): string[] {
-  const told = loading || creating ? {} : expectedMetadata(parseJson(expected.native));
   const settings = (spec: CollectionSpec): Map<string, string> => {
     const native = objectAt(parseJson(spec.native));
-    const found = Object.entries(objectAt(native, 'metadata'));
-    const metadata = Object.fromEntries(found.filter(([key]) => key in told));
     // A single vector can stand in the block directly or under its name: both mean the same.
     const params = { ...objectAt(native, 'params'), vectors: vectorsOf(native) };
     // Shard keys are told in no order.
     const keys = listAt(native, 'shard_keys').map(stringifyJson).sort();
-    const flat = flatten({ ...native, params, metadata, shard_keys: keys });
+    const flat = flatten({ ...native, params, metadata: null, shard_keys: keys });
     for (const key of [...flat.keys()]) {
       if (/^payload_schema\..*\.points$/.test(key)) flat.delete(key);
       if (creating && /^(payload_schema\.|shard_keys$|params\.read_fan_out_)/.test(key)) flat.delete(key);
@@ -273,7 +264,7 @@ export function patchAfterCreate(spec: CollectionSpec): JsonObject | null {
   return Object.keys(late).length === 0 ? null : { params: late };
 }
 
-/** The source's limits and metadata may have changed since the target was made, and with them those of the target. */
+/** The source's limits may have changed since the target was made, and with them those of the target. */
 export function patchToFinish(spec: CollectionSpec): JsonObject {
   const native = parseJson(spec.native);
   const threshold = valueAt(native, 'optimizer_config', 'indexing_threshold');
@@ -282,7 +273,7 @@ export function patchToFinish(spec: CollectionSpec): JsonObject {
     ...(isLosslessNumber(threshold) ? { optimizers_config: { indexing_threshold: threshold } } : {}),
     ...(isObject(strict) ? { strict_mode_config: strict } : {}),
     ...fullScanThresholds(native),
-    ...metadataToFinish(native),
+    ...toldThresholds(native),
   };
 }
 
@@ -299,10 +290,9 @@ function fullScanThresholds(native: Json): JsonObject {
 }
 
 /** A null takes away what is there: a target's limits may have come to be the source's own. */
-function metadataToFinish(native: Json): JsonObject {
-  const isTarget = METADATA_KEY in objectAt(native, 'metadata');
-  const metadata = { ...(isTarget && { [THRESHOLDS_KEY]: null }), ...expectedMetadata(native) };
-  return Object.keys(metadata).length > 0 ? { metadata } : {};
+function toldThresholds(native: Json): JsonObject {
+  const { [METADATA_KEY]: description, [THRESHOLDS_KEY]: told = null } = objectAt(native, 'metadata');
+  return description === undefined && told === null ? {} : { metadata: { [THRESHOLDS_KEY]: told } };
 }
 
 /** What a collection's strict mode allows per request; Infinity where it says nothing. */

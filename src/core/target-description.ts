@@ -47,12 +47,6 @@ export function identifying(metadata: CollectionSpec['metadata']): CollectionSpe
   return Object.fromEntries(Object.entries(metadata).filter(([key]) => key !== RECORD_KEY));
 }
 
-/** The part that is not about the collection as a target: what it has of its source, or of anybody. */
-export function carriedMetadata<T>(metadata: Readonly<Record<string, T>>): Record<string, T> {
-  const own = [METADATA_KEY, RECORD_KEY];
-  return Object.fromEntries(Object.entries(metadata).filter(([key]) => !own.includes(key)));
-}
-
 function isDescription(value: unknown): value is TargetDescription {
   if (typeof value !== 'object' || value === null) return false;
   const fields = new Map<string, unknown>(Object.entries(value));

@@ -318,10 +318,9 @@ export interface VectorStore {
   /** The source's spec with the change applied; pure. @throws UNSUPPORTED, NOT_FOUND, INVALID_ARGUMENT */
   deriveTarget(source: CollectionSpec, change: TargetChange): CollectionSpec;
   /**
-   * Settings in which two specs differ, and metadata that is expected, one readable line each; names aside, what a
-   * target says of itself, and metadata that is there beside what is expected; pure. With `loading`, settings held
-   * back between `create` and `finish` are left out; with `creating`, those too that `create` adds one by one once the
-   * collection is there. Both leave out metadata.
+   * Settings in which two specs differ, one readable line each, names and metadata aside; pure. With `loading`,
+   * settings held back between `create` and `finish` are left out; with `creating`, those too that `create` adds
+   * one by one once the collection is there.
    */
   differences(
     expected: CollectionSpec,

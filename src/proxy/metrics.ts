@@ -11,8 +11,6 @@ import {
 import { SecondsHistogram, type Tally } from './seconds-histogram.js';
 
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
-/** How often the event loop is looked at, which wakes an idle process: by default 100 times a second, 1 % of a core. */
-const LOOP_CHECK_MS = 100;
 
 /** `rest` or `grpc`. */
 export type Transport = 'rest' | 'grpc';
@@ -91,10 +89,7 @@ export class Metrics {
 
   constructor() {
     const registers = [this.registry];
-    collectDefaultMetrics({
-      ...{ register: this.registry, prefix: 'tldr_' },
-      eventLoopMonitoringPrecision: LOOP_CHECK_MS,
-    });
+    collectDefaultMetrics({ register: this.registry, prefix: 'tldr_' });
     const seconds = new SecondsHistogram({
       ...{ name: 'tldr_request_seconds', help: 'Time of requests by stage', registers },
       labelNames: ['transport', 'stage'],

@@ -166,6 +166,16 @@ describe('limits in kilobytes that a smaller vector reaches with as many points'
     );
   });
 
+  test('what a target tells of its limits is written at the end, and taken away where there is nothing to tell', () => {
+    const told = '{"indexing_threshold":{"source":9,"target":8}}';
+    const patched = (metadata: object): string => stringifyJson(patchToFinish(sourceOf({ metadata })));
+    expect(patched({ tldr: {}, mine: 1, [THRESHOLDS_KEY]: told })).toBe(
+      JSON.stringify({ metadata: { [THRESHOLDS_KEY]: told } }),
+    );
+    expect(patched({ tldr: {}, mine: 1 })).toBe(`{"metadata":{"${THRESHOLDS_KEY}":null}}`);
+    expect(patched({ mine: 1 })).toBe('{}');
+  });
+
   test('what a source tells of a source before it is not carried on', () => {
     const metadata = { mine: 1, [THRESHOLDS_KEY]: '{"indexing_threshold":{"source":9,"target":8}}' };
     expect(derived({ indexing: 0, metadata })).toEqual({ indexing: 0 });

@@ -242,31 +242,6 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
       await store.create({ ...target, metadata: { more: '"y"' } }, { resume: true });
     });
 
-    test('metadata that the source was given since is a difference, and is brought over at the end', async () => {
-      await opened.createCollection('told', { name: '', dim: 6, distance: 'Cosine' });
-      await store.setMetadata('told', { kept: '1', mine: '{"a":1,"b":2}' });
-      const change = {
-        ...{ name: 'told-compact', layout: 'compact' as const, vectorName: '', compactName: '' },
-        ...{ compactDim: 2, compactDistance: 'cosine' as const, metadata: { tldr: '{"x":1}' } },
-      };
-      const derived = async (): Promise<CollectionSpec> =>
-        store.deriveTarget(await store.describe('told'), change);
-      const actual = async (): Promise<CollectionSpec> => store.describe('told-compact');
-      await store.create(await derived());
-      await store.finish(await derived());
-      await store.setMetadata('told-compact', { beside: '1', 'tldr-record': '"file"' });
-      expect(store.differences(await derived(), await actual())).toEqual([]);
-      await store.setMetadata('told', { mine: '{"a":3}', more: '"y"' });
-      expect(store.differences(await derived(), await actual(), { loading: true })).toEqual([]);
-      const lines = store.differences(await derived(), await actual());
-      expect(lines.join()).toMatch(/metadata\.mine.*metadata\.more: expected "y", got \(unset\)/);
-      await store.finish(await derived());
-      expect(store.differences(await derived(), await actual())).toEqual([]);
-      const { metadata } = await actual();
-      expect([metadata['mine'], metadata['kept'], metadata['beside']]).toEqual(['{"a":3}', '1', '1']);
-      expect(metadata['tldr-record']).toBe('"file"');
-    });
-
     test('derives a target kept in another way, or says that it cannot', async () => {
       await opened.createCollection('kept', { name: '', dim: 8, distance: 'Cosine' });
       const source = await store.describe('kept');
