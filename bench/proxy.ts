@@ -443,7 +443,7 @@ async function main(): Promise<void> {
       () => place.proxy.stop(),
       () => place.bare.stop(),
     );
-    for (const { pid } of ownCores > 0 ? [place.proxy, place.bare] : []) keepToCores(pid, ofProxies);
+    if (ownCores > 0) for (const { pid } of [place.proxy, place.bare]) keepToCores(pid, ofProxies);
     const bodies = bodiesOf(queries, encoder);
     // What runs for the first time is not compiled yet, which is nothing that lasts.
     await measureRounds(new Map(), { count: 1, paces: [MOST], cases: CASES }, place, bodies);
