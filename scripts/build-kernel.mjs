@@ -4,15 +4,18 @@
  * file is what this one produces.
  *
  * y[rows x out] = x[rows x in] W + b, optionally max(0, y). W comes in panels of 8 columns (each panel in x 8),
- * out is a multiple of 8. Four rows share each load of W; the last rows go one by one, four panels and two values of x
- * at a time. However many are taken in a turn, each sum is made in the order of x.
+ * out is a multiple of 8. Four rows share each load of W; the last rows go one by one, three panels at a time. However
+ * many are taken in a turn, each sum is made in the order of x. What a turn holds is to fit the 16 registers that V8
+ * has for vectors, also where it loads all of it first: with four panels of one row, or with two values of x, it does
+ * not, and sums go through memory in every turn.
  */
 import { writeWasmFile } from './wasm-file.mjs';
 
 const LANES = [0, 1];
 const PANEL_BYTES = 32;
-/** Values of x that one row takes in a turn: their weights are one line of the processor's cache. */
-const UNROLLED = 2;
+const ROWS_MAX = 4;
+/** What one row takes of them at a time, then of those that are left. */
+const PANELS_OF_ONE_ROW = [3, 2, 1];
 
 /** Multiply-accumulate over all of `in` for `rows` rows and `panels` panels, from $xp, $wp, $bp to $yp. */
 function block(rows, panels, label) {
@@ -23,48 +26,41 @@ function block(rows, panels, label) {
   const rowAddress = (base, r, stride) =>
     r === 0 ? base : `(i32.add ${base} (i32.mul (i32.const ${r}) ${stride}))`;
   const init = cells.map(
-    (c) => `(local.set ${acc(c)} (v128.load offset=${c.p * 32 + c.l * 16} (local.get $bp)))`,
+    (c) => `(local.set ${acc(c)} (v128.load offset=${c.p * PANEL_BYTES + c.l * 16} (local.get $bp)))`,
   );
-  /** The sums of one value of x, `k` behind the present one. */
-  const step = (k) => {
-    const body = [];
-    for (let p = 0; p < panels; p++)
-      for (const l of LANES)
-        body.push(
-          `(local.set $w${p * 2 + l} (v128.load offset=${k * PANEL_BYTES + l * 16} (local.get $wk${p})))`,
-        );
-    for (let r = 0; r < rows; r++) {
-      const x = rowAddress('(local.get $xk)', r, '(local.get $xBytes)');
-      body.push(`(local.set $s (v128.load32_splat offset=${k * 4} ${x}))`);
-      for (const c of cells.filter((cell) => cell.r === r)) {
-        const product = `(f32x4.mul (local.get $s) (local.get $w${c.p * 2 + c.l}))`;
-        body.push(`(local.set ${acc(c)} (f32x4.add (local.get ${acc(c)}) ${product}))`);
-      }
-    }
-    return body.join('\n      ');
-  };
-  const move = (name, bytes) => `(local.set $${name} (i32.add (local.get $${name}) (i32.const ${bytes})))`;
+  const load = ({ p, l }) => `(v128.load offset=${l * 16} (local.get $wk${p}))`;
+  const shared = rows > 1 ? cells.filter(({ r }) => r === 0) : [];
+  const weight = (c) => (rows > 1 ? `(local.get $w${c.p * 2 + c.l})` : load(c));
+  const rowNumbers = Array.from({ length: rows }, (_, r) => r);
   const panelNumbers = Array.from({ length: panels }, (_, p) => p);
-  /** As long as there are `count` more values of x. */
-  const loop = (count, loopLabel) => `
-    (block $${loopLabel}_end (loop $${loopLabel}
-      (br_if $${loopLabel}_end
-        (i32.gt_u (i32.add (local.get $xk) (i32.const ${count * 4})) (local.get $end)))
-      ${Array.from({ length: count }, (_, k) => step(k)).join('\n      ')}
-      ${move('xk', count * 4)} ${panelNumbers.map((p) => move(`wk${p}`, count * PANEL_BYTES)).join(' ')}
-      (br $${loopLabel})))`;
+  /** The sums of one value of each row. */
+  const turn = [
+    ...shared.map((c) => `(local.set $w${c.p * 2 + c.l} ${load(c)})`),
+    ...rowNumbers.flatMap((r) => [
+      `(local.set $s (v128.load32_splat (local.get $xk${r})))`,
+      ...cells
+        .filter((c) => c.r === r)
+        .map(
+          (c) =>
+            `(local.set ${acc(c)} (f32x4.add (local.get ${acc(c)}) (f32x4.mul (local.get $s) ${weight(c)})))`,
+        ),
+    ]),
+  ];
+  const move = (name, bytes) => `(local.set $${name} (i32.add (local.get $${name}) (i32.const ${bytes})))`;
   const store = cells.map((c) => {
     const value = `(select (f32x4.pmax (v128.const f32x4 0 0 0 0) (local.get ${acc(c)})) (local.get ${acc(c)}) (local.get $relu))`;
     const y = rowAddress('(local.get $yp)', c.r, '(local.get $yBytes)');
-    return `(v128.store offset=${c.p * 32 + c.l * 16} ${y} ${value.replace('(select', '(select (result v128)')})`;
+    return `(v128.store offset=${c.p * PANEL_BYTES + c.l * 16} ${y} ${value.replace('(select', '(select (result v128)')})`;
   });
   return `
     ${init.join('\n    ')}
-    (local.set $xk (local.get $xp))
+    ${rowNumbers.map((r) => `(local.set $xk${r} ${rowAddress('(local.get $xp)', r, '(local.get $xBytes)')})`).join(' ')}
     ${panelNumbers.map((p) => `(local.set $wk${p} ${rowAddress('(local.get $wp)', p, '(local.get $panelBytes)')})`).join(' ')}
     (local.set $end (i32.add (local.get $xp) (local.get $xBytes)))
-    ${rows === 1 ? loop(UNROLLED, `${label}_turns`) : ''}
-    ${loop(1, label)}
+    (loop $${label}
+      ${turn.join('\n      ')}
+      ${rowNumbers.map((r) => move(`xk${r}`, 4)).join(' ')} ${panelNumbers.map((p) => move(`wk${p}`, PANEL_BYTES)).join(' ')}
+      (br_if $${label} (i32.lt_u (local.get $xk0) (local.get $end))))
     ${store.join('\n    ')}`;
 }
 
@@ -76,8 +72,8 @@ function overPanels(rows, panels, label) {
       ${block(rows, panels, `${label}_k`)}
       (local.set $p (i32.add (local.get $p) (i32.const ${panels})))
       (local.set $wp (i32.add (local.get $wp) (i32.mul (local.get $panelBytes) (i32.const ${panels}))))
-      (local.set $bp (i32.add (local.get $bp) (i32.const ${panels * 32})))
-      (local.set $yp (i32.add (local.get $yp) (i32.const ${panels * 32})))
+      (local.set $bp (i32.add (local.get $bp) (i32.const ${panels * PANEL_BYTES})))
+      (local.set $yp (i32.add (local.get $yp) (i32.const ${panels * PANEL_BYTES})))
       (br $${label})))`;
 }
 
@@ -151,14 +147,11 @@ const NORMALIZE_TEXT = `
       (br $row))))`;
 
 const i32 = [
-  ...['p', 'r', 'xp', 'wp', 'bp', 'yp', 'xk', 'wk0', 'wk1', 'wk2', 'wk3', 'end'],
-  ...['panels', 'xBytes', 'yBytes', 'panelBytes'],
+  ...['p', 'r', 'xp', 'wp', 'bp', 'yp', 'end', 'panels', 'xBytes', 'yBytes', 'panelBytes'],
+  ...Array.from({ length: ROWS_MAX }, (_, r) => `xk${r}`),
+  ...PANELS_OF_ONE_ROW.map((_, p) => `wk${p}`),
 ];
-const v128 = [
-  's',
-  ...Array.from({ length: 8 }, (_, i) => `acc${i}`),
-  ...Array.from({ length: 8 }, (_, i) => `w${i}`),
-];
+const v128 = ['s', 'w0', 'w1', ...Array.from({ length: 2 * ROWS_MAX }, (_, i) => `acc${i}`)];
 
 const KERNEL_TEXT = `(module
   (memory (export "memory") 1)
@@ -170,8 +163,8 @@ const KERNEL_TEXT = `(module
     (local.set $xBytes (i32.shl (local.get $in) (i32.const 2)))
     (local.set $yBytes (i32.shl (local.get $out) (i32.const 2)))
     (local.set $panelBytes (i32.shl (local.get $in) (i32.const 5)))
-    ${overRows(4, 'rows4', overPanels(4, 1, 'rows4_panels'))}
-    ${overRows(1, 'rows1', overPanels(1, 4, 'rows1_panels4') + overPanels(1, 1, 'rows1_panels1'))})
+    ${overRows(ROWS_MAX, 'rows4', overPanels(ROWS_MAX, 1, 'rows4_panels'))}
+    ${overRows(1, 'rows1', PANELS_OF_ONE_ROW.map((panels) => overPanels(1, panels, `rows1_panels${panels}`)).join(''))})
   ${NORMALIZE_TEXT})`;
 
 await writeWasmFile(KERNEL_TEXT, {

@@ -39,6 +39,7 @@ export interface EncoderMetadata {
 function checkNetwork({ layers }: EncoderNetwork): void {
   if (layers.length === 0) throw new TldrError('INVALID_ARGUMENT', 'an encoder needs at least one layer');
   layers.forEach(({ weight, bias }, i) => {
+    if (weight.rows === 0) throw new TldrError('INVALID_ARGUMENT', `layer ${i} takes no values`);
     const before = layers[i - 1];
     if (before !== undefined && before.weight.cols !== weight.rows) {
       throw new TldrError(

@@ -264,6 +264,7 @@ describe('the encoder file', () => {
     const make = (layers: EncoderLayer[]): Encoder =>
       new Encoder({ normalizeInput: false, layers, normalizeOutput: false }, METADATA);
     expect(() => make([])).toThrow('at least one layer');
+    expect(() => make([layer(0, 3)])).toThrow('layer 0 takes no values');
     expect(() => make([layer(4, 3), layer(2, 1)])).toThrow(
       'layer 1 takes 2 values, the layer before gives 3',
     );
