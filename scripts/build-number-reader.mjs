@@ -5,10 +5,10 @@
  *
  * read(at, end, hardEnd, out): reads numbers from $at on into float32 at $out, as long as one begins before $end. Bytes
  * up to $hardEnd are the text's; at least 16 bytes behind it are zero. Sixteen digits are read at once: neighbours are
- * joined to numbers of 2, 4 and 8 digits. Branches are where they can be foretold; how many digits a number has behind
- * the first sixteen, or whether its fraction begins with a zero, cannot. A number is left to the caller where it has
- * more than 40 bytes, a power of ten beyond 22, or digits that leave its float32 open.
- * It returns where it stopped; at 0 stands why, at 4 how many numbers there were.
+ * joined to numbers of 2, 4 and 8 digits. Branches are where they can be foretold; a number's sign, how many digits it
+ * has behind the first sixteen, or whether its fraction begins with a zero, cannot. (V8 branches where `select` chooses
+ * between floats.) A number is left to the caller where it has more than 40 bytes, a power of ten beyond 22, or digits
+ * that leave its float32 open. It returns where it stopped; at 0 stands why, at 4 how many numbers there were.
  */
 import { Buffer } from 'node:buffer';
 import { writeWasmFile } from './wasm-file.mjs';
@@ -166,8 +166,8 @@ const TEXT = `(module
         (f32.demote_f64 (f64.mul (local.get $value) (f64.sub (f64.const 1) (f64.const ${MARGIN}))))
         (f32.demote_f64 (f64.mul (local.get $value) (f64.add (f64.const 1) (f64.const ${MARGIN}))))) (then
         (if (i32.or (local.get $cut) (i64.gt_u (local.get $mantissa) (i64.const ${EXACT_MAX}))) ${slow})))
-      (f32.store (local.get $out)
-        (select (f32.neg (local.get $rounded)) (local.get $rounded) (local.get $negative)))
+      (i32.store (local.get $out)
+        (i32.xor (i32.reinterpret_f32 (local.get $rounded)) (i32.shl (local.get $negative) (i32.const 31))))
       ${passBlanks('before')}
       (if (i32.eq ${byte} (i32.const 93)) (then
         (local.set $out (i32.add (local.get $out) (i32.const 4)))
