@@ -1,7 +1,7 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import { writeWhole } from '../core/encoder-file.js';
 import { messageOf, TldrError } from '../core/errors.js';
-import { firstNonFiniteRow, matrix, type Matrix } from '../core/matrix.js';
+import { checkFinite, matrix, type Matrix } from '../core/matrix.js';
 
 const MAGIC = '\x93NUMPY';
 const HEADER_BYTES_MAX = 1024 ** 2;
@@ -48,8 +48,7 @@ export async function openNpy(path: string): Promise<NpyFile> {
 /** The whole file as one matrix. @throws INVALID_DATA by row, also where one is not finite */
 export async function readFiniteNpy(path: string): Promise<Matrix> {
   const all = await readNpy(path);
-  const broken = firstNonFiniteRow(all);
-  if (broken >= 0) throw new TldrError('INVALID_DATA', `row ${broken} of ${path} holds NaN or infinity`);
+  checkFinite(all, (i) => `row ${i} of ${path}`);
   return all;
 }
 

@@ -3,13 +3,16 @@ import { stat } from 'node:fs/promises';
 import { addAbortSignal, type Readable } from 'node:stream';
 import { writeWhole } from '../core/encoder-file.js';
 import { messageOf, TldrError } from '../core/errors.js';
-import { firstNonFiniteRow, matrixFromRows, row, type Matrix } from '../core/matrix.js';
+import { checkFinite, matrixFromRows, row, type Matrix } from '../core/matrix.js';
 import { throwIfAborted } from '../core/run.js';
 import type { ConsoleRun } from './console-run.js';
 import { parseVector } from './json-vector.js';
 
 const BLOCK_ROWS = 2048;
 const LINE_CHARS_MAX = 16 * 1024 ** 2;
+
+/** What is said of a vector of which finite values cannot be made. */
+export const TOO_LARGE = 'is too large to be projected';
 
 /** Where lines come from; sizeBytes is null for a pipe. */
 interface LineSource {
@@ -79,11 +82,8 @@ async function transform(
   const flush = async (): Promise<boolean> => {
     if (waiting.length === 0) return true;
     const z = projection.project(matrixFromRows(waiting));
-    const bad = firstNonFiniteRow(z);
-    if (bad >= 0) {
-      const at = rows - waiting.length + bad + 1;
-      throw new TldrError('INVALID_DATA', `vector ${at} of ${source.name} is too large to be projected`);
-    }
+    const first = rows - waiting.length + 1;
+    checkFinite(z, (i) => `vector ${first + i} of ${source.name}`, TOO_LARGE);
     waiting = [];
     let text = '';
     for (let i = 0; i < z.rows; i++) text += `${JSON.stringify(Array.from(row(z, i)))}\n`;

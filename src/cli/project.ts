@@ -2,12 +2,12 @@ import { Command } from 'commander';
 import { access } from 'node:fs/promises';
 import { Encoder } from '../core/encoder.js';
 import { TldrError } from '../core/errors.js';
-import { firstNonFiniteRow, type Matrix } from '../core/matrix.js';
+import { checkFinite, type Matrix } from '../core/matrix.js';
 import { throwIfAborted } from '../core/run.js';
 import type { ConsoleRun } from './console-run.js';
 import { openNpy, writeNpy } from './npy.js';
 import { withConsole, withGlobalFlags, type GlobalFlags } from './options.js';
-import { projectLines, type Projection } from './project-lines.js';
+import { projectLines, TOO_LARGE, type Projection } from './project-lines.js';
 
 interface ProjectFlags extends GlobalFlags {
   readonly encoder: string;
@@ -103,16 +103,10 @@ async function projectNpy(
       for (let start = 0; start < rows; start += BLOCK_ROWS) {
         throwIfAborted(run.signal);
         const block = await file.read(start, Math.min(rows, start + BLOCK_ROWS));
-        const bad = firstNonFiniteRow(block);
-        if (bad >= 0)
-          throw new TldrError('INVALID_DATA', `row ${start + bad} of ${input} holds NaN or infinity`);
+        const name = (i: number): string => `row ${start + i} of ${input}`;
+        checkFinite(block, name);
         const z = project(block);
-        const large = firstNonFiniteRow(z);
-        if (large >= 0)
-          throw new TldrError(
-            'INVALID_DATA',
-            `row ${start + large} of ${input} is too large to be projected`,
-          );
+        checkFinite(z, name, TOO_LARGE);
         yield z;
         run.onProgress({ step: 'projecting', done: start + block.rows, total: rows, unit: 'vectors' });
       }

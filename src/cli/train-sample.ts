@@ -1,6 +1,6 @@
 import type { Distance } from '../core/distance.js';
 import { TldrError, type ErrorCode } from '../core/errors.js';
-import { concatRows, firstNonFiniteRow, gatherRows, matrix, row, type Matrix } from '../core/matrix.js';
+import { checkFinite, concatRows, gatherRows, matrix, row, type Matrix } from '../core/matrix.js';
 import { comparePointIds, formatPointId, type PointId } from '../core/point-id.js';
 import { Rng } from '../core/rng.js';
 import { throwIfAborted, type RunOptions } from '../core/run.js';
@@ -41,9 +41,8 @@ export async function sampleNpy(
         const block = await file.read(start, end);
         const inside = wanted.subarray(at, until).map((i) => i - start);
         const rows = gatherRows(block, inside);
-        const broken = firstNonFiniteRow(rows);
-        if (broken >= 0)
-          throw new TldrError('INVALID_DATA', `row ${wanted[at + broken]} of ${path} holds NaN or infinity`);
+        const from = at;
+        checkFinite(rows, (i) => `row ${wanted[from + i]} of ${path}`);
         x.data.set(rows.data, at * file.cols);
         at = until;
       }

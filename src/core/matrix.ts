@@ -96,6 +96,16 @@ export function firstNonFiniteRow(x: Matrix): number {
   return -1;
 }
 
+/**
+ * @param name what row i is called
+ * @param fault what is said of one that holds NaN or infinity
+ * @throws INVALID_DATA for the first such row
+ */
+export function checkFinite(x: Matrix, name: (i: number) => string, fault = 'holds NaN or infinity'): void {
+  const bad = firstNonFiniteRow(x);
+  if (bad >= 0) throw new TldrError('INVALID_DATA', `${name(bad)} ${fault}`);
+}
+
 /** Mean of every column, summed in float64; zeros where there are no rows. */
 export function columnMeans(x: Matrix): Float64Array {
   const means = new Float64Array(x.cols);

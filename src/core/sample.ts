@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
-import { TldrError } from './errors.js';
-import { firstNonFiniteRow, gatherRows, row, type Matrix } from './matrix.js';
+import { checkFinite, gatherRows, row, type Matrix } from './matrix.js';
 import { Rng } from './rng.js';
 
 /** SHA-256, hex, over the float32 bytes of x. */
@@ -33,8 +32,7 @@ export interface CleanSample {
  * @throws INVALID_DATA when a row is not finite
  */
 export function cleanSample(x: Matrix): CleanSample {
-  const bad = firstNonFiniteRow(x);
-  if (bad >= 0) throw new TldrError('INVALID_DATA', `row ${bad} of the sample holds NaN or infinity`);
+  checkFinite(x, (i) => `row ${i} of the sample`);
   const seen = new Map<string, number>();
   const rowOf = new Int32Array(x.rows).fill(-1);
   const kept: number[] = [];

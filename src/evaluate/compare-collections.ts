@@ -1,7 +1,7 @@
 import type { Distance } from '../core/distance.js';
 import type { Encoder } from '../core/encoder.js';
 import { TldrError } from '../core/errors.js';
-import { firstNonFiniteRow, row, rowRange, type Matrix } from '../core/matrix.js';
+import { checkFinite, row, rowRange, type Matrix } from '../core/matrix.js';
 import type { PointId } from '../core/point-id.js';
 import { compactSearch, rescoredSearch, type ProjectedTarget } from '../core/projected-search.js';
 import { throwIfAborted, type RunOptions } from '../core/run.js';
@@ -175,8 +175,7 @@ function checkQueries({ queries, encoder, ks, qrels }: CompareOptions): void {
     );
   }
   if (vectors.rows === 0) throw new TldrError('INVALID_DATA', 'there are no queries');
-  const bad = firstNonFiniteRow(vectors);
-  if (bad >= 0) throw new TldrError('INVALID_DATA', `query ${bad} holds NaN or infinity`);
+  checkFinite(vectors, (i) => `query ${i}`);
   if (ks.length === 0 || ks.some((k) => !Number.isSafeInteger(k) || k < 1)) {
     throw new TldrError('INVALID_ARGUMENT', `k: got [${ks.join(', ')}], expected whole numbers from 1`);
   }

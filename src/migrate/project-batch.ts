@@ -22,7 +22,7 @@ export function toWriteBatch(
   batch: PointBatch,
   { reduced, record }: { readonly reduced: Matrix; readonly record: MigrationIdentity },
 ): WriteBatch {
-  checkFinite(encoder, batch, { reduced, record });
+  checkProjected(encoder, batch, { reduced, record });
   const compact: VectorColumn = { name: record.compactName, matrix: reduced, has: batch.hasVector };
   const full: VectorColumn = { name: record.vectorName, matrix: batch.vectors, has: batch.hasVector };
   return {
@@ -33,7 +33,7 @@ export function toWriteBatch(
 }
 
 /** Looks at the reduced vectors where they tell: they are a fraction of the full ones. */
-function checkFinite(
+function checkProjected(
   encoder: Encoder,
   { ids, vectors }: PointBatch,
   { reduced, record }: { readonly reduced: Matrix; readonly record: MigrationIdentity },

@@ -1,5 +1,5 @@
 import { TldrError } from '../core/errors.js';
-import { firstNonFiniteRow, gatherRows, type Matrix } from '../core/matrix.js';
+import { checkFinite, gatherRows, type Matrix } from '../core/matrix.js';
 import { sharedFloats, shareFloats } from '../core/worker-task.js';
 import { cleanSample, splitRows, type SampleFacts } from '../core/sample.js';
 import { rankingQuality, type Relevance } from '../evaluate/relevance.js';
@@ -86,8 +86,7 @@ function withQueries(
       `queries of ${queries.rows} x ${queries.cols}: expected at least ${HELD_OUT_MIN} of ${clean.cols} dimensions`,
     );
   }
-  const bad = firstNonFiniteRow(queries);
-  if (bad >= 0) throw new TldrError('INVALID_DATA', `row ${bad} of the queries holds NaN or infinity`);
+  checkFinite(queries, (i) => `row ${i} of the queries`);
   if (gains !== undefined && gains.length !== queries.rows) {
     throw new TldrError('INVALID_ARGUMENT', `gains of ${gains.length} queries, expected ${queries.rows}`);
   }

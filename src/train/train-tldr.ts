@@ -1,5 +1,4 @@
-import { TldrError } from '../core/errors.js';
-import { firstNonFiniteRow, type Matrix } from '../core/matrix.js';
+import { checkFinite, type Matrix } from '../core/matrix.js';
 import type { RunOptions } from '../core/run.js';
 import { runInWorker, shareFloats } from '../core/worker-task.js';
 import { buildKnnGraph } from '../knn/build-knn-graph.js';
@@ -27,10 +26,7 @@ export interface TldrResult extends TrainOutcome {
  * resuming another run's state
  */
 export async function trainTldr(x: Matrix, options: TldrOptions, run: TldrRun = {}): Promise<TldrResult> {
-  const bad = firstNonFiniteRow(x);
-  if (bad >= 0) {
-    throw new TldrError('INVALID_DATA', `row ${bad} of the training sample holds NaN or infinity`);
-  }
+  checkFinite(x, (i) => `row ${i} of the training sample`);
   const settings = resolveSettings(options);
   const { signal, log, onProgress } = run;
   const shared = { ...x, data: shareFloats(x.data) };
