@@ -54,8 +54,11 @@ export interface RestRequest {
 export interface RestAnswer {
   readonly kind: 'answer';
   readonly status: number;
+  /** '' for none. */
   readonly contentType: string;
   readonly body: string;
+  /** The header of that name. */
+  readonly retryAfter?: string | undefined;
 }
 
 /** How an upstream answer becomes the client's; which forms there are is the adapter's business. */
@@ -93,6 +96,9 @@ export type RestRewrite =
 export interface LookupAnswer {
   readonly status: number;
   readonly body: Uint8Array;
+  /** Of its headers what matters where it failed; '' and undefined for none. */
+  readonly contentType: string;
+  readonly retryAfter: string | undefined;
 }
 
 export interface RestRewriter {

@@ -104,7 +104,7 @@ export class GrpcExchange {
   }
 
   /** Answers with a status alone. */
-  refuse(code: number, message: string): void {
+  refuse(code: number, message: string, retryAfter?: string): void {
     const stream = this.#stream;
     // What fails after it was refused, because it was, is refused already.
     if (stream.destroyed || this.#refused) return;
@@ -118,6 +118,7 @@ export class GrpcExchange {
       {
         ...{ ':status': 200, 'content-type': CONTENT_TYPE },
         ...{ 'grpc-status': String(code), 'grpc-message': encodeStatusText(message) },
+        ...(retryAfter !== undefined && { 'retry-after': retryAfter }),
       },
       { endStream: true },
     );
@@ -208,10 +209,11 @@ export class GrpcExchange {
   async #lookUp({ path, message }: GrpcCall, form: AnswerForm): Promise<Buffer> {
     const { answerBytesMax: limitBytes } = this.#parts.limits;
     const stream = this.#request(path, { plain: true, plainAnswer: true });
-    const { end, message: answer } = await makeCall(stream, message, { limitBytes, timeoutMs: 0 });
-    if (end.status !== '0')
-      throw new UpstreamStatus(Number(end.status), this.#rewriting.grpcStatus(form, end.message));
-    return answer;
+    const answer = await makeCall(stream, message, { limitBytes, timeoutMs: 0 });
+    const { headers, trailers, end } = answer;
+    if (end.status === '0') return answer.message;
+    const text = this.#rewriting.grpcStatus(form, end.message);
+    throw new UpstreamStatus(Number(end.status), text, textOf({ ...headers, ...trailers }['retry-after']));
   }
 
   /** Opens the call to the database and lets its answer flow back; the request's body is the caller's to send. */
@@ -337,10 +339,10 @@ export class GrpcExchange {
   #failed(error: unknown): void {
     const { log, metrics } = this.#parts;
     if (this.#stream.destroyed) return;
-    const { code, message, blame } = callFailureOf(error);
+    const { code, message, retryAfter, blame } = callFailureOf(error);
     if (blame === 'database') metrics.upstreamError('grpc');
     if (blame === 'proxy') log?.('warn', 'a call failed', { path: this.#path, error: messageOf(error) });
-    this.refuse(code, message);
+    this.refuse(code, message, retryAfter);
   }
 
   #clientTrailers(trailers: OutgoingHttpHeaders, form: AnswerForm | null): OutgoingHttpHeaders {

@@ -17,6 +17,8 @@ export class UpstreamStatus extends Error {
   constructor(
     readonly code: number,
     message: string,
+    /** The metadata of that name. */
+    readonly retryAfter?: string,
   ) {
     super(message);
   }
@@ -26,6 +28,7 @@ export class UpstreamStatus extends Error {
 export interface CallFailure {
   readonly code: number;
   readonly message: string;
+  readonly retryAfter?: string | undefined;
   /** Whether the database is to blame, or nobody but the proxy. */
   readonly blame: 'database' | 'proxy' | 'none';
 }
@@ -36,7 +39,7 @@ export function callFailureOf(error: unknown): CallFailure {
   if (error instanceof BodyUnreadable) return { code: CODE.internal, message: error.message, blame: 'none' };
   if (error instanceof UpstreamStatus) {
     const blame = error.code === CODE.unavailable ? 'database' : 'none';
-    return { code: error.code, message: error.message, blame };
+    return { code: error.code, message: error.message, retryAfter: error.retryAfter, blame };
   }
   if (isTldrError(error, 'UNAVAILABLE'))
     return { code: CODE.unavailable, message: error.message, blame: 'none' };

@@ -16,7 +16,7 @@ import type { Metrics } from './metrics.js';
 import type { ProxyLimits, ProxyOptions } from './proxy-options.js';
 import { announcedBytes, passingBody } from './request-body.js';
 import { failureOf } from './rest-failures.js';
-import { BODY_HEADERS, EXCHANGE_HEADERS, forwardedHeaders, OWN_HEADERS } from './rest-headers.js';
+import { BODY_HEADERS, EXCHANGE_HEADERS, forwardedHeaders, headerOf, OWN_HEADERS } from './rest-headers.js';
 import { sendChange } from './send-change.js';
 import { beginAnswer, RestRelay, wholeAnswer } from './rest-relay.js';
 import { bodyOf, type RestUpstream, type WholeAnswer } from './rest-upstream.js';
@@ -222,7 +222,13 @@ export class RestExchange {
     headers.push('content-type', 'application/json', 'accept-encoding', 'identity');
     this.#lookups = new AbortController();
     const options = { headers, limitBytes: limits.answerBytesMax, signal: this.#lookups.signal };
-    return Promise.all(requests.map((request) => upstream.exchange(request, options)));
+    return Promise.all(
+      requests.map(async (request) => {
+        const { status, headers: received, body } = await upstream.exchange(request, options);
+        const contentType = headerOf(received, 'content-type') ?? '';
+        return { status, body, contentType, retryAfter: headerOf(received, 'retry-after') };
+      }),
+    );
   }
 
   #send({ form, shadow, ...request }: Sending): void {
@@ -273,7 +279,7 @@ export class RestExchange {
     });
   }
 
-  #answer({ status, contentType, body }: RestAnswer): void {
+  #answer({ status, contentType, body, retryAfter }: RestAnswer): void {
     const [request, response] = [this.#request, this.#response];
     if (response.headersSent || response.destroyed) {
       response.destroy();
@@ -282,7 +288,8 @@ export class RestExchange {
     const bytes = Buffer.from(body);
     const headers = this.#parts.crossOrigin.headers(request.headers.origin);
     headers.push('content-length', String(bytes.length));
-    if (bytes.length > 0) headers.push('content-type', contentType);
+    if (contentType !== '') headers.push('content-type', contentType);
+    if (retryAfter !== undefined) headers.push('retry-after', retryAfter);
     headers.push('date', new Date().toUTCString());
     beginAnswer(
       { request, response },

@@ -316,6 +316,15 @@ describe('collections', () => {
   });
 
   test('a deleted collection is gone', async () => {
+    // What it was made from would come to light, and be deleted next.
+    expect(await twoStage('Collections/Delete', { collectionName: 'named' })).toMatchObject({
+      code: 3,
+      text: expect.stringContaining('`named` stands under its name') as string,
+    });
+    expect(await served.direct('Points/Count', { collectionName: 'named-two-stage' })).not.toHaveProperty(
+      'code',
+    );
+    await served.direct('Collections/Delete', { collectionName: 'named' });
     expect(await twoStage('Collections/Delete', { collectionName: 'named' })).toEqual({ result: true });
     expect(
       await served.direct('Collections/CollectionExists', { collectionName: 'named-two-stage' }),

@@ -57,7 +57,9 @@ async function through(rewriter: RestRewriter, method: string, url: string, text
     made = rewriter.rewrite(
       head,
       body,
-      answers.map((answer) => ({ status: answer.status, body: Buffer.from(answer.text) })),
+      answers.map(({ status, text: answered }) => ({
+        ...{ status, body: Buffer.from(answered), contentType: 'application/json', retryAfter: undefined },
+      })),
     );
   }
   if (made?.kind === 'answer') return { status: made.status, text: made.body };
@@ -642,9 +644,19 @@ describe('the collection', () => {
         },
       },
     ]);
-    expect(rewriter.route({ method: 'DELETE', url: '/collections/doomed', headers: {} })).toMatchObject({
-      answer: { form: 'deleted', collection: 'doomed' },
-    });
+    // What it was made from would come to light, and be deleted next.
+    await ok(direct('PUT', '/collections/doomed', '{"vectors":{"size":1,"distance":"Dot"}}'));
+    const refused = await through(rewriter, 'DELETE', '/collections/doomed');
+    expect(refused.status).toBe(400);
+    expect(refused.text).toContain('`doomed` stands under its name');
+    await ok(direct('DELETE', '/collections/doomed'));
+    await ok(direct('PUT', '/collections/doomed-original', '{"vectors":{"size":1,"distance":"Dot"}}'));
+    const alias = (collection: string): string =>
+      `{"actions":[{"create_alias":{"alias_name":"doomed","collection_name":"${collection}"}}]}`;
+    await ok(direct('POST', '/collections/aliases', alias('doomed-original')));
+    expect((await through(rewriter, 'DELETE', '/collections/doomed')).status).toBe(400);
+    await ok(direct('POST', '/collections/aliases', alias('doomed-target')));
+    expect((await direct('GET', '/collections/doomed-target')).status).toBe(200);
     expect(await ok(through(rewriter, 'DELETE', '/collections/doomed'))).toBe(true);
     expect((await direct('GET', '/collections/doomed-target')).status).toBe(404);
   });

@@ -26,6 +26,10 @@ listSnapshots GET /collections/{collection_name}/snapshots
 createSnapshot POST /collections/{collection_name}/snapshots
 recoverFromSnapshot PUT /collections/{collection_name}/snapshots/recover
 deleteSnapshot DELETE /collections/{collection_name}/snapshots/{snapshot_name}
+listShardSnapshots GET /collections/{collection_name}/shards/{shard_id}/snapshots
+createShardSnapshot POST /collections/{collection_name}/shards/{shard_id}/snapshots
+recoverShardFromSnapshot PUT /collections/{collection_name}/shards/{shard_id}/snapshots/recover
+deleteShardSnapshot DELETE /collections/{collection_name}/shards/{shard_id}/snapshots/{snapshot_name}
 upsertPoints PUT /collections/{collection_name}/points
 getPoints POST /collections/{collection_name}/points
 getPoint GET /collections/{collection_name}/points/{id}

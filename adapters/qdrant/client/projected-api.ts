@@ -6,6 +6,8 @@ import type {
   RestRequest,
   RestRewriter,
 } from '../../../src/core/wire.js';
+import type { ServedCollection } from '../../../src/core/served-collection.js';
+import { restRewriter } from '../serve/rest-rewriter.js';
 import { OPERATIONS, operationFor, requestOf, type Operation, type Payload } from './operations.js';
 import { fromText, toText } from './values.js';
 
@@ -27,10 +29,17 @@ interface Answered extends Error, ApiResponse {
 }
 
 /**
- * The client's generated operations with every request and answer sent through the rewriter, as the proxy would.
- * Operations that cannot concern a served collection are the client's own.
+ * The client's generated operations with every request and answer sent through a rewriter, as the proxy would.
+ * Operations that cannot concern a served collection are the client's own. One that the caller deletes is served no
+ * longer.
  */
-export function projectedApi(api: object, rewriter: RestRewriter): object {
+export function projectedApi(api: object, collections: readonly ServedCollection[]): object {
+  let served = collections;
+  let rewriter = restRewriter(served);
+  const drop = (name: string): void => {
+    served = served.filter(({ names }) => !names.includes(name));
+    rewriter = restRewriter(served);
+  };
   return new Proxy(api, {
     get: (of, property, receiver): unknown => {
       const call: unknown = Reflect.get(of, property, receiver);
@@ -40,7 +49,7 @@ export function projectedApi(api: object, rewriter: RestRewriter): object {
         operation === undefined
           ? unknownOperation(call, property, rewriter)
           : (payload: Payload = {}, init?: unknown) =>
-              new ProjectedCall(of, rewriter, init).run(operation, payload);
+              new ProjectedCall({ api: of, rewriter, drop }, init).run(operation, payload);
       // Callers compare errors with `operation.Error`.
       const errorClass: unknown = Reflect.get(call, 'Error');
       return Object.assign(sent, { Error: errorClass });
@@ -65,15 +74,24 @@ function unknownOperation(call: Call, name: string, rewriter: RestRewriter): Cal
   };
 }
 
+interface Projected {
+  readonly api: object;
+  readonly rewriter: RestRewriter;
+  /** Ends the serving of a collection. */
+  readonly drop: (name: string) => void;
+}
+
 /** One operation on its way: what was asked, what is sent in its place, what the caller gets. */
 class ProjectedCall {
   readonly #api: object;
   readonly #rewriter: RestRewriter;
+  readonly #drop: Projected['drop'];
   readonly #init: unknown;
 
-  constructor(api: object, rewriter: RestRewriter, init: unknown) {
+  constructor({ api, rewriter, drop }: Projected, init: unknown) {
     this.#api = api;
     this.#rewriter = rewriter;
+    this.#drop = drop;
     this.#init = init;
   }
 
@@ -107,12 +125,16 @@ class ProjectedCall {
   }
 
   async #lookup(request: RestRequest): Promise<LookupAnswer> {
+    const answer = ({ status, data }: ApiResponse): LookupAnswer => {
+      const body = Buffer.from(toText(data));
+      // The client reads JSON alone, and has an error of its own for what may be repeated later.
+      return { status, body, contentType: 'application/json', retryAfter: undefined };
+    };
     try {
-      const { status, data } = await this.#request(request);
-      return { status, body: Buffer.from(toText(data)) };
+      return answer(await this.#request(request));
     } catch (error) {
       if (!isAnswered(error)) throw error;
-      return { status: error.status, body: Buffer.from(toText(error.data)) };
+      return answer(error);
     }
   }
 
@@ -130,6 +152,8 @@ class ProjectedCall {
     try {
       const response = await this.#request(request);
       if (form === null || form.errorsOnly) return response;
+      if (form.form === 'deleted' && this.#rewriter.isDeleted(Buffer.from(toText(response.data))))
+        this.#drop(form.collection);
       return { ...response, data: this.#rewritten(form, response) };
     } catch (error) {
       if (!isAnswered(error)) throw error;
@@ -167,7 +191,7 @@ class ProjectedCall {
     if (!isCall(call)) {
       throw new TldrError(
         'UNSUPPORTED',
-        `the installed client lacks the operation ${name}: use @qdrant/js-client-rest 1.12 or newer`,
+        `the installed client lacks the operation ${name}: use @qdrant/js-client-rest 1.14.1 or newer`,
       );
     }
     return call;

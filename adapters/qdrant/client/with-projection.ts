@@ -4,7 +4,6 @@ import { serveCollection, type ServeOptions } from '../../../src/core/serve-coll
 import type { ServedCollection, VectorProjector } from '../../../src/core/served-collection.js';
 import { listAt, parseJson, textAt } from '../json.js';
 import { candidatesMax } from '../serve/candidates-max.js';
-import { restRewriter } from '../serve/rest-rewriter.js';
 import { specFromInfo } from '../settings.js';
 import { projectedApi } from './projected-api.js';
 import { toText } from './values.js';
@@ -14,6 +13,7 @@ const API = '_openApiClient';
 
 /** What is used of `QdrantClient`; the wrapped one is typed as the given one. */
 export interface ProjectableClient {
+  /** Before 1.14.1 it needed a name, and gave no object. */
   api(): object;
   getCollection(name: string): Promise<unknown>;
   getAliases(): Promise<unknown>;
@@ -41,10 +41,11 @@ export async function withProjection<Client extends ProjectableClient>(
   client: Client,
   { collections }: ProjectionOptions,
 ): Promise<Client> {
-  if (!(API in client)) {
+  const inner: unknown = API in client ? client.api() : undefined;
+  if (typeof inner !== 'object' || inner === null) {
     throw new TldrError(
       'UNSUPPORTED',
-      'this is no QdrantClient of @qdrant/js-client-rest 1.12 to 1.18: use the proxy (`qdrant-tldr serve`) with other clients',
+      'this is no QdrantClient of @qdrant/js-client-rest 1.14.1 to 1.18: use the proxy (`qdrant-tldr serve`) with other clients',
     );
   }
   const aliases = aliasesOf(await client.getAliases());
@@ -59,7 +60,7 @@ export async function withProjection<Client extends ProjectableClient>(
       serveCollection({ name, spec, aliases, projector, candidatesMax: candidatesMax(spec), options }),
     );
   }
-  const api = projectedApi(client.api(), restRewriter(served));
+  const api = projectedApi(inner, served);
   return new Proxy(client, {
     get: (of, property, receiver): unknown => {
       if (property === API) return api;

@@ -1,18 +1,34 @@
 import type { ServedCollection } from '../../../src/core/served-collection.js';
-import type { GrpcRewrite } from '../../../src/core/wire.js';
+import type { GrpcCall, GrpcRewrite } from '../../../src/core/wire.js';
 import type { CollectionRule } from './grpc-methods.js';
 import { physicalName } from './grpc-stage.js';
 import { decodeText, ProtoMessage } from './proto-message.js';
 import { edited, Pieces, type FieldEdit } from './proto-pieces.js';
-import { isHiddenTarget, Refusal, refuseHidden, refuseMetadata, refuseTarget, servedBy } from './rules.js';
+import {
+  isHiddenTarget,
+  Refusal,
+  refuseHidden,
+  refuseMetadata,
+  refuseTarget,
+  refuseUncovering,
+  servedBy,
+} from './rules.js';
 
 /** CollectionExistsResponse with CollectionExists 1 of exists 1: false, which is not written. */
 const DOES_NOT_EXIST = new Pieces().bytes(1, new Uint8Array(0)).finish();
+
+/** What deleting a collection has to know first: all collections, and all aliases. */
+const STANDING: readonly GrpcCall[] = ['List', 'ListAliases'].map((method) => ({
+  path: `/qdrant.Collections/${method}`,
+  message: new Uint8Array(0),
+}));
 
 interface CollectionCall {
   readonly path: string;
   readonly message: ProtoMessage;
   readonly collections: readonly ServedCollection[];
+  /** Answers to `STANDING`, once they were asked for. */
+  readonly lookups: readonly Uint8Array[] | undefined;
 }
 
 /** Requests about collections rather than their points. @throws Refusal */
@@ -29,10 +45,36 @@ export function rewriteCollections(kind: CollectionRule, call: CollectionCall): 
     refuseTarget(name, collections);
     return { kind: 'pass' };
   }
-  // Of an alias nothing is deleted, as the server says of it itself.
-  if (kind === 'delete' && name !== served.names[0]) return { kind: 'pass' };
+  if (kind === 'delete') {
+    // Of an alias nothing is deleted, as the server says of it itself.
+    if (name !== served.names[0]) return { kind: 'pass' };
+    if (name !== served.target) {
+      if (call.lookups === undefined)
+        return {
+          kind: 'lookup',
+          calls: STANDING,
+          answer: { form: 'lookup', collection: name, errorsOnly: true },
+        };
+      checkDeletion(name, served, call.lookups);
+    }
+  }
   const answer = { form: FORMS[kind], collection: name, errorsOnly: kind === 'update' || kind === 'exists' };
   return send(call, answer, kind === 'update' ? updateEdits(message, served) : []);
+}
+
+/**
+ * ListCollectionsResponse: CollectionDescription 1 of name 1. ListAliasesResponse: AliasDescription 1 of alias_name 1
+ * and collection_name 2.
+ * @throws Refusal where something would be uncovered
+ */
+function checkDeletion(name: string, served: ServedCollection, lookups: readonly Uint8Array[]): void {
+  const [collections = [], aliases = []] = lookups.map((answer) =>
+    new ProtoMessage(answer).all(1).map((entry) => new ProtoMessage(entry)),
+  );
+  refuseUncovering(name, served, {
+    collections: collections.map((entry) => entry.text(1) ?? ''),
+    aliases: new Map(aliases.map((entry) => [entry.text(1) ?? '', entry.text(2) ?? ''])),
+  });
 }
 
 /** How the answers are treated; `deleted` is for the proxy, which forgets the collection. */

@@ -86,7 +86,7 @@ function rewriteCall(call: Call, lookups: readonly Uint8Array[] | undefined): Be
   if (rule?.kind === 'pass') return { kind: 'pass' };
   const message = new ProtoMessage(call.message);
   if (rule === undefined) return refuseNames(message, call);
-  if (isCollectionRule(rule)) return rewriteCollections(rule.kind, { path, message, collections });
+  if (isCollectionRule(rule)) return rewriteCollections(rule.kind, { path, message, collections, lookups });
   const name = message.text(COLLECTION) ?? '';
   const served = servedBy(name, collections);
   const job = { collections, served, lookups: new GrpcLookups(lookups) };

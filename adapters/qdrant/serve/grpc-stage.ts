@@ -11,10 +11,12 @@ import {
   candidatesFor,
   DEFAULT_GROUPS,
   DEFAULT_LIMIT,
+  isFetchable,
   PREFETCH_DEPTH_MAX,
   Refusal,
   servedBy,
   treatStage,
+  type Wanted,
 } from './rules.js';
 
 /** The server decodes no deeper than this. */
@@ -48,9 +50,10 @@ export function rewriteStage(
     ...outerEdits(fields, job),
   ]);
   const treatment = isServed(job) ? treat(stage, job.served) : 'leave';
-  if (treatment === 'wrap' && depth === PREFETCH_DEPTH_MAX) return leave(stage, edits, job);
   if (!isServed(job) || treatment === 'leave') return leave(stage, edits, job);
-  return treatment === 'wrap' ? wrap(stage, edits, job) : project(stage, edits, job);
+  if (treatment === 'project') return project(stage, edits, job);
+  const fits = depth < PREFETCH_DEPTH_MAX && isFetchable(job.served, wantedOf(stage));
+  return fits ? wrap(stage, edits, job) : leave(stage, edits, job);
 }
 
 /** What a request says beside its stages: of which collection, which vectors are returned, and of which other one. */
@@ -126,22 +129,20 @@ function wrap(stage: Stage, edits: Map<number, FieldEdit>, job: ServedJob): Uint
   const candidates = new Pieces()
     .bytes(PREFETCH.query, compactQuery(nearestOf(stage.query), ids, job))
     .text(PREFETCH.using, job.served.compact)
-    .varint(PREFETCH.limit, candidateCount(stage, job.served));
+    .varint(PREFETCH.limit, candidatesFor(job.served, wantedOf(stage)));
   if (params !== null) candidates.bytes(PREFETCH.params, params);
   if (lookupFrom !== null) candidates.bytes(PREFETCH.lookupFrom, lookupFrom);
   edits.set(fields.params, drop).set(fields.lookupFrom, fullLookup(stage.using, job));
   return edited(message, edits).bytes(fields.prefetch, candidates);
 }
 
-function candidateCount({ message, fields, query }: Stage, served: ServedCollection): number {
+function wantedOf({ message, fields, query }: Stage): Wanted {
   const count = (field: number | undefined, otherwise: number): number =>
     field === undefined ? otherwise : asCount(message.varint(field) ?? BigInt(otherwise));
   const limit = count(fields.limit, fields.groupSize === undefined ? DEFAULT_LIMIT : DEFAULT_GROUPS);
   const mmr = query?.field === MMR ? new ProtoMessage(query.value).bytes(2) : null;
   const considered = mmr === null ? 0 : asCount(new ProtoMessage(mmr).varint(3) ?? 0n);
-  const wanted = { limit: Math.max(limit, considered), offset: count(fields.offset, 0) };
-  // The server refuses a prefetch of none with an error that names it; what the client wrote is refused anyway.
-  return Math.min(Math.max(candidatesFor(served, wanted), 1), Number.MAX_SAFE_INTEGER);
+  return { limit: Math.max(limit, considered), offset: count(fields.offset, 0) };
 }
 
 function asCount(value: bigint): number {

@@ -1,5 +1,5 @@
 import type { ServedCollection } from '../../../src/core/served-collection.js';
-import type { AnswerForm, RestAnswer } from '../../../src/core/wire.js';
+import type { AnswerForm, LookupAnswer, RestAnswer } from '../../../src/core/wire.js';
 import { JsonError, scanJson, type JsonNode } from './json-scan.js';
 import { Splices } from './json-splice.js';
 import { rewriteAliases, rewriteInfo, rewriteList } from './rest-collection.js';
@@ -9,6 +9,14 @@ import { clientText, Refusal, servedBy } from './rules.js';
 /** Of a route that it does not have the server says nothing. */
 export const NO_ROUTE: RestAnswer = { kind: 'answer', status: 404, contentType: '', body: '' };
 
+/** What the server says of a collection that it does not have, where it is asked whether it has. */
+export const DOES_NOT_EXIST: RestAnswer = {
+  kind: 'answer',
+  status: 200,
+  contentType: 'application/json',
+  body: '{"result":{"exists":false},"status":"ok","time":0.0}',
+};
+
 /** An error in the server's shape. */
 export function errorAnswer(status: number, error: string): RestAnswer {
   return {
@@ -17,6 +25,11 @@ export function errorAnswer(status: number, error: string): RestAnswer {
     contentType: 'application/json',
     body: `{"status":{"error":${JSON.stringify(error)}},"time":0.0}`,
   };
+}
+
+/** A failed lookup as the answer to the request that needed it. */
+export function failedAnswer({ status, contentType, retryAfter }: LookupAnswer, body: string): RestAnswer {
+  return { kind: 'answer', status, contentType, retryAfter, body };
 }
 
 /** What was decided, or the answer to a refusal or a body that is no JSON; anything else is a bug, and thrown on. */

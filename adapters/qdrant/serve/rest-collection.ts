@@ -1,6 +1,7 @@
 import type { ServedCollection } from '../../../src/core/served-collection.js';
-import type { JsonEntry, JsonNode } from './json-scan.js';
-import { asciiJson, type Splices } from './json-splice.js';
+import type { LookupAnswer, RestRequest } from '../../../src/core/wire.js';
+import { scanJson, type JsonEntry, type JsonNode } from './json-scan.js';
+import { asciiJson, Splices } from './json-splice.js';
 import {
   elementsOf,
   entryOf,
@@ -11,7 +12,7 @@ import {
   valueOf,
 } from './rest-fields.js';
 import type { Rewriting } from './rest-stage.js';
-import { Refusal, refuseHidden, refuseMetadata } from './rules.js';
+import { Refusal, refuseHidden, refuseMetadata, refuseUncovering } from './rules.js';
 import { distanceName } from '../settings.js';
 import { readThresholds, THRESHOLDS_KEY, type Threshold } from '../thresholds.js';
 
@@ -183,6 +184,34 @@ export function rewriteList(root: JsonNode, collections: readonly ServedCollecti
     texts.push(shown === name || shown === null ? source.raw(item) : `{"name":${asciiJson(shown)}}`);
   }
   source.replace(list, `[${texts.join()}]`);
+}
+
+/** What deleting a collection has to know first: all collections, and all aliases. */
+export const STANDING: readonly RestRequest[] = ['/collections', '/aliases'].map((url) => ({
+  method: 'GET',
+  url,
+  body: new Uint8Array(0),
+}));
+
+/** @param lookups the answers to `STANDING` @throws Refusal where something would be uncovered */
+export function checkDeletion(
+  name: string,
+  served: ServedCollection,
+  [collections, aliases]: readonly LookupAnswer[],
+): void {
+  const entries = (answer: LookupAnswer | undefined, list: string): { item: JsonNode; source: Splices }[] => {
+    if (answer === undefined) return [];
+    const source = new Splices(answer.body);
+    const items = elementsOf(entryOf(entryOf(scanJson(answer.body), 'result'), list), source);
+    return items.map((item) => ({ item, source }));
+  };
+  const names = (answer: LookupAnswer | undefined, list: string, key: string): string[] =>
+    entries(answer, list).map(({ item, source }) => nameIn(item, key, source) ?? '');
+  const leads = names(aliases, 'aliases', 'collection_name');
+  refuseUncovering(name, served, {
+    collections: names(collections, 'collections', 'name'),
+    aliases: new Map(names(aliases, 'aliases', 'alias_name').map((alias, i) => [alias, leads[i] ?? ''])),
+  });
 }
 
 /** GET /aliases: a target's clients know it by another name, and that name is no alias to them. */

@@ -4,7 +4,7 @@ import { U64_MAX, type PointId } from '../../../src/core/point-id.js';
 import { scanJson } from './json-scan.js';
 import { asciiJson, Splices } from './json-splice.js';
 import { uuidId } from './point-ids.js';
-import { errorAnswer } from './rest-answer.js';
+import { errorAnswer, failedAnswer } from './rest-answer.js';
 import { elementsOf, entryOf } from './rest-fields.js';
 import { clientText, Refusal, treatWithVector } from './rules.js';
 
@@ -32,21 +32,16 @@ export function rewritePoint(
   return { kind: 'lookup', requests: [request] };
 }
 
-function pointAnswer(
-  id: bigint | string,
-  served: ServedCollection,
-  { status, body }: LookupAnswer,
-): RestAnswer {
-  const text = Buffer.from(body).toString('utf8');
-  if (status >= 400)
-    return { kind: 'answer', status, contentType: 'application/json', body: clientText(text, served) };
+function pointAnswer(id: bigint | string, served: ServedCollection, answer: LookupAnswer): RestAnswer {
+  const { status, body, contentType } = answer;
+  if (status >= 400) return failedAnswer(answer, clientText(Buffer.from(body).toString('utf8'), served));
   const source = new Splices(body);
   const result = entryOf(scanJson(body), 'result');
   const [point] = elementsOf(result, source);
   if (result === undefined || point === undefined)
     return errorAnswer(404, `Not found: Point with id ${String(id)} does not exists!`);
   source.replace(result, source.raw(point));
-  return { kind: 'answer', status, contentType: 'application/json', body: source.apply().toString('utf8') };
+  return { kind: 'answer', status, contentType, body: source.apply().toString('utf8') };
 }
 
 /** A point's id as the server reads it in a path; null for what it refuses. */

@@ -13,9 +13,17 @@ import {
 } from '../../../src/core/wire.js';
 import { scanJson } from './json-scan.js';
 import { Splices } from './json-splice.js';
-import { isDeleted, NO_ROUTE, orRefusal, resultIds, rewriteAnswer } from './rest-answer.js';
+import {
+  DOES_NOT_EXIST,
+  failedAnswer,
+  isDeleted,
+  NO_ROUTE,
+  orRefusal,
+  resultIds,
+  rewriteAnswer,
+} from './rest-answer.js';
 import { rewriteBody, type BodyResult } from './rest-body.js';
-import { refuseServedAliases } from './rest-collection.js';
+import { checkDeletion, refuseServedAliases, STANDING } from './rest-collection.js';
 import { hideVector, scanShown } from './rest-hidden.js';
 import { Lookups } from './rest-lookup.js';
 import { mayLookUp, rewriteOther } from './rest-other.js';
@@ -23,7 +31,7 @@ import { parsePath, type RestPath } from './rest-path.js';
 import { rewritePoint } from './rest-point.js';
 import { Projection } from './rest-projection.js';
 import { actionFor, queryPath, type BodyKind, type RouteAction } from './rest-routes.js';
-import { Refusal, refuseTarget, servedBy, treatWithVector, unknownVector } from './rules.js';
+import { isHiddenTarget, Refusal, refuseTarget, servedBy, treatWithVector, unknownVector } from './rules.js';
 
 /** A request to a served collection. */
 interface ServedRequest {
@@ -59,6 +67,7 @@ function route({ method, url, headers }: RestHead, collections: readonly ServedC
   }
   if (first !== 'collections' || name === undefined) return { kind: 'pass' };
   if (isAliasChange(method, path)) return { kind: 'rewrite' };
+  if (isExistence(method, path) && isHiddenTarget(name, collections)) return DOES_NOT_EXIST;
   const request = servedRequest(method, path, collections);
   if (request !== null) return routeServed(request, method);
   // What is compressed passes as it is: unpacking it is the server's business.
@@ -74,6 +83,10 @@ function otherSearch(method: string, { segments }: RestPath): BodyKind | null {
 
 function isAliasChange(method: string, { segments }: RestPath): boolean {
   return method === 'POST' && segments.length === 2 && segments[1] === 'aliases';
+}
+
+function isExistence(method: string, { segments }: RestPath): boolean {
+  return method === 'GET' && segments.length === 3 && segments[2] === 'exists';
 }
 
 /** @throws Refusal for a target that clients know by another name */
@@ -115,8 +128,10 @@ function routeServed({ served, name, path, action }: ServedRequest, method: stri
       if (served.layout === 'two-stage') return { kind: 'rewrite' };
       break;
     case 'forward':
+      if (action.answer !== 'deleted') break;
       // Of an alias nothing is deleted, as the server says of it itself.
-      if (action.answer === 'deleted' && name !== served.names[0]) return { kind: 'pass' };
+      if (name !== served.names[0]) return { kind: 'pass' };
+      if (name !== served.target) return { kind: 'rewrite' };
   }
   const form = action.kind === 'forward' ? action.answer : 'errors';
   return {
@@ -181,9 +196,14 @@ function rewrite(
   if (action.kind === 'point')
     return rewritePoint(path.segments[3] ?? '', { served, search: path.search }, lookups);
   if (action.kind === 'conditions') return forwarded(head.method, request, hideVector(body, served));
-  if (action.kind !== 'rewrite') throw new Refusal(400, 'Bad request: this request has no body to rewrite');
   const failed = lookups?.find(({ status }) => status >= 400);
   if (failed !== undefined) return failedLookup(failed);
+  if (action.kind === 'forward' && action.answer === 'deleted') {
+    if (lookups === undefined) return { kind: 'lookup', requests: STANDING };
+    checkDeletion(request.name, served, lookups);
+    return forwarded(head.method, request, body, 'deleted');
+  }
+  if (action.kind !== 'rewrite') throw new Refusal(400, 'Bad request: this request has no body to rewrite');
   return rewriteServed(whole, request, collections);
 }
 
@@ -226,24 +246,24 @@ function rewriteServed(
   };
 }
 
-function forwarded(method: string, request: ServedRequest, body: Uint8Array): RestRewrite {
+function forwarded(method: string, request: ServedRequest, body: Uint8Array, form = 'errors'): RestRewrite {
   return {
     kind: 'send',
     request: { method, url: targetUrl(request), body },
-    answer: answerForm('errors', request),
+    answer: answerForm(form, request),
     projected: 0,
     search: false,
   };
 }
 
 /** A failed lookup in the words of a server that looks up itself. */
-function failedLookup({ status, body }: LookupAnswer): RestAnswer {
-  const text = Buffer.from(body).toString('utf8');
+function failedLookup(answer: LookupAnswer): RestAnswer {
+  const text = Buffer.from(answer.body).toString('utf8');
   const said = text.replace(
     /"Not found: Collection `([^`]*)` doesn't exist!"/,
     '"Not found: Collection $1 not found"',
   );
-  return { kind: 'answer', status, contentType: 'application/json', body: said };
+  return failedAnswer(answer, said);
 }
 
 function unchanged({ head, body }: WholeRequest): RestRewrite {

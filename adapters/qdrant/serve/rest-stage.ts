@@ -9,6 +9,7 @@ import {
   candidatesFor,
   DEFAULT_GROUPS,
   DEFAULT_LIMIT,
+  isFetchable,
   PREFETCH_DEPTH_MAX,
   Refusal,
   refuseTargetLookup,
@@ -17,6 +18,7 @@ import {
   treatWithVector,
   unknownForm,
   type Treatment,
+  type Wanted,
 } from './rules.js';
 
 /** One request on its way to the server. */
@@ -60,8 +62,10 @@ export function treatmentOf(stage: Stage, { served, source }: Rewriting): Treatm
     },
     served,
   );
+  if (treatment !== 'wrap') return treatment;
   // One more level would be one too many for the server; the full vectors answer as well, if slowly.
-  return treatment === 'wrap' && stage.depth >= PREFETCH_DEPTH_MAX ? 'leave' : treatment;
+  const fits = stage.depth < PREFETCH_DEPTH_MAX && isFetchable(served, wantedOf(stage, source));
+  return fits ? 'wrap' : 'leave';
 }
 
 /** A stage that stays: only the collection named for its ids may have another name. */
@@ -111,7 +115,7 @@ export function wrapStage(
   const prefetch: Text[] = [
     '{"query":',
     ...query,
-    `,"using":${asciiJson(served.compact)},"limit":${candidatesOf(stage, form.candidates, rewriting)}`,
+    `,"using":${asciiJson(served.compact)},"limit":${candidatesFor(served, wantedOf(stage, source))}`,
     ...(params === undefined ? [] : [`,"params":${source.raw(params)}`]),
     ...(lookupFrom === undefined || lookupFrom[0] === 'null' ? [] : [',"lookup_from":', ...lookupFrom]),
     '}',
@@ -151,14 +155,11 @@ function inputsOf(
   return { changes, replace };
 }
 
-function candidatesOf({ fields, grouped }: Stage, least: number, { served, source }: Rewriting): string {
+function wantedOf({ fields, form, grouped }: Stage, source: Splices): Wanted {
   const count = (name: string, otherwise: number): number => countOf(fields, name, source) ?? otherwise;
   const limit = count('limit', grouped ? DEFAULT_GROUPS : DEFAULT_LIMIT);
-  const candidates = candidatesFor(served, {
-    limit: Math.max(limit, least),
-    offset: count('offset', 0),
-  });
-  return String(Math.min(Math.max(candidates, 1), Number.MAX_SAFE_INTEGER));
+  const considered = form.kind === 'similarity' ? form.candidates : 0;
+  return { limit: Math.max(limit, considered), offset: count('offset', 0) };
 }
 
 function notStored(place: ServedCollection, served: ServedCollection): Refusal {

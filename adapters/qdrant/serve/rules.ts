@@ -57,16 +57,26 @@ export function treatStage(stage: StageFacts, served: ServedCollection): Treatme
   return stage.hasPrefetch || stage.exact ? 'leave' : 'wrap';
 }
 
+/** Results that a stage may have to find: those it skips among them. */
+export interface Wanted {
+  readonly limit: number;
+  readonly offset: number;
+}
+
+/** Whether the server lets a prefetch fetch as many: where it does not, only the full vectors can answer. */
+export function isFetchable({ candidatesMax }: ServedCollection, { limit, offset }: Wanted): boolean {
+  return limit + offset <= candidatesMax;
+}
+
 /**
  * Candidates to fetch for a wrapped stage: never fewer than it may return. Of groups it returns as many times more as
  * a group has results, and the server fetches as many times more than a prefetch says.
  */
-export function candidatesFor(
-  served: ServedCollection,
-  { limit, offset }: { readonly limit: number; readonly offset: number },
-): number {
+export function candidatesFor(served: ServedCollection, { limit, offset }: Wanted): number {
   const wanted = limit + offset;
-  return Math.max(wanted, Math.min(Math.ceil(wanted * served.oversampling), served.candidatesMax));
+  const candidates = Math.min(Math.ceil(wanted * served.oversampling), served.candidatesMax);
+  // The server refuses a prefetch of none with an error that names it; what the client wrote is refused anyway.
+  return Math.min(Math.max(candidates, 1), Number.MAX_SAFE_INTEGER);
 }
 
 /** Limits of the server's own where a request names none. */
@@ -163,6 +173,26 @@ export function isHiddenTarget(name: string, collections: readonly ServedCollect
 export function refuseTarget(name: string, collections: readonly ServedCollection[]): void {
   if (isHiddenTarget(name, collections))
     throw new Refusal(404, `Not found: Collection \`${name}\` doesn't exist!`);
+}
+
+/**
+ * Deleting the target would bring to light what else stands under its clients' name, above all the collection that it
+ * was made from, and a second deletion would end that too.
+ * @param standing names of all collections, and where aliases lead
+ * @throws Refusal
+ */
+export function refuseUncovering(
+  name: string,
+  { target }: ServedCollection,
+  standing: { readonly collections: readonly string[]; readonly aliases: ReadonlyMap<string, string> },
+): void {
+  if (name === target) return;
+  const behind = standing.collections.includes(name) ? name : standing.aliases.get(name);
+  if (behind === undefined || behind === target) return;
+  throw new Refusal(
+    400,
+    `Bad request: \`${name}\` is served from \`${target}\` and cannot be deleted here while \`${behind}\` stands under its name: clients would find that instead; delete it at the server first`,
+  );
 }
 
 /** Why something is not done with a collection while it is migrated: only points and payload indexes are followed. */

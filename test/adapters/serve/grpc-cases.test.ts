@@ -36,8 +36,14 @@ function run({ method, request, lookups, facts }: GrpcCase, layout: Layout): Grp
   if (route.kind === 'pass') return { pass: true };
   if (route.kind === 'status') return { status: route.code, message: route.message };
   const message = bytesOf(request, (json) => encodeRequest(method, json));
-  const answers = lookups?.map((answer) => encodeAnswer('Points/Get', answer));
+  const asked = lookups === undefined ? null : rewriter.rewrite(path, message);
+  const calls = asked?.kind === 'lookup' ? asked.calls : [];
+  const answers = lookups?.map((answer, i) => encodeAnswer(methodOf(calls[i]), answer));
   return outcomeOf(rewriter.rewrite(path, message, answers), { method, asHex: hexOf(request) !== null });
+}
+
+function methodOf(call: GrpcCall | undefined): string {
+  return call?.path.slice('/qdrant.'.length) ?? 'Points/Get';
 }
 
 function outcomeOf(made: GrpcRewrite, { method, asHex }: { method: string; asHex: boolean }): GrpcOutcome {

@@ -18,7 +18,9 @@ function run({ request, body = '', lookups, facts }: RestCase, layout: Layout): 
   const head = { method, url, headers: {} };
   const route = rewriter.route(head);
   if (route.kind !== 'rewrite') return outcomeOf(route);
-  const answers = lookups?.map((answer) => ({ status: answer.status, body: Buffer.from(answer.body) }));
+  const answers = lookups?.map(({ status, body: text }) => ({
+    ...{ status, body: Buffer.from(text), contentType: 'application/json', retryAfter: undefined },
+  }));
   return outcomeOf(rewriter.rewrite(head, Buffer.from(body), answers));
 }
 

@@ -56,7 +56,7 @@ export type GrpcOutcome =
 export interface GrpcCase extends StoredCase {
   readonly method: string;
   readonly request: Message;
-  /** Answers to an earlier lookup, of Points/Get. */
+  /** Answers to an earlier lookup. */
   readonly lookups?: readonly JsonValue[];
   readonly expected: Readonly<Record<Layout, GrpcOutcome>>;
 }
