@@ -88,8 +88,19 @@ export function connectionError(cause: unknown, context: { call: string; endpoin
   const inner: unknown =
     typeof cause === 'object' && cause !== null && 'cause' in cause ? cause.cause : undefined;
   const why = inner === undefined ? messageOf(cause) : `${messageOf(cause)} (${messageOf(inner)})`;
-  const message = `${context.call}: no answer from ${context.endpoint}: ${why}. Is Qdrant running there?`;
-  return new CallError('UNAVAILABLE', message, { safe: true }, cause);
+  const untrusted = CERTIFICATE.test(codeOf(inner));
+  const hint = untrusted
+    ? 'Node trusts no such certificate: name the file of its authority in NODE_EXTRA_CA_CERTS'
+    : 'Is Qdrant running there?';
+  const message = `${context.call}: no answer from ${context.endpoint}: ${why}. ${hint}`;
+  return new CallError('UNAVAILABLE', message, { safe: !untrusted }, cause);
+}
+
+/** Codes of Node for a certificate that it does not take, as of OpenSSL. */
+const CERTIFICATE = /CERT|^UNABLE_TO_/;
+
+function codeOf(error: unknown): string {
+  return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
 }
 
 function errorText(body: string): string {

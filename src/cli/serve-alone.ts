@@ -4,7 +4,7 @@ import { announce, startReloading, untilAborted, type ServeRun } from './serve-r
 import { startServing } from './serving.js';
 
 /** Serves in this process until it is asked to stop; requests under way are then ended. */
-export async function serveAlone({ config, run, reread }: ServeRun): Promise<void> {
+export async function serveAlone({ config, run, reread, hangups }: ServeRun): Promise<void> {
   const { log } = run;
   const serving = await startServing(config, { log, seed: 1 });
   const { proxy } = serving;
@@ -19,13 +19,13 @@ export async function serveAlone({ config, run, reread }: ServeRun): Promise<voi
     await serving.close();
     throw error;
   });
-  const stopReloading = startReloading({ config, reread, log, reloads }, (next) => serving.reload(next));
+  startReloading({ config, reread, hangups, log, reloads }, (next) => serving.reload(next));
   announce(run, {
     ...{ rest: proxy.rest, grpc: proxy.grpc, operations: operations.address },
     ...{ config, loaded: serving.loaded() },
   });
   await untilAborted(run.signal);
-  stopReloading();
+  hangups.stop();
   const inTime = await proxy.drain(config.drainMs);
   if (!inTime) log('warn', `requests were still under way after ${config.drainMs} ms and were cut off`);
   await serving.close();

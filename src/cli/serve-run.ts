@@ -13,6 +13,52 @@ export interface ServeRun {
   readonly run: ConsoleRun;
   /** The configuration as it stands now. */
   readonly reread: () => Config;
+  readonly hangups: Hangups;
+}
+
+/**
+ * SIGHUP, which by default ends a process. One that comes before anything can be reloaded is heeded then; one that comes
+ * when nothing is to be reloaded any more is not.
+ */
+export class Hangups {
+  #reload: (() => Promise<void>) | null = null;
+  #early = false;
+  #last = Promise.resolve();
+  #waiting = 0;
+  readonly #heed = (): void => {
+    const reload = this.#reload;
+    this.#early = reload === null;
+    if (reload === null) return;
+    this.#waiting++;
+    this.#last = this.#last.then(async () => {
+      if (this.#reload !== null) await reload();
+      this.#waiting--;
+    });
+  };
+
+  constructor() {
+    process.on('SIGHUP', this.#heed);
+  }
+
+  /** One reload follows the other. @param reload never fails */
+  listen(reload: () => Promise<void>): void {
+    this.#reload = reload;
+    if (this.#early) this.#heed();
+  }
+
+  /** No reload begins any more. */
+  stop(): void {
+    this.#reload = null;
+  }
+
+  /** Whether a reload is still under way. */
+  get busy(): boolean {
+    return this.#waiting > 0;
+  }
+
+  close(): void {
+    process.off('SIGHUP', this.#heed);
+  }
 }
 
 export interface Announcement {
@@ -59,29 +105,24 @@ interface Reloading {
 
 /**
  * Reads the configuration again on SIGHUP, one after the other; one that cannot be served is refused with a line in
- * the log. Returns what ends this.
+ * the log.
  */
 export function startReloading(
-  { config, reread, log, reloads }: Pick<ServeRun, 'config' | 'reread'> & Reloading,
+  { config, reread, hangups, log, reloads }: Omit<ServeRun, 'run'> & Reloading,
   reload: (config: Config) => Promise<void>,
-): () => void {
+): void {
   let current = config;
-  let last = Promise.resolve();
-  const onHangup = (): void => {
-    last = last.then(async () => {
-      try {
-        const next = reloadable(current, reread());
-        await reload(next.config);
-        current = next.config;
-        reloads.ended('taken');
-        log('info', 'the configuration was read again', { collections: Object.keys(current.collections) });
-        if (next.fixed.length > 0) log('warn', `takes effect after a restart only: ${next.fixed.join(', ')}`);
-      } catch (error) {
-        reloads.ended('refused');
-        log('warn', `the configuration was read again and refused, the old one stays: ${messageOf(error)}`);
-      }
-    });
-  };
-  process.on('SIGHUP', onHangup);
-  return () => void process.off('SIGHUP', onHangup);
+  hangups.listen(async () => {
+    try {
+      const next = reloadable(current, reread());
+      await reload(next.config);
+      current = next.config;
+      reloads.ended('taken');
+      log('info', 'the configuration was read again', { collections: Object.keys(current.collections) });
+      if (next.fixed.length > 0) log('warn', `takes effect after a restart only: ${next.fixed.join(', ')}`);
+    } catch (error) {
+      reloads.ended('refused');
+      log('warn', `the configuration was read again and refused, the old one stays: ${messageOf(error)}`);
+    }
+  });
 }

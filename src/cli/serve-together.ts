@@ -10,7 +10,7 @@ import { upstreamOf } from './serving.js';
 const READY_TIMEOUT_MS = 2_000;
 
 /** Serves in several processes until it is asked to stop; this one serves nothing but its operators. */
-export async function serveTogether({ config, run, reread }: ServeRun): Promise<void> {
+export async function serveTogether({ config, run, reread, hangups }: ServeRun): Promise<void> {
   const { log } = run;
   const loaded = await loadCollections(config, log);
   const reloads = new Reloads();
@@ -34,12 +34,12 @@ export async function serveTogether({ config, run, reread }: ServeRun): Promise<
     await stop();
     throw error;
   }
-  const stopReloading = startReloading({ config, reread, log, reloads }, async (next) => {
+  startReloading({ config, reread, hangups, log, reloads }, async (next) => {
     await loadCollections(next, log);
     members.configure(next);
   });
   await untilAborted(run.signal);
-  stopReloading();
+  hangups.stop();
   if (!(await stop()))
     log('warn', `requests were still under way after ${config.drainMs} ms and were cut off`);
   log('info', 'stopped');

@@ -16,7 +16,7 @@ import {
 } from './options.js';
 import { serveAlone } from './serve-alone.js';
 import { describeServed, loadCollections, servedLine } from './serve-collections.js';
-import { sayMigrating } from './serve-run.js';
+import { Hangups, sayMigrating } from './serve-run.js';
 import { serveAsMember } from './serve-member.js';
 import { serveTogether } from './serve-together.js';
 import { readTls } from './serving.js';
@@ -112,17 +112,25 @@ async function serve(flags: ServeFlags, run: ConsoleRun): Promise<void> {
       `${moved[0]} is being migrated, which takes one process: the order of its writes is kept there; give --workers 1`,
     );
   checkShadow(config);
-  await waitForServer(config, (flags.wait ?? 0) * 1000, run);
-  if (flags.check === true) {
-    await readTls(config);
-    const loaded = await loadCollections(config, run.log);
-    for (const one of loaded) run.say(servedLine(one));
-    sayMigrating(config, run);
-    run.say('all checks passed');
-    run.result({ checked: true, collections: loaded.map(describeServed) });
-    return;
+  const hangups = new Hangups();
+  try {
+    await waitForServer(config, (flags.wait ?? 0) * 1000, run);
+    if (flags.check === true) await check(config, run);
+    else await (config.workers > 1 ? serveTogether : serveAlone)({ config, run, reread, hangups });
+  } finally {
+    hangups.close();
   }
-  await (config.workers > 1 ? serveTogether : serveAlone)({ config, run, reread });
+  // What a reload still waits for is nobody's any more.
+  if (hangups.busy) process.exit();
+}
+
+async function check(config: Config, run: ConsoleRun): Promise<void> {
+  await readTls(config);
+  const loaded = await loadCollections(config, run.log);
+  for (const one of loaded) run.say(servedLine(one));
+  sayMigrating(config, run);
+  run.say('all checks passed');
+  run.result({ checked: true, collections: loaded.map(describeServed) });
 }
 
 /** @throws INVALID_ARGUMENT where searches are to be compared and there is nothing to compare with */

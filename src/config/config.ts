@@ -1,6 +1,6 @@
 import convict from 'convict';
 import { existsSync, readFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { checkApiKey } from '../core/api-key.js';
 import { messageOf, TldrError } from '../core/errors.js';
 import { maskAddress } from '../core/mask-address.js';
@@ -101,12 +101,21 @@ export function loadConfig(input: ConfigInput = {}): Config {
       return [name, { value: masked(name, value), from: from.get(name) ?? 'default', doc }];
     }),
   );
-  const apiKey = values.apiKey || readKeyFile(values.apiKeyFile);
+  /** A file that the configuration file names lies beside it, any other where the command runs. */
+  const located = (name: 'apiKeyFile' | 'tlsCert' | 'tlsKey'): string =>
+    file !== undefined && from.get(name) === file && values[name] !== ''
+      ? resolve(dirname(file), values[name])
+      : values[name];
+  // A key in the configuration file is no more than that file: where the environment names another one, that counts.
+  const keyIsBelow = from.get('apiKey') === file && ![file, 'default'].includes(from.get('apiKeyFile'));
+  const apiKey = (keyIsBelow ? '' : values.apiKey) || readKeyFile(located('apiKeyFile'));
   if (apiKey !== undefined) checkApiKey(apiKey);
   return {
     ...values,
     grpcUrl: values.grpcUrl || undefined,
     apiKey,
+    tlsCert: located('tlsCert'),
+    tlsKey: located('tlsKey'),
     worker: workerOf(values.worker, environment[JOB_INDEX]),
     logLevel: logLevel(values.logLevel),
     listenRest: addressOf(values.listenRest),

@@ -6,13 +6,16 @@ import { RestExchange, type RestParts } from './rest-exchange.js';
 import { HEADER_BYTES_MAX } from './rest-upstream.js';
 
 const HEADERS_TIMEOUT_MS = 60_000;
+/** How often connections are looked at for headers that do not come. */
+const CHECK_INTERVAL_MS = 5_000;
 const IDLE_CONNECTION_MS = 75_000;
 const TCP_PROBE_AFTER_MS = 60_000;
 
 /** The listener for REST requests. */
 export function createRestFront(parts: RestParts, tls: ProxyOptions['tls']): Server {
   const options = {
-    headersTimeout: HEADERS_TIMEOUT_MS,
+    headersTimeout: Math.min(HEADERS_TIMEOUT_MS, parts.limits.clientTimeoutMs),
+    connectionsCheckingInterval: CHECK_INTERVAL_MS,
     // A large upload may take its time: silence is what ends it, see `RestExchange`.
     requestTimeout: 0,
     keepAliveTimeout: IDLE_CONNECTION_MS,

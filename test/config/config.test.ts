@@ -53,6 +53,23 @@ test('secrets are masked where values are shown, and read from a file when asked
   expect(loadConfig({ environment: {} }).apiKey).toBeUndefined();
 });
 
+test('files that the configuration file names lie beside it, others where the command runs', () => {
+  writeFileSync(join(folder, 'own.key'), 'beside');
+  const path = file({ apiKeyFile: 'own.key', tlsCert: 'tls/cert.pem', tlsKey: '/etc/key.pem' });
+  expect(loadConfig({ file: path, environment: {} })).toMatchObject({
+    ...{ apiKey: 'beside', tlsCert: join(folder, 'tls/cert.pem'), tlsKey: '/etc/key.pem' },
+  });
+  const environment = { QDRANT_TLDR_TLS_CERT: 'cert.pem' };
+  expect(loadConfig({ file: path, environment }).tlsCert).toBe('cert.pem');
+});
+
+test('a key file that the environment names comes before a key in the configuration file', () => {
+  const environment = { QDRANT_TLDR_API_KEY_FILE: file('k3y') };
+  expect(loadConfig({ file: file({ apiKey: 'low' }), environment }).apiKey).toBe('k3y');
+  const both = { ...environment, QDRANT_API_KEY: 's3cret' };
+  expect(loadConfig({ file: file({ apiKey: 'low' }), environment: both }).apiKey).toBe('s3cret');
+});
+
 describe.each([
   ['lanes', 'QDRANT_TLDR_LANES'],
   ['threads', 'QDRANT_TLDR_THREADS'],

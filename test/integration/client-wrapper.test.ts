@@ -148,6 +148,32 @@ describe('the official client, wrapped', () => {
     });
   });
 
+  test('a collection that is deleted is served no longer, and can be made anew', async () => {
+    const paths = { sourceCollection: 'original', targetCollection: 'doomed_t' };
+    const recordPath = join(folder, 'doomed.json');
+    await migrateCollection({
+      source: store,
+      target: store,
+      ...paths,
+      encoder,
+      layout: 'compact',
+      recordPath,
+    });
+    const collections = { doomed: { target: 'doomed_t', encoder } };
+    const client = await withProjection(plain, { collections });
+    expect((await client.count('doomed')).count).toBe(POINTS);
+    await client.recreateCollection('doomed', { vectors: { size: 2, distance: 'Dot' } });
+    await client.upsert('doomed', { wait: true, points: [{ id: 1, vector: [1, 2] }] });
+    expect((await plain.retrieve('doomed', { ids: [1], with_vector: true }))[0]?.vector).toEqual([1, 2]);
+    expect((await plain.collectionExists('doomed_t')).exists).toBe(false);
+    // Beside its original it stays.
+    const beside = await withProjection(plain, {
+      collections: { original: { target: 'docs_compact', encoder } },
+    });
+    await expect(beside.deleteCollection('original')).rejects.toMatchObject({ status: 400 });
+    expect((await plain.count('docs_compact')).count).toBe(POINTS);
+  });
+
   test('the given client stays as it was, and a wrong encoder is refused', async () => {
     const client = new QdrantClient({ url: server.url, checkCompatibility: false });
     await withProjection(client, { collections: { docs: { target: 'docs_compact', encoder } } });

@@ -319,7 +319,7 @@ describe('collections', () => {
     // What it was made from would come to light, and be deleted next.
     expect(await twoStage('Collections/Delete', { collectionName: 'named' })).toMatchObject({
       code: 3,
-      text: expect.stringContaining('`named` stands under its name') as string,
+      text: expect.stringContaining('`named` stands under its name') as unknown,
     });
     expect(await served.direct('Points/Count', { collectionName: 'named-two-stage' })).not.toHaveProperty(
       'code',
