@@ -61,6 +61,11 @@ export async function startServe(
   return { rest, grpc, operations, child, log: () => stderr, ended };
 }
 
+/** Processes that run, or are still starting. */
+export function startedServing(): readonly ChildProcess[] {
+  return [...started];
+}
+
 /** Ends what a failed test left running. */
 export function endServing(): void {
   for (const child of started) child.kill('SIGKILL');

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { request, type IncomingMessage } from 'node:http';
 import { request as requestTls } from 'node:https';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
@@ -14,7 +15,7 @@ import { COMPACT_DIM, DIM, fill, tinyEncoder } from '../migrate/fixtures.js';
 import { decodeAnswer, encodeRequest, pathOf } from '../adapters/serve/grpc-schemas.js';
 import { makeCertificates, whyNoCertificates } from './certificates.js';
 import { framed, GrpcProber, type GrpcProbed } from './grpc-probe.js';
-import { endServing, startServe } from './serve-child.js';
+import { endServing, startedServing, startServe } from './serve-child.js';
 import { startTestServer, testsOn, type TestServer } from './test-server.js';
 
 const test = await testsOn('any');
@@ -28,10 +29,10 @@ let server: TestServer;
 let folder: string;
 let vectors: Matrix;
 
-async function configure(collections: object): Promise<void> {
+async function configure(collections: object, url = server.url): Promise<void> {
   const at = '127.0.0.1:0';
   const config = {
-    ...{ url: server.url, grpcUrl: server.grpcUrl, listenRest: at, listenGrpc: at, listenOperations: at },
+    ...{ url, grpcUrl: server.grpcUrl, listenRest: at, listenGrpc: at, listenOperations: at },
     collections,
   };
   await writeFile(join(folder, 'serve.json'), JSON.stringify(config));
@@ -156,6 +157,46 @@ describe('serve', () => {
     expect(counted).toContain('tldr_reloads_total{outcome="refused"} 2');
     serving.child.kill('SIGTERM');
     expect(await serving.ended).toBe(0);
+  });
+
+  test('SIGHUP before it is ready reads the file again then; SIGTERM ends it while a reload waits', async () => {
+    let silent = false;
+    const sockets = new Set<Socket>();
+    const relay = createServer((socket) => {
+      sockets.add(socket);
+      socket.on('error', () => undefined);
+      if (silent) return;
+      const { hostname, port } = new URL(server.url);
+      const upstream = connect(Number(port), hostname);
+      upstream.on('error', () => socket.destroy());
+      socket.pipe(upstream).pipe(socket);
+    });
+    await once(relay.listen(0, '127.0.0.1'), 'listening');
+    const { port } = relay.address() as AddressInfo;
+    const url = `http://127.0.0.1:${port}`;
+    try {
+      silent = true;
+      await configure({ docs: { target: 'small', encoder: encoder() } }, url);
+      const starting = startServe(folder, []);
+      await until(() => sockets.size > 0);
+      const [child] = startedServing();
+      child?.kill('SIGHUP');
+      silent = false;
+      for (const socket of sockets) socket.destroy();
+      const serving = await starting;
+      await until(() => serving.log().includes('was read again'));
+      silent = true;
+      for (const socket of sockets) socket.destroy();
+      sockets.clear();
+      serving.child.kill('SIGHUP');
+      await until(() => sockets.size > 0);
+      serving.child.kill('SIGTERM');
+      expect(await serving.ended).toBe(0);
+      expect(serving.log()).toContain('stopped');
+    } finally {
+      for (const socket of sockets) socket.destroy();
+      relay.close();
+    }
   });
 
   test('a request under way when the process is asked to end is answered, others are not begun', async () => {
