@@ -72,7 +72,7 @@ export const SETTINGS = {
     env: 'QDRANT_TLDR_TIMEOUT_MS',
   },
   threads: {
-    doc: 'threads for training and search',
+    doc: 'threads for training, search, and large bodies of serve',
     format: 'count',
     default: 2,
     env: 'QDRANT_TLDR_THREADS',
@@ -158,7 +158,7 @@ export const SETTINGS = {
     env: 'QDRANT_TLDR_BODY_BYTES_MAX',
   },
   messageBytesMax: {
-    doc: 'serve: largest gRPC message to a served collection',
+    doc: 'serve: largest gRPC message to a collection, served or not',
     format: 'count',
     default: 64 * 1024 ** 2,
     env: 'QDRANT_TLDR_MESSAGE_BYTES_MAX',

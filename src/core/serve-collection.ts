@@ -45,6 +45,8 @@ export function serveCollection(request: ServeRequest): ServedCollection {
   if (!(oversampling >= 1 && oversampling <= 1000)) {
     throw new TldrError('INVALID_ARGUMENT', `oversampling ${oversampling}: expected a number from 1 to 1000`);
   }
+  checkChoice('scoreThreshold', scoreThreshold, ['pass', 'refuse']);
+  checkChoice('vectorAnswers', vectorAnswers, ['refuse', 'compact']);
   const { layout, vector, compact } = description;
   const compactSpec = spec.vectors.find((one) => one.name === compact);
   const fullSpec = spec.vectors.find((one) => one.name === vector);
@@ -84,6 +86,12 @@ export function serveCollection(request: ServeRequest): ServedCollection {
     vectorAnswers,
     projector,
   };
+}
+
+/** Who calls from JavaScript may give anything. @throws INVALID_ARGUMENT */
+function checkChoice(name: string, value: string, choices: readonly string[]): void {
+  if (!choices.includes(value))
+    throw new TldrError('INVALID_ARGUMENT', `${name} ${value}: expected ${choices.join(' or ')}`);
 }
 
 function distanceOf(name: string): ServedFacts['distance'] {

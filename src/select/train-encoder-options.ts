@@ -1,4 +1,4 @@
-import type { Distance } from '../core/distance.js';
+import { DISTANCES, type Distance } from '../core/distance.js';
 import { TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
 import { SEED_MAX } from '../core/rng.js';
@@ -82,6 +82,12 @@ export function checkTrainOptions(options: TrainEncoderOptions, inputDim: number
     throw new TldrError(
       'INVALID_ARGUMENT',
       `cannot reduce ${inputDim}-d vectors to ${dim}: expected a whole number from 1 to ${inputDim - 1}`,
+    );
+  }
+  if (!DISTANCES.includes(distance)) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `distance: got ${String(distance)}, expected ${DISTANCES.join(', ')}`,
     );
   }
   if (!Number.isFinite(budgetSeconds) || budgetSeconds <= 0) {

@@ -10,7 +10,7 @@ import { QdrantClient } from '@qdrant/js-client-rest';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { withProjection } from '../../adapters/qdrant/client/with-projection.js';
+import { withProjection, type ProjectionOptions } from '../../adapters/qdrant/client/with-projection.js';
 import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
 import { readNpy } from '../../src/cli/npy.js';
 import { row, rowRange, type Matrix } from '../../src/core/matrix.js';
@@ -183,6 +183,20 @@ describe('the official client, wrapped', () => {
     await expect(
       withProjection(client, { collections: { docs: { target: 'docs_compact', encoder: other } } }),
     ).rejects.toMatchObject({ code: 'MISMATCH' });
+  });
+
+  test('options that make no sense are refused', async () => {
+    const target = 'docs_compact';
+    const wrong: readonly (readonly [object, string, string])[] = [
+      [{ docs: { target } }, 'INVALID_ARGUMENT', '"docs" needs an encoder'],
+      [{ docs: { target: 'nowhere', encoder } }, 'NOT_FOUND', 'there is no collection nowhere'],
+      [{ a: { target, encoder }, b: { target, encoder } }, 'INVALID_ARGUMENT', '"a" and "b" are both served'],
+      [{ docs: { target, encoder, vectorAnswers: 'full' } }, 'INVALID_ARGUMENT', 'vectorAnswers full'],
+    ];
+    for (const [collections, code, message] of wrong)
+      await expect(
+        withProjection(plain, { collections: collections as ProjectionOptions['collections'] }),
+      ).rejects.toMatchObject({ code, message: expect.stringContaining(message) as unknown });
   });
 });
 

@@ -126,6 +126,7 @@ describe('samples', () => {
     [sample(50, 8), { dim: 4 }, 'INVALID_DATA', 'only 50 distinct vectors'],
     [sample(500, 8), { dim: 8 }, 'INVALID_ARGUMENT', 'cannot reduce 8-d vectors to 8'],
     [sample(500, 8), { dim: 4, heldOut: 400 }, 'INVALID_ARGUMENT', 'heldOut: got 400'],
+    [sample(500, 8), { dim: 4, distance: 'x' as 'dot' }, 'INVALID_ARGUMENT', 'distance: got x'],
     [sample(500, 8), { dim: 4, seed: 2 ** 32 }, 'INVALID_ARGUMENT', 'seed: got 4294967296'],
     [
       sample(500, 8),

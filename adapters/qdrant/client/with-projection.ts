@@ -51,10 +51,15 @@ export async function withProjection<Client extends ProjectableClient>(
   const aliases = aliasesOf(await client.getAliases());
   const served: ServedCollection[] = [];
   for (const [name, options] of Object.entries(collections)) {
-    const projector =
-      typeof options.encoder === 'string' ? await Encoder.load(options.encoder) : options.encoder;
+    const projector = await projectorOf(name, options);
     const target = aliases.get(options.target ?? name) ?? options.target ?? name;
-    const info = parseJson(toText(await client.getCollection(target)));
+    const other = served.find((one) => one.target === target);
+    if (other !== undefined)
+      throw new TldrError(
+        'INVALID_ARGUMENT',
+        `collections: "${other.names[0] ?? ''}" and "${name}" are both served from ${target}: give it one name`,
+      );
+    const info = parseJson(toText(await collectionOf(client, target)));
     const spec = specFromInfo(target, info, []);
     served.push(
       serveCollection({ name, spec, aliases, projector, candidatesMax: candidatesMax(spec), options }),
@@ -68,6 +73,29 @@ export async function withProjection<Client extends ProjectableClient>(
       return Reflect.get(of, property, receiver);
     },
   });
+}
+
+/** @throws INVALID_ARGUMENT for none, and what loading a file throws */
+async function projectorOf(
+  name: string,
+  { encoder }: Partial<ProjectedCollection>,
+): Promise<VectorProjector> {
+  if (encoder === undefined)
+    throw new TldrError('INVALID_ARGUMENT', `collections: "${name}" needs an encoder: one, or its file`);
+  return typeof encoder === 'string' ? Encoder.load(encoder) : encoder;
+}
+
+/** @throws NOT_FOUND, and what the client throws for anything else */
+async function collectionOf(client: ProjectableClient, target: string): Promise<unknown> {
+  try {
+    return await client.getCollection(target);
+  } catch (cause) {
+    const status = cause instanceof Error && 'status' in cause ? cause.status : undefined;
+    if (status !== 404) throw cause;
+    throw new TldrError('NOT_FOUND', `there is no collection ${target}: serve one that \`migrate\` made`, {
+      cause,
+    });
+  }
 }
 
 function aliasesOf(answer: unknown): ReadonlyMap<string, string> {
