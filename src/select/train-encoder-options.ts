@@ -85,10 +85,7 @@ export function checkTrainOptions(options: TrainEncoderOptions, inputDim: number
     );
   }
   if (!DISTANCES.includes(distance)) {
-    throw new TldrError(
-      'INVALID_ARGUMENT',
-      `distance: got ${String(distance)}, expected ${DISTANCES.join(', ')}`,
-    );
+    throw new TldrError('INVALID_ARGUMENT', `distance: got ${distance}, expected ${DISTANCES.join(', ')}`);
   }
   if (!Number.isFinite(budgetSeconds) || budgetSeconds <= 0) {
     throw new TldrError('INVALID_ARGUMENT', `budget: got ${budgetSeconds} seconds, expected more than 0`);
