@@ -14,7 +14,8 @@ const SEARCH = JSON.stringify({ query: 1, lookup_from: { collection: 'other' } }
 let server: TestServer;
 let proxy: TestProxy;
 
-async function ask(url: string, method: string, path: string, body: string, key = ''): Promise<Probed> {
+async function ask(url: string, request: string, body: string, key = ''): Promise<Probed> {
+  const [method = '', path = ''] = request.split(' ');
   const prober = new HttpProber(url, { keepAlive: false });
   const headers = ['content-type', 'application/json', ...(key === '' ? [] : ['api-key', key])];
   const answer = await prober.ask({ method, path, headers, body: Buffer.from(body) });
@@ -29,7 +30,7 @@ beforeAll(async () => {
   server = await startTestServer({ QDRANT__SERVICE__API_KEY: KEY });
   proxy = await startTestProxy(server);
   const vectors = `{"vectors":{"size":${DIM},"distance":"Cosine"}}`;
-  expect(await ask(server.url, 'PUT', '/collections/other', vectors, KEY)).toMatchObject({ status: 200 });
+  expect(await ask(server.url, 'PUT /collections/other', vectors, KEY)).toMatchObject({ status: 200 });
 });
 
 afterAll(async () => {
@@ -38,9 +39,9 @@ afterAll(async () => {
 });
 
 test('a lookup without a key is answered as the server answers', async () => {
-  const path = (collection: string): string => `/collections/${collection}/points/query`;
-  const direct = await ask(server.url, 'POST', path('other'), SEARCH);
-  const proxied = await ask(proxy.url, 'POST', path('served'), SEARCH);
+  const query = (collection: string): string => `POST /collections/${collection}/points/query`;
+  const direct = await ask(server.url, query('other'), SEARCH);
+  const proxied = await ask(proxy.url, query('served'), SEARCH);
   expect(direct.status).toBe(401);
   expect(proxied).toMatchObject({ status: 401, body: direct.body });
   expect(valueOf(proxied, 'content-type')).toBe(valueOf(direct, 'content-type'));
@@ -48,10 +49,10 @@ test('a lookup without a key is answered as the server answers', async () => {
 
 test('a lookup that comes too often says when it may be repeated', async () => {
   const strict = '{"strict_mode_config":{"enabled":true,"read_rate_limit":1}}';
-  expect(await ask(server.url, 'PATCH', '/collections/other', strict, KEY)).toMatchObject({ status: 200 });
+  expect(await ask(server.url, 'PATCH /collections/other', strict, KEY)).toMatchObject({ status: 200 });
   const answers: Probed[] = [];
   for (let i = 0; i < 3; i++)
-    answers.push(await ask(proxy.url, 'POST', '/collections/served/points/query', SEARCH, KEY));
+    answers.push(await ask(proxy.url, 'POST /collections/served/points/query', SEARCH, KEY));
   const refused = answers.filter(({ status }) => status === 429);
   expect(refused.length).toBeGreaterThan(0);
   for (const answer of refused) expect(Number(valueOf(answer, 'retry-after'))).toBeGreaterThan(0);

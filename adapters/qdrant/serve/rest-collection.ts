@@ -193,25 +193,32 @@ export const STANDING: readonly RestRequest[] = ['/collections', '/aliases'].map
   body: new Uint8Array(0),
 }));
 
-/** @param lookups the answers to `STANDING` @throws Refusal where something would be uncovered */
+/** @param lookups the answers to `STANDING` @throws Refusal where something would be uncovered, or nobody can tell */
 export function checkDeletion(
   name: string,
   served: ServedCollection,
   [collections, aliases]: readonly LookupAnswer[],
 ): void {
-  const entries = (answer: LookupAnswer | undefined, list: string): { item: JsonNode; source: Splices }[] => {
-    if (answer === undefined) return [];
-    const source = new Splices(answer.body);
-    const items = elementsOf(entryOf(entryOf(scanJson(answer.body), 'result'), list), source);
-    return items.map((item) => ({ item, source }));
-  };
-  const names = (answer: LookupAnswer | undefined, list: string, key: string): string[] =>
-    entries(answer, list).map(({ item, source }) => nameIn(item, key, source) ?? '');
-  const leads = names(aliases, 'aliases', 'collection_name');
   refuseUncovering(name, served, {
-    collections: names(collections, 'collections', 'name'),
-    aliases: new Map(names(aliases, 'aliases', 'alias_name').map((alias, i) => [alias, leads[i] ?? ''])),
+    collections: listed(collections, 'collections', ['name', 'name']).map(([one]) => one),
+    aliases: new Map(listed(aliases, 'aliases', ['alias_name', 'collection_name'])),
   });
+}
+
+/** Two names of every entry of a list. */
+function listed(
+  answer: LookupAnswer | undefined,
+  list: string,
+  [first, second]: readonly [string, string],
+): [string, string][] {
+  const body = answer?.body ?? new Uint8Array(0);
+  const source = new Splices(body);
+  const node = entryOf(entryOf(scanJson(body), 'result'), list);
+  if (node === undefined) throw new Refusal(400, `Bad request: the server does not tell its ${list}`);
+  return elementsOf(node, source).map((item) => [
+    nameIn(item, first, source) ?? '',
+    nameIn(item, second, source) ?? '',
+  ]);
 }
 
 /** GET /aliases: a target's clients know it by another name, and that name is no alias to them. */
