@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect } from '@jest/globals';
+import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -35,7 +36,11 @@ interface Compose {
   readonly services: Readonly<
     Record<
       string,
-      { readonly command: string | readonly string[]; readonly environment: Readonly<Record<string, string>> }
+      {
+        readonly command: string | readonly string[];
+        readonly environment: Readonly<Record<string, string>>;
+        readonly healthcheck?: { readonly test: readonly unknown[] };
+      }
     >
   >;
 }
@@ -117,6 +122,18 @@ test('the services of the compose file migrate', async () => {
     workers.map((_, i) => `${i + 1}/${workers.length}`),
   );
   await expectMigrated(workers);
+});
+
+test('health checks are commands, and that of the proxy a program', () => {
+  const services = ['docker-compose.yml', 'deploy/migrate-compose.yml'].flatMap((path) =>
+    Object.values((file(path) as Compose).services),
+  );
+  const checks = services.flatMap(({ healthcheck }) => (healthcheck === undefined ? [] : [healthcheck.test]));
+  expect(checks.flat().filter((word) => typeof word !== 'string')).toEqual([]);
+  const programs = checks.flatMap((words) => (words[1] === 'node' ? [String(words[3])] : []));
+  expect(programs).toHaveLength(1);
+  for (const program of programs)
+    execFileSync(process.execPath, ['--check', '-'], { input: program, stdio: ['pipe', 'ignore', 'pipe'] });
 });
 
 test('the image is built from what is there, and starts the command line', () => {
