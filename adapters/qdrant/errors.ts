@@ -1,4 +1,4 @@
-import { isTldrError, messageOf, TldrError, type ErrorCode } from '../../src/core/errors.js';
+import { codeOf, isTldrError, messageOf, TldrError, type ErrorCode } from '../../src/core/errors.js';
 
 /** Longest text of a server's answer quoted in a message. */
 const QUOTE_MAX = 300;
@@ -98,10 +98,6 @@ export function connectionError(cause: unknown, context: { call: string; endpoin
 
 /** Codes of Node for a certificate that it does not take, as of OpenSSL. */
 const CERTIFICATE = /CERT|^UNABLE_TO_/;
-
-function codeOf(error: unknown): string {
-  return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
-}
 
 function errorText(body: string): string {
   const match = /"error"\s*:\s*"((?:[^"\\]|\\.)*)"/.exec(body);

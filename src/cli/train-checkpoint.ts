@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { writeWhole } from '../core/encoder-file.js';
-import { messageOf, TldrError } from '../core/errors.js';
+import { codeOf, messageOf, TldrError } from '../core/errors.js';
 import { formatPointId, parsePointId, type PointId } from '../core/point-id.js';
 import { parseTrainState, serializeTrainState, type TrainState } from '../train/train-state.js';
 
@@ -38,8 +38,7 @@ export async function readCheckpoint(path: string): Promise<TrainCheckpoint | nu
   try {
     bytes = await readFile(path);
   } catch (cause) {
-    if (typeof cause === 'object' && cause !== null && 'code' in cause && cause.code === 'ENOENT')
-      return null;
+    if (codeOf(cause) === 'ENOENT') return null;
     throw new TldrError('INVALID_ARGUMENT', `cannot read the checkpoint ${path}: ${messageOf(cause)}`, {
       cause,
     });

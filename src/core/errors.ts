@@ -37,6 +37,11 @@ export function isTldrError(error: unknown, code?: ErrorCode): error is TldrErro
   return code === undefined || error.code === code;
 }
 
+/** The code of anything that was thrown, as the system and Node have them; '' for none. */
+export function codeOf(error: unknown): string {
+  return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
+}
+
 /** The message of anything that was thrown. */
 export function messageOf(error: unknown): string {
   if (typeof error === 'object' && error !== null && 'message' in error) return String(error.message);

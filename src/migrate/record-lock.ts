@@ -2,7 +2,7 @@ import { constants, copyFile, link, mkdir, readFile, rm, writeFile } from 'node:
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname, resolve } from 'node:path';
-import { messageOf, TldrError } from '../core/errors.js';
+import { codeOf, messageOf, TldrError } from '../core/errors.js';
 
 /** Who holds a lock. A process id is given out again, by a restarted container at once: the start tells them apart. */
 interface Holder {
@@ -57,8 +57,8 @@ async function create(lockPath: string): Promise<boolean> {
     await link(own, lockPath);
     return true;
   } catch (error) {
-    if (hasCode(error, 'EEXIST')) return false;
-    if (!NO_LINKS.some((code) => hasCode(error, code))) throw error;
+    if (codeOf(error) === 'EEXIST') return false;
+    if (!NO_LINKS.includes(codeOf(error))) throw error;
     return await createCopy(own, lockPath);
   } finally {
     await rm(own, { force: true });
@@ -71,7 +71,7 @@ async function createCopy(own: string, lockPath: string): Promise<boolean> {
     await copyFile(own, lockPath, constants.COPYFILE_EXCL);
     return true;
   } catch (error) {
-    if (hasCode(error, 'EEXIST')) return false;
+    if (codeOf(error) === 'EEXIST') return false;
     throw error;
   }
 }
@@ -137,7 +137,7 @@ function exists(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    return hasCode(error, 'EPERM');
+    return codeOf(error) === 'EPERM';
   }
 }
 
@@ -149,8 +149,4 @@ function startOf(pid: number): string | null {
   } catch {
     return null;
   }
-}
-
-function hasCode(error: unknown, code: string): boolean {
-  return typeof error === 'object' && error !== null && 'code' in error && error.code === code;
 }

@@ -1,6 +1,7 @@
 import { mkdir, open, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { putInPlace } from '../core/encoder-file.js';
+import { codeOf } from '../core/errors.js';
 
 /** Puts a file in place whole (`putInPlace`), also after a power cut; what an earlier try left is overwritten. */
 export async function replaceFile(path: string, content: string | Uint8Array): Promise<void> {
@@ -19,8 +20,7 @@ export async function readIfThere(path: string): Promise<string | null> {
   try {
     return await readFile(path, 'utf8');
   } catch (error) {
-    if (typeof error === 'object' && error !== null && 'code' in error && error.code === 'ENOENT')
-      return null;
+    if (codeOf(error) === 'ENOENT') return null;
     throw error;
   }
 }

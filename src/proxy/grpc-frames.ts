@@ -1,5 +1,6 @@
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
+import { codeOf } from '../core/errors.js';
 import { BodyTooLarge, BodyUnreadable } from './whole-body.js';
 
 /** A byte for compression and four for the length stand before every message. */
@@ -34,8 +35,7 @@ export async function unframe(
   try {
     return await unzip(message, { maxOutputLength: limitBytes });
   } catch (error) {
-    const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : '';
-    if (code === 'ERR_BUFFER_TOO_LARGE') throw new BodyTooLarge(limitBytes);
+    if (codeOf(error) === 'ERR_BUFFER_TOO_LARGE') throw new BodyTooLarge(limitBytes);
     throw new BodyUnreadable('the message is no gzip');
   }
 }

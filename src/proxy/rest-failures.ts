@@ -1,4 +1,4 @@
-import { isTldrError } from '../core/errors.js';
+import { codeOf, isTldrError } from '../core/errors.js';
 import type { BodySize, ProxyFailure } from '../core/wire.js';
 import type { ProxyLimits } from './proxy-options.js';
 import { BodyTooLarge, BodyUnreadable } from './whole-body.js';
@@ -25,7 +25,7 @@ export function failureOf(error: unknown, limits: ProxyLimits): Failed {
     return { failure: 'unavailable', message: error.message, upstream: false };
   if (isTldrError(error, 'INVALID_ARGUMENT'))
     return { failure: 'unreadable', message: error.message, upstream: false };
-  const code = typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
+  const code = codeOf(error);
   if (TIMEOUTS.includes(code)) {
     const message = `the database did not answer within ${limits.upstreamTimeoutMs} ms`;
     return { failure: 'timeout', message, upstream: true };

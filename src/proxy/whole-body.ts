@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { brotliDecompress, gunzip, inflate } from 'node:zlib';
+import { codeOf } from '../core/errors.js';
 
 /** More than the limit came: `limitBytes` is what was allowed, `announcedBytes` what was to come, where known. */
 export class BodyTooLarge extends Error {
@@ -72,8 +73,7 @@ export async function decompressed(
   try {
     return await decompress(body, { maxOutputLength: limitBytes });
   } catch (error) {
-    const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : '';
-    if (code === 'ERR_BUFFER_TOO_LARGE') throw new BodyTooLarge(limitBytes);
+    if (codeOf(error) === 'ERR_BUFFER_TOO_LARGE') throw new BodyTooLarge(limitBytes);
     throw new BodyUnreadable(`the body is no ${name}`);
   }
 }

@@ -176,8 +176,8 @@ export function refuseTarget(name: string, collections: readonly ServedCollectio
 }
 
 /**
- * Deleting the target would bring to light what else stands under its clients' name, above all the collection that it
- * was made from, and a second deletion would end that too.
+ * Where clients know the target by another name, deleting it would bring to light what else stands under theirs, above
+ * all the collection that it was made from, and a second deletion would end that too.
  * @param standing names of all collections, and where aliases lead
  * @throws Refusal
  */
@@ -186,7 +186,6 @@ export function refuseUncovering(
   { target }: ServedCollection,
   standing: { readonly collections: readonly string[]; readonly aliases: ReadonlyMap<string, string> },
 ): void {
-  if (name === target) return;
   const behind = standing.collections.includes(name) ? name : standing.aliases.get(name);
   if (behind === undefined || behind === target) return;
   throw new Refusal(
