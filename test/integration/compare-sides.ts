@@ -1,5 +1,6 @@
 import { isLosslessNumber, parse, stringify } from 'lossless-json';
 import type { Encoder } from '../../src/core/encoder.js';
+import { fetchOnce } from './fetch-once.js';
 
 /** A point as the server's REST interface tells it, every number as it was written. */
 interface Told {
@@ -65,7 +66,7 @@ async function everything(url: string, collection: string): Promise<Map<string, 
   const told = new Map<string, Told>();
   for (let offset: unknown = null; ;) {
     const from = offset === null ? '' : `,"offset":${stringify(offset) ?? ''}`;
-    const response = await fetch(`${url}/collections/${collection}/points/scroll`, {
+    const response = await fetchOnce(`${url}/collections/${collection}/points/scroll`, {
       ...{ method: 'POST', headers: { 'content-type': 'application/json' } },
       body: `{"limit":1000,"with_payload":true,"with_vector":true${from}}`,
     });

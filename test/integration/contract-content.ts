@@ -2,6 +2,7 @@ import { parse } from 'lossless-json';
 import { matrixFromRows } from '../../src/core/matrix.js';
 import type { VectorProjector } from '../../src/core/served-collection.js';
 import { textOf } from './compare-sides.js';
+import { fetchOnce } from './fetch-once.js';
 
 type Vectors = Readonly<Record<string, unknown>>;
 
@@ -77,7 +78,7 @@ async function pointsOf({
   const path = `${url}/collections/${collection}/points`;
   const ask = async (below: string, body: string): Promise<string> => {
     const headers = { 'content-type': 'application/json' };
-    return (await fetch(path + below, { method: 'POST', headers, body })).text();
+    return (await fetchOnce(path + below, { method: 'POST', headers, body })).text();
   };
   // Applied after all that came before, though nothing is deleted.
   await ask('/delete?wait=true', '{"points":[424242]}');

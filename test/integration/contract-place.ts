@@ -7,6 +7,7 @@ import type { ServedCollection } from '../../src/core/served-collection.js';
 import type { Layout } from '../../src/core/vector-store.js';
 import { changedCollections, fixtureCollections } from '../adapters/serve/collections-fixture.js';
 import { contentDifferences } from './contract-content.js';
+import { fetchOnce } from './fetch-once.js';
 import { startTestProxy, type TestProxy } from './proxy-fixture.js';
 import { startTestServer, type TestServer } from './test-server.js';
 
@@ -128,7 +129,7 @@ async function startLayout(
 }
 
 async function versionOf(url: string): Promise<string> {
-  return ((await (await fetch(url)).json()) as { version: string }).version;
+  return ((await (await fetchOnce(url)).json()) as { version: string }).version;
 }
 
 async function tidy(url: string, side: Side): Promise<void> {
@@ -245,7 +246,7 @@ function servedIn(layout: Layout, name: string): ServedCollection {
 
 /** The result of a request that must succeed. */
 async function ask(url: string, method: string, path: string, body?: string): Promise<unknown> {
-  const response = await fetch(url + path, {
+  const response = await fetchOnce(url + path, {
     ...{ method, headers: { 'content-type': 'application/json' } },
     ...(body === undefined ? {} : { body }),
   });

@@ -1,4 +1,5 @@
 import type { Rng } from '../../src/core/rng.js';
+import { fetchOnce } from './fetch-once.js';
 
 const FIRST_ID = 6_000_000;
 const IDS = 40;
@@ -37,7 +38,7 @@ export class Ledger {
   async differences(url: string, collection: string): Promise<string[]> {
     const ids = [...this.#may.keys()];
     if (ids.length === 0) return [];
-    const response = await fetch(`${url}/collections/${collection}/points`, {
+    const response = await fetchOnce(`${url}/collections/${collection}/points`, {
       ...{ method: 'POST', headers: { 'content-type': 'application/json' } },
       body: JSON.stringify({ ids, with_payload: true }),
     });

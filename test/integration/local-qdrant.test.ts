@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect } from '@jest/globals';
 import { freePorts, onFreePorts } from '../../src/cli/free-ports.js';
 import { startLocalQdrant, type LocalQdrant } from '../../src/cli/local-qdrant.js';
+import { fetchOnce } from './fetch-once.js';
 import { testsOn } from './test-server.js';
 
 const test = await testsOn('a process');
@@ -45,7 +46,7 @@ test('a port that was taken between its choice and its use is replaced by anothe
     const env = { QDRANT__CLUSTER__ENABLED: 'true', QDRANT__CLUSTER__P2P__PORT: String(port) };
     return startLocalQdrant({ env, args: ['--uri', `http://127.0.0.1:${port}`] });
   });
-  expect((await fetch(`${server.url}/readyz`)).ok).toBe(true);
+  expect((await fetchOnce(`${server.url}/readyz`)).ok).toBe(true);
   await server.stop();
   expect(tried).toHaveLength(2);
 }, 60_000);

@@ -8,6 +8,7 @@ import type { MigrationStatus } from '../../src/migrate/migration-status.js';
 import { FORCE_BACK_WORDS } from '../../src/migrate/roll-back.js';
 import { runCli, type CliResult } from '../cli/run-cli.js';
 import { DIM, idAt, tinyEncoder } from '../migrate/fixtures.js';
+import { fetchOnce } from './fetch-once.js';
 import { forAWhile, Scenario } from './migrating-scenario.js';
 import { scenarioPlace } from './scenario-place.js';
 import { testsOn } from './test-server.js';
@@ -121,7 +122,7 @@ async function serveBy(scenario: Scenario, collections: unknown): Promise<void> 
 /** Serves by what `complete` said, and searches as before. */
 async function endWithPlainEntry(scenario: Scenario, collections: unknown): Promise<void> {
   await serveBy(scenario, collections);
-  const found = await fetch(`${scenario.rest}/collections/${scenario.source}/points/query`, {
+  const found = await fetchOnce(`${scenario.rest}/collections/${scenario.source}/points/query`, {
     ...{ method: 'POST', headers: { 'content-type': 'application/json' } },
     body: JSON.stringify({ query: Array(DIM).fill(1), limit: 3 }),
   });
@@ -173,10 +174,10 @@ describe('a migration whose writes go through the proxy', () => {
     const migrate = commandsOf(scenario);
     const { source, target } = scenario;
     const has = async (collection: string, id: number): Promise<boolean> =>
-      (await fetch(`${place().directUrl}/collections/${collection}/points/${id}`)).ok;
+      (await fetchOnce(`${place().directUrl}/collections/${collection}/points/${id}`)).ok;
     const insert = async (id: number): Promise<void> => {
       const points = [{ id, vector: Array(DIM).fill(1) }];
-      const answer = await fetch(`${scenario.rest}/collections/${source}/points?wait=true`, {
+      const answer = await fetchOnce(`${scenario.rest}/collections/${source}/points?wait=true`, {
         ...{ method: 'PUT', headers: { 'content-type': 'application/json' } },
         body: JSON.stringify({ points }),
       });

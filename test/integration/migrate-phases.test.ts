@@ -12,6 +12,7 @@ import { recordFile } from '../../src/migrate/record-file.js';
 import { rollBack } from '../../src/migrate/roll-back.js';
 import { COMPACT_DIM, contentOf, DIM, fill, idAt, tinyEncoder } from '../migrate/fixtures.js';
 import { openCliPlace, type CliPlace } from './cli-place.js';
+import { fetchOnce } from './fetch-once.js';
 import { testsOn, type TestServer } from './test-server.js';
 
 const test = await testsOn('any');
@@ -71,7 +72,7 @@ async function searchLoad(name: string, state: { switches: number; stop: boolean
   const search = async (): Promise<void> => {
     while (!state.stop) {
       const begun = state.switches;
-      const response = await fetch(`${server.url}/collections/${name}/points/query`, {
+      const response = await fetchOnce(`${server.url}/collections/${name}/points/query`, {
         method: 'POST',
         headers: { 'content-type': 'application/json' },
         body,

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { readReport } from '../../src/migrate/journal-state.js';
 import { Rng } from '../../src/core/rng.js';
 import { DIM } from '../migrate/fixtures.js';
+import { fetchOnce } from './fetch-once.js';
 import { Ledger, type LedgerWrite } from './ledger.js';
 import { forAWhile, Scenario } from './migrating-scenario.js';
 import { scenarioPlace } from './scenario-place.js';
@@ -50,9 +51,12 @@ describe('a collection that is written to through the proxy while it is migrated
     await scenario.copy();
     expect(await scenario.differences()).toEqual([]);
     const change = async (method: string, below: string, body: object): Promise<void> => {
-      const response = await fetch(`${place().url}/collections/${scenario.target}/points${below}?wait=true`, {
-        ...{ method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) },
-      });
+      const response = await fetchOnce(
+        `${place().url}/collections/${scenario.target}/points${below}?wait=true`,
+        {
+          ...{ method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) },
+        },
+      );
       expect(response.status).toBe(200);
       await response.arrayBuffer();
     };
@@ -73,7 +77,7 @@ describe('a collection that is written to through the proxy while it is migrated
     });
     const [ledger, rng] = [new Ledger(), new Rng(1)];
     const make = async ({ method, path, body }: LedgerWrite): Promise<void> => {
-      const response = await fetch(`${place().url}/collections/account${path}?wait=true`, {
+      const response = await fetchOnce(`${place().url}/collections/account${path}?wait=true`, {
         ...{ method, headers: { 'content-type': 'application/json' }, body },
       });
       expect(response.status).toBe(200);

@@ -15,6 +15,7 @@ import { planMigration, type MigrationPlan } from '../../src/migrate/plan-migrat
 import { DIM, fill, tinyEncoder } from '../migrate/fixtures.js';
 import { compareSides } from './compare-sides.js';
 import { copyOnce } from './copy-once.js';
+import { fetchOnce } from './fetch-once.js';
 import { PlainGrpc } from './grpc-call.js';
 import { Ledger } from './ledger.js';
 import { RandomWrites } from './random-writes.js';
@@ -261,7 +262,7 @@ export class Scenario {
 
   async #request(method: string, path: string, body: string): Promise<{ status: number; text: string }> {
     const headers = { 'content-type': 'application/json' };
-    const response = await fetch(this.rest + path, { method, body, headers });
+    const response = await fetchOnce(this.rest + path, { method, body, headers });
     return { status: response.status, text: await response.text() };
   }
 

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { once } from 'node:events';
 import { request, type ClientRequest, type IncomingMessage } from 'node:http';
 import { constants, type ClientHttp2Stream, type ServerHttp2Stream } from 'node:http2';
+import { fetchOnce } from './fetch-once.js';
 import { framed, GrpcProber } from './grpc-probe.js';
 import { startTestProxy, type TestProxy } from './proxy-fixture.js';
 import { startRecordingUpstream, type RecordingUpstream } from './recording-upstream.js';
@@ -171,7 +172,7 @@ describe('a REST client that hangs up', () => {
 test('a database that nobody listens for is said to be unavailable, and does not end the proxy', async () => {
   await upstream.close();
   for (let i = 0; i < 3; i++) {
-    expect((await fetch(`${proxy.url}/some/path`)).status).toBe(503);
+    expect((await fetchOnce(`${proxy.url}/some/path`)).status).toBe(503);
     expect((await prober.call({ path: WATCH, body: framed(Buffer.alloc(0)) })).headers).toMatchObject({
       'grpc-status': '14',
     });

@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
 import type { PointId } from '../../src/core/point-id.js';
 import { contentOf, fill } from '../migrate/fixtures.js';
+import { fetchOnce } from './fetch-once.js';
 import { startRelay } from './relay.js';
 import { startTestServer, testsOn, type TestServer } from './test-server.js';
 
@@ -129,7 +130,7 @@ test('429 is retried after the time the server names, 503 with backoff', async (
         response.writeHead(status, headers).end('{"status":{"error":"busy"}}');
         return;
       }
-      const upstream = await fetch(server.url + (request.url ?? ''), { headers: { 'api-key': KEY } });
+      const upstream = await fetchOnce(server.url + (request.url ?? ''), { headers: { 'api-key': KEY } });
       response.writeHead(upstream.status).end(await upstream.text());
     })();
   });

@@ -14,6 +14,7 @@ import { runCli } from '../cli/run-cli.js';
 import { COMPACT_DIM, DIM, fill, tinyEncoder } from '../migrate/fixtures.js';
 import { decodeAnswer, encodeRequest, pathOf } from '../adapters/serve/grpc-schemas.js';
 import { makeCertificates, whyNoCertificates } from './certificates.js';
+import { fetchOnce } from './fetch-once.js';
 import { framed, GrpcProber, type GrpcProbed } from './grpc-probe.js';
 import { endServing, startedServing, startServe } from './serve-child.js';
 import { startTestServer, testsOn, type TestServer } from './test-server.js';
@@ -66,7 +67,7 @@ afterAll(async () => {
 
 /** The status of one search under a client's name. */
 async function search(rest: string, collection: string, i = 0): Promise<number> {
-  const response = await fetch(`${rest}/collections/${collection}/points/query`, {
+  const response = await fetchOnce(`${rest}/collections/${collection}/points/query`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ query: Array.from(row(vectors, i)), limit: 5 }),
@@ -90,7 +91,7 @@ async function until(what: () => Promise<boolean> | boolean): Promise<void> {
   }
 }
 
-const textOf = async (url: string): Promise<string> => (await fetch(url)).text();
+const textOf = async (url: string): Promise<string> => (await fetchOnce(url)).text();
 
 describe('serve', () => {
   test('--check says what would be served and ends; a wrong encoder ends it with code 9', async () => {
@@ -227,7 +228,7 @@ describe('serve', () => {
     const payload = { text: 'x'.repeat(400_000) };
     const points = [0, 1].map((i) => ({ id: 900_000 + i, vector: Array.from(row(vectors, i)), payload }));
     const write = async (written: object[]): Promise<number> => {
-      const response = await fetch(`${serving.rest}/collections/docs/points?wait=true`, {
+      const response = await fetchOnce(`${serving.rest}/collections/docs/points?wait=true`, {
         ...{ method: 'PUT', headers: { 'content-type': 'application/json' } },
         body: JSON.stringify({ points: written }),
       });
@@ -237,7 +238,7 @@ describe('serve', () => {
     expect(await write(points)).toBe(200);
     expect(await write([{ ...points[0], id: 900_002, payload: {} }])).toBe(200);
     expect(await write([{ ...points[0], vector: [1] }])).toBe(400);
-    const answer = await fetch(`${server.url}/collections/small/points`, {
+    const answer = await fetchOnce(`${server.url}/collections/small/points`, {
       ...{ method: 'POST', headers: { 'content-type': 'application/json' } },
       body: JSON.stringify({ ids: [900_000, 900_002], with_vector: ['compact'], with_payload: false }),
     });
@@ -245,7 +246,7 @@ describe('serve', () => {
     expect(result).toHaveLength(2);
     expect(result[0]?.vector.compact).toHaveLength(COMPACT_DIM);
     expect(result[0]?.vector).toEqual(result[1]?.vector);
-    const removed = await fetch(`${serving.rest}/collections/docs/points/delete?wait=true`, {
+    const removed = await fetchOnce(`${serving.rest}/collections/docs/points/delete?wait=true`, {
       ...{ method: 'POST', headers: { 'content-type': 'application/json' } },
       body: JSON.stringify({ points: [900_000, 900_001, 900_002] }),
     });
@@ -315,7 +316,7 @@ describe('serve', () => {
     const ids = [...(await ask(authority)).matchAll(/"id":"?([\w-]+)/g)].map(([, id]) => id);
     expect(ids).toHaveLength(5);
     await expect(ask(undefined)).rejects.toThrow(/certificate/);
-    await expect(fetch(serving.rest.replace('https:', 'http:'))).rejects.toThrow('fetch failed');
+    await expect(fetchOnce(serving.rest.replace('https:', 'http:'))).rejects.toThrow('fetch failed');
     const trusting = new GrpcProber(serving.grpc, authority);
     const answer = await searchGrpc(trusting, 'docs', 3);
     trusting.close();

@@ -1,4 +1,5 @@
 import { expect } from '@jest/globals';
+import { fetchOnce } from './fetch-once.js';
 import { startTestServer, testsOn } from './test-server.js';
 
 const test = await testsOn('any');
@@ -7,7 +8,7 @@ const test = await testsOn('any');
 test('the server fetches as many times more than a prefetch says as a group has results', async () => {
   const server = await startTestServer();
   const ask = async (method: string, path: string, body: object): Promise<unknown> => {
-    const response = await fetch(`${server.url}/collections/grouped${path}`, {
+    const response = await fetchOnce(`${server.url}/collections/grouped${path}`, {
       ...{ method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) },
     });
     return ((await response.json()) as { result: unknown }).result;

@@ -12,6 +12,7 @@ import type { ServedCollection } from '../../src/core/served-collection.js';
 import type { Layout, VectorStore } from '../../src/core/vector-store.js';
 import type { RestRewriter } from '../../src/core/wire.js';
 import { migrateCollection } from '../../src/migrate/migrate-collection.js';
+import { fetchOnce } from './fetch-once.js';
 import { startTestServer, testsOn, type TestServer } from './test-server.js';
 import { pcaEncoder } from './pca-encoder.js';
 
@@ -36,7 +37,7 @@ interface Answer {
 }
 
 async function direct(method: string, url: string, body?: string | Uint8Array): Promise<Answer> {
-  const response = await fetch(server.url + url, {
+  const response = await fetchOnce(server.url + url, {
     method,
     headers: { 'content-type': 'application/json' },
     ...(body === undefined || body.length === 0 ? {} : { body }),

@@ -9,6 +9,7 @@ import { encodeRequest, pathOf } from '../adapters/serve/grpc-schemas.js';
 import { runCli } from '../cli/run-cli.js';
 import { DIM, tinyEncoder } from '../migrate/fixtures.js';
 import { describeWithCertificates, makeCertificates, tlsSettings } from './certificates.js';
+import { fetchOnce } from './fetch-once.js';
 import { framed, GrpcProber } from './grpc-probe.js';
 import { endServing, startServe } from './serve-child.js';
 import { startTestServer, testsOn } from './test-server.js';
@@ -49,7 +50,7 @@ await describeWithCertificates('to a server with TLS', () => {
       const serving = await startServe(folder, [], { env });
       const vector = Array<number>(DIM).fill(1);
       const search = async (headers: Readonly<Record<string, string>>): Promise<number> => {
-        const response = await fetch(`${serving.rest}/collections/docs/points/query`, {
+        const response = await fetchOnce(`${serving.rest}/collections/docs/points/query`, {
           ...{ method: 'POST', headers: { 'content-type': 'application/json', ...headers } },
           body: JSON.stringify({ query: vector }),
         });
