@@ -11,7 +11,8 @@ const NAME = 'writes.journal';
 const MAGIC = Buffer.from('TLDRJ01\n');
 /** Length of the content, its CRC-32, and the CRC-32 of these two: a damaged length is told from a torn end. */
 const HEAD_BYTES = 12;
-const FRAME_BYTES_MAX = 64 * 1024 ** 2;
+/** Content of a frame at most: no larger one is written, and none is read. */
+export const FRAME_BYTES_MAX = 64 * 1024 ** 2;
 /** Ids of one entry at most; what touches more has several. */
 export const ENTRY_IDS_MAX = 4096;
 /** A file larger than this is begun anew where that makes it at most half as large. */
@@ -108,9 +109,11 @@ export class WriteJournal {
 
   /**
    * Opens entries for points. Their numbers are given at once, so that nobody takes them for left over; `written`
-   * resolves when they are on disk, and rejects with UNAVAILABLE where the disk does not take them.
+   * resolves when they are on disk, and rejects with UNAVAILABLE where the disk does not take them. A point that is
+   * named twice is noted once.
    */
-  begin(ids: readonly PointId[]): Begun {
+  begin(touched: readonly PointId[]): Begun {
+    const ids = [...new Set(touched)];
     const entries: number[] = [];
     for (let start = 0; start < ids.length; start += ENTRY_IDS_MAX) {
       const entry = this.#next++;
@@ -162,7 +165,7 @@ export class WriteJournal {
       this.#nextFrame = null;
       const buffered = this.#buffered;
       this.#buffered = [];
-      return this.#writeFrame(buffered);
+      return this.#writeFrames(buffered);
     });
     return this.#nextFrame;
   }
@@ -174,9 +177,24 @@ export class WriteJournal {
     return result;
   }
 
-  async #writeFrame(buffered: readonly Buffered[]): Promise<void> {
+  /** As many frames as it takes; where one cannot be written, none of them counts. */
+  async #writeFrames(buffered: readonly Buffered[]): Promise<void> {
     if (this.#failed !== null) throw this.#failed;
-    const content = Buffer.concat(buffered.map(({ bytes }) => bytes));
+    let at = this.#sizeBytes;
+    const opened: [number, Place][] = [];
+    for (const frame of framesOf(buffered)) {
+      await this.#writeFrame(Buffer.concat(frame.map(({ bytes }) => bytes)));
+      at += HEAD_BYTES;
+      for (const { bytes, entry } of frame) {
+        if (entry !== null) opened.push([entry, { at, length: bytes.length }]);
+        at += bytes.length;
+      }
+    }
+    for (const [entry, place] of opened) this.#keep(entry, place);
+    this.#sizeBytes = at;
+  }
+
+  async #writeFrame(content: Buffer): Promise<void> {
     try {
       await this.#file.appendFile(frameOf(content));
     } catch (cause) {
@@ -191,12 +209,6 @@ export class WriteJournal {
     await this.#file.datasync().catch((cause: unknown) => {
       throw this.#unwritten(cause, true);
     });
-    let at = this.#sizeBytes + HEAD_BYTES;
-    for (const { bytes, entry } of buffered) {
-      if (entry !== null) this.#keep(entry, { at, length: bytes.length });
-      at += bytes.length;
-    }
-    this.#sizeBytes = at;
   }
 
   #unwritten(cause: unknown, forGood: boolean): TldrError {
@@ -301,6 +313,21 @@ export class WriteJournal {
       }
     }
   }
+}
+
+/** In their order, as many together as the reader takes; an entry alone always fits (`ENTRY_IDS_MAX`). */
+function* framesOf(buffered: readonly Buffered[]): Generator<readonly Buffered[]> {
+  let frame: Buffered[] = [];
+  let sizeBytes = 0;
+  for (const one of buffered) {
+    if (sizeBytes + one.bytes.length > FRAME_BYTES_MAX) {
+      yield frame;
+      [frame, sizeBytes] = [[], 0];
+    }
+    frame.push(one);
+    sizeBytes += one.bytes.length;
+  }
+  if (frame.length > 0) yield frame;
 }
 
 function frameOf(content: Buffer): Buffer {
