@@ -1,10 +1,11 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { randomBytes } from 'node:crypto';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
 import type { Config } from '../config/config.js';
 import { writeWhole } from '../core/encoder-file.js';
-import { TldrError } from '../core/errors.js';
+import { codeOf, TldrError } from '../core/errors.js';
 import type { VectorStore } from '../core/vector-store.js';
 import {
   choosePlan,
@@ -151,7 +152,12 @@ async function plan(
   if (flags.report !== undefined) await checkOutput(flags.report, { force: flags.force === true, dryRun });
   await reportLeftovers(store, run, collection);
   const { signal, log, onProgress } = run;
-  const started = { startedAt: new Date().toISOString(), host: hostname(), pid: process.pid };
+  const started = {
+    startedAt: new Date().toISOString(),
+    host: hostname(),
+    pid: process.pid,
+    pids: pidNamespace(),
+  };
   const options: PlanOptions = {
     store,
     scratchStore: store,
@@ -245,7 +251,7 @@ async function withScratchStore<T>(
   }
 }
 
-/** Scratch collections of runs that are gone; those of a process still running on this machine are not. */
+/** Scratch collections of runs that have ended, as far as that can be known. */
 async function leftoversOf(store: VectorStore): Promise<string[]> {
   const found: string[] = [];
   for (const name of await store.listCollections()) {
@@ -257,15 +263,40 @@ async function leftoversOf(store: VectorStore): Promise<string[]> {
   return found;
 }
 
+/** A run that cannot be looked for is taken to have ended after this time. */
+const UNSEEN_RUN_MS_MAX = 24 * 3600 * 1000;
+
+/**
+ * Whether the run that wrote this metadata may still be running. A process id says something only within the
+ * namespace that gave it out: containers with one host name have process ids of their own.
+ */
 function isRunning(metadata: string): boolean {
   const value: unknown = JSON.parse(metadata);
-  if (typeof value !== 'object' || value === null || !('pid' in value) || !('host' in value)) return false;
-  if (value.host !== hostname() || typeof value.pid !== 'number') return false;
+  const fields = new Map<string, unknown>(
+    Object.entries(typeof value === 'object' && value !== null ? value : {}),
+  );
+  const [pid, startedAt] = [fields.get('pid'), fields.get('startedAt')];
+  const isVisible =
+    typeof pid === 'number' && fields.get('host') === hostname() && fields.get('pids') === pidNamespace();
+  if (!isVisible) {
+    const ageMs = Date.now() - Date.parse(typeof startedAt === 'string' ? startedAt : '');
+    return ageMs <= UNSEEN_RUN_MS_MAX;
+  }
   try {
-    process.kill(value.pid, 0);
+    process.kill(pid, 0);
     return true;
+  } catch (error) {
+    return codeOf(error) === 'EPERM';
+  }
+}
+
+/** The boot and the namespace in which this process has its id; '' where the system has no such thing (proc(5)). */
+function pidNamespace(): string {
+  try {
+    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+    return `${boot} ${readlinkSync('/proc/self/ns/pid')}`;
   } catch {
-    return false;
+    return '';
   }
 }
 

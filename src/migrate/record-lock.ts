@@ -1,152 +1,162 @@
-import { constants, copyFile, link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { readFileSync } from 'node:fs';
+import { tryLock } from 'fs-native-extensions';
+import { mkdir, open, rm, stat, type FileHandle } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { codeOf, messageOf, TldrError } from '../core/errors.js';
+import { sleep } from '../core/run.js';
 
-/** Who holds a lock. A process id is given out again, by a restarted container at once: the start tells them apart. */
+/** What a lock file says of its holder, for people to read. Whether the holder lives, the kernel's lock decides. */
 interface Holder {
   readonly pid: number;
   readonly host: string;
-  /** Field 22 of /proc/<pid>/stat (proc(5)): clock ticks from boot to start; null where there is no such file. */
-  readonly startedAt: string | null;
 }
 
-/** How file systems say that they have no hard links. */
-const NO_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'];
+/** The locked byte. It lies behind the text, which Windows would otherwise not let others read. */
+const LOCKED_BYTE = 2 ** 30;
+/** A look at who holds a lock takes it for a moment, and a holder that ends removes its file: both pass at once. */
+const TRIES = 10;
+const RETRY_MS = 20;
+/** Longest text of a lock file that is read. */
+const TEXT_BYTES_MAX = 4096;
+/** Marks files whose holder keeps the kernel's lock. Earlier versions wrote `startedAt` instead, and kept none. */
+const KEPT_BY = 'kernel';
 
-/** Locks of this process, by absolute path. */
-const held = new Set<string>();
+/** Open lock files. Without this reference an unused handle would be closed by the garbage collector. */
+const held = new Set<FileHandle>();
 
 /**
- * Holds `<record>.lock` until the returned function is called, so that two runners never share a record. A lock
- * whose process is gone from this machine is taken over.
- * @throws ALREADY_EXISTS while another runner holds it, INVALID_ARGUMENT where no lock can be written
+ * Holds `<record>.lock` until the returned function is called, so that two runners never share a record. The kernel
+ * keeps the lock: it ends with the process, however that ends, and counts in every container that sees the file.
+ * @throws ALREADY_EXISTS while another runner holds it or a file of an earlier version is there
+ * @throws INVALID_ARGUMENT where no lock can be kept
  */
 export async function lockRecord(path: string): Promise<() => Promise<void>> {
   const lockPath = resolve(`${path}.lock`);
   try {
     await mkdir(dirname(lockPath), { recursive: true });
-    if (!(await create(lockPath)) && !(await takeOver(lockPath))) await refuse(path, lockPath);
+    for (let left = TRIES; ; left--) {
+      const file = await openLocked(lockPath);
+      if (file !== null) return await hold(file, { path, lockPath });
+      if (left === 1) throw await refusal(path, lockPath);
+      await sleep(RETRY_MS);
+    }
   } catch (cause) {
     if (cause instanceof TldrError) throw cause;
     const why = messageOf(cause);
-    throw new TldrError('INVALID_ARGUMENT', `cannot keep a record at ${path}: ${why}`, { cause });
+    throw new TldrError('INVALID_ARGUMENT', `cannot keep a lock at ${lockPath}: ${why}`, { cause });
   }
-  held.add(lockPath);
+}
+
+/** Who holds the lock of a record, in words, or null where nobody does. */
+export async function holderOf(path: string): Promise<string | null> {
+  const lockPath = resolve(`${path}.lock`);
+  let file: FileHandle;
+  try {
+    file = await open(lockPath, 'r');
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return null;
+    throw error;
+  }
+  try {
+    const text = await textOf(file);
+    const free = tryLock(file.fd, LOCKED_BYTE, 1, { shared: true });
+    return free && !isOfEarlierVersion(text) ? null : nameOf(text);
+  } finally {
+    await file.close();
+  }
+}
+
+/** The lock file, opened and locked; null while another opening holds the lock, or where the file was replaced. */
+async function openLocked(lockPath: string): Promise<FileHandle | null> {
+  const file = await open(lockPath, 'a+', 0o600);
+  let locked = false;
+  try {
+    // A holder that ended may have removed the file after it was opened here: a lock on that file excludes nobody.
+    locked = tryLock(file.fd, LOCKED_BYTE, 1) && (await isStillAt(file, lockPath));
+    return locked ? file : null;
+  } finally {
+    if (!locked) await file.close();
+  }
+}
+
+async function isStillAt(file: FileHandle, path: string): Promise<boolean> {
+  const opened = await file.stat({ bigint: true });
+  const there = await stat(path, { bigint: true }).catch((error: unknown) => {
+    if (codeOf(error) === 'ENOENT') return null;
+    throw error;
+  });
+  return there !== null && there.ino === opened.ino && there.dev === opened.dev;
+}
+
+/** Writes who holds the lock, and gives the function that ends it. */
+async function hold(
+  file: FileHandle,
+  { path, lockPath }: { readonly path: string; readonly lockPath: string },
+): Promise<() => Promise<void>> {
+  try {
+    const text = await textOf(file);
+    if (isOfEarlierVersion(text)) throw earlierVersionError(text, { path, lockPath });
+    const holder: Holder = { pid: process.pid, host: hostname() };
+    await file.truncate(0);
+    await file.writeFile(JSON.stringify({ ...holder, keptBy: KEPT_BY }));
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+  held.add(file);
   return async () => {
+    if (!held.delete(file)) return;
+    // Removed while the lock still holds: nobody else can have begun to use this file.
     await rm(lockPath, { force: true });
-    held.delete(lockPath);
+    await file.close();
   };
 }
 
-/** Who holds the lock of a record, in words, or null: nobody, or a process of this machine that is gone. */
-export async function holderOf(path: string): Promise<string | null> {
-  const lockPath = resolve(`${path}.lock`);
-  const holder = await readHolder(lockPath);
-  if (holder === null || (!held.has(lockPath) && (await isStale(lockPath)))) return null;
-  return `process ${holder.pid} on ${holder.host}`;
+async function textOf(file: FileHandle): Promise<string> {
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(TEXT_BYTES_MAX), 0, TEXT_BYTES_MAX, 0);
+  return buffer.toString('utf8', 0, bytesRead);
 }
 
-/** Puts a whole lock in place, or nothing where there is one. */
-async function create(lockPath: string): Promise<boolean> {
-  const own = `${lockPath}.${process.pid}.${process.hrtime.bigint()}`;
-  const holder: Holder = { pid: process.pid, host: hostname(), startedAt: startOf(process.pid) };
-  await writeFile(own, JSON.stringify(holder));
-  try {
-    await link(own, lockPath);
-    return true;
-  } catch (error) {
-    if (codeOf(error) === 'EEXIST') return false;
-    if (!NO_LINKS.includes(codeOf(error))) throw error;
-    return await createCopy(own, lockPath);
-  } finally {
-    await rm(own, { force: true });
-  }
-}
-
-/** The next best on file systems without hard links: as exclusive, but for a moment there is an empty lock. */
-async function createCopy(own: string, lockPath: string): Promise<boolean> {
-  try {
-    await copyFile(own, lockPath, constants.COPYFILE_EXCL);
-    return true;
-  } catch (error) {
-    if (codeOf(error) === 'EEXIST') return false;
-    throw error;
-  }
-}
-
-/** Replaces a lock whose holder is gone. One at a time: of two, the slower would remove the lock of the faster. */
-async function takeOver(lockPath: string): Promise<boolean> {
-  if (!(await isStale(lockPath))) return false;
-  const turn = `${lockPath}.takeover`;
-  if (!(await create(turn))) {
-    if (!(await isStale(turn))) return false;
-    throw new TldrError('ALREADY_EXISTS', `a run ended while it took over ${lockPath}: remove ${turn}`);
-  }
-  try {
-    // Looked at again: whoever had the turn before may have taken it over.
-    if (!(await isStale(lockPath))) return false;
-    await rm(lockPath, { force: true });
-    return await create(lockPath);
-  } finally {
-    await rm(turn, { force: true });
-  }
-}
-
-async function refuse(path: string, lockPath: string): Promise<never> {
-  const holder = await readHolder(lockPath);
-  throw new TldrError(
+async function refusal(path: string, lockPath: string): Promise<TldrError> {
+  const holder = await holderOf(path);
+  return new TldrError(
     'ALREADY_EXISTS',
     holder === null
       ? `another run takes ${lockPath} at this moment: try again`
-      : `another run (process ${holder.pid} on ${holder.host}) works on ${path}; stop it first, or remove ${lockPath} if it is gone`,
+      : `another run (${holder}) works on ${path}: stop it first; its lock ${lockPath} ends with its process`,
   );
 }
 
-/** True for a lock of this machine whose process is gone, and for a file that is no lock. */
-async function isStale(lockPath: string): Promise<boolean> {
-  if (held.has(lockPath)) return false;
-  const holder = await readHolder(lockPath);
-  return holder === null || (holder.host === hostname() && !isAlive(holder));
+/** A process of an earlier version keeps no lock of the kernel, so that nothing tells whether it lives. */
+function earlierVersionError(
+  text: string,
+  { path, lockPath }: { readonly path: string; readonly lockPath: string },
+): TldrError {
+  return new TldrError(
+    'ALREADY_EXISTS',
+    `${lockPath} was made by an earlier version of this program (${nameOf(text)}), whose lock does not tell whether it still works on ${path}: make sure that it has ended, then remove ${lockPath}`,
+  );
 }
 
-async function readHolder(path: string): Promise<Holder | null> {
+function isOfEarlierVersion(text: string): boolean {
+  const fields = fieldsOf(text);
+  return fields.has('pid') && fields.get('keptBy') !== KEPT_BY;
+}
+
+function nameOf(text: string): string {
+  const fields = fieldsOf(text);
+  const [pid, host] = [fields.get('pid'), fields.get('host')];
+  return typeof pid === 'number' && typeof host === 'string'
+    ? `process ${pid} on ${host}`
+    : 'an unnamed process';
+}
+
+/** Empty for a text that is no JSON object, as a crash between opening and writing leaves it. */
+function fieldsOf(text: string): ReadonlyMap<string, unknown> {
   try {
-    const value: unknown = JSON.parse(await readFile(path, 'utf8'));
-    if (typeof value !== 'object' || value === null) return null;
-    const fields = new Map<string, unknown>(Object.entries(value));
-    const [pid, host, startedAt] = [fields.get('pid'), fields.get('host'), fields.get('startedAt')];
-    if (typeof pid !== 'number' || typeof host !== 'string') return null;
-    return { pid, host, startedAt: typeof startedAt === 'string' ? startedAt : null };
+    const value: unknown = JSON.parse(text);
+    return new Map(typeof value === 'object' && value !== null ? Object.entries(value) : []);
   } catch {
-    // Gone in the meantime.
-    return null;
-  }
-}
-
-function isAlive({ pid, startedAt }: Holder): boolean {
-  const start = startOf(pid);
-  // Without a start on either side, this process itself is told by the locks it holds.
-  if (startedAt === null || start === null) return pid !== process.pid && exists(pid);
-  return start === startedAt;
-}
-
-function exists(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return codeOf(error) === 'EPERM';
-  }
-}
-
-function startOf(pid: number): string | null {
-  try {
-    // The second field is a name in brackets that may hold anything, spaces and brackets included.
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? null;
-  } catch {
-    return null;
+    return new Map();
   }
 }

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { mkdtemp, readdir, readFile, readlink, rm, stat } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
 import { startLocalQdrant, type LocalQdrant } from '../../src/cli/local-qdrant.js';
@@ -252,15 +252,20 @@ describe('the scratch collection is removed', () => {
     await store.create({ ...spec, name: 'tldr-plan-dead', metadata: {}, native });
     await store.setMetadata('tldr-plan-dead', { 'tldr-plan': mark });
     await store.create({ ...spec, name: 'tldr-plan-of-mine', metadata: {}, native });
+    // A run that began a moment ago in another container with this host name: its process cannot be seen from here.
+    const unseen = { host: hostname(), pid: 1, pids: 'another', startedAt: new Date().toISOString() };
+    await store.create({ ...spec, name: 'tldr-plan-unseen', metadata: {}, native });
+    await store.setMetadata('tldr-plan-unseen', { 'tldr-plan': JSON.stringify(unseen) });
     const dry = await cli([...small, '--dry-run']);
     expect(dry.stdout).toContain('left behind by earlier runs: tldr-plan-dead\n');
     expect(dry.stdout).toContain('qdrant-tldr plan docs --clean');
     expect((await cli(['plan', 'docs', '--clean'])).code).toBe(2);
-    expect(await scratches()).toHaveLength(2);
+    expect(await scratches()).toHaveLength(3);
     expect((await cli(['plan', 'docs', '--clean', '--yes', '--json'])).json()).toMatchObject({
       leftovers: ['tldr-plan-dead'],
     });
-    expect(await scratches()).toEqual(['tldr-plan-of-mine']);
+    expect((await scratches()).sort()).toEqual(['tldr-plan-of-mine', 'tldr-plan-unseen']);
+    await store.deleteCollection('tldr-plan-unseen');
     await store.deleteCollection('tldr-plan-of-mine');
   });
 });
