@@ -1,11 +1,11 @@
-import { open, mkdir, stat, type FileHandle } from 'node:fs/promises';
+import { open, stat, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { messageOf, TldrError } from '../core/errors.js';
+import { codeOf, messageOf, TldrError } from '../core/errors.js';
 import type { PointId } from '../core/point-id.js';
 import { decodeEntries, encodeDone, encodeTouched } from './journal-entries.js';
 import { lockRecord } from './record-lock.js';
-import { replaceFile } from './whole-file.js';
+import { makeFolder, swapFile, syncFolder } from './whole-file.js';
 
 const NAME = 'writes.journal';
 const MAGIC = Buffer.from('TLDRJ01\n');
@@ -70,19 +70,18 @@ export class WriteJournal {
    */
   static async open(folder: string): Promise<WriteJournal> {
     const path = join(folder, NAME);
+    await makeFolder(folder).catch((cause: unknown) => {
+      throw unusable(folder, cause);
+    });
     const unlock = await lockRecord(path);
     try {
-      await mkdir(folder, { recursive: true });
       const file = await open(path, 'a+');
       const journal = new WriteJournal(folder, file, unlock);
       await journal.#recover(path);
       return journal;
     } catch (cause) {
       await unlock();
-      if (cause instanceof TldrError) throw cause;
-      throw new TldrError('INVALID_ARGUMENT', `cannot keep a journal in ${folder}: ${messageOf(cause)}`, {
-        cause,
-      });
+      throw unusable(folder, cause);
     }
   }
 
@@ -142,10 +141,18 @@ export class WriteJournal {
     });
   }
 
-  /** Begins the file anew with the open entries alone, where it is large and that makes it much smaller. */
+  /**
+   * Begins the file anew with the open entries alone, where it is large and that makes it much smaller, or where
+   * somebody removed it. @throws UNAVAILABLE where what a restart would read is another file: nothing more is added
+   */
   async rotate(minBytes = ROTATE_BYTES): Promise<void> {
-    if (this.#sizeBytes < minBytes || this.#openBytes * 2 > this.#sizeBytes) return;
-    await this.#alone(() => this.#rewrite());
+    await this.#alone(async () => {
+      if (this.#failed !== null) return;
+      const large = this.#sizeBytes >= minBytes && this.#openBytes * 2 <= this.#sizeBytes;
+      const there = await this.#inPlace();
+      if (there === 'another') throw this.#unwritten('another file was put in its place', true);
+      if (large || there === 'none') await this.#rewrite();
+    });
   }
 
   /** Puts on disk what is not there yet, and lets others open the journal. */
@@ -242,12 +249,32 @@ export class WriteJournal {
       places.set(entry, { at: sizeBytes + HEAD_BYTES, length: bytes.length });
       sizeBytes += HEAD_BYTES + bytes.length;
     }
-    await replaceFile(path, Buffer.concat(parts));
-    const file = await open(path, 'a+');
-    await this.#file.close();
-    this.#file = file;
-    this.#sizeBytes = sizeBytes;
-    for (const [entry, place] of places) if (this.#open.has(entry)) this.#open.set(entry, place);
+    try {
+      const { file, unsynced } = await swapFile(path, Buffer.concat(parts));
+      const old = this.#file;
+      this.#file = file;
+      this.#sizeBytes = sizeBytes;
+      for (const [entry, place] of places) if (this.#open.has(entry)) this.#open.set(entry, place);
+      await old.close().catch(() => undefined);
+      if (unsynced !== null) throw this.#unwritten(unsynced, true);
+    } catch (cause) {
+      // What is added must be in the file that a restart reads.
+      const there = await this.#inPlace().catch(() => null);
+      if (there !== 'own' && this.#failed === null) throw this.#unwritten(cause, true);
+      throw cause;
+    }
+  }
+
+  /** Which file a restart would read. */
+  async #inPlace(): Promise<'own' | 'another' | 'none'> {
+    const own = await this.#file.stat();
+    try {
+      const there = await stat(join(this.#folder, NAME));
+      return there.ino === own.ino && there.dev === own.dev ? 'own' : 'another';
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') return 'none';
+      throw error;
+    }
   }
 
   /** Reads the file from its start, frame by frame. */
@@ -257,6 +284,7 @@ export class WriteJournal {
       await this.#file.truncate(0);
       await this.#file.appendFile(MAGIC);
       await this.#file.datasync();
+      await syncFolder(this.#folder);
       return;
     }
     const damaged = (at: number): TldrError =>
@@ -313,6 +341,12 @@ export class WriteJournal {
       }
     }
   }
+}
+
+function unusable(folder: string, cause: unknown): TldrError {
+  if (cause instanceof TldrError) return cause;
+  const message = `cannot keep a journal in ${folder}: ${messageOf(cause)}`;
+  return new TldrError('INVALID_ARGUMENT', message, { cause });
 }
 
 /** In their order, as many together as the reader takes; an entry alone always fits (`ENTRY_IDS_MAX`). */

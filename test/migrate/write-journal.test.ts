@@ -1,7 +1,20 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { appendFile, mkdtemp, open, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import {
+  appendFile,
+  copyFile,
+  mkdtemp,
+  open,
+  readFile,
+  rename,
+  rm,
+  stat,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { isTldrError } from '../../src/core/errors.js';
 import type { PointId } from '../../src/core/point-id.js';
 import { Rng } from '../../src/core/rng.js';
@@ -10,6 +23,41 @@ import { ENTRY_IDS_MAX, FRAME_BYTES_MAX, WriteJournal } from '../../src/migrate/
 const UUID = '0000abcd-0000-4000-8000-00000000000f';
 const U64_MAX = 2n ** 64n - 1n;
 const HEAD_BYTES = 12;
+const run = promisify(execFile);
+const MODULE = new URL('../../src/migrate/write-journal.js', import.meta.url).href;
+/**
+ * A process in which one system call fails, as with too many open files, while the journal is begun anew; it says
+ * which points were acknowledged after that, and is gone without closing it.
+ */
+const FAILING_ROTATION = `
+  import fs from 'node:fs';
+  import { syncBuiltinESMExports } from 'node:module';
+  const { MODULE, FOLDER, CALL, NTH } = process.env;
+  const { WriteJournal } = await import(MODULE);
+  const journal = await WriteJournal.open(FOLDER);
+  await journal.begin([1n]).written;
+  for (let i = 0; i < 9; i++) {
+    const { entries, written } = journal.begin([99n]);
+    await written;
+    journal.done(entries[0]);
+  }
+  await journal.begin([]).written;
+  const real = fs.promises[CALL];
+  let calls = 0;
+  fs.promises[CALL] = (...given) =>
+    ++calls === Number(NTH)
+      ? Promise.reject(Object.assign(new Error('too many open files'), { code: 'EMFILE' }))
+      : real(...given);
+  syncBuiltinESMExports();
+  await journal.rotate(0).catch(() => undefined);
+  const acknowledged = [];
+  for (const id of [2n, 3n])
+    await journal.begin([id]).written.then(() => acknowledged.push(Number(id)), () => undefined);
+  fs.promises[CALL] = real;
+  syncBuiltinESMExports();
+  fs.writeSync(1, JSON.stringify(acknowledged));
+  process.exit(0);
+`;
 
 let folder: string;
 let path: string;
@@ -205,6 +253,42 @@ describe('the journal of writes', () => {
     await begun(journal, [7n]);
     await journal.close();
     expect((await reopened()).map(String).sort()).toEqual([...open, '7'].sort());
+  });
+
+  test.each([
+    ...[1, 2, 3, 4].map((nth) => ['open', nth] as const),
+    ...['rename', 'rm', 'stat'].map((call) => [call, 1] as const),
+  ])('when %s fails the %s. time while it is begun anew, nothing acknowledged is lost', async (call, nth) => {
+    const { stdout } = await run(process.execPath, ['--input-type=module', '-e', FAILING_ROTATION], {
+      env: { ...process.env, MODULE, FOLDER: folder, CALL: call, NTH: String(nth) },
+    });
+    const acknowledged: unknown = JSON.parse(stdout);
+    const left = await reopened();
+    expect(left[0]).toEqual([1n]);
+    // That 99 was brought over may not be on disk yet.
+    const others = left.slice(1).flat().map(Number);
+    expect(others.filter((id) => id !== 99)).toEqual(acknowledged);
+  });
+
+  test('when it is removed under the process, it is there again with what is open', async () => {
+    const journal = await WriteJournal.open(folder);
+    await begun(journal, [1n]);
+    await rm(path);
+    await begun(journal, [2n]);
+    await journal.rotate();
+    await begun(journal, [3n]);
+    await journal.close();
+    expect(await reopened()).toEqual([[1n], [2n], [3n]]);
+  });
+
+  test('when another file is put in its place, nothing more is acknowledged', async () => {
+    const journal = await WriteJournal.open(folder);
+    await begun(journal, [1n]);
+    await rename(path, join(folder, 'elsewhere'));
+    await copyFile(join(folder, 'elsewhere'), path);
+    await expect(journal.rotate()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await expect(begun(journal, [2n])).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await journal.close();
   });
 
   test('any sequence of entries, restarts and torn ends gives what a list gives', async () => {
