@@ -17,7 +17,7 @@ let server: FrailServer;
 
 beforeAll(async () => {
   server = await startFrailServer();
-}, 60_000);
+});
 
 afterAll(async () => {
   for (const child of running) child.kill('SIGKILL');

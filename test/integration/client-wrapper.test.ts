@@ -70,7 +70,7 @@ beforeAll(async () => {
       recordPath: join(folder, `${layout}.json`),
     });
   }
-}, 120_000);
+});
 
 afterAll(async () => {
   await store.close();

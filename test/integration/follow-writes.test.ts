@@ -30,7 +30,7 @@ let plan: MigrationPlan;
 beforeAll(async () => {
   server = await startTestServer();
   store = await openQdrant({ ...server, retry: { attempts: 1 } });
-}, 60_000);
+});
 
 afterAll(async () => {
   await store.close();
@@ -138,7 +138,7 @@ describe('writes that are followed', () => {
     await Promise.all([copy(), writeMuch(follower, 2)]);
     await follower.setState('copied');
     await writeMuch(follower, 3);
-    await follower.caughtUp(20_000);
+    await follower.caughtUp(300_000);
     expect(follower.status()).toEqual({ state: 'copied', side: 'source', open: 0, caughtUp: true });
     expect(await differences()).toEqual([]);
     // A second copy over what is there, as a repair makes it.
@@ -147,10 +147,10 @@ describe('writes that are followed', () => {
     await Promise.all([copy(), writeMuch(follower, 4)]);
     expect(follower.status().open).toBeGreaterThan(0);
     await follower.setState('copied');
-    await follower.caughtUp(20_000);
+    await follower.caughtUp(300_000);
     expect(await differences()).toEqual([]);
     await follower.close();
-  }, 60_000);
+  });
 
   test('what a process that ended left open is brought over by the next', async () => {
     const first = await follow();
@@ -159,13 +159,13 @@ describe('writes that are followed', () => {
     const second = await follow();
     expect(second.status().open).toBeGreaterThan(0);
     await second.setState('copied');
-    await second.caughtUp(20_000);
+    await second.caughtUp(300_000);
     expect(await differences()).toEqual([]);
     await second.close();
     const third = await follow();
     expect(third.status().open).toBe(0);
     await third.close();
-  }, 60_000);
+  });
 
   test('what many writes left open is brought over in batches', async () => {
     let writes = 0;
@@ -184,11 +184,11 @@ describe('writes that are followed', () => {
     await Promise.all(Array.from({ length: 2_000 }, (_, i) => touch(i)));
     expect(follower.status().open).toBe(2_000);
     await follower.setState('copied');
-    await follower.caughtUp(20_000);
+    await follower.caughtUp(300_000);
     expect(writes).toBeLessThan(200);
     expect(await differences()).toEqual([]);
     await follower.close();
-  }, 60_000);
+  });
 
   test('an unreachable target holds up no write, and the cut-over; in service it makes writes fail', async () => {
     let down = true;
@@ -229,7 +229,7 @@ describe('writes that are followed', () => {
     expect(await differences()).toEqual([]);
     expect(await follower.switchTo('source', count)).toBe(true);
     await follower.close();
-  }, 60_000);
+  });
 
   test('a write that failed on its way is looked at as well', async () => {
     await copy();
@@ -240,7 +240,7 @@ describe('writes that are followed', () => {
       throw new Error('the connection broke');
     });
     await expect(lost).rejects.toThrow('the connection broke');
-    await follower.caughtUp(5_000);
+    await follower.caughtUp(300_000);
     while (follower.status().open > 0) await new Promise((resolve) => setTimeout(resolve, 10));
     expect(await differences()).toEqual([]);
     await follower.close();

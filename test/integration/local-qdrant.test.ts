@@ -11,7 +11,7 @@ let first: LocalQdrant;
 
 beforeAll(async () => {
   first = await startLocalQdrant();
-}, 60_000);
+});
 
 afterAll(() => first.stop());
 
@@ -49,7 +49,7 @@ test('a port that was taken between its choice and its use is replaced by anothe
   expect((await fetchOnce(`${server.url}/readyz`)).ok).toBe(true);
   await server.stop();
   expect(tried).toHaveLength(2);
-}, 60_000);
+});
 
 test('what fails for another reason is not tried again', async () => {
   let tried = 0;

@@ -32,7 +32,7 @@ beforeAll(async () => {
   });
   store = await openQdrant({ ...server, apiKey: KEY });
   folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-bad-input-'));
-}, 60_000);
+});
 
 afterAll(async () => {
   await store.close();

@@ -137,7 +137,7 @@ test('under writes of every kind the target is equal at the switch, and the free
     for (let j = 0; j < COMPACT_DIM; j++) expect(got.vector[j]).toBeCloseTo(wanted.vector[j]!, 4);
   }
   expect(vectors).toBeGreaterThan(1_000);
-}, 300_000);
+});
 
 test('settings of the source that change while the target follows are brought over by resume', async () => {
   await rest('PUT', '/collections/limited', { vectors: { size: DIM, distance: 'Cosine' } });

@@ -239,4 +239,4 @@ test('the command line goes all the way, and every seeded fault is found by veri
   expect((await cli('migrate', 'abort', 'docs', 'docs-c', '--execute')).code).toBe(0);
   expect(await store.exists('docs-c')).toBe(false);
   expect((await cli('migrate', 'status', 'docs', 'docs-c')).code).toBe(4);
-}, 300_000);
+});

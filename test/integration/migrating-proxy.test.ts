@@ -44,7 +44,7 @@ describe('a collection that is written to through the proxy while it is migrated
     expect(await scenario.end()).toBe(0);
     expect(await readReport(scenario.journal)).toBeNull();
     await rm(scenario.folder, { recursive: true });
-  }, 120_000);
+  });
 
   test('the comparison finds a missing point, one too many, a payload and a vector', async () => {
     const scenario = await Scenario.make(place(), 'compared', { faults: false });
@@ -68,7 +68,7 @@ describe('a collection that is written to through the proxy while it is migrated
     const found = await scenario.differences();
     expect(found.map((line) => line.split(/[: ]/)[0]).sort()).toEqual(['1', '10', '4', '7', '77000']);
     await rm(scenario.folder, { recursive: true });
-  }, 60_000);
+  });
 
   test('the account finds a write that is gone, and takes one that nobody knows of either way', async () => {
     await place().store.create({
@@ -94,7 +94,7 @@ describe('a collection that is written to through the proxy while it is migrated
     while (lost.method === 'POST') lost = ledger.next(rng);
     lost.acknowledged();
     expect(await differences()).toEqual([expect.stringContaining('acknowledged was')]);
-  }, 60_000);
+  });
 
   test('several processes are refused, and so is a name that does not lead to the source', async () => {
     const scenario = await Scenario.make(place(), 'refused', { faults: false });
@@ -117,5 +117,5 @@ describe('a collection that is written to through the proxy while it is migrated
     await writeFile(join(scenario.folder, 'serve.json'), JSON.stringify(config));
     expect(await failed([])).toContain('"other" is neither refused nor an alias of it');
     await rm(scenario.folder, { recursive: true });
-  }, 60_000);
+  });
 });

@@ -25,7 +25,7 @@ const run = promisify(execFile);
 const ANY_PORT = '127.0.0.1:0';
 const POINTS = 600;
 const WRITERS = 4;
-const WAIT_MS = 60_000;
+const WAIT_MS = 300_000;
 /** Between one write or search of a client and its next: the machine has other things to do as well. */
 const REST_MS = 150;
 /** How often a writer leaves a failed write as it is: made or not, nobody knows. */

@@ -192,7 +192,7 @@ test('a plan is complete, picks for a target, and reality keeps what it says', a
   const resident = await residentBytes('docs/0/segments/[^ ]*/vector_storage/vectors/chunk_');
   expect(resident).toBeGreaterThan(0.9 * ROWS * 512 * 4);
   expect(resident).toBeLessThan(2.1 * ROWS * 512 * 4 + CHUNK_BYTES);
-}, 600_000);
+});
 
 describe('the scratch collection is removed', () => {
   const small = [

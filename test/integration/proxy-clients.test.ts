@@ -77,7 +77,7 @@ beforeAll(async () => {
   const { rest: restAddress, grpc: grpcAddress } = serving.proxy;
   rest = new RestClient({ url: `http://127.0.0.1:${restAddress.port}`, checkCompatibility: false });
   grpc = new GrpcClient({ url: `http://127.0.0.1:${grpcAddress.port}`, checkCompatibility: false });
-}, 120_000);
+});
 
 afterAll(async () => {
   await serving.proxy.close();

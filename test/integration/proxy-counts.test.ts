@@ -42,7 +42,7 @@ afterEach(async () => {
 
 /** A request ends when its answer has gone out, which may be a moment after it came in. */
 async function lineOf(nth: number): Promise<Line | undefined> {
-  for (let i = 0; i < 400 && lines.length <= nth; i++) await new Promise((done) => setTimeout(done, 10));
+  for (let i = 0; i < 30_000 && lines.length <= nth; i++) await new Promise((done) => setTimeout(done, 10));
   return lines[nth];
 }
 

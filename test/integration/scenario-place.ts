@@ -14,7 +14,7 @@ export function scenarioPlace(): () => ScenarioPlace {
   beforeAll(async () => {
     server = await startTestServer();
     store = await openQdrant(server);
-  }, 60_000);
+  });
 
   afterEach(() => {
     for (const child of running) child.kill('SIGKILL');

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
-const READY_MS = 30_000;
+const READY_MS = 300_000;
 
 interface Addresses {
   readonly rest: string;

@@ -24,7 +24,7 @@ const noCertificates = await whyNoCertificates();
 if (noCertificates !== null) process.stderr.write(`TLS tests left out: ${noCertificates}\n`);
 const testTls = noCertificates === null ? test : it.skip;
 const POINTS = 300;
-const READY_MS = 30_000;
+const READY_MS = 300_000;
 
 let server: TestServer;
 let folder: string;
@@ -57,7 +57,7 @@ beforeAll(async () => {
     ...{ encoder: tinyEncoder(), layout: 'two-stage', recordPath: join(folder, 'record.json') },
   });
   await store.close();
-}, 60_000);
+});
 
 afterAll(async () => {
   endServing();

@@ -47,7 +47,7 @@ test('a record in a cluster is held by one runner, whichever peers they ask, and
   } finally {
     for (const peer of peers) await peer.stop();
   }
-}, 90_000);
+});
 
 test('while the peer that orders the writes is away they are tried again, and made when it is back', async () => {
   const peers = await startCluster(3);
@@ -87,4 +87,4 @@ test('while the peer that orders the writes is away they are tried again, and ma
   } finally {
     for (const end of ends) await end();
   }
-}, 120_000);
+});

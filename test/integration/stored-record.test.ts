@@ -112,7 +112,7 @@ test('killed in the copy and resumed from another folder with the encoder alone,
     place: recordInStore(records, { source: 'source', target: 'whole' }),
   });
   expect(await content('killed')).toEqual(await content('whole'));
-}, 120_000);
+});
 
 test('a second runner is refused while the first gives signs of life, and takes over once it does not', async () => {
   const { child, lines } = await startChild('taken');
@@ -144,7 +144,7 @@ test('a second runner is refused while the first gives signs of life, and takes 
   expect(await content('taken')).toEqual(before);
   const status = await migrationStatus({ source: at.store, target: at.store, place });
   expect(status).toMatchObject({ phase: 'verified', verifiedPoints: ROWS, runner: null });
-}, 60_000);
+});
 
 test('of many at once one gets the lease, and a loser that held it before can write nothing', async () => {
   const takers = Array.from({ length: 10 }, () => new Leases(records, { renewMs: 50, silenceMsMax: 600 }));
@@ -239,7 +239,7 @@ test('every command works by a record in the server, and abort removes what was 
   expect((await cli('complete', ...pair)).code).toBe(0);
   expect((await cli('status', ...pair)).json()).toMatchObject({ completed: true, runner: null });
   expect(await readdir(at.cwd)).toEqual(['enc.onnx']);
-}, 120_000);
+});
 
 test('a migration recorded in a file is not gone on with by the server, nor the other way round', async () => {
   const start = (target: string, ...args: string[]): ReturnType<CliPlace['cli']> =>
@@ -265,7 +265,7 @@ test('a migration recorded in a file is not gone on with by the server, nor the 
   await at.store.setMetadata('in-file', { [RECORD_KEY]: 'null' });
   expect((await start('in-file', '--state', 'qdrant')).code).toBe(0);
   await rm(join(at.cwd, 'other.json'));
-}, 120_000);
+});
 
 test('the collection of records is neither migrated nor served, and a record has one place', async () => {
   for (const pair of [

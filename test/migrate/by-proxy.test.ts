@@ -86,7 +86,7 @@ describe('a migration by the proxy', () => {
     expect(await store.exists('target')).toBe(false);
     expect(await readPlan(journal)).toEqual({ state: 'waiting', side: 'source' });
     await end();
-  }, 30_000);
+  });
 
   test('needs a journal from the start, the same one, and one runner', async () => {
     await expect(startMigration(options)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
@@ -109,7 +109,7 @@ describe('a migration by the proxy', () => {
       message: expect.stringContaining('begun without a journal'),
     });
     await end();
-  }, 30_000);
+  });
 
   test('is not cut over while the proxy has not caught up, unless forced in words', async () => {
     const end = await follow();
@@ -121,7 +121,7 @@ describe('a migration by the proxy', () => {
     await rollBack(options);
     await end();
     await expect(cut()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
-  }, 30_000);
+  });
 
   test('is verified by what goes on differing: not by a point that is just being brought over', async () => {
     const end = await follow();
@@ -141,7 +141,7 @@ describe('a migration by the proxy', () => {
     expect((await verifyMigration(plan, sides, { writing: true })).differences).toEqual([]);
     expect(readings).toBe(3);
     await end();
-  }, 30_000);
+  });
 });
 
 function bound(of: VectorStore, name: string | symbol): unknown {

@@ -163,7 +163,7 @@ describe('the journal of writes', () => {
     expect(await again.idsOf(left[entries - 1]!)).toEqual(ids);
     expect(await again.idsOf(left[entries]!)).toEqual([7n]);
     await again.close();
-  }, 60_000);
+  });
 
   test('a point that a write names again and again is noted once', async () => {
     const journal = await WriteJournal.open(folder);
