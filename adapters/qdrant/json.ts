@@ -38,7 +38,10 @@ export function objectAt(value: Json | undefined, ...path: string[]): JsonObject
 }
 
 export function valueAt(value: Json | undefined, ...path: string[]): Json | undefined {
-  return path.reduce<Json | undefined>((at, key) => (isObject(at) ? at[key] : undefined), value);
+  return path.reduce<Json | undefined>(
+    (at, key) => (isObject(at) && Object.hasOwn(at, key) ? at[key] : undefined),
+    value,
+  );
 }
 
 export function listAt(value: Json | undefined, ...path: string[]): Json[] {

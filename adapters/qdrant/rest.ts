@@ -54,6 +54,7 @@ export class Rest {
     let body: ArrayBuffer;
     try {
       response = await fetch(url + path, {
+        redirect: 'manual',
         signal: AbortSignal.timeout(timeoutMs),
         headers: {
           'accept-encoding': 'identity',
@@ -61,6 +62,7 @@ export class Rest {
           ...(apiKey === undefined ? {} : { 'api-key': apiKey }),
         },
       });
+      await refuseRedirect(response, { call, url });
       if (response.status === 200) {
         await response.body?.cancel();
         throw new TldrError('UNSUPPORTED', `${call}: ${url} does not give parts of a file`);
@@ -82,6 +84,7 @@ export class Rest {
     try {
       response = await fetch(url + path, {
         method,
+        redirect: 'manual',
         signal: AbortSignal.timeout(timeoutMs),
         // Compressing costs the server far more than loopback or a data-centre network does.
         headers: {
@@ -91,6 +94,7 @@ export class Rest {
         },
         ...(body === undefined ? {} : { body: stringifyJson(body) }),
       });
+      await refuseRedirect(response, { call, url });
       text = await response.text();
     } catch (cause) {
       throw connectionError(cause, { call, endpoint: url });
@@ -100,4 +104,15 @@ export class Rest {
     }
     return parseJson(text);
   }
+}
+
+/** Following would hand the API key and the body to whoever the answer names. @throws INVALID_ARGUMENT */
+async function refuseRedirect(response: Response, at: { call: string; url: string }): Promise<void> {
+  if (response.status < 300 || response.status > 399) return;
+  await response.body?.cancel();
+  const to = response.headers.get('location') ?? '(no location)';
+  throw new TldrError(
+    'INVALID_ARGUMENT',
+    `${at.call}: ${at.url} redirects (HTTP ${response.status}) to ${to}, and redirects are not followed, as they would carry the API key there. If that address is the right one, set it as the server's address (--url or QDRANT_URL)`,
+  );
 }

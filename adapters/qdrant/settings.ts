@@ -49,7 +49,8 @@ export function distanceName(distance: Distance): string {
 /** The collection's vectors block as a map; a single unnamed vector stands under ''. */
 export function vectorsOf(native: Json): JsonObject {
   const block = objectAt(native, 'params', 'vectors');
-  return 'size' in block ? { '': block } : block;
+  // A named vector may be called `size` too: then an object stands there, not a number.
+  return numberAt(block, 'size') === undefined ? block : { '': block };
 }
 
 /** Reads GET /collections/{name} and the shard keys into a spec; everything needed to rebuild is in `native`. */

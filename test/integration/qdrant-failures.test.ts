@@ -234,3 +234,56 @@ test('a reader stopped while the next page is on its way is told so, and its pro
   const child = promisify(execFile)(process.execPath, [CHILD, plain.url, plain.grpcUrl]);
   expect((await child).stdout).toBe('worked on 32 points\nstopped before it was finished\n');
 });
+
+for (const status of [301, 302, 303, 307, 308]) {
+  test(`a redirect with ${status} is not followed: the key goes to nobody else`, async () => {
+    const seen: string[] = [];
+    const other = createHttpServer((request, response) => {
+      seen.push(`${request.method} ${String(request.headers['api-key'])}`);
+      response.end('{"result": {}}');
+    });
+    const to = `http://127.0.0.1:${await listen(other)}`;
+    const asked: string[] = [];
+    const first = createHttpServer((request, response) => {
+      asked.push(request.url ?? '');
+      response.writeHead(status, { location: `${to}${request.url}` }).end();
+    });
+    const url = `http://127.0.0.1:${await listen(first)}`;
+    try {
+      await expect(
+        openQdrant({ url, grpcUrl: server.grpcUrl, apiKey: KEY, retry: QUICK }),
+      ).rejects.toMatchObject({
+        code: 'INVALID_ARGUMENT',
+        message: expect.stringContaining(to),
+      });
+      expect(seen).toEqual([]);
+      expect(asked).toHaveLength(1);
+    } finally {
+      first.close();
+      other.close();
+    }
+  });
+}
+
+test('a named vector may be called like a setting of a vector', async () => {
+  const store = await openQdrant({ ...server, apiKey: KEY });
+  const names = ['size', 'distance', 'multivector_config', 'constructor', 'toString'];
+  const one = { size: 16, distance: 'Cosine' };
+  const vectors = Object.fromEntries(names.map((name) => [name, one]));
+  try {
+    await store.create({
+      name: 'names',
+      vectors: [],
+      otherVectors: [],
+      shardKeys: [],
+      metadata: {},
+      native: JSON.stringify({ params: { vectors } }),
+    });
+    const spec = await store.describe('names');
+    expect(spec.vectors.map(({ name, dim }) => [name, dim]).sort()).toEqual(
+      names.map((name) => [name, 16]).sort(),
+    );
+  } finally {
+    await store.close();
+  }
+});
