@@ -139,7 +139,7 @@ export class FollowWrites {
 
   /** Resolves when every point touched before the copy was finished is equal. @throws TIMEOUT */
   async caughtUp(timeoutMs: number): Promise<void> {
-    const inTime = await Promise.race([this.#replay.then(() => true), after(timeoutMs)]);
+    const inTime = await endsWithin(this.#replay, timeoutMs);
     if (!inTime || !this.#caughtUp)
       throw new TldrError(
         'TIMEOUT',
@@ -256,7 +256,7 @@ export class FollowWrites {
   async #bounded(finished: Promise<void>): Promise<void> {
     const { targetWaitMs = TARGET_WAIT_MS } = this.#options;
     const waitMs = this.#strict ? targetWaitMs : SOURCE_WAIT_MS;
-    const inTime = await Promise.race([finished.then(() => true), after(waitMs)]);
+    const inTime = await endsWithin(finished, waitMs);
     if (!inTime && this.#strict)
       throw new TldrError('UNAVAILABLE', 'the write was made, but cannot be read yet: it may be repeated');
   }
@@ -299,6 +299,13 @@ function* groupsOf<T>(all: readonly T[], size: number): Generator<readonly T[]> 
   for (let at = 0; at < all.length; at += size) yield all.slice(at, at + size);
 }
 
-function after(ms: number): Promise<false> {
-  return new Promise((resolve) => setTimeout(() => resolve(false), ms).unref());
+/** Keeps the process running while it waits: Node ends a process that waits on unreferenced timers alone. */
+async function endsWithin(work: Promise<void>, ms: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<false>((resolve) => (timer = setTimeout(() => resolve(false), ms)));
+  try {
+    return await Promise.race([work.then(() => true), late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

@@ -98,7 +98,7 @@ export class PointSync {
       wanted.waiting.push(...waiting);
       this.#pending.set(id, wanted);
     }
-    if (!this.#stopped) this.#retry = setTimeout(() => this.#work(), RETRY_MS).unref();
+    if (!this.#stopped) this.#retry = setTimeout(() => this.#work(), RETRY_MS);
   }
 
   /** @returns those that could not be brought; one bad point keeps no other from it */

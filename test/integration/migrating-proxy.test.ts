@@ -46,6 +46,38 @@ describe('a collection that is written to through the proxy while it is migrated
     await rm(scenario.folder, { recursive: true });
   });
 
+  test('a start that waits for a point which cannot be copied keeps running and tries again', async () => {
+    const scenario = await Scenario.make(place(), 'waits', { faults: true });
+    await scenario.serve();
+    await scenario.copy();
+    await scenario.want({ state: 'copied', side: 'target' }, ({ side }) => side === 'target');
+    const write = (url: string, method: string, below: string, body: string): Promise<Response> =>
+      fetch(`${url}/collections/waits/points${below}?wait=true`, {
+        ...{ method, headers: { 'content-type': 'application/json' }, body },
+      });
+    const vector = [1e39, ...Array.from({ length: DIM - 1 }, () => 1)].join().replace('1e+39', '1e39');
+    const direct = await write(place().directUrl, 'PUT', '', `{"points":[{"id":4,"vector":[${vector}]}]}`);
+    expect(direct.status).toBe(200);
+    const followed = await write(scenario.rest, 'POST', '/payload', '{"points":[4],"payload":{"f":2}}');
+    expect(followed.status).toBe(503);
+    await scenario.kill();
+    const child = spawn(process.execPath, [MAIN, 'serve', '--config', 'serve.json'], {
+      ...{ cwd: scenario.folder, env: { PATH: process.env['PATH'] ?? '' } },
+    });
+    const ended = new Promise((resolve) => child.once('close', resolve));
+    let log = '';
+    const triedTwice = new Promise<string>((resolve) =>
+      child.stderr.on('data', (chunk: Buffer) => {
+        log += chunk.toString();
+        if (log.split('cannot be brought to the target').length > 2) resolve('tried twice');
+      }),
+    );
+    expect(await Promise.race([triedTwice, ended])).toBe('tried twice');
+    child.kill('SIGKILL');
+    await ended;
+    await rm(scenario.folder, { recursive: true });
+  }, 60_000);
+
   test('the comparison finds a missing point, one too many, a payload and a vector', async () => {
     const scenario = await Scenario.make(place(), 'compared', { faults: false });
     await scenario.copy();
