@@ -1,7 +1,7 @@
 import { isLosslessNumber } from 'lossless-json';
 import { TldrError } from '../../src/core/errors.js';
 import { ProtoWriter } from '../../src/core/protobuf.js';
-import { isObject, parseJson, type Json } from './json.js';
+import { isObject, parseJson, stringifyJson, type Json } from './json.js';
 import { canonicalVector, Cursor, decodeDense, decodeEntry, decodeFloats, encodeEntry } from './wire.js';
 
 /**
@@ -12,7 +12,11 @@ import { canonicalVector, Cursor, decodeDense, decodeEntry, decodeFloats, encode
 export const REST_FORMAT = 'qdrant-points-1';
 export const VECTOR_ENTRY = 1;
 export const PAYLOAD_ENTRY = 3;
+/** The payload's JSON text instead of its entries, where gRPC cannot carry it. */
+const EXACT_PAYLOAD = 15;
 const INT64_MAX = 2n ** 63n - 1n;
+/** Objects and lists within each other that gRPC still takes: the server stops at 100 messages, three for each. */
+const DEPTH_MAX = 28;
 
 function packRest(payload: readonly Uint8Array[], vectors: readonly Uint8Array[]): Uint8Array {
   const sizeBytes = [...payload, ...vectors].reduce((sum, entry) => sum + entry.length + 6, 16);
@@ -45,6 +49,55 @@ function unpackRest(rest: Uint8Array): { payload: Uint8Array[]; vectors: Uint8Ar
   return { payload, vectors };
 }
 
+/** Returns the JSON text of a payload that gRPC cannot carry; null for every other payload. */
+export function exactPayload(rest: Uint8Array): string | null {
+  const cursor = new Cursor(rest);
+  while (cursor.next()) {
+    if (cursor.field === EXACT_PAYLOAD) return cursor.text();
+    if (cursor.field === PAYLOAD_ENTRY) return null;
+    cursor.skip();
+  }
+  return null;
+}
+
+/** Returns the rest of a point with `json` in place of its payload entries. */
+export function withExactPayload(rest: Uint8Array, json: string): Uint8Array {
+  const vectors = rest.subarray(0, payloadStart(rest));
+  return new ProtoWriter(vectors.length + json.length + 16).raw(vectors).string(EXACT_PAYLOAD, json).finish();
+}
+
+/**
+ * Whether payload entries may differ from what the server stores: gRPC gives an integer from 2^63 to 2^64-1 as a
+ * double, and a payload that is nested too deep cannot be written.
+ */
+export function hasInexactPayload(rest: Uint8Array): boolean {
+  return unpackRest(rest).payload.some((entry) => isInexact(decodeEntry(entry).value, 1));
+}
+
+function isInexact(value: Uint8Array, depth: number): boolean {
+  if (depth > DEPTH_MAX) return true;
+  const cursor = new Cursor(value);
+  while (cursor.next()) {
+    if (cursor.field === 2) {
+      const double = cursor.double();
+      if (double >= 2 ** 63 && double <= 2 ** 64) return true;
+    } else if (cursor.field === 6) {
+      if (repeated(cursor.bytes()).some((entry) => isInexact(decodeEntry(entry).value, depth + 1)))
+        return true;
+    } else if (cursor.field === 7) {
+      if (repeated(cursor.bytes()).some((item) => isInexact(item, depth + 1))) return true;
+    } else cursor.skip();
+  }
+  return false;
+}
+
+function sortedJson(value: Json): string {
+  if (Array.isArray(value)) return `[${value.map(sortedJson).join(',')}]`;
+  if (!isObject(value)) return stringifyJson(value);
+  const keys = Object.keys(value).sort();
+  return `{${keys.map((key) => `${JSON.stringify(key)}:${sortedJson(value[key] ?? null)}`).join(',')}}`;
+}
+
 /** @throws INVALID_ARGUMENT when the payload is no JSON object */
 export function restFromJson(payloadJson: string): Uint8Array {
   const payload = parseJson(payloadJson);
@@ -52,11 +105,14 @@ export function restFromJson(payloadJson: string): Uint8Array {
   const entries = Object.entries(payload).map(([key, value]) =>
     encodeEntry(key, encodeValue(value).finish()),
   );
-  return packRest(entries, []);
+  const rest = packRest(entries, []);
+  return hasInexactPayload(rest) ? withExactPayload(rest, payloadJson) : rest;
 }
 
 /** Payload as JSON text, keys in the server's order or sorted; doubles keep a point: `1.0`. */
 export function payloadJson(rest: Uint8Array, sorted = false): string {
+  const exact = exactPayload(rest);
+  if (exact !== null) return sorted ? sortedJson(parseJson(exact)) : exact;
   return mapJson(unpackRest(rest).payload, sorted);
 }
 

@@ -1,7 +1,7 @@
 import { TldrError } from '../../src/core/errors.js';
 import { ProtoWriter } from '../../src/core/protobuf.js';
 import type { VectorColumn, WriteBatch } from '../../src/core/vector-store.js';
-import { payloadStart } from './payload.js';
+import { exactPayload, payloadStart } from './payload.js';
 import { encodePointId, fieldBytes } from './wire.js';
 
 /** One vector column in the form it is written in. */
@@ -61,12 +61,13 @@ export class PointStructs {
     const columns = this.#columns.filter(({ has }) => has[i] !== 0);
     const idMessage = encodePointId(id).finish();
     const payloadAt = payloadStart(rest);
+    // A payload that gRPC cannot carry is written afterwards.
+    const payload = rest.subarray(exactPayload(rest) === null ? payloadAt : rest.length);
     let namedBytes = payloadAt;
     for (const { head, rowBytes } of columns) namedBytes += head.length + rowBytes;
-    const sizeBytes =
-      fieldBytes(idMessage.length) + rest.length - payloadAt + fieldBytes(fieldBytes(namedBytes));
+    const sizeBytes = fieldBytes(idMessage.length) + payload.length + fieldBytes(fieldBytes(namedBytes));
     const write = (out: ProtoWriter, field: number): void => {
-      out.size(field, sizeBytes).bytes(1, idMessage).raw(rest.subarray(payloadAt));
+      out.size(field, sizeBytes).bytes(1, idMessage).raw(payload);
       out.size(4, fieldBytes(namedBytes)).size(2, namedBytes);
       for (const { head, values, rowBytes } of columns)
         out.raw(head).raw(values.subarray(i * rowBytes, (i + 1) * rowBytes));

@@ -28,6 +28,7 @@ import type {
 } from '../../src/core/vector-store.js';
 import { pointAlias, readAliases, removeAlias, shadowingRefusal, shadowName } from './aliases.js';
 import { createCollection, createIndex, finishCollection } from './bulk-load.js';
+import { readExactPayloads, writeExactPayloads } from './exact-payload.js';
 import type { Grpc } from './grpc.js';
 import { insertOnlyOf } from './insert-only.js';
 import { listAt, numberAt, parseJson, textAt, valueAt } from './json.js';
@@ -143,7 +144,10 @@ export class QdrantStore implements VectorStore {
   }
 
   async *scan(collection: string, options: ScanOptions): AsyncGenerator<PointBatch> {
-    yield* scanPoints(this.#to.grpc, await this.#place(collection, options), options);
+    const { rest, grpc } = this.#to;
+    const place = await this.#place(collection, options);
+    for await (const batch of scanPoints(grpc, place, options))
+      yield await readExactPayloads(rest, place, batch);
   }
 
   async versions(
@@ -162,7 +166,8 @@ export class QdrantStore implements VectorStore {
     options: { readonly vectorName: string } & InShard,
   ): Promise<PointBatch> {
     const place = await this.#place(collection, options);
-    return retrievePoints(this.#to.grpc, place, { ids, withPayload: true });
+    const { rest, grpc } = this.#to;
+    return readExactPayloads(rest, place, await retrievePoints(grpc, place, { ids, withPayload: true }));
   }
 
   async *matchingIds(collection: string, condition: PointCondition): AsyncGenerator<readonly PointId[]> {
@@ -270,6 +275,7 @@ export class QdrantStore implements VectorStore {
     if (insertOnly && way === null)
       throw new TldrError('UNSUPPORTED', `Qdrant ${this.#to.version} cannot leave existing points alone`);
     await upsertPoints(this.#to.grpc, { collection, shardKey }, { batch, insertOnly: way, pointsMax });
+    await writeExactPayloads(this.#to.rest, { collection, shardKey }, batch);
   }
 
   async deletePoints(collection: string, ids: readonly PointId[], options: InShard = {}): Promise<void> {

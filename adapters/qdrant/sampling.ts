@@ -22,6 +22,11 @@ export function shardKeyJson({ kind, value }: ShardKey): Json {
   return kind === 'keyword' ? value : num(BigInt(value));
 }
 
+/** A point id as JSON that keeps its digits. */
+export function idJson(id: PointId): Json {
+  return typeof id === 'bigint' ? num(id) : id;
+}
+
 /** A point id as JSON holds it, digits kept. */
 export function idOf(value: Json | undefined): PointId {
   if (isLosslessNumber(value)) return BigInt(value.value);
