@@ -1,7 +1,8 @@
-import { open, type FileHandle } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { writeWhole } from '../core/encoder-file.js';
-import { messageOf, TldrError } from '../core/errors.js';
+import { TldrError } from '../core/errors.js';
 import { checkFinite, matrix, type Matrix } from '../core/matrix.js';
+import { openRegular } from '../core/regular-file.js';
 
 const MAGIC = '\x93NUMPY';
 const HEADER_BYTES_MAX = 1024 ** 2;
@@ -21,7 +22,7 @@ export interface NpyFile {
  * @throws NOT_FOUND, INVALID_DATA for anything but a C-ordered little-endian N x D of float32 or float16
  */
 export async function openNpy(path: string): Promise<NpyFile> {
-  const file = await openFile(path);
+  const { file } = await openRegular(path, 'a .npy file');
   try {
     const header = await readHeader(file, path);
     const { dtype, rows, cols, dataAt } = floatTable(header, path);
@@ -86,7 +87,7 @@ const INTEGER_TYPES: Readonly<
  * @throws NOT_FOUND, INVALID_DATA for anything but a little-endian integer type and shape (N,)
  */
 export async function readNpyIntegers(path: string): Promise<bigint[]> {
-  const file = await openFile(path);
+  const { file } = await openRegular(path, 'a .npy file');
   try {
     const { descr, shape, shapeText, dataAt } = await readHeader(file, path);
     const type = INTEGER_TYPES[descr ?? ''];
@@ -141,19 +142,6 @@ function header({ rows, cols }: { rows: number; cols: number }): Buffer {
     length,
     Buffer.from(padded, 'latin1'),
   ]);
-}
-
-async function openFile(path: string): Promise<FileHandle> {
-  let file: FileHandle;
-  try {
-    file = await open(path, 'r');
-  } catch (cause) {
-    throw new TldrError('NOT_FOUND', `cannot open ${path}: ${messageOf(cause)}`, { cause });
-  }
-  // Folders open like files, and fail when they are read.
-  if (!(await file.stat()).isDirectory()) return file;
-  await file.close();
-  throw new TldrError('INVALID_ARGUMENT', `${path} is a folder, expected a .npy file`);
 }
 
 async function checkSize(file: FileHandle, path: string, expected: number): Promise<void> {

@@ -1,10 +1,10 @@
-import { readFile } from 'node:fs/promises';
 import { candidatesMax } from '../../adapters/qdrant/serve/candidates-max.js';
 import { STATE_COLLECTION } from '../../adapters/qdrant/record-store.js';
 import type { Config } from '../config/config.js';
 import type { ServedSetting } from '../config/served-setting.js';
 import { Encoder } from '../core/encoder.js';
-import { isTldrError, messageOf, TldrError } from '../core/errors.js';
+import { readEncoderFile } from '../core/encoder-file.js';
+import { isTldrError, TldrError } from '../core/errors.js';
 import type { Log } from '../core/run.js';
 import { serveCollection } from '../core/serve-collection.js';
 import type { ServedCollection } from '../core/served-collection.js';
@@ -72,7 +72,7 @@ async function load(
 ): Promise<LoadedCollection> {
   const { name, setting, aliases } = wanted;
   try {
-    const encoder = await readEncoder(setting.encoder);
+    const encoder = await readEncoderFile(setting.encoder);
     const spec = await store.describe(setting.target);
     const served = serveCollection({
       ...{ name, spec, aliases, options: setting, candidatesMax: candidatesMax(spec) },
@@ -105,15 +105,6 @@ async function checkFull(store: VectorStore, full: string, served: ServedCollect
       'MISMATCH',
       `full collection ${full}: dimension of vector "${served.vector}" is ${dim ?? 'missing'}, expected ${served.inputDim}`,
     );
-}
-
-/** @throws NOT_FOUND where the file cannot be read */
-export async function readEncoder(path: string): Promise<Uint8Array> {
-  try {
-    return await readFile(path);
-  } catch (cause) {
-    throw new TldrError('NOT_FOUND', `cannot read the encoder ${path}: ${messageOf(cause)}`, { cause });
-  }
 }
 
 /** A served collection as people and scripts read it. */

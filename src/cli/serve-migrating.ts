@@ -10,7 +10,7 @@ import { readPlan, type Side } from '../migrate/journal-state.js';
 import { obeyPlan } from '../migrate/obey-plan.js';
 import { WriteJournal } from '../migrate/write-journal.js';
 import { openStore } from './options.js';
-import { readEncoder, sourceNames } from './serve-collections.js';
+import { sourceNames } from './serve-collections.js';
 
 const CATCH_UP_MS = 60_000;
 /** What is not brought over now is tried again soon: other writes wait behind it. */
@@ -86,7 +86,7 @@ async function openOne(
   try {
     const facts = factsOf(name, { source, target }, await store.aliases());
     await store.describe(source);
-    const encoder = Encoder.fromBytes(await readEncoder(path));
+    const encoder = await Encoder.load(path);
     const journal = await WriteJournal.open(folder);
     const names = { sourceCollection: source, targetCollection: target };
     const follower = new FollowWrites({ source: store, target: store, ...names, encoder, journal, log });

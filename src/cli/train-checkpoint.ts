@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { writeWhole } from '../core/encoder-file.js';
 import { codeOf, messageOf, TldrError } from '../core/errors.js';
 import { formatPointId, parsePointId, type PointId } from '../core/point-id.js';
+import { readRegular } from '../core/regular-file.js';
 import { parseTrainState, serializeTrainState, type TrainState } from '../train/train-state.js';
 
 /** What a stopped `train` needs to go on: which points were drawn, and how far each training is. */
@@ -36,9 +36,9 @@ export async function writeCheckpoint(path: string, { sampleIds, states }: Train
 export async function readCheckpoint(path: string): Promise<TrainCheckpoint | null> {
   let bytes: Buffer;
   try {
-    bytes = await readFile(path);
+    bytes = await readRegular(path, 'a training checkpoint');
   } catch (cause) {
-    if (codeOf(cause) === 'ENOENT') return null;
+    if (cause instanceof TldrError && codeOf(cause.cause) === 'ENOENT') return null;
     throw new TldrError('INVALID_ARGUMENT', `cannot read the checkpoint ${path}: ${messageOf(cause)}`, {
       cause,
     });

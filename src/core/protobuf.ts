@@ -155,6 +155,7 @@ export function* readFields(message: Uint8Array): Generator<ProtoField> {
   while (at < message.length) {
     const tag = Number(varint());
     const field = Math.floor(tag / 8);
+    if (field === 0) throw new TldrError('INVALID_DATA', 'protobuf field number 0 does not exist');
     switch (tag % 8) {
       case 0:
         yield { field, varint: varint(), bytes: NO_BYTES };
@@ -172,4 +173,37 @@ export function* readFields(message: Uint8Array): Generator<ProtoField> {
         throw new TldrError('INVALID_DATA', `protobuf wire type ${tag % 8} does not exist`);
     }
   }
+}
+
+/**
+ * The bytes that the first field takes, its head included; null where `start` begins with none.
+ * @param start the field's head, and as much of the rest as is at hand
+ */
+export function fieldExtent(start: Uint8Array): number | null {
+  const tag = varintAt(start, 0);
+  if (tag === null || tag.value < 8) return null;
+  const value = varintAt(start, tag.end);
+  switch (tag.value % 8) {
+    case 0:
+      return value?.end ?? null;
+    case 1:
+      return tag.end + 8;
+    case 2:
+      return value === null ? null : value.end + value.value;
+    case 5:
+      return tag.end + 4;
+    default:
+      return null;
+  }
+}
+
+function varintAt(bytes: Uint8Array, start: number): { readonly value: number; readonly end: number } | null {
+  let value = 0;
+  for (let i = 0; i < 10; i++) {
+    const byte = bytes[start + i];
+    if (byte === undefined) return null;
+    value += (byte & 127) * 2 ** (7 * i);
+    if (byte < 128) return { value, end: start + i + 1 };
+  }
+  return null;
 }

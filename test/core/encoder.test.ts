@@ -1,6 +1,7 @@
 import { afterAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
@@ -253,6 +254,36 @@ describe('the encoder file', () => {
     await expect(Encoder.load(path)).rejects.toMatchObject({ code: 'NOT_FOUND' });
     await writeFile(path, 'hello');
     await expect(Encoder.load(path)).rejects.toMatchObject({ code: 'INVALID_DATA' });
+  });
+
+  test('refuses at once what is no regular file and what is not as long as its fields promise', async () => {
+    for (const path of ['/dev/zero', '/dev/null', tmpdir()])
+      await expect(Encoder.load(path)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    const inside = await folder();
+    const pipe = join(inside, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    await expect(Encoder.load(pipe)).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      message: `${pipe} is a pipe, expected an encoder file`,
+    });
+
+    const path = join(inside, 'zeros.onnx');
+    await writeFile(path, '');
+    await truncate(path, 1024 ** 3);
+    await expect(Encoder.load(path)).rejects.toMatchObject({
+      code: 'INVALID_DATA',
+      message: expect.stringContaining('at byte 0'),
+    });
+    const bytes = randomEncoder([5, 3], { normalize: false, bias: false }).toBytes();
+    await writeFile(path, bytes);
+    await truncate(path, 1024 ** 3);
+    await expect(Encoder.load(path)).rejects.toMatchObject({
+      message: expect.stringContaining(`at byte ${bytes.length}`),
+    });
+    await writeFile(path, bytes.subarray(0, -1));
+    await expect(Encoder.load(path)).rejects.toMatchObject({ code: 'INVALID_DATA' });
+    await writeFile(path, bytes);
+    expect((await Encoder.load(path)).toBytes()).toEqual(bytes);
   });
 
   test('refuses layers that do not fit and weights that are not finite', () => {
