@@ -323,6 +323,11 @@ function legacyRecommendations(source: Source, using: JsonObject): NamedRequest[
       }),
     },
     {
+      name: 'recommend without a limit',
+      method: 'Points/Recommend',
+      request: () => ({ positive, ...using }),
+    },
+    {
       name: 'recommend groups',
       method: 'Points/RecommendGroups',
       request: (v) => ({ ...request(v), limit: 3, groupSize: 2, groupBy: 'shelf' }),

@@ -14,6 +14,9 @@ const NEWER_OFFSET = 99;
  */
 export function legacyToQuery(message: ProtoMessage, fields: LegacyFields): Pieces | null {
   const { moved, inputs, limit, groupSize, query: to } = fields;
+  // A count that is not written is zero: none is returned here, where a query would be refused.
+  const isZero = (count: number): boolean => (message.varint(count) ?? 0n) === 0n;
+  if (isZero(limit) || (groupSize !== undefined && isZero(groupSize))) return null;
   const out = new Pieces();
   for (const span of message.spans) {
     const field = moved[span.field];
@@ -22,9 +25,6 @@ export function legacyToQuery(message: ProtoMessage, fields: LegacyFields): Piec
   }
   const query = queryOf(message, fields);
   if (query === null) return null;
-  // A count that is not written is zero there and the default here.
-  if (!message.has(limit)) out.varint(to.limit, 0);
-  if (groupSize !== undefined && !message.has(groupSize)) out.varint(to.groupSize ?? 0, 0);
   return out.bytes(to.query, query);
 }
 
