@@ -1,8 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
-import { writeWhole } from '../core/encoder-file.js';
+import { openRegular, writeWhole } from '../core/encoder-file.js';
 import { TldrError } from '../core/errors.js';
 import { checkFinite, matrix, type Matrix } from '../core/matrix.js';
-import { openRegular } from '../core/regular-file.js';
 
 const MAGIC = '\x93NUMPY';
 const HEADER_BYTES_MAX = 1024 ** 2;
