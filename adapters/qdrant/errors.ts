@@ -22,6 +22,9 @@ export class CallError extends TldrError {
   }
 }
 
+/** Of a request that strict mode's rate limit never lets through, however long one waits. */
+const NEVER_FITS = /request larger than rate limiter capacity/;
+
 /** HTTP statuses of Qdrant (actix helpers.rs) as codes. */
 export function httpError(
   status: number,
@@ -48,7 +51,7 @@ export function httpError(
     case 409:
       return say('ALREADY_EXISTS', '');
     case 429:
-      return say('UNAVAILABLE', '', true);
+      return NEVER_FITS.test(text) ? say('INVALID_ARGUMENT', '') : say('UNAVAILABLE', '', true);
     case 400:
     case 413:
     case 422:
@@ -73,9 +76,10 @@ export function grpcError(
     12: 'UNSUPPORTED',
     16: 'UNAUTHORIZED',
   };
-  const code = codes[status] ?? 'UNAVAILABLE';
+  const neverFits = status === 8 && NEVER_FITS.test(message);
+  const code = neverFits ? 'INVALID_ARGUMENT' : (codes[status] ?? 'UNAVAILABLE');
   const afterMs = Number(context.retryAfter) * 1000;
-  const safe = [4, 8, 14].includes(status);
+  const safe = [4, 8, 14].includes(status) && !neverFits;
   const asked = context.retryAfter !== undefined && Number.isFinite(afterMs);
   const refused = status === 8 || asked;
   const retry = asked ? { safe, refused, afterMs } : { safe, refused };

@@ -27,6 +27,7 @@ import type {
   WriteBatch,
 } from '../../src/core/vector-store.js';
 import { pointAlias, readAliases, removeAlias, shadowingRefusal, shadowName } from './aliases.js';
+import { countPoints } from './count.js';
 import { createCollection, createIndex, finishCollection } from './bulk-load.js';
 import { readExactPayloads, writeExactPayloads } from './exact-payload.js';
 import type { Grpc } from './grpc.js';
@@ -39,16 +40,7 @@ import { queryPoints, scoredPoints } from './query.js';
 import type { Rest } from './rest.js';
 import { loadOf } from './load.js';
 import { hasOneReplica, readVersions } from './versions.js';
-import {
-  cutRanges,
-  inProportion,
-  pathOf,
-  randomIds,
-  sampleByIds,
-  sampleByScan,
-  shardKeyJson,
-  sum,
-} from './sampling.js';
+import { cutRanges, inProportion, pathOf, randomIds, sampleByIds, sampleByScan, sum } from './sampling.js';
 import { deriveScratch, dropScratch, measureVectors, vectorStorage } from './scratch.js';
 import { deriveTarget, differences, estimateMemory, specFromInfo, strictLimits } from './settings.js';
 
@@ -134,13 +126,8 @@ export class QdrantStore implements VectorStore {
   }
 
   async count(collection: string, options: InShard = {}): Promise<number> {
-    const { shardKey } = options;
-    const shard = shardKey === undefined ? {} : { shard_key: shardKeyJson(shardKey) };
-    const result = await this.#to.rest.call('POST', `${pathOf(collection)}/points/count`, {
-      exact: true,
-      ...shard,
-    });
-    return numberAt(result, 'count') ?? 0;
+    const { queryPoints: queryPointsMax } = await this.#limits(collection);
+    return countPoints(this.#to.rest, { collection, shardKey: options.shardKey, queryPointsMax });
   }
 
   async *scan(collection: string, options: ScanOptions): AsyncGenerator<PointBatch> {

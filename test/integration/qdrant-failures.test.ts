@@ -287,3 +287,29 @@ test('a named vector may be called like a setting of a vector', async () => {
     await store.close();
   }
 });
+
+test('strict mode: points are counted without exact search, and what never fits is not retried', async () => {
+  const warned: string[] = [];
+  const log = (_: string, message: string): void => void warned.push(message);
+  const store = await openQdrant({ ...server, apiKey: KEY, retry: QUICK, log });
+  const strict = (settings: object): Promise<Response> =>
+    fetch(`${server.url}/collections/data`, {
+      method: 'PATCH',
+      headers: { 'api-key': KEY, 'content-type': 'application/json' },
+      body: JSON.stringify({ strict_mode_config: settings }),
+    });
+  try {
+    await strict({ enabled: true, search_allow_exact: false, max_query_limit: 700 });
+    expect(await store.count('data')).toBe(3000);
+    await strict({ enabled: true, read_rate_limit: 5 });
+    const ids = Array.from({ length: 50 }, (_, i) => BigInt(i));
+    await expect(store.retrieve('data', ids, { vectorName: '' })).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      message: expect.stringContaining('larger than rate limiter capacity'),
+    });
+    expect(warned).toEqual([]);
+  } finally {
+    await strict({ enabled: false });
+    await store.close();
+  }
+});
