@@ -148,10 +148,10 @@ export class GuardingProxy {
 
   /**
    * How many writes are not known to be in the target, read from the journal of a proxy that ended.
-   * @throws ALREADY_EXISTS while a process has it open
+   * @throws ALREADY_EXISTS while a process has it open, INVALID_DATA where it is missing
    */
   async leftOpen(): Promise<number> {
-    const journal = await WriteJournal.open(this.folder);
+    const journal = await WriteJournal.open(this.folder, { recorded: true });
     const { openCount } = journal;
     await journal.close();
     return openCount;

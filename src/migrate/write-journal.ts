@@ -4,6 +4,7 @@ import { crc32 } from 'node:zlib';
 import { codeOf, messageOf, TldrError } from '../core/errors.js';
 import type { PointId } from '../core/point-id.js';
 import { decodeEntries, encodeDone, encodeTouched } from './journal-entries.js';
+import { checkNotMissing, LOST_WITH_IT } from './journal-missing.js';
 import { lockRecord } from './record-lock.js';
 import { makeFolder, swapFile, syncFolder } from './whole-file.js';
 
@@ -65,12 +66,17 @@ export class WriteJournal {
 
   /**
    * Opens the journal of a folder, new where there is none; what a crash left of its last frame is cut off.
-   * @throws ALREADY_EXISTS while another process has it open, INVALID_DATA where it is damaged, INVALID_ARGUMENT
-   * where the folder cannot be used
+   * `recorded` is whether a migration's record says that there is one.
+   * @throws ALREADY_EXISTS while another process has it open, INVALID_DATA where it is damaged, or missing although
+   * there must be one, INVALID_ARGUMENT where the folder cannot be used
    */
-  static async open(folder: string): Promise<WriteJournal> {
+  static async open(folder: string, { recorded = false } = {}): Promise<WriteJournal> {
     const path = join(folder, NAME);
-    await makeFolder(folder).catch((cause: unknown) => {
+    const usable = async (): Promise<void> => {
+      await checkNotMissing({ folder, path }, { recorded, leastBytes: MAGIC.length });
+      await makeFolder(folder);
+    };
+    await usable().catch((cause: unknown) => {
       throw unusable(folder, cause);
     });
     const unlock = await lockRecord(path);
@@ -290,7 +296,7 @@ export class WriteJournal {
     const damaged = (at: number): TldrError =>
       new TldrError(
         'INVALID_DATA',
-        `${path} is damaged at byte ${at} of ${size}: which writes still have to be brought to the target is not known any more; remove it, and migrate into a new target`,
+        `the journal ${path} is damaged at byte ${at} of ${size}: ${LOST_WITH_IT}`,
       );
     if (!(await this.#bytesAt({ at: 0, length: MAGIC.length })).equals(MAGIC)) throw damaged(0);
     let at = MAGIC.length;

@@ -88,6 +88,23 @@ describe('a migration by the proxy', () => {
     await end();
   });
 
+  test('does not lose its source once its journal is gone', async () => {
+    const end = await follow();
+    await startMigration(options);
+    await cut();
+    await end();
+    const ended = { ...options, deleteSource: true };
+    await rm(join(journal, 'writes.journal'));
+    for (const lose of ['writes.journal', 'proxy.json', '']) {
+      await rm(join(journal, lose), { recursive: true, force: true });
+      await expect(completeMigration({ ...ended, withoutCutOver: true })).rejects.toMatchObject({
+        code: 'INVALID_DATA',
+        message: expect.stringContaining('would lose these for good'),
+      });
+    }
+    expect(await store.exists('source')).toBe(true);
+  }, 30_000);
+
   test('needs a journal from the start, the same one, and one runner', async () => {
     await expect(startMigration(options)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     expect(await options.place.read()).toBeNull();

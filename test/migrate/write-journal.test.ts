@@ -3,8 +3,10 @@ import { execFile } from 'node:child_process';
 import {
   appendFile,
   copyFile,
+  mkdir,
   mkdtemp,
   open,
+  readdir,
   readFile,
   rename,
   rm,
@@ -18,11 +20,13 @@ import { promisify } from 'node:util';
 import { isTldrError } from '../../src/core/errors.js';
 import type { PointId } from '../../src/core/point-id.js';
 import { Rng } from '../../src/core/rng.js';
+import { writePlan, writeReport } from '../../src/migrate/journal-state.js';
 import { ENTRY_IDS_MAX, FRAME_BYTES_MAX, WriteJournal } from '../../src/migrate/write-journal.js';
 
 const UUID = '0000abcd-0000-4000-8000-00000000000f';
 const U64_MAX = 2n ** 64n - 1n;
 const HEAD_BYTES = 12;
+const RECURSIVE = { recursive: true } as const;
 const run = promisify(execFile);
 const MODULE = new URL('../../src/migrate/write-journal.js', import.meta.url).href;
 /**
@@ -289,6 +293,36 @@ describe('the journal of writes', () => {
     await expect(journal.rotate()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     await expect(begun(journal, [2n])).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     await journal.close();
+  });
+
+  test.each(['removed', 'emptied', 'in a removed folder'])(
+    'once something was copied, one that is %s is an error',
+    async (how) => {
+      await written([[1n]]);
+      await writePlan(folder, { state: 'copied', side: 'source' });
+      const lose = how === 'emptied' ? truncate(path, 0) : rm(how === 'removed' ? path : folder, RECURSIVE);
+      await lose;
+      const recorded = how === 'in a removed folder';
+      const lost = { code: 'INVALID_DATA', message: expect.stringContaining('would lose these for good') };
+      await expect(WriteJournal.open(folder, { recorded })).rejects.toMatchObject(lost);
+      await expect(WriteJournal.open(folder, { recorded: true })).rejects.toMatchObject(lost);
+      await mkdir(folder, RECURSIVE);
+      expect(await readdir(folder)).toEqual(
+        { removed: ['plan.json'], emptied: ['plan.json', 'writes.journal'] }[how] ?? [],
+      );
+      // A migration that was given up says so, and a new journal may begin.
+      await writePlan(folder, { state: 'waiting', side: 'source' });
+      expect(await reopened()).toEqual([]);
+    },
+  );
+
+  test('what a killed process said of its journal counts without a plan', async () => {
+    const report = { pid: 1, at: 1, source: 's', target: 't', encoder: 'e', caughtUp: false } as const;
+    await writeReport(folder, { ...report, state: 'waiting', side: 'source', open: 3 });
+    await expect(WriteJournal.open(folder)).rejects.toMatchObject({
+      code: 'INVALID_DATA',
+      message: expect.stringContaining('3 writes open'),
+    });
   });
 
   test('any sequence of entries, restarts and torn ends gives what a list gives', async () => {
