@@ -61,25 +61,46 @@ export function httpError(
   }
 }
 
-/** gRPC statuses (grpc/statuscodes.md) as codes. */
+/** What a gRPC status (grpc/statuscodes.md) means: its code, and whether the same call may succeed later. */
+interface StatusMeaning {
+  readonly code: ErrorCode;
+  readonly safe: boolean;
+}
+
+const GRPC_STATUSES: Readonly<Record<number, StatusMeaning>> = {
+  1: { code: 'UNAVAILABLE', safe: false }, // CANCELLED
+  2: { code: 'UNAVAILABLE', safe: false }, // UNKNOWN
+  3: { code: 'INVALID_ARGUMENT', safe: false },
+  4: { code: 'TIMEOUT', safe: true }, // DEADLINE_EXCEEDED
+  5: { code: 'NOT_FOUND', safe: false },
+  6: { code: 'ALREADY_EXISTS', safe: false },
+  7: { code: 'FORBIDDEN', safe: false }, // PERMISSION_DENIED
+  8: { code: 'UNAVAILABLE', safe: true }, // RESOURCE_EXHAUSTED
+  9: { code: 'INVALID_ARGUMENT', safe: false }, // FAILED_PRECONDITION
+  10: { code: 'UNAVAILABLE', safe: false }, // ABORTED
+  11: { code: 'INVALID_ARGUMENT', safe: false }, // OUT_OF_RANGE: a message larger than the server takes
+  12: { code: 'UNSUPPORTED', safe: false }, // UNIMPLEMENTED
+  13: { code: 'UNAVAILABLE', safe: false }, // INTERNAL
+  14: { code: 'UNAVAILABLE', safe: true },
+  15: { code: 'UNAVAILABLE', safe: false }, // DATA_LOSS
+  16: { code: 'UNAUTHORIZED', safe: false }, // UNAUTHENTICATED
+};
+const UNKNOWN_STATUS: StatusMeaning = { code: 'UNAVAILABLE', safe: false };
+/** INTERNAL also answers a message that the server cannot read, which it can never read. */
+const UNREADABLE = /failed to decode/i;
+
+/** Returns the error of a call that a gRPC status ended. */
 export function grpcError(
   status: number,
   message: string,
   context: { call: string; retryAfter: string | undefined },
 ): CallError {
-  const codes: Readonly<Record<number, ErrorCode>> = {
-    3: 'INVALID_ARGUMENT',
-    4: 'TIMEOUT',
-    5: 'NOT_FOUND',
-    6: 'ALREADY_EXISTS',
-    7: 'FORBIDDEN',
-    12: 'UNSUPPORTED',
-    16: 'UNAUTHORIZED',
-  };
+  const meaning = GRPC_STATUSES[status] ?? UNKNOWN_STATUS;
   const neverFits = status === 8 && NEVER_FITS.test(message);
-  const code = neverFits ? 'INVALID_ARGUMENT' : (codes[status] ?? 'UNAVAILABLE');
+  const unreadable = status === 13 && UNREADABLE.test(message);
+  const code = neverFits || unreadable ? 'INVALID_ARGUMENT' : meaning.code;
   const afterMs = Number(context.retryAfter) * 1000;
-  const safe = [4, 8, 14].includes(status) && !neverFits;
+  const safe = meaning.safe && !neverFits;
   const asked = context.retryAfter !== undefined && Number.isFinite(afterMs);
   const refused = status === 8 || asked;
   const retry = asked ? { safe, refused, afterMs } : { safe, refused };

@@ -2,7 +2,9 @@ import { afterAll, beforeAll, expect } from '@jest/globals';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Grpc } from '../../adapters/qdrant/grpc.js';
 import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
+import { DEFAULT_RETRY } from '../../adapters/qdrant/retry.js';
 import type { VectorStore } from '../../src/core/vector-store.js';
 import { migrateCollection } from '../../src/migrate/migrate-collection.js';
 import { PointSync } from '../../src/migrate/point-sync.js';
@@ -125,4 +127,22 @@ test('two integers that one double stands for are told apart', async () => {
     Buffer.from(store.canonicalRest(rest ?? new Uint8Array(0))).toString();
   expect(canonical(source.rest[0])).toContain('18446744073709551614');
   expect(canonical(target.rest[0])).toContain('18446744073709551615');
+});
+
+test('a message that the server cannot read is refused for good, not taken for an outage', async () => {
+  const grpc = new Grpc({
+    url: server.grpcUrl,
+    apiKey: undefined,
+    timeoutMs: 60_000,
+    retry: DEFAULT_RETRY,
+    log: undefined,
+    refused: () => undefined,
+  });
+  try {
+    await expect(grpc.call('Points/Upsert', Uint8Array.from([0x0a, 0x7f]))).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+    });
+  } finally {
+    grpc.close();
+  }
 });
