@@ -87,7 +87,7 @@ export async function sampleByIds(
     const batch = await retrievePoints(grpc, place, { ids: fresh, withPayload: false, signal });
     const kept = batch.ids.map((_, i) => i).filter((i) => batch.hasVector[i] !== 0);
     parts.push(gatherRows(batch.vectors, kept));
-    taken.push(...kept.map((i) => batch.ids[i] ?? 0n));
+    taken.push(...batch.ids.filter((_, i) => batch.hasVector[i] !== 0));
     onProgress?.({ step: 'sampling', done: taken.length, total: size, unit: 'points' });
   }
   return { ids: taken, vectors: concatRows(parts, place.dim) };

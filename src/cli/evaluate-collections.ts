@@ -1,3 +1,4 @@
+import { checkPoints } from '../core/check-points.js';
 import type { Encoder } from '../core/encoder.js';
 import { TldrError } from '../core/errors.js';
 import { parsePointId } from '../core/point-id.js';
@@ -114,6 +115,7 @@ async function readQueries(
   const { signal, onProgress } = run;
   const size = flags.sample ?? SAMPLE_QUERIES;
   const { ids, vectors } = await store.sample(collection, { vectorName, size, signal, onProgress });
+  checkPoints({ ids, vectors }, { collection, vectorName });
   const queriesFrom = `${ids.length.toLocaleString('en-US')} stored points of ${collection}, each left out of its own results (the encoder may have learned from them)`;
   return { queries: { vectors, ids }, queriesFrom };
 }

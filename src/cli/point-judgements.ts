@@ -1,6 +1,6 @@
 import { TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
-import { parsePointId, type PointId } from '../core/point-id.js';
+import { formatPointId, parsePointId, type PointId } from '../core/point-id.js';
 import { Rng } from '../core/rng.js';
 import { throwIfAborted } from '../core/run.js';
 import { valuesOfPoints } from '../evaluate/payload-strata.js';
@@ -96,7 +96,8 @@ function namedPoints(
   const named = [...(labels?.keys() ?? [])];
   const room = Math.floor(size * LABELLED_SHARE);
   if (named.length <= room) return named;
-  return Array.from(new Rng(seed).permutation(named.length).subarray(0, room), (i) => named[i] ?? 0n);
+  const chosen = Array.from(new Rng(seed).permutation(named.length).subarray(0, room));
+  return chosen.map((i) => named[i]).filter((id) => id !== undefined);
 }
 
 /** @throws MISMATCH when the sample of an earlier run lacks points that the judgements name */
@@ -112,7 +113,7 @@ function gainsOfRows(
       if (row === undefined) {
         throw new TldrError(
           'MISMATCH',
-          `--qrels names point ${id}, which the checkpoint's sample does not hold: start again with another --checkpoint file`,
+          `--qrels names point ${formatPointId(id)}, which the checkpoint's sample does not hold: start again with another --checkpoint file`,
         );
       }
       moved.set(row, gain);

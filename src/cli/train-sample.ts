@@ -1,10 +1,11 @@
+import { checkPoints } from '../core/check-points.js';
 import type { Distance } from '../core/distance.js';
 import { TldrError, type ErrorCode } from '../core/errors.js';
 import { checkFinite, concatRows, gatherRows, matrix, row, type Matrix } from '../core/matrix.js';
 import { comparePointIds, formatPointId, type PointId } from '../core/point-id.js';
 import { Rng } from '../core/rng.js';
 import { throwIfAborted, type RunOptions } from '../core/run.js';
-import type { DenseVectorSpec, VectorStore } from '../core/vector-store.js';
+import type { DenseVectorSpec, PointSample, VectorStore } from '../core/vector-store.js';
 import { openNpy } from './npy.js';
 
 /** Vectors to learn from and where they came from. */
@@ -81,22 +82,29 @@ export interface SampleChoice {
 
 /**
  * A random sample of a collection, drawn by the server: another one each time. Points that are named come first.
- * @throws NOT_FOUND when named points are not there, MISMATCH when points of an earlier run's sample are gone
+ * @throws NOT_FOUND when named points are not there, MISMATCH when points of an earlier run's sample are gone,
+ * INVALID_DATA naming a point whose vector cannot be learned from
  */
 export async function sampleCollection(
   place: SamplePlace,
   choice: SampleChoice,
   run: RunOptions,
 ): Promise<TrainSample> {
+  const { collection, vector } = place;
+  const { ids, vectors } = await readSample(place, choice, run);
+  checkPoints({ ids, vectors }, { collection, vectorName: vector.name });
+  return { x: vectors, distance: vector.distance, source: collection, ids };
+}
+
+async function readSample(place: SamplePlace, choice: SampleChoice, run: RunOptions): Promise<PointSample> {
   const { store, collection, vector } = place;
-  const { distance } = vector;
   if (choice.ids !== null) {
     const { ids } = choice;
-    const x = await retrieveAll(place, ids, run, () => ({
+    const vectors = await retrieveAll(place, ids, run, () => ({
       code: 'MISMATCH',
       message: `points of the checkpoint's sample are no longer in ${collection} with this vector: start again with another --checkpoint file`,
     }));
-    return { x, distance, source: collection, ids };
+    return { ids, vectors };
   }
   const { size, seed, named, namedBy } = choice;
   const first = await retrieveAll(place, named, run, (missing) => ({
@@ -105,16 +113,15 @@ export async function sampleCollection(
   }));
   const { signal, onProgress } = run;
   const drawn = await store.sample(collection, { vectorName: vector.name, size, signal, onProgress });
-  if (named.length === 0) return { x: drawn.vectors, distance, source: collection, ids: drawn.ids };
+  if (named.length === 0) return drawn;
   const known = new Set(named);
-  const others = Array.from(new Rng(seed).permutation(drawn.ids.length))
-    .filter((i) => !known.has(drawn.ids[i] ?? 0n))
+  const others = Array.from(new Rng(seed).permutation(drawn.ids.length), (at) => ({ at, id: drawn.ids[at] }))
+    .filter((one): one is { at: number; id: PointId } => one.id !== undefined && !known.has(one.id))
     .slice(0, size - named.length);
+  const rows = others.map(({ at }) => at);
   return {
-    x: concatRows([first, gatherRows(drawn.vectors, others)], vector.dim),
-    distance,
-    source: collection,
-    ids: [...named, ...others.map((i) => drawn.ids[i] ?? 0n)],
+    ids: [...named, ...others.map(({ id }) => id)],
+    vectors: concatRows([first, gatherRows(drawn.vectors, rows)], vector.dim),
   };
 }
 

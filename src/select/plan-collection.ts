@@ -1,3 +1,4 @@
+import { checkPoints } from '../core/check-points.js';
 import type { Encoder } from '../core/encoder.js';
 import { messageOf, TldrError } from '../core/errors.js';
 import { gatherRows, type Matrix } from '../core/matrix.js';
@@ -95,10 +96,8 @@ interface JudgedSample extends PlanSample {
 }
 
 async function takeSample(options: PlanOptions, setup: PlanSetup): Promise<JudgedSample> {
-  const { store, collection, sampleSize, queriesCount, seed, signal, onProgress, draw } = options;
-  const request = { vectorName: setup.vector.name, size: sampleSize, signal, onProgress };
-  const drawn: DrawnSample =
-    draw === undefined ? { vectors: (await store.sample(collection, request)).vectors } : await draw();
+  const { queriesCount, seed, draw } = options;
+  const drawn = draw === undefined ? await drawRandom(options, setup) : await draw();
   const { x, rowOf } = cleanSample(drawn.vectors);
   const labels = drawn.labels && movedLabels(drawn.labels, { rowOf, rows: x.rows });
   if (options.queries !== undefined) return withQueries(x, options.queries, { drawn, rowOf, setup, seed });
@@ -109,6 +108,15 @@ async function takeSample(options: PlanOptions, setup: PlanSetup): Promise<Judge
     queries: gatherRows(x, heldOut),
     judgements: labels === undefined ? {} : { labels: train.map((i) => labels[i] ?? -1) },
   };
+}
+
+async function drawRandom(
+  { store, collection, sampleSize: size, signal, onProgress }: PlanOptions,
+  { vector: { name: vectorName } }: PlanSetup,
+): Promise<DrawnSample> {
+  const sample = await store.sample(collection, { vectorName, size, signal, onProgress });
+  checkPoints(sample, { collection, vectorName });
+  return { vectors: sample.vectors };
 }
 
 /** Some of the queries measure, the others train. */
