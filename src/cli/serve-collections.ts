@@ -5,6 +5,7 @@ import type { ServedSetting } from '../config/served-setting.js';
 import { Encoder } from '../core/encoder.js';
 import { readEncoderFile } from '../core/encoder-file.js';
 import { isTldrError, TldrError } from '../core/errors.js';
+import type { Aliases } from '../core/followed.js';
 import type { Log } from '../core/run.js';
 import { serveCollection } from '../core/serve-collection.js';
 import type { ServedCollection } from '../core/served-collection.js';
@@ -67,7 +68,7 @@ async function load(
   wanted: {
     readonly name: string;
     readonly setting: ServedSetting;
-    readonly aliases: ReadonlyMap<string, string>;
+    readonly aliases: Aliases;
   },
 ): Promise<LoadedCollection> {
   const { name, setting, aliases } = wanted;
@@ -78,22 +79,29 @@ async function load(
       ...{ name, spec, aliases, options: setting, candidatesMax: candidatesMax(spec) },
       projector: Encoder.fromBytes(encoder, setting.encoder),
     });
-    // Until the migration is over, clients know the target by the names of its source.
-    const { migrating } = setting;
-    const names = migrating === undefined ? served.names : sourceNames(name, migrating.source, aliases);
-    const renamed = { ...served, names };
     if (setting.full !== undefined) await checkFull(store, setting.full, served);
-    return { served: renamed, encoder, full: setting.full };
+    return renamed({ served, encoder, full: setting.full }, setting, aliases);
   } catch (cause) {
     if (!isTldrError(cause)) throw cause;
     throw new TldrError(cause.code, `cannot serve ${name}: ${cause.message}`, { cause });
   }
 }
 
-/** What clients may call the source of a migration: the configured name first. */
-export function sourceNames(name: string, source: string, aliases: ReadonlyMap<string, string>): string[] {
-  const others = [...aliases].filter(([, to]) => to === source).map(([alias]) => alias);
-  return [...new Set([name, source, ...others])];
+/**
+ * A collection under every name that reaches it by these aliases, the configured one first. Until a migration is over,
+ * clients know the target by the names of its source.
+ */
+export function renamed(
+  loaded: LoadedCollection,
+  setting: ServedSetting,
+  aliases: Aliases,
+): LoadedCollection {
+  const { served } = loaded;
+  const [name = served.target] = served.names;
+  const collection = setting.migrating?.source ?? served.target;
+  const own = setting.migrating === undefined ? [name] : [name, collection];
+  const others = [...aliases].filter(([, to]) => to === collection).map(([alias]) => alias);
+  return { ...loaded, served: { ...served, names: [...new Set([...own, ...others])] } };
 }
 
 /** @throws NOT_FOUND, MISMATCH where it cannot be what the target was made from */

@@ -2,17 +2,19 @@ import type { Config } from '../config/config.js';
 import type { ServedSetting } from '../config/served-setting.js';
 import { Encoder } from '../core/encoder.js';
 import { messageOf, TldrError } from '../core/errors.js';
-import type { FollowedFacts, WriteGuard } from '../core/followed.js';
+import type { Aliases, FollowedFacts, WriteGuard } from '../core/followed.js';
 import type { Log } from '../core/run.js';
 import type { VectorStore } from '../core/vector-store.js';
 import { FollowWrites } from '../migrate/follow-writes.js';
 import { readPlan, type Side } from '../migrate/journal-state.js';
 import { obeyPlan } from '../migrate/obey-plan.js';
 import { WriteJournal } from '../migrate/write-journal.js';
+import { CurrentAliases } from './current-aliases.js';
 import { openStore } from './options.js';
-import { sourceNames } from './serve-collections.js';
 
 const CATCH_UP_MS = 60_000;
+/** How often aliases are read where no write asks for them: what reads are answered by goes by them too. */
+const ALIASES_MS = 1_000;
 /** What is not brought over now is tried again soon: other writes wait behind it. */
 const RETRY = { attempts: 2, firstDelayMs: 100, longestDelayMs: 200 };
 
@@ -29,6 +31,8 @@ interface Migrating {
 export interface MigratingCollections {
   readonly facts: readonly FollowedFacts[];
   readonly guard: WriteGuard;
+  /** Where every alias leads; null where nothing is migrated. */
+  readonly aliases: CurrentAliases | null;
   /** Which of a collection's sides clients read; by its configured name. */
   readonly sideOf: (name: string) => Side;
   /** Begins to do what the commands of the migrations want. */
@@ -45,29 +49,38 @@ export async function openMigrating(config: Config, log: Log): Promise<Migrating
   const opened: Migrating[] = [];
   const settings = Object.entries(config.collections).filter(([, { migrating }]) => migrating !== undefined);
   const store = settings.length === 0 ? null : await openStore(config, log, RETRY);
+  const aliases = store === null ? null : new CurrentAliases(() => store.aliases());
   let endings: (() => Promise<void>)[] = [];
+  let timer: NodeJS.Timeout | undefined;
   const close = async (): Promise<void> => {
+    clearInterval(timer);
     await Promise.all(endings.map((end) => end()));
     for (const { follower } of opened) await follower.close();
     await store?.close();
   };
   try {
-    if (store !== null)
-      for (const [name, setting] of settings) opened.push(await openOne(store, { name, setting, log }));
+    if (store !== null && aliases !== null)
+      for (const [name, setting] of settings)
+        opened.push(await openOne(store, { name, setting, aliases, log }));
   } catch (error) {
     await close();
     throw error;
   }
   const of = (name: string): Migrating => {
-    const found = opened.find(({ facts }) => facts.names[0] === name);
+    const found = opened.find(({ facts }) => facts.name === name);
     if (found === undefined) throw new TldrError('INTERNAL', `${name} is not followed`);
     return found;
   };
   return {
     facts: opened.map(({ facts }) => facts),
-    guard: { write: (collection, touched, send) => of(collection).follower.write(touched, send) },
+    guard: {
+      aliases: () => aliases?.read() ?? Promise.resolve(new Map()),
+      write: (collection, touched, send) => of(collection).follower.write(touched, send),
+    },
+    aliases,
     sideOf: (name) => of(name).follower.status().side,
     start: (switchReads) => {
+      timer = setInterval(() => void aliases?.read().catch(() => undefined), ALIASES_MS).unref();
       endings = opened.map(({ facts: { source, target }, folder, follower, encoder }) =>
         obeyPlan({ folder, follower, source, target, encoder, switchReads, log }),
       );
@@ -78,13 +91,23 @@ export async function openMigrating(config: Config, log: Log): Promise<Migrating
 
 async function openOne(
   store: VectorStore,
-  { name, setting, log }: { readonly name: string; readonly setting: ServedSetting; readonly log: Log },
+  {
+    name,
+    setting,
+    aliases,
+    log,
+  }: {
+    readonly name: string;
+    readonly setting: ServedSetting;
+    readonly aliases: CurrentAliases;
+    readonly log: Log;
+  },
 ): Promise<Migrating> {
   const { target, encoder: path, migrating } = setting;
   if (migrating === undefined) throw new TldrError('INTERNAL', `${name} is not being migrated`);
   const { source, journal: folder } = migrating;
   try {
-    const facts = factsOf(name, { source, target }, await store.aliases());
+    const facts = factsOf(name, { source, target }, await aliases.read());
     await store.describe(source);
     const encoder = await Encoder.load(path);
     const journal = await WriteJournal.open(folder);
@@ -112,14 +135,11 @@ async function resume(follower: FollowWrites, folder: string): Promise<void> {
     throw new TldrError('TIMEOUT', 'writes made before are not in the target');
 }
 
-/**
- * Writes go to the source as they are: whatever clients call it must be its own name or an alias of it. Nobody may
- * have another way to the target.
- */
+/** At the start what clients call the source is its own name or an alias of it, and no alias leads to the target. */
 function factsOf(
   name: string,
   { source, target }: Pick<FollowedFacts, 'source' | 'target'>,
-  aliases: ReadonlyMap<string, string>,
+  aliases: Aliases,
 ): FollowedFacts {
   if (aliases.has(source))
     throw new TldrError('INVALID_ARGUMENT', `"${source}" is an alias: give the collection itself`);
@@ -128,5 +148,5 @@ function factsOf(
   const other = [...aliases].find(([, to]) => to === target);
   if (other !== undefined)
     throw new TldrError('INVALID_ARGUMENT', `the alias "${other[0]}" leads to ${target}: remove it first`);
-  return { names: sourceNames(name, source, aliases), source, target };
+  return { name, source, target };
 }

@@ -7,7 +7,7 @@ import { messageOf, TldrError } from '../core/errors.js';
 import type { Log } from '../core/run.js';
 import type { ProxyLimits, TlsFiles, Upstream } from '../proxy/proxy-options.js';
 import { startProxy, type Proxy } from '../proxy/start-proxy.js';
-import { loadCollections, type LoadedCollection, type ReadsTarget } from './serve-collections.js';
+import { loadCollections, renamed, type LoadedCollection, type ReadsTarget } from './serve-collections.js';
 import { openMigrating } from './serve-migrating.js';
 import { proxyState } from './serve-state.js';
 
@@ -47,8 +47,15 @@ export async function startServing(config: Config, options: ServingOptions): Pro
   let loaded = await loadCollections(config, log, readsTarget).catch(fail);
   let { threads, shadow: shadowShare } = config;
   const { facts: followed, guard } = migrating;
+  let current = config;
+  // Under the names by which writes are followed, however long ago the rest was loaded.
+  const named = (one: LoadedCollection): LoadedCollection => {
+    const setting = current.collections[one.served.names[0] ?? ''];
+    const latest = migrating.aliases?.latest ?? null;
+    return setting === undefined || latest === null ? one : renamed(one, setting, latest);
+  };
   const state = (): ReturnType<typeof proxyState> =>
-    proxyState(loaded, { threads, shadowShare, seed, followed });
+    proxyState(loaded.map(named), { threads, shadowShare, seed, followed });
   const drop = (name: string): void => {
     const gone = loaded.find(({ served }) => served.names.includes(name));
     const configured = gone?.served.names[0];
@@ -72,7 +79,7 @@ export async function startServing(config: Config, options: ServingOptions): Pro
     state(),
     drop,
   ).catch(fail);
-  let current = config;
+  migrating.aliases?.onChange(() => proxy.use(state()));
   migrating.start(async () => {
     loaded = await loadCollections(current, log, readsTarget);
     proxy.use(state());

@@ -7,13 +7,24 @@ import type { GrpcCall, GrpcStatus, RestAnswer, RestHead, RestRequest } from './
  * brought to the target. An adapter reads requests, the proxy sends them, a guard remembers and brings over.
  */
 
-/** A collection that is being migrated, as requests name it. */
+/** A collection that is being migrated. */
 export interface FollowedFacts {
-  /** Every name by which clients reach the source, the configured one first. */
-  readonly names: readonly string[];
+  /** What clients call it: the source's own name, or an alias of it. */
+  readonly name: string;
   /** The collections' own names. */
   readonly source: string;
   readonly target: string;
+}
+
+/** Where every alias of the database leads. */
+export type Aliases = ReadonlyMap<string, string>;
+
+/** A request by the alias that its client used. */
+export interface Named<Request> {
+  readonly alias: string;
+  /** Where it led. */
+  readonly collection: string;
+  readonly request: Request;
 }
 
 /** The points that a request may change; too many are no fault, one too few is. */
@@ -28,40 +39,55 @@ export type Change<Request, Refusal> =
   | { readonly kind: 'other' }
   | {
       readonly kind: 'points';
-      /** The first of the collection's names. */
+      /** The collection's configured name. */
       readonly collection: string;
       readonly touched: Touched;
-      /** For the source, which answers when all is applied. */
+      /** By the source's own name, which no alias can move; the source answers when all is applied. */
       readonly request: Request;
+      /** Where its client used an alias: for credentials that open nothing but the alias. */
+      readonly named: Named<Request> | null;
     }
   /** A change of settings that both sides get. */
   | {
       readonly kind: 'settings';
       readonly collection: string;
       readonly source: Request;
+      readonly named: Named<Request> | null;
       readonly target: Request;
     }
   | Refusal;
 
-/** What a head or path alone says of a change: nothing, that the body has to be read, or a refusal. */
+/** What a head says of a change: nothing, that the body has to be read, or a refusal. */
 export type ChangeRoute<Refusal> = { readonly kind: 'other' } | { readonly kind: 'read' } | Refusal;
 export type RestChange = Change<RestRequest, RestAnswer>;
 export type GrpcChange = Change<GrpcCall, GrpcStatus>;
 
-/** Reads changes from REST requests; pure and synchronous. */
+/**
+ * Reads changes from REST requests; pure and synchronous. What a name means is asked of the database for every request
+ * that may change something: aliases are made, moved and removed while the proxy runs.
+ */
 export interface RestChanges {
-  route(head: RestHead): ChangeRoute<RestAnswer>;
-  /** @param body decompressed */
-  read(head: RestHead, body: Uint8Array): RestChange;
+  /** Whether a request may change something anywhere: then it takes the aliases to know what. */
+  isChange(head: RestHead): boolean;
+  /** @param aliases read after the request came */
+  route(head: RestHead, aliases: Aliases): ChangeRoute<RestAnswer>;
+  /**
+   * @param body decompressed
+   * @param aliases those that it was routed by
+   */
+  read(head: RestHead, body: Uint8Array, aliases: Aliases): RestChange;
   /** Whether an answer says that everything asked for has been applied. */
   isApplied(status: number, body: Uint8Array): boolean;
 }
 
 /** The same for gRPC. */
 export interface GrpcChanges {
-  route(path: string): ChangeRoute<GrpcStatus>;
-  /** @param message decompressed, without the five bytes of framing */
-  read(path: string, message: Uint8Array): GrpcChange;
+  isChange(path: string): boolean;
+  /**
+   * @param message decompressed, without the five bytes of framing
+   * @param aliases read after the call came
+   */
+  read(path: string, message: Uint8Array, aliases: Aliases): GrpcChange;
   /** @param message the answer of a call that ended with status 0 */
   isApplied(message: Uint8Array): boolean;
 }
@@ -75,8 +101,13 @@ export interface Sent<Answer> {
 /** Stands between clients' writes and the source. */
 export interface WriteGuard {
   /**
+   * The aliases at a moment after this was called, which `Rewriting` knows by then too.
+   * @throws UNAVAILABLE where the database does not say
+   */
+  aliases(): Promise<Aliases>;
+  /**
    * Remembers the points, lets `send` make the write, and brings them to the target.
-   * @param collection the first of its names
+   * @param collection its configured name
    * @throws UNAVAILABLE where nothing was sent, or what was written cannot be read yet; INVALID_ARGUMENT for a
    * condition that cannot be looked up
    */

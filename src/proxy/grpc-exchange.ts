@@ -62,12 +62,13 @@ export class GrpcExchange {
   readonly #headers: IncomingHttpHeaders;
   readonly #raw: readonly string[];
   readonly #path: string;
-  readonly #rewriting: Rewriting;
+  #rewriting: Rewriting;
   readonly #startedAtMs = performance.now();
   readonly #open = new Set<ClientHttp2Stream>();
   #kind = 'answer';
   #status = 'gone';
   #refused = false;
+  #over = false;
   #bytesIn = 0;
   #bytesOut = 0;
 
@@ -89,10 +90,11 @@ export class GrpcExchange {
 
   async run(): Promise<void> {
     try {
+      const { guard } = this.#parts;
       const route = this.#rewriting.routeGrpc(this.#path);
       this.#kind = route.kind;
       if (route.kind === 'status') this.refuse(route.code, route.message);
-      else if (this.#rewriting.routeGrpcChange(this.#path).kind !== 'other') await this.#follow();
+      else if (guard !== undefined && this.#rewriting.isGrpcChange(this.#path)) await this.#follow(guard);
       else if (route.kind === 'rewrite') await this.#rewrite(await this.#message());
       else {
         this.#stream.on('data', (chunk: Buffer) => (this.#bytesIn += chunk.length));
@@ -127,9 +129,16 @@ export class GrpcExchange {
   }
 
   /** A change of a followed collection goes to its end once it was sent, whether its client waits or not. */
-  async #follow(): Promise<void> {
+  async #follow(guard: WriteGuard): Promise<void> {
+    const sent = await this.#message();
+    // What may change something goes by the names as they are now.
+    const aliases = await guard.aliases();
+    if (!this.#over) {
+      this.#rewriting.release();
+      this.#rewriting = this.#parts.rewriting().use();
+    }
     const rewriting = this.#rewriting;
-    const task = { path: this.#path, body: await this.#message() };
+    const task = { path: this.#path, body: sent, aliases };
     const { result: change, body } = await rewriting.run({ kind: 'grpc-change', ...task });
     if (change.kind === 'other') {
       await this.#rewrite(body);
@@ -141,16 +150,13 @@ export class GrpcExchange {
       return;
     }
     this.#kind = 'follow';
-    const { headers, trailers, message, end } = await sendChange<GrpcCall, GrpcAnswer>(
-      change,
-      this.#parts.guard,
-      {
-        make: (call) => this.#make(call),
-        isApplied: (answer) => answer.end.status === '0' && rewriting.isGrpcApplied(answer.message),
-        isDone: (answer) => answer.end.status === '0',
-        isMissing: (answer) => answer.end.status === String(CODE.notFound),
-      },
-    );
+    const { headers, trailers, message, end } = await sendChange<GrpcCall, GrpcAnswer>(change, guard, {
+      make: (call) => this.#make(call),
+      isApplied: (answer) => answer.end.status === '0' && rewriting.isGrpcApplied(answer.message),
+      isDone: (answer) => answer.end.status === '0',
+      isDenied: (answer) => answer.end.status === String(CODE.denied),
+      isMissing: (answer) => answer.end.status === String(CODE.notFound),
+    });
     if (this.#stream.destroyed) return;
     if (end.status === '0') this.#reply(outgoing(headers), message, end);
     else this.#respondOnly({ ...headers, ...trailers }, null);
@@ -358,6 +364,7 @@ export class GrpcExchange {
 
   #ended(): void {
     const { metrics, log } = this.#parts;
+    this.#over = true;
     this.#rewriting.release();
     for (const upstream of this.#open) upstream.close(constants.NGHTTP2_CANCEL);
     const seconds = (performance.now() - this.#startedAtMs) / 1000;

@@ -7,6 +7,7 @@ export const CODE = {
   invalid: 3,
   deadline: 4,
   notFound: 5,
+  denied: 7,
   exhausted: 8,
   internal: 13,
   unavailable: 14,

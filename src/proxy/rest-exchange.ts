@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
 import { messageOf } from '../core/errors.js';
-import type { WriteGuard } from '../core/followed.js';
+import type { Aliases, WriteGuard } from '../core/followed.js';
 import type { Log } from '../core/run.js';
 import type {
   AnswerForm,
@@ -62,11 +62,12 @@ export class RestExchange {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #head: RestHead;
-  readonly #rewriting: Rewriting;
+  #rewriting: Rewriting;
   readonly #startedAtMs = performance.now();
   #relay: RestRelay | undefined;
   #lookups: AbortController | undefined;
   #gone = false;
+  #over = false;
   #kind = 'answer';
   #bytesIn = 0;
   /** Of answers that did not come through the relay. */
@@ -96,9 +97,8 @@ export class RestExchange {
       return;
     }
     try {
-      const change = this.#rewriting.routeRestChange(this.#head);
-      if (change.kind === 'answer') this.#answer(change);
-      else if (change.kind === 'read') await this.#follow();
+      const { guard } = this.#parts;
+      if (guard !== undefined && this.#rewriting.isRestChange(this.#head)) await this.#change(guard);
       else await this.#route();
     } catch (error) {
       this.#failed(error);
@@ -120,11 +120,26 @@ export class RestExchange {
     else await this.#pass(route.url, route.answer, whole);
   }
 
+  /** What may change something goes by the names as they are now. */
+  async #change(guard: WriteGuard): Promise<void> {
+    const aliases = await guard.aliases();
+    this.#renewRewriting();
+    const change = this.#rewriting.routeRestChange(this.#head, aliases);
+    if (change.kind === 'answer') this.#answer(change);
+    else if (change.kind === 'read') await this.#follow(guard, aliases);
+    else await this.#route();
+  }
+
+  #renewRewriting(): void {
+    if (this.#over) return;
+    this.#rewriting.release();
+    this.#rewriting = this.#parts.rewriting().use();
+  }
+
   /** A change of a followed collection goes to its end once it was sent, whether its client waits or not. */
-  async #follow(): Promise<void> {
-    const { guard } = this.#parts;
+  async #follow(guard: WriteGuard, aliases: Aliases): Promise<void> {
     const rewriting = this.#rewriting;
-    const task = { head: this.#head, body: await this.#wholeBody() };
+    const task = { head: this.#head, body: await this.#wholeBody(), aliases };
     const { result: change, body } = await rewriting.run({ kind: 'rest-change', ...task });
     if (change.kind === 'other') {
       await this.#route(body);
@@ -139,6 +154,7 @@ export class RestExchange {
       make: (request) => this.#exchange(request),
       isApplied: ({ status, body: said }) => rewriting.isRestApplied(status, said),
       isDone: ({ status }) => status < 300,
+      isDenied: ({ status }) => status === 403,
       isMissing: ({ status }) => status === 404,
     });
     if (this.#response.destroyed) return;
@@ -325,6 +341,7 @@ export class RestExchange {
 
   #ended(): void {
     const { metrics, log } = this.#parts;
+    this.#over = true;
     this.#rewriting.release();
     if (!this.#response.writableFinished) {
       this.#gone = true;

@@ -1,5 +1,5 @@
 import { parentPort, Worker } from 'node:worker_threads';
-import type { GrpcChange, RestChange } from '../core/followed.js';
+import type { Aliases, GrpcChange, RestChange } from '../core/followed.js';
 import { isTldrError, messageOf, TldrError, type ErrorCode } from '../core/errors.js';
 import {
   finished,
@@ -19,8 +19,8 @@ const TRANSFER_BYTES_MIN = 64 * 1024;
 export type RewriteTask = { readonly body: Uint8Array } & (
   | { readonly kind: 'rest'; readonly head: RestHead; readonly lookups?: readonly LookupAnswer[] | undefined }
   | { readonly kind: 'grpc'; readonly path: string; readonly lookups?: readonly Uint8Array[] | undefined }
-  | { readonly kind: 'rest-change'; readonly head: RestHead }
-  | { readonly kind: 'grpc-change'; readonly path: string }
+  | { readonly kind: 'rest-change'; readonly head: RestHead; readonly aliases: Aliases }
+  | { readonly kind: 'grpc-change'; readonly path: string; readonly aliases: Aliases }
   | { readonly kind: 'rest-answer'; readonly form: AnswerForm; readonly status: number }
   | { readonly kind: 'grpc-answer'; readonly form: AnswerForm }
 );
@@ -150,9 +150,9 @@ export function begin(
     case 'grpc':
       return grpc.begin(task.path, task.body, task.lookups);
     case 'rest-change':
-      return changes?.rest.read(task.head, task.body) ?? { kind: 'other' };
+      return changes?.rest.read(task.head, task.body, task.aliases) ?? { kind: 'other' };
     case 'grpc-change':
-      return changes?.grpc.read(task.path, task.body) ?? { kind: 'other' };
+      return changes?.grpc.read(task.path, task.body, task.aliases) ?? { kind: 'other' };
     case 'rest-answer':
       return rest.rewriteAnswer(task.form, task.status, task.body);
     case 'grpc-answer':

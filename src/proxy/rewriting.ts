@@ -1,9 +1,8 @@
-import type { ChangeRoute } from '../core/followed.js';
+import type { Aliases, ChangeRoute } from '../core/followed.js';
 import {
   isProjecting,
   type AnswerForm,
   type GrpcRoute,
-  type GrpcStatus,
   type RestAnswer,
   type RestHead,
   type RestRoute,
@@ -58,13 +57,18 @@ export class Rewriting {
     return this.#rewriters.rest.route(head);
   }
 
-  /** What a head says of changes to followed collections. */
-  routeRestChange(head: RestHead): ChangeRoute<RestAnswer> {
-    return this.#rewriters.changes?.rest.route(head) ?? { kind: 'other' };
+  /** Whether a request may change a followed collection. */
+  isRestChange(head: RestHead): boolean {
+    return this.#rewriters.changes?.rest.isChange(head) === true;
   }
 
-  routeGrpcChange(path: string): ChangeRoute<GrpcStatus> {
-    return this.#rewriters.changes?.grpc.route(path) ?? { kind: 'other' };
+  isGrpcChange(path: string): boolean {
+    return this.#rewriters.changes?.grpc.isChange(path) === true;
+  }
+
+  /** What a head says of changes to followed collections. */
+  routeRestChange(head: RestHead, aliases: Aliases): ChangeRoute<RestAnswer> {
+    return this.#rewriters.changes?.rest.route(head, aliases) ?? { kind: 'other' };
   }
 
   /** Whether an answer to a change says that all of it has been applied. */

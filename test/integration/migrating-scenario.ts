@@ -126,6 +126,10 @@ export class Scenario {
     return this.#serving?.rest ?? '';
   }
 
+  get grpc(): string {
+    return this.#serving?.grpc ?? '';
+  }
+
   async serve(): Promise<void> {
     this.#serving = await startServe(this.folder, [], { running: this.#place.running });
     this.#grpc = new PlainGrpc(this.#serving.grpc);

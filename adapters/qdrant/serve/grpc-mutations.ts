@@ -1,10 +1,10 @@
-import type { FollowedFacts, GrpcChange, GrpcChanges } from '../../../src/core/followed.js';
-import type { GrpcStatus } from '../../../src/core/wire.js';
+import type { Aliases, FollowedFacts, GrpcChange, GrpcChanges } from '../../../src/core/followed.js';
+import type { GrpcCall, GrpcStatus } from '../../../src/core/wire.js';
 import { METHODS } from './grpc-methods.js';
 import { touchedBy, type TouchRule } from './grpc-touched.js';
 import { Malformed, ProtoMessage } from './proto-message.js';
-import { drop, edited } from './proto-pieces.js';
-import { Refusal, refuseFollowed, refuseFollowedTarget } from './rules.js';
+import { drop, edited, type FieldEdit } from './proto-pieces.js';
+import { followedBy, followedNames, Refusal, refuseFollowed, refuseFollowedTarget } from './rules.js';
 
 /** Fields of every request that writes. */
 const COLLECTION = 1;
@@ -42,10 +42,10 @@ const ALIASES = '/qdrant.Collections/UpdateAliases';
 /** Reads which points of followed collections a call changes; refuses what cannot be followed. */
 export function grpcChanges(collections: readonly FollowedFacts[]): GrpcChanges {
   return {
-    route: (path) => ({ kind: concerns(path) ? 'read' : 'other' }),
-    read: (path, message) => {
+    isChange,
+    read: (path, message, aliases) => {
       try {
-        return read(path, message, collections);
+        return read({ path, bytes: message }, collections, aliases);
       } catch (error) {
         if (error instanceof Refusal) return refused(error);
         throw error;
@@ -59,63 +59,69 @@ function refused(error: Refusal): GrpcStatus {
   return { kind: 'status', code: error.grpcCode, message: error.message };
 }
 
-function concerns(path: string): boolean {
+function isChange(path: string): boolean {
   if (path in WRITES || INDEXES.has(path) || REFUSED.has(path) || path === CREATE || path === ALIASES)
     return true;
   return path.startsWith('/qdrant.') && METHODS[path] === undefined;
 }
 
 /** @throws Refusal */
-function read(path: string, bytes: Uint8Array, collections: readonly FollowedFacts[]): GrpcChange {
+function read(
+  { path, bytes }: { readonly path: string; readonly bytes: Uint8Array },
+  collections: readonly FollowedFacts[],
+  aliases: Aliases,
+): GrpcChange {
   const message = new ProtoMessage(bytes);
   if (path === ALIASES) {
-    refuseAliases(message, collections);
+    refuseAliases(message, followedNames(collections, aliases));
     return { kind: 'other' };
   }
   if (METHODS[path] === undefined) {
-    refuseNames(message, path, collections);
+    refuseNames(message, path, followedNames(collections, aliases));
     return { kind: 'other' };
   }
   const name = message.text(COLLECTION) ?? '';
-  refuseFollowedTarget(name, collections);
-  const followed = collections.find(({ names }) => names.includes(name));
-  // That it exists already is the server's to say.
-  if (followed === undefined || path === CREATE) return { kind: 'other' };
+  if (path === CREATE) {
+    refuseFollowedTarget(name, collections);
+    // That it exists already is the server's to say.
+    return { kind: 'other' };
+  }
+  const followed = followedBy(name, collections, aliases);
+  if (followed === null) return { kind: 'other' };
   const rule = WRITES[path];
-  const collection = followed.names[0] ?? followed.source;
-  const waiting = edited(message, new Map([[WAIT, drop]]))
-    .varint(WAIT, 1)
-    .finish();
-  if (rule !== undefined)
-    return {
-      kind: 'points',
-      collection,
-      touched: touchedBy(message, rule),
-      request: { path, message: waiting },
-    };
+  const { name: collection, source, target } = followed;
+  const to = (own: string): GrpcCall => ({ path, message: waiting(message, own) });
+  const named =
+    name === source
+      ? null
+      : { alias: name, collection: source, request: { path, message: waiting(message, name) } };
+  if (rule !== undefined) {
+    const touched = touchedBy(message, rule);
+    return { kind: 'points', collection, touched, request: to(source), named };
+  }
   if (!INDEXES.has(path)) throw refuseFollowed(path);
-  const renamed = edited(
-    new ProtoMessage(waiting),
-    new Map([[COLLECTION, () => Buffer.from(followed.target)]]),
-  );
-  return {
-    ...{ kind: 'settings', collection },
-    source: { path, message: waiting },
-    target: { path, message: renamed.finish() },
-  };
+  return { kind: 'settings', collection, source: to(source), named, target: to(target) };
+}
+
+/** The message for a collection by its own name, answered when all is applied. */
+function waiting(message: ProtoMessage, collection: string): Uint8Array {
+  const edits = new Map<number, FieldEdit>([
+    [WAIT, drop],
+    [COLLECTION, () => Buffer.from(collection)],
+  ]);
+  return edited(message, edits).varint(WAIT, 1).finish();
 }
 
 /** ChangeAliases: actions 1, each of create_alias 1, rename_alias 2 or delete_alias 3 with names 1 and 2. */
-function refuseAliases(message: ProtoMessage, collections: readonly FollowedFacts[]): void {
+function refuseAliases(message: ProtoMessage, names: ReadonlySet<string>): void {
   for (const action of message.all(1))
     for (const field of [1, 2, 3])
       for (const change of new ProtoMessage(action).all(field))
-        refuseNames(new ProtoMessage(change), 'changing its aliases', collections);
+        refuseNames(new ProtoMessage(change), 'changing its aliases', names);
 }
 
 /** @throws Refusal where any text of a message is the name of a followed collection */
-function refuseNames(message: ProtoMessage, what: string, collections: readonly FollowedFacts[]): void {
-  const names = new Set(collections.flatMap((one) => [...one.names, one.source, one.target]));
+function refuseNames(message: ProtoMessage, what: string, names: ReadonlySet<string>): void {
   for (const span of message.spans)
     if (span.wireType === 2 && names.has(Buffer.from(message.value(span)).toString('utf8')))
       throw refuseFollowed(what);

@@ -38,12 +38,7 @@ export function rewritePatch(root: JsonNode, { served, source }: Rewriting): voi
 }
 
 /** Aliases of served collections are the operator's: clients would see through them. @throws Refusal */
-export function refuseServedAliases(
-  root: JsonNode,
-  collections: readonly { readonly names: readonly string[]; readonly target: string }[],
-  source: Splices,
-): void {
-  const names = new Set(collections.flatMap(({ names, target }) => [...names, target]));
+export function refuseServedAliases(root: JsonNode, names: ReadonlySet<string>, source: Splices): void {
   const walk = (node: JsonNode): void => {
     if (node.kind === 'array') node.items.forEach(walk);
     else if (node.kind === 'object') node.entries.forEach(({ value }) => walk(value));

@@ -1,5 +1,5 @@
-import type { FollowedFacts, RestChange, RestChanges } from '../../../src/core/followed.js';
-import type { RestHead } from '../../../src/core/wire.js';
+import type { Aliases, FollowedFacts, Named, RestChange, RestChanges } from '../../../src/core/followed.js';
+import type { RestHead, RestRequest } from '../../../src/core/wire.js';
 import { JsonError, scanJson, type JsonNode } from './json-scan.js';
 import { Splices } from './json-splice.js';
 import { orRefusal } from './rest-answer.js';
@@ -8,7 +8,7 @@ import { elementsOf, entryOf, stringOf } from './rest-fields.js';
 import { parsePath, type RestPath } from './rest-path.js';
 import { actionFor, isPath, type BodyKind } from './rest-routes.js';
 import { touchedBy, type TouchKind } from './rest-touched.js';
-import { Refusal, refuseFollowed, refuseFollowedTarget } from './rules.js';
+import { followedBy, followedNames, Refusal, refuseFollowed, refuseFollowedTarget } from './rules.js';
 
 /** Requests that change points, by method and path below the collection. */
 const WRITES: Readonly<Record<string, TouchKind>> = {
@@ -38,29 +38,41 @@ type Meaning =
 /** Reads which points of followed collections a request changes; refuses what cannot be followed. */
 export function restChanges(collections: readonly FollowedFacts[]): RestChanges {
   return {
-    route: (head) =>
+    isChange: ({ method, url }) => isChange(method, parsePath(url)),
+    route: (head, aliases) =>
       orRefusal(() => {
-        const { kind } = meaningOf(head, parsePath(head.url), collections);
+        const { kind } = meaningOf(head, parsePath(head.url), { collections, aliases });
         return kind === 'other' ? { kind } : { kind: 'read' };
       }),
-    read: (head, body) => orRefusal(() => read(head, body, collections)),
+    read: (head, body, aliases) => orRefusal(() => read(head, body, { collections, aliases })),
     isApplied,
   };
 }
 
-/** @throws Refusal */
-function meaningOf(
-  { method }: RestHead,
-  { segments }: RestPath,
-  collections: readonly FollowedFacts[],
-): Meaning {
+/** What names mean while a request is read. */
+interface Names {
+  readonly collections: readonly FollowedFacts[];
+  readonly aliases: Aliases;
+}
+
+function isChange(method: string, { segments }: RestPath): boolean {
   const [first, name = '', ...below] = segments;
-  if (first !== 'collections' || name === '' || isReading(method, below)) return { kind: 'other' };
+  return first === 'collections' && name !== '' && !isReading(method, below);
+}
+
+/** @throws Refusal */
+function meaningOf({ method }: RestHead, path: RestPath, { collections, aliases }: Names): Meaning {
+  const { segments } = path;
+  const [, name = '', ...below] = segments;
+  if (!isChange(method, path)) return { kind: 'other' };
   if (method === 'POST' && segments.length === 2 && name === 'aliases') return { kind: 'aliases' };
-  refuseFollowedTarget(name, collections);
-  const followed = collections.find(({ names }) => names.includes(name));
-  // That it exists already is the server's to say.
-  if (followed === undefined || (method === 'PUT' && below.length === 0)) return { kind: 'other' };
+  if (method === 'PUT' && below.length === 0) {
+    refuseFollowedTarget(name, collections);
+    // That it exists already is the server's to say.
+    return { kind: 'other' };
+  }
+  const followed = followedBy(name, collections, aliases);
+  if (followed === null) return { kind: 'other' };
   const touch = WRITES[`${method} ${below.join('/')}`];
   if (touch !== undefined) return { kind: 'write', touch, followed };
   const isIndex = below[0] === 'index' && (method === 'PUT' ? below.length === 1 : below.length === 2);
@@ -75,43 +87,52 @@ function isReading(method: string, below: readonly string[]): boolean {
   return action.kind === 'rewrite' && (action.search || READS.has(action.body));
 }
 
-function read(head: RestHead, body: Uint8Array, collections: readonly FollowedFacts[]): RestChange {
+function read(head: RestHead, body: Uint8Array, names: Names): RestChange {
   const { method, url } = head;
   const path = parsePath(url);
-  const meaning = meaningOf(head, path, collections);
+  const meaning = meaningOf(head, path, names);
   switch (meaning.kind) {
     case 'other':
       return { kind: 'other' };
     case 'aliases':
-      refuseServedAliases(scanJson(body), collections, new Splices(body));
+      refuseServedAliases(scanJson(body), followedNames(names.collections, names.aliases), new Splices(body));
       return { kind: 'other' };
     case 'index': {
       const { followed } = meaning;
-      const below = path.raw.slice(2).join('/');
-      const search = waiting(path.search);
-      const target = `/collections/${encodeURIComponent(followed.target)}/${below}${search}`;
       return {
-        ...{ kind: 'settings', collection: nameOf(followed) },
-        source: { method, url: sourceUrl(path), body },
-        target: { method, url: target, body },
+        ...{ kind: 'settings', collection: followed.name },
+        source: { method, url: urlOf(followed.source, path), body },
+        named: namedBy(path, followed, { method, body }),
+        target: { method, url: urlOf(followed.target, path), body },
       };
     }
-    case 'write':
+    case 'write': {
+      const { followed, touch } = meaning;
       return {
-        ...{ kind: 'points', collection: nameOf(meaning.followed) },
-        touched: touchedBy(meaning.touch, scanJson(body), new Splices(body)),
-        request: { method, url: sourceUrl(path), body },
+        ...{ kind: 'points', collection: followed.name },
+        touched: touchedBy(touch, scanJson(body), new Splices(body)),
+        request: { method, url: urlOf(followed.source, path), body },
+        named: namedBy(path, followed, { method, body }),
       };
+    }
   }
 }
 
-function nameOf({ names, source }: FollowedFacts): string {
-  return names[0] ?? source;
+/** The address for a collection's own name, and that the answer comes when all is applied. */
+function urlOf(collection: string, { raw, search }: RestPath): string {
+  return `/collections/${encodeURIComponent(collection)}/${raw.slice(2).join('/')}${waiting(search)}`;
 }
 
-/** The address as it came, but that the answer comes when all is applied. */
-function sourceUrl({ raw, search }: RestPath): string {
-  return `/${raw.join('/')}${waiting(search)}`;
+/** The request by the name that its client used, where that is an alias. */
+function namedBy(
+  { raw, segments, search }: RestPath,
+  { source }: FollowedFacts,
+  request: Omit<RestRequest, 'url'>,
+): Named<RestRequest> | null {
+  const alias = segments[1] ?? '';
+  if (alias === source) return null;
+  const url = `/${raw.join('/')}${waiting(search)}`;
+  return { alias, collection: source, request: { ...request, url } };
 }
 
 function waiting(search: string): string {

@@ -184,7 +184,8 @@ function rewrite(
   const { head, body, lookups } = whole;
   const path = parsePath(head.url);
   if (isAliasChange(head.method, path)) {
-    refuseServedAliases(scanJson(body), collections, new Splices(body));
+    const names = collections.flatMap(({ names: known, target }) => [...known, target]);
+    refuseServedAliases(scanJson(body), new Set(names), new Splices(body));
     return unchanged(whole);
   }
   const request = servedRequest(head.method, path, collections);

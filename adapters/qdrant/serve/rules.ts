@@ -1,4 +1,4 @@
-import type { FollowedFacts } from '../../../src/core/followed.js';
+import type { Aliases, FollowedFacts } from '../../../src/core/followed.js';
 import { firstNonFiniteRow } from '../../../src/core/matrix.js';
 import type { ServedCollection } from '../../../src/core/served-collection.js';
 import { THRESHOLDS_KEY } from '../thresholds.js';
@@ -208,8 +208,50 @@ export function refuseFollowedTarget(name: string, collections: readonly Followe
   if (followed !== undefined)
     throw new Refusal(
       400,
-      `Bad request: \`${name}\` is filled by a migration: write to \`${followed.names[0] ?? followed.source}\``,
+      `Bad request: \`${name}\` is filled by a migration: write to \`${followed.name}\``,
     );
+}
+
+/**
+ * The collection being migrated whose source a name reaches; null for a name that reaches neither source nor target.
+ * @throws Refusal for a name that reaches the target, and for one that must reach the source and does not
+ */
+export function followedBy(
+  name: string,
+  collections: readonly FollowedFacts[],
+  aliases: Aliases,
+): FollowedFacts | null {
+  refuseFollowedTarget(name, collections);
+  const collection = aliases.get(name) ?? name;
+  const filled = collections.find(({ target }) => target === collection);
+  if (filled !== undefined)
+    throw new Refusal(
+      400,
+      `Bad request: the alias \`${name}\` leads to \`${collection}\`, which is filled by a migration: write to \`${filled.source}\``,
+    );
+  const followed = collections.find(({ source }) => source === collection);
+  const hidden = (followed ?? collections.find(({ source }) => source === name))?.source;
+  if (hidden !== undefined && aliases.has(hidden))
+    throw new Refusal(
+      400,
+      `Bad request: the alias \`${hidden}\` hides the collection of that name, which is being migrated: remove the alias first`,
+    );
+  const moved = followed === undefined ? collections.find((one) => one.name === name) : undefined;
+  if (moved !== undefined)
+    throw new Refusal(
+      400,
+      `Bad request: \`${name}\` no longer leads to \`${moved.source}\`, which is being migrated: point the alias at it again, or end the migration`,
+    );
+  return followed ?? null;
+}
+
+/** Every name that reaches a collection being migrated, or its target. */
+export function followedNames(collections: readonly FollowedFacts[], aliases: Aliases): ReadonlySet<string> {
+  const own = collections.flatMap(({ name, source, target }) => [name, source, target]);
+  const reaching = [...aliases].filter(([, collection]) =>
+    collections.some(({ source, target }) => collection === source || collection === target),
+  );
+  return new Set([...own, ...reaching.map(([alias]) => alias)]);
 }
 
 /** The same where a request looks something up there. @throws Refusal */

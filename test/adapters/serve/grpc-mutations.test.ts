@@ -3,12 +3,17 @@ import type { JsonValue } from '@bufbuild/protobuf';
 import { grpcChanges } from '../../../adapters/qdrant/serve/grpc-mutations.js';
 import { decodeRequest, encodeAnswer, encodeRequest, METHOD_NAMES, pathOf } from './grpc-schemas.js';
 
-const FOLLOWED = { names: ['docs', 'alias'], source: 'docs', target: 'docs_c4' };
+const FOLLOWED = { name: 'docs', source: 'docs', target: 'docs_c4' };
+const ALIASES = new Map([
+  ['alias', 'docs'],
+  ['way in', 'docs_c4'],
+  ['else', 'other'],
+]);
 const UUID = '0000abcd-0000-4000-8000-00000000000f';
 const changes = grpcChanges([FOLLOWED]);
 
 function read(method: string, json: JsonValue): ReturnType<typeof changes.read> {
-  return changes.read(pathOf(method), encodeRequest(method, json));
+  return changes.read(pathOf(method), encodeRequest(method, json), ALIASES);
 }
 
 const IDS = {
@@ -56,7 +61,7 @@ describe('points that a gRPC call changes', () => {
       wait: false,
       ordering: { type: 'Strong' },
     };
-    expect(changes.route(pathOf(method)).kind).toBe('read');
+    expect(changes.isChange(pathOf(method))).toBe(true);
     const change = read(method, request);
     if (change.kind !== 'points') throw new Error(JSON.stringify(change));
     expect(change.collection).toBe('docs');
@@ -68,7 +73,11 @@ describe('points that a gRPC call changes', () => {
           decodeRequest('Points/Count', Buffer.concat([Buffer.from([0x12, bytes.length]), bytes])),
         ).toEqual(FILTER);
     const sent = decodeRequest(method, change.request.message);
-    expect(sent).toEqual(decodeRequest(method, encodeRequest(method, { ...request, wait: true })));
+    const waiting = (collectionName: string): unknown =>
+      decodeRequest(method, encodeRequest(method, { ...request, collectionName, wait: true }));
+    expect(sent).toEqual(waiting('docs'));
+    expect(change.named).toMatchObject({ alias: 'alias', collection: 'docs' });
+    expect(decodeRequest(method, change.named?.request.message ?? Buffer.alloc(0))).toEqual(waiting('alias'));
   });
 
   test('what cannot be read is refused', () => {
@@ -76,6 +85,7 @@ describe('points that a gRPC call changes', () => {
       changes.read(
         pathOf('Points/UpdateBatch'),
         Buffer.concat([Buffer.from('\n\x04docs'), Buffer.from([0x1a, operation.length]), operation]),
+        ALIASES,
       );
     // An operation of a field to come, two in one, and one that is no message.
     for (const operation of [Buffer.from([0x5a, 0]), Buffer.from([0x4a, 0, 0x52, 0]), Buffer.from([0x48, 1])])
@@ -86,7 +96,9 @@ describe('points that a gRPC call changes', () => {
     expect(read('Points/Upsert', { collectionName: 'docs', points: [{}] })).toMatchObject({ kind: 'status' });
     const twice = encodeRequest('Points/Delete', { points: IDS });
     const path = pathOf('Points/Delete');
-    expect(changes.read(path, Buffer.concat([Buffer.from('\n\x04docs'), twice, twice]))).toMatchObject({
+    expect(
+      changes.read(path, Buffer.concat([Buffer.from('\n\x04docs'), twice, twice]), ALIASES),
+    ).toMatchObject({
       ...{ kind: 'status', code: 3 },
     });
   });
@@ -107,7 +119,7 @@ describe('other gRPC calls', () => {
 
   test('a method is refused, followed or not concerned', () => {
     const kinds = METHOD_NAMES.map((method): [string, string] => {
-      if (changes.route(pathOf(method)).kind === 'other') return [method, 'other'];
+      if (!changes.isChange(pathOf(method))) return [method, 'other'];
       const json: JsonValue = method === 'Collections/UpdateAliases' ? {} : { collectionName: 'docs' };
       return [method, read(method, json).kind];
     });
@@ -136,20 +148,35 @@ describe('other gRPC calls', () => {
       code: 3,
     });
     const unknown = '/qdrant.Points/Teleport';
-    expect(changes.route(unknown).kind).toBe('read');
-    expect(changes.read(unknown, encodeRequest('Points/Count', { collectionName: 'docs' })).kind).toBe(
-      'status',
-    );
-    expect(changes.read(unknown, encodeRequest('Points/Count', { collectionName: 'other' })).kind).toBe(
-      'other',
-    );
+    expect(changes.isChange(unknown)).toBe(true);
+    const kindOf = (collectionName: string): string =>
+      changes.read(unknown, encodeRequest('Points/Count', { collectionName }), ALIASES).kind;
+    for (const name of ['docs', 'docs_c4', 'alias', 'way in']) expect(kindOf(name)).toBe('status');
+    for (const name of ['other', 'else']) expect(kindOf(name)).toBe('other');
+  });
+
+  test('a name means what the aliases say for this call', () => {
+    const kindOf = (collectionName: string, aliases: ReadonlyMap<string, string>): string =>
+      changes.read(
+        pathOf('Points/Delete'),
+        encodeRequest('Points/Delete', { collectionName, points: IDS }),
+        aliases,
+      ).kind;
+    expect(kindOf('alias', new Map())).toBe('other');
+    expect(kindOf('alias', new Map([['alias', 'other']]))).toBe('other');
+    expect(kindOf('else', new Map([['else', 'docs']]))).toBe('points');
+    expect(kindOf('way in', ALIASES)).toBe('status');
+    // An alias of the source's own name hides it.
+    expect(kindOf('docs', new Map([['docs', 'docs_c4']]))).toBe('status');
+    expect(kindOf('docs', new Map([['docs', 'other']]))).toBe('status');
+    expect(kindOf('alias', new Map([...ALIASES, ['docs', 'other']]))).toBe('status');
   });
 
   test('aliases of either side cannot be changed, others can', () => {
     const kindOf = (collectionName: string, aliasName: string): string =>
       read('Collections/UpdateAliases', { actions: [{ createAlias: { collectionName, aliasName } }] }).kind;
     expect(kindOf('other', 'one')).toBe('other');
-    for (const name of ['docs', 'alias', 'docs_c4']) {
+    for (const name of ['docs', 'alias', 'docs_c4', 'way in']) {
       expect(kindOf(name, 'one')).toBe('status');
       expect(kindOf('other', name)).toBe('status');
     }

@@ -1,19 +1,26 @@
 import { describe, expect, test } from '@jest/globals';
 import { restChanges } from '../../../adapters/qdrant/serve/rest-mutations.js';
 
-const FOLLOWED = { names: ['docs', 'docs alias'], source: 'docs', target: 'docs_c4' };
+const FOLLOWED = { name: 'docs', source: 'docs', target: 'docs_c4' };
+const ALIASES = new Map([
+  ['docs alias', 'docs'],
+  ['way in', 'docs_c4'],
+  ['else', 'other'],
+]);
 const UUID = '0000abcd-0000-4000-8000-00000000000f';
 const U64_MAX = 18446744073709551615n;
 const changes = restChanges([FOLLOWED]);
 
-function read(request: string, body = ''): ReturnType<typeof changes.read> {
+function read(request: string, body = '', aliases = ALIASES): ReturnType<typeof changes.read> {
   const [method = '', url = ''] = request.split(/ (.*)/s);
-  return changes.read({ method, url, headers: {} }, Buffer.from(body));
+  return changes.read({ method, url, headers: {} }, Buffer.from(body), aliases);
 }
 
-function routeOf(request: string): string {
+function routeOf(request: string, aliases = ALIASES): string {
   const [method = '', url = ''] = request.split(/ (.*)/s);
-  const route = changes.route({ method, url, headers: {} });
+  const head = { method, url, headers: {} };
+  const route = changes.route(head, aliases);
+  if (!changes.isChange(head)) expect(route.kind).toBe('other');
   return route.kind === 'answer' ? String(route.status) : route.kind;
 }
 
@@ -112,7 +119,7 @@ describe('points that a REST request changes', () => {
   test.each([
     [`PUT ${AT}`, `${AT}?wait=true`],
     [`PUT ${AT}?wait=false&ordering=strong&%77ait=false`, `${AT}?ordering=strong&wait=true`],
-    ['PUT //collections/docs%20alias/points/?wait=true', '/collections/docs%20alias/points?wait=true'],
+    ['PUT //collections/docs%20alias/points/?wait=true', `${AT}?wait=true`],
   ])('%s goes to %s', (request, url) => {
     expect(read(request, '{"points":[]}')).toMatchObject({ kind: 'points', request: { method: 'PUT', url } });
   });
@@ -123,7 +130,12 @@ describe('other REST requests', () => {
     const body = '{"field_name":"a","field_schema":"keyword"}';
     expect(read('PUT /collections/docs%20alias/index?wait=false', body)).toMatchObject({
       kind: 'settings',
-      source: { method: 'PUT', url: '/collections/docs%20alias/index?wait=true' },
+      source: { method: 'PUT', url: '/collections/docs/index?wait=true' },
+      named: {
+        alias: 'docs alias',
+        collection: 'docs',
+        request: { url: '/collections/docs%20alias/index?wait=true' },
+      },
       target: { method: 'PUT', url: '/collections/docs_c4/index?wait=true' },
     });
     expect(read('DELETE /collections/docs/index/a%2Fb')).toMatchObject({
@@ -147,6 +159,11 @@ describe('other REST requests', () => {
       'BREW /collections/docs',
     ],
     ...['PUT /collections/docs_c4', 'PUT /collections/docs_c4/points', 'DELETE /collections/docs_c4'],
+    ...[
+      'PUT /collections/way%20in/points',
+      'PATCH /collections/way%20in',
+      'DELETE /collections/docs%20alias',
+    ],
   ])('%s is refused', (request) => {
     expect(routeOf(request)).toBe('400');
   });
@@ -173,11 +190,35 @@ describe('other REST requests', () => {
     ],
     ...[
       'PUT /collections/other/points',
+      'PUT /collections/else/points',
       'DELETE /collections/other',
       'POST /collections/docs_c4/points/query',
     ],
   ])('%s is not concerned', (request) => {
     expect(routeOf(request)).toBe('other');
+  });
+
+  test('a name means what the aliases say for this request', () => {
+    const write = 'POST /collections/else/points/delete';
+    expect(routeOf(write)).toBe('other');
+    expect(routeOf(write, new Map([['else', 'docs']]))).toBe('read');
+    expect(routeOf(write, new Map([['else', 'docs_c4']]))).toBe('400');
+    expect(routeOf('POST /collections/docs%20alias/points/delete', new Map())).toBe('other');
+    // An alias of the source's own name hides it.
+    expect(routeOf(`PUT ${AT}`, new Map([['docs', 'docs_c4']]))).toBe('400');
+    expect(routeOf(`PUT ${AT}`, new Map([['docs', 'other']]))).toBe('400');
+    expect(routeOf(write, new Map([...ALIASES, ['else', 'docs'], ['docs', 'other']]))).toBe('400');
+  });
+
+  test('a configured alias that no longer leads to the source is refused', () => {
+    const configured = restChanges([{ name: 'live', source: 'docs', target: 'docs_c4' }]);
+    const kindOf = (to: string | null): string =>
+      configured.route(
+        { method: 'PUT', url: '/collections/live/points', headers: {} },
+        new Map(to === null ? [] : [['live', to]]),
+      ).kind;
+    expect(kindOf('docs')).toBe('read');
+    for (const to of ['docs_c4', 'other', null]) expect(kindOf(to)).toBe('answer');
   });
 
   test('aliases of either side cannot be changed, others can', () => {
@@ -186,7 +227,7 @@ describe('other REST requests', () => {
     const kindOf = (body: string): string => read('POST /collections/aliases', body).kind;
     expect(routeOf('POST /collections/aliases')).toBe('read');
     expect(kindOf(change('other', 'one'))).toBe('other');
-    for (const name of ['docs', 'docs alias', 'docs_c4']) {
+    for (const name of ['docs', 'docs alias', 'docs_c4', 'way in']) {
       expect(kindOf(change(name, 'one'))).toBe('answer');
       expect(kindOf(change('other', name))).toBe('answer');
     }

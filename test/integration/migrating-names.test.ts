@@ -1,0 +1,142 @@
+import { beforeAll, describe, expect } from '@jest/globals';
+import { rm } from 'node:fs/promises';
+import { PlainGrpc } from './grpc-call.js';
+import { encodeRequest, pathOf } from '../adapters/serve/grpc-schemas.js';
+import { DIM } from '../migrate/fixtures.js';
+import { fetchOnce } from './fetch-once.js';
+import { Scenario } from './migrating-scenario.js';
+import { scenarioPlace } from './scenario-place.js';
+import { testsOn } from './test-server.js';
+
+const test = await testsOn('any');
+const place = scenarioPlace();
+const POINTS = 60;
+
+interface Answer {
+  readonly status: number;
+  readonly text: string;
+}
+
+async function ask(url: string, request: string, body?: object): Promise<Answer> {
+  const [method = '', path = ''] = request.split(' ');
+  const response = await fetchOnce(url + path, {
+    ...{ method, headers: { 'content-type': 'application/json' } },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+  });
+  return { status: response.status, text: await response.text() };
+}
+
+/** At the server itself; null removes the alias. */
+async function point(alias: string, collection: string | null): Promise<void> {
+  const action =
+    collection === null
+      ? { delete_alias: { alias_name: alias } }
+      : { create_alias: { alias_name: alias, collection_name: collection } };
+  const { status } = await ask(place().url, 'POST /collections/aliases', { actions: [action] });
+  expect(status).toBe(200);
+}
+
+const vector = Array.from({ length: DIM }, (_, i) => i + 1);
+
+function upsert(url: string, name: string, id: number): Promise<Answer> {
+  const body = { points: [{ id, vector, payload: { by: name } }] };
+  return ask(url, `PUT /collections/${name}/points?wait=true`, body);
+}
+
+/** The points that a name's clients find, of those asked for. */
+async function found(url: string, name: string, ids: readonly number[]): Promise<number[]> {
+  const { status, text } = await ask(url, `POST /collections/${name}/points`, { ids });
+  expect(status).toBe(200);
+  const { result } = JSON.parse(text) as { readonly result: readonly { readonly id: number }[] };
+  return result.map(({ id }) => id).sort((a, b) => a - b);
+}
+
+async function migrated(source: string): Promise<Scenario> {
+  const scenario = await Scenario.make(place(), source, { faults: false, points: POINTS });
+  await scenario.serve();
+  await scenario.want({ state: 'copying', side: 'source' }, () => true);
+  await scenario.copy();
+  await scenario.want({ state: 'copied', side: 'source' }, ({ caughtUp }) => caughtUp);
+  return scenario;
+}
+
+const sides = ['source', 'target', 'source'] as const;
+
+async function ended(scenario: Scenario): Promise<void> {
+  await scenario.reported(({ open }) => open === 0);
+  expect(await scenario.differences()).toEqual([]);
+  expect(await scenario.end()).toBe(0);
+  await rm(scenario.folder, { recursive: true });
+}
+
+describe('names that change while a collection is migrated', () => {
+  beforeAll(async () => {
+    const vectors = { size: DIM, distance: 'Cosine' };
+    expect((await ask(place().url, 'PUT /collections/elsewhere', { vectors })).status).toBe(200);
+  });
+
+  test('writes by an alias made at the server are followed before, at and after the cut-over', async () => {
+    const scenario = await migrated('renamed');
+    const grpc = new PlainGrpc(scenario.grpc);
+    const written: number[] = [];
+    for (const [round, side] of sides.entries()) {
+      await scenario.want({ state: 'copied', side }, () => true);
+      const alias = `made-${round}`;
+      await point(alias, 'renamed');
+      expect((await upsert(scenario.rest, alias, 9000 + round)).status).toBe(200);
+      const message = encodeRequest('Points/Upsert', {
+        ...{ collectionName: alias, wait: true },
+        points: [{ id: { num: String(9100 + round) }, vectors: { vector: { data: vector } } }],
+      });
+      expect((await grpc.call({ path: pathOf('Points/Upsert'), message })).code).toBe(0);
+      const index = { field_name: `f${round}`, field_schema: 'keyword' };
+      expect((await ask(scenario.rest, `PUT /collections/${alias}/index`, index)).status).toBe(200);
+      written.push(9000 + round, 9100 + round);
+      // What was written by one name is read by all, wherever reads go.
+      for (const name of ['renamed', alias, 'made-0'])
+        expect(await found(scenario.rest, name, written)).toEqual([...written].sort((a, b) => a - b));
+      const filter = { must: [{ key: 'by', match: { value: alias } }] };
+      const removed = await ask(scenario.rest, `POST /collections/made-0/points/delete`, { filter });
+      expect(removed.status).toBe(200);
+      written.splice(written.indexOf(9000 + round), 1);
+      expect(await found(scenario.rest, alias, [9000 + round])).toEqual([]);
+    }
+    grpc.close();
+    await ended(scenario);
+  });
+
+  test('an alias that leads elsewhere or nowhere is the server’s, one of the target is refused', async () => {
+    const scenario = await migrated('moving');
+    for (const [round, side] of sides.entries()) {
+      await scenario.want({ state: 'copied', side }, () => true);
+      await point('moved', 'moving');
+      expect((await upsert(scenario.rest, 'moved', 100 + round)).status).toBe(200);
+      await point('moved', 'elsewhere');
+      expect((await upsert(scenario.rest, 'moved', 200 + round)).status).toBe(200);
+      expect(await found(place().url, 'elsewhere', [100 + round, 200 + round])).toEqual([200 + round]);
+      expect(await found(place().url, 'moving', [200 + round])).toEqual([]);
+      await point('moved', scenario.target);
+      const refused = await upsert(scenario.rest, 'moved', 300 + round);
+      expect(refused).toMatchObject({ status: 400, text: expect.stringContaining('filled by a migration') });
+      for (const request of ['PATCH /collections/moved', 'DELETE /collections/moved'])
+        expect((await ask(scenario.rest, request, {})).status).toBe(400);
+      await point('moved', null);
+      expect((await upsert(scenario.rest, 'moved', 400 + round)).status).toBe(404);
+    }
+    await ended(scenario);
+  });
+
+  test('aliases of either side cannot be changed through the proxy, however new they are', async () => {
+    const scenario = await migrated('kept');
+    await point('fresh', 'kept');
+    const change = (action: object): Promise<Answer> =>
+      ask(scenario.rest, 'POST /collections/aliases', { actions: [action] });
+    const rename = { rename_alias: { old_alias_name: 'fresh', new_alias_name: 'newer' } };
+    expect((await change(rename)).status).toBe(400);
+    expect((await change({ delete_alias: { alias_name: 'fresh' } })).status).toBe(400);
+    await point('fresh', 'elsewhere');
+    expect((await change(rename)).status).toBe(200);
+    expect((await change({ delete_alias: { alias_name: 'newer' } })).status).toBe(200);
+    await ended(scenario);
+  });
+});
