@@ -196,7 +196,8 @@ function rewrite(
   const { served, action } = request;
   if (action.kind === 'point')
     return rewritePoint(path.segments[3] ?? '', { served, search: path.search }, lookups);
-  if (action.kind === 'conditions') return forwarded(head.method, request, hideVector(body, served));
+  if (action.kind === 'conditions')
+    return forwarded(head.method, request, hideVector(action.body, body, served));
   const failed = lookups?.find(({ status }) => status >= 400);
   if (failed !== undefined) return failedLookup(failed);
   if (action.kind === 'forward' && action.answer === 'deleted') {

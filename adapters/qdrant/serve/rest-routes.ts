@@ -4,7 +4,7 @@ export type RouteAction =
   | { readonly kind: 'forward'; readonly answer: 'errors' | 'info' | 'aliases' | 'deleted' }
   | { readonly kind: 'rewrite'; readonly body: BodyKind; readonly search: boolean }
   /** The body stays but for conditions on a vector that is hidden. */
-  | { readonly kind: 'conditions' }
+  | { readonly kind: 'conditions'; readonly body: ConditionBody }
   /** Creating what exists. */
   | { readonly kind: 'exists' }
   /** One point, always with its vectors. */
@@ -30,6 +30,9 @@ export type BodyKind =
   | 'operations'
   | 'patch';
 
+/** Where conditions stand in a body that is changed in nothing else. */
+export type ConditionBody = 'selection' | 'set payload' | 'delete payload' | 'cluster';
+
 interface RouteRule {
   readonly method: string;
   /** Segments below the collection; `*` stands for any one. */
@@ -37,12 +40,15 @@ interface RouteRule {
   readonly action: RouteAction;
 }
 
-const CONDITIONS: RouteAction = { kind: 'conditions' };
 const ERRORS: RouteAction = { kind: 'forward', answer: 'errors' };
 const RESTORE = {
   kind: 'refuse',
   why: 'restoring a snapshot would put other vectors under the encoder in use',
 } as const;
+
+function conditions(body: ConditionBody): RouteAction {
+  return { kind: 'conditions', body };
+}
 
 function search(body: BodyKind): RouteAction {
   return { kind: 'rewrite', body, search: true };
@@ -62,7 +68,7 @@ const TABLE: readonly (readonly [string, RouteAction])[] = [
   ['PUT index', ERRORS],
   ['DELETE index/*', ERRORS],
   ['GET cluster', ERRORS],
-  ['POST cluster', CONDITIONS],
+  ['POST cluster', conditions('cluster')],
   ['GET shards', ERRORS],
   ['PUT shards', ERRORS],
   ['POST shards/delete', ERRORS],
@@ -72,13 +78,13 @@ const TABLE: readonly (readonly [string, RouteAction])[] = [
   ['PUT points/vectors', change('update vectors')],
   ['POST points/vectors/delete', change('delete vectors')],
   ['POST points/batch', change('operations')],
-  ['POST points/delete', CONDITIONS],
-  ['POST points/payload', CONDITIONS],
-  ['PUT points/payload', CONDITIONS],
-  ['POST points/payload/delete', CONDITIONS],
-  ['POST points/payload/clear', CONDITIONS],
-  ['POST points/count', CONDITIONS],
-  ['POST facet', CONDITIONS],
+  ['POST points/delete', conditions('selection')],
+  ['POST points/payload', conditions('set payload')],
+  ['PUT points/payload', conditions('set payload')],
+  ['POST points/payload/delete', conditions('delete payload')],
+  ['POST points/payload/clear', conditions('selection')],
+  ['POST points/count', conditions('selection')],
+  ['POST facet', conditions('selection')],
   ['GET points/*', { kind: 'point' }],
   ['POST points', change('read')],
   ['POST points/scroll', change('read')],
@@ -97,7 +103,7 @@ const TABLE: readonly (readonly [string, RouteAction])[] = [
   ['POST points/search/matrix/offsets', change('matrix')],
   ['POST shards/*/points', change('read')],
   ['POST shards/*/points/scroll', change('read')],
-  ['POST shards/*/points/count', CONDITIONS],
+  ['POST shards/*/points/count', conditions('selection')],
   ['POST shards/*/cleanup', ERRORS],
   ['POST snapshots', ERRORS],
   ['DELETE snapshots/*', ERRORS],
