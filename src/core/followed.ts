@@ -25,6 +25,8 @@ export interface Named<Request> {
   /** Where it led. */
   readonly collection: string;
   readonly request: Request;
+  /** As a change's own. */
+  readonly permission: Request;
 }
 
 /** The points that a request may change; too many are no fault, one too few is. */
@@ -44,6 +46,8 @@ export type Change<Request, Refusal> =
       readonly touched: Touched;
       /** By the source's own name, which no alias can move; the source answers when all is applied. */
       readonly request: Request;
+      /** The same operation with nothing to do: the server only says whether it accepts the credentials for it. */
+      readonly permission: Request;
       /** Where its client used an alias: for credentials that open nothing but the alias. */
       readonly named: Named<Request> | null;
     }
@@ -52,7 +56,7 @@ export type Change<Request, Refusal> =
       readonly kind: 'settings';
       readonly collection: string;
       readonly source: Request;
-      readonly named: Named<Request> | null;
+      readonly named: Omit<Named<Request>, 'permission'> | null;
       readonly target: Request;
     }
   | Refusal;
@@ -76,6 +80,8 @@ export interface RestChanges {
    * @param aliases those that it was routed by
    */
   read(head: RestHead, body: Uint8Array, aliases: Aliases): RestChange;
+  /** Whether the answer to a request for permission gives it. */
+  isPermitted(status: number, body: Uint8Array): boolean;
   /** Whether an answer says that everything asked for has been applied. */
   isApplied(status: number, body: Uint8Array): boolean;
 }
@@ -88,6 +94,8 @@ export interface GrpcChanges {
    * @param aliases read after the call came
    */
   read(path: string, message: Uint8Array, aliases: Aliases): GrpcChange;
+  /** @param text the message of a call's status */
+  isPermitted(code: number, text: string): boolean;
   /** @param message the answer of a call that ended with status 0 */
   isApplied(message: Uint8Array): boolean;
 }

@@ -152,6 +152,7 @@ export class GrpcExchange {
     this.#kind = 'follow';
     const { headers, trailers, message, end } = await sendChange<GrpcCall, GrpcAnswer>(change, guard, {
       make: (call) => this.#make(call),
+      isPermitted: ({ end: said }) => rewriting.isGrpcPermitted(Number(said.status), said.message),
       isApplied: (answer) => answer.end.status === '0' && rewriting.isGrpcApplied(answer.message),
       isDone: (answer) => answer.end.status === '0',
       isDenied: (answer) => answer.end.status === String(CODE.denied),

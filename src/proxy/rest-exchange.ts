@@ -152,6 +152,7 @@ export class RestExchange {
     this.#kind = 'follow';
     const answer = await sendChange<RestRequest, WholeAnswer>(change, guard, {
       make: (request) => this.#exchange(request),
+      isPermitted: ({ status, body: said }) => rewriting.isRestPermitted(status, said),
       isApplied: ({ status, body: said }) => rewriting.isRestApplied(status, said),
       isDone: ({ status }) => status < 300,
       isDenied: ({ status }) => status === 403,

@@ -71,6 +71,15 @@ export class Rewriting {
     return this.#rewriters.changes?.rest.route(head, aliases) ?? { kind: 'other' };
   }
 
+  /** Whether the answer to a request for permission gives it. */
+  isRestPermitted(status: number, body: Uint8Array): boolean {
+    return this.#rewriters.changes?.rest.isPermitted(status, body) === true;
+  }
+
+  isGrpcPermitted(code: number, text: string): boolean {
+    return this.#rewriters.changes?.grpc.isPermitted(code, text) === true;
+  }
+
   /** Whether an answer to a change says that all of it has been applied. */
   isRestApplied(status: number, body: Uint8Array): boolean {
     return this.#rewriters.changes?.rest.isApplied(status, body) === true;

@@ -3,7 +3,10 @@ import type { Change, Named, WriteGuard } from '../core/followed.js';
 
 /** How one transport makes requests and reads their answers. */
 export interface ChangeSender<Request, Answer> {
+  /** With the client's credentials. */
   readonly make: (request: Request) => Promise<Answer>;
+  /** The answer to a request for permission gives it. */
+  readonly isPermitted: (answer: Answer) => boolean;
   /** All that was asked for has been applied. */
   readonly isApplied: (answer: Answer) => boolean;
   readonly isDone: (answer: Answer) => boolean;
@@ -14,48 +17,66 @@ export interface ChangeSender<Request, Answer> {
 }
 
 /**
- * Makes a change of a followed collection: of points through the guard; of settings on the source, then on the target,
- * where it exists yet. Both are told by the first of the answers that is no success.
- * @throws what the guard and the connection throw
+ * Makes a change of a followed collection: of points through the guard, once the server has accepted the client's
+ * credentials for it; of settings on the source, then on the target, where it exists yet. Both are told by the first
+ * of the answers that is no success.
+ * @throws what the guard and the connection throw; UNAVAILABLE where an alias was moved meanwhile
  */
 export async function sendChange<Request, Answer>(
   change: Change<Request, never>,
-  guard: WriteGuard | undefined,
+  guard: WriteGuard,
   sender: ChangeSender<Request, Answer>,
 ): Promise<Answer> {
-  if (change.kind === 'other' || guard === undefined) throw new Error('a change that nobody follows');
-  const { make, isApplied, isDone, isMissing } = sender;
+  if (change.kind === 'other') throw new Error('a change that nobody follows');
+  if (change.kind === 'points') return writePoints(change, guard, sender);
+  const { make, isDone, isDenied, isMissing } = sender;
   const { named } = change;
-  if (change.kind === 'points')
-    return guard.write(change.collection, change.touched, async () => {
-      const answer = await makeNamed(change.request, named, { guard, sender });
-      return { answer, applied: isApplied(answer) };
-    });
-  const first = await makeNamed(change.source, named, { guard, sender });
+  const owned = await make(change.source);
+  const first = named !== null && isDenied(owned) ? await makeNamed(named, guard, sender) : owned;
   if (!isDone(first)) return first;
   const second = await make(change.target);
   return isDone(second) || isMissing(second) ? first : second;
 }
 
 /**
- * Makes a request by the source's own name, or by its client's alias where the credentials open that alone. Only the
- * second could reach another collection, if the alias is moved at that moment: then nobody is told that it was made.
+ * Nothing is journalled, looked up or waited for before the server has accepted the credentials, by the source's own
+ * name or else by the alias that the client used.
+ */
+async function writePoints<Request, Answer>(
+  change: Extract<Change<Request, never>, { readonly kind: 'points' }>,
+  guard: WriteGuard,
+  sender: ChangeSender<Request, Answer>,
+): Promise<Answer> {
+  const { make, isPermitted, isApplied, isDenied } = sender;
+  const { named, collection, touched } = change;
+  const write = (send: () => Promise<Answer>): Promise<Answer> =>
+    guard.write(collection, touched, async () => {
+      const answer = await send();
+      return { answer, applied: isApplied(answer) };
+    });
+  const said = await make(change.permission);
+  if (isPermitted(said)) return write(() => make(change.request));
+  if (named === null || !isDenied(said)) return said;
+  const saidToAlias = await make(named.permission);
+  if (!isPermitted(saidToAlias)) return saidToAlias;
+  return write(() => makeNamed(named, guard, sender));
+}
+
+/**
+ * Makes a request by its client's alias, for credentials that open that alone. It could reach another collection if
+ * the alias is moved at that moment: then nobody is told that it was made.
  * @throws UNAVAILABLE where the alias leads elsewhere by now
  */
 async function makeNamed<Request, Answer>(
-  request: Request,
-  named: Named<Request> | null,
-  parts: { readonly guard: WriteGuard; readonly sender: ChangeSender<Request, Answer> },
+  { alias, collection, request }: Omit<Named<Request>, 'permission'>,
+  guard: WriteGuard,
+  { make, isDenied }: ChangeSender<Request, Answer>,
 ): Promise<Answer> {
-  const { guard, sender } = parts;
-  const answer = await sender.make(request);
-  if (named === null || !sender.isDenied(answer)) return answer;
-  const { alias, collection } = named;
-  const again = await sender.make(named.request);
-  if (!sender.isDenied(again) && (await guard.aliases()).get(alias) !== collection)
+  const answer = await make(request);
+  if (!isDenied(answer) && (await guard.aliases()).get(alias) !== collection)
     throw new TldrError(
       'UNAVAILABLE',
       `the alias "${alias}" was moved away from ${collection} while it was written to: repeat the write`,
     );
-  return again;
+  return answer;
 }

@@ -20,12 +20,13 @@ export class PlainGrpc {
     this.#session.on('error', () => undefined);
   }
 
-  call({ path, message }: GrpcCall): Promise<GrpcResult> {
+  call({ path, message }: GrpcCall, metadata: Readonly<Record<string, string>> = {}): Promise<GrpcResult> {
     const stream = this.#session.request({
       ':method': 'POST',
       ':path': path,
       'content-type': 'application/grpc',
       te: 'trailers',
+      ...metadata,
     });
     const prefix = Buffer.alloc(PREFIX_BYTES);
     prefix.writeUInt32BE(message.length, 1);

@@ -2,6 +2,7 @@ import type { Aliases, FollowedFacts, GrpcChange, GrpcChanges } from '../../../s
 import type { GrpcCall, GrpcStatus } from '../../../src/core/wire.js';
 import { METHODS } from './grpc-methods.js';
 import { touchedBy, type TouchRule } from './grpc-touched.js';
+import { isNothingToDo, permissionMessage } from './permission.js';
 import { Malformed, ProtoMessage } from './proto-message.js';
 import { drop, edited, type FieldEdit } from './proto-pieces.js';
 import { followedBy, followedNames, Refusal, refuseFollowed, refuseFollowedTarget } from './rules.js';
@@ -9,6 +10,7 @@ import { followedBy, followedNames, Refusal, refuseFollowed, refuseFollowedTarge
 /** Fields of every request that writes. */
 const COLLECTION = 1;
 const WAIT = 2;
+const INVALID_ARGUMENT = 3;
 /** UpdateStatus. */
 const COMPLETED = 2n;
 
@@ -51,6 +53,7 @@ export function grpcChanges(collections: readonly FollowedFacts[]): GrpcChanges 
         throw error;
       }
     },
+    isPermitted: (code, text) => code === 0 || (code === INVALID_ARGUMENT && isNothingToDo(text)),
     isApplied,
   };
 }
@@ -91,13 +94,14 @@ function read(
   const rule = WRITES[path];
   const { name: collection, source, target } = followed;
   const to = (own: string): GrpcCall => ({ path, message: waiting(message, own) });
-  const named =
-    name === source
-      ? null
-      : { alias: name, collection: source, request: { path, message: waiting(message, name) } };
+  const named = name === source ? null : { alias: name, collection: source, request: to(name) };
   if (rule !== undefined) {
-    const touched = touchedBy(message, rule);
-    return { kind: 'points', collection, touched, request: to(source), named };
+    const toAsk = (known: string): GrpcCall => ({ path, message: permissionMessage(path, known, rule) });
+    return {
+      ...{ kind: 'points', collection, touched: touchedBy(message, rule), request: to(source) },
+      permission: toAsk(source),
+      named: named && { ...named, permission: toAsk(name) },
+    };
   }
   if (!INDEXES.has(path)) throw refuseFollowed(path);
   return { kind: 'settings', collection, source: to(source), named, target: to(target) };

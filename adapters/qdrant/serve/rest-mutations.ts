@@ -5,6 +5,7 @@ import { Splices } from './json-splice.js';
 import { orRefusal } from './rest-answer.js';
 import { refuseServedAliases } from './rest-collection.js';
 import { elementsOf, entryOf, stringOf } from './rest-fields.js';
+import { isNothingToDo, permissionBody } from './permission.js';
 import { parsePath, type RestPath } from './rest-path.js';
 import { actionFor, isPath, type BodyKind } from './rest-routes.js';
 import { touchedBy, type TouchKind } from './rest-touched.js';
@@ -45,6 +46,7 @@ export function restChanges(collections: readonly FollowedFacts[]): RestChanges 
         return kind === 'other' ? { kind } : { kind: 'read' };
       }),
     read: (head, body, aliases) => orRefusal(() => read(head, body, { collections, aliases })),
+    isPermitted,
     isApplied,
   };
 }
@@ -102,17 +104,20 @@ function read(head: RestHead, body: Uint8Array, names: Names): RestChange {
       return {
         ...{ kind: 'settings', collection: followed.name },
         source: { method, url: urlOf(followed.source, path), body },
-        named: namedBy(path, followed, { method, body }),
+        named: namedBy(path, followed, (at) => ({ method, url: at, body })),
         target: { method, url: urlOf(followed.target, path), body },
       };
     }
     case 'write': {
       const { followed, touch } = meaning;
+      const toAsk = permissionBody(touch);
+      const named = namedBy(path, followed, (at) => ({ method, url: at, body }));
       return {
         ...{ kind: 'points', collection: followed.name },
         touched: touchedBy(touch, scanJson(body), new Splices(body)),
         request: { method, url: urlOf(followed.source, path), body },
-        named: namedBy(path, followed, { method, body }),
+        permission: { method, url: urlOf(followed.source, path), body: toAsk },
+        named: named && { ...named, permission: { ...named.request, body: toAsk } },
       };
     }
   }
@@ -127,12 +132,12 @@ function urlOf(collection: string, { raw, search }: RestPath): string {
 function namedBy(
   { raw, segments, search }: RestPath,
   { source }: FollowedFacts,
-  request: Omit<RestRequest, 'url'>,
-): Named<RestRequest> | null {
+  requestAt: (url: string) => RestRequest,
+): Omit<Named<RestRequest>, 'permission'> | null {
   const alias = segments[1] ?? '';
   if (alias === source) return null;
   const url = `/${raw.join('/')}${waiting(search)}`;
-  return { alias, collection: source, request: { ...request, url } };
+  return { alias, collection: source, request: requestAt(url) };
 }
 
 function waiting(search: string): string {
@@ -149,6 +154,18 @@ function keyOf(pair: string): string {
     return decodeURIComponent(key.replaceAll('+', ' '));
   } catch {
     return key;
+  }
+}
+
+/** 200, or 400 with `{"status": {"error": ...}}`. */
+function isPermitted(status: number, body: Uint8Array): boolean {
+  if (status !== 400) return status === 200;
+  try {
+    const error = entryOf(entryOf(scanJson(body), 'status'), 'error');
+    return error?.kind === 'string' && isNothingToDo(stringOf(error, new Splices(body)));
+  } catch (thrown) {
+    if (thrown instanceof JsonError || thrown instanceof Refusal) return false;
+    throw thrown;
   }
 }
 

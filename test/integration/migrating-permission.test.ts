@@ -1,0 +1,200 @@
+import { afterAll, beforeAll, describe, expect } from '@jest/globals';
+import { createHmac } from 'node:crypto';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { JsonValue } from '@bufbuild/protobuf';
+import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
+import type { VectorStore } from '../../src/core/vector-store.js';
+import { readReport, writePlan } from '../../src/migrate/journal-state.js';
+import { planMigration } from '../../src/migrate/plan-migration.js';
+import { encodeRequest, pathOf } from '../adapters/serve/grpc-schemas.js';
+import { contentOf, DIM, fill, tinyEncoder } from '../migrate/fixtures.js';
+import { copyOnce } from './copy-once.js';
+import { fetchOnce } from './fetch-once.js';
+import { PlainGrpc } from './grpc-call.js';
+import { endServing, startServe, type Serving } from './serve-child.js';
+import { startTestServer, testsOn, type TestServer } from './test-server.js';
+
+const test = await testsOn('configured');
+const KEY = 'correct-horse-battery';
+const READ_ONLY_KEY = 'only-for-reading';
+const encoder = tinyEncoder();
+const vector = Array.from({ length: DIM }, (_, i) => i + 1);
+
+/** A token as the server takes it. */
+function token(claims: object): string {
+  const part = (json: object): string => Buffer.from(JSON.stringify(json)).toString('base64url');
+  const text = `${part({ alg: 'HS256', typ: 'JWT' })}.${part(claims)}`;
+  return `${text}.${createHmac('sha256', KEY).update(text).digest('base64url')}`;
+}
+
+const on = (collection: string, access: string): string => token({ access: [{ collection, access }] });
+const REFUSED: Readonly<Record<string, string>> = {
+  none: '',
+  'a wrong key': 'guess',
+  'the key for reading': READ_ONLY_KEY,
+  'a token for reading': on('docs', 'r'),
+  'a token of another collection': on('other', 'rw'),
+  'a token that ended': token({ access: 'm', exp: 1 }),
+};
+const TAKEN: Readonly<Record<string, string>> = {
+  'the key': KEY,
+  'a token of the source': on('docs', 'rw'),
+  'a token of the alias alone': on('live', 'rw'),
+};
+
+const EVERY = { filter: {} };
+const REST: readonly (readonly [string, object])[] = [
+  ['PUT points', { points: [{ id: 1, vector }] }],
+  ['POST points/payload', { payload: { a: 1 }, ...EVERY }],
+  ['PUT points/payload', { payload: { a: 1 }, ...EVERY }],
+  ['POST points/payload/delete', { keys: ['a'], ...EVERY }],
+  ['POST points/payload/clear', EVERY],
+  ['PUT points/vectors', { points: [{ id: 1, vector }] }],
+  ['POST points/vectors/delete', { vector: [''], ...EVERY }],
+  ['POST points/batch', { operations: [{ delete: EVERY }, { upsert: { points: [{ id: 1, vector }] } }] }],
+  ['POST points/delete', EVERY],
+  ['PUT index', { field_name: 'a', field_schema: 'integer' }],
+  ['DELETE index/a', {}],
+];
+const ALL = { filter: {} };
+const POINTS = [{ id: { num: '1' }, vectors: { vector: { data: vector } } }];
+const GRPC: readonly (readonly [string, Readonly<Record<string, JsonValue>>])[] = [
+  ['Points/Upsert', { points: POINTS }],
+  ['Points/SetPayload', { payload: { a: { integerValue: '1' } }, pointsSelector: ALL }],
+  ['Points/OverwritePayload', { payload: { a: { integerValue: '1' } }, pointsSelector: ALL }],
+  ['Points/DeletePayload', { keys: ['a'], pointsSelector: ALL }],
+  ['Points/ClearPayload', { points: ALL }],
+  ['Points/UpdateVectors', { points: POINTS }],
+  ['Points/DeleteVectors', { pointsSelector: ALL, vectors: { names: [''] } }],
+  ['Points/UpdateBatch', { operations: [{ deletePoints: { points: ALL } }] }],
+  ['Points/Delete', { points: ALL }],
+  ['Points/CreateFieldIndex', { fieldName: 'a', fieldType: 'FieldTypeInteger' }],
+  ['Points/DeleteFieldIndex', { fieldName: 'a' }],
+];
+
+let server: TestServer;
+let store: VectorStore;
+let folder: string;
+let serving: Serving;
+let direct: PlainGrpc;
+let proxied: PlainGrpc;
+
+async function writeRest(url: string, [route, body]: (typeof REST)[number], key: string): Promise<string> {
+  const [method = '', below = ''] = route.split(' ');
+  const answer = await fetchOnce(`${url}/collections/live/${below}?wait=true`, {
+    ...{ method, body: JSON.stringify(body) },
+    headers: { 'content-type': 'application/json', ...(key !== '' && { 'api-key': key }) },
+  });
+  return `${answer.status} ${(await answer.text()).replace(/"time":[^}]*/, '')}`;
+}
+
+async function writeGrpc(at: PlainGrpc, [method, json]: (typeof GRPC)[number], key: string): Promise<string> {
+  const message = encodeRequest(method, { ...json, collectionName: 'live', wait: true });
+  const { code, text } = await at.call(
+    { path: pathOf(method), message },
+    key === '' ? {} : { 'api-key': key },
+  );
+  return `${code} ${text}`;
+}
+
+/** Everything that a write could leave behind. */
+async function standing(): Promise<unknown> {
+  const journal = await readFile(join(folder, 'journal', 'writes.journal'));
+  return [journal.toString('hex'), await contentOf(store, 'docs'), await contentOf(store, 'docs_2s')];
+}
+
+beforeAll(async () => {
+  server = await startTestServer({
+    QDRANT__SERVICE__API_KEY: KEY,
+    QDRANT__SERVICE__READ_ONLY_API_KEY: READ_ONLY_KEY,
+    QDRANT__SERVICE__JWT_RBAC: 'true',
+  });
+  store = await openQdrant({ ...server, apiKey: KEY });
+  folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-permission-'));
+  for (const name of ['docs', 'other'])
+    await store.create({
+      ...{ name, vectors: [], otherVectors: [], shardKeys: [], metadata: {} },
+      native: JSON.stringify({
+        params: { vectors: { size: DIM, distance: 'Cosine' } },
+        optimizer_config: {},
+      }),
+    });
+  await fill(store, 'docs', 40);
+  await fetchOnce(`${server.url}/collections/aliases`, {
+    ...{ method: 'POST', headers: { 'content-type': 'application/json', 'api-key': KEY } },
+    body: JSON.stringify({ actions: [{ create_alias: { collection_name: 'docs', alias_name: 'live' } }] }),
+  });
+  const names = { sourceCollection: 'docs', targetCollection: 'docs_2s' };
+  const plan = await planMigration({ source: store, target: store, ...names, encoder, layout: 'two-stage' });
+  await copyOnce({ plan, store, encoder, batchSize: 8 });
+  await encoder.save(join(folder, 'encoder.onnx'));
+  const any = '127.0.0.1:0';
+  const config = {
+    ...{ url: server.url, grpcUrl: server.grpcUrl },
+    ...{ listenRest: any, listenGrpc: any, listenOperations: any },
+    collections: {
+      live: {
+        ...{ target: 'docs_2s', encoder: 'encoder.onnx' },
+        migrating: { source: 'docs', journal: 'journal' },
+      },
+    },
+  };
+  await writeFile(join(folder, 'serve.json'), JSON.stringify(config));
+  serving = await startServe(folder, [], { env: { QDRANT_API_KEY: KEY } });
+  await writePlan(join(folder, 'journal'), { state: 'copied', side: 'source' });
+  for (;;) {
+    const report = await readReport(join(folder, 'journal'));
+    if (report?.state === 'copied' && report.caughtUp) break;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  direct = new PlainGrpc(server.grpcUrl);
+  proxied = new PlainGrpc(serving.grpc);
+}, 120_000);
+
+afterAll(async () => {
+  direct.close();
+  proxied.close();
+  endServing();
+  await store.close();
+  await server.stop();
+  await rm(folder, { recursive: true });
+});
+
+describe('writes to a collection that is migrated, and who may make them', () => {
+  test.each(Object.entries(REFUSED))(
+    '%s: refused as by the server, and nothing is left',
+    async (_name, key) => {
+      const before = await standing();
+      for (const write of REST) {
+        const said = await writeRest(server.url, write, key);
+        expect(said).toMatch(/^40[13] /);
+        expect(await writeRest(serving.rest, write, key)).toBe(said);
+      }
+      for (const write of GRPC) {
+        const said = await writeGrpc(direct, write, key);
+        expect(said).toMatch(/^(7|16) /);
+        expect(await writeGrpc(proxied, write, key)).toBe(said);
+      }
+      expect(await standing()).toEqual(before);
+    },
+  );
+
+  test.each(Object.entries(TAKEN))('%s: every write is made, and followed', async (_name, key) => {
+    for (const write of [...REST.slice(0, 9), ...REST.slice(0, 1)])
+      expect(await writeRest(serving.rest, write, key)).toMatch(/^200 /);
+    for (const write of [...GRPC.slice(0, 9), ...GRPC.slice(0, 1)])
+      expect(await writeGrpc(proxied, write, key)).toMatch(/^0 /);
+    const [, source, target] = (await standing()) as [string, string[], string[]];
+    expect(source).toHaveLength(1);
+    // It holds the compact vector as well.
+    expect(target).toEqual([expect.stringContaining(source[0] ?? '')]);
+  });
+
+  test('what the server refuses for other reasons is refused in its words', async () => {
+    const unordered = (url: string): Promise<string> =>
+      writeRest(url, ['POST points/delete?ordering=backwards&x=', EVERY], KEY);
+    expect(await unordered(serving.rest)).toBe(await unordered(server.url));
+  });
+});
