@@ -1,5 +1,6 @@
 import { TldrError } from './errors.js';
 import type { ServedCollection, ServedFacts, VectorProjector } from './served-collection.js';
+import { componentBytesOf } from './stored-component.js';
 import { targetDescription } from './target-description.js';
 import type { CollectionSpec, Layout } from './vector-store.js';
 
@@ -79,6 +80,7 @@ export function serveCollection(request: ServeRequest): ServedCollection {
     distance: distanceOf(description.distance),
     inputDim: description.inputDim,
     outputDim: description.outputDim,
+    componentBytes: componentBytesOf(spec, compact),
     visibleVectors: layout === 'two-stage' ? all.filter((one) => one !== compact) : all,
     oversampling,
     candidatesMax,

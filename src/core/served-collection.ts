@@ -28,6 +28,8 @@ export interface ServedFacts {
   readonly distance: Distance;
   readonly inputDim: number;
   readonly outputDim: number;
+  /** Bytes of one stored component of a compact vector. */
+  readonly componentBytes: number;
   /** Every vector that clients may see, dense or not, `vector` among them and a hidden `compact` not. */
   readonly visibleVectors: readonly string[];
   /** Two-stage layout: candidates fetched per wanted result. */

@@ -22,6 +22,8 @@ export interface CopyRequest {
   readonly target: VectorStore;
   readonly encoder: Encoder;
   readonly record: MigrationRecord;
+  /** Bytes of one stored component of the reduced vector. */
+  readonly componentBytes: number;
   readonly points: number;
   /** Ranges copied at the same time. */
   readonly lanes: number;
@@ -114,7 +116,7 @@ async function copyRange(
     project,
   }: { signal: AbortSignal; committed: (count: number) => void; project: Projection['project'] },
 ): Promise<void> {
-  const { source, target, encoder, record, batchSize } = request;
+  const { source, target, encoder, record, batchSize, componentBytes } = request;
   const shardKey = range.shardKey ?? undefined;
   const from = cursorOf(range.cursor ?? range.from);
   let repeated = range.cursor === null ? 0 : 1;
@@ -131,7 +133,7 @@ async function copyRange(
     });
     for await (const batch of request.pace.paced(scan, signal)) {
       const reduced = await project(batch.vectors);
-      const ready = toWriteBatch(encoder, batch, { reduced, record });
+      const ready = toWriteBatch(encoder, batch, { reduced, destination: { ...record, componentBytes } });
       // One write under way per range: the next page is read and projected meanwhile.
       await write;
       throwIfAborted(signal);

@@ -3,6 +3,7 @@ import { isTldrError, messageOf, TldrError } from '../core/errors.js';
 import type { Sent, Touched } from '../core/followed.js';
 import type { PointId } from '../core/point-id.js';
 import { sleep, type Log } from '../core/run.js';
+import { componentBytesOf } from '../core/stored-component.js';
 import { targetDescription } from '../core/target-description.js';
 import type { VectorStore } from '../core/vector-store.js';
 import type { CopyState, Side } from './journal-state.js';
@@ -263,7 +264,8 @@ export class FollowWrites {
 
   async #openSync(): Promise<PointSync> {
     const { source, target, encoder, sourceCollection, targetCollection, log } = this.#options;
-    const description = targetDescription(await target.describe(targetCollection));
+    const targetSpec = await target.describe(targetCollection);
+    const description = targetDescription(targetSpec);
     if (description?.source !== sourceCollection || description.encoder !== encoder.fingerprint)
       throw new TldrError(
         'MISMATCH',
@@ -280,7 +282,8 @@ export class FollowWrites {
       ...{ vectorName: description.vector, compactName: description.compact, layout: description.layout },
       encoderFingerprint: description.encoder,
     };
-    return new PointSync({ source, target, encoder, identity, shardKeys, log });
+    const componentBytes = componentBytesOf(targetSpec, description.compact);
+    return new PointSync({ source, target, encoder, identity, componentBytes, shardKeys, log });
   }
 
   #stopped(error: unknown): void {

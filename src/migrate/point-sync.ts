@@ -20,6 +20,8 @@ export interface SyncSides {
   readonly target: VectorStore;
   readonly encoder: Encoder;
   readonly identity: MigrationIdentity;
+  /** Bytes of one stored component of the reduced vector. */
+  readonly componentBytes: number;
   /** Of the source; empty where it is not sharded by key. */
   readonly shardKeys: readonly ShardKey[];
   readonly log?: Log | undefined;
@@ -122,13 +124,14 @@ export class PointSync {
   }
 
   async #bring(ids: readonly PointId[]): Promise<void> {
-    const { source, target, encoder, identity } = this.#sides;
+    const { source, target, encoder, identity, componentBytes } = this.#sides;
+    const destination = { ...identity, componentBytes };
     const { sourceCollection, targetCollection, vectorName } = identity;
     // An id may be there once in every shard key, and a write can have reached any of them.
     for (const shardKey of shardKeysOf(this.#sides)) {
       const found = await source.retrieve(sourceCollection, ids, { vectorName, shardKey });
       if (found.ids.length > 0)
-        await target.upsert(targetCollection, projectBatch(encoder, found, identity), { shardKey });
+        await target.upsert(targetCollection, projectBatch(encoder, found, destination), { shardKey });
       const there = new Set(found.ids);
       const gone = ids.filter((id) => !there.has(id));
       if (gone.length > 0) await target.deletePoints(targetCollection, gone, { shardKey });

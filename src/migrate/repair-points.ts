@@ -1,6 +1,7 @@
 import type { Encoder } from '../core/encoder.js';
 import { matrix, row } from '../core/matrix.js';
 import type { PointId } from '../core/point-id.js';
+import { componentBytesOf } from '../core/stored-component.js';
 import type { PointBatch, ShardKey, VectorStore } from '../core/vector-store.js';
 import { comparedPoints, type CompareOptions, type PointAt } from './compare-points.js';
 import { projectBatch } from './project-batch.js';
@@ -36,13 +37,15 @@ export async function repairPoints(
   } = {},
 ): Promise<number> {
   const pointsMax = run.batchSize ?? WRITE_POINTS;
+  const componentBytes = componentBytesOf(plan.targetSpec, plan.compactName);
+  const destination = { ...plan, componentBytes };
   let repaired = 0;
   let repair = emptyRepair(undefined);
   const flush = async (): Promise<void> => {
     const { wrong, extra, shardKey } = repair;
     repaired += wrong.length + extra.length;
     if (wrong.length > 0) {
-      const batch = projectBatch(sides.encoder, batchOf(repair, plan.inputDim), plan);
+      const batch = projectBatch(sides.encoder, batchOf(repair, plan.inputDim), destination);
       await sides.target.upsert(plan.targetCollection, batch, { shardKey });
     }
     if (extra.length > 0) await sides.target.deletePoints(plan.targetCollection, extra, { shardKey });

@@ -1,5 +1,6 @@
 import { TldrError } from '../core/errors.js';
 import type { RunOptions } from '../core/run.js';
+import { componentBytesOf } from '../core/stored-component.js';
 import { RECORD_KEY } from '../core/target-description.js';
 import { catchUp, refuseInService, type CaughtUp } from './catch-up.js';
 import { copyPoints } from './copy-points.js';
@@ -141,7 +142,11 @@ export async function copyRanges(work: Work, pace: Pace): Promise<number> {
   const { source, target, encoder, lanes = LANES, saveIntervalMs = SAVE_INTERVAL_MS } = options;
   const { points } = plan;
   const { batchSize } = run;
-  const request = { source, target, encoder, record, points, lanes, batchSize, saveIntervalMs, save, pace };
+  const componentBytes = componentBytesOf(plan.targetSpec, plan.compactName);
+  const request = {
+    ...{ source, target, encoder, record, componentBytes, points },
+    ...{ lanes, batchSize, saveIntervalMs, save, pace },
+  };
   const copied = await copyPoints({ ...request, rangeDone: () => tell(work, 'range-done') }, run);
   await enter(work, 'finishing');
   return copied;

@@ -9,6 +9,7 @@ import { doublingsOf, measurePlan, type PlanSample } from './measure-plan.js';
 import { SCRATCH_PREFIX, type DrawnSample, type PlanOptions, type PlanSetup } from './plan-setup.js';
 import type { Variant } from './plan-variants.js';
 import { movedGains, movedLabels } from './split-sample.js';
+import { storableVariants } from './storable-variants.js';
 import type { TrainEncoderOptions } from './train-encoder-options.js';
 import { trainEncoder } from './train-encoder.js';
 
@@ -54,7 +55,9 @@ export async function runPlan(options: PlanOptions, setup: PlanSetup): Promise<P
   const { encoders, reports } = await trainSizes(options, setup, sample);
   if (await scratchStore.exists(scratchName))
     throw new TldrError('ALREADY_EXISTS', `${scratchName} exists already`);
-  const variants = setup.variants.map((variant) => searchedAs(variant, encoders.get(variant.scratch.dim)));
+  const storable = storableVariants(setup.variants, sample, encoders);
+  for (const note of storable.notes) log?.('warn', note);
+  const variants = storable.variants.map((variant) => searchedAs(variant, encoders.get(variant.scratch.dim)));
   let rows: PlanRow[];
   try {
     rows = await measurePlan(options, { ...setup, variants }, { sample, encoders });
@@ -76,7 +79,7 @@ export async function runPlan(options: PlanOptions, setup: PlanSetup): Promise<P
       training: sample.judgements.queries?.rows ?? 0,
     },
     doublings: doublingsOf(setup.points, sample.base.rows),
-    notes: setup.notes,
+    notes: [...setup.notes, ...storable.notes],
   };
 }
 

@@ -1,3 +1,4 @@
+import { componentBytesOf } from '../../src/core/stored-component.js';
 import type { Encoder } from '../../src/core/encoder.js';
 import type { VectorStore } from '../../src/core/vector-store.js';
 import { copyPoints } from '../../src/migrate/copy-points.js';
@@ -20,7 +21,8 @@ export async function copyOnce({ plan, store, encoder, batchSize }: CopyOnce): P
   const record: MigrationRecord = {
     ...{ version: 3, ...identityOf(plan), phase: 'copying', ranges: [range], ...FRESH },
   };
-  const request = { source: store, target: store, encoder, record, points: plan.points };
+  const componentBytes = componentBytesOf(plan.targetSpec, plan.compactName);
+  const request = { source: store, target: store, encoder, record, componentBytes, points: plan.points };
   const save = (): Promise<void> => Promise.resolve();
   const place = { readTuning: () => Promise.resolve(UNTUNED) };
   const watched = { ...plan, source: store, target: store, place, baselineMs: null };

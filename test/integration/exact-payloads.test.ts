@@ -99,6 +99,7 @@ test('a followed write keeps every payload value, beside a point that gRPC refus
       ...{ layout: 'compact', compactName: '', encoderFingerprint: tinyEncoder().fingerprint },
       ...{ sourceEndpoint: store.endpoint, targetEndpoint: store.endpoint },
     },
+    componentBytes: 4,
     shardKeys: [],
   });
   await sync.sync([100n, 101n]);

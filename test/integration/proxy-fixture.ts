@@ -34,6 +34,7 @@ const SERVED: ServedCollection = {
   distance: 'cosine',
   inputDim: DIM,
   outputDim: COMPACT_DIM,
+  componentBytes: 4,
   visibleVectors: [''],
   oversampling: 10,
   candidatesMax: Number.POSITIVE_INFINITY,

@@ -82,6 +82,7 @@ export async function startServed(): Promise<ServedTest> {
       distance: 'cosine',
       inputDim: base.cols,
       outputDim: SMALL_DIM,
+      componentBytes: 4,
       visibleVectors: SOURCES[source].visible,
       oversampling: ROWS,
       candidatesMax: Number.POSITIVE_INFINITY,

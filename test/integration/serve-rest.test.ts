@@ -636,7 +636,7 @@ describe('the collection', () => {
     const rewriter = restRewriter([
       {
         ...{ names: ['doomed'], target: 'doomed-target', layout: 'compact', vector: '', compact: '' },
-        ...{ distance: 'dot', inputDim: 1, outputDim: 2, visibleVectors: [''] },
+        ...{ distance: 'dot', inputDim: 1, outputDim: 2, componentBytes: 4, visibleVectors: [''] },
         ...{ oversampling: 1, candidatesMax: 1, scoreThreshold: 'pass', vectorAnswers: 'refuse' },
         projector: {
           ...{ inputDim: 1, outputDim: 2, fingerprint: 'x' },

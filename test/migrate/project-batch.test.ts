@@ -6,14 +6,11 @@ import { projectBatch } from '../../src/migrate/project-batch.js';
 import { DIM, tinyEncoder } from './fixtures.js';
 
 const identity = {
-  sourceEndpoint: '',
-  targetEndpoint: '',
   sourceCollection: 'docs',
-  targetCollection: 'docs_c4',
   vectorName: 'text',
   compactName: '',
   layout: 'compact',
-  encoderFingerprint: '',
+  componentBytes: 4,
 } as const;
 
 /** Three points of ones, but for one value. */

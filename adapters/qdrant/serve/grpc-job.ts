@@ -1,7 +1,7 @@
 import type { Matrix } from '../../../src/core/matrix.js';
 import type { ServedCollection } from '../../../src/core/served-collection.js';
 import type { GrpcLookups } from './grpc-lookups.js';
-import { checkDim } from './rules.js';
+import { checkCompact, checkDim } from './rules.js';
 
 /**
  * Vectors to be projected, all of a request in one product. Each gets the bytes of its compact form at once, filled
@@ -40,12 +40,17 @@ export class Projections {
     return { rows, cols: inputDim, data };
   }
 
-  /** @param compact a row for each vector */
+  /**
+   * @param compact a row for each vector
+   * @throws Refusal where one cannot be stored
+   */
   fill(compact: Matrix): void {
     const { outputDim } = this.served;
-    this.#outputs.forEach((output, i) =>
-      output.set(compact.data.subarray(i * outputDim, (i + 1) * outputDim)),
-    );
+    this.#outputs.forEach((output, i) => {
+      const values = compact.data.subarray(i * outputDim, (i + 1) * outputDim);
+      checkCompact(values, this.served);
+      output.set(values);
+    });
   }
 }
 

@@ -34,16 +34,8 @@ type CollectionKind = Parameters<typeof rewriteCollections>[0];
 
 /** Rewrites gRPC requests to served collections, and their answers; every other byte passes. */
 export function grpcRewriter(collections: readonly ServedCollection[]): GrpcRewriter {
-  const guarded = (rewrite: () => Begun): Begun => {
-    try {
-      return rewrite();
-    } catch (error) {
-      if (error instanceof Refusal) return { kind: 'status', code: error.grpcCode, message: error.message };
-      throw error;
-    }
-  };
   const begin: GrpcRewriter['begin'] = (path, message, lookups) =>
-    guarded(() => rewriteCall({ path, message, collections }, lookups));
+    orRefusal(() => rewriteCall({ path, message, collections }, lookups));
   return {
     route,
     begin,
@@ -57,6 +49,16 @@ export function grpcRewriter(collections: readonly ServedCollection[]): GrpcRewr
     isDeleted,
     resultIds,
   };
+}
+
+/** What a rewrite comes to, or the status that refuses it. */
+function orRefusal<Result>(rewrite: () => Result): Result | GrpcRewrite {
+  try {
+    return rewrite();
+  } catch (error) {
+    if (error instanceof Refusal) return { kind: 'status', code: error.grpcCode, message: error.message };
+    throw error;
+  }
 }
 
 /** A failed lookup in the words of a server that looks up itself. */
@@ -124,10 +126,11 @@ function rewriteServed({ call, message, rule, name }: PointsCall, job: ServedJob
   });
   if (projections.count === 0) return send();
   // As for REST, no literal goes on behind a spread.
-  const finish = (y: Matrix): GrpcRewrite => {
-    projections.fill(y);
-    return send();
-  };
+  const finish = (y: Matrix): GrpcRewrite =>
+    orRefusal(() => {
+      projections.fill(y);
+      return send();
+    });
   return { projector: served.projector, as: projections.kind, x: projections.rows, finish };
 }
 

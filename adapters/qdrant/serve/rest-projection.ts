@@ -1,8 +1,8 @@
-import { firstNonFiniteRow, matrix, type Matrix } from '../../../src/core/matrix.js';
+import { matrix, type Matrix } from '../../../src/core/matrix.js';
 import type { ServedCollection } from '../../../src/core/served-collection.js';
 import { float32ArrayJson } from './json-number.js';
 import type { Slot } from './json-splice.js';
-import { checkDim, Refusal } from './rules.js';
+import { checkCompact, checkDim } from './rules.js';
 
 const NOTHING = new Uint8Array(0);
 
@@ -32,14 +32,13 @@ export class Projection {
   /**
    * Writes the projected vectors.
    * @param y a row for each vector
-   * @throws Refusal where one cannot be written as JSON
+   * @throws Refusal where one cannot be stored
    */
   fill({ data }: Matrix): void {
-    const { outputDim, vector } = this.#served;
+    const { outputDim } = this.#served;
     this.#slots.forEach((slot, i) => {
       const values = data.subarray(i * outputDim, (i + 1) * outputDim);
-      if (firstNonFiniteRow(matrix(1, outputDim, values)) !== -1)
-        throw new Refusal(400, `Bad request: vector "${vector}" projects to values that are not finite`);
+      checkCompact(values, this.#served);
       slot.bytes = float32ArrayJson(values);
     });
   }

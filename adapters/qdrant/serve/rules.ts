@@ -1,5 +1,6 @@
 import type { Aliases, FollowedFacts } from '../../../src/core/followed.js';
 import { firstNonFiniteRow } from '../../../src/core/matrix.js';
+import { overflowIn, overflowText } from '../../../src/core/stored-component.js';
 import type { ServedCollection } from '../../../src/core/served-collection.js';
 import { THRESHOLDS_KEY } from '../thresholds.js';
 import { METADATA_KEY } from '../../../src/core/target-description.js';
@@ -118,6 +119,18 @@ export function checkDim(values: Float32Array, served: ServedCollection): void {
     );
   if (firstNonFiniteRow({ rows: 1, cols: values.length, data: values }) !== -1)
     throw new Refusal(400, `Bad request: vector "${served.vector}" holds values that are not finite`);
+}
+
+/** @throws Refusal for a projected vector that the server could not keep as finite numbers */
+export function checkCompact(values: Float32Array, { vector, componentBytes }: ServedCollection): void {
+  if (firstNonFiniteRow({ rows: 1, cols: values.length, data: values }) !== -1)
+    throw new Refusal(400, `Bad request: vector "${vector}" projects to values that are not finite`);
+  const overflow = overflowIn(values, componentBytes);
+  if (overflow !== undefined)
+    throw new Refusal(
+      400,
+      `Bad request: vector "${vector}" ${overflowText(overflow)}: smaller values fit, or a migration with --datatype float32`,
+    );
 }
 
 export function inferenceRefused(served: ServedCollection): Refusal {

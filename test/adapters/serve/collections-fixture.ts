@@ -38,6 +38,7 @@ export function fixtureCollections(layout: Layout): ServedCollection[] {
     distance: 'cosine',
     inputDim: INPUT_DIM,
     outputDim: OUTPUT_DIM,
+    componentBytes: 4,
     visibleVectors: vector === '' ? [''] : [vector, 'other', 'words'],
     oversampling: 10,
     candidatesMax: 1000,
