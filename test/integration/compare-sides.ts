@@ -1,5 +1,5 @@
-import { isLosslessNumber, parse, stringify } from 'lossless-json';
 import type { Encoder } from '../../src/core/encoder.js';
+import { fieldOf, listOf, NumberText, readExactJson, textOf, type ExactJson } from './exact-json.js';
 import { fetchOnce } from './fetch-once.js';
 
 /** A point as the server's REST interface tells it, every number as it was written. */
@@ -8,8 +8,6 @@ interface Told {
   readonly payload: string;
   readonly vectors: Readonly<Record<string, readonly number[]>>;
 }
-
-type Json = Record<string, unknown>;
 
 /**
  * Compares source and target, in the two-stage layout with a default vector, with nothing but the server's REST
@@ -64,34 +62,28 @@ function projected(full: readonly number[], { network }: Encoder): number[] {
 
 async function everything(url: string, collection: string): Promise<Map<string, Told>> {
   const told = new Map<string, Told>();
-  for (let offset: unknown = null; ;) {
-    const from = offset === null ? '' : `,"offset":${stringify(offset) ?? ''}`;
+  for (let from = ''; ;) {
     const response = await fetchOnce(`${url}/collections/${collection}/points/scroll`, {
       ...{ method: 'POST', headers: { 'content-type': 'application/json' } },
       body: `{"limit":1000,"with_payload":true,"with_vector":true${from}}`,
     });
-    const { result } = parse(await response.text()) as {
-      result: { points: Json[]; next_page_offset: unknown };
-    };
-    for (const { id, payload, vector } of result.points)
-      told.set(String(id), { id: String(id), payload: textOf(payload), vectors: vectorsOf(vector) });
-    offset = result.next_page_offset ?? null;
-    if (offset === null) return told;
+    const result = fieldOf(readExactJson(await response.text()), 'result');
+    for (const point of listOf(fieldOf(result, 'points'))) {
+      const [id, payload] = [textOf(fieldOf(point, 'id')), textOf(fieldOf(point, 'payload'))];
+      told.set(id, { id, payload, vectors: vectorsOf(fieldOf(point, 'vector')) });
+    }
+    const next = fieldOf(result, 'next_page_offset');
+    if (next === null) return told;
+    from = `,"offset":${textOf(next)}`;
   }
 }
 
-function vectorsOf(vector: unknown): Record<string, number[]> {
-  const named: Json = Array.isArray(vector) ? { '': vector } : { ...(vector as Json | null) };
-  return Object.fromEntries(
-    Object.entries(named).map(([name, values]) => [name, (values as unknown[]).map(Number)]),
-  );
+function vectorsOf(vector: ExactJson): Record<string, number[]> {
+  const named = vector instanceof Map ? vector : new Map([['', vector]]);
+  return Object.fromEntries([...named].map(([name, values]) => [name, listOf(values).map(numberOf)]));
 }
 
-/** A parsed value as text: keys in order at every depth, numbers as they are. */
-export function textOf(value: unknown): string {
-  if (isLosslessNumber(value)) return value.value;
-  if (Array.isArray(value)) return `[${value.map(textOf).join()}]`;
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
-  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
-  return `{${entries.map(([key, inner]) => `${JSON.stringify(key)}:${textOf(inner)}`).join()}}`;
+function numberOf(value: ExactJson): number {
+  if (!(value instanceof NumberText)) throw new Error(`not a number: ${textOf(value)}`);
+  return Number(value.text);
 }

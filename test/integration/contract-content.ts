@@ -1,7 +1,6 @@
-import { parse } from 'lossless-json';
 import { matrixFromRows } from '../../src/core/matrix.js';
 import type { VectorProjector } from '../../src/core/served-collection.js';
-import { textOf } from './compare-sides.js';
+import { fieldOf, listOf, readExactJson, textOf, type ExactJson } from './exact-json.js';
 import { fetchOnce } from './fetch-once.js';
 
 type Vectors = Readonly<Record<string, unknown>>;
@@ -83,16 +82,15 @@ async function pointsOf({
   // Applied after all that came before, though nothing is deleted.
   await ask('/delete?wait=true', '{"points":[424242]}');
   const text = await ask('/scroll', '{"limit":1000,"with_payload":true,"with_vector":true}');
-  const { result } = parse(text) as { result: { points: Record<string, unknown>[] } };
   return new Map(
-    result.points.map(({ id, payload, vector }) => [
-      String(id),
-      { payload: textOf(payload), vectors: byName(vector) },
+    listOf(fieldOf(fieldOf(readExactJson(text), 'result'), 'points')).map((point) => [
+      textOf(fieldOf(point, 'id')),
+      { payload: textOf(fieldOf(point, 'payload')), vectors: byName(fieldOf(point, 'vector')) },
     ]),
   );
 }
 
-function byName(vector: unknown): Vectors {
+function byName(vector: ExactJson): Vectors {
   const plain = JSON.parse(textOf(vector)) as number[] | Record<string, unknown>;
   return Array.isArray(plain) ? { '': plain } : plain;
 }

@@ -1,8 +1,11 @@
 import type { Rng } from '../../src/core/rng.js';
+import { fieldOf, listOf, readExactJson, textOf } from './exact-json.js';
 import { fetchOnce } from './fetch-once.js';
 
 const FIRST_ID = 6_000_000;
 const IDS = 40;
+/** Numbers from here to 2^64-1 exist in JSON, and in no signed integer. */
+const FIRST_VALUE = 2n ** 63n;
 
 /** A write of a point that nobody else writes. */
 export interface LedgerWrite {
@@ -19,19 +22,19 @@ export interface LedgerWrite {
  * whether it was made.
  */
 export class Ledger {
-  /** By id, the number written, or null for a point that is gone. */
-  readonly #may = new Map<number, ReadonlySet<number | null>>();
-  #written = 0;
+  /** By id, the payload written, or null for a point that is gone. */
+  readonly #may = new Map<number, ReadonlySet<string | null>>();
+  #written = FIRST_VALUE;
 
   next(rng: Rng): LedgerWrite {
     const id = FIRST_ID + rng.int(IDS);
-    const value = rng.uniform() < 0.25 ? null : ++this.#written;
+    const value = rng.uniform() < 0.25 ? null : `{"value":${++this.#written}}`;
     this.#may.set(id, new Set([...(this.#may.get(id) ?? [null]), value]));
     const acknowledged = (): void => void this.#may.set(id, new Set([value]));
     if (value === null)
       return { method: 'POST', path: '/points/delete', body: `{"points":[${id}]}`, acknowledged };
-    const point = { id, vector: {}, payload: { value } };
-    return { method: 'PUT', path: '/points', body: JSON.stringify({ points: [point] }), acknowledged };
+    const body = `{"points":[{"id":${id},"vector":{},"payload":${value}}]}`;
+    return { method: 'PUT', path: '/points', body, acknowledged };
   }
 
   /** A line for every point that holds something else. */
@@ -42,12 +45,12 @@ export class Ledger {
       ...{ method: 'POST', headers: { 'content-type': 'application/json' } },
       body: JSON.stringify({ ids, with_payload: true }),
     });
-    const { result } = (await response.json()) as {
-      result: { id: number; payload: { value: number } }[];
-    };
-    const found = new Map(result.map(({ id, payload }) => [id, payload.value]));
+    const points = listOf(fieldOf(readExactJson(await response.text()), 'result'));
+    const found = new Map(
+      points.map((point) => [textOf(fieldOf(point, 'id')), textOf(fieldOf(point, 'payload'))]),
+    );
     return [...this.#may].flatMap(([id, may]) => {
-      const value = found.get(id) ?? null;
+      const value = found.get(String(id)) ?? null;
       return may.has(value)
         ? []
         : [`${id} holds ${String(value)}, acknowledged was ${[...may].join(' or ')}`];

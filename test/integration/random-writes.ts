@@ -9,6 +9,14 @@ export type RandomWrite =
   | { readonly transport: 'grpc'; readonly path: string; readonly message: Uint8Array };
 
 const GROUPS = 25;
+/** Numbers that a double, or a signed integer, would change. */
+const NUMBERS = [
+  ...['1.0', '-0.5', '3', '-0.0', '0.1', '1e300', '942.3225445592973', '123456789012345678901234567890'],
+  ...['9007199254740993', '9223372036854775807', '9223372036854775808', '12345678901234567890'],
+  ...['18446744073709551614', '18446744073709551615', '-9223372036854775808', '1e19'],
+];
+/** Nested deeper than gRPC takes them. */
+const DEEP = [nested(34, '{"a":', '}'), nested(80, '{"a":', '}'), nested(34, '[', ']'), nested(80, '[', ']')];
 
 /** Writes of every kind, over REST and gRPC, to points of a few hundred ids; a seed gives the same ones again. */
 export class RandomWrites {
@@ -74,6 +82,13 @@ export class RandomWrites {
     }
   }
 
+  #payload(): string {
+    const [group, f, g] = [this.#rng.int(GROUPS), this.#pick(NUMBERS), this.#pick(NUMBERS)];
+    const deep = this.#rng.uniform() < 0.2 ? `,"deep":${this.#pick(DEEP)}` : '';
+    const any = 9_223_372_036_854_775_808n + BigInt(this.#rng.int(2 ** 31)) * 4_294_967_291n;
+    return `{"group":${group},"f":${f},"big":9007199254740993,"in":[{"g":${g},"any":${any}}]${deep}}`;
+  }
+
   #restOperation(withBatch = true): [string, string] {
     const kind = this.#pick([
       ...['upsert', 'upsert', 'upsert', 'delete', 'set_payload', 'overwrite_payload', 'delete_payload'],
@@ -81,7 +96,7 @@ export class RandomWrites {
     ]);
     const ids = this.#someIds();
     const list = ids.map(restId).join();
-    const payload = `{"group":${this.#rng.int(GROUPS)},"f":${this.#pick(['1.0', '-0.5', '3'])},"big":9007199254740993}`;
+    const payload = this.#payload();
     const where =
       this.#rng.uniform() < 0.7
         ? `"points":[${list}]`
@@ -134,7 +149,7 @@ export class RandomWrites {
           };
     const payload: JsonValue = {
       group: { integerValue: String(this.#rng.int(GROUPS)) },
-      deep: { structValue: { fields: { d: { doubleValue: 2 } } } },
+      deep: { structValue: { fields: { d: { doubleValue: this.#pick([2, -0, 1e19, 942.3225445592973]) } } } },
     };
     const points: JsonValue = ids.map((id) => ({
       ...{ id: grpcId(id), payload },
@@ -178,6 +193,10 @@ export class RandomWrites {
         });
     }
   }
+}
+
+function nested(depth: number, open: string, close: string): string {
+  return `${open.repeat(depth)}18446744073709551615${close.repeat(depth)}`;
 }
 
 function restId(id: bigint | string): string {
