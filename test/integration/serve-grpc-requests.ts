@@ -120,6 +120,31 @@ function nestedQueries(query: MakeQuery, using: JsonObject): NamedRequest[] {
       prefetch: [leaf(v(12)), leaf(v(13), { filter: shelf(2) })],
       query: { fusion: 'RRF' },
     })),
+    // The server returns the nearest points of such prefetches: it does not diversify there.
+    ...(['5', '30'] as const).flatMap((limit) => {
+      const diverse = (v: Queries): JsonObject => ({
+        query: { nearestWithMmr: { nearest: dense(v(12)), mmr: { diversity: 0.5, candidatesLimit: 20 } } },
+        ...using,
+        limit,
+      });
+      return [
+        query(`diversity in a prefetch of a fusion, limit ${limit}`, (v) => ({
+          prefetch: [diverse(v)],
+          query: { fusion: 'RRF' },
+          limit: '50',
+        })),
+        query(`diversity in a rescored prefetch, limit ${limit}`, (v) => ({
+          prefetch: [diverse(v)],
+          query: nearest(v(13)),
+          limit: '50',
+        })),
+        query(`diversity two prefetches deep, limit ${limit}`, (v) => ({
+          prefetch: [{ prefetch: [diverse(v)], query: nearest(v(13)), ...using, limit: '50' }],
+          query: { fusion: 'DBSF' },
+          limit: '50',
+        })),
+      ];
+    }),
     query('weighted ranks', (v) => ({
       prefetch: [leaf(v(12)), leaf(v(13), { scoreThreshold: 0.1 })],
       query: { rrf: { k: 5 } },

@@ -232,6 +232,35 @@ const SEARCHES: readonly (readonly [string, string, () => string])[] = [
     'docs/points/query',
     () => `{"query":[${vector(0)},{"diversity":0.7,"candidates_limit":30}],"limit":6}`,
   ],
+  // The server returns the nearest points of such prefetches: it does not diversify there.
+  ...(['"limit":5', '"limit":5,"params":{"hnsw_ef":64}', '"limit":null'] as const).flatMap((limit) => {
+    const leaf = (i: number): string =>
+      `{"query":{"nearest":${vector(i)},"mmr":{"diversity":0.5,"candidates_limit":20}},${limit}}`;
+    return [
+      [
+        `diversity in a fused prefetch, ${limit}`,
+        'docs/points/query',
+        () => `{"prefetch":[${leaf(0)}],"query":{"fusion":"rrf"},"limit":50}`,
+      ],
+      [
+        `diversity in a rescored prefetch, ${limit}`,
+        'docs/points/query',
+        () => `{"prefetch":${leaf(0)},"query":${vector(1)},"limit":50}`,
+      ],
+      [
+        `diversity two prefetches deep, ${limit}`,
+        'docs/points/query',
+        () =>
+          `{"prefetch":{"prefetch":${leaf(0)},"query":{"fusion":"rrf"},"limit":50},"query":${vector(1)},"limit":50}`,
+      ],
+    ] as const;
+  }),
+  [
+    'diversity in a prefetch without a limit',
+    'docs/points/query',
+    () =>
+      `{"prefetch":{"query":{"nearest":${vector(0)},"mmr":{"candidates_limit":17}}},"query":${vector(1)},"limit":50}`,
+  ],
   [
     'fusion of two vectors',
     'named/points/query',

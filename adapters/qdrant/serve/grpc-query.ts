@@ -4,11 +4,12 @@ import { editVectors, OTHER_QUERIES, SIMILARITY, type Leaf, type Shape } from '.
 import { notDense, notSingle, rowsOf } from './grpc-vector.js';
 import { Ambiguous, Malformed, ProtoMessage, readFloats } from './proto-message.js';
 import { Pieces, type FieldEdit } from './proto-pieces.js';
-import { inferenceRefused, unknownForm } from './rules.js';
+import { inferenceRefused, unknownForm, type Diversity, type StagePlace } from './rules.js';
 
-/** Query.nearest, and Query.nearest_with_mmr of nearest 1 and mmr 2 (candidates_limit 3). */
+/** Query.nearest, Query.fusion, Query.rrf, and Query.nearest_with_mmr of nearest 1 and mmr 2. */
 const NEAREST = 1;
-export const MMR = 9;
+const FUSIONS: readonly number[] = [6, 10];
+const MMR = 9;
 
 /** The one variant that a Query message has. */
 export interface QueryVariant {
@@ -30,6 +31,24 @@ export function readQuery(bytes: Uint8Array | null): QueryVariant | null {
   if (span.wireType !== 2 && field in SIMILARITY) throw new Malformed(`field ${field}: invalid wire type`);
   const shape = OTHER_QUERIES.includes(field) ? null : SIMILARITY[field];
   return { field, value: message.value(span), shape };
+}
+
+/** Whether a query fuses the results of its prefetches; unknown for a variant that is not known. */
+export function intoOf(query: QueryVariant | null): StagePlace['into'] {
+  if (query?.shape === undefined && query !== null) return 'unknown';
+  return query !== null && FUSIONS.includes(query.field) ? 'fusion' : 'other';
+}
+
+/** How a query diversifies its results (Mmr: diversity 2, candidates_limit 3); null for one that does not. */
+export function diversityOf(query: QueryVariant | null): Diversity | null {
+  const mmr = query?.field === MMR ? new ProtoMessage(query.value).bytes(2) : null;
+  if (mmr === null) return null;
+  const message = new ProtoMessage(mmr);
+  const candidates = message.varint(3);
+  return {
+    diversity: message.has(2) ? (readFloats(message, 2).at(-1) ?? null) : null,
+    candidatesLimit: candidates === null ? null : Number(BigInt.asUintN(32, candidates)),
+  };
 }
 
 /** The search whose results a query spreads out: candidates for diversity are simply the nearest. */

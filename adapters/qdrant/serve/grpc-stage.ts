@@ -4,7 +4,7 @@ import { compactLookup, fullLookup } from './grpc-lookup-from.js';
 import type { StageFields } from './grpc-methods.js';
 import { PREFETCH } from './grpc-methods.js';
 import { withLookup, withVectors } from './grpc-selectors.js';
-import { compactQuery, MMR, nearestOf, readQuery, type QueryVariant } from './grpc-query.js';
+import { compactQuery, diversityOf, intoOf, nearestOf, readQuery, type QueryVariant } from './grpc-query.js';
 import { decodeText, Malformed, ProtoMessage } from './proto-message.js';
 import { drop, edited, Pieces, type FieldEdit } from './proto-pieces.js';
 import {
@@ -12,21 +12,23 @@ import {
   DEFAULT_GROUPS,
   DEFAULT_LIMIT,
   isFetchable,
+  limitOfDiverseLeaf,
   PREFETCH_DEPTH_MAX,
   Refusal,
   servedBy,
   treatStage,
+  type StagePlace,
   type Wanted,
 } from './rules.js';
 
 /** The server decodes no deeper than this. */
 const NESTING_MAX = 100;
 
-/** A query stage: its message with the numbers of its fields, and how many prefetches it is below the request. */
+/** A query stage: its message with the numbers of its fields, and where it stands in the request. */
 interface Stage {
   readonly message: ProtoMessage;
   readonly fields: StageFields;
-  readonly depth: number;
+  readonly place: StagePlace;
   readonly using: string;
   readonly query: QueryVariant | null;
 }
@@ -39,21 +41,36 @@ export function rewriteStage(
   bytes: Uint8Array,
   fields: StageFields,
   job: Job,
-  depth = 0,
+  place: StagePlace = { depth: 0, grouped: fields.groupSize !== undefined, into: 'other' },
 ): Uint8Array | Pieces {
   const message = new ProtoMessage(bytes);
+  const { depth, grouped } = place;
   if (depth > PREFETCH_DEPTH_MAX) throw tooDeep(message, depth);
   const query = readQuery(message.bytes(fields.query));
-  const stage: Stage = { message, fields, depth, using: message.text(fields.using) ?? '', query };
+  const stage: Stage = { message, fields, place, using: message.text(fields.using) ?? '', query };
+  const into = intoOf(query);
+  const inside: StagePlace = {
+    depth: depth + 1,
+    grouped,
+    into: into === 'fusion' && depth > 0 ? 'other' : into,
+  };
   const edits = new Map<number, FieldEdit>([
-    [fields.prefetch, (prefetch) => rewriteStage(prefetch, PREFETCH, job, depth + 1)],
+    [fields.prefetch, (prefetch) => rewriteStage(prefetch, PREFETCH, job, inside)],
     ...outerEdits(fields, job),
   ]);
   const treatment = isServed(job) ? treat(stage, job.served) : 'leave';
   if (!isServed(job) || treatment === 'leave') return leave(stage, edits, job);
   if (treatment === 'project') return project(stage, edits, job);
   const fits = depth < PREFETCH_DEPTH_MAX && isFetchable(job.served, wantedOf(stage));
-  return fits ? wrap(stage, edits, job) : leave(stage, edits, job);
+  return fits && diverseLeafOf(stage)?.limit !== null ? wrap(stage, edits, job) : leave(stage, edits, job);
+}
+
+/** MMR in a prefetch, and the limit of the nearest search that says the same; null for every other stage. */
+function diverseLeafOf({ message, fields, place, query }: Stage): { readonly limit: number | null } | null {
+  const diversity = diversityOf(query);
+  if (diversity === null || place.depth === 0) return null;
+  const limit = asCount(message.varint(fields.limit) ?? BigInt(DEFAULT_LIMIT));
+  return { limit: limitOfDiverseLeaf(diversity, limit, place) };
 }
 
 /** What a request says beside its stages: of which collection, which vectors are returned, and of which other one. */
@@ -133,15 +150,22 @@ function wrap(stage: Stage, edits: Map<number, FieldEdit>, job: ServedJob): Uint
   if (params !== null) candidates.bytes(PREFETCH.params, params);
   if (lookupFrom !== null) candidates.bytes(PREFETCH.lookupFrom, lookupFrom);
   edits.set(fields.params, drop).set(fields.lookupFrom, fullLookup(stage.using, job));
-  return edited(message, edits).bytes(fields.prefetch, candidates);
+  const diverse = diverseLeafOf(stage);
+  const nearest = nearestOf(stage.query);
+  if (diverse === null || diverse.limit === null || nearest === null)
+    return edited(message, edits).bytes(fields.prefetch, candidates);
+  edits.set(fields.query, drop).set(fields.limit, drop);
+  return edited(message, edits)
+    .bytes(fields.query, new Pieces().bytes(nearest.field, nearest.value))
+    .varint(fields.limit, diverse.limit)
+    .bytes(fields.prefetch, candidates);
 }
 
 function wantedOf({ message, fields, query }: Stage): Wanted {
   const count = (field: number | undefined, otherwise: number): number =>
     field === undefined ? otherwise : asCount(message.varint(field) ?? BigInt(otherwise));
   const limit = count(fields.limit, fields.groupSize === undefined ? DEFAULT_LIMIT : DEFAULT_GROUPS);
-  const mmr = query?.field === MMR ? new ProtoMessage(query.value).bytes(2) : null;
-  const considered = mmr === null ? 0 : asCount(new ProtoMessage(mmr).varint(3) ?? 0n);
+  const considered = diversityOf(query)?.candidatesLimit ?? 0;
   return { limit: Math.max(limit, considered), offset: count(fields.offset, 0) };
 }
 

@@ -88,7 +88,14 @@ function readLegacy(
   const fields = fieldsOf(node, grouped ? { ...structure, aliases: GROUP_ALIASES } : structure, source);
   const { using, form } = READERS[kind](fields, source);
   const lookup = readLookup(valueOf(fields, 'lookup_from'), using, rewriting);
-  const stage: Stage = { fields, using, form, lookup, hasPrefetch: false, depth: 0, grouped };
+  const stage: Stage = {
+    fields,
+    using,
+    form,
+    lookup,
+    hasPrefetch: false,
+    place: { depth: 0, grouped, into: 'other' },
+  };
   const complete = isComplete(stage, kind, source);
   const results = resultChanges(fields, rewriting);
   const request = (changes: Changes, prefetch: readonly Text[] | null): LegacyRequest => {
@@ -107,7 +114,7 @@ function readLegacy(
 }
 
 /** What the server would refuse stays as it is, so that the server says why. */
-function isComplete({ fields, form, grouped }: Stage, kind: LegacyKind, source: Splices): boolean {
+function isComplete({ fields, form, place: { grouped } }: Stage, kind: LegacyKind, source: Splices): boolean {
   const counts = grouped ? ['limit', 'group_size'] : ['limit'];
   if (!counts.every((name) => (countOf(fields, name, source) ?? 0) >= 1)) return false;
   if (grouped && valueOf(fields, 'group_by')?.kind !== 'string') return false;
@@ -161,7 +168,7 @@ function readSearch(fields: Fields, source: Splices): ReturnType<Reader> {
 }
 
 function similarity(inputs: readonly JsonNode[], write: (copy: Copy) => readonly Text[]): QueryForm {
-  return { kind: 'similarity', inputs, candidates: 0, write };
+  return { kind: 'similarity', inputs, diversity: null, write };
 }
 
 function inner(name: string, parts: readonly string[], fields: Fields, copy: Copy): readonly Text[] {

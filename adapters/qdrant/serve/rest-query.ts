@@ -13,11 +13,12 @@ import {
   type Stage,
 } from './rest-stage.js';
 import { readQuery } from './rest-vector-input.js';
+import type { StagePlace } from './rules.js';
 
 /** A query, its prefetches at any depth, and what it returns. @throws Refusal */
 export function rewriteQuery(root: JsonNode, rewriting: Rewriting, { grouped = false } = {}): void {
   const fields = fieldsOf(root, STRUCTURES.query, rewriting.source);
-  rewriteStage(root, fields, rewriting, { depth: 0, grouped });
+  rewriteStage(root, fields, rewriting, { depth: 0, grouped, into: 'other' });
   applyChanges(fields, resultChanges(fields, rewriting), rewriting);
 }
 
@@ -39,12 +40,7 @@ export function applyChanges(fields: Fields, changes: Changes, { source }: Rewri
   }
 }
 
-function rewriteStage(
-  node: JsonNode,
-  fields: Fields,
-  rewriting: Rewriting,
-  { depth, grouped }: { readonly depth: number; readonly grouped: boolean },
-): void {
+function rewriteStage(node: JsonNode, fields: Fields, rewriting: Rewriting, place: StagePlace): void {
   const { source } = rewriting;
   const prefetches = oneOrMany(valueOf(fields, 'prefetch'), source);
   const using = textOf(fields, 'using', source) ?? '';
@@ -54,8 +50,7 @@ function rewriteStage(
     form: readQuery(valueOf(fields, 'query'), source),
     lookup: readLookup(valueOf(fields, 'lookup_from'), using, rewriting),
     hasPrefetch: prefetches.length > 0,
-    depth,
-    grouped,
+    place,
   };
   switch (treatmentOf(stage, rewriting)) {
     case 'leave':
@@ -69,11 +64,15 @@ function rewriteStage(
       addPrefetch(node, fields, { prefetch, changes }, rewriting);
     }
   }
+  const inside = { depth: place.depth + 1, grouped: place.grouped, into: intoOf(stage) };
   for (const inner of prefetches)
-    rewriteStage(inner, fieldsOf(inner, STRUCTURES.prefetch, source), rewriting, {
-      depth: depth + 1,
-      grouped: false,
-    });
+    rewriteStage(inner, fieldsOf(inner, STRUCTURES.prefetch, source), rewriting, inside);
+}
+
+/** What the results of a stage's prefetches go into. */
+function intoOf({ form, place }: Stage): StagePlace['into'] {
+  if (form.kind === 'unknown') return 'unknown';
+  return form.kind === 'fusion' && place.depth === 0 ? 'fusion' : 'other';
 }
 
 /** `params` belong to the search for candidates: the prefetch takes their place, so that no comma moves. */
@@ -90,13 +89,15 @@ function addPrefetch(
   }
   const params = valueOf(fields, 'params') === undefined ? undefined : fields.get('params');
   const empty = fields.get('prefetch');
+  const limit = fields.has('limit') ? [] : (changes.get('limit') ?? []);
+  const texts = [...prefetch, ...(limit.length === 0 ? [] : [',"limit":', ...limit])];
   if (empty !== undefined) {
-    source.replace(empty.value, prefetch);
+    source.replace(empty.value, texts);
     if (params !== undefined) source.replace(params.value, 'null');
   } else if (params !== undefined) {
-    source.replace({ start: params.keyStart, end: params.value.end }, '"prefetch":', prefetch);
+    source.replace({ start: params.keyStart, end: params.value.end }, '"prefetch":', texts);
   } else {
-    source.insert(node.end - 1, ',"prefetch":', prefetch);
+    source.insert(node.end - 1, ',"prefetch":', texts);
   }
   applyChanges(fields, changes, rewriting);
 }

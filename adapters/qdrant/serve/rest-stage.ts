@@ -10,6 +10,7 @@ import {
   DEFAULT_GROUPS,
   DEFAULT_LIMIT,
   isFetchable,
+  limitOfDiverseLeaf,
   PREFETCH_DEPTH_MAX,
   Refusal,
   refuseTargetLookup,
@@ -17,6 +18,7 @@ import {
   treatStage,
   treatWithVector,
   unknownForm,
+  type StagePlace,
   type Treatment,
   type Wanted,
 } from './rules.js';
@@ -37,10 +39,7 @@ export interface Stage {
   readonly form: QueryForm;
   readonly lookup: LookupPlace | null;
   readonly hasPrefetch: boolean;
-  /** 0 for the request itself. */
-  readonly depth: number;
-  /** Whether results are grouped. */
-  readonly grouped: boolean;
+  readonly place: StagePlace;
 }
 
 /** New texts of fields' values. */
@@ -55,7 +54,7 @@ export function treatmentOf(stage: Stage, { served, source }: Rewriting): Treatm
     {
       using,
       // What is not understood may hold vectors of the reduced space.
-      query: form.kind === 'unknown' ? 'similarity' : form.kind,
+      query: form.kind === 'unknown' ? 'similarity' : form.kind === 'fusion' ? 'other' : form.kind,
       hasPrefetch,
       exact: exact?.value.kind === 'true',
       hasScoreThreshold: valueOf(fields, 'score_threshold') !== undefined,
@@ -64,8 +63,19 @@ export function treatmentOf(stage: Stage, { served, source }: Rewriting): Treatm
   );
   if (treatment !== 'wrap') return treatment;
   // One more level would be one too many for the server; the full vectors answer as well, if slowly.
-  const fits = stage.depth < PREFETCH_DEPTH_MAX && isFetchable(served, wantedOf(stage, source));
-  return fits ? 'wrap' : 'leave';
+  const fits = stage.place.depth < PREFETCH_DEPTH_MAX && isFetchable(served, wantedOf(stage, source));
+  return fits && diverseLeafOf(stage, source)?.limit !== null ? 'wrap' : 'leave';
+}
+
+/** MMR in a prefetch, and the limit of the nearest search that says the same; null for every other stage. */
+function diverseLeafOf(
+  { fields, form, place }: Stage,
+  source: Splices,
+): { readonly limit: number | null } | null {
+  const diversity = form.kind === 'similarity' ? form.diversity : null;
+  if (diversity === null || place.depth === 0) return null;
+  const limit = countOf(fields, 'limit', source) ?? DEFAULT_LIMIT;
+  return { limit: limitOfDiverseLeaf(diversity, limit, place) };
 }
 
 /** A stage that stays: only the collection named for its ids may have another name. */
@@ -122,6 +132,14 @@ export function wrapStage(
   ];
   const changes: Changes =
     lookup === null ? new Map<string, readonly Text[]>() : new Map([['lookup_from', [lookupText(lookup)]]]);
+  const diverse = diverseLeafOf(stage, source);
+  if (diverse !== null) {
+    changes.set(
+      'query',
+      form.write((part) => [source.raw(part)]),
+    );
+    changes.set('limit', [String(diverse.limit)]);
+  }
   return { prefetch, changes };
 }
 
@@ -155,11 +173,11 @@ function inputsOf(
   return { changes, replace };
 }
 
-function wantedOf({ fields, form, grouped }: Stage, source: Splices): Wanted {
+function wantedOf({ fields, form, place }: Stage, source: Splices): Wanted {
   const count = (name: string, otherwise: number): number => countOf(fields, name, source) ?? otherwise;
-  const limit = count('limit', grouped ? DEFAULT_GROUPS : DEFAULT_LIMIT);
-  const considered = form.kind === 'similarity' ? form.candidates : 0;
-  return { limit: Math.max(limit, considered), offset: count('offset', 0) };
+  const limit = count('limit', place.grouped && place.depth === 0 ? DEFAULT_GROUPS : DEFAULT_LIMIT);
+  const considered = form.kind === 'similarity' ? (form.diversity?.candidatesLimit ?? limit) : limit;
+  return { limit: considered > limit ? considered : limit, offset: count('offset', 0) };
 }
 
 function notStored(place: ServedCollection, served: ServedCollection): Refusal {

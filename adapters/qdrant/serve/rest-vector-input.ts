@@ -12,19 +12,19 @@ import {
   valueOf,
   type Fields,
 } from './rest-fields.js';
-import { checkDim, inferenceRefused, Refusal, unknownForm } from './rules.js';
+import { checkDim, inferenceRefused, Refusal, unknownForm, type Diversity } from './rules.js';
 
 /** What a query asks, as far as it must be known. */
 export type QueryForm =
-  | { readonly kind: 'none' | 'other' | 'unknown' }
+  | { readonly kind: 'none' | 'other' | 'fusion' | 'unknown' }
   | {
       readonly kind: 'similarity';
       /** Every value that is a vector or an id. */
       readonly inputs: readonly JsonNode[];
       /** The query that a search for candidates needs (without diversity, for example), by copies of its parts. */
       readonly write: (copy: (part: Span) => readonly Text[]) => readonly Text[];
-      /** Candidates that it asks for itself. */
-      readonly candidates: number;
+      /** How it diversifies its results; null for a query that does not. */
+      readonly diversity: Diversity | null;
     };
 
 /** A vector or the id of one, in the reduced space. */
@@ -32,7 +32,8 @@ export type VectorInput = { readonly kind: 'dense'; readonly values: Float32Arra
 
 const VECTOR_KEYS: ReadonlySet<string> = new Set(['indices', 'values', 'model', 'text', 'image', 'object']);
 const SIMILARITIES = ['nearest', 'recommend', 'discover', 'context', 'relevance_feedback'] as const;
-const OTHERS = ['order_by', 'fusion', 'rrf', 'formula', 'sample'];
+const FUSIONS = ['fusion', 'rrf'];
+const OTHERS = ['order_by', ...FUSIONS, 'formula', 'sample'];
 const SPARSE_REFUSED = 'Wrong input: Conversion between sparse and regular vectors failed';
 const MULTI_REFUSED = 'Wrong input: Conversion between multi and regular vectors failed';
 
@@ -54,25 +55,33 @@ export function readQuery(node: JsonNode | undefined, source: Splices): QueryFor
   if (similarities.length + others.length + Number(isVector) !== 1) return { kind: 'unknown' };
   if (isVector) return similarity([node], node);
   const [name] = similarities;
-  if (name === undefined) return { kind: 'other' };
+  if (name === undefined) return { kind: FUSIONS.some((kind) => kinds.has(kind)) ? 'fusion' : 'other' };
   if (name !== 'nearest') return similarity(INPUTS[name](kinds, source), node);
   return nearestQuery(kinds.get('nearest')!.value, valueOf(kinds, 'mmr'), source);
 }
 
 /** Candidates for diversity are simply the nearest. */
 function nearestQuery(nearest: JsonNode, mmr: JsonNode | undefined, source: Splices): QueryForm {
-  const wanted =
-    mmr === undefined
-      ? undefined
-      : countOf(fieldsOf(mmr, STRUCTURES.mmr, source), 'candidates_limit', source);
-  return { ...similarity([nearest], nearest), candidates: wanted ?? 0 };
+  if (mmr === undefined) return similarity([nearest], nearest);
+  const fields = fieldsOf(mmr, STRUCTURES.mmr, source);
+  const number = (name: string): number | null => {
+    const value = valueOf(fields, name);
+    if (value === undefined) return null;
+    return value.kind === 'number' ? Number(source.read(value)) : Number.NaN;
+  };
+  const candidates = countOf(fields, 'candidates_limit', source) ?? number('candidates_limit');
+  const diversity: Diversity = {
+    diversity: number('diversity'),
+    candidatesLimit: candidates === null || Number.isInteger(candidates) ? candidates : Number.NaN,
+  };
+  return { ...similarity([nearest], nearest), diversity };
 }
 
 function similarity(
   inputs: readonly JsonNode[],
   core: JsonNode,
 ): QueryForm & { readonly kind: 'similarity' } {
-  return { kind: 'similarity', inputs, candidates: 0, write: (copy) => copy(core) };
+  return { kind: 'similarity', inputs, diversity: null, write: (copy) => copy(core) };
 }
 
 const INPUTS: Readonly<

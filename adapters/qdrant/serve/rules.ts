@@ -80,6 +80,47 @@ export function candidatesFor(served: ServedCollection, { limit, offset }: Wante
   return Math.min(Math.max(candidates, 1), Number.MAX_SAFE_INTEGER);
 }
 
+/** Where a stage stands in its request. */
+export interface StagePlace {
+  /** 0 for the request itself, 1 for its prefetches, ... */
+  readonly depth: number;
+  /** Whether the request asks for groups. */
+  readonly grouped: boolean;
+  /** What the stage's results go into: a fusion by the request itself, or any other stage. */
+  readonly into: 'fusion' | 'other' | 'unknown';
+}
+
+/** The settings of a search with diversity (MMR). */
+export interface Diversity {
+  readonly diversity: number | null;
+  readonly candidatesLimit: number | null;
+}
+
+/** What the server takes for `candidates_limit`. */
+const MMR_CANDIDATES_MAX = 16_384;
+
+/**
+ * The limit with which a plain nearest search returns what the server returns for MMR in a prefetch that has no
+ * prefetches itself. The server does not diversify there: it returns the nearest points, as many as MMR would choose
+ * from, and a fusion by the request itself reads the first `limit` of them. If such a stage were wrapped as it is,
+ * the server would diversify. Null if no limit does the same: the stage must stay as it is.
+ */
+export function limitOfDiverseLeaf(
+  { diversity, candidatesLimit }: Diversity,
+  limit: number,
+  { grouped, into }: StagePlace,
+): number | null {
+  const candidates = candidatesLimit ?? limit;
+  // The server refuses other settings, and names where they stand.
+  if (!((diversity ?? 0) >= 0 && (diversity ?? 0) <= 1)) return null;
+  if (!(candidates >= 1 && candidates <= MMR_CANDIDATES_MAX && limit >= 1)) return null;
+  // For groups the server multiplies limits, but not the number of points that MMR chooses from.
+  if (grouped || into === 'unknown') return null;
+  if (into === 'other') return candidates;
+  // Each shard returns its own candidates: fewer than the limit from each can be more in sum.
+  return candidates >= limit ? limit : null;
+}
+
 /** Limits of the server's own where a request names none. */
 export const DEFAULT_LIMIT = 10;
 export const DEFAULT_GROUPS = 10;
