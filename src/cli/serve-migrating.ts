@@ -74,6 +74,7 @@ export async function openMigrating(config: Config, log: Log): Promise<Migrating
   return {
     facts: opened.map(({ facts }) => facts),
     guard: {
+      ...knownCollections(store),
       aliases: () => aliases?.read() ?? Promise.resolve(new Map()),
       write: (collection, touched, send) => of(collection).follower.write(touched, send),
     },
@@ -86,6 +87,18 @@ export async function openMigrating(config: Config, log: Log): Promise<Migrating
       );
     },
     close,
+  };
+}
+
+/** Collections by their own names, listed where one is asked for that was not there before. */
+function knownCollections(store: VectorStore | null): Pick<WriteGuard, 'isKnown' | 'isCollection'> {
+  let known: ReadonlySet<string> = new Set();
+  return {
+    isKnown: (collection) => known.has(collection),
+    isCollection: async (name) => {
+      if (!known.has(name)) known = new Set(await store?.listCollections());
+      return known.has(name);
+    },
   };
 }
 

@@ -59,10 +59,28 @@ export type Change<Request, Refusal> =
       readonly named: Omit<Named<Request>, 'permission'> | null;
       readonly target: Request;
     }
+  /**
+   * A write by an alias of another collection, by that collection's own name: the alias could be moved to a followed
+   * one before the write arrives.
+   */
+  | {
+      readonly kind: 'elsewhere';
+      readonly request: Request;
+      readonly named: Omit<Named<Request>, 'permission'>;
+    }
+  | Unnamed<Request>
   | Refusal;
 
+/** A write by a name that no alias has: if no collection has it either, an alias could be made before it arrives. */
+export interface Unnamed<Request> {
+  readonly kind: 'unnamed';
+  readonly name: string;
+  readonly permission: Request;
+}
+
 /** What a head says of a change: nothing, that the body has to be read, or a refusal. */
-export type ChangeRoute<Refusal> = { readonly kind: 'other' } | { readonly kind: 'read' } | Refusal;
+export type ChangeRoute<Request, Refusal> =
+  { readonly kind: 'other' } | { readonly kind: 'read' } | Unnamed<Request> | Refusal;
 export type RestChange = Change<RestRequest, RestAnswer>;
 export type GrpcChange = Change<GrpcCall, GrpcStatus>;
 
@@ -74,7 +92,7 @@ export interface RestChanges {
   /** Whether a request may change something anywhere: then it takes the aliases to know what. */
   isChange(head: RestHead): boolean;
   /** @param aliases read after the request came */
-  route(head: RestHead, aliases: Aliases): ChangeRoute<RestAnswer>;
+  route(head: RestHead, aliases: Aliases): ChangeRoute<RestRequest, RestAnswer>;
   /**
    * @param body decompressed
    * @param aliases those that it was routed by
@@ -113,6 +131,10 @@ export interface WriteGuard {
    * @throws UNAVAILABLE where the database does not say
    */
   aliases(): Promise<Aliases>;
+  /** Whether a collection of this name has been seen. */
+  isKnown(collection: string): boolean;
+  /** Whether there is a collection of this name; aliases are none. @throws UNAVAILABLE as `aliases` */
+  isCollection(name: string): Promise<boolean>;
   /**
    * Remembers the points, lets `send` make the write, and brings them to the target.
    * @param collection its configured name

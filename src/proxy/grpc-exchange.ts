@@ -6,15 +6,16 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import { messageOf } from '../core/errors.js';
-import type { WriteGuard } from '../core/followed.js';
+import type { GrpcChange, WriteGuard } from '../core/followed.js';
 import type { Log } from '../core/run.js';
 import type { AnswerForm, GrpcCall } from '../core/wire.js';
 import { decodeStatusText, encodeStatusText, frame, PREFIX_BYTES, unframe } from './grpc-frames.js';
 import { endOf, forwardedMetadata, outgoing, textOf, type CallEnd } from './grpc-metadata.js';
 import type { GrpcUpstream } from './grpc-upstream.js';
 import { makeCall, NO_ANSWER, type GrpcAnswer } from './grpc-answer.js';
+import { grpcSender } from './grpc-sender.js';
 import { callFailureOf, CODE, UpstreamStatus } from './grpc-failures.js';
-import { sendChange } from './send-change.js';
+import { sendChange, sendUnnamed, type ChangeSender } from './send-change.js';
 import type { Metrics } from './metrics.js';
 import type { ProxyLimits } from './proxy-options.js';
 import type { Rewriting } from './rewriting.js';
@@ -94,7 +95,8 @@ export class GrpcExchange {
       const route = this.#rewriting.routeGrpc(this.#path);
       this.#kind = route.kind;
       if (route.kind === 'status') this.refuse(route.code, route.message);
-      else if (guard !== undefined && this.#rewriting.isGrpcChange(this.#path)) await this.#follow(guard);
+      else if (guard !== undefined && this.#rewriting.isGrpcChange(this.#path))
+        await this.#follow(guard, await this.#message());
       else if (route.kind === 'rewrite') await this.#rewrite(await this.#message());
       else {
         this.#stream.on('data', (chunk: Buffer) => (this.#bytesIn += chunk.length));
@@ -129,17 +131,17 @@ export class GrpcExchange {
   }
 
   /** A change of a followed collection goes to its end once it was sent, whether its client waits or not. */
-  async #follow(guard: WriteGuard): Promise<void> {
-    const sent = await this.#message();
+  async #follow(guard: WriteGuard, sent: Uint8Array, tries = 0): Promise<void> {
     // What may change something goes by the names as they are now.
     const aliases = await guard.aliases();
-    if (!this.#over) {
-      this.#rewriting.release();
-      this.#rewriting = this.#parts.rewriting().use();
-    }
+    if (!this.#over) this.#rewriting = this.#rewriting.exchangedFor(this.#parts.rewriting());
     const rewriting = this.#rewriting;
     const task = { path: this.#path, body: sent, aliases };
     const { result: change, body } = await rewriting.run({ kind: 'grpc-change', ...task });
+    if (change.kind === 'unnamed' || change.kind === 'elsewhere') {
+      await this.#writeElsewhere(change, body, { guard, tries });
+      return;
+    }
     if (change.kind === 'other') {
       await this.#rewrite(body);
       return;
@@ -150,14 +152,35 @@ export class GrpcExchange {
       return;
     }
     this.#kind = 'follow';
-    const { headers, trailers, message, end } = await sendChange<GrpcCall, GrpcAnswer>(change, guard, {
-      make: (call) => this.#make(call),
-      isPermitted: ({ end: said }) => rewriting.isGrpcPermitted(Number(said.status), said.message),
-      isApplied: (answer) => answer.end.status === '0' && rewriting.isGrpcApplied(answer.message),
-      isDone: (answer) => answer.end.status === '0',
-      isDenied: (answer) => answer.end.status === String(CODE.denied),
-      isMissing: (answer) => answer.end.status === String(CODE.notFound),
-    });
+    this.#give(await sendChange<GrpcCall, GrpcAnswer>(change, guard, this.#sender()));
+  }
+
+  /** A write to a collection that is not followed: of a served one it is rewritten. */
+  async #writeElsewhere(
+    change: Extract<GrpcChange, { readonly kind: 'unnamed' | 'elsewhere' }>,
+    message: Uint8Array,
+    at: { readonly guard: WriteGuard; readonly tries: number },
+  ): Promise<void> {
+    const path = this.#path;
+    const { result, body } = await this.#rewriting.run({ kind: 'grpc', path, body: message });
+    if (result.kind !== 'pass') await this.#rewrite(body);
+    else if (change.kind === 'elsewhere') {
+      this.#kind = 'pass';
+      const named = { ...change.named, request: { path, message: body } };
+      this.#give(await sendChange<GrpcCall, GrpcAnswer>({ ...change, named }, at.guard, this.#sender()));
+    } else {
+      const sent = await sendUnnamed<GrpcCall, GrpcAnswer>(change, at, this.#sender());
+      if (sent === 'pass') await this.#rewrite(body);
+      else if (sent === 'again') await this.#follow(at.guard, body, at.tries + 1);
+      else this.#give(sent.answer);
+    }
+  }
+
+  #sender(): ChangeSender<GrpcCall, GrpcAnswer> {
+    return grpcSender(this.#rewriting, (call) => this.#make(call));
+  }
+
+  #give({ headers, trailers, message, end }: GrpcAnswer): void {
     if (this.#stream.destroyed) return;
     if (end.status === '0') this.#reply(outgoing(headers), message, end);
     else this.#respondOnly({ ...headers, ...trailers }, null);

@@ -17,7 +17,7 @@ import type { ProxyLimits, ProxyOptions } from './proxy-options.js';
 import { announcedBytes, passingBody } from './request-body.js';
 import { failureOf } from './rest-failures.js';
 import { BODY_HEADERS, EXCHANGE_HEADERS, forwardedHeaders, headerOf, OWN_HEADERS } from './rest-headers.js';
-import { sendChange } from './send-change.js';
+import { sendChange, sendUnnamed, type ChangeSender } from './send-change.js';
 import { beginAnswer, RestRelay, wholeAnswer } from './rest-relay.js';
 import { bodyOf, type RestUpstream, type WholeAnswer } from './rest-upstream.js';
 import type { Rewriting } from './rewriting.js';
@@ -121,19 +121,37 @@ export class RestExchange {
   }
 
   /** What may change something goes by the names as they are now. */
-  async #change(guard: WriteGuard): Promise<void> {
+  async #change(guard: WriteGuard, tries = 0): Promise<void> {
     const aliases = await guard.aliases();
-    this.#renewRewriting();
+    if (!this.#over) this.#rewriting = this.#rewriting.exchangedFor(this.#parts.rewriting());
     const change = this.#rewriting.routeRestChange(this.#head, aliases);
     if (change.kind === 'answer') this.#answer(change);
     else if (change.kind === 'read') await this.#follow(guard, aliases);
-    else await this.#route();
+    else if (change.kind === 'other' || this.#rewriting.routeRest(this.#head).kind !== 'pass')
+      await this.#route();
+    else {
+      const sent = await sendUnnamed<RestRequest, WholeAnswer>(change, { guard, tries }, this.#sender());
+      if (sent === 'pass') await this.#route();
+      else if (sent === 'again') await this.#change(guard, tries + 1);
+      else {
+        const { status, headers, body } = sent.answer;
+        const contentType = headerOf(headers, 'content-type') ?? '';
+        const retryAfter = headerOf(headers, 'retry-after');
+        this.#answer({ kind: 'answer', status, contentType, body: body.toString('utf8'), retryAfter });
+      }
+    }
   }
 
-  #renewRewriting(): void {
-    if (this.#over) return;
-    this.#rewriting.release();
-    this.#rewriting = this.#parts.rewriting().use();
+  #sender(): ChangeSender<RestRequest, WholeAnswer> {
+    const rewriting = this.#rewriting;
+    return {
+      make: (request) => this.#exchange(request),
+      isPermitted: ({ status, body }) => rewriting.isRestPermitted(status, body),
+      isApplied: ({ status, body }) => rewriting.isRestApplied(status, body),
+      isDone: ({ status }) => status < 300,
+      isDenied: ({ status }) => status === 403,
+      isMissing: ({ status }) => status === 404,
+    };
   }
 
   /** A change of a followed collection goes to its end once it was sent, whether its client waits or not. */
@@ -141,23 +159,17 @@ export class RestExchange {
     const rewriting = this.#rewriting;
     const task = { head: this.#head, body: await this.#wholeBody(), aliases };
     const { result: change, body } = await rewriting.run({ kind: 'rest-change', ...task });
-    if (change.kind === 'other') {
-      await this.#route(body);
-      return;
-    }
     if (change.kind === 'answer') {
       this.#answer(change);
       return;
     }
-    this.#kind = 'follow';
-    const answer = await sendChange<RestRequest, WholeAnswer>(change, guard, {
-      make: (request) => this.#exchange(request),
-      isPermitted: ({ status, body: said }) => rewriting.isRestPermitted(status, said),
-      isApplied: ({ status, body: said }) => rewriting.isRestApplied(status, said),
-      isDone: ({ status }) => status < 300,
-      isDenied: ({ status }) => status === 403,
-      isMissing: ({ status }) => status === 404,
-    });
+    const isServed = (): boolean => rewriting.routeRest(this.#head).kind !== 'pass';
+    if (change.kind === 'other' || change.kind === 'unnamed' || (change.kind === 'elsewhere' && isServed())) {
+      await this.#route(body);
+      return;
+    }
+    this.#kind = change.kind === 'elsewhere' ? 'pass' : 'follow';
+    const answer = await sendChange<RestRequest, WholeAnswer>(change, guard, this.#sender());
     if (this.#response.destroyed) return;
     const head = { status: answer.status, headers: answer.headers, last: this.#parts.draining() };
     const exchange = { request: this.#request, response: this.#response };

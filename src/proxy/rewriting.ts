@@ -5,6 +5,7 @@ import {
   type GrpcRoute,
   type RestAnswer,
   type RestHead,
+  type RestRequest,
   type RestRoute,
 } from '../core/wire.js';
 import { ProjectionQueue } from './projection-queue.js';
@@ -42,6 +43,13 @@ export class Rewriting {
     return this;
   }
 
+  /** Released, and another held in its place. */
+  exchangedFor(next: Rewriting): Rewriting {
+    const held = next.use();
+    this.release();
+    return held;
+  }
+
   release(): void {
     this.#users--;
     this.#closeIfUnused();
@@ -67,7 +75,7 @@ export class Rewriting {
   }
 
   /** What a head says of changes to followed collections. */
-  routeRestChange(head: RestHead, aliases: Aliases): ChangeRoute<RestAnswer> {
+  routeRestChange(head: RestHead, aliases: Aliases): ChangeRoute<RestRequest, RestAnswer> {
     return this.#rewriters.changes?.rest.route(head, aliases) ?? { kind: 'other' };
   }
 

@@ -1,5 +1,5 @@
 import { TldrError } from '../core/errors.js';
-import type { Change, Named, WriteGuard } from '../core/followed.js';
+import type { Change, Named, Unnamed, WriteGuard } from '../core/followed.js';
 
 /** How one transport makes requests and reads their answers. */
 export interface ChangeSender<Request, Answer> {
@@ -16,6 +16,30 @@ export interface ChangeSender<Request, Answer> {
   readonly isMissing: (answer: Answer) => boolean;
 }
 
+type Sendable<Request> = Exclude<Change<Request, never>, { readonly kind: 'other' | 'unnamed' }>;
+
+/** How often a name is looked at anew that an alias got meanwhile. */
+const NAME_TRIES = 5;
+
+/**
+ * Decides about a write by a name that no alias had. If the name is no collection's either, the write is never sent:
+ * an alias of a followed collection could be made before it arrives.
+ * @returns the server's answer to the client, 'pass' for a collection's own name, 'again' where an alias has it by now
+ * @throws UNAVAILABLE where that happened again and again
+ */
+export async function sendUnnamed<Request, Answer>(
+  { name, permission }: Unnamed<Request>,
+  { guard, tries }: { readonly guard: WriteGuard; readonly tries: number },
+  { make, isPermitted }: Pick<ChangeSender<Request, Answer>, 'make' | 'isPermitted'>,
+): Promise<'pass' | 'again' | { readonly answer: Answer }> {
+  if (guard.isKnown(name)) return 'pass';
+  const answer = await make(permission);
+  if (!isPermitted(answer)) return { answer };
+  if (await guard.isCollection(name)) return 'pass';
+  if (tries < NAME_TRIES) return 'again';
+  throw new TldrError('UNAVAILABLE', `the alias "${name}" is being moved: repeat the write`);
+}
+
 /**
  * Makes a change of a followed collection: of points through the guard, once the server has accepted the client's
  * credentials for it; of settings on the source, then on the target, where it exists yet. Both are told by the first
@@ -23,13 +47,16 @@ export interface ChangeSender<Request, Answer> {
  * @throws what the guard and the connection throw; UNAVAILABLE where an alias was moved meanwhile
  */
 export async function sendChange<Request, Answer>(
-  change: Change<Request, never>,
+  change: Sendable<Request>,
   guard: WriteGuard,
   sender: ChangeSender<Request, Answer>,
 ): Promise<Answer> {
-  if (change.kind === 'other') throw new Error('a change that nobody follows');
   if (change.kind === 'points') return writePoints(change, guard, sender);
   const { make, isDone, isDenied, isMissing } = sender;
+  if (change.kind === 'elsewhere') {
+    const answer = await make(change.request);
+    return isDenied(answer) ? makeNamed(change.named, guard, sender) : answer;
+  }
   const { named } = change;
   const owned = await make(change.source);
   const first = named !== null && isDenied(owned) ? await makeNamed(named, guard, sender) : owned;

@@ -11,6 +11,7 @@ import { testsOn } from './test-server.js';
 const test = await testsOn('any');
 const place = scenarioPlace();
 const POINTS = 60;
+const MOVES = 60;
 
 interface Answer {
   readonly status: number;
@@ -137,6 +138,43 @@ describe('names that change while a collection is migrated', () => {
     await point('fresh', 'elsewhere');
     expect((await change(rename)).status).toBe(200);
     expect((await change({ delete_alias: { alias_name: 'newer' } })).status).toBe(200);
+    await ended(scenario);
+  });
+
+  test('no write is acknowledged and lost while an alias is made, moved and removed all the time', async () => {
+    const scenario = await migrated('restless');
+    const grpc = new PlainGrpc(scenario.grpc);
+    let moving = true;
+    const moves = (async () => {
+      const ways = ['restless', 'elsewhere', scenario.target, null];
+      for (let i = 0; i < MOVES; i++) await point('restless-alias', ways[(i * 7) % 4] ?? null);
+      moving = false;
+    })();
+    const written = new Set<number>();
+    const write = async (lane: number): Promise<void> => {
+      for (let i = 0; moving; i++) {
+        const id = 10_000 * (lane + 1) + i;
+        const message = encodeRequest('Points/Upsert', {
+          ...{ collectionName: 'restless-alias', wait: true },
+          points: [{ id: { num: String(id) }, vectors: { vector: { data: vector } } }],
+        });
+        const taken =
+          lane % 2 === 0
+            ? (await upsert(scenario.rest, 'restless-alias', id)).status === 200
+            : (await grpc.call({ path: pathOf('Points/Upsert'), message })).code === 0;
+        if (taken) written.add(id);
+      }
+    };
+    await Promise.all([moves, ...[0, 1, 2, 3].map(write)]);
+    await scenario.want({ state: 'copied', side: 'target' }, ({ open }) => open === 0);
+    const ids = [...written];
+    const [at, of] = [
+      await found(scenario.rest, 'restless', ids),
+      await found(place().url, 'elsewhere', ids),
+    ];
+    expect(ids.length).toBeGreaterThan(0);
+    expect([...at, ...of].sort((a, b) => a - b)).toEqual(ids.sort((a, b) => a - b));
+    grpc.close();
     await ended(scenario);
   });
 });

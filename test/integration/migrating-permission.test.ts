@@ -81,17 +81,25 @@ let serving: Serving;
 let direct: PlainGrpc;
 let proxied: PlainGrpc;
 
-async function writeRest(url: string, [route, body]: (typeof REST)[number], key: string): Promise<string> {
+async function writeRest(
+  url: string,
+  [route, body]: (typeof REST)[number],
+  { key, name = 'live' }: { readonly key: string; readonly name?: string },
+): Promise<string> {
   const [method = '', below = ''] = route.split(' ');
-  const answer = await fetchOnce(`${url}/collections/live/${below}?wait=true`, {
+  const answer = await fetchOnce(`${url}/collections/${name}/${below}?wait=true`, {
     ...{ method, body: JSON.stringify(body) },
     headers: { 'content-type': 'application/json', ...(key !== '' && { 'api-key': key }) },
   });
   return `${answer.status} ${(await answer.text()).replace(/"time":[^}]*/, '')}`;
 }
 
-async function writeGrpc(at: PlainGrpc, [method, json]: (typeof GRPC)[number], key: string): Promise<string> {
-  const message = encodeRequest(method, { ...json, collectionName: 'live', wait: true });
+async function writeGrpc(
+  at: PlainGrpc,
+  [method, json]: (typeof GRPC)[number],
+  { key, name = 'live' }: { readonly key: string; readonly name?: string },
+): Promise<string> {
+  const message = encodeRequest(method, { ...json, collectionName: name, wait: true });
   const { code, text } = await at.call(
     { path: pathOf(method), message },
     key === '' ? {} : { 'api-key': key },
@@ -124,7 +132,12 @@ beforeAll(async () => {
   await fill(store, 'docs', 40);
   await fetchOnce(`${server.url}/collections/aliases`, {
     ...{ method: 'POST', headers: { 'content-type': 'application/json', 'api-key': KEY } },
-    body: JSON.stringify({ actions: [{ create_alias: { collection_name: 'docs', alias_name: 'live' } }] }),
+    body: JSON.stringify({
+      actions: [
+        { create_alias: { collection_name: 'docs', alias_name: 'live' } },
+        { create_alias: { collection_name: 'other', alias_name: 'aside' } },
+      ],
+    }),
   });
   const names = { sourceCollection: 'docs', targetCollection: 'docs_2s' };
   const plan = await planMigration({ source: store, target: store, ...names, encoder, layout: 'two-stage' });
@@ -168,14 +181,14 @@ describe('writes to a collection that is migrated, and who may make them', () =>
     async (_name, key) => {
       const before = await standing();
       for (const write of REST) {
-        const said = await writeRest(server.url, write, key);
+        const said = await writeRest(server.url, write, { key });
         expect(said).toMatch(/^40[13] /);
-        expect(await writeRest(serving.rest, write, key)).toBe(said);
+        expect(await writeRest(serving.rest, write, { key })).toBe(said);
       }
       for (const write of GRPC) {
-        const said = await writeGrpc(direct, write, key);
+        const said = await writeGrpc(direct, write, { key });
         expect(said).toMatch(/^(7|16) /);
-        expect(await writeGrpc(proxied, write, key)).toBe(said);
+        expect(await writeGrpc(proxied, write, { key })).toBe(said);
       }
       expect(await standing()).toEqual(before);
     },
@@ -183,9 +196,9 @@ describe('writes to a collection that is migrated, and who may make them', () =>
 
   test.each(Object.entries(TAKEN))('%s: every write is made, and followed', async (_name, key) => {
     for (const write of [...REST.slice(0, 9), ...REST.slice(0, 1)])
-      expect(await writeRest(serving.rest, write, key)).toMatch(/^200 /);
+      expect(await writeRest(serving.rest, write, { key })).toMatch(/^200 /);
     for (const write of [...GRPC.slice(0, 9), ...GRPC.slice(0, 1)])
-      expect(await writeGrpc(proxied, write, key)).toMatch(/^0 /);
+      expect(await writeGrpc(proxied, write, { key })).toMatch(/^0 /);
     const [, source, target] = (await standing()) as [string, string[], string[]];
     expect(source).toHaveLength(1);
     // It holds the compact vector as well.
@@ -194,7 +207,29 @@ describe('writes to a collection that is migrated, and who may make them', () =>
 
   test('what the server refuses for other reasons is refused in its words', async () => {
     const unordered = (url: string): Promise<string> =>
-      writeRest(url, ['POST points/delete?ordering=backwards&x=', EVERY], KEY);
+      writeRest(url, ['POST points/delete?ordering=backwards&x=', EVERY], { key: KEY });
     expect(await unordered(serving.rest)).toBe(await unordered(server.url));
+  });
+
+  test('other collections are written to by every name that the credentials open', async () => {
+    const ways = {
+      other: on('other', 'rw'),
+      aside: on('aside', 'rw'),
+      missing: KEY,
+      forbidden: READ_ONLY_KEY,
+    };
+    for (const [name, key] of Object.entries(ways)) {
+      const [rest, grpc] = [REST[0]!, GRPC[0]!];
+      const said = [
+        await writeRest(server.url, rest, { key, name }),
+        await writeGrpc(direct, grpc, { key, name }),
+      ].map((text) => text.replace(/"operation_id":\d+/, ''));
+      const proxiedSaid = [
+        await writeRest(serving.rest, rest, { key, name }),
+        await writeGrpc(proxied, grpc, { key, name }),
+      ].map((text) => text.replace(/"operation_id":\d+/, ''));
+      expect(proxiedSaid).toEqual(said);
+      expect(said[0]).toMatch(name === 'other' || name === 'aside' ? /^200 / : /^40/);
+    }
   });
 });

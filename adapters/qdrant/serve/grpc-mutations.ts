@@ -90,8 +90,18 @@ function read(
     return { kind: 'other' };
   }
   const followed = followedBy(name, collections, aliases);
-  if (followed === null) return { kind: 'other' };
   const rule = WRITES[path];
+  if (followed === null) {
+    if (rule === undefined) return { kind: 'other' };
+    const at = aliases.get(name);
+    if (at === undefined)
+      return { kind: 'unnamed', name, permission: { path, message: permissionMessage(path, name, rule) } };
+    const own = edited(message, new Map([[COLLECTION, () => Buffer.from(at)]])).finish();
+    return {
+      ...{ kind: 'elsewhere', request: { path, message: own } },
+      named: { alias: name, collection: at, request: { path, message: bytes } },
+    };
+  }
   const { name: collection, source, target } = followed;
   const to = (own: string): GrpcCall => ({ path, message: waiting(message, own) });
   const named = name === source ? null : { alias: name, collection: source, request: to(name) };

@@ -1,4 +1,11 @@
-import type { Aliases, FollowedFacts, Named, RestChange, RestChanges } from '../../../src/core/followed.js';
+import type {
+  Aliases,
+  FollowedFacts,
+  Named,
+  RestChange,
+  RestChanges,
+  Unnamed,
+} from '../../../src/core/followed.js';
 import type { RestHead, RestRequest } from '../../../src/core/wire.js';
 import { JsonError, scanJson, type JsonNode } from './json-scan.js';
 import { Splices } from './json-splice.js';
@@ -33,6 +40,8 @@ const READS: ReadonlySet<BodyKind> = new Set(['matrix', 'read']);
 
 type Meaning =
   | { readonly kind: 'other' | 'aliases' }
+  | { readonly kind: 'unnamed'; readonly touch: TouchKind }
+  | { readonly kind: 'elsewhere'; readonly collection: string }
   | { readonly kind: 'write'; readonly touch: TouchKind; readonly followed: FollowedFacts }
   | { readonly kind: 'index'; readonly followed: FollowedFacts };
 
@@ -42,8 +51,10 @@ export function restChanges(collections: readonly FollowedFacts[]): RestChanges 
     isChange: ({ method, url }) => isChange(method, parsePath(url)),
     route: (head, aliases) =>
       orRefusal(() => {
-        const { kind } = meaningOf(head, parsePath(head.url), { collections, aliases });
-        return kind === 'other' ? { kind } : { kind: 'read' };
+        const path = parsePath(head.url);
+        const meaning = meaningOf(head, path, { collections, aliases });
+        if (meaning.kind === 'other') return { kind: 'other' };
+        return meaning.kind === 'unnamed' ? unnamed(head, path, meaning.touch) : { kind: 'read' };
       }),
     read: (head, body, aliases) => orRefusal(() => read(head, body, { collections, aliases })),
     isPermitted,
@@ -74,8 +85,12 @@ function meaningOf({ method }: RestHead, path: RestPath, { collections, aliases 
     return { kind: 'other' };
   }
   const followed = followedBy(name, collections, aliases);
-  if (followed === null) return { kind: 'other' };
   const touch = WRITES[`${method} ${below.join('/')}`];
+  if (followed === null) {
+    const collection = aliases.get(name);
+    if (touch === undefined) return { kind: 'other' };
+    return collection === undefined ? { kind: 'unnamed', touch } : { kind: 'elsewhere', collection };
+  }
   if (touch !== undefined) return { kind: 'write', touch, followed };
   const isIndex = below[0] === 'index' && (method === 'PUT' ? below.length === 1 : below.length === 2);
   if (isIndex && (method === 'PUT' || method === 'DELETE')) return { kind: 'index', followed };
@@ -99,6 +114,17 @@ function read(head: RestHead, body: Uint8Array, names: Names): RestChange {
     case 'aliases':
       refuseServedAliases(scanJson(body), followedNames(names.collections, names.aliases), new Splices(body));
       return { kind: 'other' };
+    case 'unnamed':
+      return unnamed(head, path, meaning.touch);
+    case 'elsewhere': {
+      const { collection } = meaning;
+      const below = path.raw.slice(2).join('/');
+      const own = `/collections/${encodeURIComponent(collection)}/${below}${path.search}`;
+      return {
+        ...{ kind: 'elsewhere', request: { method, url: own, body } },
+        named: { alias: path.segments[1] ?? '', collection, request: { method, url, body } },
+      };
+    }
     case 'index': {
       const { followed } = meaning;
       return {
@@ -121,6 +147,11 @@ function read(head: RestHead, body: Uint8Array, names: Names): RestChange {
       };
     }
   }
+}
+
+function unnamed({ method, url }: RestHead, { segments }: RestPath, touch: TouchKind): Unnamed<RestRequest> {
+  const permission = { method, url, body: permissionBody(touch) };
+  return { kind: 'unnamed', name: segments[1] ?? '', permission };
 }
 
 /** The address for a collection's own name, and that the answer comes when all is applied. */

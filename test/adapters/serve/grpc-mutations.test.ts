@@ -137,7 +137,8 @@ describe('other gRPC calls', () => {
   });
 
   test('other collections are not concerned, the target is refused, unknown methods that name either too', () => {
-    expect(read('Points/Delete', { collectionName: 'other', points: IDS }).kind).toBe('other');
+    expect(read('Points/Delete', { collectionName: 'other', points: IDS }).kind).toBe('unnamed');
+    expect(read('Points/CreateFieldIndex', { collectionName: 'other' }).kind).toBe('other');
     expect(read('Collections/Create', { collectionName: 'other' }).kind).toBe('other');
     expect(read('Collections/Create', { collectionName: 'docs_c4' })).toMatchObject({
       kind: 'status',
@@ -162,8 +163,8 @@ describe('other gRPC calls', () => {
         encodeRequest('Points/Delete', { collectionName, points: IDS }),
         aliases,
       ).kind;
-    expect(kindOf('alias', new Map())).toBe('other');
-    expect(kindOf('alias', new Map([['alias', 'other']]))).toBe('other');
+    expect(kindOf('alias', new Map())).toBe('unnamed');
+    expect(kindOf('alias', new Map([['alias', 'other']]))).toBe('elsewhere');
     expect(kindOf('else', new Map([['else', 'docs']]))).toBe('points');
     expect(kindOf('way in', ALIASES)).toBe('status');
     // An alias of the source's own name hides it.

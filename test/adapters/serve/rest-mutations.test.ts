@@ -188,22 +188,26 @@ describe('other REST requests', () => {
       'DELETE /collections/docs/snapshots/x',
       'GET /collections/docs_c4',
     ],
-    ...[
-      'PUT /collections/other/points',
-      'PUT /collections/else/points',
-      'DELETE /collections/other',
-      'POST /collections/docs_c4/points/query',
-    ],
+    ...['DELETE /collections/other', 'POST /collections/docs_c4/points/query'],
   ])('%s is not concerned', (request) => {
     expect(routeOf(request)).toBe('other');
   });
 
   test('a name means what the aliases say for this request', () => {
     const write = 'POST /collections/else/points/delete';
-    expect(routeOf(write)).toBe('other');
+    expect(read(`${write}?wait=false`, '{"points":[1]}')).toMatchObject({
+      ...{ kind: 'elsewhere', request: { url: '/collections/other/points/delete?wait=false' } },
+      named: {
+        alias: 'else',
+        collection: 'other',
+        request: { url: `/collections/else/points/delete?wait=false` },
+      },
+    });
+    expect(routeOf(write, new Map())).toBe('unnamed');
     expect(routeOf(write, new Map([['else', 'docs']]))).toBe('read');
     expect(routeOf(write, new Map([['else', 'docs_c4']]))).toBe('400');
-    expect(routeOf('POST /collections/docs%20alias/points/delete', new Map())).toBe('other');
+    expect(routeOf('POST /collections/docs%20alias/points/delete', new Map())).toBe('unnamed');
+    expect(routeOf('PATCH /collections/docs%20alias', new Map())).toBe('other');
     // An alias of the source's own name hides it.
     expect(routeOf(`PUT ${AT}`, new Map([['docs', 'docs_c4']]))).toBe('400');
     expect(routeOf(`PUT ${AT}`, new Map([['docs', 'other']]))).toBe('400');
