@@ -11,7 +11,7 @@ import { junitXml } from './junit.js';
 /** Strata shown to people; all of them are in the JSON object. */
 const STRATA_SHOWN = 10;
 
-const share = (value: number): string => value.toFixed(3);
+const share = (value: number): string => (Number.isNaN(value) ? '-' : value.toFixed(3));
 const signed = (value: number): string => `${value < 0 ? '-' : '+'}${Math.abs(value).toFixed(4)}`;
 const count = (value: number): string => value.toLocaleString('en-US');
 

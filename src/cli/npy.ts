@@ -1,10 +1,14 @@
 import type { FileHandle } from 'node:fs/promises';
 import { openRegular, writeWhole } from '../core/encoder-file.js';
-import { TldrError } from '../core/errors.js';
+import { messageOf, TldrError } from '../core/errors.js';
 import { checkFinite, matrix, type Matrix } from '../core/matrix.js';
+import { isDict, isList, parsePythonLiteral, type PythonValue } from './python-literal.js';
 
 const MAGIC = '\x93NUMPY';
 const HEADER_BYTES_MAX = 1024 ** 2;
+const HEADER_KEYS = ['descr', 'fortran_order', 'shape'] as const;
+/** What one array of this runtime holds; beyond it a file would be an error of the runtime. */
+const COMPONENTS_MAX = 2 ** 32;
 const ROWS_PER_BLOCK = 4096;
 
 /** An open .npy file of float32 or float16, N x D (numpy.lib.format, versions 1 to 3). */
@@ -68,18 +72,16 @@ export async function readNpy(path: string): Promise<Matrix> {
 }
 
 /** Bytes and reader of each integer type that NumPy names so. */
-const INTEGER_TYPES: Readonly<
-  Record<string, { bytes: number; read: (view: DataView, at: number) => bigint }>
-> = {
-  '|i1': { bytes: 1, read: (view, at) => BigInt(view.getInt8(at)) },
-  '|u1': { bytes: 1, read: (view, at) => BigInt(view.getUint8(at)) },
-  '<i2': { bytes: 2, read: (view, at) => BigInt(view.getInt16(at, true)) },
-  '<u2': { bytes: 2, read: (view, at) => BigInt(view.getUint16(at, true)) },
-  '<i4': { bytes: 4, read: (view, at) => BigInt(view.getInt32(at, true)) },
-  '<u4': { bytes: 4, read: (view, at) => BigInt(view.getUint32(at, true)) },
-  '<i8': { bytes: 8, read: (view, at) => view.getBigInt64(at, true) },
-  '<u8': { bytes: 8, read: (view, at) => view.getBigUint64(at, true) },
-};
+const INTEGER_TYPES = new Map<string, { bytes: number; read: (view: DataView, at: number) => bigint }>([
+  ['|i1', { bytes: 1, read: (view, at) => BigInt(view.getInt8(at)) }],
+  ['|u1', { bytes: 1, read: (view, at) => BigInt(view.getUint8(at)) }],
+  ['<i2', { bytes: 2, read: (view, at) => BigInt(view.getInt16(at, true)) }],
+  ['<u2', { bytes: 2, read: (view, at) => BigInt(view.getUint16(at, true)) }],
+  ['<i4', { bytes: 4, read: (view, at) => BigInt(view.getInt32(at, true)) }],
+  ['<u4', { bytes: 4, read: (view, at) => BigInt(view.getUint32(at, true)) }],
+  ['<i8', { bytes: 8, read: (view, at) => view.getBigInt64(at, true) }],
+  ['<u8', { bytes: 8, read: (view, at) => view.getBigUint64(at, true) }],
+]);
 
 /**
  * A .npy file of whole numbers with one axis, for labels and row numbers.
@@ -89,16 +91,15 @@ export async function readNpyIntegers(path: string): Promise<bigint[]> {
   const { file } = await openRegular(path, 'a .npy file');
   try {
     const { descr, shape, shapeText, dataAt } = await readHeader(file, path);
-    const type = INTEGER_TYPES[descr ?? ''];
+    const type = INTEGER_TYPES.get(descr);
     if (type === undefined) {
-      throw bad(
-        path,
-        `it holds ${descr ?? 'an unknown type'}, expected whole numbers (i1 to i8 or u1 to u8)`,
-      );
+      const [found, way] = descr.startsWith('>')
+        ? [`${descr} in big endian order`, ": save it as x.astype('<i8')"]
+        : [descr, ''];
+      throw bad(path, `it holds ${found}, expected whole numbers (i1 to i8 or u1 to u8)${way}`);
     }
-    const [rows = Number.NaN] = shape;
-    if (shape.length !== 1 || !Number.isSafeInteger(rows))
-      throw bad(path, `its shape is ${shapeText}, expected (N,)`);
+    const [rows] = shape;
+    if (shape.length !== 1 || rows === undefined) throw bad(path, `its shape is ${shapeText}, expected (N,)`);
     await checkSize(file, path, dataAt + rows * type.bytes);
     const bytes = new Uint8Array(rows * type.bytes);
     await readFully(file, path, { bytes, at: dataAt });
@@ -162,8 +163,8 @@ async function readFully(
 }
 
 interface NpyHeader {
-  /** NumPy's name of the type, for example `<f4`. */
-  readonly descr: string | undefined;
+  /** NumPy's name of the type, for example `<f4`; its fields where it has several. */
+  readonly descr: string;
   readonly shape: readonly number[];
   readonly shapeText: string;
   readonly fortran: boolean;
@@ -175,21 +176,51 @@ async function readHeader(file: FileHandle, path: string): Promise<NpyHeader> {
   const { bytesRead } = await file.read(start, 0, 12, 0);
   if (bytesRead < 12 || start.toString('latin1', 0, 6) !== MAGIC)
     throw bad(path, 'it does not begin like one');
-  const wide = (start[6] ?? 0) >= 2;
-  const length = wide ? start.readUInt32LE(8) : start.readUInt16LE(8);
-  const textAt = wide ? 12 : 10;
+  const [major, minor] = start.subarray(6, 8);
+  if (!(major === 1 || major === 2 || major === 3) || minor !== 0)
+    throw bad(path, `its format has version ${major}.${minor}, expected 1.0, 2.0 or 3.0`);
+  const length = major === 1 ? start.readUInt16LE(8) : start.readUInt32LE(8);
+  const textAt = major === 1 ? 10 : 12;
   if (length > HEADER_BYTES_MAX) throw bad(path, `its header claims ${length} bytes`);
   const text = Buffer.alloc(length);
-  await file.read(text, 0, length, textAt);
-  const fields = text.toString('latin1');
-  const shapeText = /'shape':\s*(\([^)]*\))/.exec(fields)?.[1] ?? 'unknown';
-  return {
-    descr: /'descr':\s*'([^']*)'/.exec(fields)?.[1],
-    shape: [...shapeText.matchAll(/\d+/g)].map(([digits]) => Number(digits)),
-    shapeText,
-    fortran: !/'fortran_order':\s*False/.test(fields),
-    dataAt: textAt + length,
-  };
+  await readFully(file, path, { bytes: text, at: textAt });
+  return { ...parseFields(text.toString(major === 3 ? 'utf8' : 'latin1'), path), dataAt: textAt + length };
+}
+
+/** What the dictionary in the header says. */
+function parseFields(text: string, path: string): Omit<NpyHeader, 'dataAt'> {
+  let fields: PythonValue;
+  try {
+    fields = parsePythonLiteral(text);
+  } catch (cause) {
+    throw bad(path, `its header cannot be read: ${messageOf(cause)}`);
+  }
+  if (!isDict(fields)) throw bad(path, 'its header is no dictionary');
+  const [descr, fortran, shape] = HEADER_KEYS.map((key) => fields.get(key));
+  if (fields.size !== HEADER_KEYS.length || descr === undefined || shape === undefined)
+    throw bad(
+      path,
+      `its header has the keys ${[...fields.keys()].join(', ')}, expected ${HEADER_KEYS.join(', ')}`,
+    );
+  if (typeof fortran !== 'boolean') throw bad(path, 'fortran_order is neither True nor False in its header');
+  const shapeText = isList(shape)
+    ? tupleText(shape)
+    : typeof shape === 'bigint'
+      ? String(shape)
+      : `a ${typeof shape}`;
+  const sizes = isList(shape) ? shape.map(sizeOf) : [];
+  if (!isList(shape) || sizes.includes(-1))
+    throw bad(path, `its shape is ${shapeText}, expected whole numbers from 0`);
+  return { descr: typeof descr === 'string' ? descr : 'several fields', fortran, shape: sizes, shapeText };
+}
+
+function tupleText(values: readonly PythonValue[]): string {
+  return `(${values.map(String).join(', ')}${values.length === 1 ? ',' : ''})`;
+}
+
+/** The size of an axis, -1 where the value is none. */
+function sizeOf(value: PythonValue): number {
+  return typeof value === 'bigint' && value >= 0n && value <= Number.MAX_SAFE_INTEGER ? Number(value) : -1;
 }
 
 /** A header that describes N x D of float32 or float16. */
@@ -198,15 +229,18 @@ function floatTable(
   path: string,
 ): { dtype: 'f4' | 'f2'; rows: number; cols: number; dataAt: number } {
   if (descr !== '<f4' && descr !== '<f2') {
+    const bigEndian = descr.startsWith('>') ? ' in big endian order' : '';
     throw bad(
       path,
-      `it holds ${descr ?? 'an unknown type'}, expected float32 (<f4) or float16 (<f2): save it as x.astype('<f4')`,
+      `it holds ${descr}${bigEndian}, expected float32 (<f4) or float16 (<f2): save it as x.astype('<f4')`,
     );
   }
-  if (fortran) throw bad(path, 'it is in Fortran order: save it with numpy.ascontiguousarray');
-  const [rows = Number.NaN, cols = Number.NaN] = shape;
-  if (shape.length !== 2 || !Number.isSafeInteger(rows) || !Number.isSafeInteger(cols) || cols < 1)
+  const [rows, cols] = shape;
+  if (shape.length !== 2 || rows === undefined || cols === undefined || cols < 1)
     throw bad(path, `its shape is ${shapeText}, expected (N, D)`);
+  if (fortran) throw bad(path, 'it is in Fortran order: save it with numpy.ascontiguousarray');
+  if (rows * cols > COMPONENTS_MAX)
+    throw bad(path, `its shape is ${shapeText}, expected at most ${COMPONENTS_MAX} numbers`);
   return { dtype: descr === '<f4' ? 'f4' : 'f2', rows, cols, dataAt };
 }
 

@@ -15,7 +15,13 @@ import {
   type RankedLists,
 } from './fidelity.js';
 import { mean } from './ranking.js';
-import { rankingQuality, RELEVANCE_DEPTHS, relevanceQueries, type Relevance } from './relevance.js';
+import {
+  hasRelevant,
+  rankingQuality,
+  RELEVANCE_DEPTHS,
+  relevanceQueries,
+  type Relevance,
+} from './relevance.js';
 import type { PerQuery } from './report-input.js';
 
 /** Depths at which a search of the compact space is followed further: what rescoring so many recovers. */
@@ -71,7 +77,7 @@ interface Space {
 /**
  * Judges an encoder without a database: truth is exact search of the full vectors, each space is searched exactly.
  * @throws MISMATCH when vectors and encoder do not fit, INVALID_DATA for rows that are not finite, INVALID_ARGUMENT
- * for unusable depths or a relevance of another number of queries or rows
+ * for unusable depths or a relevance of another number of queries or rows; INVALID_DATA where nothing is relevant
  */
 export async function judgeEncoder(options: JudgeEncoderOptions): Promise<EncoderJudgement> {
   const { base, queries, encoder, relevance, ks, seed = 0 } = options;
@@ -173,6 +179,14 @@ function checkInput({ base, queries, encoder, ks, relevance }: JudgeEncoderOptio
     throw new TldrError(
       'INVALID_ARGUMENT',
       `labels of ${relevance.base.length} rows, but ${base.rows} base vectors`,
+    );
+  }
+  if (!hasRelevant(relevance)) {
+    throw new TldrError(
+      'INVALID_DATA',
+      relevance.kind === 'labels'
+        ? 'no query has the label of any base vector: expected labels that both share, written alike in both files'
+        : 'the judgements call nothing relevant to any query: expected a gain above 0 for at least one',
     );
   }
 }

@@ -76,6 +76,12 @@ export function rankingQuality(found: Int32Array, k: number, relevance: Relevanc
   };
 }
 
+/** Whether any row is relevant to any query: without one there is nothing that lists can be judged by. */
+export function hasRelevant(relevance: Relevance): boolean {
+  const judge = judgeOf(relevance);
+  return Array.from({ length: relevanceQueries(relevance) }, (_, q) => judge(q).relevant).some((n) => n > 0);
+}
+
 interface QueryJudge {
   /** Rows relevant to this query, found or not. */
   readonly relevant: number;

@@ -51,6 +51,27 @@ interface Space {
   readonly quality: { readonly judgedQueries: number } | null;
 }
 
+test('labels are read from UTF-16 too, and labels that match nothing are an error, not NaN', async () => {
+  const text = Array.from({ length: QUERIES }, (_, i) => i % 5).join('\r\n');
+  await writeFile(join(cwd, 'wide-labels.txt'), Buffer.from(`\uFEFF${text}`, 'utf16le'));
+  await writeFile(join(cwd, 'bare-labels.txt'), Buffer.from(text, 'utf16le'));
+  await writeFile(join(cwd, 'other-labels.txt'), 'x\n'.repeat(QUERIES));
+  const judge = (file: string): ReturnType<typeof runCli> =>
+    runCli([...WITH_QUERIES, '--labels', 'labels.npy', '--query-labels', file, '--json'], { cwd });
+  const [plain, wide] = [await judge('q-labels.txt'), await judge('wide-labels.txt')];
+  expect(wide.code).toBe(0);
+  expect(wide.json()['spaces']).toEqual(plain.json()['spaces']);
+  for (const [file, why] of [
+    ['bare-labels.txt', 'NUL characters'],
+    ['other-labels.txt', 'no query has the label of any base vector'],
+  ] as const) {
+    const { code, stdout, stderr } = await judge(file);
+    expect({ code, file }).toEqual({ code: 3, file });
+    expect(stderr).toContain(why);
+    expect(stdout + stderr).not.toContain('NaN');
+  }
+});
+
 test('--help teaches: examples, tiers, where the formats are', async () => {
   const { code, stdout } = await runCli(['evaluate', '--help'], { cwd });
   expect(code).toBe(0);

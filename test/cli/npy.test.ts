@@ -37,6 +37,24 @@ test.each([1, 2, 3])('version %d headers are read', async (version) => {
   expect(await readNpy(path)).toEqual(x);
 });
 
+test.each([
+  '{"descr": "<f4", "fortran_order": False, "shape": (2, 3)}',
+  `{'shape':(2L,3L),'fortran_order':False,'descr':'<f4'}`,
+  `{u'descr': u'<f4', u'fortran_order': False, u'shape': (2, 3,), }`,
+  `  {  'descr' :  '<f4' ,\n 'fortran_order' : False , "shape" : [ 2 , 3 , ] , }  \n`,
+])('the header %s is read as Python reads it', async (header) => {
+  await writeFile(path, npyBytes(header, bytes));
+  expect(await readNpy(path)).toEqual(x);
+});
+
+test.each([0, 4, 255])('version %d of the format is refused', async (version) => {
+  await writeFile(
+    path,
+    npyBytes("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }", bytes, version),
+  );
+  await expect(readNpy(path)).rejects.toThrow(`version ${version}.0, expected 1.0, 2.0 or 3.0`);
+});
+
 test('float16 is widened exactly: subnormals, largest, signs, infinity', async () => {
   const halves = Uint16Array.of(0x3c00, 0xc000, 0x0001, 0x8000, 0x7bff, 0x7c00);
   await writeFile(
@@ -63,7 +81,10 @@ test.each([
 
 test.each([
   ["{'descr': '<f4', 'fortran_order': False, 'shape': (6,), }", 'it holds <f4, expected whole numbers'],
-  ["{'descr': '>i4', 'fortran_order': False, 'shape': (6,), }", 'it holds >i4, expected whole numbers'],
+  [
+    "{'descr': '>i4', 'fortran_order': False, 'shape': (6,), }",
+    'it holds >i4 in big endian order, expected whole numbers',
+  ],
   ["{'descr': '<i4', 'fortran_order': False, 'shape': (2, 3), }", 'its shape is (2, 3), expected (N,)'],
   ["{'descr': '<i4', 'fortran_order': False, 'shape': (7,), }", 'its header promises'],
 ])('whole numbers are not taken from %s', async (header, message) => {
@@ -81,7 +102,69 @@ describe('refuses', () => {
       "{'descr': '<f8', 'fortran_order': False, 'shape': (2, 3), }\n",
       'float32 (<f4) or float16 (<f2)',
     ],
-    ['big endian', "{'descr': '>f4', 'fortran_order': False, 'shape': (2, 3), }\n", 'it holds >f4'],
+    [
+      'big endian',
+      "{'descr': '>f4', 'fortran_order': False, 'shape': (2, 3), }\n",
+      '>f4 in big endian order',
+    ],
+    [
+      'several fields',
+      "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (6,), }",
+      'several fields',
+    ],
+    [
+      'a negative size',
+      "{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 6), }",
+      'its shape is (-1, 6)',
+    ],
+    [
+      'two negative sizes',
+      "{'descr': '<f4', 'fortran_order': False, 'shape': (-2, -3), }",
+      'its shape is (-2, -3)',
+    ],
+    [
+      'a size that is no whole number',
+      "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3.0), }",
+      'expected',
+    ],
+    [
+      'a size that is a string',
+      "{'descr': '<f4', 'fortran_order': False, 'shape': (2, '3'), }",
+      'its shape is',
+    ],
+    [
+      'a shape that is no tuple',
+      "{'descr': '<f4', 'fortran_order': False, 'shape': (6), }",
+      'its shape is 6',
+    ],
+    ['an order that is neither', "{'descr': '<f4', 'fortran_order': 0, 'shape': (2, 3), }", 'fortran_order'],
+    [
+      'a missing key',
+      "{'descr': '<f4', 'shape': (2, 3), }",
+      'its header has the keys descr, shape, expected',
+    ],
+    [
+      'one key more',
+      "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), 'x': 1}",
+      'descr, fortran_order, shape, x',
+    ],
+    [
+      'a key twice',
+      "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), 'shape': (3, 2)}",
+      'a new string',
+    ],
+    [
+      'text behind the header',
+      "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), } x",
+      'expected the end',
+    ],
+    ['no dictionary', "('<f4', False, (2, 3))", 'no dictionary'],
+    ['endless nesting', '('.repeat(60_000), 'less nesting'],
+    [
+      'a size beyond every number',
+      "{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999, 3), }",
+      'its shape',
+    ],
     ['Fortran order', "{'descr': '<f4', 'fortran_order': True, 'shape': (2, 3), }\n", 'ascontiguousarray'],
     [
       'one axis',

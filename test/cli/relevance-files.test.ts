@@ -77,6 +77,31 @@ describe('labels', () => {
     });
   });
 
+  test.each([
+    ['utf8', '\uFEFFä\r\nb\u2028c\r\n'],
+    ['utf16le', '\uFEFFä\nb\u2028c'],
+    ['utf8', 'ä\rb\u2028c\r'],
+  ] as const)('of %s with a byte order mark and any line ends are read', async (encoding, text) => {
+    const path = await file('encoded.txt', Buffer.from(text, encoding));
+    expect(await readLabels(path, 2)).toEqual(['ä', 'b\u2028c']);
+    if (encoding !== 'utf16le') return;
+    const swapped = await file('swapped.txt', Buffer.from(text, encoding).swap16());
+    expect(await readLabels(swapped, 2)).toEqual(['ä', 'b\u2028c']);
+  });
+
+  test('of another encoding are refused, so that no two of them become one', async () => {
+    const latin = await file('latin.txt', Buffer.from('\xe4\n\xf6\n', 'latin1'));
+    await expect(readLabels(latin, 2)).rejects.toThrow('it is not utf-8 text');
+    const bare = await file('bare.txt', Buffer.from('a\nb\n', 'utf16le'));
+    await expect(readLabels(bare, 2)).rejects.toThrow('NUL characters');
+    await expect(readLabels('/dev/zero', 2)).rejects.toThrow('is a device');
+  });
+
+  test('a line end that falls between two chunks counts once', async () => {
+    const path = await file('long.txt', `${'x'.repeat(65_535)}\r\nb\r\n`);
+    expect(await readLabels(path, 2)).toEqual(['x'.repeat(65_535), 'b']);
+  });
+
   test('one missing, one too many or none are refused', async () => {
     await expect(readLabels(await file('gap.txt', 'a\n\nb\n'), 3)).rejects.toThrow('line 2 is empty');
     await expect(readLabels(await file('two.txt', 'a\nb\n'), 3)).rejects.toThrow(
