@@ -1,21 +1,38 @@
-import type { PointId } from '../../src/core/point-id.js';
+import { isLosslessNumber } from 'lossless-json';
+import { TldrError } from '../../src/core/errors.js';
+import { gatherRows } from '../../src/core/matrix.js';
+import { formatPointId, type PointId } from '../../src/core/point-id.js';
 import type { PointBatch, ShardKey, WriteBatch } from '../../src/core/vector-store.js';
+import { insertOnlyJson, type InsertOnly } from './insert-only.js';
 import { isObject, listAt, parseJson, stringifyJson, valueAt, type Json } from './json.js';
-import { exactPayload, hasInexactPayload, withExactPayload } from './payload.js';
+import { exactPayload, hasInexactPayload, payloadJson, withExactPayload } from './payload.js';
+import { pointJson } from './point-json.js';
 import type { Rest } from './rest.js';
 import { idJson, pathOf, shardKeyJson } from './sampling.js';
+import { textReadAs } from './server-double.js';
+import { eachPart } from './write-parts.js';
 
-/** Payload text sent in one request, unless a single payload is larger. */
+/** Text of points sent in one request, unless a single point is larger. */
 const WRITE_BYTES = 8 * 1024 ** 2;
+/** Objects and lists within each other that the server takes as the payload of a point, and alone. */
+const POINT_DEPTH_MAX = 124;
+const PAYLOAD_DEPTH_MAX = 126;
 
 interface Place {
   readonly collection: string;
   readonly shardKey?: ShardKey | undefined;
 }
 
+/** How points are to be written. */
+interface WriteRules {
+  readonly insertOnly: InsertOnly | null;
+  /** Most points of one request. */
+  readonly pointsMax: number;
+}
+
 /**
- * Returns the batch with the JSON text of each payload that gRPC cannot carry: gRPC has no unsigned 64-bit integers
- * and refuses deep nesting. Those payloads are read again over REST.
+ * Returns the batch with the JSON text of each payload that gRPC cannot carry. Those payloads are read again over REST.
+ * A point that was deleted meanwhile keeps what gRPC gave.
  */
 export async function readExactPayloads(rest: Rest, place: Place, batch: PointBatch): Promise<PointBatch> {
   const inexact = batch.ids.filter((_, i) => hasInexactPayload(batch.rest[i] ?? new Uint8Array(0)));
@@ -32,38 +49,152 @@ export async function readExactPayloads(rest: Rest, place: Place, batch: PointBa
     const id = valueAt(point, 'id');
     if (isObject(payload) && id !== undefined) texts.set(stringifyJson(id), stringifyJson(payload));
   }
+  const asked = new Set(inexact);
   const exact = batch.rest.map((bytes, i) => {
     const id = batch.ids[i];
-    const text = id === undefined ? undefined : texts.get(stringifyJson(idJson(id)));
-    return text === undefined ? bytes : withExactPayload(bytes, text);
+    if (id === undefined || !asked.has(id)) return bytes;
+    return withExactPayload(bytes, texts.get(stringifyJson(idJson(id))) ?? payloadJson(bytes));
   });
   return { ...batch, rest: exact };
 }
 
-/** Writes the payloads that gRPC cannot carry over REST, after their points were written without them. */
-export async function writeExactPayloads(rest: Rest, place: Place, batch: WriteBatch): Promise<void> {
-  let operations: Json[] = [];
+/** Returns which points of a batch gRPC can carry, and which have to be written over REST. */
+export function byTransport(batch: WriteBatch): { readonly grpc: WriteBatch; readonly restAt: number[] } {
+  const rows = batch.ids.map((_, i) => i);
+  const restAt = rows.filter((i) => exactPayload(batch.rest[i] ?? new Uint8Array(0)) !== null);
+  if (restAt.length === 0) return { grpc: batch, restAt };
+  const overRest = new Set(restAt);
+  const kept = rows.filter((i) => !overRest.has(i));
+  return { grpc: pointsAt(batch, kept), restAt };
+}
+
+function pointsAt(batch: WriteBatch, kept: readonly number[]): WriteBatch {
+  return {
+    ids: kept.flatMap((i) => batch.ids[i] ?? []),
+    rest: kept.flatMap((i) => batch.rest[i] ?? []),
+    vectors: batch.vectors.map(({ name, matrix, has }) => ({
+      name,
+      matrix: gatherRows(matrix, kept),
+      has: Uint8Array.from(kept, (i) => has[i] ?? 0),
+    })),
+  };
+}
+
+/**
+ * Writes the points at `restAt` over REST, each as a whole in one request. Only a payload that is nested 125 or 126 deep
+ * needs a second request, since the server takes it alone.
+ * @throws INVALID_DATA naming a point that the server cannot take
+ */
+export async function writeExactPoints(
+  rest: Rest,
+  place: Place,
+  write: { readonly batch: WriteBatch; readonly restAt: readonly number[] } & WriteRules,
+): Promise<void> {
+  const { batch, restAt, insertOnly, pointsMax } = write;
+  let texts: string[] = [];
+  let ids: PointId[] = [];
   let sizeBytes = 0;
   const flush = async (): Promise<void> => {
-    if (operations.length > 0)
-      await rest.call('POST', `${pathOf(place.collection)}/points/batch?wait=true`, { operations });
-    operations = [];
-    sizeBytes = 0;
+    if (texts.length === 0) return;
+    const points = texts;
+    const tail = `${shardText(place)}${insertOnly === null ? '' : `,${insertOnlyJson(insertOnly)}`}`;
+    await eachPart({ ids, collection: place.collection }, (from, to) =>
+      rest.callText(
+        'PUT',
+        `${pathOf(place.collection)}/points?wait=true`,
+        `{"points":[${points.slice(from, to).join()}]${tail}}`,
+      ),
+    );
+    [texts, ids, sizeBytes] = [[], [], 0];
   };
-  for (const [i, id] of batch.ids.entries()) {
-    const text = exactPayload(batch.rest[i] ?? new Uint8Array(0));
-    if (text === null) continue;
-    if (sizeBytes + text.length > WRITE_BYTES) await flush();
-    operations.push(overwrite(place, id, text));
-    sizeBytes += text.length;
+  for (const i of restAt) {
+    const id = batch.ids[i];
+    const payload = exactPayload(batch.rest[i] ?? new Uint8Array(0));
+    if (id === undefined || payload === null) continue;
+    const at = { ...place, id };
+    const { text, depth } = writable(at, payload);
+    if (depth > POINT_DEPTH_MAX) {
+      await flush();
+      if (insertOnly !== null) throw tooDeep(at, depth, POINT_DEPTH_MAX);
+      await writeDeep(rest, at, { point: pointJson(batch, i, '{}'), payload: text });
+      continue;
+    }
+    const point = pointJson(batch, i, text);
+    if (texts.length >= pointsMax || (texts.length > 0 && sizeBytes + point.length > WRITE_BYTES))
+      await flush();
+    texts.push(point);
+    ids.push(id);
+    sizeBytes += point.length;
   }
   await flush();
 }
 
-function overwrite(place: Place, id: PointId, text: string): Json {
-  return { overwrite_payload: { payload: parseJson(text), points: [idJson(id)], ...shardOf(place) } };
+interface PointPlace extends Place {
+  readonly id: PointId;
+}
+
+async function writeDeep(
+  rest: Rest,
+  at: PointPlace,
+  { point, payload }: { readonly point: string; readonly payload: string },
+): Promise<void> {
+  const path = `${pathOf(at.collection)}/points`;
+  const tail = shardText(at);
+  await eachPart({ ids: [at.id], collection: at.collection }, async () => {
+    await rest.callText('PUT', `${path}?wait=true`, `{"points":[${point}]${tail}}`);
+    const points = `"points":[${stringifyJson(idJson(at.id))}]`;
+    await rest.callText('PUT', `${path}/payload?wait=true`, `{"payload":${payload},${points}${tail}}`);
+  });
+}
+
+/** The payload's text such that it reads the same once the server has stored it. @throws INVALID_DATA */
+function writable(at: PointPlace, payload: string): { text: string; depth: number } {
+  const { text, depth } = written(parseJson(payload), (double) => {
+    const kept = textReadAs(double);
+    if (kept !== null) return kept;
+    throw new TldrError(
+      'INVALID_DATA',
+      `${pointName(at)}: its payload holds ${double}, which the server would store as another number: change that number or delete the point`,
+    );
+  });
+  if (depth > PAYLOAD_DEPTH_MAX) throw tooDeep(at, depth, PAYLOAD_DEPTH_MAX);
+  return { text, depth };
+}
+
+function tooDeep(at: PointPlace, depth: number, max: number): TldrError {
+  return new TldrError(
+    'INVALID_DATA',
+    `${pointName(at)}: its payload is nested ${depth} deep, and the server takes at most ${max} in a request: flatten the payload or delete the point`,
+  );
+}
+
+function pointName({ id, collection }: PointPlace): string {
+  return `point ${formatPointId(id)} cannot be written to ${collection}`;
+}
+
+/** JSON text, with doubles as `doubleText` has them, and how deep it is nested. */
+function written(value: Json, doubleText: (double: number) => string): { text: string; depth: number } {
+  if (isLosslessNumber(value))
+    return { text: /^-?\d+$/.test(value.value) ? value.value : doubleText(Number(value.value)), depth: 0 };
+  if (typeof value !== 'object' || value === null) return { text: stringifyJson(value), depth: 0 };
+  let depth = 0;
+  const inner = (item: Json): string => {
+    const found = written(item, doubleText);
+    depth = Math.max(depth, found.depth);
+    return found.text;
+  };
+  const text = Array.isArray(value)
+    ? `[${value.map(inner).join()}]`
+    : `{${Object.entries(value)
+        .map(([key, item]) => `${JSON.stringify(key)}:${inner(item)}`)
+        .join()}}`;
+  return { text, depth: depth + 1 };
 }
 
 function shardOf({ shardKey }: Place): { shard_key?: Json } {
   return shardKey === undefined ? {} : { shard_key: shardKeyJson(shardKey) };
+}
+
+function shardText({ shardKey }: Place): string {
+  return shardKey === undefined ? '' : `,"shard_key":${stringifyJson(shardKeyJson(shardKey))}`;
 }

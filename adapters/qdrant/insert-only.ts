@@ -22,3 +22,8 @@ export function insertOnlyField(way: InsertOnly): Uint8Array {
   const hasNoId = new ProtoWriter(8).message(3, new ProtoWriter(8));
   return new ProtoWriter(8).message(6, new ProtoWriter(8).message(2, hasNoId)).finish();
 }
+
+/** The same as members of a JSON object, for REST. */
+export function insertOnlyJson(way: InsertOnly): string {
+  return way === 'update-mode' ? '"update_mode":"insert_only"' : '"update_filter":{"must":[{"has_id":[]}]}';
+}

@@ -2,6 +2,7 @@ import { isLosslessNumber } from 'lossless-json';
 import { TldrError } from '../../src/core/errors.js';
 import { ProtoWriter } from '../../src/core/protobuf.js';
 import { isObject, parseJson, stringifyJson, type Json } from './json.js';
+import { isStableDouble } from './server-double.js';
 import { canonicalVector, Cursor, decodeDense, decodeEntry, decodeFloats, encodeEntry } from './wire.js';
 
 /**
@@ -67,8 +68,8 @@ export function withExactPayload(rest: Uint8Array, json: string): Uint8Array {
 }
 
 /**
- * Whether payload entries may differ from what the server stores: gRPC gives an integer from 2^63 to 2^64-1 as a
- * double, and a payload that is nested too deep cannot be written.
+ * Whether payload entries, written over gRPC, may read differently afterwards: gRPC gives an integer from 2^63 to
+ * 2^64-1 as a double, a payload that is nested too deep cannot be written, and the server changes some doubles.
  */
 export function hasInexactPayload(rest: Uint8Array): boolean {
   return unpackRest(rest).payload.some((entry) => isInexact(decodeEntry(entry).value, 1));
@@ -80,7 +81,7 @@ function isInexact(value: Uint8Array, depth: number): boolean {
   while (cursor.next()) {
     if (cursor.field === 2) {
       const double = cursor.double();
-      if (double >= 2 ** 63 && double <= 2 ** 64) return true;
+      if ((double >= 2 ** 63 && double <= 2 ** 64) || !isStableDouble(double)) return true;
     } else if (cursor.field === 6) {
       if (repeated(cursor.bytes()).some((entry) => isInexact(decodeEntry(entry).value, depth + 1)))
         return true;
@@ -129,6 +130,11 @@ export function canonicalRest(rest: Uint8Array, withoutVectors: readonly string[
     parts.push(Buffer.from(`\n${name}\n${content.length}\n`), content);
   }
   return Buffer.concat(parts);
+}
+
+/** The vectors among the entries of rest, as the server sent them. */
+export function restVectors(rest: Uint8Array): { name: string; value: Uint8Array }[] {
+  return unpackRest(rest).vectors.map(decodeEntry);
 }
 
 /** A dense vector among the entries of rest, or null. */
@@ -220,7 +226,8 @@ function mapJson(entries: readonly Uint8Array[], sorted: boolean): string {
   return `{${pairs.map(({ name, value }) => `${JSON.stringify(name)}:${valueJson(value, sorted)}`).join(',')}}`;
 }
 
-function doubleJson(value: number): string {
+/** Returns a double as JSON that is no integer: `1.0`, `-0.0`. */
+export function doubleJson(value: number): string {
   if (Object.is(value, -0)) return '-0.0';
   const text = String(value);
   return /^-?\d+$/.test(text) ? `${text}.0` : text;

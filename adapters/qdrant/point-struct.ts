@@ -1,7 +1,7 @@
 import { TldrError } from '../../src/core/errors.js';
 import { ProtoWriter } from '../../src/core/protobuf.js';
 import type { VectorColumn, WriteBatch } from '../../src/core/vector-store.js';
-import { exactPayload, payloadStart } from './payload.js';
+import { payloadStart } from './payload.js';
 import { encodePointId, fieldBytes } from './wire.js';
 
 /** One vector column in the form it is written in. */
@@ -61,8 +61,7 @@ export class PointStructs {
     const columns = this.#columns.filter(({ has }) => has[i] !== 0);
     const idMessage = encodePointId(id).finish();
     const payloadAt = payloadStart(rest);
-    // A payload that gRPC cannot carry is written afterwards.
-    const payload = rest.subarray(exactPayload(rest) === null ? payloadAt : rest.length);
+    const payload = rest.subarray(payloadAt);
     let namedBytes = payloadAt;
     for (const { head, rowBytes } of columns) namedBytes += head.length + rowBytes;
     const sizeBytes = fieldBytes(idMessage.length) + payload.length + fieldBytes(fieldBytes(namedBytes));

@@ -7,7 +7,8 @@ import { AnswerTooLarge, type CallOptions, type Grpc } from './grpc.js';
 import { insertOnlyField, type InsertOnly } from './insert-only.js';
 import { BatchBuilder, foundPoint, toBatch, type FoundPoint } from './point-batch.js';
 import { PointStructs } from './point-struct.js';
-import { Cursor, decodePointId, encodePointId, encodeShardKey, selector } from './wire.js';
+import { Cursor, decodePointId, encodePointId, encodeShardKey, fieldBytes, selector } from './wire.js';
+import { eachPart } from './write-parts.js';
 
 const BATCH_POINTS = 256;
 /** The first page of a scan is small: it tells how large points are. */
@@ -172,25 +173,32 @@ export async function upsertPoints(
   if (place.shardKey !== undefined) head.message(5, encodeShardKey(place.shardKey));
   if (insertOnly !== null) head.raw(insertOnlyField(insertOnly));
   const points = new PointStructs(batch);
-  const message = new ProtoWriter(
-    grpc.memory.take(Math.min(WRITE_BYTES_MAX, head.length + points.sizeBytes)),
-  );
-  message.raw(head.finish());
-  let count = 0;
-  const flush = async (): Promise<void> => {
-    if (count === 0) return;
-    await grpc.call('Points/Upsert', message.finish());
+  let message = new ProtoWriter(grpc.memory.take(Math.min(WRITE_BYTES_MAX, head.length + points.sizeBytes)));
+  const send = async (from: number, to: number): Promise<void> => {
     message.clear().raw(head.finish());
-    count = 0;
+    for (let i = from; i < to; i++) points.point(i).write(message, 3);
+    try {
+      await grpc.call('Points/Upsert', message.finish());
+    } catch (error) {
+      // The connection may still hold the message.
+      message = new ProtoWriter(head.length);
+      throw error;
+    }
   };
+  const sendAll = async (from: number, to: number): Promise<void> => {
+    const ids = batch.ids.slice(from, to);
+    await eachPart({ ids, collection: place.collection }, (first, end) => send(from + first, from + end));
+  };
+  let [from, sizeBytes] = [0, head.length];
   for (let i = 0; i < batch.ids.length; i++) {
-    const { sizeBytes, write } = points.point(i);
-    const full = count >= pointsMax || message.length + sizeBytes > WRITE_BYTES_MAX;
-    if (count > 0 && full) await flush();
-    write(message, 3);
-    count++;
+    const pointBytes = points.point(i).sizeBytes;
+    if (i > from && (i - from >= pointsMax || sizeBytes + pointBytes > WRITE_BYTES_MAX)) {
+      await sendAll(from, i);
+      [from, sizeBytes] = [i, head.length];
+    }
+    sizeBytes += fieldBytes(pointBytes);
   }
-  await flush();
+  if (batch.ids.length > from) await sendAll(from, batch.ids.length);
   grpc.memory.give(message.finish());
 }
 

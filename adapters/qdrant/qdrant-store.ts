@@ -29,7 +29,7 @@ import type {
 import { pointAlias, readAliases, removeAlias, shadowingRefusal, shadowName } from './aliases.js';
 import { countPoints } from './count.js';
 import { createCollection, createIndex, finishCollection } from './bulk-load.js';
-import { readExactPayloads, writeExactPayloads } from './exact-payload.js';
+import { byTransport, readExactPayloads, writeExactPoints } from './exact-payload.js';
 import type { Grpc } from './grpc.js';
 import { insertOnlyOf } from './insert-only.js';
 import { listAt, numberAt, parseJson, textAt, valueAt } from './json.js';
@@ -261,8 +261,10 @@ export class QdrantStore implements VectorStore {
     const way = insertOnly ? insertOnlyOf(this.#to.version) : null;
     if (insertOnly && way === null)
       throw new TldrError('UNSUPPORTED', `Qdrant ${this.#to.version} cannot leave existing points alone`);
-    await upsertPoints(this.#to.grpc, { collection, shardKey }, { batch, insertOnly: way, pointsMax });
-    await writeExactPayloads(this.#to.rest, { collection, shardKey }, batch);
+    const place = { collection, shardKey };
+    const { grpc, restAt } = byTransport(batch);
+    await upsertPoints(this.#to.grpc, place, { batch: grpc, insertOnly: way, pointsMax });
+    await writeExactPoints(this.#to.rest, place, { batch, restAt, insertOnly: way, pointsMax });
   }
 
   async deletePoints(collection: string, ids: readonly PointId[], options: InShard = {}): Promise<void> {

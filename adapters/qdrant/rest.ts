@@ -24,7 +24,12 @@ export class Rest {
 
   /** The `result` of an answer. Paths are given with their names already percent-encoded. */
   async call(method: string, path: string, body?: Json): Promise<Json> {
-    const answer = await this.raw(method, path, body);
+    return this.callText(method, path, body === undefined ? undefined : stringifyJson(body));
+  }
+
+  /** The same for a body that is JSON text already. */
+  async callText(method: string, path: string, body?: string): Promise<Json> {
+    const answer = await this.#retried(method, path, body);
     const result = valueAt(answer, 'result');
     if (result === undefined) {
       throw new TldrError(
@@ -37,6 +42,10 @@ export class Rest {
 
   /** The whole answer. */
   raw(method: string, path: string, body?: Json): Promise<Json> {
+    return this.#retried(method, path, body === undefined ? undefined : stringifyJson(body));
+  }
+
+  #retried(method: string, path: string, body?: string): Promise<Json> {
     const { retry, log, refused } = this.#options;
     return withRetry(() => this.#once(method, path, body), retry, { log, refused });
   }
@@ -76,7 +85,7 @@ export class Rest {
     return Buffer.from(body);
   }
 
-  async #once(method: string, path: string, body?: Json): Promise<Json> {
+  async #once(method: string, path: string, body?: string): Promise<Json> {
     const { url, apiKey, timeoutMs } = this.#options;
     const call = `${method} ${path}`;
     let response: Response;
@@ -92,7 +101,7 @@ export class Rest {
           ...(apiKey === undefined ? {} : { 'api-key': apiKey }),
           ...(body === undefined ? {} : { 'content-type': 'application/json' }),
         },
-        ...(body === undefined ? {} : { body: stringifyJson(body) }),
+        ...(body === undefined ? {} : { body }),
       });
       await refuseRedirect(response, { call, url });
       text = await response.text();

@@ -35,6 +35,11 @@ export class Cursor {
     return this.#at;
   }
 
+  /** Whether nothing is left. */
+  get ended(): boolean {
+    return this.#at >= this.#end;
+  }
+
   /** Moves to the next field; false at the end. */
   next(): boolean {
     if (this.#at >= this.#end) return false;
@@ -267,7 +272,7 @@ export function decodeFloats(bytes: Uint8Array): Float32Array {
     }
   };
   const collectNested = (message: Uint8Array, field: number): void => {
-    if (field === 101) collect(message);
+    if (field === 101 || field === 102) collect(message);
     if (field !== 104) return;
     const rows = new Cursor(message);
     while (rows.next()) {

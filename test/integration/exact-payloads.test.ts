@@ -23,7 +23,16 @@ const PAYLOADS = [
   `{"deep":${'{"a":'.repeat(34)}1${'}'.repeat(34)}}`,
   `{"deep":${'['.repeat(80)}1${']'.repeat(80)}}`,
   '{"plain":9223372036854775807,"float":1e19}',
+  '{"__proto__":{"h":18446744073709551615},"a\\"b":[-0.0,1.0,1e-7]}',
+  '{"h":9223372036854775808,"n":[942.3225445592973,2.2492293024185318e-7,123456789012345678901234567890,1E5]}',
+  // The server reads these doubles as others each time that they are written.
+  '{"n":[-1.3276565950966184e+79,2.2492293024185318e-7,1.1722020013139158e-7]}',
+  `{"deep":${nested(123)}}`,
 ];
+
+function nested(depth: number): string {
+  return `${'{"a":'.repeat(depth)}18446744073709551615${'}'.repeat(depth)}`;
+}
 
 let server: TestServer;
 let store: VectorStore;
@@ -86,6 +95,85 @@ test.each(['compact', 'two-stage'] as const)('%s: every payload value survives',
   expect(await payloadText(targetCollection, 1)).toContain('18446744073709551614');
 });
 
+test.each(['compact', 'two-stage'] as const)(
+  '%s: a payload as deep as the server keeps it',
+  async (layout) => {
+    const vectorName = '';
+    const [sourceCollection, targetCollection] = [`deep-${layout}`, `deep-copy-${layout}`];
+    await rest('PUT', `/collections/${sourceCollection}`, `{"vectors":{"size":${DIM},"distance":"Cosine"}}`);
+    for (const id of [1, 2, 3]) await put(sourceCollection, id, '{}');
+    const path = `/collections/${sourceCollection}/points/payload?wait=true`;
+    await rest('PUT', path, `{"points":[2],"payload":${nested(126)}}`);
+    const migrate = (file: string) =>
+      migrateCollection({
+        source: store,
+        target: store,
+        ...{ sourceCollection, targetCollection, vectorName, layout },
+        encoder: tinyEncoder(),
+        recordPath: join(folder, file),
+      });
+    expect((await migrate(`deep-${layout}.json`)).verify).toMatchObject({ ok: true, points: 3 });
+    expect(await payloadText(targetCollection, 2)).toBe(await payloadText(sourceCollection, 2));
+    // With a key the server keeps a payload that is one deeper than it takes in a request.
+    await rest('POST', path, `{"points":[3],"payload":${nested(126)},"key":"k"}`);
+    await rest('DELETE', `/collections/${targetCollection}`);
+    await expect(migrate(`deeper-${layout}.json`)).rejects.toMatchObject({
+      code: 'INVALID_DATA',
+      message: expect.stringMatching(/point 3 .*nested 127 deep/),
+    });
+  },
+);
+
+test('points with other vectors are written as a whole, or not at all', async () => {
+  const options: { readonly insertOnly?: boolean; readonly vectorName: string } = { vectorName: '' };
+  for (const name of ['all', 'all-copy']) {
+    await rest(
+      'PUT',
+      `/collections/${name}`,
+      `{"vectors":{"":{"size":${DIM},"distance":"Dot"},"multi":{"size":2,"distance":"Dot","multivector_config":{"comparator":"max_sim"}}},"sparse_vectors":{"words":{}}}`,
+    );
+  }
+  const vectors = `{"":${VECTOR},"multi":[[1.5,2.0],[3.0,4.0],[5.0,6.0]],"words":{"indices":[7,4294967295],"values":[0.5,1.25]}}`;
+  const point = (n: string): string => `{"id":1,"vector":${vectors},"payload":{"h":${n}}}`;
+  const write = (name: string, n: string): Promise<string> =>
+    rest('PUT', `/collections/${name}/points?wait=true`, `{"points":[${point(n)}]}`);
+  await write('all', '18446744073709551615');
+  const found = await store.retrieve('all', [1n], options);
+  const batch = {
+    ids: found.ids,
+    vectors: [{ name: '', matrix: found.vectors, has: found.hasVector }],
+    rest: found.rest,
+  };
+  await store.upsert('all-copy', batch, options);
+  const pointText = async (name: string): Promise<string> =>
+    (await rest('GET', `/collections/${name}/points/1`)).replace(/,"time":[^}]*/, '');
+  const sorted = (text: string): string => Array.from(text).sort().join('');
+  expect(sorted(await pointText('all-copy'))).toBe(sorted(await pointText('all')));
+  await write('all-copy', '7');
+  await store.upsert('all-copy', batch, { ...options, insertOnly: true });
+  expect(await pointText('all-copy')).toContain('{"h":7}');
+});
+
+test('a point is never seen without its payload while it is written again', async () => {
+  await rest('PUT', '/collections/seen', `{"vectors":{"size":${DIM},"distance":"Cosine"}}`);
+  await put('seen', 1, '{"h":18446744073709551615}');
+  const found = await store.retrieve('seen', [1n], { vectorName: '' });
+  const batch = {
+    ids: found.ids,
+    vectors: [{ name: '', matrix: found.vectors, has: found.hasVector }],
+    rest: found.rest,
+  };
+  const seen = new Set<string>();
+  const writes = { done: false };
+  const written = (async () => {
+    for (let i = 0; i < 200; i++) await store.upsert('seen', batch);
+    writes.done = true;
+  })();
+  while (!writes.done) seen.add(await payloadText('seen', 1));
+  await written;
+  expect([...seen]).toEqual(['{"h":18446744073709551615}']);
+});
+
 test('a followed write keeps every payload value, beside a point that gRPC refuses', async () => {
   const { sourceCollection, targetCollection, vectorName } = place('compact');
   await put(sourceCollection, 100, '{"h":13835058055282163713}');
@@ -119,7 +207,7 @@ test('two integers that one double stands for are told apart', async () => {
   expect(payloads(await contentOf(store, targetCollection))).not.toBe(
     payloads(await contentOf(store, sourceCollection)),
   );
-  const options = { vectorName: '' };
+  const options: { readonly insertOnly?: boolean; readonly vectorName: string } = { vectorName: '' };
   const [source, target] = [
     await store.retrieve(sourceCollection, [1n], options),
     await store.retrieve(targetCollection, [1n], options),

@@ -1,0 +1,94 @@
+/**
+ * How the server reads decimal numbers: up to 19 digits as one integer, rounded to a double, then multiplied or divided
+ * by a power of ten and rounded again (serde_json without `float_roundtrip`). The result may be the double beside the
+ * nearest one. The server also keeps payloads as text, so that it reads every stored double this way once more.
+ */
+const POWERS = Array.from({ length: 309 }, (_, i) => Number(`1e${i}`));
+const POWER_MAX = 308;
+const SIGNIFICAND_MAX = 2 ** 64;
+const DIGITS_MAX = 19;
+/** Whole numbers below this are exact even with one more digit behind the point. */
+const WHOLE_MAX = 2 ** 49;
+/** From here on the server writes an exponent. */
+const EXPONENT_MIN = 1e16;
+/** How many doubles on each side of a value are tried. */
+const NEIGHBOURS = [0, 1, -1, 2, -2, 3, -3, 4, -4];
+
+/** Returns whether the server gives a double back as it was written; the text of a double is the shortest one. */
+export function isStableDouble(value: number): boolean {
+  return (Number.isInteger(value) && Math.abs(value) < WHOLE_MAX) || stored(value) === value;
+}
+
+/**
+ * Returns decimal text such that a client reads exactly `value` after the server has read, stored and read it again;
+ * null if there is no such text near `value`.
+ */
+export function textReadAs(value: number): string | null {
+  if (Object.is(value, -0)) return '-0.0';
+  if (isStableDouble(value)) return shortest(value);
+  for (const offset of NEIGHBOURS) {
+    const kept = neighbour(Math.abs(value), offset);
+    if (stored(kept) !== Math.abs(value)) continue;
+    const text = textParsedAs(kept);
+    if (text !== null) return value < 0 ? `-${text}` : text;
+  }
+  return null;
+}
+
+/** The double that the server reads from the shortest text of `value`. */
+function stored(value: number): number {
+  const [, whole = '', fraction = '', exponent = '0'] =
+    /^(\d+)(?:\.(\d+))?(?:e([+-]\d+))?$/.exec(shortest(Math.abs(value))) ?? [];
+  const digits = whole + fraction;
+  const dropped = Math.max(0, digits.replace(/^0+/, '').length - DIGITS_MAX);
+  const significand = Number(dropped === 0 ? digits : digits.slice(0, -dropped));
+  return Math.sign(value) * scaled(significand, Number(exponent) - fraction.length + dropped);
+}
+
+/** The server's arithmetic. */
+function scaled(significand: number, exponent: number): number {
+  let [value, power] = [significand, exponent];
+  for (; power < -POWER_MAX && value !== 0; power += POWER_MAX) value /= powerOfTen(POWER_MAX);
+  return power >= 0 ? value * powerOfTen(power) : value / powerOfTen(-power);
+}
+
+function powerOfTen(power: number): number {
+  return POWERS[power] ?? Number.POSITIVE_INFINITY;
+}
+
+/** Text of a positive double that the server reads as exactly that double, or null. */
+function textParsedAs(value: number): string | null {
+  const digits = shortest(value);
+  const magnitude = Math.floor(Math.log10(value));
+  const exponents = Array.from({ length: DIGITS_MAX + 1 }, (_, i) => magnitude - DIGITS_MAX + i);
+  for (const exponent of exponents) {
+    // The nearest integer significand for this exponent; decimal text avoids an overflow on the way.
+    const near = Number(shiftedBy(digits, -exponent));
+    for (const offset of NEIGHBOURS) {
+      const significand = Math.round(neighbour(near, offset));
+      if (significand <= 0 || significand >= SIGNIFICAND_MAX) continue;
+      if (scaled(significand, exponent) === value) return `${BigInt(significand)}e${exponent}`;
+    }
+  }
+  return null;
+}
+
+function shiftedBy(text: string, power: number): string {
+  const [mantissa = '', exponent = '0'] = text.split('e');
+  return `${mantissa}e${Number(exponent) + power}`;
+}
+
+/** The positive double that is `offset` steps away. */
+function neighbour(value: number, offset: number): number {
+  const bits = new DataView(new ArrayBuffer(8));
+  bits.setFloat64(0, value);
+  bits.setBigInt64(0, bits.getBigInt64(0) + BigInt(offset));
+  return bits.getFloat64(0);
+}
+
+/** The shortest text of a double, in the server's form: `1.0`, `1.5e20`. */
+function shortest(value: number): string {
+  if (Math.abs(value) >= EXPONENT_MIN) return value.toExponential();
+  const text = String(value);
+  return /^-?\d+$/.test(text) ? `${text}.0` : text;
+}
