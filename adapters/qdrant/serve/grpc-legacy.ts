@@ -1,13 +1,13 @@
 import { isServed, type Job, type ServedJob } from './grpc-job.js';
 import { legacyToQuery } from './grpc-legacy-query.js';
-import { compactLookup, fullLookup, type CompactIds } from './grpc-lookup-from.js';
+import { compactLookup, fullLookup, LOOKUP_VECTOR, type CompactIds } from './grpc-lookup-from.js';
 import type { LegacyFields } from './grpc-methods.js';
 import { editVectors, type LeafEdits, type Shape } from './grpc-shapes.js';
 import { isExact, outerEdits, rewriteStage } from './grpc-stage.js';
 import { readDense, vectorOf } from './grpc-vector.js';
 import { Ambiguous, Malformed, ProtoMessage, readFloats } from './proto-message.js';
 import { drop, edited, Pieces, type FieldEdit } from './proto-pieces.js';
-import { treatStage, unknownForm, type Treatment } from './rules.js';
+import { LEGACY_LOOKUP_VECTOR, treatStage, unknownForm, type Treatment } from './rules.js';
 
 /** TargetVector: single 1; ContextExamplePair: positive 1, negative 2. */
 const TARGET: Shape = { name: 'target', one: { 1: 'example' } };
@@ -29,7 +29,7 @@ export function rewriteLegacy(
   fields: LegacyFields,
   job: Job,
 ): LegacyRewrite {
-  const messages = requests.map((bytes) => new ProtoMessage(bytes));
+  const messages = requests.map((bytes) => withLookupVector(new ProtoMessage(bytes), fields));
   const treatments = messages.map((message) => (isServed(job) ? treat(message, fields, job) : 'leave'));
   if (treatments.includes('wrap')) {
     const queries = messages.map((message) => legacyToQuery(message, fields));
@@ -44,6 +44,14 @@ export function rewriteLegacy(
       : leave(message, fields, job),
   );
   return { requests: changed, converted: false };
+}
+
+/** Names the vector that is looked up, since a query would look up another one. */
+function withLookupVector(message: ProtoMessage, { lookupFrom = 0 }: LegacyFields): ProtoMessage {
+  const bytes = message.bytes(lookupFrom);
+  if (bytes === null || new ProtoMessage(bytes).has(LOOKUP_VECTOR)) return message;
+  const named = new Pieces().raw(bytes).text(LOOKUP_VECTOR, LEGACY_LOOKUP_VECTOR);
+  return new ProtoMessage(edited(message, new Map([[lookupFrom, () => named]])).finish());
 }
 
 function treat(message: ProtoMessage, fields: LegacyFields, job: ServedJob): Treatment {

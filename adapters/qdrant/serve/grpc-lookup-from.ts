@@ -7,7 +7,7 @@ import { fullNotStored, refuseHidden, refuseTargetLookup, servedBy } from './rul
 
 /** LookupLocation: collection_name 1, vector_name 2 (the stage's `using` without one), shard_key_selector 3. */
 const COLLECTION = 1;
-const VECTOR = 2;
+export const LOOKUP_VECTOR = 2;
 const SHARD_KEYS = 3;
 
 interface LookupFrom {
@@ -21,7 +21,7 @@ interface LookupFrom {
 function readLookupFrom(bytes: Uint8Array, using: string, job: Job): LookupFrom {
   const message = new ProtoMessage(bytes);
   const name = message.text(COLLECTION) ?? '';
-  const vector = message.text(VECTOR) ?? using;
+  const vector = message.text(LOOKUP_VECTOR) ?? using;
   const shardKeys = message.bytes(SHARD_KEYS);
   const other = servedBy(name, job.collections);
   if (other === null) {
@@ -70,7 +70,7 @@ export function compactLookup(bytes: Uint8Array | null, job: ServedJob): Compact
   if (source.layout === 'compact' && (served.layout === 'two-stage' || !sameSpace))
     throw fullNotStored(source);
   if (!sameSpace) return { ids: place, lookupFrom: null };
-  const lookupFrom = new Pieces().text(COLLECTION, place.collection).text(VECTOR, source.compact);
+  const lookupFrom = new Pieces().text(COLLECTION, place.collection).text(LOOKUP_VECTOR, source.compact);
   if (place.shardKeys !== null) lookupFrom.bytes(SHARD_KEYS, place.shardKeys);
   return { ids: 'keep', lookupFrom };
 }

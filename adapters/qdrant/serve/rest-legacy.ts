@@ -25,6 +25,7 @@ import {
   type Stage,
 } from './rest-stage.js';
 import { pairsOf, type QueryForm } from './rest-vector-input.js';
+import { LEGACY_LOOKUP_VECTOR } from './rules.js';
 
 export type LegacyKind = 'search' | 'recommend' | 'discover';
 
@@ -87,7 +88,7 @@ function readLegacy(
   const structure = STRUCTURES[kind];
   const fields = fieldsOf(node, grouped ? { ...structure, aliases: GROUP_ALIASES } : structure, source);
   const { using, form } = READERS[kind](fields, source);
-  const lookup = readLookup(valueOf(fields, 'lookup_from'), using, rewriting);
+  const lookup = readLookup(valueOf(fields, 'lookup_from'), LEGACY_LOOKUP_VECTOR, rewriting);
   const stage: Stage = {
     fields,
     using,

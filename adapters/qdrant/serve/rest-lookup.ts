@@ -19,12 +19,12 @@ export interface LookupPlace {
 }
 
 /**
- * @param using the vector searched, which is taken where none is named
+ * @param otherwise the vector that is looked up if none is named
  * @throws Refusal for a collection or a vector that clients must not see
  */
 export function readLookup(
   node: JsonNode | undefined,
-  using: string,
+  otherwise: string,
   { collections, source }: { readonly collections: readonly ServedCollection[]; readonly source: Splices },
 ): LookupPlace | null {
   if (node === undefined) return null;
@@ -32,7 +32,7 @@ export function readLookup(
   const name = textOf(fields, 'collection', source);
   if (name === undefined) return null;
   refuseTargetLookup(name, collections);
-  const vector = textOf(fields, 'vector', source) ?? using;
+  const vector = textOf(fields, 'vector', source) ?? otherwise;
   const shardKey = valueOf(fields, 'shard_key');
   const served = servedBy(name, collections);
   if (served !== null) refuseHidden(vector, served);

@@ -124,6 +124,8 @@ export function limitOfDiverseLeaf(
 /** Limits of the server's own where a request names none. */
 export const DEFAULT_LIMIT = 10;
 export const DEFAULT_GROUPS = 10;
+/** The vector that the older calls look up if `lookup_from` names none. Queries look up the vector searched. */
+export const LEGACY_LOOKUP_VECTOR = '';
 export const PREFETCH_DEPTH_MAX = 64;
 
 /** @throws Refusal in the server's words when a client names the vector that it must not see */
