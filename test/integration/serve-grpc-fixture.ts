@@ -51,7 +51,7 @@ export async function startServed(): Promise<ServedTest> {
   const grpc = new PlainGrpc(server.grpcUrl);
   const base = rowRange(await readNpy('demo/data/base.npy'), 0, ROWS);
   const queries = rowRange(await readNpy('demo/data/queries.npy'), 0, 40);
-  const encoder = await pcaEncoder(base, SMALL_DIM, 'plain');
+  const encoder = await pcaEncoder(base, SMALL_DIM, { source: 'plain' });
   const direct: Ask = async (method, json) => {
     const { code, text, message } = await grpc.call({
       path: pathOf(method),
