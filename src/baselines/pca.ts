@@ -76,12 +76,14 @@ export function pcaNetwork(
     );
   }
   const found = values.length;
+  // Squares of tiny values are zero in float32: no reason to divide by zero.
+  const largest = values[0]! > 0 ? values[0]! : 1;
   if (dim > found) throw new TldrError('INVALID_ARGUMENT', `${dim} axes wanted, ${found} computed`);
   const size = vectors.length / found;
   const weight = matrix(size, dim);
   const bias = new Float64Array(dim);
   for (let j = 0; j < dim; j++) {
-    const scale = gamma === 0 ? 1 : Math.max(values[j]!, values[0]! * EIGENVALUE_FLOOR) ** (-gamma / 2);
+    const scale = gamma === 0 ? 1 : Math.max(values[j]!, largest * EIGENVALUE_FLOOR) ** (-gamma / 2);
     for (let i = 0; i < size; i++) {
       const value = vectors[i * found + j]! * scale;
       weight.data[i * dim + j] = value;

@@ -111,11 +111,11 @@ async function readQueries(
     const queriesFrom = `${vectors.rows.toLocaleString('en-US')} queries from ${flags.queries}`;
     return { queries: { vectors, ids: null }, queriesFrom };
   }
-  const { store, collection, vectorName } = source;
+  const { store, collection, vectorName, distance } = source;
   const { signal, onProgress } = run;
   const size = flags.sample ?? SAMPLE_QUERIES;
   const { ids, vectors } = await store.sample(collection, { vectorName, size, signal, onProgress });
-  checkPoints({ ids, vectors }, { collection, vectorName });
+  checkPoints({ ids, vectors }, { collection, vectorName, distance });
   const queriesFrom = `${ids.length.toLocaleString('en-US')} stored points of ${collection}, each left out of its own results (the encoder may have learned from them)`;
   return { queries: { vectors, ids }, queriesFrom };
 }

@@ -1,7 +1,15 @@
 import { checkPoints } from '../core/check-points.js';
 import type { Distance } from '../core/distance.js';
 import { TldrError, type ErrorCode } from '../core/errors.js';
-import { checkFinite, concatRows, gatherRows, matrix, row, type Matrix } from '../core/matrix.js';
+import {
+  checkFinite,
+  checkMagnitude,
+  concatRows,
+  gatherRows,
+  matrix,
+  row,
+  type Matrix,
+} from '../core/matrix.js';
 import { comparePointIds, formatPointId, type PointId } from '../core/point-id.js';
 import { Rng } from '../core/rng.js';
 import { throwIfAborted, type RunOptions } from '../core/run.js';
@@ -43,7 +51,9 @@ export async function sampleNpy(
         const inside = wanted.subarray(at, until).map((i) => i - start);
         const rows = gatherRows(block, inside);
         const from = at;
-        checkFinite(rows, (i) => `row ${wanted[from + i]} of ${path}`);
+        const name = (i: number): string => `row ${wanted[from + i]} of ${path}`;
+        checkFinite(rows, name);
+        if (options.distance !== 'cosine') checkMagnitude(rows, name);
         x.data.set(rows.data, at * file.cols);
         at = until;
       }
@@ -92,7 +102,7 @@ export async function sampleCollection(
 ): Promise<TrainSample> {
   const { collection, vector } = place;
   const { ids, vectors } = await readSample(place, choice, run);
-  checkPoints({ ids, vectors }, { collection, vectorName: vector.name });
+  checkPoints({ ids, vectors }, { collection, vectorName: vector.name, distance: vector.distance });
   return { x: vectors, distance: vector.distance, source: collection, ids };
 }
 

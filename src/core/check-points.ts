@@ -1,5 +1,6 @@
 import { TldrError } from './errors.js';
-import { firstNonFiniteRow } from './matrix.js';
+import type { Distance } from './distance.js';
+import { firstNonFiniteRow, firstTooLargeRow, TOO_LARGE_TO_LEARN } from './matrix.js';
 import { formatPointId } from './point-id.js';
 import type { PointSample } from './vector-store.js';
 
@@ -7,13 +8,14 @@ import type { PointSample } from './vector-store.js';
 export interface PointsPlace {
   readonly collection: string;
   readonly vectorName: string;
+  readonly distance: Distance;
 }
 
 /** What a point is called in an error, with what to do about it. */
 export function faultyPoint(
   { ids }: Pick<PointSample, 'ids'>,
   at: number,
-  { collection, vectorName, fault }: PointsPlace & { readonly fault: string },
+  { collection, vectorName, fault }: Omit<PointsPlace, 'distance'> & { readonly fault: string },
 ): TldrError {
   const id = ids[at];
   if (id === undefined) {
@@ -25,9 +27,12 @@ export function faultyPoint(
 
 /**
  * Checks points that were read to learn from or to search with.
- * @throws INVALID_DATA naming the first point whose vector holds NaN or infinity
+ * @throws INVALID_DATA naming the first point whose vector holds NaN or infinity, or for another distance than cosine a
+ * value too large to be learned from
  */
 export function checkPoints(sample: PointSample, place: PointsPlace): void {
   const bad = firstNonFiniteRow(sample.vectors);
   if (bad >= 0) throw faultyPoint(sample, bad, { ...place, fault: 'holds NaN or infinity in' });
+  const large = place.distance === 'cosine' ? -1 : firstTooLargeRow(sample.vectors);
+  if (large >= 0) throw faultyPoint(sample, large, { ...place, fault: `${TOO_LARGE_TO_LEARN}, in` });
 }

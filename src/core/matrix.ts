@@ -106,6 +106,43 @@ export function checkFinite(x: Matrix, name: (i: number) => string, fault = 'hol
   if (bad >= 0) throw new TldrError('INVALID_DATA', `${name(bad)} ${fault}`);
 }
 
+/**
+ * Components beyond this are not learned from: squares of them, summed over many dimensions and rows, must stay within
+ * float32, whose largest value is about 3.4e38.
+ */
+export const COMPONENT_MAX = 1e15;
+
+/** Index of the first row with a component beyond `COMPONENT_MAX`, or -1. */
+export function firstTooLargeRow(x: Matrix): number {
+  const at = x.data.findIndex((value) => Math.abs(value) > COMPONENT_MAX);
+  return at < 0 ? -1 : Math.floor(at / x.cols);
+}
+
+/** What is said of a row with such a component. */
+export const TOO_LARGE_TO_LEARN = 'holds a value beyond 1e15, whose square would overflow';
+
+/**
+ * Checks rows whose lengths are not scaled away before they are compared.
+ * @throws INVALID_DATA for the first row with a component beyond `COMPONENT_MAX`
+ */
+export function checkMagnitude(x: Matrix, name: (i: number) => string): void {
+  const bad = firstTooLargeRow(x);
+  if (bad >= 0)
+    throw new TldrError('INVALID_DATA', `${name(bad)} ${TOO_LARGE_TO_LEARN}: repair it or leave it out`);
+}
+
+/** Where no component is larger than this, squares vanish in float32 and all rows look the same. */
+const LARGEST_MIN = 1e-15;
+
+/** @throws INVALID_DATA where all components are so small that their squares vanish */
+export function checkNotTiny({ data }: Matrix, name: string): void {
+  if (data.some((value) => Math.abs(value) >= LARGEST_MIN)) return;
+  throw new TldrError(
+    'INVALID_DATA',
+    `no value of ${name} reaches 1e-15, so that their squares vanish: multiply all vectors by one factor`,
+  );
+}
+
 /** Mean of every column, summed in float64; zeros where there are no rows. */
 export function columnMeans(x: Matrix): Float64Array {
   const means = new Float64Array(x.cols);

@@ -2,7 +2,7 @@ import { fitMoments, pcaFromMoments } from '../baselines/pca.js';
 import { score, type Distance } from '../core/distance.js';
 import type { Encoder, EncoderNetwork } from '../core/encoder.js';
 import { TldrError } from '../core/errors.js';
-import { checkFinite, row, type Matrix } from '../core/matrix.js';
+import { checkFinite, checkMagnitude, row, type Matrix } from '../core/matrix.js';
 import { projectNatively } from '../core/project-natively.js';
 import type { Progress, RunOptions } from '../core/run.js';
 import { exactTopK } from '../knn/exact.js';
@@ -162,7 +162,9 @@ function checkInput({ base, queries, encoder, ks, relevance }: JudgeEncoderOptio
       );
     }
     if (x.rows === 0) throw new TldrError('INVALID_DATA', `the ${name} file holds no vectors`);
-    checkFinite(x, (i) => `row ${i} of the ${name}`);
+    const rowName = (i: number): string => `row ${i} of the ${name}`;
+    checkFinite(x, rowName);
+    if (encoder.metadata.distance !== 'cosine') checkMagnitude(x, rowName);
   }
   if (ks.length === 0 || ks.some((k) => !Number.isSafeInteger(k) || k < 1)) {
     throw new TldrError('INVALID_ARGUMENT', `k: got [${ks.join(', ')}], expected whole numbers from 1`);

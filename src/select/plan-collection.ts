@@ -115,10 +115,10 @@ async function takeSample(options: PlanOptions, setup: PlanSetup): Promise<Judge
 
 async function drawRandom(
   { store, collection, sampleSize: size, signal, onProgress }: PlanOptions,
-  { vector: { name: vectorName } }: PlanSetup,
+  { vector: { name: vectorName, distance } }: PlanSetup,
 ): Promise<DrawnSample> {
   const sample = await store.sample(collection, { vectorName, size, signal, onProgress });
-  checkPoints(sample, { collection, vectorName });
+  checkPoints(sample, { collection, vectorName, distance });
   return { vectors: sample.vectors };
 }
 

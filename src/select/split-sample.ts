@@ -1,5 +1,5 @@
 import { TldrError } from '../core/errors.js';
-import { checkFinite, gatherRows, type Matrix } from '../core/matrix.js';
+import { checkFinite, checkMagnitude, checkNotTiny, gatherRows, type Matrix } from '../core/matrix.js';
 import { sharedFloats, shareFloats } from '../core/worker-task.js';
 import { cleanSample, splitRows, type SampleFacts } from '../core/sample.js';
 import { rankingQuality, type Relevance } from '../evaluate/relevance.js';
@@ -36,8 +36,10 @@ export interface SplitSample {
  * @throws INVALID_DATA for too few rows, INVALID_ARGUMENT for an unusable number of held-out rows or queries
  */
 export function splitSample(x: Matrix, options: TrainEncoderOptions): SplitSample {
-  const { seed = 0, queries, labels } = options;
+  const { seed = 0, queries, labels, distance = 'cosine' } = options;
+  if (distance !== 'cosine') checkMagnitude(x, (i) => `row ${i} of the sample`);
   const { x: clean, rowOf, facts } = cleanSample(x);
+  if (distance !== 'cosine' && clean.rows > 0) checkNotTiny(clean, 'the sample');
   if (clean.rows < SAMPLE_ROWS_MIN) {
     throw new TldrError(
       'INVALID_DATA',
@@ -86,7 +88,9 @@ function withQueries(
       `queries of ${queries.rows} x ${queries.cols}: expected at least ${HELD_OUT_MIN} of ${clean.cols} dimensions`,
     );
   }
-  checkFinite(queries, (i) => `row ${i} of the queries`);
+  const name = (i: number): string => `row ${i} of the queries`;
+  checkFinite(queries, name);
+  if ((options.distance ?? 'cosine') !== 'cosine') checkMagnitude(queries, name);
   if (gains !== undefined && gains.length !== queries.rows) {
     throw new TldrError('INVALID_ARGUMENT', `gains of ${gains.length} queries, expected ${queries.rows}`);
   }

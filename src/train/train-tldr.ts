@@ -1,4 +1,4 @@
-import { checkFinite, type Matrix } from '../core/matrix.js';
+import { checkFinite, checkMagnitude, type Matrix } from '../core/matrix.js';
 import type { RunOptions } from '../core/run.js';
 import { runInWorker, shareFloats } from '../core/worker-task.js';
 import { buildKnnGraph } from '../knn/build-knn-graph.js';
@@ -26,7 +26,9 @@ export interface TldrResult extends TrainOutcome {
  * resuming another run's state
  */
 export async function trainTldr(x: Matrix, options: TldrOptions, run: TldrRun = {}): Promise<TldrResult> {
-  checkFinite(x, (i) => `row ${i} of the training sample`);
+  const name = (i: number): string => `row ${i} of the training sample`;
+  checkFinite(x, name);
+  if (options.distance !== 'cosine') checkMagnitude(x, name);
   const settings = resolveSettings(options);
   const { signal, log, onProgress } = run;
   const shared = { ...x, data: shareFloats(x.data) };

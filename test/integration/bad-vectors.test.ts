@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, expect } from '@jest/globals';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { writeNpy } from '../../src/cli/npy.js';
+import { matrix } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
 import { tinyEncoder } from '../migrate/fixtures.js';
 import type { CliResult } from '../cli/run-cli.js';
@@ -91,4 +93,48 @@ test('a point that holds infinity is named by its id by every command that sampl
   expect(migrated.code).toBe(0);
   await writeBad('infinite', '1e39');
   expectNamed(await place.cli('evaluate', 'infinite', 'infinite-small', ...encoder), named);
+});
+
+test.each(['Dot', 'Euclid', 'Manhattan'])(
+  'a finite value whose square overflows is named by its point (%s)',
+  async (distance) => {
+    const name = `large-${distance}`;
+    await makeCollection(name, distance);
+    const named = new RegExp(`point ${BAD_ID} of ${name} holds a value beyond 1e15`);
+    await writeBad(name, '1e20');
+    expectNamed(await train(name), named);
+    expectNamed(await train(name, '--engine', 'tfjs'), named);
+    expectNamed(await place.cli('plan', name, '--dims', '4', '--json', '--yes'), named);
+  },
+);
+
+test('cosine rows of any length are judged alike; tiny rows of other distances are refused', async () => {
+  const rng = new Rng(3);
+  const base = matrix(ROWS, DIM);
+  base.data.forEach((_, i) => (base.data[i] = rng.normal()));
+  const file = async (name: string, factor: number): Promise<void> => {
+    const data = base.data.map((value) => value * factor);
+    const blocks = async function* (): AsyncGenerator<typeof base> {
+      yield await Promise.resolve({ ...base, data });
+    };
+    await writeNpy(join(place.cwd, name), { rows: ROWS, cols: DIM }, blocks());
+  };
+  // Powers of two, so that only the exponents differ.
+  await file('plain.npy', 1);
+  await file('huge.npy', 2 ** 70);
+  await file('tiny.npy', 2 ** -70);
+  const learn = (name: string, distance: string): Promise<CliResult> =>
+    place.cli(
+      ...['train', '--input', name, '--distance', distance, '--dim', '4', '--out', 'new.onnx'],
+      ...['--steps', '3', '--force', '--json'],
+    );
+  const recalls = async (name: string): Promise<unknown> =>
+    ((await learn(name, 'cosine')).json() as { candidates: { recallAt10: number }[] }).candidates.map(
+      ({ recallAt10 }) => recallAt10,
+    );
+  const plain = await recalls('plain.npy');
+  expect(await recalls('huge.npy')).toEqual(plain);
+  expect(await recalls('tiny.npy')).toEqual(plain);
+  expectNamed(await learn('huge.npy', 'dot'), /row 0 of huge.npy holds a value beyond 1e15/);
+  expectNamed(await learn('tiny.npy', 'euclid'), /no value of the sample reaches 1e-15/);
 });
