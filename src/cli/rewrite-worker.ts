@@ -5,5 +5,11 @@ import { rewritersOf, type RewriteWorkerData } from './serve-state.js';
 
 /** A thread that rewrites the large bodies of one state of the configuration. */
 const { served, followed } = workerData as RewriteWorkerData;
-const collections = served.map(({ facts, encoder }) => ({ ...facts, projector: Encoder.fromBytes(encoder) }));
-answerRewrites(rewritersOf(collections, followed));
+const withEncoder = <Facts extends object>(one: {
+  readonly facts: Facts;
+  readonly encoder: Uint8Array;
+}): Facts & { readonly projector: Encoder } => ({
+  ...one.facts,
+  projector: Encoder.fromBytes(one.encoder),
+});
+answerRewrites(rewritersOf(served.map(withEncoder), followed.map(withEncoder)));

@@ -24,6 +24,8 @@ export class Members {
   readonly #log: Log;
   readonly #ready = new Set<Worker>();
   readonly #counting = new Map<number, (counts: Counts) => void>();
+  /** Processes that are to be started again. */
+  readonly #restarts = new Set<NodeJS.Timeout>();
   #config: Config;
   #delayMs = FIRST_DELAY_MS;
   #seed = 0;
@@ -70,6 +72,7 @@ export class Members {
   /** Ends all, the requests under way first; true when that was in time. */
   async drain(timeoutMs: number): Promise<boolean> {
     this.#ending = true;
+    for (const restart of this.#restarts) clearTimeout(restart);
     let inTime = true;
     await Promise.all(
       this.#all().map(
@@ -108,9 +111,12 @@ export class Members {
         code,
         signal,
       });
-      setTimeout(() => {
-        if (!this.#ending) this.#fork();
-      }, this.#delayMs).unref();
+      // Keeps this process running where every other has ended.
+      const restart = setTimeout(() => {
+        this.#restarts.delete(restart);
+        this.#fork();
+      }, this.#delayMs);
+      this.#restarts.add(restart);
       this.#delayMs = Math.min(2 * this.#delayMs, LONGEST_DELAY_MS);
     });
   }

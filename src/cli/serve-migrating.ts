@@ -1,6 +1,7 @@
 import type { Config } from '../config/config.js';
 import type { ServedSetting } from '../config/served-setting.js';
 import { Encoder } from '../core/encoder.js';
+import { readEncoderFile } from '../core/encoder-file.js';
 import { messageOf, TldrError } from '../core/errors.js';
 import type { Aliases, FollowedFacts, WriteGuard } from '../core/followed.js';
 import type { Log } from '../core/run.js';
@@ -10,7 +11,9 @@ import { readPlan, type Side } from '../migrate/journal-state.js';
 import { obeyPlan } from '../migrate/obey-plan.js';
 import { WriteJournal } from '../migrate/write-journal.js';
 import { CurrentAliases } from './current-aliases.js';
+import { followedVectors } from './followed-vectors.js';
 import { openStore } from './options.js';
+import type { LoadedFollowed } from './serve-state.js';
 
 const CATCH_UP_MS = 60_000;
 /** How often aliases are read where no write asks for them: what reads are answered by goes by them too. */
@@ -20,16 +23,16 @@ const RETRY = { attempts: 2, firstDelayMs: 100, longestDelayMs: 200 };
 
 /** A collection that is being migrated. */
 interface Migrating {
-  readonly facts: FollowedFacts;
+  loaded: LoadedFollowed;
   readonly folder: string;
   readonly follower: FollowWrites;
-  /** Fingerprint. */
-  readonly encoder: string;
+  /** Reads again what source and target say of the vectors. */
+  readonly describe: () => Promise<void>;
 }
 
 /** All collections that are being migrated, and what stands between them and their clients' writes. */
 export interface MigratingCollections {
-  readonly facts: readonly FollowedFacts[];
+  readonly followed: () => readonly LoadedFollowed[];
   readonly guard: WriteGuard;
   /** Where every alias leads; null where nothing is migrated. */
   readonly aliases: CurrentAliases | null;
@@ -67,12 +70,12 @@ export async function openMigrating(config: Config, log: Log): Promise<Migrating
     throw error;
   }
   const of = (name: string): Migrating => {
-    const found = opened.find(({ facts }) => facts.name === name);
+    const found = opened.find(({ loaded }) => loaded.followed.name === name);
     if (found === undefined) throw new TldrError('INTERNAL', `${name} is not followed`);
     return found;
   };
   return {
-    facts: opened.map(({ facts }) => facts),
+    followed: () => opened.map(({ loaded }) => loaded),
     guard: {
       ...knownCollections(store),
       aliases: () => aliases?.read() ?? Promise.resolve(new Map()),
@@ -82,9 +85,15 @@ export async function openMigrating(config: Config, log: Log): Promise<Migrating
     sideOf: (name) => of(name).follower.status().side,
     start: (switchReads) => {
       timer = setInterval(() => void aliases?.read().catch(() => undefined), ALIASES_MS).unref();
-      endings = opened.map(({ facts: { source, target }, folder, follower, encoder }) =>
-        obeyPlan({ folder, follower, source, target, encoder, switchReads, log }),
-      );
+      endings = opened.map(({ loaded: { followed }, folder, follower, describe }) => {
+        const { source, target, projector } = followed;
+        const copied = async (): Promise<void> => {
+          await describe();
+          await switchReads();
+        };
+        const encoder = projector.fingerprint;
+        return obeyPlan({ folder, follower, source, target, encoder, copied, switchReads, log });
+      });
     },
     close,
   };
@@ -120,9 +129,10 @@ async function openOne(
   if (migrating === undefined) throw new TldrError('INTERNAL', `${name} is not being migrated`);
   const { source, journal: folder } = migrating;
   try {
-    const facts = factsOf(name, { source, target }, await aliases.read());
-    await store.describe(source);
-    const encoder = await Encoder.load(path);
+    const bytes = await readEncoderFile(path);
+    const encoder = Encoder.fromBytes(bytes, path);
+    const own = factsOf(name, { source, target }, await aliases.read());
+    const vectors = await followedVectors(store, own, encoder);
     const journal = await WriteJournal.open(folder);
     const names = { sourceCollection: source, targetCollection: target };
     const follower = new FollowWrites({ source: store, target: store, ...names, encoder, journal, log });
@@ -130,7 +140,15 @@ async function openOne(
       await follower.close();
       throw error;
     });
-    return { facts, folder, follower, encoder: encoder.fingerprint };
+    const loaded = { followed: { ...own, ...vectors, projector: encoder }, encoder: bytes };
+    const describe = async (): Promise<void> => {
+      one.loaded = {
+        ...loaded,
+        followed: { ...loaded.followed, ...(await followedVectors(store, own, encoder)) },
+      };
+    };
+    const one: Migrating = { loaded, folder, follower, describe };
+    return one;
   } catch (cause) {
     const code = cause instanceof TldrError ? cause.code : 'NOT_FOUND';
     throw new TldrError(code, `cannot follow writes to ${name}: ${messageOf(cause)}`, { cause });
@@ -153,7 +171,7 @@ function factsOf(
   name: string,
   { source, target }: Pick<FollowedFacts, 'source' | 'target'>,
   aliases: Aliases,
-): FollowedFacts {
+): Pick<FollowedFacts, 'name' | 'source' | 'target'> {
   if (aliases.has(source))
     throw new TldrError('INVALID_ARGUMENT', `"${source}" is an alias: give the collection itself`);
   if (name !== source && aliases.get(name) !== source)

@@ -3,7 +3,7 @@ import { grpcChanges } from '../../adapters/qdrant/serve/grpc-mutations.js';
 import { restChanges } from '../../adapters/qdrant/serve/rest-mutations.js';
 import { restRewriter } from '../../adapters/qdrant/serve/rest-rewriter.js';
 import { callOn, searchOn } from '../../adapters/qdrant/serve/search-on.js';
-import type { FollowedFacts } from '../core/followed.js';
+import type { FollowedCollection, FollowedFacts } from '../core/followed.js';
 import type { ServedCollection, ServedFacts } from '../core/served-collection.js';
 import type { Rewriters } from '../proxy/proxy-options.js';
 import { RewritePool } from '../proxy/rewrite-pool.js';
@@ -18,7 +18,7 @@ const WORKER_BYTES_MIN = 128 * 1024;
 /** What a rewriting thread is given. */
 export interface RewriteWorkerData {
   readonly served: readonly { readonly facts: ServedFacts; readonly encoder: Uint8Array }[];
-  readonly followed: readonly FollowedFacts[];
+  readonly followed: readonly { readonly facts: FollowedFacts; readonly encoder: Uint8Array }[];
 }
 
 export interface StateOptions {
@@ -26,13 +26,19 @@ export interface StateOptions {
   readonly shadowShare: number;
   readonly seed: number;
   /** Collections whose writes are followed. */
-  readonly followed: readonly FollowedFacts[];
+  readonly followed: readonly LoadedFollowed[];
+}
+
+/** A followed collection and the file of its encoder. */
+export interface LoadedFollowed {
+  readonly followed: FollowedCollection;
+  readonly encoder: Uint8Array;
 }
 
 /** How requests are rewritten, and which of them are followed, for these collections. */
 export function rewritersOf(
   served: readonly ServedCollection[],
-  followed: readonly FollowedFacts[],
+  followed: readonly FollowedCollection[],
 ): Rewriters {
   return {
     ...{ rest: restRewriter(served), grpc: grpcRewriter(served) },
@@ -46,11 +52,17 @@ export function proxyState(
   { threads, shadowShare, seed, followed }: StateOptions,
 ): ProxyState {
   const collections = loaded.map(({ served }) => served);
-  const rewriters = rewritersOf(collections, followed);
+  const rewriters = rewritersOf(
+    collections,
+    followed.map((one) => one.followed),
+  );
   // A projector has methods, which no thread can be sent; it makes its own from the file.
   const data: RewriteWorkerData = {
     served: loaded.map(({ served, encoder }) => ({ facts: { ...served, projector: undefined }, encoder })),
-    followed,
+    followed: followed.map((one) => ({
+      facts: { ...one.followed, projector: undefined },
+      encoder: one.encoder,
+    })),
   };
   const pool = new RewritePool({
     ...{ data, size: threads },

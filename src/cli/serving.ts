@@ -46,7 +46,7 @@ export async function startServing(config: Config, options: ServingOptions): Pro
     setting.migrating === undefined || migrating.sideOf(name) === 'target';
   let loaded = await loadCollections(config, log, readsTarget).catch(fail);
   let { threads, shadow: shadowShare } = config;
-  const { facts: followed, guard } = migrating;
+  const { guard } = migrating;
   let current = config;
   // Under the names by which writes are followed, however long ago the rest was loaded.
   const named = (one: LoadedCollection): LoadedCollection => {
@@ -55,7 +55,7 @@ export async function startServing(config: Config, options: ServingOptions): Pro
     return setting === undefined || latest === null ? one : renamed(one, setting, latest);
   };
   const state = (): ReturnType<typeof proxyState> =>
-    proxyState(loaded.map(named), { threads, shadowShare, seed, followed });
+    proxyState(loaded.map(named), { threads, shadowShare, seed, followed: migrating.followed() });
   const drop = (name: string): void => {
     const gone = loaded.find(({ served }) => served.names.includes(name));
     const configured = gone?.served.names[0];

@@ -1,6 +1,8 @@
+import type { Distance } from './distance.js';
 import type { PointId } from './point-id.js';
+import type { VectorProjector } from './served-collection.js';
 import type { PointCondition } from './vector-store.js';
-import type { GrpcCall, GrpcStatus, RestAnswer, RestHead, RestRequest } from './wire.js';
+import type { GrpcCall, GrpcStatus, Projecting, RestAnswer, RestHead, RestRequest } from './wire.js';
 
 /**
  * Writes to a collection that is being migrated: they go to the source, and the points they may have changed are
@@ -14,6 +16,23 @@ export interface FollowedFacts {
   /** The collections' own names. */
   readonly source: string;
   readonly target: string;
+  /** Vectors of the source that the migration may reduce: those of the encoder's size, or the one that it reduces. */
+  readonly vectors: readonly FollowedVector[];
+  /** Bytes of one stored component of a compact vector; those of float32 until the target exists. */
+  readonly compactBytes: number;
+}
+
+/** A dense vector of a source, as the source stores it. */
+export interface FollowedVector {
+  readonly name: string;
+  readonly distance: Distance;
+  /** Bytes per component: 4 float32, 2 float16, 1 uint8. */
+  readonly componentBytes: number;
+}
+
+/** With what projects its vectors, which is no plain data. */
+export interface FollowedCollection extends FollowedFacts {
+  readonly projector: VectorProjector;
 }
 
 /** Where every alias of the database leads. */
@@ -94,9 +113,12 @@ export interface RestChanges {
   /** @param aliases read after the request came */
   route(head: RestHead, aliases: Aliases): ChangeRoute<RestRequest, RestAnswer>;
   /**
+   * Refuses what could not be brought to the target; some of it shows only once its vectors are projected.
    * @param body decompressed
    * @param aliases those that it was routed by
    */
+  begin(head: RestHead, body: Uint8Array, aliases: Aliases): RestChange | Projecting<RestChange>;
+  /** The same to its end. */
   read(head: RestHead, body: Uint8Array, aliases: Aliases): RestChange;
   /** Whether the answer to a request for permission gives it. */
   isPermitted(status: number, body: Uint8Array): boolean;
@@ -111,6 +133,8 @@ export interface GrpcChanges {
    * @param message decompressed, without the five bytes of framing
    * @param aliases read after the call came
    */
+  begin(path: string, message: Uint8Array, aliases: Aliases): GrpcChange | Projecting<GrpcChange>;
+  /** The same to its end. */
   read(path: string, message: Uint8Array, aliases: Aliases): GrpcChange;
   /** @param text the message of a call's status */
   isPermitted(code: number, text: string): boolean;

@@ -16,6 +16,8 @@ export interface ObeyOptions {
   readonly encoder: string;
   /** Lets requests that begin from now on read that side. */
   readonly switchReads: (side: Side) => Promise<void>;
+  /** Called when the copy is over, from where on the target says what it holds. */
+  readonly copied: () => Promise<void>;
   readonly log?: Log | undefined;
 }
 
@@ -65,13 +67,16 @@ export function obeyPlan(options: ObeyOptions): () => Promise<void> {
 
 async function moveTowards(
   plan: JournalPlan,
-  { follower, switchReads, log, source }: ObeyOptions,
+  { follower, copied, switchReads, log, source }: ObeyOptions,
 ): Promise<void> {
   const { state, side } = follower.status();
   // Reads leave a target before it is filled again.
   if (plan.side === 'source' && side !== 'source')
     await follower.switchTo('source', () => switchReads('source'));
-  if (plan.state !== state) await follower.setState(plan.state);
+  if (plan.state !== state) {
+    await follower.setState(plan.state);
+    if (plan.state === 'copied') await copied();
+  }
   if (plan.side === 'source' || side === 'target' || plan.state !== 'copied') return;
   if (await follower.switchTo('target', () => switchReads('target')))
     log?.('info', 'reads go to the target', { source });

@@ -150,9 +150,9 @@ export function begin(
     case 'grpc':
       return grpc.begin(task.path, task.body, task.lookups);
     case 'rest-change':
-      return changes?.rest.read(task.head, task.body, task.aliases) ?? { kind: 'other' };
+      return changes?.rest.begin(task.head, task.body, task.aliases) ?? { kind: 'other' };
     case 'grpc-change':
-      return changes?.grpc.read(task.path, task.body, task.aliases) ?? { kind: 'other' };
+      return changes?.grpc.begin(task.path, task.body, task.aliases) ?? { kind: 'other' };
     case 'rest-answer':
       return rest.rewriteAnswer(task.form, task.status, task.body);
     case 'grpc-answer':

@@ -3,6 +3,7 @@ import { mkdtemp, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import type { Encoder } from '../../src/core/encoder.js';
 import { Rng } from '../../src/core/rng.js';
 import type { VectorStore } from '../../src/core/vector-store.js';
 import {
@@ -30,7 +31,11 @@ const WAIT_MS = 300_000;
 const REST_MS = 150;
 /** How often a writer leaves a failed write as it is: made or not, nobody knows. */
 const GIVES_UP = 0.3;
-const encoder = tinyEncoder();
+const DEFAULT_VECTORS = {
+  params: { vectors: { size: DIM, distance: 'Cosine' }, shard_number: 2 },
+  vectorName: '',
+  encoder: tinyEncoder(),
+};
 
 /** The server that scenarios use, as the proxy reaches it and directly. */
 export interface ScenarioPlace {
@@ -46,6 +51,8 @@ interface ScenarioOptions {
   /** Where processes are ended on purpose, requests may fail and are made again, or not. */
   readonly faults: boolean;
   readonly points?: number;
+  /** The source's vectors, where they are not one default vector under cosine distance; takes `points: 0`. */
+  readonly vectors?: { readonly params: object; readonly vectorName: string; readonly encoder: Encoder };
 }
 
 /** Waits. */
@@ -68,6 +75,7 @@ export class Scenario {
   #working: Promise<unknown> = Promise.resolve();
   readonly #ledger = new Ledger();
   readonly #faults: boolean;
+  readonly #encoder: Encoder;
 
   private constructor(made: {
     place: ScenarioPlace;
@@ -75,6 +83,7 @@ export class Scenario {
     source: string;
     plan: MigrationPlan;
     faults: boolean;
+    encoder: Encoder;
   }) {
     this.#place = made.place;
     this.folder = made.folder;
@@ -83,26 +92,26 @@ export class Scenario {
     this.target = `${made.source}_2s`;
     this.plan = made.plan;
     this.#faults = made.faults;
+    this.#encoder = made.encoder;
   }
 
   static async make(place: ScenarioPlace, source: string, options: ScenarioOptions): Promise<Scenario> {
     const { store } = place;
-    const { faults, points = POINTS } = options;
+    const { faults, points = POINTS, vectors = DEFAULT_VECTORS } = options;
+    const { params, vectorName, encoder } = vectors;
     const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-migrating-'));
     await store.create({
       ...{ name: source, vectors: [], otherVectors: [], shardKeys: [], metadata: {} },
-      native: JSON.stringify({
-        params: { vectors: { size: DIM, distance: 'Cosine' }, shard_number: 2 },
-        optimizer_config: {},
-      }),
+      native: JSON.stringify({ params, optimizer_config: {} }),
     });
-    await fill(store, source, points);
+    if (points > 0) await fill(store, source, points);
     const names = { sourceCollection: source, targetCollection: `${source}_2s` };
     const plan = await planMigration({
       source: store,
       target: store,
       ...names,
       encoder,
+      vectorName,
       layout: 'two-stage',
     });
     await encoder.save(join(folder, 'encoder.onnx'));
@@ -118,7 +127,7 @@ export class Scenario {
       },
     };
     await writeFile(join(folder, 'serve.json'), JSON.stringify(config));
-    return new Scenario({ place, folder, source, plan, faults });
+    return new Scenario({ place, folder, source, plan, faults, encoder });
   }
 
   /** Where clients reach the proxy now; elsewhere after every start of it. */
@@ -291,6 +300,7 @@ export class Scenario {
   }
 
   copy(): Promise<void> {
+    const encoder = this.#encoder;
     return copyOnce({ plan: this.plan, store: this.#place.store, encoder, batchSize: 8 });
   }
 
@@ -298,6 +308,7 @@ export class Scenario {
   async differences(): Promise<string[]> {
     const { directUrl } = this.#place;
     const { source, target } = this;
+    const encoder = this.#encoder;
     return [
       ...(await compareSides(directUrl, { source, target, encoder })),
       ...(await this.#ledger.differences(directUrl, source)),

@@ -46,7 +46,12 @@ async function follow(): Promise<() => Promise<void>> {
   const kept = await WriteJournal.open(journal);
   const follower = new FollowWrites({ source: store, target: store, ...names, encoder, journal: kept });
   const facts = { folder: journal, source: 'source', target: 'target', encoder: encoder.fingerprint };
-  const end = obeyPlan({ ...facts, follower, switchReads: () => Promise.resolve() });
+  const end = obeyPlan({
+    ...facts,
+    follower,
+    copied: () => Promise.resolve(),
+    switchReads: () => Promise.resolve(),
+  });
   while ((await readReport(journal)) === null) await aMoment();
   return async () => {
     await end();

@@ -1,9 +1,9 @@
 import type { ServedCollection } from '../../../src/core/served-collection.js';
-import type { AnswerForm } from '../../../src/core/wire.js';
+import type { AnswerForm, GrpcStatus } from '../../../src/core/wire.js';
 import { collectionInfo } from './grpc-info.js';
 import { Malformed, ProtoMessage } from './proto-message.js';
 import { edited, Pieces, type FieldEdit } from './proto-pieces.js';
-import { servedBy } from './rules.js';
+import { Refusal, servedBy } from './rules.js';
 
 /**
  * An answer as clients should see it; one that cannot be read, or is of another form, as it came.
@@ -53,4 +53,14 @@ function listAnswer(bytes: Uint8Array, collections: readonly ServedCollection[])
     return edited(entry, new Map([[field, () => Buffer.from(shown)]]));
   };
   return new Pieces().raw(edited(message, new Map([[1, change]]))).finish();
+}
+
+/** What was decided, or the status of a refusal; anything else is a bug, and thrown on. */
+export function orStatus<T>(decide: () => T): T | GrpcStatus {
+  try {
+    return decide();
+  } catch (error) {
+    if (error instanceof Refusal) return { kind: 'status', code: error.grpcCode, message: error.message };
+    throw error;
+  }
 }

@@ -1,11 +1,14 @@
-import type { Aliases, FollowedFacts, GrpcChange, GrpcChanges } from '../../../src/core/followed.js';
-import type { GrpcCall, GrpcStatus } from '../../../src/core/wire.js';
+import type { Aliases, FollowedCollection, GrpcChange, GrpcChanges } from '../../../src/core/followed.js';
+import { finished, type GrpcCall, type Projecting } from '../../../src/core/wire.js';
+import { followable } from './followable.js';
+import { orStatus } from './grpc-answer.js';
 import { METHODS } from './grpc-methods.js';
 import { touchedBy, type TouchRule } from './grpc-touched.js';
+import { writtenVectors } from './grpc-written.js';
 import { isNothingToDo, permissionMessage } from './permission.js';
 import { Malformed, ProtoMessage } from './proto-message.js';
 import { drop, edited, type FieldEdit } from './proto-pieces.js';
-import { followedBy, followedNames, Refusal, refuseFollowed, refuseFollowedTarget } from './rules.js';
+import { followedBy, followedNames, refuseFollowed, refuseFollowedTarget } from './rules.js';
 
 /** Fields of every request that writes. */
 const COLLECTION = 1;
@@ -42,24 +45,16 @@ const CREATE = '/qdrant.Collections/Create';
 const ALIASES = '/qdrant.Collections/UpdateAliases';
 
 /** Reads which points of followed collections a call changes; refuses what cannot be followed. */
-export function grpcChanges(collections: readonly FollowedFacts[]): GrpcChanges {
+export function grpcChanges(collections: readonly FollowedCollection[]): GrpcChanges {
+  const begin: GrpcChanges['begin'] = (path, message, aliases) =>
+    orStatus(() => read({ path, bytes: message }, collections, aliases));
   return {
     isChange,
-    read: (path, message, aliases) => {
-      try {
-        return read({ path, bytes: message }, collections, aliases);
-      } catch (error) {
-        if (error instanceof Refusal) return refused(error);
-        throw error;
-      }
-    },
+    begin,
+    read: (path, message, aliases) => finished<GrpcChange>(begin(path, message, aliases)),
     isPermitted: (code, text) => code === 0 || (code === INVALID_ARGUMENT && isNothingToDo(text)),
     isApplied,
   };
-}
-
-function refused(error: Refusal): GrpcStatus {
-  return { kind: 'status', code: error.grpcCode, message: error.message };
 }
 
 function isChange(path: string): boolean {
@@ -71,9 +66,9 @@ function isChange(path: string): boolean {
 /** @throws Refusal */
 function read(
   { path, bytes }: { readonly path: string; readonly bytes: Uint8Array },
-  collections: readonly FollowedFacts[],
+  collections: readonly FollowedCollection[],
   aliases: Aliases,
-): GrpcChange {
+): GrpcChange | Projecting<GrpcChange> {
   const message = new ProtoMessage(bytes);
   if (path === ALIASES) {
     refuseAliases(message, followedNames(collections, aliases));
@@ -107,11 +102,15 @@ function read(
   const named = name === source ? null : { alias: name, collection: source, request: to(name) };
   if (rule !== undefined) {
     const toAsk = (known: string): GrpcCall => ({ path, message: permissionMessage(path, known, rule) });
-    return {
+    const change: GrpcChange = {
       ...{ kind: 'points', collection, touched: touchedBy(message, rule), request: to(source) },
       permission: toAsk(source),
       named: named && { ...named, permission: toAsk(name) },
     };
+    return followable<GrpcChange>(change, writtenVectors(message, METHODS[path]), {
+      followed,
+      orRefusal: orStatus,
+    });
   }
   if (!INDEXES.has(path)) throw refuseFollowed(path);
   return { kind: 'settings', collection, source: to(source), named, target: to(target) };

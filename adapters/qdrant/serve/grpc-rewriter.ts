@@ -7,7 +7,7 @@ import {
   type GrpcRoute,
   type Projecting,
 } from '../../../src/core/wire.js';
-import { isDeleted, rewriteAnswer } from './grpc-answer.js';
+import { isDeleted, orStatus, rewriteAnswer } from './grpc-answer.js';
 import { rewriteCollections } from './grpc-collections.js';
 import { Projections, type Job, type ServedJob } from './grpc-job.js';
 import { hideVector } from './grpc-hidden.js';
@@ -35,7 +35,7 @@ type CollectionKind = Parameters<typeof rewriteCollections>[0];
 /** Rewrites gRPC requests to served collections, and their answers; every other byte passes. */
 export function grpcRewriter(collections: readonly ServedCollection[]): GrpcRewriter {
   const begin: GrpcRewriter['begin'] = (path, message, lookups) =>
-    orRefusal(() => rewriteCall({ path, message, collections }, lookups));
+    orStatus(() => rewriteCall({ path, message, collections }, lookups));
   return {
     route,
     begin,
@@ -49,16 +49,6 @@ export function grpcRewriter(collections: readonly ServedCollection[]): GrpcRewr
     isDeleted,
     resultIds,
   };
-}
-
-/** What a rewrite comes to, or the status that refuses it. */
-function orRefusal<Result>(rewrite: () => Result): Result | GrpcRewrite {
-  try {
-    return rewrite();
-  } catch (error) {
-    if (error instanceof Refusal) return { kind: 'status', code: error.grpcCode, message: error.message };
-    throw error;
-  }
 }
 
 /** A failed lookup in the words of a server that looks up itself. */
@@ -127,7 +117,7 @@ function rewriteServed({ call, message, rule, name }: PointsCall, job: ServedJob
   if (projections.count === 0) return send();
   // As for REST, no literal goes on behind a spread.
   const finish = (y: Matrix): GrpcRewrite =>
-    orRefusal(() => {
+    orStatus(() => {
       projections.fill(y);
       return send();
     });

@@ -48,6 +48,16 @@ export function readDense(message: ProtoMessage, served: ServedCollection): Dens
   }
 }
 
+/** The values of a dense vector in either form; null for any other kind. @throws Malformed */
+export function denseValues(message: ProtoMessage): Float32Array | null {
+  const newer = message.variant(NEWER);
+  if (newer === null)
+    return message.has(INDICES) || message.has(VECTORS_COUNT) ? null : readFloats(message, DATA);
+  return newer.field === DENSE && newer.wireType === 2
+    ? readFloats(new ProtoMessage(message.value(newer)), 1)
+    : null;
+}
+
 /** Whether a Vector is a sparse one. */
 export function isSparse(message: ProtoMessage): boolean {
   const newer = message.variant(NEWER);

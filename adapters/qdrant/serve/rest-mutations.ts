@@ -1,12 +1,14 @@
 import type {
   Aliases,
+  FollowedCollection,
   FollowedFacts,
   Named,
   RestChange,
   RestChanges,
   Unnamed,
 } from '../../../src/core/followed.js';
-import type { RestHead, RestRequest } from '../../../src/core/wire.js';
+import { finished, type Projecting, type RestHead, type RestRequest } from '../../../src/core/wire.js';
+import { followable } from './followable.js';
 import { JsonError, scanJson, type JsonNode } from './json-scan.js';
 import { Splices } from './json-splice.js';
 import { orRefusal } from './rest-answer.js';
@@ -16,6 +18,7 @@ import { isNothingToDo, permissionBody } from './permission.js';
 import { parsePath, type RestPath } from './rest-path.js';
 import { actionFor, isPath, type BodyKind } from './rest-routes.js';
 import { touchedBy, type TouchKind } from './rest-touched.js';
+import { writtenVectors } from './rest-written.js';
 import { followedBy, followedNames, Refusal, refuseFollowed, refuseFollowedTarget } from './rules.js';
 
 /** Requests that change points, by method and path below the collection. */
@@ -42,11 +45,13 @@ type Meaning =
   | { readonly kind: 'other' | 'aliases' }
   | { readonly kind: 'unnamed'; readonly touch: TouchKind }
   | { readonly kind: 'elsewhere'; readonly collection: string }
-  | { readonly kind: 'write'; readonly touch: TouchKind; readonly followed: FollowedFacts }
+  | { readonly kind: 'write'; readonly touch: TouchKind; readonly followed: FollowedCollection }
   | { readonly kind: 'index'; readonly followed: FollowedFacts };
 
 /** Reads which points of followed collections a request changes; refuses what cannot be followed. */
-export function restChanges(collections: readonly FollowedFacts[]): RestChanges {
+export function restChanges(collections: readonly FollowedCollection[]): RestChanges {
+  const begin: RestChanges['begin'] = (head, body, aliases) =>
+    orRefusal(() => read(head, body, { collections, aliases }));
   return {
     isChange: ({ method, url }) => isChange(method, parsePath(url)),
     route: (head, aliases) =>
@@ -56,7 +61,8 @@ export function restChanges(collections: readonly FollowedFacts[]): RestChanges 
         if (meaning.kind === 'other') return { kind: 'other' };
         return meaning.kind === 'unnamed' ? unnamed(head, path, meaning.touch) : { kind: 'read' };
       }),
-    read: (head, body, aliases) => orRefusal(() => read(head, body, { collections, aliases })),
+    begin,
+    read: (head, body, aliases) => finished<RestChange>(begin(head, body, aliases)),
     isPermitted,
     isApplied,
   };
@@ -64,7 +70,7 @@ export function restChanges(collections: readonly FollowedFacts[]): RestChanges 
 
 /** What names mean while a request is read. */
 interface Names {
-  readonly collections: readonly FollowedFacts[];
+  readonly collections: readonly FollowedCollection[];
   readonly aliases: Aliases;
 }
 
@@ -104,7 +110,7 @@ function isReading(method: string, below: readonly string[]): boolean {
   return action.kind === 'rewrite' && (action.search || READS.has(action.body));
 }
 
-function read(head: RestHead, body: Uint8Array, names: Names): RestChange {
+function read(head: RestHead, body: Uint8Array, names: Names): RestChange | Projecting<RestChange> {
   const { method, url } = head;
   const path = parsePath(url);
   const meaning = meaningOf(head, path, names);
@@ -136,15 +142,17 @@ function read(head: RestHead, body: Uint8Array, names: Names): RestChange {
     }
     case 'write': {
       const { followed, touch } = meaning;
+      const [root, source] = [scanJson(body), new Splices(body)];
       const toAsk = permissionBody(touch);
       const named = namedBy(path, followed, (at) => ({ method, url: at, body }));
-      return {
+      const change: RestChange = {
         ...{ kind: 'points', collection: followed.name },
-        touched: touchedBy(touch, scanJson(body), new Splices(body)),
+        touched: touchedBy(touch, root, source),
         request: { method, url: urlOf(followed.source, path), body },
         permission: { method, url: urlOf(followed.source, path), body: toAsk },
         named: named && { ...named, permission: { ...named.request, body: toAsk } },
       };
+      return followable<RestChange>(change, writtenVectors(touch, root, source), { followed, orRefusal });
     }
   }
 }

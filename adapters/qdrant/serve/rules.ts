@@ -161,11 +161,18 @@ export function checkDim(values: Float32Array, served: ServedCollection): void {
       `Wrong input: Vector dimension error: expected dim: ${served.inputDim}, got ${values.length}`,
     );
   if (firstNonFiniteRow({ rows: 1, cols: values.length, data: values }) !== -1)
-    throw new Refusal(400, `Bad request: vector "${served.vector}" holds values that are not finite`);
+    throw notFinite(served.vector);
+}
+
+export function notFinite(vector: string): Refusal {
+  return new Refusal(400, `Bad request: vector "${vector}" holds values that are not finite`);
 }
 
 /** @throws Refusal for a projected vector that the server could not keep as finite numbers */
-export function checkCompact(values: Float32Array, { vector, componentBytes }: ServedCollection): void {
+export function checkCompact(
+  values: Float32Array,
+  { vector, componentBytes }: Pick<ServedCollection, 'vector' | 'componentBytes'>,
+): void {
   if (firstNonFiniteRow({ rows: 1, cols: values.length, data: values }) !== -1)
     throw new Refusal(400, `Bad request: vector "${vector}" projects to values that are not finite`);
   const overflow = overflowIn(values, componentBytes);
@@ -272,11 +279,11 @@ export function refuseFollowedTarget(name: string, collections: readonly Followe
  * The collection being migrated whose source a name reaches; null for a name that reaches neither source nor target.
  * @throws Refusal for a name that reaches the target, and for one that must reach the source and does not
  */
-export function followedBy(
+export function followedBy<Followed extends FollowedFacts>(
   name: string,
-  collections: readonly FollowedFacts[],
+  collections: readonly Followed[],
   aliases: Aliases,
-): FollowedFacts | null {
+): Followed | null {
   refuseFollowedTarget(name, collections);
   const collection = aliases.get(name) ?? name;
   const filled = collections.find(({ target }) => target === collection);

@@ -2,8 +2,15 @@ import { describe, expect, test } from '@jest/globals';
 import type { JsonValue } from '@bufbuild/protobuf';
 import { grpcChanges } from '../../../adapters/qdrant/serve/grpc-mutations.js';
 import { decodeRequest, encodeAnswer, encodeRequest, METHOD_NAMES, pathOf } from './grpc-schemas.js';
+import type { FollowedCollection } from '../../../src/core/followed.js';
+import { tinyEncoder } from '../../migrate/fixtures.js';
 
-const FOLLOWED = { name: 'docs', source: 'docs', target: 'docs_c4' };
+const FOLLOWED: FollowedCollection = {
+  ...{ name: 'docs', source: 'docs', target: 'docs_c4' },
+  vectors: [{ name: '', distance: 'dot', componentBytes: 4 }],
+  compactBytes: 4,
+  projector: tinyEncoder(),
+};
 const ALIASES = new Map([
   ['alias', 'docs'],
   ['way in', 'docs_c4'],

@@ -1,7 +1,14 @@
 import { describe, expect, test } from '@jest/globals';
 import { restChanges } from '../../../adapters/qdrant/serve/rest-mutations.js';
+import type { FollowedCollection } from '../../../src/core/followed.js';
+import { tinyEncoder } from '../../migrate/fixtures.js';
 
-const FOLLOWED = { name: 'docs', source: 'docs', target: 'docs_c4' };
+const FOLLOWED: FollowedCollection = {
+  ...{ name: 'docs', source: 'docs', target: 'docs_c4' },
+  vectors: [{ name: '', distance: 'dot', componentBytes: 4 }],
+  compactBytes: 4,
+  projector: tinyEncoder(),
+};
 const ALIASES = new Map([
   ['docs alias', 'docs'],
   ['way in', 'docs_c4'],
@@ -215,7 +222,7 @@ describe('other REST requests', () => {
   });
 
   test('a configured alias that no longer leads to the source is refused', () => {
-    const configured = restChanges([{ name: 'live', source: 'docs', target: 'docs_c4' }]);
+    const configured = restChanges([{ ...FOLLOWED, name: 'live' }]);
     const kindOf = (to: string | null): string =>
       configured.route(
         { method: 'PUT', url: '/collections/live/points', headers: {} },
