@@ -12,7 +12,7 @@ export interface PointsPlace {
 }
 
 /** What a point is called in an error, with what to do about it. */
-export function faultyPoint(
+function faultyPoint(
   { ids }: Pick<PointSample, 'ids'>,
   at: number,
   { collection, vectorName, fault }: Omit<PointsPlace, 'distance'> & { readonly fault: string },
