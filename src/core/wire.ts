@@ -123,6 +123,8 @@ export interface RestRewriter {
 export type ProxyFailure =
   | 'too-large'
   | 'unreadable'
+  /** A body in a compression that the proxy cannot read. */
+  | 'unsupported'
   | 'overloaded'
   | 'unavailable'
   | 'timeout'

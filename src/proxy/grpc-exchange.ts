@@ -9,8 +9,8 @@ import { messageOf } from '../core/errors.js';
 import type { GrpcChange, WriteGuard } from '../core/followed.js';
 import type { Log } from '../core/run.js';
 import type { AnswerForm, GrpcCall } from '../core/wire.js';
-import { decodeStatusText, encodeStatusText, frame, PREFIX_BYTES, unframe } from './grpc-frames.js';
-import { endOf, forwardedMetadata, outgoing, textOf, type CallEnd } from './grpc-metadata.js';
+import { encodeStatusText, frame, PREFIX_BYTES, readableEncoding, unframe } from './grpc-frames.js';
+import { clientTrailers, endOf, forwardedMetadata, outgoing, textOf, type CallEnd } from './grpc-metadata.js';
 import type { GrpcUpstream } from './grpc-upstream.js';
 import { makeCall, NO_ANSWER, type GrpcAnswer } from './grpc-answer.js';
 import { grpcSender } from './grpc-sender.js';
@@ -228,11 +228,12 @@ export class GrpcExchange {
   /** The call's one message. */
   async #message(): Promise<Buffer> {
     const { clientTimeoutMs, grpcMessageBytesMax: limitBytes } = this.#parts.limits;
+    const encoding = readableEncoding(textOf(this.#headers['grpc-encoding']));
     this.#stream.setTimeout(clientTimeoutMs, () => this.#stream.close(constants.NGHTTP2_CANCEL));
     const body = await readWhole(this.#stream, limitBytes + PREFIX_BYTES);
     this.#bytesIn += body.length;
     this.#stream.setTimeout(0);
-    return unframe(body, { encoding: textOf(this.#headers['grpc-encoding']), limitBytes });
+    return unframe(body, { encoding, limitBytes });
   }
 
   /** A call of the proxy's own with the client's credentials. */
@@ -376,10 +377,8 @@ export class GrpcExchange {
   }
 
   #clientTrailers(trailers: OutgoingHttpHeaders, form: AnswerForm | null): OutgoingHttpHeaders {
-    const text = trailers['grpc-message'];
-    if (form === null || typeof text !== 'string' || trailers['grpc-status'] === '0') return trailers;
-    const rewritten = this.#rewriting.grpcStatus(form, decodeStatusText(text));
-    return { ...trailers, 'grpc-message': encodeStatusText(rewritten) };
+    if (form === null) return trailers;
+    return clientTrailers(trailers, (message) => this.#rewriting.grpcStatus(form, message));
   }
 
   #note(headers: IncomingHttpHeaders): void {

@@ -1,6 +1,6 @@
 import { isTldrError } from '../core/errors.js';
 import { NO_ANSWER } from './grpc-answer.js';
-import { BodyTooLarge, BodyUnreadable } from './whole-body.js';
+import { BodyTooLarge, BodyUnreadable, CodingUnsupported } from './whole-body.js';
 
 /** Status codes of gRPC ("Status codes and their use in gRPC"). */
 export const CODE = {
@@ -9,6 +9,7 @@ export const CODE = {
   notFound: 5,
   denied: 7,
   exhausted: 8,
+  unimplemented: 12,
   internal: 13,
   unavailable: 14,
 } as const;
@@ -38,6 +39,8 @@ export interface CallFailure {
 export function callFailureOf(error: unknown): CallFailure {
   if (error instanceof BodyTooLarge) return { code: CODE.exhausted, message: error.message, blame: 'none' };
   if (error instanceof BodyUnreadable) return { code: CODE.internal, message: error.message, blame: 'none' };
+  if (error instanceof CodingUnsupported)
+    return { code: CODE.unimplemented, message: error.message, blame: 'none' };
   if (error instanceof UpstreamStatus) {
     const blame = error.code === CODE.unavailable ? 'database' : 'none';
     return { code: error.code, message: error.message, retryAfter: error.retryAfter, blame };

@@ -1,7 +1,7 @@
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 import { codeOf } from '../core/errors.js';
-import { BodyTooLarge, BodyUnreadable } from './whole-body.js';
+import { BodyTooLarge, BodyUnreadable, CodingUnsupported } from './whole-body.js';
 
 /** A byte for compression and four for the length stand before every message. */
 export const PREFIX_BYTES = 5;
@@ -14,6 +14,16 @@ export function frame(message: Uint8Array): Buffer {
   framed.writeUInt32BE(message.length, 1);
   framed.set(message, PREFIX_BYTES);
   return framed;
+}
+
+/**
+ * The compression of a call's messages, as it was named.
+ * @throws CodingUnsupported for one that the server does not read either
+ */
+export function readableEncoding(encoding: string | undefined): string | undefined {
+  if (encoding !== undefined && encoding !== 'gzip' && encoding !== 'identity')
+    throw new CodingUnsupported(`Content is compressed with \`${encoding}\` which isn't supported`);
+  return encoding;
 }
 
 /**
@@ -31,7 +41,9 @@ export async function unframe(
     throw new BodyUnreadable(`a message of ${length} bytes was announced, ${message.length} came`);
   if (body[0] === 0) return message;
   if (encoding !== 'gzip')
-    throw new BodyUnreadable(`messages in ${encoding ?? 'no encoding'} are not supported`);
+    throw new BodyUnreadable(
+      'protocol error: received message with compressed-flag but no grpc-encoding was specified',
+    );
   try {
     return await unzip(message, { maxOutputLength: limitBytes });
   } catch (error) {

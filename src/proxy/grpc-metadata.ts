@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http2';
-import { decodeStatusText } from './grpc-frames.js';
+import { decodeStatusText, encodeStatusText } from './grpc-frames.js';
 
 /** How a call ended. */
 export interface CallEnd {
@@ -52,4 +52,14 @@ export function endOf(headers: IncomingHttpHeaders): CallEnd | null {
 /** One text of a header that may have come several times. */
 export function textOf(value: string | string[] | undefined): string | undefined {
   return Array.isArray(value) ? value.join(',') : value;
+}
+
+/** Trailers whose error, if they tell of one, has another text. */
+export function clientTrailers(
+  trailers: OutgoingHttpHeaders,
+  rewrite: (message: string) => string,
+): OutgoingHttpHeaders {
+  const text = trailers['grpc-message'];
+  if (typeof text !== 'string' || trailers['grpc-status'] === '0') return trailers;
+  return { ...trailers, 'grpc-message': encodeStatusText(rewrite(decodeStatusText(text))) };
 }

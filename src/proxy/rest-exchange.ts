@@ -16,13 +16,21 @@ import type { Metrics } from './metrics.js';
 import type { ProxyLimits, ProxyOptions } from './proxy-options.js';
 import { announcedBytes, passingBody } from './request-body.js';
 import { failureOf } from './rest-failures.js';
-import { BODY_HEADERS, EXCHANGE_HEADERS, forwardedHeaders, headerOf, OWN_HEADERS } from './rest-headers.js';
+import {
+  BODY_HEADERS,
+  EXCHANGE_HEADERS,
+  forwardedHeaders,
+  headerOf,
+  headersOf,
+  OWN_HEADERS,
+  readableEncodings,
+} from './rest-headers.js';
 import { sendChange, sendUnnamed, type ChangeSender } from './send-change.js';
 import { beginAnswer, RestRelay, wholeAnswer } from './rest-relay.js';
 import { bodyOf, type RestUpstream, type WholeAnswer } from './rest-upstream.js';
 import type { Rewriting } from './rewriting.js';
 import { SHADOWED_BYTES_MAX, type Shadow, type ShadowPlace } from './shadow.js';
-import { BodyTooLarge, decompressed, readWhole } from './whole-body.js';
+import { BodyTooLarge, decompressed, readableCoding, readWhole } from './whole-body.js';
 
 /** Points that a request refers to may have to be fetched first; more rounds than this are a fault. */
 const LOOKUP_ROUNDS_MAX = 3;
@@ -80,7 +88,7 @@ export class RestExchange {
     this.#head = {
       method: request.method ?? 'GET',
       url: request.url ?? '/',
-      headers: request.headers as Readonly<Record<string, string | undefined>>,
+      headers: headersOf(request),
     };
     this.#rewriting = parts.rewriting().use();
     response.sendDate = false;
@@ -189,8 +197,14 @@ export class RestExchange {
     const body = whole === undefined ? await passingBody(this.#request, taken) : bodyOf(whole);
     const without = new Set(whole === undefined ? [] : BODY_HEADERS);
     if (form !== null && !form.errorsOnly) without.add('accept-encoding');
-    const headers = forwardedHeaders(this.#request.rawHeaders, without);
+    const headers = this.#headersFor(form, without);
     this.#send({ method: this.#head.method, path, headers, body, form });
+  }
+
+  /** An answer that may have to be rewritten comes in a compression that can be read. */
+  #headersFor(form: AnswerForm | null, without: ReadonlySet<string>): string[] {
+    const headers = forwardedHeaders(this.#request.rawHeaders, without);
+    return form === null ? headers : readableEncodings(headers);
   }
 
   async #rewrite(whole?: Uint8Array): Promise<void> {
@@ -214,7 +228,7 @@ export class RestExchange {
         const place = result.search ? this.#parts.shadow()?.pick(this.#head.url) : undefined;
         const plainAnswer = (form !== null && !form.errorsOnly) || place != null;
         const without = plainAnswer ? EXCHANGE_HEADERS : BODY_HEADERS;
-        const headers = forwardedHeaders(this.#request.rawHeaders, without);
+        const headers = this.#headersFor(form, without);
         const { method, url: path } = request;
         const shadow = place == null ? undefined : { place, body };
         this.#send({ method, path, headers, body: bodyOf(request.body), form, shadow });
@@ -225,16 +239,20 @@ export class RestExchange {
     throw new Error('points were looked up again and again');
   }
 
-  /** @throws BodyTooLarge before anything is read where the size is announced */
+  /**
+   * @throws BodyTooLarge before anything is read where the size is announced, CodingUnsupported for a compression that
+   * cannot be read
+   */
   async #wholeBody(): Promise<Buffer> {
     const limitBytes = this.#parts.limits.restBodyBytesMax;
+    const coding = readableCoding(this.#head.headers['content-encoding']);
     const announced = announcedBytes(this.#request);
     if (announced !== null && Number.isFinite(announced) && announced > limitBytes)
       throw new BodyTooLarge(limitBytes, announced);
     this.#awaitBody();
     const raw = await readWhole(this.#request, limitBytes);
     this.#bytesIn += raw.length;
-    return decompressed(raw, this.#head.headers['content-encoding'], limitBytes);
+    return decompressed(raw, coding, limitBytes);
   }
 
   /** While a body is to come, a client that says nothing for too long is cut off. */

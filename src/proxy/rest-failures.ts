@@ -1,7 +1,7 @@
 import { codeOf, isTldrError } from '../core/errors.js';
 import type { BodySize, ProxyFailure } from '../core/wire.js';
 import type { ProxyLimits } from './proxy-options.js';
-import { BodyTooLarge, BodyUnreadable } from './whole-body.js';
+import { BodyTooLarge, BodyUnreadable, CodingUnsupported } from './whole-body.js';
 
 /** What went wrong with a request, as the client should read it. */
 export interface Failed {
@@ -20,6 +20,8 @@ export function failureOf(error: unknown, limits: ProxyLimits): Failed {
     return { failure: 'too-large', message: error.message, size: error, upstream: false };
   if (error instanceof BodyUnreadable)
     return { failure: 'unreadable', message: error.message, upstream: false };
+  if (error instanceof CodingUnsupported)
+    return { failure: 'unsupported', message: error.message, upstream: false };
   // Why a followed write was not made, or cannot be read yet.
   if (isTldrError(error, 'UNAVAILABLE'))
     return { failure: 'unavailable', message: error.message, upstream: false };

@@ -1,3 +1,7 @@
+import type { IncomingMessage } from 'node:http';
+import { contentCoding } from '../core/content-coding.js';
+import { isReadable } from './whole-body.js';
+
 /** Headers that concern one connection only (RFC 9110, 7.6.1), and those that the sender sets itself. */
 const CONNECTION_HEADERS = new Set([
   'connection',
@@ -49,4 +53,31 @@ export function forwardedHeaders(raw: readonly string[], without: ReadonlySet<st
 export function headerOf(raw: readonly string[], name: string): string | undefined {
   for (let i = 0; i < raw.length; i += 2) if (raw[i]?.toLowerCase() === name) return raw[i + 1];
   return undefined;
+}
+
+/** A request's headers by their lower-case names; of several compressions the first, as the server has it. */
+export function headersOf({
+  headers,
+  rawHeaders,
+}: IncomingMessage): Readonly<Record<string, string | undefined>> {
+  const own = headers as Readonly<Record<string, string | undefined>>;
+  if (own['content-encoding'] === undefined) return own;
+  return { ...own, 'content-encoding': headerOf(rawHeaders, 'content-encoding') };
+}
+
+/** The same headers, name and value in turn, that ask for no compression which cannot be read here. */
+export function readableEncodings(headers: readonly string[]): string[] {
+  return headers.map((value, i) =>
+    i % 2 === 1 && headers[i - 1]?.toLowerCase() === 'accept-encoding' ? readableEncoding(value) : value,
+  );
+}
+
+function readableEncoding(value: string): string {
+  const wanted = value.split(',');
+  const kept = wanted.filter((item) => {
+    const coding = contentCoding(item.split(';', 1)[0]);
+    return coding === null || isReadable(coding);
+  });
+  if (kept.length === wanted.length) return value;
+  return kept.length === 0 ? 'identity' : kept.join(',').trim();
 }

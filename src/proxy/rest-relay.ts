@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Dispatcher } from 'undici';
 import { BODY_HEADERS, forwardedHeaders, headerOf } from './rest-headers.js';
 import { receivedHeaders, receivedTrailers } from './rest-upstream.js';
-import { decompressed } from './whole-body.js';
+import { answerCoding, decompressed } from './whole-body.js';
 
 /** What an answer's way to the client needs to know. */
 export interface RelayOptions {
@@ -112,7 +112,8 @@ export class RestRelay implements Dispatcher.DispatchHandler {
   async #rewritten(body: Buffer): Promise<void> {
     const { answerBytesMax, rewriteAnswer, onEnd } = this.#options;
     const { status, headers } = this.#head;
-    const plain = await decompressed(body, headerOf(headers, 'content-encoding'), answerBytesMax);
+    const coding = answerCoding(headerOf(headers, 'content-encoding'));
+    const plain = await decompressed(body, coding, answerBytesMax);
     const rewritten = await rewriteAnswer(status, plain);
     this.#bytesOut = wholeAnswer(this.#options, this.#head, rewritten);
     onEnd(status, this.#copy === null ? null : rewritten);

@@ -5,6 +5,7 @@ import { errorAnswer, NO_ROUTE } from './rest-answer.js';
 const STATUS: Readonly<Record<Exclude<ProxyFailure, 'no-path'>, number>> = {
   'too-large': 400,
   unreadable: 400,
+  unsupported: 415,
   overloaded: 429,
   unavailable: 503,
   timeout: 408,

@@ -1,3 +1,4 @@
+import { contentCoding } from '../../../src/core/content-coding.js';
 import type { Matrix } from '../../../src/core/matrix.js';
 import type { ServedCollection } from '../../../src/core/served-collection.js';
 import {
@@ -71,7 +72,8 @@ function route({ method, url, headers }: RestHead, collections: readonly ServedC
   const request = servedRequest(method, path, collections);
   if (request !== null) return routeServed(request, method);
   // What is compressed passes as it is: unpacking it is the server's business.
-  const looksUp = headers['content-encoding'] === undefined && otherSearch(method, path) !== null;
+  const isPlain = contentCoding(headers['content-encoding']) === null;
+  const looksUp = isPlain && otherSearch(method, path) !== null;
   return { kind: looksUp ? 'rewrite' : 'pass' };
 }
 
