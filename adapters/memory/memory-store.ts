@@ -57,14 +57,14 @@ class Memory {
     const vectors = matrix(points.length, this.vectorSpec(collection, vectorName).dim);
     const hasVector = new Uint8Array(points.length);
     const rest = points.map((point, i) => {
-      const others: Record<string, number[]> = {};
+      const others = new Map<string, number[]>();
       for (const [name, values] of point.vectors) {
         if (name === vectorName) {
           vectors.data.set(values, i * vectors.cols);
           hasVector[i] = 1;
-        } else others[name] = Array.from(values);
+        } else others.set(name, Array.from(values));
       }
-      return encode({ payload: point.payload, vectors: others });
+      return encode({ payload: point.payload, vectors: Object.fromEntries(others) });
     });
     const sizeBytes = vectors.data.byteLength + rest.reduce((sum, bytes) => sum + bytes.length, 0);
     return { ids: points.map(({ id }) => id), vectors, hasVector, rest, sizeBytes };

@@ -11,8 +11,8 @@ export const decode = (rest: Uint8Array): Rest => JSON.parse(Buffer.from(rest).t
 export const encode = (rest: Rest): Uint8Array => Buffer.from(JSON.stringify(rest));
 
 function floatsOf(rest: Uint8Array, name: string): Float32Array | null {
-  const values = decode(rest).vectors[name];
-  return values === undefined ? null : Float32Array.from(values);
+  const { vectors } = decode(rest);
+  return Object.hasOwn(vectors, name) ? Float32Array.from(vectors[name] ?? []) : null;
 }
 
 /** What only this adapter knows about a point besides its vectors. */

@@ -64,7 +64,7 @@ function isBegun(found: CollectionSpec, wanted: CollectionSpec): boolean {
   const text = ({ metadata }: CollectionSpec, key: string): string =>
     JSON.stringify([...flatten(parseJson(metadata[key] ?? 'null'))].sort(([a], [b]) => (a < b ? -1 : 1)));
   const same = (key: string): boolean =>
-    found.metadata[key] !== undefined && text(found, key) === text(wanted, key);
+    Object.hasOwn(found.metadata, key) && text(found, key) === text(wanted, key);
   return telling.length > 0 && telling.every(same);
 }
 

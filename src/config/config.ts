@@ -87,7 +87,7 @@ export function loadConfig(input: ConfigInput = {}): Config {
     for (const [name, value] of flags) settings.set(name, value);
     settings.validate({ allowed: 'strict' });
   } catch (cause) {
-    const unknown = [...from.keys()].filter((name) => !(name in SETTINGS));
+    const unknown = [...from.keys()].filter((name) => !Object.hasOwn(SETTINGS, name));
     const why =
       unknown.length > 0
         ? `${file ?? ''} holds ${unknown.map((name) => `"${name}"`).join(', ')}: known are ${Object.keys(SETTINGS).join(', ')} and collections`

@@ -61,7 +61,7 @@ const REQUIRED = ['target', 'encoder'] as const;
  */
 export function parseServedSettings(value: unknown, folder: string): Readonly<Record<string, ServedSetting>> {
   if (!isRecord(value)) throw wrong('collections', 'expected an object of names');
-  const parsed: Record<string, ServedSetting> = {};
+  const parsed = new Map<string, ServedSetting>();
   const nameOf = new Map<string, string>();
   for (const [name, one] of Object.entries(value)) {
     const at = `collections.${name}`;
@@ -76,12 +76,13 @@ export function parseServedSettings(value: unknown, folder: string): Readonly<Re
     nameOf.set(setting.target, name);
     const { migrating: moved } = setting;
     if (moved?.source === setting.target) throw wrong(at, 'its source is its target');
-    parsed[name] = {
+    parsed.set(name, {
       ...{ ...setting, encoder: resolve(folder, setting.encoder) },
       ...(moved === undefined ? {} : { migrating: { ...moved, journal: resolve(folder, moved.journal) } }),
-    };
+    });
   }
-  return parsed;
+  // A record of own keys: a collection may be called `__proto__`.
+  return Object.fromEntries(parsed);
 }
 
 function parseOne(value: unknown, at: string): ServedSetting {

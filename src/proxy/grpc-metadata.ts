@@ -24,17 +24,18 @@ export function forwardedMetadata(
   path: string,
   { plain, plainAnswer }: MetadataChange,
 ): OutgoingHttpHeaders {
-  const headers: Record<string, string | string[]> = { ':path': path };
+  const headers = new Map<string, string | string[]>([[':path', path]]);
   for (let i = 0; i < raw.length; i += 2) {
     const name = raw[i] ?? '';
     if (CONNECTION_NAMES.has(name)) continue;
     if (plain && (name === 'grpc-encoding' || name === 'content-length')) continue;
     if (plainAnswer && name === 'grpc-accept-encoding') continue;
     const value = raw[i + 1] ?? '';
-    const before = headers[name];
-    headers[name] = before === undefined ? value : [before, value].flat();
+    const before = headers.get(name);
+    headers.set(name, before === undefined ? value : [before, value].flat());
   }
-  return headers;
+  // A client chooses these names, too.
+  return Object.fromEntries(headers);
 }
 
 /** Received headers or trailers as they are sent on. */

@@ -7,7 +7,7 @@ export interface Structure {
   readonly name: string;
   readonly fields: readonly string[];
   /** Other names that the server takes for a field. */
-  readonly aliases?: Readonly<Record<string, string>>;
+  readonly aliases?: ReadonlyMap<string, string>;
   /** Whether the server takes an array of the fields' values, and whether it must hold every one of them. */
   readonly positional: boolean;
   readonly whole?: boolean;
@@ -23,11 +23,14 @@ export interface Field {
 
 export type Fields = ReadonlyMap<string, Field>;
 
-const VECTOR_ALIAS = { vectors: 'vector' };
-const WITH_VECTOR_ALIAS = { with_vectors: 'with_vector' };
+type Aliases = NonNullable<Structure['aliases']>;
+
+const VECTOR_ALIAS: Aliases = new Map([['vectors', 'vector']]);
+const WITH_VECTOR_ALIAS: Aliases = new Map([['with_vectors', 'with_vector']]);
+const TOP_ALIAS: Aliases = new Map([['top', 'limit']]);
 /** Other names of fields in the older searches for groups. */
 export const GROUP_ALIASES = WITH_VECTOR_ALIAS;
-const LEGACY_ALIASES = { ...WITH_VECTOR_ALIAS, top: 'limit' };
+const LEGACY_ALIASES: Aliases = new Map([...WITH_VECTOR_ALIAS, ...TOP_ALIAS]);
 const QUERY_FIELDS = [
   ...['prefetch', 'query', 'using', 'filter', 'params', 'score_threshold', 'limit', 'lookup_from'],
 ];
@@ -49,9 +52,11 @@ export const STRUCTURES = {
   mmr: positional('Mmr', ['diversity', 'candidates_limit']),
   params: positional('SearchParams', ['hnsw_ef', 'exact', 'quantization', 'indexed_only', 'acorn']),
   lookup: positional('LookupLocation', ['collection', 'vector', 'shard_key']),
-  withLookup: positional('WithLookup', ['collection', 'with_payload', 'with_vectors'], {
-    with_vector: 'with_vectors',
-  }),
+  withLookup: positional(
+    'WithLookup',
+    ['collection', 'with_payload', 'with_vectors'],
+    new Map([['with_vector', 'with_vectors']]),
+  ),
   search: structure('SearchRequest', ['vector', ...RESULT_FIELDS], LEGACY_ALIASES),
   namedVector: positional('NamedVector', ['name', 'vector']),
   recommend: structure(
@@ -59,9 +64,11 @@ export const STRUCTURES = {
     ['positive', 'negative', 'strategy', 'using', 'lookup_from', ...RESULT_FIELDS],
     LEGACY_ALIASES,
   ),
-  discover: structure('DiscoverRequest', ['target', 'context', 'using', 'lookup_from', ...RESULT_FIELDS], {
-    top: 'limit',
-  }),
+  discover: structure(
+    'DiscoverRequest',
+    ['target', 'context', 'using', 'lookup_from', ...RESULT_FIELDS],
+    TOP_ALIAS,
+  ),
   matrix: structure('SearchMatrixRequest', ['filter', 'sample', 'limit', 'using', 'shard_key']),
   read: structure('PointRequest', ['ids', 'with_vector'], WITH_VECTOR_ALIAS),
   upsert: structure('PointInsertOperations', [
@@ -92,19 +99,11 @@ export const UPDATE_KINDS = structure('UpdateOperation', [
   ...['update_vectors', 'delete_vectors'],
 ]);
 
-function structure(
-  name: string,
-  fields: readonly string[],
-  aliases: Readonly<Record<string, string>> = {},
-): Structure {
+function structure(name: string, fields: readonly string[], aliases: Aliases = new Map()): Structure {
   return { name, fields, aliases, positional: false };
 }
 
-function positional(
-  name: string,
-  fields: readonly string[],
-  aliases: Readonly<Record<string, string>> = {},
-): Structure {
+function positional(name: string, fields: readonly string[], aliases: Aliases = new Map()): Structure {
   return { name, fields, aliases, positional: true };
 }
 
@@ -120,7 +119,7 @@ export function fieldsOf(
   const found = new Map<string, Field>();
   if (node.kind === 'object') {
     for (const entry of node.entries) {
-      const field = aliases?.[entry.key] ?? entry.key;
+      const field = aliases?.get(entry.key) ?? entry.key;
       if (!fields.includes(field)) continue;
       if (found.has(field)) throw badBody(`duplicate field \`${field}\``);
       found.set(field, { value: entry.value, keyStart: entry.start, key: entry.key });
