@@ -2,6 +2,7 @@ import { TldrError } from '../../src/core/errors.js';
 import { listAt, num, numberAt, objectAt, textAt, type JsonObject } from './json.js';
 import type { Rest } from './rest.js';
 import { pathOf } from './sampling.js';
+import { UNLIMITED } from './strict-limits.js';
 
 const ALIASES = '/collections/aliases';
 
@@ -71,7 +72,7 @@ async function tryShadowing(rest: Rest): Promise<void> {
   const [hidden, shown] = [scratchName('hidden'), scratchName('shown')];
   try {
     for (const name of [hidden, shown])
-      await rest.call('PUT', pathOf(name), { vectors: { size: num(1), distance: 'Dot' } });
+      await rest.call('PUT', pathOf(name), { vectors: { size: num(1), distance: 'Dot' }, ...UNLIMITED });
     const point = { id: num(1), vector: [num(1)] };
     await rest.call('PUT', `${pathOf(hidden)}/points?wait=true`, { points: [point] });
     await shadow(rest, hidden, shown);

@@ -3,6 +3,7 @@ import { listAt, num, numberAt, valueAt, type Json } from './json.js';
 import type { Place } from './points.js';
 import type { Rest } from './rest.js';
 import { pathOf, shardKeyJson } from './sampling.js';
+import { NO_LIMITS } from './strict-limits.js';
 
 const PAGE_POINTS = 10_000;
 
@@ -20,7 +21,7 @@ export async function countPoints(rest: Rest, place: Place): Promise<number> {
     if (!isTldrError(error, 'INVALID_ARGUMENT') || !messageOf(error).includes('Exact search disabled'))
       throw error;
   }
-  const limit = num(Math.min(PAGE_POINTS, place.queryPointsMax ?? Infinity));
+  const limit = num(Math.min(PAGE_POINTS, (place.limits ?? NO_LIMITS).queryPoints));
   let total = 0;
   let offset: Json = null;
   do {

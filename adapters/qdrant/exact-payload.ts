@@ -2,33 +2,24 @@ import { isLosslessNumber } from 'lossless-json';
 import { TldrError } from '../../src/core/errors.js';
 import { gatherRows } from '../../src/core/matrix.js';
 import { formatPointId, type PointId } from '../../src/core/point-id.js';
-import type { PointBatch, ShardKey, WriteBatch } from '../../src/core/vector-store.js';
+import type { PointBatch, WriteBatch } from '../../src/core/vector-store.js';
 import { insertOnlyJson, type InsertOnly } from './insert-only.js';
-import { isObject, listAt, parseJson, stringifyJson, valueAt, type Json } from './json.js';
+import { isObject, listAt, num, parseJson, stringifyJson, valueAt, type Json } from './json.js';
 import { exactPayload, hasInexactPayload, payloadJson, withExactPayload } from './payload.js';
 import { pointJson } from './point-json.js';
+import type { Place } from './points.js';
 import type { Rest } from './rest.js';
 import { idJson, pathOf, shardKeyJson } from './sampling.js';
 import { textReadAs } from './server-double.js';
+import { NO_LIMITS } from './strict-limits.js';
 import { eachPart } from './write-parts.js';
 
 /** Text of points sent in one request, unless a single point is larger. */
 const WRITE_BYTES = 8 * 1024 ** 2;
+const READ_POINTS = 256;
 /** Objects and lists within each other that the server takes as the payload of a point, and alone. */
 const POINT_DEPTH_MAX = 124;
 const PAYLOAD_DEPTH_MAX = 126;
-
-interface Place {
-  readonly collection: string;
-  readonly shardKey?: ShardKey | undefined;
-}
-
-/** How points are to be written. */
-interface WriteRules {
-  readonly insertOnly: InsertOnly | null;
-  /** Most points of one request. */
-  readonly pointsMax: number;
-}
 
 /**
  * Returns the batch with the JSON text of each payload that gRPC cannot carry. Those payloads are read again over REST.
@@ -37,17 +28,14 @@ interface WriteRules {
 export async function readExactPayloads(rest: Rest, place: Place, batch: PointBatch): Promise<PointBatch> {
   const inexact = batch.ids.filter((_, i) => hasInexactPayload(batch.rest[i] ?? new Uint8Array(0)));
   if (inexact.length === 0) return batch;
-  const found = await rest.call('POST', `${pathOf(place.collection)}/points`, {
-    ids: inexact.map(idJson),
-    with_payload: true,
-    with_vector: false,
-    ...shardOf(place),
-  });
   const texts = new Map<string, string>();
-  for (const point of listAt({ found }, 'found')) {
-    const payload = valueAt(point, 'payload');
-    const id = valueAt(point, 'id');
-    if (isObject(payload) && id !== undefined) texts.set(stringifyJson(id), stringifyJson(payload));
+  const most = Math.min(READ_POINTS, (place.limits ?? NO_LIMITS).reads.ids);
+  for (let start = 0; start < inexact.length; start += most) {
+    for (const point of await payloadsOf(rest, place, inexact.slice(start, start + most))) {
+      const payload = valueAt(point, 'payload');
+      const id = valueAt(point, 'id');
+      if (isObject(payload) && id !== undefined) texts.set(stringifyJson(id), stringifyJson(payload));
+    }
   }
   const asked = new Set(inexact);
   const exact = batch.rest.map((bytes, i) => {
@@ -56,6 +44,18 @@ export async function readExactPayloads(rest: Rest, place: Place, batch: PointBa
     return withExactPayload(bytes, texts.get(stringifyJson(idJson(id))) ?? payloadJson(bytes));
   });
   return { ...batch, rest: exact };
+}
+
+async function payloadsOf(rest: Rest, place: Place, ids: readonly PointId[]): Promise<Json[]> {
+  const path = `${pathOf(place.collection)}/points`;
+  const { byCondition } = (place.limits ?? NO_LIMITS).reads;
+  const shared = { with_payload: true, with_vector: false, ...shardOf(place) };
+  const wanted = ids.map(idJson);
+  if (!byCondition)
+    return listAt({ found: await rest.call('POST', path, { ids: wanted, ...shared }) }, 'found');
+  const filter = { must: [{ has_id: wanted }] };
+  const limit = num(ids.length);
+  return listAt(await rest.call('POST', `${path}/scroll`, { filter, limit, ...shared }), 'points');
 }
 
 /** Returns which points of a batch gRPC can carry, and which have to be written over REST. */
@@ -88,9 +88,14 @@ function pointsAt(batch: WriteBatch, kept: readonly number[]): WriteBatch {
 export async function writeExactPoints(
   rest: Rest,
   place: Place,
-  write: { readonly batch: WriteBatch; readonly restAt: readonly number[] } & WriteRules,
+  write: {
+    readonly batch: WriteBatch;
+    readonly restAt: readonly number[];
+    readonly insertOnly: InsertOnly | null;
+  },
 ): Promise<void> {
-  const { batch, restAt, insertOnly, pointsMax } = write;
+  const { batch, restAt, insertOnly } = write;
+  const pointsMax = (place.limits ?? NO_LIMITS).upsertPoints;
   let texts: string[] = [];
   let ids: PointId[] = [];
   let sizeBytes = 0;

@@ -8,6 +8,7 @@ import { listAt, num, parseJson, valueAt, type Json, type JsonObject } from './j
 import type { Place } from './points.js';
 import type { Rest } from './rest.js';
 import { idOf, pathOf } from './sampling.js';
+import { NO_LIMITS } from './strict-limits.js';
 import { Cursor, decodePointId, encodePointId, retrievedId, selector } from './wire.js';
 
 const PAGE_POINTS = 4096;
@@ -26,7 +27,7 @@ export async function* matchingIds(
   place: Place,
   { form, bytes }: PointCondition,
 ): AsyncGenerator<readonly PointId[]> {
-  const limit = Math.min(PAGE_POINTS, place.queryPointsMax ?? Infinity);
+  const limit = Math.min(PAGE_POINTS, (place.limits ?? NO_LIMITS).queryPoints);
   const filter = form === CONDITION_FORM.json ? jsonOf(bytes) : null;
   let from: PointId | null = null;
   do {

@@ -7,6 +7,7 @@ import { AnswerTooLarge, type CallOptions, type Grpc } from './grpc.js';
 import { insertOnlyField, type InsertOnly } from './insert-only.js';
 import { BatchBuilder, foundPoint, toBatch, type FoundPoint } from './point-batch.js';
 import { PointStructs } from './point-struct.js';
+import { NO_LIMITS, type StrictLimits } from './strict-limits.js';
 import { Cursor, decodePointId, encodePointId, encodeShardKey, fieldBytes, selector } from './wire.js';
 import { eachPart } from './write-parts.js';
 
@@ -18,12 +19,12 @@ const PAGE_BYTES = 16 * 1024 ** 2;
 const PAGE_BYTES_MAX = 2 * PAGE_BYTES;
 const WRITE_BYTES_MAX = 24 * 1024 ** 2;
 const RETRIEVE_POINTS = 256;
+const DELETE_POINTS = 10_000;
 
 export interface Place {
   readonly collection: string;
   readonly shardKey?: ShardKey | undefined;
-  /** Most points that a query may ask for. */
-  readonly queryPointsMax?: number;
+  readonly limits?: StrictLimits;
 }
 
 export interface VectorPlace extends Place {
@@ -43,7 +44,7 @@ export async function* scanPoints(
   options: ScanOptions,
 ): AsyncGenerator<PointBatch> {
   const { range, signal, rowMemory } = options;
-  const asked = Math.min(options.batchSize ?? BATCH_POINTS, place.queryPointsMax ?? Infinity);
+  const asked = Math.min(options.batchSize ?? BATCH_POINTS, (place.limits ?? NO_LIMITS).queryPoints);
   const batchSize = Math.max(1, Math.floor(asked));
   const to = range?.to ?? null;
   let limit = Math.min(batchSize, FIRST_PAGE_POINTS);
@@ -135,27 +136,26 @@ async function scrollPage(grpc: Grpc, place: VectorPlace, page: PageRequest): Pr
   return { batch: points.finish(), next };
 }
 
-/** GetPoints: collection 1, ids 2, with_payload 4, with_vectors 5, shard_key_selector 7; answer: result 1. */
 export async function retrievePoints(
   grpc: Grpc,
   place: VectorPlace,
   wanted: { ids: readonly PointId[]; withPayload: boolean; signal?: AbortSignal | undefined },
 ): Promise<PointBatch> {
+  const { reads } = place.limits ?? NO_LIMITS;
+  const { method, result, message } = reads.byCondition ? BY_CONDITION : BY_IDS;
+  const most = Math.min(RETRIEVE_POINTS, reads.ids);
   const points: FoundPoint[] = [];
   let sizeBytes = 0;
   for (let start = 0, taken = 0; start < wanted.ids.length; start += taken) {
-    const answer = await bounded(Math.min(RETRIEVE_POINTS, wanted.ids.length - start), (count, options) => {
+    const answer = await bounded(Math.min(most, wanted.ids.length - start), (count, options) => {
       taken = count;
-      const request = new ProtoWriter().string(1, place.collection);
-      for (const id of wanted.ids.slice(start, start + count)) request.message(2, encodePointId(id));
-      request.message(4, selector(wanted.withPayload)).message(5, selector(true));
-      if (place.shardKey !== undefined) request.message(7, encodeShardKey(place.shardKey));
-      return grpc.call('Points/Get', request.finish(), { ...options, signal: wanted.signal });
+      const request = message(place, wanted.ids.slice(start, start + count), wanted.withPayload);
+      return grpc.call(method, request.finish(), { ...options, signal: wanted.signal });
     });
     sizeBytes += answer.length;
     const cursor = new Cursor(answer);
     while (cursor.next()) {
-      if (cursor.field === 1) points.push(foundPoint(cursor.bytes()));
+      if (cursor.field === result) points.push(foundPoint(cursor.bytes()));
       else cursor.skip();
     }
   }
@@ -163,12 +163,52 @@ export async function retrievePoints(
   return toBatch(points, place, sizeBytes);
 }
 
+/** A way to read points by id: the call, the field of a found point in its answer, and its request. */
+interface WayById {
+  readonly method: string;
+  readonly result: number;
+  readonly message: (place: Place, ids: readonly PointId[], withPayload: boolean) => ProtoWriter;
+}
+
+/** GetPoints: collection 1, ids 2, with_payload 4, with_vectors 5, shard_key_selector 7; answer: result 1. */
+const BY_IDS: WayById = {
+  method: 'Points/Get',
+  result: 1,
+  message: (place, ids, withPayload) => {
+    const request = new ProtoWriter().string(1, place.collection);
+    for (const id of ids) request.message(2, encodePointId(id));
+    request.message(4, selector(withPayload)).message(5, selector(true));
+    if (place.shardKey !== undefined) request.message(7, encodeShardKey(place.shardKey));
+    return request;
+  },
+};
+
+/** ScrollPoints as above, filter 2 of must 2: has_id 3 with ids 1; answer: result 2. */
+const BY_CONDITION: WayById = {
+  method: 'Points/Scroll',
+  result: 2,
+  message: (place, ids, withPayload) => {
+    const list = new ProtoWriter();
+    for (const id of ids) list.message(1, encodePointId(id));
+    const hasId = new ProtoWriter().message(3, list);
+    const request = new ProtoWriter()
+      .string(1, place.collection)
+      .message(2, new ProtoWriter().message(2, hasId))
+      .varint(4, ids.length)
+      .message(6, selector(withPayload))
+      .message(7, selector(true));
+    if (place.shardKey !== undefined) request.message(9, encodeShardKey(place.shardKey));
+    return request;
+  },
+};
+
 /** UpsertPoints: collection 1, wait 2, points 3, shard_key_selector 5; `insertOnly` where existing points stay. */
 export async function upsertPoints(
   grpc: Grpc,
   place: Place,
-  { batch, insertOnly, pointsMax }: { batch: WriteBatch; insertOnly: InsertOnly | null; pointsMax: number },
+  { batch, insertOnly }: { batch: WriteBatch; insertOnly: InsertOnly | null },
 ): Promise<void> {
+  const pointsMax = (place.limits ?? NO_LIMITS).upsertPoints;
   const head = new ProtoWriter().string(1, place.collection).varint(2, 1);
   if (place.shardKey !== undefined) head.message(5, encodeShardKey(place.shardKey));
   if (insertOnly !== null) head.raw(insertOnlyField(insertOnly));
@@ -204,12 +244,15 @@ export async function upsertPoints(
 
 /** DeletePoints: collection 1, wait 2, points 3 (ids 1: PointsIdsList, ids 1), shard_key_selector 5. */
 export async function deletePoints(grpc: Grpc, place: Place, ids: readonly PointId[]): Promise<void> {
-  const list = new ProtoWriter();
-  for (const id of ids) list.message(1, encodePointId(id));
-  const request = new ProtoWriter()
-    .string(1, place.collection)
-    .varint(2, 1)
-    .message(3, new ProtoWriter().message(1, list));
-  if (place.shardKey !== undefined) request.message(5, encodeShardKey(place.shardKey));
-  await grpc.call('Points/Delete', request.finish());
+  const most = Math.min(DELETE_POINTS, (place.limits ?? NO_LIMITS).deletePoints);
+  for (let start = 0; start < ids.length; start += most) {
+    const list = new ProtoWriter();
+    for (const id of ids.slice(start, start + most)) list.message(1, encodePointId(id));
+    const request = new ProtoWriter()
+      .string(1, place.collection)
+      .varint(2, 1)
+      .message(3, new ProtoWriter().message(1, list));
+    if (place.shardKey !== undefined) request.message(5, encodeShardKey(place.shardKey));
+    await grpc.call('Points/Delete', request.finish());
+  }
 }

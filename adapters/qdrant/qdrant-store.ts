@@ -42,7 +42,8 @@ import { loadOf } from './load.js';
 import { hasOneReplica, readVersions } from './versions.js';
 import { cutRanges, inProportion, pathOf, randomIds, sampleByIds, sampleByScan, sum } from './sampling.js';
 import { deriveScratch, dropScratch, measureVectors, vectorStorage } from './scratch.js';
-import { deriveTarget, differences, estimateMemory, specFromInfo, strictLimits } from './settings.js';
+import { deriveTarget, differences, estimateMemory, specFromInfo } from './settings.js';
+import { strictLimits, type StrictLimits } from './strict-limits.js';
 
 const CUT_POINTS_PER_RANGE = 16;
 
@@ -59,7 +60,7 @@ interface Connection {
 
 interface KnownCollection {
   readonly spec: CollectionSpec;
-  readonly limits: ReturnType<typeof strictLimits>;
+  readonly limits: StrictLimits;
 }
 
 interface InShard {
@@ -126,8 +127,8 @@ export class QdrantStore implements VectorStore {
   }
 
   async count(collection: string, options: InShard = {}): Promise<number> {
-    const { queryPoints: queryPointsMax } = await this.#limits(collection);
-    return countPoints(this.#to.rest, { collection, shardKey: options.shardKey, queryPointsMax });
+    const limits = await this.#limits(collection);
+    return countPoints(this.#to.rest, { collection, shardKey: options.shardKey, limits });
   }
 
   async *scan(collection: string, options: ScanOptions): AsyncGenerator<PointBatch> {
@@ -143,8 +144,10 @@ export class QdrantStore implements VectorStore {
   ): Promise<AsyncIterable<VersionBatch> | null> {
     const { rest } = this.#to;
     if (!(await hasOneReplica(rest, collection))) return null;
-    const { queryPoints: queryPointsMax } = await this.#limits(collection);
-    return readVersions(rest, { collection, shardKey, queryPointsMax }, signal);
+    const limits = await this.#limits(collection);
+    return limits.reads.conditionIds < 1
+      ? null
+      : readVersions(rest, { collection, shardKey, limits }, signal);
   }
 
   async retrieve(
@@ -158,8 +161,8 @@ export class QdrantStore implements VectorStore {
   }
 
   async *matchingIds(collection: string, condition: PointCondition): AsyncGenerator<readonly PointId[]> {
-    const { queryPoints: queryPointsMax } = await this.#limits(collection);
-    yield* matchingIds(this.#to, { collection, queryPointsMax }, condition);
+    const limits = await this.#limits(collection);
+    yield* matchingIds(this.#to, { collection, limits }, condition);
   }
 
   settle(collection: string): Promise<void> {
@@ -172,8 +175,7 @@ export class QdrantStore implements VectorStore {
   ): Promise<readonly IdRange[]> {
     const { parts, shardKey } = options;
     if (parts < 2) return [{ from: null, to: null }];
-    const { queryPoints } = await this.#limits(collection);
-    const place = { collection, shardKey, queryPointsMax: queryPoints };
+    const place = { collection, shardKey, limits: await this.#limits(collection) };
     return cutRanges(await randomIds(this.#to.rest, place, parts * CUT_POINTS_PER_RANGE), parts);
   }
 
@@ -257,18 +259,18 @@ export class QdrantStore implements VectorStore {
     options: { readonly insertOnly?: boolean } & InShard = {},
   ): Promise<void> {
     const { insertOnly = false, shardKey } = options;
-    const { upsertPoints: pointsMax } = await this.#limits(collection);
+    const place = { collection, shardKey, limits: await this.#limits(collection) };
     const way = insertOnly ? insertOnlyOf(this.#to.version) : null;
     if (insertOnly && way === null)
       throw new TldrError('UNSUPPORTED', `Qdrant ${this.#to.version} cannot leave existing points alone`);
-    const place = { collection, shardKey };
     const { grpc, restAt } = byTransport(batch);
-    await upsertPoints(this.#to.grpc, place, { batch: grpc, insertOnly: way, pointsMax });
-    await writeExactPoints(this.#to.rest, place, { batch, restAt, insertOnly: way, pointsMax });
+    await upsertPoints(this.#to.grpc, place, { batch: grpc, insertOnly: way });
+    await writeExactPoints(this.#to.rest, place, { batch, restAt, insertOnly: way });
   }
 
   async deletePoints(collection: string, ids: readonly PointId[], options: InShard = {}): Promise<void> {
-    await deletePoints(this.#to.grpc, { collection, ...options }, ids);
+    const limits = await this.#limits(collection);
+    await deletePoints(this.#to.grpc, { collection, limits, ...options }, ids);
   }
 
   async search(collection: string, request: SearchRequest): Promise<readonly ScoredPoint[]> {
@@ -354,7 +356,7 @@ export class QdrantStore implements VectorStore {
     return fresh;
   }
 
-  async #limits(collection: string): Promise<KnownCollection['limits']> {
+  async #limits(collection: string): Promise<StrictLimits> {
     return (await this.#know(collection)).limits;
   }
 
@@ -377,7 +379,7 @@ export class QdrantStore implements VectorStore {
       shardKey,
       vectorName,
       dim: vector.dim,
-      queryPointsMax: limits.queryPoints,
+      limits,
     };
   }
 }

@@ -2,11 +2,13 @@ import { createHash } from 'node:crypto';
 import { isTldrError, TldrError } from '../../src/core/errors.js';
 import type { RecordStore, Texts } from '../../src/core/record-store.js';
 import { sleep } from '../../src/core/run.js';
+import { countPoints } from './count.js';
 import { CallError } from './errors.js';
 import { insertOnlyOf, type InsertOnly } from './insert-only.js';
-import { isObject, listAt, num, numberAt, objectAt, valueAt, type Json, type JsonObject } from './json.js';
+import { isObject, listAt, num, objectAt, valueAt, type JsonObject } from './json.js';
 import type { Rest } from './rest.js';
 import { pathOf } from './sampling.js';
+import { UNLIMITED } from './strict-limits.js';
 
 /** Holds the records of migrations, one point for each, without vectors; no collection of anybody's data. */
 export const STATE_COLLECTION = 'qdrant-tldr-migrations';
@@ -112,7 +114,7 @@ async function readEntry(
  * What a call returns, null where the collection is not there. One that fails since the leading peer or too many
  * replicas are away is made again: conditions make that safe.
  */
-async function unlessGone(call: () => Promise<Json>): Promise<Json | null> {
+async function unlessGone<T>(call: () => Promise<T>): Promise<T | null> {
   const giveUpAtMs = performance.now() + OUTAGE_MS_MAX;
   for (;;) {
     try {
@@ -146,6 +148,7 @@ function settings(replicas: number): JsonObject {
   const about = 'Records of migrations under way. Remove a point only when its migration is over.';
   return {
     vectors: {},
+    ...UNLIMITED,
     shard_number: num(1),
     replication_factor: num(replicas),
     write_consistency_factor: num(Math.floor(replicas / 2) + 1),
@@ -168,7 +171,6 @@ async function isOurs(rest: Rest): Promise<boolean> {
 }
 
 async function dropIfEmpty(rest: Rest): Promise<void> {
-  const counted = await unlessGone(() => rest.call('POST', `${PATH}/points/count`, { exact: true }));
-  if (counted !== null && numberAt(counted, 'count') === 0 && (await isOurs(rest)))
-    await rest.call('DELETE', PATH);
+  const counted = await unlessGone(() => countPoints(rest, { collection: STATE_COLLECTION }));
+  if (counted === 0 && (await isOurs(rest))) await rest.call('DELETE', PATH);
 }

@@ -9,6 +9,7 @@ import type { Grpc } from './grpc.js';
 import { listAt, num, valueAt, type Json, type JsonObject } from './json.js';
 import { retrievePoints, scanPoints, type Place, type VectorPlace } from './points.js';
 import type { Rest } from './rest.js';
+import { NO_LIMITS } from './strict-limits.js';
 
 const SAMPLE_REQUEST_POINTS = 10_000;
 /** Rounds of random ids that bring nothing new before a sample is taken as complete. */
@@ -48,8 +49,8 @@ export async function randomIds(rest: Rest, place: Place, wanted: number): Promi
   return [...found];
 }
 
-function requestSize({ queryPointsMax = Infinity }: Place, wanted: number): number {
-  return Math.min(wanted, queryPointsMax, SAMPLE_REQUEST_POINTS);
+function requestSize({ limits = NO_LIMITS }: Place, wanted: number): number {
+  return Math.min(wanted, limits.queryPoints, SAMPLE_REQUEST_POINTS);
 }
 
 /** Random ids of one request. */

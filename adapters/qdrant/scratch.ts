@@ -15,6 +15,7 @@ import type { Rest } from './rest.js';
 import { pathOf } from './sampling.js';
 import { distanceName, specFromInfo, vectorsOf } from './settings.js';
 import { tarSizes } from './snapshot-sizes.js';
+import { UNLIMITED } from './strict-limits.js';
 import { FULL_SCAN_THRESHOLD_MIN_KB } from './thresholds.js';
 import { mergedIndex, pushDownQuantization, withoutIndex, withStorage } from './vector-storage.js';
 
@@ -24,7 +25,7 @@ const INDEX_M_DEFAULT = 16;
 /** One segment, every index built, nothing but vectors: what is measured are the ways of keeping them. */
 export function deriveScratch(source: CollectionSpec, scratch: ScratchRequest): CollectionSpec {
   const native = objectAt(parseJson(source.native));
-  const original = pushDownQuantization(native, vectorsOf(native))[scratch.vectorName];
+  const original = valueAt(pushDownQuantization(native, vectorsOf(native)), scratch.vectorName);
   if (!isObject(original)) {
     throw new TldrError('NOT_FOUND', `collection ${source.name} has no dense vector "${scratch.vectorName}"`);
   }
@@ -38,6 +39,7 @@ export function deriveScratch(source: CollectionSpec, scratch: ScratchRequest): 
     config: {
       params: { vectors: block, shard_number: num(1), on_disk_payload: true },
       hnsw_config: native['hnsw_config'] ?? {},
+      ...UNLIMITED,
       optimizer_config: {
         default_segment_number: num(1),
         indexing_threshold: num(INDEXING_THRESHOLD_KB),
@@ -51,7 +53,7 @@ export function deriveScratch(source: CollectionSpec, scratch: ScratchRequest): 
 /** How a vector is kept: its own settings, and the collection's where it has none. */
 export function vectorStorage(spec: CollectionSpec, vectorName: string): KeptVector {
   const native = objectAt(parseJson(spec.native));
-  const params = pushDownQuantization(native, vectorsOf(native))[vectorName];
+  const params = valueAt(pushDownQuantization(native, vectorsOf(native)), vectorName);
   if (!isObject(params))
     throw new TldrError('NOT_FOUND', `collection ${spec.name} has no dense vector "${vectorName}"`);
   const codes = objectAt(params, 'quantization_config');
@@ -112,7 +114,7 @@ export async function measureVectors(
         const inside = file.split(`/${folder}${suffix}/`)[1];
         return inside !== undefined && pattern.test(inside) ? total + bytes : total;
       }, 0);
-    const params = objectAt(block[vector]);
+    const params = objectAt(block, vector);
     const m = numberAt(mergedIndex(native, params), 'm') ?? INDEX_M_DEFAULT;
     return {
       name: vector,

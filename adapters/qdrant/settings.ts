@@ -103,12 +103,12 @@ export function deriveTarget(source: CollectionSpec, change: TargetChange): Coll
   // A collection's own quantisation cannot be switched off for one vector: it moves to the others.
   const own = (twoStage || change.quantization !== undefined) && isObject(native['quantization_config']);
   if (own) native['quantization_config'] = null;
-  const block = {
-    ...(own
-      ? pushDownQuantization(objectAt(parseJson(source.native)), vectorsOf(native))
-      : vectorsOf(native)),
-  };
-  const full = objectAt(block[change.vectorName]);
+  const shown = vectorsOf(native);
+  // A map, since users choose the names: `__proto__` is one, too.
+  const block = new Map(
+    Object.entries(own ? pushDownQuantization(objectAt(parseJson(source.native)), shown) : shown),
+  );
+  const full = objectAt(block.get(change.vectorName));
   const compact = compactParams(full, change);
   const compactSpec: DenseVectorSpec = {
     name: change.compactName,
@@ -120,8 +120,8 @@ export function deriveTarget(source: CollectionSpec, change: TargetChange): Coll
   const kept = source.vectors.filter(({ name }) => twoStage || name !== change.vectorName);
   const vectors = [...kept, compactSpec];
   // Of a datatype that is not known nobody can say how large a vector is.
-  const sized = Object.values(block).every(
-    (one) => (textAt(one, 'datatype') ?? 'float32') in COMPONENT_BYTES,
+  const sized = [...block.values()].every((one) =>
+    Object.hasOwn(COMPONENT_BYTES, textAt(one, 'datatype') ?? 'float32'),
   );
   const of = { reduced, compact: compactSpec, before: source.vectors, after: vectors };
   const thresholds = sized ? thresholdsOf(native, full, of) : {};
@@ -129,18 +129,20 @@ export function deriveTarget(source: CollectionSpec, change: TargetChange): Coll
   if (twoStage) {
     // Only read by id: neither a graph, nor one per payload value, nor codes of it may stay in memory.
     const hnsw = withoutIndex(objectAt(full, 'hnsw_config'));
-    block[change.vectorName] = { ...full, on_disk: true, hnsw_config: hnsw, quantization_config: null };
-    block[change.compactName] = compact;
-  } else {
-    block[change.vectorName] = compact;
+    block.set(change.vectorName, { ...full, on_disk: true, hnsw_config: hnsw, quantization_config: null });
   }
-  const unnamed = Object.keys(block).length === 1 ? block[''] : undefined;
+  block.set(change.compactName, compact);
+  const unnamed = block.size === 1 ? block.get('') : undefined;
   // What a source that is itself a target says of its own source is not carried on.
   const carried = Object.entries(source.metadata).filter(([key]) => key !== THRESHOLDS_KEY);
   const texts: Record<string, string> = { ...Object.fromEntries(carried), ...change.metadata };
   if (Object.keys(thresholds).length > 0) texts[THRESHOLDS_KEY] = JSON.stringify(JSON.stringify(thresholds));
   const metadata = Object.fromEntries(Object.entries(texts).map(([key, text]) => [key, parseJson(text)]));
-  const derived: JsonObject = { ...native, params: { ...params, vectors: unnamed ?? block }, metadata };
+  const derived: JsonObject = {
+    ...native,
+    params: { ...params, vectors: unnamed ?? Object.fromEntries(block) },
+    metadata,
+  };
   return {
     ...source,
     name: change.name,
@@ -252,6 +254,9 @@ export function createBody(spec: CollectionSpec): JsonObject {
   }
   const optimizers = objectAt(native, 'optimizer_config');
   const held = numberAt(optimizers, 'indexing_threshold') === undefined ? {} : { indexing_threshold: num(0) };
+  // Limits wait for the end. That there are none holds from the start, whatever the server has for new collections.
+  const strict = native['strict_mode_config'];
+  if (valueAt(strict, 'enabled') === false) body['strict_mode_config'] = strict ?? null;
   body['optimizers_config'] = { ...optimizers, ...held };
   return body;
 }
@@ -296,14 +301,6 @@ function toldThresholds(native: Json): JsonObject {
   return description === undefined && told === null ? {} : { metadata: { [THRESHOLDS_KEY]: told } };
 }
 
-/** What a collection's strict mode allows per request; Infinity where it says nothing. */
-export function strictLimits(spec: CollectionSpec): { queryPoints: number; upsertPoints: number } {
-  const strict = objectAt(parseJson(spec.native), 'strict_mode_config');
-  const limit = (name: string): number =>
-    strict['enabled'] === true ? Math.max(1, numberAt(strict, name) ?? Infinity) : Infinity;
-  return { queryPoints: limit('max_query_limit'), upsertPoints: limit('upsert_max_batchsize') };
-}
-
 /** Payload indexes as [field, schema] pairs for PUT /collections/{name}/index. */
 export function payloadIndexes(spec: CollectionSpec): [string, Json][] {
   return Object.entries(objectAt(parseJson(spec.native), 'payload_schema')).map(([field, schema]) => {
@@ -334,7 +331,7 @@ export function estimateMemory(spec: CollectionSpec, pointCount: number): Memory
   let disk = 0;
   let index = 0;
   for (const { name, dim, componentBytes } of spec.vectors) {
-    const params = block[name];
+    const params = valueAt(block, name);
     const vectorBytes = pointCount * dim * componentBytes;
     disk += vectorBytes;
     if (valueAt(params, 'on_disk') !== true) ram += vectorBytes;

@@ -4,6 +4,7 @@ import type { VersionBatch } from '../../src/core/vector-store.js';
 import { listAt, num, numberAt, valueAt, type Json, type JsonObject } from './json.js';
 import type { Place } from './points.js';
 import type { Rest } from './rest.js';
+import { NO_LIMITS } from './strict-limits.js';
 import { idOf, pathOf, shardKeyJson } from './sampling.js';
 
 const PAGE_POINTS = 5_000;
@@ -22,11 +23,11 @@ export async function hasOneReplica(rest: Rest, collection: string): Promise<boo
 /** Every point's version. A query whose formula is the same for all points returns them with their versions. */
 export async function* readVersions(
   rest: Rest,
-  { collection, shardKey, queryPointsMax = Infinity }: Place,
+  { collection, shardKey, limits = NO_LIMITS }: Place,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<VersionBatch> {
   const path = pathOf(collection);
-  const limit = num(Math.min(PAGE_POINTS, queryPointsMax));
+  const limit = num(Math.min(PAGE_POINTS, limits.queryPoints, limits.reads.conditionIds));
   const shard: JsonObject = shardKey === undefined ? {} : { shard_key: shardKeyJson(shardKey) };
   let next: Json | undefined;
   do {
