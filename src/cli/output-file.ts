@@ -1,6 +1,7 @@
 import { access } from 'node:fs/promises';
 import { checkWritable } from '../core/encoder-file.js';
 import { TldrError } from '../core/errors.js';
+import { shellWord } from './shell-command.js';
 
 /**
  * Whether a result can be written there, found out before the work and not after it.
@@ -23,8 +24,5 @@ export async function checkOutput(
 
 /** The command as it was given, to be run again. */
 export function commandLine(): string {
-  const quoted = process.argv
-    .slice(2)
-    .map((part) => (/^[\w./:=@+-]+$/.test(part) ? part : `'${part.replaceAll("'", `'\\''`)}'`));
-  return ['qdrant-tldr', ...quoted].join(' ');
+  return ['qdrant-tldr', ...process.argv.slice(2)].map(shellWord).join(' ');
 }

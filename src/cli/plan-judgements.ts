@@ -37,7 +37,7 @@ export async function planJudgements(
 export function trainFlagsOf(
   { objective, labels, labelsField, queries, qrels }: PlanJudgementFlags,
   { givenQueries }: PlanSetup,
-): string[] {
+): [string, string][] {
   const pairs = Object.entries({
     '--objective': objective,
     '--labels': labels,
@@ -45,5 +45,5 @@ export function trainFlagsOf(
     '--queries': (givenQueries?.training ?? 0) > 0 ? queries : undefined,
     '--qrels': qrels,
   });
-  return pairs.flatMap(([flag, value]) => (value === undefined ? [] : [flag, value]));
+  return pairs.flatMap(([flag, value]) => (value === undefined ? [] : [[flag, value]]));
 }

@@ -39,6 +39,7 @@ import { checkOutput, commandLine } from './output-file.js';
 import { planPage } from './plan-page.js';
 import { planJudgements, trainFlagsOf } from './plan-judgements.js';
 import { planCommands, printChoice, printPlan, resultOf } from './print-plan.js';
+import { shellCommand } from './shell-command.js';
 import { checkRelevanceFlags, withRelevanceFlags, type RelevanceFlags } from './train-relevance.js';
 
 const SAMPLE_POINTS = 20_000;
@@ -304,7 +305,9 @@ async function reportLeftovers(store: VectorStore, run: ConsoleRun, collection: 
   const leftovers = await leftoversOf(store);
   if (leftovers.length === 0) return;
   run.say(`left behind by earlier runs: ${leftovers.join(', ')}`);
-  run.say(`  remove with: qdrant-tldr plan ${collection} --clean`);
+  run.say(
+    `  remove with: ${shellCommand({ command: ['plan'], names: [collection], flags: [['--clean', null]] })}`,
+  );
 }
 
 async function cleanLeftovers(store: VectorStore, run: ConsoleRun, flags: PlanFlags): Promise<void> {

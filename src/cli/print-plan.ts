@@ -9,6 +9,7 @@ import {
 import { secondsPerSize, type PlanResult } from '../select/plan-collection.js';
 import type { PlanOptions, PlanSetup } from '../select/plan-setup.js';
 import { megabytes, table, type ConsoleRun } from './console-run.js';
+import { shellCommand, shellWord } from './shell-command.js';
 
 const TOP = 10;
 
@@ -150,39 +151,62 @@ export function planCommands(
     readonly setup: PlanSetup;
     readonly url: string;
     /** What encoders were judged by, as flags of `train`. */
-    readonly trainFlags: readonly string[];
+    readonly trainFlags: readonly (readonly [string, string])[];
   },
 ): string[] {
   const { collection, vectorName, seed } = options;
   if (row.datatype === 'as configured' || row.kind === 'current')
     return ['# nothing to do: it is so already'];
   if (row.kind === 'full') return fullCommands(row, { setup, url, collection });
-  const vector = vectorName === undefined ? [] : ['--vector', vectorName];
-  const file = `${collection}-${row.dim}.onnx`;
+  const vector = vectorName === undefined ? [] : [['--vector', vectorName] as const];
+  // A name may hold what a file name cannot.
+  const file = `${collection.replaceAll(/[/\\]/g, '_')}-${row.dim}.onnx`;
   const target = `${collection}_${row.dim}_${row.datatype}`;
   const { datatype, quantization } = storageOf(row.datatype);
-  const layout = row.layout ?? 'compact';
-  const words = (list: readonly (string | number)[]): string =>
-    ['qdrant-tldr', ...list].map((word) => quoted(String(word))).join(' ');
-  const [rescore, oversampling] =
-    row.oversampling > 1
-      ? [
-          ['--rescore', TOP * row.oversampling],
-          ['--oversampling', row.oversampling],
-        ]
-      : [[], []];
+  const encoder = ['--encoder', file] as const;
   return [
-    words([
-      ...['train', collection, ...vector, '--dim', row.dim, '--seed', seed],
-      ...trainFlags,
-      ...['--budget', `${secondsPerSize(options, setup)}s`, '--out', file],
-    ]),
-    words([
-      ...['migrate', collection, target, '--encoder', file, '--layout', layout, ...vector],
-      ...['--datatype', datatype, '--quantization', quantization],
-    ]),
-    words(['search', target, '--encoder', file, '--query', 'q.json', '--limit', TOP, ...rescore]),
-    words(['serve', '--collection', collection, '--target', target, '--encoder', file, ...oversampling]),
+    shellCommand({
+      command: ['train'],
+      names: [collection],
+      flags: [
+        ...vector,
+        ['--dim', row.dim],
+        ['--seed', seed],
+        ...trainFlags,
+        ['--budget', `${secondsPerSize(options, setup)}s`],
+        ['--out', file],
+      ],
+    }),
+    shellCommand({
+      command: ['migrate', 'start'],
+      names: [collection, target],
+      flags: [
+        encoder,
+        ['--layout', row.layout ?? 'compact'],
+        ...vector,
+        ['--datatype', datatype],
+        ['--quantization', quantization],
+      ],
+    }),
+    shellCommand({
+      command: ['search'],
+      names: [target],
+      flags: [
+        encoder,
+        ['--query', 'q.json'],
+        ['--limit', TOP],
+        ...(row.oversampling > 1 ? [['--rescore', TOP * row.oversampling] as const] : []),
+      ],
+    }),
+    shellCommand({
+      command: ['serve'],
+      flags: [
+        ['--collection', collection],
+        ['--target', target],
+        encoder,
+        ...(row.oversampling > 1 ? [['--oversampling', row.oversampling] as const] : []),
+      ],
+    }),
   ];
 }
 
@@ -203,18 +227,13 @@ function fullCommands(
         : { product: { compression: row.datatype.replace('product-', ''), always_ram: true } };
   const body = { vectors: { [setup.vector.name]: { on_disk: true, quantization_config: codes } } };
   const commands = [
-    `curl -X PATCH ${quoted(`${url}/collections/${encodeURIComponent(collection)}`)} -H 'content-type: application/json' -d '${JSON.stringify(body)}'`,
+    `curl -X PATCH ${shellWord(`${url}/collections/${encodeURIComponent(collection)}`)} -H 'content-type: application/json' -d ${shellWord(JSON.stringify(body))}`,
   ];
   if (row.oversampling > 1) {
     const params = { quantization: { rescore: true, oversampling: row.oversampling } };
     commands.push(`# and in every search: "params": ${JSON.stringify(params)}`);
   }
   return commands;
-}
-
-/** A word as a shell reads it. */
-function quoted(word: string): string {
-  return /^[\w./:=@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
 /** The one JSON object. */

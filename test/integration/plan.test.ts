@@ -165,7 +165,7 @@ test('a plan is complete, picks for a target, and reality keeps what it says', a
   expect(await cli(words[0]!)).toMatchObject({ code: 0 });
   expect(await cli([...words[1]!, '--yes'])).toMatchObject({ code: 0 });
   expect(await cli([...words[3]!, '--check'])).toMatchObject({ code: 0 });
-  const target = words[1]![2]!;
+  const target = words[1]![3]!;
   const encoder = await Encoder.load(join(cwd, words[0]!.at(-1)!));
   const projected = encoder.projectQueries(queries);
   const idsOf = async (collection: string, request: SearchRequest): Promise<string[]> =>
