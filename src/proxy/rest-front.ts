@@ -1,6 +1,7 @@
 import { createServer, METHODS, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
+import { OpenAnswers } from './open-answers.js';
 import type { ProxyOptions } from './proxy-options.js';
 import { RestExchange, type RestParts } from './rest-exchange.js';
 import { HEADER_BYTES_MAX } from './rest-upstream.js';
@@ -26,10 +27,10 @@ export function createRestFront(parts: RestParts, tls: ProxyOptions['tls']): Ser
     keepAliveInitialDelay: TCP_PROBE_AFTER_MS,
   };
   let inFlight = 0;
-  const answers = new WeakMap<Duplex, ServerResponse>();
+  const answers = new OpenAnswers();
   const listener = (request: IncomingMessage, response: ServerResponse): void => {
     const exchange = new RestExchange(parts, request, response);
-    answers.set(request.socket, response);
+    answers.add(response);
     inFlight++;
     response.once('close', () => inFlight--);
     if (inFlight > parts.limits.requestsMax)
@@ -38,12 +39,16 @@ export function createRestFront(parts: RestParts, tls: ProxyOptions['tls']): Ser
   };
   const server =
     tls === undefined ? createServer(options, listener) : createTlsServer({ ...options, ...tls }, listener);
-  server.on('clientError', (error: ClientError, socket) => {
-    if (answers.get(socket)?.headersSent === true || !socket.writable) socket.destroy();
-    else socket.end(emptyAnswer(statusOf(error)));
-  });
+  // After an error the parser reports every further packet of that connection too.
+  const ending = new WeakSet<Duplex>();
+  const end = (socket: Duplex, status: string): void => {
+    if (ending.has(socket)) return;
+    ending.add(socket);
+    void answers.endAfter(socket, emptyAnswer(status));
+  };
+  server.on('clientError', (error: ClientError, socket) => end(socket, statusOf(error)));
   // Nothing is to be tunnelled, and servers know no such path.
-  server.on('connect', (_request, socket) => socket.end(emptyAnswer(NOT_FOUND)));
+  server.on('connect', (_request, socket) => end(socket, NOT_FOUND));
   return server;
 }
 

@@ -1,0 +1,30 @@
+import type { ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+
+/** The answers that each client's connection still waits for, in the order of their requests. */
+export class OpenAnswers {
+  readonly #open = new WeakMap<Duplex, Set<ServerResponse>>();
+
+  /** Remembers an answer until it is over. */
+  add(response: ServerResponse): void {
+    const { socket } = response.req;
+    const open = this.#open.get(socket) ?? new Set();
+    this.#open.set(socket, open.add(response));
+    response.once('close', () => open.delete(response));
+  }
+
+  /**
+   * Ends a connection whose next bytes cannot be read. Requests that came as a whole get their own answers first: they
+   * may have been made already. `text`, an answer as it is sent, is for the bytes that cannot be read.
+   */
+  async endAfter(socket: Duplex, text: string): Promise<void> {
+    const open = this.#open.get(socket) ?? new Set();
+    const whole = [...open].filter(({ req }) => req.complete);
+    await Promise.all(whole.map((response) => new Promise((done) => response.once('close', done))));
+    // The request whose body cannot be read may have an answer that has begun.
+    const hasBegun = [...open].some(({ headersSent }) => headersSent);
+    if (socket.writable && !hasBegun) socket.end(text);
+    // A connection that its last answer ended closes once that answer was sent.
+    else if (hasBegun || !socket.writableEnded) socket.destroy();
+  }
+}
