@@ -14,6 +14,11 @@ const test = await testsOn('any');
 const ROWS = 1500;
 let server: TestServer;
 let cwd: string;
+/** What the commands said of which every test needs the outcome. */
+let trained: CliResult;
+let unwritten: Readonly<Record<'dry' | 'unasked' | 'missing', CliResult>> & { readonly files: string[] };
+let migrated: Readonly<Record<'compact' | 'twoStage', CliResult>>;
+const query = ['--encoder', 'enc.onnx', '--query', 'q.npy', '--row', '7', '--limit', '3', '--json'];
 const cli = (...args: string[]): Promise<CliResult> =>
   runCli(args, { cwd, env: { QDRANT_URL: server.url, QDRANT_TLDR_GRPC_URL: server.grpcUrl } });
 
@@ -35,21 +40,7 @@ beforeAll(async () => {
   await store.close();
   await writeNpy(join(cwd, 'q.npy'), { rows: 20, cols: base.cols }, [rowRange(base, 100, 120)]);
   await tinyEncoder().save(join(cwd, 'other.onnx'));
-});
-
-afterAll(async () => {
-  await server.stop();
-  await rm(cwd, { recursive: true });
-});
-
-test('a collection is inspected, learned from, migrated in both layouts and searched', async () => {
-  const inspected = await cli('inspect', 'docs', '--dim', '64', '--json');
-  expect(inspected.json()).toMatchObject({
-    points: ROWS,
-    vectors: [{ name: '', dim: 512, distance: 'cosine' }],
-  });
-
-  const trained = await cli(
+  trained = await cli(
     'train',
     'docs',
     '--dim',
@@ -62,62 +53,79 @@ test('a collection is inspected, learned from, migrated in both layouts and sear
     '10',
     '--json',
   );
+  unwritten = {
+    dry: await cli('migrate', 'docs', 'docs-c', '--encoder', 'enc.onnx', '--dry-run', '--json'),
+    unasked: await cli('migrate', 'docs', 'docs-c', '--encoder', 'enc.onnx'),
+    files: await readdir(cwd),
+    missing: await cli('inspect', 'docs-c'),
+  };
+  const migrate = ['migrate', 'docs'];
+  const how = ['--encoder', 'enc.onnx', '--yes', '--json'];
+  migrated = {
+    compact: await cli(...migrate, 'docs-c', ...how),
+    twoStage: await cli(...migrate, 'docs-2', ...how, '--layout', 'two-stage'),
+  };
+});
+
+afterAll(async () => {
+  await server.stop();
+  await rm(cwd, { recursive: true });
+});
+
+test('a collection is inspected and learned from', async () => {
+  const inspected = await cli('inspect', 'docs', '--dim', '64', '--json');
+  expect(inspected.json()).toMatchObject({
+    points: ROWS,
+    vectors: [{ name: '', dim: 512, distance: 'cosine' }],
+  });
   expect(trained).toMatchObject({ code: 0 });
+});
 
-  const dry = await cli('migrate', 'docs', 'docs-c', '--encoder', 'enc.onnx', '--dry-run', '--json');
+test('before anybody agreed, a migration is described and nothing is written', () => {
+  const { dry, unasked, files, missing } = unwritten;
   expect(dry.json()).toMatchObject({ dryRun: true, points: ROWS, outputDim: 64, targetExists: false });
-  const unasked = await cli('migrate', 'docs', 'docs-c', '--encoder', 'enc.onnx');
   expect(unasked).toMatchObject({ code: 2, stderr: expect.stringContaining('--yes') });
-  expect((await readdir(cwd)).sort()).toEqual(['enc.onnx', 'other.onnx', 'q.npy']);
-  expect((await cli('inspect', 'docs-c')).code).toBe(4);
+  expect([...files].sort()).toEqual(['enc.onnx', 'other.onnx', 'q.npy']);
+  expect(missing.code).toBe(4);
+});
 
-  const compact = await cli('migrate', 'docs', 'docs-c', '--encoder', 'enc.onnx', '--yes', '--json');
+test('it is migrated in both layouts', async () => {
+  const { compact, twoStage } = migrated;
   expect(compact.json()).toMatchObject({ copied: ROWS, verified: ROWS, resumed: false });
-  const twoStage = await cli(
-    'migrate',
-    'docs',
-    'docs-2',
-    '--encoder',
-    'enc.onnx',
-    '--layout',
-    'two-stage',
-    '--yes',
-    '--json',
-  );
   expect(twoStage.json()).toMatchObject({ copied: ROWS, verified: ROWS });
-
-  const query = ['--encoder', 'enc.onnx', '--query', 'q.npy', '--row', '7', '--limit', '3', '--json'];
-  for (const args of [
-    ['search', 'docs-c', ...query],
-    ['search', 'docs-2', ...query, '--rescore', '50'],
-  ]) {
-    const { code, json } = await cli(...args);
-    expect(code).toBe(0);
-    const [first] = json()['results'] as { id: string; score: number; payloadJson: string }[];
-    expect(first).toMatchObject({ id: '107', payloadJson: expect.stringContaining('text') });
-    // A compact space searched by dot products scores a point against itself by its projected length.
-    expect(first!.score).toBeGreaterThan(0.6);
-    expect(first!.score).toBeLessThan(1.001);
-  }
   expect((await cli('inspect', 'docs-c', '--json')).json()).toMatchObject({
     compactOf: { source: 'docs', outputDim: 64 },
   });
+});
 
-  const record = join('.qdrant-tldr', 'docs--docs-c.json');
-  const refusals: [string[], number][] = [
-    [['search', 'docs-c', ...query, '--rescore', '50'], 2],
-    [['search', 'docs-c', ...query.map((word) => (word === 'enc.onnx' ? 'other.onnx' : word))], 9],
-    [['search', 'docs', ...query], 2],
-    [['migrate', 'docs', 'docs-c', '--encoder', 'other.onnx', '--yes'], 9],
-    [['migrate', 'docs', 'docs-2', '--encoder', 'enc.onnx', '--yes', '--record', 'new.json'], 5],
-    [['migrate', 'nothing', 'x', '--encoder', 'enc.onnx', '--yes'], 4],
-    [['migrate', 'docs', 'docs', '--encoder', 'enc.onnx', '--yes'], 2],
-    [['migrate', 'docs', 'x', '--encoder', 'enc.onnx', '--yes', '--record', 'q.npy/x.json'], 2],
-    [['migrate', 'docs', 'x', '--encoder', 'enc.onnx', '--dry-run', '--record', 'q.npy/x.json'], 2],
-    [['migrate', 'docs', 'x', '--encoder', 'enc.onnx', '--dry-run', '--record', record], 9],
-    [['migrate', 'docs', 'x', '--encoder', 'enc.onnx', '--threads', '2', '--dry-run'], 2],
-    [['inspect', 'docs', '--dim', '512'], 2],
-  ];
-  for (const [args, code] of refusals)
-    expect({ args, code: (await cli(...args)).code }).toEqual({ args, code });
+test.each([
+  ['docs-c', []],
+  ['docs-2', ['--rescore', '50']],
+])('%s is searched with full queries', async (name, flags) => {
+  const { code, json } = await cli('search', name, ...query, ...flags);
+  expect(code).toBe(0);
+  const [first] = json()['results'] as { id: string; score: number; payloadJson: string }[];
+  expect(first).toMatchObject({ id: '107', payloadJson: expect.stringContaining('text') });
+  // A compact space searched by dot products scores a point against itself by its projected length.
+  expect(first!.score).toBeGreaterThan(0.6);
+  expect(first!.score).toBeLessThan(1.001);
+});
+
+const record = join('.qdrant-tldr', 'docs--docs-c.json');
+const refusals: [number, string[]][] = [
+  [2, ['search', 'docs-c', ...query, '--rescore', '50']],
+  [9, ['search', 'docs-c', ...query.map((word) => (word === 'enc.onnx' ? 'other.onnx' : word))]],
+  [2, ['search', 'docs', ...query]],
+  [9, ['migrate', 'docs', 'docs-c', '--encoder', 'other.onnx', '--yes']],
+  [5, ['migrate', 'docs', 'docs-2', '--encoder', 'enc.onnx', '--yes', '--record', 'new.json']],
+  [4, ['migrate', 'nothing', 'x', '--encoder', 'enc.onnx', '--yes']],
+  [2, ['migrate', 'docs', 'docs', '--encoder', 'enc.onnx', '--yes']],
+  [2, ['migrate', 'docs', 'x', '--encoder', 'enc.onnx', '--yes', '--record', 'q.npy/x.json']],
+  [2, ['migrate', 'docs', 'x', '--encoder', 'enc.onnx', '--dry-run', '--record', 'q.npy/x.json']],
+  [9, ['migrate', 'docs', 'x', '--encoder', 'enc.onnx', '--dry-run', '--record', record]],
+  [2, ['migrate', 'docs', 'x', '--encoder', 'enc.onnx', '--threads', '2', '--dry-run']],
+  [2, ['inspect', 'docs', '--dim', '512']],
+];
+test.each(refusals)('exit code %i for: %j', async (code, args) => {
+  expect((await cli(...args)).code).toBe(code);
 });
