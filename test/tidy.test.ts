@@ -71,6 +71,23 @@ function mayImport(from: string, to: string): boolean {
   return ALLOWED[from]?.includes(to) ?? false;
 }
 
+/** `fetch`, also as `globalThis.fetch`. */
+function isFetch(called: ts.Expression): boolean {
+  if (ts.isPropertyAccessExpression(called))
+    return called.name.text === 'fetch' && called.expression.getText() === 'globalThis';
+  return ts.isIdentifier(called) && called.text === 'fetch';
+}
+
+/** Whether a call defines a test or a hook with a time limit as its last argument, or sets the limit of all. */
+function hasTimeLimit(call: ts.CallExpression): boolean {
+  if (/^jest\.setTimeout$/.test(call.expression.getText())) return true;
+  let called: ts.Expression = call.expression;
+  while (ts.isCallExpression(called) || ts.isPropertyAccessExpression(called)) called = called.expression;
+  if (!ts.isIdentifier(called)) return false;
+  if (/^(before|after)(All|Each)$/.test(called.text)) return call.arguments.length > 1;
+  return /^(test|it)([A-Z]\w*)?$/.test(called.text) && call.arguments.length > 2;
+}
+
 const product = [...sourceFiles('src'), ...sourceFiles('adapters')];
 if (product.length === 0) throw new Error('no source files found: run the tests from the repository root');
 
@@ -160,6 +177,25 @@ describe('the house rules', () => {
       .filter((file) =>
         /from 'node:(fs|net|http|http2|child_process)/.test(readFileSync(join(ROOT, file), 'utf8')),
       );
+    expect(wrong).toEqual([]);
+  });
+
+  test('no test uses a connection that may be idle, or sets a time limit of its own', () => {
+    const wrong = sourceFiles('test').flatMap((file) => {
+      const source = parse(file);
+      const found: string[] = [];
+      const visit = (node: ts.Node): void => {
+        if (ts.isCallExpression(node)) {
+          const line = source.getLineAndCharacterOfPosition(node.getStart()).line + 1;
+          if (isFetch(node.expression) && !file.endsWith('fetch-once.ts'))
+            found.push(`${file}:${line}: use fetchOnce`);
+          if (hasTimeLimit(node)) found.push(`${file}:${line}: a time limit`);
+        }
+        ts.forEachChild(node, visit);
+      };
+      visit(source);
+      return found;
+    });
     expect(wrong).toEqual([]);
   });
 

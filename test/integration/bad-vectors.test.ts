@@ -7,6 +7,7 @@ import { Rng } from '../../src/core/rng.js';
 import { tinyEncoder } from '../migrate/fixtures.js';
 import type { CliResult } from '../cli/run-cli.js';
 import { openCliPlace, type CliPlace } from './cli-place.js';
+import { fetchOnce } from './fetch-once.js';
 import { testsOn } from './test-server.js';
 
 const test = await testsOn('any');
@@ -18,7 +19,7 @@ const BAD_ID = '9007199254740993';
 let place: CliPlace;
 
 const put = (name: string, path: string, body: string): Promise<Response> =>
-  fetch(`${place.server.url}/collections/${name}${path}`, {
+  fetchOnce(`${place.server.url}/collections/${name}${path}`, {
     method: 'PUT',
     headers: { 'content-type': 'application/json' },
     body,

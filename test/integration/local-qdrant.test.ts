@@ -35,7 +35,6 @@ test.each([
       fields: { addressInUse: true },
     });
   },
-  60_000,
 );
 
 test('a port that was taken between its choice and its use is replaced by another one', async () => {

@@ -164,7 +164,7 @@ beforeAll(async () => {
   }
   direct = new PlainGrpc(server.grpcUrl);
   proxied = new PlainGrpc(serving.grpc);
-}, 120_000);
+});
 
 afterAll(async () => {
   direct.close();

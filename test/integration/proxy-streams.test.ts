@@ -10,7 +10,6 @@ import { startRecordingUpstream, type RecordingUpstream } from './recording-upst
 /** A method that the proxy cannot know, of a service that is none of the database's. */
 const WATCH = '/some.Service/Watch';
 const HEADERS = { ':status': 200, 'content-type': 'application/grpc' };
-const BOUND_MS = 20_000;
 
 let upstream: RecordingUpstream;
 let proxy: TestProxy;
@@ -55,69 +54,53 @@ async function opened(): Promise<{
 }
 
 describe('a call of many messages', () => {
-  test(
-    'brings each when it is sent, not when the call ends',
-    async () => {
-      const { client, server } = await opened();
-      const trailers = once(client, 'trailers');
-      for (const text of ['one', 'two', 'three']) {
-        const message = framed(Buffer.from(text));
-        const received = once(client, 'data');
-        server.write(message);
-        // The next one is sent only after this one is there.
-        const [chunk] = (await received) as [Buffer];
-        expect(chunk).toEqual(message);
-      }
-      expect(client.readableEnded).toBe(false);
-      server.end();
-      client.end().resume();
-      const [received] = (await trailers) as [Record<string, string>];
-      expect(received).toMatchObject({ 'grpc-status': '0' });
-    },
-    BOUND_MS,
-  );
-
-  test(
-    'takes each of its client’s when it is sent',
-    async () => {
-      const { client, server } = await opened();
-      for (const text of ['one', 'two', 'three']) {
-        const message = framed(Buffer.from(text));
-        const received = once(server, 'data');
-        client.write(message);
-        const [chunk] = (await received) as [Buffer];
-        expect(chunk.subarray(-message.length)).toEqual(message);
-      }
-    },
-    BOUND_MS,
-  );
-
-  test(
-    'that is cancelled is reset at the database: before an answer, and in the middle of one',
-    async () => {
-      const waiting = open();
-      const call = await upstream.nextCall();
-      waiting.close(constants.NGHTTP2_CANCEL);
-      expect(await call.ended).toBe(constants.NGHTTP2_CANCEL);
-      const { client, server, ended } = await opened();
+  test('brings each when it is sent, not when the call ends', async () => {
+    const { client, server } = await opened();
+    const trailers = once(client, 'trailers');
+    for (const text of ['one', 'two', 'three']) {
+      const message = framed(Buffer.from(text));
       const received = once(client, 'data');
-      server.write(framed(Buffer.from('one')));
-      await received;
-      client.close(constants.NGHTTP2_CANCEL);
-      expect(await ended).toBe(constants.NGHTTP2_CANCEL);
-    },
-    BOUND_MS,
-  );
+      server.write(message);
+      // The next one is sent only after this one is there.
+      const [chunk] = (await received) as [Buffer];
+      expect(chunk).toEqual(message);
+    }
+    expect(client.readableEnded).toBe(false);
+    server.end();
+    client.end().resume();
+    const [received] = (await trailers) as [Record<string, string>];
+    expect(received).toMatchObject({ 'grpc-status': '0' });
+  });
 
-  test(
-    'ends at the database when its client’s connection is lost',
-    async () => {
-      const { ended } = await opened();
-      prober.session.destroy();
-      expect(await ended).toBe(constants.NGHTTP2_CANCEL);
-    },
-    BOUND_MS,
-  );
+  test('takes each of its client’s when it is sent', async () => {
+    const { client, server } = await opened();
+    for (const text of ['one', 'two', 'three']) {
+      const message = framed(Buffer.from(text));
+      const received = once(server, 'data');
+      client.write(message);
+      const [chunk] = (await received) as [Buffer];
+      expect(chunk.subarray(-message.length)).toEqual(message);
+    }
+  });
+
+  test('that is cancelled is reset at the database: before an answer, and in the middle of one', async () => {
+    const waiting = open();
+    const call = await upstream.nextCall();
+    waiting.close(constants.NGHTTP2_CANCEL);
+    expect(await call.ended).toBe(constants.NGHTTP2_CANCEL);
+    const { client, server, ended } = await opened();
+    const received = once(client, 'data');
+    server.write(framed(Buffer.from('one')));
+    await received;
+    client.close(constants.NGHTTP2_CANCEL);
+    expect(await ended).toBe(constants.NGHTTP2_CANCEL);
+  });
+
+  test('ends at the database when its client’s connection is lost', async () => {
+    const { ended } = await opened();
+    prober.session.destroy();
+    expect(await ended).toBe(constants.NGHTTP2_CANCEL);
+  });
 });
 
 describe('a REST client that hangs up', () => {
@@ -127,46 +110,34 @@ describe('a REST client that hangs up', () => {
     return call;
   };
 
-  test(
-    'before the answer ends the request at the database',
-    async () => {
-      const call = ask();
-      const { path, ended } = await upstream.nextRequest();
-      expect(path).toBe('/some/path');
-      call.destroy();
-      expect(await ended).toBe(false);
-    },
-    BOUND_MS,
-  );
+  test('before the answer ends the request at the database', async () => {
+    const call = ask();
+    const { path, ended } = await upstream.nextRequest();
+    expect(path).toBe('/some/path');
+    call.destroy();
+    expect(await ended).toBe(false);
+  });
 
-  test(
-    'in the middle of the answer ends it, too',
-    async () => {
-      const call = ask();
-      const responded = once(call, 'response');
-      const { answering, ended } = await upstream.nextRequest();
-      answering.write('a part');
-      const [response] = (await responded) as [IncomingMessage];
-      await once(response, 'data');
-      call.destroy();
-      expect(await ended).toBe(false);
-    },
-    BOUND_MS,
-  );
+  test('in the middle of the answer ends it, too', async () => {
+    const call = ask();
+    const responded = once(call, 'response');
+    const { answering, ended } = await upstream.nextRequest();
+    answering.write('a part');
+    const [response] = (await responded) as [IncomingMessage];
+    await once(response, 'data');
+    call.destroy();
+    expect(await ended).toBe(false);
+  });
 
-  test(
-    'is told from one that takes its answer',
-    async () => {
-      const call = ask();
-      const responded = once(call, 'response');
-      const { answering, ended } = await upstream.nextRequest();
-      answering.end('all');
-      const [response] = (await responded) as [IncomingMessage];
-      response.resume();
-      expect(await ended).toBe(true);
-    },
-    BOUND_MS,
-  );
+  test('is told from one that takes its answer', async () => {
+    const call = ask();
+    const responded = once(call, 'response');
+    const { answering, ended } = await upstream.nextRequest();
+    answering.end('all');
+    const [response] = (await responded) as [IncomingMessage];
+    response.resume();
+    expect(await ended).toBe(true);
+  });
 });
 
 test('a database that nobody listens for is said to be unavailable, and does not end the proxy', async () => {

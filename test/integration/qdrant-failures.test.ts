@@ -293,7 +293,7 @@ test('strict mode: points are counted without exact search, and what never fits 
   const log = (_: string, message: string): void => void warned.push(message);
   const store = await openQdrant({ ...server, apiKey: KEY, retry: QUICK, log });
   const strict = (settings: object): Promise<Response> =>
-    fetch(`${server.url}/collections/data`, {
+    fetchOnce(`${server.url}/collections/data`, {
       method: 'PATCH',
       headers: { 'api-key': KEY, 'content-type': 'application/json' },
       body: JSON.stringify({ strict_mode_config: settings }),
