@@ -86,6 +86,7 @@ async function migrate(
     await scenario.want({ state: 'copied', side }, () => true);
     await trouble.some(2);
   }
+  await scenario.moreWrites(21);
   await scenario.stop();
   await scenario.reported(({ open }) => open === 0);
 }

@@ -55,10 +55,10 @@ async function createPlain(name: string): Promise<void> {
   });
 }
 
-async function follow(target = store): Promise<FollowWrites> {
+async function follow(target = store, limits: { targetWaitMs?: number } = {}): Promise<FollowWrites> {
   const journal = await WriteJournal.open(folder);
   const names = { sourceCollection: 'source', targetCollection: 'target' };
-  return new FollowWrites({ source: store, target, ...names, encoder, journal, targetWaitMs: 300 });
+  return new FollowWrites({ source: store, target, ...names, encoder, journal, ...limits });
 }
 
 const copy = (): Promise<void> => copyOnce({ plan, store, encoder, batchSize: 16 });
@@ -204,7 +204,7 @@ describe('writes that are followed', () => {
       },
     });
     await copy();
-    const follower = await follow(broken);
+    const follower = await follow(broken, { targetWaitMs: 300 });
     await follower.setState('copied');
     const put = (): Promise<number> =>
       follower.write(onIds(1n), () =>
@@ -225,7 +225,7 @@ describe('writes that are followed', () => {
     await expect(put()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     expect(follower.status()).toMatchObject({ side: 'target', open: 1 });
     down = false;
-    expect(await put()).toBe(200);
+    await follower.caughtUp(300_000);
     expect(await differences()).toEqual([]);
     expect(await follower.switchTo('source', count)).toBe(true);
     await follower.close();

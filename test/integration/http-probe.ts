@@ -96,20 +96,51 @@ export function inOrder(text: string): string {
   );
 }
 
-/** Sends bytes as they are and gives the status line and whether the connection was closed within a while. */
-export function sendRaw(url: string, bytes: string): Promise<{ status: string; closed: boolean }> {
+/** What a server said to bytes as they were sent. */
+interface RawAnswer {
+  /** Of the first answer. */
+  readonly status: string;
+  /** Whether the server takes no further request on the connection. */
+  readonly closed: boolean;
+}
+
+/** One more request, after whose answer a server closes the connection. */
+const LAST = 'GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n';
+
+/** Sends bytes as they are, and once they are answered one more request; returns when the server has closed. */
+export function sendRaw(url: string, bytes: string): Promise<RawAnswer> {
   return new Promise((resolve) => {
     const socket = connect(Number(new URL(url).port), '127.0.0.1');
     let received = '';
-    const end = (closed: boolean): void => {
-      clearTimeout(timer);
-      socket.destroy();
-      resolve({ status: received.split('\r\n', 1)[0] ?? '', closed });
-    };
-    const timer = setTimeout(() => end(false), 400);
-    socket.on('data', (chunk) => (received += chunk.toString('latin1')));
-    socket.on('close', () => end(true));
+    socket.on('data', (chunk) => {
+      if (received === '') socket.write(LAST, 'latin1');
+      received += chunk.toString('latin1');
+    });
+    socket.on('close', () => {
+      const answers = received.match(/^HTTP\/1\.1 (?!100)/gm)?.length ?? 0;
+      const sent = bytes.match(/^[A-Z]+ .* HTTP\/\d\.\d\r$/gm)?.length ?? 0;
+      resolve({ status: statusLine(received), closed: answers <= sent });
+    });
     socket.on('error', () => undefined);
     socket.write(bytes, 'latin1');
   });
+}
+
+/** Sends bytes as they are and gives the status line of the answer; '' where the server closes without one. */
+export function rawStatus(url: string, bytes: string): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1');
+    let received = '';
+    socket.on('data', (chunk) => {
+      received += chunk.toString('latin1');
+      if (received.includes('\r\n')) socket.destroy();
+    });
+    socket.on('close', () => resolve(statusLine(received)));
+    socket.on('error', () => undefined);
+    socket.write(bytes, 'latin1');
+  });
+}
+
+function statusLine(received: string): string {
+  return received.split('\r\n', 1)[0] ?? '';
 }

@@ -154,11 +154,11 @@ describe('a migration whose writes go through the proxy', () => {
     await done(migrate('cutover', '--by', 'proxy', '--execute'));
     expect(await done(migrate('verify'))).toMatchObject({ ok: true, countsCompared: false });
     await done(migrate('rollback', '--execute'));
-    await forAWhile();
+    await scenario.moreWrites(60);
     await done(migrate('cutover', '--by', 'proxy', '--execute'));
     await refused(migrate('complete', '--delete-source', '--execute'), 2, 'while a proxy writes to it');
     const { collections } = await done(migrate('complete'));
-    await forAWhile();
+    await scenario.moreWrites(60);
     await endsEqual(scenario);
     expect(scenario.writes).toBeGreaterThan(100);
     expect(await scenario.end()).toBe(0);

@@ -225,8 +225,8 @@ test('a server that restarts while it indexes is told to go on', async () => {
       () => 'pass',
     ),
   ];
-  const retry = { attempts: 60, firstDelayMs: 50, longestDelayMs: 500 };
-  const through = await openQdrant({ url: http.url, grpcUrl: grpc.url, retry, indexingStallMs: 30_000 });
+  const retry = { attempts: 600, firstDelayMs: 50, longestDelayMs: 500 };
+  const through = await openQdrant({ url: http.url, grpcUrl: grpc.url, retry, indexingStallMs: 300_000 });
   await rest(http.url, 'PUT', '/collections/source', { vectors: { size: DIM, distance: 'Cosine' } });
   const spec = await through.describe('source');
   const target = { ...spec, name: 'target', native: withSmallSegments(spec.native) };

@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { matrix } from '../../src/core/matrix.js';
+import { sleep } from '../../src/core/run.js';
 import type { VectorStore } from '../../src/core/vector-store.js';
 import { cutOver } from '../../src/migrate/cut-over.js';
 import { startMigration } from '../../src/migrate/migrate-collection.js';
@@ -61,9 +62,20 @@ interface Answer {
   readonly ended: number;
 }
 
-/** Searches through a name until told to stop; `switches` counts the beginnings and ends of switches. */
-async function searchLoad(name: string, state: { switches: number; stop: boolean }): Promise<Answer[]> {
-  const answers: Answer[] = [];
+interface LoadState {
+  /** Beginnings and ends of switches so far. */
+  switches: number;
+  stop: boolean;
+  readonly answers: Answer[];
+}
+
+/** Returns once a search that was sent after the latest switch has its answer. */
+async function answered({ answers, switches }: LoadState): Promise<void> {
+  while (!answers.some(({ begun }) => begun === switches)) await sleep(10);
+}
+
+/** Searches through a name until told to stop. */
+async function searchLoad(name: string, state: LoadState): Promise<void> {
   const body = JSON.stringify({
     query: Array.from({ length: DIM }, (_, i) => i + 1),
     limit: 5,
@@ -79,11 +91,10 @@ async function searchLoad(name: string, state: { switches: number; stop: boolean
       });
       const json = (await response.json()) as { result?: { points: { payload: { side: string } }[] } };
       const sides = [...new Set((json.result?.points ?? []).map(({ payload }) => payload.side))];
-      answers.push({ status: response.status, sides, begun, ended: state.switches });
+      state.answers.push({ status: response.status, sides, begun, ended: state.switches });
     }
   };
   await Promise.all(Array.from({ length: SEARCHERS }, search));
-  return answers;
 }
 
 test.each([
@@ -98,23 +109,23 @@ test.each([
     // Marked apart after the verification, so that an answer tells where it comes from.
     for (const side of [source, `${source}-2`])
       await rest('POST', `/collections/${side}/points/payload?wait=true`, { payload: { side }, filter: {} });
-    const state = { switches: 0, stop: false };
+    const state: LoadState = { switches: 0, stop: false, answers: [] };
     const load = searchLoad(name, state);
-    const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 300));
     const sides = { source: store, target: store, place: placeOf(source) };
     for (let round = 0; round < 3; round++) {
-      await pause();
+      await answered(state);
       state.switches++;
       await cutOver({ ...sides, form, alias: name });
       state.switches++;
-      await pause();
+      await answered(state);
       state.switches++;
       await rollBack(sides);
       state.switches++;
     }
-    await pause();
+    await answered(state);
     state.stop = true;
-    const answers = await load;
+    await load;
+    const { answers } = state;
     expect(answers.filter(({ status }) => status !== 200)).toEqual([]);
     expect(answers.filter((answer) => answer.sides.length !== 1)).toEqual([]);
     // Even and unchanged: no switch was under way. 0 and 4 lead to the source, 2 to the target, and so on.

@@ -8,7 +8,7 @@ import { Rng } from '../../src/core/rng.js';
 import { DIM } from '../migrate/fixtures.js';
 import { fetchOnce } from './fetch-once.js';
 import { Ledger, type LedgerWrite } from './ledger.js';
-import { forAWhile, Scenario } from './migrating-scenario.js';
+import { Scenario } from './migrating-scenario.js';
 import { scenarioPlace } from './scenario-place.js';
 import { testsOn } from './test-server.js';
 
@@ -24,18 +24,18 @@ describe('a collection that is written to through the proxy while it is migrated
     const scenario = await Scenario.make(place(), 'busy', { faults: false });
     await scenario.serve();
     scenario.begin(1);
-    await forAWhile();
+    await scenario.moreWrites();
     await scenario.want({ state: 'copying', side: 'source' }, anything);
     await scenario.copy();
     await scenario.want({ state: 'copied', side: 'source' }, ({ caughtUp }) => caughtUp);
     for (let round = 0; round < 2; round++) {
       await scenario.want({ state: 'copied', side: 'target' }, anything);
-      await forAWhile();
+      await scenario.moreWrites();
       await scenario.want({ state: 'copied', side: 'source' }, anything);
-      await forAWhile();
+      await scenario.moreWrites();
     }
     await scenario.want({ state: 'copied', side: 'target' }, anything);
-    await forAWhile();
+    await scenario.moreWrites();
     await scenario.stop();
     await scenario.reported(({ open }) => open === 0);
     expect(scenario.failures).toEqual([]);
@@ -52,7 +52,7 @@ describe('a collection that is written to through the proxy while it is migrated
     await scenario.copy();
     await scenario.want({ state: 'copied', side: 'target' }, ({ side }) => side === 'target');
     const write = (url: string, method: string, below: string, body: string): Promise<Response> =>
-      fetch(`${url}/collections/waits/points${below}?wait=true`, {
+      fetchOnce(`${url}/collections/waits/points${below}?wait=true`, {
         ...{ method, headers: { 'content-type': 'application/json' }, body },
       });
     const vector = [1e39, ...Array.from({ length: DIM - 1 }, () => 1)].join().replace('1e+39', '1e39');
@@ -76,7 +76,7 @@ describe('a collection that is written to through the proxy while it is migrated
     child.kill('SIGKILL');
     await ended;
     await rm(scenario.folder, { recursive: true });
-  }, 60_000);
+  });
 
   test('the comparison finds a missing point, one too many, a payload and a vector', async () => {
     const scenario = await Scenario.make(place(), 'compared', { faults: false });

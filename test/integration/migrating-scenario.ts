@@ -56,7 +56,7 @@ interface ScenarioOptions {
 }
 
 /** Waits. */
-export const forAWhile = (ms = 400): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+export const forAWhile = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** A collection that is migrated while writers and readers use it through the proxy. */
 export class Scenario {
@@ -184,6 +184,12 @@ export class Scenario {
     const writers = Array.from({ length: WRITERS }, (_, i) => this.#write(seed * 1000 + i));
     const rng = new Rng(seed);
     this.#working = Promise.all([...writers, this.#readOwnWrites(), this.#search(), this.#keepLedger(rng)]);
+  }
+
+  /** Returns once clients wrote this often again, however long that takes. */
+  async moreWrites(count = 30): Promise<void> {
+    const enough = this.writes + count;
+    while (this.writes < enough) await forAWhile(20);
   }
 
   async stop(): Promise<void> {

@@ -156,7 +156,7 @@ describe('a server that is lost', () => {
   });
 
   test('that says nothing for too long is given up, and its connection with it', async () => {
-    await restart({ upstreamTimeoutMs: SHORT_MS, probeIntervalMs: 100, probeTimeoutMs: 100 });
+    await restart({ upstreamTimeoutMs: 3_000, probeIntervalMs: 500, probeTimeoutMs: 3_000 });
     let held = true;
     decide = ({ from }) => (held && from === 'server' ? 'hold' : 'pass');
     const [asked, called] = [prober(), grpcProber()];

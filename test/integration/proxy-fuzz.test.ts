@@ -278,7 +278,7 @@ describe('what is large or deep', () => {
     const before = keptBytes();
     await again();
     // Connections on which a body was refused stay a moment for the rest of it, and so do the bodies, on both sides.
-    const endMs = performance.now() + 20_000;
+    const endMs = performance.now() + 300_000;
     while (keptBytes() - before > KEPT_BYTES_MAX && performance.now() < endMs)
       await new Promise((done) => setTimeout(done, 200));
     expect(keptBytes() - before).toBeLessThan(KEPT_BYTES_MAX);

@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { openQdrantRecords } from '../../adapters/qdrant/open-qdrant.js';
 import { STATE_COLLECTION } from '../../adapters/qdrant/record-store.js';
+import type { RunOptions } from '../../src/core/run.js';
 import type { RecordStore } from '../../src/core/record-store.js';
 import { RECORD_KEY } from '../../src/core/target-description.js';
 import { startLocalQdrant } from '../../src/cli/local-qdrant.js';
@@ -118,17 +119,13 @@ test('a second runner is refused while the first gives signs of life, and takes 
   const { child, lines } = await startChild('taken');
   const first = `process ${child.pid} on ${hostname()}`;
   const told: string[] = [];
-  const place = recordInStore(
-    records,
-    { source: 'source', target: 'taken' },
-    {
-      silenceMsMax: 1_000,
-      log: (level, message) => {
-        if (level === 'warn') told.push(message);
-      },
-    },
-  );
-  await expect(startMigration({ ...sidesOf('taken'), place })).rejects.toMatchObject({
+  const log: RunOptions['log'] = (level, message) => {
+    if (level === 'warn') told.push(message);
+  };
+  const placeOf = (silenceMsMax: number): ReturnType<typeof recordInStore> =>
+    recordInStore(records, { source: 'source', target: 'taken' }, { silenceMsMax, log });
+  const place = placeOf(1_000);
+  await expect(startMigration({ ...sidesOf('taken'), place: placeOf(300_000) })).rejects.toMatchObject({
     code: 'ALREADY_EXISTS',
     message: expect.stringContaining(first),
   });
@@ -147,7 +144,7 @@ test('a second runner is refused while the first gives signs of life, and takes 
 });
 
 test('of many at once one gets the lease, and a loser that held it before can write nothing', async () => {
-  const takers = Array.from({ length: 10 }, () => new Leases(records, { renewMs: 50, silenceMsMax: 600 }));
+  const takers = Array.from({ length: 10 }, () => new Leases(records, { renewMs: 50, silenceMsMax: 3_000 }));
   const round = async (): Promise<number> => {
     const taken = await Promise.allSettled(takers.map((leases) => leases.take('race', { about: 'a race' })));
     const won = taken.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
@@ -167,28 +164,24 @@ test('of many at once one gets the lease, and a loser that held it before can wr
   await records.remove('race', {});
 });
 
-testOnProcess(
-  'a holder that cannot reach its server keeps its lease: nobody else can either',
-  async () => {
-    const server = await startLocalQdrant();
-    try {
-      const store = await openQdrantRecords(server);
-      const lease = await new Leases(store, { renewMs: 200 }).take('held', {});
-      const watching = new Leases(store, { silenceMsMax: 1_200 });
-      process.kill(server.pid, 'SIGSTOP');
-      const seen = watching.holder('held');
-      setTimeout(() => process.kill(server.pid, 'SIGCONT'), 3_000);
-      expect(await seen).toBe(ME);
-      await lease.write({ record: 'still mine' });
-      await lease.stop();
-      expect(await watching.holder('held')).toBeNull();
-    } finally {
-      process.kill(server.pid, 'SIGCONT');
-      await server.stop();
-    }
-  },
-  30_000,
-);
+testOnProcess('a holder that cannot reach its server keeps its lease: nobody else can either', async () => {
+  const server = await startLocalQdrant();
+  try {
+    const store = await openQdrantRecords(server);
+    const lease = await new Leases(store, { renewMs: 200 }).take('held', {});
+    const watching = new Leases(store, { silenceMsMax: 3_000 });
+    process.kill(server.pid, 'SIGSTOP');
+    const seen = watching.holder('held');
+    setTimeout(() => process.kill(server.pid, 'SIGCONT'), 5_000);
+    expect(await seen).toBe(ME);
+    await lease.write({ record: 'still mine' });
+    await lease.stop();
+    expect(await watching.holder('held')).toBeNull();
+  } finally {
+    process.kill(server.pid, 'SIGCONT');
+    await server.stop();
+  }
+});
 
 test('the store changes under its conditions only, keeps texts as they are and leaves nothing behind', async () => {
   const before = (await at.store.listCollections()).includes(STATE_COLLECTION) ? await entries() : 0;

@@ -230,16 +230,27 @@ describe('the end', () => {
 });
 
 test('a pause stops a run at a batch, refuses the next, and loses nothing', async () => {
-  const slow: VectorStore = {
+  // The first batch is under way until the run has seen the pause.
+  let goOn = (): void => undefined;
+  const paused = new Promise<void>((resolve) => (goOn = resolve));
+  const watched: RecordPlace = {
+    ...place,
+    isPaused: async () => {
+      const isPaused = await place.isPaused();
+      if (isPaused) setImmediate(goOn);
+      return isPaused;
+    },
+  };
+  const waiting: VectorStore = {
     ...store,
     upsert: async (...args) => {
       await store.upsert(...args);
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      await paused;
     },
   };
   const events: string[] = [];
   const hook: MigrationHook = (event) => Promise.resolve(void events.push(event));
-  const run = start({ target: slow, hook }).catch((error: unknown) => error);
+  const run = start({ target: waiting, place: watched, hook }).catch((error: unknown) => error);
   while (!events.includes('started')) await new Promise((resolve) => setTimeout(resolve, 5));
   await expect(start()).rejects.toMatchObject({ message: expect.stringContaining('another run') });
   await expect(cut()).rejects.toMatchObject({ message: expect.stringContaining('another run') });
