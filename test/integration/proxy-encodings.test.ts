@@ -61,7 +61,7 @@ beforeAll(async () => {
   proxy = await startTestProxy(server);
   for (const name of [TARGET, OTHER])
     await put(`/collections/${name}`, { vectors: { size: COMPACT_DIM, distance: 'Cosine' } });
-}, 60_000);
+});
 
 afterAll(async () => {
   await proxy.proxy.close();
