@@ -1,5 +1,6 @@
 import { connect, constants, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2';
 import { TldrError } from '../../src/core/errors.js';
+import { isRedirect, RedirectError } from '../../src/core/redirect.js';
 import type { Log } from '../../src/core/run.js';
 import { CallError, connectionError, grpcError } from './errors.js';
 import { withRetry, type RetryOptions } from './retry.js';
@@ -10,6 +11,7 @@ const WINDOW_BYTES = 8 * 1024 ** 2;
 const FRAME_BYTES = 1024 ** 2;
 const PREFIX_BYTES = 5;
 const RESPONSE_BYTES_MAX = 1024 ** 3;
+const GRPC_SETTING = '--grpc-url or QDRANT_TLDR_GRPC_URL';
 
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
@@ -121,7 +123,7 @@ export class Grpc {
         );
       };
       signal?.addEventListener('abort', onAbort, { once: true });
-      readAnswer(stream, { call, answerBytesMax, memory: this.memory }).then(
+      readAnswer(stream, { call, url, answerBytesMax, memory: this.memory }).then(
         (body) => finish(() => resolve(body)),
         (error: unknown) => finish(() => reject(connectionError(error, { call, endpoint: url }))),
       );
@@ -174,9 +176,16 @@ class Message {
   }
 }
 
+interface Reading {
+  readonly call: string;
+  readonly url: string;
+  readonly answerBytesMax: number;
+  readonly memory: SpareMemory;
+}
+
 function readAnswer(
   stream: ClientHttp2Stream,
-  { call, answerBytesMax, memory }: { call: string; answerBytesMax: number; memory: SpareMemory },
+  { call, url, answerBytesMax, memory }: Reading,
 ): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
     const answer = new Message(memory);
@@ -184,6 +193,7 @@ function readAnswer(
     let message = '';
     let retryAfter: string | undefined;
     let httpStatus = 0;
+    let location: string | undefined;
     const readStatus = (headers: Readonly<Record<string, unknown>>): void => {
       const text = (name: string): string | undefined => {
         const value = headers[name];
@@ -195,6 +205,7 @@ function readAnswer(
     };
     stream.on('response', (headers) => {
       httpStatus = headers[':status'] ?? 0;
+      ({ location } = headers);
       readStatus(headers);
     });
     stream.on('trailers', readStatus);
@@ -211,6 +222,8 @@ function readAnswer(
         resolve(whole);
       } else if (status === '0') {
         reject(new CallError('UNAVAILABLE', `${call}: the answer ends before its end`, { safe: true }));
+      } else if (isRedirect(httpStatus)) {
+        reject(new RedirectError({ from: url, status: httpStatus, location, setting: GRPC_SETTING }));
       } else if (status === undefined) {
         const what = httpStatus === 0 ? 'the connection closed' : `HTTP ${httpStatus} without a gRPC status`;
         const safe = httpStatus === 0 || httpStatus === 200 || httpStatus >= 500;

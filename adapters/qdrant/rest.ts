@@ -1,4 +1,5 @@
 import { TldrError } from '../../src/core/errors.js';
+import { isRedirect, RedirectError } from '../../src/core/redirect.js';
 import type { Log } from '../../src/core/run.js';
 import { connectionError, httpError } from './errors.js';
 import { parseJson, stringifyJson, valueAt, type Json } from './json.js';
@@ -71,7 +72,7 @@ export class Rest {
           ...(apiKey === undefined ? {} : { 'api-key': apiKey }),
         },
       });
-      await refuseRedirect(response, { call, url });
+      await refuseRedirect(response, url + path);
       if (response.status === 200) {
         await response.body?.cancel();
         throw new TldrError('UNSUPPORTED', `${call}: ${url} does not give parts of a file`);
@@ -103,7 +104,7 @@ export class Rest {
         },
         ...(body === undefined ? {} : { body }),
       });
-      await refuseRedirect(response, { call, url });
+      await refuseRedirect(response, url + path);
       text = await response.text();
     } catch (cause) {
       throw connectionError(cause, { call, endpoint: url });
@@ -115,13 +116,11 @@ export class Rest {
   }
 }
 
-/** Following would hand the API key and the body to whoever the answer names. @throws INVALID_ARGUMENT */
-async function refuseRedirect(response: Response, at: { call: string; url: string }): Promise<void> {
-  if (response.status < 300 || response.status > 399) return;
+/** @throws RedirectError for an answer that sends its client elsewhere */
+async function refuseRedirect(response: Response, from: string): Promise<void> {
+  const { status } = response;
+  if (!isRedirect(status)) return;
   await response.body?.cancel();
-  const to = response.headers.get('location') ?? '(no location)';
-  throw new TldrError(
-    'INVALID_ARGUMENT',
-    `${at.call}: ${at.url} redirects (HTTP ${response.status}) to ${to}, and redirects are not followed, as they would carry the API key there. If that address is the right one, set it as the server's address (--url or QDRANT_URL)`,
-  );
+  const location = response.headers.get('location') ?? undefined;
+  throw new RedirectError({ from, status, location, setting: '--url or QDRANT_URL' });
 }

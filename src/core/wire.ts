@@ -127,6 +127,8 @@ export type ProxyFailure =
   | 'unsupported'
   | 'overloaded'
   | 'unavailable'
+  /** The database sends its clients to another address. */
+  | 'redirected'
   | 'timeout'
   | 'internal'
   /** An address, such as `*`, that no path of the database can be. */

@@ -1,4 +1,8 @@
 import { Client, type Dispatcher } from 'undici';
+import { isRedirect, RedirectError } from '../core/redirect.js';
+
+/** How users name the database's REST address. */
+const SETTING = 'the setting url';
 
 /** Requests to one origin over connections that carry one request at a time. */
 export class ConnectionPool {
@@ -21,7 +25,7 @@ export class ConnectionPool {
     const send = (connection: Client): void => {
       const hasBody = options.body !== null && options.body !== undefined;
       const done = (reusable: boolean): void => this.#release(connection, reusable);
-      connection.dispatch(options, new Leased(handler, hasBody, done));
+      connection.dispatch(options, new Leased(handler, { origin: this.#origin, hasBody, done }));
     };
     const connection = this.#free.pop() ?? this.#another();
     if (connection === null) this.#waiting.push(send);
@@ -55,21 +59,28 @@ export class ConnectionPool {
   }
 }
 
+interface Lease {
+  /** Where the request goes. */
+  readonly origin: string;
+  readonly hasBody: boolean;
+  readonly done: (reusable: boolean) => void;
+}
+
 /**
+ * Ends a request that is answered by a redirect with an error. Clients would follow it with their API key.
+ *
  * Gives the connection back when its request has ended. A server that refuses a request may not have read its body,
  * and then closes the connection without saying so: the next request would be lost on it.
  */
 class Leased implements Dispatcher.DispatchHandler {
   readonly #handler: Dispatcher.DispatchHandler;
-  readonly #hasBody: boolean;
-  readonly #done: (reusable: boolean) => void;
+  readonly #lease: Lease;
   #refused = false;
   #ended = false;
 
-  constructor(handler: Dispatcher.DispatchHandler, hasBody: boolean, done: (reusable: boolean) => void) {
+  constructor(handler: Dispatcher.DispatchHandler, lease: Lease) {
     this.#handler = handler;
-    this.#hasBody = hasBody;
-    this.#done = done;
+    this.#lease = lease;
   }
 
   onRequestStart(controller: Dispatcher.DispatchController, context: unknown): void {
@@ -77,7 +88,15 @@ class Leased implements Dispatcher.DispatchHandler {
   }
 
   onResponseStart(...answer: Parameters<NonNullable<Dispatcher.DispatchHandler['onResponseStart']>>): void {
-    this.#refused = answer[1] >= 400;
+    const [controller, status, { location }] = answer;
+    if (isRedirect(status)) {
+      const to = Array.isArray(location) ? location[0] : location;
+      controller.abort(
+        new RedirectError({ from: this.#lease.origin, status, location: to, setting: SETTING }),
+      );
+      return;
+    }
+    this.#refused = status >= 400;
     this.#handler.onResponseStart?.(...answer);
   }
 
@@ -86,7 +105,7 @@ class Leased implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(...end: Parameters<NonNullable<Dispatcher.DispatchHandler['onResponseEnd']>>): void {
-    this.#end(!(this.#refused && this.#hasBody));
+    this.#end(!(this.#refused && this.#lease.hasBody));
     this.#handler.onResponseEnd?.(...end);
   }
 
@@ -99,6 +118,6 @@ class Leased implements Dispatcher.DispatchHandler {
   #end(reusable: boolean): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#done(reusable);
+    this.#lease.done(reusable);
   }
 }

@@ -265,6 +265,7 @@ export class GrpcExchange {
     upstream.on('error', (error) => this.#failed(error));
     upstream.on('trailers', (received: IncomingHttpHeaders) => (trailers = received));
     upstream.once('response', (headers: IncomingHttpHeaders, flags: number) => {
+      if (upstream.destroyed) return;
       answered = true;
       metrics.stage('grpc', 'upstream', (performance.now() - startedAtMs) / 1000);
       if (this.#stream.destroyed) return;

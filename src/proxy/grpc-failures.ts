@@ -1,4 +1,5 @@
 import { isTldrError } from '../core/errors.js';
+import { RedirectError } from '../core/redirect.js';
 import { NO_ANSWER } from './grpc-answer.js';
 import { BodyTooLarge, BodyUnreadable, CodingUnsupported } from './whole-body.js';
 
@@ -45,6 +46,8 @@ export function callFailureOf(error: unknown): CallFailure {
     const blame = error.code === CODE.unavailable ? 'database' : 'none';
     return { code: error.code, message: error.message, retryAfter: error.retryAfter, blame };
   }
+  if (error instanceof RedirectError)
+    return { code: CODE.unavailable, message: error.message, blame: 'database' };
   if (isTldrError(error, 'UNAVAILABLE'))
     return { code: CODE.unavailable, message: error.message, blame: 'none' };
   if (isTldrError(error, 'INVALID_ARGUMENT'))

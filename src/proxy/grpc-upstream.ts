@@ -4,11 +4,14 @@ import {
   type ClientHttp2Stream,
   type OutgoingHttpHeaders,
 } from 'node:http2';
+import { isRedirect, RedirectError } from '../core/redirect.js';
 import type { ProxyLimits, Upstream } from './proxy-options.js';
 
 /** Vectors come in pages of megabytes: with the default window of 64 kB they would trickle. */
 export const WINDOW_BYTES = 8 * 1024 ** 2;
 const CONNECT_TIMEOUT_MS = 10_000;
+/** How users name the database's gRPC address. */
+const SETTING = 'the setting grpcUrl';
 type Limits = Pick<ProxyLimits, 'grpcConnections' | 'probeIntervalMs' | 'probeTimeoutMs'>;
 
 /** A few HTTP/2 connections to the database's gRPC port, opened when needed and again after they were lost. */
@@ -24,9 +27,14 @@ export class GrpcUpstream {
     this.#sessions = Array.from({ length: limits.grpcConnections });
   }
 
-  /** Opens a call; the caller ends its body. Errors of the connection come as the stream's. */
+  /** Opens a call; the caller ends its body. Errors of the connection, and a redirect, come as the stream's. */
   request(headers: OutgoingHttpHeaders): ClientHttp2Stream {
-    return this.#session().request(headers);
+    const stream = this.#session().request(headers);
+    stream.once('response', ({ ':status': status = 0, location }) => {
+      if (isRedirect(status))
+        stream.destroy(new RedirectError({ from: this.#origin, status, location, setting: SETTING }));
+    });
+    return stream;
   }
 
   close(): void {

@@ -1,4 +1,5 @@
 import { codeOf, isTldrError } from '../core/errors.js';
+import { RedirectError } from '../core/redirect.js';
 import type { BodySize, ProxyFailure } from '../core/wire.js';
 import type { ProxyLimits } from './proxy-options.js';
 import { BodyTooLarge, BodyUnreadable, CodingUnsupported } from './whole-body.js';
@@ -22,6 +23,8 @@ export function failureOf(error: unknown, limits: ProxyLimits): Failed {
     return { failure: 'unreadable', message: error.message, upstream: false };
   if (error instanceof CodingUnsupported)
     return { failure: 'unsupported', message: error.message, upstream: false };
+  if (error instanceof RedirectError)
+    return { failure: 'redirected', message: error.message, upstream: true };
   // Why a followed write was not made, or cannot be read yet.
   if (isTldrError(error, 'UNAVAILABLE'))
     return { failure: 'unavailable', message: error.message, upstream: false };

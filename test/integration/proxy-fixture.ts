@@ -5,6 +5,7 @@ import type { Log } from '../../src/core/run.js';
 import type { ServedCollection } from '../../src/core/served-collection.js';
 import type { ProxyLimits, Rewriters } from '../../src/proxy/proxy-options.js';
 import { Rewriting } from '../../src/proxy/rewriting.js';
+import type { ShadowOptions } from '../../src/proxy/shadow.js';
 import { startProxy, type Proxy } from '../../src/proxy/start-proxy.js';
 import { COMPACT_DIM, DIM, tinyEncoder } from '../migrate/fixtures.js';
 
@@ -22,6 +23,7 @@ export interface TestProxyOptions {
   readonly limits?: Partial<ProxyLimits>;
   readonly rewriters?: Rewriters;
   readonly log?: Log;
+  readonly shadow?: ShadowOptions;
 }
 
 /** A collection served under another name than its target's; whether it exists is another matter. */
@@ -52,7 +54,7 @@ export async function startTestProxy(options: TestProxyOptions): Promise<TestPro
       ...{ upstream: { restUrl: url, grpcUrl, readyPath: '/readyz' }, limits },
       ...{ rest: ANY_PORT, grpc: ANY_PORT, failure: restFailure, log },
     },
-    { rewriting: new Rewriting(rewriters, null, Number.POSITIVE_INFINITY), shadow: null },
+    { rewriting: new Rewriting(rewriters, null, Number.POSITIVE_INFINITY), shadow: options.shadow ?? null },
     () => undefined,
   );
   return {

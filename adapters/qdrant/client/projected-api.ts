@@ -10,23 +10,17 @@ import type { ServedCollection } from '../../../src/core/served-collection.js';
 import { restRewriter } from '../serve/rest-rewriter.js';
 import { OPERATIONS, operationFor, requestOf, type Operation, type Payload } from './operations.js';
 import { fromText, toText } from './values.js';
+import {
+  isAnswered,
+  withoutRedirects,
+  type ApiResponse,
+  type Call as ClientCall,
+} from './without-redirects.js';
 
 /** Fetching points by id for a request may need one more round, never many. */
 const LOOKUP_ROUNDS_MAX = 3;
 
-type Call = (payload: Payload, init?: unknown) => Promise<ApiResponse>;
-
-interface ApiResponse {
-  readonly data: unknown;
-  readonly status: number;
-}
-
-/** The client's error for an answer with an error status. */
-interface Answered extends Error, ApiResponse {
-  readonly headers: unknown;
-  readonly url: string;
-  readonly statusText: string;
-}
+type Call = ClientCall<Payload>;
 
 /**
  * The client's generated operations with every request and answer sent through a rewriter, as the proxy would.
@@ -47,7 +41,7 @@ export function projectedApi(api: object, collections: readonly ServedCollection
       const operation = OPERATIONS.get(property);
       const sent =
         operation === undefined
-          ? unknownOperation(call, property, rewriter)
+          ? unknownOperation(withoutRedirects(call), property, rewriter)
           : (payload: Payload = {}, init?: unknown) =>
               new ProjectedCall({ api: of, rewriter, drop }, init).run(operation, payload);
       // Callers compare errors with `operation.Error`.
@@ -194,7 +188,7 @@ class ProjectedCall {
         `the installed client lacks the operation ${name}: use @qdrant/js-client-rest 1.14.1 or newer`,
       );
     }
-    return call;
+    return withoutRedirects(call);
   }
 }
 
@@ -210,8 +204,4 @@ function bytesOf(body: Payload | null): Uint8Array {
 
 function isCall(value: unknown): value is Call {
   return typeof value === 'function';
-}
-
-function isAnswered(error: unknown): error is Answered {
-  return error instanceof Error && 'status' in error && typeof error.status === 'number' && 'data' in error;
 }

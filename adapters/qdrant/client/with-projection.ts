@@ -48,7 +48,8 @@ export async function withProjection<Client extends ProjectableClient>(
       'this is no QdrantClient of @qdrant/js-client-rest 1.14.1 to 1.18: use the proxy (`qdrant-tldr serve`) with other clients',
     );
   }
-  const aliases = aliasesOf(await client.getAliases());
+  const asking = through(client, projectedApi(inner, []));
+  const aliases = aliasesOf(await asking.getAliases());
   const served: ServedCollection[] = [];
   for (const [name, options] of Object.entries(collections)) {
     const projector = await projectorOf(name, options);
@@ -59,13 +60,17 @@ export async function withProjection<Client extends ProjectableClient>(
         'INVALID_ARGUMENT',
         `collections: "${other.names[0] ?? ''}" and "${name}" are both served from ${target}: give it one name`,
       );
-    const info = parseJson(toText(await collectionOf(client, target)));
+    const info = parseJson(toText(await collectionOf(asking, target)));
     const spec = specFromInfo(target, info, []);
     served.push(
       serveCollection({ name, spec, aliases, projector, candidatesMax: candidatesMax(spec), options }),
     );
   }
-  const api = projectedApi(inner, served);
+  return through(client, projectedApi(inner, served));
+}
+
+/** The client with all of its operations going through another API. */
+function through<Client extends ProjectableClient>(client: Client, api: object): Client {
   return new Proxy(client, {
     get: (of, property, receiver): unknown => {
       if (property === API) return api;

@@ -8,6 +8,7 @@ const STATUS: Readonly<Record<Exclude<ProxyFailure, 'no-path'>, number>> = {
   unsupported: 415,
   overloaded: 429,
   unavailable: 503,
+  redirected: 502,
   timeout: 408,
   internal: 500,
 };

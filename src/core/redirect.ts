@@ -1,0 +1,36 @@
+import { TldrError } from './errors.js';
+import { maskAddress } from './mask-address.js';
+
+/** A server's answer that sends its client to another address. */
+export interface Redirect {
+  /** What was asked. */
+  readonly from: string;
+  readonly status: number;
+  readonly location: string | undefined;
+  /** How users name the server's address: a setting, a flag, an option. */
+  readonly setting: string;
+}
+
+/** A redirect is never followed: the API key and the body would go wherever it points. */
+export class RedirectError extends TldrError {
+  constructor({ from, status, location, setting }: Redirect) {
+    const to = location === undefined ? '(no location)' : shownAddress(location, from);
+    super(
+      'INVALID_ARGUMENT',
+      `${from} redirects (HTTP ${status}) to ${to}, and redirects are not followed, as they would carry the API key there. If that address is the right one, set it as the server's address (${setting})`,
+    );
+  }
+}
+
+/** Returns whether an HTTP status sends the client elsewhere; 304 only says that the client's copy is still good. */
+export function isRedirect(status: number): boolean {
+  return status >= 300 && status <= 399 && status !== 304;
+}
+
+/** An address without user, password and query string, which may hold anything. */
+function shownAddress(location: string, from: string): string {
+  const base = URL.canParse(from) ? from : undefined;
+  if (!URL.canParse(location, base)) return maskAddress(location);
+  const { protocol, host, pathname } = new URL(location, base);
+  return `${protocol}//${host}${pathname}`;
+}
