@@ -110,7 +110,7 @@ export function checkFinite(x: Matrix, name: (i: number) => string, fault = 'hol
  * Components beyond this are not learned from: squares of them, summed over many dimensions and rows, must stay within
  * float32, whose largest value is about 3.4e38.
  */
-export const COMPONENT_MAX = 1e15;
+const COMPONENT_MAX = 1e15;
 
 /** Index of the first row with a component beyond `COMPONENT_MAX`, or -1. */
 export function firstTooLargeRow(x: Matrix): number {
