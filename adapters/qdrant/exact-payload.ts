@@ -6,6 +6,7 @@ import type { PointBatch, WriteBatch } from '../../src/core/vector-store.js';
 import { insertOnlyJson, type InsertOnly } from './insert-only.js';
 import { isObject, listAt, num, parseJson, stringifyJson, valueAt, type Json } from './json.js';
 import { exactPayload, hasInexactPayload, payloadJson, withExactPayload } from './payload.js';
+import { PAYLOAD_DEPTH_MAX } from './payload-depth.js';
 import { pointJson } from './point-json.js';
 import type { Place } from './points.js';
 import type { Rest } from './rest.js';
@@ -17,9 +18,8 @@ import { eachPart } from './write-parts.js';
 /** Text of points sent in one request, unless a single point is larger. */
 const WRITE_BYTES = 8 * 1024 ** 2;
 const READ_POINTS = 256;
-/** Objects and lists within each other that the server takes as the payload of a point, and alone. */
+/** Objects and lists within each other that the server takes as the payload of a point. */
 const POINT_DEPTH_MAX = 124;
-const PAYLOAD_DEPTH_MAX = 126;
 
 /**
  * Returns the batch with the JSON text of each payload that gRPC cannot carry. Those payloads are read again over REST.

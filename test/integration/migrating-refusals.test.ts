@@ -175,4 +175,74 @@ describe('a write that the target could never hold', () => {
     expect(await scenario.end()).toBe(0);
     await rm(scenario.folder, { recursive: true });
   });
+
+  test('is a payload that its key nests too deep; as deep as can be carried it is taken', async () => {
+    const scenario = await Scenario.make(place(), 'deep', { faults: false });
+    await scenario.serve();
+    const { send, call, close } = clientOf(scenario);
+    const nested = (depth: number): string => `${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`;
+    const set = (key: string, depth: number): string =>
+      `{"payload":${nested(depth)},"points":[1],"key":${JSON.stringify(key)}}`;
+    const keys = (count: number): string => Array.from({ length: count }, () => 'k').join('.');
+    const grpc = (key: string, depth: number): JsonValue => ({
+      payload: JSON.parse(`{"a":${valueText(depth - 1)}}`) as JsonValue,
+      ...{ key, pointsSelector: { points: { ids: [{ num: '1' }] } } },
+    });
+    const batch = (operation: string): string =>
+      `{"operations":[{"clear_payload":{"points":[2]}},${operation}]}`;
+    const refuseAll = async (): Promise<void> => {
+      const before = await journalOf(scenario);
+      for (const [key, depth] of [
+        ['k', 126],
+        ['k.l', 125],
+        ['k[0].l', 124],
+        ['k[].l', 124],
+        ['"k.l".m', 125],
+        [keys(120), 7],
+        [keys(500), 1],
+      ] as const) {
+        const refused = [key, 400, expect.stringContaining('at most 126')];
+        expect([key, ...(await send('POST', '/payload', set(key, depth)))]).toEqual(refused);
+        if (depth < 124)
+          expect([
+            key,
+            ...(await send('POST', '/batch', batch(`{"set_payload":${set(key, depth)}}`))),
+          ]).toEqual(refused);
+      }
+      expect(await call('Points/SetPayload', grpc(keys(120), 7))).toBe(INVALID);
+      expect(await call('Points/SetPayload', grpc(keys(100), 27))).toBe(INVALID);
+      const operations = [{ setPayload: grpc(keys(120), 7) as { [key: string]: JsonValue } }];
+      expect(await call('Points/UpdateBatch', { operations })).toBe(INVALID);
+      expect((await journalOf(scenario)).equals(before)).toBe(true);
+    };
+    const takeAll = async (): Promise<void> => {
+      expect((await send('PUT', '/payload', `{"payload":${nested(126)},"points":[1]}`))[0]).toBe(200);
+      expect((await send('POST', '/payload', set('k', 125)))[0]).toBe(200);
+      expect((await send('POST', '/payload', set('"k.l[0]"', 125)))[0]).toBe(200);
+      expect((await send('POST', '/payload', set(keys(120), 6)))[0]).toBe(200);
+      expect(await call('Points/SetPayload', grpc(keys(100), 26))).toBe(0);
+      // The server ignores the key of a payload that overwrites another.
+      expect((await send('PUT', '/payload', set('k', 126)))[0]).toBe(200);
+      expect(await call('Points/OverwritePayload', grpc(keys(120), 7))).toBe(0);
+    };
+    await refuseAll();
+    await scenario.copy();
+    await scenario.want({ state: 'copied', side: 'source' }, ({ open, caughtUp }) => caughtUp && open === 0);
+    await refuseAll();
+    await takeAll();
+    await scenario.want({ state: 'copied', side: 'target' }, ({ side }) => side === 'target');
+    await refuseAll();
+    await takeAll();
+    await scenario.reported(({ open }) => open === 0);
+    expect(await scenario.differences()).toEqual([]);
+    close();
+    expect(await scenario.end()).toBe(0);
+    await rm(scenario.folder, { recursive: true });
+  });
 });
+
+/** A Value of gRPC that nests so many objects. */
+function valueText(depth: number): string {
+  const open = '{"structValue":{"fields":{"a":'.repeat(depth);
+  return `${open}{"integerValue":"1"}${'}}}'.repeat(depth)}`;
+}

@@ -3,6 +3,7 @@ import { finished, type GrpcCall, type Projecting } from '../../../src/core/wire
 import { followable } from './followable.js';
 import { orStatus } from './grpc-answer.js';
 import { METHODS } from './grpc-methods.js';
+import { checkSetPayloads } from './grpc-payload-depth.js';
 import { touchedBy, type TouchRule } from './grpc-touched.js';
 import { writtenVectors } from './grpc-written.js';
 import { isNothingToDo, permissionMessage } from './permission.js';
@@ -101,6 +102,7 @@ function read(
   const to = (own: string): GrpcCall => ({ path, message: waiting(message, own) });
   const named = name === source ? null : { alias: name, collection: source, request: to(name) };
   if (rule !== undefined) {
+    checkSetPayloads(path, message);
     const toAsk = (known: string): GrpcCall => ({ path, message: permissionMessage(path, known, rule) });
     const change: GrpcChange = {
       ...{ kind: 'points', collection, touched: touchedBy(message, rule), request: to(source) },

@@ -15,6 +15,7 @@ import { orRefusal } from './rest-answer.js';
 import { refuseServedAliases } from './rest-collection.js';
 import { elementsOf, entryOf, stringOf } from './rest-fields.js';
 import { isNothingToDo, permissionBody } from './permission.js';
+import { checkSetPayloads } from './rest-payload-depth.js';
 import { parsePath, type RestPath } from './rest-path.js';
 import { actionFor, isPath, type BodyKind } from './rest-routes.js';
 import { touchedBy, type TouchKind } from './rest-touched.js';
@@ -143,6 +144,8 @@ function read(head: RestHead, body: Uint8Array, names: Names): RestChange | Proj
     case 'write': {
       const { followed, touch } = meaning;
       const [root, source] = [scanJson(body), new Splices(body)];
+      // The server ignores the key of a payload that overwrites another.
+      if (method !== 'PUT') checkSetPayloads(touch, root, source);
       const toAsk = permissionBody(touch);
       const named = namedBy(path, followed, (at) => ({ method, url: at, body }));
       const change: RestChange = {

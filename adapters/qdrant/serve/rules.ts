@@ -2,6 +2,7 @@ import type { Aliases, FollowedFacts } from '../../../src/core/followed.js';
 import { firstNonFiniteRow } from '../../../src/core/matrix.js';
 import { overflowIn, overflowText } from '../../../src/core/stored-component.js';
 import type { ServedCollection } from '../../../src/core/served-collection.js';
+import { keyDepth, PAYLOAD_DEPTH_MAX } from '../payload-depth.js';
 import { THRESHOLDS_KEY } from '../thresholds.js';
 import { METADATA_KEY } from '../../../src/core/target-description.js';
 
@@ -327,4 +328,17 @@ export function clientText(text: string, served: ServedCollection): string {
   const [name = served.target] = served.names;
   const named = name === served.target ? text : text.replaceAll(`\`${served.target}\``, `\`${name}\``);
   return named.replaceAll(`Vector with name "${served.compact}"`, `Vector with name "${served.vector}"`);
+}
+
+/**
+ * Checks a payload that is set under a key of points that are being migrated.
+ * @throws Refusal where no request could write the payload to the target
+ */
+export function checkPayloadDepth(set: { readonly key: string; readonly payloadDepth: number }): void {
+  const depth = keyDepth(set.key) + set.payloadDepth;
+  if (depth > PAYLOAD_DEPTH_MAX)
+    throw new Refusal(
+      400,
+      `Bad request: under this key the payload is nested ${depth} deep, but at most ${PAYLOAD_DEPTH_MAX} can be migrated: flatten the payload or shorten the key`,
+    );
 }
