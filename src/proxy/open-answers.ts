@@ -8,8 +8,8 @@ export class OpenAnswers {
   /** Remembers an answer until it is over. */
   add(response: ServerResponse): void {
     const { socket } = response.req;
-    const open = this.#open.get(socket) ?? new Set();
-    this.#open.set(socket, open.add(response));
+    const open = this.#open.get(socket) ?? this.#watch(socket);
+    open.add(response);
     response.once('close', () => open.delete(response));
   }
 
@@ -26,5 +26,23 @@ export class OpenAnswers {
     if (socket.writable && !hasBegun) socket.end(text);
     // A connection that its last answer ended closes once that answer was sent.
     else if (hasBegun || !socket.writableEnded) socket.destroy();
+  }
+  /**
+   * Ends all answers of a connection with it. If requests were pipelined, Node does this only for the answer whose turn
+   * it is; the others would count as under way for ever.
+   */
+  #watch(socket: Duplex): Set<ServerResponse> {
+    const open = new Set<ServerResponse>();
+    this.#open.set(socket, open);
+    socket.once('close', () =>
+      // Node's own listener comes first.
+      setImmediate(() => {
+        for (const response of open) {
+          response.destroy();
+          response.emit('close');
+        }
+      }),
+    );
+    return open;
   }
 }

@@ -188,6 +188,15 @@ describe('a client that is lost', () => {
     await until(() => restRelay.open() <= 52, 'the connections of the given-up requests gone');
   });
 
+  test('takes all its pipelined requests along', async () => {
+    decide = ({ from }) => (from === 'server' ? 'hold' : 'pass');
+    const get = 'GET /collections/data HTTP/1.1\r\nHost: x\r\n\r\n';
+    const socket = await openSocket(proxy.url, get.repeat(3));
+    await until(async () => (await metric('tldr_requests_in_flight')) === 3, 'three requests under way');
+    socket.destroy();
+    await until(nothingUnderWay, 'no request under way');
+  });
+
   test('cancels its calls at the server', async () => {
     decide = ({ from, bytes }) => (from === 'server' && bytes.length > 60 ? 'hold' : 'pass');
     const called = grpcProber();
