@@ -1,7 +1,8 @@
 import { InvalidArgumentError } from 'commander';
-import { access, constants } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { access } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { messageOf, TldrError } from '../core/errors.js';
+import { checkWritable } from '../core/write-file.js';
 import {
   DEFAULT_TERMS,
   depthsOf,
@@ -11,7 +12,7 @@ import {
   type AcceptTerm,
 } from '../evaluate/acceptance.js';
 import type { GlobalFlags } from './options.js';
-import { checkOutput } from './output-file.js';
+import { areDifferent, checkOutput } from './output-file.js';
 
 export interface EvaluateFlags extends GlobalFlags {
   readonly encoder: string;
@@ -68,9 +69,9 @@ export async function checkRequest(
   if (flags.sample === 0) throw usage('--sample: got 0, expected at least 1');
   if (flags.qrels !== undefined && flags.queries === undefined)
     throw usage('--qrels speaks about rows of a query file: give it with --queries');
-  if (flags.junit !== undefined) await checkFolder(flags.junit);
+  if (flags.junit !== undefined) await checkJunit(flags.junit);
   if (flags.report !== undefined) {
-    if (flags.junit !== undefined && resolve(flags.report) === resolve(flags.junit))
+    if (flags.junit !== undefined && !(await areDifferent([flags.report, flags.junit])))
       throw usage('--report and --junit must be different files');
     await checkOutput(flags.report, { force: flags.force === true, dryRun: false });
   }
@@ -118,18 +119,16 @@ function checkCollectionFlags(flags: EvaluateFlags): void {
   if (flags.rescore === 0) throw usage('--rescore: got 0, expected at least 1');
 }
 
-async function checkFolder(path: string): Promise<void> {
-  try {
-    await access(dirname(path), constants.W_OK);
-  } catch (cause) {
+/** A wrong folder of a CI server is found out, not made. */
+async function checkJunit(path: string): Promise<void> {
+  await access(dirname(path)).catch((cause: unknown) => {
     throw new TldrError(
       'INVALID_ARGUMENT',
       `--junit: cannot write into ${dirname(path)}: ${messageOf(cause)}`,
-      {
-        cause,
-      },
+      { cause },
     );
-  }
+  });
+  await checkWritable(path);
 }
 
 function usage(message: string): TldrError {

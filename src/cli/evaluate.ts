@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import type { Config } from '../config/config.js';
-import { writeWhole } from '../core/encoder-file.js';
+import { writeWhole } from '../core/write-file.js';
 import { Encoder } from '../core/encoder.js';
 import { TldrError } from '../core/errors.js';
 import { DEFAULT_TERMS, judgeTerms, type TermResult } from '../evaluate/acceptance.js';

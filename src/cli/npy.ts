@@ -1,7 +1,8 @@
 import type { FileHandle } from 'node:fs/promises';
-import { openRegular, writeWhole } from '../core/encoder-file.js';
+import { openRegular } from '../core/encoder-file.js';
 import { messageOf, TldrError } from '../core/errors.js';
 import { checkFinite, matrix, type Matrix } from '../core/matrix.js';
+import { writeWhole } from '../core/write-file.js';
 import { isDict, isList, parsePythonLiteral, type PythonValue } from './python-literal.js';
 
 const MAGIC = '\x93NUMPY';

@@ -1,6 +1,5 @@
-import { access } from 'node:fs/promises';
-import { checkWritable } from '../core/encoder-file.js';
 import { TldrError } from '../core/errors.js';
+import { checkWritable, destinationOf, isTaken } from '../core/write-file.js';
 import { shellWord } from './shell-command.js';
 
 /**
@@ -11,15 +10,17 @@ export async function checkOutput(
   path: string,
   { force, dryRun }: { readonly force: boolean; readonly dryRun: boolean },
 ): Promise<void> {
-  const exists = await access(path).then(
-    () => true,
-    () => false,
-  );
-  if (exists && !force) {
+  if ((await isTaken(path)) && !force) {
     throw new TldrError('ALREADY_EXISTS', `${path} exists: choose another file, or --force to replace it`);
   }
   // Found out now, not after the training.
   if (!dryRun) await checkWritable(path);
+}
+
+/** Whether each of the paths leads to another file. @throws INVALID_ARGUMENT where nothing can be written to one */
+export async function areDifferent(paths: readonly string[]): Promise<boolean> {
+  const reached = await Promise.all(paths.map((path) => destinationOf(path)));
+  return new Set(reached.map(({ path }) => path)).size === paths.length;
 }
 
 /** The command as it was given, to be run again. */

@@ -4,7 +4,7 @@ import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
 import type { Config } from '../config/config.js';
-import { writeWhole } from '../core/encoder-file.js';
+import { writeWhole } from '../core/write-file.js';
 import { codeOf, TldrError } from '../core/errors.js';
 import type { VectorStore } from '../core/vector-store.js';
 import {

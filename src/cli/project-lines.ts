@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { addAbortSignal, type Readable } from 'node:stream';
-import { writeWhole } from '../core/encoder-file.js';
+import { writeWhole } from '../core/write-file.js';
 import { messageOf, TldrError } from '../core/errors.js';
 import { checkFinite, matrixFromRows, row, type Matrix } from '../core/matrix.js';
 import { throwIfAborted } from '../core/run.js';

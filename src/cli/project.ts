@@ -1,5 +1,4 @@
 import { Command } from 'commander';
-import { access } from 'node:fs/promises';
 import { Encoder } from '../core/encoder.js';
 import { TldrError } from '../core/errors.js';
 import { checkFinite, type Matrix } from '../core/matrix.js';
@@ -7,6 +6,7 @@ import { throwIfAborted } from '../core/run.js';
 import type { ConsoleRun } from './console-run.js';
 import { openNpy, writeNpy } from './npy.js';
 import { withConsole, withGlobalFlags, type GlobalFlags } from './options.js';
+import { checkOutput } from './output-file.js';
 import { projectLines, TOO_LARGE, type Projection } from './project-lines.js';
 
 interface ProjectFlags extends GlobalFlags {
@@ -25,12 +25,12 @@ export function projectCommand(): Command {
   const command = new Command('project')
     .description('Project vectors through an encoder: .npy to .npy, or one JSON array per line.')
     .requiredOption('--encoder <file>', 'encoder file')
-    .option('--input <file>', '.npy, or NDJSON (default: NDJSON from standard input)')
-    .option('--out <file>', 'where to write (required for .npy; default: standard output)')
+    .option('--input <file>', '.npy, or NDJSON (default, and -: NDJSON from standard input)')
+    .option('--out <file>', 'where to write (required for .npy; default, and -: standard output)')
     .option('--as-queries', 'project what is searched with, where the encoder has a map of its own for it')
     .option('--force', 'replace an existing --out file')
     .option('--dry-run', 'check input and encoder, write nothing')
-    .action((flags: ProjectFlags) => withConsole(flags, (run) => projectFile(flags, run)));
+    .action((flags: ProjectFlags) => withConsole(flags, (run) => projectFile(withStreams(flags), run)));
   command.addHelpText(
     'after',
     `
@@ -41,18 +41,20 @@ Examples:
   return withGlobalFlags(command, 'local');
 }
 
+/** A dash names the standard stream, as leaving the flag out does. */
+function withStreams({ input, out, ...flags }: ProjectFlags): ProjectFlags {
+  return {
+    ...flags,
+    ...(input === undefined || input === '-' ? {} : { input }),
+    ...(out === undefined || out === '-' ? {} : { out }),
+  };
+}
+
 async function projectFile(flags: ProjectFlags, run: ConsoleRun): Promise<void> {
   const encoder = await Encoder.load(flags.encoder);
   const { out, input } = flags;
-  if (out !== undefined && flags.force !== true) {
-    const exists = await access(out).then(
-      () => true,
-      () => false,
-    );
-    if (exists)
-      throw new TldrError('ALREADY_EXISTS', `${out} exists: choose another --out, or --force to replace it`);
-  }
   const dryRun = flags.dryRun === true;
+  if (out !== undefined) await checkOutput(out, { force: flags.force === true, dryRun });
   const npy = input?.endsWith('.npy') === true;
   if (!npy && out?.endsWith('.npy') === true) {
     throw new TldrError(

@@ -1,6 +1,7 @@
-import { readRegular, writeWhole } from '../core/encoder-file.js';
+import { readRegular } from '../core/encoder-file.js';
 import { codeOf, messageOf, TldrError } from '../core/errors.js';
 import { formatPointId, parsePointId, type PointId } from '../core/point-id.js';
+import { writeWhole } from '../core/write-file.js';
 import { parseTrainState, serializeTrainState, type TrainState } from '../train/train-state.js';
 
 /** What a stopped `train` needs to go on: which points were drawn, and how far each training is. */

@@ -1,7 +1,6 @@
 import { Command, Option } from 'commander';
-import { resolve } from 'node:path';
 import { DISTANCES, type Distance } from '../core/distance.js';
-import { checkWritable, writeWhole } from '../core/encoder-file.js';
+import { checkWritable, writeWhole } from '../core/write-file.js';
 import { TldrError } from '../core/errors.js';
 import { renderReport } from '../evaluate/report.js';
 import { splitSample } from '../select/split-sample.js';
@@ -25,7 +24,7 @@ import {
   withGlobalFlags,
   type GlobalFlags,
 } from './options.js';
-import { checkOutput, commandLine } from './output-file.js';
+import { areDifferent, checkOutput, commandLine } from './output-file.js';
 import { readCheckpoint, writeCheckpoint } from './train-checkpoint.js';
 import { namingFlags } from './train-flag-names.js';
 import { loadTraining, type TrainInputFlags } from './train-input.js';
@@ -181,7 +180,7 @@ async function train(
     );
   }
   const files = [flags.out, flags.report, flags.checkpoint].filter((path) => path !== undefined);
-  if (new Set(files.map((path) => resolve(path))).size < files.length) {
+  if (!(await areDifferent(files))) {
     throw new TldrError('INVALID_ARGUMENT', '--out, --report and --checkpoint must be different files');
   }
   if (flags.checkpoint !== undefined && flags.dryRun !== true) await checkWritable(flags.checkpoint);

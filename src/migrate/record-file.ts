@@ -1,10 +1,10 @@
-import { access, rm, writeFile } from 'node:fs/promises';
+import { access, rm } from 'node:fs/promises';
 import { messageOf, TldrError } from '../core/errors.js';
 import { parseRecord } from './migration-record.js';
 import { holderOf, lockRecord } from './record-lock.js';
 import type { RecordPlace } from './record-place.js';
 import { parseTuning, UNTUNED } from './tuning.js';
-import { readIfThere, replaceFile } from './whole-file.js';
+import { readIfThere, removeLeftovers, replaceFile } from './whole-file.js';
 
 /**
  * A record in a file, with `<path>.lock`, `<path>.pause` and `<path>.tuning` beside it, and the records of several
@@ -14,7 +14,7 @@ export function recordFile(path: string): RecordPlace {
   const [pausePath, tuningPath] = [`${path}.pause`, `${path}.tuning`];
   const shared: Pick<RecordPlace, 'setPaused' | 'isPaused' | 'readTuning' | 'writeTuning'> = {
     setPaused: async (paused) => {
-      if (paused) await writeFile(pausePath, 'stop at the next batch\n');
+      if (paused) await writeText(pausePath, 'stop at the next batch');
       else await rm(pausePath, { force: true });
     },
     isPaused: () =>
@@ -37,7 +37,16 @@ export function recordFile(path: string): RecordPlace {
       return text === null ? null : parseRecord(text, at);
     },
     write: (record) => writeText(at, JSON.stringify(record, null, 1)),
-    lock: async () => ({ unlock: await lockRecord(at), signal: new AbortController().signal }),
+    lock: async () => {
+      const unlock = await lockRecord(at);
+      try {
+        await removeLeftovers(at);
+      } catch (error) {
+        await unlock();
+        throw error;
+      }
+      return { unlock, signal: new AbortController().signal };
+    },
     holder: () => holderOf(at),
   });
   const share: RecordPlace['share'] = ({ index, of }) => {
@@ -63,6 +72,7 @@ async function writeText(path: string, text: string): Promise<void> {
   try {
     await replaceFile(path, `${text}\n`);
   } catch (cause) {
+    if (cause instanceof TldrError) throw cause;
     const why = messageOf(cause);
     throw new TldrError('INVALID_ARGUMENT', `cannot write the migration record ${path}: ${why}`, { cause });
   }

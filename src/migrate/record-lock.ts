@@ -1,9 +1,11 @@
 import { tryLock } from 'fs-native-extensions';
-import { mkdir, open, rm, stat, type FileHandle } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { open, rm, stat, type FileHandle } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { dirname, resolve } from 'node:path';
+import { dirname } from 'node:path';
 import { codeOf, messageOf, TldrError } from '../core/errors.js';
 import { sleep } from '../core/run.js';
+import { destinationOf, ensureFolder } from '../core/write-file.js';
 
 /** What a lock file says of its holder, for people to read. Whether the holder lives, the kernel's lock decides. */
 interface Holder {
@@ -31,9 +33,10 @@ const held = new Set<FileHandle>();
  * @throws INVALID_ARGUMENT where no lock can be kept
  */
 export async function lockRecord(path: string): Promise<() => Promise<void>> {
-  const lockPath = resolve(`${path}.lock`);
+  let lockPath = `${path}.lock`;
   try {
-    await mkdir(dirname(lockPath), { recursive: true });
+    lockPath = await lockPathOf(path);
+    await ensureFolder(dirname(lockPath));
     for (let left = TRIES; ; left--) {
       const file = await openLocked(lockPath);
       if (file !== null) return await hold(file, { path, lockPath });
@@ -49,12 +52,13 @@ export async function lockRecord(path: string): Promise<() => Promise<void>> {
 
 /** Who holds the lock of a record, in words, or null where nobody does. */
 export async function holderOf(path: string): Promise<string | null> {
-  const lockPath = resolve(`${path}.lock`);
   let file: FileHandle;
   try {
-    file = await open(lockPath, 'r');
+    // A pipe would wait for its writer.
+    file = await open(await lockPathOf(path), constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
-    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return null;
+    const code = codeOf(error instanceof TldrError ? error.cause : error);
+    if (code === 'ENOENT' || code === 'ENOTDIR') return null;
     throw error;
   }
   try {
@@ -66,11 +70,18 @@ export async function holderOf(path: string): Promise<string | null> {
   }
 }
 
+/** Beside the file that is written: every link to a record has the same lock. */
+async function lockPathOf(path: string): Promise<string> {
+  return `${(await destinationOf(path)).path}.lock`;
+}
+
 /** The lock file, opened and locked; null while another opening holds the lock, or where the file was replaced. */
 async function openLocked(lockPath: string): Promise<FileHandle | null> {
   const file = await open(lockPath, 'a+', 0o600);
   let locked = false;
   try {
+    if (!(await file.stat()).isFile())
+      throw new TldrError('INVALID_ARGUMENT', `${lockPath} is no file: remove it`);
     // A holder that ended may have removed the file after it was opened here: a lock on that file excludes nobody.
     locked = tryLock(file.fd, LOCKED_BYTE, 1) && (await isStillAt(file, lockPath));
     return locked ? file : null;

@@ -1,13 +1,44 @@
-import { mkdir, open, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
-import { putInPlace } from '../core/encoder-file.js';
-import { codeOf } from '../core/errors.js';
+import { open, readdir, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { codeOf, TldrError } from '../core/errors.js';
+import {
+  destinationOf,
+  ensureFolder,
+  isNeighbourOf,
+  openNeighbour,
+  putInPlace,
+  type Destination,
+} from '../core/write-file.js';
 
-/** Puts a file in place whole (`putInPlace`), also after a power cut; what an earlier try left is overwritten. */
+/**
+ * Puts a file in place whole (`putInPlace`), also after a power cut. Where the path is a symbolic link, the file that
+ * it leads to is replaced.
+ * @throws INVALID_ARGUMENT for what is no file, and the system's error
+ */
 export async function replaceFile(path: string, content: string | Uint8Array): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
-  await putInPlace(path, `${path}.partial`, (file) => file.writeFile(content));
-  await syncFolder(dirname(path));
+  const destination = await keptAt(path);
+  const folder = dirname(destination.path);
+  await ensureFolder(folder);
+  await putInPlace(destination, (file) => file.writeFile(content));
+  await syncFolder(folder);
+}
+
+/** Where a file that has to be read again is written. @throws INVALID_ARGUMENT for a device, which keeps nothing */
+async function keptAt(path: string): Promise<Destination> {
+  const destination = await destinationOf(path);
+  if (!destination.isDevice) return destination;
+  throw new TldrError('INVALID_ARGUMENT', `cannot write ${path}: it is a device, expected a file`);
+}
+
+/** Removes the neighbours that killed writers of a file left. Nobody else may be writing the file. */
+export async function removeLeftovers(path: string): Promise<void> {
+  const destination = (await destinationOf(path)).path;
+  const folder = dirname(destination);
+  const name = basename(destination);
+  for (const found of await readdir(folder))
+    // Earlier versions had one name for it.
+    if (isNeighbourOf(name, found) || found === `${name}.partial`)
+      await rm(join(folder, found), { force: true });
 }
 
 /** The names in a folder are on disk, as a file's own sync does not promise. */
@@ -22,34 +53,30 @@ export async function syncFolder(path: string): Promise<void> {
 
 /** Makes a folder for its owner alone, and those above it, where they are missing; on disk when this resolves. */
 export async function makeFolder(path: string): Promise<void> {
-  const first = await mkdir(path, { recursive: true, mode: 0o700 });
-  if (first === undefined) return;
-  for (let made = resolve(path); ; made = dirname(made)) {
-    await syncFolder(dirname(made));
-    if (made === resolve(first)) return;
-  }
+  for (const made of await ensureFolder(resolve(path), 0o700)) await syncFolder(dirname(made));
 }
 
 /**
  * Puts a file in place of another as `replaceFile` does, and keeps it open for more: nothing has to be opened once it
  * is there. `unsynced` is why it is not known whether a power cut would bring the other one back, null where not.
- * @throws the system's error; whether the file is in place has to be looked at where renaming failed
+ * @throws INVALID_ARGUMENT for what is no file, and the system's error; whether the file is in place has to be looked at
+ * where renaming failed
  */
 export async function swapFile(
   path: string,
   content: Uint8Array,
 ): Promise<{ readonly file: FileHandle; readonly unsynced: unknown }> {
-  const partial = `${path}.partial`;
-  await rm(partial, { force: true });
-  const folder = await open(dirname(path), 'r');
+  const destination = await keptAt(path);
+  const folder = await open(dirname(destination.path), 'r');
   try {
-    const file = await open(partial, 'ax+');
+    const { file, path: neighbour, remove } = await openNeighbour(destination, 'ax+');
     try {
       await file.writeFile(content);
       await file.sync();
-      await rename(partial, path);
+      await rename(neighbour, destination.path);
     } catch (error) {
       await file.close();
+      await remove();
       throw error;
     }
     const unsynced: unknown = await folder.sync().then(

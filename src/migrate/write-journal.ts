@@ -5,8 +5,9 @@ import { codeOf, messageOf, TldrError } from '../core/errors.js';
 import type { PointId } from '../core/point-id.js';
 import { decodeEntries, encodeDone, encodeTouched } from './journal-entries.js';
 import { checkNotMissing, LOST_WITH_IT } from './journal-missing.js';
+import { reportPath } from './journal-state.js';
 import { lockRecord } from './record-lock.js';
-import { makeFolder, swapFile, syncFolder } from './whole-file.js';
+import { makeFolder, removeLeftovers, swapFile, syncFolder } from './whole-file.js';
 
 const NAME = 'writes.journal';
 const MAGIC = Buffer.from('TLDRJ01\n');
@@ -81,7 +82,8 @@ export class WriteJournal {
     });
     const unlock = await lockRecord(path);
     try {
-      const file = await open(path, 'a+');
+      for (const written of [path, reportPath(folder)]) await removeLeftovers(written);
+      const file = await openJournal(path);
       const journal = new WriteJournal(folder, file, unlock);
       await journal.#recover(path);
       return journal;
@@ -347,6 +349,14 @@ export class WriteJournal {
       }
     }
   }
+}
+
+/** The journal, new where there is none. A pipe or a device keeps nothing that could be read again. */
+async function openJournal(path: string): Promise<FileHandle> {
+  const file = await open(path, 'a+');
+  if ((await file.stat()).isFile()) return file;
+  await file.close();
+  throw new TldrError('INVALID_ARGUMENT', `the journal ${path} is no file: give another folder`);
 }
 
 function unusable(folder: string, cause: unknown): TldrError {

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { Encoder, type EncoderLayer } from '../../src/core/encoder.js';
 import { normalizedRows } from '../../src/core/distance.js';
-import { checkWritable } from '../../src/core/encoder-file.js';
+import { checkWritable } from '../../src/core/write-file.js';
 import { firstNonFiniteRow, matrix, matrixFromRows, row, type Matrix } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
 import {

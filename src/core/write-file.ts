@@ -1,0 +1,285 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { constants, type Stats } from 'node:fs';
+import {
+  lstat,
+  mkdir,
+  open,
+  readFile,
+  readlink,
+  realpath,
+  rename,
+  rm,
+  stat,
+  type FileHandle,
+} from 'node:fs/promises';
+import { basename, dirname, isAbsolute, join, resolve, sep } from 'node:path';
+import { codeOf, messageOf, TldrError } from './errors.js';
+
+/** As many links as Linux follows from one path. */
+const LINKS_MAX = 40;
+/** Characters of a file's own name in the name of its neighbour, so that people recognise it. */
+const NEIGHBOUR_NAME_CHARS = 50;
+/** Characters of the hash that tells apart neighbours of long names with the same start. */
+const NEIGHBOUR_HASH_CHARS = 12;
+/** Its entries are links to open files, of which nobody knows that they have a name. */
+const OPEN_FILES = `${sep}proc${sep}`;
+/** Lists what is mounted where, on Linux. */
+const MOUNTS = '/proc/self/mountinfo';
+
+/** Where content for a path goes. */
+export interface Destination {
+  /** The path itself, or the one that its symbolic links lead to. */
+  readonly path: string;
+  /** The file that is replaced, or null where there is none. */
+  readonly replaced: Pick<Stats, 'mode' | 'uid' | 'gid'> | null;
+  /** A character device such as /dev/null, which is written into. Everything else is replaced as a whole. */
+  readonly isDevice: boolean;
+}
+
+/**
+ * Finds where content for a path goes. Symbolic links are followed, also to a file that does not exist yet.
+ * @throws INVALID_ARGUMENT for a folder and for what cannot take the content: a pipe, a socket, a block device, a file
+ * that is known by its descriptor alone or mounted by itself, and where the path cannot be followed
+ */
+export async function destinationOf(path: string): Promise<Destination> {
+  try {
+    return await follow(path);
+  } catch (cause) {
+    throw isSystemError(cause) ? cannotWrite(path, cause) : cause;
+  }
+}
+
+async function follow(path: string): Promise<Destination> {
+  if (path === '-') throw refused(path, 'is no name of a file here: give ./- for a file of that name');
+  let named = path;
+  for (let links = 0; links <= LINKS_MAX; links++) {
+    if (named.endsWith('/') || named.endsWith(sep)) throw refused(path, 'names a folder, expected a file');
+    // Not `resolve`, which takes `link/..` for the folder of the link.
+    const at = join(await realFolder(dirname(named)), basename(named));
+    const found = await orMissing(lstat(at));
+    if (found === null) return { path: at, replaced: null, isDevice: false };
+    if (!found.isSymbolicLink()) return destinationAt(path, at, found);
+    // The kernel may refuse to follow a link that somebody else placed in a shared folder.
+    const followed = await orMissing(stat(at));
+    if (followed !== null && at.startsWith(OPEN_FILES)) {
+      if (followed.isFile())
+        throw refused(path, 'is a file that this process has open: give the name of the file instead');
+      return destinationAt(path, at, followed);
+    }
+    const target = await readlink(at);
+    named = isAbsolute(target) ? target : `${dirname(at)}${sep}${target}`;
+  }
+  throw refused(path, `leads through more than ${LINKS_MAX} symbolic links`);
+}
+
+async function destinationAt(path: string, at: string, found: Stats): Promise<Destination> {
+  if (found.isFile()) {
+    if (await isMountPoint(at))
+      throw refused(path, 'is mounted by itself and cannot be replaced: mount its folder instead');
+    return { path: at, replaced: found, isDevice: false };
+  }
+  if (found.isCharacterDevice()) return { path: at, replaced: null, isDevice: true };
+  const kind = found.isDirectory()
+    ? 'folder'
+    : found.isFIFO()
+      ? 'pipe'
+      : found.isSocket()
+        ? 'socket'
+        : 'block device';
+  throw refused(path, `is a ${kind}, expected a file`);
+}
+
+/** A folder without links; one that is missing as it is named. */
+async function realFolder(path: string): Promise<string> {
+  return (await orMissing(realpath(path))) ?? resolve(path);
+}
+
+/** Whether a file is a mount of its own, as one that a container shares with its host. */
+async function isMountPoint(path: string): Promise<boolean> {
+  // Other systems have no such list.
+  const mounts = await readFile(MOUNTS, 'utf8').catch(() => '');
+  const escaped = path.replace(
+    /[ \t\n\\]/g,
+    (char) => `\\${char.charCodeAt(0).toString(8).padStart(3, '0')}`,
+  );
+  return mounts.split('\n').some((line) => line.split(' ')[4] === escaped);
+}
+
+/**
+ * Writes a file whole or not at all (`putInPlace`). Its folder is created.
+ * @throws INVALID_ARGUMENT when it cannot be written, and whatever `fill` throws of its own
+ */
+export async function writeWhole(path: string, fill: (file: FileHandle) => Promise<void>): Promise<void> {
+  try {
+    const destination = await destinationOf(path);
+    await ensureFolder(dirname(destination.path));
+    await putInPlace(destination, fill);
+  } catch (cause) {
+    throw isSystemError(cause) ? cannotWrite(path, cause) : cause;
+  }
+}
+
+/**
+ * Puts a file in place, or in place of another: whatever happens, there is the old one or the new one, whole. `fill`
+ * writes to a neighbour in the same folder, which is flushed and renamed. `fill` must use `writeFile`, which goes on
+ * after a short write; `write` does not. A device is written into instead.
+ * @throws the system's error where the file cannot be written, and whatever `fill` throws of its own
+ */
+export async function putInPlace(
+  destination: Destination,
+  fill: (file: FileHandle) => Promise<void>,
+): Promise<void> {
+  if (destination.isDevice) {
+    const device = await open(destination.path, constants.O_WRONLY);
+    await fill(device).finally(() => device.close());
+    return;
+  }
+  const neighbour = await openNeighbour(destination, 'wx');
+  const { file } = neighbour;
+  try {
+    try {
+      await fill(file);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(neighbour.path, destination.path);
+  } catch (error) {
+    await neighbour.remove();
+    throw error;
+  }
+}
+
+/** A new file beside another one, to be filled and renamed. */
+export interface Neighbour {
+  readonly file: FileHandle;
+  readonly path: string;
+  /** Never fails: what led here matters more. */
+  readonly remove: () => Promise<void>;
+}
+
+/**
+ * Opens a new file beside a destination. Its name cannot be guessed and no file is opened that is there already, so
+ * that nobody else can have placed it.
+ * @throws the system's error
+ */
+export async function openNeighbour(
+  { path, replaced }: Destination,
+  flags: 'wx' | 'ax+',
+): Promise<Neighbour> {
+  const name = `${neighbourStart(basename(path))}.${randomBytes(8).toString('hex')}.partial`;
+  const neighbour = join(dirname(path), name);
+  const remove = (): Promise<void> => rm(neighbour, { force: true }).catch(() => undefined);
+  const mode = replaced === null ? 0o666 : replaced.mode & 0o777;
+  const file = await open(neighbour, flags, mode);
+  if (replaced !== null) await resemble(file, { ...replaced, mode });
+  return { file, path: neighbour, remove };
+}
+
+/**
+ * Gives a file the owner and the permissions of the one that it replaces, as far as this process may. Where it may
+ * not, fewer people can read the file than before: it was opened with these permissions at most.
+ */
+async function resemble(
+  file: FileHandle,
+  { uid, gid, mode }: Pick<Stats, 'uid' | 'gid' | 'mode'>,
+): Promise<void> {
+  const own = await file.stat();
+  if (own.uid !== uid || own.gid !== gid) await file.chown(uid, gid).catch(() => undefined);
+  await file.chmod(mode).catch(() => undefined);
+}
+
+/** Whether a file of the same folder has the name of a neighbour of `name`. */
+export function isNeighbourOf(name: string, other: string): boolean {
+  const start = neighbourStart(name);
+  return other.startsWith(start) && /^\.[0-9a-f]{16}\.partial$/.test(other.slice(start.length));
+}
+
+/** A name leaves its neighbour's no room in a folder where it is long. */
+function neighbourStart(name: string): string {
+  const chars = Array.from(name);
+  if (chars.length <= NEIGHBOUR_NAME_CHARS) return name;
+  const hash = createHash('sha256').update(name).digest('hex').slice(0, NEIGHBOUR_HASH_CHARS);
+  return `${chars.slice(0, NEIGHBOUR_NAME_CHARS - NEIGHBOUR_HASH_CHARS).join('')}${hash}`;
+}
+
+/**
+ * Finds out before a long computation whether its result can be written: creates the folder, opens a neighbour as
+ * `writeWhole` does and removes it again. The file itself is not touched.
+ * @throws INVALID_ARGUMENT when it cannot be written
+ */
+export async function checkWritable(path: string): Promise<void> {
+  try {
+    const destination = await destinationOf(path);
+    if (destination.isDevice) {
+      await (await open(destination.path, constants.O_WRONLY)).close();
+      return;
+    }
+    await ensureFolder(dirname(destination.path));
+    const neighbour = await openNeighbour(destination, 'wx');
+    await neighbour.file.close();
+    await neighbour.remove();
+  } catch (cause) {
+    throw isSystemError(cause) ? cannotWrite(path, cause) : cause;
+  }
+}
+
+/**
+ * Whether writing to a path would change what is there already.
+ * @throws INVALID_ARGUMENT where nothing can be written to it
+ */
+export async function isTaken(path: string): Promise<boolean> {
+  const { replaced, isDevice } = await destinationOf(path);
+  return replaced !== null || isDevice;
+}
+
+/**
+ * Makes a folder, and those above it, where they are missing. Like mkdir with `recursive`, which never returns where
+ * folders cannot be made, as under /proc.
+ * @returns what was made, the outermost first
+ * @throws the system's error
+ */
+export async function ensureFolder(path: string, mode = 0o777): Promise<string[]> {
+  if (await isFolder(path)) return [];
+  const made = dirname(path) === path ? [] : await ensureFolder(dirname(path), mode);
+  try {
+    await mkdir(path, { mode });
+    return [...made, path];
+  } catch (error) {
+    // Another process may have been faster.
+    if (await isFolder(path)) return made;
+    throw error;
+  }
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+}
+
+/** What a promise gives, or null where it fails since something does not exist. */
+async function orMissing<T>(promise: Promise<T>): Promise<T | null> {
+  try {
+    return await promise;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+/** Not by `instanceof`, which fails for errors of another realm. */
+function isSystemError(error: unknown): error is NodeJS.ErrnoException {
+  return typeof error === 'object' && error !== null && 'errno' in error && 'syscall' in error;
+}
+
+function cannotWrite(path: string, cause: NodeJS.ErrnoException): TldrError {
+  const denied = cause.syscall === 'open' && ['EACCES', 'EPERM', 'EROFS'].includes(cause.code ?? '');
+  const hint = denied ? ': its folder must let files be created, since it is replaced as a whole' : '';
+  return new TldrError('INVALID_ARGUMENT', `cannot write ${path}: ${messageOf(cause)}${hint}`, { cause });
+}
+
+function refused(path: string, why: string): TldrError {
+  return new TldrError('INVALID_ARGUMENT', `cannot write ${path}: it ${why}`);
+}
