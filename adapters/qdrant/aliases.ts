@@ -1,3 +1,4 @@
+import { boundedName } from '../../src/core/bounded-name.js';
 import { TldrError } from '../../src/core/errors.js';
 import { listAt, num, numberAt, objectAt, textAt, type JsonObject } from './json.js';
 import type { Rest } from './rest.js';
@@ -5,6 +6,10 @@ import { pathOf } from './sampling.js';
 import { UNLIMITED } from './strict-limits.js';
 
 const ALIASES = '/collections/aliases';
+/** Longest name of a collection: a folder of the server has it. */
+export const NAME_BYTES_MAX = 255;
+/** End of the alias that is made for a moment. */
+const PASSING = '__tldr_passing';
 
 /** Alias name to collection name, of the whole server. */
 export async function readAliases(rest: Rest): Promise<ReadonlyMap<string, string>> {
@@ -52,7 +57,7 @@ export async function shadowName(rest: Rest, name: string, collection: string): 
 }
 
 async function shadow(rest: Rest, name: string, collection: string): Promise<void> {
-  const passing = `${name}__tldr_passing`;
+  const passing = `${boundedName(name, NAME_BYTES_MAX - PASSING.length)}${PASSING}`;
   const found = await readAliases(rest);
   if (found.has(passing) && found.get(passing) !== collection)
     throw new TldrError('ALREADY_EXISTS', `the alias "${passing}" is taken: remove it first`);

@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { STATE_COLLECTION } from '../../adapters/qdrant/record-store.js';
 import type { Config } from '../config/config.js';
 import { Encoder } from '../core/encoder.js';
@@ -9,6 +9,7 @@ import type { RecordedMigration } from '../migrate/held-record.js';
 import type { MigrationRecord } from '../migrate/migration-record.js';
 import { recordFile } from '../migrate/record-file.js';
 import { recordInStore } from '../migrate/record-in-store.js';
+import { recordFileIn } from '../migrate/record-name.js';
 import type { RecordPlace } from '../migrate/record-place.js';
 import type { ConsoleRun } from './console-run.js';
 import { openRecords, withConsole, withGlobalFlags, withStore, type GlobalFlags } from './options.js';
@@ -36,7 +37,10 @@ export function withRecordFlags(command: Command): Command {
   return command
     .argument('<source>', 'collection that is migrated')
     .argument('<target>', 'collection it is migrated into')
-    .option('--record <file>', 'progress file (default: .qdrant-tldr/<source>--<target>.json)')
+    .option(
+      '--record <file>',
+      'progress file (default: .qdrant-tldr/<source>--<target>.json, with a hash where names need one)',
+    )
     .addOption(
       new Option(
         '--state <where>',
@@ -60,7 +64,10 @@ export async function placeOf(
     throw new TldrError('INVALID_ARGUMENT', `${STATE_COLLECTION} holds the records of migrations, no data`);
   const { state, record } = flags;
   if (state !== 'qdrant')
-    return recordFile(record ?? join(config.stateFolder, `${safe(source)}--${safe(target)}.json`));
+    return recordFile(
+      record ??
+        (await recordFileIn(config.stateFolder, { sourceCollection: source, targetCollection: target })),
+    );
   if (record !== undefined)
     throw new TldrError('INVALID_ARGUMENT', 'give one of --record <file> and --state qdrant');
   const { signal, log } = run;
@@ -131,9 +138,4 @@ async function loadEncoder(file: string, needed: string): Promise<Encoder> {
     if (!isTldrError(cause, 'NOT_FOUND')) throw cause;
     throw new TldrError('NOT_FOUND', `${cause.message}${needed}`, { cause });
   }
-}
-
-/** A collection name as part of a file name. */
-function safe(name: string): string {
-  return encodeURIComponent(name).replaceAll('.', '%2E');
 }

@@ -1,3 +1,5 @@
+import { NAME_BYTES_MAX } from '../../adapters/qdrant/aliases.js';
+import { boundedName, fileNamePart } from '../core/bounded-name.js';
 import {
   frontierOf,
   planReportRows,
@@ -159,9 +161,9 @@ export function planCommands(
     return ['# nothing to do: it is so already'];
   if (row.kind === 'full') return fullCommands(row, { setup, url, collection });
   const vector = vectorName === undefined ? [] : [['--vector', vectorName] as const];
-  // A name may hold what a file name cannot.
-  const file = `${collection.replaceAll(/[/\\]/g, '_')}-${row.dim}.onnx`;
-  const target = `${collection}_${row.dim}_${row.datatype}`;
+  const file = `${fileNamePart(collection)}-${row.dim}.onnx`;
+  const ending = `_${row.dim}_${row.datatype}`;
+  const target = `${boundedName(collection, NAME_BYTES_MAX - ending.length)}${ending}`;
   const { datatype, quantization } = storageOf(row.datatype);
   const encoder = ['--encoder', file] as const;
   return [

@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
 import {
   lstat,
@@ -13,14 +13,13 @@ import {
   type FileHandle,
 } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, resolve, sep } from 'node:path';
+import { boundedName } from './bounded-name.js';
 import { codeOf, messageOf, TldrError } from './errors.js';
 
 /** As many links as Linux follows from one path. */
 const LINKS_MAX = 40;
-/** Characters of a file's own name in the name of its neighbour, so that people recognise it. */
-const NEIGHBOUR_NAME_CHARS = 50;
-/** Characters of the hash that tells apart neighbours of long names with the same start. */
-const NEIGHBOUR_HASH_CHARS = 12;
+/** Of a file's own name in the name of its neighbour, so that people recognise it. */
+const NEIGHBOUR_NAME_BYTES = 100;
 /** Its entries are links to open files, of which nobody knows that they have a name. */
 const OPEN_FILES = `${sep}proc${sep}`;
 /** Lists what is mounted where, on Linux. */
@@ -167,7 +166,7 @@ export async function openNeighbour(
   { path, replaced }: Destination,
   flags: 'wx' | 'ax+',
 ): Promise<Neighbour> {
-  const name = `${neighbourStart(basename(path))}.${randomBytes(8).toString('hex')}.partial`;
+  const name = `${boundedName(basename(path), NEIGHBOUR_NAME_BYTES)}.${randomBytes(8).toString('hex')}.partial`;
   const neighbour = join(dirname(path), name);
   const remove = (): Promise<void> => rm(neighbour, { force: true }).catch(() => undefined);
   const mode = replaced === null ? 0o666 : replaced.mode & 0o777;
@@ -191,16 +190,8 @@ async function resemble(
 
 /** Whether a file of the same folder has the name of a neighbour of `name`. */
 export function isNeighbourOf(name: string, other: string): boolean {
-  const start = neighbourStart(name);
+  const start = boundedName(name, NEIGHBOUR_NAME_BYTES);
   return other.startsWith(start) && /^\.[0-9a-f]{16}\.partial$/.test(other.slice(start.length));
-}
-
-/** A name leaves its neighbour's no room in a folder where it is long. */
-function neighbourStart(name: string): string {
-  const chars = Array.from(name);
-  if (chars.length <= NEIGHBOUR_NAME_CHARS) return name;
-  const hash = createHash('sha256').update(name).digest('hex').slice(0, NEIGHBOUR_HASH_CHARS);
-  return `${chars.slice(0, NEIGHBOUR_NAME_CHARS - NEIGHBOUR_HASH_CHARS).join('')}${hash}`;
 }
 
 /**
