@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { pauseMigration } from '../migrate/end-migration.js';
 import { readRecorded } from '../migrate/held-record.js';
 import type { JournalStatus } from '../migrate/guarding-proxy.js';
+import { setAsideText } from '../migrate/set-aside.js';
 import { migrationStatus, type MigrationStatus } from '../migrate/migration-status.js';
 import { workingOn } from '../migrate/split-record.js';
 import type { LoadSeen } from '../migrate/pace.js';
@@ -86,6 +87,7 @@ function journalLines({ folder, wanted, report, ageMs, living }: JournalStatus):
   return [
     head,
     `proxy: process ${report.pid}, ${report.state}, clients read the ${report.side}, ${report.open} open entries, ${caughtUp}, reported ${age}`,
+    ...(report.setAside === null ? [] : [setAsideText(report.setAside)]),
   ];
 }
 

@@ -9,6 +9,7 @@ import type { VectorStore } from '../core/vector-store.js';
 import { FollowWrites } from '../migrate/follow-writes.js';
 import { readPlan, type Side } from '../migrate/journal-state.js';
 import { obeyPlan } from '../migrate/obey-plan.js';
+import { setAsideText } from '../migrate/set-aside.js';
 import { WriteJournal } from '../migrate/write-journal.js';
 import { CurrentAliases } from './current-aliases.js';
 import { followedVectors } from './followed-vectors.js';
@@ -136,7 +137,7 @@ async function openOne(
     const journal = await WriteJournal.open(folder);
     const names = { sourceCollection: source, targetCollection: target };
     const follower = new FollowWrites({ source: store, target: store, ...names, encoder, journal, log });
-    await resume(follower, folder).catch(async (error: unknown) => {
+    await resume(follower, { folder, log }).catch(async (error: unknown) => {
       await follower.close();
       throw error;
     });
@@ -155,13 +156,24 @@ async function openOne(
   }
 }
 
-/** Where it was: clients never read a target that lacks what was written before. */
-async function resume(follower: FollowWrites, folder: string): Promise<void> {
+/**
+ * Where it was: clients never read a target that lacks what was written before. If the target cannot hold a point,
+ * they read the source, which holds everything, until the point is changed.
+ */
+async function resume(
+  follower: FollowWrites,
+  { folder, log }: { readonly folder: string; readonly log: Log },
+): Promise<void> {
   const { state, side } = await readPlan(folder);
   // Where clients read the source, writes must go on whatever is wrong with the target.
   if (side === 'source') return;
   await follower.setState(state);
   await follower.caughtUp(CATCH_UP_MS);
+  const { setAside } = follower.status();
+  if (setAside !== null) {
+    log('warn', `clients read the source until this is settled: ${setAsideText(setAside)}`);
+    return;
+  }
   if (!(await follower.switchTo('target', () => Promise.resolve())))
     throw new TldrError('TIMEOUT', 'writes made before are not in the target');
 }

@@ -6,6 +6,7 @@ import { readRecorded, withRecord, type RecordedMigration } from './held-record.
 import { inEffect, type MigrationRecord } from './migration-record.js';
 import { aliasTo, isOwnTarget } from './own-target.js';
 import { readByProxy } from './proxy-cut-over.js';
+import { setAsideText } from './set-aside.js';
 import { joinShares, workingOn } from './split-record.js';
 
 const STOP_POLL_MS = 200;
@@ -32,6 +33,10 @@ export async function planCompletion(request: CompleteRequest, record: Migration
   const { cutOver, targetCollection, sourceCollection, verifiedPoints } = record;
   if (!(await isOwnTarget(target, record)))
     throw new TldrError('NOT_FOUND', `${targetCollection} is not there, or not what this migration made`);
+  const proxy = await guardingProxy(record)?.status();
+  const setAside = proxy?.living === true ? (proxy.report?.setAside ?? null) : null;
+  if (setAside !== null)
+    throw new TldrError('VERIFY_FAILED', `the source is still needed: ${setAsideText(setAside)}`);
   const aliases = await target.aliases();
   const leadsTo = cutOver?.form === 'proxy' ? await readByProxy(record) : aliases.get(cutOver?.name ?? '');
   const live = cutOver?.state === 'done' && leadsTo === targetCollection;

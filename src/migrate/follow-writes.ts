@@ -8,6 +8,7 @@ import { targetDescription } from '../core/target-description.js';
 import type { VectorStore } from '../core/vector-store.js';
 import type { CopyState, Side } from './journal-state.js';
 import { PointSync } from './point-sync.js';
+import { setAsideText, type SetAside } from './set-aside.js';
 import type { WriteJournal } from './write-journal.js';
 import { WriteTurns } from './write-turns.js';
 
@@ -42,8 +43,10 @@ export interface FollowStatus {
   readonly side: Side;
   /** Entries of the journal whose points are not known to be equal. */
   readonly open: number;
-  /** Every point touched before the copy was finished has been brought over since. */
+  /** Every point touched before the copy was finished has been brought over since, or set aside. */
   readonly caughtUp: boolean;
+  /** Points that cannot be brought over as they are; their entries stay open. */
+  readonly setAside: SetAside | null;
 }
 
 /**
@@ -58,7 +61,7 @@ export class FollowWrites {
   readonly #stop = new AbortController();
   /** Entries of writes that have not been brought over or left for later by the write itself. */
   readonly #inFlight = new Set<number>();
-  readonly #finishing = new Set<Promise<void>>();
+  readonly #finishing = new Set<Promise<TldrError | null>>();
   #sync: PointSync | null = null;
   #wanted: CopyState = 'waiting';
   #reached: CopyState = 'waiting';
@@ -74,7 +77,8 @@ export class FollowWrites {
 
   status(): FollowStatus {
     const { openCount: open } = this.#options.journal;
-    return { state: this.#reached, side: this.#side, open, caughtUp: this.#caughtUp };
+    const setAside = this.#sync?.setAside ?? null;
+    return { state: this.#reached, side: this.#side, open, caughtUp: this.#caughtUp, setAside };
   }
 
   /**
@@ -92,7 +96,7 @@ export class FollowWrites {
       work.entries.push(...entries);
       await written;
     };
-    let finished: Promise<void> = Promise.resolve();
+    let finished: Promise<TldrError | null> = Promise.resolve(null);
     const sent = new Promise<Sent<Answer>>((resolve, reject) => {
       // Nothing is opened before its turn: a cut-over, whose turn it is, waits until nothing is open.
       const inTurn = async (): Promise<void> => {
@@ -131,14 +135,15 @@ export class FollowWrites {
     }
     this.#wanted = state;
     this.#caughtUp = false;
-    // What was begun to be brought over could meet what the copy is about to read.
-    await Promise.all([...this.#finishing, this.#replay]);
+    // What was begun to be brought over could meet what the copy is about to read. Points that were set aside would
+    // never end: what is not over stays open.
     await this.#sync?.stop();
+    await Promise.all([...this.#finishing, this.#replay]);
     this.#sync = null;
     this.#reached = state;
   }
 
-  /** Resolves when every point touched before the copy was finished is equal. @throws TIMEOUT */
+  /** Resolves when every point touched before the copy was finished is equal or set aside. @throws TIMEOUT */
   async caughtUp(timeoutMs: number): Promise<void> {
     const inTime = await endsWithin(this.#replay, timeoutMs);
     if (!inTime || !this.#caughtUp)
@@ -150,7 +155,9 @@ export class FollowWrites {
 
   /**
    * Lets `switchReads` send reads to the other side. To the target only at a moment when it holds every write that was
-   * answered; to the source at once. @returns false where there was no such moment in time
+   * answered; to the source at once.
+   * @returns false where there was no such moment in time
+   * @throws INVALID_DATA if the target cannot hold a point
    */
   async switchTo(side: Side, switchReads: () => Promise<void>): Promise<boolean> {
     if (side === 'source') {
@@ -161,6 +168,8 @@ export class FollowWrites {
     return this.#turns.alone(async () => {
       const untilMs = performance.now() + SWITCH_WAIT_MS;
       while (!this.#caughtUp || this.#options.journal.openCount > 0) {
+        const setAside = this.#sync?.setAside ?? null;
+        if (setAside !== null) throw new TldrError('INVALID_DATA', setAsideText(setAside));
         if (performance.now() > untilMs) return false;
         await sleep(OPEN_CHECK_MS, this.#stop.signal);
       }
@@ -198,25 +207,36 @@ export class FollowWrites {
     await this.#options.journal.close();
   }
 
-  /** Everything that is left of a write after its turn; never fails: what cannot be done now stays open. */
-  #finish(work: Work, turn: Promise<void>): Promise<void> {
+  /**
+   * Everything that is left of a write after its turn; never fails: what cannot be done now stays open. Resolves with
+   * why a point was set aside, or null.
+   */
+  #finish(work: Work, turn: Promise<void>): Promise<TldrError | null> {
     const finished = this.#finishNow(work, turn)
-      .catch((error: unknown) => this.#stopped(error))
+      .catch((error: unknown) => {
+        this.#stopped(error);
+        return null;
+      })
       .finally(() => this.#finishing.delete(finished));
     this.#finishing.add(finished);
     return finished;
   }
 
-  async #finishNow({ entries, ids }: Work, turn: Promise<void>): Promise<void> {
+  async #finishNow({ entries, ids }: Work, turn: Promise<void>): Promise<TldrError | null> {
+    let why: TldrError | null = null;
     try {
       await turn;
       const sync = this.#sync;
       // Left open: looked at when the copy is finished.
-      if (this.#wanted !== 'copied' || sync === null) return;
-      for (const entry of entries) await this.#bring(sync, [entry], entries.length === 1 ? ids : null);
+      if (this.#wanted !== 'copied' || sync === null) return null;
+      for (const entry of entries) {
+        const found = await this.#bring(sync, [entry], entries.length === 1 ? ids : null);
+        why ??= found;
+      }
     } finally {
       for (const entry of entries) this.#inFlight.delete(entry);
     }
+    return why;
   }
 
   async #bringLeft(entries: readonly number[]): Promise<void> {
@@ -232,11 +252,28 @@ export class FollowWrites {
     this.#caughtUp = this.#wanted === 'copied';
   }
 
-  async #bring(sync: PointSync, entries: readonly number[], known: readonly PointId[] | null): Promise<void> {
+  /**
+   * Resolves when every point of the entries was brought over or set aside. An entry with a point that was set aside
+   * stays open until that point is brought over, too.
+   */
+  async #bring(
+    sync: PointSync,
+    entries: readonly number[],
+    known: readonly PointId[] | null,
+  ): Promise<TldrError | null> {
     const { journal } = this.#options;
-    const ids = known ?? (await Promise.all(entries.map((entry) => journal.idsOf(entry)))).flat();
-    await sync.sync([...new Set(ids)]);
-    for (const entry of entries) journal.done(entry);
+    const ids = await Promise.all(entries.map(async (entry) => known ?? (await journal.idsOf(entry))));
+    const whys = await Promise.all(
+      entries.map(async (entry, i) => {
+        const { settled, brought } = sync.sync([...new Set(ids[i])]);
+        const closed = brought.then(() => journal.done(entry));
+        closed.catch((error: unknown) => this.#stopped(error));
+        const why = await settled;
+        if (why === null) await closed;
+        return why;
+      }),
+    );
+    return whys.find((why) => why !== null) ?? null;
   }
 
   /** Waits as long as it takes, until stopped. */
@@ -253,13 +290,17 @@ export class FollowWrites {
     }
   }
 
-  /** @throws UNAVAILABLE after a while, where clients read the target */
-  async #bounded(finished: Promise<void>): Promise<void> {
+  /** @throws UNAVAILABLE after a while, or for a point that was set aside, where clients read the target */
+  async #bounded(finished: Promise<TldrError | null>): Promise<void> {
     const { targetWaitMs = TARGET_WAIT_MS } = this.#options;
     const waitMs = this.#strict ? targetWaitMs : SOURCE_WAIT_MS;
     const inTime = await endsWithin(finished, waitMs);
-    if (!inTime && this.#strict)
+    if (!this.#strict) return;
+    if (!inTime)
       throw new TldrError('UNAVAILABLE', 'the write was made, but cannot be read yet: it may be repeated');
+    const why = await finished;
+    if (why !== null)
+      throw new TldrError('UNAVAILABLE', `the write was made, but cannot be read yet: ${messageOf(why)}`);
   }
 
   async #openSync(): Promise<PointSync> {
@@ -303,7 +344,7 @@ function* groupsOf<T>(all: readonly T[], size: number): Generator<readonly T[]> 
 }
 
 /** Keeps the process running while it waits: Node ends a process that waits on unreferenced timers alone. */
-async function endsWithin(work: Promise<void>, ms: number): Promise<boolean> {
+async function endsWithin(work: Promise<unknown>, ms: number): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<false>((resolve) => (timer = setTimeout(() => resolve(false), ms)));
   try {

@@ -1,6 +1,7 @@
 import { isTldrError, messageOf, TldrError } from '../core/errors.js';
 import { sleep, type RunOptions } from '../core/run.js';
 import { readPlan, readReport, writePlan, type FollowerReport, type JournalPlan } from './journal-state.js';
+import { setAsideText } from './set-aside.js';
 import type { MigrationIdentity, MigrationRecord } from './migration-record.js';
 import { WriteJournal } from './write-journal.js';
 
@@ -180,6 +181,8 @@ export class GuardingProxy {
       if (report !== null) {
         aliveAtMs = nowMs;
         if (report.state === plan.state && report.side === plan.side && until(report)) return true;
+        if (report.setAside !== null && plan.side === 'target')
+          throw new TldrError('INVALID_DATA', setAsideText(report.setAside));
         if (report.open < least) [least, progressAtMs] = [report.open, nowMs];
         most = Math.max(most, report.open);
         const total = most === 0 ? Infinity : most;

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { messageOf, TldrError } from '../core/errors.js';
+import type { SetAside } from './set-aside.js';
 import { readIfThere, replaceFile } from './whole-file.js';
 
 /** How far the copy is: not begun, under way, or over; only then are writes brought to the target. */
@@ -24,8 +25,10 @@ export interface FollowerReport extends JournalPlan {
   readonly encoder: string;
   /** Entries of the journal whose points are not known to be equal. */
   readonly open: number;
-  /** Every point touched before the copy was finished has been brought over since. */
+  /** Every point touched before the copy was finished has been brought over since, or set aside. */
   readonly caughtUp: boolean;
+  /** Points that cannot be brought over as they are, and why the first of them cannot; null if there are none. */
+  readonly setAside: SetAside | null;
 }
 
 const PLAN = 'plan.json';
@@ -50,15 +53,23 @@ export async function writePlan(folder: string, { state, side }: JournalPlan): P
 export async function readReport(folder: string): Promise<FollowerReport | null> {
   const fields = await readFields(join(folder, REPORT));
   if (fields === null) return null;
-  const { state, side, pid, at, source, target, encoder, open, caughtUp } = fields;
+  // Reports of earlier versions say nothing of points that were set aside.
+  const { state, side, pid, at, source, target, encoder, open, caughtUp, setAside = null } = fields;
   const known =
     STATES.includes(state) &&
     SIDES.includes(side) &&
     [pid, at, open].every((value) => typeof value === 'number') &&
     [source, target, encoder].every((value) => typeof value === 'string') &&
-    typeof caughtUp === 'boolean';
+    typeof caughtUp === 'boolean' &&
+    isSetAside(setAside);
   if (!known) throw wrong(join(folder, REPORT), 'it is no report');
-  return fields as unknown as FollowerReport;
+  return { ...(fields as unknown as FollowerReport), setAside };
+}
+
+function isSetAside(value: unknown): value is SetAside | null {
+  if (typeof value !== 'object' || value === null) return value === null;
+  const { points, why }: { readonly points?: unknown; readonly why?: unknown } = value;
+  return typeof points === 'number' && typeof why === 'string';
 }
 
 /** Where the report is. */

@@ -1,6 +1,7 @@
 import { TldrError } from '../core/errors.js';
 import type { CatchUpRequest } from './catch-up.js';
 import { guardingProxy } from './guarding-proxy.js';
+import { setAsideText } from './set-aside.js';
 import { inEffect, type CutOver, type MigrationRecord, type Phase } from './migration-record.js';
 
 /** Phases in which the copy is finished. */
@@ -32,11 +33,9 @@ export function checkForm(
 /** The collection that clients of the proxy read: the target only by this migration's own cut-over. */
 export async function readByProxy(record: MigrationRecord): Promise<string> {
   const status = await guardingProxy(record)?.status();
-  const there =
-    status?.wanted.side === 'target' &&
-    inEffect(record) &&
-    // What was begun may have been cut off before the proxy did it.
-    (record.cutOver?.state === 'done' || (status.living && status.report?.side === 'target'));
+  if (status?.wanted.side !== 'target' || !inEffect(record)) return record.sourceCollection;
+  // The proxy may not have done yet what was begun, and leaves the target for points that it cannot hold.
+  const there = status.living ? status.report?.side === 'target' : record.cutOver?.state === 'done';
   return there ? record.targetCollection : record.sourceCollection;
 }
 
@@ -56,6 +55,8 @@ export async function checkFollowed(
     );
   const report = await guardingProxy(record)?.living();
   if (report === undefined || forced || phase !== 'verified') return;
+  if (report.setAside !== null)
+    throw new TldrError('VERIFY_FAILED', `clients are not sent there: ${setAsideText(report.setAside)}`);
   if (report.state !== 'copied' || !report.caughtUp)
     throw new TldrError(
       'VERIFY_FAILED',

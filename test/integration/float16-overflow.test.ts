@@ -140,10 +140,11 @@ test('repair, followed writes, clients of the proxy and of the wrapper meet the 
     },
     log: (_level, _message, fields) => warnings.push(JSON.stringify(fields)),
   });
-  const followed = sync.sync([BIG_ID]).catch(() => undefined);
-  await sync.sync([1n]);
+  const followed = sync.sync([BIG_ID]);
+  expect((await followed.settled)?.message).toMatch(TOO_LARGE);
+  await sync.sync([1n]).brought;
   await sync.stop();
-  await followed;
+  await expect(followed.brought).rejects.toMatchObject({ code: 'ABORTED' });
   expect(warnings.join()).toMatch(TOO_LARGE);
 });
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
 import { TldrError } from '../../src/core/errors.js';
 import type { Touched } from '../../src/core/followed.js';
-import type { PointId } from '../../src/core/point-id.js';
+import { formatPointId, type PointId } from '../../src/core/point-id.js';
 import { Rng } from '../../src/core/rng.js';
 import type { PointCondition, VectorStore } from '../../src/core/vector-store.js';
 import { FollowWrites } from '../../src/migrate/follow-writes.js';
@@ -139,7 +139,9 @@ describe('writes that are followed', () => {
     await follower.setState('copied');
     await writeMuch(follower, 3);
     await follower.caughtUp(300_000);
-    expect(follower.status()).toEqual({ state: 'copied', side: 'source', open: 0, caughtUp: true });
+    expect(follower.status()).toEqual({
+      ...{ state: 'copied', side: 'source', open: 0, caughtUp: true, setAside: null },
+    });
     expect(await differences()).toEqual([]);
     // A second copy over what is there, as a repair makes it.
     await follower.setState('copying');
@@ -228,6 +230,88 @@ describe('writes that are followed', () => {
     await follower.caughtUp(300_000);
     expect(await differences()).toEqual([]);
     expect(await follower.switchTo('source', count)).toBe(true);
+    await follower.close();
+  });
+
+  test('points that the target cannot hold are set aside, named, and hold up no other write', async () => {
+    await copy();
+    const follower = await follow(store, { targetWaitMs: 300_000 });
+    await follower.setState('copied');
+    const bad = [idAt(1), idAt(2), idAt(3), idAt(4), idAt(5)];
+    const list = (ids: readonly PointId[]): string => ids.map(jsonId).join();
+    // Past the follower, as somebody may write at the server.
+    const deep = `${'{"a":'.repeat(126)}1${'}'.repeat(126)}`;
+    await send('POST', '/payload?wait=true', `{"points":[${list(bad)}],"payload":${deep},"key":"k"}`);
+    const touch = (ids: readonly PointId[]): Promise<number> =>
+      follower.write(onIds(...ids), () =>
+        send('POST', '/payload?wait=true', `{"points":[${list(ids)}],"payload":{"touched":true}}`),
+      );
+    for (const id of bad) expect(await touch([id, idAt(20)])).toBe(200);
+    const status = follower.status();
+    expect(status).toMatchObject({ open: 5, caughtUp: true, setAside: { points: 5 } });
+    expect(status.setAside?.why).toMatch(new RegExp(`^point ${formatPointId(idAt(1))} .*nested 127 deep`));
+    expect(await touch([idAt(30)])).toBe(200);
+    expect(follower.status().open).toBe(5);
+    const switched = follower.switchTo('target', () => Promise.resolve());
+    await expect(switched).rejects.toMatchObject({
+      ...{ code: 'INVALID_DATA', message: expect.stringContaining('5 points cannot be brought') },
+    });
+    // Neither a repair nor another process waits for them.
+    await follower.setState('copying');
+    await follower.setState('copied');
+    await follower.caughtUp(300_000);
+    await follower.close();
+    const next = await follow(store, { targetWaitMs: 300_000 });
+    await next.setState('copied');
+    await next.caughtUp(300_000);
+    expect(next.status()).toMatchObject({ open: 5, setAside: { points: 5 } });
+    // Once they are changed nothing is left of it.
+    const write = (ids: readonly PointId[], path: string, rest: string): Promise<number> =>
+      next.write(onIds(...ids), () => send('POST', `${path}?wait=true`, `{"points":[${list(ids)}]${rest}}`));
+    expect(await write(bad.slice(0, 3), '/payload/clear', '')).toBe(200);
+    expect(next.status()).toMatchObject({ open: 2, setAside: { points: 2 } });
+    expect(await write(bad.slice(3), '/delete', '')).toBe(200);
+    expect(next.status()).toMatchObject({ open: 0, setAside: null });
+    expect(await next.switchTo('target', () => Promise.resolve())).toBe(true);
+    // Where clients read the target, the writer of such a point is told so at once; others are not held up.
+    await send('POST', '/payload?wait=true', `{"points":[${list([idAt(7)])}],"payload":${deep},"key":"k"}`);
+    await expect(write([idAt(7)], '/payload', ',"payload":{"b":1}')).rejects.toMatchObject({
+      ...{ code: 'UNAVAILABLE', message: expect.stringMatching(/the write was made.*nested 127 deep/) },
+    });
+    expect(await write([idAt(8)], '/payload', ',"payload":{"b":1}')).toBe(200);
+    expect(await write([idAt(7)], '/payload/delete', ',"keys":["k"]')).toBe(200);
+    expect(next.status()).toMatchObject({ open: 0, setAside: null });
+    expect(await differences()).toEqual([]);
+    await next.close();
+  });
+
+  test('a point that fails again and again is set aside, whatever the server says of it', async () => {
+    const bad = 7n;
+    const failing = new Proxy(store, {
+      get: (of, name) => {
+        const value: unknown = Reflect.get(of, name);
+        if (name === 'upsert')
+          return async (...args: Parameters<VectorStore['upsert']>): Promise<void> => {
+            if (args[1].ids.includes(bad)) throw new TldrError('UNAVAILABLE', 'the server panicked');
+            await store.upsert(...args);
+          };
+        return typeof value === 'function' ? (value.bind(of) as unknown) : value;
+      },
+    });
+    await copy();
+    const follower = await follow(failing);
+    const touch = (id: PointId): Promise<number> =>
+      follower.write(onIds(id), () =>
+        send('POST', '/payload?wait=true', `{"points":[${jsonId(id)}],"payload":{"touched":true}}`),
+      );
+    // Left from before, together with others.
+    await Promise.all([1n, 3n, 5n, bad, 9n, 11n, 13n].map(touch));
+    await follower.setState('copied');
+    while (follower.status().setAside === null) expect(await touch(1n)).toBe(200);
+    const why = 'point 7 of source cannot be brought to target: the server panicked';
+    expect(follower.status().setAside).toEqual({ points: 1, why });
+    await follower.caughtUp(300_000);
+    expect(follower.status().open).toBe(1);
     await follower.close();
   });
 

@@ -318,7 +318,7 @@ describe('the journal of writes', () => {
 
   test('what a killed process said of its journal counts without a plan', async () => {
     const report = { pid: 1, at: 1, source: 's', target: 't', encoder: 'e', caughtUp: false } as const;
-    await writeReport(folder, { ...report, state: 'waiting', side: 'source', open: 3 });
+    await writeReport(folder, { ...report, state: 'waiting', side: 'source', open: 3, setAside: null });
     await expect(WriteJournal.open(folder)).rejects.toMatchObject({
       code: 'INVALID_DATA',
       message: expect.stringContaining('3 writes open'),
