@@ -3,7 +3,7 @@ import { checkNetworks, fingerprintOf, shapeOf } from './encoder-network.js';
 import type { EncoderLayer, EncoderMetadata, EncoderNetwork, EncoderNetworks } from './encoder-network.js';
 import { TldrError } from './errors.js';
 import { matrix } from './matrix.js';
-import { decodeOnnxModel, encodeOnnxModel } from './onnx-model.js';
+import { decodeOnnxModel, encodeOnnxModel, ONNX_DOUBLE, ONNX_FLOAT } from './onnx-model.js';
 import type { OnnxModel, OnnxNode, OnnxTensor } from './onnx-model.js';
 
 /** Of encoders with one map, and of those with a second one for queries. */
@@ -63,7 +63,13 @@ function graphOf(
     nodes.push({ opType, inputs: [current, ...inputs], outputs: [result], ints });
     current = result;
   };
-  if (network.normalizeInput) add('LpNormalization', [], { axis: -1, p: 2 });
+  // In float64, as the kernel does it: in float32 the squares of very large and very small values are infinite or zero.
+  const addNormalization = (): void => {
+    add('Cast', [], { to: ONNX_DOUBLE });
+    add('LpNormalization', [], { axis: -1, p: 2 });
+    add('Cast', [], { to: ONNX_FLOAT });
+  };
+  if (network.normalizeInput) addNormalization();
   network.layers.forEach(({ weight, bias, relu }, i) => {
     const inputs = [`${prefix}weight_${i}`];
     tensors.push({ name: `${prefix}weight_${i}`, dims: [weight.rows, weight.cols], data: weight.data });
@@ -74,7 +80,7 @@ function graphOf(
     add('Gemm', inputs);
     if (relu) add('Relu', []);
   });
-  if (network.normalizeOutput) add('LpNormalization', [], { axis: -1, p: 2 });
+  if (network.normalizeOutput) addNormalization();
   const last = nodes.pop();
   if (last !== undefined) nodes.push({ ...last, outputs: [output] });
   const { inputDim, outputDim } = shapeOf(network);
@@ -134,7 +140,21 @@ function readNetworks({ nodes, tensors }: OnnxModel, symmetric: boolean): Encode
   };
 }
 
-function readNetwork(nodes: readonly OnnxNode[], tensors: ReadonlyMap<string, OnnxTensor>): EncoderNetwork {
+function isCast(node: OnnxNode | undefined, to: number): boolean {
+  return node?.opType === 'Cast' && node.ints?.['to'] === to;
+}
+
+/** Nodes without the casts around normalisations: files of earlier versions have none. */
+function withoutCasts(nodes: readonly OnnxNode[]): readonly OnnxNode[] {
+  const isWide = (at: number): boolean =>
+    nodes[at]?.opType === 'LpNormalization' &&
+    isCast(nodes[at - 1], ONNX_DOUBLE) &&
+    isCast(nodes[at + 1], ONNX_FLOAT);
+  return nodes.filter((_, i) => !isWide(i - 1) && !isWide(i + 1));
+}
+
+function readNetwork(all: readonly OnnxNode[], tensors: ReadonlyMap<string, OnnxTensor>): EncoderNetwork {
+  const nodes = withoutCasts(all);
   const layers: EncoderLayer[] = [];
   let normalizeInput = false;
   let normalizeOutput = false;

@@ -4,10 +4,11 @@ import { ProtoWriter, readFields } from './protobuf.js';
 /** Field numbers below are those of onnx.proto (github.com/onnx/onnx, onnx/onnx.proto), IR version 8. */
 const IR_VERSION = 8;
 const OPSET_VERSION = 17;
-/** TensorProto.DataType */
-const FLOAT = 1;
-const INT64 = 7;
-const DOUBLE = 11;
+/** TensorProto.DataType of float32. */
+export const ONNX_FLOAT = 1;
+/** TensorProto.DataType of float64. */
+export const ONNX_DOUBLE = 11;
+const ONNX_INT64 = 7;
 /** AttributeProto.AttributeType */
 const ATTRIBUTE_FLOAT = 1;
 const ATTRIBUTE_INT = 2;
@@ -98,7 +99,7 @@ function encodeTensor(tensor: OnnxTensor): ProtoWriter {
   const out = new ProtoWriter(byteLength + 64);
   for (const dim of tensor.dims) out.varint(1, dim);
   return out
-    .varint(2, tensor.data instanceof Float32Array ? FLOAT : INT64)
+    .varint(2, tensor.data instanceof Float32Array ? ONNX_FLOAT : ONNX_INT64)
     .string(8, tensor.name)
     .bytes(9, new Uint8Array(buffer, byteOffset, byteLength));
 }
@@ -111,7 +112,7 @@ function encodeValue(value: OnnxValue): ProtoWriter {
   }
   const type = new ProtoWriter().message(
     1,
-    new ProtoWriter().varint(1, value.double === true ? DOUBLE : FLOAT).message(2, shape),
+    new ProtoWriter().varint(1, value.double === true ? ONNX_DOUBLE : ONNX_FLOAT).message(2, shape),
   );
   return new ProtoWriter().string(1, value.name).message(2, type);
 }
@@ -180,7 +181,7 @@ function decodeTensor(message: Uint8Array): OnnxTensor {
     if (field === 9) raw = bytes;
   }
   const size = dims.reduce((product, dim) => product * dim, 1);
-  if (type !== BigInt(FLOAT) || raw?.length !== size * 4) {
+  if (type !== BigInt(ONNX_FLOAT) || raw?.length !== size * 4) {
     throw new TldrError(
       'INVALID_DATA',
       `tensor "${name}" of type ${type} holds ${raw?.length ?? 0} bytes: expected ${size} float32 values`,

@@ -181,6 +181,20 @@ describe('a map of its own for queries', () => {
   });
 });
 
+test('the file scales rows whose squares are infinite or zero in float32 as the encoder does', async () => {
+  const { layers } = randomEncoder([24, 5], { normalize: true, bias: false }).network;
+  for (const normalizeInput of [true, false]) {
+    const encoder = new Encoder({ normalizeInput, layers, normalizeOutput: true }, METADATA);
+    const x = randomMatrix(6, 24, new Rng(1));
+    for (const [i, factor] of [1, 1e-30, 1e25, 1e-42, 1e37, 0].entries())
+      row(x, i).forEach((value, j, values) => (values[j] = value * factor));
+    const z = await projectWithOnnxRuntime(encoder, x);
+    expect(largestDifference(z, encoder.project(x).data)).toBeLessThan(1e-6);
+    for (const i of [1, 2, 3, 4]) expect(Math.hypot(...z.subarray(i * 5, (i + 1) * 5))).toBeCloseTo(1, 5);
+    expect([...z.subarray(25)]).toEqual([0, 0, 0, 0, 0]);
+  }
+});
+
 describe('the encoder file', () => {
   const folders: string[] = [];
   const folder = async (): Promise<string> => {
@@ -205,13 +219,16 @@ describe('the encoder file', () => {
     expect(await readdir(join(path, '..'))).toEqual(['encoder.onnx']);
   });
 
-  test('reads the golden file written by the first format version', async () => {
-    const golden = new URL('../../../test/fixtures/encoder-v1.onnx', import.meta.url);
-    const encoder = await Encoder.load(golden.pathname);
+  test('reads golden files of the first format version, and writes the later one', async () => {
+    const golden = (name: string): URL => new URL(`../../../test/fixtures/${name}`, import.meta.url);
+    // It normalises in float32.
+    const encoder = await Encoder.load(golden('encoder-v1.onnx').pathname);
+    const current = golden('encoder-v1-float64.onnx');
+    expect((await Encoder.load(current.pathname)).network).toEqual(encoder.network);
     expect(encoder.fingerprint).toBe('97dde8e263e2abd425a4e87878136a20d0c3422e1074897ece627d738579439e');
     const x = matrixFromRows([[0.5, -1, 2, 0.25]]);
     expect(largestDifference(encoder.project(x).data, projectSlowly(encoder, x).flat())).toBeLessThan(1e-6);
-    expect(Buffer.compare(encoder.toBytes(), await readFile(golden))).toBe(0);
+    expect(Buffer.compare(encoder.toBytes(), await readFile(current))).toBe(0);
   });
 
   test('notices any changed byte of the weights', () => {
