@@ -1,7 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { openRegular } from '../core/encoder-file.js';
 import { messageOf, TldrError } from '../core/errors.js';
-import { checkFinite, matrix, type Matrix } from '../core/matrix.js';
+import { checkFinite, matrix, rowsPerBlock, type Matrix } from '../core/matrix.js';
 import { writeWhole } from '../core/write-file.js';
 import { isDict, isList, parsePythonLiteral, type PythonValue } from './python-literal.js';
 
@@ -62,8 +62,9 @@ export async function readNpy(path: string): Promise<Matrix> {
   const file = await openNpy(path);
   try {
     const all = matrix(file.rows, file.cols);
-    for (let start = 0; start < file.rows; start += ROWS_PER_BLOCK) {
-      const block = await file.read(start, Math.min(file.rows, start + ROWS_PER_BLOCK));
+    const blockRows = rowsPerBlock(file.cols, ROWS_PER_BLOCK);
+    for (let start = 0; start < file.rows; start += blockRows) {
+      const block = await file.read(start, Math.min(file.rows, start + blockRows));
       all.data.set(block.data, start * file.cols);
     }
     return all;

@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { addAbortSignal, type Readable } from 'node:stream';
 import { writeWhole } from '../core/write-file.js';
 import { messageOf, TldrError } from '../core/errors.js';
-import { checkFinite, matrixFromRows, row, type Matrix } from '../core/matrix.js';
+import { checkFinite, matrixFromRows, row, rowsPerBlock, type Matrix } from '../core/matrix.js';
 import { throwIfAborted } from '../core/run.js';
 import type { ConsoleRun } from './console-run.js';
 import { parseVector } from './json-vector.js';
@@ -93,7 +93,7 @@ async function transform(
     if (line.trim() === '') continue;
     waiting.push(parseVector(line, `line ${number}`, projection.inputDim));
     rows++;
-    if (waiting.length === BLOCK_ROWS && !(await flush())) return rows;
+    if (waiting.length >= rowsPerBlock(projection.inputDim, BLOCK_ROWS) && !(await flush())) return rows;
     const total = doneShare === null ? Infinity : Math.max(rows, Math.round(rows / doneShare));
     run.onProgress({ step: 'projecting', done: rows, total, unit: 'vectors' });
   }

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { Encoder } from '../core/encoder.js';
 import { TldrError } from '../core/errors.js';
-import { checkFinite, type Matrix } from '../core/matrix.js';
+import { checkFinite, rowsPerBlock, type Matrix } from '../core/matrix.js';
 import { throwIfAborted } from '../core/run.js';
 import type { ConsoleRun } from './console-run.js';
 import { openNpy, writeNpy } from './npy.js';
@@ -102,9 +102,10 @@ async function projectNpy(
       throw new TldrError('MISMATCH', `${input} holds ${cols}-d vectors, the encoder expects ${inputDim}-d`);
     }
     const blocks = async function* (): AsyncGenerator<Matrix> {
-      for (let start = 0; start < rows; start += BLOCK_ROWS) {
+      const blockRows = rowsPerBlock(cols, BLOCK_ROWS);
+      for (let start = 0; start < rows; start += blockRows) {
         throwIfAborted(run.signal);
-        const block = await file.read(start, Math.min(rows, start + BLOCK_ROWS));
+        const block = await file.read(start, Math.min(rows, start + blockRows));
         const name = (i: number): string => `row ${start + i} of ${input}`;
         checkFinite(block, name);
         const z = project(block);

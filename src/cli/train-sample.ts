@@ -8,6 +8,7 @@ import {
   gatherRows,
   matrix,
   row,
+  rowsPerBlock,
   type Matrix,
 } from '../core/matrix.js';
 import { comparePointIds, formatPointId, type PointId } from '../core/point-id.js';
@@ -41,9 +42,10 @@ export async function sampleNpy(
     const wanted = chosenRows(file.rows, options);
     const x = matrix(wanted.length, file.cols);
     let at = 0;
-    for (let start = 0; start < file.rows && at < wanted.length; start += ROWS_PER_BLOCK) {
+    const blockRows = rowsPerBlock(file.cols, ROWS_PER_BLOCK);
+    for (let start = 0; start < file.rows && at < wanted.length; start += blockRows) {
       throwIfAborted(signal);
-      const end = Math.min(file.rows, start + ROWS_PER_BLOCK);
+      const end = Math.min(file.rows, start + blockRows);
       let until = at;
       while ((wanted[until] ?? end) < end) until++;
       if (until > at) {

@@ -38,6 +38,14 @@ export function rowRange(x: Matrix, start: number, end: number): Matrix {
   return { rows: end - start, cols: x.cols, data: x.data.subarray(start * x.cols, end * x.cols) };
 }
 
+/** Values of a block that is copied to be worked on: 32 MiB. */
+const BLOCK_VALUES = 2 ** 23;
+
+/** Rows of `cols` values to work on at once: `most`, or fewer where so many would take more than `values`. */
+export function rowsPerBlock(cols: number, most: number, values = BLOCK_VALUES): number {
+  return Math.max(1, Math.min(most, Math.floor(values / cols)));
+}
+
 /** A copy of the chosen rows, in the order given, in `data` where it is given. */
 export function gatherRows(x: Matrix, indices: ArrayLike<number>, data?: Float32Array): Matrix {
   const out = matrix(indices.length, x.cols, data);

@@ -3,7 +3,7 @@ import { normalizeRowsInPlace } from './distance.js';
 import type { EncoderNetwork } from './encoder-network.js';
 import { networkToOnnx } from './encoder-onnx.js';
 import { TldrError } from './errors.js';
-import type { Matrix } from './matrix.js';
+import { rowsPerBlock, type Matrix } from './matrix.js';
 
 const BLOCK_ROWS = 2048;
 
@@ -29,9 +29,10 @@ export async function projectBlocks(
     },
   );
   const cols = network.layers.at(-1)?.weight.cols ?? 0;
-  for (let start = 0; start < x.rows; start += BLOCK_ROWS) {
+  const blockRows = rowsPerBlock(x.cols, BLOCK_ROWS);
+  for (let start = 0; start < x.rows; start += blockRows) {
     beforeBlock?.(start);
-    const rows = Math.min(BLOCK_ROWS, x.rows - start);
+    const rows = Math.min(blockRows, x.rows - start);
     const block = new Float32Array(x.data.subarray(start * x.cols, (start + rows) * x.cols));
     if (network.normalizeInput) normalizeRowsInPlace({ rows, cols: x.cols, data: block });
     const { projected } = await session.run({ vectors: new Tensor('float32', block, [rows, x.cols]) });

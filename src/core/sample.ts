@@ -2,11 +2,17 @@ import { createHash } from 'node:crypto';
 import { checkFinite, gatherRows, row, type Matrix } from './matrix.js';
 import { Rng } from './rng.js';
 
+/** A hash takes less than 2 GiB at once. */
+const HASHED_VALUES = 2 ** 26;
+
 /** SHA-256, hex, over the float32 bytes of x. */
 export function dataFingerprint({ data }: Matrix): string {
-  return createHash('sha256')
-    .update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
-    .digest('hex');
+  const hash = createHash('sha256');
+  for (let start = 0; start < data.length; start += HASHED_VALUES) {
+    const { buffer, byteOffset, byteLength } = data.subarray(start, start + HASHED_VALUES);
+    hash.update(new Uint8Array(buffer, byteOffset, byteLength));
+  }
+  return hash.digest('hex');
 }
 
 /** What is unusual about a sample, for the report. */

@@ -1,5 +1,5 @@
 import { normalizeRowsInPlace, squaredNorm, type Distance } from '../core/distance.js';
-import { columnMeans, row, subtractFromRowsInPlace, type Matrix } from '../core/matrix.js';
+import { columnMeans, row, rowsPerBlock, subtractFromRowsInPlace, type Matrix } from '../core/matrix.js';
 import { createNativeMatmul } from '../core/native-matmul.js';
 import { TopK } from './top-k.js';
 
@@ -24,6 +24,8 @@ const QUERY_BLOCK_ROWS = 1024;
 /** Sums of absolute differences have no native product: smaller blocks, to be stopped within a second. */
 const MANHATTAN_QUERY_BLOCK_ROWS = 64;
 const BASE_BLOCK_ROWS = 8192;
+/** Of a block of the base: larger than those of queries, each of which is prepared again for every block of the base. */
+const BASE_BLOCK_VALUES = 2 ** 25;
 
 /** Similarities of a block of queries to a block of the base, row-major; larger is nearer. Valid until the next call. */
 interface Comparison {
@@ -106,13 +108,14 @@ export async function exactSearch(task: ExactTask, control: ExactControl): Promi
       ? manhattanComparison()
       : await productComparison(distance === 'euclid', threads);
   const block = blocksFor(base, distance);
-  const { queryBlockRows } = comparison;
+  const queryBlockRows = rowsPerBlock(queries.cols, comparison.queryBlockRows);
+  const baseBlockRows = rowsPerBlock(base.cols, BASE_BLOCK_ROWS, BASE_BLOCK_VALUES);
   // Filled again for every block: a large graph would otherwise leave gigabytes to the garbage collector.
-  const baseBuffer = new Float32Array(Math.min(BASE_BLOCK_ROWS, base.rows) * base.cols);
+  const baseBuffer = new Float32Array(Math.min(baseBlockRows, base.rows) * base.cols);
   const queryBuffer = new Float32Array(Math.min(queryBlockRows, queries.rows) * queries.cols);
   const best = Array.from({ length: queries.rows }, () => new TopK(k));
   // The base outside: its blocks are the larger ones, and each is prepared once.
-  for (let b = 0; b < base.rows; b += BASE_BLOCK_ROWS) {
+  for (let b = 0; b < base.rows; b += baseBlockRows) {
     const baseBlock = block(base, b, baseBuffer);
     for (let q = 0; q < queries.rows; q += queryBlockRows) {
       const queryBlock = block(queries, q, queryBuffer);
