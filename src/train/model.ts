@@ -304,12 +304,13 @@ function foldBatchNorm(
 
 /** A chain of affine layers as one, multiplied out in float64. */
 function foldLinear(chain: readonly EncoderLayer[]): EncoderLayer {
-  const first = chain[0]!;
-  let cols = first.weight.rows;
-  let product = Float64Array.from({ length: cols * cols }, (_, i) => (i % (cols + 1) === 0 ? 1 : 0));
-  let bias = new Float64Array(cols);
-  const rows = cols;
-  for (const layer of chain) {
+  const [first, ...others] = chain;
+  if (first === undefined) throw new TldrError('INTERNAL', 'no layers to fold');
+  const { rows } = first.weight;
+  let { cols } = first.weight;
+  let product = Float64Array.from(first.weight.data);
+  let bias = Float64Array.from({ length: cols }, (_, j) => first.bias?.[j] ?? 0);
+  for (const layer of others) {
     const stacked = multiply(product, rows, layer.weight);
     const moved = multiply(bias, 1, layer.weight);
     cols = layer.weight.cols;
