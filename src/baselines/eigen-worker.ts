@@ -1,10 +1,26 @@
 import { parentPort } from 'node:worker_threads';
 import { errorMessage, isStopped, workerTask } from '../core/worker-task.js';
 import { TldrError } from '../core/errors.js';
-import { largestEigen, type EigenTask } from './largest-eigen.js';
+import {
+  alongBasis,
+  closeProducts,
+  largestEigen,
+  openProducts,
+  type EigenTask,
+  type TopEigen,
+} from './largest-eigen.js';
+
+async function expanded({ values, vectors }: TopEigen, task: EigenTask): Promise<TopEigen> {
+  const products = await openProducts(task.threads);
+  const coordinates = { rows: task.size, cols: task.d, data: vectors };
+  const { data } = await alongBasis(coordinates, task.basis, products);
+  await closeProducts(products);
+  return { values, vectors: data };
+}
 
 try {
-  const result = await largestEigen(workerTask() as EigenTask, {
+  const task = workerTask() as EigenTask;
+  const found = await largestEigen(task, {
     shouldStop: isStopped,
     onIteration: (done, total) =>
       parentPort?.postMessage({
@@ -12,7 +28,8 @@ try {
         progress: { step: 'principal axes', done, total, unit: 'iterations' },
       }),
   });
-  if (result === null) throw new TldrError('ABORTED', 'stopped before it was finished');
+  if (found === null) throw new TldrError('ABORTED', 'stopped before it was finished');
+  const result = task.basis === null ? found : await expanded(found, task);
   parentPort?.postMessage({ kind: 'result', result });
 } catch (error) {
   parentPort?.postMessage(errorMessage(error));

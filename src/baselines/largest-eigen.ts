@@ -22,6 +22,8 @@ export interface EigenTask {
   readonly size: number;
   readonly d: number;
   readonly threads: number;
+  /** What the matrix's rows and columns are coordinates along; null where they are the dimensions themselves. */
+  readonly basis: Matrix | null;
   /** At most: a few find directions that hold nearly as much as the eigenvectors do. */
   readonly iterations?: number;
   /** Where the iteration begins: columns near the eigenvectors, the strongest first; random ones where absent. */
@@ -69,6 +71,21 @@ export async function largestEigen(task: EigenTask, control: EigenControl): Prom
   } finally {
     await closeProducts(products);
   }
+}
+
+/** Columns given by coordinates along a basis, in the dimensions that the basis has. */
+export async function alongBasis(
+  coordinates: DoubleMatrix,
+  basis: Matrix | null,
+  { single }: Pick<Products, 'single'>,
+): Promise<DoubleMatrix> {
+  if (basis === null) return coordinates;
+  const { rows, cols, data } = await single.multiply(
+    // A copy, since native products refuse shared memory.
+    { ...basis, data: new Float32Array(basis.data) },
+    { ...coordinates, data: Float32Array.from(coordinates.data) },
+  );
+  return { rows, cols, data: Float64Array.from(data) };
 }
 
 /** Prepares products for one thread's work. */

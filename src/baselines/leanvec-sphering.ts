@@ -13,7 +13,7 @@ import type { SpheringTask } from './sphering-worker.js';
  * otherwise than the points: LeanVec-Sphering (Tepper et al. 2024, "LeanVec: Searching vectors faster by making them
  * fit"), by its own closed form in `sphering-worker.ts`. The moment of few queries is noisy, so that of the points is
  * mixed in.
- * @param points,queries uncentred moments; taken of unit rows for cosine
+ * @param points,queries uncentred moments, along the same basis if there is one; taken of unit rows for cosine
  * @param options.pointsShare share of the points' moment in that of the queries, both scaled to the same size
  * @throws INVALID_ARGUMENT where dimensions differ, ABORTED
  */
@@ -28,18 +28,23 @@ export async function leanvecSphering(
   } & RunOptions,
 ): Promise<EncoderNetworks> {
   const { dim, distance, pointsShare, threads = 2, signal, onProgress } = options;
-  const size = points.mean.length;
-  if (queries.mean.length !== size) {
-    throw new TldrError('INVALID_ARGUMENT', `queries are ${queries.mean.length}-d, the points ${size}-d`);
+  const dims = points.mean.length;
+  if (queries.mean.length !== dims) {
+    throw new TldrError('INVALID_ARGUMENT', `queries are ${queries.mean.length}-d, the points ${dims}-d`);
+  }
+  const { basis } = points;
+  const size = basis?.cols ?? dims;
+  if (queries.second.length !== points.second.length) {
+    throw new TldrError('INVALID_ARGUMENT', 'moments of queries and points are along different bases');
   }
   const mixed = mix(queries.second, points.second, { pointsShare, size });
-  const task: SpheringTask = { points: points.second, queries: mixed, size, d: dim, threads };
+  const task: SpheringTask = { points: points.second, queries: mixed, size, d: dim, threads, basis };
   const file = new URL('./sphering-worker.js', import.meta.url);
   const maps = await runInWorker({ file, data: task, signal, onProgress });
   if (typeof maps === 'object' && maps !== null && 'points' in maps && 'queries' in maps) {
     const network = (weights: unknown): EncoderNetworks['network'] => {
       if (!(weights instanceof Float64Array)) throw new TldrError('INTERNAL', 'a map came back empty');
-      return linearNetwork(matrix(size, dim, Float32Array.from(weights)), { distance, bias: null });
+      return linearNetwork(matrix(dims, dim, Float32Array.from(weights)), { distance, bias: null });
     };
     return { network: network(maps.points), queryNetwork: network(maps.queries) };
   }

@@ -1,57 +1,102 @@
 import { parentPort } from 'node:worker_threads';
-import { normalizeRowsInPlace } from '../core/distance.js';
-import { columnMeans, rowRange, subtractFromRowsInPlace, type Matrix } from '../core/matrix.js';
+import { squaredNorm } from '../core/distance.js';
+import { row, type Matrix } from '../core/matrix.js';
 import { createNativeMatmul } from '../core/native-matmul.js';
-import { errorMessage, throwIfStopped, workerTask } from '../core/worker-task.js';
+import { errorMessage, workerTask } from '../core/worker-task.js';
+import { coordinatesOf, rowSpaceBasis, shiftedRows, type ShiftedRows } from './row-space.js';
 
-/** x lies in shared memory. */
+/** x and the basis lie in shared memory. */
 export interface MomentTask {
   readonly x: Matrix;
   readonly normalize: boolean;
   readonly threads: number;
+  /** Take the moments along this basis, or along one of so many columns made for x; along the dimensions where null. */
+  readonly basis: Matrix | number | null;
 }
 
-/** Mean (D) and second moment X^T X / n (D x D) of the rows, in float64. */
+/** Mean (D) and second moment of the rows, in float64. */
 export interface Moments {
   readonly mean: Float64Array;
+  /** X^T X / n, D x D; where there is a basis, of the rows' coordinates along it. */
   readonly second: Float64Array;
+  /** Orthonormal columns, D x w, that the rows lie along; null where `second` is by dimension. */
+  readonly basis: Matrix | null;
+  /** Mean squared length of the rows, what the basis leaves out included. */
+  readonly meanSquare: number;
 }
 
-const BLOCK_ROWS = 2048;
+/** Of rows about a shift: all that moments are made of. */
+interface Sums {
+  readonly mean: Float64Array;
+  /** Sum of (x - shift)(x - shift)^T. */
+  readonly products: Float64Array;
+}
+
+async function moments({ x, normalize, threads, basis: wanted }: MomentTask): Promise<Moments> {
+  const rows = shiftedRows(x, normalize);
+  const basis = typeof wanted === 'number' ? await rowSpaceBasis(rows, wanted, threads) : wanted;
+  if (basis === null) {
+    const { mean, products } = await sumUp(rows, threads, null);
+    const second = secondMoment(products, { rows: x.rows, shift: rows.shift, mean });
+    const meanSquare = mean.reduce((sum, _, i) => sum + second[i * x.cols + i]!, 0);
+    return { mean: mean.map((value, j) => rows.shift[j]! + value), second, basis, meanSquare };
+  }
+  // Native products refuse shared memory.
+  const along: Matrix = { ...basis, data: new Float32Array(basis.data) };
+  const { mean, products } = await sumUp(rows, threads, along);
+  const shifted = { rows: x.rows, shift: coordinatesOf(rows.shift, along), mean: coordinatesOf(mean, along) };
+  return {
+    mean: mean.map((value, j) => rows.shift[j]! + value),
+    second: secondMoment(products, shifted),
+    basis,
+    meanSquare: meanSquareOf(x, normalize),
+  };
+}
 
 /**
- * Sums are taken about a shift s near the mean, the first block's: with d = x - s the float32 products are of the
- * size of the spread, however far from the origin the data lie. Then, in float64, E x = s + E d and
- * E x x^T = E d d^T + s (E d)^T + (E d) s^T + s s^T (Chan, Golub and LeVeque 1983, on shifted data).
+ * Sums are taken about a shift s near the mean: with d = x - s the float32 products are of the size of the spread,
+ * however far from the origin the data lie. A block's product is float32; the sum over blocks is not.
  */
-async function moments({ x, normalize, threads }: MomentTask): Promise<Moments> {
+async function sumUp(rows: ShiftedRows, threads: number, basis: Matrix | null): Promise<Sums> {
   const product = await createNativeMatmul({ transposeA: true, threads });
-  const { cols } = x;
-  let shift: Float64Array | undefined;
-  const sum = new Float64Array(cols);
-  const products = new Float64Array(cols * cols);
-  for (let start = 0; start < x.rows; start += BLOCK_ROWS) {
-    throwIfStopped();
-    const view = rowRange(x, start, Math.min(x.rows, start + BLOCK_ROWS));
-    const block = { rows: view.rows, cols, data: new Float32Array(view.data) };
-    if (normalize) normalizeRowsInPlace(block);
-    const blockMean = columnMeans(block);
-    const about = (shift ??= blockMean);
-    // Before the differences are rounded to float32.
-    blockMean.forEach((value, j) => (sum[j] = sum[j]! + (value - about[j]!) * block.rows));
-    subtractFromRowsInPlace(block, about);
-    // A block's product is float32; the sum over blocks is not.
-    const { data } = await product.multiply(block, block);
+  const onto = await createNativeMatmul({ threads });
+  const size = basis?.cols ?? rows.cols;
+  const sum = new Float64Array(rows.cols);
+  const products = new Float64Array(size * size);
+  for (const { rows: block, mean } of rows.blocks()) {
+    mean.forEach((value, j) => (sum[j] = sum[j]! + value * block.rows));
+    const kept = basis === null ? block : await onto.multiply(block, basis);
+    const { data } = await product.multiply(kept, kept);
     for (let i = 0; i < products.length; i++) products[i] = products[i]! + data[i]!;
   }
   await product.close();
-  const s = shift ?? new Float64Array(cols);
-  const d = sum.map((value) => value / x.rows);
-  const second = products.map((value, at) => {
-    const [i, j] = [Math.floor(at / cols), at % cols];
-    return value / x.rows + s[i]! * d[j]! + d[i]! * s[j]! + s[i]! * s[j]!;
+  await onto.close();
+  return { mean: sum.map((value) => value / rows.rows), products };
+}
+
+/** E x x^T = E d d^T + s (E d)^T + (E d) s^T + s s^T, in float64 (Chan, Golub and LeVeque 1983, on shifted data). */
+function secondMoment(
+  products: Float64Array,
+  {
+    rows,
+    shift: s,
+    mean: d,
+  }: { readonly rows: number; readonly shift: Float64Array; readonly mean: Float64Array },
+): Float64Array {
+  const size = s.length;
+  return products.map((value, at) => {
+    const [i, j] = [Math.floor(at / size), at % size];
+    return value / rows + s[i]! * d[j]! + d[i]! * s[j]! + s[i]! * s[j]!;
   });
-  return { mean: d.map((value, j) => s[j]! + value), second };
+}
+
+function meanSquareOf(x: Matrix, normalize: boolean): number {
+  let sum = 0;
+  for (let i = 0; i < x.rows; i++) {
+    const square = squaredNorm(row(x, i));
+    sum += normalize ? Number(square > 0) : square;
+  }
+  return sum / x.rows;
 }
 
 try {

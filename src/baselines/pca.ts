@@ -7,25 +7,62 @@ import type { RunOptions } from '../core/run.js';
 import { runInWorker, shareFloats } from '../core/worker-task.js';
 import { topEigen } from './eigen.js';
 import { orthonormalize, type TopEigen } from './largest-eigen.js';
-import type { Moments } from './moment-worker.js';
+import type { Moments, MomentTask } from './moment-worker.js';
+import { coordinatesOf } from './row-space.js';
 
 /** Eigenvalues below this share of the largest count as that share, so that tempering does not blow up noise. */
 const EIGENVALUE_FLOOR = 1e-6;
 
-/** Mean and second moment of x (n x D), of its unit rows for cosine; computed in a worker thread. */
+/** Up to so many dimensions the second moment is kept by dimension: what lies in memory is about 20 D^2 bytes. */
+const DENSE_DIM_MAX = 4096;
+/** Of a basis made for rows of more dimensions; it also serves as directions for neighbours and for training. */
+const BASIS_COLUMNS = 528;
+/** Axes are found the better, the more columns there are beside them. */
+const BASIS_OVERSAMPLING = 16;
+
+/**
+ * Mean and second moment of x (n x D), of its unit rows for cosine; computed in a worker thread. Those of more than
+ * 4,096 dimensions are taken along a basis of the rows, so that memory grows with n D and not with D^2.
+ * @param options.dim as many axes as will be asked for
+ * @param options.like moments whose basis is used, where they have one
+ */
 export async function fitMoments(
   x: Matrix,
-  options: { distance: Distance; threads?: number } & RunOptions,
+  options: {
+    readonly distance: Distance;
+    readonly dim?: number;
+    readonly like?: Moments;
+    readonly threads?: number;
+  } & RunOptions,
 ): Promise<Moments> {
-  const { distance, threads = 2, signal } = options;
-  const task = { x: { ...x, data: shareFloats(x.data) }, normalize: distance === 'cosine', threads };
+  const { distance, dim = 0, like, threads = 2, signal } = options;
+  const task: MomentTask = {
+    x: { ...x, data: shareFloats(x.data) },
+    normalize: distance === 'cosine',
+    threads,
+    basis: like === undefined ? basisColumns(x, dim) : like.basis,
+  };
   const file = new URL('./moment-worker.js', import.meta.url);
   const value = await runInWorker({ file, data: task, signal });
-  if (typeof value === 'object' && value !== null && 'mean' in value && 'second' in value) {
-    const { mean, second } = value;
-    if (mean instanceof Float64Array && second instanceof Float64Array) return { mean, second };
-  }
+  if (isMoments(value)) return value;
   throw new TldrError('INTERNAL', 'the moments came back without their arrays');
+}
+
+function isMoments(value: unknown): value is Moments {
+  if (typeof value !== 'object' || value === null) return false;
+  const { mean, second, basis, meanSquare } = value as Partial<Record<keyof Moments, unknown>>;
+  return (
+    mean instanceof Float64Array &&
+    second instanceof Float64Array &&
+    (basis === null || (typeof basis === 'object' && 'cols' in basis)) &&
+    typeof meanSquare === 'number'
+  );
+}
+
+/** How many columns a basis of the rows takes; null where the dimensions themselves take less. */
+export function basisColumns({ rows, cols }: Pick<Matrix, 'rows' | 'cols'>, dim: number): number | null {
+  const columns = Math.max(Math.min(rows + 1, BASIS_COLUMNS), dim + BASIS_OVERSAMPLING);
+  return cols <= DENSE_DIM_MAX || 2 * columns > cols ? null : columns;
 }
 
 /** Principal axes of the rows that moments were taken of: `mean` is null for the uncentred form. */
@@ -34,11 +71,11 @@ export interface PrincipalAxes extends TopEigen {
 }
 
 /**
- * Top d eigenvectors of the covariance (centred) or of the second moment (uncentred), in a worker thread.
+ * Top d eigenvectors (D x d) of the covariance (centred) or of the second moment (uncentred), in a worker thread.
  * @throws ABORTED
  */
 export async function principalAxes(
-  { mean, second }: Moments,
+  { mean, second, basis }: Moments,
   options: {
     readonly d: number;
     readonly centred: boolean;
@@ -50,11 +87,12 @@ export async function principalAxes(
   } & RunOptions,
 ): Promise<PrincipalAxes> {
   const { centred, ...rest } = options;
-  const size = mean.length;
+  const along = basis === null ? mean : coordinatesOf(mean, basis);
+  const size = along.length;
   const target = centred
-    ? second.map((value, i) => value - mean[Math.floor(i / size)]! * mean[i % size]!)
+    ? second.map((value, i) => value - along[Math.floor(i / size)]! * along[i % size]!)
     : second;
-  const eigen = await topEigen(target, { ...rest, size });
+  const eigen = await topEigen(target, { ...rest, size, basis });
   return { ...eigen, mean: centred ? mean : null };
 }
 

@@ -1,9 +1,11 @@
 import { parentPort } from 'node:worker_threads';
 import { TldrError } from '../core/errors.js';
+import type { Matrix } from '../core/matrix.js';
 import type { DoubleMatrix } from '../core/native-matmul.js';
 import { errorMessage, isStopped, workerTask } from '../core/worker-task.js';
 import { inverseOfUpper, upperCholesky } from './cholesky.js';
 import {
+  alongBasis,
   closeProducts,
   decompose,
   dominantSubspace,
@@ -19,6 +21,8 @@ export interface SpheringTask {
   readonly size: number;
   readonly d: number;
   readonly threads: number;
+  /** What the moments' rows and columns are coordinates along; null where they are the dimensions themselves. */
+  readonly basis: Matrix | null;
 }
 
 /** The two maps, D x d row-major: a point is projected by x^T points, a query by q^T queries. */
@@ -37,7 +41,7 @@ const RIDGE_MIN = 1e-6;
  * C = S this is uncentred PCA. Null when stopped.
  */
 async function spheringMaps(
-  { points, queries, size, d }: SpheringTask,
+  { points, queries, size, d, basis: dimensions }: SpheringTask,
   products: Products,
 ): Promise<SpheringMaps | null> {
   const { plain, transposed } = products;
@@ -58,7 +62,10 @@ async function spheringMaps(
   const b = await orthonormal(raw, products);
   // raw^T S raw = I, so S raw raw^T is the optimum for its span; in the basis b it is S raw raw^T b.
   const a = await plain.multiply(await plain.multiply(whitened, ritz), await transposed.multiply(raw, b));
-  return { points: b.data, queries: a.data };
+  return {
+    points: (await alongBasis(b, dimensions, products)).data,
+    queries: (await alongBasis(a, dimensions, products)).data,
+  };
 }
 
 function onIteration(done: number, total: number): void {

@@ -140,7 +140,7 @@ async function candidatesOf(options: JudgeEncoderOptions): Promise<Candidate[]> 
   const { network: points, queryNetwork } = encoder;
   const own = { name: 'encoder', network: points, queryNetwork, compact };
   if (!pca || dim >= base.cols || dim >= base.rows) return [own];
-  const moments = await fitMoments(base, { ...options, distance });
+  const moments = await fitMoments(base, { ...options, distance, dim });
   const candidates: Candidate[] = [own];
   for (const centred of distance === 'dot' ? [false] : [false, true]) {
     const network = await pcaFromMoments(moments, { ...options, dim, centred, distance });

@@ -68,7 +68,7 @@ export async function fitClosedForms(
     startedAt = performance.now();
   };
   const shared = { ...run, ...(threads === undefined ? {} : { threads }) };
-  const moments = await fitMoments(x, { ...shared, distance });
+  const moments = await fitMoments(x, { ...shared, distance, dim });
   const forMoments = performance.now() - startedAt;
   const directions = await principalDirections(x, moments, { ...shared, distance });
   const near = { ...shared, d: dim, start: directions.axes };
@@ -94,7 +94,7 @@ export async function fitClosedForms(
     hyperParameters: {},
   });
   if (fitQueries !== null && (distance === 'cosine' || distance === 'dot')) {
-    const queries = await fitMoments(fitQueries, { ...shared, distance });
+    const queries = await fitMoments(fitQueries, { ...shared, distance, like: moments });
     for (const [name, prior] of SPHERINGS) {
       const pointsShare = (prior * x.cols) / (prior * x.cols + fitQueries.rows);
       const maps = await leanvecSphering(moments, queries, { ...shared, dim, distance, pointsShare });

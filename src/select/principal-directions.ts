@@ -32,7 +32,7 @@ export async function principalDirections(
     return { axes: undefined, forNeighbors: undefined, forTraining: undefined };
   }
   const centred = distance === 'euclid';
-  const d = Math.min(x.cols, DIRECTIONS_MAX);
+  const d = Math.min(moments.basis?.cols ?? x.cols, DIRECTIONS_MAX);
   const { values, vectors } = await principalAxes(moments, { ...run, d, centred, iterations: ITERATIONS });
   const axes = matrix(x.cols, d, Float32Array.from(vectors));
   const forNeighbors = directionsFor(x.rows, x.cols);
@@ -45,8 +45,11 @@ export async function principalDirections(
 }
 
 /** How many of the directions hold the wanted share of the variance about the mean. */
-function countFor(values: Float64Array, { mean, second }: Moments, centred: boolean): number | null {
-  const aboutOrigin = mean.reduce((sum, _, i) => sum + (second[i * mean.length + i] ?? 0), 0);
+function countFor(
+  values: Float64Array,
+  { mean, meanSquare: aboutOrigin }: Moments,
+  centred: boolean,
+): number | null {
   const aboutMean = aboutOrigin - mean.reduce((sum, value) => sum + value ** 2, 0);
   let left = centred ? aboutMean : aboutOrigin;
   for (const [r, value] of values.entries()) {
