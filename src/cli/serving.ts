@@ -140,9 +140,10 @@ export function reloadable(
 
 /** Bounds that the configuration sets. */
 function limitsOf(config: Config): Partial<ProxyLimits> {
-  const { requestsMax, bodyBytesMax, messageBytesMax, upstreamTimeoutMs, clientTimeoutMs } = config;
+  const { requestsMax, bytesInFlightMax, bodyBytesMax, messageBytesMax, upstreamTimeoutMs, clientTimeoutMs } =
+    config;
   return {
-    ...{ requestsMax, upstreamTimeoutMs, clientTimeoutMs },
+    ...{ requestsMax, bytesInFlightMax, upstreamTimeoutMs, clientTimeoutMs },
     ...{ restBodyBytesMax: bodyBytesMax, grpcMessageBytesMax: messageBytesMax },
   };
 }

@@ -34,6 +34,7 @@ export interface Config {
   readonly shadow: number;
   readonly drainMs: number;
   readonly requestsMax: number;
+  readonly bytesInFlightMax: number;
   readonly bodyBytesMax: number;
   readonly messageBytesMax: number;
   readonly upstreamTimeoutMs: number;

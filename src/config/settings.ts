@@ -151,6 +151,12 @@ export const SETTINGS = {
     default: 1024,
     env: 'QDRANT_TLDR_REQUESTS_MAX',
   },
+  bytesInFlightMax: {
+    doc: 'serve: bytes of bodies under way per process, decompressed and rewritten ones included',
+    format: 'count',
+    default: 512 * 1024 ** 2,
+    env: 'QDRANT_TLDR_BYTES_IN_FLIGHT_MAX',
+  },
   bodyBytesMax: {
     doc: 'serve: largest REST body to a served collection',
     format: 'count',

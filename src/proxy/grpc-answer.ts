@@ -1,7 +1,7 @@
 import { constants, type ClientHttp2Stream, type IncomingHttpHeaders } from 'node:http2';
-import { frame, PREFIX_BYTES, unframe } from './grpc-frames.js';
+import { endWith, PREFIX_BYTES, unframe } from './grpc-frames.js';
 import { endOf, type CallEnd } from './grpc-metadata.js';
-import { readWhole } from './whole-body.js';
+import { readWhole, type BodyBounds } from './whole-body.js';
 
 const UNAVAILABLE = '14';
 /** What clients read where the database cannot be reached. */
@@ -19,12 +19,12 @@ export interface GrpcAnswer {
 /**
  * Sends the one message of a call and takes the whole answer.
  * @param options `timeoutMs`: longest silence, 0 for any
- * @throws BodyTooLarge, BodyUnreadable for an answer that is none, and errors of the connection
+ * @throws BodyTooLarge, BodyUnreadable for an answer that is none, what the meter throws, and errors of the connection
  */
 export async function makeCall(
   stream: ClientHttp2Stream,
   message: Uint8Array,
-  { limitBytes, timeoutMs }: { readonly limitBytes: number; readonly timeoutMs: number },
+  { timeoutMs, limitBytes, meter }: BodyBounds & { readonly timeoutMs: number },
 ): Promise<GrpcAnswer> {
   let headers: IncomingHttpHeaders = {};
   let trailers: IncomingHttpHeaders = {};
@@ -40,8 +40,8 @@ export async function makeCall(
   // What breaks after the answer is nobody's loss.
   stream.on('error', () => undefined);
   stream.setTimeout(timeoutMs, () => stream.close(constants.NGHTTP2_CANCEL));
-  stream.end(frame(message));
-  const body = await readWhole(stream, limitBytes + PREFIX_BYTES);
+  endWith(stream, message);
+  const body = await readWhole(stream, { limitBytes: limitBytes + PREFIX_BYTES, meter });
   if (end.status !== '0') return { headers, trailers, message: Buffer.alloc(0), end };
   return { headers, trailers, message: await unframe(body, { encoding: undefined, limitBytes }), end };
 }

@@ -7,54 +7,23 @@ import {
 } from 'node:http2';
 import { messageOf } from '../core/errors.js';
 import type { GrpcChange, WriteGuard } from '../core/followed.js';
-import type { Log } from '../core/run.js';
 import type { AnswerForm, GrpcCall } from '../core/wire.js';
-import { encodeStatusText, frame, PREFIX_BYTES, readableEncoding, unframe } from './grpc-frames.js';
+import { countPauses, rewrittenMessage, streamAnswer, wholeMessage } from './grpc-bodies.js';
+import { encodeStatusText, endWith, PREFIX_BYTES, unframe } from './grpc-frames.js';
+import type { AnswerParts, Answering, GrpcParts } from './grpc-parts.js';
+import type { HeldBytes } from './byte-budget.js';
 import { clientTrailers, endOf, forwardedMetadata, outgoing, textOf, type CallEnd } from './grpc-metadata.js';
-import type { GrpcUpstream } from './grpc-upstream.js';
+import { CLIENT_WINDOW_BYTES, UPSTREAM_WINDOW_BYTES } from './grpc-upstream.js';
 import { makeCall, NO_ANSWER, type GrpcAnswer } from './grpc-answer.js';
 import { grpcSender } from './grpc-sender.js';
 import { callFailureOf, CODE, UpstreamStatus } from './grpc-failures.js';
 import { sendChange, sendUnnamed, type ChangeSender } from './send-change.js';
-import type { Metrics } from './metrics.js';
-import type { ProxyLimits } from './proxy-options.js';
 import type { Rewriting } from './rewriting.js';
-import { SHADOWED_BYTES_MAX, type Shadow, type ShadowCall } from './shadow.js';
+import { SHADOWED_BYTES_MAX, type ShadowCall } from './shadow.js';
 import { readWhole } from './whole-body.js';
 
 const LOOKUP_ROUNDS_MAX = 3;
 const CONTENT_TYPE = 'application/grpc';
-
-/** What the gRPC listener works with; `rewriting` is asked for anew by every call. */
-export interface GrpcParts {
-  readonly upstream: GrpcUpstream;
-  readonly limits: ProxyLimits;
-  readonly metrics: Metrics;
-  readonly guard: WriteGuard | undefined;
-  readonly rewriting: () => Rewriting;
-  readonly shadow: () => Shadow | null;
-  /** True once no more calls are wanted. */
-  readonly draining: () => boolean;
-  readonly onDeleted: (collection: string) => void;
-  readonly log: Log | undefined;
-}
-
-/** How an answer is given to the client. */
-interface Answering {
-  readonly form: AnswerForm | null;
-  /** The request goes out without compression. */
-  readonly plain: boolean;
-  /** A call of one message must be answered in time; any other ends when its client wants. */
-  readonly timed: boolean;
-  /** Repeated on the full collection once it was answered. */
-  readonly shadow?: ShadowCall | null;
-}
-
-interface AnswerParts {
-  readonly headers: IncomingHttpHeaders;
-  readonly upstream: ClientHttp2Stream;
-  readonly trailers: () => IncomingHttpHeaders | undefined;
-}
 
 /** One call and its answer. */
 export class GrpcExchange {
@@ -63,6 +32,7 @@ export class GrpcExchange {
   readonly #headers: IncomingHttpHeaders;
   readonly #raw: readonly string[];
   readonly #path: string;
+  readonly #held: HeldBytes;
   #rewriting: Rewriting;
   readonly #startedAtMs = performance.now();
   readonly #open = new Set<ClientHttp2Stream>();
@@ -70,6 +40,7 @@ export class GrpcExchange {
   #status = 'gone';
   #refused = false;
   #over = false;
+  #settled = false;
   #bytesIn = 0;
   #bytesOut = 0;
 
@@ -81,12 +52,15 @@ export class GrpcExchange {
     this.#parts = parts;
     this.#stream = stream;
     this.#headers = headers;
+    this.#held = parts.budget.open();
     this.#raw = raw;
     this.#path = headers[':path'] ?? '/';
     this.#rewriting = parts.rewriting().use();
     parts.metrics.requestStarted('grpc');
     stream.on('error', () => undefined);
     stream.once('close', () => this.#ended());
+    // Set while the client has to send or to take something.
+    stream.on('timeout', () => stream.close(constants.NGHTTP2_CANCEL));
   }
 
   async run(): Promise<void> {
@@ -100,10 +74,14 @@ export class GrpcExchange {
       else if (route.kind === 'rewrite') await this.#rewrite(await this.#message());
       else {
         this.#stream.on('data', (chunk: Buffer) => (this.#bytesIn += chunk.length));
+        countPauses(this.#stream, CLIENT_WINDOW_BYTES, this.#held);
         this.#stream.pipe(this.#send(this.#path, { form: null, plain: false, timed: false }));
       }
     } catch (error) {
       this.#failed(error);
+    } finally {
+      this.#settled = true;
+      this.#letGo();
     }
   }
 
@@ -190,7 +168,8 @@ export class GrpcExchange {
   #make({ path, message }: GrpcCall): Promise<GrpcAnswer> {
     const { upstream, limits } = this.#parts;
     const metadata = forwardedMetadata(this.#raw, path, { plain: true, plainAnswer: true });
-    const options = { limitBytes: limits.answerBytesMax, timeoutMs: limits.upstreamTimeoutMs };
+    const bounds = { limitBytes: limits.answerBytesMax, meter: this.#held.answerMeter };
+    const options = { ...bounds, timeoutMs: limits.upstreamTimeoutMs };
     return makeCall(upstream.request(metadata), message, options);
   }
 
@@ -211,14 +190,14 @@ export class GrpcExchange {
       if (result.kind === 'status') this.refuse(result.code, result.message);
       else if (result.kind === 'reply') this.#reply({}, result.message, { status: '0', message: '' });
       else if (result.kind === 'pass')
-        this.#send(this.#path, { form: null, plain: true, timed: true }).end(frame(body));
+        endWith(this.#send(this.#path, { form: null, plain: true, timed: true }), body);
       else {
         metrics.stage('grpc', 'rewrite', (performance.now() - startedAtMs) / 1000);
         metrics.projected('grpc', result.projected);
         const { path, message: rewritten } = result.call;
         const call = { path: this.#path, message: body };
         const shadow = result.search ? (this.#parts.shadow()?.pickCall(call) ?? null) : null;
-        this.#send(path, { form: result.answer, plain: true, timed: true, shadow }).end(frame(rewritten));
+        endWith(this.#send(path, { form: result.answer, plain: true, timed: true, shadow }), rewritten);
       }
       return;
     }
@@ -226,21 +205,17 @@ export class GrpcExchange {
   }
 
   /** The call's one message. */
-  async #message(): Promise<Buffer> {
-    const { clientTimeoutMs, grpcMessageBytesMax: limitBytes } = this.#parts.limits;
-    const encoding = readableEncoding(textOf(this.#headers['grpc-encoding']));
-    this.#stream.setTimeout(clientTimeoutMs, () => this.#stream.close(constants.NGHTTP2_CANCEL));
-    const body = await readWhole(this.#stream, limitBytes + PREFIX_BYTES);
-    this.#bytesIn += body.length;
-    this.#stream.setTimeout(0);
-    return unframe(body, { encoding, limitBytes });
+  #message(): Promise<Buffer> {
+    const encoding = textOf(this.#headers['grpc-encoding']);
+    const onBytes = (bytes: number): void => void (this.#bytesIn += bytes);
+    return wholeMessage(this.#stream, { encoding, limits: this.#parts.limits, held: this.#held, onBytes });
   }
 
   /** A call of the proxy's own with the client's credentials. */
   async #lookUp({ path, message }: GrpcCall, form: AnswerForm): Promise<Buffer> {
     const { answerBytesMax: limitBytes } = this.#parts.limits;
     const stream = this.#request(path, { plain: true, plainAnswer: true });
-    const answer = await makeCall(stream, message, { limitBytes, timeoutMs: 0 });
+    const answer = await makeCall(stream, message, { limitBytes, timeoutMs: 0, meter: this.#held.meter });
     const { headers, trailers, end } = answer;
     if (end.status === '0') return answer.message;
     const text = this.#rewriting.grpcStatus(form, end.message);
@@ -298,12 +273,6 @@ export class GrpcExchange {
 
   #respondStreamed(answer: AnswerParts, form: AnswerForm | null, shadow: ShadowCall | null): void {
     const stream = this.#stream;
-    const copy: Buffer[] = [];
-    answer.upstream.on('data', (chunk: Buffer) => {
-      this.#bytesOut += chunk.length;
-      if (shadow === null || this.#bytesOut > SHADOWED_BYTES_MAX) copy.length = 0;
-      else copy.push(chunk);
-    });
     stream.respond(outgoing(answer.headers), { waitForTrailers: true });
     stream.once('wantTrailers', () => {
       const trailers = answer.trailers();
@@ -315,7 +284,11 @@ export class GrpcExchange {
       stream.sendTrailers(this.#clientTrailers(outgoing(trailers), form));
       if (shadow !== null && copy.length > 0 && this.#status === '0') this.#compare(shadow, copy);
     });
-    answer.upstream.pipe(stream);
+    const copy = streamAnswer(answer.upstream, stream, {
+      ...{ held: this.#held, windowBytes: UPSTREAM_WINDOW_BYTES, copied: shadow !== null },
+      clientTimeoutMs: this.#parts.limits.clientTimeoutMs,
+      onBytes: (bytes) => (this.#bytesOut += bytes),
+    });
   }
 
   #compare({ collection, call }: ShadowCall, copy: readonly Buffer[]): void {
@@ -335,7 +308,8 @@ export class GrpcExchange {
 
   async #respondWhole(answer: AnswerParts, form: AnswerForm): Promise<void> {
     const limitBytes = this.#parts.limits.answerBytesMax;
-    const body = await readWhole(answer.upstream, limitBytes + PREFIX_BYTES);
+    const meter = this.#held.answerMeter;
+    const body = await readWhole(answer.upstream, { limitBytes: limitBytes + PREFIX_BYTES, meter });
     const end = endOf(answer.trailers() ?? {});
     if (end === null) throw new UpstreamStatus(CODE.unavailable, NO_ANSWER);
     if (end.status !== '0') {
@@ -343,8 +317,14 @@ export class GrpcExchange {
       return;
     }
     const encoding = textOf(answer.headers['grpc-encoding']);
-    const message = await unframe(body, { encoding, limitBytes });
-    const { result } = await this.#rewriting.run({ kind: 'grpc-answer', form, body: message });
+    const result = await rewrittenMessage(
+      body,
+      { encoding, limitBytes, held: this.#held },
+      async (message) => {
+        const task = { kind: 'grpc-answer', form, body: message } as const;
+        return (await this.#rewriting.run(task)).result;
+      },
+    );
     if (form.form === 'deleted' && this.#rewriting.isGrpcDeleted(result))
       this.#parts.onDeleted(form.collection);
     this.#reply(outgoing(answer.headers), result, end);
@@ -365,13 +345,15 @@ export class GrpcExchange {
       stream.sendTrailers({ 'grpc-status': end.status, 'grpc-message': encodeStatusText(end.message) }),
     );
     this.#bytesOut += PREFIX_BYTES + message.length;
-    stream.end(frame(message));
+    stream.setTimeout(this.#parts.limits.clientTimeoutMs);
+    endWith(stream, message);
   }
 
   #failed(error: unknown): void {
     const { log, metrics } = this.#parts;
     if (this.#stream.destroyed) return;
     const { code, message, retryAfter, blame } = callFailureOf(error);
+    this.#held.close();
     if (blame === 'database') metrics.upstreamError('grpc');
     if (blame === 'proxy') log?.('warn', 'a call failed', { path: this.#path, error: messageOf(error) });
     this.refuse(code, message, retryAfter);
@@ -386,9 +368,15 @@ export class GrpcExchange {
     this.#status = endOf(headers)?.status ?? this.#status;
   }
 
+  /** A write that was sent goes on without its client, and with its message. */
+  #letGo(): void {
+    if (this.#settled && this.#over) this.#held.close();
+  }
+
   #ended(): void {
     const { metrics, log } = this.#parts;
     this.#over = true;
+    this.#letGo();
     this.#rewriting.release();
     for (const upstream of this.#open) upstream.close(constants.NGHTTP2_CANCEL);
     const seconds = (performance.now() - this.#startedAtMs) / 1000;

@@ -1,5 +1,6 @@
 import { isTldrError } from '../core/errors.js';
 import { RedirectError } from '../core/redirect.js';
+import { NoRoom } from './byte-budget.js';
 import { NO_ANSWER } from './grpc-answer.js';
 import { BodyTooLarge, BodyUnreadable, CodingUnsupported } from './whole-body.js';
 
@@ -39,6 +40,11 @@ export interface CallFailure {
 /** Tells failures apart by what was thrown. */
 export function callFailureOf(error: unknown): CallFailure {
   if (error instanceof BodyTooLarge) return { code: CODE.exhausted, message: error.message, blame: 'none' };
+  if (error instanceof NoRoom)
+    return {
+      ...{ code: CODE.exhausted, message: error.message },
+      ...{ retryAfter: error.retryAfter, blame: 'none' },
+    };
   if (error instanceof BodyUnreadable) return { code: CODE.internal, message: error.message, blame: 'none' };
   if (error instanceof CodingUnsupported)
     return { code: CODE.unimplemented, message: error.message, blame: 'none' };

@@ -1,19 +1,24 @@
-import { promisify } from 'node:util';
-import { gunzip } from 'node:zlib';
-import { codeOf } from '../core/errors.js';
-import { BodyTooLarge, BodyUnreadable, CodingUnsupported } from './whole-body.js';
+import type { Writable } from 'node:stream';
+import { BodyUnreadable, CodingUnsupported, decompressed, type BodyBounds } from './whole-body.js';
 
 /** A byte for compression and four for the length stand before every message. */
 export const PREFIX_BYTES = 5;
-const unzip = promisify(gunzip);
+/** Copying a smaller message costs less than writing twice. */
+const COPIED_BYTES_MAX = 64 * 1024;
 
-/** One message with its prefix, not compressed. */
-export function frame(message: Uint8Array): Buffer {
-  const framed = Buffer.allocUnsafe(PREFIX_BYTES + message.length);
-  framed.writeUInt8(0, 0);
-  framed.writeUInt32BE(message.length, 1);
-  framed.set(message, PREFIX_BYTES);
-  return framed;
+/** Ends a call's body with its one message, not compressed. */
+export function endWith(stream: Writable, message: Uint8Array): void {
+  const copied = message.length <= COPIED_BYTES_MAX;
+  const begin = Buffer.allocUnsafe(PREFIX_BYTES + (copied ? message.length : 0));
+  begin.writeUInt8(0, 0);
+  begin.writeUInt32BE(message.length, 1);
+  if (copied) {
+    begin.set(message, PREFIX_BYTES);
+    stream.end(begin);
+    return;
+  }
+  stream.write(begin);
+  stream.end(message);
 }
 
 /**
@@ -28,11 +33,12 @@ export function readableEncoding(encoding: string | undefined): string | undefin
 
 /**
  * The one message of a unary call's body, decompressed.
- * @throws BodyUnreadable for none, several or damaged ones, BodyTooLarge for what would grow beyond the limit
+ * @throws BodyUnreadable for none, several or damaged ones, BodyTooLarge for what would grow beyond the limit, and what
+ * the meter throws
  */
 export async function unframe(
   body: Buffer,
-  { encoding, limitBytes }: { readonly encoding: string | undefined; readonly limitBytes: number },
+  { encoding, ...bounds }: BodyBounds & { readonly encoding: string | undefined },
 ): Promise<Buffer> {
   if (body.length < PREFIX_BYTES) throw new BodyUnreadable('the call has no whole message');
   const message = body.subarray(PREFIX_BYTES);
@@ -44,12 +50,7 @@ export async function unframe(
     throw new BodyUnreadable(
       'protocol error: received message with compressed-flag but no grpc-encoding was specified',
     );
-  try {
-    return await unzip(message, { maxOutputLength: limitBytes });
-  } catch (error) {
-    if (codeOf(error) === 'ERR_BUFFER_TOO_LARGE') throw new BodyTooLarge(limitBytes);
-    throw new BodyUnreadable('the message is no gzip');
-  }
+  return decompressed(message, 'gzip', bounds);
 }
 
 /** Bytes of a status text that are written as they are: what other servers escape needlessly is escaped here, too. */

@@ -5,9 +5,10 @@ import {
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from 'node:http2';
-import { GrpcExchange, type GrpcParts } from './grpc-exchange.js';
+import { GrpcExchange } from './grpc-exchange.js';
 import { CODE } from './grpc-failures.js';
-import { WINDOW_BYTES } from './grpc-upstream.js';
+import type { GrpcParts } from './grpc-parts.js';
+import { CLIENT_WINDOW_BYTES } from './grpc-upstream.js';
 import type { ProxyOptions } from './proxy-options.js';
 
 const SESSION_MEGABYTES_MAX = 64;
@@ -26,7 +27,7 @@ export interface GrpcFront {
 export function createGrpcFront(parts: GrpcParts, tls: ProxyOptions['tls']): GrpcFront {
   const { requestsMax } = parts.limits;
   const options = {
-    settings: { initialWindowSize: WINDOW_BYTES, maxConcurrentStreams: requestsMax },
+    settings: { initialWindowSize: CLIENT_WINDOW_BYTES, maxConcurrentStreams: requestsMax },
     maxSessionMemory: SESSION_MEGABYTES_MAX,
     keepAlive: true,
     keepAliveInitialDelay: TCP_PROBE_AFTER_MS,
@@ -37,7 +38,7 @@ export function createGrpcFront(parts: GrpcParts, tls: ProxyOptions['tls']): Grp
     sessions.add(session);
     session.once('close', () => sessions.delete(session));
     session.on('error', () => undefined);
-    session.setLocalWindowSize(WINDOW_BYTES);
+    session.setLocalWindowSize(CLIENT_WINDOW_BYTES);
     if (parts.draining()) session.close();
   });
   server.on('sessionError', () => undefined);

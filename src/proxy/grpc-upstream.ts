@@ -7,8 +7,11 @@ import {
 import { isRedirect, RedirectError } from '../core/redirect.js';
 import type { ProxyLimits, Upstream } from './proxy-options.js';
 
-/** Vectors come in pages of megabytes: with the default window of 64 kB they would trickle. */
-export const WINDOW_BYTES = 8 * 1024 ** 2;
+/** Vectors come in pages of megabytes: with the default window of 64 kB they would trickle from clients far away. */
+export const CLIENT_WINDOW_BYTES = 8 * 1024 ** 2;
+/** The database is near. A client that takes nothing leaves as much of each answer in this process's memory. */
+export const UPSTREAM_WINDOW_BYTES = 1024 ** 2;
+const UPSTREAM_CONNECTION_WINDOW_BYTES = 8 * 1024 ** 2;
 const CONNECT_TIMEOUT_MS = 10_000;
 /** How users name the database's gRPC address. */
 const SETTING = 'the setting grpcUrl';
@@ -47,7 +50,7 @@ export class GrpcUpstream {
     const there = this.#sessions[at];
     if (there !== undefined && !there.closed && !there.destroyed) return there;
     const session = connect(this.#origin, {
-      settings: { initialWindowSize: WINDOW_BYTES, enablePush: false },
+      settings: { initialWindowSize: UPSTREAM_WINDOW_BYTES, enablePush: false },
     });
     this.#sessions[at] = session;
     this.#watch(session);
@@ -67,7 +70,7 @@ export class GrpcUpstream {
     const tooLate = setTimeout(() => session.destroy(), CONNECT_TIMEOUT_MS).unref();
     session.once('connect', () => {
       clearTimeout(tooLate);
-      session.setLocalWindowSize(WINDOW_BYTES);
+      session.setLocalWindowSize(UPSTREAM_CONNECTION_WINDOW_BYTES);
     });
     let answer: NodeJS.Timeout | undefined;
     const probe = setInterval(() => {

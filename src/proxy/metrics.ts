@@ -83,6 +83,7 @@ export class Metrics {
   readonly registry = new Registry();
   readonly #tallies: Readonly<Record<Transport, Tallies>>;
   readonly #upstreamErrors: Counter<'transport'>;
+  readonly #roomRefused: Counter;
   readonly #overlap: Histogram<'collection'>;
   readonly #shadowSeconds: Histogram<'collection' | 'side'>;
   readonly #shadowDropped: Counter;
@@ -100,6 +101,9 @@ export class Metrics {
     this.#upstreamErrors = new Counter({
       ...{ name: 'tldr_upstream_errors_total', help: 'Requests that the database did not answer', registers },
       labelNames: ['transport'],
+    });
+    this.#roomRefused = new Counter({
+      ...{ name: 'tldr_bytes_refused_total', help: 'Requests refused for want of memory', registers },
     });
     this.#overlap = new Histogram({
       ...{
@@ -138,6 +142,22 @@ export class Metrics {
 
   upstreamError(transport: Transport): void {
     this.#upstreamErrors.inc({ transport });
+  }
+
+  /** A request was refused for the bytes that others hold. */
+  roomRefused(): void {
+    this.#roomRefused.inc();
+  }
+
+  /** @param bytes what is held when it is asked */
+  showBytesInFlight(bytes: () => number): void {
+    new Gauge({
+      ...{ name: 'tldr_bytes_in_flight', help: 'Bytes of bodies under way' },
+      registers: [this.registry],
+      collect() {
+        this.set(bytes());
+      },
+    });
   }
 
   shadow(collection: string, seen: { overlap: number; servedSeconds: number; fullSeconds: number }): void {

@@ -9,6 +9,8 @@ export interface ProxyLimits {
   readonly grpcMessageBytesMax: number;
   /** Largest answer that is rewritten; others are streamed. */
   readonly answerBytesMax: number;
+  /** What all requests of the process hold together, bodies and answers that are read whole; more is refused. */
+  readonly bytesInFlightMax: number;
   /** Requests under way at once; more are refused. */
   readonly requestsMax: number;
   /** Longest wait for the first byte of an answer, and between two pieces of it. */
@@ -28,6 +30,7 @@ export const DEFAULT_LIMITS: ProxyLimits = {
   restBodyBytesMax: 32 * 1024 ** 2,
   grpcMessageBytesMax: 64 * 1024 ** 2,
   answerBytesMax: 256 * 1024 ** 2,
+  bytesInFlightMax: 512 * 1024 ** 2,
   requestsMax: 1024,
   upstreamTimeoutMs: 300_000,
   clientTimeoutMs: 120_000,

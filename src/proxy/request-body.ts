@@ -1,6 +1,9 @@
 import type { IncomingMessage } from 'node:http';
 import { PassThrough, type Readable } from 'node:stream';
-import { readWhole } from './whole-body.js';
+import type { HeldBytes } from './byte-budget.js';
+import type { ProxyLimits } from './proxy-options.js';
+import { headerOf } from './rest-headers.js';
+import { BodyTooLarge, decompressed, readableCoding, readWhole } from './whole-body.js';
 
 /** Bodies up to here are read before they are sent on, in one piece: cheaper than a stream of one chunk. */
 const WHOLE_BYTES_MAX = 64 * 1024;
@@ -24,7 +27,7 @@ export async function passingBody(
   const length = announcedBytes(request);
   if (length === null) return null;
   if (length <= WHOLE_BYTES_MAX) {
-    const whole = await readWhole(request, WHOLE_BYTES_MAX);
+    const whole = await readWhole(request, { limitBytes: WHOLE_BYTES_MAX });
     onBytes(whole.length);
     return whole;
   }
@@ -37,4 +40,45 @@ export async function passingBody(
   request.on('data', (chunk: Buffer) => onBytes(chunk.length));
   request.pipe(body);
   return body;
+}
+
+/** While a body is to come, a client that says nothing for too long is cut off. */
+export function awaitBody(request: IncomingMessage, clientTimeoutMs: number): void {
+  if (request.complete || announcedBytes(request) === null) return;
+  const { socket } = request;
+  socket.setTimeout(clientTimeoutMs);
+  request.once('end', () => socket.setTimeout(0));
+}
+
+interface WholeBodyOptions {
+  readonly limits: Pick<ProxyLimits, 'restBodyBytesMax' | 'clientTimeoutMs'>;
+  /** Where the body is counted, decompressed, and once more for what it is rewritten to. */
+  readonly held: HeldBytes;
+  /** Told how many bytes came. */
+  readonly onBytes: (bytes: number) => void;
+}
+
+/**
+ * A client's whole body, decompressed.
+ * @throws BodyTooLarge and NoRoom before anything is read where the size is announced, CodingUnsupported for a
+ * compression that cannot be read
+ */
+export async function wholeBody(
+  request: IncomingMessage,
+  { limits, held, onBytes }: WholeBodyOptions,
+): Promise<Buffer> {
+  const bounds = { limitBytes: limits.restBodyBytesMax, meter: held.meter };
+  const coding = readableCoding(headerOf(request.rawHeaders, 'content-encoding'));
+  const announced = announcedBytes(request);
+  if (announced !== null && Number.isFinite(announced)) {
+    if (announced > bounds.limitBytes) throw new BodyTooLarge(bounds.limitBytes, announced);
+    held.expect(2 * announced);
+  }
+  awaitBody(request, limits.clientTimeoutMs);
+  const raw = await readWhole(request, bounds);
+  onBytes(raw.length);
+  const plain = await decompressed(raw, coding, bounds);
+  if (plain !== raw) held.give(raw.length);
+  held.take(plain.length);
+  return plain;
 }

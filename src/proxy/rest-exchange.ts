@@ -11,10 +11,11 @@ import type {
   RestHead,
   RestRequest,
 } from '../core/wire.js';
+import type { ByteBudget, HeldBytes } from './byte-budget.js';
 import type { CrossOrigin } from './cross-origin.js';
 import type { Metrics } from './metrics.js';
 import type { ProxyLimits, ProxyOptions } from './proxy-options.js';
-import { announcedBytes, passingBody } from './request-body.js';
+import { awaitBody, passingBody, wholeBody } from './request-body.js';
 import { failureOf } from './rest-failures.js';
 import {
   BODY_HEADERS,
@@ -30,7 +31,6 @@ import { beginAnswer, RestRelay, wholeAnswer } from './rest-relay.js';
 import { bodyOf, type RestUpstream, type WholeAnswer } from './rest-upstream.js';
 import type { Rewriting } from './rewriting.js';
 import { SHADOWED_BYTES_MAX, type Shadow, type ShadowPlace } from './shadow.js';
-import { BodyTooLarge, decompressed, readableCoding, readWhole } from './whole-body.js';
 
 /** Points that a request refers to may have to be fetched first; more rounds than this are a fault. */
 const LOOKUP_ROUNDS_MAX = 3;
@@ -41,6 +41,7 @@ const LINGER_MS = 2_000;
 export interface RestParts {
   readonly upstream: RestUpstream;
   readonly limits: ProxyLimits;
+  readonly budget: ByteBudget;
   readonly failure: ProxyOptions['failure'];
   readonly guard: WriteGuard | undefined;
   readonly metrics: Metrics;
@@ -71,11 +72,14 @@ export class RestExchange {
   readonly #response: ServerResponse;
   readonly #head: RestHead;
   #rewriting: Rewriting;
+  readonly #held: HeldBytes;
   readonly #startedAtMs = performance.now();
   #relay: RestRelay | undefined;
   #lookups: AbortController | undefined;
   #gone = false;
   #over = false;
+  /** Nothing is done with the request's body any more but sending it. */
+  #settled = false;
   #kind = 'answer';
   #bytesIn = 0;
   /** Of answers that did not come through the relay. */
@@ -85,6 +89,7 @@ export class RestExchange {
     this.#parts = parts;
     this.#request = request;
     this.#response = response;
+    this.#held = parts.budget.open();
     this.#head = {
       method: request.method ?? 'GET',
       url: request.url ?? '/',
@@ -110,6 +115,9 @@ export class RestExchange {
       else await this.#route();
     } catch (error) {
       this.#failed(error);
+    } finally {
+      this.#settled = true;
+      this.#letGo();
     }
   }
 
@@ -187,12 +195,13 @@ export class RestExchange {
   #exchange(request: RestRequest): Promise<WholeAnswer> {
     const { upstream, limits } = this.#parts;
     const headers = forwardedHeaders(this.#request.rawHeaders, EXCHANGE_HEADERS);
-    return upstream.exchange(request, { headers, limitBytes: limits.answerBytesMax });
+    const bounds = { limitBytes: limits.answerBytesMax, meter: this.#held.answerMeter };
+    return upstream.exchange(request, { headers, ...bounds });
   }
 
   /** Sends the client's body on as it comes. */
   async #pass(path: string, form: AnswerForm | null, whole?: Uint8Array): Promise<void> {
-    this.#awaitBody();
+    awaitBody(this.#request, this.#parts.limits.clientTimeoutMs);
     const taken = (bytes: number): void => void (this.#bytesIn += bytes);
     const body = whole === undefined ? await passingBody(this.#request, taken) : bodyOf(whole);
     const without = new Set(whole === undefined ? [] : BODY_HEADERS);
@@ -239,28 +248,9 @@ export class RestExchange {
     throw new Error('points were looked up again and again');
   }
 
-  /**
-   * @throws BodyTooLarge before anything is read where the size is announced, CodingUnsupported for a compression that
-   * cannot be read
-   */
-  async #wholeBody(): Promise<Buffer> {
-    const limitBytes = this.#parts.limits.restBodyBytesMax;
-    const coding = readableCoding(this.#head.headers['content-encoding']);
-    const announced = announcedBytes(this.#request);
-    if (announced !== null && Number.isFinite(announced) && announced > limitBytes)
-      throw new BodyTooLarge(limitBytes, announced);
-    this.#awaitBody();
-    const raw = await readWhole(this.#request, limitBytes);
-    this.#bytesIn += raw.length;
-    return decompressed(raw, coding, limitBytes);
-  }
-
-  /** While a body is to come, a client that says nothing for too long is cut off. */
-  #awaitBody(): void {
-    if (this.#request.complete || announcedBytes(this.#request) === null) return;
-    const { socket } = this.#request;
-    socket.setTimeout(this.#parts.limits.clientTimeoutMs);
-    this.#request.once('end', () => socket.setTimeout(0));
+  #wholeBody(): Promise<Buffer> {
+    const onBytes = (bytes: number): void => void (this.#bytesIn += bytes);
+    return wholeBody(this.#request, { limits: this.#parts.limits, held: this.#held, onBytes });
   }
 
   #lookUp(requests: readonly RestRequest[]): Promise<LookupAnswer[]> {
@@ -268,7 +258,8 @@ export class RestExchange {
     const headers = forwardedHeaders(this.#request.rawHeaders, OWN_HEADERS);
     headers.push('content-type', 'application/json', 'accept-encoding', 'identity');
     this.#lookups = new AbortController();
-    const options = { headers, limitBytes: limits.answerBytesMax, signal: this.#lookups.signal };
+    const bounds = { limitBytes: limits.answerBytesMax, meter: this.#held.meter };
+    const options = { headers, ...bounds, signal: this.#lookups.signal };
     return Promise.all(
       requests.map(async (request) => {
         const { status, headers: received, body } = await upstream.exchange(request, options);
@@ -293,6 +284,7 @@ export class RestExchange {
         return (await this.#rewriting.run({ kind: 'rest-answer', form, status, body })).result;
       },
       answerBytesMax: limits.answerBytesMax,
+      held: this.#held,
       copyBytesMax: shadow === undefined ? 0 : SHADOWED_BYTES_MAX,
       clientTimeoutMs: limits.clientTimeoutMs,
       endsConnection: this.#parts.draining,
@@ -367,12 +359,22 @@ export class RestExchange {
     if (failed.upstream) metrics.upstreamError('rest');
     if (failed.failure === 'internal')
       log?.('warn', 'a request failed', { path: pathOf(this.#head.url), error: messageOf(error) });
-    this.#answer(failure(failed.failure, failed.message, failed.size));
+    // Nothing more is done for it.
+    this.#held.close();
+    const { retryAfter } = failed;
+    const answer = failure(failed.failure, failed.message, failed.size);
+    this.#answer(retryAfter === undefined ? answer : { ...answer, retryAfter });
+  }
+
+  /** A write that was sent goes on without its client, and with its body. */
+  #letGo(): void {
+    if (this.#settled && this.#over) this.#held.close();
   }
 
   #ended(): void {
     const { metrics, log } = this.#parts;
     this.#over = true;
+    this.#letGo();
     this.#rewriting.release();
     if (!this.#response.writableFinished) {
       this.#gone = true;

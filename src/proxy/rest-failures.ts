@@ -1,6 +1,7 @@
 import { codeOf, isTldrError } from '../core/errors.js';
 import { RedirectError } from '../core/redirect.js';
 import type { BodySize, ProxyFailure } from '../core/wire.js';
+import { NoRoom } from './byte-budget.js';
 import type { ProxyLimits } from './proxy-options.js';
 import { BodyTooLarge, BodyUnreadable, CodingUnsupported } from './whole-body.js';
 
@@ -9,6 +10,8 @@ export interface Failed {
   readonly failure: ProxyFailure;
   readonly message: string;
   readonly size?: BodySize;
+  /** When the client may repeat its request, as the header says it. */
+  readonly retryAfter?: string;
   /** The database is to blame. */
   readonly upstream: boolean;
 }
@@ -21,6 +24,10 @@ export function failureOf(error: unknown, limits: ProxyLimits): Failed {
     return { failure: 'too-large', message: error.message, size: error, upstream: false };
   if (error instanceof BodyUnreadable)
     return { failure: 'unreadable', message: error.message, upstream: false };
+  if (error instanceof NoRoom) {
+    const { message, retryAfter } = error;
+    return { failure: 'unavailable', message, retryAfter, upstream: false };
+  }
   if (error instanceof CodingUnsupported)
     return { failure: 'unsupported', message: error.message, upstream: false };
   if (error instanceof RedirectError)

@@ -33,6 +33,7 @@ export function createRestFront(parts: RestParts, tls: ProxyOptions['tls']): Ser
     answers.add(response);
     inFlight++;
     response.once('close', () => inFlight--);
+    response.once('prefinish', () => cutOffIdle(response, parts.limits.clientTimeoutMs));
     if (inFlight > parts.limits.requestsMax)
       exchange.fail('overloaded', 'the proxy has too many requests under way');
     else void exchange.run();
@@ -50,6 +51,15 @@ export function createRestFront(parts: RestParts, tls: ProxyOptions['tls']): Ser
   // Nothing is to be tunnelled, and servers know no such path.
   server.on('connect', (_request, socket) => end(socket, NOT_FOUND));
   return server;
+}
+
+/** Of an answer that was given as a whole: a client that does not take it is cut off, since it lies in memory. */
+function cutOffIdle(response: ServerResponse, clientTimeoutMs: number): void {
+  const { socket } = response.req;
+  if (response.writableFinished) return;
+  socket.setTimeout(clientTimeoutMs);
+  // Before Node sets the time for which it keeps the connection.
+  response.prependOnceListener('finish', () => socket.setTimeout(0));
 }
 
 /** What Node says of bytes that did not become a request. */

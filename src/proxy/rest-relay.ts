@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Dispatcher } from 'undici';
+import type { HeldBytes } from './byte-budget.js';
 import { BODY_HEADERS, forwardedHeaders, headerOf } from './rest-headers.js';
 import { receivedHeaders, receivedTrailers } from './rest-upstream.js';
 import { answerCoding, decompressed } from './whole-body.js';
@@ -12,6 +13,8 @@ export interface RelayOptions {
   readonly rewriteFrom: number;
   readonly rewriteAnswer: (status: number, body: Buffer) => Promise<Uint8Array>;
   readonly answerBytesMax: number;
+  /** Where an answer that is taken whole is counted, and a copy. */
+  readonly held: HeldBytes;
   /** Largest answer of which a copy is kept for `onEnd`; 0 for none. */
   readonly copyBytesMax: number;
   readonly clientTimeoutMs: number;
@@ -72,15 +75,12 @@ export class RestRelay implements Dispatcher.DispatchHandler {
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     this.#sizeBytes += chunk.length;
-    const { response, answerBytesMax, copyBytesMax } = this.#options;
+    const { response } = this.#options;
     if (this.#whole !== null) {
-      if (this.#sizeBytes > answerBytesMax)
-        controller.abort(new Error('the answer is larger than can be rewritten'));
-      else this.#whole.push(chunk);
+      this.#take(this.#whole, controller, chunk);
       return;
     }
-    if (this.#sizeBytes > copyBytesMax) this.#copy = null;
-    this.#copy?.push(chunk);
+    if (this.#copy !== null) this.#keep(this.#copy, chunk);
     this.#bytesOut += chunk.length;
     if (response.write(chunk)) return;
     // A client that takes nothing for too long is cut off: it would hold the database's connection for ever.
@@ -96,7 +96,9 @@ export class RestRelay implements Dispatcher.DispatchHandler {
   onResponseEnd(controller: Dispatcher.DispatchController): void {
     const { response, onEnd, onFailed } = this.#options;
     if (this.#whole !== null) {
-      this.#rewritten(Buffer.concat(this.#whole, this.#sizeBytes)).catch(onFailed);
+      const body = Buffer.concat(this.#whole, this.#sizeBytes);
+      this.#whole.length = 0;
+      this.#rewritten(body).catch(onFailed);
       return;
     }
     const trailers = receivedTrailers(controller);
@@ -109,12 +111,37 @@ export class RestRelay implements Dispatcher.DispatchHandler {
     this.#options.onFailed(error);
   }
 
+  #take(whole: Buffer[], controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    const { answerBytesMax, held } = this.#options;
+    try {
+      if (this.#sizeBytes > answerBytesMax) throw new Error('the answer is larger than can be rewritten');
+      held.answerMeter(chunk.length, this.#sizeBytes);
+      whole.push(chunk);
+    } catch (error) {
+      whole.length = 0;
+      controller.abort(error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+
+  /** A copy that grows too large is done without. */
+  #keep(copy: Buffer[], chunk: Buffer): void {
+    const { copyBytesMax, held } = this.#options;
+    if (this.#sizeBytes <= copyBytesMax && held.tryTake(chunk.length)) copy.push(chunk);
+    else {
+      held.give(copy.reduce((sum, { length }) => sum + length, 0));
+      this.#copy = null;
+    }
+  }
+
   async #rewritten(body: Buffer): Promise<void> {
-    const { answerBytesMax, rewriteAnswer, onEnd } = this.#options;
+    const { answerBytesMax, held, rewriteAnswer, onEnd } = this.#options;
     const { status, headers } = this.#head;
     const coding = answerCoding(headerOf(headers, 'content-encoding'));
-    const plain = await decompressed(body, coding, answerBytesMax);
+    const plain = await decompressed(body, coding, { limitBytes: answerBytesMax, meter: held.answerMeter });
+    const plainBytes = plain === body ? 0 : plain.length;
     const rewritten = await rewriteAnswer(status, plain);
+    held.add(rewritten.length);
+    held.give(this.#sizeBytes + plainBytes);
     this.#bytesOut = wholeAnswer(this.#options, this.#head, rewritten);
     onEnd(status, this.#copy === null ? null : rewritten);
   }

@@ -1,5 +1,6 @@
 import type { Dispatcher } from 'undici';
 import type { RestRequest } from '../core/wire.js';
+import type { Meter } from './byte-budget.js';
 import { ConnectionPool } from './connection-pool.js';
 import { patientConnector } from './patient-connector.js';
 import type { ProxyLimits, Upstream } from './proxy-options.js';
@@ -23,6 +24,7 @@ export interface WholeAnswer {
 export interface ExchangeOptions {
   readonly headers: readonly string[];
   readonly limitBytes: number;
+  readonly meter?: Meter | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -55,7 +57,7 @@ export class RestUpstream {
 
   /**
    * A whole exchange.
-   * @throws BodyTooLarge, or undici's error where the database does not answer
+   * @throws BodyTooLarge, what the meter throws, or undici's error where the database does not answer
    */
   exchange({ method, url, body }: RestRequest, options: ExchangeOptions): Promise<WholeAnswer> {
     return new Promise((resolve, reject) => {
@@ -140,9 +142,15 @@ class WholeAnswerHandler implements Dispatcher.DispatchHandler {
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     this.#sizeBytes += chunk.length;
-    if (this.#sizeBytes > this.#options.limitBytes)
-      controller.abort(new BodyTooLarge(this.#options.limitBytes));
-    else this.#chunks.push(chunk);
+    const { limitBytes, meter } = this.#options;
+    try {
+      if (this.#sizeBytes > limitBytes) throw new BodyTooLarge(limitBytes);
+      meter?.(chunk.length, this.#sizeBytes);
+      this.#chunks.push(chunk);
+    } catch (error) {
+      this.#chunks.length = 0;
+      controller.abort(error instanceof Error ? error : new Error(String(error)));
+    }
   }
 
   onResponseEnd(): void {

@@ -1,5 +1,6 @@
 import type { Server as NetServer } from 'node:net';
 import { TldrError } from '../core/errors.js';
+import { ByteBudget } from './byte-budget.js';
 import { createGrpcFront } from './grpc-front.js';
 import { GrpcUpstream } from './grpc-upstream.js';
 import { CrossOrigin } from './cross-origin.js';
@@ -46,6 +47,8 @@ export async function startProxy(
 ): Promise<Proxy> {
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const metrics = new Metrics();
+  const budget = new ByteBudget(limits.bytesInFlightMax, () => metrics.roomRefused());
+  metrics.showBytesInFlight(() => budget.bytes);
   const rest = new RestUpstream(options.upstream, limits);
   const grpc = new GrpcUpstream(options.upstream, limits);
   const shadowOf = (state: ProxyState): Shadow | null =>
@@ -54,7 +57,7 @@ export async function startProxy(
   let shadow = shadowOf(first);
   let draining = false;
   const shared = {
-    ...{ limits, metrics, onDeleted, log: options.log, guard: options.guard },
+    ...{ limits, budget, metrics, onDeleted, log: options.log, guard: options.guard },
     rewriting: () => rewriting,
     shadow: () => shadow,
     draining: () => draining,

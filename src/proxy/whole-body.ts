@@ -1,8 +1,8 @@
-import type { Readable } from 'node:stream';
-import { promisify } from 'node:util';
+import type { Readable, Transform } from 'node:stream';
 import * as zlib from 'node:zlib';
 import { contentCoding, type ContentCoding } from '../core/content-coding.js';
-import { codeOf } from '../core/errors.js';
+import { messageOf } from '../core/errors.js';
+import { NoRoom, type Meter } from './byte-budget.js';
 
 /** More than the limit came: `limitBytes` is what was allowed, `announcedBytes` what was to come, where known. */
 export class BodyTooLarge extends Error {
@@ -20,30 +20,32 @@ export class BodyUnreadable extends Error {}
 /** A body in a compression that this version of Node cannot read. */
 export class CodingUnsupported extends Error {}
 
-type Decompress = (body: Buffer, options: { maxOutputLength: number }) => Promise<Buffer>;
+/** How much of a body may come, and who is told of its pieces. */
+export interface BodyBounds {
+  readonly limitBytes: number;
+  readonly meter?: Meter | undefined;
+}
 
-const DECOMPRESS: Readonly<Record<ContentCoding, Decompress | null>> = {
-  gzip: promisify(zlib.gunzip),
-  deflate: promisify(zlib.inflate),
-  br: promisify(zlib.brotliDecompress),
+/** Bytes of a piece of what is decompressed. */
+const CHUNK_BYTES = 64 * 1024;
+
+const DECOMPRESSOR: Readonly<Record<ContentCoding, (() => Transform) | null>> = {
+  gzip: () => zlib.createGunzip({ chunkSize: CHUNK_BYTES }),
+  deflate: () => zlib.createInflate({ chunkSize: CHUNK_BYTES }),
+  br: () => zlib.createBrotliDecompress({ chunkSize: CHUNK_BYTES }),
   zstd: zstdOf(zlib),
 };
 
 /** Node reads zstd from 22.15 on. */
-function zstdOf(library: object): Decompress | null {
-  const decompress: unknown = Reflect.get(library, 'zstdDecompress');
-  if (typeof decompress !== 'function') return null;
-  return (body, options) =>
-    new Promise((resolve, reject) => {
-      const done = (error: Error | null, plain: Buffer): void =>
-        error === null ? resolve(plain) : reject(error);
-      Reflect.apply(decompress, zlib, [body, options, done]);
-    });
+function zstdOf(library: object): (() => Transform) | null {
+  const create: unknown = Reflect.get(library, 'createZstdDecompress');
+  if (typeof create !== 'function') return null;
+  return () => Reflect.apply(create, zlib, [{ chunkSize: CHUNK_BYTES }]) as Transform;
 }
 
 /** Whether this version of Node reads a compression. */
 export function isReadable(coding: ContentCoding): boolean {
-  return DECOMPRESS[coding] !== null;
+  return DECOMPRESSOR[coding] !== null;
 }
 
 /**
@@ -62,19 +64,23 @@ export function readableCoding(header: string | undefined): ContentCoding | null
 /**
  * Reads a stream to its end. What is left of a stream that is too large is not read, and the stream not ended: the
  * connection below it may still have to carry an answer.
- * @throws BodyTooLarge as soon as it is, BodyUnreadable for a stream that breaks off, and whatever it fails with
+ * @throws BodyTooLarge as soon as it is, what the meter throws, BodyUnreadable for a stream that breaks off, and whatever
+ * it fails with
  */
-export function readWhole(stream: Readable, limitBytes: number): Promise<Buffer> {
+export function readWhole(stream: Readable, { limitBytes, meter }: BodyBounds): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let sizeBytes = 0;
     const onData = (chunk: Buffer): void => {
       sizeBytes += chunk.length;
-      chunks.push(chunk);
-      if (sizeBytes <= limitBytes) return;
-      stop();
-      stream.pause();
-      reject(new BodyTooLarge(limitBytes));
+      try {
+        if (sizeBytes > limitBytes) throw new BodyTooLarge(limitBytes);
+        meter?.(chunk.length, sizeBytes);
+        chunks.push(chunk);
+      } catch (error) {
+        stream.pause();
+        onError(error instanceof Error ? error : new Error(messageOf(error)));
+      }
     };
     const onEnd = (): void => {
       stop();
@@ -83,6 +89,7 @@ export function readWhole(stream: Readable, limitBytes: number): Promise<Buffer>
     };
     const onError = (error: Error): void => {
       stop();
+      chunks.length = 0;
       reject(error);
     };
     const onClose = (): void => onError(new BodyUnreadable('the body broke off'));
@@ -106,19 +113,26 @@ export function answerCoding(header: string | undefined): ContentCoding | null {
   return coding;
 }
 
-/** @throws BodyTooLarge for what would grow beyond the limit, BodyUnreadable for damaged bytes */
+/**
+ * A body without its compression.
+ * @throws BodyTooLarge for what would grow beyond the limit, what the meter throws, BodyUnreadable for damaged bytes
+ */
 export async function decompressed(
   body: Buffer,
   coding: ContentCoding | null,
-  limitBytes: number,
+  bounds: BodyBounds,
 ): Promise<Buffer> {
   if (coding === null) return body;
-  const decompress = DECOMPRESS[coding];
-  if (decompress === null) throw new BodyUnreadable(`a body in ${coding} cannot be read here`);
+  const create = DECOMPRESSOR[coding];
+  if (create === null) throw new BodyUnreadable(`a body in ${coding} cannot be read here`);
+  const stream = create();
   try {
-    return await decompress(body, { maxOutputLength: limitBytes });
+    stream.end(body);
+    return await readWhole(stream, bounds);
   } catch (error) {
-    if (codeOf(error) === 'ERR_BUFFER_TOO_LARGE') throw new BodyTooLarge(limitBytes);
+    if (error instanceof BodyTooLarge || error instanceof NoRoom) throw error;
     throw new BodyUnreadable(`the body is no ${coding}`);
+  } finally {
+    stream.on('error', () => undefined).destroy();
   }
 }
