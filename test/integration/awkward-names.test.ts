@@ -3,8 +3,8 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DIM } from '../migrate/fixtures.js';
 import { decodeAnswer, encodeRequest, pathOf } from '../adapters/serve/grpc-schemas.js';
+import { ask, objectText, sorted } from './awkward-json.js';
 import { openCliPlace, type CliPlace } from './cli-place.js';
-import { fetchOnce } from './fetch-once.js';
 import { PlainGrpc } from './grpc-call.js';
 import { endServing, startServe, type Serving } from './serve-child.js';
 import { testsOn } from './test-server.js';
@@ -28,14 +28,6 @@ function vector(seed: number): number[] {
   return Array.from({ length: DIM }, (_, i) => Math.sin(seed * 13.7 + i * i * 1.3) + Math.cos(i * seed));
 }
 
-/** JSON text of an object whose keys are written as they are: a literal's `__proto__` would be no key. */
-function objectText(entries: readonly (readonly [string, unknown])[]): string {
-  const texts = entries.map(
-    ([key, value]) => `${JSON.stringify(key)}:${typeof value === 'string' ? value : JSON.stringify(value)}`,
-  );
-  return `{${texts.join()}}`;
-}
-
 function vectorsText(i: number): string {
   return objectText([
     ...DENSE.map((name, k) => [name, vector(i + k / 9)] as const),
@@ -47,30 +39,6 @@ function vectorsText(i: number): string {
 function pointText(i: number): string {
   const payload = `{"__proto__":"p${i % 7}","constructor":{"__proto__":{"a":${i}}},"size":${i},"vector":[1],"payload":{"filter":1}}`;
   return `{"id":${i + 1},"vector":${vectorsText(i)},"payload":${payload}}`;
-}
-
-async function ask(base: string, method: string, path: string, body: string | null): Promise<string> {
-  const response = await fetchOnce(base + path, {
-    method,
-    headers: { 'content-type': 'application/json' },
-    ...(body === null ? {} : { body }),
-  });
-  const text = await response.text();
-  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
-  // Versions number the operations of a collection, and a copy took fewer of them.
-  return text.replace(/,"(time|version)":[^,}]*/g, '');
-}
-
-/** Points in the server's order of a map's entries, which is none: every level sorted. */
-function sorted(text: string): unknown {
-  const order = (value: unknown): unknown => {
-    if (Array.isArray(value)) return value.map(order);
-    if (typeof value !== 'object' || value === null) return value;
-    return Object.entries(value)
-      .map(([key, inner]) => [key, order(inner)])
-      .sort(([a], [b]) => (String(a) < String(b) ? -1 : 1));
-  };
-  return order(JSON.parse(text));
 }
 
 async function fill(collection: string): Promise<void> {

@@ -40,7 +40,7 @@ export class JsonError extends Error {}
 const DEPTH_MAX = 127;
 const NO_VALUES = new Float32Array(0);
 const LITERALS = { true: Buffer.from('true'), false: Buffer.from('false'), null: Buffer.from('null') };
-/** Keys that may name a vector stand in objects under these. */
+/** Keys of objects under these are names that users choose. */
 const NAME_MAPS: ReadonlySet<string> = new Set(['vector', 'vectors']);
 /** Values that never hold a vector of a request. */
 const SKIPPED: ReadonlySet<string> = new Set(['payload', 'payloads', 'filter', 'update_filter']);
@@ -72,21 +72,24 @@ class Scanner {
 
   document(): JsonNode {
     if (!isUtf8(this.#bytes)) throw this.#error('invalid unicode code point');
-    const root = this.#value('', '');
+    const root = this.#value('', 0);
     this.#blank();
     if (this.#at < this.#bytes.length) throw this.#error('trailing characters');
     return root;
   }
 
-  /** @param key the key this value stands under, or that of the array around it; `around` the one above */
-  #value(key: string, around: string): JsonNode {
+  /**
+   * @param key the key this value stands under, or that of the array around it
+   * @param arrays how many arrays stand between the key and this value
+   */
+  #value(key: string, arrays: number): JsonNode {
     const byte = this.#blank();
     const start = this.#at;
     switch (byte) {
       case 0x7b:
-        return this.#object(start, key);
+        return this.#object(start, mayHoldNames(key, arrays));
       case 0x5b:
-        return this.#array(start, key, around);
+        return this.#array(start, key, arrays);
       case 0x22:
         this.#at++;
         this.#string();
@@ -104,10 +107,9 @@ class Scanner {
     }
   }
 
-  #object(start: number, key: string): JsonNode {
+  #object(start: number, named: boolean): JsonNode {
     this.#enter();
     const entries: JsonEntry[] = [];
-    const named = NAME_MAPS.has(key);
     for (let more = this.#blank() !== 0x7d; more; more = this.#separator(0x7d, 'object')) {
       if (this.#blank() !== 0x22) throw this.#unexpected('object', 'key must be a string');
       const keyStart = this.#at++;
@@ -115,14 +117,14 @@ class Scanner {
       const name = this.#text(keyStart, this.#at);
       if (this.#blank() !== 0x3a) throw this.#unexpected('object', 'expected `:`');
       this.#at++;
-      const value = !named && SKIPPED.has(name) ? this.#skipped() : this.#value(name, key);
+      const value = !named && SKIPPED.has(name) ? this.#skipped() : this.#value(name, 0);
       entries.push({ key: name, start: keyStart, value });
     }
     this.#leave();
     return { kind: 'object', start, end: this.#at, entries };
   }
 
-  #array(start: number, key: string, around: string): JsonNode {
+  #array(start: number, key: string, arrays: number): JsonNode {
     this.#enter();
     const first = this.#blank();
     if (first === 0) throw this.#unexpected('list', 'expected value');
@@ -135,7 +137,7 @@ class Scanner {
     }
     const items: JsonNode[] = [];
     for (let more = this.#blank() !== 0x5d; more; more = this.#separator(0x5d, 'list'))
-      items.push(this.#value(key, around));
+      items.push(this.#value(key, arrays + 1));
     this.#leave();
     if (items.length === 0) return { kind: 'numbers', start, end: this.#at, values: NO_VALUES };
     return { kind: 'array', start, end: this.#at, items };
@@ -208,7 +210,7 @@ class Scanner {
       for (let more = this.#blank() !== 0x5d; more; more = this.#separator(0x5d, 'list')) this.#skip();
       this.#leave();
     } else {
-      this.#value('', '');
+      this.#value('', 0);
     }
   }
 
@@ -359,6 +361,14 @@ class Scanner {
     const column = Math.min(this.#at + 1, this.#bytes.length) - lineStart;
     return new JsonError(`${reason} at line ${line} column ${column}`);
   }
+}
+
+/**
+ * Whether the keys of an object may be names that users choose: `payload` is a vector there. The server takes many
+ * structures as an array of their fields' values; then no key says that an object holds vectors by name.
+ */
+function mayHoldNames(key: string, arrays: number): boolean {
+  return NAME_MAPS.has(key) || arrays > 1 || (arrays === 1 && key === 'batch');
 }
 
 function isDigit(byte: number): boolean {
