@@ -20,7 +20,7 @@ import { physicalName, rewriteStage } from './grpc-stage.js';
 import { rewriteWrite } from './grpc-write.js';
 import { Malformed, ProtoMessage } from './proto-message.js';
 import { edited, Pieces, type FieldEdit } from './proto-pieces.js';
-import { clientText, Refusal, refuseHidden, refuseTarget, servedBy } from './rules.js';
+import { clientText, lookupText, Refusal, refuseHidden, refuseTarget, servedBy } from './rules.js';
 
 const UNIMPLEMENTED = 12;
 const PERMISSION_DENIED = 7;
@@ -49,11 +49,6 @@ export function grpcRewriter(collections: readonly ServedCollection[]): GrpcRewr
     isDeleted,
     resultIds,
   };
-}
-
-/** A failed lookup in the words of a server that looks up itself. */
-function lookupText(text: string): string {
-  return text.replace(/^Not found: Collection `(.*)` doesn't exist!$/s, 'Not found: Collection $1 not found');
 }
 
 /** Raw files of collections, and what servers tell each other, are nobody's business here. */

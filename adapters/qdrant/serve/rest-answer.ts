@@ -1,7 +1,7 @@
 import type { ServedCollection } from '../../../src/core/served-collection.js';
 import type { AnswerForm, LookupAnswer, RestAnswer } from '../../../src/core/wire.js';
 import { JsonError, scanJson, type JsonNode } from './json-scan.js';
-import { Splices } from './json-splice.js';
+import { asciiJson, Splices } from './json-splice.js';
 import { rewriteAliases, rewriteInfo, rewriteList } from './rest-collection.js';
 import { elementsOf, entryOf, stringOf } from './rest-fields.js';
 import { clientText, Refusal, servedBy } from './rules.js';
@@ -28,8 +28,12 @@ export function errorAnswer(status: number, error: string): RestAnswer {
 }
 
 /** A failed lookup as the answer to the request that needed it. */
-export function failedAnswer({ status, contentType, retryAfter }: LookupAnswer, body: string): RestAnswer {
-  return { kind: 'answer', status, contentType, retryAfter, body };
+export function failedAnswer(
+  { status, contentType, retryAfter, body }: LookupAnswer,
+  change: (text: string) => string,
+): RestAnswer {
+  const text = Buffer.from(withErrorText(body, change)).toString('utf8');
+  return { kind: 'answer', status, contentType, retryAfter, body: text };
 }
 
 /** What was decided, or the answer to a refusal or a body that is no JSON; anything else is a bug, and thrown on. */
@@ -52,8 +56,7 @@ export function rewriteAnswer(
   const served = servedBy(collection, collections);
   if (status >= 400) {
     if (served === null || !served.names.includes(collection)) return body;
-    const text = Buffer.from(body).toString('utf8');
-    return Buffer.from(clientText(text, served));
+    return withErrorText(body, (text) => clientText(text, served));
   }
   const source = new Splices(body);
   try {
@@ -69,6 +72,23 @@ export function rewriteAnswer(
     throw error;
   }
   return source.apply();
+}
+
+/** An error of the server's with its text changed; what is no error in its shape stays as it is. */
+export function withErrorText(body: Uint8Array, change: (text: string) => string): Uint8Array {
+  const source = new Splices(body);
+  try {
+    const error = entryOf(entryOf(scanJson(body), 'status'), 'error');
+    if (error?.kind !== 'string') return body;
+    const text = stringOf(error, source);
+    const changed = change(text);
+    if (changed === text) return body;
+    source.replace(error, asciiJson(changed));
+    return source.apply();
+  } catch (thrown) {
+    if (thrown instanceof JsonError || thrown instanceof Refusal) return body;
+    throw thrown;
+  }
 }
 
 /** `{"points":[...]}` to `[...]`, the older envelope. */

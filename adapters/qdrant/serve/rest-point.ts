@@ -34,7 +34,7 @@ export function rewritePoint(
 
 function pointAnswer(id: bigint | string, served: ServedCollection, answer: LookupAnswer): RestAnswer {
   const { status, body, contentType } = answer;
-  if (status >= 400) return failedAnswer(answer, clientText(Buffer.from(body).toString('utf8'), served));
+  if (status >= 400) return failedAnswer(answer, (text) => clientText(text, served));
   const source = new Splices(body);
   const result = entryOf(scanJson(body), 'result');
   const [point] = elementsOf(result, source);

@@ -32,7 +32,15 @@ import { parsePath, type RestPath } from './rest-path.js';
 import { rewritePoint } from './rest-point.js';
 import { Projection } from './rest-projection.js';
 import { actionFor, queryPath, type BodyKind, type RouteAction } from './rest-routes.js';
-import { isHiddenTarget, Refusal, refuseTarget, servedBy, treatWithVector, unknownVector } from './rules.js';
+import {
+  isHiddenTarget,
+  lookupText,
+  Refusal,
+  refuseTarget,
+  servedBy,
+  treatWithVector,
+  unknownVector,
+} from './rules.js';
 
 /** A request to a served collection. */
 interface ServedRequest {
@@ -162,7 +170,9 @@ function answerForm(
   { served, name }: { readonly served: ServedCollection; readonly name: string },
 ): AnswerForm | null {
   if (form !== 'errors') return { form, collection: name, errorsOnly: false };
-  return served.names[0] === served.target ? null : { form, collection: name, errorsOnly: true };
+  // Errors tell the target's name, and that of the hidden vector.
+  const tells = served.names[0] !== served.target || served.layout === 'two-stage';
+  return tells ? { form, collection: name, errorsOnly: true } : null;
 }
 
 function targetUrl(
@@ -201,7 +211,7 @@ function rewrite(
   if (action.kind === 'conditions')
     return forwarded(head.method, request, hideVector(action.body, body, served));
   const failed = lookups?.find(({ status }) => status >= 400);
-  if (failed !== undefined) return failedLookup(failed);
+  if (failed !== undefined) return failedAnswer(failed, lookupText);
   if (action.kind === 'forward' && action.answer === 'deleted') {
     if (lookups === undefined) return { kind: 'lookup', requests: STANDING };
     checkDeletion(request.name, served, lookups);
@@ -258,16 +268,6 @@ function forwarded(method: string, request: ServedRequest, body: Uint8Array, for
     projected: 0,
     search: false,
   };
-}
-
-/** A failed lookup in the words of a server that looks up itself. */
-function failedLookup(answer: LookupAnswer): RestAnswer {
-  const text = Buffer.from(answer.body).toString('utf8');
-  const said = text.replace(
-    /"Not found: Collection `([^`]*)` doesn't exist!"/,
-    '"Not found: Collection $1 not found"',
-  );
-  return failedAnswer(answer, said);
 }
 
 function unchanged({ head, body }: WholeRequest): RestRewrite {

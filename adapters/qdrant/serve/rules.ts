@@ -324,10 +324,23 @@ export function refuseTargetLookup(name: string, collections: readonly ServedCol
 }
 
 /** An error's text with the client's names of the collection and the vector in place of the target's. */
-export function clientText(text: string, served: ServedCollection): string {
-  const [name = served.target] = served.names;
-  const named = name === served.target ? text : text.replaceAll(`\`${served.target}\``, `\`${name}\``);
-  return named.replaceAll(`Vector with name "${served.compact}"`, `Vector with name "${served.vector}"`);
+export function clientText(text: string, { names, target, compact, vector }: ServedCollection): string {
+  const [name = target] = names;
+  // Users choose the names: in a text to put in, a dollar sign could stand for a part of what is replaced.
+  const named = /^(Format|Deserialize|Validation) error/.test(text)
+    ? text // It quotes keys of the request: a collection may be called `limit`, too.
+    : text.replaceAll(`\`${target}\``, () => `\`${name}\``);
+  return named.replaceAll(`Vector with name ${quoted(compact)}`, () => `Vector with name ${quoted(vector)}`);
+}
+
+/** The text of a failed lookup in the words of a server that looks up itself. */
+export function lookupText(text: string): string {
+  return text.replace(/^Not found: Collection `(.*)` doesn't exist!$/s, 'Not found: Collection $1 not found');
+}
+
+/** A name as the server quotes it in an error. */
+function quoted(name: string): string {
+  return JSON.stringify(name);
 }
 
 /**
