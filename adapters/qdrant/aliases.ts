@@ -1,6 +1,7 @@
 import { boundedName } from '../../src/core/bounded-name.js';
 import { TldrError } from '../../src/core/errors.js';
 import { listAt, num, numberAt, objectAt, textAt, type JsonObject } from './json.js';
+import { checkName } from './names.js';
 import type { Rest } from './rest.js';
 import { pathOf } from './sampling.js';
 import { UNLIMITED } from './strict-limits.js';
@@ -21,6 +22,7 @@ export async function readAliases(rest: Rest): Promise<ReadonlyMap<string, strin
 
 /** Points an alias at a collection. One action on purpose: create_alias re-points an existing alias atomically. */
 export async function pointAlias(rest: Rest, alias: string, collection: string): Promise<void> {
+  checkName('the alias', alias);
   await rest.call('POST', ALIASES, { actions: [createAction(alias, collection)] });
 }
 

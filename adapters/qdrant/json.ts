@@ -59,12 +59,17 @@ export function numberAt(value: Json | undefined, ...path: string[]): number | u
   return isLosslessNumber(found) ? Number(found.value) : undefined;
 }
 
-/** Path to scalar text, nulls and empty objects left out: what two settings are compared by. */
+/**
+ * Path to scalar text, nulls and empty objects left out: what two settings are compared by. A key that is no plain word,
+ * as names that users choose may be, stands in quotes: else two paths could read the same.
+ */
 export function flatten(value: Json, prefix = '', into = new Map<string, string>()): Map<string, string> {
   if (value === null) return into;
   if (isObject(value)) {
-    for (const [key, inner] of Object.entries(value))
-      flatten(inner, prefix === '' ? key : `${prefix}.${key}`, into);
+    for (const [key, inner] of Object.entries(value)) {
+      const shown = /^[\w-]+$/.test(key) ? key : JSON.stringify(key);
+      flatten(inner, prefix === '' ? shown : `${prefix}.${shown}`, into);
+    }
   } else {
     into.set(prefix, stringifyJson(value));
   }

@@ -7,6 +7,7 @@ import { throwIfAborted } from '../../src/core/run.js';
 import type { IdRange, PointSample, SampleOptions, ShardKey } from '../../src/core/vector-store.js';
 import type { Grpc } from './grpc.js';
 import { listAt, num, valueAt, type Json, type JsonObject } from './json.js';
+import { checkCollectionName } from './names.js';
 import { retrievePoints, scanPoints, type Place, type VectorPlace } from './points.js';
 import type { Rest } from './rest.js';
 import { NO_LIMITS } from './strict-limits.js';
@@ -15,7 +16,9 @@ const SAMPLE_REQUEST_POINTS = 10_000;
 /** Rounds of random ids that bring nothing new before a sample is taken as complete. */
 const DRY_ROUNDS_MAX = 8;
 
+/** @throws INVALID_ARGUMENT for a name that cannot stand in an address */
 export function pathOf(collection: string): string {
+  checkCollectionName(collection);
   return `/collections/${encodeURIComponent(collection)}`;
 }
 

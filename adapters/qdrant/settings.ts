@@ -23,6 +23,7 @@ import {
   type Json,
   type JsonObject,
 } from './json.js';
+import { checkName } from './names.js';
 import { THRESHOLDS_KEY, thresholdsOf, type Threshold, type Thresholds } from './thresholds.js';
 import { pushDownQuantization, withoutIndex, withStorage } from './vector-storage.js';
 
@@ -168,6 +169,7 @@ function reducible(source: CollectionSpec, change: TargetChange): DenseVectorSpe
       `vector "${reduced.name}" of ${source.name} is a multivector, which cannot be reduced yet`,
     );
   }
+  checkName('the compact vector name', change.compactName);
   const twoStage = change.layout === 'two-stage';
   const taken = [...source.vectors.map(({ name }) => name), ...source.otherVectors];
   if (
