@@ -6,7 +6,7 @@ import { Scenario } from '../integration/migrating-scenario.js';
 import { Copying } from './copying.js';
 import type { FrailServer } from './frail-server.js';
 import { Trouble, type FaultCounts } from './trouble.js';
-import { fetchOnce } from '../integration/fetch-once.js';
+import { fetchAgain } from '../integration/fetch-once.js';
 
 /** So many points that the copy is split into ranges, for several workers. */
 const MANY_POINTS = 5_200;
@@ -54,7 +54,7 @@ export async function runSeed(
   if (ended !== 0) wrong.push(`serve ended with ${ended}`);
   await rm(scenario.folder, { recursive: true });
   for (const name of [scenario.source, scenario.target])
-    await fetchOnce(`${server.directUrl()}/collections/${name}`, { method: 'DELETE' });
+    await fetchAgain(`${server.directUrl()}/collections/${name}`, { method: 'DELETE' });
   return { writes: scenario.writes, made: trouble.made, wrong };
 }
 

@@ -5,7 +5,7 @@ import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
 import type { VectorStore } from '../../src/core/vector-store.js';
 import { runCli, type CliResult } from '../cli/run-cli.js';
 import { tinyEncoder } from '../migrate/fixtures.js';
-import { fetchOnce } from './fetch-once.js';
+import { fetchAgain } from './fetch-once.js';
 import { startTestServer, type TestServer } from './test-server.js';
 
 /** A server, a store on it, and a folder with `enc.onnx` in which the command line runs against it. */
@@ -39,7 +39,7 @@ export async function openCliPlace(
     cli: (...args) => runCli(args, { cwd, env: { ...addresses, ...env } }),
     rest: async (method, path, body, fine = () => false) => {
       const headers = { 'content-type': 'application/json' };
-      const response = await fetchOnce(server.url + path, { method, headers, body: JSON.stringify(body) });
+      const response = await fetchAgain(server.url + path, { method, headers, body: JSON.stringify(body) });
       if (!response.ok && !fine(response)) throw new Error(`${method} ${path}: ${await response.text()}`);
     },
     end: async () => {

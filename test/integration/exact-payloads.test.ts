@@ -9,7 +9,7 @@ import type { VectorStore } from '../../src/core/vector-store.js';
 import { migrateCollection } from '../../src/migrate/migrate-collection.js';
 import { PointSync } from '../../src/migrate/point-sync.js';
 import { contentOf, DIM, tinyEncoder } from '../migrate/fixtures.js';
-import { fetchOnce } from './fetch-once.js';
+import { fetchAgain } from './fetch-once.js';
 import { startTestServer, testsOn, type TestServer } from './test-server.js';
 
 const test = await testsOn('any');
@@ -39,7 +39,7 @@ let store: VectorStore;
 let folder: string;
 
 async function rest(method: string, path: string, body?: string): Promise<string> {
-  const response = await fetchOnce(server.url + path, {
+  const response = await fetchAgain(server.url + path, {
     method,
     headers: { 'content-type': 'application/json' },
     ...(body === undefined ? {} : { body }),

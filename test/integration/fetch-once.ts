@@ -7,3 +7,27 @@ export function fetchOnce(url: string, init: RequestInit = {}): Promise<Response
   headers.set('connection', 'close');
   return fetch(url, { ...init, headers });
 }
+
+const ATTEMPTS = 5;
+
+/**
+ * `fetchOnce` for requests that may be made twice, sent to a database and not to the product. A server also closes a
+ * new connection whose request is late, as on a machine that stood still for seconds: then the request is made again.
+ * @throws what `fetch` throws for any other reason, such as an address where nobody listens
+ */
+export async function fetchAgain(url: string, init: RequestInit = {}): Promise<Response> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await fetchOnce(url, init);
+    } catch (error) {
+      if (attempt === ATTEMPTS || !isClosed(error)) throw error;
+    }
+  }
+}
+
+/** Whether a connection ended before its answer. */
+function isClosed(error: unknown): boolean {
+  if (!(error instanceof Error) || !(error.cause instanceof Error)) return false;
+  const { code } = error.cause as NodeJS.ErrnoException;
+  return code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE';
+}

@@ -15,7 +15,7 @@ import { WriteJournal } from '../../src/migrate/write-journal.js';
 import { encodeRequest } from '../adapters/serve/grpc-schemas.js';
 import { DIM, fill, idAt, tinyEncoder } from '../migrate/fixtures.js';
 import { copyOnce } from './copy-once.js';
-import { fetchOnce } from './fetch-once.js';
+import { fetchAgain } from './fetch-once.js';
 import { startTestServer, testsOn, type TestServer } from './test-server.js';
 
 const test = await testsOn('any');
@@ -80,7 +80,7 @@ async function send(
   path: string,
   body: string,
 ): Promise<{ answer: number; applied: boolean }> {
-  const response = await fetchOnce(`${server.url}/collections/source/points${path}`, {
+  const response = await fetchAgain(`${server.url}/collections/source/points${path}`, {
     ...{ method, body, headers: { 'content-type': 'application/json' } },
   });
   await response.arrayBuffer();

@@ -12,7 +12,7 @@ import { migrateCollection, type MigrateOptions } from '../../src/migrate/migrat
 import { recordFile } from '../../src/migrate/record-file.js';
 import { runCli } from '../cli/run-cli.js';
 import { COMPACT_DIM, contentOf, DIM, fill, tinyEncoder } from '../migrate/fixtures.js';
-import { fetchOnce } from './fetch-once.js';
+import { fetchAgain } from './fetch-once.js';
 import { startTestServer, testsOn, type TestServer } from './test-server.js';
 
 const test = await testsOn('configured');
@@ -41,7 +41,7 @@ afterAll(async () => {
 });
 
 async function rest(method: string, path: string, body?: string): Promise<string> {
-  const response = await fetchOnce(server.url + path, {
+  const response = await fetchAgain(server.url + path, {
     method,
     headers: { 'content-type': 'application/json', 'api-key': KEY },
     ...(body === undefined ? {} : { body }),

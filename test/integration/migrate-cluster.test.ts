@@ -13,7 +13,7 @@ import { startMigration } from '../../src/migrate/migrate-collection.js';
 import type { MigrationHook } from '../../src/migrate/migration-events.js';
 import { recordFile } from '../../src/migrate/record-file.js';
 import { DIM, fill, idAt, tinyEncoder } from '../migrate/fixtures.js';
-import { fetchOnce } from './fetch-once.js';
+import { fetchAgain } from './fetch-once.js';
 import { startRelay, type Relay } from './relay.js';
 import { startCluster, type Peer } from './test-cluster.js';
 import { testsOn } from './test-server.js';
@@ -36,7 +36,7 @@ let store: VectorStore;
 let folder: string;
 
 async function ask(url: string, method: string, path: string, body?: unknown): Promise<unknown> {
-  const response = await fetchOnce(url + path, {
+  const response = await fetchAgain(url + path, {
     method,
     headers: { 'content-type': 'application/json' },
     ...(body === undefined ? {} : { body: stringify(body) ?? '' }),

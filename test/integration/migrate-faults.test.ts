@@ -8,7 +8,7 @@ import { matrix } from '../../src/core/matrix.js';
 import type { CollectionSpec, VectorStore } from '../../src/core/vector-store.js';
 import { migrateCollection, type MigrateOptions } from '../../src/migrate/migrate-collection.js';
 import { contentOf, DIM, fill, tinyEncoder } from '../migrate/fixtures.js';
-import { fetchOnce } from './fetch-once.js';
+import { fetchAgain } from './fetch-once.js';
 import { losingAnswers, startRelay, type Relay } from './relay.js';
 import { testsOn } from './test-server.js';
 
@@ -24,7 +24,7 @@ const closing: (() => Promise<void>)[] = [];
 
 async function rest(url: string, method: string, path: string, body: unknown): Promise<void> {
   const headers = { 'content-type': 'application/json' };
-  const response = await fetchOnce(url + path, { method, headers, body: JSON.stringify(body) });
+  const response = await fetchAgain(url + path, { method, headers, body: JSON.stringify(body) });
   if (!response.ok) throw new Error(`${method} ${path}: ${await response.text()}`);
 }
 
@@ -159,7 +159,7 @@ test('what differs is named with the remedy, and the next run is it; a target in
     });
   };
   await spoil();
-  await fetchOnce(`${server.url}/collections/spoilt/index/f?wait=true`, { method: 'DELETE' });
+  await fetchAgain(`${server.url}/collections/spoilt/index/f?wait=true`, { method: 'DELETE' });
   await expect(migrateCollection(options)).rejects.toMatchObject({
     code: 'VERIFY_FAILED',
     message: expect.stringMatching(/run the same command again.*removes the 1 points that only it has/),
@@ -241,7 +241,7 @@ test('a server that restarts while it indexes is told to go on', async () => {
   };
   await through.finish(target, { onProgress: () => void (restarted ??= restart()) });
   await restarted;
-  const info = (await (await fetchOnce(`${running.url}/collections/target`)).json()) as {
+  const info = (await (await fetchAgain(`${running.url}/collections/target`)).json()) as {
     result: { status: string; indexed_vectors_count: number };
   };
   expect(info.result.status).toBe('green');

@@ -12,7 +12,7 @@ import { migrationStatus } from '../../src/migrate/migration-status.js';
 import { recordFile } from '../../src/migrate/record-file.js';
 import { runCli } from '../cli/run-cli.js';
 import { contentOf, DIM, fill, tinyEncoder } from '../migrate/fixtures.js';
-import { fetchOnce } from './fetch-once.js';
+import { fetchAgain } from './fetch-once.js';
 import { startTestServer, testsOn, type TestServer } from './test-server.js';
 
 const test = await testsOn('any');
@@ -29,7 +29,7 @@ beforeAll(async () => {
   server = await startTestServer();
   store = await openQdrant(server);
   folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-workers-'));
-  await fetchOnce(`${server.url}/collections/source`, {
+  await fetchAgain(`${server.url}/collections/source`, {
     method: 'PUT',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ vectors: { size: DIM, distance: 'Cosine' } }),

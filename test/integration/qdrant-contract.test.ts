@@ -1,7 +1,7 @@
 import { expect, test as jestTest } from '@jest/globals';
 import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
 import { describeVectorStore, type OpenedStore } from '../contract/vector-store-contract.js';
-import { fetchOnce } from './fetch-once.js';
+import { fetchAgain } from './fetch-once.js';
 import { startTestContainer, startTestServer, testsOn, whyNoDocker, type TestServer } from './test-server.js';
 
 async function openOn(server: TestServer): Promise<OpenedStore> {
@@ -15,7 +15,7 @@ async function openOn(server: TestServer): Promise<OpenedStore> {
     createCollection: async (name, { name: vectorName, dim, distance }) => {
       const params = { size: dim, distance };
       const body = { vectors: vectorName === '' ? params : { [vectorName]: params } };
-      const response = await fetchOnce(`${server.url}/collections/${name}`, {
+      const response = await fetchAgain(`${server.url}/collections/${name}`, {
         method: 'PUT',
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify(body),

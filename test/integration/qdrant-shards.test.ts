@@ -7,7 +7,7 @@ import { matrix, row } from '../../src/core/matrix.js';
 import type { ShardKey, VectorStore } from '../../src/core/vector-store.js';
 import { migrateCollection } from '../../src/migrate/migrate-collection.js';
 import { DIM, tinyEncoder } from '../migrate/fixtures.js';
-import { fetchOnce } from './fetch-once.js';
+import { fetchAgain } from './fetch-once.js';
 import { losingAnswers, startRelay } from './relay.js';
 import { startCluster, type Peer } from './test-cluster.js';
 import { testsOn } from './test-server.js';
@@ -25,7 +25,7 @@ let store: VectorStore;
 let folder: string;
 
 async function rest(method: string, path: string, body: unknown): Promise<void> {
-  const response = await fetchOnce(server.url + path, {
+  const response = await fetchAgain(server.url + path, {
     method,
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(body),

@@ -2,7 +2,7 @@ import { expect } from '@jest/globals';
 import { openQdrantRecords } from '../../adapters/qdrant/open-qdrant.js';
 import { STATE_COLLECTION } from '../../adapters/qdrant/record-store.js';
 import { Leases } from '../../src/migrate/record-lease.js';
-import { fetchOnce } from './fetch-once.js';
+import { fetchAgain } from './fetch-once.js';
 import { startRelay } from './relay.js';
 import { startCluster, type Peer } from './test-cluster.js';
 import { testsOn } from './test-server.js';
@@ -13,7 +13,7 @@ const test = await testsOn('a process');
 async function rolesOf(peers: readonly Peer[]): Promise<{ first: Peer; second: Peer; leader: Peer }> {
   const known = await Promise.all(
     peers.map(async (peer) => {
-      const text = await (await fetchOnce(`${peer.url}/cluster`)).text();
+      const text = await (await fetchAgain(`${peer.url}/cluster`)).text();
       return { peer, id: BigInt(/"peer_id":(\d+)/.exec(text)?.[1] ?? '0') };
     }),
   );

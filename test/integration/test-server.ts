@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { promisify } from 'node:util';
 import { startLocalQdrant } from '../../src/cli/local-qdrant.js';
-import { fetchOnce } from './fetch-once.js';
+import { fetchAgain } from './fetch-once.js';
 
 const run = promisify(execFile);
 const IMAGE = `qdrant/qdrant:${process.env['QDRANT_VERSION'] ?? 'v1.16.3'}`;
@@ -72,7 +72,7 @@ export async function startTestServer(env: Readonly<Record<string, string>> = {}
 async function useGiven(): Promise<TestServer> {
   const grpcUrl = process.env['QDRANT_TLDR_GRPC_URL'] ?? besides(GIVEN_URL);
   const names = async (): Promise<string[]> => {
-    const response = await fetchOnce(`${GIVEN_URL}/collections`);
+    const response = await fetchAgain(`${GIVEN_URL}/collections`);
     const { result } = (await response.json()) as { result: { collections: { name: string }[] } };
     return result.collections.map(({ name }) => name);
   };
@@ -83,7 +83,7 @@ async function useGiven(): Promise<TestServer> {
     );
   const stop = async (): Promise<void> => {
     for (const name of await names())
-      await fetchOnce(`${GIVEN_URL}/collections/${encodeURIComponent(name)}`, { method: 'DELETE' });
+      await fetchAgain(`${GIVEN_URL}/collections/${encodeURIComponent(name)}`, { method: 'DELETE' });
   };
   return { url: GIVEN_URL, grpcUrl, stop };
 }
