@@ -33,9 +33,11 @@ export async function loadTraining(
     /** The sample of an earlier run. */
     readonly ids: readonly PointId[] | null;
     readonly check: (dim: number, distance: Distance) => void;
+    /** Whether so many rows fit into memory. */
+    readonly checkRows: (rows: number, dim: number) => void;
   },
 ): Promise<JudgedSample> {
-  const { run, config, ids, check } = context;
+  const { run, config, ids, check, checkRows } = context;
   const { sample: size, seed } = flags;
   if (size < 1 || size > SAMPLE_POINTS_MAX) {
     throw new TldrError(
@@ -48,6 +50,7 @@ export async function loadTraining(
     const file = await openNpy(flags.input);
     await file.close();
     check(file.cols, distance);
+    checkRows(Math.min(size, file.rows), file.cols);
     const relevance = await relevanceOfRows(flags, { rows: file.rows, dim: file.cols });
     return { sample: await sampleNpy(flags.input, { size, seed, distance }, run), relevance };
   }
@@ -55,6 +58,7 @@ export async function loadTraining(
   return withStore(config, run, async (store) => {
     const vector = pickVector(await store.describe(name), flags.vector);
     check(vector.dim, vector.distance);
+    checkRows(Math.min(size, await store.count(name)), vector.dim);
     const judgements = await readPointJudgements(flags, vector.dim);
     return sampleJudged({ store, collection: name, vector }, judgements, { size, seed, ids, run });
   });

@@ -5,6 +5,7 @@ import { TldrError } from '../core/errors.js';
 import { renderReport } from '../evaluate/report.js';
 import { splitSample } from '../select/split-sample.js';
 import { checkTrainOptions, type TrainEncoderOptions } from '../select/train-encoder-options.js';
+import { checkTrainMemory } from '../select/train-memory.js';
 import { trainEncoder } from '../select/train-encoder.js';
 import {
   referenceSettings,
@@ -207,6 +208,7 @@ async function train(
     config,
     ids: checkpoint?.sampleIds ?? null,
     check: (dim, distance) => checkTrainOptions({ ...options, distance }, dim),
+    checkRows: (rows, inputDim) => checkTrainMemory({ rows, inputDim, outputDim: flags.dim }),
   });
   run.say(
     `${sample.x.rows.toLocaleString('en-US')} vectors of ${sample.x.cols} dimensions (${sample.distance}) from ${sample.source}`,

@@ -5,7 +5,8 @@ import { fieldExtent } from './protobuf.js';
 import { writeWhole } from './write-file.js';
 
 const FILE_BYTES_MAX = 2 ** 31 - 1;
-const ENCODER_BYTES_MAX = 1024 ** 3;
+/** Larger encoder files are neither written nor read. */
+export const ENCODER_BYTES_MAX = 1024 ** 3;
 /** An ONNX model has about ten. */
 const OUTER_FIELDS_MAX = 1000;
 /** More than the head of any field takes: two numbers of ten bytes. */
@@ -100,8 +101,13 @@ async function checkOuterFields(path: string, { file, sizeBytes }: RegularFile):
 
 /**
  * Writes an encoder file whole or not at all.
- * @throws INVALID_ARGUMENT when it cannot be written
+ * @throws INVALID_ARGUMENT when it cannot be written, or would be too large to be read
  */
 export async function writeEncoderFile(path: string, bytes: Uint8Array): Promise<void> {
+  if (bytes.length > ENCODER_BYTES_MAX)
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `${path}: an encoder of ${bytes.length} bytes would not be read again, expected at most ${ENCODER_BYTES_MAX}: give fewer dimensions`,
+    );
   await writeWhole(path, (file) => file.writeFile(bytes));
 }

@@ -121,6 +121,26 @@ export interface BudgetedPlans {
   readonly plans: readonly LearnedPlan[];
   /** Names of candidates that the budget is too small for. */
   readonly leftOut: readonly string[];
+  /** Names of candidates whose weights would take too much memory. */
+  readonly tooWide: readonly string[];
+}
+
+/**
+ * Weights of a candidate's first layer at most: training and judging hold them several times over. No candidate for up
+ * to 4,096 dimensions has as many.
+ */
+const FIRST_WEIGHTS_MAX = 40e6;
+
+/** How many columns the first layer of an encoder has, once it is folded. */
+function firstWidth(encoder: string, outputDim: number): number {
+  const width = Number(/-(\d+)$/.exec(encoder)?.[1] ?? 0);
+  if (encoder.startsWith('residual')) return width + 2 * outputDim;
+  return Math.max(width, outputDim);
+}
+
+/** Bytes that the first layer of an encoder takes. */
+export function firstLayerBytes(encoder: string, dims: { inputDim: number; outputDim: number }): number {
+  return 4 * dims.inputDim * firstWidth(encoder, dims.outputDim);
 }
 
 /** The learned candidates of `auto`, their steps cut to the time budget. */
@@ -129,9 +149,14 @@ export function plansForBudget(facts: BudgetFacts): BudgetedPlans {
   const left = Math.max(budgetSeconds * 0.2, budgetSeconds - preparationSeconds(facts));
   const plans: LearnedPlan[] = [];
   const leftOut: string[] = [];
+  const tooWide: string[] = [];
   for (const { name, share, stepsMin, stepsMax, init, optional = false, settings } of AUTO) {
     const { encoder = 'linear' } = settings;
     if (linearOnly && encoder !== 'linear') continue;
+    if (encoder !== 'linear' && firstLayerBytes(encoder, facts) > 4 * FIRST_WEIGHTS_MAX) {
+      tooWide.push(name);
+      continue;
+    }
     const defaults = { ...defaultSettings(settings.loss), ...settings };
     const seconds = stepSeconds(defaults, facts);
     const affordable = Math.floor((left * share) / seconds);
@@ -148,7 +173,7 @@ export function plansForBudget(facts: BudgetFacts): BudgetedPlans {
     const planned = { ...settings, learningRate, perplexity, steps, epochs: null };
     plans.push({ name, init, settings: planned });
   }
-  return { plans, leftOut };
+  return { plans, leftOut, tooWide };
 }
 
 /** By how much rates are smaller than those for few dimensions (docs/research.md). */

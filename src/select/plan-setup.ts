@@ -6,6 +6,7 @@ import type { CollectionSpec, DenseVectorSpec, KeptVector, VectorStore } from '.
 import type { StorageKind } from '../evaluate/plan.js';
 import { compactVariants, configsOf, fullVariants, type Variant } from './plan-variants.js';
 import { SAMPLE_ROWS_MIN } from './split-sample.js';
+import { checkTrainMemory } from './train-memory.js';
 import { HELD_OUT_MIN } from './train-encoder-options.js';
 
 /** Scratch collections begin with this, and nothing else does. */
@@ -97,6 +98,7 @@ export async function preparePlan(options: PlanOptions): Promise<PlanSetup> {
       points < SAMPLE_ROWS_MIN ? 'INVALID_DATA' : 'INVALID_ARGUMENT',
       `${samplePoints} points to measure with (${collection} holds ${points}): expected at least ${SAMPLE_ROWS_MIN}`,
     );
+  checkTrainMemory({ rows: samplePoints, inputDim: vector.dim, outputDim: Math.max(...dims) });
   const notes: string[] = [];
   const left = kinds.filter((kind) => !canKeep(kind));
   if (left.length > 0) notes.push(`left out, this server cannot keep them: ${left.join(', ')}`);

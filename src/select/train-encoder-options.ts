@@ -1,4 +1,5 @@
 import { DISTANCES, type Distance } from '../core/distance.js';
+import { ENCODER_BYTES_MAX } from '../core/encoder-file.js';
 import { TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
 import { SEED_MAX } from '../core/rng.js';
@@ -7,7 +8,7 @@ import { checkArchitectures, resolveSettings } from '../train/run-training.js';
 import { checkSettings, type EngineName, type TrainSettings } from '../train/train-options.js';
 import type { TrainState } from '../train/train-state.js';
 import { CLOSED_FORMS } from './fit-closed-forms.js';
-import { LEARNED } from './learned-plans.js';
+import { firstLayerBytes, LEARNED } from './learned-plans.js';
 
 /** Time to plan learned candidates for where nothing else is said. */
 export const BUDGET_SECONDS = 120;
@@ -116,9 +117,29 @@ export function checkTrainOptions(options: TrainEncoderOptions, inputDim: number
     throw new TldrError('INVALID_ARGUMENT', 'give labels of the rows or queries of your own, not both');
   const settings = resolveSettings(options);
   checkSettings(settings);
+  checkFileSize(options, { encoder: settings.encoder, inputDim });
   // Dot products of unit vectors may use every encoder: that is seen with the data.
   const form = distance === 'dot' ? 'cosine' : distance;
   checkArchitectures(settings, { distance: form, fromWeights: options.init === 'pca' });
+}
+
+/** @throws INVALID_ARGUMENT where no file could hold the weights */
+function checkFileSize(
+  { dim, queries }: TrainEncoderOptions,
+  { encoder, inputDim }: { readonly encoder: string; readonly inputDim: number },
+): void {
+  const linear = firstLayerBytes('linear', { inputDim, outputDim: dim });
+  const largest = Math.max(
+    // Real queries may get a map of their own.
+    queries === undefined ? linear : 2 * linear,
+    firstLayerBytes(encoder, { inputDim, outputDim: dim }),
+  );
+  if (largest < ENCODER_BYTES_MAX) return;
+  const megabytes = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20).toLocaleString('en-US')} MiB`;
+  throw new TldrError(
+    'INVALID_ARGUMENT',
+    `an encoder of ${inputDim} to ${dim} dimensions would take ${megabytes(largest)}, expected less than ${megabytes(ENCODER_BYTES_MAX)}: give fewer dimensions${encoder === 'linear' ? '' : ' or a narrower encoder'}`,
+  );
 }
 
 /** @throws INVALID_ARGUMENT where nothing of that name can ship */

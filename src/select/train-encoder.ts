@@ -21,6 +21,7 @@ import {
   EXPLICIT,
   type TrainEncoderOptions,
 } from './train-encoder-options.js';
+import { checkTrainMemory } from './train-memory.js';
 import { trainReport, type Learned, type TrainReport } from './train-report.js';
 import { CREATED_BY } from './version.js';
 
@@ -50,6 +51,7 @@ export interface TrainDetails {
 export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Promise<TrainEncoderResult> {
   const { distance = 'cosine', seed = 0, ship = 'best' } = options;
   checkTrainOptions(options, x.cols);
+  checkTrainMemory({ rows: x.rows, inputDim: x.cols, outputDim: options.dim });
   const split = splitSample(x, options);
   const { train } = split;
   const geometry = geometryOf(train, distance, options.compactDistance);
@@ -140,7 +142,7 @@ function planLearned(
     const settings = Object.fromEntries(given.map((name) => [name, options[name]]));
     return [explicitPlan(settings, options.init)];
   }
-  const { plans, leftOut } = plansForBudget({
+  const { plans, leftOut, tooWide } = plansForBudget({
     rows: train.rows,
     inputDim: train.cols,
     directions: directions.forTraining?.cols ?? null,
@@ -152,6 +154,12 @@ function planLearned(
   });
   if (leftOut.length > 0)
     options.log?.('info', `the budget leaves no time for ${leftOut.join(' and ')}: left out`);
+  if (tooWide.length > 0) {
+    options.log?.(
+      'info',
+      `with ${train.cols.toLocaleString('en-US')} dimensions the weights of ${tooWide.join(' and ')} take too much memory: left out`,
+    );
+  }
   return [...plans];
 }
 

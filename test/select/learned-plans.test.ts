@@ -50,3 +50,11 @@ test('more budget never means fewer steps of a candidate', () => {
   expect(small.size).toBeGreaterThan(2);
   for (const [name, steps] of small) expect(large.get(name)).toBeGreaterThanOrEqual(steps);
 });
+
+test('candidates whose weights take too much memory are left out by name', () => {
+  const widest = { ...facts, inputDim: 65_536, budgetSeconds: 1e6 };
+  expect(plansForBudget(widest).tooWide).toEqual(['neighbourhood-kl-residual']);
+  expect(plansForBudget({ ...facts, inputDim: 4096, outputDim: 4095, budgetSeconds: 1e6 }).tooWide).toEqual(
+    [],
+  );
+});
