@@ -107,7 +107,10 @@ async function readQueries(
   }: { readonly flags: EvaluateFlags; readonly encoder: Encoder; readonly run: ConsoleRun },
 ): Promise<{ queries: QuerySet; queriesFrom: string }> {
   if (flags.queries !== undefined) {
-    const vectors = await readQueryVectors(flags.queries, encoder.inputDim);
+    const vectors = await readQueryVectors(flags.queries, {
+      dim: encoder.inputDim,
+      distance: source.distance,
+    });
     const queriesFrom = `${vectors.rows.toLocaleString('en-US')} queries from ${flags.queries}`;
     return { queries: { vectors, ids: null }, queriesFrom };
   }

@@ -1,7 +1,8 @@
 import type { Config } from '../config/config.js';
+import type { Distance } from '../core/distance.js';
 import type { Encoder } from '../core/encoder.js';
 import { TldrError } from '../core/errors.js';
-import { gatherRows, type Matrix } from '../core/matrix.js';
+import { checkMagnitude, gatherRows, type Matrix } from '../core/matrix.js';
 import { Rng } from '../core/rng.js';
 import { judgeEncoder, type EncoderJudgement } from '../evaluate/judge-encoder.js';
 import type { Relevance } from '../evaluate/relevance.js';
@@ -57,11 +58,20 @@ async function readInputs(encoder: Encoder, flags: EvaluateFlags): Promise<Input
       `${path} holds ${base.cols}-d vectors, the encoder expects ${encoder.inputDim}-d`,
     );
   }
-  return flags.queries === undefined ? holdOut(base, flags) : withQueryFile(base, flags.queries, flags);
+  const { distance } = encoder.metadata;
+  // Before rows are held out: afterwards they have other numbers.
+  if (distance !== 'cosine') checkMagnitude(base, (i) => `row ${i} of ${path}`);
+  return flags.queries === undefined
+    ? holdOut(base, flags)
+    : withQueryFile(base, { ...flags, queries: flags.queries, distance });
 }
 
-async function withQueryFile(base: Matrix, path: string, flags: EvaluateFlags): Promise<Inputs> {
-  const queries = await readQueryVectors(path, base.cols);
+async function withQueryFile(
+  base: Matrix,
+  flags: EvaluateFlags & { readonly queries: string; readonly distance: Distance },
+): Promise<Inputs> {
+  const { queries: path, distance } = flags;
+  const queries = await readQueryVectors(path, { dim: base.cols, distance });
   const queriesFrom = `${queries.rows.toLocaleString('en-US')} queries from ${path}`;
   const { labels, queryLabels, qrels } = flags;
   let relevance: Relevance | undefined;

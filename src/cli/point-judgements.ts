@@ -3,6 +3,7 @@ import type { Matrix } from '../core/matrix.js';
 import { formatPointId, parsePointId, type PointId } from '../core/point-id.js';
 import { Rng } from '../core/rng.js';
 import { throwIfAborted } from '../core/run.js';
+import type { DenseVectorSpec } from '../core/vector-store.js';
 import { valuesOfPoints } from '../evaluate/payload-strata.js';
 import type { ConsoleRun } from './console-run.js';
 import { labelNumbers, readPointLabels, readQrels, readQueryVectors } from './relevance-files.js';
@@ -26,12 +27,15 @@ export interface PointJudgements {
 
 /**
  * The files behind the flags that speak of the points of a collection.
- * @param dim numbers per query vector
+ * @param vector what query vectors are compared with
  * @throws NOT_FOUND, INVALID_DATA with line numbers
  */
-export async function readPointJudgements(flags: RelevanceFlags, dim: number): Promise<PointJudgements> {
+export async function readPointJudgements(
+  flags: RelevanceFlags,
+  vector: Pick<DenseVectorSpec, 'dim' | 'distance'>,
+): Promise<PointJudgements> {
   const { objective = 'fidelity', labels, labelsField, queries, qrels } = flags;
-  const vectors = queries === undefined ? undefined : await readQueryVectors(queries, dim);
+  const vectors = queries === undefined ? undefined : await readQueryVectors(queries, vector);
   return {
     objective,
     ...(vectors === undefined ? {} : { queries: vectors }),

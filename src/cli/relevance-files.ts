@@ -1,5 +1,6 @@
+import type { Distance } from '../core/distance.js';
 import { messageOf, TldrError } from '../core/errors.js';
-import { matrixFromRows, type Matrix } from '../core/matrix.js';
+import { checkMagnitude, matrixFromRows, type Matrix } from '../core/matrix.js';
 import { parsePointId, type PointId } from '../core/point-id.js';
 import { readFiniteNpy, readNpyIntegers } from './npy.js';
 import { parseVector } from './json-vector.js';
@@ -10,24 +11,34 @@ const POINT_LABELS_MAX = 5_000_000;
 
 /**
  * Query vectors: a .npy file of N x D (float32 or float16), or a text file with one JSON array per line.
- * @param dim numbers per vector
- * @throws NOT_FOUND, INVALID_DATA with the line number, MISMATCH for a .npy file of another dimension
+ * @param of numbers per vector, and the distance that they are compared by: unless it is cosine, values beyond 1e15 are
+ * refused
+ * @throws NOT_FOUND, INVALID_DATA with the number of the row or line, MISMATCH for a .npy file of another dimension
  */
-export async function readQueryVectors(path: string, dim: number): Promise<Matrix> {
+export async function readQueryVectors(
+  path: string,
+  of: { readonly dim: number; readonly distance: Distance },
+): Promise<Matrix> {
+  const { dim, distance } = of;
   if (path.endsWith('.npy')) {
     const x = await readFiniteNpy(path);
     if (x.cols !== dim)
       throw new TldrError('MISMATCH', `${path} holds ${x.cols}-d vectors, expected ${dim}-d`);
     if (x.rows === 0) throw bad(path, 'it holds no vectors');
+    if (distance !== 'cosine') checkMagnitude(x, (i) => `row ${i} of ${path}`);
     return x;
   }
   const rows: number[][] = [];
+  const lines: number[] = [];
   for await (const { number, text } of textLines(path)) {
     if (text.trim() === '') continue;
     rows.push(parseVector(text, `${path} line ${number}`, dim));
+    lines.push(number);
   }
   if (rows.length === 0) throw bad(path, 'it holds no vectors: expected one JSON array of numbers per line');
-  return matrixFromRows(rows);
+  const x = matrixFromRows(rows);
+  if (distance !== 'cosine') checkMagnitude(x, (i) => `${path} line ${lines[i]}`);
+  return x;
 }
 
 /**

@@ -4,7 +4,7 @@ import { addAbortSignal } from 'node:stream';
 import { text as readStream } from 'node:stream/consumers';
 import { Encoder } from '../core/encoder.js';
 import { messageOf, TldrError } from '../core/errors.js';
-import { matrixFromRows, row, type Matrix } from '../core/matrix.js';
+import { checkFinite, checkMagnitude, matrixFromRows, row, type Matrix } from '../core/matrix.js';
 import { formatPointId } from '../core/point-id.js';
 import { compactSearch, rescoredSearch } from '../core/projected-search.js';
 import { throwIfAborted } from '../core/run.js';
@@ -44,8 +44,9 @@ export function searchCommand(): Command {
         if (query.cols !== encoder.inputDim)
           throw new TldrError(
             'MISMATCH',
-            `${flags.query === '-' ? 'standard input' : flags.query}: the query has ${query.cols} numbers, the encoder expects ${encoder.inputDim}: give a full-size vector`,
+            `${nameOf(flags)}: the query has ${query.cols} numbers, the encoder expects ${encoder.inputDim}: give a full-size vector`,
           );
+        if (encoder.metadata.distance !== 'cosine') checkMagnitude(query, () => nameOf(flags));
         await withStore(config, run, async (store) => {
           const results = await searchCompact(store, collection, { ...flags, encoder, query });
           for (const { id, score, payloadJson } of results)
@@ -84,15 +85,22 @@ async function searchCompact(
   return store.search(collection, { ...request, ...shared });
 }
 
+/** What the query is called in messages. */
+function nameOf({ query, row: at }: SearchFlags): string {
+  if (query === '-') return 'standard input';
+  return query.endsWith('.npy') ? `row ${at} of ${query}` : query;
+}
+
 async function readQuery(flags: SearchFlags, signal: AbortSignal): Promise<Matrix> {
   if (flags.query.endsWith('.npy')) {
     const all = await readNpy(flags.query);
     if (flags.row >= all.rows)
       throw new TldrError('INVALID_ARGUMENT', `--row ${flags.row}: ${flags.query} has ${all.rows} rows`);
-    return { rows: 1, cols: all.cols, data: row(all, flags.row) };
+    const query = { rows: 1, cols: all.cols, data: row(all, flags.row) };
+    checkFinite(query, () => nameOf(flags));
+    return query;
   }
-  const from = flags.query === '-' ? 'standard input' : flags.query;
-  const vector = parseVector(await readText(flags.query, signal), from);
+  const vector = parseVector(await readText(flags.query, signal), nameOf(flags));
   return matrixFromRows([vector]);
 }
 

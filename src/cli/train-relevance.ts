@@ -1,3 +1,4 @@
+import type { Distance } from '../core/distance.js';
 import { Option, type Command } from 'commander';
 import { TldrError } from '../core/errors.js';
 import type { TrainEncoderOptions } from '../select/train-encoder-options.js';
@@ -60,12 +61,12 @@ export function checkRelevanceFlags(flags: RelevanceFlags): void {
 
 /**
  * The files behind the flags that speak of the rows of a .npy file.
- * @param shape rows of the input file and dimensions
+ * @param shape rows of the input file, dimensions and distance
  * @throws NOT_FOUND, INVALID_DATA with line numbers, INVALID_ARGUMENT when a sample would leave rows out
  */
 export async function relevanceOfRows(
   flags: RelevanceFlags,
-  shape: { readonly rows: number; readonly dim: number },
+  shape: { readonly rows: number; readonly dim: number; readonly distance: Distance },
 ): Promise<TrainRelevance> {
   const { objective = 'fidelity', labels, queries, qrels } = flags;
   if ((labels !== undefined || qrels !== undefined) && shape.rows > flags.sample) {
@@ -73,7 +74,7 @@ export async function relevanceOfRows(
       `the file has ${shape.rows} rows, --sample takes ${flags.sample} of them: judgements need all, raise --sample`,
     );
   }
-  const vectors = queries === undefined ? undefined : await readQueryVectors(queries, shape.dim);
+  const vectors = queries === undefined ? undefined : await readQueryVectors(queries, shape);
   const named = labels === undefined ? undefined : labelNumbers(await readLabels(labels, shape.rows), []);
   return {
     objective,

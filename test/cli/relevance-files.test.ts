@@ -33,9 +33,9 @@ describe('query vectors', () => {
       [-3, 4e-3],
     ]);
     await writeNpy(join(folder, 'q.npy'), x, [x]);
-    expect(await readQueryVectors(join(folder, 'q.npy'), 2)).toEqual(x);
+    expect(await readQueryVectors(join(folder, 'q.npy'), { dim: 2, distance: 'cosine' })).toEqual(x);
     const lines = await file('q.ndjson', '\uFEFF[1, 2.5]\r\n\r\n[-3, 4e-3]\n');
-    expect(await readQueryVectors(lines, 2)).toEqual(x);
+    expect(await readQueryVectors(lines, { dim: 2, distance: 'cosine' })).toEqual(x);
   });
 
   test.each([
@@ -47,18 +47,22 @@ describe('query vectors', () => {
     ['\n', 'it holds no vectors'],
   ])('%j is refused', async (content, message) => {
     const path = await file('bad.ndjson', content);
-    await expect(readQueryVectors(path, 2)).rejects.toMatchObject({
+    await expect(readQueryVectors(path, { dim: 2, distance: 'cosine' })).rejects.toMatchObject({
       code: 'INVALID_DATA',
       message: expect.stringContaining(message),
     });
   });
 
   test('of another dimension, or no file at all, are refused', async () => {
-    await expect(readQueryVectors(join(folder, 'q.npy'), 3)).rejects.toMatchObject({
+    await expect(
+      readQueryVectors(join(folder, 'q.npy'), { dim: 3, distance: 'cosine' }),
+    ).rejects.toMatchObject({
       code: 'MISMATCH',
       message: expect.stringContaining('q.npy holds 2-d vectors, expected 3-d'),
     });
-    await expect(readQueryVectors(join(folder, 'none.ndjson'), 3)).rejects.toMatchObject({
+    await expect(
+      readQueryVectors(join(folder, 'none.ndjson'), { dim: 3, distance: 'cosine' }),
+    ).rejects.toMatchObject({
       code: 'NOT_FOUND',
     });
   });

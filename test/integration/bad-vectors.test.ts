@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect } from '@jest/globals';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writeNpy } from '../../src/cli/npy.js';
-import { matrix } from '../../src/core/matrix.js';
+import { readNpy, writeNpy } from '../../src/cli/npy.js';
+import { matrix, row } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
 import { tinyEncoder } from '../migrate/fixtures.js';
 import type { CliResult } from '../cli/run-cli.js';
@@ -138,4 +138,71 @@ test('cosine rows of any length are judged alike; tiny rows of other distances a
   expect(await recalls('tiny.npy')).toEqual(plain);
   expectNamed(await learn('huge.npy', 'dot'), /row 0 of huge.npy holds a value beyond 1e15/);
   expectNamed(await learn('tiny.npy', 'euclid'), /no value of the sample reaches 1e-15/);
+});
+
+/** Rows of a .npy file and of lines, each file with `value` in all of row 2. */
+async function writeQueries(name: string, value: number): Promise<void> {
+  const rng = new Rng(5);
+  const x = matrix(40, DIM);
+  x.data.forEach((_, i) => (x.data[i] = Math.floor(i / DIM) === 2 ? value : rng.normal()));
+  const blocks = async function* (): AsyncGenerator<typeof x> {
+    yield await Promise.resolve(x);
+  };
+  await writeNpy(join(place.cwd, `${name}.npy`), x, blocks());
+  const lines = Array.from({ length: x.rows }, (_, i) => JSON.stringify([...row(x, i)]));
+  // An empty line is none of them.
+  await writeFile(join(place.cwd, `${name}.ndjson`), `\n${lines.join('\n')}\n`);
+}
+
+test.each(['Dot', 'Euclid'] as const)(
+  'a query, or a row that is searched, is named where its square overflows or it is no number (%s)',
+  async (form) => {
+    const name = `asked-${form}`;
+    const distance = form === 'Dot' ? 'dot' : 'euclid';
+    await makeCollection(name, form);
+    await tinyEncoder(1, distance).save(join(place.cwd, 'asked.onnx'));
+    const encoder = ['--encoder', 'asked.onnx', '--json'];
+    const small = `${name}-small`;
+    expect((await place.cli('migrate', 'start', name, small, ...encoder, '--yes')).code).toBe(0);
+    await writeQueries('plain', 1);
+    await writeQueries('large', 1e20);
+    await writeQueries('nan', Number.NaN);
+
+    for (const [file, words] of [
+      ['large.npy', /row 2 of large\.npy holds a value beyond 1e15/],
+      ['large.ndjson', /large\.ndjson line 4 holds a value beyond 1e15/],
+      ['nan.npy', /row 2 of nan\.npy holds NaN or infinity/],
+      ['nan.ndjson', /nan\.ndjson line 4: expected an array of 16 finite numbers/],
+    ] as const) {
+      const queries = ['--queries', file];
+      expectNamed(await place.cli('evaluate', name, small, ...encoder, ...queries), words);
+      expectNamed(await place.cli('evaluate', '--base', 'plain.npy', ...encoder, ...queries), words);
+      const learn = ['--dim', '4', '--out', 'new.onnx', '--steps', '3', '--force', '--json', ...queries];
+      expectNamed(await place.cli('train', name, ...learn), words);
+    }
+    for (const file of ['large', 'nan'])
+      expectNamed(
+        await place.cli('evaluate', '--base', `${file}.npy`, ...encoder),
+        new RegExp(`row 2 of ${file}\\.npy holds`),
+      );
+    const asked = (...query: string[]): Promise<CliResult> =>
+      place.cli('search', small, ...encoder, '--query', ...query);
+    expectNamed(await asked('large.npy', '--row', '2'), /row 2 of large\.npy holds a value beyond 1e15/);
+    expectNamed(await asked('nan.npy', '--row', '2'), /row 2 of nan\.npy holds NaN or infinity/);
+    expect((await asked('large.npy', '--row', '3')).code).toBe(0);
+  },
+);
+
+test('a large vector is projected as it is, and named where no number comes out', async () => {
+  const encoder = tinyEncoder(1, 'euclid');
+  await encoder.save(join(place.cwd, 'linear.onnx'));
+  await writeQueries('large', 1e20);
+  await writeQueries('nan', Number.NaN);
+  const project = (input: string): Promise<CliResult> =>
+    place.cli('project', '--encoder', 'linear.onnx', '--input', input, '--out', 'z.npy', '--force', '--json');
+  expect((await project('large.npy')).code).toBe(0);
+  const z = await readNpy(join(place.cwd, 'z.npy'));
+  const ones = encoder.project(matrix(1, DIM, new Float32Array(DIM).fill(1))).data;
+  ones.forEach((value, j) => expect(row(z, 2)[j]! / 1e20 / value).toBeCloseTo(1, 4));
+  expectNamed(await project('nan.npy'), /row 2 of nan\.npy holds NaN or infinity/);
 });
