@@ -6,8 +6,14 @@ import type { CollectionSpec } from '../../src/core/vector-store.js';
 import { flatten, numberAt, objectAt, parseJson, stringifyJson, textAt, valueAt, type Json } from './json.js';
 import type { Rest } from './rest.js';
 import { pathOf } from './sampling.js';
-import { createBody, patchAfterCreate, patchToFinish, payloadIndexes, shardKeyBodies } from './settings.js';
-import { THRESHOLDS_KEY } from './thresholds.js';
+import {
+  createBody,
+  patchAfterCreate,
+  patchToFinish,
+  payloadIndexes,
+  shardKeyBodies,
+  TOLD_KEYS,
+} from './settings.js';
 
 const GREEN_POLL_MS = 500;
 /** Green must be seen this often in a row: it shows for a moment before optimisation begins. */
@@ -60,7 +66,7 @@ async function unlessMade(make: () => Promise<unknown>, isOwn: () => Promise<boo
  * all metadata that it is to have. More may have been added since, beside it but not within.
  */
 function isBegun(found: CollectionSpec, wanted: CollectionSpec): boolean {
-  const telling = Object.keys(identifying(wanted.metadata)).filter((key) => key !== THRESHOLDS_KEY);
+  const telling = Object.keys(identifying(wanted.metadata)).filter((key) => !TOLD_KEYS.includes(key));
   const text = ({ metadata }: CollectionSpec, key: string): string =>
     JSON.stringify([...flatten(parseJson(metadata[key] ?? 'null'))].sort(([a], [b]) => (a < b ? -1 : 1)));
   const same = (key: string): boolean =>

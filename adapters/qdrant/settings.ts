@@ -24,6 +24,7 @@ import {
   type JsonObject,
 } from './json.js';
 import { checkName } from './names.js';
+import { QUANTIZATION_KEY, recordText } from './quantization-record.js';
 import { THRESHOLDS_KEY, thresholdsOf, type Threshold, type Thresholds } from './thresholds.js';
 import { pushDownQuantization, withoutIndex, withStorage } from './vector-storage.js';
 
@@ -39,8 +40,15 @@ const PATCH_ONLY = ['read_fan_out_factor', 'read_fan_out_delay_ms'];
 /** Settings that are not yet what they will be while a collection is filled. */
 const SET_AT_THE_END =
   /^(optimizer_config\.indexing_threshold$|strict_mode_config|(params\.vectors\..*)?hnsw_config\.full_scan_threshold$)/;
+/** Metadata keys of a target that say what clients of its source saw. */
+export const TOLD_KEYS = [THRESHOLDS_KEY, QUANTIZATION_KEY];
 const HNSW_M_DEFAULT = 16;
 const LINK_BYTES = 4;
+
+/** Bytes of a stored component; undefined for a datatype that is not known. */
+export function componentBytes(datatype: string): number | undefined {
+  return Object.hasOwn(COMPONENT_BYTES, datatype) ? COMPONENT_BYTES[datatype] : undefined;
+}
 
 /** The server's name of a distance. */
 export function distanceName(distance: Distance): string {
@@ -135,8 +143,10 @@ export function deriveTarget(source: CollectionSpec, change: TargetChange): Coll
   block.set(change.compactName, compact);
   const unnamed = block.size === 1 ? block.get('') : undefined;
   // What a source that is itself a target says of its own source is not carried on.
-  const carried = Object.entries(source.metadata).filter(([key]) => key !== THRESHOLDS_KEY);
+  const carried = Object.entries(source.metadata).filter(([key]) => !TOLD_KEYS.includes(key));
   const texts: Record<string, string> = { ...Object.fromEntries(carried), ...change.metadata };
+  const told = quantizationTold(parseJson(source.native), change);
+  if (told !== null) texts[QUANTIZATION_KEY] = JSON.stringify(told);
   if (Object.keys(thresholds).length > 0) texts[THRESHOLDS_KEY] = JSON.stringify(JSON.stringify(thresholds));
   const metadata = Object.fromEntries(Object.entries(texts).map(([key, text]) => [key, parseJson(text)]));
   const derived: JsonObject = {
@@ -151,6 +161,32 @@ export function deriveTarget(source: CollectionSpec, change: TargetChange): Coll
     metadata: texts,
     native: stringifyJson(derived),
   };
+}
+
+/**
+ * The record of a target whose vectors have the collection's quantisation written into them; null if there is none to
+ * tell apart. A quantisation that was chosen for the compact vector takes the place of the one that the source has: at
+ * the collection level if no other vector has that one too, else at the vector.
+ */
+function quantizationTold(
+  source: Json,
+  { layout, vectorName, compactName, quantization }: TargetChange,
+): string | null {
+  const isChosen = quantization !== undefined;
+  const shared = valueAt(source, 'quantization_config');
+  // In the compact layout the collection keeps its own unless one is chosen.
+  if (layout !== 'two-stage' && !(isChosen && isObject(shared))) return null;
+  const vectors = Object.entries(vectorsOf(source));
+  const inSource = vectors
+    .filter(([, params]) => isObject(valueAt(params, 'quantization_config')))
+    .map(([name]) => name);
+  if (!isObject(shared) && inSource.length === 0 && !isChosen) return null;
+  const isAlone = isObject(shared) && inSource.length === vectors.length - 1;
+  const isOwn = inSource.includes(vectorName) || (isChosen && !isAlone);
+  const others = inSource.filter((name) => name !== vectorName);
+  const own = isOwn ? [compactName, ...others] : others;
+  const named = isObject(shared) ? stringifyJson(shared) : null;
+  return recordText({ own, collection: isOwn ? named : undefined });
 }
 
 /** @throws NOT_FOUND, UNSUPPORTED, INVALID_ARGUMENT for a name that the reduced vector cannot have */
@@ -281,7 +317,7 @@ export function patchToFinish(spec: CollectionSpec): JsonObject {
     ...(isLosslessNumber(threshold) ? { optimizers_config: { indexing_threshold: threshold } } : {}),
     ...(isObject(strict) ? { strict_mode_config: strict } : {}),
     ...fullScanThresholds(native),
-    ...toldThresholds(native),
+    ...toldToClients(native),
   };
 }
 
@@ -297,10 +333,16 @@ function fullScanThresholds(native: Json): JsonObject {
   return { ...limit(native), ...(own.length > 0 && { vectors: Object.fromEntries(own) }) };
 }
 
-/** A null takes away what is there: a target's limits may have come to be the source's own. */
-function toldThresholds(native: Json): JsonObject {
-  const { [METADATA_KEY]: description, [THRESHOLDS_KEY]: told = null } = objectAt(native, 'metadata');
-  return description === undefined && told === null ? {} : { metadata: { [THRESHOLDS_KEY]: told } };
+/** Writing null removes what is stored: a target's limits may have come to be the source's own. */
+function toldToClients(native: Json): JsonObject {
+  const metadata = objectAt(native, 'metadata');
+  const {
+    [METADATA_KEY]: description,
+    [THRESHOLDS_KEY]: limits = null,
+    [QUANTIZATION_KEY]: record,
+  } = metadata;
+  const told = { [THRESHOLDS_KEY]: limits, ...(record !== undefined && { [QUANTIZATION_KEY]: record }) };
+  return description === undefined && limits === null && record === undefined ? {} : { metadata: told };
 }
 
 /** Payload indexes as [field, schema] pairs for PUT /collections/{name}/index. */

@@ -1,21 +1,16 @@
 import type { ServedCollection } from '../../../src/core/served-collection.js';
 import type { GrpcCall, GrpcRewrite } from '../../../src/core/wire.js';
 import type { CollectionRule } from './grpc-methods.js';
+import { rewriteUpdate } from './grpc-patch.js';
 import { physicalName } from './grpc-stage.js';
-import { decodeText, ProtoMessage } from './proto-message.js';
-import { edited, Pieces, type FieldEdit } from './proto-pieces.js';
-import {
-  isHiddenTarget,
-  Refusal,
-  refuseHidden,
-  refuseMetadata,
-  refuseTarget,
-  refuseUncovering,
-  servedBy,
-} from './rules.js';
+import { ProtoMessage } from './proto-message.js';
+import { edited, Pieces } from './proto-pieces.js';
+import { isHiddenTarget, Refusal, refuseTarget, refuseUncovering, servedBy } from './rules.js';
 
 /** CollectionExistsResponse with CollectionExists 1 of exists 1: false, which is not written. */
 const DOES_NOT_EXIST = new Pieces().bytes(1, new Uint8Array(0)).finish();
+
+const GET = '/qdrant.Collections/Get';
 
 /** What deleting a collection has to know first: all collections, and all aliases. */
 const STANDING: readonly GrpcCall[] = ['List', 'ListAliases'].map((method) => ({
@@ -58,8 +53,17 @@ export function rewriteCollections(kind: CollectionRule, call: CollectionCall): 
       checkDeletion(name, served, call.lookups);
     }
   }
-  const answer = { form: FORMS[kind], collection: name, errorsOnly: kind === 'update' || kind === 'exists' };
-  return send(call, answer, kind === 'update' ? updateEdits(message, served) : []);
+  if (kind === 'update') return update(call, name, served);
+  return send(call, { form: FORMS[kind], collection: name, errorsOnly: kind === 'exists' });
+}
+
+function update(call: CollectionCall, name: string, served: ServedCollection): GrpcRewrite {
+  const answer = { form: 'error', collection: name, errorsOnly: true };
+  const patched = rewriteUpdate(call.message, served, call.lookups?.[0]);
+  if (patched.kind === 'message')
+    return send({ ...call, message: new ProtoMessage(patched.message) }, answer);
+  const description = { path: GET, message: new Pieces().text(1, served.target).finish() };
+  return { kind: 'lookup', calls: [description], answer };
 }
 
 /**
@@ -78,20 +82,20 @@ function checkDeletion(name: string, served: ServedCollection, lookups: readonly
 }
 
 /** How the answers are treated; `deleted` is for the proxy, which forgets the collection. */
-const FORMS: Readonly<Record<Exclude<CollectionRule, 'list' | 'changeAliases' | 'create'>, string>> = {
+const FORMS: Readonly<
+  Record<Exclude<CollectionRule, 'list' | 'changeAliases' | 'create' | 'update'>, string>
+> = {
   info: 'info',
   aliases: 'list',
   delete: 'deleted',
-  update: 'error',
   exists: 'error',
 };
 
 function send(
   { path, message, collections }: CollectionCall,
   answer: { readonly form: string; readonly collection: string; readonly errorsOnly: boolean },
-  edits: readonly [number, FieldEdit][] = [],
 ): GrpcRewrite {
-  const body = edited(message, new Map([[1, physicalName({ collections })], ...edits]));
+  const body = edited(message, new Map([[1, physicalName({ collections })]]));
   return { kind: 'send', call: { path, message: body.finish() }, answer, projected: 0, search: false };
 }
 
@@ -103,35 +107,6 @@ function create({ message, collections }: CollectionCall, name: string): GrpcRew
   if (message.has(13) && taken(message.text(13) ?? ''))
     throw new Refusal(400, 'Bad request: a served collection cannot be copied');
   return { kind: 'pass' };
-}
-
-/**
- * UpdateCollection.vectors_config 6 (params 1, or params_map 2 of map 1): what F is given goes to K. metadata 10 is a
- * map of names 1.
- */
-function updateEdits(message: ProtoMessage, served: ServedCollection): [number, FieldEdit][] {
-  for (const entry of message.all(10))
-    for (const key of new ProtoMessage(entry).all(1)) refuseMetadata(decodeText(key));
-  message.bytes(6);
-  if (served.layout === 'compact') return [];
-  const move: FieldEdit = (bytes) => {
-    const config = new ProtoMessage(bytes);
-    const span = config.variant([1, 2]);
-    if (span?.field === 1 && served.vector === '')
-      return new Pieces().bytes(
-        2,
-        new Pieces().bytes(1, new Pieces().text(1, served.compact).bytes(2, config.value(span))),
-      );
-    return edited(config, new Map([[2, (map) => edited(new ProtoMessage(map), new Map([[1, moveEntry]]))]]));
-  };
-  const moveEntry: FieldEdit = (bytes) => {
-    const entry = new ProtoMessage(bytes);
-    const name = entry.text(1) ?? '';
-    refuseHidden(name, served);
-    if (name !== served.vector) return bytes;
-    return new Pieces().text(1, served.compact).bytes(2, entry.bytes(2) ?? new Uint8Array(0));
-  };
-  return [[6, move]];
 }
 
 /** ChangeAliases: actions 1, each of create_alias 1, rename_alias 2 or delete_alias 3 with names 1 and 2. */

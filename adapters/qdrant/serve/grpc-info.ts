@@ -1,24 +1,30 @@
 import type { Distance } from '../../../src/core/distance.js';
 import type { ServedCollection } from '../../../src/core/served-collection.js';
+import {
+  bytesOf,
+  codesOf,
+  CONFIG,
+  FULL_SCAN_THRESHOLD,
+  INDEXING_THRESHOLD,
+  PROTO_CODES,
+  settingsIn,
+  VECTOR,
+  VECTORS_CONFIG,
+  vectorsIn,
+} from './grpc-settings.js';
 import { ProtoMessage, type ProtoSpan } from './proto-message.js';
 import { edited, Pieces, type FieldEdit } from './proto-pieces.js';
-import { readThresholds, THRESHOLDS_KEY, type Threshold, type Thresholds } from '../thresholds.js';
+import { shownWarning } from './rules.js';
+import { shownQuantization, type ShownQuantization } from './target-settings.js';
+import type { Threshold } from '../thresholds.js';
 
 /** Numbers of the enum Distance. */
 const DISTANCES: Readonly<Record<Distance, number>> = { cosine: 1, euclid: 2, dot: 3, manhattan: 4 };
-/** VectorParams: size 1, distance 2, hnsw_config 3, quantization_config 4, on_disk 5. */
-const SIZE = 1;
-const DISTANCE = 2;
-const INDEX = 3;
-const INDEXED_AS = [INDEX, 4, 5];
-/** OptimizersConfigDiff and HnswConfigDiff. */
-const INDEXING_THRESHOLD = 6;
-const FULL_SCAN_THRESHOLD = 3;
+const INDEXED_AS = [VECTOR.index, VECTOR.quantization, VECTOR.onDisk];
 
 /**
- * GetCollectionInfoResponse: result 1; CollectionInfo: config 7, indexed_vectors_count 10; CollectionConfig: params 1,
- * hnsw_config 2, optimizer_config 3, metadata 7; CollectionParams: vectors_config 5. The vectors, and the limits that
- * follow from their size, are shown as they were before the migration.
+ * GetCollectionInfoResponse: result 1; CollectionInfo: config 7, indexed_vectors_count 10, warnings 11. The vectors, the
+ * limits that follow from their size, and the quantisation are shown as they were before the migration.
  */
 export function collectionInfo(bytes: Uint8Array, served: ServedCollection): Uint8Array {
   const inside =
@@ -28,11 +34,12 @@ export function collectionInfo(bytes: Uint8Array, served: ServedCollection): Uin
   let dense = 1;
   const config: FieldEdit = (value) => {
     const message = new ProtoMessage(value);
-    const thresholds = thresholdsIn(message);
+    const settings = settingsIn(message);
+    const { thresholds } = settings;
+    const quantization = shownQuantization(settings, served, PROTO_CODES);
     const vectors: FieldEdit = (block) => {
       const shown = vectorsConfig(new ProtoMessage(block), {
-        served,
-        fullScan: thresholds.vector_full_scan_threshold,
+        ...{ served, quantization, fullScan: thresholds.vector_full_scan_threshold },
       });
       dense = shown.dense;
       return shown.config;
@@ -41,17 +48,32 @@ export function collectionInfo(bytes: Uint8Array, served: ServedCollection): Uin
       (field: number, threshold: Threshold | undefined): FieldEdit =>
       (block) =>
         asBefore(new ProtoMessage(block), field, threshold);
-    return edited(
+    const out = edited(
       message,
       new Map([
-        [1, inside(5, vectors)],
-        [2, limit(FULL_SCAN_THRESHOLD, thresholds.full_scan_threshold)],
-        [3, limit(INDEXING_THRESHOLD, thresholds.indexing_threshold)],
+        [CONFIG.params, inside(VECTORS_CONFIG, vectors)],
+        [CONFIG.index, limit(FULL_SCAN_THRESHOLD, thresholds.full_scan_threshold)],
+        [CONFIG.optimizers, limit(INDEXING_THRESHOLD, thresholds.indexing_threshold)],
       ]),
     );
+    const { collection } = quantization;
+    return collection == null ? out : out.bytes(CONFIG.quantization, bytesOf(collection));
+  };
+  // CollectionWarning: message 1.
+  const warning: FieldEdit = (value) => {
+    const text = new ProtoMessage(value).text(1) ?? '';
+    const shown = shownWarning(text, served);
+    if (shown === text) return value;
+    return shown === null ? null : new Pieces().text(1, shown);
   };
   const info: FieldEdit = (value) => {
-    const changed = edited(new ProtoMessage(value), new Map([[7, config]])).finish();
+    const changed = edited(
+      new ProtoMessage(value),
+      new Map([
+        [7, config],
+        [11, warning],
+      ]),
+    ).finish();
     return served.layout === 'compact' ? changed : withoutShare(new ProtoMessage(changed), dense);
   };
   return edited(new ProtoMessage(bytes), new Map([[1, info]])).finish();
@@ -59,18 +81,8 @@ export function collectionInfo(bytes: Uint8Array, served: ServedCollection): Uin
 
 interface Shown {
   readonly served: ServedCollection;
+  readonly quantization: ShownQuantization;
   readonly fullScan: Threshold | undefined;
-}
-
-/** Metadata: map 7 of key 1 to Value 2, whose string_value is 4. */
-function thresholdsIn(config: ProtoMessage): Thresholds {
-  for (const bytes of config.all(7)) {
-    const entry = new ProtoMessage(bytes);
-    if (entry.text(1) !== THRESHOLDS_KEY) continue;
-    const value = entry.bytes(2);
-    return readThresholds((value === null ? null : new ProtoMessage(value).text(4)) ?? '');
-  }
-  return {};
 }
 
 /** A message with a limit that is still the one that the migration set as it was in the source. */
@@ -93,16 +105,15 @@ function vectorsConfig(
   config: ProtoMessage,
   shown: Shown,
 ): { readonly config: Uint8Array | Pieces; readonly dense: number } {
-  const { served } = shown;
+  const { served, quantization } = shown;
   const single = config.bytes(1);
   if (single !== null) {
     const params = shownParams(new ProtoMessage(single), null, shown);
     return { config: edited(config, new Map([[1, () => params]])), dense: 1 };
   }
-  const map = config.bytes(2);
-  if (map === null) return { config: config.raw, dense: 1 };
-  const entries = new ProtoMessage(map).all(1).map((bytes) => new ProtoMessage(bytes));
-  const named = new Map(entries.map((entry) => [entry.text(1) ?? '', entry.bytes(2) ?? new Uint8Array(0)]));
+  if (config.bytes(2) === null) return { config: config.raw, dense: 1 };
+  const named = vectorsIn(config);
+  const dense = named.size;
   const hides = served.layout === 'two-stage';
   const compact = hides ? (named.get(served.compact) ?? null) : null;
   if (hides) named.delete(served.compact);
@@ -110,30 +121,42 @@ function vectorsConfig(
   if (full !== undefined) {
     const params = shownParams(new ProtoMessage(full), compact, shown);
     const only = served.vector === '' && named.size === 1;
-    if (only) return { config: new Pieces().bytes(1, params), dense: entries.length };
+    if (only) return { config: new Pieces().bytes(1, params), dense };
     named.set(served.vector, params.finish());
+  }
+  for (const [name, params] of named) {
+    const isShared = (codes: Uint8Array): boolean => quantization.isCollections(name, codesOf(codes));
+    const edit: FieldEdit = (codes) => (isShared(codes) ? null : codes);
+    if (name === served.vector) continue;
+    named.set(name, edited(new ProtoMessage(params), new Map([[VECTOR.quantization, edit]])).finish());
   }
   const out = new Pieces();
   for (const [name, params] of named) out.bytes(1, new Pieces().text(1, name).bytes(2, params));
-  return { config: new Pieces().bytes(2, out), dense: entries.length };
+  return { config: new Pieces().bytes(2, out), dense };
 }
 
 /** The full vector's parameters, indexed and kept as its compact counterpart is. */
-function shownParams(full: ProtoMessage, compact: Uint8Array | null, { served, fullScan }: Shown): Pieces {
-  const out = new Pieces().varint(SIZE, served.inputDim).varint(DISTANCE, DISTANCES[served.distance]);
+function shownParams(full: ProtoMessage, compact: Uint8Array | null, shown: Shown): Pieces {
+  const { served, fullScan, quantization } = shown;
+  const out = new Pieces()
+    .varint(VECTOR.size, served.inputDim)
+    .varint(VECTOR.distance, DISTANCES[served.distance]);
   const keep = (message: ProtoMessage, wanted: (span: ProtoSpan) => boolean): void => {
     for (const span of message.spans) {
       if (!wanted(span)) continue;
-      const index = span.field === INDEX ? message.value(span) : null;
+      const value = message.value(span);
+      if (span.field === VECTOR.quantization && quantization.isCollections(served.compact, codesOf(value)))
+        continue;
+      const index = span.field === VECTOR.index ? value : null;
       const before = index === null ? null : asBefore(new ProtoMessage(index), FULL_SCAN_THRESHOLD, fullScan);
       if (index === null || before === null || before === index)
         out.raw(message.raw.subarray(span.start, span.end));
-      else if (before.length > 0) out.bytes(INDEX, before);
+      else if (before.length > 0) out.bytes(VECTOR.index, before);
     }
   };
   const isIndex = ({ field }: ProtoSpan): boolean => INDEXED_AS.includes(field);
   if (compact !== null) keep(new ProtoMessage(compact), isIndex);
-  keep(full, (span) => span.field > DISTANCE && (compact === null || !isIndex(span)));
+  keep(full, (span) => span.field > VECTOR.distance && (compact === null || !isIndex(span)));
   return out;
 }
 

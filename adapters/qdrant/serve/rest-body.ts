@@ -1,6 +1,6 @@
 import type { JsonNode } from './json-scan.js';
-import { rewritePatch } from './rest-collection.js';
 import { fieldsOf, STRUCTURES, textOf } from './rest-fields.js';
+import { rewritePatch } from './rest-patch.js';
 import { rewriteLegacy, rewriteLegacyBatch } from './rest-legacy.js';
 import { applyChanges, rewriteQuery, rewriteQueryBatch } from './rest-query.js';
 import type { BodyKind } from './rest-routes.js';

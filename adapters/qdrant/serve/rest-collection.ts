@@ -2,40 +2,18 @@ import type { ServedCollection } from '../../../src/core/served-collection.js';
 import type { LookupAnswer, RestRequest } from '../../../src/core/wire.js';
 import { scanJson, type JsonEntry, type JsonNode } from './json-scan.js';
 import { asciiJson, Splices } from './json-splice.js';
-import {
-  elementsOf,
-  entryOf,
-  fieldsOf,
-  refuseDuplicates,
-  STRUCTURES,
-  stringOf,
-  valueOf,
-} from './rest-fields.js';
-import type { Rewriting } from './rest-stage.js';
-import { Refusal, refuseHidden, refuseMetadata, refuseUncovering } from './rules.js';
+import { elementsOf, entryOf, stringOf } from './rest-fields.js';
+import { JSON_CODES, settingsIn } from './rest-settings.js';
+import { Refusal, refuseUncovering, shownWarning } from './rules.js';
 import { distanceName } from '../settings.js';
-import { readThresholds, THRESHOLDS_KEY, type Threshold } from '../thresholds.js';
+import { shownQuantization, type ShownQuantization } from './target-settings.js';
+import type { Threshold } from '../thresholds.js';
 
 /** Settings that the compact vector has from the full one of the source. */
 const MOVED = ['hnsw_config', 'quantization_config', 'on_disk', 'memory'];
 const FIELD_ORDER = [
   ...['size', 'distance', 'hnsw_config', 'quantization_config', 'on_disk', 'datatype', 'multivector_config'],
 ];
-
-/** Settings of the full vector are meant for what is searched in its place. @throws Refusal */
-export function rewritePatch(root: JsonNode, { served, source }: Rewriting): void {
-  const fields = fieldsOf(root, STRUCTURES.updateCollection, source);
-  const metadata = valueOf(fields, 'metadata');
-  if (metadata?.kind === 'object') metadata.entries.forEach(({ key }) => refuseMetadata(key));
-  const vectors = valueOf(fields, 'vectors');
-  if (vectors?.kind !== 'object') return;
-  refuseDuplicates(vectors.entries);
-  for (const { key, start, value } of vectors.entries) {
-    refuseHidden(key, served);
-    if (key === served.vector && served.compact !== served.vector)
-      source.replace({ start, end: value.start }, `${asciiJson(served.compact)}:`);
-  }
-}
 
 /** Aliases of served collections are the operator's: clients would see through them. @throws Refusal */
 export function refuseServedAliases(root: JsonNode, names: ReadonlySet<string>, source: Splices): void {
@@ -61,8 +39,8 @@ export function rewriteInfo(root: JsonNode, served: ServedCollection, source: Sp
   const params = entryOf(config, 'params');
   const vectors = entryOf(params, 'vectors');
   if (vectors?.kind !== 'object') return;
-  const changed = entryOf(entryOf(config, 'metadata'), THRESHOLDS_KEY);
-  const thresholds = changed?.kind === 'string' ? readThresholds(stringOf(changed, source)) : {};
+  const settings = settingsIn(config, source);
+  const { thresholds } = settings;
   const restore = (block: string, name: string, threshold: Threshold | undefined): void => {
     const node = entryOf(entryOf(config, block), name);
     if (node !== undefined && isTarget(node, threshold, source))
@@ -70,7 +48,10 @@ export function rewriteInfo(root: JsonNode, served: ServedCollection, source: Sp
   };
   restore('optimizer_config', 'indexing_threshold', thresholds.indexing_threshold);
   restore('hnsw_config', 'full_scan_threshold', thresholds.full_scan_threshold);
-  const shown = { served, source, fullScan: thresholds.vector_full_scan_threshold };
+  const quantization = shownQuantization(settings, served, JSON_CODES);
+  showQuantization(config, quantization, source);
+  const shown = { served, source, quantization, fullScan: thresholds.vector_full_scan_threshold };
+  rewriteWarnings(result, shown);
   const unnamed = entryOf(vectors, 'size')?.kind === 'number';
   if (unnamed) {
     source.replace(vectors, fullText(vectors, vectors, shown));
@@ -82,7 +63,7 @@ export function rewriteInfo(root: JsonNode, served: ServedCollection, source: Sp
   const text = fullText(full, compact, shown);
   const visible = vectors.entries.filter(({ key }) => key === served.vector || key !== served.compact);
   const texts = visible.map(
-    ({ key, value }) => `${asciiJson(key)}:${key === served.vector ? text : source.raw(value)}`,
+    ({ key, value }) => `${asciiJson(key)}:${key === served.vector ? text : vectorText(key, value, shown)}`,
   );
   // A lone default vector is told without its name.
   const alone = served.layout === 'two-stage' && visible.length === 1 && served.vector === '';
@@ -96,9 +77,51 @@ export function rewriteInfo(root: JsonNode, served: ServedCollection, source: Sp
     );
 }
 
+/** Writes the collection's quantisation into its description. */
+function showQuantization(
+  config: JsonNode | undefined,
+  { collection }: ShownQuantization,
+  source: Splices,
+): void {
+  if (collection === undefined || collection === null || config?.kind !== 'object') return;
+  const set = entryOf(config, 'quantization_config');
+  if (set !== undefined) source.replace(set, collection);
+  else source.insert(config.end - 1, `,"quantization_config":${collection}`);
+}
+
+/** The parameters of a vector without a quantisation that clients see at the collection. */
+function vectorText(name: string, params: JsonNode, { source, quantization }: Shown): string {
+  const codes = entryOf(params, 'quantization_config');
+  if (params.kind !== 'object' || codes === undefined) return source.raw(params);
+  if (!quantization.isCollections(name, source.raw(codes))) return source.raw(params);
+  const kept = params.entries.filter(({ key }) => key !== 'quantization_config');
+  return `{${kept.map(({ start, value }) => source.raw({ start, end: value.end })).join()}}`;
+}
+
+/** Warnings about the compact vector are shown as warnings about the full one. */
+function rewriteWarnings(result: JsonNode | undefined, { served, source }: Shown): void {
+  const warnings = entryOf(result, 'warnings');
+  if (served.layout !== 'two-stage' || warnings === undefined || result?.kind !== 'object') return;
+  const texts = elementsOf(warnings, source).flatMap((item) => {
+    const message = entryOf(item, 'message');
+    if (message?.kind !== 'string') return [source.raw(item)];
+    const shown = shownWarning(stringOf(message, source), served);
+    return shown === null ? [] : [`{"message":${asciiJson(shown)}}`];
+  });
+  if (texts.length > 0) source.replace(warnings, `[${texts.join()}]`);
+  else {
+    // The server leaves the field out if there are no warnings. The field is never the first one.
+    const at = result.entries.findIndex(({ key }) => key === 'warnings');
+    const before = result.entries[at - 1];
+    if (before === undefined) source.replace(warnings, '[]');
+    else source.replace({ start: before.value.end, end: warnings.end });
+  }
+}
+
 interface Shown {
   readonly served: ServedCollection;
   readonly source: Splices;
+  readonly quantization: ShownQuantization;
   readonly fullScan: Threshold | undefined;
 }
 
@@ -120,12 +143,14 @@ function indexText(index: JsonNode, { fullScan, source }: Shown): string {
 
 /** The full vector's settings, those of its index taken from the vector that has one. */
 function fullText(full: JsonNode, compact: JsonNode, shown: Shown): string {
-  const { served, source } = shown;
+  const { served, source, quantization } = shown;
   if (full.kind !== 'object' || compact.kind !== 'object') return source.raw(full);
   const values = new Map<string, string>();
   const take = (entries: readonly JsonEntry[], moved: boolean): void => {
     for (const { key, value } of entries) {
       if (MOVED.includes(key) !== moved) continue;
+      if (key === 'quantization_config' && quantization.isCollections(served.compact, source.raw(value)))
+        continue;
       const text = key === 'hnsw_config' ? indexText(value, shown) : source.raw(value);
       if (text !== '') values.set(key, text);
     }

@@ -27,6 +27,7 @@ type Aliases = NonNullable<Structure['aliases']>;
 
 const VECTOR_ALIAS: Aliases = new Map([['vectors', 'vector']]);
 const WITH_VECTOR_ALIAS: Aliases = new Map([['with_vectors', 'with_vector']]);
+const QUANTIZATION_ALIAS: Aliases = new Map([['quantization', 'quantization_config']]);
 const TOP_ALIAS: Aliases = new Map([['top', 'limit']]);
 /** Other names of fields in the older searches for groups. */
 export const GROUP_ALIASES = WITH_VECTOR_ALIAS;
@@ -83,10 +84,43 @@ export const STRUCTURES = {
   setPayload: structure('SetPayload', ['payload', 'points', 'filter', 'shard_key', 'key']),
   deletePayload: structure('DeletePayload', ['keys', 'points', 'filter', 'shard_key']),
   operations: positional('UpdateOperations', ['operations']),
-  updateCollection: positional('UpdateCollection', [
-    ...['vectors', 'optimizers_config', 'params', 'hnsw_config', 'quantization_config'],
-    ...['sparse_vectors', 'strict_mode_config', 'metadata'],
-  ]),
+  vectorDiff: positional(
+    'VectorParamsDiff',
+    ['hnsw_config', 'quantization_config', 'on_disk'],
+    QUANTIZATION_ALIAS,
+  ),
+  indexDiff: positional(
+    'HnswConfigDiff',
+    [
+      ...['m', 'ef_construct', 'full_scan_threshold', 'max_indexing_threads', 'on_disk', 'payload_m'],
+      'inline_storage',
+    ],
+    new Map([['full_scan_threshold_kb', 'full_scan_threshold']]),
+  ),
+  optimizersDiff: {
+    ...positional(
+      'OptimizersConfigDiff',
+      [
+        ...['deleted_threshold', 'vacuum_min_vector_number', 'default_segment_number', 'max_segment_size'],
+        ...['memmap_threshold', 'indexing_threshold', 'flush_interval_sec', 'max_optimization_threads'],
+      ],
+      new Map(
+        ['max_segment_size', 'memmap_threshold', 'indexing_threshold'].map((name) => [`${name}_kb`, name]),
+      ),
+    ),
+    whole: true,
+  },
+  updateCollection: {
+    ...positional(
+      'UpdateCollection',
+      [
+        ...['vectors', 'optimizers_config', 'params', 'hnsw_config', 'quantization_config'],
+        ...['sparse_vectors', 'strict_mode_config', 'metadata'],
+      ],
+      QUANTIZATION_ALIAS,
+    ),
+    whole: true,
+  },
 } as const;
 
 /** An object that is one of several, told by its key. */

@@ -63,6 +63,7 @@ export class Lookups {
   readonly #answers: readonly LookupAnswer[] | undefined;
   /** Query part of the client's address: its consistency and timeout hold for these reads too. */
   readonly #search: string;
+  #described: string | null = null;
 
   constructor(answers: readonly LookupAnswer[] | undefined, search: string) {
     this.#answers = answers;
@@ -92,9 +93,21 @@ export class Lookups {
     return vector;
   }
 
+  /** The answer to GET of a collection, or null as long as nobody has asked the server; not with `vectorOf`. */
+  descriptionOf(collection: string): Uint8Array | null {
+    const [answer] = this.#answers ?? [];
+    if (answer !== undefined) return answer.body;
+    this.#described = collection;
+    return null;
+  }
+
   /** What the server has to be asked before the request can be rewritten. */
   requests(): readonly RestRequest[] {
     if (this.#answers !== undefined) return [];
+    if (this.#described !== null) {
+      const url = `/collections/${encodeURIComponent(this.#described)}`;
+      return [{ method: 'GET', url, body: new Uint8Array(0) }];
+    }
     return [...this.#groups.values()].map(({ place, ids }) => ({
       method: 'POST',
       url: `/collections/${encodeURIComponent(place.collection)}/points${this.#search}`,

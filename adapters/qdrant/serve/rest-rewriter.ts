@@ -33,6 +33,7 @@ import { rewritePoint } from './rest-point.js';
 import { Projection } from './rest-projection.js';
 import { actionFor, queryPath, type BodyKind, type RouteAction } from './rest-routes.js';
 import {
+  clientText,
   isHiddenTarget,
   lookupText,
   Refusal,
@@ -211,7 +212,9 @@ function rewrite(
   if (action.kind === 'conditions')
     return forwarded(head.method, request, hideVector(action.body, body, served));
   const failed = lookups?.find(({ status }) => status >= 400);
-  if (failed !== undefined) return failedAnswer(failed, lookupText);
+  const isUpdate = action.kind === 'rewrite' && action.body === 'patch';
+  if (failed !== undefined)
+    return failedAnswer(failed, isUpdate ? (text) => clientText(text, served) : lookupText);
   if (action.kind === 'forward' && action.answer === 'deleted') {
     if (lookups === undefined) return { kind: 'lookup', requests: STANDING };
     checkDeletion(request.name, served, lookups);

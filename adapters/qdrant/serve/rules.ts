@@ -3,6 +3,7 @@ import { firstNonFiniteRow } from '../../../src/core/matrix.js';
 import { overflowIn, overflowText } from '../../../src/core/stored-component.js';
 import type { ServedCollection } from '../../../src/core/served-collection.js';
 import { keyDepth, PAYLOAD_DEPTH_MAX } from '../payload-depth.js';
+import { QUANTIZATION_KEY } from '../quantization-record.js';
 import { THRESHOLDS_KEY } from '../thresholds.js';
 import { METADATA_KEY } from '../../../src/core/target-description.js';
 
@@ -143,11 +144,22 @@ export function absentVector({ compact, visibleVectors }: ServedCollection): str
 
 /** @throws Refusal where an update would change what says how the collection is served */
 export function refuseMetadata(key: string): void {
-  if (key === METADATA_KEY || key === THRESHOLDS_KEY)
+  if ([METADATA_KEY, THRESHOLDS_KEY, QUANTIZATION_KEY].includes(key))
     throw new Refusal(
       400,
       `Bad request: metadata "${key}" says how a served collection is served and cannot be changed`,
     );
+}
+
+/**
+ * A warning of the server as clients see it: the full vector in place of the compact one. Null for a warning about the
+ * full vector, since the migration chose the settings that it warns of.
+ */
+export function shownWarning(message: string, { layout, vector, compact }: ServedCollection): string | null {
+  if (layout === 'compact') return message;
+  const [head, tail] = [`option for vector '`, `' `];
+  if (message.includes(`${head}${vector}${tail}`)) return null;
+  return message.replace(`${head}${compact}${tail}`, () => `${head}${vector}${tail}`);
 }
 
 export function unknownVector(name: string): Refusal {

@@ -63,7 +63,9 @@ test('bodies that are nearly right are refused or sent as whole JSON, never thro
         const isForOthers = made.request.url === url || WITHOUT_VECTORS.test(url);
         if (isForOthers && body.equals(made.request.body)) return;
         expect(() => void JSON.parse(Buffer.from(made.request.body).toString())).not.toThrow();
-      } else for (const { body: asked } of made.requests) JSON.parse(Buffer.from(asked).toString());
+      } else
+        for (const { method: lookup, body: asked } of made.requests)
+          if (lookup !== 'GET') JSON.parse(Buffer.from(asked).toString());
     }),
     { numRuns: RUNS * 3 },
   );
