@@ -117,3 +117,13 @@ test('an answer lost while a shard key is made does no harm; keys are compared i
   await through.close();
   await relay.close();
 });
+
+test('a collection without any shard has no writes to wait for', async () => {
+  await rest('PUT', '/collections/bare', {
+    vectors: { size: DIM, distance: 'Cosine' },
+    sharding_method: 'custom',
+  });
+  await expect(store.settle('bare')).resolves.toBeUndefined();
+  await expect(store.settle('source')).resolves.toBeUndefined();
+  await expect(store.settle('missing')).rejects.toMatchObject({ code: 'NOT_FOUND' });
+});
