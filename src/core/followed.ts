@@ -63,7 +63,7 @@ export type Change<Request, Refusal> =
       /** The collection's configured name. */
       readonly collection: string;
       readonly touched: Touched;
-      /** By the source's own name, which no alias can move; the source answers when all is applied. */
+      /** By the source's own name, which no alias can move; in all else, `wait` included, as its client sent it. */
       readonly request: Request;
       /** The same operation with nothing to do: the server only says whether it accepts the credentials for it. */
       readonly permission: Request;
@@ -122,8 +122,8 @@ export interface RestChanges {
   read(head: RestHead, body: Uint8Array, aliases: Aliases): RestChange;
   /** Whether the answer to a request for permission gives it. */
   isPermitted(status: number, body: Uint8Array): boolean;
-  /** Whether an answer says that everything asked for has been applied. */
-  isApplied(status: number, body: Uint8Array): boolean;
+  /** What an answer says of the write that it answers. */
+  outcomeOf(status: number, body: Uint8Array): WriteOutcome;
 }
 
 /** The same for gRPC. */
@@ -139,13 +139,19 @@ export interface GrpcChanges {
   /** @param text the message of a call's status */
   isPermitted(code: number, text: string): boolean;
   /** @param message the answer of a call that ended with status 0 */
-  isApplied(message: Uint8Array): boolean;
+  outcomeOf(message: Uint8Array): WriteOutcome;
 }
 
-/** What a write's answer is, and whether it says that everything has been applied. */
+/**
+ * What an answer says of a write: all of it was applied; the database has logged it, for a client that did not want to
+ * wait, and applies it later; or nothing that is certain.
+ */
+export type WriteOutcome = 'applied' | 'logged' | 'unknown';
+
+/** What a write's answer is, and what it says of the write. */
 export interface Sent<Answer> {
   readonly answer: Answer;
-  readonly applied: boolean;
+  readonly outcome: WriteOutcome;
 }
 
 /** Stands between clients' writes and the source. */
@@ -160,7 +166,8 @@ export interface WriteGuard {
   /** Whether there is a collection of this name; aliases are none. @throws UNAVAILABLE as `aliases` */
   isCollection(name: string): Promise<boolean>;
   /**
-   * Remembers the points, lets `send` make the write, and brings them to the target.
+   * Remembers the points, lets `send` make the write, and brings them to the target; a write whose answer says that it
+   * was logged is brought there after it was answered.
    * @param collection its configured name
    * @throws UNAVAILABLE where nothing was sent, or what was written cannot be read yet; INVALID_ARGUMENT for a
    * condition that cannot be looked up

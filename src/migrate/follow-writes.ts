@@ -1,18 +1,19 @@
 import type { Encoder } from '../core/encoder.js';
 import { isTldrError, messageOf, TldrError } from '../core/errors.js';
-import type { Sent, Touched } from '../core/followed.js';
+import type { Sent, Touched, WriteOutcome } from '../core/followed.js';
 import type { PointId } from '../core/point-id.js';
 import { sleep, type Log } from '../core/run.js';
 import { componentBytesOf } from '../core/stored-component.js';
 import { targetDescription } from '../core/target-description.js';
 import type { VectorStore } from '../core/vector-store.js';
+import { endsWithin } from './ends-within.js';
 import type { CopyState, Side } from './journal-state.js';
+import { LoggedWrites } from './logged-writes.js';
 import { PointSync } from './point-sync.js';
 import { setAsideText, type SetAside } from './set-aside.js';
 import type { WriteJournal } from './write-journal.js';
 import { WriteTurns } from './write-turns.js';
 
-const RETRY_MS = 500;
 /** Entries left from before that are brought over together: one by one each would cost a round trip of its own. */
 const LEFT_TOGETHER = 32;
 /** Groups of them under way, so that a point which cannot be brought over keeps only its own group from it. */
@@ -70,9 +71,11 @@ export class FollowWrites {
   #strict = false;
   #caughtUp = false;
   #replay: Promise<void> = Promise.resolve();
+  readonly #logged: LoggedWrites;
 
   constructor(options: FollowOptions) {
     this.#options = options;
+    this.#logged = new LoggedWrites(options, { signal: this.#stop.signal, log: options.log });
   }
 
   status(): FollowStatus {
@@ -83,43 +86,48 @@ export class FollowWrites {
 
   /**
    * Makes a write: journalled, sent, and brought over. A condition is looked up, and its write made, while no other
-   * write is: none can make it select other points.
+   * write is: none can make it select other points. A write that the source has only logged is answered at once, and
+   * brought over when the source has applied it.
    * @throws what `send` throws; UNAVAILABLE where the journal cannot be written, with nothing sent, and where the
    * target serves and does not hold the points in time; INVALID_ARGUMENT for a condition that cannot be looked up
    */
   async write<Answer>(touched: Touched, send: () => Promise<Sent<Answer>>): Promise<Answer> {
     const { journal, source, sourceCollection } = this.#options;
-    const work: Work = { entries: [], ids: touched.conditions.length === 0 ? touched.ids : null };
+    const work: Work = { entries: [], ids: touched.conditions.length === 0 ? touched.ids : null, points: 0 };
+    // Where clients read the source, they find these there once this write is applied.
+    const earlier = this.#strict ? this.#logged.ended() : Promise.resolve();
     const begin = async (ids: readonly PointId[]): Promise<void> => {
       const { entries, written } = journal.begin(ids);
       for (const entry of entries) this.#inFlight.add(entry);
       work.entries.push(...entries);
+      work.points += ids.length;
       await written;
     };
     let finished: Promise<TldrError | null> = Promise.resolve(null);
     const sent = new Promise<Sent<Answer>>((resolve, reject) => {
       // Nothing is opened before its turn: a cut-over, whose turn it is, waits until nothing is open.
       const inTurn = async (): Promise<void> => {
-        let applied = false;
+        let outcome: WriteOutcome = 'unknown';
         try {
           await begin(touched.ids);
           for (const condition of touched.conditions)
             for await (const page of source.matchingIds(sourceCollection, condition)) await begin(page);
           const made = await send();
-          ({ applied } = made);
+          ({ outcome } = made);
           resolve(made);
         } catch (error) {
           reject(error instanceof Error ? error : new Error(messageOf(error), { cause: error }));
         }
         // What may still be applied could make a condition select other points.
-        if (!applied) await this.#settle();
+        if (outcome !== 'applied') await this.#logged.settle();
       };
       const turn = work.ids === null ? this.#turns.alone(inTurn) : this.#turns.shared(inTurn);
       turn.catch(reject);
       finished = this.#finish(work, turn);
     });
-    const { answer } = await sent;
-    await this.#bounded(finished);
+    const { answer, outcome } = await sent;
+    if (outcome === 'logged') await this.#logged.answering(work.points, finished, SOURCE_WAIT_MS);
+    else await this.#bounded(finished, earlier);
     return answer;
   }
 
@@ -243,7 +251,7 @@ export class FollowWrites {
     const sync = this.#sync;
     if (sync === null) return;
     // Writes of a process that was killed may still be under way in the database.
-    if (entries.length > 0) await this.#settle();
+    if (entries.length > 0) await this.#logged.settle();
     const left = groupsOf(entries, LEFT_TOGETHER);
     const lane = async (): Promise<void> => {
       for (const group of left) await this.#bring(sync, group, null);
@@ -276,25 +284,11 @@ export class FollowWrites {
     return whys.find((why) => why !== null) ?? null;
   }
 
-  /** Waits as long as it takes, until stopped. */
-  async #settle(): Promise<void> {
-    const { source, sourceCollection, log } = this.#options;
-    for (;;) {
-      try {
-        await source.settle(sourceCollection);
-        return;
-      } catch (error) {
-        log?.('warn', `whether a write was applied is not known yet: ${messageOf(error)}`);
-        await sleep(RETRY_MS, this.#stop.signal);
-      }
-    }
-  }
-
   /** @throws UNAVAILABLE after a while, or for a point that was set aside, where clients read the target */
-  async #bounded(finished: Promise<TldrError | null>): Promise<void> {
+  async #bounded(finished: Promise<TldrError | null>, earlier: Promise<void>): Promise<void> {
     const { targetWaitMs = TARGET_WAIT_MS } = this.#options;
     const waitMs = this.#strict ? targetWaitMs : SOURCE_WAIT_MS;
-    const inTime = await endsWithin(finished, waitMs);
+    const inTime = await endsWithin(Promise.all([finished, earlier]), waitMs);
     if (!this.#strict) return;
     if (!inTime)
       throw new TldrError('UNAVAILABLE', 'the write was made, but cannot be read yet: it may be repeated');
@@ -337,19 +331,9 @@ export class FollowWrites {
 interface Work {
   readonly entries: number[];
   readonly ids: readonly PointId[] | null;
+  points: number;
 }
 
 function* groupsOf<T>(all: readonly T[], size: number): Generator<readonly T[]> {
   for (let at = 0; at < all.length; at += size) yield all.slice(at, at + size);
-}
-
-/** Keeps the process running while it waits: Node ends a process that waits on unreferenced timers alone. */
-async function endsWithin(work: Promise<unknown>, ms: number): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<false>((resolve) => (timer = setTimeout(() => resolve(false), ms)));
-  try {
-    return await Promise.race([work.then(() => true), late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

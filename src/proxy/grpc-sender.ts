@@ -12,7 +12,7 @@ export function grpcSender(
   return {
     make,
     isPermitted: ({ end }) => rewriting.isGrpcPermitted(Number(end.status), end.message),
-    isApplied: ({ end, message }) => end.status === '0' && rewriting.isGrpcApplied(message),
+    outcomeOf: ({ end, message }) => (end.status === '0' ? rewriting.grpcOutcome(message) : 'unknown'),
     isDone: ({ end }) => end.status === '0',
     isDenied: ({ end }) => end.status === String(CODE.denied),
     isMissing: ({ end }) => end.status === String(CODE.notFound),

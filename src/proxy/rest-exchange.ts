@@ -163,7 +163,7 @@ export class RestExchange {
     return {
       make: (request) => this.#exchange(request),
       isPermitted: ({ status, body }) => rewriting.isRestPermitted(status, body),
-      isApplied: ({ status, body }) => rewriting.isRestApplied(status, body),
+      outcomeOf: ({ status, body }) => rewriting.restOutcome(status, body),
       isDone: ({ status }) => status < 300,
       isDenied: ({ status }) => status === 403,
       isMissing: ({ status }) => status === 404,

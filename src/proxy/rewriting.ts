@@ -1,4 +1,4 @@
-import type { Aliases, ChangeRoute } from '../core/followed.js';
+import type { Aliases, ChangeRoute, WriteOutcome } from '../core/followed.js';
 import {
   isProjecting,
   type AnswerForm,
@@ -88,13 +88,13 @@ export class Rewriting {
     return this.#rewriters.changes?.grpc.isPermitted(code, text) === true;
   }
 
-  /** Whether an answer to a change says that all of it has been applied. */
-  isRestApplied(status: number, body: Uint8Array): boolean {
-    return this.#rewriters.changes?.rest.isApplied(status, body) === true;
+  /** What an answer to a change says of it. */
+  restOutcome(status: number, body: Uint8Array): WriteOutcome {
+    return this.#rewriters.changes?.rest.outcomeOf(status, body) ?? 'unknown';
   }
 
-  isGrpcApplied(message: Uint8Array): boolean {
-    return this.#rewriters.changes?.grpc.isApplied(message) === true;
+  grpcOutcome(message: Uint8Array): WriteOutcome {
+    return this.#rewriters.changes?.grpc.outcomeOf(message) ?? 'unknown';
   }
 
   routeGrpc(path: string): GrpcRoute {

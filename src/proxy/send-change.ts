@@ -1,5 +1,5 @@
 import { TldrError } from '../core/errors.js';
-import type { Change, Named, Unnamed, WriteGuard } from '../core/followed.js';
+import type { Change, Named, Unnamed, WriteGuard, WriteOutcome } from '../core/followed.js';
 
 /** How one transport makes requests and reads their answers. */
 export interface ChangeSender<Request, Answer> {
@@ -7,8 +7,7 @@ export interface ChangeSender<Request, Answer> {
   readonly make: (request: Request) => Promise<Answer>;
   /** The answer to a request for permission gives it. */
   readonly isPermitted: (answer: Answer) => boolean;
-  /** All that was asked for has been applied. */
-  readonly isApplied: (answer: Answer) => boolean;
+  readonly outcomeOf: (answer: Answer) => WriteOutcome;
   readonly isDone: (answer: Answer) => boolean;
   /** The credentials do not open the collection by this name. */
   readonly isDenied: (answer: Answer) => boolean;
@@ -74,12 +73,12 @@ async function writePoints<Request, Answer>(
   guard: WriteGuard,
   sender: ChangeSender<Request, Answer>,
 ): Promise<Answer> {
-  const { make, isPermitted, isApplied, isDenied } = sender;
+  const { make, isPermitted, outcomeOf, isDenied } = sender;
   const { named, collection, touched } = change;
   const write = (send: () => Promise<Answer>): Promise<Answer> =>
     guard.write(collection, touched, async () => {
       const answer = await send();
-      return { answer, applied: isApplied(answer) };
+      return { answer, outcome: outcomeOf(answer) };
     });
   const said = await make(change.permission);
   if (isPermitted(said)) return write(() => make(change.request));

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
 import { TldrError } from '../../src/core/errors.js';
-import type { Touched } from '../../src/core/followed.js';
+import type { Sent, Touched } from '../../src/core/followed.js';
 import { formatPointId, type PointId } from '../../src/core/point-id.js';
 import { Rng } from '../../src/core/rng.js';
 import type { PointCondition, VectorStore } from '../../src/core/vector-store.js';
@@ -55,10 +55,10 @@ async function createPlain(name: string): Promise<void> {
   });
 }
 
-async function follow(target = store, limits: { targetWaitMs?: number } = {}): Promise<FollowWrites> {
+async function follow(over = store, limits: { targetWaitMs?: number } = {}): Promise<FollowWrites> {
   const journal = await WriteJournal.open(folder);
   const names = { sourceCollection: 'source', targetCollection: 'target' };
-  return new FollowWrites({ source: store, target, ...names, encoder, journal, ...limits });
+  return new FollowWrites({ source: over, target: over, ...names, encoder, journal, ...limits });
 }
 
 const copy = (): Promise<void> => copyOnce({ plan, store, encoder, batchSize: 16 });
@@ -74,17 +74,14 @@ const json = (filter: object): PointCondition => ({
 const onIds = (...ids: PointId[]): Touched => ({ ids, conditions: [] });
 const jsonId = (id: PointId): string => (typeof id === 'bigint' ? String(id) : `"${id}"`);
 
-/** A write as a client makes it; `applied` where it waited. */
-async function send(
-  method: string,
-  path: string,
-  body: string,
-): Promise<{ answer: number; applied: boolean }> {
+/** A write as a client makes it, whether it waits or not. */
+async function send(method: string, path: string, body: string): Promise<Sent<number>> {
   const response = await fetchAgain(`${server.url}/collections/source/points${path}`, {
     ...{ method, body, headers: { 'content-type': 'application/json' } },
   });
   await response.arrayBuffer();
-  return { answer: response.status, applied: path.includes('wait=true') && response.status === 200 };
+  const done = path.includes('wait=true') ? 'applied' : 'logged';
+  return { answer: response.status, outcome: response.status === 200 ? done : 'unknown' };
 }
 
 /** One of all kinds of writes, by chance. */
@@ -180,8 +177,7 @@ describe('writes that are followed', () => {
     });
     await copy();
     const follower = await follow(counted);
-    const nothing = (): Promise<{ answer: null; applied: boolean }> =>
-      Promise.resolve({ answer: null, applied: true });
+    const nothing = (): Promise<Sent<null>> => Promise.resolve({ answer: null, outcome: 'applied' });
     const touch = (at: number): Promise<null> => follower.write(onIds(idAt(at % POINTS)), nothing);
     await Promise.all(Array.from({ length: 2_000 }, (_, i) => touch(i)));
     expect(follower.status().open).toBe(2_000);
@@ -330,11 +326,50 @@ describe('writes that are followed', () => {
     await follower.close();
   });
 
+  test('a write that was only logged is answered before it is applied, and brought over after', async () => {
+    let settled = 0;
+    let release: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    const slow = new Proxy(store, {
+      get: (of, name) => {
+        const value: unknown = Reflect.get(of, name);
+        if (name === 'settle')
+          return async (collection: string): Promise<void> => {
+            settled++;
+            await held;
+            await store.settle(collection);
+          };
+        return typeof value === 'function' ? (value.bind(of) as unknown) : value;
+      },
+    });
+    await copy();
+    const follower = await follow(slow, { targetWaitMs: 300_000 });
+    await follower.setState('copied');
+    await follower.switchTo('target', () => Promise.resolve());
+    const put = (id: bigint, wait: string): Promise<number> =>
+      follower.write(onIds(id), () =>
+        send('PUT', wait, `{"points":[{"id":${id},"vector":[${Array(DIM).fill(3).join()}]}]}`),
+      );
+    expect(await Promise.all([1n, 2n, 3n, 4n, 5n].map((id) => put(id, '')))).toEqual(Array(5).fill(200));
+    expect(follower.status().open).toBe(5);
+    // Its client would find the five at the source.
+    let answered = false;
+    const waited = put(6n, '?wait=true').then(() => (answered = true));
+    while (follower.status().open !== 5) await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(answered).toBe(false);
+    release();
+    await waited;
+    expect(follower.status().open).toBe(0);
+    expect(settled).toBeLessThan(5);
+    expect(await differences()).toEqual([]);
+    await follower.close();
+  });
+
   test('a filter that cannot be looked up stops its write; another collection is no target', async () => {
     const follower = await follow();
     const wrong: Touched = { ids: [], conditions: [json({ must: [{ key: 'a', match: 'nothing' }] })] };
     let sent = 0;
-    const write = follower.write(wrong, () => Promise.resolve({ answer: sent++, applied: true }));
+    const write = follower.write(wrong, () => Promise.resolve({ answer: sent++, outcome: 'applied' }));
     await expect(write).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
     expect(sent).toBe(0);
     await createPlain('target');

@@ -97,7 +97,9 @@ describe('names that change while a collection is migrated', () => {
       for (const name of ['renamed', alias, 'made-0'])
         expect(await found(scenario.rest, name, written)).toEqual([...written].sort((a, b) => a - b));
       const filter = { must: [{ key: 'by', match: { value: alias } }] };
-      const removed = await ask(scenario.rest, `POST /collections/made-0/points/delete`, { filter });
+      const removed = await ask(scenario.rest, `POST /collections/made-0/points/delete?wait=true`, {
+        filter,
+      });
       expect(removed.status).toBe(200);
       written.splice(written.indexOf(9000 + round), 1);
       expect(await found(scenario.rest, alias, [9000 + round])).toEqual([]);

@@ -228,7 +228,7 @@ export class Scenario {
       });
   }
 
-  /** Whoever was told that a write was made reads it, whichever side answers. */
+  /** A client that waited for its write reads it, whichever side answers. */
   async #readOwnWrites(): Promise<void> {
     for (let i = 0; !this.#stopped; i++) {
       const id = 5_000_000 + (i % 7);
@@ -236,11 +236,15 @@ export class Scenario {
       await this.#try(async () => {
         const vector = Array.from({ length: DIM }, (_, j) => (j === i % DIM ? 1 : 0.25));
         const point = { id, vector, payload: { written: i } };
-        const written = await this.#request('PUT', at, JSON.stringify({ points: [point] }));
+        const written = await this.#request('PUT', `${at}?wait=true`, JSON.stringify({ points: [point] }));
         const read = await this.#request('POST', at, JSON.stringify({ ids: [id], with_payload: true }));
         if (written.status !== 200 || read.status !== 200) throw new Error(`${written.text} ${read.text}`);
         if (!read.text.includes(`"written":${i}}`)) this.failures.push(`wrote ${i}, read ${read.text}`);
-        const removed = await this.#request('POST', `${at}/delete`, JSON.stringify({ points: [id] }));
+        const removed = await this.#request(
+          'POST',
+          `${at}/delete?wait=true`,
+          JSON.stringify({ points: [id] }),
+        );
         const gone = await this.#request('POST', at, JSON.stringify({ ids: [id] }));
         if (removed.status !== 200 || gone.status !== 200) throw new Error(`${removed.text} ${gone.text}`);
         if (!gone.text.includes('"result":[]')) this.failures.push(`removed ${i}, read ${gone.text}`);

@@ -1,4 +1,4 @@
-import type { FollowedCollection } from '../../../src/core/followed.js';
+import type { FollowedCollection, WriteOutcome } from '../../../src/core/followed.js';
 import { firstNonFiniteRow, matrix, type Matrix } from '../../../src/core/matrix.js';
 import { FLOAT16_MAX, overflowIn } from '../../../src/core/stored-component.js';
 import type { Projecting } from '../../../src/core/wire.js';
@@ -38,6 +38,12 @@ export function followable<Result extends object>(
       return change;
     });
   return { projector, as: 'points', x, finish };
+}
+
+/** Of a write whose results say so each; undefined for what is not known. */
+export function outcomeOfAll(results: readonly (WriteOutcome | undefined)[]): WriteOutcome {
+  if (results.every((result) => result === 'applied')) return 'applied';
+  return results.every((result) => result === 'applied' || result === 'logged') ? 'logged' : 'unknown';
 }
 
 /**

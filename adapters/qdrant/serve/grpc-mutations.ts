@@ -1,6 +1,12 @@
-import type { Aliases, FollowedCollection, GrpcChange, GrpcChanges } from '../../../src/core/followed.js';
+import type {
+  Aliases,
+  FollowedCollection,
+  GrpcChange,
+  GrpcChanges,
+  WriteOutcome,
+} from '../../../src/core/followed.js';
 import { finished, type GrpcCall, type Projecting } from '../../../src/core/wire.js';
-import { followable } from './followable.js';
+import { followable, outcomeOfAll } from './followable.js';
 import { orStatus } from './grpc-answer.js';
 import { METHODS } from './grpc-methods.js';
 import { checkSetPayloads } from './grpc-payload-depth.js';
@@ -8,15 +14,17 @@ import { touchedBy, type TouchRule } from './grpc-touched.js';
 import { writtenVectors } from './grpc-written.js';
 import { isNothingToDo, permissionMessage } from './permission.js';
 import { Malformed, ProtoMessage } from './proto-message.js';
-import { drop, edited, type FieldEdit } from './proto-pieces.js';
+import { edited } from './proto-pieces.js';
 import { followedBy, followedNames, refuseFollowed, refuseFollowedTarget } from './rules.js';
 
-/** Fields of every request that writes. */
+/** Of every request that writes. */
 const COLLECTION = 1;
-const WAIT = 2;
 const INVALID_ARGUMENT = 3;
-/** UpdateStatus. */
-const COMPLETED = 2n;
+/** By UpdateStatus. */
+const RESULTS: ReadonlyMap<bigint, WriteOutcome> = new Map([
+  [1n, 'logged'],
+  [2n, 'applied'],
+]);
 
 /** Methods that change points, and where their requests say which. */
 const WRITES: Readonly<Record<string, TouchRule>> = {
@@ -54,7 +62,7 @@ export function grpcChanges(collections: readonly FollowedCollection[]): GrpcCha
     begin,
     read: (path, message, aliases) => finished<GrpcChange>(begin(path, message, aliases)),
     isPermitted: (code, text) => code === 0 || (code === INVALID_ARGUMENT && isNothingToDo(text)),
-    isApplied,
+    outcomeOf,
   };
 }
 
@@ -92,14 +100,13 @@ function read(
     const at = aliases.get(name);
     if (at === undefined)
       return { kind: 'unnamed', name, permission: { path, message: permissionMessage(path, name, rule) } };
-    const own = edited(message, new Map([[COLLECTION, () => Buffer.from(at)]])).finish();
     return {
-      ...{ kind: 'elsewhere', request: { path, message: own } },
+      ...{ kind: 'elsewhere', request: { path, message: renamed(message, at) } },
       named: { alias: name, collection: at, request: { path, message: bytes } },
     };
   }
   const { name: collection, source, target } = followed;
-  const to = (own: string): GrpcCall => ({ path, message: waiting(message, own) });
+  const to = (own: string): GrpcCall => ({ path, message: renamed(message, own) });
   const named = name === source ? null : { alias: name, collection: source, request: to(name) };
   if (rule !== undefined) {
     checkSetPayloads(path, message);
@@ -118,13 +125,9 @@ function read(
   return { kind: 'settings', collection, source: to(source), named, target: to(target) };
 }
 
-/** The message for a collection by its own name, answered when all is applied. */
-function waiting(message: ProtoMessage, collection: string): Uint8Array {
-  const edits = new Map<number, FieldEdit>([
-    [WAIT, drop],
-    [COLLECTION, () => Buffer.from(collection)],
-  ]);
-  return edited(message, edits).varint(WAIT, 1).finish();
+/** The message with another name of the collection. */
+function renamed(message: ProtoMessage, collection: string): Uint8Array {
+  return edited(message, new Map([[COLLECTION, () => Buffer.from(collection)]])).finish();
 }
 
 /** ChangeAliases: actions 1, each of create_alias 1, rename_alias 2 or delete_alias 3 with names 1 and 2. */
@@ -143,12 +146,13 @@ function refuseNames(message: ProtoMessage, what: string, names: ReadonlySet<str
 }
 
 /** PointsOperationResponse and UpdateBatchResponse: result 1, once or more, with status 2 each. */
-function isApplied(bytes: Uint8Array): boolean {
+function outcomeOf(bytes: Uint8Array): WriteOutcome {
   try {
     const results = new ProtoMessage(bytes).all(1);
-    return results.length > 0 && results.every((one) => new ProtoMessage(one).varint(2) === COMPLETED);
+    if (results.length === 0) return 'unknown';
+    return outcomeOfAll(results.map((one) => RESULTS.get(new ProtoMessage(one).varint(2) ?? -1n)));
   } catch (error) {
-    if (error instanceof Malformed) return false;
+    if (error instanceof Malformed) return 'unknown';
     throw error;
   }
 }

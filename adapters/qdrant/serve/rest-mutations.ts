@@ -6,9 +6,10 @@ import type {
   RestChange,
   RestChanges,
   Unnamed,
+  WriteOutcome,
 } from '../../../src/core/followed.js';
 import { finished, type Projecting, type RestHead, type RestRequest } from '../../../src/core/wire.js';
-import { followable } from './followable.js';
+import { followable, outcomeOfAll } from './followable.js';
 import { JsonError, scanJson, type JsonNode } from './json-scan.js';
 import { Splices } from './json-splice.js';
 import { orRefusal } from './rest-answer.js';
@@ -41,6 +42,11 @@ const HARMLESS = [
   ...['POST snapshots', 'DELETE snapshots/*', 'POST shards/*/snapshots', 'DELETE shards/*/snapshots/*'],
 ].map((route) => route.split(' '));
 const READS: ReadonlySet<BodyKind> = new Set(['matrix', 'read']);
+/** By the status of a write's result. */
+const RESULTS: ReadonlyMap<string, WriteOutcome> = new Map([
+  ['acknowledged', 'logged'],
+  ['completed', 'applied'],
+]);
 
 type Meaning =
   | { readonly kind: 'other' | 'aliases' }
@@ -65,7 +71,7 @@ export function restChanges(collections: readonly FollowedCollection[]): RestCha
     begin,
     read: (head, body, aliases) => finished<RestChange>(begin(head, body, aliases)),
     isPermitted,
-    isApplied,
+    outcomeOf,
   };
 }
 
@@ -125,10 +131,8 @@ function read(head: RestHead, body: Uint8Array, names: Names): RestChange | Proj
       return unnamed(head, path, meaning.touch);
     case 'elsewhere': {
       const { collection } = meaning;
-      const below = path.raw.slice(2).join('/');
-      const own = `/collections/${encodeURIComponent(collection)}/${below}${path.search}`;
       return {
-        ...{ kind: 'elsewhere', request: { method, url: own, body } },
+        ...{ kind: 'elsewhere', request: { method, url: urlOf(collection, path), body } },
         named: { alias: path.segments[1] ?? '', collection, request: { method, url, body } },
       };
     }
@@ -165,9 +169,9 @@ function unnamed({ method, url }: RestHead, { segments }: RestPath, touch: Touch
   return { kind: 'unnamed', name: segments[1] ?? '', permission };
 }
 
-/** The address for a collection's own name, and that the answer comes when all is applied. */
+/** The address for a collection's own name. */
 function urlOf(collection: string, { raw, search }: RestPath): string {
-  return `/collections/${encodeURIComponent(collection)}/${raw.slice(2).join('/')}${waiting(search)}`;
+  return `/collections/${encodeURIComponent(collection)}/${raw.slice(2).join('/')}${search}`;
 }
 
 /** The request by the name that its client used, where that is an alias. */
@@ -178,25 +182,8 @@ function namedBy(
 ): Omit<Named<RestRequest>, 'permission'> | null {
   const alias = segments[1] ?? '';
   if (alias === source) return null;
-  const url = `/${raw.join('/')}${waiting(search)}`;
+  const url = `/${raw.join('/')}${search}`;
   return { alias, collection: source, request: requestAt(url) };
-}
-
-function waiting(search: string): string {
-  const kept = search
-    .slice(1)
-    .split('&')
-    .filter((pair) => pair !== '' && keyOf(pair) !== 'wait');
-  return `?${[...kept, 'wait=true'].join('&')}`;
-}
-
-function keyOf(pair: string): string {
-  const [key = ''] = pair.split('=', 1);
-  try {
-    return decodeURIComponent(key.replaceAll('+', ' '));
-  } catch {
-    return key;
-  }
 }
 
 /** 200, or 400 with `{"status": {"error": ...}}`. */
@@ -212,18 +199,20 @@ function isPermitted(status: number, body: Uint8Array): boolean {
 }
 
 /** `{"result": {"status": "completed"}}`, or a list of such results. */
-function isApplied(status: number, body: Uint8Array): boolean {
-  if (status !== 200) return false;
+function outcomeOf(status: number, body: Uint8Array): WriteOutcome {
+  if (status !== 200) return 'unknown';
   try {
     const source = new Splices(body);
     const result = entryOf(scanJson(body), 'result');
     const results: readonly JsonNode[] = result?.kind === 'object' ? [result] : elementsOf(result, source);
-    return results.every((one) => {
-      const text = entryOf(one, 'status');
-      return text !== undefined && stringOf(text, source) === 'completed';
-    });
+    return outcomeOfAll(
+      results.map((one) => {
+        const text = entryOf(one, 'status');
+        return text === undefined ? undefined : RESULTS.get(stringOf(text, source));
+      }),
+    );
   } catch (error) {
-    if (error instanceof JsonError || error instanceof Refusal) return false;
+    if (error instanceof JsonError || error instanceof Refusal) return 'unknown';
     throw error;
   }
 }

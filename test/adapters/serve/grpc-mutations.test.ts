@@ -80,11 +80,11 @@ describe('points that a gRPC call changes', () => {
           decodeRequest('Points/Count', Buffer.concat([Buffer.from([0x12, bytes.length]), bytes])),
         ).toEqual(FILTER);
     const sent = decodeRequest(method, change.request.message);
-    const waiting = (collectionName: string): unknown =>
-      decodeRequest(method, encodeRequest(method, { ...request, collectionName, wait: true }));
-    expect(sent).toEqual(waiting('docs'));
+    const asSent = (collectionName: string): unknown =>
+      decodeRequest(method, encodeRequest(method, { ...request, collectionName }));
+    expect(sent).toEqual(asSent('docs'));
     expect(change.named).toMatchObject({ alias: 'alias', collection: 'docs' });
-    expect(decodeRequest(method, change.named?.request.message ?? Buffer.alloc(0))).toEqual(waiting('alias'));
+    expect(decodeRequest(method, change.named?.request.message ?? Buffer.alloc(0))).toEqual(asSent('alias'));
   });
 
   test('what cannot be read is refused', () => {
@@ -119,8 +119,8 @@ describe('other gRPC calls', () => {
       decodeRequest('Points/CreateFieldIndex', message),
     );
     expect(sent).toEqual([
-      { collectionName: 'docs', wait: true, fieldName: 'a' },
-      { collectionName: 'docs_c4', wait: true, fieldName: 'a' },
+      { collectionName: 'docs', fieldName: 'a' },
+      { collectionName: 'docs_c4', fieldName: 'a' },
     ]);
   });
 
@@ -190,15 +190,17 @@ describe('other gRPC calls', () => {
     }
   });
 
-  test('an answer says that all is applied only where every part does', () => {
-    const one = (status: string): boolean =>
-      changes.isApplied(encodeAnswer('Points/Upsert', { result: { operationId: '1', status } }));
-    const many = (...all: string[]): boolean =>
-      changes.isApplied(encodeAnswer('Points/UpdateBatch', { result: all.map((status) => ({ status })) }));
-    expect(one('Completed')).toBe(true);
-    expect(one('Acknowledged')).toBe(false);
-    expect(many('Completed', 'Completed')).toBe(true);
-    expect(many('Completed', 'WaitTimeout')).toBe(false);
-    expect(changes.isApplied(Buffer.from([0x0a, 9]))).toBe(false);
+  test('an answer says that all is applied, or logged, only where every part does', () => {
+    const one = (status: string): string =>
+      changes.outcomeOf(encodeAnswer('Points/Upsert', { result: { operationId: '1', status } }));
+    const many = (...all: string[]): string =>
+      changes.outcomeOf(encodeAnswer('Points/UpdateBatch', { result: all.map((status) => ({ status })) }));
+    expect(one('Completed')).toBe('applied');
+    expect(one('Acknowledged')).toBe('logged');
+    expect(many('Completed', 'Completed')).toBe('applied');
+    expect(many('Completed', 'Acknowledged')).toBe('logged');
+    expect(many('Acknowledged', 'WaitTimeout')).toBe('unknown');
+    expect(changes.outcomeOf(encodeAnswer('Points/Upsert', {}))).toBe('unknown');
+    expect(changes.outcomeOf(Buffer.from([0x0a, 9]))).toBe('unknown');
   });
 });

@@ -124,8 +124,9 @@ describe('points that a REST request changes', () => {
   });
 
   test.each([
-    [`PUT ${AT}`, `${AT}?wait=true`],
-    [`PUT ${AT}?wait=false&ordering=strong&%77ait=false`, `${AT}?ordering=strong&wait=true`],
+    [`PUT ${AT}`, AT],
+    [`PUT ${AT}?wait=false&ordering=strong`, `${AT}?wait=false&ordering=strong`],
+    [`PUT ${AT}?wait=maybe&&%77ait=false`, `${AT}?wait=maybe&&%77ait=false`],
     ['PUT //collections/docs%20alias/points/?wait=true', `${AT}?wait=true`],
   ])('%s goes to %s', (request, url) => {
     expect(read(request, '{"points":[]}')).toMatchObject({ kind: 'points', request: { method: 'PUT', url } });
@@ -137,18 +138,18 @@ describe('other REST requests', () => {
     const body = '{"field_name":"a","field_schema":"keyword"}';
     expect(read('PUT /collections/docs%20alias/index?wait=false', body)).toMatchObject({
       kind: 'settings',
-      source: { method: 'PUT', url: '/collections/docs/index?wait=true' },
+      source: { method: 'PUT', url: '/collections/docs/index?wait=false' },
       named: {
         alias: 'docs alias',
         collection: 'docs',
-        request: { url: '/collections/docs%20alias/index?wait=true' },
+        request: { url: '/collections/docs%20alias/index?wait=false' },
       },
-      target: { method: 'PUT', url: '/collections/docs_c4/index?wait=true' },
+      target: { method: 'PUT', url: '/collections/docs_c4/index?wait=false' },
     });
     expect(read('DELETE /collections/docs/index/a%2Fb')).toMatchObject({
       kind: 'settings',
-      source: { method: 'DELETE', url: '/collections/docs/index/a%2Fb?wait=true' },
-      target: { method: 'DELETE', url: '/collections/docs_c4/index/a%2Fb?wait=true' },
+      source: { method: 'DELETE', url: '/collections/docs/index/a%2Fb' },
+      target: { method: 'DELETE', url: '/collections/docs_c4/index/a%2Fb' },
     });
   });
 
@@ -244,14 +245,18 @@ describe('other REST requests', () => {
     }
   });
 
-  test('an answer says that all is applied only where every part does', () => {
-    const applied = (status: number, result: string): boolean =>
-      changes.isApplied(status, Buffer.from(`{"result":${result},"status":"ok","time":0.1}`));
-    expect(applied(200, '{"operation_id":1,"status":"completed"}')).toBe(true);
-    expect(applied(200, '[{"status":"completed"},{"status":"completed"}]')).toBe(true);
-    expect(applied(200, '{"operation_id":1,"status":"acknowledged"}')).toBe(false);
-    expect(applied(200, '[{"status":"completed"},{"status":"wait_timeout"}]')).toBe(false);
-    expect(applied(400, '{"status":"completed"}')).toBe(false);
-    expect(changes.isApplied(200, Buffer.from('no json'))).toBe(false);
+  test('an answer says that all is applied, or logged, only where every part does', () => {
+    const outcome = (status: number, result: string): string =>
+      changes.outcomeOf(status, Buffer.from(`{"result":${result},"status":"ok","time":0.1}`));
+    expect(outcome(200, '{"operation_id":1,"status":"completed"}')).toBe('applied');
+    expect(outcome(200, '[{"status":"completed"},{"status":"completed"}]')).toBe('applied');
+    expect(outcome(200, '{"operation_id":1,"status":"acknowledged"}')).toBe('logged');
+    expect(outcome(200, '[{"status":"completed"},{"status":"acknowledged"}]')).toBe('logged');
+    expect(outcome(200, '[{"status":"completed"},{"status":"wait_timeout"}]')).toBe('unknown');
+    expect(outcome(200, '[{"status":"acknowledged"},{"status":"wait_timeout"}]')).toBe('unknown');
+    expect(outcome(200, '{"operation_id":1,"status":"toString"}')).toBe('unknown');
+    expect(outcome(200, '{"operation_id":1}')).toBe('unknown');
+    expect(outcome(400, '{"status":"completed"}')).toBe('unknown');
+    expect(changes.outcomeOf(200, Buffer.from('no json'))).toBe('unknown');
   });
 });
