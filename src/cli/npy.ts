@@ -1,7 +1,8 @@
 import type { FileHandle } from 'node:fs/promises';
-import { openRegular } from '../core/encoder-file.js';
+import { openRegular } from '../core/read-file.js';
 import { messageOf, TldrError } from '../core/errors.js';
 import { checkFinite, matrix, rowsPerBlock, type Matrix } from '../core/matrix.js';
+import { throwIfAborted } from '../core/run.js';
 import { writeWhole } from '../core/write-file.js';
 import { isDict, isList, parsePythonLiteral, type PythonValue } from './python-literal.js';
 
@@ -51,19 +52,20 @@ export async function openNpy(path: string): Promise<NpyFile> {
 }
 
 /** The whole file as one matrix. @throws INVALID_DATA by row, also where one is not finite */
-export async function readFiniteNpy(path: string): Promise<Matrix> {
-  const all = await readNpy(path);
+export async function readFiniteNpy(path: string, signal?: AbortSignal): Promise<Matrix> {
+  const all = await readNpy(path, signal);
   checkFinite(all, (i) => `row ${i} of ${path}`);
   return all;
 }
 
-/** The whole file as one matrix. */
-export async function readNpy(path: string): Promise<Matrix> {
+/** The whole file as one matrix. @throws ABORTED as soon as the signal fires */
+export async function readNpy(path: string, signal?: AbortSignal): Promise<Matrix> {
   const file = await openNpy(path);
   try {
     const all = matrix(file.rows, file.cols);
     const blockRows = rowsPerBlock(file.cols, ROWS_PER_BLOCK);
     for (let start = 0; start < file.rows; start += blockRows) {
+      throwIfAborted(signal);
       const block = await file.read(start, Math.min(file.rows, start + blockRows));
       all.data.set(block.data, start * file.cols);
     }

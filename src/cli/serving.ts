@@ -1,15 +1,18 @@
-import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import { serverAddresses } from '../../adapters/qdrant/open-qdrant.js';
 import { restFailure } from '../../adapters/qdrant/serve/rest-failure.js';
 import type { Config } from '../config/config.js';
 import { messageOf, TldrError } from '../core/errors.js';
+import { readRegular } from '../core/read-file.js';
 import type { Log } from '../core/run.js';
 import type { ProxyLimits, TlsFiles, Upstream } from '../proxy/proxy-options.js';
 import { startProxy, type Proxy } from '../proxy/start-proxy.js';
 import { loadCollections, renamed, type LoadedCollection, type ReadsTarget } from './serve-collections.js';
 import { openMigrating } from './serve-migrating.js';
 import { proxyState } from './serve-state.js';
+
+/** A chain of many certificates is smaller. */
+const PEM_BYTES_MAX = 16 * 1024 ** 2;
 
 /** One process that serves. */
 export interface Serving {
@@ -156,10 +159,11 @@ export async function readTls({ tlsCert, tlsKey }: Config): Promise<TlsFiles | u
   if (tlsCert === '' && tlsKey === '') return undefined;
   if (tlsCert === '' || tlsKey === '')
     throw new TldrError('INVALID_ARGUMENT', 'TLS needs both a certificate and its key');
-  const files = await Promise.all([readFile(tlsCert), readFile(tlsKey)]).catch((cause: unknown) => {
-    throw new TldrError('NOT_FOUND', `cannot read the certificate or its key: ${messageOf(cause)}`, {
-      cause,
-    });
+  const read = (path: string): Promise<Buffer> =>
+    readRegular(path, 'a file in PEM', { maxBytes: PEM_BYTES_MAX });
+  const files = await Promise.all([read(tlsCert), read(tlsKey)]).catch((cause: unknown) => {
+    const code = cause instanceof TldrError ? cause.code : 'NOT_FOUND';
+    throw new TldrError(code, `cannot read the certificate or its key: ${messageOf(cause)}`, { cause });
   });
   const [cert, key] = files;
   try {

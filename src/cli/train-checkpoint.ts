@@ -1,4 +1,4 @@
-import { readRegular } from '../core/encoder-file.js';
+import { readRegular } from '../core/read-file.js';
 import { codeOf, messageOf, TldrError } from '../core/errors.js';
 import { formatPointId, parsePointId, type PointId } from '../core/point-id.js';
 import { writeWhole } from '../core/write-file.js';

@@ -1,9 +1,10 @@
 import convict from 'convict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { checkApiKey } from '../core/api-key.js';
 import { messageOf, TldrError } from '../core/errors.js';
 import { maskAddress } from '../core/mask-address.js';
+import { readSmallText } from '../core/read-file.js';
 import { parseAddress, parseShare, parseWorker, SETTINGS, type Address } from './settings.js';
 import { parseServedSettings, type ServedSetting } from './served-setting.js';
 
@@ -11,6 +12,10 @@ const CONFIG_FILE = 'qdrant-tldr.config.json';
 /** Set in every pod of a Kubernetes Indexed Job. */
 const JOB_INDEX = 'JOB_COMPLETION_INDEX';
 const PREFIX = 'QDRANT_TLDR_';
+/** Room for tens of thousands of served collections. */
+const CONFIG_BYTES_MAX = 16 * 1024 ** 2;
+/** A header takes no longer key. */
+const KEY_BYTES_MAX = 64 * 1024;
 
 export interface Config {
   readonly url: string;
@@ -174,7 +179,9 @@ function logLevel(value: string): Config['logLevel'] {
 
 function readConfigFile(path: string): Record<string, unknown> {
   try {
-    const value: unknown = JSON.parse(readFileSync(path, 'utf8'));
+    const value: unknown = JSON.parse(
+      readSmallText(path, { expected: 'a configuration file', maxBytes: CONFIG_BYTES_MAX }),
+    );
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value };
     throw new TldrError('INVALID_ARGUMENT', 'expected a JSON object');
   } catch (cause) {
@@ -189,7 +196,7 @@ function readConfigFile(path: string): Record<string, unknown> {
 function readKeyFile(path: string): string | undefined {
   if (path === '') return undefined;
   try {
-    return readFileSync(path, 'utf8').trim();
+    return readSmallText(path, { expected: 'an API key file', maxBytes: KEY_BYTES_MAX }).trim();
   } catch (cause) {
     throw new TldrError('INVALID_ARGUMENT', `cannot read the API key file ${path}: ${messageOf(cause)}`, {
       cause,

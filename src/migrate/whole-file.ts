@@ -1,6 +1,7 @@
-import { open, readdir, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
+import { open, readdir, rename, rm, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { codeOf, TldrError } from '../core/errors.js';
+import { readRegular } from '../core/read-file.js';
 import {
   destinationOf,
   ensureFolder,
@@ -9,6 +10,9 @@ import {
   putInPlace,
   type Destination,
 } from '../core/write-file.js';
+
+/** A record of a million ranges is smaller. */
+const TEXT_BYTES_MAX = 256 * 1024 ** 2;
 
 /**
  * Puts a file in place whole (`putInPlace`), also after a power cut. Where the path is a symbolic link, the file that
@@ -89,12 +93,16 @@ export async function swapFile(
   }
 }
 
-/** A file's text, or null where there is none. @throws the system's error where it cannot be read */
+/**
+ * The text of a file that this program wrote, or null where there is none.
+ * @throws NOT_FOUND where it cannot be read, INVALID_ARGUMENT where it is no regular file, INVALID_DATA where it is
+ * larger than any such file
+ */
 export async function readIfThere(path: string): Promise<string | null> {
   try {
-    return await readFile(path, 'utf8');
+    return (await readRegular(path, 'a file', { maxBytes: TEXT_BYTES_MAX })).toString('utf8');
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') return null;
+    if (error instanceof TldrError && codeOf(error.cause) === 'ENOENT') return null;
     throw error;
   }
 }
