@@ -62,7 +62,7 @@ export async function evaluateCollections(
     qrels:
       flags.qrels === undefined
         ? undefined
-        : await readQrels(flags.qrels, { queries: queries.vectors.rows, doc: parsePointId }),
+        : await readQrels(flags.qrels, { queries: queries.vectors.rows, doc: parsePointId }, run.signal),
     signal: run.signal,
     onProgress: run.onProgress,
   });
@@ -107,10 +107,8 @@ async function readQueries(
   }: { readonly flags: EvaluateFlags; readonly encoder: Encoder; readonly run: ConsoleRun },
 ): Promise<{ queries: QuerySet; queriesFrom: string }> {
   if (flags.queries !== undefined) {
-    const vectors = await readQueryVectors(flags.queries, {
-      dim: encoder.inputDim,
-      distance: source.distance,
-    });
+    const of = { dim: encoder.inputDim, distance: source.distance };
+    const vectors = await readQueryVectors(flags.queries, of, run.signal);
     const queriesFrom = `${vectors.rows.toLocaleString('en-US')} queries from ${flags.queries}`;
     return { queries: { vectors, ids: null }, queriesFrom };
   }

@@ -33,7 +33,7 @@ export async function evaluateFiles(
   { flags, request }: { readonly flags: EvaluateFlags; readonly request: EvaluateRequest },
   { run, config }: { readonly run: ConsoleRun; readonly config: Config },
 ): Promise<FileEvaluation> {
-  const { queriesFrom, ...inputs } = await readInputs(encoder, flags);
+  const { queriesFrom, ...inputs } = await readInputs(encoder, flags, run.signal);
   const judgement = await judgeEncoder({
     ...inputs,
     encoder,
@@ -47,9 +47,9 @@ export async function evaluateFiles(
   return { judgement, queriesFrom };
 }
 
-async function readInputs(encoder: Encoder, flags: EvaluateFlags): Promise<Inputs> {
+async function readInputs(encoder: Encoder, flags: EvaluateFlags, signal: AbortSignal): Promise<Inputs> {
   const path = flags.base ?? '';
-  const base = await readFiniteNpy(path);
+  const base = await readFiniteNpy(path, signal);
   if (base.rows < 2)
     throw new TldrError('INVALID_DATA', `${path} holds ${base.rows} vectors: expected at least 2`);
   if (base.cols !== encoder.inputDim) {
@@ -62,34 +62,35 @@ async function readInputs(encoder: Encoder, flags: EvaluateFlags): Promise<Input
   // Before rows are held out: afterwards they have other numbers.
   if (distance !== 'cosine') checkMagnitude(base, (i) => `row ${i} of ${path}`);
   return flags.queries === undefined
-    ? holdOut(base, flags)
-    : withQueryFile(base, { ...flags, queries: flags.queries, distance });
+    ? holdOut(base, flags, signal)
+    : withQueryFile(base, { ...flags, queries: flags.queries, distance }, signal);
 }
 
 async function withQueryFile(
   base: Matrix,
   flags: EvaluateFlags & { readonly queries: string; readonly distance: Distance },
+  signal: AbortSignal,
 ): Promise<Inputs> {
   const { queries: path, distance } = flags;
-  const queries = await readQueryVectors(path, { dim: base.cols, distance });
+  const queries = await readQueryVectors(path, { dim: base.cols, distance }, signal);
   const queriesFrom = `${queries.rows.toLocaleString('en-US')} queries from ${path}`;
   const { labels, queryLabels, qrels } = flags;
   let relevance: Relevance | undefined;
   if (labels !== undefined && queryLabels !== undefined) {
     const numbers = labelNumbers(
-      await readLabels(labels, base.rows),
-      await readLabels(queryLabels, queries.rows),
+      await readLabels(labels, base.rows, signal),
+      await readLabels(queryLabels, queries.rows, signal),
     );
     relevance = { kind: 'labels', ...numbers };
   } else if (qrels !== undefined) {
-    const gains = await readQrels(qrels, { queries: queries.rows, doc: rowDoc(base.rows) });
+    const gains = await readQrels(qrels, { queries: queries.rows, doc: rowDoc(base.rows) }, signal);
     relevance = { kind: 'qrels', gains };
   }
   return { base, queries, relevance, queriesFrom };
 }
 
 /** Random rows of the base become the queries and leave the base. */
-async function holdOut(all: Matrix, flags: EvaluateFlags): Promise<Inputs> {
+async function holdOut(all: Matrix, flags: EvaluateFlags, signal: AbortSignal): Promise<Inputs> {
   const held = flags.sample ?? Math.min(HELD_OUT_MAX, Math.floor(all.rows * HELD_OUT_SHARE));
   if (held < 1 || held > all.rows / 2) {
     throw new TldrError(
@@ -101,7 +102,7 @@ async function holdOut(all: Matrix, flags: EvaluateFlags): Promise<Inputs> {
   const [queryRows, baseRows] = [order.subarray(0, held), order.subarray(held)];
   let relevance: Relevance | undefined;
   if (flags.labels !== undefined) {
-    const labels = await readLabels(flags.labels, all.rows);
+    const labels = await readLabels(flags.labels, all.rows, signal);
     const pick = (rows: Int32Array): string[] => Array.from(rows, (row) => labels[row] ?? '');
     relevance = { kind: 'labels', ...labelNumbers(pick(baseRows), pick(queryRows)) };
   }

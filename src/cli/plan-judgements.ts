@@ -20,7 +20,7 @@ export async function planJudgements(
   { store, run }: { readonly store: VectorStore; readonly run: ConsoleRun },
 ): Promise<Pick<PlanOptions, 'queries' | 'objective' | 'draw'>> {
   const vector = pickVector(await store.describe(collection), flags.vector);
-  const judgements = await readPointJudgements(flags, vector);
+  const judgements = await readPointJudgements(flags, vector, run.signal);
   const { objective, queries } = judgements;
   const choice = { size: flags.sample, seed: flags.seed, ids: null, run };
   return {

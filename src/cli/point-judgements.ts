@@ -33,17 +33,18 @@ export interface PointJudgements {
 export async function readPointJudgements(
   flags: RelevanceFlags,
   vector: Pick<DenseVectorSpec, 'dim' | 'distance'>,
+  signal: AbortSignal,
 ): Promise<PointJudgements> {
   const { objective = 'fidelity', labels, labelsField, queries, qrels } = flags;
-  const vectors = queries === undefined ? undefined : await readQueryVectors(queries, vector);
+  const vectors = queries === undefined ? undefined : await readQueryVectors(queries, vector, signal);
   return {
     objective,
     ...(vectors === undefined ? {} : { queries: vectors }),
-    ...(labels === undefined ? {} : { labels: await readPointLabels(labels) }),
+    ...(labels === undefined ? {} : { labels: await readPointLabels(labels, signal) }),
     ...(labelsField === undefined ? {} : { field: labelsField }),
     ...(qrels === undefined || vectors === undefined
       ? {}
-      : { gains: await readQrels(qrels, { queries: vectors.rows, doc: parsePointId }) }),
+      : { gains: await readQrels(qrels, { queries: vectors.rows, doc: parsePointId }, signal) }),
   };
 }
 

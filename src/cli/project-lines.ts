@@ -1,11 +1,9 @@
-import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
-import { addAbortSignal, type Readable } from 'node:stream';
 import { writeWhole } from '../core/write-file.js';
 import { messageOf, TldrError } from '../core/errors.js';
 import { checkFinite, matrixFromRows, row, rowsPerBlock, type Matrix } from '../core/matrix.js';
 import { throwIfAborted } from '../core/run.js';
 import type { ConsoleRun } from './console-run.js';
+import { openInput, type Input } from './input-stream.js';
 import { parseVector } from './json-vector.js';
 
 const BLOCK_ROWS = 2048;
@@ -13,13 +11,6 @@ const LINE_CHARS_MAX = 16 * 1024 ** 2;
 
 /** What is said of a vector of which finite values cannot be made. */
 export const TOO_LARGE = 'is too large to be projected';
-
-/** Where lines come from; sizeBytes is null for a pipe. */
-interface LineSource {
-  readonly name: string;
-  readonly stream: Readable;
-  readonly sizeBytes: number | null;
-}
 
 /** Takes text; false when nobody reads any more. */
 type Sink = (text: string) => Promise<boolean>;
@@ -42,7 +33,7 @@ export async function projectLines(
   paths: { readonly input: string | undefined; readonly out: string | undefined; readonly dryRun: boolean },
   run: ConsoleRun,
 ): Promise<number> {
-  const source = await openSource(paths.input);
+  const source = await openInput(paths.input, run.signal);
   if (paths.dryRun) return transform(source, projection, { sink: () => Promise.resolve(true), run });
   if (paths.out === undefined) return transform(source, projection, { sink: toStandardOutput, run });
   let rows = 0;
@@ -56,24 +47,12 @@ export async function projectLines(
   return rows;
 }
 
-async function openSource(input: string | undefined): Promise<LineSource> {
-  if (input === undefined) return { name: 'standard input', stream: process.stdin, sizeBytes: null };
-  try {
-    const found = await stat(input);
-    if (found.isDirectory()) throw new TldrError('INVALID_ARGUMENT', `${input} is a folder`);
-    return { name: input, stream: createReadStream(input), sizeBytes: found.isFile() ? found.size : null };
-  } catch (cause) {
-    if (cause instanceof TldrError) throw cause;
-    throw new TldrError('NOT_FOUND', `cannot open ${input}: ${messageOf(cause)}`, { cause });
-  }
-}
-
 function toStandardOutput(text: string): Promise<boolean> {
   return new Promise((resolve) => process.stdout.write(text, (error) => resolve(error == null)));
 }
 
 async function transform(
-  source: LineSource,
+  source: Input,
   projection: Projection,
   { sink, run }: { sink: Sink; run: ConsoleRun },
 ): Promise<number> {
@@ -103,7 +82,7 @@ async function transform(
 
 /** Lines with their number from 1. However the loop over them ends, the stream is closed. */
 async function* linesOf(
-  { name, stream, sizeBytes }: LineSource,
+  { name, stream, sizeBytes }: Input,
   signal: AbortSignal,
 ): AsyncGenerator<{ line: string; number: number; doneShare: number | null }> {
   let rest = '';
@@ -111,9 +90,11 @@ async function* linesOf(
   let bytes = 0;
   const share = (): number | null => (sizeBytes === null ? null : Math.min(1, bytes / sizeBytes));
   try {
-    for await (const chunk of addAbortSignal(signal, stream).setEncoding('utf8') as AsyncIterable<string>) {
+    for await (const chunk of stream.setEncoding('utf8') as AsyncIterable<string>) {
       bytes += Buffer.byteLength(chunk);
-      const lines = (rest + chunk).split('\n');
+      const lines = chunk.split('\n');
+      // Only what is new is split: a line may come in many pieces.
+      lines[0] = rest + (lines[0] ?? '');
       rest = lines.pop() ?? '';
       for (const line of lines) yield { line, number: ++number, doneShare: share() };
       if (rest.length > LINE_CHARS_MAX)

@@ -8,6 +8,10 @@ import { textLines } from './text-lines.js';
 
 /** What a map of labels may hold and stay below a gigabyte. */
 const POINT_LABELS_MAX = 5_000_000;
+/** What maps of judgements may hold and stay below two gigabytes. */
+const JUDGEMENTS_MAX = 10_000_000;
+/** A gigabyte of them. */
+const QUERY_COMPONENTS_MAX = 2 ** 28;
 
 /**
  * Query vectors: a .npy file of N x D (float32 or float16), or a text file with one JSON array per line.
@@ -18,22 +22,28 @@ const POINT_LABELS_MAX = 5_000_000;
 export async function readQueryVectors(
   path: string,
   of: { readonly dim: number; readonly distance: Distance },
+  signal?: AbortSignal,
 ): Promise<Matrix> {
   const { dim, distance } = of;
   if (path.endsWith('.npy')) {
-    const x = await readFiniteNpy(path);
+    const x = await readFiniteNpy(path, signal);
     if (x.cols !== dim)
       throw new TldrError('MISMATCH', `${path} holds ${x.cols}-d vectors, expected ${dim}-d`);
     if (x.rows === 0) throw bad(path, 'it holds no vectors');
     if (distance !== 'cosine') checkMagnitude(x, (i) => `row ${i} of ${path}`);
     return x;
   }
-  const rows: number[][] = [];
+  const rows: Float32Array[] = [];
   const lines: number[] = [];
-  for await (const { number, text } of textLines(path)) {
+  for await (const { number, text } of textLines(path, signal)) {
     if (text.trim() === '') continue;
-    rows.push(parseVector(text, `${path} line ${number}`, dim));
+    rows.push(Float32Array.from(parseVector(text, `${path} line ${number}`, dim)));
     lines.push(number);
+    if (rows.length * dim > QUERY_COMPONENTS_MAX)
+      throw bad(
+        path,
+        `it holds more than ${QUERY_COMPONENTS_MAX} numbers: give a .npy file, or fewer vectors`,
+      );
   }
   if (rows.length === 0) throw bad(path, 'it holds no vectors: expected one JSON array of numbers per line');
   const x = matrixFromRows(rows);
@@ -46,21 +56,28 @@ export async function readQueryVectors(
  * @param rows labels expected
  * @throws NOT_FOUND, INVALID_DATA with the line number
  */
-export async function readLabels(path: string, rows: number): Promise<readonly string[]> {
-  const labels = path.endsWith('.npy') ? (await readNpyIntegers(path)).map(String) : await labelLines(path);
+export async function readLabels(
+  path: string,
+  rows: number,
+  signal?: AbortSignal,
+): Promise<readonly string[]> {
+  const labels = path.endsWith('.npy')
+    ? (await readNpyIntegers(path)).map(String)
+    : await labelLines(path, rows, signal);
   if (labels.length !== rows)
     throw bad(path, `it holds ${labels.length} labels, expected ${rows}, one per vector`);
   return labels;
 }
 
-async function labelLines(path: string): Promise<string[]> {
+async function labelLines(path: string, rows: number, signal?: AbortSignal): Promise<string[]> {
   const labels: string[] = [];
   let empty = 0;
-  for await (const { number, text } of textLines(path)) {
+  for await (const { number, text } of textLines(path, signal)) {
     const label = text.trim();
     if (label === '') empty ||= number;
     else if (empty > 0) throw bad(path, `line ${empty} is empty, expected one label per line`);
-    else labels.push(label);
+    else if (labels.push(label) > Math.max(rows, POINT_LABELS_MAX))
+      throw bad(path, `it holds more than ${labels.length - 1} labels, expected ${rows}, one per vector`);
   }
   return labels;
 }
@@ -69,11 +86,14 @@ async function labelLines(path: string): Promise<string[]> {
  * Labels of points, one `id<TAB>label` per line.
  * @throws NOT_FOUND, INVALID_DATA with the line number
  */
-export async function readPointLabels(path: string): Promise<ReadonlyMap<PointId, string>> {
+export async function readPointLabels(
+  path: string,
+  signal?: AbortSignal,
+): Promise<ReadonlyMap<PointId, string>> {
   const expected = 'expected "id<TAB>label", the id a u64 or a UUID';
   if (path.endsWith('.npy')) throw bad(path, `labels of points are text with one per line: ${expected}`);
   const labels = new Map<PointId, string>();
-  for await (const { number, text } of textLines(path)) {
+  for await (const { number, text } of textLines(path, signal)) {
     if (text.trim() === '') continue;
     const at = text.indexOf('\t');
     const label = text.slice(at + 1).trim();
@@ -136,8 +156,11 @@ export interface QrelsShape<Doc> {
 export async function readQrels<Doc>(
   path: string,
   shape: QrelsShape<Doc>,
+  signal?: AbortSignal,
 ): Promise<readonly ReadonlyMap<Doc, number>[]> {
-  const gains = path.endsWith('.npy') ? await qrelsFromNpy(path, shape) : await qrelsFromText(path, shape);
+  const gains = path.endsWith('.npy')
+    ? await qrelsFromNpy(path, shape)
+    : await qrelsFromText(path, shape, signal);
   if (!gains.some((ofQuery) => [...ofQuery.values()].some((gain) => gain > 0)))
     throw bad(path, 'it calls nothing relevant: expected a gain above 0 for at least one query');
   return gains;
@@ -173,10 +196,15 @@ async function qrelsFromNpy<Doc>(
   });
 }
 
-async function qrelsFromText<Doc>(path: string, shape: QrelsShape<Doc>): Promise<Map<Doc, number>[]> {
+async function qrelsFromText<Doc>(
+  path: string,
+  shape: QrelsShape<Doc>,
+  signal: AbortSignal | undefined,
+): Promise<Map<Doc, number>[]> {
   const gains = Array.from({ length: shape.queries }, () => new Map<Doc, number>());
   let form: Judgement['form'] | undefined;
-  for await (const { number, text } of textLines(path)) {
+  let judgements = 0;
+  for await (const { number, text } of textLines(path, signal)) {
     if (text.trim() === '') continue;
     const judgement = parseJudgement(text);
     if (judgement === null) {
@@ -185,6 +213,8 @@ async function qrelsFromText<Doc>(path: string, shape: QrelsShape<Doc>): Promise
         `line ${number}: got "${excerpt(text)}", expected "query 0 document gain" or "query<TAB>document[<TAB>gain]"`,
       );
     }
+    if (++judgements > JUDGEMENTS_MAX)
+      throw bad(path, `it holds more than ${JUDGEMENTS_MAX} judgements: a part of them is enough`);
     form ??= judgement.form;
     if (judgement.form !== form)
       throw bad(path, `line ${number}: got a line of ${judgement.form}, the lines before are of ${form}`);

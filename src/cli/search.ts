@@ -1,7 +1,4 @@
 import { Command } from 'commander';
-import { readFile } from 'node:fs/promises';
-import { addAbortSignal } from 'node:stream';
-import { text as readStream } from 'node:stream/consumers';
 import { Encoder } from '../core/encoder.js';
 import { messageOf, TldrError } from '../core/errors.js';
 import { checkFinite, checkMagnitude, matrixFromRows, row, type Matrix } from '../core/matrix.js';
@@ -9,10 +6,14 @@ import { formatPointId } from '../core/point-id.js';
 import { compactSearch, rescoredSearch } from '../core/projected-search.js';
 import { throwIfAborted } from '../core/run.js';
 import type { ScoredPoint, VectorStore } from '../core/vector-store.js';
+import { openInput } from './input-stream.js';
 import { parseVector } from './json-vector.js';
 import { describeMigrated } from './migrated-target.js';
 import { readNpy } from './npy.js';
 import { wholeNumber, withConsole, withGlobalFlags, withStore, type GlobalFlags } from './options.js';
+
+/** A vector of as many components as a server takes is far smaller. */
+const QUERY_BYTES_MAX = 16 * 1024 ** 2;
 
 interface SearchFlags extends GlobalFlags {
   readonly encoder: string;
@@ -93,7 +94,7 @@ function nameOf({ query, row: at }: SearchFlags): string {
 
 async function readQuery(flags: SearchFlags, signal: AbortSignal): Promise<Matrix> {
   if (flags.query.endsWith('.npy')) {
-    const all = await readNpy(flags.query);
+    const all = await readNpy(flags.query, signal);
     if (flags.row >= all.rows)
       throw new TldrError('INVALID_ARGUMENT', `--row ${flags.row}: ${flags.query} has ${all.rows} rows`);
     const query = { rows: 1, cols: all.cols, data: row(all, flags.row) };
@@ -104,12 +105,25 @@ async function readQuery(flags: SearchFlags, signal: AbortSignal): Promise<Matri
   return matrixFromRows([vector]);
 }
 
-/** @throws NOT_FOUND, ABORTED when the signal fires while standard input says nothing */
+/** @throws NOT_FOUND, INVALID_DATA for more than any vector, ABORTED when the signal fires */
 async function readText(path: string, signal: AbortSignal): Promise<string> {
+  const { name, stream } = await openInput(path, signal);
+  const parts: Buffer[] = [];
+  let sizeBytes = 0;
   try {
-    return await (path === '-' ? readStream(addAbortSignal(signal, process.stdin)) : readFile(path, 'utf8'));
+    for await (const part of stream as AsyncIterable<Buffer>) {
+      sizeBytes += part.length;
+      if (sizeBytes > QUERY_BYTES_MAX)
+        throw new TldrError(
+          'INVALID_DATA',
+          `${name}: longer than ${QUERY_BYTES_MAX} bytes, expected one vector`,
+        );
+      parts.push(part);
+    }
   } catch (cause) {
+    if (cause instanceof TldrError) throw cause;
     throwIfAborted(signal);
-    throw new TldrError('NOT_FOUND', `cannot read ${path}: ${messageOf(cause)}`, { cause });
+    throw new TldrError('NOT_FOUND', `cannot read ${name}: ${messageOf(cause)}`, { cause });
   }
+  return Buffer.concat(parts).toString('utf8');
 }

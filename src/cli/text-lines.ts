@@ -1,6 +1,7 @@
-import { open, type FileHandle } from 'node:fs/promises';
 import { TextDecoder } from 'node:util';
 import { messageOf, TldrError } from '../core/errors.js';
+import { throwIfAborted } from '../core/run.js';
+import { openInput } from './input-stream.js';
 
 /** One line of a text file, counted from 1. */
 export interface TextLine {
@@ -8,57 +9,52 @@ export interface TextLine {
   readonly text: string;
 }
 
-const CHUNK_BYTES = 64 * 1024;
+/** Text of that size takes many minutes to be read. */
+const TEXT_BYTES_MAX = 1024 ** 3;
 const LINE_CHARS_MAX = 16 * 1024 ** 2;
 
 /**
- * The lines of a text file, one by one. A line ends with LF, CR LF or CR. The file is UTF-8, or UTF-16 with a byte
+ * The lines of a text file, a pipe or, for a dash, standard input, one by one. A line ends with LF, CR LF or CR. The file is UTF-8, or UTF-16 with a byte
  * order mark, as some programs for Windows write it.
- * @throws NOT_FOUND, INVALID_ARGUMENT for a folder or a device, INVALID_DATA for what is no such text
+ * @throws NOT_FOUND, INVALID_ARGUMENT for a folder or a device, INVALID_DATA for what is no such text, ABORTED as soon
+ * as the signal fires
  */
-export async function* textLines(path: string): AsyncGenerator<TextLine> {
-  let file: FileHandle;
-  try {
-    file = await open(path, 'r');
-  } catch (cause) {
-    throw new TldrError('NOT_FOUND', `cannot open ${path}: ${messageOf(cause)}`, { cause });
+export async function* textLines(path: string, signal?: AbortSignal): AsyncGenerator<TextLine> {
+  const { stream, sizeBytes } = await openInput(path, signal);
+  if ((sizeBytes ?? 0) > TEXT_BYTES_MAX) {
+    stream.destroy();
+    throw tooLarge(path);
   }
+  let number = 0;
+  let rest = '';
+  let carried = '';
   try {
-    const found = await file.stat();
-    if (found.isDirectory() || found.isCharacterDevice() || found.isBlockDevice()) {
-      const kind = found.isDirectory() ? 'folder' : 'device';
-      throw new TldrError('INVALID_ARGUMENT', `${path} is a ${kind}, expected a file`);
-    }
-    let number = 0;
-    let rest = '';
-    for await (const text of textOf(file, path)) {
+    for await (const text of textOf(stream, path)) {
       // A CR at the end may be the first half of a CR LF.
-      const lines = (rest + text).split(/\r\n|\n|\r(?!$)/);
+      const joined = carried + text;
+      carried = joined.endsWith('\r') ? '\r' : '';
+      const lines = joined.slice(0, joined.length - carried.length).split(/\r\n|\n|\r/);
+      // Only what is new is split: a line may come in many pieces.
+      lines[0] = rest + (lines[0] ?? '');
       rest = lines.pop() ?? '';
       for (const line of lines) yield { number: ++number, text: line };
       if (rest.length > LINE_CHARS_MAX)
         throw bad(path, `line ${number + 1} is longer than ${LINE_CHARS_MAX} characters`);
     }
-    if (rest !== '') yield { number: ++number, text: rest.replace(/\r$/, '') };
-  } finally {
-    await file.close();
+  } catch (cause) {
+    if (cause instanceof TldrError) throw cause;
+    throwIfAborted(signal);
+    throw new TldrError('NOT_FOUND', `cannot read ${path}: ${messageOf(cause)}`, { cause });
   }
+  if (rest + carried !== '') yield { number: ++number, text: rest };
 }
 
-/** The file's text, decoded chunk by chunk. */
-async function* textOf(file: FileHandle, path: string): AsyncGenerator<string> {
-  const chunk = Buffer.alloc(CHUNK_BYTES);
+/** A stream's text, decoded chunk by chunk. However the loop over it ends, the stream is closed. */
+async function* textOf(stream: AsyncIterable<Buffer>, path: string): AsyncGenerator<string> {
   let decoder: TextDecoder | undefined;
   let start = Buffer.alloc(0);
-  for (let ended = false; !ended;) {
-    const { bytesRead } = await file.read(chunk, 0, CHUNK_BYTES, null);
-    ended = bytesRead === 0;
-    const bytes = Buffer.concat([start, chunk.subarray(0, bytesRead)]);
-    start = Buffer.alloc(0);
-    if (decoder === undefined && bytes.length < 2 && !ended) {
-      start = bytes;
-      continue;
-    }
+  let sizeBytes = 0;
+  const decode = (bytes: Buffer, ended: boolean): string => {
     decoder ??= new TextDecoder(encodingOf(bytes), { fatal: true });
     let text: string;
     try {
@@ -68,14 +64,27 @@ async function* textOf(file: FileHandle, path: string): AsyncGenerator<string> {
     }
     if (text.includes('\0'))
       throw bad(path, 'it holds NUL characters, as UTF-16 without a byte order mark does: save it as UTF-8');
-    yield text;
+    return text;
+  };
+  for await (const chunk of stream) {
+    sizeBytes += chunk.length;
+    if (sizeBytes > TEXT_BYTES_MAX) throw tooLarge(path);
+    const bytes = Buffer.concat([start, chunk]);
+    // A byte order mark has two bytes.
+    start = decoder === undefined && bytes.length < 2 ? bytes : Buffer.alloc(0);
+    if (start.length === 0) yield decode(bytes, false);
   }
+  yield decode(start, true);
 }
 
 /** The encoding that a byte order mark names, else UTF-8. */
 function encodingOf(bytes: Buffer): string {
   const mark = bytes.toString('hex', 0, 2);
   return mark === 'fffe' ? 'utf-16le' : mark === 'feff' ? 'utf-16be' : 'utf-8';
+}
+
+function tooLarge(path: string): TldrError {
+  return bad(path, `it has more than ${TEXT_BYTES_MAX} bytes: give a smaller one, or a .npy file`);
 }
 
 function bad(path: string, why: string, cause?: unknown): TldrError {

@@ -51,7 +51,8 @@ export async function loadTraining(
     await file.close();
     check(file.cols, distance);
     checkRows(Math.min(size, file.rows), file.cols);
-    const relevance = await relevanceOfRows(flags, { rows: file.rows, dim: file.cols, distance });
+    const shape = { rows: file.rows, dim: file.cols, distance };
+    const relevance = await relevanceOfRows(flags, shape, run.signal);
     return { sample: await sampleNpy(flags.input, { size, seed, distance }, run), relevance };
   }
   const name = collection ?? '';
@@ -59,7 +60,7 @@ export async function loadTraining(
     const vector = pickVector(await store.describe(name), flags.vector);
     check(vector.dim, vector.distance);
     checkRows(Math.min(size, await store.count(name)), vector.dim);
-    const judgements = await readPointJudgements(flags, vector);
+    const judgements = await readPointJudgements(flags, vector, run.signal);
     return sampleJudged({ store, collection: name, vector }, judgements, { size, seed, ids, run });
   });
 }

@@ -67,6 +67,7 @@ export function checkRelevanceFlags(flags: RelevanceFlags): void {
 export async function relevanceOfRows(
   flags: RelevanceFlags,
   shape: { readonly rows: number; readonly dim: number; readonly distance: Distance },
+  signal: AbortSignal,
 ): Promise<TrainRelevance> {
   const { objective = 'fidelity', labels, queries, qrels } = flags;
   if ((labels !== undefined || qrels !== undefined) && shape.rows > flags.sample) {
@@ -74,15 +75,16 @@ export async function relevanceOfRows(
       `the file has ${shape.rows} rows, --sample takes ${flags.sample} of them: judgements need all, raise --sample`,
     );
   }
-  const vectors = queries === undefined ? undefined : await readQueryVectors(queries, shape);
-  const named = labels === undefined ? undefined : labelNumbers(await readLabels(labels, shape.rows), []);
+  const vectors = queries === undefined ? undefined : await readQueryVectors(queries, shape, signal);
+  const named =
+    labels === undefined ? undefined : labelNumbers(await readLabels(labels, shape.rows, signal), []);
   return {
     objective,
     ...(vectors === undefined ? {} : { queries: vectors }),
     ...(named === undefined ? {} : { labels: named.base, labelNames: named.names }),
     ...(qrels === undefined || vectors === undefined
       ? {}
-      : { gains: await readQrels(qrels, { queries: vectors.rows, doc: rowDoc(shape.rows) }) }),
+      : { gains: await readQrels(qrels, { queries: vectors.rows, doc: rowDoc(shape.rows) }, signal) }),
   };
 }
 

@@ -89,7 +89,7 @@ describe('files', () => {
   test('a query file that is missing is not found', async () => {
     const args = ['search', 'docs', '--encoder', 'tiny.onnx', '--query', 'missing.json'];
     const result = await runCli(args, { cwd });
-    expect(result).toMatchObject({ code: 4, stderr: expect.stringContaining('cannot read missing.json') });
+    expect(result).toMatchObject({ code: 4, stderr: expect.stringContaining('cannot open missing.json') });
     expect(result.stderr).not.toContain('    at ');
   });
 
