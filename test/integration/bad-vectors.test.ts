@@ -109,6 +109,21 @@ test.each(['Dot', 'Euclid', 'Manhattan'])(
   },
 );
 
+test.each(['Dot', 'Euclid'])(
+  'a value just below 1e15 is learned from, with either engine (%s)',
+  async (distance) => {
+    const name = `below-${distance}`;
+    await makeCollection(name, distance);
+    await writeBad(name, '9e14');
+    for (const engine of ['onnx', 'tfjs']) {
+      const result = await train(name, '--engine', engine);
+      expect(result.code).toBe(0);
+      const { candidates } = result.json() as { candidates: { recallAt10: number }[] };
+      for (const { recallAt10 } of candidates) expect(recallAt10).toBeGreaterThan(0);
+    }
+  },
+);
+
 test('cosine rows of any length are judged alike; tiny rows of other distances are refused', async () => {
   const rng = new Rng(3);
   const base = matrix(ROWS, DIM);
