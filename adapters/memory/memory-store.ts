@@ -243,7 +243,7 @@ function writing(
 }
 
 /** Exact search. */
-function searching(memory: Memory): Pick<VectorStore, 'search' | 'timeSearch' | 'createPayloadIndex'> {
+function searching(memory: Memory): Pick<VectorStore, 'search' | 'timeSearch' | 'requestLimits' | 'createPayloadIndex'> {
   const store: ReturnType<typeof searching> = {
     search: async (name, request) => {
       const ranked = (
@@ -275,6 +275,7 @@ function searching(memory: Memory): Pick<VectorStore, 'search' | 'timeSearch' | 
       }));
       return Promise.resolve(points);
     },
+    requestLimits: () => Promise.resolve({ results: Infinity, readsPerMinute: Infinity }),
     timeSearch: async (name, request) => {
       const begunAtMs = performance.now();
       await store.search(name, request);

@@ -1,29 +1,12 @@
-import { codeOf, isTldrError, messageOf, TldrError, type ErrorCode } from '../../src/core/errors.js';
+import { codeOf, isTldrError, messageOf, type ErrorCode, type TldrError } from '../../src/core/errors.js';
+import { CallError } from './call-error.js';
+import { strictRefusal } from './strict-refusal.js';
 
 /** Longest text of a server's answer quoted in a message. */
 const QUOTE_MAX = 300;
 
-/** What a failed call tells about itself: `afterMs` only when the server said so, `refused` where it has too much to do. */
-interface Retry {
-  readonly safe: boolean;
-  readonly afterMs?: number;
-  readonly refused?: boolean;
-}
-
-/** A failed call, with what it tells about calling again. */
-export class CallError extends TldrError {
-  constructor(
-    code: ErrorCode,
-    message: string,
-    readonly retry: Retry,
-    cause?: unknown,
-  ) {
-    super(code, message, { cause });
-  }
-}
-
-/** Of a request that strict mode's rate limit never lets through, however long one waits. */
-const NEVER_FITS = /request larger than rate limiter capacity/;
+/** Of a call that comes too early for strict mode's rate limit, and gets through after the time that the server names. */
+const TOO_EARLY = /Rate limiting exceeded/;
 
 /** HTTP statuses of Qdrant (actix helpers.rs) as codes. */
 export function httpError(
@@ -33,10 +16,15 @@ export function httpError(
 ): CallError {
   const text = errorText(body);
   const { call, retryAfter } = context;
+  const refusal = strictRefusal(text, call);
+  if (refusal !== null) return refusal;
   const say = (code: ErrorCode, hint: string, safe = false): CallError => {
     const afterMs = retryAfter === null ? Number.NaN : Number(retryAfter) * 1000;
     const refused = status === 429 || status === 503;
-    const retry = Number.isFinite(afterMs) ? { safe, refused, afterMs } : { safe, refused };
+    const tooEarly = status === 429 && TOO_EARLY.test(text);
+    const retry = Number.isFinite(afterMs)
+      ? { safe, refused, tooEarly, afterMs }
+      : { safe, refused, tooEarly };
     return new CallError(code, `${call}: HTTP ${status}: ${text}${hint}`, retry);
   };
   switch (status) {
@@ -51,7 +39,7 @@ export function httpError(
     case 409:
       return say('ALREADY_EXISTS', '');
     case 429:
-      return NEVER_FITS.test(text) ? say('INVALID_ARGUMENT', '') : say('UNAVAILABLE', '', true);
+      return say('UNAVAILABLE', '', true);
     case 400:
     case 413:
     case 422:
@@ -95,15 +83,17 @@ export function grpcError(
   message: string,
   context: { call: string; retryAfter: string | undefined },
 ): CallError {
+  const refusal = strictRefusal(message.slice(0, QUOTE_MAX), context.call);
+  if (refusal !== null) return refusal;
   const meaning = GRPC_STATUSES[status] ?? UNKNOWN_STATUS;
-  const neverFits = status === 8 && NEVER_FITS.test(message);
+  const { safe } = meaning;
   const unreadable = status === 13 && UNREADABLE.test(message);
-  const code = neverFits || unreadable ? 'INVALID_ARGUMENT' : meaning.code;
+  const code = unreadable ? 'INVALID_ARGUMENT' : meaning.code;
   const afterMs = Number(context.retryAfter) * 1000;
-  const safe = meaning.safe && !neverFits;
   const asked = context.retryAfter !== undefined && Number.isFinite(afterMs);
   const refused = status === 8 || asked;
-  const retry = asked ? { safe, refused, afterMs } : { safe, refused };
+  const tooEarly = status === 8 && TOO_EARLY.test(message);
+  const retry = asked ? { safe, refused, tooEarly, afterMs } : { safe, refused, tooEarly };
   return new CallError(code, `${context.call}: gRPC status ${status}: ${message.slice(0, QUOTE_MAX)}`, retry);
 }
 
@@ -125,6 +115,15 @@ export function connectionError(cause: unknown, context: { call: string; endpoin
 const CERTIFICATE = /CERT|^UNABLE_TO_/;
 
 function errorText(body: string): string {
-  const match = /"error"\s*:\s*"((?:[^"\\]|\\.)*)"/.exec(body);
-  return (match?.[1] ?? body).slice(0, QUOTE_MAX);
+  const match = /"error"\s*:\s*("(?:[^"\\]|\\.)*")/.exec(body);
+  return (match?.[1] === undefined ? body : unquoted(match[1])).slice(0, QUOTE_MAX);
+}
+
+/** The text of a JSON string; as it stands where the server wrote none. */
+function unquoted(json: string): string {
+  try {
+    return String(JSON.parse(json));
+  } catch {
+    return json.slice(1, -1);
+  }
 }

@@ -8,11 +8,11 @@ import { isObject, listAt, num, parseJson, stringifyJson, valueAt, type Json } f
 import { exactPayload, hasInexactPayload, payloadJson, withExactPayload } from './payload.js';
 import { PAYLOAD_DEPTH_MAX } from './payload-depth.js';
 import { pointJson } from './point-json.js';
-import type { Place } from './points.js';
+import { limitsOf, type Place } from './points.js';
 import type { Rest } from './rest.js';
 import { idJson, pathOf, shardKeyJson } from './sampling.js';
 import { textReadAs } from './server-double.js';
-import { NO_LIMITS } from './strict-limits.js';
+import type { IdReads, StrictLimits } from './strict-limits.js';
 import { eachPart } from './write-parts.js';
 
 /** Text of points sent in one request, unless a single point is larger. */
@@ -29,9 +29,12 @@ export async function readExactPayloads(rest: Rest, place: Place, batch: PointBa
   const inexact = batch.ids.filter((_, i) => hasInexactPayload(batch.rest[i] ?? new Uint8Array(0)));
   if (inexact.length === 0) return batch;
   const texts = new Map<string, string>();
-  const most = Math.min(READ_POINTS, (place.limits ?? NO_LIMITS).reads.ids);
-  for (let start = 0; start < inexact.length; start += most) {
-    for (const point of await payloadsOf(rest, place, inexact.slice(start, start + most))) {
+  for (let start = 0, taken = 0; start < inexact.length; start += taken) {
+    const found = await limitsOf(place).keeping(({ reads }) => {
+      taken = Math.min(READ_POINTS, reads.ids);
+      return payloadsOf(rest, place, { ids: inexact.slice(start, start + taken), reads });
+    });
+    for (const point of found) {
       const payload = valueAt(point, 'payload');
       const id = valueAt(point, 'id');
       if (isObject(payload) && id !== undefined) texts.set(stringifyJson(id), stringifyJson(payload));
@@ -46,12 +49,15 @@ export async function readExactPayloads(rest: Rest, place: Place, batch: PointBa
   return { ...batch, rest: exact };
 }
 
-async function payloadsOf(rest: Rest, place: Place, ids: readonly PointId[]): Promise<Json[]> {
+async function payloadsOf(
+  rest: Rest,
+  place: Place,
+  { ids, reads }: { readonly ids: readonly PointId[]; readonly reads: IdReads },
+): Promise<Json[]> {
   const path = `${pathOf(place.collection)}/points`;
-  const { byCondition } = (place.limits ?? NO_LIMITS).reads;
   const shared = { with_payload: true, with_vector: false, ...shardOf(place) };
   const wanted = ids.map(idJson);
-  if (!byCondition)
+  if (!reads.byCondition)
     return listAt({ found: await rest.call('POST', path, { ids: wanted, ...shared }) }, 'found');
   const filter = { must: [{ has_id: wanted }] };
   const limit = num(ids.length);
@@ -92,10 +98,10 @@ export async function writeExactPoints(
     readonly batch: WriteBatch;
     readonly restAt: readonly number[];
     readonly insertOnly: InsertOnly | null;
+    readonly pointsMax: StrictLimits['upsertPoints'];
   },
 ): Promise<void> {
-  const { batch, restAt, insertOnly } = write;
-  const pointsMax = (place.limits ?? NO_LIMITS).upsertPoints;
+  const { batch, restAt, insertOnly, pointsMax } = write;
   let texts: string[] = [];
   let ids: PointId[] = [];
   let sizeBytes = 0;

@@ -2,7 +2,8 @@ import { connect, constants, type ClientHttp2Session, type ClientHttp2Stream } f
 import { TldrError } from '../../src/core/errors.js';
 import { isRedirect, RedirectError } from '../../src/core/redirect.js';
 import type { Log } from '../../src/core/run.js';
-import { CallError, connectionError, grpcError } from './errors.js';
+import { CallError } from './call-error.js';
+import { connectionError, grpcError } from './errors.js';
 import { withRetry, type RetryOptions } from './retry.js';
 import { SpareMemory } from './spare-memory.js';
 

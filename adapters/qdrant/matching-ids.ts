@@ -5,15 +5,19 @@ import type { PointCondition } from '../../src/core/vector-store.js';
 import { CONDITION_FORM } from './condition-form.js';
 import type { Grpc } from './grpc.js';
 import { listAt, num, parseJson, valueAt, type Json, type JsonObject } from './json.js';
-import type { Place } from './points.js';
+import { limitsOf, type Place } from './points.js';
 import type { Rest } from './rest.js';
 import { idOf, pathOf } from './sampling.js';
-import { NO_LIMITS } from './strict-limits.js';
+import { StrictRefusal } from './strict-refusal.js';
 import { Cursor, decodePointId, encodePointId, retrievedId, selector } from './wire.js';
 
 const PAGE_POINTS = 4096;
 /** What the server answers to a write to all shards where there is none. */
 const NO_SHARD = 'Shard key not specified';
+/** A field that nobody has an index of. */
+const NO_FIELD = 'qdrant-tldr-no-such-field';
+/** A filter that selects every point. */
+const EVERYTHING: JsonObject = {};
 
 interface IdPage {
   readonly ids: PointId[];
@@ -21,7 +25,8 @@ interface IdPage {
 }
 
 /**
- * Ids of the points that a filter selects, in pages: a filter as JSON text, or as a Filter message.
+ * Ids of the points that a filter selects, in pages: a filter as JSON text, or as a Filter message. If strict mode
+ * allows updates by the filter and no reading by it, these are the ids of all points.
  * @throws INVALID_ARGUMENT for a filter that the server does not take
  */
 export async function* matchingIds(
@@ -29,14 +34,22 @@ export async function* matchingIds(
   place: Place,
   { form, bytes }: PointCondition,
 ): AsyncGenerator<readonly PointId[]> {
-  const limit = Math.min(PAGE_POINTS, (place.limits ?? NO_LIMITS).queryPoints);
-  const filter = form === CONDITION_FORM.json ? jsonOf(bytes) : null;
+  let filter = form === CONDITION_FORM.json ? jsonOf(bytes) : null;
   let from: PointId | null = null;
   do {
-    const { ids, next }: IdPage =
-      filter === null
-        ? await grpcPage(grpc, place, { filter: bytes, limit, from })
-        : await restPage(rest, place, { filter, limit, from });
+    const { ids, next }: IdPage = await limitsOf(place).keeping(async ({ queryPoints, settings }) => {
+      const limit = Math.min(PAGE_POINTS, queryPoints);
+      try {
+        return await (filter === null
+          ? grpcPage(grpc, place, { filter: bytes, limit, from })
+          : restPage(rest, place, { filter, limit, from }));
+      } catch (error) {
+        const unread = error instanceof StrictRefusal && error.limit === 'unindexed_filtering_retrieve';
+        if (!unread || settings['unindexed_filtering_update'] === false) throw error;
+        filter = EVERYTHING;
+        return restPage(rest, place, { filter, limit, from });
+      }
+    });
     if (ids.length > 0) yield ids;
     from = next;
   } while (from !== null);
@@ -87,16 +100,22 @@ async function grpcPage(grpc: Grpc, { collection }: Place, page: PageRequest<Uin
 
 /**
  * Every shard applies its writes one after the other: when a deletion of nothing (points 3: filter 2 of must 2:
- * has_id 3 without ids), sent to all of them, is applied, so is everything before it. A collection that has no shard
- * yet, as one sharded by key, has nothing to wait for.
+ * has_id 3 without ids), sent to all of them, is applied, so is everything before it. Where strict mode allows no
+ * condition, the deletion of a payload index that is not there does the same. A collection that has no shard yet, as
+ * one sharded by key, has nothing to wait for.
  */
-export async function settle(grpc: Grpc, { collection }: Place): Promise<void> {
+export async function settle(
+  { rest, grpc }: { readonly rest: Rest; readonly grpc: Grpc },
+  { collection }: Place,
+): Promise<void> {
   const hasNoId = new ProtoWriter(8).message(3, new ProtoWriter(8));
   const nothing = new ProtoWriter(16).message(2, new ProtoWriter(8).message(2, hasNoId));
   const request = new ProtoWriter().string(1, collection).varint(2, 1).message(3, nothing).finish();
   try {
     await grpc.call('Points/Delete', request);
   } catch (error) {
-    if (!isTldrError(error, 'INVALID_ARGUMENT') || !error.message.endsWith(NO_SHARD)) throw error;
+    if (error instanceof StrictRefusal)
+      await rest.call('DELETE', `${pathOf(collection)}/index/${NO_FIELD}?wait=true`);
+    else if (!isTldrError(error, 'INVALID_ARGUMENT') || !error.message.endsWith(NO_SHARD)) throw error;
   }
 }

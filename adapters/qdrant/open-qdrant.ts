@@ -55,6 +55,7 @@ export async function openQdrant(options: OpenQdrantOptions): Promise<VectorStor
     version,
     endpoint: restUrl,
     indexingStallMs,
+    log: options.log,
     refusals: () => refusals,
   });
 }

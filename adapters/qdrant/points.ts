@@ -7,24 +7,30 @@ import { AnswerTooLarge, type CallOptions, type Grpc } from './grpc.js';
 import { insertOnlyField, type InsertOnly } from './insert-only.js';
 import { BatchBuilder, foundPoint, toBatch, type FoundPoint } from './point-batch.js';
 import { PointStructs } from './point-struct.js';
-import { NO_LIMITS, type StrictLimits } from './strict-limits.js';
+import { KnownLimits, type StrictLimits } from './strict-limits.js';
 import { Cursor, decodePointId, encodePointId, encodeShardKey, fieldBytes, selector } from './wire.js';
 import { eachPart } from './write-parts.js';
 
 const BATCH_POINTS = 256;
+/** Where a rate limit counts pages, a page holds as many points as its bytes allow. */
+export const COUNTED_BATCH_POINTS = 4096;
 /** The first page of a scan is small: it tells how large points are. */
 const FIRST_PAGE_POINTS = 32;
+const COUNTED_FIRST_PAGE_POINTS = 256;
+/** Times that a page may be larger than the one before: the points to come may be larger than those seen. */
+const GROWTH = 2;
+const COUNTED_GROWTH = 4;
 /** What a page should take, and what it may: one in which points turn out larger is asked for again, smaller. */
 const PAGE_BYTES = 16 * 1024 ** 2;
 const PAGE_BYTES_MAX = 2 * PAGE_BYTES;
 const WRITE_BYTES_MAX = 24 * 1024 ** 2;
-const RETRIEVE_POINTS = 256;
+export const RETRIEVE_POINTS = 256;
 const DELETE_POINTS = 10_000;
 
 export interface Place {
   readonly collection: string;
   readonly shardKey?: ShardKey | undefined;
-  readonly limits?: StrictLimits;
+  readonly limits?: KnownLimits;
 }
 
 export interface VectorPlace extends Place {
@@ -44,17 +50,20 @@ export async function* scanPoints(
   options: ScanOptions,
 ): AsyncGenerator<PointBatch> {
   const { range, signal, rowMemory } = options;
-  const asked = Math.min(options.batchSize ?? BATCH_POINTS, (place.limits ?? NO_LIMITS).queryPoints);
-  const batchSize = Math.max(1, Math.floor(asked));
+  const limits = limitsOf(place);
+  const counted = (): boolean => limits.now.readTokens !== Infinity;
+  const asked = (): number => options.batchSize ?? (counted() ? COUNTED_BATCH_POINTS : BATCH_POINTS);
+  const pageMax = (): number => Math.max(1, Math.floor(Math.min(asked(), limits.now.queryPoints)));
   const to = range?.to ?? null;
-  let limit = Math.min(batchSize, FIRST_PAGE_POINTS);
+  let limit = Math.min(pageMax(), counted() ? COUNTED_FIRST_PAGE_POINTS : FIRST_PAGE_POINTS);
   let pending = fetchAhead(grpc, place, { from: range?.from ?? null, limit, signal, rowMemory });
   for (;;) {
     const { batch, next } = await pending;
     throwIfAborted(signal);
     const bytesPerPoint = Math.max(1, batch.sizeBytes / Math.max(1, batch.ids.length));
-    // No more than twice the page before: the points to come may be larger than those seen.
-    limit = Math.max(1, Math.min(batchSize, 2 * batch.ids.length, Math.floor(PAGE_BYTES / bytesPerPoint)));
+    const room = Math.floor(PAGE_BYTES / bytesPerPoint);
+    const growth = counted() ? COUNTED_GROWTH : GROWTH;
+    limit = Math.max(1, Math.min(pageMax(), growth * batch.ids.length, room));
     const past = to === null ? -1 : batch.ids.findIndex((id) => comparePointIds(id, to) >= 0);
     const last = past >= 0 || next === undefined;
     if (!last) pending = fetchAhead(grpc, place, { from: next, limit, signal, rowMemory });
@@ -62,6 +71,11 @@ export async function* scanPoints(
     if (kept.ids.length > 0) yield kept;
     if (last) return;
   }
+}
+
+/** What strict mode allows at a place. */
+export function limitsOf({ limits = KnownLimits.none }: Place): KnownLimits {
+  return limits;
 }
 
 interface PageRequest {
@@ -111,13 +125,16 @@ async function bounded(
 
 /** ScrollPoints: collection 1, offset 3, limit 4, with_payload 6, with_vectors 7, shard_key_selector 9. */
 async function scrollPage(grpc: Grpc, place: VectorPlace, page: PageRequest): Promise<Page> {
-  const answer = await bounded(page.limit, (limit, options) => {
+  const ask = (limit: number, options: CallOptions): Promise<Uint8Array> => {
     const request = new ProtoWriter().string(1, place.collection);
     if (page.from !== null) request.message(3, encodePointId(page.from));
     request.varint(4, limit).message(6, selector(true)).message(7, selector(true));
     if (place.shardKey !== undefined) request.message(9, encodeShardKey(place.shardKey));
     return grpc.call('Points/Scroll', request.finish(), { ...options, signal: page.signal });
-  });
+  };
+  const answer = await limitsOf(place).keeping(({ queryPoints }) =>
+    bounded(Math.min(page.limit, queryPoints), ask),
+  );
   // ScrollResponse: next_page_offset 1, result 2.
   const { rowMemory = new RowMemory() } = page;
   const sizeBytes = answer.length;
@@ -141,16 +158,18 @@ export async function retrievePoints(
   place: VectorPlace,
   wanted: { ids: readonly PointId[]; withPayload: boolean; signal?: AbortSignal | undefined },
 ): Promise<PointBatch> {
-  const { reads } = place.limits ?? NO_LIMITS;
-  const { method, result, message } = reads.byCondition ? BY_CONDITION : BY_IDS;
-  const most = Math.min(RETRIEVE_POINTS, reads.ids);
   const points: FoundPoint[] = [];
   let sizeBytes = 0;
   for (let start = 0, taken = 0; start < wanted.ids.length; start += taken) {
-    const answer = await bounded(Math.min(most, wanted.ids.length - start), (count, options) => {
-      taken = count;
-      const request = message(place, wanted.ids.slice(start, start + count), wanted.withPayload);
-      return grpc.call(method, request.finish(), { ...options, signal: wanted.signal });
+    const { answer, result } = await limitsOf(place).keeping(async ({ reads }) => {
+      const way = reads.byCondition ? BY_CONDITION : BY_IDS;
+      const most = Math.min(RETRIEVE_POINTS, reads.ids, wanted.ids.length - start);
+      const found = await bounded(most, (count, options) => {
+        taken = count;
+        const request = way.message(place, wanted.ids.slice(start, start + count), wanted.withPayload);
+        return grpc.call(way.method, request.finish(), { ...options, signal: wanted.signal });
+      });
+      return { answer: found, result: way.result };
     });
     sizeBytes += answer.length;
     const cursor = new Cursor(answer);
@@ -206,9 +225,12 @@ const BY_CONDITION: WayById = {
 export async function upsertPoints(
   grpc: Grpc,
   place: Place,
-  { batch, insertOnly }: { batch: WriteBatch; insertOnly: InsertOnly | null },
+  {
+    batch,
+    insertOnly,
+    pointsMax,
+  }: { batch: WriteBatch; insertOnly: InsertOnly | null; pointsMax: StrictLimits['upsertPoints'] },
 ): Promise<void> {
-  const pointsMax = (place.limits ?? NO_LIMITS).upsertPoints;
   const head = new ProtoWriter().string(1, place.collection).varint(2, 1);
   if (place.shardKey !== undefined) head.message(5, encodeShardKey(place.shardKey));
   if (insertOnly !== null) head.raw(insertOnlyField(insertOnly));
@@ -244,10 +266,10 @@ export async function upsertPoints(
 
 /** DeletePoints: collection 1, wait 2, points 3 (ids 1: PointsIdsList, ids 1), shard_key_selector 5. */
 export async function deletePoints(grpc: Grpc, place: Place, ids: readonly PointId[]): Promise<void> {
-  const most = Math.min(DELETE_POINTS, (place.limits ?? NO_LIMITS).deletePoints);
-  for (let start = 0; start < ids.length; start += most) {
+  for (let start = 0, taken = 0; start < ids.length; start += taken) {
+    taken = Math.min(DELETE_POINTS, limitsOf(place).now.deletePoints);
     const list = new ProtoWriter();
-    for (const id of ids.slice(start, start + most)) list.message(1, encodePointId(id));
+    for (const id of ids.slice(start, start + taken)) list.message(1, encodePointId(id));
     const request = new ProtoWriter()
       .string(1, place.collection)
       .varint(2, 1)

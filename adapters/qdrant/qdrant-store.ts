@@ -2,7 +2,7 @@ import { isLosslessNumber } from 'lossless-json';
 import { TldrError } from '../../src/core/errors.js';
 import { concatRows } from '../../src/core/matrix.js';
 import type { PointId } from '../../src/core/point-id.js';
-import type { RunOptions } from '../../src/core/run.js';
+import type { Log, RunOptions } from '../../src/core/run.js';
 import { DATATYPES, QUANTIZATIONS } from '../../src/core/vector-store.js';
 import type {
   CollectionSpec,
@@ -12,6 +12,7 @@ import type {
   PointBatch,
   PointCondition,
   PointSample,
+  RequestLimits,
   SampleOptions,
   ScanOptions,
   ScoredPoint,
@@ -32,18 +33,27 @@ import { createCollection, createIndex, finishCollection } from './bulk-load.js'
 import { byTransport, readExactPayloads, writeExactPoints } from './exact-payload.js';
 import type { Grpc } from './grpc.js';
 import { insertOnlyOf } from './insert-only.js';
-import { listAt, numberAt, parseJson, textAt, valueAt } from './json.js';
+import { listAt, numberAt, parseJson, textAt, valueAt, type Json } from './json.js';
 import { matchingIds, settle } from './matching-ids.js';
 import { canonicalRest, payloadJson, REST_FORMAT, restFloats, restFromJson, restVector } from './payload.js';
 import { deletePoints, retrievePoints, scanPoints, upsertPoints, type VectorPlace } from './points.js';
 import { queryPoints, scoredPoints } from './query.js';
 import type { Rest } from './rest.js';
+import { KnownCollections } from './known-collections.js';
 import { loadOf } from './load.js';
 import { hasOneReplica, readVersions } from './versions.js';
-import { cutRanges, inProportion, pathOf, randomIds, sampleByIds, sampleByScan, sum } from './sampling.js';
+import {
+  cutRanges,
+  inProportion,
+  isReadByScan,
+  pathOf,
+  randomIds,
+  sampleByIds,
+  sampleByScan,
+  sum,
+} from './sampling.js';
 import { deriveScratch, dropScratch, measureVectors, vectorStorage } from './scratch.js';
 import { deriveTarget, differences, estimateMemory, specFromInfo } from './settings.js';
-import { strictLimits, type StrictLimits } from './strict-limits.js';
 
 const CUT_POINTS_PER_RANGE = 16;
 
@@ -54,13 +64,9 @@ interface Connection {
   readonly endpoint: string;
   /** Longest wait for an index that does not get on. */
   readonly indexingStallMs: number;
+  readonly log: Log | undefined;
   /** Calls turned away so far as too many. */
   readonly refusals: () => number;
-}
-
-interface KnownCollection {
-  readonly spec: CollectionSpec;
-  readonly limits: StrictLimits;
 }
 
 interface InShard {
@@ -72,10 +78,12 @@ export class QdrantStore implements VectorStore {
   readonly format = REST_FORMAT;
   readonly endpoint: string;
   readonly #to: Connection;
-  readonly #known = new Map<string, KnownCollection>();
+  readonly #known: KnownCollections;
 
   constructor(connection: Connection) {
     this.#to = connection;
+    const describe = (collection: string): Promise<CollectionSpec> => this.describe(collection);
+    this.#known = new KnownCollections(describe, connection);
     this.endpoint = connection.endpoint;
   }
 
@@ -127,7 +135,7 @@ export class QdrantStore implements VectorStore {
   }
 
   async count(collection: string, options: InShard = {}): Promise<number> {
-    const limits = await this.#limits(collection);
+    const limits = await this.#known.limits(collection);
     return countPoints(this.#to.rest, { collection, shardKey: options.shardKey, limits });
   }
 
@@ -144,8 +152,8 @@ export class QdrantStore implements VectorStore {
   ): Promise<AsyncIterable<VersionBatch> | null> {
     const { rest } = this.#to;
     if (!(await hasOneReplica(rest, collection))) return null;
-    const limits = await this.#limits(collection);
-    return limits.reads.conditionIds < 1
+    const limits = await this.#known.limits(collection);
+    return limits.now.reads.conditionIds < 1
       ? null
       : readVersions(rest, { collection, shardKey, limits }, signal);
   }
@@ -161,12 +169,12 @@ export class QdrantStore implements VectorStore {
   }
 
   async *matchingIds(collection: string, condition: PointCondition): AsyncGenerator<readonly PointId[]> {
-    const limits = await this.#limits(collection);
+    const limits = await this.#known.limits(collection);
     yield* matchingIds(this.#to, { collection, limits }, condition);
   }
 
   settle(collection: string): Promise<void> {
-    return settle(this.#to.grpc, { collection });
+    return settle(this.#to, { collection });
   }
 
   async splitRanges(
@@ -175,7 +183,7 @@ export class QdrantStore implements VectorStore {
   ): Promise<readonly IdRange[]> {
     const { parts, shardKey } = options;
     if (parts < 2) return [{ from: null, to: null }];
-    const place = { collection, shardKey, limits: await this.#limits(collection) };
+    const place = { collection, shardKey, limits: await this.#known.limits(collection) };
     return cutRanges(await randomIds(this.#to.rest, place, parts * CUT_POINTS_PER_RANGE), parts);
   }
 
@@ -191,8 +199,7 @@ export class QdrantStore implements VectorStore {
     for (const [i, one] of places.entries()) {
       const [size = 0, count = 0] = [sizes[i], counts[i]];
       const wanted = { ...options, size };
-      // Half of it or more is read faster in order than point by point.
-      const scan = size * 2 >= count;
+      const scan = isReadByScan(one, { size, count });
       parts.push(await (scan ? sampleByScan(grpc, one, wanted) : sampleByIds({ rest, grpc }, one, wanted)));
     }
     return {
@@ -234,17 +241,17 @@ export class QdrantStore implements VectorStore {
 
   async create(spec: CollectionSpec, options: { readonly resume?: boolean } = {}): Promise<void> {
     const exists = await this.exists(spec.name);
-    this.#known.delete(spec.name);
+    this.#known.forget(spec.name);
     await createCollection(this.#server(), spec, { resume: options.resume === true, exists });
   }
 
   async finish(spec: CollectionSpec, run: RunOptions = {}): Promise<void> {
-    this.#known.delete(spec.name);
+    this.#known.forget(spec.name);
     await finishCollection(this.#server(), spec, { ...run, stallMs: this.#to.indexingStallMs });
   }
 
   async deleteCollection(collection: string): Promise<void> {
-    this.#known.delete(collection);
+    this.#known.forget(collection);
     await this.#to.rest.call('DELETE', pathOf(collection));
   }
 
@@ -259,26 +266,40 @@ export class QdrantStore implements VectorStore {
     options: { readonly insertOnly?: boolean } & InShard = {},
   ): Promise<void> {
     const { insertOnly = false, shardKey } = options;
-    const place = { collection, shardKey, limits: await this.#limits(collection) };
     const way = insertOnly ? insertOnlyOf(this.#to.version) : null;
     if (insertOnly && way === null)
       throw new TldrError('UNSUPPORTED', `Qdrant ${this.#to.version} cannot leave existing points alone`);
     const { grpc, restAt } = byTransport(batch);
-    await upsertPoints(this.#to.grpc, place, { batch: grpc, insertOnly: way });
-    await writeExactPoints(this.#to.rest, place, { batch, restAt, insertOnly: way });
+    await this.#known.write(collection, async (limits) => {
+      const pointsMax = limits.now.upsertPoints;
+      const place = { collection, shardKey, limits };
+      await upsertPoints(this.#to.grpc, place, { batch: grpc, insertOnly: way, pointsMax });
+      await writeExactPoints(this.#to.rest, place, { batch, restAt, insertOnly: way, pointsMax });
+    });
   }
 
   async deletePoints(collection: string, ids: readonly PointId[], options: InShard = {}): Promise<void> {
-    const limits = await this.#limits(collection);
-    await deletePoints(this.#to.grpc, { collection, limits, ...options }, ids);
+    await this.#known.write(collection, (limits) =>
+      deletePoints(this.#to.grpc, { collection, limits, ...options }, ids),
+    );
   }
 
   async search(collection: string, request: SearchRequest): Promise<readonly ScoredPoint[]> {
-    return scoredPoints(await queryPoints(this.#to.rest, collection, request));
+    return scoredPoints(await this.#query(collection, request));
   }
 
   async timeSearch(collection: string, request: SearchRequest): Promise<number> {
-    return 1000 * (numberAt(await queryPoints(this.#to.rest, collection, request), 'time') ?? 0);
+    return 1000 * (numberAt(await this.#query(collection, request), 'time') ?? 0);
+  }
+
+  async #query(collection: string, request: SearchRequest): Promise<Json> {
+    const limits = await this.#known.limits(collection);
+    return limits.keeping(() => queryPoints(this.#to.rest, collection, request));
+  }
+
+  async requestLimits(collection: string): Promise<RequestLimits> {
+    const { queryPoints: results, readTokens } = (await this.#known.limits(collection)).now;
+    return { results, readsPerMinute: readTokens };
   }
 
   async load(collection: string): Promise<StoreLoad> {
@@ -346,25 +367,11 @@ export class QdrantStore implements VectorStore {
     return { rest: this.#to.rest, describe: (collection) => this.describe(collection) };
   }
 
-  /** A collection's spec, read and understood once: what is needed of it does not change under a run. */
-  async #know(collection: string): Promise<KnownCollection> {
-    const known = this.#known.get(collection);
-    if (known !== undefined) return known;
-    const spec = await this.describe(collection);
-    const fresh = { spec, limits: strictLimits(spec) };
-    this.#known.set(collection, fresh);
-    return fresh;
-  }
-
-  async #limits(collection: string): Promise<StrictLimits> {
-    return (await this.#know(collection)).limits;
-  }
-
   async #place(
     collection: string,
     { vectorName, shardKey }: { vectorName: string } & InShard,
   ): Promise<VectorPlace> {
-    const { spec, limits } = await this.#know(collection);
+    const { spec, limits } = await this.#known.get(collection);
     const vector = spec.vectors.find(({ name }) => name === vectorName);
     if (vector === undefined)
       throw new TldrError('NOT_FOUND', `collection ${collection} has no dense vector "${vectorName}"`);

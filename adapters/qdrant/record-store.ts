@@ -3,7 +3,7 @@ import { isTldrError, TldrError } from '../../src/core/errors.js';
 import type { RecordStore, Texts } from '../../src/core/record-store.js';
 import { sleep } from '../../src/core/run.js';
 import { countPoints } from './count.js';
-import { CallError } from './errors.js';
+import { CallError } from './call-error.js';
 import { insertOnlyOf, type InsertOnly } from './insert-only.js';
 import { isObject, listAt, num, objectAt, valueAt, type JsonObject } from './json.js';
 import type { Rest } from './rest.js';

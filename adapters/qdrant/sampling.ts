@@ -8,9 +8,17 @@ import type { IdRange, PointSample, SampleOptions, ShardKey } from '../../src/co
 import type { Grpc } from './grpc.js';
 import { listAt, num, valueAt, type Json, type JsonObject } from './json.js';
 import { checkCollectionName } from './names.js';
-import { retrievePoints, scanPoints, type Place, type VectorPlace } from './points.js';
+import {
+  COUNTED_BATCH_POINTS,
+  limitsOf,
+  RETRIEVE_POINTS,
+  retrievePoints,
+  scanPoints,
+  type Place,
+  type VectorPlace,
+} from './points.js';
 import type { Rest } from './rest.js';
-import { NO_LIMITS } from './strict-limits.js';
+import { CONDITION_TOKENS } from './strict-limits.js';
 
 const SAMPLE_REQUEST_POINTS = 10_000;
 /** Rounds of random ids that bring nothing new before a sample is taken as complete. */
@@ -52,17 +60,19 @@ export async function randomIds(rest: Rest, place: Place, wanted: number): Promi
   return [...found];
 }
 
-function requestSize({ limits = NO_LIMITS }: Place, wanted: number): number {
-  return Math.min(wanted, limits.queryPoints, SAMPLE_REQUEST_POINTS);
+function requestSize(place: Place, wanted: number): number {
+  return Math.min(wanted, limitsOf(place).now.queryPoints, SAMPLE_REQUEST_POINTS);
 }
 
 /** Random ids of one request. */
 async function someIds(rest: Rest, place: Place, wanted: number): Promise<PointId[]> {
   const { collection, shardKey } = place;
   const shard = shardKey === undefined ? {} : { shard_key: shardKeyJson(shardKey) };
-  const limit = requestSize(place, wanted);
-  const body: JsonObject = { query: { sample: 'random' }, limit: num(limit), with_payload: false, ...shard };
-  const result = await rest.call('POST', `${pathOf(collection)}/points/query`, body);
+  const result = await limitsOf(place).keeping(() => {
+    const limit = num(requestSize(place, wanted));
+    const body: JsonObject = { query: { sample: 'random' }, limit, with_payload: false, ...shard };
+    return rest.call('POST', `${pathOf(collection)}/points/query`, body);
+  });
   return listAt(result, 'points').map((point) => idOf(valueAt(point, 'id')));
 }
 
@@ -111,6 +121,15 @@ export function inProportion(total: number, weights: readonly number[]): number[
     .sort((a, b) => b.left - a.left || a.i - b.i);
   for (const { i } of order.slice(0, total - sum(shares))) shares[i] = (shares[i] ?? 0) + 1;
   return shares;
+}
+
+/** Whether a sample is read faster in order than point by point. Where reads are limited, the fewer requests decide. */
+export function isReadByScan(place: Place, { size, count }: { size: number; count: number }): boolean {
+  const { readTokens, reads } = limitsOf(place).now;
+  if (readTokens === Infinity) return size * 2 >= count;
+  const perPage = Math.min(COUNTED_BATCH_POINTS, limitsOf(place).now.queryPoints);
+  const tokensPerId = reads.byCondition ? CONDITION_TOKENS / Math.min(RETRIEVE_POINTS, reads.ids) : 1;
+  return Math.ceil(count / perPage) <= Math.ceil(size * tokensPerId) + Math.ceil(size / perPage);
 }
 
 /** Reservoir sampling (Vitter 1985, algorithm R) over everything: for samples of half the collection or more. */

@@ -2,9 +2,8 @@ import { comparePointIds, type PointId } from '../../src/core/point-id.js';
 import { throwIfAborted } from '../../src/core/run.js';
 import type { VersionBatch } from '../../src/core/vector-store.js';
 import { listAt, num, numberAt, valueAt, type Json, type JsonObject } from './json.js';
-import type { Place } from './points.js';
+import { limitsOf, type Place } from './points.js';
 import type { Rest } from './rest.js';
-import { NO_LIMITS } from './strict-limits.js';
 import { idOf, pathOf, shardKeyJson } from './sampling.js';
 
 const PAGE_POINTS = 5_000;
@@ -23,20 +22,28 @@ export async function hasOneReplica(rest: Rest, collection: string): Promise<boo
 /** Every point's version. A query whose formula is the same for all points returns them with their versions. */
 export async function* readVersions(
   rest: Rest,
-  { collection, shardKey, limits = NO_LIMITS }: Place,
+  place: Place,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<VersionBatch> {
+  const { collection, shardKey } = place;
   const path = pathOf(collection);
-  const limit = num(Math.min(PAGE_POINTS, limits.queryPoints, limits.reads.conditionIds));
   const shard: JsonObject = shardKey === undefined ? {} : { shard_key: shardKeyJson(shardKey) };
   let next: Json | undefined;
   do {
     throwIfAborted(signal);
     const offset: JsonObject = next === undefined ? {} : { offset: next };
     const bare = { with_payload: false, with_vector: false };
-    const page = await rest.call('POST', `${path}/points/scroll`, { limit, ...bare, ...offset, ...shard });
-    const ids = listAt(page, 'points').flatMap((point) => valueAt(point, 'id') ?? []);
-    if (ids.length > 0) yield await versionsOf(rest, { path, shard }, ids);
+    const page = await limitsOf(place).keeping(({ queryPoints, reads }) => {
+      const limit = num(Math.max(1, Math.min(PAGE_POINTS, queryPoints, reads.conditionIds)));
+      return rest.call('POST', `${path}/points/scroll`, { limit, ...bare, ...offset, ...shard });
+    });
+    const all = listAt(page, 'points').flatMap((point) => valueAt(point, 'id') ?? []);
+    for (let start = 0, taken = 0; start < all.length; start += taken) {
+      yield await limitsOf(place).keeping(({ queryPoints, reads }) => {
+        taken = Math.max(1, Math.min(PAGE_POINTS, queryPoints, reads.conditionIds));
+        return versionsOf(rest, { path, shard }, all.slice(start, start + taken));
+      });
+    }
     next = valueAt(page, 'next_page_offset') ?? undefined;
   } while (next !== undefined);
 }

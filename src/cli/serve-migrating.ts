@@ -20,7 +20,7 @@ const CATCH_UP_MS = 60_000;
 /** How often aliases are read where no write asks for them: what reads are answered by goes by them too. */
 const ALIASES_MS = 1_000;
 /** What is not brought over now is tried again soon: other writes wait behind it. */
-const RETRY = { attempts: 2, firstDelayMs: 100, longestDelayMs: 200 };
+const RETRY = { attempts: 2, firstDelayMs: 100, longestDelayMs: 200, turnMs: 0 };
 
 /** A collection that is being migrated. */
 interface Migrating {

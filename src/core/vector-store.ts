@@ -239,6 +239,13 @@ export interface StoreLoad {
   readonly queuedUpdates: number | null;
 }
 
+/** What a store lets through of a collection; Infinity where it sets no limit. */
+export interface RequestLimits {
+  /** Most points that one search may ask for, and most first-stage results. */
+  readonly results: number;
+  readonly readsPerMinute: number;
+}
+
 /** Points in id order with what changes at every write on them; only good to be compared with itself. */
 export interface VersionBatch {
   readonly ids: readonly PointId[];
@@ -357,6 +364,8 @@ export interface VectorStore {
   /** How long the store works on such a search, in milliseconds: by its own clock where it tells. */
   timeSearch(collection: string, request: SearchRequest): Promise<number>;
 
+  /** What the store lets through of a collection. */
+  requestLimits(collection: string): Promise<RequestLimits>;
   /** How busy the store is with a collection: one small request. */
   load(collection: string): Promise<StoreLoad>;
   /** Calls that the store turned away as too many since it was opened here, those repeated with success included. */

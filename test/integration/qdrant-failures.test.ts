@@ -288,7 +288,7 @@ test('a named vector may be called like a setting of a vector', async () => {
   }
 });
 
-test('strict mode: points are counted without exact search, and what never fits is not retried', async () => {
+test('strict mode: limits that change are read again, and what never fits is not retried', async () => {
   const warned: string[] = [];
   const log = (_: string, message: string): void => void warned.push(message);
   const store = await openQdrant({ ...server, apiKey: KEY, retry: QUICK, log });
@@ -303,9 +303,15 @@ test('strict mode: points are counted without exact search, and what never fits 
     expect(await store.count('data')).toBe(3000);
     await strict({ enabled: true, read_rate_limit: 5 });
     const ids = Array.from({ length: 50 }, (_, i) => BigInt(i));
-    await expect(store.retrieve('data', ids, { vectorName: '' })).rejects.toMatchObject({
-      code: 'INVALID_ARGUMENT',
-      message: expect.stringContaining('larger than rate limiter capacity'),
+    expect((await store.retrieve('data', ids, { vectorName: '' })).ids.length).toBeGreaterThan(0);
+    await strict({ enabled: true, read_rate_limit: 1 });
+    const bytes = Buffer.from('{"must":[{"key":"n","match":{"value":1}}]}');
+    const pages = store.matchingIds('data', { form: 'json', bytes })[Symbol.asyncIterator]();
+    await expect(pages.next()).rejects.toMatchObject({
+      code: 'UNSUPPORTED',
+      message: expect.stringMatching(
+        /refused by read_rate_limit .* \(read_rate_limit is 1\)\. Raise read_rate_limit/,
+      ),
     });
     expect(warned).toEqual([]);
   } finally {

@@ -1,0 +1,97 @@
+import { roughTime } from '../../src/core/read-turns.js';
+import type { Log } from '../../src/core/run.js';
+import { targetDescription } from '../../src/core/target-description.js';
+import type { CollectionSpec } from '../../src/core/vector-store.js';
+import { CallError } from './call-error.js';
+import { LiftedLimits } from './lifted-limits.js';
+import { numberAt } from './json.js';
+import { COUNTED_BATCH_POINTS } from './points.js';
+import type { Rest } from './rest.js';
+import { pathOf } from './sampling.js';
+import { KnownLimits, strictLimits, type StrictLimits } from './strict-limits.js';
+import { StrictRefusal } from './strict-refusal.js';
+
+/** Reading everything may take so long without a word. */
+const LONG_MINUTES = 10;
+
+interface Server {
+  readonly rest: Rest;
+  readonly log: Log | undefined;
+  /** Calls turned away so far as too many. */
+  readonly refusals: () => number;
+}
+
+export interface KnownCollection {
+  readonly spec: CollectionSpec;
+  readonly limits: KnownLimits;
+}
+
+/** Collections as they were read once: what is needed of them does not change under a run, but for strict mode. */
+export class KnownCollections {
+  readonly #describe: (collection: string) => Promise<CollectionSpec>;
+  readonly #rest: Rest;
+  readonly #log: Log | undefined;
+  readonly #refusals: () => number;
+  readonly #lifted: LiftedLimits;
+  readonly #known = new Map<string, KnownCollection>();
+
+  constructor(describe: (collection: string) => Promise<CollectionSpec>, { rest, log, refusals }: Server) {
+    this.#refusals = refusals;
+    this.#rest = rest;
+    this.#log = log;
+    this.#describe = describe;
+    this.#lifted = new LiftedLimits(rest);
+  }
+
+  async get(collection: string): Promise<KnownCollection> {
+    const known = this.#known.get(collection);
+    if (known !== undefined) return known;
+    const spec = await this.#describe(collection);
+    const readAgain = async (): Promise<StrictLimits> => strictLimits(await this.#describe(collection));
+    const limits = new KnownLimits(strictLimits(spec), { read: readAgain, refusals: this.#refusals });
+    const fresh = { spec, limits };
+    this.#known.set(collection, fresh);
+    await this.#sayIfSlow(collection, fresh.limits.now);
+    return fresh;
+  }
+
+  /** Says how long a rate limit makes reading everything, where that is long. */
+  async #sayIfSlow(collection: string, { readTokens, queryPoints }: StrictLimits): Promise<void> {
+    if (readTokens === Infinity) return;
+    const points = numberAt(await this.#rest.call('GET', pathOf(collection)), 'points_count');
+    if (points === undefined) return;
+    const minutes = points / Math.min(COUNTED_BATCH_POINTS, queryPoints) / readTokens;
+    if (minutes <= LONG_MINUTES) return;
+    this.#log?.(
+      'warn',
+      `strict mode of ${collection} lets ${readTokens} reads a minute through: reading its ${points} points once takes at least ${roughTime(minutes)}. Raise read_rate_limit to make that shorter`,
+    );
+  }
+
+  async limits(collection: string): Promise<KnownLimits> {
+    return (await this.get(collection)).limits;
+  }
+
+  forget(collection: string): void {
+    this.#known.delete(collection);
+  }
+
+  /** Writes within the limits of a collection; past them where it is a migration's target. */
+  async write(collection: string, write: (limits: KnownLimits) => Promise<void>): Promise<void> {
+    const { spec, limits } = await this.get(collection);
+    const isTarget = targetDescription(spec) !== null;
+    const lifted = (): Promise<void> => this.#lifted.during(collection, () => write(KnownLimits.none));
+    // A rate limit would hold back what clients wrote to the source.
+    if (isTarget && limits.now.writeTokens !== Infinity) return lifted();
+    try {
+      await limits.keeping(() => write(limits));
+    } catch (error) {
+      if (!isTarget || !isRefusedByLimit(error)) throw error;
+      await lifted();
+    }
+  }
+}
+
+function isRefusedByLimit(error: unknown): boolean {
+  return error instanceof StrictRefusal || (error instanceof CallError && error.retry.tooEarly === true);
+}
