@@ -56,7 +56,7 @@ export async function evaluateCollections(
     encoder,
     queries,
     ks,
-    rescore: flags.rescore ?? RESCORE,
+    rescore: flags.rescore ?? (await rescoreOf(store, { ...description, name: names.target }, run)),
     seed: flags.seed,
     by: flags.by,
     qrels:
@@ -64,6 +64,7 @@ export async function evaluateCollections(
         ? undefined
         : await readQrels(flags.qrels, { queries: queries.vectors.rows, doc: parsePointId }, run.signal),
     signal: run.signal,
+    log: run.log,
     onProgress: run.onProgress,
   });
   const { points } = comparison;
@@ -74,6 +75,18 @@ export async function evaluateCollections(
     );
   }
   return { comparison, description, queriesFrom };
+}
+
+/** First-stage results where nobody says how many: as many as usual, or as strict mode lets through. */
+async function rescoreOf(
+  store: VectorStore,
+  { layout, name }: TargetDescription & { readonly name: string },
+  run: ConsoleRun,
+): Promise<number> {
+  const { results } = await store.requestLimits(name);
+  if (layout === 'compact' || results >= RESCORE) return RESCORE;
+  run.log('warn', `strict mode lets ${name} rescore ${results} points: ${RESCORE} is the usual number`);
+  return results;
 }
 
 async function sourceOf(

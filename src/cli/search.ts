@@ -1,11 +1,12 @@
 import { Command } from 'commander';
 import { Encoder } from '../core/encoder.js';
-import { messageOf, TldrError } from '../core/errors.js';
+import { isTldrError, messageOf, TldrError } from '../core/errors.js';
 import { checkFinite, checkMagnitude, matrixFromRows, row, type Matrix } from '../core/matrix.js';
 import { formatPointId } from '../core/point-id.js';
 import { compactSearch, rescoredSearch } from '../core/projected-search.js';
-import { throwIfAborted } from '../core/run.js';
+import { throwIfAborted, type RunOptions } from '../core/run.js';
 import type { ScoredPoint, VectorStore } from '../core/vector-store.js';
+import { exactSearch } from './exact-search.js';
 import { openInput } from './input-stream.js';
 import { parseVector } from './json-vector.js';
 import { describeMigrated } from './migrated-target.js';
@@ -49,7 +50,7 @@ export function searchCommand(): Command {
           );
         if (encoder.metadata.distance !== 'cosine') checkMagnitude(query, () => nameOf(flags));
         await withStore(config, run, async (store) => {
-          const results = await searchCompact(store, collection, { ...flags, encoder, query });
+          const results = await searchCompact(store, collection, { ...flags, encoder, query, run });
           for (const { id, score, payloadJson } of results)
             run.say(`${score.toFixed(6)}  ${formatPointId(id)}  ${payloadJson ?? ''}`);
           run.result({ collection, results });
@@ -73,9 +74,16 @@ Examples:
 async function searchCompact(
   store: VectorStore,
   collection: string,
-  options: { encoder: Encoder; query: Matrix; limit: number; rescore?: number; exact?: boolean },
+  options: {
+    readonly encoder: Encoder;
+    readonly query: Matrix;
+    readonly limit: number;
+    readonly rescore?: number;
+    readonly exact?: boolean;
+    readonly run: RunOptions;
+  },
 ): Promise<readonly ScoredPoint[]> {
-  const { encoder, query, limit, rescore, exact } = options;
+  const { encoder, query, limit, rescore, exact, run } = options;
   const description = await describeMigrated(store, collection, { encoder, rescore });
   const projected = row(encoder.projectQueries(query), 0);
   const shared = { withPayload: true, ...(exact === undefined ? {} : { exact }) };
@@ -83,7 +91,13 @@ async function searchCompact(
     rescore === undefined
       ? compactSearch(description, projected, limit)
       : rescoredSearch(description, { full: row(query, 0), projected }, { limit, rescore });
-  return store.search(collection, { ...request, ...shared });
+  try {
+    return await store.search(collection, { ...request, ...shared });
+  } catch (error) {
+    if (exact !== true || !isTldrError(error, 'UNSUPPORTED')) throw error;
+    run.log?.('warn', `${collection} is read as a whole for an exact search: ${messageOf(error)}`);
+    return exactSearch(store, { collection, description, encoder, query, limit, rescore }, run);
+  }
 }
 
 /** What the query is called in messages. */

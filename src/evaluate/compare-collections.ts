@@ -1,11 +1,13 @@
 import type { Distance } from '../core/distance.js';
 import type { Encoder } from '../core/encoder.js';
-import { TldrError } from '../core/errors.js';
+import { isTldrError, messageOf, TldrError } from '../core/errors.js';
 import { checkFinite, row, rowRange, type Matrix } from '../core/matrix.js';
 import type { PointId } from '../core/point-id.js';
 import { compactSearch, rescoredSearch, type ProjectedTarget } from '../core/projected-search.js';
+import { ReadTurns, roughTime } from '../core/read-turns.js';
 import { throwIfAborted, type RunOptions } from '../core/run.js';
 import type { MemoryEstimate, ScoredPoint, VectorStore } from '../core/vector-store.js';
+import { exactByScan } from './exact-by-scan.js';
 import {
   fidelity,
   headlineK,
@@ -77,6 +79,8 @@ export interface CollectionComparison {
 interface Form {
   readonly name: string;
   readonly dim: number;
+  /** Waited for before the clock runs. */
+  readonly turns: ReadTurns;
   readonly ask: (query: number, limit: number) => Promise<readonly ScoredPoint[]>;
 }
 
@@ -109,10 +113,11 @@ export async function compareCollections(options: CompareOptions): Promise<Colle
   checkQueries(options);
   const k = headlineK(ks);
   const ids = new IdNumbers();
-  const forms = formsOf(options);
+  const turns = await turnsOf(options);
+  const forms = formsOf(options, turns);
   const asking = { ...options, ids };
   const depth = Math.max(...ks, qrels === undefined ? 0 : RELEVANCE_DEPTHS.map);
-  const truth = (await askAll([exactForm(options)], depth, { ...asking, step: 'exact search' })).lists[0]!;
+  const truth = await exactLists(options, depth, { ...asking, turns: turns.source });
   const found = forms.map(() => new Map<number, RankedLists>());
   let latencies: readonly Latency[] = [];
   for (const at of ks) {
@@ -187,17 +192,64 @@ function checkQueries({ queries, encoder, ks, qrels }: CompareOptions): void {
   }
 }
 
-function exactForm({ source, queries, encoder }: CompareOptions): Form {
+interface SideTurns {
+  readonly source: ReadTurns;
+  readonly target: ReadTurns;
+}
+
+/** When each side may be asked; says so where that takes long. */
+async function turnsOf(options: CompareOptions): Promise<SideTurns> {
+  const { source, target, queries, ks, log } = options;
+  const limits = {
+    source: await source.store.requestLimits(source.collection),
+    target: await target.store.requestLimits(target.collection),
+  };
+  const searches = queries.vectors.rows * (ks.length + 1);
+  const perMinute = Math.min(limits.source.readsPerMinute, limits.target.readsPerMinute);
+  if (searches > 2 * perMinute)
+    log?.(
+      'warn',
+      `strict mode lets ${perMinute} reads a minute through: about ${searches} searches of each side take ${roughTime(searches / perMinute)}; fewer queries (--sample) or a higher read_rate_limit make that shorter`,
+    );
+  return {
+    source: new ReadTurns(limits.source.readsPerMinute),
+    target: new ReadTurns(limits.target.readsPerMinute),
+  };
+}
+
+/** What exact search answers; computed from the vectors themselves where the store allows no exact search so deep. */
+async function exactLists(
+  options: CompareOptions,
+  depth: number,
+  asking: Asking & { readonly turns: ReadTurns },
+): Promise<RankedLists> {
+  const { source, queries, encoder, log } = options;
+  const ask = async (form: Form): Promise<RankedLists> =>
+    (await askAll([form], depth, { ...asking, step: 'exact search' })).lists[0]!;
+  try {
+    return await ask(exactForm(options, asking.turns));
+  } catch (error) {
+    if (!isTldrError(error, 'UNSUPPORTED')) throw error;
+    log?.('warn', `${source.collection} is read as a whole for its exact neighbours: ${messageOf(error)}`);
+  }
+  const lists = await exactByScan(source, queries.vectors, { ...asking, limit: depth + 1 });
+  const answer = (q: number, limit: number): Promise<readonly ScoredPoint[]> =>
+    Promise.resolve((lists[q] ?? []).slice(0, limit));
+  return ask({ name: 'exact', dim: encoder.inputDim, ask: answer, turns: new ReadTurns(Infinity) });
+}
+
+function exactForm({ source, queries, encoder }: CompareOptions, turns: ReadTurns): Form {
   const { store, collection, vectorName } = source;
   return {
     name: 'exact',
     dim: encoder.inputDim,
+    turns,
     ask: (q, limit) =>
       store.search(collection, { vectorName, vector: row(queries.vectors, q), limit, exact: true }),
   };
 }
 
-function formsOf({ source, target, encoder, queries, rescore }: CompareOptions): Form[] {
+function formsOf({ source, target, encoder, queries, rescore }: CompareOptions, turns: SideTurns): Form[] {
   const full = (q: number): Float32Array => row(queries.vectors, q);
   const projected = (q: number): Float32Array =>
     encoder.projectQueries(rowRange(queries.vectors, q, q + 1)).data;
@@ -205,12 +257,14 @@ function formsOf({ source, target, encoder, queries, rescore }: CompareOptions):
     {
       name: 'full, as configured',
       dim: encoder.inputDim,
+      turns: turns.source,
       ask: (q, limit) =>
         source.store.search(source.collection, { vectorName: source.vectorName, vector: full(q), limit }),
     },
     {
       name: 'compact',
       dim: encoder.outputDim,
+      turns: turns.target,
       ask: (q, limit) => target.store.search(target.collection, compactSearch(target, projected(q), limit)),
     },
   ];
@@ -218,6 +272,7 @@ function formsOf({ source, target, encoder, queries, rescore }: CompareOptions):
     forms.push({
       name: 'rescored',
       dim: encoder.inputDim,
+      turns: turns.target,
       ask: (q, limit) =>
         target.store.search(
           target.collection,
@@ -249,12 +304,16 @@ async function askAll(
   const times = forms.map(() => new Float64Array(total));
   for (let q = 0; q < Math.min(total, WARM_UP_QUERIES); q++) {
     throwIfAborted(signal);
-    for (const { ask } of forms) await ask(q, places);
+    for (const form of forms) {
+      await form.turns.next(signal);
+      await form.ask(q, places);
+    }
   }
   for (let q = 0; q < total; q++) {
     throwIfAborted(signal);
     for (let turn = 0; turn < forms.length; turn++) {
       const f = (q + turn) % forms.length;
+      await forms[f]!.turns.next(signal);
       const startedAt = performance.now();
       const answer = await forms[f]!.ask(q, places);
       times[f]![q] = performance.now() - startedAt;

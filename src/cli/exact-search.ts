@@ -1,0 +1,58 @@
+import type { Encoder } from '../core/encoder.js';
+import { TldrError } from '../core/errors.js';
+import { score, type Distance } from '../core/distance.js';
+import { row, type Matrix } from '../core/matrix.js';
+import type { RunOptions } from '../core/run.js';
+import type { TargetDescription } from '../core/target-description.js';
+import type { ScoredPoint, VectorStore } from '../core/vector-store.js';
+import { byScore, exactByScan } from '../evaluate/exact-by-scan.js';
+
+export interface ExactSearch {
+  readonly collection: string;
+  readonly description: TargetDescription;
+  readonly encoder: Encoder;
+  /** One row of full size. */
+  readonly query: Matrix;
+  readonly limit: number;
+  readonly rescore: number | undefined;
+}
+
+/**
+ * An exact search of a migration's target, with payloads, made by reading all of it: for a store that allows no exact
+ * search.
+ */
+export async function exactSearch(
+  store: VectorStore,
+  search: ExactSearch,
+  run: RunOptions,
+): Promise<readonly ScoredPoint[]> {
+  const { collection, description, encoder, query, limit, rescore } = search;
+  const compact = {
+    ...{ store, collection, vectorName: description.compact },
+    distance: encoder.metadata.compactDistance,
+  };
+  const firstStage = Math.max(limit, rescore ?? 0);
+  const [found = []] = await exactByScan(compact, encoder.projectQueries(query), {
+    ...run,
+    limit: firstStage,
+  });
+  const ids = found.map(({ id }) => id);
+  const points = await store.retrieve(collection, ids, { vectorName: description.vector });
+  const at = new Map(points.ids.map((id, i) => [id, i]));
+  const distance = distanceOf(description, encoder.metadata.distance);
+  const scored = found.flatMap((one): ScoredPoint[] => {
+    const i = at.get(one.id);
+    if (i === undefined) return [];
+    const payloadJson = store.payloadJson(points.rest[i] ?? new Uint8Array(0));
+    const full = (): number => score(row(query, 0), row(points.vectors, i), distance);
+    return [{ id: one.id, score: rescore === undefined ? one.score : full(), payloadJson }];
+  });
+  if (rescore !== undefined) scored.sort(byScore(distance));
+  return scored.slice(0, limit);
+}
+
+/** @throws MISMATCH where target and encoder name different distances */
+function distanceOf({ distance }: TargetDescription, known: Distance): Distance {
+  if (distance === known) return known;
+  throw new TldrError('MISMATCH', `the target says ${distance}, the encoder was trained for ${known}`);
+}
