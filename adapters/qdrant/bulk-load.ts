@@ -14,6 +14,7 @@ import {
   shardKeyBodies,
   TOLD_KEYS,
 } from './settings.js';
+import { UNLIMITED } from './strict-limits.js';
 
 const GREEN_POLL_MS = 500;
 /** Green must be seen this often in a row: it shows for a moment before optimisation begins. */
@@ -41,7 +42,10 @@ export async function createCollection(
   if (!exists) await unlessMade(() => rest.call('PUT', path, createBody(spec)), isOwn);
   const late = patchAfterCreate(spec);
   if (late !== null) await rest.call('PATCH', path, late);
-  const present = new Set((await describe(spec.name)).shardKeys.map(({ kind, value }) => `${kind} ${value}`));
+  const made = await describe(spec.name);
+  // The server may have limits for every new collection, which those that were there before lack.
+  if (isStrict(made) && !isStrict(spec)) await rest.call('PATCH', path, UNLIMITED);
+  const present = new Set(made.shardKeys.map(({ kind, value }) => `${kind} ${value}`));
   for (const [i, body] of shardKeyBodies(spec).entries()) {
     const key = spec.shardKeys[i];
     if (key !== undefined && present.has(`${key.kind} ${key.value}`)) continue;
@@ -51,6 +55,10 @@ export async function createCollection(
     );
   }
   await createMissingIndexes({ rest, describe }, spec);
+}
+
+function isStrict(spec: CollectionSpec): boolean {
+  return valueAt(parseJson(spec.native), 'strict_mode_config', 'enabled') === true;
 }
 
 async function unlessMade(make: () => Promise<unknown>, isOwn: () => Promise<boolean>): Promise<void> {

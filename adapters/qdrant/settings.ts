@@ -25,7 +25,13 @@ import {
 } from './json.js';
 import { checkName } from './names.js';
 import { QUANTIZATION_KEY, recordText } from './quantization-record.js';
-import { THRESHOLDS_KEY, thresholdsOf, type Threshold, type Thresholds } from './thresholds.js';
+import {
+  THRESHOLDS_KEY,
+  thresholdsOf,
+  vectorSizeLimit,
+  type Threshold,
+  type Thresholds,
+} from './thresholds.js';
 import { pushDownQuantization, withoutIndex, withStorage } from './vector-storage.js';
 
 const DISTANCE_NAMES: Readonly<Record<string, Distance>> = {
@@ -133,7 +139,11 @@ export function deriveTarget(source: CollectionSpec, change: TargetChange): Coll
     Object.hasOwn(COMPONENT_BYTES, textAt(one, 'datatype') ?? 'float32'),
   );
   const of = { reduced, compact: compactSpec, before: source.vectors, after: vectors };
-  const thresholds = sized ? thresholdsOf(native, full, of) : {};
+  const vectorSize = sized && twoStage ? vectorSizeLimit(native, of) : null;
+  const thresholds = {
+    ...(sized ? thresholdsOf(native, full, of) : {}),
+    ...(vectorSize !== null && { max_collection_vector_size_bytes: vectorSize }),
+  };
   applyThresholds(thresholds, native, compact);
   if (twoStage) {
     // Only read by id: neither a graph, nor one per payload value, nor codes of it may stay in memory.
@@ -228,6 +238,8 @@ function applyThresholds(thresholds: Thresholds, native: JsonObject, compact: Js
   set(native, 'optimizer_config', 'indexing_threshold', thresholds.indexing_threshold);
   set(native, 'hnsw_config', 'full_scan_threshold', thresholds.full_scan_threshold);
   set(compact, 'hnsw_config', 'full_scan_threshold', thresholds.vector_full_scan_threshold);
+  const { max_collection_vector_size_bytes: vectorSize } = thresholds;
+  set(native, 'strict_mode_config', 'max_collection_vector_size_bytes', vectorSize);
 }
 
 /** Projected values are no bytes: a uint8 vector becomes float32. The rest of the vector's settings stays. */
@@ -258,7 +270,9 @@ export function differences(
     const params = { ...objectAt(native, 'params'), vectors: vectorsOf(native) };
     // Shard keys are told in no order.
     const keys = listAt(native, 'shard_keys').map(stringifyJson).sort();
-    const flat = flatten({ ...native, params, metadata: null, shard_keys: keys });
+    // Limits that are switched off say nothing, whatever they are.
+    const off = valueAt(native, 'strict_mode_config', 'enabled') === true ? {} : { strict_mode_config: null };
+    const flat = flatten({ ...native, params, metadata: null, shard_keys: keys, ...off });
     for (const key of [...flat.keys()]) {
       if (/^payload_schema\..*\.points$/.test(key)) flat.delete(key);
       if (creating && /^(payload_schema\.|shard_keys$|params\.read_fan_out_)/.test(key)) flat.delete(key);
@@ -292,9 +306,10 @@ export function createBody(spec: CollectionSpec): JsonObject {
   }
   const optimizers = objectAt(native, 'optimizer_config');
   const held = numberAt(optimizers, 'indexing_threshold') === undefined ? {} : { indexing_threshold: num(0) };
-  // Limits wait for the end. That there are none holds from the start, whatever the server has for new collections.
+  // Limits wait for the end. That they wait holds from the start, whatever the server has for new collections.
   const strict = native['strict_mode_config'];
-  if (valueAt(strict, 'enabled') === false) body['strict_mode_config'] = strict ?? null;
+  if (isObject(strict))
+    body['strict_mode_config'] = strict['enabled'] === false ? strict : { enabled: false };
   body['optimizers_config'] = { ...optimizers, ...held };
   return body;
 }

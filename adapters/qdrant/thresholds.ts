@@ -7,17 +7,23 @@ export const THRESHOLDS_KEY = 'tldr-thresholds';
 /** The smallest `full_scan_threshold` that the server takes. */
 export const FULL_SCAN_THRESHOLD_MIN_KB = 10;
 
-/** In kilobytes; `source` is null where the vector had no setting of its own. */
+/** In kilobytes, the size of all vectors in bytes; `source` is null where the vector had no setting of its own. */
 export interface Threshold {
   readonly source: number | null;
   readonly target: number;
 }
 
-const NAMES = ['indexing_threshold', 'full_scan_threshold', 'vector_full_scan_threshold'] as const;
+const NAMES = [
+  'indexing_threshold',
+  'full_scan_threshold',
+  'vector_full_scan_threshold',
+  'max_collection_vector_size_bytes',
+] as const;
 
 /**
- * Those that a migration made smaller: `indexing_threshold` of the optimizer, `full_scan_threshold` of the collection's
- * index settings, or where those are not for the reduced vector alone, that of its own.
+ * Those that a migration changed: it made smaller `indexing_threshold` of the optimizer, `full_scan_threshold` of the collection's
+ * index settings, or where those are not for the reduced vector alone, that of its own; and it made larger strict mode's
+ * `max_collection_vector_size_bytes`.
  */
 export type Thresholds = Readonly<Partial<Record<(typeof NAMES)[number], Threshold>>>;
 
@@ -55,6 +61,17 @@ export function thresholdsOf(native: JsonObject, full: JsonObject, reduction: Re
       },
     }),
   };
+}
+
+/**
+ * The size of all vectors that strict mode allows, such that a collection with the reduced vector beside the full one
+ * reaches it with no fewer points than without; null where it stays.
+ */
+export function vectorSizeLimit(native: JsonObject, { reduced, compact }: Reduction): Threshold | null {
+  const source = numberAt(native, 'strict_mode_config', 'max_collection_vector_size_bytes');
+  if (source === undefined) return null;
+  const target = Math.ceil(source * (1 + bytesOf(compact) / bytesOf(reduced)));
+  return Number.isSafeInteger(target) ? { source, target } : null;
 }
 
 /** Nothing where the text is not of this form: anybody who may write to the server may have written it. */

@@ -3,6 +3,9 @@ import type { VectorStore } from '../core/vector-store.js';
 
 const QUERIES = 8;
 const LIMIT = 10;
+const MINUTE_MS = 60_000;
+/** Share of the reads that a rate limit lets through which searches for the latency may take. */
+const READS_SHARE = 0.1;
 /** Latencies of which the median counts: one slow search is no load. */
 const WINDOW = 3;
 /** A search not answered for so long counts as slow whatever its own time will be; less may be this process. */
@@ -24,18 +27,37 @@ export async function openProbe(
 ): Promise<{ readonly probe: Probe; readonly baselineMs: number } | null> {
   const { vectors } = await source.sample(collection, { vectorName, size: QUERIES });
   if (vectors.rows === 0) return null;
-  const probe = probeOf(source, { collection, vectorName, vectors });
+  const { results, readsPerMinute } = await source.requestLimits(collection);
+  const limit = Math.min(LIMIT, results);
+  const probe = probeOf(source, { collection, vectorName, vectors, limit });
   const times: number[] = [];
   for (let i = 0; i < 2 * vectors.rows; i++) {
     await probe.search();
     if (i >= vectors.rows) times.push(probe.last());
   }
-  return { probe, baselineMs: median(times) };
+  const everyMs = MINUTE_MS / (READS_SHARE * readsPerMinute);
+  return { probe: { ...probe, search: atMostEvery(everyMs, probe.search) }, baselineMs: median(times) };
+}
+
+/** The same search, left out where the one before began less than `ms` ago. */
+function atMostEvery(ms: number, search: () => Promise<void>): () => Promise<void> {
+  let begunAtMs = -Infinity;
+  return async () => {
+    const now = performance.now();
+    if (now - begunAtMs < ms) return;
+    begunAtMs = now;
+    await search();
+  };
 }
 
 function probeOf(
   source: VectorStore,
-  { collection, vectorName, vectors }: { collection: string; vectorName: string; vectors: Matrix },
+  {
+    collection,
+    vectorName,
+    vectors,
+    limit,
+  }: { collection: string; vectorName: string; vectors: Matrix; limit: number },
 ): Probe & { readonly last: () => number } {
   const recent: number[] = [];
   let next = 0;
@@ -51,7 +73,7 @@ function probeOf(
       const vector = Float32Array.from(row(vectors, next++ % vectors.rows));
       begunAtMs = performance.now();
       try {
-        recent.push(await source.timeSearch(collection, { vectorName, vector, limit: LIMIT }));
+        recent.push(await source.timeSearch(collection, { vectorName, vector, limit }));
         if (recent.length > WINDOW) recent.shift();
       } finally {
         begunAtMs = null;

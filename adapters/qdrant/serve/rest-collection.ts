@@ -48,6 +48,8 @@ export function rewriteInfo(root: JsonNode, served: ServedCollection, source: Sp
   };
   restore('optimizer_config', 'indexing_threshold', thresholds.indexing_threshold);
   restore('hnsw_config', 'full_scan_threshold', thresholds.full_scan_threshold);
+  const { max_collection_vector_size_bytes: vectorSize } = thresholds;
+  restore('strict_mode_config', 'max_collection_vector_size_bytes', vectorSize);
   const quantization = shownQuantization(settings, served, JSON_CODES);
   showQuantization(config, quantization, source);
   const shown = { served, source, quantization, fullScan: thresholds.vector_full_scan_threshold };
