@@ -243,7 +243,9 @@ function writing(
 }
 
 /** Exact search. */
-function searching(memory: Memory): Pick<VectorStore, 'search' | 'timeSearch' | 'requestLimits' | 'createPayloadIndex'> {
+function searching(
+  memory: Memory,
+): Pick<VectorStore, 'search' | 'timeSearch' | 'requestLimits' | 'createPayloadIndex'> {
   const store: ReturnType<typeof searching> = {
     search: async (name, request) => {
       const ranked = (
