@@ -1,5 +1,5 @@
 import { formatPointId } from '../core/point-id.js';
-import type { RunOptions } from '../core/run.js';
+import { sleep, type RunOptions } from '../core/run.js';
 import {
   comparedPoints,
   shardKeysOf,
@@ -11,6 +11,8 @@ import { lookedAgain } from './look-again.js';
 import type { MigrationPlan } from './plan-migration.js';
 
 const DIFFERENCES_MAX = 20;
+const LOOKS_MAX = 10;
+const LOOK_MS = 300;
 
 export interface VerifyReport {
   readonly ok: boolean;
@@ -43,6 +45,19 @@ export interface Writing {
   readonly writing?: boolean;
 }
 
+/** Settings in which the target differs. A write that is followed may set the target's limits aside for a moment. */
+async function settingDifferences(
+  { targetCollection, targetSpec }: MigrationPlan,
+  { target }: Sides,
+  { signal, writing = false }: Pick<RunOptions, 'signal'> & Writing,
+): Promise<readonly string[]> {
+  for (let looks = 1; ; looks++) {
+    const lines = target.differences(targetSpec, await target.describe(targetCollection));
+    if (lines.length === 0 || !writing || looks >= LOOKS_MAX) return lines;
+    await sleep(LOOK_MS, signal);
+  }
+}
+
 /** Settings, counts, and the points given, as one report. */
 export async function report(
   plan: MigrationPlan,
@@ -56,8 +71,7 @@ export async function report(
     differenceCount++;
     if (differences.length < DIFFERENCES_MAX) differences.push(text);
   };
-  const actual = await sides.target.describe(plan.targetCollection);
-  for (const line of sides.target.differences(plan.targetSpec, actual)) differ(`setting ${line}`);
+  for (const line of await settingDifferences(plan, sides, run)) differ(`setting ${line}`);
   for (const shardKey of writing ? [] : shardKeysOf(plan.sourceSpec)) {
     const [expected, found] = await Promise.all([
       sides.source.count(plan.sourceCollection, { shardKey }),
