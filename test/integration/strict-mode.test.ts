@@ -3,33 +3,12 @@ import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
 import type { VectorStore } from '../../src/core/vector-store.js';
 import { DIM } from '../migrate/fixtures.js';
 import { openCliPlace, type CliPlace } from './cli-place.js';
+import { STRICT_LIMITS } from './strict-limits-list.js';
 import { testsOn } from './test-server.js';
 
 const test = await testsOn('any');
 
 const POINTS = 400;
-/** One limit of the server's strict mode each, so small that requests of the usual size are refused. */
-const LIMITS: readonly (readonly [string, object])[] = [
-  ['max_query_limit', { max_query_limit: 30 }],
-  ['max_timeout', { max_timeout: 1 }],
-  ['unindexed_filtering_retrieve', { unindexed_filtering_retrieve: false }],
-  ['unindexed_filtering_update', { unindexed_filtering_update: false }],
-  ['search_max_hnsw_ef', { search_max_hnsw_ef: 1 }],
-  ['search_allow_exact', { search_allow_exact: false }],
-  ['search_max_oversampling', { search_max_oversampling: 1 }],
-  ['upsert_max_batchsize', { upsert_max_batchsize: 7 }],
-  ['search_max_batchsize', { search_max_batchsize: 1 }],
-  ['max_collection_vector_size_bytes', { max_collection_vector_size_bytes: 1000 }],
-  ['read_rate_limit', { read_rate_limit: 200 }],
-  ['write_rate_limit', { write_rate_limit: 100 }],
-  ['max_collection_payload_size_bytes', { max_collection_payload_size_bytes: 100 }],
-  ['max_points_count', { max_points_count: 10 }],
-  ['filter_max_conditions', { filter_max_conditions: 0 }],
-  ['condition_max_size', { condition_max_size: 0 }],
-  ['max_payload_index_count', { max_payload_index_count: 0 }],
-  ['multivector_config', { multivector_config: { many: { max_vectors: 1 } } }],
-  ['sparse_config', { sparse_config: { words: { max_length: 1 } } }],
-];
 
 let place: CliPlace;
 
@@ -74,7 +53,7 @@ afterAll(async () => {
 });
 
 describe('strict mode', () => {
-  test.each(LIMITS)('%s: a collection is counted, sampled and read', async (name, settings) => {
+  test.each(STRICT_LIMITS)('%s: a collection is counted, sampled and read', async (name, settings) => {
     const source = `from_${name}`;
     await fill(source);
     await strict(source, settings);
