@@ -25,13 +25,7 @@ import {
 } from './json.js';
 import { checkName } from './names.js';
 import { QUANTIZATION_KEY, recordText } from './quantization-record.js';
-import {
-  THRESHOLDS_KEY,
-  thresholdsOf,
-  vectorSizeLimit,
-  type Threshold,
-  type Thresholds,
-} from './thresholds.js';
+import { applyThresholds, THRESHOLDS_KEY, thresholdsOf, vectorSizeLimit } from './thresholds.js';
 import { pushDownQuantization, withoutIndex, withStorage } from './vector-storage.js';
 
 const DISTANCE_NAMES: Readonly<Record<string, Distance>> = {
@@ -228,18 +222,6 @@ function reducible(source: CollectionSpec, change: TargetChange): DenseVectorSpe
     );
   }
   return reduced;
-}
-
-/** Writes them into the settings of the collection and of its reduced vector. */
-function applyThresholds(thresholds: Thresholds, native: JsonObject, compact: JsonObject): void {
-  const set = (at: JsonObject, block: string, name: string, threshold: Threshold | undefined): void => {
-    if (threshold !== undefined) at[block] = { ...objectAt(at, block), [name]: num(threshold.target) };
-  };
-  set(native, 'optimizer_config', 'indexing_threshold', thresholds.indexing_threshold);
-  set(native, 'hnsw_config', 'full_scan_threshold', thresholds.full_scan_threshold);
-  set(compact, 'hnsw_config', 'full_scan_threshold', thresholds.vector_full_scan_threshold);
-  const { max_collection_vector_size_bytes: vectorSize } = thresholds;
-  set(native, 'strict_mode_config', 'max_collection_vector_size_bytes', vectorSize);
 }
 
 /** Projected values are no bytes: a uint8 vector becomes float32. The rest of the vector's settings stays. */

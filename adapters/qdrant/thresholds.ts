@@ -1,5 +1,5 @@
 import type { DenseVectorSpec } from '../../src/core/vector-store.js';
-import { numberAt, type JsonObject } from './json.js';
+import { num, numberAt, objectAt, type JsonObject } from './json.js';
 import { mergedIndex } from './vector-storage.js';
 
 /** Key of the target's metadata under which stands what was changed: JSON text of `Thresholds`. */
@@ -72,6 +72,18 @@ export function vectorSizeLimit(native: JsonObject, { reduced, compact }: Reduct
   if (source === undefined) return null;
   const target = Math.ceil(source * (1 + bytesOf(compact) / bytesOf(reduced)));
   return Number.isSafeInteger(target) ? { source, target } : null;
+}
+
+/** Writes them into the settings of the collection and of its reduced vector. */
+export function applyThresholds(thresholds: Thresholds, native: JsonObject, compact: JsonObject): void {
+  const set = (at: JsonObject, block: string, name: string, threshold: Threshold | undefined): void => {
+    if (threshold !== undefined) at[block] = { ...objectAt(at, block), [name]: num(threshold.target) };
+  };
+  set(native, 'optimizer_config', 'indexing_threshold', thresholds.indexing_threshold);
+  set(native, 'hnsw_config', 'full_scan_threshold', thresholds.full_scan_threshold);
+  set(compact, 'hnsw_config', 'full_scan_threshold', thresholds.vector_full_scan_threshold);
+  const { max_collection_vector_size_bytes: vectorSize } = thresholds;
+  set(native, 'strict_mode_config', 'max_collection_vector_size_bytes', vectorSize);
 }
 
 /** Nothing where the text is not of this form: anybody who may write to the server may have written it. */
