@@ -2,6 +2,7 @@ import { isLosslessNumber } from 'lossless-json';
 import { TldrError } from '../../src/core/errors.js';
 import { concatRows } from '../../src/core/matrix.js';
 import type { PointId } from '../../src/core/point-id.js';
+import type { RequestLimits } from '../../src/core/read-turns.js';
 import type { Log, RunOptions } from '../../src/core/run.js';
 import { DATATYPES, QUANTIZATIONS } from '../../src/core/vector-store.js';
 import type {
@@ -12,7 +13,6 @@ import type {
   PointBatch,
   PointCondition,
   PointSample,
-  RequestLimits,
   SampleOptions,
   ScanOptions,
   ScoredPoint,

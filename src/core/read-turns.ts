@@ -2,6 +2,13 @@ import { sleep } from './run.js';
 
 const MINUTE_MS = 60_000;
 
+/** What a store lets through of a collection; Infinity where it sets no limit. */
+export interface RequestLimits {
+  /** Most points that one search may ask for, and most first-stage results. */
+  readonly results: number;
+  readonly readsPerMinute: number;
+}
+
 /**
  * Lets requests go as fast as a store with a rate limit takes them, so that none is refused. The store starts with the
  * requests of one minute and gets new ones evenly.

@@ -1,6 +1,7 @@
 import type { Distance } from './distance.js';
 import type { Matrix } from './matrix.js';
 import type { PointId } from './point-id.js';
+import type { RequestLimits } from './read-turns.js';
 import type { RowMemory } from './row-memory.js';
 import type { RunOptions } from './run.js';
 
@@ -237,13 +238,6 @@ export interface StoreLoad {
   readonly failure: string | null;
   /** Updates that were accepted and are not applied yet; null where the store does not tell. */
   readonly queuedUpdates: number | null;
-}
-
-/** What a store lets through of a collection; Infinity where it sets no limit. */
-export interface RequestLimits {
-  /** Most points that one search may ask for, and most first-stage results. */
-  readonly results: number;
-  readonly readsPerMinute: number;
 }
 
 /** Points in id order with what changes at every write on them; only good to be compared with itself. */
