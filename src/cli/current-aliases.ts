@@ -7,6 +7,7 @@ import type { Aliases } from '../core/followed.js';
 export class CurrentAliases {
   readonly #readAll: () => Promise<Aliases>;
   #latest: Aliases | null = null;
+  #readAtMs = Number.NEGATIVE_INFINITY;
   #running: Promise<unknown> = Promise.resolve();
   #next: Promise<Aliases> | null = null;
   #changed: () => void = () => undefined;
@@ -18,6 +19,11 @@ export class CurrentAliases {
   /** As they were read last; null where they never were. */
   get latest(): Aliases | null {
     return this.#latest;
+  }
+
+  /** When the last reading of them began. */
+  get readAtMs(): number {
+    return this.#readAtMs;
   }
 
   /** @param changed called whenever they were read and differ from before, ahead of everybody who waits for them */
@@ -40,9 +46,10 @@ export class CurrentAliases {
   }
 
   async #take(): Promise<Aliases> {
+    const startedAtMs = performance.now();
     const read = await this.#readAll();
     const before = this.#latest;
-    this.#latest = read;
+    [this.#latest, this.#readAtMs] = [read, startedAtMs];
     if (before === null || !isEqual(before, read)) this.#changed();
     return read;
   }

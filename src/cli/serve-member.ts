@@ -29,6 +29,7 @@ export function serveAsMember(): Promise<void> {
     const drain = async (): Promise<void> => {
       const started = await serving?.catch(() => undefined);
       await started?.proxy.drain(config?.drainMs ?? 0);
+      await started?.close();
       if (process.connected) process.disconnect();
       resolve();
     };

@@ -11,7 +11,8 @@ import { readPlan, type Side } from '../migrate/journal-state.js';
 import { obeyPlan } from '../migrate/obey-plan.js';
 import { setAsideText } from '../migrate/set-aside.js';
 import { WriteJournal } from '../migrate/write-journal.js';
-import { CurrentAliases } from './current-aliases.js';
+import type { CurrentAliases } from './current-aliases.js';
+import type { CurrentNames } from './current-names.js';
 import { followedVectors } from './followed-vectors.js';
 import { openStore } from './options.js';
 import type { LoadedFollowed } from './serve-state.js';
@@ -35,8 +36,6 @@ interface Migrating {
 export interface MigratingCollections {
   readonly followed: () => readonly LoadedFollowed[];
   readonly guard: WriteGuard;
-  /** Where every alias leads; null where nothing is migrated. */
-  readonly aliases: CurrentAliases | null;
   /** Which of a collection's sides clients read; by its configured name. */
   readonly sideOf: (name: string) => Side;
   /** Begins to do what the commands of the migrations want. */
@@ -49,11 +48,15 @@ export interface MigratingCollections {
  * @throws INVALID_ARGUMENT for a name that does not lead to the source, ALREADY_EXISTS for a journal in use,
  * INVALID_DATA for a damaged one, TIMEOUT where clients read the target and what was left cannot be brought there
  */
-export async function openMigrating(config: Config, log: Log): Promise<MigratingCollections> {
+export async function openMigrating(
+  config: Config,
+  names: CurrentNames,
+  log: Log,
+): Promise<MigratingCollections> {
+  const { aliases } = names;
   const opened: Migrating[] = [];
   const settings = Object.entries(config.collections).filter(([, { migrating }]) => migrating !== undefined);
   const store = settings.length === 0 ? null : await openStore(config, log, RETRY);
-  const aliases = store === null ? null : new CurrentAliases(() => store.aliases());
   let endings: (() => Promise<void>)[] = [];
   let timer: NodeJS.Timeout | undefined;
   const close = async (): Promise<void> => {
@@ -63,7 +66,7 @@ export async function openMigrating(config: Config, log: Log): Promise<Migrating
     await store?.close();
   };
   try {
-    if (store !== null && aliases !== null)
+    if (store !== null)
       for (const [name, setting] of settings)
         opened.push(await openOne(store, { name, setting, aliases, log }));
   } catch (error) {
@@ -78,14 +81,15 @@ export async function openMigrating(config: Config, log: Log): Promise<Migrating
   return {
     followed: () => opened.map(({ loaded }) => loaded),
     guard: {
-      ...knownCollections(store),
-      aliases: () => aliases?.read() ?? Promise.resolve(new Map()),
+      isKnown: (collection) => names.isKnown(collection),
+      isCollection: (name) => names.isCollection(name),
+      aliases: () => aliases.read(),
       write: (collection, touched, send) => of(collection).follower.write(touched, send),
     },
-    aliases,
     sideOf: (name) => of(name).follower.status().side,
     start: (switchReads) => {
-      timer = setInterval(() => void aliases?.read().catch(() => undefined), ALIASES_MS).unref();
+      if (store !== null)
+        timer = setInterval(() => void aliases.read().catch(() => undefined), ALIASES_MS).unref();
       endings = opened.map(({ loaded: { followed }, folder, follower, describe }) => {
         const { source, target, projector } = followed;
         const copied = async (): Promise<void> => {
@@ -97,18 +101,6 @@ export async function openMigrating(config: Config, log: Log): Promise<Migrating
       });
     },
     close,
-  };
-}
-
-/** Collections by their own names, listed where one is asked for that was not there before. */
-function knownCollections(store: VectorStore | null): Pick<WriteGuard, 'isKnown' | 'isCollection'> {
-  let known: ReadonlySet<string> = new Set();
-  return {
-    isKnown: (collection) => known.has(collection),
-    isCollection: async (name) => {
-      if (!known.has(name)) known = new Set(await store?.listCollections());
-      return known.has(name);
-    },
   };
 }
 

@@ -8,11 +8,15 @@ import type { Log } from '../core/run.js';
 import type { ProxyLimits, TlsFiles, Upstream } from '../proxy/proxy-options.js';
 import { startProxy, type Proxy } from '../proxy/start-proxy.js';
 import { loadCollections, renamed, type LoadedCollection, type ReadsTarget } from './serve-collections.js';
-import { openMigrating } from './serve-migrating.js';
+import { CurrentNames } from './current-names.js';
+import { openStore } from './options.js';
+import { openMigrating, type MigratingCollections } from './serve-migrating.js';
 import { proxyState } from './serve-state.js';
 
 /** A chain of many certificates is smaller. */
 const PEM_BYTES_MAX = 16 * 1024 ** 2;
+/** Requests wait for what their names mean. */
+const NAMES_RETRY = { attempts: 2, firstDelayMs: 100, longestDelayMs: 200 };
 
 /** One process that serves. */
 export interface Serving {
@@ -40,9 +44,11 @@ export interface ServingOptions {
  */
 export async function startServing(config: Config, options: ServingOptions): Promise<Serving> {
   const { log, seed, onDeleted } = options;
-  const migrating = await openMigrating(config, log);
+  let current = config;
+  const isConfigured = (name: string): boolean => Object.hasOwn(current.collections, name);
+  const { names, migrating, close } = await openNames(config, isConfigured, log);
   const fail = async (error: unknown): Promise<never> => {
-    await migrating.close();
+    await close();
     throw error;
   };
   const readsTarget: ReadsTarget = (name, setting) =>
@@ -50,11 +56,10 @@ export async function startServing(config: Config, options: ServingOptions): Pro
   let loaded = await loadCollections(config, log, readsTarget).catch(fail);
   let { threads, shadow: shadowShare } = config;
   const { guard } = migrating;
-  let current = config;
-  // Under the names by which writes are followed, however long ago the rest was loaded.
+  // By the aliases of the moment, however long ago the rest was loaded.
   const named = (one: LoadedCollection): LoadedCollection => {
     const setting = current.collections[one.served.names[0] ?? ''];
-    const latest = migrating.aliases?.latest ?? null;
+    const { latest } = names.aliases;
     return setting === undefined || latest === null ? one : renamed(one, setting, latest);
   };
   const state = (): ReturnType<typeof proxyState> =>
@@ -77,12 +82,13 @@ export async function startServing(config: Config, options: ServingOptions): Pro
         failure: restFailure,
         log,
         guard,
+        names,
       },
     },
     state(),
     drop,
   ).catch(fail);
-  migrating.aliases?.onChange(() => proxy.use(state()));
+  names.aliases.onChange(() => proxy.use(state()));
   migrating.start(async () => {
     loaded = await loadCollections(current, log, readsTarget);
     proxy.use(state());
@@ -90,16 +96,39 @@ export async function startServing(config: Config, options: ServingOptions): Pro
   return {
     proxy,
     drop,
-    close: () => migrating.close(),
+    close,
     loaded: () => loaded,
     reload: async (next) => {
       refuseOtherMigrations(current, next);
-      loaded = await loadCollections(next, log, readsTarget);
-      current = next;
+      const checked = await loadCollections(next, log, readsTarget);
+      await names.use(await openStore(next, log, NAMES_RETRY));
+      await names.aliases.read();
+      [loaded, current] = [checked, next];
       ({ threads, shadow: shadowShare } = next);
       proxy.use(state());
     },
   };
+}
+
+/** Opens what goes by the names of the moment. @throws what reading the aliases and opening the journals throws */
+async function openNames(
+  config: Config,
+  isConfigured: (name: string) => boolean,
+  log: Log,
+): Promise<{ names: CurrentNames; migrating: MigratingCollections; close: () => Promise<void> }> {
+  const names = new CurrentNames(await openStore(config, log, NAMES_RETRY), isConfigured);
+  try {
+    await names.aliases.read();
+    const migrating = await openMigrating(config, names, log);
+    const close = async (): Promise<void> => {
+      await migrating.close();
+      await names.close();
+    };
+    return { names, migrating, close };
+  } catch (error) {
+    await names.close();
+    throw error;
+  }
 }
 
 /** @throws INVALID_ARGUMENT where other writes would have to be followed: a journal is open from start to end */

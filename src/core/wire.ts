@@ -101,7 +101,26 @@ export interface LookupAnswer {
   readonly retryAfter: string | undefined;
 }
 
+/** The collection that a request is about. */
+export interface Addressed {
+  /** A collection's own name, or an alias. */
+  readonly name: string;
+  /** Whether the request may change something. */
+  readonly changes: boolean;
+}
+
+/** Knows what names mean to the database at the moment. */
+export interface NameLookup {
+  /**
+   * Returns null if rewriting goes by what the name means already. Otherwise resolves as soon as it does.
+   * @throws UNAVAILABLE where the database does not say
+   */
+  learn(addressed: Addressed): Promise<void> | null;
+}
+
 export interface RestRewriter {
+  /** Returns the collection that a request is about; null for none. */
+  collectionOf(head: RestHead): Addressed | null;
   route(head: RestHead): RestRoute;
   /** @param body decompressed, and not to be changed before the rewrite has ended */
   begin(
@@ -182,6 +201,8 @@ export type GrpcRewrite =
 
 export interface GrpcRewriter {
   route(path: string): GrpcRoute;
+  /** Returns the collection that a call is about; null for none. */
+  collectionOf(path: string, message: Uint8Array): Addressed | null;
   /** @param message decompressed, without the five bytes of framing, and not to be changed before the rewrite has ended */
   begin(
     path: string,

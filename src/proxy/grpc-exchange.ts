@@ -7,7 +7,7 @@ import {
 } from 'node:http2';
 import { messageOf } from '../core/errors.js';
 import type { GrpcChange, WriteGuard } from '../core/followed.js';
-import type { AnswerForm, GrpcCall } from '../core/wire.js';
+import type { Addressed, AnswerForm, GrpcCall } from '../core/wire.js';
 import { countPauses, rewrittenMessage, streamAnswer, wholeMessage } from './grpc-bodies.js';
 import { encodeStatusText, endWith, PREFIX_BYTES, unframe } from './grpc-frames.js';
 import type { AnswerParts, Answering, GrpcParts } from './grpc-parts.js';
@@ -71,8 +71,11 @@ export class GrpcExchange {
       if (route.kind === 'status') this.refuse(route.code, route.message);
       else if (guard !== undefined && this.#rewriting.isGrpcChange(this.#path))
         await this.#follow(guard, await this.#message());
-      else if (route.kind === 'rewrite') await this.#rewrite(await this.#message());
-      else {
+      else if (route.kind === 'rewrite') {
+        const message = await this.#message();
+        await this.#named(this.#rewriting.grpcCollection(this.#path, message));
+        await this.#rewrite(message);
+      } else {
         this.#stream.on('data', (chunk: Buffer) => (this.#bytesIn += chunk.length));
         countPauses(this.#stream, CLIENT_WINDOW_BYTES, this.#held);
         this.#stream.pipe(this.#send(this.#path, { form: null, plain: false, timed: false }));
@@ -83,6 +86,14 @@ export class GrpcExchange {
       this.#settled = true;
       this.#letGo();
     }
+  }
+
+  /** Goes by what a name means now. */
+  async #named(addressed: Addressed | null): Promise<void> {
+    const learning = addressed === null ? null : this.#parts.names?.learn(addressed);
+    if (learning == null) return;
+    await learning;
+    if (!this.#over) this.#rewriting = this.#rewriting.exchangedFor(this.#parts.rewriting());
   }
 
   /** Answers with a status alone. */

@@ -1,6 +1,6 @@
 import type { GrpcChanges, RestChanges, WriteGuard } from '../core/followed.js';
 import type { Log } from '../core/run.js';
-import type { FailureAnswer, GrpcRewriter, RestRewriter } from '../core/wire.js';
+import type { FailureAnswer, GrpcRewriter, NameLookup, RestRewriter } from '../core/wire.js';
 
 /** Bounds on everything that a client or the database could make large or long. */
 export interface ProxyLimits {
@@ -75,5 +75,7 @@ export interface ProxyOptions {
   readonly failure: FailureAnswer;
   /** Writes to followed collections go through it. */
   readonly guard?: WriteGuard | undefined;
+  /** Asked about every name by which a request addresses a collection. */
+  readonly names?: NameLookup | undefined;
   readonly log?: Log | undefined;
 }

@@ -2,8 +2,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
 import { messageOf } from '../core/errors.js';
 import type { Aliases, WriteGuard } from '../core/followed.js';
-import type { Log } from '../core/run.js';
 import type {
+  Addressed,
   AnswerForm,
   LookupAnswer,
   ProxyFailure,
@@ -11,10 +11,10 @@ import type {
   RestHead,
   RestRequest,
 } from '../core/wire.js';
-import type { ByteBudget, HeldBytes } from './byte-budget.js';
+import type { HeldBytes } from './byte-budget.js';
 import type { CrossOrigin } from './cross-origin.js';
-import type { Metrics } from './metrics.js';
-import type { ProxyLimits, ProxyOptions } from './proxy-options.js';
+import type { ExchangeParts } from './exchange-parts.js';
+import type { ProxyOptions } from './proxy-options.js';
 import { awaitBody, passingBody, wholeBody } from './request-body.js';
 import { failureOf } from './rest-failures.js';
 import {
@@ -30,29 +30,18 @@ import { sendChange, sendUnnamed, type ChangeSender } from './send-change.js';
 import { beginAnswer, RestRelay, wholeAnswer } from './rest-relay.js';
 import { bodyOf, type RestUpstream, type WholeAnswer } from './rest-upstream.js';
 import type { Rewriting } from './rewriting.js';
-import { SHADOWED_BYTES_MAX, type Shadow, type ShadowPlace } from './shadow.js';
+import { SHADOWED_BYTES_MAX, type ShadowPlace } from './shadow.js';
 
 /** Points that a request refers to may have to be fetched first; more rounds than this are a fault. */
 const LOOKUP_ROUNDS_MAX = 3;
 /** How long the rest of a body that nobody wants is taken, so that its sender comes to read the answer. */
 const LINGER_MS = 2_000;
 
-/** What the REST listener works with; `rewriting` is asked for anew by every request. */
-export interface RestParts {
+/** What the REST listener works with. */
+export interface RestParts extends ExchangeParts {
   readonly upstream: RestUpstream;
-  readonly limits: ProxyLimits;
-  readonly budget: ByteBudget;
   readonly failure: ProxyOptions['failure'];
-  readonly guard: WriteGuard | undefined;
-  readonly metrics: Metrics;
   readonly crossOrigin: CrossOrigin;
-  readonly rewriting: () => Rewriting;
-  readonly shadow: () => Shadow | null;
-  /** True once no more requests are wanted: connections end with the answers under way. */
-  readonly draining: () => boolean;
-  /** A served collection was deleted by a client. */
-  readonly onDeleted: (collection: string) => void;
-  readonly log: Log | undefined;
 }
 
 /** What is sent to the database, and what happens to its answer. */
@@ -112,13 +101,24 @@ export class RestExchange {
     try {
       const { guard } = this.#parts;
       if (guard !== undefined && this.#rewriting.isRestChange(this.#head)) await this.#change(guard);
-      else await this.#route();
+      else {
+        await this.#named(this.#rewriting.restCollection(this.#head));
+        await this.#route();
+      }
     } catch (error) {
       this.#failed(error);
     } finally {
       this.#settled = true;
       this.#letGo();
     }
+  }
+
+  /** Goes by what a name means now. */
+  async #named(addressed: Addressed | null): Promise<void> {
+    const learning = addressed === null ? null : this.#parts.names?.learn(addressed);
+    if (learning == null) return;
+    await learning;
+    if (!this.#over) this.#rewriting = this.#rewriting.exchangedFor(this.#parts.rewriting());
   }
 
   /** Answers with a failure of the proxy's own. */

@@ -1,6 +1,7 @@
 import type { Aliases, ChangeRoute, WriteOutcome } from '../core/followed.js';
 import {
   isProjecting,
+  type Addressed,
   type AnswerForm,
   type GrpcRoute,
   type RestAnswer,
@@ -59,6 +60,15 @@ export class Rewriting {
   retire(): void {
     this.#retired = true;
     this.#closeIfUnused();
+  }
+
+  /** Returns the collection that a request is about; null for none. */
+  restCollection(head: RestHead): Addressed | null {
+    return this.#rewriters.rest.collectionOf(head);
+  }
+
+  grpcCollection(path: string, message: Uint8Array): Addressed | null {
+    return this.#rewriters.grpc.collectionOf(path, message);
   }
 
   routeRest(head: RestHead): RestRoute {

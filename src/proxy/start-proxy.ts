@@ -57,7 +57,8 @@ export async function startProxy(
   let shadow = shadowOf(first);
   let draining = false;
   const shared = {
-    ...{ limits, budget, metrics, onDeleted, log: options.log, guard: options.guard },
+    ...{ limits, budget, metrics, onDeleted, log: options.log },
+    ...{ guard: options.guard, names: options.names },
     rewriting: () => rewriting,
     shadow: () => shadow,
     draining: () => draining,

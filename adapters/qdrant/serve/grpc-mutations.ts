@@ -66,7 +66,8 @@ export function grpcChanges(collections: readonly FollowedCollection[]): GrpcCha
   };
 }
 
-function isChange(path: string): boolean {
+/** Whether a call may change something. */
+export function isChange(path: string): boolean {
   if (path in WRITES || INDEXES.has(path) || REFUSED.has(path) || path === CREATE || path === ALIASES)
     return true;
   return path.startsWith('/qdrant.') && METHODS[path] === undefined;

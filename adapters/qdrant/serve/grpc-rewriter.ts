@@ -2,6 +2,7 @@ import type { Matrix } from '../../../src/core/matrix.js';
 import type { ServedCollection } from '../../../src/core/served-collection.js';
 import {
   finished,
+  type Addressed,
   type GrpcRewrite,
   type GrpcRewriter,
   type GrpcRoute,
@@ -12,6 +13,7 @@ import { rewriteCollections } from './grpc-collections.js';
 import { Projections, type Job, type ServedJob } from './grpc-job.js';
 import { hideVector } from './grpc-hidden.js';
 import { rewriteLegacy } from './grpc-legacy.js';
+import { isChange } from './grpc-mutations.js';
 import { GrpcLookups } from './grpc-lookups.js';
 import { METHODS, type MethodRule } from './grpc-methods.js';
 import { resultIds } from './grpc-results.js';
@@ -38,6 +40,7 @@ export function grpcRewriter(collections: readonly ServedCollection[]): GrpcRewr
     orStatus(() => rewriteCall({ path, message, collections }, lookups));
   return {
     route,
+    collectionOf,
     begin,
     rewrite: (path, message, lookups) => finished<GrpcRewrite>(begin(path, message, lookups)),
     rewriteAnswer: (form, message) => rewriteAnswer(form, message, collections),
@@ -59,6 +62,20 @@ function route(path: string): GrpcRoute {
   if (/^\/qdrant\.(\w*Internal|Raft)\//.test(path))
     return { kind: 'status', code: UNIMPLEMENTED, message: '' };
   return METHODS[path]?.kind === 'pass' ? { kind: 'pass' } : { kind: 'rewrite' };
+}
+
+function collectionOf(path: string, message: Uint8Array): Addressed | null {
+  const kind = METHODS[path]?.kind;
+  // The first field of the others is no name.
+  if (kind === undefined || kind === 'pass' || kind === 'list' || kind === 'changeAliases') return null;
+  try {
+    const name = new ProtoMessage(message).text(COLLECTION);
+    return name === null ? null : { name, changes: isChange(path) };
+  } catch (error) {
+    // What cannot be decoded is refused where it is rewritten.
+    if (error instanceof Malformed) return null;
+    throw error;
+  }
 }
 
 interface Call {

@@ -81,7 +81,8 @@ interface Names {
   readonly aliases: Aliases;
 }
 
-function isChange(method: string, { segments }: RestPath): boolean {
+/** Whether a request to a collection may change something. */
+export function isChange(method: string, { segments }: RestPath): boolean {
   const [first, name = '', ...below] = segments;
   return first === 'collections' && name !== '' && !isReading(method, below);
 }

@@ -3,6 +3,7 @@ import type { Matrix } from '../../../src/core/matrix.js';
 import type { ServedCollection } from '../../../src/core/served-collection.js';
 import {
   finished,
+  type Addressed,
   type AnswerForm,
   type LookupAnswer,
   type Projecting,
@@ -28,6 +29,7 @@ import { checkDeletion, refuseServedAliases, STANDING } from './rest-collection.
 import { hideVector, scanShown } from './rest-hidden.js';
 import { Lookups } from './rest-lookup.js';
 import { mayLookUp, rewriteOther } from './rest-other.js';
+import { isChange } from './rest-mutations.js';
 import { parsePath, type RestPath } from './rest-path.js';
 import { rewritePoint } from './rest-point.js';
 import { Projection } from './rest-projection.js';
@@ -57,6 +59,7 @@ export function restRewriter(collections: readonly ServedCollection[]): RestRewr
   const begin: RestRewriter['begin'] = (head, body, lookups) =>
     orRefusal(() => rewrite({ head, body, lookups }, collections));
   return {
+    collectionOf,
     route: (head) => orRefusal(() => route(head, collections)),
     begin,
     rewrite: (head, body, lookups) => finished<RestRewrite>(begin(head, body, lookups)),
@@ -64,6 +67,13 @@ export function restRewriter(collections: readonly ServedCollection[]): RestRewr
     isDeleted,
     resultIds,
   };
+}
+
+function collectionOf({ method, url }: RestHead): Addressed | null {
+  const path = parsePath(url);
+  const [first, name] = path.segments;
+  if (first !== 'collections' || name === undefined || isAliasChange(method, path)) return null;
+  return { name, changes: isChange(method, path) };
 }
 
 function route({ method, url, headers }: RestHead, collections: readonly ServedCollection[]): RestRoute {

@@ -1,0 +1,66 @@
+import { expect, test } from '@jest/globals';
+import { openMemory } from '../../adapters/memory/memory-store.js';
+import { CurrentNames } from '../../src/cli/current-names.js';
+import { TldrError } from '../../src/core/errors.js';
+import type { VectorStore } from '../../src/core/vector-store.js';
+import type { Addressed } from '../../src/core/wire.js';
+import { memorySpec } from '../migrate/fixtures.js';
+
+const read = (name: string): Addressed => ({ name, changes: false });
+const change = (name: string): Addressed => ({ name, changes: true });
+
+/** A store that counts, and fails where it is told to. */
+async function counted(): Promise<{
+  store: VectorStore;
+  reads: string[];
+  fail: (message: string | null) => void;
+}> {
+  const memory = openMemory();
+  await memory.create(memorySpec('own'));
+  await memory.create(memorySpec('docs'));
+  const reads: string[] = [];
+  let failure: string | null = null;
+  const store = new Proxy(memory, {
+    get: (of, name) => {
+      const value: unknown = Reflect.get(of, name);
+      if (typeof value !== 'function') return value;
+      return (...args: unknown[]): unknown => {
+        reads.push(String(name));
+        if (failure !== null) return Promise.reject(new TldrError('UNAVAILABLE', failure));
+        return Reflect.apply(value, of, args);
+      };
+    },
+  });
+  return { store, reads, fail: (message) => (failure = message) };
+}
+
+test('configured names and those seen a moment ago cost no request; others one look-up together', async () => {
+  const { store, reads } = await counted();
+  const names = new CurrentNames(store, (name) => name === 'docs');
+  await names.aliases.read();
+  await Promise.all([names.learn(read('own')), names.learn(read('own')), names.learn(read('nothing'))]);
+  reads.length = 0;
+  for (let i = 0; i < 50; i++) for (const name of ['docs', 'own']) await names.learn(read(name));
+  expect(reads.length).toBeLessThan(20);
+  for (let i = 0; i < 50; i++) await names.learn(change('docs'));
+  expect(reads.length).toBeLessThan(20);
+  reads.length = 0;
+  await Promise.all(Array.from({ length: 50 }, async () => await names.learn(read('nothing'))));
+  expect(reads.filter((read) => read === 'aliases').length).toBeLessThan(4);
+  await names.close();
+});
+
+test('a look-up that fails lets no unknown name pass', async () => {
+  const { store, fail } = await counted();
+  const names = new CurrentNames(store, (name) => name === 'docs');
+  await names.aliases.read();
+  await names.learn(read('own'));
+  fail('no answer');
+  await expect(names.learn(read('new'))).rejects.toMatchObject({
+    ...{ code: 'UNAVAILABLE', message: expect.stringMatching(/what "new" means cannot be read: no answer/) },
+  });
+  await names.learn(read('own'));
+  await names.learn(read('docs'));
+  fail(null);
+  await names.close();
+});
