@@ -7,8 +7,12 @@ import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
 import { DEFAULT_RETRY } from '../../adapters/qdrant/retry.js';
 import type { VectorStore } from '../../src/core/vector-store.js';
 import { migrateCollection } from '../../src/migrate/migrate-collection.js';
+import { planMigration } from '../../src/migrate/plan-migration.js';
 import { PointSync } from '../../src/migrate/point-sync.js';
+import { repairPoints } from '../../src/migrate/repair-points.js';
+import { verifyMigration } from '../../src/migrate/verify-migration.js';
 import { contentOf, DIM, tinyEncoder } from '../migrate/fixtures.js';
+import { copyOnce } from './copy-once.js';
 import { fetchAgain } from './fetch-once.js';
 import { startTestServer, testsOn, type TestServer } from './test-server.js';
 
@@ -123,6 +127,30 @@ test.each(['compact', 'two-stage'] as const)(
     });
   },
 );
+
+test('a copy by native products and a repair keep every payload value', async () => {
+  const [sourceCollection, targetCollection] = ['kept', 'kept-copy'];
+  await rest('PUT', `/collections/${sourceCollection}`, `{"vectors":{"size":${DIM},"distance":"Cosine"}}`);
+  for (const [id, payload] of PAYLOADS.entries()) await put(sourceCollection, id, payload);
+  const path = `/collections/${sourceCollection}/points/payload?wait=true`;
+  await rest('PUT', path, `{"points":[0],"payload":${nested(126)}}`);
+  const sides = { source: store, target: store, encoder: tinyEncoder() };
+  const plan = await planMigration({ ...sides, sourceCollection, targetCollection, layout: 'compact' });
+  const isEqual = async (): Promise<void> => {
+    for (const id of PAYLOADS.keys())
+      expect(await payloadText(targetCollection, id)).toBe(await payloadText(sourceCollection, id));
+    expect((await verifyMigration(plan, sides)).differences).toEqual([]);
+  };
+  await copyOnce({ plan: { ...plan, points: 1_000_000 }, store, encoder: tinyEncoder(), batchSize: 4 });
+  await isEqual();
+  const spoil = (method: string, path: string, body: string): Promise<string> =>
+    rest(method, `/collections/${targetCollection}/points/${path}?wait=true`, body);
+  await spoil('POST', 'payload/clear', '{"points":[0]}');
+  await spoil('POST', 'payload', '{"points":[1],"payload":{"h":18446744073709551615}}');
+  await spoil('POST', 'delete', '{"points":[3,8]}');
+  expect(await repairPoints(plan, sides)).toBe(4);
+  await isEqual();
+});
 
 test('points with other vectors are written as a whole, or not at all', async () => {
   const options: { readonly insertOnly?: boolean; readonly vectorName: string } = { vectorName: '' };
