@@ -1,7 +1,7 @@
 import { isLosslessNumber } from 'lossless-json';
 import type { Distance } from '../../src/core/distance.js';
 import { TldrError } from '../../src/core/errors.js';
-import { METADATA_KEY } from '../../src/core/target-description.js';
+import { JOURNAL_KEY, METADATA_KEY, RECORD_KEY } from '../../src/core/target-description.js';
 import type {
   CollectionSpec,
   DenseVectorSpec,
@@ -147,7 +147,8 @@ export function deriveTarget(source: CollectionSpec, change: TargetChange): Coll
   block.set(change.compactName, compact);
   const unnamed = block.size === 1 ? block.get('') : undefined;
   // What a source that is itself a target says of its own source is not carried on.
-  const carried = Object.entries(source.metadata).filter(([key]) => !TOLD_KEYS.includes(key));
+  const ownKeys = [...TOLD_KEYS, RECORD_KEY, JOURNAL_KEY];
+  const carried = Object.entries(source.metadata).filter(([key]) => !ownKeys.includes(key));
   const texts: Record<string, string> = { ...Object.fromEntries(carried), ...change.metadata };
   const told = quantizationTold(parseJson(source.native), change);
   if (told !== null) texts[QUANTIZATION_KEY] = JSON.stringify(told);

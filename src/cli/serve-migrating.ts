@@ -3,6 +3,7 @@ import type { ServedSetting } from '../config/served-setting.js';
 import { Encoder } from '../core/encoder.js';
 import { readEncoderFile } from '../core/encoder-file.js';
 import { messageOf, TldrError } from '../core/errors.js';
+import { keepsJournal } from '../core/target-description.js';
 import type { Aliases, FollowedFacts, WriteGuard } from '../core/followed.js';
 import type { Log } from '../core/run.js';
 import type { VectorStore } from '../core/vector-store.js';
@@ -126,7 +127,7 @@ async function openOne(
     const encoder = Encoder.fromBytes(bytes, path);
     const own = factsOf(name, { source, target }, await aliases.read());
     const vectors = await followedVectors(store, own, encoder);
-    const journal = await WriteJournal.open(folder);
+    const journal = await WriteJournal.open(folder, { expectedBy: await journalExpectedBy(store, target) });
     const names = { sourceCollection: source, targetCollection: target };
     const follower = new FollowWrites({ source: store, target: store, ...names, encoder, journal, log });
     await resume(follower, { folder, log }).catch(async (error: unknown) => {
@@ -146,6 +147,12 @@ async function openOne(
     const code = cause instanceof TldrError ? cause.code : 'NOT_FOUND';
     throw new TldrError(code, `cannot follow writes to ${name}: ${messageOf(cause)}`, { cause });
   }
+}
+
+/** Without its folder a journal that was lost would look like one that was never begun. */
+async function journalExpectedBy(store: VectorStore, target: string): Promise<string | null> {
+  const isKept = (await store.exists(target)) && keepsJournal(await store.describe(target));
+  return isKept ? `the metadata of ${target} says that writes are journalled for it` : null;
 }
 
 /**

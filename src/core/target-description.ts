@@ -6,6 +6,9 @@ export const METADATA_KEY = 'tldr';
 /** Key of the target's metadata that says where its migration's record is kept; not part of what the target is. */
 export const RECORD_KEY = 'tldr-record';
 
+/** Key of the target's metadata that says that a proxy keeps a journal of the writes for it. */
+export const JOURNAL_KEY = 'tldr-journal';
+
 /** Where the record of a migration is kept: on a machine, or in the target's own database. */
 export type RecordKept = 'file' | 'database';
 
@@ -40,11 +43,18 @@ export function recordKept({ metadata }: CollectionSpec): RecordKept | null {
   return value === 'file' || value === 'database' ? value : null;
 }
 
+/** Whether a target says that a journal of its clients' writes is kept, without which it may lack some. */
+export function keepsJournal({ metadata }: CollectionSpec): boolean {
+  return metadata[JOURNAL_KEY] === 'true';
+}
+
 /** The part that says which collection it is: a target's description, or without one all but where its record is. */
 export function identifying(metadata: CollectionSpec['metadata']): CollectionSpec['metadata'] {
   const description = metadata[METADATA_KEY];
   if (description !== undefined) return { [METADATA_KEY]: description };
-  return Object.fromEntries(Object.entries(metadata).filter(([key]) => key !== RECORD_KEY));
+  return Object.fromEntries(
+    Object.entries(metadata).filter(([key]) => key !== RECORD_KEY && key !== JOURNAL_KEY),
+  );
 }
 
 function isDescription(value: unknown): value is TargetDescription {

@@ -152,7 +152,9 @@ export class GuardingProxy {
    * @throws ALREADY_EXISTS while a process has it open, INVALID_DATA where it is missing
    */
   async leftOpen(): Promise<number> {
-    const journal = await WriteJournal.open(this.folder, { recorded: true });
+    const journal = await WriteJournal.open(this.folder, {
+      expectedBy: 'the record of the migration names it',
+    });
     const { openCount } = journal;
     await journal.close();
     return openCount;

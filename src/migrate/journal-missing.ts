@@ -7,12 +7,12 @@ export const LOST_WITH_IT =
   'which writes still have to be brought to the target is not known any more: the source has every write that was made through the proxy, the target may lack some of them, and deleting the source would lose these for good; put a whole copy of the journal back, or give this target up: `migrate rollback` where clients read it, `migrate abort --execute`, then move what is left of the journal away, start the proxy, and migrate again';
 
 /**
- * A journal is new only before anything was copied. `recorded` is whether the record of a migration names it.
+ * A journal is new only before anything was copied. `expectedBy` is what else says that there must be one.
  * @throws INVALID_DATA for one that must be there and is not, or is empty
  */
 export async function checkNotMissing(
   { folder, path }: { readonly folder: string; readonly path: string },
-  { recorded, leastBytes }: { readonly recorded: boolean; readonly leastBytes: number },
+  { expectedBy, leastBytes }: { readonly expectedBy: string | null; readonly leastBytes: number },
 ): Promise<void> {
   const sizeBytes = await stat(path).then(
     ({ size }) => size,
@@ -22,7 +22,7 @@ export async function checkNotMissing(
     },
   );
   if (sizeBytes !== null && sizeBytes >= leastBytes) return;
-  const why = recorded ? 'the record of the migration names it' : await whyExpected(folder);
+  const why = expectedBy ?? (await whyExpected(folder));
   if (why === null) return;
   const found = sizeBytes === null ? 'is missing' : `holds ${sizeBytes} bytes`;
   throw new TldrError('INVALID_DATA', `the journal ${path} ${found}, but ${why}: ${LOST_WITH_IT}`);

@@ -159,7 +159,7 @@ async function checkKeptHere(
   if (kept === null || kept === place.kept) return;
   throw new TldrError(
     'MISMATCH',
-    `${place.label} holds no record of ${name}, which says that its migration is recorded in ${kept === 'file' ? 'a file' : 'the database'}: say with --record or --state where; if that record is lost and nobody reads ${name}, delete that collection and begin again`,
+    `${place.label} holds no record of ${name}, which says that its migration is recorded in ${kept === 'file' ? 'a file' : 'the database'}: say with --record or --state where; if that record is lost and nobody reads ${name}, delete that collection and begin again: writes that were made to it alone are lost with it`,
   );
 }
 

@@ -117,14 +117,12 @@ export function parseRecord(text: string, label: string): MigrationRecord {
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    throw new TldrError('INVALID_DATA', `${label} is no migration record: ${messageOf(cause)}`, { cause });
+    const message = `${label} is no migration record: ${messageOf(cause)}: ${WITHOUT_IT}`;
+    throw new TldrError('INVALID_DATA', message, { cause });
   }
   const current = upgraded(value);
   if (!isRecord(current))
-    throw new TldrError(
-      'INVALID_DATA',
-      `${label} is no migration record of version 2 or 3: remove it, and the copy begins again`,
-    );
+    throw new TldrError('INVALID_DATA', `${label} is no migration record of version 2 or 3: ${WITHOUT_IT}`);
   return current;
 }
 
@@ -135,6 +133,10 @@ function upgraded(value: unknown): unknown {
   const phase = 'phase' in value && value.phase === 'done' ? { phase: 'verified' } : {};
   return { ...value, ...phase, version: 3, ...FRESH };
 }
+
+/** What is lost with a record, and what can be done. */
+const WITHOUT_IT =
+  'put a copy of the record back. Without it nobody knows how far the copy is, whether clients were sent to the target and how they get back, and which journal holds their writes: do not delete the source. If clients read the source and no proxy keeps a journal, the record may be moved away: `migrate start` then copies every point again';
 
 /** What every record begins with. */
 export const FRESH = { encoderFile: null, verifiedPoints: null, cutOver: null, completed: false } as const;
@@ -148,7 +150,7 @@ export function checkIdentity(record: MigrationRecord, identity: MigrationIdenti
   );
   throw new TldrError(
     'MISMATCH',
-    `${label} records another migration (${how.join('; ')}): give another --record, or remove it`,
+    `${label} records another migration (${how.join('; ')}): give another --record for this one, and keep that record until the other migration is complete or aborted, since nothing else knows how far it is, which name of clients leads where, and which journal holds their writes`,
   );
 }
 

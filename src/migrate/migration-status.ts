@@ -112,7 +112,8 @@ function nextStep(
     return 'run `serve` with "migrating" for it: no proxy follows its writes';
   if (runner !== null) return 'wait, or `migrate pause`';
   if (paused) return '`migrate resume`';
-  if (completed) return 'nothing: remove by hand what is not needed any more';
+  if (completed)
+    return 'nothing: it is over. Its record is not needed any more, nor its journal once "migrating" is taken out of the proxy\'s configuration';
   if (cutOver?.state === 'begun') return '`migrate cutover` or `migrate rollback`: one of them was cut off';
   if (cutOver?.state === 'done') return '`migrate complete` once you are content, or `migrate rollback`';
   if (phase === 'following') return '`migrate cutover --catch-up`';

@@ -81,7 +81,10 @@ async function openLocked(lockPath: string): Promise<FileHandle | null> {
   let locked = false;
   try {
     if (!(await file.stat()).isFile())
-      throw new TldrError('INVALID_ARGUMENT', `${lockPath} is no file: remove it`);
+      throw new TldrError(
+        'INVALID_ARGUMENT',
+        `${lockPath} is no file, expected a lock file: find out what made it and move it away; a lock file holds no data`,
+      );
     // A holder that ended may have removed the file after it was opened here: a lock on that file excludes nobody.
     locked = tryLock(file.fd, LOCKED_BYTE, 1) && (await isStillAt(file, lockPath));
     return locked ? file : null;
@@ -145,7 +148,7 @@ function earlierVersionError(
 ): TldrError {
   return new TldrError(
     'ALREADY_EXISTS',
-    `${lockPath} was made by an earlier version of this program (${nameOf(text)}), whose lock does not tell whether it still works on ${path}: make sure that it has ended, then remove ${lockPath}`,
+    `${lockPath} was made by an earlier version of this program (${nameOf(text)}), whose lock does not tell whether it still works on ${path}: make sure that it has ended, then remove ${lockPath}. The lock holds no data, but if that process still works, two processes write ${path}, and what one of them records there is lost`,
   );
 }
 

@@ -1,7 +1,7 @@
 import { TldrError } from '../core/errors.js';
 import type { RunOptions } from '../core/run.js';
 import { componentBytesOf } from '../core/stored-component.js';
-import { RECORD_KEY } from '../core/target-description.js';
+import { JOURNAL_KEY, RECORD_KEY } from '../core/target-description.js';
 import { catchUp, refuseInService, type CaughtUp } from './catch-up.js';
 import { copyPoints } from './copy-points.js';
 import { openFollower } from './follow-source.js';
@@ -67,12 +67,22 @@ export async function prepare(work: Work): Promise<void> {
   const { plan, record, options, run } = work;
   // What is written from now on may be overtaken by what was read before: it is brought over after the copy.
   if (READING.includes(record.phase)) await guardingProxy(record)?.copying(run);
-  if (record.phase !== 'creating') return;
+  if (record.phase !== 'creating') {
+    await sayJournalled(work);
+    return;
+  }
   run.log?.('info', 'creating the target');
   await options.target.create(plan.targetSpec, { resume: true });
   const kept = JSON.stringify(options.place.kept);
   await options.target.setMetadata(plan.targetCollection, { [RECORD_KEY]: kept });
+  await sayJournalled(work);
   await enter(work, 'copying');
+}
+
+/** The proxy that keeps the journal learns from the target that there must be one. */
+async function sayJournalled({ plan, record, options }: Work): Promise<void> {
+  if (record.journal === undefined) return;
+  await options.target.setMetadata(plan.targetCollection, { [JOURNAL_KEY]: 'true' });
 }
 
 /** Every phase from where the record is to a verified copy. @throws VERIFY_FAILED */

@@ -25,7 +25,10 @@ export async function wholeRecord(record: MigrationRecord, place: RecordPlace): 
     progress?.forEach((range, j) => {
       const i = j * share.of + share.index - 1;
       if (!sameRange(range, ranges[i]))
-        throw new TldrError('MISMATCH', `${part.label} is not a part of ${place.label}: remove it`);
+        throw new TldrError(
+          'MISMATCH',
+          `${part.label} is not a part of ${place.label}: it counts other ranges, as an earlier migration may have left it. Make sure that no worker runs by it, then remove it: what it counts as copied is copied again, nothing else is lost`,
+        );
       ranges[i] = range;
     });
   }

@@ -64,6 +64,10 @@ export function parseTuning(text: string, label: string): Tuning {
     return { maxLoad, nice };
   } catch (cause) {
     const why = messageOf(cause);
-    throw new TldrError('INVALID_DATA', `${label} is no tuning: ${why}: remove it`, { cause });
+    throw new TldrError(
+      'INVALID_DATA',
+      `${label} is no tuning: ${why}: remove it, and give --max-load and --nice again by \`migrate tune\`: it holds these two settings, nothing else is lost`,
+      { cause },
+    );
   }
 }

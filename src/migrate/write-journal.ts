@@ -67,14 +67,17 @@ export class WriteJournal {
 
   /**
    * Opens the journal of a folder, new where there is none; what a crash left of its last frame is cut off.
-   * `recorded` is whether a migration's record says that there is one.
+   * `expectedBy` says in words who knows that there must be one, such as a migration's record.
    * @throws ALREADY_EXISTS while another process has it open, INVALID_DATA where it is damaged, or missing although
    * there must be one, INVALID_ARGUMENT where the folder cannot be used
    */
-  static async open(folder: string, { recorded = false } = {}): Promise<WriteJournal> {
+  static async open(
+    folder: string,
+    { expectedBy = null }: { readonly expectedBy?: string | null } = {},
+  ): Promise<WriteJournal> {
     const path = join(folder, NAME);
     const usable = async (): Promise<void> => {
-      await checkNotMissing({ folder, path }, { recorded, leastBytes: MAGIC.length });
+      await checkNotMissing({ folder, path }, { expectedBy, leastBytes: MAGIC.length });
       await makeFolder(folder);
     };
     await usable().catch((cause: unknown) => {

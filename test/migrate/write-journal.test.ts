@@ -302,10 +302,10 @@ describe('the journal of writes', () => {
       await writePlan(folder, { state: 'copied', side: 'source' });
       const lose = how === 'emptied' ? truncate(path, 0) : rm(how === 'removed' ? path : folder, RECURSIVE);
       await lose;
-      const recorded = how === 'in a removed folder';
+      const expectedBy = how === 'in a removed folder' ? 'a test says so' : null;
       const lost = { code: 'INVALID_DATA', message: expect.stringContaining('would lose these for good') };
-      await expect(WriteJournal.open(folder, { recorded })).rejects.toMatchObject(lost);
-      await expect(WriteJournal.open(folder, { recorded: true })).rejects.toMatchObject(lost);
+      await expect(WriteJournal.open(folder, { expectedBy })).rejects.toMatchObject(lost);
+      await expect(WriteJournal.open(folder, { expectedBy: 'a test says so' })).rejects.toMatchObject(lost);
       await mkdir(folder, RECURSIVE);
       expect(await readdir(folder)).toEqual(
         { removed: ['plan.json'], emptied: ['plan.json', 'writes.journal'] }[how] ?? [],

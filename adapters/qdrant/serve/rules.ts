@@ -5,7 +5,7 @@ import type { ServedCollection } from '../../../src/core/served-collection.js';
 import { keyDepth, PAYLOAD_DEPTH_MAX } from '../payload-depth.js';
 import { QUANTIZATION_KEY } from '../quantization-record.js';
 import { THRESHOLDS_KEY } from '../thresholds.js';
-import { METADATA_KEY } from '../../../src/core/target-description.js';
+import { JOURNAL_KEY, METADATA_KEY, RECORD_KEY } from '../../../src/core/target-description.js';
 
 /**
  * What is done with each part of a request to a served collection, whatever the transport. REST and gRPC parse and
@@ -144,7 +144,7 @@ export function absentVector({ compact, visibleVectors }: ServedCollection): str
 
 /** @throws Refusal where an update would change what says how the collection is served */
 export function refuseMetadata(key: string): void {
-  if ([METADATA_KEY, THRESHOLDS_KEY, QUANTIZATION_KEY].includes(key))
+  if ([METADATA_KEY, RECORD_KEY, JOURNAL_KEY, THRESHOLDS_KEY, QUANTIZATION_KEY].includes(key))
     throw new Refusal(
       400,
       `Bad request: metadata "${key}" says how a served collection is served and cannot be changed`,
