@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { messageOf, TldrError } from '../core/errors.js';
+import { makeOwnFolder } from './own-folder.js';
 import type { SetAside } from './set-aside.js';
 import { readIfThere, replaceFile } from './whole-file.js';
 
@@ -46,6 +47,7 @@ export async function readPlan(folder: string): Promise<JournalPlan> {
 }
 
 export async function writePlan(folder: string, { state, side }: JournalPlan): Promise<void> {
+  await makeOwnFolder(folder);
   await replaceFile(join(folder, PLAN), `${JSON.stringify({ state, side })}\n`);
 }
 

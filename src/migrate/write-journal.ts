@@ -7,7 +7,8 @@ import { decodeEntries, encodeDone, encodeTouched } from './journal-entries.js';
 import { checkNotMissing, LOST_WITH_IT } from './journal-missing.js';
 import { reportPath } from './journal-state.js';
 import { lockRecord } from './record-lock.js';
-import { makeFolder, removeLeftovers, swapFile, syncFolder } from './whole-file.js';
+import { checkOwnFolder, makeOwnFolder } from './own-folder.js';
+import { removeLeftovers, swapFile, syncFolder } from './whole-file.js';
 
 const NAME = 'writes.journal';
 const MAGIC = Buffer.from('TLDRJ01\n');
@@ -69,7 +70,8 @@ export class WriteJournal {
    * Opens the journal of a folder, new where there is none; what a crash left of its last frame is cut off.
    * `expectedBy` says in words who knows that there must be one, such as a migration's record.
    * @throws ALREADY_EXISTS while another process has it open, INVALID_DATA where it is damaged, or missing although
-   * there must be one, INVALID_ARGUMENT where the folder cannot be used
+   * there must be one, INVALID_ARGUMENT where the folder cannot be used, or
+   * another user could put something else in its place
    */
   static async open(
     folder: string,
@@ -77,8 +79,9 @@ export class WriteJournal {
   ): Promise<WriteJournal> {
     const path = join(folder, NAME);
     const usable = async (): Promise<void> => {
+      await checkOwnFolder(folder);
       await checkNotMissing({ folder, path }, { expectedBy, leastBytes: MAGIC.length });
-      await makeFolder(folder);
+      await makeOwnFolder(folder);
     };
     await usable().catch((cause: unknown) => {
       throw unusable(folder, cause);
