@@ -6,6 +6,7 @@ import type { FormReport, Quality } from '../evaluate/fidelity.js';
 import type { EncoderJudgement } from '../evaluate/judge-encoder.js';
 import type { Strata } from '../evaluate/payload-strata.js';
 import { megabytes, table, type ConsoleRun } from './console-run.js';
+import { qualityNote } from './evaluate-tables.js';
 import { junitXml } from './junit.js';
 
 /** Strata shown to people; all of them are in the JSON object. */
@@ -31,6 +32,7 @@ export function printJudgement(run: ConsoleRun, judgement: EncoderJudgement, que
   printQuality(
     run,
     spaces.map(({ name, quality }) => [name, quality] as const),
+    judgement,
   );
   run.say('');
   run.say(`vectors as float32: ${megabytes(bytes.full)} full, ${megabytes(bytes.compact)} compact`);
@@ -59,10 +61,14 @@ export function printComparison(
     ]),
   );
   run.say('one query at a time, the forms in turn, projection included');
-  printQuality(run, [
-    ...forms.map(({ name, quality }) => [name, quality] as const),
-    ['full, exact', comparison.exactQuality] as const,
-  ]);
+  printQuality(
+    run,
+    [
+      ...forms.map(({ name, quality }) => [name, quality] as const),
+      ['full, exact', comparison.exactQuality] as const,
+    ],
+    comparison,
+  );
   run.say('');
   const memory = (name: string, size: number, estimate: MemoryEstimate): string[] => [
     name,
@@ -118,7 +124,11 @@ function printForms(run: ConsoleRun, forms: readonly FormReport[], k: number): v
   );
 }
 
-function printQuality(run: ConsoleRun, rows: readonly (readonly [string, Quality | null])[]): void {
+function printQuality(
+  run: ConsoleRun,
+  rows: readonly (readonly [string, Quality | null])[],
+  over: Parameters<typeof qualityNote>[1],
+): void {
   const judged = rows.flatMap(([name, quality]) => (quality === null ? [] : [[name, quality] as const]));
   const [first] = judged;
   if (first === undefined) return;
@@ -134,7 +144,7 @@ function printQuality(run: ConsoleRun, rows: readonly (readonly [string, Quality
       ]),
     ]),
   );
-  run.say(`over ${count(first[1].judgedQueries)} queries that have something relevant`);
+  run.say(qualityNote(first[1], over));
 }
 
 function printStrata(run: ConsoleRun, { field, of, k, strata, rare }: Strata, served: string): void {

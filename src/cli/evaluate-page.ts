@@ -11,6 +11,7 @@ import type {
   ReportTable,
   ReportVerdict,
 } from '../evaluate/report-input.js';
+import { formatShare } from '../evaluate/report-format.js';
 import { CREATED_BY } from '../select/version.js';
 import { megabytes } from './console-run.js';
 import {
@@ -71,10 +72,13 @@ export function comparisonPage(comparison: CollectionComparison, words: Evaluati
       ...formTables(forms, k),
       latencyTable(forms, k),
       memoryTable({ points, bytes }),
-      qualityTable([
-        ...forms.map(({ name, quality }) => [name, quality] as const),
-        ['full, exact', exactQuality] as const,
-      ]),
+      qualityTable(
+        [
+          ...forms.map(({ name, quality }) => [name, quality] as const),
+          ['full, exact', exactQuality] as const,
+        ],
+        comparison,
+      ),
       strata === null ? null : strataTable(strata, served),
     ],
   });
@@ -100,7 +104,7 @@ export function judgementPage(judgement: EncoderJudgement, words: EvaluationWord
     details,
     figures: within.map(({ depth, recall }) => ({
       term: `In the first ${depth}`,
-      value: recall.toFixed(3),
+      value: formatShare(recall),
       note: `R${k}@${depth}, what rescoring ${depth} finds`,
     })),
     // Exact search of the full vectors finds everything: its bars would flatten the others.
@@ -108,7 +112,10 @@ export function judgementPage(judgement: EncoderJudgement, words: EvaluationWord
     tables: [
       ...formTables(spaces, k),
       withinTable(spaces, k),
-      qualityTable(spaces.map(({ name, quality }) => [name, quality] as const)),
+      qualityTable(
+        spaces.map(({ name, quality }) => [name, quality] as const),
+        judgement,
+      ),
     ],
   });
 }
@@ -132,12 +139,10 @@ function page(parts: {
     figures: [
       {
         term: `Recall@${k}`,
-        value: recallAt(form, k).toFixed(3),
-        ...(recall === undefined
-          ? {}
-          : { note: recall.interval.map((value) => value.toFixed(3)).join(' to ') }),
+        value: formatShare(recallAt(form, k)),
+        ...(recall === undefined ? {} : { note: recall.interval.map(formatShare).join(' to ') }),
       },
-      { term: 'First result agrees', value: form.topOne.toFixed(3), note: 'share of queries' },
+      { term: 'First result agrees', value: formatShare(form.topOne), note: 'share of queries' },
       ...figures,
     ],
     facts: [...words.facts, ['Queries', words.queriesFrom], ['Truth', 'exact search of the full vectors']],
@@ -231,7 +236,7 @@ function ramOf({ vectorsRamBytes, indexRamBytes }: MemoryEstimate): number {
 }
 
 function percent(share: number): string {
-  return `${(share * 100).toFixed(1)} %`;
+  return Number.isFinite(share) ? `${(share * 100).toFixed(1)} %` : 'an unknown share';
 }
 
 /**

@@ -91,8 +91,26 @@ export function memoryTable({ points, bytes }: Pick<CollectionComparison, 'point
   };
 }
 
+/** How many queries and points there are to judge. */
+interface Judged {
+  readonly queries: number;
+  readonly relevantPoints?: CollectionComparison['relevantPoints'];
+}
+
+/** What figures of ranking quality are about. */
+export function qualityNote({ judgedQueries }: Quality, { queries, relevantPoints = null }: Judged): string {
+  const over = `Over ${count(judgedQueries)} of ${count(queries)} queries, those that have something relevant`;
+  if (relevantPoints === null) return over;
+  const { found, named } = relevantPoints;
+  const rest = found === named ? '' : '; the others are left out';
+  return `${over}; ${count(found)} of ${count(named)} points called relevant are in the full collection${rest}`;
+}
+
 /** What labels or judgements call right; null where there are none. */
-export function qualityTable(rows: readonly (readonly [string, Quality | null])[]): ReportTable | null {
+export function qualityTable(
+  rows: readonly (readonly [string, Quality | null])[],
+  over: Judged,
+): ReportTable | null {
   const judged = rows.flatMap(([name, quality]) => (quality === null ? [] : [{ name, ...quality }]));
   const [first] = judged;
   if (first === undefined) return null;
@@ -103,7 +121,7 @@ export function qualityTable(rows: readonly (readonly [string, Quality | null])[
       name,
       ...[mapAt100, ndcgAt10, mrrAt10].map(share),
     ]),
-    note: `Over ${count(first.judgedQueries)} queries that have something relevant.`,
+    note: `${qualityNote(first, over)}.`,
   };
 }
 

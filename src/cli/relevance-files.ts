@@ -12,6 +12,8 @@ const POINT_LABELS_MAX = 5_000_000;
 const JUDGEMENTS_MAX = 10_000_000;
 /** A gigabyte of them. */
 const QUERY_COMPONENTS_MAX = 2 ** 28;
+/** Sums of larger gains could be infinite. */
+const GAIN_MAX = 1e15;
 
 /**
  * Query vectors: a .npy file of N x D (float32 or float16), or a text file with one JSON array per line.
@@ -261,8 +263,11 @@ function addJudgement<Doc>(
     );
   }
   const gain = Number(judgement.gain);
-  if (!Number.isFinite(gain))
-    throw new TldrError('INVALID_DATA', `got gain "${judgement.gain}", expected a number`);
+  if (!(Math.abs(gain) <= GAIN_MAX))
+    throw new TldrError(
+      'INVALID_DATA',
+      `got gain "${judgement.gain}", expected a number from -${GAIN_MAX} to ${GAIN_MAX}`,
+    );
   const key = doc(judgement.doc);
   const earlier = ofQuery.get(key);
   if (earlier !== undefined && earlier !== gain) {

@@ -85,7 +85,10 @@ export function needsLatency(terms: readonly AcceptTerm[]): boolean {
   return terms.some(({ metric }) => LATENCY.some((known) => known === metric));
 }
 
-/** Everything a term can speak about, by its name; shares from 0 to 1, latencies in milliseconds. */
+/**
+ * Everything that was measured of what a term can speak about, by its name; shares from 0 to 1, latencies in
+ * milliseconds. A value that is no finite number measures nothing and is left out.
+ */
 export function measuresOf(form: FormReport): ReadonlyMap<string, number> {
   const { recall, topOne, rankCorrelation, quality, latencyMs } = form;
   const measures = new Map<string, number>([['top1', topOne]]);
@@ -102,7 +105,7 @@ export function measuresOf(form: FormReport): ReadonlyMap<string, number> {
   if (latencyMs !== null) {
     for (const name of ['p50', 'p95', 'p99'] as const) measures.set(`latency-${name}`, latencyMs[name]);
   }
-  return measures;
+  return new Map([...measures].filter(([, value]) => Number.isFinite(value)));
 }
 
 /** Each term with its measured value. */

@@ -18,6 +18,7 @@ import {
   type Quality,
   type RankedLists,
 } from './fidelity.js';
+import { existingJudgements, type JudgedPoints } from './judged-points.js';
 import { stratify, valuesOfPoints, type Strata } from './payload-strata.js';
 import { percentile } from './ranking.js';
 import { rankingQuality, RELEVANCE_DEPTHS, type Relevance } from './relevance.js';
@@ -70,6 +71,8 @@ export interface CollectionComparison {
   readonly perQuery: readonly PerQuery[];
   /** Ranking quality of exact search of the full vectors, where qrels are given. */
   readonly exactQuality: Quality | null;
+  /** Points that qrels call relevant, and those of them that can be found; null without qrels. */
+  readonly relevantPoints: JudgedPoints | null;
   readonly points: { readonly source: number; readonly target: number };
   /** Estimated, not measured. */
   readonly bytes: { readonly source: MemoryEstimate; readonly target: MemoryEstimate };
@@ -106,18 +109,22 @@ class IdNumbers {
 /**
  * Asks both collections the same queries. Truth is exact search of the source's full vectors; latency is taken
  * one query at a time, the forms taking turns at going first, projection included.
- * @throws MISMATCH when queries and encoder do not fit, INVALID_ARGUMENT, INVALID_DATA, and whatever the store throws
+ * @throws MISMATCH when queries and encoder do not fit, INVALID_ARGUMENT, INVALID_DATA also where nothing can be found
+ * or no point exists that the qrels call relevant, and whatever the store throws
  */
 export async function compareCollections(options: CompareOptions): Promise<CollectionComparison> {
-  const { source, target, queries, ks, rescore, seed, qrels, by } = options;
+  const { source, target, queries, ks, rescore, seed, by } = options;
   checkQueries(options);
+  const judged = options.qrels === undefined ? null : await existingJudgements(source, options.qrels);
+  const qrels = judged?.gains;
   const k = headlineK(ks);
   const ids = new IdNumbers();
   const turns = await turnsOf(options);
   const forms = formsOf(options, turns);
-  const asking = { ...options, ids };
+  const asking = { ...options, qrels, ids };
   const depth = Math.max(...ks, qrels === undefined ? 0 : RELEVANCE_DEPTHS.map);
   const truth = await exactLists(options, depth, { ...asking, turns: turns.source });
+  checkTruth(truth, source);
   const found = forms.map(() => new Map<number, RankedLists>());
   let latencies: readonly Latency[] = [];
   for (const at of ks) {
@@ -153,6 +160,7 @@ export async function compareCollections(options: CompareOptions): Promise<Colle
     served,
     perQuery,
     exactQuality: qualities.exact,
+    relevantPoints: judged?.points ?? null,
     points,
     bytes: {
       source: source.store.estimateMemory(await source.store.describe(source.collection), points.source),
@@ -190,6 +198,15 @@ function checkQueries({ queries, encoder, ks, qrels }: CompareOptions): void {
       `qrels of ${qrels.length} queries, but ${vectors.rows} query vectors`,
     );
   }
+}
+
+/** @throws INVALID_DATA where there is nothing to find, which every search finds */
+function checkTruth({ rows }: RankedLists, { collection, vectorName }: CompareOptions['source']): void {
+  if (rows.some((row) => row >= 0)) return;
+  throw new TldrError(
+    'INVALID_DATA',
+    `exact search of ${collection} found nothing for any query: expected points that have the vector "${vectorName}", beside the queries themselves`,
+  );
 }
 
 interface SideTurns {

@@ -1,5 +1,8 @@
 const BYTE_UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'] as const;
 
+/** What stands in place of a number that nothing was measured for. */
+const UNKNOWN = 'unknown';
+
 /** Keeps a number and its unit on one line. */
 const NO_BREAK = '\u00A0';
 
@@ -16,7 +19,7 @@ export function escapeHtml(text: string): string {
 
 /** A recall or another share: 0.973. */
 export function formatShare(value: number): string {
-  return Number.isFinite(value) ? value.toFixed(3) : 'unknown';
+  return Number.isFinite(value) ? value.toFixed(3) : UNKNOWN;
 }
 
 /** 0.961 to 0.984. */
@@ -26,16 +29,19 @@ export function formatInterval([low, high]: readonly [number, number]): string {
 
 /** Whole percent of a share: 43 %. */
 export function formatPercent(share: number): string {
+  if (!Number.isFinite(share)) return UNKNOWN;
   return `${Math.round(share * 100)}${NO_BREAK}%`;
 }
 
 /** 12,345 or, with `digits` significant ones, 1.23. */
 export function formatNumber(value: number, digits = 21): string {
+  if (!Number.isFinite(value)) return UNKNOWN;
   return value.toLocaleString('en-US', { maximumSignificantDigits: digits });
 }
 
 /** Bytes in decimal units and three significant digits: 6.14 GB. */
 export function formatBytes(bytes: number): string {
+  if (!Number.isFinite(bytes)) return UNKNOWN;
   let value = bytes;
   let unit = 0;
   while (value >= 999.5 && unit < BYTE_UNITS.length - 1) {
@@ -47,5 +53,7 @@ export function formatBytes(bytes: number): string {
 
 /** Milliseconds, or that there are none. */
 export function formatLatency(latencyMs: number | null): string {
-  return latencyMs === null ? 'not measured' : `${formatNumber(latencyMs, 3)}${NO_BREAK}ms`;
+  return latencyMs === null || !Number.isFinite(latencyMs)
+    ? 'not measured'
+    : `${formatNumber(latencyMs, 3)}${NO_BREAK}ms`;
 }

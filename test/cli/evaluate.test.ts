@@ -104,7 +104,7 @@ test('--report writes a page of files too, at the k that is asked', async () => 
     'recall@1 of a query',
     'What rescoring brings back',
     'What is called relevant',
-    'Over 2 queries that have something relevant.',
+    'Over 2 of 40 queries, those that have something relevant.',
   ])
     expect(page).toContain(text);
   expect(page).not.toContain('<h2>Latency</h2>');
@@ -133,7 +133,7 @@ test('rows are held out where no queries are given, labels with them', async () 
   expect({ code, ...json() }).toMatchObject({ code: 0, rows: ROWS - 40, queries: 40 });
   expect((json()['spaces'] as Space[]).map(({ name }) => name)).toEqual(['encoder', 'full vectors']);
   expect(stderr).toContain('40 random rows of base.npy, taken out of it');
-  expect(stderr).toContain('over 40 queries that have something relevant');
+  expect(stderr).toContain('Over 40 of 40 queries, those that have something relevant');
 });
 
 test.each([

@@ -54,7 +54,7 @@ test('what was not measured fails', () => {
   expect(judgeTerms(parseTerms('tau>=0, recall@50>=0, mrr@10>=0'), form)).toMatchObject([
     { value: null, passed: false },
     { value: null, passed: false },
-    { passed: false },
+    { value: null, passed: false },
   ]);
 });
 

@@ -26,6 +26,7 @@ export function comparisonFixture(): CollectionComparison {
     forms: perQuery.map(({ name, values }, f) => formOf(name, values, f)),
     served: 'rescored',
     exactQuality: { mapAt100: 0.412, ndcgAt10: 0.53, mrrAt10: 0.61, judgedQueries: 388 },
+    relevantPoints: { named: 812, found: 790 },
     points: { source: 1_240_338, target: 1_240_338 },
     bytes: {
       source: { vectorsRamBytes: 5.08e9, vectorsDiskBytes: 5.08e9, indexRamBytes: 1.6e8 },

@@ -10,6 +10,7 @@ import { migrateCollection } from '../../src/migrate/migrate-collection.js';
 import { exactTopK } from '../../src/knn/exact.js';
 import { twoMaps } from '../migrate/fixtures.js';
 import { runCli, type CliResult } from '../cli/run-cli.js';
+import { fetchOnce } from './fetch-once.js';
 import { startTestServer, type TestServer } from './test-server.js';
 import { pcaEncoder } from './pca-encoder.js';
 
@@ -213,6 +214,50 @@ test('qrels name point ids', async () => {
   expect(code).toBe(0);
   expect(stderr).toContain('full, exact');
   expect(json()).toMatchObject({ exactQuality: { judgedQueries: QUERIES } });
+});
+
+test('judgements say how many of their points were found, and judge by those', async () => {
+  const lines = Array.from({ length: QUERIES }, (_, q) => `${q}\t${q < 20 ? q : 90_000 + q}`).join('\n');
+  await writeFile(join(cwd, 'partly.tsv'), lines);
+  const args = ['docs', 'docs-compact', '--encoder', 'enc.onnx', '--queries', 'q.npy'];
+  const run = await cli(...args, '--qrels', 'partly.tsv', '--junit', 'partly.xml', '--json');
+  expect(run.code).toBe(0);
+  expect(run.stderr).toContain(
+    'Over 20 of 60 queries, those that have something relevant; 20 of 60 points called relevant are in the full collection',
+  );
+  expect(run.json()).toMatchObject({
+    exactQuality: { judgedQueries: 20 },
+    relevantPoints: { named: 60, found: 20 },
+  });
+  expect(await readFile(join(cwd, 'partly.xml'), 'utf8')).not.toMatch(/NaN|Infinity/);
+});
+
+test.each([
+  [
+    'points that are not there',
+    '0\t90001\n1\t90002',
+    3,
+    'none of the 2 points that the judgements call relevant, such as 90001, is in docs',
+  ],
+  ['gains whose sum is infinite', '0\t1\t1e308\n0\t2\t1e308', 3, 'got gain "1e308", expected a number from'],
+])('judgements of %s are an error', async (_, text, code, message) => {
+  await writeFile(join(cwd, 'bad.tsv'), text);
+  const args = ['docs', 'docs-compact', '--encoder', 'enc.onnx', '--queries', 'q.npy', '--qrels', 'bad.tsv'];
+  expect(await cli(...args)).toMatchObject({ code, stderr: expect.stringContaining(message), stdout: '' });
+});
+
+test('a full collection in which nothing can be found is an error', async () => {
+  const response = await fetchOnce(`${server.url}/collections/docs-empty`, {
+    method: 'PUT',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ vectors: { size: (await readNpy(join(cwd, 'q.npy'))).cols, distance: 'Cosine' } }),
+  });
+  expect(response.status).toBe(200);
+  const args = ['docs-empty', 'docs-compact', '--encoder', 'enc.onnx', '--queries', 'q.npy', '--accept'];
+  expect(await cli(...args)).toMatchObject({
+    code: 3,
+    stderr: expect.stringContaining('exact search of docs-empty found nothing for any query'),
+  });
 });
 
 test('what does not belong together is refused', async () => {

@@ -1,0 +1,47 @@
+import { TldrError } from '../core/errors.js';
+import { formatPointId, type PointId } from '../core/point-id.js';
+import type { VectorStore } from '../core/vector-store.js';
+
+const IDS_PER_REQUEST = 500;
+
+/** Points that judgements call relevant. */
+export interface JudgedPoints {
+  /** Different points that have a gain above 0. */
+  readonly named: number;
+  /** Those of them that are in the collection and have the vector. */
+  readonly found: number;
+}
+
+/**
+ * Returns the judgements of points that a search can find. The others would count as not found in every search.
+ * @throws INVALID_DATA where no point exists that they call relevant
+ */
+export async function existingJudgements(
+  place: { readonly store: VectorStore; readonly collection: string; readonly vectorName: string },
+  qrels: readonly ReadonlyMap<PointId, number>[],
+): Promise<{ readonly gains: readonly ReadonlyMap<PointId, number>[]; readonly points: JudgedPoints }> {
+  const { store, collection, vectorName } = place;
+  const named = [
+    ...new Set(qrels.flatMap((gains) => [...gains].filter(([, gain]) => gain > 0).map(([id]) => id))),
+  ];
+  const found = new Set<PointId>();
+  for (let start = 0; start < named.length; start += IDS_PER_REQUEST) {
+    const ids = named.slice(start, start + IDS_PER_REQUEST);
+    const batch = await store.retrieve(collection, ids, { vectorName });
+    batch.ids.forEach((id, i) => {
+      if (batch.hasVector[i] === 1) found.add(id);
+    });
+  }
+  if (found.size === 0) {
+    const [first] = named;
+    const example = first === undefined ? '' : `, such as ${formatPointId(first)},`;
+    throw new TldrError(
+      'INVALID_DATA',
+      `none of the ${named.length.toLocaleString('en-US')} points that the judgements call relevant${example} is in ${collection} with the vector "${vectorName}": expected ids of its points`,
+    );
+  }
+  return {
+    gains: qrels.map((gains) => new Map([...gains].filter(([id]) => found.has(id)))),
+    points: { named: named.length, found: found.size },
+  };
+}
