@@ -5,7 +5,13 @@ import { formatPointId, type PointId } from '../../src/core/point-id.js';
 import type { PointBatch, WriteBatch } from '../../src/core/vector-store.js';
 import { insertOnlyJson, type InsertOnly } from './insert-only.js';
 import { isObject, listAt, num, parseJson, stringifyJson, valueAt, type Json } from './json.js';
-import { exactPayload, hasInexactPayload, payloadJson, withExactPayload } from './payload.js';
+import {
+  exactPayload,
+  hasInexactPayload,
+  payloadJson,
+  withExactPayload,
+  withPayloadEntries,
+} from './payload.js';
 import { PAYLOAD_DEPTH_MAX } from './payload-depth.js';
 import { pointJson } from './point-json.js';
 import { limitsOf, type Place } from './points.js';
@@ -64,14 +70,24 @@ async function payloadsOf(
   return listAt(await rest.call('POST', `${path}/scroll`, { filter, limit, ...shared }), 'points');
 }
 
-/** Returns which points of a batch gRPC can carry, and which have to be written over REST. */
+/**
+ * Returns which points of a batch gRPC can carry, and which have to be written over REST. A payload that is kept as JSON
+ * only for its doubles goes over gRPC, as doubles that the server will read as those.
+ */
 export function byTransport(batch: WriteBatch): { readonly grpc: WriteBatch; readonly restAt: number[] } {
-  const rows = batch.ids.map((_, i) => i);
-  const restAt = rows.filter((i) => exactPayload(batch.rest[i] ?? new Uint8Array(0)) !== null);
-  if (restAt.length === 0) return { grpc: batch, restAt };
+  const restAt: number[] = [];
+  const rest = batch.rest.map((bytes, i) => {
+    const json = exactPayload(bytes);
+    if (json === null) return bytes;
+    const carried = withPayloadEntries(bytes, json);
+    if (carried === null) restAt.push(i);
+    return carried ?? bytes;
+  });
+  const grpc = { ...batch, rest };
+  if (restAt.length === 0) return { grpc, restAt };
   const overRest = new Set(restAt);
-  const kept = rows.filter((i) => !overRest.has(i));
-  return { grpc: pointsAt(batch, kept), restAt };
+  const kept = batch.ids.flatMap((_, i) => (overRest.has(i) ? [] : [i]));
+  return { grpc: pointsAt(grpc, kept), restAt };
 }
 
 function pointsAt(batch: WriteBatch, kept: readonly number[]): WriteBatch {

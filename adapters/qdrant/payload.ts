@@ -2,7 +2,7 @@ import { isLosslessNumber } from 'lossless-json';
 import { TldrError } from '../../src/core/errors.js';
 import { ProtoWriter } from '../../src/core/protobuf.js';
 import { isObject, parseJson, stringifyJson, type Json } from './json.js';
-import { isStableDouble } from './server-double.js';
+import { doubleReadAs, isStableDouble } from './server-double.js';
 import { canonicalVector, Cursor, decodeDense, decodeEntry, decodeFloats, encodeEntry } from './wire.js';
 
 /**
@@ -104,10 +104,39 @@ export function restFromJson(payloadJson: string): Uint8Array {
   const payload = parseJson(payloadJson);
   if (!isObject(payload)) throw new TldrError('INVALID_ARGUMENT', 'a payload is a JSON object');
   const entries = Object.entries(payload).map(([key, value]) =>
-    encodeEntry(key, encodeValue(value).finish()),
+    encodeEntry(key, encodeValue(value, (double) => double).finish()),
   );
   const rest = packRest(entries, []);
   return hasInexactPayload(rest) ? withExactPayload(rest, payloadJson) : rest;
+}
+
+/**
+ * Returns the rest of a point whose payload is kept as JSON text, with payload entries that a client reads as that text
+ * once the server has stored them; null if gRPC cannot carry them.
+ */
+export function withPayloadEntries(rest: Uint8Array, json: string): Uint8Array | null {
+  const payload = parseJson(json);
+  if (!isObject(payload) || !Object.values(payload).every((value) => isCarried(value, 1))) return null;
+  const entries = Object.entries(payload).map(([key, value]) =>
+    encodeEntry(key, encodeValue(value, (double) => doubleReadAs(double) ?? double).finish()),
+  );
+  return Buffer.concat([rest.subarray(0, payloadStart(rest)), packRest(entries, [])]);
+}
+
+/** Whether a value, nested so deep, can be sent over gRPC such that it reads the same afterwards. */
+function isCarried(value: Json, depth: number): boolean {
+  if (depth > DEPTH_MAX) return false;
+  if (isLosslessNumber(value)) {
+    const { value: text } = value;
+    return /^-?\d+$/.test(text) ? isInt64(text) : doubleReadAs(Number(text)) !== null;
+  }
+  if (typeof value !== 'object' || value === null) return true;
+  return Object.values(value).every((item) => isCarried(item, depth + 1));
+}
+
+function isInt64(text: string): boolean {
+  const integer = BigInt(text);
+  return integer <= INT64_MAX && integer >= -INT64_MAX - 1n;
 }
 
 /** Payload as JSON text, keys in the server's order or sorted; doubles keep a point: `1.0`. */
@@ -148,33 +177,30 @@ export function restVector(rest: Uint8Array, name: string, dim: number): Float32
   return values;
 }
 
-/** Value: null 1, double 2, integer 3, string 4, bool 5, struct 6 (fields 1), list 7 (values 1). */
-function encodeValue(value: Json): ProtoWriter {
+/**
+ * Value: null 1, double 2, integer 3, string 4, bool 5, struct 6 (fields 1), list 7 (values 1).
+ * @param sent what to write for a double
+ */
+function encodeValue(value: Json, sent: (double: number) => number): ProtoWriter {
   const out = new ProtoWriter();
   if (value === null) return out.varint(1, 0);
   if (typeof value === 'string') return out.string(4, value);
   if (typeof value === 'boolean') return out.varint(5, Number(value));
   if (isLosslessNumber(value)) {
     const { value: text } = value;
-    if (
-      /^-?\d+$/.test(text) &&
-      BigInt(text) <= INT64_MAX &&
-      BigInt(text) >= -INT64_MAX - 1n &&
-      text !== '-0'
-    ) {
+    if (/^-?\d+$/.test(text) && isInt64(text) && text !== '-0')
       return out.varint(3, BigInt.asUintN(64, BigInt(text)));
-    }
     const double = new Uint8Array(8);
-    new DataView(double.buffer).setFloat64(0, Number(text), true);
+    new DataView(double.buffer).setFloat64(0, sent(Number(text)), true);
     return out.fixed64(2, double);
   }
   const inner = new ProtoWriter();
   if (Array.isArray(value)) {
-    for (const item of value) inner.message(1, encodeValue(item));
+    for (const item of value) inner.message(1, encodeValue(item, sent));
     return out.message(7, inner);
   }
   for (const [key, item] of Object.entries(value))
-    inner.bytes(1, encodeEntry(key, encodeValue(item).finish()));
+    inner.bytes(1, encodeEntry(key, encodeValue(item, sent).finish()));
   return out.message(6, inner);
 }
 

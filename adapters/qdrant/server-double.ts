@@ -26,13 +26,29 @@ export function isStableDouble(value: number): boolean {
 export function textReadAs(value: number): string | null {
   if (Object.is(value, -0)) return '-0.0';
   if (isStableDouble(value)) return shortest(value);
-  for (const offset of NEIGHBOURS) {
-    const kept = neighbour(Math.abs(value), offset);
-    if (stored(kept) !== Math.abs(value)) continue;
+  for (const kept of storedAs(value)) {
     const text = textParsedAs(kept);
     if (text !== null) return value < 0 ? `-${text}` : text;
   }
   return null;
+}
+
+/**
+ * Returns the double to send over gRPC, which takes doubles as they are, such that a client reads exactly `value`
+ * after the server has stored it and read it again; null if there is none near `value`. There is one for every double
+ * that a client has read from the server.
+ */
+export function doubleReadAs(value: number): number | null {
+  if (isStableDouble(value)) return value;
+  const [kept] = storedAs(value);
+  if (kept === undefined) return null;
+  return value < 0 ? -kept : kept;
+}
+
+/** Positive doubles that the server reads as the absolute value once it has stored them, the nearest first. */
+function storedAs(value: number): number[] {
+  const size = Math.abs(value);
+  return NEIGHBOURS.map((offset) => neighbour(size, offset)).filter((kept) => stored(kept) === size);
 }
 
 /** The double that the server reads from the shortest text of `value`. */

@@ -9,7 +9,7 @@ import { BodyTooLarge, decompressed, readableCoding, readWhole } from './whole-b
 const WHOLE_BYTES_MAX = 64 * 1024;
 
 /** The announced length of a request's body; null for one that has none, Infinity for one of unknown length. */
-export function announcedBytes(request: IncomingMessage): number | null {
+function announcedBytes(request: IncomingMessage): number | null {
   if (request.headers['transfer-encoding'] !== undefined) return Number.POSITIVE_INFINITY;
   const length = request.headers['content-length'];
   return length === undefined || length === '0' ? null : Number(length);

@@ -13,6 +13,7 @@ import { repairPoints } from '../../src/migrate/repair-points.js';
 import { verifyMigration } from '../../src/migrate/verify-migration.js';
 import { contentOf, DIM, tinyEncoder } from '../migrate/fixtures.js';
 import { copyOnce } from './copy-once.js';
+import { fieldOf, readExactJson, textOf } from './exact-json.js';
 import { fetchAgain } from './fetch-once.js';
 import { startTestServer, testsOn, type TestServer } from './test-server.js';
 
@@ -58,10 +59,10 @@ async function put(collection: string, id: number, payload: string): Promise<voi
   await rest('PUT', `/collections/${collection}/points?wait=true`, points);
 }
 
-/** What a point's payload reads as over REST, as text. */
+/** What a point's payload reads as over REST, as text with sorted keys. */
 async function payloadText(collection: string, id: number): Promise<string> {
-  const text = await rest('GET', `/collections/${collection}/points/${id}`);
-  return /"payload":(.*?)(,"vector"|\},"status")/s.exec(text)?.[1] ?? '';
+  const answer = readExactJson(await rest('GET', `/collections/${collection}/points/${id}`));
+  return textOf(fieldOf(fieldOf(answer, 'result'), 'payload'));
 }
 
 beforeAll(async () => {
@@ -150,6 +151,29 @@ test('a copy by native products and a repair keep every payload value', async ()
   await spoil('POST', 'delete', '{"points":[3,8]}');
   expect(await repairPoints(plan, sides)).toBe(4);
   await isEqual();
+});
+
+test('doubles that no decimal text stands for are carried as well', async () => {
+  const [sourceCollection, targetCollection] = ['doubles', 'doubles-copy'];
+  const payload =
+    '{"n":[7.3661085030116375e-9,-1.8585327068119105e-9,7.822756879300719e-22,1.8742913470388186e199,1.0,-0.0]}';
+  await rest('PUT', `/collections/${sourceCollection}`, `{"vectors":{"size":${DIM},"distance":"Cosine"}}`);
+  await put(sourceCollection, 1, '{}');
+  const written = await store.retrieve(sourceCollection, [1n], { vectorName: '' });
+  await store.upsert(sourceCollection, {
+    ids: [1n],
+    vectors: [{ name: '', matrix: written.vectors, has: written.hasVector }],
+    rest: [store.packRest(payload)],
+  });
+  // The server writes its own exponents.
+  const numbers = async (collection: string): Promise<unknown> =>
+    JSON.parse(await payloadText(collection, 1)) as unknown;
+  expect(await numbers(sourceCollection)).toEqual(JSON.parse(payload));
+  const sides = { source: store, target: store, encoder: tinyEncoder() };
+  const collections = { sourceCollection, targetCollection, layout: 'compact' } as const;
+  const report = await migrateCollection({ ...sides, ...collections, recordPath: join(folder, 'd.json') });
+  expect(report.verify).toMatchObject({ ok: true, points: 1 });
+  expect(await numbers(targetCollection)).toEqual(JSON.parse(payload));
 });
 
 test('points with other vectors are written as a whole, or not at all', async () => {

@@ -75,7 +75,7 @@ export function rewriteAnswer(
 }
 
 /** An error of the server's with its text changed; what is no error in its shape stays as it is. */
-export function withErrorText(body: Uint8Array, change: (text: string) => string): Uint8Array {
+function withErrorText(body: Uint8Array, change: (text: string) => string): Uint8Array {
   const source = new Splices(body);
   try {
     const error = entryOf(entryOf(scanJson(body), 'status'), 'error');
