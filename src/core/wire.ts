@@ -162,10 +162,15 @@ export interface BodySize {
 /** An answer in the database's own shape for a failure of the proxy's own; `size` comes with `too-large`. */
 export type FailureAnswer = (failure: ProxyFailure, message: string, size?: BodySize) => RestAnswer;
 
-export interface GrpcStatus {
-  readonly kind: 'status';
+/** How a call ended. */
+export interface CallStatus {
   readonly code: number;
   readonly message: string;
+}
+
+/** A status that the proxy answers with itself. */
+export interface GrpcStatus extends CallStatus {
+  readonly kind: 'status';
 }
 
 export type GrpcRoute =
@@ -212,8 +217,8 @@ export interface GrpcRewriter {
   /** The same to its end. */
   rewrite(path: string, message: Uint8Array, lookups?: readonly Uint8Array[]): GrpcRewrite;
   rewriteAnswer(form: AnswerForm, message: Uint8Array): Uint8Array;
-  /** An error's text as the client should read it. */
-  rewriteStatus(form: AnswerForm, message: string): string;
+  /** An error as the client should read it. */
+  rewriteStatus(form: AnswerForm, status: CallStatus): CallStatus;
   /** Whether a success in answer to a deletion says that there was something to delete. */
   isDeleted(message: Uint8Array): boolean;
   /** Result ids, in order, one list per search, of the answer to a search made by this path. */

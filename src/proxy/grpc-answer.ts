@@ -1,11 +1,8 @@
 import { constants, type ClientHttp2Stream, type IncomingHttpHeaders } from 'node:http2';
+import { isReset, watchReset, type UpstreamStatus } from './grpc-failures.js';
 import { endWith, PREFIX_BYTES, unframe } from './grpc-frames.js';
 import { endOf, type CallEnd } from './grpc-metadata.js';
-import { readWhole, type BodyBounds } from './whole-body.js';
-
-const UNAVAILABLE = '14';
-/** What clients read where the database cannot be reached. */
-export const NO_ANSWER = 'the database does not answer';
+import { BodyUnreadable, readWhole, type BodyBounds } from './whole-body.js';
 
 /** Everything of a unary call's answer. */
 export interface GrpcAnswer {
@@ -19,7 +16,8 @@ export interface GrpcAnswer {
 /**
  * Sends the one message of a call and takes the whole answer.
  * @param options `timeoutMs`: longest silence, 0 for any
- * @throws BodyTooLarge, BodyUnreadable for an answer that is none, what the meter throws, and errors of the connection
+ * @throws BodyTooLarge, BodyUnreadable for an answer that is none, UpstreamStatus for a call that broke off, what the meter
+ * throws, and errors of the connection
  */
 export async function makeCall(
   stream: ClientHttp2Stream,
@@ -28,20 +26,34 @@ export async function makeCall(
 ): Promise<GrpcAnswer> {
   let headers: IncomingHttpHeaders = {};
   let trailers: IncomingHttpHeaders = {};
-  let end: CallEnd = { status: UNAVAILABLE, message: NO_ANSWER };
+  const brokenOff = watchReset(stream);
   stream.on('response', (received: IncomingHttpHeaders) => {
     headers = received;
-    end = endOf(received) ?? end;
   });
   stream.on('trailers', (received: IncomingHttpHeaders) => {
     trailers = received;
-    end = endOf(received) ?? end;
   });
   // What breaks after the answer is nobody's loss.
   stream.on('error', () => undefined);
   stream.setTimeout(timeoutMs, () => stream.close(constants.NGHTTP2_CANCEL));
   endWith(stream, message);
-  const body = await readWhole(stream, { limitBytes: limitBytes + PREFIX_BYTES, meter });
+  const bounds = { limitBytes: limitBytes + PREFIX_BYTES, meter };
+  const body = await readAnswer({ upstream: stream, brokenOff }, bounds);
+  const end = endOf({ ...headers, ...trailers });
+  if (end === null) throw brokenOff();
   if (end.status !== '0') return { headers, trailers, message: Buffer.alloc(0), end };
   return { headers, trailers, message: await unframe(body, { encoding: undefined, limitBytes }), end };
+}
+
+/**
+ * Reads the body of an answer to its end.
+ * @throws BodyTooLarge, `brokenOff()` for an answer that broke off, and errors of the connection
+ */
+export function readAnswer(
+  { upstream, brokenOff }: { readonly upstream: ClientHttp2Stream; readonly brokenOff: () => UpstreamStatus },
+  bounds: BodyBounds,
+): Promise<Buffer> {
+  return readWhole(upstream, bounds).catch((error: unknown) => {
+    throw isReset(error) || error instanceof BodyUnreadable ? brokenOff() : error;
+  });
 }

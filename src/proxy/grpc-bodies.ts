@@ -1,10 +1,14 @@
-import type { ClientHttp2Stream, ServerHttp2Stream } from 'node:http2';
+import type { ClientHttp2Stream, OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Readable } from 'node:stream';
 import type { HeldBytes } from './byte-budget.js';
-import { PREFIX_BYTES, readableEncoding, unframe } from './grpc-frames.js';
+import { encodeStatusText, endWith, PREFIX_BYTES, readableEncoding, unframe } from './grpc-frames.js';
+import { trailersOf, type CallEnd } from './grpc-metadata.js';
+import type { CallStatus } from '../core/wire.js';
 import type { ProxyLimits } from './proxy-options.js';
 import { SHADOWED_BYTES_MAX } from './shadow.js';
 import { readWhole } from './whole-body.js';
+
+const CONTENT_TYPE = 'application/grpc';
 
 interface MessageOptions {
   /** The compression that the call names. */
@@ -108,4 +112,38 @@ export function streamAnswer(
     .on('end', () => to.setTimeout(clientTimeoutMs));
   from.pipe(to);
   return copy;
+}
+
+/** Gives a client the whole answer to its call: one message, which is not compressed, and how the call ended. */
+export function answerWith(
+  stream: ServerHttp2Stream,
+  headers: OutgoingHttpHeaders,
+  { message, end }: { readonly message: Uint8Array; readonly end: CallEnd },
+): void {
+  const kept = Object.entries(headers).filter(
+    ([name]) => name !== 'grpc-encoding' && name !== 'content-length',
+  );
+  stream.respond(
+    { 'content-type': CONTENT_TYPE, ...Object.fromEntries(kept), ':status': 200 },
+    { waitForTrailers: true },
+  );
+  stream.once('wantTrailers', () =>
+    stream.sendTrailers({ 'grpc-status': end.status, 'grpc-message': encodeStatusText(end.message) }),
+  );
+  endWith(stream, message);
+}
+
+/** Ends a call with a status alone. */
+export function refuseWith(
+  stream: ServerHttp2Stream,
+  status: CallStatus,
+  retryAfter: string | undefined,
+): void {
+  stream.respond(
+    {
+      ...{ ':status': 200, 'content-type': CONTENT_TYPE, ...trailersOf(status) },
+      ...(retryAfter !== undefined && { 'retry-after': retryAfter }),
+    },
+    { endStream: true },
+  );
 }

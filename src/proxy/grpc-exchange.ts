@@ -8,22 +8,36 @@ import {
 import { messageOf } from '../core/errors.js';
 import type { GrpcChange, WriteGuard } from '../core/followed.js';
 import type { Addressed, AnswerForm, GrpcCall } from '../core/wire.js';
-import { countPauses, rewrittenMessage, streamAnswer, wholeMessage } from './grpc-bodies.js';
-import { encodeStatusText, endWith, PREFIX_BYTES, unframe } from './grpc-frames.js';
-import type { AnswerParts, Answering, GrpcParts } from './grpc-parts.js';
+import {
+  answerWith,
+  refuseWith,
+  countPauses,
+  rewrittenMessage,
+  streamAnswer,
+  wholeMessage,
+} from './grpc-bodies.js';
+import { endWith, PREFIX_BYTES, unframe } from './grpc-frames.js';
 import type { HeldBytes } from './byte-budget.js';
-import { clientTrailers, endOf, forwardedMetadata, outgoing, textOf, type CallEnd } from './grpc-metadata.js';
+import {
+  clientTrailers,
+  endOf,
+  forwardedMetadata,
+  outgoing,
+  statusOf,
+  textOf,
+  trailersOf,
+  type CallEnd,
+} from './grpc-metadata.js';
 import { CLIENT_WINDOW_BYTES, UPSTREAM_WINDOW_BYTES } from './grpc-upstream.js';
-import { makeCall, NO_ANSWER, type GrpcAnswer } from './grpc-answer.js';
+import { makeCall, readAnswer, type GrpcAnswer } from './grpc-answer.js';
 import { grpcSender } from './grpc-sender.js';
-import { callFailureOf, CODE, UpstreamStatus } from './grpc-failures.js';
+import { callFailureOf, CODE, isReset, UpstreamStatus, watchReset } from './grpc-failures.js';
+import type { AnswerParts, Answering, GrpcParts } from './grpc-parts.js';
 import { sendChange, sendUnnamed, type ChangeSender } from './send-change.js';
 import type { Rewriting } from './rewriting.js';
 import { SHADOWED_BYTES_MAX, type ShadowCall } from './shadow.js';
-import { readWhole } from './whole-body.js';
 
 const LOOKUP_ROUNDS_MAX = 3;
-const CONTENT_TYPE = 'application/grpc';
 
 /** One call and its answer. */
 export class GrpcExchange {
@@ -107,14 +121,7 @@ export class GrpcExchange {
       return;
     }
     this.#status = String(code);
-    stream.respond(
-      {
-        ...{ ':status': 200, 'content-type': CONTENT_TYPE },
-        ...{ 'grpc-status': String(code), 'grpc-message': encodeStatusText(message) },
-        ...(retryAfter !== undefined && { 'retry-after': retryAfter }),
-      },
-      { endStream: true },
-    );
+    refuseWith(stream, { code, message }, retryAfter);
     // What the client still sends is not wanted.
     if (!stream.readableEnded) stream.resume();
   }
@@ -229,8 +236,8 @@ export class GrpcExchange {
     const answer = await makeCall(stream, message, { limitBytes, timeoutMs: 0, meter: this.#held.meter });
     const { headers, trailers, end } = answer;
     if (end.status === '0') return answer.message;
-    const text = this.#rewriting.grpcStatus(form, end.message);
-    throw new UpstreamStatus(Number(end.status), text, textOf({ ...headers, ...trailers }['retry-after']));
+    const { code, message: text } = this.#rewriting.grpcStatus(form, statusOf(end));
+    throw new UpstreamStatus(code, text, textOf({ ...headers, ...trailers }['retry-after']));
   }
 
   /** Opens the call to the database and lets its answer flow back; the request's body is the caller's to send. */
@@ -248,22 +255,28 @@ export class GrpcExchange {
       });
     let trailers: IncomingHttpHeaders | undefined;
     let answered = false;
-    upstream.on('error', (error) => this.#failed(error));
+    const brokenOff = watchReset(upstream);
+    upstream.on('error', (error) => {
+      // What a reset means is said at the end.
+      if (!isReset(error)) this.#failed(error);
+    });
     upstream.on('trailers', (received: IncomingHttpHeaders) => (trailers = received));
     upstream.once('response', (headers: IncomingHttpHeaders, flags: number) => {
       if (upstream.destroyed) return;
       answered = true;
       metrics.stage('grpc', 'upstream', (performance.now() - startedAtMs) / 1000);
       if (this.#stream.destroyed) return;
-      const answer = { headers, upstream, trailers: () => trailers };
+      const answer = { headers, upstream, trailers: () => trailers, brokenOff };
       if ((flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0) this.#respondOnly(headers, form);
       else if (whole) this.#respondWhole(answer, form).catch((error: unknown) => this.#failed(error));
       else this.#respondStreamed(answer, form, shadow);
     });
     upstream.once('close', () => {
-      // A stream that ends without an answer: the connection was lost, or refused.
-      if (!answered) this.#failed(new UpstreamStatus(CODE.unavailable, NO_ANSWER));
-      else if (upstream.rstCode !== constants.NGHTTP2_NO_ERROR) this.#stream.close(upstream.rstCode);
+      if (!answered) this.#failed(brokenOff());
+      else if (upstream.rstCode !== constants.NGHTTP2_NO_ERROR && !whole) {
+        metrics.upstreamError('grpc');
+        this.#stream.end();
+      }
     });
     return upstream;
   }
@@ -286,11 +299,7 @@ export class GrpcExchange {
     const stream = this.#stream;
     stream.respond(outgoing(answer.headers), { waitForTrailers: true });
     stream.once('wantTrailers', () => {
-      const trailers = answer.trailers();
-      if (trailers === undefined) {
-        stream.close(constants.NGHTTP2_INTERNAL_ERROR);
-        return;
-      }
+      const trailers = answer.trailers() ?? trailersOf(answer.brokenOff());
       this.#note(trailers);
       stream.sendTrailers(this.#clientTrailers(outgoing(trailers), form));
       if (shadow !== null && copy.length > 0 && this.#status === '0') this.#compare(shadow, copy);
@@ -320,11 +329,12 @@ export class GrpcExchange {
   async #respondWhole(answer: AnswerParts, form: AnswerForm): Promise<void> {
     const limitBytes = this.#parts.limits.answerBytesMax;
     const meter = this.#held.answerMeter;
-    const body = await readWhole(answer.upstream, { limitBytes: limitBytes + PREFIX_BYTES, meter });
+    const body = await readAnswer(answer, { limitBytes: limitBytes + PREFIX_BYTES, meter });
     const end = endOf(answer.trailers() ?? {});
-    if (end === null) throw new UpstreamStatus(CODE.unavailable, NO_ANSWER);
+    if (end === null) throw answer.brokenOff();
     if (end.status !== '0') {
-      this.refuse(Number(end.status), this.#rewriting.grpcStatus(form, end.message));
+      const { code, message } = this.#rewriting.grpcStatus(form, statusOf(end));
+      this.refuse(code, message);
       return;
     }
     const encoding = textOf(answer.headers['grpc-encoding']);
@@ -344,20 +354,10 @@ export class GrpcExchange {
   #reply(headers: OutgoingHttpHeaders, message: Uint8Array, end: CallEnd): void {
     const stream = this.#stream;
     if (stream.destroyed || stream.headersSent) return;
-    const kept = Object.entries(headers).filter(
-      ([name]) => name !== 'grpc-encoding' && name !== 'content-length',
-    );
     this.#status = end.status;
-    stream.respond(
-      { 'content-type': CONTENT_TYPE, ...Object.fromEntries(kept), ':status': 200 },
-      { waitForTrailers: true },
-    );
-    stream.once('wantTrailers', () =>
-      stream.sendTrailers({ 'grpc-status': end.status, 'grpc-message': encodeStatusText(end.message) }),
-    );
     this.#bytesOut += PREFIX_BYTES + message.length;
     stream.setTimeout(this.#parts.limits.clientTimeoutMs);
-    endWith(stream, message);
+    answerWith(stream, headers, { message, end });
   }
 
   #failed(error: unknown): void {
@@ -372,7 +372,7 @@ export class GrpcExchange {
 
   #clientTrailers(trailers: OutgoingHttpHeaders, form: AnswerForm | null): OutgoingHttpHeaders {
     if (form === null) return trailers;
-    return clientTrailers(trailers, (message) => this.#rewriting.grpcStatus(form, message));
+    return clientTrailers(trailers, (end) => this.#rewriting.grpcStatus(form, end));
   }
 
   #note(headers: IncomingHttpHeaders): void {

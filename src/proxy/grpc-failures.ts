@@ -1,11 +1,16 @@
-import { isTldrError } from '../core/errors.js';
+import { constants, type ClientHttp2Stream } from 'node:http2';
+import { codeOf, isTldrError } from '../core/errors.js';
 import { RedirectError } from '../core/redirect.js';
 import { NoRoom } from './byte-budget.js';
-import { NO_ANSWER } from './grpc-answer.js';
 import { BodyTooLarge, BodyUnreadable, CodingUnsupported } from './whole-body.js';
+
+/** What clients read where the database cannot be reached. */
+export const NO_ANSWER = 'the database does not answer';
 
 /** Status codes of gRPC ("Status codes and their use in gRPC"). */
 export const CODE = {
+  cancelled: 1,
+  unknown: 2,
   invalid: 3,
   deadline: 4,
   notFound: 5,
@@ -35,6 +40,36 @@ export interface CallFailure {
   readonly retryAfter?: string | undefined;
   /** Whether the database is to blame, or nobody but the proxy. */
   readonly blame: 'database' | 'proxy' | 'none';
+}
+
+/** Status of a call that its server reset, by the HTTP/2 code ("gRPC over HTTP2", "Errors"); others mean INTERNAL. */
+const RESETS: ReadonlyMap<number, number> = new Map([
+  [constants.NGHTTP2_CANCEL, CODE.cancelled],
+  [constants.NGHTTP2_STREAM_CLOSED, CODE.unknown],
+  [constants.NGHTTP2_REFUSED_STREAM, CODE.unavailable],
+  [constants.NGHTTP2_ENHANCE_YOUR_CALM, CODE.exhausted],
+  [constants.NGHTTP2_INADEQUATE_SECURITY, CODE.denied],
+]);
+
+/** Whether a stream failed because its other end reset it. */
+export function isReset(error: unknown): boolean {
+  return codeOf(error) === 'ERR_HTTP2_STREAM_ERROR';
+}
+
+/**
+ * Returns what says with which status a call to the database ended that broke off without one. To be called while the
+ * stream is open, since it forgets its connection. If the connection was lost, the stream's own code says nothing.
+ */
+export function watchReset(stream: ClientHttp2Stream): () => UpstreamStatus {
+  const { session } = stream;
+  return () => {
+    const { rstCode: code } = stream;
+    if (session === undefined || session.destroyed) return new UpstreamStatus(CODE.unavailable, NO_ANSWER);
+    return new UpstreamStatus(
+      RESETS.get(code) ?? CODE.internal,
+      `the database ended the call without a status (HTTP/2 error code ${code})`,
+    );
+  };
 }
 
 /** Tells failures apart by what was thrown. */

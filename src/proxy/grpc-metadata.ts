@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http2';
+import type { CallStatus } from '../core/wire.js';
 import { decodeStatusText, encodeStatusText } from './grpc-frames.js';
 
 /** How a call ended. */
@@ -55,12 +56,23 @@ export function textOf(value: string | string[] | undefined): string | undefined
   return Array.isArray(value) ? value.join(',') : value;
 }
 
-/** Trailers whose error, if they tell of one, has another text. */
+/** A call's end as a status. */
+export function statusOf({ status, message }: CallEnd): CallStatus {
+  return { code: Number(status), message };
+}
+
+/** Trailers that say how a call ended. */
+export function trailersOf({ code, message }: CallStatus): IncomingHttpHeaders {
+  return { 'grpc-status': String(code), 'grpc-message': encodeStatusText(message) };
+}
+
+/** Trailers whose error, if they tell of one, is another. */
 export function clientTrailers(
   trailers: OutgoingHttpHeaders,
-  rewrite: (message: string) => string,
+  rewrite: (status: CallStatus) => CallStatus,
 ): OutgoingHttpHeaders {
-  const text = trailers['grpc-message'];
-  if (typeof text !== 'string' || trailers['grpc-status'] === '0') return trailers;
-  return { ...trailers, 'grpc-message': encodeStatusText(rewrite(decodeStatusText(text))) };
+  const [text, status] = [trailers['grpc-message'], trailers['grpc-status']];
+  if (typeof text !== 'string' || typeof status !== 'string' || status === '0') return trailers;
+  const { code, message } = rewrite({ code: Number(status), message: decodeStatusText(text) });
+  return { ...trailers, 'grpc-status': String(code), 'grpc-message': encodeStatusText(message) };
 }

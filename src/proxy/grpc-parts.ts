@@ -1,6 +1,7 @@
 import type { ClientHttp2Stream, IncomingHttpHeaders } from 'node:http2';
 import type { AnswerForm } from '../core/wire.js';
 import type { ExchangeParts } from './exchange-parts.js';
+import type { UpstreamStatus } from './grpc-failures.js';
 import type { GrpcUpstream } from './grpc-upstream.js';
 import type { ShadowCall } from './shadow.js';
 
@@ -25,4 +26,6 @@ export interface AnswerParts {
   readonly headers: IncomingHttpHeaders;
   readonly upstream: ClientHttp2Stream;
   readonly trailers: () => IncomingHttpHeaders | undefined;
+  /** The status of an answer that broke off. */
+  readonly brokenOff: () => UpstreamStatus;
 }

@@ -3,6 +3,7 @@ import {
   isProjecting,
   type Addressed,
   type AnswerForm,
+  type CallStatus,
   type GrpcRoute,
   type RestAnswer,
   type RestHead,
@@ -122,8 +123,8 @@ export class Rewriting {
     return { result: result as RewriteResults[Kind], body: task.body };
   }
 
-  grpcStatus(form: AnswerForm, message: string): string {
-    return this.#rewriters.grpc.rewriteStatus(form, message);
+  grpcStatus(form: AnswerForm, status: CallStatus): CallStatus {
+    return this.#rewriters.grpc.rewriteStatus(form, status);
   }
 
   isRestDeleted(body: Uint8Array): boolean {

@@ -9,7 +9,7 @@ import type { Encoder } from '../../src/core/encoder.js';
 import { row, rowRange, type Matrix } from '../../src/core/matrix.js';
 import type { ServedCollection, VectorProjector } from '../../src/core/served-collection.js';
 import type { Layout } from '../../src/core/vector-store.js';
-import type { AnswerForm, GrpcCall, GrpcRewriter } from '../../src/core/wire.js';
+import type { AnswerForm, CallStatus, GrpcCall, GrpcRewriter } from '../../src/core/wire.js';
 import { migrateCollection } from '../../src/migrate/migrate-collection.js';
 import { decodeAnswer, encodeRequest, pathOf } from '../adapters/serve/grpc-schemas.js';
 import { PlainGrpc } from './grpc-call.js';
@@ -168,11 +168,18 @@ async function migrateAll(server: TestServer, encoder: Encoder, folder: string):
   await store.close();
 }
 
+function statusText({ code, message }: CallStatus): Answer {
+  return { code, text: message };
+}
+
 /** What a proxy does with one call: look up, send, turn the answer back. */
 function throughRewriter(grpc: PlainGrpc, rewriter: GrpcRewriter): Ask {
   const send = async (method: string, call: GrpcCall, form: AnswerForm | null): Promise<Answer> => {
     const { code, text, message } = await grpc.call(call);
-    if (code !== 0) return { code, text: form === null ? text : rewriter.rewriteStatus(form, text) };
+    if (code !== 0)
+      return statusText(
+        form === null ? { code, message: text } : rewriter.rewriteStatus(form, { code, message: text }),
+      );
     const shown = form === null || form.errorsOnly ? message : rewriter.rewriteAnswer(form, message);
     return timeless(decodeAnswer(method, shown));
   };
@@ -185,7 +192,9 @@ function throughRewriter(grpc: PlainGrpc, rewriter: GrpcRewriter): Ask {
       for (const call of rewrite.calls) {
         const answer = await grpc.call(call);
         if (answer.code !== 0)
-          return { code: answer.code, text: rewriter.rewriteStatus(rewrite.answer, answer.text) };
+          return statusText(
+            rewriter.rewriteStatus(rewrite.answer, { code: answer.code, message: answer.text }),
+          );
         answers.push(answer.message);
       }
       rewrite = rewriter.rewrite(path, message, answers);

@@ -1,11 +1,12 @@
 import type { ServedCollection } from '../../../src/core/served-collection.js';
-import type { GrpcCall, GrpcRewrite } from '../../../src/core/wire.js';
+import type { AnswerForm, CallStatus, GrpcCall, GrpcRewrite } from '../../../src/core/wire.js';
+import { impossibleSetting, withoutSetting } from './create-trial.js';
 import type { CollectionRule } from './grpc-methods.js';
 import { rewriteUpdate } from './grpc-patch.js';
 import { physicalName } from './grpc-stage.js';
 import { ProtoMessage } from './proto-message.js';
 import { edited, Pieces } from './proto-pieces.js';
-import { isHiddenTarget, Refusal, refuseTarget, refuseUncovering, servedBy } from './rules.js';
+import { existing, isHiddenTarget, Refusal, refuseTarget, refuseUncovering, servedBy } from './rules.js';
 
 /** CollectionExistsResponse with CollectionExists 1 of exists 1: false, which is not written. */
 const DOES_NOT_EXIST = new Pieces().bytes(1, new Uint8Array(0)).finish();
@@ -100,13 +101,37 @@ function send(
 }
 
 /** CreateCollection: collection_name 1, and up to 1.15 init_from_collection 13, which would copy compact vectors. */
-function create({ message, collections }: CollectionCall, name: string): GrpcRewrite {
+function create({ path, message, collections }: Omit<CollectionCall, 'lookups'>, name: string): GrpcRewrite {
   const taken = (one: string): boolean =>
     collections.some(({ names, target }) => names.includes(one) || target === one);
-  if (taken(name)) throw new Refusal(409, `Wrong input: Collection \`${name}\` already exists!`);
+  if (servedBy(name, collections) !== null) return createAgain({ path, message, collections }, name);
+  if (taken(name)) throw existing(name);
   if (message.has(13) && taken(message.text(13) ?? ''))
     throw new Refusal(400, 'Bad request: a served collection cannot be copied');
   return { kind: 'pass' };
+}
+
+const CREATE_AGAIN = 'create again, with an impossible ';
+
+/** What the server says of settings that it would refuse is the client's answer; nothing can be created. */
+function createAgain(
+  { path, message, collections }: Omit<CollectionCall, 'lookups'>,
+  name: string,
+): GrpcRewrite {
+  const setting = impossibleSetting(({ field }) => message.has(field));
+  if (setting === null) throw existing(name);
+  const body = edited(message, new Map([[1, physicalName({ collections })]])).varint(setting.field, 0);
+  const answer = { form: CREATE_AGAIN + setting.name, collection: name, errorsOnly: true };
+  return { kind: 'send', call: { path, message: body.finish() }, answer, projected: 0, search: false };
+}
+
+/** The answer to a collection that was created again; any other status as it is. */
+export function createdStatus({ form, collection }: AnswerForm, status: CallStatus): CallStatus {
+  if (!form.startsWith(CREATE_AGAIN)) return status;
+  const message = withoutSetting(status.message, form.slice(CREATE_AGAIN.length));
+  if (message !== null) return { ...status, message };
+  const { grpcCode: code, message: taken } = existing(collection);
+  return { code, message: taken };
 }
 
 /** ChangeAliases: actions 1, each of create_alias 1, rename_alias 2 or delete_alias 3 with names 1 and 2. */

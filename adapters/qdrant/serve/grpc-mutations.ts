@@ -15,7 +15,7 @@ import { writtenVectors } from './grpc-written.js';
 import { isNothingToDo, permissionMessage } from './permission.js';
 import { Malformed, ProtoMessage } from './proto-message.js';
 import { edited } from './proto-pieces.js';
-import { followedBy, followedNames, refuseFollowed, refuseFollowedTarget } from './rules.js';
+import { followedBy, followedNames, Refusal, refuseFollowed, refuseFollowedTarget } from './rules.js';
 
 /** Of every request that writes. */
 const COLLECTION = 1;
@@ -79,13 +79,16 @@ function read(
   collections: readonly FollowedCollection[],
   aliases: Aliases,
 ): GrpcChange | Projecting<GrpcChange> {
+  if (METHODS[path] === undefined) {
+    const message = ProtoMessage.from(bytes);
+    const unknown = new Refusal(501, '');
+    if (message === null) throw unknown;
+    refuseNames(message, unknown, followedNames(collections, aliases));
+    return { kind: 'other' };
+  }
   const message = new ProtoMessage(bytes);
   if (path === ALIASES) {
     refuseAliases(message, followedNames(collections, aliases));
-    return { kind: 'other' };
-  }
-  if (METHODS[path] === undefined) {
-    refuseNames(message, path, followedNames(collections, aliases));
     return { kind: 'other' };
   }
   const name = message.text(COLLECTION) ?? '';
@@ -136,14 +139,13 @@ function refuseAliases(message: ProtoMessage, names: ReadonlySet<string>): void 
   for (const action of message.all(1))
     for (const field of [1, 2, 3])
       for (const change of new ProtoMessage(action).all(field))
-        refuseNames(new ProtoMessage(change), 'changing its aliases', names);
+        refuseNames(new ProtoMessage(change), refuseFollowed('changing its aliases'), names);
 }
 
 /** @throws Refusal where any text of a message is the name of a followed collection */
-function refuseNames(message: ProtoMessage, what: string, names: ReadonlySet<string>): void {
+function refuseNames(message: ProtoMessage, refusal: Refusal, names: ReadonlySet<string>): void {
   for (const span of message.spans)
-    if (span.wireType === 2 && names.has(Buffer.from(message.value(span)).toString('utf8')))
-      throw refuseFollowed(what);
+    if (span.wireType === 2 && names.has(Buffer.from(message.value(span)).toString('utf8'))) throw refusal;
 }
 
 /** PointsOperationResponse and UpdateBatchResponse: result 1, once or more, with status 2 each. */

@@ -9,7 +9,7 @@ import {
   type Projecting,
 } from '../../../src/core/wire.js';
 import { isDeleted, orStatus, rewriteAnswer } from './grpc-answer.js';
-import { rewriteCollections } from './grpc-collections.js';
+import { createdStatus, rewriteCollections } from './grpc-collections.js';
 import { Projections, type Job, type ServedJob } from './grpc-job.js';
 import { hideVector } from './grpc-hidden.js';
 import { rewriteLegacy } from './grpc-legacy.js';
@@ -44,10 +44,11 @@ export function grpcRewriter(collections: readonly ServedCollection[]): GrpcRewr
     begin,
     rewrite: (path, message, lookups) => finished<GrpcRewrite>(begin(path, message, lookups)),
     rewriteAnswer: (form, message) => rewriteAnswer(form, message, collections),
-    rewriteStatus: (form, text) => {
+    rewriteStatus: (form, status) => {
       const served = servedBy(form.collection, collections);
-      const shown = served === null ? text : clientText(text, served);
-      return form.form === 'lookup' ? lookupText(shown) : shown;
+      const shown = served === null ? status.message : clientText(status.message, served);
+      if (form.form === 'lookup') return { ...status, message: lookupText(shown) };
+      return createdStatus(form, { ...status, message: shown });
     },
     isDeleted,
     resultIds,
@@ -88,8 +89,8 @@ function rewriteCall(call: Call, lookups: readonly Uint8Array[] | undefined): Be
   const { path, collections } = call;
   const rule = METHODS[path];
   if (rule?.kind === 'pass') return { kind: 'pass' };
+  if (rule === undefined) return refuseNames(call);
   const message = new ProtoMessage(call.message);
-  if (rule === undefined) return refuseNames(message, call);
   if (isCollectionRule(rule)) return rewriteCollections(rule.kind, { path, message, collections, lookups });
   const name = message.text(COLLECTION) ?? '';
   const served = servedBy(name, collections);
@@ -215,12 +216,12 @@ function isCollectionRule(rule: MethodRule): rule is Extract<MethodRule, { reado
   );
 }
 
-/** A method that is not known passes unless a collection of ours is named in it. */
-function refuseNames(message: ProtoMessage, { path, collections }: Call): GrpcRewrite {
+/** A method that is not known passes unless a collection of ours is named in it: then no server has it. */
+function refuseNames({ message: bytes, collections }: Call): GrpcRewrite {
+  const message = ProtoMessage.from(bytes);
+  if (message === null) throw new Refusal(501, '');
   const names = new Set(collections.flatMap(({ names: known, target }) => [...known, target]));
   const values = message.spans.filter(({ wireType }) => wireType === 2).map((span) => message.value(span));
-  for (const value of values)
-    if (names.has(Buffer.from(value).toString('utf8')))
-      throw new Refusal(400, `Bad request: ${path} is not supported on a served collection`);
+  for (const value of values) if (names.has(Buffer.from(value).toString('utf8'))) throw new Refusal(501, '');
   return { kind: 'pass' };
 }

@@ -40,6 +40,16 @@ export class ProtoMessage {
   readonly raw: Uint8Array;
   readonly spans: readonly ProtoSpan[];
 
+  /** Returns null for bytes that are no message. */
+  static from(raw: Uint8Array): ProtoMessage | null {
+    try {
+      return new ProtoMessage(raw);
+    } catch (error) {
+      if (error instanceof Malformed) return null;
+      throw error;
+    }
+  }
+
   /** @throws Malformed */
   constructor(raw: Uint8Array) {
     this.raw = raw;

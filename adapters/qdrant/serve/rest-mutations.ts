@@ -12,7 +12,7 @@ import { finished, type Projecting, type RestHead, type RestRequest } from '../.
 import { followable, outcomeOfAll } from './followable.js';
 import { JsonError, scanJson, type JsonNode } from './json-scan.js';
 import { Splices } from './json-splice.js';
-import { orRefusal } from './rest-answer.js';
+import { NO_ROUTE, orRefusal } from './rest-answer.js';
 import { refuseServedAliases } from './rest-collection.js';
 import { elementsOf, entryOf, stringOf } from './rest-fields.js';
 import { isNothingToDo, permissionBody } from './permission.js';
@@ -49,7 +49,7 @@ const RESULTS: ReadonlyMap<string, WriteOutcome> = new Map([
 ]);
 
 type Meaning =
-  | { readonly kind: 'other' | 'aliases' }
+  | { readonly kind: 'other' | 'aliases' | 'missing' }
   | { readonly kind: 'unnamed'; readonly touch: TouchKind }
   | { readonly kind: 'elsewhere'; readonly collection: string }
   | { readonly kind: 'write'; readonly touch: TouchKind; readonly followed: FollowedCollection }
@@ -66,6 +66,7 @@ export function restChanges(collections: readonly FollowedCollection[]): RestCha
         const path = parsePath(head.url);
         const meaning = meaningOf(head, path, { collections, aliases });
         if (meaning.kind === 'other') return { kind: 'other' };
+        if (meaning.kind === 'missing') return NO_ROUTE;
         return meaning.kind === 'unnamed' ? unnamed(head, path, meaning.touch) : { kind: 'read' };
       }),
     begin,
@@ -108,6 +109,7 @@ function meaningOf({ method }: RestHead, path: RestPath, { collections, aliases 
   if (touch !== undefined) return { kind: 'write', touch, followed };
   const isIndex = below[0] === 'index' && (method === 'PUT' ? below.length === 1 : below.length === 2);
   if (isIndex && (method === 'PUT' || method === 'DELETE')) return { kind: 'index', followed };
+  if (actionFor(method, below).kind === 'missing') return { kind: 'missing' };
   throw refuseFollowed(`${method} /${segments.join('/')}`);
 }
 
@@ -125,6 +127,8 @@ function read(head: RestHead, body: Uint8Array, names: Names): RestChange | Proj
   switch (meaning.kind) {
     case 'other':
       return { kind: 'other' };
+    case 'missing':
+      return NO_ROUTE;
     case 'aliases':
       refuseServedAliases(scanJson(body), followedNames(names.collections, names.aliases), new Splices(body));
       return { kind: 'other' };

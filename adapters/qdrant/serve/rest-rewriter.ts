@@ -13,6 +13,7 @@ import {
   type RestRewriter,
   type RestRoute,
 } from '../../../src/core/wire.js';
+import { creationTrial } from './create-trial.js';
 import { scanJson } from './json-scan.js';
 import { Splices } from './json-splice.js';
 import {
@@ -36,6 +37,7 @@ import { Projection } from './rest-projection.js';
 import { actionFor, queryPath, type BodyKind, type RouteAction } from './rest-routes.js';
 import {
   clientText,
+  existing,
   isHiddenTarget,
   lookupText,
   Refusal,
@@ -133,7 +135,7 @@ function routeServed({ served, name, path, action }: ServedRequest, method: stri
       if (served.layout === 'two-stage') return { kind: 'rewrite' };
       break;
     case 'exists':
-      throw existing(name);
+      return { kind: 'rewrite' };
     case 'refuse':
       throw new Refusal(
         400,
@@ -160,10 +162,6 @@ function routeServed({ served, name, path, action }: ServedRequest, method: stri
     url: targetUrl({ served, name, path }),
     answer: answerForm(form, { served, name }),
   };
-}
-
-function existing(name: string): Refusal {
-  return new Refusal(409, `Wrong input: Collection \`${name}\` already exists!`);
 }
 
 /** The vectors that the encoder connects are not to be made or dropped beneath it. */
@@ -221,6 +219,7 @@ function rewrite(
     return rewritePoint(path.segments[3] ?? '', { served, search: path.search }, lookups);
   if (action.kind === 'conditions')
     return forwarded(head.method, request, hideVector(action.body, body, served));
+  if (action.kind === 'exists') return createAgain(whole, request);
   const failed = lookups?.find(({ status }) => status >= 400);
   const isUpdate = action.kind === 'rewrite' && action.body === 'patch';
   if (failed !== undefined)
@@ -232,6 +231,26 @@ function rewrite(
   }
   if (action.kind !== 'rewrite') throw new Refusal(400, 'Bad request: this request has no body to rewrite');
   return rewriteServed(whole, request, collections);
+}
+
+/** What the server says of settings that it would refuse is the client's answer; nothing can be created. */
+function createAgain({ head, body, lookups }: WholeRequest, request: ServedRequest): RestRewrite {
+  const { served, name } = request;
+  const trial = creationTrial(body);
+  if (trial === null) throw existing(name);
+  const [answer] = lookups ?? [];
+  if (answer === undefined) {
+    const tried = { method: head.method, url: targetUrl(request), body: trial.body };
+    return { kind: 'lookup', requests: [tried] };
+  }
+  const errors: (string | null)[] = [];
+  const failed = failedAnswer(answer, (text) => {
+    const own = trial.errorOf(text);
+    errors.push(own);
+    return own === null ? text : clientText(own, served);
+  });
+  if (errors.includes(null)) throw existing(name);
+  return failed;
 }
 
 function rewriteServed(

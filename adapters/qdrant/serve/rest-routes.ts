@@ -11,7 +11,7 @@ export type RouteAction =
   | { readonly kind: 'point' }
   /** A vector of the collection, by name. */
   | { readonly kind: 'vector' }
-  /** A method that no server has for this path. */
+  /** What no server has, as far as is known here. */
   | { readonly kind: 'missing' }
   | { readonly kind: 'refuse'; readonly why: string };
 
@@ -128,7 +128,6 @@ export function isPath(path: readonly string[], segments: readonly string[]): bo
 
 /** Methods that endpoints have. */
 const READING = ['GET', 'HEAD', 'OPTIONS'];
-const CHANGING = ['POST', 'PUT', 'PATCH', 'DELETE'];
 
 /**
  * What is done with a request below a served collection. Reading what nobody here knows is harmless but for sizes it
@@ -138,10 +137,7 @@ export function actionFor(method: string, segments: readonly string[]): RouteAct
   const rule = RULES.find(({ method: wanted, path }) => wanted === method && isPath(path, segments));
   if (rule !== undefined) return rule.action;
   if (READING.includes(method)) return ERRORS;
-  // A path that ends in any name may be another one's in a newer server.
-  const known = RULES.some(({ path }) => path.at(-1) !== '*' && isPath(path, segments));
-  if (known || !CHANGING.includes(method)) return { kind: 'missing' };
-  return { kind: 'refuse', why: 'it is not known to this proxy' };
+  return { kind: 'missing' };
 }
 
 /** Where a request of the query endpoint goes instead of an older one. */

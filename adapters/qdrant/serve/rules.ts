@@ -15,15 +15,15 @@ import { JOURNAL_KEY, METADATA_KEY, RECORD_KEY } from '../../../src/core/target-
 /** What a request is refused with: an HTTP status and gRPC code of the same meaning, and the server's own words. */
 export class Refusal extends Error {
   constructor(
-    readonly status: 400 | 404 | 409,
+    readonly status: 400 | 404 | 409 | 501,
     message: string,
   ) {
     super(message);
   }
 
-  /** INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS. */
+  /** INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, UNIMPLEMENTED. */
   get grpcCode(): number {
-    return { 400: 3, 404: 5, 409: 6 }[this.status];
+    return { 400: 3, 404: 5, 409: 6, 501: 12 }[this.status];
   }
 }
 
@@ -268,6 +268,11 @@ export function refuseUncovering(
     400,
     `Bad request: \`${name}\` is served from \`${target}\` and cannot be deleted here while \`${behind}\` stands under its name: clients would find that instead; delete it at the server first`,
   );
+}
+
+/** What the server says of a collection that is to be created again. */
+export function existing(name: string): Refusal {
+  return new Refusal(409, `Wrong input: Collection \`${name}\` already exists!`);
 }
 
 /** Why something is not done with a collection while it is migrated: only points and payload indexes are followed. */

@@ -161,11 +161,7 @@ describe('other REST requests', () => {
       'POST /collections/docs/shards/delete',
     ],
     ...['POST /collections/docs/cluster', 'PUT /collections/docs/snapshots/recover'],
-    ...[
-      'POST /collections/docs/snapshots/upload',
-      'POST /collections/docs/points/new',
-      'BREW /collections/docs',
-    ],
+    'POST /collections/docs/snapshots/upload',
     ...['PUT /collections/docs_c4', 'PUT /collections/docs_c4/points', 'DELETE /collections/docs_c4'],
     ...[
       'PUT /collections/way%20in/points',
@@ -174,6 +170,10 @@ describe('other REST requests', () => {
     ],
   ])('%s is refused', (request) => {
     expect(routeOf(request)).toBe('400');
+  });
+
+  test.each(['POST /collections/docs/points/new', 'BREW /collections/docs'])('%s is none', (request) => {
+    expect(routeOf(request)).toBe('404');
   });
 
   test.each([
