@@ -5,9 +5,9 @@ import { throwIfAborted } from '../core/run.js';
 import type { ConsoleRun } from './console-run.js';
 import { openInput, type Input } from './input-stream.js';
 import { parseVector } from './json-vector.js';
+import { linesOf } from './text-lines.js';
 
 const BLOCK_ROWS = 2048;
-const LINE_CHARS_MAX = 16 * 1024 ** 2;
 
 /** What is said of a vector of which finite values cannot be made. */
 export const TOO_LARGE = 'is too large to be projected';
@@ -68,7 +68,7 @@ async function transform(
     for (let i = 0; i < z.rows; i++) text += `${JSON.stringify(Array.from(row(z, i)))}\n`;
     return sink(text);
   };
-  for await (const { line, number, doneShare } of linesOf(source, run.signal)) {
+  for await (const { line, number, doneShare } of measuredLines(source, run.signal)) {
     if (line.trim() === '') continue;
     waiting.push(parseVector(line, `line ${number}`, projection.inputDim));
     rows++;
@@ -81,26 +81,21 @@ async function transform(
 }
 
 /** Lines with their number from 1. However the loop over them ends, the stream is closed. */
-async function* linesOf(
+async function* measuredLines(
   { name, stream, sizeBytes }: Input,
   signal: AbortSignal,
 ): AsyncGenerator<{ line: string; number: number; doneShare: number | null }> {
-  let rest = '';
-  let number = 0;
   let bytes = 0;
   const share = (): number | null => (sizeBytes === null ? null : Math.min(1, bytes / sizeBytes));
-  try {
-    for await (const chunk of stream.setEncoding('utf8') as AsyncIterable<string>) {
-      bytes += Buffer.byteLength(chunk);
-      const lines = chunk.split('\n');
-      // Only what is new is split: a line may come in many pieces.
-      lines[0] = rest + (lines[0] ?? '');
-      rest = lines.pop() ?? '';
-      for (const line of lines) yield { line, number: ++number, doneShare: share() };
-      if (rest.length > LINE_CHARS_MAX)
-        throw new TldrError('INVALID_DATA', `line ${number + 1}: longer than ${LINE_CHARS_MAX} characters`);
+  async function* counted(): AsyncGenerator<Uint8Array> {
+    for await (const chunk of stream as AsyncIterable<Uint8Array>) {
+      bytes += chunk.length;
+      yield chunk;
     }
-    if (rest !== '') yield { line: rest, number: ++number, doneShare: share() };
+  }
+  try {
+    for await (const { number, text } of linesOf(counted(), name))
+      yield { line: text, number, doneShare: share() };
   } catch (cause) {
     if (cause instanceof TldrError) throw cause;
     throwIfAborted(signal);

@@ -11,6 +11,7 @@ import { openInput } from './input-stream.js';
 import { parseVector } from './json-vector.js';
 import { describeMigrated } from './migrated-target.js';
 import { readNpy } from './npy.js';
+import { decodedText } from './text-lines.js';
 import { wholeNumber, withConsole, withGlobalFlags, withStore, type GlobalFlags } from './options.js';
 
 /** A vector of as many components as a server takes is far smaller. */
@@ -119,25 +120,20 @@ async function readQuery(flags: SearchFlags, signal: AbortSignal): Promise<Matri
   return matrixFromRows([vector]);
 }
 
-/** @throws NOT_FOUND, INVALID_DATA for more than any vector, ABORTED when the signal fires */
+/** @throws NOT_FOUND, INVALID_DATA for no text or more than any vector, ABORTED when the signal fires */
 async function readText(path: string, signal: AbortSignal): Promise<string> {
   const { name, stream } = await openInput(path, signal);
-  const parts: Buffer[] = [];
-  let sizeBytes = 0;
+  const limit = {
+    sizeBytes: QUERY_BYTES_MAX,
+    why: `longer than ${QUERY_BYTES_MAX} bytes, expected one vector`,
+  };
   try {
-    for await (const part of stream as AsyncIterable<Buffer>) {
-      sizeBytes += part.length;
-      if (sizeBytes > QUERY_BYTES_MAX)
-        throw new TldrError(
-          'INVALID_DATA',
-          `${name}: longer than ${QUERY_BYTES_MAX} bytes, expected one vector`,
-        );
-      parts.push(part);
-    }
+    let text = '';
+    for await (const part of decodedText(stream as AsyncIterable<Uint8Array>, name, limit)) text += part;
+    return text;
   } catch (cause) {
     if (cause instanceof TldrError) throw cause;
     throwIfAborted(signal);
     throw new TldrError('NOT_FOUND', `cannot read ${name}: ${messageOf(cause)}`, { cause });
   }
-  return Buffer.concat(parts).toString('utf8');
 }

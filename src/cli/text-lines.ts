@@ -14,43 +14,70 @@ const TEXT_BYTES_MAX = 1024 ** 3;
 const LINE_CHARS_MAX = 16 * 1024 ** 2;
 
 /**
- * The lines of a text file, a pipe or, for a dash, standard input, one by one. A line ends with LF, CR LF or CR. The file is UTF-8, or UTF-16 with a byte
- * order mark, as some programs for Windows write it.
+ * The lines of a text file, a pipe or, for a dash, standard input, one by one. The encodings are those of `linesOf`.
  * @throws NOT_FOUND, INVALID_ARGUMENT for a folder or a device, INVALID_DATA for what is no such text, ABORTED as soon
  * as the signal fires
  */
 export async function* textLines(path: string, signal?: AbortSignal): AsyncGenerator<TextLine> {
   const { stream, sizeBytes } = await openInput(path, signal);
+  const limit = {
+    sizeBytes: TEXT_BYTES_MAX,
+    why: `it has more than ${TEXT_BYTES_MAX} bytes: give a smaller one, or a .npy file`,
+  };
   if ((sizeBytes ?? 0) > TEXT_BYTES_MAX) {
     stream.destroy();
-    throw tooLarge(path);
+    throw bad(path, limit.why);
   }
-  let number = 0;
-  let rest = '';
-  let carried = '';
   try {
-    for await (const text of textOf(stream, path)) {
-      // A CR at the end may be the first half of a CR LF.
-      const joined = carried + text;
-      carried = joined.endsWith('\r') ? '\r' : '';
-      const lines = joined.slice(0, joined.length - carried.length).split(/\r\n|\n|\r/);
-      // Only what is new is split: a line may come in many pieces.
-      lines[0] = rest + (lines[0] ?? '');
-      rest = lines.pop() ?? '';
-      for (const line of lines) yield { number: ++number, text: line };
-      if (rest.length > LINE_CHARS_MAX)
-        throw bad(path, `line ${number + 1} is longer than ${LINE_CHARS_MAX} characters`);
-    }
+    yield* linesOf(stream as AsyncIterable<Uint8Array>, path, limit);
   } catch (cause) {
     if (cause instanceof TldrError) throw cause;
     throwIfAborted(signal);
     throw new TldrError('NOT_FOUND', `cannot read ${path}: ${messageOf(cause)}`, { cause });
   }
+}
+
+/** Largest text, and what to say of a larger one. */
+export interface TextLimit {
+  readonly sizeBytes: number;
+  readonly why: string;
+}
+
+/**
+ * The lines of a text that comes in chunks. A line ends with LF, CR LF or CR. The text is UTF-8, or UTF-16 with a byte
+ * order mark, as some programs for Windows write it.
+ * @param name of the source, for errors
+ * @throws INVALID_DATA for what is no such text, and for lines of more than 16 Mi characters
+ */
+export async function* linesOf(
+  chunks: AsyncIterable<Uint8Array>,
+  name: string,
+  limit?: TextLimit,
+): AsyncGenerator<TextLine> {
+  let number = 0;
+  let rest = '';
+  let carried = '';
+  for await (const text of decodedText(chunks, name, limit)) {
+    // A CR at the end may be the first half of a CR LF.
+    const joined = carried + text;
+    carried = joined.endsWith('\r') ? '\r' : '';
+    const lines = joined.slice(0, joined.length - carried.length).split(/\r\n|\n|\r/);
+    // Only what is new is split: a line may come in many pieces.
+    lines[0] = rest + (lines[0] ?? '');
+    rest = lines.pop() ?? '';
+    for (const line of lines) yield { number: ++number, text: line };
+    if (rest.length > LINE_CHARS_MAX)
+      throw bad(name, `line ${number + 1} is longer than ${LINE_CHARS_MAX} characters`);
+  }
   if (rest + carried !== '') yield { number: ++number, text: rest };
 }
 
-/** A stream's text, decoded chunk by chunk. However the loop over it ends, the stream is closed. */
-async function* textOf(stream: AsyncIterable<Buffer>, path: string): AsyncGenerator<string> {
+/** A text in the same encodings, decoded chunk by chunk. @throws INVALID_DATA for what is no such text */
+export async function* decodedText(
+  chunks: AsyncIterable<Uint8Array>,
+  name: string,
+  limit?: TextLimit,
+): AsyncGenerator<string> {
   let decoder: TextDecoder | undefined;
   let start = Buffer.alloc(0);
   let sizeBytes = 0;
@@ -60,15 +87,15 @@ async function* textOf(stream: AsyncIterable<Buffer>, path: string): AsyncGenera
     try {
       text = decoder.decode(bytes, { stream: !ended });
     } catch (cause) {
-      throw bad(path, `it is not ${decoder.encoding} text: save it as UTF-8`, cause);
+      throw bad(name, `it is not ${decoder.encoding} text: save it as UTF-8`, cause);
     }
     if (text.includes('\0'))
-      throw bad(path, 'it holds NUL characters, as UTF-16 without a byte order mark does: save it as UTF-8');
+      throw bad(name, 'it holds NUL characters, as UTF-16 without a byte order mark does: save it as UTF-8');
     return text;
   };
-  for await (const chunk of stream) {
+  for await (const chunk of chunks) {
     sizeBytes += chunk.length;
-    if (sizeBytes > TEXT_BYTES_MAX) throw tooLarge(path);
+    if (limit !== undefined && sizeBytes > limit.sizeBytes) throw bad(name, limit.why);
     const bytes = Buffer.concat([start, chunk]);
     // A byte order mark has two bytes.
     start = decoder === undefined && bytes.length < 2 ? bytes : Buffer.alloc(0);
@@ -81,10 +108,6 @@ async function* textOf(stream: AsyncIterable<Buffer>, path: string): AsyncGenera
 function encodingOf(bytes: Buffer): string {
   const mark = bytes.toString('hex', 0, 2);
   return mark === 'fffe' ? 'utf-16le' : mark === 'feff' ? 'utf-16be' : 'utf-8';
-}
-
-function tooLarge(path: string): TldrError {
-  return bad(path, `it has more than ${TEXT_BYTES_MAX} bytes: give a smaller one, or a .npy file`);
 }
 
 function bad(path: string, why: string, cause?: unknown): TldrError {

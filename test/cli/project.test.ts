@@ -57,6 +57,25 @@ describe('files', () => {
     expect(await readdir(join(cwd, 'new'))).toEqual(['z.ndjson']);
   });
 
+  test.each([
+    ['UTF-8 with a byte order mark', Buffer.from(`\uFEFF${line}\r\n${line}\r\n`)],
+    ['UTF-16', Buffer.from(`\uFEFF${line}\n${line}`, 'utf16le')],
+    ['UTF-16, big end first', Buffer.from(`\uFEFF${line}\r${line}\r`, 'utf16le').swap16()],
+  ])('lines may be %s', async (_, bytes) => {
+    await writeFile(join(cwd, 'encoded.ndjson'), bytes);
+    const { code, stdout } = await project(['--input', 'encoded.ndjson']);
+    const plain = await project([], { input: `${line}\n${line}\n` });
+    expect({ code, stdout }).toEqual({ code: 0, stdout: plain.stdout });
+  });
+
+  test('a text of another encoding is named', async () => {
+    await writeFile(join(cwd, 'bare.ndjson'), Buffer.from(line, 'utf16le'));
+    expect(await project(['--input', 'bare.ndjson'])).toMatchObject({
+      code: 3,
+      stderr: expect.stringContaining('bare.ndjson: it holds NUL characters'),
+    });
+  });
+
   test('--as-queries takes the map of queries; without it points are projected, which is said', async () => {
     const two = twoMaps(encoder);
     await two.save(join(cwd, 'two.onnx'));

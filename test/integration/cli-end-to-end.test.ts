@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect } from '@jest/globals';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
@@ -109,6 +109,14 @@ test.each([
   // A compact space searched by dot products scores a point against itself by its projected length.
   expect(first!.score).toBeGreaterThan(0.6);
   expect(first!.score).toBeLessThan(1.001);
+});
+
+test.each(['utf8', 'utf16le'] as const)('a query may be %s text with a byte order mark', async (encoding) => {
+  const values = [...(await readNpy(join(cwd, 'q.npy'))).data.subarray(7 * 512, 8 * 512)];
+  await writeFile(join(cwd, 'q.json'), Buffer.from(`\uFEFF${JSON.stringify(values)}\r\n`, encoding));
+  const args = ['--encoder', 'enc.onnx', '--query', 'q.json', '--limit', '1', '--json'];
+  const { code, json } = await cli('search', 'docs-c', ...args);
+  expect({ code, results: json()['results'] }).toMatchObject({ code: 0, results: [{ id: '107' }] });
 });
 
 const record = join('.qdrant-tldr', 'docs--docs-c.json');
