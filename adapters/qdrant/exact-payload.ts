@@ -181,7 +181,7 @@ function writable(at: PointPlace, payload: string): { text: string; depth: numbe
     if (kept !== null) return kept;
     throw new TldrError(
       'INVALID_DATA',
-      `${pointName(at)}: its payload holds ${double}, which the server would store as another number: change that number or delete the point`,
+      `${pointName(at)}: its payload holds a number that only gRPC carries exactly, and a value that only REST carries: change one of them or delete the point`,
     );
   });
   if (depth > PAYLOAD_DEPTH_MAX) throw tooDeep(at, depth, PAYLOAD_DEPTH_MAX);

@@ -118,7 +118,7 @@ export function withPayloadEntries(rest: Uint8Array, json: string): Uint8Array |
   const payload = parseJson(json);
   if (!isObject(payload) || !Object.values(payload).every((value) => isCarried(value, 1))) return null;
   const entries = Object.entries(payload).map(([key, value]) =>
-    encodeEntry(key, encodeValue(value, (double) => doubleReadAs(double) ?? double).finish()),
+    encodeEntry(key, encodeValue(value, doubleReadAs).finish()),
   );
   return Buffer.concat([rest.subarray(0, payloadStart(rest)), packRest(entries, [])]);
 }
@@ -128,7 +128,7 @@ function isCarried(value: Json, depth: number): boolean {
   if (depth > DEPTH_MAX) return false;
   if (isLosslessNumber(value)) {
     const { value: text } = value;
-    return /^-?\d+$/.test(text) ? isInt64(text) : doubleReadAs(Number(text)) !== null;
+    return !/^-?\d+$/.test(text) || isInt64(text);
   }
   if (typeof value !== 'object' || value === null) return true;
   return Object.values(value).every((item) => isCarried(item, depth + 1));

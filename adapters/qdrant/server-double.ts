@@ -21,28 +21,28 @@ export function isStableDouble(value: number): boolean {
 
 /**
  * Returns decimal text such that a client reads exactly `value` after the server has read, stored and read it again;
- * null if there is no such text near `value`.
+ * null if there is none, although a double sent over gRPC could be read so.
  */
 export function textReadAs(value: number): string | null {
   if (Object.is(value, -0)) return '-0.0';
   if (isStableDouble(value)) return shortest(value);
-  for (const kept of storedAs(value)) {
-    const text = textParsedAs(kept);
-    if (text !== null) return value < 0 ? `-${text}` : text;
-  }
-  return null;
+  const kept = storedAs(value);
+  // As in `doubleReadAs`.
+  if (kept.length === 0) return shortest(value);
+  const text = kept.map(textParsedAs).find((found) => found !== null);
+  if (text === undefined) return null;
+  return value < 0 ? `-${text}` : text;
 }
 
 /**
  * Returns the double to send over gRPC, which takes doubles as they are, such that a client reads exactly `value`
- * after the server has stored it and read it again; null if there is none near `value`. There is one for every double
- * that a client has read from the server.
+ * after the server has stored it and read it again. The server reads no stored double as some values: then the value
+ * itself, since a server that gave it will read it as another one from now on, and its copy as that one too.
  */
-export function doubleReadAs(value: number): number | null {
-  if (isStableDouble(value)) return value;
-  const [kept] = storedAs(value);
-  if (kept === undefined) return null;
-  return value < 0 ? -kept : kept;
+export function doubleReadAs(value: number): number {
+  const kept = isStableDouble(value) ? value : storedAs(value)[0];
+  if (kept === undefined) return value;
+  return value < 0 ? -Math.abs(kept) : kept;
 }
 
 /** Positive doubles that the server reads as the absolute value once it has stored them, the nearest first. */
