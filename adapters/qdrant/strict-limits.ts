@@ -55,7 +55,7 @@ export function strictLimits(spec: CollectionSpec): StrictLimits {
 }
 
 /** The same from the settings themselves. */
-export function limitsOf(config: Json): StrictLimits {
+function limitsOf(config: Json): StrictLimits {
   const settings = objectAt(config);
   if (settings['enabled'] !== true) return NO_LIMITS;
   const limit = (name: string): number => numberAt(settings, name) ?? Infinity;

@@ -5,7 +5,7 @@ import { NoRoom } from './byte-budget.js';
 import { BodyTooLarge, BodyUnreadable, CodingUnsupported } from './whole-body.js';
 
 /** What clients read where the database cannot be reached. */
-export const NO_ANSWER = 'the database does not answer';
+const NO_ANSWER = 'the database does not answer';
 
 /** Status codes of gRPC ("Status codes and their use in gRPC"). */
 export const CODE = {
