@@ -2,14 +2,12 @@ import { roughTime } from '../../src/core/read-turns.js';
 import type { Log } from '../../src/core/run.js';
 import { targetDescription } from '../../src/core/target-description.js';
 import type { CollectionSpec } from '../../src/core/vector-store.js';
-import { CallError } from './call-error.js';
-import { LiftedLimits } from './lifted-limits.js';
-import { numberAt } from './json.js';
+import { numberAt, parseJson } from './json.js';
+import { isLifted, isRefusedByLimit, LiftedLimits } from './lifted-limits.js';
 import { COUNTED_BATCH_POINTS } from './points.js';
 import type { Rest } from './rest.js';
 import { pathOf } from './sampling.js';
 import { KnownLimits, strictLimits, type StrictLimits } from './strict-limits.js';
-import { StrictRefusal } from './strict-refusal.js';
 
 /** Reading everything may take so long without a word. */
 const LONG_MINUTES = 10;
@@ -50,6 +48,7 @@ export class KnownCollections {
     const readAgain = async (): Promise<StrictLimits> => strictLimits(await this.#describe(collection));
     const limits = new KnownLimits(strictLimits(spec), { read: readAgain, refusals: this.#refusals });
     const fresh = { spec, limits };
+    if (isLifted(parseJson(spec.native))) this.#lifted.owe(collection);
     this.#known.set(collection, fresh);
     await this.#sayIfSlow(collection, fresh.limits.now);
     return fresh;
@@ -76,13 +75,16 @@ export class KnownCollections {
     this.#known.delete(collection);
   }
 
-  /** Writes within the limits of a collection; past them where it is a migration's target. */
+  /**
+   * Writes within the limits of a collection; past them where it is a migration's target. Any write, of nothing too, ends
+   * what an earlier one left that was interrupted.
+   */
   async write(collection: string, write: (limits: KnownLimits) => Promise<void>): Promise<void> {
     const { spec, limits } = await this.get(collection);
     const isTarget = targetDescription(spec) !== null;
     const lifted = (): Promise<void> => this.#lifted.during(collection, () => write(KnownLimits.none));
     // A rate limit would hold back what clients wrote to the source.
-    if (isTarget && limits.now.writeTokens !== Infinity) return lifted();
+    if (isTarget && (limits.now.writeTokens !== Infinity || this.#lifted.isOwed(collection))) return lifted();
     try {
       await limits.keeping(() => write(limits));
     } catch (error) {
@@ -90,8 +92,4 @@ export class KnownCollections {
       await lifted();
     }
   }
-}
-
-function isRefusedByLimit(error: unknown): boolean {
-  return error instanceof StrictRefusal || (error instanceof CallError && error.retry.tooEarly === true);
 }

@@ -24,6 +24,7 @@ import {
   type JsonObject,
 } from './json.js';
 import { checkName } from './names.js';
+import { LIFTED_KEY } from './lifted-limits.js';
 import { QUANTIZATION_KEY, recordText } from './quantization-record.js';
 import { applyThresholds, THRESHOLDS_KEY, thresholdsOf, vectorSizeLimit } from './thresholds.js';
 import { pushDownQuantization, withoutIndex, withStorage } from './vector-storage.js';
@@ -147,7 +148,7 @@ export function deriveTarget(source: CollectionSpec, change: TargetChange): Coll
   block.set(change.compactName, compact);
   const unnamed = block.size === 1 ? block.get('') : undefined;
   // What a source that is itself a target says of its own source is not carried on.
-  const ownKeys = [...TOLD_KEYS, RECORD_KEY, JOURNAL_KEY];
+  const ownKeys = [...TOLD_KEYS, RECORD_KEY, JOURNAL_KEY, LIFTED_KEY];
   const carried = Object.entries(source.metadata).filter(([key]) => !ownKeys.includes(key));
   const texts: Record<string, string> = { ...Object.fromEntries(carried), ...change.metadata };
   const told = quantizationTold(parseJson(source.native), change);
@@ -339,7 +340,10 @@ function toldToClients(native: Json): JsonObject {
     [THRESHOLDS_KEY]: limits = null,
     [QUANTIZATION_KEY]: record,
   } = metadata;
-  const told = { [THRESHOLDS_KEY]: limits, ...(record !== undefined && { [QUANTIZATION_KEY]: record }) };
+  const told = {
+    ...{ [THRESHOLDS_KEY]: limits, [LIFTED_KEY]: null },
+    ...(record !== undefined && { [QUANTIZATION_KEY]: record }),
+  };
   return description === undefined && limits === null && record === undefined ? {} : { metadata: told };
 }
 

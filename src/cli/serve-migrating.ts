@@ -84,7 +84,7 @@ export async function openMigrating(
     guard: {
       isKnown: (collection) => names.isKnown(collection),
       isCollection: (name) => names.isCollection(name),
-      aliases: () => aliases.read(),
+      aliases: () => aliases.read().catch(asUnavailable),
       write: (collection, touched, send) => of(collection).follower.write(touched, send),
     },
     sideOf: (name) => of(name).follower.status().side,
@@ -130,6 +130,9 @@ async function openOne(
     const journal = await WriteJournal.open(folder, { expectedBy: await journalExpectedBy(store, target) });
     const names = { sourceCollection: source, targetCollection: target };
     const follower = new FollowWrites({ source: store, target: store, ...names, encoder, journal, log });
+    await endInterrupted(store, target).catch((error: unknown) => {
+      log('warn', `settings of ${target} may be left from a write that was interrupted: ${messageOf(error)}`);
+    });
     await resume(follower, { folder, log }).catch(async (error: unknown) => {
       await follower.close();
       throw error;
@@ -147,6 +150,18 @@ async function openOne(
     const code = cause instanceof TldrError ? cause.code : 'NOT_FOUND';
     throw new TldrError(code, `cannot follow writes to ${name}: ${messageOf(cause)}`, { cause });
   }
+}
+
+/** @throws UNAVAILABLE with what is wrong, also where the server refuses the proxy's own key */
+function asUnavailable(cause: unknown): never {
+  throw new TldrError('UNAVAILABLE', `the aliases of the server cannot be read: ${messageOf(cause)}`, {
+    cause,
+  });
+}
+
+/** A write of nothing: with it the store ends what a write left of the target's settings when its process was killed. */
+async function endInterrupted(store: VectorStore, target: string): Promise<void> {
+  if (await store.exists(target)) await store.deletePoints(target, []);
 }
 
 /** Without its folder a journal that was lost would look like one that was never begun. */

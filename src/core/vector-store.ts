@@ -349,6 +349,7 @@ export interface VectorStore {
     batch: WriteBatch,
     options?: { readonly insertOnly?: boolean; readonly shardKey?: ShardKey | undefined },
   ): Promise<void>;
+  /** Without ids it only ends what an interrupted write left of the collection's settings. */
   deletePoints(
     collection: string,
     ids: readonly PointId[],

@@ -95,6 +95,8 @@ export function completeMigration(request: CompleteRequest): Promise<Completion>
   return withRecord(request, async (record, lost) => {
     const completion = await planCompletion(request, record);
     lost.throwIfAborted();
+    // The store ends what an interrupted write left of the target's settings.
+    await request.target.deletePoints(record.targetCollection, []);
     record.completed = true;
     await request.place.write(record);
     if (request.deleteSource === true && completion.sourceExists)

@@ -5,7 +5,7 @@ import type { PointId } from '../core/point-id.js';
 import { sleep, type Log } from '../core/run.js';
 import { componentBytesOf } from '../core/stored-component.js';
 import { targetDescription } from '../core/target-description.js';
-import type { VectorStore } from '../core/vector-store.js';
+import type { PointCondition, VectorStore } from '../core/vector-store.js';
 import { endsWithin } from './ends-within.js';
 import type { CopyState, Side } from './journal-state.js';
 import { LoggedWrites } from './logged-writes.js';
@@ -72,9 +72,12 @@ export class FollowWrites {
   #caughtUp = false;
   #replay: Promise<void> = Promise.resolve();
   readonly #logged: LoggedWrites;
+  /** An earlier process may have left writes that the source has logged and not applied. */
+  #mayHaveLeft: boolean;
 
   constructor(options: FollowOptions) {
     this.#options = options;
+    this.#mayHaveLeft = options.journal.openCount > 0;
     this.#logged = new LoggedWrites(options, { signal: this.#stop.signal, log: options.log });
   }
 
@@ -92,7 +95,7 @@ export class FollowWrites {
    * target serves and does not hold the points in time; INVALID_ARGUMENT for a condition that cannot be looked up
    */
   async write<Answer>(touched: Touched, send: () => Promise<Sent<Answer>>): Promise<Answer> {
-    const { journal, source, sourceCollection } = this.#options;
+    const { journal } = this.#options;
     const work: Work = { entries: [], ids: touched.conditions.length === 0 ? touched.ids : null, points: 0 };
     // Where clients read the source, they find these there once this write is applied.
     const earlier = this.#strict ? this.#logged.ended() : Promise.resolve();
@@ -110,8 +113,9 @@ export class FollowWrites {
         let outcome: WriteOutcome = 'unknown';
         try {
           await begin(touched.ids);
+          if (touched.conditions.length > 0) await this.#leftApplied();
           for (const condition of touched.conditions)
-            for await (const page of source.matchingIds(sourceCollection, condition)) await begin(page);
+            for await (const page of this.#matching(condition)) await begin(page);
           const made = await send();
           ({ outcome } = made);
           resolve(made);
@@ -185,6 +189,29 @@ export class FollowWrites {
       await this.#switch(side, switchReads);
       return true;
     });
+  }
+
+  /**
+   * Ids that a condition selects, page by page.
+   * @throws INVALID_ARGUMENT for a condition that the source does not take, UNAVAILABLE where it does not answer
+   */
+  async *#matching(condition: PointCondition): AsyncGenerator<readonly PointId[]> {
+    const { source, sourceCollection } = this.#options;
+    try {
+      yield* source.matchingIds(sourceCollection, condition);
+    } catch (cause) {
+      const code = isTldrError(cause) ? cause.code : 'INTERNAL';
+      if (code === 'INVALID_ARGUMENT' || code === 'UNAVAILABLE' || code === 'ABORTED') throw cause;
+      const why = `the points that the filter selects cannot be looked up: ${messageOf(cause)}`;
+      throw new TldrError(code === 'UNSUPPORTED' ? 'INVALID_ARGUMENT' : 'UNAVAILABLE', why, { cause });
+    }
+  }
+
+  /** Waits for writes of an earlier process: as long as they are not applied a condition selects other points. */
+  async #leftApplied(): Promise<void> {
+    if (!this.#mayHaveLeft) return;
+    await this.#logged.settle();
+    this.#mayHaveLeft = false;
   }
 
   async #switch(side: Side, switchReads: () => Promise<void>): Promise<void> {

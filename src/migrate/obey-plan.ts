@@ -26,6 +26,8 @@ export function obeyPlan(options: ObeyOptions): () => Promise<void> {
   const { folder, follower, source, target, encoder, log } = options;
   const stop = new AbortController();
   let moving: Promise<void> | null = null;
+  // What failed is tried again at the next step.
+  const left = { isCopiedToBeTold: false };
   let said = '';
   let reported = '';
   let reportedAtMs = Number.NEGATIVE_INFINITY;
@@ -44,7 +46,7 @@ export function obeyPlan(options: ObeyOptions): () => Promise<void> {
   const step = async (): Promise<void> => {
     const plan = await readPlan(folder);
     // Reports go on while something takes its time.
-    moving ??= moveTowards(plan, options)
+    moving ??= moveTowards(plan, options, left)
       .then(() => void (said = ''), complain)
       .finally(() => (moving = null));
     await Promise.race([moving, sleep(POLL_MS, stop.signal).catch(() => undefined)]);
@@ -68,6 +70,7 @@ export function obeyPlan(options: ObeyOptions): () => Promise<void> {
 async function moveTowards(
   plan: JournalPlan,
   { follower, copied, switchReads, log, source }: ObeyOptions,
+  left: { isCopiedToBeTold: boolean },
 ): Promise<void> {
   const { state, side } = follower.status();
   // Reads leave a target before it is filled again.
@@ -75,7 +78,11 @@ async function moveTowards(
     await follower.switchTo('source', () => switchReads('source'));
   if (plan.state !== state) {
     await follower.setState(plan.state);
-    if (plan.state === 'copied') await copied();
+    left.isCopiedToBeTold = plan.state === 'copied';
+  }
+  if (left.isCopiedToBeTold) {
+    await copied();
+    left.isCopiedToBeTold = false;
   }
   if (plan.side === 'source' || side === 'target' || plan.state !== 'copied') return;
   if (await follower.switchTo('target', () => switchReads('target')))

@@ -1,5 +1,5 @@
 import { constants, type ClientHttp2Stream, type IncomingHttpHeaders } from 'node:http2';
-import { isReset, watchReset, type UpstreamStatus } from './grpc-failures.js';
+import { CODE, isReset, UpstreamStatus, watchReset } from './grpc-failures.js';
 import { endWith, PREFIX_BYTES, unframe } from './grpc-frames.js';
 import { endOf, type CallEnd } from './grpc-metadata.js';
 import { BodyUnreadable, readWhole, type BodyBounds } from './whole-body.js';
@@ -26,7 +26,13 @@ export async function makeCall(
 ): Promise<GrpcAnswer> {
   let headers: IncomingHttpHeaders = {};
   let trailers: IncomingHttpHeaders = {};
-  const brokenOff = watchReset(stream);
+  const wasReset = watchReset(stream);
+  let isLate = false;
+  // A call that is ended here looks like one that its server has cancelled.
+  const brokenOff = (): UpstreamStatus =>
+    isLate
+      ? new UpstreamStatus(CODE.unavailable, `the database did not answer within ${timeoutMs} ms`)
+      : wasReset();
   stream.on('response', (received: IncomingHttpHeaders) => {
     headers = received;
   });
@@ -35,7 +41,10 @@ export async function makeCall(
   });
   // What breaks after the answer is nobody's loss.
   stream.on('error', () => undefined);
-  stream.setTimeout(timeoutMs, () => stream.close(constants.NGHTTP2_CANCEL));
+  stream.setTimeout(timeoutMs, () => {
+    isLate = true;
+    stream.close(constants.NGHTTP2_CANCEL);
+  });
   endWith(stream, message);
   const bounds = { limitBytes: limitBytes + PREFIX_BYTES, meter };
   const body = await readAnswer({ upstream: stream, brokenOff }, bounds);

@@ -365,6 +365,44 @@ describe('writes that are followed', () => {
     await follower.close();
   });
 
+  test('a filter is looked up when what an earlier process left is applied', async () => {
+    const first = await follow();
+    await first.write(onIds(7n), () =>
+      send('PUT', '', `{"points":[{"id":7,"vector":[${Array(DIM).fill(3).join()}]}]}`),
+    );
+    await first.close();
+    const calls: string[] = [];
+    const recorded = new Proxy(store, {
+      get: (of, name) => {
+        const value: unknown = Reflect.get(of, name);
+        if (typeof value !== 'function') return value;
+        return (...args: unknown[]): unknown => {
+          calls.push(String(name));
+          return Reflect.apply(value, of, args) as unknown;
+        };
+      },
+    });
+    const second = await follow(recorded);
+    const third = { ids: [], conditions: [json({ must: [{ key: 'group', match: { value: 3 } }] })] };
+    const write = (): Promise<number> =>
+      second.write(third, () =>
+        send(
+          'POST',
+          '/payload?wait=true',
+          '{"filter":{"must":[{"key":"group","match":{"value":3}}]},"payload":{"seen":1}}',
+        ),
+      );
+    expect(second.status().open).toBeGreaterThan(0);
+    expect(await write()).toBe(200);
+    expect(await write()).toBe(200);
+    expect(calls.filter((name) => ['settle', 'matchingIds'].includes(name))).toEqual([
+      'settle',
+      'matchingIds',
+      'matchingIds',
+    ]);
+    await second.close();
+  });
+
   test('a filter that cannot be looked up stops its write; another collection is no target', async () => {
     const follower = await follow();
     const wrong: Touched = { ids: [], conditions: [json({ must: [{ key: 'a', match: 'nothing' }] })] };

@@ -162,6 +162,39 @@ test('a target at its limits is repaired, and has them afterwards', async () => 
   expect(JSON.parse(native)).toMatchObject({ strict_mode_config: { enabled: true, max_points_count: 10 } });
 });
 
+test('strict mode that a killed write left off comes back, and what somebody switched off stays off', async () => {
+  await runs.get('write_rate_limit');
+  const target = 'of_write_rate_limit_2s';
+  const config = async (): Promise<unknown> => JSON.parse((await place.store.describe(target)).native);
+  const patch = (body: object): Promise<void> => place.rest('PATCH', `/collections/${target}`, body);
+  const on = { strict_mode_config: { enabled: true } };
+  const off = { strict_mode_config: { enabled: false } };
+  expect(await config()).toMatchObject(on);
+  await patch({ ...off, metadata: { 'tldr-lifted': true } });
+  for (const ids of [[], [999_999n]]) {
+    const store = await openQdrant(place.server);
+    await store.deletePoints(target, ids);
+    await store.close();
+    expect(await config()).toMatchObject(on);
+    expect(await config()).not.toHaveProperty('metadata.tldr-lifted');
+    await patch({ ...off, metadata: { 'tldr-lifted': true } });
+  }
+  await patch({ ...on, metadata: { 'tldr-lifted': null } });
+  const store = await openQdrant(place.server);
+  await store.deletePoints(target, []);
+  await patch(off);
+  await store.deletePoints(target, [999_999n]);
+  expect(await config()).toMatchObject(off);
+  // Another process ends its writes while one of these goes on.
+  await patch(on);
+  const many = Array.from({ length: 3_000 }, (_, i) => BigInt(1_000_000 + i));
+  const deleting = Promise.all(Array.from({ length: 5 }, () => store.deletePoints(target, many)));
+  for (let i = 0; i < 20; i++) await patch({ ...on, metadata: { 'tldr-lifted': null } });
+  await deleting;
+  expect(await config()).toMatchObject(on);
+  await store.close();
+});
+
 onConfigured(
   'a server with limits for every new collection: a collection without any is migrated',
   async () => {

@@ -3,6 +3,7 @@ import { firstNonFiniteRow } from '../../../src/core/matrix.js';
 import { overflowIn, overflowText } from '../../../src/core/stored-component.js';
 import type { ServedCollection } from '../../../src/core/served-collection.js';
 import { keyDepth, PAYLOAD_DEPTH_MAX } from '../payload-depth.js';
+import { LIFTED_KEY } from '../lifted-limits.js';
 import { QUANTIZATION_KEY } from '../quantization-record.js';
 import { THRESHOLDS_KEY } from '../thresholds.js';
 import { JOURNAL_KEY, METADATA_KEY, RECORD_KEY } from '../../../src/core/target-description.js';
@@ -144,7 +145,7 @@ export function absentVector({ compact, visibleVectors }: ServedCollection): str
 
 /** @throws Refusal where an update would change what says how the collection is served */
 export function refuseMetadata(key: string): void {
-  if ([METADATA_KEY, RECORD_KEY, JOURNAL_KEY, THRESHOLDS_KEY, QUANTIZATION_KEY].includes(key))
+  if ([METADATA_KEY, RECORD_KEY, JOURNAL_KEY, THRESHOLDS_KEY, QUANTIZATION_KEY, LIFTED_KEY].includes(key))
     throw new Refusal(
       400,
       `Bad request: metadata "${key}" says how a served collection is served and cannot be changed`,
