@@ -62,6 +62,11 @@ export async function readFiniteNpy(path: string, signal?: AbortSignal): Promise
 export async function readNpy(path: string, signal?: AbortSignal): Promise<Matrix> {
   const file = await openNpy(path);
   try {
+    if (file.rows * file.cols > COMPONENTS_MAX)
+      throw bad(
+        path,
+        `its shape is (${file.rows}, ${file.cols}), expected at most ${COMPONENTS_MAX} numbers`,
+      );
     const all = matrix(file.rows, file.cols);
     const blockRows = rowsPerBlock(file.cols, ROWS_PER_BLOCK);
     for (let start = 0; start < file.rows; start += blockRows) {
@@ -243,8 +248,6 @@ function floatTable(
   if (shape.length !== 2 || rows === undefined || cols === undefined || cols < 1)
     throw bad(path, `its shape is ${shapeText}, expected (N, D)`);
   if (fortran) throw bad(path, 'it is in Fortran order: save it with numpy.ascontiguousarray');
-  if (rows * cols > COMPONENTS_MAX)
-    throw bad(path, `its shape is ${shapeText}, expected at most ${COMPONENTS_MAX} numbers`);
   return { dtype: descr === '<f4' ? 'f4' : 'f2', rows, cols, dataAt };
 }
 

@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { execFileSync } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openNpy, readFiniteNpy, readNpy, readNpyIntegers, writeNpy } from '../../src/cli/npy.js';
@@ -45,6 +45,21 @@ test.each([
 ])('the header %s is read as Python reads it', async (header) => {
   await writeFile(path, npyBytes(header, bytes));
   expect(await readNpy(path)).toEqual(x);
+});
+
+test('more numbers than one array holds can be read in blocks, and not as a whole', async () => {
+  const [rows, cols] = [50_000_000, 96];
+  const head = npyBytes(
+    `{'descr': '<f4', 'fortran_order': False, 'shape': (${rows}, ${cols}), }`,
+    new Uint8Array(),
+  );
+  await writeFile(path, head);
+  // A file with a hole takes no room.
+  await truncate(path, head.length + rows * cols * 4);
+  const file = await openNpy(path);
+  expect((await file.read(rows - 1, rows)).data).toEqual(new Float32Array(cols));
+  await file.close();
+  await expect(readNpy(path)).rejects.toThrow('expected at most 4294967296 numbers');
 });
 
 test.each([0, 4, 255])('version %d of the format is refused', async (version) => {
