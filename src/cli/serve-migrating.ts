@@ -5,6 +5,7 @@ import { readEncoderFile } from '../core/encoder-file.js';
 import { messageOf, TldrError } from '../core/errors.js';
 import { keepsJournal } from '../core/target-description.js';
 import type { Aliases, FollowedFacts, WriteGuard } from '../core/followed.js';
+import { RedirectError } from '../core/redirect.js';
 import type { Log } from '../core/run.js';
 import type { VectorStore } from '../core/vector-store.js';
 import { FollowWrites } from '../migrate/follow-writes.js';
@@ -152,8 +153,9 @@ async function openOne(
   }
 }
 
-/** @throws UNAVAILABLE with what is wrong, also where the server refuses the proxy's own key */
+/** @throws UNAVAILABLE with what is wrong, also where the server refuses the proxy's own key; RedirectError as it is */
 function asUnavailable(cause: unknown): never {
+  if (cause instanceof RedirectError) throw cause;
   throw new TldrError('UNAVAILABLE', `the aliases of the server cannot be read: ${messageOf(cause)}`, {
     cause,
   });
