@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import { LIFTED_KEY } from '../../adapters/qdrant/lifted-limits.js';
 import { deriveScratch, vectorStorage } from '../../adapters/qdrant/scratch.js';
 import { deriveTarget, differences, patchToFinish, specFromInfo } from '../../adapters/qdrant/settings.js';
 import { readThresholds, THRESHOLDS_KEY } from '../../adapters/qdrant/thresholds.js';
@@ -170,9 +171,11 @@ describe('limits in kilobytes that a smaller vector reaches with as many points'
     const told = '{"indexing_threshold":{"source":9,"target":8}}';
     const patched = (metadata: object): string => stringifyJson(patchToFinish(sourceOf({ metadata })));
     expect(patched({ tldr: {}, mine: 1, [THRESHOLDS_KEY]: told })).toBe(
-      JSON.stringify({ metadata: { [THRESHOLDS_KEY]: told } }),
+      JSON.stringify({ metadata: { [THRESHOLDS_KEY]: told, [LIFTED_KEY]: null } }),
     );
-    expect(patched({ tldr: {}, mine: 1 })).toBe(`{"metadata":{"${THRESHOLDS_KEY}":null}}`);
+    expect(patched({ tldr: {}, mine: 1 })).toBe(
+      `{"metadata":{"${THRESHOLDS_KEY}":null,"${LIFTED_KEY}":null}}`,
+    );
     expect(patched({ mine: 1 })).toBe('{}');
   });
 
