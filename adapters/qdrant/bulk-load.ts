@@ -14,7 +14,7 @@ import {
   shardKeyBodies,
   TOLD_KEYS,
 } from './settings.js';
-import { UNLIMITED } from './strict-limits.js';
+import { isStrict, UNLIMITED } from './strict-limits.js';
 
 const GREEN_POLL_MS = 500;
 /** Green must be seen this often in a row: it shows for a moment before optimisation begins. */
@@ -44,7 +44,8 @@ export async function createCollection(
   if (late !== null) await rest.call('PATCH', path, late);
   const made = await describe(spec.name);
   // The server may have limits for every new collection, which those that were there before lack.
-  if (isStrict(made) && !isStrict(spec)) await rest.call('PATCH', path, UNLIMITED);
+  if (isStrict(parseJson(made.native)) && !isStrict(parseJson(spec.native)))
+    await rest.call('PATCH', path, UNLIMITED);
   const present = new Set(made.shardKeys.map(({ kind, value }) => `${kind} ${value}`));
   for (const [i, body] of shardKeyBodies(spec).entries()) {
     const key = spec.shardKeys[i];
@@ -55,10 +56,6 @@ export async function createCollection(
     );
   }
   await createMissingIndexes({ rest, describe }, spec);
-}
-
-function isStrict(spec: CollectionSpec): boolean {
-  return valueAt(parseJson(spec.native), 'strict_mode_config', 'enabled') === true;
 }
 
 async function unlessMade(make: () => Promise<unknown>, isOwn: () => Promise<boolean>): Promise<void> {

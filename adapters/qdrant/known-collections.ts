@@ -24,7 +24,7 @@ export interface KnownCollection {
   readonly limits: KnownLimits;
 }
 
-/** Collections as they were read once: what is needed of them does not change under a run, but for strict mode. */
+/** Descriptions of collections. Each is read once, since only strict mode can change during a run. */
 export class KnownCollections {
   readonly #describe: (collection: string) => Promise<CollectionSpec>;
   readonly #rest: Rest;

@@ -2,6 +2,7 @@ import { CallError } from './call-error.js';
 import { objectAt, valueAt, type Json, type JsonObject } from './json.js';
 import type { Rest } from './rest.js';
 import { pathOf } from './sampling.js';
+import { isStrict, UNLIMITED } from './strict-limits.js';
 import { StrictRefusal } from './strict-refusal.js';
 
 /**
@@ -10,12 +11,12 @@ import { StrictRefusal } from './strict-refusal.js';
  */
 export const LIFTED_KEY = 'tldr-lifted';
 
-const LIFT: JsonObject = { strict_mode_config: { enabled: false }, metadata: { [LIFTED_KEY]: true } };
+const LIFT: JsonObject = { ...UNLIMITED, metadata: { [LIFTED_KEY]: true } };
 const RESTORE: JsonObject = { strict_mode_config: { enabled: true }, metadata: { [LIFTED_KEY]: null } };
 /** Times that a write is made again since somebody else switched strict mode on meanwhile. */
 const ATTEMPTS_MAX = 5;
 
-/** Writes under way to a collection, and what was done about its limits last. */
+/** A collection's number of writes under way, and the last change of its strict mode. */
 interface Lifted {
   writes: number;
   switched: Promise<unknown>;
@@ -82,7 +83,7 @@ export class LiftedLimits {
 
   async #lift(collection: string): Promise<void> {
     const config = await this.#config(collection);
-    if (valueAt(config, 'strict_mode_config', 'enabled') !== true) return;
+    if (!isStrict(config)) return;
     this.#owed.add(collection);
     await this.#rest.call('PATCH', pathOf(collection), LIFT);
   }

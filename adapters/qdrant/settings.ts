@@ -26,6 +26,7 @@ import {
 import { checkName } from './names.js';
 import { LIFTED_KEY } from './lifted-limits.js';
 import { QUANTIZATION_KEY, recordText } from './quantization-record.js';
+import { isStrict } from './strict-limits.js';
 import { applyThresholds, THRESHOLDS_KEY, thresholdsOf, vectorSizeLimit } from './thresholds.js';
 import { pushDownQuantization, withoutIndex, withStorage } from './vector-storage.js';
 
@@ -255,7 +256,7 @@ export function differences(
     // Shard keys are told in no order.
     const keys = listAt(native, 'shard_keys').map(stringifyJson).sort();
     // Limits that are switched off say nothing, whatever they are.
-    const off = valueAt(native, 'strict_mode_config', 'enabled') === true ? {} : { strict_mode_config: null };
+    const off = isStrict(native) ? {} : { strict_mode_config: null };
     const flat = flatten({ ...native, params, metadata: null, shard_keys: keys, ...off });
     for (const key of [...flat.keys()]) {
       if (/^payload_schema\..*\.points$/.test(key)) flat.delete(key);

@@ -49,15 +49,16 @@ export const CONDITION_TOKENS = 2;
 /** Times that limits may change under a single request. */
 const CHANGES_MAX = 5;
 
-/** Returns what a collection's strict mode allows. */
-export function strictLimits(spec: CollectionSpec): StrictLimits {
-  return limitsOf(valueAt(parseJson(spec.native), 'strict_mode_config') ?? null);
+/** Returns whether a collection's settings, in the server's form, switch strict mode on. */
+export function isStrict(native: Json): boolean {
+  return valueAt(native, 'strict_mode_config', 'enabled') === true;
 }
 
-/** The same from the settings themselves. */
-function limitsOf(config: Json): StrictLimits {
-  const settings = objectAt(config);
-  if (settings['enabled'] !== true) return NO_LIMITS;
+/** Returns what a collection's strict mode allows. */
+export function strictLimits(spec: CollectionSpec): StrictLimits {
+  const native = parseJson(spec.native);
+  if (!isStrict(native)) return NO_LIMITS;
+  const settings = objectAt(native, 'strict_mode_config');
   const limit = (name: string): number => numberAt(settings, name) ?? Infinity;
   const [queryPoints, readTokens, writeTokens] = [
     Math.max(1, limit('max_query_limit')),

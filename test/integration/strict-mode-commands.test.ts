@@ -7,6 +7,7 @@ import { migrateCollection, type MigrateOptions } from '../../src/migrate/migrat
 import { DIM, fill as fillStore, tinyEncoder } from '../migrate/fixtures.js';
 import { openCliPlace, type CliPlace } from './cli-place.js';
 import { ALL_LIMITS, STRICT_LIMITS } from './strict-limits-list.js';
+import { fillCollection, limit, vectorOf } from './strict-place.js';
 import { startTestServer, testsOn } from './test-server.js';
 
 const test = await testsOn('any');
@@ -20,40 +21,8 @@ const encoder = tinyEncoder();
 let place: CliPlace;
 const warned: string[] = [];
 
-const strict = (collection: string, settings: object): Promise<void> =>
-  place.rest('PATCH', `/collections/${collection}`, {
-    strict_mode_config: { enabled: true, ...settings },
-  });
-
-const vectorOf = (i: number): number[] =>
-  Array.from({ length: DIM }, (_, c) => Math.sin(i * 13.7 + c * c * 1.3) + Math.cos(i * c));
-
-async function fill(collection: string): Promise<void> {
-  await place.rest('PUT', `/collections/${collection}`, {
-    vectors: {
-      '': { size: DIM, distance: 'Cosine' },
-      many: { size: 2, distance: 'Dot', multivector_config: { comparator: 'max_sim' } },
-    },
-    sparse_vectors: { words: {} },
-  });
-  await place.rest('PUT', `/collections/${collection}/index?wait=true`, {
-    field_name: 'shelf',
-    field_schema: 'keyword',
-  });
-  const points = Array.from({ length: POINTS }, (_, i) => ({
-    id: i + 1,
-    vector: {
-      '': vectorOf(i),
-      many: [
-        [i + 0.5, 1],
-        [1, i + 0.5],
-      ],
-      words: { indices: [1, 2, 3], values: [1, 2, i] },
-    },
-    payload: { n: i, shelf: `shelf ${i % 7}` },
-  }));
-  await place.rest('PUT', `/collections/${collection}/points?wait=true`, { points });
-}
+const strict = (collection: string, limits: object): Promise<void> => limit(place, collection, limits);
+const fill = (collection: string): Promise<void> => fillCollection(place, collection, POINTS);
 
 function migration(source: string): MigrateOptions {
   return {

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
 import type { VectorStore } from '../../src/core/vector-store.js';
-import { DIM } from '../migrate/fixtures.js';
 import { openCliPlace, type CliPlace } from './cli-place.js';
 import { STRICT_LIMITS } from './strict-limits-list.js';
+import { fillCollection, limit } from './strict-place.js';
 import { testsOn } from './test-server.js';
 
 const test = await testsOn('any');
@@ -12,37 +12,8 @@ const POINTS = 400;
 
 let place: CliPlace;
 
-const strict = (collection: string, settings: object): Promise<void> =>
-  place.rest('PATCH', `/collections/${collection}`, {
-    strict_mode_config: { enabled: true, ...settings },
-  });
-
-async function fill(collection: string): Promise<void> {
-  await place.rest('PUT', `/collections/${collection}`, {
-    vectors: {
-      '': { size: DIM, distance: 'Cosine' },
-      many: { size: 2, distance: 'Dot', multivector_config: { comparator: 'max_sim' } },
-    },
-    sparse_vectors: { words: {} },
-  });
-  const points = Array.from({ length: POINTS }, (_, i) => ({
-    id: i + 1,
-    vector: {
-      '': Array.from({ length: DIM }, (_, c) => Math.sin(i * 13.7 + c * c * 1.3) + Math.cos(i * c)),
-      many: [
-        [i + 0.5, 1],
-        [1, i + 0.5],
-      ],
-      words: { indices: [1, 2, 3], values: [1, 2, i] },
-    },
-    payload: { n: i, shelf: `shelf ${i % 7}` },
-  }));
-  await place.rest('PUT', `/collections/${collection}/points?wait=true`, { points });
-  await place.rest('PUT', `/collections/${collection}/index?wait=true`, {
-    field_name: 'shelf',
-    field_schema: 'keyword',
-  });
-}
+const strict = (collection: string, limits: object): Promise<void> => limit(place, collection, limits);
+const fill = (collection: string): Promise<void> => fillCollection(place, collection, POINTS);
 
 beforeAll(async () => {
   place = await openCliPlace('strict');

@@ -40,7 +40,7 @@ export function followable<Result extends object>(
   return { projector, as: 'points', x, finish };
 }
 
-/** Of a write whose results say so each; undefined for what is not known. */
+/** Returns the outcome of a write from those of its parts. A part without a known status is undefined. */
 export function outcomeOfAll(results: readonly (WriteOutcome | undefined)[]): WriteOutcome {
   if (results.every((result) => result === 'applied')) return 'applied';
   return results.every((result) => result === 'applied' || result === 'logged') ? 'logged' : 'unknown';
