@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 /**
  * `fetch` over a connection of its own, which ends with the answer. A server closes an idle connection after some
  * seconds; on a busy machine the client may learn of it only after it sent its next request there, which then fails.
@@ -30,4 +32,14 @@ function isClosed(error: unknown): boolean {
   if (!(error instanceof Error) || !(error.cause instanceof Error)) return false;
   const { code } = error.cause as NodeJS.ErrnoException;
   return code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE';
+}
+
+/** Asks again for as long as the answer is "no room now, repeat it": until a process has seen that others hung up. */
+export async function fetchGranted(url: string, init: RequestInit): Promise<Response> {
+  for (;;) {
+    const answer = await fetchOnce(url, init);
+    if (answer.status !== 503 || answer.headers.get('retry-after') === null) return answer;
+    await answer.arrayBuffer();
+    await sleep(50);
+  }
 }

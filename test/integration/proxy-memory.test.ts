@@ -12,7 +12,7 @@ import { migrateCollection } from '../../src/migrate/migrate-collection.js';
 import type { ProxyLimits } from '../../src/proxy/proxy-options.js';
 import { encodeRequest } from '../adapters/serve/grpc-schemas.js';
 import { COMPACT_DIM, DIM, fill, tinyEncoder } from '../migrate/fixtures.js';
-import { fetchOnce } from './fetch-once.js';
+import { fetchGranted, fetchOnce } from './fetch-once.js';
 import { framed, GrpcProber } from './grpc-probe.js';
 import { HttpProber, type Probed } from './http-probe.js';
 import { startTestProxy, type TestProxy } from './proxy-fixture.js';
@@ -388,7 +388,7 @@ testProc('the memory of a process stays near its setting', async () => {
   // Without a limit 600 MiB of bodies and the process itself.
   expect(peakMib).toBeLessThan(450);
   for (const close of closing.splice(0)) close();
-  const answer = await fetchOnce(`${serving.rest}${SCROLL}`, {
+  const answer = await fetchGranted(`${serving.rest}${SCROLL}`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: sent,
