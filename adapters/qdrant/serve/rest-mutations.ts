@@ -210,6 +210,7 @@ function outcomeOf(status: number, body: Uint8Array): WriteOutcome {
     const source = new Splices(body);
     const result = entryOf(scanJson(body), 'result');
     const results: readonly JsonNode[] = result?.kind === 'object' ? [result] : elementsOf(result, source);
+    if (results.length === 0) return 'unknown';
     return outcomeOfAll(
       results.map((one) => {
         const text = entryOf(one, 'status');

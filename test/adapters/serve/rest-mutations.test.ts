@@ -256,6 +256,9 @@ describe('other REST requests', () => {
     expect(outcome(200, '[{"status":"acknowledged"},{"status":"wait_timeout"}]')).toBe('unknown');
     expect(outcome(200, '{"operation_id":1,"status":"toString"}')).toBe('unknown');
     expect(outcome(200, '{"operation_id":1}')).toBe('unknown');
+    expect(outcome(200, '[]')).toBe('unknown');
+    expect(outcome(200, 'null')).toBe('unknown');
+    expect(changes.outcomeOf(200, Buffer.from('{"status":"ok"}'))).toBe('unknown');
     expect(outcome(400, '{"status":"completed"}')).toBe('unknown');
     expect(changes.outcomeOf(200, Buffer.from('no json'))).toBe('unknown');
   });
