@@ -39,7 +39,7 @@ export class CurrentNames implements NameLookup {
     const freshMs = changes && !isConfigured ? CHANGE_FRESH_MS : READ_FRESH_MS;
     const ageMs = performance.now() - this.aliases.readAtMs;
     const isFresh = isConfigured || (isKnown && !(changes && isAlias) && ageMs <= freshMs);
-    if (!isFresh) return this.#look(name, isKnown);
+    if (!isFresh) return this.#look({ name, changes }, isKnown);
     // Beside the requests, so that names in use need not be waited for.
     if (ageMs > freshMs / 2) this.aliases.read().catch(() => undefined);
     return null;
@@ -60,12 +60,12 @@ export class CurrentNames implements NameLookup {
     return this.#store.close();
   }
 
-  async #look(name: string, isKnown: boolean): Promise<void> {
+  async #look({ name, changes }: Addressed, isKnown: boolean): Promise<void> {
     try {
       await Promise.all([this.aliases.read(), isKnown ? null : this.#list()]);
     } catch (cause) {
-      // What it meant last is the best that is known.
-      if (isKnown) return;
+      // What it meant last is the best that is known, for reading.
+      if (isKnown && !changes) return;
       throw new TldrError('UNAVAILABLE', `what "${name}" means cannot be read: ${messageOf(cause)}`, {
         cause,
       });

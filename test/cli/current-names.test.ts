@@ -64,3 +64,16 @@ test('a look-up that fails lets no unknown name pass', async () => {
   fail(null);
   await names.close();
 });
+
+test('by a known name one can read, but change nothing, while the aliases cannot be read', async () => {
+  const { store, fail } = await counted();
+  const names = new CurrentNames(store, (name) => name === 'docs');
+  expect(await names.isCollection('own')).toBe(true);
+  fail('no answer');
+  await names.learn(read('own'));
+  await names.learn(change('docs'));
+  await expect(names.learn(change('own'))).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+  fail(null);
+  await names.learn(change('own'));
+  await names.close();
+});
