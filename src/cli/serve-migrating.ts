@@ -19,6 +19,8 @@ import { followedVectors } from './followed-vectors.js';
 import { openStore } from './options.js';
 import type { LoadedFollowed } from './serve-state.js';
 
+/** How old the aliases may be by which the collections are read and written to. */
+const NAMES_FRESH_MS = 100;
 const CATCH_UP_MS = 60_000;
 /** How often aliases are read where no write asks for them: what reads are answered by goes by them too. */
 const ALIASES_MS = 1_000;
@@ -63,6 +65,7 @@ export async function openMigrating(
   let timer: NodeJS.Timeout | undefined;
   const close = async (): Promise<void> => {
     clearInterval(timer);
+    for (const { follower } of opened) follower.giveUp();
     await Promise.all(endings.map((end) => end()));
     for (const { follower } of opened) await follower.close();
     await store?.close();
@@ -127,10 +130,12 @@ async function openOne(
     const bytes = await readEncoderFile(path);
     const encoder = Encoder.fromBytes(bytes, path);
     const own = factsOf(name, { source, target }, await aliases.read());
+    const checkNames = namesCheck(aliases, [source, target]);
     const vectors = await followedVectors(store, own, encoder);
     const journal = await WriteJournal.open(folder, { expectedBy: await journalExpectedBy(store, target) });
     const names = { sourceCollection: source, targetCollection: target };
-    const follower = new FollowWrites({ source: store, target: store, ...names, encoder, journal, log });
+    const sides = { source: store, target: store, ...names, checkNames };
+    const follower = new FollowWrites({ ...sides, encoder, journal, log });
     await endInterrupted(store, target).catch((error: unknown) => {
       log('warn', `settings of ${target} may be left from a write that was interrupted: ${messageOf(error)}`);
     });
@@ -140,6 +145,7 @@ async function openOne(
     });
     const loaded = { followed: { ...own, ...vectors, projector: encoder }, encoder: bytes };
     const describe = async (): Promise<void> => {
+      await checkNames();
       one.loaded = {
         ...loaded,
         followed: { ...loaded.followed, ...(await followedVectors(store, own, encoder)) },
@@ -159,6 +165,21 @@ function asUnavailable(cause: unknown): never {
   throw new TldrError('UNAVAILABLE', `the aliases of the server cannot be read: ${messageOf(cause)}`, {
     cause,
   });
+}
+
+/** An alias can be given the name of a collection, which it hides: then another collection is read by that name. */
+function namesCheck(aliases: CurrentAliases, names: readonly string[]): () => Promise<void> {
+  return async () => {
+    const { latest, readAtMs } = aliases;
+    const isFresh = performance.now() - readAtMs <= NAMES_FRESH_MS;
+    const current = isFresh && latest !== null ? latest : await aliases.read().catch(asUnavailable);
+    const hidden = names.find((name) => current.has(name));
+    if (hidden !== undefined)
+      throw new TldrError(
+        'UNAVAILABLE',
+        `the alias "${hidden}" hides the collection of that name, which is being migrated: remove the alias`,
+      );
+  };
 }
 
 /** A write of nothing: with it the store ends what a write left of the target's settings when its process was killed. */
@@ -200,8 +221,9 @@ function factsOf(
   { source, target }: Pick<FollowedFacts, 'source' | 'target'>,
   aliases: Aliases,
 ): Pick<FollowedFacts, 'name' | 'source' | 'target'> {
-  if (aliases.has(source))
-    throw new TldrError('INVALID_ARGUMENT', `"${source}" is an alias: give the collection itself`);
+  const hidden = [source, target].find((own) => aliases.has(own));
+  if (hidden !== undefined)
+    throw new TldrError('INVALID_ARGUMENT', `"${hidden}" is an alias: give the collection itself`);
   if (name !== source && aliases.get(name) !== source)
     throw new TldrError('INVALID_ARGUMENT', `"${name}" is neither ${source} nor an alias of it`);
   const other = [...aliases].find(([, to]) => to === target);

@@ -2,7 +2,7 @@ import type { Encoder } from '../core/encoder.js';
 import { isTldrError, messageOf, TldrError } from '../core/errors.js';
 import type { Sent, Touched, WriteOutcome } from '../core/followed.js';
 import type { PointId } from '../core/point-id.js';
-import { sleep, type Log } from '../core/run.js';
+import { sleep, throwIfAborted, type Log } from '../core/run.js';
 import { componentBytesOf } from '../core/stored-component.js';
 import { targetDescription } from '../core/target-description.js';
 import type { PointCondition, VectorStore } from '../core/vector-store.js';
@@ -34,6 +34,11 @@ export interface FollowOptions {
   readonly targetCollection: string;
   readonly encoder: Encoder;
   readonly journal: WriteJournal;
+  /**
+   * Asked before the collections are read or written by their own names.
+   * @throws UNAVAILABLE where either name leads elsewhere: that is an alias which hides the collection
+   */
+  readonly checkNames?: (() => Promise<void>) | undefined;
   readonly log?: Log | undefined;
   readonly targetWaitMs?: number;
 }
@@ -169,7 +174,7 @@ export class FollowWrites {
    * Lets `switchReads` send reads to the other side. To the target only at a moment when it holds every write that was
    * answered; to the source at once.
    * @returns false where there was no such moment in time
-   * @throws INVALID_DATA if the target cannot hold a point
+   * @throws INVALID_DATA if the target cannot hold a point, ABORTED once it was given up
    */
   async switchTo(side: Side, switchReads: () => Promise<void>): Promise<boolean> {
     if (side === 'source') {
@@ -178,6 +183,7 @@ export class FollowWrites {
       return true;
     }
     return this.#turns.alone(async () => {
+      throwIfAborted(this.#stop.signal);
       const untilMs = performance.now() + SWITCH_WAIT_MS;
       while (!this.#caughtUp || this.#options.journal.openCount > 0) {
         const setAside = this.#sync?.setAside ?? null;
@@ -196,8 +202,9 @@ export class FollowWrites {
    * @throws INVALID_ARGUMENT for a condition that the source does not take, UNAVAILABLE where it does not answer
    */
   async *#matching(condition: PointCondition): AsyncGenerator<readonly PointId[]> {
-    const { source, sourceCollection } = this.#options;
+    const { source, sourceCollection, checkNames } = this.#options;
     try {
+      await checkNames?.();
       yield* source.matchingIds(sourceCollection, condition);
     } catch (cause) {
       const code = isTldrError(cause) ? cause.code : 'INTERNAL';
@@ -232,6 +239,11 @@ export class FollowWrites {
     } catch (error) {
       this.#options.log?.('warn', `the journal cannot be begun anew: ${messageOf(error)}`);
     }
+  }
+
+  /** Ends what only waits, such as for a moment to switch; everything else goes on until `close`. */
+  giveUp(): void {
+    this.#stop.abort();
   }
 
   /** Stops bringing points over; what is open is brought over when the journal is opened again. */
@@ -325,7 +337,8 @@ export class FollowWrites {
   }
 
   async #openSync(): Promise<PointSync> {
-    const { source, target, encoder, sourceCollection, targetCollection, log } = this.#options;
+    const { source, target, encoder, sourceCollection, targetCollection, checkNames, log } = this.#options;
+    await checkNames?.();
     const targetSpec = await target.describe(targetCollection);
     const description = targetDescription(targetSpec);
     if (description?.source !== sourceCollection || description.encoder !== encoder.fingerprint)
@@ -345,7 +358,7 @@ export class FollowWrites {
       encoderFingerprint: description.encoder,
     };
     const componentBytes = componentBytesOf(targetSpec, description.compact);
-    return new PointSync({ source, target, encoder, identity, componentBytes, shardKeys, log });
+    return new PointSync({ source, target, encoder, identity, componentBytes, shardKeys, checkNames, log });
   }
 
   #stopped(error: unknown): void {

@@ -7,9 +7,16 @@ const RETRY_MS = 500;
 /** If more points wait than these, the answers to further writes are delayed. */
 const POINTS_MAX = 2_000;
 
+interface Place {
+  readonly source: VectorStore;
+  readonly sourceCollection: string;
+  /** @throws UNAVAILABLE where the name leads elsewhere */
+  readonly checkNames?: (() => Promise<void>) | undefined;
+}
+
 /** Writes that a source has logged and may not have applied. */
 export class LoggedWrites {
-  readonly #place: { readonly source: VectorStore; readonly sourceCollection: string };
+  readonly #place: Place;
   readonly #run: { readonly signal: AbortSignal; readonly log: Log | undefined };
   /** What is left to do for writes that were answered before they were applied. */
   readonly #open = new Set<Promise<unknown>>();
@@ -19,10 +26,7 @@ export class LoggedWrites {
   /** Has not begun: writes made until it does count on it. */
   #next: Promise<void> | null = null;
 
-  constructor(
-    place: { readonly source: VectorStore; readonly sourceCollection: string },
-    run: { readonly signal: AbortSignal; readonly log: Log | undefined },
-  ) {
+  constructor(place: Place, run: { readonly signal: AbortSignal; readonly log: Log | undefined }) {
     this.#place = place;
     this.#run = run;
   }
@@ -62,9 +66,10 @@ export class LoggedWrites {
   }
 
   async #settleNow(): Promise<void> {
-    const { source, sourceCollection } = this.#place;
+    const { source, sourceCollection, checkNames } = this.#place;
     for (;;) {
       try {
+        await checkNames?.();
         await source.settle(sourceCollection);
         return;
       } catch (error) {

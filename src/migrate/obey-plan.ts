@@ -1,5 +1,5 @@
 import { rm } from 'node:fs/promises';
-import { messageOf } from '../core/errors.js';
+import { isTldrError, messageOf } from '../core/errors.js';
 import { sleep, type Log } from '../core/run.js';
 import type { FollowWrites } from './follow-writes.js';
 import { readPlan, reportPath, writeReport, type JournalPlan, type Side } from './journal-state.js';
@@ -32,6 +32,7 @@ export function obeyPlan(options: ObeyOptions): () => Promise<void> {
   let reported = '';
   let reportedAtMs = Number.NEGATIVE_INFINITY;
   const complain = (error: unknown): void => {
+    if (stop.signal.aborted && isTldrError(error, 'ABORTED')) return;
     const text = messageOf(error);
     if (text !== said) log?.('warn', `the plan of the migration cannot be followed yet: ${text}`, { source });
     said = text;

@@ -29,6 +29,8 @@ export interface SyncSides {
   readonly componentBytes: number;
   /** Of the source; empty where it is not sharded by key. */
   readonly shardKeys: readonly ShardKey[];
+  /** @throws UNAVAILABLE where the name of either collection leads elsewhere */
+  readonly checkNames?: (() => Promise<void>) | undefined;
   readonly log?: Log | undefined;
 }
 
@@ -267,6 +269,7 @@ export class PointSync {
     const { source, target, encoder, identity, componentBytes } = this.#sides;
     const destination = { ...identity, componentBytes };
     const { sourceCollection, targetCollection, vectorName } = identity;
+    await this.#sides.checkNames?.();
     // An id may be there once in every shard key, and a write can have reached any of them.
     for (const shardKey of shardKeysOf(this.#sides)) {
       const found = await source.retrieve(sourceCollection, ids, { vectorName, shardKey });

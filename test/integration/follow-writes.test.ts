@@ -8,7 +8,7 @@ import type { Sent, Touched } from '../../src/core/followed.js';
 import { formatPointId, type PointId } from '../../src/core/point-id.js';
 import { Rng } from '../../src/core/rng.js';
 import type { PointCondition, VectorStore } from '../../src/core/vector-store.js';
-import { FollowWrites } from '../../src/migrate/follow-writes.js';
+import { FollowWrites, type FollowOptions } from '../../src/migrate/follow-writes.js';
 import { planMigration, type MigrationPlan } from '../../src/migrate/plan-migration.js';
 import { verifyMigration } from '../../src/migrate/verify-migration.js';
 import { WriteJournal } from '../../src/migrate/write-journal.js';
@@ -55,7 +55,10 @@ async function createPlain(name: string): Promise<void> {
   });
 }
 
-async function follow(over = store, limits: { targetWaitMs?: number } = {}): Promise<FollowWrites> {
+async function follow(
+  over = store,
+  limits: Pick<FollowOptions, 'targetWaitMs' | 'checkNames'> = {},
+): Promise<FollowWrites> {
   const journal = await WriteJournal.open(folder);
   const names = { sourceCollection: 'source', targetCollection: 'target' };
   return new FollowWrites({ source: over, target: over, ...names, encoder, journal, ...limits });
@@ -226,6 +229,58 @@ describe('writes that are followed', () => {
     await follower.caughtUp(300_000);
     expect(await differences()).toEqual([]);
     expect(await follower.switchTo('source', count)).toBe(true);
+    await follower.close();
+  });
+
+  test('while a name leads elsewhere nothing is read or written by it', async () => {
+    let isHidden = true;
+    const checkNames = (): Promise<void> =>
+      isHidden ? Promise.reject(new TldrError('UNAVAILABLE', 'hidden')) : Promise.resolve();
+    const calls: string[] = [];
+    const recorded = new Proxy(store, {
+      get: (of, name) => {
+        const value: unknown = Reflect.get(of, name);
+        if (typeof value !== 'function') return value;
+        return (...args: unknown[]): unknown => {
+          calls.push(String(name));
+          return Reflect.apply(value, of, args) as unknown;
+        };
+      },
+    });
+    await copy();
+    const follower = await follow(recorded, { checkNames });
+    await expect(follower.setState('copied')).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    expect(calls).toEqual([]);
+    isHidden = false;
+    await follower.setState('copied');
+    isHidden = true;
+    calls.length = 0;
+    const nothing = (): Promise<Sent<null>> => Promise.resolve({ answer: null, outcome: 'applied' });
+    await follower.write(onIds(1n), nothing);
+    const byFilter: Touched = {
+      ids: [],
+      conditions: [json({ must: [{ key: 'group', match: { value: 3 } }] })],
+    };
+    await expect(follower.write(byFilter, nothing)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    expect(follower.status().open).toBe(1);
+    expect(calls).toEqual([]);
+    isHidden = false;
+    while (follower.status().open > 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(await differences()).toEqual([]);
+    await follower.close();
+  });
+
+  test('a follower that is given up waits no longer for a moment to switch', async () => {
+    await copy();
+    const hidden = (): Promise<void> => Promise.reject(new TldrError('UNAVAILABLE', 'hidden'));
+    let checkNames = (): Promise<void> => Promise.resolve();
+    const follower = await follow(store, { checkNames: () => checkNames() });
+    await follower.setState('copied');
+    checkNames = hidden;
+    await follower.write(onIds(1n), () => Promise.resolve({ answer: null, outcome: 'applied' }));
+    const switched = follower.switchTo('target', () => Promise.resolve());
+    follower.giveUp();
+    await expect(switched).rejects.toMatchObject({ code: 'ABORTED' });
     await follower.close();
   });
 
