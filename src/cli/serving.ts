@@ -18,6 +18,9 @@ const PEM_BYTES_MAX = 16 * 1024 ** 2;
 /** Requests wait for what their names mean. */
 const NAMES_RETRY = { attempts: 2, firstDelayMs: 100, longestDelayMs: 200 };
 
+const KEY_AFTER_RESTART =
+  'the new API key takes effect after a restart only for the collections that are being migrated: their writes are still followed with the old one';
+
 /** One process that serves. */
 export interface Serving {
   readonly proxy: Proxy;
@@ -76,37 +79,50 @@ export async function startServing(config: Config, options: ServingOptions): Pro
   const proxy = await startProxy(
     {
       ...{ upstream: upstreamOf(config), rest: config.listenRest, grpc: config.listenGrpc },
-      ...{
-        tls: await readTls(config).catch(fail),
-        limits: limitsOf(config),
-        failure: restFailure,
-        log,
-        guard,
-        names,
-      },
+      ...{ tls: await readTls(config).catch(fail), limits: limitsOf(config), failure: restFailure },
+      ...{ log, guard, names },
     },
     state(),
     drop,
   ).catch(fail);
   names.aliases.onChange(() => proxy.use(state()));
-  migrating.start(async () => {
+  // They may have changed while it began to listen.
+  proxy.use(state());
+  const inTurn = turns();
+  const switchReads = async (): Promise<void> => {
     loaded = await loadCollections(current, log, readsTarget);
     proxy.use(state());
-  });
+  };
+  // Sides are switched in turns of their own.
+  const sideStays: ReadsTarget = (name, { migrating: moved }) =>
+    moved === undefined || loaded.some(({ served }) => served.names[0] === name);
+  migrating.start(() => inTurn(switchReads));
   return {
     proxy,
     drop,
     close,
     loaded: () => loaded,
-    reload: async (next) => {
-      refuseOtherMigrations(current, next);
-      const checked = await loadCollections(next, log, readsTarget);
-      await names.use(await openStore(next, log, NAMES_RETRY));
-      await names.aliases.read();
-      [loaded, current] = [checked, next];
-      ({ threads, shadow: shadowShare } = next);
-      proxy.use(state());
-    },
+    reload: (next) =>
+      inTurn(async () => {
+        refuseOtherMigrations(current, next);
+        const checked = await loadCollections(next, log, sideStays);
+        await names.use(await openStore(next, log, NAMES_RETRY));
+        await names.aliases.read();
+        if (next.apiKey !== current.apiKey && migrating.followed().length > 0) log('warn', KEY_AFTER_RESTART);
+        [loaded, current] = [checked, next];
+        ({ threads, shadow: shadowShare } = next);
+        proxy.use(state());
+      }),
+  };
+}
+
+/** Runs one task after the other. */
+function turns(): <T>(task: () => Promise<T>) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (task) => {
+    const turn = last.then(task);
+    last = turn.catch(() => undefined);
+    return turn;
   };
 }
 
