@@ -33,7 +33,7 @@ import { makeCall, readAnswer, type GrpcAnswer } from './grpc-answer.js';
 import { grpcSender } from './grpc-sender.js';
 import { callFailureOf, CODE, isReset, UpstreamStatus, watchReset } from './grpc-failures.js';
 import type { AnswerParts, Answering, GrpcParts } from './grpc-parts.js';
-import { sendChange, sendUnnamed, type ChangeSender } from './send-change.js';
+import { makeUnnamed, sendChange, type ChangeSender } from './send-change.js';
 import type { Rewriting } from './rewriting.js';
 import { SHADOWED_BYTES_MAX, type ShadowCall } from './shadow.js';
 
@@ -159,16 +159,16 @@ export class GrpcExchange {
   ): Promise<void> {
     const path = this.#path;
     const { result, body } = await this.#rewriting.run({ kind: 'grpc', path, body: message });
+    const request = { path, message: body };
+    this.#kind = 'pass';
     if (result.kind !== 'pass') await this.#rewrite(body);
     else if (change.kind === 'elsewhere') {
-      this.#kind = 'pass';
-      const named = { ...change.named, request: { path, message: body } };
+      const named = { ...change.named, request };
       this.#give(await sendChange<GrpcCall, GrpcAnswer>({ ...change, named }, at.guard, this.#sender()));
     } else {
-      const sent = await sendUnnamed<GrpcCall, GrpcAnswer>(change, at, this.#sender());
-      if (sent === 'pass') await this.#rewrite(body);
-      else if (sent === 'again') await this.#follow(at.guard, body, at.tries + 1);
-      else this.#give(sent.answer);
+      const made = await makeUnnamed<GrpcCall, GrpcAnswer>({ ...change, request }, at, this.#sender());
+      if (made === 'again') await this.#follow(at.guard, body, at.tries + 1);
+      else this.#give(made);
     }
   }
 

@@ -23,10 +23,10 @@ import {
   forwardedHeaders,
   headerOf,
   headersOf,
-  OWN_HEADERS,
+  ownHeaders,
   readableEncodings,
 } from './rest-headers.js';
-import { sendChange, sendUnnamed, type ChangeSender } from './send-change.js';
+import { refuseAlias, sendChange, sendUnnamed, type ChangeSender } from './send-change.js';
 import { beginAnswer, RestRelay, wholeAnswer } from './rest-relay.js';
 import { bodyOf, type RestUpstream, type WholeAnswer } from './rest-upstream.js';
 import type { Rewriting } from './rewriting.js';
@@ -64,6 +64,7 @@ export class RestExchange {
   readonly #held: HeldBytes;
   readonly #startedAtMs = performance.now();
   #relay: RestRelay | undefined;
+  #beforeAnswer: (() => Promise<void>) | undefined;
   #lookups: AbortController | undefined;
   #gone = false;
   #over = false;
@@ -147,8 +148,10 @@ export class RestExchange {
       await this.#route();
     else {
       const sent = await sendUnnamed<RestRequest, WholeAnswer>(change, { guard, tries }, this.#sender());
-      if (sent === 'pass') await this.#route();
-      else if (sent === 'again') await this.#change(guard, tries + 1);
+      if (sent === 'pass') {
+        this.#beforeAnswer = () => refuseAlias(change.name, guard);
+        await this.#route();
+      } else if (sent === 'again') await this.#change(guard, tries + 1);
       else {
         const { status, headers, body } = sent.answer;
         const contentType = headerOf(headers, 'content-type') ?? '';
@@ -255,8 +258,7 @@ export class RestExchange {
 
   #lookUp(requests: readonly RestRequest[]): Promise<LookupAnswer[]> {
     const { upstream, limits } = this.#parts;
-    const headers = forwardedHeaders(this.#request.rawHeaders, OWN_HEADERS);
-    headers.push('content-type', 'application/json', 'accept-encoding', 'identity');
+    const headers = ownHeaders(this.#request.rawHeaders);
     this.#lookups = new AbortController();
     const bounds = { limitBytes: limits.answerBytesMax, meter: this.#held.meter };
     const options = { headers, ...bounds, signal: this.#lookups.signal };
@@ -274,8 +276,7 @@ export class RestExchange {
     if (this.#gone) return;
     const startedAtMs = performance.now();
     this.#relay = new RestRelay({
-      request: this.#request,
-      response: this.#response,
+      ...{ request: this.#request, response: this.#response, beforeAnswer: this.#beforeAnswer },
       rewriteFrom: form === null ? Number.POSITIVE_INFINITY : form.errorsOnly ? 400 : 0,
       rewriteAnswer: async (status, body) => {
         if (form === null) return body;
@@ -302,8 +303,7 @@ export class RestExchange {
   }
 
   #shadow({ place, body }: { place: ShadowPlace; body: Uint8Array }, served: Uint8Array): void {
-    const headers = forwardedHeaders(this.#request.rawHeaders, OWN_HEADERS);
-    headers.push('content-type', 'application/json', 'accept-encoding', 'identity');
+    const headers = ownHeaders(this.#request.rawHeaders);
     const request = { method: this.#head.method, url: place.url, body };
     this.#parts.shadow()?.compare({
       collection: place.collection,

@@ -23,12 +23,7 @@ export const BODY_HEADERS: ReadonlySet<string> = new Set(['content-length', 'con
 export const EXCHANGE_HEADERS: ReadonlySet<string> = new Set([...BODY_HEADERS, 'accept-encoding']);
 
 /** Headers that a request made by the proxy itself does not take over from the client's. */
-export const OWN_HEADERS: ReadonlySet<string> = new Set([
-  ...EXCHANGE_HEADERS,
-  'content-type',
-  'accept',
-  'trailer',
-]);
+const OWN_HEADERS: ReadonlySet<string> = new Set([...EXCHANGE_HEADERS, 'content-type', 'accept', 'trailer']);
 
 const NONE: ReadonlySet<string> = new Set();
 
@@ -47,6 +42,12 @@ export function forwardedHeaders(raw: readonly string[], without: ReadonlySet<st
   if (listed === undefined) return kept;
   const own = listed;
   return kept.filter((_, i) => !own.has((kept[i - (i % 2)] ?? '').toLowerCase()));
+}
+
+/** Headers of a request that the proxy makes itself, with the credentials of the client's. */
+export function ownHeaders(raw: readonly string[]): string[] {
+  const taken = forwardedHeaders(raw, OWN_HEADERS);
+  return [...taken, 'content-type', 'application/json', 'accept-encoding', 'identity'];
 }
 
 /** The value of a header by its lower-case name; the first of several. */

@@ -20,6 +20,8 @@ export interface RelayOptions {
   readonly clientTimeoutMs: number;
   /** True where the connection is to be closed with this answer. */
   readonly endsConnection: () => boolean;
+  /** What has to be over before the client gets anything of the answer; a failure of it is the answer. */
+  readonly beforeAnswer: (() => Promise<void>) | undefined;
   /** The answer's head came, its headers name and value in turn. */
   readonly onHead: (status: number, headers: readonly string[]) => void;
   /** The answer went out, as `copy` where one was asked for and it was not too large. */
@@ -69,8 +71,8 @@ export class RestRelay implements Dispatcher.DispatchHandler {
     const headers = receivedHeaders(controller);
     this.#options.onHead(status, headers);
     this.#head = { status, statusText, headers, last: this.#options.endsConnection() };
-    if (status >= this.#options.rewriteFrom) this.#whole = [];
-    else beginAnswer(this.#options, this.#head);
+    if (this.#options.beforeAnswer === undefined) this.#begin();
+    else this.#beginAfter(controller, this.#options.beforeAnswer);
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -109,6 +111,23 @@ export class RestRelay implements Dispatcher.DispatchHandler {
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     this.#options.onFailed(error);
+  }
+
+  #begin(): void {
+    if (this.#head.status >= this.#options.rewriteFrom) this.#whole = [];
+    else beginAnswer(this.#options, this.#head);
+  }
+
+  #beginAfter(controller: Dispatcher.DispatchController, before: () => Promise<void>): void {
+    controller.pause();
+    before()
+      .then(() => {
+        // The connection may have broken meanwhile.
+        if (this.#gone || this.#options.response.headersSent) return;
+        this.#begin();
+        controller.resume();
+      })
+      .catch((error: unknown) => controller.abort(error instanceof Error ? error : new Error(String(error))));
   }
 
   #take(whole: Buffer[], controller: Dispatcher.DispatchController, chunk: Buffer): void {

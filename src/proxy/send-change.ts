@@ -15,6 +15,12 @@ export interface ChangeSender<Request, Answer> {
   readonly isMissing: (answer: Answer) => boolean;
 }
 
+/** A write by a name that was a collection's own when it was looked up. */
+interface Owned<Request> {
+  readonly collection: string;
+  readonly request: Request;
+}
+
 type Sendable<Request> = Exclude<Change<Request, never>, { readonly kind: 'other' | 'unnamed' }>;
 
 /** How often a name is looked at anew that an alias got meanwhile. */
@@ -23,7 +29,8 @@ const NAME_TRIES = 5;
 /**
  * Decides about a write by a name that no alias had. If the name is no collection's either, the write is never sent:
  * an alias of a followed collection could be made before it arrives.
- * @returns the server's answer to the client, 'pass' for a collection's own name, 'again' where an alias has it by now
+ * @returns the server's answer to the client, 'pass' for a collection's own name, whose answer is for `refuseAlias`,
+ * 'again' where an alias has it by now
  * @throws UNAVAILABLE where that happened again and again
  */
 export async function sendUnnamed<Request, Answer>(
@@ -40,6 +47,21 @@ export async function sendUnnamed<Request, Answer>(
 }
 
 /**
+ * Decides as `sendUnnamed`, and makes the write where the name is a collection's own.
+ * @throws UNAVAILABLE as `sendUnnamed` and `refuseAlias`
+ */
+export async function makeUnnamed<Request, Answer>(
+  change: Unnamed<Request> & { readonly request: Request },
+  at: { readonly guard: WriteGuard; readonly tries: number },
+  sender: Pick<ChangeSender<Request, Answer>, 'make' | 'isPermitted'>,
+): Promise<'again' | Answer> {
+  const sent = await sendUnnamed(change, at, sender);
+  if (sent === 'again') return sent;
+  const { name: collection, request } = change;
+  return sent === 'pass' ? makeOwned({ collection, request }, at.guard, sender.make) : sent.answer;
+}
+
+/**
  * Makes a change of a followed collection: of points through the guard, once the server has accepted the client's
  * credentials for it; of settings on the source, then on the target, where it exists yet. Both are told by the first
  * of the answers that is no success.
@@ -53,8 +75,9 @@ export async function sendChange<Request, Answer>(
   if (change.kind === 'points') return writePoints(change, guard, sender);
   const { make, isDone, isDenied, isMissing } = sender;
   if (change.kind === 'elsewhere') {
-    const answer = await make(change.request);
-    return isDenied(answer) ? makeNamed(change.named, guard, sender) : answer;
+    const { named, request } = change;
+    const answer = await makeOwned({ collection: named.collection, request }, guard, make);
+    return isDenied(answer) ? makeNamed(named, guard, sender) : answer;
   }
   const { named } = change;
   const owned = await make(change.source);
@@ -86,6 +109,29 @@ async function writePoints<Request, Answer>(
   const saidToAlias = await make(named.permission);
   if (!isPermitted(saidToAlias)) return saidToAlias;
   return write(() => makeNamed(named, guard, sender));
+}
+
+/**
+ * Makes a write that is not followed, by a collection's own name. @throws UNAVAILABLE as `refuseAlias`
+ */
+async function makeOwned<Request, Answer>(
+  { collection, request }: Owned<Request>,
+  guard: WriteGuard,
+  make: (request: Request) => Promise<Answer>,
+): Promise<Answer> {
+  const answer = await make(request);
+  await refuseAlias(collection, guard);
+  return answer;
+}
+
+/**
+ * To be asked once the server has answered a write that is not followed. Its name could have become an alias of a
+ * followed collection before it arrived: then nobody is told that it was made.
+ * @throws UNAVAILABLE where the name is an alias by now
+ */
+export async function refuseAlias(name: string, guard: WriteGuard): Promise<void> {
+  if ((await guard.aliases()).has(name))
+    throw new TldrError('UNAVAILABLE', `"${name}" became an alias while it was written to: repeat the write`);
 }
 
 /**

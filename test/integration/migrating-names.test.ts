@@ -1,10 +1,13 @@
 import { beforeAll, describe, expect } from '@jest/globals';
-import { rm } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { writePlan } from '../../src/migrate/journal-state.js';
 import { PlainGrpc } from './grpc-call.js';
 import { encodeRequest, pathOf } from '../adapters/serve/grpc-schemas.js';
 import { DIM } from '../migrate/fixtures.js';
 import { fetchOnce } from './fetch-once.js';
-import { Scenario } from './migrating-scenario.js';
+import { Scenario, type ScenarioPlace } from './migrating-scenario.js';
+import { startGate } from './relay.js';
 import { scenarioPlace } from './scenario-place.js';
 import { testsOn } from './test-server.js';
 
@@ -37,6 +40,28 @@ async function point(alias: string, collection: string | null): Promise<void> {
   expect(status).toBe(200);
 }
 
+const VECTORS = { size: DIM, distance: 'Cosine' };
+
+/** At the server itself. */
+async function create(name: string): Promise<void> {
+  expect((await ask(place().url, `PUT /collections/${name}`, { vectors: VECTORS })).status).toBe(200);
+}
+
+/** At the server itself: its name becomes an alias of another collection. */
+async function replace(name: string, collection: string): Promise<void> {
+  expect((await ask(place().url, `DELETE /collections/${name}`)).status).toBe(200);
+  await point(name, collection);
+}
+
+/** At the server itself: an alias gets the name of a collection, which stays behind it. */
+async function hide(name: string, behind: string): Promise<void> {
+  await point('to-be-renamed', behind);
+  const rename_alias = { old_alias_name: 'to-be-renamed', new_alias_name: name };
+  expect((await ask(place().url, 'POST /collections/aliases', { actions: [{ rename_alias }] })).status).toBe(
+    200,
+  );
+}
+
 const vector = Array.from({ length: DIM }, (_, i) => i + 1);
 
 function upsert(url: string, name: string, id: number): Promise<Answer> {
@@ -52,13 +77,24 @@ async function found(url: string, name: string, ids: readonly number[]): Promise
   return result.map(({ id }) => id).sort((a, b) => a - b);
 }
 
-async function migrated(source: string): Promise<Scenario> {
-  const scenario = await Scenario.make(place(), source, { faults: false, points: POINTS });
+async function copied(source: string, at: ScenarioPlace): Promise<Scenario> {
+  const scenario = await Scenario.make(at, source, { faults: false, points: POINTS });
   await scenario.serve();
   await scenario.want({ state: 'copying', side: 'source' }, () => true);
   await scenario.copy();
+  return scenario;
+}
+
+async function migrated(source: string, at = place()): Promise<Scenario> {
+  const scenario = await copied(source, at);
   await scenario.want({ state: 'copied', side: 'source' }, ({ caughtUp }) => caughtUp);
   return scenario;
+}
+
+function signal(): { readonly fired: Promise<void>; readonly fire: () => void } {
+  let fire: () => void = () => undefined;
+  const fired = new Promise<void>((resolve) => (fire = resolve));
+  return { fired, fire: () => fire() };
 }
 
 const sides = ['source', 'target', 'source'] as const;
@@ -72,8 +108,7 @@ async function ended(scenario: Scenario): Promise<void> {
 
 describe('names that change while a collection is migrated', () => {
   beforeAll(async () => {
-    const vectors = { size: DIM, distance: 'Cosine' };
-    expect((await ask(place().url, 'PUT /collections/elsewhere', { vectors })).status).toBe(200);
+    await create('elsewhere');
   });
 
   test('writes by an alias made at the server are followed before, at and after the cut-over', async () => {
@@ -177,6 +212,104 @@ describe('names that change while a collection is migrated', () => {
     expect(ids.length).toBeGreaterThan(0);
     expect([...at, ...of].sort((a, b) => a - b)).toEqual(ids.sort((a, b) => a - b));
     grpc.close();
+    await ended(scenario);
+  });
+
+  test('a write that was sent to a collection whose name became an alias of the source is not acknowledged', async () => {
+    // What happens at the server before a write by that name arrives there.
+    let armed: { readonly name: string; readonly then: () => Promise<void> } | null = null;
+    const pass = async (bytes: Buffer): Promise<void> => {
+      const gate = armed;
+      if (gate === null || !bytes.includes(gate.name)) return;
+      armed = null;
+      await gate.then();
+    };
+    const [rest, grpc] = [await startGate(place().url, pass), await startGate(place().grpcUrl, pass)];
+    const scenario = await migrated('waited-for', { ...place(), url: rest.url, grpcUrl: grpc.url });
+    const client = new PlainGrpc(scenario.grpc);
+    const upsertCall = async (name: string, id: number): Promise<Answer> => {
+      const points = [{ id: { num: String(id) }, vectors: { vector: { data: vector } } }];
+      const message = encodeRequest('Points/Upsert', { collectionName: name, wait: true, points });
+      const { code, text } = await client.call({ path: pathOf('Points/Upsert'), message });
+      return { status: code, text };
+    };
+    const byRest = (name: string, id: number): Promise<Answer> => upsert(scenario.rest, name, id);
+    const ways = [
+      { by: 'rest', write: byRest, ok: 200, no: 503, ids: [7001, 7002] },
+      { by: 'grpc', write: upsertCall, ok: 0, no: 14, ids: [7003, 7004] },
+    ] as const;
+    for (const { by, write, ok, no, ids } of ways) {
+      const [first, second] = ids;
+      const [own, real, way] = [`own-${by}`, `real-${by}`, `way-${by}`];
+      await create(own);
+      await create(real);
+      await point(way, real);
+      expect((await write(own, 1)).status).toBe(ok);
+      expect((await write(way, 1)).status).toBe(ok);
+      const aside = { status: no, text: expect.stringMatching(/became an alias .*repeat the write/) };
+      armed = { name: own, then: () => replace(own, 'waited-for') };
+      expect(await write(own, first)).toMatchObject(aside);
+      armed = { name: real, then: () => replace(real, 'waited-for') };
+      expect(await write(way, second)).toMatchObject(aside);
+      expect((await write(own, first)).status).toBe(ok);
+      expect((await write(real, second)).status).toBe(ok);
+      expect(await found(place().url, scenario.target, ids)).toEqual(ids);
+    }
+    client.close();
+    await ended(scenario);
+    await Promise.all([rest, grpc].map((gate) => gate.close()));
+  });
+
+  test('nothing is brought over while an alias hides the source or the target', async () => {
+    const scenario = await copied('hidden', place());
+    for (const name of ['hidden', scenario.target]) {
+      await scenario.want({ state: 'copying', side: 'source' }, () => true);
+      expect((await upsert(scenario.rest, 'hidden', 8001)).status).toBe(200);
+      await hide(name, 'elsewhere');
+      await writePlan(scenario.journal, { state: 'copied', side: 'source' });
+      await scenario.logged(`the alias "${name}" hides`);
+      expect(await found(place().url, 'elsewhere', [8001])).toEqual([]);
+      await point(name, null);
+      await scenario.reported(({ caughtUp, open }) => caughtUp && open === 0);
+      expect(await scenario.differences()).toEqual([]);
+    }
+    await ended(scenario);
+  });
+
+  test('a reload that takes its time does not undo a cut-over', async () => {
+    let opened = Number.NEGATIVE_INFINITY;
+    const [reached, released] = [signal(), signal()];
+    // The second connection that a reload opens is for what it goes on with.
+    const pass = async (bytes: Buffer): Promise<void> => {
+      if (!bytes.includes('GET / HTTP') || ++opened !== 2) return;
+      reached.fire();
+      await released.fired;
+    };
+    const gate = await startGate(place().url, pass);
+    const scenario = await migrated('reloaded', { ...place(), url: gate.url });
+    expect((await upsert(scenario.rest, 'reloaded', 9900)).status).toBe(200);
+    opened = 0;
+    await scenario.reload({});
+    await reached.fired;
+    await scenario.want({ state: 'copied', side: 'target' }, () => true);
+    released.fire();
+    await scenario.logged('reads go to the target');
+    await scenario.logged('the configuration was read again');
+    // Which side is read shows where they differ.
+    const removed = { points: [9900] };
+    const at = `/collections/${scenario.target}/points/delete?wait=true`;
+    expect((await ask(place().url, `POST ${at}`, removed)).status).toBe(200);
+    expect(await found(scenario.rest, 'reloaded', [9900])).toEqual([]);
+    expect((await upsert(scenario.rest, 'reloaded', 9900)).status).toBe(200);
+    await ended(scenario);
+    await gate.close();
+  });
+
+  test('a key that changes at a reload is said to be for the next start', async () => {
+    const scenario = await migrated('keyed');
+    await writeFile(join(scenario.folder, 'key'), 'another-key');
+    await scenario.reload({ apiKeyFile: 'key' });
+    await scenario.logged('the new API key takes effect after a restart');
     await ended(scenario);
   });
 });

@@ -1,5 +1,5 @@
 import { execFile, type ChildProcess } from 'node:child_process';
-import { mkdtemp, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -137,6 +137,26 @@ export class Scenario {
 
   get grpc(): string {
     return this.#serving?.grpc ?? '';
+  }
+
+  /** Resolves when the proxy has logged such a line. */
+  async logged(text: string): Promise<void> {
+    const endMs = performance.now() + WAIT_MS;
+    for (;;) {
+      const log = this.#serving?.log() ?? '';
+      // As it stands in a line of JSON.
+      if (log.includes(JSON.stringify(text).slice(1, -1))) return;
+      if (performance.now() > endMs) throw new Error(`not logged in time: ${text}\n${log.slice(-4000)}`);
+      await forAWhile(20);
+    }
+  }
+
+  /** The proxy reads its configuration again, with these settings changed. */
+  async reload(settings: object): Promise<void> {
+    const path = join(this.folder, 'serve.json');
+    const before = JSON.parse(await readFile(path, 'utf8')) as object;
+    await writeFile(path, JSON.stringify({ ...before, ...settings }));
+    this.#serving?.child.kill('SIGHUP');
   }
 
   async serve(): Promise<void> {

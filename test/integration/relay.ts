@@ -82,3 +82,36 @@ export function losingAnswers(
   };
   return { decide, lost: () => lost };
 }
+
+/** A TCP relay to a server that keeps back whatever a client sends until `pass` lets it go on. */
+export async function startGate(
+  to: string,
+  pass: (bytes: Buffer) => Promise<void>,
+): Promise<Pick<Relay, 'url' | 'close'>> {
+  const sockets = new Set<Socket>();
+  const gate = createServer((client) => {
+    const upstream = connect(Number(new URL(to).port), '127.0.0.1');
+    for (const socket of [client, upstream]) {
+      sockets.add(socket);
+      socket.on('error', () => undefined).on('close', () => sockets.delete(socket));
+    }
+    upstream.pipe(client);
+    const forward = async (): Promise<void> => {
+      for await (const bytes of client) {
+        await pass(bytes as Buffer);
+        upstream.write(bytes as Buffer);
+      }
+    };
+    forward()
+      .catch(() => undefined)
+      .finally(() => upstream.destroy());
+  });
+  await new Promise<void>((resolve) => gate.listen(0, '127.0.0.1', resolve));
+  return {
+    url: `http://127.0.0.1:${(gate.address() as AddressInfo).port}`,
+    close: async () => {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((done) => gate.close(done));
+    },
+  };
+}
