@@ -31,15 +31,16 @@ const OPERATIONS: Readonly<Record<number, TouchRule | 'itself'>> = {
 };
 
 interface Found {
-  readonly ids: PointId[];
+  /** Each once, however often a request names it. */
+  readonly ids: Set<PointId>;
   readonly conditions: PointCondition[];
 }
 
 /** Every point that a request may change. @throws Refusal, for an operation that is not known */
 export function touchedBy(message: ProtoMessage, rule: TouchRule): Touched {
-  const found: Found = { ids: [], conditions: [] };
+  const found: Found = { ids: new Set(), conditions: [] };
   touch(message, rule, found);
-  return found;
+  return { ids: [...found.ids], conditions: found.conditions };
 }
 
 function touch(message: ProtoMessage, { kind, field }: TouchRule, found: Found): void {
@@ -53,7 +54,7 @@ function touch(message: ProtoMessage, { kind, field }: TouchRule, found: Found):
     else {
       const id = new ProtoMessage(bytes).bytes(1);
       if (id === null) throw new Refusal(400, 'Wrong input: a point without an id');
-      found.ids.push(idOf(id));
+      found.ids.add(idOf(id));
     }
   }
 }
@@ -73,7 +74,7 @@ function touchSelected(bytes: Uint8Array, found: Found): void {
   const selector = new ProtoMessage(bytes);
   if (selector.spans.some(({ field }) => field !== 1 && field !== 2)) throw unknownForm('selector of points');
   const list = selector.bytes(1);
-  if (list !== null) for (const id of new ProtoMessage(list).all(1)) found.ids.push(idOf(id));
+  if (list !== null) for (const id of new ProtoMessage(list).all(1)) found.ids.add(idOf(id));
   const filter = selector.bytes(2);
   if (filter !== null)
     found.conditions.push({ form: CONDITION_FORM.message, bytes: Uint8Array.from(filter) });

@@ -45,13 +45,14 @@ const KINDS: Readonly<Record<string, TouchKind>> = {
  * @throws Refusal for a form that is not known, and for what the server would not take as an id
  */
 export function touchedBy(kind: TouchKind, root: JsonNode, source: Splices): Touched {
-  const found: Found = { ids: [], conditions: [], source };
+  const found: Found = { ids: new Set(), conditions: [], source };
   touch(kind, root, found);
-  return { ids: found.ids, conditions: found.conditions };
+  return { ids: [...found.ids], conditions: found.conditions };
 }
 
 interface Found {
-  readonly ids: PointId[];
+  /** Each once, however often a request names it. */
+  readonly ids: Set<PointId>;
   readonly conditions: PointCondition[];
   readonly source: Splices;
 }
@@ -93,7 +94,7 @@ function touchPoints(points: JsonNode | undefined, structure: Structure, found: 
   for (const point of elementsOf(points, found.source)) {
     const id = fieldsOf(point, structure, found.source).get('id');
     if (id === undefined) throw badBody('missing field `id`');
-    found.ids.push(idOf(id.value, found.source));
+    found.ids.add(idOf(id.value, found.source));
   }
 }
 
@@ -107,7 +108,7 @@ function touchSelected(fields: Fields, found: Found): void {
 }
 
 function touchIds(node: JsonNode | undefined, found: Found): void {
-  for (const item of elementsOf(node, found.source)) found.ids.push(idOf(item, found.source));
+  for (const item of elementsOf(node, found.source)) found.ids.add(idOf(item, found.source));
 }
 
 function idOf(node: JsonNode, source: Splices): PointId {

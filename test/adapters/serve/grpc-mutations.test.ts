@@ -34,6 +34,12 @@ describe('points that a gRPC call changes', () => {
   test.each<[string, JsonValue, unknown[], number]>([
     ['Points/Upsert', { points: POINTS, updateFilter: FILTER.filter }, [7n, UUID], 0],
     ['Points/Delete', { points: IDS }, ALL_IDS, 0],
+    [
+      'Points/Delete',
+      { points: { points: { ids: [{ num: '5' }, { num: '4' }, { num: '5' }] } } },
+      [5n, 4n],
+      0,
+    ],
     ['Points/Delete', { points: FILTER }, [], 1],
     ['Points/Delete', { points: { filter: {} } }, [], 1],
     ['Points/UpdateVectors', { points: POINTS }, [7n, UUID], 0],
