@@ -44,8 +44,6 @@ export interface Named<Request> {
   /** Where it led. */
   readonly collection: string;
   readonly request: Request;
-  /** As a change's own. */
-  readonly permission: Request;
 }
 
 /** The points that a request may change; too many are no fault, one too few is. */
@@ -65,8 +63,6 @@ export type Change<Request, Refusal> =
       readonly touched: Touched;
       /** By the source's own name, which no alias can move; in all else, `wait` included, as its client sent it. */
       readonly request: Request;
-      /** The same operation with nothing to do: the server only says whether it accepts the credentials for it. */
-      readonly permission: Request;
       /** Where its client used an alias: for credentials that open nothing but the alias. */
       readonly named: Named<Request> | null;
     }
@@ -75,7 +71,7 @@ export type Change<Request, Refusal> =
       readonly kind: 'settings';
       readonly collection: string;
       readonly source: Request;
-      readonly named: Omit<Named<Request>, 'permission'> | null;
+      readonly named: Named<Request> | null;
       readonly target: Request;
     }
   /**
@@ -85,7 +81,7 @@ export type Change<Request, Refusal> =
   | {
       readonly kind: 'elsewhere';
       readonly request: Request;
-      readonly named: Omit<Named<Request>, 'permission'>;
+      readonly named: Named<Request>;
     }
   | Unnamed<Request>
   | Refusal;
@@ -97,9 +93,27 @@ export interface Unnamed<Request> {
   readonly permission: Request;
 }
 
-/** What a head says of a change: nothing, that the body has to be read, or a refusal. */
+/**
+ * Requests for permission: the same operation with nothing to do. The server only says whether it accepts the
+ * credentials for it.
+ */
+export interface PermissionRequests<Request> {
+  /** By the source's own name. */
+  readonly own: Request;
+  /** By the alias that the client used, for credentials that open nothing but the alias. */
+  readonly alias: Request | null;
+}
+
+/** What is known of a change before its body is looked into. */
 export type ChangeRoute<Request, Refusal> =
-  { readonly kind: 'other' } | { readonly kind: 'read' } | Unnamed<Request> | Refusal;
+  /** Nothing: it goes its usual way. */
+  | { readonly kind: 'other' }
+  /** Its body has to be read. Without requests for permission the server itself permits what it is sent. */
+  | { readonly kind: 'read'; readonly permission: PermissionRequests<Request> | null }
+  /** Refused in words that only a client with these permissions should read. */
+  | { readonly kind: 'refused'; readonly refusal: Refusal; readonly permission: Request }
+  | Unnamed<Request>
+  | Refusal;
 export type RestChange = Change<RestRequest, RestAnswer>;
 export type GrpcChange = Change<GrpcCall, GrpcStatus>;
 
@@ -129,6 +143,12 @@ export interface RestChanges {
 /** The same for gRPC. */
 export interface GrpcChanges {
   isChange(path: string): boolean;
+  /**
+   * Looks at the name of the collection alone.
+   * @param message decompressed, without the five bytes of framing
+   * @param aliases read after the call came
+   */
+  route(path: string, message: Uint8Array, aliases: Aliases): ChangeRoute<GrpcCall, GrpcStatus>;
   /**
    * @param message decompressed, without the five bytes of framing
    * @param aliases read after the call came

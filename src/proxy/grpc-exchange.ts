@@ -6,7 +6,7 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import { messageOf } from '../core/errors.js';
-import type { GrpcChange, WriteGuard } from '../core/followed.js';
+import type { WriteGuard } from '../core/followed.js';
 import type { Addressed, AnswerForm, GrpcCall } from '../core/wire.js';
 import {
   answerWith,
@@ -30,10 +30,9 @@ import {
 } from './grpc-metadata.js';
 import { CLIENT_WINDOW_BYTES, UPSTREAM_WINDOW_BYTES } from './grpc-upstream.js';
 import { makeCall, readAnswer, type GrpcAnswer } from './grpc-answer.js';
-import { grpcSender } from './grpc-sender.js';
+import { handleGrpcChange, type ChangingCall } from './grpc-change.js';
 import { callFailureOf, CODE, isReset, UpstreamStatus, watchReset } from './grpc-failures.js';
 import type { AnswerParts, Answering, GrpcParts } from './grpc-parts.js';
-import { makeUnnamed, sendChange, type ChangeSender } from './send-change.js';
 import type { Rewriting } from './rewriting.js';
 import { SHADOWED_BYTES_MAX, type ShadowCall } from './shadow.js';
 
@@ -84,7 +83,7 @@ export class GrpcExchange {
       this.#kind = route.kind;
       if (route.kind === 'status') this.refuse(route.code, route.message);
       else if (guard !== undefined && this.#rewriting.isGrpcChange(this.#path))
-        await this.#follow(guard, await this.#message());
+        await this.#change(guard, await this.#message());
       else if (route.kind === 'rewrite') {
         const message = await this.#message();
         await this.#named(this.#rewriting.grpcCollection(this.#path, message));
@@ -107,7 +106,7 @@ export class GrpcExchange {
     const learning = addressed === null ? null : this.#parts.names?.learn(addressed);
     if (learning == null) return;
     await learning;
-    if (!this.#over) this.#rewriting = this.#rewriting.exchangedFor(this.#parts.rewriting());
+    this.#renewed();
   }
 
   /** Answers with a status alone. */
@@ -126,54 +125,22 @@ export class GrpcExchange {
     if (!stream.readableEnded) stream.resume();
   }
 
-  /** A change of a followed collection goes to its end once it was sent, whether its client waits or not. */
-  async #follow(guard: WriteGuard, sent: Uint8Array, tries = 0): Promise<void> {
-    // What may change something goes by the names as they are now.
-    const aliases = await guard.aliases();
+  #change(guard: WriteGuard, message: Uint8Array): Promise<void> {
+    const call: ChangingCall = {
+      ...{ path: this.#path, guard },
+      renewed: () => this.#renewed(),
+      make: (made) => this.#make(made),
+      rewrite: (body) => this.#rewrite(body),
+      refuse: ({ code, message: text }) => this.refuse(code, text),
+      give: (answer) => this.#give(answer),
+      count: (kind) => (this.#kind = kind),
+    };
+    return handleGrpcChange(call, message);
+  }
+
+  #renewed(): Rewriting {
     if (!this.#over) this.#rewriting = this.#rewriting.exchangedFor(this.#parts.rewriting());
-    const rewriting = this.#rewriting;
-    const task = { path: this.#path, body: sent, aliases };
-    const { result: change, body } = await rewriting.run({ kind: 'grpc-change', ...task });
-    if (change.kind === 'unnamed' || change.kind === 'elsewhere') {
-      await this.#writeElsewhere(change, body, { guard, tries });
-      return;
-    }
-    if (change.kind === 'other') {
-      await this.#rewrite(body);
-      return;
-    }
-    if (change.kind === 'status') {
-      this.#kind = 'answer';
-      this.refuse(change.code, change.message);
-      return;
-    }
-    this.#kind = 'follow';
-    this.#give(await sendChange<GrpcCall, GrpcAnswer>(change, guard, this.#sender()));
-  }
-
-  /** A write to a collection that is not followed: of a served one it is rewritten. */
-  async #writeElsewhere(
-    change: Extract<GrpcChange, { readonly kind: 'unnamed' | 'elsewhere' }>,
-    message: Uint8Array,
-    at: { readonly guard: WriteGuard; readonly tries: number },
-  ): Promise<void> {
-    const path = this.#path;
-    const { result, body } = await this.#rewriting.run({ kind: 'grpc', path, body: message });
-    const request = { path, message: body };
-    this.#kind = 'pass';
-    if (result.kind !== 'pass') await this.#rewrite(body);
-    else if (change.kind === 'elsewhere') {
-      const named = { ...change.named, request };
-      this.#give(await sendChange<GrpcCall, GrpcAnswer>({ ...change, named }, at.guard, this.#sender()));
-    } else {
-      const made = await makeUnnamed<GrpcCall, GrpcAnswer>({ ...change, request }, at, this.#sender());
-      if (made === 'again') await this.#follow(at.guard, body, at.tries + 1);
-      else this.#give(made);
-    }
-  }
-
-  #sender(): ChangeSender<GrpcCall, GrpcAnswer> {
-    return grpcSender(this.#rewriting, (call) => this.#make(call));
+    return this.#rewriting;
   }
 
   #give({ headers, trailers, message, end }: GrpcAnswer): void {

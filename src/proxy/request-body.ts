@@ -42,6 +42,31 @@ export async function passingBody(
   return body;
 }
 
+/** Whether a request has a body, which may be yet to come. */
+export function hasBody(request: IncomingMessage): boolean {
+  return announcedBytes(request) !== null;
+}
+
+/**
+ * A body that is so small that it may be read before anybody knows what it is for; undefined for any other, and for
+ * one that is compressed.
+ * @param onBytes told how many bytes came
+ * @throws BodyUnreadable for one that breaks off
+ */
+export async function smallBody(
+  request: IncomingMessage,
+  clientTimeoutMs: number,
+  onBytes: (bytes: number) => void,
+): Promise<Buffer | undefined> {
+  const length = announcedBytes(request);
+  if (length === null || length > WHOLE_BYTES_MAX || request.headers['content-encoding'] !== undefined)
+    return undefined;
+  awaitBody(request, clientTimeoutMs);
+  const body = await readWhole(request, { limitBytes: WHOLE_BYTES_MAX });
+  onBytes(body.length);
+  return body;
+}
+
 /** While a body is to come, a client that says nothing for too long is cut off. */
 export function awaitBody(request: IncomingMessage, clientTimeoutMs: number): void {
   if (request.complete || announcedBytes(request) === null) return;

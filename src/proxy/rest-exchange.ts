@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
 import { messageOf } from '../core/errors.js';
-import type { Aliases, WriteGuard } from '../core/followed.js';
+import type { WriteGuard } from '../core/followed.js';
 import type {
   Addressed,
   AnswerForm,
@@ -14,8 +14,10 @@ import type {
 import type { HeldBytes } from './byte-budget.js';
 import type { CrossOrigin } from './cross-origin.js';
 import type { ExchangeParts } from './exchange-parts.js';
+import { answerOwn } from './own-answer.js';
 import type { ProxyOptions } from './proxy-options.js';
-import { awaitBody, passingBody, wholeBody } from './request-body.js';
+import { awaitBody, hasBody, passingBody, smallBody, wholeBody } from './request-body.js';
+import { handleRestChange } from './rest-change.js';
 import { failureOf } from './rest-failures.js';
 import {
   BODY_HEADERS,
@@ -26,16 +28,13 @@ import {
   ownHeaders,
   readableEncodings,
 } from './rest-headers.js';
-import { refuseAlias, sendChange, sendUnnamed, type ChangeSender } from './send-change.js';
-import { beginAnswer, RestRelay, wholeAnswer } from './rest-relay.js';
+import { RestRelay, wholeAnswer } from './rest-relay.js';
 import { bodyOf, type RestUpstream, type WholeAnswer } from './rest-upstream.js';
 import type { Rewriting } from './rewriting.js';
 import { SHADOWED_BYTES_MAX, type ShadowPlace } from './shadow.js';
 
 /** Points that a request refers to may have to be fetched first; more rounds than this are a fault. */
 const LOOKUP_ROUNDS_MAX = 3;
-/** How long the rest of a body that nobody wants is taken, so that its sender comes to read the answer. */
-const LINGER_MS = 2_000;
 
 /** What the REST listener works with. */
 export interface RestParts extends ExchangeParts {
@@ -71,9 +70,12 @@ export class RestExchange {
   /** Nothing is done with the request's body any more but sending it. */
   #settled = false;
   #kind = 'answer';
+  /** A small body of what may change something: it was read before the names were. */
+  #early: Buffer | undefined;
   #bytesIn = 0;
   /** Of answers that did not come through the relay. */
   #bytesOut = 0;
+  readonly #onBytes = (bytes: number): void => void (this.#bytesIn += bytes);
 
   constructor(parts: RestParts, request: IncomingMessage, response: ServerResponse) {
     this.#parts = parts;
@@ -119,7 +121,7 @@ export class RestExchange {
     const learning = addressed === null ? null : this.#parts.names?.learn(addressed);
     if (learning == null) return;
     await learning;
-    if (!this.#over) this.#rewriting = this.#rewriting.exchangedFor(this.#parts.rewriting());
+    this.#renewed();
   }
 
   /** Answers with a failure of the proxy's own. */
@@ -137,67 +139,50 @@ export class RestExchange {
     else await this.#pass(route.url, route.answer, whole);
   }
 
-  /** What may change something goes by the names as they are now. */
-  async #change(guard: WriteGuard, tries = 0): Promise<void> {
-    const aliases = await guard.aliases();
-    if (!this.#over) this.#rewriting = this.#rewriting.exchangedFor(this.#parts.rewriting());
-    const change = this.#rewriting.routeRestChange(this.#head, aliases);
-    if (change.kind === 'answer') this.#answer(change);
-    else if (change.kind === 'read') await this.#follow(guard, aliases);
-    else if (change.kind === 'other' || this.#rewriting.routeRest(this.#head).kind !== 'pass')
-      await this.#route();
-    else {
-      const sent = await sendUnnamed<RestRequest, WholeAnswer>(change, { guard, tries }, this.#sender());
-      if (sent === 'pass') {
-        this.#beforeAnswer = () => refuseAlias(change.name, guard);
-        await this.#route();
-      } else if (sent === 'again') await this.#change(guard, tries + 1);
-      else {
-        const { status, headers, body } = sent.answer;
-        const contentType = headerOf(headers, 'content-type') ?? '';
-        const retryAfter = headerOf(headers, 'retry-after');
-        this.#answer({ kind: 'answer', status, contentType, body: body.toString('utf8'), retryAfter });
-      }
-    }
-  }
-
-  #sender(): ChangeSender<RestRequest, WholeAnswer> {
-    const rewriting = this.#rewriting;
-    return {
+  /** A request that may change something; its body is read first where it is small. */
+  async #change(guard: WriteGuard): Promise<void> {
+    this.#early = await smallBody(this.#request, this.#parts.limits.clientTimeoutMs, this.#onBytes);
+    await handleRestChange({
+      ...{ head: this.#head, guard },
+      renewed: () => this.#renewed(),
       make: (request) => this.#exchange(request),
-      isPermitted: ({ status, body }) => rewriting.isRestPermitted(status, body),
-      outcomeOf: ({ status, body }) => rewriting.restOutcome(status, body),
-      isDone: ({ status }) => status < 300,
-      isDenied: ({ status }) => status === 403,
-      isMissing: ({ status }) => status === 404,
-    };
+      ask: (request) => this.#exchange(request, ownHeaders(this.#request.rawHeaders)),
+      hasCome: () => this.#early !== undefined || !hasBody(this.#request),
+      wholeBody: () => this.#wholeBody(),
+      route: (whole, beforeAnswer) => {
+        this.#beforeAnswer = beforeAnswer;
+        return this.#route(whole);
+      },
+      answer: (answer) => this.#answer(answer),
+      give: (answer) => this.#give(answer),
+      count: (kind) => (this.#kind = kind),
+    });
   }
 
-  /** A change of a followed collection goes to its end once it was sent, whether its client waits or not. */
-  async #follow(guard: WriteGuard, aliases: Aliases): Promise<void> {
-    const rewriting = this.#rewriting;
-    const task = { head: this.#head, body: await this.#wholeBody(), aliases };
-    const { result: change, body } = await rewriting.run({ kind: 'rest-change', ...task });
-    if (change.kind === 'answer') {
-      this.#answer(change);
-      return;
-    }
-    const isServed = (): boolean => rewriting.routeRest(this.#head).kind !== 'pass';
-    if (change.kind === 'other' || change.kind === 'unnamed' || (change.kind === 'elsewhere' && isServed())) {
-      await this.#route(body);
-      return;
-    }
-    this.#kind = change.kind === 'elsewhere' ? 'pass' : 'follow';
-    const answer = await sendChange<RestRequest, WholeAnswer>(change, guard, this.#sender());
-    if (this.#response.destroyed) return;
-    const head = { status: answer.status, headers: answer.headers, last: this.#parts.draining() };
-    const exchange = { request: this.#request, response: this.#response };
-    this.#bytesOut += wholeAnswer(exchange, head, answer.body);
+  #renewed(): Rewriting {
+    if (!this.#over) this.#rewriting = this.#rewriting.exchangedFor(this.#parts.rewriting());
+    return this.#rewriting;
   }
 
-  #exchange(request: RestRequest): Promise<WholeAnswer> {
+  /** Answers with an answer of the database's, also a client that is still sending. */
+  #give({ status, headers, body }: WholeAnswer): void {
+    const [request, response] = [this.#request, this.#response];
+    if (response.destroyed) return;
+    if (request.complete) {
+      const head = { status, headers, last: this.#parts.draining() };
+      this.#bytesOut += wholeAnswer({ request, response }, head, body);
+      return;
+    }
+    const contentType = headerOf(headers, 'content-type') ?? '';
+    const retryAfter = headerOf(headers, 'retry-after');
+    this.#answer({ kind: 'answer', status, contentType, body: body.toString('utf8'), retryAfter });
+  }
+
+  #exchange(
+    request: RestRequest,
+    headers = forwardedHeaders(this.#request.rawHeaders, EXCHANGE_HEADERS),
+  ): Promise<WholeAnswer> {
     const { upstream, limits } = this.#parts;
-    const headers = forwardedHeaders(this.#request.rawHeaders, EXCHANGE_HEADERS);
     const bounds = { limitBytes: limits.answerBytesMax, meter: this.#held.answerMeter };
     return upstream.exchange(request, { headers, ...bounds });
   }
@@ -205,8 +190,9 @@ export class RestExchange {
   /** Sends the client's body on as it comes. */
   async #pass(path: string, form: AnswerForm | null, whole?: Uint8Array): Promise<void> {
     awaitBody(this.#request, this.#parts.limits.clientTimeoutMs);
-    const taken = (bytes: number): void => void (this.#bytesIn += bytes);
-    const body = whole === undefined ? await passingBody(this.#request, taken) : bodyOf(whole);
+    const coming = async (): Promise<Buffer | Readable | null> =>
+      this.#early ?? (await passingBody(this.#request, this.#onBytes));
+    const body = whole === undefined ? await coming() : bodyOf(whole);
     const without = new Set(whole === undefined ? [] : BODY_HEADERS);
     if (form !== null && !form.errorsOnly) without.add('accept-encoding');
     const headers = this.#headersFor(form, without);
@@ -251,9 +237,12 @@ export class RestExchange {
     throw new Error('points were looked up again and again');
   }
 
-  #wholeBody(): Promise<Buffer> {
-    const onBytes = (bytes: number): void => void (this.#bytesIn += bytes);
-    return wholeBody(this.#request, { limits: this.#parts.limits, held: this.#held, onBytes });
+  async #wholeBody(): Promise<Buffer> {
+    const [held, early] = [this.#held, this.#early];
+    if (early === undefined)
+      return wholeBody(this.#request, { limits: this.#parts.limits, held, onBytes: this.#onBytes });
+    held.take(2 * early.length);
+    return early;
   }
 
   #lookUp(requests: readonly RestRequest[]): Promise<LookupAnswer[]> {
@@ -318,38 +307,11 @@ export class RestExchange {
     });
   }
 
-  #answer({ status, contentType, body, retryAfter }: RestAnswer): void {
+  #answer(answer: RestAnswer): void {
     const [request, response] = [this.#request, this.#response];
-    if (response.headersSent || response.destroyed) {
-      response.destroy();
-      return;
-    }
-    const bytes = Buffer.from(body);
     const headers = this.#parts.crossOrigin.headers(request.headers.origin);
-    headers.push('content-length', String(bytes.length));
-    if (contentType !== '') headers.push('content-type', contentType);
-    if (retryAfter !== undefined) headers.push('retry-after', retryAfter);
-    headers.push('date', new Date().toUTCString());
-    beginAnswer(
-      { request, response },
-      { status, headers, last: !request.complete || this.#parts.draining() },
-    );
-    const sent = this.#head.method === 'HEAD' ? undefined : bytes;
-    this.#bytesOut += sent?.length ?? 0;
-    if (request.complete) response.end(sent);
-    else this.#answerEarly(sent);
-  }
-
-  /** Answers a client that is still sending: closing at once would lose it the answer. */
-  #answerEarly(bytes: Buffer | undefined): void {
-    const [request, response] = [this.#request, this.#response];
-    if (bytes !== undefined) response.write(bytes);
-    const end = (): void => {
-      clearTimeout(timer);
-      response.end();
-    };
-    const timer = setTimeout(end, LINGER_MS);
-    request.once('end', end).once('close', end).resume();
+    const options = { headers, last: this.#parts.draining() };
+    this.#bytesOut += answerOwn({ request, response }, answer, options);
   }
 
   #failed(error: unknown): void {

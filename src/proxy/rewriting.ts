@@ -4,7 +4,9 @@ import {
   type Addressed,
   type AnswerForm,
   type CallStatus,
+  type GrpcCall,
   type GrpcRoute,
+  type GrpcStatus,
   type RestAnswer,
   type RestHead,
   type RestRequest,
@@ -88,6 +90,11 @@ export class Rewriting {
   /** What a head says of changes to followed collections. */
   routeRestChange(head: RestHead, aliases: Aliases): ChangeRoute<RestRequest, RestAnswer> {
     return this.#rewriters.changes?.rest.route(head, aliases) ?? { kind: 'other' };
+  }
+
+  /** What the name in a call says of changes to followed collections. */
+  routeGrpcChange(path: string, message: Uint8Array, aliases: Aliases): ChangeRoute<GrpcCall, GrpcStatus> {
+    return this.#rewriters.changes?.grpc.route(path, message, aliases) ?? { kind: 'other' };
   }
 
   /** Whether the answer to a request for permission gives it. */

@@ -1,5 +1,12 @@
 import { TldrError } from '../core/errors.js';
-import type { Change, Named, Unnamed, WriteGuard, WriteOutcome } from '../core/followed.js';
+import type {
+  Change,
+  Named,
+  PermissionRequests,
+  Unnamed,
+  WriteGuard,
+  WriteOutcome,
+} from '../core/followed.js';
 
 /** How one transport makes requests and reads their answers. */
 export interface ChangeSender<Request, Answer> {
@@ -22,6 +29,9 @@ interface Owned<Request> {
 }
 
 type Sendable<Request> = Exclude<Change<Request, never>, { readonly kind: 'other' | 'unnamed' }>;
+
+/** By which name the server accepted a client's credentials. */
+export type PermittedBy = 'own' | 'alias';
 
 /** How often a name is looked at anew that an alias got meanwhile. */
 const NAME_TRIES = 5;
@@ -62,17 +72,46 @@ export async function makeUnnamed<Request, Answer>(
 }
 
 /**
- * Makes a change of a followed collection: of points through the guard, once the server has accepted the client's
- * credentials for it; of settings on the source, then on the target, where it exists yet. Both are told by the first
+ * Asks the server whether it accepts the client's credentials for a write, by the source's own name or else by the
+ * alias that the client used. Nothing is read of a body, journalled, looked up or waited for before.
+ * @returns by which name it does, or its refusal
+ */
+export async function askPermission<Request, Answer>(
+  { own, alias }: PermissionRequests<Request>,
+  { make, isPermitted, isDenied }: ChangeSender<Request, Answer>,
+): Promise<PermittedBy | { readonly answer: Answer }> {
+  const said = await make(own);
+  if (isPermitted(said)) return 'own';
+  if (alias === null || !isDenied(said)) return { answer: said };
+  const saidToAlias = await make(alias);
+  return isPermitted(saidToAlias) ? 'alias' : { answer: saidToAlias };
+}
+
+/**
+ * Asks the server before a client reads a refusal of the proxy's own, which may name collections.
+ * @returns the server's refusal of the credentials; null where it accepts them, or has no such collection
+ */
+export async function refusalOfServer<Request, Answer>(
+  permission: Request,
+  { make, isPermitted, isMissing }: ChangeSender<Request, Answer>,
+): Promise<Answer | null> {
+  const said = await make(permission);
+  return isPermitted(said) || isMissing(said) ? null : said;
+}
+
+/**
+ * Makes a change of a followed collection: of points through the guard, by the name that the server accepted the
+ * client's credentials for; of settings on the source, then on the target, where it exists yet. Both are told by the first
  * of the answers that is no success.
- * @throws what the guard and the connection throw; UNAVAILABLE where an alias was moved meanwhile
+ * @throws what the guard and the connection throw; UNAVAILABLE where an alias was moved meanwhile; INTERNAL for points
+ * without a permission
  */
 export async function sendChange<Request, Answer>(
   change: Sendable<Request>,
-  guard: WriteGuard,
+  { guard, permittedBy }: { readonly guard: WriteGuard; readonly permittedBy: PermittedBy | null },
   sender: ChangeSender<Request, Answer>,
 ): Promise<Answer> {
-  if (change.kind === 'points') return writePoints(change, guard, sender);
+  if (change.kind === 'points') return writePoints(change, { guard, permittedBy }, sender);
   const { make, isDone, isDenied, isMissing } = sender;
   if (change.kind === 'elsewhere') {
     const { named, request } = change;
@@ -87,28 +126,18 @@ export async function sendChange<Request, Answer>(
   return isDone(second) || isMissing(second) ? first : second;
 }
 
-/**
- * Nothing is journalled, looked up or waited for before the server has accepted the credentials, by the source's own
- * name or else by the alias that the client used.
- */
 async function writePoints<Request, Answer>(
-  change: Extract<Change<Request, never>, { readonly kind: 'points' }>,
-  guard: WriteGuard,
+  { named, collection, touched, request }: Extract<Change<Request, never>, { readonly kind: 'points' }>,
+  { guard, permittedBy }: { readonly guard: WriteGuard; readonly permittedBy: PermittedBy | null },
   sender: ChangeSender<Request, Answer>,
 ): Promise<Answer> {
-  const { make, isPermitted, outcomeOf, isDenied } = sender;
-  const { named, collection, touched } = change;
-  const write = (send: () => Promise<Answer>): Promise<Answer> =>
-    guard.write(collection, touched, async () => {
-      const answer = await send();
-      return { answer, outcome: outcomeOf(answer) };
-    });
-  const said = await make(change.permission);
-  if (isPermitted(said)) return write(() => make(change.request));
-  if (named === null || !isDenied(said)) return said;
-  const saidToAlias = await make(named.permission);
-  if (!isPermitted(saidToAlias)) return saidToAlias;
-  return write(() => makeNamed(named, guard, sender));
+  const byAlias = permittedBy === 'alias' ? named : null;
+  if (permittedBy !== 'own' && byAlias === null)
+    throw new TldrError('INTERNAL', 'a write of points came without a permission');
+  return guard.write(collection, touched, async () => {
+    const answer = await (byAlias === null ? sender.make(request) : makeNamed(byAlias, guard, sender));
+    return { answer, outcome: sender.outcomeOf(answer) };
+  });
 }
 
 /**
@@ -140,7 +169,7 @@ export async function refuseAlias(name: string, guard: WriteGuard): Promise<void
  * @throws UNAVAILABLE where the alias leads elsewhere by now
  */
 async function makeNamed<Request, Answer>(
-  { alias, collection, request }: Omit<Named<Request>, 'permission'>,
+  { alias, collection, request }: Named<Request>,
   guard: WriteGuard,
   { make, isDenied }: ChangeSender<Request, Answer>,
 ): Promise<Answer> {

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import { createHmac } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { JsonValue } from '@bufbuild/protobuf';
@@ -105,6 +107,33 @@ async function writeGrpc(
     key === '' ? {} : { 'api-key': key },
   );
   return `${code} ${text}`;
+}
+
+/** A request of which only the head was sent. */
+function begin(request: string, headers: Readonly<Record<string, string | number>>): ClientRequest {
+  const [method = '', path = ''] = request.split(' ');
+  const begun = httpRequest(`${serving.rest}${path}`, { method, headers, agent: false });
+  // What the server does not want may break off.
+  begun.on('error', () => undefined);
+  begun.flushHeaders();
+  return begun;
+}
+
+async function answerTo(request: ClientRequest): Promise<string> {
+  const [answer] = (await once(request, 'response')) as [IncomingMessage];
+  const text = (await answer.setEncoding('utf8').toArray()).join('');
+  return `${answer.statusCode} ${text}`;
+}
+
+/** At the server itself. */
+async function pointAlias(alias: string, collection: string): Promise<void> {
+  const { status } = await fetchOnce(`${server.url}/collections/aliases`, {
+    ...{ method: 'POST', headers: { 'content-type': 'application/json', 'api-key': KEY } },
+    body: JSON.stringify({
+      actions: [{ create_alias: { collection_name: collection, alias_name: alias } }],
+    }),
+  });
+  expect(status).toBe(200);
 }
 
 /** Everything that a write could leave behind. */
@@ -232,4 +261,95 @@ describe('writes to a collection that is migrated, and who may make them', () =>
       expect(said[0]).toMatch(name === 'other' || name === 'aside' ? /^200 / : /^40/);
     }
   });
+
+  test('a body is neither waited for nor taken apart before', async () => {
+    const before = await standing();
+    for (const name of ['docs', 'live', 'docs_2s'])
+      for (const [route] of REST.slice(0, 9)) {
+        const [method = '', below = ''] = route.split(' ');
+        const path = `/collections/${name}/${below}?wait=true`;
+        const said = await answerTo(
+          begin(`${method} ${path}`, { 'content-type': 'application/json', 'content-length': 20_000_000 }),
+        );
+        expect([route, said]).toEqual([route, expect.stringMatching(/^401 Must provide an API key/)]);
+        for (const length of [5, 500_000]) {
+          const answer = await fetchOnce(serving.rest + path, {
+            ...{ method, body: 'no JSON'.padEnd(length) },
+            headers: { 'content-type': 'application/json', 'api-key': 'guess' },
+          });
+          expect([route, answer.status]).toEqual([route, 401]);
+        }
+      }
+    for (const name of ['docs', 'live', 'docs_2s'])
+      for (const [method] of GRPC.slice(0, 9)) {
+        const whole = encodeRequest(method, { collectionName: name });
+        // A field that the message breaks off in.
+        const message = Buffer.concat([whole, Buffer.from([0x1a, 0x7f])]);
+        const said = await proxied.call({ path: pathOf(method), message });
+        const wanted = await direct.call({ path: pathOf(method), message: whole });
+        expect([method, said.code, said.text]).toEqual([method, wanted.code, wanted.text]);
+      }
+    expect(await standing()).toEqual(before);
+  });
+
+  test('why the proxy refuses something is told to those alone who may do such things', async () => {
+    const requests = ['PATCH /collections/live', 'DELETE /collections/docs_2s', 'PUT /collections/docs_2s'];
+    const ask = async (url: string, request: string, key: string): Promise<string> => {
+      const [method = '', path = ''] = request.split(' ');
+      const answer = await fetchOnce(url + path, {
+        ...{ method, ...(method !== 'DELETE' && { body: '{"vectors":{}}' }) },
+        headers: { 'content-type': 'application/json', ...(key !== '' && { 'api-key': key }) },
+      });
+      return `${answer.status} ${(await answer.text()).replace(/"time":[^}]*/, '')}`;
+    };
+    for (const request of requests) {
+      for (const key of ['', 'guess', READ_ONLY_KEY, on('docs', 'rw')])
+        expect(await ask(serving.rest, request, key)).toBe(await ask(server.url, request, key));
+      expect(await ask(serving.rest, request, KEY)).toMatch(/^400 .*(migrated|migration)/);
+    }
+    expect(await ask(serving.rest, 'POST /collections/aliases', '')).toMatch(/^401 /);
+    expect(await ask(serving.rest, 'POST /collections/aliases', on('docs', 'rw'))).toMatch(/^403 /);
+    for (const method of ['Collections/Update', 'Collections/Delete']) {
+      const message = encodeRequest(method, { collectionName: 'docs' });
+      for (const key of ['guess', READ_ONLY_KEY]) {
+        const [said, wanted] = [
+          await proxied.call({ path: pathOf(method), message }, { 'api-key': key }),
+          await direct.call({ path: pathOf(method), message }, { 'api-key': key }),
+        ];
+        expect([method, said.code, said.text]).toEqual([method, wanted.code, wanted.text]);
+      }
+      expect((await proxied.call({ path: pathOf(method), message }, { 'api-key': KEY })).text).toMatch(
+        /migrated/,
+      );
+    }
+  });
+
+  test.each([
+    ['docs', 'other', true],
+    ['other', 'docs', false],
+    ['docs', 'docs_2s', false],
+  ])(
+    'an alias that is moved from %s to %s during an upload counts where it ends',
+    async (from, to, sized) => {
+      await pointAlias('moved', from);
+      const id = 5000 + from.length * 100 + to.length;
+      const body = JSON.stringify({ points: [{ id, vector, payload: { text: 'x'.repeat(200_000) } }] });
+      const upload = begin('PUT /collections/moved/points?wait=true', {
+        ...{ 'content-type': 'application/json', 'api-key': KEY },
+        ...(sized ? { 'content-length': body.length } : { 'transfer-encoding': 'chunked' }),
+      });
+      const answer = answerTo(upload);
+      upload.write(body.slice(0, 100_000));
+      // By the time this is answered, the proxy has seen the upload's head too.
+      const small = await writeRest(serving.rest, REST[0]!, { key: KEY, name: 'moved' });
+      expect(small).toMatch(/^200 /);
+      await pointAlias('moved', to);
+      upload.end(body.slice(100_000));
+      expect(await answer).toMatch(to === 'docs_2s' ? /^400 .*filled by a migration/ : /^200 /);
+      const holders: string[] = [];
+      for (const name of ['docs', 'docs_2s', 'other'])
+        if ((await contentOf(store, name)).some((line) => line.startsWith(`${id} `))) holders.push(name);
+      expect(holders).toEqual({ other: ['other'], docs: ['docs', 'docs_2s'], docs_2s: [] }[to]);
+    },
+  );
 });

@@ -60,7 +60,11 @@ export function orStatus<T>(decide: () => T): T | GrpcStatus {
   try {
     return decide();
   } catch (error) {
-    if (error instanceof Refusal) return { kind: 'status', code: error.grpcCode, message: error.message };
+    if (error instanceof Refusal) return statusOf(error);
     throw error;
   }
+}
+
+export function statusOf({ grpcCode: code, message }: Refusal): GrpcStatus {
+  return { kind: 'status', code, message };
 }

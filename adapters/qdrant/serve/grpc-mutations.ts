@@ -1,34 +1,42 @@
 import type {
   Aliases,
+  ChangeRoute,
   FollowedCollection,
   GrpcChange,
   GrpcChanges,
   WriteOutcome,
 } from '../../../src/core/followed.js';
-import { finished, type GrpcCall, type Projecting } from '../../../src/core/wire.js';
+import { finished, type GrpcCall, type GrpcStatus, type Projecting } from '../../../src/core/wire.js';
 import { followable, outcomeOfAll } from './followable.js';
-import { orStatus } from './grpc-answer.js';
+import { orStatus, statusOf } from './grpc-answer.js';
 import { METHODS } from './grpc-methods.js';
 import { checkSetPayloads } from './grpc-payload-depth.js';
 import { touchedBy, type TouchRule } from './grpc-touched.js';
 import { writtenVectors } from './grpc-written.js';
-import { isNothingToDo, permissionMessage } from './permission.js';
-import { Malformed, ProtoMessage } from './proto-message.js';
+import { isNothingToDo, permissionMessage, SETTINGS_PERMISSION_CALL } from './permission.js';
+import { firstText, Malformed, ProtoMessage } from './proto-message.js';
 import { edited } from './proto-pieces.js';
 import { followedBy, followedNames, Refusal, refuseFollowed, refuseFollowedTarget } from './rules.js';
 
 /** Of every request that writes. */
 const COLLECTION = 1;
 const INVALID_ARGUMENT = 3;
+/**
+ * Clients write the name first. If it is not found among so many fields, the client must be permitted to change every
+ * collection before the others are looked at.
+ */
+const FIELDS_MAX = 1000;
+const ASK_FOR_SETTINGS = { own: SETTINGS_PERMISSION_CALL, alias: null };
 /** By UpdateStatus. */
 const RESULTS: ReadonlyMap<bigint, WriteOutcome> = new Map([
   [1n, 'logged'],
   [2n, 'applied'],
 ]);
 
+const UPSERT = '/qdrant.Points/Upsert';
 /** Methods that change points, and where their requests say which. */
 const WRITES: Readonly<Record<string, TouchRule>> = {
-  '/qdrant.Points/Upsert': { kind: 'points', field: 3 },
+  [UPSERT]: { kind: 'points', field: 3 },
   '/qdrant.Points/Delete': { kind: 'selector', field: 3 },
   '/qdrant.Points/UpdateVectors': { kind: 'points', field: 3 },
   '/qdrant.Points/DeleteVectors': { kind: 'selector', field: 3 },
@@ -59,6 +67,7 @@ export function grpcChanges(collections: readonly FollowedCollection[]): GrpcCha
     orStatus(() => read({ path, bytes: message }, collections, aliases));
   return {
     isChange,
+    route: (path, message, aliases) => route(path, message, { collections, aliases }),
     begin,
     read: (path, message, aliases) => finished<GrpcChange>(begin(path, message, aliases)),
     isPermitted: (code, text) => code === 0 || (code === INVALID_ARGUMENT && isNothingToDo(text)),
@@ -71,6 +80,69 @@ export function isChange(path: string): boolean {
   if (path in WRITES || INDEXES.has(path) || REFUSED.has(path) || path === CREATE || path === ALIASES)
     return true;
   return path.startsWith('/qdrant.') && METHODS[path] === undefined;
+}
+
+/** What names mean while a call is read. */
+interface Names {
+  readonly collections: readonly FollowedCollection[];
+  readonly aliases: Aliases;
+}
+
+function route(
+  path: string,
+  message: Uint8Array,
+  { collections, aliases }: Names,
+): ChangeRoute<GrpcCall, GrpcStatus> {
+  if (METHODS[path] === undefined) return { kind: 'read', permission: null };
+  if (path === ALIASES) return { kind: 'read', permission: ASK_FOR_SETTINGS };
+  const name = orStatus(() => ({ kind: 'name', text: firstText(message, COLLECTION, FIELDS_MAX) }) as const);
+  if (name.kind === 'status') return name;
+  if (name.text === null) return { kind: 'read', permission: ASK_FOR_SETTINGS };
+  return routeNamed(path, name.text, { collections, aliases });
+}
+
+function routeNamed(
+  path: string,
+  name: string,
+  { collections, aliases }: Names,
+): ChangeRoute<GrpcCall, GrpcStatus> {
+  const rule = WRITES[path];
+  const toAsk = (known: string, touched: TouchRule): GrpcCall => ({
+    path,
+    message: permissionMessage(path, known, touched),
+  });
+  const meaning = orStatus(() => {
+    if (path !== CREATE) return { kind: 'meant', followed: followedBy(name, collections, aliases) } as const;
+    refuseFollowedTarget(name, collections);
+    // That it exists already is the server's to say.
+    return { kind: 'meant', followed: null } as const;
+  });
+  const refused = (refusal: GrpcStatus): ChangeRoute<GrpcCall, GrpcStatus> => ({
+    ...{ kind: 'refused', refusal },
+    permission: permissionToRead(path, name),
+  });
+  if (meaning.kind === 'status') return refused(meaning);
+  const { followed } = meaning;
+  if (rule === undefined) {
+    if (followed === null) return { kind: 'other' };
+    // The server itself permits changes of indexes.
+    if (INDEXES.has(path)) return { kind: 'read', permission: null };
+    return refused(statusOf(refuseFollowed(path)));
+  }
+  if (followed !== null) {
+    const alias = name === followed.source ? null : toAsk(name, rule);
+    return { kind: 'read', permission: { own: toAsk(followed.source, rule), alias } };
+  }
+  if (aliases.has(name)) return { kind: 'read', permission: null };
+  return { kind: 'unnamed', name, permission: toAsk(name, rule) };
+}
+
+/** What a client must be permitted to read why the proxy refuses its call. */
+function permissionToRead(path: string, name: string): GrpcCall {
+  const to = INDEXES.has(path) ? UPSERT : path;
+  const rule = WRITES[to];
+  if (rule === undefined) return SETTINGS_PERMISSION_CALL;
+  return { path: to, message: permissionMessage(to, name, rule) };
 }
 
 /** @throws Refusal */
@@ -114,11 +186,9 @@ function read(
   const named = name === source ? null : { alias: name, collection: source, request: to(name) };
   if (rule !== undefined) {
     checkSetPayloads(path, message);
-    const toAsk = (known: string): GrpcCall => ({ path, message: permissionMessage(path, known, rule) });
     const change: GrpcChange = {
       ...{ kind: 'points', collection, touched: touchedBy(message, rule), request: to(source) },
-      permission: toAsk(source),
-      named: named && { ...named, permission: toAsk(name) },
+      named,
     };
     return followable<GrpcChange>(change, writtenVectors(message, METHODS[path]), {
       followed,

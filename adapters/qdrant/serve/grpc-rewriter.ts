@@ -20,7 +20,7 @@ import { resultIds } from './grpc-results.js';
 import { withVectors } from './grpc-selectors.js';
 import { physicalName, rewriteStage } from './grpc-stage.js';
 import { rewriteWrite } from './grpc-write.js';
-import { Malformed, ProtoMessage } from './proto-message.js';
+import { firstText, Malformed, ProtoMessage } from './proto-message.js';
 import { edited, Pieces, type FieldEdit } from './proto-pieces.js';
 import { clientText, lookupText, Refusal, refuseHidden, refuseTarget, servedBy } from './rules.js';
 
@@ -70,7 +70,7 @@ function collectionOf(path: string, message: Uint8Array): Addressed | null {
   // The first field of the others is no name.
   if (kind === undefined || kind === 'pass' || kind === 'list' || kind === 'changeAliases') return null;
   try {
-    const name = new ProtoMessage(message).text(COLLECTION);
+    const name = firstText(message, COLLECTION);
     return name === null ? null : { name, changes: isChange(path) };
   } catch (error) {
     // What cannot be decoded is refused where it is rewritten.

@@ -1,3 +1,4 @@
+import type { GrpcCall, RestRequest } from '../../../src/core/wire.js';
 import type { TouchRule } from './grpc-touched.js';
 import { Pieces } from './proto-pieces.js';
 import type { TouchKind } from './rest-touched.js';
@@ -27,6 +28,19 @@ const BODIES: Readonly<Record<TouchKind, object>> = {
   'delete vectors': { points: [], vector: [''] },
   operations: { operations: [{ delete: { points: [] } }] },
 };
+
+const ALIASES = '/qdrant.Collections/UpdateAliases';
+
+/**
+ * No changes of aliases: the server checks credentials for them as for any change of a collection's settings. Both
+ * need access to manage every collection.
+ */
+export const SETTINGS_PERMISSION: RestRequest = {
+  method: 'POST',
+  url: '/collections/aliases',
+  body: Buffer.from('{"actions":[]}'),
+};
+export const SETTINGS_PERMISSION_CALL: GrpcCall = { path: ALIASES, message: new Uint8Array(0) };
 
 /** The body of a write of this kind that only asks for permission. */
 export function permissionBody(kind: TouchKind): Uint8Array {

@@ -128,6 +128,58 @@ export function decodeText(bytes: Uint8Array): string {
 }
 
 /**
+ * Finds the first value of a text field of a message without looking at anything behind it. What stands before it is
+ * skipped at little cost, however many fields it has.
+ * @param fieldsMax how many fields are skipped at most
+ * @returns null for a message that has none, or none among so many fields
+ * @throws Malformed for what cannot be skipped, and for a value that is no text
+ */
+export function firstText(
+  bytes: Uint8Array,
+  field: number,
+  fieldsMax = Number.POSITIVE_INFINITY,
+): string | null {
+  const groups: number[] = [];
+  let at = 0;
+  for (let skipped = 0; at < bytes.length && skipped <= fieldsMax; skipped++) {
+    let tag = bytes[at++]!;
+    if (tag >= 128) ({ value: tag, end: at } = smallVarint(bytes, at - 1));
+    const found = Math.floor(tag / 8);
+    const wireType = tag % 8;
+    if (found === 0 || tag > 0xffffffff) throw new Malformed('invalid key value');
+    if (wireType === 0) {
+      // Most numbers are small; nothing is made for them, since a message may hold millions.
+      if ((bytes[at] ?? 128) < 128) at++;
+      else at = smallVarint(bytes, at).end;
+    } else if (wireType === 1) at += 8;
+    else if (wireType === 5) at += 4;
+    else if (wireType === 3) groups.push(found);
+    else if (wireType === 4) {
+      if (groups.pop() !== found) throw new Malformed('unexpected end group tag');
+    } else if (wireType === 2) {
+      const length = smallVarint(bytes, at);
+      at = length.end + length.value;
+      if (at > bytes.length) throw new Malformed('buffer underflow');
+      if (found === field && groups.length === 0) return decodeText(bytes.subarray(length.end, at));
+    } else throw new Malformed(`invalid wire type value: ${wireType}`);
+    if (groups.length > GROUPS_MAX) throw new Malformed('recursion limit reached');
+  }
+  return null;
+}
+
+/** A number without the precision that large ones would need. */
+function smallVarint(bytes: Uint8Array, start: number): { readonly value: number; readonly end: number } {
+  let [value, unit] = [0, 1];
+  for (let end = start; end < start + 10; unit *= 128) {
+    const byte = bytes[end++];
+    if (byte === undefined) throw new Malformed('buffer underflow');
+    value += (byte & 127) * unit;
+    if (byte < 128) return { value, end };
+  }
+  throw new Malformed('invalid varint');
+}
+
+/**
  * The values of a repeated float field, packed, one by one, or both.
  * @throws Malformed
  */

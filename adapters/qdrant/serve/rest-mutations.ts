@@ -1,5 +1,6 @@
 import type {
   Aliases,
+  ChangeRoute,
   FollowedCollection,
   FollowedFacts,
   Named,
@@ -8,14 +9,20 @@ import type {
   Unnamed,
   WriteOutcome,
 } from '../../../src/core/followed.js';
-import { finished, type Projecting, type RestHead, type RestRequest } from '../../../src/core/wire.js';
+import {
+  finished,
+  type Projecting,
+  type RestAnswer,
+  type RestHead,
+  type RestRequest,
+} from '../../../src/core/wire.js';
 import { followable, outcomeOfAll } from './followable.js';
 import { JsonError, scanJson, type JsonNode } from './json-scan.js';
 import { Splices } from './json-splice.js';
 import { NO_ROUTE, orRefusal } from './rest-answer.js';
 import { refuseServedAliases } from './rest-collection.js';
 import { elementsOf, entryOf, stringOf } from './rest-fields.js';
-import { isNothingToDo, permissionBody } from './permission.js';
+import { isNothingToDo, permissionBody, SETTINGS_PERMISSION } from './permission.js';
 import { checkSetPayloads } from './rest-payload-depth.js';
 import { parsePath, type RestPath } from './rest-path.js';
 import { actionFor, isPath, type BodyKind } from './rest-routes.js';
@@ -61,14 +68,7 @@ export function restChanges(collections: readonly FollowedCollection[]): RestCha
     orRefusal(() => read(head, body, { collections, aliases }));
   return {
     isChange: ({ method, url }) => isChange(method, parsePath(url)),
-    route: (head, aliases) =>
-      orRefusal(() => {
-        const path = parsePath(head.url);
-        const meaning = meaningOf(head, path, { collections, aliases });
-        if (meaning.kind === 'other') return { kind: 'other' };
-        if (meaning.kind === 'missing') return NO_ROUTE;
-        return meaning.kind === 'unnamed' ? unnamed(head, path, meaning.touch) : { kind: 'read' };
-      }),
+    route: (head, aliases) => route(head, { collections, aliases }),
     begin,
     read: (head, body, aliases) => finished<RestChange>(begin(head, body, aliases)),
     isPermitted,
@@ -80,6 +80,43 @@ export function restChanges(collections: readonly FollowedCollection[]): RestCha
 interface Names {
   readonly collections: readonly FollowedCollection[];
   readonly aliases: Aliases;
+}
+
+function route(head: RestHead, names: Names): ChangeRoute<RestRequest, RestAnswer> {
+  const path = parsePath(head.url);
+  const meaning = orRefusal(() => meaningOf(head, path, names));
+  switch (meaning.kind) {
+    case 'other':
+      return { kind: 'other' };
+    case 'missing':
+      return NO_ROUTE;
+    case 'unnamed':
+      return unnamed(head, path, meaning.touch);
+    case 'aliases':
+      return { kind: 'read', permission: { own: SETTINGS_PERMISSION, alias: null } };
+    // The server itself permits these.
+    case 'elsewhere':
+    case 'index':
+      return { kind: 'read', permission: null };
+    case 'write': {
+      const { method } = head;
+      const body = permissionBody(meaning.touch);
+      const own = { method, url: urlOf(meaning.followed.source, path), body };
+      const named = namedBy(path, meaning.followed, (url) => ({ method, url, body }));
+      return { kind: 'read', permission: { own, alias: named && named.request } };
+    }
+    case 'answer':
+      return { kind: 'refused', refusal: meaning, permission: permissionToRead(head, path) };
+  }
+}
+
+/** What a client must be permitted to read why the proxy refuses its request. */
+function permissionToRead({ method, url }: RestHead, { raw, segments }: RestPath): RestRequest {
+  const below = segments.slice(2);
+  const touch = WRITES[`${method} ${below.join('/')}`];
+  if (touch !== undefined) return { method, url, body: permissionBody(touch) };
+  if (below[0] !== 'index') return SETTINGS_PERMISSION;
+  return { method: 'PUT', url: `/${raw.slice(0, 2).join('/')}/points`, body: permissionBody('upsert') };
 }
 
 /** Whether a request to a collection may change something. */
@@ -155,14 +192,11 @@ function read(head: RestHead, body: Uint8Array, names: Names): RestChange | Proj
       const [root, source] = [scanJson(body), new Splices(body)];
       // The server ignores the key of a payload that overwrites another.
       if (method !== 'PUT') checkSetPayloads(touch, root, source);
-      const toAsk = permissionBody(touch);
-      const named = namedBy(path, followed, (at) => ({ method, url: at, body }));
       const change: RestChange = {
         ...{ kind: 'points', collection: followed.name },
         touched: touchedBy(touch, root, source),
         request: { method, url: urlOf(followed.source, path), body },
-        permission: { method, url: urlOf(followed.source, path), body: toAsk },
-        named: named && { ...named, permission: { ...named.request, body: toAsk } },
+        named: namedBy(path, followed, (at) => ({ method, url: at, body })),
       };
       return followable<RestChange>(change, writtenVectors(touch, root, source), { followed, orRefusal });
     }
@@ -184,7 +218,7 @@ function namedBy(
   { raw, segments, search }: RestPath,
   { source }: FollowedFacts,
   requestAt: (url: string) => RestRequest,
-): Omit<Named<RestRequest>, 'permission'> | null {
+): Named<RestRequest> | null {
   const alias = segments[1] ?? '';
   if (alias === source) return null;
   const url = `/${raw.join('/')}${search}`;

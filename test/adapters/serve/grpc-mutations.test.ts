@@ -3,6 +3,7 @@ import type { JsonValue } from '@bufbuild/protobuf';
 import { grpcChanges } from '../../../adapters/qdrant/serve/grpc-mutations.js';
 import { decodeRequest, encodeAnswer, encodeRequest, METHOD_NAMES, pathOf } from './grpc-schemas.js';
 import type { FollowedCollection } from '../../../src/core/followed.js';
+import type { GrpcCall } from '../../../src/core/wire.js';
 import { tinyEncoder } from '../../migrate/fixtures.js';
 
 const FOLLOWED: FollowedCollection = {
@@ -114,6 +115,51 @@ describe('points that a gRPC call changes', () => {
     ).toMatchObject({
       ...{ kind: 'status', code: 3 },
     });
+  });
+});
+
+describe('what the server is asked before a message is looked into', () => {
+  const asked = (method: string, bytes: Uint8Array): unknown => {
+    const route = changes.route(pathOf(method), bytes, ALIASES);
+    const nameIn = ({ path, message }: GrpcCall): string => `${path} ${Buffer.from(message).toString()}`;
+    if (route.kind === 'refused') return ['refused', nameIn(route.permission)];
+    if (route.kind !== 'read' || route.permission === null) return route.kind;
+    const { own, alias } = route.permission;
+    return [nameIn(own), alias && nameIn(alias)];
+  };
+  const named = (name: string): Buffer =>
+    Buffer.concat([Buffer.from([0x0a, name.length]), Buffer.from(name)]);
+  /** A field that a message broke off in, and fields before the name. */
+  const broken = Buffer.from([0x1a, 0x7f]);
+  const before = Buffer.from([0x10, 1, 0x1b, 0x0a, 1, 0x61, 0x1c, 0x25, 0, 0, 0, 0]);
+
+  test.each<[string, Buffer, unknown]>([
+    [
+      'Points/Upsert',
+      Buffer.concat([before, named('docs'), broken]),
+      ['/qdrant.Points/Upsert \n\x04docs', null],
+    ],
+    [
+      'Points/Upsert',
+      Buffer.concat([named('alias'), broken]),
+      ['/qdrant.Points/Upsert \n\x04docs', '/qdrant.Points/Upsert \n\x05alias'],
+    ],
+    [
+      'Points/Upsert',
+      Buffer.concat([Buffer.alloc(4000, Buffer.from([0x1a, 0])), named('docs')]),
+      ['/qdrant.Collections/UpdateAliases ', null],
+    ],
+    ['Points/CreateFieldIndex', named('docs'), 'read'],
+    ['Points/Upsert', named('else'), 'read'],
+    ['Points/Upsert', named('other'), 'unnamed'],
+    ['Points/Upsert', broken, 'status'],
+    ['Collections/UpdateAliases', broken, ['/qdrant.Collections/UpdateAliases ', null]],
+    ['Points/Upsert', named('docs_c4'), ['refused', '/qdrant.Points/Upsert \n\x07docs_c4']],
+    ['Points/DeleteFieldIndex', named('way in'), ['refused', '/qdrant.Points/Upsert \n\x06way in']],
+    ['Collections/Update', named('docs'), ['refused', '/qdrant.Collections/UpdateAliases ']],
+    ['Collections/Create', named('docs_c4'), ['refused', '/qdrant.Collections/UpdateAliases ']],
+  ])('%s %j', (method, bytes, calls) => {
+    expect(asked(method, bytes)).toEqual(calls);
   });
 });
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { restChanges } from '../../../adapters/qdrant/serve/rest-mutations.js';
 import type { FollowedCollection } from '../../../src/core/followed.js';
+import type { RestRequest } from '../../../src/core/wire.js';
 import { tinyEncoder } from '../../migrate/fixtures.js';
 
 const FOLLOWED: FollowedCollection = {
@@ -28,6 +29,7 @@ function routeOf(request: string, aliases = ALIASES): string {
   const head = { method, url, headers: {} };
   const route = changes.route(head, aliases);
   if (!changes.isChange(head)) expect(route.kind).toBe('other');
+  if (route.kind === 'refused') return String(route.refusal.status);
   return route.kind === 'answer' ? String(route.status) : route.kind;
 }
 
@@ -134,6 +136,39 @@ describe('points that a REST request changes', () => {
   });
 });
 
+describe('what the server is asked before a body is read', () => {
+  const asked = (request: string): unknown => {
+    const [method = '', url = ''] = request.split(/ (.*)/s);
+    const route = changes.route({ method, url, headers: {} }, ALIASES);
+    const said = ({ url: at, body, method: by }: RestRequest): string =>
+      `${by} ${at} ${Buffer.from(body).toString()}`;
+    if (route.kind === 'refused') return ['refused', said(route.permission)];
+    if (route.kind !== 'read' || route.permission === null) return route.kind;
+    const { own, alias } = route.permission;
+    return [said(own), alias && said(alias)];
+  };
+
+  test.each<[string, unknown]>([
+    [`PUT ${AT}?wait=true`, [`PUT ${AT}?wait=true {"points":[]}`, null]],
+    [
+      'POST /collections/docs%20alias/points/batch',
+      [
+        `POST ${AT}/batch {"operations":[{"delete":{"points":[]}}]}`,
+        'POST /collections/docs%20alias/points/batch {"operations":[{"delete":{"points":[]}}]}',
+      ],
+    ],
+    ['PUT /collections/docs/index', 'read'],
+    ['PUT /collections/else/points', 'read'],
+    ['POST /collections/aliases', ['POST /collections/aliases {"actions":[]}', null]],
+    ['PUT /collections/docs_c4/points', ['refused', 'PUT /collections/docs_c4/points {"points":[]}']],
+    ['DELETE /collections/way%20in/index/a', ['refused', 'PUT /collections/way%20in/points {"points":[]}']],
+    ['PATCH /collections/docs', ['refused', 'POST /collections/aliases {"actions":[]}']],
+    ['PUT /collections/docs_c4', ['refused', 'POST /collections/aliases {"actions":[]}']],
+  ])('%s', (request, requests) => {
+    expect(asked(request)).toEqual(requests);
+  });
+});
+
 describe('other REST requests', () => {
   test('payload indexes are changed on both sides', () => {
     const body = '{"field_name":"a","field_schema":"keyword"}';
@@ -231,7 +266,7 @@ describe('other REST requests', () => {
         new Map(to === null ? [] : [['live', to]]),
       ).kind;
     expect(kindOf('docs')).toBe('read');
-    for (const to of ['docs_c4', 'other', null]) expect(kindOf(to)).toBe('answer');
+    for (const to of ['docs_c4', 'other', null]) expect(kindOf(to)).toBe('refused');
   });
 
   test('aliases of either side cannot be changed, others can', () => {
