@@ -3,11 +3,11 @@ import type { Encoder } from '../core/encoder.js';
 import { TldrError } from '../core/errors.js';
 import { parsePointId } from '../core/point-id.js';
 import type { VectorStore } from '../core/vector-store.js';
+import type { QuerySet } from '../evaluate/ask-forms.js';
 import {
   compareCollections,
   type CollectionComparison,
   type CompareOptions,
-  type QuerySet,
 } from '../evaluate/compare-collections.js';
 import type { TargetDescription } from '../core/target-description.js';
 import type { ConsoleRun } from './console-run.js';

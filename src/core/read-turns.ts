@@ -10,8 +10,9 @@ export interface RequestLimits {
 }
 
 /**
- * Lets requests go as fast as a store with a rate limit takes them, so that none is refused. The store starts with the
- * requests of one minute and gets new ones evenly.
+ * Lets requests go as fast as a store with a rate limit takes them, so that few are refused. The store starts with the
+ * requests of one minute and gets new ones evenly. Requests that are made past this class are not known here: call
+ * `useUp` if the store refused one.
  */
 export class ReadTurns {
   readonly #perMinute: number;
@@ -34,6 +35,12 @@ export class ReadTurns {
       await sleep(((1 - this.#left) * MINUTE_MS) / this.#perMinute, signal);
     }
     this.#left -= 1;
+  }
+
+  /** Counts all requests as made that the store lets through by now. */
+  useUp(): void {
+    this.#left = 0;
+    this.#atMs = performance.now();
   }
 }
 

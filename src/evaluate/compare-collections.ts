@@ -1,12 +1,13 @@
 import type { Distance } from '../core/distance.js';
 import type { Encoder } from '../core/encoder.js';
 import { isTldrError, messageOf, TldrError } from '../core/errors.js';
-import { checkFinite, row, rowRange, type Matrix } from '../core/matrix.js';
+import { checkFinite, row, rowRange } from '../core/matrix.js';
 import type { PointId } from '../core/point-id.js';
 import { compactSearch, rescoredSearch, type ProjectedTarget } from '../core/projected-search.js';
 import { ReadTurns, roughTime } from '../core/read-turns.js';
-import { throwIfAborted, type RunOptions } from '../core/run.js';
+import type { RunOptions } from '../core/run.js';
 import type { MemoryEstimate, ScoredPoint, VectorStore } from '../core/vector-store.js';
+import { askAll, IdNumbers, type Asking, type Form, type QuerySet } from './ask-forms.js';
 import { exactByScan } from './exact-by-scan.js';
 import {
   fidelity,
@@ -20,18 +21,8 @@ import {
 } from './fidelity.js';
 import { existingJudgements, type JudgedPoints } from './judged-points.js';
 import { stratify, valuesOfPoints, type Strata } from './payload-strata.js';
-import { percentile } from './ranking.js';
 import { rankingQuality, RELEVANCE_DEPTHS, type Relevance } from './relevance.js';
 import type { PerQuery } from './report-input.js';
-
-/** Queries asked of every form before the clock runs: connections and caches are warm then. */
-const WARM_UP_QUERIES = 5;
-
-/** Query vectors of full size; with `ids` they are stored points, which are left out of their own results. */
-export interface QuerySet {
-  readonly vectors: Matrix;
-  readonly ids: readonly PointId[] | null;
-}
 
 export interface CompareOptions extends RunOptions {
   readonly source: {
@@ -77,33 +68,6 @@ export interface CollectionComparison {
   /** Estimated, not measured. */
   readonly bytes: { readonly source: MemoryEstimate; readonly target: MemoryEstimate };
   readonly strata: Strata | null;
-}
-
-interface Form {
-  readonly name: string;
-  readonly dim: number;
-  /** Waited for before the clock runs. */
-  readonly turns: ReadTurns;
-  readonly ask: (query: number, limit: number) => Promise<readonly ScoredPoint[]>;
-}
-
-/** Points as row numbers: the same id, the same number. */
-class IdNumbers {
-  readonly #numbers = new Map<PointId, number>();
-  readonly #ids: PointId[] = [];
-
-  of(id: PointId): number {
-    let number = this.#numbers.get(id);
-    if (number === undefined) {
-      number = this.#ids.push(id) - 1;
-      this.#numbers.set(id, number);
-    }
-    return number;
-  }
-
-  id(number: number): PointId | undefined {
-    return this.#ids[number];
-  }
 }
 
 /**
@@ -252,7 +216,10 @@ async function exactLists(
   const lists = await exactByScan(source, queries.vectors, { ...asking, limit: depth + 1 });
   const answer = (q: number, limit: number): Promise<readonly ScoredPoint[]> =>
     Promise.resolve((lists[q] ?? []).slice(0, limit));
-  return ask({ name: 'exact', dim: encoder.inputDim, ask: answer, turns: new ReadTurns(Infinity) });
+  return ask({
+    ...{ name: 'exact', dim: encoder.inputDim, ask: answer },
+    ...{ turns: new ReadTurns(Infinity), refusals: () => 0 },
+  });
 }
 
 function exactForm({ source, queries, encoder }: CompareOptions, turns: ReadTurns): Form {
@@ -261,6 +228,7 @@ function exactForm({ source, queries, encoder }: CompareOptions, turns: ReadTurn
     name: 'exact',
     dim: encoder.inputDim,
     turns,
+    refusals: () => store.refusals(),
     ask: (q, limit) =>
       store.search(collection, { vectorName, vector: row(queries.vectors, q), limit, exact: true }),
   };
@@ -275,6 +243,7 @@ function formsOf({ source, target, encoder, queries, rescore }: CompareOptions, 
       name: 'full, as configured',
       dim: encoder.inputDim,
       turns: turns.source,
+      refusals: () => source.store.refusals(),
       ask: (q, limit) =>
         source.store.search(source.collection, { vectorName: source.vectorName, vector: full(q), limit }),
     },
@@ -282,6 +251,7 @@ function formsOf({ source, target, encoder, queries, rescore }: CompareOptions, 
       name: 'compact',
       dim: encoder.outputDim,
       turns: turns.target,
+      refusals: () => target.store.refusals(),
       ask: (q, limit) => target.store.search(target.collection, compactSearch(target, projected(q), limit)),
     },
   ];
@@ -290,6 +260,7 @@ function formsOf({ source, target, encoder, queries, rescore }: CompareOptions, 
       name: 'rescored',
       dim: encoder.inputDim,
       turns: turns.target,
+      refusals: () => target.store.refusals(),
       ask: (q, limit) =>
         target.store.search(
           target.collection,
@@ -298,59 +269,6 @@ function formsOf({ source, target, encoder, queries, rescore }: CompareOptions, 
     });
   }
   return forms;
-}
-
-interface Asking extends RunOptions {
-  readonly queries: QuerySet;
-  readonly ids: IdNumbers;
-}
-
-/** Every query of every form, one at a time; the form that goes first changes with each query. */
-async function askAll(
-  forms: readonly Form[],
-  limit: number,
-  { queries, ids, step, signal, onProgress }: Asking & { readonly step: string },
-): Promise<{ lists: RankedLists[]; latencies: Latency[] }> {
-  const total = queries.vectors.rows;
-  const places = limit + (queries.ids === null ? 0 : 1);
-  const lists = forms.map(() => ({
-    k: limit,
-    rows: new Int32Array(total * limit).fill(-1),
-    scores: new Float64Array(total * limit).fill(Number.NaN),
-  }));
-  const times = forms.map(() => new Float64Array(total));
-  for (let q = 0; q < Math.min(total, WARM_UP_QUERIES); q++) {
-    throwIfAborted(signal);
-    for (const form of forms) {
-      await form.turns.next(signal);
-      await form.ask(q, places);
-    }
-  }
-  for (let q = 0; q < total; q++) {
-    throwIfAborted(signal);
-    for (let turn = 0; turn < forms.length; turn++) {
-      const f = (q + turn) % forms.length;
-      await forms[f]!.turns.next(signal);
-      const startedAt = performance.now();
-      const answer = await forms[f]!.ask(q, places);
-      times[f]![q] = performance.now() - startedAt;
-      const self = queries.ids?.[q];
-      answer
-        .filter(({ id }) => id !== self)
-        .slice(0, limit)
-        .forEach(({ id, score }, i) => {
-          lists[f]!.rows[q * limit + i] = ids.of(id);
-          lists[f]!.scores[q * limit + i] = score;
-        });
-    }
-    onProgress?.({ step, done: q + 1, total, unit: 'queries' });
-  }
-  const latencies = times.map((ms) => ({
-    p50: percentile(ms, 50),
-    p95: percentile(ms, 95),
-    p99: percentile(ms, 99),
-  }));
-  return { lists, latencies };
 }
 
 /** mAP, nDCG and MRR of every form and of exact search, where qrels are given; searched 100 deep. */
