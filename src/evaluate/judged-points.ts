@@ -13,7 +13,8 @@ export interface JudgedPoints {
 }
 
 /**
- * Returns the judgements of points that a search can find. The others would count as not found in every search.
+ * Returns the judgements without those that call a point relevant that no search can find: it would count as not found in
+ * every search. A gain of 0 or less has no effect on any measure and is kept, as `rankingQuality` takes it.
  * @throws INVALID_DATA where no point exists that they call relevant
  */
 export async function existingJudgements(
@@ -41,7 +42,7 @@ export async function existingJudgements(
     );
   }
   return {
-    gains: qrels.map((gains) => new Map([...gains].filter(([id]) => found.has(id)))),
+    gains: qrels.map((gains) => new Map([...gains].filter(([id, gain]) => gain <= 0 || found.has(id)))),
     points: { named: named.length, found: found.size },
   };
 }
