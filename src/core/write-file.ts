@@ -169,23 +169,32 @@ export async function openNeighbour(
   const name = `${boundedName(basename(path), NEIGHBOUR_NAME_BYTES)}.${randomBytes(8).toString('hex')}.partial`;
   const neighbour = join(dirname(path), name);
   const remove = (): Promise<void> => rm(neighbour, { force: true }).catch(() => undefined);
-  const mode = replaced === null ? 0o666 : replaced.mode & 0o777;
-  const file = await open(neighbour, flags, mode);
-  if (replaced !== null) await resemble(file, { ...replaced, mode });
+  // Until its group is that of the replaced file, only this process's user may read it.
+  const file = await open(neighbour, flags, replaced === null ? 0o666 : replaced.mode & 0o700);
+  if (replaced !== null) await resemble(file, replaced);
   return { file, path: neighbour, remove };
 }
 
 /**
- * Gives a file the owner and the permissions of the one that it replaces, as far as this process may. Where it may
- * not, fewer people can read the file than before: it was opened with these permissions at most.
+ * Gives a file the owner, the group and the permissions of the one that it replaces, as far as this process may. If the
+ * group stays this process's own, group and others get only what both had before: nobody can read or write the file who
+ * could not do so before.
  */
 async function resemble(
   file: FileHandle,
   { uid, gid, mode }: Pick<Stats, 'uid' | 'gid' | 'mode'>,
 ): Promise<void> {
   const own = await file.stat();
-  if (own.uid !== uid || own.gid !== gid) await file.chown(uid, gid).catch(() => undefined);
-  await file.chmod(mode).catch(() => undefined);
+  // A user may give a file to another group of theirs, but to no other user.
+  if (own.uid !== uid || own.gid !== gid)
+    await file
+      .chown(uid, gid)
+      .catch(() => file.chown(own.uid, gid))
+      .catch(() => undefined);
+  const isSameGroup = (await file.stat()).gid === gid;
+  const shared = (mode >> 3) & mode & 0o7;
+  const permissions = isSameGroup ? mode & 0o777 : (mode & 0o700) | (shared << 3) | shared;
+  await file.chmod(permissions).catch(() => undefined);
 }
 
 /** Whether a file of the same folder has the name of a neighbour of `name`. */

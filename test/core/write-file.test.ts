@@ -44,6 +44,25 @@ const deviceTest = canMakeDevices() ? test : test.skip;
 if (deviceTest === test.skip)
   process.stderr.write('skipped what needs device nodes: mknod is refused here\n');
 
+const USER = 1234;
+
+/** Does something as a user without rights, who is in one group of its own and in others. */
+async function asUser(groups: readonly number[], action: () => Promise<void>): Promise<void> {
+  const { getgroups, setgroups, setegid, seteuid } = process;
+  if (!getgroups || !setgroups || !setegid || !seteuid) throw new Error('this system has no users');
+  const before = getgroups.call(process);
+  setgroups.call(process, [...groups]);
+  setegid.call(process, USER);
+  seteuid.call(process, USER);
+  try {
+    await action();
+  } finally {
+    seteuid.call(process, 0);
+    setegid.call(process, 0);
+    setgroups.call(process, before);
+  }
+}
+
 let folder: string;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-write-'));
@@ -157,6 +176,27 @@ describe.each(WRITERS)('%s', (_, write) => {
       expect(await readdir(folder)).toEqual(['out']);
     } finally {
       execFileSync('umount', [folder]);
+    }
+  });
+
+  ownerTest('lets nobody read or write it who could not, if its owner and group cannot be kept', async () => {
+    // All of them with a group of its own: the user's only group, or one of several.
+    const cases = [
+      { groups: [], before: 0o640, after: 0o600, gid: USER },
+      { groups: [], before: 0o664, after: 0o644, gid: USER },
+      { groups: [], before: 0o604, after: 0o600, gid: USER },
+      { groups: [5678], before: 0o640, after: 0o640, gid: 5678 },
+    ];
+    await chown(folder, USER, USER);
+    for (const { groups, before, after, gid } of cases) {
+      const path = join(folder, 'out');
+      await writeFile(path, 'old');
+      await chown(path, 0, 5678);
+      await chmod(path, before);
+      await asUser(groups, () => write(path, 'new'));
+      const found = await stat(path);
+      expect([before, found.uid, found.gid, found.mode & 0o7777]).toEqual([before, USER, gid, after]);
+      await rm(path);
     }
   });
 
