@@ -17,6 +17,8 @@ const CODES: readonly Codes[] = [
 ];
 /** 500 and 125 are what 2,000 and 500 become for vectors of a quarter of the size. */
 const LIMITS = [10, 11, 125, 500, 2_000, 10_000, 0] as const;
+/** 1,250 is what 1,000 becomes beside a compact vector of a quarter of the size. */
+const SIZES = [0, 1, 1_000, 1_250, 1_000_001, 9e12] as const;
 
 /** The settings of a vector that a client changes, or those of a collection. */
 interface Settings {
@@ -29,6 +31,8 @@ interface Settings {
 /** A change of a collection as both transports can say it. */
 export interface Change extends Settings {
   readonly indexing?: number;
+  /** The most that strict mode allows all vectors to take. */
+  readonly vectorSize?: number;
   readonly vectors?: Readonly<Record<string, Settings & { readonly onDisk?: boolean }>>;
   readonly label?: string;
 }
@@ -53,6 +57,7 @@ export function randomChange(rng: Rng, vectors: readonly string[]): Change {
   return {
     ...settings(rng),
     ...(rng.uniform() < 0.2 && { indexing: pick(rng, LIMITS) }),
+    ...(rng.uniform() < 0.3 && { vectorSize: pick(rng, SIZES) }),
     ...(rng.uniform() < 0.2 && { label: `label ${rng.int(9)}` }),
     ...(changed.length > 0 && {
       vectors: Object.fromEntries(
@@ -83,10 +88,12 @@ function restBody(change: Change): Fields {
     hnsw_config: index(part, ['full_scan_threshold', 'inline_storage']),
     quantization_config: part.codes,
   });
-  const { indexing, label, vectors } = change;
+  const { indexing, vectorSize, label, vectors } = change;
   return defined({
     ...common(change),
     optimizers_config: indexing === undefined ? undefined : { indexing_threshold: indexing },
+    strict_mode_config:
+      vectorSize === undefined ? undefined : { max_collection_vector_size_bytes: vectorSize },
     metadata: label === undefined ? undefined : { label },
     vectors:
       vectors &&
@@ -104,7 +111,7 @@ function grpcBody(change: Change): Fields {
     hnswConfig: index(part, ['fullScanThreshold', 'inlineStorage']),
     quantizationConfig: part.codes === undefined ? undefined : grpcCodes(part.codes),
   });
-  const { indexing, label, vectors } = change;
+  const { indexing, vectorSize, label, vectors } = change;
   const map =
     vectors &&
     Object.fromEntries(
@@ -117,6 +124,8 @@ function grpcBody(change: Change): Fields {
   return defined({
     ...common(change),
     optimizersConfig: indexing === undefined ? undefined : { indexingThreshold: String(indexing) },
+    strictModeConfig:
+      vectorSize === undefined ? undefined : { maxCollectionVectorSizeBytes: String(vectorSize) },
     metadata: label === undefined ? undefined : { label: { stringValue: label } },
     vectorsConfig:
       map && (names.length === 1 && names[0] === '' ? { params: map[''] } : { paramsMap: { map } }),

@@ -9,10 +9,12 @@ export const SCALAR = { scalar: { type: 'int8', quantile: 0.99, always_ram: true
 export const PRODUCT = { product: { compression: 'x16' } };
 export const BINARY = { binary: { always_ram: true } };
 
-/** Settings that the server goes by for one vector: its own, else those of the collection. */
+/** Settings that the server goes by for one vector: its own, else those of the collection; and a limit for all. */
 interface Effective {
   readonly codes: unknown;
   readonly fullScan: number;
+  /** The most that strict mode allows all vectors of the collection to take; null for any. */
+  readonly vectorSize: number | null;
 }
 
 export interface SettingsChecks {
@@ -33,6 +35,11 @@ export function limitForCompact(fullScan: number): number {
   return Math.min(fullScan, Math.max(least, Math.ceil(fullScan * SHARE)));
 }
 
+/** The limit that a collection with compact vectors beside the full ones reaches with as many points. */
+export function limitForBoth(vectorSize: number | null): number | null {
+  return vectorSize === null ? null : Math.ceil(vectorSize * (1 + SHARE));
+}
+
 export function settingsChecks({ direct, served }: SettingsPlace): SettingsChecks {
   return {
     expectSame: async (name) => {
@@ -51,9 +58,11 @@ export function settingsChecks({ direct, served }: SettingsPlace): SettingsCheck
       const vectors = fieldsAt(config, 'params', 'vectors');
       const params = typeof vectors['size'] === 'number' ? vectors : fieldsAt(vectors, vector);
       const limit = (at: Fields): unknown => fieldsAt(at, 'hnsw_config')['full_scan_threshold'];
+      const vectorSize = fieldsAt(config, 'strict_mode_config')['max_collection_vector_size_bytes'];
       return {
         codes: params['quantization_config'] ?? config['quantization_config'] ?? null,
         fullScan: Number(limit(params) ?? limit(config)),
+        vectorSize: vectorSize === undefined ? null : Number(vectorSize),
       };
     },
   };

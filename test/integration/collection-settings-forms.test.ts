@@ -41,6 +41,12 @@ const MIGRATED: readonly Migrated[] = [
   { name: 'forms', vector: '', body: { vectors: FULL, quantization_config: SCALAR } },
 ];
 
+/** A StrictModeConfig by the positions of its fields, as the server takes it; the tenth is the size of all vectors. */
+const STRICT_AS_ARRAY = [
+  ...[false, null, null, null, null, null, null, null, null, 30_001],
+  ...[null, null, null, 95, null, null, null, null, null],
+];
+
 let place: SettingsPlace;
 let checks: SettingsChecks;
 
@@ -133,6 +139,15 @@ test.each<Fields | readonly unknown[]>([
   { hnsw_config: { full_scan_threshold: 100.5 } },
   { hnsw_config: { full_scan_threshold: -5 } },
   { metadata: 'text', quantization_config: 'Disabled' },
+  { strict_mode_config: { enabled: false, max_collection_vector_size_bytes: 50_001, max_points_count: 90 } },
+  { strict_mode_config: STRICT_AS_ARRAY, optimizers_config: { indexing_threshold: 1_000 } },
+  [null, null, null, null, null, null, STRICT_AS_ARRAY, { label: 'y' }],
+  { strict_mode_config: { max_collection_vector_size_bytes: null, read_rate_limit: 1_000 } },
+  { strict_mode_config: STRICT_AS_ARRAY.slice(0, 12) },
+  { strict_mode_config: { max_collection_vector_size_bytes: 1.5 } },
+  { strict_mode_config: { max_collection_vector_size_bytes: '500' } },
+  { strict_mode_config: { max_collection_vector_size_bytes: -1 }, quantization_config: 'Disabled' },
+  { strict_mode_config: 5 },
 ])('the form %j has the effect that it has at the original', async (change) => {
   await checks.update('REST', 'forms', change as Fields);
   await checks.expectSame('forms');
@@ -147,6 +162,16 @@ test.each<Fields>([
   { vectorsConfig: { paramsMap: { map: { nope: {} } } }, quantizationConfig: { disabled: {} } },
   { vectorsConfig: { paramsMap: { map: { compact: {} } } }, quantizationConfig: { disabled: {} } },
   { vectorsConfig: {}, quantizationConfig: { disabled: {} } },
+  { strictModeConfig: { enabled: false, maxCollectionVectorSizeBytes: '70001', maxPointsCount: '80' } },
+  { strictModeConfig: { maxCollectionVectorSizeBytes: '0' }, quantizationConfig: { disabled: {} } },
+  // More digits than a number of JavaScript holds.
+  { strictModeConfig: { maxCollectionVectorSizeBytes: '18446744073709551615' } },
+  { strictModeConfig: { maxCollectionVectorSizeBytes: '9007199254740993' } },
+  { optimizersConfig: { indexingThreshold: '9007199254740993' } },
+  {
+    vectorsConfig: { params: { hnswConfig: { fullScanThreshold: '9007199254740995' } } },
+    hnswConfig: { fullScanThreshold: '9007199254740997' },
+  },
 ])('the message %j has the effect that it has at the original', async (change) => {
   await checks.update('gRPC', 'forms', change);
   await checks.expectSame('forms');

@@ -4,6 +4,7 @@ import { bodyOf, randomChange, type Change } from './collection-settings-changes
 import {
   BINARY,
   FULL,
+  limitForBoth,
   limitForCompact,
   PRODUCT,
   SCALAR,
@@ -47,6 +48,10 @@ const MIGRATED: readonly Migrated[] = [
     ...{ name: 'warned', vector: 'text' },
     body: { vectors: { text: { ...FULL, hnsw_config: { inline_storage: true } }, other: SMALL } },
   },
+  {
+    ...{ name: 'limited', vector: '' },
+    body: { vectors: FULL, strict_mode_config: { enabled: false, max_collection_vector_size_bytes: 1_001 } },
+  },
   { name: 'compact', vector: '', layout: 'compact', body: { vectors: FULL, quantization_config: SCALAR } },
 ];
 /** A target of a target: clients know the first target as it is at the server. */
@@ -82,7 +87,10 @@ describe.each([...MIGRATED, AGAIN[1]!])(
         await checks.update(transport, name, bodyOf(change, transport));
         await checks.expectSame(name);
         const original = await checks.effective(name, vector);
-        const expected = { ...original, fullScan: limitForCompact(original.fullScan) };
+        const expected = {
+          ...{ ...original, fullScan: limitForCompact(original.fullScan) },
+          ...(layout !== 'compact' && { vectorSize: limitForBoth(original.vectorSize) }),
+        };
         const searched = await checks.effective(targetOf(name), compact);
         expect({ change, searched }).toEqual({ change, searched: expected });
         if (layout === 'compact') continue;

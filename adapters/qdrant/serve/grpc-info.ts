@@ -9,6 +9,7 @@ import {
   PROTO_CODES,
   settingsIn,
   VECTOR,
+  VECTOR_SIZE_LIMIT,
   VECTORS_CONFIG,
   vectorsIn,
 } from './grpc-settings.js';
@@ -21,9 +22,6 @@ import type { Threshold } from '../thresholds.js';
 /** Numbers of the enum Distance. */
 const DISTANCES: Readonly<Record<Distance, number>> = { cosine: 1, euclid: 2, dot: 3, manhattan: 4 };
 const INDEXED_AS = [VECTOR.index, VECTOR.quantization, VECTOR.onDisk];
-/** CollectionConfig: strict_mode_config; StrictModeConfig: max_collection_vector_size_bytes. */
-const STRICT_MODE = 6;
-const VECTOR_SIZE_LIMIT = 10;
 
 /**
  * GetCollectionInfoResponse: result 1; CollectionInfo: config 7, indexed_vectors_count 10, warnings 11. The vectors, the
@@ -57,7 +55,7 @@ export function collectionInfo(bytes: Uint8Array, served: ServedCollection): Uin
         [CONFIG.params, inside(VECTORS_CONFIG, vectors)],
         [CONFIG.index, limit(FULL_SCAN_THRESHOLD, thresholds.full_scan_threshold)],
         [CONFIG.optimizers, limit(INDEXING_THRESHOLD, thresholds.indexing_threshold)],
-        [STRICT_MODE, limit(VECTOR_SIZE_LIMIT, thresholds.max_collection_vector_size_bytes)],
+        [CONFIG.strictMode, limit(VECTOR_SIZE_LIMIT, thresholds.max_collection_vector_size_bytes)],
       ]),
     );
     const { collection } = quantization;

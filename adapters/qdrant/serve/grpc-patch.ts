@@ -6,6 +6,7 @@ import {
   INDEXING_THRESHOLD,
   PROTO_CODES,
   settingsIn,
+  VECTOR_SIZE_LIMIT,
   vectorsIn,
 } from './grpc-settings.js';
 import { decodeText, ProtoMessage } from './proto-message.js';
@@ -22,7 +23,7 @@ import {
 } from './target-settings.js';
 
 /** UpdateCollection; vectors_config is a VectorsConfigDiff, which has the form of a VectorsConfig. */
-const UPDATE = { optimizers: 2, index: 5, vectors: 6, quantization: 7, metadata: 10 };
+const UPDATE = { optimizers: 2, index: 5, vectors: 6, quantization: 7, strictMode: 9, metadata: 10 };
 /** VectorParamsDiff. */
 const VECTOR_DIFF = { index: 1, quantization: 2 };
 /** QuantizationConfigDiff: `disabled` stands between the kinds of a QuantizationConfig. */
@@ -89,6 +90,7 @@ function readChange(
   const change = {
     indexing: limitIn(message, UPDATE.optimizers, INDEXING_THRESHOLD),
     fullScan: limitIn(message, UPDATE.index, FULL_SCAN_THRESHOLD),
+    vectorSize: limitIn(message, UPDATE.strictMode, VECTOR_SIZE_LIMIT),
     codes: codesIn(message, UPDATE.quantization),
     vectors: changes,
   };
@@ -153,6 +155,8 @@ function changed(
     out = withLimit(out, UPDATE.optimizers, { field: INDEXING_THRESHOLD, limit: plan.indexing });
   if (plan.fullScan !== undefined)
     out = withLimit(out, UPDATE.index, { field: FULL_SCAN_THRESHOLD, limit: plan.fullScan });
+  if (plan.vectorSize !== undefined)
+    out = withLimit(out, UPDATE.strictMode, { field: VECTOR_SIZE_LIMIT, limit: plan.vectorSize });
   if (plan.codes !== undefined)
     out = new ProtoMessage(replaced(out, UPDATE.quantization, diffOf(plan.codes)));
   const bytes = new Pieces().raw(out.raw);

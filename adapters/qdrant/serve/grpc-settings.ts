@@ -13,11 +13,13 @@ import type { Codes, CodesForm, TargetSettings, VectorSettings } from './target-
 /** VectorParams. */
 export const VECTOR = { size: 1, distance: 2, index: 3, quantization: 4, onDisk: 5, datatype: 6, multi: 7 };
 /** CollectionConfig; params is a CollectionParams, whose vectors_config is 5. */
-export const CONFIG = { params: 1, index: 2, optimizers: 3, quantization: 5, metadata: 7 };
+export const CONFIG = { params: 1, index: 2, optimizers: 3, quantization: 5, strictMode: 6, metadata: 7 };
 export const VECTORS_CONFIG = 5;
 /** OptimizersConfigDiff and HnswConfigDiff. */
 export const INDEXING_THRESHOLD = 6;
 export const FULL_SCAN_THRESHOLD = 3;
+/** StrictModeConfig: max_collection_vector_size_bytes. */
+export const VECTOR_SIZE_LIMIT = 10;
 /** Names of the enum Datatype by number; 0 is the default. */
 const DATATYPES = ['float32', 'float32', 'uint8', 'float16'];
 

@@ -110,6 +110,21 @@ export const STRUCTURES = {
     ),
     whole: true,
   },
+  strictMode: {
+    ...positional('StrictModeConfig', [
+      ...['enabled', 'max_query_limit', 'max_timeout', 'unindexed_filtering_retrieve'],
+      ...[
+        'unindexed_filtering_update',
+        'search_max_hnsw_ef',
+        'search_allow_exact',
+        'search_max_oversampling',
+      ],
+      ...['upsert_max_batchsize', 'max_collection_vector_size_bytes', 'read_rate_limit', 'write_rate_limit'],
+      ...['max_collection_payload_size_bytes', 'max_points_count', 'filter_max_conditions'],
+      ...['condition_max_size', 'multivector_config', 'sparse_config', 'max_payload_index_count'],
+    ]),
+    whole: true,
+  },
   updateCollection: {
     ...positional(
       'UpdateCollection',

@@ -96,6 +96,11 @@ function readChange({ fields, entries, served, source }: Request): SettingsChang
     return {
       indexing: limit(optimizers, STRUCTURES.optimizersDiff, 'indexing_threshold'),
       fullScan: fullScanIn(valueOf(fields, 'hnsw_config')),
+      vectorSize: limit(
+        valueOf(fields, 'strict_mode_config'),
+        STRUCTURES.strictMode,
+        'max_collection_vector_size_bytes',
+      ),
       codes: codesOf(valueOf(fields, 'quantization_config'), source),
       vectors: new Map(entries.map(vectorOf)),
     };
@@ -130,9 +135,11 @@ function changedText({ root, fields, entries, served, source }: Request, plan: T
     if (value === undefined) return;
     set(top, block, objectText(set(textsOf(valueOf(fields, block), structure, source), name, String(value))));
   };
-  const { optimizersDiff, indexDiff, vectorDiff } = STRUCTURES;
+  const { optimizersDiff, indexDiff, strictMode, vectorDiff } = STRUCTURES;
   limit('optimizers_config', { structure: optimizersDiff, name: 'indexing_threshold', value: plan.indexing });
   limit('hnsw_config', { structure: indexDiff, name: 'full_scan_threshold', value: plan.fullScan });
+  const vectorSize = { structure: strictMode, name: 'max_collection_vector_size_bytes' };
+  limit('strict_mode_config', { ...vectorSize, value: plan.vectorSize });
   if (plan.codes !== undefined) set(top, 'quantization_config', plan.codes ?? OFF);
   const given = new Map(
     entries.map(({ key, value }) => [key === served.vector ? served.compact : key, value] as const),

@@ -2,7 +2,13 @@ import type { ServedCollection } from '../../../src/core/served-collection.js';
 import type { DenseVectorSpec } from '../../../src/core/vector-store.js';
 import { num, type JsonObject } from '../json.js';
 import { QUANTIZATION_KEY, recordText, type QuantizationRecord } from '../quantization-record.js';
-import { THRESHOLDS_KEY, thresholdsOf, type Threshold, type Thresholds } from '../thresholds.js';
+import {
+  THRESHOLDS_KEY,
+  thresholdsOf,
+  vectorSizeLimit,
+  type Threshold,
+  type Thresholds,
+} from '../thresholds.js';
 
 /**
  * Settings of a served collection that the target has in another place, or in another number, than the original
@@ -45,6 +51,8 @@ export interface CodesForm {
 export interface SettingsChange {
   readonly indexing: number | undefined;
   readonly fullScan: number | undefined;
+  /** `max_collection_vector_size_bytes` of strict mode. */
+  readonly vectorSize: number | undefined;
   /** Null switches the collection's quantisation off. */
   readonly codes: Codes | null | undefined;
   /** By the target's name of each vector. */
@@ -56,7 +64,7 @@ export interface VectorChange {
   readonly codes?: Codes | null | undefined;
 }
 
-/** The change of the target that has the effect that the client asks for. */
+/** The change of the target that has the effect that the client asks for. A limit that is undefined stays as asked. */
 export interface TargetChange extends SettingsChange {
   /** Texts of the metadata by key. */
   readonly metadata: ReadonlyMap<string, string>;
@@ -90,11 +98,10 @@ export function shownQuantization(
 }
 
 /** Whether a change concerns a setting that the target has elsewhere, so that the description is needed. */
-export function needsDescription({ indexing, fullScan, codes, vectors }: SettingsChange): boolean {
-  const inVectors = [...vectors.values()].some(
-    (vector) => vector.codes !== undefined || vector.fullScan !== undefined,
-  );
-  return indexing !== undefined || fullScan !== undefined || codes !== undefined || inVectors;
+export function needsDescription({ vectors, ...ofCollection }: SettingsChange): boolean {
+  const isAsked = (settings: object): boolean =>
+    Object.values(settings).some((setting) => setting !== undefined);
+  return isAsked(ofCollection) || [...vectors.values()].some(isAsked);
 }
 
 export function planChange(
@@ -106,16 +113,18 @@ export function planChange(
   const quantization = planQuantization(settings, change, context);
   const vectors = new Map<string, VectorChange>(change.vectors);
   for (const [name, codes] of quantization.vectors) vectors.set(name, { ...vectors.get(name), codes });
-  if (limits.own !== undefined)
-    vectors.set(context.served.compact, { ...vectors.get(context.served.compact), fullScan: limits.own });
+  const { compact } = context.served;
+  const compactChange = vectors.get(compact);
+  if (compactChange !== undefined || limits.own !== undefined)
+    vectors.set(compact, { ...compactChange, fullScan: limits.own });
   const metadata = new Map<string, string>();
   const note = (key: string, text: string | null, before: string | null): void => {
     if (text !== null && text !== before) metadata.set(key, text);
   };
   note(THRESHOLDS_KEY, limits.told && JSON.stringify(limits.told), JSON.stringify(settings.thresholds));
   note(QUANTIZATION_KEY, textOf(quantization.record), textOf(settings.record));
-  const { indexing, fullScan } = limits;
-  return { indexing, fullScan, codes: quantization.collection, vectors, metadata };
+  const { indexing, fullScan, vectorSize } = limits;
+  return { indexing, fullScan, vectorSize, codes: quantization.collection, vectors, metadata };
 }
 
 function textOf(record: QuantizationRecord | null): string | null {
@@ -207,40 +216,49 @@ function searchedVectors({ vectors }: TargetSettings, served: ServedCollection):
   ]);
 }
 
+/** Undefined for a limit that stays as the client wrote it: it may have more digits than a number holds. */
 interface LimitsPlan {
   readonly indexing: number | undefined;
   readonly fullScan: number | undefined;
+  readonly vectorSize: number | undefined;
   /** Of the compact vector itself. */
   readonly own: number | undefined;
   readonly told: Thresholds | null;
 }
 
-/** Limits in kilobytes are meant for full vectors; the compact ones reach smaller limits with as many points. */
+/**
+ * Limits in kilobytes are meant for full vectors; the compact ones reach smaller limits with as many points. The largest
+ * size of all vectors is meant for a collection without the compact ones.
+ */
 function planLimits(settings: TargetSettings, change: SettingsChange, served: ServedCollection): LimitsPlan {
-  const { indexing, fullScan, vectors } = change;
+  const { indexing, fullScan, vectorSize, vectors } = change;
   const own = vectors.get(served.compact)?.fullScan;
-  if (indexing === undefined && fullScan === undefined && own === undefined)
-    return { indexing, fullScan, own, told: null };
+  if ([indexing, fullScan, vectorSize, own].every((limit) => limit === undefined))
+    return { indexing, fullScan, vectorSize, own, told: null };
   const { thresholds } = settings;
   const set = settings.vectors.get(served.compact)?.fullScan;
   const ofVector = own ?? before(set, thresholds.vector_full_scan_threshold);
   const adapted = adaptedLimits(settings, served, {
     indexing: indexing ?? before(settings.indexing, thresholds.indexing_threshold),
     fullScan: fullScan ?? before(settings.fullScan, thresholds.full_scan_threshold),
+    vectorSize,
     own: ofVector,
   });
   const told = new Map<string, Threshold | undefined>(Object.entries(thresholds));
   if (indexing !== undefined) told.set('indexing_threshold', adapted.indexing_threshold);
   if (fullScan !== undefined) told.set('full_scan_threshold', adapted.full_scan_threshold);
+  if (vectorSize !== undefined)
+    told.set('max_collection_vector_size_bytes', adapted.max_collection_vector_size_bytes);
   // The compact vector has the collection's limit as its own if other vectors keep theirs. It cannot be taken away.
   const follows = own === undefined && ofVector === undefined && fullScan !== undefined;
   const moved = follows && set !== undefined ? { source: null, target: fullScan } : undefined;
   const vector = own !== undefined || follows ? (adapted.vector_full_scan_threshold ?? moved) : undefined;
   if (own !== undefined || follows) told.set('vector_full_scan_threshold', vector);
   return {
-    indexing: indexing === undefined ? undefined : (adapted.indexing_threshold?.target ?? indexing),
-    fullScan: fullScan === undefined ? undefined : (adapted.full_scan_threshold?.target ?? fullScan),
-    own: vector?.target ?? own,
+    indexing: indexing === undefined ? undefined : adapted.indexing_threshold?.target,
+    fullScan: fullScan === undefined ? undefined : adapted.full_scan_threshold?.target,
+    vectorSize: adapted.max_collection_vector_size_bytes?.target,
+    own: vector?.target,
     told: Object.fromEntries([...told].filter(([, threshold]) => threshold !== undefined)),
   };
 }
@@ -253,7 +271,7 @@ function before(limit: number | undefined, threshold: Threshold | undefined): nu
 function adaptedLimits(
   { vectors }: TargetSettings,
   served: ServedCollection,
-  limits: { readonly [name in 'indexing' | 'fullScan' | 'own']: number | undefined },
+  limits: { readonly [name in 'indexing' | 'fullScan' | 'vectorSize' | 'own']: number | undefined },
 ): Thresholds {
   const { vector, compact, inputDim, layout, distance } = served;
   const after: DenseVectorSpec[] = [];
@@ -270,12 +288,16 @@ function adaptedLimits(
   if (reduced === undefined) return {};
   const block = (name: string, limit: number | undefined): JsonObject =>
     limit === undefined ? {} : { [name]: num(limit) };
-  return thresholdsOf(
-    {
-      optimizer_config: block('indexing_threshold', limits.indexing),
-      hnsw_config: block('full_scan_threshold', limits.fullScan),
-    },
-    { hnsw_config: block('full_scan_threshold', limits.own) },
-    { reduced, compact: reducedTo, before: originals, after },
-  );
+  const native = {
+    optimizer_config: block('indexing_threshold', limits.indexing),
+    hnsw_config: block('full_scan_threshold', limits.fullScan),
+    strict_mode_config: block('max_collection_vector_size_bytes', limits.vectorSize),
+  };
+  const reduction = { reduced, compact: reducedTo, before: originals, after };
+  const full = { hnsw_config: block('full_scan_threshold', limits.own) };
+  const vectorSize = layout === 'two-stage' ? vectorSizeLimit(native, reduction) : null;
+  return {
+    ...thresholdsOf(native, full, reduction),
+    ...(vectorSize !== null && { max_collection_vector_size_bytes: vectorSize }),
+  };
 }
