@@ -9,6 +9,7 @@ import { GrpcExchange } from './grpc-exchange.js';
 import { CODE } from './grpc-failures.js';
 import type { GrpcParts } from './grpc-parts.js';
 import { CLIENT_WINDOW_BYTES } from './grpc-upstream.js';
+import { InFlight } from './in-flight.js';
 import type { ProxyOptions } from './proxy-options.js';
 
 const SESSION_MEGABYTES_MAX = 64;
@@ -42,13 +43,11 @@ export function createGrpcFront(parts: GrpcParts, tls: ProxyOptions['tls']): Grp
     if (parts.draining()) session.close();
   });
   server.on('sessionError', () => undefined);
-  let inFlight = 0;
+  const inFlight = new InFlight(requestsMax);
   server.on('stream', (stream: ServerHttp2Stream, headers, _flags, rawHeaders?: string[]) => {
     const call = new GrpcExchange(parts, stream, { headers, raw: rawHeaders ?? [] });
-    inFlight++;
-    stream.once('close', () => inFlight--);
-    if (inFlight > requestsMax) call.refuse(CODE.exhausted, 'the proxy has too many calls under way');
-    else void call.run();
+    const hasRoom = inFlight.begin(stream, () => call.run());
+    if (!hasRoom) call.refuse(CODE.exhausted, 'the proxy has too many calls under way');
   });
   return {
     server,

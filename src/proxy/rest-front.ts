@@ -1,6 +1,7 @@
 import { createServer, METHODS, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
+import { InFlight } from './in-flight.js';
 import { OpenAnswers } from './open-answers.js';
 import type { ProxyOptions } from './proxy-options.js';
 import { RestExchange, type RestParts } from './rest-exchange.js';
@@ -26,17 +27,14 @@ export function createRestFront(parts: RestParts, tls: ProxyOptions['tls']): Ser
     keepAlive: true,
     keepAliveInitialDelay: TCP_PROBE_AFTER_MS,
   };
-  let inFlight = 0;
+  const inFlight = new InFlight(parts.limits.requestsMax);
   const answers = new OpenAnswers();
   const listener = (request: IncomingMessage, response: ServerResponse): void => {
     const exchange = new RestExchange(parts, request, response);
     answers.add(response);
-    inFlight++;
-    response.once('close', () => inFlight--);
     response.once('prefinish', () => cutOffIdle(response, parts.limits.clientTimeoutMs));
-    if (inFlight > parts.limits.requestsMax)
-      exchange.fail('overloaded', 'the proxy has too many requests under way');
-    else void exchange.run();
+    const hasRoom = inFlight.begin(response, () => exchange.run());
+    if (!hasRoom) exchange.fail('overloaded', 'the proxy has too many requests under way');
   };
   const server =
     tls === undefined ? createServer(options, listener) : createTlsServer({ ...options, ...tls }, listener);

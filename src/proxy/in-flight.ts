@@ -1,0 +1,28 @@
+import type { EventEmitter } from 'node:events';
+
+/**
+ * Bounds how many requests are under way at once. A request is under way until its answer is closed and its work is done:
+ * a followed write goes on if its client hangs up.
+ */
+export class InFlight {
+  readonly #most: number;
+  #count = 0;
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  /**
+   * Starts the work of a request if there is room for it. Without room the request counts until its answer is closed.
+   * @param answer emits `close` once the client has the answer or is gone
+   * @returns whether there was room
+   */
+  begin(answer: EventEmitter, work: () => Promise<void>): boolean {
+    this.#count++;
+    const hasRoom = this.#count <= this.#most;
+    const closed = new Promise<void>((resolve) => answer.once('close', resolve));
+    const done = hasRoom ? work() : Promise.resolve();
+    void Promise.all([closed, done]).finally(() => this.#count--);
+    return hasRoom;
+  }
+}
