@@ -17,6 +17,8 @@ export interface Relay {
   readonly url: string;
   /** Connections of either side that are open now. */
   readonly open: () => number;
+  /** Cuts the connections that are held. */
+  readonly cutHeld: () => void;
   readonly close: () => Promise<void>;
 }
 
@@ -26,6 +28,7 @@ export interface Relay {
  */
 export async function startRelay(to: () => string, decide: (chunk: Chunk) => Fate): Promise<Relay> {
   const sockets = new Set<Socket>();
+  const heldSockets = new Set<Socket>();
   let connections = 0;
   const relay = createServer((client) => {
     const connection = ++connections;
@@ -36,8 +39,10 @@ export async function startRelay(to: () => string, decide: (chunk: Chunk) => Fat
       from.on('error', () => undefined);
       from.on('data', (bytes: Buffer) => {
         const fate = held ? 'hold' : decide({ bytes, from: name, connection });
-        if (fate === 'hold') held = true;
-        else if (fate === 'pass') into.write(bytes);
+        if (fate === 'hold') {
+          held = true;
+          heldSockets.add(client).add(upstream);
+        } else if (fate === 'pass') into.write(bytes);
         else if (fate === 'cut') {
           client.destroy();
           upstream.destroy();
@@ -50,6 +55,7 @@ export async function startRelay(to: () => string, decide: (chunk: Chunk) => Fat
       // A line that went dead tells neither side that the other has left.
       from.on('close', () => {
         sockets.delete(from);
+        heldSockets.delete(from);
         if (!held) into.destroy();
       });
     };
@@ -60,6 +66,9 @@ export async function startRelay(to: () => string, decide: (chunk: Chunk) => Fat
   return {
     url: `http://127.0.0.1:${(relay.address() as AddressInfo).port}`,
     open: () => sockets.size,
+    cutHeld: () => {
+      for (const socket of heldSockets) socket.destroy();
+    },
     close: async () => {
       for (const socket of sockets) socket.destroy();
       await new Promise((done) => relay.close(done));
