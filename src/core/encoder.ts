@@ -41,14 +41,17 @@ export class Encoder {
 
   /**
    * @param path where the bytes come from, for messages
-   * @throws INVALID_DATA, MISMATCH
+   * @throws INVALID_DATA, MISMATCH; both name `path`
    */
   static fromBytes(bytes: Uint8Array, path = 'this'): Encoder {
     try {
       const { network, queryNetwork, metadata } = encoderFromOnnx(bytes);
       return new Encoder(network, metadata, queryNetwork);
     } catch (cause) {
-      if (!isTldrError(cause, 'INVALID_DATA')) throw cause;
+      if (isTldrError(cause, 'MISMATCH'))
+        throw new TldrError('MISMATCH', `${path}: ${cause.message}`, { cause });
+      // Of a file, layers that do not fit together are unusable data, as everything else that it holds.
+      if (!isTldrError(cause, 'INVALID_DATA') && !isTldrError(cause, 'INVALID_ARGUMENT')) throw cause;
       throw new TldrError('INVALID_DATA', `${path} is no encoder file that train wrote: ${cause.message}`, {
         cause,
       });

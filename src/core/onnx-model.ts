@@ -1,5 +1,5 @@
 import { TldrError } from './errors.js';
-import { ProtoWriter, readFields } from './protobuf.js';
+import { ProtoWriter, readFields, type ProtoField } from './protobuf.js';
 
 /** Field numbers below are those of onnx.proto (github.com/onnx/onnx, onnx/onnx.proto), IR version 8. */
 const IR_VERSION = 8;
@@ -13,6 +13,11 @@ const ONNX_INT64 = 7;
 const ATTRIBUTE_FLOAT = 1;
 const ATTRIBUTE_INT = 2;
 const ATTRIBUTE_INTS = 7;
+
+/** An encoder has some hundred fields; each takes hundreds of bytes once it is read. */
+const FIELDS_MAX = 100_000;
+/** The longest text is the metadata, of some thousand bytes. */
+const TEXT_BYTES_MAX = 1024 ** 2;
 
 /** One operation; attributes are whole numbers, lists of them, or floats. */
 export interface OnnxNode {
@@ -118,63 +123,87 @@ function encodeValue(value: OnnxValue): ProtoWriter {
 }
 
 /**
- * Reads what `encodeOnnxModel` writes, and models of other tools as far as they use the same few parts.
- * @throws INVALID_DATA on bytes that are no ONNX model
+ * Reads what `encodeOnnxModel` writes, and models of other tools as far as they use the same few parts. Beside the
+ * values of the tensors it holds no more than a small part of the bytes, whatever they are.
+ * @throws INVALID_DATA on bytes that are no ONNX model, and on more fields or longer texts than an encoder has
  */
 export function decodeOnnxModel(bytes: Uint8Array): OnnxModel {
+  const fieldsOf = boundedFields();
   const metadata = new Map<string, string>();
   let graph: Uint8Array | undefined;
-  for (const { field, bytes: value } of readFields(bytes)) {
+  for (const { field, bytes: value } of fieldsOf(bytes)) {
     if (field === 7) graph = value;
-    if (field === 14) metadata.set(textField(value, 1), textField(value, 2));
+    if (field === 14) metadata.set(textField(fieldsOf, value, 1), textField(fieldsOf, value, 2));
   }
   if (graph === undefined) throw new TldrError('INVALID_DATA', 'no ONNX model: the graph is missing');
   const nodes: OnnxNode[] = [];
   const tensors: OnnxTensor[] = [];
   const inputs: OnnxValue[] = [];
   const outputs: OnnxValue[] = [];
-  for (const { field, bytes: value } of readFields(graph)) {
-    if (field === 1) nodes.push(decodeNode(value));
-    if (field === 5) tensors.push(decodeTensor(value));
-    if (field === 11) inputs.push(decodeValue(value));
-    if (field === 12) outputs.push(decodeValue(value));
+  for (const { field, bytes: value } of fieldsOf(graph)) {
+    if (field === 1) nodes.push(decodeNode(fieldsOf, value));
+    if (field === 5) tensors.push(decodeTensor(fieldsOf, value));
+    if (field === 11) inputs.push(decodeValue(fieldsOf, value));
+    if (field === 12) outputs.push(decodeValue(fieldsOf, value));
   }
   return { nodes, tensors, inputs, outputs, metadata };
 }
 
+/** The fields of a message, which count among those of the whole model. */
+type FieldsOf = (message: Uint8Array) => Generator<ProtoField>;
+
+function boundedFields(): FieldsOf {
+  let fields = 0;
+  return function* (message) {
+    for (const field of readFields(message)) {
+      if (++fields > FIELDS_MAX)
+        throw new TldrError(
+          'INVALID_DATA',
+          `it has more than ${FIELDS_MAX} fields, more than an encoder has`,
+        );
+      yield field;
+    }
+  };
+}
+
 function text(bytes: Uint8Array): string {
+  if (bytes.length > TEXT_BYTES_MAX)
+    throw new TldrError(
+      'INVALID_DATA',
+      `it has a text of ${bytes.length} bytes, expected at most ${TEXT_BYTES_MAX}`,
+    );
   return new TextDecoder().decode(bytes);
 }
 
-function textField(message: Uint8Array, wanted: number): string {
-  for (const { field, bytes } of readFields(message)) if (field === wanted) return text(bytes);
+function textField(fieldsOf: FieldsOf, message: Uint8Array, wanted: number): string {
+  for (const { field, bytes } of fieldsOf(message)) if (field === wanted) return text(bytes);
   return '';
 }
 
-function decodeNode(message: Uint8Array): OnnxNode {
+function decodeNode(fieldsOf: FieldsOf, message: Uint8Array): OnnxNode {
   const inputs: string[] = [];
   const outputs: string[] = [];
   const ints: Record<string, number> = {};
   let opType = '';
-  for (const { field, bytes } of readFields(message)) {
+  for (const { field, bytes } of fieldsOf(message)) {
     if (field === 1) inputs.push(text(bytes));
     if (field === 2) outputs.push(text(bytes));
     if (field === 4) opType = text(bytes);
     if (field === 5) {
-      for (const part of readFields(bytes)) {
-        if (part.field === 3) ints[textField(bytes, 1)] = Number(BigInt.asIntN(64, part.varint));
+      for (const part of fieldsOf(bytes)) {
+        if (part.field === 3) ints[textField(fieldsOf, bytes, 1)] = Number(BigInt.asIntN(64, part.varint));
       }
     }
   }
   return { opType, inputs, outputs, ints };
 }
 
-function decodeTensor(message: Uint8Array): OnnxTensor {
+function decodeTensor(fieldsOf: FieldsOf, message: Uint8Array): OnnxTensor {
   const dims: number[] = [];
   let name = '';
   let type = 0n;
   let raw: Uint8Array | undefined;
-  for (const { field, varint, bytes } of readFields(message)) {
+  for (const { field, varint, bytes } of fieldsOf(message)) {
     if (field === 1) dims.push(Number(varint));
     if (field === 2) type = varint;
     if (field === 8) name = text(bytes);
@@ -190,17 +219,17 @@ function decodeTensor(message: Uint8Array): OnnxTensor {
   return { name, dims, data: new Float32Array(new Uint8Array(raw).buffer) };
 }
 
-function decodeValue(message: Uint8Array): OnnxValue {
+function decodeValue(fieldsOf: FieldsOf, message: Uint8Array): OnnxValue {
   const dims: (number | string)[] = [];
   const inside = (bytes: Uint8Array, wanted: number): Uint8Array => {
-    for (const { field, bytes: value } of readFields(bytes)) if (field === wanted) return value;
+    for (const { field, bytes: value } of fieldsOf(bytes)) if (field === wanted) return value;
     return new Uint8Array(0);
   };
   const shape = inside(inside(inside(message, 2), 1), 2);
-  for (const { bytes } of readFields(shape)) {
-    for (const { field, varint, bytes: symbol } of readFields(bytes)) {
+  for (const { bytes } of fieldsOf(shape)) {
+    for (const { field, varint, bytes: symbol } of fieldsOf(bytes)) {
       dims.push(field === 1 ? Number(varint) : text(symbol));
     }
   }
-  return { name: textField(message, 1), dims };
+  return { name: textField(fieldsOf, message, 1), dims };
 }
