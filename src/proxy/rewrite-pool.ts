@@ -64,6 +64,7 @@ export class RewritePool {
   readonly #workers: (Worker | undefined)[];
   readonly #waiting = new Map<number, Waiting>();
   #next = 0;
+  #isClosed = false;
 
   constructor(options: { readonly file: URL; readonly data: unknown; readonly size: number }) {
     this.#file = options.file;
@@ -72,10 +73,15 @@ export class RewritePool {
     this.#workers = Array.from({ length: options.size });
   }
 
-  /** @throws what the rewriter throws, INTERNAL where the thread failed */
+  /** @throws what the rewriter throws, INTERNAL if the thread failed, UNAVAILABLE once the pool is closed */
   run<Kind extends RewriteTask['kind']>(
     task: RewriteTask & { readonly kind: Kind },
   ): Promise<Rewritten<RewriteResults[Kind]>> {
+    // A thread that began now would never be ended, and would not keep the process running for its answer.
+    if (this.#isClosed)
+      return Promise.reject(
+        new TldrError('UNAVAILABLE', 'the threads that rewrite requests were ended: repeat the request'),
+      );
     const id = this.#next++;
     return new Promise((resolve, reject) => {
       const worker = this.#workerFor(id);
@@ -86,8 +92,9 @@ export class RewritePool {
     });
   }
 
-  /** Ends the threads; nothing may be under way. */
+  /** Ends the threads; what is under way fails, and so does what is asked for later. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     await Promise.all(this.#workers.map(async (worker) => worker?.terminate()));
   }
 
