@@ -62,20 +62,20 @@ export async function makeFolder(path: string): Promise<void> {
 
 /**
  * Puts a file in place of another as `replaceFile` does, and keeps it open for more: nothing has to be opened once it
- * is there. `unsynced` is why it is not known whether a power cut would bring the other one back, null where not.
+ * is there. `write` writes all of it. `unsynced` is why it is not known whether a power cut would bring the other one back, null where not.
  * @throws INVALID_ARGUMENT for what is no file, and the system's error; whether the file is in place has to be looked at
  * where renaming failed
  */
 export async function swapFile(
   path: string,
-  content: Uint8Array,
+  write: (file: FileHandle) => Promise<void>,
 ): Promise<{ readonly file: FileHandle; readonly unsynced: unknown }> {
   const destination = await keptAt(path);
   const folder = await open(dirname(destination.path), 'r');
   try {
     const { file, path: neighbour, remove } = await openNeighbour(destination, 'ax+');
     try {
-      await file.writeFile(content);
+      await write(file);
       await file.sync();
       await rename(neighbour, destination.path);
     } catch (error) {

@@ -1,9 +1,17 @@
 import { open, stat, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { crc32 } from 'node:zlib';
 import { codeOf, messageOf, TldrError } from '../core/errors.js';
 import type { PointId } from '../core/point-id.js';
 import { decodeEntries, encodeDone, encodeTouched } from './journal-entries.js';
+import {
+  BLOCK_BYTES,
+  BlockReader,
+  FRAME_HEAD_BYTES,
+  frameOf,
+  framesOf,
+  readAt,
+  type Place,
+} from './journal-frames.js';
 import { checkNotMissing, LOST_WITH_IT } from './journal-missing.js';
 import { reportPath } from './journal-state.js';
 import { lockRecord } from './record-lock.js';
@@ -12,20 +20,10 @@ import { removeLeftovers, swapFile, syncFolder } from './whole-file.js';
 
 const NAME = 'writes.journal';
 const MAGIC = Buffer.from('TLDRJ01\n');
-/** Length of the content, its CRC-32, and the CRC-32 of these two: a damaged length is told from a torn end. */
-const HEAD_BYTES = 12;
-/** Content of a frame at most: no larger one is written, and none is read. */
-export const FRAME_BYTES_MAX = 64 * 1024 ** 2;
 /** Ids of one entry at most; what touches more has several. */
 export const ENTRY_IDS_MAX = 4096;
 /** A file larger than this is begun anew where that makes it at most half as large. */
 const ROTATE_BYTES = 16 * 1024 ** 2;
-
-/** Where an entry's ids stand in the file. */
-interface Place {
-  readonly at: number;
-  readonly length: number;
-}
 
 /** Entries that were opened. */
 export interface Begun {
@@ -47,6 +45,8 @@ interface Buffered {
  */
 export class WriteJournal {
   readonly #folder: string;
+  /** For errors. */
+  readonly #name: string;
   readonly #unlock: () => Promise<void>;
   readonly #open = new Map<number, Place>();
   #file: FileHandle;
@@ -61,6 +61,7 @@ export class WriteJournal {
 
   private constructor(folder: string, file: FileHandle, unlock: () => Promise<void>) {
     this.#folder = folder;
+    this.#name = `the journal in ${folder}`;
     this.#file = file;
     this.#unlock = unlock;
     this.#sizeBytes = MAGIC.length;
@@ -116,6 +117,17 @@ export class WriteJournal {
     return this.#open.size;
   }
 
+  /** Number of the entry that has been open longest; null where none is. */
+  get oldestOpen(): number | null {
+    for (const entry of this.#open.keys()) return entry;
+    return null;
+  }
+
+  /** Number of the entry that was opened last, or 0. */
+  get lastOpened(): number {
+    return this.#next - 1;
+  }
+
   get sizeBytes(): number {
     return this.#sizeBytes;
   }
@@ -150,7 +162,7 @@ export class WriteJournal {
     return this.#alone(async () => {
       const place = this.#open.get(entry);
       if (place === undefined) throw new TldrError('INVALID_ARGUMENT', `journal entry ${entry} is not open`);
-      const [found] = decodeEntries(await this.#bytesAt(place));
+      const [found] = decodeEntries(await readAt(this.#file, place, this.#name));
       return found?.kind === 'touched' ? [...found.ids] : [];
     });
   }
@@ -205,7 +217,7 @@ export class WriteJournal {
     const opened: [number, Place][] = [];
     for (const frame of framesOf(buffered)) {
       await this.#writeFrame(Buffer.concat(frame.map(({ bytes }) => bytes)));
-      at += HEAD_BYTES;
+      at += FRAME_HEAD_BYTES;
       for (const { bytes, entry } of frame) {
         if (entry !== null) opened.push([entry, { at, length: bytes.length }]);
         at += bytes.length;
@@ -233,7 +245,7 @@ export class WriteJournal {
   }
 
   #unwritten(cause: unknown, forGood: boolean): TldrError {
-    const message = `the journal in ${this.#folder} cannot be written: ${messageOf(cause)}`;
+    const message = `${this.#name} cannot be written: ${messageOf(cause)}`;
     const error = new TldrError('UNAVAILABLE', message, { cause });
     if (forGood) this.#failed = error;
     return error;
@@ -244,27 +256,24 @@ export class WriteJournal {
     this.#openBytes += place.length;
   }
 
-  async #bytesAt({ at, length }: Place): Promise<Buffer> {
-    const bytes = Buffer.alloc(length);
-    const { bytesRead } = await this.#file.read(bytes, 0, length, at);
-    if (bytesRead !== length)
-      throw new TldrError('INVALID_DATA', `the journal in ${this.#folder} was cut short`);
-    return bytes;
-  }
-
   async #rewrite(): Promise<void> {
     const path = join(this.#folder, NAME);
-    const parts: Buffer[] = [MAGIC];
     const places = new Map<number, Place>();
-    let sizeBytes = MAGIC.length;
-    for (const [entry, place] of this.#open) {
-      const bytes = await this.#bytesAt(place);
-      parts.push(frameOf(bytes));
-      places.set(entry, { at: sizeBytes + HEAD_BYTES, length: bytes.length });
-      sizeBytes += HEAD_BYTES + bytes.length;
-    }
+    let sizeBytes = 0;
+    const write = async (to: FileHandle): Promise<void> => {
+      await to.appendFile(MAGIC);
+      sizeBytes += MAGIC.length;
+      for await (const frame of this.#openInFrames()) {
+        await to.appendFile(frameOf(Buffer.concat(frame.map(({ bytes }) => bytes))));
+        sizeBytes += FRAME_HEAD_BYTES;
+        for (const { entry, bytes } of frame) {
+          places.set(entry, { at: sizeBytes, length: bytes.length });
+          sizeBytes += bytes.length;
+        }
+      }
+    };
     try {
-      const { file, unsynced } = await swapFile(path, Buffer.concat(parts));
+      const { file, unsynced } = await swapFile(path, write);
       const old = this.#file;
       this.#file = file;
       this.#sizeBytes = sizeBytes;
@@ -277,6 +286,22 @@ export class WriteJournal {
       if (there !== 'own' && this.#failed === null) throw this.#unwritten(cause, true);
       throw cause;
     }
+  }
+
+  /** The open entries in their order, in frames of about a block. */
+  async *#openInFrames(): AsyncGenerator<readonly { entry: number; bytes: Buffer }[]> {
+    const reader = new BlockReader(this.#file, this.#name);
+    let frame: { entry: number; bytes: Buffer }[] = [];
+    let frameBytes = 0;
+    for (const [entry, place] of this.#open) {
+      const bytes = await reader.bytesAt(place);
+      frame.push({ entry, bytes });
+      frameBytes += bytes.length;
+      if (frameBytes < BLOCK_BYTES) continue;
+      yield frame;
+      [frame, frameBytes] = [[], 0];
+    }
+    if (frame.length > 0) yield frame;
   }
 
   /** Which file a restart would read. */
@@ -306,43 +331,21 @@ export class WriteJournal {
         'INVALID_DATA',
         `the journal ${path} is damaged at byte ${at} of ${size}: ${LOST_WITH_IT}`,
       );
-    if (!(await this.#bytesAt({ at: 0, length: MAGIC.length })).equals(MAGIC)) throw damaged(0);
+    const reader = new BlockReader(this.#file, this.#name);
+    if (!(await reader.bytesAt({ at: 0, length: MAGIC.length })).equals(MAGIC)) throw damaged(0);
     let at = MAGIC.length;
     while (at < size) {
-      const frame = await this.#frameAt(at, size);
+      const frame = await reader.frameAt(at, size);
       if (frame === 'torn') {
         await this.#file.truncate(at);
         await this.#file.datasync();
         break;
       }
       if (frame === 'damaged') throw damaged(at);
-      this.#take(frame, at + HEAD_BYTES);
-      at += HEAD_BYTES + frame.length;
+      this.#take(frame, at + FRAME_HEAD_BYTES);
+      at += FRAME_HEAD_BYTES + frame.length;
     }
     this.#sizeBytes = at;
-  }
-
-  async #frameAt(at: number, size: number): Promise<Buffer | 'torn' | 'damaged'> {
-    if (at + HEAD_BYTES > size) return 'torn';
-    const head = await this.#bytesAt({ at, length: HEAD_BYTES });
-    const length = head.readUInt32LE(0);
-    if (crc32(head.subarray(0, 8)) !== head.readUInt32LE(8) || length > FRAME_BYTES_MAX)
-      return (await this.#isZeroFrom(at, size)) ? 'torn' : 'damaged';
-    const end = at + HEAD_BYTES + length;
-    if (end > size) return 'torn';
-    const content = await this.#bytesAt({ at: at + HEAD_BYTES, length });
-    if (crc32(content) === head.readUInt32LE(4)) return content;
-    return end === size ? 'torn' : 'damaged';
-  }
-
-  /** A file system may have made the file longer before it wrote what belongs there. */
-  async #isZeroFrom(at: number, size: number): Promise<boolean> {
-    const chunk = 1024 ** 2;
-    for (let from = at; from < size; from += chunk) {
-      const bytes = await this.#bytesAt({ at: from, length: Math.min(chunk, size - from) });
-      if (bytes.some((byte) => byte !== 0)) return false;
-    }
-    return true;
   }
 
   #take(content: Buffer, at: number): void {
@@ -369,27 +372,4 @@ function unusable(folder: string, cause: unknown): TldrError {
   if (cause instanceof TldrError) return cause;
   const message = `cannot keep a journal in ${folder}: ${messageOf(cause)}`;
   return new TldrError('INVALID_ARGUMENT', message, { cause });
-}
-
-/** In their order, as many together as the reader takes; an entry alone always fits (`ENTRY_IDS_MAX`). */
-function* framesOf(buffered: readonly Buffered[]): Generator<readonly Buffered[]> {
-  let frame: Buffered[] = [];
-  let sizeBytes = 0;
-  for (const one of buffered) {
-    if (sizeBytes + one.bytes.length > FRAME_BYTES_MAX) {
-      yield frame;
-      [frame, sizeBytes] = [[], 0];
-    }
-    frame.push(one);
-    sizeBytes += one.bytes.length;
-  }
-  if (frame.length > 0) yield frame;
-}
-
-function frameOf(content: Buffer): Buffer {
-  const head = Buffer.alloc(HEAD_BYTES);
-  head.writeUInt32LE(content.length, 0);
-  head.writeUInt32LE(crc32(content), 4);
-  head.writeUInt32LE(crc32(head.subarray(0, 8)), 8);
-  return Buffer.concat([head, content]);
 }

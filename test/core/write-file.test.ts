@@ -31,7 +31,7 @@ const WRITERS: readonly (readonly [string, (path: string, content: string) => Pr
   [
     'swapFile',
     async (path, content) => {
-      await (await swapFile(path, Buffer.from(content))).file.close();
+      await (await swapFile(path, (file) => file.writeFile(content))).file.close();
     },
   ],
 ];
@@ -224,7 +224,7 @@ deviceTest('a character device is written into and stays one, a block device is 
   }
   await expect(fill(full)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
   await expect(replaceFile(null_, 'new')).rejects.toThrow('is a device');
-  await expect(swapFile(null_, Buffer.from('new'))).rejects.toThrow('is a device');
+  await expect(swapFile(null_, (file) => file.writeFile('new'))).rejects.toThrow('is a device');
   await expect(checkWritable(disk)).rejects.toThrow('is a block device');
   await expect(fill(disk)).rejects.toThrow('is a block device');
   expect((await lstat(null_)).isCharacterDevice()).toBe(true);

@@ -21,7 +21,8 @@ import { isTldrError } from '../../src/core/errors.js';
 import type { PointId } from '../../src/core/point-id.js';
 import { Rng } from '../../src/core/rng.js';
 import { writePlan, writeReport } from '../../src/migrate/journal-state.js';
-import { ENTRY_IDS_MAX, FRAME_BYTES_MAX, WriteJournal } from '../../src/migrate/write-journal.js';
+import { BLOCK_BYTES, FRAME_BYTES_MAX } from '../../src/migrate/journal-frames.js';
+import { ENTRY_IDS_MAX, WriteJournal } from '../../src/migrate/write-journal.js';
 
 const UUID = '0000abcd-0000-4000-8000-00000000000f';
 const U64_MAX = 2n ** 64n - 1n;
@@ -101,6 +102,25 @@ async function written(ids: readonly (readonly PointId[])[]): Promise<void> {
   const journal = await WriteJournal.open(folder);
   for (const some of ids) await begun(journal, some);
   await journal.close();
+}
+
+/** How often files are read while something is done. */
+async function readsOf(task: () => Promise<void>): Promise<number> {
+  const some = await open(path, 'r');
+  const prototype = Object.getPrototypeOf(some) as { read: (...given: unknown[]) => unknown };
+  await some.close();
+  const real = prototype.read;
+  let reads = 0;
+  prototype.read = function (this: unknown, ...given: unknown[]): unknown {
+    reads++;
+    return Reflect.apply(real, this, given);
+  };
+  try {
+    await task();
+  } finally {
+    prototype.read = real;
+  }
+  return reads;
 }
 
 async function damage(at: number): Promise<void> {
@@ -257,6 +277,30 @@ describe('the journal of writes', () => {
     await begun(journal, [7n]);
     await journal.close();
     expect((await reopened()).map(String).sort()).toEqual([...open, '7'].sort());
+  });
+
+  test('it is begun anew, and opened, in blocks: not by a read for each entry', async () => {
+    const journal = await WriteJournal.open(folder);
+    const ids = Array.from({ length: 400 }, (_, i) => BigInt(i));
+    const entries = 1_000;
+    // A frame for some, so that both small and large frames are read.
+    for (let i = 0; i < 50; i++) await begun(journal, ids);
+    await Promise.all(Array.from({ length: entries - 50 }, () => begun(journal, ids)));
+    const blocks = Math.ceil((await stat(path)).size / BLOCK_BYTES);
+    expect(blocks).toBeGreaterThan(3);
+    const reads = await readsOf(() => journal.rotate(0));
+    expect(journal.sizeBytes).toBe((await stat(path)).size);
+    expect(reads).toBeLessThanOrEqual(2 * blocks);
+    await begun(journal, [7n]);
+    await journal.close();
+    let again: WriteJournal | null = null;
+    const openReads = await readsOf(async () => {
+      again = await WriteJournal.open(folder);
+    });
+    expect(openReads).toBeLessThanOrEqual(4 * blocks);
+    const content = await contentOf(again!);
+    expect(content).toEqual([...Array<PointId[]>(entries).fill(ids), [7n]]);
+    await again!.close();
   });
 
   test.each([
