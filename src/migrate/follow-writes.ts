@@ -3,13 +3,13 @@ import { isTldrError, messageOf, TldrError } from '../core/errors.js';
 import type { Sent, Touched, WriteOutcome } from '../core/followed.js';
 import type { PointId } from '../core/point-id.js';
 import { sleep, throwIfAborted, type Log } from '../core/run.js';
-import { componentBytesOf } from '../core/stored-component.js';
-import { targetDescription } from '../core/target-description.js';
 import type { PointCondition, VectorStore } from '../core/vector-store.js';
 import { endsWithin } from './ends-within.js';
 import type { CopyState, Side } from './journal-state.js';
+import { LeftEntries } from './left-entries.js';
 import { LoggedWrites } from './logged-writes.js';
-import { PointSync } from './point-sync.js';
+import { openSync } from './open-sync.js';
+import type { PointSync } from './point-sync.js';
 import { setAsideText, type SetAside } from './set-aside.js';
 import type { WriteJournal } from './write-journal.js';
 import { WriteTurns } from './write-turns.js';
@@ -21,11 +21,15 @@ const LEFT_LANES = 4;
 /** Longest wait of a client for its points to be in the target: where it reads the source, and where the target. */
 const SOURCE_WAIT_MS = 2_000;
 const TARGET_WAIT_MS = 10_000;
-/** Longest time in which writes are held up for a cut-over; it is tried again. */
+/** Longest wait for a moment to switch, and then longest time in which writes are held up for it; it is tried again. */
 const SWITCH_WAIT_MS = 3_000;
+/** After writes were held up in vain, they are not held up again for so many times as long. */
+const SWITCH_PAUSES = 3;
 const OPEN_CHECK_MS = 5;
 /** Longest wait of a write for those before it; then nothing was sent. */
 const TURN_WAIT_MS = 20_000;
+/** Of points that are written while nothing is brought over, so many are remembered. */
+const LATER_POINTS_MAX = 1_000_000;
 
 export interface FollowOptions {
   readonly source: VectorStore;
@@ -68,12 +72,17 @@ export class FollowWrites {
   /** Entries of writes that have not been brought over or left for later by the write itself. */
   readonly #inFlight = new Set<number>();
   readonly #finishing = new Set<Promise<TldrError | null>>();
+  /** Entries of points that are brought over when the copy is finished, and of points that are set aside. */
+  readonly #later = new LeftEntries(LATER_POINTS_MAX);
+  readonly #aside = new LeftEntries();
   #sync: PointSync | null = null;
   #wanted: CopyState = 'waiting';
   #reached: CopyState = 'waiting';
   #side: Side = 'source';
   /** A write that is not in the target in time is said to have failed: its client may read there. */
   #strict = false;
+  /** When writes may be held up for a switch again. */
+  #switchAfterMs = 0;
   #caughtUp = false;
   #replay: Promise<void> = Promise.resolve();
   readonly #logged: LoggedWrites;
@@ -144,8 +153,9 @@ export class FollowWrites {
   async setState(state: CopyState): Promise<void> {
     if (state === this.#wanted) return;
     if (state === 'copied') {
-      this.#sync = await this.#openSync();
+      this.#sync = await openSync({ ...this.#options, onBrought: (id) => this.#brought(id) });
       this.#wanted = this.#reached = state;
+      this.#later.clear();
       const left = this.#options.journal.openEntries().filter((entry) => !this.#inFlight.has(entry));
       this.#replay = this.#bringLeft(left).catch((error: unknown) => this.#stopped(error));
       return;
@@ -157,6 +167,7 @@ export class FollowWrites {
     await this.#sync?.stop();
     await Promise.all([...this.#finishing, this.#replay]);
     this.#sync = null;
+    this.#aside.clear();
     this.#reached = state;
   }
 
@@ -182,19 +193,39 @@ export class FollowWrites {
       this.#strict = false;
       return true;
     }
-    return this.#turns.alone(async () => {
-      throwIfAborted(this.#stop.signal);
-      const untilMs = performance.now() + SWITCH_WAIT_MS;
-      while (!this.#caughtUp || this.#options.journal.openCount > 0) {
-        const setAside = this.#sync?.setAside ?? null;
-        if (setAside !== null) throw new TldrError('INVALID_DATA', setAsideText(setAside));
-        if (performance.now() > untilMs) return false;
-        await sleep(OPEN_CHECK_MS, this.#stop.signal);
-      }
+    // What is behind by more than a moment, or for good, is no reason to hold up writes.
+    const { lastOpened } = this.#options.journal;
+    if (performance.now() < this.#switchAfterMs || !(await this.#isOver(lastOpened))) return false;
+    const fromMs = performance.now();
+    const switched = await this.#turns.aloneWithin(SWITCH_WAIT_MS, async () => {
+      if (!(await this.#isOver(Infinity))) return false;
       this.#strict = true;
       await this.#switch(side, switchReads);
       return true;
     });
+    if (switched !== true) {
+      const nowMs = performance.now();
+      this.#switchAfterMs = nowMs + SWITCH_PAUSES * (nowMs - fromMs);
+    }
+    return switched === true;
+  }
+
+  /**
+   * Waits until entries up to that number are closed, and everything from before has been brought over.
+   * @returns false if that takes too long. @throws INVALID_DATA if the target cannot hold a point, ABORTED
+   */
+  async #isOver(last: number): Promise<boolean> {
+    const { journal } = this.#options;
+    const untilMs = performance.now() + SWITCH_WAIT_MS;
+    for (;;) {
+      throwIfAborted(this.#stop.signal);
+      const setAside = this.#sync?.setAside ?? null;
+      if (setAside !== null) throw new TldrError('INVALID_DATA', setAsideText(setAside));
+      const { oldestOpen } = journal;
+      if (this.#caughtUp && (oldestOpen === null || oldestOpen > last)) return true;
+      if (performance.now() > untilMs) return false;
+      await sleep(OPEN_CHECK_MS, this.#stop.signal);
+    }
   }
 
   /**
@@ -273,12 +304,14 @@ export class FollowWrites {
     let why: TldrError | null = null;
     try {
       await turn;
-      const sync = this.#sync;
-      // Left open: looked at when the copy is finished.
-      if (this.#wanted !== 'copied' || sync === null) return null;
       for (const entry of entries) {
-        const found = await this.#bring(sync, [entry], entries.length === 1 ? ids : null);
-        why ??= found;
+        const touched = entries.length === 1 && ids !== null ? ids : await this.#options.journal.idsOf(entry);
+        const sync = this.#sync;
+        if (this.#wanted === 'copied' && sync !== null) {
+          const found = await this.#bring(sync, entry, touched);
+          why ??= found;
+        } else this.#leave(entry, touched);
+        this.#inFlight.delete(entry);
       }
     } finally {
       for (const entry of entries) this.#inFlight.delete(entry);
@@ -286,41 +319,45 @@ export class FollowWrites {
     return why;
   }
 
+  /** Leaves points until the copy is finished: then those of all open entries are looked at. */
+  #leave(entry: number, ids: readonly PointId[]): void {
+    if (!this.#later.keep(entry, ids)) this.#options.journal.done(entry);
+  }
+
   async #bringLeft(entries: readonly number[]): Promise<void> {
     const sync = this.#sync;
+    const { journal } = this.#options;
     if (sync === null) return;
     // Writes of a process that was killed may still be under way in the database.
     if (entries.length > 0) await this.#logged.settle();
     const left = groupsOf(entries, LEFT_TOGETHER);
     const lane = async (): Promise<void> => {
-      for (const group of left) await this.#bring(sync, group, null);
+      for (const group of left) {
+        const touched = await Promise.all(
+          group.map(async (entry) => ({ entry, ids: await journal.idsOf(entry) })),
+        );
+        // Asked for together, they are brought over together.
+        await Promise.all(touched.map(({ entry, ids }) => this.#bring(sync, entry, ids)));
+      }
     };
     await Promise.all(Array.from({ length: LEFT_LANES }, lane));
     this.#caughtUp = this.#wanted === 'copied';
   }
 
   /**
-   * Resolves when every point of the entries was brought over or set aside. An entry with a point that was set aside
-   * stays open until that point is brought over, too.
+   * Resolves when every point of an entry was brought over or set aside. An entry stays open as long as it stands for a
+   * point that is set aside.
    */
-  async #bring(
-    sync: PointSync,
-    entries: readonly number[],
-    known: readonly PointId[] | null,
-  ): Promise<TldrError | null> {
-    const { journal } = this.#options;
-    const ids = await Promise.all(entries.map(async (entry) => known ?? (await journal.idsOf(entry))));
-    const whys = await Promise.all(
-      entries.map(async (entry, i) => {
-        const { settled, brought } = sync.sync([...new Set(ids[i])]);
-        const closed = brought.then(() => journal.done(entry));
-        closed.catch((error: unknown) => this.#stopped(error));
-        const why = await settled;
-        if (why === null) await closed;
-        return why;
-      }),
-    );
-    return whys.find((why) => why !== null) ?? null;
+  async #bring(sync: PointSync, entry: number, ids: readonly PointId[]): Promise<TldrError | null> {
+    const why = await sync.sync([...new Set(ids)]);
+    if (why === null || !this.#aside.keep(entry, sync.asideOf(ids))) this.#options.journal.done(entry);
+    return why;
+  }
+
+  /** A point that was set aside is over. */
+  #brought(id: PointId): void {
+    const entry = this.#aside.release(id);
+    if (entry !== null) this.#options.journal.done(entry);
   }
 
   /** @throws UNAVAILABLE after a while, or for a point that was set aside, where clients read the target */
@@ -334,31 +371,6 @@ export class FollowWrites {
     const why = await finished;
     if (why !== null)
       throw new TldrError('UNAVAILABLE', `the write was made, but cannot be read yet: ${messageOf(why)}`);
-  }
-
-  async #openSync(): Promise<PointSync> {
-    const { source, target, encoder, sourceCollection, targetCollection, checkNames, log } = this.#options;
-    await checkNames?.();
-    const targetSpec = await target.describe(targetCollection);
-    const description = targetDescription(targetSpec);
-    if (description?.source !== sourceCollection || description.encoder !== encoder.fingerprint)
-      throw new TldrError(
-        'MISMATCH',
-        `${targetCollection} is not what this encoder made of ${sourceCollection}`,
-      );
-    const { shardKeys } = await source.describe(sourceCollection);
-    const identity = {
-      ...{
-        sourceEndpoint: source.endpoint,
-        sourceCollection,
-        targetEndpoint: target.endpoint,
-        targetCollection,
-      },
-      ...{ vectorName: description.vector, compactName: description.compact, layout: description.layout },
-      encoderFingerprint: description.encoder,
-    };
-    const componentBytes = componentBytesOf(targetSpec, description.compact);
-    return new PointSync({ source, target, encoder, identity, componentBytes, shardKeys, checkNames, log });
   }
 
   #stopped(error: unknown): void {

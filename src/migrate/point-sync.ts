@@ -31,29 +31,20 @@ export interface SyncSides {
   readonly shardKeys: readonly ShardKey[];
   /** @throws UNAVAILABLE where the name of either collection leads elsewhere */
   readonly checkNames?: (() => Promise<void>) | undefined;
+  /** Called when a point that had been set aside was brought over. */
+  readonly onBrought?: ((id: PointId) => void) | undefined;
   readonly log?: Log | undefined;
 }
 
-/** Points that are being brought over. */
-export interface Syncing {
-  /**
-   * Resolves when each point was brought over or set aside; with why the first was set aside, or null.
-   * @throws ABORTED once stopped
-   */
-  readonly settled: Promise<TldrError | null>;
-  /** Resolves when each point was brought over, however long that takes. @throws ABORTED once stopped */
-  readonly brought: Promise<void>;
-}
-
+/** @param why the point was set aside, or null once it was brought over */
 interface Waiter {
-  readonly putAside: (why: TldrError) => void;
-  readonly bring: () => void;
+  readonly settle: (why: TldrError | null) => void;
   readonly fail: (error: TldrError) => void;
 }
 
 interface Wanted {
   readonly id: PointId;
-  readonly waiting: Waiter[];
+  waiting: Waiter[];
   /** Whether bringing it over failed before: then it is tried apart from the others. */
   failed: boolean;
   loneFailures: number;
@@ -93,19 +84,21 @@ export class PointSync {
     return first === undefined ? null : { points: this.#reasons.size, why: first.message };
   }
 
-  /** Begins to read each of the points and to write it. */
-  sync(ids: readonly PointId[]): Syncing {
-    const wanted = ids.map((id) => this.#want(id));
+  /**
+   * Reads each of the points and writes it. Resolves when each was brought over or set aside; with why the first was
+   * set aside, or null.
+   * @throws ABORTED once stopped
+   */
+  sync(ids: readonly PointId[]): Promise<TldrError | null> {
+    const settled = Promise.all(ids.map((id) => this.#want(id)));
     this.#work();
-    const whys = Promise.all(wanted.map(({ settled }) => settled));
-    const all = Promise.all(wanted.map(({ brought }) => brought));
-    const syncing: Syncing = {
-      settled: whys.then((found) => found.find((why) => why !== null) ?? null),
-      brought: all.then(() => undefined),
-    };
-    // Nobody has to wait for both.
-    for (const promise of [syncing.settled, syncing.brought]) promise.catch(() => undefined);
-    return syncing;
+    return settled.then((whys) => whys.find((why) => why !== null) ?? null);
+  }
+
+  /** Which of the points are set aside now. @throws ABORTED once stopped: then nobody knows */
+  asideOf(ids: readonly PointId[]): PointId[] {
+    if (this.#stopped) throw stoppedError();
+    return ids.filter((id) => this.#reasons.has(id));
   }
 
   /** Ends with the batch under way; everything else is given up. */
@@ -119,14 +112,11 @@ export class PointSync {
     for (const map of [this.#pending, this.#failed, this.#aside, this.#reasons]) map.clear();
   }
 
-  #want(id: PointId): Syncing {
-    let putAside: Waiter['putAside'] = () => undefined;
-    const aside = new Promise<TldrError>((resolve) => (putAside = resolve));
-    const brought = new Promise<void>((bring, fail) => {
+  #want(id: PointId): Promise<TldrError | null> {
+    return new Promise((settle, fail) => {
       if (this.#stopped) fail(stoppedError());
-      else this.#take(id).waiting.push({ putAside, bring, fail });
+      else this.#take(id).waiting.push({ settle, fail });
     });
-    return { brought, settled: Promise.race([aside, brought.then(() => null)]) };
   }
 
   /** A point that failed before is tried again at once: it may have been changed. */
@@ -215,8 +205,8 @@ export class PointSync {
     }
     this.#brought++;
     for (const { id, waiting } of batch) {
-      this.#reasons.delete(id);
-      for (const { bring } of waiting) bring();
+      if (this.#reasons.delete(id)) this.#sides.onBrought?.(id);
+      for (const { settle } of waiting) settle(null);
     }
     return true;
   }
@@ -248,7 +238,9 @@ export class PointSync {
       return;
     }
     this.#aside.set(id, { wanted, untilMs: performance.now() + SET_ASIDE_RETRY_MS });
-    for (const { putAside } of waiting) putAside(why);
+    // Whoever waited goes on, and may come again any number of times.
+    wanted.waiting = [];
+    for (const { settle } of waiting) settle(why);
   }
 
   /** What failed is tried again later, with whoever has asked for it meanwhile. */

@@ -18,17 +18,23 @@ export class WriteTurns {
   }
 
   /** With other shared tasks at the same time. @throws UNAVAILABLE where its turn does not come in time */
-  shared<T>(task: () => Promise<T>): Promise<T> {
-    return this.#run(false, task);
+  async shared<T>(task: () => Promise<T>): Promise<T> {
+    if (!(await this.#turn(false, this.#waitMs))) throw tooLate();
+    return this.#run(task);
   }
 
   /** With no other task at the same time. @throws UNAVAILABLE where its turn does not come in time */
-  alone<T>(task: () => Promise<T>): Promise<T> {
-    return this.#run(true, task);
+  async alone<T>(task: () => Promise<T>): Promise<T> {
+    if (!(await this.#turn(true, this.#waitMs))) throw tooLate();
+    return this.#run(task);
   }
 
-  async #run<T>(alone: boolean, task: () => Promise<T>): Promise<T> {
-    await this.#turn(alone);
+  /** As `alone`, but gives up after another time. @returns null if the turn did not come */
+  async aloneWithin<T>(waitMs: number, task: () => Promise<T>): Promise<T | null> {
+    return (await this.#turn(true, waitMs)) ? this.#run(task) : null;
+  }
+
+  async #run<T>(task: () => Promise<T>): Promise<T> {
     try {
       return await task();
     } finally {
@@ -38,16 +44,17 @@ export class WriteTurns {
     }
   }
 
-  #turn(alone: boolean): Promise<void> {
-    return new Promise((resolve, reject) => {
+  /** @returns false where the turn does not come in time */
+  #turn(alone: boolean, waitMs: number): Promise<boolean> {
+    return new Promise((resolve) => {
       const timer = setTimeout(() => {
         this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
-        reject(new TldrError('UNAVAILABLE', 'writes before this one are not over: it was not made'));
+        resolve(false);
         this.#next();
-      }, this.#waitMs);
+      }, waitMs);
       const start = (): void => {
         clearTimeout(timer);
-        resolve();
+        resolve(true);
       };
       const waiting: Waiting = { alone, start };
       this.#waiting.push(waiting);
@@ -64,4 +71,8 @@ export class WriteTurns {
       first.start();
     }
   }
+}
+
+function tooLate(): TldrError {
+  return new TldrError('UNAVAILABLE', 'writes before this one are not over: it was not made');
 }

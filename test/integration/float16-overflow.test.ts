@@ -140,11 +140,12 @@ test('repair, followed writes, clients of the proxy and of the wrapper meet the 
     },
     log: (_level, _message, fields) => warnings.push(JSON.stringify(fields)),
   });
-  const followed = sync.sync([BIG_ID]);
-  expect((await followed.settled)?.message).toMatch(TOO_LARGE);
-  await sync.sync([1n]).brought;
+  expect((await sync.sync([BIG_ID]))?.message).toMatch(TOO_LARGE);
+  expect(await sync.sync([1n])).toBeNull();
+  expect(sync.asideOf([BIG_ID, 1n])).toEqual([BIG_ID]);
   await sync.stop();
-  await expect(followed.brought).rejects.toMatchObject({ code: 'ABORTED' });
+  await expect(sync.sync([BIG_ID])).rejects.toMatchObject({ code: 'ABORTED' });
+  expect(() => sync.asideOf([BIG_ID])).toThrow('not brought to the target any more');
   expect(warnings.join()).toMatch(TOO_LARGE);
 });
 

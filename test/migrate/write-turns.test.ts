@@ -41,11 +41,13 @@ describe('turns of writes', () => {
     await expect(turns.alone(() => Promise.reject(new Error('no')))).rejects.toThrow('no');
     const first = held();
     const running = turns.shared(first.task);
+    expect(await turns.aloneWithin(1, () => Promise.resolve(0))).toBeNull();
     await expect(turns.alone(() => Promise.resolve())).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     // Those behind it go on.
     expect(await turns.shared(() => Promise.resolve(1))).toBe(1);
     first.end();
     await running;
     expect(await turns.alone(() => Promise.resolve(2))).toBe(2);
+    expect(await turns.aloneWithin(60_000, () => Promise.resolve(3))).toBe(3);
   });
 });
