@@ -2,13 +2,14 @@ import type { Stats } from 'node:fs';
 import { lstat, readlink } from 'node:fs/promises';
 import { dirname, join, parse, resolve, sep } from 'node:path';
 import { codeOf, TldrError } from '../core/errors.js';
+import { otherMembers } from './group-members.js';
 import { makeFolder } from './whole-file.js';
 
 /** As many links as Linux follows from one path. */
 const LINKS_MAX = 40;
 const ROOT_UID = 0;
 const OTHERS_WRITE = 0o002;
-const GROUP_OR_OTHERS_WRITE = 0o022;
+const GROUP_WRITE = 0o020;
 const STICKY = 0o1000;
 
 /**
@@ -24,20 +25,19 @@ export async function makeOwnFolder(path: string): Promise<void> {
 }
 
 /**
- * Looks at every folder and symbolic link on the way to a folder, and at the folder itself, as far as they exist. On a
- * system without user numbers nothing is looked at.
+ * Looks at every folder and symbolic link on the way to a folder, and at the folder itself, as far as they exist. A
+ * group may write if only this user and root are in it. On a system without user numbers nothing is looked at.
  * @throws INVALID_ARGUMENT where another user, root aside, can put something else in the folder's place or write into it
  */
 export async function checkOwnFolder(path: string): Promise<void> {
   const uid = process.geteuid?.();
   if (uid === undefined) return;
-  const own = (owner: number): boolean => owner === uid || owner === ROOT_UID;
   const names = namesOf(resolve(path));
   let at = parse(resolve(path)).root;
   let links = 0;
   for (;;) {
     const name = names.shift();
-    refuseUnsafe(path, { at, found: await lstat(at), own, isLast: name === undefined });
+    await refuseUnsafe(path, { at, found: await lstat(at), uid, isLast: name === undefined });
     if (name === undefined) return;
     if (name === '..') at = dirname(at);
     else {
@@ -45,7 +45,8 @@ export async function checkOwnFolder(path: string): Promise<void> {
       const found = await lstatIfThere(next);
       if (found === null) return;
       if (found.isSymbolicLink()) {
-        if (!own(found.uid)) throw refused(path, `${next} belongs to user ${found.uid}, who can replace it`);
+        if (!isOwn(found.uid, uid))
+          throw refused(path, `${next} belongs to user ${found.uid}, who can replace it`);
         if (++links > LINKS_MAX)
           throw refused(path, `it leads through more than ${LINKS_MAX} symbolic links`);
         const target = await readlink(next);
@@ -56,19 +57,32 @@ export async function checkOwnFolder(path: string): Promise<void> {
   }
 }
 
-function refuseUnsafe(
+async function refuseUnsafe(
   path: string,
-  { at, found, own, isLast }: { at: string; found: Stats; own: (uid: number) => boolean; isLast: boolean },
-): void {
+  { at, found, uid, isLast }: { at: string; found: Stats; uid: number; isLast: boolean },
+): Promise<void> {
   // What is no folder is told by whoever opens it.
   if (!found.isDirectory()) return;
-  if (!own(found.uid))
+  if (!isOwn(found.uid, uid))
     throw refused(path, `${at} belongs to user ${found.uid}, who can replace what is in it`);
+  // The sticky bit keeps others from what is in a folder, not from adding to it.
+  if (!isLast && (found.mode & STICKY) !== 0) return;
   const mode = (found.mode & 0o7777).toString(8);
-  if (isLast && (found.mode & GROUP_OR_OTHERS_WRITE) !== 0)
-    throw refused(path, `other users can write into ${at} (mode ${mode}); \`chmod 700\` takes that away`);
-  if (!isLast && (found.mode & OTHERS_WRITE) !== 0 && (found.mode & STICKY) === 0)
-    throw refused(path, `every user can replace what is in ${at} (mode ${mode}, without the sticky bit)`);
+  const advice = `\`chmod ${isLast ? '700' : 'go-w'}\` takes that away`;
+  const what = isLast ? `write into ${at}` : `replace what is in ${at}`;
+  if ((found.mode & OTHERS_WRITE) !== 0)
+    throw refused(path, `every user can ${what} (mode ${mode}); ${advice}`);
+  if ((found.mode & GROUP_WRITE) === 0) return;
+  const members = await otherMembers(found.gid, uid);
+  if (members !== null)
+    throw refused(
+      path,
+      `its group ${found.gid} can ${what} (mode ${mode}), and in it are ${members}; ${advice}`,
+    );
+}
+
+function isOwn(owner: number, uid: number): boolean {
+  return owner === uid || owner === ROOT_UID;
 }
 
 function namesOf(path: string): string[] {
