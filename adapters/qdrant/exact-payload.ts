@@ -8,13 +8,15 @@ import { isObject, listAt, num, parseJson, stringifyJson, valueAt, type Json } f
 import {
   exactPayload,
   hasInexactPayload,
+  partedPayload,
   payloadJson,
   withExactPayload,
   withPayloadEntries,
 } from './payload.js';
 import { PAYLOAD_DEPTH_MAX } from './payload-depth.js';
 import { pointJson } from './point-json.js';
-import { limitsOf, type Place } from './points.js';
+import type { Grpc } from './grpc.js';
+import { limitsOf, setPayload, type Place } from './points.js';
 import type { Rest } from './rest.js';
 import { idJson, pathOf, shardKeyJson } from './sampling.js';
 import { textReadAs } from './server-double.js';
@@ -104,11 +106,12 @@ function pointsAt(batch: WriteBatch, kept: readonly number[]): WriteBatch {
 
 /**
  * Writes the points at `restAt` over REST, each as a whole in one request. Only a payload that is nested 125 or 126 deep
- * needs a second request, since the server takes it alone.
+ * needs a second request, since the server takes it alone, and so does one with values for which there is only REST
+ * beside others for which there is only gRPC.
  * @throws INVALID_DATA naming a point that the server cannot take
  */
 export async function writeExactPoints(
-  rest: Rest,
+  { rest, grpc }: { readonly rest: Rest; readonly grpc: Grpc },
   place: Place,
   write: {
     readonly batch: WriteBatch;
@@ -139,11 +142,12 @@ export async function writeExactPoints(
     const payload = exactPayload(batch.rest[i] ?? new Uint8Array(0));
     if (id === undefined || payload === null) continue;
     const at = { ...place, id };
-    const { text, depth } = writable(at, payload);
-    if (depth > POINT_DEPTH_MAX) {
+    const { text, depth, after } = writable(at, payload);
+    if (depth > POINT_DEPTH_MAX || after.length > 0) {
       await flush();
-      if (insertOnly !== null) throw tooDeep(at, depth, POINT_DEPTH_MAX);
+      if (insertOnly !== null) throw after.length > 0 ? mixed(at) : tooDeep(at, depth, POINT_DEPTH_MAX);
       await writeDeep(rest, at, { point: pointJson(batch, i, '{}'), payload: text });
+      await writeAfter(grpc, at, after);
       continue;
     }
     const point = pointJson(batch, i, text);
@@ -174,18 +178,37 @@ async function writeDeep(
   });
 }
 
-/** The payload's text such that it reads the same once the server has stored it. @throws INVALID_DATA */
-function writable(at: PointPlace, payload: string): { text: string; depth: number } {
-  const { text, depth } = written(parseJson(payload), (double) => {
-    const kept = textReadAs(double);
-    if (kept !== null) return kept;
-    throw new TldrError(
-      'INVALID_DATA',
-      `${pointName(at)}: its payload holds a number that only gRPC carries exactly, and a value that only REST carries: change one of them or delete the point`,
-    );
-  });
-  if (depth > PAYLOAD_DEPTH_MAX) throw tooDeep(at, depth, PAYLOAD_DEPTH_MAX);
-  return { text, depth };
+/** What gRPC alone carries is stored last: everything that is stored before is read and stored once more by that. */
+async function writeAfter(grpc: Grpc, at: PointPlace, entries: readonly Uint8Array[]): Promise<void> {
+  if (entries.length === 0) return;
+  await eachPart({ ids: [at.id], collection: at.collection }, () =>
+    setPayload(grpc, at, { id: at.id, entries }),
+  );
+}
+
+interface Writable {
+  readonly text: string;
+  readonly depth: number;
+  /** Entries of the payload to write over gRPC after the text. */
+  readonly after: readonly Uint8Array[];
+}
+
+/** The payload such that it reads the same once the server has stored it. @throws INVALID_DATA */
+function writable(at: PointPlace, payload: string): Writable {
+  const value = parseJson(payload);
+  const whole = written(value);
+  const parts = whole === null ? partedPayload(value) : { json: value, entries: [] };
+  const found = whole ?? (parts === null ? null : written(parts.json));
+  if (found === null || parts === null) throw mixed(at);
+  if (found.depth > PAYLOAD_DEPTH_MAX) throw tooDeep(at, found.depth, PAYLOAD_DEPTH_MAX);
+  return { ...found, after: parts.entries };
+}
+
+function mixed(at: PointPlace): TldrError {
+  return new TldrError(
+    'INVALID_DATA',
+    `${pointName(at)}: its payload holds a number that only gRPC carries exactly, and a value that only REST carries: change one of them or delete the point`,
+  );
 }
 
 function tooDeep(at: PointPlace, depth: number, max: number): TldrError {
@@ -199,23 +222,28 @@ function pointName({ id, collection }: PointPlace): string {
   return `point ${formatPointId(id)} cannot be written to ${collection}`;
 }
 
-/** JSON text, with doubles as `doubleText` has them, and how deep it is nested. */
-function written(value: Json, doubleText: (double: number) => string): { text: string; depth: number } {
-  if (isLosslessNumber(value))
-    return { text: /^-?\d+$/.test(value.value) ? value.value : doubleText(Number(value.value)), depth: 0 };
+interface Written {
+  readonly text: string;
+  readonly depth: number;
+}
+
+/** JSON text whose doubles the server reads as those, and how deep it is nested; null for a double that has no text. */
+function written(value: Json): Written | null {
+  if (isLosslessNumber(value)) {
+    const text = /^-?\d+$/.test(value.value) ? value.value : textReadAs(Number(value.value));
+    return text === null ? null : { text, depth: 0 };
+  }
   if (typeof value !== 'object' || value === null) return { text: stringifyJson(value), depth: 0 };
+  const isList = Array.isArray(value);
+  const texts: string[] = [];
   let depth = 0;
-  const inner = (item: Json): string => {
-    const found = written(item, doubleText);
+  for (const [key, item] of Object.entries(value)) {
+    const found = written(item);
+    if (found === null) return null;
     depth = Math.max(depth, found.depth);
-    return found.text;
-  };
-  const text = Array.isArray(value)
-    ? `[${value.map(inner).join()}]`
-    : `{${Object.entries(value)
-        .map(([key, item]) => `${JSON.stringify(key)}:${inner(item)}`)
-        .join()}}`;
-  return { text, depth: depth + 1 };
+    texts.push(isList ? found.text : `${JSON.stringify(key)}:${found.text}`);
+  }
+  return { text: isList ? `[${texts.join()}]` : `{${texts.join()}}`, depth: depth + 1 };
 }
 
 function shardOf({ shardKey }: Place): { shard_key?: Json } {

@@ -123,6 +123,28 @@ export function withPayloadEntries(rest: Uint8Array, json: string): Uint8Array |
   return Buffer.concat([rest.subarray(0, payloadStart(rest)), packRest(entries, [])]);
 }
 
+/**
+ * Returns a payload that has to be written in two requests: `json` over REST, then payload entries over gRPC. The server
+ * reads what the first has stored once more for the second, which must not change it. Null where it would.
+ */
+export function partedPayload(payload: Json): { readonly json: Json; readonly entries: Uint8Array[] } | null {
+  if (!isObject(payload)) return null;
+  const pairs = Object.entries(payload);
+  const overRest = pairs.filter(([, value]) => !isCarried(value, 1));
+  if (!overRest.every(([, value]) => isStable(value))) return null;
+  const entries = pairs
+    .filter(([, value]) => isCarried(value, 1))
+    .map(([key, value]) => encodeEntry(key, encodeValue(value, doubleReadAs).finish()));
+  return { json: Object.fromEntries(overRest), entries };
+}
+
+/** Whether the server gives a value back as it was written, however often it reads and stores it again. */
+function isStable(value: Json): boolean {
+  if (isLosslessNumber(value)) return /^-?\d+$/.test(value.value) || isStableDouble(Number(value.value));
+  if (typeof value !== 'object' || value === null) return true;
+  return Object.values(value).every(isStable);
+}
+
 /** Whether a value, nested so deep, can be sent over gRPC such that it reads the same afterwards. */
 function isCarried(value: Json, depth: number): boolean {
   if (depth > DEPTH_MAX) return false;

@@ -264,6 +264,19 @@ export async function upsertPoints(
   grpc.memory.give(message.finish());
 }
 
+/** SetPayloadPoints: collection 1, wait 2, payload 3 (entries), points_selector 5 (points 1: ids 1), shard_key_selector 7. */
+export async function setPayload(
+  grpc: Grpc,
+  place: Place,
+  { id, entries }: { readonly id: PointId; readonly entries: readonly Uint8Array[] },
+): Promise<void> {
+  const request = new ProtoWriter().string(1, place.collection).varint(2, 1);
+  for (const entry of entries) request.bytes(3, entry);
+  request.message(5, new ProtoWriter().message(1, new ProtoWriter().message(1, encodePointId(id))));
+  if (place.shardKey !== undefined) request.message(7, encodeShardKey(place.shardKey));
+  await grpc.call('Points/SetPayload', request.finish());
+}
+
 /** DeletePoints: collection 1, wait 2, points 3 (ids 1: PointsIdsList, ids 1), shard_key_selector 5. */
 export async function deletePoints(grpc: Grpc, place: Place, ids: readonly PointId[]): Promise<void> {
   for (let start = 0, taken = 0; start < ids.length; start += taken) {

@@ -274,7 +274,7 @@ export class QdrantStore implements VectorStore {
       const pointsMax = limits.now.upsertPoints;
       const place = { collection, shardKey, limits };
       await upsertPoints(this.#to.grpc, place, { batch: grpc, insertOnly: way, pointsMax });
-      await writeExactPoints(this.#to.rest, place, { batch, restAt, insertOnly: way, pointsMax });
+      await writeExactPoints(this.#to, place, { batch, restAt, insertOnly: way, pointsMax });
     });
   }
 

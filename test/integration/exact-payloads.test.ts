@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Grpc } from '../../adapters/qdrant/grpc.js';
 import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
 import { DEFAULT_RETRY } from '../../adapters/qdrant/retry.js';
+import { doubleReadAs } from '../../adapters/qdrant/server-double.js';
 import type { VectorStore } from '../../src/core/vector-store.js';
 import { migrateCollection } from '../../src/migrate/migrate-collection.js';
 import { planMigration } from '../../src/migrate/plan-migration.js';
@@ -12,9 +13,11 @@ import { PointSync } from '../../src/migrate/point-sync.js';
 import { repairPoints } from '../../src/migrate/repair-points.js';
 import { verifyMigration } from '../../src/migrate/verify-migration.js';
 import { contentOf, DIM, tinyEncoder } from '../migrate/fixtures.js';
+import { encodeRequest } from '../adapters/serve/grpc-schemas.js';
 import { copyOnce } from './copy-once.js';
 import { fieldOf, readExactJson, textOf } from './exact-json.js';
 import { fetchAgain } from './fetch-once.js';
+import { PlainGrpc } from './grpc-call.js';
 import { startTestServer, testsOn, type TestServer } from './test-server.js';
 
 const test = await testsOn('any');
@@ -174,6 +177,37 @@ test('doubles that no decimal text stands for are carried as well', async () => 
   const report = await migrateCollection({ ...sides, ...collections, recordPath: join(folder, 'd.json') });
   expect(report.verify).toMatchObject({ ok: true, points: 1 });
   expect(await numbers(targetCollection)).toEqual(JSON.parse(payload));
+});
+
+test('values that only REST carries and values that only gRPC carries survive in one payload', async () => {
+  const [sourceCollection, targetCollection] = ['mixed', 'mixed-copy'];
+  const others = `{"h":18446744073709551615,"a":{"b":[9223372036854775808,1.0]},"deep":${nested(125)}}`;
+  await rest('PUT', `/collections/${sourceCollection}`, `{"vectors":{"size":${DIM},"distance":"Cosine"}}`);
+  await put(sourceCollection, 1, '{}');
+  await put(sourceCollection, 2, '{"h":18446744073709551614}');
+  const path = `/collections/${sourceCollection}/points/payload?wait=true`;
+  await rest('POST', path, `{"points":[1],"payload":${others}}`);
+  // No decimal text stands for some of these.
+  const double = (value: number) => ({ doubleValue: doubleReadAs(value) });
+  const list = { values: [double(7.3661085030116375e-9), double(-1.8585327068119105e-9)] };
+  const payload = { n: { listValue: list }, unstable: double(942.3225445592973), one: double(1) };
+  const message = encodeRequest('Points/SetPayload', {
+    ...{ collectionName: sourceCollection, wait: true, payload },
+    pointsSelector: { points: { ids: [{ num: '1' }] } },
+  });
+  const grpc = new PlainGrpc(server.grpcUrl);
+  expect(await grpc.call({ path: '/qdrant.Points/SetPayload', message })).toMatchObject({ code: 0 });
+  grpc.close();
+  expect(await payloadText(sourceCollection, 1)).toMatch(
+    /"h":18446744073709551615,"n":\[7.3661085030116375e-9,/,
+  );
+  const sides = { source: store, target: store, encoder: tinyEncoder() };
+  const collections = { sourceCollection, targetCollection, layout: 'compact' } as const;
+  const report = await migrateCollection({ ...sides, ...collections, recordPath: join(folder, 'm.json') });
+  expect(report.verify).toMatchObject({ ok: true, points: 2 });
+  for (const id of [1, 2])
+    expect(await payloadText(targetCollection, id)).toBe(await payloadText(sourceCollection, id));
+  expect(await payloadText(targetCollection, 1)).toContain('18446744073709551615');
 });
 
 test('points with other vectors are written as a whole, or not at all', async () => {
