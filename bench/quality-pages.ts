@@ -146,7 +146,7 @@ ${GENERATED} What the candidates are and how to read the figures: [../quality.md
 
 - **Measures**: recall@10 of every candidate of \`train\`, on queries that took no part in training or choosing. recall@10 is the share of the ten true nearest neighbours (exact search of the full vectors) that exact search of the compact vectors finds among its first ten.
 - **Command**: \`npm run bench:quality\`
-- **Data**, ${count(run.rows)} rows of each set at most: ${sets.map((name) => (DATA[name] === undefined ? name : `${name} (${DATA[name]})`)).join('; ')}.
+- **Data**, ${count(run.rows)} rows of each set at most: ${sets.map(describe).join('; ')}.
 - **Seeds**: 1 to ${run.seeds}; figures are means.
 - **Budget**: ${run.budgetSeconds} s of ${run.concurrency} cores per training at D/16 and D/8, ${run.otherBudgetSeconds} s at other sizes. ${run.otherBudgetSeconds} s are too few for \`tldr-flinear\` and \`tldr-mlp\`.
 - **Published TLDR settings**: linear encoder, projector mlp-1-2048 (a network on top of the encoder during training), LARS optimiser (layer-wise adaptive rates), batch 1,024, ${run.referenceEpochs} epochs, seed 1.
@@ -168,6 +168,11 @@ ${summary(results)}
 
 ${results.map(details).join('\n\n')}
 `;
+}
+
+function describe(name: string): string {
+  const description = DATA[name];
+  return description === undefined ? name : `${name} (${description})`;
 }
 
 function summary(results: readonly SizeResult[]): string {
