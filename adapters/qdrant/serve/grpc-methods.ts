@@ -64,6 +64,7 @@ export interface LegacyFields {
   readonly groupSize?: number;
   readonly scoreThreshold?: number;
   readonly lookupFrom?: number;
+  readonly shardKeys?: number;
   readonly withVectors: number;
   readonly withLookup?: number;
   /**
@@ -134,6 +135,7 @@ const RECOMMEND_GROUPS: LegacyFields = {
   lookupFrom: 11,
   groupSize: 13,
   withLookup: 15,
+  shardKeys: 21,
   moved: {
     1: 1,
     4: 5,

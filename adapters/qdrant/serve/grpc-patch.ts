@@ -9,10 +9,11 @@ import {
   VECTOR_SIZE_LIMIT,
   vectorsIn,
 } from './grpc-settings.js';
+import { serverVector } from './hidden-vector.js';
 import { decodeText, ProtoMessage } from './proto-message.js';
 import { edited, Pieces } from './proto-pieces.js';
 import { isOutOfRange, quantizationFromProto } from './quantization-codec.js';
-import { refuseHidden, refuseMetadata } from './rules.js';
+import { refuseMetadata } from './rules.js';
 import {
   needsDescription,
   planChange,
@@ -67,8 +68,7 @@ function vectorsOf(message: ProtoMessage, served: ServedCollection): Map<string,
   config.variant([1, 2]);
   const vectors = new Map<string, Uint8Array>();
   for (const [name, bytes] of vectorsIn(config)) {
-    refuseHidden(name, served);
-    vectors.set(name === served.vector ? served.compact : name, bytes);
+    vectors.set(name === served.vector ? served.compact : serverVector(name, served), bytes);
   }
   return vectors;
 }

@@ -3,7 +3,7 @@ import { JsonError, scanJson, type JsonNode } from './json-scan.js';
 import { asciiJson, Splices } from './json-splice.js';
 import { vectorNames } from './rest-conditions.js';
 import type { BodyKind, ConditionBody } from './rest-routes.js';
-import { absentVector } from './rules.js';
+import { absentVector } from './hidden-vector.js';
 
 const BACKSLASH = 0x5c;
 

@@ -1,5 +1,6 @@
 import type { ServedCollection } from '../../../src/core/served-collection.js';
 import { FULL_SCAN_THRESHOLD_MIN_KB } from '../thresholds.js';
+import { serverVector } from './hidden-vector.js';
 import { scanJson, type JsonEntry, type JsonNode } from './json-scan.js';
 import { asciiJson, Splices } from './json-splice.js';
 import { isOutOfRange, quantizationFromJson } from './quantization-codec.js';
@@ -16,7 +17,7 @@ import {
 } from './rest-fields.js';
 import { JSON_CODES, settingsIn } from './rest-settings.js';
 import type { Rewriting } from './rest-stage.js';
-import { refuseHidden, refuseMetadata } from './rules.js';
+import { refuseMetadata } from './rules.js';
 import {
   needsDescription,
   planChange,
@@ -40,7 +41,6 @@ export function rewritePatch(root: JsonNode, { served, source, lookups }: Rewrit
   const vectors = valueOf(fields, 'vectors');
   const entries = vectors?.kind === 'object' ? vectors.entries : [];
   refuseDuplicates(entries);
-  for (const { key } of entries) refuseHidden(key, served);
   const request = { root, fields, entries, served, source };
   const isShaped = [metadata, vectors].every((node) => node === undefined || node.kind === 'object');
   const change = isShaped ? readChange(request) : null;
@@ -53,9 +53,15 @@ export function rewritePatch(root: JsonNode, { served, source, lookups }: Rewrit
     const plan = planChange(settings, change, { served, form: JSON_CODES });
     source.replace(root, changedText(request, plan));
   } else
-    for (const { key, start, value } of entries)
-      if (key === served.vector && served.compact !== served.vector)
-        source.replace({ start, end: value.start }, `${asciiJson(served.compact)}:`);
+    for (const { key, start, value } of entries) {
+      const name = targetVector(key, served);
+      if (name !== key) source.replace({ start, end: value.start }, `${asciiJson(name)}:`);
+    }
+}
+
+/** The vector whose settings a client means. */
+function targetVector(key: string, served: ServedCollection): string {
+  return key === served.vector ? served.compact : serverVector(key, served);
 }
 
 interface Request {
@@ -88,7 +94,7 @@ function readChange({ fields, entries, served, source }: Request): SettingsChang
     const inner = fieldsOf(value, STRUCTURES.vectorDiff, source);
     const codes = codesOf(valueOf(inner, 'quantization_config'), source);
     // Limits of other vectors are what they say.
-    if (key !== served.vector) return [key, { codes }];
+    if (key !== served.vector) return [targetVector(key, served), { codes }];
     return [served.compact, { codes, fullScan: fullScanIn(valueOf(inner, 'hnsw_config')) }];
   };
   try {
@@ -141,9 +147,7 @@ function changedText({ root, fields, entries, served, source }: Request, plan: T
   const vectorSize = { structure: strictMode, name: 'max_collection_vector_size_bytes' };
   limit('strict_mode_config', { ...vectorSize, value: plan.vectorSize });
   if (plan.codes !== undefined) set(top, 'quantization_config', plan.codes ?? OFF);
-  const given = new Map(
-    entries.map(({ key, value }) => [key === served.vector ? served.compact : key, value] as const),
-  );
+  const given = new Map(entries.map(({ key, value }) => [targetVector(key, served), value] as const));
   const vectors: Texts = new Map();
   for (const name of new Set([...given.keys(), ...plan.vectors.keys()])) {
     const node = given.get(name);

@@ -1,7 +1,16 @@
 import type { ServedCollection } from '../../../src/core/served-collection.js';
 import type { JsonNode, Span } from './json-scan.js';
 import { asciiJson, type Splices, type Text } from './json-splice.js';
-import { countOf, elementsOf, fieldsOf, STRUCTURES, stringOf, valueOf, type Fields } from './rest-fields.js';
+import {
+  countOf,
+  elementsOf,
+  fieldsOf,
+  STRUCTURES,
+  stringOf,
+  textOf,
+  valueOf,
+  type Fields,
+} from './rest-fields.js';
 import { lookupText, type LookupPlace, type Lookups } from './rest-lookup.js';
 import type { Projection } from './rest-projection.js';
 import { readInput, type QueryForm } from './rest-vector-input.js';
@@ -35,6 +44,7 @@ export interface Rewriting {
 /** A stage of a query, or a legacy search. */
 export interface Stage {
   readonly fields: Fields;
+  /** The vector searched, by the name that the server gets. */
   readonly using: string;
   readonly form: QueryForm;
   readonly lookup: LookupPlace | null;
@@ -78,12 +88,14 @@ function diverseLeafOf(
   return { limit: limitOfDiverseLeaf(diversity, limit, place) };
 }
 
-/** A stage that stays: only the collection named for its ids may have another name. */
-export function leaveStage({ lookup, form }: Stage, { served }: Rewriting): Changes {
-  if (lookup === null) return new Map();
+/** A stage that stays: only the collection named for its ids, or the vector, may have another name. */
+export function leaveStage({ fields, using, lookup, form }: Stage, { served, source }: Rewriting): Changes {
+  const changes: Changes = new Map();
+  if ((textOf(fields, 'using', source) ?? using) !== using) changes.set('using', [asciiJson(using)]);
+  if (lookup === null) return changes;
   if (lookup.reduced?.layout === 'compact' && form.kind === 'similarity')
     throw notStored(lookup.reduced, served);
-  return new Map([['lookup_from', [lookupText(lookup)]]]);
+  return changes.set('lookup_from', [lookupText(lookup)]);
 }
 
 /** Replaces every vector where it stands. @throws Refusal */
