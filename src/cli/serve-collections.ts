@@ -1,4 +1,4 @@
-import { candidatesMax } from '../../adapters/qdrant/serve/candidates-max.js';
+import { requestLimits } from '../../adapters/qdrant/serve/request-limits.js';
 import { STATE_COLLECTION } from '../../adapters/qdrant/record-store.js';
 import type { Config } from '../config/config.js';
 import type { ServedSetting } from '../config/served-setting.js';
@@ -76,7 +76,7 @@ async function load(
     const encoder = await readEncoderFile(setting.encoder);
     const spec = await store.describe(setting.target);
     const served = serveCollection({
-      ...{ name, spec, aliases, options: setting, candidatesMax: candidatesMax(spec) },
+      ...{ name, spec, aliases, options: setting, ...requestLimits(spec) },
       projector: Encoder.fromBytes(encoder, setting.encoder),
     });
     if (setting.full !== undefined) await checkFull(store, setting.full, served);

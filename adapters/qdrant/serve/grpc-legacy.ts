@@ -1,3 +1,4 @@
+import { refuseExact } from './exact-searches.js';
 import { isServed, type Job, type ServedJob } from './grpc-job.js';
 import { legacyToQuery } from './grpc-legacy-query.js';
 import { compactLookup, fullLookup, LOOKUP_VECTOR, placeOf, type CompactIds } from './grpc-lookup-from.js';
@@ -68,12 +69,14 @@ function withLookupVector(message: ProtoMessage, { lookupFrom = 0 }: LegacyField
 function treat(message: ProtoMessage, fields: LegacyFields, job: ServedJob): Treatment {
   const { kind, inputs, scoreThreshold } = fields;
   const params = message.bytes(fields.params);
+  const exact = params !== null && isExact(params);
+  if (exact) refuseExact(job.served);
   const treatment = treatStage(
     {
       using: message.text(fields.using) ?? '',
       query: 'similarity',
       hasPrefetch: false,
-      exact: params !== null && isExact(params),
+      exact,
       hasScoreThreshold: scoreThreshold !== undefined && message.has(scoreThreshold),
     },
     job.served,

@@ -2,6 +2,8 @@ import type { ServedCollection } from '../../../src/core/served-collection.js';
 import {
   bytesOf,
   codesOf,
+  EXACT_ALLOWED,
+  flagIn,
   FULL_SCAN_THRESHOLD,
   INDEXING_THRESHOLD,
   PROTO_CODES,
@@ -91,6 +93,7 @@ function readChange(
     indexing: limitIn(message, UPDATE.optimizers, INDEXING_THRESHOLD),
     fullScan: limitIn(message, UPDATE.index, FULL_SCAN_THRESHOLD),
     vectorSize: limitIn(message, UPDATE.strictMode, VECTOR_SIZE_LIMIT),
+    exact: flagIn(message.bytes(UPDATE.strictMode), EXACT_ALLOWED),
     codes: codesIn(message, UPDATE.quantization),
     vectors: changes,
   };
@@ -157,6 +160,8 @@ function changed(
     out = withLimit(out, UPDATE.index, { field: FULL_SCAN_THRESHOLD, limit: plan.fullScan });
   if (plan.vectorSize !== undefined)
     out = withLimit(out, UPDATE.strictMode, { field: VECTOR_SIZE_LIMIT, limit: plan.vectorSize });
+  if (plan.exact !== undefined)
+    out = withLimit(out, UPDATE.strictMode, { field: EXACT_ALLOWED, limit: Number(plan.exact) });
   if (plan.codes !== undefined)
     out = new ProtoMessage(replaced(out, UPDATE.quantization, diffOf(plan.codes)));
   const bytes = new Pieces().raw(out.raw);

@@ -11,6 +11,7 @@ import {
 import { isDeleted, orStatus, rewriteAnswer } from './grpc-answer.js';
 import { createdStatus, rewriteCollections } from './grpc-collections.js';
 import { Projections, type Job, type ServedJob } from './grpc-job.js';
+import { refuseExact } from './exact-searches.js';
 import { hideVector } from './grpc-hidden.js';
 import { rewriteLegacy } from './grpc-legacy.js';
 import { isChange } from './grpc-mutations.js';
@@ -171,6 +172,9 @@ function rewritePoints(
       return rewriteSearch(message, rule, { path, job });
     case 'points': {
       const edits = new Map<number, FieldEdit>([[COLLECTION, physicalName(job)]]);
+      const { exact } = rule;
+      if (exact !== undefined && (message.varint(exact.field) ?? BigInt(exact.otherwise)) !== 0n)
+        refuseExact(job.served);
       if (rule.using !== undefined) {
         message.bytes(rule.using);
         edits.set(rule.using, vectorName(job.served));

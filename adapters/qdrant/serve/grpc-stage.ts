@@ -1,4 +1,5 @@
 import type { ServedCollection } from '../../../src/core/served-collection.js';
+import { refuseExactStage } from './exact-searches.js';
 import { isServed, type Job, type ServedJob } from './grpc-job.js';
 import { compactLookup, fullLookup } from './grpc-lookup-from.js';
 import type { StageFields } from './grpc-methods.js';
@@ -104,16 +105,18 @@ export function physicalName({ collections }: Pick<Job, 'collections'>): FieldEd
 }
 
 function treat(
-  { message, fields, using, query }: Stage,
+  { message, fields, place, using, query }: Stage,
   served: ServedCollection,
 ): ReturnType<typeof treatStage> {
   const params = message.bytes(fields.params);
+  const exact = params !== null && isExact(params);
+  refuseExactStage(exact, place, served);
   return treatStage(
     {
       using,
       query: query === null ? 'none' : query.shape === null ? 'other' : 'similarity',
       hasPrefetch: message.has(fields.prefetch),
-      exact: params !== null && isExact(params),
+      exact,
       hasScoreThreshold: message.has(fields.scoreThreshold),
     },
     served,

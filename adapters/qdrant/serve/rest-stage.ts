@@ -1,4 +1,5 @@
 import type { ServedCollection } from '../../../src/core/served-collection.js';
+import { refuseExactStage } from './exact-searches.js';
 import type { JsonNode, Span } from './json-scan.js';
 import { asciiJson, type Splices, type Text } from './json-splice.js';
 import {
@@ -60,13 +61,15 @@ export function treatmentOf(stage: Stage, { served, source }: Rewriting): Treatm
   const { fields, form, using, hasPrefetch } = stage;
   const params = valueOf(fields, 'params');
   const exact = params === undefined ? undefined : fieldsOf(params, STRUCTURES.params, source).get('exact');
+  const isExact = exact?.value.kind === 'true';
+  refuseExactStage(isExact, stage.place, served);
   const treatment = treatStage(
     {
       using,
       // What is not understood may hold vectors of the reduced space.
       query: form.kind === 'unknown' ? 'similarity' : form.kind === 'fusion' ? 'other' : form.kind,
       hasPrefetch,
-      exact: exact?.value.kind === 'true',
+      exact: isExact,
       hasScoreThreshold: valueOf(fields, 'score_threshold') !== undefined,
     },
     served,

@@ -3,6 +3,7 @@ import { firstNonFiniteRow } from '../../../src/core/matrix.js';
 import { overflowIn, overflowText } from '../../../src/core/stored-component.js';
 import type { ServedCollection } from '../../../src/core/served-collection.js';
 import { keyDepth, PAYLOAD_DEPTH_MAX } from '../payload-depth.js';
+import { EXACT_KEY } from '../exact-search.js';
 import { LIFTED_KEY } from '../lifted-limits.js';
 import { serverVector, withClientVector, withClientVectors } from './hidden-vector.js';
 import { QUANTIZATION_KEY } from '../quantization-record.js';
@@ -134,9 +135,13 @@ export const DEFAULT_GROUPS = 10;
 export const LEGACY_LOOKUP_VECTOR = '';
 export const PREFETCH_DEPTH_MAX = 64;
 
+const OWN_KEYS = [
+  ...[METADATA_KEY, RECORD_KEY, JOURNAL_KEY, THRESHOLDS_KEY, QUANTIZATION_KEY, LIFTED_KEY, EXACT_KEY],
+];
+
 /** @throws Refusal where an update would change what says how the collection is served */
 export function refuseMetadata(key: string): void {
-  if ([METADATA_KEY, RECORD_KEY, JOURNAL_KEY, THRESHOLDS_KEY, QUANTIZATION_KEY, LIFTED_KEY].includes(key))
+  if (OWN_KEYS.includes(key))
     throw new Refusal(
       400,
       `Bad request: metadata "${key}" says how a served collection is served and cannot be changed`,
