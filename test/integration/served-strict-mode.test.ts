@@ -273,3 +273,73 @@ describe.each(TRANSPORTS)(
     );
   },
 );
+
+const count: Asked = { what: 'a count', rest: ['points/count', {}], grpc: ['Points/Count', {}] };
+
+test('strict mode that is off refuses nothing, until it is switched on', async () => {
+  await same('REST', 'off', count, true);
+  for (const side of [place.direct, place.served])
+    expect(await side.update('REST', 'off', { strict_mode_config: { enabled: true } })).toMatchObject({
+      ok: true,
+    });
+  for (const transport of TRANSPORTS) {
+    await same(transport, 'off', count, false);
+    await same(transport, 'off', both('a prefetch', inner({})), true);
+  }
+});
+
+test('limits are known that are off only for a write of the migration', async () => {
+  const target = targetOf('forbids');
+  const lift = { strict_mode_config: { enabled: false }, metadata: { 'tldr-lifted': true } };
+  await place.direct.rest('PATCH', target, lift);
+  expect(await place.served.rest('PATCH', 'forbids', { metadata: { mine: 1 } })).toMatchObject({ ok: true });
+  const restore = { strict_mode_config: { enabled: true }, metadata: { 'tldr-lifted': null } };
+  await place.direct.rest('PATCH', target, restore);
+  await same('REST', 'forbids', count, false);
+});
+
+describe.each(TRANSPORTS)(
+  'settings that a client changes over %s take effect with the answer',
+  (transport) => {
+    const update = async (name: string, limits: Fields): Promise<void> => {
+      const snake = { strict_mode_config: { enabled: true, ...limits } };
+      const camel = Object.entries(limits).map(([key, value]) => [
+        key.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase()),
+        value,
+      ]);
+      const message = { strictModeConfig: { enabled: true, ...(Object.fromEntries(camel) as Fields) } };
+      for (const side of [place.direct, place.served])
+        expect(await side.update(transport, name, transport === 'REST' ? snake : message)).toEqual({
+          ...{ ok: true, content: true },
+        });
+      for (const shownOver of TRANSPORTS)
+        expect(await place.served.describe(shownOver, name)).toEqual(
+          await place.direct.describe(shownOver, name),
+        );
+    };
+
+    test('exact searches are forbidden, and allowed again', async () => {
+      for (const isAllowed of [false, true, false]) {
+        await update('later', { search_allow_exact: isAllowed });
+        for (const over of TRANSPORTS) {
+          await same(over, 'later', count, isAllowed);
+          await same(over, 'later', both('a search', { ...EXACT, limit: 3 }), isAllowed);
+          await same(over, 'later', both('a prefetch', inner({})), true);
+        }
+      }
+    });
+
+    test('a search may have fewer results', async () => {
+      for (const limit of [5, ALL, 7]) {
+        await update('limited', { max_query_limit: limit });
+        for (const over of TRANSPORTS) {
+          await same(over, 'limited', both('a search', { limit: limit + 1 }), false);
+          const { ok } = await ask(place.served, over, {
+            ...{ name: 'limited', asked: both('a search', { limit }) },
+          });
+          expect(ok).toBe(true);
+        }
+      }
+    });
+  },
+);

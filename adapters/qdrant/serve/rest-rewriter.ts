@@ -274,7 +274,7 @@ function rewriteServed(
   const requests = asked.requests();
   if (requests.length > 0) return { kind: 'lookup', requests };
   const below = result.asQuery ? queryPath(action.body) : path.raw.slice(2).join('/');
-  const form = result.asQuery ? result.answer : 'errors';
+  const form = result.asQuery ? result.answer : action.body === 'patch' ? 'updated' : 'errors';
   const send = (): RestRewrite => ({
     kind: 'send',
     request: { method: head.method, url: targetUrl(request, below), body: source.apply() },
