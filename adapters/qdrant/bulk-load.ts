@@ -6,14 +6,8 @@ import type { CollectionSpec } from '../../src/core/vector-store.js';
 import { flatten, numberAt, objectAt, parseJson, stringifyJson, textAt, valueAt, type Json } from './json.js';
 import type { Rest } from './rest.js';
 import { pathOf } from './sampling.js';
-import {
-  createBody,
-  patchAfterCreate,
-  patchToFinish,
-  payloadIndexes,
-  shardKeyBodies,
-  TOLD_KEYS,
-} from './settings.js';
+import { createBody, patchAfterCreate, patchToFinish, payloadIndexes, shardKeyBodies } from './settings.js';
+import { TOLD_KEYS } from './told-to-clients.js';
 import { isStrict, UNLIMITED } from './strict-limits.js';
 
 const GREEN_POLL_MS = 500;

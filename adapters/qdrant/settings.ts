@@ -1,7 +1,7 @@
 import { isLosslessNumber } from 'lossless-json';
 import type { Distance } from '../../src/core/distance.js';
 import { TldrError } from '../../src/core/errors.js';
-import { JOURNAL_KEY, METADATA_KEY, RECORD_KEY } from '../../src/core/target-description.js';
+import { JOURNAL_KEY, RECORD_KEY } from '../../src/core/target-description.js';
 import type {
   CollectionSpec,
   DenseVectorSpec,
@@ -23,11 +23,13 @@ import {
   type Json,
   type JsonObject,
 } from './json.js';
+import { ALLOW_EXACT, EXACT_KEY, EXACT_TEXT } from './exact-search.js';
 import { checkName } from './names.js';
 import { LIFTED_KEY } from './lifted-limits.js';
 import { QUANTIZATION_KEY, recordText } from './quantization-record.js';
 import { isStrict } from './strict-limits.js';
 import { applyThresholds, THRESHOLDS_KEY, thresholdsOf, vectorSizeLimit } from './thresholds.js';
+import { toldToClients, TOLD_KEYS } from './told-to-clients.js';
 import { pushDownQuantization, withoutIndex, withStorage } from './vector-storage.js';
 
 const DISTANCE_NAMES: Readonly<Record<string, Distance>> = {
@@ -42,8 +44,6 @@ const PATCH_ONLY = ['read_fan_out_factor', 'read_fan_out_delay_ms'];
 /** Settings that are not yet what they will be while a collection is filled. */
 const SET_AT_THE_END =
   /^(optimizer_config\.indexing_threshold$|strict_mode_config|(params\.vectors\..*)?hnsw_config\.full_scan_threshold$)/;
-/** Metadata keys of a target that say what clients of its source saw. */
-export const TOLD_KEYS = [THRESHOLDS_KEY, QUANTIZATION_KEY];
 const HNSW_M_DEFAULT = 16;
 const LINK_BYTES = 4;
 
@@ -154,6 +154,11 @@ export function deriveTarget(source: CollectionSpec, change: TargetChange): Coll
   const texts: Record<string, string> = { ...Object.fromEntries(carried), ...change.metadata };
   const told = quantizationTold(parseJson(source.native), change);
   if (told !== null) texts[QUANTIZATION_KEY] = JSON.stringify(told);
+  const strict = objectAt(native, 'strict_mode_config');
+  if (twoStage && strict[ALLOW_EXACT] === false) {
+    native['strict_mode_config'] = { ...strict, [ALLOW_EXACT]: true };
+    texts[EXACT_KEY] = JSON.stringify(EXACT_TEXT.refused);
+  }
   if (Object.keys(thresholds).length > 0) texts[THRESHOLDS_KEY] = JSON.stringify(JSON.stringify(thresholds));
   const metadata = Object.fromEntries(Object.entries(texts).map(([key, text]) => [key, parseJson(text)]));
   const derived: JsonObject = {
@@ -331,21 +336,6 @@ function fullScanThresholds(native: Json): JsonObject {
     return Object.keys(set).length === 0 ? [] : [[name, set] as const];
   });
   return { ...limit(native), ...(own.length > 0 && { vectors: Object.fromEntries(own) }) };
-}
-
-/** Writing null removes what is stored: a target's limits may have come to be the source's own. */
-function toldToClients(native: Json): JsonObject {
-  const metadata = objectAt(native, 'metadata');
-  const {
-    [METADATA_KEY]: description,
-    [THRESHOLDS_KEY]: limits = null,
-    [QUANTIZATION_KEY]: record,
-  } = metadata;
-  const told = {
-    ...{ [THRESHOLDS_KEY]: limits, [LIFTED_KEY]: null },
-    ...(record !== undefined && { [QUANTIZATION_KEY]: record }),
-  };
-  return description === undefined && limits === null && record === undefined ? {} : { metadata: told };
 }
 
 /** Payload indexes as [field, schema] pairs for PUT /collections/{name}/index. */

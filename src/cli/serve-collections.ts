@@ -1,10 +1,10 @@
-import { candidatesMax } from '../../adapters/qdrant/serve/candidates-max.js';
+import { requestLimits } from '../../adapters/qdrant/serve/request-limits.js';
 import { STATE_COLLECTION } from '../../adapters/qdrant/record-store.js';
 import type { Config } from '../config/config.js';
 import type { ServedSetting } from '../config/served-setting.js';
 import { Encoder } from '../core/encoder.js';
 import { readEncoderFile } from '../core/encoder-file.js';
-import { isTldrError, TldrError } from '../core/errors.js';
+import { isTldrError, messageOf, TldrError } from '../core/errors.js';
 import type { Aliases } from '../core/followed.js';
 import type { Log } from '../core/run.js';
 import { serveCollection } from '../core/serve-collection.js';
@@ -12,6 +12,9 @@ import type { ServedCollection } from '../core/served-collection.js';
 import type { VectorStore } from '../core/vector-store.js';
 import { readPlan } from '../migrate/journal-state.js';
 import { openStore } from './options.js';
+
+/** A client waits meanwhile. */
+const LIMITS_RETRY = { attempts: 3, firstDelayMs: 100, longestDelayMs: 1_000 };
 
 /** A collection that was checked, with all that serving it takes. */
 export interface LoadedCollection {
@@ -76,7 +79,7 @@ async function load(
     const encoder = await readEncoderFile(setting.encoder);
     const spec = await store.describe(setting.target);
     const served = serveCollection({
-      ...{ name, spec, aliases, options: setting, candidatesMax: candidatesMax(spec) },
+      ...{ name, spec, aliases, options: setting, ...requestLimits(spec) },
       projector: Encoder.fromBytes(encoder, setting.encoder),
     });
     if (setting.full !== undefined) await checkFull(store, setting.full, served);
@@ -84,6 +87,30 @@ async function load(
   } catch (cause) {
     if (!isTldrError(cause)) throw cause;
     throw new TldrError(cause.code, `cannot serve ${name}: ${cause.message}`, { cause });
+  }
+}
+
+/** Gives a collection limits that were read again; any other as it is. */
+export type Relimited = (one: LoadedCollection) => LoadedCollection;
+
+/** Reads the limits of a target as they are now. Never fails: limits that cannot be read stay, and the log says so. */
+export async function limitsOfNow(
+  changed: LoadedCollection | undefined,
+  { config, log }: { readonly config: Config; readonly log: Log },
+): Promise<Relimited> {
+  if (changed === undefined) return (one) => one;
+  const { target } = changed.served;
+  try {
+    const store = await openStore(config, log, LIMITS_RETRY);
+    try {
+      const limits = requestLimits(await store.describe(target));
+      return (one) => (one === changed ? { ...one, served: { ...one.served, ...limits } } : one);
+    } finally {
+      await store.close();
+    }
+  } catch (error) {
+    log('warn', `cannot read the limits of ${target} again, send SIGHUP to do so: ${messageOf(error)}`);
+    return (one) => one;
   }
 }
 

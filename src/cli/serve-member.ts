@@ -8,7 +8,7 @@ import { startServing, type Serving } from './serving.js';
 /** What the first process tells one of several that serve. */
 export type ToMember =
   | { readonly kind: 'configure'; readonly config: Config; readonly seed: number }
-  | { readonly kind: 'drop'; readonly collection: string }
+  | { readonly kind: 'drop' | 'refresh'; readonly collection: string }
   | { readonly kind: 'count'; readonly id: number }
   | { readonly kind: 'drain' };
 
@@ -18,7 +18,7 @@ export type FromMember =
   | { readonly kind: 'ready'; readonly rest: Address; readonly grpc: Address }
   | { readonly kind: 'failed'; readonly code: ErrorCode; readonly message: string }
   | { readonly kind: 'refused'; readonly message: string }
-  | { readonly kind: 'deleted'; readonly collection: string }
+  | { readonly kind: 'deleted' | 'updated'; readonly collection: string }
   | { readonly kind: 'counts'; readonly id: number; readonly counts: Counts };
 
 /** One of several processes that serve; it does what the first process says, and ends when that is gone. */
@@ -51,6 +51,9 @@ export function serveAsMember(): Promise<void> {
         case 'drop':
           void serving?.then((started) => started.drop(message.collection));
           break;
+        case 'refresh':
+          void serving?.then((started) => started.refresh(message.collection));
+          break;
         case 'count':
           void serving?.then(async ({ proxy }) => {
             tell({ kind: 'counts', id: message.id, counts: await proxy.metrics.counts() });
@@ -69,6 +72,7 @@ async function start({ config, seed }: ToMember & { readonly kind: 'configure' }
     const serving = await startServing(config, {
       ...{ seed, log: openLog(config.logLevel) },
       onDeleted: (collection) => tell({ kind: 'deleted', collection }),
+      onUpdated: (collection) => tell({ kind: 'updated', collection }),
     });
     tell({ kind: 'ready', rest: serving.proxy.rest, grpc: serving.proxy.grpc });
     return serving;

@@ -142,6 +142,9 @@ export class Members {
       case 'deleted':
         this.#drop(worker, message.collection);
         break;
+      case 'updated':
+        this.#tellOthers(worker, { kind: 'refresh', collection: message.collection });
+        break;
       case 'counts':
         this.#counting.get(message.id)?.(message.counts);
     }
@@ -151,7 +154,11 @@ export class Members {
   #drop(by: Worker, collection: string): void {
     const kept = Object.entries(this.#config.collections).filter(([name]) => name !== collection);
     this.#config = { ...this.#config, collections: Object.fromEntries(kept) };
-    for (const worker of this.#all()) if (worker !== by) this.#tell(worker, { kind: 'drop', collection });
+    this.#tellOthers(by, { kind: 'drop', collection });
+  }
+
+  #tellOthers(by: Worker, message: ToMember): void {
+    for (const worker of this.#all()) if (worker !== by) this.#tell(worker, message);
   }
 
   #count(worker: Worker): Promise<Counts | null> {

@@ -7,7 +7,13 @@ import { readRegular } from '../core/read-file.js';
 import type { Log } from '../core/run.js';
 import type { ProxyLimits, TlsFiles, Upstream } from '../proxy/proxy-options.js';
 import { startProxy, type Proxy } from '../proxy/start-proxy.js';
-import { loadCollections, renamed, type LoadedCollection, type ReadsTarget } from './serve-collections.js';
+import {
+  limitsOfNow,
+  loadCollections,
+  renamed,
+  type LoadedCollection,
+  type ReadsTarget,
+} from './serve-collections.js';
 import { CurrentNames } from './current-names.js';
 import { openStore } from './options.js';
 import { openMigrating, type MigratingCollections } from './serve-migrating.js';
@@ -29,6 +35,8 @@ export interface Serving {
   reload(config: Config): Promise<void>;
   /** A collection that is no more, by any of its names: requests for it pass. */
   drop(name: string): void;
+  /** A collection whose settings were changed, by any of its names: its limits are read again. Never fails. */
+  refresh(name: string): Promise<void>;
   /** Ends what goes on beside requests; after the proxy ended. */
   close(): Promise<void>;
 }
@@ -39,6 +47,8 @@ export interface ServingOptions {
   readonly seed: number;
   /** A client deleted the collection that is configured under this name. */
   readonly onDeleted?: (name: string) => void;
+  /** A client changed settings of the collection that is configured under this name. */
+  readonly onUpdated?: (name: string) => void;
 }
 
 /**
@@ -46,7 +56,7 @@ export interface ServingOptions {
  * @throws what checking them throws, UNAVAILABLE for an address that is taken
  */
 export async function startServing(config: Config, options: ServingOptions): Promise<Serving> {
-  const { log, seed, onDeleted } = options;
+  const { log, seed, onDeleted, onUpdated } = options;
   let current = config;
   const isConfigured = (name: string): boolean => Object.hasOwn(current.collections, name);
   const { names, migrating, close } = await openNames(config, isConfigured, log);
@@ -58,13 +68,7 @@ export async function startServing(config: Config, options: ServingOptions): Pro
     setting.migrating === undefined || migrating.sideOf(name) === 'target';
   let loaded = await loadCollections(config, log, readsTarget).catch(fail);
   let { threads, shadow: shadowShare } = config;
-  const { guard } = migrating;
-  // By the aliases of the moment, however long ago the rest was loaded.
-  const named = (one: LoadedCollection): LoadedCollection => {
-    const setting = current.collections[one.served.names[0] ?? ''];
-    const { latest } = names.aliases;
-    return setting === undefined || latest === null ? one : renamed(one, setting, latest);
-  };
+  const named = (one: LoadedCollection): LoadedCollection => namedNow(one, current, names);
   const state = (): ReturnType<typeof proxyState> =>
     proxyState(loaded.map(named), { threads, shadowShare, seed, followed: migrating.followed() });
   const drop = (name: string): void => {
@@ -76,19 +80,26 @@ export async function startServing(config: Config, options: ServingOptions): Pro
     log('info', 'a served collection was deleted', { collection: configured });
     onDeleted?.(configured);
   };
+  const inTurn = turns();
+  const refresh = (name: string): Promise<void> =>
+    inTurn(async () => {
+      const changed = loaded.find((one) => named(one).served.names.includes(name));
+      const relimited = await limitsOfNow(changed, { config: current, log });
+      loaded = loaded.map(relimited);
+      proxy.use(state());
+    });
   const proxy = await startProxy(
     {
       ...{ upstream: upstreamOf(config), rest: config.listenRest, grpc: config.listenGrpc },
       ...{ tls: await readTls(config).catch(fail), limits: limitsOf(config), failure: restFailure },
-      ...{ log, guard, names },
+      ...{ log, guard: migrating.guard, names },
     },
     state(),
-    drop,
+    { onDeleted: drop, onUpdated: (name) => refresh(name).then(() => onUpdated?.(name)) },
   ).catch(fail);
   names.aliases.onChange(() => proxy.use(state()));
   // They may have changed while it began to listen.
   proxy.use(state());
-  const inTurn = turns();
   const switchReads = async (): Promise<void> => {
     loaded = await loadCollections(current, log, readsTarget);
     proxy.use(state());
@@ -99,8 +110,7 @@ export async function startServing(config: Config, options: ServingOptions): Pro
   migrating.start(() => inTurn(switchReads));
   return {
     proxy,
-    drop,
-    close,
+    ...{ drop, refresh, close },
     loaded: () => loaded,
     reload: (next) =>
       inTurn(async () => {
@@ -114,6 +124,13 @@ export async function startServing(config: Config, options: ServingOptions): Pro
         proxy.use(state());
       }),
   };
+}
+
+/** A collection under its names by the aliases of the moment, however long ago the rest was loaded. */
+function namedNow(one: LoadedCollection, config: Config, { aliases }: CurrentNames): LoadedCollection {
+  const setting = config.collections[one.served.names[0] ?? ''];
+  const { latest } = aliases;
+  return setting === undefined || latest === null ? one : renamed(one, setting, latest);
 }
 
 /** Runs one task after the other. */

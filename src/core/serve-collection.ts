@@ -25,6 +25,8 @@ export interface ServeRequest {
   readonly projector: VectorProjector;
   /** Most candidates that the server lets one request ask for. */
   readonly candidatesMax: number;
+  /** False where exact searches of clients are refused, though the target itself allows them. */
+  readonly allowsExact: boolean;
   readonly options?: ServeOptions;
 }
 
@@ -34,7 +36,7 @@ export interface ServeRequest {
  * @throws MISMATCH where encoder, dimensions or layout are not those of the collection
  */
 export function serveCollection(request: ServeRequest): ServedCollection {
-  const { name, spec, aliases, projector, candidatesMax, options = {} } = request;
+  const { name, spec, aliases, projector, candidatesMax, allowsExact, options = {} } = request;
   const { oversampling = OVERSAMPLING_DEFAULT, scoreThreshold = 'pass', vectorAnswers = 'refuse' } = options;
   const description = targetDescription(spec);
   if (description === null) {
@@ -84,6 +86,7 @@ export function serveCollection(request: ServeRequest): ServedCollection {
     visibleVectors: layout === 'two-stage' ? all.filter((one) => one !== compact) : all,
     oversampling,
     candidatesMax,
+    allowsExact,
     scoreThreshold,
     vectorAnswers,
     projector,

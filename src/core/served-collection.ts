@@ -36,6 +36,8 @@ export interface ServedFacts {
   readonly oversampling: number;
   /** No more candidates than this: a limit that the server enforces, Infinity without one. */
   readonly candidatesMax: number;
+  /** Two-stage layout: false where exact searches of clients are refused, though the target itself allows them. */
+  readonly allowsExact: boolean;
   /** Compact layout: thresholds compare with compact scores; they pass, or the request is refused. */
   readonly scoreThreshold: 'pass' | 'refuse';
   /** Compact layout: what asking for stored vectors gives: a refusal, or the compact vectors. */

@@ -7,6 +7,13 @@ import type { ProxyLimits } from './proxy-options.js';
 import type { Rewriting } from './rewriting.js';
 import type { Shadow } from './shadow.js';
 
+/** What clients did to served collections, by the clients' name of the collection. */
+export interface ServedEvents {
+  readonly onDeleted: (collection: string) => void;
+  /** Its settings were changed. The client is answered when this has ended, and it never fails. */
+  readonly onUpdated: (collection: string) => Promise<void>;
+}
+
 /** What both listeners work with; `rewriting` is asked for anew by every request. */
 export interface ExchangeParts {
   readonly limits: ProxyLimits;
@@ -18,7 +25,6 @@ export interface ExchangeParts {
   readonly shadow: () => Shadow | null;
   /** True once no more requests are wanted: connections end with the answers under way. */
   readonly draining: () => boolean;
-  /** A served collection was deleted by a client. */
-  readonly onDeleted: (collection: string) => void;
+  readonly events: ServedEvents;
   readonly log: Log | undefined;
 }

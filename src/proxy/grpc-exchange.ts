@@ -314,7 +314,8 @@ export class GrpcExchange {
       },
     );
     if (form.form === 'deleted' && this.#rewriting.isGrpcDeleted(result))
-      this.#parts.onDeleted(form.collection);
+      this.#parts.events.onDeleted(form.collection);
+    if (form.form === 'updated') await this.#parts.events.onUpdated(form.collection);
     this.#reply(outgoing(answer.headers), result, end);
   }
 

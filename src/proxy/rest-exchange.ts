@@ -270,7 +270,8 @@ export class RestExchange {
       rewriteAnswer: async (status, body) => {
         if (form === null) return body;
         if (form.form === 'deleted' && status < 300 && this.#rewriting.isRestDeleted(body))
-          this.#parts.onDeleted(form.collection);
+          this.#parts.events.onDeleted(form.collection);
+        if (form.form === 'updated' && status < 300) await this.#parts.events.onUpdated(form.collection);
         return (await this.#rewriting.run({ kind: 'rest-answer', form, status, body })).result;
       },
       answerBytesMax: limits.answerBytesMax,

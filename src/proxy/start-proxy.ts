@@ -1,6 +1,7 @@
 import type { Server as NetServer } from 'node:net';
 import { TldrError } from '../core/errors.js';
 import { ByteBudget } from './byte-budget.js';
+import type { ServedEvents } from './exchange-parts.js';
 import { createGrpcFront } from './grpc-front.js';
 import { GrpcUpstream } from './grpc-upstream.js';
 import { CrossOrigin } from './cross-origin.js';
@@ -37,13 +38,13 @@ export interface Proxy {
 
 /**
  * Listens for REST and gRPC.
- * @param onDeleted told the client's name of a served collection that a client deleted
+ * @param events told of what clients did to served collections
  * @throws UNAVAILABLE where an address is taken or cannot be listened on
  */
 export async function startProxy(
   options: ProxyOptions,
   first: ProxyState,
-  onDeleted: (collection: string) => void,
+  events: ServedEvents,
 ): Promise<Proxy> {
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const metrics = new Metrics();
@@ -57,7 +58,7 @@ export async function startProxy(
   let shadow = shadowOf(first);
   let draining = false;
   const shared = {
-    ...{ limits, budget, metrics, onDeleted, log: options.log },
+    ...{ limits, budget, metrics, events, log: options.log },
     ...{ guard: options.guard, names: options.names },
     rewriting: () => rewriting,
     shadow: () => shadow,

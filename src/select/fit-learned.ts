@@ -1,6 +1,7 @@
 import type { PrincipalAxes } from '../baselines/pca.js';
 import { pcaNetwork } from '../baselines/pca.js';
 import type { Distance } from '../core/distance.js';
+import { isTldrError, messageOf } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
 import { buildKnnGraph } from '../knn/build-knn-graph.js';
 import type { KnnGraph } from '../knn/knn-graph.js';
@@ -27,13 +28,19 @@ interface LearnedRun {
   readonly directions: Directions;
   /** Distance of the compact space that neighbourhood-kl is trained for. */
   readonly compactDistance: Distance;
+  /** Whether the run is of no use without this candidate: it was asked for by name or by its settings. */
+  readonly isAsked: (plan: LearnedPlan) => boolean;
   readonly options: Omit<TrainEncoderOptions, 'seed'> & { readonly seed: number };
 }
 
-/** Runs the planned trainings one after the other on one neighbour graph; x lies in shared memory. */
+/**
+ * Runs the planned trainings one after the other on one neighbour graph; x lies in shared memory. A training that
+ * diverges is left out with a warning.
+ * @throws INVALID_DATA where one diverges that was asked for
+ */
 export async function fitLearned(
   x: Matrix,
-  { plans, geometry, axes, directions, compactDistance, options }: LearnedRun,
+  { plans, geometry, axes, directions, compactDistance, isAsked, options }: LearnedRun,
 ): Promise<LearnedFits> {
   const { dim, seed, engine, threads, signal, log, onProgress, resume, onState } = options;
   const distance = geometry.fitDistance;
@@ -55,7 +62,7 @@ export async function fitLearned(
   });
   for (const { plan, settings } of resolved) {
     const start = startOf(plan, { learned, axes, dim, distance });
-    const result = await trainTldr(
+    const training = trainTldr(
       x,
       {
         ...settings,
@@ -74,6 +81,12 @@ export async function fitLearned(
         onProgress: (progress) => onProgress?.({ ...progress, step: `training ${plan.name}` }),
       },
     );
+    const result = await training.catch((error: unknown) => {
+      if (isAsked(plan) || !isTldrError(error, 'INVALID_DATA')) throw error;
+      log?.('warn', `${plan.name} is left out: ${messageOf(error)}`);
+      return null;
+    });
+    if (result === null) continue;
     states.set(plan.name, result.state);
     await onState?.(states);
     if (!result.finished) return { learned, states, finished: false };

@@ -71,6 +71,7 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
     axes: closed.axes,
     directions: closed.directions,
     compactDistance,
+    isAsked: ({ name }) => isExplicit(options) || name === ship,
     options: { ...options, seed },
   });
   if (!finished) return { encoder: null, report: null, states, candidates: new Map(), details: null };
@@ -128,6 +129,11 @@ async function judgeStart(
   return { compactDistance: judged.compactDistance, pcaRecall: judged.recall.recallAt10 };
 }
 
+/** Whether settings ask for one training, in place of those that the budget allows. */
+function isExplicit(options: TrainEncoderOptions): boolean {
+  return options.init !== undefined || EXPLICIT.some((name) => options[name] !== undefined);
+}
+
 function planLearned(
   options: TrainEncoderOptions,
   {
@@ -137,8 +143,8 @@ function planLearned(
     directions,
   }: { geometry: Geometry; start: Start; train: Matrix; directions: Directions },
 ): LearnedPlan[] {
-  const given = EXPLICIT.filter((name) => options[name] !== undefined);
-  if (given.length > 0 || options.init !== undefined) {
+  if (isExplicit(options)) {
+    const given = EXPLICIT.filter((name) => options[name] !== undefined);
     const settings = Object.fromEntries(given.map((name) => [name, options[name]]));
     return [explicitPlan(settings, options.init)];
   }

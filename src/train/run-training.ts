@@ -348,7 +348,9 @@ async function runSteps(
     if (!Number.isFinite(loss)) {
       throw new TldrError(
         'INVALID_DATA',
-        `training diverged: the loss of step ${step + 1} is ${loss}; try a smaller learning rate than ${settings.learningRate}`,
+        step === 0
+          ? `the loss of the first training step is ${loss}: in float32 these rows are too large or too much alike to be compared; leave out dimensions that have one large value in all rows, or scale the vectors`
+          : `training diverged: the loss of step ${step + 1} is ${loss}; try a smaller learning rate than ${settings.learningRate}`,
       );
     }
     lossHistory.push(loss);

@@ -48,7 +48,7 @@ describe('an error in the words of the client', () => {
   });
 
   test('of a failed lookup holds a name with quotes', () => {
-    expect(lookupText("Not found: Collection `a`$&b` doesn't exist!")).toBe(
+    expect(lookupText("Not found: Collection `a`$&b` doesn't exist!", [])).toBe(
       'Not found: Collection a`$&b not found',
     );
   });

@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import { EXACT_KEY } from '../../adapters/qdrant/exact-search.js';
 import { LIFTED_KEY } from '../../adapters/qdrant/lifted-limits.js';
 import { deriveScratch, vectorStorage } from '../../adapters/qdrant/scratch.js';
 import { deriveTarget, differences, patchToFinish, specFromInfo } from '../../adapters/qdrant/settings.js';
@@ -171,10 +172,10 @@ describe('limits in kilobytes that a smaller vector reaches with as many points'
     const told = '{"indexing_threshold":{"source":9,"target":8}}';
     const patched = (metadata: object): string => stringifyJson(patchToFinish(sourceOf({ metadata })));
     expect(patched({ tldr: {}, mine: 1, [THRESHOLDS_KEY]: told })).toBe(
-      JSON.stringify({ metadata: { [THRESHOLDS_KEY]: told, [LIFTED_KEY]: null } }),
+      JSON.stringify({ metadata: { [THRESHOLDS_KEY]: told, [EXACT_KEY]: null, [LIFTED_KEY]: null } }),
     );
     expect(patched({ tldr: {}, mine: 1 })).toBe(
-      `{"metadata":{"${THRESHOLDS_KEY}":null,"${LIFTED_KEY}":null}}`,
+      `{"metadata":{"${THRESHOLDS_KEY}":null,"${EXACT_KEY}":null,"${LIFTED_KEY}":null}}`,
     );
     expect(patched({ mine: 1 })).toBe('{}');
   });

@@ -46,6 +46,8 @@ export interface Side {
   /** PATCH with a body, or UpdateCollection with its JSON. */
   readonly update: (transport: Transport, name: string, change: Fields) => Promise<Answer>;
   readonly rest: (method: string, path: string, body?: object) => Promise<Answer>;
+  /** A method such as `Points/Query` with its request as JSON. */
+  readonly call: (method: string, request: Fields) => Promise<Answer>;
 }
 
 export interface SettingsPlace {
@@ -142,7 +144,7 @@ function sideOf(url: string, grpcUrl: string): Side & { readonly close: () => vo
     return { ok: true, content: decodeAnswer(method, answer.message) };
   };
   return {
-    rest,
+    ...{ rest, call },
     update: (transport, name, change) =>
       transport === 'REST'
         ? rest('PATCH', name, change)

@@ -40,6 +40,7 @@ const SERVED: ServedCollection = {
   visibleVectors: [''],
   oversampling: 10,
   candidatesMax: Number.POSITIVE_INFINITY,
+  allowsExact: true,
   scoreThreshold: 'pass',
   vectorAnswers: 'refuse',
   projector: tinyEncoder(),
@@ -55,7 +56,7 @@ export async function startTestProxy(options: TestProxyOptions): Promise<TestPro
       ...{ rest: ANY_PORT, grpc: ANY_PORT, failure: restFailure, log },
     },
     { rewriting: new Rewriting(rewriters, null, Number.POSITIVE_INFINITY), shadow: options.shadow ?? null },
-    () => undefined,
+    { onDeleted: () => undefined, onUpdated: () => Promise.resolve() },
   );
   return {
     proxy,

@@ -86,6 +86,7 @@ export async function startServed(): Promise<ServedTest> {
       visibleVectors: SOURCES[source].visible,
       oversampling: ROWS,
       candidatesMax: Number.POSITIVE_INFINITY,
+      allowsExact: true,
       scoreThreshold: 'pass',
       vectorAnswers: 'refuse',
       projector,

@@ -130,7 +130,7 @@ async function servedAs(name: string, target: string, options: ServeOptions = {}
   return serveCollection({
     ...{ name, aliases: new Map<string, string>(), projector: encoder },
     spec: await store.describe(target),
-    candidatesMax: Number.POSITIVE_INFINITY,
+    ...{ candidatesMax: Number.POSITIVE_INFINITY, allowsExact: true },
     options: { oversampling: ROWS, ...options },
   });
 }
@@ -666,7 +666,13 @@ describe('the collection', () => {
       {
         ...{ names: ['doomed'], target: 'doomed-target', layout: 'compact', vector: '', compact: '' },
         ...{ distance: 'dot', inputDim: 1, outputDim: 2, componentBytes: 4, visibleVectors: [''] },
-        ...{ oversampling: 1, candidatesMax: 1, scoreThreshold: 'pass', vectorAnswers: 'refuse' },
+        ...{
+          oversampling: 1,
+          candidatesMax: 1,
+          allowsExact: true,
+          scoreThreshold: 'pass',
+          vectorAnswers: 'refuse',
+        },
         projector: {
           ...{ inputDim: 1, outputDim: 2, fingerprint: 'x' },
           project: (x: Matrix) => x,

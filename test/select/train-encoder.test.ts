@@ -64,6 +64,33 @@ test('without settings of its own it plans the trainings from the budget, the sa
     expect(again.candidates.get(name)!.fingerprint).toBe(encoder.fingerprint);
 });
 
+test('a training that diverges is left out with a warning, unless it was asked for', async () => {
+  const x = sample(400, 16);
+  // Beside it, float32 has no room for the differences of the others.
+  for (let i = 0; i < x.rows; i++) x.data[16 * i + 5] = 9e14;
+  const warnings: string[] = [];
+  const options = { dim: 4, seed: 2, threads: 1, budgetSeconds: 1, distance: 'dot' } as const;
+  const { encoder, report } = await trainEncoder(x, {
+    ...options,
+    log: (level, message) => {
+      if (level === 'warn') warnings.push(message);
+    },
+  });
+  expect(warnings).toContainEqual(
+    expect.stringMatching(/^neighbourhood-kl is left out: the loss of the first training step is NaN/),
+  );
+  const names = report!.candidates.map(({ name }) => name);
+  expect(names).toContain('pca-uncentred');
+  expect(names).not.toContain('neighbourhood-kl');
+  expect(names).toContain(report!.shipped);
+  expect(encoder!.network.layers[0]!.weight.data.every(Number.isFinite)).toBe(true);
+  for (const asked of [{ ship: 'neighbourhood-kl' }, { steps: 5 }])
+    await expect(trainEncoder(x, { ...options, ...asked })).rejects.toMatchObject({
+      code: 'INVALID_DATA',
+      message: expect.stringContaining('too much alike'),
+    });
+});
+
 test('a stopped run goes on from its states to the very same encoders', async () => {
   const x = sample(400, 16);
   const options = { dim: 4, seed: 2, threads: 1, budgetSeconds: 1 };

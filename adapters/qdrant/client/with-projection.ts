@@ -3,7 +3,7 @@ import { TldrError } from '../../../src/core/errors.js';
 import { serveCollection, type ServeOptions } from '../../../src/core/serve-collection.js';
 import type { ServedCollection, VectorProjector } from '../../../src/core/served-collection.js';
 import { listAt, parseJson, textAt } from '../json.js';
-import { candidatesMax } from '../serve/candidates-max.js';
+import { requestLimits } from '../serve/request-limits.js';
 import { specFromInfo } from '../settings.js';
 import { projectedApi } from './projected-api.js';
 import { toText } from './values.js';
@@ -62,9 +62,7 @@ export async function withProjection<Client extends ProjectableClient>(
       );
     const info = parseJson(toText(await collectionOf(asking, target)));
     const spec = specFromInfo(target, info, []);
-    served.push(
-      serveCollection({ name, spec, aliases, projector, candidatesMax: candidatesMax(spec), options }),
-    );
+    served.push(serveCollection({ name, spec, aliases, projector, ...requestLimits(spec), options }));
   }
   return through(client, projectedApi(inner, served));
 }

@@ -59,7 +59,7 @@ export function rewriteCollections(kind: CollectionRule, call: CollectionCall): 
 }
 
 function update(call: CollectionCall, name: string, served: ServedCollection): GrpcRewrite {
-  const answer = { form: 'error', collection: name, errorsOnly: true };
+  const answer = { form: 'updated', collection: name, errorsOnly: false };
   const patched = rewriteUpdate(call.message, served, call.lookups?.[0]);
   if (patched.kind === 'message')
     return send({ ...call, message: new ProtoMessage(patched.message) }, answer);
@@ -82,7 +82,7 @@ function checkDeletion(name: string, served: ServedCollection, lookups: readonly
   });
 }
 
-/** How the answers are treated; `deleted` is for the proxy, which forgets the collection. */
+/** How the answers are treated; `deleted` and `updated` are for the proxy: it forgets or reads the collection. */
 const FORMS: Readonly<
   Record<Exclude<CollectionRule, 'list' | 'changeAliases' | 'create' | 'update'>, string>
 > = {

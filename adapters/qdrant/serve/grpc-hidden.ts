@@ -1,7 +1,7 @@
 import type { ServedCollection } from '../../../src/core/served-collection.js';
 import { Malformed, ProtoMessage } from './proto-message.js';
 import { edited, type FieldEdit, type Pieces } from './proto-pieces.js';
-import { absentVector } from './rules.js';
+import { absentVector } from './hidden-vector.js';
 
 /** Messages that hold conditions, each by its fields that lead to one. */
 type Messages = Readonly<Record<string, Readonly<Record<number, string>>>>;

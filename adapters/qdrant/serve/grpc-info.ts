@@ -4,6 +4,7 @@ import {
   bytesOf,
   codesOf,
   CONFIG,
+  EXACT_ALLOWED,
   FULL_SCAN_THRESHOLD,
   INDEXING_THRESHOLD,
   PROTO_CODES,
@@ -16,7 +17,7 @@ import {
 import { ProtoMessage, type ProtoSpan } from './proto-message.js';
 import { edited, Pieces, type FieldEdit } from './proto-pieces.js';
 import { shownWarning } from './rules.js';
-import { shownQuantization, type ShownQuantization } from './target-settings.js';
+import { showsNoExact, shownQuantization, type ShownQuantization } from './target-settings.js';
 import type { Threshold } from '../thresholds.js';
 
 /** Numbers of the enum Distance. */
@@ -49,13 +50,23 @@ export function collectionInfo(bytes: Uint8Array, served: ServedCollection): Uin
       (field: number, threshold: Threshold | undefined): FieldEdit =>
       (block) =>
         asBefore(new ProtoMessage(block), field, threshold);
+    const strictMode: FieldEdit = (block) => {
+      const size = asBefore(
+        new ProtoMessage(block),
+        VECTOR_SIZE_LIMIT,
+        thresholds.max_collection_vector_size_bytes,
+      );
+      if (!showsNoExact(settings.exact)) return size;
+      const shown = size instanceof Pieces ? size.finish() : size;
+      return asBefore(new ProtoMessage(shown), EXACT_ALLOWED, { source: 0, target: 1 });
+    };
     const out = edited(
       message,
       new Map([
         [CONFIG.params, inside(VECTORS_CONFIG, vectors)],
         [CONFIG.index, limit(FULL_SCAN_THRESHOLD, thresholds.full_scan_threshold)],
         [CONFIG.optimizers, limit(INDEXING_THRESHOLD, thresholds.indexing_threshold)],
-        [CONFIG.strictMode, limit(VECTOR_SIZE_LIMIT, thresholds.max_collection_vector_size_bytes)],
+        [CONFIG.strictMode, strictMode],
       ]),
     );
     const { collection } = quantization;

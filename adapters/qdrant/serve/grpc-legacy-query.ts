@@ -1,6 +1,7 @@
 import type { LegacyFields } from './grpc-methods.js';
 import { ProtoMessage } from './proto-message.js';
 import { Pieces } from './proto-pieces.js';
+import { isNameLength } from './rules.js';
 
 /** VectorInput: id 1, dense 2, sparse 3; the newer forms of Vector (101 to 106) are its fields 2 to 7. */
 const ID = 1;
@@ -13,10 +14,12 @@ const NEWER_OFFSET = 99;
  * incomplete, or has fields that are not known.
  */
 export function legacyToQuery(message: ProtoMessage, fields: LegacyFields): Pieces | null {
-  const { moved, inputs, limit, groupSize, query: to } = fields;
+  const { moved, inputs, collection, limit, groupSize, query: to } = fields;
   // A count that is not written is zero: none is returned here, where a query would be refused.
   const isZero = (count: number): boolean => (message.varint(count) ?? 0n) === 0n;
   if (isZero(limit) || (groupSize !== undefined && isZero(groupSize))) return null;
+  // A name that the server refuses in a batch; of any other it says the same in a query.
+  if (!isNameLength(message.text(collection) ?? '')) return null;
   const out = new Pieces();
   for (const span of message.spans) {
     const field = moved[span.field];

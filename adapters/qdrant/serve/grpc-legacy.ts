@@ -1,6 +1,7 @@
+import { refuseExact } from './exact-searches.js';
 import { isServed, type Job, type ServedJob } from './grpc-job.js';
 import { legacyToQuery } from './grpc-legacy-query.js';
-import { compactLookup, fullLookup, LOOKUP_VECTOR, type CompactIds } from './grpc-lookup-from.js';
+import { compactLookup, fullLookup, LOOKUP_VECTOR, placeOf, type CompactIds } from './grpc-lookup-from.js';
 import type { LegacyFields } from './grpc-methods.js';
 import { editVectors, type LeafEdits, type Shape } from './grpc-shapes.js';
 import { isExact, outerEdits, rewriteStage } from './grpc-stage.js';
@@ -34,6 +35,7 @@ export function rewriteLegacy(
   if (treatments.includes('wrap')) {
     const queries = messages.map((message) => legacyToQuery(message, fields));
     if (queries.every((query) => query !== null)) {
+      for (const message of messages) requireExamples(message, fields, job);
       const rewritten = queries.map((query) => rewriteStage(query.finish(), fields.query, job));
       return { requests: rewritten, converted: true };
     }
@@ -44,6 +46,16 @@ export function rewriteLegacy(
       : leave(message, fields, job),
   );
   return { requests: changed, converted: false };
+}
+
+/** A query for groups ignores ids of points that do not exist; the older call refuses them. @throws Refusal */
+function requireExamples(message: ProtoMessage, fields: LegacyFields, job: Job): void {
+  const { kind, groupSize, inputs, lookupFrom = 0, shardKeys = 0 } = fields;
+  if (kind !== 'recommend' || groupSize === undefined || !isServed(job)) return;
+  const own = { collection: job.served.target, shardKeys: message.bytes(shardKeys) };
+  const lookup = message.bytes(lookupFrom);
+  const place = lookup === null ? own : placeOf(lookup, job);
+  for (const ids of inputs.slice(0, 2)) for (const id of message.all(ids)) job.lookups.require(place, id);
 }
 
 /** Names the vector that is looked up, since a query would look up another one. */
@@ -57,12 +69,14 @@ function withLookupVector(message: ProtoMessage, { lookupFrom = 0 }: LegacyField
 function treat(message: ProtoMessage, fields: LegacyFields, job: ServedJob): Treatment {
   const { kind, inputs, scoreThreshold } = fields;
   const params = message.bytes(fields.params);
+  const exact = params !== null && isExact(params);
+  if (exact) refuseExact(job.served);
   const treatment = treatStage(
     {
       using: message.text(fields.using) ?? '',
       query: 'similarity',
       hasPrefetch: false,
-      exact: params !== null && isExact(params),
+      exact,
       hasScoreThreshold: scoreThreshold !== undefined && message.has(scoreThreshold),
     },
     job.served,

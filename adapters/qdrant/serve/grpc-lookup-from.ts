@@ -1,9 +1,10 @@
 import type { ServedCollection } from '../../../src/core/served-collection.js';
 import type { Job, ServedJob } from './grpc-job.js';
 import type { LookupPlace } from './grpc-lookups.js';
+import { serverVector } from './hidden-vector.js';
 import { ProtoMessage } from './proto-message.js';
 import { edited, Pieces, type FieldEdit } from './proto-pieces.js';
-import { fullNotStored, refuseHidden, refuseTargetLookup, servedBy } from './rules.js';
+import { fullNotStored, refuseTargetLookup, servedBy } from './rules.js';
 
 /** LookupLocation: collection_name 1, vector_name 2 (the stage's `using` without one), shard_key_selector 3. */
 const COLLECTION = 1;
@@ -21,19 +22,26 @@ interface LookupFrom {
 function readLookupFrom(bytes: Uint8Array, using: string, job: Job): LookupFrom {
   const message = new ProtoMessage(bytes);
   const name = message.text(COLLECTION) ?? '';
-  const vector = message.text(LOOKUP_VECTOR) ?? using;
+  const asked = message.text(LOOKUP_VECTOR) ?? using;
   const shardKeys = message.bytes(SHARD_KEYS);
   const other = servedBy(name, job.collections);
   if (other === null) {
     refuseTargetLookup(name, job.collections);
-    return { place: { collection: name, vector, shardKeys }, renamed: bytes, source: null };
+    return { place: { collection: name, vector: asked, shardKeys }, renamed: bytes, source: null };
   }
-  refuseHidden(vector, other);
+  const vector = serverVector(asked, other);
+  const renamed = renameIn(message, COLLECTION, other.target);
   return {
     place: { collection: other.target, vector, shardKeys },
-    renamed: renameIn(message, COLLECTION, other.target),
+    // The last one counts.
+    renamed: vector === asked ? renamed : new Pieces().raw(renamed).text(LOOKUP_VECTOR, vector),
     source: vector === other.vector ? other : null,
   };
+}
+
+/** Where `lookup_from` looks points up. */
+export function placeOf(bytes: Uint8Array, job: Job): LookupPlace {
+  return readLookupFrom(bytes, '', job).place;
 }
 
 /** Puts another name into a text field. */

@@ -6,7 +6,7 @@ import { readDense } from './grpc-vector.js';
 import { uuidId } from './point-ids.js';
 import { ProtoMessage } from './proto-message.js';
 import { Pieces } from './proto-pieces.js';
-import { Refusal } from './rules.js';
+import { Refusal, refuseImpossible } from './rules.js';
 
 /** Where the vectors of ids are: what LookupLocation says, names resolved. */
 export interface LookupPlace {
@@ -15,8 +15,11 @@ export interface LookupPlace {
   readonly shardKeys: Uint8Array | null;
 }
 
+/** Points of a collection, with one of their vectors or without any. */
+type Sought = Omit<LookupPlace, 'vector'> & { readonly vector: string | null };
+
 interface Lookup {
-  readonly place: LookupPlace;
+  readonly place: Sought;
   readonly ids: Map<string, Uint8Array>;
 }
 
@@ -47,18 +50,30 @@ export class GrpcLookups {
    * @throws Refusal in the server's words where there is none
    */
   vector(place: LookupPlace, pointId: Uint8Array, served: ServedCollection): Float32Array {
-    const key = idKey(pointId);
-    const lookup = this.#lookup(place);
-    lookup.ids.set(key, pointId);
-    if (this.#answers === undefined) return new Float32Array(served.inputDim);
-    const found = this.#points(place).get(key);
-    if (found === undefined) throw new Refusal(404, `Not found: No point with id ${key} found`);
+    const found = this.#find(place, pointId);
+    if (found === 'unasked') return new Float32Array(served.inputDim);
     if (found === null)
       throw new Refusal(404, `Not found: Vector with name "${place.vector}" for point not found`);
     return readDense(new ProtoMessage(found), served).values;
   }
 
-  #lookup(place: LookupPlace): Lookup {
+  /** Refuses a point that does not exist, once the server was asked. @throws Refusal in the server's words */
+  require({ collection, shardKeys }: Omit<Sought, 'vector'>, pointId: Uint8Array): void {
+    this.#find({ collection, shardKeys, vector: null }, pointId);
+  }
+
+  /** The bytes of a point's vector; null if it has none. */
+  #find(place: Sought, pointId: Uint8Array): Uint8Array | 'unasked' | null {
+    refuseImpossible(place.collection);
+    const key = idKey(pointId);
+    this.#lookup(place).ids.set(key, pointId);
+    if (this.#answers === undefined) return 'unasked';
+    const found = this.#points(place).get(key);
+    if (found === undefined) throw new Refusal(404, `Not found: No point with id ${key} found`);
+    return found;
+  }
+
+  #lookup(place: Sought): Lookup {
     const key = placeKey(place);
     const known = this.#lookups.get(key) ?? { place, ids: new Map<string, Uint8Array>() };
     this.#lookups.set(key, known);
@@ -66,7 +81,7 @@ export class GrpcLookups {
   }
 
   /** Answers stand in the order in which the places were met, which is the same every time. */
-  #points(place: LookupPlace): ReadonlyMap<string, Uint8Array | null> {
+  #points(place: Sought): ReadonlyMap<string, Uint8Array | null> {
     const key = placeKey(place);
     const known = this.#found.get(key);
     if (known !== undefined) return known;
@@ -85,7 +100,7 @@ export class GrpcLookups {
   }
 }
 
-function placeKey({ collection, vector, shardKeys }: LookupPlace): string {
+function placeKey({ collection, vector, shardKeys }: Sought): string {
   return JSON.stringify([collection, vector, Buffer.from(shardKeys ?? []).toString('latin1')]);
 }
 
@@ -94,7 +109,8 @@ function getPoints({ place, ids }: Lookup): Uint8Array {
   const out = new Pieces().text(1, place.collection);
   for (const id of ids.values()) out.bytes(2, id);
   out.bytes(4, selector(false).finish());
-  out.bytes(5, new Pieces().bytes(2, new Pieces().text(1, place.vector)));
+  if (place.vector === null) out.bytes(5, selector(false).finish());
+  else out.bytes(5, new Pieces().bytes(2, new Pieces().text(1, place.vector)));
   if (place.shardKeys !== null) out.bytes(7, place.shardKeys);
   return out.finish();
 }

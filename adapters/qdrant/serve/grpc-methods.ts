@@ -64,6 +64,7 @@ export interface LegacyFields {
   readonly groupSize?: number;
   readonly scoreThreshold?: number;
   readonly lookupFrom?: number;
+  readonly shardKeys?: number;
   readonly withVectors: number;
   readonly withLookup?: number;
   /**
@@ -134,6 +135,7 @@ const RECOMMEND_GROUPS: LegacyFields = {
   lookupFrom: 11,
   groupSize: 13,
   withLookup: 15,
+  shardKeys: 21,
   moved: {
     1: 1,
     4: 5,
@@ -170,8 +172,14 @@ const DISCOVER: LegacyFields = {
 
 /** What a method's request is, as far as this proxy is concerned. */
 export type MethodRule =
-  /** The name of a collection, and perhaps a selector of vectors to return or the name of one. */
-  | { readonly kind: 'points'; readonly withVectors?: number; readonly using?: number }
+  /** The name of a collection, and perhaps a selector of vectors to return, the name of one, or a way to count. */
+  | {
+      readonly kind: 'points';
+      readonly withVectors?: number;
+      readonly using?: number;
+      /** The field that asks for an exact count, and what it says where it is left out. */
+      readonly exact?: { readonly field: number; readonly otherwise: boolean };
+    }
   | { readonly kind: 'query'; readonly fields: StageFields; readonly batch?: true }
   | {
       readonly kind: 'legacy';
@@ -231,7 +239,7 @@ export const METHODS: Readonly<Record<string, MethodRule>> = {
     batch: true,
     becomes: QUERY_BATCH_PATH,
   },
-  '/qdrant.Points/Count': NAMED,
+  '/qdrant.Points/Count': { kind: 'points', exact: { field: 3, otherwise: true } },
   '/qdrant.Points/UpdateBatch': { kind: 'updateBatch', operations: 3 },
   '/qdrant.Points/Query': { kind: 'query', fields: QUERY },
   '/qdrant.Points/QueryBatch': { kind: 'query', fields: QUERY, batch: true },

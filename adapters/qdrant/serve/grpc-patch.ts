@@ -2,6 +2,8 @@ import type { ServedCollection } from '../../../src/core/served-collection.js';
 import {
   bytesOf,
   codesOf,
+  EXACT_ALLOWED,
+  flagIn,
   FULL_SCAN_THRESHOLD,
   INDEXING_THRESHOLD,
   PROTO_CODES,
@@ -9,10 +11,11 @@ import {
   VECTOR_SIZE_LIMIT,
   vectorsIn,
 } from './grpc-settings.js';
+import { serverVector } from './hidden-vector.js';
 import { decodeText, ProtoMessage } from './proto-message.js';
 import { edited, Pieces } from './proto-pieces.js';
 import { isOutOfRange, quantizationFromProto } from './quantization-codec.js';
-import { refuseHidden, refuseMetadata } from './rules.js';
+import { refuseMetadata } from './rules.js';
 import {
   needsDescription,
   planChange,
@@ -67,8 +70,7 @@ function vectorsOf(message: ProtoMessage, served: ServedCollection): Map<string,
   config.variant([1, 2]);
   const vectors = new Map<string, Uint8Array>();
   for (const [name, bytes] of vectorsIn(config)) {
-    refuseHidden(name, served);
-    vectors.set(name === served.vector ? served.compact : name, bytes);
+    vectors.set(name === served.vector ? served.compact : serverVector(name, served), bytes);
   }
   return vectors;
 }
@@ -91,6 +93,7 @@ function readChange(
     indexing: limitIn(message, UPDATE.optimizers, INDEXING_THRESHOLD),
     fullScan: limitIn(message, UPDATE.index, FULL_SCAN_THRESHOLD),
     vectorSize: limitIn(message, UPDATE.strictMode, VECTOR_SIZE_LIMIT),
+    exact: flagIn(message.bytes(UPDATE.strictMode), EXACT_ALLOWED),
     codes: codesIn(message, UPDATE.quantization),
     vectors: changes,
   };
@@ -157,6 +160,8 @@ function changed(
     out = withLimit(out, UPDATE.index, { field: FULL_SCAN_THRESHOLD, limit: plan.fullScan });
   if (plan.vectorSize !== undefined)
     out = withLimit(out, UPDATE.strictMode, { field: VECTOR_SIZE_LIMIT, limit: plan.vectorSize });
+  if (plan.exact !== undefined)
+    out = withLimit(out, UPDATE.strictMode, { field: EXACT_ALLOWED, limit: Number(plan.exact) });
   if (plan.codes !== undefined)
     out = new ProtoMessage(replaced(out, UPDATE.quantization, diffOf(plan.codes)));
   const bytes = new Pieces().raw(out.raw);

@@ -11,18 +11,20 @@ import {
 import { isDeleted, orStatus, rewriteAnswer } from './grpc-answer.js';
 import { createdStatus, rewriteCollections } from './grpc-collections.js';
 import { Projections, type Job, type ServedJob } from './grpc-job.js';
+import { refuseExact } from './exact-searches.js';
 import { hideVector } from './grpc-hidden.js';
 import { rewriteLegacy } from './grpc-legacy.js';
 import { isChange } from './grpc-mutations.js';
 import { GrpcLookups } from './grpc-lookups.js';
 import { METHODS, type MethodRule } from './grpc-methods.js';
 import { resultIds } from './grpc-results.js';
-import { withVectors } from './grpc-selectors.js';
+import { withClientVectors } from './hidden-vector.js';
+import { vectorName, withVectors } from './grpc-selectors.js';
 import { physicalName, rewriteStage } from './grpc-stage.js';
 import { rewriteWrite } from './grpc-write.js';
 import { firstText, Malformed, ProtoMessage } from './proto-message.js';
 import { edited, Pieces, type FieldEdit } from './proto-pieces.js';
-import { clientText, lookupText, Refusal, refuseHidden, refuseTarget, servedBy } from './rules.js';
+import { clientText, lookupText, Refusal, refuseTarget, servedBy } from './rules.js';
 
 const UNIMPLEMENTED = 12;
 const PERMISSION_DENIED = 7;
@@ -46,8 +48,9 @@ export function grpcRewriter(collections: readonly ServedCollection[]): GrpcRewr
     rewriteAnswer: (form, message) => rewriteAnswer(form, message, collections),
     rewriteStatus: (form, status) => {
       const served = servedBy(form.collection, collections);
-      const shown = served === null ? status.message : clientText(status.message, served);
-      if (form.form === 'lookup') return { ...status, message: lookupText(shown) };
+      const { message } = status;
+      const shown = served === null ? withClientVectors(message, collections) : clientText(message, served);
+      if (form.form === 'lookup') return { ...status, message: lookupText(shown, collections) };
       return createdStatus(form, { ...status, message: shown });
     },
     isDeleted,
@@ -169,7 +172,13 @@ function rewritePoints(
       return rewriteSearch(message, rule, { path, job });
     case 'points': {
       const edits = new Map<number, FieldEdit>([[COLLECTION, physicalName(job)]]);
-      if (rule.using !== undefined) refuseHidden(message.text(rule.using) ?? '', job.served);
+      const { exact } = rule;
+      if (exact !== undefined && (message.varint(exact.field) ?? BigInt(exact.otherwise)) !== 0n)
+        refuseExact(job.served);
+      if (rule.using !== undefined) {
+        message.bytes(rule.using);
+        edits.set(rule.using, vectorName(job.served));
+      }
       if (rule.withVectors !== undefined) {
         message.bytes(rule.withVectors);
         edits.set(rule.withVectors, withVectors(job.served));

@@ -1,6 +1,7 @@
 import type { ServedCollection } from '../../../src/core/served-collection.js';
 import type { Job } from './grpc-job.js';
 import { renameIn } from './grpc-lookup-from.js';
+import { serverVector } from './hidden-vector.js';
 import { decodeText, Malformed, ProtoMessage } from './proto-message.js';
 import { edited, Pieces, type FieldEdit } from './proto-pieces.js';
 import { refuseTargetLookup, servedBy, treatWithVector } from './rules.js';
@@ -12,6 +13,15 @@ const INCLUDE = 2;
 /** VectorsSelector: names 1. */
 export function readNames(message: ProtoMessage): string[] {
   return message.all(1).map((name) => decodeText(name));
+}
+
+/** A vector's name as the server gets it. */
+export function vectorName(served: ServedCollection): FieldEdit {
+  return (bytes) => {
+    const name = decodeText(bytes);
+    const known = serverVector(name, served);
+    return known === name ? bytes : Buffer.from(known);
+  };
 }
 
 /** A WithVectorsSelector as a served collection answers it. */

@@ -1,3 +1,4 @@
+import { EXACT_KEY, refusesExact } from '../exact-search.js';
 import { QUANTIZATION_KEY, readRecord } from '../quantization-record.js';
 import { componentBytes } from '../settings.js';
 import { readThresholds, THRESHOLDS_KEY } from '../thresholds.js';
@@ -18,7 +19,8 @@ export const VECTORS_CONFIG = 5;
 /** OptimizersConfigDiff and HnswConfigDiff. */
 export const INDEXING_THRESHOLD = 6;
 export const FULL_SCAN_THRESHOLD = 3;
-/** StrictModeConfig: max_collection_vector_size_bytes. */
+/** StrictModeConfig: search_allow_exact, max_collection_vector_size_bytes. */
+export const EXACT_ALLOWED = 7;
 export const VECTOR_SIZE_LIMIT = 10;
 /** Names of the enum Datatype by number; 0 is the default. */
 const DATATYPES = ['float32', 'float32', 'uint8', 'float16'];
@@ -55,6 +57,10 @@ export function settingsIn(config: ProtoMessage): TargetSettings {
     vectors: new Map([...vectors].map(([name, bytes]) => [name, vectorSettings(new ProtoMessage(bytes))])),
     thresholds: readThresholds(texts.get(THRESHOLDS_KEY) ?? ''),
     record: readRecord(texts.get(QUANTIZATION_KEY) ?? ''),
+    exact: {
+      set: flagIn(config.bytes(CONFIG.strictMode), EXACT_ALLOWED),
+      refused: refusesExact(texts.get(EXACT_KEY)),
+    },
   };
 }
 
@@ -94,6 +100,12 @@ function vectorSettings(params: ProtoMessage): VectorSettings {
 function quantizationIn(message: ProtoMessage, field: number): Codes | null {
   const bytes = message.bytes(field);
   return bytes === null ? null : codesOf(bytes);
+}
+
+/** A bool of a block that may be missing. */
+export function flagIn(bytes: Uint8Array | null, field: number): boolean | undefined {
+  const flag = bytes === null ? null : new ProtoMessage(bytes).varint(field);
+  return flag === null ? undefined : flag !== 0n;
 }
 
 function limitIn(bytes: Uint8Array | null, field: number): number | undefined {

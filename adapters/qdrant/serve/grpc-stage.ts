@@ -1,9 +1,11 @@
 import type { ServedCollection } from '../../../src/core/served-collection.js';
+import { refuseExactStage } from './exact-searches.js';
 import { isServed, type Job, type ServedJob } from './grpc-job.js';
 import { compactLookup, fullLookup } from './grpc-lookup-from.js';
 import type { StageFields } from './grpc-methods.js';
 import { PREFETCH } from './grpc-methods.js';
-import { withLookup, withVectors } from './grpc-selectors.js';
+import { vectorName, withLookup, withVectors } from './grpc-selectors.js';
+import { serverVector } from './hidden-vector.js';
 import { compactQuery, diversityOf, intoOf, nearestOf, readQuery, type QueryVariant } from './grpc-query.js';
 import { decodeText, Malformed, ProtoMessage } from './proto-message.js';
 import { drop, edited, Pieces, type FieldEdit } from './proto-pieces.js';
@@ -47,7 +49,9 @@ export function rewriteStage(
   const { depth, grouped } = place;
   if (depth > PREFETCH_DEPTH_MAX) throw tooDeep(message, depth);
   const query = readQuery(message.bytes(fields.query));
-  const stage: Stage = { message, fields, place, using: message.text(fields.using) ?? '', query };
+  const asked = message.text(fields.using) ?? '';
+  const using = isServed(job) ? serverVector(asked, job.served) : asked;
+  const stage: Stage = { message, fields, place, using, query };
   const into = intoOf(query);
   const inside: StagePlace = {
     depth: depth + 1,
@@ -75,8 +79,9 @@ function diverseLeafOf({ message, fields, place, query }: Stage): { readonly lim
 
 /** What a request says beside its stages: of which collection, which vectors are returned, and of which other one. */
 export function outerEdits(fields: OuterFields, job: Job): [number, FieldEdit][] {
-  const { collection, withVectors: vectors, withLookup: lookup } = fields;
+  const { collection, using, withVectors: vectors, withLookup: lookup } = fields;
   const edits: [number, FieldEdit][] = [];
+  if (isServed(job)) edits.push([using, vectorName(job.served)]);
   if (collection !== undefined && isServed(job)) edits.push([collection, physicalName(job)]);
   if (vectors !== undefined && isServed(job)) edits.push([vectors, withVectors(job.served)]);
   if (lookup !== undefined) edits.push([lookup, withLookup(job)]);
@@ -85,6 +90,7 @@ export function outerEdits(fields: OuterFields, job: Job): [number, FieldEdit][]
 
 interface OuterFields {
   readonly collection?: number;
+  readonly using: number;
   readonly withVectors?: number;
   readonly withLookup?: number;
 }
@@ -99,16 +105,18 @@ export function physicalName({ collections }: Pick<Job, 'collections'>): FieldEd
 }
 
 function treat(
-  { message, fields, using, query }: Stage,
+  { message, fields, place, using, query }: Stage,
   served: ServedCollection,
 ): ReturnType<typeof treatStage> {
   const params = message.bytes(fields.params);
+  const exact = params !== null && isExact(params);
+  refuseExactStage(exact, place, served);
   return treatStage(
     {
       using,
       query: query === null ? 'none' : query.shape === null ? 'other' : 'similarity',
       hasPrefetch: message.has(fields.prefetch),
-      exact: params !== null && isExact(params),
+      exact,
       hasScoreThreshold: message.has(fields.scoreThreshold),
     },
     served,

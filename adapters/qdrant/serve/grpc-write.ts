@@ -1,11 +1,12 @@
 import type { ServedJob } from './grpc-job.js';
 import type { MethodRule } from './grpc-methods.js';
 import { isSparse, readDense, vectorOf } from './grpc-vector.js';
-import { Ambiguous, ProtoMessage } from './proto-message.js';
-import { readNames } from './grpc-selectors.js';
+import { renamedDeletions } from './hidden-vector.js';
+import { Ambiguous, decodeText, ProtoMessage } from './proto-message.js';
+import { readNames, vectorName } from './grpc-selectors.js';
 import { physicalName } from './grpc-stage.js';
 import { edited, Pieces, type FieldEdit } from './proto-pieces.js';
-import { Refusal, refuseHidden, unknownForm } from './rules.js';
+import { Refusal, unknownForm } from './rules.js';
 
 /** Vectors: vector 1 or vectors 2 (NamedVectors: vectors 1, a map of name 1 to Vector 2). */
 const VECTOR = 1;
@@ -102,8 +103,7 @@ function writeNamed(bytes: Uint8Array, job: ServedJob): Uint8Array | Pieces {
   const change: FieldEdit = (value) => {
     const pair = new ProtoMessage(value);
     const name = pair.text(KEY) ?? '';
-    refuseHidden(name, served);
-    if (name !== served.vector) return value;
+    if (name !== served.vector) return edited(pair, new Map([[KEY, vectorName(served)]]));
     // Of two values for one name the later would count: nobody sends that.
     if (found.length > 0) throw new Refusal(400, `Bad request: vector "${name}" is given twice`);
     const compact = compactOf(new ProtoMessage(pair.bytes(VALUE) ?? new Uint8Array(0)), job);
@@ -113,7 +113,7 @@ function writeNamed(bytes: Uint8Array, job: ServedJob): Uint8Array | Pieces {
   };
   const out = edited(message, new Map([[MAP, change]]));
   const [compact] = found;
-  if (compact === undefined) return bytes;
+  if (compact === undefined) return out;
   return served.layout === 'two-stage' ? out.raw(entry(served.compact, compact)) : out;
 }
 
@@ -131,7 +131,8 @@ function deleteVectors(bytes: Uint8Array, job: ServedJob): Uint8Array | Pieces {
   const { served } = job;
   const message = new ProtoMessage(bytes);
   const names = readNames(message);
-  for (const name of names) refuseHidden(name, served);
-  if (served.layout === 'compact' || !names.includes(served.vector)) return bytes;
-  return new Pieces().raw(bytes).text(1, served.compact);
+  const rename = renamedDeletions(names, served);
+  const known = edited(message, new Map([[1, (name) => Buffer.from(rename(decodeText(name)))]]));
+  if (served.layout === 'compact' || !names.map(rename).includes(served.vector)) return known;
+  return known.text(1, served.compact);
 }

@@ -1,5 +1,6 @@
 import type { ServedCollection } from '../../../src/core/served-collection.js';
 import type { AnswerForm, LookupAnswer, RestAnswer } from '../../../src/core/wire.js';
+import { withClientVectors } from './hidden-vector.js';
 import { JsonError, scanJson, type JsonNode } from './json-scan.js';
 import { asciiJson, Splices } from './json-splice.js';
 import { rewriteAliases, rewriteInfo, rewriteList } from './rest-collection.js';
@@ -55,7 +56,7 @@ export function rewriteAnswer(
 ): Uint8Array {
   const served = servedBy(collection, collections);
   if (status >= 400) {
-    if (served === null || !served.names.includes(collection)) return body;
+    if (served === null) return withErrorText(body, (text) => withClientVectors(text, collections));
     return withErrorText(body, (text) => clientText(text, served));
   }
   const source = new Splices(body);

@@ -1,5 +1,7 @@
+import { serverVector } from './hidden-vector.js';
 import type { JsonNode } from './json-scan.js';
-import { fieldsOf, STRUCTURES, textOf } from './rest-fields.js';
+import { asciiJson } from './json-splice.js';
+import { fieldsOf, STRUCTURES, stringOf, valueOf } from './rest-fields.js';
 import { rewritePatch } from './rest-patch.js';
 import { rewriteLegacy, rewriteLegacyBatch } from './rest-legacy.js';
 import { applyChanges, rewriteQuery, rewriteQueryBatch } from './rest-query.js';
@@ -11,7 +13,6 @@ import {
   rewriteUpdateVectors,
   rewriteUpsert,
 } from './rest-write.js';
-import { refuseHidden } from './rules.js';
 
 /** Where a rewritten body belongs. */
 export type BodyResult =
@@ -53,9 +54,12 @@ const REWRITES: Readonly<Record<BodyKind, Rewrite>> = {
   'recommend groups': legacy('recommend', 'groups'),
   discover: legacy('discover', 'one'),
   'discover batch': legacy('discover', 'batch'),
-  matrix: changed((root, { served, source }) =>
-    refuseHidden(textOf(fieldsOf(root, STRUCTURES.matrix, source), 'using', source) ?? '', served),
-  ),
+  matrix: changed((root, { served, source }) => {
+    const using = valueOf(fieldsOf(root, STRUCTURES.matrix, source), 'using');
+    const asked = using === undefined ? '' : stringOf(using, source);
+    const known = serverVector(asked, served);
+    if (using !== undefined && known !== asked) source.replace(using, asciiJson(known));
+  }),
   read: changed((root, rewriting) => {
     const fields = fieldsOf(root, STRUCTURES.read, rewriting.source);
     applyChanges(fields, resultChanges(fields, rewriting), rewriting);

@@ -1,12 +1,13 @@
 import type { ServedCollection } from '../../../src/core/served-collection.js';
 import type { LookupAnswer, RestRequest } from '../../../src/core/wire.js';
+import { ALLOW_EXACT } from '../exact-search.js';
 import { scanJson, type JsonEntry, type JsonNode } from './json-scan.js';
 import { asciiJson, Splices } from './json-splice.js';
 import { elementsOf, entryOf, stringOf } from './rest-fields.js';
 import { JSON_CODES, settingsIn } from './rest-settings.js';
 import { Refusal, refuseUncovering, shownWarning } from './rules.js';
 import { distanceName } from '../settings.js';
-import { shownQuantization, type ShownQuantization } from './target-settings.js';
+import { showsNoExact, shownQuantization, type ShownQuantization } from './target-settings.js';
 import type { Threshold } from '../thresholds.js';
 
 /** Settings that the compact vector has from the full one of the source. */
@@ -50,6 +51,8 @@ export function rewriteInfo(root: JsonNode, served: ServedCollection, source: Sp
   restore('hnsw_config', 'full_scan_threshold', thresholds.full_scan_threshold);
   const { max_collection_vector_size_bytes: vectorSize } = thresholds;
   restore('strict_mode_config', 'max_collection_vector_size_bytes', vectorSize);
+  const exact = entryOf(entryOf(config, 'strict_mode_config'), ALLOW_EXACT);
+  if (exact !== undefined && showsNoExact(settings.exact)) source.replace(exact, 'false');
   const quantization = shownQuantization(settings, served, JSON_CODES);
   showQuantization(config, quantization, source);
   const shown = { served, source, quantization, fullScan: thresholds.vector_full_scan_threshold };

@@ -228,6 +228,8 @@ const BODIES: Readonly<Record<BodyKind | ConditionBody, Visit>> = {
   operations: listIn('operations', OPERATION),
   patch: nothing,
   selection: FILTERED,
+  count: FILTERED,
+  facet: FILTERED,
   'set payload': SET_PAYLOAD,
   'delete payload': DELETE_PAYLOAD,
   cluster: structure([['replicate_points', REPLICATE]]),

@@ -1,9 +1,10 @@
 import type { ServedCollection } from '../../../src/core/served-collection.js';
+import { refuseExact } from './exact-searches.js';
 import { JsonError, scanJson, type JsonNode } from './json-scan.js';
 import { asciiJson, Splices } from './json-splice.js';
 import { vectorNames } from './rest-conditions.js';
 import type { BodyKind, ConditionBody } from './rest-routes.js';
-import { absentVector } from './rules.js';
+import { absentVector } from './hidden-vector.js';
 
 const BACKSLASH = 0x5c;
 
@@ -23,15 +24,29 @@ export function scanShown(kind: BodyKind, body: Uint8Array, served: ServedCollec
   return mayName(body, served) ? hiddenIn(kind, scanned, served) : scanned;
 }
 
-/** The same for a body that is sent on as it is but for its conditions; what is no JSON stays. */
+/**
+ * The same for a body that is sent on as it is but for its conditions; what is no JSON stays.
+ * @throws Refusal for an exact count where clients may not count exactly
+ */
 export function hideVector(kind: ConditionBody, body: Uint8Array, served: ServedCollection): Uint8Array {
-  if (!mayName(body, served)) return body;
+  const counts = !served.allowsExact && (kind === 'count' || kind === 'facet');
+  if (!counts && !mayName(body, served)) return body;
   try {
-    return hiddenIn(kind, { body, root: scanJson(body) }, served).body;
+    const scanned = { body, root: scanJson(body) };
+    if (counts) refuseExactCount(kind, scanned.root, served);
+    return hiddenIn(kind, scanned, served).body;
   } catch (error) {
     if (error instanceof JsonError) return body;
     throw error;
   }
+}
+
+/** What the server does not take as a request is its own to refuse. */
+function refuseExactCount(kind: ConditionBody, root: JsonNode, served: ServedCollection): void {
+  if (root.kind !== 'object') return;
+  const [exact, again] = root.entries.filter(({ key }) => key === 'exact');
+  if (again !== undefined) return;
+  if (exact === undefined ? kind === 'count' : exact.value.kind === 'true') refuseExact(served);
 }
 
 function hiddenIn(kind: BodyKind | ConditionBody, scanned: Scanned, served: ServedCollection): Scanned {

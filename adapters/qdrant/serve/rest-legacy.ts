@@ -1,9 +1,12 @@
+import { U64_MAX } from '../../../src/core/point-id.js';
+import { serverVector } from './hidden-vector.js';
 import type { JsonNode, Span } from './json-scan.js';
 import { asciiJson, type Splices, type Text } from './json-splice.js';
 import {
   badBody,
   countOf,
   elementsOf,
+  entryOf,
   fieldsOf,
   GROUP_ALIASES,
   STRUCTURES,
@@ -12,6 +15,7 @@ import {
   valueOf,
   type Fields,
 } from './rest-fields.js';
+import { uuidId } from './point-ids.js';
 import { readLookup } from './rest-lookup.js';
 import { applyChanges, searchesOf, writeObject } from './rest-query.js';
 import {
@@ -40,6 +44,10 @@ interface LegacyRequest {
   /** The search for candidates where it became a query of two stages. */
   readonly prefetch: readonly Text[] | null;
 }
+
+const AVERAGE = 'average_vector';
+/** How the other strategies of a recommendation are called. */
+const STRATEGIES: readonly string[] = ['best_score', 'sum_scores'];
 
 /** Fields that mean the same in a query. */
 const SAME_FIELDS = [
@@ -87,7 +95,8 @@ function readLegacy(
   const { source } = rewriting;
   const structure = STRUCTURES[kind];
   const fields = fieldsOf(node, grouped ? { ...structure, aliases: GROUP_ALIASES } : structure, source);
-  const { using, form } = READERS[kind](fields, source);
+  const { using: asked, form, writeName } = READERS[kind](fields, source);
+  const using = serverVector(asked, rewriting.served);
   const lookup = readLookup(valueOf(fields, 'lookup_from'), LEGACY_LOOKUP_VECTOR, rewriting);
   const stage: Stage = {
     fields,
@@ -103,15 +112,28 @@ function readLegacy(
     return { node, stage, complete, prefetch, changes: new Map([...results, ...changes]) };
   };
   switch (treatmentOf(stage, rewriting)) {
-    case 'leave':
-      return request(leaveStage(stage, rewriting), null);
+    case 'leave': {
+      const changes = leaveStage(stage, rewriting);
+      if (using !== asked && writeName !== undefined) changes.set('vector', writeName(using));
+      return request(changes, null);
+    }
     case 'project':
       return request(projectStage(stage, rewriting), null);
     case 'wrap': {
       const { prefetch, changes } = wrapStage(stage, rewriting);
+      if (complete && kind === 'recommend' && grouped) requireExamples(stage, rewriting);
       return request(changes, prefetch);
     }
   }
+}
+
+/** A query for groups ignores ids of points that do not exist; the older call refuses them. @throws Refusal */
+function requireExamples({ form, fields, lookup }: Stage, { served, source, lookups }: Rewriting): void {
+  const shardKey = valueOf(fields, 'shard_key');
+  const own = { collection: served.target, shardKey: shardKey === undefined ? '' : source.raw(shardKey) };
+  const inputs = form.kind === 'similarity' ? form.inputs : [];
+  for (const input of inputs)
+    if (input.kind === 'number' || input.kind === 'string') lookups.require(lookup ?? own, input, source);
 }
 
 /** What the server would refuse stays as it is, so that the server says why. */
@@ -120,11 +142,47 @@ function isComplete({ fields, form, place: { grouped } }: Stage, kind: LegacyKin
   if (!counts.every((name) => (countOf(fields, name, source) ?? 0) >= 1)) return false;
   if (grouped && valueOf(fields, 'group_by')?.kind !== 'string') return false;
   if (form.kind !== 'similarity' || form.inputs.length === 0) return false;
-  if (kind !== 'recommend' || valueOf(fields, 'strategy') !== undefined) return true;
+  if (!form.inputs.every((input) => isExample(input, source))) return false;
+  if (kind === 'discover') return isListOrNone(valueOf(fields, 'context'));
+  if (kind === 'search') return true;
+  const strategy = valueOf(fields, 'strategy');
+  const name = strategy === undefined ? AVERAGE : strategy.kind === 'string' && stringOf(strategy, source);
+  if (name !== AVERAGE) return name !== false && STRATEGIES.includes(name);
   return elementsOf(valueOf(fields, 'positive'), source).length > 0;
 }
 
-type Reader = (fields: Fields, source: Splices) => { readonly using: string; readonly form: QueryForm };
+/** Queries take one pair without a list around it; the older calls do not. */
+function isListOrNone(node: JsonNode | undefined): boolean {
+  return node === undefined || node.kind === 'array' || node.kind === 'numbers';
+}
+
+/**
+ * Whether the older calls take it for a vector or an id. Queries take more, and say other things of what they do not
+ * take. What is doubted here is only searched more slowly, by the full vectors.
+ */
+function isExample(node: JsonNode, source: Splices): boolean {
+  switch (node.kind) {
+    case 'numbers':
+      return true;
+    case 'number':
+      return /^\d{1,20}$/.test(source.read(node)) && BigInt(source.read(node)) <= U64_MAX;
+    case 'string':
+      return uuidId(stringOf(node, source)) !== null;
+    case 'object':
+      return entryOf(node, 'indices')?.kind === 'numbers' && entryOf(node, 'values')?.kind === 'numbers';
+    default:
+      return false;
+  }
+}
+
+interface Read {
+  readonly using: string;
+  readonly form: QueryForm;
+  /** The field `vector` with another name in it, where it holds the name of the vector. */
+  readonly writeName?: (name: string) => readonly Text[];
+}
+
+type Reader = (fields: Fields, source: Splices) => Read;
 
 const READERS: Readonly<Record<LegacyKind, Reader>> = {
   search: readSearch,
@@ -155,7 +213,7 @@ const READERS: Readonly<Record<LegacyKind, Reader>> = {
   },
 };
 
-function readSearch(fields: Fields, source: Splices): ReturnType<Reader> {
+function readSearch(fields: Fields, source: Splices): Read {
   const vector = fields.get('vector')?.value;
   if (vector === undefined) return { using: '', form: { kind: 'none' } };
   const same = (part: JsonNode): QueryForm => similarity([part], (copy) => copy(part));
@@ -165,7 +223,12 @@ function readSearch(fields: Fields, source: Splices): ReturnType<Reader> {
   const named = fieldsOf(vector, STRUCTURES.namedVector, source);
   const [name, values] = [named.get('name')?.value, named.get('vector')?.value];
   if (name?.kind !== 'string' || (values?.kind !== 'numbers' && values?.kind !== 'object')) throw badVector;
-  return { using: stringOf(name, source), form: same(values) };
+  const writeName = (text: string): readonly Text[] => [
+    source.raw({ start: vector.start, end: name.start }),
+    asciiJson(text),
+    source.raw({ start: name.end, end: vector.end }),
+  ];
+  return { using: stringOf(name, source), form: same(values), writeName };
 }
 
 function similarity(inputs: readonly JsonNode[], write: (copy: Copy) => readonly Text[]): QueryForm {

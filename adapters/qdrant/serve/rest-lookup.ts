@@ -1,9 +1,10 @@
 import type { ServedCollection } from '../../../src/core/served-collection.js';
 import type { LookupAnswer, RestRequest } from '../../../src/core/wire.js';
 import { scanJson, type JsonNode } from './json-scan.js';
+import { serverVector } from './hidden-vector.js';
 import { asciiJson, Splices } from './json-splice.js';
 import { elementsOf, entryOf, fieldsOf, STRUCTURES, stringOf, textOf, valueOf } from './rest-fields.js';
-import { Refusal, refuseHidden, refuseTargetLookup, servedBy } from './rules.js';
+import { Refusal, refuseImpossible, refuseTargetLookup, servedBy } from './rules.js';
 
 /** Where the vectors of ids are to be taken from, when not from the collection searched. */
 export interface LookupPlace {
@@ -32,10 +33,10 @@ export function readLookup(
   const name = textOf(fields, 'collection', source);
   if (name === undefined) return null;
   refuseTargetLookup(name, collections);
-  const vector = textOf(fields, 'vector', source) ?? otherwise;
+  const asked = textOf(fields, 'vector', source) ?? otherwise;
   const shardKey = valueOf(fields, 'shard_key');
   const served = servedBy(name, collections);
-  if (served !== null) refuseHidden(vector, served);
+  const vector = served === null ? asked : serverVector(asked, served);
   return {
     collection: served?.target ?? name,
     vector,
@@ -51,8 +52,11 @@ export function lookupText({ collection, shardKey, ...place }: LookupPlace, vect
   return `{"collection":${asciiJson(collection)},"vector":${asciiJson(vector)}${key}}`;
 }
 
+/** Points of a collection, with one of their vectors or without any. */
+type Sought = Pick<LookupPlace, 'collection' | 'shardKey'> & { readonly vector: string | null };
+
 interface Group {
-  readonly place: LookupPlace;
+  readonly place: Sought;
   readonly ids: string[];
   answer: ReadonlyMap<string, Float32Array | null> | null;
 }
@@ -75,22 +79,34 @@ export class Lookups {
    * @throws Refusal in the server's words where there is none
    */
   vectorOf(place: LookupPlace, id: JsonNode, source: Splices): Float32Array | null {
-    const key = lookupText(place);
-    let group = this.#groups.get(key);
-    if (group === undefined) {
-      group = { place, ids: [], answer: this.#answered(this.#groups.size, place) };
-      this.#groups.set(key, group);
-    }
+    const vector = this.#find(place, id, source);
+    if (vector === 'missing')
+      throw new Refusal(404, `Not found: Vector with name "${place.vector}" for point not found`);
+    return vector;
+  }
+
+  /** Refuses a point that does not exist, once the server was asked. @throws Refusal in the server's words */
+  require({ collection, shardKey }: Omit<Sought, 'vector'>, id: JsonNode, source: Splices): void {
+    this.#find({ collection, shardKey, vector: null }, id, source);
+  }
+
+  /** A point's vector, or that it has none; null as long as nobody has asked the server. */
+  #find(place: Sought, id: JsonNode, source: Splices): Float32Array | 'missing' | null {
+    refuseImpossible(place.collection);
+    const { collection, vector, shardKey } = place;
+    const key = JSON.stringify([collection, vector, shardKey]);
+    const group = this.#groups.get(key) ?? {
+      ...{ place, ids: [], answer: this.#answered(this.#groups.size, vector) },
+    };
+    this.#groups.set(key, group);
     if (group.answer === null) {
       group.ids.push(source.raw(id));
       return null;
     }
     const idText = id.kind === 'string' ? stringOf(id, source) : source.read(id);
-    const vector = group.answer.get(canonicalId(idText));
-    if (vector === undefined) throw new Refusal(404, `Not found: No point with id ${idText} found`);
-    if (vector === null)
-      throw new Refusal(404, `Not found: Vector with name "${place.vector}" for point not found`);
-    return vector;
+    const found = group.answer.get(canonicalId(idText));
+    if (found === undefined) throw new Refusal(404, `Not found: No point with id ${idText} found`);
+    return found ?? 'missing';
   }
 
   /** The answer to GET of a collection, or null as long as nobody has asked the server; not with `vectorOf`. */
@@ -112,13 +128,13 @@ export class Lookups {
       method: 'POST',
       url: `/collections/${encodeURIComponent(place.collection)}/points${this.#search}`,
       body: Buffer.from(
-        `{"ids":[${ids.join()}],"with_payload":false,"with_vector":[${asciiJson(place.vector)}]${place.shardKey === '' ? '' : `,"shard_key":${place.shardKey}`}}`,
+        `{"ids":[${ids.join()}],"with_payload":false,"with_vector":${place.vector === null ? 'false' : `[${asciiJson(place.vector)}]`}${place.shardKey === '' ? '' : `,"shard_key":${place.shardKey}`}}`,
         'latin1',
       ),
     }));
   }
 
-  #answered(index: number, { vector }: LookupPlace): Group['answer'] {
+  #answered(index: number, vector: string | null): Group['answer'] {
     const answer = this.#answers?.[index];
     if (answer === undefined) return null;
     const source = new Splices(answer.body);
@@ -128,7 +144,7 @@ export class Lookups {
       const id = entryOf(point, 'id');
       if (id === undefined) continue;
       const vectors = entryOf(point, 'vector');
-      const named = vectors?.kind === 'object' ? entryOf(vectors, vector) : vectors;
+      const named = vectors?.kind === 'object' ? entryOf(vectors, vector ?? '') : vectors;
       const idText = id.kind === 'string' ? stringOf(id, source) : source.read(id);
       found.set(canonicalId(idText), named?.kind === 'numbers' ? named.values : null);
     }

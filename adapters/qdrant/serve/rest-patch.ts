@@ -1,5 +1,7 @@
 import type { ServedCollection } from '../../../src/core/served-collection.js';
+import { ALLOW_EXACT } from '../exact-search.js';
 import { FULL_SCAN_THRESHOLD_MIN_KB } from '../thresholds.js';
+import { serverVector } from './hidden-vector.js';
 import { scanJson, type JsonEntry, type JsonNode } from './json-scan.js';
 import { asciiJson, Splices } from './json-splice.js';
 import { isOutOfRange, quantizationFromJson } from './quantization-codec.js';
@@ -14,9 +16,9 @@ import {
   type Fields,
   type Structure,
 } from './rest-fields.js';
-import { JSON_CODES, settingsIn } from './rest-settings.js';
+import { flagIn, JSON_CODES, settingsIn } from './rest-settings.js';
 import type { Rewriting } from './rest-stage.js';
-import { refuseHidden, refuseMetadata } from './rules.js';
+import { refuseMetadata } from './rules.js';
 import {
   needsDescription,
   planChange,
@@ -40,7 +42,6 @@ export function rewritePatch(root: JsonNode, { served, source, lookups }: Rewrit
   const vectors = valueOf(fields, 'vectors');
   const entries = vectors?.kind === 'object' ? vectors.entries : [];
   refuseDuplicates(entries);
-  for (const { key } of entries) refuseHidden(key, served);
   const request = { root, fields, entries, served, source };
   const isShaped = [metadata, vectors].every((node) => node === undefined || node.kind === 'object');
   const change = isShaped ? readChange(request) : null;
@@ -53,9 +54,15 @@ export function rewritePatch(root: JsonNode, { served, source, lookups }: Rewrit
     const plan = planChange(settings, change, { served, form: JSON_CODES });
     source.replace(root, changedText(request, plan));
   } else
-    for (const { key, start, value } of entries)
-      if (key === served.vector && served.compact !== served.vector)
-        source.replace({ start, end: value.start }, `${asciiJson(served.compact)}:`);
+    for (const { key, start, value } of entries) {
+      const name = targetVector(key, served);
+      if (name !== key) source.replace({ start, end: value.start }, `${asciiJson(name)}:`);
+    }
+}
+
+/** The vector whose settings a client means. */
+function targetVector(key: string, served: ServedCollection): string {
+  return key === served.vector ? served.compact : serverVector(key, served);
 }
 
 interface Request {
@@ -78,6 +85,12 @@ function readChange({ fields, entries, served, source }: Request): SettingsChang
     if (count === undefined && valueOf(inner, name) !== undefined) throw new Unreadable();
     return count;
   };
+  const flag = (block: JsonNode | undefined, structure: Structure, name: string): boolean | undefined => {
+    const value = block && valueOf(fieldsOf(block, structure, source), name);
+    const read = flagIn(value);
+    if (read === undefined && value !== undefined) throw new Unreadable();
+    return read;
+  };
   const fullScanIn = (block: JsonNode | undefined): number | undefined => {
     const fullScan = limit(block, STRUCTURES.indexDiff, 'full_scan_threshold');
     // Over gRPC the server takes smaller ones.
@@ -88,7 +101,7 @@ function readChange({ fields, entries, served, source }: Request): SettingsChang
     const inner = fieldsOf(value, STRUCTURES.vectorDiff, source);
     const codes = codesOf(valueOf(inner, 'quantization_config'), source);
     // Limits of other vectors are what they say.
-    if (key !== served.vector) return [key, { codes }];
+    if (key !== served.vector) return [targetVector(key, served), { codes }];
     return [served.compact, { codes, fullScan: fullScanIn(valueOf(inner, 'hnsw_config')) }];
   };
   try {
@@ -101,6 +114,7 @@ function readChange({ fields, entries, served, source }: Request): SettingsChang
         STRUCTURES.strictMode,
         'max_collection_vector_size_bytes',
       ),
+      exact: flag(valueOf(fields, 'strict_mode_config'), STRUCTURES.strictMode, ALLOW_EXACT),
       codes: codesOf(valueOf(fields, 'quantization_config'), source),
       vectors: new Map(entries.map(vectorOf)),
     };
@@ -130,20 +144,22 @@ function changedText({ root, fields, entries, served, source }: Request, plan: T
   const set = (texts: Texts, name: string, text: string): Texts => texts.set(name, text);
   const limit = (
     block: string,
-    { structure, name, value }: { structure: Structure; name: string; value: number | undefined },
+    structure: Structure,
+    values: Readonly<Record<string, number | boolean | undefined>>,
   ): void => {
-    if (value === undefined) return;
-    set(top, block, objectText(set(textsOf(valueOf(fields, block), structure, source), name, String(value))));
+    const planned = Object.entries(values).filter(([, value]) => value !== undefined);
+    if (planned.length === 0) return;
+    const texts = textsOf(valueOf(fields, block), structure, source);
+    for (const [name, value] of planned) set(texts, name, String(value));
+    set(top, block, objectText(texts));
   };
   const { optimizersDiff, indexDiff, strictMode, vectorDiff } = STRUCTURES;
-  limit('optimizers_config', { structure: optimizersDiff, name: 'indexing_threshold', value: plan.indexing });
-  limit('hnsw_config', { structure: indexDiff, name: 'full_scan_threshold', value: plan.fullScan });
-  const vectorSize = { structure: strictMode, name: 'max_collection_vector_size_bytes' };
-  limit('strict_mode_config', { ...vectorSize, value: plan.vectorSize });
+  limit('optimizers_config', optimizersDiff, { indexing_threshold: plan.indexing });
+  limit('hnsw_config', indexDiff, { full_scan_threshold: plan.fullScan });
+  const strict = { max_collection_vector_size_bytes: plan.vectorSize, [ALLOW_EXACT]: plan.exact };
+  limit('strict_mode_config', strictMode, strict);
   if (plan.codes !== undefined) set(top, 'quantization_config', plan.codes ?? OFF);
-  const given = new Map(
-    entries.map(({ key, value }) => [key === served.vector ? served.compact : key, value] as const),
-  );
+  const given = new Map(entries.map(({ key, value }) => [targetVector(key, served), value] as const));
   const vectors: Texts = new Map();
   for (const name of new Set([...given.keys(), ...plan.vectors.keys()])) {
     const node = given.get(name);

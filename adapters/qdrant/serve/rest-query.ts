@@ -1,3 +1,4 @@
+import { serverVector } from './hidden-vector.js';
 import type { JsonNode } from './json-scan.js';
 import type { Text } from './json-splice.js';
 import { elementsOf, fieldsOf, oneOrMany, STRUCTURES, textOf, valueOf, type Fields } from './rest-fields.js';
@@ -43,7 +44,7 @@ export function applyChanges(fields: Fields, changes: Changes, { source }: Rewri
 function rewriteStage(node: JsonNode, fields: Fields, rewriting: Rewriting, place: StagePlace): void {
   const { source } = rewriting;
   const prefetches = oneOrMany(valueOf(fields, 'prefetch'), source);
-  const using = textOf(fields, 'using', source) ?? '';
+  const using = serverVector(textOf(fields, 'using', source) ?? '', rewriting.served);
   const stage: Stage = {
     fields,
     using,

@@ -212,7 +212,10 @@ function rewrite(
   const request = servedRequest(head.method, path, collections);
   if (request === null) {
     const other = otherSearch(head.method, path);
-    return unchanged(other === null ? whole : { ...whole, body: rewriteOther(other, body, collections) });
+    const changed = other === null ? body : rewriteOther(other, body, collections);
+    if (changed === body) return unchanged(whole);
+    const answer = { form: 'errors', collection: path.segments[1] ?? '', errorsOnly: true };
+    return { ...unchanged({ ...whole, body: changed }), answer };
   }
   const { served, action } = request;
   if (action.kind === 'point')
@@ -223,7 +226,9 @@ function rewrite(
   const failed = lookups?.find(({ status }) => status >= 400);
   const isUpdate = action.kind === 'rewrite' && action.body === 'patch';
   if (failed !== undefined)
-    return failedAnswer(failed, isUpdate ? (text) => clientText(text, served) : lookupText);
+    return failedAnswer(failed, (text) =>
+      isUpdate ? clientText(text, served) : lookupText(text, collections),
+    );
   if (action.kind === 'forward' && action.answer === 'deleted') {
     if (lookups === undefined) return { kind: 'lookup', requests: STANDING };
     checkDeletion(request.name, served, lookups);
@@ -269,7 +274,7 @@ function rewriteServed(
   const requests = asked.requests();
   if (requests.length > 0) return { kind: 'lookup', requests };
   const below = result.asQuery ? queryPath(action.body) : path.raw.slice(2).join('/');
-  const form = result.asQuery ? result.answer : 'errors';
+  const form = result.asQuery ? result.answer : action.body === 'patch' ? 'updated' : 'errors';
   const send = (): RestRewrite => ({
     kind: 'send',
     request: { method: head.method, url: targetUrl(request, below), body: source.apply() },
@@ -302,7 +307,7 @@ function forwarded(method: string, request: ServedRequest, body: Uint8Array, for
   };
 }
 
-function unchanged({ head, body }: WholeRequest): RestRewrite {
+function unchanged({ head, body }: WholeRequest): RestRewrite & { readonly kind: 'send' } {
   const { method, url } = head;
   return { kind: 'send', request: { method, url, body }, answer: null, projected: 0, search: false };
 }

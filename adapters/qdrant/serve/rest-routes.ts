@@ -31,7 +31,7 @@ export type BodyKind =
   | 'patch';
 
 /** Where conditions stand in a body that is changed in nothing else. */
-export type ConditionBody = 'selection' | 'set payload' | 'delete payload' | 'cluster';
+export type ConditionBody = 'selection' | 'count' | 'facet' | 'set payload' | 'delete payload' | 'cluster';
 
 interface RouteRule {
   readonly method: string;
@@ -83,8 +83,8 @@ const TABLE: readonly (readonly [string, RouteAction])[] = [
   ['PUT points/payload', conditions('set payload')],
   ['POST points/payload/delete', conditions('delete payload')],
   ['POST points/payload/clear', conditions('selection')],
-  ['POST points/count', conditions('selection')],
-  ['POST facet', conditions('selection')],
+  ['POST points/count', conditions('count')],
+  ['POST facet', conditions('facet')],
   ['GET points/*', { kind: 'point' }],
   ['POST points', change('read')],
   ['POST points/scroll', change('read')],

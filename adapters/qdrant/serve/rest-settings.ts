@@ -1,3 +1,4 @@
+import { ALLOW_EXACT, EXACT_KEY, refusesExact } from '../exact-search.js';
 import { readRecord, QUANTIZATION_KEY } from '../quantization-record.js';
 import { componentBytes } from '../settings.js';
 import { readThresholds, THRESHOLDS_KEY } from '../thresholds.js';
@@ -35,7 +36,16 @@ export function settingsIn(config: JsonNode | undefined, source: Splices): Targe
     vectors: new Map(vectors.map(({ key, value }) => [key, vectorSettings(value, source)])),
     thresholds: readThresholds(textIn(THRESHOLDS_KEY)),
     record: readRecord(textIn(QUANTIZATION_KEY)),
+    exact: {
+      set: flagIn(entryOf(entryOf(config, 'strict_mode_config'), ALLOW_EXACT)),
+      refused: refusesExact(textIn(EXACT_KEY)),
+    },
   };
+}
+
+/** True or false; undefined for anything else. */
+export function flagIn(node: JsonNode | undefined): boolean | undefined {
+  return node?.kind === 'true' || node?.kind === 'false' ? node.kind === 'true' : undefined;
 }
 
 function vectorSettings(params: JsonNode, source: Splices): VectorSettings {

@@ -1,7 +1,17 @@
 import type { ServedCollection } from '../../../src/core/served-collection.js';
+import { refuseExactStage } from './exact-searches.js';
 import type { JsonNode, Span } from './json-scan.js';
 import { asciiJson, type Splices, type Text } from './json-splice.js';
-import { countOf, elementsOf, fieldsOf, STRUCTURES, stringOf, valueOf, type Fields } from './rest-fields.js';
+import {
+  countOf,
+  elementsOf,
+  fieldsOf,
+  STRUCTURES,
+  stringOf,
+  textOf,
+  valueOf,
+  type Fields,
+} from './rest-fields.js';
 import { lookupText, type LookupPlace, type Lookups } from './rest-lookup.js';
 import type { Projection } from './rest-projection.js';
 import { readInput, type QueryForm } from './rest-vector-input.js';
@@ -35,6 +45,7 @@ export interface Rewriting {
 /** A stage of a query, or a legacy search. */
 export interface Stage {
   readonly fields: Fields;
+  /** The vector searched, by the name that the server gets. */
   readonly using: string;
   readonly form: QueryForm;
   readonly lookup: LookupPlace | null;
@@ -50,13 +61,15 @@ export function treatmentOf(stage: Stage, { served, source }: Rewriting): Treatm
   const { fields, form, using, hasPrefetch } = stage;
   const params = valueOf(fields, 'params');
   const exact = params === undefined ? undefined : fieldsOf(params, STRUCTURES.params, source).get('exact');
+  const isExact = exact?.value.kind === 'true';
+  refuseExactStage(isExact, stage.place, served);
   const treatment = treatStage(
     {
       using,
       // What is not understood may hold vectors of the reduced space.
       query: form.kind === 'unknown' ? 'similarity' : form.kind === 'fusion' ? 'other' : form.kind,
       hasPrefetch,
-      exact: exact?.value.kind === 'true',
+      exact: isExact,
       hasScoreThreshold: valueOf(fields, 'score_threshold') !== undefined,
     },
     served,
@@ -78,12 +91,14 @@ function diverseLeafOf(
   return { limit: limitOfDiverseLeaf(diversity, limit, place) };
 }
 
-/** A stage that stays: only the collection named for its ids may have another name. */
-export function leaveStage({ lookup, form }: Stage, { served }: Rewriting): Changes {
-  if (lookup === null) return new Map();
+/** A stage that stays: only the collection named for its ids, or the vector, may have another name. */
+export function leaveStage({ fields, using, lookup, form }: Stage, { served, source }: Rewriting): Changes {
+  const changes: Changes = new Map();
+  if ((textOf(fields, 'using', source) ?? using) !== using) changes.set('using', [asciiJson(using)]);
+  if (lookup === null) return changes;
   if (lookup.reduced?.layout === 'compact' && form.kind === 'similarity')
     throw notStored(lookup.reduced, served);
-  return new Map([['lookup_from', [lookupText(lookup)]]]);
+  return changes.set('lookup_from', [lookupText(lookup)]);
 }
 
 /** Replaces every vector where it stands. @throws Refusal */

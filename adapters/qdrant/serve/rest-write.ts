@@ -12,9 +12,10 @@ import {
   valueOf,
   type Structure,
 } from './rest-fields.js';
+import { renamedDeletions, serverVector } from './hidden-vector.js';
 import type { Rewriting } from './rest-stage.js';
 import { refusedVector } from './rest-vector-input.js';
-import { inferenceRefused, refuseHidden, unknownForm } from './rules.js';
+import { inferenceRefused, unknownForm } from './rules.js';
 
 const BAD_VECTOR = 'data did not match any variant of untagged enum VectorStruct';
 const BAD_BATCH = 'data did not match any variant of untagged enum BatchVectorStruct';
@@ -44,8 +45,15 @@ export function rewriteDeleteVectors(root: JsonNode, { served, source }: Rewriti
   const names = elementsOf(valueOf(fields, 'vector'), source).map((node) => {
     return { node, name: stringOf(node, source) };
   });
-  for (const { name } of names) refuseHidden(name, served);
-  const full = names.find(({ name }) => name === served.vector);
+  const rename = renamedDeletions(
+    names.map(({ name }) => name),
+    served,
+  );
+  for (const { node, name } of names) {
+    const known = rename(name);
+    if (known !== name) source.replace(node, asciiJson(known));
+  }
+  const full = names.find(({ name }) => rename(name) === served.vector);
   if (full !== undefined && served.layout === 'two-stage')
     source.insert(full.node.end, `,${asciiJson(served.compact)}`);
 }
@@ -129,8 +137,9 @@ function rewriteNamed(
 ): void {
   const { served, source } = rewriting;
   refuseDuplicates(node.entries);
-  for (const { key, value } of node.entries) {
-    refuseHidden(key, served);
+  for (const { key, start, value } of node.entries) {
+    const known = serverVector(key, served);
+    if (known !== key) source.replace({ start, end: value.start }, `${asciiJson(known)}:`);
     if (key !== served.vector) continue;
     const texts = rewrite(value, rewriting);
     if (texts !== null) source.insert(value.end, `,${asciiJson(served.compact)}:`, texts);

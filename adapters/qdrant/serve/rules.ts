@@ -3,7 +3,9 @@ import { firstNonFiniteRow } from '../../../src/core/matrix.js';
 import { overflowIn, overflowText } from '../../../src/core/stored-component.js';
 import type { ServedCollection } from '../../../src/core/served-collection.js';
 import { keyDepth, PAYLOAD_DEPTH_MAX } from '../payload-depth.js';
+import { EXACT_KEY } from '../exact-search.js';
 import { LIFTED_KEY } from '../lifted-limits.js';
+import { serverVector, withClientVector, withClientVectors } from './hidden-vector.js';
 import { QUANTIZATION_KEY } from '../quantization-record.js';
 import { THRESHOLDS_KEY } from '../thresholds.js';
 import { JOURNAL_KEY, METADATA_KEY, RECORD_KEY } from '../../../src/core/target-description.js';
@@ -46,9 +48,11 @@ export interface StageFacts {
  */
 export type Treatment = 'leave' | 'project' | 'wrap';
 
-/** @throws Refusal */
+/**
+ * @param stage names the vector as the server will get it
+ * @throws Refusal
+ */
 export function treatStage(stage: StageFacts, served: ServedCollection): Treatment {
-  refuseHidden(stage.using, served);
   if (stage.query !== 'similarity' || stage.using !== served.vector) return 'leave';
   if (served.layout === 'compact') {
     if (stage.hasScoreThreshold && served.scoreThreshold === 'refuse')
@@ -131,21 +135,13 @@ export const DEFAULT_GROUPS = 10;
 export const LEGACY_LOOKUP_VECTOR = '';
 export const PREFETCH_DEPTH_MAX = 64;
 
-/** @throws Refusal in the server's words when a client names the vector that it must not see */
-export function refuseHidden(name: string, served: ServedCollection): void {
-  if (served.layout === 'two-stage' && name === served.compact) throw unknownVector(name);
-}
-
-/** A name that no vector of the target has: conditions on the hidden vector name it, and no point fulfils them. */
-export function absentVector({ compact, visibleVectors }: ServedCollection): string {
-  let name = `${compact}-`;
-  while (visibleVectors.includes(name)) name += '-';
-  return name;
-}
+const OWN_KEYS = [
+  ...[METADATA_KEY, RECORD_KEY, JOURNAL_KEY, THRESHOLDS_KEY, QUANTIZATION_KEY, LIFTED_KEY, EXACT_KEY],
+];
 
 /** @throws Refusal where an update would change what says how the collection is served */
 export function refuseMetadata(key: string): void {
-  if ([METADATA_KEY, RECORD_KEY, JOURNAL_KEY, THRESHOLDS_KEY, QUANTIZATION_KEY, LIFTED_KEY].includes(key))
+  if (OWN_KEYS.includes(key))
     throw new Refusal(
       400,
       `Bad request: metadata "${key}" says how a served collection is served and cannot be changed`,
@@ -221,11 +217,12 @@ export function treatWithVector(
   served: ServedCollection,
 ): VectorSelection {
   if (asked === false) return 'keep';
-  const names = asked === true ? served.visibleVectors : asked;
-  for (const name of names) refuseHidden(name, served);
+  const names = asked === true ? served.visibleVectors : asked.map((name) => serverVector(name, served));
   if (served.layout === 'compact' && names.includes(served.vector) && served.vectorAnswers === 'refuse')
     throw fullNotStored(served);
-  return asked === true && served.layout === 'two-stage' ? { names } : 'keep';
+  const isChanged =
+    asked === true ? served.layout === 'two-stage' : names.some((name, i) => name !== asked[i]);
+  return isChanged ? { names } : 'keep';
 }
 
 /** The answer to whoever needs full vectors of a collection in the compact layout. */
@@ -341,19 +338,46 @@ export function refuseTargetLookup(name: string, collections: readonly ServedCol
   if (isHiddenTarget(name, collections)) throw new Refusal(404, `Not found: Collection ${name} not found`);
 }
 
+/** What no collection's name holds. */
+const IMPOSSIBLE = ['<', '>', ':', '"', '/', '\\', '|', '?', '*', '\0', '\u001f'];
+const NAME_LENGTH_MAX = 255;
+
+/** Whether the server takes a name of this length for that of a collection. */
+export function isNameLength(name: string): boolean {
+  return name !== '' && Array.from(name).length <= NAME_LENGTH_MAX;
+}
+
+/**
+ * The server refuses to be asked about a collection of an impossible name; where it looks something up itself, it only
+ * does not find that collection.
+ * @throws Refusal
+ */
+export function refuseImpossible(name: string): void {
+  if (!isNameLength(name) || IMPOSSIBLE.some((character) => name.includes(character)))
+    throw new Refusal(404, `Not found: Collection ${name} not found`);
+}
+
 /** An error's text with the client's names of the collection and the vector in place of the target's. */
-export function clientText(text: string, { names, target, compact, vector }: ServedCollection): string {
+export function clientText(text: string, served: ServedCollection): string {
+  const { names, target, compact, vector } = served;
   const [name = target] = names;
   // Users choose the names: in a text to put in, a dollar sign could stand for a part of what is replaced.
   const named = /^(Format|Deserialize|Validation) error/.test(text)
     ? text // It quotes keys of the request: a collection may be called `limit`, too.
     : text.replaceAll(`\`${target}\``, () => `\`${name}\``);
-  return named.replaceAll(`Vector with name ${quoted(compact)}`, () => `Vector with name ${quoted(vector)}`);
+  const full = named.replaceAll(
+    `Vector with name ${quoted(compact)}`,
+    () => `Vector with name ${quoted(vector)}`,
+  );
+  return withClientVector(full, served);
 }
 
 /** The text of a failed lookup in the words of a server that looks up itself. */
-export function lookupText(text: string): string {
-  return text.replace(/^Not found: Collection `(.*)` doesn't exist!$/s, 'Not found: Collection $1 not found');
+export function lookupText(text: string, collections: readonly ServedCollection[]): string {
+  return withClientVectors(text, collections).replace(
+    /^Not found: Collection `(.*)` doesn't exist!$/s,
+    'Not found: Collection $1 not found',
+  );
 }
 
 /** A name as the server quotes it in an error. */

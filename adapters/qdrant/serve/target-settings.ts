@@ -1,5 +1,6 @@
 import type { ServedCollection } from '../../../src/core/served-collection.js';
 import type { DenseVectorSpec } from '../../../src/core/vector-store.js';
+import { EXACT_KEY, EXACT_TEXT } from '../exact-search.js';
 import { num, type JsonObject } from '../json.js';
 import { QUANTIZATION_KEY, recordText, type QuantizationRecord } from '../quantization-record.js';
 import {
@@ -39,6 +40,15 @@ export interface TargetSettings {
   readonly vectors: ReadonlyMap<string, VectorSettings>;
   readonly thresholds: Thresholds;
   readonly record: QuantizationRecord | null;
+  readonly exact: ExactSearches;
+}
+
+/** `search_allow_exact` of strict mode. */
+export interface ExactSearches {
+  /** As the target has it; undefined for none. */
+  readonly set: boolean | undefined;
+  /** Whether the metadata says that clients may not search exactly. */
+  readonly refused: boolean;
 }
 
 /** How a transport writes the JSON text of a record in its own form; null if it cannot. */
@@ -53,6 +63,8 @@ export interface SettingsChange {
   readonly fullScan: number | undefined;
   /** `max_collection_vector_size_bytes` of strict mode. */
   readonly vectorSize: number | undefined;
+  /** `search_allow_exact` of strict mode. */
+  readonly exact: boolean | undefined;
   /** Null switches the collection's quantisation off. */
   readonly codes: Codes | null | undefined;
   /** By the target's name of each vector. */
@@ -123,8 +135,21 @@ export function planChange(
   };
   note(THRESHOLDS_KEY, limits.told && JSON.stringify(limits.told), JSON.stringify(settings.thresholds));
   note(QUANTIZATION_KEY, textOf(quantization.record), textOf(settings.record));
+  // The target of the two-stage layout itself goes on allowing exact searches.
+  const asked = context.served.layout === 'two-stage' ? change.exact : undefined;
+  const exact = asked === undefined ? undefined : true;
+  note(EXACT_KEY, asked === undefined ? null : exactText(asked), exactText(!settings.exact.refused));
   const { indexing, fullScan, vectorSize } = limits;
-  return { indexing, fullScan, vectorSize, codes: quantization.collection, vectors, metadata };
+  return { indexing, fullScan, vectorSize, exact, codes: quantization.collection, vectors, metadata };
+}
+
+/** Whether clients see that a target refuses exact searches, though it allows them. */
+export function showsNoExact({ set, refused }: ExactSearches): boolean {
+  return refused && set === true;
+}
+
+function exactText(allowed: boolean): string {
+  return allowed ? EXACT_TEXT.allowed : EXACT_TEXT.refused;
 }
 
 function textOf(record: QuantizationRecord | null): string | null {

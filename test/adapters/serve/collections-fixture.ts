@@ -42,6 +42,7 @@ export function fixtureCollections(layout: Layout): ServedCollection[] {
     visibleVectors: vector === '' ? [''] : [vector, 'other', 'words'],
     oversampling: 10,
     candidatesMax: 1000,
+    allowsExact: true,
     scoreThreshold: 'pass',
     vectorAnswers: 'refuse',
     projector: tinyProjector(fingerprint),
