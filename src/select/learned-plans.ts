@@ -32,7 +32,7 @@ const RATE_DIM = 1536;
 /** The same for a hidden layer that reads directions. */
 const RATE_DIRECTIONS = 256;
 
-/** TLDR's best settings of its search (docs/research.md); a start from PCA takes a rate of its own. */
+/** TLDR's best settings of its search (docs/benchmarks/tldr.md); a start from PCA takes a rate of its own. */
 const TLDR = {
   loss: 'barlow-twins',
   projector: `mlp-1-${TLDR_WIDTH}`,
@@ -166,7 +166,7 @@ export function plansForBudget(facts: BudgetFacts): BudgetedPlans {
     }
     const steps = Math.max(stepsMin, Math.min(stepsMax, affordable));
     const perplexity = perplexityFor(facts.pcaRecall);
-    // Unscaled outputs take a smaller rate (docs/research.md).
+    // An encoder for the dot product has outputs without a fixed length: they take a rate of their own.
     const dot = facts.compactDistance === 'dot' && name === 'neighbourhood-kl';
     const rate = dot ? DOT_LEARNING_RATE : defaults.learningRate;
     const learningRate = rate * rateShare(encoder, facts);

@@ -78,7 +78,7 @@ export function referenceSettings(given: {
 
 /**
  * The fidelity objective. Drawing positives from 100 neighbours instead of 10 is what gained most; the sweep is in
- * docs/research.md (`npm run bench:defaults`).
+ * docs/benchmarks/defaults.md (`npm run bench:defaults`).
  */
 const NEIGHBOURHOOD_KL: TrainSettings = {
   ...REFERENCE,
