@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Dispatcher } from 'undici';
 import type { HeldBytes } from './byte-budget.js';
+import { Pieces } from './pieces.js';
 import { BODY_HEADERS, forwardedHeaders, headerOf } from './rest-headers.js';
 import { receivedHeaders, receivedTrailers } from './rest-upstream.js';
 import { answerCoding, decompressed } from './whole-body.js';
@@ -35,14 +36,14 @@ export class RestRelay implements Dispatcher.DispatchHandler {
   #controller: Dispatcher.DispatchController | undefined;
   #gone = false;
   #head: AnswerHead = { status: 0, headers: [], last: false };
-  #whole: Buffer[] | null = null;
-  #copy: Buffer[] | null;
+  #whole: Pieces | null = null;
+  #copy: Pieces | null;
   #sizeBytes = 0;
   #bytesOut = 0;
 
   constructor(options: RelayOptions) {
     this.#options = options;
-    this.#copy = options.copyBytesMax > 0 ? [] : null;
+    this.#copy = options.copyBytesMax > 0 ? new Pieces() : null;
   }
 
   /** Bytes of the answer's body that were given to the client so far. */
@@ -98,15 +99,15 @@ export class RestRelay implements Dispatcher.DispatchHandler {
   onResponseEnd(controller: Dispatcher.DispatchController): void {
     const { response, onEnd, onFailed } = this.#options;
     if (this.#whole !== null) {
-      const body = Buffer.concat(this.#whole, this.#sizeBytes);
-      this.#whole.length = 0;
+      const body = this.#whole.join();
+      this.#whole.clear();
       this.#rewritten(body).catch(onFailed);
       return;
     }
     const trailers = receivedTrailers(controller);
     if (trailers.length > 0 && !response.hasHeader('content-length')) response.addTrailers(pairs(trailers));
     response.end();
-    onEnd(this.#head.status, this.#copy === null ? null : Buffer.concat(this.#copy, this.#sizeBytes));
+    onEnd(this.#head.status, this.#copy === null ? null : this.#copy.join());
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
@@ -114,7 +115,7 @@ export class RestRelay implements Dispatcher.DispatchHandler {
   }
 
   #begin(): void {
-    if (this.#head.status >= this.#options.rewriteFrom) this.#whole = [];
+    if (this.#head.status >= this.#options.rewriteFrom) this.#whole = new Pieces();
     else beginAnswer(this.#options, this.#head);
   }
 
@@ -130,24 +131,24 @@ export class RestRelay implements Dispatcher.DispatchHandler {
       .catch((error: unknown) => controller.abort(error instanceof Error ? error : new Error(String(error))));
   }
 
-  #take(whole: Buffer[], controller: Dispatcher.DispatchController, chunk: Buffer): void {
+  #take(whole: Pieces, controller: Dispatcher.DispatchController, chunk: Buffer): void {
     const { answerBytesMax, held } = this.#options;
     try {
       if (this.#sizeBytes > answerBytesMax) throw new Error('the answer is larger than can be rewritten');
       held.answerMeter(chunk.length, this.#sizeBytes);
-      whole.push(chunk);
+      whole.add(chunk);
     } catch (error) {
-      whole.length = 0;
+      whole.clear();
       controller.abort(error instanceof Error ? error : new Error(String(error)));
     }
   }
 
   /** A copy that grows too large is done without. */
-  #keep(copy: Buffer[], chunk: Buffer): void {
+  #keep(copy: Pieces, chunk: Buffer): void {
     const { copyBytesMax, held } = this.#options;
-    if (this.#sizeBytes <= copyBytesMax && held.tryTake(chunk.length)) copy.push(chunk);
+    if (this.#sizeBytes <= copyBytesMax && held.tryTake(chunk.length)) copy.add(chunk);
     else {
-      held.give(copy.reduce((sum, { length }) => sum + length, 0));
+      held.give(copy.sizeBytes);
       this.#copy = null;
     }
   }

@@ -4,6 +4,7 @@ import type { Meter } from './byte-budget.js';
 import { ConnectionPool } from './connection-pool.js';
 import { patientConnector } from './patient-connector.js';
 import type { ProxyLimits, Upstream } from './proxy-options.js';
+import { Pieces } from './pieces.js';
 import { forwardedHeaders } from './rest-headers.js';
 import { BodyTooLarge } from './whole-body.js';
 
@@ -110,7 +111,7 @@ class WholeAnswerHandler implements Dispatcher.DispatchHandler {
   readonly #options: ExchangeOptions;
   readonly #resolve: (answer: WholeAnswer) => void;
   readonly #reject: (error: Error) => void;
-  readonly #chunks: Buffer[] = [];
+  readonly #pieces = new Pieces();
   #sizeBytes = 0;
   #status = 0;
   #headers: string[] = [];
@@ -146,16 +147,16 @@ class WholeAnswerHandler implements Dispatcher.DispatchHandler {
     try {
       if (this.#sizeBytes > limitBytes) throw new BodyTooLarge(limitBytes);
       meter?.(chunk.length, this.#sizeBytes);
-      this.#chunks.push(chunk);
+      this.#pieces.add(chunk);
     } catch (error) {
-      this.#chunks.length = 0;
+      this.#pieces.clear();
       controller.abort(error instanceof Error ? error : new Error(String(error)));
     }
   }
 
   onResponseEnd(): void {
     this.#done();
-    const body = Buffer.concat(this.#chunks, this.#sizeBytes);
+    const body = this.#pieces.join();
     this.#resolve({ status: this.#status, headers: this.#headers, body });
   }
 

@@ -3,6 +3,7 @@ import * as zlib from 'node:zlib';
 import { contentCoding, type ContentCoding } from '../core/content-coding.js';
 import { messageOf } from '../core/errors.js';
 import { NoRoom, type Meter } from './byte-budget.js';
+import { Pieces } from './pieces.js';
 
 /** More than the limit came: `limitBytes` is what was allowed, `announcedBytes` what was to come, where known. */
 export class BodyTooLarge extends Error {
@@ -69,14 +70,13 @@ export function readableCoding(header: string | undefined): ContentCoding | null
  */
 export function readWhole(stream: Readable, { limitBytes, meter }: BodyBounds): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let sizeBytes = 0;
+    const pieces = new Pieces();
     const onData = (chunk: Buffer): void => {
-      sizeBytes += chunk.length;
+      const sizeBytes = pieces.sizeBytes + chunk.length;
       try {
         if (sizeBytes > limitBytes) throw new BodyTooLarge(limitBytes);
         meter?.(chunk.length, sizeBytes);
-        chunks.push(chunk);
+        pieces.add(chunk);
       } catch (error) {
         stream.pause();
         onError(error instanceof Error ? error : new Error(messageOf(error)));
@@ -84,12 +84,11 @@ export function readWhole(stream: Readable, { limitBytes, meter }: BodyBounds): 
     };
     const onEnd = (): void => {
       stop();
-      const [first] = chunks;
-      resolve(chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks, sizeBytes));
+      resolve(pieces.join());
     };
     const onError = (error: Error): void => {
       stop();
-      chunks.length = 0;
+      pieces.clear();
       reject(error);
     };
     const onClose = (): void => onError(new BodyUnreadable('the body broke off'));
