@@ -9,6 +9,7 @@ import { RedirectError } from '../core/redirect.js';
 import type { Log } from '../core/run.js';
 import type { VectorStore } from '../core/vector-store.js';
 import { FollowWrites } from '../migrate/follow-writes.js';
+import { ownerOf } from '../migrate/journal-entries.js';
 import { readPlan, type Side } from '../migrate/journal-state.js';
 import { obeyPlan } from '../migrate/obey-plan.js';
 import { setAsideText } from '../migrate/set-aside.js';
@@ -132,7 +133,10 @@ async function openOne(
     const own = factsOf(name, { source, target }, await aliases.read());
     const checkNames = namesCheck(aliases, [source, target]);
     const vectors = await followedVectors(store, own, encoder);
-    const journal = await WriteJournal.open(folder, { expectedBy: await journalExpectedBy(store, target) });
+    const journal = await WriteJournal.open(folder, {
+      expectedBy: await journalExpectedBy(store, target),
+      owner: ownerOf({ source, target }),
+    });
     const names = { sourceCollection: source, targetCollection: target };
     const sides = { source: store, target: store, ...names, checkNames };
     const follower = new FollowWrites({ ...sides, encoder, journal, log });

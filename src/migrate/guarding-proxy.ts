@@ -1,5 +1,6 @@
 import { isTldrError, messageOf, TldrError } from '../core/errors.js';
 import { sleep, type RunOptions } from '../core/run.js';
+import { ownerOf } from './journal-entries.js';
 import { readPlan, readReport, writePlan, type FollowerReport, type JournalPlan } from './journal-state.js';
 import { setAsideText } from './set-aside.js';
 import type { MigrationIdentity, MigrationRecord } from './migration-record.js';
@@ -154,6 +155,7 @@ export class GuardingProxy {
   async leftOpen(): Promise<number> {
     const journal = await WriteJournal.open(this.folder, {
       expectedBy: 'the record of the migration names it',
+      owner: ownerOf({ source: this.#of.sourceCollection, target: this.#of.targetCollection }),
     });
     const { openCount } = journal;
     await journal.close();

@@ -3,13 +3,17 @@ import type { PointId } from '../core/point-id.js';
 
 const TOUCHED = 1;
 const DONE = 2;
+const OWNER = 3;
 const NUMBER = 0;
 const UUID = 1;
 /** Kind and entry number; of a touched one the number of its ids follows. */
 const HEAD_BYTES = 9;
 const COUNT_BYTES = 4;
 
-/** What stands in the journal: points that a write touches, or that an entry's points are right. */
+/**
+ * What stands in the journal: points that a write touches, that an entry's points are right, or whose writes the journal
+ * is for.
+ */
 export type JournalEntry =
   | {
       readonly kind: 'touched';
@@ -19,7 +23,8 @@ export type JournalEntry =
       readonly start: number;
       readonly length: number;
     }
-  | { readonly kind: 'done'; readonly entry: number };
+  | { readonly kind: 'done'; readonly entry: number }
+  | { readonly kind: 'owner'; readonly owner: string };
 
 /** Points of a write: a byte for the kind of each id, then 8 bytes of a number or 16 of a UUID. */
 export function encodeTouched(entry: number, ids: readonly PointId[]): Buffer {
@@ -40,6 +45,20 @@ export function encodeTouched(entry: number, ids: readonly PointId[]): Buffer {
 export function encodeDone(entry: number): Buffer {
   const out = Buffer.alloc(HEAD_BYTES);
   writeHead(out, DONE, entry);
+  return out;
+}
+
+/** What a journal is for, as it says itself and as errors do. */
+export function ownerOf({ source, target }: { readonly source: string; readonly target: string }): string {
+  return `writes to ${JSON.stringify(source)} that are brought to ${JSON.stringify(target)}`;
+}
+
+/** Which migration a journal is for, in words; the last one in a file counts. */
+export function encodeOwner(owner: string): Buffer {
+  const text = Buffer.from(owner);
+  const out = Buffer.alloc(HEAD_BYTES + COUNT_BYTES + text.length);
+  const at = writeHead(out, OWNER, 0);
+  text.copy(out, out.writeUInt32LE(text.length, at));
   return out;
 }
 
@@ -64,6 +83,10 @@ export function* decodeEntries(bytes: Buffer): Generator<JournalEntry> {
     const [kind, entry] = [head.readUInt8(0), Number(head.readBigUInt64LE(1))];
     if (kind === DONE) {
       yield { kind: 'done', entry };
+      continue;
+    }
+    if (kind === OWNER) {
+      yield { kind: 'owner', owner: take(take(COUNT_BYTES).readUInt32LE(0)).toString() };
       continue;
     }
     if (kind !== TOUCHED) throw new TldrError('INVALID_DATA', `a journal entry of kind ${kind}`);

@@ -1,4 +1,4 @@
-import type { FileHandle } from 'node:fs/promises';
+import { open, type FileHandle } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import { TldrError } from '../core/errors.js';
 
@@ -101,4 +101,12 @@ export class BlockReader {
     }
     return true;
   }
+}
+
+/** The journal, new where there is none. A pipe or a device keeps nothing that could be read again. */
+export async function openJournal(path: string): Promise<FileHandle> {
+  const file = await open(path, 'a+');
+  if ((await file.stat()).isFile()) return file;
+  await file.close();
+  throw new TldrError('INVALID_ARGUMENT', `the journal ${path} is no file: give another folder`);
 }

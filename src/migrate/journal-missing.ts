@@ -7,13 +7,11 @@ export const LOST_WITH_IT =
   'which writes still have to be brought to the target is not known any more: the source has every write that was made through the proxy, the target may lack some of them, and deleting the source would lose these for good; put a whole copy of the journal back, or give this target up: `migrate rollback` where clients read it, `migrate abort --execute`, then move what is left of the journal away, start the proxy, and migrate again';
 
 /**
- * A journal is new only before anything was copied. `expectedBy` is what else says that there must be one.
+ * A journal is new only before anything was copied.
+ * @param why there must be one; null where a new one may begin
  * @throws INVALID_DATA for one that must be there and is not, or is empty
  */
-export async function checkNotMissing(
-  { folder, path }: { readonly folder: string; readonly path: string },
-  { expectedBy, leastBytes }: { readonly expectedBy: string | null; readonly leastBytes: number },
-): Promise<void> {
+export async function checkNotMissing(path: string, why: string | null, leastBytes: number): Promise<void> {
   const sizeBytes = await stat(path).then(
     ({ size }) => size,
     (error: unknown) => {
@@ -21,15 +19,17 @@ export async function checkNotMissing(
       throw error;
     },
   );
-  if (sizeBytes !== null && sizeBytes >= leastBytes) return;
-  const why = expectedBy ?? (await whyExpected(folder));
-  if (why === null) return;
-  const found = sizeBytes === null ? 'is missing' : `holds ${sizeBytes} bytes`;
-  throw new TldrError('INVALID_DATA', `the journal ${path} ${found}, but ${why}: ${LOST_WITH_IT}`);
+  if (why === null || (sizeBytes !== null && sizeBytes >= leastBytes)) return;
+  throw lostError(path, sizeBytes === null ? 'is missing' : `holds ${sizeBytes} bytes`, why);
+}
+
+/** @param why there must be another one */
+export function lostError(path: string, found: string, why: string): TldrError {
+  return new TldrError('INVALID_DATA', `the journal ${path} ${found}, but ${why}: ${LOST_WITH_IT}`);
 }
 
 /** What is noted beside a journal tells whether one was kept; null where a new one may begin. */
-async function whyExpected(folder: string): Promise<string | null> {
+export async function whyExpected(folder: string): Promise<string | null> {
   const plan = await readPlan(folder);
   if (plan.state !== 'waiting' || plan.side === 'target')
     return `plan.json beside it says "${plan.state}", with clients on the ${plan.side}`;

@@ -1,18 +1,19 @@
-import { open, stat, type FileHandle } from 'node:fs/promises';
+import { stat, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { codeOf, messageOf, TldrError } from '../core/errors.js';
 import type { PointId } from '../core/point-id.js';
-import { decodeEntries, encodeDone, encodeTouched } from './journal-entries.js';
+import { decodeEntries, encodeDone, encodeOwner, encodeTouched } from './journal-entries.js';
 import {
   BLOCK_BYTES,
   BlockReader,
   FRAME_HEAD_BYTES,
   frameOf,
   framesOf,
+  openJournal,
   readAt,
   type Place,
 } from './journal-frames.js';
-import { checkNotMissing, LOST_WITH_IT } from './journal-missing.js';
+import { checkNotMissing, LOST_WITH_IT, lostError, whyExpected } from './journal-missing.js';
 import { reportPath } from './journal-state.js';
 import { lockRecord } from './record-lock.js';
 import { checkOwnFolder, makeOwnFolder } from './own-folder.js';
@@ -24,6 +25,13 @@ const MAGIC = Buffer.from('TLDRJ01\n');
 export const ENTRY_IDS_MAX = 4096;
 /** A file larger than this is begun anew where that makes it at most half as large. */
 const ROTATE_BYTES = 16 * 1024 ** 2;
+
+export interface JournalOptions {
+  /** Who knows, in words, that there must be a journal, such as a migration's record. */
+  readonly expectedBy?: string | null;
+  /** What the journal is for (`ownerOf`); null leaves that as it is. */
+  readonly owner?: string | null;
+}
 
 /** Entries that were opened. */
 export interface Begun {
@@ -58,6 +66,7 @@ export class WriteJournal {
   /** Ends when everything that was begun on the file has ended. */
   #tail: Promise<unknown> = Promise.resolve();
   #failed: TldrError | null = null;
+  #owner: string | null = null;
 
   private constructor(folder: string, file: FileHandle, unlock: () => Promise<void>) {
     this.#folder = folder;
@@ -69,22 +78,23 @@ export class WriteJournal {
 
   /**
    * Opens the journal of a folder, new where there is none; what a crash left of its last frame is cut off.
-   * `expectedBy` says in words who knows that there must be one, such as a migration's record.
-   * @throws ALREADY_EXISTS while another process has it open, INVALID_DATA where it is damaged, or missing although
-   * there must be one, INVALID_ARGUMENT where the folder cannot be used, or
+   * @throws ALREADY_EXISTS while another process has it open, INVALID_DATA where it is damaged, or where there must be one
+   * and it is missing, empty or that of another migration, INVALID_ARGUMENT where the folder cannot be used, or
    * another user could put something else in its place
    */
   static async open(
     folder: string,
-    { expectedBy = null }: { readonly expectedBy?: string | null } = {},
+    { expectedBy = null, owner = null }: JournalOptions = {},
   ): Promise<WriteJournal> {
     const path = join(folder, NAME);
-    const usable = async (): Promise<void> => {
+    const usable = async (): Promise<string | null> => {
       await checkOwnFolder(folder);
-      await checkNotMissing({ folder, path }, { expectedBy, leastBytes: MAGIC.length });
+      const why = expectedBy ?? (await whyExpected(folder));
+      await checkNotMissing(path, why, MAGIC.length);
       await makeOwnFolder(folder);
+      return why;
     };
-    await usable().catch((cause: unknown) => {
+    const why = await usable().catch((cause: unknown) => {
       throw unusable(folder, cause);
     });
     const unlock = await lockRecord(path);
@@ -93,6 +103,7 @@ export class WriteJournal {
       const file = await openJournal(path);
       const journal = new WriteJournal(folder, file, unlock);
       await journal.#recover(path);
+      if (owner !== null) await journal.#belongTo(owner, { path, why });
       return journal;
     } catch (cause) {
       await unlock();
@@ -192,6 +203,22 @@ export class WriteJournal {
     }
   }
 
+  /**
+   * Notes what the journal is for. Every journal does so when it begins: one that does not, and holds nothing else
+   * either, was cut short.
+   */
+  async #belongTo(
+    owner: string,
+    { path, why }: { readonly path: string; readonly why: string | null },
+  ): Promise<void> {
+    if (this.#owner === owner) return;
+    if (why !== null && this.#owner !== null) throw lostError(path, `is for ${this.#owner}`, why);
+    if (why !== null && this.#sizeBytes === MAGIC.length) throw lostError(path, 'holds nothing', why);
+    this.#owner = owner;
+    this.#buffered.push({ bytes: encodeOwner(owner), entry: null });
+    await this.#flush();
+  }
+
   /** Resolves when everything buffered by now is on disk; whoever comes while a frame is written shares the next. */
   #flush(): Promise<void> {
     this.#nextFrame ??= this.#alone(() => {
@@ -261,8 +288,9 @@ export class WriteJournal {
     const places = new Map<number, Place>();
     let sizeBytes = 0;
     const write = async (to: FileHandle): Promise<void> => {
-      await to.appendFile(MAGIC);
-      sizeBytes += MAGIC.length;
+      const head = this.#owner === null ? MAGIC : Buffer.concat([MAGIC, frameOf(encodeOwner(this.#owner))]);
+      await to.appendFile(head);
+      sizeBytes += head.length;
       for await (const frame of this.#openInFrames()) {
         await to.appendFile(frameOf(Buffer.concat(frame.map(({ bytes }) => bytes))));
         sizeBytes += FRAME_HEAD_BYTES;
@@ -350,6 +378,10 @@ export class WriteJournal {
 
   #take(content: Buffer, at: number): void {
     for (const found of decodeEntries(content)) {
+      if (found.kind === 'owner') {
+        this.#owner = found.owner;
+        continue;
+      }
       this.#next = Math.max(this.#next, found.entry + 1);
       if (found.kind === 'touched') this.#keep(found.entry, { at: at + found.start, length: found.length });
       else {
@@ -358,14 +390,6 @@ export class WriteJournal {
       }
     }
   }
-}
-
-/** The journal, new where there is none. A pipe or a device keeps nothing that could be read again. */
-async function openJournal(path: string): Promise<FileHandle> {
-  const file = await open(path, 'a+');
-  if ((await file.stat()).isFile()) return file;
-  await file.close();
-  throw new TldrError('INVALID_ARGUMENT', `the journal ${path} is no file: give another folder`);
 }
 
 function unusable(folder: string, cause: unknown): TldrError {

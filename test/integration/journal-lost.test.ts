@@ -1,5 +1,5 @@
 import { expect } from '@jest/globals';
-import { readdir, rename, rm } from 'node:fs/promises';
+import { copyFile, readdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { JOURNAL_KEY } from '../../src/core/target-description.js';
 import { runCli, type CliResult } from '../cli/run-cli.js';
@@ -48,4 +48,34 @@ test('serve does not begin a new journal where the folder of the old one is gone
   await scenario.reported(({ state }) => state === 'waiting');
   expect(await scenario.end()).toBe(0);
   await rm(scenario.folder, { recursive: true });
+});
+
+test.each(['cut short', 'that of another migration'])('a journal that is %s is refused', async (how) => {
+  const [one, other] = [
+    await Scenario.make(place(), 'own', { faults: false }),
+    await Scenario.make(place(), 'theirs', { faults: false }),
+  ];
+  for (const scenario of [one, other]) {
+    await scenario.serve();
+    expect((await migrate(scenario, 'start', ...START)).code).toBe(0);
+    await scenario.kill();
+  }
+  const file = join(one.journal, 'writes.journal');
+  const whole = await readFile(file);
+  if (how === 'cut short') await truncate(file, 8);
+  else await copyFile(join(other.journal, 'writes.journal'), file);
+  const refused = await runCli(['serve', '--config', 'serve.json'], { cwd: one.folder });
+  expect(refused.stderr).toContain('deleting the source would lose these for good');
+  expect(refused.code).toBe(3);
+  const forced = ['--without-cutover', '--delete-source', '--execute', '--yes'];
+  expect((await migrate(one, 'complete', ...forced)).code).toBe(3);
+  expect(await place().store.exists(one.source)).toBe(true);
+  await writeFile(file, whole);
+  await one.serve();
+  await one.reported(({ state, caughtUp }) => state === 'copied' && caughtUp);
+  expect(await one.end()).toBe(0);
+  for (const { folder, source, target } of [one, other]) {
+    await rm(folder, { recursive: true });
+    for (const name of [source, target]) await place().store.deleteCollection(name);
+  }
 });

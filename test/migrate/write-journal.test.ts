@@ -20,6 +20,7 @@ import { promisify } from 'node:util';
 import { isTldrError } from '../../src/core/errors.js';
 import type { PointId } from '../../src/core/point-id.js';
 import { Rng } from '../../src/core/rng.js';
+import { ownerOf } from '../../src/migrate/journal-entries.js';
 import { writePlan, writeReport } from '../../src/migrate/journal-state.js';
 import { BLOCK_BYTES, FRAME_BYTES_MAX } from '../../src/migrate/journal-frames.js';
 import { ENTRY_IDS_MAX, WriteJournal } from '../../src/migrate/write-journal.js';
@@ -359,6 +360,51 @@ describe('the journal of writes', () => {
       expect(await reopened()).toEqual([]);
     },
   );
+
+  test.each([
+    ['the journal of another migration', 'is for writes to "b" that are brought to "c"'],
+    ['one cut to its first bytes', 'holds nothing'],
+    ['one cut inside of its first frame', 'holds nothing'],
+  ])('once something was copied, %s is an error', async (how, found) => {
+    const [owner, others] = [ownerOf({ source: 'a', target: 'c' }), ownerOf({ source: 'b', target: 'c' })];
+    const journal = await WriteJournal.open(folder, { owner });
+    await begun(journal, [1n]);
+    // What it is for survives a new beginning.
+    await journal.rotate(0);
+    await journal.close();
+    await writePlan(folder, { state: 'copied', side: 'source' });
+    await (await WriteJournal.open(folder, { owner })).close();
+    const whole = await readFile(path);
+    if (how.startsWith('one cut')) await truncate(path, how.includes('inside') ? 40 : 8);
+    else {
+      await rm(path);
+      await writePlan(folder, { state: 'waiting', side: 'source' });
+      await (await WriteJournal.open(folder, { owner: others })).close();
+      await writePlan(folder, { state: 'copied', side: 'source' });
+    }
+    const lost = { code: 'INVALID_DATA', message: expect.stringContaining(`writes.journal ${found}, but`) };
+    await expect(WriteJournal.open(folder, { owner })).rejects.toMatchObject(lost);
+    await writeFile(path, whole);
+    const again = await WriteJournal.open(folder, { owner, expectedBy: 'a test' });
+    expect(await contentOf(again)).toEqual([[1n]]);
+    await again.close();
+    // Of a migration that was given up anything may be left.
+    await writePlan(folder, { state: 'waiting', side: 'source' });
+    await (await WriteJournal.open(folder, { owner: others })).close();
+    await writePlan(folder, { state: 'copied', side: 'source' });
+    await expect(WriteJournal.open(folder, { owner })).rejects.toMatchObject({ code: 'INVALID_DATA' });
+  });
+
+  test('a journal of an earlier version, which does not say what it is for, is taken', async () => {
+    await written([[1n]]);
+    await writePlan(folder, { state: 'copied', side: 'source' });
+    const owner = ownerOf({ source: 'a', target: 'b' });
+    const journal = await WriteJournal.open(folder, { owner });
+    expect(await contentOf(journal)).toEqual([[1n]]);
+    await journal.close();
+    const other = ownerOf({ source: 'b', target: 'a' });
+    await expect(WriteJournal.open(folder, { owner: other })).rejects.toMatchObject({ code: 'INVALID_DATA' });
+  });
 
   test('what a killed process said of its journal counts without a plan', async () => {
     const report = { pid: 1, at: 1, source: 's', target: 't', encoder: 'e', caughtUp: false } as const;
