@@ -37,8 +37,7 @@ export async function createCollection(
   const late = patchAfterCreate(spec);
   if (late !== null) await rest.call('PATCH', path, late);
   const made = await describe(spec.name);
-  // The server may have limits for every new collection, which those that were there before lack.
-  if (isStrict(parseJson(made.native)) && !isStrict(parseJson(spec.native)))
+  if (hasStrayLimits(parseJson(made.native), parseJson(spec.native)))
     await rest.call('PATCH', path, UNLIMITED);
   const present = new Set(made.shardKeys.map(({ kind, value }) => `${kind} ${value}`));
   for (const [i, body] of shardKeyBodies(spec).entries()) {
@@ -50,6 +49,17 @@ export async function createCollection(
     );
   }
   await createMissingIndexes({ rest, describe }, spec);
+}
+
+/**
+ * Whether a collection has limits that it is not to have yet, or not at all. The server may have limits for every new
+ * collection. Of these it enforces the rate limits also where strict mode is off, until strict mode is set again.
+ */
+function hasStrayLimits(made: Json, wanted: Json): boolean {
+  if (isStrict(made)) return !isStrict(wanted);
+  return ['read_rate_limit', 'write_rate_limit'].some(
+    (name) => numberAt(made, 'strict_mode_config', name) !== undefined,
+  );
 }
 
 async function unlessMade(make: () => Promise<unknown>, isOwn: () => Promise<boolean>): Promise<void> {

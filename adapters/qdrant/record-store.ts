@@ -140,6 +140,8 @@ async function makeCollection(rest: Rest): Promise<void> {
       if (!isTldrError(error, 'ALREADY_EXISTS') || !(await isOurs(rest))) throw error;
     }
   }
+  // Rate limits that the server has for every new collection hold until strict mode is set again.
+  await rest.call('PATCH', PATH, UNLIMITED);
   for (const name of INDEXED)
     await rest.call('PUT', `${PATH}/index?${ORDERED}`, { field_name: name, field_schema: 'keyword' });
 }

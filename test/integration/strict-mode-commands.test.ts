@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
 import { compareCollections } from '../../src/evaluate/compare-collections.js';
 import { migrateCollection, type MigrateOptions } from '../../src/migrate/migrate-collection.js';
+import { runCli } from '../cli/run-cli.js';
 import { DIM, fill as fillStore, tinyEncoder } from '../migrate/fixtures.js';
 import { openCliPlace, type CliPlace } from './cli-place.js';
 import { ALL_LIMITS, STRICT_LIMITS } from './strict-limits-list.js';
@@ -171,6 +172,9 @@ onConfigured(
       QDRANT__STORAGE__COLLECTION__STRICT_MODE__ENABLED: 'true',
       QDRANT__STORAGE__COLLECTION__STRICT_MODE__UPSERT_MAX_BATCHSIZE: '5',
       QDRANT__STORAGE__COLLECTION__STRICT_MODE__SEARCH_ALLOW_EXACT: 'false',
+      // The server enforces these of a new collection also where strict mode is off.
+      QDRANT__STORAGE__COLLECTION__STRICT_MODE__READ_RATE_LIMIT: '1',
+      QDRANT__STORAGE__COLLECTION__STRICT_MODE__WRITE_RATE_LIMIT: '2',
     });
     const store = await openQdrant(server);
     try {
@@ -182,6 +186,10 @@ onConfigured(
       await fillStore(store, 'own', POINTS);
       const options = { ...migration('own'), source: store, target: store };
       await expect(migrateCollection(options)).resolves.toMatchObject({ verify: { ok: true } });
+      const flags = ['--encoder', 'enc.onnx', '--layout', 'compact', '--state', 'qdrant', '--yes'];
+      const env = { QDRANT_URL: server.url, QDRANT_TLDR_GRPC_URL: server.grpcUrl };
+      const recorded = await runCli(['migrate', 'start', 'own', 'own_c', ...flags], { cwd: place.cwd, env });
+      expect(recorded).toMatchObject({ code: 0 });
     } finally {
       await store.close();
       await server.stop();
