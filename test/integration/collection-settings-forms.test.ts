@@ -38,6 +38,7 @@ const MIGRATED: readonly Migrated[] = [
     body: { vectors: { text: FULL, other: SMALL }, quantization_config: SCALAR },
   },
   { name: 'wrapped', vector: '', body: { vectors: FULL, quantization_config: SCALAR } },
+  { name: 'own', vector: '', body: { vectors: { ...FULL, quantization_config: BINARY } } },
   { name: 'forms', vector: '', body: { vectors: FULL, quantization_config: SCALAR } },
 ];
 
@@ -148,9 +149,38 @@ test.each<Fields | readonly unknown[]>([
   { strict_mode_config: { max_collection_vector_size_bytes: '500' } },
   { strict_mode_config: { max_collection_vector_size_bytes: -1 }, quantization_config: 'Disabled' },
   { strict_mode_config: 5 },
+  { quantization_config: SCALAR },
+  { quantization_config: { Disabled: null } },
+  { quantization_config: { Disabled: {} } },
 ])('the form %j has the effect that it has at the original', async (change) => {
   await checks.update('REST', 'forms', change as Fields);
   await checks.expectSame('forms');
+});
+
+describe('where the only vector has a quantisation of its own', () => {
+  test.each<Fields>([
+    { quantization_config: {} },
+    { quantization_config: ['Disabled'] },
+    { quantization_config: { scalar: { type: 'int4' } } },
+    { quantization_config: { product: {} }, metadata: { a: 2 } },
+    { quantization_config: { Disabled: null } },
+    { quantization_config: { scalar: ['int8', 0.9, true] } },
+    { quantization_config: PRODUCT },
+    { quantization_config: 'Disabled' },
+  ])('the form %j has the effect that it has at the original', async (change) => {
+    await checks.update('REST', 'own', change);
+    await checks.expectSame('own');
+  });
+
+  test.each<Fields>([
+    { quantizationConfig: {} },
+    { quantizationConfig: { scalar: {} } },
+    { quantizationConfig: { binary: {} } },
+    { quantizationConfig: { disabled: {} } },
+  ])('the message %j has the effect that it has at the original', async (change) => {
+    await checks.update('gRPC', 'own', change);
+    await checks.expectSame('own');
+  });
 });
 
 test.each<Fields>([

@@ -53,14 +53,16 @@ export function rewriteUpdate(
   const vectors = vectorsOf(message, served);
   const change = readChange(message, vectors, served);
   const isInPlace = served.compact === served.vector;
-  if (change === null || !needsDescription(change)) {
-    const moved = isInPlace || vectors.size === 0 ? message.raw : withVectors(message, vectors);
-    return { kind: 'message', message: moved };
-  }
+  const moved = (): Patched => {
+    const renamed = isInPlace || vectors.size === 0 ? message.raw : withVectors(message, vectors);
+    return { kind: 'message', message: renamed };
+  };
+  if (change === null || !needsDescription(change)) return moved();
   if (description === undefined) return { kind: 'lookup' };
   const result = new ProtoMessage(new ProtoMessage(description).bytes(1) ?? new Uint8Array(0));
   const config = new ProtoMessage(result.bytes(7) ?? new Uint8Array(0));
   const plan = planChange(settingsIn(config), change, { served, form: PROTO_CODES });
+  if (plan === null) return moved();
   return { kind: 'message', message: changed(message, plan, { vectors, isInPlace }) };
 }
 

@@ -27,6 +27,7 @@ const DATATYPES = ['float32', 'float32', 'uint8', 'float16'];
 
 /** Codes are the bytes of a QuantizationConfig. */
 export const PROTO_CODES: CodesForm = {
+  isKnown: (codes) => quantizationFromProto(bytesOf(codes)) !== null,
   fromJson: (text) => {
     const read = quantizationFromJson(text);
     return read === null ? null : codesOf(quantizationToProto(read));

@@ -52,12 +52,15 @@ export function rewritePatch(root: JsonNode, { served, source, lookups }: Rewrit
     const config = entryOf(entryOf(scanJson(description), 'result'), 'config');
     const settings = settingsIn(config, new Splices(description));
     const plan = planChange(settings, change, { served, form: JSON_CODES });
-    source.replace(root, changedText(request, plan));
-  } else
-    for (const { key, start, value } of entries) {
-      const name = targetVector(key, served);
-      if (name !== key) source.replace({ start, end: value.start }, `${asciiJson(name)}:`);
+    if (plan !== null) {
+      source.replace(root, changedText(request, plan));
+      return;
     }
+  }
+  for (const { key, start, value } of entries) {
+    const name = targetVector(key, served);
+    if (name !== key) source.replace({ start, end: value.start }, `${asciiJson(name)}:`);
+  }
 }
 
 /** The vector whose settings a client means. */
@@ -124,12 +127,18 @@ function readChange({ fields, entries, served, source }: Request): SettingsChang
   }
 }
 
+/** `{"Disabled": null}`, which the server takes too. */
+function isDisabled(node: JsonNode): boolean {
+  return node.kind === 'object' && node.entries.length === 1 && entryOf(node, 'Disabled')?.kind === 'null';
+}
+
 function codesOf(node: JsonNode | undefined, source: Splices): Codes | null | undefined {
   if (node === undefined) return undefined;
   if (node.kind === 'string') {
     if (stringOf(node, source) === 'Disabled') return null;
     throw new Unreadable();
   }
+  if (isDisabled(node)) return null;
   const read = quantizationFromJson(source.read(node));
   if (read !== null && isOutOfRange(read)) throw new Unreadable();
   return source.raw(node);

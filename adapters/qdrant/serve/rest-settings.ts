@@ -10,6 +10,7 @@ import type { CodesForm, TargetSettings, VectorSettings } from './target-setting
 
 /** The text of a span has one character per byte; the text of a record is text. */
 export const JSON_CODES: CodesForm = {
+  isKnown: (codes) => quantizationFromJson(Buffer.from(codes, 'latin1').toString()) !== null,
   fromJson: (text) => Buffer.from(text).toString('latin1'),
   toJson: (codes) => {
     const text = Buffer.from(codes, 'latin1').toString();

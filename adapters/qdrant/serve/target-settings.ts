@@ -55,6 +55,8 @@ export interface ExactSearches {
 export interface CodesForm {
   readonly fromJson: (text: string) => Codes | null;
   readonly toJson: (codes: Codes) => string | null;
+  /** Whether the form is one that the server takes for sure. */
+  readonly isKnown: (codes: Codes) => boolean;
 }
 
 /** What a client asks for. Undefined: not asked for. */
@@ -116,13 +118,15 @@ export function needsDescription({ vectors, ...ofCollection }: SettingsChange): 
   return isAsked(ofCollection) || [...vectors.values()].some(isAsked);
 }
 
+/** Null for a change that the server is to judge as it is. */
 export function planChange(
   settings: TargetSettings,
   change: SettingsChange,
   context: { readonly served: ServedCollection; readonly form: CodesForm },
-): TargetChange {
+): TargetChange | null {
   const limits = planLimits(settings, change, context.served);
   const quantization = planQuantization(settings, change, context);
+  if (quantization === null) return null;
   const vectors = new Map<string, VectorChange>(change.vectors);
   for (const [name, codes] of quantization.vectors) vectors.set(name, { ...vectors.get(name), codes });
   const { compact } = context.served;
@@ -165,13 +169,13 @@ interface QuantizationPlan {
 
 /**
  * A quantisation for the whole collection goes to each searched vector without one of its own. A vector whose own one
- * is switched off gets that of the collection.
+ * is switched off gets that of the collection. Null for a quantisation of an unknown form that no vector would get.
  */
 function planQuantization(
   settings: TargetSettings,
   change: SettingsChange,
   { served, form }: { readonly served: ServedCollection; readonly form: CodesForm },
-): QuantizationPlan {
+): QuantizationPlan | null {
   const asked = [...change.vectors].flatMap(([name, { codes }]) =>
     codes === undefined ? [] : [[name, codes] as const],
   );
@@ -190,6 +194,9 @@ function planQuantization(
   const vectors = new Map(asked);
   for (const name of state.vectors.keys())
     if (!own.has(name) && (change.codes !== undefined || vectors.has(name))) vectors.set(name, collection);
+  // Where every vector has its own, the server gets to see nothing of what would only be noted.
+  const isNoted = ![...vectors.values()].includes(collection);
+  if (change.codes != null && isNoted && !form.isKnown(change.codes)) return null;
   const named = collection === null ? null : form.toJson(collection);
   const record = { own: [...own], collection: own.has(served.compact) ? named : undefined };
   const isNone = settings.record === null && own.size === 0 && collection === null;
