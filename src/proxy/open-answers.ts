@@ -19,14 +19,19 @@ export class OpenAnswers {
    */
   async endAfter(socket: Duplex, text: string): Promise<void> {
     const open = this.#open.get(socket) ?? new Set();
-    const whole = [...open].filter(({ req }) => req.complete);
-    await Promise.all(whole.map((response) => new Promise((done) => response.once('close', done))));
+    await ended([...open].filter(({ req }) => req.complete));
     // The request whose body cannot be read may have an answer that has begun.
     const hasBegun = [...open].some(({ headersSent }) => headersSent);
     if (socket.writable && !hasBegun) socket.end(text);
     // A connection that its last answer ended closes once that answer was sent.
     else if (hasBegun || !socket.writableEnded) socket.destroy();
   }
+
+  /** Waits for the answers to every request that a connection has brought so far. */
+  async allOf(socket: Duplex): Promise<void> {
+    await ended([...(this.#open.get(socket) ?? [])]);
+  }
+
   /**
    * Ends all answers of a connection with it. If requests were pipelined, Node does this only for the answer whose turn
    * it is; the others would count as under way for ever.
@@ -45,4 +50,8 @@ export class OpenAnswers {
     );
     return open;
   }
+}
+
+async function ended(answers: readonly ServerResponse[]): Promise<void> {
+  await Promise.all(answers.map((response) => new Promise((done) => response.once('close', done))));
 }

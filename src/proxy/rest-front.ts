@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream';
 import { InFlight } from './in-flight.js';
 import { OpenAnswers } from './open-answers.js';
 import type { ProxyOptions } from './proxy-options.js';
+import { refuseUpgrades } from './refused-upgrades.js';
 import { RestExchange, type RestParts } from './rest-exchange.js';
 import { HEADER_BYTES_MAX } from './rest-upstream.js';
 
@@ -45,6 +46,9 @@ export function createRestFront(parts: RestParts, tls: ProxyOptions['tls']): Ser
     ending.add(socket);
     void answers.endAfter(socket, emptyAnswer(status));
   };
+  refuseUpgrades(server, answers, tls === undefined ? 'connection' : 'secureConnection');
+  // An expectation that is not known is none to the database.
+  server.on('checkExpectation', listener);
   server.on('clientError', (error: ClientError, socket) => end(socket, statusOf(error)));
   // Nothing is to be tunnelled, and servers know no such path.
   server.on('connect', (_request, socket) => end(socket, NOT_FOUND));

@@ -30,6 +30,8 @@ afterAll(async () => {
 
 const WRITE = 'PUT /collections/written/points?wait=true HTTP/1.1\r\nHost: x\r\n';
 
+const LAST_EXPECTING = 'GET / HTTP/1.1\r\nHost: x\r\nExpect: something\r\nConnection: close\r\n\r\n';
+
 function write(id: number, header = ''): string {
   const body = JSON.stringify({ points: [{ id, vector: [id, 1] }] });
   const fields = `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n${header}`;
@@ -62,6 +64,7 @@ async function writtenIds(): Promise<number[]> {
 describe('a request that was sent to the server gets its own answer', () => {
   test.each([
     ['another request after the last one', write(1, 'Connection: close\r\n') + write(2), [200], [1]],
+    ['a request that asks for an expectation', write(1) + LAST_EXPECTING, [200, 200], [1]],
     ['bytes that are no request', `${write(1)}no request\r\n\r\n`, [200, 400], [1]],
     ['two requests before such bytes', `${write(1)}${write(2)}no request\r\n\r\n`, [200, 200, 400], [1, 2]],
     ['a tunnel', `${write(1)}CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n`, [200, 404], [1]],
@@ -74,6 +77,13 @@ describe('a request that was sent to the server gets its own answer', () => {
   ] as const)('before %s', async (_, bytes, statuses, ids) => {
     expect(await statusesOf(proxy.url, bytes)).toEqual(statuses);
     expect(await writtenIds()).toEqual(ids);
+  });
+
+  test.each(['websocket', 'h2c'])('before others, if it asks for the protocol %s', async (protocol) => {
+    const upgrade = `Connection: Upgrade\r\nUpgrade: ${protocol}\r\n`;
+    const bytes = write(1) + write(2, upgrade) + write(3) + write(4, `${upgrade}Connection: close\r\n`);
+    expect(await statusesOf(proxy.url, bytes)).toEqual([200, 200, 200, 200]);
+    expect(await writtenIds()).toEqual([1, 2, 3, 4]);
   });
 
   test('before a request that breaks off with the connection', async () => {
