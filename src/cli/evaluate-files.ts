@@ -9,6 +9,7 @@ import type { Relevance } from '../evaluate/relevance.js';
 import type { ConsoleRun } from './console-run.js';
 import type { EvaluateFlags, EvaluateRequest } from './evaluate-request.js';
 import { readFiniteNpy } from './npy.js';
+import { checkReadMemory } from './read-memory.js';
 import { labelNumbers, readLabels, readQrels, readQueryVectors, rowDoc } from './relevance-files.js';
 
 const HELD_OUT_MAX = 1000;
@@ -49,15 +50,16 @@ export async function evaluateFiles(
 
 async function readInputs(encoder: Encoder, flags: EvaluateFlags, signal: AbortSignal): Promise<Inputs> {
   const path = flags.base ?? '';
-  const base = await readFiniteNpy(path, signal);
-  if (base.rows < 2)
-    throw new TldrError('INVALID_DATA', `${path} holds ${base.rows} vectors: expected at least 2`);
-  if (base.cols !== encoder.inputDim) {
-    throw new TldrError(
-      'MISMATCH',
-      `${path} holds ${base.cols}-d vectors, the encoder expects ${encoder.inputDim}-d`,
-    );
-  }
+  const check = ({ rows, cols }: { readonly rows: number; readonly cols: number }): void => {
+    if (rows < 2) throw new TldrError('INVALID_DATA', `${path} holds ${rows} vectors: expected at least 2`);
+    if (cols !== encoder.inputDim)
+      throw new TldrError(
+        'MISMATCH',
+        `${path} holds ${cols}-d vectors, the encoder expects ${encoder.inputDim}-d`,
+      );
+    checkReadMemory(path, { rows, cols });
+  };
+  const base = await readFiniteNpy(path, check, signal);
   const { distance } = encoder.metadata;
   // Before rows are held out: afterwards they have other numbers.
   if (distance !== 'cosine') checkMagnitude(base, (i) => `row ${i} of ${path}`);

@@ -51,17 +51,27 @@ export async function openNpy(path: string): Promise<NpyFile> {
   }
 }
 
-/** The whole file as one matrix. @throws INVALID_DATA by row, also where one is not finite */
-export async function readFiniteNpy(path: string, signal?: AbortSignal): Promise<Matrix> {
-  const all = await readNpy(path, signal);
+/** Looks at the size of a table before it is read. */
+export type ShapeCheck = (shape: Pick<NpyFile, 'rows' | 'cols'>) => void;
+
+/**
+ * The whole file as one matrix.
+ * @throws INVALID_DATA by row, also where one is not finite, and what `check` throws before anything is read
+ */
+export async function readFiniteNpy(path: string, check: ShapeCheck, signal?: AbortSignal): Promise<Matrix> {
+  const all = await readNpy(path, signal, check);
   checkFinite(all, (i) => `row ${i} of ${path}`);
   return all;
 }
 
-/** The whole file as one matrix. @throws ABORTED as soon as the signal fires */
-export async function readNpy(path: string, signal?: AbortSignal): Promise<Matrix> {
+/**
+ * The whole file as one matrix.
+ * @throws ABORTED as soon as the signal fires, and what `check` throws before anything is read
+ */
+export async function readNpy(path: string, signal?: AbortSignal, check?: ShapeCheck): Promise<Matrix> {
   const file = await openNpy(path);
   try {
+    check?.(file);
     if (file.rows * file.cols > COMPONENTS_MAX)
       throw bad(
         path,

@@ -4,6 +4,7 @@ import { checkMagnitude, matrixFromRows, type Matrix } from '../core/matrix.js';
 import { parsePointId, type PointId } from '../core/point-id.js';
 import { readFiniteNpy, readNpyIntegers } from './npy.js';
 import { parseVector } from './json-vector.js';
+import { checkReadMemory } from './read-memory.js';
 import { textLines } from './text-lines.js';
 
 /** What a map of labels may hold and stay below a gigabyte. */
@@ -28,10 +29,12 @@ export async function readQueryVectors(
 ): Promise<Matrix> {
   const { dim, distance } = of;
   if (path.endsWith('.npy')) {
-    const x = await readFiniteNpy(path, signal);
-    if (x.cols !== dim)
-      throw new TldrError('MISMATCH', `${path} holds ${x.cols}-d vectors, expected ${dim}-d`);
-    if (x.rows === 0) throw bad(path, 'it holds no vectors');
+    const check = ({ rows, cols }: { readonly rows: number; readonly cols: number }): void => {
+      if (cols !== dim) throw new TldrError('MISMATCH', `${path} holds ${cols}-d vectors, expected ${dim}-d`);
+      if (rows === 0) throw bad(path, 'it holds no vectors');
+      checkReadMemory(path, { rows, cols });
+    };
+    const x = await readFiniteNpy(path, check, signal);
     if (distance !== 'cosine') checkMagnitude(x, (i) => `row ${i} of ${path}`);
     return x;
   }

@@ -10,7 +10,7 @@ import { exactSearch } from './exact-search.js';
 import { openInput } from './input-stream.js';
 import { parseVector } from './json-vector.js';
 import { describeMigrated } from './migrated-target.js';
-import { readNpy } from './npy.js';
+import { openNpy } from './npy.js';
 import { decodedText } from './text-lines.js';
 import { wholeNumber, withConsole, withGlobalFlags, withStore, type GlobalFlags } from './options.js';
 
@@ -109,12 +109,16 @@ function nameOf({ query, row: at }: SearchFlags): string {
 
 async function readQuery(flags: SearchFlags, signal: AbortSignal): Promise<Matrix> {
   if (flags.query.endsWith('.npy')) {
-    const all = await readNpy(flags.query, signal);
-    if (flags.row >= all.rows)
-      throw new TldrError('INVALID_ARGUMENT', `--row ${flags.row}: ${flags.query} has ${all.rows} rows`);
-    const query = { rows: 1, cols: all.cols, data: row(all, flags.row) };
-    checkFinite(query, () => nameOf(flags));
-    return query;
+    const file = await openNpy(flags.query);
+    try {
+      if (flags.row >= file.rows)
+        throw new TldrError('INVALID_ARGUMENT', `--row ${flags.row}: ${flags.query} has ${file.rows} rows`);
+      const query = await file.read(flags.row, flags.row + 1);
+      checkFinite(query, () => nameOf(flags));
+      return query;
+    } finally {
+      await file.close();
+    }
   }
   const vector = parseVector(await readText(flags.query, signal), nameOf(flags));
   return matrixFromRows([vector]);

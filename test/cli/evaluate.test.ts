@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { checkRequest } from '../../src/cli/evaluate-request.js';
@@ -8,11 +8,13 @@ import { Encoder } from '../../src/core/encoder.js';
 import { matrix, rowRange } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
 import { DIM, tinyEncoder, twoMaps } from '../migrate/fixtures.js';
-import { integerNpy } from './npy-fixtures.js';
+import { integerNpy, npyBytes } from './npy-fixtures.js';
 import { runCli } from './run-cli.js';
 
 const ROWS = 400;
 const QUERIES = 40;
+/** More than one array holds: such a file, a hole on the disk, can only be refused before it is read. */
+const LARGE_ROWS = 300_000_000;
 const cwd = await mkdtemp(join(tmpdir(), 'qdrant-tldr-evaluate-'));
 afterAll(() => rm(cwd, { recursive: true }));
 
@@ -25,6 +27,12 @@ beforeAll(async () => {
   await save('base.npy', base);
   await save('q.npy', queries);
   await save('wide.npy', matrix(5, DIM + 1));
+  const head = npyBytes(
+    `{'descr': '<f4', 'fortran_order': False, 'shape': (${LARGE_ROWS}, ${DIM + 1}), }`,
+    new Uint8Array(),
+  );
+  await writeFile(join(cwd, 'large.npy'), head);
+  await truncate(join(cwd, 'large.npy'), head.length + LARGE_ROWS * (DIM + 1) * 4);
   const lines = Array.from({ length: QUERIES }, (_, i) =>
     JSON.stringify(Array.from(rowRange(queries, i, i + 1).data)),
   );
@@ -231,7 +239,9 @@ describe('refuses', () => {
   test.each([
     [['evaluate', '--base', 'none.npy', '--encoder', 'enc.onnx'], 4, 'cannot open none.npy'],
     [['evaluate', '--base', 'wide.npy', '--encoder', 'enc.onnx'], 9, 'wide.npy holds 17-d vectors'],
+    [['evaluate', '--base', 'large.npy', '--encoder', 'enc.onnx'], 9, 'large.npy holds 17-d vectors'],
     [[...FILES, '--queries', 'wide.npy'], 9, 'wide.npy holds 17-d vectors, expected 16-d'],
+    [[...FILES, '--queries', 'large.npy'], 9, 'large.npy holds 17-d vectors, expected 16-d'],
     [[...FILES, '--sample', '300'], 2, 'cannot hold 300 of 400 rows out'],
     [
       [...WITH_QUERIES, '--qrels', 'bad.tsv'],
