@@ -43,6 +43,16 @@ const wrapped = (
     collections: { docs: { target, encoder, oversampling: EVERYTHING, ...options } },
   });
 
+/** A client that serves a two-stage target of its own under this name. */
+async function servedAs(name: string, client = plain): Promise<QdrantClient> {
+  await migrateCollection({
+    ...{ source: store, target: store, sourceCollection: 'original', targetCollection: `${name}_t` },
+    ...{ encoder, layout: 'two-stage', recordPath: join(folder, `${name}.json`) },
+  });
+  const collections = { [name]: { target: `${name}_t`, encoder, oversampling: EVERYTHING } };
+  return withProjection(client, { collections });
+}
+
 beforeAll(async () => {
   server = await startTestServer();
   folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-wrapper-'));
@@ -172,6 +182,53 @@ describe('the official client, wrapped', () => {
     });
     await expect(beside.deleteCollection('original')).rejects.toMatchObject({ status: 400 });
     expect((await plain.count('docs_compact')).count).toBe(POINTS);
+  });
+
+  test('settings that the caller changes take effect with the answer', async () => {
+    const client = await servedAs('limited');
+    const exact = { query, limit: 10, params: { exact: true } };
+    const change = (limits: object): Promise<boolean> =>
+      client.updateCollection('limited', { strict_mode_config: { enabled: true, ...limits } });
+    for (const isAllowed of [false, true, false, true]) {
+      await change({ search_allow_exact: isAllowed });
+      const asked = client.query('limited', exact);
+      if (isAllowed) expect((await asked).points).toHaveLength(10);
+      else await expect(asked).rejects.toMatchObject({ status: 400 });
+      expect((await client.query('limited', { query, limit: 10 })).points).toHaveLength(10);
+    }
+    for (const limit of [20, POINTS, 7]) {
+      await change({ max_query_limit: limit });
+      expect((await client.query('limited', { query, limit })).points).toHaveLength(limit);
+      await expect(client.query('limited', { query, limit: limit + 1 })).rejects.toMatchObject({
+        status: 400,
+      });
+    }
+    await client.deleteCollection('limited');
+  });
+
+  test('limits that cannot be read after a change are read with the next request', async () => {
+    const bare = new QdrantClient({ url: server.url, checkCompatibility: false });
+    const api: object = bare.api();
+    const client = await servedAs('unread', bare);
+    const own = (name: string): (() => Promise<unknown>) => Reflect.get(api, name) as () => Promise<unknown>;
+    const [update, get] = [own('updateCollection'), own('getCollection')];
+    let failures = 0;
+    Reflect.set(api, 'updateCollection', async (...given: []) => {
+      const answer = await update(...given);
+      Reflect.set(api, 'getCollection', () => {
+        failures++;
+        return Promise.reject(new Error('no connection'));
+      });
+      return answer;
+    });
+    const exact = { query, limit: 10, params: { exact: true } };
+    const strict = { enabled: true, search_allow_exact: false };
+    expect(await client.updateCollection('unread', { strict_mode_config: strict })).toBe(true);
+    expect((await client.query('unread', exact)).points).toHaveLength(10);
+    expect(failures).toBe(2);
+    Reflect.set(api, 'getCollection', get);
+    await expect(client.query('unread', exact)).rejects.toMatchObject({ status: 400 });
+    await client.deleteCollection('unread');
   });
 
   test('the given client stays as it was, and a wrong encoder is refused', async () => {

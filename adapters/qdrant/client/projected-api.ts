@@ -7,7 +7,6 @@ import type {
   RestRewriter,
 } from '../../../src/core/wire.js';
 import type { ServedCollection } from '../../../src/core/served-collection.js';
-import { restRewriter } from '../serve/rest-rewriter.js';
 import { OPERATIONS, operationFor, requestOf, type Operation, type Payload } from './operations.js';
 import { fromText, toText } from './values.js';
 import {
@@ -16,6 +15,7 @@ import {
   type ApiResponse,
   type Call as ClientCall,
 } from './without-redirects.js';
+import { WrappedCollections } from './wrapped-collections.js';
 
 /** Fetching points by id for a request may need one more round, never many. */
 const LOOKUP_ROUNDS_MAX = 3;
@@ -24,16 +24,11 @@ type Call = ClientCall<Payload>;
 
 /**
  * The client's generated operations with every request and answer sent through a rewriter, as the proxy would.
- * Operations that cannot concern a served collection are the client's own. One that the caller deletes is served no
- * longer.
+ * Operations that cannot concern a served collection are the client's own. A collection that the caller deletes is
+ * served no longer. If the caller changes a collection's settings, its limits are read again.
  */
 export function projectedApi(api: object, collections: readonly ServedCollection[]): object {
-  let served = collections;
-  let rewriter = restRewriter(served);
-  const drop = (name: string): void => {
-    served = served.filter(({ names }) => !names.includes(name));
-    rewriter = restRewriter(served);
-  };
+  const served = new WrappedCollections(collections);
   return new Proxy(api, {
     get: (of, property, receiver): unknown => {
       const call: unknown = Reflect.get(of, property, receiver);
@@ -41,9 +36,9 @@ export function projectedApi(api: object, collections: readonly ServedCollection
       const operation = OPERATIONS.get(property);
       const sent =
         operation === undefined
-          ? unknownOperation(withoutRedirects(call), property, rewriter)
+          ? unknownOperation(withoutRedirects(call), property, served.rewriter)
           : (payload: Payload = {}, init?: unknown) =>
-              new ProjectedCall({ api: of, rewriter, drop }, init).run(operation, payload);
+              new ProjectedCall({ api: of, served }, init).run(operation, payload);
       // Callers compare errors with `operation.Error`.
       const errorClass: unknown = Reflect.get(call, 'Error');
       return Object.assign(sent, { Error: errorClass });
@@ -70,26 +65,26 @@ function unknownOperation(call: Call, name: string, rewriter: RestRewriter): Cal
 
 interface Projected {
   readonly api: object;
-  readonly rewriter: RestRewriter;
-  /** Ends the serving of a collection. */
-  readonly drop: (name: string) => void;
+  readonly served: WrappedCollections;
 }
 
 /** One operation on its way: what was asked, what is sent in its place, what the caller gets. */
 class ProjectedCall {
   readonly #api: object;
-  readonly #rewriter: RestRewriter;
-  readonly #drop: Projected['drop'];
+  readonly #served: WrappedCollections;
   readonly #init: unknown;
+  #rewriter: RestRewriter;
 
-  constructor({ api, rewriter, drop }: Projected, init: unknown) {
+  constructor({ api, served }: Projected, init: unknown) {
     this.#api = api;
-    this.#rewriter = rewriter;
-    this.#drop = drop;
+    this.#served = served;
+    this.#rewriter = served.rewriter;
     this.#init = init;
   }
 
   async run(operation: Operation, payload: Payload): Promise<ApiResponse> {
+    await this.#readLimits();
+    this.#rewriter = this.#served.rewriter;
     const { url, body } = requestOf(operation, payload);
     const head: RestHead = { method: operation.method, url, headers: {} };
     const route = this.#rewriter.route(head);
@@ -147,7 +142,11 @@ class ProjectedCall {
       const response = await this.#request(request);
       if (form === null || form.errorsOnly) return response;
       if (form.form === 'deleted' && this.#rewriter.isDeleted(Buffer.from(toText(response.data))))
-        this.#drop(form.collection);
+        this.#served.drop(form.collection);
+      if (form.form === 'updated') {
+        this.#served.noteChange(form.collection);
+        await this.#readLimits();
+      }
       return { ...response, data: this.#rewritten(form, response) };
     } catch (error) {
       if (!isAnswered(error)) throw error;
@@ -156,6 +155,11 @@ class ProjectedCall {
       const { headers, url, status, statusText } = error;
       throw this.#error(operation, { headers, url, status, statusText, data });
     }
+  }
+
+  #readLimits(): Promise<void> {
+    const reads = this.#client('getCollection');
+    return this.#served.readLimits((target) => reads({ collection_name: target }, this.#init));
   }
 
   #rewritten(form: AnswerForm, { status, data }: ApiResponse): unknown {
