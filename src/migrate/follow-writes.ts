@@ -116,9 +116,12 @@ export class FollowWrites {
     const begin = async (ids: readonly PointId[]): Promise<void> => {
       const { entries, written } = journal.begin(ids);
       for (const entry of entries) this.#inFlight.add(entry);
+      await written.catch((error: unknown) => {
+        for (const entry of entries) this.#inFlight.delete(entry);
+        throw error;
+      });
       work.entries.push(...entries);
       work.points += ids.length;
-      await written;
     };
     let finished: Promise<TldrError | null> = Promise.resolve(null);
     const sent = new Promise<Sent<Answer>>((resolve, reject) => {
@@ -321,7 +324,8 @@ export class FollowWrites {
 
   /** Leaves points until the copy is finished: then those of all open entries are looked at. */
   #leave(entry: number, ids: readonly PointId[]): void {
-    if (!this.#later.keep(entry, ids)) this.#options.journal.done(entry);
+    const { journal } = this.#options;
+    if (journal.isOpen(entry) && !this.#later.keep(entry, ids)) journal.done(entry);
   }
 
   async #bringLeft(entries: readonly number[]): Promise<void> {
@@ -349,8 +353,10 @@ export class FollowWrites {
    * point that is set aside.
    */
   async #bring(sync: PointSync, entry: number, ids: readonly PointId[]): Promise<TldrError | null> {
+    const { journal } = this.#options;
     const why = await sync.sync([...new Set(ids)]);
-    if (why === null || !this.#aside.keep(entry, sync.asideOf(ids))) this.#options.journal.done(entry);
+    const standsFor = why !== null && journal.isOpen(entry) && this.#aside.keep(entry, sync.asideOf(ids));
+    if (!standsFor) journal.done(entry);
     return why;
   }
 

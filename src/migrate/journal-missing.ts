@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { codeOf, TldrError } from '../core/errors.js';
+import { codeOf, messageOf, TldrError } from '../core/errors.js';
 import { readPlan, readReport } from './journal-state.js';
 
 /** What is lost with a journal, and what can be done: whoever loses one must not believe that nothing was in it. */
@@ -37,4 +37,11 @@ export async function whyExpected(folder: string): Promise<string | null> {
   if (report !== null && (report.state !== 'waiting' || report.open > 0))
     return `proxy.json beside it says "${report.state}", with ${report.open} writes open`;
   return null;
+}
+
+/** Returns the error for a folder in which no journal can be opened. */
+export function unusable(folder: string, cause: unknown): TldrError {
+  if (cause instanceof TldrError) return cause;
+  const message = `cannot keep a journal in ${folder}: ${messageOf(cause)}`;
+  return new TldrError('INVALID_ARGUMENT', message, { cause });
 }

@@ -20,7 +20,7 @@ export class LeftEntries {
   }
 
   /**
-   * Lets an entry stand for those of its points for which no entry does.
+   * Lets an entry, which must be open in the journal, stand for those of its points for which no entry does.
    * @returns whether there are any: otherwise the entry may be closed
    */
   keep(entry: number, ids: readonly PointId[]): boolean {

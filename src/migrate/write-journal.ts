@@ -13,7 +13,7 @@ import {
   readAt,
   type Place,
 } from './journal-frames.js';
-import { checkNotMissing, LOST_WITH_IT, lostError, whyExpected } from './journal-missing.js';
+import { checkNotMissing, LOST_WITH_IT, lostError, unusable, whyExpected } from './journal-missing.js';
 import { reportPath } from './journal-state.js';
 import { lockRecord } from './record-lock.js';
 import { checkOwnFolder, makeOwnFolder } from './own-folder.js';
@@ -122,6 +122,11 @@ export class WriteJournal {
   /** Entries whose points are not known to be right, the oldest first. */
   openEntries(): number[] {
     return [...this.#open.keys()];
+  }
+
+  /** Returns whether an entry is in the journal and its points are not known to be right. */
+  isOpen(entry: number): boolean {
+    return this.#open.has(entry);
   }
 
   get openCount(): number {
@@ -390,10 +395,4 @@ export class WriteJournal {
       }
     }
   }
-}
-
-function unusable(folder: string, cause: unknown): TldrError {
-  if (cause instanceof TldrError) return cause;
-  const message = `cannot keep a journal in ${folder}: ${messageOf(cause)}`;
-  return new TldrError('INVALID_ARGUMENT', message, { cause });
 }

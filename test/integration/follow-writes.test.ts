@@ -1,5 +1,5 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect } from '@jest/globals';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
+import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
@@ -88,6 +88,21 @@ async function send(method: string, path: string, body: string): Promise<Sent<nu
   await response.arrayBuffer();
   const done = path.includes('wait=true') ? 'applied' : 'logged';
   return { answer: response.status, outcome: response.status === 200 ? done : 'unknown' };
+}
+
+/** A write while the disk is full. */
+async function refusedByDisk(write: () => Promise<unknown>): Promise<void> {
+  const file = await open(join(folder, 'any'), 'w');
+  const full = jest.spyOn(Object.getPrototypeOf(file) as typeof file, 'appendFile');
+  full.mockRejectedValue(Object.assign(new Error('no space left on device'), { code: 'ENOSPC' }));
+  try {
+    await expect(write()).rejects.toMatchObject({
+      ...{ code: 'UNAVAILABLE', message: expect.stringContaining('no space left') },
+    });
+  } finally {
+    full.mockRestore();
+    await file.close();
+  }
 }
 
 /** One of all kinds of writes, by chance. */
@@ -368,6 +383,45 @@ describe('writes that are followed', () => {
     await follower.caughtUp(300_000);
     expect(follower.status().open).toBe(1);
     await follower.close();
+  });
+
+  test('a write whose entry the disk refused stands for no point before the copy is finished', async () => {
+    const put = (follower: FollowWrites): Promise<number> =>
+      follower.write(onIds(1n), () =>
+        send('PUT', '?wait=true', `{"points":[{"id":1,"vector":[${Array(DIM).fill(2).join()}]}]}`),
+      );
+    await copy();
+    const follower = await follow();
+    await refusedByDisk(() => put(follower));
+    expect(follower.status().open).toBe(0);
+    expect(await put(follower)).toBe(200);
+    expect(follower.status().open).toBe(1);
+    await follower.setState('copied');
+    await follower.caughtUp(300_000);
+    expect(await differences()).toEqual([]);
+    await follower.close();
+  });
+
+  test('a write whose entry the disk refused stands for no point that is set aside', async () => {
+    await copy();
+    const follower = await follow();
+    await follower.setState('copied');
+    const deep = `${'{"a":'.repeat(126)}1${'}'.repeat(126)}`;
+    await send('POST', '/payload?wait=true', `{"points":[4],"payload":${deep},"key":"k"}`);
+    const touch = (): Promise<number> =>
+      follower.write(onIds(4n), () =>
+        send('POST', '/payload?wait=true', '{"points":[4],"payload":{"touched":true}}'),
+      );
+    await refusedByDisk(touch);
+    expect(await touch()).toBe(200);
+    await until(() => follower.status().setAside?.points === 1);
+    await follower.close();
+    const next = await follow();
+    expect(next.status().open).toBe(1);
+    await next.setState('copied');
+    await next.caughtUp(300_000);
+    expect(next.status()).toMatchObject({ open: 1, setAside: { points: 1 } });
+    await next.close();
   });
 
   test('writes to a point that is set aside, again and again, leave one entry', async () => {
