@@ -61,7 +61,9 @@ export type Change<Request, Refusal> =
       /** The collection's configured name. */
       readonly collection: string;
       readonly touched: Touched;
-      /** By the source's own name, which no alias can move; in all else, `wait` included, as its client sent it. */
+      /** The source's own name. */
+      readonly ownName: string;
+      /** By the source's own name; in all else, `wait` included, as its client sent it. */
       readonly request: Request;
       /** Where its client used an alias: for credentials that open nothing but the alias. */
       readonly named: Named<Request> | null;

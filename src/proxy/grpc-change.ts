@@ -23,7 +23,8 @@ export interface ChangingCall {
 
 /**
  * What may change something goes by the names as they are now. A change of a followed collection goes to its end once
- * it was sent, whether its client waits or not. Nothing but its collection's name is read before it is permitted.
+ * it was sent, whether its client waits or not. Nothing but its collection's name is read of a write to a followed
+ * collection before it is permitted.
  */
 export async function handleGrpcChange(call: ChangingCall, sent: Uint8Array, tries = 0): Promise<void> {
   const { path, guard } = call;

@@ -1,3 +1,4 @@
+import { TldrError } from '../core/errors.js';
 import type { Aliases, PermissionRequests, WriteGuard } from '../core/followed.js';
 import type { RestAnswer, RestHead, RestRequest } from '../core/wire.js';
 import type { WholeAnswer } from './rest-upstream.js';
@@ -100,8 +101,11 @@ async function follow(request: ChangingRequest, routed: Routed, progress: Progre
     request.answer(change);
     return;
   }
+  // It is read by the head, the aliases and the collections that its route was found by.
+  if (change.kind === 'unnamed')
+    throw new TldrError('INTERNAL', 'a name changed its meaning while it was read');
   const isServed = (): boolean => rewriting.routeRest(head).kind !== 'pass';
-  if (change.kind === 'other' || change.kind === 'unnamed' || (change.kind === 'elsewhere' && isServed())) {
+  if (change.kind === 'other' || (change.kind === 'elsewhere' && isServed())) {
     await request.route(body);
     return;
   }

@@ -127,7 +127,13 @@ export async function sendChange<Request, Answer>(
 }
 
 async function writePoints<Request, Answer>(
-  { named, collection, touched, request }: Extract<Change<Request, never>, { readonly kind: 'points' }>,
+  {
+    named,
+    collection,
+    touched,
+    ownName,
+    request,
+  }: Extract<Change<Request, never>, { readonly kind: 'points' }>,
   { guard, permittedBy }: { readonly guard: WriteGuard; readonly permittedBy: PermittedBy | null },
   sender: ChangeSender<Request, Answer>,
 ): Promise<Answer> {
@@ -135,13 +141,16 @@ async function writePoints<Request, Answer>(
   if (permittedBy !== 'own' && byAlias === null)
     throw new TldrError('INTERNAL', 'a write of points came without a permission');
   return guard.write(collection, touched, async () => {
-    const answer = await (byAlias === null ? sender.make(request) : makeNamed(byAlias, guard, sender));
+    const owned = { collection: ownName, request };
+    const answer = await (byAlias === null
+      ? makeOwned(owned, guard, sender.make)
+      : makeNamed(byAlias, guard, sender));
     return { answer, outcome: sender.outcomeOf(answer) };
   });
 }
 
 /**
- * Makes a write that is not followed, by a collection's own name. @throws UNAVAILABLE as `refuseAlias`
+ * Makes a write by a collection's own name. @throws UNAVAILABLE as `refuseAlias`
  */
 async function makeOwned<Request, Answer>(
   { collection, request }: Owned<Request>,
@@ -154,8 +163,9 @@ async function makeOwned<Request, Answer>(
 }
 
 /**
- * To be asked once the server has answered a write that is not followed. Its name could have become an alias of a
- * followed collection before it arrived: then nobody is told that it was made.
+ * To be asked once the server has answered a write by a collection's own name. That name could have become an alias,
+ * of a followed collection or from the source to another one, before the write arrived: then nobody is told that it
+ * was made.
  * @throws UNAVAILABLE where the name is an alias by now
  */
 export async function refuseAlias(name: string, guard: WriteGuard): Promise<void> {

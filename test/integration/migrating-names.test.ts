@@ -260,6 +260,42 @@ describe('names that change while a collection is migrated', () => {
     await Promise.all([rest, grpc].map((gate) => gate.close()));
   });
 
+  test('a write by the name of the source, which an alias hid before it arrived, is not acknowledged', async () => {
+    let armed: string | null = null;
+    const pass = async (bytes: Buffer): Promise<void> => {
+      if (armed === null || !bytes.includes(armed)) return;
+      armed = null;
+      await hide('taken', 'elsewhere');
+    };
+    const [rest, grpc] = [await startGate(place().url, pass), await startGate(place().grpcUrl, pass)];
+    const scenario = await migrated('taken', { ...place(), url: rest.url, grpcUrl: grpc.url });
+    const client = new PlainGrpc(scenario.grpc);
+    const write = {
+      rest: (id: number) => upsert(scenario.rest, 'taken', id),
+      grpc: async (id: number): Promise<Answer> => {
+        const points = [{ id: { num: String(id) }, vectors: { vector: { data: vector } } }];
+        const message = encodeRequest('Points/Upsert', { collectionName: 'taken', wait: true, points });
+        const { code, text } = await client.call({ path: pathOf('Points/Upsert'), message });
+        return { status: code, text };
+      },
+    };
+    for (const { by, seen, ok, no, id } of [
+      { by: 'rest', seen: '/collections/taken/points', ok: 200, no: 503, id: 7101 },
+      { by: 'grpc', seen: 'taken', ok: 0, no: 14, id: 7102 },
+    ] as const) {
+      armed = seen;
+      const text = expect.stringMatching(/taken.*became an alias .*repeat the write/);
+      expect(await write[by](id)).toMatchObject({ status: no, text });
+      await point('taken', null);
+      expect((await write[by](id)).status).toBe(ok);
+      expect(await found(place().url, 'taken', [id])).toEqual([id]);
+      expect(await found(place().url, scenario.target, [id])).toEqual([id]);
+    }
+    client.close();
+    await ended(scenario);
+    await Promise.all([rest, grpc].map((gate) => gate.close()));
+  });
+
   test('nothing is brought over while an alias hides the source or the target', async () => {
     const scenario = await copied('hidden', place());
     for (const name of ['hidden', scenario.target]) {

@@ -187,8 +187,8 @@ function read(
   if (rule !== undefined) {
     checkSetPayloads(path, message);
     const change: GrpcChange = {
-      ...{ kind: 'points', collection, touched: touchedBy(message, rule), request: to(source) },
-      named,
+      ...{ kind: 'points', collection, touched: touchedBy(message, rule) },
+      ...{ ownName: source, request: to(source), named },
     };
     return followable<GrpcChange>(change, writtenVectors(message, METHODS[path]), {
       followed,

@@ -195,6 +195,7 @@ function read(head: RestHead, body: Uint8Array, names: Names): RestChange | Proj
       const change: RestChange = {
         ...{ kind: 'points', collection: followed.name },
         touched: touchedBy(touch, root, source),
+        ownName: followed.source,
         request: { method, url: urlOf(followed.source, path), body },
         named: namedBy(path, followed, (at) => ({ method, url: at, body })),
       };
