@@ -105,9 +105,9 @@ function pointsAt(batch: WriteBatch, kept: readonly number[]): WriteBatch {
 }
 
 /**
- * Writes the points at `restAt` over REST, each as a whole in one request. Only a payload that is nested 125 or 126 deep
- * needs a second request, since the server takes it alone, and so does one with values for which there is only REST
- * beside others for which there is only gRPC.
+ * Writes the points at `restAt` over REST, each as a whole in one request, with two exceptions. If a payload is nested
+ * 125 or 126 deep, it needs a request of its own, since the server takes it only without its point. If a payload holds
+ * values that only REST carries beside values that only gRPC carries, the latter need one more request.
  * @throws INVALID_DATA naming a point that the server cannot take
  */
 export async function writeExactPoints(
@@ -146,7 +146,9 @@ export async function writeExactPoints(
     if (depth > POINT_DEPTH_MAX || after.length > 0) {
       await flush();
       if (insertOnly !== null) throw after.length > 0 ? mixed(at) : tooDeep(at, depth, POINT_DEPTH_MAX);
-      await writeDeep(rest, at, { point: pointJson(batch, i, '{}'), payload: text });
+      if (depth > POINT_DEPTH_MAX)
+        await writeDeep(rest, at, { point: pointJson(batch, i, '{}'), payload: text });
+      else await writePoint(rest, at, pointJson(batch, i, text));
       await writeAfter(grpc, at, after);
       continue;
     }
@@ -164,18 +166,24 @@ interface PointPlace extends Place {
   readonly id: PointId;
 }
 
+async function writePoint(rest: Rest, at: PointPlace, point: string): Promise<void> {
+  const path = `${pathOf(at.collection)}/points?wait=true`;
+  await eachPart({ ids: [at.id], collection: at.collection }, () =>
+    rest.callText('PUT', path, `{"points":[${point}]${shardText(at)}}`),
+  );
+}
+
 async function writeDeep(
   rest: Rest,
   at: PointPlace,
   { point, payload }: { readonly point: string; readonly payload: string },
 ): Promise<void> {
-  const path = `${pathOf(at.collection)}/points`;
-  const tail = shardText(at);
-  await eachPart({ ids: [at.id], collection: at.collection }, async () => {
-    await rest.callText('PUT', `${path}?wait=true`, `{"points":[${point}]${tail}}`);
-    const points = `"points":[${stringifyJson(idJson(at.id))}]`;
-    await rest.callText('PUT', `${path}/payload?wait=true`, `{"payload":${payload},${points}${tail}}`);
-  });
+  await writePoint(rest, at, point);
+  const path = `${pathOf(at.collection)}/points/payload?wait=true`;
+  const points = `"points":[${stringifyJson(idJson(at.id))}]`;
+  await eachPart({ ids: [at.id], collection: at.collection }, () =>
+    rest.callText('PUT', path, `{"payload":${payload},${points}${shardText(at)}}`),
+  );
 }
 
 /** What gRPC alone carries is stored last: everything that is stored before is read and stored once more by that. */

@@ -124,16 +124,18 @@ export function withPayloadEntries(rest: Uint8Array, json: string): Uint8Array |
 }
 
 /**
- * Returns a payload that has to be written in two requests: `json` over REST, then payload entries over gRPC. The server
- * reads what the first has stored once more for the second, which must not change it. Null where it would.
+ * Returns a payload that has to be written in two requests: `json` over REST with the point, then payload entries over
+ * gRPC. For the second request, the server reads and stores the first part again, which must not change it. Returns null
+ * if that would change it. A key whose value is null goes over REST, since the second request would remove such a key.
  */
 export function partedPayload(payload: Json): { readonly json: Json; readonly entries: Uint8Array[] } | null {
   if (!isObject(payload)) return null;
+  const isOverRest = (value: Json): boolean => value === null || !isCarried(value, 1);
   const pairs = Object.entries(payload);
-  const overRest = pairs.filter(([, value]) => !isCarried(value, 1));
+  const overRest = pairs.filter(([, value]) => isOverRest(value));
   if (!overRest.every(([, value]) => isStable(value))) return null;
   const entries = pairs
-    .filter(([, value]) => isCarried(value, 1))
+    .filter(([, value]) => !isOverRest(value))
     .map(([key, value]) => encodeEntry(key, encodeValue(value, doubleReadAs).finish()));
   return { json: Object.fromEntries(overRest), entries };
 }

@@ -180,32 +180,46 @@ test('doubles that no decimal text stands for are carried as well', async () => 
 });
 
 test('values that only REST carries and values that only gRPC carries survive in one payload', async () => {
-  const [sourceCollection, targetCollection] = ['mixed', 'mixed-copy'];
-  const others = `{"h":18446744073709551615,"a":{"b":[9223372036854775808,1.0]},"deep":${nested(125)}}`;
+  const sourceCollection = 'mixed';
+  const empty = '"null":null,"object":{},"array":[],"inner":{"null":null,"list":[null]}';
+  const payloads = [
+    `{"h":18446744073709551615,"a":{"b":[9223372036854775808,1.0]},"deep":${nested(125)}}`,
+    `{"h":18446744073709551615,"deep":${nested(125)},${empty}}`,
+    `{"h":18446744073709551615,"deep":${nested(40)},${empty}}`,
+    `{"h":9223372036854775808,"null":null}`,
+    `{"null":null,"other":null,"object":{"h":[18446744073709551615,null]},"array":[]}`,
+  ];
   await rest('PUT', `/collections/${sourceCollection}`, `{"vectors":{"size":${DIM},"distance":"Cosine"}}`);
-  await put(sourceCollection, 1, '{}');
-  await put(sourceCollection, 2, '{"h":18446744073709551614}');
-  const path = `/collections/${sourceCollection}/points/payload?wait=true`;
-  await rest('POST', path, `{"points":[1],"payload":${others}}`);
+  await put(sourceCollection, 0, '{"h":18446744073709551614}');
+  const grpc = new PlainGrpc(server.grpcUrl);
   // No decimal text stands for some of these.
   const double = (value: number) => ({ doubleValue: doubleReadAs(value) });
   const list = { values: [double(7.3661085030116375e-9), double(-1.8585327068119105e-9)] };
   const payload = { n: { listValue: list }, unstable: double(942.3225445592973), one: double(1) };
-  const message = encodeRequest('Points/SetPayload', {
-    ...{ collectionName: sourceCollection, wait: true, payload },
-    pointsSelector: { points: { ids: [{ num: '1' }] } },
-  });
-  const grpc = new PlainGrpc(server.grpcUrl);
-  expect(await grpc.call({ path: '/qdrant.Points/SetPayload', message })).toMatchObject({ code: 0 });
+  for (const [i, others] of payloads.entries()) {
+    await put(sourceCollection, i + 1, '{}');
+    const path = `/collections/${sourceCollection}/points/payload?wait=true`;
+    await rest('PUT', path, `{"points":[${i + 1}],"payload":${others}}`);
+    const message = encodeRequest('Points/SetPayload', {
+      ...{ collectionName: sourceCollection, wait: true, payload },
+      pointsSelector: { points: { ids: [{ num: String(i + 1) }] } },
+    });
+    expect(await grpc.call({ path: '/qdrant.Points/SetPayload', message })).toMatchObject({ code: 0 });
+    const stored = Object.keys(JSON.parse(await payloadText(sourceCollection, i + 1)) as object);
+    expect(stored.sort()).toEqual(
+      [...Object.keys(JSON.parse(others) as object), ...Object.keys(payload)].sort(),
+    );
+  }
   grpc.close();
   expect(await payloadText(sourceCollection, 1)).toMatch(
     /"h":18446744073709551615,"n":\[7.3661085030116375e-9,/,
   );
   const sides = { source: store, target: store, encoder: tinyEncoder() };
+  const targetCollection = 'mixed-copy';
   const collections = { sourceCollection, targetCollection, layout: 'compact' } as const;
   const report = await migrateCollection({ ...sides, ...collections, recordPath: join(folder, 'm.json') });
-  expect(report.verify).toMatchObject({ ok: true, points: 2 });
-  for (const id of [1, 2])
+  expect(report.verify).toMatchObject({ ok: true, points: 1 + payloads.length });
+  for (const id of [0, ...payloads.map((_, i) => i + 1)])
     expect(await payloadText(targetCollection, id)).toBe(await payloadText(sourceCollection, id));
   expect(await payloadText(targetCollection, 1)).toContain('18446744073709551615');
 });
