@@ -9,12 +9,13 @@ import { resolveSettings } from '../train/run-training.js';
 import type { TrainState } from '../train/train-state.js';
 import { trainTldr } from '../train/train-tldr.js';
 import type { Geometry } from './candidate.js';
-import type { LearnedPlan } from './learned-plans.js';
+import type { LearnedPlan, Start } from './learned-plans.js';
 import type { Directions } from './principal-directions.js';
 import type { TrainEncoderOptions } from './train-encoder-options.js';
 import type { Learned } from './train-report.js';
 
 export interface LearnedFits {
+  /** Each plan names the start that was used, which differs from the planned one if that candidate was left out. */
   readonly learned: readonly Learned[];
   readonly states: ReadonlyMap<string, TrainState>;
   /** False when the signal fired before the last training was done. */
@@ -35,7 +36,7 @@ interface LearnedRun {
 
 /**
  * Runs the planned trainings one after the other on one neighbour graph; x lies in shared memory. A training that
- * diverges is left out with a warning.
+ * diverges is left out with a warning, and those that were to start from it start from PCA.
  * @throws INVALID_DATA where one diverges that was asked for
  */
 export async function fitLearned(
@@ -61,7 +62,7 @@ export async function fitLearned(
     onProgress,
   });
   for (const { plan, settings } of resolved) {
-    const start = startOf(plan, { learned, axes, dim, distance });
+    const { init, weight } = startOf(plan, { learned, axes, dim, distance });
     const training = trainTldr(
       x,
       {
@@ -70,7 +71,7 @@ export async function fitLearned(
         outputDim: dim,
         compactDistance,
         ...(engine === undefined ? {} : { engine }),
-        ...(start === undefined ? {} : { initialWeight: start }),
+        ...(weight === undefined ? {} : { initialWeight: weight }),
         ...(directions.forTraining === undefined ? {} : { directions: directions.forTraining }),
       },
       {
@@ -83,31 +84,40 @@ export async function fitLearned(
     );
     const result = await training.catch((error: unknown) => {
       if (isAsked(plan) || !isTldrError(error, 'INVALID_DATA')) throw error;
-      log?.('warn', `${plan.name} is left out: ${messageOf(error)}`);
+      log?.('warn', `${plan.name} is left out: ${messageOf(error)}${startsInstead(plan, plans)}`);
       return null;
     });
     if (result === null) continue;
     states.set(plan.name, result.state);
     await onState?.(states);
     if (!result.finished) return { learned, states, finished: false };
-    learned.push({ plan, loss: settings.loss, result });
+    learned.push({ plan: { ...plan, init }, loss: settings.loss, result });
   }
   return { learned, states, finished: true };
 }
 
+/** What a warning adds about the trainings that were to start from a candidate that is left out. */
+function startsInstead({ name }: LearnedPlan, plans: readonly LearnedPlan[]): string {
+  const dependents = plans.filter(({ init }) => init === name).map((plan) => plan.name);
+  if (dependents.length === 0) return '';
+  return `. Trained from PCA instead of ${name}: ${dependents.join(', ')}`;
+}
+
+/** The start that a training really has, and the first weights that it means; chance needs none. */
 function startOf(
-  { init }: LearnedPlan,
+  plan: LearnedPlan,
   from: {
     readonly learned: readonly Learned[];
     readonly axes: PrincipalAxes;
     readonly dim: number;
     readonly distance: Distance;
   },
-): Matrix | undefined {
+): { readonly init: Start; readonly weight: Matrix | undefined } {
   const { learned, axes, dim, distance } = from;
-  if (init === 'random') return undefined;
-  const linear = learned.find(({ plan }) => plan.name === init)?.result.network;
-  return (linear ?? pcaNetwork(axes, { dim, distance })).layers[0]?.weight;
+  if (plan.init === 'random') return { init: 'random', weight: undefined };
+  const linear = learned.find(({ plan: { name } }) => name === plan.init);
+  const network = linear?.result.network ?? pcaNetwork(axes, { dim, distance });
+  return { init: linear === undefined ? 'pca' : plan.init, weight: network.layers[0]?.weight };
 }
 
 /** The graph of the first k neighbours of each row. */
