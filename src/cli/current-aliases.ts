@@ -5,7 +5,7 @@ import type { Aliases } from '../core/followed.js';
  * followed, and what is served under which name.
  */
 export class CurrentAliases {
-  readonly #readAll: () => Promise<Aliases>;
+  #readAll: () => Promise<Aliases>;
   #latest: Aliases | null = null;
   #readAtMs = Number.NEGATIVE_INFINITY;
   #running: Promise<unknown> = Promise.resolve();
@@ -36,18 +36,34 @@ export class CurrentAliases {
    * @throws what reading throws
    */
   read(): Promise<Aliases> {
-    this.#next ??= this.#running.then(() => {
+    this.#next ??= this.#inTurn(() => {
       this.#next = null;
-      const reading = this.#take();
-      this.#running = reading.catch(() => undefined);
-      return reading;
+      return this.#take(this.#readAll);
     });
     return this.#next;
   }
 
-  async #take(): Promise<Aliases> {
+  /**
+   * Reads the aliases in another way, and keeps to that way if it works.
+   * @throws what reading throws; then they are read as before
+   */
+  readBy(readAll: () => Promise<Aliases>): Promise<Aliases> {
+    return this.#inTurn(async () => {
+      const read = await this.#take(readAll);
+      this.#readAll = readAll;
+      return read;
+    });
+  }
+
+  #inTurn(task: () => Promise<Aliases>): Promise<Aliases> {
+    const turn = this.#running.then(task);
+    this.#running = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #take(readAll: () => Promise<Aliases>): Promise<Aliases> {
     const startedAtMs = performance.now();
-    const read = await this.#readAll();
+    const read = await readAll();
     const before = this.#latest;
     [this.#latest, this.#readAtMs] = [read, startedAtMs];
     if (before === null || !isEqual(before, read)) this.#changed();

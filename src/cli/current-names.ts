@@ -25,8 +25,17 @@ export class CurrentNames implements NameLookup {
     this.#isConfigured = isConfigured;
   }
 
-  /** Reads through another connection from now on. */
+  /**
+   * Reads the aliases through another connection, then everything else, and closes the one before.
+   * @throws what reading the aliases throws; then the given connection is closed and the one before stays
+   */
   async use(store: NamesStore): Promise<void> {
+    try {
+      await this.aliases.readBy(() => store.aliases());
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
     const before = this.#store;
     this.#store = store;
     await before.close();

@@ -117,7 +117,6 @@ export async function startServing(config: Config, options: ServingOptions): Pro
         refuseOtherMigrations(current, next);
         const checked = await loadCollections(next, log, sideStays);
         await names.use(await openStore(next, log, NAMES_RETRY));
-        await names.aliases.read();
         if (next.apiKey !== current.apiKey && migrating.followed().length > 0) log('warn', KEY_AFTER_RESTART);
         [loaded, current] = [checked, next];
         ({ threads, shadow: shadowShare } = next);

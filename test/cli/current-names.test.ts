@@ -77,3 +77,31 @@ test('by a known name one can read, but change nothing, while the aliases cannot
   await names.learn(change('own'));
   await names.close();
 });
+
+test('a connection through which the aliases cannot be read takes no place', async () => {
+  const [before, after] = [await counted(), await counted()];
+  const names = new CurrentNames(before.store, (name) => name === 'docs');
+  await names.aliases.read();
+  let isClosed = false;
+  const close = (): Promise<void> => Promise.resolve(void (isClosed = true));
+  const other = {
+    aliases: () => after.store.aliases(),
+    listCollections: () => after.store.listCollections(),
+    close,
+  };
+  after.fail('no answer');
+  await expect(names.use(other)).rejects.toMatchObject({ code: 'UNAVAILABLE', message: 'no answer' });
+  expect(isClosed).toBe(true);
+  before.reads.length = after.reads.length = 0;
+  await names.learn(change('own'));
+  expect(after.reads).toEqual([]);
+  expect(before.reads).not.toContain('close');
+  after.fail(null);
+  await names.use(after.store);
+  expect(before.reads).toContain('close');
+  before.reads.length = after.reads.length = 0;
+  await names.learn(change('new'));
+  expect(after.reads.sort()).toEqual(['aliases', 'listCollections']);
+  expect(before.reads).toEqual([]);
+  await names.close();
+});

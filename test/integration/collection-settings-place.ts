@@ -52,6 +52,7 @@ export interface Side {
 
 export interface SettingsPlace {
   readonly url: string;
+  readonly grpcUrl: string;
   /** The file of the encoder of all targets. */
   readonly encoder: string;
   readonly direct: Side;
@@ -112,7 +113,7 @@ export async function startSettingsPlace(migrated: readonly Migrated[]): Promise
   const { rest, grpc } = serving.proxy;
   const served = sideOf(`http://127.0.0.1:${rest.port}`, `http://127.0.0.1:${grpc.port}`);
   return {
-    ...{ url: server.url, encoder: file, direct, served },
+    ...{ url: server.url, grpcUrl: server.grpcUrl, encoder: file, direct, served },
     stop: async () => {
       direct.close();
       served.close();

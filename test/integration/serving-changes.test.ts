@@ -1,0 +1,80 @@
+import { afterAll, beforeAll, expect } from '@jest/globals';
+import { startServing, type Serving } from '../../src/cli/serving.js';
+import { loadConfig, type Config } from '../../src/config/config.js';
+import { FULL } from './collection-settings-checks.js';
+import { startSettingsPlace, targetOf, type SettingsPlace } from './collection-settings-place.js';
+import { fetchOnce } from './fetch-once.js';
+import { startRelay, type Chunk } from './relay.js';
+import { testsOn } from './test-server.js';
+
+const test = await testsOn('any');
+
+let place: SettingsPlace;
+
+beforeAll(async () => {
+  const body = { vectors: { text: FULL } };
+  place = await startSettingsPlace(
+    ['kept', 'changed', 'deleted'].map((name) => ({ name, vector: 'text', body })),
+  );
+});
+
+afterAll(() => place.stop());
+
+function configOf(flags: Readonly<Record<string, string>>, names: readonly string[]): Config {
+  const config = loadConfig({
+    flags: {
+      ...{ url: place.url, grpcUrl: place.grpcUrl },
+      ...{ listenRest: '127.0.0.1:0', listenGrpc: '127.0.0.1:0', ...flags },
+    },
+    environment: {},
+  });
+  const entries = names.map((name) => [name, { target: targetOf(name), encoder: place.encoder }] as const);
+  return { ...config, collections: Object.fromEntries(entries) };
+}
+
+async function stop(serving: Serving): Promise<void> {
+  await serving.proxy.close();
+  await serving.close();
+}
+
+/** The API key of a request for the aliases; null for anything else. */
+function keyOfAliases({ bytes, from }: Chunk): string | null {
+  const text = bytes.toString('latin1');
+  if (from !== 'client' || !text.startsWith('GET /aliases')) return null;
+  return /^api-key: (.*)\r$/im.exec(text)?.[1] ?? null;
+}
+
+test('a reload that is refused since it cannot read the aliases leaves the key that names are read with', async () => {
+  const keys: string[] = [];
+  let fails = true;
+  const relay = await startRelay(
+    () => place.url,
+    (chunk) => {
+      const key = keyOfAliases(chunk);
+      if (key === null) return 'pass';
+      keys.push(key);
+      // The first request with a key is that of the check of the collections.
+      const isFirst = keys.filter((one) => one === key).length === 1;
+      return key === 'next' && fails && !isFirst ? 'cut' : 'pass';
+    },
+  );
+  const config = configOf({ url: relay.url, apiKey: 'first' }, ['kept']);
+  const serving = await startServing(config, { log: () => undefined, seed: 1 });
+  try {
+    const url = `http://127.0.0.1:${serving.proxy.rest.port}/collections`;
+    const next = { ...config, apiKey: 'next' };
+    await expect(serving.reload(next)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    expect(keys.filter((key) => key === 'next').length).toBeGreaterThan(1);
+    keys.length = 0;
+    expect((await fetchOnce(`${url}/unknown`)).status).toBe(404);
+    expect(new Set(keys)).toEqual(new Set(['first']));
+    fails = false;
+    await serving.reload(next);
+    keys.length = 0;
+    expect((await fetchOnce(`${url}/unknown-too`)).status).toBe(404);
+    expect(new Set(keys)).toEqual(new Set(['next']));
+  } finally {
+    await stop(serving);
+    await relay.close();
+  }
+});
