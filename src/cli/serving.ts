@@ -71,12 +71,13 @@ export async function startServing(config: Config, options: ServingOptions): Pro
   const named = (one: LoadedCollection): LoadedCollection => namedNow(one, current, names);
   const state = (): ReturnType<typeof proxyState> =>
     proxyState(loaded.map(named), { threads, shadowShare, seed, followed: migrating.followed() });
+  let listening: Proxy | null = null;
   const drop = (name: string): void => {
     const gone = loaded.find(({ served }) => served.names.includes(name));
     const configured = gone?.served.names[0];
     if (configured === undefined) return;
     loaded = loaded.filter((one) => one !== gone);
-    proxy.use(state());
+    listening?.use(state());
     log('info', 'a served collection was deleted', { collection: configured });
     onDeleted?.(configured);
   };
@@ -86,7 +87,7 @@ export async function startServing(config: Config, options: ServingOptions): Pro
       const changed = loaded.find((one) => named(one).served.names.includes(name));
       const relimited = await limitsOfNow(changed, { config: current, log });
       loaded = loaded.map(relimited);
-      proxy.use(state());
+      listening?.use(state());
     });
   const proxy = await startProxy(
     {
@@ -97,8 +98,9 @@ export async function startServing(config: Config, options: ServingOptions): Pro
     state(),
     { onDeleted: drop, onUpdated: (name) => refresh(name).then(() => onUpdated?.(name)) },
   ).catch(fail);
+  listening = proxy;
   names.aliases.onChange(() => proxy.use(state()));
-  // They may have changed while it began to listen.
+  // Clients are answered before the last address is listened on: names and collections may have changed since.
   proxy.use(state());
   const switchReads = async (): Promise<void> => {
     loaded = await loadCollections(current, log, readsTarget);
@@ -109,8 +111,7 @@ export async function startServing(config: Config, options: ServingOptions): Pro
     moved === undefined || loaded.some(({ served }) => served.names[0] === name);
   migrating.start(() => inTurn(switchReads));
   return {
-    proxy,
-    ...{ drop, refresh, close },
+    ...{ proxy, drop, refresh, close },
     loaded: () => loaded,
     reload: (next) =>
       inTurn(async () => {

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, expect } from '@jest/globals';
+import { Server } from 'node:net';
+import { freePorts } from '../../src/cli/free-ports.js';
 import { startServing, type Serving } from '../../src/cli/serving.js';
 import { loadConfig, type Config } from '../../src/config/config.js';
 import { FULL } from './collection-settings-checks.js';
@@ -76,5 +78,56 @@ test('a reload that is refused since it cannot read the aliases leaves the key t
   } finally {
     await stop(serving);
     await relay.close();
+  }
+});
+
+/** Starts serving, and calls `meanwhile` while REST is listened on and gRPC is not yet. */
+async function startWith(config: Config, meanwhile: (url: string) => Promise<void>): Promise<Serving> {
+  const [restPort = 0, grpcPort = 0] = await freePorts(2);
+  const listen = Reflect.get(Server.prototype, 'listen') as (...given: unknown[]) => unknown;
+  const calls: Promise<void>[] = [];
+  Server.prototype.listen = function (this: Server, ...given: unknown[]): Server {
+    if (given[0] !== grpcPort) return Reflect.apply(listen, this, given) as Server;
+    const called = meanwhile(`http://127.0.0.1:${restPort}/collections`);
+    calls.push(called.finally(() => void Reflect.apply(listen, this, given)));
+    return this;
+  };
+  try {
+    return await startServing(
+      {
+        ...config,
+        listenRest: { host: '127.0.0.1', port: restPort },
+        listenGrpc: { host: '127.0.0.1', port: grpcPort },
+      },
+      { log: () => undefined, seed: 1 },
+    );
+  } finally {
+    Server.prototype.listen = listen as typeof Server.prototype.listen;
+    await Promise.all(calls);
+  }
+}
+
+test('a change that is answered before gRPC is listened on is answered in full, and takes effect', async () => {
+  const send = async (url: string, method: string, body?: object): Promise<number> => {
+    const headers = { 'content-type': 'application/json' };
+    const sent = { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) };
+    return (await fetchOnce(url, sent)).status;
+  };
+  const statuses: number[] = [];
+  const serving = await startWith(configOf({}, ['changed', 'deleted']), async (url) => {
+    const strict = { strict_mode_config: { enabled: true, search_allow_exact: false } };
+    statuses.push(await send(`${url}/changed`, 'PATCH', strict));
+    // A served name can be deleted only where no original of that name stands beside its target.
+    await place.direct.rest('DELETE', 'deleted');
+    statuses.push(await send(`${url}/deleted`, 'DELETE'));
+  });
+  try {
+    expect(statuses).toEqual([200, 200]);
+    expect(serving.loaded().map(({ served }) => served.names[0])).toEqual(['changed']);
+    const url = `http://127.0.0.1:${serving.proxy.rest.port}/collections`;
+    expect(await send(`${url}/changed/points/count`, 'POST', { exact: true })).toBe(400);
+    expect(await send(`${url}/deleted`, 'GET')).toBe(404);
+  } finally {
+    await stop(serving);
   }
 });
