@@ -11,6 +11,7 @@ import type { VectorStore } from '../core/vector-store.js';
 import { FollowWrites } from '../migrate/follow-writes.js';
 import { ownerOf } from '../migrate/journal-entries.js';
 import { readPlan, type Side } from '../migrate/journal-state.js';
+import type { NamesCheck } from '../migrate/names-check.js';
 import { obeyPlan } from '../migrate/obey-plan.js';
 import { setAsideText } from '../migrate/set-aside.js';
 import { WriteJournal } from '../migrate/write-journal.js';
@@ -20,7 +21,7 @@ import { followedVectors } from './followed-vectors.js';
 import { openStore } from './options.js';
 import type { LoadedFollowed } from './serve-state.js';
 
-/** How old the aliases may be by which the collections are read and written to. */
+/** How old the aliases may be that are checked before the collections are read and written to. */
 const NAMES_FRESH_MS = 100;
 const CATCH_UP_MS = 60_000;
 /** How often aliases are read where no write asks for them: what reads are answered by goes by them too. */
@@ -149,11 +150,10 @@ async function openOne(
     });
     const loaded = { followed: { ...own, ...vectors, projector: encoder }, encoder: bytes };
     const describe = async (): Promise<void> => {
-      await checkNames();
-      one.loaded = {
-        ...loaded,
-        followed: { ...loaded.followed, ...(await followedVectors(store, own, encoder)) },
-      };
+      await checkNames('recently');
+      const described = await followedVectors(store, own, encoder);
+      await checkNames('now');
+      one.loaded = { ...loaded, followed: { ...loaded.followed, ...described } };
     };
     const one: Migrating = { loaded, folder, follower, describe };
     return one;
@@ -172,10 +172,10 @@ function asUnavailable(cause: unknown): never {
 }
 
 /** An alias can be given the name of a collection, which it hides: then another collection is read by that name. */
-function namesCheck(aliases: CurrentAliases, names: readonly string[]): () => Promise<void> {
-  return async () => {
+function namesCheck(aliases: CurrentAliases, names: readonly string[]): NamesCheck {
+  return async (when) => {
     const { latest, readAtMs } = aliases;
-    const isFresh = performance.now() - readAtMs <= NAMES_FRESH_MS;
+    const isFresh = when === 'recently' && performance.now() - readAtMs <= NAMES_FRESH_MS;
     const current = isFresh && latest !== null ? latest : await aliases.read().catch(asUnavailable);
     const hidden = names.find((name) => current.has(name));
     if (hidden !== undefined)

@@ -3,11 +3,13 @@ import { isTldrError, messageOf, TldrError } from '../core/errors.js';
 import type { Sent, Touched, WriteOutcome } from '../core/followed.js';
 import type { PointId } from '../core/point-id.js';
 import { sleep, throwIfAborted, type Log } from '../core/run.js';
-import type { PointCondition, VectorStore } from '../core/vector-store.js';
+import type { VectorStore } from '../core/vector-store.js';
 import { endsWithin } from './ends-within.js';
 import type { CopyState, Side } from './journal-state.js';
 import { LeftEntries } from './left-entries.js';
 import { LoggedWrites } from './logged-writes.js';
+import { matchingIds } from './matching-ids.js';
+import type { NamesCheck } from './names-check.js';
 import { openSync } from './open-sync.js';
 import type { PointSync } from './point-sync.js';
 import { setAsideText, type SetAside } from './set-aside.js';
@@ -38,11 +40,7 @@ export interface FollowOptions {
   readonly targetCollection: string;
   readonly encoder: Encoder;
   readonly journal: WriteJournal;
-  /**
-   * Asked before the collections are read or written by their own names.
-   * @throws UNAVAILABLE where either name leads elsewhere: that is an alias which hides the collection
-   */
-  readonly checkNames?: (() => Promise<void>) | undefined;
+  readonly checkNames?: NamesCheck | undefined;
   readonly log?: Log | undefined;
   readonly targetWaitMs?: number;
 }
@@ -132,7 +130,7 @@ export class FollowWrites {
           await begin(touched.ids);
           if (touched.conditions.length > 0) await this.#leftApplied();
           for (const condition of touched.conditions)
-            for await (const page of this.#matching(condition)) await begin(page);
+            for await (const page of matchingIds(this.#options, condition)) await begin(page);
           const made = await send();
           ({ outcome } = made);
           resolve(made);
@@ -228,23 +226,6 @@ export class FollowWrites {
       if (this.#caughtUp && (oldestOpen === null || oldestOpen > last)) return true;
       if (performance.now() > untilMs) return false;
       await sleep(OPEN_CHECK_MS, this.#stop.signal);
-    }
-  }
-
-  /**
-   * Ids that a condition selects, page by page.
-   * @throws INVALID_ARGUMENT for a condition that the source does not take, UNAVAILABLE where it does not answer
-   */
-  async *#matching(condition: PointCondition): AsyncGenerator<readonly PointId[]> {
-    const { source, sourceCollection, checkNames } = this.#options;
-    try {
-      await checkNames?.();
-      yield* source.matchingIds(sourceCollection, condition);
-    } catch (cause) {
-      const code = isTldrError(cause) ? cause.code : 'INTERNAL';
-      if (code === 'INVALID_ARGUMENT' || code === 'UNAVAILABLE' || code === 'ABORTED') throw cause;
-      const why = `the points that the filter selects cannot be looked up: ${messageOf(cause)}`;
-      throw new TldrError(code === 'UNSUPPORTED' ? 'INVALID_ARGUMENT' : 'UNAVAILABLE', why, { cause });
     }
   }
 

@@ -2,6 +2,7 @@ import { messageOf } from '../core/errors.js';
 import { sleep, type Log } from '../core/run.js';
 import type { VectorStore } from '../core/vector-store.js';
 import { endsWithin } from './ends-within.js';
+import type { NamesCheck } from './names-check.js';
 
 const RETRY_MS = 500;
 /** If more points wait than these, the answers to further writes are delayed. */
@@ -10,8 +11,7 @@ const POINTS_MAX = 2_000;
 interface Place {
   readonly source: VectorStore;
   readonly sourceCollection: string;
-  /** @throws UNAVAILABLE where the name leads elsewhere */
-  readonly checkNames?: (() => Promise<void>) | undefined;
+  readonly checkNames?: NamesCheck | undefined;
 }
 
 /** Writes that a source has logged and may not have applied. */
@@ -69,8 +69,9 @@ export class LoggedWrites {
     const { source, sourceCollection, checkNames } = this.#place;
     for (;;) {
       try {
-        await checkNames?.();
+        await checkNames?.('recently');
         await source.settle(sourceCollection);
+        await checkNames?.('now');
         return;
       } catch (error) {
         this.#run.log?.('warn', `whether a write was applied is not known yet: ${messageOf(error)}`);

@@ -14,7 +14,7 @@ interface Followed extends Omit<SyncSides, 'identity' | 'componentBytes' | 'shar
  */
 export async function openSync(followed: Followed): Promise<PointSync> {
   const { source, target, encoder, sourceCollection, targetCollection } = followed;
-  await followed.checkNames?.();
+  await followed.checkNames?.('recently');
   const targetSpec = await target.describe(targetCollection);
   const description = targetDescription(targetSpec);
   if (description?.source !== sourceCollection || description.encoder !== encoder.fingerprint)
@@ -23,6 +23,7 @@ export async function openSync(followed: Followed): Promise<PointSync> {
       `${targetCollection} is not what this encoder made of ${sourceCollection}`,
     );
   const { shardKeys } = await source.describe(sourceCollection);
+  await followed.checkNames?.('now');
   const identity = {
     ...{ sourceEndpoint: source.endpoint, sourceCollection },
     ...{ targetEndpoint: target.endpoint, targetCollection },

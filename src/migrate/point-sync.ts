@@ -6,6 +6,7 @@ import type { ShardKey, VectorStore } from '../core/vector-store.js';
 import { shardKeysOf } from './compare-points.js';
 import { projectBatch } from './project-batch.js';
 import type { MigrationIdentity } from './migration-record.js';
+import type { NamesCheck } from './names-check.js';
 import type { SetAside } from './set-aside.js';
 
 /** Points brought over at once, and what they may take. */
@@ -29,8 +30,7 @@ export interface SyncSides {
   readonly componentBytes: number;
   /** Of the source; empty where it is not sharded by key. */
   readonly shardKeys: readonly ShardKey[];
-  /** @throws UNAVAILABLE where the name of either collection leads elsewhere */
-  readonly checkNames?: (() => Promise<void>) | undefined;
+  readonly checkNames?: NamesCheck | undefined;
   /** Called when a point that had been set aside was brought over. */
   readonly onBrought?: ((id: PointId) => void) | undefined;
   readonly log?: Log | undefined;
@@ -258,10 +258,20 @@ export class PointSync {
   }
 
   async #bring(ids: readonly PointId[]): Promise<void> {
+    const { checkNames } = this.#sides;
+    await checkNames?.('recently');
+    try {
+      await this.#bringNow(ids);
+    } finally {
+      // If a name led elsewhere meanwhile, neither success nor failure says anything about these points.
+      await checkNames?.('now');
+    }
+  }
+
+  async #bringNow(ids: readonly PointId[]): Promise<void> {
     const { source, target, encoder, identity, componentBytes } = this.#sides;
     const destination = { ...identity, componentBytes };
     const { sourceCollection, targetCollection, vectorName } = identity;
-    await this.#sides.checkNames?.();
     // An id may be there once in every shard key, and a write can have reached any of them.
     for (const shardKey of shardKeysOf(this.#sides)) {
       const found = await source.retrieve(sourceCollection, ids, { vectorName, shardKey });

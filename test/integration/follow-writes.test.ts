@@ -289,6 +289,44 @@ describe('writes that are followed', () => {
     await follower.close();
   });
 
+  test('a filter that was looked up while an alias hid the source stops its write', async () => {
+    const aliases = async (body: object): Promise<void> => {
+      const response = await fetchAgain(`${server.url}/collections/aliases`, {
+        ...{ method: 'POST', headers: { 'content-type': 'application/json' } },
+        body: JSON.stringify({ actions: [body] }),
+      });
+      await response.arrayBuffer();
+      expect(response.status).toBe(200);
+    };
+    const checkNames = async (): Promise<void> => {
+      const text = await (await fetchAgain(`${server.url}/aliases`)).text();
+      if (text.includes('"alias_name":"source"')) throw new TldrError('UNAVAILABLE', 'hidden');
+    };
+    const hiding = new Proxy(store, {
+      get: (of, name) => {
+        const value: unknown = Reflect.get(of, name);
+        if (name !== 'matchingIds') return typeof value === 'function' ? (value.bind(of) as unknown) : value;
+        return async function* (...args: Parameters<VectorStore['matchingIds']>) {
+          await aliases({ create_alias: { alias_name: 'other', collection_name: 'target' } });
+          await aliases({ rename_alias: { old_alias_name: 'other', new_alias_name: 'source' } });
+          yield* store.matchingIds(...args);
+        };
+      },
+    });
+    await createPlain('target');
+    const follower = await follow(hiding, { checkNames });
+    let sent = 0;
+    const group: Touched = { ids: [], conditions: [json({ must: [{ key: 'group', match: { value: 3 } }] })] };
+    const write = follower.write(group, () => {
+      sent++;
+      return Promise.resolve({ answer: null, outcome: 'applied' });
+    });
+    await expect(write).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    expect(sent).toBe(0);
+    await aliases({ delete_alias: { alias_name: 'source' } });
+    await follower.close();
+  });
+
   test('a follower that is given up waits no longer for a moment to switch', async () => {
     await copy();
     const hidden = (): Promise<void> => Promise.reject(new TldrError('UNAVAILABLE', 'hidden'));

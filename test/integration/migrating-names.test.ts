@@ -312,6 +312,25 @@ describe('names that change while a collection is migrated', () => {
     await ended(scenario);
   });
 
+  test('nothing counts as brought over if an alias hid the source meanwhile', async () => {
+    let armed = false;
+    // The first bytes with the source's name over gRPC ask for the point that was written.
+    const gate = await startGate(place().grpcUrl, async (bytes) => {
+      if (!armed || !bytes.includes('between')) return;
+      armed = false;
+      await hide('between', 'elsewhere');
+    });
+    const scenario = await migrated('between', { ...place(), grpcUrl: gate.url });
+    expect((await upsert(scenario.rest, 'between', 8101)).status).toBe(200);
+    await scenario.reported(({ open }) => open === 0);
+    armed = true;
+    expect((await upsert(scenario.rest, 'between', 8101)).status).toBe(200);
+    await scenario.logged('the alias "between" hides');
+    await point('between', null);
+    await ended(scenario);
+    await gate.close();
+  });
+
   test('a reload that takes its time does not undo a cut-over', async () => {
     let opened = Number.NEGATIVE_INFINITY;
     const [reached, released] = [signal(), signal()];
