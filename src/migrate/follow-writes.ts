@@ -23,7 +23,10 @@ const LEFT_LANES = 4;
 /** Longest wait of a client for its points to be in the target: where it reads the source, and where the target. */
 const SOURCE_WAIT_MS = 2_000;
 const TARGET_WAIT_MS = 10_000;
-/** Longest wait for a moment to switch, and then longest time in which writes are held up for it; it is tried again. */
+/**
+ * Longest wait until the target holds the writes made so far. After that, longest time for which writes are held up
+ * until the target holds every write, before reads are switched. If it does not in time, the switch is tried again.
+ */
 const SWITCH_WAIT_MS = 3_000;
 /** After writes were held up in vain, they are not held up again for so many times as long. */
 const SWITCH_PAUSES = 3;
@@ -199,7 +202,7 @@ export class FollowWrites {
     if (performance.now() < this.#switchAfterMs || !(await this.#isOver(lastOpened))) return false;
     const fromMs = performance.now();
     const switched = await this.#turns.aloneWithin(SWITCH_WAIT_MS, async () => {
-      if (!(await this.#isOver(Infinity))) return false;
+      if (!(await this.#isOver(Infinity, fromMs + SWITCH_WAIT_MS))) return false;
       this.#strict = true;
       await this.#switch(side, switchReads);
       return true;
@@ -215,9 +218,8 @@ export class FollowWrites {
    * Waits until entries up to that number are closed, and everything from before has been brought over.
    * @returns false if that takes too long. @throws INVALID_DATA if the target cannot hold a point, ABORTED
    */
-  async #isOver(last: number): Promise<boolean> {
+  async #isOver(last: number, untilMs = performance.now() + SWITCH_WAIT_MS): Promise<boolean> {
     const { journal } = this.#options;
-    const untilMs = performance.now() + SWITCH_WAIT_MS;
     for (;;) {
       throwIfAborted(this.#stop.signal);
       const setAside = this.#sync?.setAside ?? null;
