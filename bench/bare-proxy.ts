@@ -1,7 +1,7 @@
 import cluster from 'node:cluster';
 import { createServer } from 'node:http';
 import { Pool } from 'undici';
-import { growHeapAtEase } from '../src/cli/heap-growth.js';
+import { growHeapAtEase } from '../src/cli/console/heap-growth.js';
 
 /**
  * The least a proxy on Node can do: every request goes to the upstream and its answer back, with nothing looked at.

@@ -1,10 +1,10 @@
 import { basename, join } from 'node:path';
-import { readNpy } from '../src/cli/npy.js';
+import { readNpy } from '../src/files/npy.js';
 import { gatherRows, type Matrix } from '../src/core/matrix.js';
 import { Rng } from '../src/core/rng.js';
 import { createBenchmark, recallOf, searchCompact } from '../src/evaluate/neighbor-recall.js';
 import { trainEncoder, type TrainEncoderResult } from '../src/select/train-encoder.js';
-import { referenceSettings } from '../src/train/train-options.js';
+import { referenceSettings } from '../src/train/options.js';
 
 /** Where vectors come from: a folder with base.npy and queries.npy, and how many rows of its base to take. */
 export interface DataSet {

@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { openNpy } from '../src/cli/npy.js';
+import { openNpy } from '../src/files/npy.js';
 import { optionsOf } from './options.js';
 import { runScript } from './processes.js';
 import { qualityPage, qualityTables, type RunFacts, type SizeResult } from './quality-pages.js';

@@ -1,9 +1,9 @@
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { readNpy } from '../src/cli/npy.js';
+import { readNpy } from '../src/files/npy.js';
 import { trainEncoder } from '../src/select/train-encoder.js';
 import type { TrainEncoderOptions } from '../src/select/train-encoder-options.js';
-import { referenceSettings } from '../src/train/train-options.js';
+import { referenceSettings } from '../src/train/options.js';
 import { optionsOf } from './options.js';
 
 /**

@@ -1,9 +1,9 @@
 import { cpus } from 'node:os';
 import { matrix } from '../src/core/matrix.js';
-import { createNativeMatmul } from '../src/core/native-matmul.js';
+import { createNativeMatmul } from '../src/encoder/native-matmul.js';
 import { Rng } from '../src/core/rng.js';
 import { runTraining } from '../src/train/run-training.js';
-import { REFERENCE } from '../src/train/train-options.js';
+import { REFERENCE } from '../src/train/options.js';
 import { optionsOf } from './options.js';
 
 /** Speed of the reference preset beside a plain large matmul, alternating in one run. */

@@ -1,5 +1,5 @@
 /**
- * Writes adapters/qdrant/float-run-wasm.ts: takes the tags out of floats that follow each other in a message, each
+ * Writes adapters/qdrant/transport/float-run-wasm.ts: takes the tags out of floats that follow each other in a message, each
  * behind a tag of one byte, as WebAssembly text assembled by wabt. Run by `npm run build:float-run` (`--print` writes to
  * standard output instead); a test checks that the committed file is what this one produces.
  *
@@ -56,7 +56,7 @@ const TEXT = `(module
     (local.get $done)))`;
 
 await writeWasmFile(TEXT, {
-  path: 'adapters/qdrant/float-run-wasm.ts',
+  path: 'adapters/qdrant/transport/float-run-wasm.ts',
   name: 'FLOAT_RUN_WASM_BASE64',
   comment: 'Takes tags out of floats, made by scripts/build-float-run.mjs.',
 });

@@ -1,5 +1,5 @@
 /**
- * Writes src/core/kernel-wasm.ts: the projection kernel, generated as WebAssembly text and assembled by wabt.
+ * Writes src/encoder/kernel-wasm.ts: the projection kernel, generated as WebAssembly text and assembled by wabt.
  * Run by `npm run build:kernel` (`--print` writes to standard output instead); a test checks that the committed
  * file is what this one produces.
  *
@@ -168,7 +168,7 @@ const KERNEL_TEXT = `(module
   ${NORMALIZE_TEXT})`;
 
 await writeWasmFile(KERNEL_TEXT, {
-  path: 'src/core/kernel-wasm.ts',
+  path: 'src/encoder/kernel-wasm.ts',
   name: 'KERNEL_WASM_BASE64',
   comment: 'The projection kernel, made by scripts/build-kernel.mjs.',
 });

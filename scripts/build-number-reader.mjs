@@ -1,5 +1,5 @@
 /**
- * Writes adapters/qdrant/serve/number-reader-wasm.ts: the reader of JSON numbers, as WebAssembly text assembled by
+ * Writes adapters/qdrant/serve/json/number-reader-wasm.ts: the reader of JSON numbers, as WebAssembly text assembled by
  * wabt. Run by `npm run build:number-reader` (`--print` writes to standard output instead); a test checks that the
  * committed file is what this one produces.
  *
@@ -181,7 +181,7 @@ const TEXT = `(module
     (unreachable)))`;
 
 await writeWasmFile(TEXT, {
-  path: 'adapters/qdrant/serve/number-reader-wasm.ts',
+  path: 'adapters/qdrant/serve/json/number-reader-wasm.ts',
   name: 'NUMBER_READER_WASM_BASE64',
   comment: 'The reader of JSON numbers, made by scripts/build-number-reader.mjs.',
 });

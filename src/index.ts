@@ -4,22 +4,22 @@ export {
   type ProjectedCollection,
   type ProjectionOptions,
 } from '../adapters/qdrant/client/with-projection.js';
-export { openQdrant, type OpenQdrantOptions } from '../adapters/qdrant/open-qdrant.js';
+export { openQdrant, type OpenQdrantOptions } from '../adapters/qdrant/index.js';
 export type { Distance } from './core/distance.js';
-export { Encoder, type EncoderLayer, type EncoderMetadata, type EncoderNetwork } from './core/encoder.js';
+export { Encoder, type EncoderLayer, type EncoderMetadata, type EncoderNetwork } from './encoder/model.js';
 export { isTldrError, TldrError, type ErrorCode } from './core/errors.js';
 export { matrix, matrixFromRows, type Matrix } from './core/matrix.js';
 export type { PointId } from './core/point-id.js';
 export type { Log, Progress, RunOptions } from './core/run.js';
-export type { ServeOptions } from './core/serve-collection.js';
-export type { VectorProjector } from './core/served-collection.js';
-export type * from './core/vector-store.js';
+export type { ServeOptions } from './store/check-served.js';
+export type { VectorProjector } from './store/served.js';
+export type * from './store/vector-store.js';
 export {
   compareCollections,
   type CollectionComparison,
   type CompareOptions,
 } from './evaluate/compare-collections.js';
-export { judgeEncoder, type EncoderJudgement, type JudgeEncoderOptions } from './evaluate/judge-encoder.js';
+export { judgeEncoder, type EncoderJudgement, type JudgeEncoderOptions } from './evaluate/score-encoder.js';
 export {
   createBenchmark,
   neighborRecall,
@@ -36,11 +36,16 @@ export {
   type PlanRow,
   type PlanTarget,
   type StorageKind,
-} from './evaluate/plan.js';
+} from './plan/sizing-row.js';
 export { buildKnnGraph, type KnnOptions } from './knn/build-knn-graph.js';
 export { exactTopK, type ExactOptions } from './knn/exact.js';
-export type { KnnGraph } from './knn/knn-graph.js';
-export { cutOver, FORCE_WORDS, type CutOverRequest, type Switch } from './migrate/cut-over.js';
+export type { KnnGraph } from './knn/graph.js';
+export {
+  cutOver,
+  FORCE_WORDS,
+  type CutOverRequest,
+  type Switch,
+} from './migrate/cutover/cut-over-by-alias.js';
 export {
   abortMigration,
   completeMigration,
@@ -48,26 +53,31 @@ export {
   type Abortion,
   type CompleteRequest,
   type Completion,
-} from './migrate/end-migration.js';
-export type { RecordedMigration } from './migrate/held-record.js';
+} from './migrate/cutover/end-migration.js';
+export type { RecordedMigration } from './migrate/state/locked.js';
 export {
   migrateCollection,
   type MigrateOptions,
   type MigrationReport,
-} from './migrate/migrate-collection.js';
-export type { EventFacts, MigrationEvent, MigrationHook } from './migrate/migration-events.js';
-export { migrationStatus, type MigrationStatus } from './migrate/migration-status.js';
-export { planMigration, type MigrationPlan, type MigrationRequest } from './migrate/plan-migration.js';
-export { recordFile } from './migrate/record-file.js';
-export type { RecordPlace } from './migrate/record-place.js';
-export { FORCE_BACK_WORDS, rollBack, type RollBackRequest, type WayBack } from './migrate/roll-back.js';
-export { verifyMigration, type VerifyReport } from './migrate/verify-migration.js';
-export { verifyRecorded, type VerifyRequest } from './migrate/verify-recorded.js';
-export { runPlan, type PlanEncoder, type PlanResult } from './select/plan-collection.js';
-export { preparePlan, type PlanOptions, type PlanSetup } from './select/plan-setup.js';
+} from './migrate/run/migrate-collection.js';
+export type { EventFacts, MigrationEvent, MigrationHook } from './migrate/plan/migration-events.js';
+export { migrationStatus, type MigrationStatus } from './migrate/run/migration-status.js';
+export { planMigration, type MigrationPlan, type MigrationRequest } from './migrate/plan/migration.js';
+export { recordFile } from './migrate/state/in-file.js';
+export type { RecordPlace } from './migrate/state/location.js';
+export {
+  FORCE_BACK_WORDS,
+  rollBack,
+  type RollBackRequest,
+  type WayBack,
+} from './migrate/cutover/roll-back.js';
+export { verifyMigration, type VerifyReport } from './migrate/verify/all-points.js';
+export { verifyRecorded, type VerifyRequest } from './migrate/verify/from-state.js';
+export { runPlan, type PlanEncoder, type PlanResult } from './plan/collection.js';
+export { preparePlan, type PlanOptions, type PlanSetup } from './plan/setup.js';
 export { trainEncoder, type TrainEncoderResult } from './select/train-encoder.js';
 export type { TrainEncoderOptions } from './select/train-encoder-options.js';
 export type { CandidateReport, TrainReport } from './select/train-report.js';
-export { REFERENCE, type TrainSettings } from './train/train-options.js';
-export { parseTrainState, serializeTrainState, type TrainState } from './train/train-state.js';
-export { trainTldr, type TldrResult } from './train/train-tldr.js';
+export { REFERENCE, type TrainSettings } from './train/options.js';
+export { parseTrainState, serializeTrainState, type TrainState } from './train/state.js';
+export { trainTldr, type TldrResult } from './train/tldr.js';

@@ -1,4 +1,4 @@
-import type { VectorStore } from '../../src/core/vector-store.js';
+import type { VectorStore } from '../../src/store/vector-store.js';
 
 interface Rest {
   readonly payload: string;

@@ -1,4 +1,4 @@
-import type { DoubleMatrix } from '../core/native-matmul.js';
+import type { DoubleMatrix } from '../encoder/native-matmul.js';
 
 /** Pivots below this share of the largest diagonal value count as lost to rounding. */
 const PIVOT_MIN = 1e-13;

@@ -5,7 +5,7 @@ import {
   type DoubleMatrix,
   type NativeDoubleProduct,
   type NativeMatmul,
-} from '../core/native-matmul.js';
+} from '../encoder/native-matmul.js';
 import type { Matrix } from '../core/matrix.js';
 import { Rng } from '../core/rng.js';
 import { inverseOfUpper, upperCholesky } from './cholesky.js';

@@ -1,5 +1,5 @@
 import type { Distance } from '../core/distance.js';
-import type { EncoderNetworks } from '../core/encoder-network.js';
+import type { EncoderNetworks } from '../encoder/network.js';
 import { TldrError } from '../core/errors.js';
 import { matrix } from '../core/matrix.js';
 import type { RunOptions } from '../core/run.js';

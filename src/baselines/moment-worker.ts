@@ -1,7 +1,7 @@
 import { parentPort } from 'node:worker_threads';
 import { squaredNorm } from '../core/distance.js';
 import { row, type Matrix } from '../core/matrix.js';
-import { createNativeMatmul } from '../core/native-matmul.js';
+import { createNativeMatmul } from '../encoder/native-matmul.js';
 import { errorMessage, workerTask } from '../core/worker-task.js';
 import { coordinatesOf, rowSpaceBasis, shiftedRows, type ShiftedRows } from './row-space.js';
 

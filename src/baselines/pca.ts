@@ -1,5 +1,5 @@
 import type { Distance } from '../core/distance.js';
-import type { EncoderNetwork } from '../core/encoder-network.js';
+import type { EncoderNetwork } from '../encoder/network.js';
 import { TldrError } from '../core/errors.js';
 import { matrix, type Matrix } from '../core/matrix.js';
 import { Rng } from '../core/rng.js';

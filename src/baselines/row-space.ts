@@ -1,6 +1,6 @@
 import { normalizeRowsInPlace } from '../core/distance.js';
 import { columnMeans, rowRange, rowsPerBlock, subtractFromRowsInPlace, type Matrix } from '../core/matrix.js';
-import { createNativeMatmul, type DoubleMatrix, type NativeMatmul } from '../core/native-matmul.js';
+import { createNativeMatmul, type DoubleMatrix, type NativeMatmul } from '../encoder/native-matmul.js';
 import { Rng } from '../core/rng.js';
 import { sharedFloats, throwIfStopped } from '../core/worker-task.js';
 import { inverseOfUpper, upperCholesky } from './cholesky.js';

@@ -1,7 +1,7 @@
 import { parentPort } from 'node:worker_threads';
 import { TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
-import type { DoubleMatrix } from '../core/native-matmul.js';
+import type { DoubleMatrix } from '../encoder/native-matmul.js';
 import { errorMessage, isStopped, workerTask } from '../core/worker-task.js';
 import { inverseOfUpper, upperCholesky } from './cholesky.js';
 import {

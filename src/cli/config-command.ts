@@ -1,6 +1,6 @@
 import { Command } from 'commander';
-import { table } from './console-run.js';
-import { withConsole, withGlobalFlags, type GlobalFlags } from './options.js';
+import { table } from './console/run.js';
+import { withConsole, withGlobalFlags, type GlobalFlags } from './console/options.js';
 
 /** `config`: the effective settings and where each comes from. */
 export function configCommand(): Command {

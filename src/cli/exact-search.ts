@@ -1,10 +1,10 @@
-import type { Encoder } from '../core/encoder.js';
+import type { Encoder } from '../encoder/model.js';
 import { TldrError } from '../core/errors.js';
 import { score, type Distance } from '../core/distance.js';
 import { row, type Matrix } from '../core/matrix.js';
 import type { RunOptions } from '../core/run.js';
-import type { TargetDescription } from '../core/target-description.js';
-import type { ScoredPoint, VectorStore } from '../core/vector-store.js';
+import type { TargetDescription } from '../store/target-description.js';
+import type { ScoredPoint, VectorStore } from '../store/vector-store.js';
 import { byScore, exactByScan } from '../evaluate/exact-by-scan.js';
 
 export interface ExactSearch {

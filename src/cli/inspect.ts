@@ -1,10 +1,10 @@
 import { Command } from 'commander';
 import { compactDistance } from '../core/distance.js';
 import { TldrError } from '../core/errors.js';
-import type { CollectionSpec, MemoryEstimate } from '../core/vector-store.js';
-import { targetDescription } from '../core/target-description.js';
-import { megabytes, table, type ConsoleRun } from './console-run.js';
-import { wholeNumber, withConsole, withGlobalFlags, withStore, type GlobalFlags } from './options.js';
+import type { CollectionSpec, MemoryEstimate } from '../store/vector-store.js';
+import { targetDescription } from '../store/target-description.js';
+import { megabytes, table, type ConsoleRun } from './console/run.js';
+import { wholeNumber, withConsole, withGlobalFlags, withStore, type GlobalFlags } from './console/options.js';
 
 interface InspectFlags extends GlobalFlags {
   readonly dim?: number;

@@ -2,7 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { isTldrError, messageOf, type ErrorCode } from '../core/errors.js';
 import { VERSION } from '../select/version.js';
-import { growHeapAtEase } from './heap-growth.js';
+import { growHeapAtEase } from './console/heap-growth.js';
 
 /** Exit status per error code; documented in docs/cli.md. */
 const EXIT: Readonly<Record<ErrorCode, number>> = {
@@ -23,14 +23,14 @@ const EXIT: Readonly<Record<ErrorCode, number>> = {
 
 /** Each in a module of its own, loaded when it is asked for: what serves must not load what trains. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
-  demo: async () => (await import('./demo.js')).demoCommand(),
+  demo: async () => (await import('./demo/command.js')).demoCommand(),
   inspect: async () => (await import('./inspect.js')).inspectCommand(),
-  train: async () => (await import('./train.js')).trainCommand(),
-  plan: async () => (await import('./plan.js')).planCommand(),
-  migrate: async () => (await import('./migrate.js')).migrateCommand(),
-  evaluate: async () => (await import('./evaluate.js')).evaluateCommand(),
+  train: async () => (await import('./train/command.js')).trainCommand(),
+  plan: async () => (await import('./plan/command.js')).planCommand(),
+  migrate: async () => (await import('./migrate/command.js')).migrateCommand(),
+  evaluate: async () => (await import('./evaluate/command.js')).evaluateCommand(),
   search: async () => (await import('./search.js')).searchCommand(),
-  serve: async () => (await import('./serve.js')).serveCommand(),
+  serve: async () => (await import('./serve/command.js')).serveCommand(),
   project: async () => (await import('./project.js')).projectCommand(),
   config: async () => (await import('./config-command.js')).configCommand(),
 };

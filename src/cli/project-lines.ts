@@ -2,10 +2,10 @@ import { writeWhole } from '../core/write-file.js';
 import { messageOf, TldrError } from '../core/errors.js';
 import { checkFinite, matrixFromRows, row, rowsPerBlock, type Matrix } from '../core/matrix.js';
 import { throwIfAborted } from '../core/run.js';
-import type { ConsoleRun } from './console-run.js';
-import { openInput, type Input } from './input-stream.js';
-import { parseVector } from './json-vector.js';
-import { linesOf } from './text-lines.js';
+import type { ConsoleRun } from './console/run.js';
+import { openInput, type Input } from '../files/input-stream.js';
+import { parseVector } from '../files/json-vector.js';
+import { linesOf } from '../files/text-lines.js';
 
 const BLOCK_ROWS = 2048;
 

@@ -1,12 +1,12 @@
 import { Command } from 'commander';
-import { Encoder } from '../core/encoder.js';
+import { Encoder } from '../encoder/model.js';
 import { TldrError } from '../core/errors.js';
 import { checkFinite, rowsPerBlock, type Matrix } from '../core/matrix.js';
 import { throwIfAborted } from '../core/run.js';
-import type { ConsoleRun } from './console-run.js';
-import { openNpy, writeNpy } from './npy.js';
-import { withConsole, withGlobalFlags, type GlobalFlags } from './options.js';
-import { checkOutput } from './output-file.js';
+import type { ConsoleRun } from './console/run.js';
+import { openNpy, writeNpy } from '../files/npy.js';
+import { withConsole, withGlobalFlags, type GlobalFlags } from './console/options.js';
+import { checkOutput } from './console/output-file.js';
 import { projectLines, TOO_LARGE, type Projection } from './project-lines.js';
 
 interface ProjectFlags extends GlobalFlags {

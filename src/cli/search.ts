@@ -1,18 +1,18 @@
 import { Command } from 'commander';
-import { Encoder } from '../core/encoder.js';
+import { Encoder } from '../encoder/model.js';
 import { isTldrError, messageOf, TldrError } from '../core/errors.js';
 import { checkFinite, checkMagnitude, matrixFromRows, row, type Matrix } from '../core/matrix.js';
 import { formatPointId } from '../core/point-id.js';
-import { compactSearch, rescoredSearch } from '../core/projected-search.js';
+import { compactSearch, rescoredSearch } from '../store/projected-search.js';
 import { throwIfAborted, type RunOptions } from '../core/run.js';
-import type { ScoredPoint, VectorStore } from '../core/vector-store.js';
+import type { ScoredPoint, VectorStore } from '../store/vector-store.js';
 import { exactSearch } from './exact-search.js';
-import { openInput } from './input-stream.js';
-import { parseVector } from './json-vector.js';
-import { describeMigrated } from './migrated-target.js';
-import { openNpy } from './npy.js';
-import { decodedText } from './text-lines.js';
-import { wholeNumber, withConsole, withGlobalFlags, withStore, type GlobalFlags } from './options.js';
+import { openInput } from '../files/input-stream.js';
+import { parseVector } from '../files/json-vector.js';
+import { describeMigrated } from './migrate/migrated-target.js';
+import { openNpy } from '../files/npy.js';
+import { decodedText } from '../files/text-lines.js';
+import { wholeNumber, withConsole, withGlobalFlags, withStore, type GlobalFlags } from './console/options.js';
 
 /** A vector of as many components as a server takes is far smaller. */
 const QUERY_BYTES_MAX = 16 * 1024 ** 2;

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { TldrError } from '../core/errors.js';
-import type { ServedFacts } from '../core/served-collection.js';
-import type { Layout } from '../core/vector-store.js';
+import type { ServedFacts } from '../store/served.js';
+import type { Layout } from '../store/vector-store.js';
 
 /** How one collection is served, as it stands in a configuration file or in flags. */
 export interface ServedSetting {

@@ -1,12 +1,12 @@
 import type { Distance } from '../core/distance.js';
-import type { Encoder } from '../core/encoder.js';
+import type { Encoder } from '../encoder/model.js';
 import { isTldrError, messageOf, TldrError } from '../core/errors.js';
 import { checkFinite, row, rowRange } from '../core/matrix.js';
 import type { PointId } from '../core/point-id.js';
-import { compactSearch, rescoredSearch, type ProjectedTarget } from '../core/projected-search.js';
+import { compactSearch, rescoredSearch, type ProjectedTarget } from '../store/projected-search.js';
 import { ReadTurns, roughTime } from '../core/read-turns.js';
 import type { RunOptions } from '../core/run.js';
-import type { MemoryEstimate, ScoredPoint, VectorStore } from '../core/vector-store.js';
+import type { MemoryEstimate, ScoredPoint, VectorStore } from '../store/vector-store.js';
 import { askAll, IdNumbers, type Asking, type Form, type QuerySet } from './ask-forms.js';
 import { exactByScan } from './exact-by-scan.js';
 import {
@@ -22,7 +22,7 @@ import {
 import { existingJudgements, type JudgedPoints } from './judged-points.js';
 import { stratify, valuesOfPoints, type Strata } from './payload-strata.js';
 import { rankingQuality, RELEVANCE_DEPTHS, type Relevance } from './relevance.js';
-import type { PerQuery } from './report-input.js';
+import type { PerQuery } from '../report/input.js';
 
 export interface CompareOptions extends RunOptions {
   readonly source: {

@@ -2,7 +2,7 @@ import { score, type Distance } from '../core/distance.js';
 import { concatRows, gatherRows, row, type Matrix } from '../core/matrix.js';
 import type { PointId } from '../core/point-id.js';
 import type { RunOptions } from '../core/run.js';
-import type { ScoredPoint, VectorStore } from '../core/vector-store.js';
+import type { ScoredPoint, VectorStore } from '../store/vector-store.js';
 import { exactTopK } from '../knn/exact.js';
 
 /** Points compared at once. */

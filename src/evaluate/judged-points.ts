@@ -1,6 +1,6 @@
 import { TldrError } from '../core/errors.js';
 import { formatPointId, type PointId } from '../core/point-id.js';
-import type { VectorStore } from '../core/vector-store.js';
+import type { VectorStore } from '../store/vector-store.js';
 
 const IDS_PER_REQUEST = 500;
 

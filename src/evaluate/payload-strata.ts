@@ -1,6 +1,6 @@
 import { isLosslessNumber, parse } from 'lossless-json';
 import type { PointId } from '../core/point-id.js';
-import type { VectorStore } from '../core/vector-store.js';
+import type { VectorStore } from '../store/vector-store.js';
 import { mean, percentile } from './ranking.js';
 
 /** A stratum of fewer queries says nothing on its own: such values are counted together. */

@@ -1,8 +1,8 @@
 import { parentPort } from 'node:worker_threads';
 import type { Distance } from '../core/distance.js';
-import type { EncoderNetwork } from '../core/encoder-network.js';
+import type { EncoderNetwork } from '../encoder/network.js';
 import type { Matrix } from '../core/matrix.js';
-import { projectBlocks } from '../core/project-blocks.js';
+import { projectBlocks } from '../encoder/project-blocks.js';
 import { errorMessage, throwIfStopped, workerTask } from '../core/worker-task.js';
 import { exactSearch } from '../knn/exact-search.js';
 

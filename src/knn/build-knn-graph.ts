@@ -2,13 +2,13 @@ import { availableParallelism } from 'node:os';
 import type { Distance } from '../core/distance.js';
 import { TldrError } from '../core/errors.js';
 import { gatherRows, type Matrix } from '../core/matrix.js';
-import { projectNatively } from '../core/project-natively.js';
+import { projectNatively } from '../encoder/project-natively.js';
 import { Rng } from '../core/rng.js';
 import type { RunOptions } from '../core/run.js';
 import { runInWorkers, shareFloats } from '../core/worker-task.js';
 import { exactTopK } from './exact.js';
 import type { HnswShard, HnswTask } from './hnsw-worker.js';
-import type { KnnGraph } from './knn-graph.js';
+import type { KnnGraph } from './graph.js';
 
 /** Comparing all pairs takes n^2 D multiplications, natively: so many take ten to twenty seconds on two cores. */
 const PRODUCTS_MAX = 1e12;

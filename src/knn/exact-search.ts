@@ -1,6 +1,6 @@
 import { normalizeRowsInPlace, squaredNorm, type Distance } from '../core/distance.js';
 import { columnMeans, row, rowsPerBlock, subtractFromRowsInPlace, type Matrix } from '../core/matrix.js';
-import { createNativeMatmul } from '../core/native-matmul.js';
+import { createNativeMatmul } from '../encoder/native-matmul.js';
 import { TopK } from './top-k.js';
 
 /** One exact search; base and queries may lie in shared memory. */

@@ -1,5 +1,5 @@
 import { squaredNorm, type Distance } from '../core/distance.js';
-import type { EncoderNetwork } from '../core/encoder-network.js';
+import type { EncoderNetwork } from '../encoder/network.js';
 import { row, type Matrix } from '../core/matrix.js';
 
 /** A fitted map, before it is judged. */

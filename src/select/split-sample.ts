@@ -4,7 +4,7 @@ import { sharedFloats, shareFloats } from '../core/worker-task.js';
 import { cleanSample, splitRows, type SampleFacts } from '../core/sample.js';
 import { rankingQuality, type Relevance } from '../evaluate/relevance.js';
 import { FOUND_K } from '../evaluate/neighbor-recall.js';
-import { FIDELITY, type Objective } from './judge.js';
+import { FIDELITY, type Objective } from './score-candidates.js';
 import { HELD_OUT_MIN, type TrainEncoderOptions } from './train-encoder-options.js';
 
 const HELD_OUT_MAX = 1500;

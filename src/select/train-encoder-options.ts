@@ -1,14 +1,14 @@
 import { DISTANCES, type Distance } from '../core/distance.js';
-import { ENCODER_BYTES_MAX } from '../core/encoder-file.js';
+import { ENCODER_BYTES_MAX } from '../encoder/file.js';
 import { TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
 import { SEED_MAX } from '../core/rng.js';
 import type { RunOptions } from '../core/run.js';
 import { checkArchitectures, resolveSettings } from '../train/run-training.js';
-import { checkSettings, type EngineName, type TrainSettings } from '../train/train-options.js';
-import type { TrainState } from '../train/train-state.js';
+import { checkSettings, type EngineName, type TrainSettings } from '../train/options.js';
+import type { TrainState } from '../train/state.js';
 import { CLOSED_FORMS } from './fit-closed-forms.js';
-import { firstLayerBytes, LEARNED } from './learned-plans.js';
+import { firstLayerBytes, LEARNED } from './training-schedules.js';
 
 /** Time to plan learned candidates for where nothing else is said. */
 export const BUDGET_SECONDS = 120;

@@ -1,19 +1,19 @@
 import type { Distance } from '../core/distance.js';
-import { Encoder, type EncoderMetadata, type EncoderNetwork } from '../core/encoder.js';
+import { Encoder, type EncoderMetadata, type EncoderNetwork } from '../encoder/model.js';
 import { TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
 import { dataFingerprint } from '../core/sample.js';
 import { createBenchmark, type Benchmark } from '../evaluate/neighbor-recall.js';
-import type { TrainSettings } from '../train/train-options.js';
+import type { TrainSettings } from '../train/options.js';
 import { resolveSettings } from '../train/run-training.js';
-import type { TrainState } from '../train/train-state.js';
+import type { TrainState } from '../train/state.js';
 import { geometryOf, type Candidate, type Geometry } from './candidate.js';
 import { fitClosedForms } from './fit-closed-forms.js';
 import { fitLearned } from './fit-learned.js';
-import { choose, judgeAll, type Judged, type JudgeOptions } from './judge.js';
+import { choose, judgeAll, type Judged, type JudgeOptions } from './score-candidates.js';
 import { splitSample } from './split-sample.js';
 import type { Directions } from './principal-directions.js';
-import { explicitPlan, plansForBudget, type LearnedPlan } from './learned-plans.js';
+import { explicitPlan, plansForBudget, type LearnedPlan } from './training-schedules.js';
 import {
   BUDGET_SECONDS,
   checkShip,

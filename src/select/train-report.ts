@@ -2,11 +2,11 @@ import { cpus } from 'node:os';
 import type { Distance } from '../core/distance.js';
 import type { SampleFacts } from '../core/sample.js';
 import { bootstrapInterval, mean } from '../evaluate/ranking.js';
-import type { TldrResult } from '../train/train-tldr.js';
-import type { LossName } from '../train/train-options.js';
+import type { TldrResult } from '../train/tldr.js';
+import type { LossName } from '../train/options.js';
 import { multiplyAdds } from './candidate.js';
-import { pairedInterval, type Judged } from './judge.js';
-import type { LearnedPlan } from './learned-plans.js';
+import { pairedInterval, type Judged } from './score-candidates.js';
+import type { LearnedPlan } from './training-schedules.js';
 import { CREATED_BY } from './version.js';
 
 /** One candidate and how it did on the held-out queries. */

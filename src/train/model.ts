@@ -1,6 +1,6 @@
-import type { EncoderLayer, EncoderNetwork } from '../core/encoder-network.js';
+import type { EncoderLayer, EncoderNetwork } from '../encoder/network.js';
 import { TldrError } from '../core/errors.js';
-import { Kernel } from '../core/kernel.js';
+import { Kernel } from '../encoder/kernel.js';
 import { gatherRows, matrix, type Matrix } from '../core/matrix.js';
 import type { Rng } from '../core/rng.js';
 import { EPSILON, type Ops, type ParameterSpec } from './ops.js';

@@ -1,5 +1,5 @@
-import { encodeOnnxModel } from '../core/onnx-model.js';
-import type { OnnxNode, OnnxTensor, OnnxValue } from '../core/onnx-model.js';
+import { encodeOnnxModel } from '../encoder/onnx-model.js';
+import type { OnnxNode, OnnxTensor, OnnxValue } from '../encoder/onnx-model.js';
 import { TldrError } from '../core/errors.js';
 import { EPSILON, MASK, NORM_EPSILON, type MatmulOptions, type Ops, type Shape } from './ops.js';
 

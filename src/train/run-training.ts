@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { squaredNorm, type Distance } from '../core/distance.js';
-import type { EncoderNetwork } from '../core/encoder-network.js';
+import type { EncoderNetwork } from '../encoder/network.js';
 import { TldrError } from '../core/errors.js';
 import { row, type Matrix } from '../core/matrix.js';
 import type { Log, Progress } from '../core/run.js';
@@ -19,9 +19,9 @@ import { createOnnxExecutor } from './onnx-executor.js';
 import { adam, lars, learningRateAt } from './optimizers.js';
 import type { Executor, Ops, Optimizer, StepDefinition } from './ops.js';
 import { calibrateTemperature } from './temperature.js';
-import type { TrainState } from './train-state.js';
+import type { TrainState } from './state.js';
 import { prepareSample, viewsOf, type Views } from './views.js';
-import { checkSettings, defaultSettings, type TldrOptions, type TrainSettings } from './train-options.js';
+import { checkSettings, defaultSettings, type TldrOptions, type TrainSettings } from './options.js';
 
 const INITIAL_STREAM = 0;
 

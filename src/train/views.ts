@@ -1,6 +1,6 @@
 import { normalizedRows, type Distance } from '../core/distance.js';
 import { columnMeans, matrix, subtractFromRowsInPlace, type Matrix } from '../core/matrix.js';
-import { projectBlocks } from '../core/project-blocks.js';
+import { projectBlocks } from '../encoder/project-blocks.js';
 
 /** The sample and, where directions were given, its coordinates along them. */
 export interface Views {

@@ -3,7 +3,7 @@ import { EigenvalueDecomposition, Matrix as Dense } from 'ml-matrix';
 import { leanvecSphering } from '../../src/baselines/leanvec-sphering.js';
 import type { Moments } from '../../src/baselines/moment-worker.js';
 import { fitMoments, pcaFromMoments } from '../../src/baselines/pca.js';
-import type { EncoderNetwork, EncoderNetworks } from '../../src/core/encoder-network.js';
+import type { EncoderNetwork, EncoderNetworks } from '../../src/encoder/network.js';
 import { matrix, type Matrix } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
 import { createBenchmark, neighborRecall } from '../../src/evaluate/neighbor-recall.js';

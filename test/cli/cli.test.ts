@@ -2,12 +2,12 @@ import { afterAll, describe, expect, test } from '@jest/globals';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { readNpy, writeNpy } from '../../src/cli/npy.js';
-import { Encoder } from '../../src/core/encoder.js';
+import { readNpy, writeNpy } from '../../src/files/npy.js';
+import { Encoder } from '../../src/encoder/model.js';
 import { matrix, rowRange } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
-import { DIM, tinyEncoder } from '../migrate/fixtures.js';
-import { runCli } from './run-cli.js';
+import { DIM, tinyEncoder } from '../support/migrate/fixtures.js';
+import { runCli } from '../support/cli/run-cli.js';
 
 const cwd = await mkdtemp(join(tmpdir(), 'qdrant-tldr-cli-'));
 afterAll(() => rm(cwd, { recursive: true }));

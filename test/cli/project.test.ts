@@ -4,10 +4,10 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { readNpy, writeNpy } from '../../src/cli/npy.js';
+import { readNpy, writeNpy } from '../../src/files/npy.js';
 import { matrix } from '../../src/core/matrix.js';
-import { DIM, tinyEncoder, twoMaps } from '../migrate/fixtures.js';
-import { runCli, type CliResult } from './run-cli.js';
+import { DIM, tinyEncoder, twoMaps } from '../support/migrate/fixtures.js';
+import { runCli, type CliResult } from '../support/cli/run-cli.js';
 
 const cwd = await mkdtemp(join(tmpdir(), 'qdrant-tldr-project-'));
 afterAll(() => rm(cwd, { recursive: true }));
@@ -207,7 +207,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     ['no', 'n\n', 'ended: ABORTED'],
     ['yes', 'y\n', 'ended: yes'],
   ])('%s is an answer', (_name, keys, ended) => {
-    const child = fileURLToPath(new URL('./ask-child.js', import.meta.url));
+    const child = fileURLToPath(new URL('../support/cli/ask-child.js', import.meta.url));
     const { status, stdout, error } = spawnSync('python3', ['-c', PTY, process.execPath, child, keys], {
       encoding: 'utf8',
     });

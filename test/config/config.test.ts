@@ -2,7 +2,7 @@ import { afterAll, describe, expect, test } from '@jest/globals';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { loadConfig } from '../../src/config/config.js';
+import { loadConfig } from '../../src/config/load.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'qdrant-tldr-config-'));
 afterAll(() => rmSync(folder, { recursive: true }));

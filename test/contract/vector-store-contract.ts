@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { matrix, matrixFromRows, row, type Matrix } from '../../src/core/matrix.js';
 import { comparePointIds, type PointId } from '../../src/core/point-id.js';
 import { Rng } from '../../src/core/rng.js';
-import { DATATYPES, QUANTIZATIONS } from '../../src/core/vector-store.js';
+import { DATATYPES, QUANTIZATIONS } from '../../src/store/vector-store.js';
 import type {
   CollectionSpec,
   PointBatch,
@@ -10,7 +10,7 @@ import type {
   ScratchRequest,
   VectorStorage,
   VectorStore,
-} from '../../src/core/vector-store.js';
+} from '../../src/store/vector-store.js';
 
 export interface OpenedStore {
   readonly store: VectorStore;

@@ -19,10 +19,10 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { checkWritable, destinationOf, openNeighbour, writeWhole } from '../../src/core/write-file.js';
-import { recordFile } from '../../src/migrate/record-file.js';
-import { removeLeftovers, replaceFile, swapFile } from '../../src/migrate/whole-file.js';
-import { runCli } from '../cli/run-cli.js';
-import { randomEncoder } from './random-encoder.js';
+import { recordFile } from '../../src/migrate/state/in-file.js';
+import { removeLeftovers, replaceFile, swapFile } from '../../src/migrate/state/whole-file.js';
+import { runCli } from '../support/cli/run-cli.js';
+import { randomEncoder } from '../support/random-encoder.js';
 
 /** Every way in which this program puts a file in place. */
 const WRITERS: readonly (readonly [string, (path: string, content: string) => Promise<void>])[] = [

@@ -1,15 +1,15 @@
 import { beforeAll, describe, expect, test } from '@jest/globals';
-import { openMemory } from '../../adapters/memory/memory-store.js';
+import { openMemory } from '../../adapters/memory/store.js';
 import { matrix, row, rowRange, type Matrix } from '../../src/core/matrix.js';
 import type { PointId } from '../../src/core/point-id.js';
 import { Rng } from '../../src/core/rng.js';
-import type { ScoredPoint, SearchRequest, VectorStore } from '../../src/core/vector-store.js';
+import type { ScoredPoint, SearchRequest, VectorStore } from '../../src/store/vector-store.js';
 import {
   compareCollections,
   type CollectionComparison,
   type CompareOptions,
 } from '../../src/evaluate/compare-collections.js';
-import { COMPACT_DIM, DIM, idAt, tinyEncoder } from '../migrate/fixtures.js';
+import { COMPACT_DIM, DIM, idAt, tinyEncoder } from '../support/migrate/fixtures.js';
 
 const ROWS = 200;
 const QUERIES = 40;

@@ -1,17 +1,17 @@
 import { describe, expect, test } from '@jest/globals';
 import { fitMoments, pcaFromMoments } from '../../src/baselines/pca.js';
-import { readNpy } from '../../src/cli/npy.js';
-import { Kernel } from '../../src/core/kernel.js';
+import { readNpy } from '../../src/files/npy.js';
+import { Kernel } from '../../src/encoder/kernel.js';
 import { gatherRows, type Matrix } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
-import { randomHalves, recallOf, recallPerDoubling } from '../../src/evaluate/plan-ranking.js';
+import { randomHalves, recallOf, recallPerDoubling } from '../../src/plan/ranking.js';
 import {
   certaintyOf,
   expectedRecall,
   normalCdf,
   probit,
   recallWithInterval,
-} from '../../src/evaluate/recall-at-size.js';
+} from '../../src/plan/recall-at-size.js';
 import { exactTopK } from '../../src/knn/exact.js';
 
 test('the normal distribution and its inverse', () => {

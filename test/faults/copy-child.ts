@@ -1,10 +1,10 @@
-import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
+import { openQdrant } from '../../adapters/qdrant/index.js';
 import { isTldrError, messageOf } from '../../src/core/errors.js';
-import { copyShare } from '../../src/migrate/copy-share.js';
-import { startMigration } from '../../src/migrate/migrate-collection.js';
-import type { PlacedMigration } from '../../src/migrate/migration-options.js';
-import { recordFile } from '../../src/migrate/record-file.js';
-import { tinyEncoder } from '../migrate/fixtures.js';
+import { copyShare } from '../../src/migrate/run/copy-share.js';
+import { startMigration } from '../../src/migrate/run/migrate-collection.js';
+import type { PlacedMigration } from '../../src/migrate/plan/migration-options.js';
+import { recordFile } from '../../src/migrate/state/in-file.js';
+import { tinyEncoder } from '../support/migrate/fixtures.js';
 
 /** A migration, or one of several workers of one, in a process of its own: prints a line at every step. */
 const [url = '', grpcUrl = '', source = '', target = '', recordPath = '', index = '', of = ''] =

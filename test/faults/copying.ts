@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { forAWhile, type Scenario, type ScenarioPlace } from '../integration/migrating-scenario.js';
+import { forAWhile, type Scenario, type ScenarioPlace } from '../support/migrate/migrating-scenario.js';
 
 const CHILD = fileURLToPath(new URL('./copy-child.js', import.meta.url));
 /** How often a worker may fail by itself. */

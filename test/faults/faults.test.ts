@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect } from '@jest/globals';
 import type { ChildProcess } from 'node:child_process';
-import { testsOn } from '../integration/test-server.js';
+import { testsOn } from '../support/server/test-server.js';
 import { startFrailServer, type FrailServer } from './frail-server.js';
 import { runSeed } from './run-seed.js';
 import { FAULTS, noFaults, type FaultCounts } from './trouble.js';

@@ -1,10 +1,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openQdrant } from '../../adapters/qdrant/open-qdrant.js';
-import { startLocalQdrant } from '../../src/cli/local-qdrant.js';
-import type { VectorStore } from '../../src/core/vector-store.js';
-import { startRelay, type Fate } from '../integration/relay.js';
+import { openQdrant } from '../../adapters/qdrant/index.js';
+import { startLocalQdrant } from '../../adapters/qdrant/local/start.js';
+import type { VectorStore } from '../../src/store/vector-store.js';
+import { startRelay, type Fate } from '../support/serve/relay.js';
 import { startBusyGrpc } from './busy-grpc.js';
 
 const REQUEST = /^(GET|PUT|POST|PATCH|DELETE) /;

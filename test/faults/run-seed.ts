@@ -1,12 +1,12 @@
 import type { ChildProcess } from 'node:child_process';
 import { rm } from 'node:fs/promises';
 import { Rng } from '../../src/core/rng.js';
-import { writePlan } from '../../src/migrate/journal-state.js';
-import { Scenario } from '../integration/migrating-scenario.js';
+import { writePlan } from '../../src/migrate/dual-write/journal-state.js';
+import { Scenario } from '../support/migrate/migrating-scenario.js';
 import { Copying } from './copying.js';
 import type { FrailServer } from './frail-server.js';
 import { Trouble, type FaultCounts } from './trouble.js';
-import { fetchAgain } from '../integration/fetch-once.js';
+import { fetchAgain } from '../support/server/fetch-once.js';
 
 /** So many points that the copy is split into ranges, for several workers. */
 const MANY_POINTS = 5_200;

@@ -1,5 +1,5 @@
 import { Rng } from '../../src/core/rng.js';
-import { forAWhile, type Scenario } from '../integration/migrating-scenario.js';
+import { forAWhile, type Scenario } from '../support/migrate/migrating-scenario.js';
 import type { Copying } from './copying.js';
 import type { FrailServer } from './frail-server.js';
 

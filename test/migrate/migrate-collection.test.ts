@@ -3,14 +3,22 @@ import fc from 'fast-check';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openMemory } from '../../adapters/memory/memory-store.js';
+import { openMemory } from '../../adapters/memory/store.js';
 import { matrix } from '../../src/core/matrix.js';
-import type { VectorStore } from '../../src/core/vector-store.js';
-import { migrateCollection, type MigrateOptions } from '../../src/migrate/migrate-collection.js';
-import { targetDescription } from '../../src/core/target-description.js';
-import { planMigration } from '../../src/migrate/plan-migration.js';
-import { verifyMigration } from '../../src/migrate/verify-migration.js';
-import { COMPACT_DIM, contentOf, DIM, fill, idAt, memorySpec, tinyEncoder } from './fixtures.js';
+import type { VectorStore } from '../../src/store/vector-store.js';
+import { migrateCollection, type MigrateOptions } from '../../src/migrate/run/migrate-collection.js';
+import { targetDescription } from '../../src/store/target-description.js';
+import { planMigration } from '../../src/migrate/plan/migration.js';
+import { verifyMigration } from '../../src/migrate/verify/all-points.js';
+import {
+  COMPACT_DIM,
+  contentOf,
+  DIM,
+  fill,
+  idAt,
+  memorySpec,
+  tinyEncoder,
+} from '../support/migrate/fixtures.js';
 
 const ROWS = 300;
 const encoder = tinyEncoder();

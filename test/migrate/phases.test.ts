@@ -2,19 +2,23 @@ import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openMemory } from '../../adapters/memory/memory-store.js';
-import type { VectorStore } from '../../src/core/vector-store.js';
-import { cutOver, FORCE_WORDS, type CutOverRequest } from '../../src/migrate/cut-over.js';
-import { abortMigration, completeMigration, pauseMigration } from '../../src/migrate/end-migration.js';
-import { startMigration } from '../../src/migrate/migrate-collection.js';
-import type { PlacedMigration } from '../../src/migrate/migration-options.js';
-import type { MigrationHook } from '../../src/migrate/migration-events.js';
-import { migrationStatus } from '../../src/migrate/migration-status.js';
-import { recordFile } from '../../src/migrate/record-file.js';
-import type { RecordPlace } from '../../src/migrate/record-place.js';
-import { rollBack } from '../../src/migrate/roll-back.js';
-import { verifyRecorded, type VerifyRequest } from '../../src/migrate/verify-recorded.js';
-import { contentOf, fill, idAt, memorySpec, tinyEncoder } from './fixtures.js';
+import { openMemory } from '../../adapters/memory/store.js';
+import type { VectorStore } from '../../src/store/vector-store.js';
+import { cutOver, FORCE_WORDS, type CutOverRequest } from '../../src/migrate/cutover/cut-over-by-alias.js';
+import {
+  abortMigration,
+  completeMigration,
+  pauseMigration,
+} from '../../src/migrate/cutover/end-migration.js';
+import { startMigration } from '../../src/migrate/run/migrate-collection.js';
+import type { PlacedMigration } from '../../src/migrate/plan/migration-options.js';
+import type { MigrationHook } from '../../src/migrate/plan/migration-events.js';
+import { migrationStatus } from '../../src/migrate/run/migration-status.js';
+import { recordFile } from '../../src/migrate/state/in-file.js';
+import type { RecordPlace } from '../../src/migrate/state/location.js';
+import { rollBack } from '../../src/migrate/cutover/roll-back.js';
+import { verifyRecorded, type VerifyRequest } from '../../src/migrate/verify/from-state.js';
+import { contentOf, fill, idAt, memorySpec, tinyEncoder } from '../support/migrate/fixtures.js';
 
 const ROWS = 200;
 const encoder = tinyEncoder();

@@ -4,7 +4,7 @@ import { Rng } from '../../src/core/rng.js';
 import { geometryOf } from '../../src/select/candidate.js';
 import { fitClosedForms } from '../../src/select/fit-closed-forms.js';
 import { fitLearned, type LearnedFits } from '../../src/select/fit-learned.js';
-import type { LearnedPlan, Start } from '../../src/select/learned-plans.js';
+import type { LearnedPlan, Start } from '../../src/select/training-schedules.js';
 import { splitSample } from '../../src/select/split-sample.js';
 
 const BASE = 'neighbourhood-kl';

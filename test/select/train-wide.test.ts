@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { Encoder } from '../../src/core/encoder.js';
+import { Encoder } from '../../src/encoder/model.js';
 import { largestDifference, matrix, rowRange, type Matrix } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
 import { trainEncoder } from '../../src/select/train-encoder.js';

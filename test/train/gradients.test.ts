@@ -11,7 +11,7 @@ import {
 import { onnxGradients } from '../../src/train/onnx-executor.js';
 import type { Ops, StepDefinition } from '../../src/train/ops.js';
 import { tfjsGradients } from '../../src/train/tfjs-executor.js';
-import { ReferenceOps, type Reference } from './reference-ops.js';
+import { ReferenceOps, type Reference } from '../support/train/reference-ops.js';
 
 const INPUT_DIM = 7;
 const OUTPUT_DIM = 4;

@@ -4,19 +4,19 @@ import { fileURLToPath } from 'node:url';
 import { randomProjection } from '../../src/baselines/pca.js';
 import { matrix, row, type Matrix } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
-import type { EncoderNetwork } from '../../src/core/encoder-network.js';
-import { Kernel } from '../../src/core/kernel.js';
+import type { EncoderNetwork } from '../../src/encoder/network.js';
+import { Kernel } from '../../src/encoder/kernel.js';
 import { exactTopK } from '../../src/knn/exact.js';
 import { adam, lars, learningRateAt } from '../../src/train/optimizers.js';
 import { runTraining } from '../../src/train/run-training.js';
 import { createOnnxExecutor } from '../../src/train/onnx-executor.js';
 import type { Ops, ParameterKind, StepDefinition } from '../../src/train/ops.js';
 import { calibrateTemperature } from '../../src/train/temperature.js';
-import type { TldrOptions } from '../../src/train/train-options.js';
+import type { TldrOptions } from '../../src/train/options.js';
 import { createTfjsExecutor } from '../../src/train/tfjs-executor.js';
-import { parseTrainState, serializeTrainState } from '../../src/train/train-state.js';
-import { trainTldr } from '../../src/train/train-tldr.js';
-import { ReferenceOps, type Reference } from './reference-ops.js';
+import { parseTrainState, serializeTrainState } from '../../src/train/state.js';
+import { trainTldr } from '../../src/train/tldr.js';
+import { ReferenceOps, type Reference } from '../support/train/reference-ops.js';
 
 /** Well separated clusters in a few directions, drowned in noise over all the others. */
 function clusters(rows: number, cols: number, { seed = 1, spread = 4, noise = 0.5 } = {}): Matrix {
@@ -455,7 +455,7 @@ describe('optimisers', () => {
 });
 
 test('without another backend the tfjs engine runs in plain JavaScript and names what to install', () => {
-  const child = fileURLToPath(new URL('./plain-tfjs-child.js', import.meta.url));
+  const child = fileURLToPath(new URL('../support/train/plain-tfjs-child.js', import.meta.url));
   const { stdout } = spawnSync(process.execPath, [child], { encoding: 'utf8' });
   expect(stdout).toContain('warn: tfjs engine: plain JavaScript backend');
   expect(stdout).toContain('install @tensorflow/tfjs-backend-wasm');

@@ -5,8 +5,8 @@ import type {
   RestHead,
   RestRequest,
   RestRewriter,
-} from '../../../src/core/wire.js';
-import type { ServedCollection } from '../../../src/core/served-collection.js';
+} from '../../../src/serve/protocol.js';
+import type { ServedCollection } from '../../../src/store/served.js';
 import { OPERATIONS, operationFor, requestOf, type Operation, type Payload } from './operations.js';
 import { fromText, toText } from './values.js';
 import {

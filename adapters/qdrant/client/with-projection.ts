@@ -1,10 +1,10 @@
-import { Encoder } from '../../../src/core/encoder.js';
+import { Encoder } from '../../../src/encoder/model.js';
 import { TldrError } from '../../../src/core/errors.js';
-import { serveCollection, type ServeOptions } from '../../../src/core/serve-collection.js';
-import type { ServedCollection, VectorProjector } from '../../../src/core/served-collection.js';
-import { listAt, parseJson, textAt } from '../json.js';
+import { serveCollection, type ServeOptions } from '../../../src/store/check-served.js';
+import type { ServedCollection, VectorProjector } from '../../../src/store/served.js';
+import { listAt, parseJson, textAt } from '../transport/json.js';
 import { requestLimits } from '../serve/request-limits.js';
-import { specFromInfo } from '../settings.js';
+import { specFromInfo } from '../store/settings.js';
 import { projectedApi } from './projected-api.js';
 import { toText } from './values.js';
 

@@ -1,8 +1,8 @@
-import type { ServedCollection } from '../../../src/core/served-collection.js';
-import { parseJson, valueAt } from '../json.js';
+import type { ServedCollection } from '../../../src/store/served.js';
+import { parseJson, valueAt } from '../transport/json.js';
 import { requestLimits } from '../serve/request-limits.js';
-import { restRewriter } from '../serve/rest-rewriter.js';
-import { specFromInfo } from '../settings.js';
+import { restRewriter } from '../serve/rewriters/rest.js';
+import { specFromInfo } from '../store/settings.js';
 import { toText } from './values.js';
 import type { ApiResponse } from './without-redirects.js';
 

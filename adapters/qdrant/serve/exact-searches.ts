@@ -1,4 +1,4 @@
-import type { ServedCollection } from '../../../src/core/served-collection.js';
+import type { ServedCollection } from '../../../src/store/served.js';
 import { Refusal, type StagePlace } from './rules.js';
 
 /** @throws Refusal in the server's words if clients may not count or search exactly */

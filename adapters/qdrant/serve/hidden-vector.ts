@@ -1,4 +1,4 @@
-import type { ServedCollection } from '../../../src/core/served-collection.js';
+import type { ServedCollection } from '../../../src/store/served.js';
 
 /**
  * The compact vector of the two-stage layout is hidden: if a client names it, the server gets a name in its place that

@@ -1,9 +1,9 @@
-import type { ServedFacts } from '../../../src/core/served-collection.js';
-import type { CollectionSpec } from '../../../src/core/vector-store.js';
-import { EXACT_KEY, refusesExact } from '../exact-search.js';
-import { numberAt, parseJson, valueAt } from '../json.js';
-import { isLifted } from '../lifted-limits.js';
-import { isStrict } from '../strict-limits.js';
+import type { ServedFacts } from '../../../src/store/served.js';
+import type { CollectionSpec } from '../../../src/store/vector-store.js';
+import { EXACT_KEY, refusesExact } from '../transport/exact-search.js';
+import { numberAt, parseJson, valueAt } from '../transport/json.js';
+import { isLifted } from '../store/lifted-limits.js';
+import { isStrict } from '../transport/strict-limits.js';
 
 /**
  * What strict mode of a target lets clients ask for: most candidates of one request, since a prefetch counts against

@@ -1,14 +1,14 @@
-import type { Aliases, FollowedFacts } from '../../../src/core/followed.js';
+import type { Aliases, FollowedFacts } from '../../../src/store/write-guard.js';
 import { firstNonFiniteRow } from '../../../src/core/matrix.js';
-import { overflowIn, overflowText } from '../../../src/core/stored-component.js';
-import type { ServedCollection } from '../../../src/core/served-collection.js';
-import { keyDepth, PAYLOAD_DEPTH_MAX } from '../payload-depth.js';
-import { EXACT_KEY } from '../exact-search.js';
-import { LIFTED_KEY } from '../lifted-limits.js';
+import { overflowIn, overflowText } from '../../../src/store/stored-component.js';
+import type { ServedCollection } from '../../../src/store/served.js';
+import { keyDepth, PAYLOAD_DEPTH_MAX } from '../points/payload-depth.js';
+import { EXACT_KEY } from '../transport/exact-search.js';
+import { LIFTED_KEY } from '../store/lifted-limits.js';
 import { serverVector, withClientVector, withClientVectors } from './hidden-vector.js';
-import { QUANTIZATION_KEY } from '../quantization-record.js';
-import { THRESHOLDS_KEY } from '../thresholds.js';
-import { JOURNAL_KEY, METADATA_KEY, RECORD_KEY } from '../../../src/core/target-description.js';
+import { QUANTIZATION_KEY } from '../store/quantization-record.js';
+import { THRESHOLDS_KEY } from '../store/thresholds.js';
+import { JOURNAL_KEY, METADATA_KEY, RECORD_KEY } from '../../../src/store/target-description.js';
 
 /**
  * What is done with each part of a request to a served collection, whatever the transport. REST and gRPC parse and

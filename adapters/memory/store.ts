@@ -1,0 +1,394 @@
+import { normalizedRows, score } from '../../src/core/distance.js';
+import { TldrError } from '../../src/core/errors.js';
+import { matrix } from '../../src/core/matrix.js';
+import { comparePointIds, type PointId } from '../../src/core/point-id.js';
+import { throwIfAborted } from '../../src/core/run.js';
+import { identifying } from '../../src/store/target-description.js';
+import type {
+  CollectionSpec,
+  IdRange,
+  PointBatch,
+  Datatype,
+  Quantization,
+  ScoredPoint,
+  VersionBatch,
+  VectorStore,
+} from '../../src/store/vector-store.js';
+import { decode, encode, opaqueBytes } from './rest-bytes.js';
+
+interface StoredPoint {
+  readonly id: PointId;
+  readonly vectors: ReadonlyMap<string, Float32Array>;
+  readonly payload: string;
+  readonly version: number;
+}
+
+interface Collection {
+  spec: CollectionSpec;
+  readonly indexes: Set<string>;
+  /** By id text; kept sorted only when read. */
+  readonly points: Map<string, StoredPoint>;
+}
+
+/** What all parts of one store share. */
+class Memory {
+  readonly collections = new Map<string, Collection>();
+  readonly aliases = new Map<string, string>();
+  writes = 0;
+
+  get(name: string): Collection {
+    const found = this.collections.get(this.aliases.get(name) ?? name);
+    if (found === undefined) throw new TldrError('NOT_FOUND', `collection ${name} does not exist`);
+    return found;
+  }
+
+  sorted(name: string): StoredPoint[] {
+    return [...this.get(name).points.values()].sort((a, b) => comparePointIds(a.id, b.id));
+  }
+
+  vectorSpec(collection: string, name: string): CollectionSpec['vectors'][number] {
+    const spec = this.get(collection).spec.vectors.find((vector) => vector.name === name);
+    if (spec === undefined)
+      throw new TldrError('NOT_FOUND', `collection ${collection} has no dense vector "${name}"`);
+    return spec;
+  }
+
+  batchOf(collection: string, points: readonly StoredPoint[], vectorName: string): PointBatch {
+    const vectors = matrix(points.length, this.vectorSpec(collection, vectorName).dim);
+    const hasVector = new Uint8Array(points.length);
+    const rest = points.map((point, i) => {
+      const others = new Map<string, number[]>();
+      for (const [name, values] of point.vectors) {
+        if (name === vectorName) {
+          vectors.data.set(values, i * vectors.cols);
+          hasVector[i] = 1;
+        } else others.set(name, Array.from(values));
+      }
+      return encode({ payload: point.payload, vectors: Object.fromEntries(others) });
+    });
+    const sizeBytes = vectors.data.byteLength + rest.reduce((sum, bytes) => sum + bytes.length, 0);
+    return { ids: points.map(({ id }) => id), vectors, hasVector, rest, sizeBytes };
+  }
+}
+
+function inRange(id: PointId, { from, to }: IdRange): boolean {
+  return (from === null || comparePointIds(id, from) >= 0) && (to === null || comparePointIds(id, to) < 0);
+}
+
+/** The reference adapter: the whole contract in plain maps, for tests and for writers of other adapters. */
+export function openMemory(): VectorStore {
+  const memory = new Memory();
+  return {
+    format: 'memory-1',
+    endpoint: 'memory',
+    capabilities: () =>
+      Promise.resolve({
+        vendor: 'memory',
+        version: '1',
+        insertOnly: true,
+        metadata: true,
+        twoStage: true,
+        datatypes: ['float32'],
+        quantizations: ['none'],
+      }),
+    close: () => Promise.resolve(),
+    settle: () => Promise.resolve(),
+    matchingIds: () => {
+      throw new TldrError('UNSUPPORTED', 'the memory store has no conditions');
+    },
+    load: () => Promise.resolve({ optimizing: false, failure: null, queuedUpdates: 0 }),
+    refusals: () => 0,
+    ...reading(memory),
+    ...searching(memory),
+    ...naming(memory),
+    ...writing(memory),
+    ...settings(),
+    ...scratch(memory),
+    ...opaqueBytes(),
+  };
+}
+
+/** Collections and their points. */
+function reading(
+  memory: Memory,
+): Pick<
+  VectorStore,
+  | 'listCollections'
+  | 'exists'
+  | 'describe'
+  | 'count'
+  | 'scan'
+  | 'versions'
+  | 'retrieve'
+  | 'splitRanges'
+  | 'sample'
+> {
+  return {
+    listCollections: () => Promise.resolve([...memory.collections.keys()]),
+    exists: (name) => Promise.resolve(memory.collections.has(memory.aliases.get(name) ?? name)),
+    describe: async (name) => Promise.resolve({ ...memory.get(name).spec, name }),
+    count: async (name) => Promise.resolve(memory.get(name).points.size),
+    async *scan(name, { vectorName, range = { from: null, to: null }, batchSize = 256, signal }) {
+      const points = memory.sorted(name).filter(({ id }) => inRange(id, range));
+      for (let start = 0; start < points.length; start += batchSize) {
+        throwIfAborted(signal);
+        yield await Promise.resolve(memory.batchOf(name, points.slice(start, start + batchSize), vectorName));
+      }
+    },
+    versions: (name) => {
+      async function* read(): AsyncGenerator<VersionBatch> {
+        const points = memory.sorted(name);
+        const versions = points.map(({ version }) => String(version));
+        yield await Promise.resolve({ ids: points.map(({ id }) => id), versions });
+      }
+      return Promise.resolve(read());
+    },
+    retrieve: async (name, ids, { vectorName }) => {
+      const wanted = new Set(ids.map(String));
+      return Promise.resolve(
+        memory.batchOf(
+          name,
+          memory.sorted(name).filter(({ id }) => wanted.has(String(id))),
+          vectorName,
+        ),
+      );
+    },
+    splitRanges: async (name, { parts }) => {
+      const ids = memory.sorted(name).map(({ id }) => id);
+      const cuts = Array.from(
+        { length: parts - 1 },
+        (_, i) => ids[Math.floor(((i + 1) * ids.length) / parts)],
+      );
+      const distinct = [...new Set(cuts)].filter((id) => id !== undefined);
+      return Promise.resolve([null, ...distinct].map((from, i) => ({ from, to: distinct[i] ?? null })));
+    },
+    sample: async (name, { vectorName, size, signal }) => {
+      throwIfAborted(signal);
+      const points = memory.sorted(name).filter(({ vectors }) => vectors.has(vectorName));
+      const stride = Math.max(1, points.length / size);
+      const chosen = Array.from(
+        { length: Math.min(size, points.length) },
+        (_, i) => points[Math.floor(i * stride)],
+      );
+      const batch = memory.batchOf(
+        name,
+        chosen.filter((point) => point !== undefined),
+        vectorName,
+      );
+      return Promise.resolve({ ids: batch.ids, vectors: batch.vectors });
+    },
+  };
+}
+
+/** Collections made, filled, changed and removed. */
+function writing(
+  memory: Memory,
+): Pick<VectorStore, 'create' | 'finish' | 'deleteCollection' | 'setMetadata' | 'upsert' | 'deletePoints'> {
+  return {
+    create: async (spec, { resume = false } = {}) => {
+      const there = memory.collections.get(spec.name);
+      if (there !== undefined) {
+        const { metadata } = there.spec;
+        const telling = Object.entries(identifying(spec.metadata));
+        const own = telling.length > 0 && telling.every(([key, json]) => metadata[key] === json);
+        if (resume && own) return Promise.resolve();
+        throw new TldrError('ALREADY_EXISTS', `collection ${spec.name} exists already`);
+      }
+      memory.collections.set(spec.name, { spec, indexes: new Set(), points: new Map() });
+      return Promise.resolve();
+    },
+    finish: (_spec, run) => {
+      throwIfAborted(run?.signal);
+      return Promise.resolve();
+    },
+    deleteCollection: (name) => {
+      memory.collections.delete(name);
+      for (const [alias, target] of memory.aliases) if (target === name) memory.aliases.delete(alias);
+      return Promise.resolve();
+    },
+    setMetadata: async (name, metadata) => {
+      const collection = memory.get(name);
+      collection.spec = { ...collection.spec, metadata: { ...collection.spec.metadata, ...metadata } };
+      return Promise.resolve();
+    },
+    upsert: async (name, batch, { insertOnly = false } = {}) => {
+      const { points } = memory.get(name);
+      batch.ids.forEach((id, i) => {
+        if (insertOnly && points.has(String(id))) return;
+        const { payload, vectors } = decode(batch.rest[i] ?? encode({ payload: '{}', vectors: {} }));
+        const all = new Map<string, Float32Array>(
+          Object.entries(vectors).map(([key, values]) => [key, Float32Array.from(values)]),
+        );
+        for (const { name: vectorName, matrix: values, has } of batch.vectors) {
+          const { dim, distance } = memory.vectorSpec(name, vectorName);
+          if (values.cols !== dim) {
+            throw new TldrError(
+              'INVALID_ARGUMENT',
+              `vector "${vectorName}": expected dim ${dim}, got ${values.cols}`,
+            );
+          }
+          if (has[i] === 0) continue;
+          const one = matrix(1, dim, values.data.slice(i * dim, (i + 1) * dim));
+          all.set(vectorName, (distance === 'cosine' ? normalizedRows(one) : one).data);
+        }
+        points.set(String(id), { id, vectors: all, payload, version: memory.writes++ });
+      });
+      return Promise.resolve();
+    },
+    deletePoints: async (name, ids) => {
+      for (const id of ids) memory.get(name).points.delete(String(id));
+      return Promise.resolve();
+    },
+  };
+}
+
+/** Exact search. */
+function searching(
+  memory: Memory,
+): Pick<VectorStore, 'search' | 'timeSearch' | 'requestLimits' | 'createPayloadIndex'> {
+  const store: ReturnType<typeof searching> = {
+    search: async (name, request) => {
+      const ranked = (
+        vectorName: string,
+        vector: Float32Array,
+        among: StoredPoint[],
+      ): { point: StoredPoint; score: number }[] => {
+        const { distance } = memory.vectorSpec(name, vectorName);
+        const hits = among.flatMap((point) => {
+          const values = point.vectors.get(vectorName);
+          return values === undefined ? [] : [{ point, score: score(vector, values, distance) }];
+        });
+        const sign = distance === 'cosine' || distance === 'dot' ? -1 : 1;
+        return hits.sort((a, b) => sign * (a.score - b.score));
+      };
+      const { prefetch } = request;
+      let among = memory.sorted(name);
+      if (prefetch !== undefined) {
+        among = ranked(prefetch.vectorName, prefetch.vector, among)
+          .slice(0, prefetch.limit)
+          .map(({ point }) => point);
+      }
+      const hits = ranked(request.vectorName, request.vector, among).slice(0, request.limit);
+      const withPayload = request.withPayload === true;
+      const points = hits.map(({ point, score: value }): ScoredPoint => ({
+        id: point.id,
+        score: value,
+        ...(withPayload ? { payloadJson: point.payload } : {}),
+      }));
+      return Promise.resolve(points);
+    },
+    requestLimits: () => Promise.resolve({ results: Infinity, readsPerMinute: Infinity }),
+    timeSearch: async (name, request) => {
+      const begunAtMs = performance.now();
+      await store.search(name, request);
+      return performance.now() - begunAtMs;
+    },
+    createPayloadIndex: async (name, field) => Promise.resolve(void memory.get(name).indexes.add(field)),
+  };
+  return store;
+}
+
+/** Names that lead to collections. */
+function naming(
+  memory: Memory,
+): Pick<VectorStore, 'aliases' | 'switchAlias' | 'dropAlias' | 'shadowingRefusal' | 'shadowName'> {
+  const lead = async (alias: string, name: string): Promise<void> => {
+    memory.get(name);
+    return Promise.resolve(void memory.aliases.set(alias, name));
+  };
+  return {
+    aliases: () => Promise.resolve(new Map(memory.aliases)),
+    switchAlias: async (alias, name) => {
+      if (memory.collections.has(alias)) throw new TldrError('ALREADY_EXISTS', `${alias} is a collection`);
+      await lead(alias, name);
+    },
+    dropAlias: (alias) => Promise.resolve(void memory.aliases.delete(alias)),
+    shadowingRefusal: () => Promise.resolve(null),
+    shadowName: lead,
+  };
+}
+
+/** Specs derived and compared. */
+function settings(): Pick<VectorStore, 'deriveTarget' | 'differences'> {
+  return {
+    deriveTarget: (source, change) => {
+      const reduced = source.vectors.find(({ name }) => name === change.vectorName);
+      if (reduced === undefined) {
+        throw new TldrError(
+          'NOT_FOUND',
+          `collection ${source.name} has no dense vector "${change.vectorName}"`,
+        );
+      }
+      refuseOtherThanFloat32(change);
+      if (reduced.multivector) throw new TldrError('UNSUPPORTED', 'a multivector cannot be reduced yet');
+      const twoStage = change.layout === 'two-stage';
+      if (twoStage && source.vectors.some(({ name }) => name === change.compactName)) {
+        throw new TldrError('INVALID_ARGUMENT', `"${change.compactName}" is taken in ${source.name}`);
+      }
+      const kept = source.vectors.filter(({ name }) => twoStage || name !== change.vectorName);
+      const { compactName: name, compactDim: dim, compactDistance: distance } = change;
+      const compact = { name, dim, distance, multivector: false, componentBytes: 4 };
+      const metadata = { ...source.metadata, ...change.metadata };
+      return { ...source, name: change.name, vectors: [...kept, compact], metadata };
+    },
+    differences: (expected, actual) => {
+      const text = ({ vectors, native }: CollectionSpec): string =>
+        JSON.stringify([[...vectors].sort((a, b) => (a.name < b.name ? -1 : 1)), native]);
+      return text(expected) === text(actual)
+        ? []
+        : [`vectors or settings: expected ${text(expected)}, got ${text(actual)}`];
+    },
+  };
+}
+
+function refuseOtherThanFloat32(storage: {
+  readonly datatype?: Datatype | undefined;
+  readonly quantization?: Quantization | undefined;
+}): void {
+  const { datatype = 'float32', quantization = 'none' } = storage;
+  if (datatype !== 'float32' || quantization !== 'none') {
+    throw new TldrError(
+      'UNSUPPORTED',
+      `vectors are kept as float32 here, not as ${datatype} ${quantization}`,
+    );
+  }
+}
+
+/** Collections to measure in; there is no index, so nothing but the vectors takes up room. */
+function scratch(
+  memory: Memory,
+): Pick<VectorStore, 'deriveScratch' | 'vectorStorage' | 'measureVectors' | 'dropScratch'> {
+  return {
+    vectorStorage: (spec, vectorName) => {
+      if (!spec.vectors.some((vector) => vector.name === vectorName))
+        throw new TldrError('NOT_FOUND', `collection ${spec.name} has no dense vector "${vectorName}"`);
+      const inMemory = { onDisk: false, codesInMemory: true, indexInMemory: true };
+      return { datatype: 'float32', quantization: 'none', indexed: false, ...inMemory };
+    },
+    deriveScratch: (source, { name, vectorName, vectors, metadata }) => {
+      if (!source.vectors.some((vector) => vector.name === vectorName))
+        throw new TldrError('NOT_FOUND', `collection ${source.name} has no dense vector "${vectorName}"`);
+      const specs = vectors.map(({ name: own, dim, distance, storage }) => {
+        if (storage !== 'source') refuseOtherThanFloat32(storage);
+        return { name: own, dim, distance, multivector: false, componentBytes: 4 };
+      });
+      return { ...source, name, vectors: specs, otherVectors: [], shardKeys: [], metadata };
+    },
+    measureVectors: async (name) => {
+      const points = memory.sorted(name);
+      const bytesOf = (vectorName: string): number =>
+        points.reduce((sum, { vectors }) => sum + (vectors.get(vectorName)?.byteLength ?? 0), 0);
+      return Promise.resolve(
+        memory.get(name).spec.vectors.map((vector) => ({
+          name: vector.name,
+          vectorBytes: bytesOf(vector.name),
+          codeBytes: 0,
+          codeBookBytes: 0,
+          indexBytes: 0,
+          indexGrowthBytes: 0,
+        })),
+      );
+    },
+    dropScratch: (name) => Promise.resolve(void memory.collections.delete(name)),
+  };
+}

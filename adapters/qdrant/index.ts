@@ -1,0 +1,145 @@
+import { checkApiKey } from '../../src/core/api-key.js';
+import { isTldrError, TldrError } from '../../src/core/errors.js';
+import { Grpc } from './transport/grpc.js';
+import { textAt } from './transport/json.js';
+import { QdrantStore } from './store/qdrant-store.js';
+import { openRecordStore } from './store/state-store.js';
+import { Rest, type RestOptions } from './transport/rest.js';
+import { DEFAULT_RETRY, type RetryOptions } from './transport/retry.js';
+import { maskAddress } from '../../src/core/mask-address.js';
+import type { RecordStore } from '../../src/store/state-store.js';
+import type { Log } from '../../src/core/run.js';
+import type { VectorStore } from '../../src/store/vector-store.js';
+
+export interface OpenQdrantOptions {
+  /** REST address, for example `http://127.0.0.1:6333`. */
+  readonly url: string;
+  /** gRPC address; where absent the REST host with the next port (6334 beside 6333). */
+  readonly grpcUrl?: string | undefined;
+  readonly apiKey?: string | undefined;
+  /** Longest wait for one answer. */
+  readonly timeoutMs?: number;
+  /** Longest wait for an index that does not get on; building one large segment shows no progress either. */
+  readonly indexingStallMs?: number;
+  readonly retry?: Partial<RetryOptions>;
+  readonly log?: Log | undefined;
+}
+
+const TIMEOUT_MS = 60_000;
+const INDEXING_STALL_MS = 3_600_000;
+/** Collection metadata, insert-only writes and update filters all begin here. */
+const OLDEST_VERSION = [1, 16] as const;
+
+/**
+ * Connects to a Qdrant server over REST and gRPC. Certificates of a private authority are taken from
+ * NODE_EXTRA_CA_CERTS, as everywhere in Node.
+ * @throws INVALID_ARGUMENT for an unusable URL, UNAVAILABLE when nothing or something else answers, UNAUTHORIZED,
+ * UNSUPPORTED for a server older than 1.16
+ */
+export async function openQdrant(options: OpenQdrantOptions): Promise<VectorStore> {
+  const { restUrl, grpcUrl } = serverAddresses(options);
+  const { indexingStallMs = INDEXING_STALL_MS } = options;
+  let refusals = 0;
+  const shared = sharedOptions(options, () => {
+    refusals++;
+  });
+  const rest = new Rest({ ...shared, url: restUrl });
+  const grpc = new Grpc({ ...shared, url: grpcUrl });
+  const version = await serverVersion(rest, options.url);
+  // Reading the list of collections needs the credentials that "/" does not.
+  await rest.call('GET', '/collections');
+  await checkGrpc(grpc, grpcUrl);
+  return new QdrantStore({
+    rest,
+    grpc,
+    version,
+    endpoint: restUrl,
+    indexingStallMs,
+    log: options.log,
+    refusals: () => refusals,
+  });
+}
+
+/** The records of migrations that a server keeps. @throws as `openQdrant` */
+export async function openQdrantRecords(options: OpenQdrantOptions): Promise<RecordStore> {
+  const { restUrl } = serverAddresses(options);
+  const rest = new Rest({ ...sharedOptions(options, () => undefined), url: restUrl });
+  return openRecordStore({ rest, version: await serverVersion(rest, options.url), endpoint: restUrl });
+}
+
+function sharedOptions(options: OpenQdrantOptions, refused: () => void): Omit<RestOptions, 'url'> {
+  const { apiKey, log, timeoutMs = TIMEOUT_MS } = options;
+  if (apiKey !== undefined) checkApiKey(apiKey);
+  return { apiKey, log, timeoutMs, refused, retry: { ...DEFAULT_RETRY, ...options.retry } };
+}
+
+/**
+ * Where a server's interfaces are.
+ * @throws INVALID_ARGUMENT for an unusable URL
+ */
+export function serverAddresses({ url, grpcUrl }: Pick<OpenQdrantOptions, 'url' | 'grpcUrl'>): {
+  readonly restUrl: string;
+  readonly grpcUrl: string;
+} {
+  const rest = parseUrl(url);
+  return {
+    restUrl: baseOf(rest),
+    grpcUrl: baseOf(grpcUrl === undefined ? grpcBeside(rest) : parseUrl(grpcUrl)),
+  };
+}
+
+function parseUrl(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || !['http:', 'https:'].includes(url.protocol)) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `"${maskAddress(text)}" is no Qdrant address: expected something like http://localhost:6333`,
+    );
+  }
+  if (url.username !== '' || url.password !== '') {
+    throw new TldrError('INVALID_ARGUMENT', 'credentials do not belong into the address: set QDRANT_API_KEY');
+  }
+  return url;
+}
+
+function baseOf(url: URL): string {
+  return `${url.protocol}//${url.host}${url.pathname.replace(/\/+$/, '')}`;
+}
+
+function grpcBeside(url: URL): URL {
+  const beside = new URL(url);
+  beside.pathname = '';
+  const port = url.port === '' ? 6333 : Number(url.port);
+  beside.port = String(port + 1);
+  return beside;
+}
+
+async function serverVersion(rest: Rest, url: string): Promise<string> {
+  const answer = await rest.raw('GET', '/');
+  const version = textAt(answer, 'version');
+  if (version === undefined || !(textAt(answer, 'title') ?? '').startsWith('qdrant')) {
+    throw new TldrError(
+      'UNAVAILABLE',
+      `${url} answers, but is no Qdrant: expected its REST address (port 6333 by default)`,
+    );
+  }
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  if (major < OLDEST_VERSION[0] || (major === OLDEST_VERSION[0] && minor < OLDEST_VERSION[1])) {
+    throw new TldrError(
+      'UNSUPPORTED',
+      `${url} runs Qdrant ${version}: expected ${OLDEST_VERSION.join('.')} or newer`,
+    );
+  }
+  return version;
+}
+
+async function checkGrpc(grpc: Grpc, url: string): Promise<void> {
+  try {
+    await grpc.call('Qdrant/HealthCheck', new Uint8Array(0));
+  } catch (cause) {
+    if (!isTldrError(cause, 'UNAVAILABLE')) throw cause;
+    const hint =
+      'points travel over gRPC: give its address with QDRANT_TLDR_GRPC_URL or --grpc-url (port 6334 by default)';
+    throw new TldrError('UNAVAILABLE', `no gRPC at ${url}: ${hint}. ${cause.message}`, { cause });
+  }
+}

@@ -1,0 +1,40 @@
+import { createServer } from 'node:net';
+import { isTldrError } from '../../../src/core/errors.js';
+
+/** Each time somebody would have to take a port in the moment between its choice and its use. */
+const ATTEMPTS = 5;
+
+/** Ports of an address that nobody listens on now, all different. */
+export async function freePorts(count: number, host = '127.0.0.1'): Promise<readonly number[]> {
+  const open = (): Promise<{ port: number; close: () => Promise<void> }> =>
+    new Promise((resolve, reject) => {
+      const server = createServer();
+      server.once('error', reject);
+      server.listen(0, host, () => {
+        const address = server.address();
+        const port = typeof address === 'object' && address !== null ? address.port : 0;
+        resolve({ port, close: () => new Promise((done) => server.close(() => done())) });
+      });
+    });
+  const servers = await Promise.all(Array.from({ length: count }, open));
+  await Promise.all(servers.map(({ close }) => close()));
+  return servers.map(({ port }) => port);
+}
+
+/**
+ * Calls `start` with free ports, and with others where it says, by a field `addressInUse` of its error, that somebody
+ * took one of them meanwhile. @throws what `start` throws
+ */
+export async function onFreePorts<T>(
+  count: number,
+  start: (ports: readonly number[]) => Promise<T>,
+): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await start(await freePorts(count));
+    } catch (error) {
+      const taken = isTldrError(error) && error.fields['addressInUse'] === true;
+      if (!taken || attempt === ATTEMPTS) throw error;
+    }
+  }
+}

@@ -1,0 +1,115 @@
+import { matrix, row, rowRange, type Matrix } from '../../../src/core/matrix.js';
+import { TldrError } from '../../../src/core/errors.js';
+import type { PointId } from '../../../src/core/point-id.js';
+import { ProtoWriter } from '../../../src/encoder/protobuf.js';
+import type { PointBatch } from '../../../src/store/vector-store.js';
+import { FLOAT_BYTES } from '../transport/float-run.js';
+import { PAYLOAD_ENTRY, VECTOR_ENTRY } from './payload.js';
+import {
+  Cursor,
+  decodeDense,
+  decodePointId,
+  eachOutput,
+  encodeEntry,
+  retrievedId,
+} from '../transport/wire.js';
+
+const REST_BYTES_MIN = 4_096;
+
+/** A RetrievedPoint of an answer, of which only the id was read. */
+export interface FoundPoint {
+  readonly id: PointId;
+  readonly bytes: Uint8Array;
+}
+
+export function foundPoint(bytes: Uint8Array): FoundPoint {
+  return { id: retrievedId(bytes), bytes };
+}
+
+/** The points as columns. */
+export function toBatch(
+  points: readonly FoundPoint[],
+  { vectorName, dim }: { readonly vectorName: string; readonly dim: number },
+  sizeBytes: number,
+): PointBatch {
+  const builder = new BatchBuilder(vectorName, { vectors: matrix(points.length, dim), sizeBytes });
+  for (const { bytes } of points) builder.add(new Cursor(bytes));
+  return builder.finish();
+}
+
+/**
+ * Makes columns of points, one after the other. Nothing of the answer they lie in is held on to: what a point has
+ * besides its vector is copied into one piece of memory for all of them, since a piece for each would cost the garbage
+ * collector more than the copy.
+ */
+export class BatchBuilder {
+  readonly #vectorName: string;
+  readonly #vectors: Matrix;
+  readonly #sizeBytes: number;
+  readonly #ids: PointId[] = [];
+  readonly #hasVector: Uint8Array;
+  readonly #rest: ProtoWriter;
+  /** Where the rest of each point ends. */
+  readonly #restEnds: number[] = [];
+
+  readonly #visitVector = (name: string, value: Uint8Array): void => {
+    const i = this.#ids.length;
+    if (name !== this.#vectorName) {
+      this.#rest.bytes(VECTOR_ENTRY, encodeEntry(name, value));
+      return;
+    }
+    decodeDense(value, row(this.#vectors, i));
+    this.#hasVector[i] = 1;
+  };
+
+  /**
+   * @param vectors room for the vectors of as many points as there may be
+   * @param sizeBytes of the answers they lie in
+   */
+  constructor(
+    vectorName: string,
+    { vectors, sizeBytes }: { readonly vectors: Matrix; readonly sizeBytes: number },
+  ) {
+    this.#vectorName = vectorName;
+    this.#vectors = vectors;
+    this.#sizeBytes = sizeBytes;
+    this.#hasVector = new Uint8Array(vectors.rows);
+    // About what is left of the answer beside the vectors; it grows where they come packed.
+    this.#rest = new ProtoWriter(Math.max(REST_BYTES_MIN, sizeBytes - FLOAT_BYTES * vectors.data.length));
+  }
+
+  /** Adds a RetrievedPoint: id 1, payload 2, vectors 4. @throws UNAVAILABLE, INVALID_DATA where it is none */
+  add(point: Cursor): void {
+    const i = this.#ids.length;
+    if (i === this.#vectors.rows)
+      throw new TldrError('UNAVAILABLE', `an answer holds more than the ${i} points that were asked for`);
+    let id: PointId | undefined;
+    const payload = point.again();
+    while (point.next()) {
+      if (point.field === 1) id = decodePointId(point.message());
+      else if (point.field === 4) eachOutput(point.message(), this.#visitVector);
+      else point.skip();
+    }
+    if (id === undefined) throw new TldrError('UNAVAILABLE', 'a retrieved point has no id');
+    if (this.#hasVector[i] === 0) row(this.#vectors, i).fill(0);
+    while (payload.next()) {
+      if (payload.field === 2) this.#rest.bytes(PAYLOAD_ENTRY, payload.bytes());
+      else payload.skip();
+    }
+    this.#ids.push(id);
+    this.#restEnds.push(this.#rest.length);
+  }
+
+  finish(): PointBatch {
+    const rows = this.#ids.length;
+    const all = this.#rest.finish();
+    return {
+      ids: this.#ids,
+      vectors: rowRange(this.#vectors, 0, rows),
+      hasVector: this.#hasVector.subarray(0, rows),
+      // What `packRest` makes of a point's other vectors and its payload.
+      rest: this.#restEnds.map((end, i) => all.subarray(this.#restEnds[i - 1] ?? 0, end)),
+      sizeBytes: this.#sizeBytes,
+    };
+  }
+}

@@ -1,0 +1,73 @@
+import { row } from '../../../src/core/matrix.js';
+import type { WriteBatch } from '../../../src/store/vector-store.js';
+import { stringifyJson } from '../transport/json.js';
+import { doubleJson, restVectors } from './payload.js';
+import { idJson } from './sampling.js';
+import { Cursor, decodeFloats } from '../transport/wire.js';
+
+/** Returns point `i` of a batch as the server's REST interface takes it, with `payload` as its payload. */
+export function pointJson(batch: WriteBatch, i: number, payload: string): string {
+  const vectors = batch.vectors
+    .filter(({ has }) => has[i] !== 0)
+    .map(({ name, matrix }) => entryJson(name, floatsJson(row(matrix, i))));
+  const others = restVectors(batch.rest[i] ?? new Uint8Array(0)).map(({ name, value }) =>
+    entryJson(name, vectorJson(value)),
+  );
+  const id = batch.ids[i];
+  const idText = id === undefined ? 'null' : stringifyJson(idJson(id));
+  return `{"id":${idText},"vector":{${[...vectors, ...others].join()}},"payload":${payload}}`;
+}
+
+function entryJson(name: string, json: string): string {
+  return `${JSON.stringify(name)}:${json}`;
+}
+
+/**
+ * A vector of a gRPC answer as JSON. Servers up to 1.16 send data 1, indices 2 (data 1) and vectors_count 3; newer ones
+ * dense 101 (data 1), sparse 102 (values 1, indices 2) or multi_dense 104 (vectors 1, each with data 1).
+ */
+function vectorJson(bytes: Uint8Array): string {
+  const cursor = new Cursor(bytes);
+  let indices: string | null = null;
+  let rows: number | null = null;
+  while (cursor.next()) {
+    if (cursor.field === 2) indices = integersJson(cursor.message(), 1);
+    else if (cursor.field === 3) rows = cursor.number();
+    else if (cursor.field === 102) indices = integersJson(cursor.message(), 2);
+    else if (cursor.field === 104) rows = rowsOf(cursor.message());
+    else cursor.skip();
+  }
+  const values = decodeFloats(bytes);
+  if (indices !== null) return `{"indices":${indices},"values":${floatsJson(values)}}`;
+  if (rows === null || rows === 0) return floatsJson(values);
+  const cols = values.length / rows;
+  const lists = Array.from({ length: rows }, (_, i) => floatsJson(values.subarray(i * cols, (i + 1) * cols)));
+  return `[${lists.join()}]`;
+}
+
+/** With a decimal point: the server takes two rows of whole numbers for a sparse vector. */
+function floatsJson(values: Float32Array): string {
+  return `[${Array.from(values, doubleJson).join()}]`;
+}
+
+/** The unsigned integers of a field, packed or one by one. */
+function integersJson(message: Cursor, field: number): string {
+  const found: bigint[] = [];
+  while (message.next()) {
+    if (message.field !== field) message.skip();
+    else if (message.wireType === 2) {
+      const packed = message.message();
+      while (!packed.ended) found.push(packed.uint64());
+    } else found.push(message.uint64());
+  }
+  return `[${found.join()}]`;
+}
+
+function rowsOf(message: Cursor): number {
+  let rows = 0;
+  while (message.next()) {
+    if (message.field === 1) rows++;
+    message.skip();
+  }
+  return rows;
+}

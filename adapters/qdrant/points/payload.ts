@@ -1,0 +1,299 @@
+import { isLosslessNumber } from 'lossless-json';
+import { TldrError } from '../../../src/core/errors.js';
+import { ProtoWriter } from '../../../src/encoder/protobuf.js';
+import { isObject, parseJson, stringifyJson, type Json } from '../transport/json.js';
+import { doubleReadAs, isStableDouble } from '../transport/server-double.js';
+import {
+  canonicalVector,
+  Cursor,
+  decodeDense,
+  decodeEntry,
+  decodeFloats,
+  encodeEntry,
+} from '../transport/wire.js';
+
+/**
+ * Everything of a point but its id and the vector being reduced, as one message of our own: named vector entries in
+ * field 1, then payload map entries in field 3, as NamedVectors and PointStruct have them. Entries are the server's
+ * bytes, never decoded for a copy.
+ */
+export const REST_FORMAT = 'qdrant-points-1';
+export const VECTOR_ENTRY = 1;
+export const PAYLOAD_ENTRY = 3;
+/** The payload's JSON text instead of its entries, where gRPC cannot carry it. */
+const EXACT_PAYLOAD = 15;
+const INT64_MAX = 2n ** 63n - 1n;
+/** Objects and lists within each other that gRPC still takes: the server stops at 100 messages, three for each. */
+const DEPTH_MAX = 28;
+
+function packRest(payload: readonly Uint8Array[], vectors: readonly Uint8Array[]): Uint8Array {
+  const sizeBytes = [...payload, ...vectors].reduce((sum, entry) => sum + entry.length + 6, 16);
+  const out = new ProtoWriter(sizeBytes);
+  for (const entry of vectors) out.bytes(VECTOR_ENTRY, entry);
+  for (const entry of payload) out.bytes(PAYLOAD_ENTRY, entry);
+  return out.finish();
+}
+
+/** Where the vectors end and the payload begins. */
+export function payloadStart(rest: Uint8Array): number {
+  const cursor = new Cursor(rest);
+  let start = 0;
+  while (cursor.next() && cursor.field === VECTOR_ENTRY) {
+    cursor.skip();
+    start = cursor.at;
+  }
+  return start;
+}
+
+function unpackRest(rest: Uint8Array): { payload: Uint8Array[]; vectors: Uint8Array[] } {
+  const payload: Uint8Array[] = [];
+  const vectors: Uint8Array[] = [];
+  const cursor = new Cursor(rest);
+  while (cursor.next()) {
+    if (cursor.field === VECTOR_ENTRY) vectors.push(cursor.bytes());
+    else if (cursor.field === PAYLOAD_ENTRY) payload.push(cursor.bytes());
+    else cursor.skip();
+  }
+  return { payload, vectors };
+}
+
+/** Returns the JSON text of a payload that gRPC cannot carry; null for every other payload. */
+export function exactPayload(rest: Uint8Array): string | null {
+  const cursor = new Cursor(rest);
+  while (cursor.next()) {
+    if (cursor.field === EXACT_PAYLOAD) return cursor.text();
+    if (cursor.field === PAYLOAD_ENTRY) return null;
+    cursor.skip();
+  }
+  return null;
+}
+
+/** Returns the rest of a point with `json` in place of its payload entries. */
+export function withExactPayload(rest: Uint8Array, json: string): Uint8Array {
+  const vectors = rest.subarray(0, payloadStart(rest));
+  return new ProtoWriter(vectors.length + json.length + 16).raw(vectors).string(EXACT_PAYLOAD, json).finish();
+}
+
+/**
+ * Whether payload entries, written over gRPC, may read differently afterwards: gRPC gives an integer from 2^63 to
+ * 2^64-1 as a double, a payload that is nested too deep cannot be written, and the server changes some doubles.
+ */
+export function hasInexactPayload(rest: Uint8Array): boolean {
+  return unpackRest(rest).payload.some((entry) => isInexact(decodeEntry(entry).value, 1));
+}
+
+function isInexact(value: Uint8Array, depth: number): boolean {
+  if (depth > DEPTH_MAX) return true;
+  const cursor = new Cursor(value);
+  while (cursor.next()) {
+    if (cursor.field === 2) {
+      const double = cursor.double();
+      if ((double >= 2 ** 63 && double <= 2 ** 64) || !isStableDouble(double)) return true;
+    } else if (cursor.field === 6) {
+      if (repeated(cursor.bytes()).some((entry) => isInexact(decodeEntry(entry).value, depth + 1)))
+        return true;
+    } else if (cursor.field === 7) {
+      if (repeated(cursor.bytes()).some((item) => isInexact(item, depth + 1))) return true;
+    } else cursor.skip();
+  }
+  return false;
+}
+
+function sortedJson(value: Json): string {
+  if (Array.isArray(value)) return `[${value.map(sortedJson).join(',')}]`;
+  if (!isObject(value)) return stringifyJson(value);
+  const keys = Object.keys(value).sort();
+  return `{${keys.map((key) => `${JSON.stringify(key)}:${sortedJson(value[key] ?? null)}`).join(',')}}`;
+}
+
+/** @throws INVALID_ARGUMENT when the payload is no JSON object */
+export function restFromJson(payloadJson: string): Uint8Array {
+  const payload = parseJson(payloadJson);
+  if (!isObject(payload)) throw new TldrError('INVALID_ARGUMENT', 'a payload is a JSON object');
+  const entries = Object.entries(payload).map(([key, value]) =>
+    encodeEntry(key, encodeValue(value, (double) => double).finish()),
+  );
+  const rest = packRest(entries, []);
+  return hasInexactPayload(rest) ? withExactPayload(rest, payloadJson) : rest;
+}
+
+/**
+ * Returns the rest of a point whose payload is kept as JSON text, with payload entries that a client reads as that text
+ * once the server has stored them; null if gRPC cannot carry them.
+ */
+export function withPayloadEntries(rest: Uint8Array, json: string): Uint8Array | null {
+  const payload = parseJson(json);
+  if (!isObject(payload) || !Object.values(payload).every((value) => isCarried(value, 1))) return null;
+  const entries = Object.entries(payload).map(([key, value]) =>
+    encodeEntry(key, encodeValue(value, doubleReadAs).finish()),
+  );
+  return Buffer.concat([rest.subarray(0, payloadStart(rest)), packRest(entries, [])]);
+}
+
+/**
+ * Returns a payload that has to be written in two requests: `json` over REST with the point, then payload entries over
+ * gRPC. For the second request, the server reads and stores the first part again, which must not change it. Returns null
+ * if that would change it. A key whose value is null goes over REST, since the second request would remove such a key.
+ */
+export function partedPayload(payload: Json): { readonly json: Json; readonly entries: Uint8Array[] } | null {
+  if (!isObject(payload)) return null;
+  const isOverRest = (value: Json): boolean => value === null || !isCarried(value, 1);
+  const pairs = Object.entries(payload);
+  const overRest = pairs.filter(([, value]) => isOverRest(value));
+  if (!overRest.every(([, value]) => isStable(value))) return null;
+  const entries = pairs
+    .filter(([, value]) => !isOverRest(value))
+    .map(([key, value]) => encodeEntry(key, encodeValue(value, doubleReadAs).finish()));
+  return { json: Object.fromEntries(overRest), entries };
+}
+
+/** Whether the server gives a value back as it was written, however often it reads and stores it again. */
+function isStable(value: Json): boolean {
+  if (isLosslessNumber(value)) return /^-?\d+$/.test(value.value) || isStableDouble(Number(value.value));
+  if (typeof value !== 'object' || value === null) return true;
+  return Object.values(value).every(isStable);
+}
+
+/** Whether a value, nested so deep, can be sent over gRPC such that it reads the same afterwards. */
+function isCarried(value: Json, depth: number): boolean {
+  if (depth > DEPTH_MAX) return false;
+  if (isLosslessNumber(value)) {
+    const { value: text } = value;
+    return !/^-?\d+$/.test(text) || isInt64(text);
+  }
+  if (typeof value !== 'object' || value === null) return true;
+  return Object.values(value).every((item) => isCarried(item, depth + 1));
+}
+
+function isInt64(text: string): boolean {
+  const integer = BigInt(text);
+  return integer <= INT64_MAX && integer >= -INT64_MAX - 1n;
+}
+
+/** Payload as JSON text, keys in the server's order or sorted; doubles keep a point: `1.0`. */
+export function payloadJson(rest: Uint8Array, sorted = false): string {
+  const exact = exactPayload(rest);
+  if (exact !== null) return sorted ? sortedJson(parseJson(exact)) : exact;
+  return mapJson(unpackRest(rest).payload, sorted);
+}
+
+/** Servers send map entries in random order: sorted here, vectors by name, payload keys at every depth. */
+export function canonicalRest(rest: Uint8Array, withoutVectors: readonly string[] = []): Uint8Array {
+  const { vectors } = unpackRest(rest);
+  const named = vectors
+    .map(decodeEntry)
+    .filter(({ name }) => !withoutVectors.includes(name))
+    .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  const parts: Uint8Array[] = [Buffer.from(payloadJson(rest, true))];
+  for (const { name, value } of named) {
+    const content = canonicalVector(value);
+    parts.push(Buffer.from(`\n${name}\n${content.length}\n`), content);
+  }
+  return Buffer.concat(parts);
+}
+
+/** The vectors among the entries of rest, as the server sent them. */
+export function restVectors(rest: Uint8Array): { name: string; value: Uint8Array }[] {
+  return unpackRest(rest).vectors.map(decodeEntry);
+}
+
+/** A dense vector among the entries of rest, or null. */
+export function restVector(rest: Uint8Array, name: string, dim: number): Float32Array | null {
+  const entry = unpackRest(rest)
+    .vectors.map(decodeEntry)
+    .find((one) => one.name === name);
+  if (entry === undefined) return null;
+  const values = new Float32Array(dim);
+  decodeDense(entry.value, values);
+  return values;
+}
+
+/**
+ * Value: null 1, double 2, integer 3, string 4, bool 5, struct 6 (fields 1), list 7 (values 1).
+ * @param sent what to write for a double
+ */
+function encodeValue(value: Json, sent: (double: number) => number): ProtoWriter {
+  const out = new ProtoWriter();
+  if (value === null) return out.varint(1, 0);
+  if (typeof value === 'string') return out.string(4, value);
+  if (typeof value === 'boolean') return out.varint(5, Number(value));
+  if (isLosslessNumber(value)) {
+    const { value: text } = value;
+    if (/^-?\d+$/.test(text) && isInt64(text) && text !== '-0')
+      return out.varint(3, BigInt.asUintN(64, BigInt(text)));
+    const double = new Uint8Array(8);
+    new DataView(double.buffer).setFloat64(0, sent(Number(text)), true);
+    return out.fixed64(2, double);
+  }
+  const inner = new ProtoWriter();
+  if (Array.isArray(value)) {
+    for (const item of value) inner.message(1, encodeValue(item, sent));
+    return out.message(7, inner);
+  }
+  for (const [key, item] of Object.entries(value))
+    inner.bytes(1, encodeEntry(key, encodeValue(item, sent).finish()));
+  return out.message(6, inner);
+}
+
+function valueJson(bytes: Uint8Array, sorted: boolean): string {
+  const cursor = new Cursor(bytes);
+  let json = 'null';
+  while (cursor.next()) {
+    switch (cursor.field) {
+      case 2:
+        json = doubleJson(cursor.double());
+        break;
+      case 3:
+        json = BigInt.asIntN(64, cursor.uint64()).toString();
+        break;
+      case 4:
+        json = JSON.stringify(cursor.text());
+        break;
+      case 5:
+        json = cursor.number() === 0 ? 'false' : 'true';
+        break;
+      case 6:
+        json = mapJson(repeated(cursor.bytes()), sorted);
+        break;
+      case 7:
+        json = `[${repeated(cursor.bytes())
+          .map((item) => valueJson(item, sorted))
+          .join(',')}]`;
+        break;
+      default:
+        cursor.skip();
+    }
+  }
+  return json;
+}
+
+function repeated(message: Uint8Array): Uint8Array[] {
+  const items: Uint8Array[] = [];
+  const cursor = new Cursor(message);
+  while (cursor.next()) {
+    if (cursor.field === 1) items.push(cursor.bytes());
+    else cursor.skip();
+  }
+  return items;
+}
+
+function mapJson(entries: readonly Uint8Array[], sorted: boolean): string {
+  const pairs = entries.map(decodeEntry);
+  if (sorted) pairs.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  return `{${pairs.map(({ name, value }) => `${JSON.stringify(name)}:${valueJson(value, sorted)}`).join(',')}}`;
+}
+
+/** Returns a double as JSON that is no integer: `1.0`, `-0.0`. */
+export function doubleJson(value: number): string {
+  if (Object.is(value, -0)) return '-0.0';
+  const text = String(value);
+  return /^-?\d+$/.test(text) ? `${text}.0` : text;
+}
+
+/** Every component of one of a point's other vectors, or null. */
+export function restFloats(rest: Uint8Array, name: string): Float32Array | null {
+  const found = unpackRest(rest)
+    .vectors.map(decodeEntry)
+    .find((entry) => entry.name === name);
+  return found === undefined ? null : decodeFloats(found.value);
+}

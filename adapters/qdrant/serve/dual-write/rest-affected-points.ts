@@ -1,0 +1,123 @@
+import type { Touched } from '../../../../src/store/write-guard.js';
+import type { PointId } from '../../../../src/core/point-id.js';
+import type { PointCondition } from '../../../../src/store/vector-store.js';
+import { CONDITION_FORM } from '../../store/condition-form.js';
+import type { JsonNode } from '../json/scan.js';
+import type { Splices } from '../json/byte-edits.js';
+import { numericId, uuidId } from '../point-ids.js';
+import {
+  badBody,
+  elementsOf,
+  fieldsOf,
+  STRUCTURES,
+  stringOf,
+  UPDATE_KINDS,
+  valueOf,
+  type Fields,
+  type Structure,
+} from '../rest/fields.js';
+import { unknownForm } from '../rules.js';
+
+/** How a body says which points it changes. */
+export type TouchKind =
+  'upsert' | 'points' | 'set payload' | 'delete payload' | 'update vectors' | 'delete vectors' | 'operations';
+
+const SELECTORS: Readonly<Partial<Record<TouchKind, Structure>>> = {
+  points: STRUCTURES.pointsSelector,
+  'set payload': STRUCTURES.setPayload,
+  'delete payload': STRUCTURES.deletePayload,
+  'delete vectors': STRUCTURES.deleteVectors,
+};
+
+const KINDS: Readonly<Record<string, TouchKind>> = {
+  upsert: 'upsert',
+  delete: 'points',
+  set_payload: 'set payload',
+  overwrite_payload: 'set payload',
+  delete_payload: 'delete payload',
+  clear_payload: 'points',
+  update_vectors: 'update vectors',
+  delete_vectors: 'delete vectors',
+};
+
+/**
+ * Every point that a body may change.
+ * @throws Refusal for a form that is not known, and for what the server would not take as an id
+ */
+export function touchedBy(kind: TouchKind, root: JsonNode, source: Splices): Touched {
+  const found: Found = { ids: new Set(), conditions: [], source };
+  touch(kind, root, found);
+  return { ids: [...found.ids], conditions: found.conditions };
+}
+
+interface Found {
+  /** Each once, however often a request names it. */
+  readonly ids: Set<PointId>;
+  readonly conditions: PointCondition[];
+  readonly source: Splices;
+}
+
+function touch(kind: TouchKind, node: JsonNode, found: Found): void {
+  const { source } = found;
+  if (kind === 'operations') {
+    const operations = valueOf(fieldsOf(node, STRUCTURES.operations, source), 'operations');
+    for (const operation of elementsOf(operations, source)) touchOperation(operation, found);
+  } else if (kind === 'upsert') touchUpsert(node, found);
+  else if (kind === 'update vectors')
+    touchPoints(
+      valueOf(fieldsOf(node, STRUCTURES.updateVectors, source), 'points'),
+      STRUCTURES.pointVectors,
+      found,
+    );
+  else touchSelected(fieldsOf(node, SELECTORS[kind] ?? STRUCTURES.pointsSelector, source), found);
+}
+
+function touchOperation(operation: JsonNode, found: Found): void {
+  if (operation.kind !== 'object') throw unknownForm('operation');
+  // What stands beside the one kind would be ignored by this server, and might not be by another.
+  const [first] = [...fieldsOf(operation, UPDATE_KINDS, found.source)];
+  const kind = first === undefined ? undefined : KINDS[first[0]];
+  if (first === undefined || kind === undefined || operation.entries.length > 1)
+    throw unknownForm('operation');
+  touch(kind, first[1].value, found);
+}
+
+function touchUpsert(node: JsonNode, found: Found): void {
+  const { source } = found;
+  const fields = fieldsOf(node, STRUCTURES.upsert, source);
+  touchPoints(valueOf(fields, 'points'), STRUCTURES.point, found);
+  const batch = valueOf(fields, 'batch');
+  if (batch !== undefined) touchIds(valueOf(fieldsOf(batch, STRUCTURES.batch, source), 'ids'), found);
+}
+
+function touchPoints(points: JsonNode | undefined, structure: Structure, found: Found): void {
+  for (const point of elementsOf(points, found.source)) {
+    const id = fieldsOf(point, structure, found.source).get('id');
+    if (id === undefined) throw badBody('missing field `id`');
+    found.ids.add(idOf(id.value, found.source));
+  }
+}
+
+/** Both, where both are given: which of them counts is the server's business. */
+function touchSelected(fields: Fields, found: Found): void {
+  touchIds(valueOf(fields, 'points'), found);
+  const filter = valueOf(fields, 'filter');
+  const text = filter === undefined ? 'null' : found.source.raw(filter);
+  if (text !== 'null')
+    found.conditions.push({ form: CONDITION_FORM.json, bytes: Buffer.from(text, 'latin1') });
+}
+
+function touchIds(node: JsonNode | undefined, found: Found): void {
+  for (const item of elementsOf(node, found.source)) found.ids.add(idOf(item, found.source));
+}
+
+function idOf(node: JsonNode, source: Splices): PointId {
+  const id =
+    node.kind === 'number'
+      ? numericId(source.raw(node))
+      : node.kind === 'string'
+        ? uuidId(stringOf(node, source))
+        : null;
+  if (id === null) throw badBody('data did not match any variant of untagged enum ExtendedPointId');
+  return id;
+}

@@ -1,0 +1,259 @@
+import type {
+  Aliases,
+  ChangeRoute,
+  FollowedCollection,
+  FollowedFacts,
+  Named,
+  RestChange,
+  RestChanges,
+  Unnamed,
+  WriteOutcome,
+} from '../../../../src/store/write-guard.js';
+import {
+  finished,
+  type Projecting,
+  type RestAnswer,
+  type RestHead,
+  type RestRequest,
+} from '../../../../src/serve/protocol.js';
+import { followable, outcomeOfAll } from './followable.js';
+import { JsonError, scanJson, type JsonNode } from '../json/scan.js';
+import { Splices } from '../json/byte-edits.js';
+import { NO_ROUTE, orRefusal } from '../rest/answer.js';
+import { refuseServedAliases } from '../rest/collection.js';
+import { elementsOf, entryOf, stringOf } from '../rest/fields.js';
+import { isNothingToDo, permissionBody, SETTINGS_PERMISSION } from './permission.js';
+import { checkSetPayloads } from './rest-payload-depth.js';
+import { parsePath, type RestPath } from '../rest/path.js';
+import { actionFor, isPath, type BodyKind } from '../rest/routes.js';
+import { touchedBy, type TouchKind } from './rest-affected-points.js';
+import { writtenVectors } from './rest-written.js';
+import { followedBy, followedNames, Refusal, refuseFollowed, refuseFollowedTarget } from '../rules.js';
+
+/** Requests that change points, by method and path below the collection. */
+const WRITES: Readonly<Record<string, TouchKind>> = {
+  'PUT points': 'upsert',
+  'POST points/delete': 'points',
+  'POST points/payload': 'set payload',
+  'PUT points/payload': 'set payload',
+  'POST points/payload/delete': 'delete payload',
+  'POST points/payload/clear': 'points',
+  'PUT points/vectors': 'update vectors',
+  'POST points/vectors/delete': 'delete vectors',
+  'POST points/batch': 'operations',
+};
+
+/** Requests that change no point and no setting, beside searches and whatever only reads. */
+const HARMLESS = [
+  ...['POST points/count', 'POST facet', 'POST shards/*/points/count'],
+  ...['POST snapshots', 'DELETE snapshots/*', 'POST shards/*/snapshots', 'DELETE shards/*/snapshots/*'],
+].map((route) => route.split(' '));
+const READS: ReadonlySet<BodyKind> = new Set(['matrix', 'read']);
+/** By the status of a write's result. */
+const RESULTS: ReadonlyMap<string, WriteOutcome> = new Map([
+  ['acknowledged', 'logged'],
+  ['completed', 'applied'],
+]);
+
+type Meaning =
+  | { readonly kind: 'other' | 'aliases' | 'missing' }
+  | { readonly kind: 'unnamed'; readonly touch: TouchKind }
+  | { readonly kind: 'elsewhere'; readonly collection: string }
+  | { readonly kind: 'write'; readonly touch: TouchKind; readonly followed: FollowedCollection }
+  | { readonly kind: 'index'; readonly followed: FollowedFacts };
+
+/** Reads which points of followed collections a request changes; refuses what cannot be followed. */
+export function restChanges(collections: readonly FollowedCollection[]): RestChanges {
+  const begin: RestChanges['begin'] = (head, body, aliases) =>
+    orRefusal(() => read(head, body, { collections, aliases }));
+  return {
+    isChange: ({ method, url }) => isChange(method, parsePath(url)),
+    route: (head, aliases) => route(head, { collections, aliases }),
+    begin,
+    read: (head, body, aliases) => finished<RestChange>(begin(head, body, aliases)),
+    isPermitted,
+    outcomeOf,
+  };
+}
+
+/** What names mean while a request is read. */
+interface Names {
+  readonly collections: readonly FollowedCollection[];
+  readonly aliases: Aliases;
+}
+
+function route(head: RestHead, names: Names): ChangeRoute<RestRequest, RestAnswer> {
+  const path = parsePath(head.url);
+  const meaning = orRefusal(() => meaningOf(head, path, names));
+  switch (meaning.kind) {
+    case 'other':
+      return { kind: 'other' };
+    case 'missing':
+      return NO_ROUTE;
+    case 'unnamed':
+      return unnamed(head, path, meaning.touch);
+    case 'aliases':
+      return { kind: 'read', permission: { own: SETTINGS_PERMISSION, alias: null } };
+    // The server itself permits these.
+    case 'elsewhere':
+    case 'index':
+      return { kind: 'read', permission: null };
+    case 'write': {
+      const { method } = head;
+      const body = permissionBody(meaning.touch);
+      const own = { method, url: urlOf(meaning.followed.source, path), body };
+      const named = namedBy(path, meaning.followed, (url) => ({ method, url, body }));
+      return { kind: 'read', permission: { own, alias: named && named.request } };
+    }
+    case 'answer':
+      return { kind: 'refused', refusal: meaning, permission: permissionToRead(head, path) };
+  }
+}
+
+/** What a client must be permitted to read why the proxy refuses its request. */
+function permissionToRead({ method, url }: RestHead, { raw, segments }: RestPath): RestRequest {
+  const below = segments.slice(2);
+  const touch = WRITES[`${method} ${below.join('/')}`];
+  if (touch !== undefined) return { method, url, body: permissionBody(touch) };
+  if (below[0] !== 'index') return SETTINGS_PERMISSION;
+  return { method: 'PUT', url: `/${raw.slice(0, 2).join('/')}/points`, body: permissionBody('upsert') };
+}
+
+/** Whether a request to a collection may change something. */
+export function isChange(method: string, { segments }: RestPath): boolean {
+  const [first, name = '', ...below] = segments;
+  return first === 'collections' && name !== '' && !isReading(method, below);
+}
+
+/** @throws Refusal */
+function meaningOf({ method }: RestHead, path: RestPath, { collections, aliases }: Names): Meaning {
+  const { segments } = path;
+  const [, name = '', ...below] = segments;
+  if (!isChange(method, path)) return { kind: 'other' };
+  if (method === 'POST' && segments.length === 2 && name === 'aliases') return { kind: 'aliases' };
+  if (method === 'PUT' && below.length === 0) {
+    refuseFollowedTarget(name, collections);
+    // That it exists already is the server's to say.
+    return { kind: 'other' };
+  }
+  const followed = followedBy(name, collections, aliases);
+  const touch = WRITES[`${method} ${below.join('/')}`];
+  if (followed === null) {
+    const collection = aliases.get(name);
+    if (touch === undefined) return { kind: 'other' };
+    return collection === undefined ? { kind: 'unnamed', touch } : { kind: 'elsewhere', collection };
+  }
+  if (touch !== undefined) return { kind: 'write', touch, followed };
+  const isIndex = below[0] === 'index' && (method === 'PUT' ? below.length === 1 : below.length === 2);
+  if (isIndex && (method === 'PUT' || method === 'DELETE')) return { kind: 'index', followed };
+  if (actionFor(method, below).kind === 'missing') return { kind: 'missing' };
+  throw refuseFollowed(`${method} /${segments.join('/')}`);
+}
+
+function isReading(method: string, below: readonly string[]): boolean {
+  if (['GET', 'HEAD', 'OPTIONS'].includes(method)) return true;
+  if (HARMLESS.some(([by, path = '']) => by === method && isPath(path.split('/'), below))) return true;
+  const action = actionFor(method, below);
+  return action.kind === 'rewrite' && (action.search || READS.has(action.body));
+}
+
+function read(head: RestHead, body: Uint8Array, names: Names): RestChange | Projecting<RestChange> {
+  const { method, url } = head;
+  const path = parsePath(url);
+  const meaning = meaningOf(head, path, names);
+  switch (meaning.kind) {
+    case 'other':
+      return { kind: 'other' };
+    case 'missing':
+      return NO_ROUTE;
+    case 'aliases':
+      refuseServedAliases(scanJson(body), followedNames(names.collections, names.aliases), new Splices(body));
+      return { kind: 'other' };
+    case 'unnamed':
+      return unnamed(head, path, meaning.touch);
+    case 'elsewhere': {
+      const { collection } = meaning;
+      return {
+        ...{ kind: 'elsewhere', request: { method, url: urlOf(collection, path), body } },
+        named: { alias: path.segments[1] ?? '', collection, request: { method, url, body } },
+      };
+    }
+    case 'index': {
+      const { followed } = meaning;
+      return {
+        ...{ kind: 'settings', collection: followed.name },
+        source: { method, url: urlOf(followed.source, path), body },
+        named: namedBy(path, followed, (at) => ({ method, url: at, body })),
+        target: { method, url: urlOf(followed.target, path), body },
+      };
+    }
+    case 'write': {
+      const { followed, touch } = meaning;
+      const [root, source] = [scanJson(body), new Splices(body)];
+      // The server ignores the key of a payload that overwrites another.
+      if (method !== 'PUT') checkSetPayloads(touch, root, source);
+      const change: RestChange = {
+        ...{ kind: 'points', collection: followed.name },
+        touched: touchedBy(touch, root, source),
+        ownName: followed.source,
+        request: { method, url: urlOf(followed.source, path), body },
+        named: namedBy(path, followed, (at) => ({ method, url: at, body })),
+      };
+      return followable<RestChange>(change, writtenVectors(touch, root, source), { followed, orRefusal });
+    }
+  }
+}
+
+function unnamed({ method, url }: RestHead, { segments }: RestPath, touch: TouchKind): Unnamed<RestRequest> {
+  const permission = { method, url, body: permissionBody(touch) };
+  return { kind: 'unnamed', name: segments[1] ?? '', permission };
+}
+
+/** The address for a collection's own name. */
+function urlOf(collection: string, { raw, search }: RestPath): string {
+  return `/collections/${encodeURIComponent(collection)}/${raw.slice(2).join('/')}${search}`;
+}
+
+/** The request by the name that its client used, where that is an alias. */
+function namedBy(
+  { raw, segments, search }: RestPath,
+  { source }: FollowedFacts,
+  requestAt: (url: string) => RestRequest,
+): Named<RestRequest> | null {
+  const alias = segments[1] ?? '';
+  if (alias === source) return null;
+  const url = `/${raw.join('/')}${search}`;
+  return { alias, collection: source, request: requestAt(url) };
+}
+
+/** 200, or 400 with `{"status": {"error": ...}}`. */
+function isPermitted(status: number, body: Uint8Array): boolean {
+  if (status !== 400) return status === 200;
+  try {
+    const error = entryOf(entryOf(scanJson(body), 'status'), 'error');
+    return error?.kind === 'string' && isNothingToDo(stringOf(error, new Splices(body)));
+  } catch (thrown) {
+    if (thrown instanceof JsonError || thrown instanceof Refusal) return false;
+    throw thrown;
+  }
+}
+
+/** `{"result": {"status": "completed"}}`, or a list of such results. */
+function outcomeOf(status: number, body: Uint8Array): WriteOutcome {
+  if (status !== 200) return 'unknown';
+  try {
+    const source = new Splices(body);
+    const result = entryOf(scanJson(body), 'result');
+    const results: readonly JsonNode[] = result?.kind === 'object' ? [result] : elementsOf(result, source);
+    if (results.length === 0) return 'unknown';
+    return outcomeOfAll(
+      results.map((one) => {
+        const text = entryOf(one, 'status');
+        return text === undefined ? undefined : RESULTS.get(stringOf(text, source));
+      }),
+    );
+  } catch (error) {
+    if (error instanceof JsonError || error instanceof Refusal) return 'unknown';
+    throw error;
+  }
+}

@@ -1,0 +1,28 @@
+import { jsonDepth } from '../../points/payload-depth.js';
+import type { JsonNode } from '../json/scan.js';
+import type { Splices } from '../json/byte-edits.js';
+import { elementsOf, fieldsOf, STRUCTURES, textOf, UPDATE_KINDS, valueOf } from '../rest/fields.js';
+import type { TouchKind } from './rest-affected-points.js';
+import { checkPayloadDepth } from '../rules.js';
+
+/**
+ * Checks that a body sets no payload under a key so deep that nothing could write the point again. Only a key can: the
+ * server takes no body that is nested deeper than that, and ignores the key when it overwrites a payload.
+ * @throws Refusal
+ */
+export function checkSetPayloads(kind: TouchKind, root: JsonNode, source: Splices): void {
+  if (kind === 'set payload') {
+    const fields = fieldsOf(root, STRUCTURES.setPayload, source);
+    const payload = valueOf(fields, 'payload');
+    const key = textOf(fields, 'key', source);
+    if (payload !== undefined && key !== undefined)
+      checkPayloadDepth({ key, payloadDepth: jsonDepth(source.raw(payload)) });
+    return;
+  }
+  if (kind !== 'operations') return;
+  const operations = valueOf(fieldsOf(root, STRUCTURES.operations, source), 'operations');
+  for (const operation of elementsOf(operations, source)) {
+    const set = fieldsOf(operation, UPDATE_KINDS, source).get('set_payload');
+    if (set !== undefined) checkSetPayloads('set payload', set.value, source);
+  }
+}

@@ -1,0 +1,69 @@
+import type { WrittenVector } from './followable.js';
+import type { JsonNode } from '../json/scan.js';
+import type { Splices } from '../json/byte-edits.js';
+import { elementsOf, fieldsOf, STRUCTURES, UPDATE_KINDS, valueOf, type Structure } from '../rest/fields.js';
+import type { TouchKind } from './rest-affected-points.js';
+
+/**
+ * Every dense vector that a body writes. Other kinds of vectors, and forms that the server does not know, are left out.
+ * @throws Refusal for a body that the server could not take
+ */
+export function writtenVectors(kind: TouchKind, root: JsonNode, source: Splices): WrittenVector[] {
+  switch (kind) {
+    case 'upsert':
+      return upserted(root, source);
+    case 'update vectors': {
+      const fields = fieldsOf(root, STRUCTURES.updateVectors, source);
+      return ofPoints(valueOf(fields, 'points'), STRUCTURES.pointVectors, source);
+    }
+    case 'operations': {
+      const operations = valueOf(fieldsOf(root, STRUCTURES.operations, source), 'operations');
+      return elementsOf(operations, source).flatMap((operation) => {
+        const kinds = fieldsOf(operation, UPDATE_KINDS, source);
+        const [upsert, update] = [kinds.get('upsert'), kinds.get('update_vectors')];
+        return [
+          ...(upsert === undefined ? [] : writtenVectors('upsert', upsert.value, source)),
+          ...(update === undefined ? [] : writtenVectors('update vectors', update.value, source)),
+        ];
+      });
+    }
+    default:
+      return [];
+  }
+}
+
+function upserted(root: JsonNode, source: Splices): WrittenVector[] {
+  const fields = fieldsOf(root, STRUCTURES.upsert, source);
+  const written = ofPoints(valueOf(fields, 'points'), STRUCTURES.point, source);
+  const batch = valueOf(fields, 'batch');
+  const vectors =
+    batch === undefined ? undefined : valueOf(fieldsOf(batch, STRUCTURES.batch, source), 'vectors');
+  return vectors === undefined ? written : [...written, ...byName(vectors).flatMap(rowsOf)];
+}
+
+function ofPoints(points: JsonNode | undefined, structure: Structure, source: Splices): WrittenVector[] {
+  return elementsOf(points, source).flatMap((point) => {
+    const vector = valueOf(fieldsOf(point, structure, source), 'vector');
+    return vector === undefined ? [] : byName(vector).flatMap(denseOf);
+  });
+}
+
+interface NamedNode {
+  readonly name: string;
+  readonly node: JsonNode;
+}
+
+/** What stands under each name; what is no object stands for the default vector. */
+function byName(node: JsonNode): readonly NamedNode[] {
+  return node.kind === 'object'
+    ? node.entries.map(({ key, value }) => ({ name: key, node: value }))
+    : [{ name: '', node }];
+}
+
+function denseOf({ name, node }: NamedNode): WrittenVector[] {
+  return node.kind === 'numbers' ? [{ name, values: node.values }] : [];
+}
+
+function rowsOf({ name, node }: NamedNode): WrittenVector[] {
+  return node.kind === 'array' ? node.items.flatMap((item) => denseOf({ name, node: item })) : [];
+}

@@ -1,0 +1,70 @@
+import type { ServedCollection } from '../../../../src/store/served.js';
+import type { AnswerForm, GrpcStatus } from '../../../../src/serve/protocol.js';
+import { collectionInfo } from './info.js';
+import { Malformed, ProtoMessage } from '../protobuf/message.js';
+import { edited, Pieces, type FieldEdit } from '../protobuf/builder.js';
+import { Refusal, servedBy } from '../rules.js';
+
+/**
+ * An answer as clients should see it; one that cannot be read, or is of another form, as it came.
+ */
+export function rewriteAnswer(
+  form: AnswerForm,
+  bytes: Uint8Array,
+  collections: readonly ServedCollection[],
+): Uint8Array {
+  const served = servedBy(form.collection, collections);
+  try {
+    if (form.form === 'list') return listAnswer(bytes, collections);
+    return form.form === 'info' && served !== null ? collectionInfo(bytes, served) : bytes;
+  } catch (error) {
+    if (error instanceof Malformed) return bytes;
+    throw error;
+  }
+}
+
+/** CollectionOperationResponse: result 1, not written where nothing was deleted, as of an alias. */
+export function isDeleted(bytes: Uint8Array): boolean {
+  try {
+    return (new ProtoMessage(bytes).varint(1) ?? 0n) !== 0n;
+  } catch (error) {
+    if (error instanceof Malformed) return false;
+    throw error;
+  }
+}
+
+/**
+ * ListCollectionsResponse (CollectionDescription 1 of name 1) and ListAliasesResponse (AliasDescription 1 of
+ * alias_name 1 and collection_name 2): targets by their clients' names.
+ */
+function listAnswer(bytes: Uint8Array, collections: readonly ServedCollection[]): Uint8Array {
+  const message = new ProtoMessage(bytes);
+  const entries = message.all(1).map((entry) => new ProtoMessage(entry));
+  const listed = new Set(entries.filter((entry) => !entry.has(2)).map((entry) => entry.text(1)));
+  const change: FieldEdit = (value) => {
+    const entry = new ProtoMessage(value);
+    const alias = entry.has(2) ? entry.text(1) : null;
+    const field = alias === null ? 1 : 2;
+    const name = entry.text(field) ?? '';
+    const shown = collections.find(({ target }) => target === name)?.names[0] ?? name;
+    if (shown === name) return value;
+    // Two things of one name are one to clients.
+    if (alias === null ? listed.has(shown) : alias === shown) return null;
+    return edited(entry, new Map([[field, () => Buffer.from(shown)]]));
+  };
+  return new Pieces().raw(edited(message, new Map([[1, change]]))).finish();
+}
+
+/** What was decided, or the status of a refusal; anything else is a bug, and thrown on. */
+export function orStatus<T>(decide: () => T): T | GrpcStatus {
+  try {
+    return decide();
+  } catch (error) {
+    if (error instanceof Refusal) return statusOf(error);
+    throw error;
+  }
+}
+
+export function statusOf({ grpcCode: code, message }: Refusal): GrpcStatus {
+  return { kind: 'status', code, message };
+}

@@ -1,0 +1,152 @@
+import type { ServedCollection } from '../../../../src/store/served.js';
+import type { AnswerForm, CallStatus, GrpcCall, GrpcRewrite } from '../../../../src/serve/protocol.js';
+import { impossibleSetting, withoutSetting } from '../settings/create-trial.js';
+import type { CollectionRule } from './methods.js';
+import { rewriteUpdate } from './patch.js';
+import { physicalName } from './stage.js';
+import { ProtoMessage } from '../protobuf/message.js';
+import { edited, Pieces } from '../protobuf/builder.js';
+import { existing, isHiddenTarget, Refusal, refuseTarget, refuseUncovering, servedBy } from '../rules.js';
+
+/** CollectionExistsResponse with CollectionExists 1 of exists 1: false, which is not written. */
+const DOES_NOT_EXIST = new Pieces().bytes(1, new Uint8Array(0)).finish();
+
+const GET = '/qdrant.Collections/Get';
+
+/** What deleting a collection has to know first: all collections, and all aliases. */
+const STANDING: readonly GrpcCall[] = ['List', 'ListAliases'].map((method) => ({
+  path: `/qdrant.Collections/${method}`,
+  message: new Uint8Array(0),
+}));
+
+interface CollectionCall {
+  readonly path: string;
+  readonly message: ProtoMessage;
+  readonly collections: readonly ServedCollection[];
+  /** Answers to `STANDING`, once they were asked for. */
+  readonly lookups: readonly Uint8Array[] | undefined;
+}
+
+/** Requests about collections rather than their points. @throws Refusal */
+export function rewriteCollections(kind: CollectionRule, call: CollectionCall): GrpcRewrite {
+  const { message, collections } = call;
+  if (kind === 'list') return send(call, { form: 'list', collection: '', errorsOnly: false });
+  if (kind === 'changeAliases') return changeAliases(call);
+  const name = message.text(1) ?? '';
+  const served = servedBy(name, collections);
+  if (kind === 'create') return create(call, name);
+  if (served === null) {
+    if (kind === 'exists' && isHiddenTarget(name, collections))
+      return { kind: 'reply', message: DOES_NOT_EXIST };
+    refuseTarget(name, collections);
+    return { kind: 'pass' };
+  }
+  if (kind === 'delete') {
+    // Of an alias nothing is deleted, as the server says of it itself.
+    if (name !== served.names[0]) return { kind: 'pass' };
+    if (name !== served.target) {
+      if (call.lookups === undefined)
+        return {
+          kind: 'lookup',
+          calls: STANDING,
+          answer: { form: 'lookup', collection: name, errorsOnly: true },
+        };
+      checkDeletion(name, served, call.lookups);
+    }
+  }
+  if (kind === 'update') return update(call, name, served);
+  return send(call, { form: FORMS[kind], collection: name, errorsOnly: kind === 'exists' });
+}
+
+function update(call: CollectionCall, name: string, served: ServedCollection): GrpcRewrite {
+  const answer = { form: 'updated', collection: name, errorsOnly: false };
+  const patched = rewriteUpdate(call.message, served, call.lookups?.[0]);
+  if (patched.kind === 'message')
+    return send({ ...call, message: new ProtoMessage(patched.message) }, answer);
+  const description = { path: GET, message: new Pieces().text(1, served.target).finish() };
+  return { kind: 'lookup', calls: [description], answer };
+}
+
+/**
+ * ListCollectionsResponse: CollectionDescription 1 of name 1. ListAliasesResponse: AliasDescription 1 of alias_name 1
+ * and collection_name 2.
+ * @throws Refusal where something would be uncovered
+ */
+function checkDeletion(name: string, served: ServedCollection, lookups: readonly Uint8Array[]): void {
+  const [collections = [], aliases = []] = lookups.map((answer) =>
+    new ProtoMessage(answer).all(1).map((entry) => new ProtoMessage(entry)),
+  );
+  refuseUncovering(name, served, {
+    collections: collections.map((entry) => entry.text(1) ?? ''),
+    aliases: new Map(aliases.map((entry) => [entry.text(1) ?? '', entry.text(2) ?? ''])),
+  });
+}
+
+/** How the answers are treated; `deleted` and `updated` are for the proxy: it forgets or reads the collection. */
+const FORMS: Readonly<
+  Record<Exclude<CollectionRule, 'list' | 'changeAliases' | 'create' | 'update'>, string>
+> = {
+  info: 'info',
+  aliases: 'list',
+  delete: 'deleted',
+  exists: 'error',
+};
+
+function send(
+  { path, message, collections }: CollectionCall,
+  answer: { readonly form: string; readonly collection: string; readonly errorsOnly: boolean },
+): GrpcRewrite {
+  const body = edited(message, new Map([[1, physicalName({ collections })]]));
+  return { kind: 'send', call: { path, message: body.finish() }, answer, projected: 0, search: false };
+}
+
+/** CreateCollection: collection_name 1, and up to 1.15 init_from_collection 13, which would copy compact vectors. */
+function create({ path, message, collections }: Omit<CollectionCall, 'lookups'>, name: string): GrpcRewrite {
+  const taken = (one: string): boolean =>
+    collections.some(({ names, target }) => names.includes(one) || target === one);
+  if (servedBy(name, collections) !== null) return createAgain({ path, message, collections }, name);
+  if (taken(name)) throw existing(name);
+  if (message.has(13) && taken(message.text(13) ?? ''))
+    throw new Refusal(400, 'Bad request: a served collection cannot be copied');
+  return { kind: 'pass' };
+}
+
+const CREATE_AGAIN = 'create again, with an impossible ';
+
+/** What the server says of settings that it would refuse is the client's answer; nothing can be created. */
+function createAgain(
+  { path, message, collections }: Omit<CollectionCall, 'lookups'>,
+  name: string,
+): GrpcRewrite {
+  const setting = impossibleSetting(({ field }) => message.has(field));
+  if (setting === null) throw existing(name);
+  const body = edited(message, new Map([[1, physicalName({ collections })]])).varint(setting.field, 0);
+  const answer = { form: CREATE_AGAIN + setting.name, collection: name, errorsOnly: true };
+  return { kind: 'send', call: { path, message: body.finish() }, answer, projected: 0, search: false };
+}
+
+/** The answer to a collection that was created again; any other status as it is. */
+export function createdStatus({ form, collection }: AnswerForm, status: CallStatus): CallStatus {
+  if (!form.startsWith(CREATE_AGAIN)) return status;
+  const message = withoutSetting(status.message, form.slice(CREATE_AGAIN.length));
+  if (message !== null) return { ...status, message };
+  const { grpcCode: code, message: taken } = existing(collection);
+  return { code, message: taken };
+}
+
+/** ChangeAliases: actions 1, each of create_alias 1, rename_alias 2 or delete_alias 3 with names 1 and 2. */
+function changeAliases({ message, collections }: CollectionCall): GrpcRewrite {
+  const ours = new Set(collections.flatMap(({ names, target }) => [...names, target]));
+  for (const action of message.all(1))
+    for (const field of [1, 2, 3])
+      for (const change of new ProtoMessage(action).all(field)) {
+        const names = new ProtoMessage(change);
+        for (const name of [names.text(1), names.text(2)])
+          if (name !== null && ours.has(name))
+            throw new Refusal(
+              400,
+              `Bad request: aliases of served collection "${name}" cannot be changed here`,
+            );
+      }
+  return { kind: 'pass' };
+}

@@ -1,0 +1,191 @@
+import type { Distance } from '../../../../src/core/distance.js';
+import type { ServedCollection } from '../../../../src/store/served.js';
+import {
+  bytesOf,
+  codesOf,
+  CONFIG,
+  EXACT_ALLOWED,
+  FULL_SCAN_THRESHOLD,
+  INDEXING_THRESHOLD,
+  PROTO_CODES,
+  settingsIn,
+  VECTOR,
+  VECTOR_SIZE_LIMIT,
+  VECTORS_CONFIG,
+  vectorsIn,
+} from './settings.js';
+import { ProtoMessage, type ProtoSpan } from '../protobuf/message.js';
+import { edited, Pieces, type FieldEdit } from '../protobuf/builder.js';
+import { shownWarning } from '../rules.js';
+import { showsNoExact, shownQuantization, type ShownQuantization } from '../settings/target.js';
+import type { Threshold } from '../../store/thresholds.js';
+
+/** Numbers of the enum Distance. */
+const DISTANCES: Readonly<Record<Distance, number>> = { cosine: 1, euclid: 2, dot: 3, manhattan: 4 };
+const INDEXED_AS = [VECTOR.index, VECTOR.quantization, VECTOR.onDisk];
+
+/**
+ * GetCollectionInfoResponse: result 1; CollectionInfo: config 7, indexed_vectors_count 10, warnings 11. The vectors, the
+ * limits that follow from their size, and the quantisation are shown as they were before the migration.
+ */
+export function collectionInfo(bytes: Uint8Array, served: ServedCollection): Uint8Array {
+  const inside =
+    (field: number, edit: FieldEdit): FieldEdit =>
+    (value) =>
+      edited(new ProtoMessage(value), new Map([[field, edit]]));
+  let dense = 1;
+  const config: FieldEdit = (value) => {
+    const message = new ProtoMessage(value);
+    const settings = settingsIn(message);
+    const { thresholds } = settings;
+    const quantization = shownQuantization(settings, served, PROTO_CODES);
+    const vectors: FieldEdit = (block) => {
+      const shown = vectorsConfig(new ProtoMessage(block), {
+        ...{ served, quantization, fullScan: thresholds.vector_full_scan_threshold },
+      });
+      dense = shown.dense;
+      return shown.config;
+    };
+    const limit =
+      (field: number, threshold: Threshold | undefined): FieldEdit =>
+      (block) =>
+        asBefore(new ProtoMessage(block), field, threshold);
+    const strictMode: FieldEdit = (block) => {
+      const size = asBefore(
+        new ProtoMessage(block),
+        VECTOR_SIZE_LIMIT,
+        thresholds.max_collection_vector_size_bytes,
+      );
+      if (!showsNoExact(settings.exact)) return size;
+      const shown = size instanceof Pieces ? size.finish() : size;
+      return asBefore(new ProtoMessage(shown), EXACT_ALLOWED, { source: 0, target: 1 });
+    };
+    const out = edited(
+      message,
+      new Map([
+        [CONFIG.params, inside(VECTORS_CONFIG, vectors)],
+        [CONFIG.index, limit(FULL_SCAN_THRESHOLD, thresholds.full_scan_threshold)],
+        [CONFIG.optimizers, limit(INDEXING_THRESHOLD, thresholds.indexing_threshold)],
+        [CONFIG.strictMode, strictMode],
+      ]),
+    );
+    const { collection } = quantization;
+    return collection == null ? out : out.bytes(CONFIG.quantization, bytesOf(collection));
+  };
+  // CollectionWarning: message 1.
+  const warning: FieldEdit = (value) => {
+    const text = new ProtoMessage(value).text(1) ?? '';
+    const shown = shownWarning(text, served);
+    if (shown === text) return value;
+    return shown === null ? null : new Pieces().text(1, shown);
+  };
+  const info: FieldEdit = (value) => {
+    const changed = edited(
+      new ProtoMessage(value),
+      new Map([
+        [7, config],
+        [11, warning],
+      ]),
+    ).finish();
+    return served.layout === 'compact' ? changed : withoutShare(new ProtoMessage(changed), dense);
+  };
+  return edited(new ProtoMessage(bytes), new Map([[1, info]])).finish();
+}
+
+interface Shown {
+  readonly served: ServedCollection;
+  readonly quantization: ShownQuantization;
+  readonly fullScan: Threshold | undefined;
+}
+
+/** A message with a limit that is still the one that the migration set as it was in the source. */
+function asBefore(
+  message: ProtoMessage,
+  field: number,
+  threshold: Threshold | undefined,
+): Uint8Array | Pieces {
+  if (threshold === undefined || message.varint(field) !== BigInt(threshold.target)) return message.raw;
+  const out = new Pieces();
+  for (const span of message.spans) {
+    if (span.field !== field) out.raw(message.raw.subarray(span.start, span.end));
+    else if (threshold.source !== null) out.varint(field, threshold.source);
+  }
+  return out;
+}
+
+/** VectorsConfig: params 1, or params_map 2 (VectorParamsMap: map 1 of name 1 to VectorParams 2). */
+function vectorsConfig(
+  config: ProtoMessage,
+  shown: Shown,
+): { readonly config: Uint8Array | Pieces; readonly dense: number } {
+  const { served, quantization } = shown;
+  const single = config.bytes(1);
+  if (single !== null) {
+    const params = shownParams(new ProtoMessage(single), null, shown);
+    return { config: edited(config, new Map([[1, () => params]])), dense: 1 };
+  }
+  if (config.bytes(2) === null) return { config: config.raw, dense: 1 };
+  const named = vectorsIn(config);
+  const dense = named.size;
+  const hides = served.layout === 'two-stage';
+  const compact = hides ? (named.get(served.compact) ?? null) : null;
+  if (hides) named.delete(served.compact);
+  const full = named.get(served.vector);
+  if (full !== undefined) {
+    const params = shownParams(new ProtoMessage(full), compact, shown);
+    const only = served.vector === '' && named.size === 1;
+    if (only) return { config: new Pieces().bytes(1, params), dense };
+    named.set(served.vector, params.finish());
+  }
+  for (const [name, params] of named) {
+    const isShared = (codes: Uint8Array): boolean => quantization.isCollections(name, codesOf(codes));
+    const edit: FieldEdit = (codes) => (isShared(codes) ? null : codes);
+    if (name === served.vector) continue;
+    named.set(name, edited(new ProtoMessage(params), new Map([[VECTOR.quantization, edit]])).finish());
+  }
+  const out = new Pieces();
+  for (const [name, params] of named) out.bytes(1, new Pieces().text(1, name).bytes(2, params));
+  return { config: new Pieces().bytes(2, out), dense };
+}
+
+/** The full vector's parameters, indexed and kept as its compact counterpart is. */
+function shownParams(full: ProtoMessage, compact: Uint8Array | null, shown: Shown): Pieces {
+  const { served, fullScan, quantization } = shown;
+  const out = new Pieces()
+    .varint(VECTOR.size, served.inputDim)
+    .varint(VECTOR.distance, DISTANCES[served.distance]);
+  const keep = (message: ProtoMessage, wanted: (span: ProtoSpan) => boolean): void => {
+    for (const span of message.spans) {
+      if (!wanted(span)) continue;
+      const value = message.value(span);
+      if (span.field === VECTOR.quantization && quantization.isCollections(served.compact, codesOf(value)))
+        continue;
+      const index = span.field === VECTOR.index ? value : null;
+      const before = index === null ? null : asBefore(new ProtoMessage(index), FULL_SCAN_THRESHOLD, fullScan);
+      if (index === null || before === null || before === index)
+        out.raw(message.raw.subarray(span.start, span.end));
+      else if (before.length > 0) out.bytes(VECTOR.index, before);
+    }
+  };
+  const isIndex = ({ field }: ProtoSpan): boolean => INDEXED_AS.includes(field);
+  if (compact !== null) keep(new ProtoMessage(compact), isIndex);
+  keep(full, (span) => span.field > VECTOR.distance && (compact === null || !isIndex(span)));
+  return out;
+}
+
+/**
+ * Servers count every vector of an indexed segment, whether it has an index itself or not, so the hidden one takes
+ * an equal share; never more than there are points.
+ */
+function withoutShare(info: ProtoMessage, dense: number): Uint8Array | Pieces {
+  const counted = info.varint(10);
+  if (counted === null || dense < 2) return info.raw;
+  const points = info.varint(9) ?? counted;
+  const share = counted / BigInt(dense);
+  const out = new Pieces();
+  for (const span of info.spans) {
+    if (span.field === 10) out.varint(10, counted - (share < points ? share : points));
+    else out.raw(info.raw.subarray(span.start, span.end));
+  }
+  return out;
+}

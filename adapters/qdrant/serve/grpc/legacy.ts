@@ -1,0 +1,172 @@
+import { refuseExact } from '../exact-searches.js';
+import { isServed, type Job, type ServedJob } from './batch-projector.js';
+import { legacyToQuery } from './legacy-query.js';
+import { compactLookup, fullLookup, LOOKUP_VECTOR, placeOf, type CompactIds } from './lookup-from.js';
+import type { LegacyFields } from './methods.js';
+import { editVectors, type LeafEdits, type Shape } from './shapes.js';
+import { isExact, outerEdits, rewriteStage } from './stage.js';
+import { readDense, vectorOf } from './vector.js';
+import { Ambiguous, Malformed, ProtoMessage, readFloats } from '../protobuf/message.js';
+import { drop, edited, Pieces, type FieldEdit } from '../protobuf/builder.js';
+import { LEGACY_LOOKUP_VECTOR, treatStage, unknownForm, type Treatment } from '../rules.js';
+
+/** TargetVector: single 1; ContextExamplePair: positive 1, negative 2. */
+const TARGET: Shape = { name: 'target', one: { 1: 'example' } };
+const PAIR: Shape = { name: 'context', one: { 1: 'example', 2: 'example' } };
+
+/** Requests of the older interfaces, all of a batch, and whether they became queries. */
+export interface LegacyRewrite {
+  readonly requests: readonly (Uint8Array | Pieces)[];
+  readonly converted: boolean;
+}
+
+/**
+ * Requests of one kind: all of them become queries where one has to, since a batch is of one kind. One that has no
+ * query form is wrong in a way that the server explains best, so then none is changed; the full vectors answer.
+ * @throws Refusal
+ */
+export function rewriteLegacy(
+  requests: readonly Uint8Array[],
+  fields: LegacyFields,
+  job: Job,
+): LegacyRewrite {
+  const messages = requests.map((bytes) => withLookupVector(new ProtoMessage(bytes), fields));
+  const treatments = messages.map((message) => (isServed(job) ? treat(message, fields, job) : 'leave'));
+  if (treatments.includes('wrap')) {
+    const queries = messages.map((message) => legacyToQuery(message, fields));
+    if (queries.every((query) => query !== null)) {
+      for (const message of messages) requireExamples(message, fields, job);
+      const rewritten = queries.map((query) => rewriteStage(query.finish(), fields.query, job));
+      return { requests: rewritten, converted: true };
+    }
+  }
+  const changed = messages.map((message, i) =>
+    isServed(job) && treatments[i] === 'project'
+      ? project(message, fields, job)
+      : leave(message, fields, job),
+  );
+  return { requests: changed, converted: false };
+}
+
+/** A query for groups ignores ids of points that do not exist; the older call refuses them. @throws Refusal */
+function requireExamples(message: ProtoMessage, fields: LegacyFields, job: Job): void {
+  const { kind, groupSize, inputs, lookupFrom = 0, shardKeys = 0 } = fields;
+  if (kind !== 'recommend' || groupSize === undefined || !isServed(job)) return;
+  const own = { collection: job.served.target, shardKeys: message.bytes(shardKeys) };
+  const lookup = message.bytes(lookupFrom);
+  const place = lookup === null ? own : placeOf(lookup, job);
+  for (const ids of inputs.slice(0, 2)) for (const id of message.all(ids)) job.lookups.require(place, id);
+}
+
+/** Names the vector that is looked up, since a query would look up another one. */
+function withLookupVector(message: ProtoMessage, { lookupFrom = 0 }: LegacyFields): ProtoMessage {
+  const bytes = message.bytes(lookupFrom);
+  if (bytes === null || new ProtoMessage(bytes).has(LOOKUP_VECTOR)) return message;
+  const named = new Pieces().raw(bytes).text(LOOKUP_VECTOR, LEGACY_LOOKUP_VECTOR);
+  return new ProtoMessage(edited(message, new Map([[lookupFrom, () => named]])).finish());
+}
+
+function treat(message: ProtoMessage, fields: LegacyFields, job: ServedJob): Treatment {
+  const { kind, inputs, scoreThreshold } = fields;
+  const params = message.bytes(fields.params);
+  const exact = params !== null && isExact(params);
+  if (exact) refuseExact(job.served);
+  const treatment = treatStage(
+    {
+      using: message.text(fields.using) ?? '',
+      query: 'similarity',
+      hasPrefetch: false,
+      exact,
+      hasScoreThreshold: scoreThreshold !== undefined && message.has(scoreThreshold),
+    },
+    job.served,
+  );
+  // Values of sparse indices are no dense vector, whatever name they are aimed at.
+  return kind === 'search' && message.has(inputs[1] ?? 0) ? 'leave' : treatment;
+}
+
+function leave(message: ProtoMessage, fields: LegacyFields, job: Job): Uint8Array | Pieces {
+  const edits = new Map(outerEdits(fields, job));
+  if (fields.lookupFrom !== undefined) {
+    message.bytes(fields.lookupFrom);
+    edits.set(fields.lookupFrom, fullLookup(message.text(fields.using) ?? '', job));
+  }
+  return edited(message, edits);
+}
+
+/** Compact layout: the vectors are replaced where they stand. */
+function project(message: ProtoMessage, fields: LegacyFields, job: ServedJob): Pieces {
+  const { kind, inputs, moved } = fields;
+  for (const { field } of message.spans)
+    if (!inputs.includes(field) && !(field in moved)) throw unknownForm(kind);
+  const edits = new Map(outerEdits(fields, job));
+  if (kind === 'search') {
+    const [vector = 0] = inputs;
+    return edited(message, edits.set(vector, drop)).bytes(
+      vector,
+      job.projections.add(readFloats(message, vector)),
+    );
+  }
+  const lookup = fields.lookupFrom ?? 0;
+  const { ids, lookupFrom } = compactLookup(message.bytes(lookup), job);
+  edits.set(lookup, () => lookupFrom);
+  const vectors: LeafEdits = {
+    vector: (bytes) => compactVector(bytes, job),
+    example: (bytes) => compactExample(bytes, ids, job),
+  };
+  return kind === 'recommend'
+    ? projectRecommend({ message, inputs, edits }, vectors, ids, job)
+    : projectDiscover({ message, inputs, edits }, vectors);
+}
+
+interface InPlace {
+  readonly message: ProtoMessage;
+  readonly inputs: readonly number[];
+  readonly edits: Map<number, FieldEdit>;
+}
+
+function projectRecommend(
+  { message, inputs, edits }: InPlace,
+  { vector }: LeafEdits,
+  ids: CompactIds['ids'],
+  job: ServedJob,
+): Pieces {
+  const [positive = 0, negative = 0, positiveVectors = 0, negativeVectors = 0] = inputs;
+  if (vector !== undefined) edits.set(positiveVectors, vector).set(negativeVectors, vector);
+  if (ids === 'keep') return edited(message, edits);
+  const out = edited(message, edits.set(positive, drop).set(negative, drop));
+  for (const [from, to] of [[positive, positiveVectors] as const, [negative, negativeVectors] as const])
+    for (const id of message.all(from))
+      out.bytes(to, vectorOf(job.projections.add(job.lookups.vector(ids, id, job.served)), 'flat'));
+  return out;
+}
+
+function projectDiscover({ message, inputs, edits }: InPlace, vectors: LeafEdits): Pieces {
+  const [target = 0, context = 0] = inputs;
+  message.bytes(target);
+  edits.set(target, (bytes) => editVectors(bytes, TARGET, vectors));
+  edits.set(context, (bytes) => editVectors(bytes, PAIR, vectors));
+  return edited(message, edits);
+}
+
+function compactVector(bytes: Uint8Array, job: ServedJob): Pieces {
+  const { values, form } = readDense(new ProtoMessage(bytes), job.served);
+  return vectorOf(job.projections.add(values), form);
+}
+
+/** VectorExample: id 1 or vector 2. */
+function compactExample(bytes: Uint8Array, ids: CompactIds['ids'], job: ServedJob): Uint8Array | Pieces {
+  const message = new ProtoMessage(bytes);
+  const [span] = message.spans;
+  if (message.spans.length > 1) throw new Ambiguous('an example of several variants');
+  if (span === undefined) return bytes;
+  if (span.field > 2) throw unknownForm('example');
+  if (span.wireType !== 2) throw new Malformed(`field ${span.field}: invalid wire type`);
+  const value = message.value(span);
+  if (span.field === 2) return new Pieces().bytes(2, compactVector(value, job));
+  if (ids === 'keep') return bytes;
+  return new Pieces().bytes(
+    2,
+    vectorOf(job.projections.add(job.lookups.vector(ids, value, job.served)), 'flat'),
+  );
+}

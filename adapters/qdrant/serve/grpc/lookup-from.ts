@@ -1,0 +1,84 @@
+import type { ServedCollection } from '../../../../src/store/served.js';
+import type { Job, ServedJob } from './batch-projector.js';
+import type { LookupPlace } from './lookups.js';
+import { serverVector } from '../hidden-vector.js';
+import { ProtoMessage } from '../protobuf/message.js';
+import { edited, Pieces, type FieldEdit } from '../protobuf/builder.js';
+import { fullNotStored, refuseTargetLookup, servedBy } from '../rules.js';
+
+/** LookupLocation: collection_name 1, vector_name 2 (the stage's `using` without one), shard_key_selector 3. */
+const COLLECTION = 1;
+export const LOOKUP_VECTOR = 2;
+const SHARD_KEYS = 3;
+
+interface LookupFrom {
+  readonly place: LookupPlace;
+  /** The same with the name that the server knows. */
+  readonly renamed: Uint8Array | Pieces;
+  /** The served collection whose reduced vector is looked up; null for any other vector. */
+  readonly source: ServedCollection | null;
+}
+
+function readLookupFrom(bytes: Uint8Array, using: string, job: Job): LookupFrom {
+  const message = new ProtoMessage(bytes);
+  const name = message.text(COLLECTION) ?? '';
+  const asked = message.text(LOOKUP_VECTOR) ?? using;
+  const shardKeys = message.bytes(SHARD_KEYS);
+  const other = servedBy(name, job.collections);
+  if (other === null) {
+    refuseTargetLookup(name, job.collections);
+    return { place: { collection: name, vector: asked, shardKeys }, renamed: bytes, source: null };
+  }
+  const vector = serverVector(asked, other);
+  const renamed = renameIn(message, COLLECTION, other.target);
+  return {
+    place: { collection: other.target, vector, shardKeys },
+    // The last one counts.
+    renamed: vector === asked ? renamed : new Pieces().raw(renamed).text(LOOKUP_VECTOR, vector),
+    source: vector === other.vector ? other : null,
+  };
+}
+
+/** Where `lookup_from` looks points up. */
+export function placeOf(bytes: Uint8Array, job: Job): LookupPlace {
+  return readLookupFrom(bytes, '', job).place;
+}
+
+/** Puts another name into a text field. */
+export function renameIn(message: ProtoMessage, field: number, name: string): Uint8Array | Pieces {
+  if (message.text(field) === name) return message.raw;
+  return edited(message, new Map([[field, () => Buffer.from(name)]]));
+}
+
+/** `lookup_from` of a stage that compares full vectors. @throws Refusal where those are not stored */
+export function fullLookup(using: string, job: Job): FieldEdit {
+  return (bytes) => {
+    const { renamed, source } = readLookupFrom(bytes, using, job);
+    if (source?.layout === 'compact') throw fullNotStored(source);
+    return renamed;
+  };
+}
+
+/** How ids are found in the compact space: by the server, or by vectors in their place. */
+export interface CompactIds {
+  readonly ids: 'keep' | LookupPlace;
+  readonly lookupFrom: Pieces | null;
+}
+
+/**
+ * The compact counterpart of a stage's `lookup_from`, null where it has none.
+ * @throws Refusal where the vectors looked up are not stored at full size
+ */
+export function compactLookup(bytes: Uint8Array | null, job: ServedJob): CompactIds {
+  if (bytes === null) return { ids: 'keep', lookupFrom: null };
+  const { served } = job;
+  const { place, source } = readLookupFrom(bytes, served.vector, job);
+  if (source === null) return { ids: place, lookupFrom: null };
+  const sameSpace = source.projector.fingerprint === served.projector.fingerprint;
+  if (source.layout === 'compact' && (served.layout === 'two-stage' || !sameSpace))
+    throw fullNotStored(source);
+  if (!sameSpace) return { ids: place, lookupFrom: null };
+  const lookupFrom = new Pieces().text(COLLECTION, place.collection).text(LOOKUP_VECTOR, source.compact);
+  if (place.shardKeys !== null) lookupFrom.bytes(SHARD_KEYS, place.shardKeys);
+  return { ids: 'keep', lookupFrom };
+}

@@ -1,0 +1,128 @@
+import { TldrError } from '../../../../src/core/errors.js';
+import type { ServedCollection } from '../../../../src/store/served.js';
+import type { GrpcCall } from '../../../../src/serve/protocol.js';
+import { eachVector, retrievedId, selector } from '../../transport/wire.js';
+import { readDense } from './vector.js';
+import { uuidId } from '../point-ids.js';
+import { ProtoMessage } from '../protobuf/message.js';
+import { Pieces } from '../protobuf/builder.js';
+import { Refusal, refuseImpossible } from '../rules.js';
+
+/** Where the vectors of ids are: what LookupLocation says, names resolved. */
+export interface LookupPlace {
+  readonly collection: string;
+  readonly vector: string;
+  readonly shardKeys: Uint8Array | null;
+}
+
+/** Points of a collection, with one of their vectors or without any. */
+type Sought = Omit<LookupPlace, 'vector'> & { readonly vector: string | null };
+
+interface Lookup {
+  readonly place: Sought;
+  readonly ids: Map<string, Uint8Array>;
+}
+
+/**
+ * The points of other collections that a request compares with: one call for each place. A request is rewritten
+ * twice where it needs any: the first time to find them, the second time with the answers.
+ */
+export class GrpcLookups {
+  readonly #answers: readonly Uint8Array[] | undefined;
+  readonly #lookups = new Map<string, Lookup>();
+  readonly #found = new Map<string, ReadonlyMap<string, Uint8Array | null>>();
+
+  constructor(answers: readonly Uint8Array[] | undefined) {
+    this.#answers = answers;
+  }
+
+  /** Calls whose answers are needed first. */
+  calls(): GrpcCall[] {
+    if (this.#answers !== undefined) return [];
+    return [...this.#lookups.values()].map((lookup) => ({
+      path: '/qdrant.Points/Get',
+      message: getPoints(lookup),
+    }));
+  }
+
+  /**
+   * The vector of a point, full size; zeros while it is not known yet.
+   * @throws Refusal in the server's words where there is none
+   */
+  vector(place: LookupPlace, pointId: Uint8Array, served: ServedCollection): Float32Array {
+    const found = this.#find(place, pointId);
+    if (found === 'unasked') return new Float32Array(served.inputDim);
+    if (found === null)
+      throw new Refusal(404, `Not found: Vector with name "${place.vector}" for point not found`);
+    return readDense(new ProtoMessage(found), served).values;
+  }
+
+  /** Refuses a point that does not exist, once the server was asked. @throws Refusal in the server's words */
+  require({ collection, shardKeys }: Omit<Sought, 'vector'>, pointId: Uint8Array): void {
+    this.#find({ collection, shardKeys, vector: null }, pointId);
+  }
+
+  /** The bytes of a point's vector; null if it has none. */
+  #find(place: Sought, pointId: Uint8Array): Uint8Array | 'unasked' | null {
+    refuseImpossible(place.collection);
+    const key = idKey(pointId);
+    this.#lookup(place).ids.set(key, pointId);
+    if (this.#answers === undefined) return 'unasked';
+    const found = this.#points(place).get(key);
+    if (found === undefined) throw new Refusal(404, `Not found: No point with id ${key} found`);
+    return found;
+  }
+
+  #lookup(place: Sought): Lookup {
+    const key = placeKey(place);
+    const known = this.#lookups.get(key) ?? { place, ids: new Map<string, Uint8Array>() };
+    this.#lookups.set(key, known);
+    return known;
+  }
+
+  /** Answers stand in the order in which the places were met, which is the same every time. */
+  #points(place: Sought): ReadonlyMap<string, Uint8Array | null> {
+    const key = placeKey(place);
+    const known = this.#found.get(key);
+    if (known !== undefined) return known;
+    const answer = this.#answers?.[[...this.#lookups.keys()].indexOf(key)];
+    if (answer === undefined) throw new TldrError('INTERNAL', 'a lookup was not answered');
+    const points = new Map<string, Uint8Array | null>();
+    for (const result of new ProtoMessage(answer).all(1)) {
+      let found: Uint8Array | null = null;
+      eachVector(result, (name, value) => {
+        if (name === place.vector) found = value;
+      });
+      points.set(String(retrievedId(result)), found);
+    }
+    this.#found.set(key, points);
+    return points;
+  }
+}
+
+function placeKey({ collection, vector, shardKeys }: Sought): string {
+  return JSON.stringify([collection, vector, Buffer.from(shardKeys ?? []).toString('latin1')]);
+}
+
+/** GetPoints: collection_name 1, ids 2, with_payload 4, with_vectors 5 (include 2: names 1), shard_key_selector 7. */
+function getPoints({ place, ids }: Lookup): Uint8Array {
+  const out = new Pieces().text(1, place.collection);
+  for (const id of ids.values()) out.bytes(2, id);
+  out.bytes(4, selector(false).finish());
+  if (place.vector === null) out.bytes(5, selector(false).finish());
+  else out.bytes(5, new Pieces().bytes(2, new Pieces().text(1, place.vector)));
+  if (place.shardKeys !== null) out.bytes(7, place.shardKeys);
+  return out.finish();
+}
+
+/** A PointId (num 1, uuid 2) as the server writes it in answers and errors. */
+function idKey(pointId: Uint8Array): string {
+  const message = new ProtoMessage(pointId);
+  const span = message.variant([1, 2]);
+  if (span === null) throw new Refusal(400, 'No ID options provided');
+  if (span.field === 1) return String(message.varint(1) ?? 0n);
+  const text = message.text(2) ?? '';
+  const id = uuidId(text);
+  if (id === null) throw new Refusal(400, `Unable to parse UUID: ${text}`);
+  return String(id);
+}

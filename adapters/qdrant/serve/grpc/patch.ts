@@ -1,0 +1,198 @@
+import type { ServedCollection } from '../../../../src/store/served.js';
+import {
+  bytesOf,
+  codesOf,
+  EXACT_ALLOWED,
+  flagIn,
+  FULL_SCAN_THRESHOLD,
+  INDEXING_THRESHOLD,
+  PROTO_CODES,
+  settingsIn,
+  VECTOR_SIZE_LIMIT,
+  vectorsIn,
+} from './settings.js';
+import { serverVector } from '../hidden-vector.js';
+import { decodeText, ProtoMessage } from '../protobuf/message.js';
+import { edited, Pieces } from '../protobuf/builder.js';
+import { isOutOfRange, quantizationFromProto } from '../settings/quantization-codec.js';
+import { refuseMetadata } from '../rules.js';
+import {
+  needsDescription,
+  planChange,
+  type Codes,
+  type SettingsChange,
+  type TargetChange,
+  type VectorChange,
+} from '../settings/target.js';
+
+/** UpdateCollection; vectors_config is a VectorsConfigDiff, which has the form of a VectorsConfig. */
+const UPDATE = { optimizers: 2, index: 5, vectors: 6, quantization: 7, strictMode: 9, metadata: 10 };
+/** VectorParamsDiff. */
+const VECTOR_DIFF = { index: 1, quantization: 2 };
+/** QuantizationConfigDiff: `disabled` stands between the kinds of a QuantizationConfig. */
+const DISABLED = 3;
+
+/** What becomes of an UpdateCollection. */
+export type Patched =
+  | { readonly kind: 'message'; readonly message: Uint8Array }
+  /** The description of the target is needed first. */
+  | { readonly kind: 'lookup' };
+
+/**
+ * UpdateCollection of a served collection: see `rewritePatch` for REST.
+ * @param description the answer to a Get of the target, once it was asked for
+ * @throws Refusal
+ */
+export function rewriteUpdate(
+  message: ProtoMessage,
+  served: ServedCollection,
+  description: Uint8Array | undefined,
+): Patched {
+  for (const entry of message.all(UPDATE.metadata))
+    for (const key of new ProtoMessage(entry).all(1)) refuseMetadata(decodeText(key));
+  const vectors = vectorsOf(message, served);
+  const change = readChange(message, vectors, served);
+  const isInPlace = served.compact === served.vector;
+  const moved = (): Patched => {
+    const renamed = isInPlace || vectors.size === 0 ? message.raw : withVectors(message, vectors);
+    return { kind: 'message', message: renamed };
+  };
+  if (change === null || !needsDescription(change)) return moved();
+  if (description === undefined) return { kind: 'lookup' };
+  const result = new ProtoMessage(new ProtoMessage(description).bytes(1) ?? new Uint8Array(0));
+  const config = new ProtoMessage(result.bytes(7) ?? new Uint8Array(0));
+  const plan = planChange(settingsIn(config), change, { served, form: PROTO_CODES });
+  if (plan === null) return moved();
+  return { kind: 'message', message: changed(message, plan, { vectors, isInPlace }) };
+}
+
+/** The VectorParamsDiff of each vector, by the target's names. @throws Refusal */
+function vectorsOf(message: ProtoMessage, served: ServedCollection): Map<string, Uint8Array> {
+  const config = new ProtoMessage(message.bytes(UPDATE.vectors) ?? new Uint8Array(0));
+  config.variant([1, 2]);
+  const vectors = new Map<string, Uint8Array>();
+  for (const [name, bytes] of vectorsIn(config)) {
+    vectors.set(name === served.vector ? served.compact : serverVector(name, served), bytes);
+  }
+  return vectors;
+}
+
+/** Null for a request that the server is to refuse as it is. */
+function readChange(
+  message: ProtoMessage,
+  vectors: ReadonlyMap<string, Uint8Array>,
+  served: ServedCollection,
+): SettingsChange | null {
+  const changes = new Map<string, VectorChange>();
+  for (const [name, bytes] of vectors) {
+    const params = new ProtoMessage(bytes);
+    const codes = codesIn(params, VECTOR_DIFF.quantization);
+    // Limits of other vectors are what they say.
+    if (name !== served.compact) changes.set(name, { codes });
+    else changes.set(name, { codes, fullScan: limitIn(params, VECTOR_DIFF.index, FULL_SCAN_THRESHOLD) });
+  }
+  const change = {
+    indexing: limitIn(message, UPDATE.optimizers, INDEXING_THRESHOLD),
+    fullScan: limitIn(message, UPDATE.index, FULL_SCAN_THRESHOLD),
+    vectorSize: limitIn(message, UPDATE.strictMode, VECTOR_SIZE_LIMIT),
+    exact: flagIn(message.bytes(UPDATE.strictMode), EXACT_ALLOWED),
+    codes: codesIn(message, UPDATE.quantization),
+    vectors: changes,
+  };
+  const all: readonly VectorChange[] = [change, ...changes.values()];
+  return all.some(isRefused) ? null : change;
+}
+
+function isRefused({ codes }: VectorChange): boolean {
+  if (codes === '') return true;
+  const read = codes === undefined || codes === null ? null : quantizationFromProto(bytesOf(codes));
+  return read !== null && isOutOfRange(read);
+}
+
+function limitIn(message: ProtoMessage, block: number, field: number): number | undefined {
+  const bytes = message.bytes(block);
+  const limit = bytes === null ? null : new ProtoMessage(bytes).varint(field);
+  return limit === null ? undefined : Number(limit);
+}
+
+/** The quantisation of a QuantizationConfigDiff; null to switch it off, '' for none of its kinds. */
+function codesIn(message: ProtoMessage, field: number): Codes | null | undefined {
+  const bytes = message.bytes(field);
+  if (bytes === null) return undefined;
+  const diff = new ProtoMessage(bytes);
+  const [first] = diff.spans;
+  if (first === undefined) return '';
+  const kind = diff.variant([...new Set(diff.spans.map((span) => span.field))]) ?? first;
+  if (kind.field === DISABLED) return null;
+  return codesOf(
+    new Pieces().moved(diff, kind, kind.field < DISABLED ? kind.field : kind.field - 1).finish(),
+  );
+}
+
+/** A QuantizationConfigDiff. */
+function diffOf(codes: Codes | null): Pieces {
+  if (codes === null) return new Pieces().bytes(DISABLED, new Uint8Array(0));
+  const config = new ProtoMessage(bytesOf(codes));
+  const diff = new Pieces();
+  for (const span of config.spans)
+    diff.moved(config, span, span.field < DISABLED ? span.field : span.field + 1);
+  return diff;
+}
+
+/** The request with what is planned in the place of what was asked; every other field as the client wrote it. */
+function changed(
+  message: ProtoMessage,
+  plan: TargetChange,
+  { vectors, isInPlace }: { readonly vectors: ReadonlyMap<string, Uint8Array>; readonly isInPlace: boolean },
+): Uint8Array {
+  const all = new Map(vectors);
+  for (const [name, { codes, fullScan }] of plan.vectors) {
+    let params = new ProtoMessage(all.get(name) ?? new Uint8Array(0));
+    if (codes !== undefined)
+      params = new ProtoMessage(replaced(params, VECTOR_DIFF.quantization, diffOf(codes)));
+    if (fullScan !== undefined)
+      params = withLimit(params, VECTOR_DIFF.index, { field: FULL_SCAN_THRESHOLD, limit: fullScan });
+    all.set(name, params.raw);
+  }
+  const isSame = isInPlace && [...all].every(([name, params]) => params === vectors.get(name));
+  let out = isSame || all.size === 0 ? message : new ProtoMessage(withVectors(message, all));
+  if (plan.indexing !== undefined)
+    out = withLimit(out, UPDATE.optimizers, { field: INDEXING_THRESHOLD, limit: plan.indexing });
+  if (plan.fullScan !== undefined)
+    out = withLimit(out, UPDATE.index, { field: FULL_SCAN_THRESHOLD, limit: plan.fullScan });
+  if (plan.vectorSize !== undefined)
+    out = withLimit(out, UPDATE.strictMode, { field: VECTOR_SIZE_LIMIT, limit: plan.vectorSize });
+  if (plan.exact !== undefined)
+    out = withLimit(out, UPDATE.strictMode, { field: EXACT_ALLOWED, limit: Number(plan.exact) });
+  if (plan.codes !== undefined)
+    out = new ProtoMessage(replaced(out, UPDATE.quantization, diffOf(plan.codes)));
+  const bytes = new Pieces().raw(out.raw);
+  for (const [key, text] of plan.metadata)
+    bytes.bytes(UPDATE.metadata, new Pieces().text(1, key).bytes(2, new Pieces().text(4, text)));
+  return bytes.finish();
+}
+
+/** A message with another value of a field that is length-delimited and stands once, or not at all. */
+function replaced(message: ProtoMessage, field: number, value: Uint8Array | Pieces): Uint8Array {
+  return message.has(field)
+    ? edited(message, new Map([[field, () => value]])).finish()
+    : new Pieces().raw(message.raw).bytes(field, value).finish();
+}
+
+function withLimit(
+  message: ProtoMessage,
+  block: number,
+  { field, limit }: { readonly field: number; readonly limit: number },
+): ProtoMessage {
+  const before = new ProtoMessage(message.bytes(block) ?? new Uint8Array(0));
+  const after = new Pieces();
+  for (const span of before.spans)
+    if (span.field !== field) after.raw(before.raw.subarray(span.start, span.end));
+  return new ProtoMessage(replaced(message, block, after.varint(field, limit)));
+}
+
+function withVectors(message: ProtoMessage, vectors: ReadonlyMap<string, Uint8Array>): Uint8Array {
+  const map = new Pieces();
+  for (const [name, params] of vectors) map.bytes(1, new Pieces().text(1, name).bytes(2, params));
+  return replaced(message, UPDATE.vectors, new Pieces().bytes(2, map));
+}

@@ -1,0 +1,101 @@
+import type { ServedJob } from './batch-projector.js';
+import type { CompactIds } from './lookup-from.js';
+import { editVectors, OTHER_QUERIES, SIMILARITY, type Leaf, type Shape } from './shapes.js';
+import { notDense, notSingle, rowsOf } from './vector.js';
+import { Ambiguous, Malformed, ProtoMessage, readFloats } from '../protobuf/message.js';
+import { Pieces, type FieldEdit } from '../protobuf/builder.js';
+import { inferenceRefused, unknownForm, type Diversity, type StagePlace } from '../rules.js';
+
+/** Query.nearest, Query.fusion, Query.rrf, and Query.nearest_with_mmr of nearest 1 and mmr 2. */
+const NEAREST = 1;
+const FUSIONS: readonly number[] = [6, 10];
+const MMR = 9;
+
+/** The one variant that a Query message has. */
+export interface QueryVariant {
+  readonly field: number;
+  readonly value: Uint8Array;
+  /** Where its vectors are; null for a variant without any, undefined for one that is not known. */
+  readonly shape: Shape | Leaf | null | undefined;
+}
+
+/** @throws Malformed for several variants */
+export function readQuery(bytes: Uint8Array | null): QueryVariant | null {
+  if (bytes === null) return null;
+  const message = new ProtoMessage(bytes);
+  const [span] = message.spans;
+  if (message.spans.length > 1) throw new Ambiguous('a query of several variants');
+  // The server says that the variant is missing.
+  if (span === undefined) return { field: 0, value: bytes, shape: null };
+  const { field } = span;
+  if (span.wireType !== 2 && field in SIMILARITY) throw new Malformed(`field ${field}: invalid wire type`);
+  const shape = OTHER_QUERIES.includes(field) ? null : SIMILARITY[field];
+  return { field, value: message.value(span), shape };
+}
+
+/** Whether a query fuses the results of its prefetches; unknown for a variant that is not known. */
+export function intoOf(query: QueryVariant | null): StagePlace['into'] {
+  if (query?.shape === undefined && query !== null) return 'unknown';
+  return query !== null && FUSIONS.includes(query.field) ? 'fusion' : 'other';
+}
+
+/** How a query diversifies its results (Mmr: diversity 2, candidates_limit 3); null for one that does not. */
+export function diversityOf(query: QueryVariant | null): Diversity | null {
+  const mmr = query?.field === MMR ? new ProtoMessage(query.value).bytes(2) : null;
+  if (mmr === null) return null;
+  const message = new ProtoMessage(mmr);
+  const candidates = message.varint(3);
+  return {
+    diversity: message.has(2) ? (readFloats(message, 2).at(-1) ?? null) : null,
+    candidatesLimit: candidates === null ? null : Number(BigInt.asUintN(32, candidates)),
+  };
+}
+
+/** The search whose results a query spreads out: candidates for diversity are simply the nearest. */
+export function nearestOf(query: QueryVariant | null): QueryVariant | null {
+  const shape = SIMILARITY[MMR];
+  if (query?.field !== MMR || typeof shape !== 'object') return query;
+  editVectors(query.value, shape, {});
+  const nearest = new ProtoMessage(query.value).bytes(1) ?? new Uint8Array(0);
+  return { field: NEAREST, value: nearest, shape: 'input' };
+}
+
+/** A Query with compact vectors. @throws Refusal for forms that are not known */
+export function compactQuery(query: QueryVariant | null, ids: CompactIds['ids'], job: ServedJob): Pieces {
+  if (query?.shape === undefined || query.shape === null) throw unknownForm('query');
+  const input: FieldEdit = (value) => compactInput(value, ids, job);
+  const value =
+    typeof query.shape === 'string'
+      ? compactInput(query.value, ids, job)
+      : editVectors(query.value, query.shape, { input });
+  return new Pieces().bytes(query.field, value);
+}
+
+/** VectorInput: id 1, dense 2, sparse 3, multi_dense 4, document 5, image 6, object 7. */
+function compactInput(bytes: Uint8Array, ids: CompactIds['ids'], job: ServedJob): Uint8Array | Pieces {
+  const message = new ProtoMessage(bytes);
+  const [span] = message.spans;
+  if (message.spans.length > 1) throw new Ambiguous('a vector of several variants');
+  // The server says that the variant is missing.
+  if (span === undefined) return bytes;
+  if (span.wireType !== 2) throw new Malformed(`field ${span.field}: invalid wire type`);
+  const value = message.value(span);
+  const dense = (values: Float32Array): Pieces =>
+    new Pieces().bytes(2, new Pieces().bytes(1, job.projections.add(values)));
+  switch (span.field) {
+    case 1:
+      return ids === 'keep' ? bytes : dense(job.lookups.vector(ids, value, job.served));
+    case 2:
+      return dense(readFloats(new ProtoMessage(value), 1));
+    case 3:
+      throw notDense('sparse');
+    case 4:
+      throw notSingle(rowsOf(value), job.served);
+    case 5:
+    case 6:
+    case 7:
+      throw inferenceRefused(job.served);
+    default:
+      throw unknownForm('query');
+  }
+}

@@ -1,0 +1,35 @@
+import { Cursor, decodePointId } from '../../transport/wire.js';
+import { METHODS } from './methods.js';
+import { Malformed, ProtoMessage } from '../protobuf/message.js';
+
+/** Field 1 of every answer: its points, its batches of points (result 1), or its groups. */
+const RESULT = 1;
+/** GroupsResult: groups 1 (PointGroup: hits 2). */
+const GROUPS = 1;
+const HITS = 2;
+/** ScoredPoint: id 1. */
+const ID = 1;
+
+/** Result ids in order, one list per search of the call; those of groups follow one another. */
+export function resultIds(path: string, bytes: Uint8Array): readonly (readonly string[])[] {
+  const rule = METHODS[path];
+  if (rule?.kind !== 'query' && rule?.kind !== 'legacy') return [];
+  try {
+    const answer = new ProtoMessage(bytes);
+    if (rule.batch === true) return answer.all(RESULT).map((batch) => idsOf(new ProtoMessage(batch), RESULT));
+    if (rule.fields.groupSize === undefined) return [idsOf(answer, RESULT)];
+    const groups = answer.all(RESULT).flatMap((result) => new ProtoMessage(result).all(GROUPS));
+    return [groups.flatMap((group) => idsOf(new ProtoMessage(group), HITS))];
+  } catch (error) {
+    if (error instanceof Malformed) return [];
+    throw error;
+  }
+}
+
+function idsOf(message: ProtoMessage, points: number): string[] {
+  return message
+    .all(points)
+    .map((point) => String(decodePointId(new Cursor(new ProtoMessage(point).bytes(ID) ?? NOTHING))));
+}
+
+const NOTHING = new Uint8Array(0);

@@ -1,0 +1,65 @@
+import { ProtoMessage } from '../protobuf/message.js';
+import { edited, type FieldEdit, type Pieces } from '../protobuf/builder.js';
+import { unknownForm } from '../rules.js';
+
+/**
+ * Where vectors stand inside a message: fields that lead to one, fields that hold none, and nothing else. Newer
+ * servers may know more fields; a message that uses one is refused where a vector could be missed.
+ */
+export interface Shape {
+  readonly name: string;
+  /** Fields that may stand once, with what is in them. */
+  readonly one?: Readonly<Record<number, Shape | Leaf>>;
+  readonly many?: Readonly<Record<number, Shape | Leaf>>;
+  /** Fields without vectors. */
+  readonly plain?: readonly number[];
+}
+
+/** What a vector is written as: VectorInput, VectorExample, or Vector. */
+export type Leaf = 'input' | 'example' | 'vector';
+
+const pair = (leaf: Leaf): Shape => ({ name: 'context pair', one: { 1: leaf, 2: leaf } });
+const CONTEXT: Shape = { name: 'context', many: { 1: pair('input') } };
+
+/** Query's variants that compare with vectors or ids: nearest 1, recommend 2, discover 3, context 4, with mmr 9, feedback 11. */
+export const SIMILARITY: Readonly<Record<number, Shape | Leaf>> = {
+  1: 'input',
+  2: { name: 'recommend', many: { 1: 'input', 2: 'input' }, plain: [3] },
+  3: { name: 'discover', one: { 1: 'input', 2: CONTEXT } },
+  4: CONTEXT,
+  9: { name: 'nearest with mmr', one: { 1: 'input' }, plain: [2] },
+  11: {
+    name: 'relevance feedback',
+    one: { 1: 'input' },
+    many: { 2: { name: 'feedback item', one: { 1: 'input' }, plain: [2] } },
+    plain: [3],
+  },
+};
+
+/** Query's other variants: order_by 5, fusion 6, sample 7, formula 8, rrf 10. */
+export const OTHER_QUERIES: readonly number[] = [5, 6, 7, 8, 10];
+
+/** What becomes of a vector, by how it is written. */
+export type LeafEdits = Readonly<Partial<Record<Leaf, FieldEdit>>>;
+
+/**
+ * A message with its vectors changed.
+ * @throws Malformed, Refusal for a field that the shape does not name
+ */
+export function editVectors(bytes: Uint8Array, shape: Shape, edits: LeafEdits): Pieces {
+  const message = new ProtoMessage(bytes);
+  const { name, one = {}, many = {}, plain = [] } = shape;
+  for (const { field } of message.spans)
+    if (!(field in one) && !(field in many) && !plain.includes(field)) throw unknownForm(name);
+  for (const field of Object.keys(one)) message.bytes(Number(field));
+  const changes = Object.entries({ ...one, ...many }).map(([field, inner]): [number, FieldEdit] => [
+    Number(field),
+    editOf(inner, edits),
+  ]);
+  return edited(message, new Map(changes));
+}
+
+function editOf(inner: Shape | Leaf, edits: LeafEdits): FieldEdit {
+  if (typeof inner !== 'string') return (value) => editVectors(value, inner, edits);
+  return edits[inner] ?? ((value) => value);
+}

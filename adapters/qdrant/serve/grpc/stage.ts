@@ -1,0 +1,196 @@
+import type { ServedCollection } from '../../../../src/store/served.js';
+import { refuseExactStage } from '../exact-searches.js';
+import { isServed, type Job, type ServedJob } from './batch-projector.js';
+import { compactLookup, fullLookup } from './lookup-from.js';
+import type { StageFields } from './methods.js';
+import { PREFETCH } from './methods.js';
+import { vectorName, withLookup, withVectors } from './selectors.js';
+import { serverVector } from '../hidden-vector.js';
+import { compactQuery, diversityOf, intoOf, nearestOf, readQuery, type QueryVariant } from './query.js';
+import { decodeText, Malformed, ProtoMessage } from '../protobuf/message.js';
+import { drop, edited, Pieces, type FieldEdit } from '../protobuf/builder.js';
+import {
+  candidatesFor,
+  DEFAULT_GROUPS,
+  DEFAULT_LIMIT,
+  isFetchable,
+  limitOfDiverseLeaf,
+  PREFETCH_DEPTH_MAX,
+  Refusal,
+  servedBy,
+  treatStage,
+  type StagePlace,
+  type Wanted,
+} from '../rules.js';
+
+/** The server decodes no deeper than this. */
+const NESTING_MAX = 100;
+
+/** A query stage: its message with the numbers of its fields, and where it stands in the request. */
+interface Stage {
+  readonly message: ProtoMessage;
+  readonly fields: StageFields;
+  readonly place: StagePlace;
+  readonly using: string;
+  readonly query: QueryVariant | null;
+}
+
+/**
+ * A query, or a prefetch of one, with everything below it.
+ * @throws Refusal
+ */
+export function rewriteStage(
+  bytes: Uint8Array,
+  fields: StageFields,
+  job: Job,
+  place: StagePlace = { depth: 0, grouped: fields.groupSize !== undefined, into: 'other' },
+): Uint8Array | Pieces {
+  const message = new ProtoMessage(bytes);
+  const { depth, grouped } = place;
+  if (depth > PREFETCH_DEPTH_MAX) throw tooDeep(message, depth);
+  const query = readQuery(message.bytes(fields.query));
+  const asked = message.text(fields.using) ?? '';
+  const using = isServed(job) ? serverVector(asked, job.served) : asked;
+  const stage: Stage = { message, fields, place, using, query };
+  const into = intoOf(query);
+  const inside: StagePlace = {
+    depth: depth + 1,
+    grouped,
+    into: into === 'fusion' && depth > 0 ? 'other' : into,
+  };
+  const edits = new Map<number, FieldEdit>([
+    [fields.prefetch, (prefetch) => rewriteStage(prefetch, PREFETCH, job, inside)],
+    ...outerEdits(fields, job),
+  ]);
+  const treatment = isServed(job) ? treat(stage, job.served) : 'leave';
+  if (!isServed(job) || treatment === 'leave') return leave(stage, edits, job);
+  if (treatment === 'project') return project(stage, edits, job);
+  const fits = depth < PREFETCH_DEPTH_MAX && isFetchable(job.served, wantedOf(stage));
+  return fits && diverseLeafOf(stage)?.limit !== null ? wrap(stage, edits, job) : leave(stage, edits, job);
+}
+
+/** MMR in a prefetch, and the limit of the nearest search that says the same; null for every other stage. */
+function diverseLeafOf({ message, fields, place, query }: Stage): { readonly limit: number | null } | null {
+  const diversity = diversityOf(query);
+  if (diversity === null || place.depth === 0) return null;
+  const limit = asCount(message.varint(fields.limit) ?? BigInt(DEFAULT_LIMIT));
+  return { limit: limitOfDiverseLeaf(diversity, limit, place) };
+}
+
+/** What a request says beside its stages: of which collection, which vectors are returned, and of which other one. */
+export function outerEdits(fields: OuterFields, job: Job): [number, FieldEdit][] {
+  const { collection, using, withVectors: vectors, withLookup: lookup } = fields;
+  const edits: [number, FieldEdit][] = [];
+  if (isServed(job)) edits.push([using, vectorName(job.served)]);
+  if (collection !== undefined && isServed(job)) edits.push([collection, physicalName(job)]);
+  if (vectors !== undefined && isServed(job)) edits.push([vectors, withVectors(job.served)]);
+  if (lookup !== undefined) edits.push([lookup, withLookup(job)]);
+  return edits;
+}
+
+interface OuterFields {
+  readonly collection?: number;
+  readonly using: number;
+  readonly withVectors?: number;
+  readonly withLookup?: number;
+}
+
+/** A collection's name as the server knows it. */
+export function physicalName({ collections }: Pick<Job, 'collections'>): FieldEdit {
+  return (bytes) => {
+    const name = decodeText(bytes);
+    const target = servedBy(name, collections)?.target ?? name;
+    return target === name ? bytes : Buffer.from(target);
+  };
+}
+
+function treat(
+  { message, fields, place, using, query }: Stage,
+  served: ServedCollection,
+): ReturnType<typeof treatStage> {
+  const params = message.bytes(fields.params);
+  const exact = params !== null && isExact(params);
+  refuseExactStage(exact, place, served);
+  return treatStage(
+    {
+      using,
+      query: query === null ? 'none' : query.shape === null ? 'other' : 'similarity',
+      hasPrefetch: message.has(fields.prefetch),
+      exact,
+      hasScoreThreshold: message.has(fields.scoreThreshold),
+    },
+    served,
+  );
+}
+
+/** SearchParams: exact 2. */
+export function isExact(params: Uint8Array): boolean {
+  return (new ProtoMessage(params).varint(2) ?? 0n) !== 0n;
+}
+
+function leave(
+  { message, fields, using }: Stage,
+  edits: Map<number, FieldEdit>,
+  job: Job,
+): Uint8Array | Pieces {
+  message.bytes(fields.lookupFrom);
+  return edited(message, edits.set(fields.lookupFrom, fullLookup(using, job)));
+}
+
+/** Compact layout: the vectors are replaced where they stand. */
+function project(stage: Stage, edits: Map<number, FieldEdit>, job: ServedJob): Uint8Array | Pieces {
+  const { message, fields } = stage;
+  const { ids, lookupFrom } = compactLookup(message.bytes(fields.lookupFrom), job);
+  const query = compactQuery(stage.query, ids, job);
+  edits.set(fields.query, () => query).set(fields.lookupFrom, () => lookupFrom);
+  return edited(message, edits);
+}
+
+/** Two-stage layout: candidates come from the compact vectors, and the stage rescores them with the full ones. */
+function wrap(stage: Stage, edits: Map<number, FieldEdit>, job: ServedJob): Uint8Array | Pieces {
+  const { message, fields } = stage;
+  const { ids, lookupFrom } = compactLookup(message.bytes(fields.lookupFrom), job);
+  const params = message.bytes(fields.params);
+  const candidates = new Pieces()
+    .bytes(PREFETCH.query, compactQuery(nearestOf(stage.query), ids, job))
+    .text(PREFETCH.using, job.served.compact)
+    .varint(PREFETCH.limit, candidatesFor(job.served, wantedOf(stage)));
+  if (params !== null) candidates.bytes(PREFETCH.params, params);
+  if (lookupFrom !== null) candidates.bytes(PREFETCH.lookupFrom, lookupFrom);
+  edits.set(fields.params, drop).set(fields.lookupFrom, fullLookup(stage.using, job));
+  const diverse = diverseLeafOf(stage);
+  const nearest = nearestOf(stage.query);
+  if (diverse === null || diverse.limit === null || nearest === null)
+    return edited(message, edits).bytes(fields.prefetch, candidates);
+  edits.set(fields.query, drop).set(fields.limit, drop);
+  return edited(message, edits)
+    .bytes(fields.query, new Pieces().bytes(nearest.field, nearest.value))
+    .varint(fields.limit, diverse.limit)
+    .bytes(fields.prefetch, candidates);
+}
+
+function wantedOf({ message, fields, query }: Stage): Wanted {
+  const count = (field: number | undefined, otherwise: number): number =>
+    field === undefined ? otherwise : asCount(message.varint(field) ?? BigInt(otherwise));
+  const limit = count(fields.limit, fields.groupSize === undefined ? DEFAULT_LIMIT : DEFAULT_GROUPS);
+  const considered = diversityOf(query)?.candidatesLimit ?? 0;
+  return { limit: Math.max(limit, considered), offset: count(fields.offset, 0) };
+}
+
+function asCount(value: bigint): number {
+  return Math.min(Number(value), Number.MAX_SAFE_INTEGER);
+}
+
+function tooDeep(message: ProtoMessage, depth: number): Refusal {
+  return new Refusal(
+    400,
+    `Wrong input: Validation failed: prefetches depth ${depth + below(message, depth)} exceeds max depth ${PREFETCH_DEPTH_MAX}`,
+  );
+}
+
+function below(message: ProtoMessage, depth: number): number {
+  if (depth > NESTING_MAX) throw new Malformed('recursion limit reached');
+  return message
+    .all(PREFETCH.prefetch)
+    .reduce((most, bytes) => Math.max(most, 1 + below(new ProtoMessage(bytes), depth + 1)), 0);
+}

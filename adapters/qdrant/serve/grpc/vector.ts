@@ -1,0 +1,94 @@
+import type { ServedCollection } from '../../../../src/store/served.js';
+import { Malformed, ProtoMessage, readFloats } from '../protobuf/message.js';
+import { Pieces } from '../protobuf/builder.js';
+import { checkDim, inferenceRefused, Refusal, unknownForm } from '../rules.js';
+
+/**
+ * Vector (writes, legacy requests) and VectorOutput (answers): an older flat form of data 1, indices 2 and
+ * vectors_count 3, and a newer one of which at most one is set: dense 101, sparse 102, multi_dense 103, document 104,
+ * image 105, object 106. Where both are given the newer one counts.
+ */
+const DATA = 1;
+const INDICES = 2;
+const VECTORS_COUNT = 3;
+const DENSE = 101;
+const SPARSE = 102;
+const MULTI_DENSE = 103;
+const NEWER = [DENSE, SPARSE, MULTI_DENSE, 104, 105, 106] as const;
+const KNOWN: readonly number[] = [DATA, INDICES, VECTORS_COUNT, ...NEWER];
+
+/** A dense vector and the form it came in. */
+export interface DenseValue {
+  readonly values: Float32Array;
+  readonly form: 'flat' | 'dense';
+}
+
+/**
+ * Reads what should be a dense vector of the reduced name.
+ * @throws Refusal in the server's words for every other kind
+ */
+export function readDense(message: ProtoMessage, served: ServedCollection): DenseValue {
+  const newer = message.variant(NEWER);
+  if (message.spans.some(({ field }) => !KNOWN.includes(field)))
+    throw unknownForm(`vector "${served.vector}"`);
+  if (newer !== null && newer.wireType !== 2) throw new Malformed(`field ${newer.field}: invalid wire type`);
+  switch (newer?.field) {
+    case undefined:
+      if (message.has(INDICES)) throw notDense('sparse');
+      if (message.has(VECTORS_COUNT)) throw notSingle(flatRows(message), served);
+      return { values: readFloats(message, DATA), form: 'flat' };
+    case DENSE:
+      return { values: readFloats(new ProtoMessage(message.value(newer)), 1), form: 'dense' };
+    case SPARSE:
+      throw notDense('sparse');
+    case MULTI_DENSE:
+      throw notSingle(rowsOf(message.value(newer)), served);
+    default:
+      throw inferenceRefused(served);
+  }
+}
+
+/** The values of a dense vector in either form; null for any other kind. @throws Malformed */
+export function denseValues(message: ProtoMessage): Float32Array | null {
+  const newer = message.variant(NEWER);
+  if (newer === null)
+    return message.has(INDICES) || message.has(VECTORS_COUNT) ? null : readFloats(message, DATA);
+  return newer.field === DENSE && newer.wireType === 2
+    ? readFloats(new ProtoMessage(message.value(newer)), 1)
+    : null;
+}
+
+/** Whether a Vector is a sparse one. */
+export function isSparse(message: ProtoMessage): boolean {
+  const newer = message.variant(NEWER);
+  return newer === null ? message.has(INDICES) : newer.field === SPARSE;
+}
+
+/** What the server says to a vector of another kind than its collection holds. */
+export function notDense(kind: 'sparse' | 'multi'): Refusal {
+  return new Refusal(400, `Wrong input: Conversion between ${kind} and regular vectors failed`);
+}
+
+/** The same for several vectors in place of one: the server looks at their sizes first. */
+export function notSingle(rows: readonly Float32Array[], served: ServedCollection): Refusal {
+  for (const values of rows) checkDim(values, served);
+  return notDense('multi');
+}
+
+/** The rows of a MultiDenseVector: vectors 1, of data 1 each. */
+export function rowsOf(bytes: Uint8Array): Float32Array[] {
+  return new ProtoMessage(bytes).all(1).map((row) => readFloats(new ProtoMessage(row), 1));
+}
+
+/** Of the older form the first row says enough: all are equally long. */
+function flatRows(message: ProtoMessage): Float32Array[] {
+  const values = readFloats(message, DATA);
+  const count = Number(message.varint(VECTORS_COUNT) ?? 1n);
+  return [values.subarray(0, Math.floor(values.length / Math.max(count, 1)))];
+}
+
+/** A Vector of these packed floats in the form that its original had. */
+export function vectorOf(floats: Uint8Array, form: DenseValue['form']): Pieces {
+  const data = new Pieces().bytes(DATA, floats);
+  return form === 'flat' ? data : new Pieces().bytes(DENSE, data);
+}

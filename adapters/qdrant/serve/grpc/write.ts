@@ -1,0 +1,138 @@
+import type { ServedJob } from './batch-projector.js';
+import type { MethodRule } from './methods.js';
+import { isSparse, readDense, vectorOf } from './vector.js';
+import { renamedDeletions } from '../hidden-vector.js';
+import { Ambiguous, decodeText, ProtoMessage } from '../protobuf/message.js';
+import { readNames, vectorName } from './selectors.js';
+import { physicalName } from './stage.js';
+import { edited, Pieces, type FieldEdit } from '../protobuf/builder.js';
+import { Refusal, unknownForm } from '../rules.js';
+
+/** Vectors: vector 1 or vectors 2 (NamedVectors: vectors 1, a map of name 1 to Vector 2). */
+const VECTOR = 1;
+const VECTORS = 2;
+const MAP = 1;
+const KEY = 1;
+const VALUE = 2;
+
+/** PointStruct, or PointVectors: the number of its Vectors. */
+const POINT_STRUCT = 4;
+const POINT_VECTORS = 2;
+
+type WriteRule = Extract<MethodRule, { readonly kind: 'write' | 'deleteVectors' | 'updateBatch' }>;
+
+/** A write with its collection's real name, and what the compact vectors need. @throws Refusal */
+export function rewriteWrite(message: ProtoMessage, rule: WriteRule, job: ServedJob): Pieces {
+  const edits = new Map<number, FieldEdit>([[1, physicalName(job)]]);
+  switch (rule.kind) {
+    case 'write':
+      return edited(message, edits.set(rule.points, pointEdit(rule.vectors, job)));
+    case 'deleteVectors':
+      message.bytes(rule.selector);
+      return edited(
+        message,
+        edits.set(rule.selector, (bytes) => deleteVectors(bytes, job)),
+      );
+    case 'updateBatch':
+      return edited(
+        message,
+        edits.set(rule.operations, (bytes) => operation(bytes, job)),
+      );
+  }
+}
+
+/** PointsUpdateOperation, of which one is set: upsert 1, update_vectors 7, delete_vectors 8; the others have no vectors. */
+function operation(bytes: Uint8Array, job: ServedJob): Uint8Array | Pieces {
+  const message = new ProtoMessage(bytes);
+  if (message.spans.length > 1) throw new Ambiguous('an operation of several variants');
+  if (message.spans.some(({ field }) => field > 10)) throw unknownForm('operation');
+  const points = (field: number): FieldEdit => {
+    const edits = new Map([[1, pointEdit(field, job)]]);
+    return (list) => edited(new ProtoMessage(list), edits);
+  };
+  const selector: FieldEdit = (value) => {
+    const deletion = new ProtoMessage(value);
+    deletion.bytes(2);
+    return edited(deletion, new Map([[2, (names) => deleteVectors(names, job)]]));
+  };
+  return edited(
+    message,
+    new Map([
+      [1, points(POINT_STRUCT)],
+      [7, points(POINT_VECTORS)],
+      [8, selector],
+    ]),
+  );
+}
+
+function pointEdit(vectors: number, job: ServedJob): FieldEdit {
+  const edits = new Map<number, FieldEdit>([[vectors, (bytes) => writeVectors(bytes, job)]]);
+  return (bytes) => {
+    const point = new ProtoMessage(bytes);
+    point.bytes(vectors);
+    return edited(point, edits);
+  };
+}
+
+/** Vectors of one point: the full one is joined, or replaced, by its compact form. */
+function writeVectors(bytes: Uint8Array, job: ServedJob): Uint8Array | Pieces {
+  const message = new ProtoMessage(bytes);
+  if (message.spans.some(({ field }) => field > VECTORS)) throw unknownForm('vectors');
+  const span = message.variant([VECTOR, VECTORS]);
+  if (span === null) return bytes;
+  if (span.field === VECTOR) return writeDefault(message, job);
+  return edited(message, new Map([[VECTORS, (named) => writeNamed(named, job)]]));
+}
+
+function writeDefault(message: ProtoMessage, job: ServedJob): Uint8Array | Pieces {
+  const { served } = job;
+  const vector = message.bytes(VECTOR);
+  if (vector === null || served.vector !== '') return message.raw;
+  const content = new ProtoMessage(vector);
+  if (isSparse(content)) throw new Refusal(400, 'Sparse vector must be named');
+  const compact = compactOf(content, job);
+  if (served.layout === 'compact') return edited(message, new Map([[VECTOR, () => compact]]));
+  const named = new Pieces().raw(entry('', vector)).raw(entry(served.compact, compact));
+  return new Pieces().bytes(VECTORS, named);
+}
+
+function writeNamed(bytes: Uint8Array, job: ServedJob): Uint8Array | Pieces {
+  const { served } = job;
+  const message = new ProtoMessage(bytes);
+  const found: Pieces[] = [];
+  const change: FieldEdit = (value) => {
+    const pair = new ProtoMessage(value);
+    const name = pair.text(KEY) ?? '';
+    if (name !== served.vector) return edited(pair, new Map([[KEY, vectorName(served)]]));
+    // Of two values for one name the later would count: nobody sends that.
+    if (found.length > 0) throw new Refusal(400, `Bad request: vector "${name}" is given twice`);
+    const compact = compactOf(new ProtoMessage(pair.bytes(VALUE) ?? new Uint8Array(0)), job);
+    found.push(compact);
+    if (served.layout === 'two-stage') return value;
+    return new Pieces().text(KEY, name).bytes(VALUE, compact);
+  };
+  const out = edited(message, new Map([[MAP, change]]));
+  const [compact] = found;
+  if (compact === undefined) return out;
+  return served.layout === 'two-stage' ? out.raw(entry(served.compact, compact)) : out;
+}
+
+function compactOf(vector: ProtoMessage, job: ServedJob): Pieces {
+  const { values, form } = readDense(vector, job.served);
+  return vectorOf(job.projections.add(values), form);
+}
+
+function entry(name: string, vector: Uint8Array | Pieces): Pieces {
+  return new Pieces().bytes(MAP, new Pieces().text(KEY, name).bytes(VALUE, vector));
+}
+
+/** VectorsSelector of a deletion: names 1. The compact vector goes with the full one. */
+function deleteVectors(bytes: Uint8Array, job: ServedJob): Uint8Array | Pieces {
+  const { served } = job;
+  const message = new ProtoMessage(bytes);
+  const names = readNames(message);
+  const rename = renamedDeletions(names, served);
+  const known = edited(message, new Map([[1, (name) => Buffer.from(rename(decodeText(name)))]]));
+  if (served.layout === 'compact' || !names.map(rename).includes(served.vector)) return known;
+  return known.text(1, served.compact);
+}

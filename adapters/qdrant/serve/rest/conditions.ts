@@ -1,0 +1,236 @@
+import { scanJson, type JsonNode, type Span } from '../json/scan.js';
+import type { BodyKind, ConditionBody } from './routes.js';
+
+/**
+ * Where the conditions of a body name vectors (`has_vector`). The server takes most structures as an object or as an
+ * array of their fields' values, so each structure is read by its definition: no key has to stand in the body.
+ */
+
+interface Walk {
+  readonly body: Uint8Array;
+  /** Where the scanned part begins that the visited node is of. */
+  readonly base: number;
+  /** By where they start: what is read in two ways is found twice. */
+  readonly names: Map<number, Span>;
+}
+
+type Visit = (node: JsonNode, walk: Walk) => void;
+
+/** Strings that name a vector in a condition, as spans of the body. */
+export function vectorNames(
+  kind: BodyKind | ConditionBody,
+  { body, root }: { readonly body: Uint8Array; readonly root: JsonNode },
+): readonly Span[] {
+  const names = new Map<number, Span>();
+  visit(BODIES[kind], root, { body, base: 0, names });
+  return [...names.values()];
+}
+
+/** What the scan has only validated is scanned here. */
+function visit(by: Visit, node: JsonNode, walk: Walk): void {
+  if (node.kind !== 'skipped') {
+    by(node, walk);
+    return;
+  }
+  const base = walk.base + node.start;
+  by(scanJson(walk.body.subarray(base, walk.base + node.end)), { ...walk, base });
+}
+
+const nothing: Visit = () => undefined;
+
+/** A structure, given as an object or as an array of its fields' values in this order. */
+function structure(fields: readonly (readonly [string, Visit])[]): Visit {
+  const byKey = new Map(fields);
+  return (node, walk) => {
+    if (node.kind === 'object')
+      for (const { key, value } of node.entries) visit(byKey.get(key) ?? nothing, value, walk);
+    else if (node.kind === 'array')
+      node.items.forEach((item, i) => visit(fields[i]?.[1] ?? nothing, item, walk));
+  };
+}
+
+/** A list, or its only item without a list around it. */
+function oneOrMany(by: Visit): Visit {
+  return (node, walk) => {
+    if (node.kind === 'array') for (const item of node.items) visit(by, item, walk);
+    else visit(by, node, walk);
+  };
+}
+
+const CONDITIONS = oneOrMany((node, walk) => visitCondition(node, walk));
+const MIN_SHOULD = structure([
+  ['conditions', CONDITIONS],
+  ['min_count', nothing],
+]);
+const FILTER_LENGTH = 4;
+const FILTER = structure([
+  ['should', CONDITIONS],
+  ['min_should', MIN_SHOULD],
+  ['must', CONDITIONS],
+  ['must_not', CONDITIONS],
+]);
+const NESTED = structure([
+  ['key', nothing],
+  ['filter', FILTER],
+]);
+
+/** In an array of one value a string is the name of a vector; a list of one string is the key of an empty field. */
+function visitCondition(node: JsonNode, walk: Walk): void {
+  if (node.kind === 'object') {
+    for (const { key, value } of node.entries) {
+      if (key === 'has_vector') addName(value, walk);
+      else if (key === 'nested') visit(NESTED, value, walk);
+    }
+    FILTER(node, walk);
+  } else if (node.kind === 'array') {
+    const [first] = node.items;
+    if (node.items.length === FILTER_LENGTH) FILTER(node, walk);
+    if (node.items.length !== 1 || first === undefined) return;
+    addName(first, walk);
+    visit(NESTED, first, walk);
+  }
+}
+
+function addName(node: JsonNode, { base, names }: Walk): void {
+  if (node.kind === 'string')
+    names.set(base + node.start, { start: base + node.start, end: base + node.end });
+}
+
+const EXPRESSIONS = oneOrMany((node, walk) => visitExpression(node, walk));
+/** What operators with several operands call them. */
+const OPERANDS = ['left', 'right', 'base', 'exponent', 'x', 'target'];
+const OPERATORS = ['mult', 'sum', 'neg', 'abs', 'sqrt', 'exp', 'log10', 'ln', 'div', 'pow'];
+const DECAYS = ['lin_decay', 'exp_decay', 'gauss_decay'];
+/** Operators whose operand is one expression: of an array of one string it is a condition, no list. */
+const OF_ONE: ReadonlySet<string> = new Set(['neg', 'abs', 'sqrt', 'exp', 'log10', 'ln']);
+const OPERATOR_KEYS: ReadonlySet<string> = new Set([...OPERATORS, ...DECAYS]);
+
+/** A part of a formula: a condition counts as a number. */
+function visitExpression(node: JsonNode, walk: Walk): void {
+  visitCondition(node, walk);
+  if (node.kind === 'object') {
+    for (const { key, value } of node.entries)
+      if (OF_ONE.has(key)) visit(visitExpression, value, walk);
+      else if (OPERATOR_KEYS.has(key)) visit(visitOperands, value, walk);
+  } else if (node.kind === 'array' && node.items.length === 1) {
+    const [first] = node.items;
+    if (first?.kind === 'object') {
+      visitOperands(first, walk);
+      visitExpression(first, walk);
+    } else if (first?.kind === 'array' && !isKey(first.items)) {
+      if (isFilter(first.items)) FILTER(first, walk);
+      else visitOperands(first, walk);
+    }
+  }
+}
+
+function visitOperands(node: JsonNode, walk: Walk): void {
+  if (node.kind === 'object') {
+    for (const { key, value } of node.entries)
+      if (OPERANDS.includes(key)) visit(visitExpression, value, walk);
+  } else EXPRESSIONS(node, walk);
+}
+
+/** The key of a field that is to be empty, as an array: `["key"]`. */
+function isKey(items: readonly JsonNode[]): boolean {
+  return items.length === 1 && items[0]?.kind === 'string';
+}
+
+/** A list of four operands holds no null, and no count of conditions in the second place. */
+function isFilter(items: readonly JsonNode[]): boolean {
+  const [, minShould] = items;
+  return (
+    items.length === FILTER_LENGTH &&
+    items.every(
+      ({ kind }) => kind === 'null' || kind === 'array' || kind === 'object' || kind === 'numbers',
+    ) &&
+    (minShould?.kind === 'null' ||
+      (minShould?.kind === 'array' && minShould.items.length === 2) ||
+      (minShould?.kind === 'object' && minShould.entries.some(({ key }) => key === 'min_count')))
+  );
+}
+
+/** A formula is the only kind of query with conditions of its own: `{"formula": ...}` or an array that begins with it. */
+function visitQuery(node: JsonNode, walk: Walk): void {
+  if (node.kind === 'object') {
+    for (const { key, value } of node.entries) if (key === 'formula') visit(visitExpression, value, walk);
+  } else if (node.kind === 'array') {
+    const [formula] = node.items;
+    if (formula !== undefined && node.items.length <= 2) visit(visitExpression, formula, walk);
+  }
+}
+
+const PREFETCHES = oneOrMany((node, walk) => PREFETCH(node, walk));
+const PREFETCH = structure([
+  ['prefetch', PREFETCHES],
+  ['query', visitQuery],
+  ['using', nothing],
+  ['filter', FILTER],
+]);
+const FILTERED = structure([['filter', FILTER]]);
+const UPSERT = structure([
+  ['points', nothing],
+  ['shard_key', nothing],
+  ['update_filter', FILTER],
+]);
+const SET_PAYLOAD = structure([
+  ['payload', nothing],
+  ['points', nothing],
+  ['filter', FILTER],
+]);
+const DELETE_PAYLOAD = structure([
+  ['keys', nothing],
+  ['points', nothing],
+  ['filter', FILTER],
+]);
+const DELETE_VECTORS = structure([
+  ['points', nothing],
+  ['filter', FILTER],
+]);
+const OPERATION = structure([
+  ['upsert', UPSERT],
+  ['delete', FILTERED],
+  ['set_payload', SET_PAYLOAD],
+  ['overwrite_payload', SET_PAYLOAD],
+  ['delete_payload', DELETE_PAYLOAD],
+  ['clear_payload', FILTERED],
+  ['update_vectors', UPSERT],
+  ['delete_vectors', DELETE_VECTORS],
+]);
+/** Points copied to another shard: of the three values only the filter is no string and no number. */
+const REPLICATE = structure([
+  ['filter', FILTER],
+  ['from_shard_key', FILTER],
+  ['to_shard_key', FILTER],
+]);
+
+function listIn(key: string, by: Visit): Visit {
+  return structure([[key, oneOrMany(by)]]);
+}
+
+const BODIES: Readonly<Record<BodyKind | ConditionBody, Visit>> = {
+  query: PREFETCH,
+  'query batch': listIn('searches', PREFETCH),
+  'query groups': PREFETCH,
+  search: FILTERED,
+  'search batch': listIn('searches', FILTERED),
+  'search groups': FILTERED,
+  recommend: FILTERED,
+  'recommend batch': listIn('searches', FILTERED),
+  'recommend groups': FILTERED,
+  discover: FILTERED,
+  'discover batch': listIn('searches', FILTERED),
+  matrix: FILTERED,
+  read: FILTERED,
+  upsert: UPSERT,
+  'update vectors': UPSERT,
+  'delete vectors': DELETE_VECTORS,
+  operations: listIn('operations', OPERATION),
+  patch: nothing,
+  selection: FILTERED,
+  count: FILTERED,
+  facet: FILTERED,
+  'set payload': SET_PAYLOAD,
+  'delete payload': DELETE_PAYLOAD,
+  cluster: structure([['replicate_points', REPLICATE]]),
+};

@@ -1,0 +1,68 @@
+import type { ServedCollection } from '../../../../src/store/served.js';
+import { refuseExact } from '../exact-searches.js';
+import { JsonError, scanJson, type JsonNode } from '../json/scan.js';
+import { asciiJson, Splices } from '../json/byte-edits.js';
+import { vectorNames } from './conditions.js';
+import type { BodyKind, ConditionBody } from './routes.js';
+import { absentVector } from '../hidden-vector.js';
+
+const BACKSLASH = 0x5c;
+
+/** A body, and what the scan found in it. */
+export interface Scanned {
+  readonly body: Uint8Array;
+  readonly root: JsonNode;
+}
+
+/**
+ * A body in which conditions on the hidden vector (`has_vector`) name one that no point has: to clients there is no
+ * such vector.
+ * @throws JsonError
+ */
+export function scanShown(kind: BodyKind, body: Uint8Array, served: ServedCollection): Scanned {
+  const scanned = { body, root: scanJson(body) };
+  return mayName(body, served) ? hiddenIn(kind, scanned, served) : scanned;
+}
+
+/**
+ * The same for a body that is sent on as it is but for its conditions; what is no JSON stays.
+ * @throws Refusal for an exact count where clients may not count exactly
+ */
+export function hideVector(kind: ConditionBody, body: Uint8Array, served: ServedCollection): Uint8Array {
+  const counts = !served.allowsExact && (kind === 'count' || kind === 'facet');
+  if (!counts && !mayName(body, served)) return body;
+  try {
+    const scanned = { body, root: scanJson(body) };
+    if (counts) refuseExactCount(kind, scanned.root, served);
+    return hiddenIn(kind, scanned, served).body;
+  } catch (error) {
+    if (error instanceof JsonError) return body;
+    throw error;
+  }
+}
+
+/** What the server does not take as a request is its own to refuse. */
+function refuseExactCount(kind: ConditionBody, root: JsonNode, served: ServedCollection): void {
+  if (root.kind !== 'object') return;
+  const [exact, again] = root.entries.filter(({ key }) => key === 'exact');
+  if (again !== undefined) return;
+  if (exact === undefined ? kind === 'count' : exact.value.kind === 'true') refuseExact(served);
+}
+
+function hiddenIn(kind: BodyKind | ConditionBody, scanned: Scanned, served: ServedCollection): Scanned {
+  const source = new Splices(scanned.body);
+  const absent = asciiJson(absentVector(served));
+  for (const name of vectorNames(kind, scanned))
+    if (JSON.parse(source.read(name)) === served.compact) source.replace(name, absent);
+  if (source.count === 0) return scanned;
+  const body = source.apply();
+  return { body, root: scanJson(body) };
+}
+
+/** Hardly any body holds the name: the others are not looked into. */
+function mayName(body: Uint8Array, { layout, compact }: ServedCollection): boolean {
+  if (layout !== 'two-stage') return false;
+  const bytes = Buffer.from(body.buffer, body.byteOffset, body.length);
+  // A name with escapes could be any.
+  return bytes.includes(BACKSLASH) || bytes.includes(JSON.stringify(compact));
+}

@@ -1,0 +1,263 @@
+import { U64_MAX } from '../../../../src/core/point-id.js';
+import { serverVector } from '../hidden-vector.js';
+import type { JsonNode, Span } from '../json/scan.js';
+import { asciiJson, type Splices, type Text } from '../json/byte-edits.js';
+import {
+  badBody,
+  countOf,
+  elementsOf,
+  entryOf,
+  fieldsOf,
+  GROUP_ALIASES,
+  STRUCTURES,
+  stringOf,
+  textOf,
+  valueOf,
+  type Fields,
+} from './fields.js';
+import { uuidId } from '../point-ids.js';
+import { readLookup } from './lookup.js';
+import { applyChanges, searchesOf, writeObject } from './query.js';
+import {
+  leaveStage,
+  projectStage,
+  resultChanges,
+  treatmentOf,
+  wrapStage,
+  type Changes,
+  type Rewriting,
+  type Stage,
+} from './stage.js';
+import { pairsOf, type QueryForm } from './vector-input.js';
+import { LEGACY_LOOKUP_VECTOR } from '../rules.js';
+
+export type LegacyKind = 'search' | 'recommend' | 'discover';
+
+type Copy = (part: Span) => readonly Text[];
+
+interface LegacyRequest {
+  readonly node: JsonNode;
+  readonly stage: Stage;
+  /** Whether the server would take it: only then does a query mean the same. */
+  readonly complete: boolean;
+  readonly changes: Changes;
+  /** The search for candidates where it became a query of two stages. */
+  readonly prefetch: readonly Text[] | null;
+}
+
+const AVERAGE = 'average_vector';
+/** How the other strategies of a recommendation are called. */
+const STRATEGIES: readonly string[] = ['best_score', 'sum_scores'];
+
+/** Fields that mean the same in a query. */
+const SAME_FIELDS = [
+  ...['filter', 'params', 'score_threshold', 'limit', 'offset', 'with_payload', 'with_vector'],
+  ...['lookup_from', 'shard_key', 'group_by', 'group_size', 'with_lookup'],
+];
+
+/**
+ * A request of the older search endpoints.
+ * @returns whether it is now a request of the query endpoint, whose answers have another envelope
+ * @throws Refusal
+ */
+export function rewriteLegacy(
+  root: JsonNode,
+  rewriting: Rewriting,
+  { kind, grouped }: { readonly kind: LegacyKind; readonly grouped: boolean },
+): boolean {
+  return finish([readLegacy(root, rewriting, { kind, grouped })], rewriting);
+}
+
+/** All of a batch become queries where one does. @throws Refusal */
+export function rewriteLegacyBatch(root: JsonNode, rewriting: Rewriting, kind: LegacyKind): boolean {
+  const searches = searchesOf(root, rewriting);
+  return finish(
+    searches.map((node) => readLegacy(node, rewriting, { kind, grouped: false })),
+    rewriting,
+  );
+}
+
+function finish(requests: readonly LegacyRequest[], rewriting: Rewriting): boolean {
+  const asQueries =
+    requests.some(({ prefetch }) => prefetch !== null) && requests.every(({ complete }) => complete);
+  for (const request of requests) {
+    if (asQueries) rewriting.source.replace(request.node, queryText(request, rewriting));
+    else applyChanges(request.stage.fields, request.changes, rewriting);
+  }
+  return asQueries;
+}
+
+function readLegacy(
+  node: JsonNode,
+  rewriting: Rewriting,
+  { kind, grouped }: { readonly kind: LegacyKind; readonly grouped: boolean },
+): LegacyRequest {
+  const { source } = rewriting;
+  const structure = STRUCTURES[kind];
+  const fields = fieldsOf(node, grouped ? { ...structure, aliases: GROUP_ALIASES } : structure, source);
+  const { using: asked, form, writeName } = READERS[kind](fields, source);
+  const using = serverVector(asked, rewriting.served);
+  const lookup = readLookup(valueOf(fields, 'lookup_from'), LEGACY_LOOKUP_VECTOR, rewriting);
+  const stage: Stage = {
+    fields,
+    using,
+    form,
+    lookup,
+    hasPrefetch: false,
+    place: { depth: 0, grouped, into: 'other' },
+  };
+  const complete = isComplete(stage, kind, source);
+  const results = resultChanges(fields, rewriting);
+  const request = (changes: Changes, prefetch: readonly Text[] | null): LegacyRequest => {
+    return { node, stage, complete, prefetch, changes: new Map([...results, ...changes]) };
+  };
+  switch (treatmentOf(stage, rewriting)) {
+    case 'leave': {
+      const changes = leaveStage(stage, rewriting);
+      if (using !== asked && writeName !== undefined) changes.set('vector', writeName(using));
+      return request(changes, null);
+    }
+    case 'project':
+      return request(projectStage(stage, rewriting), null);
+    case 'wrap': {
+      const { prefetch, changes } = wrapStage(stage, rewriting);
+      if (complete && kind === 'recommend' && grouped) requireExamples(stage, rewriting);
+      return request(changes, prefetch);
+    }
+  }
+}
+
+/** A query for groups ignores ids of points that do not exist; the older call refuses them. @throws Refusal */
+function requireExamples({ form, fields, lookup }: Stage, { served, source, lookups }: Rewriting): void {
+  const shardKey = valueOf(fields, 'shard_key');
+  const own = { collection: served.target, shardKey: shardKey === undefined ? '' : source.raw(shardKey) };
+  const inputs = form.kind === 'similarity' ? form.inputs : [];
+  for (const input of inputs)
+    if (input.kind === 'number' || input.kind === 'string') lookups.require(lookup ?? own, input, source);
+}
+
+/** What the server would refuse stays as it is, so that the server says why. */
+function isComplete({ fields, form, place: { grouped } }: Stage, kind: LegacyKind, source: Splices): boolean {
+  const counts = grouped ? ['limit', 'group_size'] : ['limit'];
+  if (!counts.every((name) => (countOf(fields, name, source) ?? 0) >= 1)) return false;
+  if (grouped && valueOf(fields, 'group_by')?.kind !== 'string') return false;
+  if (form.kind !== 'similarity' || form.inputs.length === 0) return false;
+  if (!form.inputs.every((input) => isExample(input, source))) return false;
+  if (kind === 'discover') return isListOrNone(valueOf(fields, 'context'));
+  if (kind === 'search') return true;
+  const strategy = valueOf(fields, 'strategy');
+  const name = strategy === undefined ? AVERAGE : strategy.kind === 'string' && stringOf(strategy, source);
+  if (name !== AVERAGE) return name !== false && STRATEGIES.includes(name);
+  return elementsOf(valueOf(fields, 'positive'), source).length > 0;
+}
+
+/** Queries take one pair without a list around it; the older calls do not. */
+function isListOrNone(node: JsonNode | undefined): boolean {
+  return node === undefined || node.kind === 'array' || node.kind === 'numbers';
+}
+
+/**
+ * Whether the older calls take it for a vector or an id. Queries take more, and say other things of what they do not
+ * take. What is doubted here is only searched more slowly, by the full vectors.
+ */
+function isExample(node: JsonNode, source: Splices): boolean {
+  switch (node.kind) {
+    case 'numbers':
+      return true;
+    case 'number':
+      return /^\d{1,20}$/.test(source.read(node)) && BigInt(source.read(node)) <= U64_MAX;
+    case 'string':
+      return uuidId(stringOf(node, source)) !== null;
+    case 'object':
+      return entryOf(node, 'indices')?.kind === 'numbers' && entryOf(node, 'values')?.kind === 'numbers';
+    default:
+      return false;
+  }
+}
+
+interface Read {
+  readonly using: string;
+  readonly form: QueryForm;
+  /** The field `vector` with another name in it, where it holds the name of the vector. */
+  readonly writeName?: (name: string) => readonly Text[];
+}
+
+type Reader = (fields: Fields, source: Splices) => Read;
+
+const READERS: Readonly<Record<LegacyKind, Reader>> = {
+  search: readSearch,
+  recommend: (fields, source) => {
+    const parts = ['positive', 'negative', 'strategy'] as const;
+    const inputs = [valueOf(fields, 'positive'), valueOf(fields, 'negative')].flatMap((list) =>
+      elementsOf(list, source),
+    );
+    const write = (copy: Copy): readonly Text[] => inner('recommend', parts, fields, copy);
+    return { using: textOf(fields, 'using', source) ?? '', form: similarity(inputs, write) };
+  },
+  discover: (fields, source) => {
+    const target = valueOf(fields, 'target');
+    const context = valueOf(fields, 'context');
+    const inputs = [...(target === undefined ? [] : [target]), ...pairsOf(context, source)];
+    const write = (copy: Copy): readonly Text[] => {
+      if (target === undefined)
+        return ['{"context":', ...(context === undefined ? ['[]'] : copy(context)), '}'];
+      return [
+        '{"discover":{"target":',
+        ...copy(target),
+        ',"context":',
+        ...(context === undefined ? ['[]'] : copy(context)),
+        '}}',
+      ];
+    };
+    return { using: textOf(fields, 'using', source) ?? '', form: similarity(inputs, write) };
+  },
+};
+
+function readSearch(fields: Fields, source: Splices): Read {
+  const vector = fields.get('vector')?.value;
+  if (vector === undefined) return { using: '', form: { kind: 'none' } };
+  const same = (part: JsonNode): QueryForm => similarity([part], (copy) => copy(part));
+  if (vector.kind === 'numbers') return { using: '', form: same(vector) };
+  const badVector = badBody('data did not match any variant of untagged enum NamedVectorStruct');
+  if (vector.kind !== 'object' && vector.kind !== 'array') throw badVector;
+  const named = fieldsOf(vector, STRUCTURES.namedVector, source);
+  const [name, values] = [named.get('name')?.value, named.get('vector')?.value];
+  if (name?.kind !== 'string' || (values?.kind !== 'numbers' && values?.kind !== 'object')) throw badVector;
+  const writeName = (text: string): readonly Text[] => [
+    source.raw({ start: vector.start, end: name.start }),
+    asciiJson(text),
+    source.raw({ start: name.end, end: vector.end }),
+  ];
+  return { using: stringOf(name, source), form: same(values), writeName };
+}
+
+function similarity(inputs: readonly JsonNode[], write: (copy: Copy) => readonly Text[]): QueryForm {
+  return { kind: 'similarity', inputs, diversity: null, write };
+}
+
+function inner(name: string, parts: readonly string[], fields: Fields, copy: Copy): readonly Text[] {
+  const values = new Map<string, readonly Text[]>();
+  for (const part of parts) {
+    const value = valueOf(fields, part);
+    if (value !== undefined) values.set(part, copy(value));
+  }
+  return [`{"${name}":`, ...writeObject(values), '}'];
+}
+
+function queryText({ stage, changes, prefetch }: LegacyRequest, { source }: Rewriting): readonly Text[] {
+  const { form, using, fields } = stage;
+  const values = new Map<string, readonly Text[]>();
+  if (form.kind === 'similarity')
+    values.set(
+      'query',
+      form.write((part) => [source.raw(part)]),
+    );
+  if (using !== '') values.set('using', [asciiJson(using)]);
+  for (const name of SAME_FIELDS) {
+    const value = fields.get(name)?.value;
+    if (value === undefined || (name === 'params' && prefetch !== null)) continue;
+    values.set(name, changes.get(name) ?? [source.raw(value)]);
+  }
+  if (prefetch !== null) values.set('prefetch', prefetch);
+  return writeObject(values);
+}

@@ -1,0 +1,160 @@
+import type { ServedCollection } from '../../../../src/store/served.js';
+import type { LookupAnswer, RestRequest } from '../../../../src/serve/protocol.js';
+import { scanJson, type JsonNode } from '../json/scan.js';
+import { serverVector } from '../hidden-vector.js';
+import { asciiJson, Splices } from '../json/byte-edits.js';
+import { elementsOf, entryOf, fieldsOf, STRUCTURES, stringOf, textOf, valueOf } from './fields.js';
+import { Refusal, refuseImpossible, refuseTargetLookup, servedBy } from '../rules.js';
+
+/** Where the vectors of ids are to be taken from, when not from the collection searched. */
+export interface LookupPlace {
+  /** The collection that really holds them. */
+  readonly collection: string;
+  readonly vector: string;
+  /** As the client wrote it; '' without one. */
+  readonly shardKey: string;
+  /** Whether the collection is a served one. */
+  readonly served: boolean;
+  /** Set where the vector named is a reduced one. */
+  readonly reduced: ServedCollection | null;
+}
+
+/**
+ * @param otherwise the vector that is looked up if none is named
+ * @throws Refusal for a collection or a vector that clients must not see
+ */
+export function readLookup(
+  node: JsonNode | undefined,
+  otherwise: string,
+  { collections, source }: { readonly collections: readonly ServedCollection[]; readonly source: Splices },
+): LookupPlace | null {
+  if (node === undefined) return null;
+  const fields = fieldsOf(node, STRUCTURES.lookup, source);
+  const name = textOf(fields, 'collection', source);
+  if (name === undefined) return null;
+  refuseTargetLookup(name, collections);
+  const asked = textOf(fields, 'vector', source) ?? otherwise;
+  const shardKey = valueOf(fields, 'shard_key');
+  const served = servedBy(name, collections);
+  const vector = served === null ? asked : serverVector(asked, served);
+  return {
+    collection: served?.target ?? name,
+    vector,
+    shardKey: shardKey === undefined ? '' : source.raw(shardKey),
+    served: served !== null,
+    reduced: served?.vector === vector ? served : null,
+  };
+}
+
+/** A place as JSON, with another vector where one is given. */
+export function lookupText({ collection, shardKey, ...place }: LookupPlace, vector = place.vector): string {
+  const key = shardKey === '' ? '' : `,"shard_key":${shardKey}`;
+  return `{"collection":${asciiJson(collection)},"vector":${asciiJson(vector)}${key}}`;
+}
+
+/** Points of a collection, with one of their vectors or without any. */
+type Sought = Pick<LookupPlace, 'collection' | 'shardKey'> & { readonly vector: string | null };
+
+interface Group {
+  readonly place: Sought;
+  readonly ids: string[];
+  answer: ReadonlyMap<string, Float32Array | null> | null;
+}
+
+/** Vectors of points of other collections: asked for in a first pass over the request, used in the second. */
+export class Lookups {
+  readonly #groups = new Map<string, Group>();
+  readonly #answers: readonly LookupAnswer[] | undefined;
+  /** Query part of the client's address: its consistency and timeout hold for these reads too. */
+  readonly #search: string;
+  #described: string | null = null;
+
+  constructor(answers: readonly LookupAnswer[] | undefined, search: string) {
+    this.#answers = answers;
+    this.#search = search;
+  }
+
+  /**
+   * The vector of a point, or null as long as nobody has asked the server.
+   * @throws Refusal in the server's words where there is none
+   */
+  vectorOf(place: LookupPlace, id: JsonNode, source: Splices): Float32Array | null {
+    const vector = this.#find(place, id, source);
+    if (vector === 'missing')
+      throw new Refusal(404, `Not found: Vector with name "${place.vector}" for point not found`);
+    return vector;
+  }
+
+  /** Refuses a point that does not exist, once the server was asked. @throws Refusal in the server's words */
+  require({ collection, shardKey }: Omit<Sought, 'vector'>, id: JsonNode, source: Splices): void {
+    this.#find({ collection, shardKey, vector: null }, id, source);
+  }
+
+  /** A point's vector, or that it has none; null as long as nobody has asked the server. */
+  #find(place: Sought, id: JsonNode, source: Splices): Float32Array | 'missing' | null {
+    refuseImpossible(place.collection);
+    const { collection, vector, shardKey } = place;
+    const key = JSON.stringify([collection, vector, shardKey]);
+    const group = this.#groups.get(key) ?? {
+      ...{ place, ids: [], answer: this.#answered(this.#groups.size, vector) },
+    };
+    this.#groups.set(key, group);
+    if (group.answer === null) {
+      group.ids.push(source.raw(id));
+      return null;
+    }
+    const idText = id.kind === 'string' ? stringOf(id, source) : source.read(id);
+    const found = group.answer.get(canonicalId(idText));
+    if (found === undefined) throw new Refusal(404, `Not found: No point with id ${idText} found`);
+    return found ?? 'missing';
+  }
+
+  /** The answer to GET of a collection, or null as long as nobody has asked the server; not with `vectorOf`. */
+  descriptionOf(collection: string): Uint8Array | null {
+    const [answer] = this.#answers ?? [];
+    if (answer !== undefined) return answer.body;
+    this.#described = collection;
+    return null;
+  }
+
+  /** What the server has to be asked before the request can be rewritten. */
+  requests(): readonly RestRequest[] {
+    if (this.#answers !== undefined) return [];
+    if (this.#described !== null) {
+      const url = `/collections/${encodeURIComponent(this.#described)}`;
+      return [{ method: 'GET', url, body: new Uint8Array(0) }];
+    }
+    return [...this.#groups.values()].map(({ place, ids }) => ({
+      method: 'POST',
+      url: `/collections/${encodeURIComponent(place.collection)}/points${this.#search}`,
+      body: Buffer.from(
+        `{"ids":[${ids.join()}],"with_payload":false,"with_vector":${place.vector === null ? 'false' : `[${asciiJson(place.vector)}]`}${place.shardKey === '' ? '' : `,"shard_key":${place.shardKey}`}}`,
+        'latin1',
+      ),
+    }));
+  }
+
+  #answered(index: number, vector: string | null): Group['answer'] {
+    const answer = this.#answers?.[index];
+    if (answer === undefined) return null;
+    const source = new Splices(answer.body);
+    const result = entryOf(scanJson(answer.body), 'result');
+    const found = new Map<string, Float32Array | null>();
+    for (const point of elementsOf(result, source)) {
+      const id = entryOf(point, 'id');
+      if (id === undefined) continue;
+      const vectors = entryOf(point, 'vector');
+      const named = vectors?.kind === 'object' ? entryOf(vectors, vector ?? '') : vectors;
+      const idText = id.kind === 'string' ? stringOf(id, source) : source.read(id);
+      found.set(canonicalId(idText), named?.kind === 'numbers' ? named.values : null);
+    }
+    return found;
+  }
+}
+
+/** One text for every way to write the same id. */
+function canonicalId(text: string): string {
+  return /^\d+$/.test(text)
+    ? text.replace(/^0+(?=\d)/, '')
+    : text.replace(/^urn:uuid:|[{}-]/gi, '').toLowerCase();
+}

@@ -1,0 +1,117 @@
+import { serverVector } from '../hidden-vector.js';
+import type { JsonNode } from '../json/scan.js';
+import type { Text } from '../json/byte-edits.js';
+import { elementsOf, fieldsOf, oneOrMany, STRUCTURES, textOf, valueOf, type Fields } from './fields.js';
+import { readLookup } from './lookup.js';
+import {
+  leaveStage,
+  projectStage,
+  resultChanges,
+  treatmentOf,
+  wrapStage,
+  type Changes,
+  type Rewriting,
+  type Stage,
+} from './stage.js';
+import { readQuery } from './vector-input.js';
+import type { StagePlace } from '../rules.js';
+
+/** A query, its prefetches at any depth, and what it returns. @throws Refusal */
+export function rewriteQuery(root: JsonNode, rewriting: Rewriting, { grouped = false } = {}): void {
+  const fields = fieldsOf(root, STRUCTURES.query, rewriting.source);
+  rewriteStage(root, fields, rewriting, { depth: 0, grouped, into: 'other' });
+  applyChanges(fields, resultChanges(fields, rewriting), rewriting);
+}
+
+/** @throws Refusal */
+export function rewriteQueryBatch(root: JsonNode, rewriting: Rewriting): void {
+  for (const search of searchesOf(root, rewriting)) rewriteQuery(search, rewriting);
+}
+
+/** The requests of a batch. */
+export function searchesOf(root: JsonNode, { source }: Rewriting): readonly JsonNode[] {
+  return elementsOf(valueOf(fieldsOf(root, STRUCTURES.searches, source), 'searches'), source);
+}
+
+/** Writes new values of fields where the old ones stand. */
+export function applyChanges(fields: Fields, changes: Changes, { source }: Rewriting): void {
+  for (const [name, texts] of changes) {
+    const field = fields.get(name);
+    if (field !== undefined) source.replace(field.value, texts);
+  }
+}
+
+function rewriteStage(node: JsonNode, fields: Fields, rewriting: Rewriting, place: StagePlace): void {
+  const { source } = rewriting;
+  const prefetches = oneOrMany(valueOf(fields, 'prefetch'), source);
+  const using = serverVector(textOf(fields, 'using', source) ?? '', rewriting.served);
+  const stage: Stage = {
+    fields,
+    using,
+    form: readQuery(valueOf(fields, 'query'), source),
+    lookup: readLookup(valueOf(fields, 'lookup_from'), using, rewriting),
+    hasPrefetch: prefetches.length > 0,
+    place,
+  };
+  switch (treatmentOf(stage, rewriting)) {
+    case 'leave':
+      applyChanges(fields, leaveStage(stage, rewriting), rewriting);
+      break;
+    case 'project':
+      applyChanges(fields, projectStage(stage, rewriting), rewriting);
+      break;
+    case 'wrap': {
+      const { prefetch, changes } = wrapStage(stage, rewriting);
+      addPrefetch(node, fields, { prefetch, changes }, rewriting);
+    }
+  }
+  const inside = { depth: place.depth + 1, grouped: place.grouped, into: intoOf(stage) };
+  for (const inner of prefetches)
+    rewriteStage(inner, fieldsOf(inner, STRUCTURES.prefetch, source), rewriting, inside);
+}
+
+/** What the results of a stage's prefetches go into. */
+function intoOf({ form, place }: Stage): StagePlace['into'] {
+  if (form.kind === 'unknown') return 'unknown';
+  return form.kind === 'fusion' && place.depth === 0 ? 'fusion' : 'other';
+}
+
+/** `params` belong to the search for candidates: the prefetch takes their place, so that no comma moves. */
+function addPrefetch(
+  node: JsonNode,
+  fields: Fields,
+  { prefetch, changes }: { readonly prefetch: readonly Text[]; readonly changes: Changes },
+  rewriting: Rewriting,
+): void {
+  const { source } = rewriting;
+  if (node.kind !== 'object') {
+    source.replace(node, objectText(fields, new Map([...changes, ['prefetch', prefetch]]), rewriting));
+    return;
+  }
+  const params = valueOf(fields, 'params') === undefined ? undefined : fields.get('params');
+  const empty = fields.get('prefetch');
+  const limit = fields.has('limit') ? [] : (changes.get('limit') ?? []);
+  const texts = [...prefetch, ...(limit.length === 0 ? [] : [',"limit":', ...limit])];
+  if (empty !== undefined) {
+    source.replace(empty.value, texts);
+    if (params !== undefined) source.replace(params.value, 'null');
+  } else if (params !== undefined) {
+    source.replace({ start: params.keyStart, end: params.value.end }, '"prefetch":', texts);
+  } else {
+    source.insert(node.end - 1, ',"prefetch":', texts);
+  }
+  applyChanges(fields, changes, rewriting);
+}
+
+/** A stage given as an array, written as an object; its `params` went into the prefetch. */
+function objectText(fields: Fields, changes: Changes, { source }: Rewriting): readonly Text[] {
+  const values = new Map<string, readonly Text[]>();
+  for (const [name, { value }] of fields) if (name !== 'params') values.set(name, [source.raw(value)]);
+  return writeObject(new Map([...values, ...changes]));
+}
+
+/** A JSON object of values given as text. */
+export function writeObject(values: ReadonlyMap<string, readonly Text[]>): readonly Text[] {
+  const texts = [...values].flatMap(([name, value], i) => [`${i === 0 ? '{' : ','}"${name}":`, ...value]);
+  return [...texts, texts.length === 0 ? '{}' : '}'];
+}

@@ -1,0 +1,259 @@
+import type { ServedCollection } from '../../../../src/store/served.js';
+import { refuseExactStage } from '../exact-searches.js';
+import type { JsonNode, Span } from '../json/scan.js';
+import { asciiJson, type Splices, type Text } from '../json/byte-edits.js';
+import {
+  countOf,
+  elementsOf,
+  fieldsOf,
+  STRUCTURES,
+  stringOf,
+  textOf,
+  valueOf,
+  type Fields,
+} from './fields.js';
+import { lookupText, type LookupPlace, type Lookups } from './lookup.js';
+import type { Projection } from './vector-slots.js';
+import { readInput, type QueryForm } from './vector-input.js';
+import {
+  candidatesFor,
+  DEFAULT_GROUPS,
+  DEFAULT_LIMIT,
+  isFetchable,
+  limitOfDiverseLeaf,
+  PREFETCH_DEPTH_MAX,
+  Refusal,
+  refuseTargetLookup,
+  servedBy,
+  treatStage,
+  treatWithVector,
+  unknownForm,
+  type StagePlace,
+  type Treatment,
+  type Wanted,
+} from '../rules.js';
+
+/** One request on its way to the server. */
+export interface Rewriting {
+  readonly served: ServedCollection;
+  readonly collections: readonly ServedCollection[];
+  readonly source: Splices;
+  readonly projection: Projection;
+  readonly lookups: Lookups;
+}
+
+/** A stage of a query, or a legacy search. */
+export interface Stage {
+  readonly fields: Fields;
+  /** The vector searched, by the name that the server gets. */
+  readonly using: string;
+  readonly form: QueryForm;
+  readonly lookup: LookupPlace | null;
+  readonly hasPrefetch: boolean;
+  readonly place: StagePlace;
+}
+
+/** New texts of fields' values. */
+export type Changes = Map<string, readonly Text[]>;
+
+/** @throws Refusal */
+export function treatmentOf(stage: Stage, { served, source }: Rewriting): Treatment {
+  const { fields, form, using, hasPrefetch } = stage;
+  const params = valueOf(fields, 'params');
+  const exact = params === undefined ? undefined : fieldsOf(params, STRUCTURES.params, source).get('exact');
+  const isExact = exact?.value.kind === 'true';
+  refuseExactStage(isExact, stage.place, served);
+  const treatment = treatStage(
+    {
+      using,
+      // What is not understood may hold vectors of the reduced space.
+      query: form.kind === 'unknown' ? 'similarity' : form.kind === 'fusion' ? 'other' : form.kind,
+      hasPrefetch,
+      exact: isExact,
+      hasScoreThreshold: valueOf(fields, 'score_threshold') !== undefined,
+    },
+    served,
+  );
+  if (treatment !== 'wrap') return treatment;
+  // One more level would be one too many for the server; the full vectors answer as well, if slowly.
+  const fits = stage.place.depth < PREFETCH_DEPTH_MAX && isFetchable(served, wantedOf(stage, source));
+  return fits && diverseLeafOf(stage, source)?.limit !== null ? 'wrap' : 'leave';
+}
+
+/** MMR in a prefetch, and the limit of the nearest search that says the same; null for every other stage. */
+function diverseLeafOf(
+  { fields, form, place }: Stage,
+  source: Splices,
+): { readonly limit: number | null } | null {
+  const diversity = form.kind === 'similarity' ? form.diversity : null;
+  if (diversity === null || place.depth === 0) return null;
+  const limit = countOf(fields, 'limit', source) ?? DEFAULT_LIMIT;
+  return { limit: limitOfDiverseLeaf(diversity, limit, place) };
+}
+
+/** A stage that stays: only the collection named for its ids, or the vector, may have another name. */
+export function leaveStage({ fields, using, lookup, form }: Stage, { served, source }: Rewriting): Changes {
+  const changes: Changes = new Map();
+  if ((textOf(fields, 'using', source) ?? using) !== using) changes.set('using', [asciiJson(using)]);
+  if (lookup === null) return changes;
+  if (lookup.reduced?.layout === 'compact' && form.kind === 'similarity')
+    throw notStored(lookup.reduced, served);
+  return changes.set('lookup_from', [lookupText(lookup)]);
+}
+
+/** Replaces every vector where it stands. @throws Refusal */
+export function projectStage(stage: Stage, rewriting: Rewriting): Changes {
+  const { changes, replace } = inputsOf(stage, rewriting);
+  for (const input of similarityOf(stage.form).inputs) {
+    const text = replace(input);
+    if (text !== null) rewriting.source.replace(input, text);
+  }
+  return changes;
+}
+
+/** The search for candidates that a stage gets as its prefetch, and the changes to the stage. @throws Refusal */
+export function wrapStage(
+  stage: Stage,
+  rewriting: Rewriting,
+): { readonly prefetch: readonly Text[]; readonly changes: Changes } {
+  const { served, source } = rewriting;
+  const { fields, lookup } = stage;
+  const form = similarityOf(stage.form);
+  if (lookup?.reduced?.layout === 'compact') throw notStored(lookup.reduced, served);
+  const { changes: inner, replace } = inputsOf(stage, rewriting);
+  const inputs = [...form.inputs].sort((a, b) => a.start - b.start);
+  const copy = (part: Span): Text[] => {
+    const texts: Text[] = [];
+    let from = part.start;
+    for (const input of inputs) {
+      if (input.start < part.start || input.end > part.end) continue;
+      const text = replace(input);
+      if (text === null) continue;
+      texts.push(source.raw({ start: from, end: input.start }), text);
+      from = input.end;
+    }
+    return [...texts, source.raw({ start: from, end: part.end })];
+  };
+  const query = form.write(copy);
+  const params = valueOf(fields, 'params');
+  const lookupFrom = inner.get('lookup_from');
+  const prefetch: Text[] = [
+    '{"query":',
+    ...query,
+    `,"using":${asciiJson(served.compact)},"limit":${candidatesFor(served, wantedOf(stage, source))}`,
+    ...(params === undefined ? [] : [`,"params":${source.raw(params)}`]),
+    ...(lookupFrom === undefined || lookupFrom[0] === 'null' ? [] : [',"lookup_from":', ...lookupFrom]),
+    '}',
+  ];
+  const changes: Changes =
+    lookup === null ? new Map<string, readonly Text[]>() : new Map([['lookup_from', [lookupText(lookup)]]]);
+  const diverse = diverseLeafOf(stage, source);
+  if (diverse !== null) {
+    changes.set(
+      'query',
+      form.write((part) => [source.raw(part)]),
+    );
+    changes.set('limit', [String(diverse.limit)]);
+  }
+  return { prefetch, changes };
+}
+
+function similarityOf(form: QueryForm): QueryForm & { readonly kind: 'similarity' } {
+  if (form.kind !== 'similarity') throw unknownForm('query');
+  return form;
+}
+
+/** What becomes of a stage's vectors and ids in the compact space; null for an input that stays as it is. */
+function inputsOf(
+  { lookup, form }: Stage,
+  { served, source, projection, lookups }: Rewriting,
+): { readonly changes: Changes; readonly replace: (input: JsonNode) => Text | null } {
+  const { reduced } = lookup ?? { reduced: null };
+  const sameSpace = reduced?.projector.fingerprint === served.projector.fingerprint;
+  const hasIds = similarityOf(form).inputs.some(({ kind }) => kind === 'string' || kind === 'number');
+  const changes: Changes = new Map();
+  if (lookup !== null) {
+    if (hasIds && !sameSpace && reduced?.layout === 'compact') throw notStored(reduced, served);
+    if (sameSpace) changes.set('lookup_from', [lookupText(lookup, reduced.compact)]);
+    else if (hasIds) changes.set('lookup_from', ['null']);
+    else changes.set('lookup_from', [lookupText(lookup)]);
+  }
+  const replace = (input: JsonNode): Text | null => {
+    const read = readInput(input, served, source);
+    if (read.kind === 'dense') return projection.add(read.values);
+    if (lookup === null || sameSpace) return null;
+    const vector = lookups.vectorOf(lookup, input, source);
+    return vector === null ? null : projection.add(vector);
+  };
+  return { changes, replace };
+}
+
+function wantedOf({ fields, form, place }: Stage, source: Splices): Wanted {
+  const count = (name: string, otherwise: number): number => countOf(fields, name, source) ?? otherwise;
+  const limit = count('limit', place.grouped && place.depth === 0 ? DEFAULT_GROUPS : DEFAULT_LIMIT);
+  const considered = form.kind === 'similarity' ? (form.diversity?.candidatesLimit ?? limit) : limit;
+  return { limit: considered > limit ? considered : limit, offset: count('offset', 0) };
+}
+
+function notStored(place: ServedCollection, served: ServedCollection): Refusal {
+  return new Refusal(
+    400,
+    `Bad request: lookup_from: full vectors of "${place.vector}" are not stored in \`${place.names[0] ?? place.target}\`, and its compact ones are not comparable with those of "${served.vector}"`,
+  );
+}
+
+/** The changes that what a request wants returned needs. @throws Refusal */
+export function resultChanges(fields: Fields, { served, collections, source }: Rewriting): Changes {
+  const changes: Changes = new Map();
+  const vectors = selectionText(valueOf(fields, 'with_vector'), served, source);
+  if (vectors !== null) changes.set('with_vector', [vectors]);
+  const lookup = valueOf(fields, 'with_lookup');
+  const text = lookup === undefined ? null : withLookupText(lookup, collections, source);
+  if (text !== null) changes.set('with_lookup', [text]);
+  return changes;
+}
+
+/** What `with_vector` becomes; null where it stays. @throws Refusal */
+function selectionText(node: JsonNode | undefined, served: ServedCollection, source: Splices): string | null {
+  const asked = selectionOf(node, source);
+  const selection = asked === null ? 'keep' : treatWithVector(asked, served);
+  return selection === 'keep' ? null : `[${selection.names.map(asciiJson).join()}]`;
+}
+
+/** Null for a form that the server refuses. */
+function selectionOf(node: JsonNode | undefined, source: Splices): boolean | readonly string[] | null {
+  if (node === undefined || node.kind === 'false') return false;
+  if (node.kind === 'true') return true;
+  if (node.kind !== 'array' && node.kind !== 'numbers') return null;
+  const items = elementsOf(node, source);
+  return items.every(({ kind }) => kind === 'string') ? items.map((item) => stringOf(item, source)) : null;
+}
+
+/** Points looked up by group id in a collection that may be served under another name; null where it is not. */
+export function withLookupText(
+  node: JsonNode,
+  collections: readonly ServedCollection[],
+  source: Splices,
+): string | null {
+  if (node.kind === 'string') {
+    const served = lookedUp(stringOf(node, source), collections);
+    return served === null ? null : asciiJson(served.target);
+  }
+  const fields = fieldsOf(node, STRUCTURES.withLookup, source);
+  const collection = valueOf(fields, 'collection');
+  if (collection === undefined) return null;
+  const served = lookedUp(stringOf(collection, source), collections);
+  if (served === null) return null;
+  const vectors = valueOf(fields, 'with_vectors');
+  const payload = fields.get('with_payload');
+  const selection =
+    selectionText(vectors, served, source) ?? (vectors === undefined ? null : source.raw(vectors));
+  return `{"collection":${asciiJson(served.target)}${
+    payload === undefined ? '' : `,"with_payload":${source.raw(payload.value)}`
+  }${selection === null ? '' : `,"with_vectors":${selection}`}}`;
+}
+
+function lookedUp(name: string, collections: readonly ServedCollection[]): ServedCollection | null {
+  refuseTargetLookup(name, collections);
+  return servedBy(name, collections);
+}

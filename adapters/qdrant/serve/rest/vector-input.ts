@@ -1,0 +1,172 @@
+import type { ServedCollection } from '../../../../src/store/served.js';
+import type { JsonNode, Span } from '../json/scan.js';
+import type { Splices, Text } from '../json/byte-edits.js';
+import {
+  badBody,
+  countOf,
+  elementsOf,
+  fieldsOf,
+  oneOrMany,
+  QUERY_KINDS,
+  STRUCTURES,
+  valueOf,
+  type Fields,
+} from './fields.js';
+import { checkDim, inferenceRefused, Refusal, unknownForm, type Diversity } from '../rules.js';
+
+/** What a query asks, as far as it must be known. */
+export type QueryForm =
+  | { readonly kind: 'none' | 'other' | 'fusion' | 'unknown' }
+  | {
+      readonly kind: 'similarity';
+      /** Every value that is a vector or an id. */
+      readonly inputs: readonly JsonNode[];
+      /** The query that a search for candidates needs (without diversity, for example), by copies of its parts. */
+      readonly write: (copy: (part: Span) => readonly Text[]) => readonly Text[];
+      /** How it diversifies its results; null for a query that does not. */
+      readonly diversity: Diversity | null;
+    };
+
+/** A vector or the id of one, in the reduced space. */
+export type VectorInput = { readonly kind: 'dense'; readonly values: Float32Array } | { readonly kind: 'id' };
+
+const VECTOR_KEYS: ReadonlySet<string> = new Set(['indices', 'values', 'model', 'text', 'image', 'object']);
+const SIMILARITIES = ['nearest', 'recommend', 'discover', 'context', 'relevance_feedback'] as const;
+const FUSIONS = ['fusion', 'rrf'];
+const OTHERS = ['order_by', ...FUSIONS, 'formula', 'sample'];
+const SPARSE_REFUSED = 'Wrong input: Conversion between sparse and regular vectors failed';
+const MULTI_REFUSED = 'Wrong input: Conversion between multi and regular vectors failed';
+
+/** @throws Refusal for fields given twice or of a wrong type */
+export function readQuery(node: JsonNode | undefined, source: Splices): QueryForm {
+  if (node === undefined) return { kind: 'none' };
+  if (node.kind === 'array') {
+    const [nearest, mmr, ...more] = node.items;
+    // An array of both is a search with diversity, or without one.
+    if (nearest !== undefined && more.length === 0 && (mmr?.kind === 'object' || mmr?.kind === 'null'))
+      return nearestQuery(nearest, mmr.kind === 'null' ? undefined : mmr, source);
+  }
+  if (node.kind !== 'object') return similarity([node], node);
+  const kinds = fieldsOf(node, QUERY_KINDS, source);
+  const similarities = SIMILARITIES.filter((name) => kinds.has(name));
+  const others = OTHERS.filter((name) => kinds.has(name));
+  const isVector = node.entries.some(({ key }) => VECTOR_KEYS.has(key));
+  // The server takes the first kind that fits; what it would then ignore could hold a vector all the same.
+  if (similarities.length + others.length + Number(isVector) !== 1) return { kind: 'unknown' };
+  if (isVector) return similarity([node], node);
+  const [name] = similarities;
+  if (name === undefined) return { kind: FUSIONS.some((kind) => kinds.has(kind)) ? 'fusion' : 'other' };
+  if (name !== 'nearest') return similarity(INPUTS[name](kinds, source), node);
+  return nearestQuery(kinds.get('nearest')!.value, valueOf(kinds, 'mmr'), source);
+}
+
+/** Candidates for diversity are simply the nearest. */
+function nearestQuery(nearest: JsonNode, mmr: JsonNode | undefined, source: Splices): QueryForm {
+  if (mmr === undefined) return similarity([nearest], nearest);
+  const fields = fieldsOf(mmr, STRUCTURES.mmr, source);
+  const number = (name: string): number | null => {
+    const value = valueOf(fields, name);
+    if (value === undefined) return null;
+    return value.kind === 'number' ? Number(source.read(value)) : Number.NaN;
+  };
+  const candidates = countOf(fields, 'candidates_limit', source) ?? number('candidates_limit');
+  const diversity: Diversity = {
+    diversity: number('diversity'),
+    candidatesLimit: candidates === null || Number.isInteger(candidates) ? candidates : Number.NaN,
+  };
+  return { ...similarity([nearest], nearest), diversity };
+}
+
+function similarity(
+  inputs: readonly JsonNode[],
+  core: JsonNode,
+): QueryForm & { readonly kind: 'similarity' } {
+  return { kind: 'similarity', inputs, diversity: null, write: (copy) => copy(core) };
+}
+
+const INPUTS: Readonly<
+  Record<Exclude<(typeof SIMILARITIES)[number], 'nearest'>, (kinds: Fields, source: Splices) => JsonNode[]>
+> = {
+  recommend: (kinds, source) => examplesOf(kinds.get('recommend')!.value, source),
+  context: (kinds, source) => pairsOf(valueOf(kinds, 'context'), source),
+  discover: (kinds, source) => {
+    const fields = fieldsOf(kinds.get('discover')!.value, STRUCTURES.discoverInput, source);
+    return [required(fields, 'target'), ...pairsOf(valueOf(fields, 'context'), source)];
+  },
+  relevance_feedback: (kinds, source) => {
+    const fields = fieldsOf(kinds.get('relevance_feedback')!.value, STRUCTURES.feedbackInput, source);
+    const items = elementsOf(valueOf(fields, 'feedback'), source);
+    const examples = items.map((item) => fieldsOf(item, STRUCTURES.feedbackItem, source));
+    return [required(fields, 'target'), ...examples.map((item) => required(item, 'example'))];
+  },
+};
+
+function examplesOf(node: JsonNode, source: Splices): JsonNode[] {
+  const fields = fieldsOf(node, STRUCTURES.recommendInput, source);
+  return ['positive', 'negative'].flatMap((name) => elementsOf(valueOf(fields, name), source));
+}
+
+/** The vectors and ids of one context pair or many. */
+export function pairsOf(node: JsonNode | undefined, source: Splices): JsonNode[] {
+  return oneOrMany(node, source).flatMap((pair) => {
+    const fields = fieldsOf(pair, STRUCTURES.contextPair, source);
+    return [required(fields, 'positive'), required(fields, 'negative')];
+  });
+}
+
+/** @throws Refusal */
+function required(fields: Fields, name: string): JsonNode {
+  const value = fields.get(name)?.value;
+  if (value === undefined) throw badBody(`missing field \`${name}\``);
+  return value;
+}
+
+/**
+ * A vector or id that is to be compared with reduced vectors.
+ * @throws Refusal for every other form
+ */
+export function readInput(node: JsonNode, served: ServedCollection, source: Splices): VectorInput {
+  switch (node.kind) {
+    case 'numbers':
+      return { kind: 'dense', values: node.values };
+    case 'string':
+      return { kind: 'id' };
+    case 'number':
+      if (/^\d+$/.test(source.read(node))) return { kind: 'id' };
+      throw badBody('Expected some form of vector, id, or a type of query');
+    case 'object':
+    case 'array':
+      throw refusedVector(node, served, source);
+    case 'null':
+    case 'true':
+    case 'false':
+      throw badBody('Expected some form of vector, id, or a type of query');
+    case 'skipped':
+      throw unknownForm('query');
+  }
+}
+
+/**
+ * Why an object or array that is no dense vector cannot be one of the reduced space.
+ * @param source given where the server also takes a sparse vector as an array of its indices and values
+ */
+export function refusedVector(node: JsonNode, served: ServedCollection, source?: Splices): Refusal {
+  const rows = node.kind === 'array' ? node.items : [];
+  if (source !== undefined && isSparse(rows, source)) return new Refusal(400, SPARSE_REFUSED);
+  if (rows.length > 0 && rows.every(({ kind }) => kind === 'numbers')) {
+    for (const one of rows) if (one.kind === 'numbers') checkDim(one.values, served);
+    return new Refusal(400, MULTI_REFUSED);
+  }
+  if (node.kind === 'object') {
+    const keys = node.entries.map(({ key }) => key);
+    if (keys.includes('model')) return inferenceRefused(served);
+    if (keys.includes('indices') && keys.includes('values')) return new Refusal(400, SPARSE_REFUSED);
+  }
+  return unknownForm('vector');
+}
+
+/** Two rows of which the first could be indices: the server does not try further. */
+function isSparse([indices, values, ...more]: readonly JsonNode[], source: Splices): boolean {
+  if (indices?.kind !== 'numbers' || values?.kind !== 'numbers' || more.length > 0) return false;
+  return indices.values.length === values.values.length && /^[\d\s,[\]]*$/.test(source.raw(indices));
+}

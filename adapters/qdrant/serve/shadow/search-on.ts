@@ -1,0 +1,44 @@
+import type { GrpcCall } from '../../../../src/serve/protocol.js';
+import { METHODS } from '../grpc/methods.js';
+import { decodeText, Malformed, ProtoMessage } from '../protobuf/message.js';
+import { edited, type FieldEdit } from '../protobuf/builder.js';
+import { parsePath } from '../rest/path.js';
+
+/** The address of the same search on another collection; null where none of these names is searched. */
+export function searchOn(
+  url: string,
+  others: ReadonlyMap<string, string>,
+): { readonly name: string; readonly url: string } | null {
+  const { segments, raw, search } = parsePath(url);
+  const name = segments[1] ?? '';
+  const other = others.get(name);
+  if (segments[0] !== 'collections' || other === undefined) return null;
+  return { name, url: `/collections/${encodeURIComponent(other)}/${raw.slice(2).join('/')}${search}` };
+}
+
+/** Collection names and searches of a batch; each search has a collection name 1 of its own. */
+const COLLECTION = 1;
+const SEARCHES = 2;
+
+/** The same search as a call; null where none of these names is searched. */
+export function callOn(
+  { path, message }: GrpcCall,
+  others: ReadonlyMap<string, string>,
+): { readonly name: string; readonly call: GrpcCall } | null {
+  const rule = METHODS[path];
+  if (rule?.kind !== 'query' && rule?.kind !== 'legacy') return null;
+  try {
+    const request = new ProtoMessage(message);
+    const name = request.text(COLLECTION) ?? '';
+    const other = others.get(name);
+    if (other === undefined) return null;
+    const rename: FieldEdit = (value) => (decodeText(value) === name ? Buffer.from(other) : value);
+    const renamed = new Map([[COLLECTION, rename]]);
+    const inBatch: FieldEdit = (search) => edited(new ProtoMessage(search), renamed);
+    const edits = rule.batch === true ? new Map([...renamed, [SEARCHES, inBatch]]) : renamed;
+    return { name, call: { path, message: edited(request, edits).finish() } };
+  } catch (error) {
+    if (error instanceof Malformed) return null;
+    throw error;
+  }
+}

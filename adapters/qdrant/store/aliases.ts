@@ -1,0 +1,119 @@
+import { boundedName } from '../../../src/core/bounded-name.js';
+import { TldrError } from '../../../src/core/errors.js';
+import { listAt, num, numberAt, objectAt, textAt, type JsonObject } from '../transport/json.js';
+import { checkName } from '../transport/names.js';
+import type { Rest } from '../transport/rest.js';
+import { pathOf } from '../points/sampling.js';
+import { UNLIMITED } from '../transport/strict-limits.js';
+
+const ALIASES = '/collections/aliases';
+/** Longest name of a collection: a folder of the server has it. */
+export const NAME_BYTES_MAX = 255;
+/** End of the alias that is made for a moment. */
+const PASSING = '__tldr_passing';
+
+/** Alias name to collection name, of the whole server. */
+export async function readAliases(rest: Rest): Promise<ReadonlyMap<string, string>> {
+  const aliases = listAt(await rest.call('GET', '/aliases'), 'aliases');
+  return new Map(
+    aliases.map((one) => [textAt(one, 'alias_name') ?? '', textAt(one, 'collection_name') ?? '']),
+  );
+}
+
+/** Points an alias at a collection. One action on purpose: create_alias re-points an existing alias atomically. */
+export async function pointAlias(rest: Rest, alias: string, collection: string): Promise<void> {
+  checkName('the alias', alias);
+  await rest.call('POST', ALIASES, { actions: [createAction(alias, collection)] });
+}
+
+/** Removes an alias; the server takes a missing one for removed. */
+export async function removeAlias(rest: Rest, alias: string): Promise<void> {
+  await rest.call('POST', ALIASES, { actions: [{ delete_alias: { alias_name: alias } }] });
+}
+
+function createAction(alias: string, collection: string): JsonObject {
+  return { create_alias: { alias_name: alias, collection_name: collection } };
+}
+
+/**
+ * Why the name of a collection cannot lead to another one here, or null. Between peers a name is resolved twice,
+ * so that with a shadowed collection reads and writes would go half into the wrong one.
+ */
+export async function shadowingRefusal(rest: Rest): Promise<string | null> {
+  const cluster = await rest.call('GET', '/cluster');
+  const peers = Object.keys(objectAt(cluster, 'peers')).length;
+  if (textAt(cluster, 'status') !== 'enabled' || peers < 2) return null;
+  return `this is a cluster of ${peers} peers, which resolve names twice: searches and writes would go half into the wrong collection`;
+}
+
+/**
+ * Lets the name of an existing collection lead to another, in one request: renaming an alias does not look whether
+ * a collection has that name, and aliases are looked up first. Undocumented, so tried on a scratch pair before.
+ * @throws UNSUPPORTED in a cluster, and where the server behaves otherwise
+ */
+export async function shadowName(rest: Rest, name: string, collection: string): Promise<void> {
+  const refusal = await shadowingRefusal(rest);
+  if (refusal !== null) throw new TldrError('UNSUPPORTED', refusal);
+  await tryShadowing(rest);
+  await shadow(rest, name, collection);
+}
+
+async function shadow(rest: Rest, name: string, collection: string): Promise<void> {
+  const passing = `${boundedName(name, NAME_BYTES_MAX - PASSING.length)}${PASSING}`;
+  const found = await readAliases(rest);
+  if (found.has(passing) && found.get(passing) !== collection)
+    throw new TldrError('ALREADY_EXISTS', `the alias "${passing}" is taken: remove it first`);
+  const rename = { rename_alias: { old_alias_name: passing, new_alias_name: name } };
+  try {
+    await rest.call('POST', ALIASES, { actions: [createAction(passing, collection), rename] });
+  } catch (error) {
+    // Sent again after a lost answer, the renaming may fail although it was done.
+    const after = await readAliases(rest);
+    if (after.get(passing) === collection) await removeAlias(rest, passing);
+    if (after.get(name) !== collection) throw error;
+  }
+}
+
+/** The whole way on two collections of its own: there, back, there again, and the shadowed one deleted. */
+async function tryShadowing(rest: Rest): Promise<void> {
+  const [hidden, shown] = [scratchName('hidden'), scratchName('shown')];
+  try {
+    for (const name of [hidden, shown])
+      await rest.call('PUT', pathOf(name), { vectors: { size: num(1), distance: 'Dot' }, ...UNLIMITED });
+    const point = { id: num(1), vector: [num(1)] };
+    await rest.call('PUT', `${pathOf(hidden)}/points?wait=true`, { points: [point] });
+    await shadow(rest, hidden, shown);
+    await expectPoints(rest, hidden, 0);
+    await removeAlias(rest, hidden);
+    await expectPoints(rest, hidden, 1);
+    await shadow(rest, hidden, shown);
+    await rest.call('DELETE', pathOf(hidden));
+    await expectPoints(rest, hidden, 0);
+    if ((await readAliases(rest)).get(hidden) !== shown)
+      throw strange('the alias did not outlive its shadow');
+    const left = listAt(await rest.call('GET', '/collections'), 'collections');
+    if (left.some((one) => textAt(one, 'name') === hidden)) throw strange('the shadowed one was not deleted');
+  } finally {
+    await removeAlias(rest, hidden);
+    for (const name of [hidden, shown]) await rest.call('DELETE', pathOf(name));
+  }
+}
+
+async function expectPoints(rest: Rest, name: string, expected: number): Promise<void> {
+  const result = await rest.call('POST', `${pathOf(name)}/points/count`, { exact: true });
+  const found = numberAt(result, 'count');
+  if (found !== expected) throw strange(`${found ?? 'no'} points where ${expected} were expected`);
+}
+
+function strange(what: string): TldrError {
+  return new TldrError(
+    'UNSUPPORTED',
+    `this server does not let a collection's name lead to another collection (tried on a scratch pair: ${what}): use an alias`,
+  );
+}
+
+let scratches = 0;
+
+function scratchName(role: string): string {
+  return `tldr-shadow-test-${process.pid}-${process.hrtime.bigint()}-${scratches++}-${role}`;
+}

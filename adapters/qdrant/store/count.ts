@@ -1,0 +1,36 @@
+import { TldrError } from '../../../src/core/errors.js';
+import { listAt, num, numberAt, valueAt, type Json } from '../transport/json.js';
+import { limitsOf, type Place } from '../points/transfer.js';
+import type { Rest } from '../transport/rest.js';
+import { pathOf, shardKeyJson } from '../points/sampling.js';
+import { StrictRefusal } from '../transport/strict-refusal.js';
+
+const PAGE_POINTS = 10_000;
+
+/** How many points there are, exactly; read page by page where strict mode allows no exact count. */
+export async function countPoints(rest: Rest, place: Place): Promise<number> {
+  const { collection, shardKey } = place;
+  const shard = shardKey === undefined ? {} : { shard_key: shardKeyJson(shardKey) };
+  try {
+    const result = await limitsOf(place).keeping(() =>
+      rest.call('POST', `${pathOf(collection)}/points/count`, { exact: true, ...shard }),
+    );
+    const count = numberAt(result, 'count');
+    if (count === undefined) throw new TldrError('UNAVAILABLE', `${collection}: the answer holds no count`);
+    return count;
+  } catch (error) {
+    if (!(error instanceof StrictRefusal)) throw error;
+  }
+  let total = 0;
+  let offset: Json = null;
+  do {
+    const page: Json = await limitsOf(place).keeping(({ queryPoints }) => {
+      const limit = num(Math.min(PAGE_POINTS, queryPoints));
+      const body = { limit, offset, with_payload: false, with_vector: false, ...shard };
+      return rest.call('POST', `${pathOf(collection)}/points/scroll`, body);
+    });
+    total += listAt(page, 'points').length;
+    offset = valueAt(page, 'next_page_offset') ?? null;
+  } while (offset !== null);
+  return total;
+}

@@ -1,0 +1,95 @@
+import { roughTime } from '../../../src/core/read-turns.js';
+import type { Log } from '../../../src/core/run.js';
+import { targetDescription } from '../../../src/store/target-description.js';
+import type { CollectionSpec } from '../../../src/store/vector-store.js';
+import { numberAt, parseJson } from '../transport/json.js';
+import { isLifted, isRefusedByLimit, LiftedLimits } from './lifted-limits.js';
+import { COUNTED_BATCH_POINTS } from '../points/transfer.js';
+import type { Rest } from '../transport/rest.js';
+import { pathOf } from '../points/sampling.js';
+import { KnownLimits, strictLimits, type StrictLimits } from '../transport/strict-limits.js';
+
+/** Reading everything may take so long without a word. */
+const LONG_MINUTES = 10;
+
+interface Server {
+  readonly rest: Rest;
+  readonly log: Log | undefined;
+  /** Calls turned away so far as too many. */
+  readonly refusals: () => number;
+}
+
+export interface KnownCollection {
+  readonly spec: CollectionSpec;
+  readonly limits: KnownLimits;
+}
+
+/** Descriptions of collections. Each is read once, since only strict mode can change during a run. */
+export class KnownCollections {
+  readonly #describe: (collection: string) => Promise<CollectionSpec>;
+  readonly #rest: Rest;
+  readonly #log: Log | undefined;
+  readonly #refusals: () => number;
+  readonly #lifted: LiftedLimits;
+  readonly #known = new Map<string, KnownCollection>();
+
+  constructor(describe: (collection: string) => Promise<CollectionSpec>, { rest, log, refusals }: Server) {
+    this.#refusals = refusals;
+    this.#rest = rest;
+    this.#log = log;
+    this.#describe = describe;
+    this.#lifted = new LiftedLimits(rest);
+  }
+
+  async get(collection: string): Promise<KnownCollection> {
+    const known = this.#known.get(collection);
+    if (known !== undefined) return known;
+    const spec = await this.#describe(collection);
+    const readAgain = async (): Promise<StrictLimits> => strictLimits(await this.#describe(collection));
+    const limits = new KnownLimits(strictLimits(spec), { read: readAgain, refusals: this.#refusals });
+    const fresh = { spec, limits };
+    if (isLifted(parseJson(spec.native))) this.#lifted.owe(collection);
+    this.#known.set(collection, fresh);
+    await this.#sayIfSlow(collection, fresh.limits.now);
+    return fresh;
+  }
+
+  /** Says how long a rate limit makes reading everything, where that is long. */
+  async #sayIfSlow(collection: string, { readTokens, queryPoints }: StrictLimits): Promise<void> {
+    if (readTokens === Infinity) return;
+    const points = numberAt(await this.#rest.call('GET', pathOf(collection)), 'points_count');
+    if (points === undefined) return;
+    const minutes = points / Math.min(COUNTED_BATCH_POINTS, queryPoints) / readTokens;
+    if (minutes <= LONG_MINUTES) return;
+    this.#log?.(
+      'warn',
+      `strict mode of ${collection} lets ${readTokens} reads a minute through: reading its ${points} points once takes at least ${roughTime(minutes)}. Raise read_rate_limit to make that shorter`,
+    );
+  }
+
+  async limits(collection: string): Promise<KnownLimits> {
+    return (await this.get(collection)).limits;
+  }
+
+  forget(collection: string): void {
+    this.#known.delete(collection);
+  }
+
+  /**
+   * Writes within the limits of a collection; past them where it is a migration's target. Any write, of nothing too, ends
+   * what an earlier one left that was interrupted.
+   */
+  async write(collection: string, write: (limits: KnownLimits) => Promise<void>): Promise<void> {
+    const { spec, limits } = await this.get(collection);
+    const isTarget = targetDescription(spec) !== null;
+    const lifted = (): Promise<void> => this.#lifted.during(collection, () => write(KnownLimits.none));
+    // A rate limit would hold back what clients wrote to the source.
+    if (isTarget && (limits.now.writeTokens !== Infinity || this.#lifted.isOwed(collection))) return lifted();
+    try {
+      await limits.keeping(() => write(limits));
+    } catch (error) {
+      if (!isTarget || !isRefusedByLimit(error)) throw error;
+      await lifted();
+    }
+  }
+}

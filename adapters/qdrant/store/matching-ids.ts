@@ -1,0 +1,121 @@
+import { isTldrError, TldrError } from '../../../src/core/errors.js';
+import type { PointId } from '../../../src/core/point-id.js';
+import { ProtoWriter } from '../../../src/encoder/protobuf.js';
+import type { PointCondition } from '../../../src/store/vector-store.js';
+import { CONDITION_FORM } from './condition-form.js';
+import type { Grpc } from '../transport/grpc.js';
+import { listAt, num, parseJson, valueAt, type Json, type JsonObject } from '../transport/json.js';
+import { limitsOf, type Place } from '../points/transfer.js';
+import type { Rest } from '../transport/rest.js';
+import { idOf, pathOf } from '../points/sampling.js';
+import { StrictRefusal } from '../transport/strict-refusal.js';
+import { Cursor, decodePointId, encodePointId, retrievedId, selector } from '../transport/wire.js';
+
+const PAGE_POINTS = 4096;
+/** What the server answers to a write to all shards where there is none. */
+const NO_SHARD = 'Shard key not specified';
+/** A field that nobody has an index of. */
+const NO_FIELD = 'qdrant-tldr-no-such-field';
+/** A filter that selects every point. */
+const EVERYTHING: JsonObject = {};
+
+interface IdPage {
+  readonly ids: PointId[];
+  readonly next: PointId | null;
+}
+
+/**
+ * Ids of the points that a filter selects, in pages: a filter as JSON text, or as a Filter message. If strict mode
+ * allows updates by the filter and no reading by it, these are the ids of all points.
+ * @throws INVALID_ARGUMENT for a filter that the server does not take
+ */
+export async function* matchingIds(
+  { rest, grpc }: { readonly rest: Rest; readonly grpc: Grpc },
+  place: Place,
+  { form, bytes }: PointCondition,
+): AsyncGenerator<readonly PointId[]> {
+  let filter = form === CONDITION_FORM.json ? jsonOf(bytes) : null;
+  let from: PointId | null = null;
+  do {
+    const { ids, next }: IdPage = await limitsOf(place).keeping(async ({ queryPoints, settings }) => {
+      const limit = Math.min(PAGE_POINTS, queryPoints);
+      try {
+        return await (filter === null
+          ? grpcPage(grpc, place, { filter: bytes, limit, from })
+          : restPage(rest, place, { filter, limit, from }));
+      } catch (error) {
+        const unread = error instanceof StrictRefusal && error.limit === 'unindexed_filtering_retrieve';
+        if (!unread || settings['unindexed_filtering_update'] === false) throw error;
+        filter = EVERYTHING;
+        return restPage(rest, place, { filter, limit, from });
+      }
+    });
+    if (ids.length > 0) yield ids;
+    from = next;
+  } while (from !== null);
+}
+
+function jsonOf(bytes: Uint8Array): Json {
+  const text = Buffer.from(bytes).toString('utf8');
+  try {
+    return parseJson(text);
+  } catch (cause) {
+    throw new TldrError('INVALID_ARGUMENT', 'a filter that cannot be read', { cause });
+  }
+}
+
+interface PageRequest<Filter> {
+  readonly filter: Filter;
+  readonly limit: number;
+  readonly from: PointId | null;
+}
+
+async function restPage(rest: Rest, { collection }: Place, page: PageRequest<Json>): Promise<IdPage> {
+  const { filter, limit, from } = page;
+  const body: JsonObject = { filter, limit: num(limit), with_payload: false, with_vector: false };
+  if (from !== null) body['offset'] = typeof from === 'bigint' ? num(from) : from;
+  const result = await rest.call('POST', `${pathOf(collection)}/points/scroll`, body);
+  const next = valueAt(result, 'next_page_offset') ?? null;
+  return {
+    ids: listAt(result, 'points').map((point) => idOf(valueAt(point, 'id'))),
+    next: next === null ? null : idOf(next),
+  };
+}
+
+/** ScrollPoints: filter 2, offset 3, limit 4, with_payload 6, with_vectors 7; answer: next_page_offset 1, result 2. */
+async function grpcPage(grpc: Grpc, { collection }: Place, page: PageRequest<Uint8Array>): Promise<IdPage> {
+  const request = new ProtoWriter().string(1, collection).bytes(2, page.filter);
+  if (page.from !== null) request.message(3, encodePointId(page.from));
+  request.varint(4, page.limit).message(6, selector(false)).message(7, selector(false));
+  const cursor = new Cursor(await grpc.call('Points/Scroll', request.finish()));
+  const ids: PointId[] = [];
+  let next: PointId | null = null;
+  while (cursor.next()) {
+    if (cursor.field === 1) next = decodePointId(cursor.message());
+    else if (cursor.field === 2) ids.push(retrievedId(cursor.bytes()));
+    else cursor.skip();
+  }
+  return { ids, next };
+}
+
+/**
+ * Every shard applies its writes one after the other: when a deletion of nothing (points 3: filter 2 of must 2:
+ * has_id 3 without ids), sent to all of them, is applied, so is everything before it. Where strict mode allows no
+ * condition, the deletion of a payload index that is not there does the same. A collection that has no shard yet, as
+ * one sharded by key, has nothing to wait for.
+ */
+export async function settle(
+  { rest, grpc }: { readonly rest: Rest; readonly grpc: Grpc },
+  { collection }: Place,
+): Promise<void> {
+  const hasNoId = new ProtoWriter(8).message(3, new ProtoWriter(8));
+  const nothing = new ProtoWriter(16).message(2, new ProtoWriter(8).message(2, hasNoId));
+  const request = new ProtoWriter().string(1, collection).varint(2, 1).message(3, nothing).finish();
+  try {
+    await grpc.call('Points/Delete', request);
+  } catch (error) {
+    if (error instanceof StrictRefusal)
+      await rest.call('DELETE', `${pathOf(collection)}/index/${NO_FIELD}?wait=true`);
+    else if (!isTldrError(error, 'INVALID_ARGUMENT') || !error.message.endsWith(NO_SHARD)) throw error;
+  }
+}

@@ -1,0 +1,51 @@
+import type { ScoredPoint, SearchRequest } from '../../../src/store/vector-store.js';
+import {
+  listAt,
+  num,
+  numberAt,
+  stringifyJson,
+  valueAt,
+  type Json,
+  type JsonObject,
+} from '../transport/json.js';
+import type { Rest } from '../transport/rest.js';
+import { idOf, pathOf, shardKeyJson } from '../points/sampling.js';
+import { searchParams } from './scratch.js';
+
+/** The whole answer to a search, the time it took included. */
+export function queryPoints(rest: Rest, collection: string, request: SearchRequest): Promise<Json> {
+  const { prefetch, shardKey } = request;
+  const body: JsonObject = {
+    query: floatsJson(request.vector),
+    using: request.vectorName,
+    limit: num(request.limit),
+    with_payload: request.withPayload ?? false,
+    ...searchParams({ ...request, exact: request.exact === true && prefetch === undefined }),
+    ...(shardKey === undefined ? {} : { shard_key: shardKeyJson(shardKey) }),
+  };
+  if (prefetch !== undefined) {
+    body['prefetch'] = {
+      query: floatsJson(prefetch.vector),
+      using: prefetch.vectorName,
+      limit: num(prefetch.limit),
+      ...searchParams({ exact: request.exact === true, quantized: prefetch.quantized }),
+    };
+  }
+  return rest.raw('POST', `${pathOf(collection)}/points/query`, body);
+}
+
+/** The points of such an answer, best first. */
+export function scoredPoints(answer: Json): ScoredPoint[] {
+  return listAt(answer, 'result', 'points').map((point) => {
+    const payload = valueAt(point, 'payload');
+    return {
+      id: idOf(valueAt(point, 'id')),
+      score: numberAt(point, 'score') ?? Number.NaN,
+      ...(payload === undefined || payload === null ? {} : { payloadJson: stringifyJson(payload) }),
+    };
+  });
+}
+
+function floatsJson(values: Float32Array): Json {
+  return Array.from(values, num);
+}

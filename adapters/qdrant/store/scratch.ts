@@ -1,0 +1,162 @@
+import { isTldrError, TldrError } from '../../../src/core/errors.js';
+import type { RunOptions } from '../../../src/core/run.js';
+import { DATATYPES, QUANTIZATIONS } from '../../../src/store/vector-store.js';
+import type {
+  CollectionSpec,
+  KeptVector,
+  QuantizedSearch,
+  ScratchRequest,
+  ScratchVector,
+  VectorBytes,
+} from '../../../src/store/vector-store.js';
+import { isObject, listAt, num, numberAt, objectAt, parseJson, textAt, valueAt } from '../transport/json.js';
+import type { Json, JsonObject } from '../transport/json.js';
+import type { Rest } from '../transport/rest.js';
+import { pathOf } from '../points/sampling.js';
+import { distanceName, specFromInfo, vectorsOf } from './settings.js';
+import { tarSizes } from './snapshot-sizes.js';
+import { UNLIMITED } from '../transport/strict-limits.js';
+import { FULL_SCAN_THRESHOLD_MIN_KB } from './thresholds.js';
+import { mergedIndex, pushDownQuantization, withoutIndex, withStorage } from './vector-storage.js';
+
+const INDEXING_THRESHOLD_KB = 1;
+const INDEX_M_DEFAULT = 16;
+
+/** One segment, every index built, nothing but vectors: what is measured are the ways of keeping them. */
+export function deriveScratch(source: CollectionSpec, scratch: ScratchRequest): CollectionSpec {
+  const native = objectAt(parseJson(source.native));
+  const original = valueAt(pushDownQuantization(native, vectorsOf(native)), scratch.vectorName);
+  if (!isObject(original)) {
+    throw new TldrError('NOT_FOUND', `collection ${source.name} has no dense vector "${scratch.vectorName}"`);
+  }
+  const block = Object.fromEntries(
+    scratch.vectors.map((vector) => [vector.name, scratchParams(native, original, vector)]),
+  );
+  const metadata = Object.fromEntries(
+    Object.entries(scratch.metadata).map(([key, json]) => [key, parseJson(json)]),
+  );
+  const info: JsonObject = {
+    config: {
+      params: { vectors: block, shard_number: num(1), on_disk_payload: true },
+      hnsw_config: native['hnsw_config'] ?? {},
+      ...UNLIMITED,
+      optimizer_config: {
+        default_segment_number: num(1),
+        indexing_threshold: num(INDEXING_THRESHOLD_KB),
+      },
+      metadata,
+    },
+  };
+  return specFromInfo(scratch.name, info, []);
+}
+
+/** How a vector is kept: its own settings, and the collection's where it has none. */
+export function vectorStorage(spec: CollectionSpec, vectorName: string): KeptVector {
+  const native = objectAt(parseJson(spec.native));
+  const params = valueAt(pushDownQuantization(native, vectorsOf(native)), vectorName);
+  if (!isObject(params))
+    throw new TldrError('NOT_FOUND', `collection ${spec.name} has no dense vector "${vectorName}"`);
+  const codes = objectAt(params, 'quantization_config');
+  const compression = textAt(codes, 'product', 'compression');
+  const index = mergedIndex(native, params);
+  const onDisk = valueAt(params, 'on_disk') === true;
+  return {
+    datatype: DATATYPES.find((name) => name === textAt(params, 'datatype')) ?? 'float32',
+    quantization:
+      QUANTIZATIONS.find((name) => name in codes || name === `product-${compression ?? ''}`) ?? 'none',
+    onDisk,
+    indexed: (numberAt(index, 'm') ?? INDEX_M_DEFAULT) > 0,
+    codesInMemory: !onDisk || Object.values(codes).some((one) => valueAt(one, 'always_ram') === true),
+    indexInMemory: valueAt(index, 'on_disk') !== true,
+  };
+}
+
+function scratchParams(native: JsonObject, original: JsonObject, vector: ScratchVector): JsonObject {
+  const { storage, dim, distance } = vector;
+  const index = mergedIndex(native, original);
+  const walked: JsonObject = { ...index, full_scan_threshold: num(FULL_SCAN_THRESHOLD_MIN_KB) };
+  const params: JsonObject = {
+    ...original,
+    size: num(dim),
+    distance: distanceName(distance),
+    hnsw_config: storage === 'source' || storage.indexed ? walked : withoutIndex(walked),
+  };
+  return withStorage(params, storage === 'source' ? {} : storage);
+}
+
+/**
+ * The sizes of the files that the server wrote for each vector. Neither telemetry nor collection info tell them
+ * (`ram_usage_bytes` and `disk_usage_bytes` are 0), so they are read off the headers of a snapshot, which is
+ * removed again; its content is not transferred.
+ */
+export async function measureVectors(
+  rest: Rest,
+  spec: CollectionSpec,
+  run: RunOptions,
+): Promise<readonly VectorBytes[]> {
+  const path = `${pathOf(spec.name)}/snapshots`;
+  const made = await rest.call('POST', `${path}?wait=true`);
+  const name = textAt(made, 'name') ?? '';
+  const snapshotPath = `${path}/${encodeURIComponent(name)}`;
+  let sizes: ReadonlyMap<string, number>;
+  try {
+    const read = (from: number, to: number): Promise<Buffer> => rest.bytes(snapshotPath, from, to);
+    sizes = await tarSizes(read, numberAt(made, 'size') ?? 0, run);
+  } finally {
+    await rest.call('DELETE', `${snapshotPath}?wait=true`);
+  }
+  const native = objectAt(parseJson(spec.native));
+  const block = vectorsOf(native);
+  return spec.vectors.map(({ name: vector }) => {
+    const suffix = vector === '' ? '' : `-${vector}`;
+    const sum = (pattern: RegExp, folder: string): number =>
+      [...sizes].reduce((total, [file, bytes]) => {
+        const inside = file.split(`/${folder}${suffix}/`)[1];
+        return inside !== undefined && pattern.test(inside) ? total + bytes : total;
+      }, 0);
+    const params = objectAt(block, vector);
+    const m = numberAt(mergedIndex(native, params), 'm') ?? INDEX_M_DEFAULT;
+    return {
+      name: vector,
+      vectorBytes: sum(/^(vectors\/chunk_\d+\.mmap|matrix\.dat)$/, 'vector_storage'),
+      codeBytes: sum(/^(quantized\.data|quantized_data\/chunk_\d+\.mmap)$/, 'vector_storage'),
+      codeBookBytes: sum(/^quantized\.meta\.json$/, 'vector_storage'),
+      indexBytes: sum(/^(graph|links.*)\.bin$/, 'vector_index'),
+      // 2 m links of the base layer, each packed into one bit more when the number of points doubles.
+      indexGrowthBytes: (2 * m) / 8,
+    };
+  });
+}
+
+/** Removes the snapshots of a collection, which would outlive it. @returns whether the collection exists */
+export async function dropScratch(rest: Rest, collection: string): Promise<boolean> {
+  const path = `${pathOf(collection)}/snapshots`;
+  let snapshots: Json;
+  try {
+    snapshots = await rest.call('GET', path);
+  } catch (error) {
+    if (isTldrError(error, 'NOT_FOUND')) return false;
+    throw error;
+  }
+  for (const snapshot of listAt({ snapshots }, 'snapshots'))
+    await rest.call('DELETE', `${path}/${encodeURIComponent(textAt(snapshot, 'name') ?? '')}?wait=true`);
+  return true;
+}
+
+/** The `params` of a search, or nothing. */
+export function searchParams(options: {
+  readonly exact: boolean;
+  readonly quantized?: QuantizedSearch | undefined;
+}): JsonObject {
+  const { exact, quantized } = options;
+  const params: JsonObject = {};
+  if (exact) params['exact'] = true;
+  if (quantized !== undefined) {
+    const { rescore, oversampling } = quantized;
+    params['quantization'] = {
+      rescore,
+      ...(oversampling === undefined ? {} : { oversampling: num(oversampling) }),
+    };
+  }
+  return Object.keys(params).length === 0 ? {} : { params };
+}

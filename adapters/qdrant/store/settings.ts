@@ -1,0 +1,390 @@
+import { isLosslessNumber } from 'lossless-json';
+import type { Distance } from '../../../src/core/distance.js';
+import { TldrError } from '../../../src/core/errors.js';
+import { JOURNAL_KEY, RECORD_KEY } from '../../../src/store/target-description.js';
+import type {
+  CollectionSpec,
+  DenseVectorSpec,
+  MemoryEstimate,
+  ShardKey,
+  TargetChange,
+} from '../../../src/store/vector-store.js';
+import {
+  flatten,
+  isObject,
+  listAt,
+  num,
+  numberAt,
+  objectAt,
+  parseJson,
+  stringifyJson,
+  textAt,
+  valueAt,
+  type Json,
+  type JsonObject,
+} from '../transport/json.js';
+import { ALLOW_EXACT, EXACT_KEY, EXACT_TEXT } from '../transport/exact-search.js';
+import { checkName } from '../transport/names.js';
+import { LIFTED_KEY } from './lifted-limits.js';
+import { QUANTIZATION_KEY, recordText } from './quantization-record.js';
+import { isStrict } from '../transport/strict-limits.js';
+import { applyThresholds, THRESHOLDS_KEY, thresholdsOf, vectorSizeLimit } from './thresholds.js';
+import { toldToClients, TOLD_KEYS } from './told-to-clients.js';
+import { pushDownQuantization, withoutIndex, withStorage } from './vector-storage.js';
+
+const DISTANCE_NAMES: Readonly<Record<string, Distance>> = {
+  Cosine: 'cosine',
+  Dot: 'dot',
+  Euclid: 'euclid',
+  Manhattan: 'manhattan',
+};
+const COMPONENT_BYTES: Readonly<Record<string, number>> = { float32: 4, float16: 2, uint8: 1 };
+/** Settings that only PATCH takes. */
+const PATCH_ONLY = ['read_fan_out_factor', 'read_fan_out_delay_ms'];
+/** Settings that are not yet what they will be while a collection is filled. */
+const SET_AT_THE_END =
+  /^(optimizer_config\.indexing_threshold$|strict_mode_config|(params\.vectors\..*)?hnsw_config\.full_scan_threshold$)/;
+const HNSW_M_DEFAULT = 16;
+const LINK_BYTES = 4;
+
+/** Bytes of a stored component; undefined for a datatype that is not known. */
+export function componentBytes(datatype: string): number | undefined {
+  return Object.hasOwn(COMPONENT_BYTES, datatype) ? COMPONENT_BYTES[datatype] : undefined;
+}
+
+/** The server's name of a distance. */
+export function distanceName(distance: Distance): string {
+  return Object.entries(DISTANCE_NAMES).find(([, name]) => name === distance)?.[0] ?? 'Cosine';
+}
+
+/** The collection's vectors block as a map; a single unnamed vector stands under ''. */
+export function vectorsOf(native: Json): JsonObject {
+  const block = objectAt(native, 'params', 'vectors');
+  // A named vector may be called `size` too: then an object stands there, not a number.
+  return numberAt(block, 'size') === undefined ? block : { '': block };
+}
+
+/** Reads GET /collections/{name} and the shard keys into a spec; everything needed to rebuild is in `native`. */
+export function specFromInfo(
+  name: string,
+  info: Json,
+  shardKeys: readonly { key: ShardKey; shards: number | null }[],
+): CollectionSpec {
+  const config = objectAt(info, 'config');
+  const native: JsonObject = {
+    ...config,
+    payload_schema: objectAt(info, 'payload_schema'),
+    shard_keys: shardKeys.map(({ key, shards }) => ({
+      key: key.kind === 'keyword' ? key.value : num(BigInt(key.value)),
+      shards_number: shards === null ? null : num(shards),
+    })),
+  };
+  const vectors = Object.entries(vectorsOf(native)).map(([vectorName, params]): DenseVectorSpec => {
+    const distance = DISTANCE_NAMES[textAt(params, 'distance') ?? ''];
+    const dim = numberAt(params, 'size');
+    if (distance === undefined || dim === undefined) {
+      throw new TldrError('UNSUPPORTED', `collection ${name}: vector "${vectorName}" has an unknown form`);
+    }
+    return {
+      name: vectorName,
+      dim,
+      distance,
+      multivector: isObject(valueAt(params, 'multivector_config')),
+      componentBytes: COMPONENT_BYTES[textAt(params, 'datatype') ?? 'float32'] ?? 4,
+    };
+  });
+  return {
+    name,
+    vectors,
+    otherVectors: Object.keys(objectAt(native, 'params', 'sparse_vectors')),
+    shardKeys: shardKeys.map(({ key }) => key),
+    metadata: Object.fromEntries(
+      Object.entries(objectAt(config, 'metadata')).map(([key, value]) => [key, stringifyJson(value)]),
+    ),
+    native: stringifyJson(native),
+  };
+}
+
+/** The source's settings with one vector reduced (compact) or one more vector beside it (two-stage). */
+export function deriveTarget(source: CollectionSpec, change: TargetChange): CollectionSpec {
+  const reduced = reducible(source, change);
+  const twoStage = change.layout === 'two-stage';
+  const native = { ...objectAt(parseJson(source.native)) };
+  const params = objectAt(native, 'params');
+  // A collection's own quantisation cannot be switched off for one vector: it moves to the others.
+  const own = (twoStage || change.quantization !== undefined) && isObject(native['quantization_config']);
+  if (own) native['quantization_config'] = null;
+  const shown = vectorsOf(native);
+  // A map, since users choose the names: `__proto__` is one, too.
+  const block = new Map(
+    Object.entries(own ? pushDownQuantization(objectAt(parseJson(source.native)), shown) : shown),
+  );
+  const full = objectAt(block.get(change.vectorName));
+  const compact = compactParams(full, change);
+  const compactSpec: DenseVectorSpec = {
+    name: change.compactName,
+    dim: change.compactDim,
+    distance: change.compactDistance,
+    multivector: false,
+    componentBytes: COMPONENT_BYTES[textAt(compact, 'datatype') ?? 'float32'] ?? 4,
+  };
+  const kept = source.vectors.filter(({ name }) => twoStage || name !== change.vectorName);
+  const vectors = [...kept, compactSpec];
+  // Of a datatype that is not known nobody can say how large a vector is.
+  const sized = [...block.values()].every((one) =>
+    Object.hasOwn(COMPONENT_BYTES, textAt(one, 'datatype') ?? 'float32'),
+  );
+  const of = { reduced, compact: compactSpec, before: source.vectors, after: vectors };
+  const vectorSize = sized && twoStage ? vectorSizeLimit(native, of) : null;
+  const thresholds = {
+    ...(sized ? thresholdsOf(native, full, of) : {}),
+    ...(vectorSize !== null && { max_collection_vector_size_bytes: vectorSize }),
+  };
+  applyThresholds(thresholds, native, compact);
+  if (twoStage) {
+    // Only read by id: neither a graph, nor one per payload value, nor codes of it may stay in memory.
+    const hnsw = withoutIndex(objectAt(full, 'hnsw_config'));
+    block.set(change.vectorName, { ...full, on_disk: true, hnsw_config: hnsw, quantization_config: null });
+  }
+  block.set(change.compactName, compact);
+  const unnamed = block.size === 1 ? block.get('') : undefined;
+  // What a source that is itself a target says of its own source is not carried on.
+  const ownKeys = [...TOLD_KEYS, RECORD_KEY, JOURNAL_KEY, LIFTED_KEY];
+  const carried = Object.entries(source.metadata).filter(([key]) => !ownKeys.includes(key));
+  const texts: Record<string, string> = { ...Object.fromEntries(carried), ...change.metadata };
+  const told = quantizationTold(parseJson(source.native), change);
+  if (told !== null) texts[QUANTIZATION_KEY] = JSON.stringify(told);
+  const strict = objectAt(native, 'strict_mode_config');
+  if (twoStage && strict[ALLOW_EXACT] === false) {
+    native['strict_mode_config'] = { ...strict, [ALLOW_EXACT]: true };
+    texts[EXACT_KEY] = JSON.stringify(EXACT_TEXT.refused);
+  }
+  if (Object.keys(thresholds).length > 0) texts[THRESHOLDS_KEY] = JSON.stringify(JSON.stringify(thresholds));
+  const metadata = Object.fromEntries(Object.entries(texts).map(([key, text]) => [key, parseJson(text)]));
+  const derived: JsonObject = {
+    ...native,
+    params: { ...params, vectors: unnamed ?? Object.fromEntries(block) },
+    metadata,
+  };
+  return {
+    ...source,
+    name: change.name,
+    vectors,
+    metadata: texts,
+    native: stringifyJson(derived),
+  };
+}
+
+/**
+ * The record of a target whose vectors have the collection's quantisation written into them; null if there is none to
+ * tell apart. A quantisation that was chosen for the compact vector takes the place of the one that the source has: at
+ * the collection level if no other vector has that one too, else at the vector.
+ */
+function quantizationTold(
+  source: Json,
+  { layout, vectorName, compactName, quantization }: TargetChange,
+): string | null {
+  const isChosen = quantization !== undefined;
+  const shared = valueAt(source, 'quantization_config');
+  // In the compact layout the collection keeps its own unless one is chosen.
+  if (layout !== 'two-stage' && !(isChosen && isObject(shared))) return null;
+  const vectors = Object.entries(vectorsOf(source));
+  const inSource = vectors
+    .filter(([, params]) => isObject(valueAt(params, 'quantization_config')))
+    .map(([name]) => name);
+  if (!isObject(shared) && inSource.length === 0 && !isChosen) return null;
+  const isAlone = isObject(shared) && inSource.length === vectors.length - 1;
+  const isOwn = inSource.includes(vectorName) || (isChosen && !isAlone);
+  const others = inSource.filter((name) => name !== vectorName);
+  const own = isOwn ? [compactName, ...others] : others;
+  const named = isObject(shared) ? stringifyJson(shared) : null;
+  return recordText({ own, collection: isOwn ? named : undefined });
+}
+
+/** @throws NOT_FOUND, UNSUPPORTED, INVALID_ARGUMENT for a name that the reduced vector cannot have */
+function reducible(source: CollectionSpec, change: TargetChange): DenseVectorSpec {
+  const reduced = source.vectors.find(({ name }) => name === change.vectorName);
+  if (reduced === undefined) {
+    const names = source.vectors.map(({ name }) => `"${name}"`).join(', ');
+    throw new TldrError(
+      'NOT_FOUND',
+      `collection ${source.name} has no dense vector "${change.vectorName}": it has ${names}`,
+    );
+  }
+  if (reduced.multivector) {
+    throw new TldrError(
+      'UNSUPPORTED',
+      `vector "${reduced.name}" of ${source.name} is a multivector, which cannot be reduced yet`,
+    );
+  }
+  checkName('the compact vector name', change.compactName);
+  const twoStage = change.layout === 'two-stage';
+  const taken = [...source.vectors.map(({ name }) => name), ...source.otherVectors];
+  if (
+    twoStage === (change.compactName === change.vectorName) ||
+    (twoStage && taken.includes(change.compactName))
+  ) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `"${change.compactName}" cannot name the reduced vector in the ${change.layout} layout`,
+    );
+  }
+  return reduced;
+}
+
+/** Projected values are no bytes: a uint8 vector becomes float32. The rest of the vector's settings stays. */
+function compactParams(full: JsonObject, change: TargetChange): JsonObject {
+  const { compactDim, compactDistance, datatype, quantization } = change;
+  const params: JsonObject = { ...full, size: num(compactDim), distance: distanceName(compactDistance) };
+  if (textAt(params, 'datatype') === 'uint8') params['datatype'] = 'float32';
+  if (datatype === 'uint8') {
+    throw new TldrError(
+      'UNSUPPORTED',
+      'projected values are no bytes: the server would cut them off; expected float32 or float16',
+    );
+  }
+  return datatype === undefined && quantization === undefined
+    ? params
+    : withStorage(params, { datatype, quantization });
+}
+
+/** One line per setting that differs; metadata is compared by its owner. */
+export function differences(
+  expected: CollectionSpec,
+  actual: CollectionSpec,
+  { loading = false, creating = false }: { readonly loading?: boolean; readonly creating?: boolean },
+): string[] {
+  const settings = (spec: CollectionSpec): Map<string, string> => {
+    const native = objectAt(parseJson(spec.native));
+    // A single vector can stand in the block directly or under its name: both mean the same.
+    const params = { ...objectAt(native, 'params'), vectors: vectorsOf(native) };
+    // Shard keys are told in no order.
+    const keys = listAt(native, 'shard_keys').map(stringifyJson).sort();
+    // Limits that are switched off say nothing, whatever they are.
+    const off = isStrict(native) ? {} : { strict_mode_config: null };
+    const flat = flatten({ ...native, params, metadata: null, shard_keys: keys, ...off });
+    for (const key of [...flat.keys()]) {
+      if (/^payload_schema\..*\.points$/.test(key)) flat.delete(key);
+      if (creating && /^(payload_schema\.|shard_keys$|params\.read_fan_out_)/.test(key)) flat.delete(key);
+    }
+    return flat;
+  };
+  const wanted = settings(expected);
+  const found = settings(actual);
+  return (
+    [...new Set([...wanted.keys(), ...found.keys()])]
+      .filter((key) => wanted.get(key) !== found.get(key))
+      // What is to be unset would stay.
+      .filter(
+        (key) => !(loading && SET_AT_THE_END.test(key) && (wanted.has(key) || !key.includes('hnsw_config'))),
+      )
+      .sort()
+      .map((key) => `${key}: expected ${wanted.get(key) ?? '(unset)'}, got ${found.get(key) ?? '(unset)'}`)
+  );
+}
+
+/** The body of PUT /collections/{name}: index building held back, strict mode left for the end. */
+export function createBody(spec: CollectionSpec): JsonObject {
+  const native = objectAt(parseJson(spec.native));
+  const body: JsonObject = {};
+  for (const [key, value] of Object.entries(objectAt(native, 'params'))) {
+    if (value !== null && !PATCH_ONLY.includes(key)) body[key] = value;
+  }
+  for (const key of ['hnsw_config', 'wal_config', 'quantization_config', 'metadata']) {
+    const value = native[key];
+    if (value !== undefined && value !== null) body[key] = value;
+  }
+  const optimizers = objectAt(native, 'optimizer_config');
+  const held = numberAt(optimizers, 'indexing_threshold') === undefined ? {} : { indexing_threshold: num(0) };
+  // Limits wait for the end. That they wait holds from the start, whatever the server has for new collections.
+  const strict = native['strict_mode_config'];
+  if (isObject(strict))
+    body['strict_mode_config'] = strict['enabled'] === false ? strict : { enabled: false };
+  body['optimizers_config'] = { ...optimizers, ...held };
+  return body;
+}
+
+/** PATCH bodies in order: what creation cannot set, and what ends the bulk load. */
+export function patchAfterCreate(spec: CollectionSpec): JsonObject | null {
+  const params = objectAt(parseJson(spec.native), 'params');
+  const late = Object.fromEntries(
+    PATCH_ONLY.flatMap((key) => (params[key] == null ? [] : [[key, params[key]]])),
+  );
+  return Object.keys(late).length === 0 ? null : { params: late };
+}
+
+/** The source's limits may have changed since the target was made, and with them those of the target. */
+export function patchToFinish(spec: CollectionSpec): JsonObject {
+  const native = parseJson(spec.native);
+  const threshold = valueAt(native, 'optimizer_config', 'indexing_threshold');
+  const strict = valueAt(native, 'strict_mode_config');
+  return {
+    ...(isLosslessNumber(threshold) ? { optimizers_config: { indexing_threshold: threshold } } : {}),
+    ...(isObject(strict) ? { strict_mode_config: strict } : {}),
+    ...fullScanThresholds(native),
+    ...toldToClients(native),
+  };
+}
+
+function fullScanThresholds(native: Json): JsonObject {
+  const limit = (settings: Json): JsonObject => {
+    const value = valueAt(settings, 'hnsw_config', 'full_scan_threshold');
+    return isLosslessNumber(value) ? { hnsw_config: { full_scan_threshold: value } } : {};
+  };
+  const own = Object.entries(vectorsOf(native)).flatMap(([name, params]) => {
+    const set = limit(params);
+    return Object.keys(set).length === 0 ? [] : [[name, set] as const];
+  });
+  return { ...limit(native), ...(own.length > 0 && { vectors: Object.fromEntries(own) }) };
+}
+
+/** Payload indexes as [field, schema] pairs for PUT /collections/{name}/index. */
+export function payloadIndexes(spec: CollectionSpec): [string, Json][] {
+  return Object.entries(objectAt(parseJson(spec.native), 'payload_schema')).map(([field, schema]) => {
+    const params = valueAt(schema, 'params');
+    return [field, isObject(params) ? params : (textAt(schema, 'data_type') ?? 'keyword')];
+  });
+}
+
+/** Shard keys with their shard counts. */
+export function shardKeyBodies(spec: CollectionSpec): JsonObject[] {
+  return listAt(parseJson(spec.native), 'shard_keys').map((entry) => {
+    const shards = valueAt(entry, 'shards_number');
+    return {
+      shard_key: valueAt(entry, 'key') ?? '',
+      ...(isLosslessNumber(shards) ? { shards_number: shards } : {}),
+    };
+  });
+}
+
+/**
+ * Vectors times components times their size; quantised copies beside them; 2 m links of 4 bytes per vector for
+ * the graph's base layer (Qdrant's capacity-planning page and HNSW, Malkov and Yashunin 2018, section 4.2.3).
+ */
+export function estimateMemory(spec: CollectionSpec, pointCount: number): MemoryEstimate {
+  const native = parseJson(spec.native);
+  const block = vectorsOf(native);
+  let ram = 0;
+  let disk = 0;
+  let index = 0;
+  for (const { name, dim, componentBytes } of spec.vectors) {
+    const params = valueAt(block, name);
+    const vectorBytes = pointCount * dim * componentBytes;
+    disk += vectorBytes;
+    if (valueAt(params, 'on_disk') !== true) ram += vectorBytes;
+    ram +=
+      pointCount *
+      quantizedBytes(valueAt(params, 'quantization_config') ?? valueAt(native, 'quantization_config'), dim);
+    const m = numberAt(params, 'hnsw_config', 'm') ?? numberAt(native, 'hnsw_config', 'm') ?? HNSW_M_DEFAULT;
+    index += pointCount * 2 * m * LINK_BYTES;
+  }
+  return { vectorsRamBytes: ram, vectorsDiskBytes: disk, indexRamBytes: index };
+}
+
+/** Bytes of one code: a scalar one has an offset of 4 bytes, a binary one is made of words of 128 bits. */
+function quantizedBytes(config: Json | undefined, dim: number): number {
+  if (isObject(valueAt(config, 'scalar'))) return dim + 4;
+  if (isObject(valueAt(config, 'binary'))) return Math.ceil(dim / 128) * 16;
+  const ratio = /^x(\d+)$/.exec(textAt(config, 'product', 'compression') ?? '')?.[1];
+  return ratio === undefined ? 0 : (dim * 4) / Number(ratio);
+}

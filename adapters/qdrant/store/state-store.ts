@@ -1,0 +1,178 @@
+import { createHash } from 'node:crypto';
+import { isTldrError, TldrError } from '../../../src/core/errors.js';
+import type { RecordStore, Texts } from '../../../src/store/state-store.js';
+import { sleep } from '../../../src/core/run.js';
+import { countPoints } from './count.js';
+import { CallError } from '../transport/call-error.js';
+import { insertOnlyOf, type InsertOnly } from '../points/insert-only.js';
+import { isObject, listAt, num, objectAt, valueAt, type JsonObject } from '../transport/json.js';
+import type { Rest } from '../transport/rest.js';
+import { pathOf } from '../points/sampling.js';
+import { UNLIMITED } from '../transport/strict-limits.js';
+
+/** Holds the records of migrations, one point for each, without vectors; no collection of anybody's data. */
+export const STATE_COLLECTION = 'qdrant-tldr-migrations';
+/** Metadata key of a collection made here. */
+const MARK = 'qdrant-tldr-state';
+/** What conditions are about: strict mode may ask for an index then. */
+const INDEXED = ['holder', 'beat'];
+const REPLICAS_MAX = 3;
+const PATH = pathOf(STATE_COLLECTION);
+/** A peer of a cluster may be started again meanwhile. */
+const OUTAGE_MS_MAX = 30_000;
+const OUTAGE_POLL_MS = 500;
+/** One leader orders all writes, so that every replica comes to the same result of a condition. */
+const ORDERED = 'wait=true&ordering=strong';
+
+/**
+ * Entries as points of `STATE_COLLECTION`: texts in the payload, so that no number in them is ever read as one.
+ * Conditions are filters of the update itself, which a shard applies one after another.
+ * @throws UNSUPPORTED for a server that cannot leave existing points alone
+ */
+export function openRecordStore({
+  rest,
+  version,
+  endpoint,
+}: {
+  readonly rest: Rest;
+  readonly version: string;
+  readonly endpoint: string;
+}): RecordStore {
+  const way = insertOnlyOf(version);
+  if (way === null) {
+    throw new TldrError(
+      'UNSUPPORTED',
+      `Qdrant ${version} has no conditional writes, which records in the server need: keep the record in a file`,
+    );
+  }
+  return {
+    endpoint,
+    label: (key) => `point ${pointIdOf(key)} of ${STATE_COLLECTION}`,
+    read: (key, names) => readEntry(rest, key, names),
+    create: async (key, texts) => {
+      await makeCollection(rest);
+      const point = { id: pointIdOf(key), vector: {}, payload: { ...texts } };
+      await rest.call('PUT', `${PATH}/points?${ORDERED}`, { points: [point], ...insertOnly(way) });
+    },
+    change: async (key, texts, where) => {
+      const body = { payload: { ...texts }, filter: condition(key, where) };
+      await unlessGone(() => rest.call('POST', `${PATH}/points/payload?${ORDERED}`, body));
+    },
+    remove: async (key, where) => {
+      const body = { filter: condition(key, where) };
+      await unlessGone(() => rest.call('POST', `${PATH}/points/delete?${ORDERED}`, body));
+      await dropIfEmpty(rest);
+    },
+  };
+}
+
+/** A UUID of the form for own uses (version 8, RFC 9562), the same for the same key. */
+function pointIdOf(key: string): string {
+  const hash = createHash('sha256').update(key).digest('hex');
+  const variant = ((parseInt(hash.slice(16, 17), 16) & 3) | 8).toString(16);
+  return [
+    hash.slice(0, 8),
+    hash.slice(8, 12),
+    `8${hash.slice(13, 16)}`,
+    `${variant}${hash.slice(17, 20)}`,
+    hash.slice(20, 32),
+  ].join('-');
+}
+
+function insertOnly(way: InsertOnly): JsonObject {
+  if (way === 'update-mode') return { update_mode: 'insert_only' };
+  return { update_filter: { must: [{ has_id: [] }] } };
+}
+
+function condition(key: string, where: Texts): JsonObject {
+  const same = Object.entries(where).map(([name, value]) => ({ key: name, match: { value } }));
+  return { must: [{ has_id: [pointIdOf(key)] }, ...same] };
+}
+
+/** By most replicas. They leave out a point on which they differ, as while a write is under way: read from one then. */
+async function readEntry(
+  rest: Rest,
+  key: string,
+  names: readonly string[] | undefined,
+): Promise<Texts | null> {
+  for (const consistency of ['quorum', '1']) {
+    const body = { ids: [pointIdOf(key)], with_payload: names === undefined ? true : [...names] };
+    const found = await unlessGone(() =>
+      rest.call('POST', `${PATH}/points?consistency=${consistency}`, body),
+    );
+    const [point] = listAt({ found: found ?? null }, 'found');
+    if (point === undefined) continue;
+    const texts = Object.entries(objectAt(point, 'payload'));
+    return Object.fromEntries(
+      texts.filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
+    );
+  }
+  return null;
+}
+
+/**
+ * What a call returns, null where the collection is not there. One that fails since the leading peer or too many
+ * replicas are away is made again: conditions make that safe.
+ */
+async function unlessGone<T>(call: () => Promise<T>): Promise<T | null> {
+  const giveUpAtMs = performance.now() + OUTAGE_MS_MAX;
+  for (;;) {
+    try {
+      return await call();
+    } catch (error) {
+      if (isTldrError(error, 'NOT_FOUND')) return null;
+      // What is marked as safe was made again already.
+      const away = error instanceof CallError && error.code === 'UNAVAILABLE' && !error.retry.safe;
+      if (!away || performance.now() > giveUpAtMs) throw error;
+      await sleep(OUTAGE_POLL_MS);
+    }
+  }
+}
+
+/** The collection with its indexes, each where it is missing. @throws ALREADY_EXISTS as `isOurs` */
+async function makeCollection(rest: Rest): Promise<void> {
+  if (!(await isOurs(rest))) {
+    const peers = Object.keys(objectAt(await rest.call('GET', '/cluster'), 'peers')).length;
+    try {
+      await rest.call('PUT', PATH, settings(Math.min(REPLICAS_MAX, Math.max(1, peers))));
+    } catch (error) {
+      // Another one makes it at the same time.
+      if (!isTldrError(error, 'ALREADY_EXISTS') || !(await isOurs(rest))) throw error;
+    }
+  }
+  // Rate limits that the server has for every new collection hold until strict mode is set again.
+  await rest.call('PATCH', PATH, UNLIMITED);
+  for (const name of INDEXED)
+    await rest.call('PUT', `${PATH}/index?${ORDERED}`, { field_name: name, field_schema: 'keyword' });
+}
+
+function settings(replicas: number): JsonObject {
+  const about = 'Records of migrations under way. Remove a point only when its migration is over.';
+  return {
+    vectors: {},
+    ...UNLIMITED,
+    shard_number: num(1),
+    replication_factor: num(replicas),
+    write_consistency_factor: num(Math.floor(replicas / 2) + 1),
+    wal_config: { wal_capacity_mb: num(1) },
+    optimizers_config: { default_segment_number: num(1) },
+    metadata: { [MARK]: { version: num(1), about } },
+  };
+}
+
+/** Whether the collection is there. @throws ALREADY_EXISTS for one of somebody else */
+async function isOurs(rest: Rest): Promise<boolean> {
+  const info = await unlessGone(() => rest.call('GET', PATH));
+  if (info === null) return false;
+  if (!isObject(valueAt(info, 'config', 'metadata', MARK)))
+    throw new TldrError(
+      'ALREADY_EXISTS',
+      `${STATE_COLLECTION} was not made for records of migrations: keep the record in a file`,
+    );
+  return true;
+}
+
+async function dropIfEmpty(rest: Rest): Promise<void> {
+  const counted = await unlessGone(() => countPoints(rest, { collection: STATE_COLLECTION }));
+  if (counted === 0 && (await isOurs(rest))) await rest.call('DELETE', PATH);
+}

@@ -1,0 +1,63 @@
+import type { Datatype, Quantization } from '../../../src/store/vector-store.js';
+import { isObject, num, type Json, type JsonObject } from '../transport/json.js';
+
+/** The JSON of a quantisation whose codes stay in memory; null for none. */
+function quantizationJson(quantization: Quantization): Json {
+  const shared = { always_ram: true };
+  if (quantization === 'none') return null;
+  if (quantization === 'scalar') return { scalar: { type: 'int8', ...shared } };
+  if (quantization === 'binary') return { binary: shared };
+  return { product: { compression: quantization.replace('product-', ''), ...shared } };
+}
+
+/**
+ * A vector's settings with what is given replaced. Codes take the vector's place in memory, so that it goes to
+ * disk; without a quantisation it is held in memory.
+ */
+export function withStorage(
+  params: JsonObject,
+  storage: {
+    readonly datatype?: Datatype | undefined;
+    readonly quantization?: Quantization | undefined;
+    readonly onDisk?: boolean | undefined;
+  },
+): JsonObject {
+  const { datatype, quantization, onDisk } = storage;
+  const changed: JsonObject = { ...params };
+  if (datatype !== undefined) changed['datatype'] = datatype;
+  if (quantization !== undefined) {
+    changed['quantization_config'] = quantizationJson(quantization);
+    changed['on_disk'] = quantization !== 'none';
+  }
+  if (onDisk !== undefined) changed['on_disk'] = onDisk;
+  return withoutNulls(changed);
+}
+
+/** A collection's own quantisation, which holds for every vector without one, written into each of them. */
+export function pushDownQuantization(native: JsonObject, block: JsonObject): JsonObject {
+  const shared = native['quantization_config'];
+  if (!isObject(shared)) return block;
+  return Object.fromEntries(
+    Object.entries(block).map(([name, params]) => [
+      name,
+      isObject(params) && !isObject(params['quantization_config'])
+        ? { ...params, quantization_config: shared }
+        : params,
+    ]),
+  );
+}
+
+/** Settings of an index: the collection's, then the vector's. */
+export function mergedIndex(native: JsonObject, params: JsonObject): JsonObject {
+  const [shared, own] = [native['hnsw_config'], params['hnsw_config']];
+  return { ...(isObject(shared) ? shared : {}), ...(isObject(own) ? withoutNulls(own) : {}) };
+}
+
+/** The index settings of a vector that is only read by id: no graph, and none per value of an indexed payload field. */
+export function withoutIndex(index: JsonObject): JsonObject {
+  return { ...index, m: num(0), payload_m: num(0) };
+}
+
+function withoutNulls(value: JsonObject): JsonObject {
+  return Object.fromEntries(Object.entries(value).filter(([, inner]) => inner !== null));
+}

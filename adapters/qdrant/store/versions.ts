@@ -1,0 +1,70 @@
+import { comparePointIds, type PointId } from '../../../src/core/point-id.js';
+import { throwIfAborted } from '../../../src/core/run.js';
+import type { VersionBatch } from '../../../src/store/vector-store.js';
+import { listAt, num, numberAt, valueAt, type Json, type JsonObject } from '../transport/json.js';
+import { limitsOf, type Place } from '../points/transfer.js';
+import type { Rest } from '../transport/rest.js';
+import { idOf, pathOf, shardKeyJson } from '../points/sampling.js';
+
+const PAGE_POINTS = 5_000;
+
+/**
+ * Whether versions mean the same at every reading: they are numbers of operations, which each replica of a shard
+ * counts for itself.
+ */
+export async function hasOneReplica(rest: Rest, collection: string): Promise<boolean> {
+  const cluster = await rest.call('GET', `${pathOf(collection)}/cluster`);
+  const ids = listAt(cluster, 'local_shards').map((shard) => numberAt(shard, 'shard_id'));
+  const moving = listAt(cluster, 'shard_transfers').length + listAt(cluster, 'resharding_operations').length;
+  return listAt(cluster, 'remote_shards').length === 0 && new Set(ids).size === ids.length && moving === 0;
+}
+
+/** Every point's version. A query whose formula is the same for all points returns them with their versions. */
+export async function* readVersions(
+  rest: Rest,
+  place: Place,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<VersionBatch> {
+  const { collection, shardKey } = place;
+  const path = pathOf(collection);
+  const shard: JsonObject = shardKey === undefined ? {} : { shard_key: shardKeyJson(shardKey) };
+  let next: Json | undefined;
+  do {
+    throwIfAborted(signal);
+    const offset: JsonObject = next === undefined ? {} : { offset: next };
+    const bare = { with_payload: false, with_vector: false };
+    const page = await limitsOf(place).keeping(({ queryPoints, reads }) => {
+      const limit = num(Math.max(1, Math.min(PAGE_POINTS, queryPoints, reads.conditionIds)));
+      return rest.call('POST', `${path}/points/scroll`, { limit, ...bare, ...offset, ...shard });
+    });
+    const all = listAt(page, 'points').flatMap((point) => valueAt(point, 'id') ?? []);
+    for (let start = 0, taken = 0; start < all.length; start += taken) {
+      yield await limitsOf(place).keeping(({ queryPoints, reads }) => {
+        taken = Math.max(1, Math.min(PAGE_POINTS, queryPoints, reads.conditionIds));
+        return versionsOf(rest, { path, shard }, all.slice(start, start + taken));
+      });
+    }
+    next = valueAt(page, 'next_page_offset') ?? undefined;
+  } while (next !== undefined);
+}
+
+async function versionsOf(
+  rest: Rest,
+  { path, shard }: { readonly path: string; readonly shard: JsonObject },
+  ids: Json[],
+): Promise<VersionBatch> {
+  const limit = num(ids.length);
+  const answer = await rest.call('POST', `${path}/points/query`, {
+    prefetch: { filter: { must: [{ has_id: ids }] }, limit },
+    query: { formula: { sum: [num(1)] } },
+    limit,
+    with_payload: false,
+    ...shard,
+  });
+  const found = listAt(answer, 'points').map((point): readonly [PointId, string] => [
+    idOf(valueAt(point, 'id')),
+    String(numberAt(point, 'version') ?? ''),
+  ]);
+  found.sort(([a], [b]) => comparePointIds(a, b));
+  return { ids: found.map(([id]) => id), versions: found.map(([, version]) => version) };
+}

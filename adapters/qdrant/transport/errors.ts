@@ -1,0 +1,129 @@
+import { codeOf, isTldrError, messageOf, type ErrorCode, type TldrError } from '../../../src/core/errors.js';
+import { CallError } from './call-error.js';
+import { strictRefusal } from './strict-refusal.js';
+
+/** Longest text of a server's answer quoted in a message. */
+const QUOTE_MAX = 300;
+
+/** Of a call that comes too early for strict mode's rate limit, and gets through after the time that the server names. */
+const TOO_EARLY = /Rate limiting exceeded/;
+
+/** HTTP statuses of Qdrant (actix helpers.rs) as codes. */
+export function httpError(
+  status: number,
+  body: string,
+  context: { call: string; retryAfter: string | null },
+): CallError {
+  const text = errorText(body);
+  const { call, retryAfter } = context;
+  const refusal = strictRefusal(text, call);
+  if (refusal !== null) return refusal;
+  const say = (code: ErrorCode, hint: string, safe = false): CallError => {
+    const afterMs = retryAfter === null ? Number.NaN : Number(retryAfter) * 1000;
+    const refused = status === 429 || status === 503;
+    const tooEarly = status === 429 && TOO_EARLY.test(text);
+    const retry = Number.isFinite(afterMs)
+      ? { safe, refused, tooEarly, afterMs }
+      : { safe, refused, tooEarly };
+    return new CallError(code, `${call}: HTTP ${status}: ${text}${hint}`, retry);
+  };
+  switch (status) {
+    case 401:
+      return say('UNAUTHORIZED', ' (set QDRANT_API_KEY to a valid key)');
+    case 403:
+      return say('FORBIDDEN', ' (the API key lacks the right for this call; global access is needed)');
+    case 404:
+      return say('NOT_FOUND', '');
+    case 408:
+      return say('TIMEOUT', '', true);
+    case 409:
+      return say('ALREADY_EXISTS', '');
+    case 429:
+      return say('UNAVAILABLE', '', true);
+    case 400:
+    case 413:
+    case 422:
+      return say(text.includes('already exists') ? 'ALREADY_EXISTS' : 'INVALID_ARGUMENT', '');
+    default:
+      return say('UNAVAILABLE', '', status === 502 || status === 503 || status === 504);
+  }
+}
+
+/** What a gRPC status (grpc/statuscodes.md) means: its code, and whether the same call may succeed later. */
+interface StatusMeaning {
+  readonly code: ErrorCode;
+  readonly safe: boolean;
+}
+
+const GRPC_STATUSES: Readonly<Record<number, StatusMeaning>> = {
+  1: { code: 'UNAVAILABLE', safe: false }, // CANCELLED
+  2: { code: 'UNAVAILABLE', safe: false }, // UNKNOWN
+  3: { code: 'INVALID_ARGUMENT', safe: false },
+  4: { code: 'TIMEOUT', safe: true }, // DEADLINE_EXCEEDED
+  5: { code: 'NOT_FOUND', safe: false },
+  6: { code: 'ALREADY_EXISTS', safe: false },
+  7: { code: 'FORBIDDEN', safe: false }, // PERMISSION_DENIED
+  8: { code: 'UNAVAILABLE', safe: true }, // RESOURCE_EXHAUSTED
+  9: { code: 'INVALID_ARGUMENT', safe: false }, // FAILED_PRECONDITION
+  10: { code: 'UNAVAILABLE', safe: false }, // ABORTED
+  11: { code: 'INVALID_ARGUMENT', safe: false }, // OUT_OF_RANGE: a message larger than the server takes
+  12: { code: 'UNSUPPORTED', safe: false }, // UNIMPLEMENTED
+  13: { code: 'UNAVAILABLE', safe: false }, // INTERNAL
+  14: { code: 'UNAVAILABLE', safe: true },
+  15: { code: 'UNAVAILABLE', safe: false }, // DATA_LOSS
+  16: { code: 'UNAUTHORIZED', safe: false }, // UNAUTHENTICATED
+};
+const UNKNOWN_STATUS: StatusMeaning = { code: 'UNAVAILABLE', safe: false };
+/** INTERNAL also answers a message that the server cannot read, which it can never read. */
+const UNREADABLE = /failed to decode/i;
+
+/** Returns the error of a call that a gRPC status ended. */
+export function grpcError(
+  status: number,
+  message: string,
+  context: { call: string; retryAfter: string | undefined },
+): CallError {
+  const refusal = strictRefusal(message.slice(0, QUOTE_MAX), context.call);
+  if (refusal !== null) return refusal;
+  const meaning = GRPC_STATUSES[status] ?? UNKNOWN_STATUS;
+  const { safe } = meaning;
+  const unreadable = status === 13 && UNREADABLE.test(message);
+  const code = unreadable ? 'INVALID_ARGUMENT' : meaning.code;
+  const afterMs = Number(context.retryAfter) * 1000;
+  const asked = context.retryAfter !== undefined && Number.isFinite(afterMs);
+  const refused = status === 8 || asked;
+  const tooEarly = status === 8 && TOO_EARLY.test(message);
+  const retry = asked ? { safe, refused, tooEarly, afterMs } : { safe, refused, tooEarly };
+  return new CallError(code, `${context.call}: gRPC status ${status}: ${message.slice(0, QUOTE_MAX)}`, retry);
+}
+
+/** A call that got no answer. */
+export function connectionError(cause: unknown, context: { call: string; endpoint: string }): TldrError {
+  if (isTldrError(cause)) return cause;
+  const inner: unknown =
+    typeof cause === 'object' && cause !== null && 'cause' in cause ? cause.cause : undefined;
+  const why = inner === undefined ? messageOf(cause) : `${messageOf(cause)} (${messageOf(inner)})`;
+  const untrusted = CERTIFICATE.test(codeOf(inner));
+  const hint = untrusted
+    ? 'Node trusts no such certificate: name the file of its authority in NODE_EXTRA_CA_CERTS'
+    : 'Is Qdrant running there?';
+  const message = `${context.call}: no answer from ${context.endpoint}: ${why}. ${hint}`;
+  return new CallError('UNAVAILABLE', message, { safe: !untrusted }, cause);
+}
+
+/** Codes of Node for a certificate that it does not take, as of OpenSSL. */
+const CERTIFICATE = /CERT|^UNABLE_TO_/;
+
+function errorText(body: string): string {
+  const match = /"error"\s*:\s*("(?:[^"\\]|\\.)*")/.exec(body);
+  return (match?.[1] === undefined ? body : unquoted(match[1])).slice(0, QUOTE_MAX);
+}
+
+/** The text of a JSON string; as it stands where the server wrote none. */
+function unquoted(json: string): string {
+  try {
+    return String(JSON.parse(json));
+  } catch {
+    return json.slice(1, -1);
+  }
+}

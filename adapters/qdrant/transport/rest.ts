@@ -1,0 +1,126 @@
+import { TldrError } from '../../../src/core/errors.js';
+import { isRedirect, RedirectError } from '../../../src/core/redirect.js';
+import type { Log } from '../../../src/core/run.js';
+import { connectionError, httpError } from './errors.js';
+import { parseJson, stringifyJson, valueAt, type Json } from './json.js';
+import { withRetry, type RetryOptions } from './retry.js';
+
+export interface RestOptions {
+  readonly url: string;
+  readonly apiKey: string | undefined;
+  readonly timeoutMs: number;
+  readonly retry: RetryOptions;
+  readonly log: Log | undefined;
+  /** Called whenever the server turns a call away as one too many. */
+  readonly refused: () => void;
+}
+
+/** Calls whose JSON must not lose a digit: settings, ids, payloads. */
+export class Rest {
+  readonly #options: RestOptions;
+
+  constructor(options: RestOptions) {
+    this.#options = options;
+  }
+
+  /** The `result` of an answer. Paths are given with their names already percent-encoded. */
+  async call(method: string, path: string, body?: Json): Promise<Json> {
+    return this.callText(method, path, body === undefined ? undefined : stringifyJson(body));
+  }
+
+  /** The same for a body that is JSON text already. */
+  async callText(method: string, path: string, body?: string): Promise<Json> {
+    const answer = await this.#retried(method, path, body);
+    const result = valueAt(answer, 'result');
+    if (result === undefined) {
+      throw new TldrError(
+        'UNAVAILABLE',
+        `${method} ${path}: the answer has no "result": is ${this.#options.url} a Qdrant?`,
+      );
+    }
+    return result;
+  }
+
+  /** The whole answer. */
+  raw(method: string, path: string, body?: Json): Promise<Json> {
+    return this.#retried(method, path, body === undefined ? undefined : stringifyJson(body));
+  }
+
+  #retried(method: string, path: string, body?: string): Promise<Json> {
+    const { retry, log, refused } = this.#options;
+    return withRetry(() => this.#once(method, path, body), retry, { log, refused });
+  }
+
+  /** Bytes `from` (included) to `to` (excluded) of a file. @throws UNSUPPORTED where parts cannot be had */
+  bytes(path: string, from: number, to: number): Promise<Buffer> {
+    const { retry, log, refused } = this.#options;
+    return withRetry(() => this.#bytesOnce(path, from, to), retry, { log, refused });
+  }
+
+  async #bytesOnce(path: string, from: number, to: number): Promise<Buffer> {
+    const { url, apiKey, timeoutMs } = this.#options;
+    const call = `GET ${path}`;
+    let response: Response;
+    let body: ArrayBuffer;
+    try {
+      response = await fetch(url + path, {
+        redirect: 'manual',
+        signal: AbortSignal.timeout(timeoutMs),
+        headers: {
+          'accept-encoding': 'identity',
+          range: `bytes=${from}-${to - 1}`,
+          ...(apiKey === undefined ? {} : { 'api-key': apiKey }),
+        },
+      });
+      await refuseRedirect(response, url + path);
+      if (response.status === 200) {
+        await response.body?.cancel();
+        throw new TldrError('UNSUPPORTED', `${call}: ${url} does not give parts of a file`);
+      }
+      body = await response.arrayBuffer();
+    } catch (cause) {
+      throw connectionError(cause, { call, endpoint: url });
+    }
+    if (!response.ok)
+      throw httpError(response.status, Buffer.from(body).toString(), { call, retryAfter: null });
+    return Buffer.from(body);
+  }
+
+  async #once(method: string, path: string, body?: string): Promise<Json> {
+    const { url, apiKey, timeoutMs } = this.#options;
+    const call = `${method} ${path}`;
+    let response: Response;
+    let text: string;
+    try {
+      response = await fetch(url + path, {
+        method,
+        redirect: 'manual',
+        signal: AbortSignal.timeout(timeoutMs),
+        // Compressing costs the server far more than loopback or a data-centre network does.
+        headers: {
+          'accept-encoding': 'identity',
+          ...(apiKey === undefined ? {} : { 'api-key': apiKey }),
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        },
+        ...(body === undefined ? {} : { body }),
+      });
+      await refuseRedirect(response, url + path);
+      text = await response.text();
+    } catch (cause) {
+      throw connectionError(cause, { call, endpoint: url });
+    }
+    if (!response.ok) {
+      throw httpError(response.status, text, { call, retryAfter: response.headers.get('retry-after') });
+    }
+    return parseJson(text);
+  }
+}
+
+/** @throws RedirectError for an answer that sends its client elsewhere */
+async function refuseRedirect(response: Response, from: string): Promise<void> {
+  const { status } = response;
+  if (!isRedirect(status)) return;
+  await response.body?.cancel();
+  const location = response.headers.get('location') ?? undefined;
+  throw new RedirectError({ from, status, location, setting: '--url or QDRANT_URL' });
+}

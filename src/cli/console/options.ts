@@ -1,0 +1,136 @@
+import { InvalidArgumentError, type Command } from 'commander';
+import { openQdrant, openQdrantRecords, type OpenQdrantOptions } from '../../../adapters/qdrant/index.js';
+import { loadConfig, type Config } from '../../config/load.js';
+import type { RecordStore } from '../../store/state-store.js';
+import { SEED_MAX } from '../../core/rng.js';
+import type { Log } from '../../core/run.js';
+import type { VectorStore } from '../../store/vector-store.js';
+import { openConsole, type ConsoleFlags, type ConsoleRun } from './run.js';
+
+/** Flags every command has. */
+export interface GlobalFlags extends ConsoleFlags {
+  readonly config?: string;
+  readonly url?: string;
+  readonly grpcUrl?: string;
+  readonly logLevel?: string;
+  readonly threads?: number;
+  readonly lanes?: number;
+  readonly batchSize?: number;
+  readonly worker?: string;
+}
+
+/** Adds the flags that every command has; API keys are never flags, since process lists show those. */
+export function withGlobalFlags(command: Command, kind: 'database' | 'local' = 'database'): Command {
+  command.option('--json', 'print one JSON object as the last line of standard output');
+  command.option('--yes', 'do not ask before writing; taken by every command');
+  command.option('--config <file>', 'configuration file (default: qdrant-tldr.config.json if it exists)');
+  command.option('--log-level <level>', 'structured logs on standard error: debug, info, warn or silent');
+  if (kind === 'database') {
+    command.option(
+      '--url <url>',
+      'REST address of Qdrant (or QDRANT_URL); the API key comes from QDRANT_API_KEY',
+    );
+    command.option('--grpc-url <url>', 'gRPC address (default: the REST host with the next port)');
+  }
+  return command;
+}
+
+/** The flag of a command that writes to a database; its question is answered by `--yes`, which every command has. */
+export function withWriteFlags(command: Command): Command {
+  return command.option('--dry-run', 'show what would happen and write nothing');
+}
+
+/**
+ * The settings of a command; `more` are those that flags of its own give.
+ * @throws INVALID_ARGUMENT
+ */
+export function configOf(flags: GlobalFlags, more: Readonly<Record<string, unknown>> = {}): Config {
+  const { url, grpcUrl, logLevel, threads, lanes, batchSize, worker } = flags;
+  return loadConfig({
+    file: flags.config,
+    flags: { url, grpcUrl, logLevel, threads, lanes, batchSize, worker, ...more },
+  });
+}
+
+/** Opens the configured server. */
+export function openStore(
+  config: Config,
+  log: Log,
+  retry: OpenQdrantOptions['retry'] = {},
+): Promise<VectorStore> {
+  const { url, grpcUrl, apiKey, timeoutMs } = config;
+  return openQdrant({ url, grpcUrl, apiKey, timeoutMs, log, retry });
+}
+
+/** The records that the configured server keeps. */
+export function openRecords({ url, apiKey, timeoutMs }: Config, log: Log): Promise<RecordStore> {
+  return openQdrantRecords({ url, apiKey, timeoutMs, log });
+}
+
+/** What a command adds to the settings of all. */
+export interface ConsoleOptions {
+  /** Settings that its own flags give. */
+  readonly settings?: Readonly<Record<string, unknown>>;
+  /** Logs from this level on where nobody says otherwise. */
+  readonly logLevel?: Config['logLevel'];
+}
+
+/** Runs a command's body with its console, closed afterwards whatever happens. */
+export async function withConsole(
+  flags: GlobalFlags,
+  body: (run: ConsoleRun, config: Config) => Promise<void>,
+  { settings, logLevel }: ConsoleOptions = {},
+): Promise<void> {
+  const config = configOf(flags, settings);
+  const isDefault = config.shown['logLevel']?.from === 'default';
+  const run = openConsole(flags, logLevel !== undefined && isDefault ? { logLevel } : config);
+  try {
+    await body(run, config);
+  } finally {
+    run.close();
+  }
+}
+
+/** Opens the configured server for the length of a call. */
+export async function withStore<T>(
+  config: Config,
+  run: ConsoleRun,
+  body: (store: VectorStore) => Promise<T>,
+): Promise<T> {
+  const store = await openStore(config, run.log);
+  try {
+    return await body(store);
+  } finally {
+    await store.close();
+  }
+}
+
+export function wholeNumber(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 0 || text.trim() === '')
+    throw new InvalidArgumentError('expected a whole number');
+  return value;
+}
+
+/** Generators take 32 bits: a larger seed would be another one's. */
+export function seedNumber(text: string): number {
+  const value = wholeNumber(text);
+  if (value > SEED_MAX) throw new InvalidArgumentError(`expected a whole number up to ${SEED_MAX}`);
+  return value;
+}
+
+export function decimal(text: string): number {
+  const value = Number(text);
+  if (!Number.isFinite(value) || text.trim() === '') throw new InvalidArgumentError('expected a number');
+  return value;
+}
+
+const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600 };
+
+/** `90s`, `2m`, `1.5h` or plain seconds, as seconds. */
+export function seconds(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)([smh]?)$/.exec(text.trim());
+  const value = Number(match?.[1]) * (UNIT_SECONDS[match?.[2] || 's'] ?? 1);
+  if (match === null || !(value > 0)) throw new InvalidArgumentError('expected a time such as 90s, 2m or 1h');
+  return value;
+}

@@ -1,0 +1,190 @@
+import { SingleBar } from 'cli-progress';
+import { createInterface } from 'node:readline';
+import { pino } from 'pino';
+import type { Config } from '../../config/load.js';
+import { TldrError } from '../../core/errors.js';
+import type { Log, Progress, RunOptions } from '../../core/run.js';
+
+/** Without a terminal: the first line of a step, then the following ones. */
+const FIRST_PLAIN_LINE_MS = 2_000;
+const PLAIN_LINE_INTERVAL_MS = 5_000;
+
+/** What a command talks through: people's lines, progress, the one JSON object. */
+export interface ConsoleRun extends RunOptions {
+  readonly signal: AbortSignal;
+  readonly log: Log;
+  readonly onProgress: (progress: Progress) => void;
+  /** A line for people: standard output, or standard error when `--json` owns standard output. */
+  say(line?: string): void;
+  /** The command's result: printed as the last line of standard output with `--json`. */
+  result(value: unknown): void;
+  /**
+   * @param look how to look first, for where nobody can be asked
+   * @throws INVALID_ARGUMENT where nobody can be asked and `--yes` was not given, ABORTED on "no"
+   */
+  confirm(question: string, look?: string): Promise<void>;
+  close(): void;
+}
+
+export interface ConsoleFlags {
+  readonly json?: boolean;
+  readonly yes?: boolean;
+}
+
+/** Sets up output, progress and Ctrl-C for one command. */
+export function openConsole(flags: ConsoleFlags, config: Pick<Config, 'logLevel'>): ConsoleRun {
+  const json = flags.json === true;
+  const controller = new AbortController();
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (controller.signal.aborted) {
+      // By the signal itself: exiting would tear down worker threads inside native calls.
+      process.removeAllListeners(signal);
+      process.kill(process.pid, signal);
+      return;
+    }
+    console.error('\nstopping; press Ctrl-C again to end at once');
+    controller.abort(new Error('interrupted'));
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  const progress = progressPrinter();
+  const say = (line = ''): void => {
+    progress.clear();
+    if (json) console.error(line);
+    else console.log(line);
+  };
+  return {
+    signal: controller.signal,
+    log: openLog(config.logLevel, progress.clear),
+    onProgress: progress.show,
+    say,
+    result: (value) => {
+      progress.clear();
+      if (json)
+        console.log(
+          JSON.stringify(value, (_key, inner: unknown) =>
+            typeof inner === 'bigint' ? String(inner) : inner,
+          ),
+        );
+    },
+    confirm: async (question, look = '--dry-run') => {
+      if (flags.yes === true) return;
+      if (!process.stdin.isTTY || !process.stderr.isTTY) {
+        throw new TldrError(
+          'INVALID_ARGUMENT',
+          `${question} Nobody can be asked here: add --yes to go on, or ${look} to look first`,
+        );
+      }
+      progress.clear();
+      const answer = await ask(`${question} [y/N] `, controller.signal);
+      if (!/^y(es)?$/i.test(answer.trim())) throw new TldrError('ABORTED', 'nothing was changed');
+    },
+    close: () => {
+      progress.clear();
+      process.off('SIGINT', onSignal);
+      process.off('SIGTERM', onSignal);
+    },
+  };
+}
+
+/** Structured lines on standard error; warnings also where logs are silent, as plain ones. */
+export function openLog(level: Config['logLevel'], beforeLine: () => void = () => undefined): Log {
+  const logger = pino({ level }, pino.destination({ dest: 2, sync: true }));
+  return (of, message, fields) => {
+    logger[of](fields ?? {}, message);
+    if (of === 'warn' && level === 'silent') {
+      beforeLine();
+      console.error(`warning: ${message}`);
+    }
+  };
+}
+
+/** A person's answer; empty after Ctrl-C, Ctrl-D or when the signal fires. */
+function ask(question: string, signal: AbortSignal): Promise<string> {
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  const close = (): void => terminal.close();
+  signal.addEventListener('abort', close, { once: true });
+  return new Promise<string>((resolve) => {
+    terminal.once('close', () => resolve(''));
+    terminal.question(question, resolve);
+  }).finally(() => {
+    signal.removeEventListener('abort', close);
+    terminal.close();
+  });
+}
+
+/**
+ * A bar with rate and remaining time on a terminal; elsewhere, and where the total is not known (Infinity), a plain
+ * line after two seconds and then every five.
+ */
+function progressPrinter(): { show: (progress: Progress) => void; clear: () => void } {
+  const terminal = process.stderr.isTTY;
+  let bar: SingleBar | undefined;
+  let step = '';
+  let startedAtMs = 0;
+  let startedDone = 0;
+  let lastDone = 0;
+  let nextLineAtMs = 0;
+  const clear = (): void => {
+    bar?.stop();
+    bar = undefined;
+    step = '';
+  };
+  const show = (progress: Progress): void => {
+    const now = performance.now();
+    if (progress.step !== step) {
+      clear();
+      step = progress.step;
+      startedAtMs = now;
+      startedDone = progress.done;
+      nextLineAtMs = now + FIRST_PLAIN_LINE_MS;
+      if (terminal && Number.isFinite(progress.total)) {
+        bar = new SingleBar({
+          format: '{step} [{bar}] {percentage}% | {value}/{total} {unit} | {rate}/s | {left} left',
+          stream: process.stderr,
+          hideCursor: true,
+          clearOnComplete: true,
+        });
+        bar.start(progress.total, progress.done, { step, unit: progress.unit, rate: '-', left: '-' });
+      }
+    } else if (progress.done < lastDone) {
+      // The same step over again, as each pass of catching up is: the rate is that of this time.
+      startedAtMs = now;
+      startedDone = progress.done;
+    }
+    lastDone = progress.done;
+    const seconds = (now - startedAtMs) / 1000;
+    const rate = seconds > 0 ? (progress.done - startedDone) / seconds : 0;
+    const left =
+      rate > 0 && Number.isFinite(progress.total) ? duration((progress.total - progress.done) / rate) : '-';
+    if (bar !== undefined) {
+      bar.setTotal(progress.total);
+      bar.update(progress.done, { step, unit: progress.unit, rate: rate.toFixed(rate < 10 ? 1 : 0), left });
+    } else if (now >= nextLineAtMs) {
+      nextLineAtMs = now + PLAIN_LINE_INTERVAL_MS;
+      const of = Number.isFinite(progress.total) ? `/${progress.total}` : '';
+      const remaining = left === '-' ? '' : `, ${left} left`;
+      console.error(`${step}: ${progress.done}${of} ${progress.unit}, ${rate.toFixed(1)}/s${remaining}`);
+    }
+  };
+  return { show, clear };
+}
+
+function duration(seconds: number): string {
+  const whole = Math.ceil(seconds);
+  return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
+}
+
+/** Columns padded to their widest cell: the first one left and the others right, or all of them left, for words. */
+export function table(rows: readonly (readonly string[])[], align: 'numbers' | 'words' = 'numbers'): string {
+  const widths = (rows[0] ?? []).map((_, j) => Math.max(...rows.map((cells) => (cells[j] ?? '').length)));
+  const padded = (cell: string, j: number): string =>
+    j === 0 || align === 'words' ? cell.padEnd(widths[j] ?? 0) : cell.padStart(widths[j] ?? 0);
+  const lines = rows.map((cells) => cells.map(padded).join('  '));
+  return (align === 'words' ? lines.map((line) => line.trimEnd()) : lines).join('\n');
+}
+
+/** Bytes for people: 1,536.0 MB. */
+export function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toLocaleString('en-US', { minimumFractionDigits: 1, maximumFractionDigits: 1 })} MB`;
+}

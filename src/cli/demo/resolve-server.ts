@@ -1,0 +1,71 @@
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import type { Config } from '../../config/load.js';
+import { messageOf } from '../../core/errors.js';
+import { maskAddress } from '../../core/mask-address.js';
+import { PACKAGED_VERSION, startLocalQdrant } from '../../../adapters/qdrant/local/start.js';
+
+const DOCKER_TIMEOUT_MS = 60_000;
+const run = promisify(execFile);
+
+/** A server to work with, and what to do with it afterwards. */
+export interface ResolvedServer {
+  readonly url: string;
+  readonly grpcUrl: string | undefined;
+  readonly how: string;
+  /** The server was named by the caller: what lies on it is not ours. */
+  readonly given: boolean;
+  readonly release: () => Promise<void>;
+}
+
+/** True where the caller named a server, by flag, variable or file. */
+export function isGiven(config: Config): boolean {
+  return config.shown['url']?.from !== 'default';
+}
+
+/**
+ * Finds a Qdrant in this order, saying which: a given URL; a running Docker engine through the package's
+ * docker-compose.yml; the packaged linux-x64 server.
+ * @throws UNSUPPORTED, with what to do, where none is to be had
+ */
+export async function resolveServer(config: Config, say: (line: string) => void): Promise<ResolvedServer> {
+  if (isGiven(config)) {
+    const how = `Qdrant at ${maskAddress(config.url)} (given)`;
+    say(how);
+    return { url: config.url, grpcUrl: config.grpcUrl, how, given: true, release: () => Promise.resolve() };
+  }
+  const docker = await startWithDocker(say);
+  if (docker !== null) return docker;
+  const local = await startLocalQdrant();
+  const how = `Qdrant ${PACKAGED_VERSION} from the packaged binary, at ${local.url}`;
+  say(how);
+  return { url: local.url, grpcUrl: local.grpcUrl, how, given: false, release: () => local.stop() };
+}
+
+async function startWithDocker(say: (line: string) => void): Promise<ResolvedServer | null> {
+  const compose = fileURLToPath(new URL('../../../docker-compose.yml', import.meta.url));
+  if (!existsSync(compose)) return null;
+  try {
+    await run('docker', ['version', '--format', '{{.Server.Version}}'], { timeout: 5_000 });
+  } catch {
+    say('no Docker engine is running here');
+    return null;
+  }
+  const args = ['compose', '-f', compose, '-p', 'qdrant-tldr-demo'];
+  try {
+    await run('docker', [...args, 'up', '-d', '--wait'], { timeout: DOCKER_TIMEOUT_MS });
+  } catch (error) {
+    // A half-started service would keep its port.
+    await run('docker', [...args, 'down', '-v'], { timeout: DOCKER_TIMEOUT_MS }).catch(() => undefined);
+    say(`Docker could not start Qdrant (${messageOf(error).split('\n')[0] ?? ''})`);
+    return null;
+  }
+  const how = 'Qdrant in Docker, at http://127.0.0.1:6333';
+  say(how);
+  const release = async (): Promise<void> => {
+    await run('docker', [...args, 'down', '-v'], { timeout: DOCKER_TIMEOUT_MS });
+  };
+  return { url: 'http://127.0.0.1:6333', grpcUrl: 'http://127.0.0.1:6334', how, given: false, release };
+}

@@ -1,0 +1,135 @@
+import { checkPoints } from '../../store/check-points.js';
+import type { Encoder } from '../../encoder/model.js';
+import { TldrError } from '../../core/errors.js';
+import { parsePointId } from '../../core/point-id.js';
+import type { VectorStore } from '../../store/vector-store.js';
+import type { QuerySet } from '../../evaluate/ask-forms.js';
+import {
+  compareCollections,
+  type CollectionComparison,
+  type CompareOptions,
+} from '../../evaluate/compare-collections.js';
+import type { TargetDescription } from '../../store/target-description.js';
+import type { ConsoleRun } from '../console/run.js';
+import type { EvaluateFlags } from './request.js';
+import { describeMigrated } from '../migrate/migrated-target.js';
+import { readQrels, readQueryVectors } from '../train/relevance-files.js';
+
+const SAMPLE_QUERIES = 500;
+const RESCORE = 100;
+
+/** What a comparison of collections found, and where its queries came from. */
+export interface CollectionEvaluation {
+  readonly comparison: CollectionComparison;
+  readonly description: TargetDescription;
+  readonly queriesFrom: string;
+}
+
+/** Compares a full collection with its compact form on one server. */
+export async function evaluateCollections(
+  store: VectorStore,
+  names: { readonly source: string; readonly target: string },
+  {
+    encoder,
+    flags,
+    ks,
+    run,
+  }: {
+    readonly encoder: Encoder;
+    readonly flags: EvaluateFlags;
+    readonly ks: readonly number[];
+    readonly run: ConsoleRun;
+  },
+): Promise<CollectionEvaluation> {
+  const description = await describeMigrated(store, names.target, { encoder, rescore: flags.rescore });
+  const source = await sourceOf(store, names.source, { encoder, description });
+  if (description.source !== names.source) {
+    run.log(
+      'warn',
+      `${names.target} was made from ${description.source}: make sure that ${names.source} holds the same points`,
+    );
+  }
+  const { queries, queriesFrom } = await readQueries(source, { flags, encoder, run });
+  const comparison = await compareCollections({
+    source,
+    target: { store, collection: names.target, ...description },
+    encoder,
+    queries,
+    ks,
+    rescore: flags.rescore ?? (await rescoreOf(store, { ...description, name: names.target }, run)),
+    seed: flags.seed,
+    by: flags.by,
+    qrels:
+      flags.qrels === undefined
+        ? undefined
+        : await readQrels(flags.qrels, { queries: queries.vectors.rows, doc: parsePointId }, run.signal),
+    signal: run.signal,
+    log: run.log,
+    onProgress: run.onProgress,
+  });
+  const { points } = comparison;
+  if (points.source !== points.target) {
+    run.log(
+      'warn',
+      `${names.source} has ${points.source} points, ${names.target} ${points.target}: what is missing counts as not found`,
+    );
+  }
+  return { comparison, description, queriesFrom };
+}
+
+/** First-stage results where nobody says how many: as many as usual, or as strict mode lets through. */
+async function rescoreOf(
+  store: VectorStore,
+  { layout, name }: TargetDescription & { readonly name: string },
+  run: ConsoleRun,
+): Promise<number> {
+  const { results } = await store.requestLimits(name);
+  if (layout === 'compact' || results >= RESCORE) return RESCORE;
+  run.log('warn', `strict mode lets ${name} rescore ${results} points: ${RESCORE} is the usual number`);
+  return results;
+}
+
+async function sourceOf(
+  store: VectorStore,
+  collection: string,
+  { encoder, description }: { readonly encoder: Encoder; readonly description: TargetDescription },
+): Promise<CompareOptions['source']> {
+  const spec = await store.describe(collection);
+  const vector = spec.vectors.find(({ name }) => name === description.vector);
+  if (vector === undefined) {
+    throw new TldrError(
+      'MISMATCH',
+      `${collection} has no vector "${description.vector}", which the compact collection was made from`,
+    );
+  }
+  if (vector.dim !== encoder.inputDim) {
+    throw new TldrError(
+      'MISMATCH',
+      `"${vector.name}" of ${collection} has ${vector.dim} dimensions, the encoder expects ${encoder.inputDim}: give the full collection first`,
+    );
+  }
+  return { store, collection, vectorName: vector.name, distance: vector.distance };
+}
+
+async function readQueries(
+  source: CompareOptions['source'],
+  {
+    flags,
+    encoder,
+    run,
+  }: { readonly flags: EvaluateFlags; readonly encoder: Encoder; readonly run: ConsoleRun },
+): Promise<{ queries: QuerySet; queriesFrom: string }> {
+  if (flags.queries !== undefined) {
+    const of = { dim: encoder.inputDim, distance: source.distance };
+    const vectors = await readQueryVectors(flags.queries, of, run.signal);
+    const queriesFrom = `${vectors.rows.toLocaleString('en-US')} queries from ${flags.queries}`;
+    return { queries: { vectors, ids: null }, queriesFrom };
+  }
+  const { store, collection, vectorName, distance } = source;
+  const { signal, onProgress } = run;
+  const size = flags.sample ?? SAMPLE_QUERIES;
+  const { ids, vectors } = await store.sample(collection, { vectorName, size, signal, onProgress });
+  checkPoints({ ids, vectors }, { collection, vectorName, distance });
+  const queriesFrom = `${ids.length.toLocaleString('en-US')} stored points of ${collection}, each left out of its own results (the encoder may have learned from them)`;
+  return { queries: { vectors, ids }, queriesFrom };
+}

@@ -1,0 +1,195 @@
+import { Command } from 'commander';
+import type { Config } from '../../config/load.js';
+import { writeWhole } from '../../core/write-file.js';
+import { Encoder } from '../../encoder/model.js';
+import { TldrError } from '../../core/errors.js';
+import { DEFAULT_TERMS, judgeTerms, type TermResult } from '../../evaluate/acceptance.js';
+import type { FormReport } from '../../evaluate/fidelity.js';
+import type { ReportInput } from '../../report/input.js';
+import { renderReport } from '../../report/render.js';
+import type { ConsoleRun } from '../console/run.js';
+import { evaluateCollections } from './collections.js';
+import { evaluateFiles } from './files.js';
+import { evaluationJunit, failureOf, printComparison, printJudgement, printTerms } from './output.js';
+import { comparisonPage, formNamed, judgementPage } from '../pages/evaluate-page.js';
+import { checkRequest, numberList, type EvaluateFlags, type EvaluateRequest } from './request.js';
+import { seedNumber, wholeNumber, withConsole, withGlobalFlags, withStore } from '../console/options.js';
+import { commandLine } from '../console/output-file.js';
+
+/** `evaluate`: how close a compact collection, or an encoder on files, comes to full search. */
+export function evaluateCommand(): Command {
+  const command = new Command('evaluate')
+    .description('Compare a compact collection with the full one, or judge an encoder on .npy files.')
+    .argument('[full]', 'the full collection; left out with --base')
+    .argument('[compact]', 'the collection migrated from it')
+    .requiredOption(
+      '--encoder <file>',
+      'the encoder the compact collection was made with, or the one to judge',
+    )
+    .option('--queries <file>', 'full-size query vectors: .npy, or one JSON array per line')
+    .option(
+      '--sample <n>',
+      'without --queries: stored points (or rows of --base) to use as queries',
+      wholeNumber,
+    )
+    .option('--k <list>', 'numbers of results to judge at', numberList, [10])
+    .option('--rescore <n>', 'two-stage layout: candidates to rescore (default: 100)', wholeNumber)
+    .option('--by <field>', 'show recall by the values of a payload field, the worst first')
+    .option('--base <file>', 'judge without a database: .npy of the vectors to search, N x D')
+    .option('--no-pca', 'with --base: leave the comparison with PCA out')
+    .option('--labels <file>', 'with --base: a label per row; rows of the same label are relevant')
+    .option('--query-labels <file>', 'a label per row of --queries')
+    .option('--qrels <file>', 'what is relevant to each row of --queries: TREC, tab-separated or .npy')
+    .option('--accept [terms]', 'exit with 10 unless all terms hold; alone: the tiers below')
+    .option('--junit <file>', 'write a JUnit report for CI, replacing the file')
+    .option('--report <file>', 'write a self-contained HTML report')
+    .option('--force', 'replace an existing --report file')
+    .option('--threads <n>', 'threads', wholeNumber)
+    .option('--seed <n>', 'seed of the held-out rows and of the intervals', seedNumber, 0)
+    .action((full: string | undefined, compact: string | undefined, flags: EvaluateFlags) =>
+      withConsole(flags, async (run, config) => {
+        const request = await checkRequest([full, compact], flags);
+        await evaluate(request, flags, { run, config });
+      }),
+    );
+  command.addHelpText(
+    'after',
+    `
+Examples:
+  qdrant-tldr evaluate docs docs_c96 --encoder enc.onnx
+  qdrant-tldr evaluate docs docs_2s --encoder enc.onnx --queries q.npy --k 1,10,100 --rescore 50 --by lang
+  qdrant-tldr evaluate docs docs_c96 --encoder enc.onnx --queries q.npy --by lang --report report.html
+  qdrant-tldr evaluate docs docs_c96 --encoder enc.onnx --accept --junit report.xml --json
+  qdrant-tldr evaluate docs docs_c96 --encoder enc.onnx --accept "recall@10>=0.9, min>=0.4, latency-p95<=20"
+  qdrant-tldr evaluate --base base.npy --queries q.npy --encoder enc.onnx --qrels qrels.tsv
+
+Truth is exact search of the full vectors. recall@10 is the share of the true first ten that is found among ten.
+--accept alone means: ${DEFAULT_TERMS}.
+The terms are about what clients get: the rescored search in the two-stage layout, else the compact one.
+File formats with examples, and what each number means: docs/evaluate.md.`,
+  );
+  return withGlobalFlags(command);
+}
+
+/** What was measured, ready to print, to judge and to hand on. */
+interface Evaluation {
+  readonly name: string;
+  /** The form that the terms are about. */
+  readonly form: FormReport;
+  readonly print: () => void;
+  readonly page: (terms: readonly TermResult[]) => ReportInput;
+  /** Values of single queries are for pictures: they stay out of it. */
+  readonly result: Readonly<Record<string, unknown>>;
+}
+
+async function evaluate(
+  request: EvaluateRequest,
+  flags: EvaluateFlags,
+  { run, config }: { readonly run: ConsoleRun; readonly config: Config },
+): Promise<void> {
+  const startedAt = performance.now();
+  const encoder = await Encoder.load(flags.encoder);
+  const { name, form, print, page, result } = await measure(request, { encoder, flags, run, config });
+  const seconds = (performance.now() - startedAt) / 1000;
+  const terms = judgeTerms(request.terms, form);
+  const failure = failureOf(terms);
+  print();
+  printTerms(run, terms, form.name);
+  if (flags.junit !== undefined) {
+    const junit = evaluationJunit(form, terms, { name, encoder: flags.encoder, seconds });
+    await writeWhole(flags.junit, (file) => file.writeFile(junit));
+    run.say(`wrote ${flags.junit}`);
+  }
+  if (flags.report !== undefined) {
+    const html = await renderReport(page(terms));
+    await writeWhole(flags.report, (file) => file.writeFile(html));
+    run.say(`wrote the report to ${flags.report}`);
+  }
+  const accept = terms.length === 0 ? null : { form: form.name, passed: failure === null, terms };
+  const whole = { ...result, encoder: encoder.fingerprint, seconds, accept };
+  // The failure's own JSON object holds the result too, so that one object stays the last line.
+  if (failure !== null) throw new TldrError('VERIFY_FAILED', failure, { result: whole });
+  run.result(whole);
+}
+
+async function measure(
+  request: EvaluateRequest,
+  using: {
+    readonly encoder: Encoder;
+    readonly flags: EvaluateFlags;
+    readonly run: ConsoleRun;
+    readonly config: Config;
+  },
+): Promise<Evaluation> {
+  const { encoder, flags, run, config } = using;
+  const { collections, ks } = request;
+  if (collections === null) {
+    const { judgement, queriesFrom } = await evaluateFiles(encoder, { flags, request }, { run, config });
+    const name = `${flags.encoder} on ${flags.base ?? ''}`;
+    return {
+      name,
+      form: formNamed(judgement.spaces, 'encoder'),
+      print: () => printJudgement(run, judgement, queriesFrom),
+      page: (terms) =>
+        judgementPage(judgement, {
+          title: name,
+          queriesFrom,
+          terms,
+          facts: [
+            ['Vectors', judgement.rows.toLocaleString('en-US')],
+            ...encoderFacts(encoder, judgement.seed),
+          ],
+          command: commandLine(),
+        }),
+      result: { queriesFrom, ...judgement, perQuery: undefined },
+    };
+  }
+  return withStore(config, run, async (store) => {
+    const found = await evaluateCollections(store, collections, { encoder, flags, ks, run });
+    const { comparison, description, queriesFrom } = found;
+    const { source, target } = collections;
+    const { layout, inputDim, outputDim } = description;
+    const title = `${source} -> ${target} (${layout}), ${inputDim} -> ${outputDim} dimensions, encoder ${encoder.fingerprint.slice(0, 16)}`;
+    return {
+      name: `${source} -> ${target}`,
+      form: formNamed(comparison.forms, comparison.served),
+      print: () => printComparison(run, comparison, { title, queriesFrom }),
+      page: (terms) =>
+        comparisonPage(comparison, {
+          title: `${target} beside ${source}`,
+          queriesFrom,
+          terms,
+          facts: [
+            ['Full collection', source],
+            ['Compact collection', target],
+            ['Layout', layout],
+            ...encoderFacts(encoder, comparison.seed),
+          ],
+          command: commandLine(),
+        }),
+      result: {
+        source,
+        target,
+        layout,
+        inputDim,
+        outputDim,
+        queriesFrom,
+        ...comparison,
+        perQuery: undefined,
+      },
+    };
+  });
+}
+
+function encoderFacts(encoder: Encoder, seed: number): [string, string][] {
+  const { method, distance, compactDistance } = encoder.metadata;
+  return [
+    ['Dimensions', `${encoder.inputDim} to ${encoder.outputDim}`],
+    [
+      'Distance',
+      compactDistance === distance ? distance : `${distance}, in the compact space ${compactDistance}`,
+    ],
+    ['Encoder', `${method}, fingerprint ${encoder.fingerprint.slice(0, 16)}`],
+    ['Seed', String(seed)],
+  ];
+}

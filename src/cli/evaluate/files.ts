@@ -1,0 +1,117 @@
+import type { Config } from '../../config/load.js';
+import type { Distance } from '../../core/distance.js';
+import type { Encoder } from '../../encoder/model.js';
+import { TldrError } from '../../core/errors.js';
+import { checkMagnitude, gatherRows, type Matrix } from '../../core/matrix.js';
+import { Rng } from '../../core/rng.js';
+import { judgeEncoder, type EncoderJudgement } from '../../evaluate/score-encoder.js';
+import type { Relevance } from '../../evaluate/relevance.js';
+import type { ConsoleRun } from '../console/run.js';
+import type { EvaluateFlags, EvaluateRequest } from './request.js';
+import { readFiniteNpy } from '../../files/npy.js';
+import { checkReadMemory } from '../console/read-memory.js';
+import { labelNumbers, readLabels, readQrels, readQueryVectors, rowDoc } from '../train/relevance-files.js';
+
+const HELD_OUT_MAX = 1000;
+const HELD_OUT_SHARE = 0.1;
+
+/** What a file evaluation found, and where its queries came from. */
+export interface FileEvaluation {
+  readonly judgement: EncoderJudgement;
+  readonly queriesFrom: string;
+}
+
+interface Inputs {
+  readonly base: Matrix;
+  readonly queries: Matrix;
+  readonly relevance: Relevance | undefined;
+  readonly queriesFrom: string;
+}
+
+/** Judges an encoder on .npy files, without a database. */
+export async function evaluateFiles(
+  encoder: Encoder,
+  { flags, request }: { readonly flags: EvaluateFlags; readonly request: EvaluateRequest },
+  { run, config }: { readonly run: ConsoleRun; readonly config: Config },
+): Promise<FileEvaluation> {
+  const { queriesFrom, ...inputs } = await readInputs(encoder, flags, run.signal);
+  const judgement = await judgeEncoder({
+    ...inputs,
+    encoder,
+    ks: request.ks,
+    pca: flags.pca,
+    seed: flags.seed,
+    threads: config.threads,
+    signal: run.signal,
+    onProgress: run.onProgress,
+  });
+  return { judgement, queriesFrom };
+}
+
+async function readInputs(encoder: Encoder, flags: EvaluateFlags, signal: AbortSignal): Promise<Inputs> {
+  const path = flags.base ?? '';
+  const check = ({ rows, cols }: { readonly rows: number; readonly cols: number }): void => {
+    if (rows < 2) throw new TldrError('INVALID_DATA', `${path} holds ${rows} vectors: expected at least 2`);
+    if (cols !== encoder.inputDim)
+      throw new TldrError(
+        'MISMATCH',
+        `${path} holds ${cols}-d vectors, the encoder expects ${encoder.inputDim}-d`,
+      );
+    checkReadMemory(path, { rows, cols });
+  };
+  const base = await readFiniteNpy(path, check, signal);
+  const { distance } = encoder.metadata;
+  // Before rows are held out: afterwards they have other numbers.
+  if (distance !== 'cosine') checkMagnitude(base, (i) => `row ${i} of ${path}`);
+  return flags.queries === undefined
+    ? holdOut(base, flags, signal)
+    : withQueryFile(base, { ...flags, queries: flags.queries, distance }, signal);
+}
+
+async function withQueryFile(
+  base: Matrix,
+  flags: EvaluateFlags & { readonly queries: string; readonly distance: Distance },
+  signal: AbortSignal,
+): Promise<Inputs> {
+  const { queries: path, distance } = flags;
+  const queries = await readQueryVectors(path, { dim: base.cols, distance }, signal);
+  const queriesFrom = `${queries.rows.toLocaleString('en-US')} queries from ${path}`;
+  const { labels, queryLabels, qrels } = flags;
+  let relevance: Relevance | undefined;
+  if (labels !== undefined && queryLabels !== undefined) {
+    const numbers = labelNumbers(
+      await readLabels(labels, base.rows, signal),
+      await readLabels(queryLabels, queries.rows, signal),
+    );
+    relevance = { kind: 'labels', ...numbers };
+  } else if (qrels !== undefined) {
+    const gains = await readQrels(qrels, { queries: queries.rows, doc: rowDoc(base.rows) }, signal);
+    relevance = { kind: 'qrels', gains };
+  }
+  return { base, queries, relevance, queriesFrom };
+}
+
+/** Random rows of the base become the queries and leave the base. */
+async function holdOut(all: Matrix, flags: EvaluateFlags, signal: AbortSignal): Promise<Inputs> {
+  const held = flags.sample ?? Math.min(HELD_OUT_MAX, Math.floor(all.rows * HELD_OUT_SHARE));
+  if (held < 1 || held > all.rows / 2) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `cannot hold ${held} of ${all.rows} rows out as queries: expected 1 to ${Math.floor(all.rows / 2)}; give --sample or --queries`,
+    );
+  }
+  const order = new Rng(flags.seed).permutation(all.rows);
+  const [queryRows, baseRows] = [order.subarray(0, held), order.subarray(held)];
+  let relevance: Relevance | undefined;
+  if (flags.labels !== undefined) {
+    const labels = await readLabels(flags.labels, all.rows, signal);
+    const pick = (rows: Int32Array): string[] => Array.from(rows, (row) => labels[row] ?? '');
+    relevance = { kind: 'labels', ...labelNumbers(pick(baseRows), pick(queryRows)) };
+  }
+  return {
+    base: gatherRows(all, baseRows),
+    queries: gatherRows(all, queryRows),
+    relevance,
+    queriesFrom: `${held.toLocaleString('en-US')} random rows of ${flags.base ?? ''}, taken out of it (the encoder may have learned from them)`,
+  };
+}

@@ -1,0 +1,136 @@
+import { InvalidArgumentError } from 'commander';
+import { access } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { messageOf, TldrError } from '../../core/errors.js';
+import { checkWritable } from '../../core/write-file.js';
+import {
+  DEFAULT_TERMS,
+  depthsOf,
+  needsLatency,
+  needsRelevance,
+  parseTerms,
+  type AcceptTerm,
+} from '../../evaluate/acceptance.js';
+import type { GlobalFlags } from '../console/options.js';
+import { areDifferent, checkOutput } from '../console/output-file.js';
+
+export interface EvaluateFlags extends GlobalFlags {
+  readonly encoder: string;
+  readonly base?: string;
+  readonly queries?: string;
+  readonly sample?: number;
+  readonly k: readonly number[];
+  readonly rescore?: number;
+  readonly by?: string;
+  readonly labels?: string;
+  readonly queryLabels?: string;
+  readonly qrels?: string;
+  /** commander's form of --no-pca. */
+  readonly pca: boolean;
+  readonly accept?: string | true;
+  readonly junit?: string;
+  readonly report?: string;
+  readonly force?: boolean;
+  readonly seed: number;
+}
+
+/** Flags that were found to fit together. */
+export interface EvaluateRequest {
+  /** Null where files are judged. */
+  readonly collections: { readonly source: string; readonly target: string } | null;
+  readonly terms: readonly AcceptTerm[];
+  /** Numbers of results, ascending: those asked for and those the terms speak about. */
+  readonly ks: readonly number[];
+}
+
+const K_MAX = 10_000;
+
+/** `1,10,100` as numbers. */
+export function numberList(text: string): number[] {
+  const values = text.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)));
+  if (values.some((value) => !Number.isSafeInteger(value) || value < 1 || value > K_MAX))
+    throw new InvalidArgumentError(`expected whole numbers from 1 to ${K_MAX}, for example 1,10,100`);
+  return values;
+}
+
+/**
+ * Checks everything that can be checked before anything is read.
+ * @throws INVALID_ARGUMENT
+ */
+export async function checkRequest(
+  names: readonly (string | undefined)[],
+  flags: EvaluateFlags,
+): Promise<EvaluateRequest> {
+  const [source, target] = names;
+  const terms =
+    flags.accept === undefined ? [] : parseTerms(flags.accept === true ? DEFAULT_TERMS : flags.accept);
+  if (needsRelevance(terms) && flags.qrels === undefined && flags.labels === undefined)
+    throw usage('--accept speaks about mAP, nDCG or MRR: give --qrels, or --labels, to say what is relevant');
+  if (flags.sample === 0) throw usage('--sample: got 0, expected at least 1');
+  if (flags.qrels !== undefined && flags.queries === undefined)
+    throw usage('--qrels speaks about rows of a query file: give it with --queries');
+  if (flags.junit !== undefined) await checkJunit(flags.junit);
+  if (flags.report !== undefined) {
+    if (flags.junit !== undefined && !(await areDifferent([flags.report, flags.junit])))
+      throw usage('--report and --junit must be different files');
+    await checkOutput(flags.report, { force: flags.force === true, dryRun: false });
+  }
+  const ks = [...new Set([...flags.k, ...depthsOf(terms)])].sort((a, b) => a - b);
+  if (flags.base !== undefined) {
+    if (source !== undefined) throw usage('give either two collections or --base with a .npy file, not both');
+    checkFileFlags(flags, terms);
+    return { collections: null, terms, ks };
+  }
+  if (source === undefined || target === undefined)
+    throw usage('give the full and the compact collection, or --base with a .npy file');
+  checkCollectionFlags(flags);
+  return { collections: { source, target }, terms, ks };
+}
+
+function checkFileFlags(flags: EvaluateFlags, terms: readonly AcceptTerm[]): void {
+  for (const [flag, value] of [
+    ['--by', flags.by],
+    ['--rescore', flags.rescore],
+  ] as const) {
+    if (value !== undefined) throw usage(`${flag} needs collections: it cannot go with --base`);
+  }
+  if (needsLatency(terms)) throw usage('--accept speaks about latency, which only collections have');
+  if (flags.labels !== undefined && flags.qrels !== undefined)
+    throw usage('give either --labels or --qrels, not both');
+  if (flags.queryLabels !== undefined && (flags.labels === undefined || flags.queries === undefined))
+    throw usage('--query-labels belongs to --labels and --queries');
+  if (flags.labels !== undefined && flags.queries !== undefined && flags.queryLabels === undefined)
+    throw usage('--labels with --queries needs --query-labels: the label of each query');
+  if (flags.queries !== undefined && flags.sample !== undefined)
+    throw usage('--sample holds rows of the base out as queries: leave it out with --queries');
+}
+
+function checkCollectionFlags(flags: EvaluateFlags): void {
+  for (const [flag, value] of [
+    ['--labels', flags.labels],
+    ['--query-labels', flags.queryLabels],
+  ] as const) {
+    if (value !== undefined)
+      throw usage(`${flag} goes by the rows of --base: for collections give --qrels with point ids`);
+  }
+  if (flags.queries !== undefined && flags.sample !== undefined)
+    throw usage('--sample takes stored points as queries: leave it out with --queries');
+  if (!flags.pca) throw usage('--no-pca goes with --base: collections hold no PCA to leave out');
+  if (flags.rescore === 0) throw usage('--rescore: got 0, expected at least 1');
+}
+
+/** A wrong folder of a CI server is found out, not made. */
+async function checkJunit(path: string): Promise<void> {
+  await access(dirname(path)).catch((cause: unknown) => {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `--junit: cannot write into ${dirname(path)}: ${messageOf(cause)}`,
+      { cause },
+    );
+  });
+  await checkWritable(path);
+}
+
+function usage(message: string): TldrError {
+  return new TldrError('INVALID_ARGUMENT', message);
+}

@@ -1,0 +1,36 @@
+import type { Command } from 'commander';
+import { TldrError } from '../../core/errors.js';
+import { wholeNumber } from '../console/options.js';
+
+const LAG_MAX = 100;
+
+export interface CatchUpFlags {
+  readonly catchUp?: boolean;
+  readonly lagMax?: number;
+}
+
+/** Adds the flags of a migration whose source is written to. */
+export function withCatchUpFlags(command: Command): Command {
+  return command
+    .option('--catch-up', 'clients write to the source: compare again and again instead of once')
+    .option(
+      '--lag-max <n>',
+      `with --catch-up: go on when no more than n points differ (default: ${LAG_MAX})`,
+      wholeNumber,
+    );
+}
+
+/** @throws INVALID_ARGUMENT for --lag-max, which would go unnoticed without --catch-up */
+export function checkCatchUpFlags({ catchUp, lagMax }: CatchUpFlags): void {
+  if (lagMax !== undefined && catchUp !== true)
+    throw new TldrError('INVALID_ARGUMENT', '--lag-max needs --catch-up');
+}
+
+export function passesText(passes: number): string {
+  return passes === 1 ? '1 pass' : `${passes} passes`;
+}
+
+/** Points that may differ before the next step. */
+export function lagMaxOf({ lagMax }: CatchUpFlags): number {
+  return lagMax ?? LAG_MAX;
+}

@@ -1,0 +1,330 @@
+import { Command, Option } from 'commander';
+import { resolve as absolute } from 'node:path';
+import type { Config } from '../../config/load.js';
+import {
+  DATATYPES,
+  QUANTIZATIONS,
+  type Datatype,
+  type Layout,
+  type Quantization,
+} from '../../store/vector-store.js';
+import { GuardingProxy } from '../../migrate/dual-write/proxy-control.js';
+import { readRecorded } from '../../migrate/state/locked.js';
+import { copyShare } from '../../migrate/run/copy-share.js';
+import {
+  followMigration,
+  startMigration,
+  type FollowReport,
+  type MigrationReport,
+} from '../../migrate/run/migrate-collection.js';
+import { checkIdentity } from '../../migrate/state/migration-state.js';
+import { planMigration, type MigrationPlan, type MigrationRequest } from '../../migrate/plan/migration.js';
+import type { RecordPlace } from '../../migrate/state/location.js';
+import { checkTuning, UNTUNED } from '../../migrate/throttle/settings.js';
+import { requestOf } from '../../migrate/verify/from-state.js';
+import { megabytes, type ConsoleRun } from '../console/run.js';
+import { TldrError } from '../../core/errors.js';
+import { checkCatchUpFlags, lagMaxOf, passesText, withCatchUpFlags, type CatchUpFlags } from './catch-up.js';
+import { hooksOf, withHookFlags, type HookFlags } from './hooks.js';
+import {
+  commandFor,
+  encoderOf,
+  placeOf,
+  recordedCommand,
+  withMigration,
+  withRecordFlags,
+  type RecordedWork,
+  type RecordFlags,
+} from './state.js';
+import { tuningOf, withTuneFlags, type TuneFlags } from './tune.js';
+import { wholeNumber, withConsole, withGlobalFlags, withStore, withWriteFlags } from '../console/options.js';
+
+interface StartFlags extends RecordFlags, HookFlags, TuneFlags, CatchUpFlags {
+  readonly encoder: string;
+  readonly layout: Layout;
+  readonly vector?: string;
+  readonly compactName?: string;
+  readonly datatype?: Datatype;
+  readonly quantization?: Quantization;
+  readonly journal?: string;
+  readonly dryRun?: boolean;
+}
+
+/** `migrate start`: copy a collection into its compact form. */
+export function startCommand(): Command {
+  const command = withRecordFlags(new Command('start'))
+    .description('Copy a collection into a compact one, every point, payload and setting, and verify it.')
+    .requiredOption('--encoder <file>', 'encoder file written by train')
+    .addOption(
+      new Option(
+        '--layout <name>',
+        'compact: reduced vectors only; two-stage: full vectors stay on disk for rescoring',
+      )
+        .choices(['compact', 'two-stage'])
+        .default('compact'),
+    )
+    .option('--vector <name>', 'vector to reduce, where the source has several')
+    .option('--compact-name <name>', 'name of the reduced vector in the two-stage layout (default: compact)')
+    .addOption(
+      new Option(
+        '--datatype <name>',
+        'how the reduced vector is written (default: as the source writes it)',
+      ).choices(DATATYPES.filter((name) => name !== 'uint8')),
+    )
+    .addOption(
+      new Option(
+        '--quantization <name>',
+        'codes held in memory, the reduced vector on disk; none: the reduced vector in memory (default: as in the source)',
+      ).choices([...QUANTIZATIONS]),
+    )
+    .option(
+      '--journal <folder>',
+      'clients write through `serve` with "migrating", which keeps this folder: their writes are followed; kept in the record',
+    )
+    .action((source: string, target: string, flags: StartFlags) =>
+      withConsole(flags, (run, config) => start({ source, target, flags }, { run, config })),
+    );
+  command.addHelpText(
+    'after',
+    `
+Examples:
+  qdrant-tldr migrate start docs docs_c96 --encoder enc.onnx --dry-run
+  qdrant-tldr migrate start docs docs_c96 --encoder enc.onnx --yes
+  qdrant-tldr migrate start docs docs_2s --encoder enc.onnx --layout two-stage
+  qdrant-tldr migrate start docs docs_2s --encoder enc.onnx --layout two-stage --datatype float16 --quantization scalar
+
+  qdrant-tldr migrate start docs docs_c96 --encoder enc.onnx --yes --on finished 'mail -s "$TLDR_TARGET ready" me'
+
+Several workers, at once or not, on machines that share the record; whoever is last verifies:
+  qdrant-tldr migrate start docs docs_c96 --encoder enc.onnx --yes --record /shared/docs.json --worker 1/4
+
+The same command goes on after a crash or Ctrl-C. Hooks run by "sh -c" with what happened in TLDR_EVENT, TLDR_SOURCE,
+TLDR_TARGET and others (docs/migrate.md); they stand after the collections and get no keys.
+Writes to the source while this runs are not followed: pause the writers until the cut-over, let them write through
+the proxy, or give --catch-up here and at the cut-over.
+
+Behind the proxy, where nobody pauses (\`serve\` runs with {"docs": {"target": "docs_c96", "encoder": "enc.onnx",
+"migrating": {"source": "docs", "journal": "journal/docs"}}}, and clients use it):
+  qdrant-tldr migrate start docs docs_c96 --encoder enc.onnx --journal journal/docs --yes
+  qdrant-tldr migrate cutover docs docs_c96 --by proxy --execute
+Later commands know the folder from the record. Refused while no such proxy lives.`,
+  );
+  return withWriteFlags(withGlobalFlags(withHookFlags(withCopyFlags(command))));
+}
+
+/** `migrate resume`: go on with a recorded migration. */
+export function resumeCommand(): Command {
+  const command = recordedCommand('resume', {
+    description:
+      'Go on with a migration where it is, paused, cut off or found to differ; its record says how.',
+    examples: `Examples:
+  qdrant-tldr migrate resume docs docs_c96
+  qdrant-tldr migrate resume docs docs_c96 --encoder enc.onnx --yes`,
+  }).option('--encoder <file>', 'encoder file (default: the one that the record names)');
+  return withHookFlags(withCopyFlags(command)).action((source: string, target: string, flags: ResumeFlags) =>
+    withMigration({ source, target }, flags, (work) => resume(work, flags)),
+  );
+}
+
+interface ResumeFlags extends RecordFlags, HookFlags, TuneFlags, CatchUpFlags {
+  readonly encoder?: string;
+}
+
+function withCopyFlags(command: Command): Command {
+  return withCatchUpFlags(withTuneFlags(command))
+    .option('--lanes <n>', 'ranges copied at the same time', wholeNumber)
+    .option('--batch-size <n>', 'points per request', wholeNumber)
+    .option(
+      '--worker <i/n>',
+      'copy one of n shares beside other workers with the same record; job/n in a Kubernetes Indexed Job',
+    );
+}
+
+async function start(
+  { source, target, flags }: { source: string; target: string; flags: StartFlags },
+  { run, config }: { run: ConsoleRun; config: Config },
+): Promise<void> {
+  checkCopyFlags(flags, { run, config });
+  if (flags.compactName !== undefined && flags.layout === 'compact')
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      '--compact-name needs --layout two-stage: in a compact target the vector keeps its name',
+    );
+  const { encoder, encoderFile } = await encoderOf(flags.encoder, null);
+  const place = await placeOf({ source, target }, flags, { config, run });
+  const journal = flags.journal === undefined ? undefined : absolute(flags.journal);
+  if (journal !== undefined && flags.catchUp === true)
+    throw new TldrError('INVALID_ARGUMENT', 'give one of --journal and --catch-up: a proxy follows, or none');
+  await withStore(config, run, async (store) => {
+    const request = {
+      source: store,
+      target: store,
+      sourceCollection: source,
+      targetCollection: target,
+      encoder,
+      layout: flags.layout,
+      vectorName: flags.vector,
+      compactName: flags.compactName,
+      datatype: flags.datatype,
+      quantization: flags.quantization,
+    };
+    const plan = await planMigration(request);
+    printPlan(run, plan);
+    if (flags.dryRun === true) {
+      const record = await place.read();
+      if (record !== null) {
+        checkIdentity(record, plan, place.label);
+        run.say(`  ${place.label} records this migration: ${record.phase}`);
+      }
+      if (journal !== undefined) {
+        const { pid } = await new GuardingProxy(journal, plan).living();
+        run.say(`  writes are followed by process ${pid}, by the journal ${journal}`);
+      }
+      run.say('dry run: nothing was written');
+      run.result({ dryRun: true, ...summary(plan) });
+      return;
+    }
+    await run.confirm(`Create and fill ${target} in ${store.endpoint}?`);
+    await copy(request, { place, encoderFile, journal, flags, run, config });
+  });
+}
+
+async function resume(work: RecordedWork, flags: ResumeFlags): Promise<void> {
+  const { run, config, place, store } = work;
+  checkCopyFlags(flags, { run, config });
+  const record = await readRecorded(work);
+  const { encoder, encoderFile } = await encoderOf(flags.encoder, record);
+  await run.confirm(
+    `Go on with ${record.targetCollection} in ${store.endpoint} (${record.phase})?`,
+    '`migrate status`',
+  );
+  await place.setPaused(false);
+  const request = { ...requestOf(record), source: store, target: store, encoder };
+  await copy(request, { place, encoderFile, flags, run, config });
+}
+
+/** @throws INVALID_ARGUMENT for what is wrong whatever the servers hold: before anything is asked or changed */
+function checkCopyFlags(
+  flags: HookFlags & TuneFlags & CatchUpFlags,
+  { run, config }: { readonly run: ConsoleRun; readonly config: Config },
+): void {
+  hooksOf(flags, config, run.signal);
+  checkTuning({ ...UNTUNED, ...tuningOf(flags) });
+  checkCatchUpFlags(flags);
+}
+
+async function copy(
+  request: MigrationRequest,
+  {
+    place,
+    encoderFile,
+    journal,
+    flags,
+    run,
+    config,
+  }: {
+    place: RecordPlace;
+    encoderFile: string;
+    journal?: string | undefined;
+    flags: RecordFlags & HookFlags & TuneFlags & CatchUpFlags;
+    run: ConsoleRun;
+    config: Config;
+  },
+): Promise<void> {
+  const { sourceCollection: source, targetCollection: target } = request;
+  const { signal, log, onProgress } = run;
+  const hook = hooksOf(flags, config, signal);
+  const { lanes, batchSize } = config;
+  const tuning = tuningOf(flags);
+  const how = { place, encoderFile, journal, hook, tuning, lanes, batchSize, signal, log, onProgress };
+  run.say(
+    `progress is kept in ${place.label}; if this stops, \`${commandFor('resume', { source, target }, flags)}\` goes on`,
+  );
+  if (flags.catchUp === true) {
+    if (config.worker !== null)
+      throw new TldrError(
+        'INVALID_ARGUMENT',
+        'workers copy, and one catches up after them: `migrate resume --catch-up` without --worker',
+      );
+    const done = await followMigration({ ...request, ...how, lagMax: lagMaxOf(flags) });
+    sayFollowed(run, done, place);
+    return;
+  }
+  if (config.worker === null) {
+    sayDone(run, await startMigration({ ...request, ...how }), place);
+    if ((await place.read())?.journal !== undefined)
+      run.say(
+        'clients go on writing through the proxy: `migrate cutover --by proxy` sends them to the target',
+      );
+    return;
+  }
+  const done = await copyShare({ ...request, ...how, share: config.worker });
+  if (done.last !== null) sayDone(run, { ...done.last, copied: done.copied }, place);
+  else {
+    const { share, copied, seconds, rangesDone, rangesTotal } = done;
+    const worker = `${share.index}/${share.of}`;
+    const rest =
+      rangesDone === rangesTotal
+        ? 'nothing is left to copy: `migrate status` says how far the verification is'
+        : 'another one does the rest';
+    run.say(
+      `worker ${worker} copied ${copied.toLocaleString('en-US')} points in ${seconds.toFixed(1)} s; ${rangesDone} of ${rangesTotal} ranges of all workers are done, ${rest}`,
+    );
+    run.result({ worker, copied, seconds, rangesDone, rangesTotal, verified: null, record: place.label });
+  }
+}
+
+function sayFollowed(
+  run: ConsoleRun,
+  { plan, copied, seconds, resumed, caughtUp }: FollowReport,
+  place: RecordPlace,
+): void {
+  run.say(`copied ${copied.toLocaleString('en-US')} points in ${seconds.toFixed(1)} s`);
+  run.say(
+    `followed the source in ${passesText(caughtUp.passes)}; ${caughtUp.lag} points differed in the last one and were made equal`,
+  );
+  run.say('not verified, since clients write to the source: `migrate cutover --catch-up` does that');
+  run.result({ ...summary(plan), copied, seconds, resumed, caughtUp, record: place.label });
+}
+
+function sayDone(
+  run: ConsoleRun,
+  { plan, copied, seconds, resumed, verify }: MigrationReport,
+  place: RecordPlace,
+): void {
+  run.say(
+    `copied ${copied.toLocaleString('en-US')} points${resumed ? ' (going on with an earlier run)' : ''} in ${seconds.toFixed(1)} s`,
+  );
+  run.say(
+    `verified all ${verify.points.toLocaleString('en-US')} points: ids, payloads, vectors and settings agree`,
+  );
+  run.result({
+    ...summary(plan),
+    copied,
+    seconds,
+    resumed,
+    verified: verify.points,
+    record: place.label,
+  });
+}
+
+function printPlan(run: ConsoleRun, plan: MigrationPlan): void {
+  const ram = ({ vectorsRamBytes, indexRamBytes }: MigrationPlan['before']): string =>
+    megabytes(vectorsRamBytes + indexRamBytes);
+  run.say(
+    `${plan.sourceCollection} -> ${plan.targetCollection} (${plan.layout}), ${plan.points.toLocaleString('en-US')} points`,
+  );
+  const reduced = plan.targetSpec.vectors.find(({ name }) => name === plan.compactName);
+  run.say(
+    `  vector "${plan.vectorName}": ${plan.inputDim} dimensions, ${plan.distance} -> ${plan.outputDim} dimensions, ${reduced?.distance ?? plan.distance}`,
+  );
+  run.say(`  estimated memory for vectors and index: ${ram(plan.before)} -> ${ram(plan.after)}`);
+  run.say(
+    `  encoder ${plan.encoderFingerprint.slice(0, 16)}; target ${plan.targetExists ? 'exists and will be completed' : 'will be created'}`,
+  );
+}
+
+function summary(plan: MigrationPlan): Record<string, unknown> {
+  const { sourceSpec, targetSpec, ...rest } = plan;
+  return { ...rest, sourceVectors: sourceSpec.vectors, targetVectors: targetSpec.vectors };
+}

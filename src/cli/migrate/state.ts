@@ -1,0 +1,147 @@
+import { Command, Option } from 'commander';
+import { resolve } from 'node:path';
+import { STATE_COLLECTION } from '../../../adapters/qdrant/store/state-store.js';
+import type { Config } from '../../config/load.js';
+import { Encoder } from '../../encoder/model.js';
+import { isTldrError, TldrError } from '../../core/errors.js';
+import type { VectorStore } from '../../store/vector-store.js';
+import type { RecordedMigration } from '../../migrate/state/locked.js';
+import type { MigrationRecord } from '../../migrate/state/migration-state.js';
+import { recordFile } from '../../migrate/state/in-file.js';
+import { recordInStore } from '../../migrate/state/in-database.js';
+import { recordFileIn } from '../../migrate/state/record-name.js';
+import type { RecordPlace } from '../../migrate/state/location.js';
+import type { ConsoleRun } from '../console/run.js';
+import {
+  openRecords,
+  withConsole,
+  withGlobalFlags,
+  withStore,
+  type GlobalFlags,
+} from '../console/options.js';
+
+export interface RecordFlags extends GlobalFlags {
+  readonly record?: string;
+  readonly state?: 'file' | 'qdrant';
+}
+
+/** The two collections of a migration, as its commands name them. */
+export interface Pair {
+  readonly source: string;
+  readonly target: string;
+}
+
+/** What the body of a command on a recorded migration works with. */
+export interface RecordedWork extends RecordedMigration {
+  readonly run: ConsoleRun;
+  readonly config: Config;
+  readonly store: VectorStore;
+}
+
+/** Arguments and flags that name a migration. */
+export function withRecordFlags(command: Command): Command {
+  return command
+    .argument('<source>', 'collection that is migrated')
+    .argument('<target>', 'collection it is migrated into')
+    .option(
+      '--record <file>',
+      'progress file (default: .qdrant-tldr/<source>--<target>.json, with a hash where names need one)',
+    )
+    .addOption(
+      new Option(
+        '--state <where>',
+        `file: a file keeps the progress; qdrant: a small collection of the server does (${STATE_COLLECTION}), for every machine that reaches it`,
+      )
+        .choices(['file', 'qdrant'])
+        .default('file'),
+    );
+}
+
+/**
+ * Where the record of a migration is.
+ * @throws INVALID_ARGUMENT for contradicting flags and for the collection of records itself
+ */
+export async function placeOf(
+  { source, target }: Pair,
+  flags: RecordFlags,
+  { config, run }: { readonly config: Config; readonly run: ConsoleRun },
+): Promise<RecordPlace> {
+  if ([source, target].includes(STATE_COLLECTION))
+    throw new TldrError('INVALID_ARGUMENT', `${STATE_COLLECTION} holds the records of migrations, no data`);
+  const { state, record } = flags;
+  if (state !== 'qdrant')
+    return recordFile(
+      record ??
+        (await recordFileIn(config.stateFolder, { sourceCollection: source, targetCollection: target })),
+    );
+  if (record !== undefined)
+    throw new TldrError('INVALID_ARGUMENT', 'give one of --record <file> and --state qdrant');
+  const { signal, log } = run;
+  return recordInStore(await openRecords(config, log), { source, target }, { signal, log });
+}
+
+/** A command on the same migration, to be told to people. */
+export function commandFor(
+  command: string,
+  { source, target }: Pair,
+  { state, record }: RecordFlags,
+): string {
+  const where = state === 'qdrant' ? ' --state qdrant' : record === undefined ? '' : ` --record ${record}`;
+  return `migrate ${command} ${source} ${target}${where}`;
+}
+
+/** Runs the body of a command on a recorded migration. */
+export function withMigration(
+  pair: Pair,
+  flags: RecordFlags,
+  body: (work: RecordedWork) => Promise<void>,
+): Promise<void> {
+  return withConsole(flags, (run, config) =>
+    withStore(config, run, async (store) => {
+      const place = await placeOf(pair, flags, { config, run });
+      await body({ run, config, store, source: store, target: store, place });
+    }),
+  );
+}
+
+/** A command on a recorded migration: arguments, global flags, and examples. */
+export function recordedCommand(
+  name: string,
+  { description, examples }: { readonly description: string; readonly examples: string },
+): Command {
+  const command = withRecordFlags(new Command(name).description(description));
+  command.addHelpText('after', `\n${examples}`);
+  return withGlobalFlags(command);
+}
+
+/**
+ * The encoder given, or the one that the record names.
+ * @throws INVALID_ARGUMENT where neither is, NOT_FOUND and MISMATCH saying which one the migration needs
+ */
+export async function encoderOf(
+  given: string | undefined,
+  record: MigrationRecord | null,
+): Promise<{ readonly encoder: Encoder; readonly encoderFile: string }> {
+  const file = given ?? record?.encoderFile ?? null;
+  const needed =
+    record === null ? '' : `: give --encoder, the file of fingerprint ${record.encoderFingerprint}`;
+  if (file === null)
+    throw new TldrError('INVALID_ARGUMENT', `the record does not say where the encoder is${needed}`);
+  const encoder = await loadEncoder(file, given === undefined ? needed : '');
+  if (record !== null && encoder.fingerprint !== record.encoderFingerprint)
+    throw new TldrError(
+      'MISMATCH',
+      `the migration was made with another encoder than ${file}, which has fingerprint ${encoder.fingerprint}${needed}`,
+    );
+  return { encoder, encoderFile: resolve(file) };
+}
+
+async function loadEncoder(file: string, needed: string): Promise<Encoder> {
+  try {
+    return await Encoder.load(file);
+  } catch (cause) {
+    // Written down on another machine, perhaps.
+    if (!isTldrError(cause, 'NOT_FOUND')) throw cause;
+    throw new TldrError('NOT_FOUND', `${cause.message}${needed}`, { cause });
+  }
+}

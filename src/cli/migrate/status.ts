@@ -1,0 +1,106 @@
+import type { Command } from 'commander';
+import { pauseMigration } from '../../migrate/cutover/end-migration.js';
+import { readRecorded } from '../../migrate/state/locked.js';
+import type { JournalStatus } from '../../migrate/dual-write/proxy-control.js';
+import { setAsideText } from '../../migrate/dual-write/set-aside.js';
+import { migrationStatus, type MigrationStatus } from '../../migrate/run/migration-status.js';
+import { workingOn } from '../../migrate/state/split.js';
+import type { LoadSeen } from '../../migrate/throttle/throttle.js';
+import type { ConsoleRun } from '../console/run.js';
+import { commandFor, recordedCommand, withMigration, type RecordedWork, type RecordFlags } from './state.js';
+import { tuningLine } from './tune.js';
+
+/** `migrate status`: the record and what is live beside it. */
+export function statusCommand(): Command {
+  return recordedCommand('status', {
+    description: 'Say how far a migration is, from its record and from the server; disturbs nothing.',
+    examples: `Examples:
+  qdrant-tldr migrate status docs docs_c96
+  qdrant-tldr migrate status docs docs_c96 --json`,
+  }).action((source: string, target: string, flags: RecordFlags) =>
+    withMigration({ source, target }, flags, showStatus),
+  );
+}
+
+/** `migrate pause`: stop a running migration cleanly, from any process. */
+export function pauseCommand(): Command {
+  return recordedCommand('pause', {
+    description: 'Stop a running migration at its next batch, from any process; later runs wait for resume.',
+    examples: `Examples:
+  qdrant-tldr migrate pause docs docs_c96`,
+  }).action((source: string, target: string, flags: RecordFlags) =>
+    withMigration({ source, target }, flags, (work) =>
+      pause(work, commandFor('resume', { source, target }, flags)),
+    ),
+  );
+}
+
+async function showStatus(work: RecordedWork): Promise<void> {
+  const status = await migrationStatus(work);
+  printStatus(work.run, status, work.place.label);
+  work.run.result(status);
+}
+
+function printStatus(run: ConsoleRun, status: MigrationStatus, label: string): void {
+  const count = (points: number | null): string =>
+    points === null ? 'not there' : `${points.toLocaleString('en-US')} points`;
+  const { cutOver, runner } = status;
+  run.say(`${status.source} -> ${status.target} (${status.layout}) at ${status.endpoint}`);
+  run.say(`  phase ${status.phase}${status.completed ? ', complete' : ''}${status.paused ? ', paused' : ''}`);
+  run.say(`  runner: ${runner ?? 'none'}`);
+  run.say(`  pace: ${tuningLine(status.tuning)}`);
+  for (const one of status.workers)
+    run.say(
+      `  worker ${one.worker}: ${one.rangesDone} of ${one.rangesTotal} ranges done, ${one.runner ?? 'nobody'}${one.load?.waiting == null ? '' : `, waiting: ${one.load.waiting}`}`,
+    );
+  if (status.load !== null) for (const line of loadLines(status.load)) run.say(`  ${line}`);
+  run.say(
+    `  copied ${status.copied.toLocaleString('en-US')} points; ${status.rangesDone} of ${status.rangesTotal} ranges done`,
+  );
+  run.say(`  now: source ${count(status.sourcePoints)}, target ${count(status.targetPoints)}`);
+  if (status.verifiedPoints !== null)
+    run.say(`  verified: ${status.verifiedPoints.toLocaleString('en-US')} points were equal`);
+  if (cutOver !== null) {
+    const before = cutOver.previous === null ? '' : `, before ${cutOver.previous}`;
+    const forced = cutOver.forced ? ', forced' : '';
+    run.say(`  cut-over (${cutOver.form}): "${cutOver.name}" ${cutOver.state}${before}${forced}`);
+  }
+  if (status.journal !== null) for (const line of journalLines(status.journal)) run.say(`  ${line}`);
+  const names = status.targetAliases.map((name) => `"${name}"`).join(', ');
+  run.say(`  aliases of the target: ${names === '' ? 'none' : names}`);
+  run.say(`  record: ${label}`);
+  run.say(`next: ${status.next}`);
+}
+
+function journalLines({ folder, wanted, report, ageMs, living }: JournalStatus): string[] {
+  const head = `journal ${folder}: ${wanted.state}, clients read the ${wanted.side}`;
+  if (report === null) return [head, 'proxy: none reports; what is wanted is done when one is started'];
+  const age = `${((ageMs ?? 0) / 1000).toFixed(1)} s ago`;
+  if (!living) return [head, `proxy: process ${report.pid} reported ${age} and no more since`];
+  const caughtUp = report.caughtUp ? 'caught up' : 'not caught up';
+  return [
+    head,
+    `proxy: process ${report.pid}, ${report.state}, clients read the ${report.side}, ${report.open} open entries, ${caughtUp}, reported ${age}`,
+    ...(report.setAside === null ? [] : [setAsideText(report.setAside)]),
+  ];
+}
+
+function loadLines({ baselineMs, latencyMs, waiting, resting, waitedMs }: LoadSeen): string[] {
+  const search =
+    latencyMs === null ? [] : [`search of the source: ${latencyMs} ms now, ${baselineMs ?? 0} ms at rest`];
+  const rest = resting > 0 ? `, rests ${resting} times its work` : '';
+  const waited = `${(waitedMs / 1000).toFixed(1)} s waited so far${rest}`;
+  return [...search, waiting === null ? waited : `waiting: ${waiting}; ${waited}`];
+}
+
+async function pause(work: RecordedWork, resume: string): Promise<void> {
+  const { place, run } = work;
+  await readRecorded(work);
+  const stopped = await pauseMigration(place, run.signal);
+  run.say(
+    stopped
+      ? `paused: \`${resume}\` goes on`
+      : `asked for; ${(await workingOn(place)) ?? 'the run'} still finishes what is under way`,
+  );
+  run.result({ paused: true, stopped });
+}

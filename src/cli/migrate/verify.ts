@@ -1,0 +1,57 @@
+import type { Command } from 'commander';
+import { TldrError } from '../../core/errors.js';
+import { readRecorded } from '../../migrate/state/locked.js';
+import { verifyRecorded } from '../../migrate/verify/from-state.js';
+import { hooksOf, withHookFlags, type HookFlags } from './hooks.js';
+import { encoderOf, recordedCommand, withMigration, type RecordedWork, type RecordFlags } from './state.js';
+import { wholeNumber } from '../console/options.js';
+
+interface VerifyFlags extends RecordFlags, HookFlags {
+  readonly encoder?: string;
+  readonly sample?: number;
+}
+
+/** `migrate verify`: source and target compared once more. */
+export function verifyCommand(): Command {
+  const command = recordedCommand('verify', {
+    description: 'Compare source and target again: settings, payload indexes, counts, and every point.',
+    examples: `Examples:
+  qdrant-tldr migrate verify docs docs_c96
+  qdrant-tldr migrate verify docs docs_c96 --sample 10000 --json
+
+Exit code 10 where something differs; \`migrate resume\` then repairs it. A sample finds what is common, not one
+changed point in a million, and does not make a copy count as verified. After the cut-over clients may have written
+to the target, which is then reported as a difference. Where a proxy follows the writes, both sides stay equal: points
+that differ are read again for some seconds, until what was just written is on both.`,
+  })
+    .option('--encoder <file>', 'encoder file (default: the one that the record names)')
+    .option('--sample <n>', 'compare n random points of each side instead of all', wholeNumber);
+  return withHookFlags(command).action((source: string, target: string, flags: VerifyFlags) =>
+    withMigration({ source, target }, flags, (work) => verify(work, flags)),
+  );
+}
+
+async function verify(work: RecordedWork, flags: VerifyFlags): Promise<void> {
+  const { run, config } = work;
+  if (flags.sample === 0) throw new TldrError('INVALID_ARGUMENT', '--sample 0 compares nothing');
+  const { encoder } = await encoderOf(flags.encoder, await readRecorded(work));
+  const { signal, log, onProgress } = run;
+  const { batchSize } = config;
+  const hook = hooksOf(flags, config, signal);
+  const { sample } = flags;
+  const found = await verifyRecorded({ ...work, encoder, sample, batchSize, hook, signal, log, onProgress });
+  const what = sample === undefined ? 'all' : 'a sample of';
+  const points = found.points.toLocaleString('en-US');
+  if (found.ok) {
+    const agreed = found.countsCompared ? 'vectors, settings and counts' : 'vectors and settings';
+    run.say(`verified ${what} ${points} points: ids, payloads, ${agreed} agree`);
+    run.result(found);
+    return;
+  }
+  for (const line of found.differences) run.say(`  ${line}`);
+  throw new TldrError(
+    'VERIFY_FAILED',
+    `${found.differenceCount} ${found.differenceCount === 1 ? 'difference' : 'differences'} in ${what} ${points} points; \`migrate resume\` repairs them where no alias leads to the target`,
+    { result: found },
+  );
+}

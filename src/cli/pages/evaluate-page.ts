@@ -1,0 +1,244 @@
+import { TldrError } from '../../core/errors.js';
+import type { MemoryEstimate } from '../../store/vector-store.js';
+import { DEFAULT_TERMS, judgeTerms, parseTerms, type TermResult } from '../../evaluate/acceptance.js';
+import type { CollectionComparison } from '../../evaluate/compare-collections.js';
+import type { FormReport } from '../../evaluate/fidelity.js';
+import type { EncoderJudgement } from '../../evaluate/score-encoder.js';
+import type { KeyFigure, PerQuery, ReportInput, ReportTable, ReportVerdict } from '../../report/input.js';
+import { formatShare } from '../../report/format.js';
+import { CREATED_BY } from '../../select/version.js';
+import { megabytes } from '../console/run.js';
+import {
+  formTables,
+  latencyTable,
+  memoryTable,
+  qualityTable,
+  strataTable,
+  withinTable,
+} from './evaluate-tables.js';
+
+/** Methods that the histogram of single queries holds. */
+const HISTOGRAM_METHODS_MAX = 3;
+
+/** What every page of an evaluation says. */
+export interface EvaluationWords {
+  readonly title: string;
+  readonly queriesFrom: string;
+  /** Name and value of what is known about the data. */
+  readonly facts: readonly (readonly [string, string])[];
+  /** The terms of `--accept` with what was measured; empty without it. */
+  readonly terms: readonly TermResult[];
+  /** The command that was run. */
+  readonly command: string;
+}
+
+/** Two collections compared, as the input of a report. */
+export function comparisonPage(comparison: CollectionComparison, words: EvaluationWords): ReportInput {
+  const { forms, bytes, points, strata, served, headlineK: k, exactQuality, perQuery } = comparison;
+  const [full] = forms;
+  const form = formNamed(forms, served);
+  const [before, after] = [ramOf(bytes.source), ramOf(bytes.target)];
+  const weakest = strata?.strata[0];
+  const details = [
+    ...(full === undefined
+      ? []
+      : [`The full collection as it is configured finds ${percent(recallAt(full, k))}.`]),
+    `Vectors and index of the compact collection need an estimated ${megabytes(after)} of RAM, those of the full one ${megabytes(before)}.`,
+    ...(strata === null || weakest === undefined
+      ? []
+      : [
+          `The weakest value of ${strata.field} is ${weakest.value}: ${percent(weakest.recall[served] ?? Number.NaN)} over ${weakest.queries} queries.`,
+        ]),
+  ];
+  const memory: KeyFigure = {
+    term: 'RAM (estimate)',
+    value: megabytes(after),
+    note: `${megabytes(before)} full`,
+  };
+  return page({
+    words,
+    form,
+    k,
+    details,
+    figures: [memory, ...latencyFigures(form, full)],
+    perQuery: [...perQuery].reverse(),
+    tables: [
+      ...formTables(forms, k),
+      latencyTable(forms, k),
+      memoryTable({ points, bytes }),
+      qualityTable(
+        [
+          ...forms.map(({ name, quality }) => [name, quality] as const),
+          ['full, exact', exactQuality] as const,
+        ],
+        comparison,
+      ),
+      strata === null ? null : strataTable(strata, served),
+    ],
+  });
+}
+
+/** An encoder judged on files, as the input of a report. */
+export function judgementPage(judgement: EncoderJudgement, words: EvaluationWords): ReportInput {
+  const { spaces, bytes, headlineK: k, perQuery, outputDim } = judgement;
+  const form = formNamed(spaces, 'encoder');
+  const pca = spaces
+    .filter(({ name }) => name.startsWith('pca'))
+    .map((one) => recallAt(one, k))
+    .sort((a, b) => b - a)[0];
+  const within = spaces.find(({ name }) => name === 'encoder')?.within ?? [];
+  const details = [
+    ...(pca === undefined ? [] : [`PCA with ${outputDim} dimensions finds ${percent(pca)}.`]),
+    `Vectors as float32 take ${megabytes(bytes.compact)} instead of ${megabytes(bytes.full)}.`,
+  ];
+  return page({
+    words,
+    form,
+    k,
+    details,
+    figures: within.map(({ depth, recall }) => ({
+      term: `In the first ${depth}`,
+      value: formatShare(recall),
+      note: `R${k}@${depth}, what rescoring ${depth} finds`,
+    })),
+    // Exact search of the full vectors finds everything: its bars would flatten the others.
+    perQuery: perQuery.filter(({ name }) => name !== 'full vectors'),
+    tables: [
+      ...formTables(spaces, k),
+      withinTable(spaces, k),
+      qualityTable(
+        spaces.map(({ name, quality }) => [name, quality] as const),
+        judgement,
+      ),
+    ],
+  });
+}
+
+function page(parts: {
+  readonly words: EvaluationWords;
+  readonly form: FormReport;
+  readonly k: number;
+  readonly details: readonly string[];
+  readonly figures: readonly KeyFigure[];
+  readonly perQuery: readonly PerQuery[];
+  readonly tables: readonly (ReportTable | null)[];
+}): ReportInput {
+  const { words, form, k, figures, perQuery, tables } = parts;
+  const recall = form.recall.find((one) => one.k === k);
+  const tiers = words.terms.length > 0 ? words.terms : defaultTiers(form);
+  return {
+    title: words.title,
+    createdBy: CREATED_BY,
+    verdict: verdictOf(parts, tiers),
+    figures: [
+      {
+        term: `Recall@${k}`,
+        value: formatShare(recallAt(form, k)),
+        ...(recall === undefined ? {} : { note: recall.interval.map(formatShare).join(' to ') }),
+      },
+      { term: 'First result agrees', value: formatShare(form.topOne), note: 'share of queries' },
+      ...figures,
+    ],
+    facts: [...words.facts, ['Queries', words.queriesFrom], ['Truth', 'exact search of the full vectors']],
+    perQuery: perQuery.slice(0, HISTOGRAM_METHODS_MAX),
+    perQueryK: k,
+    tables: [tierTable(tiers, form, words), ...tables.filter((one) => one !== null)],
+    reproduce: [words.command],
+  };
+}
+
+/** The published tiers, as far as they were measured: without `--accept` they decide about words, not the exit code. */
+function defaultTiers(form: FormReport): TermResult[] {
+  return judgeTerms(parseTerms(DEFAULT_TERMS), form).filter(({ value }) => value !== null);
+}
+
+function verdictOf(
+  { words, form, k, details }: Parameters<typeof page>[0],
+  tiers: readonly TermResult[],
+): ReportVerdict {
+  const failed = tiers.filter(({ passed }) => !passed);
+  const asked = words.terms.length > 0;
+  const tone = failed.length === 0 ? 'good' : asked || agreesLittle(failed) ? 'bad' : 'caution';
+  const labels = asked
+    ? { good: 'Accepted', caution: 'Accepted', bad: 'Not accepted' }
+    : { good: 'Close to full search', caution: 'With caution', bad: 'Far from full search' };
+  const what = asked ? 'acceptance terms' : 'commonly published tiers';
+  const judged =
+    failed.length === 0
+      ? `All ${tiers.length} ${what} hold.`
+      : `${failed.length} of ${tiers.length} ${what} do not hold: ${failed.map(({ text }) => text).join(', ')}.`;
+  const recall = form.recall.find((one) => one.k === k);
+  return {
+    tone,
+    label: labels[tone],
+    headline: `${nameOf(form)} finds ${percent(recallAt(form, k))} of ${k === 1 ? 'the true first results' : `the true first ${k}`}`,
+    details: [
+      judged,
+      ...(recall === undefined
+        ? []
+        : [
+            `95 % interval ${recall.interval.map(percent).join(' to ')}; half of the queries find ${recall.median === 1 ? 'all of them' : `${percent(recall.median)} or more`}, the worst one ${percent(recall.min)}.`,
+          ]),
+      ...details,
+    ],
+  };
+}
+
+/** Not even the two tiers of mean agreement hold. */
+function agreesLittle(failed: readonly TermResult[]): boolean {
+  return failed.some(({ text }) => /^top1/.test(text));
+}
+
+function nameOf({ name, dim }: FormReport): string {
+  if (name === 'rescored') return 'The compact collection, rescored by the full vectors,';
+  return name === 'compact'
+    ? `The compact collection of ${dim} dimensions`
+    : `The encoder to ${dim} dimensions`;
+}
+
+function tierTable(
+  tiers: readonly TermResult[],
+  { name }: FormReport,
+  { terms }: EvaluationWords,
+): ReportTable {
+  return {
+    title: terms.length > 0 ? 'Acceptance' : 'Tiers',
+    columns: ['Term', 'Measured', 'Result'],
+    rows: tiers.map(({ text, value, passed }) => [
+      text,
+      value === null ? 'not measured' : value.toFixed(4),
+      passed ? 'holds' : 'does not hold',
+    ]),
+    note: `About ${name === 'encoder' ? 'exact search of the encoder’s space' : `what clients get: the ${name} search`}.${terms.length > 0 ? '' : ' Tiers commonly published for a change of embedding model; nothing was asked of them here (--accept).'}`,
+  };
+}
+
+function latencyFigures(form: FormReport, full: FormReport | undefined): KeyFigure[] {
+  const { latencyMs } = form;
+  if (latencyMs === null) return [];
+  const before = full?.latencyMs ?? null;
+  const note = before === null ? {} : { note: `${before.p95.toFixed(1)} ms full` };
+  return [{ term: 'Latency p95', value: `${latencyMs.p95.toFixed(1)} ms`, ...note }];
+}
+
+function recallAt({ recall }: FormReport, k: number): number {
+  return recall.find((one) => one.k === k)?.mean ?? Number.NaN;
+}
+
+function ramOf({ vectorsRamBytes, indexRamBytes }: MemoryEstimate): number {
+  return vectorsRamBytes + indexRamBytes;
+}
+
+function percent(share: number): string {
+  return Number.isFinite(share) ? `${(share * 100).toFixed(1)} %` : 'an unknown share';
+}
+
+/**
+ * The form of that name.
+ * @throws INTERNAL when it was not measured
+ */
+export function formNamed<T extends FormReport>(forms: readonly T[], name: string): T {
+  const form = forms.find((one) => one.name === name);
+  if (form === undefined) throw new TldrError('INTERNAL', `${name} was not measured`);
+  return form;
+}

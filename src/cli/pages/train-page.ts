@@ -1,0 +1,170 @@
+import { Encoder } from '../../encoder/model.js';
+import { gatherRows, matrix, type Matrix } from '../../core/matrix.js';
+import { Rng } from '../../core/rng.js';
+import type { ReportCandidate, ReportInput, ReportVerdict } from '../../report/input.js';
+import type { TrainDetails } from '../../select/train-encoder.js';
+import { isWithinNoise, type TrainReport } from '../../select/train-report.js';
+
+/** Points of the map at most. */
+const MAP_POINTS = 2000;
+
+export interface TrainingPageParts {
+  readonly report: TrainReport;
+  readonly details: TrainDetails;
+  readonly encoder: Encoder;
+  /** Every candidate by name. */
+  readonly candidates: ReadonlyMap<string, Encoder>;
+  readonly x: Matrix;
+  /** A label per row of x, where there are any. */
+  readonly labels?: readonly string[] | undefined;
+  readonly source: string;
+  /** The command that was run. */
+  readonly command: string;
+}
+
+/** A training as the input of a report. */
+export function trainingPage(parts: TrainingPageParts): ReportInput {
+  const { report, details, encoder, source, command } = parts;
+  const shownPerQuery = [report.shipped, betterPca(report)].filter(
+    (name, i, all): name is string => name !== undefined && all.indexOf(name) === i,
+  );
+  const shown = [...details.losses].find(([name]) => name === report.shipped) ?? [...details.losses].at(-1);
+  const map = mapOf(parts);
+  return {
+    title: `${source}: ${report.inputDim} to ${report.outputDim} dimensions`,
+    createdBy: encoder.metadata.createdBy,
+    verdict: verdictOf(report),
+    facts: factsOf(report, source),
+    candidates: [...report.candidates]
+      .sort((a, b) => b.objective - a.objective)
+      .map((one): ReportCandidate => ({
+        ...one,
+        shipped: one.name === report.shipped,
+      })),
+    perQuery: shownPerQuery.map((name) => ({
+      name,
+      values: details.perQuery.get(name) ?? new Float64Array(0),
+    })),
+    ...(shown === undefined || shown[1].length === 0
+      ? {}
+      : { lossCurve: { name: shown[0], values: shown[1] } }),
+    ...(map === null ? {} : { map }),
+    reproduce: [command],
+    tables: [confirmationTable(report)],
+  };
+}
+
+function betterPca({ candidates }: TrainReport): string | undefined {
+  return candidates
+    .filter(({ name }) => name === 'pca' || name === 'pca-uncentred')
+    .sort((a, b) => b.objective - a.objective)[0]?.name;
+}
+
+function verdictOf(report: TrainReport): ReportVerdict {
+  const shipped = report.candidates.find(({ name }) => name === report.shipped);
+  if (shipped === undefined) return { tone: 'bad', headline: 'No candidate was chosen', details: [] };
+  const share = (value: number): string => `${(value * 100).toFixed(1)} %`;
+  const best = Math.max(...report.candidates.map(({ objective }) => objective));
+  const chosen = shipped.objective >= best - 0.001;
+  return {
+    tone: shipped.recallAt10 >= 0.9 ? 'good' : shipped.r10At100 >= 0.9 ? 'caution' : 'bad',
+    headline: `${report.shipped} finds ${share(shipped.recallAt10)} of the true ten nearest with ${report.outputDim} of ${report.inputDim} dimensions`,
+    details: [
+      ...(chosen
+        ? []
+        : [`It was asked for; another candidate does better: ${best.toFixed(3)} ${report.objective}.`]),
+      leadWords(report),
+      `Among the first 100 results are ${share(shipped.r10At100)} of them: that is what rescoring with the full vectors brings back.`,
+      `On queries that took no part in choosing it finds ${share(shipped.confirmed.recallAt10)}; by ${report.objective}, which chose it, it is ${(report.confirmedGap * 100).toFixed(1)} points below the best candidate there.`,
+    ],
+  };
+}
+
+/** The shipped candidate beside the better PCA, by what chose it. */
+function leadWords({ leadOverPca, objective }: TrainReport): string {
+  if (leadOverPca === null)
+    return 'PCA ships: nothing here was better by more than a tie, or it was asked for.';
+  const [low, high] = leadOverPca.map((value) => (value * 100).toFixed(1));
+  const between = `${low ?? ''} to ${high ?? ''} points of ${objective}, 95 % interval, the same queries`;
+  if (isWithinNoise(leadOverPca))
+    return `Its difference to the better PCA is within the noise of the measurement: ${between}.`;
+  return leadOverPca[0] > 0
+    ? `It is above the better PCA by ${between}.`
+    : `It is below the better PCA: ${between}.`;
+}
+
+function factsOf(report: TrainReport, source: string): [string, string][] {
+  const { sample, graph } = report;
+  const count = (value: number): string => value.toLocaleString('en-US');
+  return [
+    ['Source', source],
+    ['Vectors sampled', count(sample.rows)],
+    ['Left out', `${sample.zeroRows} zero vectors, ${sample.duplicateRows} exact duplicates`],
+    ['Constant dimensions', count(sample.constantDims)],
+    ['Learned from', `${count(report.trainRows)} vectors of ${report.inputDim} dimensions`],
+    [
+      'Judged by',
+      `${count(report.heldOutQueries)} queries to choose, ${count(report.confirmQueries)} to confirm`,
+    ],
+    ...(report.fitQueries === 0
+      ? []
+      : [
+          ['Query-aware candidate', `fitted to ${count(report.fitQueries)} other queries`] as [
+            string,
+            string,
+          ],
+        ]),
+    ['Chosen by', report.objective],
+    ...(graph === null
+      ? []
+      : [
+          ['Neighbours', `${graph.method}, k ${graph.k}, recall ${graph.recall.toFixed(3)}`] as [
+            string,
+            string,
+          ],
+        ]),
+    ['Seed', String(report.seed)],
+    ['Data fingerprint', report.dataFingerprint.slice(0, 16)],
+    [
+      'Versions',
+      Object.entries(report.versions)
+        .map((pair) => pair.join(' '))
+        .join(', '),
+    ],
+    ['Hardware', report.hardware],
+  ];
+}
+
+/** What selection never saw, beside what it chose by. */
+function confirmationTable(report: TrainReport): NonNullable<ReportInput['tables']>[number] {
+  const share = (value: number): string => value.toFixed(3);
+  const relevance = report.objective !== 'recall@10';
+  return {
+    title: 'Confirmation on queries that took no part in choosing',
+    columns: ['candidate', report.objective, 'confirmed', ...(relevance ? ['confirmed recall@10'] : [])],
+    rows: [...report.candidates]
+      .sort((a, b) => b.objective - a.objective)
+      .map((one) => [
+        one.name,
+        share(one.objective),
+        share(one.confirmed.objective),
+        ...(relevance ? [share(one.confirmed.recallAt10)] : []),
+      ]),
+    note: `${report.confirmQueries} queries; the shipped candidate is ${(report.confirmedGap * 100).toFixed(2)} points below the best of them.`,
+  };
+}
+
+/** The first two principal components of a part of the sample. */
+function mapOf({ candidates, x, labels, report }: TrainingPageParts): NonNullable<ReportInput['map']> | null {
+  const pca = candidates.get('pca') ?? candidates.get('pca-uncentred');
+  if (pca === undefined || pca.outputDim < 2) return null;
+  const chosen = new Rng(report.seed).permutation(x.rows).subarray(0, MAP_POINTS);
+  const flat = new Encoder({ ...pca.network, normalizeOutput: false }, pca.metadata);
+  const z = flat.project(gatherRows(x, chosen));
+  const points = matrix(z.rows, 2);
+  for (let i = 0; i < z.rows; i++) points.data.set(z.data.subarray(i * z.cols, i * z.cols + 2), i * 2);
+  return {
+    points,
+    ...(labels === undefined ? {} : { labels: Array.from(chosen, (i) => labels[i] ?? '') }),
+  };
+}

@@ -1,0 +1,348 @@
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { randomBytes } from 'node:crypto';
+import { readFileSync, readlinkSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { openQdrant } from '../../../adapters/qdrant/index.js';
+import type { Config } from '../../config/load.js';
+import { writeWhole } from '../../core/write-file.js';
+import { codeOf, TldrError } from '../../core/errors.js';
+import type { VectorStore } from '../../store/vector-store.js';
+import {
+  choosePlan,
+  parseTarget,
+  STORAGE_KINDS,
+  type PlanTarget,
+  type StorageKind,
+} from '../../plan/sizing-row.js';
+import { renderReport } from '../../report/render.js';
+import { runPlan } from '../../plan/collection.js';
+import {
+  preparePlan,
+  SCRATCH_METADATA,
+  SCRATCH_PREFIX,
+  type PlanOptions,
+  type PlanSetup,
+} from '../../plan/setup.js';
+import { megabytes, type ConsoleRun } from '../console/run.js';
+import { startLocalQdrant } from '../../../adapters/qdrant/local/start.js';
+import {
+  seconds,
+  seedNumber,
+  wholeNumber,
+  withConsole,
+  withGlobalFlags,
+  withStore,
+  withWriteFlags,
+  type GlobalFlags,
+} from '../console/options.js';
+import { checkOutput, commandLine } from '../console/output-file.js';
+import { planPage } from '../pages/plan-page.js';
+import { planJudgements, trainFlagsOf } from './judgements.js';
+import { planCommands, printChoice, printPlan, resultOf } from './print.js';
+import { shellCommand } from '../console/shell-command.js';
+import { checkRelevanceFlags, withRelevanceFlags, type RelevanceFlags } from '../train/relevance.js';
+
+const SAMPLE_POINTS = 20_000;
+const QUERIES = 300;
+const OVERSAMPLINGS = [1, 2, 4, 10];
+const KINDS: readonly StorageKind[] = ['float32', 'float16', 'uint8', 'scalar', 'product-x16', 'binary'];
+
+export interface PlanFlags extends GlobalFlags, RelevanceFlags {
+  readonly vector?: string;
+  readonly dims?: number[];
+  readonly datatypes: StorageKind[];
+  readonly oversampling: number[];
+  readonly target?: PlanTarget;
+  readonly queriesCount: number;
+  readonly budget?: number;
+  readonly scratch: 'server' | 'embedded';
+  readonly seed: number;
+  readonly all?: boolean;
+  readonly report?: string;
+  readonly force?: boolean;
+  readonly clean?: boolean;
+  readonly dryRun?: boolean;
+}
+
+const EXAMPLES = `
+Examples:
+  qdrant-tldr plan docs --dry-run
+  qdrant-tldr plan docs --target "recall@10>=0.97" --queries q.npy --report plan.html --yes
+  qdrant-tldr plan docs --objective relevance --labels-field topic --yes
+  qdrant-tldr plan docs --dims 64,96 --datatypes float32,scalar --scratch embedded --yes
+
+The collection is only read. The sample is written to a scratch collection of its own, which is removed at the
+end, on errors and on Ctrl-C.`;
+
+/** `plan`: which size and storage reach which recall, measured. */
+export function planCommand(): Command {
+  const command = new Command('plan')
+    .description(
+      'Measure dims x datatype x oversampling on a sample: recall, memory, disk, latency; pick the cheapest for a target.',
+    )
+    .argument('<collection>', 'collection to plan for; it is never written to')
+    .addOption(
+      new Option('--target <condition>', 'for example "recall@10>=0.97"').argParser((text: string) =>
+        parsed(() => parseTarget(text)),
+      ),
+    )
+    .option('--vector <name>', 'vector to plan for, where the collection has several')
+    .option(
+      '--dims <list>',
+      'sizes to try (default: a 16th, an 8th, a 4th and half of the vector)',
+      numberList,
+    )
+    .option('--datatypes <list>', `of ${STORAGE_KINDS.join(', ')}`, kindList, [...KINDS])
+    .option('--oversampling <list>', 'candidates per result; 1: no rescoring', numberList, OVERSAMPLINGS)
+    .option('--sample <n>', 'points to measure with', wholeNumber, SAMPLE_POINTS)
+    .option(
+      '--queries <file>',
+      'real queries, .npy or one JSON array per line: some measure, the others train (default: points held out)',
+    )
+    .option(
+      '--queries-count <n>',
+      'queries to measure with: points held out, or at most half of --queries',
+      wholeNumber,
+      QUERIES,
+    )
+    .option('--budget <time>', 'time to plan all trainings for, such as 90s or 4m (default: 4m)', seconds)
+    .addOption(
+      new Option(
+        '--scratch <where>',
+        'where to measure: in a scratch collection on the same server, or on a packaged server started for it',
+      )
+        .choices(['server', 'embedded'])
+        .default('server'),
+    )
+    .option('--seed <n>', 'seed of everything random', seedNumber, 0)
+    .option('--threads <n>', 'threads', wholeNumber)
+    .option('--report <file>', 'write a self-contained HTML report')
+    .option('--force', 'replace an existing --report file')
+    .option('--all', 'show every row, not only those that no other beats')
+    .option(
+      '--clean',
+      `remove scratch collections (${SCRATCH_PREFIX}...) that killed runs left behind, and end`,
+    )
+    .action((collection: string, flags: PlanFlags) =>
+      withConsole(flags, (run, config) =>
+        withStore(config, run, (store) =>
+          flags.clean === true
+            ? cleanLeftovers(store, run, flags)
+            : plan(collection, flags, { store, run, config }),
+        ),
+      ),
+    );
+  withRelevanceFlags(command, { labels: 'lines id<TAB>label', documents: 'point ids' });
+  command.addHelpText('after', EXAMPLES);
+  return withWriteFlags(withGlobalFlags(command));
+}
+
+interface PlanContext {
+  readonly store: VectorStore;
+  readonly run: ConsoleRun;
+  readonly config: Config;
+}
+
+async function plan(
+  collection: string,
+  flags: PlanFlags,
+  { store, run, config }: PlanContext,
+): Promise<void> {
+  const dryRun = flags.dryRun === true;
+  checkRelevanceFlags(flags);
+  if (flags.report !== undefined) await checkOutput(flags.report, { force: flags.force === true, dryRun });
+  await reportLeftovers(store, run, collection);
+  const { signal, log, onProgress } = run;
+  const started = {
+    startedAt: new Date().toISOString(),
+    host: hostname(),
+    pid: process.pid,
+    pids: pidNamespace(),
+  };
+  const options: PlanOptions = {
+    store,
+    scratchStore: store,
+    collection,
+    vectorName: flags.vector,
+    dims: flags.dims,
+    kinds: flags.datatypes,
+    oversamplings: flags.oversampling,
+    sampleSize: flags.sample,
+    queriesCount: flags.queriesCount,
+    ...(await planJudgements(collection, flags, { store, run })),
+    scratchName: `${SCRATCH_PREFIX}${randomBytes(6).toString('hex')}`,
+    scratchMetadata: { [SCRATCH_METADATA]: JSON.stringify(started) },
+    seed: flags.seed,
+    threads: config.threads,
+    budgetSeconds: flags.budget,
+    signal,
+    log,
+    onProgress,
+  };
+  const setup = await preparePlan(options);
+  const where = flags.scratch === 'embedded' ? 'a packaged server started for it' : store.endpoint;
+  sayWhat(run, { options, setup, where });
+  if (dryRun) {
+    run.say('dry run: nothing was written');
+    const { dims, rows, samplePoints, scratchBytes, points, notes } = setup;
+    run.result({ dryRun: true, collection, points, dims, rows, samplePoints, scratchBytes, notes });
+    return;
+  }
+  if (flags.scratch === 'server')
+    await run.confirm(`Write ${megabytes(setup.scratchBytes)} of vectors to ${where} and remove them again?`);
+  const result = await withScratchStore(flags, { store, run, config }, (scratchStore) =>
+    runPlan({ ...options, scratchStore }, setup),
+  );
+  printPlan(run, { options, setup, result, all: flags.all === true, target: flags.target });
+  const choice = flags.target === undefined ? null : choosePlan(result.rows, flags.target, flags.seed);
+  const trainFlags = trainFlagsOf(flags, setup);
+  const commands =
+    choice === null ? [] : planCommands(choice.row, { options, setup, url: config.url, trainFlags });
+  if (flags.target !== undefined)
+    printChoice(run, { choice, target: flags.target, commands, rows: result.rows });
+  if (flags.report !== undefined) {
+    const target = flags.target;
+    const chosen = choice?.row ?? null;
+    const page = planPage({ collection, setup, result, target, chosen, command: commandLine(), commands });
+    const html = await renderReport(page);
+    await writeWhole(flags.report, (file) => file.writeFile(html));
+    run.say(`wrote the report to ${flags.report}`);
+  }
+  run.result(resultOf({ collection, setup, result, choice, commands, target: flags.target }));
+}
+
+function sayWhat(
+  run: ConsoleRun,
+  { options, setup, where }: { options: PlanOptions; setup: PlanSetup; where: string },
+): void {
+  const { vector, points, dims, samplePoints, scratchBytes, rows, givenQueries } = setup;
+  const count = (value: number): string => value.toLocaleString('en-US');
+  run.say(
+    `${options.collection}: ${count(points)} points, "${vector.name}" ${vector.dim} dimensions, ${vector.distance}`,
+  );
+  run.say(
+    `to measure: ${rows} configurations (dimensions ${dims.join(', ')} and ${vector.dim}) on ${count(samplePoints)} points`,
+  );
+  if (givenQueries !== null)
+    run.say(
+      `  ${count(givenQueries.measuring)} of the queries measure, ${count(givenQueries.training)} train and choose encoders`,
+    );
+  run.say(
+    `  in scratch collection ${options.scratchName} on ${where}: about ${megabytes(scratchBytes)} of vectors, removed at the end`,
+  );
+}
+
+/** The store to measure in: the given one, or one on a server of our own that ends with the call. */
+async function withScratchStore<T>(
+  flags: PlanFlags,
+  { store, run }: PlanContext,
+  body: (scratchStore: VectorStore) => Promise<T>,
+): Promise<T> {
+  if (flags.scratch === 'server') return body(store);
+  const server = await startLocalQdrant();
+  try {
+    const own = await openQdrant({ url: server.url, grpcUrl: server.grpcUrl, log: run.log });
+    try {
+      return await body(own);
+    } finally {
+      await own.close();
+    }
+  } finally {
+    await server.stop();
+  }
+}
+
+/** Scratch collections of runs that have ended, as far as that can be known. */
+async function leftoversOf(store: VectorStore): Promise<string[]> {
+  const found: string[] = [];
+  for (const name of await store.listCollections()) {
+    if (!name.startsWith(SCRATCH_PREFIX)) continue;
+    const text = (await store.describe(name)).metadata[SCRATCH_METADATA];
+    // Without its mark a collection is somebody's own, whatever its name.
+    if (text !== undefined && !isRunning(text)) found.push(name);
+  }
+  return found;
+}
+
+/** A run that cannot be looked for is taken to have ended after this time. */
+const UNSEEN_RUN_MS_MAX = 24 * 3600 * 1000;
+
+/**
+ * Whether the run that wrote this metadata may still be running. A process id says something only within the
+ * namespace that gave it out: containers with one host name have process ids of their own.
+ */
+function isRunning(metadata: string): boolean {
+  const value: unknown = JSON.parse(metadata);
+  const fields = new Map<string, unknown>(
+    Object.entries(typeof value === 'object' && value !== null ? value : {}),
+  );
+  const [pid, startedAt] = [fields.get('pid'), fields.get('startedAt')];
+  const isVisible =
+    typeof pid === 'number' && fields.get('host') === hostname() && fields.get('pids') === pidNamespace();
+  if (!isVisible) {
+    const ageMs = Date.now() - Date.parse(typeof startedAt === 'string' ? startedAt : '');
+    return ageMs <= UNSEEN_RUN_MS_MAX;
+  }
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return codeOf(error) === 'EPERM';
+  }
+}
+
+/** The boot and the namespace in which this process has its id; '' where the system has no such thing (proc(5)). */
+function pidNamespace(): string {
+  try {
+    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+    return `${boot} ${readlinkSync('/proc/self/ns/pid')}`;
+  } catch {
+    return '';
+  }
+}
+
+async function reportLeftovers(store: VectorStore, run: ConsoleRun, collection: string): Promise<void> {
+  const leftovers = await leftoversOf(store);
+  if (leftovers.length === 0) return;
+  run.say(`left behind by earlier runs: ${leftovers.join(', ')}`);
+  run.say(
+    `  remove with: ${shellCommand({ command: ['plan'], names: [collection], flags: [['--clean', null]] })}`,
+  );
+}
+
+async function cleanLeftovers(store: VectorStore, run: ConsoleRun, flags: PlanFlags): Promise<void> {
+  const leftovers = await leftoversOf(store);
+  if (leftovers.length === 0) run.say('nothing was left behind');
+  else if (flags.dryRun === true) run.say(`dry run: would remove ${leftovers.join(', ')}`);
+  else {
+    await run.confirm(
+      `Remove ${leftovers.join(', ')} from ${store.endpoint}? Runs on other machines may use them.`,
+    );
+    for (const name of leftovers) await store.dropScratch(name);
+    run.say(`removed ${leftovers.join(', ')}`);
+  }
+  run.result({ leftovers, removed: flags.dryRun !== true });
+}
+
+/** Turns the message of a refused value into a usage error that names its option. */
+function parsed<T>(parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    throw error instanceof TldrError ? new InvalidArgumentError(error.message) : error;
+  }
+}
+
+function numberList(text: string): number[] {
+  const values = text.split(',').map((part) => wholeNumber(part));
+  if (values.some((value) => value < 1)) throw new InvalidArgumentError('expected whole numbers from 1');
+  return [...new Set(values)].sort((a, b) => a - b);
+}
+
+function kindList(text: string): StorageKind[] {
+  return text.split(',').map((part) => {
+    const kind = STORAGE_KINDS.find((name) => name === part.trim());
+    if (kind === undefined) throw new InvalidArgumentError(`expected some of ${STORAGE_KINDS.join(', ')}`);
+    return kind;
+  });
+}

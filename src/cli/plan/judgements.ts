@@ -1,0 +1,49 @@
+import { pickVector } from '../../store/pick-vector.js';
+import type { VectorStore } from '../../store/vector-store.js';
+import type { PlanOptions, PlanSetup } from '../../plan/setup.js';
+import type { ConsoleRun } from '../console/run.js';
+import { readPointJudgements, sampleJudged } from '../train/point-judgements.js';
+import type { RelevanceFlags } from '../train/relevance.js';
+
+interface PlanJudgementFlags extends RelevanceFlags {
+  readonly vector?: string;
+  readonly seed: number;
+}
+
+/**
+ * What the encoders of a plan are judged by: files are read at once, the sample when it is drawn.
+ * @throws NOT_FOUND, INVALID_DATA with line numbers
+ */
+export async function planJudgements(
+  collection: string,
+  flags: PlanJudgementFlags,
+  { store, run }: { readonly store: VectorStore; readonly run: ConsoleRun },
+): Promise<Pick<PlanOptions, 'queries' | 'objective' | 'draw'>> {
+  const vector = pickVector(await store.describe(collection), flags.vector);
+  const judgements = await readPointJudgements(flags, vector, run.signal);
+  const { objective, queries } = judgements;
+  const choice = { size: flags.sample, seed: flags.seed, ids: null, run };
+  return {
+    objective,
+    queries,
+    draw: async () => {
+      const { sample, relevance } = await sampleJudged({ store, collection, vector }, judgements, choice);
+      return { vectors: sample.x, labels: relevance.labels, gains: relevance.gains };
+    },
+  };
+}
+
+/** The same for `train`; queries that were too few to train with are left out there too. */
+export function trainFlagsOf(
+  { objective, labels, labelsField, queries, qrels }: PlanJudgementFlags,
+  { givenQueries }: PlanSetup,
+): [string, string][] {
+  const pairs = Object.entries({
+    '--objective': objective,
+    '--labels': labels,
+    '--labels-field': labelsField,
+    '--queries': (givenQueries?.training ?? 0) > 0 ? queries : undefined,
+    '--qrels': qrels,
+  });
+  return pairs.flatMap(([flag, value]) => (value === undefined ? [] : [[flag, value]]));
+}

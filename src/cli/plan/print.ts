@@ -1,0 +1,269 @@
+import { NAME_BYTES_MAX } from '../../../adapters/qdrant/store/aliases.js';
+import { boundedName, fileNamePart } from '../../core/bounded-name.js';
+import {
+  frontierOf,
+  planReportRows,
+  storageOf,
+  type PlanChoice,
+  type PlanRow,
+  type PlanTarget,
+} from '../../plan/sizing-row.js';
+import { secondsPerSize, type PlanResult } from '../../plan/collection.js';
+import type { PlanOptions, PlanSetup } from '../../plan/setup.js';
+import { megabytes, table, type ConsoleRun } from '../console/run.js';
+import { shellCommand, shellWord } from '../console/shell-command.js';
+
+const TOP = 10;
+
+interface Printed {
+  readonly options: PlanOptions;
+  readonly setup: PlanSetup;
+  readonly result: PlanResult;
+  readonly all: boolean;
+  readonly target: PlanTarget | undefined;
+}
+
+/** The table, then what it was measured with and what it does not say. */
+export function printPlan(run: ConsoleRun, { options, setup, result, all }: Printed): void {
+  const { rows, samplePoints, queries, doublings } = result;
+  const count = (value: number): string => value.toLocaleString('en-US');
+  const frontier = frontierOf(rows);
+  const shown = all ? rows : rows.filter((row) => row.kind !== 'compact' || frontier.has(row));
+  const carriedOn = doublings > 0;
+  run.say('');
+  run.say(
+    table([
+      [
+        'configuration',
+        'rescored',
+        'recall@10',
+        '95 % interval',
+        ...(carriedOn ? [`at ${count(samplePoints)}`] : []),
+        'nDCG@10',
+        'RAM/million',
+        'RAM',
+        'disk',
+        'ms p50',
+        'p95',
+      ],
+      ...[...shown]
+        .sort((a, b) => a.ramBytes - b.ramBytes || a.recallAt10 - b.recallAt10)
+        .map((row) => [
+          `${frontier.has(row) ? '* ' : '  '}${row.label}`,
+          row.oversampling === 1 ? 'no' : `${row.oversampling}x`,
+          row.recallAt10.toFixed(3),
+          row.interval.map((value) => value.toFixed(3)).join(' - '),
+          ...(carriedOn ? [row.sampleRecallAt10.toFixed(3)] : []),
+          row.ndcgAt10.toFixed(3),
+          megabytes(row.ramBytesPerMillion),
+          megabytes(row.ramBytes),
+          megabytes(row.diskBytes),
+          row.latencyMsP50.toFixed(1),
+          row.latencyMsP95.toFixed(1),
+        ]),
+    ]),
+  );
+  run.say('');
+  run.say('* no other configuration has at least this recall for less RAM');
+  if (shown.length < rows.length) run.say(`${rows.length - shown.length} more rows: --all, or --json`);
+  const from = queries.heldOut
+    ? 'held-out points of the collection, not real queries'
+    : queries.training === 0
+      ? 'the given queries'
+      : `given ones that took no part in training; ${count(queries.training)} others judged the encoders`;
+  run.say(
+    `measured with ${count(samplePoints)} of ${count(setup.points)} points and ${count(queries.count)} queries: ${from}`,
+  );
+  if (carriedOn) {
+    run.say(
+      `recall@10 is what ${count(setup.points)} points are expected to give: the sample's, carried on by what each of ${doublings.toFixed(1)} doublings costs; the interval holds that too`,
+    );
+    run.say(`nDCG@10 and latency are those of the sample; a larger collection searches slower`);
+  }
+  run.say(
+    'RAM and disk: vectors by their size, codes and index as the server wrote them; ids and payload are the same everywhere and left out',
+  );
+  for (const encoder of result.encoders) {
+    const shipped = encoder.candidates.find(({ name }) => name === encoder.shipped);
+    run.say(
+      `encoder for ${encoder.dim}: ${encoder.shipped}, exact recall@10 without rescoring ${(shipped?.recallAt10 ?? 0).toFixed(3)}`,
+    );
+  }
+  for (const note of result.notes) run.say(`note: ${note}`);
+  run.say(`seed ${options.seed}`);
+}
+
+/** What the target picks, how sure that is, and how to get there. */
+export function printChoice(
+  run: ConsoleRun,
+  {
+    choice,
+    target,
+    commands,
+    rows,
+  }: {
+    readonly choice: PlanChoice | null;
+    readonly target: PlanTarget;
+    readonly commands: readonly string[];
+    readonly rows: readonly PlanRow[];
+  },
+): void {
+  run.say('');
+  const wanted = `${target.metric} >= ${target.atLeast}`;
+  if (choice === null) {
+    const [best] = [...rows].filter((row) => row.deployable).sort((a, b) => b.recallAt10 - a.recallAt10);
+    const nearest =
+      best === undefined ? '' : `; the best is ${nameOf(best)} with ${best.recallAt10.toFixed(3)}`;
+    run.say(`no configuration reaches ${wanted}${nearest}`);
+    return;
+  }
+  const { row, certainty, surer } = choice;
+  run.say(`cheapest for ${wanted}: ${nameOf(row)}`);
+  run.say(
+    `  recall@10 ${row.recallAt10.toFixed(3)} (95 %: ${row.interval.map((value) => value.toFixed(3)).join(' - ')}), ${megabytes(row.ramBytes)} of RAM; reaches the target in ${sure(certainty)} of resampled query sets`,
+  );
+  if (surer !== null)
+    run.say(
+      `  surer: ${nameOf(surer.row)}, ${megabytes(surer.row.ramBytes)} of RAM, in ${sure(surer.certainty)}`,
+    );
+  if (commands.length > 0) {
+    run.say('');
+    for (const command of commands) run.say(`  ${command}`);
+  }
+}
+
+function sure(certainty: number): string {
+  return `${(certainty * 100).toFixed(0)} %`;
+}
+
+function nameOf(row: PlanRow): string {
+  return `${row.label}${row.oversampling > 1 ? `, ${row.oversampling}x candidates rescored` : ''}`;
+}
+
+/** The commands that make a configuration, search it and serve it. */
+export function planCommands(
+  row: PlanRow,
+  {
+    options,
+    setup,
+    url,
+    trainFlags,
+  }: {
+    readonly options: PlanOptions;
+    readonly setup: PlanSetup;
+    readonly url: string;
+    /** What encoders were judged by, as flags of `train`. */
+    readonly trainFlags: readonly (readonly [string, string])[];
+  },
+): string[] {
+  const { collection, vectorName, seed } = options;
+  if (row.datatype === 'as configured' || row.kind === 'current')
+    return ['# nothing to do: it is so already'];
+  if (row.kind === 'full') return fullCommands(row, { setup, url, collection });
+  const vector = vectorName === undefined ? [] : [['--vector', vectorName] as const];
+  const file = `${fileNamePart(collection)}-${row.dim}.onnx`;
+  const ending = `_${row.dim}_${row.datatype}`;
+  const target = `${boundedName(collection, NAME_BYTES_MAX - ending.length)}${ending}`;
+  const { datatype, quantization } = storageOf(row.datatype);
+  const encoder = ['--encoder', file] as const;
+  return [
+    shellCommand({
+      command: ['train'],
+      names: [collection],
+      flags: [
+        ...vector,
+        ['--dim', row.dim],
+        ['--seed', seed],
+        ...trainFlags,
+        ['--budget', `${secondsPerSize(options, setup)}s`],
+        ['--out', file],
+      ],
+    }),
+    shellCommand({
+      command: ['migrate', 'start'],
+      names: [collection, target],
+      flags: [
+        encoder,
+        ['--layout', row.layout ?? 'compact'],
+        ...vector,
+        ['--datatype', datatype],
+        ['--quantization', quantization],
+      ],
+    }),
+    shellCommand({
+      command: ['search'],
+      names: [target],
+      flags: [
+        encoder,
+        ['--query', 'q.json'],
+        ['--limit', TOP],
+        ...(row.oversampling > 1 ? [['--rescore', TOP * row.oversampling] as const] : []),
+      ],
+    }),
+    shellCommand({
+      command: ['serve'],
+      flags: [
+        ['--collection', collection],
+        ['--target', target],
+        encoder,
+        ...(row.oversampling > 1 ? [['--oversampling', row.oversampling] as const] : []),
+      ],
+    }),
+  ];
+}
+
+/** Full vectors need no encoder: the server changes how it keeps them. */
+function fullCommands(
+  row: PlanRow,
+  { setup, url, collection }: { setup: PlanSetup; url: string; collection: string },
+): string[] {
+  if (row.datatype === 'float16' || row.datatype === 'float32' || row.datatype === 'uint8')
+    return [
+      `# the datatype of an existing vector cannot be changed: create a collection with ${row.datatype} and copy`,
+    ];
+  const codes =
+    row.datatype === 'scalar'
+      ? { scalar: { type: 'int8', always_ram: true } }
+      : row.datatype === 'binary'
+        ? { binary: { always_ram: true } }
+        : { product: { compression: row.datatype.replace('product-', ''), always_ram: true } };
+  const body = { vectors: { [setup.vector.name]: { on_disk: true, quantization_config: codes } } };
+  const commands = [
+    `curl -X PATCH ${shellWord(`${url}/collections/${encodeURIComponent(collection)}`)} -H 'content-type: application/json' -d ${shellWord(JSON.stringify(body))}`,
+  ];
+  if (row.oversampling > 1) {
+    const params = { quantization: { rescore: true, oversampling: row.oversampling } };
+    commands.push(`# and in every search: "params": ${JSON.stringify(params)}`);
+  }
+  return commands;
+}
+
+/** The one JSON object. */
+export function resultOf(plan: {
+  readonly collection: string;
+  readonly setup: PlanSetup;
+  readonly result: PlanResult;
+  readonly choice: PlanChoice | null;
+  readonly commands: readonly string[];
+  readonly target: PlanTarget | undefined;
+}): Record<string, unknown> {
+  const { collection, setup, result, choice, commands, target } = plan;
+  const plain = ({ evidence, ...row }: PlanRow): Omit<PlanRow, 'evidence'> & { queries: number } => ({
+    ...row,
+    queries: evidence.recall.length,
+  });
+  const { rows, ...facts } = result;
+  const surer = choice?.surer ?? null;
+  return {
+    collection,
+    vector: setup.vector,
+    points: setup.points,
+    ...facts,
+    rows: rows.map(plain),
+    pareto: planReportRows(rows, choice?.row ?? null),
+    target: target ?? null,
+    chosen: choice === null ? null : { ...plain(choice.row), certainty: choice.certainty },
+    surer: surer === null ? null : { ...plain(surer.row), certainty: surer.certainty },
+    commands,
+  };
+}

@@ -1,0 +1,164 @@
+import { requestLimits } from '../../../adapters/qdrant/serve/request-limits.js';
+import { STATE_COLLECTION } from '../../../adapters/qdrant/store/state-store.js';
+import type { Config } from '../../config/load.js';
+import type { ServedSetting } from '../../config/served-setting.js';
+import { Encoder } from '../../encoder/model.js';
+import { readEncoderFile } from '../../encoder/file.js';
+import { isTldrError, messageOf, TldrError } from '../../core/errors.js';
+import type { Aliases } from '../../store/write-guard.js';
+import type { Log } from '../../core/run.js';
+import { serveCollection } from '../../store/check-served.js';
+import type { ServedCollection } from '../../store/served.js';
+import type { VectorStore } from '../../store/vector-store.js';
+import { readPlan } from '../../migrate/dual-write/journal-state.js';
+import { openStore } from '../console/options.js';
+
+/** A client waits meanwhile. */
+const LIMITS_RETRY = { attempts: 3, firstDelayMs: 100, longestDelayMs: 1_000 };
+
+/** A collection that was checked, with all that serving it takes. */
+export interface LoadedCollection {
+  readonly served: ServedCollection;
+  /** The encoder file's content. */
+  readonly encoder: Uint8Array;
+  /** The collection to compare with. */
+  readonly full: string | undefined;
+}
+
+/** Decides whether clients read the target of a collection, by its configured name. */
+export type ReadsTarget = (name: string, setting: ServedSetting) => boolean | Promise<boolean>;
+
+/** As the commands of the migrations want it; to be asked where no journal is open. */
+const readsTargetByPlan: ReadsTarget = async (_name, { migrating }) =>
+  migrating === undefined || (await readPlan(migrating.journal)).side === 'target';
+
+/**
+ * Loads the encoders of the configured collections and checks every one against its target.
+ * @throws INVALID_ARGUMENT where nothing is configured or a target is none, MISMATCH where encoder, dimensions or
+ * layout are not the target's, NOT_FOUND, and what opening the server throws
+ */
+export async function loadCollections(
+  config: Config,
+  log: Log,
+  readsTarget: ReadsTarget = readsTargetByPlan,
+): Promise<readonly LoadedCollection[]> {
+  const settings = Object.entries(config.collections);
+  if (settings.length === 0)
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      'nothing to serve: give --collection, --target and --encoder, or a configuration file with "collections"',
+    );
+  for (const [name, { target, migrating }] of settings)
+    if ([name, target, migrating?.source].includes(STATE_COLLECTION))
+      throw new TldrError(
+        'INVALID_ARGUMENT',
+        `${STATE_COLLECTION} holds records of migrations and is not served`,
+      );
+  const store = await openStore(config, log);
+  try {
+    const aliases = await store.aliases();
+    const loaded: LoadedCollection[] = [];
+    for (const [name, setting] of settings)
+      if (await readsTarget(name, setting)) loaded.push(await load(store, { name, setting, aliases }));
+    return loaded;
+  } finally {
+    await store.close();
+  }
+}
+
+async function load(
+  store: VectorStore,
+  wanted: {
+    readonly name: string;
+    readonly setting: ServedSetting;
+    readonly aliases: Aliases;
+  },
+): Promise<LoadedCollection> {
+  const { name, setting, aliases } = wanted;
+  try {
+    const encoder = await readEncoderFile(setting.encoder);
+    const spec = await store.describe(setting.target);
+    const served = serveCollection({
+      ...{ name, spec, aliases, options: setting, ...requestLimits(spec) },
+      projector: Encoder.fromBytes(encoder, setting.encoder),
+    });
+    if (setting.full !== undefined) await checkFull(store, setting.full, served);
+    return renamed({ served, encoder, full: setting.full }, setting, aliases);
+  } catch (cause) {
+    if (!isTldrError(cause)) throw cause;
+    throw new TldrError(cause.code, `cannot serve ${name}: ${cause.message}`, { cause });
+  }
+}
+
+/** Gives a collection limits that were read again; any other as it is. */
+export type Relimited = (one: LoadedCollection) => LoadedCollection;
+
+/** Reads the limits of a target as they are now. Never fails: limits that cannot be read stay, and the log says so. */
+export async function limitsOfNow(
+  changed: LoadedCollection | undefined,
+  { config, log }: { readonly config: Config; readonly log: Log },
+): Promise<Relimited> {
+  if (changed === undefined) return (one) => one;
+  const { target } = changed.served;
+  try {
+    const store = await openStore(config, log, LIMITS_RETRY);
+    try {
+      const limits = requestLimits(await store.describe(target));
+      return (one) => (one === changed ? { ...one, served: { ...one.served, ...limits } } : one);
+    } finally {
+      await store.close();
+    }
+  } catch (error) {
+    log('warn', `cannot read the limits of ${target} again, send SIGHUP to do so: ${messageOf(error)}`);
+    return (one) => one;
+  }
+}
+
+/**
+ * A collection under every name that reaches it by these aliases, the configured one first. Until a migration is over,
+ * clients know the target by the names of its source.
+ */
+export function renamed(
+  loaded: LoadedCollection,
+  setting: ServedSetting,
+  aliases: Aliases,
+): LoadedCollection {
+  const { served } = loaded;
+  const [name = served.target] = served.names;
+  const collection = setting.migrating?.source ?? served.target;
+  const own = setting.migrating === undefined ? [name] : [name, collection];
+  const others = [...aliases].filter(([, to]) => to === collection).map(([alias]) => alias);
+  return { ...loaded, served: { ...served, names: [...new Set([...own, ...others])] } };
+}
+
+/** @throws NOT_FOUND, MISMATCH where it cannot be what the target was made from */
+async function checkFull(store: VectorStore, full: string, served: ServedCollection): Promise<void> {
+  const { vectors } = await store.describe(full);
+  const dim = vectors.find((one) => one.name === served.vector)?.dim;
+  if (dim !== served.inputDim)
+    throw new TldrError(
+      'MISMATCH',
+      `full collection ${full}: dimension of vector "${served.vector}" is ${dim ?? 'missing'}, expected ${served.inputDim}`,
+    );
+}
+
+/** A served collection as people and scripts read it. */
+export function describeServed({ served, full }: LoadedCollection): Readonly<Record<string, unknown>> {
+  const { names, target, layout, vector, inputDim, outputDim, oversampling, projector } = served;
+  return {
+    ...{ names, target, layout, vector, inputDim, outputDim, oversampling, full: full ?? null },
+    encoder: projector.fingerprint.slice(0, 16),
+  };
+}
+
+/** A collection that is being migrated, for people. */
+export function migratingLine(name: string, { target, migrating }: ServedSetting): string {
+  return `${name}: writes go to ${migrating?.source ?? ''} and are followed into ${target}`;
+}
+
+/** One line for people. */
+export function servedLine({ served, full }: LoadedCollection): string {
+  const { names, target, layout, inputDim, outputDim } = served;
+  const compared = full === undefined ? '' : `, compared with ${full}`;
+  return `${names.join(', ')} -> ${target} (${layout}, ${inputDim} -> ${outputDim} dimensions${compared})`;
+}

@@ -1,0 +1,92 @@
+import { messageOf, TldrError } from '../../core/errors.js';
+import type { VectorStore } from '../../store/vector-store.js';
+import type { Addressed, NameLookup } from '../../serve/protocol.js';
+import { CurrentAliases } from './current-aliases.js';
+
+/** How long what a name meant is gone by without reading it again. A change by an alias never goes by what was. */
+const READ_FRESH_MS = 1_000;
+const CHANGE_FRESH_MS = 100;
+
+type NamesStore = Pick<VectorStore, 'aliases' | 'listCollections' | 'close'>;
+
+/**
+ * What the names of the database mean, for everything in this process: aliases are made, moved and removed while the
+ * proxy runs. Configured names mean what the configuration says.
+ */
+export class CurrentNames implements NameLookup {
+  readonly aliases = new CurrentAliases(() => this.#store.aliases());
+  readonly #isConfigured: (name: string) => boolean;
+  #store: NamesStore;
+  #collections: ReadonlySet<string> = new Set();
+  #listing: Promise<void> | null = null;
+
+  constructor(store: NamesStore, isConfigured: (name: string) => boolean) {
+    this.#store = store;
+    this.#isConfigured = isConfigured;
+  }
+
+  /**
+   * Reads the aliases through another connection, then everything else, and closes the one before.
+   * @throws what reading the aliases throws; then the given connection is closed and the one before stays
+   */
+  async use(store: NamesStore): Promise<void> {
+    try {
+      await this.aliases.readBy(() => store.aliases());
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
+    const before = this.#store;
+    this.#store = store;
+    await before.close();
+  }
+
+  learn({ name, changes }: Addressed): Promise<void> | null {
+    const isConfigured = this.#isConfigured(name);
+    const isAlias = this.aliases.latest?.has(name) === true;
+    const isKnown = isConfigured || isAlias || this.isKnown(name);
+    const freshMs = changes && !isConfigured ? CHANGE_FRESH_MS : READ_FRESH_MS;
+    const ageMs = performance.now() - this.aliases.readAtMs;
+    const isFresh = isConfigured || (isKnown && !(changes && isAlias) && ageMs <= freshMs);
+    if (!isFresh) return this.#look({ name, changes }, isKnown);
+    // Beside the requests, so that names in use need not be waited for.
+    if (ageMs > freshMs / 2) this.aliases.read().catch(() => undefined);
+    return null;
+  }
+
+  /** Whether a collection of this name has been seen. */
+  isKnown(collection: string): boolean {
+    return this.#collections.has(collection);
+  }
+
+  /** Whether there is a collection of this name; aliases are none. @throws UNAVAILABLE */
+  async isCollection(name: string): Promise<boolean> {
+    if (!this.isKnown(name)) await this.#list();
+    return this.isKnown(name);
+  }
+
+  close(): Promise<void> {
+    return this.#store.close();
+  }
+
+  async #look({ name, changes }: Addressed, isKnown: boolean): Promise<void> {
+    try {
+      await Promise.all([this.aliases.read(), isKnown ? null : this.#list()]);
+    } catch (cause) {
+      // What it meant last is the best that is known, for reading.
+      if (isKnown && !changes) return;
+      throw new TldrError('UNAVAILABLE', `what "${name}" means cannot be read: ${messageOf(cause)}`, {
+        cause,
+      });
+    }
+  }
+
+  /** All that ask while the list is read share it. */
+  #list(): Promise<void> {
+    this.#listing ??= this.#store
+      .listCollections()
+      .then((names) => void (this.#collections = new Set(names)))
+      .finally(() => (this.#listing = null));
+    return this.#listing;
+  }
+}

@@ -1,0 +1,237 @@
+import type { Config } from '../../config/load.js';
+import type { ServedSetting } from '../../config/served-setting.js';
+import { Encoder } from '../../encoder/model.js';
+import { readEncoderFile } from '../../encoder/file.js';
+import { messageOf, TldrError } from '../../core/errors.js';
+import { keepsJournal } from '../../store/target-description.js';
+import type { Aliases, FollowedFacts, WriteGuard } from '../../store/write-guard.js';
+import { RedirectError } from '../../core/redirect.js';
+import type { Log } from '../../core/run.js';
+import type { VectorStore } from '../../store/vector-store.js';
+import { FollowWrites } from '../../migrate/dual-write/mirror-writes.js';
+import { ownerOf } from '../../migrate/dual-write/journal-entries.js';
+import { readPlan, type Side } from '../../migrate/dual-write/journal-state.js';
+import type { NamesCheck } from '../../migrate/dual-write/names-check.js';
+import { obeyPlan } from '../../migrate/dual-write/reconciler.js';
+import { setAsideText } from '../../migrate/dual-write/set-aside.js';
+import { WriteJournal } from '../../migrate/dual-write/write-journal.js';
+import type { CurrentAliases } from './current-aliases.js';
+import type { CurrentNames } from './current-names.js';
+import { followedVectors } from './mirrored-vectors.js';
+import { openStore } from '../console/options.js';
+import type { LoadedFollowed } from './rewriters.js';
+
+/** How old the aliases may be that are checked before the collections are read and written to. */
+const NAMES_FRESH_MS = 100;
+const CATCH_UP_MS = 60_000;
+/** How often aliases are read where no write asks for them: what reads are answered by goes by them too. */
+const ALIASES_MS = 1_000;
+/** What is not brought over now is tried again soon: other writes wait behind it. */
+const RETRY = { attempts: 2, firstDelayMs: 100, longestDelayMs: 200, turnMs: 0 };
+
+/** A collection that is being migrated. */
+interface Migrating {
+  loaded: LoadedFollowed;
+  readonly folder: string;
+  readonly follower: FollowWrites;
+  /** Reads again what source and target say of the vectors. */
+  readonly describe: () => Promise<void>;
+}
+
+/** All collections that are being migrated, and what stands between them and their clients' writes. */
+export interface MigratingCollections {
+  readonly followed: () => readonly LoadedFollowed[];
+  readonly guard: WriteGuard;
+  /** Which of a collection's sides clients read; by its configured name. */
+  readonly sideOf: (name: string) => Side;
+  /** Begins to do what the commands of the migrations want. */
+  start(switchReads: () => Promise<void>): void;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the journals of collections that are being migrated, and brings over what was left.
+ * @throws INVALID_ARGUMENT for a name that does not lead to the source, ALREADY_EXISTS for a journal in use,
+ * INVALID_DATA for a damaged one, TIMEOUT where clients read the target and what was left cannot be brought there
+ */
+export async function openMigrating(
+  config: Config,
+  names: CurrentNames,
+  log: Log,
+): Promise<MigratingCollections> {
+  const { aliases } = names;
+  const opened: Migrating[] = [];
+  const settings = Object.entries(config.collections).filter(([, { migrating }]) => migrating !== undefined);
+  const store = settings.length === 0 ? null : await openStore(config, log, RETRY);
+  let endings: (() => Promise<void>)[] = [];
+  let timer: NodeJS.Timeout | undefined;
+  const close = async (): Promise<void> => {
+    clearInterval(timer);
+    for (const { follower } of opened) follower.giveUp();
+    await Promise.all(endings.map((end) => end()));
+    for (const { follower } of opened) await follower.close();
+    await store?.close();
+  };
+  try {
+    if (store !== null)
+      for (const [name, setting] of settings)
+        opened.push(await openOne(store, { name, setting, aliases, log }));
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  const of = (name: string): Migrating => {
+    const found = opened.find(({ loaded }) => loaded.followed.name === name);
+    if (found === undefined) throw new TldrError('INTERNAL', `${name} is not followed`);
+    return found;
+  };
+  return {
+    followed: () => opened.map(({ loaded }) => loaded),
+    guard: {
+      isKnown: (collection) => names.isKnown(collection),
+      isCollection: (name) => names.isCollection(name),
+      aliases: () => aliases.read().catch(asUnavailable),
+      write: (collection, touched, send) => of(collection).follower.write(touched, send),
+    },
+    sideOf: (name) => of(name).follower.status().side,
+    start: (switchReads) => {
+      if (store !== null)
+        timer = setInterval(() => void aliases.read().catch(() => undefined), ALIASES_MS).unref();
+      endings = opened.map(({ loaded: { followed }, folder, follower, describe }) => {
+        const { source, target, projector } = followed;
+        const copied = async (): Promise<void> => {
+          await describe();
+          await switchReads();
+        };
+        const encoder = projector.fingerprint;
+        return obeyPlan({ folder, follower, source, target, encoder, copied, switchReads, log });
+      });
+    },
+    close,
+  };
+}
+
+async function openOne(
+  store: VectorStore,
+  {
+    name,
+    setting,
+    aliases,
+    log,
+  }: {
+    readonly name: string;
+    readonly setting: ServedSetting;
+    readonly aliases: CurrentAliases;
+    readonly log: Log;
+  },
+): Promise<Migrating> {
+  const { target, encoder: path, migrating } = setting;
+  if (migrating === undefined) throw new TldrError('INTERNAL', `${name} is not being migrated`);
+  const { source, journal: folder } = migrating;
+  try {
+    const bytes = await readEncoderFile(path);
+    const encoder = Encoder.fromBytes(bytes, path);
+    const own = factsOf(name, { source, target }, await aliases.read());
+    const checkNames = namesCheck(aliases, [source, target]);
+    const vectors = await followedVectors(store, own, encoder);
+    const journal = await WriteJournal.open(folder, {
+      expectedBy: await journalExpectedBy(store, target),
+      owner: ownerOf({ source, target }),
+    });
+    const names = { sourceCollection: source, targetCollection: target };
+    const sides = { source: store, target: store, ...names, checkNames };
+    const follower = new FollowWrites({ ...sides, encoder, journal, log });
+    await endInterrupted(store, target).catch((error: unknown) => {
+      log('warn', `settings of ${target} may be left from a write that was interrupted: ${messageOf(error)}`);
+    });
+    await resume(follower, { folder, log }).catch(async (error: unknown) => {
+      await follower.close();
+      throw error;
+    });
+    const loaded = { followed: { ...own, ...vectors, projector: encoder }, encoder: bytes };
+    const describe = async (): Promise<void> => {
+      await checkNames('recently');
+      const described = await followedVectors(store, own, encoder);
+      await checkNames('now');
+      one.loaded = { ...loaded, followed: { ...loaded.followed, ...described } };
+    };
+    const one: Migrating = { loaded, folder, follower, describe };
+    return one;
+  } catch (cause) {
+    const code = cause instanceof TldrError ? cause.code : 'NOT_FOUND';
+    throw new TldrError(code, `cannot follow writes to ${name}: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** @throws UNAVAILABLE with what is wrong, also where the server refuses the proxy's own key; RedirectError as it is */
+function asUnavailable(cause: unknown): never {
+  if (cause instanceof RedirectError) throw cause;
+  throw new TldrError('UNAVAILABLE', `the aliases of the server cannot be read: ${messageOf(cause)}`, {
+    cause,
+  });
+}
+
+/** An alias can be given the name of a collection, which it hides: then another collection is read by that name. */
+function namesCheck(aliases: CurrentAliases, names: readonly string[]): NamesCheck {
+  return async (when) => {
+    const { latest, readAtMs } = aliases;
+    const isFresh = when === 'recently' && performance.now() - readAtMs <= NAMES_FRESH_MS;
+    const current = isFresh && latest !== null ? latest : await aliases.read().catch(asUnavailable);
+    const hidden = names.find((name) => current.has(name));
+    if (hidden !== undefined)
+      throw new TldrError(
+        'UNAVAILABLE',
+        `the alias "${hidden}" hides the collection of that name, which is being migrated: remove the alias`,
+      );
+  };
+}
+
+/** A write of nothing: with it the store ends what a write left of the target's settings when its process was killed. */
+async function endInterrupted(store: VectorStore, target: string): Promise<void> {
+  if (await store.exists(target)) await store.deletePoints(target, []);
+}
+
+/** Without its folder a journal that was lost would look like one that was never begun. */
+async function journalExpectedBy(store: VectorStore, target: string): Promise<string | null> {
+  const isKept = (await store.exists(target)) && keepsJournal(await store.describe(target));
+  return isKept ? `the metadata of ${target} says that writes are journalled for it` : null;
+}
+
+/**
+ * Where it was: clients never read a target that lacks what was written before. If the target cannot hold a point,
+ * they read the source, which holds everything, until the point is changed.
+ */
+async function resume(
+  follower: FollowWrites,
+  { folder, log }: { readonly folder: string; readonly log: Log },
+): Promise<void> {
+  const { state, side } = await readPlan(folder);
+  // Where clients read the source, writes must go on whatever is wrong with the target.
+  if (side === 'source') return;
+  await follower.setState(state);
+  await follower.caughtUp(CATCH_UP_MS);
+  const { setAside } = follower.status();
+  if (setAside !== null) {
+    log('warn', `clients read the source until this is settled: ${setAsideText(setAside)}`);
+    return;
+  }
+  if (!(await follower.switchTo('target', () => Promise.resolve())))
+    throw new TldrError('TIMEOUT', 'writes made before are not in the target');
+}
+
+/** At the start what clients call the source is its own name or an alias of it, and no alias leads to the target. */
+function factsOf(
+  name: string,
+  { source, target }: Pick<FollowedFacts, 'source' | 'target'>,
+  aliases: Aliases,
+): Pick<FollowedFacts, 'name' | 'source' | 'target'> {
+  const hidden = [source, target].find((own) => aliases.has(own));
+  if (hidden !== undefined)
+    throw new TldrError('INVALID_ARGUMENT', `"${hidden}" is an alias: give the collection itself`);
+  if (name !== source && aliases.get(name) !== source)
+    throw new TldrError('INVALID_ARGUMENT', `"${name}" is neither ${source} nor an alias of it`);
+  const other = [...aliases].find(([, to]) => to === target);
+  if (other !== undefined)
+    throw new TldrError('INVALID_ARGUMENT', `the alias "${other[0]}" leads to ${target}: remove it first`);
+  return { name, source, target };
+}

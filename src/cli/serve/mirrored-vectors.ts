@@ -1,0 +1,30 @@
+import type { Encoder } from '../../encoder/model.js';
+import type { FollowedFacts } from '../../store/write-guard.js';
+import { targetDescription } from '../../store/target-description.js';
+import type { VectorStore } from '../../store/vector-store.js';
+
+const FLOAT32_BYTES = 4;
+
+/**
+ * What a write to a source is checked for. The target says which vector is reduced and how it is stored; before there
+ * is a target, each vector that the encoder could reduce counts.
+ * @throws what reading the collections throws
+ */
+export async function followedVectors(
+  store: VectorStore,
+  { source, target }: Pick<FollowedFacts, 'source' | 'target'>,
+  encoder: Encoder,
+): Promise<Pick<FollowedFacts, 'vectors' | 'compactBytes'>> {
+  const { vectors } = await store.describe(source);
+  const able = vectors
+    .filter(({ dim, multivector }) => dim === encoder.inputDim && !multivector)
+    .map(({ name, distance, componentBytes }) => ({ name, distance, componentBytes }));
+  const spec = (await store.exists(target)) ? await store.describe(target) : null;
+  const description = spec === null ? null : targetDescription(spec);
+  if (description?.source !== source) return { vectors: able, compactBytes: FLOAT32_BYTES };
+  const compact = spec?.vectors.find(({ name }) => name === description.compact);
+  return {
+    vectors: able.filter(({ name }) => name === description.vector),
+    compactBytes: compact?.componentBytes ?? FLOAT32_BYTES,
+  };
+}

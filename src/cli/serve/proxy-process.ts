@@ -1,0 +1,241 @@
+import { createSecureContext } from 'node:tls';
+import { serverAddresses } from '../../../adapters/qdrant/index.js';
+import { restFailure } from '../../../adapters/qdrant/serve/rest/failure.js';
+import type { Config } from '../../config/load.js';
+import { messageOf, TldrError } from '../../core/errors.js';
+import { readRegular } from '../../core/read-file.js';
+import type { Log } from '../../core/run.js';
+import type { ProxyLimits, TlsFiles, Upstream } from '../../serve/proxy-options.js';
+import { startProxy, type Proxy } from '../../serve/run/start-proxy.js';
+import {
+  limitsOfNow,
+  loadCollections,
+  renamed,
+  type LoadedCollection,
+  type ReadsTarget,
+} from './collections.js';
+import { CurrentNames } from './current-names.js';
+import { openStore } from '../console/options.js';
+import { openMigrating, type MigratingCollections } from './migrating-collections.js';
+import { proxyState } from './rewriters.js';
+
+/** A chain of many certificates is smaller. */
+const PEM_BYTES_MAX = 16 * 1024 ** 2;
+/** Requests wait for what their names mean. */
+const NAMES_RETRY = { attempts: 2, firstDelayMs: 100, longestDelayMs: 200 };
+
+const KEY_AFTER_RESTART =
+  'the new API key takes effect after a restart only for the collections that are being migrated: their writes are still followed with the old one';
+
+/** One process that serves. */
+export interface Serving {
+  readonly proxy: Proxy;
+  readonly loaded: () => readonly LoadedCollection[];
+  /** Serves what another configuration says. @throws where it cannot; what was served before still is */
+  reload(config: Config): Promise<void>;
+  /** A collection that is no more, by any of its names: requests for it pass. */
+  drop(name: string): void;
+  /** A collection whose settings were changed, by any of its names: its limits are read again. Never fails. */
+  refresh(name: string): Promise<void>;
+  /** Ends what goes on beside requests; after the proxy ended. */
+  close(): Promise<void>;
+}
+
+export interface ServingOptions {
+  readonly log: Log;
+  /** Decides which searches are sampled; another one for every process. */
+  readonly seed: number;
+  /** A client deleted the collection that is configured under this name. */
+  readonly onDeleted?: (name: string) => void;
+  /** A client changed settings of the collection that is configured under this name. */
+  readonly onUpdated?: (name: string) => void;
+}
+
+/**
+ * Checks the collections and starts listening.
+ * @throws what checking them throws, UNAVAILABLE for an address that is taken
+ */
+export async function startServing(config: Config, options: ServingOptions): Promise<Serving> {
+  const { log, seed, onDeleted, onUpdated } = options;
+  let current = config;
+  const isConfigured = (name: string): boolean => Object.hasOwn(current.collections, name);
+  const { names, migrating, close } = await openNames(config, isConfigured, log);
+  const fail = async (error: unknown): Promise<never> => {
+    await close();
+    throw error;
+  };
+  const readsTarget: ReadsTarget = (name, setting) =>
+    setting.migrating === undefined || migrating.sideOf(name) === 'target';
+  let loaded = await loadCollections(config, log, readsTarget).catch(fail);
+  let { threads, shadow: shadowShare } = config;
+  const named = (one: LoadedCollection): LoadedCollection => namedNow(one, current, names);
+  const state = (): ReturnType<typeof proxyState> =>
+    proxyState(loaded.map(named), { threads, shadowShare, seed, followed: migrating.followed() });
+  let listening: Proxy | null = null;
+  const drop = (name: string): void => {
+    const gone = loaded.find(({ served }) => served.names.includes(name));
+    const configured = gone?.served.names[0];
+    if (configured === undefined) return;
+    loaded = loaded.filter((one) => one !== gone);
+    listening?.use(state());
+    log('info', 'a served collection was deleted', { collection: configured });
+    onDeleted?.(configured);
+  };
+  const inTurn = turns();
+  const refresh = (name: string): Promise<void> =>
+    inTurn(async () => {
+      const changed = loaded.find((one) => named(one).served.names.includes(name));
+      const relimited = await limitsOfNow(changed, { config: current, log });
+      loaded = loaded.map(relimited);
+      listening?.use(state());
+    });
+  const proxy = await startProxy(
+    {
+      ...{ upstream: upstreamOf(config), rest: config.listenRest, grpc: config.listenGrpc },
+      ...{ tls: await readTls(config).catch(fail), limits: limitsOf(config), failure: restFailure },
+      ...{ log, guard: migrating.guard, names },
+    },
+    state(),
+    { onDeleted: drop, onUpdated: (name) => refresh(name).then(() => onUpdated?.(name)) },
+  ).catch(fail);
+  listening = proxy;
+  names.aliases.onChange(() => proxy.use(state()));
+  // Clients are answered before the last address is listened on: names and collections may have changed since.
+  proxy.use(state());
+  const switchReads = async (): Promise<void> => {
+    loaded = await loadCollections(current, log, readsTarget);
+    proxy.use(state());
+  };
+  // Sides are switched in turns of their own.
+  const sideStays: ReadsTarget = (name, { migrating: moved }) =>
+    moved === undefined || loaded.some(({ served }) => served.names[0] === name);
+  migrating.start(() => inTurn(switchReads));
+  return {
+    ...{ proxy, drop, refresh, close },
+    loaded: () => loaded,
+    reload: (next) =>
+      inTurn(async () => {
+        refuseOtherMigrations(current, next);
+        const checked = await loadCollections(next, log, sideStays);
+        await names.use(await openStore(next, log, NAMES_RETRY));
+        if (next.apiKey !== current.apiKey && migrating.followed().length > 0) log('warn', KEY_AFTER_RESTART);
+        [loaded, current] = [checked, next];
+        ({ threads, shadow: shadowShare } = next);
+        proxy.use(state());
+      }),
+  };
+}
+
+/** A collection under its names by the aliases of the moment, however long ago the rest was loaded. */
+function namedNow(one: LoadedCollection, config: Config, { aliases }: CurrentNames): LoadedCollection {
+  const setting = config.collections[one.served.names[0] ?? ''];
+  const { latest } = aliases;
+  return setting === undefined || latest === null ? one : renamed(one, setting, latest);
+}
+
+/** Runs one task after the other. */
+function turns(): <T>(task: () => Promise<T>) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (task) => {
+    const turn = last.then(task);
+    last = turn.catch(() => undefined);
+    return turn;
+  };
+}
+
+/** Opens what goes by the names of the moment. @throws what reading the aliases and opening the journals throws */
+async function openNames(
+  config: Config,
+  isConfigured: (name: string) => boolean,
+  log: Log,
+): Promise<{ names: CurrentNames; migrating: MigratingCollections; close: () => Promise<void> }> {
+  const names = new CurrentNames(await openStore(config, log, NAMES_RETRY), isConfigured);
+  try {
+    await names.aliases.read();
+    const migrating = await openMigrating(config, names, log);
+    const close = async (): Promise<void> => {
+      await migrating.close();
+      await names.close();
+    };
+    return { names, migrating, close };
+  } catch (error) {
+    await names.close();
+    throw error;
+  }
+}
+
+/** @throws INVALID_ARGUMENT where other writes would have to be followed: a journal is open from start to end */
+function refuseOtherMigrations(before: Config, after: Config): void {
+  const of = ({ collections }: Config): string =>
+    JSON.stringify(
+      Object.entries(collections)
+        .filter(([, { migrating }]) => migrating !== undefined)
+        .map(([name, { target, encoder, migrating }]) => [
+          name,
+          target,
+          encoder,
+          migrating?.source,
+          migrating?.journal,
+        ])
+        .sort(),
+    );
+  if (of(before) !== of(after))
+    throw new TldrError('INVALID_ARGUMENT', '"migrating" takes effect after a restart only');
+}
+
+/** Where the database is, as the proxy needs to know it. */
+export function upstreamOf(config: Config): Upstream {
+  return { ...serverAddresses(config), readyPath: '/readyz' };
+}
+
+/** What a running process takes over from a configuration that was read again, and the names of what it does not. */
+export function reloadable(
+  before: Config,
+  after: Config,
+): { readonly config: Config; readonly fixed: string[] } {
+  const { collections, shadow, threads, apiKey, timeoutMs } = after;
+  const taken = new Set(['collections', 'shadow', 'threads', 'apiKey', 'apiKeyFile', 'timeoutMs']);
+  return {
+    config: { ...before, collections, shadow, threads, apiKey, timeoutMs },
+    fixed: Object.keys(before.shown).filter(
+      (name) => !taken.has(name) && before.shown[name]?.value !== after.shown[name]?.value,
+    ),
+  };
+}
+
+/** Bounds that the configuration sets. */
+function limitsOf(config: Config): Partial<ProxyLimits> {
+  const { requestsMax, bytesInFlightMax, bodyBytesMax, messageBytesMax, upstreamTimeoutMs, clientTimeoutMs } =
+    config;
+  return {
+    ...{ requestsMax, bytesInFlightMax, upstreamTimeoutMs, clientTimeoutMs },
+    ...{ restBodyBytesMax: bodyBytesMax, grpcMessageBytesMax: messageBytesMax },
+  };
+}
+
+/**
+ * Certificate and key that clients are shown; undefined without TLS.
+ * @throws INVALID_ARGUMENT where one is missing, NOT_FOUND, INVALID_DATA where they are none or do not belong together
+ */
+export async function readTls({ tlsCert, tlsKey }: Config): Promise<TlsFiles | undefined> {
+  if (tlsCert === '' && tlsKey === '') return undefined;
+  if (tlsCert === '' || tlsKey === '')
+    throw new TldrError('INVALID_ARGUMENT', 'TLS needs both a certificate and its key');
+  const read = (path: string): Promise<Buffer> =>
+    readRegular(path, 'a file in PEM', { maxBytes: PEM_BYTES_MAX });
+  const files = await Promise.all([read(tlsCert), read(tlsKey)]).catch((cause: unknown) => {
+    const code = cause instanceof TldrError ? cause.code : 'NOT_FOUND';
+    throw new TldrError(code, `cannot read the certificate or its key: ${messageOf(cause)}`, { cause });
+  });
+  const [cert, key] = files;
+  try {
+    createSecureContext({ cert, key });
+  } catch (cause) {
+    throw new TldrError(
+      'INVALID_DATA',
+      `${tlsCert} and ${tlsKey} are no certificate and its key, in PEM: ${messageOf(cause)}`,
+      { cause },
+    );
+  }
+  return { cert, key };
+}

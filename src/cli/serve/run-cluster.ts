@@ -1,0 +1,46 @@
+import { countedTogether, Reloads } from '../../serve/metrics.js';
+import { startOperations } from '../../serve/run/operations.js';
+import { DEFAULT_LIMITS } from '../../serve/proxy-options.js';
+import { RestUpstream } from '../../serve/rest/upstream.js';
+import { loadCollections } from './collections.js';
+import { Members } from './worker-processes.js';
+import { announce, startReloading, untilAborted, type ServeRun } from './run.js';
+import { upstreamOf } from './proxy-process.js';
+
+const READY_TIMEOUT_MS = 2_000;
+
+/** Serves in several processes until it is asked to stop; this one serves nothing but its operators. */
+export async function serveTogether({ config, run, reread, hangups }: ServeRun): Promise<void> {
+  const { log } = run;
+  const loaded = await loadCollections(config, log);
+  const reloads = new Reloads();
+  const members = new Members(config, log);
+  const upstream = new RestUpstream(upstreamOf(config), { ...DEFAULT_LIMITS, upstreamConnections: 1 });
+  const operations = await startOperations({
+    address: config.listenOperations,
+    ready: async () => members.ready && (await upstream.ready(READY_TIMEOUT_MS)),
+    metrics: async () =>
+      countedTogether([...(await members.counts()), await reloads.registry.getMetricsAsJSON()]),
+  });
+  const stop = async (): Promise<boolean> => {
+    const inTime = await members.drain(config.drainMs);
+    await Promise.all([operations.close(), upstream.close()]);
+    return inTime;
+  };
+  try {
+    const ports = await members.start();
+    announce(run, { ...ports, operations: operations.address, config, loaded });
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  startReloading({ config, reread, hangups, log, reloads }, async (next) => {
+    await loadCollections(next, log);
+    members.configure(next);
+  });
+  await untilAborted(run.signal);
+  hangups.stop();
+  if (!(await stop()))
+    log('warn', `requests were still under way after ${config.drainMs} ms and were cut off`);
+  log('info', 'stopped');
+}

@@ -1,0 +1,34 @@
+import { Reloads } from '../../serve/metrics.js';
+import { startOperations } from '../../serve/run/operations.js';
+import { announce, startReloading, untilAborted, type ServeRun } from './run.js';
+import { startServing } from './proxy-process.js';
+
+/** Serves in this process until it is asked to stop; requests under way are then ended. */
+export async function serveAlone({ config, run, reread, hangups }: ServeRun): Promise<void> {
+  const { log } = run;
+  const serving = await startServing(config, { log, seed: 1 });
+  const { proxy } = serving;
+  const reloads = new Reloads();
+  const registries = [proxy.metrics.registry, reloads.registry];
+  const operations = await startOperations({
+    address: config.listenOperations,
+    ready: () => proxy.ready(),
+    metrics: async () => (await Promise.all(registries.map((one) => one.metrics()))).join(''),
+  }).catch(async (error: unknown) => {
+    await proxy.close();
+    await serving.close();
+    throw error;
+  });
+  startReloading({ config, reread, hangups, log, reloads }, (next) => serving.reload(next));
+  announce(run, {
+    ...{ rest: proxy.rest, grpc: proxy.grpc, operations: operations.address },
+    ...{ config, loaded: serving.loaded() },
+  });
+  await untilAborted(run.signal);
+  hangups.stop();
+  const inTime = await proxy.drain(config.drainMs);
+  if (!inTime) log('warn', `requests were still under way after ${config.drainMs} ms and were cut off`);
+  await serving.close();
+  await operations.close();
+  log('info', 'stopped');
+}

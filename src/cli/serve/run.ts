@@ -1,0 +1,128 @@
+import type { Config } from '../../config/load.js';
+import type { Address } from '../../config/settings.js';
+import { messageOf } from '../../core/errors.js';
+import type { Log } from '../../core/run.js';
+import type { Reloads } from '../../serve/metrics.js';
+import type { ConsoleRun } from '../console/run.js';
+import { describeServed, migratingLine, servedLine, type LoadedCollection } from './collections.js';
+import { reloadable } from './proxy-process.js';
+
+/** What `serve` runs with. */
+export interface ServeRun {
+  readonly config: Config;
+  readonly run: ConsoleRun;
+  /** The configuration as it stands now. */
+  readonly reread: () => Config;
+  readonly hangups: Hangups;
+}
+
+/**
+ * SIGHUP, which by default ends a process. One that comes before anything can be reloaded is heeded then; one that comes
+ * when nothing is to be reloaded any more is not.
+ */
+export class Hangups {
+  #reload: (() => Promise<void>) | null = null;
+  #early = false;
+  #last = Promise.resolve();
+  #waiting = 0;
+  readonly #heed = (): void => {
+    const reload = this.#reload;
+    this.#early = reload === null;
+    if (reload === null) return;
+    this.#waiting++;
+    this.#last = this.#last.then(async () => {
+      if (this.#reload !== null) await reload();
+      this.#waiting--;
+    });
+  };
+
+  constructor() {
+    process.on('SIGHUP', this.#heed);
+  }
+
+  /** One reload follows the other. @param reload never fails */
+  listen(reload: () => Promise<void>): void {
+    this.#reload = reload;
+    if (this.#early) this.#heed();
+  }
+
+  /** No reload begins any more. */
+  stop(): void {
+    this.#reload = null;
+  }
+
+  /** Whether a reload is still under way. */
+  get busy(): boolean {
+    return this.#waiting > 0;
+  }
+
+  close(): void {
+    process.off('SIGHUP', this.#heed);
+  }
+}
+
+export interface Announcement {
+  readonly rest: Address;
+  readonly grpc: Address;
+  readonly operations: Address;
+  readonly config: Config;
+  readonly loaded: readonly LoadedCollection[];
+}
+
+/** Says what is served and where; with `--json` as the one object. */
+export function announce(run: ConsoleRun, served: Announcement): void {
+  const { config, loaded } = served;
+  const scheme = config.tlsCert === '' ? 'http' : 'https';
+  const at = ({ host, port }: Address, by = scheme): string =>
+    `${by}://${host.includes(':') ? `[${host}]` : host}:${port}`;
+  const [rest, grpc, operations] = [at(served.rest), at(served.grpc), at(served.operations, 'http')];
+  for (const one of loaded) run.say(servedLine(one));
+  sayMigrating(config, run);
+  run.say(`REST on ${rest}, gRPC on ${grpc}, operations on ${operations}`);
+  const collections = loaded.map(describeServed);
+  run.result({ rest, grpc, operations, collections });
+  run.log('info', 'serving', { rest, grpc, operations, collections: loaded.length });
+}
+
+/** Says which collections are being migrated. */
+export function sayMigrating({ collections }: Config, run: ConsoleRun): void {
+  for (const [name, setting] of Object.entries(collections))
+    if (setting.migrating !== undefined) run.say(migratingLine(name, setting));
+}
+
+/** Resolves when the signal fires. */
+export function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
+interface Reloading {
+  readonly log: Log;
+  readonly reloads: Reloads;
+}
+
+/**
+ * Reads the configuration again on SIGHUP, one after the other; one that cannot be served is refused with a line in
+ * the log.
+ */
+export function startReloading(
+  { config, reread, hangups, log, reloads }: Omit<ServeRun, 'run'> & Reloading,
+  reload: (config: Config) => Promise<void>,
+): void {
+  let current = config;
+  hangups.listen(async () => {
+    try {
+      const next = reloadable(current, reread());
+      await reload(next.config);
+      current = next.config;
+      reloads.ended('taken');
+      log('info', 'the configuration was read again', { collections: Object.keys(current.collections) });
+      if (next.fixed.length > 0) log('warn', `takes effect after a restart only: ${next.fixed.join(', ')}`);
+    } catch (error) {
+      reloads.ended('refused');
+      log('warn', `the configuration was read again and refused, the old one stays: ${messageOf(error)}`);
+    }
+  });
+}

@@ -1,0 +1,95 @@
+import type { Config } from '../../config/load.js';
+import type { Address } from '../../config/settings.js';
+import { isTldrError, messageOf, type ErrorCode } from '../../core/errors.js';
+import type { Counts } from '../../serve/metrics.js';
+import { openLog } from '../console/run.js';
+import { startServing, type Serving } from './proxy-process.js';
+
+/** What the first process tells one of several that serve. */
+export type ToMember =
+  | { readonly kind: 'configure'; readonly config: Config; readonly seed: number }
+  | { readonly kind: 'drop' | 'refresh'; readonly collection: string }
+  | { readonly kind: 'count'; readonly id: number }
+  | { readonly kind: 'drain' };
+
+/** What it is told by them. */
+export type FromMember =
+  | { readonly kind: 'listening' }
+  | { readonly kind: 'ready'; readonly rest: Address; readonly grpc: Address }
+  | { readonly kind: 'failed'; readonly code: ErrorCode; readonly message: string }
+  | { readonly kind: 'refused'; readonly message: string }
+  | { readonly kind: 'deleted' | 'updated'; readonly collection: string }
+  | { readonly kind: 'counts'; readonly id: number; readonly counts: Counts };
+
+/** One of several processes that serve; it does what the first process says, and ends when that is gone. */
+export function serveAsMember(): Promise<void> {
+  return new Promise((resolve) => {
+    let serving: Promise<Serving> | undefined;
+    let config: Config | undefined;
+    const drain = async (): Promise<void> => {
+      const started = await serving?.catch(() => undefined);
+      await started?.proxy.drain(config?.drainMs ?? 0);
+      await started?.close();
+      if (process.connected) process.disconnect();
+      resolve();
+    };
+    let draining: Promise<void> | undefined;
+    const end = (): void => void (draining ??= drain());
+    // A terminal interrupts every process of the group: the first one says when to end.
+    process.on('SIGINT', () => undefined);
+    process.once('SIGTERM', end);
+    process.once('disconnect', end);
+    process.on('message', (message: ToMember) => {
+      switch (message.kind) {
+        case 'configure':
+          config = message.config;
+          if (serving === undefined) {
+            serving = start(message);
+            serving.catch(end);
+          } else void reload(serving, message.config);
+          break;
+        case 'drop':
+          void serving?.then((started) => started.drop(message.collection));
+          break;
+        case 'refresh':
+          void serving?.then((started) => started.refresh(message.collection));
+          break;
+        case 'count':
+          void serving?.then(async ({ proxy }) => {
+            tell({ kind: 'counts', id: message.id, counts: await proxy.metrics.counts() });
+          });
+          break;
+        case 'drain':
+          end();
+      }
+    });
+    tell({ kind: 'listening' });
+  });
+}
+
+async function start({ config, seed }: ToMember & { readonly kind: 'configure' }): Promise<Serving> {
+  try {
+    const serving = await startServing(config, {
+      ...{ seed, log: openLog(config.logLevel) },
+      onDeleted: (collection) => tell({ kind: 'deleted', collection }),
+      onUpdated: (collection) => tell({ kind: 'updated', collection }),
+    });
+    tell({ kind: 'ready', rest: serving.proxy.rest, grpc: serving.proxy.grpc });
+    return serving;
+  } catch (error) {
+    tell({ kind: 'failed', code: isTldrError(error) ? error.code : 'INTERNAL', message: messageOf(error) });
+    throw error;
+  }
+}
+
+async function reload(serving: Promise<Serving>, config: Config): Promise<void> {
+  try {
+    await (await serving).reload(config);
+  } catch (error) {
+    tell({ kind: 'refused', message: messageOf(error) });
+  }
+}
+
+function tell(message: FromMember): void {
+  if (process.connected) process.send?.(message);
+}

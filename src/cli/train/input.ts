@@ -1,0 +1,66 @@
+import type { Config } from '../../config/load.js';
+import type { Distance } from '../../core/distance.js';
+import { TldrError } from '../../core/errors.js';
+import { pickVector } from '../../store/pick-vector.js';
+import type { PointId } from '../../core/point-id.js';
+import type { ConsoleRun } from '../console/run.js';
+import { openNpy } from '../../files/npy.js';
+import { withStore } from '../console/options.js';
+import { readPointJudgements, sampleJudged, type JudgedSample } from './point-judgements.js';
+import { relevanceOfRows, type RelevanceFlags } from './relevance.js';
+import { sampleNpy } from './sample.js';
+
+const SAMPLE_POINTS_MAX = 10_000_000;
+
+/** Flags that say what is learned from. */
+export interface TrainInputFlags extends RelevanceFlags {
+  readonly distance?: Distance;
+  readonly vector?: string;
+  readonly seed: number;
+}
+
+/**
+ * The sample to learn from, of a file or a collection, and what it is judged by. All that can be wrong about flags
+ * and files is found out before the sample is read.
+ * @throws INVALID_ARGUMENT, INVALID_DATA, NOT_FOUND, MISMATCH
+ */
+export async function loadTraining(
+  collection: string | undefined,
+  flags: TrainInputFlags,
+  context: {
+    readonly run: ConsoleRun;
+    readonly config: Config;
+    /** The sample of an earlier run. */
+    readonly ids: readonly PointId[] | null;
+    readonly check: (dim: number, distance: Distance) => void;
+    /** Whether so many rows fit into memory. */
+    readonly checkRows: (rows: number, dim: number) => void;
+  },
+): Promise<JudgedSample> {
+  const { run, config, ids, check, checkRows } = context;
+  const { sample: size, seed } = flags;
+  if (size < 1 || size > SAMPLE_POINTS_MAX) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `--sample: got ${size}, expected 1 to ${SAMPLE_POINTS_MAX.toLocaleString('en-US')}`,
+    );
+  }
+  if (flags.input !== undefined) {
+    const { distance = 'cosine' } = flags;
+    const file = await openNpy(flags.input);
+    await file.close();
+    check(file.cols, distance);
+    checkRows(Math.min(size, file.rows), file.cols);
+    const shape = { rows: file.rows, dim: file.cols, distance };
+    const relevance = await relevanceOfRows(flags, shape, run.signal);
+    return { sample: await sampleNpy(flags.input, { size, seed, distance }, run), relevance };
+  }
+  const name = collection ?? '';
+  return withStore(config, run, async (store) => {
+    const vector = pickVector(await store.describe(name), flags.vector);
+    check(vector.dim, vector.distance);
+    checkRows(Math.min(size, await store.count(name)), vector.dim);
+    const judgements = await readPointJudgements(flags, vector, run.signal);
+    return sampleJudged({ store, collection: name, vector }, judgements, { size, seed, ids, run });
+  });
+}

@@ -1,0 +1,184 @@
+import { TldrError } from '../../core/errors.js';
+import type { Matrix } from '../../core/matrix.js';
+import { formatPointId, parsePointId, type PointId } from '../../core/point-id.js';
+import { Rng } from '../../core/rng.js';
+import { throwIfAborted } from '../../core/run.js';
+import type { DenseVectorSpec } from '../../store/vector-store.js';
+import { valuesOfPoints } from '../../evaluate/payload-strata.js';
+import type { ConsoleRun } from '../console/run.js';
+import { labelNumbers, readPointLabels, readQrels, readQueryVectors } from './relevance-files.js';
+import type { RelevanceFlags, TrainRelevance } from './relevance.js';
+import { sampleCollection, type SamplePlace, type TrainSample } from './sample.js';
+
+const IDS_PER_REQUEST = 500;
+/** The part of a sample that labelled points may take up: what has no label must be learned from too. */
+const LABELLED_SHARE = 0.5;
+
+/** What flags say about the points of a collection, known before any of them is read. */
+export interface PointJudgements {
+  readonly objective: 'fidelity' | 'relevance';
+  readonly queries?: Matrix;
+  /** Per query the gain of points. */
+  readonly gains?: readonly ReadonlyMap<PointId, number>[];
+  readonly labels?: ReadonlyMap<PointId, string>;
+  /** Key of the payload that holds a point's label. */
+  readonly field?: string;
+}
+
+/**
+ * The files behind the flags that speak of the points of a collection.
+ * @param vector what query vectors are compared with
+ * @throws NOT_FOUND, INVALID_DATA with line numbers
+ */
+export async function readPointJudgements(
+  flags: RelevanceFlags,
+  vector: Pick<DenseVectorSpec, 'dim' | 'distance'>,
+  signal: AbortSignal,
+): Promise<PointJudgements> {
+  const { objective = 'fidelity', labels, labelsField, queries, qrels } = flags;
+  const vectors = queries === undefined ? undefined : await readQueryVectors(queries, vector, signal);
+  return {
+    objective,
+    ...(vectors === undefined ? {} : { queries: vectors }),
+    ...(labels === undefined ? {} : { labels: await readPointLabels(labels, signal) }),
+    ...(labelsField === undefined ? {} : { field: labelsField }),
+    ...(qrels === undefined || vectors === undefined
+      ? {}
+      : { gains: await readQrels(qrels, { queries: vectors.rows, doc: parsePointId }, signal) }),
+  };
+}
+
+/** A sample of a collection and what its rows are judged by. */
+export interface JudgedSample {
+  readonly sample: TrainSample;
+  readonly relevance: TrainRelevance;
+}
+
+/**
+ * Draws a sample that holds every point that qrels name, or points that a file labels up to half of it.
+ * @throws INVALID_ARGUMENT when it is too small for them, NOT_FOUND when they are not there, INVALID_DATA when no
+ * point of it has a label
+ */
+export async function sampleJudged(
+  place: SamplePlace,
+  judgements: PointJudgements,
+  choice: {
+    readonly size: number;
+    readonly seed: number;
+    readonly ids: readonly PointId[] | null;
+    readonly run: ConsoleRun;
+  },
+): Promise<JudgedSample> {
+  const { run } = choice;
+  const namedBy = judgements.gains === undefined ? '--labels' : '--qrels';
+  const named = namedPoints(judgements, choice);
+  const sample = await sampleCollection(place, { ...choice, named, namedBy }, run);
+  const ids = sample.ids ?? [];
+  const { objective, queries, gains } = judgements;
+  return {
+    sample,
+    relevance: {
+      objective,
+      ...(queries === undefined ? {} : { queries }),
+      ...(gains === undefined ? {} : { gains: gainsOfRows(gains, ids) }),
+      ...(await labelsOfRows(place, judgements, { ids, run })),
+    },
+  };
+}
+
+function namedPoints(
+  { gains, labels }: PointJudgements,
+  { size, seed }: { readonly size: number; readonly seed: number },
+): readonly PointId[] {
+  if (gains !== undefined) {
+    const named = new Set(gains.flatMap((ofQuery) => [...ofQuery.keys()]));
+    if (named.size <= size) return [...named];
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `--qrels names ${named.size.toLocaleString('en-US')} points, which belong to the sample; --sample takes ${size.toLocaleString('en-US')}: raise it`,
+    );
+  }
+  const named = [...(labels?.keys() ?? [])];
+  const room = Math.floor(size * LABELLED_SHARE);
+  if (named.length <= room) return named;
+  const chosen = Array.from(new Rng(seed).permutation(named.length).subarray(0, room));
+  return chosen.map((i) => named[i]).filter((id) => id !== undefined);
+}
+
+/** @throws MISMATCH when the sample of an earlier run lacks points that the judgements name */
+function gainsOfRows(
+  gains: readonly ReadonlyMap<PointId, number>[],
+  ids: readonly PointId[],
+): ReadonlyMap<number, number>[] {
+  const rows = new Map(ids.map((id, row) => [id, row]));
+  return gains.map((ofQuery) => {
+    const moved = new Map<number, number>();
+    for (const [id, gain] of ofQuery) {
+      const row = rows.get(id);
+      if (row === undefined) {
+        throw new TldrError(
+          'MISMATCH',
+          `--qrels names point ${formatPointId(id)}, which the checkpoint's sample does not hold: start again with another --checkpoint file`,
+        );
+      }
+      moved.set(row, gain);
+    }
+    return moved;
+  });
+}
+
+async function labelsOfRows(
+  place: SamplePlace,
+  { labels, field }: PointJudgements,
+  { ids, run }: { readonly ids: readonly PointId[]; readonly run: ConsoleRun },
+): Promise<Pick<TrainRelevance, 'labels' | 'labelNames'>> {
+  if (labels === undefined && field === undefined) return {};
+  const texts =
+    field === undefined ? ids.map((id) => labels?.get(id)) : await payloadLabels(place, field, { ids, run });
+  const known = texts.filter((text) => text !== undefined);
+  const from = field === undefined ? '--labels' : `payload field "${field}"`;
+  if (known.length === 0) {
+    throw new TldrError(
+      'INVALID_DATA',
+      `none of the ${ids.length.toLocaleString('en-US')} points of the sample has a label by ${from}`,
+    );
+  }
+  const { base, names } = labelNumbers(known, []);
+  const count = (value: number): string => value.toLocaleString('en-US');
+  run.say(
+    `labels by ${from}: ${count(names.length)} different ones on ${count(known.length)} of ${count(ids.length)} points; the other ${count(ids.length - known.length)} are left out of the judgement`,
+  );
+  const numbers = new Int32Array(texts.length).fill(-1);
+  let next = 0;
+  texts.forEach((text, i) => {
+    if (text !== undefined) numbers[i] = base[next++] ?? -1;
+  });
+  return { labels: numbers, labelNames: names };
+}
+
+/** The first value of the field of each point; of a list the first. */
+async function payloadLabels(
+  { store, collection, vector }: SamplePlace,
+  field: string,
+  { ids, run }: { readonly ids: readonly PointId[]; readonly run: ConsoleRun },
+): Promise<(string | undefined)[]> {
+  const texts: (string | undefined)[] = [];
+  let several = 0;
+  for (let start = 0; start < ids.length; start += IDS_PER_REQUEST) {
+    throwIfAborted(run.signal);
+    const part = ids.slice(start, start + IDS_PER_REQUEST);
+    const values = await valuesOfPoints({ store, collection, vectorName: vector.name }, part, field);
+    for (const id of part) {
+      const own = values.get(id) ?? [];
+      if (own.length > 1) several++;
+      texts.push(own[0]);
+    }
+    run.onProgress({ step: 'reading labels', done: texts.length, total: ids.length, unit: 'points' });
+  }
+  if (several > 0) {
+    run.say(
+      `${several.toLocaleString('en-US')} points hold several values of "${field}": the first one is their label`,
+    );
+  }
+  return texts;
+}

@@ -1,0 +1,93 @@
+import type { Distance } from '../../core/distance.js';
+import { Option, type Command } from 'commander';
+import { TldrError } from '../../core/errors.js';
+import type { TrainEncoderOptions } from '../../select/train-encoder-options.js';
+import { labelNumbers, readLabels, readQrels, readQueryVectors, rowDoc } from './relevance-files.js';
+
+/** Flags that say what candidates are judged by. */
+export interface RelevanceFlags {
+  readonly objective?: 'fidelity' | 'relevance';
+  readonly labels?: string;
+  readonly labelsField?: string;
+  readonly queries?: string;
+  readonly qrels?: string;
+  readonly input?: string;
+  readonly sample: number;
+}
+
+/** What candidates are judged by, as options of the training, and the labels' texts by their numbers. */
+export type TrainRelevance = Pick<TrainEncoderOptions, 'objective' | 'labels' | 'queries' | 'gains'> & {
+  readonly labelNames?: readonly string[];
+};
+
+/** Adds the flags that say what is relevant; `forms` says what labels and documents look like to the command. */
+export function withRelevanceFlags(
+  command: Command,
+  forms: { readonly labels: string; readonly documents: string },
+): Command {
+  return command
+    .addOption(
+      new Option('--objective <name>', 'what the best encoder is best at (default: fidelity)').choices([
+        'fidelity',
+        'relevance',
+      ]),
+    )
+    .option('--labels <file>', `labels: what has the same is relevant to each other; ${forms.labels}`)
+    .option('--labels-field <key>', 'labels of a collection: a key of the payload, or a path with dots')
+    .option('--qrels <file>', `${forms.documents} that are relevant to each query: TREC, TSV or .npy`);
+}
+
+/** @throws INVALID_ARGUMENT for flags that do not go together; before any file is read */
+export function checkRelevanceFlags(flags: RelevanceFlags): void {
+  const { objective = 'fidelity', labels, labelsField, queries, qrels, input } = flags;
+  if (labelsField !== undefined && input !== undefined)
+    throw usage('--labels-field reads the payload of a collection: with --input give --labels');
+  if (labels !== undefined && labelsField !== undefined)
+    throw usage('give --labels or --labels-field, not both');
+  if (labelsField === '') throw usage('--labels-field: expected a key of the payload, or a path with dots');
+  if (qrels !== undefined && queries === undefined)
+    throw usage('--qrels needs the query vectors it speaks of: give --queries');
+  const labelled = labels ?? labelsField;
+  if (labelled !== undefined && queries !== undefined)
+    throw usage(`give ${labels === undefined ? '--labels-field' : '--labels'} or --queries, not both`);
+  if (objective === 'relevance' && labelled === undefined && qrels === undefined) {
+    throw usage(
+      '--objective relevance needs --labels or --labels-field, or --queries with --qrels: see docs/evaluate.md for the formats',
+    );
+  }
+  if (objective === 'fidelity' && (labelled !== undefined || qrels !== undefined))
+    throw usage('--labels, --labels-field and --qrels are used by --objective relevance only');
+}
+
+/**
+ * The files behind the flags that speak of the rows of a .npy file.
+ * @param shape rows of the input file, dimensions and distance
+ * @throws NOT_FOUND, INVALID_DATA with line numbers, INVALID_ARGUMENT when a sample would leave rows out
+ */
+export async function relevanceOfRows(
+  flags: RelevanceFlags,
+  shape: { readonly rows: number; readonly dim: number; readonly distance: Distance },
+  signal: AbortSignal,
+): Promise<TrainRelevance> {
+  const { objective = 'fidelity', labels, queries, qrels } = flags;
+  if ((labels !== undefined || qrels !== undefined) && shape.rows > flags.sample) {
+    throw usage(
+      `the file has ${shape.rows} rows, --sample takes ${flags.sample} of them: judgements need all, raise --sample`,
+    );
+  }
+  const vectors = queries === undefined ? undefined : await readQueryVectors(queries, shape, signal);
+  const named =
+    labels === undefined ? undefined : labelNumbers(await readLabels(labels, shape.rows, signal), []);
+  return {
+    objective,
+    ...(vectors === undefined ? {} : { queries: vectors }),
+    ...(named === undefined ? {} : { labels: named.base, labelNames: named.names }),
+    ...(qrels === undefined || vectors === undefined
+      ? {}
+      : { gains: await readQrels(qrels, { queries: vectors.rows, doc: rowDoc(shape.rows) }, signal) }),
+  };
+}
+
+function usage(message: string): TldrError {
+  return new TldrError('INVALID_ARGUMENT', message);
+}

@@ -1,0 +1,157 @@
+import type { EncoderLayer, EncoderNetwork } from './network.js';
+import { TldrError } from '../core/errors.js';
+import { KERNEL_WASM_BASE64 } from './kernel-wasm.js';
+import { matrix, type Matrix } from '../core/matrix.js';
+
+const PANEL_COLS = 8;
+const CHUNK_ROWS = 64;
+const PAGE_BYTES = 65536;
+
+type KernelFunction = (...args: readonly number[]) => void;
+
+interface LoadedLayer {
+  readonly weightAt: number;
+  readonly biasAt: number;
+  readonly inDim: number;
+  /** Columns rounded up to whole panels; the padding columns are zero and feed zero weights. */
+  readonly outDim: number;
+  readonly relu: number;
+}
+
+let compiled: WebAssembly.Module | undefined;
+
+interface KernelCode {
+  readonly memory: WebAssembly.Memory;
+  readonly layer: KernelFunction;
+  /** Scales rows to unit length: where, how many, their columns, and bytes from one to the next. */
+  readonly normalize: KernelFunction;
+}
+
+/** The generated code with a memory of its own. */
+function instantiate(): KernelCode {
+  compiled ??= new WebAssembly.Module(Buffer.from(KERNEL_WASM_BASE64, 'base64'));
+  const { memory, layer, normalize } = new WebAssembly.Instance(compiled).exports;
+  if (!(memory instanceof WebAssembly.Memory) || !isFunction(layer) || !isFunction(normalize)) {
+    throw new TldrError('INTERNAL', 'the projection kernel lacks its exports');
+  }
+  return { memory, layer, normalize };
+}
+
+/** Room for rows of `cols` values that are scaled to unit length as the kernel does it, to the bit. */
+export class KernelRows {
+  /** All rows; they stay where they are. */
+  readonly data: Float32Array;
+  readonly #cols: number;
+  readonly #normalize: KernelFunction;
+
+  constructor(rows: number, cols: number) {
+    const { memory, normalize } = instantiate();
+    memory.grow(Math.ceil((rows * cols * 4) / PAGE_BYTES));
+    this.data = new Float32Array(memory.buffer, 0, rows * cols);
+    this.#cols = cols;
+    this.#normalize = normalize;
+  }
+
+  /** The first rows; zero rows stay zero. */
+  normalize(rows: number): void {
+    this.#normalize(0, rows, this.#cols, this.#cols * 4);
+  }
+}
+
+/**
+ * Runs a network with WebAssembly SIMD: weights are loaded once, vectors go through in chunks that stay in
+ * the processor's cache. The generated kernel is described in scripts/build-kernel.mjs.
+ */
+export class Kernel {
+  readonly #network: EncoderNetwork;
+  /** All of the kernel's memory. */
+  readonly #floats: Float32Array;
+  readonly #layer: KernelFunction;
+  readonly #normalize: KernelFunction;
+  readonly #layers: readonly LoadedLayer[];
+  /** Byte offsets of two chunk buffers that the layers use in turn. */
+  readonly #buffers: readonly [number, number];
+
+  constructor(network: EncoderNetwork) {
+    const { memory, layer, normalize } = instantiate();
+    this.#network = network;
+    this.#layer = layer;
+    this.#normalize = normalize;
+    let at = 0;
+    const reserve = (values: number): number => {
+      const start = at;
+      at += Math.ceil((values * 4) / 16) * 16;
+      return start;
+    };
+    let inDim = network.layers[0]?.weight.rows ?? 0;
+    let widest = inDim;
+    this.#layers = network.layers.map(({ weight, relu }) => {
+      const outDim = Math.ceil(weight.cols / PANEL_COLS) * PANEL_COLS;
+      const loaded = {
+        weightAt: reserve(inDim * outDim),
+        biasAt: reserve(outDim),
+        inDim,
+        outDim,
+        relu: Number(relu),
+      };
+      inDim = outDim;
+      widest = Math.max(widest, outDim);
+      return loaded;
+    });
+    this.#buffers = [reserve(CHUNK_ROWS * widest), reserve(CHUNK_ROWS * widest)];
+    memory.grow(Math.ceil(at / PAGE_BYTES));
+    this.#floats = new Float32Array(memory.buffer);
+    this.#layers.forEach((loaded, i) => {
+      const layerData = network.layers[i];
+      if (layerData !== undefined) this.#load(loaded, layerData);
+    });
+  }
+
+  /** x: n x inputDim to n x outputDim; the dimension was checked by the caller. */
+  project(x: Matrix): Matrix {
+    const outputDim = this.#network.layers.at(-1)?.weight.cols ?? 0;
+    const out = matrix(x.rows, outputDim);
+    for (let start = 0; start < x.rows; start += CHUNK_ROWS) {
+      this.#projectChunk(x, out, start);
+    }
+    return out;
+  }
+
+  #projectChunk(x: Matrix, out: Matrix, start: number): void {
+    const rows = Math.min(CHUNK_ROWS, x.rows - start);
+    const { normalizeInput, normalizeOutput } = this.#network;
+    let [from, to] = this.#buffers;
+    this.#floats.set(x.data.subarray(start * x.cols, (start + rows) * x.cols), from / 4);
+    if (normalizeInput) this.#normalize(from, rows, x.cols, x.cols * 4);
+    for (const { weightAt, biasAt, inDim, outDim, relu } of this.#layers) {
+      this.#layer(from, weightAt, biasAt, to, rows, inDim, outDim, relu);
+      [from, to] = [to, from];
+    }
+    const stride = this.#layers.at(-1)?.outDim ?? 0;
+    if (normalizeOutput) this.#normalize(from, rows, out.cols, stride * 4);
+    if (stride === out.cols) {
+      out.data.set(this.#floats.subarray(from / 4, from / 4 + rows * stride), start * stride);
+      return;
+    }
+    for (let i = 0; i < rows; i++) {
+      const y = from / 4 + i * stride;
+      out.data.set(this.#floats.subarray(y, y + out.cols), (start + i) * out.cols);
+    }
+  }
+
+  /** Copies a layer into panels of 8 columns: panel p holds columns 8p to 8p+7 of every row. */
+  #load(loaded: LoadedLayer, { weight, bias }: EncoderLayer): void {
+    const floats = this.#floats;
+    for (let j = 0; j < weight.cols; j++) {
+      const panel = loaded.weightAt / 4 + Math.floor(j / PANEL_COLS) * PANEL_COLS * loaded.inDim;
+      for (let k = 0; k < weight.rows; k++) {
+        floats[panel + k * PANEL_COLS + (j % PANEL_COLS)] = weight.data[k * weight.cols + j]!;
+      }
+    }
+    if (bias !== null) floats.set(bias, loaded.biasAt / 4);
+  }
+}
+
+function isFunction(value: unknown): value is KernelFunction {
+  return typeof value === 'function';
+}

@@ -1,0 +1,109 @@
+import { createHash } from 'node:crypto';
+import type { Distance } from '../core/distance.js';
+import { TldrError } from '../core/errors.js';
+import type { Matrix } from '../core/matrix.js';
+
+/** y = x W + b, then max(0, y) where `relu`. W is in x out, row-major; b has length out. */
+export interface EncoderLayer {
+  readonly weight: Matrix;
+  readonly bias: Float32Array | null;
+  readonly relu: boolean;
+}
+
+/** The whole computation: unit rows first (cosine), the layers, unit rows last (cosine). */
+export interface EncoderNetwork {
+  readonly normalizeInput: boolean;
+  readonly layers: readonly EncoderLayer[];
+  readonly normalizeOutput: boolean;
+}
+
+/** What is known about an encoder's making: written into the file for people to read. */
+export interface EncoderMetadata {
+  /** `tldr`, `neighbourhood-kl`, `pca`, `pca-uncentred`, `random-projection`, ... */
+  readonly method: string;
+  /** Distance of the source space. */
+  readonly distance: Distance;
+  /** Distance to search the compact space with. */
+  readonly compactDistance: Distance;
+  /** Collection or file the sample came from. */
+  readonly source: string;
+  readonly seed: number;
+  /** SHA-256 over the training sample's float32 bytes, hex. */
+  readonly dataFingerprint: string;
+  readonly hyperParameters: Readonly<Record<string, string | number | boolean>>;
+  /** Held-out metrics, for example `recall@10`. */
+  readonly metrics: Readonly<Record<string, number>>;
+  readonly createdBy: string;
+}
+
+function checkNetwork({ layers }: EncoderNetwork): void {
+  if (layers.length === 0) throw new TldrError('INVALID_ARGUMENT', 'an encoder needs at least one layer');
+  layers.forEach(({ weight, bias }, i) => {
+    if (weight.rows === 0) throw new TldrError('INVALID_ARGUMENT', `layer ${i} takes no values`);
+    const before = layers[i - 1];
+    if (before !== undefined && before.weight.cols !== weight.rows) {
+      throw new TldrError(
+        'INVALID_ARGUMENT',
+        `layer ${i} takes ${weight.rows} values, the layer before gives ${before.weight.cols}`,
+      );
+    }
+    if (bias !== null && bias.length !== weight.cols) {
+      throw new TldrError('INVALID_ARGUMENT', `layer ${i}: bias of ${bias.length}, expected ${weight.cols}`);
+    }
+    if (!weight.data.every(Number.isFinite) || bias?.every(Number.isFinite) === false) {
+      throw new TldrError('INVALID_ARGUMENT', `layer ${i} holds values that are not finite`);
+    }
+  });
+}
+
+/** The network of stored points and that of queries; the very same one unless the encoder is asymmetric. */
+export interface EncoderNetworks {
+  readonly network: EncoderNetwork;
+  readonly queryNetwork: EncoderNetwork;
+}
+
+/** @throws INVALID_ARGUMENT when either network is unusable, or when they differ in their dimensions */
+export function checkNetworks({ network, queryNetwork }: EncoderNetworks): void {
+  checkNetwork(network);
+  if (queryNetwork === network) return;
+  checkNetwork(queryNetwork);
+  const [own, other] = [shapeOf(network), shapeOf(queryNetwork)];
+  if (own.inputDim !== other.inputDim || own.outputDim !== other.outputDim) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `queries are projected ${other.inputDim} -> ${other.outputDim}, points ${own.inputDim} -> ${own.outputDim}`,
+    );
+  }
+}
+
+/** Dimensions that a network takes and gives. */
+export function shapeOf({ layers }: EncoderNetwork): {
+  readonly inputDim: number;
+  readonly outputDim: number;
+} {
+  return { inputDim: layers[0]?.weight.rows ?? 0, outputDim: layers.at(-1)?.weight.cols ?? 0 };
+}
+
+/** SHA-256, hex, over everything that decides what the networks return; metadata is not part of it. */
+export function fingerprintOf({ network, queryNetwork }: EncoderNetworks): string {
+  const own = networkFingerprint(network);
+  if (queryNetwork === network) return own;
+  return createHash('sha256')
+    .update(`qdrant-tldr encoder 2|${own}|${networkFingerprint(queryNetwork)}`)
+    .digest('hex');
+}
+
+function networkFingerprint(network: EncoderNetwork): string {
+  const hash = createHash('sha256');
+  hash.update(`qdrant-tldr encoder 1 ${network.normalizeInput} ${network.normalizeOutput}`);
+  for (const { weight, bias, relu } of network.layers) {
+    hash.update(`|${weight.rows} ${weight.cols} ${bias !== null} ${relu}|`);
+    hash.update(bytesOf(weight.data));
+    if (bias !== null) hash.update(bytesOf(bias));
+  }
+  return hash.digest('hex');
+}
+
+function bytesOf(values: Float32Array): Uint8Array {
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+}

@@ -1,0 +1,28 @@
+import type { EncoderNetwork } from './network.js';
+import { TldrError } from '../core/errors.js';
+import type { Matrix } from '../core/matrix.js';
+import type { RunOptions } from '../core/run.js';
+import { runInWorker, shareFloats } from '../core/worker-task.js';
+import type { ProjectTask } from './project-worker.js';
+
+/**
+ * x: n x inputDim to n x outputDim in a worker thread with native products: for whole samples, where the calling
+ * thread must stay free. The result lies in shared memory.
+ * @throws INVALID_ARGUMENT on the wrong dimension, ABORTED
+ */
+export async function projectNatively(
+  network: EncoderNetwork,
+  x: Matrix,
+  { threads = 2, signal, onProgress }: { readonly threads?: number } & RunOptions = {},
+): Promise<Matrix> {
+  const inputDim = network.layers[0]?.weight.rows ?? 0;
+  const outputDim = network.layers.at(-1)?.weight.cols ?? 0;
+  if (x.cols !== inputDim) {
+    throw new TldrError('INVALID_ARGUMENT', `cannot project ${x.cols}-d vectors: expected ${inputDim}-d`);
+  }
+  const out = new Float32Array(new SharedArrayBuffer(x.rows * outputDim * 4));
+  const task: ProjectTask = { network, x: { ...x, data: shareFloats(x.data) }, out, threads };
+  const file = new URL('./project-worker.js', import.meta.url);
+  await runInWorker({ file, data: task, signal, onProgress });
+  return { rows: x.rows, cols: outputDim, data: out };
+}

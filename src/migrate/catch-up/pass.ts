@@ -1,0 +1,139 @@
+import { createHash } from 'node:crypto';
+import { comparePointIds, formatPointId, type PointId } from '../../core/point-id.js';
+import type { ShardKey, VersionBatch } from '../../store/vector-store.js';
+import { shardKeysOf, type CompareOptions, type ShardRange, type Sides } from '../points/compare-points.js';
+import type { MigrationPlan } from '../plan/migration.js';
+import { repairPoints } from '../points/repair-points.js';
+
+/** Points whose versions are kept as one digest: what is compared in full when one of them was written to. */
+const BLOCK_POINTS = 256;
+
+/** Ids from `from` to the next block. */
+interface Block {
+  readonly from: PointId | null;
+  /** Of ids and versions when they were last read; null where it has to be compared whatever they say. */
+  digest: string | null;
+}
+
+interface ReadBlock extends Block {
+  readonly changed: boolean;
+}
+
+/** Makes a target follow a source that is written to, pass by pass. */
+export interface Follower {
+  /**
+   * Compares what may have changed since the pass before, everything in the first one, and makes the target equal
+   * to what was read. A pass that finds nothing while nobody writes says that every point is equal: what differed
+   * is compared again by the next pass. @returns the number of points that differed
+   */
+  pass(): Promise<number>;
+  /** Whether only what was written to is compared again; else every pass compares everything. */
+  readonly byVersions: boolean;
+}
+
+/** A follower for source and target of a plan; reads nothing yet. */
+export async function openFollower(
+  plan: MigrationPlan,
+  sides: Sides,
+  run: CompareOptions = {},
+): Promise<Follower> {
+  const shards = new Map<ShardKey | undefined, readonly Block[]>();
+  for (const key of shardKeysOf(plan.sourceSpec)) shards.set(key, [{ from: null, digest: null }]);
+  const versionsOf = (shardKey: ShardKey | undefined): Promise<AsyncIterable<VersionBatch> | null> =>
+    sides.source.versions(plan.sourceCollection, { shardKey, signal: run.signal });
+  const byVersions = (await versionsOf(shards.keys().next().value)) !== null;
+  const pass = async (): Promise<number> => {
+    const ranges: ShardRange[] = [];
+    for (const [shardKey, before] of shards) {
+      // Before the points are read: a write in between changes the version, and is found by the next pass.
+      const versions = await versionsOf(shardKey);
+      const blocks =
+        versions === null
+          ? [{ from: null, digest: null, changed: true }]
+          : await readBlocks(before, versions);
+      shards.set(shardKey, blocks);
+      for (const range of changedRanges(blocks)) ranges.push({ shardKey, range });
+    }
+    const differed = (id: PointId, shardKey: ShardKey | undefined): void => {
+      const block = blockOf(shards.get(shardKey) ?? [], id);
+      if (block !== undefined) block.digest = null;
+    };
+    return repairPoints(plan, sides, { ...run, ranges, differed });
+  };
+  return { pass, byVersions };
+}
+
+/** The blocks as they are now: at the same ids as before, and split where they have grown. */
+async function readBlocks(
+  before: readonly Block[],
+  versions: AsyncIterable<VersionBatch>,
+): Promise<ReadBlock[]> {
+  const blocks: ReadBlock[] = [];
+  let at = 0;
+  let from: PointId | null = null;
+  let entries: string[] = [];
+  let grown = false;
+  const close = (): void => {
+    const digest = digestOf(entries);
+    blocks.push({ from, digest, changed: grown || digest !== before[at]?.digest });
+    entries = [];
+  };
+  for await (const { ids, versions: of } of versions) {
+    for (const [i, id] of ids.entries()) {
+      for (let next = before[at + 1]; next !== undefined && startsBy(next, id); next = before[at + 1]) {
+        close();
+        at++;
+        from = next.from;
+        grown = false;
+      }
+      if (entries.length >= 2 * BLOCK_POINTS) {
+        grown = true;
+        close();
+        from = id;
+      }
+      entries.push(`${formatPointId(id)} ${of[i] ?? ''}`);
+    }
+  }
+  for (;;) {
+    close();
+    at++;
+    const next = before[at];
+    if (next === undefined) return blocks;
+    from = next.from;
+    grown = false;
+  }
+}
+
+function startsBy({ from }: Block, id: PointId): boolean {
+  return from !== null && comparePointIds(from, id) <= 0;
+}
+
+function digestOf(entries: readonly string[]): string {
+  return createHash('sha256').update(entries.join('\n')).digest('base64');
+}
+
+/** Changed blocks as ranges, neighbours together. */
+function changedRanges(blocks: readonly ReadBlock[]): ShardRange['range'][] {
+  const ranges: { from: PointId | null; to: PointId | null }[] = [];
+  let open = false;
+  blocks.forEach(({ from, changed }, i) => {
+    const to = blocks[i + 1]?.from ?? null;
+    const last = ranges.at(-1);
+    if (changed && open && last !== undefined) last.to = to;
+    else if (changed) ranges.push({ from, to });
+    open = changed;
+  });
+  return ranges;
+}
+
+/** The last block that starts at or before the id. */
+function blockOf(blocks: readonly Block[], id: PointId): Block | undefined {
+  let [low, high] = [0, blocks.length - 1];
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    const block = blocks[middle];
+    if (block !== undefined && startsBy(block, id)) low = middle;
+    else high = middle - 1;
+  }
+  return blocks[low];
+}

@@ -1,0 +1,156 @@
+import type { Encoder } from '../../encoder/model.js';
+import type { Matrix } from '../../core/matrix.js';
+import { NativeProjector } from '../../encoder/native-projector.js';
+import { RowMemory } from '../../core/row-memory.js';
+import type { Pace } from '../throttle/throttle.js';
+import { throwIfAborted, type RunOptions } from '../../core/run.js';
+import type { VectorStore } from '../../store/vector-store.js';
+import {
+  copiedPoints,
+  cursorOf,
+  cursorText,
+  type MigrationRecord,
+  type RangeProgress,
+} from '../state/migration-state.js';
+import { toWriteBatch } from '../points/project-batch.js';
+
+/** Fewer are projected by the kernel before the native library is there. */
+const NATIVE_POINTS_MIN = 20_000;
+
+export interface CopyRequest {
+  readonly source: VectorStore;
+  readonly target: VectorStore;
+  readonly encoder: Encoder;
+  readonly record: MigrationRecord;
+  /** Bytes of one stored component of the reduced vector. */
+  readonly componentBytes: number;
+  readonly points: number;
+  /** Ranges copied at the same time. */
+  readonly lanes: number;
+  readonly batchSize: number;
+  /** Shortest time between two saves of the record while copying; 0 saves after every write. */
+  readonly saveIntervalMs: number;
+  readonly save: () => Promise<void>;
+  readonly pace: Pace;
+  /** Called after each range and waited for. */
+  readonly rangeDone?: () => Promise<void>;
+}
+
+/**
+ * Copies every range that is not complete. Reading, projecting and writing overlap; a cursor moves only after
+ * its write was acknowledged, so a kill costs at most repeated writes of the same points.
+ * @throws INVALID_DATA naming a point that cannot be projected, ABORTED
+ */
+export async function copyPoints(request: CopyRequest, run: RunOptions = {}): Promise<number> {
+  const { record, lanes, points, saveIntervalMs } = request;
+  const todo = record.ranges.filter(({ complete }) => !complete);
+  let copied = 0;
+  let savedAtMs = performance.now();
+  let saving: Promise<void> = Promise.resolve();
+  const committed = (count: number): void => {
+    copied += count;
+    const done = Math.min(copiedPoints(record), points);
+    run.onProgress?.({ step: 'copying', done, total: points, unit: 'points' });
+    if (performance.now() - savedAtMs < saveIntervalMs) return;
+    savedAtMs = performance.now();
+    saving = saving.then(request.save);
+    // Awaited at the end; until then a failure must not count as unhandled.
+    saving.catch(() => undefined);
+  };
+  const stop = new AbortController();
+  const signal = run.signal === undefined ? stop.signal : AbortSignal.any([stop.signal, run.signal]);
+  const { project, close } = await openProjection(request.encoder, points - copiedPoints(record), run);
+  const lane = async (): Promise<void> => {
+    for (let range = todo.shift(); range !== undefined; range = todo.shift()) {
+      await copyRange(request, range, { signal, committed, project });
+      await request.rangeDone?.();
+    }
+  };
+  const settled = await Promise.allSettled(
+    Array.from({ length: Math.max(1, lanes) }, () =>
+      lane().catch((error: unknown) => {
+        stop.abort(error);
+        throw error;
+      }),
+    ),
+  );
+  await close();
+  await saving;
+  await request.save();
+  throwIfAborted(run.signal);
+  const failed = settled.find(
+    (result): result is PromiseRejectedResult =>
+      result.status === 'rejected' && result.reason === stop.signal.reason,
+  );
+  if (failed !== undefined) throw failed.reason;
+  return copied;
+}
+
+interface Projection {
+  readonly project: (x: Matrix) => Matrix | Promise<Matrix>;
+  readonly close: () => Promise<void>;
+}
+
+/** With native products where they are worth their start, and there are any for this machine. */
+async function openProjection(encoder: Encoder, points: number, { log }: RunOptions): Promise<Projection> {
+  const kernel = { project: (x: Matrix) => encoder.project(x), close: () => Promise.resolve() };
+  if (points < NATIVE_POINTS_MIN) return kernel;
+  try {
+    const native = await NativeProjector.open(encoder.network);
+    log?.('debug', 'projecting with native products');
+    // What cannot be let go ends with the process; the copy is none the worse for it.
+    return { project: (x) => native.project(x), close: () => native.close().catch(() => undefined) };
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    log?.('info', `projecting without native products: ${why}`);
+    return kernel;
+  }
+}
+
+async function copyRange(
+  request: CopyRequest,
+  range: RangeProgress,
+  {
+    signal,
+    committed,
+    project,
+  }: { signal: AbortSignal; committed: (count: number) => void; project: Projection['project'] },
+): Promise<void> {
+  const { source, target, encoder, record, batchSize, componentBytes } = request;
+  const shardKey = range.shardKey ?? undefined;
+  const from = cursorOf(range.cursor ?? range.from);
+  let repeated = range.cursor === null ? 0 : 1;
+  let write: Promise<void> = Promise.resolve();
+  const rowMemory = new RowMemory();
+  try {
+    const scan = source.scan(record.sourceCollection, {
+      vectorName: record.vectorName,
+      range: { from, to: cursorOf(range.to) },
+      shardKey,
+      batchSize,
+      signal,
+      rowMemory,
+    });
+    for await (const batch of request.pace.paced(scan, signal)) {
+      const reduced = await project(batch.vectors);
+      const ready = toWriteBatch(encoder, batch, { reduced, destination: { ...record, componentBytes } });
+      // One write under way per range: the next page is read and projected meanwhile.
+      await write;
+      throwIfAborted(signal);
+      write = target.upsert(record.targetCollection, ready, { shardKey }).then(() => {
+        rowMemory.give(batch.vectors);
+        range.cursor = cursorText(batch.ids.at(-1) ?? null);
+        const fresh = batch.ids.length - repeated;
+        repeated = 0;
+        range.points += fresh;
+        committed(fresh);
+      });
+      write.catch(() => undefined);
+    }
+    await write;
+    range.complete = true;
+  } finally {
+    // On failure, what is in flight still decides the cursor.
+    await write.catch(() => undefined);
+  }
+}

@@ -1,0 +1,268 @@
+import { TldrError } from '../../core/errors.js';
+import type { RunOptions } from '../../core/run.js';
+import {
+  catchUp,
+  catchUpFrozen,
+  followRecorded,
+  type CatchUpRequest,
+  type CaughtUp,
+} from '../catch-up/passes.js';
+import type { Follower } from '../catch-up/pass.js';
+import { guardingProxy } from '../dual-write/proxy-control.js';
+import { withRecord, type RecordedMigration } from '../state/locked.js';
+import { announce, factsOf, type MigrationHook } from '../plan/migration-events.js';
+import type { CutOver, MigrationRecord } from '../state/migration-state.js';
+import { isOwnTarget } from '../state/own-target.js';
+import { checkFollowed, checkForm, COPIED, readByProxy } from './cut-over-by-proxy.js';
+
+/** What has to be said to switch without a verification. */
+export const FORCE_WORDS = 'I know the copy is not verified';
+
+/** Longest wait for a proxy where nobody says. */
+const PROXY_WAIT_MS = 60_000;
+
+export interface CutOverRequest extends RecordedMigration, RunOptions {
+  readonly form: CutOver['form'];
+  /** The alias; not used in the other forms, where it is the source's own name that leads elsewhere. */
+  readonly alias?: string | undefined;
+  /** `FORCE_WORDS`, to switch without a verification. */
+  readonly force?: string | undefined;
+  readonly hook?: MigrationHook | undefined;
+  /** Where clients write to the source until the switch; instead of a verification before. */
+  readonly catchUp?: CatchUpRequest | undefined;
+  /** Longest wait for the proxy; in that form alone. */
+  readonly waitMs?: number | undefined;
+}
+
+/** A switch made. */
+export interface CutOverReport extends Switch {
+  readonly caughtUp: CaughtUp | null;
+  /** From the before-cutover hook to the switch; null where it had been made before. */
+  readonly frozenMs: number | null;
+}
+
+/** A switch about to be made, or found to be made already. */
+export interface Switch {
+  readonly form: CutOver['form'];
+  readonly name: string;
+  /** What the name leads to now: a collection, or null for an alias that is not there. */
+  readonly from: string | null;
+  readonly to: string;
+  readonly made: boolean;
+}
+
+/**
+ * Looks whether clients can be sent to the target, and what that would change; writes nothing.
+ * @throws VERIFY_FAILED where the copy was not found equal, INVALID_ARGUMENT for a name that cannot be switched,
+ * UNSUPPORTED for a bare name on this store
+ */
+export async function planCutOver(request: CutOverRequest, record: MigrationRecord): Promise<Switch> {
+  const { target, form } = request;
+  const name = form === 'alias' ? request.alias : record.sourceCollection;
+  const to = record.targetCollection;
+  if (name === undefined || name === '') {
+    throw new TldrError('INVALID_ARGUMENT', 'say which alias to switch with --alias');
+  }
+  checkForm(request, record);
+  if (!(await isOwnTarget(target, record)))
+    throw new TldrError('NOT_FOUND', `${to} is not there, or not what this migration made`);
+  const from =
+    form === 'proxy' ? await readByProxy(record) : await whereNameLeads({ target, form, name }, record);
+  const open = record.cutOver;
+  if (open !== null && open.state !== 'rolled-back' && open.name !== name) {
+    throw new TldrError('INVALID_ARGUMENT', `"${open.name}" was cut over already: roll back first`);
+  }
+  const made = from === to;
+  if (!made) await checkVerified(request, record);
+  return { form, name, from, to, made };
+}
+
+/** @throws INVALID_ARGUMENT, UNSUPPORTED for a name that cannot be switched */
+async function whereNameLeads(
+  { target, form, name }: Pick<CutOverRequest, 'target' | 'form'> & { readonly name: string },
+  record: MigrationRecord,
+): Promise<string | null> {
+  const to = record.targetCollection;
+  const collections = await target.listCollections();
+  const live = (await target.aliases()).get(name);
+  const from = live ?? (form === 'alias' ? null : record.sourceCollection);
+  if (form === 'alias' && collections.includes(name)) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `"${name}" is a collection, not an alias: clients that use a collection's own name are switched by the proxy, or by --bare-name on a single server`,
+    );
+  }
+  if (form === 'bare-name') {
+    if (record.sourceEndpoint !== record.targetEndpoint)
+      throw new TldrError('INVALID_ARGUMENT', 'source and target are on different servers');
+    const refusal = await target.shadowingRefusal();
+    if (refusal !== null) throw new TldrError('UNSUPPORTED', `--bare-name is refused: ${refusal}`);
+  }
+  if (from !== null && from !== record.sourceCollection && from !== to) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `"${name}" leads to ${from}, which is neither source nor target of this migration`,
+    );
+  }
+  return from;
+}
+
+/** Counted again as well, unless a proxy follows: what was written since the verification is not in the target. */
+async function checkVerified(
+  { source, target, form, force, catchUp: how }: CutOverRequest,
+  record: MigrationRecord,
+): Promise<void> {
+  const forced = force === FORCE_WORDS;
+  if (form === 'proxy') await checkFollowed(record, { forced });
+  if (forced) return;
+  if (how !== undefined) {
+    if (COPIED.includes(record.phase)) return;
+    throw new TldrError(
+      'VERIFY_FAILED',
+      `the copy is not finished: it is ${record.phase}; \`migrate resume --catch-up\` goes on`,
+    );
+  }
+  if (force !== undefined)
+    throw new TldrError('INVALID_ARGUMENT', `--force takes these words: "${FORCE_WORDS}"`);
+  const { phase, verifiedPoints, sourceCollection, targetCollection } = record;
+  if (phase !== 'verified' || verifiedPoints === null) {
+    const how = phase === 'repairing' ? 'it was found to differ' : `it is ${phase}`;
+    throw new TldrError('VERIFY_FAILED', `the copy is not verified: ${how}; \`migrate resume\` goes on`);
+  }
+  // No two counts are of one moment while clients write. The ids of both sides were compared, and what was written
+  // since is in the journal until it is in the target; the proxy switches when nothing is.
+  if (form === 'proxy') return;
+  const counts = [await source.count(sourceCollection), await target.count(targetCollection)];
+  if (counts.some((count) => count !== verifiedPoints)) {
+    throw new TldrError(
+      'VERIFY_FAILED',
+      `the verification is out of date: ${verifiedPoints} points were equal then, now there are ${counts[0]} in ${sourceCollection} and ${counts[1]} in ${targetCollection}; pause the writers, then \`migrate verify\`, and \`migrate resume\` to repair`,
+    );
+  }
+}
+
+/**
+ * Sends clients to the target by one atomic switch of a name. What the name led to is recorded before, for the way
+ * back. Called again after a crash it finds out what was done. With `catchUp` the target is brought near the source
+ * first, then, from the before-cutover hook on, which has to stop the writers, made equal to it.
+ * @throws as `planCutOver`, what the before-cutover hook throws, and as `catchUpFrozen`, then with nothing switched
+ */
+export function cutOver(request: CutOverRequest): Promise<CutOverReport> {
+  return withRecord(request, async (record, lost) => {
+    const first = await planCutOver(request, record);
+    const facts = { ...factsOf(record), alias: first.name, previous: first.from ?? '' };
+    if (first.made) {
+      await makeSwitch(request, record, first);
+      return { ...first, caughtUp: null, frozenMs: null };
+    }
+    const follower = await near(request, record, lost);
+    const frozenAtMs = performance.now();
+    await request.hook?.('before-cutover', facts);
+    try {
+      const caughtUp = follower === null ? null : await equal(request, record, { ...follower, lost });
+      const lag = caughtUp?.lag ?? 0;
+      // Once more: a hook may take its time.
+      const planned = await planCutOver(atEnd(request), record);
+      lost.throwIfAborted();
+      await makeSwitch(request, record, planned, lag);
+      const frozenMs = Math.round(performance.now() - frozenAtMs);
+      await announce(request.hook, 'after-cutover', { facts, run: request });
+      return { ...planned, caughtUp, frozenMs };
+    } catch (error) {
+      await announce(request.hook, 'cutover-failed', { facts, run: request });
+      throw error;
+    }
+  });
+}
+
+/** After the freeze the ordinary checks hold. */
+function atEnd(request: CutOverRequest): CutOverRequest {
+  return request.catchUp?.withoutFreeze === true ? request : { ...request, catchUp: undefined };
+}
+
+/** Fires when the caller stops, or the record is lost. */
+function eitherOf({ signal }: RunOptions, lost: AbortSignal): AbortSignal {
+  return signal === undefined ? lost : AbortSignal.any([lost, signal]);
+}
+
+interface Near {
+  readonly follower: Follower;
+  readonly caughtUp: CaughtUp;
+}
+
+/** Brings the target near the source while clients write. */
+async function near(
+  request: CutOverRequest,
+  record: MigrationRecord,
+  lost: AbortSignal,
+): Promise<Near | null> {
+  const { catchUp: how, log, place } = request;
+  if (how === undefined) return null;
+  record.phase = 'following';
+  record.verifiedPoints = null;
+  await place.write(record);
+  const signal = eitherOf(request, lost);
+  const follower = await followRecorded(request, record, { ...how, signal });
+  return { follower, caughtUp: await catchUp(follower, { lagMax: how.lagMax, log }) };
+}
+
+/** Makes the target equal to a source that nobody writes to any more; only near where a lag is allowed. */
+async function equal(
+  request: CutOverRequest,
+  record: MigrationRecord,
+  { follower, caughtUp, lost }: Near & { readonly lost: AbortSignal },
+): Promise<CaughtUp> {
+  const { catchUp: how, source, target, place } = request;
+  if (how === undefined || how.withoutFreeze === true) return caughtUp;
+  const collection = record.sourceCollection;
+  const signal = eitherOf(request, lost);
+  const { freezeMsMax } = how;
+  const frozen = await catchUpFrozen(follower, { source, collection, freezeMsMax, signal });
+  record.phase = 'verified';
+  record.verifiedPoints = await target.count(record.targetCollection);
+  await place.write(record);
+  return { ...frozen, passes: caughtUp.passes + frozen.passes };
+}
+
+async function makeSwitch(
+  request: CutOverRequest,
+  record: MigrationRecord,
+  { form, name, from, to, made }: Switch,
+  lag = 0,
+): Promise<void> {
+  const { target, place, force } = request;
+  const before = record.cutOver;
+  const resumed = before !== null && before.state !== 'rolled-back' && before.name === name;
+  if (!resumed && made) {
+    throw new TldrError('ALREADY_EXISTS', `"${name}" leads to ${to} already, but not by this migration`);
+  }
+  const begun: CutOver = resumed
+    ? { ...before, state: 'begun' }
+    : {
+        ...{ form, name, previous: form === 'alias' ? from : null, forced: force !== undefined },
+        ...(lag === 0 ? {} : { lag }),
+        state: 'begun',
+      };
+  record.cutOver = begun;
+  await place.write(record);
+  if (!made && form === 'alias') await target.switchAlias(name, to);
+  if (!made && form === 'bare-name') await target.shadowName(name, to);
+  if (!made && form === 'proxy') await switchProxy(request, record, before);
+  record.cutOver = { ...begun, state: 'done' };
+  await place.write(record);
+}
+
+/** @throws TIMEOUT, UNAVAILABLE, ABORTED, with clients where they were and the record saying so */
+async function switchProxy(
+  { place, waitMs = PROXY_WAIT_MS, signal, log, onProgress }: CutOverRequest,
+  record: MigrationRecord,
+  before: CutOver | null,
+): Promise<void> {
+  try {
+    await guardingProxy(record)?.toTarget({ signal, log, onProgress }, waitMs);
+  } catch (error) {
+    record.cutOver = before === null ? null : { ...before, state: 'rolled-back' };
+    await place.write(record);
+    throw error;
+  }
+}

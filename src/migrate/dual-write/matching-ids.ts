@@ -1,0 +1,35 @@
+import { isTldrError, messageOf, TldrError } from '../../core/errors.js';
+import type { PointId } from '../../core/point-id.js';
+import type { PointCondition, VectorStore } from '../../store/vector-store.js';
+import type { NamesCheck } from './names-check.js';
+
+interface Source {
+  readonly source: VectorStore;
+  readonly sourceCollection: string;
+  readonly checkNames?: NamesCheck | undefined;
+}
+
+/**
+ * Returns the ids that a condition selects in the source, page by page. They are complete only if this ends without an
+ * error.
+ * @throws INVALID_ARGUMENT for a condition that the source does not take, UNAVAILABLE if it does not answer, or if its
+ * name led elsewhere meanwhile
+ */
+export async function* matchingIds(
+  { source, sourceCollection, checkNames }: Source,
+  condition: PointCondition,
+): AsyncGenerator<readonly PointId[]> {
+  try {
+    await checkNames?.('recently');
+    yield* source.matchingIds(sourceCollection, condition);
+  } catch (cause) {
+    const code = isTldrError(cause) ? cause.code : 'INTERNAL';
+    if (code === 'UNAVAILABLE' || code === 'ABORTED') throw cause;
+    // Another collection may have refused the condition.
+    await checkNames?.('now');
+    if (code === 'INVALID_ARGUMENT') throw cause;
+    const why = `the points that the filter selects cannot be looked up: ${messageOf(cause)}`;
+    throw new TldrError(code === 'UNSUPPORTED' ? 'INVALID_ARGUMENT' : 'UNAVAILABLE', why, { cause });
+  }
+  await checkNames?.('now');
+}

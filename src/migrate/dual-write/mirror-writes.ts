@@ -1,0 +1,380 @@
+import type { Encoder } from '../../encoder/model.js';
+import { isTldrError, messageOf, TldrError } from '../../core/errors.js';
+import type { Sent, Touched, WriteOutcome } from '../../store/write-guard.js';
+import type { PointId } from '../../core/point-id.js';
+import { sleep, throwIfAborted, type Log } from '../../core/run.js';
+import type { VectorStore } from '../../store/vector-store.js';
+import { endsWithin } from './ends-within.js';
+import type { CopyState, Side } from './journal-state.js';
+import { LeftEntries } from './left-entries.js';
+import { LoggedWrites } from './logged-writes.js';
+import { matchingIds } from './matching-ids.js';
+import type { NamesCheck } from './names-check.js';
+import { openSync } from './open-sync.js';
+import type { PointSync } from './point-sync.js';
+import { setAsideText, type SetAside } from './set-aside.js';
+import type { WriteJournal } from './write-journal.js';
+import { WriteTurns } from './write-turns.js';
+
+/** Entries left from before that are brought over together: one by one each would cost a round trip of its own. */
+const LEFT_TOGETHER = 32;
+/** Groups of them under way, so that a point which cannot be brought over keeps only its own group from it. */
+const LEFT_LANES = 4;
+/** Longest wait of a client for its points to be in the target: where it reads the source, and where the target. */
+const SOURCE_WAIT_MS = 2_000;
+const TARGET_WAIT_MS = 10_000;
+/**
+ * Longest wait until the target holds the writes made so far. After that, longest time for which writes are held up
+ * until the target holds every write, before reads are switched. If it does not in time, the switch is tried again.
+ */
+const SWITCH_WAIT_MS = 3_000;
+/** After writes were held up in vain, they are not held up again for so many times as long. */
+const SWITCH_PAUSES = 3;
+const OPEN_CHECK_MS = 5;
+/** Longest wait of a write for those before it; then nothing was sent. */
+const TURN_WAIT_MS = 20_000;
+/** Of points that are written while nothing is brought over, so many are remembered. */
+const LATER_POINTS_MAX = 1_000_000;
+
+export interface FollowOptions {
+  readonly source: VectorStore;
+  readonly target: VectorStore;
+  readonly sourceCollection: string;
+  readonly targetCollection: string;
+  readonly encoder: Encoder;
+  readonly journal: WriteJournal;
+  readonly checkNames?: NamesCheck | undefined;
+  readonly log?: Log | undefined;
+  readonly targetWaitMs?: number;
+}
+
+/** How far the target is behind the writes. */
+export interface FollowStatus {
+  readonly state: CopyState;
+  readonly side: Side;
+  /** Entries of the journal whose points are not known to be equal. */
+  readonly open: number;
+  /** Every point touched before the copy was finished has been brought over since, or set aside. */
+  readonly caughtUp: boolean;
+  /** Points that cannot be brought over as they are; their entries stay open. */
+  readonly setAside: SetAside | null;
+}
+
+/**
+ * Brings what is written to the source of a migration to its target. The source is the master all the time; a point is
+ * journalled before a write can touch it, read from the source after the write was applied, and written to the target
+ * as it is then. While the copy runs nothing is brought over: it could be overtaken by what the copy read before; all
+ * points touched until then are brought over when the copy is finished.
+ */
+export class FollowWrites {
+  readonly #options: FollowOptions;
+  readonly #turns = new WriteTurns(TURN_WAIT_MS);
+  readonly #stop = new AbortController();
+  /** Entries of writes that have not been brought over or left for later by the write itself. */
+  readonly #inFlight = new Set<number>();
+  readonly #finishing = new Set<Promise<TldrError | null>>();
+  /** Entries of points that are brought over when the copy is finished, and of points that are set aside. */
+  readonly #later = new LeftEntries(LATER_POINTS_MAX);
+  readonly #aside = new LeftEntries();
+  #sync: PointSync | null = null;
+  #wanted: CopyState = 'waiting';
+  #reached: CopyState = 'waiting';
+  #side: Side = 'source';
+  /** A write that is not in the target in time is said to have failed: its client may read there. */
+  #strict = false;
+  /** When writes may be held up for a switch again. */
+  #switchAfterMs = 0;
+  #caughtUp = false;
+  #replay: Promise<void> = Promise.resolve();
+  readonly #logged: LoggedWrites;
+  /** An earlier process may have left writes that the source has logged and not applied. */
+  #mayHaveLeft: boolean;
+
+  constructor(options: FollowOptions) {
+    this.#options = options;
+    this.#mayHaveLeft = options.journal.openCount > 0;
+    this.#logged = new LoggedWrites(options, { signal: this.#stop.signal, log: options.log });
+  }
+
+  status(): FollowStatus {
+    const { openCount: open } = this.#options.journal;
+    const setAside = this.#sync?.setAside ?? null;
+    return { state: this.#reached, side: this.#side, open, caughtUp: this.#caughtUp, setAside };
+  }
+
+  /**
+   * Makes a write: journalled, sent, and brought over. A condition is looked up, and its write made, while no other
+   * write is: none can make it select other points. A write that the source has only logged is answered at once, and
+   * brought over when the source has applied it.
+   * @throws what `send` throws; UNAVAILABLE where the journal cannot be written, with nothing sent, and where the
+   * target serves and does not hold the points in time; INVALID_ARGUMENT for a condition that cannot be looked up
+   */
+  async write<Answer>(touched: Touched, send: () => Promise<Sent<Answer>>): Promise<Answer> {
+    const { journal } = this.#options;
+    const work: Work = { entries: [], ids: touched.conditions.length === 0 ? touched.ids : null, points: 0 };
+    // Where clients read the source, they find these there once this write is applied.
+    const earlier = this.#strict ? this.#logged.ended() : Promise.resolve();
+    const begin = async (ids: readonly PointId[]): Promise<void> => {
+      const { entries, written } = journal.begin(ids);
+      for (const entry of entries) this.#inFlight.add(entry);
+      await written.catch((error: unknown) => {
+        for (const entry of entries) this.#inFlight.delete(entry);
+        throw error;
+      });
+      work.entries.push(...entries);
+      work.points += ids.length;
+    };
+    let finished: Promise<TldrError | null> = Promise.resolve(null);
+    const sent = new Promise<Sent<Answer>>((resolve, reject) => {
+      // Nothing is opened before its turn: a cut-over, whose turn it is, waits until nothing is open.
+      const inTurn = async (): Promise<void> => {
+        let outcome: WriteOutcome = 'unknown';
+        try {
+          await begin(touched.ids);
+          if (touched.conditions.length > 0) await this.#leftApplied();
+          for (const condition of touched.conditions)
+            for await (const page of matchingIds(this.#options, condition)) await begin(page);
+          const made = await send();
+          ({ outcome } = made);
+          resolve(made);
+        } catch (error) {
+          reject(error instanceof Error ? error : new Error(messageOf(error), { cause: error }));
+        }
+        // What may still be applied could make a condition select other points.
+        if (outcome !== 'applied') await this.#logged.settle();
+      };
+      const turn = work.ids === null ? this.#turns.alone(inTurn) : this.#turns.shared(inTurn);
+      turn.catch(reject);
+      finished = this.#finish(work, turn);
+    });
+    const { answer, outcome } = await sent;
+    if (outcome === 'logged') await this.#logged.answering(work.points, finished, SOURCE_WAIT_MS);
+    else await this.#bounded(finished, earlier);
+    return answer;
+  }
+
+  /** Follows the copy; resolves when nothing of the state before is under way. @throws what reading the target throws */
+  async setState(state: CopyState): Promise<void> {
+    if (state === this.#wanted) return;
+    if (state === 'copied') {
+      this.#sync = await openSync({ ...this.#options, onBrought: (id) => this.#brought(id) });
+      this.#wanted = this.#reached = state;
+      this.#later.clear();
+      const left = this.#options.journal.openEntries().filter((entry) => !this.#inFlight.has(entry));
+      this.#replay = this.#bringLeft(left).catch((error: unknown) => this.#stopped(error));
+      return;
+    }
+    this.#wanted = state;
+    this.#caughtUp = false;
+    // What was begun to be brought over could meet what the copy is about to read. Points that were set aside would
+    // never end: what is not over stays open.
+    await this.#sync?.stop();
+    await Promise.all([...this.#finishing, this.#replay]);
+    this.#sync = null;
+    this.#aside.clear();
+    this.#reached = state;
+  }
+
+  /** Resolves when every point touched before the copy was finished is equal or set aside. @throws TIMEOUT */
+  async caughtUp(timeoutMs: number): Promise<void> {
+    const inTime = await endsWithin(this.#replay, timeoutMs);
+    if (!inTime || !this.#caughtUp)
+      throw new TldrError(
+        'TIMEOUT',
+        `writes made before were not brought to the target within ${timeoutMs} ms`,
+      );
+  }
+
+  /**
+   * Lets `switchReads` send reads to the other side. To the target only at a moment when it holds every write that was
+   * answered; to the source at once.
+   * @returns false where there was no such moment in time
+   * @throws INVALID_DATA if the target cannot hold a point, ABORTED once it was given up
+   */
+  async switchTo(side: Side, switchReads: () => Promise<void>): Promise<boolean> {
+    if (side === 'source') {
+      await this.#switch(side, switchReads);
+      this.#strict = false;
+      return true;
+    }
+    // What is behind by more than a moment, or for good, is no reason to hold up writes.
+    const { lastOpened } = this.#options.journal;
+    if (performance.now() < this.#switchAfterMs || !(await this.#isOver(lastOpened))) return false;
+    const fromMs = performance.now();
+    const switched = await this.#turns.aloneWithin(SWITCH_WAIT_MS, async () => {
+      if (!(await this.#isOver(Infinity, fromMs + SWITCH_WAIT_MS))) return false;
+      this.#strict = true;
+      await this.#switch(side, switchReads);
+      return true;
+    });
+    if (switched !== true) {
+      const nowMs = performance.now();
+      this.#switchAfterMs = nowMs + SWITCH_PAUSES * (nowMs - fromMs);
+    }
+    return switched === true;
+  }
+
+  /**
+   * Waits until entries up to that number are closed, and everything from before has been brought over.
+   * @returns false if that takes too long. @throws INVALID_DATA if the target cannot hold a point, ABORTED
+   */
+  async #isOver(last: number, untilMs = performance.now() + SWITCH_WAIT_MS): Promise<boolean> {
+    const { journal } = this.#options;
+    for (;;) {
+      throwIfAborted(this.#stop.signal);
+      const setAside = this.#sync?.setAside ?? null;
+      if (setAside !== null) throw new TldrError('INVALID_DATA', setAsideText(setAside));
+      const { oldestOpen } = journal;
+      if (this.#caughtUp && (oldestOpen === null || oldestOpen > last)) return true;
+      if (performance.now() > untilMs) return false;
+      await sleep(OPEN_CHECK_MS, this.#stop.signal);
+    }
+  }
+
+  /** Waits for writes of an earlier process: as long as they are not applied a condition selects other points. */
+  async #leftApplied(): Promise<void> {
+    if (!this.#mayHaveLeft) return;
+    await this.#logged.settle();
+    this.#mayHaveLeft = false;
+  }
+
+  async #switch(side: Side, switchReads: () => Promise<void>): Promise<void> {
+    const before = this.#side;
+    this.#side = side;
+    try {
+      await switchReads();
+    } catch (error) {
+      this.#side = before;
+      throw error;
+    }
+  }
+
+  /** Begins the journal anew where it has become large. */
+  async tidy(): Promise<void> {
+    try {
+      await this.#options.journal.rotate();
+    } catch (error) {
+      this.#options.log?.('warn', `the journal cannot be begun anew: ${messageOf(error)}`);
+    }
+  }
+
+  /** Ends what only waits, such as for a moment to switch; everything else goes on until `close`. */
+  giveUp(): void {
+    this.#stop.abort();
+  }
+
+  /** Stops bringing points over; what is open is brought over when the journal is opened again. */
+  async close(): Promise<void> {
+    this.#stop.abort();
+    await this.#sync?.stop();
+    await Promise.all([...this.#finishing, this.#replay]);
+    await this.#options.journal.close();
+  }
+
+  /**
+   * Everything that is left of a write after its turn; never fails: what cannot be done now stays open. Resolves with
+   * why a point was set aside, or null.
+   */
+  #finish(work: Work, turn: Promise<void>): Promise<TldrError | null> {
+    const finished = this.#finishNow(work, turn)
+      .catch((error: unknown) => {
+        this.#stopped(error);
+        return null;
+      })
+      .finally(() => this.#finishing.delete(finished));
+    this.#finishing.add(finished);
+    return finished;
+  }
+
+  async #finishNow({ entries, ids }: Work, turn: Promise<void>): Promise<TldrError | null> {
+    let why: TldrError | null = null;
+    try {
+      await turn;
+      for (const entry of entries) {
+        const touched = entries.length === 1 && ids !== null ? ids : await this.#options.journal.idsOf(entry);
+        const sync = this.#sync;
+        if (this.#wanted === 'copied' && sync !== null) {
+          const found = await this.#bring(sync, entry, touched);
+          why ??= found;
+        } else this.#leave(entry, touched);
+        this.#inFlight.delete(entry);
+      }
+    } finally {
+      for (const entry of entries) this.#inFlight.delete(entry);
+    }
+    return why;
+  }
+
+  /** Leaves points until the copy is finished: then those of all open entries are looked at. */
+  #leave(entry: number, ids: readonly PointId[]): void {
+    const { journal } = this.#options;
+    if (journal.isOpen(entry) && !this.#later.keep(entry, ids)) journal.done(entry);
+  }
+
+  async #bringLeft(entries: readonly number[]): Promise<void> {
+    const sync = this.#sync;
+    const { journal } = this.#options;
+    if (sync === null) return;
+    // Writes of a process that was killed may still be under way in the database.
+    if (entries.length > 0) await this.#logged.settle();
+    const left = groupsOf(entries, LEFT_TOGETHER);
+    const lane = async (): Promise<void> => {
+      for (const group of left) {
+        const touched = await Promise.all(
+          group.map(async (entry) => ({ entry, ids: await journal.idsOf(entry) })),
+        );
+        // Asked for together, they are brought over together.
+        await Promise.all(touched.map(({ entry, ids }) => this.#bring(sync, entry, ids)));
+      }
+    };
+    await Promise.all(Array.from({ length: LEFT_LANES }, lane));
+    this.#caughtUp = this.#wanted === 'copied';
+  }
+
+  /**
+   * Resolves when every point of an entry was brought over or set aside. An entry stays open as long as it stands for a
+   * point that is set aside.
+   */
+  async #bring(sync: PointSync, entry: number, ids: readonly PointId[]): Promise<TldrError | null> {
+    const { journal } = this.#options;
+    const why = await sync.sync([...new Set(ids)]);
+    const standsFor = why !== null && journal.isOpen(entry) && this.#aside.keep(entry, sync.asideOf(ids));
+    if (!standsFor) journal.done(entry);
+    return why;
+  }
+
+  /** A point that was set aside is over. */
+  #brought(id: PointId): void {
+    const entry = this.#aside.release(id);
+    if (entry !== null) this.#options.journal.done(entry);
+  }
+
+  /** @throws UNAVAILABLE after a while, or for a point that was set aside, where clients read the target */
+  async #bounded(finished: Promise<TldrError | null>, earlier: Promise<void>): Promise<void> {
+    const { targetWaitMs = TARGET_WAIT_MS } = this.#options;
+    const waitMs = this.#strict ? targetWaitMs : SOURCE_WAIT_MS;
+    const inTime = await endsWithin(Promise.all([finished, earlier]), waitMs);
+    if (!this.#strict) return;
+    if (!inTime)
+      throw new TldrError('UNAVAILABLE', 'the write was made, but cannot be read yet: it may be repeated');
+    const why = await finished;
+    if (why !== null)
+      throw new TldrError('UNAVAILABLE', `the write was made, but cannot be read yet: ${messageOf(why)}`);
+  }
+
+  #stopped(error: unknown): void {
+    if (!isTldrError(error, 'ABORTED'))
+      this.#options.log?.('warn', `writes stay in the journal: ${messageOf(error)}`);
+  }
+}
+
+/** A write's entries in the journal, and all its points where they are few enough to be held. */
+interface Work {
+  readonly entries: number[];
+  readonly ids: readonly PointId[] | null;
+  points: number;
+}
+
+function* groupsOf<T>(all: readonly T[], size: number): Generator<readonly T[]> {
+  for (let at = 0; at < all.length; at += size) yield all.slice(at, at + size);
+}

@@ -1,0 +1,35 @@
+import { TldrError } from '../../core/errors.js';
+import { componentBytesOf } from '../../store/stored-component.js';
+import { targetDescription } from '../../store/target-description.js';
+import { PointSync, type SyncSides } from './point-sync.js';
+
+interface Followed extends Omit<SyncSides, 'identity' | 'componentBytes' | 'shardKeys'> {
+  readonly sourceCollection: string;
+  readonly targetCollection: string;
+}
+
+/**
+ * Returns what brings points over to a target that is there, by what the target says of itself.
+ * @throws MISMATCH if the target is of another source or encoder, and what reading the collections throws
+ */
+export async function openSync(followed: Followed): Promise<PointSync> {
+  const { source, target, encoder, sourceCollection, targetCollection } = followed;
+  await followed.checkNames?.('recently');
+  const targetSpec = await target.describe(targetCollection);
+  const description = targetDescription(targetSpec);
+  if (description?.source !== sourceCollection || description.encoder !== encoder.fingerprint)
+    throw new TldrError(
+      'MISMATCH',
+      `${targetCollection} is not what this encoder made of ${sourceCollection}`,
+    );
+  const { shardKeys } = await source.describe(sourceCollection);
+  await followed.checkNames?.('now');
+  const identity = {
+    ...{ sourceEndpoint: source.endpoint, sourceCollection },
+    ...{ targetEndpoint: target.endpoint, targetCollection },
+    ...{ vectorName: description.vector, compactName: description.compact, layout: description.layout },
+    encoderFingerprint: description.encoder,
+  };
+  const componentBytes = componentBytesOf(targetSpec, description.compact);
+  return new PointSync({ ...followed, identity, componentBytes, shardKeys });
+}

@@ -1,0 +1,91 @@
+import { rm } from 'node:fs/promises';
+import { isTldrError, messageOf } from '../../core/errors.js';
+import { sleep, type Log } from '../../core/run.js';
+import type { FollowWrites } from './mirror-writes.js';
+import { readPlan, reportPath, writeReport, type JournalPlan, type Side } from './journal-state.js';
+
+const POLL_MS = 200;
+/** Commands take a report older than several of these for that of a process that is gone. */
+const REPORT_MS = 1_000;
+
+export interface ObeyOptions {
+  readonly folder: string;
+  readonly follower: FollowWrites;
+  readonly source: string;
+  readonly target: string;
+  readonly encoder: string;
+  /** Lets requests that begin from now on read that side. */
+  readonly switchReads: (side: Side) => Promise<void>;
+  /** Called when the copy is over, from where on the target says what it holds. */
+  readonly copied: () => Promise<void>;
+  readonly log?: Log | undefined;
+}
+
+/** Does what the plan in a journal's folder says, and reports beside it. Returns what ends this. */
+export function obeyPlan(options: ObeyOptions): () => Promise<void> {
+  const { folder, follower, source, target, encoder, log } = options;
+  const stop = new AbortController();
+  let moving: Promise<void> | null = null;
+  // What failed is tried again at the next step.
+  const left = { isCopiedToBeTold: false };
+  let said = '';
+  let reported = '';
+  let reportedAtMs = Number.NEGATIVE_INFINITY;
+  const complain = (error: unknown): void => {
+    if (stop.signal.aborted && isTldrError(error, 'ABORTED')) return;
+    const text = messageOf(error);
+    if (text !== said) log?.('warn', `the plan of the migration cannot be followed yet: ${text}`, { source });
+    said = text;
+  };
+  const report = async (): Promise<void> => {
+    const status = follower.status();
+    const text = JSON.stringify(status);
+    if (text === reported && performance.now() - reportedAtMs < REPORT_MS) return;
+    await writeReport(folder, { ...status, pid: process.pid, at: Date.now(), source, target, encoder });
+    [reported, reportedAtMs] = [text, performance.now()];
+  };
+  const step = async (): Promise<void> => {
+    const plan = await readPlan(folder);
+    // Reports go on while something takes its time.
+    moving ??= moveTowards(plan, options, left)
+      .then(() => void (said = ''), complain)
+      .finally(() => (moving = null));
+    await Promise.race([moving, sleep(POLL_MS, stop.signal).catch(() => undefined)]);
+    await report();
+    await follower.tidy();
+  };
+  const running = (async () => {
+    while (!stop.signal.aborted) {
+      await step().catch(complain);
+      await sleep(POLL_MS, stop.signal).catch(() => undefined);
+    }
+  })();
+  return async () => {
+    stop.abort();
+    await running;
+    await moving;
+    await rm(reportPath(folder), { force: true });
+  };
+}
+
+async function moveTowards(
+  plan: JournalPlan,
+  { follower, copied, switchReads, log, source }: ObeyOptions,
+  left: { isCopiedToBeTold: boolean },
+): Promise<void> {
+  const { state, side } = follower.status();
+  // Reads leave a target before it is filled again.
+  if (plan.side === 'source' && side !== 'source')
+    await follower.switchTo('source', () => switchReads('source'));
+  if (plan.state !== state) {
+    await follower.setState(plan.state);
+    left.isCopiedToBeTold = plan.state === 'copied';
+  }
+  if (left.isCopiedToBeTold) {
+    await copied();
+    left.isCopiedToBeTold = false;
+  }
+  if (plan.side === 'source' || side === 'target' || plan.state !== 'copied') return;
+  if (await follower.switchTo('target', () => switchReads('target')))
+    log?.('info', 'reads go to the target', { source });
+}

@@ -1,0 +1,398 @@
+import { stat, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import { codeOf, messageOf, TldrError } from '../../core/errors.js';
+import type { PointId } from '../../core/point-id.js';
+import { decodeEntries, encodeDone, encodeOwner, encodeTouched } from './journal-entries.js';
+import {
+  BLOCK_BYTES,
+  BlockReader,
+  FRAME_HEAD_BYTES,
+  frameOf,
+  framesOf,
+  openJournal,
+  readAt,
+  type Place,
+} from './journal-frames.js';
+import { checkNotMissing, LOST_WITH_IT, lostError, unusable, whyExpected } from './journal-missing.js';
+import { reportPath } from './journal-state.js';
+import { lockRecord } from '../state/lock.js';
+import { checkOwnFolder, makeOwnFolder } from './own-folder.js';
+import { removeLeftovers, swapFile, syncFolder } from '../state/whole-file.js';
+
+const NAME = 'writes.journal';
+const MAGIC = Buffer.from('TLDRJ01\n');
+/** Ids of one entry at most; what touches more has several. */
+export const ENTRY_IDS_MAX = 4096;
+/** A file larger than this is begun anew where that makes it at most half as large. */
+const ROTATE_BYTES = 16 * 1024 ** 2;
+
+export interface JournalOptions {
+  /** Who knows, in words, that there must be a journal, such as a migration's record. */
+  readonly expectedBy?: string | null;
+  /** What the journal is for (`ownerOf`); null leaves that as it is. */
+  readonly owner?: string | null;
+}
+
+/** Entries that were opened. */
+export interface Begun {
+  readonly entries: readonly number[];
+  readonly written: Promise<void>;
+}
+
+/** Bytes of an entry for the next frame; its number where it is opened by them. */
+interface Buffered {
+  readonly bytes: Buffer;
+  readonly entry: number | null;
+}
+
+/**
+ * Points that writes touched, on disk before the writes are made: an entry is open from then until its points are
+ * known to be right. The file only grows, by frames of many entries that were asked for while the frame before was
+ * being written, so that one wait for the disk serves them all. Frames are on disk one after the other: only the last
+ * one can be torn.
+ */
+export class WriteJournal {
+  readonly #folder: string;
+  /** For errors. */
+  readonly #name: string;
+  readonly #unlock: () => Promise<void>;
+  readonly #open = new Map<number, Place>();
+  #file: FileHandle;
+  #sizeBytes: number;
+  #openBytes = 0;
+  #next = 1;
+  #buffered: Buffered[] = [];
+  #nextFrame: Promise<void> | null = null;
+  /** Ends when everything that was begun on the file has ended. */
+  #tail: Promise<unknown> = Promise.resolve();
+  #failed: TldrError | null = null;
+  #owner: string | null = null;
+
+  private constructor(folder: string, file: FileHandle, unlock: () => Promise<void>) {
+    this.#folder = folder;
+    this.#name = `the journal in ${folder}`;
+    this.#file = file;
+    this.#unlock = unlock;
+    this.#sizeBytes = MAGIC.length;
+  }
+
+  /**
+   * Opens the journal of a folder, new where there is none; what a crash left of its last frame is cut off.
+   * @throws ALREADY_EXISTS while another process has it open, INVALID_DATA where it is damaged, or where there must be one
+   * and it is missing, empty or that of another migration, INVALID_ARGUMENT where the folder cannot be used, or
+   * another user could put something else in its place
+   */
+  static async open(
+    folder: string,
+    { expectedBy = null, owner = null }: JournalOptions = {},
+  ): Promise<WriteJournal> {
+    const path = join(folder, NAME);
+    const usable = async (): Promise<string | null> => {
+      await checkOwnFolder(folder);
+      const why = expectedBy ?? (await whyExpected(folder));
+      await checkNotMissing(path, why, MAGIC.length);
+      await makeOwnFolder(folder);
+      return why;
+    };
+    const why = await usable().catch((cause: unknown) => {
+      throw unusable(folder, cause);
+    });
+    const unlock = await lockRecord(path);
+    try {
+      for (const written of [path, reportPath(folder)]) await removeLeftovers(written);
+      const file = await openJournal(path);
+      const journal = new WriteJournal(folder, file, unlock);
+      await journal.#recover(path);
+      if (owner !== null) await journal.#belongTo(owner, { path, why });
+      return journal;
+    } catch (cause) {
+      await unlock();
+      throw unusable(folder, cause);
+    }
+  }
+
+  /** When a folder's journal was written to last; null where there is none. Anybody may ask. */
+  static async writtenAt(folder: string): Promise<Date | null> {
+    return stat(join(folder, NAME)).then(
+      ({ mtime }) => mtime,
+      () => null,
+    );
+  }
+
+  /** Entries whose points are not known to be right, the oldest first. */
+  openEntries(): number[] {
+    return [...this.#open.keys()];
+  }
+
+  /** Returns whether an entry is in the journal and its points are not known to be right. */
+  isOpen(entry: number): boolean {
+    return this.#open.has(entry);
+  }
+
+  get openCount(): number {
+    return this.#open.size;
+  }
+
+  /** Number of the entry that has been open longest; null where none is. */
+  get oldestOpen(): number | null {
+    for (const entry of this.#open.keys()) return entry;
+    return null;
+  }
+
+  /** Number of the entry that was opened last, or 0. */
+  get lastOpened(): number {
+    return this.#next - 1;
+  }
+
+  get sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+
+  /**
+   * Opens entries for points. Their numbers are given at once, so that nobody takes them for left over; `written`
+   * resolves when they are on disk, and rejects with UNAVAILABLE where the disk does not take them. A point that is
+   * named twice is noted once.
+   */
+  begin(touched: readonly PointId[]): Begun {
+    const ids = [...new Set(touched)];
+    const entries: number[] = [];
+    for (let start = 0; start < ids.length; start += ENTRY_IDS_MAX) {
+      const entry = this.#next++;
+      entries.push(entry);
+      this.#buffered.push({ bytes: encodeTouched(entry, ids.slice(start, start + ENTRY_IDS_MAX)), entry });
+    }
+    return { entries, written: entries.length > 0 ? this.#flush() : Promise.resolve() };
+  }
+
+  /** Closes an entry; on disk with whatever is written next, since doing it twice does no harm. */
+  done(entry: number): void {
+    const place = this.#open.get(entry);
+    if (place === undefined) return;
+    this.#open.delete(entry);
+    this.#openBytes -= place.length;
+    this.#buffered.push({ bytes: encodeDone(entry), entry: null });
+  }
+
+  /** The points of an open entry. @throws INVALID_ARGUMENT for one that is not open */
+  idsOf(entry: number): Promise<PointId[]> {
+    return this.#alone(async () => {
+      const place = this.#open.get(entry);
+      if (place === undefined) throw new TldrError('INVALID_ARGUMENT', `journal entry ${entry} is not open`);
+      const [found] = decodeEntries(await readAt(this.#file, place, this.#name));
+      return found?.kind === 'touched' ? [...found.ids] : [];
+    });
+  }
+
+  /**
+   * Begins the file anew with the open entries alone, where it is large and that makes it much smaller, or where
+   * somebody removed it. @throws UNAVAILABLE where what a restart would read is another file: nothing more is added
+   */
+  async rotate(minBytes = ROTATE_BYTES): Promise<void> {
+    await this.#alone(async () => {
+      if (this.#failed !== null) return;
+      const large = this.#sizeBytes >= minBytes && this.#openBytes * 2 <= this.#sizeBytes;
+      const there = await this.#inPlace();
+      if (there === 'another') throw this.#unwritten('another file was put in its place', true);
+      if (large || there === 'none') await this.#rewrite();
+    });
+  }
+
+  /** Puts on disk what is not there yet, and lets others open the journal. */
+  async close(): Promise<void> {
+    try {
+      if (this.#buffered.length > 0) await this.#flush();
+    } finally {
+      await this.#tail;
+      await this.#file.close();
+      await this.#unlock();
+    }
+  }
+
+  /**
+   * Notes what the journal is for. Every journal does so when it begins: one that does not, and holds nothing else
+   * either, was cut short.
+   */
+  async #belongTo(
+    owner: string,
+    { path, why }: { readonly path: string; readonly why: string | null },
+  ): Promise<void> {
+    if (this.#owner === owner) return;
+    if (why !== null && this.#owner !== null) throw lostError(path, `is for ${this.#owner}`, why);
+    if (why !== null && this.#sizeBytes === MAGIC.length) throw lostError(path, 'holds nothing', why);
+    this.#owner = owner;
+    this.#buffered.push({ bytes: encodeOwner(owner), entry: null });
+    await this.#flush();
+  }
+
+  /** Resolves when everything buffered by now is on disk; whoever comes while a frame is written shares the next. */
+  #flush(): Promise<void> {
+    this.#nextFrame ??= this.#alone(() => {
+      this.#nextFrame = null;
+      const buffered = this.#buffered;
+      this.#buffered = [];
+      return this.#writeFrames(buffered);
+    });
+    return this.#nextFrame;
+  }
+
+  /** One thing at a time is done with the file. */
+  #alone<T>(task: () => Promise<T>): Promise<T> {
+    const result = this.#tail.then(task);
+    this.#tail = result.catch(() => undefined);
+    return result;
+  }
+
+  /** As many frames as it takes; where one cannot be written, none of them counts. */
+  async #writeFrames(buffered: readonly Buffered[]): Promise<void> {
+    if (this.#failed !== null) throw this.#failed;
+    let at = this.#sizeBytes;
+    const opened: [number, Place][] = [];
+    for (const frame of framesOf(buffered)) {
+      await this.#writeFrame(Buffer.concat(frame.map(({ bytes }) => bytes)));
+      at += FRAME_HEAD_BYTES;
+      for (const { bytes, entry } of frame) {
+        if (entry !== null) opened.push([entry, { at, length: bytes.length }]);
+        at += bytes.length;
+      }
+    }
+    for (const [entry, place] of opened) this.#keep(entry, place);
+    this.#sizeBytes = at;
+  }
+
+  async #writeFrame(content: Buffer): Promise<void> {
+    try {
+      await this.#file.appendFile(frameOf(content));
+    } catch (cause) {
+      // A full disk may have room again: as if this had not been tried.
+      const undone = await this.#file.truncate(this.#sizeBytes).then(
+        () => true,
+        () => false,
+      );
+      throw this.#unwritten(cause, !undone);
+    }
+    // What is on disk after this fails is not known: nothing more is added.
+    await this.#file.datasync().catch((cause: unknown) => {
+      throw this.#unwritten(cause, true);
+    });
+  }
+
+  #unwritten(cause: unknown, forGood: boolean): TldrError {
+    const message = `${this.#name} cannot be written: ${messageOf(cause)}`;
+    const error = new TldrError('UNAVAILABLE', message, { cause });
+    if (forGood) this.#failed = error;
+    return error;
+  }
+
+  #keep(entry: number, place: Place): void {
+    this.#open.set(entry, place);
+    this.#openBytes += place.length;
+  }
+
+  async #rewrite(): Promise<void> {
+    const path = join(this.#folder, NAME);
+    const places = new Map<number, Place>();
+    let sizeBytes = 0;
+    const write = async (to: FileHandle): Promise<void> => {
+      const head = this.#owner === null ? MAGIC : Buffer.concat([MAGIC, frameOf(encodeOwner(this.#owner))]);
+      await to.appendFile(head);
+      sizeBytes += head.length;
+      for await (const frame of this.#openInFrames()) {
+        await to.appendFile(frameOf(Buffer.concat(frame.map(({ bytes }) => bytes))));
+        sizeBytes += FRAME_HEAD_BYTES;
+        for (const { entry, bytes } of frame) {
+          places.set(entry, { at: sizeBytes, length: bytes.length });
+          sizeBytes += bytes.length;
+        }
+      }
+    };
+    try {
+      const { file, unsynced } = await swapFile(path, write);
+      const old = this.#file;
+      this.#file = file;
+      this.#sizeBytes = sizeBytes;
+      for (const [entry, place] of places) if (this.#open.has(entry)) this.#open.set(entry, place);
+      await old.close().catch(() => undefined);
+      if (unsynced !== null) throw this.#unwritten(unsynced, true);
+    } catch (cause) {
+      // What is added must be in the file that a restart reads.
+      const there = await this.#inPlace().catch(() => null);
+      if (there !== 'own' && this.#failed === null) throw this.#unwritten(cause, true);
+      throw cause;
+    }
+  }
+
+  /** The open entries in their order, in frames of about a block. */
+  async *#openInFrames(): AsyncGenerator<readonly { entry: number; bytes: Buffer }[]> {
+    const reader = new BlockReader(this.#file, this.#name);
+    let frame: { entry: number; bytes: Buffer }[] = [];
+    let frameBytes = 0;
+    for (const [entry, place] of this.#open) {
+      const bytes = await reader.bytesAt(place);
+      frame.push({ entry, bytes });
+      frameBytes += bytes.length;
+      if (frameBytes < BLOCK_BYTES) continue;
+      yield frame;
+      [frame, frameBytes] = [[], 0];
+    }
+    if (frame.length > 0) yield frame;
+  }
+
+  /** Which file a restart would read. */
+  async #inPlace(): Promise<'own' | 'another' | 'none'> {
+    const own = await this.#file.stat();
+    try {
+      const there = await stat(join(this.#folder, NAME));
+      return there.ino === own.ino && there.dev === own.dev ? 'own' : 'another';
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') return 'none';
+      throw error;
+    }
+  }
+
+  /** Reads the file from its start, frame by frame. */
+  async #recover(path: string): Promise<void> {
+    const { size } = await this.#file.stat();
+    if (size < MAGIC.length) {
+      await this.#file.truncate(0);
+      await this.#file.appendFile(MAGIC);
+      await this.#file.datasync();
+      await syncFolder(this.#folder);
+      return;
+    }
+    const damaged = (at: number): TldrError =>
+      new TldrError(
+        'INVALID_DATA',
+        `the journal ${path} is damaged at byte ${at} of ${size}: ${LOST_WITH_IT}`,
+      );
+    const reader = new BlockReader(this.#file, this.#name);
+    if (!(await reader.bytesAt({ at: 0, length: MAGIC.length })).equals(MAGIC)) throw damaged(0);
+    let at = MAGIC.length;
+    while (at < size) {
+      const frame = await reader.frameAt(at, size);
+      if (frame === 'torn') {
+        await this.#file.truncate(at);
+        await this.#file.datasync();
+        break;
+      }
+      if (frame === 'damaged') throw damaged(at);
+      this.#take(frame, at + FRAME_HEAD_BYTES);
+      at += FRAME_HEAD_BYTES + frame.length;
+    }
+    this.#sizeBytes = at;
+  }
+
+  #take(content: Buffer, at: number): void {
+    for (const found of decodeEntries(content)) {
+      if (found.kind === 'owner') {
+        this.#owner = found.owner;
+        continue;
+      }
+      this.#next = Math.max(this.#next, found.entry + 1);
+      if (found.kind === 'touched') this.#keep(found.entry, { at: at + found.start, length: found.length });
+      else {
+        this.#openBytes -= this.#open.get(found.entry)?.length ?? 0;
+        this.#open.delete(found.entry);
+      }
+    }
+  }
+}

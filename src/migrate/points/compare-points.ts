@@ -1,0 +1,245 @@
+import type { Encoder } from '../../encoder/model.js';
+import { largestDifference, row } from '../../core/matrix.js';
+import { comparePointIds, type PointId } from '../../core/point-id.js';
+import { RoundingSpread } from '../../encoder/rounding-spread.js';
+import { throwIfAborted, type RunOptions } from '../../core/run.js';
+import type { IdRange, PointBatch, ShardKey, VectorStore } from '../../store/vector-store.js';
+import type { Pace } from '../throttle/throttle.js';
+import type { MigrationPlan } from '../plan/migration.js';
+
+const PROGRESS_POINTS = 1000;
+/** Largest difference per component, relative to the vector's length (at least 1), by stored component size. */
+const TOLERANCE: Readonly<Record<number, number>> = { 4: 1e-5, 2: 2e-3 };
+
+interface Side {
+  readonly store: VectorStore;
+  readonly collection: string;
+}
+
+export interface CompareOptions extends RunOptions {
+  /** Points per request. */
+  readonly batchSize?: number | undefined;
+  readonly pace?: Pace | undefined;
+  /** What of the collection, in id order within a shard; everything where absent. */
+  readonly ranges?: readonly ShardRange[] | undefined;
+}
+
+/** Part of one shard key's points. */
+export interface ShardRange {
+  readonly shardKey: ShardKey | undefined;
+  readonly range: IdRange;
+}
+
+export type Sides = { readonly source: VectorStore; readonly target: VectorStore; readonly encoder: Encoder };
+
+/** Every shard key of a collection, to be gone through; one that is undefined where it has none. */
+export function shardKeysOf({
+  shardKeys,
+}: {
+  readonly shardKeys: readonly ShardKey[];
+}): readonly (ShardKey | undefined)[] {
+  return shardKeys.length === 0 ? [undefined] : shardKeys;
+}
+
+/** A point of either side, and in which ways the target's differs: each the end of a sentence about it. */
+export interface ComparedPoint {
+  readonly id: PointId;
+  readonly shardKey: ShardKey | undefined;
+  readonly source?: PointAt;
+  readonly target?: PointAt;
+  readonly differences: readonly string[];
+}
+
+/** Every point of both sides in id order, shard key by shard key, compared. */
+export async function* comparedPoints(
+  plan: MigrationPlan,
+  sides: Sides,
+  run: CompareOptions & { readonly step: string },
+): AsyncGenerator<ComparedPoint> {
+  const source: Side = { store: sides.source, collection: plan.sourceCollection };
+  const target: Side = { store: sides.target, collection: plan.targetCollection };
+  let points = 0;
+  const all = (): ShardRange[] =>
+    shardKeysOf(plan.sourceSpec).map((shardKey) => ({ shardKey, range: { from: null, to: null } }));
+  for (const { shardKey, range } of run.ranges ?? all()) {
+    const scan = { shardKey, range, run };
+    const read = scanned(source, plan, scan);
+    // One side waits and the other with it, since they are read in step.
+    const paced = run.pace?.paced(read, run.signal) ?? read;
+    const streams = { source: paced, target: scanned(target, plan, scan) };
+    for await (const point of comparedStreams(plan, sides, streams)) {
+      yield { ...point, shardKey };
+      points++;
+      if (points % PROGRESS_POINTS !== 0) continue;
+      throwIfAborted(run.signal);
+      const done = Math.min(points, plan.points);
+      run.onProgress?.({ step: run.step, done, total: plan.points, unit: 'points' });
+    }
+  }
+}
+
+/** The points of two streams in id order, compared. */
+export async function* comparedStreams(
+  plan: MigrationPlan,
+  sides: Sides,
+  streams: { readonly source: AsyncIterable<PointBatch>; readonly target: AsyncIterable<PointBatch> },
+): AsyncGenerator<ComparedPoint> {
+  const rescaled = rescaledVectors(plan);
+  for await (const pair of mergeById(pointsOf(streams.source), pointsOf(streams.target))) {
+    const differences =
+      pair.source === undefined
+        ? [' is in the target only']
+        : pair.target === undefined
+          ? [' is missing in the target']
+          : differencesOf(plan, sides, { source: pair.source, target: pair.target, rescaled }).map(
+              (text) => `: ${text}`,
+            );
+    yield { ...pair, shardKey: undefined, differences };
+  }
+}
+
+/** One point inside a batch. */
+export interface PointAt {
+  readonly batch: PointBatch;
+  readonly i: number;
+}
+
+function scanned(
+  { store, collection }: Side,
+  { vectorName }: MigrationPlan,
+  { shardKey, range, run }: ShardRange & { run: CompareOptions },
+): AsyncIterable<PointBatch> {
+  const { signal, batchSize } = run;
+  const size = batchSize === undefined ? {} : { batchSize };
+  return store.scan(collection, { vectorName, shardKey, range, signal, ...size });
+}
+
+async function* pointsOf(
+  batches: AsyncIterable<PointBatch>,
+): AsyncGenerator<{ id: PointId; batch: PointBatch; i: number }> {
+  for await (const batch of batches) {
+    for (let i = 0; i < batch.ids.length; i++) {
+      const id = batch.ids[i];
+      if (id !== undefined) yield { id, batch, i };
+    }
+  }
+}
+
+async function* mergeById(
+  left: AsyncGenerator<{ id: PointId } & PointAt>,
+  right: AsyncGenerator<{ id: PointId } & PointAt>,
+): AsyncGenerator<{ id: PointId; source?: PointAt; target?: PointAt }> {
+  let [a, b] = [await left.next(), await right.next()];
+  while (a.done !== true || b.done !== true) {
+    const order = a.done === true ? 1 : b.done === true ? -1 : comparePointIds(a.value.id, b.value.id);
+    if (order <= 0 && a.done !== true) {
+      const pair = order === 0 && b.done !== true ? { target: b.value } : {};
+      yield { id: a.value.id, source: a.value, ...pair };
+    } else if (b.done !== true) yield { id: b.value.id, target: b.value };
+    if (order <= 0) a = await left.next();
+    if (order >= 0) b = await right.next();
+  }
+}
+
+/** Projections of the batches at hand; a batch is dropped together with its projection. */
+const projections = new WeakMap<PointBatch, Float32Array>();
+
+/** Made for the first point that needs it. */
+const spreads = new WeakMap<Encoder, RoundingSpread>();
+
+/** A full vector and what the encoder makes of it. */
+interface Projected {
+  readonly encoder: Encoder;
+  readonly full: Float32Array;
+  readonly projected: Float32Array;
+}
+
+function projectedRow(encoder: Encoder, { batch, i }: PointAt): Float32Array {
+  let all = projections.get(batch);
+  if (all === undefined) {
+    all = encoder.project(batch.vectors).data;
+    projections.set(batch, all);
+  }
+  return all.subarray(i * encoder.outputDim, (i + 1) * encoder.outputDim);
+}
+
+/**
+ * Vectors that change by being written again: a server scales cosine vectors to unit length at every write. Of
+ * components of 4 bytes that is true already and they stay as they are; of 2 bytes the length is off by their
+ * rounding, so that a copy of a copy moves each by up to one step of their precision. Only there a step is forgiven.
+ */
+function rescaledVectors({ sourceSpec, vectorName, layout }: MigrationPlan): readonly string[] {
+  return sourceSpec.vectors
+    .filter(({ distance, componentBytes }) => distance === 'cosine' && componentBytes === 2)
+    .filter(({ name }) => layout === 'two-stage' || name !== vectorName)
+    .map(({ name }) => name);
+}
+
+function differencesOf(
+  plan: MigrationPlan,
+  { target: store, encoder }: Sides,
+  { source, target, rescaled }: { source: PointAt; target: PointAt; rescaled: readonly string[] },
+): string[] {
+  const found: string[] = [];
+  const twoStage = plan.layout === 'two-stage';
+  const restOf = ({ batch, i }: PointAt): Uint8Array => batch.rest[i] ?? new Uint8Array(0);
+  const has = source.batch.hasVector[source.i] !== 0;
+  const [sourceRest, targetRest] = [restOf(source), restOf(target)];
+  const withoutVectors = twoStage ? [...rescaled, plan.compactName] : rescaled;
+  const sourceBytes = store.canonicalRest(sourceRest, { withoutVectors });
+  const targetBytes = store.canonicalRest(targetRest, { withoutVectors });
+  const others = rescaled.filter((name) => name !== plan.vectorName);
+  if (
+    Buffer.compare(sourceBytes, targetBytes) !== 0 ||
+    !others.every((name) =>
+      withinStep(store.restFloats(sourceRest, name), store.restFloats(targetRest, name)),
+    )
+  )
+    found.push('payload or another vector differs');
+  const stored = twoStage
+    ? store.restVector(targetRest, plan.compactName, encoder.outputDim)
+    : target.batch.hasVector[target.i] === 0
+      ? null
+      : row(target.batch.vectors, target.i);
+  if (has !== (stored !== null))
+    return [...found, has ? 'its reduced vector is missing' : 'it has a vector the source lacks'];
+  if (stored === null) return found;
+  const spec = plan.targetSpec.vectors.find((vector) => vector.name === plan.compactName);
+  const tolerance = TOLERANCE[spec?.componentBytes ?? 4] ?? 1e-5;
+  const full = row(source.batch.vectors, source.i);
+  const projected = projectedRow(encoder, source);
+  if (!isProjection(stored, { encoder, full, projected, tolerance }))
+    found.push('its reduced vector is not the projection of the full one');
+  const same = rescaled.includes(plan.vectorName) ? withinStep : sameBytes;
+  if (twoStage && !same(full, row(target.batch.vectors, target.i))) found.push('its full vector changed');
+  return found;
+}
+
+/** Equal up to one step between neighbouring numbers of 2 bytes (IEEE 754 binary16: 10 bits, normal from 2^-14). */
+function withinStep(a: Float32Array | null, b: Float32Array | null): boolean {
+  if (a === null || b === null) return a === b;
+  const step = (value: number): number => 2 ** (Math.max(-14, Math.floor(Math.log2(Math.abs(value)))) - 10);
+  const near = (x: number, y: number): boolean => Math.abs(x - y) <= Math.max(step(x), step(y));
+  return a.length === b.length && a.every((value, i) => near(value, b[i] ?? Number.NaN));
+}
+
+/** Whether `stored` is `projected`, the projection of `full`, up to rounding and the precision it is stored in. */
+function isProjection(
+  stored: Float32Array,
+  { encoder, full, projected, tolerance }: Projected & { readonly tolerance: number },
+): boolean {
+  const length = Math.hypot(...projected);
+  if (stored.length !== projected.length || !Number.isFinite(length)) return false;
+  const allowed = tolerance * Math.max(1, length);
+  const difference = largestDifference(stored, projected);
+  if (difference <= allowed) return true;
+  // Who wrote it may have added in another order.
+  let spread = spreads.get(encoder);
+  if (spread === undefined) spreads.set(encoder, (spread = new RoundingSpread(encoder.network)));
+  return difference <= allowed + 2 * spread.around(full, projected);
+}
+
+function sameBytes(a: Float32Array, b: Float32Array): boolean {
+  const bytes = (x: Float32Array): Uint8Array => new Uint8Array(x.buffer, x.byteOffset, x.byteLength);
+  return Buffer.compare(bytes(a), bytes(b)) === 0;
+}

@@ -1,0 +1,78 @@
+import type { Encoder } from '../../encoder/model.js';
+import { TldrError } from '../../core/errors.js';
+import { firstNonFiniteRow, type Matrix } from '../../core/matrix.js';
+import { formatPointId } from '../../core/point-id.js';
+import { firstOverflow, overflowText } from '../../store/stored-component.js';
+import type { PointBatch, VectorColumn, WriteBatch } from '../../store/vector-store.js';
+import type { MigrationIdentity } from '../state/migration-state.js';
+
+/** Where points come from and how they are stored. */
+export interface Destination extends Pick<
+  MigrationIdentity,
+  'sourceCollection' | 'vectorName' | 'compactName' | 'layout'
+> {
+  /** Bytes of one stored component of the reduced vector. */
+  readonly componentBytes: number;
+}
+
+/**
+ * The points as the target stores them: reduced, and in the two-stage layout the full vector beside it.
+ * @throws INVALID_DATA naming a point that is not finite, or whose reduced vector is not once it is stored
+ */
+export function projectBatch(encoder: Encoder, batch: PointBatch, destination: Destination): WriteBatch {
+  return toWriteBatch(encoder, batch, { reduced: encoder.project(batch.vectors), destination });
+}
+
+/**
+ * The same for points that are projected already.
+ * @throws as `projectBatch`
+ */
+export function toWriteBatch(
+  encoder: Encoder,
+  batch: PointBatch,
+  { reduced, destination }: { readonly reduced: Matrix; readonly destination: Destination },
+): WriteBatch {
+  checkFinite(encoder, batch, { reduced, destination });
+  checkStorable(batch, reduced, destination);
+  const compact: VectorColumn = { name: destination.compactName, matrix: reduced, has: batch.hasVector };
+  const full: VectorColumn = { name: destination.vectorName, matrix: batch.vectors, has: batch.hasVector };
+  return {
+    ids: batch.ids,
+    vectors: destination.layout === 'two-stage' ? [full, compact] : [compact],
+    rest: batch.rest,
+  };
+}
+
+/** Looks at the reduced vectors where they tell: they are a fraction of the full ones. */
+function checkFinite(
+  encoder: Encoder,
+  batch: PointBatch,
+  { reduced, destination }: { readonly reduced: Matrix; readonly destination: Destination },
+): void {
+  if (encoder.showsNonFinite && firstNonFiniteRow(reduced) < 0) return;
+  const { vectorName } = destination;
+  const broken = firstNonFiniteRow(batch.vectors);
+  const bad = broken >= 0 ? broken : firstNonFiniteRow(reduced);
+  if (bad < 0) return;
+  const what =
+    broken >= 0
+      ? `holds NaN or infinity in "${vectorName}"`
+      : `is too large in "${vectorName}" to be projected`;
+  throw new TldrError('INVALID_DATA', `${nameOf(batch, bad, destination)} ${what}: repair or delete it`);
+}
+
+function checkStorable(batch: PointBatch, reduced: Matrix, destination: Destination): void {
+  const overflow = firstOverflow(reduced, destination.componentBytes, batch.hasVector);
+  if (overflow === null) return;
+  const point = nameOf(batch, overflow.at, destination);
+  throw new TldrError(
+    'INVALID_DATA',
+    `${point} ${overflowText(overflow.value)} in "${destination.compactName}": abort this migration and start it again with --datatype float32`,
+  );
+}
+
+function nameOf({ ids }: PointBatch, at: number, { sourceCollection }: Destination): string {
+  const id = ids[at];
+  if (id === undefined) throw new TldrError('INTERNAL', `row ${at} of a batch of ${ids.length} has no id`);
+  return `point ${formatPointId(id)} of ${sourceCollection}`;
+}

@@ -1,0 +1,89 @@
+import type { Encoder } from '../../encoder/model.js';
+import { matrix, row } from '../../core/matrix.js';
+import type { PointId } from '../../core/point-id.js';
+import { componentBytesOf } from '../../store/stored-component.js';
+import type { PointBatch, ShardKey, VectorStore } from '../../store/vector-store.js';
+import { comparedPoints, type CompareOptions, type PointAt } from './compare-points.js';
+import { projectBatch } from './project-batch.js';
+import type { MigrationPlan } from '../plan/migration.js';
+
+/** Most bytes of points held for one write. */
+const WRITE_BYTES = 16 * 1024 ** 2;
+const WRITE_POINTS = 256;
+
+interface Repair {
+  readonly shardKey: ShardKey | undefined;
+  readonly wrong: {
+    readonly id: PointId;
+    readonly has: number;
+    readonly rest: Uint8Array;
+    vector: Float32Array;
+  }[];
+  readonly extra: PointId[];
+  sizeBytes: number;
+}
+
+/**
+ * Makes the target hold what the source holds: points that are missing or differ are copied again, points that
+ * only the target has are removed. Compares as verification does and can be repeated, so it needs no cursor.
+ * @returns the number of points written and removed
+ */
+export async function repairPoints(
+  plan: MigrationPlan,
+  sides: { readonly source: VectorStore; readonly target: VectorStore; readonly encoder: Encoder },
+  run: CompareOptions & {
+    /** Called for each point that differed, in order. */
+    readonly differed?: ((id: PointId, shardKey: ShardKey | undefined) => void) | undefined;
+  } = {},
+): Promise<number> {
+  const pointsMax = run.batchSize ?? WRITE_POINTS;
+  const componentBytes = componentBytesOf(plan.targetSpec, plan.compactName);
+  const destination = { ...plan, componentBytes };
+  let repaired = 0;
+  let repair = emptyRepair(undefined);
+  const flush = async (): Promise<void> => {
+    const { wrong, extra, shardKey } = repair;
+    repaired += wrong.length + extra.length;
+    if (wrong.length > 0) {
+      const batch = projectBatch(sides.encoder, batchOf(repair, plan.inputDim), destination);
+      await sides.target.upsert(plan.targetCollection, batch, { shardKey });
+    }
+    if (extra.length > 0) await sides.target.deletePoints(plan.targetCollection, extra, { shardKey });
+  };
+  for await (const point of comparedPoints(plan, sides, { ...run, step: 'repairing' })) {
+    const full = repair.wrong.length + repair.extra.length >= pointsMax || repair.sizeBytes >= WRITE_BYTES;
+    if (full || point.shardKey !== repair.shardKey) {
+      await flush();
+      repair = emptyRepair(point.shardKey);
+    }
+    if (point.differences.length > 0) run.differed?.(point.id, point.shardKey);
+    if (point.source === undefined) repair.extra.push(point.id);
+    else if (point.differences.length > 0) add(repair, point.id, point.source);
+  }
+  await flush();
+  return repaired;
+}
+
+function emptyRepair(shardKey: ShardKey | undefined): Repair {
+  return { shardKey, wrong: [], extra: [], sizeBytes: 0 };
+}
+
+/** Copied out of its batch, which would be held in memory as a whole otherwise. */
+function add(repair: Repair, id: PointId, { batch, i }: PointAt): void {
+  const rest = Uint8Array.from(batch.rest[i] ?? []);
+  const vector = Float32Array.from(row(batch.vectors, i));
+  repair.wrong.push({ id, has: batch.hasVector[i] ?? 0, rest, vector });
+  repair.sizeBytes += rest.length + vector.byteLength;
+}
+
+function batchOf({ wrong, sizeBytes }: Repair, dim: number): PointBatch {
+  const vectors = matrix(wrong.length, dim);
+  wrong.forEach(({ vector }, i) => vectors.data.set(vector, i * dim));
+  return {
+    ids: wrong.map(({ id }) => id),
+    vectors,
+    hasVector: Uint8Array.from(wrong, ({ has }) => has),
+    rest: wrong.map(({ rest }) => rest),
+    sizeBytes,
+  };
+}

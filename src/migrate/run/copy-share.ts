@@ -1,0 +1,135 @@
+import { isTldrError, TldrError } from '../../core/errors.js';
+import { sleep } from '../../core/run.js';
+import { pausedError, stoppable, stopReason } from '../state/locked.js';
+import { goOnHeld, recordToGoOn, type MigrationReport } from './migrate-collection.js';
+import type { PlacedMigration } from '../plan/migration-options.js';
+import { checkIdentity, type MigrationRecord, type Share } from '../state/migration-state.js';
+import { planMigration, type MigrationPlan } from '../plan/migration.js';
+import type { RecordLock, RecordPlace } from '../state/location.js';
+import { copyRanges, prepare, withPace, workOn } from './phases.js';
+import { copyingShares, joinShares, shareOf, splitRecord, wholeRecord } from '../state/split.js';
+
+const LOCK_POLL_MS = 200;
+/** Longest wait for other workers: none holds the whole record for long before all are done. */
+const LOCK_WAIT_MS = 120_000;
+
+/** What one of several workers did. */
+export interface ShareReport {
+  readonly share: Share;
+  /** Points written by this worker. */
+  readonly copied: number;
+  readonly seconds: number;
+  /** Of all shares together. */
+  readonly rangesDone: number;
+  readonly rangesTotal: number;
+  /** Of the one that found all shares done and did what follows: index, verification. Null for the others. */
+  readonly last: MigrationReport | null;
+}
+
+export interface SharedMigration extends PlacedMigration {
+  readonly share: Share;
+}
+
+/**
+ * Copies the share of one of several workers, who know of each other only by the record: whoever comes first makes
+ * record and target, whoever finds every share done does what follows the copy. Each share is held by one runner.
+ * @throws as `startMigration`; ALREADY_EXISTS while another runner has this share, or shares of another split
+ */
+export async function copyShare(options: SharedMigration): Promise<ShareReport> {
+  const startedAtMs = performance.now();
+  const held = await takeShare(options);
+  const copied = held === null ? 0 : await copyHeld(options, held);
+  const last = await finishIfLast(options);
+  const whole = await recorded(options.place);
+  return {
+    share: options.share,
+    copied: copied + (last?.copied ?? 0),
+    seconds: (performance.now() - startedAtMs) / 1000,
+    rangesDone: whole.ranges.filter(({ complete }) => complete).length,
+    rangesTotal: whole.ranges.length,
+    last,
+  };
+}
+
+interface HeldShare extends RecordLock {
+  readonly plan: MigrationPlan;
+  readonly place: RecordPlace;
+  readonly record: MigrationRecord;
+}
+
+/** The share, held; null where the copy is over. The whole record is held only meanwhile. */
+async function takeShare(options: SharedMigration): Promise<HeldShare | null> {
+  const { place, share, signal } = options;
+  const main = await lockWhenFree(options);
+  if (main === null) return null;
+  try {
+    if (await place.isPaused()) throw pausedError();
+    const plan = await planMigration(options);
+    const { record } = await recordToGoOn(plan, options, share.of);
+    await prepare(workOn(plan, record, { options, signal: signal ?? main.signal }));
+    if (record.phase !== 'copying') return null;
+    const whole = record.split === share.of ? record : await joinShares(record, place);
+    if (whole.split !== share.of) await splitRecord(whole, place, share.of);
+    const part = place.share(share);
+    const lock = await part.lock();
+    const before = await part.read();
+    if (before !== null) checkIdentity(before, plan, part.label);
+    return { ...lock, plan, place: part, record: before ?? shareOf(whole, share) };
+  } finally {
+    await main.unlock();
+  }
+}
+
+async function copyHeld(
+  options: SharedMigration,
+  { plan, place, record, unlock, signal: lost }: HeldShare,
+): Promise<number> {
+  const stop = stoppable(place, lost, options);
+  try {
+    const work = workOn(plan, record, { options: { ...options, place }, signal: stop.signal });
+    return await withPace(work, (pace) => copyRanges(work, pace));
+  } catch (error) {
+    throw stopReason(error, stop.signal);
+  } finally {
+    stop.end();
+    await unlock();
+  }
+}
+
+/** Does what follows the copy where every share is done; whoever lets go of the last one finds it so. */
+async function finishIfLast(options: SharedMigration): Promise<MigrationReport | null> {
+  const { place } = options;
+  const main = await lockWhenFree(options);
+  if (main === null) return null;
+  let goesOn = false;
+  try {
+    const whole = await recorded(place);
+    const copied = whole.phase !== 'copying' || whole.ranges.every(({ complete }) => complete);
+    goesOn = copied && whole.phase !== 'verified' && (await copyingShares(whole, place)) === null;
+  } finally {
+    if (!goesOn) await main.unlock();
+  }
+  return goesOn ? goOnHeld(options, main) : null;
+}
+
+async function recorded(place: RecordPlace): Promise<MigrationRecord> {
+  const record = await place.read();
+  if (record === null) throw new TldrError('ABORTED', `${place.label} is gone: the migration was given up`);
+  return wholeRecord(record, place);
+}
+
+/** The whole record; null where somebody holds it who is past the copy. */
+async function lockWhenFree({ place, signal }: SharedMigration): Promise<RecordLock | null> {
+  const giveUpAtMs = performance.now() + LOCK_WAIT_MS;
+  for (;;) {
+    try {
+      return await place.lock();
+    } catch (error) {
+      if (!isTldrError(error, 'ALREADY_EXISTS')) throw error;
+      const phase = (await place.read())?.phase;
+      if (phase !== undefined && phase !== 'creating' && phase !== 'copying') return null;
+      if (performance.now() > giveUpAtMs) throw error;
+      await sleep(LOCK_POLL_MS, signal);
+    }
+  }
+}

@@ -1,0 +1,122 @@
+import type { VectorStore } from '../../store/vector-store.js';
+import { guardingProxy, type JournalStatus } from '../dual-write/proxy-control.js';
+import { readRecorded, type RecordedMigration } from '../state/locked.js';
+import { factsOf } from '../plan/migration-events.js';
+import { copiedPoints, type CutOver, type MigrationRecord } from '../state/migration-state.js';
+import type { LoadSeen } from '../throttle/throttle.js';
+import type { RecordPlace } from '../state/location.js';
+import { shareOf, sharesOf, wholeRecord, workingOn } from '../state/split.js';
+import type { Tuning } from '../throttle/settings.js';
+
+/** One of several workers. */
+export interface WorkerStatus {
+  /** Such as `2/4`. */
+  readonly worker: string;
+  readonly runner: string | null;
+  readonly copied: number;
+  readonly rangesDone: number;
+  readonly rangesTotal: number;
+  readonly load: LoadSeen | null;
+}
+
+/** A record and what is live beside it. */
+export interface MigrationStatus {
+  readonly source: string;
+  readonly target: string;
+  readonly endpoint: string;
+  readonly layout: MigrationRecord['layout'];
+  readonly encoder: string;
+  readonly encoderFile: string | null;
+  readonly phase: MigrationRecord['phase'];
+  readonly paused: boolean;
+  /** Who works on it now, in words, or null. */
+  readonly runner: string | null;
+  /** How much of the servers it may take, and what the runner sees of the load; null without one. */
+  readonly tuning: Tuning;
+  readonly load: LoadSeen | null;
+  /** Of those who copy together; empty where one copies all. */
+  readonly workers: readonly WorkerStatus[];
+  readonly copied: number;
+  readonly rangesDone: number;
+  readonly rangesTotal: number;
+  readonly verifiedPoints: number | null;
+  readonly cutOver: CutOver | null;
+  readonly completed: boolean;
+  /** Of the proxy that follows the writes; null where none does. */
+  readonly journal: JournalStatus | null;
+  /** Live counts; null where the collection is not there, or hidden behind its own name. */
+  readonly sourcePoints: number | null;
+  readonly targetPoints: number | null;
+  /** Names by which clients reach the target. */
+  readonly targetAliases: readonly string[];
+  /** What to do next, in words. */
+  readonly next: string;
+}
+
+/** Reads record and stores without disturbing whoever works on the migration. @throws NOT_FOUND, MISMATCH */
+export async function migrationStatus(migration: RecordedMigration): Promise<MigrationStatus> {
+  const { source, target, place } = migration;
+  const main = await readRecorded(migration);
+  const record = await wholeRecord(main, place);
+  const { copied, rangesDone, rangesTotal } = factsOf(record);
+  const aliases = await target.aliases();
+  const [paused, runner] = [await place.isPaused(), await workingOn(place)];
+  const journal = (await guardingProxy(record)?.status()) ?? null;
+  const { phase, layout, encoderFile, verifiedPoints, cutOver, completed } = record;
+  return {
+    source: record.sourceCollection,
+    target: record.targetCollection,
+    endpoint: record.targetEndpoint,
+    encoder: record.encoderFingerprint,
+    ...{ layout, encoderFile, phase, paused, runner, verifiedPoints, cutOver, completed, journal },
+    tuning: await place.readTuning(),
+    load: runner === null ? null : (record.load ?? null),
+    workers: await workersOf(main, place),
+    copied: Number(copied),
+    rangesDone: Number(rangesDone),
+    rangesTotal: Number(rangesTotal),
+    sourcePoints: await countOf(source, record.sourceCollection),
+    targetPoints: await countOf(target, record.targetCollection),
+    targetAliases: [...aliases].flatMap(([alias, to]) => (to === record.targetCollection ? [alias] : [])),
+    next: nextStep(record, { paused, runner, journal }),
+  };
+}
+
+async function workersOf(record: MigrationRecord, place: RecordPlace): Promise<WorkerStatus[]> {
+  const workers: WorkerStatus[] = [];
+  for (const share of sharesOf(record)) {
+    const part = place.share(share);
+    const [own, runner] = [(await part.read()) ?? shareOf(record, share), await part.holder()];
+    workers.push({
+      worker: `${share.index}/${share.of}`,
+      runner,
+      copied: copiedPoints(own),
+      rangesDone: own.ranges.filter(({ complete }) => complete).length,
+      rangesTotal: own.ranges.length,
+      load: runner === null ? null : (own.load ?? null),
+    });
+  }
+  return workers;
+}
+
+async function countOf(store: VectorStore, collection: string): Promise<number | null> {
+  const there = (await store.listCollections()).includes(collection);
+  return there && !(await store.aliases()).has(collection) ? await store.count(collection) : null;
+}
+
+function nextStep(
+  { phase, cutOver, completed }: MigrationRecord,
+  { paused, runner, journal }: Pick<MigrationStatus, 'paused' | 'runner' | 'journal'>,
+): string {
+  if (journal?.living === false && !completed)
+    return 'run `serve` with "migrating" for it: no proxy follows its writes';
+  if (runner !== null) return 'wait, or `migrate pause`';
+  if (paused) return '`migrate resume`';
+  if (completed)
+    return 'nothing: it is over. Its record is not needed any more, nor its journal once "migrating" is taken out of the proxy\'s configuration';
+  if (cutOver?.state === 'begun') return '`migrate cutover` or `migrate rollback`: one of them was cut off';
+  if (cutOver?.state === 'done') return '`migrate complete` once you are content, or `migrate rollback`';
+  if (phase === 'following') return '`migrate cutover --catch-up`';
+  if (phase !== 'verified') return '`migrate resume`';
+  return journal === null ? '`migrate cutover`' : '`migrate cutover --by proxy`';
+}

@@ -1,0 +1,215 @@
+import { TldrError } from '../../core/errors.js';
+import type { RunOptions } from '../../core/run.js';
+import { componentBytesOf } from '../../store/stored-component.js';
+import { JOURNAL_KEY, RECORD_KEY } from '../../store/target-description.js';
+import { catchUp, refuseInService, type CaughtUp } from '../catch-up/passes.js';
+import { copyPoints } from '../copy/points.js';
+import { openFollower } from '../catch-up/pass.js';
+import { guardingProxy } from '../dual-write/proxy-control.js';
+import type { PlacedMigration } from '../plan/migration-options.js';
+import { announce, factsOf, type MigrationEvent } from '../plan/migration-events.js';
+import type { MigrationRecord, Phase } from '../state/migration-state.js';
+import { aliasTo } from '../state/own-target.js';
+import { openPace, type Pace } from '../throttle/throttle.js';
+import type { MigrationPlan } from '../plan/migration.js';
+import { repairPoints } from '../points/repair-points.js';
+import { verifyMigration, type VerifyReport } from '../verify/all-points.js';
+
+/** Phases that read the source for the target. */
+const READING: readonly Phase[] = ['creating', 'copying', 'repairing'];
+/** Ranges copied at the same time where nobody says. */
+export const LANES = 3;
+const BATCH_SIZE = 256;
+const SAVE_INTERVAL_MS = 500;
+
+/** One migration under way, its record held by this process. */
+export interface Work {
+  readonly plan: MigrationPlan;
+  readonly record: MigrationRecord;
+  readonly options: PlacedMigration;
+  readonly run: RunOptions & { readonly batchSize: number };
+  readonly save: () => Promise<void>;
+  /** Resolves when no save is under way any more: the record may be another's soon. */
+  readonly settled: () => Promise<void>;
+  /** Once the servers are watched: what is seen is saved with the record. */
+  readonly watched: { pace?: Pace };
+}
+
+/** What the steps after the copy need to know. */
+interface Late {
+  readonly pace: Pace;
+  /** The alias by which clients reach the target, if there is one. */
+  readonly inService: string | undefined;
+}
+
+/** A migration to go on with. Saves come one after another, whoever asks for them. */
+export function workOn(
+  plan: MigrationPlan,
+  record: MigrationRecord,
+  { options, signal }: { readonly options: PlacedMigration; readonly signal: AbortSignal },
+): Work {
+  const { place, log, onProgress, batchSize = BATCH_SIZE } = options;
+  const watched: Work['watched'] = {};
+  let saving: Promise<void> = Promise.resolve();
+  const write = (): Promise<void> => {
+    if (watched.pace !== undefined) record.load = watched.pace.seen();
+    return place.write(record);
+  };
+  const save = (): Promise<void> => (saving = saving.catch(() => undefined).then(write));
+  const settled = (): Promise<void> => saving.catch(() => undefined);
+  return { plan, record, options, save, settled, watched, run: { signal, log, onProgress, batchSize } };
+}
+
+/** Records what begins, tells of it, and makes the target where it is not there. @throws as the store's `create` */
+export async function prepare(work: Work): Promise<void> {
+  await work.save();
+  await tell(work, 'started');
+  const { plan, record, options, run } = work;
+  // What is written from now on may be overtaken by what was read before: it is brought over after the copy.
+  if (READING.includes(record.phase)) await guardingProxy(record)?.copying(run);
+  if (record.phase !== 'creating') {
+    await sayJournalled(work);
+    return;
+  }
+  run.log?.('info', 'creating the target');
+  await options.target.create(plan.targetSpec, { resume: true });
+  const kept = JSON.stringify(options.place.kept);
+  await options.target.setMetadata(plan.targetCollection, { [RECORD_KEY]: kept });
+  await sayJournalled(work);
+  await enter(work, 'copying');
+}
+
+/** The proxy that keeps the journal learns from the target that there must be one. */
+async function sayJournalled({ plan, record, options }: Work): Promise<void> {
+  if (record.journal === undefined) return;
+  await options.target.setMetadata(plan.targetCollection, { [JOURNAL_KEY]: 'true' });
+}
+
+/** Every phase from where the record is to a verified copy. @throws VERIFY_FAILED */
+export async function runPhases(work: Work): Promise<{ copied: number; verify: VerifyReport }> {
+  await prepare(work);
+  const inService = await aliasTo(work.options.target, work.plan.targetCollection);
+  const done = await withPace(work, async (pace) => {
+    const copied = (await copyRanges(work, pace)) + (await completeTarget(work, { pace, inService }));
+    return { copied, verify: await verifyTarget(work, { pace, inService }) };
+  });
+  await tell(work, 'finished', { points: done.verify.points });
+  return done;
+}
+
+/** Every phase up to a target that follows its source to within `lagMax` points. @throws VERIFY_FAILED */
+export async function runFollowing(
+  work: Work,
+  lagMax: number,
+): Promise<{ copied: number; caughtUp: CaughtUp }> {
+  await prepare(work);
+  const { plan, options, run } = work;
+  const { source, target, encoder, log } = options;
+  await refuseInService(target, plan.targetCollection);
+  return withPace(work, async (pace) => {
+    const copied =
+      (await copyRanges(work, pace)) + (await completeTarget(work, { pace, inService: undefined }));
+    // The source's may have changed since the target was finished.
+    const settings = target.differences(plan.targetSpec, await target.describe(plan.targetCollection));
+    if (settings.length > 0) await target.finish(plan.targetSpec, run);
+    await enter(work, 'following');
+    log?.('info', 'following the source');
+    const follower = await openFollower(plan, { source, target, encoder }, { ...run, pace });
+    return { copied, caughtUp: await catchUp(follower, { lagMax, log }) };
+  });
+}
+
+async function tell(
+  { record, options, run }: Work,
+  event: MigrationEvent,
+  more: Readonly<Record<string, string | number>> = {},
+): Promise<void> {
+  await announce(options.hook, event, { facts: { ...factsOf(record), ...more }, run });
+}
+
+/** Calls `body` while the servers are watched; what is seen goes into the record with every save. */
+export async function withPace<T>(work: Work, body: (pace: Pace) => Promise<T>): Promise<T> {
+  const { plan, record, options, run, save, watched } = work;
+  const { source, target, place } = options;
+  const changed = (): void => void save().catch(() => undefined);
+  const request = { ...plan, source, target, place, changed, baselineMs: record.load?.baselineMs ?? null };
+  const pace = await openPace(request, run);
+  watched.pace = pace;
+  try {
+    await save();
+    return await body(pace);
+  } finally {
+    pace.end();
+    await work.settled();
+  }
+}
+
+/** Copies the ranges of the record that are not complete. @returns the number of points written */
+export async function copyRanges(work: Work, pace: Pace): Promise<number> {
+  const { plan, record, options, run, save } = work;
+  if (record.phase !== 'copying') return 0;
+  run.log?.('info', 'copying');
+  const { source, target, encoder, lanes = LANES, saveIntervalMs = SAVE_INTERVAL_MS } = options;
+  const { points } = plan;
+  const { batchSize } = run;
+  const componentBytes = componentBytesOf(plan.targetSpec, plan.compactName);
+  const request = {
+    ...{ source, target, encoder, record, componentBytes, points },
+    ...{ lanes, batchSize, saveIntervalMs, save, pace },
+  };
+  const copied = await copyPoints({ ...request, rangeDone: () => tell(work, 'range-done') }, run);
+  await enter(work, 'finishing');
+  return copied;
+}
+
+/** What follows the copy: a target whose settings are restored and whose index is built, repaired where need be. */
+async function completeTarget(work: Work, { pace, inService }: Late): Promise<number> {
+  const { plan, record, options, run } = work;
+  const { source, target, encoder } = options;
+  let copied = 0;
+  if (record.phase === 'repairing' && inService === undefined) {
+    run.log?.('info', 'repairing what differed');
+    await target.create(plan.targetSpec, { resume: true });
+    copied = await repairPoints(plan, { source, target, encoder }, { ...run, pace });
+    await enter(work, 'finishing');
+  }
+  if (record.phase === 'finishing') {
+    run.log?.('info', 'restoring settings and waiting for the index');
+    await target.finish(plan.targetSpec, run);
+    await enter(work, 'verifying');
+  }
+  return copied;
+}
+
+async function verifyTarget(work: Work, { pace, inService }: Late): Promise<VerifyReport> {
+  const { plan, record, options, run } = work;
+  const proxy = guardingProxy(record);
+  if (proxy !== null) run.log?.('info', 'waiting for what was written meanwhile');
+  await proxy?.copied(run);
+  run.log?.('info', 'verifying every point');
+  const verify = await verifyMigration(plan, options, { ...run, pace, writing: proxy !== null });
+  if (verify.ok) {
+    record.verifiedPoints = verify.points;
+    await enter(work, 'verified');
+    return verify;
+  }
+  record.verifiedPoints = null;
+  await enter(work, 'repairing');
+  await tell(work, 'verify-failed', { differences: verify.differenceCount });
+  const { differences, differenceCount, extraPoints } = verify;
+  const removed = extraPoints === 0 ? '' : ` and removes the ${extraPoints} points that only it has`;
+  const remedy =
+    inService === undefined
+      ? `run the same command again: it copies what differs into ${plan.targetCollection} once more${removed}`
+      : `${plan.targetCollection} is in service as "${inService}" and will not be changed, since clients may have written to it: migrate into another collection, or take the alias away and run the same command again, which copies what differs once more${removed}`;
+  throw new TldrError(
+    'VERIFY_FAILED',
+    `the copy differs in ${differenceCount} places: ${differences.slice(0, 5).join('; ')}; ${remedy}`,
+    { differences },
+  );
+}
+
+async function enter({ record, save }: Work, phase: Phase): Promise<void> {
+  record.phase = phase;
+  await save();
+}

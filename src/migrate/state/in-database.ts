@@ -1,0 +1,95 @@
+import { messageOf, TldrError } from '../../core/errors.js';
+import type { RecordStore } from '../../store/state-store.js';
+import { parseRecord, type MigrationRecord } from './migration-state.js';
+import { Leases, type Lease, type LeaseOptions } from './lease.js';
+import type { RecordPlace } from './location.js';
+import { parseTuning, UNTUNED } from '../throttle/settings.js';
+
+/** The collections of a migration. */
+interface Sides {
+  readonly source: string;
+  readonly target: string;
+}
+
+/**
+ * A record in the target's own database: one entry for it with the pause and the tuning, and one for each share of
+ * several workers. The lock is a lease, kept alive while its holder is.
+ */
+export function recordInStore(
+  store: RecordStore,
+  { source, target }: Sides,
+  options: LeaseOptions = {},
+): RecordPlace {
+  const leases = new Leases(store, options);
+  const held = new Map<string, Lease>();
+  const mainKey = JSON.stringify([source, target]);
+  const recordOf = async (key: string): Promise<string | undefined> =>
+    (await store.read(key, ['record']))?.['record'];
+  const letGo = async (key: string, lease: Lease): Promise<void> => {
+    held.delete(key);
+    await lease.stop();
+    try {
+      const entry = await store.read(key, ['record']);
+      if (entry?.['record'] !== undefined) await lease.release();
+      // What was never begun leaves nothing behind.
+      else if (entry !== null) await store.remove(key, lease.mine);
+    } catch (error) {
+      options.log?.('warn', `${store.label(key)} was not let go, and others wait: ${messageOf(error)}`);
+    }
+  };
+  const placeAt = (key: string, about: string): Omit<RecordPlace, 'share'> => ({
+    ...requestsIn(store, mainKey),
+    label: store.label(key),
+    kept: 'database',
+    read: async () => {
+      const text = await recordOf(key);
+      return text === undefined ? null : seenFrom(store.endpoint, parseRecord(text, store.label(key)));
+    },
+    write: async (record) => {
+      const lease = held.get(key);
+      if (lease === undefined)
+        throw new TldrError('INTERNAL', `${store.label(key)} is written by nobody who holds it`);
+      await lease.write({ record: JSON.stringify(record) });
+    },
+    remove: () => store.remove(key, held.get(key)?.mine ?? {}),
+    lock: async () => {
+      const lease = await leases.take(key, { about });
+      held.set(key, lease);
+      return { signal: lease.signal, unlock: () => letGo(key, lease) };
+    },
+    holder: () => leases.holder(key),
+  });
+  const share: RecordPlace['share'] = ({ index, of }) => {
+    const worker = `${index}/${of}`;
+    const key = JSON.stringify([source, target, worker]);
+    return { ...placeAt(key, `worker ${worker} of the migration ${source} -> ${target}`), share };
+  };
+  return { ...placeAt(mainKey, `migration ${source} -> ${target}`), share };
+}
+
+/** The pause and the tuning of all, which anybody changes. */
+function requestsIn(
+  store: RecordStore,
+  key: string,
+): Pick<RecordPlace, 'setPaused' | 'isPaused' | 'readTuning' | 'writeTuning'> {
+  const textOf = async (name: string): Promise<string | undefined> => (await store.read(key, [name]))?.[name];
+  return {
+    setPaused: (paused) => store.change(key, { paused: paused ? 'yes' : 'no' }, {}),
+    isPaused: async () => (await textOf('paused')) === 'yes',
+    readTuning: async () => {
+      const text = await textOf('tuning');
+      return text === undefined ? UNTUNED : parseTuning(text, store.label(key));
+    },
+    writeTuning: (tuning) => store.change(key, { tuning: JSON.stringify(tuning) }, {}),
+  };
+}
+
+/** Machines may know one server by several addresses; a record in it belongs to it, by whichever. */
+function seenFrom(endpoint: string, record: MigrationRecord): MigrationRecord {
+  const oneServer = record.sourceEndpoint === record.targetEndpoint;
+  return {
+    ...record,
+    sourceEndpoint: oneServer ? endpoint : record.sourceEndpoint,
+    targetEndpoint: endpoint,
+  };
+}

@@ -1,0 +1,79 @@
+import { access, rm } from 'node:fs/promises';
+import { messageOf, TldrError } from '../../core/errors.js';
+import { parseRecord } from './migration-state.js';
+import { holderOf, lockRecord } from './lock.js';
+import type { RecordPlace } from './location.js';
+import { parseTuning, UNTUNED } from '../throttle/settings.js';
+import { readIfThere, removeLeftovers, replaceFile } from './whole-file.js';
+
+/**
+ * A record in a file, with `<path>.lock`, `<path>.pause` and `<path>.tuning` beside it, and the records of several
+ * workers in `<path>.worker-<index>-of-<of>`.
+ */
+export function recordFile(path: string): RecordPlace {
+  const [pausePath, tuningPath] = [`${path}.pause`, `${path}.tuning`];
+  const shared: Pick<RecordPlace, 'setPaused' | 'isPaused' | 'readTuning' | 'writeTuning'> = {
+    setPaused: async (paused) => {
+      if (paused) await writeText(pausePath, 'stop at the next batch');
+      else await rm(pausePath, { force: true });
+    },
+    isPaused: () =>
+      access(pausePath).then(
+        () => true,
+        () => false,
+      ),
+    readTuning: async () => {
+      const text = await readText(tuningPath);
+      return text === null ? UNTUNED : parseTuning(text, tuningPath);
+    },
+    writeTuning: (tuning) => writeText(tuningPath, JSON.stringify(tuning)),
+  };
+  const placeAt = (at: string): Omit<RecordPlace, 'share' | 'remove'> => ({
+    ...shared,
+    label: at,
+    kept: 'file',
+    read: async () => {
+      const text = await readText(at);
+      return text === null ? null : parseRecord(text, at);
+    },
+    write: (record) => writeText(at, JSON.stringify(record, null, 1)),
+    lock: async () => {
+      const unlock = await lockRecord(at);
+      try {
+        await removeLeftovers(at);
+      } catch (error) {
+        await unlock();
+        throw error;
+      }
+      return { unlock, signal: new AbortController().signal };
+    },
+    holder: () => holderOf(at),
+  });
+  const share: RecordPlace['share'] = ({ index, of }) => {
+    const at = `${path}.worker-${index}-of-${of}`;
+    return { ...placeAt(at), share, remove: () => rm(at, { force: true }) };
+  };
+  const remove = async (): Promise<void> => {
+    for (const file of [pausePath, tuningPath, path]) await rm(file, { force: true });
+  };
+  return { ...placeAt(path), share, remove };
+}
+
+async function readText(path: string): Promise<string | null> {
+  try {
+    return await readIfThere(path);
+  } catch (cause) {
+    const why = messageOf(cause);
+    throw new TldrError('INVALID_ARGUMENT', `cannot read the migration record ${path}: ${why}`, { cause });
+  }
+}
+
+async function writeText(path: string, text: string): Promise<void> {
+  try {
+    await replaceFile(path, `${text}\n`);
+  } catch (cause) {
+    if (cause instanceof TldrError) throw cause;
+    const why = messageOf(cause);
+    throw new TldrError('INVALID_ARGUMENT', `cannot write the migration record ${path}: ${why}`, { cause });
+  }
+}

@@ -1,0 +1,231 @@
+import { messageOf } from '../../core/errors.js';
+import { sleep, type RunOptions } from '../../core/run.js';
+import type { StoreLoad, VectorStore } from '../../store/vector-store.js';
+import { openProbe, type Probe } from './probe.js';
+import { latencyMsMax, UNTUNED, type Tuning } from './settings.js';
+
+const LOOK_INTERVAL_MS = 500;
+const HELD_POLL_MS = 100;
+/** Longest that one batch is held back, and rests. */
+const HELD_MS_MAX = 30_000;
+const REST_MS_MAX = 30_000;
+/** Updates that a store may have waiting. */
+const QUEUE_MAX = 1_000;
+/** Added to `nice` while the server refuses calls, doubled as long as it goes on. */
+const SLOWED_MAX = 8;
+/** Looks without a refusal after which it is halved: callers sent away for a second are heard of late. */
+const CALM_LOOKS = 10;
+/** Before the baseline is measured in the middle of a run, what is under way is let run out. */
+const SETTLE_MS = 1_000;
+
+/** What a run saw of the load, for those who ask how it is. Kept in the record. */
+export interface LoadSeen {
+  /** Latency of a search of the source at rest and now; null where nobody asked for `maxLoad`. */
+  readonly baselineMs: number | null;
+  readonly latencyMs: number | null;
+  /** Why the copy is held back at this moment, in words, or null. */
+  readonly waiting: string | null;
+  /** Rest between batches in times of their work: `nice`, and more where the servers are busy. */
+  readonly resting: number;
+  /** Time held back and rested so far, summed over ranges copied at once. */
+  readonly waitedMs: number;
+}
+
+/** Lets a copy go on at the speed that the servers bear. */
+export interface Pace {
+  /** The same batches, each given out when it may be. */
+  paced<T>(batches: AsyncIterable<T>, signal: AbortSignal | undefined): AsyncGenerator<T>;
+  seen(): LoadSeen;
+  /** Nothing is held back, nor `changed` called, from then on. */
+  end(): void;
+}
+
+export interface PaceRequest {
+  readonly source: VectorStore;
+  readonly target: VectorStore;
+  readonly place: { readonly readTuning: () => Promise<Tuning> };
+  readonly sourceCollection: string;
+  readonly targetCollection: string;
+  readonly vectorName: string;
+  /** The least baseline that earlier runs measured: this one may begin in the middle of a load. */
+  readonly baselineMs: number | null;
+  /** Longest that one batch is held back: a migration always gets on. */
+  readonly heldMsMax?: number;
+  /** Called when the copy is held back, at every look while it is, and when it is let go. */
+  readonly changed: () => void;
+}
+
+/** Begins to watch source and target; the baseline is measured before this returns, where it is asked for. */
+export async function openPace(request: PaceRequest, run: RunOptions = {}): Promise<Pace> {
+  const watch = new Watch(request, run);
+  await watch.look({ first: true });
+  const ended = new AbortController();
+  const loop = async (): Promise<void> => {
+    for (;;) {
+      await sleep(LOOK_INTERVAL_MS, ended.signal);
+      await watch.look();
+    }
+  };
+  // Ends by the signal; `look` itself never fails.
+  loop().catch(() => undefined);
+  return {
+    paced: (batches, signal) => watch.paced(batches, signal),
+    seen: () => watch.seen(),
+    end: () => {
+      watch.end();
+      ended.abort();
+    },
+  };
+}
+
+class Watch {
+  readonly #request: PaceRequest;
+  readonly #run: RunOptions;
+  #tuning: Tuning = UNTUNED;
+  #probe: Probe | null = null;
+  #baselineMs: number | null;
+  #waiting: string | null = null;
+  #slowed = 0;
+  #calmLooks = 0;
+  #refusals: number;
+  #waitedMs = 0;
+  #warned = false;
+  #ended = false;
+
+  constructor(request: PaceRequest, run: RunOptions) {
+    this.#request = request;
+    this.#run = run;
+    this.#baselineMs = request.baselineMs;
+    this.#refusals = this.#refused();
+  }
+
+  end(): void {
+    this.#ended = true;
+  }
+
+  seen(): LoadSeen {
+    const latencyMs = this.#probe === null ? null : round(this.#probe.latencyMs());
+    return {
+      baselineMs: this.#baselineMs,
+      latencyMs,
+      waiting: this.#waiting,
+      resting: this.#tuning.nice + this.#slowed,
+      waitedMs: Math.round(this.#waitedMs),
+    };
+  }
+
+  /** One look at tuning and servers. A look that fails holds nothing back: the copy itself tells what is wrong. */
+  async look({ first = false } = {}): Promise<void> {
+    let reason: string | null = null;
+    try {
+      this.#tuning = await this.#request.place.readTuning();
+      const { maxLoad } = this.#tuning;
+      const refusals = this.#refused();
+      let busy = refusals > this.#refusals;
+      this.#refusals = refusals;
+      if (maxLoad === null) this.#probe = null;
+      else {
+        await this.#measureOnce(first);
+        const load = await this.#load();
+        busy ||= load.optimizing;
+        reason = load.reason ?? this.#slowSearch(maxLoad);
+      }
+      this.#slow(busy);
+    } catch (error) {
+      if (!this.#warned) this.#run.log?.('warn', `cannot watch the load: ${messageOf(error)}`);
+      this.#warned = true;
+    }
+    this.#hold(reason);
+  }
+
+  async *paced<T>(batches: AsyncIterable<T>, signal: AbortSignal | undefined): AsyncGenerator<T> {
+    let begunAtMs = performance.now();
+    for await (const batch of batches) {
+      yield batch;
+      const now = performance.now();
+      await this.#rest(now - begunAtMs, signal);
+      begunAtMs = performance.now();
+      this.#waitedMs += begunAtMs - now;
+    }
+  }
+
+  async #rest(workedMs: number, signal: AbortSignal | undefined): Promise<void> {
+    const restMs = Math.min(REST_MS_MAX, workedMs * (this.#tuning.nice + this.#slowed));
+    if (restMs > 0) await sleep(restMs, signal);
+    const { heldMsMax = HELD_MS_MAX } = this.#request;
+    for (let heldMs = 0; this.#waiting !== null && heldMs < heldMsMax; heldMs += HELD_POLL_MS)
+      await sleep(HELD_POLL_MS, signal);
+  }
+
+  async #measureOnce(first: boolean): Promise<void> {
+    if (this.#probe !== null) return;
+    const { source, sourceCollection, vectorName } = this.#request;
+    if (!first) {
+      this.#hold('measuring how fast the source answers at rest');
+      await sleep(SETTLE_MS, this.#run.signal);
+    }
+    const opened = await openProbe(source, sourceCollection, vectorName);
+    if (opened === null) return;
+    this.#probe = opened.probe;
+    this.#baselineMs = Math.min(this.#baselineMs ?? Infinity, round(opened.baselineMs));
+    this.#run.log?.('info', `a search of the source at rest takes ${this.#baselineMs} ms`);
+  }
+
+  async #load(): Promise<{ readonly reason: string | null; readonly optimizing: boolean }> {
+    const { source, target, sourceCollection, targetCollection } = this.#request;
+    let reason: string | null = null;
+    let optimizing = false;
+    for (const [store, name] of [
+      [source, sourceCollection],
+      [target, targetCollection],
+    ] as const) {
+      const load = await store.load(name);
+      reason ??= reasonOf(name, load);
+      optimizing ||= load.optimizing;
+    }
+    return { reason, optimizing };
+  }
+
+  #slowSearch(maxLoad: string): string | null {
+    const probe = this.#probe;
+    if (probe === null) return null;
+    // Not waited for: one that takes too long is told by its age at the next look.
+    void probe.search().catch(() => undefined);
+    const [latencyMs, mostMs] = [probe.latencyMs(), latencyMsMax(maxLoad, this.#baselineMs ?? 0)];
+    return latencyMs > mostMs
+      ? `a search of the source takes ${round(latencyMs)} ms, more than ${round(mostMs)}`
+      : null;
+  }
+
+  #slow(busy: boolean): void {
+    this.#calmLooks = busy ? 0 : this.#calmLooks + 1;
+    if (busy) this.#slowed = Math.min(SLOWED_MAX, Math.max(1, this.#slowed * 2));
+    else if (this.#calmLooks % CALM_LOOKS === 0) this.#slowed = this.#slowed <= 1 ? 0 : this.#slowed / 2;
+  }
+
+  #hold(reason: string | null): void {
+    // A look may still be under way.
+    if (this.#ended) return;
+    const before = this.#waiting;
+    this.#waiting = reason;
+    if ((reason === null) !== (before === null))
+      this.#run.log?.('info', reason === null ? 'the copy goes on' : `the copy waits: ${reason}`);
+    if (reason !== null || before !== null) this.#request.changed();
+  }
+
+  #refused(): number {
+    const { source, target } = this.#request;
+    return source === target ? source.refusals() : source.refusals() + target.refusals();
+  }
+}
+
+function reasonOf(collection: string, { failure, queuedUpdates }: StoreLoad): string | null {
+  if (failure !== null) return `the optimizer of ${collection} failed: ${failure}`;
+  return queuedUpdates !== null && queuedUpdates > QUEUE_MAX
+    ? `${collection} has ${queuedUpdates} updates waiting`
+    : null;
+}
+
+function round(ms: number): number {
+  return Math.round(ms * 100) / 100;
+}

@@ -1,0 +1,89 @@
+import { formatPointId } from '../../core/point-id.js';
+import { sleep, type RunOptions } from '../../core/run.js';
+import {
+  comparedPoints,
+  shardKeysOf,
+  type ComparedPoint,
+  type CompareOptions,
+  type Sides,
+} from '../points/compare-points.js';
+import { lookedAgain } from '../points/recheck-differences.js';
+import type { MigrationPlan } from '../plan/migration.js';
+
+const DIFFERENCES_MAX = 20;
+const LOOKS_MAX = 10;
+const LOOK_MS = 300;
+
+export interface VerifyReport {
+  readonly ok: boolean;
+  readonly points: number;
+  /** Points that only the target has. */
+  readonly extraPoints: number;
+  /** At most 20, each a sentence; `differenceCount` counts all. */
+  readonly differences: readonly string[];
+  readonly differenceCount: number;
+  /** False where clients write meanwhile, since no two counts are of the same moment. */
+  readonly countsCompared: boolean;
+}
+
+/**
+ * Compares every point of source and target in id order: the same ids, payload and other vectors equal, the
+ * reduced vector equal to a fresh projection, the full one unchanged (two-stage); then counts and settings.
+ */
+export async function verifyMigration(
+  plan: MigrationPlan,
+  sides: Sides,
+  run: CompareOptions & Writing = {},
+): Promise<VerifyReport> {
+  const compared = comparedPoints(plan, sides, { ...run, step: 'verifying' });
+  return report(plan, sides, { ...run, compared });
+}
+
+/** Whether clients write meanwhile. */
+export interface Writing {
+  /** What is written to one side is brought to the other: points that differ are looked at again, none are counted. */
+  readonly writing?: boolean;
+}
+
+/** Settings in which the target differs. A write that is followed may set the target's limits aside for a moment. */
+async function settingDifferences(
+  { targetCollection, targetSpec }: MigrationPlan,
+  { target }: Sides,
+  { signal, writing = false }: Pick<RunOptions, 'signal'> & Writing,
+): Promise<readonly string[]> {
+  for (let looks = 1; ; looks++) {
+    const lines = target.differences(targetSpec, await target.describe(targetCollection));
+    if (lines.length === 0 || !writing || looks >= LOOKS_MAX) return lines;
+    await sleep(LOOK_MS, signal);
+  }
+}
+
+/** Settings, counts, and the points given, as one report. */
+export async function report(
+  plan: MigrationPlan,
+  sides: Sides,
+  run: Pick<RunOptions, 'signal'> & Writing & { readonly compared: AsyncIterable<ComparedPoint> },
+): Promise<VerifyReport> {
+  const { writing = false } = run;
+  const differences: string[] = [];
+  let [differenceCount, points, extraPoints] = [0, 0, 0];
+  const differ = (text: string): void => {
+    differenceCount++;
+    if (differences.length < DIFFERENCES_MAX) differences.push(text);
+  };
+  for (const line of await settingDifferences(plan, sides, run)) differ(`setting ${line}`);
+  for (const shardKey of writing ? [] : shardKeysOf(plan.sourceSpec)) {
+    const [expected, found] = await Promise.all([
+      sides.source.count(plan.sourceCollection, { shardKey }),
+      sides.target.count(plan.targetCollection, { shardKey }),
+    ]);
+    if (expected !== found) differ(`count: expected ${expected} points, got ${found}`);
+  }
+  for await (const point of writing ? lookedAgain(plan, sides, run) : run.compared) {
+    points++;
+    if (point.source === undefined) extraPoints++;
+    for (const text of point.differences) differ(`point ${formatPointId(point.id)}${text}`);
+  }
+  const counts = { points, extraPoints, differenceCount, countsCompared: !writing };
+  return { ok: differenceCount === 0, ...counts, differences };
+}

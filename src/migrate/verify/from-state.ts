@@ -1,0 +1,147 @@
+import type { Encoder } from '../../encoder/model.js';
+import { TldrError } from '../../core/errors.js';
+import { comparePointIds, formatPointId, type PointId } from '../../core/point-id.js';
+import { throwIfAborted, type RunOptions } from '../../core/run.js';
+import type { PointBatch, VectorStore } from '../../store/vector-store.js';
+import { comparedStreams, type Sides } from '../points/compare-points.js';
+import { pausedError, stoppable, stopReason, withRecord, type RecordedMigration } from '../state/locked.js';
+import { announce, factsOf, type MigrationHook } from '../plan/migration-events.js';
+import { checkIdentity, inEffect, type MigrationRecord } from '../state/migration-state.js';
+import { openPace } from '../throttle/throttle.js';
+import { planMigration, type MigrationPlan } from '../plan/migration.js';
+import { report, verifyMigration, type VerifyReport, type Writing } from './all-points.js';
+
+const RETRIEVE_POINTS = 256;
+
+export interface VerifyRequest extends RecordedMigration, RunOptions {
+  readonly encoder: Encoder;
+  /** Random points of each side instead of all. */
+  readonly sample?: number | undefined;
+  readonly batchSize?: number | undefined;
+  readonly hook?: MigrationHook | undefined;
+}
+
+/**
+ * Compares source and target of a recorded migration once more: settings, payload indexes, counts, and every point
+ * or a sample. What was found decides whether the record calls the copy verified, except that a sample never makes
+ * it so and that a target in service is not judged by what clients have written since.
+ * @throws INVALID_ARGUMENT while the copy is not finished, MISMATCH for another encoder
+ */
+export async function verifyRecorded(request: VerifyRequest): Promise<VerifyReport> {
+  return withRecord(request, async (record, lost) => {
+    const stop = stoppable(request.place, lost, { signal: request.signal });
+    try {
+      if (await request.place.isPaused()) throw pausedError();
+      const found = await compare(request, record, stop.signal);
+      const inService = inEffect(record);
+      if (!found.ok && !inService) {
+        record.phase = 'repairing';
+        record.verifiedPoints = null;
+      }
+      if (found.ok && request.sample === undefined) {
+        record.phase = 'verified';
+        record.verifiedPoints = found.points;
+      }
+      await request.place.write(record);
+      if (!found.ok) {
+        const facts = { ...factsOf(record), differences: found.differenceCount };
+        await announce(request.hook, 'verify-failed', { facts, run: request });
+      }
+      return found;
+    } catch (error) {
+      throw stopReason(error, stop.signal);
+    } finally {
+      stop.end();
+    }
+  });
+}
+
+async function compare(
+  request: VerifyRequest,
+  record: MigrationRecord,
+  signal: AbortSignal,
+): Promise<VerifyReport> {
+  const { source, target, encoder, place, log, onProgress, batchSize, sample } = request;
+  if (!['verifying', 'verified', 'repairing', 'following'].includes(record.phase)) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `the copy is not finished (${record.phase}): \`migrate resume\` goes on with it and verifies it`,
+    );
+  }
+  if (encoder.fingerprint !== record.encoderFingerprint) {
+    throw new TldrError(
+      'MISMATCH',
+      `the migration was made with encoder ${record.encoderFingerprint.slice(0, 16)}, this file is ${encoder.fingerprint.slice(0, 16)}`,
+    );
+  }
+  const plan = await planMigration(
+    { ...requestOf(record), source, target, encoder },
+    // Settings that differ are findings here, not a reason to look no further.
+    { anySettings: true },
+  );
+  checkIdentity(record, plan, place.label);
+  if (!plan.targetExists) throw new TldrError('NOT_FOUND', `target ${plan.targetCollection} does not exist`);
+  const sides = { source, target, encoder };
+  const writing = record.journal !== undefined;
+  const run = { signal, log, onProgress, batchSize, writing };
+  if (sample !== undefined) return verifySample(plan, sides, { sample, run });
+  const baselineMs = record.load?.baselineMs ?? null;
+  const changed = (): void => undefined;
+  const pace = await openPace({ ...plan, source, target, place, baselineMs, changed }, run);
+  try {
+    return await verifyMigration(plan, sides, { ...run, pace });
+  } finally {
+    pace.end();
+  }
+}
+
+/** What a record says of how its migration was asked for. */
+export function requestOf(record: MigrationRecord): {
+  readonly sourceCollection: string;
+  readonly targetCollection: string;
+  readonly vectorName: string;
+  readonly compactName: string;
+  readonly layout: MigrationRecord['layout'];
+  readonly datatype: MigrationRecord['datatype'];
+  readonly quantization: MigrationRecord['quantization'];
+} {
+  const { sourceCollection, targetCollection, vectorName, compactName, layout } = record;
+  const { datatype, quantization } = record;
+  return { sourceCollection, targetCollection, vectorName, compactName, layout, datatype, quantization };
+}
+
+/** Settings, counts, and random points of both sides: points missing on either side can be found. */
+async function verifySample(
+  plan: MigrationPlan,
+  sides: Sides,
+  { sample: size, run }: { readonly sample: number; readonly run: RunOptions & Writing },
+): Promise<VerifyReport> {
+  if (plan.sourceSpec.shardKeys.length > 0) {
+    throw new TldrError(
+      'UNSUPPORTED',
+      `${plan.sourceCollection} is sharded by key, where an id alone names no point: verify all of it`,
+    );
+  }
+  const of = (store: VectorStore, collection: string, vectorName: string): Promise<readonly PointId[]> =>
+    store.sample(collection, { vectorName, size, ...run }).then(({ ids }) => ids);
+  const drawn = [
+    ...(await of(sides.source, plan.sourceCollection, plan.vectorName)),
+    ...(await of(sides.target, plan.targetCollection, plan.compactName)),
+  ];
+  const byText = new Map(drawn.map((id) => [formatPointId(id), id]));
+  const ids = [...byText.values()].sort(comparePointIds);
+  const { vectorName } = plan;
+  async function* retrieved(store: VectorStore, collection: string): AsyncGenerator<PointBatch> {
+    for (let start = 0; start < ids.length; start += RETRIEVE_POINTS) {
+      throwIfAborted(run.signal);
+      yield await store.retrieve(collection, ids.slice(start, start + RETRIEVE_POINTS), { vectorName });
+      const done = Math.min(ids.length, start + RETRIEVE_POINTS);
+      run.onProgress?.({ step: 'verifying', done, total: ids.length, unit: 'points' });
+    }
+  }
+  const streams = {
+    source: retrieved(sides.source, plan.sourceCollection),
+    target: retrieved(sides.target, plan.targetCollection),
+  };
+  return report(plan, sides, { ...run, compared: comparedStreams(plan, sides, streams) });
+}

@@ -1,0 +1,195 @@
+import { checkPoints } from '../store/check-points.js';
+import type { Encoder } from '../encoder/model.js';
+import { messageOf, TldrError } from '../core/errors.js';
+import { gatherRows, type Matrix } from '../core/matrix.js';
+import { throwIfAborted } from '../core/run.js';
+import { cleanSample, splitRows } from '../core/sample.js';
+import type { PlanRow } from './sizing-row.js';
+import { doublingsOf, measurePlan, type PlanSample } from './measure-rows.js';
+import { SCRATCH_PREFIX, type DrawnSample, type PlanOptions, type PlanSetup } from './setup.js';
+import type { Variant } from './variants.js';
+import { movedGains, movedLabels } from '../select/split-sample.js';
+import { storableVariants } from './storable-variants.js';
+import type { TrainEncoderOptions } from '../select/train-encoder-options.js';
+import { trainEncoder } from '../select/train-encoder.js';
+
+const QUERIES_SHARE_MAX = 0.2;
+/** Time to plan the trainings of all sizes for where nothing else is said. */
+const BUDGET_SECONDS = 240;
+
+/** One trained size. */
+export interface PlanEncoder {
+  readonly dim: number;
+  readonly shipped: string;
+  /** What chose it, by name. */
+  readonly objective: string;
+  readonly candidates: readonly {
+    readonly name: string;
+    readonly recallAt10: number;
+    readonly interval: readonly [number, number];
+  }[];
+}
+
+export interface PlanResult {
+  readonly rows: readonly PlanRow[];
+  readonly encoders: readonly PlanEncoder[];
+  /** Points searched in. */
+  readonly samplePoints: number;
+  /** Queries that measured: held-out points, or given ones of which `training` others trained. */
+  readonly queries: { readonly count: number; readonly heldOut: boolean; readonly training: number };
+  /** Points of the collection per point searched in, in doublings: how far recall is carried on. */
+  readonly doublings: number;
+  readonly notes: readonly string[];
+}
+
+/**
+ * Samples the collection, trains an encoder per size, keeps the sample in every way in a scratch collection and
+ * measures recall, order, bytes and latency there. The scratch collection is removed whatever happens.
+ * @throws ABORTED, INVALID_DATA for too few points, ALREADY_EXISTS for a taken scratch name
+ */
+export async function runPlan(options: PlanOptions, setup: PlanSetup): Promise<PlanResult> {
+  const { scratchStore, scratchName, log } = options;
+  if (!scratchName.startsWith(SCRATCH_PREFIX))
+    throw new TldrError('INVALID_ARGUMENT', `a scratch collection's name begins with ${SCRATCH_PREFIX}`);
+  const sample = await takeSample(options, setup);
+  const { encoders, reports } = await trainSizes(options, setup, sample);
+  if (await scratchStore.exists(scratchName))
+    throw new TldrError('ALREADY_EXISTS', `${scratchName} exists already`);
+  const storable = storableVariants(setup.variants, sample, encoders);
+  for (const note of storable.notes) log?.('warn', note);
+  const variants = storable.variants.map((variant) => searchedAs(variant, encoders.get(variant.scratch.dim)));
+  let rows: PlanRow[];
+  try {
+    rows = await measurePlan(options, { ...setup, variants }, { sample, encoders });
+  } catch (error) {
+    // What went wrong is told, not that tidying up after it failed as well.
+    await dropScratch(options).catch((cause: unknown) =>
+      log?.('warn', `could not remove ${scratchName}: ${messageOf(cause)}; remove it with plan --clean`),
+    );
+    throw error;
+  }
+  await dropScratch(options);
+  return {
+    rows,
+    encoders: reports,
+    samplePoints: sample.base.rows,
+    queries: {
+      count: sample.queries.rows,
+      heldOut: options.queries === undefined,
+      training: sample.judgements.queries?.rows ?? 0,
+    },
+    doublings: doublingsOf(setup.points, sample.base.rows),
+    notes: [...setup.notes, ...storable.notes],
+  };
+}
+
+/** A reduced vector is searched by the distance its encoder was chosen for; bytes are always by Euclid. */
+function searchedAs(variant: Variant, encoder: Encoder | undefined): Variant {
+  if (variant.kind !== 'compact' || encoder === undefined || variant.datatype === 'uint8') return variant;
+  return { ...variant, scratch: { ...variant.scratch, distance: encoder.metadata.compactDistance } };
+}
+
+async function dropScratch({ scratchStore, scratchName }: PlanOptions): Promise<void> {
+  await scratchStore.dropScratch(scratchName);
+}
+
+/** A sample to measure with, and what encoders trained on its base are judged by. */
+interface JudgedSample extends PlanSample {
+  readonly judgements: Pick<TrainEncoderOptions, 'queries' | 'gains' | 'labels'>;
+}
+
+async function takeSample(options: PlanOptions, setup: PlanSetup): Promise<JudgedSample> {
+  const { queriesCount, seed, draw } = options;
+  const drawn = draw === undefined ? await drawRandom(options, setup) : await draw();
+  const { x, rowOf } = cleanSample(drawn.vectors);
+  const labels = drawn.labels && movedLabels(drawn.labels, { rowOf, rows: x.rows });
+  if (options.queries !== undefined) return withQueries(x, options.queries, { drawn, rowOf, setup, seed });
+  const held = Math.min(queriesCount, Math.floor(x.rows * QUERIES_SHARE_MAX));
+  const { train, heldOut } = splitRows(x.rows, held, seed);
+  return {
+    base: gatherRows(x, train),
+    queries: gatherRows(x, heldOut),
+    judgements: labels === undefined ? {} : { labels: train.map((i) => labels[i] ?? -1) },
+  };
+}
+
+async function drawRandom(
+  { store, collection, sampleSize: size, signal, onProgress }: PlanOptions,
+  { vector: { name: vectorName, distance } }: PlanSetup,
+): Promise<DrawnSample> {
+  const sample = await store.sample(collection, { vectorName, size, signal, onProgress });
+  checkPoints(sample, { collection, vectorName, distance });
+  return { vectors: sample.vectors };
+}
+
+/** Some of the queries measure, the others train. */
+function withQueries(
+  base: Matrix,
+  queries: Matrix,
+  from: {
+    readonly drawn: DrawnSample;
+    readonly rowOf: Int32Array;
+    readonly setup: PlanSetup;
+    readonly seed: number;
+  },
+): JudgedSample {
+  const { drawn, rowOf, setup, seed } = from;
+  const measuring = setup.givenQueries?.measuring ?? queries.rows;
+  const { train, heldOut } = splitRows(queries.rows, measuring, seed);
+  const gains = drawn.gains?.map((ofQuery) => movedGains(ofQuery, rowOf));
+  const none = new Map<number, number>();
+  return {
+    base,
+    queries: gatherRows(queries, heldOut),
+    judgements:
+      train.length === 0
+        ? {}
+        : {
+            queries: gatherRows(queries, train),
+            ...(gains === undefined ? {} : { gains: Array.from(train, (q) => gains[q] ?? none) }),
+          },
+  };
+}
+
+/** Time that the training of one size is planned for. */
+export function secondsPerSize({ budgetSeconds = BUDGET_SECONDS }: PlanOptions, { dims }: PlanSetup): number {
+  return Math.max(1, Math.round(budgetSeconds / dims.length));
+}
+
+/** One encoder per size, the budget divided evenly. */
+async function trainSizes(
+  options: PlanOptions,
+  setup: PlanSetup,
+  sample: JudgedSample,
+): Promise<{ encoders: Map<number, Encoder>; reports: PlanEncoder[] }> {
+  const { collection, objective = 'fidelity', seed, threads, signal, log, onProgress } = options;
+  const encoders = new Map<number, Encoder>();
+  const reports: PlanEncoder[] = [];
+  for (const dim of setup.dims) {
+    throwIfAborted(signal);
+    log?.('info', `training ${setup.vector.dim} -> ${dim}`);
+    const { encoder, report } = await trainEncoder(sample.base, {
+      dim,
+      ...sample.judgements,
+      objective,
+      distance: setup.vector.distance,
+      budgetSeconds: secondsPerSize(options, setup),
+      seed,
+      threads,
+      source: collection,
+      signal,
+      log,
+      onProgress,
+    });
+    throwIfAborted(signal);
+    if (encoder === null || report === null) throw new TldrError('ABORTED', 'stopped while training');
+    encoders.set(dim, encoder);
+    const candidates = report.candidates.map(({ name, recallAt10, interval }) => ({
+      name,
+      recallAt10,
+      interval,
+    }));
+    reports.push({ dim, shipped: report.shipped, objective: report.objective, candidates });
+  }
+  return { encoders, reports };
+}

@@ -1,0 +1,221 @@
+import type { Encoder } from '../encoder/model.js';
+import { TldrError } from '../core/errors.js';
+import type { Matrix } from '../core/matrix.js';
+import { throwIfAborted } from '../core/run.js';
+import type { SearchRequest, VectorBytes } from '../store/vector-store.js';
+import { measureSearches, type MeasuredSearches } from './measure-searches.js';
+import { ndcgOf, randomHalves, recallOf, recallPerDoubling } from './ranking.js';
+import { mean, percentile } from '../evaluate/ranking.js';
+import { bytesAt, type PlanRow, type PointBytes } from './sizing-row.js';
+import { recallWithInterval, type RecallEvidence } from './recall-at-size.js';
+import { exactTopK } from '../knn/exact.js';
+import type { PlanOptions, PlanSetup } from './setup.js';
+import {
+  columnsOf,
+  configsOf,
+  FULL_VECTOR,
+  queryOf,
+  rankingRequest,
+  requestOf,
+  variantData,
+  type PlanConfig,
+  type Variant,
+  type VariantData,
+} from './variants.js';
+
+const TOP = 10;
+/** Half of a ranking survives in a random half of the points; three times what is needed is safe. */
+const RANKING_FACTOR = 3;
+const TRUTH_DEPTH = 50;
+/** The queries held out of a whole collection are no reason to carry anything on. */
+const DOUBLINGS_MIN = 0.2;
+const WRITE_BYTES = 8 * 1024 ** 2;
+
+/** Points searched in and queries that are none of them; both n x D. */
+export interface PlanSample {
+  readonly base: Matrix;
+  readonly queries: Matrix;
+}
+
+/** Fills the scratch collection, measures every row in it. Leaves removing it to the caller. */
+export async function measurePlan(
+  options: PlanOptions,
+  setup: PlanSetup,
+  { sample, encoders }: { readonly sample: PlanSample; readonly encoders: ReadonlyMap<number, Encoder> },
+): Promise<PlanRow[]> {
+  const { scratchStore: store, scratchName, oversamplings, seed, threads, signal, onProgress } = options;
+  const { vector, variants } = setup;
+  const run = { signal, onProgress };
+  const { base, queries } = sample;
+  const depth = Math.min(TRUTH_DEPTH, base.rows);
+  const truth = rowsOf(
+    await exactTopK(base, queries, { k: depth, distance: vector.distance, threads, signal }),
+    depth,
+  );
+  const data = variantData(variants, sample, encoders);
+  await fillScratch(options, setup, data);
+  const bytes = new Map(
+    (await store.measureVectors(scratchName, { signal })).map((one) => [one.name, one] as const),
+  );
+  const configs = variants.flatMap((variant) => configsOf(variant, oversamplings));
+  const full = dataOf(data, FULL_VECTOR);
+  const request = (config: PlanConfig, q: number): SearchRequest =>
+    requestOf(config, { full: queryOf(full, q), own: queryOf(dataOf(data, config.variant.scratch.name), q) });
+  const work = { configs, request, queries: queries.rows, seed, step: 'measuring' };
+  const measured = await measureSearches(store, scratchName, work, run);
+  const doublings = doublingsOf(setup.points, base.rows);
+  const trends = await measureTrends(options, setup, { data, truth, sample, doublings });
+  return measured.map((searches) => {
+    const perDoubling = trends(searches.of);
+    const recall = Float64Array.from(searches.found, (found, q) => recallOf(truth[q] ?? [], found));
+    const evidence = { recall, perDoubling, doublings };
+    return rowOf(searches, { setup, truth, evidence, bytes, rows: base.rows, seed });
+  });
+}
+
+async function fillScratch(
+  { scratchStore: store, scratchName, scratchMetadata, signal, log, onProgress }: PlanOptions,
+  { spec, vector, variants }: PlanSetup,
+  data: ReadonlyMap<string, VariantData>,
+): Promise<void> {
+  const scratch = store.deriveScratch(spec, {
+    name: scratchName,
+    vectorName: vector.name,
+    vectors: variants.map((variant) => variant.scratch),
+    metadata: scratchMetadata,
+  });
+  throwIfAborted(signal);
+  await store.create(scratch);
+  log?.('info', `filling the scratch collection ${scratchName}`);
+  const rows = dataOf(data, FULL_VECTOR).base.rows;
+  const pointBytes = [...data.values()].reduce((sum, { base }) => sum + base.cols * 4, 0);
+  const batch = Math.max(1, Math.floor(WRITE_BYTES / pointBytes));
+  for (let start = 0; start < rows; start += batch) {
+    throwIfAborted(signal);
+    const end = Math.min(rows, start + batch);
+    const ids = Array.from({ length: end - start }, (_, i) => BigInt(start + i));
+    const rest = ids.map(() => store.packRest('{}'));
+    await store.upsert(scratchName, { ids, vectors: columnsOf(data, start, end), rest });
+    onProgress?.({ step: 'filling the scratch collection', done: end, total: rows, unit: 'points' });
+  }
+  await store.finish(scratch, { signal, onProgress });
+}
+
+/** What a doubling of the points does to each query's recall, per row: from rankings of the sample and its halves. */
+async function measureTrends(
+  options: PlanOptions,
+  setup: PlanSetup,
+  {
+    data,
+    truth,
+    sample,
+    doublings,
+  }: {
+    data: ReadonlyMap<string, VariantData>;
+    truth: readonly number[][];
+    sample: PlanSample;
+    doublings: number;
+  },
+): Promise<(config: PlanConfig) => Float64Array> {
+  const { scratchStore: store, scratchName, oversamplings, seed, signal, onProgress } = options;
+  const count = sample.queries.rows;
+  const variants = setup.variants.filter((variant) => configsOf(variant, oversamplings).length > 0);
+  if (doublings === 0) return () => new Float64Array(count);
+  const limit = Math.min(sample.base.rows, TOP * RANKING_FACTOR * Math.max(...oversamplings));
+  const request = (variant: Variant, q: number): SearchRequest =>
+    rankingRequest(variant, queryOf(dataOf(data, variant.scratch.name), q), limit);
+  const work = { configs: variants, request, queries: count, seed, step: 'measuring the trend' };
+  const rankings = await measureSearches(store, scratchName, work, { signal, onProgress });
+  const halves = randomHalves(sample.base.rows, seed);
+  return ({ variant, oversampling }) => {
+    const ranked = rankings.find((one) => one.of === variant)?.found ?? [];
+    const depth = TOP * oversampling;
+    return Float64Array.from(ranked, (found, q) =>
+      recallPerDoubling(truth[q] ?? [], found, { depth, halves }),
+    );
+  };
+}
+
+function rowOf(
+  searches: MeasuredSearches<PlanConfig>,
+  run: {
+    readonly setup: PlanSetup;
+    readonly truth: readonly (readonly number[])[];
+    readonly evidence: RecallEvidence;
+    readonly bytes: ReadonlyMap<string, VectorBytes>;
+    readonly rows: number;
+    readonly seed: number;
+  },
+): PlanRow {
+  const { setup, truth, evidence, seed } = run;
+  const { variant, oversampling } = searches.of;
+  const { scratch, kind, datatype } = variant;
+  const compact = kind === 'compact';
+  const layout = compact ? (oversampling > 1 ? 'two-stage' : 'compact') : null;
+  const parts = [pointBytes(variant, run)];
+  const full = setup.variants.find((one) => one.scratch.name === FULL_VECTOR);
+  if (layout === 'two-stage' && full !== undefined) parts.push(pointBytes(full, run));
+  const ndcg = searches.found.map((found, q) => ndcgOf(truth[q] ?? [], found));
+  const onSample = recallWithInterval({ ...evidence, doublings: 0 }, seed);
+  const expected = recallWithInterval(evidence, seed);
+  return {
+    label: `${scratch.dim} ${datatype}${kind === 'current' ? ' (current)' : ''}`,
+    kind: kind === 'rescoring' ? 'full' : kind,
+    dim: scratch.dim,
+    datatype,
+    oversampling,
+    layout,
+    sampleRecallAt10: onSample.recall,
+    sampleInterval: onSample.interval,
+    recallAt10: expected.recall,
+    interval: expected.interval,
+    ndcgAt10: mean(ndcg),
+    latencyMsP50: percentile(searches.latencyMs, 50),
+    latencyMsP95: percentile(searches.latencyMs, 95),
+    deployable: !(compact && datatype === 'uint8'),
+    evidence,
+    ...bytesAt(parts, { measuredAt: run.rows, points: setup.points }),
+  };
+}
+
+/** Vectors by their documented size, codes and index as the store wrote them. */
+function pointBytes(
+  { scratch, componentBytes }: Variant,
+  run: { readonly setup: PlanSetup; readonly bytes: ReadonlyMap<string, VectorBytes>; readonly rows: number },
+): PointBytes {
+  const { setup, bytes, rows } = run;
+  const measured = bytes.get(scratch.name);
+  if (measured === undefined)
+    throw new TldrError('UNAVAILABLE', `the scratch collection says nothing about "${scratch.name}"`);
+  const { current } = setup;
+  const storage = scratch.storage === 'source' ? current : scratch.storage;
+  return {
+    vectorBytes: scratch.dim * componentBytes,
+    vectorInMemory: !storage.onDisk,
+    codeBytes: measured.codeBytes / rows,
+    codeBookBytes: measured.codeBookBytes,
+    codesInMemory: scratch.storage !== 'source' || current.codesInMemory,
+    indexBytes: measured.indexBytes / rows,
+    indexGrowthBytes: measured.indexGrowthBytes,
+    indexInMemory: current.indexInMemory,
+  };
+}
+
+/** How often the sample doubles to become the collection; 0 where it is nearly all of it. */
+export function doublingsOf(points: number, samplePoints: number): number {
+  const doublings = Math.log2(points / samplePoints);
+  return doublings < DOUBLINGS_MIN ? 0 : doublings;
+}
+
+function dataOf(data: ReadonlyMap<string, VariantData>, name: string): VariantData {
+  const found = data.get(name);
+  if (found === undefined) throw new TldrError('INTERNAL', `no data for "${name}"`);
+  return found;
+}
+
+/** The indices of each query, nearest first, without the marks of missing ones. */
+function rowsOf(indices: Int32Array, k: number): number[][] {
+  return Array.from({ length: indices.length / k }, (_, q) =>
+    Array.from(indices.subarray(q * k, (q + 1) * k)).filter((index) => index >= 0),
+  );
+}

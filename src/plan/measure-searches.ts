@@ -1,0 +1,55 @@
+import { Rng } from '../core/rng.js';
+import { throwIfAborted, type RunOptions } from '../core/run.js';
+import type { SearchRequest, VectorStore } from '../store/vector-store.js';
+
+/** Searches of each configuration before the clock runs: connections, caches. */
+const WARM_UP_QUERIES = 3;
+
+/** What one configuration answered: per query the numbers of the points in order, and the time it took. */
+export interface MeasuredSearches<T> {
+  readonly of: T;
+  readonly found: readonly (readonly number[])[];
+  readonly latencyMs: Float64Array;
+}
+
+/**
+ * Asks every query of every configuration, one at a time. The configurations take turns in an order drawn anew
+ * for each query, so that a slow moment of the machine hits all of them alike. Point ids must be numbers below
+ * 2^53.
+ */
+export async function measureSearches<T>(
+  store: VectorStore,
+  collection: string,
+  work: {
+    readonly configs: readonly T[];
+    readonly request: (config: T, query: number) => SearchRequest;
+    readonly queries: number;
+    readonly seed: number;
+    readonly step: string;
+  },
+  run: RunOptions = {},
+): Promise<MeasuredSearches<T>[]> {
+  const { configs, request, queries, seed, step } = work;
+  const rng = new Rng(seed);
+  const measured = configs.map((config) => ({
+    of: config,
+    found: Array.from({ length: queries }, (): number[] => []),
+    latencyMs: new Float64Array(queries),
+  }));
+  for (let q = 0; q < Math.min(WARM_UP_QUERIES, queries); q++) {
+    for (const config of configs) await store.search(collection, request(config, q));
+  }
+  for (let q = 0; q < queries; q++) {
+    throwIfAborted(run.signal);
+    for (const c of rng.permutation(configs.length)) {
+      const one = measured[c]!;
+      const asked = request(one.of, q);
+      const startedAtMs = performance.now();
+      const points = await store.search(collection, asked);
+      one.latencyMs[q] = performance.now() - startedAtMs;
+      one.found[q] = points.map(({ id }) => Number(id));
+    }
+    run.onProgress?.({ step, done: q + 1, total: queries, unit: 'queries' });
+  }
+  return measured;
+}

@@ -1,0 +1,53 @@
+import { Rng } from '../core/rng.js';
+import { mean, ndcg, recall } from '../evaluate/ranking.js';
+
+const TOP = 10;
+const HALVES = 8;
+
+/** Share of the first ten of `truth` among `found`; of fewer where the truth is shorter, 1 where it is empty. */
+export function recallOf(truth: readonly number[], found: readonly number[]): number {
+  return recall(found, truth.slice(0, TOP));
+}
+
+/**
+ * nDCG@10 against the order of the full space: the true nearest gains ten, the tenth one, any other nothing. 1 where
+ * the truth is empty.
+ */
+export function ndcgOf(truth: readonly number[], found: readonly number[]): number {
+  const wanted = truth.slice(0, TOP);
+  const gains = new Map(wanted.map((id, i) => [id, TOP - i]));
+  const gainsOf = (ids: readonly number[]): number[] => ids.slice(0, TOP).map((id) => gains.get(id) ?? 0);
+  return wanted.length === 0 ? 1 : ndcg(gainsOf(found), { depth: TOP, ideal: gainsOf(wanted) });
+}
+
+/**
+ * What one doubling of the collection does to a query's recall, from one ranking: random halves of the points
+ * stand for the smaller collection, since what survives of both rankings are the rankings of a half.
+ * @param truth the query's nearest in the full space, nearest first, several times ten
+ * @param ranked its nearest in the other space, several times `depth`
+ */
+export function recallPerDoubling(
+  truth: readonly number[],
+  ranked: readonly number[],
+  { depth, halves }: { readonly depth: number; readonly halves: readonly Uint8Array[] },
+): number {
+  const whole = recallOf(truth, ranked.slice(0, depth));
+  const smaller = halves.map((half) => {
+    const survives = (id: number): boolean => half[id] === 1;
+    return recallOf(truth.filter(survives), ranked.filter(survives).slice(0, depth));
+  });
+  return whole - mean(smaller);
+}
+
+/** Random halves of 0 to n-1, as marks. */
+export function randomHalves(n: number, seed: number): Uint8Array[] {
+  const rng = new Rng(seed);
+  return Array.from({ length: HALVES }, () => {
+    const half = new Uint8Array(n);
+    rng
+      .permutation(n)
+      .subarray(0, Math.ceil(n / 2))
+      .forEach((id) => (half[id] = 1));
+    return half;
+  });
+}

@@ -1,0 +1,191 @@
+import { TldrError } from '../core/errors.js';
+import {
+  DATATYPES,
+  QUANTIZATIONS,
+  type Datatype,
+  type Layout,
+  type Quantization,
+} from '../store/vector-store.js';
+import { certaintyOf, type RecallEvidence } from './recall-at-size.js';
+
+/** How a vector is kept, in one word: a datatype, or float32 with codes of a quantisation in memory. */
+export type StorageKind = Datatype | Exclude<Quantization, 'none'>;
+
+/** Every storage kind: datatypes first. */
+export const STORAGE_KINDS: readonly StorageKind[] = [
+  ...DATATYPES,
+  ...QUANTIZATIONS.filter((name) => name !== 'none'),
+];
+
+/** The two settings behind a storage kind; `datatype` is what codes are made from. */
+export function storageOf(
+  kind: StorageKind,
+  datatype: Datatype = 'float32',
+): { readonly datatype: Datatype; readonly quantization: Quantization } {
+  if (kind === 'float32' || kind === 'float16' || kind === 'uint8')
+    return { datatype: kind, quantization: 'none' };
+  return { datatype, quantization: kind };
+}
+
+/** Bytes of one million points, and of the collection. */
+export interface PlanBytes {
+  readonly ramBytesPerMillion: number;
+  readonly diskBytesPerMillion: number;
+  readonly ramBytes: number;
+  readonly diskBytes: number;
+}
+
+/** One configuration, measured. */
+export interface PlanRow extends PlanBytes {
+  readonly label: string;
+  readonly kind: 'current' | 'full' | 'compact';
+  readonly dim: number;
+  readonly datatype: StorageKind | 'as configured';
+  /** Candidates per result that the full vectors rescore; 1: none, a search as clients send it today. */
+  readonly oversampling: number;
+  /** What a migration would have to make; null where nothing is reduced. */
+  readonly layout: Layout | null;
+  /** Measured on the sample, with its 95 % interval over queries. */
+  readonly sampleRecallAt10: number;
+  readonly sampleInterval: readonly [number, number];
+  /** Expected for the whole collection: the sample's, carried on along its trend. */
+  readonly recallAt10: number;
+  readonly interval: readonly [number, number];
+  readonly ndcgAt10: number;
+  readonly latencyMsP50: number;
+  readonly latencyMsP95: number;
+  /** A command of this package, or the server's own settings, makes it. */
+  readonly deployable: boolean;
+  /** Behind `recallAt10` and its interval. */
+  readonly evidence: RecallEvidence;
+}
+
+/** A row as the report draws it. */
+export interface PlanReportRow {
+  readonly label: string;
+  readonly dim: number;
+  readonly datatype: string;
+  readonly oversampling: number;
+  readonly recallAt10: number;
+  readonly interval: [number, number];
+  readonly ramBytes: number;
+  readonly diskBytes: number;
+  readonly latencyMs: number;
+  readonly kind: 'current' | 'full' | 'compact';
+  readonly chosen: boolean;
+  readonly onFrontier: boolean;
+}
+
+export interface PlanTarget {
+  readonly metric: 'recall@10';
+  readonly atLeast: number;
+}
+
+/** The configuration picked for a target. */
+export interface PlanChoice {
+  readonly row: PlanRow;
+  /** Share of bootstrap resamples of the queries in which the target is reached. */
+  readonly certainty: number;
+  /** The cheapest configuration that reaches it with 95 % certainty, where the chosen one does not. */
+  readonly surer: { readonly row: PlanRow; readonly certainty: number } | null;
+}
+
+/** Reads `recall@10>=0.97` or `recall@10 >= 97%`. @throws INVALID_ARGUMENT */
+export function parseTarget(text: string): PlanTarget {
+  const match = /^\s*recall@10\s*>=\s*(\d+(?:\.\d+)?|\.\d+)\s*(%?)\s*$/i.exec(text);
+  const atLeast = Number(match?.[1]) / (match?.[2] === '%' ? 100 : 1);
+  if (!(atLeast > 0 && atLeast <= 1)) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `target "${text}": expected something like "recall@10>=0.97", with a share from 0 to 1`,
+    );
+  }
+  return { metric: 'recall@10', atLeast };
+}
+
+/** Rows that can be made and no other beats: none has at least the recall for less RAM, or more for the same. */
+export function frontierOf(rows: readonly PlanRow[]): ReadonlySet<PlanRow> {
+  const beats = (a: PlanRow, b: PlanRow): boolean =>
+    a.recallAt10 >= b.recallAt10 &&
+    a.ramBytes <= b.ramBytes &&
+    (a.recallAt10 > b.recallAt10 || a.ramBytes < b.ramBytes || byCost(a, b) < 0);
+  const made = rows.filter(({ deployable }) => deployable);
+  return new Set(made.filter((row) => !made.some((other) => other !== row && beats(other, row))));
+}
+
+/** Fewer bytes of RAM first, then of disk, then the faster one. */
+function byCost(a: PlanRow, b: PlanRow): number {
+  return a.ramBytes - b.ramBytes || a.diskBytes - b.diskBytes || a.latencyMsP50 - b.latencyMsP50;
+}
+
+/** The cheapest configuration that reaches the target and can be made, or null where none does. */
+export function choosePlan(rows: readonly PlanRow[], target: PlanTarget, seed: number): PlanChoice | null {
+  const reaching = rows
+    .filter(({ deployable, recallAt10 }) => deployable && recallAt10 >= target.atLeast - 1e-9)
+    .sort(byCost)
+    .map((row) => ({ row, certainty: certaintyOf(row.evidence, target.atLeast, seed) }));
+  const [cheapest] = reaching;
+  if (cheapest === undefined) return null;
+  const sure = reaching.find(({ certainty }) => certainty >= 0.95);
+  return { ...cheapest, surer: cheapest.certainty >= 0.95 ? null : (sure ?? null) };
+}
+
+/** The rows of the report's Pareto chart. */
+export function planReportRows(rows: readonly PlanRow[], chosen: PlanRow | null): PlanReportRow[] {
+  const frontier = frontierOf(rows);
+  return rows.map((row) => ({
+    label: row.label,
+    dim: row.dim,
+    datatype: row.datatype,
+    oversampling: row.oversampling,
+    recallAt10: row.recallAt10,
+    interval: [...row.interval],
+    ramBytes: row.ramBytes,
+    diskBytes: row.diskBytes,
+    latencyMs: row.latencyMsP50,
+    kind: row.kind,
+    chosen: row === chosen,
+    onFrontier: frontier.has(row),
+  }));
+}
+
+/** What one point takes up in a configuration, at the size it was measured. */
+export interface PointBytes {
+  readonly vectorBytes: number;
+  readonly vectorInMemory: boolean;
+  readonly codeBytes: number;
+  /** Of the whole collection, not of a point. */
+  readonly codeBookBytes: number;
+  readonly codesInMemory: boolean;
+  /** Of the graph, links and offsets; grows with the logarithm of the number of points. */
+  readonly indexBytes: number;
+  readonly indexGrowthBytes: number;
+  readonly indexInMemory: boolean;
+}
+
+/** RAM and disk of vectors, codes and index; ids and payload are the same in every configuration and left out. */
+export function bytesAt(
+  parts: readonly PointBytes[],
+  { measuredAt, points }: { readonly measuredAt: number; readonly points: number },
+): PlanBytes {
+  const at = (count: number): { ram: number; disk: number } => {
+    const doublings = Math.log2(Math.max(1, count) / measuredAt);
+    let [ram, disk] = [0, 0];
+    for (const part of parts) {
+      const index = Math.max(0, part.indexBytes + part.indexGrowthBytes * doublings);
+      const codes = count * part.codeBytes + part.codeBookBytes;
+      disk += count * (part.vectorBytes + index) + codes;
+      if (part.vectorInMemory) ram += count * part.vectorBytes;
+      if (part.codesInMemory) ram += codes;
+      if (part.indexInMemory) ram += count * index;
+    }
+    return { ram, disk };
+  };
+  const [million, all] = [at(1e6), at(points)];
+  return {
+    ramBytesPerMillion: million.ram,
+    diskBytesPerMillion: million.disk,
+    ramBytes: all.ram,
+    diskBytes: all.disk,
+  };
+}

@@ -1,0 +1,26 @@
+import type { Encoder } from '../encoder/model.js';
+import { firstOverflow, overflowText } from '../store/stored-component.js';
+import type { PlanSample } from './measure-rows.js';
+import { variantData, type Variant } from './variants.js';
+
+/** Variants that hold every value of the sample, and one note for each of the others. */
+export function storableVariants(
+  variants: readonly Variant[],
+  sample: PlanSample,
+  encoders: ReadonlyMap<number, Encoder>,
+): { readonly variants: readonly Variant[]; readonly notes: readonly string[] } {
+  const data = variantData(variants, sample, encoders);
+  const notes: string[] = [];
+  const kept = variants.filter(({ scratch, componentBytes, datatype }) => {
+    const stored = data.get(scratch.name);
+    if (stored === undefined) return true;
+    const { base, queries } = stored;
+    const overflow = firstOverflow(base, componentBytes) ?? firstOverflow(queries, componentBytes);
+    if (overflow === null) return true;
+    notes.push(
+      `left out: ${scratch.dim} ${datatype}, since a vector ${overflowText(overflow.value)}; float32 holds it`,
+    );
+    return false;
+  });
+  return { variants: kept, notes };
+}

@@ -1,0 +1,237 @@
+import { compactDistance, type Distance } from '../core/distance.js';
+import type { Encoder } from '../encoder/model.js';
+import { row, type Matrix } from '../core/matrix.js';
+import type {
+  DenseVectorSpec,
+  KeptVector,
+  QuantizedSearch,
+  ScratchVector,
+  SearchRequest,
+  VectorColumn,
+} from '../store/vector-store.js';
+import { storageOf, type PlanRow, type StorageKind } from './sizing-row.js';
+
+const TOP = 10;
+/** Vector of the scratch collection that rescores: as the two-stage layout keeps it. */
+export const FULL_VECTOR = 'full';
+const CURRENT_VECTOR = 'current';
+/** Bytes stand for the projected values between these shares of all of them. */
+const BYTE_RANGE = [0.0005, 0.9995] as const;
+const RANGE_VALUES_MAX = 200_000;
+const BYTE_MAX = 255;
+
+/** One way of keeping the vectors of the sample: a vector of the scratch collection. */
+export interface Variant {
+  readonly scratch: ScratchVector;
+  readonly kind: PlanRow['kind'] | 'rescoring';
+  readonly datatype: PlanRow['datatype'];
+  readonly componentBytes: number;
+  readonly quantized: boolean;
+}
+
+/** A variant searched in one way: a row of the plan. */
+export interface PlanConfig {
+  readonly variant: Variant;
+  readonly oversampling: number;
+}
+
+const COMPONENT_BYTES = { float32: 4, float16: 2, uint8: 1 } as const;
+
+/** The full vectors: as they are, as the two-stage layout keeps them, and in the store's own other ways. */
+export function fullVariants(
+  vector: DenseVectorSpec,
+  current: KeptVector,
+  kinds: readonly StorageKind[],
+): Variant[] {
+  const { dim, distance } = vector;
+  const { datatype } = current;
+  const variants: Variant[] = [
+    {
+      scratch: { name: CURRENT_VECTOR, dim, distance, storage: 'source' },
+      kind: 'current',
+      datatype: 'as configured',
+      componentBytes: vector.componentBytes,
+      quantized: current.quantization !== 'none',
+    },
+    {
+      scratch: {
+        name: FULL_VECTOR,
+        dim,
+        distance,
+        storage: { datatype, quantization: 'none', onDisk: true, indexed: false },
+      },
+      kind: 'rescoring',
+      datatype,
+      componentBytes: vector.componentBytes,
+      quantized: false,
+    },
+  ];
+  for (const kind of kinds) {
+    const storage = storageOf(kind, datatype);
+    const smaller = COMPONENT_BYTES[storage.datatype] <= vector.componentBytes;
+    const isCurrent =
+      storage.datatype === datatype && storage.quantization === current.quantization && !current.onDisk;
+    // Values of a full vector are no bytes, and a wider datatype than the stored one gains nothing.
+    if (!smaller || isCurrent || (kind === 'uint8' && datatype !== 'uint8')) continue;
+    variants.push(variantOf(`full-${kind}`, { dim, distance, kind, storage, of: 'full' }));
+  }
+  return variants;
+}
+
+/** The reduced vectors of one size. Bytes need differences of values, so cosine becomes Euclid; dot cannot. */
+export function compactVariants(dim: number, distance: Distance, kinds: readonly StorageKind[]): Variant[] {
+  return kinds
+    .filter((kind) => kind !== 'uint8' || distance !== 'dot')
+    .map((kind) => {
+      const own = kind === 'uint8' ? 'euclid' : compactDistance(distance);
+      const storage = storageOf(kind);
+      return variantOf(`c${dim}-${kind}`, { dim, distance: own, kind, storage, of: 'compact' });
+    });
+}
+
+function variantOf(
+  name: string,
+  made: {
+    readonly dim: number;
+    readonly distance: Distance;
+    readonly kind: StorageKind;
+    readonly storage: ReturnType<typeof storageOf>;
+    readonly of: 'full' | 'compact';
+  },
+): Variant {
+  const { dim, distance, kind, storage, of } = made;
+  const quantized = storage.quantization !== 'none';
+  return {
+    scratch: { name, dim, distance, storage: { ...storage, onDisk: quantized, indexed: true } },
+    kind: of,
+    datatype: kind,
+    componentBytes: COMPONENT_BYTES[storage.datatype],
+    quantized,
+  };
+}
+
+/** The rows of a variant: rescoring where there is something to rescore with. */
+export function configsOf(variant: Variant, oversamplings: readonly number[]): PlanConfig[] {
+  const { kind, quantized, datatype } = variant;
+  if (kind === 'rescoring') return [];
+  const fits = (oversampling: number): boolean => {
+    if (oversampling > 1) return kind === 'compact' || (kind === 'full' && quantized);
+    // A search of bytes alone would return Euclidean distances where clients expect the source's scores.
+    return !(kind === 'compact' && datatype === 'uint8');
+  };
+  const wanted = kind === 'current' ? [1] : oversamplings;
+  return wanted.filter(fits).map((oversampling) => ({ variant, oversampling }));
+}
+
+/** The request of one row for one query: what a client, or `search --rescore`, sends. */
+export function requestOf(
+  { variant, oversampling }: PlanConfig,
+  vectors: { readonly full: Float32Array; readonly own: Float32Array },
+): SearchRequest {
+  const { name } = variant.scratch;
+  if (oversampling === 1) return { vectorName: name, vector: vectors.own, limit: TOP };
+  if (variant.kind === 'full') {
+    const quantized: QuantizedSearch = { rescore: true, oversampling };
+    return { vectorName: name, vector: vectors.own, limit: TOP, quantized };
+  }
+  return {
+    vectorName: FULL_VECTOR,
+    vector: vectors.full,
+    limit: TOP,
+    prefetch: { vectorName: name, vector: vectors.own, limit: TOP * oversampling },
+  };
+}
+
+/** A long ranking of a variant by what it keeps in memory alone. */
+export function rankingRequest(variant: Variant, own: Float32Array, limit: number): SearchRequest {
+  const { name } = variant.scratch;
+  return {
+    vectorName: name,
+    vector: own,
+    limit,
+    ...(variant.quantized ? { quantized: { rescore: false } } : {}),
+  };
+}
+
+/** Values as bytes: value times scale plus offset, rounded. Differences, and with them Euclidean order, survive. */
+export interface ByteMap {
+  readonly scale: number;
+  readonly offset: number;
+}
+
+/** The map that spreads all but the outermost values over 0 to 255. */
+export function fitByteMap({ data }: Matrix): ByteMap {
+  const stride = Math.max(1, Math.floor(data.length / RANGE_VALUES_MAX));
+  const values = Float32Array.from(
+    { length: Math.floor(data.length / stride) },
+    (_, i) => data[i * stride] ?? 0,
+  ).sort();
+  const [low = 0, high = 0] = BYTE_RANGE.map((share) => values[Math.floor(share * (values.length - 1))]);
+  const scale = BYTE_MAX / (high - low || 1);
+  return { scale, offset: -low * scale };
+}
+
+export function toBytes(x: Matrix, { scale, offset }: ByteMap): Matrix {
+  const data = x.data.map((value) => Math.max(0, Math.min(BYTE_MAX, Math.round(value * scale + offset))));
+  return { rows: x.rows, cols: x.cols, data };
+}
+
+/** Base and queries as one variant stores them. */
+export interface VariantData {
+  readonly base: Matrix;
+  readonly queries: Matrix;
+}
+
+/** What each variant stores, by its name; variants of one size share what they can. */
+export function variantData(
+  variants: readonly Variant[],
+  full: VariantData,
+  encoders: ReadonlyMap<number, Encoder>,
+): Map<string, VariantData> {
+  const reduced = new Map(
+    [...encoders].map(([dim, encoder]) => [
+      dim,
+      { base: encoder.project(full.base), queries: encoder.projectQueries(full.queries) },
+    ]),
+  );
+  const bytes = new Map<number, VariantData>();
+  const found = new Map<string, VariantData>();
+  for (const { scratch, kind, datatype } of variants) {
+    const own = kind === 'compact' ? reduced.get(scratch.dim) : full;
+    if (own === undefined) continue;
+    if (kind !== 'compact' || datatype !== 'uint8') {
+      found.set(scratch.name, own);
+      continue;
+    }
+    const map = fitByteMap(own.base);
+    const mapped = bytes.get(scratch.dim) ?? {
+      base: toBytes(own.base, map),
+      queries: toBytes(own.queries, map),
+    };
+    bytes.set(scratch.dim, mapped);
+    found.set(scratch.name, mapped);
+  }
+  return found;
+}
+
+/** Rows `start` to `end` of every variant as the columns of one write. */
+export function columnsOf(
+  data: ReadonlyMap<string, VariantData>,
+  start: number,
+  end: number,
+): VectorColumn[] {
+  const has = new Uint8Array(end - start).fill(1);
+  return [...data].map(([name, { base }]) => ({
+    name,
+    matrix: {
+      rows: end - start,
+      cols: base.cols,
+      data: base.data.subarray(start * base.cols, end * base.cols),
+    },
+    has,
+  }));
+}
+
+export function queryOf(data: VariantData, query: number): Float32Array {
+  return row(data.queries, query);
+}

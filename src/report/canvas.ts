@@ -1,0 +1,130 @@
+import type * as Plot from '@observablehq/plot';
+import { escapeHtml } from './format.js';
+
+/** Width and height in CSS pixels at which a chart is composed; `narrow` is for a phone. */
+export interface ChartSize {
+  readonly width: number;
+  readonly height: number;
+  readonly narrow: boolean;
+}
+
+/** One entry of a legend: a shape in a colour of the page's palette. */
+export interface LegendItem {
+  readonly label: string;
+  /** A CSS colour, such as var(--c1). */
+  readonly colour: string;
+  readonly shape: 'disc' | 'circle' | 'square' | 'diamond' | 'triangle' | 'bar' | 'line';
+}
+
+/** A chart of the report, drawn for a phone and for a desk, with what it shows in one sentence. */
+export interface ReportFigure {
+  readonly title: string;
+  readonly summary: string;
+  /** How to read the marks. */
+  readonly hint: string;
+  readonly legend: readonly LegendItem[];
+  readonly narrow: string;
+  readonly wide: string;
+  /** Takes the whole width of the page. */
+  readonly spans: boolean;
+}
+
+/** Where charts are drawn: the marks to draw with, and the way from a plot to SVG text. */
+export interface Canvas {
+  readonly plot: typeof Plot;
+  /** SVG text of a plot; `label` is what a screen reader says. */
+  readonly draw: (size: ChartSize, label: string, options: Plot.PlotOptions) => string;
+}
+
+/** What the serialiser needs of a DOM node. */
+interface DomNode {
+  readonly nodeType: number;
+  readonly localName: string;
+  readonly textContent: string | null;
+  readonly attributes: Iterable<{ readonly name: string; readonly value: string }>;
+  readonly childNodes: Iterable<DomNode>;
+}
+
+const ELEMENT_NODE = 1;
+const TEXT_NODE = 3;
+/** Distances of ticks on an axis of recall, and how many of them an axis may hold. */
+const RECALL_STEPS = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2];
+const RECALL_INTERVALS_MAX = 6;
+const GEOMETRY = new Set([
+  'x',
+  'y',
+  'x1',
+  'x2',
+  'y1',
+  'y2',
+  'cx',
+  'cy',
+  'r',
+  'd',
+  'width',
+  'height',
+  'transform',
+]);
+
+/** Loads the charting library and a document to draw on; only a report pays for them. */
+export async function openCanvas(): Promise<Canvas> {
+  const [plot, linkedom] = await Promise.all([import('@observablehq/plot'), import('linkedom')]);
+  const parseHtml = linkedom.parseHTML as unknown as (html: string) => { readonly document: unknown };
+  const { document } = parseHtml('<!doctype html><html><body></body></html>');
+  return {
+    plot,
+    draw: ({ width, height }, label, options) => {
+      const root = plot.plot({
+        ...options,
+        document,
+        width,
+        height,
+      }) as unknown as DomNode;
+      const content = [...root.childNodes].map(serializeNode).join('');
+      const box = `viewBox="0 0 ${width} ${height}" width="${width}" height="${height}"`;
+      return `<svg class="plot" role="img" aria-label="${escapeHtml(label)}" ${box} text-anchor="middle" fill="currentColor">${content}</svg>`;
+    },
+  };
+}
+
+/** The chart's own style sheet stays out: the page's serves all charts. */
+function serializeNode(node: DomNode): string {
+  if (node.nodeType === TEXT_NODE) return escapeHtml(node.textContent ?? '');
+  if (node.nodeType !== ELEMENT_NODE || node.localName === 'style') return '';
+  const attributes = [...node.attributes]
+    .filter(({ name }) => !name.startsWith('aria-'))
+    .map(({ name, value }) => ` ${name}="${escapeHtml(GEOMETRY.has(name) ? shorten(value) : value)}"`);
+  const content = [...node.childNodes].map(serializeNode).join('');
+  return `<${node.localName}${attributes.join('')}>${content}</${node.localName}>`;
+}
+
+/** Two decimals are a hundredth of a pixel, and a third of the file. */
+function shorten(geometry: string): string {
+  return geometry.replace(/-?\d*\.\d{3,}(?:e-?\d+)?/g, (value) => String(Number(Number(value).toFixed(2))));
+}
+
+/** The part of [0, 1] that an axis of recall covers, with round ticks. */
+export interface RecallAxis {
+  readonly domain: [number, number];
+  readonly ticks: number[];
+  readonly format: (recall: number) => string;
+}
+
+/** The smallest axis that holds all intervals and begins and ends on a round tick. */
+export function recallAxisOf(intervals: readonly (readonly [number, number])[]): RecallAxis {
+  const values = intervals.flat().filter((value) => Number.isFinite(value));
+  const low = Math.max(0, Math.min(1, ...values));
+  const high = Math.min(1, Math.max(low, ...values));
+  const step = RECALL_STEPS.find((one) => (high - low) / one <= RECALL_INTERVALS_MAX) ?? 0.2;
+  // The small part forgives what floating point adds to a value that is itself a tick.
+  const first = Math.max(0, Math.floor(low / step + 1e-6));
+  const last = Math.min(Math.round(1 / step), Math.max(first + 1, Math.ceil(high / step - 1e-6)));
+  const from = Math.min(first, last - 1);
+  const ticks = Array.from({ length: last - from + 1 }, (_, i) => Number(((from + i) * step).toFixed(3)));
+  const digits = step < 0.01 ? 3 : step < 0.1 ? 2 : 1;
+  return {
+    domain: [ticks[0] ?? 0, ticks.at(-1) ?? 1],
+    ticks,
+    format: (recall) => recall.toFixed(digits),
+  };
+}

@@ -1,0 +1,230 @@
+import type { Distance } from '../core/distance.js';
+import { directionsFor, DIRECTIONS_MAX } from '../knn/build-knn-graph.js';
+import { defaultSettings, type LossName, type TrainSettings } from '../train/options.js';
+
+/** One training to be run: a candidate's name and how its settings differ from the loss's defaults. */
+export interface LearnedPlan {
+  readonly name: string;
+  readonly settings: Partial<TrainSettings>;
+  readonly init: Start;
+}
+
+/** Where a linear map or a residual encoder's linear part starts: PCA, chance, or the linear candidate. */
+export type Start = 'pca' | 'random' | 'neighbourhood-kl';
+
+/**
+ * A share of the arithmetic speed of ordinary two-core machines that a whole step reaches, in operations per
+ * second and thread. Steps are planned from it, not from the clock, so that the same seed gives the same weights.
+ */
+const NOMINAL_FLOPS = 50e9;
+/** Element-wise passes over a batch's similarity matrices in one step, and what one value costs. */
+const SOFTMAX_PASSES = 16;
+const NOMINAL_ELEMENTS = 1.25e9;
+
+/** What the most directions take the eigensolver. */
+const EIGEN_SECONDS = 4;
+
+const RESIDUAL_WIDTH = 1024;
+const TLDR_WIDTH = 512;
+const DOT_LEARNING_RATE = 0.003;
+/** Rates hold up to so many dimensions; beyond them the first weights are smaller, and so are the steps. */
+const RATE_DIM = 1536;
+/** The same for a hidden layer that reads directions. */
+const RATE_DIRECTIONS = 256;
+
+/** TLDR's best settings of its search (docs/benchmarks/tldr.md); a start from PCA takes a rate of its own. */
+const TLDR = {
+  loss: 'barlow-twins',
+  projector: `mlp-1-${TLDR_WIDTH}`,
+  optimizer: 'adam',
+  learningRate: 0.001,
+  batchSize: 512,
+} as const;
+
+interface AutoPlan {
+  readonly name: string;
+  readonly share: number;
+  readonly stepsMin: number;
+  readonly stepsMax: number;
+  readonly init: Start;
+  readonly settings: Partial<TrainSettings> & { readonly loss: LossName };
+  /** Left out where its share of the budget is not enough for `stepsMin`; the others run that many anyway. */
+  readonly optional?: boolean;
+}
+
+/** How a time budget is divided, and where more steps stop helping (docs/research.md). */
+const AUTO: readonly AutoPlan[] = [
+  {
+    name: 'neighbourhood-kl',
+    share: 0.1,
+    stepsMin: 100,
+    stepsMax: 500,
+    init: 'pca',
+    settings: { loss: 'neighbourhood-kl' },
+  },
+  {
+    name: 'neighbourhood-kl-residual',
+    share: 0.78,
+    stepsMin: 200,
+    stepsMax: 3000,
+    init: 'neighbourhood-kl',
+    settings: { loss: 'neighbourhood-kl', encoder: `residual-${RESIDUAL_WIDTH}`, learningRate: 0.003 },
+  },
+  {
+    name: 'tldr',
+    share: 0.05,
+    stepsMin: 50,
+    stepsMax: 400,
+    init: 'pca',
+    settings: { ...TLDR, learningRate: 0.0001 },
+  },
+  {
+    name: 'tldr-flinear',
+    share: 0.035,
+    stepsMin: 50,
+    stepsMax: 400,
+    init: 'random',
+    settings: { ...TLDR, encoder: `flinear-1-${TLDR_WIDTH}` },
+    optional: true,
+  },
+  {
+    name: 'tldr-mlp',
+    share: 0.035,
+    stepsMin: 50,
+    stepsMax: 400,
+    init: 'random',
+    settings: { ...TLDR, encoder: `mlp-1-${TLDR_WIDTH}` },
+    optional: true,
+  },
+];
+
+/** Names that plans have. */
+export const LEARNED: readonly string[] = AUTO.map(({ name }) => name);
+
+export interface BudgetFacts {
+  readonly rows: number;
+  readonly inputDim: number;
+  /** How many directions rows are compared along in training, and a hidden layer reads; null for the rows themselves. */
+  readonly directions: number | null;
+  readonly outputDim: number;
+  readonly threads: number;
+  readonly budgetSeconds: number;
+  /** Dot products of vectors of different lengths need a linear map without bias. */
+  readonly linearOnly: boolean;
+  /** Distance of the compact space that the maps are trained for. */
+  readonly compactDistance: Distance;
+  /** Recall@10 of uncentred PCA on the selection's queries. */
+  readonly pcaRecall: number;
+}
+
+export interface BudgetedPlans {
+  readonly plans: readonly LearnedPlan[];
+  /** Names of candidates that the budget is too small for. */
+  readonly leftOut: readonly string[];
+  /** Names of candidates whose weights would take too much memory. */
+  readonly tooWide: readonly string[];
+}
+
+/**
+ * Weights of a candidate's first layer at most: training and judging hold them several times over. No candidate for up
+ * to 4,096 dimensions has as many.
+ */
+const FIRST_WEIGHTS_MAX = 40e6;
+
+/** How many columns the first layer of an encoder has, once it is folded. */
+function firstWidth(encoder: string, outputDim: number): number {
+  const width = Number(/-(\d+)$/.exec(encoder)?.[1] ?? 0);
+  if (encoder.startsWith('residual')) return width + 2 * outputDim;
+  return Math.max(width, outputDim);
+}
+
+/** Bytes that the first layer of an encoder takes. */
+export function firstLayerBytes(encoder: string, dims: { inputDim: number; outputDim: number }): number {
+  return 4 * dims.inputDim * firstWidth(encoder, dims.outputDim);
+}
+
+/** The learned candidates of `auto`, their steps cut to the time budget. */
+export function plansForBudget(facts: BudgetFacts): BudgetedPlans {
+  const { budgetSeconds, linearOnly } = facts;
+  const left = Math.max(budgetSeconds * 0.2, budgetSeconds - preparationSeconds(facts));
+  const plans: LearnedPlan[] = [];
+  const leftOut: string[] = [];
+  const tooWide: string[] = [];
+  for (const { name, share, stepsMin, stepsMax, init, optional = false, settings } of AUTO) {
+    const { encoder = 'linear' } = settings;
+    if (linearOnly && encoder !== 'linear') continue;
+    if (encoder !== 'linear' && firstLayerBytes(encoder, facts) > 4 * FIRST_WEIGHTS_MAX) {
+      tooWide.push(name);
+      continue;
+    }
+    const defaults = { ...defaultSettings(settings.loss), ...settings };
+    const seconds = stepSeconds(defaults, facts);
+    const affordable = Math.floor((left * share) / seconds);
+    if (optional && affordable < stepsMin) {
+      leftOut.push(name);
+      continue;
+    }
+    const steps = Math.max(stepsMin, Math.min(stepsMax, affordable));
+    const perplexity = perplexityFor(facts.pcaRecall);
+    // An encoder for the dot product has outputs without a fixed length: they take a rate of their own.
+    const dot = facts.compactDistance === 'dot' && name === 'neighbourhood-kl';
+    const rate = dot ? DOT_LEARNING_RATE : defaults.learningRate;
+    const learningRate = rate * rateShare(encoder, facts);
+    const planned = { ...settings, learningRate, perplexity, steps, epochs: null };
+    plans.push({ name, init, settings: planned });
+  }
+  return { plans, leftOut, tooWide };
+}
+
+/** By how much rates are smaller than those for few dimensions (docs/research.md). */
+function rateShare(encoder: string, { inputDim, directions }: BudgetFacts): number {
+  const residual = encoder.startsWith('residual');
+  return Math.min(1, residual && directions !== null ? RATE_DIRECTIONS / directions : RATE_DIM / inputDim);
+}
+
+/**
+ * How wide a neighbourhood the loss looks at: 5 where PCA finds about half of the nearest, up to 50 where it finds
+ * four fifths. The closer the start, the less the nearest few leave to learn (docs/research.md).
+ */
+function perplexityFor(pcaRecall: number): number {
+  const share = Math.min(1, Math.max(0, (pcaRecall - 0.55) / 0.25));
+  return Math.round(5 * 10 ** share);
+}
+
+/** The one training asked for by explicit settings. */
+export function explicitPlan(
+  settings: Partial<TrainSettings>,
+  init: 'pca' | 'random' | undefined,
+): LearnedPlan {
+  const { loss = 'neighbourhood-kl', encoder = 'linear' } = settings;
+  const residual = encoder.startsWith('residual');
+  const name = loss === 'barlow-twins' ? 'tldr' : residual ? 'neighbourhood-kl-residual' : 'neighbourhood-kl';
+  const fromPca = loss === 'neighbourhood-kl' && (encoder === 'linear' || residual);
+  return { name, settings, init: init ?? (fromPca ? 'pca' : 'random') };
+}
+
+/** Neighbours and PCA, nominally. */
+function preparationSeconds({ rows, inputDim, threads }: BudgetFacts): number {
+  const compared = directionsFor(rows, inputDim) ?? inputDim;
+  const products = 2 * rows * rows * compared + 4 * rows * inputDim * inputDim;
+  const eigen = EIGEN_SECONDS * Math.min(1, inputDim / DIRECTIONS_MAX) ** 3;
+  return products / (NOMINAL_FLOPS * threads) + eigen + 5;
+}
+
+/** Floating-point work of one step, forward and backward, at the nominal speed. */
+function stepSeconds(settings: TrainSettings, facts: BudgetFacts): number {
+  const { inputDim, outputDim, threads } = facts;
+  const directions = facts.directions ?? inputDim;
+  const batch = Math.min(settings.batchSize, facts.rows);
+  const kl = settings.loss === 'neighbourhood-kl';
+  const rows = kl ? batch : 2 * batch;
+  const width = Number(/-(\d+)$/.exec(settings.encoder)?.[1] ?? 0);
+  const read = settings.encoder.startsWith('residual') ? directions : inputDim;
+  const encoder = rows * (2 * (read * width + inputDim * outputDim) + 3 * width * outputDim);
+  const projector = Number(/-(\d+)$/.exec(settings.projector)?.[1] ?? 0);
+  const loss = kl
+    ? batch * batch * (directions + 3 * outputDim)
+    : 3 * (rows * projector * (outputDim + projector) + batch * projector * projector);
+  const elements = kl ? SOFTMAX_PASSES * batch * batch : 0;
+  return (2 * (encoder + loss)) / (NOMINAL_FLOPS * threads) + elements / (NOMINAL_ELEMENTS * threads);
+}

@@ -1,0 +1,95 @@
+import type { GrpcChange, WriteGuard } from '../../store/write-guard.js';
+import type { CallStatus, GrpcCall } from '../protocol.js';
+import type { GrpcAnswer } from './answer.js';
+import { grpcSender } from './sender.js';
+import type { Rewriting } from '../rewriter-pool.js';
+import { askPermission, refusalOfServer, makeUnnamed, sendChange } from '../send-change.js';
+
+/** A call that may change something, as the exchange that it belongs to lets it be handled. */
+export interface ChangingCall {
+  readonly path: string;
+  readonly guard: WriteGuard;
+  /** Rewriting by the names as they are now. */
+  readonly renewed: () => Rewriting;
+  /** With the client's credentials. */
+  readonly make: (call: GrpcCall) => Promise<GrpcAnswer>;
+  /** Goes the way of a call that nobody follows. */
+  readonly rewrite: (message: Uint8Array) => Promise<void>;
+  readonly refuse: (status: CallStatus) => void;
+  readonly give: (answer: GrpcAnswer) => void;
+  /** How it is counted. */
+  readonly count: (kind: 'answer' | 'pass' | 'follow') => void;
+}
+
+/**
+ * What may change something goes by the names as they are now. A change of a followed collection goes to its end once
+ * it was sent, whether its client waits or not. Nothing but its collection's name is read of a write to a followed
+ * collection before it is permitted.
+ */
+export async function handleGrpcChange(call: ChangingCall, sent: Uint8Array, tries = 0): Promise<void> {
+  const { path, guard } = call;
+  const aliases = await guard.aliases();
+  const rewriting = call.renewed();
+  const sender = grpcSender(rewriting, call.make);
+  const refuse = (status: CallStatus): void => {
+    call.count('answer');
+    call.refuse(status);
+  };
+  const route = rewriting.routeGrpcChange(path, sent, aliases);
+  if (route.kind === 'status') {
+    refuse(route);
+    return;
+  }
+  if (route.kind === 'refused') {
+    const refusal = await refusalOfServer(route.permission, sender);
+    if (refusal === null) refuse(route.refusal);
+    else call.give(refusal);
+    return;
+  }
+  if (route.kind === 'other') {
+    await call.rewrite(sent);
+    return;
+  }
+  const permission = route.kind === 'read' ? route.permission : null;
+  const permittedBy = permission === null ? null : await askPermission(permission, sender);
+  if (typeof permittedBy === 'object' && permittedBy !== null) {
+    call.give(permittedBy.answer);
+    return;
+  }
+  const { result: change, body } = await rewriting.run({ kind: 'grpc-change', path, body: sent, aliases });
+  if (change.kind === 'unnamed' || change.kind === 'elsewhere')
+    await writeElsewhere(change, body, { call, rewriting, tries });
+  else if (change.kind === 'other') await call.rewrite(body);
+  else if (change.kind === 'status') refuse(change);
+  else {
+    call.count('follow');
+    call.give(await sendChange<GrpcCall, GrpcAnswer>(change, { guard, permittedBy }, sender));
+  }
+}
+
+/** A write to a collection that is not followed: of a served one it is rewritten. */
+async function writeElsewhere(
+  change: Extract<GrpcChange, { readonly kind: 'unnamed' | 'elsewhere' }>,
+  message: Uint8Array,
+  {
+    call,
+    rewriting,
+    tries,
+  }: { readonly call: ChangingCall; readonly rewriting: Rewriting; readonly tries: number },
+): Promise<void> {
+  const { path, guard } = call;
+  const sender = grpcSender(rewriting, call.make);
+  const { result, body } = await rewriting.run({ kind: 'grpc', path, body: message });
+  const request = { path, message: body };
+  call.count('pass');
+  if (result.kind !== 'pass') await call.rewrite(body);
+  else if (change.kind === 'elsewhere') {
+    const named = { ...change.named, request };
+    const at = { guard, permittedBy: null };
+    call.give(await sendChange<GrpcCall, GrpcAnswer>({ ...change, named }, at, sender));
+  } else {
+    const made = await makeUnnamed<GrpcCall, GrpcAnswer>({ ...change, request }, { guard, tries }, sender);
+    if (made === 'again') await handleGrpcChange(call, body, tries + 1);
+    else call.give(made);
+  }
+}

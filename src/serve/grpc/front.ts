@@ -1,0 +1,61 @@
+import {
+  createSecureServer,
+  createServer,
+  type Http2Server,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from 'node:http2';
+import { GrpcExchange } from './exchange.js';
+import { CODE } from './failures.js';
+import type { GrpcParts } from './parts.js';
+import { CLIENT_WINDOW_BYTES } from './upstream.js';
+import { InFlight } from '../in-flight.js';
+import type { ProxyOptions } from '../proxy-options.js';
+
+const SESSION_MEGABYTES_MAX = 64;
+const TCP_PROBE_AFTER_MS = 60_000;
+
+/** A gRPC listener and the connections of its clients. */
+export interface GrpcFront {
+  readonly server: Http2Server;
+  /** Says to every client that no more calls are taken on its connection; those under way go on. */
+  readonly goAway: () => void;
+  /** Ends every connection. */
+  readonly destroy: () => void;
+}
+
+/** The listener for gRPC calls: plain HTTP/2, or TLS with it. */
+export function createGrpcFront(parts: GrpcParts, tls: ProxyOptions['tls']): GrpcFront {
+  const { requestsMax } = parts.limits;
+  const options = {
+    settings: { initialWindowSize: CLIENT_WINDOW_BYTES, maxConcurrentStreams: requestsMax },
+    maxSessionMemory: SESSION_MEGABYTES_MAX,
+    keepAlive: true,
+    keepAliveInitialDelay: TCP_PROBE_AFTER_MS,
+  };
+  const server = tls === undefined ? createServer(options) : createSecureServer({ ...options, ...tls });
+  const sessions = new Set<ServerHttp2Session>();
+  server.on('session', (session: ServerHttp2Session) => {
+    sessions.add(session);
+    session.once('close', () => sessions.delete(session));
+    session.on('error', () => undefined);
+    session.setLocalWindowSize(CLIENT_WINDOW_BYTES);
+    if (parts.draining()) session.close();
+  });
+  server.on('sessionError', () => undefined);
+  const inFlight = new InFlight(requestsMax);
+  server.on('stream', (stream: ServerHttp2Stream, headers, _flags, rawHeaders?: string[]) => {
+    const call = new GrpcExchange(parts, stream, { headers, raw: rawHeaders ?? [] });
+    const hasRoom = inFlight.begin(stream, () => call.run());
+    if (!hasRoom) call.refuse(CODE.exhausted, 'the proxy has too many calls under way');
+  });
+  return {
+    server,
+    goAway: () => {
+      for (const session of sessions) session.close();
+    },
+    destroy: () => {
+      for (const session of sessions) session.destroy();
+    },
+  };
+}

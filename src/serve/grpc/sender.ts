@@ -1,0 +1,20 @@
+import type { GrpcCall } from '../protocol.js';
+import type { GrpcAnswer } from './answer.js';
+import { CODE } from './failures.js';
+import type { Rewriting } from '../rewriter-pool.js';
+import type { ChangeSender } from '../send-change.js';
+
+/** How changes are sent over gRPC, and what their answers say. */
+export function grpcSender(
+  rewriting: Rewriting,
+  make: (call: GrpcCall) => Promise<GrpcAnswer>,
+): ChangeSender<GrpcCall, GrpcAnswer> {
+  return {
+    make,
+    isPermitted: ({ end }) => rewriting.isGrpcPermitted(Number(end.status), end.message),
+    outcomeOf: ({ end, message }) => (end.status === '0' ? rewriting.grpcOutcome(message) : 'unknown'),
+    isDone: ({ end }) => end.status === '0',
+    isDenied: ({ end }) => end.status === String(CODE.denied),
+    isMissing: ({ end }) => end.status === String(CODE.notFound),
+  };
+}

@@ -1,0 +1,74 @@
+import { matrix, rowRange, type Matrix } from '../core/matrix.js';
+import { projected, type ProjectionJob } from './protocol.js';
+
+/** Vectors of one product: more would hold the event loop for long, and gain little. */
+const ROWS_MAX = 32;
+
+interface Waiting {
+  readonly job: ProjectionJob;
+  readonly resolve: (y: Matrix) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * Projects the vectors of requests that arrive together in one product each: the weights, far more bytes than a
+ * vector, are then read from memory once for all of them. A request waits no longer than until the event loop has
+ * taken what had arrived with it, and between two products others have their turn. Each row is what it would be by
+ * itself, to the bit.
+ */
+export class ProjectionQueue {
+  /** Those of one projector each, in the order in which they were begun. */
+  readonly #products: { readonly requests: Waiting[]; rows: number }[] = [];
+
+  project(job: ProjectionJob): Promise<Matrix> {
+    return new Promise((resolve, reject) => {
+      if (this.#products.length === 0) this.#schedule();
+      const fits = this.#products.find(
+        ({ requests, rows }) =>
+          requests[0]?.job.projector === job.projector &&
+          requests[0].job.as === job.as &&
+          rows + job.x.rows <= ROWS_MAX,
+      );
+      const waiting = { job, resolve, reject };
+      if (fits === undefined) {
+        // A request that has more vectors by itself is not cut: large bodies are not rewritten in this thread.
+        this.#products.push({ requests: [waiting], rows: job.x.rows });
+      } else {
+        fits.requests.push(waiting);
+        fits.rows += job.x.rows;
+      }
+    });
+  }
+
+  #schedule(): void {
+    setImmediate(() => {
+      const next = this.#products.shift();
+      if (this.#products.length > 0) this.#schedule();
+      if (next !== undefined) projectTogether(next.requests);
+    });
+  }
+}
+
+function projectTogether(requests: readonly Waiting[]): void {
+  const [first] = requests;
+  if (first === undefined) return;
+  try {
+    const { projector, as, x } = first.job;
+    const y = projected({ projector, as, x: requests.length === 1 ? x : stacked(requests) });
+    let at = 0;
+    for (const { job, resolve } of requests) resolve(rowRange(y, at, (at += job.x.rows)));
+  } catch (error) {
+    for (const { reject } of requests) reject(error);
+  }
+}
+
+function stacked(requests: readonly Waiting[]): Matrix {
+  const rows = requests.reduce((sum, { job }) => sum + job.x.rows, 0);
+  const x = matrix(rows, requests[0]?.job.x.cols ?? 0);
+  let at = 0;
+  for (const { job } of requests) {
+    x.data.set(job.x.data, at);
+    at += job.x.data.length;
+  }
+  return x;
+}

@@ -1,0 +1,361 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Readable } from 'node:stream';
+import { messageOf } from '../../core/errors.js';
+import type { WriteGuard } from '../../store/write-guard.js';
+import type {
+  Addressed,
+  AnswerForm,
+  LookupAnswer,
+  ProxyFailure,
+  RestAnswer,
+  RestHead,
+  RestRequest,
+} from '../protocol.js';
+import type { HeldBytes } from '../byte-budget.js';
+import type { CrossOrigin } from './cross-origin.js';
+import type { ExchangeParts } from '../exchange-parts.js';
+import { answerOwn } from './own-answer.js';
+import type { ProxyOptions } from '../proxy-options.js';
+import { awaitBody, hasBody, passingBody, smallBody, wholeBody } from './request-body.js';
+import { handleRestChange } from './change.js';
+import { failureOf } from './failures.js';
+import {
+  BODY_HEADERS,
+  EXCHANGE_HEADERS,
+  forwardedHeaders,
+  headerOf,
+  headersOf,
+  ownHeaders,
+  readableEncodings,
+} from './headers.js';
+import { RestRelay, wholeAnswer } from './relay.js';
+import { bodyOf, type RestUpstream, type WholeAnswer } from './upstream.js';
+import type { Rewriting } from '../rewriter-pool.js';
+import { SHADOWED_BYTES_MAX, type ShadowPlace } from '../shadow.js';
+
+/** Points that a request refers to may have to be fetched first; more rounds than this are a fault. */
+const LOOKUP_ROUNDS_MAX = 3;
+
+/** What the REST listener works with. */
+export interface RestParts extends ExchangeParts {
+  readonly upstream: RestUpstream;
+  readonly failure: ProxyOptions['failure'];
+  readonly crossOrigin: CrossOrigin;
+}
+
+/** What is sent to the database, and what happens to its answer. */
+interface Sending {
+  readonly method: string;
+  readonly path: string;
+  readonly headers: string[];
+  readonly body: Buffer | Readable | null;
+  readonly form: AnswerForm | null;
+  readonly shadow?: { readonly place: ShadowPlace; readonly body: Uint8Array } | undefined;
+}
+
+/** One request and its answer. */
+export class RestExchange {
+  readonly #parts: RestParts;
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #head: RestHead;
+  #rewriting: Rewriting;
+  readonly #held: HeldBytes;
+  readonly #startedAtMs = performance.now();
+  #relay: RestRelay | undefined;
+  #beforeAnswer: (() => Promise<void>) | undefined;
+  #lookups: AbortController | undefined;
+  #gone = false;
+  #over = false;
+  /** Nothing is done with the request's body any more but sending it. */
+  #settled = false;
+  #kind = 'answer';
+  /** A small body of what may change something: it was read before the names were. */
+  #early: Buffer | undefined;
+  #bytesIn = 0;
+  /** Of answers that did not come through the relay. */
+  #bytesOut = 0;
+  readonly #onBytes = (bytes: number): void => void (this.#bytesIn += bytes);
+
+  constructor(parts: RestParts, request: IncomingMessage, response: ServerResponse) {
+    this.#parts = parts;
+    this.#request = request;
+    this.#response = response;
+    this.#held = parts.budget.open();
+    this.#head = {
+      method: request.method ?? 'GET',
+      url: request.url ?? '/',
+      headers: headersOf(request),
+    };
+    this.#rewriting = parts.rewriting().use();
+    response.sendDate = false;
+    parts.metrics.requestStarted('rest');
+    response.once('close', () => this.#ended());
+    // A client that hangs up in the middle is no failure of ours.
+    request.on('error', () => undefined);
+    response.on('error', () => undefined);
+  }
+
+  async run(): Promise<void> {
+    if (!/^(\/|https?:)/.test(this.#head.url)) {
+      this.fail('no-path', 'the address is no path');
+      return;
+    }
+    try {
+      const { guard } = this.#parts;
+      if (guard !== undefined && this.#rewriting.isRestChange(this.#head)) await this.#change(guard);
+      else {
+        await this.#named(this.#rewriting.restCollection(this.#head));
+        await this.#route();
+      }
+    } catch (error) {
+      this.#failed(error);
+    } finally {
+      this.#settled = true;
+      this.#letGo();
+    }
+  }
+
+  /** Goes by what a name means now. */
+  async #named(addressed: Addressed | null): Promise<void> {
+    const learning = addressed === null ? null : this.#parts.names?.learn(addressed);
+    if (learning == null) return;
+    await learning;
+    this.#renewed();
+  }
+
+  /** Answers with a failure of the proxy's own. */
+  fail(failure: ProxyFailure, message: string): void {
+    this.#answer(this.#parts.failure(failure, message));
+  }
+
+  /** @param whole the body, where it was read already */
+  async #route(whole?: Uint8Array): Promise<void> {
+    const route = this.#rewriting.routeRest(this.#head);
+    this.#kind = route.kind;
+    if (route.kind === 'answer') this.#answer(route);
+    else if (route.kind === 'rewrite') await this.#rewrite(whole);
+    else if (route.kind === 'pass') await this.#pass(this.#head.url, null, whole);
+    else await this.#pass(route.url, route.answer, whole);
+  }
+
+  /** A request that may change something; its body is read first where it is small. */
+  async #change(guard: WriteGuard): Promise<void> {
+    this.#early = await smallBody(this.#request, this.#parts.limits.clientTimeoutMs, this.#onBytes);
+    await handleRestChange({
+      ...{ head: this.#head, guard },
+      renewed: () => this.#renewed(),
+      make: (request) => this.#exchange(request),
+      ask: (request) => this.#exchange(request, ownHeaders(this.#request.rawHeaders)),
+      hasCome: () => this.#early !== undefined || !hasBody(this.#request),
+      wholeBody: () => this.#wholeBody(),
+      route: (whole, beforeAnswer) => {
+        this.#beforeAnswer = beforeAnswer;
+        return this.#route(whole);
+      },
+      answer: (answer) => this.#answer(answer),
+      give: (answer) => this.#give(answer),
+      count: (kind) => (this.#kind = kind),
+    });
+  }
+
+  #renewed(): Rewriting {
+    if (!this.#over) this.#rewriting = this.#rewriting.exchangedFor(this.#parts.rewriting());
+    return this.#rewriting;
+  }
+
+  /** Answers with an answer of the database's, also a client that is still sending. */
+  #give({ status, headers, body }: WholeAnswer): void {
+    const [request, response] = [this.#request, this.#response];
+    if (response.destroyed) return;
+    if (request.complete) {
+      const head = { status, headers, last: this.#parts.draining() };
+      this.#bytesOut += wholeAnswer({ request, response }, head, body);
+      return;
+    }
+    const contentType = headerOf(headers, 'content-type') ?? '';
+    const retryAfter = headerOf(headers, 'retry-after');
+    this.#answer({ kind: 'answer', status, contentType, body: body.toString('utf8'), retryAfter });
+  }
+
+  #exchange(
+    request: RestRequest,
+    headers = forwardedHeaders(this.#request.rawHeaders, EXCHANGE_HEADERS),
+  ): Promise<WholeAnswer> {
+    const { upstream, limits } = this.#parts;
+    const bounds = { limitBytes: limits.answerBytesMax, meter: this.#held.answerMeter };
+    return upstream.exchange(request, { headers, ...bounds });
+  }
+
+  /** Sends the client's body on as it comes. */
+  async #pass(path: string, form: AnswerForm | null, whole?: Uint8Array): Promise<void> {
+    awaitBody(this.#request, this.#parts.limits.clientTimeoutMs);
+    const coming = async (): Promise<Buffer | Readable | null> =>
+      this.#early ?? (await passingBody(this.#request, this.#onBytes));
+    const body = whole === undefined ? await coming() : bodyOf(whole);
+    const without = new Set(whole === undefined ? [] : BODY_HEADERS);
+    if (form !== null && !form.errorsOnly) without.add('accept-encoding');
+    const headers = this.#headersFor(form, without);
+    this.#send({ method: this.#head.method, path, headers, body, form });
+  }
+
+  /** An answer that may have to be rewritten comes in a compression that can be read. */
+  #headersFor(form: AnswerForm | null, without: ReadonlySet<string>): string[] {
+    const headers = forwardedHeaders(this.#request.rawHeaders, without);
+    return form === null ? headers : readableEncodings(headers);
+  }
+
+  async #rewrite(whole?: Uint8Array): Promise<void> {
+    const { metrics } = this.#parts;
+    const startedAtMs = performance.now();
+    let body: Uint8Array = whole ?? (await this.#wholeBody());
+    let lookups: LookupAnswer[] | undefined;
+    for (let round = 0; round < LOOKUP_ROUNDS_MAX; round++) {
+      const made = await this.#rewriting.run({ kind: 'rest', head: this.#head, body, lookups });
+      body = made.body;
+      const { result } = made;
+      if (result.kind === 'answer') {
+        this.#kind = 'answer';
+        this.#answer(result);
+        return;
+      }
+      if (result.kind === 'send') {
+        metrics.stage('rest', 'rewrite', (performance.now() - startedAtMs) / 1000);
+        metrics.projected('rest', result.projected);
+        const { request, answer: form } = result;
+        const place = result.search ? this.#parts.shadow()?.pick(this.#head.url) : undefined;
+        const plainAnswer = (form !== null && !form.errorsOnly) || place != null;
+        const without = plainAnswer ? EXCHANGE_HEADERS : BODY_HEADERS;
+        const headers = this.#headersFor(form, without);
+        const { method, url: path } = request;
+        const shadow = place == null ? undefined : { place, body };
+        this.#send({ method, path, headers, body: bodyOf(request.body), form, shadow });
+        return;
+      }
+      lookups = await this.#lookUp(result.requests);
+    }
+    throw new Error('points were looked up again and again');
+  }
+
+  async #wholeBody(): Promise<Buffer> {
+    const [held, early] = [this.#held, this.#early];
+    if (early === undefined)
+      return wholeBody(this.#request, { limits: this.#parts.limits, held, onBytes: this.#onBytes });
+    held.take(2 * early.length);
+    return early;
+  }
+
+  #lookUp(requests: readonly RestRequest[]): Promise<LookupAnswer[]> {
+    const { upstream, limits } = this.#parts;
+    const headers = ownHeaders(this.#request.rawHeaders);
+    this.#lookups = new AbortController();
+    const bounds = { limitBytes: limits.answerBytesMax, meter: this.#held.meter };
+    const options = { headers, ...bounds, signal: this.#lookups.signal };
+    return Promise.all(
+      requests.map(async (request) => {
+        const { status, headers: received, body } = await upstream.exchange(request, options);
+        const contentType = headerOf(received, 'content-type') ?? '';
+        return { status, body, contentType, retryAfter: headerOf(received, 'retry-after') };
+      }),
+    );
+  }
+
+  #send({ form, shadow, ...request }: Sending): void {
+    const { upstream, limits, metrics, crossOrigin } = this.#parts;
+    if (this.#gone) return;
+    const startedAtMs = performance.now();
+    this.#relay = new RestRelay({
+      ...{ request: this.#request, response: this.#response, beforeAnswer: this.#beforeAnswer },
+      rewriteFrom: form === null ? Number.POSITIVE_INFINITY : form.errorsOnly ? 400 : 0,
+      rewriteAnswer: async (status, body) => {
+        if (form === null) return body;
+        if (form.form === 'deleted' && status < 300 && this.#rewriting.isRestDeleted(body))
+          this.#parts.events.onDeleted(form.collection);
+        if (form.form === 'updated' && status < 300) await this.#parts.events.onUpdated(form.collection);
+        return (await this.#rewriting.run({ kind: 'rest-answer', form, status, body })).result;
+      },
+      answerBytesMax: limits.answerBytesMax,
+      held: this.#held,
+      copyBytesMax: shadow === undefined ? 0 : SHADOWED_BYTES_MAX,
+      clientTimeoutMs: limits.clientTimeoutMs,
+      endsConnection: this.#parts.draining,
+      onHead: (status, headers) => {
+        metrics.stage('rest', 'upstream', (performance.now() - startedAtMs) / 1000);
+        // Errors may come from a gateway, or from before the database looked where its client is.
+        if (status < 300) crossOrigin.learn(headers);
+      },
+      onEnd: (status, copy) => {
+        if (shadow !== undefined && copy !== null && status === 200) this.#shadow(shadow, copy);
+      },
+      onFailed: (error) => this.#failed(error),
+    });
+    upstream.dispatch(request, this.#relay);
+  }
+
+  #shadow({ place, body }: { place: ShadowPlace; body: Uint8Array }, served: Uint8Array): void {
+    const headers = ownHeaders(this.#request.rawHeaders);
+    const request = { method: this.#head.method, url: place.url, body };
+    this.#parts.shadow()?.compare({
+      collection: place.collection,
+      servedSeconds: (performance.now() - this.#startedAtMs) / 1000,
+      served: () => this.#rewriting.resultIds(served),
+      full: async () => {
+        const options = { headers, limitBytes: SHADOWED_BYTES_MAX };
+        const { status, body: answer } = await this.#parts.upstream.exchange(request, options);
+        if (status !== 200) throw new Error(`status ${status}`);
+        return this.#rewriting.resultIds(answer);
+      },
+    });
+  }
+
+  #answer(answer: RestAnswer): void {
+    const [request, response] = [this.#request, this.#response];
+    const headers = this.#parts.crossOrigin.headers(request.headers.origin);
+    const options = { headers, last: this.#parts.draining() };
+    this.#bytesOut += answerOwn({ request, response }, answer, options);
+  }
+
+  #failed(error: unknown): void {
+    if (this.#gone) return;
+    const { metrics, log, limits, failure } = this.#parts;
+    const failed = failureOf(error, limits);
+    if (failed.upstream) metrics.upstreamError('rest');
+    if (failed.failure === 'internal')
+      log?.('warn', 'a request failed', { path: pathOf(this.#head.url), error: messageOf(error) });
+    // Nothing more is done for it.
+    this.#held.close();
+    const { retryAfter } = failed;
+    const answer = failure(failed.failure, failed.message, failed.size);
+    this.#answer(retryAfter === undefined ? answer : { ...answer, retryAfter });
+  }
+
+  /** A write that was sent goes on without its client, and with its body. */
+  #letGo(): void {
+    if (this.#settled && this.#over) this.#held.close();
+  }
+
+  #ended(): void {
+    const { metrics, log } = this.#parts;
+    this.#over = true;
+    this.#letGo();
+    this.#rewriting.release();
+    if (!this.#response.writableFinished) {
+      this.#gone = true;
+      this.#relay?.abort();
+      this.#lookups?.abort();
+    }
+    const status = this.#response.headersSent ? String(this.#response.statusCode) : 'gone';
+    const seconds = (performance.now() - this.#startedAtMs) / 1000;
+    const [kind, bytesIn] = [this.#kind, this.#bytesIn];
+    const bytesOut = this.#bytesOut + (this.#relay?.bytesOut ?? 0);
+    metrics.requestEnded('rest', { kind, status, seconds, bytesIn, bytesOut });
+    const { method, url } = this.#head;
+    const ms = Math.round(seconds * 1000);
+    log?.('debug', 'rest', { method, path: pathOf(url), kind, status, ms, bytesIn, bytesOut });
+  }
+}
+
+/** Without the query string, which may hold anything. */
+function pathOf(url: string): string {
+  return url.split('?', 1)[0] ?? '';
+}

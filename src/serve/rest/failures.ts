@@ -1,0 +1,51 @@
+import { codeOf, isTldrError } from '../../core/errors.js';
+import { RedirectError } from '../../core/redirect.js';
+import type { BodySize, ProxyFailure } from '../protocol.js';
+import { NoRoom } from '../byte-budget.js';
+import type { ProxyLimits } from '../proxy-options.js';
+import { BodyTooLarge, BodyUnreadable, CodingUnsupported } from '../whole-body.js';
+
+/** What went wrong with a request, as the client should read it. */
+export interface Failed {
+  readonly failure: ProxyFailure;
+  readonly message: string;
+  readonly size?: BodySize;
+  /** When the client may repeat its request, as the header says it. */
+  readonly retryAfter?: string;
+  /** The database is to blame. */
+  readonly upstream: boolean;
+}
+
+const TIMEOUTS = ['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'UND_ERR_CONNECT_TIMEOUT'];
+
+/** Tells failures apart by what was thrown. */
+export function failureOf(error: unknown, limits: ProxyLimits): Failed {
+  if (error instanceof BodyTooLarge)
+    return { failure: 'too-large', message: error.message, size: error, upstream: false };
+  if (error instanceof BodyUnreadable)
+    return { failure: 'unreadable', message: error.message, upstream: false };
+  if (error instanceof NoRoom) {
+    const { message, retryAfter } = error;
+    return { failure: 'unavailable', message, retryAfter, upstream: false };
+  }
+  if (error instanceof CodingUnsupported)
+    return { failure: 'unsupported', message: error.message, upstream: false };
+  if (error instanceof RedirectError)
+    return { failure: 'redirected', message: error.message, upstream: true };
+  // Why a followed write was not made, or cannot be read yet.
+  if (isTldrError(error, 'UNAVAILABLE'))
+    return { failure: 'unavailable', message: error.message, upstream: false };
+  if (isTldrError(error, 'INVALID_ARGUMENT'))
+    return { failure: 'unreadable', message: error.message, upstream: false };
+  const code = codeOf(error);
+  if (TIMEOUTS.includes(code)) {
+    const message = `the database did not answer within ${limits.upstreamTimeoutMs} ms`;
+    return { failure: 'timeout', message, upstream: true };
+  }
+  if (code === 'UND_ERR_INVALID_ARG' || code === 'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH')
+    return { failure: 'unreadable', message: 'the request cannot be sent on', upstream: false };
+  // Errors of the connection, its name resolution, its certificate or its protocol.
+  if (/^(UND_ERR_|E[A-Z]+|HPE_|CERT_|DEPTH_|SELF_|UNABLE_)/.test(code))
+    return { failure: 'unavailable', message: 'the database does not answer', upstream: true };
+  return { failure: 'internal', message: 'the proxy failed', upstream: false };
+}

@@ -1,0 +1,87 @@
+import { createServer, METHODS, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { Duplex } from 'node:stream';
+import { InFlight } from '../in-flight.js';
+import { OpenAnswers } from '../open-answers.js';
+import type { ProxyOptions } from '../proxy-options.js';
+import { refuseUpgrades } from './refused-upgrades.js';
+import { RestExchange, type RestParts } from './exchange.js';
+import { HEADER_BYTES_MAX } from './upstream.js';
+
+const HEADERS_TIMEOUT_MS = 60_000;
+/** How often connections are looked at for headers that do not come. */
+const CHECK_INTERVAL_MS = 5_000;
+const IDLE_CONNECTION_MS = 75_000;
+const TCP_PROBE_AFTER_MS = 60_000;
+
+/** The listener for REST requests. */
+export function createRestFront(parts: RestParts, tls: ProxyOptions['tls']): Server {
+  const options = {
+    headersTimeout: Math.min(HEADERS_TIMEOUT_MS, parts.limits.clientTimeoutMs),
+    connectionsCheckingInterval: CHECK_INTERVAL_MS,
+    // A large upload may take its time: silence is what ends it, see `RestExchange`.
+    requestTimeout: 0,
+    keepAliveTimeout: IDLE_CONNECTION_MS,
+    maxHeaderSize: HEADER_BYTES_MAX,
+    // Whether a request needs a host is the database's to say.
+    requireHostHeader: false,
+    keepAlive: true,
+    keepAliveInitialDelay: TCP_PROBE_AFTER_MS,
+  };
+  const inFlight = new InFlight(parts.limits.requestsMax);
+  const answers = new OpenAnswers();
+  const listener = (request: IncomingMessage, response: ServerResponse): void => {
+    const exchange = new RestExchange(parts, request, response);
+    answers.add(response);
+    response.once('prefinish', () => cutOffIdle(response, parts.limits.clientTimeoutMs));
+    const hasRoom = inFlight.begin(response, () => exchange.run());
+    if (!hasRoom) exchange.fail('overloaded', 'the proxy has too many requests under way');
+  };
+  const server =
+    tls === undefined ? createServer(options, listener) : createTlsServer({ ...options, ...tls }, listener);
+  // After an error the parser reports every further packet of that connection too.
+  const ending = new WeakSet<Duplex>();
+  const end = (socket: Duplex, status: string): void => {
+    if (ending.has(socket)) return;
+    ending.add(socket);
+    void answers.endAfter(socket, emptyAnswer(status));
+  };
+  refuseUpgrades(server, answers, tls === undefined ? 'connection' : 'secureConnection');
+  // An expectation that is not known is none to the database.
+  server.on('checkExpectation', listener);
+  server.on('clientError', (error: ClientError, socket) => end(socket, statusOf(error)));
+  // Nothing is to be tunnelled, and servers know no such path.
+  server.on('connect', (_request, socket) => end(socket, NOT_FOUND));
+  return server;
+}
+
+/** Of an answer that was given as a whole: a client that does not take it is cut off, since it lies in memory. */
+function cutOffIdle(response: ServerResponse, clientTimeoutMs: number): void {
+  const { socket } = response.req;
+  if (response.writableFinished) return;
+  socket.setTimeout(clientTimeoutMs);
+  // Before Node sets the time for which it keeps the connection.
+  response.prependOnceListener('finish', () => socket.setTimeout(0));
+}
+
+/** What Node says of bytes that did not become a request. */
+interface ClientError extends NodeJS.ErrnoException {
+  readonly rawPacket?: Buffer;
+}
+
+const NOT_FOUND = '404 Not Found';
+/** A method, a target and a version as HTTP writes them (RFC 9112, 3). */
+const REQUEST_LINE = /^([\w!#$%&'*+.^`|~-]+) [!-~]+ HTTP\/1\.[01]\r?\n/;
+
+/** What is no HTTP never becomes a request; it gets the answer that HTTP has for it. */
+function statusOf({ code, rawPacket }: ClientError): string {
+  if (code === 'HPE_HEADER_OVERFLOW') return '431 Request Header Fields Too Large';
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return '408 Request Timeout';
+  const [, method] = REQUEST_LINE.exec(rawPacket?.toString('latin1') ?? '') ?? [];
+  // Node's parser takes the methods it knows; to a server another one is a route that it does not have.
+  return method === undefined || METHODS.includes(method) ? '400 Bad Request' : NOT_FOUND;
+}
+
+function emptyAnswer(status: string): string {
+  return `HTTP/1.1 ${status}\r\ncontent-length: 0\r\nconnection: close\r\ndate: ${new Date().toUTCString()}\r\n\r\n`;
+}

@@ -1,0 +1,84 @@
+import type { IncomingMessage } from 'node:http';
+import { contentCoding } from '../../core/content-coding.js';
+import { isReadable } from '../whole-body.js';
+
+/** Headers that concern one connection only (RFC 9110, 7.6.1), and those that the sender sets itself. */
+const CONNECTION_HEADERS = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'transfer-encoding',
+  'te',
+  'upgrade',
+  'http2-settings',
+  'expect',
+  // Where the client went is not where the database is.
+  'host',
+]);
+
+/** Headers that no longer fit a body that was rewritten. */
+export const BODY_HEADERS: ReadonlySet<string> = new Set(['content-length', 'content-encoding']);
+
+/** As `BODY_HEADERS`, for a request whose answer will be rewritten as well. */
+export const EXCHANGE_HEADERS: ReadonlySet<string> = new Set([...BODY_HEADERS, 'accept-encoding']);
+
+/** Headers that a request made by the proxy itself does not take over from the client's. */
+const OWN_HEADERS: ReadonlySet<string> = new Set([...EXCHANGE_HEADERS, 'content-type', 'accept', 'trailer']);
+
+const NONE: ReadonlySet<string> = new Set();
+
+/** Headers, name and value in turn as they were received, without those of the connection they came over. */
+export function forwardedHeaders(raw: readonly string[], without: ReadonlySet<string> = NONE): string[] {
+  let listed: Set<string> | undefined;
+  const kept: string[] = [];
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = raw[i] ?? '';
+    const value = raw[i + 1] ?? '';
+    const lower = name.toLowerCase();
+    if (lower === 'connection')
+      for (const word of value.split(',')) (listed ??= new Set()).add(word.trim().toLowerCase());
+    else if (!CONNECTION_HEADERS.has(lower) && !without.has(lower)) kept.push(name, value);
+  }
+  if (listed === undefined) return kept;
+  const own = listed;
+  return kept.filter((_, i) => !own.has((kept[i - (i % 2)] ?? '').toLowerCase()));
+}
+
+/** Headers of a request that the proxy makes itself, with the credentials of the client's. */
+export function ownHeaders(raw: readonly string[]): string[] {
+  const taken = forwardedHeaders(raw, OWN_HEADERS);
+  return [...taken, 'content-type', 'application/json', 'accept-encoding', 'identity'];
+}
+
+/** The value of a header by its lower-case name; the first of several. */
+export function headerOf(raw: readonly string[], name: string): string | undefined {
+  for (let i = 0; i < raw.length; i += 2) if (raw[i]?.toLowerCase() === name) return raw[i + 1];
+  return undefined;
+}
+
+/** A request's headers by their lower-case names; of several compressions the first, as the server has it. */
+export function headersOf({
+  headers,
+  rawHeaders,
+}: IncomingMessage): Readonly<Record<string, string | undefined>> {
+  const own = headers as Readonly<Record<string, string | undefined>>;
+  if (own['content-encoding'] === undefined) return own;
+  return { ...own, 'content-encoding': headerOf(rawHeaders, 'content-encoding') };
+}
+
+/** The same headers, name and value in turn, that ask for no compression which cannot be read here. */
+export function readableEncodings(headers: readonly string[]): string[] {
+  return headers.map((value, i) =>
+    i % 2 === 1 && headers[i - 1]?.toLowerCase() === 'accept-encoding' ? readableEncoding(value) : value,
+  );
+}
+
+function readableEncoding(value: string): string {
+  const wanted = value.split(',');
+  const kept = wanted.filter((item) => {
+    const coding = contentCoding(item.split(';', 1)[0]);
+    return coding === null || isReadable(coding);
+  });
+  if (kept.length === wanted.length) return value;
+  return kept.length === 0 ? 'identity' : kept.join(',').trim();
+}

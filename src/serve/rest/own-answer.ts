@@ -1,0 +1,49 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { RestAnswer } from '../protocol.js';
+import { beginAnswer } from './relay.js';
+
+/** How long the rest of a body that nobody wants is taken, so that its sender comes to read the answer. */
+const LINGER_MS = 2_000;
+
+interface Exchanging {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+}
+
+/**
+ * Answers a request with an answer that is whole, where no other was begun.
+ * @param options.headers of every answer of the proxy's own, name and value in turn
+ * @param options.last the connection ends with this answer
+ * @returns the bytes of its body
+ */
+export function answerOwn(
+  { request, response }: Exchanging,
+  { status, contentType, body, retryAfter }: RestAnswer,
+  { headers: common, last }: { readonly headers: readonly string[]; readonly last: boolean },
+): number {
+  if (response.headersSent || response.destroyed) {
+    response.destroy();
+    return 0;
+  }
+  const bytes = Buffer.from(body);
+  const headers = [...common, 'content-length', String(bytes.length)];
+  if (contentType !== '') headers.push('content-type', contentType);
+  if (retryAfter !== undefined) headers.push('retry-after', retryAfter);
+  headers.push('date', new Date().toUTCString());
+  beginAnswer({ request, response }, { status, headers, last: !request.complete || last });
+  const sent = request.method === 'HEAD' ? undefined : bytes;
+  if (request.complete) response.end(sent);
+  else answerEarly({ request, response }, sent);
+  return sent?.length ?? 0;
+}
+
+/** Answers a client that is still sending: closing at once would lose it the answer. */
+function answerEarly({ request, response }: Exchanging, bytes: Buffer | undefined): void {
+  if (bytes !== undefined) response.write(bytes);
+  const end = (): void => {
+    clearTimeout(timer);
+    response.end();
+  };
+  const timer = setTimeout(end, LINGER_MS);
+  request.once('end', end).once('close', end).resume();
+}

@@ -1,0 +1,208 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Dispatcher } from 'undici';
+import type { HeldBytes } from '../byte-budget.js';
+import { Pieces } from '../pieces.js';
+import { BODY_HEADERS, forwardedHeaders, headerOf } from './headers.js';
+import { receivedHeaders, receivedTrailers } from './upstream.js';
+import { answerCoding, decompressed } from '../whole-body.js';
+
+/** What an answer's way to the client needs to know. */
+export interface RelayOptions {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  /** Answers from this status on are taken whole and rewritten; Infinity for none. */
+  readonly rewriteFrom: number;
+  readonly rewriteAnswer: (status: number, body: Buffer) => Promise<Uint8Array>;
+  readonly answerBytesMax: number;
+  /** Where an answer that is taken whole is counted, and a copy. */
+  readonly held: HeldBytes;
+  /** Largest answer of which a copy is kept for `onEnd`; 0 for none. */
+  readonly copyBytesMax: number;
+  readonly clientTimeoutMs: number;
+  /** True where the connection is to be closed with this answer. */
+  readonly endsConnection: () => boolean;
+  /** What has to be over before the client gets anything of the answer; a failure of it is the answer. */
+  readonly beforeAnswer: (() => Promise<void>) | undefined;
+  /** The answer's head came, its headers name and value in turn. */
+  readonly onHead: (status: number, headers: readonly string[]) => void;
+  /** The answer went out, as `copy` where one was asked for and it was not too large. */
+  readonly onEnd: (status: number, copy: Uint8Array | null) => void;
+  readonly onFailed: (error: unknown) => void;
+}
+
+/** Takes the database's answer and gives it to the client: streamed, or rewritten as a whole. */
+export class RestRelay implements Dispatcher.DispatchHandler {
+  readonly #options: RelayOptions;
+  #controller: Dispatcher.DispatchController | undefined;
+  #gone = false;
+  #head: AnswerHead = { status: 0, headers: [], last: false };
+  #whole: Pieces | null = null;
+  #copy: Pieces | null;
+  #sizeBytes = 0;
+  #bytesOut = 0;
+
+  constructor(options: RelayOptions) {
+    this.#options = options;
+    this.#copy = options.copyBytesMax > 0 ? new Pieces() : null;
+  }
+
+  /** Bytes of the answer's body that were given to the client so far. */
+  get bytesOut(): number {
+    return this.#bytesOut;
+  }
+
+  /** The client is gone: the request is not worth its answer any more. */
+  abort(): void {
+    this.#gone = true;
+    this.#controller?.abort(new Error('the client is gone'));
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    if (this.#gone) this.abort();
+  }
+
+  onResponseStart(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    _headers: unknown,
+    statusText?: string,
+  ): void {
+    if (status < 200) return;
+    const headers = receivedHeaders(controller);
+    this.#options.onHead(status, headers);
+    this.#head = { status, statusText, headers, last: this.#options.endsConnection() };
+    if (this.#options.beforeAnswer === undefined) this.#begin();
+    else this.#beginAfter(controller, this.#options.beforeAnswer);
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.#sizeBytes += chunk.length;
+    const { response } = this.#options;
+    if (this.#whole !== null) {
+      this.#take(this.#whole, controller, chunk);
+      return;
+    }
+    if (this.#copy !== null) this.#keep(this.#copy, chunk);
+    this.#bytesOut += chunk.length;
+    if (response.write(chunk)) return;
+    // A client that takes nothing for too long is cut off: it would hold the database's connection for ever.
+    controller.pause();
+    const { socket } = this.#options.request;
+    socket.setTimeout(this.#options.clientTimeoutMs);
+    response.once('drain', () => {
+      socket.setTimeout(0);
+      controller.resume();
+    });
+  }
+
+  onResponseEnd(controller: Dispatcher.DispatchController): void {
+    const { response, onEnd, onFailed } = this.#options;
+    if (this.#whole !== null) {
+      const body = this.#whole.join();
+      this.#whole.clear();
+      this.#rewritten(body).catch(onFailed);
+      return;
+    }
+    const trailers = receivedTrailers(controller);
+    if (trailers.length > 0 && !response.hasHeader('content-length')) response.addTrailers(pairs(trailers));
+    response.end();
+    onEnd(this.#head.status, this.#copy === null ? null : this.#copy.join());
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    this.#options.onFailed(error);
+  }
+
+  #begin(): void {
+    if (this.#head.status >= this.#options.rewriteFrom) this.#whole = new Pieces();
+    else beginAnswer(this.#options, this.#head);
+  }
+
+  #beginAfter(controller: Dispatcher.DispatchController, before: () => Promise<void>): void {
+    controller.pause();
+    before()
+      .then(() => {
+        // The connection may have broken meanwhile.
+        if (this.#gone || this.#options.response.headersSent) return;
+        this.#begin();
+        controller.resume();
+      })
+      .catch((error: unknown) => controller.abort(error instanceof Error ? error : new Error(String(error))));
+  }
+
+  #take(whole: Pieces, controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    const { answerBytesMax, held } = this.#options;
+    try {
+      if (this.#sizeBytes > answerBytesMax) throw new Error('the answer is larger than can be rewritten');
+      held.answerMeter(chunk.length, this.#sizeBytes);
+      whole.add(chunk);
+    } catch (error) {
+      whole.clear();
+      controller.abort(error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+
+  /** A copy that grows too large is done without. */
+  #keep(copy: Pieces, chunk: Buffer): void {
+    const { copyBytesMax, held } = this.#options;
+    if (this.#sizeBytes <= copyBytesMax && held.tryTake(chunk.length)) copy.add(chunk);
+    else {
+      held.give(copy.sizeBytes);
+      this.#copy = null;
+    }
+  }
+
+  async #rewritten(body: Buffer): Promise<void> {
+    const { answerBytesMax, held, rewriteAnswer, onEnd } = this.#options;
+    const { status, headers } = this.#head;
+    const coding = answerCoding(headerOf(headers, 'content-encoding'));
+    const plain = await decompressed(body, coding, { limitBytes: answerBytesMax, meter: held.answerMeter });
+    const plainBytes = plain === body ? 0 : plain.length;
+    const rewritten = await rewriteAnswer(status, plain);
+    held.add(rewritten.length);
+    held.give(this.#sizeBytes + plainBytes);
+    this.#bytesOut = wholeAnswer(this.#options, this.#head, rewritten);
+    onEnd(status, this.#copy === null ? null : rewritten);
+  }
+}
+
+/** An answer's first line and headers, name and value in turn. */
+export interface AnswerHead {
+  readonly status: number;
+  readonly statusText?: string | undefined;
+  readonly headers: readonly string[];
+  /** The connection ends with this answer. */
+  readonly last: boolean;
+}
+
+interface Exchanging {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+}
+
+/** Sends an answer's head with nothing added to it. */
+export function beginAnswer(
+  { request, response }: Exchanging,
+  { status, statusText, headers, last }: AnswerHead,
+): void {
+  const sent = last ? [...headers, 'connection', 'close'] : [...headers];
+  // Where the connection stays as the protocol has it by default, no header needs to say so.
+  if (!last && response.shouldKeepAlive && request.httpVersion === '1.1') response.removeHeader('connection');
+  if (statusText === undefined) response.writeHead(status, sent);
+  else response.writeHead(status, statusText, sent);
+}
+
+/** Sends an answer whose body is another one than came with these headers; how many bytes of a body were sent. */
+export function wholeAnswer(exchange: Exchanging, head: AnswerHead, body: Uint8Array): number {
+  const headers = forwardedHeaders(head.headers, BODY_HEADERS);
+  headers.push('content-length', String(body.length));
+  beginAnswer(exchange, { ...head, headers });
+  const isHead = exchange.request.method === 'HEAD';
+  exchange.response.end(isHead ? undefined : body);
+  return isHead ? 0 : body.length;
+}
+
+function pairs(flat: readonly string[]): [string, string][] {
+  return flat.flatMap((name, i) => (i % 2 === 0 ? [[name, flat[i + 1] ?? '']] : []));
+}

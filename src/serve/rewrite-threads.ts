@@ -1,0 +1,179 @@
+import { parentPort, Worker } from 'node:worker_threads';
+import type { Aliases, GrpcChange, RestChange } from '../store/write-guard.js';
+import { isTldrError, messageOf, TldrError, type ErrorCode } from '../core/errors.js';
+import {
+  finished,
+  type AnswerForm,
+  type GrpcRewrite,
+  type LookupAnswer,
+  type Projecting,
+  type RestHead,
+  type RestRewrite,
+} from './protocol.js';
+import type { Rewriters } from './proxy-options.js';
+
+/** Below this a copy costs less than handing the memory over. */
+const TRANSFER_BYTES_MIN = 64 * 1024;
+
+/** What can be asked of a rewriting thread. `body` is handed over, not copied, and comes back with the result. */
+export type RewriteTask = { readonly body: Uint8Array } & (
+  | { readonly kind: 'rest'; readonly head: RestHead; readonly lookups?: readonly LookupAnswer[] | undefined }
+  | { readonly kind: 'grpc'; readonly path: string; readonly lookups?: readonly Uint8Array[] | undefined }
+  | { readonly kind: 'rest-change'; readonly head: RestHead; readonly aliases: Aliases }
+  | { readonly kind: 'grpc-change'; readonly path: string; readonly aliases: Aliases }
+  | { readonly kind: 'rest-answer'; readonly form: AnswerForm; readonly status: number }
+  | { readonly kind: 'grpc-answer'; readonly form: AnswerForm }
+);
+
+/** What each kind of task gives. */
+export interface RewriteResults {
+  readonly rest: RestRewrite;
+  readonly grpc: GrpcRewrite;
+  readonly 'rest-change': RestChange;
+  readonly 'grpc-change': GrpcChange;
+  readonly 'rest-answer': Uint8Array;
+  readonly 'grpc-answer': Uint8Array;
+}
+
+type AnyResult = RewriteResults[RewriteTask['kind']];
+
+/** A result, and the task's body back from the thread it went to. */
+export interface Rewritten<Result> {
+  readonly result: Result;
+  readonly body: Uint8Array;
+}
+
+type Reply =
+  | ({ readonly id: number } & Rewritten<AnyResult>)
+  | { readonly id: number; readonly code: ErrorCode; readonly message: string };
+
+interface Waiting {
+  readonly worker: Worker;
+  readonly resolve: (reply: Rewritten<AnyResult>) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/**
+ * Rewrites large bodies in worker threads. The file that a thread runs is the composition root's: it knows the
+ * adapter, loads the encoders and calls `answerRewrites`.
+ */
+export class RewritePool {
+  readonly #file: URL;
+  readonly #data: unknown;
+  readonly #size: number;
+  readonly #workers: (Worker | undefined)[];
+  readonly #waiting = new Map<number, Waiting>();
+  #next = 0;
+  #isClosed = false;
+
+  constructor(options: { readonly file: URL; readonly data: unknown; readonly size: number }) {
+    this.#file = options.file;
+    this.#data = options.data;
+    this.#size = options.size;
+    this.#workers = Array.from({ length: options.size });
+  }
+
+  /** @throws what the rewriter throws, INTERNAL if the thread failed, UNAVAILABLE once the pool is closed */
+  run<Kind extends RewriteTask['kind']>(
+    task: RewriteTask & { readonly kind: Kind },
+  ): Promise<Rewritten<RewriteResults[Kind]>> {
+    // A thread that began now would never be ended, and would not keep the process running for its answer.
+    if (this.#isClosed)
+      return Promise.reject(
+        new TldrError('UNAVAILABLE', 'the threads that rewrite requests were ended: repeat the request'),
+      );
+    const id = this.#next++;
+    return new Promise((resolve, reject) => {
+      const worker = this.#workerFor(id);
+      // Each task is answered by the rewriter of its own kind.
+      const settle: Waiting['resolve'] = (reply) => resolve(reply as Rewritten<RewriteResults[Kind]>);
+      this.#waiting.set(id, { worker, resolve: settle, reject });
+      worker.postMessage({ id, task }, transferable(task.body));
+    });
+  }
+
+  /** Ends the threads; what is under way fails, and so does what is asked for later. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.all(this.#workers.map(async (worker) => worker?.terminate()));
+  }
+
+  #workerFor(id: number): Worker {
+    const at = id % this.#size;
+    const there = this.#workers[at];
+    if (there !== undefined) return there;
+    const worker = new Worker(this.#file, { workerData: this.#data });
+    worker.unref();
+    worker.on('message', (reply: Reply) => this.#settle(reply));
+    worker.on('error', (cause) => this.#lost(worker, cause));
+    worker.on('exit', () => this.#lost(worker, new Error('it ended')));
+    this.#workers[at] = worker;
+    return worker;
+  }
+
+  #settle(reply: Reply): void {
+    const waiting = this.#waiting.get(reply.id);
+    this.#waiting.delete(reply.id);
+    if ('result' in reply) waiting?.resolve(reply);
+    else waiting?.reject(new TldrError(reply.code, reply.message));
+  }
+
+  /** What a thread had under way fails; the next task starts another. */
+  #lost(worker: Worker, cause: unknown): void {
+    const at = this.#workers.indexOf(worker);
+    if (at >= 0) this.#workers[at] = undefined;
+    for (const [id, waiting] of this.#waiting) {
+      if (waiting.worker !== worker) continue;
+      this.#waiting.delete(id);
+      waiting.reject(new TldrError('INTERNAL', `a rewriting thread failed: ${messageOf(cause)}`, { cause }));
+    }
+  }
+}
+
+/** Inside a worker thread: answers every task with these rewriters. */
+export function answerRewrites(rewriters: Rewriters): void {
+  parentPort?.on('message', ({ id, task }: { readonly id: number; readonly task: RewriteTask }) => {
+    try {
+      const result = finished<AnyResult>(begin(rewriters, task));
+      const reply: Reply = { id, result, body: task.body };
+      // A body that was not changed is one and the same.
+      const handed = new Set([...transferable(task.body), ...transferable(bytesOf(result))]);
+      parentPort?.postMessage(reply, [...handed]);
+    } catch (error) {
+      const code = isTldrError(error) ? error.code : 'INTERNAL';
+      parentPort?.postMessage({ id, code, message: messageOf(error) } satisfies Reply);
+    }
+  });
+}
+
+/** The task done in the calling thread, as far as it goes without a projection. */
+export function begin(
+  { rest, grpc, changes }: Rewriters,
+  task: RewriteTask,
+): AnyResult | Projecting<AnyResult> {
+  switch (task.kind) {
+    case 'rest':
+      return rest.begin(task.head, task.body, task.lookups);
+    case 'grpc':
+      return grpc.begin(task.path, task.body, task.lookups);
+    case 'rest-change':
+      return changes?.rest.begin(task.head, task.body, task.aliases) ?? { kind: 'other' };
+    case 'grpc-change':
+      return changes?.grpc.begin(task.path, task.body, task.aliases) ?? { kind: 'other' };
+    case 'rest-answer':
+      return rest.rewriteAnswer(task.form, task.status, task.body);
+    case 'grpc-answer':
+      return grpc.rewriteAnswer(task.form, task.body);
+  }
+}
+
+function bytesOf(result: AnyResult): Uint8Array | undefined {
+  if (result instanceof Uint8Array) return result;
+  if (result.kind !== 'send') return undefined;
+  return 'request' in result ? result.request.body : result.call.message;
+}
+
+function transferable(bytes: Uint8Array | undefined): ArrayBuffer[] {
+  if (bytes === undefined || bytes.byteLength < TRANSFER_BYTES_MIN) return [];
+  return bytes.buffer instanceof ArrayBuffer ? [bytes.buffer] : [];
+}

@@ -1,0 +1,156 @@
+import type { Aliases, ChangeRoute, WriteOutcome } from '../store/write-guard.js';
+import {
+  isProjecting,
+  type Addressed,
+  type AnswerForm,
+  type CallStatus,
+  type GrpcCall,
+  type GrpcRoute,
+  type GrpcStatus,
+  type RestAnswer,
+  type RestHead,
+  type RestRequest,
+  type RestRoute,
+} from './protocol.js';
+import { ProjectionQueue } from './projection-queue.js';
+import type { Rewriters } from './proxy-options.js';
+import {
+  begin,
+  type RewritePool,
+  type RewriteResults,
+  type RewriteTask,
+  type Rewritten,
+} from './rewrite-threads.js';
+
+/**
+ * Rewriting for one state of the configuration: small bodies at once but for their vectors, which are projected with
+ * those of others, large ones in worker threads, so that the event loop is never held for long. A request uses one
+ * state from its beginning to its end; a state that was replaced goes when its last request has ended.
+ */
+export class Rewriting {
+  readonly #rewriters: Rewriters;
+  readonly #pool: RewritePool | null;
+  readonly #workerBytesMin: number;
+  readonly #projections = new ProjectionQueue();
+  #users = 0;
+  #retired = false;
+
+  constructor(rewriters: Rewriters, pool: RewritePool | null, workerBytesMin: number) {
+    this.#rewriters = rewriters;
+    this.#pool = pool;
+    this.#workerBytesMin = workerBytesMin;
+  }
+
+  /** Held until `release` is called once. */
+  use(): this {
+    this.#users++;
+    return this;
+  }
+
+  /** Released, and another held in its place. */
+  exchangedFor(next: Rewriting): Rewriting {
+    const held = next.use();
+    this.release();
+    return held;
+  }
+
+  release(): void {
+    this.#users--;
+    this.#closeIfUnused();
+  }
+
+  /** No request will begin with this state any more. */
+  retire(): void {
+    this.#retired = true;
+    this.#closeIfUnused();
+  }
+
+  /** Returns the collection that a request is about; null for none. */
+  restCollection(head: RestHead): Addressed | null {
+    return this.#rewriters.rest.collectionOf(head);
+  }
+
+  grpcCollection(path: string, message: Uint8Array): Addressed | null {
+    return this.#rewriters.grpc.collectionOf(path, message);
+  }
+
+  routeRest(head: RestHead): RestRoute {
+    return this.#rewriters.rest.route(head);
+  }
+
+  /** Whether a request may change a followed collection. */
+  isRestChange(head: RestHead): boolean {
+    return this.#rewriters.changes?.rest.isChange(head) === true;
+  }
+
+  isGrpcChange(path: string): boolean {
+    return this.#rewriters.changes?.grpc.isChange(path) === true;
+  }
+
+  /** What a head says of changes to followed collections. */
+  routeRestChange(head: RestHead, aliases: Aliases): ChangeRoute<RestRequest, RestAnswer> {
+    return this.#rewriters.changes?.rest.route(head, aliases) ?? { kind: 'other' };
+  }
+
+  /** What the name in a call says of changes to followed collections. */
+  routeGrpcChange(path: string, message: Uint8Array, aliases: Aliases): ChangeRoute<GrpcCall, GrpcStatus> {
+    return this.#rewriters.changes?.grpc.route(path, message, aliases) ?? { kind: 'other' };
+  }
+
+  /** Whether the answer to a request for permission gives it. */
+  isRestPermitted(status: number, body: Uint8Array): boolean {
+    return this.#rewriters.changes?.rest.isPermitted(status, body) === true;
+  }
+
+  isGrpcPermitted(code: number, text: string): boolean {
+    return this.#rewriters.changes?.grpc.isPermitted(code, text) === true;
+  }
+
+  /** What an answer to a change says of it. */
+  restOutcome(status: number, body: Uint8Array): WriteOutcome {
+    return this.#rewriters.changes?.rest.outcomeOf(status, body) ?? 'unknown';
+  }
+
+  grpcOutcome(message: Uint8Array): WriteOutcome {
+    return this.#rewriters.changes?.grpc.outcomeOf(message) ?? 'unknown';
+  }
+
+  routeGrpc(path: string): GrpcRoute {
+    return this.#rewriters.grpc.route(path);
+  }
+
+  /** The task's body must not be used afterwards: another is returned for it. */
+  async run<Kind extends RewriteTask['kind']>(
+    task: RewriteTask & { readonly kind: Kind },
+  ): Promise<Rewritten<RewriteResults[Kind]>> {
+    if (this.#pool !== null && task.body.length >= this.#workerBytesMin) return this.#pool.run<Kind>(task);
+    const begun = begin(this.#rewriters, task);
+    const result = isProjecting(begun) ? begun.finish(await this.#projections.project(begun)) : begun;
+    // The kind of the result is the task's.
+    return { result: result as RewriteResults[Kind], body: task.body };
+  }
+
+  grpcStatus(form: AnswerForm, status: CallStatus): CallStatus {
+    return this.#rewriters.grpc.rewriteStatus(form, status);
+  }
+
+  isRestDeleted(body: Uint8Array): boolean {
+    return this.#rewriters.rest.isDeleted(body);
+  }
+
+  isGrpcDeleted(message: Uint8Array): boolean {
+    return this.#rewriters.grpc.isDeleted(message);
+  }
+
+  resultIds(body: Uint8Array): readonly (readonly string[])[] {
+    return this.#rewriters.rest.resultIds(body);
+  }
+
+  grpcResultIds(path: string, message: Uint8Array): readonly (readonly string[])[] {
+    return this.#rewriters.grpc.resultIds(path, message);
+  }
+
+  #closeIfUnused(): void {
+    if (this.#retired && this.#users === 0) void this.#pool?.close();
+  }
+}

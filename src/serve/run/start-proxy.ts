@@ -1,0 +1,138 @@
+import type { Server as NetServer } from 'node:net';
+import { TldrError } from '../../core/errors.js';
+import { ByteBudget } from '../byte-budget.js';
+import type { ServedEvents } from '../exchange-parts.js';
+import { createGrpcFront } from '../grpc/front.js';
+import { GrpcUpstream } from '../grpc/upstream.js';
+import { CrossOrigin } from '../rest/cross-origin.js';
+import { Metrics } from '../metrics.js';
+import { DEFAULT_LIMITS, type ListenAddress, type ProxyOptions } from '../proxy-options.js';
+import { createRestFront } from '../rest/front.js';
+import { RestUpstream } from '../rest/upstream.js';
+import type { Rewriting } from '../rewriter-pool.js';
+import { Shadow, type ShadowOptions } from '../shadow.js';
+
+const IDLE_CHECK_MS = 50;
+const READY_TIMEOUT_MS = 2_000;
+
+/** What the configuration decides; replaced as a whole. */
+export interface ProxyState {
+  readonly rewriting: Rewriting;
+  readonly shadow: ShadowOptions | null;
+}
+
+/** A proxy that listens. */
+export interface Proxy {
+  readonly rest: ListenAddress;
+  readonly grpc: ListenAddress;
+  readonly metrics: Metrics;
+  /** Requests from now on are treated so; those under way end as they began. */
+  use(state: ProxyState): void;
+  /** True while requests are taken and the database answers. */
+  ready(): Promise<boolean>;
+  /** Takes no more requests and ends those under way; true when all of them ended in time. */
+  drain(timeoutMs: number): Promise<boolean>;
+  /** Ends at once. */
+  close(): Promise<void>;
+}
+
+/**
+ * Listens for REST and gRPC.
+ * @param events told of what clients did to served collections
+ * @throws UNAVAILABLE where an address is taken or cannot be listened on
+ */
+export async function startProxy(
+  options: ProxyOptions,
+  first: ProxyState,
+  events: ServedEvents,
+): Promise<Proxy> {
+  const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const metrics = new Metrics();
+  const budget = new ByteBudget(limits.bytesInFlightMax, () => metrics.roomRefused());
+  metrics.showBytesInFlight(() => budget.bytes);
+  const rest = new RestUpstream(options.upstream, limits);
+  const grpc = new GrpcUpstream(options.upstream, limits);
+  const shadowOf = (state: ProxyState): Shadow | null =>
+    state.shadow === null ? null : new Shadow(state.shadow, metrics);
+  let { rewriting } = first;
+  let shadow = shadowOf(first);
+  let draining = false;
+  const shared = {
+    ...{ limits, budget, metrics, events, log: options.log },
+    ...{ guard: options.guard, names: options.names },
+    rewriting: () => rewriting,
+    shadow: () => shadow,
+    draining: () => draining,
+  };
+  const restServer = createRestFront(
+    { ...shared, upstream: rest, failure: options.failure, crossOrigin: new CrossOrigin() },
+    options.tls,
+  );
+  const grpcFront = createGrpcFront({ ...shared, upstream: grpc }, options.tls);
+  const servers = [restServer, grpcFront.server];
+  const closeUpstreams = async (): Promise<void> => {
+    grpc.close();
+    await rest.close();
+  };
+  const close = async (): Promise<void> => {
+    draining = true;
+    const closed = servers.map(closeServer);
+    restServer.closeAllConnections();
+    grpcFront.destroy();
+    await Promise.all(closed);
+    rewriting.retire();
+    await closeUpstreams();
+  };
+  try {
+    const addresses = [await listen(restServer, options.rest), await listen(grpcFront.server, options.grpc)];
+    const [restAddress = options.rest, grpcAddress = options.grpc] = addresses;
+    return {
+      ...{ rest: restAddress, grpc: grpcAddress, metrics, close },
+      use: (state) => {
+        rewriting.retire();
+        rewriting = state.rewriting;
+        shadow = shadowOf(state);
+      },
+      ready: async () => !draining && (await rest.ready(READY_TIMEOUT_MS)),
+      drain: async (timeoutMs) => {
+        draining = true;
+        const closed = Promise.all(servers.map(closeServer)).then(() => true);
+        grpcFront.goAway();
+        // A connection whose last answer went out before it could be told is idle soon.
+        const idle = setInterval(() => restServer.closeIdleConnections(), IDLE_CHECK_MS);
+        const inTime = await Promise.race([closed, after(timeoutMs)]);
+        clearInterval(idle);
+        await close();
+        return inTime;
+      },
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+function after(ms: number): Promise<false> {
+  return new Promise((resolve) => setTimeout(() => resolve(false), ms).unref());
+}
+
+function closeServer(server: NetServer): Promise<void> {
+  return new Promise((resolve) => server.close(() => resolve()));
+}
+
+/**
+ * Starts listening and says where.
+ * @throws UNAVAILABLE
+ */
+export function listen(server: NetServer, { host, port }: ListenAddress): Promise<ListenAddress> {
+  return new Promise((resolve, reject) => {
+    // Also later: a connection that could not be accepted is no reason to end.
+    server.on('error', (cause) =>
+      reject(new TldrError('UNAVAILABLE', `cannot listen on ${host}:${port}: ${cause.message}`, { cause })),
+    );
+    server.listen(port, host, () => {
+      const address = server.address();
+      resolve({ host, port: typeof address === 'object' && address !== null ? address.port : port });
+    });
+  });
+}

@@ -1,0 +1,38 @@
+import { TldrError } from '../core/errors.js';
+import type { Distance } from '../core/distance.js';
+import { firstNonFiniteRow, firstTooLargeRow, TOO_LARGE_TO_LEARN } from '../core/matrix.js';
+import { formatPointId } from '../core/point-id.js';
+import type { PointSample } from './vector-store.js';
+
+/** Where points come from, for messages. */
+export interface PointsPlace {
+  readonly collection: string;
+  readonly vectorName: string;
+  readonly distance: Distance;
+}
+
+/** What a point is called in an error, with what to do about it. */
+function faultyPoint(
+  { ids }: Pick<PointSample, 'ids'>,
+  at: number,
+  { collection, vectorName, fault }: Omit<PointsPlace, 'distance'> & { readonly fault: string },
+): TldrError {
+  const id = ids[at];
+  if (id === undefined) {
+    throw new TldrError('INTERNAL', `row ${at} of ${ids.length} points of ${collection} has no id`);
+  }
+  const point = `point ${formatPointId(id)} of ${collection}`;
+  return new TldrError('INVALID_DATA', `${point} ${fault} "${vectorName}": repair or delete it`);
+}
+
+/**
+ * Checks points that were read to learn from or to search with.
+ * @throws INVALID_DATA naming the first point whose vector holds NaN or infinity, or for another distance than cosine a
+ * value too large to be learned from
+ */
+export function checkPoints(sample: PointSample, place: PointsPlace): void {
+  const bad = firstNonFiniteRow(sample.vectors);
+  if (bad >= 0) throw faultyPoint(sample, bad, { ...place, fault: 'holds NaN or infinity in' });
+  const large = place.distance === 'cosine' ? -1 : firstTooLargeRow(sample.vectors);
+  if (large >= 0) throw faultyPoint(sample, large, { ...place, fault: `${TOO_LARGE_TO_LEARN}, in` });
+}

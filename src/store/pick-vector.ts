@@ -1,0 +1,27 @@
+import { TldrError } from '../core/errors.js';
+import type { CollectionSpec, DenseVectorSpec } from './vector-store.js';
+
+/**
+ * The vector of a collection that is to be reduced: the one that is named, or the only one.
+ * @throws UNSUPPORTED where nothing of it can be reduced, INVALID_ARGUMENT where a name is needed, NOT_FOUND for
+ * another name
+ */
+export function pickVector(spec: CollectionSpec, wanted: string | undefined): DenseVectorSpec {
+  const names = spec.vectors.map(({ name }) => `"${name}"`).join(', ');
+  if (spec.vectors.length === 0)
+    throw new TldrError('UNSUPPORTED', `${spec.name} has no dense vector: sparse ones cannot be reduced`);
+  if (wanted === undefined && spec.vectors.length > 1)
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `${spec.name} has several vectors: say which one to reduce, one of ${names}`,
+    );
+  const vector = wanted === undefined ? spec.vectors[0] : spec.vectors.find(({ name }) => name === wanted);
+  if (vector === undefined)
+    throw new TldrError('NOT_FOUND', `${spec.name} has no dense vector "${wanted ?? ''}": it has ${names}`);
+  if (vector.multivector)
+    throw new TldrError(
+      'UNSUPPORTED',
+      `vector "${vector.name}" of ${spec.name} is a multivector, which cannot be reduced yet`,
+    );
+  return vector;
+}

@@ -1,0 +1,71 @@
+import { checkFinite, checkMagnitude, type Matrix } from '../core/matrix.js';
+import type { RunOptions } from '../core/run.js';
+import { runInWorker, shareFloats } from '../core/worker-task.js';
+import { buildKnnGraph } from '../knn/build-knn-graph.js';
+import type { KnnGraph } from '../knn/graph.js';
+import { resolveSettings, type TrainOutcome } from './run-training.js';
+import type { TldrOptions } from './options.js';
+import type { TrainState } from './state.js';
+import type { TrainTask } from './training-worker.js';
+
+export interface TldrRun extends RunOptions {
+  /** Neighbours computed before; found here where absent. */
+  readonly graph?: KnnGraph;
+  /** Goes on from a state of the same run. */
+  readonly resume?: TrainState | undefined;
+}
+
+export interface TldrResult extends TrainOutcome {
+  readonly graph: KnnGraph;
+}
+
+/**
+ * Learns an encoder x (n x D) to outputDim: neighbour pairs, a loss, gradient steps in a worker thread. When
+ * the signal fires the result so far is returned with `finished` false and a state to resume from.
+ * @throws INVALID_DATA for rows that are not finite, INVALID_ARGUMENT for settings out of range, MISMATCH when
+ * resuming another run's state
+ */
+export async function trainTldr(x: Matrix, options: TldrOptions, run: TldrRun = {}): Promise<TldrResult> {
+  const name = (i: number): string => `row ${i} of the training sample`;
+  checkFinite(x, name);
+  if (options.distance !== 'cosine') checkMagnitude(x, name);
+  const settings = resolveSettings(options);
+  const { signal, log, onProgress } = run;
+  const shared = { ...x, data: shareFloats(x.data) };
+  const { distance, seed, threads } = options;
+  const k = settings.nNeighbors;
+  const knnOptions = {
+    k,
+    distance,
+    seed,
+    signal,
+    log,
+    onProgress,
+    ...(threads === undefined ? {} : { threads }),
+  };
+  const graph = run.graph ?? (await buildKnnGraph(shared, knnOptions));
+  // Only plain data crosses into the worker, whatever else the caller's object carries.
+  const { outputDim, engine, initialWeight, directions, compactDistance } = options;
+  const plain = { ...settings, outputDim, distance, seed };
+  const optional = Object.fromEntries(
+    Object.entries({ engine, threads, initialWeight, directions, compactDistance }).filter(
+      ([, value]) => value !== undefined,
+    ),
+  );
+  const task: TrainTask = { x: shared, graph, options: { ...plain, ...optional }, resume: run.resume };
+  const result = await runInWorker({
+    file: new URL('./training-worker.js', import.meta.url),
+    data: task,
+    signal,
+    onProgress,
+    resultWhenStopped: true,
+    onEvent: (event) => {
+      if (isLogEvent(event)) log?.(event.level, event.message);
+    },
+  });
+  return { ...(result as TrainOutcome), graph };
+}
+
+function isLogEvent(event: unknown): event is { level: 'debug' | 'info' | 'warn'; message: string } {
+  return typeof event === 'object' && event !== null && 'level' in event && 'message' in event;
+}

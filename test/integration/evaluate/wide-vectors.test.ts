@@ -1,0 +1,124 @@
+import { afterAll, beforeAll, describe, expect } from '@jest/globals';
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { readNpy, writeNpy } from '../../../src/files/npy.js';
+import { Encoder } from '../../../src/encoder/model.js';
+import { matrix, row, type Matrix } from '../../../src/core/matrix.js';
+import { Rng } from '../../../src/core/rng.js';
+import { openCliPlace, type CliPlace } from '../../support/store/cli-place.js';
+import { testsOn } from '../../support/server/test-server.js';
+
+const test = await testsOn('any');
+
+/** The most that a server takes. */
+const DIM_MAX = 65_536;
+/** Loose: matrices of 24,000 x 24,000 take more than twice as much. */
+const PEAK_BYTES_MAX = 2.5e9;
+let place: CliPlace;
+
+/** Each thread writes the process's peak when it ends; the main thread ends last. */
+const peakFile = (): string => join(place.cwd, 'peak');
+const reporter = `
+  import { readFileSync, writeFileSync } from 'node:fs';
+  process.on('exit', () => {
+    const peak = /VmHWM:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'));
+    writeFileSync('peak', peak?.[1] ?? '');
+  });`;
+
+async function expectPeakBelow(bytes: number): Promise<void> {
+  const kilobytes = Number(await readFile(peakFile(), 'utf8'));
+  expect(kilobytes).toBeGreaterThan(0);
+  expect(kilobytes * 1024).toBeLessThan(bytes);
+  await rm(peakFile());
+}
+
+/** Rows about a few directions. */
+function wideRows(rows: number, cols: number): Matrix {
+  const rng = new Rng(1);
+  const directions = Array.from({ length: 6 }, () =>
+    Float32Array.from({ length: cols }, () => rng.uniform() - 0.5),
+  );
+  const x = matrix(rows, cols);
+  for (let i = 0; i < rows; i++) {
+    const strengths = directions.map(() => rng.normal());
+    for (let j = 0; j < cols; j++) {
+      let sum = 0.1 * rng.uniform();
+      directions.forEach((direction, l) => (sum += strengths[l]! * direction[j]!));
+      x.data[i * cols + j] = sum;
+    }
+  }
+  return x;
+}
+
+beforeAll(async () => {
+  const preload = `data:text/javascript,${encodeURIComponent(reporter)}`;
+  place = await openCliPlace('wide-vectors', { NODE_OPTIONS: `--import=${preload}` });
+});
+
+afterAll(() => place.end());
+
+const train = ['train', '--dim', '32', '--out', 'wide.onnx', '--budget', '1s', '--force', '--json'];
+
+describe('memory grows with rows x dimensions', () => {
+  test('a file of 150 rows of 24,000 dimensions', async () => {
+    const x = wideRows(150, 24_000);
+    const blocks = async function* (): AsyncGenerator<Matrix> {
+      yield await Promise.resolve(x);
+    };
+    await writeNpy(join(place.cwd, 'wide.npy'), x, blocks());
+    const result = await place.cli(...train, '--input', 'wide.npy');
+    expect(result.stderr).not.toContain('error');
+    expect(result.code).toBe(0);
+    await expectPeakBelow(PEAK_BYTES_MAX);
+    const encoder = await Encoder.load(join(place.cwd, 'wide.onnx'));
+    expect(encoder).toMatchObject({ inputDim: 24_000, outputDim: 32 });
+    expect(encoder.metadata.metrics['recall@10']).toBeGreaterThan(0.8);
+    const judged = await place.cli('evaluate', '--base', 'wide.npy', '--encoder', 'wide.onnx', '--json');
+    expect(judged.code).toBe(0);
+    await expectPeakBelow(PEAK_BYTES_MAX);
+    const project = ['project', '--encoder', 'wide.onnx', '--input', 'wide.npy', '--out', 'z.npy', '--json'];
+    expect((await place.cli(...project)).code).toBe(0);
+    await expectPeakBelow(PEAK_BYTES_MAX);
+    expect((await readNpy(join(place.cwd, 'z.npy'))).data).toEqual(encoder.project(x).data);
+  });
+
+  test('a collection of the most dimensions that the server takes', async () => {
+    const x = wideRows(110, DIM_MAX);
+    await place.rest('PUT', '/collections/widest', { vectors: { size: DIM_MAX, distance: 'Dot' } });
+    for (let start = 0; start < x.rows; start += 10) {
+      const points = Array.from({ length: 10 }, (_, i) => ({
+        id: start + i,
+        vector: [...row(x, start + i)],
+      }));
+      await place.rest('PUT', '/collections/widest/points?wait=true', { points });
+    }
+    const result = await place.cli(...train, 'widest');
+    expect(result.code).toBe(0);
+    await expectPeakBelow(PEAK_BYTES_MAX);
+    const encoder = await Encoder.load(join(place.cwd, 'wide.onnx'));
+    expect(encoder).toMatchObject({ inputDim: DIM_MAX, outputDim: 32 });
+    expect(encoder.metadata.metrics['recall@10']).toBeGreaterThan(0.8);
+    expect((await place.cli('inspect', 'widest', '--json')).code).toBe(0);
+    await expectPeakBelow(PEAK_BYTES_MAX);
+    const names = ['widest', 'widest-small', '--encoder', 'wide.onnx', '--json'];
+    expect((await place.cli('migrate', 'start', ...names, '--yes')).code).toBe(0);
+    await expectPeakBelow(PEAK_BYTES_MAX);
+    expect((await place.cli('evaluate', ...names)).code).toBe(0);
+    await expectPeakBelow(PEAK_BYTES_MAX);
+  });
+});
+
+test('what cannot be done says so before anything is read', async () => {
+  const name = '/collections/refused';
+  await place.rest('PUT', name, { vectors: { size: DIM_MAX, distance: 'Cosine' } });
+  const result = await place.cli('train', 'refused', '--dim', '20000', '--out', 'never.onnx', '--json');
+  expect(result.json()).toMatchObject({
+    error: {
+      code: 'INVALID_ARGUMENT',
+      message: expect.stringMatching(
+        /65536 to 20000 dimensions would take 5,000 MiB, .*: give fewer dimensions/,
+      ),
+    },
+  });
+  expect(result.code).toBe(2);
+});

@@ -1,0 +1,101 @@
+import { afterAll, beforeAll, describe, expect } from '@jest/globals';
+import { Rng } from '../../../src/core/rng.js';
+import { bodyOf, randomChange, type Change } from '../../support/contract/collection-settings-changes.js';
+import {
+  BINARY,
+  FULL,
+  limitForBoth,
+  limitForCompact,
+  PRODUCT,
+  SCALAR,
+  settingsChecks,
+  SMALL,
+  type SettingsChecks,
+} from '../../support/contract/collection-settings-checks.js';
+import {
+  startSettingsPlace,
+  targetOf,
+  TRANSPORTS,
+  type Fields,
+  type Migrated,
+  type SettingsPlace,
+} from '../../support/contract/collection-settings-place.js';
+import { testsOn } from '../../support/server/test-server.js';
+
+const test = await testsOn('any');
+const CHANGES = Number(process.env['SETTINGS_CHANGES'] ?? 8);
+const SEED = Number(process.env['SETTINGS_SEED'] ?? 1);
+
+const MIGRATED: readonly Migrated[] = [
+  { name: 'shared', vector: '', body: { vectors: FULL, quantization_config: SCALAR } },
+  { name: 'own', vector: '', body: { vectors: { ...FULL, quantization_config: BINARY } } },
+  {
+    ...{ name: 'both', vector: '' },
+    body: {
+      vectors: { ...FULL, quantization_config: BINARY, hnsw_config: { full_scan_threshold: 2_000 } },
+      quantization_config: PRODUCT,
+    },
+  },
+  { name: 'neither', vector: '', body: { vectors: FULL, hnsw_config: { inline_storage: true } } },
+  {
+    ...{ name: 'many', vector: 'text' },
+    body: {
+      vectors: { text: FULL, other: { ...SMALL, quantization_config: PRODUCT }, third: SMALL },
+      ...{ quantization_config: SCALAR, hnsw_config: { inline_storage: true, full_scan_threshold: 2_000 } },
+    },
+  },
+  {
+    ...{ name: 'warned', vector: 'text' },
+    body: { vectors: { text: { ...FULL, hnsw_config: { inline_storage: true } }, other: SMALL } },
+  },
+  {
+    ...{ name: 'limited', vector: '' },
+    body: { vectors: FULL, strict_mode_config: { enabled: false, max_collection_vector_size_bytes: 1_001 } },
+  },
+  { name: 'compact', vector: '', layout: 'compact', body: { vectors: FULL, quantization_config: SCALAR } },
+];
+/** A target of a target: clients know the first target as it is at the server. */
+const AGAIN: readonly Migrated[] = [
+  { name: 'first', vector: '', body: { vectors: FULL, quantization_config: SCALAR } },
+  { name: targetOf('first'), vector: '', compactName: 'smaller', body: null },
+];
+
+let place: SettingsPlace;
+let checks: SettingsChecks;
+
+beforeAll(async () => {
+  place = await startSettingsPlace([...MIGRATED, ...AGAIN]);
+  checks = settingsChecks(place);
+});
+
+afterAll(() => place.stop());
+
+describe.each([...MIGRATED, AGAIN[1]!])(
+  'settings of $name',
+  ({ name, vector, layout, body, compactName }) => {
+    const block = (body?.['vectors'] ?? { '': {}, compact: {} }) as Fields;
+    const vectors = 'size' in block ? [''] : Object.keys(block);
+    const compact = layout === 'compact' ? vector : (compactName ?? 'compact');
+
+    test('are those of the original', () => checks.expectSame(name));
+
+    test('stay so through changes', async () => {
+      const rng = new Rng(SEED);
+      for (let i = 0; i < CHANGES; i++) {
+        const transport = TRANSPORTS[rng.int(2)]!;
+        const change: Change = randomChange(rng, vectors);
+        await checks.update(transport, name, bodyOf(change, transport));
+        await checks.expectSame(name);
+        const original = await checks.effective(name, vector);
+        const expected = {
+          ...{ ...original, fullScan: limitForCompact(original.fullScan) },
+          ...(layout !== 'compact' && { vectorSize: limitForBoth(original.vectorSize) }),
+        };
+        const searched = await checks.effective(targetOf(name), compact);
+        expect({ change, searched }).toEqual({ change, searched: expected });
+        if (layout === 'compact') continue;
+        expect((await checks.effective(targetOf(name), vector)).codes).toBeNull();
+      }
+    });
+  },
+);

@@ -1,0 +1,171 @@
+import { afterAll, expect, test } from '@jest/globals';
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openMemory } from '../../../adapters/memory/store.js';
+import { dot, normalizeRowsInPlace } from '../../../src/core/distance.js';
+import { Encoder } from '../../../src/encoder/model.js';
+import { largestDifference, matrix, row, type Matrix } from '../../../src/core/matrix.js';
+import { Rng } from '../../../src/core/rng.js';
+import { migrateCollection } from '../../../src/migrate/run/migrate-collection.js';
+import { planMigration } from '../../../src/migrate/plan/migration.js';
+import { verifyMigration } from '../../../src/migrate/verify/all-points.js';
+import { projectNatively } from '../../support/random-encoder.js';
+import { contentOf, fill, memorySpec, tinyEncoder } from '../../support/migrate/fixtures.js';
+
+const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-native-'));
+afterAll(() => rm(folder, { recursive: true }));
+
+const sides = { sourceCollection: 'source', targetCollection: 'target' };
+
+test('a large collection is copied with native products, in several lanes, and every point verified', async () => {
+  const rows = 20_010;
+  const store = openMemory();
+  await store.create(memorySpec('source'));
+  await fill(store, 'source', rows);
+  const logged: string[] = [];
+  const recordPath = join(folder, 'large.json');
+  const common = { ...sides, source: store, target: store, encoder: tinyEncoder() };
+  const log = (_level: string, message: string): void => void logged.push(message);
+  const report = await migrateCollection({ ...common, recordPath, lanes: 3, batchSize: 100, log });
+  expect(report).toMatchObject({ copied: rows, verify: { ok: true, points: rows, differenceCount: 0 } });
+  expect(logged).toContain('projecting with native products');
+  expect((await contentOf(store, 'target')).length).toBe(rows);
+});
+
+/** Module hooks under which the native library is not there, as on a machine it is not made for. */
+const WITHOUT = `export async function resolve(name, context, next) {
+  if (name === 'onnxruntime-node') throw new Error('not made for this machine');
+  return next(name, context);
+}`;
+
+test('where the native library is not there, a large collection is copied without it, and the log says so', () => {
+  const data = (text: string): string => `data:text/javascript,${encodeURIComponent(text)}`;
+  const hooks = data(`import { register } from 'node:module'; register(${JSON.stringify(data(WITHOUT))});`);
+  const at = (path: string): string => JSON.stringify(new URL(path, import.meta.url).href);
+  const script = `
+    const { openMemory } = await import(${at('../../../adapters/memory/store.js')});
+    const { migrateCollection } = await import(${at('../../../src/migrate/run/migrate-collection.js')});
+    const { fill, memorySpec, tinyEncoder } = await import(${at('../../support/migrate/fixtures.js')});
+    const store = openMemory();
+    await store.create(memorySpec('source'));
+    await fill(store, 'source', 20_010);
+    const sides = { source: store, target: store, sourceCollection: 'source', targetCollection: 'target' };
+    const recordPath = ${JSON.stringify(join(folder, 'without.json'))};
+    const log = (_level, message) => console.log(message);
+    const { verify } = await migrateCollection({ ...sides, encoder: tinyEncoder(), recordPath, log });
+    console.log('equal', verify.points);`;
+  const said = execFileSync(process.execPath, ['--import', hooks, '--input-type=module', '--eval', script], {
+    encoding: 'utf8',
+  });
+  expect(said).toContain('projecting without native products: not made for this machine');
+  expect(said).toContain('equal 20010');
+});
+
+const DIM = 768;
+const OUT = 8;
+
+/** Unit rows of which the part in the space that `weight` keeps is of the lengths given. */
+function rowsAcross(weight: Matrix, lengths: readonly number[]): Matrix {
+  const axes = matrix(OUT, DIM);
+  for (let j = 0; j < OUT; j++) for (let k = 0; k < DIM; k++) row(axes, j)[k] = weight.data[k * OUT + j]!;
+  const rng = new Rng(3);
+  const x = matrix(lengths.length, DIM);
+  lengths.forEach((length, i) => {
+    const values = Float64Array.from({ length: DIM }, () => rng.normal() / Math.sqrt(DIM));
+    // Twice, since what the first time leaves is rounding.
+    for (let time = 0; time < 2; time++)
+      for (let j = 0; j < OUT; j++) {
+        const axis = row(axes, j);
+        const along = axis.reduce((sum, value, k) => sum + value * values[k]!, 0);
+        axis.forEach((value, k) => (values[k]! -= along * value));
+      }
+    row(axes, i % OUT).forEach((value, k) => (values[k]! += length * value));
+    row(x, i).set(values);
+  });
+  normalizeRowsInPlace(x);
+  return x;
+}
+
+/** Columns at right angles, of unit length. */
+function orthonormal(): Matrix {
+  const rng = new Rng(5);
+  const axes = matrix(OUT, DIM);
+  axes.data.forEach((_, i) => (axes.data[i] = rng.normal()));
+  for (let j = 0; j < OUT; j++) {
+    const axis = row(axes, j);
+    for (let other = 0; other < j; other++) {
+      const along = dot(axis, row(axes, other));
+      axis.forEach((value, k) => (axis[k] = value - along * row(axes, other)[k]!));
+    }
+    normalizeRowsInPlace(matrix(1, DIM, axis));
+  }
+  const weight = matrix(DIM, OUT);
+  for (let j = 0; j < OUT; j++) for (let k = 0; k < DIM; k++) weight.data[k * OUT + j] = row(axes, j)[k]!;
+  return weight;
+}
+
+const ids = (differences: readonly string[]): string =>
+  differences.map((text) => /\d+/.exec(text)![0]).join();
+
+/** What verification finds where the target holds these vectors instead of what was copied. */
+async function verifying(
+  encoder: Encoder,
+  x: Matrix,
+): Promise<(stored: Matrix) => Promise<readonly string[]>> {
+  const store = openMemory();
+  const spec = memorySpec('source', encoder.metadata.distance);
+  await store.create({ ...spec, vectors: spec.vectors.map((vector) => ({ ...vector, dim: DIM })) });
+  const points = {
+    ids: Array.from({ length: x.rows }, (_, i) => BigInt(i)),
+    rest: Array.from({ length: x.rows }, () => store.packRest('{}')),
+  };
+  const has = new Uint8Array(x.rows).fill(1);
+  await store.upsert('source', { ...points, vectors: [{ name: '', matrix: x, has }] });
+  const common = { ...sides, source: store, target: store, encoder };
+  files++;
+  await migrateCollection({ ...common, recordPath: join(folder, `across-${files}.json`) });
+  const plan = await planMigration(common);
+  return async (stored) => {
+    await store.upsert('target', { ...points, vectors: [{ name: '', matrix: stored, has }] });
+    return (await verifyMigration(plan, common)).differences;
+  };
+}
+let files = 0;
+
+const plus = (x: Matrix, more: number): Matrix => ({ ...x, data: x.data.map((value) => value + more) });
+
+test('a point nearly across the kept space is no difference by rounding, and one by anything more', async () => {
+  const weight = orthonormal();
+  const layers = [{ weight, bias: null, relu: false }];
+  const { metadata } = tinyEncoder();
+  const encoder = new Encoder({ normalizeInput: true, layers, normalizeOutput: true }, metadata);
+  const x = rowsAcross(weight, [1, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7]);
+  const differences = await verifying(encoder, x);
+  const native = await projectNatively(encoder, x);
+  // Otherwise this test would say nothing.
+  expect(largestDifference(native.data, encoder.project(x).data)).toBeGreaterThan(1e-4);
+  expect(await differences(native)).toEqual([]);
+  expect(ids(await differences(plus(native, 2e-5)))).toMatch(/^0,1/);
+  expect(ids(await differences(plus(native, 1e-3)))).toMatch(/^0,1,2,3/);
+  const turned = { ...native, data: native.data.map((value) => -value) };
+  expect(ids(await differences(turned))).toMatch(/^0,1,2,3,4,5/);
+});
+
+test('nor is one near the middle of vectors that lie far from zero', async () => {
+  const weight = orthonormal();
+  const rng = new Rng(9);
+  const x = matrix(6, DIM);
+  x.data.forEach((_, i) => (x.data[i] = 1000 + rng.normal() * 10 ** -Math.floor(i / DIM)));
+  const bias = new Float32Array(OUT);
+  for (let j = 0; j < OUT; j++) for (let k = 0; k < DIM; k++) bias[j]! -= 1000 * weight.data[k * OUT + j]!;
+  const { metadata } = tinyEncoder(1, 'euclid');
+  const layers = [{ weight, bias, relu: false }];
+  const encoder = new Encoder({ normalizeInput: false, layers, normalizeOutput: false }, metadata);
+  const differences = await verifying(encoder, x);
+  const native = await projectNatively(encoder, x);
+  expect(largestDifference(native.data, encoder.project(x).data)).toBeGreaterThan(1e-4);
+  expect(await differences(native)).toEqual([]);
+  expect(ids(await differences(plus(native, 0.1)))).toBe('0,1,2,3,4,5');
+});

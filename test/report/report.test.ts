@@ -1,0 +1,167 @@
+import { describe, expect, test } from '@jest/globals';
+import { matrix, matrixFromRows } from '../../src/core/matrix.js';
+import { renderReport, type ReportInput, type ReportParetoRow } from '../../src/report/render.js';
+import { fullReport, MINIMAL_REPORT } from '../support/evaluate/report-fixture.js';
+
+const HOSTILE = `<script>alert("1")</script><img src=x onerror='2'>&\u0000`;
+const SECTIONS = ['What was measured', 'Candidates', 'Settings', 'Data', 'How to get these numbers again'];
+
+const ROW: ReportParetoRow = {
+  label: 'one',
+  dim: 64,
+  datatype: 'float32',
+  oversampling: 1,
+  recallAt10: 0.9,
+  interval: [0.89, 0.91],
+  ramBytes: 1e6,
+  diskBytes: 2e6,
+  latencyMs: null,
+  kind: 'compact',
+  chosen: true,
+  onFrontier: true,
+};
+
+/** Text of a page as a reader sees it: no tags, entities resolved, every space an ordinary one. */
+function textOf(html: string): string {
+  return html
+    .replace(/<style>.*?<\/style>/gs, ' ')
+    .replace(/<[^>]*>/g, ' ')
+    .replace(/&quot;/g, '"')
+    .replace(/&#39;/g, "'")
+    .replace(/&lt;/g, '<')
+    .replace(/&gt;/g, '>')
+    .replace(/&amp;/g, '&')
+    .replace(/\s+/g, ' ');
+}
+
+/** The full report with a hostile string wherever text goes in. */
+function hostileReport(): ReportInput {
+  const full = fullReport();
+  const name = HOSTILE;
+  return {
+    title: name,
+    createdBy: name,
+    verdict: { tone: 'caution', headline: name, details: [name] },
+    facts: [[name, name]],
+    candidates: full.candidates!.map((one) => ({ ...one, name, note: name, compactDistance: name })),
+    pareto: full.pareto!.map((one) => ({ ...one, label: name, datatype: name })),
+    recallPerDim: full.recallPerDim!.map((one) => ({ ...one, name })),
+    perQuery: full.perQuery!.map((one) => ({ ...one, name })),
+    lossCurve: { ...full.lossCurve!, name },
+    map: { points: full.map!.points, labels: full.map!.labels!.map((label) => `${name}${label}`) },
+    reproduce: [name],
+    tables: [{ title: name, columns: [name], rows: [[name], [name]], note: name }],
+  };
+}
+
+describe('renderReport', () => {
+  test('escapes every text it is given', async () => {
+    const html = await renderReport(hostileReport());
+    expect(html).toContain('&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;');
+    expect(html).not.toMatch(/<script|<img/i);
+    expect(html).not.toContain('\u0000');
+    const tags = html.replace(/<style>.*?<\/style>/gs, '').match(/<[^>]*>/g) ?? [];
+    expect(tags.filter((tag) => /\son\w+\s*=/i.test(tag.replace(/"[^"]*"/g, '""')))).toEqual([]);
+    const stripped = html.replace(/<style>.*?<\/style>/gs, '').replace(/<[a-z/!][^<>]*>/gi, '');
+    expect(stripped).not.toMatch(/[<>]/);
+  });
+
+  test('refers to nothing outside itself and runs nothing', async () => {
+    const html = await renderReport({ ...fullReport(), reproduce: [] });
+    expect(html).not.toMatch(/https?:|\bsrc=|\bhref=|url\(|@import|<script|<link|javascript:/i);
+    expect(html).toContain(`content="default-src 'none'; style-src 'unsafe-inline'"`);
+  });
+
+  test('puts the verdict before the charts and the charts before the tables', async () => {
+    const text = textOf(await renderReport(fullReport()));
+    const order = ['in a fifth of the memory', ...SECTIONS].map((part) => text.lastIndexOf(` ${part}`));
+    expect(order.every((at) => at > 0)).toBe(true);
+    expect([...order].sort((a, b) => a - b)).toEqual(order);
+  });
+
+  test('shows every number it is given', async () => {
+    const input = fullReport();
+    const text = textOf(await renderReport(input));
+    for (const one of input.candidates!) {
+      for (const value of [one.recallAt10, ...one.interval, one.r10At30, one.r10At100]) {
+        expect(text).toContain(value.toFixed(3));
+      }
+      expect(text).toContain(one.seconds.toFixed(1));
+      expect(text).toContain(one.multiplyAdds.toLocaleString('en-US'));
+    }
+    for (const row of input.pareto!) {
+      const cells = [row.recallAt10.toFixed(3), row.interval.map((value) => value.toFixed(3)).join(' to ')];
+      expect(text).toContain(`${cells[0]!} ${cells[1]!}`);
+    }
+    expect(text).toContain('1.04 GB');
+    expect(text).toContain('6.81 ms');
+    for (const [term, value] of input.facts) expect(text).toContain(`${term} ${value}`);
+    for (const cell of input.tables!.flatMap(({ rows }) => rows.flat())) expect(text).toContain(cell);
+    for (const command of input.reproduce) expect(text).toContain(command);
+  });
+
+  test('names each chart for a screen reader and says below what it shows', async () => {
+    const html = await renderReport(fullReport());
+    const labels = [...html.matchAll(/role="img" aria-label="([^"]+)"/g)].map(([, label]) => label ?? '');
+    expect(labels).toHaveLength(10);
+    for (const label of labels) expect(html).toContain(`<figcaption><p>${label}</p>`);
+    const text = textOf(html);
+    expect(text).toContain('At 16 dimensions tldr is best with 0.612; at 256 it still is with 0.964.');
+    expect(text).toMatch(
+      /The loss \(neighbourhood-kl\) fell from [\d.]+ to [\d.]+ over 12,000 steps; 1 without/,
+    );
+    expect(text).toContain('2,000 of 5,000 points');
+  });
+
+  test('leaves absent parts out', async () => {
+    const html = await renderReport(MINIMAL_REPORT);
+    expect(textOf(html)).toContain('Not recommended Keep the collection as it is.');
+    for (const section of SECTIONS) expect(html).not.toContain(section);
+    expect(html).not.toMatch(/<figure|<table|<ul|<dl|<code|undefined|null|NaN/);
+  });
+
+  test('leaves out what has no values and skips those that are not finite', async () => {
+    const html = await renderReport({
+      ...MINIMAL_REPORT,
+      candidates: [],
+      pareto: [],
+      recallPerDim: [{ name: 'tldr', points: [] }],
+      perQuery: [],
+      lossCurve: { name: 'loss', values: [NaN, Infinity] },
+      map: { points: matrixFromRows([[NaN, 1]]) },
+      tables: [],
+    });
+    expect(html).not.toContain('<figure');
+    const withGaps = JSON.parse('[3, null, 2, null, 1]') as number[];
+    const text = textOf(
+      await renderReport({ ...MINIMAL_REPORT, lossCurve: { name: 'kl', values: withGaps } }),
+    );
+    expect(text).toContain('fell from 3 to 1 over 5 steps; 2 without a finite value left out');
+  });
+
+  test('draws the smallest of everything without a broken coordinate', async () => {
+    const html = await renderReport({
+      ...MINIMAL_REPORT,
+      pareto: [{ ...ROW, ramBytes: 0 }],
+      recallPerDim: [{ name: 'a', points: [{ dim: 64, recallAt10: 1, interval: [1, 1] }] }],
+      perQuery: [{ name: 'a', values: new Float64Array(0) }],
+      lossCurve: { name: 'kl', values: [1] },
+      map: { points: matrix(1, 2) },
+    });
+    expect(html.match(/<figure/g)).toHaveLength(5);
+    expect(html).not.toMatch(/NaN|Infinity|undefined/);
+  });
+
+  test('says that nothing changes where the current setting is the chosen one', async () => {
+    const row: ReportParetoRow = { ...ROW, kind: 'current', label: 'as it is' };
+    const text = textOf(await renderReport({ ...MINIMAL_REPORT, pareto: [row] }));
+    expect(text).toContain(
+      'Nothing smaller was chosen; the collection as it is today, as it is, needs 1 MB of RAM at a recall of 0.900.',
+    );
+    expect(text).not.toContain('% less');
+  });
+
+  test('gives the same page for the same input', async () => {
+    expect(await renderReport(fullReport())).toBe(await renderReport(fullReport()));
+  });
+});

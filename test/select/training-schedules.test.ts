@@ -1,0 +1,60 @@
+import { expect, test } from '@jest/globals';
+import { plansForBudget, type BudgetFacts } from '../../src/select/training-schedules.js';
+
+const facts: BudgetFacts = {
+  rows: 10_000,
+  inputDim: 512,
+  directions: 256,
+  outputDim: 64,
+  threads: 2,
+  budgetSeconds: 120,
+  linearOnly: false,
+  compactDistance: 'cosine',
+  pcaRecall: 0.7,
+};
+
+const namesOf = (changed: Partial<BudgetFacts>): string[] =>
+  plansForBudget({ ...facts, ...changed }).plans.map(({ name }) => name);
+
+test("the default budget has room for TLDR's three encoders", () => {
+  const { plans, leftOut } = plansForBudget(facts);
+  expect(leftOut).toEqual([]);
+  expect(plans.map(({ name, init, settings }) => [name, init, settings.encoder ?? 'linear'])).toEqual([
+    ['neighbourhood-kl', 'pca', 'linear'],
+    ['neighbourhood-kl-residual', 'neighbourhood-kl', 'residual-1024'],
+    ['tldr', 'pca', 'linear'],
+    ['tldr-flinear', 'random', 'flinear-1-512'],
+    ['tldr-mlp', 'random', 'mlp-1-512'],
+  ]);
+});
+
+test('a budget too small for the hidden encoders of TLDR leaves them out and says so', () => {
+  const { plans, leftOut } = plansForBudget({ ...facts, budgetSeconds: 10 });
+  expect(leftOut).toEqual(['tldr-flinear', 'tldr-mlp']);
+  expect(plans.map(({ name }) => name)).toEqual(['neighbourhood-kl', 'neighbourhood-kl-residual', 'tldr']);
+});
+
+test('dot products of unequal vectors get linear maps alone', () => {
+  expect(namesOf({ linearOnly: true, compactDistance: 'dot' })).toEqual(['neighbourhood-kl', 'tldr']);
+});
+
+test('more budget never means fewer steps of a candidate', () => {
+  const stepsAt = (budgetSeconds: number): Map<string, number> =>
+    new Map(
+      plansForBudget({ ...facts, budgetSeconds }).plans.map(({ name, settings }) => [
+        name,
+        settings.steps ?? 0,
+      ]),
+    );
+  const [small, large] = [stepsAt(60), stepsAt(240)];
+  expect(small.size).toBeGreaterThan(2);
+  for (const [name, steps] of small) expect(large.get(name)).toBeGreaterThanOrEqual(steps);
+});
+
+test('candidates whose weights take too much memory are left out by name', () => {
+  const widest = { ...facts, inputDim: 65_536, budgetSeconds: 1e6 };
+  expect(plansForBudget(widest).tooWide).toEqual(['neighbourhood-kl-residual']);
+  expect(plansForBudget({ ...facts, inputDim: 4096, outputDim: 4095, budgetSeconds: 1e6 }).tooWide).toEqual(
+    [],
+  );
+});

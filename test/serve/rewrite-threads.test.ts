@@ -1,0 +1,27 @@
+import { expect, test } from '@jest/globals';
+import { RewritePool } from '../../src/serve/rewrite-threads.js';
+
+const WORKER = new URL('../../src/cli/serve/rewrite-worker.js', import.meta.url);
+
+const task = () =>
+  ({
+    kind: 'rest',
+    head: { method: 'GET', url: '/collections', headers: {} },
+    body: new Uint8Array(0),
+  }) as const;
+
+test('a pool that was closed rewrites nothing more, and says so', async () => {
+  const pool = new RewritePool({ file: WORKER, data: { served: [], followed: [] }, size: 2 });
+  expect((await pool.run(task())).body).toHaveLength(0);
+  const underWay = pool.run(task()).then(
+    () => null,
+    (error: unknown) => error,
+  );
+  const closed = pool.close();
+  const ended = { code: 'UNAVAILABLE', message: expect.stringContaining('were ended') };
+  await expect(pool.run(task())).rejects.toMatchObject(ended);
+  await closed;
+  await expect(pool.run(task())).rejects.toMatchObject(ended);
+  // It was answered before its thread ended, or failed with it.
+  expect([null, 'INTERNAL']).toContain(((await underWay) as { code: string } | null)?.code ?? null);
+});

@@ -1,0 +1,28 @@
+import { expect, test } from '@jest/globals';
+import { pickVector } from '../../src/store/pick-vector.js';
+import type { CollectionSpec } from '../../src/store/vector-store.js';
+
+const vector = (name: string, multivector = false): CollectionSpec['vectors'][number] => ({
+  ...{ name, dim: 8, distance: 'cosine', multivector, componentBytes: 4 },
+});
+const spec = (...vectors: CollectionSpec['vectors']): CollectionSpec => ({
+  ...{ name: 'docs', vectors, otherVectors: ['words'], shardKeys: [], metadata: {}, native: '{}' },
+});
+
+test('the only vector, or the one that is named', () => {
+  expect(pickVector(spec(vector('')), undefined).name).toBe('');
+  expect(pickVector(spec(vector('text')), undefined).name).toBe('text');
+  expect(pickVector(spec(vector('text'), vector('title')), 'title').name).toBe('title');
+});
+
+test.each([
+  [[], undefined, 'UNSUPPORTED', 'docs has no dense vector'],
+  [[], 'words', 'UNSUPPORTED', 'docs has no dense vector'],
+  [[vector('text'), vector('title')], undefined, 'INVALID_ARGUMENT', 'one of "text", "title"'],
+  [[vector('text')], 'titel', 'NOT_FOUND', 'no dense vector "titel": it has "text"'],
+  [[vector('text', true)], undefined, 'UNSUPPORTED', 'multivector'],
+])('of %j, %j wanted: %s', (vectors, wanted, code, message) => {
+  expect(() => pickVector(spec(...vectors), wanted)).toThrow(
+    expect.objectContaining({ code, message: expect.stringContaining(message) }),
+  );
+});

@@ -1,0 +1,13 @@
+import { openConsole } from '../../../src/cli/console/run.js';
+import { isTldrError } from '../../../src/core/errors.js';
+
+/** Asks one question on its terminal and says how that ended. */
+const run = openConsole({}, { logLevel: 'silent' });
+try {
+  await run.confirm('Go on?');
+  run.say('ended: yes');
+} catch (error) {
+  run.say(`ended: ${isTldrError(error) ? error.code : String(error)}`);
+} finally {
+  run.close();
+}

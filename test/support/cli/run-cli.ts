@@ -1,0 +1,55 @@
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+const MAIN = fileURLToPath(new URL('../../../src/cli/main.js', import.meta.url));
+
+export interface CliResult {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** The last line of standard output as JSON. */
+  readonly json: () => Record<string, unknown>;
+}
+
+/** Runs the command line as a person's shell would, without a terminal. */
+export function runCli(
+  args: readonly string[],
+  options: {
+    cwd: string;
+    env?: Readonly<Record<string, string>>;
+    input?: string;
+    interruptOn?: string;
+    /** Standard input stays open, as from a producer that has not finished. */
+    keepInputOpen?: boolean;
+    /** The reader of standard output goes away after its first chunk, as `head` does. */
+    closeOutputEarly?: boolean;
+  },
+): Promise<CliResult> {
+  const { cwd, env = {}, input = '', interruptOn, keepInputOpen, closeOutputEarly } = options;
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [MAIN, ...args], {
+      cwd,
+      env: { PATH: process.env['PATH'] ?? '', ...env },
+    });
+    let [stdout, stderr, interrupted] = ['', '', false];
+    child.stdout.on('data', (chunk: Buffer) => {
+      stdout += chunk.toString();
+      if (closeOutputEarly === true) child.stdout.destroy();
+    });
+    child.stderr.on('data', (chunk: Buffer) => {
+      stderr += chunk.toString();
+      if (interruptOn === undefined || interrupted || !stderr.includes(interruptOn)) return;
+      interrupted = true;
+      child.kill('SIGINT');
+    });
+    child.once('error', reject);
+    child.stdin.on('error', () => undefined);
+    if (keepInputOpen === true) child.stdin.write(input);
+    else child.stdin.end(input);
+    child.once('close', (code) => {
+      const json = (): Record<string, unknown> =>
+        JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '') as Record<string, unknown>;
+      resolve({ code, stdout, stderr, json });
+    });
+  });
+}

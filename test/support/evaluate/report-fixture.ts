@@ -1,0 +1,254 @@
+import { matrix, type Matrix } from '../../../src/core/matrix.js';
+import { Rng } from '../../../src/core/rng.js';
+import type { ReportCandidate, ReportInput, ReportParetoRow } from '../../../src/report/render.js';
+
+/** Least a report can be: invented, like all numbers of this file. */
+export const MINIMAL_REPORT: ReportInput = {
+  title: 'products, 768 dimensions',
+  createdBy: 'qdrant-tldr 0.1.0',
+  verdict: { tone: 'bad', headline: 'Keep the collection as it is.', details: [] },
+  facts: [],
+  reproduce: [],
+};
+
+/** A report with every part. */
+export function fullReport(): ReportInput {
+  const rng = new Rng(7);
+  return {
+    title: 'Compact collection for “support-articles”',
+    createdBy: 'Written by qdrant-tldr 0.1.0 on 3 March 2026, seed 0, 16 cores',
+    verdict: {
+      tone: 'good',
+      headline: '128 dimensions find what 1,024 find, in a fifth of the memory.',
+      details: [
+        'The learned encoder beats PCA by 0.021 at the same size; the intervals do not overlap.',
+        'With an oversampling of 3 and rescoring on the full vectors, recall@10 stays within 0.004 of today’s.',
+        'The answer holds for queries that resemble the stored vectors. Real queries were not part of the sample.',
+      ],
+    },
+    facts: [
+      ['Collection', 'support-articles'],
+      ['Points', '1,240,338'],
+      ['Dimensions', '1,024'],
+      ['Distance', 'cosine'],
+      ['Sample', '50,000 vectors'],
+      ['Held-out queries', '1,000'],
+      ['Exact duplicates left out', '312'],
+      ['Neighbour graph', 'exact, k 100'],
+      ['Data fingerprint', '9f2c61d07ab3e845'],
+    ],
+    candidates: CANDIDATES,
+    pareto: paretoRows(),
+    recallPerDim: RECALL_PER_DIM.map(({ name, recalls }) => ({
+      name,
+      points: recalls.map((recallAt10, i) => ({
+        dim: 16 * 2 ** i,
+        recallAt10,
+        interval: [recallAt10 - 0.014, recallAt10 + 0.013] as const,
+      })),
+    })),
+    perQuery: [
+      { name: 'tldr', values: spreadRecalls(rng, 0.93) },
+      { name: 'pca', values: spreadRecalls(rng, 0.88) },
+      { name: 'random-projection', values: spreadRecalls(rng, 0.67) },
+    ],
+    lossCurve: { name: 'neighbourhood-kl', values: lossValues(rng) },
+    map: clusterMap(rng),
+    reproduce: [
+      'qdrant-tldr train support-articles --dim 128 --out enc.onnx --seed 0',
+      'qdrant-tldr evaluate support-articles --encoder enc.onnx --dims 16,32,64,128,256 --datatypes float32,float16,uint8 --seed 0 --report report.html',
+    ],
+    tables: [
+      {
+        title: 'Recall by kind of query',
+        columns: ['Kind', 'Queries', 'Today', 'Compact', 'Difference'],
+        rows: [
+          ['Short questions', '412', '0.979', '0.976', '-0.003'],
+          ['Error messages', '233', '0.988', '0.981', '-0.007'],
+          ['Whole paragraphs', '355', '0.985', '0.983', '-0.002'],
+        ],
+        note: 'Queries are grouped by their length and by whether they hold a stack trace.',
+      },
+    ],
+  };
+}
+
+const CANDIDATES: readonly ReportCandidate[] = [
+  {
+    name: 'tldr',
+    shipped: true,
+    recallAt10: 0.931,
+    interval: [0.924, 0.938],
+    r10At30: 0.991,
+    r10At100: 0.998,
+    compactDistance: 'cosine',
+    seconds: 212.4,
+    multiplyAdds: 131072,
+    note: 'Linear, started from PCA and trained for 12,000 steps on neighbourhood probabilities.',
+  },
+  {
+    name: 'pca',
+    shipped: false,
+    recallAt10: 0.902,
+    interval: [0.894, 0.909],
+    r10At30: 0.983,
+    r10At100: 0.996,
+    compactDistance: 'euclid',
+    seconds: 6.3,
+    multiplyAdds: 131072,
+  },
+  {
+    name: 'pca-uncentred',
+    shipped: false,
+    recallAt10: 0.899,
+    interval: [0.891, 0.907],
+    r10At30: 0.982,
+    r10At100: 0.995,
+    compactDistance: 'cosine',
+    seconds: 6.1,
+    multiplyAdds: 131072,
+  },
+  {
+    name: 'truncation',
+    shipped: false,
+    recallAt10: 0.742,
+    interval: [0.731, 0.753],
+    r10At30: 0.905,
+    r10At100: 0.968,
+    compactDistance: 'cosine',
+    seconds: 0,
+    multiplyAdds: 0,
+    note: 'The first 128 dimensions. Works where the embedding model was trained for it.',
+  },
+  {
+    name: 'random-projection',
+    shipped: false,
+    recallAt10: 0.671,
+    interval: [0.659, 0.682],
+    r10At30: 0.874,
+    r10At100: 0.957,
+    compactDistance: 'cosine',
+    seconds: 0.2,
+    multiplyAdds: 131072,
+  },
+];
+
+const RECALL_PER_DIM = [
+  { name: 'tldr', recalls: [0.612, 0.764, 0.868, 0.931, 0.964] },
+  { name: 'pca', recalls: [0.534, 0.705, 0.828, 0.902, 0.955] },
+  { name: 'truncation', recalls: [0.288, 0.455, 0.611, 0.742, 0.861] },
+  { name: 'random-projection', recalls: [0.201, 0.342, 0.507, 0.671, 0.792] },
+] as const;
+
+function paretoRows(): ReportParetoRow[] {
+  const points = 1_240_338;
+  const rows: Omit<ReportParetoRow, 'onFrontier'>[] = [
+    {
+      label: '1,024-d float32',
+      dim: 1024,
+      datatype: 'float32',
+      oversampling: 1,
+      recallAt10: 0.983,
+      interval: [0.979, 0.987],
+      ramBytes: points * 1024 * 4.25,
+      diskBytes: points * 1024 * 4.3,
+      latencyMs: 6.81,
+      kind: 'current',
+      chosen: false,
+    },
+  ];
+  for (const [datatype, bytes, loss] of [
+    ['float16', 2, 0.0004],
+    ['uint8', 1, 0.011],
+  ] as const) {
+    rows.push({
+      label: `1,024-d ${datatype}`,
+      dim: 1024,
+      datatype,
+      oversampling: 1,
+      recallAt10: 0.983 - loss,
+      interval: [0.979 - loss, 0.987 - loss],
+      ramBytes: points * 1024 * bytes * 1.1,
+      diskBytes: points * 1024 * bytes * 1.2,
+      latencyMs: 5.9,
+      kind: 'full',
+      chosen: false,
+    });
+  }
+  for (const [dim, recall] of [
+    [32, 0.764],
+    [64, 0.868],
+    [128, 0.931],
+    [256, 0.964],
+  ] as const) {
+    for (const [datatype, bytes, loss] of [
+      ['float32', 4, 0],
+      ['uint8', 1, 0.008],
+    ] as const) {
+      for (const oversampling of [1, 3]) {
+        const value = oversampling === 1 ? recall - loss : 0.982 - (0.98 - recall) * 0.05 - loss / 4;
+        rows.push({
+          label: `${dim}-d ${datatype}${oversampling === 1 ? '' : `, ${oversampling}x rescored`}`,
+          dim,
+          datatype,
+          oversampling,
+          recallAt10: value,
+          interval: [value - 0.006, value + 0.005],
+          ramBytes: points * dim * bytes * 1.6 + (oversampling === 1 ? 0 : 2e7),
+          diskBytes: points * 1024 * 4.3 + points * dim * bytes,
+          latencyMs: dim === 32 ? null : 1.2 + dim / 128 + oversampling,
+          kind: 'compact',
+          chosen: dim === 128 && datatype === 'float32' && oversampling === 3,
+        });
+      }
+    }
+  }
+  return rows.map((row) => ({
+    ...row,
+    onFrontier: !rows.some((other) => other.ramBytes < row.ramBytes && other.recallAt10 >= row.recallAt10),
+  }));
+}
+
+function spreadRecalls(rng: Rng, mean: number): Float64Array {
+  return Float64Array.from({ length: 1000 }, () => {
+    const difficulty = mean + 0.12 * rng.normal();
+    let found = 0;
+    for (let i = 0; i < 10; i++) if (rng.uniform() < difficulty) found++;
+    return found / 10;
+  });
+}
+
+function lossValues(rng: Rng): number[] {
+  const values = Array.from({ length: 12_000 }, (_, step) => {
+    const trend = 0.42 + 1.9 * Math.exp(-step / 900) + 0.3 * Math.exp(-step / 5000);
+    return trend * (1 + 0.06 * rng.normal());
+  });
+  values[40] = NaN;
+  return values;
+}
+
+const TOPICS = [
+  'billing',
+  'sign-in and passwords',
+  'exports',
+  'mobile app',
+  'integrations',
+  'privacy',
+  'performance',
+  'onboarding',
+  'legal',
+  'careers',
+];
+
+function clusterMap(rng: Rng): { points: Matrix; labels: string[] } {
+  const rows = 5000;
+  const centres = TOPICS.map(() => [3 * rng.normal(), 2 * rng.normal(), 0.4 + 0.4 * rng.uniform()] as const);
+  const points = matrix(rows, 2);
+  const labels = Array.from({ length: rows }, (_, i) => {
+    const topic = Math.floor(TOPICS.length * rng.uniform() ** 1.6);
+    const [x, y, spread] = centres[topic]!;
+    points.data.set([x + spread * rng.normal(), y + spread * rng.normal()], 2 * i);
+    return TOPICS[topic]!;
+  });
+  return { points, labels };
+}

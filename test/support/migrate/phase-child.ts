@@ -1,0 +1,58 @@
+import { openQdrant } from '../../../adapters/qdrant/index.js';
+import type { VectorStore } from '../../../src/store/vector-store.js';
+import { cutOver } from '../../../src/migrate/cutover/cut-over-by-alias.js';
+import { completeMigration } from '../../../src/migrate/cutover/end-migration.js';
+import { startMigration } from '../../../src/migrate/run/migrate-collection.js';
+import type { MigrationRecord } from '../../../src/migrate/state/migration-state.js';
+import { recordFile } from '../../../src/migrate/state/in-file.js';
+import type { RecordPlace } from '../../../src/migrate/state/location.js';
+import { tinyEncoder } from './fixtures.js';
+
+/** A whole migration with cut-over and deletion of the source, killed by its own hand right after one step. */
+const [url = '', grpcUrl = '', recordPath = '', killAfter = ''] = process.argv.slice(2);
+const reached = (step: string): void => {
+  if (step === killAfter) process.kill(process.pid, 'SIGKILL');
+};
+const stepOf = ({ phase, cutOver: cut, completed }: MigrationRecord): string =>
+  completed ? 'completed' : cut === null ? phase : cut.state;
+
+const opened = await openQdrant({ url, grpcUrl });
+const store: VectorStore = new Proxy(opened, {
+  get: (on, name) => {
+    const value: unknown = Reflect.get(on, name);
+    if (typeof value !== 'function') return value;
+    return (...args: unknown[]): unknown => {
+      const answer: unknown = Reflect.apply(value, on, args);
+      if (!(answer instanceof Promise)) return answer;
+      return answer.then((result: unknown) => {
+        reached(`call ${String(name)}`);
+        return result;
+      });
+    };
+  },
+});
+const file = recordFile(recordPath);
+const place: RecordPlace = {
+  ...file,
+  write: async (record) => {
+    await file.write(record);
+    reached(stepOf(record));
+  },
+};
+const sides = { source: store, target: store, place };
+const names = { sourceCollection: 'killed', targetCollection: 'killed-2' };
+
+const phase = (await place.read())?.phase;
+if (phase !== 'verified')
+  await startMigration({
+    ...sides,
+    ...names,
+    encoder: tinyEncoder(),
+    layout: 'two-stage',
+    saveIntervalMs: 0,
+  });
+if ((await place.read())?.cutOver?.state !== 'done')
+  await cutOver({ ...sides, form: 'alias', alias: 'killed-clients' });
+await completeMigration({ ...sides, deleteSource: true });
+process.stdout.write('finished\n');
+await opened.close();

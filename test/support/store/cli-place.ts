@@ -1,0 +1,51 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openQdrant } from '../../../adapters/qdrant/index.js';
+import type { VectorStore } from '../../../src/store/vector-store.js';
+import { runCli, type CliResult } from '../cli/run-cli.js';
+import { tinyEncoder } from '../migrate/fixtures.js';
+import { fetchAgain } from '../server/fetch-once.js';
+import { startTestServer, type TestServer } from '../server/test-server.js';
+
+/** A server, a store on it, and a folder with `enc.onnx` in which the command line runs against it. */
+export interface CliPlace {
+  readonly server: TestServer;
+  readonly store: VectorStore;
+  readonly cwd: string;
+  readonly cli: (...args: string[]) => Promise<CliResult>;
+  /** A request past the product. @throws for an answer that is neither a success nor `fine` */
+  readonly rest: (
+    method: string,
+    path: string,
+    body: unknown,
+    fine?: (response: Response) => boolean,
+  ) => Promise<void>;
+  readonly end: () => Promise<void>;
+}
+
+/** @param env for the command line, beside the addresses of the server */
+export async function openCliPlace(
+  name: string,
+  env: Readonly<Record<string, string>> = {},
+): Promise<CliPlace> {
+  const server = await startTestServer();
+  const store = await openQdrant(server);
+  const cwd = await mkdtemp(join(tmpdir(), `qdrant-tldr-${name}-`));
+  await tinyEncoder().save(join(cwd, 'enc.onnx'));
+  const addresses = { QDRANT_URL: server.url, QDRANT_TLDR_GRPC_URL: server.grpcUrl };
+  return {
+    ...{ server, store, cwd },
+    cli: (...args) => runCli(args, { cwd, env: { ...addresses, ...env } }),
+    rest: async (method, path, body, fine = () => false) => {
+      const headers = { 'content-type': 'application/json' };
+      const response = await fetchAgain(server.url + path, { method, headers, body: JSON.stringify(body) });
+      if (!response.ok && !fine(response)) throw new Error(`${method} ${path}: ${await response.text()}`);
+    },
+    end: async () => {
+      await store.close();
+      await server.stop();
+      await rm(cwd, { recursive: true, force: true });
+    },
+  };
+}
