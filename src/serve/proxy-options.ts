@@ -1,6 +1,13 @@
-import type { GrpcChanges, RestChanges, WriteGuard } from '../store/write-guard.js';
+import type { WriteGuard } from '../store/write-guard.js';
 import type { Log } from '../core/run.js';
-import type { FailureAnswer, GrpcRewriter, NameLookup, RestRewriter } from './protocol.js';
+import type {
+  FailureAnswer,
+  GrpcRewriter,
+  NameLookup,
+  RestRewriter,
+  GrpcChanges,
+  RestChanges,
+} from './protocol.js';
 
 /** Bounds on everything that a client or the database could make large or long. */
 export interface ProxyLimits {

@@ -1,5 +1,5 @@
 import { parentPort, Worker } from 'node:worker_threads';
-import type { Aliases, GrpcChange, RestChange } from '../store/write-guard.js';
+import type { Aliases } from '../store/write-guard.js';
 import { isTldrError, messageOf, TldrError, type ErrorCode } from '../core/errors.js';
 import {
   finished,
@@ -9,6 +9,8 @@ import {
   type Projecting,
   type RestHead,
   type RestRewrite,
+  type GrpcChange,
+  type RestChange,
 } from './protocol.js';
 import type { Rewriters } from './proxy-options.js';
 

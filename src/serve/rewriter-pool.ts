@@ -1,4 +1,4 @@
-import type { Aliases, ChangeRoute, WriteOutcome } from '../store/write-guard.js';
+import type { Aliases, WriteOutcome } from '../store/write-guard.js';
 import {
   isProjecting,
   type Addressed,
@@ -11,6 +11,7 @@ import {
   type RestHead,
   type RestRequest,
   type RestRoute,
+  type ChangeRoute,
 } from './protocol.js';
 import { ProjectionQueue } from './projection-queue.js';
 import type { Rewriters } from './proxy-options.js';

@@ -1,12 +1,6 @@
 import { TldrError } from '../core/errors.js';
-import type {
-  Change,
-  Named,
-  PermissionRequests,
-  Unnamed,
-  WriteGuard,
-  WriteOutcome,
-} from '../store/write-guard.js';
+import type { PermissionRequests, WriteGuard, WriteOutcome } from '../store/write-guard.js';
+import type { Change, Named, Unnamed } from './protocol.js';
 
 /** How one transport makes requests and reads their answers. */
 export interface ChangeSender<Request, Answer> {

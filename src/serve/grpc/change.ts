@@ -1,5 +1,5 @@
-import type { GrpcChange, WriteGuard } from '../../store/write-guard.js';
-import type { CallStatus, GrpcCall } from '../protocol.js';
+import type { WriteGuard } from '../../store/write-guard.js';
+import type { CallStatus, GrpcCall, GrpcChange } from '../protocol.js';
 import type { GrpcAnswer } from './answer.js';
 import { grpcSender } from './sender.js';
 import type { Rewriting } from '../rewriter-pool.js';

@@ -1,12 +1,13 @@
-import type {
-  Aliases,
-  ChangeRoute,
-  FollowedCollection,
-  GrpcChange,
-  GrpcChanges,
-  WriteOutcome,
-} from '../../../../src/store/write-guard.js';
-import { finished, type GrpcCall, type GrpcStatus, type Projecting } from '../../../../src/serve/protocol.js';
+import type { Aliases, FollowedCollection, WriteOutcome } from '../../../../src/store/write-guard.js';
+import {
+  finished,
+  type GrpcCall,
+  type GrpcStatus,
+  type Projecting,
+  type ChangeRoute,
+  type GrpcChange,
+  type GrpcChanges,
+} from '../../../../src/serve/protocol.js';
 import { followable, outcomeOfAll } from './followable.js';
 import { orStatus, statusOf } from '../grpc/answer.js';
 import { METHODS } from '../grpc/methods.js';

@@ -1,12 +1,7 @@
 import type {
   Aliases,
-  ChangeRoute,
   FollowedCollection,
   FollowedFacts,
-  Named,
-  RestChange,
-  RestChanges,
-  Unnamed,
   WriteOutcome,
 } from '../../../../src/store/write-guard.js';
 import {
@@ -15,6 +10,11 @@ import {
   type RestAnswer,
   type RestHead,
   type RestRequest,
+  type ChangeRoute,
+  type Named,
+  type RestChange,
+  type RestChanges,
+  type Unnamed,
 } from '../../../../src/serve/protocol.js';
 import { followable, outcomeOfAll } from './followable.js';
 import { JsonError, scanJson, type JsonNode } from '../json/scan.js';
