@@ -32,6 +32,8 @@ export default defineConfig(
     // Numeric kernels index typed arrays in hot loops, where a guard per element would cost real time.
     files: [
       'src/core/**/*.ts',
+      'src/encoder/**/*.ts',
+      'src/plan/**/*.ts',
       'src/knn/**/*.ts',
       'src/train/**/*.ts',
       'src/baselines/**/*.ts',

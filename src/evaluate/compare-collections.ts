@@ -22,7 +22,7 @@ import {
 import { existingJudgements, type JudgedPoints } from './judged-points.js';
 import { stratify, valuesOfPoints, type Strata } from './payload-strata.js';
 import { rankingQuality, RELEVANCE_DEPTHS, type Relevance } from './relevance.js';
-import type { PerQuery } from '../report/input.js';
+import type { PerQuery } from '../core/per-query.js';
 
 export interface CompareOptions extends RunOptions {
   readonly source: {

@@ -22,7 +22,7 @@ import {
   relevanceQueries,
   type Relevance,
 } from './relevance.js';
-import type { PerQuery } from '../report/input.js';
+import type { PerQuery } from '../core/per-query.js';
 
 /** Depths at which a search of the compact space is followed further: what rescoring so many recovers. */
 const RESCORE_DEPTHS = [30, 100] as const;

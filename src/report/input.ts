@@ -1,4 +1,5 @@
 import type { Matrix } from '../core/matrix.js';
+import type { PerQuery } from '../core/per-query.js';
 
 /** One encoder that was judged on the held-out queries. */
 export interface ReportCandidate {
@@ -43,12 +44,6 @@ export interface RecallPerDim {
     readonly recallAt10: number;
     readonly interval: readonly [number, number];
   }[];
-}
-
-/** Recall of each query by one method. */
-export interface PerQuery {
-  readonly name: string;
-  readonly values: Float64Array;
 }
 
 export interface ReportTable {

@@ -1,6 +1,7 @@
 import { recallAxisOf, type Canvas, type ChartSize, type ReportFigure } from './canvas.js';
 import { formatNumber, formatPercent, formatShare } from './format.js';
-import type { PerQuery, RecallPerDim } from './input.js';
+import type { PerQuery } from '../core/per-query.js';
+import type { RecallPerDim } from './input.js';
 
 const WIDE: ChartSize = { width: 468, height: 300, narrow: false };
 const NARROW: ChartSize = { width: 310, height: 250, narrow: true };

@@ -3,7 +3,7 @@ import { TldrError } from '../../../src/core/errors.js';
 import { concatRows } from '../../../src/core/matrix.js';
 import type { PointId } from '../../../src/core/point-id.js';
 import type { RequestLimits } from '../../../src/core/read-turns.js';
-import type { Log, RunOptions } from '../../../src/core/run.js';
+import type { RunOptions } from '../../../src/core/run.js';
 import { DATATYPES, QUANTIZATIONS } from '../../../src/store/vector-store.js';
 import type {
   CollectionSpec,
@@ -28,10 +28,10 @@ import type {
   WriteBatch,
 } from '../../../src/store/vector-store.js';
 import { pointAlias, readAliases, removeAlias, shadowingRefusal, shadowName } from './aliases.js';
+import type { Connection } from './connection.js';
 import { countPoints } from './count.js';
 import { createCollection, createIndex, finishCollection } from './bulk-load.js';
 import { byTransport, readExactPayloads, writeExactPoints } from '../points/exact-payload.js';
-import type { Grpc } from '../transport/grpc.js';
 import { insertOnlyOf } from '../points/insert-only.js';
 import { listAt, numberAt, parseJson, textAt, valueAt, type Json } from '../transport/json.js';
 import { matchingIds, settle } from './matching-ids.js';
@@ -51,7 +51,6 @@ import {
   type VectorPlace,
 } from '../points/transfer.js';
 import { queryPoints, scoredPoints } from './query.js';
-import type { Rest } from '../transport/rest.js';
 import { KnownCollections } from './known-collections.js';
 import { loadOf } from './load.js';
 import { hasOneReplica, readVersions } from './versions.js';
@@ -69,18 +68,6 @@ import { deriveScratch, dropScratch, measureVectors, vectorStorage } from './scr
 import { deriveTarget, differences, estimateMemory, specFromInfo } from './settings.js';
 
 const CUT_POINTS_PER_RANGE = 16;
-
-interface Connection {
-  readonly rest: Rest;
-  readonly grpc: Grpc;
-  readonly version: string;
-  readonly endpoint: string;
-  /** Longest wait for an index that does not get on. */
-  readonly indexingStallMs: number;
-  readonly log: Log | undefined;
-  /** Calls turned away so far as too many. */
-  readonly refusals: () => number;
-}
 
 interface InShard {
   readonly shardKey?: ShardKey | undefined;

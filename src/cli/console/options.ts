@@ -1,5 +1,5 @@
 import { InvalidArgumentError, type Command } from 'commander';
-import { openQdrant, openQdrantRecords, type OpenQdrantOptions } from '../../../adapters/qdrant/index.js';
+import { openQdrant, type OpenQdrantOptions, openQdrantRecords } from '../adapters.js';
 import { loadConfig, type Config } from '../../config/load.js';
 import type { RecordStore } from '../../store/state-store.js';
 import { SEED_MAX } from '../../core/rng.js';

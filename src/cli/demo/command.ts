@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { openQdrant } from '../../../adapters/qdrant/index.js';
+import { openQdrant } from '../adapters.js';
 import type { Config } from '../../config/load.js';
 import type { Encoder } from '../../encoder/model.js';
 import { TldrError } from '../../core/errors.js';
@@ -189,7 +189,7 @@ function migrator(
 }
 
 async function loadData(): Promise<DemoData> {
-  const folder = fileURLToPath(new URL('../../../demo/data/', import.meta.url));
+  const folder = fileURLToPath(new URL('../../../../demo/data/', import.meta.url));
   if (!existsSync(join(folder, 'base.npy'))) {
     throw new TldrError(
       'NOT_FOUND',

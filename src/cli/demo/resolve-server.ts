@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import type { Config } from '../../config/load.js';
 import { messageOf } from '../../core/errors.js';
 import { maskAddress } from '../../core/mask-address.js';
-import { PACKAGED_VERSION, startLocalQdrant } from '../../../adapters/qdrant/local/start.js';
+import { PACKAGED_VERSION, startLocalQdrant } from '../adapters.js';
 
 const DOCKER_TIMEOUT_MS = 60_000;
 const run = promisify(execFile);
@@ -45,7 +45,7 @@ export async function resolveServer(config: Config, say: (line: string) => void)
 }
 
 async function startWithDocker(say: (line: string) => void): Promise<ResolvedServer | null> {
-  const compose = fileURLToPath(new URL('../../../docker-compose.yml', import.meta.url));
+  const compose = fileURLToPath(new URL('../../../../docker-compose.yml', import.meta.url));
   if (!existsSync(compose)) return null;
   try {
     await run('docker', ['version', '--format', '{{.Server.Version}}'], { timeout: 5_000 });

@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
 import { resolve } from 'node:path';
-import { STATE_COLLECTION } from '../../../adapters/qdrant/store/state-store.js';
+import { STATE_COLLECTION } from '../adapters.js';
 import type { Config } from '../../config/load.js';
 import { Encoder } from '../../encoder/model.js';
 import { isTldrError, TldrError } from '../../core/errors.js';

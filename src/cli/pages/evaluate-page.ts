@@ -4,7 +4,8 @@ import { DEFAULT_TERMS, judgeTerms, parseTerms, type TermResult } from '../../ev
 import type { CollectionComparison } from '../../evaluate/compare-collections.js';
 import type { FormReport } from '../../evaluate/fidelity.js';
 import type { EncoderJudgement } from '../../evaluate/score-encoder.js';
-import type { KeyFigure, PerQuery, ReportInput, ReportTable, ReportVerdict } from '../../report/input.js';
+import type { PerQuery } from '../../core/per-query.js';
+import type { KeyFigure, ReportInput, ReportTable, ReportVerdict } from '../../report/input.js';
 import { formatShare } from '../../report/format.js';
 import { CREATED_BY } from '../../select/version.js';
 import { megabytes } from '../console/run.js';

@@ -2,7 +2,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { randomBytes } from 'node:crypto';
 import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { openQdrant } from '../../../adapters/qdrant/index.js';
+import { openQdrant, startLocalQdrant } from '../adapters.js';
 import type { Config } from '../../config/load.js';
 import { writeWhole } from '../../core/write-file.js';
 import { codeOf, TldrError } from '../../core/errors.js';
@@ -24,7 +24,6 @@ import {
   type PlanSetup,
 } from '../../plan/setup.js';
 import { megabytes, type ConsoleRun } from '../console/run.js';
-import { startLocalQdrant } from '../../../adapters/qdrant/local/start.js';
 import {
   seconds,
   seedNumber,

@@ -1,4 +1,4 @@
-import { NAME_BYTES_MAX } from '../../../adapters/qdrant/store/aliases.js';
+import { NAME_BYTES_MAX } from '../adapters.js';
 import { boundedName, fileNamePart } from '../../core/bounded-name.js';
 import {
   frontierOf,

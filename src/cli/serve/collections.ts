@@ -1,5 +1,4 @@
-import { requestLimits } from '../../../adapters/qdrant/serve/request-limits.js';
-import { STATE_COLLECTION } from '../../../adapters/qdrant/store/state-store.js';
+import { requestLimits, STATE_COLLECTION } from '../adapters.js';
 import type { Config } from '../../config/load.js';
 import type { ServedSetting } from '../../config/served-setting.js';
 import { Encoder } from '../../encoder/model.js';

@@ -1,6 +1,5 @@
 import { createSecureContext } from 'node:tls';
-import { serverAddresses } from '../../../adapters/qdrant/index.js';
-import { restFailure } from '../../../adapters/qdrant/serve/rest/failure.js';
+import { restFailure, serverAddresses } from '../adapters.js';
 import type { Config } from '../../config/load.js';
 import { messageOf, TldrError } from '../../core/errors.js';
 import { readRegular } from '../../core/read-file.js';

@@ -1,8 +1,4 @@
-import { grpcRewriter } from '../../../adapters/qdrant/serve/rewriters/grpc.js';
-import { grpcChanges } from '../../../adapters/qdrant/serve/dual-write/grpc-mutations.js';
-import { restChanges } from '../../../adapters/qdrant/serve/dual-write/rest-mutations.js';
-import { restRewriter } from '../../../adapters/qdrant/serve/rewriters/rest.js';
-import { callOn, searchOn } from '../../../adapters/qdrant/serve/shadow/search-on.js';
+import { callOn, grpcChanges, grpcRewriter, restChanges, restRewriter, searchOn } from '../adapters.js';
 import type { FollowedCollection, FollowedFacts } from '../../store/write-guard.js';
 import type { ServedCollection, ServedFacts } from '../../store/served.js';
 import type { Rewriters } from '../../serve/proxy-options.js';

@@ -4,7 +4,7 @@ import type { Address } from '../../config/settings.js';
 import { TldrError } from '../../core/errors.js';
 import type { Log } from '../../core/run.js';
 import type { Counts } from '../../serve/metrics.js';
-import { freePorts } from '../../../adapters/qdrant/local/free-ports.js';
+import { freePorts } from '../adapters.js';
 import type { FromMember, ToMember } from './worker-process.js';
 
 const FIRST_DELAY_MS = 100;
