@@ -63,7 +63,11 @@ async function phase(
     for (let i = 0; i * BATCH < rows; i++) {
       const ids = Array.from({ length: BATCH }, (_, r) => BigInt(i * BATCH + r));
       const rest = ids.map((id) => store.packRest(`{"n":${id}}`));
-      await store.upsert('source', { ids, vectors: [{ name: '', matrix: batchOf(i, centres), has }], rest });
+      await store.upsert('source', {
+        ids,
+        vectors: [{ name: '', matrix: batchOf(i, centres), has }],
+        extra: rest,
+      });
     }
   } else if (name === 'train') {
     const { vectors } = await store.sample('source', { vectorName: '', size: SAMPLE });

@@ -106,7 +106,7 @@ async function load({ url, grpcUrl, folder }: Place): Promise<void> {
     const ids = Array.from({ length: count }, (_, i) => BigInt(at + i));
     const rest = ids.map((id) => store.packRest(JSON.stringify({ n: Number(id), text })));
     const column = { name: '', matrix: vectorsOf(at, count), has: new Uint8Array(count).fill(1) };
-    await store.upsert('source', { ids, vectors: [column], rest });
+    await store.upsert('source', { ids, vectors: [column], extra: rest });
   }
   await store.close();
 }
@@ -186,7 +186,7 @@ async function copyPlain({ url, grpcUrl, target }: Place): Promise<void> {
     for await (const batch of store.scan('source', { vectorName: '', range, batchSize: BATCH })) {
       const column = { name: '', matrix: batch.vectors, has: batch.hasVector };
       await write;
-      write = store.upsert(target, { ids: batch.ids, vectors: [column], rest: batch.rest });
+      write = store.upsert(target, { ids: batch.ids, vectors: [column], extra: batch.extra });
     }
     await write;
   });

@@ -121,10 +121,10 @@ async function fill(store: VectorStore): Promise<{ sample: Matrix; queries: Matr
     await store.upsert('full', {
       ids,
       vectors: [column],
-      rest: ids.map((id) => store.packRest(`{"n":${id}}`)),
+      extra: ids.map((id) => store.packRest(`{"n":${id}}`)),
     });
   }
-  await store.finish(spec);
+  await store.finishBulkLoad(spec);
   const queries = matrix(QUERIES, DIM);
   fillClustered(queries, centres, rng);
   return { sample, queries };

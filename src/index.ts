@@ -17,7 +17,7 @@ export type * from './store/vector-store.js';
 export {
   compareCollections,
   type CollectionComparison,
-  type CompareOptions,
+  type CompareCollectionsOptions,
 } from './evaluate/compare-collections.js';
 export { judgeEncoder, type EncoderJudgement, type JudgeEncoderOptions } from './evaluate/score-encoder.js';
 export {
@@ -33,7 +33,7 @@ export {
   planReportRows,
   type PlanChoice,
   type PlanReportRow,
-  type PlanRow,
+  type SizingRow,
   type PlanTarget,
   type StorageKind,
 } from './plan/sizing-row.js';
@@ -64,7 +64,7 @@ export type { EventFacts, MigrationEvent, MigrationHook } from './migrate/plan/m
 export { migrationStatus, type MigrationStatus } from './migrate/run/migration-status.js';
 export { planMigration, type MigrationPlan, type MigrationRequest } from './migrate/plan/migration.js';
 export { recordFile } from './migrate/state/in-file.js';
-export type { RecordPlace } from './migrate/state/location.js';
+export type { StateLocation } from './migrate/state/location.js';
 export {
   FORCE_BACK_WORDS,
   rollBack,

@@ -81,6 +81,18 @@ function localImports(file: string): string[] {
   return found;
 }
 
+/** The names that a file declares and exports; what it passes on from another file is not among them. */
+function exportedNames(file: string): string[] {
+  return parse(file).statements.flatMap((statement) => {
+    const modifiers = ts.canHaveModifiers(statement) ? (ts.getModifiers(statement) ?? []) : [];
+    if (!modifiers.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword)) return [];
+    if (ts.isVariableStatement(statement))
+      return statement.declarationList.declarations.map(({ name }) => name.getText());
+    if ('name' in statement && statement.name !== undefined) return [(statement.name as ts.Identifier).text];
+    return [];
+  });
+}
+
 /** `src/core/matrix.ts` is in zone `core`, `src/index.ts` in `index`, `adapters/memory/x.ts` in `adapters/memory`. */
 function zoneOf(file: string): string {
   const [top, second] = file.split(sep);
@@ -177,6 +189,13 @@ describe('the house rules', () => {
       folders.set(from, reached);
     }
     expect(cyclesOf(folders)).toEqual([]);
+  });
+
+  test('no two modules export the same name', () => {
+    const modules = new Map<string, string[]>();
+    for (const file of product)
+      for (const name of exportedNames(file)) modules.set(name, [...(modules.get(name) ?? []), file]);
+    expect([...modules].filter(([, files]) => files.length > 1)).toEqual([]);
   });
 
   test('no folder holds more files than a reader can look over', () => {

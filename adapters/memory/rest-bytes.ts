@@ -6,32 +6,32 @@ interface Rest {
 }
 
 /** Everything of a point besides one vector, from its bytes. */
-export const decode = (rest: Uint8Array): Rest => JSON.parse(Buffer.from(rest).toString()) as Rest;
+export const decodeExtra = (rest: Uint8Array): Rest => JSON.parse(Buffer.from(rest).toString()) as Rest;
 /** The bytes of everything of a point besides one vector. */
-export const encode = (rest: Rest): Uint8Array => Buffer.from(JSON.stringify(rest));
+export const encodeExtra = (rest: Rest): Uint8Array => Buffer.from(JSON.stringify(rest));
 
 function floatsOf(rest: Uint8Array, name: string): Float32Array | null {
-  const { vectors } = decode(rest);
+  const { vectors } = decodeExtra(rest);
   return Object.hasOwn(vectors, name) ? Float32Array.from(vectors[name] ?? []) : null;
 }
 
 /** What only this adapter knows about a point besides its vectors. */
 export function opaqueBytes(): Pick<
   VectorStore,
-  'packRest' | 'payloadJson' | 'canonicalRest' | 'restFloats' | 'restVector' | 'estimateMemory'
+  'packRest' | 'payloadJson' | 'canonicalRest' | 'extraFloats' | 'extraVector' | 'estimateMemory'
 > {
   return {
-    packRest: (payload) => encode({ payload, vectors: {} }),
-    payloadJson: (rest) => decode(rest).payload,
+    packRest: (payload) => encodeExtra({ payload, vectors: {} }),
+    payloadJson: (rest) => decodeExtra(rest).payload,
     canonicalRest: (rest, { withoutVectors = [] } = {}) => {
-      const { payload, vectors } = decode(rest);
+      const { payload, vectors } = decodeExtra(rest);
       const kept = Object.entries(vectors)
         .filter(([name]) => !withoutVectors.includes(name))
         .sort();
       return Buffer.from(JSON.stringify([payload, kept]));
     },
-    restFloats: floatsOf,
-    restVector: floatsOf,
+    extraFloats: floatsOf,
+    extraVector: floatsOf,
     estimateMemory: ({ vectors }, pointCount) => {
       const bytes =
         vectors.reduce((sum, { dim, componentBytes }) => sum + dim * componentBytes, 0) * pointCount;

@@ -14,7 +14,7 @@ import type {
   VersionBatch,
   VectorStore,
 } from '../../src/store/vector-store.js';
-import { decode, encode, opaqueBytes } from './rest-bytes.js';
+import { decodeExtra, encodeExtra, opaqueBytes } from './rest-bytes.js';
 
 interface StoredPoint {
   readonly id: PointId;
@@ -64,10 +64,10 @@ class Memory {
           hasVector[i] = 1;
         } else others.set(name, Array.from(values));
       }
-      return encode({ payload: point.payload, vectors: Object.fromEntries(others) });
+      return encodeExtra({ payload: point.payload, vectors: Object.fromEntries(others) });
     });
     const sizeBytes = vectors.data.byteLength + rest.reduce((sum, bytes) => sum + bytes.length, 0);
-    return { ids: points.map(({ id }) => id), vectors, hasVector, rest, sizeBytes };
+    return { ids: points.map(({ id }) => id), vectors, hasVector, extra: rest, sizeBytes };
   }
 }
 
@@ -92,12 +92,12 @@ export function openMemory(): VectorStore {
         quantizations: ['none'],
       }),
     close: () => Promise.resolve(),
-    settle: () => Promise.resolve(),
+    waitForApplied: () => Promise.resolve(),
     matchingIds: () => {
       throw new TldrError('UNSUPPORTED', 'the memory store has no conditions');
     },
-    load: () => Promise.resolve({ optimizing: false, failure: null, queuedUpdates: 0 }),
-    refusals: () => 0,
+    status: () => Promise.resolve({ optimizing: false, failure: null, queuedUpdates: 0 }),
+    rateLimitCount: () => 0,
     ...reading(memory),
     ...searching(memory),
     ...naming(memory),
@@ -183,7 +183,10 @@ function reading(
 /** Collections made, filled, changed and removed. */
 function writing(
   memory: Memory,
-): Pick<VectorStore, 'create' | 'finish' | 'deleteCollection' | 'setMetadata' | 'upsert' | 'deletePoints'> {
+): Pick<
+  VectorStore,
+  'create' | 'finishBulkLoad' | 'deleteCollection' | 'setMetadata' | 'upsert' | 'deletePoints'
+> {
   return {
     create: async (spec, { resume = false } = {}) => {
       const there = memory.collections.get(spec.name);
@@ -197,7 +200,7 @@ function writing(
       memory.collections.set(spec.name, { spec, indexes: new Set(), points: new Map() });
       return Promise.resolve();
     },
-    finish: (_spec, run) => {
+    finishBulkLoad: (_spec, run) => {
       throwIfAborted(run?.signal);
       return Promise.resolve();
     },
@@ -215,7 +218,9 @@ function writing(
       const { points } = memory.get(name);
       batch.ids.forEach((id, i) => {
         if (insertOnly && points.has(String(id))) return;
-        const { payload, vectors } = decode(batch.rest[i] ?? encode({ payload: '{}', vectors: {} }));
+        const { payload, vectors } = decodeExtra(
+          batch.extra[i] ?? encodeExtra({ payload: '{}', vectors: {} }),
+        );
         const all = new Map<string, Float32Array>(
           Object.entries(vectors).map(([key, values]) => [key, Float32Array.from(values)]),
         );
@@ -291,7 +296,7 @@ function searching(
 /** Names that lead to collections. */
 function naming(
   memory: Memory,
-): Pick<VectorStore, 'aliases' | 'switchAlias' | 'dropAlias' | 'shadowingRefusal' | 'shadowName'> {
+): Pick<VectorStore, 'aliases' | 'switchAlias' | 'dropAlias' | 'shadowingRefusal' | 'aliasOverCollection'> {
   const lead = async (alias: string, name: string): Promise<void> => {
     memory.get(name);
     return Promise.resolve(void memory.aliases.set(alias, name));
@@ -304,7 +309,7 @@ function naming(
     },
     dropAlias: (alias) => Promise.resolve(void memory.aliases.delete(alias)),
     shadowingRefusal: () => Promise.resolve(null),
-    shadowName: lead,
+    aliasOverCollection: lead,
   };
 }
 

@@ -7,7 +7,7 @@ import { openRecordStore } from './store/state-store.js';
 import { Rest, type RestOptions } from './transport/rest.js';
 import { DEFAULT_RETRY, type RetryOptions } from './transport/retry.js';
 import { maskAddress } from '../../src/core/mask-address.js';
-import type { RecordStore } from '../../src/store/state-store.js';
+import type { StateStore } from '../../src/store/state-store.js';
 import type { Log } from '../../src/core/run.js';
 import type { VectorStore } from '../../src/store/vector-store.js';
 
@@ -61,7 +61,7 @@ export async function openQdrant(options: OpenQdrantOptions): Promise<VectorStor
 }
 
 /** The records of migrations that a server keeps. @throws as `openQdrant` */
-export async function openQdrantRecords(options: OpenQdrantOptions): Promise<RecordStore> {
+export async function openQdrantRecords(options: OpenQdrantOptions): Promise<StateStore> {
   const { restUrl } = serverAddresses(options);
   const rest = new Rest({ ...sharedOptions(options, () => undefined), url: restUrl });
   return openRecordStore({ rest, version: await serverVersion(rest, options.url), endpoint: restUrl });

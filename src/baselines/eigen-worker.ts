@@ -4,7 +4,7 @@ import { TldrError } from '../core/errors.js';
 import {
   alongBasis,
   closeProducts,
-  largestEigen,
+  largestEigenpairs,
   openProducts,
   type EigenTask,
   type TopEigen,
@@ -20,7 +20,7 @@ async function expanded({ values, vectors }: TopEigen, task: EigenTask): Promise
 
 try {
   const task = workerTask() as EigenTask;
-  const found = await largestEigen(task, {
+  const found = await largestEigenpairs(task, {
     shouldStop: isStopped,
     onIteration: (done, total) =>
       parentPort?.postMessage({

@@ -9,7 +9,7 @@ import type { EigenTask, TopEigen } from './largest-eigen.js';
  * coordinates along its columns, and the eigenvectors come out as the n x d that they stand for.
  * @throws INVALID_ARGUMENT for sizes that do not fit, ABORTED
  */
-export async function topEigen(
+export async function largestEigenpairsInWorker(
   symmetric: Float64Array,
   options: {
     size: number;

@@ -54,7 +54,7 @@ export interface Products {
  * iteration with one Rayleigh-Ritz projection at the end, in float64 (Saad, Numerical Methods for Large
  * Eigenvalue Problems, 2011, chapter 5). Null when stopped.
  */
-export async function largestEigen(task: EigenTask, control: EigenControl): Promise<TopEigen | null> {
+export async function largestEigenpairs(task: EigenTask, control: EigenControl): Promise<TopEigen | null> {
   const { symmetric, size, d, threads, iterations, start } = task;
   const width = Math.min(size, d + OVERSAMPLING);
   // A copy, since native products refuse shared memory.

@@ -5,7 +5,7 @@ import { matrix, type Matrix } from '../core/matrix.js';
 import { Rng } from '../core/rng.js';
 import type { RunOptions } from '../core/run.js';
 import { runInWorker, shareFloats } from '../core/worker-task.js';
-import { topEigen } from './eigen.js';
+import { largestEigenpairsInWorker } from './eigen.js';
 import { orthonormalize, type TopEigen } from './largest-eigen.js';
 import type { Moments, MomentTask } from './moment-worker.js';
 import { coordinatesOf } from './row-space.js';
@@ -92,7 +92,7 @@ export async function principalAxes(
   const target = centred
     ? second.map((value, i) => value - along[Math.floor(i / size)]! * along[i % size]!)
     : second;
-  const eigen = await topEigen(target, { ...rest, size, basis });
+  const eigen = await largestEigenpairsInWorker(target, { ...rest, size, basis });
   return { ...eigen, mean: centred ? mean : null };
 }
 

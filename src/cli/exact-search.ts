@@ -21,7 +21,7 @@ export interface ExactSearch {
  * An exact search of a migration's target, with payloads, made by reading all of it: for a store that allows no exact
  * search.
  */
-export async function exactSearch(
+export async function exactSearchByReading(
   store: VectorStore,
   search: ExactSearch,
   run: RunOptions,
@@ -43,7 +43,7 @@ export async function exactSearch(
   const scored = found.flatMap((one): ScoredPoint[] => {
     const i = at.get(one.id);
     if (i === undefined) return [];
-    const payloadJson = store.payloadJson(points.rest[i] ?? new Uint8Array(0));
+    const payloadJson = store.payloadJson(points.extra[i] ?? new Uint8Array(0));
     const full = (): number => score(row(query, 0), row(points.vectors, i), distance);
     return [{ id: one.id, score: rescore === undefined ? one.score : full(), payloadJson }];
   });

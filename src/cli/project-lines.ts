@@ -16,7 +16,7 @@ export const TOO_LARGE = 'is too large to be projected';
 type Sink = (text: string) => Promise<boolean>;
 
 /** An encoder's map of points, or that of queries. */
-export interface Projection {
+export interface LineProjection {
   readonly inputDim: number;
   readonly outputDim: number;
   readonly project: (x: Matrix) => Matrix;
@@ -29,7 +29,7 @@ export interface Projection {
  * the signal fires, whether or not the input ever ends
  */
 export async function projectLines(
-  projection: Projection,
+  projection: LineProjection,
   paths: { readonly input: string | undefined; readonly out: string | undefined; readonly dryRun: boolean },
   run: ConsoleRun,
 ): Promise<number> {
@@ -53,7 +53,7 @@ function toStandardOutput(text: string): Promise<boolean> {
 
 async function transform(
   source: Input,
-  projection: Projection,
+  projection: LineProjection,
   { sink, run }: { sink: Sink; run: ConsoleRun },
 ): Promise<number> {
   let rows = 0;

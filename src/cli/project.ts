@@ -7,7 +7,7 @@ import type { ConsoleRun } from './console/run.js';
 import { openNpy, writeNpy } from '../files/npy.js';
 import { withConsole, withGlobalFlags, type GlobalFlags } from './console/options.js';
 import { checkOutput } from './console/output-file.js';
-import { projectLines, TOO_LARGE, type Projection } from './project-lines.js';
+import { projectLines, TOO_LARGE, type LineProjection } from './project-lines.js';
 
 interface ProjectFlags extends GlobalFlags {
   readonly encoder: string;
@@ -63,7 +63,7 @@ async function projectFile(flags: ProjectFlags, run: ConsoleRun): Promise<void> 
     );
   }
   const { inputDim, outputDim } = encoder;
-  const projection: Projection = {
+  const projection: LineProjection = {
     inputDim,
     outputDim,
     project: (x) => (flags.asQueries === true ? encoder.projectQueries(x) : encoder.project(x)),
@@ -89,7 +89,7 @@ async function projectFile(flags: ProjectFlags, run: ConsoleRun): Promise<void> 
 }
 
 async function projectNpy(
-  { inputDim, outputDim, project }: Projection,
+  { inputDim, outputDim, project }: LineProjection,
   { input = '', out, dryRun }: ProjectFlags,
   run: ConsoleRun,
 ): Promise<number> {

@@ -6,7 +6,7 @@ import { formatPointId } from '../core/point-id.js';
 import { compactSearch, rescoredSearch } from '../store/projected-search.js';
 import { throwIfAborted, type RunOptions } from '../core/run.js';
 import type { ScoredPoint, VectorStore } from '../store/vector-store.js';
-import { exactSearch } from './exact-search.js';
+import { exactSearchByReading } from './exact-search.js';
 import { openInput } from '../files/input-stream.js';
 import { parseVector } from '../files/json-vector.js';
 import { describeMigrated } from './migrate/migrated-target.js';
@@ -97,7 +97,7 @@ async function searchCompact(
   } catch (error) {
     if (exact !== true || !isTldrError(error, 'UNSUPPORTED')) throw error;
     run.log?.('warn', `${collection} is read as a whole for an exact search: ${messageOf(error)}`);
-    return exactSearch(store, { collection, description, encoder, query, limit, rescore }, run);
+    return exactSearchByReading(store, { collection, description, encoder, query, limit, rescore }, run);
   }
 }
 

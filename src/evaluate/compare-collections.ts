@@ -24,7 +24,7 @@ import { stratify, valuesOfPoints, type Strata } from './payload-strata.js';
 import { rankingQuality, RELEVANCE_DEPTHS, type Relevance } from './relevance.js';
 import type { PerQuery } from '../core/per-query.js';
 
-export interface CompareOptions extends RunOptions {
+export interface CompareCollectionsOptions extends RunOptions {
   readonly source: {
     readonly store: VectorStore;
     readonly collection: string;
@@ -76,7 +76,7 @@ export interface CollectionComparison {
  * @throws MISMATCH when queries and encoder do not fit, INVALID_ARGUMENT, INVALID_DATA also where nothing can be found
  * or no point exists that the qrels call relevant, and whatever the store throws
  */
-export async function compareCollections(options: CompareOptions): Promise<CollectionComparison> {
+export async function compareCollections(options: CompareCollectionsOptions): Promise<CollectionComparison> {
   const { source, target, queries, ks, rescore, seed, by } = options;
   checkQueries(options);
   const judged = options.qrels === undefined ? null : await existingJudgements(source, options.qrels);
@@ -143,7 +143,7 @@ export async function compareCollections(options: CompareOptions): Promise<Colle
   };
 }
 
-function checkQueries({ queries, encoder, ks, qrels }: CompareOptions): void {
+function checkQueries({ queries, encoder, ks, qrels }: CompareCollectionsOptions): void {
   const { vectors } = queries;
   if (vectors.cols !== encoder.inputDim) {
     throw new TldrError(
@@ -165,7 +165,10 @@ function checkQueries({ queries, encoder, ks, qrels }: CompareOptions): void {
 }
 
 /** @throws INVALID_DATA where there is nothing to find, which every search finds */
-function checkTruth({ rows }: RankedLists, { collection, vectorName }: CompareOptions['source']): void {
+function checkTruth(
+  { rows }: RankedLists,
+  { collection, vectorName }: CompareCollectionsOptions['source'],
+): void {
   if (rows.some((row) => row >= 0)) return;
   throw new TldrError(
     'INVALID_DATA',
@@ -179,7 +182,7 @@ interface SideTurns {
 }
 
 /** When each side may be asked; says so where that takes long. */
-async function turnsOf(options: CompareOptions): Promise<SideTurns> {
+async function turnsOf(options: CompareCollectionsOptions): Promise<SideTurns> {
   const { source, target, queries, ks, log } = options;
   const limits = {
     source: await source.store.requestLimits(source.collection),
@@ -200,7 +203,7 @@ async function turnsOf(options: CompareOptions): Promise<SideTurns> {
 
 /** What exact search answers; computed from the vectors themselves where the store allows no exact search so deep. */
 async function exactLists(
-  options: CompareOptions,
+  options: CompareCollectionsOptions,
   depth: number,
   asking: Asking & { readonly turns: ReadTurns },
 ): Promise<RankedLists> {
@@ -222,19 +225,22 @@ async function exactLists(
   });
 }
 
-function exactForm({ source, queries, encoder }: CompareOptions, turns: ReadTurns): Form {
+function exactForm({ source, queries, encoder }: CompareCollectionsOptions, turns: ReadTurns): Form {
   const { store, collection, vectorName } = source;
   return {
     name: 'exact',
     dim: encoder.inputDim,
     turns,
-    refusals: () => store.refusals(),
+    refusals: () => store.rateLimitCount(),
     ask: (q, limit) =>
       store.search(collection, { vectorName, vector: row(queries.vectors, q), limit, exact: true }),
   };
 }
 
-function formsOf({ source, target, encoder, queries, rescore }: CompareOptions, turns: SideTurns): Form[] {
+function formsOf(
+  { source, target, encoder, queries, rescore }: CompareCollectionsOptions,
+  turns: SideTurns,
+): Form[] {
   const full = (q: number): Float32Array => row(queries.vectors, q);
   const projected = (q: number): Float32Array =>
     encoder.projectQueries(rowRange(queries.vectors, q, q + 1)).data;
@@ -243,7 +249,7 @@ function formsOf({ source, target, encoder, queries, rescore }: CompareOptions, 
       name: 'full, as configured',
       dim: encoder.inputDim,
       turns: turns.source,
-      refusals: () => source.store.refusals(),
+      refusals: () => source.store.rateLimitCount(),
       ask: (q, limit) =>
         source.store.search(source.collection, { vectorName: source.vectorName, vector: full(q), limit }),
     },
@@ -251,7 +257,7 @@ function formsOf({ source, target, encoder, queries, rescore }: CompareOptions, 
       name: 'compact',
       dim: encoder.outputDim,
       turns: turns.target,
-      refusals: () => target.store.refusals(),
+      refusals: () => target.store.rateLimitCount(),
       ask: (q, limit) => target.store.search(target.collection, compactSearch(target, projected(q), limit)),
     },
   ];
@@ -260,7 +266,7 @@ function formsOf({ source, target, encoder, queries, rescore }: CompareOptions, 
       name: 'rescored',
       dim: encoder.inputDim,
       turns: turns.target,
-      refusals: () => target.store.refusals(),
+      refusals: () => target.store.rateLimitCount(),
       ask: (q, limit) =>
         target.store.search(
           target.collection,
@@ -275,7 +281,7 @@ function formsOf({ source, target, encoder, queries, rescore }: CompareOptions, 
 async function judgeQualities(
   forms: readonly Form[],
   truth: RankedLists,
-  asking: Asking & Pick<CompareOptions, 'qrels'>,
+  asking: Asking & Pick<CompareCollectionsOptions, 'qrels'>,
 ): Promise<{ exact: Quality | null; forms: readonly Quality[] }> {
   const { qrels, ids } = asking;
   if (qrels === undefined) return { exact: null, forms: [] };
@@ -290,7 +296,7 @@ async function judgeQualities(
 async function valuesPerQuery(
   field: string,
   truth: RankedLists,
-  { queries, ids, source }: Asking & Pick<CompareOptions, 'source'>,
+  { queries, ids, source }: Asking & Pick<CompareCollectionsOptions, 'source'>,
 ): Promise<readonly (readonly string[])[]> {
   const points = Array.from(
     { length: queries.vectors.rows },

@@ -81,7 +81,7 @@ export async function valuesOfPoints(
   const { store, collection, vectorName } = place;
   const wanted = [...new Set(ids)].filter((id) => id !== null);
   const found = await store.retrieve(collection, wanted, { vectorName });
-  return new Map(found.ids.map((id, i) => [id, fieldValues(store.payloadJson(found.rest[i]!), field)]));
+  return new Map(found.ids.map((id, i) => [id, fieldValues(store.payloadJson(found.extra[i]!), field)]));
 }
 
 /**

@@ -4,7 +4,7 @@ import { messageOf, TldrError } from '../core/errors.js';
 import { gatherRows, type Matrix } from '../core/matrix.js';
 import { throwIfAborted } from '../core/run.js';
 import { cleanSample, splitRows } from '../core/sample.js';
-import type { PlanRow } from './sizing-row.js';
+import type { SizingRow } from './sizing-row.js';
 import { doublingsOf, measurePlan, type PlanSample } from './measure-rows.js';
 import { SCRATCH_PREFIX, type DrawnSample, type PlanOptions, type PlanSetup } from './setup.js';
 import type { Variant } from './variants.js';
@@ -31,7 +31,7 @@ export interface PlanEncoder {
 }
 
 export interface PlanResult {
-  readonly rows: readonly PlanRow[];
+  readonly rows: readonly SizingRow[];
   readonly encoders: readonly PlanEncoder[];
   /** Points searched in. */
   readonly samplePoints: number;
@@ -58,7 +58,7 @@ export async function runPlan(options: PlanOptions, setup: PlanSetup): Promise<P
   const storable = storableVariants(setup.variants, sample, encoders);
   for (const note of storable.notes) log?.('warn', note);
   const variants = storable.variants.map((variant) => searchedAs(variant, encoders.get(variant.scratch.dim)));
-  let rows: PlanRow[];
+  let rows: SizingRow[];
   try {
     rows = await measurePlan(options, { ...setup, variants }, { sample, encoders });
   } catch (error) {

@@ -4,9 +4,9 @@ import type { Matrix } from '../core/matrix.js';
 import { throwIfAborted } from '../core/run.js';
 import type { SearchRequest, VectorBytes } from '../store/vector-store.js';
 import { measureSearches, type MeasuredSearches } from './measure-searches.js';
-import { ndcgOf, randomHalves, recallOf, recallPerDoubling } from './ranking.js';
+import { ndcgOf, randomHalves, recallAtTen, recallPerDoubling } from './ranking.js';
 import { mean, percentile } from '../evaluate/ranking.js';
-import { bytesAt, type PlanRow, type PointBytes } from './sizing-row.js';
+import { bytesAt, type SizingRow, type PointBytes } from './sizing-row.js';
 import { recallWithInterval, type RecallEvidence } from './recall-at-size.js';
 import { exactTopK } from '../knn/exact.js';
 import type { PlanOptions, PlanSetup } from './setup.js';
@@ -16,7 +16,7 @@ import {
   FULL_VECTOR,
   queryOf,
   rankingRequest,
-  requestOf,
+  searchRequestOf,
   variantData,
   type PlanConfig,
   type Variant,
@@ -42,7 +42,7 @@ export async function measurePlan(
   options: PlanOptions,
   setup: PlanSetup,
   { sample, encoders }: { readonly sample: PlanSample; readonly encoders: ReadonlyMap<number, Encoder> },
-): Promise<PlanRow[]> {
+): Promise<SizingRow[]> {
   const { scratchStore: store, scratchName, oversamplings, seed, threads, signal, onProgress } = options;
   const { vector, variants } = setup;
   const run = { signal, onProgress };
@@ -60,14 +60,17 @@ export async function measurePlan(
   const configs = variants.flatMap((variant) => configsOf(variant, oversamplings));
   const full = dataOf(data, FULL_VECTOR);
   const request = (config: PlanConfig, q: number): SearchRequest =>
-    requestOf(config, { full: queryOf(full, q), own: queryOf(dataOf(data, config.variant.scratch.name), q) });
+    searchRequestOf(config, {
+      full: queryOf(full, q),
+      own: queryOf(dataOf(data, config.variant.scratch.name), q),
+    });
   const work = { configs, request, queries: queries.rows, seed, step: 'measuring' };
   const measured = await measureSearches(store, scratchName, work, run);
   const doublings = doublingsOf(setup.points, base.rows);
   const trends = await measureTrends(options, setup, { data, truth, sample, doublings });
   return measured.map((searches) => {
     const perDoubling = trends(searches.of);
-    const recall = Float64Array.from(searches.found, (found, q) => recallOf(truth[q] ?? [], found));
+    const recall = Float64Array.from(searches.found, (found, q) => recallAtTen(truth[q] ?? [], found));
     const evidence = { recall, perDoubling, doublings };
     return rowOf(searches, { setup, truth, evidence, bytes, rows: base.rows, seed });
   });
@@ -95,10 +98,10 @@ async function fillScratch(
     const end = Math.min(rows, start + batch);
     const ids = Array.from({ length: end - start }, (_, i) => BigInt(start + i));
     const rest = ids.map(() => store.packRest('{}'));
-    await store.upsert(scratchName, { ids, vectors: columnsOf(data, start, end), rest });
+    await store.upsert(scratchName, { ids, vectors: columnsOf(data, start, end), extra: rest });
     onProgress?.({ step: 'filling the scratch collection', done: end, total: rows, unit: 'points' });
   }
-  await store.finish(scratch, { signal, onProgress });
+  await store.finishBulkLoad(scratch, { signal, onProgress });
 }
 
 /** What a doubling of the points does to each query's recall, per row: from rankings of the sample and its halves. */
@@ -146,7 +149,7 @@ function rowOf(
     readonly rows: number;
     readonly seed: number;
   },
-): PlanRow {
+): SizingRow {
   const { setup, truth, evidence, seed } = run;
   const { variant, oversampling } = searches.of;
   const { scratch, kind, datatype } = variant;

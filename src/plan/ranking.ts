@@ -5,7 +5,7 @@ const TOP = 10;
 const HALVES = 8;
 
 /** Share of the first ten of `truth` among `found`; of fewer where the truth is shorter, 1 where it is empty. */
-export function recallOf(truth: readonly number[], found: readonly number[]): number {
+export function recallAtTen(truth: readonly number[], found: readonly number[]): number {
   return recall(found, truth.slice(0, TOP));
 }
 
@@ -31,10 +31,10 @@ export function recallPerDoubling(
   ranked: readonly number[],
   { depth, halves }: { readonly depth: number; readonly halves: readonly Uint8Array[] },
 ): number {
-  const whole = recallOf(truth, ranked.slice(0, depth));
+  const whole = recallAtTen(truth, ranked.slice(0, depth));
   const smaller = halves.map((half) => {
     const survives = (id: number): boolean => half[id] === 1;
-    return recallOf(truth.filter(survives), ranked.filter(survives).slice(0, depth));
+    return recallAtTen(truth.filter(survives), ranked.filter(survives).slice(0, depth));
   });
   return whole - mean(smaller);
 }

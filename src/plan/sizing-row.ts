@@ -36,7 +36,7 @@ export interface PlanBytes {
 }
 
 /** One configuration, measured. */
-export interface PlanRow extends PlanBytes {
+export interface SizingRow extends PlanBytes {
   readonly label: string;
   readonly kind: 'current' | 'full' | 'compact';
   readonly dim: number;
@@ -83,11 +83,11 @@ export interface PlanTarget {
 
 /** The configuration picked for a target. */
 export interface PlanChoice {
-  readonly row: PlanRow;
+  readonly row: SizingRow;
   /** Share of bootstrap resamples of the queries in which the target is reached. */
   readonly certainty: number;
   /** The cheapest configuration that reaches it with 95 % certainty, where the chosen one does not. */
-  readonly surer: { readonly row: PlanRow; readonly certainty: number } | null;
+  readonly surer: { readonly row: SizingRow; readonly certainty: number } | null;
 }
 
 /** Reads `recall@10>=0.97` or `recall@10 >= 97%`. @throws INVALID_ARGUMENT */
@@ -104,8 +104,8 @@ export function parseTarget(text: string): PlanTarget {
 }
 
 /** Rows that can be made and no other beats: none has at least the recall for less RAM, or more for the same. */
-export function frontierOf(rows: readonly PlanRow[]): ReadonlySet<PlanRow> {
-  const beats = (a: PlanRow, b: PlanRow): boolean =>
+export function frontierOf(rows: readonly SizingRow[]): ReadonlySet<SizingRow> {
+  const beats = (a: SizingRow, b: SizingRow): boolean =>
     a.recallAt10 >= b.recallAt10 &&
     a.ramBytes <= b.ramBytes &&
     (a.recallAt10 > b.recallAt10 || a.ramBytes < b.ramBytes || byCost(a, b) < 0);
@@ -114,12 +114,12 @@ export function frontierOf(rows: readonly PlanRow[]): ReadonlySet<PlanRow> {
 }
 
 /** Fewer bytes of RAM first, then of disk, then the faster one. */
-function byCost(a: PlanRow, b: PlanRow): number {
+function byCost(a: SizingRow, b: SizingRow): number {
   return a.ramBytes - b.ramBytes || a.diskBytes - b.diskBytes || a.latencyMsP50 - b.latencyMsP50;
 }
 
 /** The cheapest configuration that reaches the target and can be made, or null where none does. */
-export function choosePlan(rows: readonly PlanRow[], target: PlanTarget, seed: number): PlanChoice | null {
+export function choosePlan(rows: readonly SizingRow[], target: PlanTarget, seed: number): PlanChoice | null {
   const reaching = rows
     .filter(({ deployable, recallAt10 }) => deployable && recallAt10 >= target.atLeast - 1e-9)
     .sort(byCost)
@@ -131,7 +131,7 @@ export function choosePlan(rows: readonly PlanRow[], target: PlanTarget, seed: n
 }
 
 /** The rows of the report's Pareto chart. */
-export function planReportRows(rows: readonly PlanRow[], chosen: PlanRow | null): PlanReportRow[] {
+export function planReportRows(rows: readonly SizingRow[], chosen: SizingRow | null): PlanReportRow[] {
   const frontier = frontierOf(rows);
   return rows.map((row) => ({
     label: row.label,

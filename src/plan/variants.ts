@@ -9,7 +9,7 @@ import type {
   SearchRequest,
   VectorColumn,
 } from '../store/vector-store.js';
-import { storageOf, type PlanRow, type StorageKind } from './sizing-row.js';
+import { storageOf, type SizingRow, type StorageKind } from './sizing-row.js';
 
 const TOP = 10;
 /** Vector of the scratch collection that rescores: as the two-stage layout keeps it. */
@@ -23,8 +23,8 @@ const BYTE_MAX = 255;
 /** One way of keeping the vectors of the sample: a vector of the scratch collection. */
 export interface Variant {
   readonly scratch: ScratchVector;
-  readonly kind: PlanRow['kind'] | 'rescoring';
-  readonly datatype: PlanRow['datatype'];
+  readonly kind: SizingRow['kind'] | 'rescoring';
+  readonly datatype: SizingRow['datatype'];
   readonly componentBytes: number;
   readonly quantized: boolean;
 }
@@ -124,7 +124,7 @@ export function configsOf(variant: Variant, oversamplings: readonly number[]): P
 }
 
 /** The request of one row for one query: what a client, or `search --rescore`, sends. */
-export function requestOf(
+export function searchRequestOf(
   { variant, oversampling }: PlanConfig,
   vectors: { readonly full: Float32Array; readonly own: Float32Array },
 ): SearchRequest {

@@ -9,7 +9,7 @@ import { resolveSettings } from '../train/run-training.js';
 import type { TrainState } from '../train/state.js';
 import { trainTldr } from '../train/tldr.js';
 import type { Geometry } from './candidate.js';
-import type { LearnedPlan, Start } from './training-schedules.js';
+import type { TrainingSchedule, Start } from './training-schedules.js';
 import type { Directions } from './principal-directions.js';
 import type { TrainEncoderOptions } from './train-encoder-options.js';
 import type { Learned } from './train-report.js';
@@ -23,14 +23,14 @@ export interface LearnedFits {
 }
 
 interface LearnedRun {
-  readonly plans: readonly LearnedPlan[];
+  readonly plans: readonly TrainingSchedule[];
   readonly geometry: Geometry;
   readonly axes: PrincipalAxes;
   readonly directions: Directions;
   /** Distance of the compact space that neighbourhood-kl is trained for. */
   readonly compactDistance: Distance;
   /** Whether the run is of no use without this candidate: it was asked for by name or by its settings. */
-  readonly isAsked: (plan: LearnedPlan) => boolean;
+  readonly isAsked: (plan: TrainingSchedule) => boolean;
   readonly options: Omit<TrainEncoderOptions, 'seed'> & { readonly seed: number };
 }
 
@@ -97,7 +97,7 @@ export async function fitLearned(
 }
 
 /** What a warning adds about the trainings that were to start from a candidate that is left out. */
-function startsInstead({ name }: LearnedPlan, plans: readonly LearnedPlan[]): string {
+function startsInstead({ name }: TrainingSchedule, plans: readonly TrainingSchedule[]): string {
   const dependents = plans.filter(({ init }) => init === name).map((plan) => plan.name);
   if (dependents.length === 0) return '';
   return `. Trained from PCA instead of ${name}: ${dependents.join(', ')}`;
@@ -105,7 +105,7 @@ function startsInstead({ name }: LearnedPlan, plans: readonly LearnedPlan[]): st
 
 /** The start that a training really has, and the first weights that it means; chance needs none. */
 function startOf(
-  plan: LearnedPlan,
+  plan: TrainingSchedule,
   from: {
     readonly learned: readonly Learned[];
     readonly axes: PrincipalAxes;

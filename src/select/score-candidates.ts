@@ -20,7 +20,7 @@ export type Objective = (found: Int32Array, recall: NeighborRecall, firstQuery: 
 export const FIDELITY: Objective = (_found, recall) => recall.perQuery;
 
 /** One candidate under one compact distance, and how it did. */
-export interface Judged {
+export interface Scored {
   readonly candidate: Candidate;
   readonly compactDistance: Distance;
   readonly recall: NeighborRecall;
@@ -30,7 +30,7 @@ export interface Judged {
   readonly found: Int32Array;
 }
 
-export interface JudgeOptions extends RunOptions {
+export interface ScoreOptions extends RunOptions {
   readonly objective: Objective;
   /** How many of the benchmark's queries candidates are chosen by; the others confirm. */
   readonly selectionQueries: number;
@@ -40,19 +40,19 @@ export interface JudgeOptions extends RunOptions {
 
 /** Queries in two parts: by the first candidates are chosen, the second took no part in any choice. */
 export interface Judgement {
-  readonly selection: readonly Judged[];
+  readonly selection: readonly Scored[];
   /** The same candidates in the same order, each under the distance chosen for it. */
-  readonly confirmation: readonly Judged[];
+  readonly confirmation: readonly Scored[];
 }
 
 /**
  * Judges every candidate under each of its distances and keeps the best distance of each.
  * @param benchmark its queries are the selection's first, then the confirmation's
  */
-export async function judgeAll(
+export async function scoreCandidates(
   benchmark: Benchmark,
   candidates: readonly Candidate[],
-  options: JudgeOptions,
+  options: ScoreOptions,
 ): Promise<Judgement> {
   // Without the last normalisation, which the cosine distance does anyway: one projection serves all distances.
   const unscaled = candidates.map(({ network, queryNetwork, distances }) => ({
@@ -61,8 +61,8 @@ export async function judgeAll(
     distances,
   }));
   const results = await searchCompact(benchmark, unscaled, options);
-  const selection: Judged[] = [];
-  const confirmation: Judged[] = [];
+  const selection: Scored[] = [];
+  const confirmation: Scored[] = [];
   candidates.forEach((candidate, i) => {
     const all = candidate.distances.map((compactDistance, j) => {
       const found = results[i]?.[j] ?? new Int32Array(0);
@@ -83,10 +83,10 @@ export async function judgeAll(
 
 function judgeParts(
   { truth, queries }: Benchmark,
-  { candidate, compactDistance, found }: Pick<Judged, 'candidate' | 'compactDistance' | 'found'>,
-  { objective, seed, selectionQueries }: JudgeOptions,
-): [Judged, Judged] {
-  const part = (from: number, to: number): Judged => {
+  { candidate, compactDistance, found }: Pick<Scored, 'candidate' | 'compactDistance' | 'found'>,
+  { objective, seed, selectionQueries }: ScoreOptions,
+): [Scored, Scored] {
+  const part = (from: number, to: number): Scored => {
     const k = truth.length / queries.rows;
     const mine = found.subarray(from * FOUND_K, to * FOUND_K);
     const recall = recallOf({ truth: truth.subarray(from * k, to * k) }, mine, seed);
@@ -99,7 +99,7 @@ function judgeParts(
  * The best by its mean. A tie goes to fewer multiplications per vector, then to one map where another has two (one
  * for queries); what costs the same goes by its mean after all.
  */
-export function choose(judged: readonly Judged[]): Judged | undefined {
+export function choose(judged: readonly Scored[]): Scored | undefined {
   const best = Math.max(...judged.map(({ scores }) => mean(scores)));
   const [winner] = judged
     .filter(({ scores }) => mean(scores) >= best - TIE_MARGIN)

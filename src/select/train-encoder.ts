@@ -10,10 +10,10 @@ import type { TrainState } from '../train/state.js';
 import { geometryOf, type Candidate, type Geometry } from './candidate.js';
 import { fitClosedForms } from './fit-closed-forms.js';
 import { fitLearned } from './fit-learned.js';
-import { choose, judgeAll, type Judged, type JudgeOptions } from './score-candidates.js';
+import { choose, scoreCandidates, type Scored, type ScoreOptions } from './score-candidates.js';
 import { splitSample } from './split-sample.js';
 import type { Directions } from './principal-directions.js';
-import { explicitPlan, plansForBudget, type LearnedPlan } from './training-schedules.js';
+import { explicitPlan, plansForBudget, type TrainingSchedule } from './training-schedules.js';
 import {
   BUDGET_SECONDS,
   checkShip,
@@ -80,7 +80,11 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
     ...learned.map((one) => learnedCandidate(one, { geometry, compactDistance })),
     ...closed.candidates,
   ];
-  const { selection: judged, confirmation: confirmed } = await judgeAll(benchmark, fitted, judgeOptions);
+  const { selection: judged, confirmation: confirmed } = await scoreCandidates(
+    benchmark,
+    fitted,
+    judgeOptions,
+  );
   const winner = choose(ship === 'best' ? judged : judged.filter(({ candidate }) => candidate.name === ship));
   if (winner === undefined) throw new TldrError('INTERNAL', 'no candidate was judged');
   const fingerprint = dataFingerprint(train);
@@ -120,10 +124,10 @@ interface Start {
 async function judgeStart(
   benchmark: Benchmark,
   closed: readonly Candidate[],
-  judgeOptions: JudgeOptions,
+  judgeOptions: ScoreOptions,
 ): Promise<Start> {
   const pca = closed.filter(({ name }) => name === 'pca-uncentred');
-  const { selection } = await judgeAll(benchmark, pca, { ...judgeOptions, onProgress: undefined });
+  const { selection } = await scoreCandidates(benchmark, pca, { ...judgeOptions, onProgress: undefined });
   const [judged] = selection;
   if (judged === undefined) throw new TldrError('INTERNAL', 'PCA was not judged');
   return { compactDistance: judged.compactDistance, pcaRecall: judged.recall.recallAt10 };
@@ -142,7 +146,7 @@ function planLearned(
     train,
     directions,
   }: { geometry: Geometry; start: Start; train: Matrix; directions: Directions },
-): LearnedPlan[] {
+): TrainingSchedule[] {
   if (isExplicit(options)) {
     const given = EXPLICIT.filter((name) => options[name] !== undefined);
     const settings = Object.fromEntries(given.map((name) => [name, options[name]]));
@@ -185,7 +189,7 @@ function learnedCandidate(
 }
 
 function encoderOf(
-  { candidate, compactDistance, recall }: Judged,
+  { candidate, compactDistance, recall }: Scored,
   record: { distance: Distance; seed: number; fingerprint: string; source: string },
 ): Encoder {
   const { distance, seed, fingerprint, source } = record;

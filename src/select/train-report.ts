@@ -5,8 +5,8 @@ import { bootstrapInterval, mean } from '../evaluate/ranking.js';
 import type { TldrResult } from '../train/tldr.js';
 import type { LossName } from '../train/options.js';
 import { multiplyAdds } from './candidate.js';
-import { pairedInterval, type Judged } from './score-candidates.js';
-import type { LearnedPlan } from './training-schedules.js';
+import { pairedInterval, type Scored } from './score-candidates.js';
+import type { TrainingSchedule } from './training-schedules.js';
 import { CREATED_BY } from './version.js';
 
 /** One candidate and how it did on the held-out queries. */
@@ -62,16 +62,16 @@ export interface TrainReport {
 
 /** A training that was run to its end. */
 export interface Learned {
-  readonly plan: LearnedPlan;
+  readonly plan: TrainingSchedule;
   readonly loss: LossName;
   readonly result: TldrResult;
 }
 
 export interface ReportParts {
-  readonly judged: readonly Judged[];
+  readonly judged: readonly Scored[];
   /** The same candidates, in the same order, on the second part. */
-  readonly confirmed: readonly Judged[];
-  readonly winner: Judged;
+  readonly confirmed: readonly Scored[];
+  readonly winner: Scored;
   readonly objectiveName: string;
   readonly learned: readonly Learned[];
   readonly inputDim: number;
@@ -114,7 +114,7 @@ export function trainReport(parts: ReportParts): TrainReport {
   };
 }
 
-function candidateReport(one: Judged, confirmed: Judged | undefined, seed: number): CandidateReport {
+function candidateReport(one: Scored, confirmed: Scored | undefined, seed: number): CandidateReport {
   const { candidate, recall, scores, compactDistance } = one;
   return {
     name: candidate.name,

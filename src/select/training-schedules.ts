@@ -3,7 +3,7 @@ import { directionsFor, DIRECTIONS_MAX } from '../knn/build-knn-graph.js';
 import { defaultSettings, type LossName, type TrainSettings } from '../train/options.js';
 
 /** One training to be run: a candidate's name and how its settings differ from the loss's defaults. */
-export interface LearnedPlan {
+export interface TrainingSchedule {
   readonly name: string;
   readonly settings: Partial<TrainSettings>;
   readonly init: Start;
@@ -118,7 +118,7 @@ export interface BudgetFacts {
 }
 
 export interface BudgetedPlans {
-  readonly plans: readonly LearnedPlan[];
+  readonly plans: readonly TrainingSchedule[];
   /** Names of candidates that the budget is too small for. */
   readonly leftOut: readonly string[];
   /** Names of candidates whose weights would take too much memory. */
@@ -147,7 +147,7 @@ export function firstLayerBytes(encoder: string, dims: { inputDim: number; outpu
 export function plansForBudget(facts: BudgetFacts): BudgetedPlans {
   const { budgetSeconds, linearOnly } = facts;
   const left = Math.max(budgetSeconds * 0.2, budgetSeconds - preparationSeconds(facts));
-  const plans: LearnedPlan[] = [];
+  const plans: TrainingSchedule[] = [];
   const leftOut: string[] = [];
   const tooWide: string[] = [];
   for (const { name, share, stepsMin, stepsMax, init, optional = false, settings } of AUTO) {
@@ -195,7 +195,7 @@ function perplexityFor(pcaRecall: number): number {
 export function explicitPlan(
   settings: Partial<TrainSettings>,
   init: 'pca' | 'random' | undefined,
-): LearnedPlan {
+): TrainingSchedule {
   const { loss = 'neighbourhood-kl', encoder = 'linear' } = settings;
   const residual = encoder.startsWith('residual');
   const name = loss === 'barlow-twins' ? 'tldr' : residual ? 'neighbourhood-kl-residual' : 'neighbourhood-kl';

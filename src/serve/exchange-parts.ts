@@ -1,10 +1,10 @@
-import type { WriteGuard } from '../store/write-guard.js';
+import type { WriteInterceptor } from '../store/write-guard.js';
 import type { Log } from '../core/run.js';
 import type { NameLookup } from './protocol.js';
 import type { ByteBudget } from './byte-budget.js';
 import type { Metrics } from './metrics.js';
 import type { ProxyLimits } from './proxy-options.js';
-import type { Rewriting } from './rewriter-pool.js';
+import type { RewriterPool } from './rewriter-pool.js';
 import type { Shadow } from './shadow.js';
 
 /** What clients did to served collections, by the clients' name of the collection. */
@@ -19,9 +19,9 @@ export interface ExchangeParts {
   readonly limits: ProxyLimits;
   readonly budget: ByteBudget;
   readonly metrics: Metrics;
-  readonly guard: WriteGuard | undefined;
+  readonly guard: WriteInterceptor | undefined;
   readonly names: NameLookup | undefined;
-  readonly rewriting: () => Rewriting;
+  readonly rewriting: () => RewriterPool;
   readonly shadow: () => Shadow | null;
   /** True once no more requests are wanted: connections end with the answers under way. */
   readonly draining: () => boolean;

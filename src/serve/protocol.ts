@@ -5,7 +5,7 @@
  */
 import type { Matrix } from '../core/matrix.js';
 import type { VectorProjector } from '../store/served.js';
-import type { Aliases, PermissionRequests, Touched, WriteOutcome } from '../store/write-guard.js';
+import type { Aliases, PermissionRequests, AffectedPoints, WriteOutcome } from '../store/write-guard.js';
 
 /** Vectors that are to be projected before a rewrite can end. */
 export interface ProjectionJob {
@@ -16,7 +16,7 @@ export interface ProjectionJob {
 }
 
 /** A rewrite that waits for its vectors, so that those of several requests can be projected together. */
-export interface Projecting<Result> extends ProjectionJob {
+export interface PendingRewrite<Result> extends ProjectionJob {
   /** Called once, with n x outputDim. */
   finish(y: Matrix): Result;
 }
@@ -26,15 +26,15 @@ export function projected({ projector, as, x }: ProjectionJob): Matrix {
   return as === 'points' ? projector.project(x) : projector.projectQueries(x);
 }
 
-export function isProjecting<Result extends object>(
-  begun: Result | Projecting<Result>,
-): begun is Projecting<Result> {
+export function isPendingRewrite<Result extends object>(
+  begun: Result | PendingRewrite<Result>,
+): begun is PendingRewrite<Result> {
   return 'finish' in begun;
 }
 
 /** The rewrite at its end, its vectors projected by themselves. */
-export function finished<Result extends object>(begun: Result | Projecting<Result>): Result {
-  return isProjecting(begun) ? begun.finish(projected(begun)) : begun;
+export function finished<Result extends object>(begun: Result | PendingRewrite<Result>): Result {
+  return isPendingRewrite(begun) ? begun.finish(projected(begun)) : begun;
 }
 
 /** A request's first line, and its headers with lower-case names. */
@@ -128,7 +128,7 @@ export interface RestRewriter {
     head: RestHead,
     body: Uint8Array,
     lookups?: readonly LookupAnswer[],
-  ): RestRewrite | Projecting<RestRewrite>;
+  ): RestRewrite | PendingRewrite<RestRewrite>;
   /** The same to its end. */
   rewrite(head: RestHead, body: Uint8Array, lookups?: readonly LookupAnswer[]): RestRewrite;
   /** @param body decompressed; the status may be an error's */
@@ -214,7 +214,7 @@ export interface GrpcRewriter {
     path: string,
     message: Uint8Array,
     lookups?: readonly Uint8Array[],
-  ): GrpcRewrite | Projecting<GrpcRewrite>;
+  ): GrpcRewrite | PendingRewrite<GrpcRewrite>;
   /** The same to its end. */
   rewrite(path: string, message: Uint8Array, lookups?: readonly Uint8Array[]): GrpcRewrite;
   rewriteAnswer(form: AnswerForm, message: Uint8Array): Uint8Array;
@@ -242,7 +242,7 @@ export type Change<Request, Refusal> =
       readonly kind: 'points';
       /** The collection's configured name. */
       readonly collection: string;
-      readonly touched: Touched;
+      readonly touched: AffectedPoints;
       /** The source's own name. */
       readonly ownName: string;
       /** By the source's own name; in all else, `wait` included, as its client sent it. */
@@ -306,7 +306,7 @@ export interface RestChanges {
    * @param body decompressed
    * @param aliases those that it was routed by
    */
-  begin(head: RestHead, body: Uint8Array, aliases: Aliases): RestChange | Projecting<RestChange>;
+  begin(head: RestHead, body: Uint8Array, aliases: Aliases): RestChange | PendingRewrite<RestChange>;
   /** The same to its end. */
   read(head: RestHead, body: Uint8Array, aliases: Aliases): RestChange;
   /** Whether the answer to a request for permission gives it. */
@@ -328,7 +328,7 @@ export interface GrpcChanges {
    * @param message decompressed, without the five bytes of framing
    * @param aliases read after the call came
    */
-  begin(path: string, message: Uint8Array, aliases: Aliases): GrpcChange | Projecting<GrpcChange>;
+  begin(path: string, message: Uint8Array, aliases: Aliases): GrpcChange | PendingRewrite<GrpcChange>;
   /** The same to its end. */
   read(path: string, message: Uint8Array, aliases: Aliases): GrpcChange;
   /** @param text the message of a call's status */

@@ -1,4 +1,4 @@
-import type { WriteGuard } from '../store/write-guard.js';
+import type { WriteInterceptor } from '../store/write-guard.js';
 import type { Log } from '../core/run.js';
 import type {
   FailureAnswer,
@@ -81,7 +81,7 @@ export interface ProxyOptions {
   readonly limits?: Partial<ProxyLimits>;
   readonly failure: FailureAnswer;
   /** Writes to followed collections go through it. */
-  readonly guard?: WriteGuard | undefined;
+  readonly guard?: WriteInterceptor | undefined;
   /** Asked about every name by which a request addresses a collection. */
   readonly names?: NameLookup | undefined;
   readonly log?: Log | undefined;

@@ -6,7 +6,7 @@ import {
   type AnswerForm,
   type GrpcRewrite,
   type LookupAnswer,
-  type Projecting,
+  type PendingRewrite,
   type RestHead,
   type RestRewrite,
   type GrpcChange,
@@ -59,7 +59,7 @@ interface Waiting {
  * Rewrites large bodies in worker threads. The file that a thread runs is the composition root's: it knows the
  * adapter, loads the encoders and calls `answerRewrites`.
  */
-export class RewritePool {
+export class RewriteThreads {
   readonly #file: URL;
   readonly #data: unknown;
   readonly #size: number;
@@ -152,7 +152,7 @@ export function answerRewrites(rewriters: Rewriters): void {
 export function begin(
   { rest, grpc, changes }: Rewriters,
   task: RewriteTask,
-): AnyResult | Projecting<AnyResult> {
+): AnyResult | PendingRewrite<AnyResult> {
   switch (task.kind) {
     case 'rest':
       return rest.begin(task.head, task.body, task.lookups);

@@ -1,6 +1,6 @@
 import type { Aliases, WriteOutcome } from '../store/write-guard.js';
 import {
-  isProjecting,
+  isPendingRewrite,
   type Addressed,
   type AnswerForm,
   type CallStatus,
@@ -17,7 +17,7 @@ import { ProjectionQueue } from './projection-queue.js';
 import type { Rewriters } from './proxy-options.js';
 import {
   begin,
-  type RewritePool,
+  type RewriteThreads,
   type RewriteResults,
   type RewriteTask,
   type Rewritten,
@@ -28,15 +28,15 @@ import {
  * those of others, large ones in worker threads, so that the event loop is never held for long. A request uses one
  * state from its beginning to its end; a state that was replaced goes when its last request has ended.
  */
-export class Rewriting {
+export class RewriterPool {
   readonly #rewriters: Rewriters;
-  readonly #pool: RewritePool | null;
+  readonly #pool: RewriteThreads | null;
   readonly #workerBytesMin: number;
   readonly #projections = new ProjectionQueue();
   #users = 0;
   #retired = false;
 
-  constructor(rewriters: Rewriters, pool: RewritePool | null, workerBytesMin: number) {
+  constructor(rewriters: Rewriters, pool: RewriteThreads | null, workerBytesMin: number) {
     this.#rewriters = rewriters;
     this.#pool = pool;
     this.#workerBytesMin = workerBytesMin;
@@ -49,7 +49,7 @@ export class Rewriting {
   }
 
   /** Released, and another held in its place. */
-  exchangedFor(next: Rewriting): Rewriting {
+  exchangedFor(next: RewriterPool): RewriterPool {
     const held = next.use();
     this.release();
     return held;
@@ -126,7 +126,7 @@ export class Rewriting {
   ): Promise<Rewritten<RewriteResults[Kind]>> {
     if (this.#pool !== null && task.body.length >= this.#workerBytesMin) return this.#pool.run<Kind>(task);
     const begun = begin(this.#rewriters, task);
-    const result = isProjecting(begun) ? begun.finish(await this.#projections.project(begun)) : begun;
+    const result = isPendingRewrite(begun) ? begun.finish(await this.#projections.project(begun)) : begun;
     // The kind of the result is the task's.
     return { result: result as RewriteResults[Kind], body: task.body };
   }

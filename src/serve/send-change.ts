@@ -1,5 +1,5 @@
 import { TldrError } from '../core/errors.js';
-import type { PermissionRequests, WriteGuard, WriteOutcome } from '../store/write-guard.js';
+import type { PermissionRequests, WriteInterceptor, WriteOutcome } from '../store/write-guard.js';
 import type { Change, Named, Unnamed } from './protocol.js';
 
 /** How one transport makes requests and reads their answers. */
@@ -39,7 +39,7 @@ const NAME_TRIES = 5;
  */
 export async function sendUnnamed<Request, Answer>(
   { name, permission }: Unnamed<Request>,
-  { guard, tries }: { readonly guard: WriteGuard; readonly tries: number },
+  { guard, tries }: { readonly guard: WriteInterceptor; readonly tries: number },
   { make, isPermitted }: Pick<ChangeSender<Request, Answer>, 'make' | 'isPermitted'>,
 ): Promise<'pass' | 'again' | { readonly answer: Answer }> {
   if (guard.isKnown(name)) return 'pass';
@@ -56,7 +56,7 @@ export async function sendUnnamed<Request, Answer>(
  */
 export async function makeUnnamed<Request, Answer>(
   change: Unnamed<Request> & { readonly request: Request },
-  at: { readonly guard: WriteGuard; readonly tries: number },
+  at: { readonly guard: WriteInterceptor; readonly tries: number },
   sender: Pick<ChangeSender<Request, Answer>, 'make' | 'isPermitted'>,
 ): Promise<'again' | Answer> {
   const sent = await sendUnnamed(change, at, sender);
@@ -102,7 +102,7 @@ export async function refusalOfServer<Request, Answer>(
  */
 export async function sendChange<Request, Answer>(
   change: Sendable<Request>,
-  { guard, permittedBy }: { readonly guard: WriteGuard; readonly permittedBy: PermittedBy | null },
+  { guard, permittedBy }: { readonly guard: WriteInterceptor; readonly permittedBy: PermittedBy | null },
   sender: ChangeSender<Request, Answer>,
 ): Promise<Answer> {
   if (change.kind === 'points') return writePoints(change, { guard, permittedBy }, sender);
@@ -128,7 +128,7 @@ async function writePoints<Request, Answer>(
     ownName,
     request,
   }: Extract<Change<Request, never>, { readonly kind: 'points' }>,
-  { guard, permittedBy }: { readonly guard: WriteGuard; readonly permittedBy: PermittedBy | null },
+  { guard, permittedBy }: { readonly guard: WriteInterceptor; readonly permittedBy: PermittedBy | null },
   sender: ChangeSender<Request, Answer>,
 ): Promise<Answer> {
   const byAlias = permittedBy === 'alias' ? named : null;
@@ -148,7 +148,7 @@ async function writePoints<Request, Answer>(
  */
 async function makeOwned<Request, Answer>(
   { collection, request }: Owned<Request>,
-  guard: WriteGuard,
+  guard: WriteInterceptor,
   make: (request: Request) => Promise<Answer>,
 ): Promise<Answer> {
   const answer = await make(request);
@@ -162,7 +162,7 @@ async function makeOwned<Request, Answer>(
  * was made.
  * @throws UNAVAILABLE where the name is an alias by now
  */
-export async function refuseAlias(name: string, guard: WriteGuard): Promise<void> {
+export async function refuseAlias(name: string, guard: WriteInterceptor): Promise<void> {
   if ((await guard.aliases()).has(name))
     throw new TldrError('UNAVAILABLE', `"${name}" became an alias while it was written to: repeat the write`);
 }
@@ -174,7 +174,7 @@ export async function refuseAlias(name: string, guard: WriteGuard): Promise<void
  */
 async function makeNamed<Request, Answer>(
   { alias, collection, request }: Named<Request>,
-  guard: WriteGuard,
+  guard: WriteInterceptor,
   { make, isDenied }: ChangeSender<Request, Answer>,
 ): Promise<Answer> {
   const answer = await make(request);

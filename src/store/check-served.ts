@@ -35,7 +35,7 @@ export interface ServeRequest {
  * @throws INVALID_ARGUMENT for a collection that no migration made, and for options out of range
  * @throws MISMATCH where encoder, dimensions or layout are not those of the collection
  */
-export function serveCollection(request: ServeRequest): ServedCollection {
+export function checkServed(request: ServeRequest): ServedCollection {
   const { name, spec, aliases, projector, candidatesMax, allowsExact, options = {} } = request;
   const { oversampling = OVERSAMPLING_DEFAULT, scoreThreshold = 'pass', vectorAnswers = 'refuse' } = options;
   const description = targetDescription(spec);

@@ -10,7 +10,7 @@ export const RECORD_KEY = 'tldr-record';
 export const JOURNAL_KEY = 'tldr-journal';
 
 /** Where the record of a migration is kept: on a machine, or in the target's own database. */
-export type RecordKept = 'file' | 'database';
+export type StateBackend = 'file' | 'database';
 
 /** What the target's metadata says about itself. */
 export interface TargetDescription {
@@ -37,7 +37,7 @@ export function targetDescription(spec: CollectionSpec): TargetDescription | nul
 }
 
 /** Where a target says that its migration's record is kept; null for one that does not say. */
-export function recordKept({ metadata }: CollectionSpec): RecordKept | null {
+export function recordKept({ metadata }: CollectionSpec): StateBackend | null {
   const text = metadata[RECORD_KEY];
   const value: unknown = text === undefined ? null : JSON.parse(text);
   return value === 'file' || value === 'database' ? value : null;

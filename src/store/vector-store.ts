@@ -136,7 +136,7 @@ export interface PointBatch {
   readonly ids: readonly PointId[];
   readonly vectors: Matrix;
   readonly hasVector: Uint8Array;
-  readonly rest: readonly Uint8Array[];
+  readonly extra: readonly Uint8Array[];
   /** Bytes this batch holds in memory, for flow control. */
   readonly sizeBytes: number;
 }
@@ -152,7 +152,7 @@ export interface VectorColumn {
 export interface WriteBatch {
   readonly ids: readonly PointId[];
   readonly vectors: readonly VectorColumn[];
-  readonly rest: readonly Uint8Array[];
+  readonly extra: readonly Uint8Array[];
 }
 
 export interface ScanOptions extends RunOptions {
@@ -231,7 +231,7 @@ export interface StoreCapabilities {
 }
 
 /** How busy a store is with one collection, as far as it says. */
-export interface StoreLoad {
+export interface StoreStatus {
   /** Indexes are being built or parts of the collection merged. */
   readonly optimizing: boolean;
   /** Why it cannot do that any more, or null. */
@@ -292,7 +292,7 @@ export interface VectorStore {
    */
   matchingIds(collection: string, condition: PointCondition): AsyncIterable<readonly PointId[]>;
   /** Resolves when every write that the store took before, acknowledged or not, can be read. */
-  settle(collection: string): Promise<void>;
+  waitForApplied(collection: string): Promise<void>;
   /** Disjoint ranges that cover every possible id, about equally full: to be chosen once and stored. */
   splitRanges(
     collection: string,
@@ -339,7 +339,7 @@ export interface VectorStore {
    * Ends the bulk load: restores every setting of `spec` and waits until the collection is ready.
    * @throws TIMEOUT when it does not get on
    */
-  finish(spec: CollectionSpec, run?: RunOptions): Promise<void>;
+  finishBulkLoad(spec: CollectionSpec, run?: RunOptions): Promise<void>;
   deleteCollection(collection: string): Promise<void>;
   setMetadata(collection: string, metadata: Readonly<Record<string, string>>): Promise<void>;
 
@@ -362,9 +362,9 @@ export interface VectorStore {
   /** What the store lets through of a collection. */
   requestLimits(collection: string): Promise<RequestLimits>;
   /** How busy the store is with a collection: one small request. */
-  load(collection: string): Promise<StoreLoad>;
+  status(collection: string): Promise<StoreStatus>;
   /** Calls that the store turned away as too many since it was opened here, those repeated with success included. */
-  refusals(): number;
+  rateLimitCount(): number;
 
   /** Alias name to collection name, of the whole store. */
   aliases(): Promise<ReadonlyMap<string, string>>;
@@ -372,14 +372,14 @@ export interface VectorStore {
   switchAlias(alias: string, collection: string): Promise<void>;
   /** Removes an alias; what it led to stays. No error where there is none. */
   dropAlias(alias: string): Promise<void>;
-  /** Why `shadowName` cannot be used on this store, in words, or null; reads only. */
+  /** Why `aliasOverCollection` cannot be used on this store, in words, or null; reads only. */
   shadowingRefusal(): Promise<string | null>;
   /**
    * Lets the name of an existing collection lead to another one, in one atomic step: the first is hidden until
    * `dropAlias` of its name, and `deleteCollection` of the name removes the hidden one. A store that does not
    * promise this tries it on collections of its own first. @throws UNSUPPORTED
    */
-  shadowName(name: string, collection: string): Promise<void>;
+  aliasOverCollection(name: string, collection: string): Promise<void>;
   createPayloadIndex(collection: string, field: string, schemaJson: string): Promise<void>;
 
   /** A point's rest bytes from its payload as JSON text; no other vectors. */
@@ -389,9 +389,9 @@ export interface VectorStore {
   /** The same rest always gives the same bytes, whatever order the server sent it in; vectors may be left out. */
   canonicalRest(rest: Uint8Array, options?: { readonly withoutVectors?: readonly string[] }): Uint8Array;
   /** Every component of another vector of a point, of all rows of a multivector, or null. */
-  restFloats(rest: Uint8Array, name: string): Float32Array | null;
+  extraFloats(rest: Uint8Array, name: string): Float32Array | null;
   /** A dense vector of `dim` values among the other vectors of a point, or null. */
-  restVector(rest: Uint8Array, name: string, dim: number): Float32Array | null;
+  extraVector(rest: Uint8Array, name: string, dim: number): Float32Array | null;
   estimateMemory(spec: CollectionSpec, pointCount: number): MemoryEstimate;
   close(): Promise<void>;
 }

@@ -9,20 +9,20 @@ import type { PointCondition } from './vector-store.js';
  */
 
 /** A collection that is being migrated. */
-export interface FollowedFacts {
+export interface MirroredFacts {
   /** What clients call it: the source's own name, or an alias of it. */
   readonly name: string;
   /** The collections' own names. */
   readonly source: string;
   readonly target: string;
   /** Vectors of the source that the migration may reduce: those of the encoder's size, or the one that it reduces. */
-  readonly vectors: readonly FollowedVector[];
+  readonly vectors: readonly MirroredVector[];
   /** Bytes of one stored component of a compact vector; those of float32 until the target exists. */
   readonly compactBytes: number;
 }
 
 /** A dense vector of a source, as the source stores it. */
-export interface FollowedVector {
+export interface MirroredVector {
   readonly name: string;
   readonly distance: Distance;
   /** Bytes per component: 4 float32, 2 float16, 1 uint8. */
@@ -30,7 +30,7 @@ export interface FollowedVector {
 }
 
 /** With what projects its vectors, which is no plain data. */
-export interface FollowedCollection extends FollowedFacts {
+export interface MirroredCollection extends MirroredFacts {
   readonly projector: VectorProjector;
 }
 
@@ -38,7 +38,7 @@ export interface FollowedCollection extends FollowedFacts {
 export type Aliases = ReadonlyMap<string, string>;
 
 /** The points that a request may change; too many are no fault, one too few is. */
-export interface Touched {
+export interface AffectedPoints {
   readonly ids: readonly PointId[];
   readonly conditions: readonly PointCondition[];
 }
@@ -67,9 +67,9 @@ export interface Sent<Answer> {
 }
 
 /** Stands between clients' writes and the source. */
-export interface WriteGuard {
+export interface WriteInterceptor {
   /**
-   * The aliases at a moment after this was called, which `Rewriting` knows by then too.
+   * The aliases at a moment after this was called, which `RewriteContext` knows by then too.
    * @throws UNAVAILABLE where the database does not say
    */
   aliases(): Promise<Aliases>;
@@ -84,5 +84,9 @@ export interface WriteGuard {
    * @throws UNAVAILABLE where nothing was sent, or what was written cannot be read yet; INVALID_ARGUMENT for a
    * condition that cannot be looked up
    */
-  write<Answer>(collection: string, touched: Touched, send: () => Promise<Sent<Answer>>): Promise<Answer>;
+  write<Answer>(
+    collection: string,
+    touched: AffectedPoints,
+    send: () => Promise<Sent<Answer>>,
+  ): Promise<Answer>;
 }

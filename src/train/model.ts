@@ -130,7 +130,7 @@ export function initialParameters(
  * x [n, inputDim] to the encoder's output [n, outputDim], batch norm over each of `groups` views. The hidden layer of a
  * residual encoder reads `coordinates` [n, hiddenInputDim] where there are such.
  */
-export function encode<T>(
+export function forward<T>(
   ops: Ops<T>,
   model: Model,
   parameters: readonly T[],

@@ -8,7 +8,7 @@ import { neighborhoodBatch, pairBatches, rngFor, type Neighbors } from './batche
 import { barlowTwins, neighbourhoodKl } from './losses.js';
 import {
   createModel,
-  encode,
+  forward,
   foldEncoder,
   initialParameters,
   parseArchitecture,
@@ -183,7 +183,7 @@ function planRun(
     widths: [sample.cols],
     loss: <T>(ops: Ops<T>, parameters: readonly T[], [batch]: readonly T[]) => {
       if (batch === undefined) throw noView();
-      const z = encode(ops, model, parameters, { x: batch, groups: 2 });
+      const z = forward(ops, model, parameters, { x: batch, groups: 2 });
       const p = projectHead(ops, model, parameters, { x: z, groups: 2 });
       return barlowTwins(ops, p, { lambda: settings.lambda, scale: settings.lossScale });
     },
@@ -231,7 +231,7 @@ function neighbourhoodPlan(
     widths: views.map(({ cols }) => cols),
     loss: <T>(ops: Ops<T>, parameters: readonly T[], [batch, along]: readonly T[]) => {
       if (batch === undefined) throw noView();
-      const z = encode(ops, model, parameters, {
+      const z = forward(ops, model, parameters, {
         x: batch,
         ...(along === undefined ? {} : { coordinates: along }),
         groups: 1,

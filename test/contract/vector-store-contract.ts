@@ -68,7 +68,7 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
       await store.upsert(name, {
         ids,
         vectors: [{ name: '', matrix: x, has: all(ids.length) }],
-        rest: restOf(ids),
+        extra: restOf(ids),
       });
       return x;
     };
@@ -80,9 +80,9 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
       expect(batch!.ids).toEqual(IDS);
       expect(batch!.vectors.data).toEqual(x.data);
       const canonical = (rest: Uint8Array): string => Buffer.from(store.canonicalRest(rest)).toString();
-      expect(batch!.rest.map(canonical)).toEqual(restOf(IDS).map(canonical));
+      expect(batch!.extra.map(canonical)).toEqual(restOf(IDS).map(canonical));
       expect(canonical(store.packRest('{"v":1}'))).not.toBe(canonical(store.packRest('{"v":1.0}')));
-      expect(store.payloadJson(batch!.rest[1]!)).toBe('{"n":9007199254740993}');
+      expect(store.payloadJson(batch!.extra[1]!)).toBe('{"n":9007199254740993}');
     });
 
     test('scans from any id, existing or not, up to any id, in batches of the size asked for', async () => {
@@ -111,7 +111,7 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
       const ids = Array.from({ length: 120 }, (_, i) => BigInt(i));
       const has = Uint8Array.from(ids, (_, i) => (i % 3 === 0 ? 0 : 1));
       const x = random(120, 3);
-      await store.upsert('sparse-set', { ids, vectors: [{ name: '', matrix: x, has }], rest: restOf(ids) });
+      await store.upsert('sparse-set', { ids, vectors: [{ name: '', matrix: x, has }], extra: restOf(ids) });
       const batches = await scanAll('sparse-set');
       expect(batches.flatMap(({ hasVector }) => [...hasVector])).toEqual([...has]);
       for (const size of [20, 80, 500]) {
@@ -133,7 +133,7 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
           {
             ids: [id],
             vectors: [{ name: '', matrix: other, has: all(1) }],
-            rest: [store.packRest('{"new":true}')],
+            extra: [store.packRest('{"new":true}')],
           },
           { insertOnly },
         );
@@ -144,7 +144,7 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
       const found = await store.retrieve('writes', [77n, 1n, 0n, U64_MAX, 4242n], { vectorName: '' });
       expect(found.ids).toEqual([0n, 1n, 77n]);
       expect([...found.vectors.data]).toEqual([...row(x, 0), ...other.data, ...other.data]);
-      expect(store.payloadJson(found.rest[1]!)).toBe('{"new":true}');
+      expect(store.payloadJson(found.extra[1]!)).toBe('{"new":true}');
       expect(await store.count('writes')).toBe(IDS.length - 1);
     });
 
@@ -170,8 +170,8 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
           { name: '', matrix: full, has: all(60) },
           { name: 'small', matrix: small, has: all(60) },
         ];
-        await store.upsert(name, { ids, vectors: columns, rest: restOf(ids) });
-        await store.finish(target);
+        await store.upsert(name, { ids, vectors: columns, extra: restOf(ids) });
+        await store.finishBulkLoad(target);
         const query = { vectorName: '', vector: row(full, 5), limit: 4, exact: true, withPayload: true };
         const direct = await store.search(name, query);
         if (distance !== 'Dot') expect(direct[0]!.id).toBe(5n);
@@ -183,14 +183,14 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
         const few = await store.search(name, { ...query, prefetch: { ...prefetch, limit: 2 } });
         expect(few).toHaveLength(2);
         const [batch] = await scanAll(name);
-        expect(store.restVector(batch!.rest[0]!, 'small', 2)).toHaveLength(2);
-        expect(store.restVector(batch!.rest[0]!, 'none', 2)).toBeNull();
-        expect(store.restFloats(batch!.rest[0]!, 'small')).toEqual(
-          store.restVector(batch!.rest[0]!, 'small', 2),
+        expect(store.extraVector(batch!.extra[0]!, 'small', 2)).toHaveLength(2);
+        expect(store.extraVector(batch!.extra[0]!, 'none', 2)).toBeNull();
+        expect(store.extraFloats(batch!.extra[0]!, 'small')).toEqual(
+          store.extraVector(batch!.extra[0]!, 'small', 2),
         );
-        expect(store.restFloats(batch!.rest[0]!, 'none')).toBeNull();
+        expect(store.extraFloats(batch!.extra[0]!, 'none')).toBeNull();
         const without = (options: { withoutVectors?: string[] }): number =>
-          store.canonicalRest(batch!.rest[0]!, options).length;
+          store.canonicalRest(batch!.extra[0]!, options).length;
         expect(without({ withoutVectors: ['small'] })).toBeLessThan(without({}));
       },
     );
@@ -209,7 +209,7 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
       };
       const target = store.deriveTarget(source, change);
       await store.create(target);
-      await store.finish(target);
+      await store.finishBulkLoad(target);
       const actual: CollectionSpec = await store.describe('derive-compact');
       expect(actual.vectors).toEqual([{ ...source.vectors[0], dim: 2 }]);
       expect(JSON.parse(actual.metadata['tldr']!)).toEqual({ x: 1 });
@@ -265,7 +265,7 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
           }
           const target = store.deriveTarget(source, change);
           await store.create(target);
-          await store.finish(target);
+          await store.finishBulkLoad(target);
           const actual = await store.describe(name);
           expect(store.differences(target, actual)).toEqual([]);
           expect(store.vectorStorage(actual, 'small')).toMatchObject({
@@ -314,8 +314,8 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
       x.data.forEach((value, i) => (x.data[i] = Math.round(value * 40 + 128)));
       const ids = Array.from({ length: rows }, (_, i) => BigInt(i));
       const vectors = storages.map((_, i) => ({ name: `v${i}`, matrix: x, has: all(rows) }));
-      await store.upsert('scratch', { ids, vectors, rest: ids.map(() => store.packRest('{}')) });
-      await store.finish(scratch);
+      await store.upsert('scratch', { ids, vectors, extra: ids.map(() => store.packRest('{}')) });
+      await store.finishBulkLoad(scratch);
       expect((await store.describe('scratch')).metadata).toEqual({ mark: '{"x":1}' });
       const bytes = new Map((await store.measureVectors('scratch')).map((one) => [one.name, one]));
       const componentBytes = { float32: 4, float16: 2, uint8: 1 };
@@ -352,8 +352,8 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
 
     test('tells its load, and how long a search takes', async () => {
       const x = await filled('busy');
-      expect(await store.load('busy')).toMatchObject({ optimizing: false, failure: null });
-      expect(store.refusals()).toBe(0);
+      expect(await store.status('busy')).toMatchObject({ optimizing: false, failure: null });
+      expect(store.rateLimitCount()).toBe(0);
       const took = await store.timeSearch('busy', { vectorName: '', vector: row(x, 0), limit: 3 });
       expect(took).toBeGreaterThan(0);
     });
@@ -370,7 +370,7 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
       expect([...before.keys()]).toEqual(idsOf(await scanAll('versions')));
       expect(await read()).toEqual(before);
       const column = { name: '', matrix: matrixFromRows([[...row(x, 0)]]), has: all(1) };
-      await store.upsert('versions', { ids: [1005n], vectors: [column], rest: [store.packRest('{}')] });
+      await store.upsert('versions', { ids: [1005n], vectors: [column], extra: [store.packRest('{}')] });
       await store.deletePoints('versions', [1007n]);
       const after = await read();
       expect(after.has(1007n)).toBe(false);
@@ -403,14 +403,14 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
       expect(await store.exists('seen-a')).toBe(true);
       expect(await store.shadowingRefusal()).toBeNull();
       const before = await store.listCollections();
-      await store.shadowName('seen-a', 'seen-b');
+      await store.aliasOverCollection('seen-a', 'seen-b');
       expect(await store.count('seen-a')).toBe(other);
       expect([...(await store.aliases())].filter(([, to]) => to === 'seen-b')).toEqual([
         ['seen-a', 'seen-b'],
       ]);
       await store.dropAlias('seen-a');
       expect(await store.count('seen-a')).toBe(own);
-      await store.shadowName('seen-a', 'seen-b');
+      await store.aliasOverCollection('seen-a', 'seen-b');
       await store.deleteCollection('seen-a');
       expect(await store.count('seen-a')).toBe(other);
       expect([...(await store.listCollections()), 'seen-a'].sort()).toEqual([...before].sort());

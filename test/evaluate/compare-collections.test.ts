@@ -7,7 +7,7 @@ import type { ScoredPoint, SearchRequest, VectorStore } from '../../src/store/ve
 import {
   compareCollections,
   type CollectionComparison,
-  type CompareOptions,
+  type CompareCollectionsOptions,
 } from '../../src/evaluate/compare-collections.js';
 import { COMPACT_DIM, DIM, idAt, tinyEncoder } from '../support/migrate/fixtures.js';
 
@@ -48,20 +48,20 @@ beforeAll(async () => {
   const full = { name: '', matrix: vectors, has };
   const reduced = (name: string): typeof full => ({ name, matrix: encoder.project(vectors), has });
   await create('full', [['', DIM]]);
-  await store.upsert('full', { ids, vectors: [full], rest });
+  await store.upsert('full', { ids, vectors: [full], extra: rest });
   await create('compact', [['', COMPACT_DIM]]);
-  await store.upsert('compact', { ids, vectors: [reduced('')], rest });
+  await store.upsert('compact', { ids, vectors: [reduced('')], extra: rest });
   await create('two-stage', [
     ['', DIM],
     ['compact', COMPACT_DIM],
   ]);
-  await store.upsert('two-stage', { ids, vectors: [full, reduced('compact')], rest });
+  await store.upsert('two-stage', { ids, vectors: [full, reduced('compact')], extra: rest });
 });
 
 const compact = { layout: 'compact', vector: '', compact: '' } as const;
 const twoStage = { layout: 'two-stage', vector: '', compact: 'compact' } as const;
 
-function options(changes: Partial<CompareOptions> = {}): CompareOptions {
+function options(changes: Partial<CompareCollectionsOptions> = {}): CompareCollectionsOptions {
   return {
     source: { store, collection: 'full', vectorName: '', distance: 'cosine' },
     target: { store, collection: 'compact', ...compact },

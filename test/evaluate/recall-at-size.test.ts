@@ -4,7 +4,7 @@ import { readNpy } from '../../src/files/npy.js';
 import { Kernel } from '../../src/encoder/kernel.js';
 import { gatherRows, type Matrix } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
-import { randomHalves, recallOf, recallPerDoubling } from '../../src/plan/ranking.js';
+import { randomHalves, recallAtTen, recallPerDoubling } from '../../src/plan/ranking.js';
 import {
   certaintyOf,
   expectedRecall,
@@ -76,9 +76,9 @@ test('carried on from 1,250, 2,500 and 5,000 real embeddings it comes near what 
         const depth = 10 * oversampling;
         const mean = (of: (q: number) => number): number =>
           truth.reduce((sum, _, q) => sum + of(q), 0) / truth.length;
-        const kept = mean((q) => recallOf(truth[q]!, found[q]!.slice(0, depth)));
+        const kept = mean((q) => recallAtTen(truth[q]!, found[q]!.slice(0, depth)));
         const change = mean((q) => recallPerDoubling(truth[q]!, found[q]!, { depth, halves }));
-        const real = mean((q) => recallOf(truthOfAll[q]!, foundInAll[q]!.slice(0, depth)));
+        const real = mean((q) => recallAtTen(truthOfAll[q]!, foundInAll[q]!.slice(0, depth)));
         const expected = expectedRecall(kept, change, Math.log2(all.rows / n)).value;
         errors.push({ kept: Math.abs(kept - real), expected: Math.abs(expected - real), real });
       }

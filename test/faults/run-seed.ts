@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { rm } from 'node:fs/promises';
 import { Rng } from '../../src/core/rng.js';
-import { writePlan } from '../../src/migrate/dual-write/journal-state.js';
+import { writeDesiredState } from '../../src/migrate/dual-write/journal-state.js';
 import { Scenario } from '../support/migrate/migrating-scenario.js';
 import { Copying } from './copying.js';
 import type { FrailServer } from './frail-server.js';
@@ -77,11 +77,11 @@ async function migrate(
   await Promise.race([copying.begun, copying.ended()]);
   await trouble.some(5, copying);
   await copying.ended();
-  await writePlan(scenario.journal, { state: 'copied', side: 'source' });
+  await writeDesiredState(scenario.journal, { state: 'copied', side: 'source' });
   await trouble.some(2);
   await scenario.want({ state: 'copied', side: 'source' }, ({ caughtUp }) => caughtUp);
   for (const side of ['target', 'source', 'target'] as const) {
-    await writePlan(scenario.journal, { state: 'copied', side });
+    await writeDesiredState(scenario.journal, { state: 'copied', side });
     await trouble.some(2);
     await scenario.want({ state: 'copied', side }, () => true);
     await trouble.some(2);

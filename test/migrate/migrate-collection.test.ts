@@ -116,7 +116,7 @@ describe.each(['compact', 'two-stage'] as const)('%s', (layout) => {
       layout === 'compact'
         ? [{ name: '', matrix: reduced, has }]
         : [full, { name: 'compact', matrix: reduced, has }];
-    await store.upsert('target', { ids: [id], vectors, rest: [store.packRest(payload)] });
+    await store.upsert('target', { ids: [id], vectors, extra: [store.packRest(payload)] });
   }
 });
 
@@ -220,7 +220,7 @@ describe('refuses', () => {
     await store.upsert('broken', {
       ids: [5n],
       vectors: [{ name: '', matrix: broken, has: Uint8Array.of(1) }],
-      rest: [store.packRest('{}')],
+      extra: [store.packRest('{}')],
     });
     const run = migrateCollection(options({ sourceCollection: 'broken', encoder: tinyEncoder(1, 'euclid') }));
     await expect(run).rejects.toMatchObject({

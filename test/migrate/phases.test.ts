@@ -15,7 +15,7 @@ import type { PlacedMigration } from '../../src/migrate/plan/migration-options.j
 import type { MigrationHook } from '../../src/migrate/plan/migration-events.js';
 import { migrationStatus } from '../../src/migrate/run/migration-status.js';
 import { recordFile } from '../../src/migrate/state/in-file.js';
-import type { RecordPlace } from '../../src/migrate/state/location.js';
+import type { StateLocation } from '../../src/migrate/state/location.js';
 import { rollBack } from '../../src/migrate/cutover/roll-back.js';
 import { verifyRecorded, type VerifyRequest } from '../../src/migrate/verify/from-state.js';
 import { contentOf, fill, idAt, memorySpec, tinyEncoder } from '../support/migrate/fixtures.js';
@@ -26,7 +26,7 @@ const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-phases-'));
 afterAll(() => rm(folder, { recursive: true }));
 
 let store: VectorStore;
-let place: RecordPlace;
+let place: StateLocation;
 let path: string;
 let records = 0;
 
@@ -52,7 +52,7 @@ function start(changes: Partial<PlacedMigration> = {}): ReturnType<typeof startM
   });
 }
 
-const sides = (): { source: VectorStore; target: VectorStore; place: RecordPlace } => ({
+const sides = (): { source: VectorStore; target: VectorStore; place: StateLocation } => ({
   source: store,
   target: store,
   place,
@@ -237,7 +237,7 @@ test('a pause stops a run at a batch, refuses the next, and loses nothing', asyn
   // The first batch is under way until the run has seen the pause.
   let goOn = (): void => undefined;
   const paused = new Promise<void>((resolve) => (goOn = resolve));
-  const watched: RecordPlace = {
+  const watched: StateLocation = {
     ...place,
     isPaused: async () => {
       const isPaused = await place.isPaused();

@@ -10,7 +10,7 @@ import {
   configsOf,
   fitByteMap,
   fullVariants,
-  requestOf,
+  searchRequestOf,
   toBytes,
   variantData,
 } from '../../src/plan/variants.js';
@@ -111,7 +111,7 @@ test('encoders are chosen by labels and by judgements of the drawn sample', asyn
   expect(judged.queries).toEqual({ count: 30, heldOut: false, training: 30 });
 });
 
-test.each(['create', 'upsert', 'finish', 'measureVectors', 'search'] as const)(
+test.each(['create', 'upsert', 'finishBulkLoad', 'measureVectors', 'search'] as const)(
   'the scratch collection is gone when %s fails',
   async (method) => {
     const failing: VectorStore = { ...store, [method]: () => Promise.reject(new Error('broken')) };
@@ -170,7 +170,7 @@ test('rows: each way of keeping vectors where it makes sense', () => {
   expect(fullVariants(vector, current, kinds).map(oversamplings)).toEqual([[1], [], [1], [1, 4]]);
   expect(compact.map(oversamplings)).toEqual([[1, 4], [1, 4], [4], [1, 4]]);
   const vectors = { full: new Float32Array(64), own: new Float32Array(8) };
-  expect(requestOf({ variant: compact[0]!, oversampling: 4 }, vectors)).toMatchObject({
+  expect(searchRequestOf({ variant: compact[0]!, oversampling: 4 }, vectors)).toMatchObject({
     vectorName: 'full',
     prefetch: { vectorName: 'c8-float32', limit: 40 },
   });

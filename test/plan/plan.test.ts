@@ -6,12 +6,12 @@ import {
   parseTarget,
   planReportRows,
   storageOf,
-  type PlanRow,
+  type SizingRow,
   type PointBytes,
 } from '../../src/plan/sizing-row.js';
-import { ndcgOf, randomHalves, recallOf, recallPerDoubling } from '../../src/plan/ranking.js';
+import { ndcgOf, randomHalves, recallAtTen, recallPerDoubling } from '../../src/plan/ranking.js';
 
-function rowOf(label: string, recall: number, changes: Partial<PlanRow> = {}): PlanRow {
+function rowOf(label: string, recall: number, changes: Partial<SizingRow> = {}): SizingRow {
   return {
     label,
     ...{ kind: 'compact', dim: 32, datatype: 'float32', oversampling: 1, layout: 'compact' },
@@ -115,8 +115,8 @@ describe('rankings', () => {
   const truth = Array.from({ length: 40 }, (_, i) => i);
 
   test('recall and order against the true one', () => {
-    expect(recallOf(truth, [0, 1, 2, 3, 4, 50, 51])).toBe(0.5);
-    expect(recallOf([], [1])).toBe(1);
+    expect(recallAtTen(truth, [0, 1, 2, 3, 4, 50, 51])).toBe(0.5);
+    expect(recallAtTen([], [1])).toBe(1);
     expect(ndcgOf(truth, truth)).toBe(1);
     expect(ndcgOf(truth, [9, 8, 7, 6, 5, 4, 3, 2, 1, 0])).toBeLessThan(1);
     expect(ndcgOf(truth, [50])).toBe(0);

@@ -4,7 +4,7 @@ import { Rng } from '../../src/core/rng.js';
 import { geometryOf } from '../../src/select/candidate.js';
 import { fitClosedForms } from '../../src/select/fit-closed-forms.js';
 import { fitLearned, type LearnedFits } from '../../src/select/fit-learned.js';
-import type { LearnedPlan, Start } from '../../src/select/training-schedules.js';
+import type { TrainingSchedule, Start } from '../../src/select/training-schedules.js';
 import { splitSample } from '../../src/select/split-sample.js';
 
 const BASE = 'neighbourhood-kl';
@@ -19,18 +19,18 @@ function sample(): ReturnType<typeof matrix> {
 }
 
 /** @param learningRate of the linear training; 1e300 lets its first update diverge */
-const base = (learningRate: number): LearnedPlan => ({
+const base = (learningRate: number): TrainingSchedule => ({
   ...{ name: BASE, init: 'pca' },
   settings: { loss: 'neighbourhood-kl', learningRate, steps: 2, nNeighbors: 5 },
 });
 
-const dependent = (init: Start): LearnedPlan => ({
+const dependent = (init: Start): TrainingSchedule => ({
   ...{ name: DEPENDENT, init },
   settings: { loss: 'neighbourhood-kl', encoder: 'residual-8', steps: 2, nNeighbors: 5 },
 });
 
 async function fit(
-  plans: readonly LearnedPlan[],
+  plans: readonly TrainingSchedule[],
   asked: string | null = null,
 ): Promise<LearnedFits & { readonly warnings: readonly string[] }> {
   const { train } = splitSample(sample(), options);

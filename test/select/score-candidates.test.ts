@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import type { EncoderNetwork } from '../../src/encoder/network.js';
 import { matrix } from '../../src/core/matrix.js';
-import { choose, type Judged } from '../../src/select/score-candidates.js';
+import { choose, type Scored } from '../../src/select/score-candidates.js';
 
 const OUTPUT_DIM = 2;
 
@@ -10,7 +10,7 @@ function judged(
   name: string,
   mean: number,
   { inputDim = 8, twoMaps = false }: { inputDim?: number; twoMaps?: boolean } = {},
-): Judged {
+): Scored {
   const layer = { weight: matrix(inputDim, OUTPUT_DIM), bias: null, relu: false };
   const network: EncoderNetwork = { normalizeInput: false, layers: [layer], normalizeOutput: false };
   const scores = new Float64Array(1000).fill(mean);
@@ -26,7 +26,7 @@ function judged(
   };
 }
 
-const chosen = (...all: Judged[]): string | undefined => choose(all)?.candidate.name;
+const chosen = (...all: Scored[]): string | undefined => choose(all)?.candidate.name;
 
 test('the best is chosen, however much it costs', () => {
   const dear = judged('dear', 0.802, { inputDim: 80 });

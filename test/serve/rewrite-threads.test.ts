@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { RewritePool } from '../../src/serve/rewrite-threads.js';
+import { RewriteThreads } from '../../src/serve/rewrite-threads.js';
 
 const WORKER = new URL('../../src/cli/serve/rewrite-worker.js', import.meta.url);
 
@@ -11,7 +11,7 @@ const task = () =>
   }) as const;
 
 test('a pool that was closed rewrites nothing more, and says so', async () => {
-  const pool = new RewritePool({ file: WORKER, data: { served: [], followed: [] }, size: 2 });
+  const pool = new RewriteThreads({ file: WORKER, data: { served: [], followed: [] }, size: 2 });
   expect((await pool.run(task())).body).toHaveLength(0);
   const underWay = pool.run(task()).then(
     () => null,

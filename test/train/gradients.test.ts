@@ -3,7 +3,7 @@ import { Rng } from '../../src/core/rng.js';
 import { barlowTwins, neighbourhoodKl } from '../../src/train/losses.js';
 import {
   createModel,
-  encode,
+  forward,
   initialParameters,
   parseArchitecture,
   projectHead,
@@ -36,7 +36,7 @@ function modelStep(
     widths: [INPUT_DIM],
     loss: <T>(ops: Ops<T>, parameters: readonly T[], [batch]: readonly T[]): T => {
       if (batch === undefined) throw new RangeError('one view expected');
-      const z = encode(ops, model, parameters, { x: batch, groups });
+      const z = forward(ops, model, parameters, { x: batch, groups });
       if (loss === 'barlow') {
         return barlowTwins(ops, projectHead(ops, model, parameters, { x: z, groups }), {
           lambda: 0.1,

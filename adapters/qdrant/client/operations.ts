@@ -82,7 +82,7 @@ export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
 );
 
 /** The request that the client would send, its body still an object; null where it would have none. */
-export function requestOf(
+export function restRequestOf(
   { method, path }: Operation,
   payload: Payload,
 ): { readonly url: string; readonly body: Payload | null } {

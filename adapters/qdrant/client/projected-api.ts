@@ -7,7 +7,7 @@ import type {
   RestRewriter,
 } from '../../../src/serve/protocol.js';
 import type { ServedCollection } from '../../../src/store/served.js';
-import { OPERATIONS, operationFor, requestOf, type Operation, type Payload } from './operations.js';
+import { OPERATIONS, operationFor, restRequestOf, type Operation, type Payload } from './operations.js';
 import { fromText, toText } from './values.js';
 import {
   isAnswered,
@@ -85,7 +85,7 @@ class ProjectedCall {
   async run(operation: Operation, payload: Payload): Promise<ApiResponse> {
     await this.#readLimits();
     this.#rewriter = this.#served.rewriter;
-    const { url, body } = requestOf(operation, payload);
+    const { url, body } = restRequestOf(operation, payload);
     const head: RestHead = { method: operation.method, url, headers: {} };
     const route = this.#rewriter.route(head);
     switch (route.kind) {

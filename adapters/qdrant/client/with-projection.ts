@@ -1,6 +1,6 @@
 import { Encoder } from '../../../src/encoder/model.js';
 import { TldrError } from '../../../src/core/errors.js';
-import { serveCollection, type ServeOptions } from '../../../src/store/check-served.js';
+import { checkServed, type ServeOptions } from '../../../src/store/check-served.js';
 import type { ServedCollection, VectorProjector } from '../../../src/store/served.js';
 import { listAt, parseJson, textAt } from '../transport/json.js';
 import { requestLimits } from '../serve/request-limits.js';
@@ -62,7 +62,7 @@ export async function withProjection<Client extends ProjectableClient>(
       );
     const info = parseJson(toText(await collectionOf(asking, target)));
     const spec = specFromInfo(target, info, []);
-    served.push(serveCollection({ name, spec, aliases, projector, ...requestLimits(spec), options }));
+    served.push(checkServed({ name, spec, aliases, projector, ...requestLimits(spec), options }));
   }
   return through(client, projectedApi(inner, served));
 }

@@ -108,7 +108,7 @@ export class BatchBuilder {
       vectors: rowRange(this.#vectors, 0, rows),
       hasVector: this.#hasVector.subarray(0, rows),
       // What `packRest` makes of a point's other vectors and its payload.
-      rest: this.#restEnds.map((end, i) => all.subarray(this.#restEnds[i - 1] ?? 0, end)),
+      extra: this.#restEnds.map((end, i) => all.subarray(this.#restEnds[i - 1] ?? 0, end)),
       sizeBytes: this.#sizeBytes,
     };
   }

@@ -16,7 +16,7 @@ import {
 import { PAYLOAD_DEPTH_MAX } from './payload-depth.js';
 import { pointJson } from './json.js';
 import type { Grpc } from '../transport/grpc.js';
-import { limitsOf, setPayload, type Place } from './transfer.js';
+import { limitsOf, setPayload, type CollectionRef } from './transfer.js';
 import type { Rest } from '../transport/rest.js';
 import { idJson, pathOf, shardKeyJson } from './sampling.js';
 import { textReadAs } from '../transport/server-double.js';
@@ -33,8 +33,12 @@ const POINT_DEPTH_MAX = 124;
  * Returns the batch with the JSON text of each payload that gRPC cannot carry. Those payloads are read again over REST.
  * A point that was deleted meanwhile keeps what gRPC gave.
  */
-export async function readExactPayloads(rest: Rest, place: Place, batch: PointBatch): Promise<PointBatch> {
-  const inexact = batch.ids.filter((_, i) => hasInexactPayload(batch.rest[i] ?? new Uint8Array(0)));
+export async function readExactPayloads(
+  rest: Rest,
+  place: CollectionRef,
+  batch: PointBatch,
+): Promise<PointBatch> {
+  const inexact = batch.ids.filter((_, i) => hasInexactPayload(batch.extra[i] ?? new Uint8Array(0)));
   if (inexact.length === 0) return batch;
   const texts = new Map<string, string>();
   for (let start = 0, taken = 0; start < inexact.length; start += taken) {
@@ -49,17 +53,17 @@ export async function readExactPayloads(rest: Rest, place: Place, batch: PointBa
     }
   }
   const asked = new Set(inexact);
-  const exact = batch.rest.map((bytes, i) => {
+  const exact = batch.extra.map((bytes, i) => {
     const id = batch.ids[i];
     if (id === undefined || !asked.has(id)) return bytes;
     return withExactPayload(bytes, texts.get(stringifyJson(idJson(id))) ?? payloadJson(bytes));
   });
-  return { ...batch, rest: exact };
+  return { ...batch, extra: exact };
 }
 
 async function payloadsOf(
   rest: Rest,
-  place: Place,
+  place: CollectionRef,
   { ids, reads }: { readonly ids: readonly PointId[]; readonly reads: IdReads },
 ): Promise<Json[]> {
   const path = `${pathOf(place.collection)}/points`;
@@ -78,14 +82,14 @@ async function payloadsOf(
  */
 export function byTransport(batch: WriteBatch): { readonly grpc: WriteBatch; readonly restAt: number[] } {
   const restAt: number[] = [];
-  const rest = batch.rest.map((bytes, i) => {
+  const extra = batch.extra.map((bytes, i) => {
     const json = exactPayload(bytes);
     if (json === null) return bytes;
     const carried = withPayloadEntries(bytes, json);
     if (carried === null) restAt.push(i);
     return carried ?? bytes;
   });
-  const grpc = { ...batch, rest };
+  const grpc: WriteBatch = { ...batch, extra };
   if (restAt.length === 0) return { grpc, restAt };
   const overRest = new Set(restAt);
   const kept = batch.ids.flatMap((_, i) => (overRest.has(i) ? [] : [i]));
@@ -95,7 +99,7 @@ export function byTransport(batch: WriteBatch): { readonly grpc: WriteBatch; rea
 function pointsAt(batch: WriteBatch, kept: readonly number[]): WriteBatch {
   return {
     ids: kept.flatMap((i) => batch.ids[i] ?? []),
-    rest: kept.flatMap((i) => batch.rest[i] ?? []),
+    extra: kept.flatMap((i) => batch.extra[i] ?? []),
     vectors: batch.vectors.map(({ name, matrix, has }) => ({
       name,
       matrix: gatherRows(matrix, kept),
@@ -112,7 +116,7 @@ function pointsAt(batch: WriteBatch, kept: readonly number[]): WriteBatch {
  */
 export async function writeExactPoints(
   { rest, grpc }: { readonly rest: Rest; readonly grpc: Grpc },
-  place: Place,
+  place: CollectionRef,
   write: {
     readonly batch: WriteBatch;
     readonly restAt: readonly number[];
@@ -139,7 +143,7 @@ export async function writeExactPoints(
   };
   for (const i of restAt) {
     const id = batch.ids[i];
-    const payload = exactPayload(batch.rest[i] ?? new Uint8Array(0));
+    const payload = exactPayload(batch.extra[i] ?? new Uint8Array(0));
     if (id === undefined || payload === null) continue;
     const at = { ...place, id };
     const { text, depth, after } = writable(at, payload);
@@ -162,7 +166,7 @@ export async function writeExactPoints(
   await flush();
 }
 
-interface PointPlace extends Place {
+interface PointPlace extends CollectionRef {
   readonly id: PointId;
 }
 
@@ -254,10 +258,10 @@ function written(value: Json): Written | null {
   return { text: isList ? `[${texts.join()}]` : `{${texts.join()}}`, depth: depth + 1 };
 }
 
-function shardOf({ shardKey }: Place): { shard_key?: Json } {
+function shardOf({ shardKey }: CollectionRef): { shard_key?: Json } {
   return shardKey === undefined ? {} : { shard_key: shardKeyJson(shardKey) };
 }
 
-function shardText({ shardKey }: Place): string {
+function shardText({ shardKey }: CollectionRef): string {
   return shardKey === undefined ? '' : `,"shard_key":${stringifyJson(shardKeyJson(shardKey))}`;
 }

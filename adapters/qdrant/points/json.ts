@@ -10,7 +10,7 @@ export function pointJson(batch: WriteBatch, i: number, payload: string): string
   const vectors = batch.vectors
     .filter(({ has }) => has[i] !== 0)
     .map(({ name, matrix }) => entryJson(name, floatsJson(row(matrix, i))));
-  const others = restVectors(batch.rest[i] ?? new Uint8Array(0)).map(({ name, value }) =>
+  const others = restVectors(batch.extra[i] ?? new Uint8Array(0)).map(({ name, value }) =>
     entryJson(name, vectorJson(value)),
   );
   const id = batch.ids[i];

@@ -198,7 +198,7 @@ export function restVectors(rest: Uint8Array): { name: string; value: Uint8Array
 }
 
 /** A dense vector among the entries of rest, or null. */
-export function restVector(rest: Uint8Array, name: string, dim: number): Float32Array | null {
+export function extraVector(rest: Uint8Array, name: string, dim: number): Float32Array | null {
   const entry = unpackRest(rest)
     .vectors.map(decodeEntry)
     .find((one) => one.name === name);
@@ -291,7 +291,7 @@ export function doubleJson(value: number): string {
 }
 
 /** Every component of one of a point's other vectors, or null. */
-export function restFloats(rest: Uint8Array, name: string): Float32Array | null {
+export function extraFloats(rest: Uint8Array, name: string): Float32Array | null {
   const found = unpackRest(rest)
     .vectors.map(decodeEntry)
     .find((entry) => entry.name === name);

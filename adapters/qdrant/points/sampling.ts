@@ -14,7 +14,7 @@ import {
   RETRIEVE_POINTS,
   retrievePoints,
   scanPoints,
-  type Place,
+  type CollectionRef,
   type VectorPlace,
 } from './transfer.js';
 import type { Rest } from '../transport/rest.js';
@@ -47,7 +47,7 @@ export function idOf(value: Json | undefined): PointId {
 }
 
 /** Up to `wanted` distinct random ids, asked for in as many requests as their limit takes. */
-export async function randomIds(rest: Rest, place: Place, wanted: number): Promise<PointId[]> {
+export async function randomIds(rest: Rest, place: CollectionRef, wanted: number): Promise<PointId[]> {
   const found = new Set<PointId>();
   for (let dry = 0; found.size < wanted && dry < DRY_ROUNDS_MAX;) {
     const before = found.size;
@@ -60,12 +60,12 @@ export async function randomIds(rest: Rest, place: Place, wanted: number): Promi
   return [...found];
 }
 
-function requestSize(place: Place, wanted: number): number {
+function requestSize(place: CollectionRef, wanted: number): number {
   return Math.min(wanted, limitsOf(place).now.queryPoints, SAMPLE_REQUEST_POINTS);
 }
 
 /** Random ids of one request. */
-async function someIds(rest: Rest, place: Place, wanted: number): Promise<PointId[]> {
+async function someIds(rest: Rest, place: CollectionRef, wanted: number): Promise<PointId[]> {
   const { collection, shardKey } = place;
   const shard = shardKey === undefined ? {} : { shard_key: shardKeyJson(shardKey) };
   const result = await limitsOf(place).keeping(() => {
@@ -124,7 +124,10 @@ export function inProportion(total: number, weights: readonly number[]): number[
 }
 
 /** Whether a sample is read faster in order than point by point. Where reads are limited, the fewer requests decide. */
-export function isReadByScan(place: Place, { size, count }: { size: number; count: number }): boolean {
+export function isReadByScan(
+  place: CollectionRef,
+  { size, count }: { size: number; count: number },
+): boolean {
   const { readTokens, reads } = limitsOf(place).now;
   if (readTokens === Infinity) return size * 2 >= count;
   const perPage = Math.min(COUNTED_BATCH_POINTS, limitsOf(place).now.queryPoints);

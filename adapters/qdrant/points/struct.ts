@@ -43,7 +43,7 @@ export class PointStructs {
     this.#batch = batch;
     this.#columns = batch.vectors.map(columnOf);
     const columnBytes = this.#columns.reduce((sum, { head, rowBytes }) => sum + head.length + rowBytes, 0);
-    this.sizeBytes = batch.rest.reduce((sum, rest) => sum + rest.length + columnBytes + HEAD_BYTES, 0);
+    this.sizeBytes = batch.extra.reduce((sum, rest) => sum + rest.length + columnBytes + HEAD_BYTES, 0);
   }
 
   /**
@@ -55,7 +55,7 @@ export class PointStructs {
     readonly write: (out: ProtoWriter, field: number) => void;
   } {
     const id = this.#batch.ids[i];
-    const rest = this.#batch.rest[i];
+    const rest = this.#batch.extra[i];
     if (id === undefined || rest === undefined)
       throw new TldrError('INVALID_ARGUMENT', 'a batch has ids without points');
     const columns = this.#columns.filter(({ has }) => has[i] !== 0);

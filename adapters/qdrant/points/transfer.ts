@@ -34,13 +34,13 @@ const WRITE_BYTES_MAX = 24 * 1024 ** 2;
 export const RETRIEVE_POINTS = 256;
 const DELETE_POINTS = 10_000;
 
-export interface Place {
+export interface CollectionRef {
   readonly collection: string;
   readonly shardKey?: ShardKey | undefined;
   readonly limits?: KnownLimits;
 }
 
-export interface VectorPlace extends Place {
+export interface VectorPlace extends CollectionRef {
   readonly vectorName: string;
   readonly dim: number;
 }
@@ -81,7 +81,7 @@ export async function* scanPoints(
 }
 
 /** What strict mode allows at a place. */
-export function limitsOf({ limits = KnownLimits.none }: Place): KnownLimits {
+export function limitsOf({ limits = KnownLimits.none }: CollectionRef): KnownLimits {
   return limits;
 }
 
@@ -108,7 +108,7 @@ function firstPoints(batch: PointBatch, count: number): PointBatch {
     ids: batch.ids.slice(0, count),
     vectors: { ...vectors, rows: count, data: vectors.data.subarray(0, count * vectors.cols) },
     hasVector: batch.hasVector.subarray(0, count),
-    rest: batch.rest.slice(0, count),
+    extra: batch.extra.slice(0, count),
     sizeBytes: batch.sizeBytes,
   };
 }
@@ -193,7 +193,7 @@ export async function retrievePoints(
 interface WayById {
   readonly method: string;
   readonly result: number;
-  readonly message: (place: Place, ids: readonly PointId[], withPayload: boolean) => ProtoWriter;
+  readonly message: (place: CollectionRef, ids: readonly PointId[], withPayload: boolean) => ProtoWriter;
 }
 
 /** GetPoints: collection 1, ids 2, with_payload 4, with_vectors 5, shard_key_selector 7; answer: result 1. */
@@ -231,7 +231,7 @@ const BY_CONDITION: WayById = {
 /** UpsertPoints: collection 1, wait 2, points 3, shard_key_selector 5; `insertOnly` where existing points stay. */
 export async function upsertPoints(
   grpc: Grpc,
-  place: Place,
+  place: CollectionRef,
   {
     batch,
     insertOnly,
@@ -274,7 +274,7 @@ export async function upsertPoints(
 /** SetPayloadPoints: collection 1, wait 2, payload 3 (entries), points_selector 5 (points 1: ids 1), shard_key_selector 7. */
 export async function setPayload(
   grpc: Grpc,
-  place: Place,
+  place: CollectionRef,
   { id, entries }: { readonly id: PointId; readonly entries: readonly Uint8Array[] },
 ): Promise<void> {
   const request = new ProtoWriter().string(1, place.collection).varint(2, 1);
@@ -285,7 +285,7 @@ export async function setPayload(
 }
 
 /** DeletePoints: collection 1, wait 2, points 3 (ids 1: PointsIdsList, ids 1), shard_key_selector 5. */
-export async function deletePoints(grpc: Grpc, place: Place, ids: readonly PointId[]): Promise<void> {
+export async function deletePoints(grpc: Grpc, place: CollectionRef, ids: readonly PointId[]): Promise<void> {
   for (let start = 0, taken = 0; start < ids.length; start += taken) {
     taken = Math.min(DELETE_POINTS, limitsOf(place).now.deletePoints);
     const list = new ProtoWriter();

@@ -1,4 +1,4 @@
-import type { Aliases, FollowedFacts } from '../../../src/store/write-guard.js';
+import type { Aliases, MirroredFacts } from '../../../src/store/write-guard.js';
 import { firstNonFiniteRow } from '../../../src/core/matrix.js';
 import { overflowIn, overflowText } from '../../../src/store/stored-component.js';
 import type { ServedCollection } from '../../../src/store/served.js';
@@ -234,7 +234,7 @@ export function fullNotStored({ vector, inputDim, outputDim, projector }: Served
 }
 
 /** The collection that a name leads to; null for one that is not served. */
-export function servedBy(name: string, collections: readonly ServedCollection[]): ServedCollection | null {
+export function findServed(name: string, collections: readonly ServedCollection[]): ServedCollection | null {
   return collections.find(({ names }) => names.includes(name)) ?? null;
 }
 
@@ -282,7 +282,7 @@ export function refuseFollowed(what: string): Refusal {
 }
 
 /** The target of a migration is filled from its source alone. @throws Refusal */
-export function refuseFollowedTarget(name: string, collections: readonly FollowedFacts[]): void {
+export function refuseFollowedTarget(name: string, collections: readonly MirroredFacts[]): void {
   const followed = collections.find(({ target }) => target === name);
   if (followed !== undefined)
     throw new Refusal(
@@ -295,7 +295,7 @@ export function refuseFollowedTarget(name: string, collections: readonly Followe
  * The collection being migrated whose source a name reaches; null for a name that reaches neither source nor target.
  * @throws Refusal for a name that reaches the target, and for one that must reach the source and does not
  */
-export function followedBy<Followed extends FollowedFacts>(
+export function followedBy<Followed extends MirroredFacts>(
   name: string,
   collections: readonly Followed[],
   aliases: Aliases,
@@ -325,7 +325,7 @@ export function followedBy<Followed extends FollowedFacts>(
 }
 
 /** Every name that reaches a collection being migrated, or its target. */
-export function followedNames(collections: readonly FollowedFacts[], aliases: Aliases): ReadonlySet<string> {
+export function followedNames(collections: readonly MirroredFacts[], aliases: Aliases): ReadonlySet<string> {
   const own = collections.flatMap(({ name, source, target }) => [name, source, target]);
   const reaching = [...aliases].filter(([, collection]) =>
     collections.some(({ source, target }) => collection === source || collection === target),

@@ -51,7 +51,7 @@ export async function shadowingRefusal(rest: Rest): Promise<string | null> {
  * a collection has that name, and aliases are looked up first. Undocumented, so tried on a scratch pair before.
  * @throws UNSUPPORTED in a cluster, and where the server behaves otherwise
  */
-export async function shadowName(rest: Rest, name: string, collection: string): Promise<void> {
+export async function aliasOverCollection(rest: Rest, name: string, collection: string): Promise<void> {
   const refusal = await shadowingRefusal(rest);
   if (refusal !== null) throw new TldrError('UNSUPPORTED', refusal);
   await tryShadowing(rest);

@@ -1,6 +1,6 @@
 import { TldrError } from '../../../src/core/errors.js';
 import { listAt, num, numberAt, valueAt, type Json } from '../transport/json.js';
-import { limitsOf, type Place } from '../points/transfer.js';
+import { limitsOf, type CollectionRef } from '../points/transfer.js';
 import type { Rest } from '../transport/rest.js';
 import { pathOf, shardKeyJson } from '../points/sampling.js';
 import { StrictRefusal } from '../transport/strict-refusal.js';
@@ -8,7 +8,7 @@ import { StrictRefusal } from '../transport/strict-refusal.js';
 const PAGE_POINTS = 10_000;
 
 /** How many points there are, exactly; read page by page where strict mode allows no exact count. */
-export async function countPoints(rest: Rest, place: Place): Promise<number> {
+export async function countPoints(rest: Rest, place: CollectionRef): Promise<number> {
   const { collection, shardKey } = place;
   const shard = shardKey === undefined ? {} : { shard_key: shardKeyJson(shardKey) };
   try {

@@ -5,7 +5,7 @@ import type { PointCondition } from '../../../src/store/vector-store.js';
 import { CONDITION_FORM } from './condition-form.js';
 import type { Grpc } from '../transport/grpc.js';
 import { listAt, num, parseJson, valueAt, type Json, type JsonObject } from '../transport/json.js';
-import { limitsOf, type Place } from '../points/transfer.js';
+import { limitsOf, type CollectionRef } from '../points/transfer.js';
 import type { Rest } from '../transport/rest.js';
 import { idOf, pathOf } from '../points/sampling.js';
 import { StrictRefusal } from '../transport/strict-refusal.js';
@@ -31,7 +31,7 @@ interface IdPage {
  */
 export async function* matchingIds(
   { rest, grpc }: { readonly rest: Rest; readonly grpc: Grpc },
-  place: Place,
+  place: CollectionRef,
   { form, bytes }: PointCondition,
 ): AsyncGenerator<readonly PointId[]> {
   let filter = form === CONDITION_FORM.json ? jsonOf(bytes) : null;
@@ -70,7 +70,7 @@ interface PageRequest<Filter> {
   readonly from: PointId | null;
 }
 
-async function restPage(rest: Rest, { collection }: Place, page: PageRequest<Json>): Promise<IdPage> {
+async function restPage(rest: Rest, { collection }: CollectionRef, page: PageRequest<Json>): Promise<IdPage> {
   const { filter, limit, from } = page;
   const body: JsonObject = { filter, limit: num(limit), with_payload: false, with_vector: false };
   if (from !== null) body['offset'] = typeof from === 'bigint' ? num(from) : from;
@@ -83,7 +83,11 @@ async function restPage(rest: Rest, { collection }: Place, page: PageRequest<Jso
 }
 
 /** ScrollPoints: filter 2, offset 3, limit 4, with_payload 6, with_vectors 7; answer: next_page_offset 1, result 2. */
-async function grpcPage(grpc: Grpc, { collection }: Place, page: PageRequest<Uint8Array>): Promise<IdPage> {
+async function grpcPage(
+  grpc: Grpc,
+  { collection }: CollectionRef,
+  page: PageRequest<Uint8Array>,
+): Promise<IdPage> {
   const request = new ProtoWriter().string(1, collection).bytes(2, page.filter);
   if (page.from !== null) request.message(3, encodePointId(page.from));
   request.varint(4, page.limit).message(6, selector(false)).message(7, selector(false));
@@ -104,9 +108,9 @@ async function grpcPage(grpc: Grpc, { collection }: Place, page: PageRequest<Uin
  * condition, the deletion of a payload index that is not there does the same. A collection that has no shard yet, as
  * one sharded by key, has nothing to wait for.
  */
-export async function settle(
+export async function waitForApplied(
   { rest, grpc }: { readonly rest: Rest; readonly grpc: Grpc },
-  { collection }: Place,
+  { collection }: CollectionRef,
 ): Promise<void> {
   const hasNoId = new ProtoWriter(8).message(3, new ProtoWriter(8));
   const nothing = new ProtoWriter(16).message(2, new ProtoWriter(8).message(2, hasNoId));

@@ -20,28 +20,28 @@ import type {
   SearchRequest,
   ShardKey,
   StoreCapabilities,
-  StoreLoad,
+  StoreStatus,
   TargetChange,
   VectorBytes,
   VersionBatch,
   VectorStore,
   WriteBatch,
 } from '../../../src/store/vector-store.js';
-import { pointAlias, readAliases, removeAlias, shadowingRefusal, shadowName } from './aliases.js';
+import { pointAlias, readAliases, removeAlias, shadowingRefusal, aliasOverCollection } from './aliases.js';
 import type { Connection } from './connection.js';
 import { countPoints } from './count.js';
 import { createCollection, createIndex, finishCollection } from './bulk-load.js';
 import { byTransport, readExactPayloads, writeExactPoints } from '../points/exact-payload.js';
 import { insertOnlyOf } from '../points/insert-only.js';
 import { listAt, numberAt, parseJson, textAt, valueAt, type Json } from '../transport/json.js';
-import { matchingIds, settle } from './matching-ids.js';
+import { matchingIds, waitForApplied } from './matching-ids.js';
 import {
   canonicalRest,
   payloadJson,
   REST_FORMAT,
-  restFloats,
+  extraFloats,
   restFromJson,
-  restVector,
+  extraVector,
 } from '../points/payload.js';
 import {
   deletePoints,
@@ -173,8 +173,8 @@ export class QdrantStore implements VectorStore {
     yield* matchingIds(this.#to, { collection, limits }, condition);
   }
 
-  settle(collection: string): Promise<void> {
-    return settle(this.#to, { collection });
+  waitForApplied(collection: string): Promise<void> {
+    return waitForApplied(this.#to, { collection });
   }
 
   async splitRanges(
@@ -245,7 +245,7 @@ export class QdrantStore implements VectorStore {
     await createCollection(this.#server(), spec, { resume: options.resume === true, exists });
   }
 
-  async finish(spec: CollectionSpec, run: RunOptions = {}): Promise<void> {
+  async finishBulkLoad(spec: CollectionSpec, run: RunOptions = {}): Promise<void> {
     this.#known.forget(spec.name);
     await finishCollection(this.#server(), spec, { ...run, stallMs: this.#to.indexingStallMs });
   }
@@ -302,11 +302,11 @@ export class QdrantStore implements VectorStore {
     return { results, readsPerMinute: readTokens };
   }
 
-  async load(collection: string): Promise<StoreLoad> {
+  async status(collection: string): Promise<StoreStatus> {
     return loadOf(await this.#to.rest.call('GET', pathOf(collection)));
   }
 
-  refusals(): number {
+  rateLimitCount(): number {
     return this.#to.refusals();
   }
 
@@ -326,8 +326,8 @@ export class QdrantStore implements VectorStore {
     return shadowingRefusal(this.#to.rest);
   }
 
-  shadowName(name: string, collection: string): Promise<void> {
-    return shadowName(this.#to.rest, name, collection);
+  aliasOverCollection(name: string, collection: string): Promise<void> {
+    return aliasOverCollection(this.#to.rest, name, collection);
   }
 
   async createPayloadIndex(collection: string, field: string, schemaJson: string): Promise<void> {
@@ -346,12 +346,12 @@ export class QdrantStore implements VectorStore {
     return canonicalRest(rest, options.withoutVectors);
   }
 
-  restFloats(rest: Uint8Array, name: string): Float32Array | null {
-    return restFloats(rest, name);
+  extraFloats(rest: Uint8Array, name: string): Float32Array | null {
+    return extraFloats(rest, name);
   }
 
-  restVector(rest: Uint8Array, name: string, dim: number): Float32Array | null {
-    return restVector(rest, name, dim);
+  extraVector(rest: Uint8Array, name: string, dim: number): Float32Array | null {
+    return extraVector(rest, name, dim);
   }
 
   estimateMemory(spec: CollectionSpec, pointCount: number): MemoryEstimate {

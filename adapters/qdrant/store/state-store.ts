@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { isTldrError, TldrError } from '../../../src/core/errors.js';
-import type { RecordStore, Texts } from '../../../src/store/state-store.js';
+import type { StateStore, Fields } from '../../../src/store/state-store.js';
 import { sleep } from '../../../src/core/run.js';
 import { countPoints } from './count.js';
 import { CallError } from '../transport/call-error.js';
@@ -37,7 +37,7 @@ export function openRecordStore({
   readonly rest: Rest;
   readonly version: string;
   readonly endpoint: string;
-}): RecordStore {
+}): StateStore {
   const way = insertOnlyOf(version);
   if (way === null) {
     throw new TldrError(
@@ -84,7 +84,7 @@ function insertOnly(way: InsertOnly): JsonObject {
   return { update_filter: { must: [{ has_id: [] }] } };
 }
 
-function condition(key: string, where: Texts): JsonObject {
+function condition(key: string, where: Fields): JsonObject {
   const same = Object.entries(where).map(([name, value]) => ({ key: name, match: { value } }));
   return { must: [{ has_id: [pointIdOf(key)] }, ...same] };
 }
@@ -94,7 +94,7 @@ async function readEntry(
   rest: Rest,
   key: string,
   names: readonly string[] | undefined,
-): Promise<Texts | null> {
+): Promise<Fields | null> {
   for (const consistency of ['quorum', '1']) {
     const body = { ids: [pointIdOf(key)], with_payload: names === undefined ? true : [...names] };
     const found = await unlessGone(() =>

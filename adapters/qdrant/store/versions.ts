@@ -2,7 +2,7 @@ import { comparePointIds, type PointId } from '../../../src/core/point-id.js';
 import { throwIfAborted } from '../../../src/core/run.js';
 import type { VersionBatch } from '../../../src/store/vector-store.js';
 import { listAt, num, numberAt, valueAt, type Json, type JsonObject } from '../transport/json.js';
-import { limitsOf, type Place } from '../points/transfer.js';
+import { limitsOf, type CollectionRef } from '../points/transfer.js';
 import type { Rest } from '../transport/rest.js';
 import { idOf, pathOf, shardKeyJson } from '../points/sampling.js';
 
@@ -22,7 +22,7 @@ export async function hasOneReplica(rest: Rest, collection: string): Promise<boo
 /** Every point's version. A query whose formula is the same for all points returns them with their versions. */
 export async function* readVersions(
   rest: Rest,
-  place: Place,
+  place: CollectionRef,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<VersionBatch> {
   const { collection, shardKey } = place;

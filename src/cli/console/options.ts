@@ -1,7 +1,7 @@
 import { InvalidArgumentError, type Command } from 'commander';
 import { openQdrant, type OpenQdrantOptions, openQdrantRecords } from '../adapters.js';
 import { loadConfig, type Config } from '../../config/load.js';
-import type { RecordStore } from '../../store/state-store.js';
+import type { StateStore } from '../../store/state-store.js';
 import { SEED_MAX } from '../../core/rng.js';
 import type { Log } from '../../core/run.js';
 import type { VectorStore } from '../../store/vector-store.js';
@@ -63,7 +63,7 @@ export function openStore(
 }
 
 /** The records that the configured server keeps. */
-export function openRecords({ url, apiKey, timeoutMs }: Config, log: Log): Promise<RecordStore> {
+export function openRecords({ url, apiKey, timeoutMs }: Config, log: Log): Promise<StateStore> {
   return openQdrantRecords({ url, apiKey, timeoutMs, log });
 }
 

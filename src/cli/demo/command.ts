@@ -229,13 +229,13 @@ async function load(
     await store.upsert(name, {
       ids: Array.from({ length: part.rows }, (_, i) => BigInt(start + i)),
       vectors: [{ name: '', matrix: part, has: new Uint8Array(part.rows).fill(1) }],
-      rest: Array.from({ length: part.rows }, (_, i) =>
+      extra: Array.from({ length: part.rows }, (_, i) =>
         store.packRest(JSON.stringify({ text: texts[start + i] ?? '' })),
       ),
     });
     run.onProgress({ step: 'loading', done: start + part.rows, total: base.rows, unit: 'points' });
   }
-  await store.finish(spec, run);
+  await store.finishBulkLoad(spec, run);
 }
 
 async function searchAll(

@@ -7,7 +7,7 @@ import type { QuerySet } from '../../evaluate/ask-forms.js';
 import {
   compareCollections,
   type CollectionComparison,
-  type CompareOptions,
+  type CompareCollectionsOptions,
 } from '../../evaluate/compare-collections.js';
 import type { TargetDescription } from '../../store/target-description.js';
 import type { ConsoleRun } from '../console/run.js';
@@ -93,7 +93,7 @@ async function sourceOf(
   store: VectorStore,
   collection: string,
   { encoder, description }: { readonly encoder: Encoder; readonly description: TargetDescription },
-): Promise<CompareOptions['source']> {
+): Promise<CompareCollectionsOptions['source']> {
   const spec = await store.describe(collection);
   const vector = spec.vectors.find(({ name }) => name === description.vector);
   if (vector === undefined) {
@@ -112,7 +112,7 @@ async function sourceOf(
 }
 
 async function readQueries(
-  source: CompareOptions['source'],
+  source: CompareCollectionsOptions['source'],
   {
     flags,
     encoder,

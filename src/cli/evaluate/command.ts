@@ -10,7 +10,7 @@ import { renderReport } from '../../report/render.js';
 import type { ConsoleRun } from '../console/run.js';
 import { evaluateCollections } from './collections.js';
 import { evaluateFiles } from './files.js';
-import { evaluationJunit, failureOf, printComparison, printJudgement, printTerms } from './output.js';
+import { evaluationJunit, failedTerms, printComparison, printJudgement, printTerms } from './output.js';
 import { comparisonPage, formNamed, judgementPage } from '../pages/evaluate-page.js';
 import { checkRequest, numberList, type EvaluateFlags, type EvaluateRequest } from './request.js';
 import { seedNumber, wholeNumber, withConsole, withGlobalFlags, withStore } from '../console/options.js';
@@ -92,7 +92,7 @@ async function evaluate(
   const { name, form, print, page, result } = await measure(request, { encoder, flags, run, config });
   const seconds = (performance.now() - startedAt) / 1000;
   const terms = judgeTerms(request.terms, form);
-  const failure = failureOf(terms);
+  const failure = failedTerms(terms);
   print();
   printTerms(run, terms, form.name);
   if (flags.junit !== undefined) {

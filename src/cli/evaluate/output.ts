@@ -184,7 +184,7 @@ export function printTerms(run: ConsoleRun, terms: readonly TermResult[], form: 
 }
 
 /** What failed, in one line; null when all passed. */
-export function failureOf(terms: readonly TermResult[]): string | null {
+export function failedTerms(terms: readonly TermResult[]): string | null {
   const failed = terms.filter(({ passed }) => !passed);
   if (failed.length === 0) return null;
   const each = failed.map(

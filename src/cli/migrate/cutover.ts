@@ -10,7 +10,7 @@ import {
   type Switch,
 } from '../../migrate/cutover/cut-over-by-alias.js';
 import { readRecorded } from '../../migrate/state/locked.js';
-import type { MigrationRecord } from '../../migrate/state/migration-state.js';
+import type { MigrationState } from '../../migrate/state/migration-state.js';
 import { FORCE_BACK_WORDS, planRollBack, rollBack, type WayBack } from '../../migrate/cutover/roll-back.js';
 import { hooksOf, withHookFlags, type HookFlags } from './hooks.js';
 import { checkCatchUpFlags, lagMaxOf, passesText, withCatchUpFlags, type CatchUpFlags } from './catch-up.js';
@@ -163,7 +163,7 @@ function formOf({ alias, bareName = false, by }: CutoverFlags): CutOverRequest['
 async function catchUpOf(
   { config }: RecordedWork,
   flags: CutoverFlags,
-  record: MigrationRecord,
+  record: MigrationState,
 ): Promise<CatchUpRequest | undefined> {
   const { allowLag, freezeMax = FREEZE_SECONDS } = flags;
   checkCatchUpFlags(flags);

@@ -6,7 +6,7 @@ import {
   planCompletion,
 } from '../../migrate/cutover/end-migration.js';
 import { readRecorded } from '../../migrate/state/locked.js';
-import type { MigrationRecord } from '../../migrate/state/migration-state.js';
+import type { MigrationState } from '../../migrate/state/migration-state.js';
 import { workingOn } from '../../migrate/state/split.js';
 import { recordedCommand, withMigration, type RecordedWork, type RecordFlags } from './state.js';
 
@@ -93,11 +93,11 @@ async function complete(work: RecordedWork, flags: CompleteFlags): Promise<void>
 }
 
 /** What takes the place of an entry with "migrating" in the configuration of `serve`. */
-function plainEntry({ cutOver, sourceCollection, targetCollection, encoderFile }: MigrationRecord): object {
+function plainEntry({ cutOver, sourceCollection, targetCollection, encoderFile }: MigrationState): object {
   return { [cutOver?.name ?? sourceCollection]: { target: targetCollection, encoder: encoderFile } };
 }
 
-function entryLines({ sourceCollection, targetCollection }: MigrationRecord, entry: object): string[] {
+function entryLines({ sourceCollection, targetCollection }: MigrationState, entry: object): string[] {
   return [
     `the proxy goes on serving ${targetCollection} and writing to both sides; to end that, give it a plain entry in "collections", under the name that clients use, and restart it by SIGTERM:`,
     `  ${JSON.stringify(entry)}`,

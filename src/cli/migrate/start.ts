@@ -8,7 +8,7 @@ import {
   type Layout,
   type Quantization,
 } from '../../store/vector-store.js';
-import { GuardingProxy } from '../../migrate/dual-write/proxy-control.js';
+import { ProxyControl } from '../../migrate/dual-write/proxy-control.js';
 import { readRecorded } from '../../migrate/state/locked.js';
 import { copyShare } from '../../migrate/run/copy-share.js';
 import {
@@ -19,9 +19,9 @@ import {
 } from '../../migrate/run/migrate-collection.js';
 import { checkIdentity } from '../../migrate/state/migration-state.js';
 import { planMigration, type MigrationPlan, type MigrationRequest } from '../../migrate/plan/migration.js';
-import type { RecordPlace } from '../../migrate/state/location.js';
-import { checkTuning, UNTUNED } from '../../migrate/throttle/settings.js';
-import { requestOf } from '../../migrate/verify/from-state.js';
+import type { StateLocation } from '../../migrate/state/location.js';
+import { checkThrottleSettings, UNTHROTTLED } from '../../migrate/throttle/settings.js';
+import { migrationRequestOf } from '../../migrate/verify/from-state.js';
 import { megabytes, type ConsoleRun } from '../console/run.js';
 import { TldrError } from '../../core/errors.js';
 import { checkCatchUpFlags, lagMaxOf, passesText, withCatchUpFlags, type CatchUpFlags } from './catch-up.js';
@@ -177,7 +177,7 @@ async function start(
         run.say(`  ${place.label} records this migration: ${record.phase}`);
       }
       if (journal !== undefined) {
-        const { pid } = await new GuardingProxy(journal, plan).living();
+        const { pid } = await new ProxyControl(journal, plan).living();
         run.say(`  writes are followed by process ${pid}, by the journal ${journal}`);
       }
       run.say('dry run: nothing was written');
@@ -199,7 +199,7 @@ async function resume(work: RecordedWork, flags: ResumeFlags): Promise<void> {
     '`migrate status`',
   );
   await place.setPaused(false);
-  const request = { ...requestOf(record), source: store, target: store, encoder };
+  const request = { ...migrationRequestOf(record), source: store, target: store, encoder };
   await copy(request, { place, encoderFile, flags, run, config });
 }
 
@@ -209,7 +209,7 @@ function checkCopyFlags(
   { run, config }: { readonly run: ConsoleRun; readonly config: Config },
 ): void {
   hooksOf(flags, config, run.signal);
-  checkTuning({ ...UNTUNED, ...tuningOf(flags) });
+  checkThrottleSettings({ ...UNTHROTTLED, ...tuningOf(flags) });
   checkCatchUpFlags(flags);
 }
 
@@ -223,7 +223,7 @@ async function copy(
     run,
     config,
   }: {
-    place: RecordPlace;
+    place: StateLocation;
     encoderFile: string;
     journal?: string | undefined;
     flags: RecordFlags & HookFlags & TuneFlags & CatchUpFlags;
@@ -277,7 +277,7 @@ async function copy(
 function sayFollowed(
   run: ConsoleRun,
   { plan, copied, seconds, resumed, caughtUp }: FollowReport,
-  place: RecordPlace,
+  place: StateLocation,
 ): void {
   run.say(`copied ${copied.toLocaleString('en-US')} points in ${seconds.toFixed(1)} s`);
   run.say(
@@ -290,7 +290,7 @@ function sayFollowed(
 function sayDone(
   run: ConsoleRun,
   { plan, copied, seconds, resumed, verify }: MigrationReport,
-  place: RecordPlace,
+  place: StateLocation,
 ): void {
   run.say(
     `copied ${copied.toLocaleString('en-US')} points${resumed ? ' (going on with an earlier run)' : ''} in ${seconds.toFixed(1)} s`,

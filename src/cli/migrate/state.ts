@@ -6,11 +6,11 @@ import { Encoder } from '../../encoder/model.js';
 import { isTldrError, TldrError } from '../../core/errors.js';
 import type { VectorStore } from '../../store/vector-store.js';
 import type { RecordedMigration } from '../../migrate/state/locked.js';
-import type { MigrationRecord } from '../../migrate/state/migration-state.js';
+import type { MigrationState } from '../../migrate/state/migration-state.js';
 import { recordFile } from '../../migrate/state/in-file.js';
 import { recordInStore } from '../../migrate/state/in-database.js';
 import { recordFileIn } from '../../migrate/state/record-name.js';
-import type { RecordPlace } from '../../migrate/state/location.js';
+import type { StateLocation } from '../../migrate/state/location.js';
 import type { ConsoleRun } from '../console/run.js';
 import {
   openRecords,
@@ -65,7 +65,7 @@ export async function placeOf(
   { source, target }: Pair,
   flags: RecordFlags,
   { config, run }: { readonly config: Config; readonly run: ConsoleRun },
-): Promise<RecordPlace> {
+): Promise<StateLocation> {
   if ([source, target].includes(STATE_COLLECTION))
     throw new TldrError('INVALID_ARGUMENT', `${STATE_COLLECTION} holds the records of migrations, no data`);
   const { state, record } = flags;
@@ -120,7 +120,7 @@ export function recordedCommand(
  */
 export async function encoderOf(
   given: string | undefined,
-  record: MigrationRecord | null,
+  record: MigrationState | null,
 ): Promise<{ readonly encoder: Encoder; readonly encoderFile: string }> {
   const file = given ?? record?.encoderFile ?? null;
   const needed =

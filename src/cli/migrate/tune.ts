@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { TldrError } from '../../core/errors.js';
 import { readRecorded } from '../../migrate/state/locked.js';
-import { retune, type Tuning } from '../../migrate/throttle/settings.js';
+import { retune, type ThrottleSettings } from '../../migrate/throttle/settings.js';
 import { recordedCommand, withMigration, type RecordedWork, type RecordFlags } from './state.js';
 import { decimal } from '../console/options.js';
 
@@ -21,7 +21,7 @@ export function withTuneFlags(command: Command): Command {
 }
 
 /** What the flags say; undefined where they say nothing. */
-export function tuningOf({ maxLoad, nice }: TuneFlags): Partial<Tuning> | undefined {
+export function tuningOf({ maxLoad, nice }: TuneFlags): Partial<ThrottleSettings> | undefined {
   if (maxLoad === undefined && nice === undefined) return undefined;
   return {
     ...(maxLoad === undefined ? {} : { maxLoad: maxLoad === 'off' ? null : maxLoad }),
@@ -56,7 +56,7 @@ async function tune(work: RecordedWork, flags: TuneFlags): Promise<void> {
 }
 
 /** A tuning as a line for people. */
-export function tuningLine({ maxLoad, nice }: Tuning): string {
+export function tuningLine({ maxLoad, nice }: ThrottleSettings): string {
   const rest = nice === 0 ? 'never rests' : `rests ${nice} times as long as it works`;
   return `${rest}; ${maxLoad === null ? 'does not look at the load' : `waits while searches take over ${maxLoad}`}`;
 }

@@ -1,4 +1,4 @@
-import type { PlanRow, PlanTarget } from '../../plan/sizing-row.js';
+import type { SizingRow, PlanTarget } from '../../plan/sizing-row.js';
 import { planReportRows } from '../../plan/sizing-row.js';
 import type { RecallPerDim, ReportInput, ReportVerdict } from '../../report/input.js';
 import type { PlanResult } from '../../plan/collection.js';
@@ -11,7 +11,7 @@ export interface PlanPageParts {
   readonly setup: PlanSetup;
   readonly result: PlanResult;
   readonly target: PlanTarget | undefined;
-  readonly chosen: PlanRow | null;
+  readonly chosen: SizingRow | null;
   /** The command that was run, and those that make the chosen configuration. */
   readonly command: string;
   readonly commands: readonly string[];
@@ -78,7 +78,7 @@ function verdictOf({ result, target, chosen }: PlanPageParts): ReportVerdict {
 }
 
 /** Plain searches of float32 vectors, by size. */
-function recallPerDim(rows: readonly PlanRow[]): RecallPerDim[] {
+function recallPerDim(rows: readonly SizingRow[]): RecallPerDim[] {
   const points = rows
     .filter(
       ({ kind, datatype, oversampling }) =>

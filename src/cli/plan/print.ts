@@ -5,7 +5,7 @@ import {
   planReportRows,
   storageOf,
   type PlanChoice,
-  type PlanRow,
+  type SizingRow,
   type PlanTarget,
 } from '../../plan/sizing-row.js';
 import { secondsPerSize, type PlanResult } from '../../plan/collection.js';
@@ -105,7 +105,7 @@ export function printChoice(
     readonly choice: PlanChoice | null;
     readonly target: PlanTarget;
     readonly commands: readonly string[];
-    readonly rows: readonly PlanRow[];
+    readonly rows: readonly SizingRow[];
   },
 ): void {
   run.say('');
@@ -136,13 +136,13 @@ function sure(certainty: number): string {
   return `${(certainty * 100).toFixed(0)} %`;
 }
 
-function nameOf(row: PlanRow): string {
+function nameOf(row: SizingRow): string {
   return `${row.label}${row.oversampling > 1 ? `, ${row.oversampling}x candidates rescored` : ''}`;
 }
 
 /** The commands that make a configuration, search it and serve it. */
 export function planCommands(
-  row: PlanRow,
+  row: SizingRow,
   {
     options,
     setup,
@@ -214,7 +214,7 @@ export function planCommands(
 
 /** Full vectors need no encoder: the server changes how it keeps them. */
 function fullCommands(
-  row: PlanRow,
+  row: SizingRow,
   { setup, url, collection }: { setup: PlanSetup; url: string; collection: string },
 ): string[] {
   if (row.datatype === 'float16' || row.datatype === 'float32' || row.datatype === 'uint8')
@@ -248,7 +248,7 @@ export function resultOf(plan: {
   readonly target: PlanTarget | undefined;
 }): Record<string, unknown> {
   const { collection, setup, result, choice, commands, target } = plan;
-  const plain = ({ evidence, ...row }: PlanRow): Omit<PlanRow, 'evidence'> & { queries: number } => ({
+  const plain = ({ evidence, ...row }: SizingRow): Omit<SizingRow, 'evidence'> & { queries: number } => ({
     ...row,
     queries: evidence.recall.length,
   });

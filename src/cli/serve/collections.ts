@@ -6,10 +6,10 @@ import { readEncoderFile } from '../../encoder/file.js';
 import { isTldrError, messageOf, TldrError } from '../../core/errors.js';
 import type { Aliases } from '../../store/write-guard.js';
 import type { Log } from '../../core/run.js';
-import { serveCollection } from '../../store/check-served.js';
+import { checkServed } from '../../store/check-served.js';
 import type { ServedCollection } from '../../store/served.js';
 import type { VectorStore } from '../../store/vector-store.js';
-import { readPlan } from '../../migrate/dual-write/journal-state.js';
+import { readDesiredState } from '../../migrate/dual-write/journal-state.js';
 import { openStore } from '../console/options.js';
 
 /** A client waits meanwhile. */
@@ -29,7 +29,7 @@ export type ReadsTarget = (name: string, setting: ServedSetting) => boolean | Pr
 
 /** As the commands of the migrations want it; to be asked where no journal is open. */
 const readsTargetByPlan: ReadsTarget = async (_name, { migrating }) =>
-  migrating === undefined || (await readPlan(migrating.journal)).side === 'target';
+  migrating === undefined || (await readDesiredState(migrating.journal)).side === 'target';
 
 /**
  * Loads the encoders of the configured collections and checks every one against its target.
@@ -77,7 +77,7 @@ async function load(
   try {
     const encoder = await readEncoderFile(setting.encoder);
     const spec = await store.describe(setting.target);
-    const served = serveCollection({
+    const served = checkServed({
       ...{ name, spec, aliases, options: setting, ...requestLimits(spec) },
       projector: Encoder.fromBytes(encoder, setting.encoder),
     });

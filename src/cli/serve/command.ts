@@ -14,11 +14,11 @@ import {
   withGlobalFlags,
   type GlobalFlags,
 } from '../console/options.js';
-import { serveAlone } from './run-single.js';
+import { runSingle } from './run-single.js';
 import { describeServed, loadCollections, servedLine } from './collections.js';
-import { Hangups, sayMigrating } from './run.js';
+import { ReloadSignals, sayMigrating } from './run.js';
 import { serveAsMember } from './worker-process.js';
-import { serveTogether } from './run-cluster.js';
+import { runCluster } from './run-cluster.js';
 import { readTls } from './proxy-process.js';
 
 const WAIT_INTERVAL_MS = 500;
@@ -112,11 +112,11 @@ async function serve(flags: ServeFlags, run: ConsoleRun): Promise<void> {
       `${moved[0]} is being migrated, which takes one process: the order of its writes is kept there; give --workers 1`,
     );
   checkShadow(config);
-  const hangups = new Hangups();
+  const hangups = new ReloadSignals();
   try {
     await waitForServer(config, (flags.wait ?? 0) * 1000, run);
     if (flags.check === true) await check(config, run);
-    else await (config.workers > 1 ? serveTogether : serveAlone)({ config, run, reread, hangups });
+    else await (config.workers > 1 ? runCluster : runSingle)({ config, run, reread, hangups });
   } finally {
     hangups.close();
   }

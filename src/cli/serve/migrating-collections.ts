@@ -4,15 +4,15 @@ import { Encoder } from '../../encoder/model.js';
 import { readEncoderFile } from '../../encoder/file.js';
 import { messageOf, TldrError } from '../../core/errors.js';
 import { keepsJournal } from '../../store/target-description.js';
-import type { Aliases, FollowedFacts, WriteGuard } from '../../store/write-guard.js';
+import type { Aliases, MirroredFacts, WriteInterceptor } from '../../store/write-guard.js';
 import { RedirectError } from '../../core/redirect.js';
 import type { Log } from '../../core/run.js';
 import type { VectorStore } from '../../store/vector-store.js';
-import { FollowWrites } from '../../migrate/dual-write/mirror-writes.js';
+import { DualWriter } from '../../migrate/dual-write/mirror-writes.js';
 import { ownerOf } from '../../migrate/dual-write/journal-entries.js';
-import { readPlan, type Side } from '../../migrate/dual-write/journal-state.js';
+import { readDesiredState, type Side } from '../../migrate/dual-write/journal-state.js';
 import type { NamesCheck } from '../../migrate/dual-write/names-check.js';
-import { obeyPlan } from '../../migrate/dual-write/reconciler.js';
+import { runReconciler } from '../../migrate/dual-write/reconciler.js';
 import { setAsideText } from '../../migrate/dual-write/set-aside.js';
 import { WriteJournal } from '../../migrate/dual-write/write-journal.js';
 import type { CurrentAliases } from './current-aliases.js';
@@ -33,7 +33,7 @@ const RETRY = { attempts: 2, firstDelayMs: 100, longestDelayMs: 200, turnMs: 0 }
 interface Migrating {
   loaded: LoadedFollowed;
   readonly folder: string;
-  readonly follower: FollowWrites;
+  readonly follower: DualWriter;
   /** Reads again what source and target say of the vectors. */
   readonly describe: () => Promise<void>;
 }
@@ -41,7 +41,7 @@ interface Migrating {
 /** All collections that are being migrated, and what stands between them and their clients' writes. */
 export interface MigratingCollections {
   readonly followed: () => readonly LoadedFollowed[];
-  readonly guard: WriteGuard;
+  readonly guard: WriteInterceptor;
   /** Which of a collection's sides clients read; by its configured name. */
   readonly sideOf: (name: string) => Side;
   /** Begins to do what the commands of the migrations want. */
@@ -104,7 +104,7 @@ export async function openMigrating(
           await switchReads();
         };
         const encoder = projector.fingerprint;
-        return obeyPlan({ folder, follower, source, target, encoder, copied, switchReads, log });
+        return runReconciler({ folder, follower, source, target, encoder, copied, switchReads, log });
       });
     },
     close,
@@ -140,7 +140,7 @@ async function openOne(
     });
     const names = { sourceCollection: source, targetCollection: target };
     const sides = { source: store, target: store, ...names, checkNames };
-    const follower = new FollowWrites({ ...sides, encoder, journal, log });
+    const follower = new DualWriter({ ...sides, encoder, journal, log });
     await endInterrupted(store, target).catch((error: unknown) => {
       log('warn', `settings of ${target} may be left from a write that was interrupted: ${messageOf(error)}`);
     });
@@ -202,10 +202,10 @@ async function journalExpectedBy(store: VectorStore, target: string): Promise<st
  * they read the source, which holds everything, until the point is changed.
  */
 async function resume(
-  follower: FollowWrites,
+  follower: DualWriter,
   { folder, log }: { readonly folder: string; readonly log: Log },
 ): Promise<void> {
-  const { state, side } = await readPlan(folder);
+  const { state, side } = await readDesiredState(folder);
   // Where clients read the source, writes must go on whatever is wrong with the target.
   if (side === 'source') return;
   await follower.setState(state);
@@ -222,9 +222,9 @@ async function resume(
 /** At the start what clients call the source is its own name or an alias of it, and no alias leads to the target. */
 function factsOf(
   name: string,
-  { source, target }: Pick<FollowedFacts, 'source' | 'target'>,
+  { source, target }: Pick<MirroredFacts, 'source' | 'target'>,
   aliases: Aliases,
-): Pick<FollowedFacts, 'name' | 'source' | 'target'> {
+): Pick<MirroredFacts, 'name' | 'source' | 'target'> {
   const hidden = [source, target].find((own) => aliases.has(own));
   if (hidden !== undefined)
     throw new TldrError('INVALID_ARGUMENT', `"${hidden}" is an alias: give the collection itself`);

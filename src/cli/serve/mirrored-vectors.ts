@@ -1,5 +1,5 @@
 import type { Encoder } from '../../encoder/model.js';
-import type { FollowedFacts } from '../../store/write-guard.js';
+import type { MirroredFacts } from '../../store/write-guard.js';
 import { targetDescription } from '../../store/target-description.js';
 import type { VectorStore } from '../../store/vector-store.js';
 
@@ -12,9 +12,9 @@ const FLOAT32_BYTES = 4;
  */
 export async function followedVectors(
   store: VectorStore,
-  { source, target }: Pick<FollowedFacts, 'source' | 'target'>,
+  { source, target }: Pick<MirroredFacts, 'source' | 'target'>,
   encoder: Encoder,
-): Promise<Pick<FollowedFacts, 'vectors' | 'compactBytes'>> {
+): Promise<Pick<MirroredFacts, 'vectors' | 'compactBytes'>> {
   const { vectors } = await store.describe(source);
   const able = vectors
     .filter(({ dim, multivector }) => dim === encoder.inputDim && !multivector)

@@ -27,7 +27,7 @@ const KEY_AFTER_RESTART =
   'the new API key takes effect after a restart only for the collections that are being migrated: their writes are still followed with the old one';
 
 /** One process that serves. */
-export interface Serving {
+export interface ProxyProcess {
   readonly proxy: Proxy;
   readonly loaded: () => readonly LoadedCollection[];
   /** Serves what another configuration says. @throws where it cannot; what was served before still is */
@@ -54,7 +54,7 @@ export interface ServingOptions {
  * Checks the collections and starts listening.
  * @throws what checking them throws, UNAVAILABLE for an address that is taken
  */
-export async function startServing(config: Config, options: ServingOptions): Promise<Serving> {
+export async function startProxyProcess(config: Config, options: ServingOptions): Promise<ProxyProcess> {
   const { log, seed, onDeleted, onUpdated } = options;
   let current = config;
   const isConfigured = (name: string): boolean => Object.hasOwn(current.collections, name);

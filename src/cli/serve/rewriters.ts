@@ -1,9 +1,9 @@
 import { callOn, grpcChanges, grpcRewriter, restChanges, restRewriter, searchOn } from '../adapters.js';
-import type { FollowedCollection, FollowedFacts } from '../../store/write-guard.js';
+import type { MirroredCollection, MirroredFacts } from '../../store/write-guard.js';
 import type { ServedCollection, ServedFacts } from '../../store/served.js';
 import type { Rewriters } from '../../serve/proxy-options.js';
-import { RewritePool } from '../../serve/rewrite-threads.js';
-import { Rewriting } from '../../serve/rewriter-pool.js';
+import { RewriteThreads } from '../../serve/rewrite-threads.js';
+import { RewriterPool } from '../../serve/rewriter-pool.js';
 import type { ShadowOptions } from '../../serve/shadow.js';
 import type { ProxyState } from '../../serve/run/start-proxy.js';
 import type { LoadedCollection } from './collections.js';
@@ -14,7 +14,7 @@ const WORKER_BYTES_MIN = 128 * 1024;
 /** What a rewriting thread is given. */
 export interface RewriteWorkerData {
   readonly served: readonly { readonly facts: ServedFacts; readonly encoder: Uint8Array }[];
-  readonly followed: readonly { readonly facts: FollowedFacts; readonly encoder: Uint8Array }[];
+  readonly followed: readonly { readonly facts: MirroredFacts; readonly encoder: Uint8Array }[];
 }
 
 export interface StateOptions {
@@ -27,14 +27,14 @@ export interface StateOptions {
 
 /** A followed collection and the file of its encoder. */
 export interface LoadedFollowed {
-  readonly followed: FollowedCollection;
+  readonly followed: MirroredCollection;
   readonly encoder: Uint8Array;
 }
 
 /** How requests are rewritten, and which of them are followed, for these collections. */
 export function rewritersOf(
   served: readonly ServedCollection[],
-  followed: readonly FollowedCollection[],
+  followed: readonly MirroredCollection[],
 ): Rewriters {
   return {
     ...{ rest: restRewriter(served), grpc: grpcRewriter(served) },
@@ -60,12 +60,12 @@ export function proxyState(
       encoder: one.encoder,
     })),
   };
-  const pool = new RewritePool({
+  const pool = new RewriteThreads({
     ...{ data, size: threads },
     file: new URL('./rewrite-worker.js', import.meta.url),
   });
   return {
-    rewriting: new Rewriting(rewriters, pool, WORKER_BYTES_MIN),
+    rewriting: new RewriterPool(rewriters, pool, WORKER_BYTES_MIN),
     shadow: shadowOf(loaded, { share: shadowShare, seed }),
   };
 }

@@ -3,18 +3,18 @@ import { startOperations } from '../../serve/run/operations.js';
 import { DEFAULT_LIMITS } from '../../serve/proxy-options.js';
 import { RestUpstream } from '../../serve/rest/upstream.js';
 import { loadCollections } from './collections.js';
-import { Members } from './worker-processes.js';
-import { announce, startReloading, untilAborted, type ServeRun } from './run.js';
+import { WorkerProcesses } from './worker-processes.js';
+import { announceAddresses, startReloading, untilAborted, type ServeRun } from './run.js';
 import { upstreamOf } from './proxy-process.js';
 
 const READY_TIMEOUT_MS = 2_000;
 
 /** Serves in several processes until it is asked to stop; this one serves nothing but its operators. */
-export async function serveTogether({ config, run, reread, hangups }: ServeRun): Promise<void> {
+export async function runCluster({ config, run, reread, hangups }: ServeRun): Promise<void> {
   const { log } = run;
   const loaded = await loadCollections(config, log);
   const reloads = new Reloads();
-  const members = new Members(config, log);
+  const members = new WorkerProcesses(config, log);
   const upstream = new RestUpstream(upstreamOf(config), { ...DEFAULT_LIMITS, upstreamConnections: 1 });
   const operations = await startOperations({
     address: config.listenOperations,
@@ -29,7 +29,7 @@ export async function serveTogether({ config, run, reread, hangups }: ServeRun):
   };
   try {
     const ports = await members.start();
-    announce(run, { ...ports, operations: operations.address, config, loaded });
+    announceAddresses(run, { ...ports, operations: operations.address, config, loaded });
   } catch (error) {
     await stop();
     throw error;

@@ -1,12 +1,12 @@
 import { Reloads } from '../../serve/metrics.js';
 import { startOperations } from '../../serve/run/operations.js';
-import { announce, startReloading, untilAborted, type ServeRun } from './run.js';
-import { startServing } from './proxy-process.js';
+import { announceAddresses, startReloading, untilAborted, type ServeRun } from './run.js';
+import { startProxyProcess } from './proxy-process.js';
 
 /** Serves in this process until it is asked to stop; requests under way are then ended. */
-export async function serveAlone({ config, run, reread, hangups }: ServeRun): Promise<void> {
+export async function runSingle({ config, run, reread, hangups }: ServeRun): Promise<void> {
   const { log } = run;
-  const serving = await startServing(config, { log, seed: 1 });
+  const serving = await startProxyProcess(config, { log, seed: 1 });
   const { proxy } = serving;
   const reloads = new Reloads();
   const registries = [proxy.metrics.registry, reloads.registry];
@@ -20,7 +20,7 @@ export async function serveAlone({ config, run, reread, hangups }: ServeRun): Pr
     throw error;
   });
   startReloading({ config, reread, hangups, log, reloads }, (next) => serving.reload(next));
-  announce(run, {
+  announceAddresses(run, {
     ...{ rest: proxy.rest, grpc: proxy.grpc, operations: operations.address },
     ...{ config, loaded: serving.loaded() },
   });

@@ -13,14 +13,14 @@ export interface ServeRun {
   readonly run: ConsoleRun;
   /** The configuration as it stands now. */
   readonly reread: () => Config;
-  readonly hangups: Hangups;
+  readonly hangups: ReloadSignals;
 }
 
 /**
  * SIGHUP, which by default ends a process. One that comes before anything can be reloaded is heeded then; one that comes
  * when nothing is to be reloaded any more is not.
  */
-export class Hangups {
+export class ReloadSignals {
   #reload: (() => Promise<void>) | null = null;
   #early = false;
   #last = Promise.resolve();
@@ -70,7 +70,7 @@ export interface Announcement {
 }
 
 /** Says what is served and where; with `--json` as the one object. */
-export function announce(run: ConsoleRun, served: Announcement): void {
+export function announceAddresses(run: ConsoleRun, served: Announcement): void {
   const { config, loaded } = served;
   const scheme = config.tlsCert === '' ? 'http' : 'https';
   const at = ({ host, port }: Address, by = scheme): string =>

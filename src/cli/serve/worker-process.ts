@@ -3,7 +3,7 @@ import type { Address } from '../../config/settings.js';
 import { isTldrError, messageOf, type ErrorCode } from '../../core/errors.js';
 import type { Counts } from '../../serve/metrics.js';
 import { openLog } from '../console/run.js';
-import { startServing, type Serving } from './proxy-process.js';
+import { startProxyProcess, type ProxyProcess } from './proxy-process.js';
 
 /** What the first process tells one of several that serve. */
 export type ToMember =
@@ -24,7 +24,7 @@ export type FromMember =
 /** One of several processes that serve; it does what the first process says, and ends when that is gone. */
 export function serveAsMember(): Promise<void> {
   return new Promise((resolve) => {
-    let serving: Promise<Serving> | undefined;
+    let serving: Promise<ProxyProcess> | undefined;
     let config: Config | undefined;
     const drain = async (): Promise<void> => {
       const started = await serving?.catch(() => undefined);
@@ -67,9 +67,9 @@ export function serveAsMember(): Promise<void> {
   });
 }
 
-async function start({ config, seed }: ToMember & { readonly kind: 'configure' }): Promise<Serving> {
+async function start({ config, seed }: ToMember & { readonly kind: 'configure' }): Promise<ProxyProcess> {
   try {
-    const serving = await startServing(config, {
+    const serving = await startProxyProcess(config, {
       ...{ seed, log: openLog(config.logLevel) },
       onDeleted: (collection) => tell({ kind: 'deleted', collection }),
       onUpdated: (collection) => tell({ kind: 'updated', collection }),
@@ -82,7 +82,7 @@ async function start({ config, seed }: ToMember & { readonly kind: 'configure' }
   }
 }
 
-async function reload(serving: Promise<Serving>, config: Config): Promise<void> {
+async function reload(serving: Promise<ProxyProcess>, config: Config): Promise<void> {
   try {
     await (await serving).reload(config);
   } catch (error) {

@@ -20,7 +20,7 @@ interface Ports {
 }
 
 /** Several processes that serve on the same ports. One that dies is started again, ever later if it dies at once. */
-export class Members {
+export class WorkerProcesses {
   readonly #log: Log;
   readonly #ready = new Set<Worker>();
   readonly #counting = new Map<number, (counts: Counts) => void>();

@@ -1,7 +1,12 @@
 import { createHash } from 'node:crypto';
 import { comparePointIds, formatPointId, type PointId } from '../../core/point-id.js';
 import type { ShardKey, VersionBatch } from '../../store/vector-store.js';
-import { shardKeysOf, type CompareOptions, type ShardRange, type Sides } from '../points/compare-points.js';
+import {
+  shardKeysOf,
+  type ComparePointsOptions,
+  type ShardRange,
+  type Sides,
+} from '../points/compare-points.js';
 import type { MigrationPlan } from '../plan/migration.js';
 import { repairPoints } from '../points/repair-points.js';
 
@@ -20,7 +25,7 @@ interface ReadBlock extends Block {
 }
 
 /** Makes a target follow a source that is written to, pass by pass. */
-export interface Follower {
+export interface CatchUpPasses {
   /**
    * Compares what may have changed since the pass before, everything in the first one, and makes the target equal
    * to what was read. A pass that finds nothing while nobody writes says that every point is equal: what differed
@@ -32,11 +37,11 @@ export interface Follower {
 }
 
 /** A follower for source and target of a plan; reads nothing yet. */
-export async function openFollower(
+export async function openCatchUpPasses(
   plan: MigrationPlan,
   sides: Sides,
-  run: CompareOptions = {},
-): Promise<Follower> {
+  run: ComparePointsOptions = {},
+): Promise<CatchUpPasses> {
   const shards = new Map<ShardKey | undefined, readonly Block[]>();
   for (const key of shardKeysOf(plan.sourceSpec)) shards.set(key, [{ from: null, digest: null }]);
   const versionsOf = (shardKey: ShardKey | undefined): Promise<AsyncIterable<VersionBatch> | null> =>

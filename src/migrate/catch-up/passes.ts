@@ -2,12 +2,12 @@ import { TldrError } from '../../core/errors.js';
 import { sleep, type RunOptions } from '../../core/run.js';
 import type { Encoder } from '../../encoder/model.js';
 import type { VectorStore } from '../../store/vector-store.js';
-import { openFollower, type Follower } from './pass.js';
+import { openCatchUpPasses, type CatchUpPasses } from './pass.js';
 import type { RecordedMigration } from '../state/locked.js';
-import { checkIdentity, type MigrationRecord } from '../state/migration-state.js';
+import { checkIdentity, type MigrationState } from '../state/migration-state.js';
 import { aliasTo } from '../state/own-target.js';
 import { planMigration } from '../plan/migration.js';
-import { requestOf } from '../verify/from-state.js';
+import { migrationRequestOf } from '../verify/from-state.js';
 
 /** Passes while clients write, and while they do not. */
 const PASSES_MAX = 20;
@@ -40,7 +40,7 @@ export interface CaughtUp {
  * @throws VERIFY_FAILED where writes come faster than that, after 20 passes
  */
 export async function catchUp(
-  follower: Follower,
+  follower: CatchUpPasses,
   { lagMax, log }: { readonly lagMax: number } & Pick<RunOptions, 'log'>,
 ): Promise<CaughtUp> {
   let lag = Infinity;
@@ -61,7 +61,7 @@ export async function catchUp(
  * @throws VERIFY_FAILED where points go on changing, TIMEOUT after `freezeMsMax`
  */
 export async function catchUpFrozen(
-  follower: Follower,
+  follower: CatchUpPasses,
   {
     source,
     collection,
@@ -77,7 +77,7 @@ export async function catchUpFrozen(
   const giveUpAtMs = performance.now() + freezeMsMax;
   let lag = 0;
   for (let passes = 1; passes <= FROZEN_PASSES_MAX; passes++) {
-    while (((await source.load(collection)).queuedUpdates ?? 0) > 0) {
+    while (((await source.status(collection)).queuedUpdates ?? 0) > 0) {
       checkTime(giveUpAtMs, freezeMsMax);
       await sleep(QUEUE_POLL_MS, signal);
     }
@@ -105,10 +105,13 @@ function checkTime(giveUpAtMs: number, freezeMsMax: number): void {
  */
 export async function followRecorded(
   { source, target, place }: RecordedMigration,
-  record: MigrationRecord,
+  record: MigrationState,
   { encoder, batchSize, signal }: Pick<CatchUpRequest, 'encoder' | 'batchSize'> & Pick<RunOptions, 'signal'>,
-): Promise<Follower> {
-  const plan = await planMigration({ ...requestOf(record), source, target, encoder }, { anySettings: true });
+): Promise<CatchUpPasses> {
+  const plan = await planMigration(
+    { ...migrationRequestOf(record), source, target, encoder },
+    { anySettings: true },
+  );
   checkIdentity(record, plan, place.label);
   const settings = target.differences(plan.targetSpec, await target.describe(plan.targetCollection));
   if (settings.length > 0) {
@@ -118,7 +121,7 @@ export async function followRecorded(
     );
   }
   await refuseInService(target, plan.targetCollection);
-  return openFollower(plan, { source, target, encoder }, { signal, batchSize });
+  return openCatchUpPasses(plan, { source, target, encoder }, { signal, batchSize });
 }
 
 /** @throws ALREADY_EXISTS where an alias leads to the target: what only it has may be what clients wrote */

@@ -2,14 +2,14 @@ import type { Encoder } from '../../encoder/model.js';
 import type { Matrix } from '../../core/matrix.js';
 import { NativeProjector } from '../../encoder/native-projector.js';
 import { RowMemory } from '../../core/row-memory.js';
-import type { Pace } from '../throttle/throttle.js';
+import type { Throttle } from '../throttle/throttle.js';
 import { throwIfAborted, type RunOptions } from '../../core/run.js';
 import type { VectorStore } from '../../store/vector-store.js';
 import {
   copiedPoints,
   cursorOf,
   cursorText,
-  type MigrationRecord,
+  type MigrationState,
   type RangeProgress,
 } from '../state/migration-state.js';
 import { toWriteBatch } from '../points/project-batch.js';
@@ -21,7 +21,7 @@ export interface CopyRequest {
   readonly source: VectorStore;
   readonly target: VectorStore;
   readonly encoder: Encoder;
-  readonly record: MigrationRecord;
+  readonly record: MigrationState;
   /** Bytes of one stored component of the reduced vector. */
   readonly componentBytes: number;
   readonly points: number;
@@ -31,7 +31,7 @@ export interface CopyRequest {
   /** Shortest time between two saves of the record while copying; 0 saves after every write. */
   readonly saveIntervalMs: number;
   readonly save: () => Promise<void>;
-  readonly pace: Pace;
+  readonly pace: Throttle;
   /** Called after each range and waited for. */
   readonly rangeDone?: () => Promise<void>;
 }

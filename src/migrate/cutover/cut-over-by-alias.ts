@@ -7,11 +7,11 @@ import {
   type CatchUpRequest,
   type CaughtUp,
 } from '../catch-up/passes.js';
-import type { Follower } from '../catch-up/pass.js';
-import { guardingProxy } from '../dual-write/proxy-control.js';
+import type { CatchUpPasses } from '../catch-up/pass.js';
+import { proxyControlOf } from '../dual-write/proxy-control.js';
 import { withRecord, type RecordedMigration } from '../state/locked.js';
 import { announce, factsOf, type MigrationHook } from '../plan/migration-events.js';
-import type { CutOver, MigrationRecord } from '../state/migration-state.js';
+import type { CutOver, MigrationState } from '../state/migration-state.js';
 import { isOwnTarget } from '../state/own-target.js';
 import { checkFollowed, checkForm, COPIED, readByProxy } from './cut-over-by-proxy.js';
 
@@ -56,7 +56,7 @@ export interface Switch {
  * @throws VERIFY_FAILED where the copy was not found equal, INVALID_ARGUMENT for a name that cannot be switched,
  * UNSUPPORTED for a bare name on this store
  */
-export async function planCutOver(request: CutOverRequest, record: MigrationRecord): Promise<Switch> {
+export async function planCutOver(request: CutOverRequest, record: MigrationState): Promise<Switch> {
   const { target, form } = request;
   const name = form === 'alias' ? request.alias : record.sourceCollection;
   const to = record.targetCollection;
@@ -80,7 +80,7 @@ export async function planCutOver(request: CutOverRequest, record: MigrationReco
 /** @throws INVALID_ARGUMENT, UNSUPPORTED for a name that cannot be switched */
 async function whereNameLeads(
   { target, form, name }: Pick<CutOverRequest, 'target' | 'form'> & { readonly name: string },
-  record: MigrationRecord,
+  record: MigrationState,
 ): Promise<string | null> {
   const to = record.targetCollection;
   const collections = await target.listCollections();
@@ -110,7 +110,7 @@ async function whereNameLeads(
 /** Counted again as well, unless a proxy follows: what was written since the verification is not in the target. */
 async function checkVerified(
   { source, target, form, force, catchUp: how }: CutOverRequest,
-  record: MigrationRecord,
+  record: MigrationState,
 ): Promise<void> {
   const forced = force === FORCE_WORDS;
   if (form === 'proxy') await checkFollowed(record, { forced });
@@ -155,11 +155,12 @@ export function cutOver(request: CutOverRequest): Promise<CutOverReport> {
       await makeSwitch(request, record, first);
       return { ...first, caughtUp: null, frozenMs: null };
     }
-    const follower = await near(request, record, lost);
+    const follower = await catchUpToLag(request, record, lost);
     const frozenAtMs = performance.now();
     await request.hook?.('before-cutover', facts);
     try {
-      const caughtUp = follower === null ? null : await equal(request, record, { ...follower, lost });
+      const caughtUp =
+        follower === null ? null : await catchUpWhileFrozen(request, record, { ...follower, lost });
       const lag = caughtUp?.lag ?? 0;
       // Once more: a hook may take its time.
       const planned = await planCutOver(atEnd(request), record);
@@ -185,17 +186,17 @@ function eitherOf({ signal }: RunOptions, lost: AbortSignal): AbortSignal {
   return signal === undefined ? lost : AbortSignal.any([lost, signal]);
 }
 
-interface Near {
-  readonly follower: Follower;
+interface NearTarget {
+  readonly follower: CatchUpPasses;
   readonly caughtUp: CaughtUp;
 }
 
 /** Brings the target near the source while clients write. */
-async function near(
+async function catchUpToLag(
   request: CutOverRequest,
-  record: MigrationRecord,
+  record: MigrationState,
   lost: AbortSignal,
-): Promise<Near | null> {
+): Promise<NearTarget | null> {
   const { catchUp: how, log, place } = request;
   if (how === undefined) return null;
   record.phase = 'following';
@@ -207,10 +208,10 @@ async function near(
 }
 
 /** Makes the target equal to a source that nobody writes to any more; only near where a lag is allowed. */
-async function equal(
+async function catchUpWhileFrozen(
   request: CutOverRequest,
-  record: MigrationRecord,
-  { follower, caughtUp, lost }: Near & { readonly lost: AbortSignal },
+  record: MigrationState,
+  { follower, caughtUp, lost }: NearTarget & { readonly lost: AbortSignal },
 ): Promise<CaughtUp> {
   const { catchUp: how, source, target, place } = request;
   if (how === undefined || how.withoutFreeze === true) return caughtUp;
@@ -226,7 +227,7 @@ async function equal(
 
 async function makeSwitch(
   request: CutOverRequest,
-  record: MigrationRecord,
+  record: MigrationState,
   { form, name, from, to, made }: Switch,
   lag = 0,
 ): Promise<void> {
@@ -246,7 +247,7 @@ async function makeSwitch(
   record.cutOver = begun;
   await place.write(record);
   if (!made && form === 'alias') await target.switchAlias(name, to);
-  if (!made && form === 'bare-name') await target.shadowName(name, to);
+  if (!made && form === 'bare-name') await target.aliasOverCollection(name, to);
   if (!made && form === 'proxy') await switchProxy(request, record, before);
   record.cutOver = { ...begun, state: 'done' };
   await place.write(record);
@@ -255,11 +256,11 @@ async function makeSwitch(
 /** @throws TIMEOUT, UNAVAILABLE, ABORTED, with clients where they were and the record saying so */
 async function switchProxy(
   { place, waitMs = PROXY_WAIT_MS, signal, log, onProgress }: CutOverRequest,
-  record: MigrationRecord,
+  record: MigrationState,
   before: CutOver | null,
 ): Promise<void> {
   try {
-    await guardingProxy(record)?.toTarget({ signal, log, onProgress }, waitMs);
+    await proxyControlOf(record)?.toTarget({ signal, log, onProgress }, waitMs);
   } catch (error) {
     record.cutOver = before === null ? null : { ...before, state: 'rolled-back' };
     await place.write(record);

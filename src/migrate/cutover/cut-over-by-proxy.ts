@@ -1,8 +1,8 @@
 import { TldrError } from '../../core/errors.js';
 import type { CatchUpRequest } from '../catch-up/passes.js';
-import { guardingProxy } from '../dual-write/proxy-control.js';
+import { proxyControlOf } from '../dual-write/proxy-control.js';
 import { setAsideText } from '../dual-write/set-aside.js';
-import { inEffect, type CutOver, type MigrationRecord, type Phase } from '../state/migration-state.js';
+import { inEffect, type CutOver, type MigrationState, type Phase } from '../state/migration-state.js';
 
 /** Phases in which the copy is finished. */
 export const COPIED: readonly Phase[] = ['verifying', 'verified', 'repairing', 'following'];
@@ -13,7 +13,7 @@ export const COPIED: readonly Phase[] = ['verifying', 'verified', 'repairing', '
  */
 export function checkForm(
   { form, catchUp }: { readonly form: CutOver['form']; readonly catchUp?: CatchUpRequest | undefined },
-  { journal }: MigrationRecord,
+  { journal }: MigrationState,
 ): void {
   const wrong = (message: string): TldrError => new TldrError('INVALID_ARGUMENT', message);
   if (journal === undefined) {
@@ -31,8 +31,8 @@ export function checkForm(
 }
 
 /** The collection that clients of the proxy read: the target only by this migration's own cut-over. */
-export async function readByProxy(record: MigrationRecord): Promise<string> {
-  const status = await guardingProxy(record)?.status();
+export async function readByProxy(record: MigrationState): Promise<string> {
+  const status = await proxyControlOf(record)?.status();
   if (status?.wanted.side !== 'target' || !inEffect(record)) return record.sourceCollection;
   // The proxy may not have done yet what was begun, and leaves the target for points that it cannot hold.
   const there = status.living ? status.report?.side === 'target' : record.cutOver?.state === 'done';
@@ -44,7 +44,7 @@ export async function readByProxy(record: MigrationRecord): Promise<string> {
  * @throws UNAVAILABLE where none lives, VERIFY_FAILED while the copy, or what was written during it, is not there
  */
 export async function checkFollowed(
-  record: MigrationRecord,
+  record: MigrationState,
   { forced }: { readonly forced: boolean },
 ): Promise<void> {
   const { phase } = record;
@@ -53,7 +53,7 @@ export async function checkFollowed(
       'VERIFY_FAILED',
       `the copy is not finished: it is ${phase}; \`migrate resume\` goes on`,
     );
-  const report = await guardingProxy(record)?.living();
+  const report = await proxyControlOf(record)?.living();
   if (report === undefined || forced || phase !== 'verified') return;
   if (report.setAside !== null)
     throw new TldrError('VERIFY_FAILED', `clients are not sent there: ${setAsideText(report.setAside)}`);

@@ -1,9 +1,9 @@
 import { TldrError } from '../../core/errors.js';
 import { sleep, type RunOptions } from '../../core/run.js';
 import type { VectorStore } from '../../store/vector-store.js';
-import { guardingProxy } from '../dual-write/proxy-control.js';
+import { proxyControlOf } from '../dual-write/proxy-control.js';
 import { readRecorded, withRecord, type RecordedMigration } from '../state/locked.js';
-import { inEffect, type MigrationRecord } from '../state/migration-state.js';
+import { inEffect, type MigrationState } from '../state/migration-state.js';
 import { aliasTo, isOwnTarget } from '../state/own-target.js';
 import { readByProxy } from './cut-over-by-proxy.js';
 import { setAsideText } from '../dual-write/set-aside.js';
@@ -28,12 +28,12 @@ export interface Completion {
  * Looks whether the migration may be declared over; writes nothing.
  * @throws INVALID_ARGUMENT where clients do not use the target, or the source is still in use or differs
  */
-export async function planCompletion(request: CompleteRequest, record: MigrationRecord): Promise<Completion> {
+export async function planCompletion(request: CompleteRequest, record: MigrationState): Promise<Completion> {
   const { source, target } = request;
   const { cutOver, targetCollection, sourceCollection, verifiedPoints } = record;
   if (!(await isOwnTarget(target, record)))
     throw new TldrError('NOT_FOUND', `${targetCollection} is not there, or not what this migration made`);
-  const proxy = await guardingProxy(record)?.status();
+  const proxy = await proxyControlOf(record)?.status();
   const setAside = proxy?.living === true ? (proxy.report?.setAside ?? null) : null;
   if (setAside !== null)
     throw new TldrError('VERIFY_FAILED', `the source is still needed: ${setAsideText(setAside)}`);
@@ -71,9 +71,9 @@ export async function planCompletion(request: CompleteRequest, record: Migration
 }
 
 /** @throws INVALID_ARGUMENT while a proxy writes to the source, VERIFY_FAILED where not all is in the target */
-async function checkProxyEnded(record: MigrationRecord): Promise<void> {
+async function checkProxyEnded(record: MigrationState): Promise<void> {
   const { sourceCollection, targetCollection } = record;
-  const proxy = guardingProxy(record);
+  const proxy = proxyControlOf(record);
   const remedy = `replace its entry of "collections" by a plain one of ${targetCollection} and restart it first`;
   if (proxy === null) return;
   const { living, report, ageMs } = await proxy.status();
@@ -115,7 +115,7 @@ export interface Abortion {
  * Looks whether the migration may be given up; writes nothing.
  * @throws ALREADY_EXISTS while clients use the target, MISMATCH for a target that something else made
  */
-export async function planAbortion(target: VectorStore, record: MigrationRecord): Promise<Abortion> {
+export async function planAbortion(target: VectorStore, record: MigrationState): Promise<Abortion> {
   const { targetCollection } = record;
   if (record.completed)
     throw new TldrError('ALREADY_EXISTS', 'the migration is complete: there is nothing to give up');
@@ -149,7 +149,7 @@ export async function abortMigration(migration: RecordedMigration & RunOptions):
   return withRecord(migration, async (record, lost) => {
     const abortion = await planAbortion(target, record);
     lost.throwIfAborted();
-    await guardingProxy(record)?.waiting({ signal, log, onProgress });
+    await proxyControlOf(record)?.waiting({ signal, log, onProgress });
     if (abortion.targetExists) await target.deleteCollection(abortion.target);
     await joinShares(record, place);
     await place.remove();

@@ -1,8 +1,8 @@
 import { TldrError } from '../../core/errors.js';
 import type { RunOptions } from '../../core/run.js';
-import { guardingProxy, type GuardingProxy, type JournalStatus } from '../dual-write/proxy-control.js';
+import { proxyControlOf, type ProxyControl, type JournalStatus } from '../dual-write/proxy-control.js';
 import { withRecord, type RecordedMigration } from '../state/locked.js';
-import type { CutOver, MigrationRecord } from '../state/migration-state.js';
+import type { CutOver, MigrationState } from '../state/migration-state.js';
 import type { Switch } from './cut-over-by-alias.js';
 
 /** What has to be said to go back to a source that others than the proxy may have left behind. */
@@ -27,13 +27,13 @@ export interface WayBack extends Omit<Switch, 'to'> {
  * @throws INVALID_ARGUMENT where none was made, or writes may be missing and nobody said so, NOT_FOUND where what was
  * before is deleted, MISMATCH where somebody else moved the name since
  */
-export async function planRollBack(request: RollBackRequest, record: MigrationRecord): Promise<WayBack> {
+export async function planRollBack(request: RollBackRequest, record: MigrationState): Promise<WayBack> {
   const { target } = request;
   const { cutOver } = record;
   if (cutOver === null || cutOver.state === 'rolled-back')
     throw new TldrError('INVALID_ARGUMENT', 'nothing to roll back: no cut-over is in effect');
   const { form, name } = cutOver;
-  const proxy = guardingProxy(record);
+  const proxy = proxyControlOf(record);
   if (form === 'proxy' && proxy !== null) return planProxyBack({ ...request, name, proxy }, record);
   const to = form === 'alias' ? cutOver.previous : record.sourceCollection;
   const live = (await target.aliases()).get(name) ?? null;
@@ -50,8 +50,8 @@ export async function planRollBack(request: RollBackRequest, record: MigrationRe
 }
 
 async function planProxyBack(
-  { target, name, proxy, force }: RollBackRequest & { readonly name: string; readonly proxy: GuardingProxy },
-  record: MigrationRecord,
+  { target, name, proxy, force }: RollBackRequest & { readonly name: string; readonly proxy: ProxyControl },
+  record: MigrationState,
 ): Promise<WayBack> {
   const { sourceCollection: to, targetCollection } = record;
   const status = await proxy.status();
@@ -76,7 +76,7 @@ async function planProxyBack(
  */
 function checkNothingMissing(
   { way, status, force }: { way: WayBack; status: JournalStatus; force: string | undefined },
-  { completed, sourceCollection, targetCollection }: MigrationRecord,
+  { completed, sourceCollection, targetCollection }: MigrationState,
 ): void {
   const wrong = (message: string): TldrError => new TldrError('INVALID_ARGUMENT', message);
   if (force !== undefined && force !== FORCE_BACK_WORDS)
@@ -113,8 +113,8 @@ export function rollBack(migration: RollBackRequest & RunOptions): Promise<WayBa
 }
 
 /** Also where it is made already: a proxy that is started meanwhile must find it so. */
-async function proxyBack({ signal, log, onProgress }: RunOptions, record: MigrationRecord): Promise<boolean> {
-  const obeyed = await guardingProxy(record)?.toSource({ signal, log, onProgress });
+async function proxyBack({ signal, log, onProgress }: RunOptions, record: MigrationState): Promise<boolean> {
+  const obeyed = await proxyControlOf(record)?.toSource({ signal, log, onProgress });
   return obeyed === true;
 }
 

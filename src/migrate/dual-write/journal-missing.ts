@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { codeOf, messageOf, TldrError } from '../../core/errors.js';
-import { readPlan, readReport } from './journal-state.js';
+import { readDesiredState, readReport } from './journal-state.js';
 
 /** What is lost with a journal, and what can be done: whoever loses one must not believe that nothing was in it. */
 export const LOST_WITH_IT =
@@ -30,7 +30,7 @@ export function lostError(path: string, found: string, why: string): TldrError {
 
 /** What is noted beside a journal tells whether one was kept; null where a new one may begin. */
 export async function whyExpected(folder: string): Promise<string | null> {
-  const plan = await readPlan(folder);
+  const plan = await readDesiredState(folder);
   if (plan.state !== 'waiting' || plan.side === 'target')
     return `plan.json beside it says "${plan.state}", with clients on the ${plan.side}`;
   const report = await readReport(folder);

@@ -10,13 +10,13 @@ export type CopyState = 'waiting' | 'copying' | 'copied';
 export type Side = 'source' | 'target';
 
 /** What the commands of a migration want of the process that follows its writes. */
-export interface JournalPlan {
+export interface DesiredState {
   readonly state: CopyState;
   readonly side: Side;
 }
 
 /** What that process says of itself. */
-export interface FollowerReport extends JournalPlan {
+export interface FollowerReport extends DesiredState {
   readonly pid: number;
   /** When it was written, in milliseconds since 1970. */
   readonly at: number;
@@ -38,7 +38,7 @@ const STATES: readonly unknown[] = ['waiting', 'copying', 'copied'];
 const SIDES: readonly unknown[] = ['source', 'target'];
 
 /** What is wanted; before anybody wants anything, to wait. @throws INVALID_DATA for a file that is no plan */
-export async function readPlan(folder: string): Promise<JournalPlan> {
+export async function readDesiredState(folder: string): Promise<DesiredState> {
   const fields = await readFields(join(folder, PLAN));
   if (fields === null) return { state: 'waiting', side: 'source' };
   const { state, side } = fields;
@@ -46,7 +46,7 @@ export async function readPlan(folder: string): Promise<JournalPlan> {
   return { state: state as CopyState, side: side as Side };
 }
 
-export async function writePlan(folder: string, { state, side }: JournalPlan): Promise<void> {
+export async function writeDesiredState(folder: string, { state, side }: DesiredState): Promise<void> {
   await makeOwnFolder(folder);
   await replaceFile(join(folder, PLAN), `${JSON.stringify({ state, side })}\n`);
 }

@@ -70,7 +70,7 @@ export class LoggedWrites {
     for (;;) {
       try {
         await checkNames?.('recently');
-        await source.settle(sourceCollection);
+        await source.waitForApplied(sourceCollection);
         await checkNames?.('now');
         return;
       } catch (error) {

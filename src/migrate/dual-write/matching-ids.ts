@@ -15,7 +15,7 @@ interface Source {
  * @throws INVALID_ARGUMENT for a condition that the source does not take, UNAVAILABLE if it does not answer, or if its
  * name led elsewhere meanwhile
  */
-export async function* matchingIds(
+export async function* checkedMatchingIds(
   { source, sourceCollection, checkNames }: Source,
   condition: PointCondition,
 ): AsyncGenerator<readonly PointId[]> {

@@ -1,6 +1,6 @@
 import type { Encoder } from '../../encoder/model.js';
 import { isTldrError, messageOf, TldrError } from '../../core/errors.js';
-import type { Sent, Touched, WriteOutcome } from '../../store/write-guard.js';
+import type { Sent, AffectedPoints, WriteOutcome } from '../../store/write-guard.js';
 import type { PointId } from '../../core/point-id.js';
 import { sleep, throwIfAborted, type Log } from '../../core/run.js';
 import type { VectorStore } from '../../store/vector-store.js';
@@ -8,7 +8,7 @@ import { endsWithin } from './ends-within.js';
 import type { CopyState, Side } from './journal-state.js';
 import { LeftEntries } from './left-entries.js';
 import { LoggedWrites } from './logged-writes.js';
-import { matchingIds } from './matching-ids.js';
+import { checkedMatchingIds } from './matching-ids.js';
 import type { NamesCheck } from './names-check.js';
 import { openSync } from './open-sync.js';
 import type { PointSync } from './point-sync.js';
@@ -66,7 +66,7 @@ export interface FollowStatus {
  * as it is then. While the copy runs nothing is brought over: it could be overtaken by what the copy read before; all
  * points touched until then are brought over when the copy is finished.
  */
-export class FollowWrites {
+export class DualWriter {
   readonly #options: FollowOptions;
   readonly #turns = new WriteTurns(TURN_WAIT_MS);
   readonly #stop = new AbortController();
@@ -109,7 +109,7 @@ export class FollowWrites {
    * @throws what `send` throws; UNAVAILABLE where the journal cannot be written, with nothing sent, and where the
    * target serves and does not hold the points in time; INVALID_ARGUMENT for a condition that cannot be looked up
    */
-  async write<Answer>(touched: Touched, send: () => Promise<Sent<Answer>>): Promise<Answer> {
+  async write<Answer>(touched: AffectedPoints, send: () => Promise<Sent<Answer>>): Promise<Answer> {
     const { journal } = this.#options;
     const work: Work = { entries: [], ids: touched.conditions.length === 0 ? touched.ids : null, points: 0 };
     // Where clients read the source, they find these there once this write is applied.
@@ -133,7 +133,7 @@ export class FollowWrites {
           await begin(touched.ids);
           if (touched.conditions.length > 0) await this.#leftApplied();
           for (const condition of touched.conditions)
-            for await (const page of matchingIds(this.#options, condition)) await begin(page);
+            for await (const page of checkedMatchingIds(this.#options, condition)) await begin(page);
           const made = await send();
           ({ outcome } = made);
           resolve(made);

@@ -1,9 +1,15 @@
 import { isTldrError, messageOf, TldrError } from '../../core/errors.js';
 import { sleep, type RunOptions } from '../../core/run.js';
 import { ownerOf } from './journal-entries.js';
-import { readPlan, readReport, writePlan, type FollowerReport, type JournalPlan } from './journal-state.js';
+import {
+  readDesiredState,
+  readReport,
+  writeDesiredState,
+  type FollowerReport,
+  type DesiredState,
+} from './journal-state.js';
 import { setAsideText } from './set-aside.js';
-import type { MigrationIdentity, MigrationRecord } from '../state/migration-state.js';
+import type { MigrationIdentity, MigrationState } from '../state/migration-state.js';
 import { WriteJournal } from './write-journal.js';
 
 /** A living proxy reports every second. */
@@ -24,7 +30,7 @@ type Followed = Pick<MigrationIdentity, 'sourceCollection' | 'targetCollection' 
 export interface JournalStatus {
   readonly folder: string;
   /** What the commands want of the proxy. */
-  readonly wanted: JournalPlan;
+  readonly wanted: DesiredState;
   /** What it said last; null where there is none, or it ended. */
   readonly report: FollowerReport | null;
   readonly ageMs: number | null;
@@ -39,7 +45,7 @@ interface Wait {
 }
 
 /** The proxy through which clients write to the source of a migration, as its commands see it: by files in a folder. */
-export class GuardingProxy {
+export class ProxyControl {
   readonly folder: string;
   readonly #of: Followed;
 
@@ -50,7 +56,7 @@ export class GuardingProxy {
 
   /** Reads what there is; waits for nothing. @throws INVALID_DATA for files that are none of ours */
   async status(): Promise<JournalStatus> {
-    const [wanted, report] = [await readPlan(this.folder), await readReport(this.folder)];
+    const [wanted, report] = [await readDesiredState(this.folder), await readReport(this.folder)];
     const ageMs = report === null ? null : Date.now() - report.at;
     // A report of the future is by another clock, which says nothing.
     const living = ageMs !== null && Math.abs(ageMs) <= FRESH_MS;
@@ -101,7 +107,7 @@ export class GuardingProxy {
 
   /** Resolves when everything that was written while the copy ran has been brought over. */
   async copied(run: RunOptions = {}): Promise<void> {
-    const { side } = await readPlan(this.folder);
+    const { side } = await readDesiredState(this.folder);
     const until = ({ caughtUp }: FollowerReport): boolean => caughtUp;
     await this.#need({ state: 'copied', side }, { run, until, noProgressMs: NO_PROGRESS_MS });
   }
@@ -112,7 +118,7 @@ export class GuardingProxy {
    */
   async toTarget(run: RunOptions, waitMs: number): Promise<void> {
     try {
-      const plan: JournalPlan = { state: 'copied', side: 'target' };
+      const plan: DesiredState = { state: 'copied', side: 'target' };
       await this.#need(plan, { run, noProgressMs: waitMs, silenceMs: waitMs });
     } catch (cause) {
       const code = isTldrError(cause) ? cause.code : 'INTERNAL';
@@ -127,7 +133,7 @@ export class GuardingProxy {
   }
 
   async #back(): Promise<boolean> {
-    const plan: JournalPlan = { state: 'copied', side: 'source' };
+    const plan: DesiredState = { state: 'copied', side: 'source' };
     try {
       return await this.#want(plan, { run: {}, noProgressMs: BACK_MS, silenceMs: 0 });
     } catch (error) {
@@ -138,13 +144,13 @@ export class GuardingProxy {
 
   /** Sends clients to the source. @returns false where no proxy lives: it does so when it is started again */
   async toSource(run: RunOptions = {}): Promise<boolean> {
-    const { state } = await readPlan(this.folder);
+    const { state } = await readDesiredState(this.folder);
     return this.#want({ state, side: 'source' }, { run, noProgressMs: OBEY_MS, silenceMs: 0 });
   }
 
   /** Nothing is brought to the target any more, now or by a proxy that is started again: it may be removed. */
   async waiting(run: RunOptions = {}): Promise<void> {
-    const plan: JournalPlan = { state: 'waiting', side: 'source' };
+    const plan: DesiredState = { state: 'waiting', side: 'source' };
     await this.#want(plan, { run, noProgressMs: OBEY_MS, silenceMs: 0 });
   }
 
@@ -167,16 +173,16 @@ export class GuardingProxy {
     return (await WriteJournal.writtenAt(this.folder))?.toISOString() ?? null;
   }
 
-  async #need(plan: JournalPlan, wait: Omit<Wait, 'silenceMs'> & Partial<Wait>): Promise<void> {
+  async #need(plan: DesiredState, wait: Omit<Wait, 'silenceMs'> & Partial<Wait>): Promise<void> {
     if (!(await this.#want(plan, { silenceMs: SILENCE_MS, ...wait }))) throw await this.#noneLives();
   }
 
   /** Says what is wanted and waits for it. @returns false where no proxy lives. @throws TIMEOUT, ABORTED */
   async #want(
-    plan: JournalPlan,
+    plan: DesiredState,
     { run: { signal, onProgress }, until = () => true, noProgressMs, silenceMs }: Wait,
   ): Promise<boolean> {
-    await writePlan(this.folder, plan);
+    await writeDesiredState(this.folder, plan);
     let [most, least] = [0, Infinity];
     let [aliveAtMs, progressAtMs] = [performance.now(), performance.now()];
     for (;;) {
@@ -198,7 +204,7 @@ export class GuardingProxy {
   }
 }
 
-function tooLate({ state, side }: JournalPlan, report: FollowerReport | null, afterMs: number): TldrError {
+function tooLate({ state, side }: DesiredState, report: FollowerReport | null, afterMs: number): TldrError {
   const got =
     report === null
       ? 'it does not report'
@@ -210,6 +216,6 @@ function tooLate({ state, side }: JournalPlan, report: FollowerReport | null, af
 }
 
 /** The proxy of a recorded migration; null where none follows its writes. */
-export function guardingProxy(record: Followed & Pick<MigrationRecord, 'journal'>): GuardingProxy | null {
-  return record.journal === undefined ? null : new GuardingProxy(record.journal, record);
+export function proxyControlOf(record: Followed & Pick<MigrationState, 'journal'>): ProxyControl | null {
+  return record.journal === undefined ? null : new ProxyControl(record.journal, record);
 }

@@ -1,8 +1,8 @@
 import { rm } from 'node:fs/promises';
 import { isTldrError, messageOf } from '../../core/errors.js';
 import { sleep, type Log } from '../../core/run.js';
-import type { FollowWrites } from './mirror-writes.js';
-import { readPlan, reportPath, writeReport, type JournalPlan, type Side } from './journal-state.js';
+import type { DualWriter } from './mirror-writes.js';
+import { readDesiredState, reportPath, writeReport, type DesiredState, type Side } from './journal-state.js';
 
 const POLL_MS = 200;
 /** Commands take a report older than several of these for that of a process that is gone. */
@@ -10,7 +10,7 @@ const REPORT_MS = 1_000;
 
 export interface ObeyOptions {
   readonly folder: string;
-  readonly follower: FollowWrites;
+  readonly follower: DualWriter;
   readonly source: string;
   readonly target: string;
   readonly encoder: string;
@@ -22,7 +22,7 @@ export interface ObeyOptions {
 }
 
 /** Does what the plan in a journal's folder says, and reports beside it. Returns what ends this. */
-export function obeyPlan(options: ObeyOptions): () => Promise<void> {
+export function runReconciler(options: ObeyOptions): () => Promise<void> {
   const { folder, follower, source, target, encoder, log } = options;
   const stop = new AbortController();
   let moving: Promise<void> | null = null;
@@ -45,7 +45,7 @@ export function obeyPlan(options: ObeyOptions): () => Promise<void> {
     [reported, reportedAtMs] = [text, performance.now()];
   };
   const step = async (): Promise<void> => {
-    const plan = await readPlan(folder);
+    const plan = await readDesiredState(folder);
     // Reports go on while something takes its time.
     moving ??= moveTowards(plan, options, left)
       .then(() => void (said = ''), complain)
@@ -69,7 +69,7 @@ export function obeyPlan(options: ObeyOptions): () => Promise<void> {
 }
 
 async function moveTowards(
-  plan: JournalPlan,
+  plan: DesiredState,
   { follower, copied, switchReads, log, source }: ObeyOptions,
   left: { isCopiedToBeTold: boolean },
 ): Promise<void> {

@@ -1,6 +1,6 @@
 import { messageOf } from '../../core/errors.js';
 import type { RunOptions } from '../../core/run.js';
-import { copiedPoints, type MigrationRecord } from '../state/migration-state.js';
+import { copiedPoints, type MigrationState } from '../state/migration-state.js';
 
 /** What others may wish to know of. `finished`: every point was copied and found equal.
  * `cutover-failed`: after before-cutover nothing was switched, so that whoever was stopped may go on. */
@@ -22,7 +22,7 @@ export type EventFacts = Readonly<Record<string, string | number>>;
 export type MigrationHook = (event: MigrationEvent, facts: EventFacts) => Promise<void>;
 
 /** What is known at every event. */
-export function factsOf(record: MigrationRecord): EventFacts {
+export function factsOf(record: MigrationState): EventFacts {
   const { sourceCollection: source, targetCollection: target, targetEndpoint: endpoint, phase } = record;
   const done = record.ranges.filter(({ complete }) => complete).length;
   const copied = copiedPoints(record);

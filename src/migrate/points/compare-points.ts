@@ -4,7 +4,7 @@ import { comparePointIds, type PointId } from '../../core/point-id.js';
 import { RoundingSpread } from '../../encoder/rounding-spread.js';
 import { throwIfAborted, type RunOptions } from '../../core/run.js';
 import type { IdRange, PointBatch, ShardKey, VectorStore } from '../../store/vector-store.js';
-import type { Pace } from '../throttle/throttle.js';
+import type { Throttle } from '../throttle/throttle.js';
 import type { MigrationPlan } from '../plan/migration.js';
 
 const PROGRESS_POINTS = 1000;
@@ -16,10 +16,10 @@ interface Side {
   readonly collection: string;
 }
 
-export interface CompareOptions extends RunOptions {
+export interface ComparePointsOptions extends RunOptions {
   /** Points per request. */
   readonly batchSize?: number | undefined;
-  readonly pace?: Pace | undefined;
+  readonly pace?: Throttle | undefined;
   /** What of the collection, in id order within a shard; everything where absent. */
   readonly ranges?: readonly ShardRange[] | undefined;
 }
@@ -54,7 +54,7 @@ export interface ComparedPoint {
 export async function* comparedPoints(
   plan: MigrationPlan,
   sides: Sides,
-  run: CompareOptions & { readonly step: string },
+  run: ComparePointsOptions & { readonly step: string },
 ): AsyncGenerator<ComparedPoint> {
   const source: Side = { store: sides.source, collection: plan.sourceCollection };
   const target: Side = { store: sides.target, collection: plan.targetCollection };
@@ -107,7 +107,7 @@ export interface PointAt {
 function scanned(
   { store, collection }: Side,
   { vectorName }: MigrationPlan,
-  { shardKey, range, run }: ShardRange & { run: CompareOptions },
+  { shardKey, range, run }: ShardRange & { run: ComparePointsOptions },
 ): AsyncIterable<PointBatch> {
   const { signal, batchSize } = run;
   const size = batchSize === undefined ? {} : { batchSize };
@@ -182,7 +182,7 @@ function differencesOf(
 ): string[] {
   const found: string[] = [];
   const twoStage = plan.layout === 'two-stage';
-  const restOf = ({ batch, i }: PointAt): Uint8Array => batch.rest[i] ?? new Uint8Array(0);
+  const restOf = ({ batch, i }: PointAt): Uint8Array => batch.extra[i] ?? new Uint8Array(0);
   const has = source.batch.hasVector[source.i] !== 0;
   const [sourceRest, targetRest] = [restOf(source), restOf(target)];
   const withoutVectors = twoStage ? [...rescaled, plan.compactName] : rescaled;
@@ -192,12 +192,12 @@ function differencesOf(
   if (
     Buffer.compare(sourceBytes, targetBytes) !== 0 ||
     !others.every((name) =>
-      withinStep(store.restFloats(sourceRest, name), store.restFloats(targetRest, name)),
+      withinStep(store.extraFloats(sourceRest, name), store.extraFloats(targetRest, name)),
     )
   )
     found.push('payload or another vector differs');
   const stored = twoStage
-    ? store.restVector(targetRest, plan.compactName, encoder.outputDim)
+    ? store.extraVector(targetRest, plan.compactName, encoder.outputDim)
     : target.batch.hasVector[target.i] === 0
       ? null
       : row(target.batch.vectors, target.i);

@@ -7,7 +7,7 @@ import type { PointBatch, VectorColumn, WriteBatch } from '../../store/vector-st
 import type { MigrationIdentity } from '../state/migration-state.js';
 
 /** Where points come from and how they are stored. */
-export interface Destination extends Pick<
+export interface PointPlace extends Pick<
   MigrationIdentity,
   'sourceCollection' | 'vectorName' | 'compactName' | 'layout'
 > {
@@ -19,7 +19,7 @@ export interface Destination extends Pick<
  * The points as the target stores them: reduced, and in the two-stage layout the full vector beside it.
  * @throws INVALID_DATA naming a point that is not finite, or whose reduced vector is not once it is stored
  */
-export function projectBatch(encoder: Encoder, batch: PointBatch, destination: Destination): WriteBatch {
+export function projectBatch(encoder: Encoder, batch: PointBatch, destination: PointPlace): WriteBatch {
   return toWriteBatch(encoder, batch, { reduced: encoder.project(batch.vectors), destination });
 }
 
@@ -30,7 +30,7 @@ export function projectBatch(encoder: Encoder, batch: PointBatch, destination: D
 export function toWriteBatch(
   encoder: Encoder,
   batch: PointBatch,
-  { reduced, destination }: { readonly reduced: Matrix; readonly destination: Destination },
+  { reduced, destination }: { readonly reduced: Matrix; readonly destination: PointPlace },
 ): WriteBatch {
   checkFinite(encoder, batch, { reduced, destination });
   checkStorable(batch, reduced, destination);
@@ -39,7 +39,7 @@ export function toWriteBatch(
   return {
     ids: batch.ids,
     vectors: destination.layout === 'two-stage' ? [full, compact] : [compact],
-    rest: batch.rest,
+    extra: batch.extra,
   };
 }
 
@@ -47,7 +47,7 @@ export function toWriteBatch(
 function checkFinite(
   encoder: Encoder,
   batch: PointBatch,
-  { reduced, destination }: { readonly reduced: Matrix; readonly destination: Destination },
+  { reduced, destination }: { readonly reduced: Matrix; readonly destination: PointPlace },
 ): void {
   if (encoder.showsNonFinite && firstNonFiniteRow(reduced) < 0) return;
   const { vectorName } = destination;
@@ -61,7 +61,7 @@ function checkFinite(
   throw new TldrError('INVALID_DATA', `${nameOf(batch, bad, destination)} ${what}: repair or delete it`);
 }
 
-function checkStorable(batch: PointBatch, reduced: Matrix, destination: Destination): void {
+function checkStorable(batch: PointBatch, reduced: Matrix, destination: PointPlace): void {
   const overflow = firstOverflow(reduced, destination.componentBytes, batch.hasVector);
   if (overflow === null) return;
   const point = nameOf(batch, overflow.at, destination);
@@ -71,7 +71,7 @@ function checkStorable(batch: PointBatch, reduced: Matrix, destination: Destinat
   );
 }
 
-function nameOf({ ids }: PointBatch, at: number, { sourceCollection }: Destination): string {
+function nameOf({ ids }: PointBatch, at: number, { sourceCollection }: PointPlace): string {
   const id = ids[at];
   if (id === undefined) throw new TldrError('INTERNAL', `row ${at} of a batch of ${ids.length} has no id`);
   return `point ${formatPointId(id)} of ${sourceCollection}`;

@@ -3,7 +3,7 @@ import { matrix, row } from '../../core/matrix.js';
 import type { PointId } from '../../core/point-id.js';
 import { componentBytesOf } from '../../store/stored-component.js';
 import type { PointBatch, ShardKey, VectorStore } from '../../store/vector-store.js';
-import { comparedPoints, type CompareOptions, type PointAt } from './compare-points.js';
+import { comparedPoints, type ComparePointsOptions, type PointAt } from './compare-points.js';
 import { projectBatch } from './project-batch.js';
 import type { MigrationPlan } from '../plan/migration.js';
 
@@ -31,7 +31,7 @@ interface Repair {
 export async function repairPoints(
   plan: MigrationPlan,
   sides: { readonly source: VectorStore; readonly target: VectorStore; readonly encoder: Encoder },
-  run: CompareOptions & {
+  run: ComparePointsOptions & {
     /** Called for each point that differed, in order. */
     readonly differed?: ((id: PointId, shardKey: ShardKey | undefined) => void) | undefined;
   } = {},
@@ -70,7 +70,7 @@ function emptyRepair(shardKey: ShardKey | undefined): Repair {
 
 /** Copied out of its batch, which would be held in memory as a whole otherwise. */
 function add(repair: Repair, id: PointId, { batch, i }: PointAt): void {
-  const rest = Uint8Array.from(batch.rest[i] ?? []);
+  const rest = Uint8Array.from(batch.extra[i] ?? []);
   const vector = Float32Array.from(row(batch.vectors, i));
   repair.wrong.push({ id, has: batch.hasVector[i] ?? 0, rest, vector });
   repair.sizeBytes += rest.length + vector.byteLength;
@@ -83,7 +83,7 @@ function batchOf({ wrong, sizeBytes }: Repair, dim: number): PointBatch {
     ids: wrong.map(({ id }) => id),
     vectors,
     hasVector: Uint8Array.from(wrong, ({ has }) => has),
-    rest: wrong.map(({ rest }) => rest),
+    extra: wrong.map(({ rest }) => rest),
     sizeBytes,
   };
 }

@@ -1,11 +1,11 @@
 import { isTldrError, TldrError } from '../../core/errors.js';
 import { sleep } from '../../core/run.js';
 import { pausedError, stoppable, stopReason } from '../state/locked.js';
-import { goOnHeld, recordToGoOn, type MigrationReport } from './migrate-collection.js';
+import { resumeLocked, loadOrCreateState, type MigrationReport } from './migrate-collection.js';
 import type { PlacedMigration } from '../plan/migration-options.js';
-import { checkIdentity, type MigrationRecord, type Share } from '../state/migration-state.js';
+import { checkIdentity, type MigrationState, type Share } from '../state/migration-state.js';
 import { planMigration, type MigrationPlan } from '../plan/migration.js';
-import type { RecordLock, RecordPlace } from '../state/location.js';
+import type { StateLock, StateLocation } from '../state/location.js';
 import { copyRanges, prepare, withPace, workOn } from './phases.js';
 import { copyingShares, joinShares, shareOf, splitRecord, wholeRecord } from '../state/split.js';
 
@@ -51,10 +51,10 @@ export async function copyShare(options: SharedMigration): Promise<ShareReport> 
   };
 }
 
-interface HeldShare extends RecordLock {
+interface HeldShare extends StateLock {
   readonly plan: MigrationPlan;
-  readonly place: RecordPlace;
-  readonly record: MigrationRecord;
+  readonly place: StateLocation;
+  readonly record: MigrationState;
 }
 
 /** The share, held; null where the copy is over. The whole record is held only meanwhile. */
@@ -65,7 +65,7 @@ async function takeShare(options: SharedMigration): Promise<HeldShare | null> {
   try {
     if (await place.isPaused()) throw pausedError();
     const plan = await planMigration(options);
-    const { record } = await recordToGoOn(plan, options, share.of);
+    const { record } = await loadOrCreateState(plan, options, share.of);
     await prepare(workOn(plan, record, { options, signal: signal ?? main.signal }));
     if (record.phase !== 'copying') return null;
     const whole = record.split === share.of ? record : await joinShares(record, place);
@@ -109,17 +109,17 @@ async function finishIfLast(options: SharedMigration): Promise<MigrationReport |
   } finally {
     if (!goesOn) await main.unlock();
   }
-  return goesOn ? goOnHeld(options, main) : null;
+  return goesOn ? resumeLocked(options, main) : null;
 }
 
-async function recorded(place: RecordPlace): Promise<MigrationRecord> {
+async function recorded(place: StateLocation): Promise<MigrationState> {
   const record = await place.read();
   if (record === null) throw new TldrError('ABORTED', `${place.label} is gone: the migration was given up`);
   return wholeRecord(record, place);
 }
 
 /** The whole record; null where somebody holds it who is past the copy. */
-async function lockWhenFree({ place, signal }: SharedMigration): Promise<RecordLock | null> {
+async function lockWhenFree({ place, signal }: SharedMigration): Promise<StateLock | null> {
   const giveUpAtMs = performance.now() + LOCK_WAIT_MS;
   for (;;) {
     try {

@@ -2,7 +2,7 @@ import { TldrError } from '../../core/errors.js';
 import { recordKept } from '../../store/target-description.js';
 import type { ShardKey } from '../../store/vector-store.js';
 import type { CaughtUp } from '../catch-up/passes.js';
-import { GuardingProxy, guardingProxy } from '../dual-write/proxy-control.js';
+import { ProxyControl, proxyControlOf } from '../dual-write/proxy-control.js';
 import { pausedError, stoppable, stopReason } from '../state/locked.js';
 import type { MigrationOptions, PlacedMigration } from '../plan/migration-options.js';
 import {
@@ -11,11 +11,11 @@ import {
   FRESH,
   identityOf,
   inEffect,
-  type MigrationRecord,
+  type MigrationState,
 } from '../state/migration-state.js';
 import { planMigration, type MigrationPlan } from '../plan/migration.js';
 import { recordFile } from '../state/in-file.js';
-import type { RecordLock, RecordPlace } from '../state/location.js';
+import type { StateLock, StateLocation } from '../state/location.js';
 import { LANES, runFollowing, runPhases, workOn, type Work } from './phases.js';
 import { joinShares } from '../state/split.js';
 import { retune } from '../throttle/settings.js';
@@ -59,8 +59,8 @@ export async function startMigration(options: PlacedMigration): Promise<Migratio
   await planMigration(options);
   const { journal, encoder } = options;
   const followed = { ...options, encoderFingerprint: encoder.fingerprint };
-  if (journal !== undefined) await new GuardingProxy(journal, followed).living();
-  return goOnHeld(options, await options.place.lock());
+  if (journal !== undefined) await new ProxyControl(journal, followed).living();
+  return resumeLocked(options, await options.place.lock());
 }
 
 /** What was done for a migration that is not verified yet, since clients write to its source. */
@@ -77,7 +77,7 @@ export async function followMigration(
   options: PlacedMigration & { readonly lagMax: number },
 ): Promise<FollowReport> {
   await planMigration(options);
-  return holding(options, await options.place.lock(), async (work) => {
+  return withMigrationLock(options, await options.place.lock(), async (work) => {
     if (work.record.journal !== undefined)
       throw new TldrError('INVALID_ARGUMENT', 'a proxy follows the writes: go on without --catch-up');
     return runFollowing(work, options.lagMax);
@@ -85,13 +85,13 @@ export async function followMigration(
 }
 
 /** As `startMigration`, by whoever holds the record; it is let go at the end. */
-export function goOnHeld(options: PlacedMigration, lock: RecordLock): Promise<MigrationReport> {
-  return holding(options, lock, runPhases);
+export function resumeLocked(options: PlacedMigration, lock: StateLock): Promise<MigrationReport> {
+  return withMigrationLock(options, lock, runPhases);
 }
 
-async function holding<T>(
+async function withMigrationLock<T>(
   options: PlacedMigration,
-  { unlock, signal: lost }: RecordLock,
+  { unlock, signal: lost }: StateLock,
   phases: (work: Work) => Promise<T>,
 ): Promise<Pick<MigrationReport, 'plan' | 'resumed' | 'seconds'> & T> {
   const { place } = options;
@@ -100,8 +100,8 @@ async function holding<T>(
   try {
     if (await place.isPaused()) throw pausedError();
     const plan = await planMigration(options);
-    const { record, resumed } = await recordToGoOn(plan, options);
-    await guardingProxy(record)?.living();
+    const { record, resumed } = await loadOrCreateState(plan, options);
+    await proxyControlOf(record)?.living();
     const whole = await joinShares(record, place);
     const done = await phases(workOn(plan, whole, { options, signal: stop.signal }));
     return { plan, resumed, seconds: (performance.now() - startedAtMs) / 1000, ...done };
@@ -117,11 +117,11 @@ async function holding<T>(
  * The record of this migration, a new one where there is none; the caller holds it.
  * @throws MISMATCH, ALREADY_EXISTS for one that must not go on, is kept elsewhere, or while workers copy by it
  */
-export async function recordToGoOn(
+export async function loadOrCreateState(
   plan: MigrationPlan,
   options: PlacedMigration,
   workers = 1,
-): Promise<{ readonly record: MigrationRecord; readonly resumed: boolean }> {
+): Promise<{ readonly record: MigrationState; readonly resumed: boolean }> {
   const { place } = options;
   const before = await recordedBefore(plan, place);
   if (before === null && plan.targetExists) await checkKeptHere(plan, options);
@@ -165,7 +165,7 @@ async function checkKeptHere(
 
 /** @throws MISMATCH for a migration that was begun with another journal, or without one: it may have missed writes */
 function journalOf(
-  record: MigrationRecord,
+  record: MigrationState,
   {
     resumed,
     asked,
@@ -181,7 +181,7 @@ function journalOf(
 }
 
 /** @throws MISMATCH for the record of another migration, ALREADY_EXISTS for one whose clients use the target */
-async function recordedBefore(plan: MigrationPlan, place: RecordPlace): Promise<MigrationRecord | null> {
+async function recordedBefore(plan: MigrationPlan, place: StateLocation): Promise<MigrationState | null> {
   const record = await place.read();
   if (record === null) return null;
   checkIdentity(record, plan, place.label);
@@ -198,12 +198,12 @@ async function newRecord(
   plan: MigrationPlan,
   options: PlacedMigration,
   workers: number,
-): Promise<MigrationRecord> {
+): Promise<MigrationState> {
   const { source, lanes = LANES } = options;
   const keys: readonly (ShardKey | null)[] =
     plan.sourceSpec.shardKeys.length === 0 ? [null] : plan.sourceSpec.shardKeys;
   const parts = plan.points < SPLIT_POINTS_MIN ? 1 : workers * lanes * RANGES_PER_LANE;
-  const ranges: MigrationRecord['ranges'] = [];
+  const ranges: MigrationState['ranges'] = [];
   for (const shardKey of keys) {
     const split = await source.splitRanges(plan.sourceCollection, { parts, shardKey: shardKey ?? undefined });
     for (const { from, to } of split) {

@@ -1,12 +1,12 @@
 import type { VectorStore } from '../../store/vector-store.js';
-import { guardingProxy, type JournalStatus } from '../dual-write/proxy-control.js';
+import { proxyControlOf, type JournalStatus } from '../dual-write/proxy-control.js';
 import { readRecorded, type RecordedMigration } from '../state/locked.js';
 import { factsOf } from '../plan/migration-events.js';
-import { copiedPoints, type CutOver, type MigrationRecord } from '../state/migration-state.js';
+import { copiedPoints, type CutOver, type MigrationState } from '../state/migration-state.js';
 import type { LoadSeen } from '../throttle/throttle.js';
-import type { RecordPlace } from '../state/location.js';
+import type { StateLocation } from '../state/location.js';
 import { shareOf, sharesOf, wholeRecord, workingOn } from '../state/split.js';
-import type { Tuning } from '../throttle/settings.js';
+import type { ThrottleSettings } from '../throttle/settings.js';
 
 /** One of several workers. */
 export interface WorkerStatus {
@@ -24,15 +24,15 @@ export interface MigrationStatus {
   readonly source: string;
   readonly target: string;
   readonly endpoint: string;
-  readonly layout: MigrationRecord['layout'];
+  readonly layout: MigrationState['layout'];
   readonly encoder: string;
   readonly encoderFile: string | null;
-  readonly phase: MigrationRecord['phase'];
+  readonly phase: MigrationState['phase'];
   readonly paused: boolean;
   /** Who works on it now, in words, or null. */
   readonly runner: string | null;
   /** How much of the servers it may take, and what the runner sees of the load; null without one. */
-  readonly tuning: Tuning;
+  readonly tuning: ThrottleSettings;
   readonly load: LoadSeen | null;
   /** Of those who copy together; empty where one copies all. */
   readonly workers: readonly WorkerStatus[];
@@ -61,7 +61,7 @@ export async function migrationStatus(migration: RecordedMigration): Promise<Mig
   const { copied, rangesDone, rangesTotal } = factsOf(record);
   const aliases = await target.aliases();
   const [paused, runner] = [await place.isPaused(), await workingOn(place)];
-  const journal = (await guardingProxy(record)?.status()) ?? null;
+  const journal = (await proxyControlOf(record)?.status()) ?? null;
   const { phase, layout, encoderFile, verifiedPoints, cutOver, completed } = record;
   return {
     source: record.sourceCollection,
@@ -82,7 +82,7 @@ export async function migrationStatus(migration: RecordedMigration): Promise<Mig
   };
 }
 
-async function workersOf(record: MigrationRecord, place: RecordPlace): Promise<WorkerStatus[]> {
+async function workersOf(record: MigrationState, place: StateLocation): Promise<WorkerStatus[]> {
   const workers: WorkerStatus[] = [];
   for (const share of sharesOf(record)) {
     const part = place.share(share);
@@ -105,7 +105,7 @@ async function countOf(store: VectorStore, collection: string): Promise<number |
 }
 
 function nextStep(
-  { phase, cutOver, completed }: MigrationRecord,
+  { phase, cutOver, completed }: MigrationState,
   { paused, runner, journal }: Pick<MigrationStatus, 'paused' | 'runner' | 'journal'>,
 ): string {
   if (journal?.living === false && !completed)

@@ -4,13 +4,13 @@ import { componentBytesOf } from '../../store/stored-component.js';
 import { JOURNAL_KEY, RECORD_KEY } from '../../store/target-description.js';
 import { catchUp, refuseInService, type CaughtUp } from '../catch-up/passes.js';
 import { copyPoints } from '../copy/points.js';
-import { openFollower } from '../catch-up/pass.js';
-import { guardingProxy } from '../dual-write/proxy-control.js';
+import { openCatchUpPasses } from '../catch-up/pass.js';
+import { proxyControlOf } from '../dual-write/proxy-control.js';
 import type { PlacedMigration } from '../plan/migration-options.js';
 import { announce, factsOf, type MigrationEvent } from '../plan/migration-events.js';
-import type { MigrationRecord, Phase } from '../state/migration-state.js';
+import type { MigrationState, Phase } from '../state/migration-state.js';
 import { aliasTo } from '../state/own-target.js';
-import { openPace, type Pace } from '../throttle/throttle.js';
+import { openThrottle, type Throttle } from '../throttle/throttle.js';
 import type { MigrationPlan } from '../plan/migration.js';
 import { repairPoints } from '../points/repair-points.js';
 import { verifyMigration, type VerifyReport } from '../verify/all-points.js';
@@ -25,19 +25,19 @@ const SAVE_INTERVAL_MS = 500;
 /** One migration under way, its record held by this process. */
 export interface Work {
   readonly plan: MigrationPlan;
-  readonly record: MigrationRecord;
+  readonly record: MigrationState;
   readonly options: PlacedMigration;
   readonly run: RunOptions & { readonly batchSize: number };
   readonly save: () => Promise<void>;
   /** Resolves when no save is under way any more: the record may be another's soon. */
   readonly settled: () => Promise<void>;
   /** Once the servers are watched: what is seen is saved with the record. */
-  readonly watched: { pace?: Pace };
+  readonly watched: { pace?: Throttle };
 }
 
 /** What the steps after the copy need to know. */
 interface Late {
-  readonly pace: Pace;
+  readonly pace: Throttle;
   /** The alias by which clients reach the target, if there is one. */
   readonly inService: string | undefined;
 }
@@ -45,7 +45,7 @@ interface Late {
 /** A migration to go on with. Saves come one after another, whoever asks for them. */
 export function workOn(
   plan: MigrationPlan,
-  record: MigrationRecord,
+  record: MigrationState,
   { options, signal }: { readonly options: PlacedMigration; readonly signal: AbortSignal },
 ): Work {
   const { place, log, onProgress, batchSize = BATCH_SIZE } = options;
@@ -66,7 +66,7 @@ export async function prepare(work: Work): Promise<void> {
   await tell(work, 'started');
   const { plan, record, options, run } = work;
   // What is written from now on may be overtaken by what was read before: it is brought over after the copy.
-  if (READING.includes(record.phase)) await guardingProxy(record)?.copying(run);
+  if (READING.includes(record.phase)) await proxyControlOf(record)?.copying(run);
   if (record.phase !== 'creating') {
     await sayJournalled(work);
     return;
@@ -111,10 +111,10 @@ export async function runFollowing(
       (await copyRanges(work, pace)) + (await completeTarget(work, { pace, inService: undefined }));
     // The source's may have changed since the target was finished.
     const settings = target.differences(plan.targetSpec, await target.describe(plan.targetCollection));
-    if (settings.length > 0) await target.finish(plan.targetSpec, run);
+    if (settings.length > 0) await target.finishBulkLoad(plan.targetSpec, run);
     await enter(work, 'following');
     log?.('info', 'following the source');
-    const follower = await openFollower(plan, { source, target, encoder }, { ...run, pace });
+    const follower = await openCatchUpPasses(plan, { source, target, encoder }, { ...run, pace });
     return { copied, caughtUp: await catchUp(follower, { lagMax, log }) };
   });
 }
@@ -128,12 +128,12 @@ async function tell(
 }
 
 /** Calls `body` while the servers are watched; what is seen goes into the record with every save. */
-export async function withPace<T>(work: Work, body: (pace: Pace) => Promise<T>): Promise<T> {
+export async function withPace<T>(work: Work, body: (pace: Throttle) => Promise<T>): Promise<T> {
   const { plan, record, options, run, save, watched } = work;
   const { source, target, place } = options;
   const changed = (): void => void save().catch(() => undefined);
   const request = { ...plan, source, target, place, changed, baselineMs: record.load?.baselineMs ?? null };
-  const pace = await openPace(request, run);
+  const pace = await openThrottle(request, run);
   watched.pace = pace;
   try {
     await save();
@@ -145,7 +145,7 @@ export async function withPace<T>(work: Work, body: (pace: Pace) => Promise<T>):
 }
 
 /** Copies the ranges of the record that are not complete. @returns the number of points written */
-export async function copyRanges(work: Work, pace: Pace): Promise<number> {
+export async function copyRanges(work: Work, pace: Throttle): Promise<number> {
   const { plan, record, options, run, save } = work;
   if (record.phase !== 'copying') return 0;
   run.log?.('info', 'copying');
@@ -175,7 +175,7 @@ async function completeTarget(work: Work, { pace, inService }: Late): Promise<nu
   }
   if (record.phase === 'finishing') {
     run.log?.('info', 'restoring settings and waiting for the index');
-    await target.finish(plan.targetSpec, run);
+    await target.finishBulkLoad(plan.targetSpec, run);
     await enter(work, 'verifying');
   }
   return copied;
@@ -183,7 +183,7 @@ async function completeTarget(work: Work, { pace, inService }: Late): Promise<nu
 
 async function verifyTarget(work: Work, { pace, inService }: Late): Promise<VerifyReport> {
   const { plan, record, options, run } = work;
-  const proxy = guardingProxy(record);
+  const proxy = proxyControlOf(record);
   if (proxy !== null) run.log?.('info', 'waiting for what was written meanwhile');
   await proxy?.copied(run);
   run.log?.('info', 'verifying every point');

@@ -1,9 +1,9 @@
 import { messageOf, TldrError } from '../../core/errors.js';
-import type { RecordStore } from '../../store/state-store.js';
-import { parseRecord, type MigrationRecord } from './migration-state.js';
+import type { StateStore } from '../../store/state-store.js';
+import { parseRecord, type MigrationState } from './migration-state.js';
 import { Leases, type Lease, type LeaseOptions } from './lease.js';
-import type { RecordPlace } from './location.js';
-import { parseTuning, UNTUNED } from '../throttle/settings.js';
+import type { StateLocation } from './location.js';
+import { parseThrottleSettings, UNTHROTTLED } from '../throttle/settings.js';
 
 /** The collections of a migration. */
 interface Sides {
@@ -16,16 +16,16 @@ interface Sides {
  * several workers. The lock is a lease, kept alive while its holder is.
  */
 export function recordInStore(
-  store: RecordStore,
+  store: StateStore,
   { source, target }: Sides,
   options: LeaseOptions = {},
-): RecordPlace {
+): StateLocation {
   const leases = new Leases(store, options);
   const held = new Map<string, Lease>();
   const mainKey = JSON.stringify([source, target]);
   const recordOf = async (key: string): Promise<string | undefined> =>
     (await store.read(key, ['record']))?.['record'];
-  const letGo = async (key: string, lease: Lease): Promise<void> => {
+  const release = async (key: string, lease: Lease): Promise<void> => {
     held.delete(key);
     await lease.stop();
     try {
@@ -37,7 +37,7 @@ export function recordInStore(
       options.log?.('warn', `${store.label(key)} was not let go, and others wait: ${messageOf(error)}`);
     }
   };
-  const placeAt = (key: string, about: string): Omit<RecordPlace, 'share'> => ({
+  const placeAt = (key: string, about: string): Omit<StateLocation, 'share'> => ({
     ...requestsIn(store, mainKey),
     label: store.label(key),
     kept: 'database',
@@ -55,11 +55,11 @@ export function recordInStore(
     lock: async () => {
       const lease = await leases.take(key, { about });
       held.set(key, lease);
-      return { signal: lease.signal, unlock: () => letGo(key, lease) };
+      return { signal: lease.signal, unlock: () => release(key, lease) };
     },
     holder: () => leases.holder(key),
   });
-  const share: RecordPlace['share'] = ({ index, of }) => {
+  const share: StateLocation['share'] = ({ index, of }) => {
     const worker = `${index}/${of}`;
     const key = JSON.stringify([source, target, worker]);
     return { ...placeAt(key, `worker ${worker} of the migration ${source} -> ${target}`), share };
@@ -69,23 +69,23 @@ export function recordInStore(
 
 /** The pause and the tuning of all, which anybody changes. */
 function requestsIn(
-  store: RecordStore,
+  store: StateStore,
   key: string,
-): Pick<RecordPlace, 'setPaused' | 'isPaused' | 'readTuning' | 'writeTuning'> {
+): Pick<StateLocation, 'setPaused' | 'isPaused' | 'readTuning' | 'writeTuning'> {
   const textOf = async (name: string): Promise<string | undefined> => (await store.read(key, [name]))?.[name];
   return {
     setPaused: (paused) => store.change(key, { paused: paused ? 'yes' : 'no' }, {}),
     isPaused: async () => (await textOf('paused')) === 'yes',
     readTuning: async () => {
       const text = await textOf('tuning');
-      return text === undefined ? UNTUNED : parseTuning(text, store.label(key));
+      return text === undefined ? UNTHROTTLED : parseThrottleSettings(text, store.label(key));
     },
     writeTuning: (tuning) => store.change(key, { tuning: JSON.stringify(tuning) }, {}),
   };
 }
 
 /** Machines may know one server by several addresses; a record in it belongs to it, by whichever. */
-function seenFrom(endpoint: string, record: MigrationRecord): MigrationRecord {
+function seenFrom(endpoint: string, record: MigrationState): MigrationState {
   const oneServer = record.sourceEndpoint === record.targetEndpoint;
   return {
     ...record,

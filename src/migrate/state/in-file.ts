@@ -2,17 +2,17 @@ import { access, rm } from 'node:fs/promises';
 import { messageOf, TldrError } from '../../core/errors.js';
 import { parseRecord } from './migration-state.js';
 import { holderOf, lockRecord } from './lock.js';
-import type { RecordPlace } from './location.js';
-import { parseTuning, UNTUNED } from '../throttle/settings.js';
+import type { StateLocation } from './location.js';
+import { parseThrottleSettings, UNTHROTTLED } from '../throttle/settings.js';
 import { readIfThere, removeLeftovers, replaceFile } from './whole-file.js';
 
 /**
  * A record in a file, with `<path>.lock`, `<path>.pause` and `<path>.tuning` beside it, and the records of several
  * workers in `<path>.worker-<index>-of-<of>`.
  */
-export function recordFile(path: string): RecordPlace {
+export function recordFile(path: string): StateLocation {
   const [pausePath, tuningPath] = [`${path}.pause`, `${path}.tuning`];
-  const shared: Pick<RecordPlace, 'setPaused' | 'isPaused' | 'readTuning' | 'writeTuning'> = {
+  const shared: Pick<StateLocation, 'setPaused' | 'isPaused' | 'readTuning' | 'writeTuning'> = {
     setPaused: async (paused) => {
       if (paused) await writeText(pausePath, 'stop at the next batch');
       else await rm(pausePath, { force: true });
@@ -24,11 +24,11 @@ export function recordFile(path: string): RecordPlace {
       ),
     readTuning: async () => {
       const text = await readText(tuningPath);
-      return text === null ? UNTUNED : parseTuning(text, tuningPath);
+      return text === null ? UNTHROTTLED : parseThrottleSettings(text, tuningPath);
     },
     writeTuning: (tuning) => writeText(tuningPath, JSON.stringify(tuning)),
   };
-  const placeAt = (at: string): Omit<RecordPlace, 'share' | 'remove'> => ({
+  const placeAt = (at: string): Omit<StateLocation, 'share' | 'remove'> => ({
     ...shared,
     label: at,
     kept: 'file',
@@ -49,7 +49,7 @@ export function recordFile(path: string): RecordPlace {
     },
     holder: () => holderOf(at),
   });
-  const share: RecordPlace['share'] = ({ index, of }) => {
+  const share: StateLocation['share'] = ({ index, of }) => {
     const at = `${path}.worker-${index}-of-${of}`;
     return { ...placeAt(at), share, remove: () => rm(at, { force: true }) };
   };

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { messageOf, TldrError } from '../../core/errors.js';
-import type { RecordStore, Texts } from '../../store/state-store.js';
+import type { StateStore, Fields } from '../../store/state-store.js';
 import { sleep, type RunOptions } from '../../core/run.js';
 
 /** Between two signs of life of whoever holds an entry. */
@@ -28,9 +28,9 @@ export interface Lease {
   /** Fires when another runner has taken over, with the error to throw. */
   readonly signal: AbortSignal;
   /** The condition under which a change is this runner's. */
-  readonly mine: Texts;
+  readonly mine: Fields;
   /** Sets these texts. @throws ALREADY_EXISTS where the lease is lost, with nothing set */
-  write(texts: Texts): Promise<void>;
+  write(texts: Fields): Promise<void>;
   /** Gives no more signs of life; resolves when none is under way. */
   stop(): Promise<void>;
   /** Lets others take it. */
@@ -38,14 +38,14 @@ export interface Lease {
 }
 
 type Found =
-  { readonly state: 'gone' } | { readonly state: 'free' | 'alive' | 'silent'; readonly texts: Texts };
+  { readonly state: 'gone' } | { readonly state: 'free' | 'alive' | 'silent'; readonly texts: Fields };
 
 /**
  * Leases on entries of a store. The clocks of machines are never compared: whoever finds an entry held watches it for
  * signs of life. Whether it is taken, written or let go is decided by the store alone, by the holder's token.
  */
 export class Leases {
-  readonly #store: RecordStore;
+  readonly #store: StateStore;
   readonly #options: LeaseOptions;
   readonly #renewMs: number;
   readonly #silenceMsMax: number;
@@ -53,7 +53,7 @@ export class Leases {
   readonly #silences = new Map<string, { readonly mark: string; atMs: number; seenMs: number }>();
   #told = false;
 
-  constructor(store: RecordStore, options: LeaseOptions) {
+  constructor(store: StateStore, options: LeaseOptions) {
     this.#store = store;
     this.#options = options;
     this.#renewMs = options.renewMs ?? RENEW_MS;
@@ -70,7 +70,7 @@ export class Leases {
    * Takes an entry that nobody holds, made with `texts` where it is not there, or one whose holder is silent.
    * @throws ALREADY_EXISTS while another runner holds it
    */
-  async take(key: string, texts: Texts): Promise<Lease> {
+  async take(key: string, texts: Fields): Promise<Lease> {
     const found = await this.#watch(key);
     if (found.state === 'alive') throw this.#refusal(key, found.texts);
     const [token, beat] = [randomUUID(), randomUUID()];
@@ -88,7 +88,7 @@ export class Leases {
   #keep(key: string, { token, beat }: { readonly token: string; beat: string }): Lease {
     const mine = { holder: token };
     const lost = new AbortController();
-    const writeOnce = async (texts: Texts): Promise<boolean> => {
+    const writeOnce = async (texts: Fields): Promise<boolean> => {
       const next = randomUUID();
       // The last beat is part of the condition: a request that comes late, sent again in the meantime, changes nothing.
       await this.#store.change(key, { ...texts, beat: next }, { ...mine, beat });
@@ -100,12 +100,12 @@ export class Leases {
       beat = after['beat'] ?? '';
       return beat === next;
     };
-    const writeNext = async (texts: Texts): Promise<void> => {
+    const writeNext = async (texts: Fields): Promise<void> => {
       for (let tries = 0; tries < WRITE_TRIES; tries++) if (await writeOnce(texts)) return;
       throw new TldrError('UNAVAILABLE', `${this.#store.label(key)} could not be written`);
     };
     let last: Promise<void> = Promise.resolve();
-    const write = (texts: Texts): Promise<void> =>
+    const write = (texts: Fields): Promise<void> =>
       (last = last.catch(() => undefined).then(() => writeNext(texts)));
     const stop = this.#beat(() => write({}), lost.signal);
     const release = (): Promise<void> => this.#store.change(key, { holder: NOBODY }, mine);
@@ -171,7 +171,7 @@ export class Leases {
     return seenMs;
   }
 
-  #tellWait(key: string, texts: Texts): void {
+  #tellWait(key: string, texts: Fields): void {
     if (this.#told) return;
     this.#told = true;
     const { label } = this.#words(key);
@@ -181,7 +181,7 @@ export class Leases {
     );
   }
 
-  #tellTakeOver(key: string, texts: Texts): void {
+  #tellTakeOver(key: string, texts: Fields): void {
     const { label, silence } = this.#words(key);
     this.#options.log?.(
       'warn',
@@ -189,7 +189,7 @@ export class Leases {
     );
   }
 
-  #refusal(key: string, texts: Texts): TldrError {
+  #refusal(key: string, texts: Fields): TldrError {
     const { label, silence } = this.#words(key);
     return new TldrError(
       'ALREADY_EXISTS',
@@ -197,7 +197,7 @@ export class Leases {
     );
   }
 
-  #loss(key: string, texts: Texts | null): TldrError {
+  #loss(key: string, texts: Fields | null): TldrError {
     const { label, silence } = this.#words(key);
     const holder = texts === null || texts['holder'] === NOBODY ? 'another run' : runnerOf(texts);
     const what =
@@ -213,10 +213,10 @@ export class Leases {
 }
 
 /** Who holds an entry, and the last sign of life: what a taking depends on. */
-function markOf(texts: Texts): { readonly holder: string; readonly beat: string } {
+function markOf(texts: Fields): { readonly holder: string; readonly beat: string } {
   return { holder: texts['holder'] ?? NOBODY, beat: texts['beat'] ?? '' };
 }
 
-function runnerOf(texts: Texts): string {
+function runnerOf(texts: Fields): string {
   return texts['runner'] ?? 'somebody';
 }

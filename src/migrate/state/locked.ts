@@ -1,8 +1,8 @@
 import { isTldrError, TldrError } from '../../core/errors.js';
 import type { RunOptions } from '../../core/run.js';
 import type { VectorStore } from '../../store/vector-store.js';
-import type { MigrationRecord } from './migration-state.js';
-import type { RecordPlace } from './location.js';
+import type { MigrationState } from './migration-state.js';
+import type { StateLocation } from './location.js';
 import { copyingShares } from './split.js';
 
 const PAUSE_POLL_MS = 200;
@@ -11,14 +11,14 @@ const PAUSE_POLL_MS = 200;
 export interface RecordedMigration {
   readonly source: VectorStore;
   readonly target: VectorStore;
-  readonly place: RecordPlace;
+  readonly place: StateLocation;
 }
 
 /**
  * The record of a migration between these stores.
  * @throws NOT_FOUND where there is none, MISMATCH for one of other servers
  */
-export async function readRecorded({ source, target, place }: RecordedMigration): Promise<MigrationRecord> {
+export async function readRecorded({ source, target, place }: RecordedMigration): Promise<MigrationState> {
   const record = await place.read();
   if (record === null) {
     throw new TldrError(
@@ -41,7 +41,7 @@ export async function readRecorded({ source, target, place }: RecordedMigration)
 /** Calls `body` with the record while nobody else works on it. @throws ALREADY_EXISTS while somebody does */
 export async function withRecord<T>(
   migration: RecordedMigration,
-  body: (record: MigrationRecord, signal: AbortSignal) => Promise<T>,
+  body: (record: MigrationState, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const { unlock, signal } = await migration.place.lock();
   try {
@@ -60,7 +60,7 @@ export async function withRecord<T>(
 
 /** A signal that also fires when a pause is asked for or the lock is lost, with its reason as the error to throw. */
 export function stoppable(
-  place: RecordPlace,
+  place: StateLocation,
   lost: AbortSignal,
   run: RunOptions,
 ): { readonly signal: AbortSignal; readonly end: () => void } {

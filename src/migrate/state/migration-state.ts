@@ -59,7 +59,7 @@ export interface MigrationIdentity {
 }
 
 /** Everything needed to go on after a kill: plain data, one JSON document. */
-export interface MigrationRecord extends MigrationIdentity {
+export interface MigrationState extends MigrationIdentity {
   readonly version: 3;
   phase: Phase;
   readonly ranges: RangeProgress[];
@@ -112,7 +112,7 @@ export function cursorText(id: PointId | null): string | null {
  * A record from its text; one of version 2 is brought up to date.
  * @throws INVALID_DATA naming `label` for anything else
  */
-export function parseRecord(text: string, label: string): MigrationRecord {
+export function parseRecord(text: string, label: string): MigrationState {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -142,7 +142,7 @@ const WITHOUT_IT =
 export const FRESH = { encoderFile: null, verifiedPoints: null, cutOver: null, completed: false } as const;
 
 /** @throws MISMATCH for the record of another migration */
-export function checkIdentity(record: MigrationRecord, identity: MigrationIdentity, label: string): void {
+export function checkIdentity(record: MigrationState, identity: MigrationIdentity, label: string): void {
   const different = IDENTITY_KEYS.filter((key) => record[key] !== identity[key]);
   if (different.length === 0) return;
   const how = different.map(
@@ -162,7 +162,7 @@ export function identityOf(plan: MigrationIdentity): MigrationIdentity {
   return { ...places, vectorName, compactName, layout, encoderFingerprint, datatype, quantization };
 }
 
-function isRecord(value: unknown): value is MigrationRecord {
+function isRecord(value: unknown): value is MigrationState {
   if (typeof value !== 'object' || value === null) return false;
   const fields = new Map<string, unknown>(Object.entries(value));
   const texts = IDENTITY_KEYS.filter((key) => key !== 'datatype' && key !== 'quantization');
@@ -205,7 +205,7 @@ function isLoad(value: unknown): boolean {
 }
 
 /** Whether a cut-over was made, or begun, and not taken back. */
-export function inEffect({ cutOver }: MigrationRecord): boolean {
+export function inEffect({ cutOver }: MigrationState): boolean {
   return cutOver !== null && cutOver.state !== 'rolled-back';
 }
 
@@ -245,5 +245,5 @@ function isPointId(text: string): boolean {
 }
 
 /** Points that the copy has written, by the cursors. */
-export const copiedPoints = ({ ranges }: Pick<MigrationRecord, 'ranges'>): number =>
+export const copiedPoints = ({ ranges }: Pick<MigrationState, 'ranges'>): number =>
   ranges.reduce((sum, { points }) => sum + points, 0);

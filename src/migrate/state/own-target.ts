@@ -1,6 +1,6 @@
 import { targetDescription } from '../../store/target-description.js';
 import type { VectorStore } from '../../store/vector-store.js';
-import type { MigrationRecord } from './migration-state.js';
+import type { MigrationState } from './migration-state.js';
 
 /** An alias that leads clients to a collection, if there is one. */
 export async function aliasTo(store: VectorStore, collection: string): Promise<string | undefined> {
@@ -8,7 +8,7 @@ export async function aliasTo(store: VectorStore, collection: string): Promise<s
 }
 
 /** Whether the collection of the target's name is there, and says that it was made by this migration. */
-export async function isOwnTarget(target: VectorStore, record: MigrationRecord): Promise<boolean> {
+export async function isOwnTarget(target: VectorStore, record: MigrationState): Promise<boolean> {
   const { targetCollection, sourceCollection, encoderFingerprint, layout, compactName } = record;
   if (!(await target.listCollections()).includes(targetCollection)) return false;
   const found = targetDescription(await target.describe(targetCollection));

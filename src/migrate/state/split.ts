@@ -1,14 +1,14 @@
 import { TldrError } from '../../core/errors.js';
-import type { MigrationRecord, RangeProgress, Share } from './migration-state.js';
-import type { RecordPlace } from './location.js';
+import type { MigrationState, RangeProgress, Share } from './migration-state.js';
+import type { StateLocation } from './location.js';
 
 /** The shares a record is split into; none where one runner copies everything. */
-export function sharesOf({ split }: MigrationRecord): Share[] {
+export function sharesOf({ split }: MigrationState): Share[] {
   return split === undefined ? [] : Array.from({ length: split }, (_, i) => ({ index: i + 1, of: split }));
 }
 
 /** What a share copies: every of-th range, from the beginning. */
-export function shareOf(record: MigrationRecord, { index, of }: Share): MigrationRecord {
+export function shareOf(record: MigrationState, { index, of }: Share): MigrationState {
   const ranges = record.ranges.filter((_, i) => i % of === index - 1).map((range) => ({ ...range }));
   const part = { ...record, ranges };
   delete part.split;
@@ -17,7 +17,7 @@ export function shareOf(record: MigrationRecord, { index, of }: Share): Migratio
 }
 
 /** The record with the progress of all its shares, as it is at this moment; nothing is written. */
-export async function wholeRecord(record: MigrationRecord, place: RecordPlace): Promise<MigrationRecord> {
+export async function wholeRecord(record: MigrationState, place: StateLocation): Promise<MigrationState> {
   const ranges = [...record.ranges];
   for (const share of sharesOf(record)) {
     const part = place.share(share);
@@ -45,7 +45,7 @@ function sameRange(a: RangeProgress, b: RangeProgress | undefined): boolean {
  * Makes one record of the shares again; the caller holds the record, and this every share for as long as it takes.
  * @throws ALREADY_EXISTS while a worker copies one
  */
-export async function joinShares(record: MigrationRecord, place: RecordPlace): Promise<MigrationRecord> {
+export async function joinShares(record: MigrationState, place: StateLocation): Promise<MigrationState> {
   const shares = sharesOf(record).map((share) => place.share(share));
   const unlocks: (() => Promise<void>)[] = [];
   try {
@@ -62,10 +62,10 @@ export async function joinShares(record: MigrationRecord, place: RecordPlace): P
 
 /** Splits a record anew; the caller holds it, and nobody copies. */
 export async function splitRecord(
-  record: MigrationRecord,
-  place: RecordPlace,
+  record: MigrationState,
+  place: StateLocation,
   workers: number,
-): Promise<MigrationRecord> {
+): Promise<MigrationState> {
   const split = { ...record, split: workers };
   // Left over where a crash cut off joining them: old news.
   for (const share of sharesOf(split)) await place.share(share).remove();
@@ -74,7 +74,7 @@ export async function splitRecord(
 }
 
 /** Who works on a migration, in words, or null: on all of it, or on its shares. */
-export async function workingOn(place: RecordPlace): Promise<string | null> {
+export async function workingOn(place: StateLocation): Promise<string | null> {
   const holder = await place.holder();
   if (holder !== null) return holder;
   const record = await place.read();
@@ -82,7 +82,7 @@ export async function workingOn(place: RecordPlace): Promise<string | null> {
 }
 
 /** Who copies shares of a record, in words, or null. */
-export async function copyingShares(record: MigrationRecord, place: RecordPlace): Promise<string | null> {
+export async function copyingShares(record: MigrationState, place: StateLocation): Promise<string | null> {
   // All at once: it may take a time to know of one.
   const holders = await Promise.all(
     sharesOf(record).map(async (share) => {

@@ -1,7 +1,7 @@
 import { messageOf, TldrError } from '../../core/errors.js';
 
 /** How much of the servers a migration may take. Kept beside its record, and may be changed while it runs. */
-export interface Tuning {
+export interface ThrottleSettings {
   /** Slowest that a search of the source may become before the copy waits: `2x` its baseline, or `50ms`; or null. */
   readonly maxLoad: string | null;
   /** Rest between batches, in times of what a batch took: 0 never rests, 1 works half of the time. */
@@ -9,7 +9,7 @@ export interface Tuning {
 }
 
 /** As fast as the machine allows. */
-export const UNTUNED: Tuning = { maxLoad: null, nice: 0 };
+export const UNTHROTTLED: ThrottleSettings = { maxLoad: null, nice: 0 };
 
 const NICE_MAX = 100;
 /** Less than this is noise, whatever the baseline. */
@@ -29,7 +29,7 @@ export function latencyMsMax(maxLoad: string, baselineMs: number): number {
 }
 
 /** @throws INVALID_ARGUMENT for values out of range */
-export function checkTuning({ maxLoad, nice }: Tuning): void {
+export function checkThrottleSettings({ maxLoad, nice }: ThrottleSettings): void {
   if (maxLoad !== null) latencyMsMax(maxLoad, 1);
   if (!(nice >= 0 && nice <= NICE_MAX))
     throw new TldrError('INVALID_ARGUMENT', `nice ${nice}: expected a number from 0 to ${NICE_MAX}`);
@@ -38,21 +38,21 @@ export function checkTuning({ maxLoad, nice }: Tuning): void {
 /** Changes how much a migration may take, from its next batch on. @throws INVALID_ARGUMENT */
 export async function retune(
   place: {
-    readonly readTuning: () => Promise<Tuning>;
-    readonly writeTuning: (tuning: Tuning) => Promise<void>;
+    readonly readTuning: () => Promise<ThrottleSettings>;
+    readonly writeTuning: (tuning: ThrottleSettings) => Promise<void>;
   },
-  changes: Partial<Tuning> = {},
-): Promise<Tuning> {
+  changes: Partial<ThrottleSettings> = {},
+): Promise<ThrottleSettings> {
   const before = await place.readTuning();
   const { maxLoad = before.maxLoad, nice = before.nice } = changes;
   const tuning = { maxLoad, nice };
-  checkTuning(tuning);
+  checkThrottleSettings(tuning);
   if (maxLoad !== before.maxLoad || nice !== before.nice) await place.writeTuning(tuning);
   return tuning;
 }
 
 /** A tuning from its text. @throws INVALID_DATA naming `label` */
-export function parseTuning(text: string, label: string): Tuning {
+export function parseThrottleSettings(text: string, label: string): ThrottleSettings {
   try {
     const value: unknown = JSON.parse(text);
     if (typeof value !== 'object' || value === null) throw new TldrError('INVALID_DATA', 'no object');
@@ -60,7 +60,7 @@ export function parseTuning(text: string, label: string): Tuning {
     const [maxLoad, nice] = [fields.get('maxLoad'), fields.get('nice')];
     if ((maxLoad !== null && typeof maxLoad !== 'string') || typeof nice !== 'number')
       throw new TldrError('INVALID_DATA', 'expected "maxLoad" and "nice"');
-    checkTuning({ maxLoad, nice });
+    checkThrottleSettings({ maxLoad, nice });
     return { maxLoad, nice };
   } catch (cause) {
     const why = messageOf(cause);

@@ -1,8 +1,8 @@
 import { messageOf } from '../../core/errors.js';
 import { sleep, type RunOptions } from '../../core/run.js';
-import type { StoreLoad, VectorStore } from '../../store/vector-store.js';
+import type { StoreStatus, VectorStore } from '../../store/vector-store.js';
 import { openProbe, type Probe } from './probe.js';
-import { latencyMsMax, UNTUNED, type Tuning } from './settings.js';
+import { latencyMsMax, UNTHROTTLED, type ThrottleSettings } from './settings.js';
 
 const LOOK_INTERVAL_MS = 500;
 const HELD_POLL_MS = 100;
@@ -32,7 +32,7 @@ export interface LoadSeen {
 }
 
 /** Lets a copy go on at the speed that the servers bear. */
-export interface Pace {
+export interface Throttle {
   /** The same batches, each given out when it may be. */
   paced<T>(batches: AsyncIterable<T>, signal: AbortSignal | undefined): AsyncGenerator<T>;
   seen(): LoadSeen;
@@ -43,7 +43,7 @@ export interface Pace {
 export interface PaceRequest {
   readonly source: VectorStore;
   readonly target: VectorStore;
-  readonly place: { readonly readTuning: () => Promise<Tuning> };
+  readonly place: { readonly readTuning: () => Promise<ThrottleSettings> };
   readonly sourceCollection: string;
   readonly targetCollection: string;
   readonly vectorName: string;
@@ -56,7 +56,7 @@ export interface PaceRequest {
 }
 
 /** Begins to watch source and target; the baseline is measured before this returns, where it is asked for. */
-export async function openPace(request: PaceRequest, run: RunOptions = {}): Promise<Pace> {
+export async function openThrottle(request: PaceRequest, run: RunOptions = {}): Promise<Throttle> {
   const watch = new Watch(request, run);
   await watch.look({ first: true });
   const ended = new AbortController();
@@ -81,7 +81,7 @@ export async function openPace(request: PaceRequest, run: RunOptions = {}): Prom
 class Watch {
   readonly #request: PaceRequest;
   readonly #run: RunOptions;
-  #tuning: Tuning = UNTUNED;
+  #tuning: ThrottleSettings = UNTHROTTLED;
   #probe: Probe | null = null;
   #baselineMs: number | null;
   #waiting: string | null = null;
@@ -179,7 +179,7 @@ class Watch {
       [source, sourceCollection],
       [target, targetCollection],
     ] as const) {
-      const load = await store.load(name);
+      const load = await store.status(name);
       reason ??= reasonOf(name, load);
       optimizing ||= load.optimizing;
     }
@@ -215,11 +215,11 @@ class Watch {
 
   #refused(): number {
     const { source, target } = this.#request;
-    return source === target ? source.refusals() : source.refusals() + target.refusals();
+    return source === target ? source.rateLimitCount() : source.rateLimitCount() + target.rateLimitCount();
   }
 }
 
-function reasonOf(collection: string, { failure, queuedUpdates }: StoreLoad): string | null {
+function reasonOf(collection: string, { failure, queuedUpdates }: StoreStatus): string | null {
   if (failure !== null) return `the optimizer of ${collection} failed: ${failure}`;
   return queuedUpdates !== null && queuedUpdates > QUEUE_MAX
     ? `${collection} has ${queuedUpdates} updates waiting`

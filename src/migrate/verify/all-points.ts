@@ -4,7 +4,7 @@ import {
   comparedPoints,
   shardKeysOf,
   type ComparedPoint,
-  type CompareOptions,
+  type ComparePointsOptions,
   type Sides,
 } from '../points/compare-points.js';
 import { lookedAgain } from '../points/recheck-differences.js';
@@ -33,7 +33,7 @@ export interface VerifyReport {
 export async function verifyMigration(
   plan: MigrationPlan,
   sides: Sides,
-  run: CompareOptions & Writing = {},
+  run: ComparePointsOptions & Writing = {},
 ): Promise<VerifyReport> {
   const compared = comparedPoints(plan, sides, { ...run, step: 'verifying' });
   return report(plan, sides, { ...run, compared });

@@ -6,8 +6,8 @@ import type { PointBatch, VectorStore } from '../../store/vector-store.js';
 import { comparedStreams, type Sides } from '../points/compare-points.js';
 import { pausedError, stoppable, stopReason, withRecord, type RecordedMigration } from '../state/locked.js';
 import { announce, factsOf, type MigrationHook } from '../plan/migration-events.js';
-import { checkIdentity, inEffect, type MigrationRecord } from '../state/migration-state.js';
-import { openPace } from '../throttle/throttle.js';
+import { checkIdentity, inEffect, type MigrationState } from '../state/migration-state.js';
+import { openThrottle } from '../throttle/throttle.js';
 import { planMigration, type MigrationPlan } from '../plan/migration.js';
 import { report, verifyMigration, type VerifyReport, type Writing } from './all-points.js';
 
@@ -58,7 +58,7 @@ export async function verifyRecorded(request: VerifyRequest): Promise<VerifyRepo
 
 async function compare(
   request: VerifyRequest,
-  record: MigrationRecord,
+  record: MigrationState,
   signal: AbortSignal,
 ): Promise<VerifyReport> {
   const { source, target, encoder, place, log, onProgress, batchSize, sample } = request;
@@ -75,7 +75,7 @@ async function compare(
     );
   }
   const plan = await planMigration(
-    { ...requestOf(record), source, target, encoder },
+    { ...migrationRequestOf(record), source, target, encoder },
     // Settings that differ are findings here, not a reason to look no further.
     { anySettings: true },
   );
@@ -87,7 +87,7 @@ async function compare(
   if (sample !== undefined) return verifySample(plan, sides, { sample, run });
   const baselineMs = record.load?.baselineMs ?? null;
   const changed = (): void => undefined;
-  const pace = await openPace({ ...plan, source, target, place, baselineMs, changed }, run);
+  const pace = await openThrottle({ ...plan, source, target, place, baselineMs, changed }, run);
   try {
     return await verifyMigration(plan, sides, { ...run, pace });
   } finally {
@@ -96,14 +96,14 @@ async function compare(
 }
 
 /** What a record says of how its migration was asked for. */
-export function requestOf(record: MigrationRecord): {
+export function migrationRequestOf(record: MigrationState): {
   readonly sourceCollection: string;
   readonly targetCollection: string;
   readonly vectorName: string;
   readonly compactName: string;
-  readonly layout: MigrationRecord['layout'];
-  readonly datatype: MigrationRecord['datatype'];
-  readonly quantization: MigrationRecord['quantization'];
+  readonly layout: MigrationState['layout'];
+  readonly datatype: MigrationState['datatype'];
+  readonly quantization: MigrationState['quantization'];
 } {
   const { sourceCollection, targetCollection, vectorName, compactName, layout } = record;
   const { datatype, quantization } = record;

@@ -1,16 +1,16 @@
-import type { WriteGuard } from '../../store/write-guard.js';
+import type { WriteInterceptor } from '../../store/write-guard.js';
 import type { CallStatus, GrpcCall, GrpcChange } from '../protocol.js';
 import type { GrpcAnswer } from './answer.js';
 import { grpcSender } from './sender.js';
-import type { Rewriting } from '../rewriter-pool.js';
+import type { RewriterPool } from '../rewriter-pool.js';
 import { askPermission, refusalOfServer, makeUnnamed, sendChange } from '../send-change.js';
 
 /** A call that may change something, as the exchange that it belongs to lets it be handled. */
 export interface ChangingCall {
   readonly path: string;
-  readonly guard: WriteGuard;
+  readonly guard: WriteInterceptor;
   /** Rewriting by the names as they are now. */
-  readonly renewed: () => Rewriting;
+  readonly renewed: () => RewriterPool;
   /** With the client's credentials. */
   readonly make: (call: GrpcCall) => Promise<GrpcAnswer>;
   /** Goes the way of a call that nobody follows. */
@@ -75,7 +75,7 @@ async function writeElsewhere(
     call,
     rewriting,
     tries,
-  }: { readonly call: ChangingCall; readonly rewriting: Rewriting; readonly tries: number },
+  }: { readonly call: ChangingCall; readonly rewriting: RewriterPool; readonly tries: number },
 ): Promise<void> {
   const { path, guard } = call;
   const sender = grpcSender(rewriting, call.make);

@@ -6,7 +6,7 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import { messageOf } from '../../core/errors.js';
-import type { WriteGuard } from '../../store/write-guard.js';
+import type { WriteInterceptor } from '../../store/write-guard.js';
 import type { Addressed, AnswerForm, GrpcCall } from '../protocol.js';
 import {
   answerWith,
@@ -23,8 +23,8 @@ import {
   endOf,
   forwardedMetadata,
   outgoing,
-  statusOf,
-  textOf,
+  callStatusOf,
+  headerText,
   trailersOf,
   type CallEnd,
 } from './metadata.js';
@@ -33,7 +33,7 @@ import { makeCall, readAnswer, type GrpcAnswer } from './answer.js';
 import { handleGrpcChange, type ChangingCall } from './change.js';
 import { callFailureOf, CODE, isReset, UpstreamStatus, watchReset } from './failures.js';
 import type { AnswerParts, Answering, GrpcParts } from './parts.js';
-import type { Rewriting } from '../rewriter-pool.js';
+import type { RewriterPool } from '../rewriter-pool.js';
 import { SHADOWED_BYTES_MAX, type ShadowCall } from '../shadow.js';
 
 const LOOKUP_ROUNDS_MAX = 3;
@@ -46,7 +46,7 @@ export class GrpcExchange {
   readonly #raw: readonly string[];
   readonly #path: string;
   readonly #held: HeldBytes;
-  #rewriting: Rewriting;
+  #rewriting: RewriterPool;
   readonly #startedAtMs = performance.now();
   readonly #open = new Set<ClientHttp2Stream>();
   #kind = 'answer';
@@ -125,7 +125,7 @@ export class GrpcExchange {
     if (!stream.readableEnded) stream.resume();
   }
 
-  #change(guard: WriteGuard, message: Uint8Array): Promise<void> {
+  #change(guard: WriteInterceptor, message: Uint8Array): Promise<void> {
     const call: ChangingCall = {
       ...{ path: this.#path, guard },
       renewed: () => this.#renewed(),
@@ -138,7 +138,7 @@ export class GrpcExchange {
     return handleGrpcChange(call, message);
   }
 
-  #renewed(): Rewriting {
+  #renewed(): RewriterPool {
     if (!this.#over) this.#rewriting = this.#rewriting.exchangedFor(this.#parts.rewriting());
     return this.#rewriting;
   }
@@ -191,7 +191,7 @@ export class GrpcExchange {
 
   /** The call's one message. */
   #message(): Promise<Buffer> {
-    const encoding = textOf(this.#headers['grpc-encoding']);
+    const encoding = headerText(this.#headers['grpc-encoding']);
     const onBytes = (bytes: number): void => void (this.#bytesIn += bytes);
     return wholeMessage(this.#stream, { encoding, limits: this.#parts.limits, held: this.#held, onBytes });
   }
@@ -203,8 +203,8 @@ export class GrpcExchange {
     const answer = await makeCall(stream, message, { limitBytes, timeoutMs: 0, meter: this.#held.meter });
     const { headers, trailers, end } = answer;
     if (end.status === '0') return answer.message;
-    const { code, message: text } = this.#rewriting.grpcStatus(form, statusOf(end));
-    throw new UpstreamStatus(code, text, textOf({ ...headers, ...trailers }['retry-after']));
+    const { code, message: text } = this.#rewriting.grpcStatus(form, callStatusOf(end));
+    throw new UpstreamStatus(code, text, headerText({ ...headers, ...trailers }['retry-after']));
   }
 
   /** Opens the call to the database and lets its answer flow back; the request's body is the caller's to send. */
@@ -300,11 +300,11 @@ export class GrpcExchange {
     const end = endOf(answer.trailers() ?? {});
     if (end === null) throw answer.brokenOff();
     if (end.status !== '0') {
-      const { code, message } = this.#rewriting.grpcStatus(form, statusOf(end));
+      const { code, message } = this.#rewriting.grpcStatus(form, callStatusOf(end));
       this.refuse(code, message);
       return;
     }
-    const encoding = textOf(answer.headers['grpc-encoding']);
+    const encoding = headerText(answer.headers['grpc-encoding']);
     const result = await rewrittenMessage(
       body,
       { encoding, limitBytes, held: this.#held },

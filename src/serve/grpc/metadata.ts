@@ -46,18 +46,18 @@ export function outgoing(headers: IncomingHttpHeaders): OutgoingHttpHeaders {
 
 /** A call's end, where these headers or trailers say it. */
 export function endOf(headers: IncomingHttpHeaders): CallEnd | null {
-  const status = textOf(headers['grpc-status']);
+  const status = headerText(headers['grpc-status']);
   if (status === undefined) return null;
-  return { status, message: decodeStatusText(textOf(headers['grpc-message']) ?? '') };
+  return { status, message: decodeStatusText(headerText(headers['grpc-message']) ?? '') };
 }
 
 /** One text of a header that may have come several times. */
-export function textOf(value: string | string[] | undefined): string | undefined {
+export function headerText(value: string | string[] | undefined): string | undefined {
   return Array.isArray(value) ? value.join(',') : value;
 }
 
 /** A call's end as a status. */
-export function statusOf({ status, message }: CallEnd): CallStatus {
+export function callStatusOf({ status, message }: CallEnd): CallStatus {
   return { code: Number(status), message };
 }
 

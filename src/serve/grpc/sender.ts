@@ -1,12 +1,12 @@
 import type { GrpcCall } from '../protocol.js';
 import type { GrpcAnswer } from './answer.js';
 import { CODE } from './failures.js';
-import type { Rewriting } from '../rewriter-pool.js';
+import type { RewriterPool } from '../rewriter-pool.js';
 import type { ChangeSender } from '../send-change.js';
 
 /** How changes are sent over gRPC, and what their answers say. */
 export function grpcSender(
-  rewriting: Rewriting,
+  rewriting: RewriterPool,
   make: (call: GrpcCall) => Promise<GrpcAnswer>,
 ): ChangeSender<GrpcCall, GrpcAnswer> {
   return {

@@ -1,8 +1,8 @@
 import { TldrError } from '../../core/errors.js';
-import type { Aliases, PermissionRequests, WriteGuard } from '../../store/write-guard.js';
+import type { Aliases, PermissionRequests, WriteInterceptor } from '../../store/write-guard.js';
 import type { RestAnswer, RestHead, RestRequest } from '../protocol.js';
 import type { WholeAnswer } from './upstream.js';
-import type { Rewriting } from '../rewriter-pool.js';
+import type { RewriterPool } from '../rewriter-pool.js';
 import {
   askPermission,
   refusalOfServer,
@@ -16,9 +16,9 @@ import {
 /** A request that may change something, as the exchange that it belongs to lets it be handled. */
 export interface ChangingRequest {
   readonly head: RestHead;
-  readonly guard: WriteGuard;
+  readonly guard: WriteInterceptor;
   /** Rewriting by the names as they are now. */
-  readonly renewed: () => Rewriting;
+  readonly renewed: () => RewriterPool;
   /** With the client's credentials. */
   readonly make: (request: RestRequest) => Promise<WholeAnswer>;
   /** The same for a request that the client made none of: its body is always JSON. */
@@ -36,7 +36,7 @@ export interface ChangingRequest {
 
 /** What a change is routed by. */
 interface Routed {
-  readonly rewriting: Rewriting;
+  readonly rewriting: RewriterPool;
   readonly aliases: Aliases;
   readonly permission: PermissionRequests<RestRequest> | null;
 }
@@ -125,7 +125,10 @@ async function permitted(
   return isGiven && given !== undefined ? given.permittedBy : askPermission(permission, sender);
 }
 
-function senderFor({ make }: ChangingRequest, rewriting: Rewriting): ChangeSender<RestRequest, WholeAnswer> {
+function senderFor(
+  { make }: ChangingRequest,
+  rewriting: RewriterPool,
+): ChangeSender<RestRequest, WholeAnswer> {
   return {
     make,
     isPermitted: ({ status, body }) => rewriting.isRestPermitted(status, body),

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
 import { messageOf } from '../../core/errors.js';
-import type { WriteGuard } from '../../store/write-guard.js';
+import type { WriteInterceptor } from '../../store/write-guard.js';
 import type {
   Addressed,
   AnswerForm,
@@ -30,7 +30,7 @@ import {
 } from './headers.js';
 import { RestRelay, wholeAnswer } from './relay.js';
 import { bodyOf, type RestUpstream, type WholeAnswer } from './upstream.js';
-import type { Rewriting } from '../rewriter-pool.js';
+import type { RewriterPool } from '../rewriter-pool.js';
 import { SHADOWED_BYTES_MAX, type ShadowPlace } from '../shadow.js';
 
 /** Points that a request refers to may have to be fetched first; more rounds than this are a fault. */
@@ -59,7 +59,7 @@ export class RestExchange {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #head: RestHead;
-  #rewriting: Rewriting;
+  #rewriting: RewriterPool;
   readonly #held: HeldBytes;
   readonly #startedAtMs = performance.now();
   #relay: RestRelay | undefined;
@@ -140,7 +140,7 @@ export class RestExchange {
   }
 
   /** A request that may change something; its body is read first where it is small. */
-  async #change(guard: WriteGuard): Promise<void> {
+  async #change(guard: WriteInterceptor): Promise<void> {
     this.#early = await smallBody(this.#request, this.#parts.limits.clientTimeoutMs, this.#onBytes);
     await handleRestChange({
       ...{ head: this.#head, guard },
@@ -159,7 +159,7 @@ export class RestExchange {
     });
   }
 
-  #renewed(): Rewriting {
+  #renewed(): RewriterPool {
     if (!this.#over) this.#rewriting = this.#rewriting.exchangedFor(this.#parts.rewriting());
     return this.#rewriting;
   }

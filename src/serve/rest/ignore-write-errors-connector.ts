@@ -7,7 +7,7 @@ const LOST = ['EPIPE', 'ECONNRESET'];
  * Opens connections on which a write that fails is no failure yet. A server that refuses a request before it has read
  * its body closes the connection: writing fails while the answer still lies there unread. Reading says how it ended.
  */
-export function patientConnector(timeoutMs: number): buildConnector.connector {
+export function ignoreWriteErrorsConnector(timeoutMs: number): buildConnector.connector {
   const connect = buildConnector({ timeout: timeoutMs });
   return (options, callback) =>
     connect(options, (...result) => {

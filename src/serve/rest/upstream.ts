@@ -2,7 +2,7 @@ import type { Dispatcher } from 'undici';
 import type { RestRequest } from '../protocol.js';
 import type { Meter } from '../byte-budget.js';
 import { ConnectionPool } from './connection-pool.js';
-import { patientConnector } from './ignore-write-errors-connector.js';
+import { ignoreWriteErrorsConnector } from './ignore-write-errors-connector.js';
 import type { ProxyLimits, Upstream } from '../proxy-options.js';
 import { Pieces } from '../pieces.js';
 import { forwardedHeaders } from './headers.js';
@@ -40,7 +40,7 @@ export class RestUpstream {
     this.#prefix = pathname.replace(/\/+$/, '');
     this.#readyPath = readyPath;
     this.#pool = new ConnectionPool(origin, limits.upstreamConnections, {
-      connect: patientConnector(Math.min(CONNECT_TIMEOUT_MS, limits.upstreamTimeoutMs)),
+      connect: ignoreWriteErrorsConnector(Math.min(CONNECT_TIMEOUT_MS, limits.upstreamTimeoutMs)),
       headersTimeout: limits.upstreamTimeoutMs,
       bodyTimeout: limits.upstreamTimeoutMs,
       keepAliveTimeout: IDLE_CONNECTION_MS,

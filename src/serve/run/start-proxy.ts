@@ -9,7 +9,7 @@ import { Metrics } from '../metrics.js';
 import { DEFAULT_LIMITS, type ListenAddress, type ProxyOptions } from '../proxy-options.js';
 import { createRestFront } from '../rest/front.js';
 import { RestUpstream } from '../rest/upstream.js';
-import type { Rewriting } from '../rewriter-pool.js';
+import type { RewriterPool } from '../rewriter-pool.js';
 import { Shadow, type ShadowOptions } from '../shadow.js';
 
 const IDLE_CHECK_MS = 50;
@@ -17,7 +17,7 @@ const READY_TIMEOUT_MS = 2_000;
 
 /** What the configuration decides; replaced as a whole. */
 export interface ProxyState {
-  readonly rewriting: Rewriting;
+  readonly rewriting: RewriterPool;
   readonly shadow: ShadowOptions | null;
 }
 

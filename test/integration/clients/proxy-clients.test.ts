@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openQdrant } from '../../../adapters/qdrant/index.js';
 import { readNpy } from '../../../src/files/npy.js';
-import { startServing, type Serving } from '../../../src/cli/serve/proxy-process.js';
+import { startProxyProcess, type ProxyProcess } from '../../../src/cli/serve/proxy-process.js';
 import { loadConfig } from '../../../src/config/load.js';
 import type { Encoder } from '../../../src/encoder/model.js';
 import { row, rowRange, type Matrix } from '../../../src/core/matrix.js';
@@ -23,7 +23,7 @@ const ALIASED = ['aliased', 'two-stage'] as const;
 
 let server: TestServer;
 let folder: string;
-let serving: Serving;
+let serving: ProxyProcess;
 let queries: Matrix;
 let base: Matrix;
 let encoder: Encoder;
@@ -73,7 +73,7 @@ beforeAll(async () => {
     ...Object.fromEntries(LAYOUTS.map((layout) => [layout, { target: `${layout}-target`, ...options }])),
     'by-alias': { target: 'by-alias', ...options },
   };
-  serving = await startServing({ ...config, collections }, { log: () => undefined, seed: 1 });
+  serving = await startProxyProcess({ ...config, collections }, { log: () => undefined, seed: 1 });
   const { rest: restAddress, grpc: grpcAddress } = serving.proxy;
   rest = new RestClient({ url: `http://127.0.0.1:${restAddress.port}`, checkCompatibility: false });
   grpc = new GrpcClient({ url: `http://127.0.0.1:${grpcAddress.port}`, checkCompatibility: false });

@@ -31,7 +31,7 @@ async function loadDocs(store: VectorStore, base: Matrix): Promise<void> {
   const ids = Array.from({ length: ROWS }, (_, i) => BigInt(i));
   const rest = ids.map((_, i) => store.packRest(JSON.stringify({ shelf: i % 3, tag: `only-${i}` })));
   const has = new Uint8Array(ROWS).fill(1);
-  await store.upsert('docs', { ids, vectors: [{ name: '', matrix: base, has }], rest });
+  await store.upsert('docs', { ids, vectors: [{ name: '', matrix: base, has }], extra: rest });
 }
 
 beforeAll(async () => {

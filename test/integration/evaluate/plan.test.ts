@@ -8,7 +8,7 @@ import { readNpy, writeNpy } from '../../../src/files/npy.js';
 import { Encoder } from '../../../src/encoder/model.js';
 import { row, rowRange, type Matrix } from '../../../src/core/matrix.js';
 import type { SearchRequest, VectorStore } from '../../../src/store/vector-store.js';
-import type { PlanRow } from '../../../src/plan/sizing-row.js';
+import type { SizingRow } from '../../../src/plan/sizing-row.js';
 import { runPlan } from '../../../src/plan/collection.js';
 import { preparePlan, type PlanOptions } from '../../../src/plan/setup.js';
 import { runCli, type CliResult } from '../../support/cli/run-cli.js';
@@ -55,9 +55,9 @@ beforeAll(async () => {
   await store.upsert('docs', {
     ids,
     vectors: [{ name: '', matrix: base, has: new Uint8Array(ROWS).fill(1) }],
-    rest: ids.map((id) => store.packRest(`{"n":${id}}`)),
+    extra: ids.map((id) => store.packRest(`{"n":${id}}`)),
   });
-  await store.finish(spec);
+  await store.finishBulkLoad(spec);
   before = await contentOf(store, 'docs');
 });
 
@@ -68,8 +68,8 @@ afterAll(async () => {
 });
 
 interface PlanJson {
-  readonly rows: readonly PlanRow[];
-  readonly chosen: PlanRow & { readonly certainty: number };
+  readonly rows: readonly SizingRow[];
+  readonly chosen: SizingRow & { readonly certainty: number };
   readonly commands: readonly string[];
   readonly samplePoints: number;
   readonly pareto: readonly { readonly chosen: boolean; readonly onFrontier: boolean }[];
@@ -138,7 +138,7 @@ test('a plan is complete, picks for a target, and reality keeps what it says', a
   expect(planned.json()).toMatchObject({ queries: { count: 300, heldOut: false, training: 300 } });
   const { rows, chosen, commands, samplePoints, pareto } = planned.json() as unknown as PlanJson;
   expect(samplePoints).toBe(ROWS);
-  const name = ({ kind, dim, datatype, oversampling }: PlanRow): string =>
+  const name = ({ kind, dim, datatype, oversampling }: SizingRow): string =>
     `${kind} ${dim} ${datatype} ${oversampling}`;
   expect(rows.map(name).sort()).toEqual(
     [

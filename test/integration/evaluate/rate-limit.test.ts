@@ -41,7 +41,7 @@ beforeAll(async () => {
   const ids = Array.from({ length: POINTS }, (_, i) => idAt(i));
   const has = new Uint8Array(ids.length).fill(1);
   const compact = { name: '', matrix: encoder.project(vectors), has };
-  await store.upsert('small', { ids, vectors: [compact], rest: ids.map(() => store.packRest('{}')) });
+  await store.upsert('small', { ids, vectors: [compact], extra: ids.map(() => store.packRest('{}')) });
   const limit = { strict_mode_config: { enabled: true, read_rate_limit: READS_PER_MINUTE } };
   for (const name of NAMES) await call('PATCH', name, limit);
 });
@@ -68,10 +68,10 @@ async function useUp(name: string): Promise<void> {
 function watched(asked: Asked[]): VectorStore {
   const search = async (collection: string, request: SearchRequest): Promise<unknown> => {
     if (!asked.some((one) => one.collection === collection && one.waited)) await useUp(collection);
-    const refusals = store.refusals();
+    const refusals = store.rateLimitCount();
     const answer = await store.search(collection, request);
     const what = JSON.stringify([request.limit, request.exact ?? false, [...request.vector]]);
-    asked.push({ collection, what, waited: store.refusals() > refusals });
+    asked.push({ collection, what, waited: store.rateLimitCount() > refusals });
     return answer;
   };
   return new Proxy(store, {

@@ -55,7 +55,7 @@ beforeAll(async () => {
     return store.packRest(JSON.stringify(i < 600 ? { about: tags } : { about: {} }));
   });
   const vectors = [{ name: '', matrix: grouped(ROWS, 1), has: new Uint8Array(ROWS).fill(1) }];
-  await store.upsert('docs', { ids, vectors, rest });
+  await store.upsert('docs', { ids, vectors, extra: rest });
   await store.close();
   const queries = grouped(QUERIES, 2);
   await writeNpy(join(cwd, 'q.npy'), queries, [queries]);

@@ -3,7 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { readPlan } from '../../../src/migrate/dual-write/journal-state.js';
+import { readDesiredState } from '../../../src/migrate/dual-write/journal-state.js';
 import type { MigrationStatus } from '../../../src/migrate/run/migration-status.js';
 import { FORCE_BACK_WORDS } from '../../../src/migrate/cutover/roll-back.js';
 import { runCli, type CliResult } from '../../support/cli/run-cli.js';
@@ -150,7 +150,7 @@ describe('a migration whose writes go through the proxy', () => {
     });
     const dry = await done(migrate('cutover', '--by', 'proxy'));
     expect(dry).toMatchObject({ dryRun: true, form: 'proxy', from: scenario.source, to: scenario.target });
-    expect((await readPlan(scenario.journal)).side).toBe('source');
+    expect((await readDesiredState(scenario.journal)).side).toBe('source');
     await done(migrate('cutover', '--by', 'proxy', '--execute'));
     expect(await done(migrate('verify'))).toMatchObject({ ok: true, countsCompared: false });
     await done(migrate('rollback', '--execute'));
@@ -205,10 +205,10 @@ describe('a migration whose writes go through the proxy', () => {
     expect(await scenario.end()).toBe(0);
     await refused(migrate('rollback', '--execute'), 2, 'was ended: what was written');
     await refused(migrate('rollback', '--execute', '--force', 'yes'), 2, '--force takes these words');
-    expect((await readPlan(scenario.journal)).side).toBe('target');
+    expect((await readDesiredState(scenario.journal)).side).toBe('target');
     const forced = migrate('rollback', '--execute', '--force', FORCE_BACK_WORDS);
     expect(await done(forced)).toMatchObject({ to: source, proxyLives: false });
-    expect((await readPlan(scenario.journal)).side).toBe('source');
+    expect((await readDesiredState(scenario.journal)).side).toBe('source');
     await serveBy(scenario, collections);
     await scenario.reported(({ side, caughtUp }) => side === 'source' && caughtUp);
     const there = await Promise.all(
@@ -237,7 +237,7 @@ describe('a migration whose writes go through the proxy', () => {
     await migrate('tune', '--nice', '0');
     // A proxy that stands still lets the wait for it last.
     await killedWhen(scenario, ['resume', '--yes', '--batch-size', '8'], async () => {
-      const { state } = await readPlan(scenario.journal);
+      const { state } = await readDesiredState(scenario.journal);
       if ((await recorded(scenario)).phase === 'finishing') proxy.kill('SIGSTOP');
       return state === 'copied';
     });
@@ -245,7 +245,7 @@ describe('a migration whose writes go through the proxy', () => {
     expect(await done(migrate('resume', '--yes'))).toMatchObject({ resumed: true });
     await until(async () => (await statusOf(migrate)).journal?.living === true);
     await killedWhen(scenario, ['cutover', '--by', 'proxy', '--execute'], async () => {
-      const { side } = await readPlan(scenario.journal);
+      const { side } = await readDesiredState(scenario.journal);
       return side === 'target';
     });
     const { cutOver } = await statusOf(migrate);
@@ -278,7 +278,7 @@ describe('a migration whose writes go through the proxy', () => {
       'the plan is set back to the source',
     );
     processOf().kill('SIGCONT');
-    expect(await readPlan(scenario.journal)).toEqual({ state: 'copied', side: 'source' });
+    expect(await readDesiredState(scenario.journal)).toEqual({ state: 'copied', side: 'source' });
     await until(async () => (await statusOf(migrate)).journal?.living === true);
     expect(await statusOf(migrate)).toMatchObject({ cutOver: null, journal: { report: { side: 'source' } } });
     await done(migrate('cutover', '--by', 'proxy', '--execute'));
@@ -295,7 +295,7 @@ describe('a migration whose writes go through the proxy', () => {
     await killProxy();
     expect(await done(migrate('abort', '--execute'))).toMatchObject({ targetExists: true });
     expect(await place().store.exists(scenario.target)).toBe(false);
-    expect(await readPlan(scenario.journal)).toEqual({ state: 'waiting', side: 'source' });
+    expect(await readDesiredState(scenario.journal)).toEqual({ state: 'waiting', side: 'source' });
 
     // The same names again, by the proxy that is told to wait.
     await scenario.serve();

@@ -75,7 +75,7 @@ async function pointsOf(
   const found = new Map<string, { rest: string; vector: Float32Array | null }>();
   for await (const batch of store.scan(name, { vectorName: '' }))
     batch.ids.forEach((id, i) => {
-      const bytes = Buffer.from(store.canonicalRest(batch.rest[i]!)).toString('base64');
+      const bytes = Buffer.from(store.canonicalRest(batch.extra[i]!)).toString('base64');
       found.set(String(id), {
         rest: bytes,
         vector: batch.hasVector[i] === 0 ? null : Float32Array.from(vectorOf(batch, i)),

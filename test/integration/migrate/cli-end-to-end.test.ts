@@ -35,7 +35,7 @@ beforeAll(async () => {
   await store.upsert('docs', {
     ids,
     vectors: [{ name: '', matrix: base, has: new Uint8Array(ROWS).fill(1) }],
-    rest,
+    extra: rest,
   });
   await store.close();
   await writeNpy(join(cwd, 'q.npy'), { rows: 20, cols: base.cols }, [rowRange(base, 100, 120)]);

@@ -62,7 +62,11 @@ async function makeSource(url: string): Promise<void> {
     const ids = Array.from({ length: ROWS }, (_, i) => idAt(i));
     const rest = ids.map((_, i) => store.packRest(`{"point":"${k}/${i}"}`));
     const has = new Uint8Array(ROWS).fill(1);
-    await store.upsert('sharded', { ids, vectors: [{ name: '', matrix: vectors, has }], rest }, { shardKey });
+    await store.upsert(
+      'sharded',
+      { ids, vectors: [{ name: '', matrix: vectors, has }], extra: rest },
+      { shardKey },
+    );
   }
 }
 
@@ -166,7 +170,7 @@ test('in a cluster an alias is switched, and the bare name is refused with nothi
     code: 'UNSUPPORTED',
     message: expect.stringContaining(`${PEERS} peers`),
   });
-  await expect(store.shadowName('source', 'target')).rejects.toMatchObject({ code: 'UNSUPPORTED' });
+  await expect(store.aliasOverCollection('source', 'target')).rejects.toMatchObject({ code: 'UNSUPPORTED' });
   expect([...(await store.listCollections())].sort()).toEqual([...before].sort());
   expect((await store.aliases()).size).toBe(0);
   await cutOver({ ...sides, form: 'alias', alias: 'clients' });

@@ -166,7 +166,7 @@ test('doubles that no decimal text stands for are carried as well', async () => 
   await store.upsert(sourceCollection, {
     ids: [1n],
     vectors: [{ name: '', matrix: written.vectors, has: written.hasVector }],
-    rest: [store.packRest(payload)],
+    extra: [store.packRest(payload)],
   });
   // The server writes its own exponents.
   const numbers = async (collection: string): Promise<unknown> =>
@@ -242,7 +242,7 @@ test('points with other vectors are written as a whole, or not at all', async ()
   const batch = {
     ids: found.ids,
     vectors: [{ name: '', matrix: found.vectors, has: found.hasVector }],
-    rest: found.rest,
+    extra: found.extra,
   };
   await store.upsert('all-copy', batch, options);
   const pointText = async (name: string): Promise<string> =>
@@ -261,7 +261,7 @@ test('a point is never seen without its payload while it is written again', asyn
   const batch = {
     ids: found.ids,
     vectors: [{ name: '', matrix: found.vectors, has: found.hasVector }],
-    rest: found.rest,
+    extra: found.extra,
   };
   const seen = new Set<string>();
   const writes = { done: false };
@@ -314,8 +314,8 @@ test('two integers that one double stands for are told apart', async () => {
   ];
   const canonical = (rest: Uint8Array | undefined): string =>
     Buffer.from(store.canonicalRest(rest ?? new Uint8Array(0))).toString();
-  expect(canonical(source.rest[0])).toContain('18446744073709551614');
-  expect(canonical(target.rest[0])).toContain('18446744073709551615');
+  expect(canonical(source.extra[0])).toContain('18446744073709551614');
+  expect(canonical(target.extra[0])).toContain('18446744073709551615');
 });
 
 test('a message that the server cannot read is refused for good, not taken for an outage', async () => {

@@ -152,7 +152,7 @@ test('what differs is named with the remedy, and the next run is it; a target in
       }),
     );
     const payload = store.packRest('{"i":-1}');
-    await store.upsert('spoilt', { ids: [4n, 123_456n], vectors, rest: [payload, payload] });
+    await store.upsert('spoilt', { ids: [4n, 123_456n], vectors, extra: [payload, payload] });
     await rest(server.url, 'PUT', '/collections/spoilt/points/payload?wait=true', {
       payload: { more: true },
       points: [7],
@@ -205,7 +205,7 @@ test('an index that does not get on ends the wait with a reason', async () => {
   await fill(impatient, 'stalled', 2_000);
   const optimizers = { max_optimization_threads: 0 };
   await rest(server.url, 'PATCH', '/collections/stalled', { optimizers_config: optimizers });
-  await expect(impatient.finish(target)).rejects.toMatchObject({
+  await expect(impatient.finishBulkLoad(target)).rejects.toMatchObject({
     code: 'TIMEOUT',
     message: expect.stringContaining('does not get on'),
   });
@@ -239,7 +239,7 @@ test('a server that restarts while it indexes is told to go on', async () => {
     running = await startLocalQdrant({ env });
     await before.stop();
   };
-  await through.finish(target, { onProgress: () => void (restarted ??= restart()) });
+  await through.finishBulkLoad(target, { onProgress: () => void (restarted ??= restart()) });
   await restarted;
   const info = (await (await fetchAgain(`${running.url}/collections/target`)).json()) as {
     result: { status: string; indexed_vectors_count: number };

@@ -9,7 +9,7 @@ import { openQdrant } from '../../../adapters/qdrant/index.js';
 import { Rng } from '../../../src/core/rng.js';
 import { sleep } from '../../../src/core/run.js';
 import type { VectorStore } from '../../../src/store/vector-store.js';
-import type { MigrationRecord } from '../../../src/migrate/state/migration-state.js';
+import type { MigrationState } from '../../../src/migrate/state/migration-state.js';
 import { contentOf, DIM, fill } from '../../support/migrate/fixtures.js';
 import { startRelay, type Relay } from '../../support/serve/relay.js';
 import { startTestServer, testsOn, type TestServer } from '../../support/server/test-server.js';
@@ -74,12 +74,12 @@ afterAll(async () => {
 
 const recordOf = (target: string): string => join(folder, `${target}.json`);
 
-async function readRecord(target: string): Promise<MigrationRecord> {
-  return JSON.parse(await readFile(recordOf(target), 'utf8')) as MigrationRecord;
+async function readRecord(target: string): Promise<MigrationState> {
+  return JSON.parse(await readFile(recordOf(target), 'utf8')) as MigrationState;
 }
 
 /** Whether a range was copied in part. */
-function isUnderWay({ phase, ranges }: MigrationRecord): boolean {
+function isUnderWay({ phase, ranges }: MigrationState): boolean {
   return phase === 'copying' && ranges.some(({ cursor, complete }) => cursor !== null && !complete);
 }
 

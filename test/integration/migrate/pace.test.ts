@@ -105,7 +105,7 @@ test('a server that refuses more than so many reads a minute is asked more slowl
     },
   });
   expect(report).toMatchObject({ copied: ROWS, verify: { ok: true, points: ROWS } });
-  expect(fresh.refusals()).toBeGreaterThan(0);
+  expect(fresh.rateLimitCount()).toBeGreaterThan(0);
   expect(restedMost).toBeGreaterThan(0);
   await fresh.close();
 });

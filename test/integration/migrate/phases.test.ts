@@ -196,13 +196,13 @@ test('the command line goes all the way, and every seeded fault is found by veri
       matrix: matrix(1, COMPACT_DIM, new Float32Array(COMPACT_DIM).fill(1)),
       has: Uint8Array.of(1),
     };
-    const { rest: bytes } = await store.retrieve('docs-c', [id], { vectorName: '' });
-    await store.upsert('docs-c', { ids: [id], vectors: [wrong], rest: bytes });
+    const { extra: bytes } = await store.retrieve('docs-c', [id], { vectorName: '' });
+    await store.upsert('docs-c', { ids: [id], vectors: [wrong], extra: bytes });
   };
   const otherEncoder = async (): Promise<void> => {
     for await (const batch of store.scan('docs', { vectorName: '' })) {
       const projected = { name: '', matrix: tinyEncoder(2).project(batch.vectors), has: batch.hasVector };
-      await store.upsert('docs-c', { ids: batch.ids, vectors: [projected], rest: batch.rest });
+      await store.upsert('docs-c', { ids: batch.ids, vectors: [projected], extra: batch.extra });
     }
   };
   const payload = { payload: { text: `${'x'.repeat(6)}y` }, points: [7] };

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { openQdrantRecords } from '../../../adapters/qdrant/index.js';
 import { STATE_COLLECTION } from '../../../adapters/qdrant/store/state-store.js';
 import type { RunOptions } from '../../../src/core/run.js';
-import type { RecordStore } from '../../../src/store/state-store.js';
+import type { StateStore } from '../../../src/store/state-store.js';
 import { RECORD_KEY } from '../../../src/store/target-description.js';
 import { startLocalQdrant } from '../../../adapters/qdrant/local/start.js';
 import { startMigration } from '../../../src/migrate/run/migrate-collection.js';
@@ -29,7 +29,7 @@ const CHILD = fileURLToPath(new URL('../../support/migrate/stored-record-child.j
 const ME = `process ${process.pid} on ${hostname()}`;
 
 let at: CliPlace;
-let records: RecordStore;
+let records: StateStore;
 let elsewhere: string;
 const children: ChildProcess[] = [];
 

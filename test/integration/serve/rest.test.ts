@@ -7,7 +7,7 @@ import { restRewriter } from '../../../adapters/qdrant/serve/rewriters/rest.js';
 import { readNpy } from '../../../src/files/npy.js';
 import type { Encoder } from '../../../src/encoder/model.js';
 import { gatherRows, row, rowRange, type Matrix } from '../../../src/core/matrix.js';
-import { serveCollection, type ServeOptions } from '../../../src/store/check-served.js';
+import { checkServed, type ServeOptions } from '../../../src/store/check-served.js';
 import type { ServedCollection } from '../../../src/store/served.js';
 import type { Layout, VectorStore } from '../../../src/store/vector-store.js';
 import type { RestRewriter } from '../../../src/serve/protocol.js';
@@ -127,7 +127,7 @@ async function rewriterFor(layout: Layout, options: ServeOptions = {}): Promise<
 }
 
 async function servedAs(name: string, target: string, options: ServeOptions = {}): Promise<ServedCollection> {
-  return serveCollection({
+  return checkServed({
     ...{ name, aliases: new Map<string, string>(), projector: encoder },
     spec: await store.describe(target),
     ...{ candidatesMax: Number.POSITIVE_INFINITY, allowsExact: true },

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect } from '@jest/globals';
 import { Server } from 'node:net';
 import { freePorts } from '../../../adapters/qdrant/local/free-ports.js';
-import { startServing, type Serving } from '../../../src/cli/serve/proxy-process.js';
+import { startProxyProcess, type ProxyProcess } from '../../../src/cli/serve/proxy-process.js';
 import { loadConfig, type Config } from '../../../src/config/load.js';
 import { FULL } from '../../support/contract/collection-settings-checks.js';
 import {
@@ -38,7 +38,7 @@ function configOf(flags: Readonly<Record<string, string>>, names: readonly strin
   return { ...config, collections: Object.fromEntries(entries) };
 }
 
-async function stop(serving: Serving): Promise<void> {
+async function stop(serving: ProxyProcess): Promise<void> {
   await serving.proxy.close();
   await serving.close();
 }
@@ -65,7 +65,7 @@ test('a reload that is refused since it cannot read the aliases leaves the key t
     },
   );
   const config = configOf({ url: relay.url, apiKey: 'first' }, ['kept']);
-  const serving = await startServing(config, { log: () => undefined, seed: 1 });
+  const serving = await startProxyProcess(config, { log: () => undefined, seed: 1 });
   try {
     const url = `http://127.0.0.1:${serving.proxy.rest.port}/collections`;
     const next = { ...config, apiKey: 'next' };
@@ -86,7 +86,7 @@ test('a reload that is refused since it cannot read the aliases leaves the key t
 });
 
 /** Starts serving, and calls `meanwhile` while REST is listened on and gRPC is not yet. */
-async function startWith(config: Config, meanwhile: (url: string) => Promise<void>): Promise<Serving> {
+async function startWith(config: Config, meanwhile: (url: string) => Promise<void>): Promise<ProxyProcess> {
   const [restPort = 0, grpcPort = 0] = await freePorts(2);
   const listen = Reflect.get(Server.prototype, 'listen') as (...given: unknown[]) => unknown;
   const calls: Promise<void>[] = [];
@@ -97,7 +97,7 @@ async function startWith(config: Config, meanwhile: (url: string) => Promise<voi
     return this;
   };
   try {
-    return await startServing(
+    return await startProxyProcess(
       {
         ...config,
         listenRest: { host: '127.0.0.1', port: restPort },

@@ -300,7 +300,7 @@ test.each([
   expect(store.differences(target, found)).not.toEqual([]);
   if (Object.keys(hnsw).length === 0) expect(store.differences(target, found, { loading: true })).toEqual([]);
   await store.create(target, { resume: true });
-  await store.finish(target);
+  await store.finishBulkLoad(target);
   const { config } = (
     JSON.parse(await rest('GET', `/collections/${name}-small`)) as { result: { config: object } }
   ).result;
@@ -429,7 +429,7 @@ test('pages of a scan stay bounded, whatever the size of the payloads that follo
     const point = store.packRest(`{"text":"${'x'.repeat(textBytes)}"}`);
     const points = ids.map(() => point);
     const has = new Uint8Array(count).fill(1);
-    await store.upsert('large', { ids, vectors: [{ name: '', matrix, has }], rest: points });
+    await store.upsert('large', { ids, vectors: [{ name: '', matrix, has }], extra: points });
   };
   // Pages of 32, 64 and 128 small points: the next one would be of 256, and of 96 MB.
   await write(0, 224, 1);

@@ -84,7 +84,7 @@ test('reads and writes go on over connections that are cut in the middle', async
   for await (const batch of store.scan('data', { vectorName: '', batchSize: 200 })) {
     ids.push(...batch.ids);
     const vectors = [{ name: '', matrix: batch.vectors, has: batch.hasVector }];
-    await store.upsert('data', { ids: batch.ids, vectors, rest: batch.rest });
+    await store.upsert('data', { ids: batch.ids, vectors, extra: batch.extra });
   }
   expect(relay.cuts()).toBeGreaterThan(1);
   expect(retries.some((line) => line.startsWith('retrying'))).toBe(true);
@@ -158,7 +158,7 @@ test('429 is retried after the time the server names, 503 with backoff', async (
     await ask();
     expect(waits).toEqual([expect.stringMatching(/retrying in 5\d ms .* HTTP 429/)]);
   }
-  expect(store.refusals()).toBe(4);
+  expect(store.rateLimitCount()).toBe(4);
   await store.close();
   front.closeAllConnections();
 });

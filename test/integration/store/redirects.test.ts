@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { withProjection } from '../../../adapters/qdrant/client/with-projection.js';
 import { openQdrant } from '../../../adapters/qdrant/index.js';
 import type { VectorStore } from '../../../src/store/vector-store.js';
-import { readReport, writePlan } from '../../../src/migrate/dual-write/journal-state.js';
+import { readReport, writeDesiredState } from '../../../src/migrate/dual-write/journal-state.js';
 import { planMigration } from '../../../src/migrate/plan/migration.js';
 import { encodeRequest, pathOf } from '../../support/wire/grpc-schemas.js';
 import { DIM, fill, tinyEncoder } from '../../support/migrate/fixtures.js';
@@ -234,7 +234,7 @@ describe('a server that redirects', () => {
     upstream.use(() => null);
     await writeFile(join(folder, 'serve.json'), JSON.stringify(config));
     const serving: Serving = await startServe(folder, [], { env: { QDRANT_API_KEY: KEY } });
-    await writePlan(join(folder, 'journal'), { state: 'copied', side: 'source' });
+    await writeDesiredState(join(folder, 'journal'), { state: 'copied', side: 'source' });
     for (;;) {
       const report = await readReport(join(folder, 'journal'));
       if (report?.state === 'copied' && report.caughtUp) break;

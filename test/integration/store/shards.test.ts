@@ -56,7 +56,7 @@ beforeAll(async () => {
     const payloads = ids.map((id) => store.packRest(`{"key":${k},"id":${id}}`));
     await store.upsert(
       'source',
-      { ids, vectors: [{ name: '', matrix: x, has: new Uint8Array(40).fill(1) }], rest: payloads },
+      { ids, vectors: [{ name: '', matrix: x, has: new Uint8Array(40).fill(1) }], extra: payloads },
       { shardKey },
     );
   }
@@ -82,7 +82,7 @@ test('points of every shard key are copied under their key, equal ids included',
   expect(store.differences(report.plan.targetSpec, await store.describe('target'))).toEqual([]);
   for (const [k, shardKey] of KEYS.entries()) {
     expect(await store.count('target', { shardKey })).toBe(40);
-    const { rest: found } = await store.retrieve('target', [3n], { vectorName: '', shardKey });
+    const { extra: found } = await store.retrieve('target', [3n], { vectorName: '', shardKey });
     expect(JSON.parse(store.payloadJson(found[0]!))).toEqual({ key: k, id: 3 });
   }
 });
@@ -153,7 +153,7 @@ test('a collection without any shard has no writes to wait for', async () => {
     vectors: { size: DIM, distance: 'Cosine' },
     sharding_method: 'custom',
   });
-  await expect(store.settle('bare')).resolves.toBeUndefined();
-  await expect(store.settle('source')).resolves.toBeUndefined();
-  await expect(store.settle('missing')).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  await expect(store.waitForApplied('bare')).resolves.toBeUndefined();
+  await expect(store.waitForApplied('source')).resolves.toBeUndefined();
+  await expect(store.waitForApplied('missing')).rejects.toMatchObject({ code: 'NOT_FOUND' });
 });

@@ -58,8 +58,12 @@ test('limits that are set during a run are kept to', async () => {
     await readAll(store, 'changing');
     await strict('changing', { upsert_max_batchsize: 3, write_rate_limit: 200 });
     const ids = Array.from({ length: 100 }, (_, i) => BigInt(i + 1));
-    const { vectors, rest, hasVector } = await store.retrieve('changing', ids, { vectorName: '' });
-    await store.upsert('changing', { ids, vectors: [{ name: '', matrix: vectors, has: hasVector }], rest });
+    const { vectors, extra: rest, hasVector } = await store.retrieve('changing', ids, { vectorName: '' });
+    await store.upsert('changing', {
+      ids,
+      vectors: [{ name: '', matrix: vectors, has: hasVector }],
+      extra: rest,
+    });
     await store.deletePoints('changing', ids.slice(0, 50));
     expect(await store.count('changing')).toBe(POINTS - 50);
   } finally {
@@ -71,7 +75,7 @@ test('limits that are set during a run are kept to', async () => {
 test('writes can be waited for where strict mode allows no condition', async () => {
   await fill('bare');
   await strict('bare', { filter_max_conditions: 0 });
-  await place.store.settle('bare');
+  await place.store.waitForApplied('bare');
   expect(await place.store.count('bare')).toBe(POINTS);
 });
 

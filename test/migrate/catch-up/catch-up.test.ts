@@ -12,7 +12,7 @@ import {
   type CutOverReport,
   type CutOverRequest,
 } from '../../../src/migrate/cutover/cut-over-by-alias.js';
-import { openFollower } from '../../../src/migrate/catch-up/pass.js';
+import { openCatchUpPasses } from '../../../src/migrate/catch-up/pass.js';
 import {
   followMigration,
   startMigration,
@@ -21,7 +21,7 @@ import {
 import { migrationStatus } from '../../../src/migrate/run/migration-status.js';
 import { planMigration } from '../../../src/migrate/plan/migration.js';
 import { recordFile } from '../../../src/migrate/state/in-file.js';
-import type { RecordPlace } from '../../../src/migrate/state/location.js';
+import type { StateLocation } from '../../../src/migrate/state/location.js';
 import { contentOf, DIM, fill, idAt, memorySpec, tinyEncoder } from '../../support/migrate/fixtures.js';
 
 const ROWS = 3_000;
@@ -30,7 +30,7 @@ const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-catch-up-'));
 afterAll(() => rm(folder, { recursive: true }));
 
 let store: VectorStore;
-let place: RecordPlace;
+let place: StateLocation;
 let records = 0;
 let scanned: number;
 
@@ -52,7 +52,7 @@ beforeEach(async () => {
 });
 
 const names = { sourceCollection: 'source', targetCollection: 'target', encoder };
-const sides = (): { source: VectorStore; target: VectorStore; place: RecordPlace } => ({
+const sides = (): { source: VectorStore; target: VectorStore; place: StateLocation } => ({
   source: store,
   target: store,
   place,
@@ -74,7 +74,7 @@ async function write(ids: readonly PointId[], mark: string): Promise<void> {
   vectors.data.forEach((_, i) => (vectors.data[i] = 1 + ((i * 7) % 13)));
   const has = new Uint8Array(ids.length).fill(1);
   const rest = ids.map(() => store.packRest(JSON.stringify({ mark })));
-  await store.upsert('source', { ids, vectors: [{ name: '', matrix: vectors, has }], rest });
+  await store.upsert('source', { ids, vectors: [{ name: '', matrix: vectors, has }], extra: rest });
 }
 
 /** The target as a migration at this moment would make it. */
@@ -88,7 +88,7 @@ async function expectEqual(): Promise<void> {
 test('each pass finds what was written since, wherever it is, and reads little else', async () => {
   await follow();
   const plan = await planMigration({ ...sides(), ...names });
-  const follower = await openFollower(plan, { ...sides(), encoder });
+  const follower = await openCatchUpPasses(plan, { ...sides(), encoder });
   expect(follower.byVersions).toBe(true);
   expect(await follower.pass()).toBe(0);
   scanned = 0;
@@ -118,7 +118,7 @@ test('where versions say nothing every pass compares everything', async () => {
   store = { ...store, versions: () => Promise.resolve(null) };
   await follow();
   const plan = await planMigration({ ...sides(), ...names });
-  const follower = await openFollower(plan, { ...sides(), encoder });
+  const follower = await openCatchUpPasses(plan, { ...sides(), encoder });
   expect(follower.byVersions).toBe(false);
   await write([idAt(4)], 'again');
   await store.deletePoints('source', [idAt(7)]);
@@ -167,9 +167,9 @@ test.each([
   let stopped = false;
   const source: VectorStore = {
     ...store,
-    load: async (name) => {
+    status: async (name) => {
       if (stopped) await write([1n], `still ${events.length} ${performance.now()}`);
-      return store.load(name);
+      return store.status(name);
     },
   };
   const hook = (event: string): Promise<void> => {

@@ -10,7 +10,7 @@ import { abortMigration, pauseMigration } from '../../../src/migrate/cutover/end
 import { startMigration } from '../../../src/migrate/run/migrate-collection.js';
 import { migrationStatus } from '../../../src/migrate/run/migration-status.js';
 import { recordFile } from '../../../src/migrate/state/in-file.js';
-import type { RecordPlace } from '../../../src/migrate/state/location.js';
+import type { StateLocation } from '../../../src/migrate/state/location.js';
 import { contentOf, fill, memorySpec, tinyEncoder } from '../../support/migrate/fixtures.js';
 
 const ROWS = 5_000;
@@ -19,7 +19,7 @@ const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-share-'));
 afterAll(() => rm(folder, { recursive: true }));
 
 let store: VectorStore;
-let place: RecordPlace;
+let place: StateLocation;
 let records = 0;
 let wanted: string[];
 
@@ -49,7 +49,7 @@ const request = (on: VectorStore): Omit<SharedMigration, 'place' | 'share'> => (
   encoder,
   lanes: 1,
 });
-const sides = (): { source: VectorStore; target: VectorStore; place: RecordPlace } => ({
+const sides = (): { source: VectorStore; target: VectorStore; place: StateLocation } => ({
   source: store,
   target: store,
   place,
@@ -78,7 +78,7 @@ function gated(): { target: VectorStore; entered: Promise<void>; release: () => 
 }
 
 /** The record's place; `seen` is called once a run on one of its shares has seen that it is to pause. */
-function watched(seen: () => void): RecordPlace {
+function watched(seen: () => void): StateLocation {
   return {
     ...place,
     share: (share) => {

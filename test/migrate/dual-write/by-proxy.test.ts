@@ -7,12 +7,16 @@ import type { VectorStore } from '../../../src/store/vector-store.js';
 import { copyShare } from '../../../src/migrate/run/copy-share.js';
 import { cutOver, FORCE_WORDS, type CutOverRequest } from '../../../src/migrate/cutover/cut-over-by-alias.js';
 import { abortMigration, completeMigration } from '../../../src/migrate/cutover/end-migration.js';
-import { FollowWrites } from '../../../src/migrate/dual-write/mirror-writes.js';
-import { readPlan, readReport, writePlan } from '../../../src/migrate/dual-write/journal-state.js';
+import { DualWriter } from '../../../src/migrate/dual-write/mirror-writes.js';
+import {
+  readDesiredState,
+  readReport,
+  writeDesiredState,
+} from '../../../src/migrate/dual-write/journal-state.js';
 import { followMigration, startMigration } from '../../../src/migrate/run/migrate-collection.js';
 import type { PlacedMigration } from '../../../src/migrate/plan/migration-options.js';
 import { migrationStatus } from '../../../src/migrate/run/migration-status.js';
-import { obeyPlan } from '../../../src/migrate/dual-write/reconciler.js';
+import { runReconciler } from '../../../src/migrate/dual-write/reconciler.js';
 import { planMigration } from '../../../src/migrate/plan/migration.js';
 import { recordFile } from '../../../src/migrate/state/in-file.js';
 import { rollBack } from '../../../src/migrate/cutover/roll-back.js';
@@ -44,9 +48,9 @@ const aMoment = (): Promise<void> => new Promise((resolve) => setTimeout(resolve
 /** What follows the writes in `serve`, without its listeners. Returns what ends it. */
 async function follow(): Promise<() => Promise<void>> {
   const kept = await WriteJournal.open(journal);
-  const follower = new FollowWrites({ source: store, target: store, ...names, encoder, journal: kept });
+  const follower = new DualWriter({ source: store, target: store, ...names, encoder, journal: kept });
   const facts = { folder: journal, source: 'source', target: 'target', encoder: encoder.fingerprint };
-  const end = obeyPlan({
+  const end = runReconciler({
     ...facts,
     follower,
     copied: () => Promise.resolve(),
@@ -89,7 +93,7 @@ describe('a migration by the proxy', () => {
     });
     await abortMigration(options);
     expect(await store.exists('target')).toBe(false);
-    expect(await readPlan(journal)).toEqual({ state: 'waiting', side: 'source' });
+    expect(await readDesiredState(journal)).toEqual({ state: 'waiting', side: 'source' });
     await end();
   });
 
@@ -136,7 +140,7 @@ describe('a migration by the proxy', () => {
   test('is not cut over while the proxy has not caught up, unless forced in words', async () => {
     const end = await follow();
     await startMigration(options);
-    await writePlan(journal, { state: 'copying', side: 'source' });
+    await writeDesiredState(journal, { state: 'copying', side: 'source' });
     while ((await migrationStatus(options)).journal?.report?.state !== 'copying') await aMoment();
     await expect(cut()).rejects.toMatchObject({ code: 'VERIFY_FAILED' });
     expect(await cut({ force: FORCE_WORDS })).toMatchObject({ to: 'target' });

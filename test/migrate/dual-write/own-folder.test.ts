@@ -15,7 +15,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { otherMembers } from '../../../src/migrate/dual-write/group-members.js';
-import { writePlan } from '../../../src/migrate/dual-write/journal-state.js';
+import { writeDesiredState } from '../../../src/migrate/dual-write/journal-state.js';
 import { WriteJournal } from '../../../src/migrate/dual-write/write-journal.js';
 
 /** Only root can give files to somebody else, and only where there are user numbers. */
@@ -46,14 +46,14 @@ async function groupOfSomebody(): Promise<{ readonly name: string; readonly gid:
 async function opens(folder: string): Promise<void> {
   const opened = await WriteJournal.open(folder);
   await opened.close();
-  await writePlan(folder, { state: 'waiting', side: 'source' });
+  await writeDesiredState(folder, { state: 'waiting', side: 'source' });
 }
 
 /** Nothing is written either. */
 async function isRefused(folder: string, why: string): Promise<void> {
   const error = { code: 'INVALID_ARGUMENT', message: expect.stringContaining(why) };
   await expect(WriteJournal.open(folder)).rejects.toMatchObject(error);
-  await expect(writePlan(folder, { state: 'waiting', side: 'source' })).rejects.toMatchObject(error);
+  await expect(writeDesiredState(folder, { state: 'waiting', side: 'source' })).rejects.toMatchObject(error);
 }
 
 describe('the folder of a journal', () => {

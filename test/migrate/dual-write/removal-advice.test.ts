@@ -6,7 +6,7 @@ import {
   checkIdentity,
   FRESH,
   type MigrationIdentity,
-  type MigrationRecord,
+  type MigrationState,
 } from '../../../src/migrate/state/migration-state.js';
 import { lockRecord } from '../../../src/migrate/state/lock.js';
 import { recordFile } from '../../../src/migrate/state/in-file.js';
@@ -27,7 +27,7 @@ const IDENTITY: MigrationIdentity = {
   ...{ targetCollection: 't', vectorName: '', compactName: '', layout: 'compact', encoderFingerprint: 'e' },
 };
 
-function record(ranges: MigrationRecord['ranges']): MigrationRecord {
+function record(ranges: MigrationState['ranges']): MigrationState {
   const counts = { copiedPoints: 0, startedAt: '2026-01-01T00:00:00.000Z' };
   return { ...counts, ...FRESH, ...IDENTITY, version: 3, phase: 'copying', ranges };
 }

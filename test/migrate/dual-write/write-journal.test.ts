@@ -21,7 +21,7 @@ import { isTldrError } from '../../../src/core/errors.js';
 import type { PointId } from '../../../src/core/point-id.js';
 import { Rng } from '../../../src/core/rng.js';
 import { ownerOf } from '../../../src/migrate/dual-write/journal-entries.js';
-import { writePlan, writeReport } from '../../../src/migrate/dual-write/journal-state.js';
+import { writeDesiredState, writeReport } from '../../../src/migrate/dual-write/journal-state.js';
 import { BLOCK_BYTES, FRAME_BYTES_MAX } from '../../../src/migrate/dual-write/journal-frames.js';
 import { ENTRY_IDS_MAX, WriteJournal } from '../../../src/migrate/dual-write/write-journal.js';
 
@@ -344,7 +344,7 @@ describe('the journal of writes', () => {
     'once something was copied, one that is %s is an error',
     async (how) => {
       await written([[1n]]);
-      await writePlan(folder, { state: 'copied', side: 'source' });
+      await writeDesiredState(folder, { state: 'copied', side: 'source' });
       const lose = how === 'emptied' ? truncate(path, 0) : rm(how === 'removed' ? path : folder, RECURSIVE);
       await lose;
       const expectedBy = how === 'in a removed folder' ? 'a test says so' : null;
@@ -356,7 +356,7 @@ describe('the journal of writes', () => {
         { removed: ['plan.json'], emptied: ['plan.json', 'writes.journal'] }[how] ?? [],
       );
       // A migration that was given up says so, and a new journal may begin.
-      await writePlan(folder, { state: 'waiting', side: 'source' });
+      await writeDesiredState(folder, { state: 'waiting', side: 'source' });
       expect(await reopened()).toEqual([]);
     },
   );
@@ -372,15 +372,15 @@ describe('the journal of writes', () => {
     // What it is for survives a new beginning.
     await journal.rotate(0);
     await journal.close();
-    await writePlan(folder, { state: 'copied', side: 'source' });
+    await writeDesiredState(folder, { state: 'copied', side: 'source' });
     await (await WriteJournal.open(folder, { owner })).close();
     const whole = await readFile(path);
     if (how.startsWith('one cut')) await truncate(path, how.includes('inside') ? 40 : 8);
     else {
       await rm(path);
-      await writePlan(folder, { state: 'waiting', side: 'source' });
+      await writeDesiredState(folder, { state: 'waiting', side: 'source' });
       await (await WriteJournal.open(folder, { owner: others })).close();
-      await writePlan(folder, { state: 'copied', side: 'source' });
+      await writeDesiredState(folder, { state: 'copied', side: 'source' });
     }
     const lost = { code: 'INVALID_DATA', message: expect.stringContaining(`writes.journal ${found}, but`) };
     await expect(WriteJournal.open(folder, { owner })).rejects.toMatchObject(lost);
@@ -389,15 +389,15 @@ describe('the journal of writes', () => {
     expect(await contentOf(again)).toEqual([[1n]]);
     await again.close();
     // Of a migration that was given up anything may be left.
-    await writePlan(folder, { state: 'waiting', side: 'source' });
+    await writeDesiredState(folder, { state: 'waiting', side: 'source' });
     await (await WriteJournal.open(folder, { owner: others })).close();
-    await writePlan(folder, { state: 'copied', side: 'source' });
+    await writeDesiredState(folder, { state: 'copied', side: 'source' });
     await expect(WriteJournal.open(folder, { owner })).rejects.toMatchObject({ code: 'INVALID_DATA' });
   });
 
   test('a journal of an earlier version, which does not say what it is for, is taken', async () => {
     await written([[1n]]);
-    await writePlan(folder, { state: 'copied', side: 'source' });
+    await writeDesiredState(folder, { state: 'copied', side: 'source' });
     const owner = ownerOf({ source: 'a', target: 'b' });
     const journal = await WriteJournal.open(folder, { owner });
     expect(await contentOf(journal)).toEqual([[1n]]);

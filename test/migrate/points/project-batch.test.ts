@@ -23,7 +23,7 @@ function batchWith(value: number): PointBatch {
     ids,
     vectors,
     hasVector: new Uint8Array(3).fill(1),
-    rest: ids.map(() => new Uint8Array(0)),
+    extra: ids.map(() => new Uint8Array(0)),
     sizeBytes: 0,
   };
 }

@@ -7,9 +7,9 @@ import type { VectorStore } from '../../../src/store/vector-store.js';
 import { startMigration } from '../../../src/migrate/run/migrate-collection.js';
 import type { PlacedMigration } from '../../../src/migrate/plan/migration-options.js';
 import { migrationStatus } from '../../../src/migrate/run/migration-status.js';
-import { openPace, type Pace, type PaceRequest } from '../../../src/migrate/throttle/throttle.js';
+import { openThrottle, type Throttle, type PaceRequest } from '../../../src/migrate/throttle/throttle.js';
 import { recordFile } from '../../../src/migrate/state/in-file.js';
-import type { RecordPlace } from '../../../src/migrate/state/location.js';
+import type { StateLocation } from '../../../src/migrate/state/location.js';
 import { latencyMsMax, retune } from '../../../src/migrate/throttle/settings.js';
 import { fill, memorySpec, tinyEncoder } from '../../support/migrate/fixtures.js';
 
@@ -18,7 +18,7 @@ const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-pace-'));
 afterAll(() => rm(folder, { recursive: true }));
 
 let store: VectorStore;
-let place: RecordPlace;
+let place: StateLocation;
 let path: string;
 let records = 0;
 /** What the source says of itself. */
@@ -32,8 +32,8 @@ beforeEach(async () => {
   store = {
     ...memory,
     timeSearch: () => Promise.resolve(state.latencyMs),
-    refusals: () => state.refusals,
-    load: () => {
+    rateLimitCount: () => state.refusals,
+    status: () => {
       const { queuedUpdates, failure } = state;
       return Promise.resolve({ optimizing: false, queuedUpdates, failure });
     },
@@ -42,7 +42,7 @@ beforeEach(async () => {
   await fill(store, 'source', ROWS);
 });
 
-const sides = (): { source: VectorStore; target: VectorStore; place: RecordPlace } => ({
+const sides = (): { source: VectorStore; target: VectorStore; place: StateLocation } => ({
   source: store,
   target: store,
   place,
@@ -128,9 +128,9 @@ test('a multiple allows for noise, and a spoilt tuning is told', async () => {
   });
 });
 
-async function paceOf(changes: Partial<PaceRequest> = {}): Promise<Pace> {
+async function paceOf(changes: Partial<PaceRequest> = {}): Promise<Throttle> {
   const names = { sourceCollection: 'source', targetCollection: 'source', vectorName: '' };
-  return openPace({ ...sides(), ...names, baselineMs: null, changed: () => undefined, ...changes });
+  return openThrottle({ ...sides(), ...names, baselineMs: null, changed: () => undefined, ...changes });
 }
 
 async function* numbers(): AsyncGenerator<number> {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { JsonValue } from '@bufbuild/protobuf';
 import { openQdrant } from '../../../adapters/qdrant/index.js';
-import { startServing } from '../../../src/cli/serve/proxy-process.js';
+import { startProxyProcess } from '../../../src/cli/serve/proxy-process.js';
 import { loadConfig } from '../../../src/config/load.js';
 import { matrix, row } from '../../../src/core/matrix.js';
 import { Rng } from '../../../src/core/rng.js';
@@ -109,7 +109,7 @@ export async function startSettingsPlace(migrated: readonly Migrated[]): Promise
     },
     environment: {},
   });
-  const serving = await startServing({ ...config, collections }, { log: () => undefined, seed: 1 });
+  const serving = await startProxyProcess({ ...config, collections }, { log: () => undefined, seed: 1 });
   const { rest, grpc } = serving.proxy;
   const served = sideOf(`http://127.0.0.1:${rest.port}`, `http://127.0.0.1:${grpc.port}`);
   return {

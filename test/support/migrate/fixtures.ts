@@ -72,7 +72,7 @@ export async function fill(store: VectorStore, collection: string, rows: number)
   const ids = Array.from({ length: rows }, (_, i) => idAt(i));
   const has = Uint8Array.from(ids, (_, i) => (i % 10 === 9 ? 0 : 1));
   const rest = ids.map((_, i) => store.packRest(`{"i":${i},"f":1.0,"text":"${'x'.repeat(i % 50)}"}`));
-  await store.upsert(collection, { ids, vectors: [{ name: '', matrix: vectors, has }], rest });
+  await store.upsert(collection, { ids, vectors: [{ name: '', matrix: vectors, has }], extra: rest });
   return vectors;
 }
 
@@ -81,7 +81,7 @@ export async function contentOf(store: VectorStore, collection: string, vectorNa
   const lines: string[] = [];
   const line = (batch: PointBatch, i: number): string => {
     const vector = batch.vectors.data.subarray(i * batch.vectors.cols, (i + 1) * batch.vectors.cols);
-    const rest = Buffer.from(store.canonicalRest(batch.rest[i]!)).toString('latin1');
+    const rest = Buffer.from(store.canonicalRest(batch.extra[i]!)).toString('latin1');
     return `${String(batch.ids[i])} ${batch.hasVector[i] === 0 ? 'none' : vector.join()} ${rest}`;
   };
   for await (const batch of store.scan(collection, { vectorName }))

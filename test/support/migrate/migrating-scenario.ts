@@ -8,9 +8,9 @@ import { Rng } from '../../../src/core/rng.js';
 import type { VectorStore } from '../../../src/store/vector-store.js';
 import {
   readReport,
-  writePlan,
+  writeDesiredState,
   type FollowerReport,
-  type JournalPlan,
+  type DesiredState,
 } from '../../../src/migrate/dual-write/journal-state.js';
 import { planMigration, type MigrationPlan } from '../../../src/migrate/plan/migration.js';
 import { DIM, fill, tinyEncoder } from './fixtures.js';
@@ -309,8 +309,8 @@ export class Scenario {
     return { status: response.status, text: await response.text() };
   }
 
-  async want(plan: JournalPlan, until: (report: FollowerReport) => boolean): Promise<void> {
-    await writePlan(this.journal, plan);
+  async want(plan: DesiredState, until: (report: FollowerReport) => boolean): Promise<void> {
+    await writeDesiredState(this.journal, plan);
     await this.reported(
       (report) => report.state === plan.state && report.side === plan.side && until(report),
     );

@@ -3,9 +3,9 @@ import type { VectorStore } from '../../../src/store/vector-store.js';
 import { cutOver } from '../../../src/migrate/cutover/cut-over-by-alias.js';
 import { completeMigration } from '../../../src/migrate/cutover/end-migration.js';
 import { startMigration } from '../../../src/migrate/run/migrate-collection.js';
-import type { MigrationRecord } from '../../../src/migrate/state/migration-state.js';
+import type { MigrationState } from '../../../src/migrate/state/migration-state.js';
 import { recordFile } from '../../../src/migrate/state/in-file.js';
-import type { RecordPlace } from '../../../src/migrate/state/location.js';
+import type { StateLocation } from '../../../src/migrate/state/location.js';
 import { tinyEncoder } from './fixtures.js';
 
 /** A whole migration with cut-over and deletion of the source, killed by its own hand right after one step. */
@@ -13,7 +13,7 @@ const [url = '', grpcUrl = '', recordPath = '', killAfter = ''] = process.argv.s
 const reached = (step: string): void => {
   if (step === killAfter) process.kill(process.pid, 'SIGKILL');
 };
-const stepOf = ({ phase, cutOver: cut, completed }: MigrationRecord): string =>
+const stepOf = ({ phase, cutOver: cut, completed }: MigrationState): string =>
   completed ? 'completed' : cut === null ? phase : cut.state;
 
 const opened = await openQdrant({ url, grpcUrl });
@@ -32,7 +32,7 @@ const store: VectorStore = new Proxy(opened, {
   },
 });
 const file = recordFile(recordPath);
-const place: RecordPlace = {
+const place: StateLocation = {
   ...file,
   write: async (record) => {
     await file.write(record);

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openQdrant } from '../../../adapters/qdrant/index.js';
-import { startServing, type Serving } from '../../../src/cli/serve/proxy-process.js';
+import { startProxyProcess, type ProxyProcess } from '../../../src/cli/serve/proxy-process.js';
 import { loadConfig } from '../../../src/config/load.js';
 import type { Distance } from '../../../src/core/distance.js';
 import { matrix, row, type Matrix } from '../../../src/core/matrix.js';
@@ -173,7 +173,7 @@ async function serveAll(
   server: { readonly url: string; readonly grpcUrl: string },
   folder: string,
   vectors: ReadonlyMap<Name, Matrix>,
-): Promise<Serving> {
+): Promise<ProxyProcess> {
   const store = await openQdrant(server);
   const collections: Record<string, { target: string; encoder: string; oversampling: number }> = {};
   for (const [name, x] of vectors) {
@@ -196,7 +196,7 @@ async function serveAll(
     },
     environment: {},
   });
-  return startServing({ ...config, collections }, { log: () => undefined, seed: 1 });
+  return startProxyProcess({ ...config, collections }, { log: () => undefined, seed: 1 });
 }
 
 interface Side {

@@ -4,7 +4,7 @@ import { restRewriter } from '../../../adapters/qdrant/serve/rewriters/rest.js';
 import type { Log } from '../../../src/core/run.js';
 import type { ServedCollection } from '../../../src/store/served.js';
 import type { ProxyLimits, Rewriters } from '../../../src/serve/proxy-options.js';
-import { Rewriting } from '../../../src/serve/rewriter-pool.js';
+import { RewriterPool } from '../../../src/serve/rewriter-pool.js';
 import type { ShadowOptions } from '../../../src/serve/shadow.js';
 import { startProxy, type Proxy } from '../../../src/serve/run/start-proxy.js';
 import { COMPACT_DIM, DIM, tinyEncoder } from '../migrate/fixtures.js';
@@ -55,7 +55,10 @@ export async function startTestProxy(options: TestProxyOptions): Promise<TestPro
       ...{ upstream: { restUrl: url, grpcUrl, readyPath: '/readyz' }, limits },
       ...{ rest: ANY_PORT, grpc: ANY_PORT, failure: restFailure, log },
     },
-    { rewriting: new Rewriting(rewriters, null, Number.POSITIVE_INFINITY), shadow: options.shadow ?? null },
+    {
+      rewriting: new RewriterPool(rewriters, null, Number.POSITIVE_INFINITY),
+      shadow: options.shadow ?? null,
+    },
     { onDeleted: () => undefined, onUpdated: () => Promise.resolve() },
   );
   return {

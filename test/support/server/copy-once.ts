@@ -2,10 +2,10 @@ import { componentBytesOf } from '../../../src/store/stored-component.js';
 import type { Encoder } from '../../../src/encoder/model.js';
 import type { VectorStore } from '../../../src/store/vector-store.js';
 import { copyPoints } from '../../../src/migrate/copy/points.js';
-import { FRESH, identityOf, type MigrationRecord } from '../../../src/migrate/state/migration-state.js';
-import { openPace } from '../../../src/migrate/throttle/throttle.js';
+import { FRESH, identityOf, type MigrationState } from '../../../src/migrate/state/migration-state.js';
+import { openThrottle } from '../../../src/migrate/throttle/throttle.js';
 import type { MigrationPlan } from '../../../src/migrate/plan/migration.js';
-import { UNTUNED } from '../../../src/migrate/throttle/settings.js';
+import { UNTHROTTLED } from '../../../src/migrate/throttle/settings.js';
 
 export interface CopyOnce {
   readonly plan: MigrationPlan;
@@ -18,16 +18,16 @@ export interface CopyOnce {
 export async function copyOnce({ plan, store, encoder, batchSize }: CopyOnce): Promise<void> {
   await store.create(plan.targetSpec);
   const range = { shardKey: null, from: null, to: null, cursor: null, complete: false, points: 0 };
-  const record: MigrationRecord = {
+  const record: MigrationState = {
     ...{ version: 3, ...identityOf(plan), phase: 'copying', ranges: [range], ...FRESH },
   };
   const componentBytes = componentBytesOf(plan.targetSpec, plan.compactName);
   const request = { source: store, target: store, encoder, record, componentBytes, points: plan.points };
   const save = (): Promise<void> => Promise.resolve();
-  const place = { readTuning: () => Promise.resolve(UNTUNED) };
+  const place = { readTuning: () => Promise.resolve(UNTHROTTLED) };
   const watched = { ...plan, source: store, target: store, place, baselineMs: null };
-  const pace = await openPace({ ...watched, changed: () => undefined });
+  const pace = await openThrottle({ ...watched, changed: () => undefined });
   await copyPoints({ ...request, lanes: 1, batchSize, saveIntervalMs: 1000, save, pace });
   pace.end();
-  await store.finish(plan.targetSpec);
+  await store.finishBulkLoad(plan.targetSpec);
 }

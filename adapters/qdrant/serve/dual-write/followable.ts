@@ -1,7 +1,7 @@
-import type { FollowedCollection, WriteOutcome } from '../../../../src/store/write-guard.js';
+import type { MirroredCollection, WriteOutcome } from '../../../../src/store/write-guard.js';
 import { firstNonFiniteRow, matrix, type Matrix } from '../../../../src/core/matrix.js';
 import { FLOAT16_MAX, overflowIn } from '../../../../src/store/stored-component.js';
-import type { Projecting } from '../../../../src/serve/protocol.js';
+import type { PendingRewrite } from '../../../../src/serve/protocol.js';
 import { checkCompact, notFinite, Refusal } from '../rules.js';
 
 /** A dense vector that a write holds. */
@@ -23,8 +23,8 @@ export function followable<Result extends object>(
   {
     followed,
     orRefusal,
-  }: { readonly followed: FollowedCollection; readonly orRefusal: (decide: () => Result) => Result },
-): Result | Projecting<Result> {
+  }: { readonly followed: MirroredCollection; readonly orRefusal: (decide: () => Result) => Result },
+): Result | PendingRewrite<Result> {
   const rows = toProject(written, followed);
   if (rows.length === 0) return change;
   const { projector, compactBytes } = followed;
@@ -53,7 +53,7 @@ export function outcomeOfAll(results: readonly (WriteOutcome | undefined)[]): Wr
  */
 function toProject(
   written: readonly WrittenVector[],
-  { vectors, projector }: FollowedCollection,
+  { vectors, projector }: MirroredCollection,
 ): readonly WrittenVector[] {
   return written.filter(({ name, values }) => {
     const vector = vectors.find((one) => one.name === name);

@@ -1,4 +1,4 @@
-import type { Touched } from '../../../../src/store/write-guard.js';
+import type { AffectedPoints } from '../../../../src/store/write-guard.js';
 import type { PointId } from '../../../../src/core/point-id.js';
 import type { PointCondition } from '../../../../src/store/vector-store.js';
 import { CONDITION_FORM } from '../../store/condition-form.js';
@@ -7,7 +7,7 @@ import { decodeText, ProtoMessage } from '../protobuf/message.js';
 import { Refusal, unknownForm } from '../rules.js';
 
 /** Which field says what points are meant: points with an id 1 each, a selector, or operations. */
-export interface TouchRule {
+export interface AffectRule {
   readonly kind: 'points' | 'selector' | 'operations';
   readonly field: number;
 }
@@ -17,7 +17,7 @@ export interface TouchRule {
  * themselves), set_payload 3, overwrite_payload 4 and delete_payload 5 (points_selector 2), update_vectors 7
  * (points 1), delete_vectors 8, delete_points 9 and clear_payload 10 (selector 1).
  */
-const OPERATIONS: Readonly<Record<number, TouchRule | 'itself'>> = {
+const OPERATIONS: Readonly<Record<number, AffectRule | 'itself'>> = {
   1: { kind: 'points', field: 1 },
   2: 'itself',
   3: { kind: 'selector', field: 2 },
@@ -37,13 +37,13 @@ interface Found {
 }
 
 /** Every point that a request may change. @throws Refusal, for an operation that is not known */
-export function touchedBy(message: ProtoMessage, rule: TouchRule): Touched {
+export function grpcAffectedPoints(message: ProtoMessage, rule: AffectRule): AffectedPoints {
   const found: Found = { ids: new Set(), conditions: [] };
   touch(message, rule, found);
   return { ids: [...found.ids], conditions: found.conditions };
 }
 
-function touch(message: ProtoMessage, { kind, field }: TouchRule, found: Found): void {
+function touch(message: ProtoMessage, { kind, field }: AffectRule, found: Found): void {
   if (kind === 'selector') {
     const selector = message.bytes(field);
     if (selector !== null) touchSelected(selector, found);

@@ -1,19 +1,19 @@
-import type { Aliases, FollowedCollection, WriteOutcome } from '../../../../src/store/write-guard.js';
+import type { Aliases, MirroredCollection, WriteOutcome } from '../../../../src/store/write-guard.js';
 import {
   finished,
   type GrpcCall,
   type GrpcStatus,
-  type Projecting,
+  type PendingRewrite,
   type ChangeRoute,
   type GrpcChange,
   type GrpcChanges,
 } from '../../../../src/serve/protocol.js';
 import { followable, outcomeOfAll } from './followable.js';
-import { orStatus, statusOf } from '../grpc/answer.js';
+import { orStatus, refusalStatus } from '../grpc/answer.js';
 import { METHODS } from '../grpc/methods.js';
-import { checkSetPayloads } from './grpc-payload-depth.js';
-import { touchedBy, type TouchRule } from './grpc-affected-points.js';
-import { writtenVectors } from './grpc-written.js';
+import { checkGrpcSetPayloads } from './grpc-payload-depth.js';
+import { grpcAffectedPoints, type AffectRule } from './grpc-affected-points.js';
+import { grpcWrittenVectors } from './grpc-written.js';
 import { isNothingToDo, permissionMessage, SETTINGS_PERMISSION_CALL } from './permission.js';
 import { firstText, Malformed, ProtoMessage } from '../protobuf/message.js';
 import { edited } from '../protobuf/builder.js';
@@ -36,7 +36,7 @@ const RESULTS: ReadonlyMap<bigint, WriteOutcome> = new Map([
 
 const UPSERT = '/qdrant.Points/Upsert';
 /** Methods that change points, and where their requests say which. */
-const WRITES: Readonly<Record<string, TouchRule>> = {
+const WRITES: Readonly<Record<string, AffectRule>> = {
   [UPSERT]: { kind: 'points', field: 3 },
   '/qdrant.Points/Delete': { kind: 'selector', field: 3 },
   '/qdrant.Points/UpdateVectors': { kind: 'points', field: 3 },
@@ -63,11 +63,11 @@ const CREATE = '/qdrant.Collections/Create';
 const ALIASES = '/qdrant.Collections/UpdateAliases';
 
 /** Reads which points of followed collections a call changes; refuses what cannot be followed. */
-export function grpcChanges(collections: readonly FollowedCollection[]): GrpcChanges {
+export function grpcChanges(collections: readonly MirroredCollection[]): GrpcChanges {
   const begin: GrpcChanges['begin'] = (path, message, aliases) =>
     orStatus(() => read({ path, bytes: message }, collections, aliases));
   return {
-    isChange,
+    isChange: isGrpcChange,
     route: (path, message, aliases) => route(path, message, { collections, aliases }),
     begin,
     read: (path, message, aliases) => finished<GrpcChange>(begin(path, message, aliases)),
@@ -77,7 +77,7 @@ export function grpcChanges(collections: readonly FollowedCollection[]): GrpcCha
 }
 
 /** Whether a call may change something. */
-export function isChange(path: string): boolean {
+export function isGrpcChange(path: string): boolean {
   if (path in WRITES || INDEXES.has(path) || REFUSED.has(path) || path === CREATE || path === ALIASES)
     return true;
   return path.startsWith('/qdrant.') && METHODS[path] === undefined;
@@ -85,7 +85,7 @@ export function isChange(path: string): boolean {
 
 /** What names mean while a call is read. */
 interface Names {
-  readonly collections: readonly FollowedCollection[];
+  readonly collections: readonly MirroredCollection[];
   readonly aliases: Aliases;
 }
 
@@ -108,7 +108,7 @@ function routeNamed(
   { collections, aliases }: Names,
 ): ChangeRoute<GrpcCall, GrpcStatus> {
   const rule = WRITES[path];
-  const toAsk = (known: string, touched: TouchRule): GrpcCall => ({
+  const toAsk = (known: string, touched: AffectRule): GrpcCall => ({
     path,
     message: permissionMessage(path, known, touched),
   });
@@ -128,7 +128,7 @@ function routeNamed(
     if (followed === null) return { kind: 'other' };
     // The server itself permits changes of indexes.
     if (INDEXES.has(path)) return { kind: 'read', permission: null };
-    return refused(statusOf(refuseFollowed(path)));
+    return refused(refusalStatus(refuseFollowed(path)));
   }
   if (followed !== null) {
     const alias = name === followed.source ? null : toAsk(name, rule);
@@ -149,9 +149,9 @@ function permissionToRead(path: string, name: string): GrpcCall {
 /** @throws Refusal */
 function read(
   { path, bytes }: { readonly path: string; readonly bytes: Uint8Array },
-  collections: readonly FollowedCollection[],
+  collections: readonly MirroredCollection[],
   aliases: Aliases,
-): GrpcChange | Projecting<GrpcChange> {
+): GrpcChange | PendingRewrite<GrpcChange> {
   if (METHODS[path] === undefined) {
     const message = ProtoMessage.from(bytes);
     const unknown = new Refusal(501, '');
@@ -186,12 +186,12 @@ function read(
   const to = (own: string): GrpcCall => ({ path, message: renamed(message, own) });
   const named = name === source ? null : { alias: name, collection: source, request: to(name) };
   if (rule !== undefined) {
-    checkSetPayloads(path, message);
+    checkGrpcSetPayloads(path, message);
     const change: GrpcChange = {
-      ...{ kind: 'points', collection, touched: touchedBy(message, rule) },
+      ...{ kind: 'points', collection, touched: grpcAffectedPoints(message, rule) },
       ...{ ownName: source, request: to(source), named },
     };
-    return followable<GrpcChange>(change, writtenVectors(message, METHODS[path]), {
+    return followable<GrpcChange>(change, grpcWrittenVectors(message, METHODS[path]), {
       followed,
       orRefusal: orStatus,
     });

@@ -16,7 +16,7 @@ const LIST = 7;
  * a payload, the server ignores the key.
  * @throws Refusal
  */
-export function checkSetPayloads(path: string, message: ProtoMessage): void {
+export function checkGrpcSetPayloads(path: string, message: ProtoMessage): void {
   if (path === SET_PAYLOAD) check(message, { payload: 3, key: 8 });
   if (path !== UPDATE_BATCH) return;
   for (const operation of message.all(OPERATIONS))

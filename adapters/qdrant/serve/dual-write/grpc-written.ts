@@ -14,7 +14,7 @@ const OPERATIONS: ReadonlyMap<number, number> = new Map([
 ]);
 
 /** Every dense vector that a request writes. @throws Refusal for a message that the server could not decode */
-export function writtenVectors(message: ProtoMessage, rule: MethodRule | undefined): WrittenVector[] {
+export function grpcWrittenVectors(message: ProtoMessage, rule: MethodRule | undefined): WrittenVector[] {
   if (rule?.kind === 'write') return ofPoints(message, rule.points, rule.vectors);
   if (rule?.kind !== 'updateBatch') return [];
   return message.all(rule.operations).flatMap((bytes) => {

@@ -1,7 +1,7 @@
 import type { GrpcCall, RestRequest } from '../../../../src/serve/protocol.js';
-import type { TouchRule } from './grpc-affected-points.js';
-import { Pieces } from '../protobuf/builder.js';
-import type { TouchKind } from './rest-affected-points.js';
+import type { AffectRule } from './grpc-affected-points.js';
+import { ProtoBuilder } from '../protobuf/builder.js';
+import type { AffectKind } from './rest-affected-points.js';
 
 /**
  * Writes that ask for permission: the server checks their credentials as those of any write of this kind, then finds
@@ -19,7 +19,7 @@ const NOTHING_TO_DO: readonly string[] = [
 ];
 
 /** Vectors cannot be updated for no point: the server refuses that before it looks at credentials. */
-const BODIES: Readonly<Record<TouchKind, object>> = {
+const BODIES: Readonly<Record<AffectKind, object>> = {
   upsert: { points: [] },
   points: { points: [] },
   'set payload': { payload: {}, points: [] },
@@ -43,23 +43,23 @@ export const SETTINGS_PERMISSION: RestRequest = {
 export const SETTINGS_PERMISSION_CALL: GrpcCall = { path: ALIASES, message: new Uint8Array(0) };
 
 /** The body of a write of this kind that only asks for permission. */
-export function permissionBody(kind: TouchKind): Uint8Array {
+export function permissionBody(kind: AffectKind): Uint8Array {
   return Buffer.from(JSON.stringify(BODIES[kind]));
 }
 
 /** PointsSelector: points 1 without an id. */
-const NO_POINTS = new Pieces().bytes(1, new Uint8Array(0)).finish();
+const NO_POINTS = new ProtoBuilder().bytes(1, new Uint8Array(0)).finish();
 /** PointsUpdateOperation: delete_points 9 with a selector 1. */
-const DELETE_NOTHING = new Pieces().bytes(9, new Pieces().bytes(1, NO_POINTS)).finish();
+const DELETE_NOTHING = new ProtoBuilder().bytes(9, new ProtoBuilder().bytes(1, NO_POINTS)).finish();
 const DELETE_VECTORS = '/qdrant.Points/DeleteVectors';
 
 /** The message of a call that only asks for permission: collection 1, then the points of the method's own form. */
-export function permissionMessage(path: string, collection: string, { kind, field }: TouchRule): Uint8Array {
-  const message = new Pieces().text(1, collection);
+export function permissionMessage(path: string, collection: string, { kind, field }: AffectRule): Uint8Array {
+  const message = new ProtoBuilder().text(1, collection);
   if (kind === 'selector') message.bytes(field, NO_POINTS);
   if (kind === 'operations') message.bytes(field, DELETE_NOTHING);
   // VectorsSelector 4 of names 1.
-  if (path === DELETE_VECTORS) message.bytes(4, new Pieces().text(1, ''));
+  if (path === DELETE_VECTORS) message.bytes(4, new ProtoBuilder().text(1, ''));
   return message.finish();
 }
 

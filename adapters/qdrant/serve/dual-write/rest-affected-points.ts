@@ -1,9 +1,9 @@
-import type { Touched } from '../../../../src/store/write-guard.js';
+import type { AffectedPoints } from '../../../../src/store/write-guard.js';
 import type { PointId } from '../../../../src/core/point-id.js';
 import type { PointCondition } from '../../../../src/store/vector-store.js';
 import { CONDITION_FORM } from '../../store/condition-form.js';
 import type { JsonNode } from '../json/scan.js';
-import type { Splices } from '../json/byte-edits.js';
+import type { ByteEdits } from '../json/byte-edits.js';
 import { numericId, uuidId } from '../point-ids.js';
 import {
   badBody,
@@ -13,23 +13,23 @@ import {
   stringOf,
   UPDATE_KINDS,
   valueOf,
-  type Fields,
+  type JsonFields,
   type Structure,
 } from '../rest/fields.js';
 import { unknownForm } from '../rules.js';
 
 /** How a body says which points it changes. */
-export type TouchKind =
+export type AffectKind =
   'upsert' | 'points' | 'set payload' | 'delete payload' | 'update vectors' | 'delete vectors' | 'operations';
 
-const SELECTORS: Readonly<Partial<Record<TouchKind, Structure>>> = {
+const SELECTORS: Readonly<Partial<Record<AffectKind, Structure>>> = {
   points: STRUCTURES.pointsSelector,
   'set payload': STRUCTURES.setPayload,
   'delete payload': STRUCTURES.deletePayload,
   'delete vectors': STRUCTURES.deleteVectors,
 };
 
-const KINDS: Readonly<Record<string, TouchKind>> = {
+const KINDS: Readonly<Record<string, AffectKind>> = {
   upsert: 'upsert',
   delete: 'points',
   set_payload: 'set payload',
@@ -44,7 +44,7 @@ const KINDS: Readonly<Record<string, TouchKind>> = {
  * Every point that a body may change.
  * @throws Refusal for a form that is not known, and for what the server would not take as an id
  */
-export function touchedBy(kind: TouchKind, root: JsonNode, source: Splices): Touched {
+export function restAffectedPoints(kind: AffectKind, root: JsonNode, source: ByteEdits): AffectedPoints {
   const found: Found = { ids: new Set(), conditions: [], source };
   touch(kind, root, found);
   return { ids: [...found.ids], conditions: found.conditions };
@@ -54,10 +54,10 @@ interface Found {
   /** Each once, however often a request names it. */
   readonly ids: Set<PointId>;
   readonly conditions: PointCondition[];
-  readonly source: Splices;
+  readonly source: ByteEdits;
 }
 
-function touch(kind: TouchKind, node: JsonNode, found: Found): void {
+function touch(kind: AffectKind, node: JsonNode, found: Found): void {
   const { source } = found;
   if (kind === 'operations') {
     const operations = valueOf(fieldsOf(node, STRUCTURES.operations, source), 'operations');
@@ -99,7 +99,7 @@ function touchPoints(points: JsonNode | undefined, structure: Structure, found: 
 }
 
 /** Both, where both are given: which of them counts is the server's business. */
-function touchSelected(fields: Fields, found: Found): void {
+function touchSelected(fields: JsonFields, found: Found): void {
   touchIds(valueOf(fields, 'points'), found);
   const filter = valueOf(fields, 'filter');
   const text = filter === undefined ? 'null' : found.source.raw(filter);
@@ -111,7 +111,7 @@ function touchIds(node: JsonNode | undefined, found: Found): void {
   for (const item of elementsOf(node, found.source)) found.ids.add(idOf(item, found.source));
 }
 
-function idOf(node: JsonNode, source: Splices): PointId {
+function idOf(node: JsonNode, source: ByteEdits): PointId {
   const id =
     node.kind === 'number'
       ? numericId(source.raw(node))

@@ -1,12 +1,12 @@
 import type {
   Aliases,
-  FollowedCollection,
-  FollowedFacts,
+  MirroredCollection,
+  MirroredFacts,
   WriteOutcome,
 } from '../../../../src/store/write-guard.js';
 import {
   finished,
-  type Projecting,
+  type PendingRewrite,
   type RestAnswer,
   type RestHead,
   type RestRequest,
@@ -18,20 +18,20 @@ import {
 } from '../../../../src/serve/protocol.js';
 import { followable, outcomeOfAll } from './followable.js';
 import { JsonError, scanJson, type JsonNode } from '../json/scan.js';
-import { Splices } from '../json/byte-edits.js';
+import { ByteEdits } from '../json/byte-edits.js';
 import { NO_ROUTE, orRefusal } from '../rest/answer.js';
 import { refuseServedAliases } from '../rest/collection.js';
 import { elementsOf, entryOf, stringOf } from '../rest/fields.js';
 import { isNothingToDo, permissionBody, SETTINGS_PERMISSION } from './permission.js';
-import { checkSetPayloads } from './rest-payload-depth.js';
+import { checkRestSetPayloads } from './rest-payload-depth.js';
 import { parsePath, type RestPath } from '../rest/path.js';
 import { actionFor, isPath, type BodyKind } from '../rest/routes.js';
-import { touchedBy, type TouchKind } from './rest-affected-points.js';
-import { writtenVectors } from './rest-written.js';
+import { restAffectedPoints, type AffectKind } from './rest-affected-points.js';
+import { restWrittenVectors } from './rest-written.js';
 import { followedBy, followedNames, Refusal, refuseFollowed, refuseFollowedTarget } from '../rules.js';
 
 /** Requests that change points, by method and path below the collection. */
-const WRITES: Readonly<Record<string, TouchKind>> = {
+const WRITES: Readonly<Record<string, AffectKind>> = {
   'PUT points': 'upsert',
   'POST points/delete': 'points',
   'POST points/payload': 'set payload',
@@ -57,17 +57,17 @@ const RESULTS: ReadonlyMap<string, WriteOutcome> = new Map([
 
 type Meaning =
   | { readonly kind: 'other' | 'aliases' | 'missing' }
-  | { readonly kind: 'unnamed'; readonly touch: TouchKind }
+  | { readonly kind: 'unnamed'; readonly touch: AffectKind }
   | { readonly kind: 'elsewhere'; readonly collection: string }
-  | { readonly kind: 'write'; readonly touch: TouchKind; readonly followed: FollowedCollection }
-  | { readonly kind: 'index'; readonly followed: FollowedFacts };
+  | { readonly kind: 'write'; readonly touch: AffectKind; readonly followed: MirroredCollection }
+  | { readonly kind: 'index'; readonly followed: MirroredFacts };
 
 /** Reads which points of followed collections a request changes; refuses what cannot be followed. */
-export function restChanges(collections: readonly FollowedCollection[]): RestChanges {
+export function restChanges(collections: readonly MirroredCollection[]): RestChanges {
   const begin: RestChanges['begin'] = (head, body, aliases) =>
     orRefusal(() => read(head, body, { collections, aliases }));
   return {
-    isChange: ({ method, url }) => isChange(method, parsePath(url)),
+    isChange: ({ method, url }) => isRestChange(method, parsePath(url)),
     route: (head, aliases) => route(head, { collections, aliases }),
     begin,
     read: (head, body, aliases) => finished<RestChange>(begin(head, body, aliases)),
@@ -78,7 +78,7 @@ export function restChanges(collections: readonly FollowedCollection[]): RestCha
 
 /** What names mean while a request is read. */
 interface Names {
-  readonly collections: readonly FollowedCollection[];
+  readonly collections: readonly MirroredCollection[];
   readonly aliases: Aliases;
 }
 
@@ -120,7 +120,7 @@ function permissionToRead({ method, url }: RestHead, { raw, segments }: RestPath
 }
 
 /** Whether a request to a collection may change something. */
-export function isChange(method: string, { segments }: RestPath): boolean {
+export function isRestChange(method: string, { segments }: RestPath): boolean {
   const [first, name = '', ...below] = segments;
   return first === 'collections' && name !== '' && !isReading(method, below);
 }
@@ -129,7 +129,7 @@ export function isChange(method: string, { segments }: RestPath): boolean {
 function meaningOf({ method }: RestHead, path: RestPath, { collections, aliases }: Names): Meaning {
   const { segments } = path;
   const [, name = '', ...below] = segments;
-  if (!isChange(method, path)) return { kind: 'other' };
+  if (!isRestChange(method, path)) return { kind: 'other' };
   if (method === 'POST' && segments.length === 2 && name === 'aliases') return { kind: 'aliases' };
   if (method === 'PUT' && below.length === 0) {
     refuseFollowedTarget(name, collections);
@@ -157,7 +157,7 @@ function isReading(method: string, below: readonly string[]): boolean {
   return action.kind === 'rewrite' && (action.search || READS.has(action.body));
 }
 
-function read(head: RestHead, body: Uint8Array, names: Names): RestChange | Projecting<RestChange> {
+function read(head: RestHead, body: Uint8Array, names: Names): RestChange | PendingRewrite<RestChange> {
   const { method, url } = head;
   const path = parsePath(url);
   const meaning = meaningOf(head, path, names);
@@ -167,7 +167,11 @@ function read(head: RestHead, body: Uint8Array, names: Names): RestChange | Proj
     case 'missing':
       return NO_ROUTE;
     case 'aliases':
-      refuseServedAliases(scanJson(body), followedNames(names.collections, names.aliases), new Splices(body));
+      refuseServedAliases(
+        scanJson(body),
+        followedNames(names.collections, names.aliases),
+        new ByteEdits(body),
+      );
       return { kind: 'other' };
     case 'unnamed':
       return unnamed(head, path, meaning.touch);
@@ -189,22 +193,22 @@ function read(head: RestHead, body: Uint8Array, names: Names): RestChange | Proj
     }
     case 'write': {
       const { followed, touch } = meaning;
-      const [root, source] = [scanJson(body), new Splices(body)];
+      const [root, source] = [scanJson(body), new ByteEdits(body)];
       // The server ignores the key of a payload that overwrites another.
-      if (method !== 'PUT') checkSetPayloads(touch, root, source);
+      if (method !== 'PUT') checkRestSetPayloads(touch, root, source);
       const change: RestChange = {
         ...{ kind: 'points', collection: followed.name },
-        touched: touchedBy(touch, root, source),
+        touched: restAffectedPoints(touch, root, source),
         ownName: followed.source,
         request: { method, url: urlOf(followed.source, path), body },
         named: namedBy(path, followed, (at) => ({ method, url: at, body })),
       };
-      return followable<RestChange>(change, writtenVectors(touch, root, source), { followed, orRefusal });
+      return followable<RestChange>(change, restWrittenVectors(touch, root, source), { followed, orRefusal });
     }
   }
 }
 
-function unnamed({ method, url }: RestHead, { segments }: RestPath, touch: TouchKind): Unnamed<RestRequest> {
+function unnamed({ method, url }: RestHead, { segments }: RestPath, touch: AffectKind): Unnamed<RestRequest> {
   const permission = { method, url, body: permissionBody(touch) };
   return { kind: 'unnamed', name: segments[1] ?? '', permission };
 }
@@ -217,7 +221,7 @@ function urlOf(collection: string, { raw, search }: RestPath): string {
 /** The request by the name that its client used, where that is an alias. */
 function namedBy(
   { raw, segments, search }: RestPath,
-  { source }: FollowedFacts,
+  { source }: MirroredFacts,
   requestAt: (url: string) => RestRequest,
 ): Named<RestRequest> | null {
   const alias = segments[1] ?? '';
@@ -231,7 +235,7 @@ function isPermitted(status: number, body: Uint8Array): boolean {
   if (status !== 400) return status === 200;
   try {
     const error = entryOf(entryOf(scanJson(body), 'status'), 'error');
-    return error?.kind === 'string' && isNothingToDo(stringOf(error, new Splices(body)));
+    return error?.kind === 'string' && isNothingToDo(stringOf(error, new ByteEdits(body)));
   } catch (thrown) {
     if (thrown instanceof JsonError || thrown instanceof Refusal) return false;
     throw thrown;
@@ -242,7 +246,7 @@ function isPermitted(status: number, body: Uint8Array): boolean {
 function outcomeOf(status: number, body: Uint8Array): WriteOutcome {
   if (status !== 200) return 'unknown';
   try {
-    const source = new Splices(body);
+    const source = new ByteEdits(body);
     const result = entryOf(scanJson(body), 'result');
     const results: readonly JsonNode[] = result?.kind === 'object' ? [result] : elementsOf(result, source);
     if (results.length === 0) return 'unknown';

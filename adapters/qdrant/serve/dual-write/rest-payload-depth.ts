@@ -1,8 +1,8 @@
 import { jsonDepth } from '../../points/payload-depth.js';
 import type { JsonNode } from '../json/scan.js';
-import type { Splices } from '../json/byte-edits.js';
+import type { ByteEdits } from '../json/byte-edits.js';
 import { elementsOf, fieldsOf, STRUCTURES, textOf, UPDATE_KINDS, valueOf } from '../rest/fields.js';
-import type { TouchKind } from './rest-affected-points.js';
+import type { AffectKind } from './rest-affected-points.js';
 import { checkPayloadDepth } from '../rules.js';
 
 /**
@@ -10,7 +10,7 @@ import { checkPayloadDepth } from '../rules.js';
  * server takes no body that is nested deeper than that, and ignores the key when it overwrites a payload.
  * @throws Refusal
  */
-export function checkSetPayloads(kind: TouchKind, root: JsonNode, source: Splices): void {
+export function checkRestSetPayloads(kind: AffectKind, root: JsonNode, source: ByteEdits): void {
   if (kind === 'set payload') {
     const fields = fieldsOf(root, STRUCTURES.setPayload, source);
     const payload = valueOf(fields, 'payload');
@@ -23,6 +23,6 @@ export function checkSetPayloads(kind: TouchKind, root: JsonNode, source: Splice
   const operations = valueOf(fieldsOf(root, STRUCTURES.operations, source), 'operations');
   for (const operation of elementsOf(operations, source)) {
     const set = fieldsOf(operation, UPDATE_KINDS, source).get('set_payload');
-    if (set !== undefined) checkSetPayloads('set payload', set.value, source);
+    if (set !== undefined) checkRestSetPayloads('set payload', set.value, source);
   }
 }

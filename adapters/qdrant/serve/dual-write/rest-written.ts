@@ -1,14 +1,14 @@
 import type { WrittenVector } from './followable.js';
 import type { JsonNode } from '../json/scan.js';
-import type { Splices } from '../json/byte-edits.js';
+import type { ByteEdits } from '../json/byte-edits.js';
 import { elementsOf, fieldsOf, STRUCTURES, UPDATE_KINDS, valueOf, type Structure } from '../rest/fields.js';
-import type { TouchKind } from './rest-affected-points.js';
+import type { AffectKind } from './rest-affected-points.js';
 
 /**
  * Every dense vector that a body writes. Other kinds of vectors, and forms that the server does not know, are left out.
  * @throws Refusal for a body that the server could not take
  */
-export function writtenVectors(kind: TouchKind, root: JsonNode, source: Splices): WrittenVector[] {
+export function restWrittenVectors(kind: AffectKind, root: JsonNode, source: ByteEdits): WrittenVector[] {
   switch (kind) {
     case 'upsert':
       return upserted(root, source);
@@ -22,8 +22,8 @@ export function writtenVectors(kind: TouchKind, root: JsonNode, source: Splices)
         const kinds = fieldsOf(operation, UPDATE_KINDS, source);
         const [upsert, update] = [kinds.get('upsert'), kinds.get('update_vectors')];
         return [
-          ...(upsert === undefined ? [] : writtenVectors('upsert', upsert.value, source)),
-          ...(update === undefined ? [] : writtenVectors('update vectors', update.value, source)),
+          ...(upsert === undefined ? [] : restWrittenVectors('upsert', upsert.value, source)),
+          ...(update === undefined ? [] : restWrittenVectors('update vectors', update.value, source)),
         ];
       });
     }
@@ -32,7 +32,7 @@ export function writtenVectors(kind: TouchKind, root: JsonNode, source: Splices)
   }
 }
 
-function upserted(root: JsonNode, source: Splices): WrittenVector[] {
+function upserted(root: JsonNode, source: ByteEdits): WrittenVector[] {
   const fields = fieldsOf(root, STRUCTURES.upsert, source);
   const written = ofPoints(valueOf(fields, 'points'), STRUCTURES.point, source);
   const batch = valueOf(fields, 'batch');
@@ -41,7 +41,7 @@ function upserted(root: JsonNode, source: Splices): WrittenVector[] {
   return vectors === undefined ? written : [...written, ...byName(vectors).flatMap(rowsOf)];
 }
 
-function ofPoints(points: JsonNode | undefined, structure: Structure, source: Splices): WrittenVector[] {
+function ofPoints(points: JsonNode | undefined, structure: Structure, source: ByteEdits): WrittenVector[] {
   return elementsOf(points, source).flatMap((point) => {
     const vector = valueOf(fieldsOf(point, structure, source), 'vector');
     return vector === undefined ? [] : byName(vector).flatMap(denseOf);

@@ -2,18 +2,18 @@ import type { ServedCollection } from '../../../../src/store/served.js';
 import type { AnswerForm, GrpcStatus } from '../../../../src/serve/protocol.js';
 import { collectionInfo } from './info.js';
 import { Malformed, ProtoMessage } from '../protobuf/message.js';
-import { edited, Pieces, type FieldEdit } from '../protobuf/builder.js';
-import { Refusal, servedBy } from '../rules.js';
+import { edited, ProtoBuilder, type FieldEdit } from '../protobuf/builder.js';
+import { Refusal, findServed } from '../rules.js';
 
 /**
  * An answer as clients should see it; one that cannot be read, or is of another form, as it came.
  */
-export function rewriteAnswer(
+export function rewriteGrpcAnswer(
   form: AnswerForm,
   bytes: Uint8Array,
   collections: readonly ServedCollection[],
 ): Uint8Array {
-  const served = servedBy(form.collection, collections);
+  const served = findServed(form.collection, collections);
   try {
     if (form.form === 'list') return listAnswer(bytes, collections);
     return form.form === 'info' && served !== null ? collectionInfo(bytes, served) : bytes;
@@ -24,7 +24,7 @@ export function rewriteAnswer(
 }
 
 /** CollectionOperationResponse: result 1, not written where nothing was deleted, as of an alias. */
-export function isDeleted(bytes: Uint8Array): boolean {
+export function isDeletedByGrpc(bytes: Uint8Array): boolean {
   try {
     return (new ProtoMessage(bytes).varint(1) ?? 0n) !== 0n;
   } catch (error) {
@@ -52,7 +52,7 @@ function listAnswer(bytes: Uint8Array, collections: readonly ServedCollection[])
     if (alias === null ? listed.has(shown) : alias === shown) return null;
     return edited(entry, new Map([[field, () => Buffer.from(shown)]]));
   };
-  return new Pieces().raw(edited(message, new Map([[1, change]]))).finish();
+  return new ProtoBuilder().raw(edited(message, new Map([[1, change]]))).finish();
 }
 
 /** What was decided, or the status of a refusal; anything else is a bug, and thrown on. */
@@ -60,11 +60,11 @@ export function orStatus<T>(decide: () => T): T | GrpcStatus {
   try {
     return decide();
   } catch (error) {
-    if (error instanceof Refusal) return statusOf(error);
+    if (error instanceof Refusal) return refusalStatus(error);
     throw error;
   }
 }
 
-export function statusOf({ grpcCode: code, message }: Refusal): GrpcStatus {
+export function refusalStatus({ grpcCode: code, message }: Refusal): GrpcStatus {
   return { kind: 'status', code, message };
 }

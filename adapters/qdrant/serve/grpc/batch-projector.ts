@@ -7,7 +7,7 @@ import { checkCompact, checkDim } from '../rules.js';
  * Vectors to be projected, all of a request in one product. Each gets the bytes of its compact form at once, filled
  * by `fill`; until then they may be built into messages but not read.
  */
-export class Projections {
+export class BatchProjector {
   readonly #inputs: Float32Array[] = [];
   readonly #outputs: Float32Array[] = [];
 
@@ -65,7 +65,7 @@ export interface Job {
 /** A request to a served collection. */
 export interface ServedJob extends Job {
   readonly served: ServedCollection;
-  readonly projections: Projections;
+  readonly projections: BatchProjector;
 }
 
 export function isServed(job: Job): job is ServedJob {

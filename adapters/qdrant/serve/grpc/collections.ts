@@ -5,11 +5,11 @@ import type { CollectionRule } from './methods.js';
 import { rewriteUpdate } from './patch.js';
 import { physicalName } from './stage.js';
 import { ProtoMessage } from '../protobuf/message.js';
-import { edited, Pieces } from '../protobuf/builder.js';
-import { existing, isHiddenTarget, Refusal, refuseTarget, refuseUncovering, servedBy } from '../rules.js';
+import { edited, ProtoBuilder } from '../protobuf/builder.js';
+import { existing, isHiddenTarget, Refusal, refuseTarget, refuseUncovering, findServed } from '../rules.js';
 
 /** CollectionExistsResponse with CollectionExists 1 of exists 1: false, which is not written. */
-const DOES_NOT_EXIST = new Pieces().bytes(1, new Uint8Array(0)).finish();
+const DOES_NOT_EXIST = new ProtoBuilder().bytes(1, new Uint8Array(0)).finish();
 
 const GET = '/qdrant.Collections/Get';
 
@@ -33,7 +33,7 @@ export function rewriteCollections(kind: CollectionRule, call: CollectionCall): 
   if (kind === 'list') return send(call, { form: 'list', collection: '', errorsOnly: false });
   if (kind === 'changeAliases') return changeAliases(call);
   const name = message.text(1) ?? '';
-  const served = servedBy(name, collections);
+  const served = findServed(name, collections);
   if (kind === 'create') return create(call, name);
   if (served === null) {
     if (kind === 'exists' && isHiddenTarget(name, collections))
@@ -63,7 +63,7 @@ function update(call: CollectionCall, name: string, served: ServedCollection): G
   const patched = rewriteUpdate(call.message, served, call.lookups?.[0]);
   if (patched.kind === 'message')
     return send({ ...call, message: new ProtoMessage(patched.message) }, answer);
-  const description = { path: GET, message: new Pieces().text(1, served.target).finish() };
+  const description = { path: GET, message: new ProtoBuilder().text(1, served.target).finish() };
   return { kind: 'lookup', calls: [description], answer };
 }
 
@@ -104,7 +104,7 @@ function send(
 function create({ path, message, collections }: Omit<CollectionCall, 'lookups'>, name: string): GrpcRewrite {
   const taken = (one: string): boolean =>
     collections.some(({ names, target }) => names.includes(one) || target === one);
-  if (servedBy(name, collections) !== null) return createAgain({ path, message, collections }, name);
+  if (findServed(name, collections) !== null) return createAgain({ path, message, collections }, name);
   if (taken(name)) throw existing(name);
   if (message.has(13) && taken(message.text(13) ?? ''))
     throw new Refusal(400, 'Bad request: a served collection cannot be copied');

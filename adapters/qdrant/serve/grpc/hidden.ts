@@ -1,6 +1,6 @@
 import type { ServedCollection } from '../../../../src/store/served.js';
 import { Malformed, ProtoMessage } from '../protobuf/message.js';
-import { edited, type FieldEdit, type Pieces } from '../protobuf/builder.js';
+import { edited, type FieldEdit, type ProtoBuilder } from '../protobuf/builder.js';
 import { absentVector } from '../hidden-vector.js';
 
 /** Messages that hold conditions, each by its fields that lead to one. */
@@ -93,7 +93,7 @@ const NESTING_MAX = 100;
  * to clients there is no such vector.
  * @throws Malformed
  */
-export function hideVector(path: string, message: ProtoMessage, served: ServedCollection): ProtoMessage {
+export function hideGrpcVector(path: string, message: ProtoMessage, served: ServedCollection): ProtoMessage {
   const fields = REQUESTS[path.slice(path.lastIndexOf('/') + 1)];
   if (served.layout !== 'two-stage' || fields === undefined) return message;
   const { raw } = message;
@@ -115,7 +115,7 @@ class Hiding {
     this.#absent = Buffer.from(absentVector(served));
   }
 
-  within(message: ProtoMessage, fields: Readonly<Record<number, string>>, depth: number): Pieces {
+  within(message: ProtoMessage, fields: Readonly<Record<number, string>>, depth: number): ProtoBuilder {
     if (depth > NESTING_MAX) throw new Malformed('recursion limit reached');
     const edits = Object.entries(fields).map(([field, type]): [number, FieldEdit] => [
       Number(field),
@@ -124,7 +124,7 @@ class Hiding {
     return edited(message, new Map(edits));
   }
 
-  #message(type: string, value: Uint8Array, depth: number): Uint8Array | Pieces {
+  #message(type: string, value: Uint8Array, depth: number): Uint8Array | ProtoBuilder {
     const before = this.count;
     const message = new ProtoMessage(value);
     const changed =

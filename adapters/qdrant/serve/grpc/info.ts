@@ -8,14 +8,14 @@ import {
   FULL_SCAN_THRESHOLD,
   INDEXING_THRESHOLD,
   PROTO_CODES,
-  settingsIn,
+  grpcSettingsIn,
   VECTOR,
   VECTOR_SIZE_LIMIT,
   VECTORS_CONFIG,
   vectorsIn,
 } from './settings.js';
 import { ProtoMessage, type ProtoSpan } from '../protobuf/message.js';
-import { edited, Pieces, type FieldEdit } from '../protobuf/builder.js';
+import { edited, ProtoBuilder, type FieldEdit } from '../protobuf/builder.js';
 import { shownWarning } from '../rules.js';
 import { showsNoExact, shownQuantization, type ShownQuantization } from '../settings/target.js';
 import type { Threshold } from '../../store/thresholds.js';
@@ -36,7 +36,7 @@ export function collectionInfo(bytes: Uint8Array, served: ServedCollection): Uin
   let dense = 1;
   const config: FieldEdit = (value) => {
     const message = new ProtoMessage(value);
-    const settings = settingsIn(message);
+    const settings = grpcSettingsIn(message);
     const { thresholds } = settings;
     const quantization = shownQuantization(settings, served, PROTO_CODES);
     const vectors: FieldEdit = (block) => {
@@ -57,7 +57,7 @@ export function collectionInfo(bytes: Uint8Array, served: ServedCollection): Uin
         thresholds.max_collection_vector_size_bytes,
       );
       if (!showsNoExact(settings.exact)) return size;
-      const shown = size instanceof Pieces ? size.finish() : size;
+      const shown = size instanceof ProtoBuilder ? size.finish() : size;
       return asBefore(new ProtoMessage(shown), EXACT_ALLOWED, { source: 0, target: 1 });
     };
     const out = edited(
@@ -77,7 +77,7 @@ export function collectionInfo(bytes: Uint8Array, served: ServedCollection): Uin
     const text = new ProtoMessage(value).text(1) ?? '';
     const shown = shownWarning(text, served);
     if (shown === text) return value;
-    return shown === null ? null : new Pieces().text(1, shown);
+    return shown === null ? null : new ProtoBuilder().text(1, shown);
   };
   const info: FieldEdit = (value) => {
     const changed = edited(
@@ -103,9 +103,9 @@ function asBefore(
   message: ProtoMessage,
   field: number,
   threshold: Threshold | undefined,
-): Uint8Array | Pieces {
+): Uint8Array | ProtoBuilder {
   if (threshold === undefined || message.varint(field) !== BigInt(threshold.target)) return message.raw;
-  const out = new Pieces();
+  const out = new ProtoBuilder();
   for (const span of message.spans) {
     if (span.field !== field) out.raw(message.raw.subarray(span.start, span.end));
     else if (threshold.source !== null) out.varint(field, threshold.source);
@@ -117,7 +117,7 @@ function asBefore(
 function vectorsConfig(
   config: ProtoMessage,
   shown: Shown,
-): { readonly config: Uint8Array | Pieces; readonly dense: number } {
+): { readonly config: Uint8Array | ProtoBuilder; readonly dense: number } {
   const { served, quantization } = shown;
   const single = config.bytes(1);
   if (single !== null) {
@@ -134,7 +134,7 @@ function vectorsConfig(
   if (full !== undefined) {
     const params = shownParams(new ProtoMessage(full), compact, shown);
     const only = served.vector === '' && named.size === 1;
-    if (only) return { config: new Pieces().bytes(1, params), dense };
+    if (only) return { config: new ProtoBuilder().bytes(1, params), dense };
     named.set(served.vector, params.finish());
   }
   for (const [name, params] of named) {
@@ -143,15 +143,15 @@ function vectorsConfig(
     if (name === served.vector) continue;
     named.set(name, edited(new ProtoMessage(params), new Map([[VECTOR.quantization, edit]])).finish());
   }
-  const out = new Pieces();
-  for (const [name, params] of named) out.bytes(1, new Pieces().text(1, name).bytes(2, params));
-  return { config: new Pieces().bytes(2, out), dense };
+  const out = new ProtoBuilder();
+  for (const [name, params] of named) out.bytes(1, new ProtoBuilder().text(1, name).bytes(2, params));
+  return { config: new ProtoBuilder().bytes(2, out), dense };
 }
 
 /** The full vector's parameters, indexed and kept as its compact counterpart is. */
-function shownParams(full: ProtoMessage, compact: Uint8Array | null, shown: Shown): Pieces {
+function shownParams(full: ProtoMessage, compact: Uint8Array | null, shown: Shown): ProtoBuilder {
   const { served, fullScan, quantization } = shown;
-  const out = new Pieces()
+  const out = new ProtoBuilder()
     .varint(VECTOR.size, served.inputDim)
     .varint(VECTOR.distance, DISTANCES[served.distance]);
   const keep = (message: ProtoMessage, wanted: (span: ProtoSpan) => boolean): void => {
@@ -177,12 +177,12 @@ function shownParams(full: ProtoMessage, compact: Uint8Array | null, shown: Show
  * Servers count every vector of an indexed segment, whether it has an index itself or not, so the hidden one takes
  * an equal share; never more than there are points.
  */
-function withoutShare(info: ProtoMessage, dense: number): Uint8Array | Pieces {
+function withoutShare(info: ProtoMessage, dense: number): Uint8Array | ProtoBuilder {
   const counted = info.varint(10);
   if (counted === null || dense < 2) return info.raw;
   const points = info.varint(9) ?? counted;
   const share = counted / BigInt(dense);
-  const out = new Pieces();
+  const out = new ProtoBuilder();
   for (const span of info.spans) {
     if (span.field === 10) out.varint(10, counted - (share < points ? share : points));
     else out.raw(info.raw.subarray(span.start, span.end));

@@ -1,6 +1,6 @@
 import type { LegacyFields } from './methods.js';
 import { ProtoMessage } from '../protobuf/message.js';
-import { Pieces } from '../protobuf/builder.js';
+import { ProtoBuilder } from '../protobuf/builder.js';
 import { isNameLength } from '../rules.js';
 
 /** VectorInput: id 1, dense 2, sparse 3; the newer forms of Vector (101 to 106) are its fields 2 to 7. */
@@ -13,14 +13,14 @@ const NEWER_OFFSET = 99;
  * The query message that says the same as a request of the older interfaces; null where there is none: the request is
  * incomplete, or has fields that are not known.
  */
-export function legacyToQuery(message: ProtoMessage, fields: LegacyFields): Pieces | null {
+export function legacyToQuery(message: ProtoMessage, fields: LegacyFields): ProtoBuilder | null {
   const { moved, inputs, collection, limit, groupSize, query: to } = fields;
   // A count that is not written is zero: none is returned here, where a query would be refused.
   const isZero = (count: number): boolean => (message.varint(count) ?? 0n) === 0n;
   if (isZero(limit) || (groupSize !== undefined && isZero(groupSize))) return null;
   // A name that the server refuses in a batch; of any other it says the same in a query.
   if (!isNameLength(message.text(collection) ?? '')) return null;
-  const out = new Pieces();
+  const out = new ProtoBuilder();
   for (const span of message.spans) {
     const field = moved[span.field];
     if (field !== undefined) out.moved(message, span, field);
@@ -32,30 +32,30 @@ export function legacyToQuery(message: ProtoMessage, fields: LegacyFields): Piec
 }
 
 /** A Query: nearest 1, recommend 2, discover 3, context 4. */
-function queryOf(message: ProtoMessage, { kind, inputs }: LegacyFields): Pieces | null {
-  if (kind === 'search') return new Pieces().bytes(1, searchInput(message, inputs));
+function queryOf(message: ProtoMessage, { kind, inputs }: LegacyFields): ProtoBuilder | null {
+  if (kind === 'search') return new ProtoBuilder().bytes(1, searchInput(message, inputs));
   if (kind === 'recommend') {
     const recommend = recommendInput(message, inputs);
-    return recommend === null ? null : new Pieces().bytes(2, recommend);
+    return recommend === null ? null : new ProtoBuilder().bytes(2, recommend);
   }
   return discoverQuery(message, inputs);
 }
 
-function searchInput(message: ProtoMessage, [vector = 0, sparse = 0]: readonly number[]): Pieces {
+function searchInput(message: ProtoMessage, [vector = 0, sparse = 0]: readonly number[]): ProtoBuilder {
   const indices = message.bytes(sparse);
-  const values = new Pieces();
+  const values = new ProtoBuilder();
   for (const span of message.spans) if (span.field === vector) values.moved(message, span, 1);
-  if (indices === null) return new Pieces().bytes(DENSE, values);
-  return new Pieces().bytes(SPARSE, values.raw(renumbered(new ProtoMessage(indices), 1, 2)));
+  if (indices === null) return new ProtoBuilder().bytes(DENSE, values);
+  return new ProtoBuilder().bytes(SPARSE, values.raw(renumbered(new ProtoMessage(indices), 1, 2)));
 }
 
 /** RecommendInput: positive 1, negative 2, strategy 3. */
-function recommendInput(message: ProtoMessage, inputs: readonly number[]): Pieces | null {
+function recommendInput(message: ProtoMessage, inputs: readonly number[]): ProtoBuilder | null {
   const [positiveIds = 0, negativeIds = 0, positives = 0, negatives = 0, strategy = 0] = inputs;
-  const out = new Pieces();
+  const out = new ProtoBuilder();
   const add = (ids: number, vectors: number, field: number): number => {
     const examples = [
-      ...message.all(ids).map((id) => new Pieces().bytes(ID, id)),
+      ...message.all(ids).map((id) => new ProtoBuilder().bytes(ID, id)),
       ...message.all(vectors).map(vectorInput),
     ];
     for (const example of examples) if (example !== null) out.bytes(field, example);
@@ -73,47 +73,52 @@ function recommendInput(message: ProtoMessage, inputs: readonly number[]): Piece
 function discoverQuery(
   message: ProtoMessage,
   [targetField = 0, contextField = 0]: readonly number[],
-): Pieces | null {
-  const context = new Pieces();
+): ProtoBuilder | null {
+  const context = new ProtoBuilder();
   const pairs = message.all(contextField);
   for (const bytes of pairs) {
     const pair = new ProtoMessage(bytes);
     const [positive, negative] = [exampleInput(pair.bytes(1)), exampleInput(pair.bytes(2))];
     if (positive === null || negative === null || pair.spans.length > 2) return null;
-    context.bytes(1, new Pieces().bytes(1, positive).bytes(2, negative));
+    context.bytes(1, new ProtoBuilder().bytes(1, positive).bytes(2, negative));
   }
   const target = message.bytes(targetField);
-  if (target === null) return pairs.length === 0 ? null : new Pieces().bytes(4, context);
+  if (target === null) return pairs.length === 0 ? null : new ProtoBuilder().bytes(4, context);
   const input = exampleInput(new ProtoMessage(target).bytes(1));
-  return input === null ? null : new Pieces().bytes(3, new Pieces().bytes(1, input).bytes(2, context));
+  return input === null
+    ? null
+    : new ProtoBuilder().bytes(3, new ProtoBuilder().bytes(1, input).bytes(2, context));
 }
 
 /** A VectorExample (id 1 or vector 2) as VectorInput. */
-function exampleInput(bytes: Uint8Array | null): Pieces | null {
+function exampleInput(bytes: Uint8Array | null): ProtoBuilder | null {
   if (bytes === null) return null;
   const message = new ProtoMessage(bytes);
   const span = message.variant([1, 2]);
   if (span === null || message.spans.length > 1) return null;
-  if (span.field === 1) return new Pieces().bytes(ID, message.bytes(1) ?? new Uint8Array(0));
+  if (span.field === 1) return new ProtoBuilder().bytes(ID, message.bytes(1) ?? new Uint8Array(0));
   return vectorInput(message.bytes(2) ?? new Uint8Array(0));
 }
 
 /** A Vector as VectorInput; null for an older form of multivectors, and for what is not known. */
-function vectorInput(bytes: Uint8Array): Pieces | null {
+function vectorInput(bytes: Uint8Array): ProtoBuilder | null {
   const message = new ProtoMessage(bytes);
   const newer = message.variant([101, 102, 103, 104, 105, 106]);
   if (newer !== null)
-    return new Pieces().bytes(newer.field - NEWER_OFFSET, message.bytes(newer.field) ?? new Uint8Array(0));
+    return new ProtoBuilder().bytes(
+      newer.field - NEWER_OFFSET,
+      message.bytes(newer.field) ?? new Uint8Array(0),
+    );
   if (message.spans.some(({ field }) => field > 2)) return null;
   const values = renumbered(message, 1, 1);
   const indices = message.bytes(2);
-  if (indices === null) return new Pieces().bytes(DENSE, values);
-  return new Pieces().bytes(SPARSE, values.raw(renumbered(new ProtoMessage(indices), 1, 2)));
+  if (indices === null) return new ProtoBuilder().bytes(DENSE, values);
+  return new ProtoBuilder().bytes(SPARSE, values.raw(renumbered(new ProtoMessage(indices), 1, 2)));
 }
 
 /** The occurrences of one field under another number. */
-function renumbered(message: ProtoMessage, from: number, to: number): Pieces {
-  const out = new Pieces();
+function renumbered(message: ProtoMessage, from: number, to: number): ProtoBuilder {
+  const out = new ProtoBuilder();
   for (const span of message.spans) if (span.field === from) out.moved(message, span, to);
   return out;
 }

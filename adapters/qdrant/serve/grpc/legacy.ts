@@ -1,22 +1,28 @@
 import { refuseExact } from '../exact-searches.js';
 import { isServed, type Job, type ServedJob } from './batch-projector.js';
 import { legacyToQuery } from './legacy-query.js';
-import { compactLookup, fullLookup, LOOKUP_VECTOR, placeOf, type CompactIds } from './lookup-from.js';
+import {
+  compactLookup,
+  fullLookup,
+  LOOKUP_VECTOR,
+  grpcLookupPlaceOf,
+  type CompactIds,
+} from './lookup-from.js';
 import type { LegacyFields } from './methods.js';
-import { editVectors, type LeafEdits, type Shape } from './shapes.js';
+import { editVectors, type LeafEdits, type MessageShape } from './shapes.js';
 import { isExact, outerEdits, rewriteStage } from './stage.js';
 import { readDense, vectorOf } from './vector.js';
 import { Ambiguous, Malformed, ProtoMessage, readFloats } from '../protobuf/message.js';
-import { drop, edited, Pieces, type FieldEdit } from '../protobuf/builder.js';
+import { drop, edited, ProtoBuilder, type FieldEdit } from '../protobuf/builder.js';
 import { LEGACY_LOOKUP_VECTOR, treatStage, unknownForm, type Treatment } from '../rules.js';
 
 /** TargetVector: single 1; ContextExamplePair: positive 1, negative 2. */
-const TARGET: Shape = { name: 'target', one: { 1: 'example' } };
-const PAIR: Shape = { name: 'context', one: { 1: 'example', 2: 'example' } };
+const TARGET: MessageShape = { name: 'target', one: { 1: 'example' } };
+const PAIR: MessageShape = { name: 'context', one: { 1: 'example', 2: 'example' } };
 
 /** Requests of the older interfaces, all of a batch, and whether they became queries. */
 export interface LegacyRewrite {
-  readonly requests: readonly (Uint8Array | Pieces)[];
+  readonly requests: readonly (Uint8Array | ProtoBuilder)[];
   readonly converted: boolean;
 }
 
@@ -25,7 +31,7 @@ export interface LegacyRewrite {
  * query form is wrong in a way that the server explains best, so then none is changed; the full vectors answer.
  * @throws Refusal
  */
-export function rewriteLegacy(
+export function rewriteGrpcLegacy(
   requests: readonly Uint8Array[],
   fields: LegacyFields,
   job: Job,
@@ -54,7 +60,7 @@ function requireExamples(message: ProtoMessage, fields: LegacyFields, job: Job):
   if (kind !== 'recommend' || groupSize === undefined || !isServed(job)) return;
   const own = { collection: job.served.target, shardKeys: message.bytes(shardKeys) };
   const lookup = message.bytes(lookupFrom);
-  const place = lookup === null ? own : placeOf(lookup, job);
+  const place = lookup === null ? own : grpcLookupPlaceOf(lookup, job);
   for (const ids of inputs.slice(0, 2)) for (const id of message.all(ids)) job.lookups.require(place, id);
 }
 
@@ -62,7 +68,7 @@ function requireExamples(message: ProtoMessage, fields: LegacyFields, job: Job):
 function withLookupVector(message: ProtoMessage, { lookupFrom = 0 }: LegacyFields): ProtoMessage {
   const bytes = message.bytes(lookupFrom);
   if (bytes === null || new ProtoMessage(bytes).has(LOOKUP_VECTOR)) return message;
-  const named = new Pieces().raw(bytes).text(LOOKUP_VECTOR, LEGACY_LOOKUP_VECTOR);
+  const named = new ProtoBuilder().raw(bytes).text(LOOKUP_VECTOR, LEGACY_LOOKUP_VECTOR);
   return new ProtoMessage(edited(message, new Map([[lookupFrom, () => named]])).finish());
 }
 
@@ -85,7 +91,7 @@ function treat(message: ProtoMessage, fields: LegacyFields, job: ServedJob): Tre
   return kind === 'search' && message.has(inputs[1] ?? 0) ? 'leave' : treatment;
 }
 
-function leave(message: ProtoMessage, fields: LegacyFields, job: Job): Uint8Array | Pieces {
+function leave(message: ProtoMessage, fields: LegacyFields, job: Job): Uint8Array | ProtoBuilder {
   const edits = new Map(outerEdits(fields, job));
   if (fields.lookupFrom !== undefined) {
     message.bytes(fields.lookupFrom);
@@ -95,7 +101,7 @@ function leave(message: ProtoMessage, fields: LegacyFields, job: Job): Uint8Arra
 }
 
 /** Compact layout: the vectors are replaced where they stand. */
-function project(message: ProtoMessage, fields: LegacyFields, job: ServedJob): Pieces {
+function project(message: ProtoMessage, fields: LegacyFields, job: ServedJob): ProtoBuilder {
   const { kind, inputs, moved } = fields;
   for (const { field } of message.spans)
     if (!inputs.includes(field) && !(field in moved)) throw unknownForm(kind);
@@ -130,7 +136,7 @@ function projectRecommend(
   { vector }: LeafEdits,
   ids: CompactIds['ids'],
   job: ServedJob,
-): Pieces {
+): ProtoBuilder {
   const [positive = 0, negative = 0, positiveVectors = 0, negativeVectors = 0] = inputs;
   if (vector !== undefined) edits.set(positiveVectors, vector).set(negativeVectors, vector);
   if (ids === 'keep') return edited(message, edits);
@@ -141,7 +147,7 @@ function projectRecommend(
   return out;
 }
 
-function projectDiscover({ message, inputs, edits }: InPlace, vectors: LeafEdits): Pieces {
+function projectDiscover({ message, inputs, edits }: InPlace, vectors: LeafEdits): ProtoBuilder {
   const [target = 0, context = 0] = inputs;
   message.bytes(target);
   edits.set(target, (bytes) => editVectors(bytes, TARGET, vectors));
@@ -149,13 +155,17 @@ function projectDiscover({ message, inputs, edits }: InPlace, vectors: LeafEdits
   return edited(message, edits);
 }
 
-function compactVector(bytes: Uint8Array, job: ServedJob): Pieces {
+function compactVector(bytes: Uint8Array, job: ServedJob): ProtoBuilder {
   const { values, form } = readDense(new ProtoMessage(bytes), job.served);
   return vectorOf(job.projections.add(values), form);
 }
 
 /** VectorExample: id 1 or vector 2. */
-function compactExample(bytes: Uint8Array, ids: CompactIds['ids'], job: ServedJob): Uint8Array | Pieces {
+function compactExample(
+  bytes: Uint8Array,
+  ids: CompactIds['ids'],
+  job: ServedJob,
+): Uint8Array | ProtoBuilder {
   const message = new ProtoMessage(bytes);
   const [span] = message.spans;
   if (message.spans.length > 1) throw new Ambiguous('an example of several variants');
@@ -163,9 +173,9 @@ function compactExample(bytes: Uint8Array, ids: CompactIds['ids'], job: ServedJo
   if (span.field > 2) throw unknownForm('example');
   if (span.wireType !== 2) throw new Malformed(`field ${span.field}: invalid wire type`);
   const value = message.value(span);
-  if (span.field === 2) return new Pieces().bytes(2, compactVector(value, job));
+  if (span.field === 2) return new ProtoBuilder().bytes(2, compactVector(value, job));
   if (ids === 'keep') return bytes;
-  return new Pieces().bytes(
+  return new ProtoBuilder().bytes(
     2,
     vectorOf(job.projections.add(job.lookups.vector(ids, value, job.served)), 'flat'),
   );

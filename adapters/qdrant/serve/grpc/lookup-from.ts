@@ -1,10 +1,10 @@
 import type { ServedCollection } from '../../../../src/store/served.js';
 import type { Job, ServedJob } from './batch-projector.js';
-import type { LookupPlace } from './lookups.js';
+import type { GrpcLookupPlace } from './lookups.js';
 import { serverVector } from '../hidden-vector.js';
 import { ProtoMessage } from '../protobuf/message.js';
-import { edited, Pieces, type FieldEdit } from '../protobuf/builder.js';
-import { fullNotStored, refuseTargetLookup, servedBy } from '../rules.js';
+import { edited, ProtoBuilder, type FieldEdit } from '../protobuf/builder.js';
+import { fullNotStored, refuseTargetLookup, findServed } from '../rules.js';
 
 /** LookupLocation: collection_name 1, vector_name 2 (the stage's `using` without one), shard_key_selector 3. */
 const COLLECTION = 1;
@@ -12,9 +12,9 @@ export const LOOKUP_VECTOR = 2;
 const SHARD_KEYS = 3;
 
 interface LookupFrom {
-  readonly place: LookupPlace;
+  readonly place: GrpcLookupPlace;
   /** The same with the name that the server knows. */
-  readonly renamed: Uint8Array | Pieces;
+  readonly renamed: Uint8Array | ProtoBuilder;
   /** The served collection whose reduced vector is looked up; null for any other vector. */
   readonly source: ServedCollection | null;
 }
@@ -24,7 +24,7 @@ function readLookupFrom(bytes: Uint8Array, using: string, job: Job): LookupFrom 
   const name = message.text(COLLECTION) ?? '';
   const asked = message.text(LOOKUP_VECTOR) ?? using;
   const shardKeys = message.bytes(SHARD_KEYS);
-  const other = servedBy(name, job.collections);
+  const other = findServed(name, job.collections);
   if (other === null) {
     refuseTargetLookup(name, job.collections);
     return { place: { collection: name, vector: asked, shardKeys }, renamed: bytes, source: null };
@@ -34,18 +34,18 @@ function readLookupFrom(bytes: Uint8Array, using: string, job: Job): LookupFrom 
   return {
     place: { collection: other.target, vector, shardKeys },
     // The last one counts.
-    renamed: vector === asked ? renamed : new Pieces().raw(renamed).text(LOOKUP_VECTOR, vector),
+    renamed: vector === asked ? renamed : new ProtoBuilder().raw(renamed).text(LOOKUP_VECTOR, vector),
     source: vector === other.vector ? other : null,
   };
 }
 
 /** Where `lookup_from` looks points up. */
-export function placeOf(bytes: Uint8Array, job: Job): LookupPlace {
+export function grpcLookupPlaceOf(bytes: Uint8Array, job: Job): GrpcLookupPlace {
   return readLookupFrom(bytes, '', job).place;
 }
 
 /** Puts another name into a text field. */
-export function renameIn(message: ProtoMessage, field: number, name: string): Uint8Array | Pieces {
+export function renameIn(message: ProtoMessage, field: number, name: string): Uint8Array | ProtoBuilder {
   if (message.text(field) === name) return message.raw;
   return edited(message, new Map([[field, () => Buffer.from(name)]]));
 }
@@ -61,8 +61,8 @@ export function fullLookup(using: string, job: Job): FieldEdit {
 
 /** How ids are found in the compact space: by the server, or by vectors in their place. */
 export interface CompactIds {
-  readonly ids: 'keep' | LookupPlace;
-  readonly lookupFrom: Pieces | null;
+  readonly ids: 'keep' | GrpcLookupPlace;
+  readonly lookupFrom: ProtoBuilder | null;
 }
 
 /**
@@ -78,7 +78,9 @@ export function compactLookup(bytes: Uint8Array | null, job: ServedJob): Compact
   if (source.layout === 'compact' && (served.layout === 'two-stage' || !sameSpace))
     throw fullNotStored(source);
   if (!sameSpace) return { ids: place, lookupFrom: null };
-  const lookupFrom = new Pieces().text(COLLECTION, place.collection).text(LOOKUP_VECTOR, source.compact);
+  const lookupFrom = new ProtoBuilder()
+    .text(COLLECTION, place.collection)
+    .text(LOOKUP_VECTOR, source.compact);
   if (place.shardKeys !== null) lookupFrom.bytes(SHARD_KEYS, place.shardKeys);
   return { ids: 'keep', lookupFrom };
 }

@@ -5,18 +5,18 @@ import { eachVector, retrievedId, selector } from '../../transport/wire.js';
 import { readDense } from './vector.js';
 import { uuidId } from '../point-ids.js';
 import { ProtoMessage } from '../protobuf/message.js';
-import { Pieces } from '../protobuf/builder.js';
+import { ProtoBuilder } from '../protobuf/builder.js';
 import { Refusal, refuseImpossible } from '../rules.js';
 
 /** Where the vectors of ids are: what LookupLocation says, names resolved. */
-export interface LookupPlace {
+export interface GrpcLookupPlace {
   readonly collection: string;
   readonly vector: string;
   readonly shardKeys: Uint8Array | null;
 }
 
 /** Points of a collection, with one of their vectors or without any. */
-type Sought = Omit<LookupPlace, 'vector'> & { readonly vector: string | null };
+type Sought = Omit<GrpcLookupPlace, 'vector'> & { readonly vector: string | null };
 
 interface Lookup {
   readonly place: Sought;
@@ -49,7 +49,7 @@ export class GrpcLookups {
    * The vector of a point, full size; zeros while it is not known yet.
    * @throws Refusal in the server's words where there is none
    */
-  vector(place: LookupPlace, pointId: Uint8Array, served: ServedCollection): Float32Array {
+  vector(place: GrpcLookupPlace, pointId: Uint8Array, served: ServedCollection): Float32Array {
     const found = this.#find(place, pointId);
     if (found === 'unasked') return new Float32Array(served.inputDim);
     if (found === null)
@@ -106,11 +106,11 @@ function placeKey({ collection, vector, shardKeys }: Sought): string {
 
 /** GetPoints: collection_name 1, ids 2, with_payload 4, with_vectors 5 (include 2: names 1), shard_key_selector 7. */
 function getPoints({ place, ids }: Lookup): Uint8Array {
-  const out = new Pieces().text(1, place.collection);
+  const out = new ProtoBuilder().text(1, place.collection);
   for (const id of ids.values()) out.bytes(2, id);
   out.bytes(4, selector(false).finish());
   if (place.vector === null) out.bytes(5, selector(false).finish());
-  else out.bytes(5, new Pieces().bytes(2, new Pieces().text(1, place.vector)));
+  else out.bytes(5, new ProtoBuilder().bytes(2, new ProtoBuilder().text(1, place.vector)));
   if (place.shardKeys !== null) out.bytes(7, place.shardKeys);
   return out.finish();
 }

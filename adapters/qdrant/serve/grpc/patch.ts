@@ -3,17 +3,17 @@ import {
   bytesOf,
   codesOf,
   EXACT_ALLOWED,
-  flagIn,
+  grpcFlagIn,
   FULL_SCAN_THRESHOLD,
   INDEXING_THRESHOLD,
   PROTO_CODES,
-  settingsIn,
+  grpcSettingsIn,
   VECTOR_SIZE_LIMIT,
   vectorsIn,
 } from './settings.js';
 import { serverVector } from '../hidden-vector.js';
 import { decodeText, ProtoMessage } from '../protobuf/message.js';
-import { edited, Pieces } from '../protobuf/builder.js';
+import { edited, ProtoBuilder } from '../protobuf/builder.js';
 import { isOutOfRange, quantizationFromProto } from '../settings/quantization-codec.js';
 import { refuseMetadata } from '../rules.js';
 import {
@@ -21,7 +21,7 @@ import {
   planChange,
   type Codes,
   type SettingsChange,
-  type TargetChange,
+  type TargetSettingsChange,
   type VectorChange,
 } from '../settings/target.js';
 
@@ -61,7 +61,7 @@ export function rewriteUpdate(
   if (description === undefined) return { kind: 'lookup' };
   const result = new ProtoMessage(new ProtoMessage(description).bytes(1) ?? new Uint8Array(0));
   const config = new ProtoMessage(result.bytes(7) ?? new Uint8Array(0));
-  const plan = planChange(settingsIn(config), change, { served, form: PROTO_CODES });
+  const plan = planChange(grpcSettingsIn(config), change, { served, form: PROTO_CODES });
   if (plan === null) return moved();
   return { kind: 'message', message: changed(message, plan, { vectors, isInPlace }) };
 }
@@ -95,7 +95,7 @@ function readChange(
     indexing: limitIn(message, UPDATE.optimizers, INDEXING_THRESHOLD),
     fullScan: limitIn(message, UPDATE.index, FULL_SCAN_THRESHOLD),
     vectorSize: limitIn(message, UPDATE.strictMode, VECTOR_SIZE_LIMIT),
-    exact: flagIn(message.bytes(UPDATE.strictMode), EXACT_ALLOWED),
+    exact: grpcFlagIn(message.bytes(UPDATE.strictMode), EXACT_ALLOWED),
     codes: codesIn(message, UPDATE.quantization),
     vectors: changes,
   };
@@ -125,15 +125,15 @@ function codesIn(message: ProtoMessage, field: number): Codes | null | undefined
   const kind = diff.variant([...new Set(diff.spans.map((span) => span.field))]) ?? first;
   if (kind.field === DISABLED) return null;
   return codesOf(
-    new Pieces().moved(diff, kind, kind.field < DISABLED ? kind.field : kind.field - 1).finish(),
+    new ProtoBuilder().moved(diff, kind, kind.field < DISABLED ? kind.field : kind.field - 1).finish(),
   );
 }
 
 /** A QuantizationConfigDiff. */
-function diffOf(codes: Codes | null): Pieces {
-  if (codes === null) return new Pieces().bytes(DISABLED, new Uint8Array(0));
+function diffOf(codes: Codes | null): ProtoBuilder {
+  if (codes === null) return new ProtoBuilder().bytes(DISABLED, new Uint8Array(0));
   const config = new ProtoMessage(bytesOf(codes));
-  const diff = new Pieces();
+  const diff = new ProtoBuilder();
   for (const span of config.spans)
     diff.moved(config, span, span.field < DISABLED ? span.field : span.field + 1);
   return diff;
@@ -142,7 +142,7 @@ function diffOf(codes: Codes | null): Pieces {
 /** The request with what is planned in the place of what was asked; every other field as the client wrote it. */
 function changed(
   message: ProtoMessage,
-  plan: TargetChange,
+  plan: TargetSettingsChange,
   { vectors, isInPlace }: { readonly vectors: ReadonlyMap<string, Uint8Array>; readonly isInPlace: boolean },
 ): Uint8Array {
   const all = new Map(vectors);
@@ -166,17 +166,17 @@ function changed(
     out = withLimit(out, UPDATE.strictMode, { field: EXACT_ALLOWED, limit: Number(plan.exact) });
   if (plan.codes !== undefined)
     out = new ProtoMessage(replaced(out, UPDATE.quantization, diffOf(plan.codes)));
-  const bytes = new Pieces().raw(out.raw);
+  const bytes = new ProtoBuilder().raw(out.raw);
   for (const [key, text] of plan.metadata)
-    bytes.bytes(UPDATE.metadata, new Pieces().text(1, key).bytes(2, new Pieces().text(4, text)));
+    bytes.bytes(UPDATE.metadata, new ProtoBuilder().text(1, key).bytes(2, new ProtoBuilder().text(4, text)));
   return bytes.finish();
 }
 
 /** A message with another value of a field that is length-delimited and stands once, or not at all. */
-function replaced(message: ProtoMessage, field: number, value: Uint8Array | Pieces): Uint8Array {
+function replaced(message: ProtoMessage, field: number, value: Uint8Array | ProtoBuilder): Uint8Array {
   return message.has(field)
     ? edited(message, new Map([[field, () => value]])).finish()
-    : new Pieces().raw(message.raw).bytes(field, value).finish();
+    : new ProtoBuilder().raw(message.raw).bytes(field, value).finish();
 }
 
 function withLimit(
@@ -185,14 +185,14 @@ function withLimit(
   { field, limit }: { readonly field: number; readonly limit: number },
 ): ProtoMessage {
   const before = new ProtoMessage(message.bytes(block) ?? new Uint8Array(0));
-  const after = new Pieces();
+  const after = new ProtoBuilder();
   for (const span of before.spans)
     if (span.field !== field) after.raw(before.raw.subarray(span.start, span.end));
   return new ProtoMessage(replaced(message, block, after.varint(field, limit)));
 }
 
 function withVectors(message: ProtoMessage, vectors: ReadonlyMap<string, Uint8Array>): Uint8Array {
-  const map = new Pieces();
-  for (const [name, params] of vectors) map.bytes(1, new Pieces().text(1, name).bytes(2, params));
-  return replaced(message, UPDATE.vectors, new Pieces().bytes(2, map));
+  const map = new ProtoBuilder();
+  for (const [name, params] of vectors) map.bytes(1, new ProtoBuilder().text(1, name).bytes(2, params));
+  return replaced(message, UPDATE.vectors, new ProtoBuilder().bytes(2, map));
 }

@@ -1,9 +1,9 @@
 import type { ServedJob } from './batch-projector.js';
 import type { CompactIds } from './lookup-from.js';
-import { editVectors, OTHER_QUERIES, SIMILARITY, type Leaf, type Shape } from './shapes.js';
+import { editVectors, OTHER_QUERIES, SIMILARITY, type Leaf, type MessageShape } from './shapes.js';
 import { notDense, notSingle, rowsOf } from './vector.js';
 import { Ambiguous, Malformed, ProtoMessage, readFloats } from '../protobuf/message.js';
-import { Pieces, type FieldEdit } from '../protobuf/builder.js';
+import { ProtoBuilder, type FieldEdit } from '../protobuf/builder.js';
 import { inferenceRefused, unknownForm, type Diversity, type StagePlace } from '../rules.js';
 
 /** Query.nearest, Query.fusion, Query.rrf, and Query.nearest_with_mmr of nearest 1 and mmr 2. */
@@ -16,11 +16,11 @@ export interface QueryVariant {
   readonly field: number;
   readonly value: Uint8Array;
   /** Where its vectors are; null for a variant without any, undefined for one that is not known. */
-  readonly shape: Shape | Leaf | null | undefined;
+  readonly shape: MessageShape | Leaf | null | undefined;
 }
 
 /** @throws Malformed for several variants */
-export function readQuery(bytes: Uint8Array | null): QueryVariant | null {
+export function readGrpcQuery(bytes: Uint8Array | null): QueryVariant | null {
   if (bytes === null) return null;
   const message = new ProtoMessage(bytes);
   const [span] = message.spans;
@@ -61,18 +61,22 @@ export function nearestOf(query: QueryVariant | null): QueryVariant | null {
 }
 
 /** A Query with compact vectors. @throws Refusal for forms that are not known */
-export function compactQuery(query: QueryVariant | null, ids: CompactIds['ids'], job: ServedJob): Pieces {
+export function compactQuery(
+  query: QueryVariant | null,
+  ids: CompactIds['ids'],
+  job: ServedJob,
+): ProtoBuilder {
   if (query?.shape === undefined || query.shape === null) throw unknownForm('query');
   const input: FieldEdit = (value) => compactInput(value, ids, job);
   const value =
     typeof query.shape === 'string'
       ? compactInput(query.value, ids, job)
       : editVectors(query.value, query.shape, { input });
-  return new Pieces().bytes(query.field, value);
+  return new ProtoBuilder().bytes(query.field, value);
 }
 
 /** VectorInput: id 1, dense 2, sparse 3, multi_dense 4, document 5, image 6, object 7. */
-function compactInput(bytes: Uint8Array, ids: CompactIds['ids'], job: ServedJob): Uint8Array | Pieces {
+function compactInput(bytes: Uint8Array, ids: CompactIds['ids'], job: ServedJob): Uint8Array | ProtoBuilder {
   const message = new ProtoMessage(bytes);
   const [span] = message.spans;
   if (message.spans.length > 1) throw new Ambiguous('a vector of several variants');
@@ -80,8 +84,8 @@ function compactInput(bytes: Uint8Array, ids: CompactIds['ids'], job: ServedJob)
   if (span === undefined) return bytes;
   if (span.wireType !== 2) throw new Malformed(`field ${span.field}: invalid wire type`);
   const value = message.value(span);
-  const dense = (values: Float32Array): Pieces =>
-    new Pieces().bytes(2, new Pieces().bytes(1, job.projections.add(values)));
+  const dense = (values: Float32Array): ProtoBuilder =>
+    new ProtoBuilder().bytes(2, new ProtoBuilder().bytes(1, job.projections.add(values)));
   switch (span.field) {
     case 1:
       return ids === 'keep' ? bytes : dense(job.lookups.vector(ids, value, job.served));

@@ -11,7 +11,7 @@ const HITS = 2;
 const ID = 1;
 
 /** Result ids in order, one list per search of the call; those of groups follow one another. */
-export function resultIds(path: string, bytes: Uint8Array): readonly (readonly string[])[] {
+export function grpcResultIds(path: string, bytes: Uint8Array): readonly (readonly string[])[] {
   const rule = METHODS[path];
   if (rule?.kind !== 'query' && rule?.kind !== 'legacy') return [];
   try {

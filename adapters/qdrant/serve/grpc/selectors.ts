@@ -3,8 +3,8 @@ import type { Job } from './batch-projector.js';
 import { renameIn } from './lookup-from.js';
 import { serverVector } from '../hidden-vector.js';
 import { decodeText, Malformed, ProtoMessage } from '../protobuf/message.js';
-import { edited, Pieces, type FieldEdit } from '../protobuf/builder.js';
-import { refuseTargetLookup, servedBy, treatWithVector } from '../rules.js';
+import { edited, ProtoBuilder, type FieldEdit } from '../protobuf/builder.js';
+import { refuseTargetLookup, findServed, treatWithVector } from '../rules.js';
 
 /** WithVectorsSelector: enable 1 or include 2 (VectorsSelector: names 1). */
 const ENABLE = 1;
@@ -29,9 +29,9 @@ export function withVectors(served: ServedCollection): FieldEdit {
   return (bytes) => {
     const selection = treatWithVector(readSelector(new ProtoMessage(bytes)), served);
     if (selection === 'keep') return bytes;
-    const names = new Pieces();
+    const names = new ProtoBuilder();
     for (const name of selection.names) names.text(1, name);
-    return new Pieces().bytes(INCLUDE, names);
+    return new ProtoBuilder().bytes(INCLUDE, names);
   };
 }
 
@@ -48,7 +48,7 @@ export function withLookup(job: Job): FieldEdit {
   return (bytes) => {
     const message = new ProtoMessage(bytes);
     const name = message.text(1) ?? '';
-    const other = servedBy(name, job.collections);
+    const other = findServed(name, job.collections);
     if (other === null) {
       refuseTargetLookup(name, job.collections);
       return bytes;
@@ -60,6 +60,6 @@ export function withLookup(job: Job): FieldEdit {
   };
 }
 
-function finished(value: Uint8Array | Pieces): Uint8Array {
-  return value instanceof Pieces ? value.finish() : value;
+function finished(value: Uint8Array | ProtoBuilder): Uint8Array {
+  return value instanceof ProtoBuilder ? value.finish() : value;
 }

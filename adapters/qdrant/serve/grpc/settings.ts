@@ -47,7 +47,7 @@ export function bytesOf(codes: Codes): Uint8Array {
 }
 
 /** @param config a CollectionConfig */
-export function settingsIn(config: ProtoMessage): TargetSettings {
+export function grpcSettingsIn(config: ProtoMessage): TargetSettings {
   const texts = metadataTexts(config);
   const params = new ProtoMessage(config.bytes(CONFIG.params) ?? new Uint8Array(0));
   const vectors = vectorsIn(new ProtoMessage(params.bytes(VECTORS_CONFIG) ?? new Uint8Array(0)));
@@ -59,7 +59,7 @@ export function settingsIn(config: ProtoMessage): TargetSettings {
     thresholds: readThresholds(texts.get(THRESHOLDS_KEY) ?? ''),
     record: readRecord(texts.get(QUANTIZATION_KEY) ?? ''),
     exact: {
-      set: flagIn(config.bytes(CONFIG.strictMode), EXACT_ALLOWED),
+      set: grpcFlagIn(config.bytes(CONFIG.strictMode), EXACT_ALLOWED),
       refused: refusesExact(texts.get(EXACT_KEY)),
     },
   };
@@ -104,7 +104,7 @@ function quantizationIn(message: ProtoMessage, field: number): Codes | null {
 }
 
 /** A bool of a block that may be missing. */
-export function flagIn(bytes: Uint8Array | null, field: number): boolean | undefined {
+export function grpcFlagIn(bytes: Uint8Array | null, field: number): boolean | undefined {
   const flag = bytes === null ? null : new ProtoMessage(bytes).varint(field);
   return flag === null ? undefined : flag !== 0n;
 }

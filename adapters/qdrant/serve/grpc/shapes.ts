@@ -1,16 +1,16 @@
 import { ProtoMessage } from '../protobuf/message.js';
-import { edited, type FieldEdit, type Pieces } from '../protobuf/builder.js';
+import { edited, type FieldEdit, type ProtoBuilder } from '../protobuf/builder.js';
 import { unknownForm } from '../rules.js';
 
 /**
  * Where vectors stand inside a message: fields that lead to one, fields that hold none, and nothing else. Newer
  * servers may know more fields; a message that uses one is refused where a vector could be missed.
  */
-export interface Shape {
+export interface MessageShape {
   readonly name: string;
   /** Fields that may stand once, with what is in them. */
-  readonly one?: Readonly<Record<number, Shape | Leaf>>;
-  readonly many?: Readonly<Record<number, Shape | Leaf>>;
+  readonly one?: Readonly<Record<number, MessageShape | Leaf>>;
+  readonly many?: Readonly<Record<number, MessageShape | Leaf>>;
   /** Fields without vectors. */
   readonly plain?: readonly number[];
 }
@@ -18,11 +18,11 @@ export interface Shape {
 /** What a vector is written as: VectorInput, VectorExample, or Vector. */
 export type Leaf = 'input' | 'example' | 'vector';
 
-const pair = (leaf: Leaf): Shape => ({ name: 'context pair', one: { 1: leaf, 2: leaf } });
-const CONTEXT: Shape = { name: 'context', many: { 1: pair('input') } };
+const pair = (leaf: Leaf): MessageShape => ({ name: 'context pair', one: { 1: leaf, 2: leaf } });
+const CONTEXT: MessageShape = { name: 'context', many: { 1: pair('input') } };
 
 /** Query's variants that compare with vectors or ids: nearest 1, recommend 2, discover 3, context 4, with mmr 9, feedback 11. */
-export const SIMILARITY: Readonly<Record<number, Shape | Leaf>> = {
+export const SIMILARITY: Readonly<Record<number, MessageShape | Leaf>> = {
   1: 'input',
   2: { name: 'recommend', many: { 1: 'input', 2: 'input' }, plain: [3] },
   3: { name: 'discover', one: { 1: 'input', 2: CONTEXT } },
@@ -46,7 +46,7 @@ export type LeafEdits = Readonly<Partial<Record<Leaf, FieldEdit>>>;
  * A message with its vectors changed.
  * @throws Malformed, Refusal for a field that the shape does not name
  */
-export function editVectors(bytes: Uint8Array, shape: Shape, edits: LeafEdits): Pieces {
+export function editVectors(bytes: Uint8Array, shape: MessageShape, edits: LeafEdits): ProtoBuilder {
   const message = new ProtoMessage(bytes);
   const { name, one = {}, many = {}, plain = [] } = shape;
   for (const { field } of message.spans)
@@ -59,7 +59,7 @@ export function editVectors(bytes: Uint8Array, shape: Shape, edits: LeafEdits): 
   return edited(message, new Map(changes));
 }
 
-function editOf(inner: Shape | Leaf, edits: LeafEdits): FieldEdit {
+function editOf(inner: MessageShape | Leaf, edits: LeafEdits): FieldEdit {
   if (typeof inner !== 'string') return (value) => editVectors(value, inner, edits);
   return edits[inner] ?? ((value) => value);
 }

@@ -6,9 +6,9 @@ import type { StageFields } from './methods.js';
 import { PREFETCH } from './methods.js';
 import { vectorName, withLookup, withVectors } from './selectors.js';
 import { serverVector } from '../hidden-vector.js';
-import { compactQuery, diversityOf, intoOf, nearestOf, readQuery, type QueryVariant } from './query.js';
+import { compactQuery, diversityOf, intoOf, nearestOf, readGrpcQuery, type QueryVariant } from './query.js';
 import { decodeText, Malformed, ProtoMessage } from '../protobuf/message.js';
-import { drop, edited, Pieces, type FieldEdit } from '../protobuf/builder.js';
+import { drop, edited, ProtoBuilder, type FieldEdit } from '../protobuf/builder.js';
 import {
   candidatesFor,
   DEFAULT_GROUPS,
@@ -17,7 +17,7 @@ import {
   limitOfDiverseLeaf,
   PREFETCH_DEPTH_MAX,
   Refusal,
-  servedBy,
+  findServed,
   treatStage,
   type StagePlace,
   type Wanted,
@@ -44,11 +44,11 @@ export function rewriteStage(
   fields: StageFields,
   job: Job,
   place: StagePlace = { depth: 0, grouped: fields.groupSize !== undefined, into: 'other' },
-): Uint8Array | Pieces {
+): Uint8Array | ProtoBuilder {
   const message = new ProtoMessage(bytes);
   const { depth, grouped } = place;
   if (depth > PREFETCH_DEPTH_MAX) throw tooDeep(message, depth);
-  const query = readQuery(message.bytes(fields.query));
+  const query = readGrpcQuery(message.bytes(fields.query));
   const asked = message.text(fields.using) ?? '';
   const using = isServed(job) ? serverVector(asked, job.served) : asked;
   const stage: Stage = { message, fields, place, using, query };
@@ -99,7 +99,7 @@ interface OuterFields {
 export function physicalName({ collections }: Pick<Job, 'collections'>): FieldEdit {
   return (bytes) => {
     const name = decodeText(bytes);
-    const target = servedBy(name, collections)?.target ?? name;
+    const target = findServed(name, collections)?.target ?? name;
     return target === name ? bytes : Buffer.from(target);
   };
 }
@@ -132,13 +132,13 @@ function leave(
   { message, fields, using }: Stage,
   edits: Map<number, FieldEdit>,
   job: Job,
-): Uint8Array | Pieces {
+): Uint8Array | ProtoBuilder {
   message.bytes(fields.lookupFrom);
   return edited(message, edits.set(fields.lookupFrom, fullLookup(using, job)));
 }
 
 /** Compact layout: the vectors are replaced where they stand. */
-function project(stage: Stage, edits: Map<number, FieldEdit>, job: ServedJob): Uint8Array | Pieces {
+function project(stage: Stage, edits: Map<number, FieldEdit>, job: ServedJob): Uint8Array | ProtoBuilder {
   const { message, fields } = stage;
   const { ids, lookupFrom } = compactLookup(message.bytes(fields.lookupFrom), job);
   const query = compactQuery(stage.query, ids, job);
@@ -147,11 +147,11 @@ function project(stage: Stage, edits: Map<number, FieldEdit>, job: ServedJob): U
 }
 
 /** Two-stage layout: candidates come from the compact vectors, and the stage rescores them with the full ones. */
-function wrap(stage: Stage, edits: Map<number, FieldEdit>, job: ServedJob): Uint8Array | Pieces {
+function wrap(stage: Stage, edits: Map<number, FieldEdit>, job: ServedJob): Uint8Array | ProtoBuilder {
   const { message, fields } = stage;
   const { ids, lookupFrom } = compactLookup(message.bytes(fields.lookupFrom), job);
   const params = message.bytes(fields.params);
-  const candidates = new Pieces()
+  const candidates = new ProtoBuilder()
     .bytes(PREFETCH.query, compactQuery(nearestOf(stage.query), ids, job))
     .text(PREFETCH.using, job.served.compact)
     .varint(PREFETCH.limit, candidatesFor(job.served, wantedOf(stage)));
@@ -164,7 +164,7 @@ function wrap(stage: Stage, edits: Map<number, FieldEdit>, job: ServedJob): Uint
     return edited(message, edits).bytes(fields.prefetch, candidates);
   edits.set(fields.query, drop).set(fields.limit, drop);
   return edited(message, edits)
-    .bytes(fields.query, new Pieces().bytes(nearest.field, nearest.value))
+    .bytes(fields.query, new ProtoBuilder().bytes(nearest.field, nearest.value))
     .varint(fields.limit, diverse.limit)
     .bytes(fields.prefetch, candidates);
 }

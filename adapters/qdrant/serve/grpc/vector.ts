@@ -1,6 +1,6 @@
 import type { ServedCollection } from '../../../../src/store/served.js';
 import { Malformed, ProtoMessage, readFloats } from '../protobuf/message.js';
-import { Pieces } from '../protobuf/builder.js';
+import { ProtoBuilder } from '../protobuf/builder.js';
 import { checkDim, inferenceRefused, Refusal, unknownForm } from '../rules.js';
 
 /**
@@ -88,7 +88,7 @@ function flatRows(message: ProtoMessage): Float32Array[] {
 }
 
 /** A Vector of these packed floats in the form that its original had. */
-export function vectorOf(floats: Uint8Array, form: DenseValue['form']): Pieces {
-  const data = new Pieces().bytes(DATA, floats);
-  return form === 'flat' ? data : new Pieces().bytes(DENSE, data);
+export function vectorOf(floats: Uint8Array, form: DenseValue['form']): ProtoBuilder {
+  const data = new ProtoBuilder().bytes(DATA, floats);
+  return form === 'flat' ? data : new ProtoBuilder().bytes(DENSE, data);
 }

@@ -5,7 +5,7 @@ import { renamedDeletions } from '../hidden-vector.js';
 import { Ambiguous, decodeText, ProtoMessage } from '../protobuf/message.js';
 import { readNames, vectorName } from './selectors.js';
 import { physicalName } from './stage.js';
-import { edited, Pieces, type FieldEdit } from '../protobuf/builder.js';
+import { edited, ProtoBuilder, type FieldEdit } from '../protobuf/builder.js';
 import { Refusal, unknownForm } from '../rules.js';
 
 /** Vectors: vector 1 or vectors 2 (NamedVectors: vectors 1, a map of name 1 to Vector 2). */
@@ -22,7 +22,7 @@ const POINT_VECTORS = 2;
 type WriteRule = Extract<MethodRule, { readonly kind: 'write' | 'deleteVectors' | 'updateBatch' }>;
 
 /** A write with its collection's real name, and what the compact vectors need. @throws Refusal */
-export function rewriteWrite(message: ProtoMessage, rule: WriteRule, job: ServedJob): Pieces {
+export function rewriteWrite(message: ProtoMessage, rule: WriteRule, job: ServedJob): ProtoBuilder {
   const edits = new Map<number, FieldEdit>([[1, physicalName(job)]]);
   switch (rule.kind) {
     case 'write':
@@ -42,7 +42,7 @@ export function rewriteWrite(message: ProtoMessage, rule: WriteRule, job: Served
 }
 
 /** PointsUpdateOperation, of which one is set: upsert 1, update_vectors 7, delete_vectors 8; the others have no vectors. */
-function operation(bytes: Uint8Array, job: ServedJob): Uint8Array | Pieces {
+function operation(bytes: Uint8Array, job: ServedJob): Uint8Array | ProtoBuilder {
   const message = new ProtoMessage(bytes);
   if (message.spans.length > 1) throw new Ambiguous('an operation of several variants');
   if (message.spans.some(({ field }) => field > 10)) throw unknownForm('operation');
@@ -75,7 +75,7 @@ function pointEdit(vectors: number, job: ServedJob): FieldEdit {
 }
 
 /** Vectors of one point: the full one is joined, or replaced, by its compact form. */
-function writeVectors(bytes: Uint8Array, job: ServedJob): Uint8Array | Pieces {
+function writeVectors(bytes: Uint8Array, job: ServedJob): Uint8Array | ProtoBuilder {
   const message = new ProtoMessage(bytes);
   if (message.spans.some(({ field }) => field > VECTORS)) throw unknownForm('vectors');
   const span = message.variant([VECTOR, VECTORS]);
@@ -84,7 +84,7 @@ function writeVectors(bytes: Uint8Array, job: ServedJob): Uint8Array | Pieces {
   return edited(message, new Map([[VECTORS, (named) => writeNamed(named, job)]]));
 }
 
-function writeDefault(message: ProtoMessage, job: ServedJob): Uint8Array | Pieces {
+function writeDefault(message: ProtoMessage, job: ServedJob): Uint8Array | ProtoBuilder {
   const { served } = job;
   const vector = message.bytes(VECTOR);
   if (vector === null || served.vector !== '') return message.raw;
@@ -92,14 +92,14 @@ function writeDefault(message: ProtoMessage, job: ServedJob): Uint8Array | Piece
   if (isSparse(content)) throw new Refusal(400, 'Sparse vector must be named');
   const compact = compactOf(content, job);
   if (served.layout === 'compact') return edited(message, new Map([[VECTOR, () => compact]]));
-  const named = new Pieces().raw(entry('', vector)).raw(entry(served.compact, compact));
-  return new Pieces().bytes(VECTORS, named);
+  const named = new ProtoBuilder().raw(entry('', vector)).raw(entry(served.compact, compact));
+  return new ProtoBuilder().bytes(VECTORS, named);
 }
 
-function writeNamed(bytes: Uint8Array, job: ServedJob): Uint8Array | Pieces {
+function writeNamed(bytes: Uint8Array, job: ServedJob): Uint8Array | ProtoBuilder {
   const { served } = job;
   const message = new ProtoMessage(bytes);
-  const found: Pieces[] = [];
+  const found: ProtoBuilder[] = [];
   const change: FieldEdit = (value) => {
     const pair = new ProtoMessage(value);
     const name = pair.text(KEY) ?? '';
@@ -109,7 +109,7 @@ function writeNamed(bytes: Uint8Array, job: ServedJob): Uint8Array | Pieces {
     const compact = compactOf(new ProtoMessage(pair.bytes(VALUE) ?? new Uint8Array(0)), job);
     found.push(compact);
     if (served.layout === 'two-stage') return value;
-    return new Pieces().text(KEY, name).bytes(VALUE, compact);
+    return new ProtoBuilder().text(KEY, name).bytes(VALUE, compact);
   };
   const out = edited(message, new Map([[MAP, change]]));
   const [compact] = found;
@@ -117,17 +117,17 @@ function writeNamed(bytes: Uint8Array, job: ServedJob): Uint8Array | Pieces {
   return served.layout === 'two-stage' ? out.raw(entry(served.compact, compact)) : out;
 }
 
-function compactOf(vector: ProtoMessage, job: ServedJob): Pieces {
+function compactOf(vector: ProtoMessage, job: ServedJob): ProtoBuilder {
   const { values, form } = readDense(vector, job.served);
   return vectorOf(job.projections.add(values), form);
 }
 
-function entry(name: string, vector: Uint8Array | Pieces): Pieces {
-  return new Pieces().bytes(MAP, new Pieces().text(KEY, name).bytes(VALUE, vector));
+function entry(name: string, vector: Uint8Array | ProtoBuilder): ProtoBuilder {
+  return new ProtoBuilder().bytes(MAP, new ProtoBuilder().text(KEY, name).bytes(VALUE, vector));
 }
 
 /** VectorsSelector of a deletion: names 1. The compact vector goes with the full one. */
-function deleteVectors(bytes: Uint8Array, job: ServedJob): Uint8Array | Pieces {
+function deleteVectors(bytes: Uint8Array, job: ServedJob): Uint8Array | ProtoBuilder {
   const { served } = job;
   const message = new ProtoMessage(bytes);
   const names = readNames(message);

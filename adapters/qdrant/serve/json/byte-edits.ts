@@ -1,17 +1,17 @@
 import type { Span } from './scan.js';
 
-/** Bytes that are known later; see `Projection`. */
-export interface Slot {
+/** Bytes that are known later; see `VectorSlots`. */
+export interface PendingBytes {
   bytes: Uint8Array;
 }
 
 /** Bytes to write: text of one byte per character, or bytes that are known later. */
-export type Text = string | Slot;
+export type Chunk = string | PendingBytes;
 
 /** Changes to a body, collected in any order: every byte outside them stays. */
-export class Splices {
+export class ByteEdits {
   readonly #bytes: Buffer;
-  readonly #list: { readonly start: number; readonly end: number; readonly texts: readonly Text[] }[] = [];
+  readonly #list: { readonly start: number; readonly end: number; readonly texts: readonly Chunk[] }[] = [];
 
   constructor(bytes: Uint8Array) {
     this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
@@ -33,9 +33,9 @@ export class Splices {
   }
 
   /** Lists of texts as they are: there may be more of them than a call can have arguments. */
-  replace({ start, end }: Span, ...texts: readonly (Text | readonly Text[])[]): void {
+  replace({ start, end }: Span, ...texts: readonly (Chunk | readonly Chunk[])[]): void {
     // Many times as fast as `flat()`, and there is one for every vector.
-    const all: Text[] = [];
+    const all: Chunk[] = [];
     for (const text of texts) {
       if (typeof text === 'string' || 'bytes' in text) all.push(text);
       else for (const one of text) all.push(one);
@@ -43,7 +43,7 @@ export class Splices {
     this.#list.push({ start, end, texts: all });
   }
 
-  insert(at: number, ...texts: readonly (Text | readonly Text[])[]): void {
+  insert(at: number, ...texts: readonly (Chunk | readonly Chunk[])[]): void {
     this.replace({ start: at, end: at }, ...texts);
   }
 
@@ -73,7 +73,7 @@ export class Splices {
   }
 }
 
-function lengthOf(text: Text): number {
+function lengthOf(text: Chunk): number {
   return typeof text === 'string' ? text.length : text.bytes.length;
 }
 

@@ -5,7 +5,7 @@ import { Malformed, type ProtoMessage, type ProtoSpan } from './message.js';
  * A message under construction as a list of byte strings that are joined once, at the end: large untouched parts are
  * never copied at every level, and parts of known length may be filled in until then.
  */
-export class Pieces {
+export class ProtoBuilder {
   readonly #parts: Uint8Array[] = [];
   #length = 0;
 
@@ -14,15 +14,15 @@ export class Pieces {
   }
 
   /** Whole fields, or the content of a field, as they are. */
-  raw(bytes: Uint8Array | Pieces): this {
-    if (bytes instanceof Pieces) for (const part of bytes.#parts) this.#parts.push(part);
+  raw(bytes: Uint8Array | ProtoBuilder): this {
+    if (bytes instanceof ProtoBuilder) for (const part of bytes.#parts) this.#parts.push(part);
     else this.#parts.push(bytes);
     this.#length += bytes.length;
     return this;
   }
 
   /** A length-delimited field. */
-  bytes(field: number, value: Uint8Array | Pieces): this {
+  bytes(field: number, value: Uint8Array | ProtoBuilder): this {
     return this.raw(new ProtoWriter(16).size(field, value.length).finish()).raw(value);
   }
 
@@ -48,7 +48,7 @@ export class Pieces {
 }
 
 /** What becomes of a field's value: itself, another value, or nothing of the field at all. */
-export type FieldEdit = (value: Uint8Array) => Uint8Array | Pieces | null;
+export type FieldEdit = (value: Uint8Array) => Uint8Array | ProtoBuilder | null;
 
 /** Leaves a field out. */
 export const drop: FieldEdit = () => null;
@@ -57,8 +57,8 @@ export const drop: FieldEdit = () => null;
  * A message with some of its fields changed; everything else keeps its bytes and its order.
  * @throws Malformed where a field to be changed is not length-delimited
  */
-export function edited(message: ProtoMessage, edits: ReadonlyMap<number, FieldEdit>): Pieces {
-  const out = new Pieces();
+export function edited(message: ProtoMessage, edits: ReadonlyMap<number, FieldEdit>): ProtoBuilder {
+  const out = new ProtoBuilder();
   let copied = 0;
   for (const span of message.spans) {
     const edit = edits.get(span.field);

@@ -2,10 +2,10 @@ import type { ServedCollection } from '../../../../src/store/served.js';
 import type { AnswerForm, LookupAnswer, RestAnswer } from '../../../../src/serve/protocol.js';
 import { withClientVectors } from '../hidden-vector.js';
 import { JsonError, scanJson, type JsonNode } from '../json/scan.js';
-import { asciiJson, Splices } from '../json/byte-edits.js';
+import { asciiJson, ByteEdits } from '../json/byte-edits.js';
 import { rewriteAliases, rewriteInfo, rewriteList } from './collection.js';
 import { elementsOf, entryOf, stringOf } from './fields.js';
-import { clientText, Refusal, servedBy } from '../rules.js';
+import { clientText, Refusal, findServed } from '../rules.js';
 
 /** Of a route that it does not have the server says nothing. */
 export const NO_ROUTE: RestAnswer = { kind: 'answer', status: 404, contentType: '', body: '' };
@@ -49,17 +49,17 @@ export function orRefusal<T>(decide: () => T): T | RestAnswer {
 }
 
 /** An upstream answer as the client expects it; what is no JSON of the expected shape stays as it is. */
-export function rewriteAnswer(
+export function rewriteRestAnswer(
   { form, collection }: AnswerForm,
   body: Uint8Array,
   { status, collections }: { readonly status: number; readonly collections: readonly ServedCollection[] },
 ): Uint8Array {
-  const served = servedBy(collection, collections);
+  const served = findServed(collection, collections);
   if (status >= 400) {
     if (served === null) return withErrorText(body, (text) => withClientVectors(text, collections));
     return withErrorText(body, (text) => clientText(text, served));
   }
-  const source = new Splices(body);
+  const source = new ByteEdits(body);
   try {
     const root = scanJson(body);
     if (form === 'search') unwrapPoints(entryOf(root, 'result'), source);
@@ -77,7 +77,7 @@ export function rewriteAnswer(
 
 /** An error of the server's with its text changed; what is no error in its shape stays as it is. */
 function withErrorText(body: Uint8Array, change: (text: string) => string): Uint8Array {
-  const source = new Splices(body);
+  const source = new ByteEdits(body);
   try {
     const error = entryOf(entryOf(scanJson(body), 'status'), 'error');
     if (error?.kind !== 'string') return body;
@@ -93,7 +93,7 @@ function withErrorText(body: Uint8Array, change: (text: string) => string): Uint
 }
 
 /** `{"points":[...]}` to `[...]`, the older envelope. */
-function unwrapPoints(result: JsonNode | undefined, source: Splices): void {
+function unwrapPoints(result: JsonNode | undefined, source: ByteEdits): void {
   const points = entryOf(result, 'points');
   if (result === undefined || points === undefined) return;
   source.replace({ start: result.start, end: points.start });
@@ -101,7 +101,7 @@ function unwrapPoints(result: JsonNode | undefined, source: Splices): void {
 }
 
 /** `{"result": true}`: of an alias the server deletes nothing, and says false. */
-export function isDeleted(body: Uint8Array): boolean {
+export function isDeletedByRest(body: Uint8Array): boolean {
   try {
     return entryOf(scanJson(body), 'result')?.kind === 'true';
   } catch (error) {
@@ -111,8 +111,8 @@ export function isDeleted(body: Uint8Array): boolean {
 }
 
 /** Result ids in order, one list per search of the request; those of groups follow one another. */
-export function resultIds(body: Uint8Array): readonly (readonly string[])[] {
-  const source = new Splices(body);
+export function restResultIds(body: Uint8Array): readonly (readonly string[])[] {
+  const source = new ByteEdits(body);
   try {
     const result = entryOf(scanJson(body), 'result');
     if (result?.kind !== 'array') return result === undefined ? [] : [idsIn(result, source)];
@@ -126,7 +126,7 @@ export function resultIds(body: Uint8Array): readonly (readonly string[])[] {
   }
 }
 
-function idsIn(node: JsonNode, source: Splices): string[] {
+function idsIn(node: JsonNode, source: ByteEdits): string[] {
   const groups = entryOf(node, 'groups');
   if (groups !== undefined)
     return elementsOf(groups, source).flatMap((group) => idsIn(entryOf(group, 'hits') ?? group, source));

@@ -3,10 +3,10 @@ import type { JsonNode } from '../json/scan.js';
 import { asciiJson } from '../json/byte-edits.js';
 import { fieldsOf, STRUCTURES, stringOf, valueOf } from './fields.js';
 import { rewritePatch } from './patch.js';
-import { rewriteLegacy, rewriteLegacyBatch } from './legacy.js';
+import { rewriteRestLegacy, rewriteLegacyBatch } from './legacy.js';
 import { applyChanges, rewriteQuery, rewriteQueryBatch } from './query.js';
 import type { BodyKind } from './routes.js';
-import { resultChanges, type Rewriting } from './stage.js';
+import { resultChanges, type RewriteContext } from './stage.js';
 import { rewriteDeleteVectors, rewriteOperations, rewriteUpdateVectors, rewriteUpsert } from './write.js';
 
 /** Where a rewritten body belongs. */
@@ -15,11 +15,11 @@ export type BodyResult =
   /** It became a request of the query endpoint. */
   | { readonly asQuery: true; readonly answer: 'search' | 'search batch' | 'errors' };
 
-type Rewrite = (root: JsonNode, rewriting: Rewriting) => BodyResult;
+type Rewrite = (root: JsonNode, rewriting: RewriteContext) => BodyResult;
 
 const SAME = { asQuery: false } as const;
 
-function changed(rewrite: (root: JsonNode, rewriting: Rewriting) => void): Rewrite {
+function changed(rewrite: (root: JsonNode, rewriting: RewriteContext) => void): Rewrite {
   return (root, rewriting) => {
     rewrite(root, rewriting);
     return SAME;
@@ -31,7 +31,7 @@ function legacy(kind: 'search' | 'recommend' | 'discover', form: 'one' | 'batch'
     const asQuery =
       form === 'batch'
         ? rewriteLegacyBatch(root, rewriting, kind)
-        : rewriteLegacy(root, rewriting, { kind, grouped: form === 'groups' });
+        : rewriteRestLegacy(root, rewriting, { kind, grouped: form === 'groups' });
     if (!asQuery) return SAME;
     return { asQuery, answer: ({ one: 'search', batch: 'search batch', groups: 'errors' } as const)[form] };
   };
@@ -67,6 +67,6 @@ const REWRITES: Readonly<Record<BodyKind, Rewrite>> = {
 };
 
 /** Changes a body in place, as its endpoint needs it. @throws Refusal */
-export function rewriteBody(kind: BodyKind, root: JsonNode, rewriting: Rewriting): BodyResult {
+export function rewriteBody(kind: BodyKind, root: JsonNode, rewriting: RewriteContext): BodyResult {
   return REWRITES[kind](root, rewriting);
 }

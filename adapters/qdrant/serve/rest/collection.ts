@@ -2,9 +2,9 @@ import type { ServedCollection } from '../../../../src/store/served.js';
 import type { LookupAnswer, RestRequest } from '../../../../src/serve/protocol.js';
 import { ALLOW_EXACT } from '../../transport/exact-search.js';
 import { scanJson, type JsonEntry, type JsonNode } from '../json/scan.js';
-import { asciiJson, Splices } from '../json/byte-edits.js';
+import { asciiJson, ByteEdits } from '../json/byte-edits.js';
 import { elementsOf, entryOf, stringOf } from './fields.js';
-import { JSON_CODES, settingsIn } from './settings.js';
+import { JSON_CODES, restSettingsIn } from './settings.js';
 import { Refusal, refuseUncovering, shownWarning } from '../rules.js';
 import { distanceName } from '../../store/settings.js';
 import { showsNoExact, shownQuantization, type ShownQuantization } from '../settings/target.js';
@@ -17,7 +17,7 @@ const FIELD_ORDER = [
 ];
 
 /** Aliases of served collections are the operator's: clients would see through them. @throws Refusal */
-export function refuseServedAliases(root: JsonNode, names: ReadonlySet<string>, source: Splices): void {
+export function refuseServedAliases(root: JsonNode, names: ReadonlySet<string>, source: ByteEdits): void {
   const walk = (node: JsonNode): void => {
     if (node.kind === 'array') node.items.forEach(walk);
     else if (node.kind === 'object') node.entries.forEach(({ value }) => walk(value));
@@ -34,13 +34,13 @@ export function refuseServedAliases(root: JsonNode, names: ReadonlySet<string>, 
  * GET /collections/{name}: the vectors, and the limits that follow from their size, as they were before the migration.
  * The metadata keeps telling the truth.
  */
-export function rewriteInfo(root: JsonNode, served: ServedCollection, source: Splices): void {
+export function rewriteInfo(root: JsonNode, served: ServedCollection, source: ByteEdits): void {
   const result = entryOf(root, 'result');
   const config = entryOf(result, 'config');
   const params = entryOf(config, 'params');
   const vectors = entryOf(params, 'vectors');
   if (vectors?.kind !== 'object') return;
-  const settings = settingsIn(config, source);
+  const settings = restSettingsIn(config, source);
   const { thresholds } = settings;
   const restore = (block: string, name: string, threshold: Threshold | undefined): void => {
     const node = entryOf(entryOf(config, block), name);
@@ -86,7 +86,7 @@ export function rewriteInfo(root: JsonNode, served: ServedCollection, source: Sp
 function showQuantization(
   config: JsonNode | undefined,
   { collection }: ShownQuantization,
-  source: Splices,
+  source: ByteEdits,
 ): void {
   if (collection === undefined || collection === null || config?.kind !== 'object') return;
   const set = entryOf(config, 'quantization_config');
@@ -125,13 +125,13 @@ function rewriteWarnings(result: JsonNode | undefined, { served, source }: Shown
 
 interface Shown {
   readonly served: ServedCollection;
-  readonly source: Splices;
+  readonly source: ByteEdits;
   readonly quantization: ShownQuantization;
   readonly fullScan: Threshold | undefined;
 }
 
 /** Whether a limit is still the one that the migration set: who changed it since sees what was set. */
-function isTarget(node: JsonNode, threshold: Threshold | undefined, source: Splices): boolean {
+function isTarget(node: JsonNode, threshold: Threshold | undefined, source: ByteEdits): boolean {
   return threshold !== undefined && node.kind === 'number' && Number(source.read(node)) === threshold.target;
 }
 
@@ -177,7 +177,7 @@ function fullText(full: JsonNode, compact: JsonNode, shown: Shown): string {
 function rewriteIndexedCount(
   result: JsonNode | undefined,
   { dense, sparse }: { readonly dense: number; readonly sparse: number },
-  source: Splices,
+  source: ByteEdits,
 ): void {
   const count = numberIn(result, 'indexed_vectors_count', source);
   const points = numberIn(result, 'points_count', source);
@@ -189,14 +189,18 @@ function rewriteIndexedCount(
 function numberIn(
   node: JsonNode | undefined,
   key: string,
-  source: Splices,
+  source: ByteEdits,
 ): { readonly node: JsonNode; readonly value: number } | null {
   const found = entryOf(node, key);
   return found?.kind === 'number' ? { node: found, value: Number(source.read(found)) } : null;
 }
 
 /** GET /collections: clients' names in place of targets' names, none twice. */
-export function rewriteList(root: JsonNode, collections: readonly ServedCollection[], source: Splices): void {
+export function rewriteList(
+  root: JsonNode,
+  collections: readonly ServedCollection[],
+  source: ByteEdits,
+): void {
   const list = entryOf(entryOf(root, 'result'), 'collections');
   if (list?.kind !== 'array') return;
   const seen = new Set<string>();
@@ -237,7 +241,7 @@ function listed(
   [first, second]: readonly [string, string],
 ): [string, string][] {
   const body = answer?.body ?? new Uint8Array(0);
-  const source = new Splices(body);
+  const source = new ByteEdits(body);
   const node = entryOf(entryOf(scanJson(body), 'result'), list);
   if (node === undefined) throw new Refusal(400, `Bad request: the server does not tell its ${list}`);
   return elementsOf(node, source).map((item) => [
@@ -250,7 +254,7 @@ function listed(
 export function rewriteAliases(
   root: JsonNode,
   collections: readonly ServedCollection[],
-  source: Splices,
+  source: ByteEdits,
 ): void {
   const list = entryOf(entryOf(root, 'result'), 'aliases');
   const texts = elementsOf(list, source).flatMap((item) => {
@@ -265,7 +269,7 @@ export function rewriteAliases(
   if (list !== undefined) source.replace(list, `[${texts.join()}]`);
 }
 
-function nameIn(node: JsonNode, key: string, source: Splices): string | null {
+function nameIn(node: JsonNode, key: string, source: ByteEdits): string | null {
   const value = entryOf(node, key);
   return value?.kind === 'string' ? stringOf(value, source) : null;
 }

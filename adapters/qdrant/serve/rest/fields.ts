@@ -1,5 +1,5 @@
 import type { JsonEntry, JsonNode, Span } from '../json/scan.js';
-import type { Splices } from '../json/byte-edits.js';
+import type { ByteEdits } from '../json/byte-edits.js';
 import { Refusal } from '../rules.js';
 
 /** A structure of the server's REST interface: its fields in the order in which an array may give them. */
@@ -21,7 +21,7 @@ export interface Field {
   readonly key: string;
 }
 
-export type Fields = ReadonlyMap<string, Field>;
+export type JsonFields = ReadonlyMap<string, Field>;
 
 type Aliases = NonNullable<Structure['aliases']>;
 
@@ -163,8 +163,8 @@ function positional(name: string, fields: readonly string[], aliases: Aliases = 
 export function fieldsOf(
   node: JsonNode,
   { name, fields, aliases, positional, whole = false }: Structure,
-  source: Splices,
-): Fields {
+  source: ByteEdits,
+): JsonFields {
   const found = new Map<string, Field>();
   if (node.kind === 'object') {
     for (const entry of node.entries) {
@@ -199,7 +199,7 @@ export function entryOf(node: JsonNode | undefined, key: string): JsonNode | und
 }
 
 /** A field's value; undefined where it is absent or null. */
-export function valueOf(fields: Fields, name: string): JsonNode | undefined {
+export function valueOf(fields: JsonFields, name: string): JsonNode | undefined {
   const value = fields.get(name)?.value;
   return value === undefined || value.kind === 'null' ? undefined : value;
 }
@@ -208,7 +208,7 @@ export function valueOf(fields: Fields, name: string): JsonNode | undefined {
  * The elements of an array, whatever it holds; none where it is absent or null.
  * @throws Refusal in the server's words for anything else
  */
-export function elementsOf(node: JsonNode | undefined, source: Splices): readonly JsonNode[] {
+export function elementsOf(node: JsonNode | undefined, source: ByteEdits): readonly JsonNode[] {
   if (node === undefined) return [];
   if (node.kind === 'array') return node.items;
   if (node.kind !== 'numbers') throw badBody(`invalid type: ${typeOf(node, source)}, expected a sequence`);
@@ -226,7 +226,7 @@ export function elementsOf(node: JsonNode | undefined, source: Splices): readonl
 }
 
 /** One or many, as some lists may be given. */
-export function oneOrMany(node: JsonNode | undefined, source: Splices): readonly JsonNode[] {
+export function oneOrMany(node: JsonNode | undefined, source: ByteEdits): readonly JsonNode[] {
   if (node === undefined) return [];
   return node.kind === 'array' || node.kind === 'numbers' ? elementsOf(node, source) : [node];
 }
@@ -235,19 +235,19 @@ export function oneOrMany(node: JsonNode | undefined, source: Splices): readonly
  * A string's characters; undefined where the field is absent or null.
  * @throws Refusal for anything else
  */
-export function textOf(fields: Fields, name: string, source: Splices): string | undefined {
+export function textOf(fields: JsonFields, name: string, source: ByteEdits): string | undefined {
   const value = valueOf(fields, name);
   return value === undefined ? undefined : stringOf(value, source);
 }
 
 /** @throws Refusal */
-export function stringOf(node: JsonNode, source: Splices): string {
+export function stringOf(node: JsonNode, source: ByteEdits): string {
   if (node.kind !== 'string') throw badBody(`invalid type: ${typeOf(node, source)}, expected a string`);
   return String(JSON.parse(source.read(node)));
 }
 
 /** A whole number from 0 on; undefined for anything else, which is the server's to refuse. */
-export function countOf(fields: Fields, name: string, source: Splices): number | undefined {
+export function countOf(fields: JsonFields, name: string, source: ByteEdits): number | undefined {
   const value = valueOf(fields, name);
   if (value?.kind !== 'number') return undefined;
   const text = source.read(value);
@@ -262,7 +262,7 @@ export function badBody(reason: string): BadBody {
   return new BadBody(400, `Format error in JSON body: ${reason}`);
 }
 
-function typeOf(node: JsonNode, source: Splices): string {
+function typeOf(node: JsonNode, source: ByteEdits): string {
   switch (node.kind) {
     case 'object':
     case 'skipped':

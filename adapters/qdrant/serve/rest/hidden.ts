@@ -1,7 +1,7 @@
 import type { ServedCollection } from '../../../../src/store/served.js';
 import { refuseExact } from '../exact-searches.js';
 import { JsonError, scanJson, type JsonNode } from '../json/scan.js';
-import { asciiJson, Splices } from '../json/byte-edits.js';
+import { asciiJson, ByteEdits } from '../json/byte-edits.js';
 import { vectorNames } from './conditions.js';
 import type { BodyKind, ConditionBody } from './routes.js';
 import { absentVector } from '../hidden-vector.js';
@@ -28,7 +28,7 @@ export function scanShown(kind: BodyKind, body: Uint8Array, served: ServedCollec
  * The same for a body that is sent on as it is but for its conditions; what is no JSON stays.
  * @throws Refusal for an exact count where clients may not count exactly
  */
-export function hideVector(kind: ConditionBody, body: Uint8Array, served: ServedCollection): Uint8Array {
+export function hideRestVector(kind: ConditionBody, body: Uint8Array, served: ServedCollection): Uint8Array {
   const counts = !served.allowsExact && (kind === 'count' || kind === 'facet');
   if (!counts && !mayName(body, served)) return body;
   try {
@@ -50,7 +50,7 @@ function refuseExactCount(kind: ConditionBody, root: JsonNode, served: ServedCol
 }
 
 function hiddenIn(kind: BodyKind | ConditionBody, scanned: Scanned, served: ServedCollection): Scanned {
-  const source = new Splices(scanned.body);
+  const source = new ByteEdits(scanned.body);
   const absent = asciiJson(absentVector(served));
   for (const name of vectorNames(kind, scanned))
     if (JSON.parse(source.read(name)) === served.compact) source.replace(name, absent);

@@ -1,7 +1,7 @@
 import { U64_MAX } from '../../../../src/core/point-id.js';
 import { serverVector } from '../hidden-vector.js';
 import type { JsonNode, Span } from '../json/scan.js';
-import { asciiJson, type Splices, type Text } from '../json/byte-edits.js';
+import { asciiJson, type ByteEdits, type Chunk } from '../json/byte-edits.js';
 import {
   badBody,
   countOf,
@@ -13,7 +13,7 @@ import {
   stringOf,
   textOf,
   valueOf,
-  type Fields,
+  type JsonFields,
 } from './fields.js';
 import { uuidId } from '../point-ids.js';
 import { readLookup } from './lookup.js';
@@ -25,24 +25,24 @@ import {
   treatmentOf,
   wrapStage,
   type Changes,
-  type Rewriting,
-  type Stage,
+  type RewriteContext,
+  type RestStage,
 } from './stage.js';
 import { pairsOf, type QueryForm } from './vector-input.js';
 import { LEGACY_LOOKUP_VECTOR } from '../rules.js';
 
 export type LegacyKind = 'search' | 'recommend' | 'discover';
 
-type Copy = (part: Span) => readonly Text[];
+type Copy = (part: Span) => readonly Chunk[];
 
 interface LegacyRequest {
   readonly node: JsonNode;
-  readonly stage: Stage;
+  readonly stage: RestStage;
   /** Whether the server would take it: only then does a query mean the same. */
   readonly complete: boolean;
   readonly changes: Changes;
   /** The search for candidates where it became a query of two stages. */
-  readonly prefetch: readonly Text[] | null;
+  readonly prefetch: readonly Chunk[] | null;
 }
 
 const AVERAGE = 'average_vector';
@@ -60,16 +60,16 @@ const SAME_FIELDS = [
  * @returns whether it is now a request of the query endpoint, whose answers have another envelope
  * @throws Refusal
  */
-export function rewriteLegacy(
+export function rewriteRestLegacy(
   root: JsonNode,
-  rewriting: Rewriting,
+  rewriting: RewriteContext,
   { kind, grouped }: { readonly kind: LegacyKind; readonly grouped: boolean },
 ): boolean {
   return finish([readLegacy(root, rewriting, { kind, grouped })], rewriting);
 }
 
 /** All of a batch become queries where one does. @throws Refusal */
-export function rewriteLegacyBatch(root: JsonNode, rewriting: Rewriting, kind: LegacyKind): boolean {
+export function rewriteLegacyBatch(root: JsonNode, rewriting: RewriteContext, kind: LegacyKind): boolean {
   const searches = searchesOf(root, rewriting);
   return finish(
     searches.map((node) => readLegacy(node, rewriting, { kind, grouped: false })),
@@ -77,7 +77,7 @@ export function rewriteLegacyBatch(root: JsonNode, rewriting: Rewriting, kind: L
   );
 }
 
-function finish(requests: readonly LegacyRequest[], rewriting: Rewriting): boolean {
+function finish(requests: readonly LegacyRequest[], rewriting: RewriteContext): boolean {
   const asQueries =
     requests.some(({ prefetch }) => prefetch !== null) && requests.every(({ complete }) => complete);
   for (const request of requests) {
@@ -89,7 +89,7 @@ function finish(requests: readonly LegacyRequest[], rewriting: Rewriting): boole
 
 function readLegacy(
   node: JsonNode,
-  rewriting: Rewriting,
+  rewriting: RewriteContext,
   { kind, grouped }: { readonly kind: LegacyKind; readonly grouped: boolean },
 ): LegacyRequest {
   const { source } = rewriting;
@@ -98,7 +98,7 @@ function readLegacy(
   const { using: asked, form, writeName } = READERS[kind](fields, source);
   const using = serverVector(asked, rewriting.served);
   const lookup = readLookup(valueOf(fields, 'lookup_from'), LEGACY_LOOKUP_VECTOR, rewriting);
-  const stage: Stage = {
+  const stage: RestStage = {
     fields,
     using,
     form,
@@ -108,7 +108,7 @@ function readLegacy(
   };
   const complete = isComplete(stage, kind, source);
   const results = resultChanges(fields, rewriting);
-  const request = (changes: Changes, prefetch: readonly Text[] | null): LegacyRequest => {
+  const request = (changes: Changes, prefetch: readonly Chunk[] | null): LegacyRequest => {
     return { node, stage, complete, prefetch, changes: new Map([...results, ...changes]) };
   };
   switch (treatmentOf(stage, rewriting)) {
@@ -128,7 +128,10 @@ function readLegacy(
 }
 
 /** A query for groups ignores ids of points that do not exist; the older call refuses them. @throws Refusal */
-function requireExamples({ form, fields, lookup }: Stage, { served, source, lookups }: Rewriting): void {
+function requireExamples(
+  { form, fields, lookup }: RestStage,
+  { served, source, lookups }: RewriteContext,
+): void {
   const shardKey = valueOf(fields, 'shard_key');
   const own = { collection: served.target, shardKey: shardKey === undefined ? '' : source.raw(shardKey) };
   const inputs = form.kind === 'similarity' ? form.inputs : [];
@@ -137,7 +140,11 @@ function requireExamples({ form, fields, lookup }: Stage, { served, source, look
 }
 
 /** What the server would refuse stays as it is, so that the server says why. */
-function isComplete({ fields, form, place: { grouped } }: Stage, kind: LegacyKind, source: Splices): boolean {
+function isComplete(
+  { fields, form, place: { grouped } }: RestStage,
+  kind: LegacyKind,
+  source: ByteEdits,
+): boolean {
   const counts = grouped ? ['limit', 'group_size'] : ['limit'];
   if (!counts.every((name) => (countOf(fields, name, source) ?? 0) >= 1)) return false;
   if (grouped && valueOf(fields, 'group_by')?.kind !== 'string') return false;
@@ -160,7 +167,7 @@ function isListOrNone(node: JsonNode | undefined): boolean {
  * Whether the older calls take it for a vector or an id. Queries take more, and say other things of what they do not
  * take. What is doubted here is only searched more slowly, by the full vectors.
  */
-function isExample(node: JsonNode, source: Splices): boolean {
+function isExample(node: JsonNode, source: ByteEdits): boolean {
   switch (node.kind) {
     case 'numbers':
       return true;
@@ -179,10 +186,10 @@ interface Read {
   readonly using: string;
   readonly form: QueryForm;
   /** The field `vector` with another name in it, where it holds the name of the vector. */
-  readonly writeName?: (name: string) => readonly Text[];
+  readonly writeName?: (name: string) => readonly Chunk[];
 }
 
-type Reader = (fields: Fields, source: Splices) => Read;
+type Reader = (fields: JsonFields, source: ByteEdits) => Read;
 
 const READERS: Readonly<Record<LegacyKind, Reader>> = {
   search: readSearch,
@@ -191,14 +198,14 @@ const READERS: Readonly<Record<LegacyKind, Reader>> = {
     const inputs = [valueOf(fields, 'positive'), valueOf(fields, 'negative')].flatMap((list) =>
       elementsOf(list, source),
     );
-    const write = (copy: Copy): readonly Text[] => inner('recommend', parts, fields, copy);
+    const write = (copy: Copy): readonly Chunk[] => inner('recommend', parts, fields, copy);
     return { using: textOf(fields, 'using', source) ?? '', form: similarity(inputs, write) };
   },
   discover: (fields, source) => {
     const target = valueOf(fields, 'target');
     const context = valueOf(fields, 'context');
     const inputs = [...(target === undefined ? [] : [target]), ...pairsOf(context, source)];
-    const write = (copy: Copy): readonly Text[] => {
+    const write = (copy: Copy): readonly Chunk[] => {
       if (target === undefined)
         return ['{"context":', ...(context === undefined ? ['[]'] : copy(context)), '}'];
       return [
@@ -213,7 +220,7 @@ const READERS: Readonly<Record<LegacyKind, Reader>> = {
   },
 };
 
-function readSearch(fields: Fields, source: Splices): Read {
+function readSearch(fields: JsonFields, source: ByteEdits): Read {
   const vector = fields.get('vector')?.value;
   if (vector === undefined) return { using: '', form: { kind: 'none' } };
   const same = (part: JsonNode): QueryForm => similarity([part], (copy) => copy(part));
@@ -223,7 +230,7 @@ function readSearch(fields: Fields, source: Splices): Read {
   const named = fieldsOf(vector, STRUCTURES.namedVector, source);
   const [name, values] = [named.get('name')?.value, named.get('vector')?.value];
   if (name?.kind !== 'string' || (values?.kind !== 'numbers' && values?.kind !== 'object')) throw badVector;
-  const writeName = (text: string): readonly Text[] => [
+  const writeName = (text: string): readonly Chunk[] => [
     source.raw({ start: vector.start, end: name.start }),
     asciiJson(text),
     source.raw({ start: name.end, end: vector.end }),
@@ -231,12 +238,12 @@ function readSearch(fields: Fields, source: Splices): Read {
   return { using: stringOf(name, source), form: same(values), writeName };
 }
 
-function similarity(inputs: readonly JsonNode[], write: (copy: Copy) => readonly Text[]): QueryForm {
+function similarity(inputs: readonly JsonNode[], write: (copy: Copy) => readonly Chunk[]): QueryForm {
   return { kind: 'similarity', inputs, diversity: null, write };
 }
 
-function inner(name: string, parts: readonly string[], fields: Fields, copy: Copy): readonly Text[] {
-  const values = new Map<string, readonly Text[]>();
+function inner(name: string, parts: readonly string[], fields: JsonFields, copy: Copy): readonly Chunk[] {
+  const values = new Map<string, readonly Chunk[]>();
   for (const part of parts) {
     const value = valueOf(fields, part);
     if (value !== undefined) values.set(part, copy(value));
@@ -244,9 +251,12 @@ function inner(name: string, parts: readonly string[], fields: Fields, copy: Cop
   return [`{"${name}":`, ...writeObject(values), '}'];
 }
 
-function queryText({ stage, changes, prefetch }: LegacyRequest, { source }: Rewriting): readonly Text[] {
+function queryText(
+  { stage, changes, prefetch }: LegacyRequest,
+  { source }: RewriteContext,
+): readonly Chunk[] {
   const { form, using, fields } = stage;
-  const values = new Map<string, readonly Text[]>();
+  const values = new Map<string, readonly Chunk[]>();
   if (form.kind === 'similarity')
     values.set(
       'query',

@@ -2,12 +2,12 @@ import type { ServedCollection } from '../../../../src/store/served.js';
 import type { LookupAnswer, RestRequest } from '../../../../src/serve/protocol.js';
 import { scanJson, type JsonNode } from '../json/scan.js';
 import { serverVector } from '../hidden-vector.js';
-import { asciiJson, Splices } from '../json/byte-edits.js';
+import { asciiJson, ByteEdits } from '../json/byte-edits.js';
 import { elementsOf, entryOf, fieldsOf, STRUCTURES, stringOf, textOf, valueOf } from './fields.js';
-import { Refusal, refuseImpossible, refuseTargetLookup, servedBy } from '../rules.js';
+import { Refusal, refuseImpossible, refuseTargetLookup, findServed } from '../rules.js';
 
 /** Where the vectors of ids are to be taken from, when not from the collection searched. */
-export interface LookupPlace {
+export interface RestLookupPlace {
   /** The collection that really holds them. */
   readonly collection: string;
   readonly vector: string;
@@ -26,8 +26,8 @@ export interface LookupPlace {
 export function readLookup(
   node: JsonNode | undefined,
   otherwise: string,
-  { collections, source }: { readonly collections: readonly ServedCollection[]; readonly source: Splices },
-): LookupPlace | null {
+  { collections, source }: { readonly collections: readonly ServedCollection[]; readonly source: ByteEdits },
+): RestLookupPlace | null {
   if (node === undefined) return null;
   const fields = fieldsOf(node, STRUCTURES.lookup, source);
   const name = textOf(fields, 'collection', source);
@@ -35,7 +35,7 @@ export function readLookup(
   refuseTargetLookup(name, collections);
   const asked = textOf(fields, 'vector', source) ?? otherwise;
   const shardKey = valueOf(fields, 'shard_key');
-  const served = servedBy(name, collections);
+  const served = findServed(name, collections);
   const vector = served === null ? asked : serverVector(asked, served);
   return {
     collection: served?.target ?? name,
@@ -47,13 +47,16 @@ export function readLookup(
 }
 
 /** A place as JSON, with another vector where one is given. */
-export function lookupText({ collection, shardKey, ...place }: LookupPlace, vector = place.vector): string {
+export function lookupPlaceJson(
+  { collection, shardKey, ...place }: RestLookupPlace,
+  vector = place.vector,
+): string {
   const key = shardKey === '' ? '' : `,"shard_key":${shardKey}`;
   return `{"collection":${asciiJson(collection)},"vector":${asciiJson(vector)}${key}}`;
 }
 
 /** Points of a collection, with one of their vectors or without any. */
-type Sought = Pick<LookupPlace, 'collection' | 'shardKey'> & { readonly vector: string | null };
+type Sought = Pick<RestLookupPlace, 'collection' | 'shardKey'> & { readonly vector: string | null };
 
 interface Group {
   readonly place: Sought;
@@ -78,7 +81,7 @@ export class Lookups {
    * The vector of a point, or null as long as nobody has asked the server.
    * @throws Refusal in the server's words where there is none
    */
-  vectorOf(place: LookupPlace, id: JsonNode, source: Splices): Float32Array | null {
+  vectorOf(place: RestLookupPlace, id: JsonNode, source: ByteEdits): Float32Array | null {
     const vector = this.#find(place, id, source);
     if (vector === 'missing')
       throw new Refusal(404, `Not found: Vector with name "${place.vector}" for point not found`);
@@ -86,12 +89,12 @@ export class Lookups {
   }
 
   /** Refuses a point that does not exist, once the server was asked. @throws Refusal in the server's words */
-  require({ collection, shardKey }: Omit<Sought, 'vector'>, id: JsonNode, source: Splices): void {
+  require({ collection, shardKey }: Omit<Sought, 'vector'>, id: JsonNode, source: ByteEdits): void {
     this.#find({ collection, shardKey, vector: null }, id, source);
   }
 
   /** A point's vector, or that it has none; null as long as nobody has asked the server. */
-  #find(place: Sought, id: JsonNode, source: Splices): Float32Array | 'missing' | null {
+  #find(place: Sought, id: JsonNode, source: ByteEdits): Float32Array | 'missing' | null {
     refuseImpossible(place.collection);
     const { collection, vector, shardKey } = place;
     const key = JSON.stringify([collection, vector, shardKey]);
@@ -137,7 +140,7 @@ export class Lookups {
   #answered(index: number, vector: string | null): Group['answer'] {
     const answer = this.#answers?.[index];
     if (answer === undefined) return null;
-    const source = new Splices(answer.body);
+    const source = new ByteEdits(answer.body);
     const result = entryOf(scanJson(answer.body), 'result');
     const found = new Map<string, Float32Array | null>();
     for (const point of elementsOf(result, source)) {

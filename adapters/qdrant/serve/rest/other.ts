@@ -1,6 +1,6 @@
 import type { ServedCollection } from '../../../../src/store/served.js';
 import { JsonError, scanJson, type JsonNode } from '../json/scan.js';
-import { Splices } from '../json/byte-edits.js';
+import { ByteEdits } from '../json/byte-edits.js';
 import {
   BadBody,
   elementsOf,
@@ -11,7 +11,7 @@ import {
   valueOf,
   type Structure,
 } from './fields.js';
-import { lookupText, readLookup } from './lookup.js';
+import { lookupPlaceJson, readLookup } from './lookup.js';
 import type { BodyKind } from './routes.js';
 import { withLookupText } from './stage.js';
 import { fullNotStored } from '../rules.js';
@@ -41,7 +41,7 @@ export function rewriteOther(
 ): Uint8Array {
   const structure = STRUCTURE[kind];
   if (structure === undefined || !namesServed(body, collections)) return body;
-  const source = new Splices(body);
+  const source = new ByteEdits(body);
   try {
     const root = scanJson(body);
     const searches = kind.endsWith(' batch')
@@ -65,14 +65,14 @@ function namesServed(body: Uint8Array, collections: readonly ServedCollection[])
 function rewriteSearch(
   node: JsonNode,
   structure: Structure,
-  places: { readonly collections: readonly ServedCollection[]; readonly source: Splices },
+  places: { readonly collections: readonly ServedCollection[]; readonly source: ByteEdits },
 ): void {
   const { collections, source } = places;
   const fields = fieldsOf(node, structure, source);
   const from = valueOf(fields, 'lookup_from');
   const place = readLookup(from, textOf(fields, 'using', source) ?? '', places);
   if (place?.reduced?.layout === 'compact') throw fullNotStored(place.reduced);
-  if (from !== undefined && place?.served === true) source.replace(from, lookupText(place));
+  if (from !== undefined && place?.served === true) source.replace(from, lookupPlaceJson(place));
   const lookup = valueOf(fields, 'with_lookup');
   const text = lookup === undefined ? null : withLookupText(lookup, collections, source);
   if (lookup !== undefined && text !== null) source.replace(lookup, text);

@@ -3,7 +3,7 @@ import { ALLOW_EXACT } from '../../transport/exact-search.js';
 import { FULL_SCAN_THRESHOLD_MIN_KB } from '../../store/thresholds.js';
 import { serverVector } from '../hidden-vector.js';
 import { scanJson, type JsonEntry, type JsonNode } from '../json/scan.js';
-import { asciiJson, Splices } from '../json/byte-edits.js';
+import { asciiJson, ByteEdits } from '../json/byte-edits.js';
 import { isOutOfRange, quantizationFromJson } from '../settings/quantization-codec.js';
 import {
   countOf,
@@ -13,18 +13,18 @@ import {
   STRUCTURES,
   stringOf,
   valueOf,
-  type Fields,
+  type JsonFields,
   type Structure,
 } from './fields.js';
-import { flagIn, JSON_CODES, settingsIn } from './settings.js';
-import type { Rewriting } from './stage.js';
+import { restFlagIn, JSON_CODES, restSettingsIn } from './settings.js';
+import type { RewriteContext } from './stage.js';
 import { refuseMetadata } from '../rules.js';
 import {
   needsDescription,
   planChange,
   type Codes,
   type SettingsChange,
-  type TargetChange,
+  type TargetSettingsChange,
   type VectorChange,
 } from '../settings/target.js';
 
@@ -35,7 +35,7 @@ const OFF = '"Disabled"';
  * collection that the target has in its vectors, or in another number, go there in that number.
  * @throws Refusal
  */
-export function rewritePatch(root: JsonNode, { served, source, lookups }: Rewriting): void {
+export function rewritePatch(root: JsonNode, { served, source, lookups }: RewriteContext): void {
   const fields = fieldsOf(root, STRUCTURES.updateCollection, source);
   const metadata = valueOf(fields, 'metadata');
   if (metadata?.kind === 'object') metadata.entries.forEach(({ key }) => refuseMetadata(key));
@@ -50,7 +50,7 @@ export function rewritePatch(root: JsonNode, { served, source, lookups }: Rewrit
     // The answer is asked for now; the request is rewritten again with it.
     if (description === null) return;
     const config = entryOf(entryOf(scanJson(description), 'result'), 'config');
-    const settings = settingsIn(config, new Splices(description));
+    const settings = restSettingsIn(config, new ByteEdits(description));
     const plan = planChange(settings, change, { served, form: JSON_CODES });
     if (plan !== null) {
       source.replace(root, changedText(request, plan));
@@ -70,10 +70,10 @@ function targetVector(key: string, served: ServedCollection): string {
 
 interface Request {
   readonly root: JsonNode;
-  readonly fields: Fields;
+  readonly fields: JsonFields;
   readonly entries: readonly JsonEntry[];
   readonly served: ServedCollection;
-  readonly source: Splices;
+  readonly source: ByteEdits;
 }
 
 /** Thrown for a value that the server refuses, with words of its own about where it stands. */
@@ -90,7 +90,7 @@ function readChange({ fields, entries, served, source }: Request): SettingsChang
   };
   const flag = (block: JsonNode | undefined, structure: Structure, name: string): boolean | undefined => {
     const value = block && valueOf(fieldsOf(block, structure, source), name);
-    const read = flagIn(value);
+    const read = restFlagIn(value);
     if (read === undefined && value !== undefined) throw new Unreadable();
     return read;
   };
@@ -132,7 +132,7 @@ function isDisabled(node: JsonNode): boolean {
   return node.kind === 'object' && node.entries.length === 1 && entryOf(node, 'Disabled')?.kind === 'null';
 }
 
-function codesOf(node: JsonNode | undefined, source: Splices): Codes | null | undefined {
+function codesOf(node: JsonNode | undefined, source: ByteEdits): Codes | null | undefined {
   if (node === undefined) return undefined;
   if (node.kind === 'string') {
     if (stringOf(node, source) === 'Disabled') return null;
@@ -148,7 +148,7 @@ function codesOf(node: JsonNode | undefined, source: Splices): Codes | null | un
 type Texts = Map<string, string>;
 
 /** The request with what is planned in the place of what was asked; every other field as the client wrote it. */
-function changedText({ root, fields, entries, served, source }: Request, plan: TargetChange): string {
+function changedText({ root, fields, entries, served, source }: Request, plan: TargetSettingsChange): string {
   const top = textsOf(root, STRUCTURES.updateCollection, source);
   const set = (texts: Texts, name: string, text: string): Texts => texts.set(name, text);
   const limit = (
@@ -192,7 +192,7 @@ function changedText({ root, fields, entries, served, source }: Request, plan: T
 }
 
 /** The fields of a structure by their chief names, those too that are not known. */
-function textsOf(node: JsonNode | undefined, structure: Structure | null, source: Splices): Texts {
+function textsOf(node: JsonNode | undefined, structure: Structure | null, source: ByteEdits): Texts {
   if (node === undefined) return new Map();
   if (node.kind === 'object')
     return new Map(

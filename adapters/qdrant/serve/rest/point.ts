@@ -2,7 +2,7 @@ import type { LookupAnswer, RestAnswer, RestRewrite } from '../../../../src/serv
 import type { ServedCollection } from '../../../../src/store/served.js';
 import { U64_MAX, type PointId } from '../../../../src/core/point-id.js';
 import { scanJson } from '../json/scan.js';
-import { asciiJson, Splices } from '../json/byte-edits.js';
+import { asciiJson, ByteEdits } from '../json/byte-edits.js';
 import { uuidId } from '../point-ids.js';
 import { errorAnswer, failedAnswer } from './answer.js';
 import { elementsOf, entryOf } from './fields.js';
@@ -35,7 +35,7 @@ export function rewritePoint(
 function pointAnswer(id: bigint | string, served: ServedCollection, answer: LookupAnswer): RestAnswer {
   const { status, body, contentType } = answer;
   if (status >= 400) return failedAnswer(answer, (text) => clientText(text, served));
-  const source = new Splices(body);
+  const source = new ByteEdits(body);
   const result = entryOf(scanJson(body), 'result');
   const [point] = elementsOf(result, source);
   if (result === undefined || point === undefined)

@@ -1,7 +1,7 @@
 import { serverVector } from '../hidden-vector.js';
 import type { JsonNode } from '../json/scan.js';
-import type { Text } from '../json/byte-edits.js';
-import { elementsOf, fieldsOf, oneOrMany, STRUCTURES, textOf, valueOf, type Fields } from './fields.js';
+import type { Chunk } from '../json/byte-edits.js';
+import { elementsOf, fieldsOf, oneOrMany, STRUCTURES, textOf, valueOf, type JsonFields } from './fields.js';
 import { readLookup } from './lookup.js';
 import {
   leaveStage,
@@ -10,45 +10,50 @@ import {
   treatmentOf,
   wrapStage,
   type Changes,
-  type Rewriting,
-  type Stage,
+  type RewriteContext,
+  type RestStage,
 } from './stage.js';
-import { readQuery } from './vector-input.js';
+import { readRestQuery } from './vector-input.js';
 import type { StagePlace } from '../rules.js';
 
 /** A query, its prefetches at any depth, and what it returns. @throws Refusal */
-export function rewriteQuery(root: JsonNode, rewriting: Rewriting, { grouped = false } = {}): void {
+export function rewriteQuery(root: JsonNode, rewriting: RewriteContext, { grouped = false } = {}): void {
   const fields = fieldsOf(root, STRUCTURES.query, rewriting.source);
   rewriteStage(root, fields, rewriting, { depth: 0, grouped, into: 'other' });
   applyChanges(fields, resultChanges(fields, rewriting), rewriting);
 }
 
 /** @throws Refusal */
-export function rewriteQueryBatch(root: JsonNode, rewriting: Rewriting): void {
+export function rewriteQueryBatch(root: JsonNode, rewriting: RewriteContext): void {
   for (const search of searchesOf(root, rewriting)) rewriteQuery(search, rewriting);
 }
 
 /** The requests of a batch. */
-export function searchesOf(root: JsonNode, { source }: Rewriting): readonly JsonNode[] {
+export function searchesOf(root: JsonNode, { source }: RewriteContext): readonly JsonNode[] {
   return elementsOf(valueOf(fieldsOf(root, STRUCTURES.searches, source), 'searches'), source);
 }
 
 /** Writes new values of fields where the old ones stand. */
-export function applyChanges(fields: Fields, changes: Changes, { source }: Rewriting): void {
+export function applyChanges(fields: JsonFields, changes: Changes, { source }: RewriteContext): void {
   for (const [name, texts] of changes) {
     const field = fields.get(name);
     if (field !== undefined) source.replace(field.value, texts);
   }
 }
 
-function rewriteStage(node: JsonNode, fields: Fields, rewriting: Rewriting, place: StagePlace): void {
+function rewriteStage(
+  node: JsonNode,
+  fields: JsonFields,
+  rewriting: RewriteContext,
+  place: StagePlace,
+): void {
   const { source } = rewriting;
   const prefetches = oneOrMany(valueOf(fields, 'prefetch'), source);
   const using = serverVector(textOf(fields, 'using', source) ?? '', rewriting.served);
-  const stage: Stage = {
+  const stage: RestStage = {
     fields,
     using,
-    form: readQuery(valueOf(fields, 'query'), source),
+    form: readRestQuery(valueOf(fields, 'query'), source),
     lookup: readLookup(valueOf(fields, 'lookup_from'), using, rewriting),
     hasPrefetch: prefetches.length > 0,
     place,
@@ -71,7 +76,7 @@ function rewriteStage(node: JsonNode, fields: Fields, rewriting: Rewriting, plac
 }
 
 /** What the results of a stage's prefetches go into. */
-function intoOf({ form, place }: Stage): StagePlace['into'] {
+function intoOf({ form, place }: RestStage): StagePlace['into'] {
   if (form.kind === 'unknown') return 'unknown';
   return form.kind === 'fusion' && place.depth === 0 ? 'fusion' : 'other';
 }
@@ -79,9 +84,9 @@ function intoOf({ form, place }: Stage): StagePlace['into'] {
 /** `params` belong to the search for candidates: the prefetch takes their place, so that no comma moves. */
 function addPrefetch(
   node: JsonNode,
-  fields: Fields,
-  { prefetch, changes }: { readonly prefetch: readonly Text[]; readonly changes: Changes },
-  rewriting: Rewriting,
+  fields: JsonFields,
+  { prefetch, changes }: { readonly prefetch: readonly Chunk[]; readonly changes: Changes },
+  rewriting: RewriteContext,
 ): void {
   const { source } = rewriting;
   if (node.kind !== 'object') {
@@ -104,14 +109,14 @@ function addPrefetch(
 }
 
 /** A stage given as an array, written as an object; its `params` went into the prefetch. */
-function objectText(fields: Fields, changes: Changes, { source }: Rewriting): readonly Text[] {
-  const values = new Map<string, readonly Text[]>();
+function objectText(fields: JsonFields, changes: Changes, { source }: RewriteContext): readonly Chunk[] {
+  const values = new Map<string, readonly Chunk[]>();
   for (const [name, { value }] of fields) if (name !== 'params') values.set(name, [source.raw(value)]);
   return writeObject(new Map([...values, ...changes]));
 }
 
 /** A JSON object of values given as text. */
-export function writeObject(values: ReadonlyMap<string, readonly Text[]>): readonly Text[] {
+export function writeObject(values: ReadonlyMap<string, readonly Chunk[]>): readonly Chunk[] {
   const texts = [...values].flatMap(([name, value], i) => [`${i === 0 ? '{' : ','}"${name}":`, ...value]);
   return [...texts, texts.length === 0 ? '{}' : '}'];
 }

@@ -3,7 +3,7 @@ import { readRecord, QUANTIZATION_KEY } from '../../store/quantization-record.js
 import { componentBytes } from '../../store/settings.js';
 import { readThresholds, THRESHOLDS_KEY } from '../../store/thresholds.js';
 import type { JsonNode } from '../json/scan.js';
-import type { Splices } from '../json/byte-edits.js';
+import type { ByteEdits } from '../json/byte-edits.js';
 import { quantizationFromJson, quantizationToJson } from '../settings/quantization-codec.js';
 import { entryOf, stringOf } from './fields.js';
 import type { CodesForm, TargetSettings, VectorSettings } from '../settings/target.js';
@@ -20,7 +20,7 @@ export const JSON_CODES: CodesForm = {
 };
 
 /** @param config `result.config` of GET /collections/{name} */
-export function settingsIn(config: JsonNode | undefined, source: Splices): TargetSettings {
+export function restSettingsIn(config: JsonNode | undefined, source: ByteEdits): TargetSettings {
   const metadata = entryOf(config, 'metadata');
   const textIn = (key: string): string => {
     const value = entryOf(metadata, key);
@@ -38,18 +38,18 @@ export function settingsIn(config: JsonNode | undefined, source: Splices): Targe
     thresholds: readThresholds(textIn(THRESHOLDS_KEY)),
     record: readRecord(textIn(QUANTIZATION_KEY)),
     exact: {
-      set: flagIn(entryOf(entryOf(config, 'strict_mode_config'), ALLOW_EXACT)),
+      set: restFlagIn(entryOf(entryOf(config, 'strict_mode_config'), ALLOW_EXACT)),
       refused: refusesExact(textIn(EXACT_KEY)),
     },
   };
 }
 
 /** True or false; undefined for anything else. */
-export function flagIn(node: JsonNode | undefined): boolean | undefined {
+export function restFlagIn(node: JsonNode | undefined): boolean | undefined {
   return node?.kind === 'true' || node?.kind === 'false' ? node.kind === 'true' : undefined;
 }
 
-function vectorSettings(params: JsonNode, source: Splices): VectorSettings {
+function vectorSettings(params: JsonNode, source: ByteEdits): VectorSettings {
   const datatype = entryOf(params, 'datatype');
   const multivector = entryOf(params, 'multivector_config');
   return {
@@ -61,12 +61,12 @@ function vectorSettings(params: JsonNode, source: Splices): VectorSettings {
   };
 }
 
-function codesIn(node: JsonNode | undefined, source: Splices): string | null {
+function codesIn(node: JsonNode | undefined, source: ByteEdits): string | null {
   const codes = entryOf(node, 'quantization_config');
   return codes === undefined || codes.kind === 'null' ? null : source.raw(codes);
 }
 
-function limitIn(node: JsonNode | undefined, key: string, source: Splices): number | undefined {
+function limitIn(node: JsonNode | undefined, key: string, source: ByteEdits): number | undefined {
   const limit = entryOf(node, key);
   return limit?.kind === 'number' ? Number(source.read(limit)) : undefined;
 }

@@ -1,7 +1,7 @@
 import type { ServedCollection } from '../../../../src/store/served.js';
 import { refuseExactStage } from '../exact-searches.js';
 import type { JsonNode, Span } from '../json/scan.js';
-import { asciiJson, type Splices, type Text } from '../json/byte-edits.js';
+import { asciiJson, type ByteEdits, type Chunk } from '../json/byte-edits.js';
 import {
   countOf,
   elementsOf,
@@ -10,10 +10,10 @@ import {
   stringOf,
   textOf,
   valueOf,
-  type Fields,
+  type JsonFields,
 } from './fields.js';
-import { lookupText, type LookupPlace, type Lookups } from './lookup.js';
-import type { Projection } from './vector-slots.js';
+import { lookupPlaceJson, type RestLookupPlace, type Lookups } from './lookup.js';
+import type { VectorSlots } from './vector-slots.js';
 import { readInput, type QueryForm } from './vector-input.js';
 import {
   candidatesFor,
@@ -24,7 +24,7 @@ import {
   PREFETCH_DEPTH_MAX,
   Refusal,
   refuseTargetLookup,
-  servedBy,
+  findServed,
   treatStage,
   treatWithVector,
   unknownForm,
@@ -34,30 +34,30 @@ import {
 } from '../rules.js';
 
 /** One request on its way to the server. */
-export interface Rewriting {
+export interface RewriteContext {
   readonly served: ServedCollection;
   readonly collections: readonly ServedCollection[];
-  readonly source: Splices;
-  readonly projection: Projection;
+  readonly source: ByteEdits;
+  readonly projection: VectorSlots;
   readonly lookups: Lookups;
 }
 
 /** A stage of a query, or a legacy search. */
-export interface Stage {
-  readonly fields: Fields;
+export interface RestStage {
+  readonly fields: JsonFields;
   /** The vector searched, by the name that the server gets. */
   readonly using: string;
   readonly form: QueryForm;
-  readonly lookup: LookupPlace | null;
+  readonly lookup: RestLookupPlace | null;
   readonly hasPrefetch: boolean;
   readonly place: StagePlace;
 }
 
 /** New texts of fields' values. */
-export type Changes = Map<string, readonly Text[]>;
+export type Changes = Map<string, readonly Chunk[]>;
 
 /** @throws Refusal */
-export function treatmentOf(stage: Stage, { served, source }: Rewriting): Treatment {
+export function treatmentOf(stage: RestStage, { served, source }: RewriteContext): Treatment {
   const { fields, form, using, hasPrefetch } = stage;
   const params = valueOf(fields, 'params');
   const exact = params === undefined ? undefined : fieldsOf(params, STRUCTURES.params, source).get('exact');
@@ -82,8 +82,8 @@ export function treatmentOf(stage: Stage, { served, source }: Rewriting): Treatm
 
 /** MMR in a prefetch, and the limit of the nearest search that says the same; null for every other stage. */
 function diverseLeafOf(
-  { fields, form, place }: Stage,
-  source: Splices,
+  { fields, form, place }: RestStage,
+  source: ByteEdits,
 ): { readonly limit: number | null } | null {
   const diversity = form.kind === 'similarity' ? form.diversity : null;
   if (diversity === null || place.depth === 0) return null;
@@ -92,17 +92,20 @@ function diverseLeafOf(
 }
 
 /** A stage that stays: only the collection named for its ids, or the vector, may have another name. */
-export function leaveStage({ fields, using, lookup, form }: Stage, { served, source }: Rewriting): Changes {
+export function leaveStage(
+  { fields, using, lookup, form }: RestStage,
+  { served, source }: RewriteContext,
+): Changes {
   const changes: Changes = new Map();
   if ((textOf(fields, 'using', source) ?? using) !== using) changes.set('using', [asciiJson(using)]);
   if (lookup === null) return changes;
   if (lookup.reduced?.layout === 'compact' && form.kind === 'similarity')
     throw notStored(lookup.reduced, served);
-  return changes.set('lookup_from', [lookupText(lookup)]);
+  return changes.set('lookup_from', [lookupPlaceJson(lookup)]);
 }
 
 /** Replaces every vector where it stands. @throws Refusal */
-export function projectStage(stage: Stage, rewriting: Rewriting): Changes {
+export function projectStage(stage: RestStage, rewriting: RewriteContext): Changes {
   const { changes, replace } = inputsOf(stage, rewriting);
   for (const input of similarityOf(stage.form).inputs) {
     const text = replace(input);
@@ -113,17 +116,17 @@ export function projectStage(stage: Stage, rewriting: Rewriting): Changes {
 
 /** The search for candidates that a stage gets as its prefetch, and the changes to the stage. @throws Refusal */
 export function wrapStage(
-  stage: Stage,
-  rewriting: Rewriting,
-): { readonly prefetch: readonly Text[]; readonly changes: Changes } {
+  stage: RestStage,
+  rewriting: RewriteContext,
+): { readonly prefetch: readonly Chunk[]; readonly changes: Changes } {
   const { served, source } = rewriting;
   const { fields, lookup } = stage;
   const form = similarityOf(stage.form);
   if (lookup?.reduced?.layout === 'compact') throw notStored(lookup.reduced, served);
   const { changes: inner, replace } = inputsOf(stage, rewriting);
   const inputs = [...form.inputs].sort((a, b) => a.start - b.start);
-  const copy = (part: Span): Text[] => {
-    const texts: Text[] = [];
+  const copy = (part: Span): Chunk[] => {
+    const texts: Chunk[] = [];
     let from = part.start;
     for (const input of inputs) {
       if (input.start < part.start || input.end > part.end) continue;
@@ -137,7 +140,7 @@ export function wrapStage(
   const query = form.write(copy);
   const params = valueOf(fields, 'params');
   const lookupFrom = inner.get('lookup_from');
-  const prefetch: Text[] = [
+  const prefetch: Chunk[] = [
     '{"query":',
     ...query,
     `,"using":${asciiJson(served.compact)},"limit":${candidatesFor(served, wantedOf(stage, source))}`,
@@ -146,7 +149,9 @@ export function wrapStage(
     '}',
   ];
   const changes: Changes =
-    lookup === null ? new Map<string, readonly Text[]>() : new Map([['lookup_from', [lookupText(lookup)]]]);
+    lookup === null
+      ? new Map<string, readonly Chunk[]>()
+      : new Map([['lookup_from', [lookupPlaceJson(lookup)]]]);
   const diverse = diverseLeafOf(stage, source);
   if (diverse !== null) {
     changes.set(
@@ -165,20 +170,20 @@ function similarityOf(form: QueryForm): QueryForm & { readonly kind: 'similarity
 
 /** What becomes of a stage's vectors and ids in the compact space; null for an input that stays as it is. */
 function inputsOf(
-  { lookup, form }: Stage,
-  { served, source, projection, lookups }: Rewriting,
-): { readonly changes: Changes; readonly replace: (input: JsonNode) => Text | null } {
+  { lookup, form }: RestStage,
+  { served, source, projection, lookups }: RewriteContext,
+): { readonly changes: Changes; readonly replace: (input: JsonNode) => Chunk | null } {
   const { reduced } = lookup ?? { reduced: null };
   const sameSpace = reduced?.projector.fingerprint === served.projector.fingerprint;
   const hasIds = similarityOf(form).inputs.some(({ kind }) => kind === 'string' || kind === 'number');
   const changes: Changes = new Map();
   if (lookup !== null) {
     if (hasIds && !sameSpace && reduced?.layout === 'compact') throw notStored(reduced, served);
-    if (sameSpace) changes.set('lookup_from', [lookupText(lookup, reduced.compact)]);
+    if (sameSpace) changes.set('lookup_from', [lookupPlaceJson(lookup, reduced.compact)]);
     else if (hasIds) changes.set('lookup_from', ['null']);
-    else changes.set('lookup_from', [lookupText(lookup)]);
+    else changes.set('lookup_from', [lookupPlaceJson(lookup)]);
   }
-  const replace = (input: JsonNode): Text | null => {
+  const replace = (input: JsonNode): Chunk | null => {
     const read = readInput(input, served, source);
     if (read.kind === 'dense') return projection.add(read.values);
     if (lookup === null || sameSpace) return null;
@@ -188,7 +193,7 @@ function inputsOf(
   return { changes, replace };
 }
 
-function wantedOf({ fields, form, place }: Stage, source: Splices): Wanted {
+function wantedOf({ fields, form, place }: RestStage, source: ByteEdits): Wanted {
   const count = (name: string, otherwise: number): number => countOf(fields, name, source) ?? otherwise;
   const limit = count('limit', place.grouped && place.depth === 0 ? DEFAULT_GROUPS : DEFAULT_LIMIT);
   const considered = form.kind === 'similarity' ? (form.diversity?.candidatesLimit ?? limit) : limit;
@@ -203,7 +208,7 @@ function notStored(place: ServedCollection, served: ServedCollection): Refusal {
 }
 
 /** The changes that what a request wants returned needs. @throws Refusal */
-export function resultChanges(fields: Fields, { served, collections, source }: Rewriting): Changes {
+export function resultChanges(fields: JsonFields, { served, collections, source }: RewriteContext): Changes {
   const changes: Changes = new Map();
   const vectors = selectionText(valueOf(fields, 'with_vector'), served, source);
   if (vectors !== null) changes.set('with_vector', [vectors]);
@@ -214,14 +219,18 @@ export function resultChanges(fields: Fields, { served, collections, source }: R
 }
 
 /** What `with_vector` becomes; null where it stays. @throws Refusal */
-function selectionText(node: JsonNode | undefined, served: ServedCollection, source: Splices): string | null {
+function selectionText(
+  node: JsonNode | undefined,
+  served: ServedCollection,
+  source: ByteEdits,
+): string | null {
   const asked = selectionOf(node, source);
   const selection = asked === null ? 'keep' : treatWithVector(asked, served);
   return selection === 'keep' ? null : `[${selection.names.map(asciiJson).join()}]`;
 }
 
 /** Null for a form that the server refuses. */
-function selectionOf(node: JsonNode | undefined, source: Splices): boolean | readonly string[] | null {
+function selectionOf(node: JsonNode | undefined, source: ByteEdits): boolean | readonly string[] | null {
   if (node === undefined || node.kind === 'false') return false;
   if (node.kind === 'true') return true;
   if (node.kind !== 'array' && node.kind !== 'numbers') return null;
@@ -233,7 +242,7 @@ function selectionOf(node: JsonNode | undefined, source: Splices): boolean | rea
 export function withLookupText(
   node: JsonNode,
   collections: readonly ServedCollection[],
-  source: Splices,
+  source: ByteEdits,
 ): string | null {
   if (node.kind === 'string') {
     const served = lookedUp(stringOf(node, source), collections);
@@ -255,5 +264,5 @@ export function withLookupText(
 
 function lookedUp(name: string, collections: readonly ServedCollection[]): ServedCollection | null {
   refuseTargetLookup(name, collections);
-  return servedBy(name, collections);
+  return findServed(name, collections);
 }

@@ -1,6 +1,6 @@
 import type { ServedCollection } from '../../../../src/store/served.js';
 import type { JsonNode, Span } from '../json/scan.js';
-import type { Splices, Text } from '../json/byte-edits.js';
+import type { ByteEdits, Chunk } from '../json/byte-edits.js';
 import {
   badBody,
   countOf,
@@ -10,7 +10,7 @@ import {
   QUERY_KINDS,
   STRUCTURES,
   valueOf,
-  type Fields,
+  type JsonFields,
 } from './fields.js';
 import { checkDim, inferenceRefused, Refusal, unknownForm, type Diversity } from '../rules.js';
 
@@ -22,7 +22,7 @@ export type QueryForm =
       /** Every value that is a vector or an id. */
       readonly inputs: readonly JsonNode[];
       /** The query that a search for candidates needs (without diversity, for example), by copies of its parts. */
-      readonly write: (copy: (part: Span) => readonly Text[]) => readonly Text[];
+      readonly write: (copy: (part: Span) => readonly Chunk[]) => readonly Chunk[];
       /** How it diversifies its results; null for a query that does not. */
       readonly diversity: Diversity | null;
     };
@@ -38,7 +38,7 @@ const SPARSE_REFUSED = 'Wrong input: Conversion between sparse and regular vecto
 const MULTI_REFUSED = 'Wrong input: Conversion between multi and regular vectors failed';
 
 /** @throws Refusal for fields given twice or of a wrong type */
-export function readQuery(node: JsonNode | undefined, source: Splices): QueryForm {
+export function readRestQuery(node: JsonNode | undefined, source: ByteEdits): QueryForm {
   if (node === undefined) return { kind: 'none' };
   if (node.kind === 'array') {
     const [nearest, mmr, ...more] = node.items;
@@ -61,7 +61,7 @@ export function readQuery(node: JsonNode | undefined, source: Splices): QueryFor
 }
 
 /** Candidates for diversity are simply the nearest. */
-function nearestQuery(nearest: JsonNode, mmr: JsonNode | undefined, source: Splices): QueryForm {
+function nearestQuery(nearest: JsonNode, mmr: JsonNode | undefined, source: ByteEdits): QueryForm {
   if (mmr === undefined) return similarity([nearest], nearest);
   const fields = fieldsOf(mmr, STRUCTURES.mmr, source);
   const number = (name: string): number | null => {
@@ -85,7 +85,10 @@ function similarity(
 }
 
 const INPUTS: Readonly<
-  Record<Exclude<(typeof SIMILARITIES)[number], 'nearest'>, (kinds: Fields, source: Splices) => JsonNode[]>
+  Record<
+    Exclude<(typeof SIMILARITIES)[number], 'nearest'>,
+    (kinds: JsonFields, source: ByteEdits) => JsonNode[]
+  >
 > = {
   recommend: (kinds, source) => examplesOf(kinds.get('recommend')!.value, source),
   context: (kinds, source) => pairsOf(valueOf(kinds, 'context'), source),
@@ -101,13 +104,13 @@ const INPUTS: Readonly<
   },
 };
 
-function examplesOf(node: JsonNode, source: Splices): JsonNode[] {
+function examplesOf(node: JsonNode, source: ByteEdits): JsonNode[] {
   const fields = fieldsOf(node, STRUCTURES.recommendInput, source);
   return ['positive', 'negative'].flatMap((name) => elementsOf(valueOf(fields, name), source));
 }
 
 /** The vectors and ids of one context pair or many. */
-export function pairsOf(node: JsonNode | undefined, source: Splices): JsonNode[] {
+export function pairsOf(node: JsonNode | undefined, source: ByteEdits): JsonNode[] {
   return oneOrMany(node, source).flatMap((pair) => {
     const fields = fieldsOf(pair, STRUCTURES.contextPair, source);
     return [required(fields, 'positive'), required(fields, 'negative')];
@@ -115,7 +118,7 @@ export function pairsOf(node: JsonNode | undefined, source: Splices): JsonNode[]
 }
 
 /** @throws Refusal */
-function required(fields: Fields, name: string): JsonNode {
+function required(fields: JsonFields, name: string): JsonNode {
   const value = fields.get(name)?.value;
   if (value === undefined) throw badBody(`missing field \`${name}\``);
   return value;
@@ -125,7 +128,7 @@ function required(fields: Fields, name: string): JsonNode {
  * A vector or id that is to be compared with reduced vectors.
  * @throws Refusal for every other form
  */
-export function readInput(node: JsonNode, served: ServedCollection, source: Splices): VectorInput {
+export function readInput(node: JsonNode, served: ServedCollection, source: ByteEdits): VectorInput {
   switch (node.kind) {
     case 'numbers':
       return { kind: 'dense', values: node.values };
@@ -150,7 +153,7 @@ export function readInput(node: JsonNode, served: ServedCollection, source: Spli
  * Why an object or array that is no dense vector cannot be one of the reduced space.
  * @param source given where the server also takes a sparse vector as an array of its indices and values
  */
-export function refusedVector(node: JsonNode, served: ServedCollection, source?: Splices): Refusal {
+export function refusedVector(node: JsonNode, served: ServedCollection, source?: ByteEdits): Refusal {
   const rows = node.kind === 'array' ? node.items : [];
   if (source !== undefined && isSparse(rows, source)) return new Refusal(400, SPARSE_REFUSED);
   if (rows.length > 0 && rows.every(({ kind }) => kind === 'numbers')) {
@@ -166,7 +169,7 @@ export function refusedVector(node: JsonNode, served: ServedCollection, source?:
 }
 
 /** Two rows of which the first could be indices: the server does not try further. */
-function isSparse([indices, values, ...more]: readonly JsonNode[], source: Splices): boolean {
+function isSparse([indices, values, ...more]: readonly JsonNode[], source: ByteEdits): boolean {
   if (indices?.kind !== 'numbers' || values?.kind !== 'numbers' || more.length > 0) return false;
   return indices.values.length === values.values.length && /^[\d\s,[\]]*$/.test(source.raw(indices));
 }

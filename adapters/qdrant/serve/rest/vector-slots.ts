@@ -1,16 +1,16 @@
 import { matrix, type Matrix } from '../../../../src/core/matrix.js';
 import type { ServedCollection } from '../../../../src/store/served.js';
 import { float32ArrayJson } from '../json/number.js';
-import type { Slot } from '../json/byte-edits.js';
+import type { PendingBytes } from '../json/byte-edits.js';
 import { checkCompact, checkDim } from '../rules.js';
 
 const NOTHING = new Uint8Array(0);
 
 /** The vectors of one request: collected first, projected together, written where their slots stand. */
-export class Projection {
+export class VectorSlots {
   readonly #served: ServedCollection;
   readonly #rows: Float32Array[] = [];
-  readonly #slots: Slot[] = [];
+  readonly #slots: PendingBytes[] = [];
 
   constructor(served: ServedCollection) {
     this.#served = served;
@@ -21,7 +21,7 @@ export class Projection {
   }
 
   /** @throws Refusal for a wrong length or values that are not finite */
-  add(values: Float32Array): Slot {
+  add(values: Float32Array): PendingBytes {
     checkDim(values, this.#served);
     const slot = { bytes: NOTHING };
     this.#rows.push(values);

@@ -1,5 +1,5 @@
 import type { JsonNode, JsonNumbersNode, JsonObjectNode } from '../json/scan.js';
-import { asciiJson, type Text } from '../json/byte-edits.js';
+import { asciiJson, type Chunk } from '../json/byte-edits.js';
 import {
   badBody,
   elementsOf,
@@ -13,7 +13,7 @@ import {
   type Structure,
 } from './fields.js';
 import { renamedDeletions, serverVector } from '../hidden-vector.js';
-import type { Rewriting } from './stage.js';
+import type { RewriteContext } from './stage.js';
 import { refusedVector } from './vector-input.js';
 import { inferenceRefused, unknownForm } from '../rules.js';
 
@@ -21,7 +21,7 @@ const BAD_VECTOR = 'data did not match any variant of untagged enum VectorStruct
 const BAD_BATCH = 'data did not match any variant of untagged enum BatchVectorStruct';
 
 /** Points written whole. @throws Refusal */
-export function rewriteUpsert(root: JsonNode, rewriting: Rewriting): void {
+export function rewriteUpsert(root: JsonNode, rewriting: RewriteContext): void {
   if (root.kind !== 'object') throw badBody('Invalid PointInsertOperations format');
   const fields = fieldsOf(root, STRUCTURES.upsert, rewriting.source);
   // The server takes one and forgets the other.
@@ -34,13 +34,13 @@ export function rewriteUpsert(root: JsonNode, rewriting: Rewriting): void {
 }
 
 /** Vectors of points that exist. @throws Refusal */
-export function rewriteUpdateVectors(root: JsonNode, rewriting: Rewriting): void {
+export function rewriteUpdateVectors(root: JsonNode, rewriting: RewriteContext): void {
   const fields = fieldsOf(root, STRUCTURES.updateVectors, rewriting.source);
   rewritePoints(valueOf(fields, 'points'), STRUCTURES.pointVectors, rewriting);
 }
 
 /** Names of vectors to delete: the compact one goes with the full one. @throws Refusal */
-export function rewriteDeleteVectors(root: JsonNode, { served, source }: Rewriting): void {
+export function rewriteDeleteVectors(root: JsonNode, { served, source }: RewriteContext): void {
   const fields = fieldsOf(root, STRUCTURES.deleteVectors, source);
   const names = elementsOf(valueOf(fields, 'vector'), source).map((node) => {
     return { node, name: stringOf(node, source) };
@@ -59,7 +59,7 @@ export function rewriteDeleteVectors(root: JsonNode, { served, source }: Rewriti
 }
 
 /** Several updates in one request. @throws Refusal */
-export function rewriteOperations(root: JsonNode, rewriting: Rewriting): void {
+export function rewriteOperations(root: JsonNode, rewriting: RewriteContext): void {
   const { source } = rewriting;
   const operations = elementsOf(valueOf(fieldsOf(root, STRUCTURES.operations, source), 'operations'), source);
   for (const operation of operations) {
@@ -75,7 +75,7 @@ export function rewriteOperations(root: JsonNode, rewriting: Rewriting): void {
   }
 }
 
-function rewritePoints(points: JsonNode | undefined, structure: Structure, rewriting: Rewriting): void {
+function rewritePoints(points: JsonNode | undefined, structure: Structure, rewriting: RewriteContext): void {
   for (const point of elementsOf(points, rewriting.source)) {
     const vector = fieldsOf(point, structure, rewriting.source).get('vector')?.value;
     if (vector !== undefined) rewriteVectors(vector, rewriting);
@@ -83,7 +83,7 @@ function rewritePoints(points: JsonNode | undefined, structure: Structure, rewri
 }
 
 /** The vectors of one point: the default one alone, or by name. */
-function rewriteVectors(node: JsonNode, rewriting: Rewriting): void {
+function rewriteVectors(node: JsonNode, rewriting: RewriteContext): void {
   const { served } = rewriting;
   if (node.kind === 'object') {
     const isInference = isText(node, 'model');
@@ -100,7 +100,7 @@ function rewriteVectors(node: JsonNode, rewriting: Rewriting): void {
 }
 
 /** @returns what the compact vector is, or null where it stands in place of the full one already */
-function rewriteVector(node: JsonNode, rewriting: Rewriting): readonly Text[] | null {
+function rewriteVector(node: JsonNode, rewriting: RewriteContext): readonly Chunk[] | null {
   if (node.kind === 'numbers') return project(node, rewriting);
   if (node.kind === 'array' || node.kind === 'object')
     throw refusedVector(node, rewriting.served, rewriting.source);
@@ -108,7 +108,7 @@ function rewriteVector(node: JsonNode, rewriting: Rewriting): readonly Text[] | 
 }
 
 /** The vectors of many points: default ones, or lists by name. */
-function rewriteBatchVectors(node: JsonNode, rewriting: Rewriting): void {
+function rewriteBatchVectors(node: JsonNode, rewriting: RewriteContext): void {
   const { served } = rewriting;
   if (node.kind === 'object') {
     rewriteNamed(node, rewriting, rewriteVectorList);
@@ -120,8 +120,8 @@ function rewriteBatchVectors(node: JsonNode, rewriting: Rewriting): void {
   if (texts !== null) beside(node, texts, rewriting);
 }
 
-function rewriteVectorList(node: JsonNode, rewriting: Rewriting): readonly Text[] | null {
-  const texts: Text[] = [];
+function rewriteVectorList(node: JsonNode, rewriting: RewriteContext): readonly Chunk[] | null {
+  const texts: Chunk[] = [];
   for (const item of elementsOf(node, rewriting.source)) {
     if (item.kind === 'array' || item.kind === 'object') throw refusedVector(item, rewriting.served);
     if (item.kind !== 'numbers') throw badBody(BAD_BATCH);
@@ -132,8 +132,8 @@ function rewriteVectorList(node: JsonNode, rewriting: Rewriting): readonly Text[
 
 function rewriteNamed(
   node: JsonObjectNode,
-  rewriting: Rewriting,
-  rewrite: (value: JsonNode, rewriting: Rewriting) => readonly Text[] | null,
+  rewriting: RewriteContext,
+  rewrite: (value: JsonNode, rewriting: RewriteContext) => readonly Chunk[] | null,
 ): void {
   const { served, source } = rewriting;
   refuseDuplicates(node.entries);
@@ -147,12 +147,15 @@ function rewriteNamed(
 }
 
 /** A default vector, or a list of them, gets its compact one beside it: both by name. */
-function beside(node: JsonNode, texts: readonly Text[], { served, source }: Rewriting): void {
+function beside(node: JsonNode, texts: readonly Chunk[], { served, source }: RewriteContext): void {
   source.insert(node.start, '{"":');
   source.insert(node.end, `,${asciiJson(served.compact)}:`, texts, '}');
 }
 
-function project(node: JsonNumbersNode, { served, source, projection }: Rewriting): readonly Text[] | null {
+function project(
+  node: JsonNumbersNode,
+  { served, source, projection }: RewriteContext,
+): readonly Chunk[] | null {
   const slot = projection.add(node.values);
   if (served.layout === 'two-stage') return [slot];
   source.replace(node, slot);

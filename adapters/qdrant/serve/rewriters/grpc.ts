@@ -6,25 +6,25 @@ import {
   type GrpcRewrite,
   type GrpcRewriter,
   type GrpcRoute,
-  type Projecting,
+  type PendingRewrite,
 } from '../../../../src/serve/protocol.js';
-import { isDeleted, orStatus, rewriteAnswer } from '../grpc/answer.js';
+import { isDeletedByGrpc, orStatus, rewriteGrpcAnswer } from '../grpc/answer.js';
 import { createdStatus, rewriteCollections } from '../grpc/collections.js';
-import { Projections, type Job, type ServedJob } from '../grpc/batch-projector.js';
+import { BatchProjector, type Job, type ServedJob } from '../grpc/batch-projector.js';
 import { refuseExact } from '../exact-searches.js';
-import { hideVector } from '../grpc/hidden.js';
-import { rewriteLegacy } from '../grpc/legacy.js';
-import { isChange } from '../dual-write/grpc-mutations.js';
+import { hideGrpcVector } from '../grpc/hidden.js';
+import { rewriteGrpcLegacy } from '../grpc/legacy.js';
+import { isGrpcChange } from '../dual-write/grpc-mutations.js';
 import { GrpcLookups } from '../grpc/lookups.js';
 import { METHODS, type MethodRule } from '../grpc/methods.js';
-import { resultIds } from '../grpc/results.js';
+import { grpcResultIds } from '../grpc/results.js';
 import { withClientVectors } from '../hidden-vector.js';
 import { vectorName, withVectors } from '../grpc/selectors.js';
 import { physicalName, rewriteStage } from '../grpc/stage.js';
 import { rewriteWrite } from '../grpc/write.js';
 import { firstText, Malformed, ProtoMessage } from '../protobuf/message.js';
-import { edited, Pieces, type FieldEdit } from '../protobuf/builder.js';
-import { clientText, lookupText, Refusal, refuseTarget, servedBy } from '../rules.js';
+import { edited, ProtoBuilder, type FieldEdit } from '../protobuf/builder.js';
+import { clientText, lookupText, Refusal, refuseTarget, findServed } from '../rules.js';
 
 const UNIMPLEMENTED = 12;
 const PERMISSION_DENIED = 7;
@@ -32,7 +32,7 @@ const PERMISSION_DENIED = 7;
 const COLLECTION = 1;
 const BATCH = 2;
 
-type Begun = GrpcRewrite | Projecting<GrpcRewrite>;
+type Begun = GrpcRewrite | PendingRewrite<GrpcRewrite>;
 type PointsRule = Exclude<MethodRule, { readonly kind: 'pass' } | { readonly kind: CollectionKind }>;
 type CollectionKind = Parameters<typeof rewriteCollections>[0];
 
@@ -45,16 +45,16 @@ export function grpcRewriter(collections: readonly ServedCollection[]): GrpcRewr
     collectionOf,
     begin,
     rewrite: (path, message, lookups) => finished<GrpcRewrite>(begin(path, message, lookups)),
-    rewriteAnswer: (form, message) => rewriteAnswer(form, message, collections),
+    rewriteAnswer: (form, message) => rewriteGrpcAnswer(form, message, collections),
     rewriteStatus: (form, status) => {
-      const served = servedBy(form.collection, collections);
+      const served = findServed(form.collection, collections);
       const { message } = status;
       const shown = served === null ? withClientVectors(message, collections) : clientText(message, served);
       if (form.form === 'lookup') return { ...status, message: lookupText(shown, collections) };
       return createdStatus(form, { ...status, message: shown });
     },
-    isDeleted,
-    resultIds,
+    isDeleted: isDeletedByGrpc,
+    resultIds: grpcResultIds,
   };
 }
 
@@ -74,7 +74,7 @@ function collectionOf(path: string, message: Uint8Array): Addressed | null {
   if (kind === undefined || kind === 'pass' || kind === 'list' || kind === 'changeAliases') return null;
   try {
     const name = firstText(message, COLLECTION);
-    return name === null ? null : { name, changes: isChange(path) };
+    return name === null ? null : { name, changes: isGrpcChange(path) };
   } catch (error) {
     // What cannot be decoded is refused where it is rewritten.
     if (error instanceof Malformed) return null;
@@ -96,17 +96,17 @@ function rewriteCall(call: Call, lookups: readonly Uint8Array[] | undefined): Be
   const message = new ProtoMessage(call.message);
   if (isCollectionRule(rule)) return rewriteCollections(rule.kind, { path, message, collections, lookups });
   const name = message.text(COLLECTION) ?? '';
-  const served = servedBy(name, collections);
+  const served = findServed(name, collections);
   const job = { collections, served, lookups: new GrpcLookups(lookups) };
   if (served === null) {
     refuseTarget(name, collections);
     return rewriteOther({ call, message, rule, name }, job);
   }
-  const projections = new Projections(
+  const projections = new BatchProjector(
     served,
     rule.kind === 'query' || rule.kind === 'legacy' ? 'queries' : 'points',
   );
-  const shown = hideVector(path, message, served);
+  const shown = hideGrpcVector(path, message, served);
   return rewriteServed({ call, message: shown, rule, name }, { ...job, served, projections });
 }
 
@@ -158,7 +158,7 @@ function rewriteOther({ call, message, rule, name }: PointsCall, job: Job): Grpc
 
 interface Rewritten {
   readonly path: string;
-  readonly body: Pieces;
+  readonly body: ProtoBuilder;
 }
 
 function rewritePoints(
@@ -206,11 +206,11 @@ function rewriteSearch(
   const requests = rule.batch === true ? message.all(BATCH) : [message.raw];
   const { requests: rewritten, converted } =
     rule.kind === 'legacy'
-      ? rewriteLegacy(requests, rule.fields, job)
+      ? rewriteGrpcLegacy(requests, rule.fields, job)
       : { requests: requests.map((bytes) => rewriteStage(bytes, rule.fields, job)), converted: false };
   const to = converted && rule.kind === 'legacy' ? rule.becomes : path;
   const [first = new Uint8Array(0)] = rewritten;
-  if (rule.batch !== true) return { path: to, body: new Pieces().raw(first) };
+  if (rule.batch !== true) return { path: to, body: new ProtoBuilder().raw(first) };
   let at = 0;
   const edits = new Map<number, FieldEdit>([
     [COLLECTION, physicalName(job)],

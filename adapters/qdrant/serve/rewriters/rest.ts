@@ -6,7 +6,7 @@ import {
   type Addressed,
   type AnswerForm,
   type LookupAnswer,
-  type Projecting,
+  type PendingRewrite,
   type RestAnswer,
   type RestHead,
   type RestRewrite,
@@ -15,25 +15,25 @@ import {
 } from '../../../../src/serve/protocol.js';
 import { creationTrial } from '../settings/create-trial.js';
 import { scanJson } from '../json/scan.js';
-import { Splices } from '../json/byte-edits.js';
+import { ByteEdits } from '../json/byte-edits.js';
 import {
   DOES_NOT_EXIST,
   failedAnswer,
-  isDeleted,
+  isDeletedByRest,
   NO_ROUTE,
   orRefusal,
-  resultIds,
-  rewriteAnswer,
+  restResultIds,
+  rewriteRestAnswer,
 } from '../rest/answer.js';
 import { rewriteBody, type BodyResult } from '../rest/body.js';
 import { checkDeletion, refuseServedAliases, STANDING } from '../rest/collection.js';
-import { hideVector, scanShown } from '../rest/hidden.js';
+import { hideRestVector, scanShown } from '../rest/hidden.js';
 import { Lookups } from '../rest/lookup.js';
 import { mayLookUp, rewriteOther } from '../rest/other.js';
-import { isChange } from '../dual-write/rest-mutations.js';
+import { isRestChange } from '../dual-write/rest-mutations.js';
 import { parsePath, type RestPath } from '../rest/path.js';
 import { rewritePoint } from '../rest/point.js';
-import { Projection } from '../rest/vector-slots.js';
+import { VectorSlots } from '../rest/vector-slots.js';
 import { actionFor, queryPath, type BodyKind, type RouteAction } from '../rest/routes.js';
 import {
   clientText,
@@ -42,7 +42,7 @@ import {
   lookupText,
   Refusal,
   refuseTarget,
-  servedBy,
+  findServed,
   treatWithVector,
   unknownVector,
 } from '../rules.js';
@@ -65,9 +65,9 @@ export function restRewriter(collections: readonly ServedCollection[]): RestRewr
     route: (head) => orRefusal(() => route(head, collections)),
     begin,
     rewrite: (head, body, lookups) => finished<RestRewrite>(begin(head, body, lookups)),
-    rewriteAnswer: (form, status, body) => rewriteAnswer(form, body, { status, collections }),
-    isDeleted,
-    resultIds,
+    rewriteAnswer: (form, status, body) => rewriteRestAnswer(form, body, { status, collections }),
+    isDeleted: isDeletedByRest,
+    resultIds: restResultIds,
   };
 }
 
@@ -75,7 +75,7 @@ function collectionOf({ method, url }: RestHead): Addressed | null {
   const path = parsePath(url);
   const [first, name] = path.segments;
   if (first !== 'collections' || name === undefined || isAliasChange(method, path)) return null;
-  return { name, changes: isChange(method, path) };
+  return { name, changes: isRestChange(method, path) };
 }
 
 function route({ method, url, headers }: RestHead, collections: readonly ServedCollection[]): RestRoute {
@@ -119,7 +119,7 @@ function servedRequest(
   collections: readonly ServedCollection[],
 ): ServedRequest | null {
   const name = path.segments[1] ?? '';
-  const served = servedBy(name, collections);
+  const served = findServed(name, collections);
   if (served !== null) return { served, name, path, action: actionFor(method, path.segments.slice(2)) };
   if (method === 'PUT' && path.segments.length === 2 && collections.some(({ target }) => target === name))
     throw existing(name);
@@ -201,12 +201,12 @@ interface WholeRequest {
 function rewrite(
   whole: WholeRequest,
   collections: readonly ServedCollection[],
-): RestRewrite | Projecting<RestRewrite> {
+): RestRewrite | PendingRewrite<RestRewrite> {
   const { head, body, lookups } = whole;
   const path = parsePath(head.url);
   if (isAliasChange(head.method, path)) {
     const names = collections.flatMap(({ names: known, target }) => [...known, target]);
-    refuseServedAliases(scanJson(body), new Set(names), new Splices(body));
+    refuseServedAliases(scanJson(body), new Set(names), new ByteEdits(body));
     return unchanged(whole);
   }
   const request = servedRequest(head.method, path, collections);
@@ -221,7 +221,7 @@ function rewrite(
   if (action.kind === 'point')
     return rewritePoint(path.segments[3] ?? '', { served, search: path.search }, lookups);
   if (action.kind === 'conditions')
-    return forwarded(head.method, request, hideVector(action.body, body, served));
+    return forwarded(head.method, request, hideRestVector(action.body, body, served));
   if (action.kind === 'exists') return createAgain(whole, request);
   const failed = lookups?.find(({ status }) => status >= 400);
   const isUpdate = action.kind === 'rewrite' && action.body === 'patch';
@@ -262,12 +262,12 @@ function rewriteServed(
   { head, body, lookups }: WholeRequest,
   request: ServedRequest,
   collections: readonly ServedCollection[],
-): RestRewrite | Projecting<RestRewrite> {
+): RestRewrite | PendingRewrite<RestRewrite> {
   const { served, action, path } = request;
   if (action.kind !== 'rewrite') return unchanged({ head, body, lookups });
   const { body: shown, root } = scanShown(action.body, body, served);
-  const source = new Splices(shown);
-  const projection = new Projection(served);
+  const source = new ByteEdits(shown);
+  const projection = new VectorSlots(served);
   const asked = new Lookups(lookups, path.search);
   const rewriting = { served, collections, source, projection, lookups: asked };
   const result: BodyResult = rewriteBody(action.body, root, rewriting);

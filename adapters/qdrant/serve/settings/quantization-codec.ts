@@ -50,13 +50,13 @@ const KINDS: Readonly<Record<string, { readonly field: number; readonly settings
 };
 
 /** A quantisation that both transports can say. */
-export interface Quantization {
+export interface QuantizationSettings {
   readonly kind: string;
   readonly settings: ReadonlyMap<string, Value>;
 }
 
 /** The quantisation in JSON text; null for a form that is not known. Like the server it ignores unknown keys. */
-export function quantizationFromJson(text: string): Quantization | null {
+export function quantizationFromJson(text: string): QuantizationSettings | null {
   let all: Map<string, unknown>;
   try {
     all = entriesOf(JSON.parse(text));
@@ -72,12 +72,12 @@ export function quantizationFromJson(text: string): Quantization | null {
 }
 
 /** JSON text with the numbers and the order of keys that the server would write. */
-export function quantizationToJson({ kind, settings }: Quantization): string {
+export function quantizationToJson({ kind, settings }: QuantizationSettings): string {
   return JSON.stringify({ [kind]: Object.fromEntries(settings) });
 }
 
 /** The quantisation in the bytes of a QuantizationConfig; null for a form that is not known. */
-export function quantizationFromProto(bytes: Uint8Array): Quantization | null {
+export function quantizationFromProto(bytes: Uint8Array): QuantizationSettings | null {
   try {
     const message = new ProtoMessage(bytes);
     for (const [kind, { field, settings }] of Object.entries(KINDS)) {
@@ -92,7 +92,7 @@ export function quantizationFromProto(bytes: Uint8Array): Quantization | null {
 }
 
 /** The bytes of a QuantizationConfig. */
-export function quantizationToProto({ kind, settings }: Quantization): Uint8Array {
+export function quantizationToProto({ kind, settings }: QuantizationSettings): Uint8Array {
   const { field, settings: known } = KINDS[kind] ?? { field: 0, settings: [] };
   const inner = new ProtoWriter(32);
   for (const { key, field: number, as, names = [], isRequired = false } of known) {
@@ -108,7 +108,7 @@ export function quantizationToProto({ kind, settings }: Quantization): Uint8Arra
 }
 
 /** Whether the server would refuse the quantisation by its limits. */
-export function isOutOfRange({ settings }: Quantization): boolean {
+export function isOutOfRange({ settings }: QuantizationSettings): boolean {
   const quantile = settings.get('quantile');
   return typeof quantile === 'number' && !(quantile >= QUANTILE_MIN && quantile <= QUANTILE_MAX);
 }

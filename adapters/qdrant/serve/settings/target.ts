@@ -79,7 +79,7 @@ export interface VectorChange {
 }
 
 /** The change of the target that has the effect that the client asks for. A limit that is undefined stays as asked. */
-export interface TargetChange extends SettingsChange {
+export interface TargetSettingsChange extends SettingsChange {
   /** Texts of the metadata by key. */
   readonly metadata: ReadonlyMap<string, string>;
 }
@@ -123,7 +123,7 @@ export function planChange(
   settings: TargetSettings,
   change: SettingsChange,
   context: { readonly served: ServedCollection; readonly form: CodesForm },
-): TargetChange | null {
+): TargetSettingsChange | null {
   const limits = planLimits(settings, change, context.served);
   const quantization = planQuantization(settings, change, context);
   if (quantization === null) return null;

@@ -49,7 +49,7 @@ describe('points that were read', () => {
     const batch = toBatch(points, OPTIONS, 0);
     expect([...batch.hasVector]).toEqual([1, 0, 1, 0, 1]);
     const column = { name: 'a', matrix: batch.vectors, has: batch.hasVector };
-    const structs = new PointStructs({ ids: batch.ids, vectors: [column], rest: batch.rest });
+    const structs = new PointStructs({ ids: batch.ids, vectors: [column], extra: batch.extra });
     let allBytes = 0;
     IDS.forEach((id, i) => {
       // PointStruct: id 1, payload 3, vectors 4 (vectors 2: entries 1).
@@ -72,7 +72,7 @@ describe('points that were read', () => {
     const batch = toBatch([retrieved(5n, 0, null)], OPTIONS, 0);
     const column = { name: '', matrix: batch.vectors, has: batch.hasVector };
     const out = new ProtoWriter();
-    new PointStructs({ ids: [5n], vectors: [column], rest: batch.rest }).point(0).write(out, 3);
+    new PointStructs({ ids: [5n], vectors: [column], extra: batch.extra }).point(0).write(out, 3);
     const nothing = message(2, new ProtoWriter());
     const expected = new ProtoWriter().message(1, encodePointId(5n)).message(4, nothing);
     expect(out.finish()).toEqual(message(3, expected).finish());
@@ -94,7 +94,7 @@ describe('points that were read', () => {
   });
 
   test('keep vectors apart from payload', () => {
-    const [first] = toBatch([retrieved(5n, 2, named(1))], OPTIONS, 0).rest;
+    const [first] = toBatch([retrieved(5n, 2, named(1))], OPTIONS, 0).extra;
     const vectors = message(1, entry('b', dense(1, 2)));
     expect(payloadStart(first!)).toBe(vectors.length);
     expect(payloadStart(first!.subarray(vectors.length))).toBe(0);

@@ -8,11 +8,11 @@ import {
   METHOD_NAMES,
   pathOf,
 } from '../../../support/wire/grpc-schemas.js';
-import type { FollowedCollection } from '../../../../src/store/write-guard.js';
+import type { MirroredCollection } from '../../../../src/store/write-guard.js';
 import type { GrpcCall } from '../../../../src/serve/protocol.js';
 import { tinyEncoder } from '../../../support/migrate/fixtures.js';
 
-const FOLLOWED: FollowedCollection = {
+const FOLLOWED: MirroredCollection = {
   ...{ name: 'docs', source: 'docs', target: 'docs_c4' },
   vectors: [{ name: '', distance: 'dot', componentBytes: 4 }],
   compactBytes: 4,

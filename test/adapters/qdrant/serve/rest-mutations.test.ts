@@ -1,10 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
 import { restChanges } from '../../../../adapters/qdrant/serve/dual-write/rest-mutations.js';
-import type { FollowedCollection } from '../../../../src/store/write-guard.js';
+import type { MirroredCollection } from '../../../../src/store/write-guard.js';
 import type { RestRequest } from '../../../../src/serve/protocol.js';
 import { tinyEncoder } from '../../../support/migrate/fixtures.js';
 
-const FOLLOWED: FollowedCollection = {
+const FOLLOWED: MirroredCollection = {
   ...{ name: 'docs', source: 'docs', target: 'docs_c4' },
   vectors: [{ name: '', distance: 'dot', componentBytes: 4 }],
   compactBytes: 4,

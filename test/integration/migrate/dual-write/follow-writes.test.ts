@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openQdrant } from '../../../../adapters/qdrant/index.js';
 import { TldrError } from '../../../../src/core/errors.js';
-import type { Sent, Touched } from '../../../../src/store/write-guard.js';
+import type { Sent, AffectedPoints } from '../../../../src/store/write-guard.js';
 import { formatPointId, type PointId } from '../../../../src/core/point-id.js';
 import { Rng } from '../../../../src/core/rng.js';
 import type { PointCondition, VectorStore } from '../../../../src/store/vector-store.js';
-import { FollowWrites, type FollowOptions } from '../../../../src/migrate/dual-write/mirror-writes.js';
+import { DualWriter, type FollowOptions } from '../../../../src/migrate/dual-write/mirror-writes.js';
 import { planMigration, type MigrationPlan } from '../../../../src/migrate/plan/migration.js';
 import { verifyMigration } from '../../../../src/migrate/verify/all-points.js';
 import { WriteJournal } from '../../../../src/migrate/dual-write/write-journal.js';
@@ -58,10 +58,10 @@ async function createPlain(name: string): Promise<void> {
 async function follow(
   over = store,
   limits: Pick<FollowOptions, 'targetWaitMs' | 'checkNames'> = {},
-): Promise<FollowWrites> {
+): Promise<DualWriter> {
   const journal = await WriteJournal.open(folder);
   const names = { sourceCollection: 'source', targetCollection: 'target' };
-  return new FollowWrites({ source: over, target: over, ...names, encoder, journal, ...limits });
+  return new DualWriter({ source: over, target: over, ...names, encoder, journal, ...limits });
 }
 
 const copy = (): Promise<void> => copyOnce({ plan, store, encoder, batchSize: 16 });
@@ -77,7 +77,7 @@ const json = (filter: object): PointCondition => ({
 const until = async (isSo: () => boolean): Promise<void> => {
   while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 10));
 };
-const onIds = (...ids: PointId[]): Touched => ({ ids, conditions: [] });
+const onIds = (...ids: PointId[]): AffectedPoints => ({ ids, conditions: [] });
 const jsonId = (id: PointId): string => (typeof id === 'bigint' ? String(id) : `"${id}"`);
 
 /** A write as a client makes it, whether it waits or not. */
@@ -106,14 +106,14 @@ async function refusedByDisk(write: () => Promise<unknown>): Promise<void> {
 }
 
 /** One of all kinds of writes, by chance. */
-async function writeSomething(follower: FollowWrites, rng: Rng): Promise<void> {
+async function writeSomething(follower: DualWriter, rng: Rng): Promise<void> {
   const ids = Array.from({ length: 1 + rng.int(3) }, () => idAt(rng.int(POINTS + 50)));
   const list = ids.map(jsonId).join();
   const vector = (): string => `[${Array.from({ length: DIM }, () => rng.normal().toFixed(4)).join()}]`;
   const wait = rng.uniform() < 0.8 ? '?wait=true' : '';
   const kind = rng.int(6);
   const third = { must: [{ key: 'group', match: { value: rng.int(20) } }] };
-  const filtered: Touched = { ids: [], conditions: [json(third)] };
+  const filtered: AffectedPoints = { ids: [], conditions: [json(third)] };
   const filter = JSON.stringify(third);
   if (kind === 0) {
     const points = ids.map(
@@ -139,7 +139,7 @@ async function writeSomething(follower: FollowWrites, rng: Rng): Promise<void> {
 }
 
 /** Several writers at once. */
-async function writeMuch(follower: FollowWrites, seed: number, writes = 40): Promise<void> {
+async function writeMuch(follower: DualWriter, seed: number, writes = 40): Promise<void> {
   const writer = async (at: number): Promise<void> => {
     const rng = new Rng(seed * 100 + at);
     for (let i = 0; i < writes; i++) await writeSomething(follower, rng);
@@ -276,7 +276,7 @@ describe('writes that are followed', () => {
     calls.length = 0;
     const nothing = (): Promise<Sent<null>> => Promise.resolve({ answer: null, outcome: 'applied' });
     await follower.write(onIds(1n), nothing);
-    const byFilter: Touched = {
+    const byFilter: AffectedPoints = {
       ids: [],
       conditions: [json({ must: [{ key: 'group', match: { value: 3 } }] })],
     };
@@ -316,7 +316,10 @@ describe('writes that are followed', () => {
     await createPlain('target');
     const follower = await follow(hiding, { checkNames });
     let sent = 0;
-    const group: Touched = { ids: [], conditions: [json({ must: [{ key: 'group', match: { value: 3 } }] })] };
+    const group: AffectedPoints = {
+      ids: [],
+      conditions: [json({ must: [{ key: 'group', match: { value: 3 } }] })],
+    };
     const write = follower.write(group, () => {
       sent++;
       return Promise.resolve({ answer: null, outcome: 'applied' });
@@ -424,7 +427,7 @@ describe('writes that are followed', () => {
   });
 
   test('a write whose entry the disk refused stands for no point before the copy is finished', async () => {
-    const put = (follower: FollowWrites): Promise<number> =>
+    const put = (follower: DualWriter): Promise<number> =>
       follower.write(onIds(1n), () =>
         send('PUT', '?wait=true', `{"points":[{"id":1,"vector":[${Array(DIM).fill(2).join()}]}]}`),
       );
@@ -573,11 +576,11 @@ describe('writes that are followed', () => {
     const slow = new Proxy(store, {
       get: (of, name) => {
         const value: unknown = Reflect.get(of, name);
-        if (name === 'settle')
+        if (name === 'waitForApplied')
           return async (collection: string): Promise<void> => {
             settled++;
             await held;
-            await store.settle(collection);
+            await store.waitForApplied(collection);
           };
         return typeof value === 'function' ? (value.bind(of) as unknown) : value;
       },
@@ -635,8 +638,8 @@ describe('writes that are followed', () => {
     expect(second.status().open).toBeGreaterThan(0);
     expect(await write()).toBe(200);
     expect(await write()).toBe(200);
-    expect(calls.filter((name) => ['settle', 'matchingIds'].includes(name))).toEqual([
-      'settle',
+    expect(calls.filter((name) => ['waitForApplied', 'matchingIds'].includes(name))).toEqual([
+      'waitForApplied',
       'matchingIds',
       'matchingIds',
     ]);
@@ -645,7 +648,7 @@ describe('writes that are followed', () => {
 
   test('a filter that cannot be looked up stops its write; another collection is no target', async () => {
     const follower = await follow();
-    const wrong: Touched = { ids: [], conditions: [json({ must: [{ key: 'a', match: 'nothing' }] })] };
+    const wrong: AffectedPoints = { ids: [], conditions: [json({ must: [{ key: 'a', match: 'nothing' }] })] };
     let sent = 0;
     const write = follower.write(wrong, () => Promise.resolve({ answer: sent++, outcome: 'applied' }));
     await expect(write).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
@@ -658,7 +661,7 @@ describe('writes that are followed', () => {
   test('a filter selects the same points in either form, more than fit one page', async () => {
     const ids = Array.from({ length: 5000 }, (_, i) => BigInt(1_000_000 + i));
     const rest = ids.map(() => store.packRest('{"group":99}'));
-    await store.upsert('source', { ids, vectors: [], rest });
+    await store.upsert('source', { ids, vectors: [], extra: rest });
     const message = encodeRequest('Points/Scroll', {
       filter: { must: [{ field: { key: 'group', match: { integer: '99' } } }] },
     });

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect } from '@jest/globals';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writePlan } from '../../../../src/migrate/dual-write/journal-state.js';
+import { writeDesiredState } from '../../../../src/migrate/dual-write/journal-state.js';
 import { PlainGrpc } from '../../../support/server/grpc-call.js';
 import { encodeRequest, pathOf } from '../../../support/wire/grpc-schemas.js';
 import { DIM } from '../../../support/migrate/fixtures.js';
@@ -302,7 +302,7 @@ describe('names that change while a collection is migrated', () => {
       await scenario.want({ state: 'copying', side: 'source' }, () => true);
       expect((await upsert(scenario.rest, 'hidden', 8001)).status).toBe(200);
       await hide(name, 'elsewhere');
-      await writePlan(scenario.journal, { state: 'copied', side: 'source' });
+      await writeDesiredState(scenario.journal, { state: 'copied', side: 'source' });
       await scenario.logged(`the alias "${name}" hides`);
       expect(await found(place().url, 'elsewhere', [8001])).toEqual([]);
       await point(name, null);

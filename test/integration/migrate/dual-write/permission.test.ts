@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import type { JsonValue } from '@bufbuild/protobuf';
 import { openQdrant } from '../../../../adapters/qdrant/index.js';
 import type { VectorStore } from '../../../../src/store/vector-store.js';
-import { readReport, writePlan } from '../../../../src/migrate/dual-write/journal-state.js';
+import { readReport, writeDesiredState } from '../../../../src/migrate/dual-write/journal-state.js';
 import { planMigration } from '../../../../src/migrate/plan/migration.js';
 import { encodeRequest, pathOf } from '../../../support/wire/grpc-schemas.js';
 import { contentOf, DIM, fill, tinyEncoder } from '../../../support/migrate/fixtures.js';
@@ -185,7 +185,7 @@ beforeAll(async () => {
   };
   await writeFile(join(folder, 'serve.json'), JSON.stringify(config));
   serving = await startServe(folder, [], { env: { QDRANT_API_KEY: KEY } });
-  await writePlan(join(folder, 'journal'), { state: 'copied', side: 'source' });
+  await writeDesiredState(join(folder, 'journal'), { state: 'copied', side: 'source' });
   for (;;) {
     const report = await readReport(join(folder, 'journal'));
     if (report?.state === 'copied' && report.caughtUp) break;

@@ -145,7 +145,7 @@ describe('a write whose client does not wait for it', () => {
   });
 
   const pointsOf = async (name: string): Promise<string> => {
-    await place().store.settle(name);
+    await place().store.waitForApplied(name);
     const body = JSON.stringify({ limit: 100, with_payload: true, with_vector: true });
     return (await atServer('POST', `/collections/${name}/points/scroll`, body))[1];
   };
@@ -232,7 +232,7 @@ describe('a write whose client does not wait for it', () => {
     const plain = await atServer('PUT', `/collections/${PLAIN}/index`, body);
     expect(await atProxy('PUT', `/collections/${SOURCE}/index`, body)).toEqual(plain);
     for (const name of [SOURCE, scenario.target]) {
-      await place().store.settle(name);
+      await place().store.waitForApplied(name);
       expect((await atServer('GET', `/collections/${name}`, ''))[1]).toContain('"payload_schema":{"group":');
     }
   });
