@@ -22,7 +22,8 @@ import {
 
 export interface RecordFlags extends GlobalFlags {
   readonly record?: string;
-  readonly state?: 'file' | 'qdrant';
+  /** `qdrant` is the earlier name of `database`. */
+  readonly state?: 'file' | 'database' | 'qdrant';
 }
 
 /** The two collections of a migration, as its commands name them. */
@@ -50,9 +51,9 @@ export function withRecordFlags(command: Command): Command {
     .addOption(
       new Option(
         '--state <where>',
-        `file: a file keeps the progress; qdrant: a small collection of the server does (${STATE_COLLECTION}), for every machine that reaches it`,
+        `file: a file keeps the progress; database: a small collection of the server does (${STATE_COLLECTION}), for every machine that reaches it; qdrant: the earlier name of database`,
       )
-        .choices(['file', 'qdrant'])
+        .choices(['file', 'database', 'qdrant'])
         .default('file'),
     );
 }
@@ -69,15 +70,19 @@ export async function placeOf(
   if ([source, target].includes(STATE_COLLECTION))
     throw new TldrError('INVALID_ARGUMENT', `${STATE_COLLECTION} holds the records of migrations, no data`);
   const { state, record } = flags;
-  if (state !== 'qdrant')
+  if (!isInDatabase(state))
     return recordFile(
       record ??
         (await recordFileIn(config.stateFolder, { sourceCollection: source, targetCollection: target })),
     );
   if (record !== undefined)
-    throw new TldrError('INVALID_ARGUMENT', 'give one of --record <file> and --state qdrant');
+    throw new TldrError('INVALID_ARGUMENT', 'give one of --record <file> and --state database');
   const { signal, log } = run;
   return recordInStore(await openRecords(config, log), { source, target }, { signal, log });
+}
+
+function isInDatabase(state: RecordFlags['state']): boolean {
+  return state === 'database' || state === 'qdrant';
 }
 
 /** A command on the same migration, to be told to people. */
@@ -86,7 +91,7 @@ export function commandFor(
   { source, target }: Pair,
   { state, record }: RecordFlags,
 ): string {
-  const where = state === 'qdrant' ? ' --state qdrant' : record === undefined ? '' : ` --record ${record}`;
+  const where = isInDatabase(state) ? ' --state database' : record === undefined ? '' : ` --record ${record}`;
   return `migrate ${command} ${source} ${target}${where}`;
 }
 

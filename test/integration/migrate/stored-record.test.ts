@@ -97,7 +97,7 @@ test('killed in the copy and resumed from another folder with the encoder alone,
     QDRANT_TLDR_GRPC_URL: at.server.grpcUrl,
   };
   const there = (...args: string[]): ReturnType<typeof runCli> =>
-    runCli(['migrate', ...args, '--state', 'qdrant', '--json'], { cwd: elsewhere, env });
+    runCli(['migrate', ...args, '--state', 'database', '--json'], { cwd: elsewhere, env });
   const lost = await there('resume', 'source', 'killed', '--yes');
   expect(lost.code).toBe(4);
   expect(lost.stderr).toContain(tinyEncoder().fingerprint);
@@ -238,9 +238,9 @@ test('a migration recorded in a file is not gone on with by the server, nor the 
   const start = (target: string, ...args: string[]): ReturnType<CliPlace['cli']> =>
     at.cli('migrate', 'start', 'source', target, '--encoder', 'enc.onnx', '--yes', ...args);
   expect((await start('in-file', '--record', 'one.json')).code).toBe(0);
-  expect((await start('in-server', '--state', 'qdrant')).code).toBe(0);
+  expect((await start('in-server', '--state', 'database')).code).toBe(0);
   const before = await entries();
-  const byServer = await start('in-file', '--state', 'qdrant');
+  const byServer = await start('in-file', '--state', 'database');
   expect(byServer.stderr).toContain('its migration is recorded in a file');
   expect(byServer.code).toBe(9);
   expect(await entries()).toBe(before);
@@ -249,14 +249,14 @@ test('a migration recorded in a file is not gone on with by the server, nor the 
   expect(byFile.code).toBe(9);
   expect((await readdir(at.cwd)).sort()).toEqual(['enc.onnx', 'one.json']);
   // Both go on by their own, and one that was lost is begun again where it was.
-  expect((await start('in-server', '--state', 'qdrant')).code).toBe(0);
+  expect((await start('in-server', '--state', 'database')).code).toBe(0);
   await rm(join(at.cwd, 'one.json'));
   expect((await start('in-file', '--record', 'other.json')).code).toBe(0);
   // As older versions made them: nothing says where the record is.
   const { metadata } = await at.store.describe('in-file');
   expect(metadata[RECORD_KEY]).toBe('"file"');
   await at.store.setMetadata('in-file', { [RECORD_KEY]: 'null' });
-  expect((await start('in-file', '--state', 'qdrant')).code).toBe(0);
+  expect((await start('in-file', '--state', 'database')).code).toBe(0);
   await rm(join(at.cwd, 'other.json'));
 });
 
@@ -280,11 +280,11 @@ test('the collection of records is neither migrated nor served, and a record has
   );
   expect(served.code).toBe(2);
   expect(served.stderr).toContain('is not served');
-  const both = await at.cli('migrate', 'status', 'source', 'x', '--state', 'qdrant', '--record', 'r.json');
+  const both = await at.cli('migrate', 'status', 'source', 'x', '--state', 'database', '--record', 'r.json');
   expect(both.code).toBe(2);
   await at.rest('DELETE', `/collections/${STATE_COLLECTION}`, {});
   await at.rest('PUT', `/collections/${STATE_COLLECTION}`, { vectors: { size: 4, distance: 'Dot' } });
-  const args = ['source', 'x', '--encoder', 'enc.onnx', '--yes', '--state', 'qdrant'];
+  const args = ['source', 'x', '--encoder', 'enc.onnx', '--yes', '--state', 'database'];
   const foreign = await at.cli('migrate', 'start', ...args);
   expect(foreign.code).toBe(5);
   expect(foreign.stderr).toContain('was not made for records');

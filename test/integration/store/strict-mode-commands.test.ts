@@ -186,7 +186,7 @@ onConfigured(
       await fillStore(store, 'own', POINTS);
       const options = { ...migration('own'), source: store, target: store };
       await expect(migrateCollection(options)).resolves.toMatchObject({ verify: { ok: true } });
-      const flags = ['--encoder', 'enc.onnx', '--layout', 'compact', '--state', 'qdrant', '--yes'];
+      const flags = ['--encoder', 'enc.onnx', '--layout', 'compact', '--state', 'database', '--yes'];
       const env = { QDRANT_URL: server.url, QDRANT_TLDR_GRPC_URL: server.grpcUrl };
       const recorded = await runCli(['migrate', 'start', 'own', 'own_c', ...flags], { cwd: place.cwd, env });
       expect(recorded).toMatchObject({ code: 0 });
