@@ -1,10 +1,3 @@
-export {
-  withProjection,
-  type ProjectableClient,
-  type ProjectedCollection,
-  type ProjectionOptions,
-} from '../adapters/qdrant/client/with-projection.js';
-export { openQdrant, type OpenQdrantOptions } from '../adapters/qdrant/index.js';
 export type { Distance } from './core/distance.js';
 export { Encoder, type EncoderLayer, type EncoderMetadata, type EncoderNetwork } from './encoder/model.js';
 export { isTldrError, TldrError, type ErrorCode } from './core/errors.js';

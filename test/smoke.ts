@@ -14,4 +14,14 @@ if (z.rows !== ROWS || z.cols !== 8 || !z.data.every(Number.isFinite)) throw new
 const { buildKnnGraph } = await import('../src/index.js');
 const graph = await buildKnnGraph(x, { k: 5, distance: 'cosine', seed: 1, method: 'hnsw' });
 if (graph.recall < 0.9) throw new Error(`neighbour recall ${graph.recall}`);
+// Every entry of the package, as others import it.
+const entries: readonly (readonly [string, string])[] = [
+  ['qdrant-tldr', 'trainEncoder'],
+  ['qdrant-tldr/qdrant', 'openQdrant'],
+  ['qdrant-tldr/memory', 'openMemory'],
+];
+for (const [entry, name] of entries) {
+  const exported: object = (await import(entry)) as object;
+  if (!(name in exported)) throw new Error(`${entry} does not export ${name}`);
+}
 process.stdout.write(`smoke test passed on Node ${process.version}\n`);

@@ -11,6 +11,13 @@ import type { StateStore } from '../../src/store/state-store.js';
 import type { Log } from '../../src/core/run.js';
 import type { VectorStore } from '../../src/store/vector-store.js';
 
+export {
+  withProjection,
+  type ProjectableClient,
+  type ProjectedCollection,
+  type ProjectionOptions,
+} from './client/with-projection.js';
+
 export interface OpenQdrantOptions {
   /** REST address, for example `http://127.0.0.1:6333`. */
   readonly url: string;
