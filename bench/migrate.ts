@@ -201,7 +201,7 @@ async function migrate({ url, grpcUrl, folder, target }: Place, mark: () => void
     ...{
       encoder: await Encoder.load(encoderFile(folder)),
       recordPath: join(folder, `${target}.json`),
-      lanes: LANES.migrate,
+      concurrency: LANES.migrate,
       batchSize: BATCH,
     },
     onProgress: ({ step, done, total }) => {

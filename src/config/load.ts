@@ -12,6 +12,9 @@ const CONFIG_FILE = 'qdrant-tldr.config.json';
 /** Set in every pod of a Kubernetes Indexed Job. */
 const JOB_INDEX = 'JOB_COMPLETION_INDEX';
 const PREFIX = 'QDRANT_TLDR_';
+/** Earlier names of settings, which keep working; the present name wins where both are given. */
+const EARLIER_NAMES: Readonly<Record<string, string>> = { lanes: 'concurrency' };
+const EARLIER_VARIABLES: Readonly<Record<string, string>> = { QDRANT_TLDR_LANES: 'QDRANT_TLDR_CONCURRENCY' };
 /** Room for tens of thousands of served collections. */
 const CONFIG_BYTES_MAX = 16 * 1024 ** 2;
 /** A header takes no longer key. */
@@ -23,7 +26,7 @@ export interface Config {
   readonly apiKey: string | undefined;
   readonly timeoutMs: number;
   readonly threads: number;
-  readonly lanes: number;
+  readonly concurrency: number;
   readonly batchSize: number;
   /** Which of several migration workers this is, from 1; null for the only one. */
   readonly worker: { readonly index: number; readonly of: number } | null;
@@ -66,26 +69,20 @@ export interface ConfigInput {
  */
 export function loadConfig(input: ConfigInput = {}): Config {
   const given = input.environment ?? process.env;
-  const environment = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== ''));
-  const variables = new Map(Object.entries(SETTINGS).map(([name, { env }]) => [env, name]));
-  for (const variable of Object.keys(given)) {
-    if (variable.startsWith(PREFIX) && !variables.has(variable)) {
-      const known = [...variables.keys()].join(', ');
-      throw new TldrError('INVALID_ARGUMENT', `unknown environment variable ${variable}: known are ${known}`);
-    }
-  }
+  const environment = knownEnvironment(given);
   const settings = convict(SETTINGS, { env: environment, args: [] });
   const from = new Map(Object.keys(SETTINGS).map((name) => [name, 'default']));
   const file = input.file ?? (existsSync(CONFIG_FILE) ? CONFIG_FILE : undefined);
   let collections: Config['collections'] = {};
   if (file !== undefined) {
     // Names of collections are no settings: the schema's library would take their dots for levels.
-    const { collections: served, ...values } = readConfigFile(file);
+    const { collections: served, ...values } = renamed(readConfigFile(file), EARLIER_NAMES);
     if (served !== undefined) collections = parseServedSettings(served, dirname(file));
     settings.load(values);
     for (const name of Object.keys(values)) from.set(name, file);
   }
-  for (const [variable, name] of variables) if (environment[variable] !== undefined) from.set(name, variable);
+  for (const [name, { env }] of Object.entries(SETTINGS))
+    if (environment[env] !== undefined) from.set(name, givenName(env, given));
   const flags = Object.entries(input.flags ?? {}).filter(([, value]) => value !== undefined);
   for (const [name] of flags) from.set(name, 'flag');
   try {
@@ -131,6 +128,47 @@ export function loadConfig(input: ConfigInput = {}): Config {
     collections,
     shown: { ...shown, collections: shownCollections(collections, file) },
   };
+}
+
+/**
+ * The variables that are set, by their present names.
+ * @throws INVALID_ARGUMENT for an unknown one with the product's prefix
+ */
+function knownEnvironment(
+  given: Readonly<Record<string, string | undefined>>,
+): Record<string, string | undefined> {
+  const known = Object.values(SETTINGS).map(({ env }): string => env);
+  for (const variable of Object.keys(given)) {
+    const isKnown = known.includes(variable) || Object.hasOwn(EARLIER_VARIABLES, variable);
+    if (variable.startsWith(PREFIX) && !isKnown)
+      throw new TldrError(
+        'INVALID_ARGUMENT',
+        `unknown environment variable ${variable}: known are ${known.join(', ')}`,
+      );
+  }
+  return renamed(
+    Object.fromEntries(Object.entries(given).filter(([, value]) => value !== '')),
+    EARLIER_VARIABLES,
+  );
+}
+
+/** A variable, or the earlier name of it that was given. */
+function givenName(variable: string, given: Readonly<Record<string, string | undefined>>): string {
+  const earlier = Object.keys(EARLIER_VARIABLES).find((name) => EARLIER_VARIABLES[name] === variable);
+  return (given[variable] ?? '') === '' && earlier !== undefined ? earlier : variable;
+}
+
+/** The entries by their present names. */
+function renamed<T>(
+  entries: Readonly<Record<string, T>>,
+  names: Readonly<Record<string, string>>,
+): Record<string, T> {
+  const earlier = Object.entries(entries).filter(([name]) => Object.hasOwn(names, name));
+  const present = Object.entries(entries).filter(([name]) => !Object.hasOwn(names, name));
+  return Object.fromEntries([
+    ...earlier.map(([name, value]) => [names[name] ?? name, value] as const),
+    ...present,
+  ]);
 }
 
 function shownCollections(

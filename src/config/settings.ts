@@ -77,11 +77,11 @@ export const SETTINGS = {
     default: 2,
     env: 'QDRANT_TLDR_THREADS',
   },
-  lanes: {
+  concurrency: {
     doc: 'ranges a migration copies at the same time',
     format: 'count',
     default: 3,
-    env: 'QDRANT_TLDR_LANES',
+    env: 'QDRANT_TLDR_CONCURRENCY',
   },
   worker: {
     doc: 'migrate: which of several workers this is, such as 2/4; job/4: by the index of a Kubernetes Indexed Job; empty: the only one',

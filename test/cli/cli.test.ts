@@ -104,11 +104,11 @@ test.each([
 test('config prints values, where they come from, and no secret', async () => {
   const { code, json, stdout } = await runCli(['config', '--json'], {
     cwd,
-    env: { QDRANT_API_KEY: 'hidden-key', QDRANT_TLDR_LANES: '5' },
+    env: { QDRANT_API_KEY: 'hidden-key', QDRANT_TLDR_CONCURRENCY: '5' },
   });
   expect(code).toBe(0);
   expect(json()).toMatchObject({
-    lanes: { value: 5, from: 'QDRANT_TLDR_LANES' },
+    concurrency: { value: 5, from: 'QDRANT_TLDR_CONCURRENCY' },
     apiKey: { value: '********' },
   });
   expect(stdout).not.toContain('hidden-key');

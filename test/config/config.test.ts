@@ -14,22 +14,22 @@ function file(content: unknown): string {
 }
 
 test('an empty variable counts as not set', () => {
-  const path = file({ url: 'http://file:1', lanes: 5 });
-  const environment = { QDRANT_URL: '', QDRANT_TLDR_LANES: '' };
-  expect(loadConfig({ file: path, environment })).toMatchObject({ url: 'http://file:1', lanes: 5 });
+  const path = file({ url: 'http://file:1', concurrency: 5 });
+  const environment = { QDRANT_URL: '', QDRANT_TLDR_CONCURRENCY: '' };
+  expect(loadConfig({ file: path, environment })).toMatchObject({ url: 'http://file:1', concurrency: 5 });
   expect(() => loadConfig({ environment: { QDRANT_TLDR_URL: '' } })).toThrow('unknown environment variable');
 });
 
 test('flags come before the environment, that before the file, that before defaults', () => {
-  const path = file({ url: 'http://file:1', lanes: 5, batchSize: 7 });
+  const path = file({ url: 'http://file:1', concurrency: 5, batchSize: 7 });
   const config = loadConfig({
     file: path,
-    environment: { QDRANT_URL: 'http://env:1', QDRANT_TLDR_LANES: '6' },
+    environment: { QDRANT_URL: 'http://env:1', QDRANT_TLDR_CONCURRENCY: '6' },
     flags: { url: 'http://flag:1', threads: undefined },
   });
   expect(config).toMatchObject({
     url: 'http://flag:1',
-    lanes: 6,
+    concurrency: 6,
     batchSize: 7,
     threads: 2,
     grpcUrl: undefined,
@@ -38,10 +38,26 @@ test('flags come before the environment, that before the file, that before defau
     Object.fromEntries(Object.entries(config.shown).map(([name, { from }]) => [name, from])),
   ).toMatchObject({
     url: 'flag',
-    lanes: 'QDRANT_TLDR_LANES',
+    concurrency: 'QDRANT_TLDR_CONCURRENCY',
     batchSize: path,
     threads: 'default',
   });
+});
+
+test('earlier names keep working, and the present ones come first', () => {
+  const path = file({ lanes: 5 });
+  const inFile = loadConfig({ file: path, environment: {} });
+  expect(inFile).toMatchObject({ concurrency: 5, shown: { concurrency: { from: path } } });
+  const environment = { QDRANT_TLDR_LANES: '6' };
+  expect(loadConfig({ file: path, environment })).toMatchObject({
+    ...{ concurrency: 6, shown: { concurrency: { from: 'QDRANT_TLDR_LANES' } } },
+  });
+  const both = { ...environment, QDRANT_TLDR_CONCURRENCY: '7' };
+  expect(loadConfig({ environment: both })).toMatchObject({
+    ...{ concurrency: 7, shown: { concurrency: { from: 'QDRANT_TLDR_CONCURRENCY' } } },
+  });
+  expect(loadConfig({ file: file({ concurrency: 8, lanes: 5 }), environment: {} }).concurrency).toBe(8);
+  expect(() => loadConfig({ environment: { QDRANT_TLDR_LANES: 'many' } })).toThrow('QDRANT_TLDR_LANES');
 });
 
 test('secrets are masked where values are shown, and read from a file when asked', () => {
@@ -71,7 +87,7 @@ test('a key file that the environment names comes before a key in the configurat
 });
 
 describe.each([
-  ['lanes', 'QDRANT_TLDR_LANES'],
+  ['concurrency', 'QDRANT_TLDR_CONCURRENCY'],
   ['threads', 'QDRANT_TLDR_THREADS'],
   ['batchSize', 'QDRANT_TLDR_BATCH_SIZE'],
   ['timeoutMs', 'QDRANT_TLDR_TIMEOUT_MS'],
@@ -127,7 +143,7 @@ describe('refuses', () => {
   test.each<[string, Parameters<typeof loadConfig>[0]]>([
     ['an unknown key in the file', { file: file({ urll: 'x' }), environment: {} }],
     ['an unknown variable', { environment: { QDRANT_TLDR_URL: 'x' } }],
-    ['a malformed number in the environment', { environment: { QDRANT_TLDR_LANES: 'many' } }],
+    ['a malformed number in the environment', { environment: { QDRANT_TLDR_CONCURRENCY: 'many' } }],
     ['a malformed number in the file', { file: file({ threads: -1 }), environment: {} }],
     ['an unknown log level', { environment: {}, flags: { logLevel: 'loud' } }],
     ['a file that is no JSON', { file: file('{'), environment: {} }],

@@ -37,7 +37,7 @@ function options(changes: Partial<MigrateOptions> = {}): MigrateOptions {
     encoder,
     recordPath: join(folder, `record-${records}.json`),
     batchSize: 16,
-    lanes: 1,
+    concurrency: 1,
     ...changes,
   };
 }
@@ -240,7 +240,7 @@ test('stopped anywhere, with any batches and ranges, it ends equal when run agai
       fc.integer({ min: 1, max: 90 }),
       fc.integer({ min: 1, max: 3 }),
       fc.array(fc.integer({ min: 1, max: 40 }), { maxLength: 4 }),
-      async (batchSize, lanes, stops) => {
+      async (batchSize, concurrency, stops) => {
         const target = `target-${run++}`;
         const recordPath = join(folder, `${target}.json`);
         for (const stop of stops) {
@@ -262,12 +262,12 @@ test('stopped anywhere, with any batches and ranges, it ends equal when run agai
               targetCollection: target,
               recordPath,
               batchSize,
-              lanes,
+              concurrency,
               signal: controller.signal,
             }),
           ).catch((error: unknown) => expect(error).toMatchObject({ message: 'connection lost' }));
         }
-        await migrateCollection(options({ targetCollection: target, recordPath, batchSize, lanes }));
+        await migrateCollection(options({ targetCollection: target, recordPath, batchSize, concurrency }));
         expect(await contentOf(store, target)).toEqual(expected);
         expect(JSON.parse(await readFile(recordPath, 'utf8'))).toMatchObject({ phase: 'verified' });
       },

@@ -47,7 +47,7 @@ function start(changes: Partial<PlacedMigration> = {}): ReturnType<typeof startM
     encoder,
     place,
     batchSize: 16,
-    lanes: 1,
+    concurrency: 1,
     ...changes,
   });
 }

@@ -14,6 +14,8 @@ export interface GlobalFlags extends ConsoleFlags {
   readonly grpcUrl?: string;
   readonly logLevel?: string;
   readonly threads?: number;
+  readonly concurrency?: number;
+  /** The earlier name of `concurrency`. */
   readonly lanes?: number;
   readonly batchSize?: number;
   readonly worker?: string;
@@ -46,9 +48,10 @@ export function withWriteFlags(command: Command): Command {
  */
 export function configOf(flags: GlobalFlags, more: Readonly<Record<string, unknown>> = {}): Config {
   const { url, grpcUrl, logLevel, threads, lanes, batchSize, worker } = flags;
+  const { concurrency = lanes } = flags;
   return loadConfig({
     file: flags.config,
-    flags: { url, grpcUrl, logLevel, threads, lanes, batchSize, worker, ...more },
+    flags: { url, grpcUrl, logLevel, threads, concurrency, batchSize, worker, ...more },
   });
 }
 

@@ -132,7 +132,10 @@ interface ResumeFlags extends RecordFlags, HookFlags, TuneFlags, CatchUpFlags {
 
 function withCopyFlags(command: Command): Command {
   return withCatchUpFlags(withTuneFlags(command))
-    .option('--lanes <n>', 'ranges copied at the same time', wholeNumber)
+    .option('--concurrency <n>', 'ranges copied at the same time', wholeNumber)
+    .addOption(
+      new Option('--lanes <n>', 'the earlier name of --concurrency').argParser(wholeNumber).hideHelp(),
+    )
     .option('--batch-size <n>', 'points per request', wholeNumber)
     .option(
       '--worker <i/n>',
@@ -234,9 +237,9 @@ async function copy(
   const { sourceCollection: source, targetCollection: target } = request;
   const { signal, log, onProgress } = run;
   const hook = hooksOf(flags, config, signal);
-  const { lanes, batchSize } = config;
+  const { concurrency, batchSize } = config;
   const tuning = tuningOf(flags);
-  const how = { place, encoderFile, journal, hook, tuning, lanes, batchSize, signal, log, onProgress };
+  const how = { place, encoderFile, journal, hook, tuning, concurrency, batchSize, signal, log, onProgress };
   run.say(
     `progress is kept in ${place.label}; if this stops, \`${commandFor('resume', { source, target }, flags)}\` goes on`,
   );

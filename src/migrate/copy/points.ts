@@ -26,7 +26,7 @@ export interface CopyRequest {
   readonly componentBytes: number;
   readonly points: number;
   /** Ranges copied at the same time. */
-  readonly lanes: number;
+  readonly concurrency: number;
   readonly batchSize: number;
   /** Shortest time between two saves of the record while copying; 0 saves after every write. */
   readonly saveIntervalMs: number;
@@ -42,7 +42,7 @@ export interface CopyRequest {
  * @throws INVALID_DATA naming a point that cannot be projected, ABORTED
  */
 export async function copyPoints(request: CopyRequest, run: RunOptions = {}): Promise<number> {
-  const { record, lanes, points, saveIntervalMs } = request;
+  const { record, concurrency, points, saveIntervalMs } = request;
   const todo = record.ranges.filter(({ complete }) => !complete);
   let copied = 0;
   let savedAtMs = performance.now();
@@ -67,7 +67,7 @@ export async function copyPoints(request: CopyRequest, run: RunOptions = {}): Pr
     }
   };
   const settled = await Promise.allSettled(
-    Array.from({ length: Math.max(1, lanes) }, () =>
+    Array.from({ length: Math.max(1, concurrency) }, () =>
       lane().catch((error: unknown) => {
         stop.abort(error);
         throw error;

@@ -9,7 +9,7 @@ export interface MigrationOptions extends MigrationRequest, RunOptions {
   /** Kept in the record, for later commands to find the encoder. */
   readonly encoderFile?: string | undefined;
   readonly hook?: MigrationHook | undefined;
-  readonly lanes?: number;
+  readonly concurrency?: number;
   readonly batchSize?: number;
   /** Shortest time between two saves of the record while copying. */
   readonly saveIntervalMs?: number;

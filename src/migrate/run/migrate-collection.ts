@@ -16,12 +16,12 @@ import {
 import { planMigration, type MigrationPlan } from '../plan/migration.js';
 import { recordFile } from '../state/in-file.js';
 import type { StateLock, StateLocation } from '../state/location.js';
-import { LANES, runFollowing, runPhases, workOn, type Work } from './phases.js';
+import { CONCURRENCY, runFollowing, runPhases, workOn, type Work } from './phases.js';
 import { joinShares } from '../state/split.js';
 import { retune } from '../throttle/settings.js';
 import type { VerifyReport } from '../verify/all-points.js';
 
-const RANGES_PER_LANE = 4;
+const RANGES_PER_COPIER = 4;
 /** Below this many points splitting into ranges costs more than it gains. */
 const SPLIT_POINTS_MIN = 5_000;
 
@@ -199,10 +199,10 @@ async function newRecord(
   options: PlacedMigration,
   workers: number,
 ): Promise<MigrationState> {
-  const { source, lanes = LANES } = options;
+  const { source, concurrency = CONCURRENCY } = options;
   const keys: readonly (ShardKey | null)[] =
     plan.sourceSpec.shardKeys.length === 0 ? [null] : plan.sourceSpec.shardKeys;
-  const parts = plan.points < SPLIT_POINTS_MIN ? 1 : workers * lanes * RANGES_PER_LANE;
+  const parts = plan.points < SPLIT_POINTS_MIN ? 1 : workers * concurrency * RANGES_PER_COPIER;
   const ranges: MigrationState['ranges'] = [];
   for (const shardKey of keys) {
     const split = await source.splitRanges(plan.sourceCollection, { parts, shardKey: shardKey ?? undefined });

@@ -18,7 +18,7 @@ import { verifyMigration, type VerifyReport } from '../verify/all-points.js';
 /** Phases that read the source for the target. */
 const READING: readonly Phase[] = ['creating', 'copying', 'repairing'];
 /** Ranges copied at the same time where nobody says. */
-export const LANES = 3;
+export const CONCURRENCY = 3;
 const BATCH_SIZE = 256;
 const SAVE_INTERVAL_MS = 500;
 
@@ -149,13 +149,13 @@ export async function copyRanges(work: Work, pace: Throttle): Promise<number> {
   const { plan, record, options, run, save } = work;
   if (record.phase !== 'copying') return 0;
   run.log?.('info', 'copying');
-  const { source, target, encoder, lanes = LANES, saveIntervalMs = SAVE_INTERVAL_MS } = options;
+  const { source, target, encoder, concurrency = CONCURRENCY, saveIntervalMs = SAVE_INTERVAL_MS } = options;
   const { points } = plan;
   const { batchSize } = run;
   const componentBytes = componentBytesOf(plan.targetSpec, plan.compactName);
   const request = {
     ...{ source, target, encoder, record, componentBytes, points },
-    ...{ lanes, batchSize, saveIntervalMs, save, pace },
+    ...{ concurrency, batchSize, saveIntervalMs, save, pace },
   };
   const copied = await copyPoints({ ...request, rangeDone: () => tell(work, 'range-done') }, run);
   await enter(work, 'finishing');

@@ -140,7 +140,7 @@ test.each([
   const place = recordFile(join(folder, `${target}.json`));
   const sides = { source: store, target: store, place };
   const names = { sourceCollection: 'sharded', targetCollection: target };
-  const how = { encoder: tinyEncoder(), layout: 'two-stage', lanes: 1, batchSize: 40, hook } as const;
+  const how = { encoder: tinyEncoder(), layout: 'two-stage', concurrency: 1, batchSize: 40, hook } as const;
   const report = await startMigration({ ...sides, ...names, ...how });
   expect(ranges).toBeGreaterThan(8);
   await restarted;

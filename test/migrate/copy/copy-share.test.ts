@@ -47,7 +47,7 @@ const request = (on: VectorStore): Omit<SharedMigration, 'place' | 'share'> => (
   sourceCollection: 'source',
   targetCollection: 'target',
   encoder,
-  lanes: 1,
+  concurrency: 1,
 });
 const sides = (): { source: VectorStore; target: VectorStore; place: StateLocation } => ({
   source: store,

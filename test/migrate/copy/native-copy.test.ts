@@ -19,7 +19,7 @@ afterAll(() => rm(folder, { recursive: true }));
 
 const sides = { sourceCollection: 'source', targetCollection: 'target' };
 
-test('a large collection is copied with native products, in several lanes, and every point verified', async () => {
+test('a large collection is copied with native products, of several ranges at a time, and every point verified', async () => {
   const rows = 20_010;
   const store = openMemory();
   await store.create(memorySpec('source'));
@@ -28,7 +28,7 @@ test('a large collection is copied with native products, in several lanes, and e
   const recordPath = join(folder, 'large.json');
   const common = { ...sides, source: store, target: store, encoder: tinyEncoder() };
   const log = (_level: string, message: string): void => void logged.push(message);
-  const report = await migrateCollection({ ...common, recordPath, lanes: 3, batchSize: 100, log });
+  const report = await migrateCollection({ ...common, recordPath, concurrency: 3, batchSize: 100, log });
   expect(report).toMatchObject({ copied: rows, verify: { ok: true, points: rows, differenceCount: 0 } });
   expect(logged).toContain('projecting with native products');
   expect((await contentOf(store, 'target')).length).toBe(rows);

@@ -40,7 +40,16 @@ beforeEach(async () => {
   await fill(store, 'source', 200);
   journal = join(folder, `journal-${++made}`);
   const place = recordFile(join(folder, `record-${made}.json`));
-  options = { source: store, target: store, ...names, encoder, place, journal, batchSize: 16, lanes: 1 };
+  options = {
+    source: store,
+    target: store,
+    ...names,
+    encoder,
+    place,
+    journal,
+    batchSize: 16,
+    concurrency: 1,
+  };
 });
 
 const aMoment = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 20));

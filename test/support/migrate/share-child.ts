@@ -16,7 +16,7 @@ const report = await copyShare({
   place: recordFile(recordPath),
   share: { index: Number(index), of: Number(of) },
   batchSize: 40,
-  lanes: 1,
+  concurrency: 1,
   saveIntervalMs: 0,
   onProgress: ({ step, done }) => process.stdout.write(`${step} ${done}\n`),
 });

@@ -19,7 +19,7 @@ try {
     layout: 'two-stage',
     place: recordInStore(records, { source: 'source', target }, { renewMs: 100 }),
     batchSize: 20,
-    lanes: 1,
+    concurrency: 1,
     saveIntervalMs: 0,
     onProgress: ({ step, done }) => process.stdout.write(`${step} ${done}\n`),
   });

@@ -27,7 +27,7 @@ export async function copyOnce({ plan, store, encoder, batchSize }: CopyOnce): P
   const place = { readTuning: () => Promise.resolve(UNTHROTTLED) };
   const watched = { ...plan, source: store, target: store, place, baselineMs: null };
   const pace = await openThrottle({ ...watched, changed: () => undefined });
-  await copyPoints({ ...request, lanes: 1, batchSize, saveIntervalMs: 1000, save, pace });
+  await copyPoints({ ...request, concurrency: 1, batchSize, saveIntervalMs: 1000, save, pace });
   pace.end();
   await store.finishBulkLoad(plan.targetSpec);
 }
