@@ -12,6 +12,7 @@ import { recordInStore } from '../../migrate/state/in-database.js';
 import { recordFileIn } from '../../migrate/state/record-name.js';
 import type { StateLocation } from '../../migrate/state/location.js';
 import type { ConsoleRun } from '../console/run.js';
+import { shellCommand } from '../console/shell-command.js';
 import {
   openRecords,
   withConsole,
@@ -85,14 +86,18 @@ function isInDatabase(state: RecordFlags['state']): boolean {
   return state === 'database' || state === 'qdrant';
 }
 
-/** A command on the same migration, to be told to people. */
+/** Returns a command on the same migration that can be pasted into a shell. */
 export function commandFor(
   command: string,
   { source, target }: Pair,
   { state, record }: RecordFlags,
 ): string {
-  const where = isInDatabase(state) ? ' --state database' : record === undefined ? '' : ` --record ${record}`;
-  return `migrate ${command} ${source} ${target}${where}`;
+  const file: readonly (readonly [string, string])[] = record === undefined ? [] : [['--record', record]];
+  return shellCommand({
+    command: ['migrate', command],
+    names: [source, target],
+    flags: isInDatabase(state) ? [['--state', 'database']] : file,
+  });
 }
 
 /** Runs the body of a command on a recorded migration. */
