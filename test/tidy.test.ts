@@ -286,6 +286,19 @@ describe('the house rules', () => {
     expect(wrong).toEqual([]);
   });
 
+  test('every test that the documentation names is there', () => {
+    const pages = readdirSync(join(ROOT, 'docs'), { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.md'))
+      .map((name) => join('docs', name));
+    const missing = [...pages, 'README.md', 'CONTRIBUTING.md', 'ARCHITECTURE.md'].flatMap((page) =>
+      [...readFileSync(join(ROOT, page), 'utf8').matchAll(/`(test\/[\w./-]+)`/g)]
+        .flatMap(([, path]) => path ?? [])
+        .filter((path) => ['', '.test.ts'].every((ending) => !existsSync(join(ROOT, path + ending))))
+        .map((path) => `${page} names ${path}`),
+    );
+    expect(missing).toEqual([]);
+  });
+
   test('randomness is seeded and nothing escapes the type checker', () => {
     const banned = ['Math' + '.random', '@ts-' + 'ignore', '@ts-' + 'expect-error', 'eslint-' + 'disable'];
     const wrong = [
