@@ -157,7 +157,7 @@ test('killed right after any step, from the first record to the deletion of the 
       'copying',
       'call upsert',
       'finishing',
-      'call finish',
+      'call finishBulkLoad',
       'verifying',
       'verified',
     ],
