@@ -17,7 +17,7 @@ import type { Rest } from '../transport/rest.js';
 import { pathOf } from '../points/sampling.js';
 import { createBody, patchAfterCreate, patchToFinish, payloadIndexes, shardKeyBodies } from './settings.js';
 import { TOLD_KEYS } from './told-to-clients.js';
-import { isStrict, UNLIMITED } from '../transport/strict-limits.js';
+import { hasRateLimits, isStrict, UNLIMITED } from '../transport/strict-limits.js';
 
 const GREEN_POLL_MS = 500;
 /** Green must be seen this often in a row: it shows for a moment before optimisation begins. */
@@ -65,10 +65,7 @@ export async function createCollection(
  * collection. Of these it enforces the rate limits also where strict mode is off, until strict mode is set again.
  */
 function hasStrayLimits(made: Json, wanted: Json): boolean {
-  if (isStrict(made)) return !isStrict(wanted);
-  return ['read_rate_limit', 'write_rate_limit'].some(
-    (name) => numberAt(made, 'strict_mode_config', name) !== undefined,
-  );
+  return isStrict(made) ? !isStrict(wanted) : hasRateLimits(made);
 }
 
 async function unlessMade(make: () => Promise<unknown>, isOwn: () => Promise<boolean>): Promise<void> {

@@ -5,10 +5,10 @@ import { sleep } from '../../../src/core/run.js';
 import { countPoints } from './count.js';
 import { CallError } from '../transport/call-error.js';
 import { insertOnlyOf, type InsertOnly } from '../points/insert-only.js';
-import { isObject, listAt, num, numberAt, objectAt, valueAt, type JsonObject } from '../transport/json.js';
+import { isObject, listAt, num, objectAt, valueAt, type JsonObject } from '../transport/json.js';
 import type { Rest } from '../transport/rest.js';
 import { pathOf } from '../points/sampling.js';
-import { UNLIMITED } from '../transport/strict-limits.js';
+import { hasRateLimits, UNLIMITED } from '../transport/strict-limits.js';
 
 /** Holds the records of migrations, one point for each, without vectors; no collection of anybody's data. */
 export const STATE_COLLECTION = 'qdrant-tldr-migrations';
@@ -16,7 +16,6 @@ export const STATE_COLLECTION = 'qdrant-tldr-migrations';
 const MARK = 'qdrant-tldr-state';
 /** What conditions are about: strict mode may ask for an index then. */
 const INDEXED = ['holder', 'beat'];
-const RATE_LIMITS = ['read_rate_limit', 'write_rate_limit'];
 const REPLICAS_MAX = 3;
 const PATH = pathOf(STATE_COLLECTION);
 /** A peer of a cluster may be started again meanwhile. */
@@ -142,9 +141,8 @@ async function makeCollection(rest: Rest): Promise<void> {
     }
   }
   // Rate limits that the server has for every new collection hold until strict mode is set again.
-  const made = await rest.call('GET', PATH);
-  if (RATE_LIMITS.some((name) => numberAt(made, 'config', 'strict_mode_config', name) !== undefined))
-    await rest.call('PATCH', PATH, UNLIMITED);
+  const native = objectAt(await rest.call('GET', PATH), 'config');
+  if (hasRateLimits(native)) await rest.call('PATCH', PATH, UNLIMITED);
   for (const name of INDEXED)
     await rest.call('PUT', `${PATH}/index?${ORDERED}`, { field_name: name, field_schema: 'keyword' });
 }

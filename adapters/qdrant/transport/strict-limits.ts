@@ -54,6 +54,13 @@ export function isStrict(native: Json): boolean {
   return valueAt(native, 'strict_mode_config', 'enabled') === true;
 }
 
+/** Returns whether a collection's settings, in the server's form, have rate limits, be strict mode on or off. */
+export function hasRateLimits(native: Json): boolean {
+  return ['read_rate_limit', 'write_rate_limit'].some(
+    (name) => numberAt(native, 'strict_mode_config', name) !== undefined,
+  );
+}
+
 /** Returns what a collection's strict mode allows. */
 export function strictLimits(spec: CollectionSpec): StrictLimits {
   const native = parseJson(spec.native);
