@@ -4,6 +4,7 @@ import { networkToOnnx } from './onnx.js';
 import { TldrError } from '../core/errors.js';
 import { KernelRows } from './kernel.js';
 import { matrix, type Matrix } from '../core/matrix.js';
+import { turns } from '../core/turns.js';
 
 /** Rows of one product: enough for the native library to be at its speed. */
 const BLOCK_ROWS = 256;
@@ -19,8 +20,8 @@ export class NativeProjector {
   readonly #input: KernelRows;
   readonly #output: KernelRows;
   readonly #tensor: (values: Float32Array, rows: number, cols: number) => Tensor;
-  /** The last of the blocks that were asked for: all use the same memory, one after the other. */
-  #turn: Promise<unknown> = Promise.resolve();
+  /** Blocks are projected one after the other: all use the same memory. */
+  readonly #inTurn = turns();
 
   private constructor(
     network: EncoderNetwork,
@@ -54,16 +55,13 @@ export class NativeProjector {
     if (x.cols !== inputDim)
       throw new TldrError('INVALID_ARGUMENT', `cannot project ${x.cols}-d vectors: expected ${inputDim}-d`);
     const out = matrix(x.rows, outputDim);
-    for (let start = 0; start < x.rows; start += BLOCK_ROWS) {
-      const turn = this.#turn.then(() => this.#block(x, out, start));
-      this.#turn = turn.catch(() => undefined);
-      await turn;
-    }
+    for (let start = 0; start < x.rows; start += BLOCK_ROWS)
+      await this.#inTurn(() => this.#block(x, out, start));
     return out;
   }
 
   async close(): Promise<void> {
-    await this.#turn;
+    await this.#inTurn(() => Promise.resolve());
     await this.#session.release();
   }
 

@@ -1,3 +1,4 @@
+import { turns } from '../../core/turns.js';
 import type { Aliases } from '../../store/write-guard.js';
 
 /**
@@ -8,7 +9,7 @@ export class CurrentAliases {
   #readAll: () => Promise<Aliases>;
   #latest: Aliases | null = null;
   #readAtMs = Number.NEGATIVE_INFINITY;
-  #running: Promise<unknown> = Promise.resolve();
+  readonly #inTurn = turns();
   #next: Promise<Aliases> | null = null;
   #changed: () => void = () => undefined;
 
@@ -53,12 +54,6 @@ export class CurrentAliases {
       this.#readAll = readAll;
       return read;
     });
-  }
-
-  #inTurn(task: () => Promise<Aliases>): Promise<Aliases> {
-    const turn = this.#running.then(task);
-    this.#running = turn.catch(() => undefined);
-    return turn;
   }
 
   async #take(readAll: () => Promise<Aliases>): Promise<Aliases> {

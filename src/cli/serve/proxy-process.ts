@@ -4,6 +4,7 @@ import type { Config } from '../../config/load.js';
 import { messageOf, TldrError } from '../../core/errors.js';
 import { readRegular } from '../../core/read-file.js';
 import type { Log } from '../../core/run.js';
+import { turns } from '../../core/turns.js';
 import type { ProxyLimits, TlsFiles, Upstream } from '../../serve/proxy-options.js';
 import { startProxy, type Proxy } from '../../serve/run/start-proxy.js';
 import {
@@ -130,16 +131,6 @@ function namedNow(one: LoadedCollection, config: Config, { aliases }: CurrentNam
   const setting = config.collections[one.served.names[0] ?? ''];
   const { latest } = aliases;
   return setting === undefined || latest === null ? one : renamed(one, setting, latest);
-}
-
-/** Runs one task after the other. */
-function turns(): <T>(task: () => Promise<T>) => Promise<T> {
-  let last: Promise<unknown> = Promise.resolve();
-  return (task) => {
-    const turn = last.then(task);
-    last = turn.catch(() => undefined);
-    return turn;
-  };
 }
 
 /** Opens what goes by the names of the moment. @throws what reading the aliases and opening the journals throws */

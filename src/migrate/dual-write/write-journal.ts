@@ -2,6 +2,7 @@ import { stat, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { codeOf, messageOf, TldrError } from '../../core/errors.js';
 import type { PointId } from '../../core/point-id.js';
+import { turns } from '../../core/turns.js';
 import { decodeEntries, encodeDone, encodeOwner, encodeTouched } from './journal-entries.js';
 import {
   BLOCK_BYTES,
@@ -63,8 +64,8 @@ export class WriteJournal {
   #next = 1;
   #buffered: Buffered[] = [];
   #nextFrame: Promise<void> | null = null;
-  /** Ends when everything that was begun on the file has ended. */
-  #tail: Promise<unknown> = Promise.resolve();
+  /** One thing at a time is done with the file. */
+  readonly #alone = turns();
   #failed: TldrError | null = null;
   #owner: string | null = null;
 
@@ -202,7 +203,7 @@ export class WriteJournal {
     try {
       if (this.#buffered.length > 0) await this.#flush();
     } finally {
-      await this.#tail;
+      await this.#alone(() => Promise.resolve());
       await this.#file.close();
       await this.#unlock();
     }
@@ -233,13 +234,6 @@ export class WriteJournal {
       return this.#writeFrames(buffered);
     });
     return this.#nextFrame;
-  }
-
-  /** One thing at a time is done with the file. */
-  #alone<T>(task: () => Promise<T>): Promise<T> {
-    const result = this.#tail.then(task);
-    this.#tail = result.catch(() => undefined);
-    return result;
   }
 
   /** As many frames as it takes; where one cannot be written, none of them counts. */
