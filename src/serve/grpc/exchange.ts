@@ -7,7 +7,7 @@ import {
 } from 'node:http2';
 import { messageOf } from '../../core/errors.js';
 import type { WriteInterceptor } from '../../store/write-guard.js';
-import type { Addressed, AnswerForm, GrpcCall } from '../protocol.js';
+import type { AnswerForm, GrpcCall } from '../protocol.js';
 import {
   answerWith,
   refuseWith,
@@ -33,7 +33,7 @@ import { makeCall, readAnswer, type GrpcAnswer } from './answer.js';
 import { handleGrpcChange, type ChangingCall } from './change.js';
 import { callFailureOf, CODE, isReset, UpstreamStatus, watchReset } from './failures.js';
 import type { AnswerParts, Answering, GrpcParts } from './parts.js';
-import type { RewriterPool } from '../rewriter-pool.js';
+import { HeldRewriter } from '../held-rewriter.js';
 import { SHADOWED_BYTES_MAX, type ShadowCall } from '../shadow.js';
 
 const LOOKUP_ROUNDS_MAX = 3;
@@ -46,7 +46,7 @@ export class GrpcExchange {
   readonly #raw: readonly string[];
   readonly #path: string;
   readonly #held: HeldBytes;
-  #rewriting: RewriterPool;
+  readonly #rewriter: HeldRewriter;
   readonly #startedAtMs = performance.now();
   readonly #open = new Set<ClientHttp2Stream>();
   #kind = 'answer';
@@ -68,7 +68,7 @@ export class GrpcExchange {
     this.#held = parts.budget.open();
     this.#raw = raw;
     this.#path = headers[':path'] ?? '/';
-    this.#rewriting = parts.rewriting().use();
+    this.#rewriter = new HeldRewriter(parts);
     parts.metrics.requestStarted('grpc');
     stream.on('error', () => undefined);
     stream.once('close', () => this.#ended());
@@ -79,14 +79,14 @@ export class GrpcExchange {
   async run(): Promise<void> {
     try {
       const { guard } = this.#parts;
-      const route = this.#rewriting.routeGrpc(this.#path);
+      const route = this.#rewriter.current.routeGrpc(this.#path);
       this.#kind = route.kind;
       if (route.kind === 'status') this.refuse(route.code, route.message);
-      else if (guard !== undefined && this.#rewriting.isGrpcChange(this.#path))
+      else if (guard !== undefined && this.#rewriter.current.isGrpcChange(this.#path))
         await this.#change(guard, await this.#message());
       else if (route.kind === 'rewrite') {
         const message = await this.#message();
-        await this.#named(this.#rewriting.grpcCollection(this.#path, message));
+        await this.#rewriter.learn(this.#rewriter.current.grpcCollection(this.#path, message));
         await this.#rewrite(message);
       } else {
         this.#stream.on('data', (chunk: Buffer) => (this.#bytesIn += chunk.length));
@@ -99,14 +99,6 @@ export class GrpcExchange {
       this.#settled = true;
       this.#letGo();
     }
-  }
-
-  /** Goes by what a name means now. */
-  async #named(addressed: Addressed | null): Promise<void> {
-    const learning = addressed === null ? null : this.#parts.names?.learn(addressed);
-    if (learning == null) return;
-    await learning;
-    this.#renewed();
   }
 
   /** Answers with a status alone. */
@@ -128,7 +120,7 @@ export class GrpcExchange {
   #change(guard: WriteInterceptor, message: Uint8Array): Promise<void> {
     const call: ChangingCall = {
       ...{ path: this.#path, guard },
-      renewed: () => this.#renewed(),
+      renewed: () => this.#rewriter.renew(),
       make: (made) => this.#make(made),
       rewrite: (body) => this.#rewrite(body),
       refuse: ({ code, message: text }) => this.refuse(code, text),
@@ -136,11 +128,6 @@ export class GrpcExchange {
       count: (kind) => (this.#kind = kind),
     };
     return handleGrpcChange(call, message);
-  }
-
-  #renewed(): RewriterPool {
-    if (!this.#over) this.#rewriting = this.#rewriting.exchangedFor(this.#parts.rewriting());
-    return this.#rewriting;
   }
 
   #give({ headers, trailers, message, end }: GrpcAnswer): void {
@@ -164,7 +151,7 @@ export class GrpcExchange {
     let body = message;
     let lookups: Uint8Array[] | undefined;
     for (let round = 0; round < LOOKUP_ROUNDS_MAX; round++) {
-      const made = await this.#rewriting.run({ kind: 'grpc', path: this.#path, body, lookups });
+      const made = await this.#rewriter.current.run({ kind: 'grpc', path: this.#path, body, lookups });
       body = made.body;
       const { result } = made;
       if (result.kind === 'lookup') {
@@ -203,7 +190,7 @@ export class GrpcExchange {
     const answer = await makeCall(stream, message, { limitBytes, timeoutMs: 0, meter: this.#held.meter });
     const { headers, trailers, end } = answer;
     if (end.status === '0') return answer.message;
-    const { code, message: text } = this.#rewriting.grpcStatus(form, callStatusOf(end));
+    const { code, message: text } = this.#rewriter.current.grpcStatus(form, callStatusOf(end));
     throw new UpstreamStatus(code, text, headerText({ ...headers, ...trailers }['retry-after']));
   }
 
@@ -284,11 +271,12 @@ export class GrpcExchange {
     this.#parts.shadow()?.compare({
       collection,
       servedSeconds: (performance.now() - this.#startedAtMs) / 1000,
-      served: async () => this.#rewriting.grpcResultIds(path, await unframe(Buffer.concat(copy), options)),
+      served: async () =>
+        this.#rewriter.current.grpcResultIds(path, await unframe(Buffer.concat(copy), options)),
       full: async () => {
         const { end, message } = await this.#make(call);
         if (end.status !== '0') throw new UpstreamStatus(Number(end.status), end.message);
-        return this.#rewriting.grpcResultIds(path, message);
+        return this.#rewriter.current.grpcResultIds(path, message);
       },
     });
   }
@@ -300,7 +288,7 @@ export class GrpcExchange {
     const end = endOf(answer.trailers() ?? {});
     if (end === null) throw answer.brokenOff();
     if (end.status !== '0') {
-      const { code, message } = this.#rewriting.grpcStatus(form, callStatusOf(end));
+      const { code, message } = this.#rewriter.current.grpcStatus(form, callStatusOf(end));
       this.refuse(code, message);
       return;
     }
@@ -310,10 +298,10 @@ export class GrpcExchange {
       { encoding, limitBytes, held: this.#held },
       async (message) => {
         const task = { kind: 'grpc-answer', form, body: message } as const;
-        return (await this.#rewriting.run(task)).result;
+        return (await this.#rewriter.current.run(task)).result;
       },
     );
-    if (form.form === 'deleted' && this.#rewriting.isGrpcDeleted(result))
+    if (form.form === 'deleted' && this.#rewriter.current.isGrpcDeleted(result))
       this.#parts.events.onDeleted(form.collection);
     if (form.form === 'updated') await this.#parts.events.onUpdated(form.collection);
     this.#reply(outgoing(answer.headers), result, end);
@@ -340,7 +328,7 @@ export class GrpcExchange {
 
   #clientTrailers(trailers: OutgoingHttpHeaders, form: AnswerForm | null): OutgoingHttpHeaders {
     if (form === null) return trailers;
-    return clientTrailers(trailers, (end) => this.#rewriting.grpcStatus(form, end));
+    return clientTrailers(trailers, (end) => this.#rewriter.current.grpcStatus(form, end));
   }
 
   #note(headers: IncomingHttpHeaders): void {
@@ -356,7 +344,7 @@ export class GrpcExchange {
     const { metrics, log } = this.#parts;
     this.#over = true;
     this.#letGo();
-    this.#rewriting.release();
+    this.#rewriter.release();
     for (const upstream of this.#open) upstream.close(constants.NGHTTP2_CANCEL);
     const seconds = (performance.now() - this.#startedAtMs) / 1000;
     const bytes = { bytesIn: this.#bytesIn, bytesOut: this.#bytesOut };

@@ -3,7 +3,6 @@ import type { Readable } from 'node:stream';
 import { messageOf } from '../../core/errors.js';
 import type { WriteInterceptor } from '../../store/write-guard.js';
 import type {
-  Addressed,
   AnswerForm,
   LookupAnswer,
   ProxyFailure,
@@ -14,6 +13,7 @@ import type {
 import type { HeldBytes } from '../byte-budget.js';
 import type { CrossOrigin } from './cross-origin.js';
 import type { ExchangeParts } from '../exchange-parts.js';
+import { HeldRewriter } from '../held-rewriter.js';
 import { answerOwn } from './own-answer.js';
 import type { ProxyOptions } from '../proxy-options.js';
 import { awaitBody, hasBody, passingBody, smallBody, wholeBody } from './request-body.js';
@@ -30,7 +30,6 @@ import {
 } from './headers.js';
 import { RestRelay, wholeAnswer } from './relay.js';
 import { bodyOf, type RestUpstream, type WholeAnswer } from './upstream.js';
-import type { RewriterPool } from '../rewriter-pool.js';
 import { SHADOWED_BYTES_MAX, type ShadowPlace } from '../shadow.js';
 
 /** Points that a request refers to may have to be fetched first; more rounds than this are a fault. */
@@ -59,7 +58,7 @@ export class RestExchange {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #head: RestHead;
-  #rewriting: RewriterPool;
+  readonly #rewriter: HeldRewriter;
   readonly #held: HeldBytes;
   readonly #startedAtMs = performance.now();
   #relay: RestRelay | undefined;
@@ -87,7 +86,7 @@ export class RestExchange {
       url: request.url ?? '/',
       headers: headersOf(request),
     };
-    this.#rewriting = parts.rewriting().use();
+    this.#rewriter = new HeldRewriter(parts);
     response.sendDate = false;
     parts.metrics.requestStarted('rest');
     response.once('close', () => this.#ended());
@@ -103,9 +102,9 @@ export class RestExchange {
     }
     try {
       const { guard } = this.#parts;
-      if (guard !== undefined && this.#rewriting.isRestChange(this.#head)) await this.#change(guard);
+      if (guard !== undefined && this.#rewriter.current.isRestChange(this.#head)) await this.#change(guard);
       else {
-        await this.#named(this.#rewriting.restCollection(this.#head));
+        await this.#rewriter.learn(this.#rewriter.current.restCollection(this.#head));
         await this.#route();
       }
     } catch (error) {
@@ -116,14 +115,6 @@ export class RestExchange {
     }
   }
 
-  /** Goes by what a name means now. */
-  async #named(addressed: Addressed | null): Promise<void> {
-    const learning = addressed === null ? null : this.#parts.names?.learn(addressed);
-    if (learning == null) return;
-    await learning;
-    this.#renewed();
-  }
-
   /** Answers with a failure of the proxy's own. */
   fail(failure: ProxyFailure, message: string): void {
     this.#answer(this.#parts.failure(failure, message));
@@ -131,7 +122,7 @@ export class RestExchange {
 
   /** @param whole the body, where it was read already */
   async #route(whole?: Uint8Array): Promise<void> {
-    const route = this.#rewriting.routeRest(this.#head);
+    const route = this.#rewriter.current.routeRest(this.#head);
     this.#kind = route.kind;
     if (route.kind === 'answer') this.#answer(route);
     else if (route.kind === 'rewrite') await this.#rewrite(whole);
@@ -144,7 +135,7 @@ export class RestExchange {
     this.#early = await smallBody(this.#request, this.#parts.limits.clientTimeoutMs, this.#onBytes);
     await handleRestChange({
       ...{ head: this.#head, guard },
-      renewed: () => this.#renewed(),
+      renewed: () => this.#rewriter.renew(),
       make: (request) => this.#exchange(request),
       ask: (request) => this.#exchange(request, ownHeaders(this.#request.rawHeaders)),
       hasCome: () => this.#early !== undefined || !hasBody(this.#request),
@@ -157,11 +148,6 @@ export class RestExchange {
       give: (answer) => this.#give(answer),
       count: (kind) => (this.#kind = kind),
     });
-  }
-
-  #renewed(): RewriterPool {
-    if (!this.#over) this.#rewriting = this.#rewriting.exchangedFor(this.#parts.rewriting());
-    return this.#rewriting;
   }
 
   /** Answers with an answer of the database's, also a client that is still sending. */
@@ -211,7 +197,7 @@ export class RestExchange {
     let body: Uint8Array = whole ?? (await this.#wholeBody());
     let lookups: LookupAnswer[] | undefined;
     for (let round = 0; round < LOOKUP_ROUNDS_MAX; round++) {
-      const made = await this.#rewriting.run({ kind: 'rest', head: this.#head, body, lookups });
+      const made = await this.#rewriter.current.run({ kind: 'rest', head: this.#head, body, lookups });
       body = made.body;
       const { result } = made;
       if (result.kind === 'answer') {
@@ -269,10 +255,10 @@ export class RestExchange {
       rewriteFrom: form === null ? Number.POSITIVE_INFINITY : form.errorsOnly ? 400 : 0,
       rewriteAnswer: async (status, body) => {
         if (form === null) return body;
-        if (form.form === 'deleted' && status < 300 && this.#rewriting.isRestDeleted(body))
+        if (form.form === 'deleted' && status < 300 && this.#rewriter.current.isRestDeleted(body))
           this.#parts.events.onDeleted(form.collection);
         if (form.form === 'updated' && status < 300) await this.#parts.events.onUpdated(form.collection);
-        return (await this.#rewriting.run({ kind: 'rest-answer', form, status, body })).result;
+        return (await this.#rewriter.current.run({ kind: 'rest-answer', form, status, body })).result;
       },
       answerBytesMax: limits.answerBytesMax,
       held: this.#held,
@@ -298,12 +284,12 @@ export class RestExchange {
     this.#parts.shadow()?.compare({
       collection: place.collection,
       servedSeconds: (performance.now() - this.#startedAtMs) / 1000,
-      served: () => this.#rewriting.resultIds(served),
+      served: () => this.#rewriter.current.resultIds(served),
       full: async () => {
         const options = { headers, limitBytes: SHADOWED_BYTES_MAX };
         const { status, body: answer } = await this.#parts.upstream.exchange(request, options);
         if (status !== 200) throw new Error(`status ${status}`);
-        return this.#rewriting.resultIds(answer);
+        return this.#rewriter.current.resultIds(answer);
       },
     });
   }
@@ -338,7 +324,7 @@ export class RestExchange {
     const { metrics, log } = this.#parts;
     this.#over = true;
     this.#letGo();
-    this.#rewriting.release();
+    this.#rewriter.release();
     if (!this.#response.writableFinished) {
       this.#gone = true;
       this.#relay?.abort();
