@@ -5,16 +5,24 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { JsonValue } from '@bufbuild/protobuf';
 import { openQdrant } from '../../../../adapters/qdrant/index.js';
 import type { VectorStore } from '../../../../src/store/vector-store.js';
 import { readReport, writeDesiredState } from '../../../../src/migrate/dual-write/journal-state.js';
 import { planMigration } from '../../../../src/migrate/plan/migration.js';
 import { encodeRequest, pathOf } from '../../../support/wire/grpc-schemas.js';
 import { contentOf, DIM, fill, tinyEncoder } from '../../../support/migrate/fixtures.js';
+import {
+  EVERY,
+  GRPC,
+  grpcPermission,
+  REST,
+  restPermission,
+  vector,
+} from '../../../support/migrate/guarded-writes.js';
 import { copyOnce } from '../../../support/server/copy-once.js';
 import { fetchOnce } from '../../../support/server/fetch-once.js';
 import { PlainGrpc } from '../../../support/server/grpc-call.js';
+import { startRecordingRelay, type RecordingRelay } from '../../../support/serve/recording-relay.js';
 import { endServing, startServe, type Serving } from '../../../support/serve/serve-child.js';
 import { startTestServer, testsOn, type TestServer } from '../../../support/server/test-server.js';
 
@@ -22,7 +30,6 @@ const test = await testsOn('configured');
 const KEY = 'correct-horse-battery';
 const READ_ONLY_KEY = 'only-for-reading';
 const encoder = tinyEncoder();
-const vector = Array.from({ length: DIM }, (_, i) => i + 1);
 
 /** A token as the server takes it. */
 function token(claims: object): string {
@@ -46,37 +53,12 @@ const TAKEN: Readonly<Record<string, string>> = {
   'a token of the alias alone': on('live', 'rw'),
 };
 
-const EVERY = { filter: {} };
-const REST: readonly (readonly [string, object])[] = [
-  ['PUT points', { points: [{ id: 1, vector }] }],
-  ['POST points/payload', { payload: { a: 1 }, ...EVERY }],
-  ['PUT points/payload', { payload: { a: 1 }, ...EVERY }],
-  ['POST points/payload/delete', { keys: ['a'], ...EVERY }],
-  ['POST points/payload/clear', EVERY],
-  ['PUT points/vectors', { points: [{ id: 1, vector }] }],
-  ['POST points/vectors/delete', { vector: [''], ...EVERY }],
-  ['POST points/batch', { operations: [{ delete: EVERY }, { upsert: { points: [{ id: 1, vector }] } }] }],
-  ['POST points/delete', EVERY],
-  ['PUT index', { field_name: 'a', field_schema: 'integer' }],
-  ['DELETE index/a', {}],
-];
-const ALL = { filter: {} };
-const POINTS = [{ id: { num: '1' }, vectors: { vector: { data: vector } } }];
-const GRPC: readonly (readonly [string, Readonly<Record<string, JsonValue>>])[] = [
-  ['Points/Upsert', { points: POINTS }],
-  ['Points/SetPayload', { payload: { a: { integerValue: '1' } }, pointsSelector: ALL }],
-  ['Points/OverwritePayload', { payload: { a: { integerValue: '1' } }, pointsSelector: ALL }],
-  ['Points/DeletePayload', { keys: ['a'], pointsSelector: ALL }],
-  ['Points/ClearPayload', { points: ALL }],
-  ['Points/UpdateVectors', { points: POINTS }],
-  ['Points/DeleteVectors', { pointsSelector: ALL, vectors: { names: [''] } }],
-  ['Points/UpdateBatch', { operations: [{ deletePoints: { points: ALL } }] }],
-  ['Points/Delete', { points: ALL }],
-  ['Points/CreateFieldIndex', { fieldName: 'a', fieldType: 'FieldTypeInteger' }],
-  ['Points/DeleteFieldIndex', { fieldName: 'a' }],
-];
+const SOURCE_NAMES = ['docs', 'live'];
+const ALIASES = 'GET /aliases';
 
 let server: TestServer;
+/** Stands between the proxy and the server. */
+let relay: RecordingRelay;
 let store: VectorStore;
 let folder: string;
 let serving: Serving;
@@ -136,6 +118,17 @@ async function pointAlias(alias: string, collection: string): Promise<void> {
   expect(status).toBe(200);
 }
 
+/**
+ * Expects that the server saw one write that only asks for permission, by the source's own name, and perhaps a second
+ * by the alias; and beside them readings of the aliases by the proxy.
+ */
+function expectPermissionAlone(key: string, [own, byAlias]: readonly unknown[][]): void {
+  const seen = relay.take().filter((one) => one.key !== KEY || one.what !== ALIASES);
+  const asked = seen.map((one) => [one.what, one.body.toString('latin1')]);
+  expect(seen.map((one) => one.key)).toEqual(asked.map(() => key));
+  expect(asked).toEqual(asked.length === 1 ? [own] : [own, byAlias]);
+}
+
 /** Everything that a write could leave behind. */
 async function standing(): Promise<unknown> {
   const journal = await readFile(join(folder, 'journal', 'writes.journal'));
@@ -148,6 +141,7 @@ beforeAll(async () => {
     QDRANT__SERVICE__READ_ONLY_API_KEY: READ_ONLY_KEY,
     QDRANT__SERVICE__JWT_RBAC: 'true',
   });
+  relay = await startRecordingRelay(server);
   store = await openQdrant({ ...server, apiKey: KEY });
   folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-permission-'));
   for (const name of ['docs', 'other'])
@@ -174,7 +168,7 @@ beforeAll(async () => {
   await encoder.save(join(folder, 'encoder.onnx'));
   const any = '127.0.0.1:0';
   const config = {
-    ...{ url: server.url, grpcUrl: server.grpcUrl },
+    ...{ url: relay.url, grpcUrl: relay.grpcUrl },
     ...{ listenRest: any, listenGrpc: any, listenOperations: any },
     collections: {
       live: {
@@ -199,6 +193,7 @@ afterAll(async () => {
   direct.close();
   proxied.close();
   endServing();
+  await relay.close();
   await store.close();
   await server.stop();
   await rm(folder, { recursive: true });
@@ -222,6 +217,35 @@ describe('writes to a collection that is migrated, and who may make them', () =>
       expect(await standing()).toEqual(before);
     },
   );
+
+  test.each(Object.entries(REFUSED))(
+    '%s: the server is asked for permission with these credentials, and nothing else',
+    async (_name, key) => {
+      for (const write of REST) {
+        relay.take();
+        await writeRest(serving.rest, write, { key });
+        expectPermissionAlone(
+          key,
+          SOURCE_NAMES.map((name) => restPermission(write, name)),
+        );
+      }
+      for (const write of GRPC) {
+        relay.take();
+        await writeGrpc(proxied, write, { key });
+        expectPermissionAlone(
+          key,
+          SOURCE_NAMES.map((name) => grpcPermission(write, name)),
+        );
+      }
+    },
+  );
+
+  test('with credentials that the server takes, the relay sees what the proxy does with its own key', async () => {
+    relay.take();
+    await writeRest(serving.rest, ['POST points/delete', EVERY], { key: on('docs', 'rw') });
+    const own = relay.take().filter((one) => one.key === KEY && one.what !== ALIASES);
+    expect(own.length).toBeGreaterThan(0);
+  });
 
   test.each(Object.entries(TAKEN))('%s: every write is made, and followed', async (_name, key) => {
     for (const write of [...REST.slice(0, 9), ...REST.slice(0, 1)])
