@@ -1,5 +1,5 @@
 import { afterAll, expect, test } from '@jest/globals';
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { holderOf, lockRecord } from '../../../src/migrate/state/lock.js';
+import { OWN_PIDS, ownPidsAllowed } from '../../support/serve/serve-child.js';
 
 const CHILD = fileURLToPath(new URL('../../support/migrate/lock-child.js', import.meta.url));
 const RUNNERS = 5;
@@ -91,10 +92,7 @@ async function tryToLock(path: string, before: readonly string[] = []): Promise<
   return { child, outcome: String((await lines.next()).value) };
 }
 
-/** A PID namespace of its own on the same host name, as a container has it; ends with its first process. */
-const OWN_PIDS = ['unshare', '--pid', '--fork', '--kill-child=SIGKILL', '--mount-proc'];
-const canUnshare = spawnSync(OWN_PIDS[0]!, [...OWN_PIDS.slice(1), 'true']).status === 0;
-if (!canUnshare) process.stderr.write('locks of two PID namespaces left out: unshare is not allowed here\n');
+const canUnshare = ownPidsAllowed('locks of two PID namespaces');
 
 (canUnshare ? test : test.skip)('processes that do not see each other exclude each other', async () => {
   const path = join(folder, 'containers');

@@ -159,8 +159,9 @@ export class Scenario {
     this.#serving?.child.kill('SIGHUP');
   }
 
-  async serve(): Promise<void> {
-    this.#serving = await startServe(this.folder, [], { running: this.#place.running });
+  /** @param before words before the command that starts the proxy */
+  async serve(before: readonly string[] = []): Promise<void> {
+    this.#serving = await startServe(this.folder, [], { running: this.#place.running, before });
     this.#grpc = new PlainGrpc(this.#serving.grpc);
   }
 
