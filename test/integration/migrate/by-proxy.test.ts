@@ -1,6 +1,7 @@
 import { describe, expect } from '@jest/globals';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readDesiredState } from '../../../src/migrate/dual-write/journal-state.js';
@@ -312,6 +313,31 @@ describe('a migration whose writes go through the proxy', () => {
     expect(await scenario.differences()).toEqual([]);
     expect(await done(migrate('abort', '--execute'))).toMatchObject({ targetExists: true });
     expect(await scenario.end()).toBe(0);
+    await rm(scenario.folder, { recursive: true });
+  });
+
+  test('a proxy that lives and does not report keeps the source from being deleted', async () => {
+    const scenario = await Scenario.make(place(), 'silent', { faults: false });
+    const migrate = commandsOf(scenario);
+    const forGood = ['--delete-source', '--execute'];
+    await scenario.serve();
+    await done(migrate('start', ...START));
+    await done(migrate('cutover', '--by', 'proxy', '--execute'));
+    processOf().kill('SIGSTOP');
+    await until(async () => (await statusOf(migrate)).journal?.living === false);
+    const stopIt = `another run (process ${processOf().pid} on ${hostname()}) works on`;
+    await refused(migrate('complete', ...forGood), 5, stopIt);
+    await refused(migrate('complete', ...forGood, '--without-cutover'), 5, stopIt);
+    expect(await place().store.exists(scenario.source)).toBe(true);
+    processOf().kill('SIGCONT');
+    await until(async () => (await statusOf(migrate)).journal?.living === true);
+    expect(await statusOf(migrate)).toMatchObject({ completed: false });
+    await scenario.reported(({ open }) => open === 0);
+    expect(await scenario.differences()).toEqual([]);
+    await killProxy();
+    await until(async () => (await statusOf(migrate)).journal?.living === false);
+    expect(await done(migrate('complete', ...forGood))).toMatchObject({ deleted: true });
+    expect(await place().store.exists(scenario.source)).toBe(false);
     await rm(scenario.folder, { recursive: true });
   });
 });
