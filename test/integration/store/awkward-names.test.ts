@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DIM } from '../../support/migrate/fixtures.js';
+import { Encoder } from '../../../src/encoder/model.js';
+import { COMPACT_DIM, DIM } from '../../support/migrate/fixtures.js';
 import { decodeAnswer, encodeRequest, pathOf } from '../../support/wire/grpc-schemas.js';
 import { ask, objectText, sorted } from '../../support/store/awkward-json.js';
 import { openCliPlace, type CliPlace } from '../../support/store/cli-place.js';
@@ -11,9 +12,12 @@ import { testsOn } from '../../support/server/test-server.js';
 
 const test = await testsOn('any');
 
-const POINTS = 120;
+const POINTS = 160;
 /** Every name here is a key of some form of the server's, or of every JavaScript object. */
-const DENSE = ['size', '__proto__', 'constructor', 'indices', 'values', 'vector', 'payload', 'distance'];
+const DENSE = [
+  ...['size', 'params', 'constructor', '__proto__'],
+  ...['indices', 'values', 'vector', 'payload', 'distance'],
+];
 const MULTI = ['model', 'multivector_config', 'text'];
 const SPARSE = ['lookup_from', 'hasOwnProperty', 'filter'];
 /** Collection, vector that is reduced, and its compact name. */
@@ -99,6 +103,82 @@ describe('names that are keys of a form, or of every object', () => {
     },
   );
 });
+
+describe('learned from, with labels of the payload field __proto__', () => {
+  const labels = [
+    '--objective',
+    'relevance',
+    '--labels-field',
+    '__proto__',
+    '--budget',
+    '1s',
+    '--sample',
+    String(POINTS),
+  ];
+
+  test.each(['size', '__proto__'])('the vector %s', async (name) => {
+    const run = await place.cli(
+      ...['train', 'constructor', '--vector', name, '--dim', String(COMPACT_DIM), ...labels],
+      ...['--out', `${name}.onnx`, '--json'],
+    );
+    expect([run.code, run.stderr]).toEqual([0, expect.not.stringContaining('error')]);
+    expect(run.json()).toMatchObject({ objective: 'mAP@100' });
+    const encoder = await Encoder.load(join(place.cwd, `${name}.onnx`));
+    expect([encoder.inputDim, encoder.outputDim]).toEqual([DIM, COMPACT_DIM]);
+  });
+
+  test.each(['params', 'constructor'])('a plan for the vector %s', async (name) => {
+    const few = ['--dims', String(COMPACT_DIM), '--datatypes', 'float32', '--oversampling', '1,10'];
+    const target = ['--target', 'recall@10>=0.01'];
+    const args = ['plan', '__proto__', '--vector', name, ...few, ...labels, ...target, '--json', '--yes'];
+    const run = await place.cli(...args);
+    expect([run.code, run.stderr]).toEqual([0, expect.not.stringContaining('error')]);
+    const { encoders, commands } = run.json() as { encoders: object[]; commands: string[] };
+    expect(encoders).toMatchObject([{ dim: COMPACT_DIM, objective: 'mAP@100' }]);
+    expect(commands[0]).toContain('--labels-field __proto__');
+  });
+});
+
+test.each([
+  ['__proto__', 'size', 'compact'],
+  ['constructor', '__proto__', 'two-stage'],
+])(
+  'collection %s, its vector %s migrated (%s), is evaluated and searched',
+  async (collection, full, layout) => {
+    const target = `${collection}-${layout}`;
+    const encoder = ['--encoder', 'enc.onnx'];
+    const evaluate = [
+      'evaluate',
+      collection,
+      target,
+      ...encoder,
+      '--by',
+      '__proto__',
+      '--sample',
+      '40',
+      '--json',
+    ];
+    const judged = await place.cli(...evaluate);
+    expect([judged.code, judged.stderr]).toEqual([0, expect.not.stringContaining('error')]);
+    expect(judged.json()).toMatchObject({ queries: 40, strata: { field: '__proto__' } });
+    const groups = (judged.json()['strata'] as { strata: { value: string }[] }).strata;
+    for (const { value } of groups) expect(value).toMatch(/^p[0-6]$/);
+    await writeFile(join(place.cwd, 'query.json'), JSON.stringify(vector(3.3)));
+    const rescored = layout === 'two-stage' ? ['--rescore', String(POINTS)] : [];
+    const args = ['search', target, ...encoder, '--query', 'query.json', '--exact', ...rescored, '--json'];
+    const found = await place.cli(...args);
+    expect([found.code, found.stderr]).toEqual([0, expect.not.stringContaining('error')]);
+    const { results } = found.json() as { results: { id: string; payloadJson: string }[] };
+    expect(results).toHaveLength(10);
+    for (const { payloadJson } of results) expect(payloadJson).toMatch(/"__proto__":"p[0-6]"/);
+    if (layout === 'compact') return;
+    // Every point is a candidate, so that the results are those of the full vectors.
+    const body = JSON.stringify({ query: vector(3.3), using: full, params: { exact: true }, limit: 10 });
+    const direct = await ask(place.server.url, 'POST', `/collections/${collection}/points/query`, body);
+    const { result } = JSON.parse(direct) as { result: { points: { id: number }[] } };
+    expect(results.map(({ id }) => Number(id))).toEqual(result.points.map(({ id }) => id));
+  },
+);
 
 describe('served', () => {
   let serving: Serving;
