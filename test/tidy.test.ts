@@ -45,6 +45,29 @@ const MIGRATE_ROWS: readonly (readonly string[])[] = [
   ['cutover', 'run'],
 ];
 
+/**
+ * Where `unref` is called, how often, and why nothing waits there alone: Node ends without a word once all that is left
+ * to wait for is unref'd.
+ */
+const UNREF: Readonly<Record<string, readonly [number, string]>> = {
+  'src/serve/grpc/upstream.ts': [
+    4,
+    'the connection of a proxy, which its listeners keep running, and its probes',
+  ],
+  'src/serve/rewrite-threads.ts': [
+    1,
+    'a thread that waits for work, in a proxy that its listeners keep running',
+  ],
+  'src/serve/run/start-proxy.ts': [
+    1,
+    'the longest wait for requests under way, which keep the process running',
+  ],
+  'src/migrate/state/locked.ts': [1, 'looks after a lock beside the work that holds it'],
+  'src/migrate/state/lease.ts': [1, 'renews a lease beside the work that holds it'],
+  'src/cli/serve/migrating-collections.ts': [1, 'reads aliases beside the listeners'],
+  'adapters/qdrant/transport/grpc.ts': [2, 'a connection without a call: each call refs it, and has a timer'],
+};
+
 /** The two names of the vendor that configuration must know: the variables people already have set. */
 const VENDOR_ALLOWED = /qdrant-tldr|QDRANT_TLDR|QDRANT_URL|QDRANT_API_KEY|\.qdrant-tldr/g;
 
@@ -297,6 +320,15 @@ describe('the house rules', () => {
         .map((path) => `${page} names ${path}`),
     );
     expect(missing).toEqual([]);
+  });
+
+  test('nothing but what is listed is left out of what keeps the process running', () => {
+    const counts = product.flatMap((file): [string, number][] => {
+      const count = readFileSync(join(ROOT, file), 'utf8').match(/\.unref\b/g)?.length ?? 0;
+      return count === 0 ? [] : [[file, count]];
+    });
+    const allowed = Object.entries(UNREF).map(([file, [count]]): [string, number] => [file, count]);
+    expect(Object.fromEntries(counts)).toEqual(Object.fromEntries(allowed));
   });
 
   test('randomness is seeded and nothing escapes the type checker', () => {
