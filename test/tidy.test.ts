@@ -176,6 +176,13 @@ function isFetch(called: ts.Expression): boolean {
   return ts.isIdentifier(called) && called.text === 'fetch';
 }
 
+/** A prober that keeps its connections to anything but the proxy under test: a real server closes them as it likes. */
+function keepsServerConnections({ expression, arguments: given }: ts.NewExpression): boolean {
+  const [url, options] = (given ?? []).map((argument) => argument.getText());
+  if (expression.getText() !== 'HttpProber' || url === 'proxy.url') return false;
+  return options === undefined || !options.includes('keepAlive: false');
+}
+
 /** Whether a call defines a test or a hook with a time limit as its last argument, or sets the limit of all. */
 function hasTimeLimit(call: ts.CallExpression): boolean {
   if (/^jest\.setTimeout$/.test(call.expression.getText())) return true;
@@ -300,6 +307,10 @@ describe('the house rules', () => {
           if (isFetch(node.expression) && !file.endsWith('fetch-once.ts'))
             found.push(`${file}:${line}: use fetchOnce`);
           if (hasTimeLimit(node)) found.push(`${file}:${line}: a time limit`);
+        }
+        if (ts.isNewExpression(node) && keepsServerConnections(node)) {
+          const line = source.getLineAndCharacterOfPosition(node.getStart()).line + 1;
+          found.push(`${file}:${line}: use keepAlive: false, or proxy.url`);
         }
         ts.forEachChild(node, visit);
       };

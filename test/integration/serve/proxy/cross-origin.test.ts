@@ -21,7 +21,7 @@ describe.each(['true', 'false'])('with enable_cors %s', (enabled) => {
   test('pages may read what the proxy answers where they may read what the database answers', async () => {
     const server = await startTestServer({ QDRANT__SERVICE__ENABLE_CORS: enabled });
     const proxy = await startTestProxy(server);
-    const [through, direct] = [new HttpProber(proxy.url), new HttpProber(server.url)];
+    const [through, direct] = [new HttpProber(proxy.url), new HttpProber(server.url, { keepAlive: false })];
     closing.push(
       () => through.close(),
       () => direct.close(),

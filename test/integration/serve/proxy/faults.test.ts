@@ -308,7 +308,7 @@ test('requests under way are ended before the proxy is, and no others begun', as
 });
 
 async function fillServer(): Promise<void> {
-  const direct = new HttpProber(server.url);
+  const direct = new HttpProber(server.url, { keepAlive: false });
   const put = (path: string, value: unknown): Promise<unknown> =>
     direct.ask({ method: 'PUT', path, headers: JSON_TYPE, body: Buffer.from(JSON.stringify(value)) });
   await put('/collections/data', { vectors: { size: 2, distance: 'Dot' } });
