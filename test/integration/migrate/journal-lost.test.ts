@@ -4,8 +4,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { JOURNAL_KEY } from '../../../src/store/target-description.js';
 import { runCli, type CliResult } from '../../support/cli/run-cli.js';
-import { Scenario } from '../../support/migrate/migrating-scenario.js';
+import { DIM } from '../../support/migrate/fixtures.js';
+import { forAWhile, Scenario } from '../../support/migrate/migrating-scenario.js';
 import { scenarioPlace } from '../../support/migrate/scenario-place.js';
+import { fetchOnce } from '../../support/server/fetch-once.js';
 import { testsOn } from '../../support/server/test-server.js';
 
 const test = await testsOn('any');
@@ -19,6 +21,12 @@ function migrate(
 ): Promise<CliResult> {
   const env = { QDRANT_URL: place().url, QDRANT_TLDR_GRPC_URL: place().grpcUrl };
   return runCli(['migrate', command, source, target, '--json', ...args], { cwd: folder, env });
+}
+
+/** Whether the proxy's last report is as new as one of a living proxy. */
+async function livesStill(scenario: Scenario): Promise<boolean> {
+  const status = await migrate(scenario, 'status');
+  return (status.json()['journal'] as { living: boolean }).living;
 }
 
 test('serve does not begin a new journal where the folder of the old one is gone', async () => {
@@ -48,6 +56,44 @@ test('serve does not begin a new journal where the folder of the old one is gone
   await scenario.serve();
   await scenario.reported(({ state }) => state === 'waiting');
   expect(await scenario.end()).toBe(0);
+  await rm(scenario.folder, { recursive: true });
+});
+
+test('the source is not deleted where the journal is gone with writes open', async () => {
+  const scenario = await Scenario.make(place(), 'open', { faults: false });
+  await scenario.serve();
+  expect((await migrate(scenario, 'start', ...START)).code).toBe(0);
+  expect((await migrate(scenario, 'cutover', '--by', 'proxy', '--execute')).code).toBe(0);
+  const write = async (url: string, method: string, path: string, body: string): Promise<number> => {
+    const init = { method, headers: { 'content-type': 'application/json' }, body };
+    return (await fetchOnce(`${url}/collections/${scenario.source}/points${path}?wait=true`, init)).status;
+  };
+  // A vector that no target takes, written past the proxy: what touches these points stays open.
+  const vector = `[1e39${',1'.repeat(DIM - 1)}]`;
+  for (const id of [4, 7, 10]) {
+    const points = `{"points":[{"id":${id},"vector":${vector}}]}`;
+    expect(await write(place().directUrl, 'PUT', '', points)).toBe(200);
+    expect(await write(scenario.rest, 'POST', '/payload', `{"points":[${id}],"payload":{"f":2}}`)).toBe(503);
+  }
+  await scenario.kill();
+  while (await livesStill(scenario)) await forAWhile(100);
+  const complete = (...how: string[]): Promise<CliResult> =>
+    migrate(scenario, 'complete', '--delete-source', '--execute', ...how);
+  const open = await complete();
+  expect(open.stderr).toContain('3 writes in the journal');
+  expect(open.code).toBe(10);
+
+  await rm(join(scenario.journal, 'writes.journal'));
+  // What the first command finds it leaves as it is: the second must not find a new journal.
+  for (const how of [[], [], ['--without-cutover']]) {
+    const refused = await complete(...how);
+    expect(refused.stderr).toMatch(/the journal .*writes\.journal is missing, but .*record of the migration/);
+    expect(refused.stderr).toContain('the target may lack some of them');
+    expect(refused.stderr).toContain('deleting the source would lose these for good');
+    expect(refused.code).toBe(3);
+    expect(await place().store.exists(scenario.source)).toBe(true);
+  }
+  expect(await readdir(scenario.journal)).not.toContain('writes.journal');
   await rm(scenario.folder, { recursive: true });
 });
 
