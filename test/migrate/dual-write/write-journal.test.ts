@@ -48,18 +48,24 @@ const FAILING_ROTATION = `
     journal.done(entries[0]);
   }
   await journal.begin([]).written;
-  const real = fs.promises[CALL];
+  // The name that a power cut brings back where the folder was not synced.
+  await fs.promises.link(FOLDER + '/writes.journal', FOLDER + '/before');
+  const folder = await fs.promises.open(FOLDER);
+  const owner = CALL === 'sync' ? Object.getPrototypeOf(folder) : fs.promises;
+  await folder.close();
+  const real = owner[CALL];
   let calls = 0;
-  fs.promises[CALL] = (...given) =>
-    ++calls === Number(NTH)
+  owner[CALL] = function (...given) {
+    return ++calls === Number(NTH)
       ? Promise.reject(Object.assign(new Error('too many open files'), { code: 'EMFILE' }))
-      : real(...given);
+      : real.apply(this, given);
+  };
   syncBuiltinESMExports();
   await journal.rotate(0).catch(() => undefined);
   const acknowledged = [];
   for (const id of [2n, 3n])
     await journal.begin([id]).written.then(() => acknowledged.push(Number(id)), () => undefined);
-  fs.promises[CALL] = real;
+  owner[CALL] = real;
   syncBuiltinESMExports();
   fs.writeSync(1, JSON.stringify(acknowledged));
   process.exit(0);
@@ -307,16 +313,26 @@ describe('the journal of writes', () => {
   test.each([
     ...[1, 2, 3, 4].map((nth) => ['open', nth] as const),
     ...['rename', 'rm', 'stat'].map((call) => [call, 1] as const),
+    // Of the new file, and of its folder.
+    ...[1, 2].map((nth) => ['sync', nth] as const),
   ])('when %s fails the %s. time while it is begun anew, nothing acknowledged is lost', async (call, nth) => {
     const { stdout } = await run(process.execPath, ['--input-type=module', '-e', FAILING_ROTATION], {
       env: { ...process.env, MODULE, FOLDER: folder, CALL: call, NTH: String(nth) },
     });
     const acknowledged: unknown = JSON.parse(stdout);
-    const left = await reopened();
-    expect(left[0]).toEqual([1n]);
-    // That 99 was brought over may not be on disk yet.
-    const others = left.slice(1).flat().map(Number);
-    expect(others.filter((id) => id !== 99)).toEqual(acknowledged);
+    const isAllThere = async (): Promise<void> => {
+      const left = await reopened();
+      expect(left[0]).toEqual([1n]);
+      // That 99 was brought over may not be on disk yet.
+      const others = left.slice(1).flat().map(Number);
+      expect(others.filter((id) => id !== 99)).toEqual(acknowledged);
+    };
+    await isAllThere();
+    if (call !== 'sync') return;
+    expect(acknowledged).toEqual(nth === 1 ? [2, 3] : []);
+    // As after a power cut.
+    await rename(join(folder, 'before'), path);
+    await isAllThere();
   });
 
   test('when it is removed under the process, it is there again with what is open', async () => {
