@@ -12,6 +12,11 @@ import { testsOn } from '../../support/server/test-server.js';
 const test = await testsOn('any');
 
 const ROWS = 4_000;
+/** All but the last digit of integers from 2^63 on, which are one double. */
+const LARGE = '1844674407370955160';
+/** A point that is only ever written as a whole, with the same payload. */
+const LAST = 9_999;
+const LAST_PAYLOAD = `{"large":${LARGE}4}`;
 /** Ids that the writer makes, changes and removes: some of the source's own, some new ones. */
 const NUMBERS = 6_000;
 
@@ -31,6 +36,13 @@ beforeAll(async () => {
 });
 
 afterAll(() => place.end());
+
+/** A change of payload with an integer that gRPC does not carry. */
+const withLarge = (ids: readonly number[], value: string): string =>
+  `{"payload":{"large":${value},"in":[{"deeper":${value}}]},"points":[${ids.join()}]}`;
+
+const withLast = (vector: readonly number[]): string =>
+  `{"points":[{"id":${LAST},"vector":[${vector.join()}],"payload":${LAST_PAYLOAD}}]}`;
 
 /** Writes of every kind, one after another, each waited for, until `stop` is there; then `stopped` is. */
 async function writeUntil(
@@ -53,6 +65,8 @@ async function writeUntil(
         filter: { must: [{ key: 'i', range: { gte: id(), lt: 3 } }] },
       }),
     () => rest('POST', `${points}/payload?wait=true`, { payload: { set: rng.int(1000) }, points: ids() }),
+    () => rest('POST', `${points}/payload?wait=true`, withLarge(ids(), `${LARGE}${rng.int(10)}`)),
+    () => rest('PUT', `${points}?wait=true`, withLast(vector())),
     () => rest('PUT', `${points}/payload?wait=true`, { payload: { over: 1.0 }, points: ids() }),
     () => rest('POST', `${points}/payload/delete?wait=true`, { keys: ['text'], points: ids() }),
     () => rest('POST', `${points}/payload/clear?wait=true`, { points: ids() }),
@@ -139,6 +153,9 @@ test('under writes of every kind the target is equal at the switch, and the free
     for (let j = 0; j < COMPACT_DIM; j++) expect(got.vector[j]).toBeCloseTo(wanted.vector[j]!, 4);
   }
   expect(vectors).toBeGreaterThan(1_000);
+  // As the server tells it, past the product's own way of reading.
+  for (const name of ['docs', 'docs-c'])
+    expect(await place.text(`/collections/${name}/points/${LAST}`)).toContain(`"payload":${LAST_PAYLOAD}`);
 });
 
 test('settings of the source that change while the target follows are brought over by resume', async () => {

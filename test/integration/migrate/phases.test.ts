@@ -175,6 +175,13 @@ test('killed right after any step, from the first record to the deletion of the 
 test('the command line goes all the way, and every seeded fault is found by verify', async () => {
   await makeSource('docs');
   await store.switchAlias('docs-clients', 'docs');
+  /** An integer that gRPC does not carry; its neighbour is the same double. */
+  const large = (collection: string, h: string): Promise<void> =>
+    rest(
+      ...(['POST', `/collections/${collection}/points/payload?wait=true`] as const),
+      `{"payload":{"in":[{"h":${h}}]},"points":[10]}`,
+    );
+  await large('docs', '18446744073709551614');
   const on = [
     '--on',
     'finished',
@@ -209,6 +216,7 @@ test('the command line goes all the way, and every seeded fault is found by veri
   const faults: [() => Promise<void>, RegExp][] = [
     [() => store.deletePoints('docs-c', [idAt(31)]), /point 31 is missing in the target/],
     [() => rest('POST', '/collections/docs-c/points/payload?wait=true', payload), /point 7: payload/],
+    [() => large('docs-c', '18446744073709551615'), /point 10: payload/],
     [() => vector(idAt(4)), /point 4: its reduced vector is not the projection/],
     [() => rest('DELETE', '/collections/docs-c/index/i?wait=true', undefined), /setting payload_schema\.i/],
     [otherEncoder, /is not the projection/],

@@ -14,13 +14,15 @@ export interface CliPlace {
   readonly store: VectorStore;
   readonly cwd: string;
   readonly cli: (...args: string[]) => Promise<CliResult>;
-  /** A request past the product. @throws for an answer that is neither a success nor `fine` */
+  /** A request past the product; a body that is text is sent as it is. @throws for an answer that is neither a success nor `fine` */
   readonly rest: (
     method: string,
     path: string,
     body: unknown,
     fine?: (response: Response) => boolean,
   ) => Promise<void>;
+  /** What the server answers to a GET. */
+  readonly text: (path: string) => Promise<string>;
   readonly end: () => Promise<void>;
 }
 
@@ -39,9 +41,11 @@ export async function openCliPlace(
     cli: (...args) => runCli(args, { cwd, env: { ...addresses, ...env } }),
     rest: async (method, path, body, fine = () => false) => {
       const headers = { 'content-type': 'application/json' };
-      const response = await fetchAgain(server.url + path, { method, headers, body: JSON.stringify(body) });
+      const text = typeof body === 'string' ? body : JSON.stringify(body);
+      const response = await fetchAgain(server.url + path, { method, headers, body: text });
       if (!response.ok && !fine(response)) throw new Error(`${method} ${path}: ${await response.text()}`);
     },
+    text: async (path) => (await fetchAgain(server.url + path)).text(),
     end: async () => {
       await store.close();
       await server.stop();
