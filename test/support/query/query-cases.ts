@@ -77,7 +77,7 @@ export class QueryCases extends QueryParts {
 
   /** What only stages with other stages below them are, what only those without, and what both may be. */
   #stage(depth: number, { root, grouped }: { readonly root: boolean; readonly grouped: boolean }): Made {
-    if (depth === 0) return this.#leaf(root && !grouped);
+    if (depth === 0) return this.#leaf();
     const count = 1 + this.rng.int(3);
     const depths = Array.from({ length: count }, (_, i) => (i === 0 ? depth - 1 : this.rng.int(depth)));
     const inner = depths.map((below) => this.#stage(below, { root: false, grouped }));
@@ -98,6 +98,7 @@ export class QueryCases extends QueryParts {
       ...['compare', 'compare', 'order by'],
       ...(distinct ? ['fusion', 'fusion', 'rrf', 'dbsf'] : []),
       ...(scored ? ['formula'] : []),
+      'sample',
       ...(root ? [] : ['compare']),
     ]);
     const tied = (query: QueryJson, kind: string): Made => {
@@ -106,6 +107,7 @@ export class QueryCases extends QueryParts {
         query,
         ...(root ? this.some(0.3, { limit: ALL }) : { limit: ALL }),
         ...this.filtered(0.2),
+        ...this.#threshold([0.0123, 0.3137]),
       };
       return { stage, scores: 'tied', kinds: [kind] };
     };
@@ -118,13 +120,24 @@ export class QueryCases extends QueryParts {
         return tied({ fusion: 'dbsf' }, 'dbsf');
       case 'formula':
         return {
-          stage: { query: this.#formula(inner.length), ...this.limited(), ...this.filtered(0.2) },
+          stage: {
+            query: this.#formula(inner.length),
+            ...this.limited(),
+            ...this.filtered(0.2),
+            ...this.#threshold([-0.2131, 0.9137]),
+          },
           scores: 'distinct',
           kinds: ['formula'],
         };
+      case 'sample':
+        return {
+          stage: { query: { sample: 'random' }, limit: ALL, ...this.filtered(0.2) },
+          scores: 'none',
+          kinds: ['sample'],
+        };
       case 'order by':
         return {
-          stage: { query: this.orderBy(), ...this.limited() },
+          stage: { query: this.orderBy(), ...this.limited(), ...this.#threshold([0.5, 40.5]) },
           scores: 'distinct',
           kinds: ['order by'],
         };
@@ -133,7 +146,12 @@ export class QueryCases extends QueryParts {
     }
   }
 
-  #leaf(samples: boolean): Made {
+  /** A threshold that no score is close to. */
+  #threshold(thresholds: readonly number[]): SearchJson {
+    return this.some(0.2, { score_threshold: this.pick(thresholds) });
+  }
+
+  #leaf(): Made {
     const choice = this.rng.uniform();
     if (choice < 0.06)
       return {
@@ -143,7 +161,7 @@ export class QueryCases extends QueryParts {
       };
     if (choice < 0.1)
       return { stage: { limit: ALL, ...this.filtered(0.4) }, scores: 'none', kinds: ['no query'] };
-    if (choice < 0.14 && samples)
+    if (choice < 0.14)
       return {
         stage: { query: { sample: 'random' }, limit: ALL, ...this.filtered(0.4) },
         scores: 'none',
