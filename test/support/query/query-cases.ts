@@ -56,7 +56,8 @@ export class QueryCases extends QueryParts {
     const { stage, scores, kinds } = made;
     const ordered = scores === 'distinct';
     const results = this.#results(grouped, ordered);
-    const all = ordered ? {} : { limit: ALL };
+    // Of points of one score the server returns those that it likes: the comparison knows.
+    const all = ordered ? {} : { limit: scores === 'tied' ? this.pick([5, 25, ALL]) : ALL };
     return {
       request: { ...stage, ...results, ...all },
       ties: !ordered,
