@@ -1,8 +1,8 @@
 import { TldrError } from './errors.js';
 
 /**
- * Refuses a key that no HTTP header can carry, before anything quotes it in an error of its own.
- * @throws INVALID_ARGUMENT, which never says the key
+ * Checks that an HTTP header can carry the API key. Call it before code whose errors may quote the key.
+ * @throws INVALID_ARGUMENT when a character is not printable ASCII; the message does not contain the key
  */
 export function checkApiKey(apiKey: string): void {
   const at = apiKey.search(/[^\x21-\x7e]/);

@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 
 /** Hexadecimal characters of the hash in a shortened name. */
 const HASH_CHARS = 16;
-/** Longest part of a file name: an encrypted folder may leave names 143 bytes, and suffixes follow. */
+/** Longest result of `fileNamePart`. Some encrypted folders limit names to 143 bytes, and suffixes follow. */
 const FILE_NAME_PART_BYTES_MAX = 60;
-/** What every file system keeps as it is, and apart from other names. */
+/** Names that every file system stores unchanged and never confuses with each other. */
 const PLAIN_FILE_NAME = /^[a-z0-9_][a-z0-9_.-]*$/;
 
 /** The name itself if it has at most `maxBytes` bytes as UTF-8, else its start with a hash of the whole name. */
@@ -14,8 +14,8 @@ export function boundedName(name: string, maxBytes: number): string {
 }
 
 /**
- * A user's name as part of a file name. Two names never give the same part, also not on a file system that takes
- * upper and lower case, or the forms of a Unicode character, for the same.
+ * Returns a name that a user chose in a form that can be part of a file name. Two different names never give
+ * the same part, even on a file system that ignores upper and lower case or Unicode normalisation.
  */
 export function fileNamePart(name: string): string {
   if (PLAIN_FILE_NAME.test(name) && name.length <= FILE_NAME_PART_BYTES_MAX) return name;
@@ -23,7 +23,10 @@ export function fileNamePart(name: string): string {
   return hashedName(name, { start, maxBytes: FILE_NAME_PART_BYTES_MAX });
 }
 
-/** As much of `start` as there is room for, and a hash of `name`. No plain file name has a plus sign. */
+/**
+ * `start`, shortened to fit into `maxBytes`, then a plus sign and a hash of `name`. `PLAIN_FILE_NAME` allows
+ * no plus sign, so the result never equals a plain name.
+ */
 export function hashedName(
   name: string,
   { start, maxBytes }: { readonly start: string; readonly maxBytes: number },

@@ -1,4 +1,4 @@
-/** Compressions of HTTP bodies that databases read. */
+/** Compressions of HTTP bodies that the database can read. */
 export type ContentCoding = 'gzip' | 'deflate' | 'br' | 'zstd';
 
 const CODINGS: readonly string[] = ['gzip', 'deflate', 'br', 'zstd'] satisfies ContentCoding[];
@@ -8,8 +8,8 @@ function isCoding(name: string): name is ContentCoding {
 }
 
 /**
- * The compression that a `content-encoding` header names; null where the body is read as it stands. The server ignores
- * every other value, lists among them, and so does the proxy.
+ * The compression that a `content-encoding` header names, or null if the body is read as it is. The database
+ * ignores every other value, including lists such as `gzip, br`. The proxy does the same.
  */
 export function contentCoding(header: string | undefined): ContentCoding | null {
   const name = header?.trim().toLowerCase() ?? '';

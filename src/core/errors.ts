@@ -14,7 +14,7 @@ export type ErrorCode =
   | 'ABORTED' // stopped by the caller's signal
   | 'INTERNAL'; // a bug in this package
 
-/** The one error class: `message` says what was got, what was expected and what to do. */
+/** The only error class of this package: `message` says what was found, what was expected and what to do. */
 export class TldrError extends Error {
   override readonly name = 'TldrError';
   readonly fields: Readonly<Record<string, unknown>>;
@@ -37,12 +37,12 @@ export function isTldrError(error: unknown, code?: ErrorCode): error is TldrErro
   return code === undefined || error.code === code;
 }
 
-/** The code of anything that was thrown, as the system and Node have them; '' for none. */
+/** The `code` of a thrown value, such as ENOENT of the system's errors; '' if it has none. */
 export function codeOf(error: unknown): string {
   return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
 }
 
-/** The message of anything that was thrown. */
+/** The message of any thrown value. */
 export function messageOf(error: unknown): string {
   if (typeof error === 'object' && error !== null && 'message' in error) return String(error.message);
   return String(error);

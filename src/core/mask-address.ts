@@ -1,6 +1,6 @@
 /**
- * An address as it may be shown: what stands before the last "@", where user and password are, is masked. Works on
- * text that is no valid address, too, since that is what error messages quote.
+ * Returns an address in a form that may be shown: everything before the last "@" (user and password) is
+ * masked. It also works on invalid addresses, because error messages quote them.
  */
 export function maskAddress(text: string): string {
   return text.replace(/^([a-z][a-z0-9+.-]*:\/\/)?.*@/is, '$1********@');

@@ -38,15 +38,15 @@ export function rowRange(x: Matrix, start: number, end: number): Matrix {
   return { rows: end - start, cols: x.cols, data: x.data.subarray(start * x.cols, end * x.cols) };
 }
 
-/** Values of a block that is copied to be worked on: 32 MiB. */
+/** Values in a block that is copied for processing: 32 MiB of float32. */
 const BLOCK_VALUES = 2 ** 23;
 
-/** Rows of `cols` values to work on at once: `most`, or fewer where so many would take more than `values`. */
+/** Number of rows to process at once: `most`, or fewer if they would hold more than `values` values. */
 export function rowsPerBlock(cols: number, most: number, values = BLOCK_VALUES): number {
   return Math.max(1, Math.min(most, Math.floor(values / cols)));
 }
 
-/** A copy of the chosen rows, in the order given, in `data` where it is given. */
+/** A copy of the rows with these indices, in this order. If `data` is passed, it holds the copy. */
 export function gatherRows(x: Matrix, indices: ArrayLike<number>, data?: Float32Array): Matrix {
   const out = matrix(indices.length, x.cols, data);
   for (let i = 0; i < indices.length; i++) out.data.set(row(x, indices[i]!), i * x.cols);
@@ -81,7 +81,7 @@ export function concatRows(parts: readonly Matrix[], cols: number): Matrix {
   return out;
 }
 
-/** All of them are set in NaN and in infinity, and in no other float32. */
+/** The exponent bits of a float32. All are set in NaN and infinity, and in no other value. */
 const EXPONENT_BITS = 0x7f800000;
 
 /** Index of the first row holding NaN or infinity, or -1. */
@@ -89,7 +89,8 @@ export function firstNonFiniteRow(x: Matrix): number {
   const bits = new Int32Array(x.data.buffer, x.data.byteOffset, x.data.length);
   for (let start = 0; start < bits.length; start += x.cols) {
     const end = start + x.cols;
-    // Below zero for each finite value, and so for what all have in common; zero for any other.
+    // Each difference is negative for a finite value and 0 for any other. The AND of all differences
+    // therefore stays negative only if every value is finite.
     let common = -1;
     let i = start;
     for (; i + 3 < end; i += 4) {
@@ -105,9 +106,10 @@ export function firstNonFiniteRow(x: Matrix): number {
 }
 
 /**
- * @param name what row i is called
- * @param fault what is said of one that holds NaN or infinity
- * @throws INVALID_DATA for the first such row
+ * Checks that all values are finite.
+ * @param name the name of row i in the message
+ * @param fault the message's part after that name
+ * @throws INVALID_DATA for the first row that holds NaN or infinity
  */
 export function checkFinite(x: Matrix, name: (i: number) => string, fault = 'holds NaN or infinity'): void {
   const bad = firstNonFiniteRow(x);
@@ -115,7 +117,7 @@ export function checkFinite(x: Matrix, name: (i: number) => string, fault = 'hol
 }
 
 /**
- * Components beyond this are not learned from: squares of them, summed over many dimensions and rows, must stay within
+ * Training refuses larger components: their squares, summed over many dimensions and rows, must stay within
  * float32, whose largest value is about 3.4e38.
  */
 const COMPONENT_MAX = 1e15;
@@ -126,11 +128,11 @@ export function firstTooLargeRow(x: Matrix): number {
   return at < 0 ? -1 : Math.floor(at / x.cols);
 }
 
-/** What is said of a row with such a component. */
+/** The message's part after the name of a row with such a component. */
 export const TOO_LARGE_TO_LEARN = 'holds a value beyond 1e15, whose square would overflow';
 
 /**
- * Checks rows whose lengths are not scaled away before they are compared.
+ * Checks that no component is too large. Rows that are normalised before they are compared do not need it.
  * @throws INVALID_DATA for the first row with a component beyond `COMPONENT_MAX`
  */
 export function checkMagnitude(x: Matrix, name: (i: number) => string): void {
@@ -139,15 +141,15 @@ export function checkMagnitude(x: Matrix, name: (i: number) => string): void {
     throw new TldrError('INVALID_DATA', `${name(bad)} ${TOO_LARGE_TO_LEARN}: repair it or leave it out`);
 }
 
-/** Where no component is larger than this, squares vanish in float32 and all rows look the same. */
+/** If no component reaches this size, squares vanish in float32 and all rows look the same. */
 const LARGEST_MIN = 1e-15;
 
-/** @throws INVALID_DATA where all components are so small that their squares vanish */
+/** @throws INVALID_DATA when all components are so small that their squares vanish */
 export function checkNotTiny({ data }: Matrix, name: string): void {
   if (data.some((value) => Math.abs(value) >= LARGEST_MIN)) return;
   throw new TldrError(
     'INVALID_DATA',
-    `no value of ${name} reaches 1e-15, so that their squares vanish: multiply all vectors by one factor`,
+    `no value of ${name} reaches 1e-15, so their squares vanish: multiply all vectors by the same factor`,
   );
 }
 
@@ -160,14 +162,14 @@ export function columnMeans(x: Matrix): Float64Array {
   return means.map((sum) => sum / Math.max(1, x.rows));
 }
 
-/** Takes `shift` (length cols) off every row in place; the difference is taken in float64. */
+/** Subtracts `shift` (length cols) from every row in place, in float64. */
 export function subtractFromRowsInPlace(x: Matrix, shift: Float64Array): void {
   for (let at = 0; at < x.data.length; at += x.cols) {
     for (let j = 0; j < x.cols; j++) x.data[at + j] = x.data[at + j]! - shift[j]!;
   }
 }
 
-/** The largest difference between components of two vectors of one length; NaN where any is. */
+/** The largest difference between components of two vectors of equal length; NaN if any is NaN. */
 export function largestDifference(a: Float32Array, b: Float32Array): number {
   return a.reduce((largest, value, i) => Math.max(largest, Math.abs(value - (b[i] ?? Number.NaN))), 0);
 }

@@ -3,7 +3,7 @@ import { open, type FileHandle } from 'node:fs/promises';
 import { codeOf, messageOf, TldrError } from './errors.js';
 
 const FILE_BYTES_MAX = 2 ** 31 - 1;
-/** Opening a pipe or a device waits for nobody. */
+/** With O_NONBLOCK, opening a pipe does not wait for its writer. */
 const READ = constants.O_RDONLY | constants.O_NONBLOCK;
 const CHUNK_BYTES = 64 * 1024;
 const PIPE_POLL_MS = 20;
@@ -15,10 +15,11 @@ export interface RegularFile {
 }
 
 /**
- * Opens a regular file. A pipe, a device or a folder is refused at once: none of them has an end that is known, and
- * opening a pipe would wait for its writer.
+ * Opens a regular file. A pipe, a device or a folder is refused at once: its size is not known, and opening a
+ * pipe would wait for its writer.
  * @param expected what the file should be, for messages
- * @throws NOT_FOUND where it cannot be opened, INVALID_ARGUMENT where it is no regular file
+ * @throws NOT_FOUND when it cannot be opened
+ * @throws INVALID_ARGUMENT when it is no regular file
  */
 export async function openRegular(path: string, expected: string): Promise<RegularFile> {
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((cause: unknown) => {
@@ -31,9 +32,11 @@ export async function openRegular(path: string, expected: string): Promise<Regul
 }
 
 /**
- * The bytes of a regular file, at most as many as it had when it was opened.
- * @throws NOT_FOUND, INVALID_ARGUMENT where it is no regular file, INVALID_DATA where it is larger than `maxBytes`,
- * and whatever `check` throws, which sees the file before it is read
+ * Reads the bytes of a regular file, at most as many as it had when it was opened. `check` runs before that.
+ * @throws NOT_FOUND when it cannot be read
+ * @throws INVALID_ARGUMENT when it is no regular file
+ * @throws INVALID_DATA when it is larger than `maxBytes`
+ * @throws any error of `check`
  */
 export async function readRegular(
   path: string,
@@ -71,21 +74,21 @@ function notRegular(path: string, found: Stats, expected: string): TldrError {
   return new TldrError('INVALID_ARGUMENT', `${path} is a ${kindOf(found)}, expected ${expected}`);
 }
 
-/** What a path leads to that is no regular file, in words. */
+/** What a path that is no regular file is instead, in words. */
 export function kindOf(found: Stats): string {
   if (found.isDirectory()) return 'folder';
   if (found.isFIFO()) return 'pipe';
   return found.isSocket() ? 'socket' : 'device';
 }
 
-/** What pipes held: each can be read once, and a process may read its configuration several times. */
+/** Text of the pipes read so far: a pipe can be read once, but a process may read its configuration often. */
 const pipesRead = new Map<string, string>();
 
 /**
- * The text of a small file that is needed before anything else: a configuration, a key. A pipe is taken too, as
- * `<(command)` in a shell makes one.
- * @throws INVALID_ARGUMENT where it is a folder, a device or a pipe without content, or is larger than `maxBytes`; and
- * the system's error where it cannot be read
+ * Reads the text of a small file, such as a configuration or a key, and blocks until it is read. It accepts a
+ * pipe too, such as the one that a shell makes for `<(command)`.
+ * @throws INVALID_ARGUMENT when it is a folder, a device or an empty pipe, or is larger than `maxBytes`
+ * @throws the system's error when it cannot be read
  */
 export function readSmallText(
   path: string,
@@ -110,7 +113,10 @@ export function readSmallText(
   }
 }
 
-/** All bytes, a few more than `maxBytes` at most; null for a pipe that has more to come and is not waited for. */
+/**
+ * Reads all bytes, or stops one chunk after `maxBytes` at the latest. Returns null for a pipe whose data has
+ * not all arrived if this function must not wait.
+ */
 function readBounded(fd: number, maxBytes: number): Buffer | null {
   const parts: Buffer[] = [];
   for (let sizeBytes = 0; sizeBytes <= maxBytes;) {
@@ -122,7 +128,7 @@ function readBounded(fd: number, maxBytes: number): Buffer | null {
       parts.push(part.subarray(0, bytesRead));
     } catch (error) {
       if (codeOf(error) !== 'EAGAIN') throw error;
-      // Where this process handles signals, none would end the wait.
+      // If this process handles signals itself, no signal could end the blocking wait below.
       if (process.listenerCount('SIGTERM') > 0) return null;
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PIPE_POLL_MS);
     }

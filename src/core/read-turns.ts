@@ -2,17 +2,17 @@ import { sleep } from './run.js';
 
 const MINUTE_MS = 60_000;
 
-/** What a store lets through of a collection; Infinity where it sets no limit. */
+/** A store's limits on the requests to a collection; Infinity if it sets no limit. */
 export interface RequestLimits {
-  /** Most points that one search may ask for, and most first-stage results. */
+  /** Largest number of points, and of first-stage results, that a search may request. */
   readonly results: number;
   readonly readsPerMinute: number;
 }
 
 /**
- * Lets requests go as fast as a store with a rate limit takes them, so that few are refused. The store starts with the
- * requests of one minute and gets new ones evenly. Requests that are made past this class are not known here: call
- * `useUp` if the store refused one.
+ * Delays requests so that a store with a rate limit refuses few of them. It models the store's token bucket:
+ * full at the start (the requests of one minute), then refilled evenly. It does not see the requests of other
+ * clients: call `useUp` if the store refused a request.
  */
 export class ReadTurns {
   readonly #perMinute: number;
@@ -24,7 +24,7 @@ export class ReadTurns {
     this.#left = perMinute;
   }
 
-  /** Resolves when one more request may go. @throws ABORTED */
+  /** Resolves when one more request may be sent. @throws ABORTED */
   async next(signal?: AbortSignal): Promise<void> {
     if (this.#perMinute === Infinity) return;
     for (;;) {
@@ -37,7 +37,7 @@ export class ReadTurns {
     this.#left -= 1;
   }
 
-  /** Counts all requests as made that the store lets through by now. */
+  /** Empties the bucket: the next request waits until the store allows one again. */
   useUp(): void {
     this.#left = 0;
     this.#atMs = performance.now();

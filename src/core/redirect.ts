@@ -3,11 +3,11 @@ import { maskAddress } from './mask-address.js';
 
 /** A server's answer that sends its client to another address. */
 export interface Redirect {
-  /** What was asked. */
+  /** The address that the request went to. */
   readonly from: string;
   readonly status: number;
   readonly location: string | undefined;
-  /** How users name the server's address: a setting, a flag, an option. */
+  /** Name of the flag, setting or option that holds the server's address. */
   readonly setting: string;
 }
 
@@ -22,12 +22,12 @@ export class RedirectError extends TldrError {
   }
 }
 
-/** Returns whether an HTTP status sends the client elsewhere; 304 only says that the client's copy is still good. */
+/** Whether an HTTP status redirects the client. 304 does not: it says that the client's copy is valid. */
 export function isRedirect(status: number): boolean {
   return status >= 300 && status <= 399 && status !== 304;
 }
 
-/** An address without user, password and query string, which may hold anything. */
+/** An address without user, password and query string, all of which may hold secrets. */
 function shownAddress(location: string, from: string): string {
   const base = URL.canParse(from) ? from : undefined;
   if (!URL.canParse(location, base)) return maskAddress(location);

@@ -5,7 +5,7 @@ export interface RngState {
   readonly spareNormal: number | null;
 }
 
-/** The largest seed that a generator tells from others. */
+/** The largest seed: a generator uses its lowest 32 bits only. */
 export const SEED_MAX = 0xffffffff;
 
 /**
@@ -31,6 +31,7 @@ export class Rng {
     [this.#a, this.#b, this.#c, this.#d] = [next(), next(), next(), next()];
   }
 
+  /** A generator that continues the sequence from a saved state. */
   static fromState(state: RngState): Rng {
     const rng = new Rng(0);
     [rng.#a, rng.#b, rng.#c, rng.#d] = state.words;

@@ -1,6 +1,6 @@
 import { TldrError } from './errors.js';
 
-/** How far a long call is: `done` of `total` units of one named step; `total` is Infinity where it is not known. */
+/** How far a long call is: `done` of `total` units of one named step; `total` is Infinity if unknown. */
 export interface Progress {
   readonly step: string;
   readonly done: number;
@@ -8,14 +8,14 @@ export interface Progress {
   readonly unit: string;
 }
 
-/** Where a long call writes what it decides. Fields never hold vectors, payloads or keys. */
+/** Receives what a long call decides. Fields never hold vectors, payloads or keys. */
 export type Log = (
   level: 'debug' | 'info' | 'warn',
   message: string,
   fields?: Readonly<Record<string, unknown>>,
 ) => void;
 
-/** Accepted by every long call. */
+/** Options that every long call accepts. */
 export interface RunOptions {
   readonly signal?: AbortSignal | undefined;
   readonly log?: Log | undefined;

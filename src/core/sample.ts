@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { checkFinite, gatherRows, row, type Matrix } from './matrix.js';
 import { Rng } from './rng.js';
 
-/** A hash takes less than 2 GiB at once. */
+/** `hash.update` takes less than 2 GiB per call. */
 const HASHED_VALUES = 2 ** 26;
 
 /** SHA-256, hex, over the float32 bytes of x. */
@@ -28,13 +28,16 @@ export interface SampleFacts {
 /** A sample cleaned for training: rows that are not zero, each once. */
 export interface CleanSample {
   readonly x: Matrix;
-  /** Row of the original to row of `x`: duplicates to the one that was kept, zero rows to -1. */
+  /**
+   * For each row of the original, its row in `x`: for a duplicate the row that was kept, for a zero row -1.
+   */
   readonly rowOf: Int32Array;
   readonly facts: SampleFacts;
 }
 
 /**
- * Drops zero rows and exact duplicates, which have no direction to learn from or crowd out true neighbours.
+ * Returns the sample without zero rows, which have no direction, and without exact duplicates, which would
+ * crowd out true neighbours.
  * @throws INVALID_DATA when a row is not finite
  */
 export function cleanSample(x: Matrix): CleanSample {
@@ -79,7 +82,7 @@ function countConstantDims(x: Matrix): number {
   return constant;
 }
 
-/** Row indices in two disjoint parts: `held` random ones to judge with, the others to learn from. */
+/** Row indices in two disjoint parts: `held` random rows for evaluation, the others for training. */
 export function splitRows(
   rows: number,
   held: number,

@@ -13,20 +13,21 @@ export interface WorkerTask extends RunOptions {
   readonly file: URL;
   readonly data: unknown;
   readonly onEvent?: (event: unknown) => void;
-  /** A stopped worker's result is worth having, for example a state to resume from. */
+  /** If the signal stops the worker, return its result (for example a state to resume from), not ABORTED. */
   readonly resultWhenStopped?: boolean;
 }
 
-/** What arrives in a worker: its task and whether it has been asked to stop. */
+/** What a worker receives: its task, and a flag that is not 0 once the worker is asked to stop. */
 interface WorkerInput {
   readonly task: unknown;
   readonly stop: Int32Array;
 }
 
 /**
- * Runs one task in a worker thread and gives what it returns. When the signal fires the worker is asked to stop,
- * not ended: ending a thread inside a native call takes the whole process down.
- * @throws ABORTED when the signal fires, and whatever the worker threw
+ * Runs one task in a worker thread and returns its result. If the signal fires, the worker is asked to stop.
+ * It is not terminated: to terminate a thread during a native call would crash the process.
+ * @throws ABORTED when the signal fires
+ * @throws any error of the worker
  */
 export function runInWorker(options: WorkerTask): Promise<unknown> {
   const { file, data, signal, onProgress, onEvent, resultWhenStopped = false } = options;
@@ -64,7 +65,8 @@ export function runInWorker(options: WorkerTask): Promise<unknown> {
 }
 
 /**
- * Runs each task in a worker thread of its own, side by side; their progress is reported as one, out of `total`.
+ * Runs all tasks at the same time, each in its own worker thread. Their progress is added up and reported out
+ * of `total`.
  * @throws as `runInWorker`
  */
 export function runInWorkers({

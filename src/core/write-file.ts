@@ -16,29 +16,30 @@ import { basename, dirname, isAbsolute, join, resolve, sep } from 'node:path';
 import { boundedName } from './bounded-name.js';
 import { codeOf, messageOf, TldrError } from './errors.js';
 
-/** As many links as Linux follows from one path. */
+/** Linux follows at most this many symbolic links in one path. */
 const LINKS_MAX = 40;
-/** Of a file's own name in the name of its neighbour, so that people recognise it. */
+/** Bytes of a file's name that the name of its neighbour keeps, so that people recognise it. */
 const NEIGHBOUR_NAME_BYTES = 100;
-/** Its entries are links to open files, of which nobody knows that they have a name. */
+/** Links in this folder lead to open files, which may have no name. */
 const OPEN_FILES = `${sep}proc${sep}`;
-/** Lists what is mounted where, on Linux. */
+/** Lists the mount points, on Linux only. */
 const MOUNTS = '/proc/self/mountinfo';
 
-/** Where content for a path goes. */
+/** The file or device that content for a path is written to. */
 export interface Destination {
   /** The path itself, or the one that its symbolic links lead to. */
   readonly path: string;
-  /** The file that is replaced, or null where there is none. */
+  /** The file that is replaced, or null if there is none. */
   readonly replaced: Pick<Stats, 'mode' | 'uid' | 'gid'> | null;
   /** A character device such as /dev/null, which is written into. Everything else is replaced as a whole. */
   readonly isDevice: boolean;
 }
 
 /**
- * Finds where content for a path goes. Symbolic links are followed, also to a file that does not exist yet.
- * @throws INVALID_ARGUMENT for a folder and for what cannot take the content: a pipe, a socket, a block device, a file
- * that is known by its descriptor alone or mounted by itself, and where the path cannot be followed
+ * Finds the file or device that content for a path is written to. Symbolic links are followed, even to a file
+ * that does not exist yet.
+ * @throws INVALID_ARGUMENT when the path cannot be followed, or leads to a folder, a pipe, a socket, a block
+ * device, a link of /proc to an open file, or a file that is a mount point
  */
 export async function destinationOf(path: string): Promise<Destination> {
   try {
@@ -53,7 +54,7 @@ async function follow(path: string): Promise<Destination> {
   let named = path;
   for (let links = 0; links <= LINKS_MAX; links++) {
     if (named.endsWith('/') || named.endsWith(sep)) throw refused(path, 'names a folder, expected a file');
-    // Not `resolve`, which takes `link/..` for the folder of the link.
+    // Not `resolve`: for `link/..` it returns the folder that holds the link.
     const at = join(await realFolder(dirname(named)), basename(named));
     const found = await orMissing(lstat(at));
     if (found === null) return { path: at, replaced: null, isDevice: false };
@@ -74,7 +75,7 @@ async function follow(path: string): Promise<Destination> {
 async function destinationAt(path: string, at: string, found: Stats): Promise<Destination> {
   if (found.isFile()) {
     if (await isMountPoint(at))
-      throw refused(path, 'is mounted by itself and cannot be replaced: mount its folder instead');
+      throw refused(path, 'is mounted by itself and cannot be replaced: mount the folder it is in instead');
     return { path: at, replaced: found, isDevice: false };
   }
   if (found.isCharacterDevice()) return { path: at, replaced: null, isDevice: true };
@@ -88,14 +89,14 @@ async function destinationAt(path: string, at: string, found: Stats): Promise<De
   throw refused(path, `is a ${kind}, expected a file`);
 }
 
-/** A folder without links; one that is missing as it is named. */
+/** A folder's path without symbolic links, or the absolute path if the folder does not exist. */
 async function realFolder(path: string): Promise<string> {
   return (await orMissing(realpath(path))) ?? resolve(path);
 }
 
-/** Whether a file is a mount of its own, as one that a container shares with its host. */
+/** Whether a file itself is a mount point, such as a single file that a container shares with its host. */
 async function isMountPoint(path: string): Promise<boolean> {
-  // Other systems have no such list.
+  // Other systems than Linux have no such list.
   const mounts = await readFile(MOUNTS, 'utf8').catch(() => '');
   const escaped = path.replace(
     /[ \t\n\\]/g,
@@ -105,8 +106,9 @@ async function isMountPoint(path: string): Promise<boolean> {
 }
 
 /**
- * Writes a file whole or not at all (`putInPlace`). Its folder is created.
- * @throws INVALID_ARGUMENT when it cannot be written, and whatever `fill` throws of its own
+ * Writes a file completely or not at all (`putInPlace`). Missing folders are created.
+ * @throws INVALID_ARGUMENT when it cannot be written
+ * @throws any error of `fill`
  */
 export async function writeWhole(path: string, fill: (file: FileHandle) => Promise<void>): Promise<void> {
   try {
@@ -119,10 +121,12 @@ export async function writeWhole(path: string, fill: (file: FileHandle) => Promi
 }
 
 /**
- * Puts a file in place, or in place of another: whatever happens, there is the old one or the new one, whole. `fill`
- * writes to a neighbour in the same folder, which is flushed and renamed. `fill` must use `writeFile`, which goes on
- * after a short write; `write` does not. A device is written into instead.
- * @throws the system's error where the file cannot be written, and whatever `fill` throws of its own
+ * Creates or replaces a file atomically: at any moment the path has the complete old content or the complete
+ * new one. `fill` writes to a neighbour (a temporary file in the same folder), which is flushed and then
+ * renamed. `fill` must use `writeFile`, which continues after a short write; `write` does not. A device is
+ * written to directly.
+ * @throws the system's error when the file cannot be written
+ * @throws any error of `fill`
  */
 export async function putInPlace(
   destination: Destination,
@@ -149,17 +153,17 @@ export async function putInPlace(
   }
 }
 
-/** A new file beside another one, to be filled and renamed. */
+/** A temporary file in the folder of a destination, to be filled and renamed. */
 export interface Neighbour {
   readonly file: FileHandle;
   readonly path: string;
-  /** Never fails: what led here matters more. */
+  /** Never fails, so that it cannot hide the error that made it necessary. */
   readonly remove: () => Promise<void>;
 }
 
 /**
- * Opens a new file beside a destination. Its name cannot be guessed and no file is opened that is there already, so
- * that nobody else can have placed it.
+ * Opens a new file in the folder of a destination. Its name is random, and an existing file is never opened,
+ * so no other user can have planted the file.
  * @throws the system's error
  */
 export async function openNeighbour(
@@ -169,16 +173,16 @@ export async function openNeighbour(
   const name = `${boundedName(basename(path), NEIGHBOUR_NAME_BYTES)}.${randomBytes(8).toString('hex')}.partial`;
   const neighbour = join(dirname(path), name);
   const remove = (): Promise<void> => rm(neighbour, { force: true }).catch(() => undefined);
-  // Until its group is that of the replaced file, only this process's user may read it.
+  // Until the file has the group of the replaced file, only this process's user may read it.
   const file = await open(neighbour, flags, replaced === null ? 0o666 : replaced.mode & 0o700);
   if (replaced !== null) await resemble(file, replaced);
   return { file, path: neighbour, remove };
 }
 
 /**
- * Gives a file the owner, the group and the permissions of the one that it replaces, as far as this process may. If the
- * group stays this process's own, group and others get only what both had before: nobody can read or write the file who
- * could not do so before.
+ * Gives a file the owner, the group and the permissions of the file that it replaces, as far as this process
+ * may. If the group cannot be set, group and others get only the permissions that both had before. Thus
+ * nobody gains access.
  */
 async function resemble(
   file: FileHandle,
@@ -197,7 +201,7 @@ async function resemble(
   await file.chmod(permissions).catch(() => undefined);
 }
 
-/** Whether a file of the same folder has the name of a neighbour of `name`. */
+/** Whether `other` is the name of a neighbour (`openNeighbour`) of the file `name`. */
 export function isNeighbourOf(name: string, other: string): boolean {
   const start = boundedName(name, NEIGHBOUR_NAME_BYTES);
   return other.startsWith(start) && /^\.[0-9a-f]{16}\.partial$/.test(other.slice(start.length));
@@ -225,8 +229,8 @@ export async function checkWritable(path: string): Promise<void> {
 }
 
 /**
- * Whether writing to a path would change what is there already.
- * @throws INVALID_ARGUMENT where nothing can be written to it
+ * Whether writing to a path would replace a file or write to a device.
+ * @throws INVALID_ARGUMENT when the path cannot be written to
  */
 export async function isTaken(path: string): Promise<boolean> {
   const { replaced, isDevice } = await destinationOf(path);
@@ -234,9 +238,9 @@ export async function isTaken(path: string): Promise<boolean> {
 }
 
 /**
- * Makes a folder, and those above it, where they are missing. Like mkdir with `recursive`, which never returns where
- * folders cannot be made, as under /proc.
- * @returns what was made, the outermost first
+ * Creates a folder and its missing parents. Not `mkdir` with `recursive`, which never returns where no folder
+ * can be created, such as under /proc.
+ * @returns the folders that were created, the outermost first
  * @throws the system's error
  */
 export async function ensureFolder(path: string, mode = 0o777): Promise<string[]> {
@@ -259,7 +263,7 @@ async function isFolder(path: string): Promise<boolean> {
   );
 }
 
-/** What a promise gives, or null where it fails since something does not exist. */
+/** The result of a promise, or null if it fails with ENOENT. */
 async function orMissing<T>(promise: Promise<T>): Promise<T | null> {
   try {
     return await promise;
@@ -276,7 +280,7 @@ function isSystemError(error: unknown): error is NodeJS.ErrnoException {
 
 function cannotWrite(path: string, cause: NodeJS.ErrnoException): TldrError {
   const denied = cause.syscall === 'open' && ['EACCES', 'EPERM', 'EROFS'].includes(cause.code ?? '');
-  const hint = denied ? ': its folder must let files be created, since it is replaced as a whole' : '';
+  const hint = denied ? ': the file is replaced as a whole, so its folder must allow new files' : '';
   return new TldrError('INVALID_ARGUMENT', `cannot write ${path}: ${messageOf(cause)}${hint}`, { cause });
 }
 
