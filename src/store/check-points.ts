@@ -4,14 +4,14 @@ import { firstNonFiniteRow, firstTooLargeRow, TOO_LARGE_TO_LEARN } from '../core
 import { formatPointId } from '../core/point-id.js';
 import type { PointSample } from './vector-store.js';
 
-/** Where points come from, for messages. */
+/** Collection, vector and distance of points that were read, for messages. */
 export interface PointsPlace {
   readonly collection: string;
   readonly vectorName: string;
   readonly distance: Distance;
 }
 
-/** What a point is called in an error, with what to do about it. */
+/** Returns the INVALID_DATA error that names the point and tells the user to repair or delete it. */
 function faultyPoint(
   { ids }: Pick<PointSample, 'ids'>,
   at: number,
@@ -26,9 +26,9 @@ function faultyPoint(
 }
 
 /**
- * Checks points that were read to learn from or to search with.
- * @throws INVALID_DATA naming the first point whose vector holds NaN or infinity, or for another distance than cosine a
- * value too large to be learned from
+ * Checks points that training or a search will use.
+ * @throws INVALID_DATA when a vector holds NaN or infinity or, unless the distance is cosine, a value too
+ * large for training; names the first such point
  */
 export function checkPoints(sample: PointSample, place: PointsPlace): void {
   const bad = firstNonFiniteRow(sample.vectors);

@@ -6,9 +6,9 @@ import type { CollectionSpec, Layout } from './vector-store.js';
 
 const OVERSAMPLING_DEFAULT = 10;
 
-/** How one collection is to be served; what is left out follows from the collection itself. */
+/** How to serve one collection. Options that are absent follow from the collection itself. */
 export interface ServeOptions {
-  /** The layout it must have; where absent the one it was migrated to. */
+  /** Layout that the collection must have. If absent: the layout that it was migrated to. */
   readonly layout?: Layout | undefined;
   readonly oversampling?: number | undefined;
   readonly scoreThreshold?: ServedFacts['scoreThreshold'] | undefined;
@@ -16,24 +16,24 @@ export interface ServeOptions {
 }
 
 export interface ServeRequest {
-  /** What clients call it. */
+  /** The name that clients use. */
   readonly name: string;
   /** The target as the store describes it. */
   readonly spec: CollectionSpec;
-  /** Every alias of the store with the collection it leads to. */
+  /** Every alias of the store, with the name of its collection. */
   readonly aliases: ReadonlyMap<string, string>;
   readonly projector: VectorProjector;
-  /** Most candidates that the server lets one request ask for. */
+  /** Most first-stage results that the server allows in one request. */
   readonly candidatesMax: number;
-  /** False where exact searches of clients are refused, though the target itself allows them. */
+  /** False if clients' exact searches are refused although the target itself allows them. */
   readonly allowsExact: boolean;
   readonly options?: ServeOptions;
 }
 
 /**
- * Checks that a collection is what its encoder was made for, and says how it is served.
- * @throws INVALID_ARGUMENT for a collection that no migration made, and for options out of range
- * @throws MISMATCH where encoder, dimensions or layout are not those of the collection
+ * Returns how a collection is served, after checking that it fits its encoder.
+ * @throws INVALID_ARGUMENT when no migration made the collection, or an option is out of range
+ * @throws MISMATCH when the encoder, the dimensions or the layout are not those of the collection
  */
 export function checkServed(request: ServeRequest): ServedCollection {
   const { name, spec, aliases, projector, candidatesMax, allowsExact, options = {} } = request;
@@ -93,7 +93,7 @@ export function checkServed(request: ServeRequest): ServedCollection {
   };
 }
 
-/** Who calls from JavaScript may give anything. @throws INVALID_ARGUMENT */
+/** JavaScript callers have no type check. @throws INVALID_ARGUMENT when the value is not a choice */
 function checkChoice(name: string, value: string, choices: readonly string[]): void {
   if (!choices.includes(value))
     throw new TldrError('INVALID_ARGUMENT', `${name} ${value}: expected ${choices.join(' or ')}`);

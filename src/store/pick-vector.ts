@@ -2,9 +2,10 @@ import { TldrError } from '../core/errors.js';
 import type { CollectionSpec, DenseVectorSpec } from './vector-store.js';
 
 /**
- * The vector of a collection that is to be reduced: the one that is named, or the only one.
- * @throws UNSUPPORTED where nothing of it can be reduced, INVALID_ARGUMENT where a name is needed, NOT_FOUND for
- * another name
+ * Returns the vector to reduce: the named one or, without a name, the collection's only vector.
+ * @throws UNSUPPORTED when the collection has no dense vector, or the vector is a multivector
+ * @throws INVALID_ARGUMENT when there are several vectors and no name is given
+ * @throws NOT_FOUND when there is no dense vector of that name
  */
 export function pickVector(spec: CollectionSpec, wanted: string | undefined): DenseVectorSpec {
   const names = spec.vectors.map(({ name }) => `"${name}"`).join(', ');
@@ -13,7 +14,7 @@ export function pickVector(spec: CollectionSpec, wanted: string | undefined): De
   if (wanted === undefined && spec.vectors.length > 1)
     throw new TldrError(
       'INVALID_ARGUMENT',
-      `${spec.name} has several vectors: say which one to reduce, one of ${names}`,
+      `${spec.name} has several vectors: name the one to reduce, one of ${names}`,
     );
   const vector = wanted === undefined ? spec.vectors[0] : spec.vectors.find(({ name }) => name === wanted);
   if (vector === undefined)

@@ -1,15 +1,15 @@
 import type { Layout, SearchRequest } from './vector-store.js';
 
-/** Where a migration's target keeps what a search needs. */
+/** The layout and the vector names of a migration's target, as a search needs them. */
 export interface ProjectedTarget {
   readonly layout: Layout;
-  /** The vector that clients know; holds the full vectors in the two-stage layout. */
+  /** The vector name that clients know. It holds the full vectors in the two-stage layout. */
   readonly vector: string;
-  /** The vector that holds the reduced ones. */
+  /** Name of the vector that holds the compact vectors. */
   readonly compact: string;
 }
 
-/** A search of a migration's target by the reduced query alone. */
+/** Returns a search of a migration's target by the compact query alone. */
 export function compactSearch(
   target: ProjectedTarget,
   projected: Float32Array,
@@ -19,8 +19,8 @@ export function compactSearch(
 }
 
 /**
- * A two-stage search: candidates by the reduced query, rescored by the full one, in one request.
- * @param rescore candidates; never fewer than `limit`
+ * Returns a two-stage search in one request: a prefetch by the compact query, rescored by the full query.
+ * @param rescore number of first-stage results; at least `limit` are fetched
  */
 export function rescoredSearch(
   target: ProjectedTarget,

@@ -2,49 +2,49 @@ import type { Distance } from '../core/distance.js';
 import type { Matrix } from '../core/matrix.js';
 import type { Layout } from './vector-store.js';
 
-/** What turns full vectors into compact ones; an `Encoder` is one. */
+/** Turns full vectors into compact ones. An `Encoder` is one implementation. */
 export interface VectorProjector {
   readonly inputDim: number;
   readonly outputDim: number;
   readonly fingerprint: string;
-  /** Stored points: n x inputDim to n x outputDim. */
+  /** Projects stored points: n x inputDim to n x outputDim. */
   project(x: Matrix): Matrix;
-  /** Queries: n x inputDim to n x outputDim. */
+  /** Projects queries: n x inputDim to n x outputDim. */
   projectQueries(x: Matrix): Matrix;
 }
 
-/** Everything about a served collection that is plain data. */
+/** Facts about a served collection: plain data, so that worker threads can receive them. */
 export interface ServedFacts {
-  /** What clients call it: the configured name first, then the store's aliases of the target. */
+  /** The names that clients use: the configured name first, then the store's aliases of the target. */
   readonly names: readonly string[];
-  /** The collection that holds the compact vectors; equal to the first name where an alias leads there. */
+  /** Name of the collection that holds the compact vectors. */
   readonly target: string;
   readonly layout: Layout;
-  /** The reduced vector as clients know it ('' for the default one); full in the two-stage layout. */
+  /** The vector name that clients know ('' for the default). Holds full vectors in the two-stage layout. */
   readonly vector: string;
-  /** The vector that holds the compact ones; equal to `vector` in the compact layout. */
+  /** Name of the vector that holds the compact vectors. Equal to `vector` in the compact layout. */
   readonly compact: string;
-  /** Distance of the full space, which clients believe in. */
+  /** Distance of the full space: the one that clients see. */
   readonly distance: Distance;
   readonly inputDim: number;
   readonly outputDim: number;
   /** Bytes of one stored component of a compact vector. */
   readonly componentBytes: number;
-  /** Every vector that clients may see, dense or not, `vector` among them and a hidden `compact` not. */
+  /** Names of all vectors that clients see, dense or not. Includes `vector`, but not a hidden `compact`. */
   readonly visibleVectors: readonly string[];
-  /** Two-stage layout: candidates fetched per wanted result. */
+  /** Two-stage layout: first-stage results per requested result. */
   readonly oversampling: number;
-  /** No more candidates than this: a limit that the server enforces, Infinity without one. */
+  /** Most first-stage results in one request, as the server enforces it. Infinity without such a limit. */
   readonly candidatesMax: number;
-  /** Two-stage layout: false where exact searches of clients are refused, though the target itself allows them. */
+  /** Two-stage layout: false if clients' exact searches are refused although the target allows them. */
   readonly allowsExact: boolean;
-  /** Compact layout: thresholds compare with compact scores; they pass, or the request is refused. */
+  /** Compact layout: clients' score thresholds, which compare with compact scores, pass or are refused. */
   readonly scoreThreshold: 'pass' | 'refuse';
-  /** Compact layout: what asking for stored vectors gives: a refusal, or the compact vectors. */
+  /** Compact layout: requests for stored vectors are refused, or return the compact vectors. */
   readonly vectorAnswers: 'refuse' | 'compact';
 }
 
-/** A collection that clients use at full size while it is kept, or searched, in a compact space. */
+/** A collection that clients use with full vectors while it is stored, or searched, in a compact space. */
 export interface ServedCollection extends ServedFacts {
   readonly projector: VectorProjector;
 }

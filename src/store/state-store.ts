@@ -1,28 +1,30 @@
-/** Texts by name. */
+/** Named text values of one entry. */
 export type Fields = Readonly<Record<string, string>>;
 
 /**
- * Small entries of named texts that a database keeps for whoever reaches it, changed under conditions that the
- * database itself looks at: by them several machines agree who works on what. Acknowledged writes are applied and
- * durable, and are seen by every later reading.
+ * Entries of named text values in a database. The database itself checks the condition of each change, so
+ * that several machines can agree which of them works on a migration. Acknowledged writes are durable, and
+ * every later read sees them.
  */
 export interface StateStore {
-  /** Where the database is, printable: no credentials. */
+  /** Address of the database without credentials, fit to be printed. */
   readonly endpoint: string;
-  /** Where the entry of a key is, for messages. */
+  /** Returns the location of a key's entry, for messages. */
   label(key: string): string;
-  /** An entry, or only these of its texts; null where there is none. Writes nothing, whatever is missing. */
+  /** Returns an entry, or only the named values of it; null if there is no entry. Never writes. */
   read(key: string, names?: readonly string[]): Promise<Fields | null>;
   /**
-   * Makes an entry, with all that the store needs for it; one that is there stays as it is.
-   * @throws UNSUPPORTED where the database knows no such condition, ALREADY_EXISTS where its place is taken
+   * Creates an entry, and everything that the store needs for it. An existing entry stays as it is.
+   * @throws UNSUPPORTED when the database lacks conditional changes
+   * @throws ALREADY_EXISTS when something else occupies the place where the store keeps its entries
    */
   create(key: string, texts: Fields): Promise<void>;
   /**
-   * Sets these texts and leaves the others, in one step, where the entry's texts are those of `where` at that moment;
-   * else nothing happens, also where there is no entry. Whether it did is seen by reading.
+   * Sets these values in one atomic step if the entry's values equal those of `where` at that moment. Other
+   * values stay. If they differ, or there is no entry, nothing changes. The caller reads the entry to see
+   * which happened.
    */
   change(key: string, texts: Fields, where: Fields): Promise<void>;
-  /** Removes an entry under such a condition, and what the store needs for entries with the last of them. */
+  /** Removes an entry under the same kind of condition; with the last one, all that `create` made. */
   remove(key: string, where: Fields): Promise<void>;
 }

@@ -1,18 +1,18 @@
 import type { CollectionSpec, Datatype, Layout, Quantization } from './vector-store.js';
 
-/** Key of the target's metadata that says what the collection is; read by search, by serving and by later runs. */
+/** Key of the target's metadata that describes the collection. `search`, `serve` and later runs read it. */
 export const METADATA_KEY = 'tldr';
 
-/** Key of the target's metadata that says where its migration's record is kept; not part of what the target is. */
+/** Key of the target's metadata that says where the migration state is. Not part of the target's identity. */
 export const RECORD_KEY = 'tldr-record';
 
-/** Key of the target's metadata that says that a proxy keeps a journal of the writes for it. */
+/** Key of the target's metadata that says that a proxy keeps a journal of clients' writes. */
 export const JOURNAL_KEY = 'tldr-journal';
 
-/** Where the record of a migration is kept: on a machine, or in the target's own database. */
+/** Where a migration state is kept: in a file on a machine, or in the target's own database. */
 export type StateBackend = 'file' | 'database';
 
-/** What the target's metadata says about itself. */
+/** Description of a target, as its metadata holds it. */
 export interface TargetDescription {
   readonly format: 1;
   readonly encoder: string;
@@ -23,12 +23,12 @@ export interface TargetDescription {
   readonly inputDim: number;
   readonly outputDim: number;
   readonly distance: string;
-  /** Present where they were chosen rather than taken over from the source. */
+  /** Present if the user chose them; absent if the source's settings were taken over. */
   readonly datatype?: Datatype;
   readonly quantization?: Quantization;
 }
 
-/** What a collection's metadata says about it as a migration's target, or null for any other collection. */
+/** Returns the description in a collection's metadata; null if the collection is not a migration's target. */
 export function targetDescription(spec: CollectionSpec): TargetDescription | null {
   const text = spec.metadata[METADATA_KEY];
   if (text === undefined) return null;
@@ -36,19 +36,22 @@ export function targetDescription(spec: CollectionSpec): TargetDescription | nul
   return isDescription(value) ? value : null;
 }
 
-/** Where a target says that its migration's record is kept; null for one that does not say. */
+/** Returns where the target's metadata says that the migration state is kept; null if it does not say. */
 export function recordKept({ metadata }: CollectionSpec): StateBackend | null {
   const text = metadata[RECORD_KEY];
   const value: unknown = text === undefined ? null : JSON.parse(text);
   return value === 'file' || value === 'database' ? value : null;
 }
 
-/** Whether a target says that a journal of its clients' writes is kept, without which it may lack some. */
+/** Returns whether a journal of clients' writes belongs to the target, which may lack some without it. */
 export function keepsJournal({ metadata }: CollectionSpec): boolean {
   return metadata[JOURNAL_KEY] === 'true';
 }
 
-/** The part that says which collection it is: a target's description, or without one all but where its record is. */
+/**
+ * Returns the part of the metadata that identifies the collection: a target's description, or without one
+ * everything except the keys of the migration state and the journal.
+ */
 export function identifying(metadata: CollectionSpec['metadata']): CollectionSpec['metadata'] {
   const description = metadata[METADATA_KEY];
   if (description !== undefined) return { [METADATA_KEY]: description };

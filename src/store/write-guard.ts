@@ -4,20 +4,21 @@ import type { VectorProjector } from './served.js';
 import type { PointCondition } from './vector-store.js';
 
 /**
- * Writes to a collection that is being migrated: they go to the source, and the points they may have changed are
- * brought to the target. An adapter reads requests, the proxy sends them, a guard remembers and brings over.
+ * Dual writes to a collection during its migration. Each write goes to the source; then the points that it
+ * may have changed are brought to the target. The adapter reads requests, the proxy sends them, and the write
+ * interceptor journals the points and brings them over.
  */
 
-/** A collection that is being migrated. */
+/** A collection during its migration behind the proxy: plain data. */
 export interface MirroredFacts {
-  /** What clients call it: the source's own name, or an alias of it. */
+  /** The name that clients use: the source's own name, or an alias of it. */
   readonly name: string;
-  /** The collections' own names. */
+  /** The collections' own names, not aliases. */
   readonly source: string;
   readonly target: string;
-  /** Vectors of the source that the migration may reduce: those of the encoder's size, or the one that it reduces. */
+  /** Source vectors that the migration reduces or, while that is unknown, all of the encoder's input size. */
   readonly vectors: readonly MirroredVector[];
-  /** Bytes of one stored component of a compact vector; those of float32 until the target exists. */
+  /** Bytes of one stored component of a compact vector. Those of float32 until the target exists. */
   readonly compactBytes: number;
 }
 
@@ -29,60 +30,60 @@ export interface MirroredVector {
   readonly componentBytes: number;
 }
 
-/** With what projects its vectors, which is no plain data. */
+/** The facts with the projector, which is not plain data. */
 export interface MirroredCollection extends MirroredFacts {
   readonly projector: VectorProjector;
 }
 
-/** Where every alias of the database leads. */
+/** All aliases of the database: alias name to collection name. */
 export type Aliases = ReadonlyMap<string, string>;
 
-/** The points that a request may change; too many are no fault, one too few is. */
+/** The points that a request may change. It may name too many points, but must not miss one. */
 export interface AffectedPoints {
   readonly ids: readonly PointId[];
   readonly conditions: readonly PointCondition[];
 }
 
 /**
- * Requests for permission: the same operation with nothing to do. The server only says whether it accepts the
- * credentials for it.
+ * Requests that ask for permission only: the client's operation with nothing to do. The server's answer says
+ * whether it accepts the credentials.
  */
 export interface PermissionRequests<Request> {
-  /** By the source's own name. */
+  /** The request by the source's own name. */
   readonly own: Request;
-  /** By the alias that the client used, for credentials that open nothing but the alias. */
+  /** The request by the alias that the client used, for credentials that allow only the alias. */
   readonly alias: Request | null;
 }
 
 /**
- * What an answer says of a write: all of it was applied; the database has logged it, for a client that did not want to
- * wait, and applies it later; or nothing that is certain.
+ * State of a write, according to the database's answer. `applied`: all of it was applied. `logged`: the
+ * client did not wait, and the database applies it later. `unknown`: the answer does not say.
  */
 export type WriteOutcome = 'applied' | 'logged' | 'unknown';
 
-/** What a write's answer is, and what it says of the write. */
+/** The answer to a write, and the state of the write. */
 export interface Sent<Answer> {
   readonly answer: Answer;
   readonly outcome: WriteOutcome;
 }
 
-/** Stands between clients' writes and the source. */
+/** Intercepts clients' writes to the source of a migration. */
 export interface WriteInterceptor {
   /**
-   * The aliases at a moment after this was called, which `RewriteContext` knows by then too.
-   * @throws UNAVAILABLE where the database does not say
+   * Returns the aliases as of a moment after this call. `RewriteContext` knows them too by then.
+   * @throws UNAVAILABLE when they cannot be read from the database
    */
   aliases(): Promise<Aliases>;
-  /** Whether a collection of this name has been seen. */
+  /** Returns whether a collection of this name has been seen. */
   isKnown(collection: string): boolean;
-  /** Whether there is a collection of this name; aliases are none. @throws UNAVAILABLE as `aliases` */
+  /** Returns whether a collection has this name. Aliases do not count. @throws UNAVAILABLE as `aliases` */
   isCollection(name: string): Promise<boolean>;
   /**
-   * Remembers the points, lets `send` make the write, and brings them to the target; a write whose answer says that it
-   * was logged is brought there after it was answered.
+   * Journals the points, calls `send` to make the write, and brings the points to the target. If the write
+   * was only logged, its points are brought over after the client was answered.
    * @param collection its configured name
-   * @throws UNAVAILABLE where nothing was sent, or what was written cannot be read yet; INVALID_ARGUMENT for a
-   * condition that cannot be looked up
+   * @throws UNAVAILABLE when nothing was sent, or the written points cannot be read yet
+   * @throws INVALID_ARGUMENT when a condition cannot be looked up
    */
   write<Answer>(
     collection: string,
