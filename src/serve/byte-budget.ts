@@ -1,75 +1,77 @@
 /**
- * A request that holds no more than this is not counted: the limit on requests under way bounds the sum of these. So
- * a search goes on while large uploads take all the room there is.
+ * A request that holds no more than this is not counted. The limit on requests in progress already bounds the
+ * sum of such requests. Searches therefore continue while large uploads use up the whole budget.
  */
 const UNCOUNTED_BYTES_MAX = 64 * 1024;
-/** Room is made as soon as one of the other requests ends. */
+/** The budget has room again as soon as another request ends. */
 const RETRY_AFTER_SECONDS = '1';
 
-/** The requests under way hold so many bytes that there is no room for more of this one. */
+/** Thrown if the budget has no room for the bytes of a request. */
 export class NoRoom extends Error {
-  /** When the request may be repeated, as the header says it. */
+  /** Value of the `retry-after` header, in seconds. */
   readonly retryAfter = RETRY_AFTER_SECONDS;
 
   constructor(limitBytes: number) {
     super(
-      `the bodies under way take all of the proxy's ${limitBytes} bytes for them: repeat the request, or send smaller ones`,
+      `the requests in progress leave no room in the ${limitBytes} bytes that the proxy may hold for bodies: repeat the request later, or send smaller bodies`,
     );
   }
 }
 
 /**
- * Told of each piece of a body as it comes: its length, and that of the body so far, this piece included.
- * @throws NoRoom
+ * Called for each piece of a body as it arrives.
+ * @param bytes length of the piece
+ * @param soFar length of the body up to and including this piece
+ * @throws NoRoom when the budget has no room for the piece
  */
 export type Meter = (bytes: number, soFar: number) => void;
 
-/** The limit on what all requests of a process hold together: bodies, decompressed ones and rewritten ones included. */
+/** Limits the bytes of all bodies that a process holds: as received, decompressed and rewritten. */
 export class ByteBudget {
   readonly limitBytes: number;
   readonly #onRefused: () => void;
   #bytes = 0;
   #holders = 0;
 
-  /** @param onRefused told of every request that finds no room */
+  /** @param onRefused called for every request that finds no room */
   constructor(limitBytes: number, onRefused: () => void = () => undefined) {
     this.limitBytes = limitBytes;
     this.#onRefused = onRefused;
   }
 
-  /** What is counted at the moment. */
+  /** Bytes counted at the moment. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** The share of one request, empty at first. */
+  /** Returns the share of a new request, empty at first. */
   open(): HeldBytes {
     return new HeldBytes(this);
   }
 
   /**
-   * Whether a request may go on from so many counted bytes to so many. A request may hold what its own limits allow as
-   * long as no other is counted.
+   * Returns whether a request may change its counted bytes from `from` to `to`. While no other request is
+   * counted, only its own limits apply to it.
    */
   hasRoom(from: number, to: number): boolean {
     const isAlone = this.#holders === (from > 0 ? 1 : 0);
     return to <= from || isAlone || this.#bytes + to - from <= this.limitBytes;
   }
 
-  /** Counts another number of bytes for one request. */
+  /** Replaces the counted bytes of one request. */
   recount(from: number, to: number): void {
     this.#bytes += to - from;
     this.#holders += Number(to > 0) - Number(from > 0);
   }
 
-  /** @throws NoRoom */
+  /** @throws NoRoom always, after telling `onRefused` */
   refuse(): never {
     this.#onRefused();
     throw new NoRoom(this.limitBytes);
   }
 }
 
-/** What one request holds of the budget. */
+/** The bytes that one request holds of the budget. */
 export class HeldBytes {
   readonly #budget: ByteBudget;
   #bytes = 0;
@@ -79,47 +81,47 @@ export class HeldBytes {
     this.#budget = budget;
   }
 
-  /** For the pieces of a request's body, and of answers to the proxy's own questions. */
+  /** Meter for the client's body and for answers to the proxy's own requests. */
   readonly meter: Meter = (bytes) => this.take(bytes);
 
   /**
-   * For the pieces of an answer. A small one is never refused: the request that it answers was made, and its client
-   * should learn of that.
+   * Meter for the answer to the client. A small answer is never refused: the database has carried out the
+   * request, and the client should learn the result.
    */
   readonly answerMeter: Meter = (bytes, soFar) => {
     if (soFar <= UNCOUNTED_BYTES_MAX) this.add(bytes);
     else this.take(bytes);
   };
 
-  /** @throws NoRoom where so many bytes find no room as things are; nothing is counted */
+  /** Checks for room without counting anything. @throws NoRoom when the bytes have no room now */
   expect(bytes: number): void {
     if (!this.#fits(bytes)) this.#budget.refuse();
   }
 
-  /** Counts bytes. @throws NoRoom where there is no room for them */
+  /** Counts bytes. @throws NoRoom when the budget has no room for them */
   take(bytes: number): void {
     this.expect(bytes);
     this.add(bytes);
   }
 
-  /** Counts bytes where there is room for them; false where there is not, which refuses nothing. */
+  /** Counts bytes if there is room and returns whether there was. Does not count as a refusal. */
   tryTake(bytes: number): boolean {
     const fits = this.#fits(bytes);
     if (fits) this.add(bytes);
     return fits;
   }
 
-  /** Counts bytes whether there is room or not. */
+  /** Counts bytes even if there is no room. */
   add(bytes: number): void {
     if (!this.#closed) this.#set(this.#bytes + bytes);
   }
 
-  /** Bytes that are not held any more. */
+  /** Stops counting bytes that are no longer held. */
   give(bytes: number): void {
     this.add(-bytes);
   }
 
-  /** Gives everything back; what is counted later on is not. */
+  /** Gives all bytes back. Later calls count nothing. */
   close(): void {
     this.#set(0);
     this.#closed = true;

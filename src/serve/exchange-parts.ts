@@ -7,14 +7,16 @@ import type { ProxyLimits } from './proxy-options.js';
 import type { RewriterPool } from './rewriter-pool.js';
 import type { Shadow } from './shadow.js';
 
-/** What clients did to served collections, by the clients' name of the collection. */
+/** Called when clients deleted or changed a served collection, with the clients' name of it. */
 export interface ServedEvents {
   readonly onDeleted: (collection: string) => void;
-  /** Its settings were changed. The client is answered when this has ended, and it never fails. */
+  /**
+   * The collection's settings changed. Never rejects. The client's answer waits until the promise resolves.
+   */
   readonly onUpdated: (collection: string) => Promise<void>;
 }
 
-/** What both listeners work with; `rewriting` is asked for anew by every request. */
+/** Dependencies of both listeners. Every request calls `rewriting` anew. */
 export interface ExchangeParts {
   readonly limits: ProxyLimits;
   readonly budget: ByteBudget;
@@ -23,7 +25,7 @@ export interface ExchangeParts {
   readonly names: NameLookup | undefined;
   readonly rewriting: () => RewriterPool;
   readonly shadow: () => Shadow | null;
-  /** True once no more requests are wanted: connections end with the answers under way. */
+  /** True once the proxy takes no more requests: each connection then ends with its last open answer. */
   readonly draining: () => boolean;
   readonly events: ServedEvents;
   readonly log: Log | undefined;

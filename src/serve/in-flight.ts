@@ -1,8 +1,8 @@
 import type { EventEmitter } from 'node:events';
 
 /**
- * Bounds how many requests are under way at once. A request is under way until its answer is closed and its work is done:
- * a followed write goes on if its client hangs up.
+ * Limits how many requests are in progress at once. A request is in progress until its answer is closed and
+ * its work is done: a mirrored write goes on if its client hangs up.
  */
 export class InFlight {
   readonly #most: number;
@@ -13,7 +13,8 @@ export class InFlight {
   }
 
   /**
-   * Starts the work of a request if there is room for it. Without room the request counts until its answer is closed.
+   * Starts the work of a request if there is room for it. Otherwise, the request counts until its answer is
+   * closed.
    * @param answer emits `close` once the client has the answer or is gone
    * @returns whether there was room
    */

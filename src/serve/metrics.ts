@@ -16,29 +16,29 @@ const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 export type Transport = 'rest' | 'grpc';
 const TRANSPORTS: readonly Transport[] = ['rest', 'grpc'];
 
-/** Part of a request's time: reading and rewriting it here, waiting for the database, all of it. */
+/** Part of a request's time: reading and rewriting it, waiting for the database, or all of it. */
 export type Stage = 'rewrite' | 'upstream' | 'total';
 
 /** How a request ended. */
 export interface RequestEnd {
-  /** What was done: pass, forward, rewrite, follow, answer. */
+  /** How it was handled: pass, forward, rewrite, follow, answer. */
   readonly kind: string;
   readonly status: string;
   readonly seconds: number;
-  /** Of its body as it came, and of its answer's as it was sent. */
+  /** Bytes of the request's body as received. `bytesOut`: of the answer's body as sent. */
   readonly bytesIn: number;
   readonly bytesOut: number;
 }
 
-/** What one process has counted, as plain data. */
+/** The metrics of one process as plain data. */
 export type Counts = MetricObjectWithValues<MetricValue<string>>[];
 
-/** What several processes have counted together, in Prometheus' text format. */
+/** Returns the sum of the metrics of several processes in Prometheus' text format. */
 export function countedTogether(counts: readonly Counts[]): Promise<string> {
   return AggregatorRegistry.aggregate([...counts]).metrics();
 }
 
-/** What became of configurations that were read again: once each, however many processes serve. */
+/** Counts reloads of the configuration by result: each once, however many processes serve. */
 export class Reloads {
   readonly registry = new Registry();
   readonly #counter = new Counter({
@@ -51,7 +51,7 @@ export class Reloads {
   }
 }
 
-/** Of one transport. Counted in plain numbers, and looked at when asked: finding a label costs more than a sum. */
+/** Counters of one transport. Plain numbers, read on demand, since finding a label costs more than adding. */
 class Tallies {
   inFlight = 0;
   projected = 0;
@@ -78,7 +78,7 @@ class Tallies {
   }
 }
 
-/** What a proxy counts; names and labels are documented in docs/serve.md. */
+/** The metrics of a proxy. docs/serve.md documents names and labels. */
 export class Metrics {
   readonly registry = new Registry();
   readonly #tallies: Readonly<Record<Transport, Tallies>>;
@@ -103,12 +103,16 @@ export class Metrics {
       labelNames: ['transport'],
     });
     this.#roomRefused = new Counter({
-      ...{ name: 'tldr_bytes_refused_total', help: 'Requests refused for want of memory', registers },
+      ...{
+        name: 'tldr_bytes_refused_total',
+        help: 'Requests refused since bodies use all of bytesInFlightMax',
+        registers,
+      },
     });
     this.#overlap = new Histogram({
       ...{
         name: 'tldr_shadow_overlap',
-        help: 'Share of the full collection’s results that were also given',
+        help: 'Share of the full collection’s results that clients also got',
         registers,
       },
       labelNames: ['collection'],
@@ -144,15 +148,15 @@ export class Metrics {
     this.#upstreamErrors.inc({ transport });
   }
 
-  /** A request was refused for the bytes that others hold. */
+  /** Counts a request that was refused because others hold all bytes. */
   roomRefused(): void {
     this.#roomRefused.inc();
   }
 
-  /** @param bytes what is held when it is asked */
+  /** @param bytes returns the bytes held at the moment */
   showBytesInFlight(bytes: () => number): void {
     new Gauge({
-      ...{ name: 'tldr_bytes_in_flight', help: 'Bytes of bodies under way' },
+      ...{ name: 'tldr_bytes_in_flight', help: 'Bytes of bodies held for requests in progress' },
       registers: [this.registry],
       collect() {
         this.set(bytes());
@@ -195,7 +199,7 @@ export class Metrics {
       },
     });
     new Gauge({
-      ...{ name: 'tldr_requests_in_flight', help: 'Requests under way', registers },
+      ...{ name: 'tldr_requests_in_flight', help: 'Requests in progress', registers },
       labelNames: ['transport'],
       collect() {
         for (const transport of TRANSPORTS) this.set({ transport }, tallies[transport].inFlight);

@@ -1,11 +1,11 @@
 import type { ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 
-/** The answers that each client's connection still waits for, in the order of their requests. */
+/** The open answers of each client's connection, in the order of their requests. */
 export class OpenAnswers {
   readonly #open = new WeakMap<Duplex, Set<ServerResponse>>();
 
-  /** Remembers an answer until it is over. */
+  /** Remembers an answer until it is closed. */
   add(response: ServerResponse): void {
     const { socket } = response.req;
     const open = this.#open.get(socket) ?? this.#watch(socket);
@@ -14,33 +14,34 @@ export class OpenAnswers {
   }
 
   /**
-   * Ends a connection whose next bytes cannot be read. Requests that came as a whole get their own answers first: they
-   * may have been made already. `text`, an answer as it is sent, is for the bytes that cannot be read.
+   * Ends a connection whose next bytes are no readable request. Requests that arrived completely get their
+   * answers first: the database may have carried them out.
+   * @param text the raw HTTP answer to the unreadable bytes
    */
   async endAfter(socket: Duplex, text: string): Promise<void> {
     const open = this.#open.get(socket) ?? new Set();
     await ended([...open].filter(({ req }) => req.complete));
-    // The request whose body cannot be read may have an answer that has begun.
+    // The answer to the request with the unreadable body may have begun.
     const hasBegun = [...open].some(({ headersSent }) => headersSent);
     if (socket.writable && !hasBegun) socket.end(text);
-    // A connection that its last answer ended closes once that answer was sent.
+    // If the last answer already ended the connection, it closes once that answer was sent.
     else if (hasBegun || !socket.writableEnded) socket.destroy();
   }
 
-  /** Waits for the answers to every request that a connection has brought so far. */
+  /** Waits until all open answers of a connection are closed. */
   async allOf(socket: Duplex): Promise<void> {
     await ended([...(this.#open.get(socket) ?? [])]);
   }
 
   /**
-   * Ends all answers of a connection with it. If requests were pipelined, Node does this only for the answer whose turn
-   * it is; the others would count as under way for ever.
+   * Closes all open answers when their connection closes. If requests were pipelined, Node closes only the
+   * answer that is being sent; the others would count as in progress forever.
    */
   #watch(socket: Duplex): Set<ServerResponse> {
     const open = new Set<ServerResponse>();
     this.#open.set(socket, open);
     socket.once('close', () =>
-      // Node's own listener comes first.
+      // Runs after Node's own listener.
       setImmediate(() => {
         for (const response of open) {
           response.destroy();

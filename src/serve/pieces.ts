@@ -1,12 +1,12 @@
-/** What a kept piece takes beside its own bytes is little beside so many. */
+/** From this size on, a piece is kept without copying: its overhead is small compared with its bytes. */
 const ALONE_BYTES_MIN = 4 * 1024;
 const BLOCK_BYTES_MIN = 1024;
 const BLOCK_BYTES_MAX = 64 * 1024;
 
 /**
- * The pieces of a body as they come, kept in about as much memory as the body has bytes. A piece takes some hundred
- * bytes of its own, and may be a small view of what was read from a connection: such pieces are copied together. A
- * client could send each byte by itself.
+ * Collects the pieces of a body in about as much memory as the body has bytes. Each piece has an overhead of
+ * some hundred bytes and may be a small view of a large buffer, so small pieces are copied into shared
+ * blocks. Otherwise, a client that sends single bytes would use far more memory than it sends.
  */
 export class Pieces {
   readonly #parts: Buffer[] = [];
@@ -40,7 +40,7 @@ export class Pieces {
       : Buffer.concat(this.#parts, this.#sizeBytes);
   }
 
-  /** Lets go of everything. */
+  /** Forgets all pieces. */
   clear(): void {
     this.#parts.length = 0;
     this.#block = Buffer.alloc(0);
@@ -63,7 +63,7 @@ export class Pieces {
     this.#block = Buffer.allocUnsafeSlow(bytes);
   }
 
-  /** What is filled becomes a part; the rest of the block is filled further. */
+  /** Turns the filled part of the block into a part of its own and keeps the rest for more pieces. */
   #closeBlock(): void {
     if (this.#filled === 0) return;
     this.#parts.push(this.#block.subarray(0, this.#filled));

@@ -1,7 +1,7 @@
 import { matrix, rowRange, type Matrix } from '../core/matrix.js';
 import { projected, type ProjectionJob } from './protocol.js';
 
-/** Vectors of one product: more would hold the event loop for long, and gain little. */
+/** Most vectors in one product. More would block the event loop for long and gain little. */
 const ROWS_MAX = 32;
 
 interface Waiting {
@@ -11,13 +11,13 @@ interface Waiting {
 }
 
 /**
- * Projects the vectors of requests that arrive together in one product each: the weights, far more bytes than a
- * vector, are then read from memory once for all of them. A request waits no longer than until the event loop has
- * taken what had arrived with it, and between two products others have their turn. Each row is what it would be by
- * itself, to the bit.
+ * Projects the vectors of requests that arrive together in one matrix product. The weights are far larger
+ * than a vector, and are then read from memory once for all requests. A request waits only until the event
+ * loop has taken the requests that arrived with it. The event loop also runs between two products. Each row
+ * is bit for bit the same as if it were projected alone.
  */
 export class ProjectionQueue {
-  /** Those of one projector each, in the order in which they were begun. */
+  /** Waiting products, one projector each, in the order in which they were begun. */
   readonly #products: { readonly requests: Waiting[]; rows: number }[] = [];
 
   project(job: ProjectionJob): Promise<Matrix> {
@@ -31,7 +31,7 @@ export class ProjectionQueue {
       );
       const waiting = { job, resolve, reject };
       if (fits === undefined) {
-        // A request that has more vectors by itself is not cut: large bodies are not rewritten in this thread.
+        // One request is never split: large bodies are rewritten in other threads.
         this.#products.push({ requests: [waiting], rows: job.x.rows });
       } else {
         fits.requests.push(waiting);

@@ -1,27 +1,28 @@
 /**
- * What a proxy needs to know of a database's protocol: an adapter implements it, the proxy moves the bytes. Rewriting
- * is synchronous and free of input and output, so that it can run in a worker thread; everything that crosses over is
- * plain data. Where it runs in the proxy's own thread it may stop before its vectors are projected, and go on after.
+ * The contract between the proxy and the code that knows a database's protocol. An adapter implements it, and
+ * the proxy moves the bytes. Rewriting is synchronous and does no input or output, so that it can run in a
+ * worker thread. Everything that crosses the thread boundary is plain data. In the proxy's own thread, a
+ * rewrite may stop before its vectors are projected and continue afterwards.
  */
 import type { Matrix } from '../core/matrix.js';
 import type { VectorProjector } from '../store/served.js';
 import type { Aliases, PermissionRequests, AffectedPoints, WriteOutcome } from '../store/write-guard.js';
 
-/** Vectors that are to be projected before a rewrite can end. */
+/** Vectors to project before a rewrite can finish. */
 export interface ProjectionJob {
   readonly projector: VectorProjector;
   readonly as: 'points' | 'queries';
-  /** n x inputDim. */
+  /** The vectors, n x inputDim. */
   readonly x: Matrix;
 }
 
-/** A rewrite that waits for its vectors, so that those of several requests can be projected together. */
+/** A rewrite that waits for its projected vectors. The proxy projects those of several requests together. */
 export interface PendingRewrite<Result> extends ProjectionJob {
-  /** Called once, with n x outputDim. */
+  /** Returns the finished rewrite. Called once. @param y projected vectors, n x outputDim */
   finish(y: Matrix): Result;
 }
 
-/** n x outputDim. */
+/** Returns the projected vectors of one job, n x outputDim. */
 export function projected({ projector, as, x }: ProjectionJob): Matrix {
   return as === 'points' ? projector.project(x) : projector.projectQueries(x);
 }
@@ -32,12 +33,12 @@ export function isPendingRewrite<Result extends object>(
   return 'finish' in begun;
 }
 
-/** The rewrite at its end, its vectors projected by themselves. */
+/** Returns the finished rewrite. Vectors that still wait are projected on their own. */
 export function finished<Result extends object>(begun: Result | PendingRewrite<Result>): Result {
   return isPendingRewrite(begun) ? begun.finish(projected(begun)) : begun;
 }
 
-/** A request's first line, and its headers with lower-case names. */
+/** Method, address and headers of a request. Header names are in lower case. */
 export interface RestHead {
   readonly method: string;
   /** Path and query exactly as they were received. */
@@ -55,14 +56,14 @@ export interface RestRequest {
 export interface RestAnswer {
   readonly kind: 'answer';
   readonly status: number;
-  /** '' for none. */
+  /** '' if the answer has none. */
   readonly contentType: string;
   readonly body: string;
-  /** The header of that name. */
+  /** Value of the header `retry-after`. */
   readonly retryAfter?: string | undefined;
 }
 
-/** How an upstream answer becomes the client's; which forms there are is the adapter's business. */
+/** How an upstream answer is rewritten for the client. The adapter defines the forms. */
 export interface AnswerForm {
   readonly form: string;
   /** The client's name of the collection. */
@@ -72,11 +73,11 @@ export interface AnswerForm {
 }
 
 export type RestRoute =
-  /** Not concerned: every byte passes in both directions. */
+  /** The proxy changes nothing: every byte passes in both directions. */
   | { readonly kind: 'pass' }
-  /** The body passes as it is, to another address; the answer may need a change. */
+  /** The body passes unchanged to another address. The answer may need a change. */
   | { readonly kind: 'forward'; readonly url: string; readonly answer: AnswerForm | null }
-  /** The body is to be read whole and given to `rewrite`. */
+  /** The proxy reads the whole body and calls `rewrite` with it. */
   | { readonly kind: 'rewrite' }
   | RestAnswer;
 
@@ -85,24 +86,26 @@ export type RestRewrite =
       readonly kind: 'send';
       readonly request: RestRequest;
       readonly answer: AnswerForm | null;
-      /** Vectors that were projected. */
+      /** Number of projected vectors. */
       readonly projected: number;
-      /** The same search for the full collection as it was before, for measuring the overlap; searches only. */
+      /** Whether this is a search, which can be repeated on the full collection to measure the overlap. */
       readonly search: boolean;
     }
-  /** Send these with the client's credentials, then call `rewrite` again with the bodies of their answers in order. */
+  /**
+   * Send these requests with the client's credentials, then call `rewrite` again with their answers in order.
+   */
   | { readonly kind: 'lookup'; readonly requests: readonly RestRequest[] }
   | RestAnswer;
 
 export interface LookupAnswer {
   readonly status: number;
   readonly body: Uint8Array;
-  /** Of its headers what matters where it failed; '' and undefined for none. */
+  /** With `retryAfter`: the headers that matter if the lookup failed; '' and undefined if absent. */
   readonly contentType: string;
   readonly retryAfter: string | undefined;
 }
 
-/** The collection that a request is about. */
+/** The collection that a request addresses. */
 export interface Addressed {
   /** A collection's own name, or an alias. */
   readonly name: string;
@@ -110,36 +113,40 @@ export interface Addressed {
   readonly changes: boolean;
 }
 
-/** Knows what names mean to the database at the moment. */
+/** Resolves names as the database does at the moment. */
 export interface NameLookup {
   /**
-   * Returns null if rewriting goes by what the name means already. Otherwise resolves as soon as it does.
-   * @throws UNAVAILABLE where the database does not say
+   * Returns null if the rewriter already knows what the name means. Otherwise returns a promise that resolves
+   * as soon as it does.
+   * @throws UNAVAILABLE when the database does not say what the name means
    */
   learn(addressed: Addressed): Promise<void> | null;
 }
 
 export interface RestRewriter {
-  /** Returns the collection that a request is about; null for none. */
+  /** Returns the collection that a request addresses; null for none. */
   collectionOf(head: RestHead): Addressed | null;
   route(head: RestHead): RestRoute;
-  /** @param body decompressed, and not to be changed before the rewrite has ended */
+  /** @param body decompressed; the caller must not change it before the rewrite is finished */
   begin(
     head: RestHead,
     body: Uint8Array,
     lookups?: readonly LookupAnswer[],
   ): RestRewrite | PendingRewrite<RestRewrite>;
-  /** The same to its end. */
+  /** Returns the finished rewrite, with its vectors projected. */
   rewrite(head: RestHead, body: Uint8Array, lookups?: readonly LookupAnswer[]): RestRewrite;
   /** @param body decompressed; the status may be an error's */
   rewriteAnswer(form: AnswerForm, status: number, body: Uint8Array): Uint8Array;
-  /** Whether a success in answer to a deletion says that there was something to delete. */
+  /** Returns whether the successful answer to a deletion says that something was deleted. */
   isDeleted(body: Uint8Array): boolean;
-  /** Result ids, in order, of a search's answer in the client's form; for the overlap of `--shadow`. */
+  /**
+   * Returns the result ids, in order, of a search's answer in the client's form; for the overlap of
+   * `--shadow`.
+   */
   resultIds(body: Uint8Array): readonly (readonly string[])[];
 }
 
-/** Why a proxy cannot do what it was asked, whatever was asked. */
+/** Reasons for which the proxy cannot handle a request, independent of the request's kind. */
 export type ProxyFailure =
   | 'too-large'
   | 'unreadable'
@@ -147,36 +154,36 @@ export type ProxyFailure =
   | 'unsupported'
   | 'overloaded'
   | 'unavailable'
-  /** The database sends its clients to another address. */
+  /** The database redirects its clients to another address. */
   | 'redirected'
   | 'timeout'
   | 'internal'
-  /** An address, such as `*`, that no path of the database can be. */
+  /** The request's address cannot be a path of the database, for example `*`. */
   | 'no-path';
 
-/** How much came, as far as it was announced, and how much is allowed. */
+/** The announced size of a body, if known, and the allowed size. */
 export interface BodySize {
   readonly limitBytes: number;
   readonly announcedBytes: number | null;
 }
 
-/** An answer in the database's own shape for a failure of the proxy's own; `size` comes with `too-large`. */
+/** Returns the proxy's own failure as an answer in the database's shape. `size` is given with `too-large`. */
 export type FailureAnswer = (failure: ProxyFailure, message: string, size?: BodySize) => RestAnswer;
 
-/** How a call ended. */
+/** The status with which a call ended. */
 export interface CallStatus {
   readonly code: number;
   readonly message: string;
 }
 
-/** A status that the proxy answers with itself. */
+/** A status that the proxy answers itself. */
 export interface GrpcStatus extends CallStatus {
   readonly kind: 'status';
 }
 
 export type GrpcRoute =
   | { readonly kind: 'pass' }
-  /** The one request message is to be read whole and given to `rewrite`. */
+  /** The proxy reads the one request message and calls `rewrite` with it. */
   | { readonly kind: 'rewrite' }
   | GrpcStatus;
 
@@ -187,7 +194,7 @@ export interface GrpcCall {
 }
 
 export type GrpcRewrite =
-  /** Not concerned after all: the bytes as they came. */
+  /** Nothing to change after all: the bytes pass as received. */
   | { readonly kind: 'pass' }
   | {
       readonly kind: 'send';
@@ -197,46 +204,49 @@ export type GrpcRewrite =
       readonly search: boolean;
     }
   /**
-   * Make these with the client's credentials, then call `rewrite` again with their answers in order. Where one fails,
-   * its status is the client's answer, its text rewritten in the form given.
+   * Make these calls with the client's credentials, then call `rewrite` again with their answers in order. If
+   * a call fails, its status is the client's answer, with the text rewritten in the form `answer`.
    */
   | { readonly kind: 'lookup'; readonly calls: readonly GrpcCall[]; readonly answer: AnswerForm }
-  /** Answered here with one message. */
+  /** The proxy answers itself, with one message. */
   | { readonly kind: 'reply'; readonly message: Uint8Array }
   | GrpcStatus;
 
 export interface GrpcRewriter {
   route(path: string): GrpcRoute;
-  /** Returns the collection that a call is about; null for none. */
+  /** Returns the collection that a call addresses; null for none. */
   collectionOf(path: string, message: Uint8Array): Addressed | null;
-  /** @param message decompressed, without the five bytes of framing, and not to be changed before the rewrite has ended */
+  /**
+   * @param message decompressed, without the five bytes of framing; the caller must not change it before the
+   * rewrite is finished
+   */
   begin(
     path: string,
     message: Uint8Array,
     lookups?: readonly Uint8Array[],
   ): GrpcRewrite | PendingRewrite<GrpcRewrite>;
-  /** The same to its end. */
+  /** Returns the finished rewrite, with its vectors projected. */
   rewrite(path: string, message: Uint8Array, lookups?: readonly Uint8Array[]): GrpcRewrite;
   rewriteAnswer(form: AnswerForm, message: Uint8Array): Uint8Array;
-  /** An error as the client should read it. */
+  /** Returns an error status in the form that the client reads. */
   rewriteStatus(form: AnswerForm, status: CallStatus): CallStatus;
-  /** Whether a success in answer to a deletion says that there was something to delete. */
+  /** Returns whether the successful answer to a deletion says that something was deleted. */
   isDeleted(message: Uint8Array): boolean;
-  /** Result ids, in order, one list per search, of the answer to a search made by this path. */
+  /** Returns the result ids, in order, one list per search, from the answer to the search method `path`. */
   resultIds(path: string, message: Uint8Array): readonly (readonly string[])[];
 }
 
 /** A request by the alias that its client used. */
 export interface Named<Request> {
   readonly alias: string;
-  /** Where it led. */
+  /** The collection that the alias led to. */
   readonly collection: string;
   readonly request: Request;
 }
 
-/** What a request means for followed collections; `Request` is as the transport has it. */
+/** The effect of a request on mirrored collections. `Request` is the transport's type. */
 export type Change<Request, Refusal> =
-  /** Nothing: it goes its usual way. */
+  /** No effect: the request is handled as usual. */
   | { readonly kind: 'other' }
   | {
       readonly kind: 'points';
@@ -245,12 +255,12 @@ export type Change<Request, Refusal> =
       readonly touched: AffectedPoints;
       /** The source's own name. */
       readonly ownName: string;
-      /** By the source's own name; in all else, `wait` included, as its client sent it. */
+      /** The client's request with the source's own name. Everything else, `wait` included, is unchanged. */
       readonly request: Request;
-      /** Where its client used an alias: for credentials that open nothing but the alias. */
+      /** Set if the client used an alias: needed for credentials that are valid for the alias only. */
       readonly named: Named<Request> | null;
     }
-  /** A change of settings that both sides get. */
+  /** A change of settings that is made on source and target. */
   | {
       readonly kind: 'settings';
       readonly collection: string;
@@ -259,8 +269,8 @@ export type Change<Request, Refusal> =
       readonly target: Request;
     }
   /**
-   * A write by an alias of another collection, by that collection's own name: the alias could be moved to a followed
-   * one before the write arrives.
+   * A write by an alias of a collection that is not mirrored. `request` uses that collection's own name,
+   * since the alias could be moved to a mirrored collection before the write arrives.
    */
   | {
       readonly kind: 'elsewhere';
@@ -270,20 +280,25 @@ export type Change<Request, Refusal> =
   | Unnamed<Request>
   | Refusal;
 
-/** A write by a name that no alias has: if no collection has it either, an alias could be made before it arrives. */
+/**
+ * A write by a name that is no alias. If it is no collection either, an alias could be created before the
+ * write arrives.
+ */
 export interface Unnamed<Request> {
   readonly kind: 'unnamed';
   readonly name: string;
   readonly permission: Request;
 }
 
-/** What is known of a change before its body is looked into. */
+/** The effect of a request as far as its address and names tell, before its body is read. */
 export type ChangeRoute<Request, Refusal> =
-  /** Nothing: it goes its usual way. */
+  /** No effect: the request is handled as usual. */
   | { readonly kind: 'other' }
-  /** Its body has to be read. Without requests for permission the server itself permits what it is sent. */
+  /**
+   * The body has to be read. If `permission` is null, the server checks permissions on the request itself.
+   */
   | { readonly kind: 'read'; readonly permission: PermissionRequests<Request> | null }
-  /** Refused in words that only a client with these permissions should read. */
+  /** Refused. Only a client that the server grants `permission` may read the reason. */
   | { readonly kind: 'refused'; readonly refusal: Refusal; readonly permission: Request }
   | Unnamed<Request>
   | Refusal;
@@ -293,43 +308,44 @@ export type RestChange = Change<RestRequest, RestAnswer>;
 export type GrpcChange = Change<GrpcCall, GrpcStatus>;
 
 /**
- * Reads changes from REST requests; pure and synchronous. What a name means is asked of the database for every request
- * that may change something: aliases are made, moved and removed while the proxy runs.
+ * Reads changes from REST requests; pure and synchronous. For every request that may change something, the
+ * proxy reads the database's aliases, since aliases are created, moved and removed while the proxy runs.
  */
 export interface RestChanges {
-  /** Whether a request may change something anywhere: then it takes the aliases to know what. */
+  /** Returns whether a request may change anything. Only then are the aliases needed. */
   isChange(head: RestHead): boolean;
-  /** @param aliases read after the request came */
+  /** @param aliases read after the request arrived */
   route(head: RestHead, aliases: Aliases): ChangeRoute<RestRequest, RestAnswer>;
   /**
-   * Refuses what could not be brought to the target; some of it shows only once its vectors are projected.
+   * Reads the change and refuses it if it could not be mirrored to the target. Some changes show this only
+   * once their vectors are projected.
    * @param body decompressed
-   * @param aliases those that it was routed by
+   * @param aliases the aliases that `route` was called with
    */
   begin(head: RestHead, body: Uint8Array, aliases: Aliases): RestChange | PendingRewrite<RestChange>;
-  /** The same to its end. */
+  /** Returns the finished change, with its vectors projected. */
   read(head: RestHead, body: Uint8Array, aliases: Aliases): RestChange;
-  /** Whether the answer to a request for permission gives it. */
+  /** Returns whether the answer to a permission request grants the permission. */
   isPermitted(status: number, body: Uint8Array): boolean;
-  /** What an answer says of the write that it answers. */
+  /** Returns the outcome of a write from its answer. */
   outcomeOf(status: number, body: Uint8Array): WriteOutcome;
 }
 
-/** The same for gRPC. */
+/** Reads changes from gRPC calls, as `RestChanges` does from REST requests. */
 export interface GrpcChanges {
   isChange(path: string): boolean;
   /**
-   * Looks at the name of the collection alone.
+   * Returns the route from the collection's name alone.
    * @param message decompressed, without the five bytes of framing
-   * @param aliases read after the call came
+   * @param aliases read after the call arrived
    */
   route(path: string, message: Uint8Array, aliases: Aliases): ChangeRoute<GrpcCall, GrpcStatus>;
   /**
    * @param message decompressed, without the five bytes of framing
-   * @param aliases read after the call came
+   * @param aliases read after the call arrived
    */
   begin(path: string, message: Uint8Array, aliases: Aliases): GrpcChange | PendingRewrite<GrpcChange>;
-  /** The same to its end. */
+  /** Returns the finished change, with its vectors projected. */
   read(path: string, message: Uint8Array, aliases: Aliases): GrpcChange;
   /** @param text the message of a call's status */
   isPermitted(code: number, text: string): boolean;

@@ -9,26 +9,28 @@ import type {
   RestChanges,
 } from './protocol.js';
 
-/** Bounds on everything that a client or the database could make large or long. */
+/**
+ * Limits on sizes, times and numbers that a client or the database could otherwise make arbitrarily large.
+ */
 export interface ProxyLimits {
-  /** Largest REST body that is read whole; what passes untouched has no limit here. */
+  /** Largest REST body that the proxy reads whole. Bodies that pass unchanged have no limit here. */
   readonly restBodyBytesMax: number;
   readonly grpcMessageBytesMax: number;
-  /** Largest answer that is rewritten; others are streamed. */
+  /** Largest answer that the proxy rewrites. Answers that pass unchanged are streamed. */
   readonly answerBytesMax: number;
-  /** What all requests of the process hold together, bodies and answers that are read whole; more is refused. */
+  /** Most bytes of bodies and answers that the process holds at once. Requests beyond that are refused. */
   readonly bytesInFlightMax: number;
-  /** Requests under way at once; more are refused. */
+  /** Most requests in progress at once. More are refused. */
   readonly requestsMax: number;
-  /** Longest wait for the first byte of an answer, and between two pieces of it. */
+  /** Longest wait for the first byte of an answer and between two of its pieces. */
   readonly upstreamTimeoutMs: number;
-  /** Longest silence of a client that sends a body or should take an answer. */
+  /** Longest silence of a client that is sending a body or should take an answer. */
   readonly clientTimeoutMs: number;
   /** Connections to the database's REST port. */
   readonly upstreamConnections: number;
-  /** Connections to its gRPC port; each carries many calls. */
+  /** Connections to the database's gRPC port. Each carries many calls. */
   readonly grpcConnections: number;
-  /** How often a gRPC connection to the database is asked whether it lives, and how long it may take to say so. */
+  /** Interval between pings of a gRPC connection to the database, and longest wait for the reply. */
   readonly probeIntervalMs: number;
   readonly probeTimeoutMs: number;
 }
@@ -55,19 +57,19 @@ export interface TlsFiles {
 export interface Upstream {
   readonly restUrl: string;
   readonly grpcUrl: string;
-  /** REST path that answers below 500 while the database can be used. */
+  /** REST path whose answer has a status below 500 while the database is usable. */
   readonly readyPath: string;
 }
 
-/** How requests are rewritten, for one state of the configuration. */
+/** The rewriters for one state of the configuration. */
 export interface Rewriters {
   readonly rest: RestRewriter;
   readonly grpc: GrpcRewriter;
-  /** Where writes to some collections are followed. */
+  /** Present if writes to some collections are mirrored. */
   readonly changes?: { readonly rest: RestChanges; readonly grpc: GrpcChanges } | undefined;
 }
 
-/** Where to listen: port 0 takes a free one. */
+/** The address to listen on. Port 0 takes a free port. */
 export interface ListenAddress {
   readonly host: string;
   readonly port: number;
@@ -80,9 +82,9 @@ export interface ProxyOptions {
   readonly tls?: TlsFiles | undefined;
   readonly limits?: Partial<ProxyLimits>;
   readonly failure: FailureAnswer;
-  /** Writes to followed collections go through it. */
+  /** Handles writes to mirrored collections. */
   readonly guard?: WriteInterceptor | undefined;
-  /** Asked about every name by which a request addresses a collection. */
+  /** Called with every name by which a request addresses a collection. */
   readonly names?: NameLookup | undefined;
   readonly log?: Log | undefined;
 }

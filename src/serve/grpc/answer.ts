@@ -4,20 +4,20 @@ import { endWith, PREFIX_BYTES, unframe } from './frames.js';
 import { endOf, type CallEnd } from './metadata.js';
 import { BodyUnreadable, readWhole, type BodyBounds } from '../whole-body.js';
 
-/** Everything of a unary call's answer. */
+/** The whole answer to a unary call. */
 export interface GrpcAnswer {
   readonly headers: IncomingHttpHeaders;
   readonly trailers: IncomingHttpHeaders;
-  /** Empty where the call failed. */
+  /** Empty if the call failed. */
   readonly message: Buffer;
   readonly end: CallEnd;
 }
 
 /**
- * Sends the one message of a call and takes the whole answer.
- * @param options `timeoutMs`: longest silence, 0 for any
- * @throws BodyTooLarge, BodyUnreadable for an answer that is none, UpstreamStatus for a call that broke off, what the meter
- * throws, and errors of the connection
+ * Sends the one message of a call and returns the whole answer.
+ * @param options `timeoutMs`: longest silence, 0 for no limit
+ * @throws BodyTooLarge, BodyUnreadable when the answer is not one gRPC message, UpstreamStatus when the call
+ * broke off, and the errors of the meter and of the connection
  */
 export async function makeCall(
   stream: ClientHttp2Stream,
@@ -28,7 +28,7 @@ export async function makeCall(
   let trailers: IncomingHttpHeaders = {};
   const wasReset = watchReset(stream);
   let isLate = false;
-  // A call that is ended here looks like one that its server has cancelled.
+  // If the proxy ends the call on its timeout, the call looks as if the server had cancelled it.
   const brokenOff = (): UpstreamStatus =>
     isLate
       ? new UpstreamStatus(CODE.unavailable, `the database did not answer within ${timeoutMs} ms`)
@@ -39,7 +39,7 @@ export async function makeCall(
   stream.on('trailers', (received: IncomingHttpHeaders) => {
     trailers = received;
   });
-  // What breaks after the answer is nobody's loss.
+  // An error after the answer loses nothing.
   stream.on('error', () => undefined);
   stream.setTimeout(timeoutMs, () => {
     isLate = true;
@@ -55,8 +55,8 @@ export async function makeCall(
 }
 
 /**
- * Reads the body of an answer to its end.
- * @throws BodyTooLarge, `brokenOff()` for an answer that broke off, and errors of the connection
+ * Returns the body of an answer, read to its end.
+ * @throws BodyTooLarge, `brokenOff()` when the answer broke off, and the errors of the connection
  */
 export function readAnswer(
   { upstream, brokenOff }: { readonly upstream: ClientHttp2Stream; readonly brokenOff: () => UpstreamStatus },

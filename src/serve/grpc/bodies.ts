@@ -11,17 +11,17 @@ import { readWhole } from '../whole-body.js';
 const CONTENT_TYPE = 'application/grpc';
 
 interface MessageOptions {
-  /** The compression that the call names. */
+  /** The compression that the call's metadata names. */
   readonly encoding: string | undefined;
   readonly limits: Pick<ProxyLimits, 'clientTimeoutMs' | 'grpcMessageBytesMax'>;
-  /** Where the message is counted, decompressed, and once more for what it is rewritten to. */
+  /** Counts the decompressed message, and the rewritten one as well. */
   readonly held: HeldBytes;
-  /** Told how many bytes came. */
+  /** Called with the number of bytes received. */
   readonly onBytes: (bytes: number) => void;
 }
 
 /**
- * The one message of a client's call, decompressed.
+ * Returns the one message of a client's call, decompressed.
  * @throws CodingUnsupported, BodyTooLarge, BodyUnreadable, NoRoom
  */
 export async function wholeMessage(
@@ -43,8 +43,8 @@ export async function wholeMessage(
 }
 
 /**
- * Rewrites the one message of an answer, which is counted as long as it is held.
- * @throws BodyTooLarge, BodyUnreadable, NoRoom, and what rewriting throws
+ * Returns the one message of an answer, rewritten. The message is counted as long as it is held.
+ * @throws BodyTooLarge, BodyUnreadable, NoRoom, and the errors of `rewrite`
  */
 export async function rewrittenMessage(
   body: Buffer,
@@ -52,7 +52,7 @@ export async function rewrittenMessage(
   rewrite: (message: Buffer) => Promise<Uint8Array>,
 ): Promise<Uint8Array> {
   const message = await unframe(body, { encoding, limitBytes, meter: held.answerMeter });
-  // Of a body that is handed to a thread nothing is left here.
+  // Computed before rewriting: handing the body to a thread empties it here.
   const heldBytes = body.length + (body[0] === 0 ? 0 : message.length);
   const rewritten = await rewrite(message);
   held.add(rewritten.length);
@@ -60,7 +60,7 @@ export async function rewrittenMessage(
   return rewritten;
 }
 
-/** While nothing is taken from a stream, it may hold as much as its window. */
+/** Counts a stream's window while the stream is paused, since it may then hold that many bytes. */
 export function countPauses(stream: Readable, windowBytes: number, held: HeldBytes): void {
   let isPaused = false;
   stream.on('pause', () => {
@@ -78,14 +78,14 @@ interface StreamingOptions {
   readonly held: HeldBytes;
   readonly windowBytes: number;
   readonly clientTimeoutMs: number;
-  /** A copy is wanted, of an answer that is not too large. */
+  /** Whether to keep a copy of the answer, unless it is too large. */
   readonly copied: boolean;
   readonly onBytes: (bytes: number) => void;
 }
 
 /**
- * Lets an answer flow to its client, who is cut off where it takes nothing for too long.
- * @returns the copy, complete when the answer is; empty where none is kept
+ * Streams an answer to its client. A client that takes nothing for too long is cut off.
+ * @returns the copy, complete when the answer is; empty if none is kept
  */
 export function streamAnswer(
   from: ClientHttp2Stream,
@@ -114,7 +114,7 @@ export function streamAnswer(
   return copy;
 }
 
-/** Gives a client the whole answer to its call: one message, which is not compressed, and how the call ended. */
+/** Sends a client the whole answer to its call: one uncompressed message and the status. */
 export function answerWith(
   stream: ServerHttp2Stream,
   headers: OutgoingHttpHeaders,
@@ -133,7 +133,7 @@ export function answerWith(
   endWith(stream, message);
 }
 
-/** Ends a call with a status alone. */
+/** Ends a call with a status and no message. */
 export function refuseWith(
   stream: ServerHttp2Stream,
   status: CallStatus,

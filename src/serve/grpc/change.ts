@@ -5,26 +5,26 @@ import { grpcSender } from './sender.js';
 import type { RewriterPool } from '../rewriter-pool.js';
 import { askPermission, refusalOfServer, makeUnnamed, sendChange } from '../send-change.js';
 
-/** A call that may change something, as the exchange that it belongs to lets it be handled. */
+/** A call that may change something, with the operations of its exchange. */
 export interface ChangingCall {
   readonly path: string;
   readonly guard: WriteInterceptor;
-  /** Rewriting by the names as they are now. */
+  /** Returns the rewriter for the current names and aliases. */
   readonly renewed: () => RewriterPool;
-  /** With the client's credentials. */
+  /** Makes a call with the client's credentials. */
   readonly make: (call: GrpcCall) => Promise<GrpcAnswer>;
-  /** Goes the way of a call that nobody follows. */
+  /** Handles the message as a call that is not mirrored. */
   readonly rewrite: (message: Uint8Array) => Promise<void>;
   readonly refuse: (status: CallStatus) => void;
   readonly give: (answer: GrpcAnswer) => void;
-  /** How it is counted. */
+  /** Sets the kind under which the metrics count the call. */
   readonly count: (kind: 'answer' | 'pass' | 'follow') => void;
 }
 
 /**
- * What may change something goes by the names as they are now. A change of a followed collection goes to its end once
- * it was sent, whether its client waits or not. Nothing but its collection's name is read of a write to a followed
- * collection before it is permitted.
+ * Handles a call that may change something, by the names and aliases as they are now. Once a change of a
+ * mirrored collection was sent, it is completed even if its client hangs up. Before the server has accepted
+ * the client's credentials, only the collection's name is read from the message.
  */
 export async function handleGrpcChange(call: ChangingCall, sent: Uint8Array, tries = 0): Promise<void> {
   const { path, guard } = call;
@@ -67,7 +67,9 @@ export async function handleGrpcChange(call: ChangingCall, sent: Uint8Array, tri
   }
 }
 
-/** A write to a collection that is not followed: of a served one it is rewritten. */
+/**
+ * Handles a write to a collection that is not mirrored. If the collection is served, the write is rewritten.
+ */
 async function writeElsewhere(
   change: Extract<GrpcChange, { readonly kind: 'unnamed' | 'elsewhere' }>,
   message: Uint8Array,

@@ -72,7 +72,7 @@ export class GrpcExchange {
     parts.metrics.requestStarted('grpc');
     stream.on('error', () => undefined);
     stream.once('close', () => this.#ended());
-    // Set while the client has to send or to take something.
+    // The timeout is set only while the client has to send or to take something.
     stream.on('timeout', () => stream.close(constants.NGHTTP2_CANCEL));
   }
 
@@ -101,10 +101,10 @@ export class GrpcExchange {
     }
   }
 
-  /** Answers with a status alone. */
+  /** Answers with a status and no message. */
   refuse(code: number, message: string, retryAfter?: string): void {
     const stream = this.#stream;
-    // What fails after it was refused, because it was, is refused already.
+    // The refusal itself makes later steps fail: the client already has its answer.
     if (stream.destroyed || this.#refused) return;
     this.#refused = true;
     if (stream.headersSent) {
@@ -113,7 +113,7 @@ export class GrpcExchange {
     }
     this.#status = String(code);
     refuseWith(stream, { code, message }, retryAfter);
-    // What the client still sends is not wanted.
+    // The rest of the client's body is read and thrown away.
     if (!stream.readableEnded) stream.resume();
   }
 
@@ -136,7 +136,7 @@ export class GrpcExchange {
     else this.#respondOnly({ ...headers, ...trailers }, null);
   }
 
-  /** A call with the client's credentials that does not end with its client. */
+  /** Makes a call with the client's credentials. The call goes on if the client hangs up. */
   #make({ path, message }: GrpcCall): Promise<GrpcAnswer> {
     const { upstream, limits } = this.#parts;
     const metadata = forwardedMetadata(this.#raw, path, { plain: true, plainAnswer: true });
@@ -173,17 +173,17 @@ export class GrpcExchange {
       }
       return;
     }
-    throw new Error('points were looked up again and again');
+    throw new Error('looking up points did not end');
   }
 
-  /** The call's one message. */
+  /** Reads the call's one message. */
   #message(): Promise<Buffer> {
     const encoding = headerText(this.#headers['grpc-encoding']);
     const onBytes = (bytes: number): void => void (this.#bytesIn += bytes);
     return wholeMessage(this.#stream, { encoding, limits: this.#parts.limits, held: this.#held, onBytes });
   }
 
-  /** A call of the proxy's own with the client's credentials. */
+  /** Makes a call of the proxy's own with the client's credentials and returns the answer's message. */
   async #lookUp({ path, message }: GrpcCall, form: AnswerForm): Promise<Buffer> {
     const { answerBytesMax: limitBytes } = this.#parts.limits;
     const stream = this.#request(path, { plain: true, plainAnswer: true });
@@ -194,7 +194,7 @@ export class GrpcExchange {
     throw new UpstreamStatus(code, text, headerText({ ...headers, ...trailers }['retry-after']));
   }
 
-  /** Opens the call to the database and lets its answer flow back; the request's body is the caller's to send. */
+  /** Opens the call to the database and passes its answer back. The caller sends the request's body. */
   #send(path: string, answering: Answering): ClientHttp2Stream {
     const { form, plain, timed, shadow = null } = answering;
     const { limits, metrics } = this.#parts;
@@ -211,7 +211,7 @@ export class GrpcExchange {
     let answered = false;
     const brokenOff = watchReset(upstream);
     upstream.on('error', (error) => {
-      // What a reset means is said at the end.
+      // A reset is reported when the stream ends.
       if (!isReset(error)) this.#failed(error);
     });
     upstream.on('trailers', (received: IncomingHttpHeaders) => (trailers = received));
@@ -242,7 +242,7 @@ export class GrpcExchange {
     return stream;
   }
 
-  /** Headers that are the whole answer: an error, or an empty stream. */
+  /** Handles headers that are the whole answer: an error, or an empty stream. */
   #respondOnly(headers: IncomingHttpHeaders, form: AnswerForm | null): void {
     this.#note(headers);
     this.#stream.respond(this.#clientTrailers(outgoing(headers), form), { endStream: true });
@@ -335,7 +335,7 @@ export class GrpcExchange {
     this.#status = endOf(headers)?.status ?? this.#status;
   }
 
-  /** A write that was sent goes on without its client, and with its message. */
+  /** Ends the exchange when the client is gone. A write that was sent goes on and keeps its message. */
   #letGo(): void {
     if (this.#settled && this.#over) this.#held.close();
   }

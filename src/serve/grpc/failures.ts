@@ -4,7 +4,7 @@ import { RedirectError } from '../../core/redirect.js';
 import { NoRoom } from '../byte-budget.js';
 import { BodyTooLarge, BodyUnreadable, CodingUnsupported } from '../whole-body.js';
 
-/** What clients read where the database cannot be reached. */
+/** The message to clients if the database cannot be reached. */
 const NO_ANSWER = 'the database does not answer';
 
 /** Status codes of gRPC ("Status codes and their use in gRPC"). */
@@ -21,28 +21,31 @@ export const CODE = {
   unavailable: 14,
 } as const;
 
-/** A call that the database refused, made for the proxy itself. */
+/** The status with which a call to the database failed. */
 export class UpstreamStatus extends Error {
   constructor(
     readonly code: number,
     message: string,
-    /** The metadata of that name. */
+    /** Value of the metadata `retry-after`. */
     readonly retryAfter?: string,
   ) {
     super(message);
   }
 }
 
-/** What went wrong with a call, as the client should read it. */
+/** A failed call, in the form that the client reads. */
 export interface CallFailure {
   readonly code: number;
   readonly message: string;
   readonly retryAfter?: string | undefined;
-  /** Whether the database is to blame, or nobody but the proxy. */
+  /** Whether the database failed, or the proxy itself. */
   readonly blame: 'database' | 'proxy' | 'none';
 }
 
-/** Status of a call that its server reset, by the HTTP/2 code ("gRPC over HTTP2", "Errors"); others mean INTERNAL. */
+/**
+ * Status of a call that its server reset, by HTTP/2 error code ("gRPC over HTTP2", "Errors"). Others:
+ * INTERNAL.
+ */
 const RESETS: ReadonlyMap<number, number> = new Map([
   [constants.NGHTTP2_CANCEL, CODE.cancelled],
   [constants.NGHTTP2_STREAM_CLOSED, CODE.unknown],
@@ -51,14 +54,15 @@ const RESETS: ReadonlyMap<number, number> = new Map([
   [constants.NGHTTP2_INADEQUATE_SECURITY, CODE.denied],
 ]);
 
-/** Whether a stream failed because its other end reset it. */
+/** Returns whether a stream failed because the server reset it. */
 export function isReset(error: unknown): boolean {
   return codeOf(error) === 'ERR_HTTP2_STREAM_ERROR';
 }
 
 /**
- * Returns what says with which status a call to the database ended that broke off without one. To be called while the
- * stream is open, since it forgets its connection. If the connection was lost, the stream's own code says nothing.
+ * Returns a function that names the status of a call to the database that broke off without one. Call
+ * `watchReset` while the stream is open, since a closed stream forgets its connection. If the connection was
+ * lost, the stream's own error code says nothing.
  */
 export function watchReset(stream: ClientHttp2Stream): () => UpstreamStatus {
   const { session } = stream;
@@ -72,7 +76,7 @@ export function watchReset(stream: ClientHttp2Stream): () => UpstreamStatus {
   };
 }
 
-/** Tells failures apart by what was thrown. */
+/** Returns the failure that a thrown error means for the client. */
 export function callFailureOf(error: unknown): CallFailure {
   if (error instanceof BodyTooLarge) return { code: CODE.exhausted, message: error.message, blame: 'none' };
   if (error instanceof NoRoom)

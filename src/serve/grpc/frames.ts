@@ -1,12 +1,12 @@
 import type { Writable } from 'node:stream';
 import { BodyUnreadable, CodingUnsupported, decompressed, type BodyBounds } from '../whole-body.js';
 
-/** A byte for compression and four for the length stand before every message. */
+/** Every message is preceded by one byte for compression and four for the length. */
 export const PREFIX_BYTES = 5;
 /** Copying a smaller message costs less than writing twice. */
 const COPIED_BYTES_MAX = 64 * 1024;
 
-/** Ends a call's body with its one message, not compressed. */
+/** Writes a call's one message, uncompressed, and ends the body. */
 export function endWith(stream: Writable, message: Uint8Array): void {
   const copied = message.length <= COPIED_BYTES_MAX;
   const begin = Buffer.allocUnsafe(PREFIX_BYTES + (copied ? message.length : 0));
@@ -22,8 +22,8 @@ export function endWith(stream: Writable, message: Uint8Array): void {
 }
 
 /**
- * The compression of a call's messages, as it was named.
- * @throws CodingUnsupported for one that the server does not read either
+ * Returns the compression of a call's messages.
+ * @throws CodingUnsupported for a compression that Qdrant does not read either
  */
 export function readableEncoding(encoding: string | undefined): string | undefined {
   if (encoding !== undefined && encoding !== 'gzip' && encoding !== 'identity')
@@ -32,15 +32,15 @@ export function readableEncoding(encoding: string | undefined): string | undefin
 }
 
 /**
- * The one message of a unary call's body, decompressed.
- * @throws BodyUnreadable for none, several or damaged ones, BodyTooLarge for what would grow beyond the limit, and what
- * the meter throws
+ * Returns the one message of a unary call's body, decompressed.
+ * @throws BodyUnreadable when the body holds no message, several messages or a damaged one, BodyTooLarge when
+ * the message would grow beyond the limit, and the errors of the meter
  */
 export async function unframe(
   body: Buffer,
   { encoding, ...bounds }: BodyBounds & { readonly encoding: string | undefined },
 ): Promise<Buffer> {
-  if (body.length < PREFIX_BYTES) throw new BodyUnreadable('the call has no whole message');
+  if (body.length < PREFIX_BYTES) throw new BodyUnreadable('the call has no complete message');
   const message = body.subarray(PREFIX_BYTES);
   const length = body.readUInt32BE(1);
   if (length !== message.length)
@@ -53,10 +53,10 @@ export async function unframe(
   return decompressed(message, 'gzip', bounds);
 }
 
-/** Bytes of a status text that are written as they are: what other servers escape needlessly is escaped here, too. */
+/** Bytes of a status text that need no escape. Some are escaped needlessly, since other servers do so. */
 const PLAIN = /^[!$-;=@-_a-z|~]$/;
 
-/** Text as grpc-message carries it (gRPC over HTTP/2, "Percent-Encoded"). */
+/** Returns a text in the encoding of `grpc-message` (gRPC over HTTP/2, "Percent-Encoded"). */
 export function encodeStatusText(text: string): string {
   return Array.from(Buffer.from(text), (byte) => {
     const char = String.fromCharCode(byte);
@@ -65,7 +65,7 @@ export function encodeStatusText(text: string): string {
   }).join('');
 }
 
-/** As it came where it is not encoded as it should be. */
+/** Returns the decoded text of a `grpc-message`; the text as received if its encoding is invalid. */
 export function decodeStatusText(text: string): string {
   try {
     return decodeURIComponent(text);

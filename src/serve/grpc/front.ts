@@ -18,13 +18,13 @@ const TCP_PROBE_AFTER_MS = 60_000;
 /** A gRPC listener and the connections of its clients. */
 export interface GrpcFront {
   readonly server: Http2Server;
-  /** Says to every client that no more calls are taken on its connection; those under way go on. */
+  /** Tells every client that its connection takes no more calls. Calls in progress continue. */
   readonly goAway: () => void;
   /** Ends every connection. */
   readonly destroy: () => void;
 }
 
-/** The listener for gRPC calls: plain HTTP/2, or TLS with it. */
+/** Returns the listener for gRPC calls: plain HTTP/2, or HTTP/2 over TLS if `tls` is given. */
 export function createGrpcFront(parts: GrpcParts, tls: ProxyOptions['tls']): GrpcFront {
   const { requestsMax } = parts.limits;
   const options = {
@@ -47,7 +47,8 @@ export function createGrpcFront(parts: GrpcParts, tls: ProxyOptions['tls']): Grp
   server.on('stream', (stream: ServerHttp2Stream, headers, _flags, rawHeaders?: string[]) => {
     const call = new GrpcExchange(parts, stream, { headers, raw: rawHeaders ?? [] });
     const hasRoom = inFlight.begin(stream, () => call.run());
-    if (!hasRoom) call.refuse(CODE.exhausted, 'the proxy has too many calls under way');
+    if (!hasRoom)
+      call.refuse(CODE.exhausted, 'the proxy has too many calls in progress: repeat the call later');
   });
   return {
     server,

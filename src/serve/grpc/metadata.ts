@@ -2,24 +2,24 @@ import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http2';
 import type { CallStatus } from '../protocol.js';
 import { decodeStatusText, encodeStatusText } from './frames.js';
 
-/** How a call ended. */
+/** Status fields with which a call ended, as the metadata has them. */
 export interface CallEnd {
   readonly status: string;
   readonly message: string;
 }
 
-/** What is left out of the client's metadata. */
+/** Changes to the client's metadata. */
 export interface MetadataChange {
-  /** The body is sent without compression. */
+  /** The request is sent uncompressed. */
   readonly plain: boolean;
-  /** The answer is to come without compression. */
+  /** The server is asked for an uncompressed answer. */
   readonly plainAnswer: boolean;
 }
 
-/** Set anew for the connection to the database: where the client went is not where the database is. */
+/** Replaced for the connection to the database: the client's own values name the proxy. */
 const CONNECTION_NAMES = new Set([':authority', ':scheme', ':path', 'host', 'connection']);
 
-/** The client's metadata, names and values in turn as they came, for a call to the database. */
+/** Returns the metadata for a call to the database. `raw` holds the client's names and values in turn. */
 export function forwardedMetadata(
   raw: readonly string[],
   path: string,
@@ -35,38 +35,38 @@ export function forwardedMetadata(
     const before = headers.get(name);
     headers.set(name, before === undefined ? value : [before, value].flat());
   }
-  // A client chooses these names, too.
+  // Clients choose the names: `fromEntries` is safe for `__proto__`.
   return Object.fromEntries(headers);
 }
 
-/** Received headers or trailers as they are sent on. */
+/** Returns received headers or trailers in the form in which Node sends them. */
 export function outgoing(headers: IncomingHttpHeaders): OutgoingHttpHeaders {
   return { ...headers };
 }
 
-/** A call's end, where these headers or trailers say it. */
+/** Returns how a call ended; null if these headers or trailers do not say it. */
 export function endOf(headers: IncomingHttpHeaders): CallEnd | null {
   const status = headerText(headers['grpc-status']);
   if (status === undefined) return null;
   return { status, message: decodeStatusText(headerText(headers['grpc-message']) ?? '') };
 }
 
-/** One text of a header that may have come several times. */
+/** Returns one text for a header that may occur several times. */
 export function headerText(value: string | string[] | undefined): string | undefined {
   return Array.isArray(value) ? value.join(',') : value;
 }
 
-/** A call's end as a status. */
+/** Returns the status with which a call ended. */
 export function callStatusOf({ status, message }: CallEnd): CallStatus {
   return { code: Number(status), message };
 }
 
-/** Trailers that say how a call ended. */
+/** Returns the trailers for a status. */
 export function trailersOf({ code, message }: CallStatus): IncomingHttpHeaders {
   return { 'grpc-status': String(code), 'grpc-message': encodeStatusText(message) };
 }
 
-/** Trailers whose error, if they tell of one, is another. */
+/** Returns the trailers with their error, if they hold one, rewritten for the client. */
 export function clientTrailers(
   trailers: OutgoingHttpHeaders,
   rewrite: (status: CallStatus) => CallStatus,

@@ -5,27 +5,27 @@ import type { UpstreamStatus } from './failures.js';
 import type { GrpcUpstream } from './upstream.js';
 import type { ShadowCall } from '../shadow.js';
 
-/** What the gRPC listener works with. */
+/** Dependencies of the gRPC listener. */
 export interface GrpcParts extends ExchangeParts {
   readonly upstream: GrpcUpstream;
 }
 
-/** How an answer is given to the client. */
+/** Options for the way of an answer to the client. */
 export interface Answering {
   readonly form: AnswerForm | null;
-  /** The request goes out without compression. */
+  /** The request is sent uncompressed. */
   readonly plain: boolean;
-  /** A call of one message must be answered in time; any other ends when its client wants. */
+  /** Whether the timeout applies: to unary calls only. Other calls last until their client ends them. */
   readonly timed: boolean;
-  /** Repeated on the full collection once it was answered. */
+  /** The search to repeat on the full collection after the client got its answer. */
   readonly shadow?: ShadowCall | null;
 }
 
-/** An answer as it comes from the database. */
+/** An answer as it arrives from the database. */
 export interface AnswerParts {
   readonly headers: IncomingHttpHeaders;
   readonly upstream: ClientHttp2Stream;
   readonly trailers: () => IncomingHttpHeaders | undefined;
-  /** The status of an answer that broke off. */
+  /** Returns the status for an answer that broke off. */
   readonly brokenOff: () => UpstreamStatus;
 }

@@ -4,7 +4,7 @@ import { CODE } from './failures.js';
 import type { RewriterPool } from '../rewriter-pool.js';
 import type { ChangeSender } from '../send-change.js';
 
-/** How changes are sent over gRPC, and what their answers say. */
+/** Returns the sender of changes for gRPC. */
 export function grpcSender(
   rewriting: RewriterPool,
   make: (call: GrpcCall) => Promise<GrpcAnswer>,

@@ -7,9 +7,12 @@ import {
 import { isRedirect, RedirectError } from '../../core/redirect.js';
 import type { ProxyLimits, Upstream } from '../proxy-options.js';
 
-/** Vectors come in pages of megabytes: with the default window of 64 kB they would trickle from clients far away. */
+/** Clients send megabytes of vectors. With the default window of 64 kB, distant clients would be slow. */
 export const CLIENT_WINDOW_BYTES = 8 * 1024 ** 2;
-/** The database is near. A client that takes nothing leaves as much of each answer in this process's memory. */
+/**
+ * Smaller, since the database is near, and a client that takes nothing leaves this much of each answer in
+ * memory.
+ */
 export const UPSTREAM_WINDOW_BYTES = 1024 ** 2;
 const UPSTREAM_CONNECTION_WINDOW_BYTES = 8 * 1024 ** 2;
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -17,7 +20,7 @@ const CONNECT_TIMEOUT_MS = 10_000;
 const SETTING = 'the setting grpcUrl';
 type Limits = Pick<ProxyLimits, 'grpcConnections' | 'probeIntervalMs' | 'probeTimeoutMs'>;
 
-/** A few HTTP/2 connections to the database's gRPC port, opened when needed and again after they were lost. */
+/** A few HTTP/2 connections to the database's gRPC port, opened when needed and reopened after a loss. */
 export class GrpcUpstream {
   readonly #origin: string;
   readonly #limits: Limits;
@@ -30,7 +33,7 @@ export class GrpcUpstream {
     this.#sessions = Array.from({ length: limits.grpcConnections });
   }
 
-  /** Opens a call; the caller ends its body. Errors of the connection, and a redirect, come as the stream's. */
+  /** Opens a call; the caller ends its body. The stream emits errors of the connection and redirects. */
   request(headers: OutgoingHttpHeaders): ClientHttp2Stream {
     const stream = this.#session().request(headers);
     stream.once('response', ({ ':status': status = 0, location }) => {
@@ -54,7 +57,7 @@ export class GrpcUpstream {
     });
     this.#sessions[at] = session;
     this.#watch(session);
-    // Calls under way get their own errors; without a listener the process would end.
+    // Calls in progress get their own errors. Without this listener, the process would end.
     session.on('error', () => undefined);
     session.on('goaway', () => {
       if (this.#sessions[at] === session) this.#sessions[at] = undefined;
@@ -64,7 +67,7 @@ export class GrpcUpstream {
     return session;
   }
 
-  /** A line that went dead says nothing: without questions, calls would wait on it for ever. */
+  /** Pings the connection, since a dead connection gives no sign and calls would wait on it forever. */
   #watch(session: ClientHttp2Session): void {
     const { probeIntervalMs, probeTimeoutMs } = this.#limits;
     const tooLate = setTimeout(() => session.destroy(), CONNECT_TIMEOUT_MS).unref();

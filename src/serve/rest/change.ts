@@ -13,43 +13,43 @@ import {
   type PermittedBy,
 } from '../send-change.js';
 
-/** A request that may change something, as the exchange that it belongs to lets it be handled. */
+/** A request that may change something, with the operations of its exchange. */
 export interface ChangingRequest {
   readonly head: RestHead;
   readonly guard: WriteInterceptor;
-  /** Rewriting by the names as they are now. */
+  /** Returns the rewriter for the current names and aliases. */
   readonly renewed: () => RewriterPool;
-  /** With the client's credentials. */
+  /** Sends a request with the client's credentials. */
   readonly make: (request: RestRequest) => Promise<WholeAnswer>;
-  /** The same for a request that the client made none of: its body is always JSON. */
+  /** Sends a request of the proxy's own with the client's credentials. Its body is always JSON. */
   readonly ask: (request: RestRequest) => Promise<WholeAnswer>;
-  /** Nothing of the body is to come any more. */
+  /** Returns whether the whole body has arrived. */
   readonly hasCome: () => boolean;
   readonly wholeBody: () => Promise<Uint8Array>;
-  /** Goes the way of a request that nobody follows; what must be over before its client gets an answer can be given. */
+  /** Handles the request as one that is not mirrored. The client's answer waits for `beforeAnswer`. */
   readonly route: (whole?: Uint8Array, beforeAnswer?: () => Promise<void>) => Promise<void>;
   readonly answer: (answer: RestAnswer) => void;
   readonly give: (answer: WholeAnswer) => void;
-  /** How it is counted. */
+  /** Sets the kind under which the metrics count the request. */
   readonly count: (kind: 'pass' | 'follow') => void;
 }
 
-/** What a change is routed by. */
+/** The state by which a change was routed. */
 interface Routed {
   readonly rewriting: RewriterPool;
   readonly aliases: Aliases;
   readonly permission: PermissionRequests<RestRequest> | null;
 }
 
-/** How far a change has come before it is routed, or routed anew. */
+/** The progress of a change before it is routed, or routed again. */
 interface Progress {
   readonly tries: number;
-  /** The body, where it was read already. */
+  /** The body, if it was read already. */
   readonly whole?: Uint8Array;
   readonly given?: Pick<Routed, 'permission'> & { readonly permittedBy: PermittedBy | null };
 }
 
-/** What may change something goes by the names as they are now. */
+/** Handles a request that may change something, by the names and aliases as they are now. */
 export async function handleRestChange(
   request: ChangingRequest,
   progress: Progress = { tries: 0 },
@@ -78,8 +78,9 @@ export async function handleRestChange(
 }
 
 /**
- * A change of a followed collection goes to its end once it was sent, whether its client waits or not. Its body is read
- * once it is permitted. What its name means when all of the body has come is what counts.
+ * Handles a change of a mirrored collection. The body is read only after the server has accepted the client's
+ * credentials. If the name changes its meaning while the body arrives, the later meaning counts. Once the
+ * change was sent, it is completed even if its client hangs up.
  */
 async function follow(request: ChangingRequest, routed: Routed, progress: Progress): Promise<void> {
   const { head, guard } = request;
@@ -101,7 +102,7 @@ async function follow(request: ChangingRequest, routed: Routed, progress: Progre
     request.answer(change);
     return;
   }
-  // It is read by the head, the aliases and the collections that its route was found by.
+  // Cannot happen: the change is read with the same head, aliases and collections as its route.
   if (change.kind === 'unnamed')
     throw new TldrError('INTERNAL', 'a name changed its meaning while it was read');
   const isServed = (): boolean => rewriting.routeRest(head).kind !== 'pass';
@@ -113,7 +114,7 @@ async function follow(request: ChangingRequest, routed: Routed, progress: Progre
   request.give(await sendChange<RestRequest, WholeAnswer>(change, { guard, permittedBy }, sender));
 }
 
-/** Asks for permission, but never twice for the same one. */
+/** Asks the server for permission, unless it was already given for the same request. */
 async function permitted(
   permission: Routed['permission'],
   given: Progress['given'],

@@ -4,13 +4,13 @@ import { isRedirect, RedirectError } from '../../core/redirect.js';
 /** How users name the database's REST address. */
 const SETTING = 'the setting url';
 
-/** Requests to one origin over connections that carry one request at a time. */
+/** Sends requests to one origin over connections that carry one request at a time. */
 export class ConnectionPool {
   readonly #origin: string;
   readonly #options: Client.Options;
   readonly #connectionsMax: number;
   readonly #all = new Set<Client>();
-  /** The one used last is taken first: the others may close for want of use. */
+  /** Free connections. The one used last is taken first, so that idle ones can close. */
   readonly #free: Client[] = [];
   readonly #waiting: ((connection: Client) => void)[] = [];
 
@@ -20,7 +20,9 @@ export class ConnectionPool {
     this.#options = { ...options, pipelining: 1 };
   }
 
-  /** At once where a connection is free or can be made, else in turn. */
+  /**
+   * Sends a request at once if a connection is free or can be opened. Otherwise the request waits in a queue.
+   */
   dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
     const send = (connection: Client): void => {
       const hasBody = options.body !== null && options.body !== undefined;
@@ -32,7 +34,7 @@ export class ConnectionPool {
     else send(connection);
   }
 
-  /** Ends every connection, and with them what they carry. */
+  /** Ends every connection and the requests on it. */
   async close(): Promise<void> {
     await Promise.all([...this.#all].map((connection) => connection.destroy()));
   }
@@ -40,7 +42,7 @@ export class ConnectionPool {
   #another(): Client | null {
     if (this.#all.size >= this.#connectionsMax) return null;
     const connection = new Client(this.#origin, this.#options);
-    // Every request is told of its own error.
+    // Each request gets its own error.
     connection.on('connectionError', () => undefined);
     this.#all.add(connection);
     return connection;
@@ -60,17 +62,19 @@ export class ConnectionPool {
 }
 
 interface Lease {
-  /** Where the request goes. */
+  /** The origin that the request is sent to. */
   readonly origin: string;
   readonly hasBody: boolean;
   readonly done: (reusable: boolean) => void;
 }
 
 /**
- * Ends a request that is answered by a redirect with an error. Clients would follow it with their API key.
+ * Handles one request on its connection and gives the connection back when the request has ended. A server
+ * that refuses a request may close the connection without notice if it has not read the body. Such a
+ * connection is not used again, since the next request would be lost on it.
  *
- * Gives the connection back when its request has ended. A server that refuses a request may not have read its body,
- * and then closes the connection without saying so: the next request would be lost on it.
+ * If the answer is a redirect, the request fails with an error: clients would follow the redirect with their
+ * API key.
  */
 class Leased implements Dispatcher.DispatchHandler {
   readonly #handler: Dispatcher.DispatchHandler;
@@ -114,7 +118,7 @@ class Leased implements Dispatcher.DispatchHandler {
     this.#handler.onResponseError?.(controller, error);
   }
 
-  /** Once: what fails at its end fails after it. */
+  /** Has an effect only the first time, since errors may follow the end. */
   #end(reusable: boolean): void {
     if (this.#ended) return;
     this.#ended = true;
