@@ -14,10 +14,10 @@ import {
 } from './protocol.js';
 import type { Rewriters } from './proxy-options.js';
 
-/** Below this a copy costs less than handing the memory over. */
+/** Below this size, copying costs less than transferring the memory. */
 const TRANSFER_BYTES_MIN = 64 * 1024;
 
-/** What can be asked of a rewriting thread. `body` is handed over, not copied, and comes back with the result. */
+/** A task for a rewriting thread. `body` is transferred, not copied, and comes back with the result. */
 export type RewriteTask = { readonly body: Uint8Array } & (
   | { readonly kind: 'rest'; readonly head: RestHead; readonly lookups?: readonly LookupAnswer[] | undefined }
   | { readonly kind: 'grpc'; readonly path: string; readonly lookups?: readonly Uint8Array[] | undefined }
@@ -27,7 +27,7 @@ export type RewriteTask = { readonly body: Uint8Array } & (
   | { readonly kind: 'grpc-answer'; readonly form: AnswerForm }
 );
 
-/** What each kind of task gives. */
+/** The result of each kind of task. */
 export interface RewriteResults {
   readonly rest: RestRewrite;
   readonly grpc: GrpcRewrite;
@@ -39,7 +39,7 @@ export interface RewriteResults {
 
 type AnyResult = RewriteResults[RewriteTask['kind']];
 
-/** A result, and the task's body back from the thread it went to. */
+/** A result, and the task's body back from the thread. */
 export interface Rewritten<Result> {
   readonly result: Result;
   readonly body: Uint8Array;
@@ -56,8 +56,8 @@ interface Waiting {
 }
 
 /**
- * Rewrites large bodies in worker threads. The file that a thread runs is the composition root's: it knows the
- * adapter, loads the encoders and calls `answerRewrites`.
+ * Rewrites large bodies in worker threads. The caller supplies the file that a thread runs. That file imports
+ * the adapter, loads the encoders and calls `answerRewrites`.
  */
 export class RewriteThreads {
   readonly #file: URL;
@@ -75,26 +75,28 @@ export class RewriteThreads {
     this.#workers = Array.from({ length: options.size });
   }
 
-  /** @throws what the rewriter throws, INTERNAL if the thread failed, UNAVAILABLE once the pool is closed */
+  /**
+   * @throws the errors of the rewriter; INTERNAL when the thread failed; UNAVAILABLE once the pool is closed
+   */
   run<Kind extends RewriteTask['kind']>(
     task: RewriteTask & { readonly kind: Kind },
   ): Promise<Rewritten<RewriteResults[Kind]>> {
-    // A thread that began now would never be ended, and would not keep the process running for its answer.
+    // A thread started now would never be ended, and the process would not wait for its answer.
     if (this.#isClosed)
       return Promise.reject(
-        new TldrError('UNAVAILABLE', 'the threads that rewrite requests were ended: repeat the request'),
+        new TldrError('UNAVAILABLE', 'the proxy has ended its rewriting threads: repeat the request'),
       );
     const id = this.#next++;
     return new Promise((resolve, reject) => {
       const worker = this.#workerFor(id);
-      // Each task is answered by the rewriter of its own kind.
+      // The reply has the type of the task's kind, which the map of waiting tasks does not know.
       const settle: Waiting['resolve'] = (reply) => resolve(reply as Rewritten<RewriteResults[Kind]>);
       this.#waiting.set(id, { worker, resolve: settle, reject });
       worker.postMessage({ id, task }, transferable(task.body));
     });
   }
 
-  /** Ends the threads; what is under way fails, and so does what is asked for later. */
+  /** Ends the threads. Tasks in progress fail, and so do later ones. */
   async close(): Promise<void> {
     this.#isClosed = true;
     await Promise.all(this.#workers.map(async (worker) => worker?.terminate()));
@@ -120,7 +122,7 @@ export class RewriteThreads {
     else waiting?.reject(new TldrError(reply.code, reply.message));
   }
 
-  /** What a thread had under way fails; the next task starts another. */
+  /** Fails the tasks of a lost thread. The next task starts another thread. */
   #lost(worker: Worker, cause: unknown): void {
     const at = this.#workers.indexOf(worker);
     if (at >= 0) this.#workers[at] = undefined;
@@ -132,13 +134,13 @@ export class RewriteThreads {
   }
 }
 
-/** Inside a worker thread: answers every task with these rewriters. */
+/** Answers every task with these rewriters. Runs inside a worker thread. */
 export function answerRewrites(rewriters: Rewriters): void {
   parentPort?.on('message', ({ id, task }: { readonly id: number; readonly task: RewriteTask }) => {
     try {
       const result = finished<AnyResult>(begin(rewriters, task));
       const reply: Reply = { id, result, body: task.body };
-      // A body that was not changed is one and the same.
+      // An unchanged body is the same memory in both: a set, so that it is transferred once.
       const handed = new Set([...transferable(task.body), ...transferable(bytesOf(result))]);
       parentPort?.postMessage(reply, [...handed]);
     } catch (error) {
@@ -148,7 +150,7 @@ export function answerRewrites(rewriters: Rewriters): void {
   });
 }
 
-/** The task done in the calling thread, as far as it goes without a projection. */
+/** Runs a task in the calling thread, up to the projection of its vectors. */
 export function begin(
   { rest, grpc, changes }: Rewriters,
   task: RewriteTask,

@@ -24,9 +24,10 @@ import {
 } from './rewrite-threads.js';
 
 /**
- * Rewriting for one state of the configuration: small bodies at once but for their vectors, which are projected with
- * those of others, large ones in worker threads, so that the event loop is never held for long. A request uses one
- * state from its beginning to its end; a state that was replaced goes when its last request has ended.
+ * Rewrites requests for one state of the configuration. Small bodies are rewritten at once, and their vectors
+ * are projected together with those of other requests. Large bodies are rewritten in worker threads, so that
+ * the event loop is never blocked for long. A request uses one state from its beginning to its end. A
+ * replaced state is closed when its last request has ended.
  */
 export class RewriterPool {
   readonly #rewriters: Rewriters;
@@ -42,13 +43,13 @@ export class RewriterPool {
     this.#workerBytesMin = workerBytesMin;
   }
 
-  /** Held until `release` is called once. */
+  /** Keeps this state open until `release` is called once. */
   use(): this {
     this.#users++;
     return this;
   }
 
-  /** Released, and another held in its place. */
+  /** Releases this state, and returns `next`, held in its place. */
   exchangedFor(next: RewriterPool): RewriterPool {
     const held = next.use();
     this.release();
@@ -60,13 +61,13 @@ export class RewriterPool {
     this.#closeIfUnused();
   }
 
-  /** No request will begin with this state any more. */
+  /** Closes this state once its last request has ended. No new request may use it. */
   retire(): void {
     this.#retired = true;
     this.#closeIfUnused();
   }
 
-  /** Returns the collection that a request is about; null for none. */
+  /** Returns the collection that a request addresses; null for none. */
   restCollection(head: RestHead): Addressed | null {
     return this.#rewriters.rest.collectionOf(head);
   }
@@ -79,7 +80,7 @@ export class RewriterPool {
     return this.#rewriters.rest.route(head);
   }
 
-  /** Whether a request may change a followed collection. */
+  /** Returns whether a request may change a mirrored collection. */
   isRestChange(head: RestHead): boolean {
     return this.#rewriters.changes?.rest.isChange(head) === true;
   }
@@ -88,17 +89,17 @@ export class RewriterPool {
     return this.#rewriters.changes?.grpc.isChange(path) === true;
   }
 
-  /** What a head says of changes to followed collections. */
+  /** Returns the effect on mirrored collections as far as the request's head tells. */
   routeRestChange(head: RestHead, aliases: Aliases): ChangeRoute<RestRequest, RestAnswer> {
     return this.#rewriters.changes?.rest.route(head, aliases) ?? { kind: 'other' };
   }
 
-  /** What the name in a call says of changes to followed collections. */
+  /** Returns the effect on mirrored collections as far as the call's collection name tells. */
   routeGrpcChange(path: string, message: Uint8Array, aliases: Aliases): ChangeRoute<GrpcCall, GrpcStatus> {
     return this.#rewriters.changes?.grpc.route(path, message, aliases) ?? { kind: 'other' };
   }
 
-  /** Whether the answer to a request for permission gives it. */
+  /** Returns whether the answer to a permission request grants the permission. */
   isRestPermitted(status: number, body: Uint8Array): boolean {
     return this.#rewriters.changes?.rest.isPermitted(status, body) === true;
   }
@@ -107,7 +108,7 @@ export class RewriterPool {
     return this.#rewriters.changes?.grpc.isPermitted(code, text) === true;
   }
 
-  /** What an answer to a change says of it. */
+  /** Returns the outcome of a change from its answer. */
   restOutcome(status: number, body: Uint8Array): WriteOutcome {
     return this.#rewriters.changes?.rest.outcomeOf(status, body) ?? 'unknown';
   }
@@ -120,14 +121,14 @@ export class RewriterPool {
     return this.#rewriters.grpc.route(path);
   }
 
-  /** The task's body must not be used afterwards: another is returned for it. */
+  /** Runs a task. The caller must not use the task's body afterwards, but the returned one. */
   async run<Kind extends RewriteTask['kind']>(
     task: RewriteTask & { readonly kind: Kind },
   ): Promise<Rewritten<RewriteResults[Kind]>> {
     if (this.#pool !== null && task.body.length >= this.#workerBytesMin) return this.#pool.run<Kind>(task);
     const begun = begin(this.#rewriters, task);
     const result = isPendingRewrite(begun) ? begun.finish(await this.#projections.project(begun)) : begun;
-    // The kind of the result is the task's.
+    // The result has the type of the task's kind.
     return { result: result as RewriteResults[Kind], body: task.body };
   }
 

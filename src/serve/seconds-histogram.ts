@@ -1,17 +1,17 @@
 import { Histogram, type HistogramConfiguration } from 'prom-client';
 
-/** What is read of a histogram: its series, each with a name of its own. */
+/** The series of a histogram, each with a name of its own. */
 type Series = Awaited<ReturnType<Histogram['get']>>;
 type Labels = Readonly<Record<string, string>>;
 
 /**
- * A histogram whose observations are counted beside, and looked at when asked: finding the series of some labels costs
- * more than adding to it.
+ * A histogram that keeps its observations in tallies and reads them only on demand. Finding the series for a
+ * set of labels costs more than adding to a tally.
  */
 export class SecondsHistogram extends Histogram {
   readonly #name: string;
   readonly #bounds: readonly number[];
-  /** Says everything but the values. */
+  /** Supplies everything but the values. */
   readonly #empty: Histogram;
   readonly #tallies: Tally[] = [];
 
@@ -22,7 +22,7 @@ export class SecondsHistogram extends Histogram {
     this.#empty = new Histogram({ ...options, registers: [] });
   }
 
-  /** Where to count what has these labels; it is shown from the first observation on. */
+  /** Returns a tally for these labels. The metrics show it from its first observation on. */
   tally(labels: Labels): Tally {
     const tally = new Tally(labels, this.#bounds);
     this.#tallies.push(tally);
@@ -34,7 +34,7 @@ export class SecondsHistogram extends Histogram {
     return { ...(await this.#empty.get()), values };
   }
 
-  /** The registry takes its text from here. */
+  /** The registry calls this for its text. */
   getForPromString(): Promise<Series> {
     return this.get();
   }
@@ -44,7 +44,7 @@ export class SecondsHistogram extends Histogram {
 export class Tally {
   readonly #labels: Labels;
   readonly #bounds: readonly number[];
-  /** By bucket; what is beyond the last bound is in the last. */
+  /** Counts by bucket. The last bucket holds everything above the last bound. */
   readonly #counts: number[];
   #sum = 0;
 
@@ -61,7 +61,7 @@ export class Tally {
     this.#sum += seconds;
   }
 
-  /** As Prometheus has it: every bucket counts those below it as well. */
+  /** Returns the series in Prometheus' form: each bucket includes the counts of all lower ones. */
   series(name: string): Series['values'] {
     let count = 0;
     const buckets = this.#counts.map((counted, i) => {

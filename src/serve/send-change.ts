@@ -2,21 +2,21 @@ import { TldrError } from '../core/errors.js';
 import type { PermissionRequests, WriteInterceptor, WriteOutcome } from '../store/write-guard.js';
 import type { Change, Named, Unnamed } from './protocol.js';
 
-/** How one transport makes requests and reads their answers. */
+/** Sends requests over one transport and reads their answers. */
 export interface ChangeSender<Request, Answer> {
-  /** With the client's credentials. */
+  /** Sends a request with the client's credentials. */
   readonly make: (request: Request) => Promise<Answer>;
-  /** The answer to a request for permission gives it. */
+  /** Whether the answer to a permission request grants the permission. */
   readonly isPermitted: (answer: Answer) => boolean;
   readonly outcomeOf: (answer: Answer) => WriteOutcome;
   readonly isDone: (answer: Answer) => boolean;
-  /** The credentials do not open the collection by this name. */
+  /** Whether the server refuses the credentials for the collection by this name. */
   readonly isDenied: (answer: Answer) => boolean;
-  /** There is no such collection. */
+  /** Whether the server has no such collection. */
   readonly isMissing: (answer: Answer) => boolean;
 }
 
-/** A write by a name that was a collection's own when it was looked up. */
+/** A write by a name that was a collection's own name at the last lookup. */
 interface Owned<Request> {
   readonly collection: string;
   readonly request: Request;
@@ -24,18 +24,18 @@ interface Owned<Request> {
 
 type Sendable<Request> = Exclude<Change<Request, never>, { readonly kind: 'other' | 'unnamed' }>;
 
-/** By which name the server accepted a client's credentials. */
+/** The name by which the server accepted a client's credentials. */
 export type PermittedBy = 'own' | 'alias';
 
-/** How often a name is looked at anew that an alias got meanwhile. */
+/** How often a write is routed again because its name became an alias in the meantime. */
 const NAME_TRIES = 5;
 
 /**
- * Decides about a write by a name that no alias had. If the name is no collection's either, the write is never sent:
- * an alias of a followed collection could be made before it arrives.
- * @returns the server's answer to the client, 'pass' for a collection's own name, whose answer is for `refuseAlias`,
- * 'again' where an alias has it by now
- * @throws UNAVAILABLE where that happened again and again
+ * Decides whether a write may be sent by a name that was no alias. If the name is no collection either, the
+ * write is never sent, since an alias of a mirrored collection could be created before it arrives.
+ * @returns 'pass' if the name is a collection's own: the caller checks the write's answer with `refuseAlias`;
+ * 'again' if the name has become an alias; otherwise the server's answer for the client
+ * @throws UNAVAILABLE when the alias is still being moved after several attempts
  */
 export async function sendUnnamed<Request, Answer>(
   { name, permission }: Unnamed<Request>,
@@ -51,7 +51,8 @@ export async function sendUnnamed<Request, Answer>(
 }
 
 /**
- * Decides as `sendUnnamed`, and makes the write where the name is a collection's own.
+ * Decides as `sendUnnamed` does, and sends the write if the name is a collection's own.
+ * @returns the server's answer, or 'again' if the name has become an alias
  * @throws UNAVAILABLE as `sendUnnamed` and `refuseAlias`
  */
 export async function makeUnnamed<Request, Answer>(
@@ -66,9 +67,10 @@ export async function makeUnnamed<Request, Answer>(
 }
 
 /**
- * Asks the server whether it accepts the client's credentials for a write, by the source's own name or else by the
- * alias that the client used. Nothing is read of a body, journalled, looked up or waited for before.
- * @returns by which name it does, or its refusal
+ * Asks the server whether it accepts the client's credentials for a write: first by the source's own name,
+ * then by the alias that the client used. Until then, the proxy reads no body, writes no journal entry and
+ * looks up no points.
+ * @returns the name that the server accepted, or the server's refusal
  */
 export async function askPermission<Request, Answer>(
   { own, alias }: PermissionRequests<Request>,
@@ -82,8 +84,8 @@ export async function askPermission<Request, Answer>(
 }
 
 /**
- * Asks the server before a client reads a refusal of the proxy's own, which may name collections.
- * @returns the server's refusal of the credentials; null where it accepts them, or has no such collection
+ * Checks a client's credentials before it reads one of the proxy's own refusals, which may name collections.
+ * @returns the server's refusal of the credentials; null if the server accepts them or has no such collection
  */
 export async function refusalOfServer<Request, Answer>(
   permission: Request,
@@ -94,11 +96,14 @@ export async function refusalOfServer<Request, Answer>(
 }
 
 /**
- * Makes a change of a followed collection: of points through the guard, by the name that the server accepted the
- * client's credentials for; of settings on the source, then on the target, where it exists yet. Both are told by the first
- * of the answers that is no success.
- * @throws what the guard and the connection throw; UNAVAILABLE where an alias was moved meanwhile; INTERNAL for points
- * without a permission
+ * Sends a change of a mirrored collection and returns the answer for the client.
+ * - A write of points goes through the guard, by the name for which the server accepted the client's
+ *   credentials.
+ * - A change of settings is made on the source, then on the target if it exists. The answer is the first one
+ *   that is no
+ *   success, else the source's.
+ * @throws the errors of the guard and of the connection; UNAVAILABLE when an alias was moved in the meantime;
+ * INTERNAL for points without a permission
  */
 export async function sendChange<Request, Answer>(
   change: Sendable<Request>,
@@ -133,7 +138,7 @@ async function writePoints<Request, Answer>(
 ): Promise<Answer> {
   const byAlias = permittedBy === 'alias' ? named : null;
   if (permittedBy !== 'own' && byAlias === null)
-    throw new TldrError('INTERNAL', 'a write of points came without a permission');
+    throw new TldrError('INTERNAL', 'a write of points was sent without asking for permission');
   return guard.write(collection, touched, async () => {
     const owned = { collection: ownName, request };
     const answer = await (byAlias === null
@@ -143,9 +148,7 @@ async function writePoints<Request, Answer>(
   });
 }
 
-/**
- * Makes a write by a collection's own name. @throws UNAVAILABLE as `refuseAlias`
- */
+/** Sends a write by a collection's own name and returns the answer. @throws UNAVAILABLE as `refuseAlias` */
 async function makeOwned<Request, Answer>(
   { collection, request }: Owned<Request>,
   guard: WriteInterceptor,
@@ -157,10 +160,11 @@ async function makeOwned<Request, Answer>(
 }
 
 /**
- * To be asked once the server has answered a write by a collection's own name. That name could have become an alias,
- * of a followed collection or from the source to another one, before the write arrived: then nobody is told that it
- * was made.
- * @throws UNAVAILABLE where the name is an alias by now
+ * Checks that a name is still no alias. Called after the server has answered a write by a collection's own
+ * name. The name could have become an alias before the write arrived: of a mirrored collection, or from the
+ * source to another collection. The write may then be in the wrong collection, so the client is not told that
+ * it was made.
+ * @throws UNAVAILABLE when the name is now an alias
  */
 export async function refuseAlias(name: string, guard: WriteInterceptor): Promise<void> {
   if ((await guard.aliases()).has(name))
@@ -168,9 +172,10 @@ export async function refuseAlias(name: string, guard: WriteInterceptor): Promis
 }
 
 /**
- * Makes a request by its client's alias, for credentials that open that alone. It could reach another collection if
- * the alias is moved at that moment: then nobody is told that it was made.
- * @throws UNAVAILABLE where the alias leads elsewhere by now
+ * Sends a request by its client's alias, for credentials that are valid for the alias only. If the alias is
+ * moved at that moment, the request could reach another collection, so the client is not told that it was
+ * made.
+ * @throws UNAVAILABLE when the alias now leads to another collection
  */
 async function makeNamed<Request, Answer>(
   { alias, collection, request }: Named<Request>,

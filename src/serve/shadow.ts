@@ -2,47 +2,49 @@ import { Rng } from '../core/rng.js';
 import type { GrpcCall } from './protocol.js';
 import type { Metrics } from './metrics.js';
 
-/** More sampled searches than this at once would load the database: the rest are dropped and counted. */
+/** Most sampled searches at once, to spare the database. Further ones are dropped and counted. */
 const AT_ONCE_MAX = 4;
-/** Larger answers are not compared with the full collection's. */
+/** Larger answers are not compared with those of the full collection. */
 export const SHADOWED_BYTES_MAX = 16 * 1024 ** 2;
 
-/** Where a client's search is repeated, and the served collection it was for. */
+/** The address at which a client's search is repeated, and the served collection that it was for. */
 export interface ShadowPlace {
   readonly collection: string;
   readonly url: string;
 }
 
-/** A client's call as it is repeated, and the served collection it was for. */
+/** A client's call in the form that is repeated, and the served collection that it was for. */
 export interface ShadowCall {
   readonly collection: string;
   readonly call: GrpcCall;
 }
 
 export interface ShadowOptions {
-  /** From 0 to 1. */
+  /** Share of searches to repeat, from 0 to 1. */
   readonly share: number;
   readonly seed: number;
-  /** Null for the address of a collection without a full one. */
+  /** Returns where to repeat a search; null if the collection has no full counterpart. */
   readonly repeatAt: (url: string) => ShadowPlace | null;
-  /** Null for a call to a collection without a full one. */
+  /** Returns the call to repeat; null if the collection has no full counterpart. */
   readonly repeatCall: (call: GrpcCall) => ShadowCall | null;
 }
 
 /** Result ids in order, one list per search of a request. */
 export type ResultIds = readonly (readonly string[])[];
 
-/** The answer that a client was given, and how the full collection's is had. */
+/** The answer that a client got, and a way to get that of the full collection. */
 export interface Compared {
   readonly collection: string;
   /** From the request's beginning to the answer's end. */
   readonly servedSeconds: number;
   readonly served: () => ResultIds | Promise<ResultIds>;
-  /** Rejects where the search cannot be repeated. */
+  /** Repeats the search on the full collection. Rejects if it cannot. */
   readonly full: () => Promise<ResultIds>;
 }
 
-/** Repeats a share of the searches on the full collection, after their answers went out, and measures the overlap. */
+/**
+ * Repeats a share of the searches on the full collection after they were answered, and measures the overlap.
+ */
 export class Shadow {
   readonly #options: ShadowOptions;
   readonly #metrics: Metrics;
@@ -55,17 +57,17 @@ export class Shadow {
     this.#rng = new Rng(options.seed);
   }
 
-  /** Decides whether a search at this address is one of the share; null where not. */
+  /** Returns where to repeat a search at this address; null if it is not sampled. */
   pick(url: string): ShadowPlace | null {
     return this.#isPicked() ? this.#orDropped(this.#options.repeatAt(url)) : null;
   }
 
-  /** The same for a call. */
+  /** Returns the call to repeat; null if it is not sampled. */
   pickCall(call: GrpcCall): ShadowCall | null {
     return this.#isPicked() ? this.#orDropped(this.#options.repeatCall(call)) : null;
   }
 
-  /** Measures one search that was picked. */
+  /** Measures the overlap of one sampled search. */
   compare(compared: Compared): void {
     this.#atOnce++;
     this.#compare(compared)

@@ -5,7 +5,7 @@ import { messageOf } from '../core/errors.js';
 import { NoRoom, type Meter } from './byte-budget.js';
 import { Pieces } from './pieces.js';
 
-/** More than the limit came: `limitBytes` is what was allowed, `announcedBytes` what was to come, where known. */
+/** Thrown for a body above `limitBytes`. `announcedBytes` is its announced size, if known. */
 export class BodyTooLarge extends Error {
   constructor(
     readonly limitBytes: number,
@@ -15,19 +15,19 @@ export class BodyTooLarge extends Error {
   }
 }
 
-/** A body that is not what its headers say. */
+/** Thrown for a body that does not match its headers. */
 export class BodyUnreadable extends Error {}
 
-/** A body in a compression that this version of Node cannot read. */
+/** Thrown for a body in a compression that cannot be read here. */
 export class CodingUnsupported extends Error {}
 
-/** How much of a body may come, and who is told of its pieces. */
+/** The size limit of a body, and the meter that counts its pieces. */
 export interface BodyBounds {
   readonly limitBytes: number;
   readonly meter?: Meter | undefined;
 }
 
-/** Bytes of a piece of what is decompressed. */
+/** Bytes of a decompressed piece. */
 const CHUNK_BYTES = 64 * 1024;
 
 const DECOMPRESSOR: Readonly<Record<ContentCoding, (() => Transform) | null>> = {
@@ -44,14 +44,14 @@ function zstdOf(library: object): (() => Transform) | null {
   return () => Reflect.apply(create, zlib, [{ chunkSize: CHUNK_BYTES }]) as Transform;
 }
 
-/** Whether this version of Node reads a compression. */
+/** Returns whether this version of Node reads a compression. */
 export function isReadable(coding: ContentCoding): boolean {
   return DECOMPRESSOR[coding] !== null;
 }
 
 /**
- * The compression of a request's body; null for none.
- * @throws CodingUnsupported for one that this version of Node cannot read
+ * Returns the compression of a request's body; null for none.
+ * @throws CodingUnsupported for a compression that this version of Node cannot read
  */
 export function readableCoding(header: string | undefined): ContentCoding | null {
   const coding = contentCoding(header);
@@ -63,10 +63,10 @@ export function readableCoding(header: string | undefined): ContentCoding | null
 }
 
 /**
- * Reads a stream to its end. What is left of a stream that is too large is not read, and the stream not ended: the
- * connection below it may still have to carry an answer.
- * @throws BodyTooLarge as soon as it is, what the meter throws, BodyUnreadable for a stream that breaks off, and whatever
- * it fails with
+ * Returns all bytes of a stream. If the stream is too large, the rest is not read, but the stream is not
+ * ended, since its connection may still have to carry an answer.
+ * @throws BodyTooLarge as soon as the limit is exceeded, the errors of the meter, BodyUnreadable when the
+ * stream breaks off, and the stream's own errors
  */
 export function readWhole(stream: Readable, { limitBytes, meter }: BodyBounds): Promise<Buffer> {
   return new Promise((resolve, reject) => {
@@ -101,8 +101,8 @@ export function readWhole(stream: Readable, { limitBytes, meter }: BodyBounds): 
 }
 
 /**
- * The compression of an answer's body; null for none.
- * @throws BodyUnreadable for one that is not known
+ * Returns the compression of an answer's body; null for none.
+ * @throws BodyUnreadable for an unknown compression
  */
 export function answerCoding(header: string | undefined): ContentCoding | null {
   const name = header?.trim().toLowerCase() ?? '';
@@ -113,8 +113,9 @@ export function answerCoding(header: string | undefined): ContentCoding | null {
 }
 
 /**
- * A body without its compression.
- * @throws BodyTooLarge for what would grow beyond the limit, what the meter throws, BodyUnreadable for damaged bytes
+ * Returns a body without its compression.
+ * @throws BodyTooLarge when the body would grow beyond the limit, the errors of the meter, BodyUnreadable for
+ * damaged bytes
  */
 export async function decompressed(
   body: Buffer,
@@ -130,7 +131,7 @@ export async function decompressed(
     return await readWhole(stream, bounds);
   } catch (error) {
     if (error instanceof BodyTooLarge || error instanceof NoRoom) throw error;
-    throw new BodyUnreadable(`the body is no ${coding}`);
+    throw new BodyUnreadable(`the body is not valid ${coding} data`);
   } finally {
     stream.on('error', () => undefined).destroy();
   }

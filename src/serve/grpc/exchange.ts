@@ -335,7 +335,7 @@ export class GrpcExchange {
     this.#status = endOf(headers)?.status ?? this.#status;
   }
 
-  /** Ends the exchange when the client is gone. A write that was sent goes on and keeps its message. */
+  /** Gives the held bytes back once the exchange is over. If the client hangs up, a sent write keeps them. */
   #letGo(): void {
     if (this.#settled && this.#over) this.#held.close();
   }

@@ -32,17 +32,17 @@ import { RestRelay, wholeAnswer } from './relay.js';
 import { bodyOf, type RestUpstream, type WholeAnswer } from './upstream.js';
 import { SHADOWED_BYTES_MAX, type ShadowPlace } from '../shadow.js';
 
-/** Points that a request refers to may have to be fetched first; more rounds than this are a fault. */
+/** Points that a request refers to may have to be fetched first. More rounds than this are a bug. */
 const LOOKUP_ROUNDS_MAX = 3;
 
-/** What the REST listener works with. */
+/** Dependencies of the REST listener. */
 export interface RestParts extends ExchangeParts {
   readonly upstream: RestUpstream;
   readonly failure: ProxyOptions['failure'];
   readonly crossOrigin: CrossOrigin;
 }
 
-/** What is sent to the database, and what happens to its answer. */
+/** The request to the database and the treatment of its answer. */
 interface Sending {
   readonly method: string;
   readonly path: string;
@@ -66,13 +66,16 @@ export class RestExchange {
   #lookups: AbortController | undefined;
   #gone = false;
   #over = false;
-  /** Nothing is done with the request's body any more but sending it. */
+  /** True once the request's body is only sent and no longer processed. */
   #settled = false;
   #kind = 'answer';
-  /** A small body of what may change something: it was read before the names were. */
+  /**
+   * The body of a request that may change something, if it is small. It is read before the names are looked
+   * up.
+   */
   #early: Buffer | undefined;
   #bytesIn = 0;
-  /** Of answers that did not come through the relay. */
+  /** Bytes of answers that did not pass through the relay. */
   #bytesOut = 0;
   readonly #onBytes = (bytes: number): void => void (this.#bytesIn += bytes);
 
@@ -90,14 +93,14 @@ export class RestExchange {
     response.sendDate = false;
     parts.metrics.requestStarted('rest');
     response.once('close', () => this.#ended());
-    // A client that hangs up in the middle is no failure of ours.
+    // A client that hangs up is no failure of the proxy.
     request.on('error', () => undefined);
     response.on('error', () => undefined);
   }
 
   async run(): Promise<void> {
     if (!/^(\/|https?:)/.test(this.#head.url)) {
-      this.fail('no-path', 'the address is no path');
+      this.fail('no-path', 'the address of the request is not a path');
       return;
     }
     try {
@@ -115,12 +118,12 @@ export class RestExchange {
     }
   }
 
-  /** Answers with a failure of the proxy's own. */
+  /** Answers with the proxy's own failure. */
   fail(failure: ProxyFailure, message: string): void {
     this.#answer(this.#parts.failure(failure, message));
   }
 
-  /** @param whole the body, where it was read already */
+  /** @param whole the body, if it was read already */
   async #route(whole?: Uint8Array): Promise<void> {
     const route = this.#rewriter.current.routeRest(this.#head);
     this.#kind = route.kind;
@@ -130,7 +133,7 @@ export class RestExchange {
     else await this.#pass(route.url, route.answer, whole);
   }
 
-  /** A request that may change something; its body is read first where it is small. */
+  /** Handles a request that may change something. A small body is read first. */
   async #change(guard: WriteInterceptor): Promise<void> {
     this.#early = await smallBody(this.#request, this.#parts.limits.clientTimeoutMs, this.#onBytes);
     await handleRestChange({
@@ -150,7 +153,7 @@ export class RestExchange {
     });
   }
 
-  /** Answers with an answer of the database's, also a client that is still sending. */
+  /** Answers with an answer of the database, even if the client is still sending. */
   #give({ status, headers, body }: WholeAnswer): void {
     const [request, response] = [this.#request, this.#response];
     if (response.destroyed) return;
@@ -173,7 +176,7 @@ export class RestExchange {
     return upstream.exchange(request, { headers, ...bounds });
   }
 
-  /** Sends the client's body on as it comes. */
+  /** Sends the client's body on as it arrives. */
   async #pass(path: string, form: AnswerForm | null, whole?: Uint8Array): Promise<void> {
     awaitBody(this.#request, this.#parts.limits.clientTimeoutMs);
     const coming = async (): Promise<Buffer | Readable | null> =>
@@ -185,7 +188,7 @@ export class RestExchange {
     this.#send({ method: this.#head.method, path, headers, body, form });
   }
 
-  /** An answer that may have to be rewritten comes in a compression that can be read. */
+  /** Returns the headers to send. If the answer may be rewritten, they ask only for readable compressions. */
   #headersFor(form: AnswerForm | null, without: ReadonlySet<string>): string[] {
     const headers = forwardedHeaders(this.#request.rawHeaders, without);
     return form === null ? headers : readableEncodings(headers);
@@ -220,7 +223,7 @@ export class RestExchange {
       }
       lookups = await this.#lookUp(result.requests);
     }
-    throw new Error('points were looked up again and again');
+    throw new Error('looking up points did not end');
   }
 
   async #wholeBody(): Promise<Buffer> {
@@ -267,7 +270,7 @@ export class RestExchange {
       endsConnection: this.#parts.draining,
       onHead: (status, headers) => {
         metrics.stage('rest', 'upstream', (performance.now() - startedAtMs) / 1000);
-        // Errors may come from a gateway, or from before the database looked where its client is.
+        // Only successes: errors may come from a gateway, or from before the database checked the origin.
         if (status < 300) crossOrigin.learn(headers);
       },
       onEnd: (status, copy) => {
@@ -308,14 +311,14 @@ export class RestExchange {
     if (failed.upstream) metrics.upstreamError('rest');
     if (failed.failure === 'internal')
       log?.('warn', 'a request failed', { path: pathOf(this.#head.url), error: messageOf(error) });
-    // Nothing more is done for it.
+    // The request is over: it holds no more bytes.
     this.#held.close();
     const { retryAfter } = failed;
     const answer = failure(failed.failure, failed.message, failed.size);
     this.#answer(retryAfter === undefined ? answer : { ...answer, retryAfter });
   }
 
-  /** A write that was sent goes on without its client, and with its body. */
+  /** Gives the held bytes back once the exchange is over. If the client hangs up, a sent write keeps them. */
   #letGo(): void {
     if (this.#settled && this.#over) this.#held.close();
   }
@@ -341,7 +344,7 @@ export class RestExchange {
   }
 }
 
-/** Without the query string, which may hold anything. */
+/** Returns the path without the query string, which may hold anything and is not logged. */
 function pathOf(url: string): string {
   return url.split('?', 1)[0] ?? '';
 }

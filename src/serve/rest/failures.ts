@@ -5,20 +5,20 @@ import { NoRoom } from '../byte-budget.js';
 import type { ProxyLimits } from '../proxy-options.js';
 import { BodyTooLarge, BodyUnreadable, CodingUnsupported } from '../whole-body.js';
 
-/** What went wrong with a request, as the client should read it. */
+/** A failed request, in the form that the client reads. */
 export interface Failed {
   readonly failure: ProxyFailure;
   readonly message: string;
   readonly size?: BodySize;
-  /** When the client may repeat its request, as the header says it. */
+  /** Value of the header `retry-after`. */
   readonly retryAfter?: string;
-  /** The database is to blame. */
+  /** Whether the database failed, not the proxy or the client. */
   readonly upstream: boolean;
 }
 
 const TIMEOUTS = ['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'UND_ERR_CONNECT_TIMEOUT'];
 
-/** Tells failures apart by what was thrown. */
+/** Returns the failure that a thrown error means for the client. */
 export function failureOf(error: unknown, limits: ProxyLimits): Failed {
   if (error instanceof BodyTooLarge)
     return { failure: 'too-large', message: error.message, size: error, upstream: false };
@@ -32,7 +32,7 @@ export function failureOf(error: unknown, limits: ProxyLimits): Failed {
     return { failure: 'unsupported', message: error.message, upstream: false };
   if (error instanceof RedirectError)
     return { failure: 'redirected', message: error.message, upstream: true };
-  // Why a followed write was not made, or cannot be read yet.
+  // A mirrored write was not made, or its result cannot be read yet.
   if (isTldrError(error, 'UNAVAILABLE'))
     return { failure: 'unavailable', message: error.message, upstream: false };
   if (isTldrError(error, 'INVALID_ARGUMENT'))

@@ -9,21 +9,21 @@ import { RestExchange, type RestParts } from './exchange.js';
 import { HEADER_BYTES_MAX } from './upstream.js';
 
 const HEADERS_TIMEOUT_MS = 60_000;
-/** How often connections are looked at for headers that do not come. */
+/** Interval between checks for connections whose headers do not arrive. */
 const CHECK_INTERVAL_MS = 5_000;
 const IDLE_CONNECTION_MS = 75_000;
 const TCP_PROBE_AFTER_MS = 60_000;
 
-/** The listener for REST requests. */
+/** Returns the listener for REST requests. */
 export function createRestFront(parts: RestParts, tls: ProxyOptions['tls']): Server {
   const options = {
     headersTimeout: Math.min(HEADERS_TIMEOUT_MS, parts.limits.clientTimeoutMs),
     connectionsCheckingInterval: CHECK_INTERVAL_MS,
-    // A large upload may take its time: silence is what ends it, see `RestExchange`.
+    // A large upload may take long. Only silence ends it, see `RestExchange`.
     requestTimeout: 0,
     keepAliveTimeout: IDLE_CONNECTION_MS,
     maxHeaderSize: HEADER_BYTES_MAX,
-    // Whether a request needs a host is the database's to say.
+    // The database decides whether a request needs a `host` header.
     requireHostHeader: false,
     keepAlive: true,
     keepAliveInitialDelay: TCP_PROBE_AFTER_MS,
@@ -39,7 +39,7 @@ export function createRestFront(parts: RestParts, tls: ProxyOptions['tls']): Ser
   };
   const server =
     tls === undefined ? createServer(options, listener) : createTlsServer({ ...options, ...tls }, listener);
-  // After an error the parser reports every further packet of that connection too.
+  // After an error, the parser also reports every further packet of that connection.
   const ending = new WeakSet<Duplex>();
   const end = (socket: Duplex, status: string): void => {
     if (ending.has(socket)) return;
@@ -47,38 +47,38 @@ export function createRestFront(parts: RestParts, tls: ProxyOptions['tls']): Ser
     void answers.endAfter(socket, emptyAnswer(status));
   };
   refuseUpgrades(server, answers, tls === undefined ? 'connection' : 'secureConnection');
-  // An expectation that is not known is none to the database.
+  // The database ignores unknown expectations, so the proxy does too.
   server.on('checkExpectation', listener);
   server.on('clientError', (error: ClientError, socket) => end(socket, statusOf(error)));
-  // Nothing is to be tunnelled, and servers know no such path.
+  // The proxy is no tunnel. It answers as the database does.
   server.on('connect', (_request, socket) => end(socket, NOT_FOUND));
   return server;
 }
 
-/** Of an answer that was given as a whole: a client that does not take it is cut off, since it lies in memory. */
+/** Cuts off a client that does not take its whole answer, since the answer is held in memory. */
 function cutOffIdle(response: ServerResponse, clientTimeoutMs: number): void {
   const { socket } = response.req;
   if (response.writableFinished) return;
   socket.setTimeout(clientTimeoutMs);
-  // Before Node sets the time for which it keeps the connection.
+  // Runs before Node sets its keep-alive timeout.
   response.prependOnceListener('finish', () => socket.setTimeout(0));
 }
 
-/** What Node says of bytes that did not become a request. */
+/** Node's error for bytes that are no HTTP request. */
 interface ClientError extends NodeJS.ErrnoException {
   readonly rawPacket?: Buffer;
 }
 
 const NOT_FOUND = '404 Not Found';
-/** A method, a target and a version as HTTP writes them (RFC 9112, 3). */
+/** A request line of HTTP/1: method, target and version (RFC 9112, 3). */
 const REQUEST_LINE = /^([\w!#$%&'*+.^`|~-]+) [!-~]+ HTTP\/1\.[01]\r?\n/;
 
-/** What is no HTTP never becomes a request; it gets the answer that HTTP has for it. */
+/** Returns the HTTP status for bytes that are no valid HTTP request. */
 function statusOf({ code, rawPacket }: ClientError): string {
   if (code === 'HPE_HEADER_OVERFLOW') return '431 Request Header Fields Too Large';
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return '408 Request Timeout';
   const [, method] = REQUEST_LINE.exec(rawPacket?.toString('latin1') ?? '') ?? [];
-  // Node's parser takes the methods it knows; to a server another one is a route that it does not have.
+  // Node's parser rejects unknown methods. Qdrant treats them as unknown routes and answers 404.
   return method === undefined || METHODS.includes(method) ? '400 Bad Request' : NOT_FOUND;
 }
 

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { contentCoding } from '../../core/content-coding.js';
 import { isReadable } from '../whole-body.js';
 
-/** Headers that concern one connection only (RFC 9110, 7.6.1), and those that the sender sets itself. */
+/** Headers that concern one connection only (RFC 9110, 7.6.1), and headers that the sender sets itself. */
 const CONNECTION_HEADERS = new Set([
   'connection',
   'keep-alive',
@@ -12,22 +12,22 @@ const CONNECTION_HEADERS = new Set([
   'upgrade',
   'http2-settings',
   'expect',
-  // Where the client went is not where the database is.
+  // The client's `host` names the proxy.
   'host',
 ]);
 
-/** Headers that no longer fit a body that was rewritten. */
+/** Headers that no longer fit after the body was rewritten. */
 export const BODY_HEADERS: ReadonlySet<string> = new Set(['content-length', 'content-encoding']);
 
-/** As `BODY_HEADERS`, for a request whose answer will be rewritten as well. */
+/** `BODY_HEADERS` and the header that does not fit if the answer is rewritten as well. */
 export const EXCHANGE_HEADERS: ReadonlySet<string> = new Set([...BODY_HEADERS, 'accept-encoding']);
 
-/** Headers that a request made by the proxy itself does not take over from the client's. */
+/** Headers of the client that a request of the proxy's own does not copy. */
 const OWN_HEADERS: ReadonlySet<string> = new Set([...EXCHANGE_HEADERS, 'content-type', 'accept', 'trailer']);
 
 const NONE: ReadonlySet<string> = new Set();
 
-/** Headers, name and value in turn as they were received, without those of the connection they came over. */
+/** Returns received headers, names and values in turn, without connection headers and those in `without`. */
 export function forwardedHeaders(raw: readonly string[], without: ReadonlySet<string> = NONE): string[] {
   let listed: Set<string> | undefined;
   const kept: string[] = [];
@@ -44,19 +44,19 @@ export function forwardedHeaders(raw: readonly string[], without: ReadonlySet<st
   return kept.filter((_, i) => !own.has((kept[i - (i % 2)] ?? '').toLowerCase()));
 }
 
-/** Headers of a request that the proxy makes itself, with the credentials of the client's. */
+/** Returns the headers of a request of the proxy's own, with the client's credentials. */
 export function ownHeaders(raw: readonly string[]): string[] {
   const taken = forwardedHeaders(raw, OWN_HEADERS);
   return [...taken, 'content-type', 'application/json', 'accept-encoding', 'identity'];
 }
 
-/** The value of a header by its lower-case name; the first of several. */
+/** Returns the value of a header by its lower-case name; the first of several. */
 export function headerOf(raw: readonly string[], name: string): string | undefined {
   for (let i = 0; i < raw.length; i += 2) if (raw[i]?.toLowerCase() === name) return raw[i + 1];
   return undefined;
 }
 
-/** A request's headers by their lower-case names; of several compressions the first, as the server has it. */
+/** Returns a request's headers by lower-case name; the first of several compressions, as the server does. */
 export function headersOf({
   headers,
   rawHeaders,
@@ -66,7 +66,7 @@ export function headersOf({
   return { ...own, 'content-encoding': headerOf(rawHeaders, 'content-encoding') };
 }
 
-/** The same headers, name and value in turn, that ask for no compression which cannot be read here. */
+/** Returns the headers, names and values in turn, asking only for compressions that the proxy can read. */
 export function readableEncodings(headers: readonly string[]): string[] {
   return headers.map((value, i) =>
     i % 2 === 1 && headers[i - 1]?.toLowerCase() === 'accept-encoding' ? readableEncoding(value) : value,

@@ -4,8 +4,9 @@ import { buildConnector } from 'undici';
 const LOST = ['EPIPE', 'ECONNRESET'];
 
 /**
- * Opens connections on which a write that fails is no failure yet. A server that refuses a request before it has read
- * its body closes the connection: writing fails while the answer still lies there unread. Reading says how it ended.
+ * Returns a connector whose connections ignore failed writes. A server that refuses a request before it has
+ * read the body closes the connection. Writing then fails although the answer can still be read. Errors of
+ * reading do count.
  */
 export function ignoreWriteErrorsConnector(timeoutMs: number): buildConnector.connector {
   const connect = buildConnector({ timeout: timeoutMs });

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { RestAnswer } from '../protocol.js';
 import { beginAnswer } from './relay.js';
 
-/** How long the rest of a body that nobody wants is taken, so that its sender comes to read the answer. */
+/** How long the proxy reads the rest of an unneeded body, so that its sender comes to read the answer. */
 const LINGER_MS = 2_000;
 
 interface Exchanging {
@@ -11,10 +11,10 @@ interface Exchanging {
 }
 
 /**
- * Answers a request with an answer that is whole, where no other was begun.
- * @param options.headers of every answer of the proxy's own, name and value in turn
- * @param options.last the connection ends with this answer
- * @returns the bytes of its body
+ * Sends one of the proxy's own answers. If another answer has begun, the response is destroyed instead.
+ * @param options.headers headers of all of the proxy's own answers, names and values in turn
+ * @param options.last whether the connection ends with this answer
+ * @returns the number of bytes of the answer's body
  */
 export function answerOwn(
   { request, response }: Exchanging,
@@ -37,7 +37,9 @@ export function answerOwn(
   return sent?.length ?? 0;
 }
 
-/** Answers a client that is still sending: closing at once would lose it the answer. */
+/**
+ * Answers a client that is still sending. If the connection closed at once, the client could lose the answer.
+ */
 function answerEarly({ request, response }: Exchanging, bytes: Buffer | undefined): void {
   if (bytes !== undefined) response.write(bytes);
   const end = (): void => {

@@ -2,20 +2,20 @@ import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { OpenAnswers } from '../open-answers.js';
 
-/** What an https server calls a connection that it may read requests from, and what an http server calls it. */
+/** The event for a connection that is ready for requests: of an https server and of an http server. */
 type ConnectionEvent = 'secureConnection' | 'connection';
 
 /**
- * Answers requests that ask for another protocol (`Upgrade`) in the one that they came in, as the database does. Node's
- * parser stops reading behind such a request, and would lose what is pipelined there: so the connection is read again
- * from that request on, without the header that asks for the upgrade.
+ * Answers requests that ask for another protocol (`Upgrade`) in HTTP/1.1, as the database does. Node's parser
+ * stops after such a request and would lose the requests pipelined behind it. The connection is therefore
+ * read again from that request on, without the `Upgrade` header.
  */
 export function refuseUpgrades(server: Server, answers: OpenAnswers, event: ConnectionEvent): void {
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, rest: Buffer) => {
-    // Node forgets the answers that earlier requests wait for, and would send later ones before them.
+    // Node forgets the open answers of earlier requests and would send later answers before them.
     void answers.allOf(socket).then(() => {
       if (socket.destroyed) return;
-      // Node adds its own once more.
+      // Node adds its own listener again.
       socket.removeAllListeners('timeout');
       socket.unshift(Buffer.concat([headWithoutUpgrade(request), rest]));
       server.emit(event, socket);

@@ -6,31 +6,33 @@ import { BODY_HEADERS, forwardedHeaders, headerOf } from './headers.js';
 import { receivedHeaders, receivedTrailers } from './upstream.js';
 import { answerCoding, decompressed } from '../whole-body.js';
 
-/** What an answer's way to the client needs to know. */
+/** Options for passing an answer to the client. */
 export interface RelayOptions {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
-  /** Answers from this status on are taken whole and rewritten; Infinity for none. */
+  /** Answers with this status or a higher one are read whole and rewritten; Infinity for none. */
   readonly rewriteFrom: number;
   readonly rewriteAnswer: (status: number, body: Buffer) => Promise<Uint8Array>;
   readonly answerBytesMax: number;
-  /** Where an answer that is taken whole is counted, and a copy. */
+  /** Counts an answer that is read whole, and the copy. */
   readonly held: HeldBytes;
   /** Largest answer of which a copy is kept for `onEnd`; 0 for none. */
   readonly copyBytesMax: number;
   readonly clientTimeoutMs: number;
-  /** True where the connection is to be closed with this answer. */
+  /** Returns whether the connection closes after this answer. */
   readonly endsConnection: () => boolean;
-  /** What has to be over before the client gets anything of the answer; a failure of it is the answer. */
+  /**
+   * Awaited before the client gets any part of the answer. If it rejects, the client gets that error instead.
+   */
   readonly beforeAnswer: (() => Promise<void>) | undefined;
-  /** The answer's head came, its headers name and value in turn. */
+  /** Called when the answer's head arrives. Headers are names and values in turn. */
   readonly onHead: (status: number, headers: readonly string[]) => void;
-  /** The answer went out, as `copy` where one was asked for and it was not too large. */
+  /** Called when the answer was sent. `copy` is null if none was requested or the answer was too large. */
   readonly onEnd: (status: number, copy: Uint8Array | null) => void;
   readonly onFailed: (error: unknown) => void;
 }
 
-/** Takes the database's answer and gives it to the client: streamed, or rewritten as a whole. */
+/** Passes the database's answer to the client: streamed, or rewritten as a whole. */
 export class RestRelay implements Dispatcher.DispatchHandler {
   readonly #options: RelayOptions;
   #controller: Dispatcher.DispatchController | undefined;
@@ -46,12 +48,12 @@ export class RestRelay implements Dispatcher.DispatchHandler {
     this.#copy = options.copyBytesMax > 0 ? new Pieces() : null;
   }
 
-  /** Bytes of the answer's body that were given to the client so far. */
+  /** Bytes of the answer's body sent to the client so far. */
   get bytesOut(): number {
     return this.#bytesOut;
   }
 
-  /** The client is gone: the request is not worth its answer any more. */
+  /** Aborts the request since the client is gone. */
   abort(): void {
     this.#gone = true;
     this.#controller?.abort(new Error('the client is gone'));
@@ -86,7 +88,7 @@ export class RestRelay implements Dispatcher.DispatchHandler {
     if (this.#copy !== null) this.#keep(this.#copy, chunk);
     this.#bytesOut += chunk.length;
     if (response.write(chunk)) return;
-    // A client that takes nothing for too long is cut off: it would hold the database's connection for ever.
+    // A client that takes nothing for too long is cut off. It would hold the database's connection forever.
     controller.pause();
     const { socket } = this.#options.request;
     socket.setTimeout(this.#options.clientTimeoutMs);
@@ -123,7 +125,7 @@ export class RestRelay implements Dispatcher.DispatchHandler {
     controller.pause();
     before()
       .then(() => {
-        // The connection may have broken meanwhile.
+        // The connection may have broken in the meantime.
         if (this.#gone || this.#options.response.headersSent) return;
         this.#begin();
         controller.resume();
@@ -143,7 +145,7 @@ export class RestRelay implements Dispatcher.DispatchHandler {
     }
   }
 
-  /** A copy that grows too large is done without. */
+  /** Adds to the copy, or drops the copy if it grows too large. */
   #keep(copy: Pieces, chunk: Buffer): void {
     const { copyBytesMax, held } = this.#options;
     if (this.#sizeBytes <= copyBytesMax && held.tryTake(chunk.length)) copy.add(chunk);
@@ -172,7 +174,7 @@ export interface AnswerHead {
   readonly status: number;
   readonly statusText?: string | undefined;
   readonly headers: readonly string[];
-  /** The connection ends with this answer. */
+  /** Whether the connection ends with this answer. */
   readonly last: boolean;
 }
 
@@ -181,19 +183,19 @@ interface Exchanging {
   readonly response: ServerResponse;
 }
 
-/** Sends an answer's head with nothing added to it. */
+/** Sends an answer's head and adds no header to it. */
 export function beginAnswer(
   { request, response }: Exchanging,
   { status, statusText, headers, last }: AnswerHead,
 ): void {
   const sent = last ? [...headers, 'connection', 'close'] : [...headers];
-  // Where the connection stays as the protocol has it by default, no header needs to say so.
+  // Keep-alive is the default of HTTP/1.1 and needs no header.
   if (!last && response.shouldKeepAlive && request.httpVersion === '1.1') response.removeHeader('connection');
   if (statusText === undefined) response.writeHead(status, sent);
   else response.writeHead(status, statusText, sent);
 }
 
-/** Sends an answer whose body is another one than came with these headers; how many bytes of a body were sent. */
+/** Sends an answer whose body was replaced. Returns the number of bytes of the body that were sent. */
 export function wholeAnswer(exchange: Exchanging, head: AnswerHead, body: Uint8Array): number {
   const headers = forwardedHeaders(head.headers, BODY_HEADERS);
   headers.push('content-length', String(body.length));

@@ -5,10 +5,12 @@ import type { ProxyLimits } from '../proxy-options.js';
 import { headerOf } from './headers.js';
 import { BodyTooLarge, decompressed, readableCoding, readWhole } from '../whole-body.js';
 
-/** Bodies up to here are read before they are sent on, in one piece: cheaper than a stream of one chunk. */
+/**
+ * Bodies up to this size are read whole and sent in one piece, which is cheaper than a stream of one chunk.
+ */
 const WHOLE_BYTES_MAX = 64 * 1024;
 
-/** The announced length of a request's body; null for one that has none, Infinity for one of unknown length. */
+/** Returns the announced length of a request's body; null for no body, Infinity for an unknown length. */
 function announcedBytes(request: IncomingMessage): number | null {
   if (request.headers['transfer-encoding'] !== undefined) return Number.POSITIVE_INFINITY;
   const length = request.headers['content-length'];
@@ -16,9 +18,9 @@ function announcedBytes(request: IncomingMessage): number | null {
 }
 
 /**
- * A client's body as it can be sent on. A stream that the database does not read to its end is given up without the
- * client's connection, which still has to carry the answer.
- * @param onBytes told how many bytes came, as they come
+ * Returns a client's body in the form in which it is sent on. If the database does not read a stream to its
+ * end, the stream is abandoned, but the client's connection stays open for the answer.
+ * @param onBytes called with the number of bytes of each piece
  */
 export async function passingBody(
   request: IncomingMessage,
@@ -35,23 +37,23 @@ export async function passingBody(
   request.once('close', () => {
     if (!request.complete) body.destroy(new Error('the client is gone'));
   });
-  // What the database does not want is still to be taken from the client, which may have more to ask behind it.
+  // The rest of the body is read and thrown away, since the client may send more requests behind it.
   body.once('close', () => request.unpipe(body).resume());
   request.on('data', (chunk: Buffer) => onBytes(chunk.length));
   request.pipe(body);
   return body;
 }
 
-/** Whether a request has a body, which may be yet to come. */
+/** Returns whether a request has a body, even if it has not arrived yet. */
 export function hasBody(request: IncomingMessage): boolean {
   return announcedBytes(request) !== null;
 }
 
 /**
- * A body that is so small that it may be read before anybody knows what it is for; undefined for any other, and for
- * one that is compressed.
- * @param onBytes told how many bytes came
- * @throws BodyUnreadable for one that breaks off
+ * Returns the body if it is uncompressed and so small that it may be read before the request is routed;
+ * otherwise undefined.
+ * @param onBytes called with the number of bytes received
+ * @throws BodyUnreadable when the body breaks off
  */
 export async function smallBody(
   request: IncomingMessage,
@@ -67,7 +69,7 @@ export async function smallBody(
   return body;
 }
 
-/** While a body is to come, a client that says nothing for too long is cut off. */
+/** Cuts off a client that sends nothing for too long while its body is incomplete. */
 export function awaitBody(request: IncomingMessage, clientTimeoutMs: number): void {
   if (request.complete || announcedBytes(request) === null) return;
   const { socket } = request;
@@ -77,16 +79,16 @@ export function awaitBody(request: IncomingMessage, clientTimeoutMs: number): vo
 
 interface WholeBodyOptions {
   readonly limits: Pick<ProxyLimits, 'restBodyBytesMax' | 'clientTimeoutMs'>;
-  /** Where the body is counted, decompressed, and once more for what it is rewritten to. */
+  /** Counts the decompressed body, and the rewritten one as well. */
   readonly held: HeldBytes;
-  /** Told how many bytes came. */
+  /** Called with the number of bytes received. */
   readonly onBytes: (bytes: number) => void;
 }
 
 /**
- * A client's whole body, decompressed.
- * @throws BodyTooLarge and NoRoom before anything is read where the size is announced, CodingUnsupported for a
- * compression that cannot be read
+ * Returns a client's whole body, decompressed.
+ * @throws BodyTooLarge and NoRoom, before anything is read if the size is announced; CodingUnsupported for a
+ * compression that the proxy cannot read
  */
 export async function wholeBody(
   request: IncomingMessage,

@@ -8,16 +8,18 @@ import { Pieces } from '../pieces.js';
 import { forwardedHeaders } from './headers.js';
 import { BodyTooLarge } from '../whole-body.js';
 
-/** Largest header of a request or an answer; servers of this kind take as much. */
+/** Largest header of a request or an answer, as in servers like Qdrant's. */
 export const HEADER_BYTES_MAX = 128 * 1024;
 const CONNECT_TIMEOUT_MS = 10_000;
-/** Shorter than servers keep idle connections open, so that none is used as it is being closed. */
+/**
+ * Shorter than servers keep idle connections open, so that the proxy uses none while the server closes it.
+ */
 const IDLE_CONNECTION_MS = 4_000;
 const READY_ANSWER_BYTES_MAX = 64 * 1024;
 
 export interface WholeAnswer {
   readonly status: number;
-  /** Name and value in turn. */
+  /** Names and values in turn. */
   readonly headers: readonly string[];
   readonly body: Buffer;
 }
@@ -51,14 +53,14 @@ export class RestUpstream {
 
   dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
     const { path } = options;
-    // An absolute address stays one: only its path has a place for the prefix.
+    // An absolute address has no place for the prefix.
     const prefixed = this.#prefix === '' || !path.startsWith('/') ? path : this.#prefix + path;
     this.#pool.dispatch({ ...options, path: prefixed }, handler);
   }
 
   /**
-   * A whole exchange.
-   * @throws BodyTooLarge, what the meter throws, or undici's error where the database does not answer
+   * Sends a request and returns the whole answer.
+   * @throws BodyTooLarge, the errors of the meter, or undici's error when the database does not answer
    */
   exchange({ method, url, body }: RestRequest, options: ExchangeOptions): Promise<WholeAnswer> {
     return new Promise((resolve, reject) => {
@@ -69,7 +71,7 @@ export class RestUpstream {
     });
   }
 
-  /** True when the database accepts a connection and answers. */
+  /** Returns whether the database accepts a connection and answers. */
   async ready(timeoutMs: number): Promise<boolean> {
     try {
       const { status } = await this.exchange(
@@ -87,17 +89,17 @@ export class RestUpstream {
   }
 }
 
-/** A body as the connection takes it: none where it is empty. */
+/** Returns a body in the form that the connection takes; null if it is empty. */
 export function bodyOf(body: Uint8Array): Buffer | null {
   return body.length === 0 ? null : Buffer.from(body.buffer, body.byteOffset, body.byteLength);
 }
 
-/** An answer's headers for the client, name and value in turn, without those of the database's connection. */
+/** Returns an answer's headers for the client, names and values in turn, without connection headers. */
 export function receivedHeaders(controller: Dispatcher.DispatchController): string[] {
   return forwardedHeaders(textsOf(controller.rawHeaders));
 }
 
-/** Trailers as they were received, name and value in turn. */
+/** Returns the received trailers, names and values in turn. */
 export function receivedTrailers(controller: Dispatcher.DispatchController): string[] {
   return textsOf(controller.rawTrailers);
 }

@@ -5,21 +5,21 @@ import { listen } from './start-proxy.js';
 
 export interface OperationsOptions {
   readonly address: ListenAddress;
-  /** Whether traffic may be sent here. */
+  /** Returns whether the proxy can take traffic. */
   readonly ready: () => Promise<boolean>;
-  /** Everything counted, in Prometheus' text format. */
+  /** Returns all metrics in Prometheus' text format. */
   readonly metrics: () => Promise<string>;
 }
 
-/** The listener for those who operate the proxy. */
+/** The listener for operators of the proxy. */
 export interface Operations {
   readonly address: ListenAddress;
   close(): Promise<void>;
 }
 
 /**
- * Answers /healthz, /readyz and /metrics, apart from the clients' ports.
- * @throws UNAVAILABLE where the address cannot be listened on
+ * Starts the listener for /healthz, /readyz and /metrics, on an address separate from the clients' ports.
+ * @throws UNAVAILABLE when the address is taken or cannot be listened on
  */
 export async function startOperations(options: OperationsOptions): Promise<Operations> {
   const server: Server = createServer((request, response) => {
@@ -40,7 +40,7 @@ export async function startOperations(options: OperationsOptions): Promise<Opera
         (text) => say(200, text, 'text/plain; version=0.0.4; charset=utf-8'),
         (error: unknown) => say(500, `${messageOf(error)}\n`),
       );
-    else say(404, 'there are /healthz, /readyz and /metrics\n');
+    else say(404, 'not found: use /healthz, /readyz or /metrics\n');
   });
   const address = await listen(server, options.address);
   return {

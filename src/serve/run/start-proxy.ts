@@ -15,31 +15,31 @@ import { Shadow, type ShadowOptions } from '../shadow.js';
 const IDLE_CHECK_MS = 50;
 const READY_TIMEOUT_MS = 2_000;
 
-/** What the configuration decides; replaced as a whole. */
+/** The part of the proxy that the configuration decides. A reload replaces it as a whole. */
 export interface ProxyState {
   readonly rewriting: RewriterPool;
   readonly shadow: ShadowOptions | null;
 }
 
-/** A proxy that listens. */
+/** A listening proxy. */
 export interface Proxy {
   readonly rest: ListenAddress;
   readonly grpc: ListenAddress;
   readonly metrics: Metrics;
-  /** Requests from now on are treated so; those under way end as they began. */
+  /** Uses another state for new requests. Requests in progress keep theirs. */
   use(state: ProxyState): void;
-  /** True while requests are taken and the database answers. */
+  /** Returns whether the proxy takes requests and the database answers. */
   ready(): Promise<boolean>;
-  /** Takes no more requests and ends those under way; true when all of them ended in time. */
+  /** Takes no more requests and waits for those in progress. Returns whether all of them ended in time. */
   drain(timeoutMs: number): Promise<boolean>;
-  /** Ends at once. */
+  /** Stops at once. */
   close(): Promise<void>;
 }
 
 /**
- * Listens for REST and gRPC.
- * @param events told of what clients did to served collections
- * @throws UNAVAILABLE where an address is taken or cannot be listened on
+ * Starts a proxy that listens for REST and gRPC.
+ * @param events called when clients delete or change a served collection
+ * @throws UNAVAILABLE when an address is taken or cannot be listened on
  */
 export async function startProxy(
   options: ProxyOptions,
@@ -98,7 +98,7 @@ export async function startProxy(
         draining = true;
         const closed = Promise.all(servers.map(closeServer)).then(() => true);
         grpcFront.goAway();
-        // A connection whose last answer went out before it could be told is idle soon.
+        // A connection whose last answer was sent without `connection: close` soon becomes idle.
         const idle = setInterval(() => restServer.closeIdleConnections(), IDLE_CHECK_MS);
         const inTime = await Promise.race([closed, after(timeoutMs)]);
         clearInterval(idle);
@@ -121,12 +121,12 @@ function closeServer(server: NetServer): Promise<void> {
 }
 
 /**
- * Starts listening and says where.
- * @throws UNAVAILABLE
+ * Starts listening and returns the address.
+ * @throws UNAVAILABLE when the address is taken or cannot be listened on
  */
 export function listen(server: NetServer, { host, port }: ListenAddress): Promise<ListenAddress> {
   return new Promise((resolve, reject) => {
-    // Also later: a connection that could not be accepted is no reason to end.
+    // The listener stays: a connection that could not be accepted later must not end the process.
     server.on('error', (cause) =>
       reject(new TldrError('UNAVAILABLE', `cannot listen on ${host}:${port}: ${cause.message}`, { cause })),
     );
