@@ -10,13 +10,13 @@ import {
 import type { MigrationPlan } from '../plan/migration.js';
 import { repairPoints } from '../points/repair-points.js';
 
-/** Points whose versions are kept as one digest: what is compared in full when one of them was written to. */
+/** Points per block. One digest stands for their versions; if it changes, all of them are compared. */
 const BLOCK_POINTS = 256;
 
 /** Ids from `from` to the next block. */
 interface Block {
   readonly from: PointId | null;
-  /** Of ids and versions when they were last read; null where it has to be compared whatever they say. */
+  /** Digest of ids and versions at the last read. Null if the block must be compared in any case. */
   digest: string | null;
 }
 
@@ -24,19 +24,20 @@ interface ReadBlock extends Block {
   readonly changed: boolean;
 }
 
-/** Makes a target follow a source that is written to, pass by pass. */
+/** Catches a target up with a source that clients write to, pass by pass. */
 export interface CatchUpPasses {
   /**
-   * Compares what may have changed since the pass before, everything in the first one, and makes the target equal
-   * to what was read. A pass that finds nothing while nobody writes says that every point is equal: what differed
-   * is compared again by the next pass. @returns the number of points that differed
+   * Compares the points that may have changed since the previous pass (all points in the first pass), and
+   * makes the target equal to what it read. The next pass compares the points that differed again. If a pass
+   * finds no difference while nobody writes, all points are equal.
+   * @returns the number of points that differed
    */
   pass(): Promise<number>;
-  /** Whether only what was written to is compared again; else every pass compares everything. */
+  /** True if a pass compares only blocks with new versions. False if every pass compares all points. */
   readonly byVersions: boolean;
 }
 
-/** A follower for source and target of a plan; reads nothing yet. */
+/** Returns catch-up passes for source and target of a plan. Compares nothing yet. */
 export async function openCatchUpPasses(
   plan: MigrationPlan,
   sides: Sides,
@@ -50,7 +51,8 @@ export async function openCatchUpPasses(
   const pass = async (): Promise<number> => {
     const ranges: ShardRange[] = [];
     for (const [shardKey, before] of shards) {
-      // Before the points are read: a write in between changes the version, and is found by the next pass.
+      // Versions are read before the points: if a write comes in between, the next pass finds its new
+      // version.
       const versions = await versionsOf(shardKey);
       const blocks =
         versions === null
@@ -68,7 +70,7 @@ export async function openCatchUpPasses(
   return { pass, byVersions };
 }
 
-/** The blocks as they are now: at the same ids as before, and split where they have grown. */
+/** Returns the blocks as they are now: at the same ids as before, and split where a block has grown. */
 async function readBlocks(
   before: readonly Block[],
   versions: AsyncIterable<VersionBatch>,
@@ -117,7 +119,7 @@ function digestOf(entries: readonly string[]): string {
   return createHash('sha256').update(entries.join('\n')).digest('base64');
 }
 
-/** Changed blocks as ranges, neighbours together. */
+/** Returns the changed blocks as ranges. Neighbouring blocks are joined. */
 function changedRanges(blocks: readonly ReadBlock[]): ShardRange['range'][] {
   const ranges: { from: PointId | null; to: PointId | null }[] = [];
   let open = false;
@@ -131,7 +133,7 @@ function changedRanges(blocks: readonly ReadBlock[]): ShardRange['range'][] {
   return ranges;
 }
 
-/** The last block that starts at or before the id. */
+/** Returns the last block that starts at or before the id. */
 function blockOf(blocks: readonly Block[], id: PointId): Block | undefined {
   let [low, high] = [0, blocks.length - 1];
   while (low < high) {

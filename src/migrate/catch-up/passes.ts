@@ -9,35 +9,35 @@ import { aliasTo } from '../state/own-target.js';
 import { planMigration } from '../plan/migration.js';
 import { migrationRequestOf } from '../verify/from-state.js';
 
-/** Passes while clients write, and while they do not. */
+/** Most passes while clients write, and during the freeze. */
 const PASSES_MAX = 20;
 const FROZEN_PASSES_MAX = 10;
-/** Between passes of a frozen source that still has updates to apply. */
+/** Pause between two checks whether a frozen source has applied its updates. */
 const QUEUE_POLL_MS = 100;
 
-/** How a cut-over catches up with a source that is written to. */
+/** Options of a cut-over that catches up with a source that clients write to. */
 export interface CatchUpRequest {
   readonly encoder: Encoder;
-  /** Points that may differ before the freeze, or, without a freeze, at the switch. */
+  /** Most points that may differ before the freeze or, without a freeze, at the switch. */
   readonly lagMax: number;
-  /** Switch with that lag, while clients write: what they write meanwhile is lost to those who use the target. */
+  /** Switch with that lag while clients write. The target then lacks what they write meanwhile. */
   readonly withoutFreeze?: boolean | undefined;
-  /** Longest time from the before-cutover hook to equality. */
+  /** Longest time from the before-cutover hook until both collections are equal. */
   readonly freezeMsMax: number;
   readonly batchSize?: number | undefined;
 }
 
-/** What catching up came to. */
+/** Result of a catch-up. */
 export interface CaughtUp {
   readonly passes: number;
-  /** Points that differed in the last pass, and were made equal. */
+  /** Points that differed in the last pass, which made them equal. */
   readonly lag: number;
   readonly byVersions: boolean;
 }
 
 /**
- * Follows a source that is written to until a pass finds no more than `lagMax` points that differ.
- * @throws VERIFY_FAILED where writes come faster than that, after 20 passes
+ * Runs passes over a source that clients write to, until a pass finds at most `lagMax` points that differ.
+ * @throws VERIFY_FAILED when 20 passes were not enough
  */
 export async function catchUp(
   follower: CatchUpPasses,
@@ -51,14 +51,14 @@ export async function catchUp(
   }
   throw new TldrError(
     'VERIFY_FAILED',
-    `after ${PASSES_MAX} passes ${lag} points still differed, more than ${lagMax}: writes come faster than they are followed; allow more, write less, or run this again`,
+    `after ${PASSES_MAX} passes ${lag} points still differed, more than ${lagMax}: clients write faster than the passes catch up; allow a larger lag, slow the writers down, or run this again`,
   );
 }
 
 /**
- * The last passes over a source that nobody writes to: until one finds nothing. Updates that were accepted before
- * and are not applied yet are waited for where the store tells of them.
- * @throws VERIFY_FAILED where points go on changing, TIMEOUT after `freezeMsMax`
+ * Runs the last passes over a source that nobody writes to, until a pass finds no difference. If the store
+ * reports updates that it has accepted and not applied, waits for them first.
+ * @throws VERIFY_FAILED when points still change, TIMEOUT after `freezeMsMax`
  */
 export async function catchUpFrozen(
   follower: CatchUpPasses,
@@ -87,7 +87,7 @@ export async function catchUpFrozen(
   }
   throw new TldrError(
     'VERIFY_FAILED',
-    `${lag} points changed while nobody should write: the before-cutover hook has to stop the writers, or allow a lag`,
+    `${lag} points changed after the before-cutover hook, while nobody should write: the hook has to stop all writers, or allow a lag`,
   );
 }
 
@@ -95,13 +95,13 @@ function checkTime(giveUpAtMs: number, freezeMsMax: number): void {
   if (performance.now() <= giveUpAtMs) return;
   throw new TldrError(
     'TIMEOUT',
-    `source and target were not equal within ${freezeMsMax / 1000} s of the freeze: nothing was switched, let the writers go on`,
+    `source and target were not equal within ${freezeMsMax / 1000} s of the freeze: nothing was switched, and the writers can go on`,
   );
 }
 
 /**
- * A follower for a recorded migration whose copy is finished.
- * @throws VERIFY_FAILED for a target with other settings, ALREADY_EXISTS for one that clients may have written to
+ * Returns catch-up passes for a recorded migration whose copy is finished.
+ * @throws VERIFY_FAILED when the target has other settings, ALREADY_EXISTS when an alias leads to it
  */
 export async function followRecorded(
   { source, target, place }: RecordedMigration,
@@ -124,7 +124,7 @@ export async function followRecorded(
   return openCatchUpPasses(plan, { source, target, encoder }, { signal, batchSize });
 }
 
-/** @throws ALREADY_EXISTS where an alias leads to the target: what only it has may be what clients wrote */
+/** @throws ALREADY_EXISTS when an alias leads to the target: its extra points may be clients' writes */
 export async function refuseInService(target: VectorStore, collection: string): Promise<void> {
   const alias = await aliasTo(target, collection);
   if (alias === undefined) return;

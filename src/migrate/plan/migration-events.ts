@@ -2,8 +2,10 @@ import { messageOf } from '../../core/errors.js';
 import type { RunOptions } from '../../core/run.js';
 import { copiedPoints, type MigrationState } from '../state/migration-state.js';
 
-/** What others may wish to know of. `finished`: every point was copied and found equal.
- * `cutover-failed`: after before-cutover nothing was switched, so that whoever was stopped may go on. */
+/**
+ * Names of the events that hooks receive. `finished`: every point was copied and found equal.
+ * `cutover-failed`: nothing was switched after `before-cutover`, so writers that the hook stopped can go on.
+ */
 export const MIGRATION_EVENTS = [
   'started',
   'range-done',
@@ -15,13 +17,13 @@ export const MIGRATION_EVENTS = [
 ] as const;
 export type MigrationEvent = (typeof MIGRATION_EVENTS)[number];
 
-/** Names and numbers, never keys, vectors or payloads. */
+/** Facts about an event: names and numbers, never keys, vectors or payloads. */
 export type EventFacts = Readonly<Record<string, string | number>>;
 
-/** Called at every event and waited for. */
+/** Called at every event. The migration waits for it. */
 export type MigrationHook = (event: MigrationEvent, facts: EventFacts) => Promise<void>;
 
-/** What is known at every event. */
+/** Returns the facts that every event has. */
 export function factsOf(record: MigrationState): EventFacts {
   const { sourceCollection: source, targetCollection: target, targetEndpoint: endpoint, phase } = record;
   const done = record.ranges.filter(({ complete }) => complete).length;
@@ -29,7 +31,7 @@ export function factsOf(record: MigrationState): EventFacts {
   return { source, target, endpoint, phase, copied, rangesDone: done, rangesTotal: record.ranges.length };
 }
 
-/** Tells the hook; what goes wrong there is a warning and stops nothing. */
+/** Calls the hook. If the hook fails, logs a warning and continues. */
 export async function announce(
   hook: MigrationHook | undefined,
   event: MigrationEvent,

@@ -4,22 +4,22 @@ import type { MigrationRequest } from './migration.js';
 import type { StateLocation } from '../state/location.js';
 import type { ThrottleSettings } from '../throttle/settings.js';
 
-/** How a migration is run, wherever its record is. */
+/** Options of a migration, for either location of the migration state. */
 export interface MigrationOptions extends MigrationRequest, RunOptions {
-  /** Kept in the record, for later commands to find the encoder. */
+  /** Stored in the migration state, so that later commands find the encoder. */
   readonly encoderFile?: string | undefined;
   readonly hook?: MigrationHook | undefined;
   readonly concurrency?: number;
   readonly batchSize?: number;
-  /** Shortest time between two saves of the record while copying. */
+  /** Shortest time between two saves of the migration state while copying. */
   readonly saveIntervalMs?: number;
-  /** How much of the servers this may take; what is left out stays as it was said before. */
+  /** Throttle settings. Absent ones keep their previous values. */
   readonly tuning?: Partial<ThrottleSettings> | undefined;
-  /** Folder of the proxy that follows what clients write to the source; kept in the record. */
+  /** Folder of the journal of the proxy that mirrors clients' writes. Stored in the migration state. */
   readonly journal?: string | undefined;
 }
 
-/** As `MigrateOptions`, with the record wherever it may be. */
+/** As `MigrateOptions`, but with the migration state at any location. */
 export interface PlacedMigration extends MigrationOptions {
   readonly place: StateLocation;
 }

@@ -15,7 +15,7 @@ import type {
 import type { MigrationIdentity } from '../state/migration-state.js';
 
 const COMPACT_NAME = 'compact';
-/** Enough of a fingerprint or a name to tell it from others. */
+/** Shown length of a fingerprint or a name: enough to tell it from others. */
 const SHOWN_CHARS = 24;
 
 export interface MigrationRequest {
@@ -25,16 +25,16 @@ export interface MigrationRequest {
   readonly targetCollection: string;
   readonly encoder: Encoder;
   readonly layout?: Layout;
-  /** The source vector to reduce; may be left out where there is only one. */
+  /** The source vector to reduce. May be absent if there is only one. */
   readonly vectorName?: string | undefined;
-  /** Name of the reduced vector in the two-stage layout. */
+  /** Name of the compact vector in the two-stage layout. */
   readonly compactName?: string | undefined;
-  /** How the reduced vector is written; where absent as the source's vector is. */
+  /** Datatype of the compact vector. If absent: that of the source's vector. */
   readonly datatype?: Datatype | undefined;
   readonly quantization?: Quantization | undefined;
 }
 
-/** What a migration will do: read-only to make, pure data apart from the two specs. */
+/** What a migration will do. Planning it only reads; the plan is plain data. */
 export interface MigrationPlan extends MigrationIdentity {
   readonly inputDim: number;
   readonly outputDim: number;
@@ -44,18 +44,19 @@ export interface MigrationPlan extends MigrationIdentity {
   readonly targetSpec: CollectionSpec;
   readonly before: MemoryEstimate;
   readonly after: MemoryEstimate;
-  /** The target is there already, made by this very migration. */
+  /** True if the target already exists and this migration made it. */
   readonly targetExists: boolean;
 }
 
 /**
- * Reads source and target and lays out the migration; writes nothing.
- * @throws NOT_FOUND, MISMATCH when encoder and vector do not fit, ALREADY_EXISTS when the target is something else
+ * Returns the plan of a migration. Reads source and target, writes nothing.
+ * @throws NOT_FOUND when a collection or vector does not exist, MISMATCH when the encoder does not fit
+ * @throws ALREADY_EXISTS when the target exists and this migration did not make it
  */
 export async function planMigration(
   request: MigrationRequest,
   options: {
-    /** A target with other settings is for the caller to judge, as verification does. */
+    /** Accept a target with other settings; verification reports them instead. */
     readonly anySettings?: boolean;
   } = {},
 ): Promise<MigrationPlan> {
@@ -132,17 +133,17 @@ function checkSides({ source, target, sourceCollection, targetCollection }: Migr
   }
 }
 
-/** An alias may be moved, at cut-over to the target itself, and the source would be another one from then on. */
+/** An alias can be moved, by a cut-over even to the target, and would then name another collection. */
 async function refuseAlias(source: VectorStore, name: string): Promise<void> {
   const collection = (await source.aliases()).get(name);
   if (collection === undefined) return;
   throw new TldrError(
     'INVALID_ARGUMENT',
-    `"${name}" leads to ${collection} by an alias, which may be moved: give the collection itself; after a bare-name cut-over, roll back first`,
+    `"${name}" is an alias of ${collection}, and an alias can be moved during the migration: give the collection's own name instead; after a bare-name cut-over, roll back first`,
   );
 }
 
-/** @throws MISMATCH when encoder and vector do not fit */
+/** @throws MISMATCH when the encoder does not fit the vector */
 function checkEncoder(encoder: Encoder, vector: DenseVectorSpec, sourceCollection: string): void {
   if (vector.dim !== encoder.inputDim) {
     throw new TldrError(
@@ -153,12 +154,15 @@ function checkEncoder(encoder: Encoder, vector: DenseVectorSpec, sourceCollectio
   if (vector.distance !== encoder.metadata.distance) {
     throw new TldrError(
       'MISMATCH',
-      `the encoder was trained for ${encoder.metadata.distance}, "${vector.name}" of ${sourceCollection} uses ${vector.distance}`,
+      `the encoder was trained for ${encoder.metadata.distance}, "${vector.name}" of ${sourceCollection} uses ${vector.distance}: train one from this collection`,
     );
   }
 }
 
-/** True when the target exists and is this migration's own; anything else of that name is left alone. */
+/**
+ * Returns whether the target exists.
+ * @throws ALREADY_EXISTS when this migration did not make it, MISMATCH when its settings are not as planned
+ */
 async function checkTarget(
   target: VectorStore,
   wanted: CollectionSpec,
@@ -175,7 +179,7 @@ async function checkTarget(
   const found = targetDescription(actual);
   if (found === null || !sameDescription(found, description)) {
     const what =
-      found === null ? 'is another collection' : `was made otherwise (${differing(found, description)})`;
+      found === null ? 'is another collection' : `was made with other settings (${differing(found, description)})`;
     throw new TldrError(
       'ALREADY_EXISTS',
       `target ${wanted.name} exists and ${what}: it will not be touched; choose another name`,
@@ -186,13 +190,13 @@ async function checkTarget(
   if (differences.length > 0) {
     throw new TldrError(
       'MISMATCH',
-      `target ${wanted.name} exists, but its settings are not those planned: ${differences.slice(0, 5).join('; ')}; set them so, or choose another name`,
+      `target ${wanted.name} exists, but its settings differ from the planned ones: ${differences.slice(0, 5).join('; ')}; change them to the planned ones, or choose another name`,
     );
   }
   return true;
 }
 
-/** What a target was made with, beside what is wanted now. */
+/** Returns the keys in which two descriptions differ, with both values, for an error. */
 function differing(found: TargetDescription, wanted: TargetDescription): string {
   const now = new Map<string, string | number>(Object.entries(wanted));
   const had = new Map<string, string | number>(Object.entries(found));

@@ -8,7 +8,7 @@ import type { Throttle } from '../throttle/throttle.js';
 import type { MigrationPlan } from '../plan/migration.js';
 
 const PROGRESS_POINTS = 1000;
-/** Largest difference per component, relative to the vector's length (at least 1), by stored component size. */
+/** Largest allowed difference per component, relative to the vector's length (at least 1), by its bytes. */
 const TOLERANCE: Readonly<Record<number, number>> = { 4: 1e-5, 2: 2e-3 };
 
 interface Side {
@@ -20,7 +20,7 @@ export interface ComparePointsOptions extends RunOptions {
   /** Points per request. */
   readonly batchSize?: number | undefined;
   readonly pace?: Throttle | undefined;
-  /** What of the collection, in id order within a shard; everything where absent. */
+  /** Ranges to compare, in id order within a shard. If absent: all points. */
   readonly ranges?: readonly ShardRange[] | undefined;
 }
 
@@ -32,7 +32,7 @@ export interface ShardRange {
 
 export type Sides = { readonly source: VectorStore; readonly target: VectorStore; readonly encoder: Encoder };
 
-/** Every shard key of a collection, to be gone through; one that is undefined where it has none. */
+/** Returns the shard keys to iterate over; a single `undefined` if the collection has none. */
 export function shardKeysOf({
   shardKeys,
 }: {
@@ -41,7 +41,7 @@ export function shardKeysOf({
   return shardKeys.length === 0 ? [undefined] : shardKeys;
 }
 
-/** A point of either side, and in which ways the target's differs: each the end of a sentence about it. */
+/** A point of source or target. Each of its differences ends a sentence that begins with the point. */
 export interface ComparedPoint {
   readonly id: PointId;
   readonly shardKey: ShardKey | undefined;
@@ -50,7 +50,7 @@ export interface ComparedPoint {
   readonly differences: readonly string[];
 }
 
-/** Every point of both sides in id order, shard key by shard key, compared. */
+/** Yields every point of source and target, compared, shard key by shard key in id order. */
 export async function* comparedPoints(
   plan: MigrationPlan,
   sides: Sides,
@@ -64,7 +64,7 @@ export async function* comparedPoints(
   for (const { shardKey, range } of run.ranges ?? all()) {
     const scan = { shardKey, range, run };
     const read = scanned(source, plan, scan);
-    // One side waits and the other with it, since they are read in step.
+    // Throttling one stream is enough, since both are read in step.
     const paced = run.pace?.paced(read, run.signal) ?? read;
     const streams = { source: paced, target: scanned(target, plan, scan) };
     for await (const point of comparedStreams(plan, sides, streams)) {
@@ -78,7 +78,7 @@ export async function* comparedPoints(
   }
 }
 
-/** The points of two streams in id order, compared. */
+/** Yields the points of two streams, compared, in id order. */
 export async function* comparedStreams(
   plan: MigrationPlan,
   sides: Sides,
@@ -141,13 +141,13 @@ async function* mergeById(
   }
 }
 
-/** Projections of the batches at hand; a batch is dropped together with its projection. */
+/** Cached projections by batch. A projection is freed together with its batch. */
 const projections = new WeakMap<PointBatch, Float32Array>();
 
-/** Made for the first point that needs it. */
+/** Cached rounding spreads by encoder, made when a point first needs one. */
 const spreads = new WeakMap<Encoder, RoundingSpread>();
 
-/** A full vector and what the encoder makes of it. */
+/** A full vector and its projection. */
 interface Projected {
   readonly encoder: Encoder;
   readonly full: Float32Array;
@@ -164,9 +164,10 @@ function projectedRow(encoder: Encoder, { batch, i }: PointAt): Float32Array {
 }
 
 /**
- * Vectors that change by being written again: a server scales cosine vectors to unit length at every write. Of
- * components of 4 bytes that is true already and they stay as they are; of 2 bytes the length is off by their
- * rounding, so that a copy of a copy moves each by up to one step of their precision. Only there a step is forgiven.
+ * Returns the names of vectors that change when they are written again. A server scales cosine vectors to
+ * unit length at every write. Stored in 4 bytes per component, a vector has unit length already and does not
+ * change. In 2 bytes, rounding makes the length inexact, so that a second write moves a component by up to
+ * one step of the precision. Only for these vectors is one step allowed.
  */
 function rescaledVectors({ sourceSpec, vectorName, layout }: MigrationPlan): readonly string[] {
   return sourceSpec.vectors
@@ -215,7 +216,7 @@ function differencesOf(
   return found;
 }
 
-/** Equal up to one step between neighbouring numbers of 2 bytes (IEEE 754 binary16: 10 bits, normal from 2^-14). */
+/** Returns whether values differ by one float16 step at most (IEEE 754: 10 bits, normal from 2^-14). */
 function withinStep(a: Float32Array | null, b: Float32Array | null): boolean {
   if (a === null || b === null) return a === b;
   const step = (value: number): number => 2 ** (Math.max(-14, Math.floor(Math.log2(Math.abs(value)))) - 10);
@@ -223,7 +224,7 @@ function withinStep(a: Float32Array | null, b: Float32Array | null): boolean {
   return a.length === b.length && a.every((value, i) => near(value, b[i] ?? Number.NaN));
 }
 
-/** Whether `stored` is `projected`, the projection of `full`, up to rounding and the precision it is stored in. */
+/** Returns whether `stored` equals `projected`, the projection of `full`, up to rounding and precision. */
 function isProjection(
   stored: Float32Array,
   { encoder, full, projected, tolerance }: Projected & { readonly tolerance: number },
@@ -233,7 +234,7 @@ function isProjection(
   const allowed = tolerance * Math.max(1, length);
   const difference = largestDifference(stored, projected);
   if (difference <= allowed) return true;
-  // Who wrote it may have added in another order.
+  // The writer may have added in another order.
   let spread = spreads.get(encoder);
   if (spread === undefined) spreads.set(encoder, (spread = new RoundingSpread(encoder.network)));
   return difference <= allowed + 2 * spread.around(full, projected);

@@ -6,25 +6,25 @@ import { firstOverflow, overflowText } from '../../store/stored-component.js';
 import type { PointBatch, VectorColumn, WriteBatch } from '../../store/vector-store.js';
 import type { MigrationIdentity } from '../state/migration-state.js';
 
-/** Where points come from and how they are stored. */
+/** Source and vector names of points, and how the target stores them. */
 export interface PointPlace extends Pick<
   MigrationIdentity,
   'sourceCollection' | 'vectorName' | 'compactName' | 'layout'
 > {
-  /** Bytes of one stored component of the reduced vector. */
+  /** Bytes of one stored component of the compact vector. */
   readonly componentBytes: number;
 }
 
 /**
- * The points as the target stores them: reduced, and in the two-stage layout the full vector beside it.
- * @throws INVALID_DATA naming a point that is not finite, or whose reduced vector is not once it is stored
+ * Returns the points as the target stores them: compact vectors and, in the two-stage layout, also full ones.
+ * @throws INVALID_DATA naming a point whose vector is not finite or cannot be stored once it is projected
  */
 export function projectBatch(encoder: Encoder, batch: PointBatch, destination: PointPlace): WriteBatch {
   return toWriteBatch(encoder, batch, { reduced: encoder.project(batch.vectors), destination });
 }
 
 /**
- * The same for points that are projected already.
+ * Returns the same for points that are already projected.
  * @throws as `projectBatch`
  */
 export function toWriteBatch(
@@ -43,7 +43,7 @@ export function toWriteBatch(
   };
 }
 
-/** Looks at the reduced vectors where they tell: they are a fraction of the full ones. */
+/** Checks the compact vectors alone if they show non-finite inputs, since they are much smaller. */
 function checkFinite(
   encoder: Encoder,
   batch: PointBatch,

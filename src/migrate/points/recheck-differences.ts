@@ -5,11 +5,11 @@ import { comparedStreams, type ComparedPoint, type Sides } from './compare-point
 import type { MigrationPlan } from '../plan/migration.js';
 
 const POINTS_AT_ONCE = 256;
-/** Readings of a point, and the pauses between them, eight seconds in all: a write is brought over within moments. */
+/** Reads of a point and pauses between them: eight seconds in all. A write is usually over much sooner. */
 const READINGS = 20;
 const FIRST_PAUSE_MS = 20;
 const LONGEST_PAUSE_MS = 500;
-/** Where so many points differ for good, the copy is wrong, and the others need not be waited for as long. */
+/** If this many points still differ, the copy is wrong, and the other points get fewer reads. */
 const DIFFERING_MAX = 1_000;
 const HASTY_READINGS = 2;
 
@@ -21,8 +21,9 @@ interface Again {
 }
 
 /**
- * Compared points of two sides that are written to, one after the other: a point that differs is read again and again,
- * and told to differ only where it goes on doing so. Points that are gone from both sides by then are left out.
+ * Yields compared points while clients write to the source and the proxy brings their writes to the target. A
+ * point that differs is read again several times, and is reported only if it still differs. Points that
+ * neither collection has by then are omitted.
  */
 export async function* lookedAgain(
   plan: MigrationPlan,

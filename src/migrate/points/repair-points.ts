@@ -24,8 +24,8 @@ interface Repair {
 }
 
 /**
- * Makes the target hold what the source holds: points that are missing or differ are copied again, points that
- * only the target has are removed. Compares as verification does and can be repeated, so it needs no cursor.
+ * Makes the target equal to the source: copies points again that are missing or differ, and removes points
+ * that only the target has. Compares as verification does and can be repeated, so it needs no cursor.
  * @returns the number of points written and removed
  */
 export async function repairPoints(
@@ -68,7 +68,7 @@ function emptyRepair(shardKey: ShardKey | undefined): Repair {
   return { shardKey, wrong: [], extra: [], sizeBytes: 0 };
 }
 
-/** Copied out of its batch, which would be held in memory as a whole otherwise. */
+/** Copies the point out of its batch; a reference would keep the whole batch in memory. */
 function add(repair: Repair, id: PointId, { batch, i }: PointAt): void {
   const rest = Uint8Array.from(batch.extra[i] ?? []);
   const vector = Float32Array.from(row(batch.vectors, i));

@@ -4,22 +4,25 @@ import type { VectorStore } from '../../store/vector-store.js';
 const QUERIES = 8;
 const LIMIT = 10;
 const MINUTE_MS = 60_000;
-/** Share of the reads that a rate limit lets through which searches for the latency may take. */
+/** Share of a rate limit's reads that the probe's searches may use. */
 const READS_SHARE = 0.1;
-/** Latencies of which the median counts: one slow search is no load. */
+/** Number of latencies in the median, so that one slow search does not count as load. */
 const WINDOW = 3;
-/** A search not answered for so long counts as slow whatever its own time will be; less may be this process. */
+/** A search without an answer after this time counts as slow. A shorter delay may be this process's own. */
 const LATE_MS = 1_000;
 
-/** Searches of the source by some of its own vectors, timed by the store where it can: this process is busy too. */
+/** Searches of the source by its own vectors, timed by the store if possible, since this process is busy. */
 export interface Probe {
-  /** Median of the last searches in milliseconds; or for how long one has been under way, where that is late. */
+  /** Median of the last searches in milliseconds or, if a search is late, the time since it began. */
   readonly latencyMs: () => number;
-  /** One search, unless the one before is still under way. */
+  /** Makes one search, unless the previous one is still under way. */
   readonly search: () => Promise<void>;
 }
 
-/** A probe, and the latency of a source at rest: the median of searches one after another, the first round left out. */
+/**
+ * Returns a probe and the source's latency at rest: the median of sequential searches without the first
+ * round. Returns null if the source has no vectors.
+ */
 export async function openProbe(
   source: VectorStore,
   collection: string,
@@ -39,7 +42,7 @@ export async function openProbe(
   return { probe: { ...probe, search: atMostEvery(everyMs, probe.search) }, baselineMs: median(times) };
 }
 
-/** The same search, left out where the one before began less than `ms` ago. */
+/** Returns the search, which does nothing if the previous one began less than `ms` ago. */
 function atMostEvery(ms: number, search: () => Promise<void>): () => Promise<void> {
   let begunAtMs = -Infinity;
   return async () => {

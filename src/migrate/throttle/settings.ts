@@ -1,23 +1,24 @@
 import { messageOf, TldrError } from '../../core/errors.js';
 
-/** How much of the servers a migration may take. Kept beside its record, and may be changed while it runs. */
+/** Throttle settings. They are stored beside the migration state and can change while the migration runs. */
 export interface ThrottleSettings {
-  /** Slowest that a search of the source may become before the copy waits: `2x` its baseline, or `50ms`; or null. */
+  /** The copy waits while a search of the source is slower: `2x` its baseline or `50ms`. Null: never. */
   readonly maxLoad: string | null;
-  /** Rest between batches, in times of what a batch took: 0 never rests, 1 works half of the time. */
+  /** Rest after a batch, as a multiple of the batch's duration. 0 never rests, 1 works half of the time. */
   readonly nice: number;
 }
 
-/** As fast as the machine allows. */
+/** No throttling: the copy runs as fast as the machine allows. */
 export const UNTHROTTLED: ThrottleSettings = { maxLoad: null, nice: 0 };
 
 const NICE_MAX = 100;
-/** Less than this is noise, whatever the baseline. */
+/** A smaller difference from the baseline is noise. */
 const SLACK_MS = 5;
 
 /**
- * The latency that `maxLoad` allows, in milliseconds. A multiple is never less than 5 ms above the baseline.
- * @throws INVALID_ARGUMENT
+ * Returns the latency that `maxLoad` allows, in milliseconds. A multiple allows at least 5 ms more than the
+ * baseline.
+ * @throws INVALID_ARGUMENT when `maxLoad` has another form
  */
 export function latencyMsMax(maxLoad: string, baselineMs: number): number {
   const match = /^(\d+(?:\.\d+)?)(x|ms)$/.exec(maxLoad);
@@ -35,7 +36,7 @@ export function checkThrottleSettings({ maxLoad, nice }: ThrottleSettings): void
     throw new TldrError('INVALID_ARGUMENT', `nice ${nice}: expected a number from 0 to ${NICE_MAX}`);
 }
 
-/** Changes how much a migration may take, from its next batch on. @throws INVALID_ARGUMENT */
+/** Changes throttle settings from the next batch on. @throws INVALID_ARGUMENT when out of range */
 export async function retune(
   place: {
     readonly readTuning: () => Promise<ThrottleSettings>;
@@ -51,7 +52,7 @@ export async function retune(
   return tuning;
 }
 
-/** A tuning from its text. @throws INVALID_DATA naming `label` */
+/** Returns throttle settings from their JSON text. @throws INVALID_DATA naming `label` */
 export function parseThrottleSettings(text: string, label: string): ThrottleSettings {
   try {
     const value: unknown = JSON.parse(text);
@@ -66,7 +67,7 @@ export function parseThrottleSettings(text: string, label: string): ThrottleSett
     const why = messageOf(cause);
     throw new TldrError(
       'INVALID_DATA',
-      `${label} is no tuning: ${why}: remove it, and give --max-load and --nice again by \`migrate tune\`: it holds these two settings, nothing else is lost`,
+      `${label} does not hold throttle settings: ${why}: remove it, and set --max-load and --nice again with \`migrate tune\`: it holds these two settings, nothing else is lost`,
       { cause },
     );
   }

@@ -6,37 +6,39 @@ import { latencyMsMax, UNTHROTTLED, type ThrottleSettings } from './settings.js'
 
 const LOOK_INTERVAL_MS = 500;
 const HELD_POLL_MS = 100;
-/** Longest that one batch is held back, and rests. */
+/** Longest time for which one batch is held back, and longest rest after it. */
 const HELD_MS_MAX = 30_000;
 const REST_MS_MAX = 30_000;
-/** Updates that a store may have waiting. */
+/** The copy waits while a store has more queued updates than this. */
 const QUEUE_MAX = 1_000;
-/** Added to `nice` while the server refuses calls, doubled as long as it goes on. */
+/**
+ * Largest addition to `nice` while a server refuses calls or optimises. It doubles at each look until then.
+ */
 const SLOWED_MAX = 8;
-/** Looks without a refusal after which it is halved: callers sent away for a second are heard of late. */
+/** Looks without a refusal that halve the addition. Refused calls pause, so the next refusal comes late. */
 const CALM_LOOKS = 10;
-/** Before the baseline is measured in the middle of a run, what is under way is let run out. */
+/** Pause before the baseline is measured in the middle of a run, for work under way to end. */
 const SETTLE_MS = 1_000;
 
-/** What a run saw of the load, for those who ask how it is. Kept in the record. */
+/** Load that a run has seen, for `migrate status`. Stored in the migration state. */
 export interface LoadSeen {
-  /** Latency of a search of the source at rest and now; null where nobody asked for `maxLoad`. */
+  /** Latency of a search of the source at rest, and now. Null without `maxLoad`. */
   readonly baselineMs: number | null;
   readonly latencyMs: number | null;
-  /** Why the copy is held back at this moment, in words, or null. */
+  /** Why the copy is held back now, for people; null if it is not. */
   readonly waiting: string | null;
-  /** Rest between batches in times of their work: `nice`, and more where the servers are busy. */
+  /** Rest after a batch as a multiple of its duration: `nice`, and more while the servers are busy. */
   readonly resting: number;
-  /** Time held back and rested so far, summed over ranges copied at once. */
+  /** Time waited and rested so far, summed over ranges that are copied at once. */
   readonly waitedMs: number;
 }
 
-/** Lets a copy go on at the speed that the servers bear. */
+/** Slows a copy down for the servers' sake. */
 export interface Throttle {
-  /** The same batches, each given out when it may be. */
+  /** Yields the same batches, each when the throttle allows it. */
   paced<T>(batches: AsyncIterable<T>, signal: AbortSignal | undefined): AsyncGenerator<T>;
   seen(): LoadSeen;
-  /** Nothing is held back, nor `changed` called, from then on. */
+  /** Ends the throttle: from now on it holds nothing back and does not call `changed`. */
   end(): void;
 }
 
@@ -47,15 +49,15 @@ export interface PaceRequest {
   readonly sourceCollection: string;
   readonly targetCollection: string;
   readonly vectorName: string;
-  /** The least baseline that earlier runs measured: this one may begin in the middle of a load. */
+  /** Lowest baseline of earlier runs, since this run may begin under load. */
   readonly baselineMs: number | null;
-  /** Longest that one batch is held back: a migration always gets on. */
+  /** Longest time for which one batch is held back, so that a migration always makes progress. */
   readonly heldMsMax?: number;
-  /** Called when the copy is held back, at every look while it is, and when it is let go. */
+  /** Called when the copy starts to wait, at every look while it waits, and when it goes on. */
   readonly changed: () => void;
 }
 
-/** Begins to watch source and target; the baseline is measured before this returns, where it is asked for. */
+/** Starts to watch source and target. With `maxLoad`, measures the baseline before it returns. */
 export async function openThrottle(request: PaceRequest, run: RunOptions = {}): Promise<Throttle> {
   const watch = new Watch(request, run);
   await watch.look({ first: true });
@@ -114,7 +116,7 @@ class Watch {
     };
   }
 
-  /** One look at tuning and servers. A look that fails holds nothing back: the copy itself tells what is wrong. */
+  /** Reads settings and load once. If that fails, nothing is held back: the copy itself reports the error. */
   async look({ first = false } = {}): Promise<void> {
     let reason: string | null = null;
     try {
@@ -189,7 +191,7 @@ class Watch {
   #slowSearch(maxLoad: string): string | null {
     const probe = this.#probe;
     if (probe === null) return null;
-    // Not waited for: one that takes too long is told by its age at the next look.
+    // Not awaited: if the search takes too long, the next look sees that by its age.
     void probe.search().catch(() => undefined);
     const [latencyMs, mostMs] = [probe.latencyMs(), latencyMsMax(maxLoad, this.#baselineMs ?? 0)];
     return latencyMs > mostMs
@@ -204,7 +206,7 @@ class Watch {
   }
 
   #hold(reason: string | null): void {
-    // A look may still be under way.
+    // A look that was under way at the end may still come here.
     if (this.#ended) return;
     const before = this.#waiting;
     this.#waiting = reason;
@@ -222,7 +224,7 @@ class Watch {
 function reasonOf(collection: string, { failure, queuedUpdates }: StoreStatus): string | null {
   if (failure !== null) return `the optimizer of ${collection} failed: ${failure}`;
   return queuedUpdates !== null && queuedUpdates > QUEUE_MAX
-    ? `${collection} has ${queuedUpdates} updates waiting`
+    ? `${collection} has ${queuedUpdates} queued updates`
     : null;
 }
 

@@ -60,7 +60,7 @@ function start(changes: Partial<PlacedMigration> = {}): ReturnType<typeof startM
 
 test.each([
   ['searches are slow', { latencyMs: 50 }, /search of the source takes 50 ms, more than 6/],
-  ['updates wait', { queuedUpdates: 5_000 }, /source has 5000 updates waiting/],
+  ['updates wait', { queuedUpdates: 5_000 }, /source has 5000 queued updates/],
   ['the optimizer failed', { failure: '"broken"' }, /optimizer of source failed: "broken"/],
 ])('a copy waits while %s, says so, and goes on after', async (_name, busy, reason) => {
   const calm = { ...state };
