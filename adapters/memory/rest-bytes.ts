@@ -5,9 +5,9 @@ interface Rest {
   readonly vectors: Readonly<Record<string, readonly number[]>>;
 }
 
-/** Everything of a point besides one vector, from its bytes. */
+/** Returns everything of a point but one vector, from its bytes. */
 export const decodeExtra = (rest: Uint8Array): Rest => JSON.parse(Buffer.from(rest).toString()) as Rest;
-/** The bytes of everything of a point besides one vector. */
+/** Returns the bytes of everything of a point but one vector. */
 export const encodeExtra = (rest: Rest): Uint8Array => Buffer.from(JSON.stringify(rest));
 
 function floatsOf(rest: Uint8Array, name: string): Float32Array | null {
@@ -15,7 +15,7 @@ function floatsOf(rest: Uint8Array, name: string): Float32Array | null {
   return Object.hasOwn(vectors, name) ? Float32Array.from(vectors[name] ?? []) : null;
 }
 
-/** What only this adapter knows about a point besides its vectors. */
+/** Returns the part of the contract that reads `extra`, whose form only this adapter knows. */
 export function opaqueBytes(): Pick<
   VectorStore,
   'packRest' | 'payloadJson' | 'canonicalRest' | 'extraFloats' | 'extraVector' | 'estimateMemory'

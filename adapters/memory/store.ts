@@ -26,11 +26,11 @@ interface StoredPoint {
 interface Collection {
   spec: CollectionSpec;
   readonly indexes: Set<string>;
-  /** By id text; kept sorted only when read. */
+  /** Points by the text of their id. Sorted only when read. */
   readonly points: Map<string, StoredPoint>;
 }
 
-/** What all parts of one store share. */
+/** The state that all parts of one store share. */
 class Memory {
   readonly collections = new Map<string, Collection>();
   readonly aliases = new Map<string, string>();
@@ -75,7 +75,7 @@ function inRange(id: PointId, { from, to }: IdRange): boolean {
   return (from === null || comparePointIds(id, from) >= 0) && (to === null || comparePointIds(id, to) < 0);
 }
 
-/** The reference adapter: the whole contract in plain maps, for tests and for writers of other adapters. */
+/** Returns the reference adapter: the whole contract in plain maps, for tests and authors of adapters. */
 export function openMemory(): VectorStore {
   const memory = new Memory();
   return {
@@ -94,7 +94,7 @@ export function openMemory(): VectorStore {
     close: () => Promise.resolve(),
     waitForApplied: () => Promise.resolve(),
     matchingIds: () => {
-      throw new TldrError('UNSUPPORTED', 'the memory store has no conditions');
+      throw new TldrError('UNSUPPORTED', 'the memory store does not support conditions (filters)');
     },
     status: () => Promise.resolve({ optimizing: false, failure: null, queuedUpdates: 0 }),
     rateLimitCount: () => 0,
@@ -108,7 +108,7 @@ export function openMemory(): VectorStore {
   };
 }
 
-/** Collections and their points. */
+/** Reads collections and their points. */
 function reading(
   memory: Memory,
 ): Pick<
@@ -180,7 +180,7 @@ function reading(
   };
 }
 
-/** Collections made, filled, changed and removed. */
+/** Creates, fills, changes and removes collections. */
 function writing(
   memory: Memory,
 ): Pick<
@@ -247,7 +247,7 @@ function writing(
   };
 }
 
-/** Exact search. */
+/** Searches exactly. */
 function searching(
   memory: Memory,
 ): Pick<VectorStore, 'search' | 'timeSearch' | 'requestLimits' | 'createPayloadIndex'> {
@@ -293,7 +293,7 @@ function searching(
   return store;
 }
 
-/** Names that lead to collections. */
+/** Reads and changes aliases. */
 function naming(
   memory: Memory,
 ): Pick<VectorStore, 'aliases' | 'switchAlias' | 'dropAlias' | 'shadowingRefusal' | 'aliasOverCollection'> {
@@ -313,7 +313,7 @@ function naming(
   };
 }
 
-/** Specs derived and compared. */
+/** Derives and compares specs. */
 function settings(): Pick<VectorStore, 'deriveTarget' | 'differences'> {
   return {
     deriveTarget: (source, change) => {
@@ -359,7 +359,7 @@ function refuseOtherThanFloat32(storage: {
   }
 }
 
-/** Collections to measure in; there is no index, so nothing but the vectors takes up room. */
+/** Creates temporary collections for measurements. There is no index, so only the vectors take up memory. */
 function scratch(
   memory: Memory,
 ): Pick<VectorStore, 'deriveScratch' | 'vectorStorage' | 'measureVectors' | 'dropScratch'> {

@@ -21,12 +21,14 @@ export {
 export interface OpenQdrantOptions {
   /** REST address, for example `http://127.0.0.1:6333`. */
   readonly url: string;
-  /** gRPC address; where absent the REST host with the next port (6334 beside 6333). */
+  /** gRPC address. Default: the REST host with the next port (6334 for 6333). */
   readonly grpcUrl?: string | undefined;
   readonly apiKey?: string | undefined;
   /** Longest wait for one answer. */
   readonly timeoutMs?: number;
-  /** Longest wait for an index that does not get on; building one large segment shows no progress either. */
+  /**
+   * Longest wait for an index without visible progress. Building one large segment shows no progress either.
+   */
   readonly indexingStallMs?: number;
   readonly retry?: Partial<RetryOptions>;
   readonly log?: Log | undefined;
@@ -34,13 +36,13 @@ export interface OpenQdrantOptions {
 
 const TIMEOUT_MS = 60_000;
 const INDEXING_STALL_MS = 3_600_000;
-/** Collection metadata, insert-only writes and update filters all begin here. */
+/** The first version with collection metadata, insert-only writes and update filters. */
 const OLDEST_VERSION = [1, 16] as const;
 
 /**
- * Connects to a Qdrant server over REST and gRPC. Certificates of a private authority are taken from
- * NODE_EXTRA_CA_CERTS, as everywhere in Node.
- * @throws INVALID_ARGUMENT for an unusable URL, UNAVAILABLE when nothing or something else answers, UNAUTHORIZED,
+ * Connects to a Qdrant server over REST and gRPC and returns its store. For a private certificate authority,
+ * set NODE_EXTRA_CA_CERTS, as usual in Node.
+ * @throws INVALID_ARGUMENT for an unusable URL, UNAVAILABLE when no Qdrant server answers, UNAUTHORIZED,
  * UNSUPPORTED for a server older than 1.16
  */
 export async function openQdrant(options: OpenQdrantOptions): Promise<VectorStore> {
@@ -53,7 +55,7 @@ export async function openQdrant(options: OpenQdrantOptions): Promise<VectorStor
   const rest = new Rest({ ...shared, url: restUrl });
   const grpc = new Grpc({ ...shared, url: grpcUrl });
   const version = await serverVersion(rest, options.url);
-  // Reading the list of collections needs the credentials that "/" does not.
+  // Checks the credentials: "/" needs none, but the list of collections does.
   await rest.call('GET', '/collections');
   await checkGrpc(grpc, grpcUrl);
   return new QdrantStore({
@@ -67,7 +69,7 @@ export async function openQdrant(options: OpenQdrantOptions): Promise<VectorStor
   });
 }
 
-/** The records of migrations that a server keeps. @throws as `openQdrant` */
+/** Returns the store of migration states in a server's database. @throws as `openQdrant` */
 export async function openQdrantRecords(options: OpenQdrantOptions): Promise<StateStore> {
   const { restUrl } = serverAddresses(options);
   const rest = new Rest({ ...sharedOptions(options, () => undefined), url: restUrl });
@@ -81,7 +83,7 @@ function sharedOptions(options: OpenQdrantOptions, refused: () => void): Omit<Re
 }
 
 /**
- * Where a server's interfaces are.
+ * Returns the addresses of a server's REST and gRPC interfaces.
  * @throws INVALID_ARGUMENT for an unusable URL
  */
 export function serverAddresses({ url, grpcUrl }: Pick<OpenQdrantOptions, 'url' | 'grpcUrl'>): {
@@ -100,11 +102,14 @@ function parseUrl(text: string): URL {
   if (url === undefined || !['http:', 'https:'].includes(url.protocol)) {
     throw new TldrError(
       'INVALID_ARGUMENT',
-      `"${maskAddress(text)}" is no Qdrant address: expected something like http://localhost:6333`,
+      `"${maskAddress(text)}" is not a Qdrant address: expected, for example, http://localhost:6333`,
     );
   }
   if (url.username !== '' || url.password !== '') {
-    throw new TldrError('INVALID_ARGUMENT', 'credentials do not belong into the address: set QDRANT_API_KEY');
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      'the address contains credentials: remove them and set QDRANT_API_KEY',
+    );
   }
   return url;
 }
@@ -127,7 +132,7 @@ async function serverVersion(rest: Rest, url: string): Promise<string> {
   if (version === undefined || !(textAt(answer, 'title') ?? '').startsWith('qdrant')) {
     throw new TldrError(
       'UNAVAILABLE',
-      `${url} answers, but is no Qdrant: expected its REST address (port 6333 by default)`,
+      `${url} answers, but not as a Qdrant server: expected its REST address (port 6333 by default)`,
     );
   }
   const [major = 0, minor = 0] = version.split('.').map(Number);
@@ -146,7 +151,7 @@ async function checkGrpc(grpc: Grpc, url: string): Promise<void> {
   } catch (cause) {
     if (!isTldrError(cause, 'UNAVAILABLE')) throw cause;
     const hint =
-      'points travel over gRPC: give its address with QDRANT_TLDR_GRPC_URL or --grpc-url (port 6334 by default)';
+      'points are copied over gRPC: give its address with QDRANT_TLDR_GRPC_URL or --grpc-url (port 6334 by default)';
     throw new TldrError('UNAVAILABLE', `no gRPC at ${url}: ${hint}. ${cause.message}`, { cause });
   }
 }

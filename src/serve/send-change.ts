@@ -138,7 +138,7 @@ async function writePoints<Request, Answer>(
 ): Promise<Answer> {
   const byAlias = permittedBy === 'alias' ? named : null;
   if (permittedBy !== 'own' && byAlias === null)
-    throw new TldrError('INTERNAL', 'a write of points was sent without asking for permission');
+    throw new TldrError('INTERNAL', 'no permission was requested before a write of points');
   return guard.write(collection, touched, async () => {
     const owned = { collection: ownName, request };
     const answer = await (byAlias === null

@@ -83,15 +83,15 @@ test('--yes is taken by commands that ask nothing', async () => {
   expect((await runCli(project, { cwd })).code).toBe(0);
   expect((await runCli([...TRAIN, '--out', 'yes.onnx', '--dry-run', '--yes'], { cwd })).code).toBe(0);
   expect((await runCli(['inspect', 'docs', '--yes', '--url', 'nowhere'], { cwd })).stderr).toContain(
-    'no Qdrant address',
+    'not a Qdrant address',
   );
 });
 
 test.each([
   [['config'], 'http://********@nowhere.invalid:1'],
-  [['inspect', 'docs'], 'credentials do not belong into the address'],
+  [['inspect', 'docs'], 'the address contains credentials'],
   [['demo', '--dry-run'], 'http://********@nowhere.invalid:1'],
-  [['demo', '--yes'], 'credentials do not belong into the address'],
+  [['demo', '--yes'], 'the address contains credentials'],
 ])('%j shows no password of an address', async (args, shown) => {
   const env = { QDRANT_URL: 'http://someone:s3cret@nowhere.invalid:1' };
   const { stdout, stderr } = await runCli(args, { cwd, env });
@@ -156,7 +156,7 @@ describe('train', () => {
       2,
       'no such event',
     ],
-    [['train', 'docs', '--dim', '4', '--out', 'bad.onnx', '--url', 'localhost'], 2, 'is no Qdrant address'],
+    [['train', 'docs', '--dim', '4', '--out', 'bad.onnx', '--url', 'localhost'], 2, 'is not a Qdrant address'],
   ])('%j is refused and writes nothing', async (args, code, message) => {
     const before = await readdir(cwd);
     const result = await runCli(args, { cwd });

@@ -1,6 +1,6 @@
 /**
- * What the official client calls each operation, with its method and path: facts of the server's OpenAPI description.
- * Only operations that name a collection, or list them, can concern a served one.
+ * The official client's name of each operation, with its method and path, from the server's OpenAPI
+ * description. Only operations that name a collection, or list collections, can concern a served one.
  */
 const TABLE = `
 getCollections GET /collections
@@ -58,20 +58,20 @@ searchMatrixPairs POST /collections/{collection_name}/points/search/matrix/pairs
 searchMatrixOffsets POST /collections/{collection_name}/points/search/matrix/offsets
 facet POST /collections/{collection_name}/facet`;
 
-/** Parameters of the query string; all else that is not in the path is in the body. */
+/** Parameters of the query string. Every other argument that is not in the path is in the body. */
 const QUERY_PARAMETERS = ['wait', 'ordering', 'timeout', 'consistency', 'priority', 'checksum'];
 
-/** Arguments as the client's operations take them: path, query and body in one object. */
+/** Arguments of the client's operations: path, query and body in one object. */
 export type Payload = Readonly<Record<string, unknown>>;
 
 export interface Operation {
   readonly name: string;
   readonly method: string;
-  /** Parts of the path; `{x}` stands for the argument x. */
+  /** Segments of the path. `{x}` stands for the argument x. */
   readonly path: readonly string[];
 }
 
-/** By the client's name for them. */
+/** The operations by the client's names. */
 export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
   TABLE.trim()
     .split('\n')
@@ -81,7 +81,7 @@ export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
     }),
 );
 
-/** The request that the client would send, its body still an object; null where it would have none. */
+/** Returns the request that the client would send. The body is still an object; null if there is none. */
 export function restRequestOf(
   { method, path }: Operation,
   payload: Payload,
@@ -107,7 +107,7 @@ export function restRequestOf(
   return { url, body: method === 'GET' || empty ? null : Object.fromEntries(rest) };
 }
 
-/** The operation that sends such a request, with its arguments; null where the client has none. */
+/** Returns the client's operation that sends such a request, with its arguments; null if it has none. */
 export function operationFor(
   method: string,
   url: string,

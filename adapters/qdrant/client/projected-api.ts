@@ -17,15 +17,15 @@ import {
 } from './without-redirects.js';
 import { WrappedCollections } from './wrapped-collections.js';
 
-/** Fetching points by id for a request may need one more round, never many. */
+/** Most rounds of fetching points by id for one request. More are a bug. */
 const LOOKUP_ROUNDS_MAX = 3;
 
 type Call = ClientCall<Payload>;
 
 /**
- * The client's generated operations with every request and answer sent through a rewriter, as the proxy would.
- * Operations that cannot concern a served collection are the client's own. A collection that the caller deletes is
- * served no longer. If the caller changes a collection's settings, its limits are read again.
+ * Returns the client's generated operations with every request and answer rewritten as the proxy would.
+ * Operations that cannot concern a served collection stay the client's own. A collection that the caller
+ * deletes is no longer served. If the caller changes a collection's settings, its limits are read again.
  */
 export function projectedApi(api: object, collections: readonly ServedCollection[]): object {
   const served = new WrappedCollections(collections);
@@ -46,7 +46,10 @@ export function projectedApi(api: object, collections: readonly ServedCollection
   });
 }
 
-/** An operation of a newer client: where it names a served collection nobody knows what is in it. */
+/**
+ * Wraps an unknown operation of a newer client. It is refused for served collections, since it may carry
+ * vectors.
+ */
 function unknownOperation(call: Call, name: string, rewriter: RestRewriter): Call {
   return async (payload, init) => {
     const collection = payload['collection_name'];
@@ -68,7 +71,7 @@ interface Projected {
   readonly served: WrappedCollections;
 }
 
-/** One operation on its way: what was asked, what is sent in its place, what the caller gets. */
+/** One call of an operation: rewrites the request, sends it, and rewrites the answer for the caller. */
 class ProjectedCall {
   readonly #api: object;
   readonly #served: WrappedCollections;
@@ -110,13 +113,13 @@ class ProjectedCall {
       if (made.kind === 'send') return this.#send(operation, made.request, made.answer);
       lookups = await Promise.all(made.requests.map((request) => this.#lookup(request)));
     }
-    throw new TldrError('INTERNAL', `${operation.name}: points were looked up again and again`);
+    throw new TldrError('INTERNAL', `${operation.name}: looking up points did not end`);
   }
 
   async #lookup(request: RestRequest): Promise<LookupAnswer> {
     const answer = ({ status, data }: ApiResponse): LookupAnswer => {
       const body = Buffer.from(toText(data));
-      // The client reads JSON alone, and has an error of its own for what may be repeated later.
+      // The client reads only JSON, and has its own error for requests that may be repeated later.
       return { status, body, contentType: 'application/json', retryAfter: undefined };
     };
     try {
@@ -127,13 +130,13 @@ class ProjectedCall {
     }
   }
 
-  /** Sends a request by the operation that the client has for it. */
+  /** Sends a request with the client's operation for it. */
   #request({ method, url, body }: RestRequest): Promise<ApiResponse> {
     const found = operationFor(method, url);
     if (found === null) throw new TldrError('INTERNAL', `the client has no operation for ${method} ${url}`);
     const fields = body.length === 0 ? {} : fromText(Buffer.from(body).toString('utf8'));
     if (typeof fields !== 'object' || fields === null)
-      throw new TldrError('INTERNAL', `${method} ${url}: the body is no object`);
+      throw new TldrError('INTERNAL', `${method} ${url}: the body is not a JSON object`);
     return this.#client(found.operation.name)({ ...fields, ...found.payload }, this.#init);
   }
 
@@ -151,7 +154,7 @@ class ProjectedCall {
     } catch (error) {
       if (!isAnswered(error)) throw error;
       const data = form === null ? error.data : this.#rewritten(form, error);
-      // The caller's operation has an error class of its own.
+      // Each operation has its own error class, and callers compare with that of theirs.
       const { headers, url, status, statusText } = error;
       throw this.#error(operation, { headers, url, status, statusText, data });
     }
@@ -167,7 +170,7 @@ class ProjectedCall {
     return fromText(Buffer.from(bytes).toString('utf8'));
   }
 
-  /** An answer that never left the process. */
+  /** Returns an answer that was made in this process, or throws the operation's error for it. */
   #reply(operation: Operation, status: number, body: string): ApiResponse {
     const ok = status < 400;
     const statusText = ok ? 'OK' : (STATUS_TEXTS[status] ?? 'Error');

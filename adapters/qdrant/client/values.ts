@@ -1,4 +1,4 @@
-/** Node 22 and newer keep the text of whole numbers beyond 2^53, which the official client turns into bigints. */
+/** Node 22 and newer keep the text of integers beyond 2^53. The official client turns these into bigints. */
 interface RawJson {
   rawJSON(text: string): unknown;
 }
@@ -7,7 +7,7 @@ function hasRawJson(json: object): json is RawJson {
   return 'rawJSON' in json;
 }
 
-/** JSON text of what the official client takes or returns, bigints as numbers. */
+/** Returns the JSON text of a value that the official client takes or returns. Bigints become numbers. */
 export function toText(value: unknown): string {
   const json: object = JSON;
   if (!hasRawJson(json)) return JSON.stringify(value);
@@ -16,7 +16,9 @@ export function toText(value: unknown): string {
   );
 }
 
-/** What the official client makes of JSON text: whole numbers beyond 2^53 become bigints where Node keeps their text. */
+/**
+ * Parses JSON text as the official client does: integers beyond 2^53 become bigints if Node keeps their text.
+ */
 export function fromText(text: string): unknown {
   if (!hasRawJson(JSON)) return JSON.parse(text);
   return JSON.parse(text, (...[, value, context]: readonly unknown[]) => {

@@ -8,34 +8,35 @@ import { specFromInfo } from '../store/settings.js';
 import { projectedApi } from './projected-api.js';
 import { toText } from './values.js';
 
-/** Where the official client keeps its generated operations; its methods all go through them. */
+/** The property of the official client that holds its generated operations. All of its methods use them. */
 const API = '_openApiClient';
 
-/** What is used of `QdrantClient`; the wrapped one is typed as the given one. */
+/** The members of `QdrantClient` that are used here. The wrapped client has the type of the given one. */
 export interface ProjectableClient {
-  /** Before 1.14.1 it needed a name, and gave no object. */
+  /** Before 1.14.1, this method needed a name and returned no object. */
   api(): object;
   getCollection(name: string): Promise<unknown>;
   getAliases(): Promise<unknown>;
 }
 
 export interface ProjectedCollection extends ServeOptions {
-  /** The collection that `migrate` made; where absent the name that clients use. */
+  /** The collection that `migrate` made. Default: the name that clients use. */
   readonly target?: string;
-  /** The encoder it was made with, or its file. */
+  /** The encoder that the target was made with, or the path of its file. */
   readonly encoder: VectorProjector | string;
 }
 
 export interface ProjectionOptions {
-  /** By the name that the code uses. */
+  /** The collections by the name that the calling code uses. */
   readonly collections: Readonly<Record<string, ProjectedCollection>>;
 }
 
 /**
- * Wraps a `QdrantClient` of `@qdrant/js-client-rest`: the code that uses it keeps full-size vectors while its searches
- * and writes go to compact collections, as they would through the proxy. The given client stays as it is.
+ * Returns a wrapped `QdrantClient` of `@qdrant/js-client-rest`. The code that uses it keeps full vectors,
+ * while its searches and writes go to compact collections, as through the proxy. The given client stays as it
+ * is.
  * @throws UNSUPPORTED for another kind of client
- * @throws NOT_FOUND, INVALID_ARGUMENT, MISMATCH where a collection and its encoder do not belong together
+ * @throws NOT_FOUND, INVALID_ARGUMENT, MISMATCH when a collection and its encoder do not belong together
  */
 export async function withProjection<Client extends ProjectableClient>(
   client: Client,
@@ -45,7 +46,7 @@ export async function withProjection<Client extends ProjectableClient>(
   if (typeof inner !== 'object' || inner === null) {
     throw new TldrError(
       'UNSUPPORTED',
-      'this is no QdrantClient of @qdrant/js-client-rest 1.14.1 to 1.18: use the proxy (`qdrant-tldr serve`) with other clients',
+      'the client is not a QdrantClient of @qdrant/js-client-rest 1.14.1 to 1.18: use the proxy (`qdrant-tldr serve`) with other clients',
     );
   }
   const asking = through(client, projectedApi(inner, []));
@@ -58,7 +59,7 @@ export async function withProjection<Client extends ProjectableClient>(
     if (other !== undefined)
       throw new TldrError(
         'INVALID_ARGUMENT',
-        `collections: "${other.names[0] ?? ''}" and "${name}" are both served from ${target}: give it one name`,
+        `collections: "${other.names[0] ?? ''}" and "${name}" are both served from ${target}: keep one of these names`,
       );
     const info = parseJson(toText(await collectionOf(asking, target)));
     const spec = specFromInfo(target, info, []);
@@ -67,7 +68,7 @@ export async function withProjection<Client extends ProjectableClient>(
   return through(client, projectedApi(inner, served));
 }
 
-/** The client with all of its operations going through another API. */
+/** Returns the client with all of its operations going through another API. */
 function through<Client extends ProjectableClient>(client: Client, api: object): Client {
   return new Proxy(client, {
     get: (of, property, receiver): unknown => {
@@ -78,24 +79,27 @@ function through<Client extends ProjectableClient>(client: Client, api: object):
   });
 }
 
-/** @throws INVALID_ARGUMENT for none, and what loading a file throws */
+/** @throws INVALID_ARGUMENT when no encoder is given, and the errors of loading its file */
 async function projectorOf(
   name: string,
   { encoder }: Partial<ProjectedCollection>,
 ): Promise<VectorProjector> {
   if (encoder === undefined)
-    throw new TldrError('INVALID_ARGUMENT', `collections: "${name}" needs an encoder: one, or its file`);
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `collections: "${name}" needs an encoder: give one, or the path of its file`,
+    );
   return typeof encoder === 'string' ? Encoder.load(encoder) : encoder;
 }
 
-/** @throws NOT_FOUND, and what the client throws for anything else */
+/** @throws NOT_FOUND when there is no such collection, and the client's other errors */
 async function collectionOf(client: ProjectableClient, target: string): Promise<unknown> {
   try {
     return await client.getCollection(target);
   } catch (cause) {
     const status = cause instanceof Error && 'status' in cause ? cause.status : undefined;
     if (status !== 404) throw cause;
-    throw new TldrError('NOT_FOUND', `there is no collection ${target}: serve one that \`migrate\` made`, {
+    throw new TldrError('NOT_FOUND', `there is no collection ${target}: use one that \`migrate\` made`, {
       cause,
     });
   }

@@ -15,12 +15,12 @@ export interface Answered extends Error, ApiResponse {
   readonly statusText: string;
 }
 
-/** Returns whether an error of the client tells of an answer. */
+/** Returns whether an error of the client holds an answer. */
 export function isAnswered(error: unknown): error is Answered {
   return error instanceof Error && 'status' in error && typeof error.status === 'number' && 'data' in error;
 }
 
-/** Returns the operation with its redirects refused: `fetch` would send the client's API key to where they point. */
+/** Returns the operation with redirects refused: `fetch` would send the client's API key to their address. */
 export function withoutRedirects<Payload>(call: Call<Payload>): Call<Payload> {
   return async (payload, init) => {
     const options = typeof init === 'object' && init !== null ? init : {};

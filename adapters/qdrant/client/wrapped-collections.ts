@@ -6,7 +6,7 @@ import { specFromInfo } from '../store/settings.js';
 import { toText } from './values.js';
 import type { ApiResponse } from './without-redirects.js';
 
-/** Gets a collection's description by its own name, with whatever the server throws. */
+/** Returns a collection's description by its own name. Throws the client's errors. */
 export type ReadsCollection = (target: string) => Promise<ApiResponse>;
 
 /** The collections that a wrapped client serves at the moment, with the rewriter for them. */
@@ -26,7 +26,7 @@ export class WrappedCollections {
     return this.#rewriter;
   }
 
-  /** Ends the serving of a collection that was deleted. */
+  /** Stops serving a collection that was deleted. */
   drop(name: string): void {
     this.#use(this.#served.filter(({ names }) => !names.includes(name)));
   }
@@ -37,10 +37,13 @@ export class WrappedCollections {
     if (changed !== undefined) this.#outdated.add(changed.target);
   }
 
-  /** Reads the noted limits again. Never fails: what cannot be read is read with the next request. */
+  /**
+   * Reads the limits of noted collections again. Never rejects: a failed read is repeated with the next
+   * request.
+   */
   async readLimits(reads: ReadsCollection): Promise<void> {
     if (this.#outdated.size === 0) return;
-    // One reading after the other, so that an older answer never replaces a newer one.
+    // Reads run one after another, so that an older answer never replaces a newer one.
     this.#lastReading = this.#lastReading.then(async () => {
       for (const target of [...this.#outdated]) await this.#readLimitsOf(target, reads);
     });
@@ -48,7 +51,7 @@ export class WrappedCollections {
   }
 
   async #readLimitsOf(target: string, reads: ReadsCollection): Promise<void> {
-    // Another change may be noted while this one is read.
+    // Deleted before reading, since another change may be noted in the meantime.
     this.#outdated.delete(target);
     try {
       const { data } = await reads(target);

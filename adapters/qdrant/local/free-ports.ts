@@ -1,10 +1,10 @@
 import { createServer } from 'node:net';
 import { isTldrError } from '../../../src/core/errors.js';
 
-/** Each time somebody would have to take a port in the moment between its choice and its use. */
+/** An attempt fails only if another process takes a port between its choice and its use. */
 const ATTEMPTS = 5;
 
-/** Ports of an address that nobody listens on now, all different. */
+/** Returns different ports of an address on which nobody listens now. */
 export async function freePorts(count: number, host = '127.0.0.1'): Promise<readonly number[]> {
   const open = (): Promise<{ port: number; close: () => Promise<void> }> =>
     new Promise((resolve, reject) => {
@@ -22,8 +22,9 @@ export async function freePorts(count: number, host = '127.0.0.1'): Promise<read
 }
 
 /**
- * Calls `start` with free ports, and with others where it says, by a field `addressInUse` of its error, that somebody
- * took one of them meanwhile. @throws what `start` throws
+ * Calls `start` with free ports and returns its result. If its error has a field `addressInUse`, another
+ * process has taken one of the ports, and `start` is called again with others.
+ * @throws the errors of `start`
  */
 export async function onFreePorts<T>(
   count: number,

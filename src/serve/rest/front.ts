@@ -35,7 +35,8 @@ export function createRestFront(parts: RestParts, tls: ProxyOptions['tls']): Ser
     answers.add(response);
     response.once('prefinish', () => cutOffIdle(response, parts.limits.clientTimeoutMs));
     const hasRoom = inFlight.begin(response, () => exchange.run());
-    if (!hasRoom) exchange.fail('overloaded', 'the proxy has too many requests under way');
+    if (!hasRoom)
+      exchange.fail('overloaded', 'the proxy has too many requests in progress: repeat the request later');
   };
   const server =
     tls === undefined ? createServer(options, listener) : createTlsServer({ ...options, ...tls }, listener);
