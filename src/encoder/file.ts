@@ -5,16 +5,17 @@ import { writeWhole } from '../core/write-file.js';
 
 /** Larger encoder files are neither written nor read. */
 export const ENCODER_BYTES_MAX = 1024 ** 3;
-/** An ONNX model has about ten. */
+/** Outermost fields in a file; an ONNX model has about ten. */
 const OUTER_FIELDS_MAX = 1000;
-/** More than the head of any field takes: two numbers of ten bytes. */
+/** Enough for the head of any field: two varints of at most ten bytes each. */
 const FIELD_HEAD_BYTES = 32;
 
 /**
- * The bytes of an encoder file. Before they are read, the heads of its outermost fields are: they say how long the
- * file has to be.
- * @throws NOT_FOUND, INVALID_ARGUMENT where it is no regular file, INVALID_DATA where it is larger than any encoder or
- * not as long as its fields promise
+ * Reads the bytes of an encoder file. It checks the heads of the outermost fields first: their lengths must
+ * add up to the length of the file.
+ * @throws NOT_FOUND when it cannot be read
+ * @throws INVALID_ARGUMENT when it is no regular file
+ * @throws INVALID_DATA when it is larger than any encoder, or its fields do not add up to its length
  */
 export async function readEncoderFile(path: string): Promise<Uint8Array> {
   return readRegular(path, 'an encoder file', {
@@ -32,21 +33,21 @@ async function checkOuterFields(path: string, { file, sizeBytes }: RegularFile):
     if (extent === null || at + extent > sizeBytes || fields === OUTER_FIELDS_MAX)
       throw new TldrError(
         'INVALID_DATA',
-        `${path} is no encoder file that train wrote: ${sizeBytes} bytes, which at byte ${at} are not what an ONNX model has`,
+        `${path} is no encoder file that train wrote: no complete ONNX field at byte ${at} of ${sizeBytes}`,
       );
     at += extent;
   }
 }
 
 /**
- * Writes an encoder file whole or not at all.
- * @throws INVALID_ARGUMENT when it cannot be written, or would be too large to be read
+ * Writes an encoder file completely or not at all.
+ * @throws INVALID_ARGUMENT when it cannot be written, or is too large for `readEncoderFile`
  */
 export async function writeEncoderFile(path: string, bytes: Uint8Array): Promise<void> {
   if (bytes.length > ENCODER_BYTES_MAX)
     throw new TldrError(
       'INVALID_ARGUMENT',
-      `${path}: an encoder of ${bytes.length} bytes would not be read again, expected at most ${ENCODER_BYTES_MAX}: give fewer dimensions`,
+      `${path}: ${bytes.length} bytes, but encoders may have ${ENCODER_BYTES_MAX}: use fewer dimensions`,
     );
   await writeWhole(path, (file) => file.writeFile(bytes));
 }

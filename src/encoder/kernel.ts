@@ -23,11 +23,11 @@ let compiled: WebAssembly.Module | undefined;
 interface KernelCode {
   readonly memory: WebAssembly.Memory;
   readonly layer: KernelFunction;
-  /** Scales rows to unit length: where, how many, their columns, and bytes from one to the next. */
+  /** Scales rows to unit length. Arguments: byte offset, rows, columns, bytes from one row to the next. */
   readonly normalize: KernelFunction;
 }
 
-/** The generated code with a memory of its own. */
+/** The generated code with its own memory. */
 function instantiate(): KernelCode {
   compiled ??= new WebAssembly.Module(Buffer.from(KERNEL_WASM_BASE64, 'base64'));
   const { memory, layer, normalize } = new WebAssembly.Instance(compiled).exports;
@@ -37,9 +37,9 @@ function instantiate(): KernelCode {
   return { memory, layer, normalize };
 }
 
-/** Room for rows of `cols` values that are scaled to unit length as the kernel does it, to the bit. */
+/** Memory for rows of `cols` values. `normalize` scales them exactly as `Kernel` does, bit for bit. */
 export class KernelRows {
-  /** All rows; they stay where they are. */
+  /** All rows. This memory never moves. */
   readonly data: Float32Array;
   readonly #cols: number;
   readonly #normalize: KernelFunction;
@@ -52,15 +52,15 @@ export class KernelRows {
     this.#normalize = normalize;
   }
 
-  /** The first rows; zero rows stay zero. */
+  /** Scales the first `rows` rows to unit length in place; zero rows stay zero. */
   normalize(rows: number): void {
     this.#normalize(0, rows, this.#cols, this.#cols * 4);
   }
 }
 
 /**
- * Runs a network with WebAssembly SIMD: weights are loaded once, vectors go through in chunks that stay in
- * the processor's cache. The generated kernel is described in scripts/build-kernel.mjs.
+ * Runs a network with WebAssembly SIMD. The weights are loaded once; vectors are projected in chunks that
+ * stay in the processor's cache. scripts/build-kernel.mjs describes the generated kernel.
  */
 export class Kernel {
   readonly #network: EncoderNetwork;
@@ -107,7 +107,7 @@ export class Kernel {
     });
   }
 
-  /** x: n x inputDim to n x outputDim; the dimension was checked by the caller. */
+  /** Projects x, n x inputDim, to n x outputDim. The caller has checked the dimension. */
   project(x: Matrix): Matrix {
     const outputDim = this.#network.layers.at(-1)?.weight.cols ?? 0;
     const out = matrix(x.rows, outputDim);

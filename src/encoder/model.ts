@@ -9,8 +9,9 @@ import type { Matrix } from '../core/matrix.js';
 export type { EncoderLayer, EncoderMetadata, EncoderNetwork } from './network.js';
 
 /**
- * An immutable map from inputDim to outputDim, saved as one standard ONNX file. An asymmetric one has a second map for
- * queries: points go through `project`, whatever is searched with goes through `projectQueries`.
+ * An immutable map from inputDim to outputDim dimensions, saved as one standard ONNX file. `project` projects
+ * points, `projectQueries` projects queries. The two differ only in an asymmetric encoder, which has a second
+ * network for queries.
  */
 export class Encoder {
   readonly inputDim: number;
@@ -20,7 +21,7 @@ export class Encoder {
   #queryKernel: Kernel | undefined;
 
   /**
-   * @param queryNetwork the map of queries, of the same dimensions; left out where one map serves both
+   * @param queryNetwork the network for queries, of the same dimensions; omit it if one network serves both
    * @throws INVALID_ARGUMENT when the layers do not fit together or hold values that are not finite
    */
   constructor(
@@ -34,14 +35,20 @@ export class Encoder {
     this.outputDim = outputDim;
   }
 
-  /** @throws NOT_FOUND, INVALID_DATA, MISMATCH (the weights are not those the fingerprint was taken from) */
+  /**
+   * Reads an encoder file.
+   * @throws NOT_FOUND, INVALID_ARGUMENT, INVALID_DATA as `readEncoderFile` and `fromBytes`
+   * @throws MISMATCH when the weights do not have the fingerprint that the file states
+   */
   static async load(path: string): Promise<Encoder> {
     return Encoder.fromBytes(await readEncoderFile(path), path);
   }
 
   /**
+   * Reads the content of an encoder file.
    * @param path where the bytes come from, for messages
-   * @throws INVALID_DATA, MISMATCH; both name `path`
+   * @throws INVALID_DATA when they are no encoder
+   * @throws MISMATCH when the weights do not have the fingerprint that the file states
    */
   static fromBytes(bytes: Uint8Array, path = 'this'): Encoder {
     try {
@@ -50,7 +57,7 @@ export class Encoder {
     } catch (cause) {
       if (isTldrError(cause, 'MISMATCH'))
         throw new TldrError('MISMATCH', `${path}: ${cause.message}`, { cause });
-      // Of a file, layers that do not fit together are unusable data, as everything else that it holds.
+      // In a file, layers that do not fit together are invalid data, not an invalid argument.
       if (!isTldrError(cause, 'INVALID_DATA') && !isTldrError(cause, 'INVALID_ARGUMENT')) throw cause;
       throw new TldrError('INVALID_DATA', `${path} is no encoder file that train wrote: ${cause.message}`, {
         cause,
@@ -63,12 +70,12 @@ export class Encoder {
     return encoderToOnnx(this, this.metadata);
   }
 
-  /** Writes the file whole or not at all, replacing what is there. */
+  /** Writes the encoder file, completely or not at all. An existing file is replaced. */
   async save(path: string): Promise<void> {
     await writeEncoderFile(path, this.toBytes());
   }
 
-  /** True where queries and points go through one and the same map. */
+  /** True if one network projects both points and queries. */
   get symmetric(): boolean {
     return this.queryNetwork === this.network;
   }
@@ -79,16 +86,19 @@ export class Encoder {
     return this.#fingerprint;
   }
 
-  /** True where what `project` makes of a row with NaN or infinity is never finite: only clipping at 0 hides them. */
+  /**
+   * True if every row with NaN or infinity has a projection with NaN or infinity. A network with ReLU can
+   * hide them, because it clips at 0.
+   */
   get showsNonFinite(): boolean {
     return this.network.layers.every(({ relu }) => !relu);
   }
 
   /**
-   * x: n x inputDim to n x outputDim, as points are stored. A zero row has no direction: normalising leaves it zero,
-   * and it becomes what the layers make of zero. Without biases that is zero; with them the same vector for every zero
-   * row.
-   * @throws INVALID_ARGUMENT on the wrong dimension
+   * Projects points: x, n x inputDim, to n x outputDim. A zero row cannot be normalised, so it goes through
+   * the layers as zero. Without biases its projection is zero; with biases it is the same vector for all zero
+   * rows.
+   * @throws INVALID_ARGUMENT when x has another dimension
    */
   project(x: Matrix): Matrix {
     this.#checkDim(x);
@@ -96,7 +106,7 @@ export class Encoder {
     return this.#kernel.project(x);
   }
 
-  /** The same for what is searched with; equal to `project` where the encoder is symmetric. */
+  /** Projects queries, as `project` does for points. A symmetric encoder gives the same result for both. */
   projectQueries(x: Matrix): Matrix {
     if (this.symmetric) return this.project(x);
     this.#checkDim(x);

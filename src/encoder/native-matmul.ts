@@ -10,14 +10,14 @@ interface ProductForm {
   readonly threads: number;
 }
 
-/** A native product of float32 matrices: alpha op(a) op(b) + c, c a row broadcast over all rows. */
+/** A native product of float32 matrices: alpha op(a) op(b) + c. The row c is added to all rows. */
 export interface NativeMatmul {
   /** a and b must not lie in shared memory; the result is valid until the next call. Blocks its thread. */
   multiply(a: Matrix, b: Matrix, rowBias?: Float32Array): Promise<Matrix>;
   close(): Promise<void>;
 }
 
-/** Prepares one form of product. Meant for worker threads: each call blocks the thread it runs on. */
+/** Prepares one form of product. It is meant for worker threads, because each product blocks its thread. */
 export async function createNativeMatmul(
   options: ProductForm & { readonly bias?: boolean },
 ): Promise<NativeMatmul> {

@@ -6,13 +6,14 @@ import { KernelRows } from './kernel.js';
 import { matrix, type Matrix } from '../core/matrix.js';
 import { turns } from '../core/turns.js';
 
-/** Rows of one product: enough for the native library to be at its speed. */
+/** Rows of one product: enough for the native library to reach full speed. */
 const BLOCK_ROWS = 256;
 
 /**
- * Projects batch after batch as `Encoder.project` does, with native products: the sums are made in another order, so
- * that the last digits differ from the kernel's. For bulk work only: opening one takes about as long as the kernel needs
- * for some thousand vectors, and each block blocks its thread, for a millisecond or two where one layer is linear.
+ * Projects batches as `Encoder.project` does, but with native products. These add in another order, so the
+ * last digits differ from the kernel's. It is for bulk work only: to open it takes as long as the kernel
+ * needs for a few thousand vectors. Each block of rows blocks the thread, with a linear encoder for a
+ * millisecond or two.
  */
 export class NativeProjector {
   readonly #network: EncoderNetwork;
@@ -36,10 +37,13 @@ export class NativeProjector {
     this.#output = new KernelRows(BLOCK_ROWS, outputDim);
   }
 
-  /** @throws whatever loading the native library does, where there is none for this machine */
+  /**
+   * Loads the native library and the network.
+   * @throws the loader's error if this machine has no such library
+   */
   static async open(network: EncoderNetwork): Promise<NativeProjector> {
     const { InferenceSession, Tensor } = await import('onnxruntime-node');
-    // Scaled by the kernel, in float64: float32 would overflow in the squares of large vectors.
+    // The kernel normalises rows, in float64: in float32 the squares of large components overflow.
     const layers = networkToOnnx({ ...network, normalizeInput: false, normalizeOutput: false });
     const session = await InferenceSession.create(layers, { intraOpNumThreads: 1 });
     return new NativeProjector(
@@ -49,7 +53,7 @@ export class NativeProjector {
     );
   }
 
-  /** x: n x inputDim to n x outputDim. @throws INVALID_ARGUMENT on the wrong dimension */
+  /** Projects x, n x inputDim, to n x outputDim. @throws INVALID_ARGUMENT when x has another dimension */
   async project(x: Matrix): Promise<Matrix> {
     const { inputDim, outputDim } = shapeOf(this.#network);
     if (x.cols !== inputDim)

@@ -17,7 +17,7 @@ export interface EncoderNetwork {
   readonly normalizeOutput: boolean;
 }
 
-/** What is known about an encoder's making: written into the file for people to read. */
+/** How an encoder was made; the encoder file holds it for people to read. */
 export interface EncoderMetadata {
   /** `tldr`, `neighbourhood-kl`, `pca`, `pca-uncentred`, `random-projection`, ... */
   readonly method: string;
@@ -56,13 +56,13 @@ function checkNetwork({ layers }: EncoderNetwork): void {
   });
 }
 
-/** The network of stored points and that of queries; the very same one unless the encoder is asymmetric. */
+/** The networks for points and for queries: the same object unless the encoder is asymmetric. */
 export interface EncoderNetworks {
   readonly network: EncoderNetwork;
   readonly queryNetwork: EncoderNetwork;
 }
 
-/** @throws INVALID_ARGUMENT when either network is unusable, or when they differ in their dimensions */
+/** Checks both networks. @throws INVALID_ARGUMENT when one is unusable, or when their dimensions differ */
 export function checkNetworks({ network, queryNetwork }: EncoderNetworks): void {
   checkNetwork(network);
   if (queryNetwork === network) return;
@@ -76,7 +76,7 @@ export function checkNetworks({ network, queryNetwork }: EncoderNetworks): void 
   }
 }
 
-/** Dimensions that a network takes and gives. */
+/** Dimensions of a network's input and output. */
 export function shapeOf({ layers }: EncoderNetwork): {
   readonly inputDim: number;
   readonly outputDim: number;
@@ -84,7 +84,7 @@ export function shapeOf({ layers }: EncoderNetwork): {
   return { inputDim: layers[0]?.weight.rows ?? 0, outputDim: layers.at(-1)?.weight.cols ?? 0 };
 }
 
-/** SHA-256, hex, over everything that decides what the networks return; metadata is not part of it. */
+/** SHA-256, hex, over everything that decides the networks' output. It does not cover the metadata. */
 export function fingerprintOf({ network, queryNetwork }: EncoderNetworks): string {
   const own = networkFingerprint(network);
   if (queryNetwork === network) return own;

@@ -14,9 +14,9 @@ const ATTRIBUTE_FLOAT = 1;
 const ATTRIBUTE_INT = 2;
 const ATTRIBUTE_INTS = 7;
 
-/** An encoder has some hundred fields; each takes hundreds of bytes once it is read. */
+/** An encoder has a few hundred fields. Each takes hundreds of bytes of memory when it is read. */
 const FIELDS_MAX = 100_000;
-/** The longest text is the metadata, of some thousand bytes. */
+/** The longest text is the metadata, with a few thousand bytes. */
 const TEXT_BYTES_MAX = 1024 ** 2;
 
 /** One operation; attributes are whole numbers, lists of them, or floats. */
@@ -123,9 +123,10 @@ function encodeValue(value: OnnxValue): ProtoWriter {
 }
 
 /**
- * Reads what `encodeOnnxModel` writes, and models of other tools as far as they use the same few parts. Beside the
- * values of the tensors it holds no more than a small part of the bytes, whatever they are.
- * @throws INVALID_DATA on bytes that are no ONNX model, and on more fields or longer texts than an encoder has
+ * Reads what `encodeOnnxModel` writes, and models of other tools that use the same few parts. For any input,
+ * it copies only the values of the tensors and a small part of the other bytes.
+ * @throws INVALID_DATA when the bytes are no ONNX model, or exceed an encoder's number of fields or text
+ * lengths
  */
 export function decodeOnnxModel(bytes: Uint8Array): OnnxModel {
   const fieldsOf = boundedFields();
@@ -149,7 +150,7 @@ export function decodeOnnxModel(bytes: Uint8Array): OnnxModel {
   return { nodes, tensors, inputs, outputs, metadata };
 }
 
-/** The fields of a message, which count among those of the whole model. */
+/** Yields the fields of a message and counts them towards the limit for the whole model. */
 type FieldsOf = (message: Uint8Array) => Generator<ProtoField>;
 
 function boundedFields(): FieldsOf {

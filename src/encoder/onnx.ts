@@ -6,7 +6,7 @@ import { matrix } from '../core/matrix.js';
 import { decodeOnnxModel, encodeOnnxModel, ONNX_DOUBLE, ONNX_FLOAT } from './onnx-model.js';
 import type { OnnxModel, OnnxNode, OnnxTensor } from './onnx-model.js';
 
-/** Of encoders with one map, and of those with a second one for queries. */
+/** Format versions of encoders with one network, and with a second network for queries. */
 const FORMAT_VERSIONS = { symmetric: '1', asymmetric: '2' } as const;
 const INPUT = 'vectors';
 const OUTPUT = 'projected';
@@ -14,8 +14,8 @@ const QUERY_OUTPUT = 'projected_queries';
 const QUERY_PREFIX = 'query_';
 
 /**
- * The encoder as a standard ONNX model, `vectors: [n, inputDim]` to `projected: [n, outputDim]`; an asymmetric one
- * has a second output of the same shape, `projected_queries`.
+ * The encoder as a standard ONNX model, `vectors: [n, inputDim]` to `projected: [n, outputDim]`. An
+ * asymmetric encoder has a second output of the same shape, `projected_queries`.
  */
 export function encoderToOnnx(networks: EncoderNetworks, metadata: EncoderMetadata): Uint8Array {
   const { network, queryNetwork } = networks;
@@ -32,14 +32,16 @@ export function encoderToOnnx(networks: EncoderNetworks, metadata: EncoderMetada
   );
 }
 
-/** One computation alone, `vectors` to `projected`, for a session of this process. */
+/**
+ * One network as an ONNX model, `vectors` to `projected`, without metadata: for a session of this process.
+ */
 export function networkToOnnx(network: EncoderNetwork): Uint8Array {
   return encodeGraphs([graphOf(network, { output: OUTPUT, prefix: '' })], new Map());
 }
 
 type OnnxGraph = Omit<OnnxModel, 'metadata'>;
 
-/** Graphs that share their input. */
+/** Encodes graphs that share their input as one model. */
 function encodeGraphs(graphs: readonly OnnxGraph[], metadata: ReadonlyMap<string, string>): Uint8Array {
   return encodeOnnxModel({
     nodes: graphs.flatMap(({ nodes }) => nodes),
@@ -50,7 +52,7 @@ function encodeGraphs(graphs: readonly OnnxGraph[], metadata: ReadonlyMap<string
   });
 }
 
-/** @param names the output's name, and what every other name of the graph begins with */
+/** The network as an ONNX graph with this name of its output; `prefix` begins all its other names. */
 function graphOf(
   network: EncoderNetwork,
   { output, prefix }: { readonly output: string; readonly prefix: string },
@@ -63,7 +65,7 @@ function graphOf(
     nodes.push({ opType, inputs: [current, ...inputs], outputs: [result], ints });
     current = result;
   };
-  // In float64, as the kernel does it: in float32 the squares of very large and very small values are infinite or zero.
+  // In float64, as in the kernel: in float32 the squares of very large or small values are infinite or zero.
   const addNormalization = (): void => {
     add('Cast', [], { to: ONNX_DOUBLE });
     add('LpNormalization', [], { axis: -1, p: 2 });
@@ -95,7 +97,7 @@ function graphOf(
 /**
  * Reads what `encoderToOnnx` wrote.
  * @throws INVALID_DATA when the bytes are no such model
- * @throws MISMATCH when the weights are not those the fingerprint was taken from
+ * @throws MISMATCH when the weights do not have the fingerprint that the model states
  */
 export function encoderFromOnnx(bytes: Uint8Array): EncoderNetworks & { readonly metadata: EncoderMetadata } {
   const model = decodeOnnxModel(bytes);
@@ -114,13 +116,13 @@ export function encoderFromOnnx(bytes: Uint8Array): EncoderNetworks & { readonly
   if (actual !== expected) {
     throw new TldrError(
       'MISMATCH',
-      `encoder file is damaged: its weights have fingerprint ${actual}, it says ${expected}`,
+      `encoder file is damaged: its weights have fingerprint ${actual}, but it states ${expected}`,
     );
   }
   return { ...networks, metadata: parseMetadata(model.metadata.get('tldr.metadata') ?? '') };
 }
 
-/** The nodes come as one chain for points, then perhaps one for queries: each starts at the input. */
+/** Reads the chain of nodes for points and, after it, the chain for queries if there is one. */
 function readNetworks({ nodes, tensors }: OnnxModel, symmetric: boolean): EncoderNetworks {
   const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
   const second = nodes.findIndex(({ inputs }, i) => i > 0 && inputs[0] === INPUT);
@@ -144,7 +146,7 @@ function isCast(node: OnnxNode | undefined, to: number): boolean {
   return node?.opType === 'Cast' && node.ints?.['to'] === to;
 }
 
-/** Nodes without the casts around normalisations: files of earlier versions have none. */
+/** Nodes without the casts around normalisations. Files of earlier versions have no such casts. */
 function withoutCasts(nodes: readonly OnnxNode[]): readonly OnnxNode[] {
   const isWide = (at: number): boolean =>
     nodes[at]?.opType === 'LpNormalization' &&

@@ -8,8 +8,8 @@ import { rowsPerBlock, type Matrix } from '../core/matrix.js';
 const BLOCK_ROWS = 2048;
 
 /**
- * x: n x inputDim to n x outputDim with native products, block by block in this thread, into `out`. Rows are scaled to
- * unit length in float64: in float32 the squares of large components overflow.
+ * Projects x, n x inputDim, into `out`, n x outputDim, with native products, block by block in this thread.
+ * Rows are normalised in float64, because in float32 the squares of large components overflow.
  */
 export async function projectBlocks(
   network: EncoderNetwork,

@@ -6,9 +6,10 @@ import { runInWorker, shareFloats } from '../core/worker-task.js';
 import type { ProjectTask } from './project-worker.js';
 
 /**
- * x: n x inputDim to n x outputDim in a worker thread with native products: for whole samples, where the calling
- * thread must stay free. The result lies in shared memory.
- * @throws INVALID_ARGUMENT on the wrong dimension, ABORTED
+ * Projects x, n x inputDim, to n x outputDim with native products in a worker thread. It is for whole
+ * samples, while the calling thread must stay free. The result lies in shared memory.
+ * @throws INVALID_ARGUMENT when x has another dimension
+ * @throws ABORTED when the signal fires
  */
 export async function projectNatively(
   network: EncoderNetwork,

@@ -4,7 +4,7 @@ import type { Matrix } from '../core/matrix.js';
 import { projectBlocks } from './project-blocks.js';
 import { errorMessage, throwIfStopped, workerTask } from '../core/worker-task.js';
 
-/** What projectNatively hands to its worker: x and out lie in shared memory. */
+/** The task that `projectNatively` gives its worker; x and out lie in shared memory. */
 export interface ProjectTask {
   readonly network: EncoderNetwork;
   readonly x: Matrix;

@@ -3,14 +3,14 @@ import { TldrError } from '../core/errors.js';
 const TEXT = new TextEncoder();
 
 /**
- * Writes Protocol Buffers messages field by field (protobuf.dev, "Encoding"). Numbers in field order are the
- * caller's business; nothing is buffered twice except the bytes of nested messages.
+ * Writes Protocol Buffers messages field by field (protobuf.dev, "Encoding"). The caller decides the order of
+ * the fields. Only the bytes of nested messages are copied a second time.
  */
 export class ProtoWriter {
   #bytes: Uint8Array;
   #length = 0;
 
-  /** @param memory to begin with, or how much of it; more is taken as it is needed */
+  /** @param memory the memory to start with, or its size in bytes; it grows as needed */
   constructor(memory: Uint8Array | number = 256) {
     this.#bytes = typeof memory === 'number' ? new Uint8Array(memory) : memory;
   }
@@ -77,7 +77,7 @@ export class ProtoWriter {
     return this;
   }
 
-  /** Begins again in the same memory: what `finish` gave before is not to be read any more. */
+  /** Starts a new message in the same memory. This invalidates the views that `finish` returned before. */
   clear(): this {
     this.#length = 0;
     return this;
@@ -88,7 +88,7 @@ export class ProtoWriter {
     return this.#length;
   }
 
-  /** What was written so far, as a view. */
+  /** The bytes written so far, as a view. */
   finish(): Uint8Array {
     return this.#bytes.subarray(0, this.#length);
   }
@@ -130,7 +130,7 @@ export interface ProtoField {
 const NO_BYTES = new Uint8Array(0);
 
 /**
- * The fields of a message in the order they stand.
+ * Yields the fields of a message in their order.
  * @throws INVALID_DATA when the bytes end early or use a wire type that does not exist
  */
 export function* readFields(message: Uint8Array): Generator<ProtoField> {
@@ -176,8 +176,8 @@ export function* readFields(message: Uint8Array): Generator<ProtoField> {
 }
 
 /**
- * The bytes that the first field takes, its head included; null where `start` begins with none.
- * @param start the field's head, and as much of the rest as is at hand
+ * The size in bytes of the first field with its head, or null if `start` does not begin with a field.
+ * @param start at least the field's head
  */
 export function fieldExtent(start: Uint8Array): number | null {
   const tag = varintAt(start, 0);

@@ -5,16 +5,16 @@ import { Rng } from '../core/rng.js';
 
 const ORDERS = 8;
 
-/** The same map with its inputs and hidden units in another order. */
+/** The same network with its inputs and hidden units in another order. */
 interface Reordered {
   readonly order: Int32Array;
   readonly kernel: Kernel;
 }
 
 /**
- * How far projections of one vector lie apart that differ in nothing but the order of their sums. Of a vector nearly
- * across the kept space, or in the middle of a centred one, hardly anything is left but the rounding of its sums: there
- * they may be far apart, however exact either is.
+ * Estimates the rounding difference between two projections of the same vector that add in different orders.
+ * If a vector is nearly orthogonal to the compact space, or near the mean that the encoder subtracts, its
+ * projection consists mostly of rounding errors. Two correct projections may then differ a lot.
  */
 export class RoundingSpread {
   readonly #inputDim: number;
@@ -26,7 +26,10 @@ export class RoundingSpread {
     this.#reordered = Array.from({ length: ORDERS }, () => reorder(network, rng));
   }
 
-  /** The largest difference of a component of `projected`, what the kernel makes of x, to other orders; NaN where any is. */
+  /**
+   * Returns the largest difference between a component of `projected` (the kernel's projection of x) and the
+   * same component in one of the other orders; NaN if any component is NaN.
+   */
   around(x: Float32Array, projected: Float32Array): number {
     let largest = 0;
     for (const { order, kernel } of this.#reordered) {
