@@ -12,7 +12,7 @@ const READ = constants.O_RDONLY | constants.O_NONBLOCK;
 const RELEASE_MS = 20;
 const STANDARD_INPUT: readonly (string | undefined)[] = [undefined, '-', '/dev/stdin', '/dev/fd/0'];
 
-/** Where text comes from; sizeBytes is null for a pipe. */
+/** A source of text; sizeBytes is null for a pipe. */
 export interface Input {
   readonly name: string;
   readonly stream: Readable;
@@ -20,9 +20,11 @@ export interface Input {
 }
 
 /**
- * Opens a file, a pipe, or standard input for no path and a dash. The stream ends with an error as soon as the signal
- * fires, also while a pipe has no writer.
- * @throws NOT_FOUND where it cannot be opened, INVALID_ARGUMENT for a folder, a socket or a device, ABORTED
+ * Opens a file or a pipe, or standard input if the path is missing or a dash. The stream ends with an error
+ * as soon as the signal fires, even while a pipe has no writer.
+ * @throws NOT_FOUND when it cannot be opened
+ * @throws INVALID_ARGUMENT for a folder, a socket or a device
+ * @throws ABORTED when the signal fires
  */
 export async function openInput(path: string | undefined, signal?: AbortSignal): Promise<Input> {
   const interruptible = (stream: Readable): Readable =>
@@ -34,7 +36,7 @@ export async function openInput(path: string | undefined, signal?: AbortSignal):
     if (await isNullDevice(found)) return { name: path, stream: Readable.from([]), sizeBytes: 0 };
     if (!found.isFile() && !found.isFIFO()) throw notText(path, found);
     const fd = found.isFIFO() ? await openPipe(path, signal) : await openFile(path, READ);
-    // What is there may have been exchanged: a pipe is no file to be read in blocks.
+    // Something else may have this path by now. A pipe cannot be read in blocks as a file is.
     const opened = fstatSync(fd);
     if (opened.isFIFO())
       return { name: path, stream: interruptible(new Socket({ fd, writable: false })), sizeBytes: null };
@@ -52,13 +54,13 @@ export async function openInput(path: string | undefined, signal?: AbortSignal):
 async function openPipe(path: string, signal: AbortSignal | undefined): Promise<number> {
   throwIfAborted(signal);
   const opening = openFile(path, constants.O_RDONLY);
-  // Opening waits for a writer: to end that, this process becomes one, as often as it takes to be noticed.
+  // Opening waits for a writer. To end the wait, this process repeatedly opens the pipe for writing.
   let releasing: NodeJS.Timeout | undefined;
   const release = (): void => {
     try {
       closeSync(openSync(path, constants.O_RDWR | constants.O_NONBLOCK));
     } catch {
-      // A pipe that this process must not write to: a second signal ends it.
+      // This process may not write to the pipe: the wait ends with the process, at the user's second signal.
     }
   };
   const onAbort = (): void => {

@@ -3,8 +3,8 @@ import { messageOf, TldrError } from '../core/errors.js';
 const SHOWN_CHARS = 40;
 
 /**
- * One vector as a JSON array; `what` says where it stands, `dim` how long it must be.
- * @throws INVALID_DATA for anything but numbers that are finite as float32, which 1e39 is not
+ * Reads one vector from a JSON array. `what` names its place in messages, `dim` is the expected length.
+ * @throws INVALID_DATA for anything but numbers that are finite as float32 (1e39 is not)
  */
 export function parseVector(json: string, what: string, dim?: number): number[] {
   let value: unknown;
@@ -24,7 +24,7 @@ export function parseVector(json: string, what: string, dim?: number): number[] 
   return value as number[];
 }
 
-/** What was got, with the first item that is no such number. */
+/** Describes an unusable value, with its first item that is no finite number. */
 function described(value: unknown): string {
   if (!Array.isArray(value)) return value === null ? 'null' : typeof value;
   const items: readonly unknown[] = value;

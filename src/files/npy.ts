@@ -9,7 +9,7 @@ import { isDict, isList, parsePythonLiteral, type PythonValue } from './python-l
 const MAGIC = '\x93NUMPY';
 const HEADER_BYTES_MAX = 1024 ** 2;
 const HEADER_KEYS = ['descr', 'fortran_order', 'shape'] as const;
-/** What one array of this runtime holds; beyond it a file would be an error of the runtime. */
+/** Largest number of values in one typed array of Node. Larger files get an error that names the file. */
 const COMPONENTS_MAX = 2 ** 32;
 const ROWS_PER_BLOCK = 4096;
 
@@ -23,8 +23,9 @@ export interface NpyFile {
 }
 
 /**
- * Opens a .npy file and checks header and size.
- * @throws NOT_FOUND, INVALID_DATA for anything but a C-ordered little-endian N x D of float32 or float16
+ * Opens a .npy file and checks its header and size.
+ * @throws NOT_FOUND when it cannot be opened
+ * @throws INVALID_DATA for anything but N x D of float32 or float16, little-endian and in C order
  */
 export async function openNpy(path: string): Promise<NpyFile> {
   const { file } = await openRegular(path, 'a .npy file');
@@ -51,12 +52,13 @@ export async function openNpy(path: string): Promise<NpyFile> {
   }
 }
 
-/** Looks at the size of a table before it is read. */
+/** Checks the shape of a table before it is read. */
 export type ShapeCheck = (shape: Pick<NpyFile, 'rows' | 'cols'>) => void;
 
 /**
- * The whole file as one matrix.
- * @throws INVALID_DATA by row, also where one is not finite, and what `check` throws before anything is read
+ * Reads the whole file as one matrix of finite values.
+ * @throws INVALID_DATA as `readNpy`, and for the first row that holds NaN or infinity
+ * @throws any error of `check`, which runs before the values are read
  */
 export async function readFiniteNpy(path: string, check: ShapeCheck, signal?: AbortSignal): Promise<Matrix> {
   const all = await readNpy(path, signal, check);
@@ -65,8 +67,10 @@ export async function readFiniteNpy(path: string, check: ShapeCheck, signal?: Ab
 }
 
 /**
- * The whole file as one matrix.
- * @throws ABORTED as soon as the signal fires, and what `check` throws before anything is read
+ * Reads the whole file as one matrix.
+ * @throws NOT_FOUND, INVALID_DATA as `openNpy`, and when it holds too many numbers
+ * @throws ABORTED as soon as the signal fires
+ * @throws any error of `check`, which runs before the values are read
  */
 export async function readNpy(path: string, signal?: AbortSignal, check?: ShapeCheck): Promise<Matrix> {
   const file = await openNpy(path);
@@ -90,7 +94,7 @@ export async function readNpy(path: string, signal?: AbortSignal, check?: ShapeC
   }
 }
 
-/** Bytes and reader of each integer type that NumPy names so. */
+/** Size and reader of each integer type, by NumPy's name for it. */
 const INTEGER_TYPES = new Map<string, { bytes: number; read: (view: DataView, at: number) => bigint }>([
   ['|i1', { bytes: 1, read: (view, at) => BigInt(view.getInt8(at)) }],
   ['|u1', { bytes: 1, read: (view, at) => BigInt(view.getUint8(at)) }],
@@ -103,8 +107,9 @@ const INTEGER_TYPES = new Map<string, { bytes: number; read: (view: DataView, at
 ]);
 
 /**
- * A .npy file of whole numbers with one axis, for labels and row numbers.
- * @throws NOT_FOUND, INVALID_DATA for anything but a little-endian integer type and shape (N,)
+ * Reads a .npy file of whole numbers with one axis, such as labels or row numbers.
+ * @throws NOT_FOUND when it cannot be opened
+ * @throws INVALID_DATA for anything but a little-endian integer type and shape (N,)
  */
 export async function readNpyIntegers(path: string): Promise<bigint[]> {
   const { file } = await openRegular(path, 'a .npy file');
@@ -130,7 +135,7 @@ export async function readNpyIntegers(path: string): Promise<bigint[]> {
 }
 
 /**
- * Writes blocks of rows as one float32 .npy; the file appears under its name only when it is complete.
+ * Writes blocks of rows as one float32 .npy file. The file gets its name only when it is complete.
  * @throws INVALID_ARGUMENT when it cannot be written, for example on a full disk
  */
 export async function writeNpy(
@@ -182,7 +187,7 @@ async function readFully(
 }
 
 interface NpyHeader {
-  /** NumPy's name of the type, for example `<f4`; its fields where it has several. */
+  /** NumPy's name of the type, for example `<f4`; "several fields" for a structured type. */
   readonly descr: string;
   readonly shape: readonly number[];
   readonly shapeText: string;
@@ -194,7 +199,7 @@ async function readHeader(file: FileHandle, path: string): Promise<NpyHeader> {
   const start = Buffer.alloc(12);
   const { bytesRead } = await file.read(start, 0, 12, 0);
   if (bytesRead < 12 || start.toString('latin1', 0, 6) !== MAGIC)
-    throw bad(path, 'it does not begin like one');
+    throw bad(path, 'it does not begin with \\x93NUMPY');
   const [major, minor] = start.subarray(6, 8);
   if (!(major === 1 || major === 2 || major === 3) || minor !== 0)
     throw bad(path, `its format has version ${major}.${minor}, expected 1.0, 2.0 or 3.0`);
@@ -206,7 +211,7 @@ async function readHeader(file: FileHandle, path: string): Promise<NpyHeader> {
   return { ...parseFields(text.toString(major === 3 ? 'utf8' : 'latin1'), path), dataAt: textAt + length };
 }
 
-/** What the dictionary in the header says. */
+/** The fields of the dictionary in the header. */
 function parseFields(text: string, path: string): Omit<NpyHeader, 'dataAt'> {
   let fields: PythonValue;
   try {
@@ -237,12 +242,12 @@ function tupleText(values: readonly PythonValue[]): string {
   return `(${values.map(String).join(', ')}${values.length === 1 ? ',' : ''})`;
 }
 
-/** The size of an axis, -1 where the value is none. */
+/** The size of an axis, or -1 if the value is no size. */
 function sizeOf(value: PythonValue): number {
   return typeof value === 'bigint' && value >= 0n && value <= Number.MAX_SAFE_INTEGER ? Number(value) : -1;
 }
 
-/** A header that describes N x D of float32 or float16. */
+/** The type and shape from a header. @throws INVALID_DATA for anything but N x D of float32 or float16 */
 function floatTable(
   { descr, shape, shapeText, fortran, dataAt }: NpyHeader,
   path: string,
@@ -265,7 +270,7 @@ function bad(path: string, why: string): TldrError {
   return new TldrError('INVALID_DATA', `${path} is no usable .npy file: ${why}`);
 }
 
-/** IEEE 754 binary16 to float32; all 65,536 values are worked out once. */
+/** Converts IEEE 754 binary16 to float32 by a table of all 65,536 values, which is computed once. */
 function halfToFloat(values: Uint16Array): Float32Array {
   floatOfHalf ??= Float32Array.from({ length: 1 << 16 }, (_, bits) => {
     const sign = bits & 0x8000 ? -1 : 1;

@@ -11,7 +11,7 @@ export function isList(value: PythonValue): value is readonly PythonValue[] {
   return Array.isArray(value);
 }
 
-/** Nesting that no header has. */
+/** Deeper than the nesting of any header. */
 const DEPTH_MAX = 20;
 const WORDS = new Map<string, PythonValue>([
   ['True', true],
@@ -27,7 +27,7 @@ const ESCAPES = new Map([
 /**
  * Reads a Python literal of strings, whole numbers, `True`, `False`, `None`, tuples, lists and dictionaries whose keys
  * are strings. Long numbers of Python 2 (`3L`) and strings with a prefix (`u'x'`) are read too.
- * @throws Error saying what was expected, and where
+ * @throws Error that says what was expected, and at which character
  */
 export function parsePythonLiteral(text: string): PythonValue {
   const reader = new LiteralReader(text);
@@ -54,7 +54,7 @@ class LiteralReader {
     if (this.#take(/\(/y) === null) throw this.#wrong('a value');
     const { values, commas } = this.#items(/\)/y, depth);
     const [only] = values;
-    // Without a comma, parentheses make no tuple.
+    // In Python, `(1)` is a number and `(1,)` is a tuple.
     return values.length === 1 && commas === 0 && only !== undefined ? only : values;
   }
 
@@ -102,7 +102,7 @@ class LiteralReader {
     return value;
   }
 
-  /** The next token, blanks before it left out, if it is of this kind. */
+  /** Skips blanks, then takes and returns the next token if it is of this kind, else null. */
   #take(kind: RegExp): string | null {
     while (/\s/.test(this.text[this.#at] ?? '')) this.#at++;
     kind.lastIndex = this.#at;

@@ -9,14 +9,16 @@ export interface TextLine {
   readonly text: string;
 }
 
-/** Text of that size takes many minutes to be read. */
+/** Larger text would take many minutes to read. */
 const TEXT_BYTES_MAX = 1024 ** 3;
 const LINE_CHARS_MAX = 16 * 1024 ** 2;
 
 /**
- * The lines of a text file, a pipe or, for a dash, standard input, one by one. The encodings are those of `linesOf`.
- * @throws NOT_FOUND, INVALID_ARGUMENT for a folder or a device, INVALID_DATA for what is no such text, ABORTED as soon
- * as the signal fires
+ * Yields the lines of a text file, a pipe or, for a dash, standard input, in the encodings of `linesOf`.
+ * @throws NOT_FOUND when it cannot be read
+ * @throws INVALID_ARGUMENT for a folder, a socket or a device
+ * @throws INVALID_DATA when it is no text in these encodings, or too large
+ * @throws ABORTED as soon as the signal fires
  */
 export async function* textLines(path: string, signal?: AbortSignal): AsyncGenerator<TextLine> {
   const { stream, sizeBytes } = await openInput(path, signal);
@@ -37,17 +39,17 @@ export async function* textLines(path: string, signal?: AbortSignal): AsyncGener
   }
 }
 
-/** Largest text, and what to say of a larger one. */
+/** The largest text, and the error's reason for a larger one. */
 export interface TextLimit {
   readonly sizeBytes: number;
   readonly why: string;
 }
 
 /**
- * The lines of a text that comes in chunks. A line ends with LF, CR LF or CR. The text is UTF-8, or UTF-16 with a byte
- * order mark, as some programs for Windows write it.
- * @param name of the source, for errors
- * @throws INVALID_DATA for what is no such text, and for lines of more than 16 Mi characters
+ * Yields the lines of a text that arrives in chunks. A line ends with LF, CR LF or CR. The text is UTF-8, or
+ * UTF-16 with a byte order mark, as some programs for Windows write it.
+ * @param name the source's name, for errors
+ * @throws INVALID_DATA when it is no text in these encodings, or a line has more than 16 Mi characters
  */
 export async function* linesOf(
   chunks: AsyncIterable<Uint8Array>,
@@ -62,7 +64,7 @@ export async function* linesOf(
     const joined = carried + text;
     carried = joined.endsWith('\r') ? '\r' : '';
     const lines = joined.slice(0, joined.length - carried.length).split(/\r\n|\n|\r/);
-    // Only what is new is split: a line may come in many pieces.
+    // Only new text is split, since a long line may arrive in many pieces.
     lines[0] = rest + (lines[0] ?? '');
     rest = lines.pop() ?? '';
     for (const line of lines) yield { number: ++number, text: line };
@@ -72,7 +74,7 @@ export async function* linesOf(
   if (rest + carried !== '') yield { number: ++number, text: rest };
 }
 
-/** A text in the same encodings, decoded chunk by chunk. @throws INVALID_DATA for what is no such text */
+/** Decodes a text in the encodings of `linesOf`, chunk by chunk. @throws INVALID_DATA for any other bytes */
 export async function* decodedText(
   chunks: AsyncIterable<Uint8Array>,
   name: string,
