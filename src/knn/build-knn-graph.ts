@@ -10,21 +10,21 @@ import { exactTopK } from './exact.js';
 import type { HnswShard, HnswTask } from './hnsw-worker.js';
 import type { KnnGraph } from './graph.js';
 
-/** Comparing all pairs takes n^2 D multiplications, natively: so many take ten to twenty seconds on two cores. */
+/** Most multiplications (n^2 D) for comparing all pairs natively: ten to twenty seconds on two cores. */
 const PRODUCTS_MAX = 1e12;
-/** Manhattan distances have no native product: all pairs of this many rows take as long. */
+/** Manhattan distances have no native product, so all pairs of this many rows take about as long. */
 const MANHATTAN_EXACT_ROWS_MAX = 10_000;
-/** Fewer principal directions than this find too few of the neighbours. */
+/** With fewer principal directions, the search finds too few of the true neighbours. */
 const DIRECTIONS_MIN = 192;
-/** More take longer to compute than they gain: the library's eigensolver runs in JavaScript. */
+/** More directions cost more time than they save, because ml-matrix's eigensolver runs in JavaScript. */
 export const DIRECTIONS_MAX = 512;
-/** With more rows even that many directions take minutes, and the index is faster. */
+/** With more rows, even `DIRECTIONS_MIN` directions take minutes and an HNSW index is faster. */
 const REDUCED_ROWS_MAX = 200_000;
-/** Below this measured recall an approximate graph is thrown away and searched exactly. */
+/** Below this measured recall, an exact search replaces an approximate graph (not for Manhattan). */
 const RECALL_MIN = 0.9;
 const RECALL_QUERIES = 200;
 const SHARDS_MAX = 4;
-/** An index over fewer rows than this gains nothing from being split. */
+/** An index over fewer rows gains nothing from a split into shards. */
 const SHARD_ROWS_MIN = 2_000;
 
 export interface KnnOptions extends RunOptions {
@@ -33,20 +33,20 @@ export interface KnnOptions extends RunOptions {
   readonly seed: number;
   readonly method?: 'auto' | 'exact' | 'reduced' | 'hnsw';
   /**
-   * D x r: directions that hold most of the rows' inner products, such as principal axes. Given these, rows that are
-   * too many to be compared in full are compared along them.
+   * D x r: directions that hold most of the rows' inner products, such as principal axes. If there are too
+   * many rows to compare in all dimensions, they are compared along these directions.
    */
   readonly directions?: Matrix | undefined;
   readonly threads?: number;
-  /** Links per node. */
+  /** Links per node of the HNSW index (M in Malkov and Yashunin 2018). */
   readonly m?: number;
   readonly efConstruction?: number;
   readonly efSearch?: number;
 }
 
 /**
- * Along how many principal directions n x D rows are best compared; null where all D are as well, or where an index
- * is faster.
+ * The number of principal directions along which to compare n x D rows; null if all D dimensions are as fast,
+ * or an HNSW index is faster.
  */
 export function directionsFor(rows: number, cols: number): number | null {
   if (rows * rows * cols <= PRODUCTS_MAX || rows > REDUCED_ROWS_MAX) return null;
@@ -56,10 +56,13 @@ export function directionsFor(rows: number, cols: number): number | null {
 }
 
 /**
- * The k nearest neighbours of every row of x (n x D) among the others, in worker threads. Rows are told apart
- * by index: an exact duplicate is a neighbour like any other. k shrinks to n - 1. The approximate index has no
- * Manhattan distance: it finds Euclidean neighbours, whose recall is measured against the true Manhattan ones.
- * @throws INVALID_ARGUMENT for k below 1, fewer than two rows or `reduced` without directions, ABORTED
+ * Finds the k nearest neighbours of every row of x (n x D) among the other rows, in worker threads. A row is
+ * excluded from its own neighbours by its index, so an exact duplicate is a neighbour like any other. If n <=
+ * k, the graph has n - 1 neighbours per row. The HNSW index (Malkov and Yashunin 2018) has no Manhattan
+ * distance: it finds Euclidean neighbours, and their recall is measured against the true Manhattan
+ * neighbours.
+ * @throws INVALID_ARGUMENT for k below 1, fewer than two rows, or `reduced` without directions
+ * @throws ABORTED when the signal fires
  */
 export async function buildKnnGraph(x: Matrix, options: KnnOptions): Promise<KnnGraph> {
   if (!Number.isSafeInteger(options.k) || options.k < 1) {
@@ -80,12 +83,12 @@ export async function buildKnnGraph(x: Matrix, options: KnnOptions): Promise<Knn
       options.log?.('warn', `${reached}: searching exactly instead`);
       return exactGraph(shared, settings);
     }
-    options.log?.('warn', `${reached}: Euclidean neighbours stand in for Manhattan ones`);
+    options.log?.('warn', `${reached}: Euclidean neighbours are used instead of Manhattan ones`);
   }
   return { rows: x.rows, k: settings.k, neighbors, method, recall };
 }
 
-/** How neighbours are found: as asked, or by what n x D rows take. */
+/** The method that finds the neighbours: the requested one, or with `auto` the fastest for n x D rows. */
 export function methodFor(
   { rows, cols }: Pick<Matrix, 'rows' | 'cols'>,
   options: Pick<KnnOptions, 'method' | 'distance' | 'directions'>,
@@ -97,7 +100,9 @@ export function methodFor(
   return directions === undefined ? 'hnsw' : 'reduced';
 }
 
-/** Exact search of what the directions keep: of inner products for cosine and dot, of differences for Euclid. */
+/**
+ * Exact search in the coordinates along the directions: by inner product (cosine, dot) or Euclidean distance.
+ */
 async function reducedNeighbors(x: Matrix, options: KnnOptions): Promise<Int32Array> {
   const { distance, directions } = options;
   if (directions === undefined) {
@@ -138,7 +143,7 @@ function asShard(value: unknown): HnswShard {
   throw new TldrError('INTERNAL', 'a neighbour shard came back without its arrays');
 }
 
-/** Each shard's lists are sorted: a merge per row. */
+/** Merges the sorted lists of all shards, row by row. */
 function mergeShards(shards: readonly HnswShard[], rows: number, k: number): Int32Array {
   const merged = new Int32Array(rows * k).fill(-1);
   const heads = new Int32Array(shards.length);
@@ -162,7 +167,7 @@ function mergeShards(shards: readonly HnswShard[], rows: number, k: number): Int
 async function measureRecall(x: Matrix, neighbors: Int32Array, options: KnnOptions): Promise<number> {
   const { k, seed } = options;
   const rows = new Rng(seed).permutation(x.rows).subarray(0, RECALL_QUERIES);
-  // One more than k, since here each query finds itself.
+  // One more than k, because each query finds itself as well.
   const truth = await exactTopK(x, gatherRows(x, rows), { ...options, k: k + 1, onProgress: undefined });
   let found = 0;
   let wanted = 0;

@@ -3,31 +3,38 @@ import { columnMeans, row, rowsPerBlock, subtractFromRowsInPlace, type Matrix } 
 import { createNativeMatmul } from '../encoder/native-matmul.js';
 import { TopK } from './top-k.js';
 
-/** One exact search; base and queries may lie in shared memory. */
+/** The input of an exact search; base and queries may lie in shared memory. */
 export interface ExactTask {
   readonly base: Matrix;
   readonly queries: Matrix;
   readonly k: number;
   readonly distance: Distance;
-  /** The queries are the base: leave row i out of the answer of query i. */
+  /** The queries are the base, and row i is no neighbour of query i. */
   readonly excludeSelf: boolean;
   readonly threads: number;
 }
 
 export interface ExactControl {
   readonly throwIfStopped: () => void;
-  /** Called with the share that is done, 0 to 1. */
+  /** Receives the share of the work that is done, 0 to 1. */
   readonly onProgress: (share: number) => void;
 }
 
 const QUERY_BLOCK_ROWS = 1024;
-/** Sums of absolute differences have no native product: smaller blocks, to be stopped within a second. */
+/**
+ * Manhattan distances have no native product. With small blocks, the search can still stop within a second.
+ */
 const MANHATTAN_QUERY_BLOCK_ROWS = 64;
 const BASE_BLOCK_ROWS = 8192;
-/** Of a block of the base: larger than those of queries, each of which is prepared again for every block of the base. */
+/**
+ * Values in a block of the base. It is large because all query blocks are prepared again for each base block.
+ */
 const BASE_BLOCK_VALUES = 2 ** 25;
 
-/** Similarities of a block of queries to a block of the base, row-major; larger is nearer. Valid until the next call. */
+/**
+ * Computes the similarities of a block of queries to a block of the base, row-major; larger is nearer. A
+ * result is valid until the next call.
+ */
 interface Comparison {
   readonly queryBlockRows: number;
   compare(queries: Matrix, base: Matrix): Promise<Float32Array | Float64Array>;
@@ -79,8 +86,9 @@ async function productComparison(euclid: boolean, threads: number): Promise<Comp
 }
 
 /**
- * Copies of blocks, prepared for comparing: unit rows for cosine; for Euclid the base's mean taken off, which moves
- * no distance and keeps 2 a.b - |b|^2 from cancelling where the data lie far from the origin.
+ * Returns a function that copies a block and prepares it for comparison. For cosine, rows are normalised. For
+ * Euclid, the base's mean is subtracted: distances stay the same, and 2 a.b - |b|^2 loses no digits to
+ * cancellation if the data lie far from the origin.
  */
 function blocksFor(
   base: Matrix,
@@ -98,8 +106,8 @@ function blocksFor(
 }
 
 /**
- * The k nearest rows of the base for every query, in this thread: m x k row indices, nearest first, -1 where the
- * base has fewer; ties go to the lower index.
+ * Finds the k nearest rows of the base for every query, in this thread: m x k row indices, nearest first, -1
+ * if the base has fewer rows. If two rows tie, the lower index comes first.
  */
 export async function exactSearch(task: ExactTask, control: ExactControl): Promise<Int32Array> {
   const { base, queries, k, distance, excludeSelf, threads } = task;
@@ -110,11 +118,11 @@ export async function exactSearch(task: ExactTask, control: ExactControl): Promi
   const block = blocksFor(base, distance);
   const queryBlockRows = rowsPerBlock(queries.cols, comparison.queryBlockRows);
   const baseBlockRows = rowsPerBlock(base.cols, BASE_BLOCK_ROWS, BASE_BLOCK_VALUES);
-  // Filled again for every block: a large graph would otherwise leave gigabytes to the garbage collector.
+  // Reused for every block: for a large graph, new buffers would leave gigabytes to the garbage collector.
   const baseBuffer = new Float32Array(Math.min(baseBlockRows, base.rows) * base.cols);
   const queryBuffer = new Float32Array(Math.min(queryBlockRows, queries.rows) * queries.cols);
   const best = Array.from({ length: queries.rows }, () => new TopK(k));
-  // The base outside: its blocks are the larger ones, and each is prepared once.
+  // The base is the outer loop: its blocks are larger, and each is prepared only once.
   for (let b = 0; b < base.rows; b += baseBlockRows) {
     const baseBlock = block(base, b, baseBuffer);
     for (let q = 0; q < queries.rows; q += queryBlockRows) {

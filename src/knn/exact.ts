@@ -8,15 +8,18 @@ import type { ExactTask } from './exact-search.js';
 export interface ExactOptions extends RunOptions {
   readonly k: number;
   readonly distance: Distance;
-  /** The queries are the base itself: row i is not its own neighbour. */
+  /** The queries are the base itself, and row i is not its own neighbour. */
   readonly excludeSelf?: boolean;
   readonly threads?: number;
 }
 
 /**
- * The k nearest rows of base (n x D) for every query (m x D) by comparing all, in a worker thread.
- * @returns m x k row indices, nearest first, -1 where the base has fewer; ties go to the lower index
- * @throws INVALID_ARGUMENT when the dimensions differ, ABORTED
+ * Finds the k nearest rows of base (n x D) for every query (m x D) by comparing all pairs, in a worker
+ * thread.
+ * @returns m x k row indices, nearest first, -1 if the base has fewer rows; of two that tie, the lower is
+ * first
+ * @throws INVALID_ARGUMENT when the dimensions differ
+ * @throws ABORTED when the signal fires
  */
 export async function exactTopK(base: Matrix, queries: Matrix, options: ExactOptions): Promise<Int32Array> {
   if (base.cols !== queries.cols) {
@@ -38,6 +41,6 @@ export async function exactTopK(base: Matrix, queries: Matrix, options: ExactOpt
     signal,
     onProgress,
   });
-  if (!(found instanceof Int32Array)) throw new TldrError('INTERNAL', 'exact search gave no indices');
+  if (!(found instanceof Int32Array)) throw new TldrError('INTERNAL', 'the exact search returned no indices');
   return found;
 }

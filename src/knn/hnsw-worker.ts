@@ -5,7 +5,10 @@ import { normalizeRowsInPlace, type Distance } from '../core/distance.js';
 import { matrix, row, type Matrix } from '../core/matrix.js';
 import { errorMessage, throwIfStopped, workerTask } from '../core/worker-task.js';
 
-/** One shard of an approximate graph: rows `start` to `end` are indexed, all rows are queried. */
+/**
+ * One shard of an approximate graph: an HNSW index (Malkov and Yashunin 2018) over rows `start` to `end`,
+ * which is searched for the neighbours of all rows.
+ */
 export interface HnswTask {
   readonly x: Matrix;
   readonly start: number;
@@ -18,7 +21,7 @@ export interface HnswTask {
   readonly seed: number;
 }
 
-/** Per row the k nearest of this shard and their distances; -1 where there are fewer. */
+/** For each row, its k nearest rows of this shard and their distances; -1 if there are fewer. */
 export interface HnswShard {
   readonly neighbors: Int32Array;
   readonly distances: Float32Array;
@@ -26,7 +29,7 @@ export interface HnswShard {
 
 const PROGRESS_ROWS = 256;
 
-/** Row i as the library takes it, of unit length for cosine; a copy of all unit rows would be as large as x. */
+/** Row i for hnswlib, normalised for cosine. Normalising all rows at once would need a copy as large as x. */
 function vectorsOf(x: Matrix, distance: Distance): (i: number) => number[] {
   const copy = matrix(1, x.cols);
   return (i) => {
@@ -61,7 +64,7 @@ function buildShard(task: HnswTask, hnsw: typeof Hnsw): HnswShard {
     const found = index.searchKnn(vectorAt(i), wanted);
     let at = i * k;
     found.neighbors.forEach((neighbor, rank) => {
-      // Self is known by its index: with duplicates or inner products it need not come first.
+      // Row i excludes itself by index: with duplicates or inner products it need not come first.
       if (neighbor === i || at === (i + 1) * k) return;
       neighbors[at] = neighbor;
       distances[at] = found.distances[rank]!;

@@ -1,6 +1,6 @@
 /**
- * Keeps the k best candidates of one query while similarities come in, in a binary heap with the worst on top.
- * Among equal similarities the lower index wins, so that results do not depend on the order of blocks.
+ * Keeps the k nearest rows of one query in a binary heap with the worst row on top. If two rows are equally
+ * similar, the lower index wins. Results therefore do not depend on the order of the blocks.
  */
 export class TopK {
   readonly #similarities: Float64Array;
@@ -12,18 +12,18 @@ export class TopK {
     this.#indices = new Int32Array(k);
   }
 
-  /** Similarity that a candidate must reach to be looked at. */
+  /** The similarity that a row must reach to be among the k nearest so far. */
   get threshold(): number {
     return this.#size < this.k ? -Infinity : this.#similarities[0]!;
   }
 
-  /** Offers a candidate; larger similarity is nearer. */
+  /** Keeps a row if it is among the k nearest so far; larger similarity is nearer. */
   push(index: number, similarity: number): void {
     if (this.#size < this.k) this.#rise(this.#size++, index, similarity);
     else if (this.k > 0 && !this.#isWorse(index, similarity, 0)) this.#sink(index, similarity);
   }
 
-  /** Writes indices nearest first, -1 where there are fewer than k, and starts afresh. */
+  /** Writes the k indices, nearest first, -1 if there are fewer, and empties the heap. */
   drain(into: Int32Array, offset: number): void {
     into.fill(-1, offset, offset + this.k);
     while (this.#size > 0) {
@@ -33,13 +33,13 @@ export class TopK {
     }
   }
 
-  /** Whether a candidate is worse than the one at a place of the heap. */
+  /** Whether a row is worse than the row at position `at` of the heap. */
   #isWorse(index: number, similarity: number, at: number): boolean {
     const other = this.#similarities[at]!;
     return similarity < other || (similarity === other && index > this.#indices[at]!);
   }
 
-  /** Puts a candidate where it belongs between the last place and the top. */
+  /** Inserts a row at the last position and moves it up to its place in the heap. */
   #rise(last: number, index: number, similarity: number): void {
     let i = last;
     while (i > 0) {
@@ -52,7 +52,7 @@ export class TopK {
     this.#indices[i] = index;
   }
 
-  /** Puts a candidate where it belongs below the top, which it replaces. */
+  /** Replaces the top by a row and moves that row down to its place in the heap. */
   #sink(index: number, similarity: number): void {
     let i = 0;
     for (let child = 1; child < this.#size; child = 2 * i + 1) {
