@@ -1,6 +1,6 @@
 import { Rng } from '../core/rng.js';
 
-/** The part of a neighbour graph that training reads: rows x k indices, -1 where there is none. */
+/** The part of a neighbour graph that training reads: rows x k indices, -1 if there are fewer. */
 export interface Neighbors {
   readonly rows: number;
   readonly k: number;
@@ -8,8 +8,8 @@ export interface Neighbors {
 }
 
 /**
- * A generator for one step (or epoch) of a run. Deriving it from seed and counter instead of carrying it along
- * makes a resumed run draw exactly what an uninterrupted one does.
+ * A generator for one step (or epoch) of a run. It depends on the seed and the counter only, so a resumed run
+ * draws the same numbers as an uninterrupted run.
  */
 export function rngFor(seed: number, stream: number, counter: number): Rng {
   return new Rng(
@@ -22,8 +22,9 @@ const PERMUTATION_STREAM = 1;
 const STEP_STREAM = 2;
 
 /**
- * Row indices of one Barlow Twins step: `batchSize` anchors of the epoch's permutation, then one neighbour of
- * each, drawn uniformly from its k; a row without neighbours is paired with itself.
+ * Returns a function that gives the row indices of a Barlow Twins step: `batchSize` anchors from the epoch's
+ * permutation, then one neighbour of each anchor, drawn uniformly from its k neighbours as in TLDR
+ * (Kalantidis et al. 2022). A row without neighbours is paired with itself.
  */
 export function pairBatches(
   graph: Neighbors,
@@ -52,8 +53,8 @@ export function pairBatches(
 }
 
 /**
- * Row indices of one neighbourhood step: random anchors, each followed by `neighborsPerAnchor` of its
- * neighbours, all distinct, until `batchSize` rows (at most the sample) are together.
+ * Row indices of one step of neighbourhood-kl: random anchors, each followed by `neighborsPerAnchor` random
+ * neighbours. The batch has `batchSize` distinct rows, or the whole sample if that is smaller.
  */
 export function neighborhoodBatch(
   graph: Neighbors,

@@ -2,10 +2,10 @@ import type { Distance } from '../core/distance.js';
 import type { Ops } from './ops.js';
 
 /**
- * Barlow Twins (Zbontar et al. 2021, equation 1) on two stacked views p [2B, P]:
- * s (sum_i (1 - C_ii)^2 + lambda sum_{i != j} C_ij^2), C = z1^T z2 / B, z batch-normalised per view.
- * Written as s (lambda sum_ij C_ij^2 + sum_i ((1 - C_ii)^2 - lambda C_ii^2)), with C_ii from the rows directly,
- * so that no P x P mask is needed.
+ * Barlow Twins (Zbontar et al. 2021, equation 1) on two stacked views p [2B, P]: s (sum_i (1 - C_ii)^2 +
+ * lambda sum_{i != j} C_ij^2), C = z1^T z2 / B, z batch-normalised per view. Written as s (lambda sum_ij
+ * C_ij^2 + sum_i ((1 - C_ii)^2 - lambda C_ii^2)), with C_ii computed directly from the rows, it needs no P x
+ * P mask.
  */
 export function barlowTwins<T>(ops: Ops<T>, p: T, settings: { lambda: number; scale: number }): T {
   const { lambda, scale } = settings;
@@ -19,8 +19,9 @@ export function barlowTwins<T>(ops: Ops<T>, p: T, settings: { lambda: number; sc
 }
 
 /**
- * Pairwise similarity of rows x [n, d] times `scale`, up to a constant per row, which a softmax does not see: inner
- * product for cosine (of unit rows) and dot, minus the squared Euclidean distance else.
+ * Pairwise similarities [n, n] of the rows x [n, d], times `scale`: the inner product for cosine (of unit
+ * rows) and dot, otherwise the negative squared Euclidean distance plus a constant per row, which a softmax
+ * cancels.
  */
 function similarity<T>(ops: Ops<T>, x: T, { distance, scale }: { distance: Distance; scale: number }): T {
   const rows = distance === 'cosine' ? ops.normalizeRows(x) : x;
@@ -32,9 +33,10 @@ function similarity<T>(ops: Ops<T>, x: T, { distance, scale }: { distance: Dista
 }
 
 /**
- * Mean over rows of KL(softmax(S / tau) || softmax(R / tau)): S the similarities of the original rows
- * y [n, inputDim], R those of the encoded rows z [n, outputDim] under `compactDistance` (the same by default), each
- * row without itself.
+ * Mean over rows of KL(softmax(S / tau) || softmax(R / tau)), the objective of stochastic neighbour embedding
+ * (Hinton and Roweis 2002) with one temperature for all rows. S are the similarities of the original rows y
+ * [n, inputDim], R those of the encoded rows z [n, outputDim] under `compactDistance` (by default the same
+ * distance). Each row's similarity to itself is left out.
  */
 export function neighbourhoodKl<T>(
   ops: Ops<T>,

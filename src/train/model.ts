@@ -6,8 +6,9 @@ import type { Rng } from '../core/rng.js';
 import { EPSILON, type Ops, type ParameterSpec } from './ops.js';
 
 /**
- * `linear`, `flinear-L-H` or `mlp-L-H`: L hidden blocks of width H, then a linear layer. `residual-H`: a linear
- * map plus one hidden layer of width H beside it, x W + relu(x A + a) V, which starts as the linear map alone.
+ * `linear`, `flinear-L-H` or `mlp-L-H` (TLDR, Kalantidis et al. 2022): L hidden blocks of width H, then a
+ * linear layer. `residual-H`: a linear map plus a hidden layer of width H, x W + relu(x A + a) V. At the
+ * start of training, V is zero, so only the linear map has an effect.
  */
 export interface Architecture {
   readonly kind: 'none' | 'linear' | 'flinear' | 'mlp' | 'residual';
@@ -15,14 +16,17 @@ export interface Architecture {
   readonly hiddenWidth: number;
 }
 
-/** Small first weights let the hidden layer learn its directions instead of staying a random one (docs/research.md). */
+/**
+ * With small initial weights, the hidden layer learns its directions; with large ones it stays nearly random
+ * (docs/research.md).
+ */
 const HIDDEN_SCALE = 0.2;
-/** Rows that batch norm's statistics are taken over: more change nothing that float32 weights show. */
+/** Rows for batch norm's final statistics: more rows make no difference that float32 weights can hold. */
 const STATISTICS_ROWS_MAX = 20_000;
 const WIDTH_MAX = 65536;
 const LAYERS_MAX = 16;
 
-/** @throws INVALID_ARGUMENT for text that names no architecture, or one that is not among `kinds` */
+/** Reads an architecture's name. @throws INVALID_ARGUMENT when it names none of these kinds */
 export function parseArchitecture(text: string, kinds: readonly Architecture['kind'][]): Architecture {
   const match = /^(?:(none|linear|flinear|mlp)(?:-(\d+)-(\d+))?|(residual)-(\d+))$/.exec(text);
   const kind = kinds.find((name) => name === (match?.[1] ?? match?.[4]));
@@ -47,7 +51,10 @@ export function parseArchitecture(text: string, kinds: readonly Architecture['ki
   return { kind, hiddenLayers, hiddenWidth };
 }
 
-/** Encoder and projector as one list of parameters, in the order `encode` and `projectHead` consume them. */
+/**
+ * Encoder and projector as one list of parameters, in the order in which `forward` and `projectHead` read
+ * them.
+ */
 export interface Model {
   readonly encoder: Architecture;
   readonly projector: Architecture;
@@ -56,7 +63,7 @@ export interface Model {
   /** Columns that the hidden layer of a residual encoder reads: inputDim, or coordinates along fewer directions. */
   readonly hiddenInputDim: number;
   readonly parameters: readonly ParameterSpec[];
-  /** How many of `parameters` belong to the encoder. */
+  /** Number of the encoder's parameters; they come first in `parameters`. */
   readonly encoderParameters: number;
 }
 
@@ -101,9 +108,10 @@ export function createModel(
 }
 
 /**
- * Weights uniform in +-1/sqrt(fan-in) (LeCun et al. 1998), gamma 1, beta 0; `initialWeight` (inputDim x
- * outputDim) replaces the weight of a linear encoder or of a residual one's linear part. The hidden layer of a
- * residual encoder is normal, with small activations for rows of length `rowNorm`, and its output starts at zero.
+ * Initial values of all parameters. Weights are uniform in +-1/sqrt(fan-in), the default of PyTorch's linear
+ * layers; gamma is 1, beta 0. If `initialWeight` (inputDim x outputDim) is passed, the linear encoder, or the
+ * linear part of a residual encoder, starts from it. The hidden weights of a residual encoder are normal and
+ * give small activations for rows of length `rowNorm`; its hidden output starts at zero.
  */
 export function initialParameters(
   model: Model,
@@ -127,8 +135,9 @@ export function initialParameters(
 }
 
 /**
- * x [n, inputDim] to the encoder's output [n, outputDim], batch norm over each of `groups` views. The hidden layer of a
- * residual encoder reads `coordinates` [n, hiddenInputDim] where there are such.
+ * Encodes x [n, inputDim] as [n, outputDim], with batch norm over each of the `groups` views. If
+ * `coordinates` [n, hiddenInputDim] are passed, the hidden layer of a residual encoder reads them instead of
+ * x.
  */
 export function forward<T>(
   ops: Ops<T>,
@@ -145,7 +154,7 @@ export function forward<T>(
   return ops.add(ops.matmul(input.x, linear), ops.matmul(hidden, output));
 }
 
-/** The projector on top of z [n, outputDim]; z itself where there is none. */
+/** The projector's output for the encoder's output x [n, outputDim]; x itself if there is no projector. */
 export function projectHead<T>(
   ops: Ops<T>,
   model: Model,
@@ -176,11 +185,13 @@ function layers<T>(
 }
 
 /**
- * The trained encoder as plain layers: batch norm is replaced by its statistics over the sample (20,000 rows
- * of it at most), taken layer by layer, and folded into the weights; `flinear` folds further into one matrix.
- * `sample` is n x inputDim, prepared as in training; where `shift` (length inputDim) was taken off its rows, the first
- * bias takes it off every vector. A linear encoder has no bias and needs none: the shift moves all its outputs alike.
- * `directions` (inputDim x hiddenInputDim) are those whose coordinates the hidden layer read.
+ * The trained encoder as plain layers. Batch norm is replaced by its statistics over at most 20,000 rows of
+ * the sample, layer by layer, and folded into the weights. `flinear` is folded further, into one matrix.
+ *
+ * - `sample` (n x inputDim) is prepared as in training.
+ * - `shift` (length inputDim) was subtracted from the sample's rows. The first bias subtracts it from every
+ *   vector. A linear encoder has no bias and needs none, because the shift moves all its outputs alike.
+ * - `directions` (inputDim x hiddenInputDim) gave the coordinates that the hidden layer read.
  */
 export function foldEncoder(
   model: Model,
@@ -220,7 +231,7 @@ function foldBlocks(model: Model, parameters: readonly Float32Array[], sample: M
   return model.encoder.kind === 'flinear' ? [foldLinear(folded)] : folded;
 }
 
-/** The sample, or rows evenly spread over a large one. */
+/** The sample, or evenly spaced rows of a large sample. */
 function spacedRows(sample: Matrix): Matrix {
   if (sample.rows <= STATISTICS_ROWS_MAX) return sample;
   const every = sample.rows / STATISTICS_ROWS_MAX;
@@ -230,7 +241,7 @@ function spacedRows(sample: Matrix): Matrix {
   );
 }
 
-/** (x - shift) W + b as x W + (b - shift W); without a bias as it is. */
+/** (x - shift) W + b as x W + (b - shift W). A layer without bias stays as it is. */
 function foldShift(layer: EncoderLayer, shift: Float64Array): EncoderLayer {
   const { weight, bias } = layer;
   if (bias === null) return layer;
@@ -239,8 +250,8 @@ function foldShift(layer: EncoderLayer, shift: Float64Array): EncoderLayer {
 }
 
 /**
- * The linear part as relu(u) - relu(-u) = u, u = x W, so that a residual encoder becomes two plain layers:
- * relu(x [A, W, -W] + [a, 0, 0]) [V; I; -I].
+ * A residual encoder as two plain layers, relu(x [A, W, -W] + [a, 0, 0]) [V; I; -I]. The linear part passes
+ * the ReLU unchanged, because relu(u) - relu(-u) = u for u = x W.
  */
 function foldResidual(
   { inputDim, outputDim, hiddenInputDim, encoder: { hiddenWidth } }: Model,

@@ -46,7 +46,7 @@ function viewFeeds({ batchRows, widths }: StepDefinition, views: readonly Float3
   );
 }
 
-/** Loss and derivatives of a batch, without moving anything: what tests compare between engines. */
+/** Loss and derivatives of a batch, without an update. Tests compare them between engines. */
 export async function onnxGradients(
   definition: StepDefinition,
   parameters: readonly Float32Array[],
@@ -72,7 +72,10 @@ export async function onnxGradients(
   return { loss: value, gradients };
 }
 
-/** Runs steps natively with onnxruntime-node. `step` blocks its thread: meant for a worker thread. */
+/**
+ * Opens an executor that runs steps natively with onnxruntime-node. `step` blocks its thread, so use a
+ * worker.
+ */
 export async function createOnnxExecutor(options: ExecutorOptions): Promise<Executor> {
   const { definition, optimizer, initial, threads } = options;
   const session = await InferenceSession.create(traceStep(definition, optimizer), {
@@ -81,7 +84,8 @@ export async function createOnnxExecutor(options: ExecutorOptions): Promise<Exec
     executionMode: 'sequential',
     extra: { session: { intra_op: { allow_spinning: '0' } } },
   });
-  // Inputs and outputs must not alias, so values live in two sets of buffers that swap roles each step.
+  // Inputs and outputs must not share memory, so there are two sets of buffers that swap roles after each
+  // step.
   const names = definition.parameters.flatMap(({ shape }, i) => [
     { name: `p${i}`, shape, value: initial.parameters[i] },
     ...Array.from({ length: optimizer.slotsPerParameter }, (_, j) => ({

@@ -3,7 +3,7 @@ import type { OnnxNode, OnnxTensor, OnnxValue } from '../encoder/onnx-model.js';
 import { TldrError } from '../core/errors.js';
 import { EPSILON, MASK, NORM_EPSILON, type MatmulOptions, type Ops, type Shape } from './ops.js';
 
-/** ONNX's number for float32. */
+/** TensorProto.DataType of float32. */
 const FLOAT = 1;
 
 /** A value of the graph being traced: its name in the graph and its static shape. */
@@ -34,13 +34,13 @@ export class OnnxTracer implements Ops<Traced> {
   readonly #tensors = new Map<string, OnnxTensor>();
   readonly #inputs: OnnxValue[] = [];
   readonly #tape: TapeEntry[] = [];
-  /** Names of values that a derivative is wanted for, or that depend on such. */
+  /** Names of the trainable values and of all values that depend on them. */
   readonly #active = new Set<string>();
-  /** By size. */
+  /** Diagonal masks, by shape. */
   readonly #masks = new Map<string, Traced>();
   #count = 0;
 
-  /** A graph input; with `trainable`, derivatives with respect to it can be asked for. */
+  /** Adds a graph input. With `trainable`, `gradients` can return derivatives with respect to it. */
   input(name: string, shape: Shape, trainable = false): Traced {
     this.#inputs.push({ name, dims: shape });
     if (trainable) this.#active.add(name);
@@ -63,7 +63,7 @@ export class OnnxTracer implements Ops<Traced> {
     });
   }
 
-  /** d loss / d each of `wanted`, for a scalar loss traced before. */
+  /** Adds nodes for the derivatives of a traced scalar loss, and returns them in the order of `wanted`. */
   gradients(loss: Traced, wanted: readonly Traced[]): Traced[] {
     const derivatives = new Map<string, Traced>([[loss.name, this.constant(1)]]);
     for (const { output, inputs, backward } of this.#tape.toReversed()) {
@@ -213,7 +213,7 @@ export class OnnxTracer implements Ops<Traced> {
     return this.#record(this.#emit('Add', [a, this.#diagonalMask(a)], a.shape), [a], (dy) => [() => dy]);
   }
 
-  /** Fused derivative towards the student's logits: (softmax(student) - softmax(teacher)) / rows. */
+  /** The derivative with respect to the student's logits is (softmax(student) - softmax(teacher)) / rows. */
   meanKl(teacher: Traced, student: Traced): Traced {
     const { shape } = student;
     const perRow = this.constant(1 / (shape[0] ?? 1));
@@ -272,7 +272,7 @@ export class OnnxTracer implements Ops<Traced> {
     return [upper, lower];
   }
 
-  /** One for all tensors of a size. */
+  /** A tensor with MASK on the diagonal; all tensors of the same shape share it. */
   #diagonalMask(a: Traced): Traced {
     const key = a.shape.join('x');
     const known = this.#masks.get(key);

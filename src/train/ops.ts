@@ -4,13 +4,13 @@ export type Shape = readonly number[];
 export interface MatmulOptions {
   readonly transposeA?: boolean;
   readonly transposeB?: boolean;
-  /** Factor on the product. */
+  /** The product is multiplied by it. */
   readonly scale?: number;
 }
 
 /**
- * The tensor operations that model, losses and optimisers are written in; T is an engine's tensor.
- * Tensors are 2-d unless said otherwise. Binary operations broadcast b against a: b has a's shape, or is a
+ * The tensor operations in which the model, losses and optimisers are written; T is an engine's tensor type.
+ * Tensors are 2-d unless a comment says otherwise. In binary operations, b has a's shape or is broadcast: a
  * row [1, n], a column [m, 1] or a scalar.
  */
 export interface Ops<T> {
@@ -34,8 +34,8 @@ export interface Ops<T> {
   /** -1e9 added on the diagonal of a square tensor. */
   maskDiagonal(a: T): T;
   /**
-   * Mean over rows of KL(softmax(teacher) || softmax(student)): a scalar. No derivative flows to the teacher, which
-   * does not depend on parameters.
+   * Mean over rows of KL(softmax(teacher) || softmax(student)): a scalar. It has no derivative with respect
+   * to the teacher, which must not depend on parameters.
    */
   meanKl(teacher: T, student: T): T;
   /** Sum of squares of everything: a scalar. */
@@ -53,17 +53,20 @@ export const EPSILON = 1e-5;
 export const NORM_EPSILON = 1e-12;
 export const MASK = -1e9;
 
-/** What a parameter is: only weights have weight decay and layer-wise rates. */
+/** The role of a parameter: only `weight` and `hidden` have weight decay and layer-wise rates. */
 export type ParameterKind = 'weight' | 'hidden' | 'gamma' | 'beta';
 
-/** A trainable tensor. Its kind is said, not guessed from its shape: a layer that takes one value has a 1 x n weight. */
+/** A trainable tensor. `kind` cannot be derived from the shape: a layer with one input has a 1 x n weight. */
 export interface ParameterSpec {
   readonly name: string;
   readonly kind: ParameterKind;
   readonly shape: Shape;
 }
 
-/** One training step's mathematics: parameters and the loss of a batch, whose rows come in one view or several. */
+/**
+ * The mathematics of a training step: its parameters, and the loss of a batch with one or more views of its
+ * rows.
+ */
 export interface StepDefinition {
   readonly parameters: readonly ParameterSpec[];
   readonly batchRows: number;
@@ -72,10 +75,10 @@ export interface StepDefinition {
   loss<T>(ops: Ops<T>, parameters: readonly T[], views: readonly T[]): T;
 }
 
-/** What an optimiser keeps per parameter and how it moves it; pure, written in `Ops`. */
+/** An optimiser: the state (slots) that it keeps per parameter, and its update, a pure function in `Ops`. */
 export interface Optimizer {
   readonly slotsPerParameter: number;
-  /** Scalars of this step, `step` counted from 1. */
+  /** The scalars that `update` needs in this step; steps count from 1. */
   scalars(learningRate: number, step: number): readonly number[];
   update<T>(
     ops: Ops<T>,
@@ -89,23 +92,23 @@ export interface Optimizer {
   ): { readonly parameter: T; readonly slots: readonly T[] };
 }
 
-/** Parameter values and, per parameter, the optimiser's slots: plain arrays of the parameters' sizes. */
+/** The values of all parameters and, for each, the optimiser's slots, which have the parameter's size. */
 export interface StepValues {
   readonly parameters: readonly Float32Array[];
   readonly slots: readonly (readonly Float32Array[])[];
 }
 
-/** Runs steps of one definition; owns its values between steps. */
+/** Runs the steps of one definition and holds its values between steps. */
 export interface Executor {
   readonly engine: string;
-  /** One step on a batch's views, each batchRows x its width, row-major. @returns the loss before the step */
+  /** Runs a step on a batch's views (batchRows x width, row-major). @returns the loss before the update */
   step(views: readonly Float32Array[], learningRate: number, stepNumber: number): Promise<number>;
   /** A copy of the current values. */
   values(): Promise<StepValues>;
   close(): Promise<void>;
 }
 
-/** Makes an executor that starts from `initial`. */
+/** Options of an executor that starts from `initial`. */
 export interface ExecutorOptions {
   readonly definition: StepDefinition;
   readonly optimizer: Optimizer;

@@ -1,8 +1,8 @@
 import type { Ops, Optimizer, ParameterKind } from './ops.js';
 
 /**
- * Kingma and Ba 2015, algorithm 1; weights of a hidden branch decay beside it (Loshchilov and Hutter 2019,
- * algorithm 2), which keeps the branch from learning the sample by heart.
+ * Adam (Kingma and Ba 2015, algorithm 1). The weights of a hidden layer also have decoupled weight decay
+ * (Loshchilov and Hutter 2019, algorithm 2), so that the layer does not overfit the sample.
  */
 export function adam(
   settings: { beta1?: number; beta2?: number; epsilon?: number; hiddenDecay?: number } = {},
@@ -31,9 +31,10 @@ export function adam(
 }
 
 /**
- * Layer-wise adaptive rates (You, Gitman and Ginsburg 2017) with momentum, as used by Barlow Twins: weight
- * decay and the layer-wise factor leave biases and batch-norm parameters alone. A weight or gradient of norm zero has
- * factor 1, as in the public implementation of Barlow Twins: a factor of 0 would hold zero weights at zero for good.
+ * LARS, layer-wise adaptive rates with momentum (You, Gitman and Ginsburg 2017), as Barlow Twins uses it:
+ * biases and batch-norm parameters have neither weight decay nor a layer-wise factor. If the norm of a weight
+ * or gradient is zero, the factor is 1, as in the public implementation of Barlow Twins. With a factor of 0,
+ * zero weights would stay zero.
  */
 export function lars(settings: { momentum?: number; eta?: number; weightDecay?: number } = {}): Optimizer {
   const { momentum = 0.9, eta = 0.001, weightDecay = 1e-6 } = settings;
@@ -61,13 +62,13 @@ export function lars(settings: { momentum?: number; eta?: number; weightDecay?: 
   };
 }
 
-/** eta |parameter| / |step|, and 1 where either norm is zero, without a branch. */
+/** eta |parameter| / |step|, or 1 if either norm is zero, computed without a branch. */
 function layerFactor<T>(ops: Ops<T>, { parameter, step, eta }: { parameter: T; step: T; eta: number }): T {
   const size = (x: T): T => ops.sqrt(ops.sumSquares(x));
   const [weightNorm, stepNorm] = [size(parameter), size(step)];
   const both = ops.mul(ops.sign(weightNorm), ops.sign(stepNorm));
   const otherwise = ops.sub(ops.constant(1), both);
-  // Where a norm is zero, `otherwise` keeps the quotient finite and `both` takes it out.
+  // If a norm is zero, `otherwise` keeps the quotient finite and `both` sets it to zero.
   const factor = ops.div(ops.scale(weightNorm, eta), ops.add(stepNorm, otherwise));
   return ops.add(ops.mul(factor, both), otherwise);
 }
@@ -79,7 +80,8 @@ function pair<T>(values: readonly T[]): readonly [T, T] {
 }
 
 /**
- * Linear warm-up from zero, then a cosine from `peak` down to `peak * floor`.
+ * The learning rate of a step: a linear warm-up to `peak`, then a cosine down to `peak * floor` (Loshchilov
+ * and Hutter 2017).
  * @param step counted from 0
  */
 export function learningRateAt(

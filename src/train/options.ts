@@ -9,9 +9,9 @@ export type EngineName = 'onnx' | 'tfjs';
 /** Everything that decides what a training run computes. */
 export interface TrainSettings {
   readonly loss: LossName;
-  /** `linear`, `flinear-L-H`, `mlp-L-H` */
+  /** `linear`, `flinear-L-H`, `mlp-L-H` or `residual-H` (`Architecture`). */
   readonly encoder: string;
-  /** `none`, `mlp-L-H`; only Barlow Twins uses it. */
+  /** `none` or `mlp-L-H`; only barlow-twins uses it. */
   readonly projector: string;
   readonly optimizer: OptimizerName;
   /** Peak learning rate. */
@@ -20,15 +20,15 @@ export interface TrainSettings {
   readonly warmUpShare: number;
   /** Last learning rate as a share of the peak. */
   readonly learningRateFloor: number;
-  /** Passes over the sample (barlow-twins), or null when `steps` counts. */
+  /** Passes over the sample, or null if `steps` decides. */
   readonly epochs: number | null;
-  /** Number of steps, or null when `epochs` counts. */
+  /** Number of steps, or null if `epochs` decides. */
   readonly steps: number | null;
   /** Pairs per step (barlow-twins) or rows per step (neighbourhood-kl); shrinks to the sample. */
   readonly batchSize: number;
-  /** Neighbours a positive is drawn from; shrinks to the sample. */
+  /** Nearest neighbours of a row from which its partners are drawn; shrinks to the sample. */
   readonly nNeighbors: number;
-  /** Neighbours drawn per anchor and step (neighbourhood-kl). */
+  /** Neighbours drawn for each anchor in a step (neighbourhood-kl). */
   readonly neighborsPerAnchor: number;
   /** Weight of the off-diagonal terms (barlow-twins). */
   readonly lambda: number;
@@ -42,7 +42,7 @@ export interface TrainSettings {
 const REFERENCE_RATE = 0.2;
 const REFERENCE_WARM_UP_EPOCHS = 10;
 
-/** The published method's reference settings (Kalantidis et al. 2022 and its public implementation). */
+/** The reference settings of TLDR (Kalantidis et al. 2022 and its public implementation). */
 export const REFERENCE: TrainSettings = {
   loss: 'barlow-twins',
   encoder: 'linear',
@@ -61,7 +61,7 @@ export const REFERENCE: TrainSettings = {
   perplexity: 5,
 };
 
-/** The reference settings for another batch size or length: rate and warm-up follow their published rules. */
+/** The reference settings for another batch size and length, with rate and warm-up by the published rules. */
 export function referenceSettings(given: {
   readonly batchSize: number;
   readonly epochs: number;
@@ -77,8 +77,8 @@ export function referenceSettings(given: {
 }
 
 /**
- * The fidelity objective. Drawing positives from 100 neighbours instead of 10 is what gained most; the sweep is in
- * docs/benchmarks/defaults.md (`npm run bench:defaults`).
+ * Settings for fidelity. The largest gain came from drawing neighbours from the nearest 100 instead of 10;
+ * the sweep is in docs/benchmarks/defaults.md (`npm run bench:defaults`).
  */
 const NEIGHBOURHOOD_KL: TrainSettings = {
   ...REFERENCE,
@@ -94,27 +94,27 @@ const NEIGHBOURHOOD_KL: TrainSettings = {
   neighborsPerAnchor: 10,
 };
 
-/** The settings a loss starts from. */
+/** The default settings of a loss. */
 export function defaultSettings(loss: LossName): TrainSettings {
   return loss === 'barlow-twins' ? REFERENCE : NEIGHBOURHOOD_KL;
 }
 
-/** A training run: settings that differ from the loss's defaults, and where it starts. */
+/** Options of a training run: settings that differ from the loss's defaults, and the start. */
 export interface TldrOptions extends Partial<TrainSettings> {
   readonly outputDim: number;
   readonly distance: Distance;
-  /** Distance that neighbourhood-kl compares encoded rows by; where absent the same. */
+  /** Distance by which neighbourhood-kl compares encoded rows; by default the same as `distance`. */
   readonly compactDistance?: Distance;
   readonly seed: number;
   readonly engine?: EngineName;
   /** Threads of the native engine. */
   readonly threads?: number;
-  /** D x d start of a linear encoder, for example from PCA; random where absent. */
+  /** Initial weight, D x d, of a linear encoder or of a residual encoder's linear part; by default random. */
   readonly initialWeight?: Matrix;
   /**
-   * D x r: directions that hold nearly all of the rows' inner products, such as principal axes. Given these,
-   * neighbourhood-kl compares rows along them, and the hidden layer of a residual encoder reads coordinates along
-   * them: with r far below D a step costs a fraction.
+   * D x r: directions that hold nearly all of the rows' inner products, such as principal axes.
+   * neighbourhood-kl then compares rows along these directions, and the hidden layer of a residual encoder
+   * reads coordinates along them. With r far below D, a step costs a fraction.
    */
   readonly directions?: Matrix;
 }

@@ -25,36 +25,38 @@ import { checkSettings, defaultSettings, type TldrOptions, type TrainSettings } 
 
 const INITIAL_STREAM = 0;
 
-/** What the loop asks its surroundings. */
+/** What the caller gives the training loop: a log, callbacks, and a state to resume from. */
 export interface TrainControl {
   readonly log?: Log;
   readonly onProgress?: (progress: Progress, loss: number) => void;
-  /** Asked between steps; true ends the run early with its state. */
+  /** Called between steps. If it returns true, the run ends early and returns its state. */
   readonly shouldStop?: () => boolean | Promise<boolean>;
   readonly resume?: TrainState | undefined;
 }
 
 export interface TrainOutcome {
-  /** Without layers unless `finished`: folding takes a pass over the sample, and half a run is no encoder. */
+  /**
+   * Has no layers unless `finished`: a partial run is no encoder, and folding takes a pass over the sample.
+   */
   readonly network: EncoderNetwork;
   readonly state: TrainState;
-  /** False when `shouldStop` ended it before the last step. */
+  /** False if `shouldStop` ended the run before the last step. */
   readonly finished: boolean;
   readonly totalSteps: number;
   readonly secondsPerStep: number;
   readonly engine: string;
-  /** Temperature used by neighbourhood-kl, else null. */
+  /** The temperature of neighbourhood-kl; null for other losses. */
   readonly tau: number | null;
 }
 
-/** A run laid out: everything fixed before the first step. */
+/** Everything about a run that is fixed before its first step. */
 interface RunPlan {
   readonly settings: TrainSettings;
   readonly model: Model;
   readonly definition: StepDefinition;
   readonly optimizer: Optimizer;
   readonly totalSteps: number;
-  /** What a batch is gathered from, in the order of the definition's widths. */
+  /** The matrices from which a batch's rows are gathered, in the order of the definition's widths. */
   readonly views: readonly Matrix[];
   readonly batchAt: (step: number) => Int32Array;
   readonly tau: number | null;
@@ -63,9 +65,10 @@ interface RunPlan {
 }
 
 /**
- * Trains on x (n x D) in this thread, from the start or from a state.
- * @throws INVALID_ARGUMENT for settings out of range, MISMATCH when the state belongs to another run,
- * INVALID_DATA when the loss stops being a number
+ * Trains an encoder on x (n x D) in this thread, from the start or from a saved state.
+ * @throws INVALID_ARGUMENT for settings out of range
+ * @throws MISMATCH when the state belongs to another run
+ * @throws INVALID_DATA when the loss or a weight stops being finite
  */
 export async function runTraining(
   x: Matrix,
@@ -80,7 +83,7 @@ export async function runTraining(
   });
   const { sample, shift } = prepareSample(x, options.distance);
   checkAgainstSample(sample, options);
-  // Barlow Twins compares no rows.
+  // Barlow Twins does not compare rows, so it needs no directions.
   const directions = settings.loss === 'neighbourhood-kl' ? options.directions : undefined;
   const plan = planRun(await viewsOf(sample, directions, options.threads), graph, { options, settings });
   const fingerprint = runFingerprint(sample, graph, { options, settings });
@@ -88,7 +91,7 @@ export async function runTraining(
   if (resume !== undefined && resume.fingerprint !== fingerprint) {
     throw new TldrError(
       'MISMATCH',
-      'this checkpoint belongs to another run: sample or settings differ from it',
+      'this checkpoint belongs to another run: its sample or its settings differ',
       {
         expected: fingerprint,
         got: resume.fingerprint,
@@ -127,7 +130,7 @@ export async function runTraining(
   }
 }
 
-/** The loss of the last step is that before its update, so the update itself is looked at, too. */
+/** Checks the weights. The last step's loss is from before its update, so it does not cover that update. */
 function checkFinite(values: readonly Float32Array[], { learningRate }: TrainSettings): void {
   if (values.every((list) => list.every(Number.isFinite))) return;
   throw new TldrError(
@@ -136,7 +139,7 @@ function checkFinite(values: readonly Float32Array[], { learningRate }: TrainSet
   );
 }
 
-/** Options over the loss's defaults, checked. */
+/** The loss's default settings, overridden by the options, and checked. @throws INVALID_ARGUMENT */
 export function resolveSettings(options: Partial<TrainSettings>): TrainSettings {
   const defaults = defaultSettings(options.loss ?? 'neighbourhood-kl');
   const given = Object.fromEntries(
@@ -208,7 +211,7 @@ function neighbourhoodPlan(
   },
 ): RunPlan {
   const { options, settings, optimizer, rowNorm } = run;
-  // The projector has no part in this loss: lay the model out without it.
+  // This loss does not use the projector, so the model has none.
   const dims = {
     inputDim: sample.cols,
     outputDim: options.outputDim,
@@ -219,7 +222,7 @@ function neighbourhoodPlan(
   const distance = options.distance === 'manhattan' ? 'euclid' : options.distance;
   const { compactDistance = distance } = options;
   const views = coordinates === undefined ? [sample] : [sample, coordinates];
-  // Unit rows: their cosine is their inner product, and that is what directions keep.
+  // For unit rows, cosine is the inner product, which coordinates along directions keep.
   const teacherDistance = coordinates !== undefined && distance === 'cosine' ? 'dot' : distance;
   const tau = calibrateTemperature(coordinates ?? sample, teacherDistance, {
     perplexity: settings.perplexity,
@@ -249,8 +252,8 @@ function neighbourhoodPlan(
 }
 
 /**
- * What can be known of encoder and projector before there is data.
- * @throws INVALID_ARGUMENT
+ * Checks encoder and projector as far as that is possible without data.
+ * @throws INVALID_ARGUMENT when one is unknown, or does not suit the distance or given weights
  */
 export function checkArchitectures(
   settings: TrainSettings,
@@ -261,13 +264,13 @@ export function checkArchitectures(
   if (fromWeights && kind !== 'linear' && kind !== 'residual') {
     throw new TldrError(
       'INVALID_ARGUMENT',
-      'a start from given weights needs the linear or the residual encoder',
+      'initial weights were given, which only a linear or residual encoder can use',
     );
   }
   if (distance === 'dot' && kind !== 'linear') {
     throw new TldrError(
       'INVALID_ARGUMENT',
-      'dot-product collections need the linear encoder: norms carry meaning there, and only an uncentred linear map keeps them',
+      'dot products depend on norms, which only an uncentred linear map keeps: use the linear encoder',
     );
   }
 }
@@ -359,7 +362,7 @@ async function runSteps(
   return step;
 }
 
-/** SHA-256 over everything a resumed run must agree on. */
+/** SHA-256, hex, over everything that must be the same for a run to be resumed. */
 function runFingerprint(
   sample: Matrix,
   graph: Neighbors,

@@ -1,18 +1,18 @@
 import { TldrError } from '../core/errors.js';
 import type { StepValues } from './ops.js';
 
-/** A run at a step boundary: together with sample and options it decides everything that follows. */
+/** The state of a run between two steps. With the same sample and options, it decides all further steps. */
 export interface TrainState extends StepValues {
-  /** Steps done. Random numbers are derived from seed and step, so this is the generator's state, too. */
+  /** Steps done. Random numbers depend only on seed and step, so no generator state is needed. */
   readonly step: number;
-  /** Of the options and the sample this state belongs to. */
+  /** Fingerprint of the options and the sample that the state belongs to. */
   readonly fingerprint: string;
   readonly lossHistory: readonly number[];
 }
 
 const MAGIC = 'TLDRTRN1';
 
-/** The state as bytes: magic, header length, JSON header, then all float32 arrays in order. */
+/** The state as bytes: magic bytes, header length, JSON header, then all float32 arrays in order. */
 export function serializeTrainState(state: TrainState): Uint8Array {
   const arrays = state.parameters.flatMap((parameter, i) => [parameter, ...(state.slots[i] ?? [])]);
   const header = Buffer.from(
@@ -34,18 +34,18 @@ export function serializeTrainState(state: TrainState): Uint8Array {
   ]);
 }
 
-/** @throws INVALID_DATA when the bytes are no complete state */
+/** Reads the bytes of `serializeTrainState`. @throws INVALID_DATA when they are no complete state */
 export function parseTrainState(bytes: Uint8Array): TrainState {
   const buffer = Buffer.from(bytes);
   const bad = (why: string): TldrError => new TldrError('INVALID_DATA', `no training checkpoint: ${why}`);
   if (buffer.length < 12 || buffer.toString('latin1', 0, 8) !== MAGIC)
-    throw bad('it does not start like one');
+    throw bad(`it does not begin with ${MAGIC}`);
   const bodyAt = 12 + buffer.readUInt32LE(8);
   const header = parseHeader(buffer.toString('utf8', 12, bodyAt));
   if (header === undefined) throw bad('its header is damaged');
   const perParameter = 1 + header.slots;
   const expected = header.sizes.reduce((sum, size) => sum + size * perParameter * 4, bodyAt);
-  if (buffer.length !== expected) throw bad(`${buffer.length} bytes, expected ${expected}`);
+  if (buffer.length !== expected) throw bad(`it has ${buffer.length} bytes, expected ${expected}`);
   let at = bodyAt;
   const take = (size: number): Float32Array => {
     const values = new Float32Array(new Uint8Array(buffer.subarray(at, at + size * 4)).buffer);

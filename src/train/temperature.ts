@@ -7,9 +7,10 @@ const CANDIDATES_MAX = 2048;
 const BISECTION_STEPS = 24;
 
 /**
- * The softmax temperature at which a row's distribution over a random sample of about 2,000 others has, on
- * average, the wanted perplexity exp(entropy) (as Hinton and Roweis 2002 set the width of a neighbourhood).
- * The spread of neighbour similarities differs per data set by several times, so a constant does not transfer.
+ * The softmax temperature at which a row's distribution over about 2,000 random other rows has, on average,
+ * the requested perplexity exp(entropy). Hinton and Roweis (2002) set the width of a neighbourhood in this
+ * way. A constant would not suit all data sets: the spread of similarities differs several times between
+ * them.
  */
 export function calibrateTemperature(
   x: Matrix,

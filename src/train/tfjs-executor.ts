@@ -8,7 +8,9 @@ type TfModule = typeof tf;
 
 const NATIVE_PACKAGE = '@tensorflow/tfjs-node';
 const WASM_PACKAGE = '@tensorflow/tfjs-backend-wasm';
-/** Backends in the order tried. Like TensorFlow.js itself, each is installed beside this package by those who want it. */
+/**
+ * Backends in the order in which they are tried. Users install them, and TensorFlow.js itself, separately.
+ */
 const BACKEND_PACKAGES = ['@tensorflow/tfjs-node-gpu', NATIVE_PACKAGE, WASM_PACKAGE];
 
 /** The tensor operations on TensorFlow.js, whose own autograd supplies the derivatives. */
@@ -27,7 +29,7 @@ class TfjsOps implements Ops<tf.Tensor> {
     return a.shape;
   }
 
-  /** Transposes explicitly: transposed matmuls fall off the fast path of the wasm backend. */
+  /** Transposes first: the wasm backend is slow for products that transpose an operand. */
   matmul(a: tf.Tensor, b: tf.Tensor, options: MatmulOptions = {}): tf.Tensor {
     const { transposeA = false, transposeB = false, scale = 1 } = options;
     const left = transposeA ? a.transpose() : a;
@@ -118,7 +120,7 @@ async function importOptional(name: string): Promise<boolean> {
 }
 
 /**
- * TensorFlow.js with the best backend that is installed.
+ * Loads TensorFlow.js with the fastest backend that is installed.
  * @throws UNSUPPORTED when the package itself is missing
  */
 async function loadTfjs(log?: Log): Promise<TfModule> {
@@ -148,7 +150,7 @@ async function loadTfjs(log?: Log): Promise<TfModule> {
   return module;
 }
 
-/** The derivative of a step's loss on TensorFlow.js: what tests compare with the other engine. */
+/** Loss and derivatives of a batch on TensorFlow.js. Tests compare them with the other engine. */
 export async function tfjsGradients(
   definition: StepDefinition,
   parameters: readonly Float32Array[],
@@ -182,7 +184,7 @@ function evaluate(
   return { loss: value, gradients: grads };
 }
 
-/** Runs steps on TensorFlow.js. */
+/** Opens an executor that runs steps on TensorFlow.js. @throws UNSUPPORTED when it is not installed */
 export async function createTfjsExecutor(options: ExecutorOptions, log?: Log): Promise<Executor> {
   const { definition, optimizer, initial } = options;
   const module = await loadTfjs(log);

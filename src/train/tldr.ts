@@ -9,9 +9,9 @@ import type { TrainState } from './state.js';
 import type { TrainTask } from './training-worker.js';
 
 export interface TldrRun extends RunOptions {
-  /** Neighbours computed before; found here where absent. */
+  /** Neighbours of the rows; computed if absent. */
   readonly graph?: KnnGraph;
-  /** Goes on from a state of the same run. */
+  /** Continues from a state of the same run. */
   readonly resume?: TrainState | undefined;
 }
 
@@ -20,10 +20,12 @@ export interface TldrResult extends TrainOutcome {
 }
 
 /**
- * Learns an encoder x (n x D) to outputDim: neighbour pairs, a loss, gradient steps in a worker thread. When
- * the signal fires the result so far is returned with `finished` false and a state to resume from.
- * @throws INVALID_DATA for rows that are not finite, INVALID_ARGUMENT for settings out of range, MISMATCH when
- * resuming another run's state
+ * Learns an encoder for the rows of x (n x D) from their nearest neighbours, in a worker thread (TLDR,
+ * Kalantidis et al. 2022; with the loss neighbourhood-kl, a variant of it). If the signal fires during
+ * training, the result has `finished` false and a state to resume from.
+ * @throws INVALID_DATA when a row is not finite or too large
+ * @throws INVALID_ARGUMENT for settings out of range
+ * @throws MISMATCH when the state to resume from belongs to another run
  */
 export async function trainTldr(x: Matrix, options: TldrOptions, run: TldrRun = {}): Promise<TldrResult> {
   const name = (i: number): string => `row ${i} of the training sample`;
@@ -44,7 +46,7 @@ export async function trainTldr(x: Matrix, options: TldrOptions, run: TldrRun = 
     ...(threads === undefined ? {} : { threads }),
   };
   const graph = run.graph ?? (await buildKnnGraph(shared, knnOptions));
-  // Only plain data crosses into the worker, whatever else the caller's object carries.
+  // A worker can receive plain data only, but the caller's object may hold more.
   const { outputDim, engine, initialWeight, directions, compactDistance } = options;
   const plain = { ...settings, outputDim, distance, seed };
   const optional = Object.fromEntries(

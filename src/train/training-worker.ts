@@ -6,7 +6,7 @@ import { runTraining } from './run-training.js';
 import type { TrainState } from './state.js';
 import type { TldrOptions } from './options.js';
 
-/** What trainTldr hands to its worker; x lies in shared memory. */
+/** The task that `trainTldr` gives its worker; x lies in shared memory. */
 export interface TrainTask {
   readonly x: Matrix;
   readonly graph: Neighbors;

@@ -2,15 +2,16 @@ import { normalizedRows, type Distance } from '../core/distance.js';
 import { columnMeans, matrix, subtractFromRowsInPlace, type Matrix } from '../core/matrix.js';
 import { projectBlocks } from '../encoder/project-blocks.js';
 
-/** The sample and, where directions were given, its coordinates along them. */
+/** The sample and its coordinates along the directions, if there are any. */
 export interface Views {
   readonly sample: Matrix;
   readonly coordinates: Matrix | undefined;
 }
 
 /**
- * The sample as training sees it: unit rows for cosine; for Euclid and Manhattan the mean taken off, which moves no
- * distance and keeps the float32 products of the loss from cancelling where the data lie far from the origin.
+ * Prepares the sample for training. For cosine, rows are normalised. For Euclid and Manhattan, the mean
+ * (`shift`) is subtracted: distances stay the same, and the loss's float32 products lose no digits to
+ * cancellation if the data lie far from the origin.
  */
 export function prepareSample(x: Matrix, distance: Distance): { sample: Matrix; shift: Float64Array | null } {
   if (distance === 'cosine') return { sample: normalizedRows(x), shift: null };
@@ -21,7 +22,7 @@ export function prepareSample(x: Matrix, distance: Distance): { sample: Matrix; 
   return { sample, shift };
 }
 
-/** The sample with its coordinates along directions (D x r), where there are such. */
+/** The sample with its coordinates along the directions (D x r), if they are given. */
 export async function viewsOf(sample: Matrix, directions: Matrix | undefined, threads = 2): Promise<Views> {
   if (directions === undefined) return { sample, coordinates: undefined };
   const layers = [{ weight: directions, bias: null, relu: false }];
