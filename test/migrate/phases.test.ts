@@ -273,7 +273,7 @@ test('a source given by an alias is refused: at cut-over it would become the tar
   await store.switchAlias('clients', 'source');
   await expect(start({ sourceCollection: 'clients' })).rejects.toMatchObject({
     code: 'INVALID_ARGUMENT',
-    message: expect.stringContaining('leads to source'),
+    message: expect.stringContaining('is an alias of source'),
   });
 });
 

@@ -15,69 +15,70 @@ import type { CutOver, MigrationState } from '../state/migration-state.js';
 import { isOwnTarget } from '../state/own-target.js';
 import { checkFollowed, checkForm, COPIED, readByProxy } from './cut-over-by-proxy.js';
 
-/** What has to be said to switch without a verification. */
+/** The words that `--force` requires for a switch without a verification. */
 export const FORCE_WORDS = 'I know the copy is not verified';
 
-/** Longest wait for a proxy where nobody says. */
+/** Default of the longest wait for a proxy. */
 const PROXY_WAIT_MS = 60_000;
 
 export interface CutOverRequest extends RecordedMigration, RunOptions {
   readonly form: CutOver['form'];
-  /** The alias; not used in the other forms, where it is the source's own name that leads elsewhere. */
+  /** The alias to switch. Not used by the other forms, which switch the source's own name. */
   readonly alias?: string | undefined;
-  /** `FORCE_WORDS`, to switch without a verification. */
+  /** `FORCE_WORDS` to switch without a verification. */
   readonly force?: string | undefined;
   readonly hook?: MigrationHook | undefined;
-  /** Where clients write to the source until the switch; instead of a verification before. */
+  /** Catch-up options if clients write to the source until the switch. Replaces the verification. */
   readonly catchUp?: CatchUpRequest | undefined;
-  /** Longest wait for the proxy; in that form alone. */
+  /** Longest wait for the proxy, in the form `proxy` only. */
   readonly waitMs?: number | undefined;
 }
 
-/** A switch made. */
+/** Result of a cut-over. */
 export interface CutOverReport extends Switch {
   readonly caughtUp: CaughtUp | null;
-  /** From the before-cutover hook to the switch; null where it had been made before. */
+  /** Time from the before-cutover hook to the switch. Null if the switch had been made before. */
   readonly frozenMs: number | null;
 }
 
-/** A switch about to be made, or found to be made already. */
+/** A planned switch, or one that was found to be made already. */
 export interface Switch {
   readonly form: CutOver['form'];
   readonly name: string;
-  /** What the name leads to now: a collection, or null for an alias that is not there. */
+  /** The collection that the name leads to now; null if the alias does not exist. */
   readonly from: string | null;
   readonly to: string;
   readonly made: boolean;
 }
 
 /**
- * Looks whether clients can be sent to the target, and what that would change; writes nothing.
- * @throws VERIFY_FAILED where the copy was not found equal, INVALID_ARGUMENT for a name that cannot be switched,
- * UNSUPPORTED for a bare name on this store
+ * Returns the switch that would send clients to the target, if it is allowed. Writes nothing.
+ * @throws VERIFY_FAILED when no verification found the copy equal
+ * @throws INVALID_ARGUMENT when the name cannot be switched, UNSUPPORTED when the store has no bare-name
+ * switch
  */
 export async function planCutOver(request: CutOverRequest, record: MigrationState): Promise<Switch> {
   const { target, form } = request;
   const name = form === 'alias' ? request.alias : record.sourceCollection;
   const to = record.targetCollection;
   if (name === undefined || name === '') {
-    throw new TldrError('INVALID_ARGUMENT', 'say which alias to switch with --alias');
+    throw new TldrError('INVALID_ARGUMENT', 'name the alias to switch with --alias');
   }
   checkForm(request, record);
   if (!(await isOwnTarget(target, record)))
-    throw new TldrError('NOT_FOUND', `${to} is not there, or not what this migration made`);
+    throw new TldrError('NOT_FOUND', `${to} does not exist, or was not made by this migration`);
   const from =
     form === 'proxy' ? await readByProxy(record) : await whereNameLeads({ target, form, name }, record);
   const open = record.cutOver;
   if (open !== null && open.state !== 'rolled-back' && open.name !== name) {
-    throw new TldrError('INVALID_ARGUMENT', `"${open.name}" was cut over already: roll back first`);
+    throw new TldrError('INVALID_ARGUMENT', `"${open.name}" was already cut over: roll it back first`);
   }
   const made = from === to;
   if (!made) await checkVerified(request, record);
   return { form, name, from, to, made };
 }
 
-/** @throws INVALID_ARGUMENT, UNSUPPORTED for a name that cannot be switched */
+/** Returns where the name leads now. @throws INVALID_ARGUMENT, UNSUPPORTED when it cannot be switched */
 async function whereNameLeads(
   { target, form, name }: Pick<CutOverRequest, 'target' | 'form'> & { readonly name: string },
   record: MigrationState,
@@ -89,12 +90,12 @@ async function whereNameLeads(
   if (form === 'alias' && collections.includes(name)) {
     throw new TldrError(
       'INVALID_ARGUMENT',
-      `"${name}" is a collection, not an alias: clients that use a collection's own name are switched by the proxy, or by --bare-name on a single server`,
+      `"${name}" is a collection, not an alias: clients that use a collection's own name can be switched by the proxy, or with --bare-name on a single server`,
     );
   }
   if (form === 'bare-name') {
     if (record.sourceEndpoint !== record.targetEndpoint)
-      throw new TldrError('INVALID_ARGUMENT', 'source and target are on different servers');
+      throw new TldrError('INVALID_ARGUMENT', '--bare-name needs source and target on the same server');
     const refusal = await target.shadowingRefusal();
     if (refusal !== null) throw new TldrError('UNSUPPORTED', `--bare-name is refused: ${refusal}`);
   }
@@ -107,7 +108,11 @@ async function whereNameLeads(
   return from;
 }
 
-/** Counted again as well, unless a proxy follows: what was written since the verification is not in the target. */
+/**
+ * Checks that a verification found the copy equal. Without a proxy, counts both collections again, because
+ * later writes are not in the target.
+ * @throws VERIFY_FAILED, INVALID_ARGUMENT, UNAVAILABLE
+ */
 async function checkVerified(
   { source, target, form, force, catchUp: how }: CutOverRequest,
   record: MigrationState,
@@ -119,7 +124,7 @@ async function checkVerified(
     if (COPIED.includes(record.phase)) return;
     throw new TldrError(
       'VERIFY_FAILED',
-      `the copy is not finished: it is ${record.phase}; \`migrate resume --catch-up\` goes on`,
+      `the copy is not finished: it is ${record.phase}; run \`migrate resume --catch-up\``,
     );
   }
   if (force !== undefined)
@@ -127,10 +132,11 @@ async function checkVerified(
   const { phase, verifiedPoints, sourceCollection, targetCollection } = record;
   if (phase !== 'verified' || verifiedPoints === null) {
     const how = phase === 'repairing' ? 'it was found to differ' : `it is ${phase}`;
-    throw new TldrError('VERIFY_FAILED', `the copy is not verified: ${how}; \`migrate resume\` goes on`);
+    throw new TldrError('VERIFY_FAILED', `the copy is not verified: ${how}; run \`migrate resume\``);
   }
-  // No two counts are of one moment while clients write. The ids of both sides were compared, and what was written
-  // since is in the journal until it is in the target; the proxy switches when nothing is.
+  // While clients write, two counts never belong to one moment. The verification compared the ids of both
+  // collections. Later writes stay in the journal until the target has them, and the proxy switches only when
+  // no entry is open.
   if (form === 'proxy') return;
   const counts = [await source.count(sourceCollection), await target.count(targetCollection)];
   if (counts.some((count) => count !== verifiedPoints)) {
@@ -142,10 +148,11 @@ async function checkVerified(
 }
 
 /**
- * Sends clients to the target by one atomic switch of a name. What the name led to is recorded before, for the way
- * back. Called again after a crash it finds out what was done. With `catchUp` the target is brought near the source
- * first, then, from the before-cutover hook on, which has to stop the writers, made equal to it.
- * @throws as `planCutOver`, what the before-cutover hook throws, and as `catchUpFrozen`, then with nothing switched
+ * Sends clients to the target by one atomic switch of a name. First it records where the name led, for a
+ * rollback. If it is called again after a crash, it finds out what was done. With `catchUp`, it first brings
+ * the target near the source; after the before-cutover hook, which has to stop the writers, it makes both
+ * equal.
+ * @throws as `planCutOver` and `catchUpFrozen`, or the before-cutover hook's error; then nothing was switched
  */
 export function cutOver(request: CutOverRequest): Promise<CutOverReport> {
   return withRecord(request, async (record, lost) => {
@@ -162,7 +169,7 @@ export function cutOver(request: CutOverRequest): Promise<CutOverReport> {
       const caughtUp =
         follower === null ? null : await catchUpWhileFrozen(request, record, { ...follower, lost });
       const lag = caughtUp?.lag ?? 0;
-      // Once more: a hook may take its time.
+      // Planned again, because the hook may have taken long.
       const planned = await planCutOver(atEnd(request), record);
       lost.throwIfAborted();
       await makeSwitch(request, record, planned, lag);
@@ -176,12 +183,12 @@ export function cutOver(request: CutOverRequest): Promise<CutOverReport> {
   });
 }
 
-/** After the freeze the ordinary checks hold. */
+/** Returns the request for the check at the switch: after a freeze, the checks of a plain cut-over apply. */
 function atEnd(request: CutOverRequest): CutOverRequest {
   return request.catchUp?.withoutFreeze === true ? request : { ...request, catchUp: undefined };
 }
 
-/** Fires when the caller stops, or the record is lost. */
+/** Returns a signal that fires when the caller stops, or the lock on the migration state is lost. */
 function eitherOf({ signal }: RunOptions, lost: AbortSignal): AbortSignal {
   return signal === undefined ? lost : AbortSignal.any([lost, signal]);
 }
@@ -191,7 +198,7 @@ interface NearTarget {
   readonly caughtUp: CaughtUp;
 }
 
-/** Brings the target near the source while clients write. */
+/** Brings the target near the source while clients write. Returns null without `catchUp`. */
 async function catchUpToLag(
   request: CutOverRequest,
   record: MigrationState,
@@ -207,7 +214,7 @@ async function catchUpToLag(
   return { follower, caughtUp: await catchUp(follower, { lagMax: how.lagMax, log }) };
 }
 
-/** Makes the target equal to a source that nobody writes to any more; only near where a lag is allowed. */
+/** Makes the target equal to the frozen source. Does nothing if a lag without a freeze was allowed. */
 async function catchUpWhileFrozen(
   request: CutOverRequest,
   record: MigrationState,
@@ -235,7 +242,10 @@ async function makeSwitch(
   const before = record.cutOver;
   const resumed = before !== null && before.state !== 'rolled-back' && before.name === name;
   if (!resumed && made) {
-    throw new TldrError('ALREADY_EXISTS', `"${name}" leads to ${to} already, but not by this migration`);
+    throw new TldrError(
+      'ALREADY_EXISTS',
+      `"${name}" already leads to ${to}, but this migration did not switch it`,
+    );
   }
   const begun: CutOver = resumed
     ? { ...before, state: 'begun' }
@@ -253,7 +263,9 @@ async function makeSwitch(
   await place.write(record);
 }
 
-/** @throws TIMEOUT, UNAVAILABLE, ABORTED, with clients where they were and the record saying so */
+/**
+ * Makes the proxy switch; if that fails, clients stay on the source. @throws TIMEOUT, UNAVAILABLE, ABORTED
+ */
 async function switchProxy(
   { place, waitMs = PROXY_WAIT_MS, signal, log, onProgress }: CutOverRequest,
   record: MigrationState,

@@ -8,8 +8,8 @@ import { inEffect, type CutOver, type MigrationState, type Phase } from '../stat
 export const COPIED: readonly Phase[] = ['verifying', 'verified', 'repairing', 'following'];
 
 /**
- * A migration whose writes a proxy follows is cut over by it, and no other one is.
- * @throws INVALID_ARGUMENT for another form
+ * Checks the form of the cut-over: the proxy makes it if and only if the migration has a journal.
+ * @throws INVALID_ARGUMENT when the form is another one
  */
 export function checkForm(
   { form, catchUp }: { readonly form: CutOver['form']; readonly catchUp?: CatchUpRequest | undefined },
@@ -19,29 +19,30 @@ export function checkForm(
   if (journal === undefined) {
     if (form === 'proxy')
       throw wrong(
-        'no proxy follows the writes of this migration, since it was begun without --journal: switch an --alias, or `migrate abort` it and begin again with --journal',
+        'no proxy mirrors the writes of this migration, because it was started without --journal: switch an --alias, or `migrate abort` it and start again with --journal',
       );
     return;
   }
   if (form !== 'proxy')
     throw wrong(
-      `clients write through the proxy that keeps the journal ${journal}: it sends them to the target, with --by proxy`,
+      `clients write through the proxy that keeps the journal ${journal}: let the proxy switch them, with --by proxy`,
     );
-  if (catchUp !== undefined) throw wrong('a proxy follows the writes: leave --catch-up out');
+  if (catchUp !== undefined) throw wrong('a proxy mirrors the writes of this migration: omit --catch-up');
 }
 
-/** The collection that clients of the proxy read: the target only by this migration's own cut-over. */
+/** Returns the collection that the proxy's clients read: the target only after this migration's cut-over. */
 export async function readByProxy(record: MigrationState): Promise<string> {
   const status = await proxyControlOf(record)?.status();
   if (status?.wanted.side !== 'target' || !inEffect(record)) return record.sourceCollection;
-  // The proxy may not have done yet what was begun, and leaves the target for points that it cannot hold.
+  // The proxy may not have switched yet, and it leaves a target that cannot hold a point.
   const there = status.living ? status.report?.side === 'target' : record.cutOver?.state === 'done';
   return there ? record.targetCollection : record.sourceCollection;
 }
 
 /**
- * Looks whether the proxy can send clients to the target at once.
- * @throws UNAVAILABLE where none lives, VERIFY_FAILED while the copy, or what was written during it, is not there
+ * Checks that the proxy can send clients to the target at once.
+ * @throws UNAVAILABLE when no proxy is running
+ * @throws VERIFY_FAILED while the copy is unfinished, or the target lacks writes made during it
  */
 export async function checkFollowed(
   record: MigrationState,
@@ -49,17 +50,14 @@ export async function checkFollowed(
 ): Promise<void> {
   const { phase } = record;
   if (!COPIED.includes(phase))
-    throw new TldrError(
-      'VERIFY_FAILED',
-      `the copy is not finished: it is ${phase}; \`migrate resume\` goes on`,
-    );
+    throw new TldrError('VERIFY_FAILED', `the copy is not finished: it is ${phase}; run \`migrate resume\``);
   const report = await proxyControlOf(record)?.living();
   if (report === undefined || forced || phase !== 'verified') return;
   if (report.setAside !== null)
-    throw new TldrError('VERIFY_FAILED', `clients are not sent there: ${setAsideText(report.setAside)}`);
+    throw new TldrError('VERIFY_FAILED', `the proxy cannot switch: ${setAsideText(report.setAside)}`);
   if (report.state !== 'copied' || !report.caughtUp)
     throw new TldrError(
       'VERIFY_FAILED',
-      `the proxy is still bringing over what was written before: ${report.open} writes are open; \`migrate status\` shows when it has caught up, \`migrate resume\` waits for it`,
+      `the proxy is still bringing earlier writes to the target: ${report.open} are open; \`migrate status\` shows when none is, and \`migrate resume\` waits for that`,
     );
 }

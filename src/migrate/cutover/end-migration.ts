@@ -13,26 +13,28 @@ const STOP_POLL_MS = 200;
 const STOP_TIMEOUT_MS = 60_000;
 
 export interface CompleteRequest extends RecordedMigration {
-  /** Clients reach the target without a cut-over of this tool, by the proxy for example. */
+  /** Clients reach the target without a cut-over by this tool, for example through the proxy. */
   readonly withoutCutOver?: boolean | undefined;
   readonly deleteSource?: boolean | undefined;
 }
 
-/** What `complete` finds before it writes. */
+/** The state of the source that `complete` finds before it writes. */
 export interface Completion {
   readonly source: string;
   readonly sourceExists: boolean;
 }
 
 /**
- * Looks whether the migration may be declared over; writes nothing.
- * @throws INVALID_ARGUMENT where clients do not use the target, or the source is still in use or differs
+ * Checks that the migration can be completed. Writes nothing.
+ * @throws INVALID_ARGUMENT when clients do not use the target, or still use a source that is to be deleted
+ * @throws VERIFY_FAILED when the source is still needed, or has changed since the verification
+ * @throws NOT_FOUND when the target does not exist or another tool made it
  */
 export async function planCompletion(request: CompleteRequest, record: MigrationState): Promise<Completion> {
   const { source, target } = request;
   const { cutOver, targetCollection, sourceCollection, verifiedPoints } = record;
   if (!(await isOwnTarget(target, record)))
-    throw new TldrError('NOT_FOUND', `${targetCollection} is not there, or not what this migration made`);
+    throw new TldrError('NOT_FOUND', `${targetCollection} does not exist, or was not made by this migration`);
   const proxy = await proxyControlOf(record)?.status();
   const setAside = proxy?.living === true ? (proxy.report?.setAside ?? null) : null;
   if (setAside !== null)
@@ -43,13 +45,16 @@ export async function planCompletion(request: CompleteRequest, record: Migration
   if (!live && request.withoutCutOver !== true) {
     throw new TldrError(
       'INVALID_ARGUMENT',
-      `no cut-over to ${targetCollection} is in effect: \`migrate cutover\` first, or --without-cutover where clients reach it otherwise`,
+      `no cut-over to ${targetCollection} is in effect: run \`migrate cutover\` first, or add --without-cutover if clients reach it in another way`,
     );
   }
   const sourceExists = (await source.listCollections()).includes(sourceCollection);
   if (request.deleteSource === true && sourceExists) {
     if (verifiedPoints === null || record.phase !== 'verified')
-      throw new TldrError('VERIFY_FAILED', 'the source is not deleted before the copy was verified');
+      throw new TldrError(
+        'VERIFY_FAILED',
+        'the copy is not verified, so the source is not deleted: run `migrate verify`',
+      );
     const serving = await aliasTo(source, sourceCollection);
     if (serving !== undefined)
       throw new TldrError('INVALID_ARGUMENT', `${sourceCollection} is still in use as "${serving}"`);
@@ -57,24 +62,27 @@ export async function planCompletion(request: CompleteRequest, record: Migration
       await checkProxyEnded(record);
       return { source: sourceCollection, sourceExists };
     }
-    // Behind its own name the source cannot be counted; nor can anybody have written to it.
+    // An alias that hides the source by its own name prevents counting it, and also writing to it.
     const hidden = aliases.has(sourceCollection);
     const count = hidden ? verifiedPoints : await source.count(sourceCollection);
     if (count !== verifiedPoints) {
       throw new TldrError(
         'VERIFY_FAILED',
-        `${sourceCollection} has ${count} points, ${verifiedPoints} when it was verified: somebody writes to it still`,
+        `${sourceCollection} has ${count} points now, but had ${verifiedPoints} at the verification: clients still write to it`,
       );
     }
   }
   return { source: sourceCollection, sourceExists };
 }
 
-/** @throws INVALID_ARGUMENT while a proxy writes to the source, VERIFY_FAILED where not all is in the target */
+/**
+ * Checks that no proxy needs the source any more.
+ * @throws INVALID_ARGUMENT while a proxy writes to the source, VERIFY_FAILED when the target may lack writes
+ */
 async function checkProxyEnded(record: MigrationState): Promise<void> {
   const { sourceCollection, targetCollection } = record;
   const proxy = proxyControlOf(record);
-  const remedy = `replace its entry of "collections" by a plain one of ${targetCollection} and restart it first`;
+  const remedy = `remove "migrating" from the proxy's entry for ${targetCollection} in "collections", restart the proxy, and run this again`;
   if (proxy === null) return;
   const { living, report, ageMs } = await proxy.status();
   if (living)
@@ -86,16 +94,16 @@ async function checkProxyEnded(record: MigrationState): Promise<void> {
   if (open > 0)
     throw new TldrError(
       'VERIFY_FAILED',
-      `${open} writes in the journal ${proxy.folder} are not known to be in ${targetCollection}: run \`serve\` with "migrating" until \`migrate status\` shows none, and end it by SIGTERM; then ${remedy}`,
+      `${open} writes in the journal ${proxy.folder} are not known to be in ${targetCollection}: run \`serve\` with "migrating" until \`migrate status\` shows none, and end it with SIGTERM; then ${remedy}`,
     );
 }
 
-/** Declares the migration over and, where asked, deletes the source. @throws as `planCompletion` */
+/** Completes the migration and, if requested, deletes the source. @throws as `planCompletion` */
 export function completeMigration(request: CompleteRequest): Promise<Completion> {
   return withRecord(request, async (record, lost) => {
     const completion = await planCompletion(request, record);
     lost.throwIfAborted();
-    // The store ends what an interrupted write left of the target's settings.
+    // Without ids, this only restores target settings that an interrupted write left changed.
     await request.target.deletePoints(record.targetCollection, []);
     record.completed = true;
     await request.place.write(record);
@@ -105,42 +113,47 @@ export function completeMigration(request: CompleteRequest): Promise<Completion>
   });
 }
 
-/** What `abort` finds before it writes. */
+/** The state of the target that `abort` finds before it writes. */
 export interface Abortion {
   readonly target: string;
   readonly targetExists: boolean;
 }
 
 /**
- * Looks whether the migration may be given up; writes nothing.
- * @throws ALREADY_EXISTS while clients use the target, MISMATCH for a target that something else made
+ * Checks that the migration can be aborted. Writes nothing.
+ * @throws ALREADY_EXISTS while clients use the target, or when the migration is complete
+ * @throws MISMATCH when this migration did not make the target
  */
 export async function planAbortion(target: VectorStore, record: MigrationState): Promise<Abortion> {
   const { targetCollection } = record;
   if (record.completed)
-    throw new TldrError('ALREADY_EXISTS', 'the migration is complete: there is nothing to give up');
+    throw new TldrError('ALREADY_EXISTS', 'the migration is complete: there is nothing to abort');
   const serving = await aliasTo(target, targetCollection);
   if (serving !== undefined) {
     throw new TldrError(
       'ALREADY_EXISTS',
-      `${targetCollection} serves clients as "${serving}" and is not removed: \`migrate rollback\` first`,
+      `${targetCollection} serves clients as "${serving}", so it is not removed: run \`migrate rollback\` first`,
     );
   }
   if (record.cutOver?.form === 'proxy' && inEffect(record)) {
     throw new TldrError(
       'ALREADY_EXISTS',
-      `clients read ${targetCollection} through the proxy and it is not removed: \`migrate rollback\` first`,
+      `clients read ${targetCollection} through the proxy, so it is not removed: run \`migrate rollback\` first`,
     );
   }
   const targetExists = (await target.listCollections()).includes(targetCollection);
   if (targetExists && !(await isOwnTarget(target, record)))
-    throw new TldrError('MISMATCH', `${targetCollection} was made by something else and is not removed`);
+    throw new TldrError(
+      'MISMATCH',
+      `${targetCollection} was not made by this migration, so it is not removed`,
+    );
   return { target: targetCollection, targetExists };
 }
 
 /**
- * Stops whoever works on the migration, and what a proxy brings over, then removes its target and its record.
- * @throws as `planAbortion`; TIMEOUT for a proxy that lives and does not stop
+ * Stops the runs of the migration and the proxy's dual writes, then removes its target
+ * and its state.
+ * @throws as `planAbortion`; TIMEOUT when a running proxy does not stop in time
  */
 export async function abortMigration(migration: RecordedMigration & RunOptions): Promise<Abortion> {
   const { place, target, signal, log, onProgress } = migration;
@@ -157,7 +170,7 @@ export async function abortMigration(migration: RecordedMigration & RunOptions):
   });
 }
 
-/** Asks for a pause and waits until nobody works on the migration. @returns whether that came about in a minute */
+/** Requests a pause and waits until no run works on the migration. @returns false after a minute */
 export async function pauseMigration(
   place: RecordedMigration['place'],
   signal?: AbortSignal,

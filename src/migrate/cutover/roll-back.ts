@@ -5,27 +5,27 @@ import { withRecord, type RecordedMigration } from '../state/locked.js';
 import type { CutOver, MigrationState } from '../state/migration-state.js';
 import type { Switch } from './cut-over-by-alias.js';
 
-/** What has to be said to go back to a source that others than the proxy may have left behind. */
+/** The words that `--force` requires for a rollback to a source that may lack writes made to the target. */
 export const FORCE_BACK_WORDS = 'I know that later writes may be missing';
 
 export interface RollBackRequest extends RecordedMigration {
-  /** `FORCE_BACK_WORDS`, to go back where the proxy that wrote to both sides was ended. */
+  /** `FORCE_BACK_WORDS` to roll back although the proxy that wrote to both collections was ended. */
   readonly force?: string | undefined;
 }
 
-/** The way back of a recorded cut-over; `to` is null where the alias was not there before and is removed. */
+/** The rollback of a recorded cut-over. `to` is null if the alias did not exist before and is removed. */
 export interface WayBack extends Omit<Switch, 'to'> {
   readonly to: string | null;
-  /** In the form `proxy`: whether one lives. Without one the way back is taken when it is started again. */
+  /** In the form `proxy`: whether it is running. If not, it rolls back when it is started again. */
   readonly proxyLives: boolean | null;
-  /** When the journal was written to last, where no proxy lives: what was written later may not be in the source. */
+  /** Last write to the journal, if no proxy is running. The source may lack writes made after it. */
   readonly journalledUntil: string | null;
 }
 
 /**
- * Looks what would bring back the state before the cut-over; writes nothing.
- * @throws INVALID_ARGUMENT where none was made, or writes may be missing and nobody said so, NOT_FOUND where what was
- * before is deleted, MISMATCH where somebody else moved the name since
+ * Returns the switch that would restore the state before the cut-over. Writes nothing.
+ * @throws INVALID_ARGUMENT when no cut-over is in effect, or the source may lack writes and `force` is absent
+ * @throws NOT_FOUND when the previous collection was deleted, MISMATCH when the name was moved meanwhile
  */
 export async function planRollBack(request: RollBackRequest, record: MigrationState): Promise<WayBack> {
   const { target } = request;
@@ -39,11 +39,14 @@ export async function planRollBack(request: RollBackRequest, record: MigrationSt
   const live = (await target.aliases()).get(name) ?? null;
   const from = form === 'bare-name' ? (live ?? record.sourceCollection) : live;
   if (to !== null && !(await target.listCollections()).includes(to))
-    throw new TldrError('NOT_FOUND', `${to}, where "${name}" led before, was deleted: there is no way back`);
+    throw new TldrError(
+      'NOT_FOUND',
+      `${to}, which "${name}" led to before the cut-over, was deleted: a rollback is not possible`,
+    );
   if (from !== to && from !== record.targetCollection) {
     throw new TldrError(
       'MISMATCH',
-      `"${name}" leads to ${from ?? 'nothing'} now, not to ${record.targetCollection}: somebody moved it since the cut-over, and it will not be moved again`,
+      `"${name}" now leads to ${from ?? 'nothing'}, not to ${record.targetCollection}: it was moved after the cut-over, so it is not moved again`,
     );
   }
   return { form, name, from, to, made: from === to, proxyLives: null, journalledUntil: null };
@@ -56,7 +59,7 @@ async function planProxyBack(
   const { sourceCollection: to, targetCollection } = record;
   const status = await proxy.status();
   if (!(await target.listCollections()).includes(to))
-    throw new TldrError('NOT_FOUND', `${to} was deleted: there is no way back`);
+    throw new TldrError('NOT_FOUND', `${to} was deleted: a rollback is not possible`);
   const { living: proxyLives, wanted, report } = status;
   const sides = [wanted.side, ...(proxyLives ? [report?.side] : [])];
   const made = !sides.includes('target');
@@ -70,9 +73,10 @@ async function planProxyBack(
 }
 
 /**
- * One that was killed leaves its report behind, and comes back. One that was ended may have been replaced by an entry
- * without "migrating", which writes to the target alone.
- * @throws INVALID_ARGUMENT unless that is known, or said, to be all right
+ * Checks that the source has all writes. A killed proxy leaves its report behind and is expected to start
+ * again. A proxy that was ended may have been replaced by an entry without "migrating", which writes to the
+ * target only.
+ * @throws INVALID_ARGUMENT when the source may lack writes and `force` is absent
  */
 function checkNothingMissing(
   { way, status, force }: { way: WayBack; status: JournalStatus; force: string | undefined },
@@ -84,17 +88,17 @@ function checkNothingMissing(
   const ended = !way.proxyLives && (completed || (!way.made && status.report === null));
   if (!ended || force !== undefined) return;
   const how = completed
-    ? 'the migration is complete and no proxy follows it'
+    ? 'the migration is complete and no proxy mirrors its writes'
     : `the proxy that keeps the journal ${status.folder} was ended`;
   const since = way.journalledUntil === null ? 'since' : `since ${way.journalledUntil}`;
   throw wrong(
-    `${how}: what was written to ${targetCollection} ${since}, by an entry of "collections" without "migrating" or past the proxy, is not in ${sourceCollection}, which clients would read; where nobody wrote there, run \`serve\` with "migrating" and this journal again, then roll back; to go back without those writes: --force "${FORCE_BACK_WORDS}"`,
+    `${how}: writes made to ${targetCollection} ${since}, by a proxy entry without "migrating" or past the proxy, are not in ${sourceCollection}, which clients would read. If there were no such writes, run \`serve\` with "migrating" and this journal again, then roll back. To roll back without those writes: --force "${FORCE_BACK_WORDS}"`,
   );
 }
 
 /**
- * Brings back what the name led to before the cut-over, by one atomic switch.
- * @throws as `planRollBack`; TIMEOUT for a proxy that lives and does not do it
+ * Makes the name lead to its previous collection again, by one atomic switch.
+ * @throws as `planRollBack`; TIMEOUT when a running proxy does not switch
  */
 export function rollBack(migration: RollBackRequest & RunOptions): Promise<WayBack> {
   return withRecord(migration, async (record, lost) => {
@@ -112,7 +116,7 @@ export function rollBack(migration: RollBackRequest & RunOptions): Promise<WayBa
   });
 }
 
-/** Also where it is made already: a proxy that is started meanwhile must find it so. */
+/** Requests the source even if clients read it already: a proxy that starts meanwhile must find that. */
 async function proxyBack({ signal, log, onProgress }: RunOptions, record: MigrationState): Promise<boolean> {
   const obeyed = await proxyControlOf(record)?.toSource({ signal, log, onProgress });
   return obeyed === true;

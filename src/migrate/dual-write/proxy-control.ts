@@ -44,7 +44,10 @@ interface Wait {
   readonly silenceMs: number;
 }
 
-/** The proxy through which clients write to the source of a migration, as its commands see it: by files in a folder. */
+/**
+ * The proxy through which clients write to the source of a migration, as its commands see it: by files in a
+ * folder.
+ */
 export class ProxyControl {
   readonly folder: string;
   readonly #of: Followed;
@@ -96,7 +99,7 @@ export class ProxyControl {
     const { sourceCollection: source, targetCollection: target } = this.#of;
     return new TldrError(
       'UNAVAILABLE',
-      `no proxy follows the writes to ${source} by the journal ${this.folder}: ${got}, where one is expected every second; run \`serve\` with "target": "${target}" and "migrating": {"source": "${source}", "journal": ...} of this folder, and let clients write through it`,
+      `no proxy mirrors the writes to ${source} with the journal ${this.folder}: ${got}, but a running proxy reports every second; run \`serve\` with "target": "${target}" and "migrating": {"source": "${source}", "journal": ...} of this folder, and let clients write through it`,
     );
   }
 
@@ -113,8 +116,8 @@ export class ProxyControl {
   }
 
   /**
-   * Sends clients to the target. Where that does not come about in time they are left where they were, and nothing is
-   * wanted any more. @throws TIMEOUT, UNAVAILABLE, ABORTED
+   * Sends clients to the target. Where that does not come about in time they are left where they were, and
+   * nothing is wanted any more. @throws TIMEOUT, UNAVAILABLE, ABORTED
    */
   async toTarget(run: RunOptions, waitMs: number): Promise<void> {
     try {
@@ -148,7 +151,9 @@ export class ProxyControl {
     return this.#want({ state, side: 'source' }, { run, noProgressMs: OBEY_MS, silenceMs: 0 });
   }
 
-  /** Nothing is brought to the target any more, now or by a proxy that is started again: it may be removed. */
+  /**
+   * Nothing is brought to the target any more, now or by a proxy that is started again: it may be removed.
+   */
   async waiting(run: RunOptions = {}): Promise<void> {
     const plan: DesiredState = { state: 'waiting', side: 'source' };
     await this.#want(plan, { run, noProgressMs: OBEY_MS, silenceMs: 0 });

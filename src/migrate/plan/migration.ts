@@ -179,7 +179,9 @@ async function checkTarget(
   const found = targetDescription(actual);
   if (found === null || !sameDescription(found, description)) {
     const what =
-      found === null ? 'is another collection' : `was made with other settings (${differing(found, description)})`;
+      found === null
+        ? 'is another collection'
+        : `was made with other settings (${differing(found, description)})`;
     throw new TldrError(
       'ALREADY_EXISTS',
       `target ${wanted.name} exists and ${what}: it will not be touched; choose another name`,

@@ -189,7 +189,7 @@ describe('a migration whose writes go through the proxy', () => {
     await done(migrate('cutover', '--by', 'proxy', '--execute'));
     await insert(7_000_001);
     expect(await scenario.end()).toBe(0);
-    await refused(migrate('rollback'), 2, `written to ${target} since 20`);
+    await refused(migrate('rollback'), 2, `writes made to ${target} since 20`);
 
     // As it tells: nobody wrote there, so the proxy is started again.
     await scenario.serve();
@@ -204,7 +204,7 @@ describe('a migration whose writes go through the proxy', () => {
     await serveBy(scenario, { [source]: { target, encoder: 'encoder.onnx' } });
     await insert(7_000_002);
     expect(await scenario.end()).toBe(0);
-    await refused(migrate('rollback', '--execute'), 2, 'was ended: what was written');
+    await refused(migrate('rollback', '--execute'), 2, 'was ended: writes made');
     await refused(migrate('rollback', '--execute', '--force', 'yes'), 2, '--force takes these words');
     expect((await readDesiredState(scenario.journal)).side).toBe('target');
     const forced = migrate('rollback', '--execute', '--force', FORCE_BACK_WORDS);
@@ -261,7 +261,7 @@ describe('a migration whose writes go through the proxy', () => {
   test('without a living proxy nothing begins; a cut-over that takes too long is taken back', async () => {
     const scenario = await Scenario.make(place(), 'dead', { faults: true });
     const migrate = commandsOf(scenario);
-    await refused(migrate('start', ...START), 8, 'no proxy follows the writes to dead');
+    await refused(migrate('start', ...START), 8, 'no proxy mirrors the writes to dead');
     expect(await there(recordOf(scenario))).toBe(false);
     expect(await place().store.exists(scenario.target)).toBe(false);
     await scenario.serve();
@@ -287,7 +287,7 @@ describe('a migration whose writes go through the proxy', () => {
     await killProxy();
     expect(await done(migrate('rollback', '--execute'))).toMatchObject({ dryRun: false, proxyLives: false });
     expect((await statusOf(migrate)).next).toContain('run `serve`');
-    await refused(migrate('cutover', '--by', 'proxy', '--execute'), 8, 'no proxy follows');
+    await refused(migrate('cutover', '--by', 'proxy', '--execute'), 8, 'no proxy mirrors');
     await scenario.serve();
     await scenario.reported(
       ({ side, state, caughtUp }) => side === 'source' && state === 'copied' && caughtUp,
