@@ -12,8 +12,9 @@ interface Sides {
 }
 
 /**
- * A record in the target's own database: one entry for it with the pause and the tuning, and one for each share of
- * several workers. The lock is a lease, kept alive while its holder is.
+ * Returns the location of a migration state in the target's own database. One entry holds the state, the
+ * pause request and the throttle settings; each share of several workers has its own entry. The lock is a
+ * lease that its holder renews.
  */
 export function recordInStore(
   store: StateStore,
@@ -31,10 +32,13 @@ export function recordInStore(
     try {
       const entry = await store.read(key, ['record']);
       if (entry?.['record'] !== undefined) await lease.release();
-      // What was never begun leaves nothing behind.
+      // A migration that never began leaves no entry behind.
       else if (entry !== null) await store.remove(key, lease.mine);
     } catch (error) {
-      options.log?.('warn', `${store.label(key)} was not let go, and others wait: ${messageOf(error)}`);
+      options.log?.(
+        'warn',
+        `the lease on ${store.label(key)} was not released, so other runs have to wait: ${messageOf(error)}`,
+      );
     }
   };
   const placeAt = (key: string, about: string): Omit<StateLocation, 'share'> => ({
@@ -48,7 +52,7 @@ export function recordInStore(
     write: async (record) => {
       const lease = held.get(key);
       if (lease === undefined)
-        throw new TldrError('INTERNAL', `${store.label(key)} is written by nobody who holds it`);
+        throw new TldrError('INTERNAL', `${store.label(key)} is written without a lease`);
       await lease.write({ record: JSON.stringify(record) });
     },
     remove: () => store.remove(key, held.get(key)?.mine ?? {}),
@@ -67,7 +71,7 @@ export function recordInStore(
   return { ...placeAt(mainKey, `migration ${source} -> ${target}`), share };
 }
 
-/** The pause and the tuning of all, which anybody changes. */
+/** Returns the functions for the pause request and the throttle settings, which all workers share. */
 function requestsIn(
   store: StateStore,
   key: string,
@@ -84,7 +88,10 @@ function requestsIn(
   };
 }
 
-/** Machines may know one server by several addresses; a record in it belongs to it, by whichever. */
+/**
+ * Returns the state with this endpoint for the server that holds it, since machines may know one server by
+ * several addresses.
+ */
 function seenFrom(endpoint: string, record: MigrationState): MigrationState {
   const oneServer = record.sourceEndpoint === record.targetEndpoint;
   return {

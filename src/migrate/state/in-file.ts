@@ -7,8 +7,8 @@ import { parseThrottleSettings, UNTHROTTLED } from '../throttle/settings.js';
 import { readIfThere, removeLeftovers, replaceFile } from './whole-file.js';
 
 /**
- * A record in a file, with `<path>.lock`, `<path>.pause` and `<path>.tuning` beside it, and the records of several
- * workers in `<path>.worker-<index>-of-<of>`.
+ * Returns the location of a migration state in a file. Beside it are `<path>.lock`, `<path>.pause` and
+ * `<path>.tuning`, and the states of several workers in `<path>.worker-<index>-of-<of>`.
  */
 export function recordFile(path: string): StateLocation {
   const [pausePath, tuningPath] = [`${path}.pause`, `${path}.tuning`];

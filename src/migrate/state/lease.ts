@@ -4,36 +4,36 @@ import { messageOf, TldrError } from '../../core/errors.js';
 import type { StateStore, Fields } from '../../store/state-store.js';
 import { sleep, type RunOptions } from '../../core/run.js';
 
-/** Between two signs of life of whoever holds an entry. */
+/** Time between two renewals of a lease. */
 const RENEW_MS = 2_000;
-/** So long without one, and another runner may take over. */
+/** After this time without a renewal, another run may take the lease over. */
 const SILENCE_MS_MAX = 15_000;
 const WATCH_POLL_MS = 250;
-/** A runner that is alive shows it sooner. */
+/** The wait for a renewal is logged after this time: a running holder renews sooner. */
 const TELL_AFTER_MS = 2 * RENEW_MS;
 const WRITE_TRIES = 3;
 
-/** What stands in the place of a holder's token where nobody holds the entry. */
+/** Value in place of the holder's token while nobody holds the lease. */
 const NOBODY = 'nobody';
 const LEASE_NAMES = ['holder', 'beat', 'runner', 'since'];
 
-/** How leases are kept. */
+/** Options of leases. */
 export interface LeaseOptions extends Pick<RunOptions, 'signal' | 'log'> {
   readonly renewMs?: number | undefined;
   readonly silenceMsMax?: number | undefined;
 }
 
-/** An entry that this runner alone changes, until it is taken over. */
+/** A lease on an entry: only this run changes the entry, until another run takes it over. */
 export interface Lease {
-  /** Fires when another runner has taken over, with the error to throw. */
+  /** Fires when another run has taken over. Its reason is the error to throw. */
   readonly signal: AbortSignal;
-  /** The condition under which a change is this runner's. */
+  /** The condition of changes by this run: its token still holds the entry. */
   readonly mine: Fields;
-  /** Sets these texts. @throws ALREADY_EXISTS where the lease is lost, with nothing set */
+  /** Sets these values. @throws ALREADY_EXISTS when the lease is lost; then nothing was set */
   write(texts: Fields): Promise<void>;
-  /** Gives no more signs of life; resolves when none is under way. */
+  /** Ends the renewals. Resolves when none is under way. */
   stop(): Promise<void>;
-  /** Lets others take it. */
+  /** Releases the lease for other runs. */
   release(): Promise<void>;
 }
 
@@ -41,15 +41,16 @@ type Found =
   { readonly state: 'gone' } | { readonly state: 'free' | 'alive' | 'silent'; readonly texts: Fields };
 
 /**
- * Leases on entries of a store. The clocks of machines are never compared: whoever finds an entry held watches it for
- * signs of life. Whether it is taken, written or let go is decided by the store alone, by the holder's token.
+ * Leases on entries of a store. A run that finds an entry held watches it for renewals, so that clocks of
+ * machines are never compared. The store alone decides whether a lease is taken, written or released, by the
+ * holder's token.
  */
 export class Leases {
   readonly #store: StateStore;
   readonly #options: LeaseOptions;
   readonly #renewMs: number;
   readonly #silenceMsMax: number;
-  /** Silence seen so far, by key, since one sign of life. */
+  /** Time without a renewal that this run has observed, by key. */
   readonly #silences = new Map<string, { readonly mark: string; atMs: number; seenMs: number }>();
   #told = false;
 
@@ -60,15 +61,16 @@ export class Leases {
     this.#silenceMsMax = options.silenceMsMax ?? SILENCE_MS_MAX;
   }
 
-  /** Who holds an entry and gives signs of life, in words, or null. Takes as long as it takes to know. */
+  /** Returns the run that holds and renews the lease, for people, or null. Waits until that is known. */
   async holder(key: string): Promise<string | null> {
     const found = await this.#watch(key);
     return found.state === 'alive' ? runnerOf(found.texts) : null;
   }
 
   /**
-   * Takes an entry that nobody holds, made with `texts` where it is not there, or one whose holder is silent.
-   * @throws ALREADY_EXISTS while another runner holds it
+   * Takes the lease on an entry that nobody holds, or whose holder does not renew it. A missing entry is
+   * created with `texts`.
+   * @throws ALREADY_EXISTS while another run holds it
    */
   async take(key: string, texts: Fields): Promise<Lease> {
     const found = await this.#watch(key);
@@ -79,7 +81,7 @@ export class Leases {
     if (found.state === 'gone') await this.#store.create(key, { ...texts, ...own });
     else await this.#store.change(key, own, markOf(found.texts));
     const after = await this.#store.read(key, LEASE_NAMES);
-    // Another one was faster, or the holder was not silent after all.
+    // Another run was faster, or the holder renewed its lease after all.
     if (after?.['holder'] !== token) throw this.#refusal(key, after ?? {});
     if (found.state === 'silent') this.#tellTakeOver(key, found.texts);
     return this.#keep(key, { token, beat });
@@ -90,7 +92,7 @@ export class Leases {
     const lost = new AbortController();
     const writeOnce = async (texts: Fields): Promise<boolean> => {
       const next = randomUUID();
-      // The last beat is part of the condition: a request that comes late, sent again in the meantime, changes nothing.
+      // The last beat is part of the condition, so that a delayed request, already repeated, changes nothing.
       await this.#store.change(key, { ...texts, beat: next }, { ...mine, beat });
       const after = await this.#store.read(key, LEASE_NAMES);
       if (after?.['holder'] !== token) {
@@ -112,7 +114,7 @@ export class Leases {
     return { signal: lost.signal, mine, write, stop, release };
   }
 
-  /** Gives signs of life until the returned function is called, or the lease is lost. */
+  /** Renews the lease until the returned function is called or the lease is lost. */
   #beat(give: () => Promise<void>, lost: AbortSignal): () => Promise<void> {
     const ended = new AbortController();
     let timer: NodeJS.Timeout | undefined;
@@ -121,8 +123,8 @@ export class Leases {
       try {
         await give();
       } catch (error) {
-        // A server that this one does not reach gives the lease to nobody else meanwhile, or the next write tells.
-        this.#options.log?.('debug', `no sign of life given: ${messageOf(error)}`);
+        // The next renewal tries again; if another run has taken over meanwhile, the next write finds out.
+        this.#options.log?.('debug', `the lease was not renewed: ${messageOf(error)}`);
       }
       wait();
     };
@@ -142,8 +144,8 @@ export class Leases {
   }
 
   /**
-   * Watches an entry that is held until its holder gives a sign of life, lets go, or was silent for too long. Silence
-   * counts between two readings close to each other alone: while the server was away nobody could speak.
+   * Watches a held entry until its holder renews or releases it, or has not renewed it for too long. Only the
+   * time between two close reads counts: while the server was unreachable, the holder could not renew.
    */
   async #watch(key: string): Promise<Found> {
     let first: string | undefined;
@@ -177,7 +179,7 @@ export class Leases {
     const { label } = this.#words(key);
     this.#options.log?.(
       'warn',
-      `${runnerOf(texts)} holds ${label}: waiting for a sign of life, ${this.#words(key).silence} at most`,
+      `${runnerOf(texts)} holds the lease on ${label}: waiting up to ${this.#words(key).silence} for it to renew it`,
     );
   }
 
@@ -185,7 +187,7 @@ export class Leases {
     const { label, silence } = this.#words(key);
     this.#options.log?.(
       'warn',
-      `takes ${label} over from ${runnerOf(texts)}, which held it since ${texts['since'] ?? ''} and gave no sign of life for ${silence}`,
+      `takes ${label} over from ${runnerOf(texts)}, which held it since ${texts['since'] ?? ''} and did not renew its lease for ${silence}`,
     );
   }
 
@@ -193,7 +195,7 @@ export class Leases {
     const { label, silence } = this.#words(key);
     return new TldrError(
       'ALREADY_EXISTS',
-      `another run (${runnerOf(texts)}, since ${texts['since'] ?? 'this moment'}) works on ${label}; stop it first, or try again when it has been silent for ${silence}`,
+      `another run (${runnerOf(texts)}, since ${texts['since'] ?? 'this moment'}) works on ${label}: stop it first; or, if it has died, try again ${silence} later`,
     );
   }
 
@@ -202,8 +204,8 @@ export class Leases {
     const holder = texts === null || texts['holder'] === NOBODY ? 'another run' : runnerOf(texts);
     const what =
       texts === null
-        ? `${label} is gone: the migration was given up, or its record removed`
-        : `${holder} took ${label} over when nothing was heard of this run for ${silence}`;
+        ? `${label} no longer exists: the migration was aborted, or its record removed`
+        : `${holder} took ${label} over because this run had not renewed its lease for ${silence}`;
     return new TldrError('ALREADY_EXISTS', `${what}; this run ends, and nothing that it copied is lost`);
   }
 
@@ -212,7 +214,7 @@ export class Leases {
   }
 }
 
-/** Who holds an entry, and the last sign of life: what a taking depends on. */
+/** Returns the holder's token and its last beat: the condition for taking the lease. */
 function markOf(texts: Fields): { readonly holder: string; readonly beat: string } {
   return { holder: texts['holder'] ?? NOBODY, beat: texts['beat'] ?? '' };
 }

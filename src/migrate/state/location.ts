@@ -2,36 +2,37 @@ import type { StateBackend } from '../../store/target-description.js';
 import type { MigrationState, Share } from './migration-state.js';
 import type { ThrottleSettings } from '../throttle/settings.js';
 
-/** A record that only its holder works by. */
+/** A held lock on a migration state. */
 export interface StateLock {
   readonly unlock: () => Promise<void>;
-  /** Fires when the holder is not the only one any more. */
+  /** Fires when the lock is lost to another run. */
   readonly signal: AbortSignal;
 }
 
-/** Where a migration's record is kept, with the lock and the request to pause beside it. */
+/** Location of a migration state, with its lock, its pause request and its throttle settings. */
 export interface StateLocation {
-  /** For messages: a path, or the name of a collection. */
+  /** Name for messages: a path, or the name of a collection. */
   readonly label: string;
   readonly kept: StateBackend;
-  /** @throws INVALID_DATA for something that is no record */
+  /** Returns the state; null if there is none. @throws INVALID_DATA when the content is no migration state */
   read(): Promise<MigrationState | null>;
-  /** Leaves either the old record or the new one, whole, whatever happens. */
+  /** Replaces the state atomically: after a crash, either the old or the new one is complete. */
   write(record: MigrationState): Promise<void>;
-  /** Removes record, request and tuning; no error where there are none. */
+  /** Removes the state, the pause request and the throttle settings. No error if there are none. */
   remove(): Promise<void>;
   /**
-   * Makes the caller the only one to work by this record until it calls `unlock`. @throws ALREADY_EXISTS while another one is
+   * Locks the state for the caller until it calls `unlock`.
+   * @throws ALREADY_EXISTS while another run holds the lock
    */
   lock(): Promise<StateLock>;
-  /** Who works on it now, in words, or null. */
+  /** Returns the run that holds the lock, for people; null if none does. */
   holder(): Promise<string | null>;
-  /** The record of one of several workers: its own lock, but the pause and the tuning of all. */
+  /** Returns a worker's location: own state and lock, but the pause request and throttle settings of all. */
   share(share: Share): StateLocation;
-  /** Asks whoever works on it to stop at the next batch, and later runs not to begin. */
+  /** Sets or clears the pause request: runs stop at their next batch, and new runs do not begin. */
   setPaused(paused: boolean): Promise<void>;
   isPaused(): Promise<boolean>;
-  /** How much of the servers the migration may take; read again and again while it runs. */
+  /** Returns the throttle settings. A run reads them repeatedly. */
   readTuning(): Promise<ThrottleSettings>;
   writeTuning(tuning: ThrottleSettings): Promise<void>;
 }

@@ -7,30 +7,33 @@ import { codeOf, messageOf, TldrError } from '../../core/errors.js';
 import { sleep } from '../../core/run.js';
 import { destinationOf, ensureFolder } from '../../core/write-file.js';
 
-/** What a lock file says of its holder, for people to read. Whether the holder lives, the kernel's lock decides. */
+/** The holder that a lock file names, for people. Only the kernel's lock says whether it still runs. */
 interface Holder {
   readonly pid: number;
   readonly host: string;
 }
 
-/** The locked byte. It lies behind the text, which Windows would otherwise not let others read. */
+/** Offset of the locked byte: behind the text, because Windows does not let others read locked bytes. */
 const LOCKED_BYTE = 2 ** 30;
-/** A look at who holds a lock takes it for a moment, and a holder that ends removes its file: both pass at once. */
+/** Taking a lock is retried: a look at its holder locks it briefly, and an ending holder removes the file. */
 const TRIES = 10;
 const RETRY_MS = 20;
-/** Longest text of a lock file that is read. */
+/** Most bytes of a lock file that are read. */
 const TEXT_BYTES_MAX = 4096;
-/** Marks files whose holder keeps the kernel's lock. Earlier versions wrote `startedAt` instead, and kept none. */
+/**
+ * Marks files whose holder has the kernel's lock. Earlier versions wrote `startedAt` and had no such lock.
+ */
 const KEPT_BY = 'kernel';
 
-/** Open lock files. Without this reference an unused handle would be closed by the garbage collector. */
+/** Open lock files. Without this reference, the garbage collector would close the handles. */
 const held = new Set<FileHandle>();
 
 /**
- * Holds `<record>.lock` until the returned function is called, so that two runners never share a record. The kernel
- * keeps the lock: it ends with the process, however that ends, and counts in every container that sees the file.
- * @throws ALREADY_EXISTS while another runner holds it or a file of an earlier version is there
- * @throws INVALID_ARGUMENT where no lock can be kept
+ * Locks `<record>.lock` until the returned function is called, so that two runs never share a migration
+ * state. The kernel keeps the lock: it ends with the process, however that ends, and counts in every
+ * container that sees the file.
+ * @throws ALREADY_EXISTS while another run holds the lock, or when an earlier version left its lock file
+ * @throws INVALID_ARGUMENT when no lock can be kept there
  */
 export async function lockRecord(path: string): Promise<() => Promise<void>> {
   let lockPath = `${path}.lock`;
@@ -50,11 +53,11 @@ export async function lockRecord(path: string): Promise<() => Promise<void>> {
   }
 }
 
-/** Who holds the lock of a record, in words, or null where nobody does. */
+/** Returns the process that holds the lock of a migration state, for people; null if none does. */
 export async function holderOf(path: string): Promise<string | null> {
   let file: FileHandle;
   try {
-    // A pipe would wait for its writer.
+    // Non-blocking, because opening a pipe would wait for its writer.
     file = await open(await lockPathOf(path), constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     const code = codeOf(error instanceof TldrError ? error.cause : error);
@@ -70,12 +73,12 @@ export async function holderOf(path: string): Promise<string | null> {
   }
 }
 
-/** Beside the file that is written: every link to a record has the same lock. */
+/** Returns the path of the lock: beside the real file, so that all symbolic links to it share the lock. */
 async function lockPathOf(path: string): Promise<string> {
   return `${(await destinationOf(path)).path}.lock`;
 }
 
-/** The lock file, opened and locked; null while another opening holds the lock, or where the file was replaced. */
+/** Returns the lock file, open and locked; null if another handle holds the lock or the file was replaced. */
 async function openLocked(lockPath: string): Promise<FileHandle | null> {
   const file = await open(lockPath, 'a+', 0o600);
   let locked = false;
@@ -83,9 +86,9 @@ async function openLocked(lockPath: string): Promise<FileHandle | null> {
     if (!(await file.stat()).isFile())
       throw new TldrError(
         'INVALID_ARGUMENT',
-        `${lockPath} is no file, expected a lock file: find out what made it and move it away; a lock file holds no data`,
+        `${lockPath} is not a regular file, expected a lock file: find out what made it and move it away; a lock file holds no data`,
       );
-    // A holder that ended may have removed the file after it was opened here: a lock on that file excludes nobody.
+    // An ending holder may have removed the file after it was opened here; a lock on it excludes nobody.
     locked = tryLock(file.fd, LOCKED_BYTE, 1) && (await isStillAt(file, lockPath));
     return locked ? file : null;
   } finally {
@@ -102,7 +105,7 @@ async function isStillAt(file: FileHandle, path: string): Promise<boolean> {
   return there !== null && there.ino === opened.ino && there.dev === opened.dev;
 }
 
-/** Writes who holds the lock, and gives the function that ends it. */
+/** Writes this process into the lock file. Returns the function that releases the lock. */
 async function hold(
   file: FileHandle,
   { path, lockPath }: { readonly path: string; readonly lockPath: string },
@@ -120,7 +123,7 @@ async function hold(
   held.add(file);
   return async () => {
     if (!held.delete(file)) return;
-    // Removed while the lock still holds: nobody else can have begun to use this file.
+    // Removed while it is still locked, so that no other process can be using this file.
     await rm(lockPath, { force: true });
     await file.close();
   };
@@ -136,19 +139,19 @@ async function refusal(path: string, lockPath: string): Promise<TldrError> {
   return new TldrError(
     'ALREADY_EXISTS',
     holder === null
-      ? `another run takes ${lockPath} at this moment: try again`
+      ? `another run is just taking the lock ${lockPath}: try again`
       : `another run (${holder}) works on ${path}: stop it first; its lock ${lockPath} ends with its process`,
   );
 }
 
-/** A process of an earlier version keeps no lock of the kernel, so that nothing tells whether it lives. */
+/** Earlier versions had no kernel lock, so that nothing says whether such a process is still running. */
 function earlierVersionError(
   text: string,
   { path, lockPath }: { readonly path: string; readonly lockPath: string },
 ): TldrError {
   return new TldrError(
     'ALREADY_EXISTS',
-    `${lockPath} was made by an earlier version of this program (${nameOf(text)}), whose lock does not tell whether it still works on ${path}: make sure that it has ended, then remove ${lockPath}. The lock holds no data, but if that process still works, two processes write ${path}, and what one of them records there is lost`,
+    `${lockPath} was made by an earlier version of this program (${nameOf(text)}), whose lock file does not show whether that process still works on ${path}: make sure that it has ended, then remove ${lockPath}. The lock holds no data, but if that process still works, two processes write ${path}, and what one of them records there is lost`,
   );
 }
 
@@ -165,7 +168,7 @@ function nameOf(text: string): string {
     : 'an unnamed process';
 }
 
-/** Empty for a text that is no JSON object, as a crash between opening and writing leaves it. */
+/** Returns the fields of a JSON object; none for other text, such as a crash leaves in a new lock file. */
 function fieldsOf(text: string): ReadonlyMap<string, unknown> {
   try {
     const value: unknown = JSON.parse(text);

@@ -7,7 +7,7 @@ import { copyingShares } from './split.js';
 
 const PAUSE_POLL_MS = 200;
 
-/** A migration as every command after the start knows it. */
+/** A migration that was started: its stores and the location of its state. */
 export interface RecordedMigration {
   readonly source: VectorStore;
   readonly target: VectorStore;
@@ -15,15 +15,15 @@ export interface RecordedMigration {
 }
 
 /**
- * The record of a migration between these stores.
- * @throws NOT_FOUND where there is none, MISMATCH for one of other servers
+ * Returns the state of a migration between these stores.
+ * @throws NOT_FOUND when there is none, MISMATCH when it belongs to other servers
  */
 export async function readRecorded({ source, target, place }: RecordedMigration): Promise<MigrationState> {
   const record = await place.read();
   if (record === null) {
     throw new TldrError(
       'NOT_FOUND',
-      `${place.label} holds no migration: begin with \`migrate start\`, or say with --record or --state where its record is`,
+      `${place.label} holds no migration: start one with \`migrate start\`, or give the location of its record with --record or --state`,
     );
   }
   const pairs = [
@@ -38,7 +38,7 @@ export async function readRecorded({ source, target, place }: RecordedMigration)
   return record;
 }
 
-/** Calls `body` with the record while nobody else works on it. @throws ALREADY_EXISTS while somebody does */
+/** Calls `body` with the migration state, locked. @throws ALREADY_EXISTS while another run works on it */
 export async function withRecord<T>(
   migration: RecordedMigration,
   body: (record: MigrationState, signal: AbortSignal) => Promise<T>,
@@ -50,7 +50,7 @@ export async function withRecord<T>(
     if (busy !== null)
       throw new TldrError(
         'ALREADY_EXISTS',
-        `workers copy by ${migration.place.label} (${busy}): pause them first`,
+        `workers copy with ${migration.place.label} (${busy}): pause them first`,
       );
     return await body(record, signal);
   } finally {
@@ -58,7 +58,7 @@ export async function withRecord<T>(
   }
 }
 
-/** A signal that also fires when a pause is asked for or the lock is lost, with its reason as the error to throw. */
+/** Returns a signal that also fires on a pause request or a lost lock. Its reason is the error to throw. */
 export function stoppable(
   place: StateLocation,
   lost: AbortSignal,
@@ -71,7 +71,7 @@ export function stoppable(
     else wait();
   };
   const wait = (): void => {
-    // A look that fails is made again; the work itself tells what is wrong.
+    // A failed look is repeated; the work itself reports what is wrong.
     timer = setTimeout(() => void look().catch(wait), PAUSE_POLL_MS);
     timer.unref();
   };
@@ -80,12 +80,12 @@ export function stoppable(
   return { signal: AbortSignal.any(signals), end: () => clearTimeout(timer) };
 }
 
-/** How a run that was asked to pause ends. */
+/** Returns the error with which a run ends after a pause request. */
 export function pausedError(): TldrError {
-  return new TldrError('ABORTED', 'paused: `migrate resume` goes on');
+  return new TldrError('ABORTED', 'paused: run `migrate resume` to continue');
 }
 
-/** What a stopped run throws: why it was told to stop, where that is known. */
+/** Returns the error that a stopped run throws: the reason of its signal, if that is known. */
 export function stopReason(error: unknown, signal: AbortSignal): unknown {
   const reason: unknown = signal.reason;
   return isTldrError(error, 'ABORTED') && isTldrError(reason) ? reason : error;

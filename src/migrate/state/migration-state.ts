@@ -4,30 +4,30 @@ import type { LoadSeen } from '../throttle/throttle.js';
 import type { Datatype, Layout, Quantization, ShardKey } from '../../store/vector-store.js';
 
 /**
- * How far the copy is. Each phase begins only when the one before is complete; `repairing` after a failed
- * verification, `verified` after one that found every point equal, `following` where the source is written to and
- * the target was brought near it.
+ * How far the copy is. Each phase begins only when the one before is complete. `repairing`: a verification
+ * failed. `verified`: a verification found every point equal. `following`: clients write to the source, and
+ * catch-up brought the target near it.
  */
 export type Phase =
   'creating' | 'copying' | 'repairing' | 'finishing' | 'verifying' | 'verified' | 'following';
 
-/** Clients sent to the target by a name. `begun` is recorded before the switch, since a crash may follow it. */
+/** A cut-over. `begun` is recorded before the switch, because a crash may come right after the switch. */
 export interface CutOver {
-  /** In the form `proxy` no name of the server changes: the proxy that follows the writes sends them there. */
+  /** In the form `proxy`, no name in the server changes: the proxy sends clients to the target. */
   readonly form: 'alias' | 'bare-name' | 'proxy';
-  /** The alias, or the source's own name in the other forms. */
+  /** The alias or, in the other forms, the source's own name. */
   readonly name: string;
-  /** What the alias led to before; null where it was not there. */
+  /** The collection that the alias led to before; null if there was no alias. */
   readonly previous: string | null;
   readonly forced: boolean;
-  /** Points that differed shortly before, where that was allowed. */
+  /** Points that differed shortly before the switch, if a lag was allowed. */
   readonly lag?: number;
   readonly state: 'begun' | 'done' | 'rolled-back';
 }
 
-/** One of several runners that copy a collection together, each its own ranges. */
+/** One of several workers that copy a collection together. Each copies its own ranges. */
 export interface Share {
-  /** From 1. */
+  /** Counted from 1. */
   readonly index: number;
   readonly of: number;
 }
@@ -42,9 +42,9 @@ export interface RangeProgress {
   points: number;
 }
 
-/** What is being migrated: never changes once recorded. */
+/** The identity of a migration. It never changes once it is recorded. */
 export interface MigrationIdentity {
-  /** Where the stores are, without credentials: names of collections mean nothing across servers. */
+  /** Addresses of the stores without credentials: collection names are unique only within a server. */
   readonly sourceEndpoint: string;
   readonly targetEndpoint: string;
   readonly sourceCollection: string;
@@ -53,28 +53,28 @@ export interface MigrationIdentity {
   readonly compactName: string;
   readonly layout: Layout;
   readonly encoderFingerprint: string;
-  /** Where absent, as the source's vector is kept. */
+  /** If absent: as the source's vector is stored. */
   readonly datatype?: Datatype | undefined;
   readonly quantization?: Quantization | undefined;
 }
 
-/** Everything needed to go on after a kill: plain data, one JSON document. */
+/** Everything that a run needs to continue after a kill: plain data, one JSON document. */
 export interface MigrationState extends MigrationIdentity {
   readonly version: 3;
   phase: Phase;
   readonly ranges: RangeProgress[];
-  /** Where the encoder was read from, so that later commands find it; null where nobody said. */
+  /** Path of the encoder file, for later commands; null if it is not known. */
   encoderFile: string | null;
-  /** Points of both sides when every one of them was found equal; null before that. */
+  /** Number of points when a verification found all of them equal; null before that. */
   verifiedPoints: number | null;
   cutOver: CutOver | null;
-  /** Declared over: the source is not needed any more. */
+  /** True after `complete`: the source is not needed any more. */
   completed: boolean;
-  /** Workers that copy together, each its own ranges by a record of its own; where absent, one copies all. */
+  /** Number of workers that copy together, each with its own state. If absent, one run copies everything. */
   split?: number;
-  /** Folder in which a proxy keeps what clients write meanwhile; where absent, none does. */
+  /** Folder of the proxy's journal; absent if no proxy mirrors clients' writes. */
   journal?: string;
-  /** What the last run saw of the load. */
+  /** The load that the last run saw. */
   load?: LoadSeen;
 }
 
@@ -109,24 +109,27 @@ export function cursorText(id: PointId | null): string | null {
 }
 
 /**
- * A record from its text; one of version 2 is brought up to date.
- * @throws INVALID_DATA naming `label` for anything else
+ * Returns a migration state from its JSON text. Version 2 is converted.
+ * @throws INVALID_DATA naming `label` when the text is anything else
  */
 export function parseRecord(text: string, label: string): MigrationState {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    const message = `${label} is no migration record: ${messageOf(cause)}: ${WITHOUT_IT}`;
+    const message = `${label} is not a migration record: ${messageOf(cause)}: ${WITHOUT_IT}`;
     throw new TldrError('INVALID_DATA', message, { cause });
   }
   const current = upgraded(value);
   if (!isRecord(current))
-    throw new TldrError('INVALID_DATA', `${label} is no migration record of version 2 or 3: ${WITHOUT_IT}`);
+    throw new TldrError(
+      'INVALID_DATA',
+      `${label} is not a migration record of version 2 or 3: ${WITHOUT_IT}`,
+    );
   return current;
 }
 
-/** Version 2 knew no cut-over, and called a verified migration done. */
+/** Converts a state of version 2, which had no cut-over and called the phase `verified` "done". */
 function upgraded(value: unknown): unknown {
   if (typeof value !== 'object' || value === null || !('version' in value) || value.version !== 2)
     return value;
@@ -134,14 +137,14 @@ function upgraded(value: unknown): unknown {
   return { ...value, ...phase, version: 3, ...FRESH };
 }
 
-/** What is lost with a record, and what can be done. */
+/** Advice for an unusable migration state: what depends on it, and what to do. */
 const WITHOUT_IT =
-  'put a copy of the record back. Without it nobody knows how far the copy is, whether clients were sent to the target and how they get back, and which journal holds their writes: do not delete the source. If clients read the source and no proxy keeps a journal, the record may be moved away: `migrate start` then copies every point again';
+  'restore the record from a backup. Only the record says how far the copy is, whether clients were sent to the target and how to roll them back, and which journal holds their writes: do not delete the source. If clients read the source and no proxy keeps a journal, you may move the record away: `migrate start` then copies every point again';
 
-/** What every record begins with. */
+/** Initial values of every migration state. */
 export const FRESH = { encoderFile: null, verifiedPoints: null, cutOver: null, completed: false } as const;
 
-/** @throws MISMATCH for the record of another migration */
+/** @throws MISMATCH when the state belongs to another migration */
 export function checkIdentity(record: MigrationState, identity: MigrationIdentity, label: string): void {
   const different = IDENTITY_KEYS.filter((key) => record[key] !== identity[key]);
   if (different.length === 0) return;
@@ -150,11 +153,11 @@ export function checkIdentity(record: MigrationState, identity: MigrationIdentit
   );
   throw new TldrError(
     'MISMATCH',
-    `${label} records another migration (${how.join('; ')}): give another --record for this one, and keep that record until the other migration is complete or aborted, since nothing else knows how far it is, which name of clients leads where, and which journal holds their writes`,
+    `${label} records another migration (${how.join('; ')}): give another --record for this one, and keep that record until the other migration is complete or aborted, since only that record says how far it is, where clients' names lead, and which journal holds their writes`,
   );
 }
 
-/** What of a plan says which migration it is. */
+/** Returns the identity of a plan's migration. */
 export function identityOf(plan: MigrationIdentity): MigrationIdentity {
   const { sourceEndpoint, sourceCollection, targetEndpoint, targetCollection } = plan;
   const { vectorName, compactName, layout, encoderFingerprint, datatype, quantization } = plan;
@@ -204,7 +207,7 @@ function isLoad(value: unknown): boolean {
   );
 }
 
-/** Whether a cut-over was made, or begun, and not taken back. */
+/** Returns whether a cut-over was begun or made, and not rolled back. */
 export function inEffect({ cutOver }: MigrationState): boolean {
   return cutOver !== null && cutOver.state !== 'rolled-back';
 }
@@ -244,6 +247,6 @@ function isPointId(text: string): boolean {
   }
 }
 
-/** Points that the copy has written, by the cursors. */
+/** Returns the number of points that the copy has written, from its ranges. */
 export const copiedPoints = ({ ranges }: Pick<MigrationState, 'ranges'>): number =>
   ranges.reduce((sum, { points }) => sum + points, 0);

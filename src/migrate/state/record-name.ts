@@ -7,21 +7,21 @@ import { readIfThere } from './whole-file.js';
 type Pair = Pick<MigrationIdentity, 'sourceCollection' | 'targetCollection'>;
 
 const ENDING = '.json';
-/** Longest name of a file on common systems. */
+/** Longest file name on common systems. */
 const FILE_NAME_BYTES_MAX = 255;
-/** Longest name of a new record. Names of files beside it are longer, and encrypted folders allow 143 bytes. */
+/** Longest name of a new file. Files beside it have longer names, and encrypted folders allow 143 bytes. */
 const RECORD_NAME_BYTES_MAX = 100;
 
 /**
- * The path of a migration's record in a folder. Two migrations never have the same, whatever their collections are
- * called, also on a file system that takes upper and lower case for the same. A record of an earlier version is found
- * under the name that it has.
+ * Returns the path of a migration state in a folder. Two migrations never have the same path, whatever their
+ * collections' names are, even if the file system ignores case. Files of an earlier version are found under
+ * their old names.
  */
 export async function recordFileIn(folder: string, pair: Pair): Promise<string> {
   const { sourceCollection: source, targetCollection: target } = pair;
   const spelled = `${spell(source)}--${spell(target)}`;
   const spelledPath = join(folder, `${spelled}${ENDING}`);
-  // The part before the hash is for people alone.
+  // The part before the hash is for people only.
   const start = spelled.replaceAll(/%[0-9A-F]{2}|[^\w-]/g, '_');
   const maxBytes = RECORD_NAME_BYTES_MAX - ENDING.length;
   const hashed = hashedName(JSON.stringify([source, target]), { start, maxBytes });
@@ -32,19 +32,19 @@ export async function recordFileIn(folder: string, pair: Pair): Promise<string> 
   return found === 'other' ? hashedPath : spelledPath;
 }
 
-/** Whether no other pair is spelled the same, case aside. */
+/** Returns whether no other pair has the same spelling, ignoring case. */
 function isUnmistakable({ sourceCollection, targetCollection }: Pair, spelled: string): boolean {
   const parts = spelled.split('--');
   return (
     spelled.length + ENDING.length <= RECORD_NAME_BYTES_MAX &&
-    // Windows takes no asterisk.
+    // Windows does not allow an asterisk in file names.
     !/[A-Z*]/.test(sourceCollection + targetCollection) &&
     parts.length === 2 &&
     !spelled.includes('---')
   );
 }
 
-/** 'own' also for what cannot be read: whoever reads the record says why. */
+/** Returns whose state is at the path. 'own' also if it cannot be read: reading it later reports why. */
 async function recordAt(path: string, pair: Pair): Promise<'none' | 'own' | 'other'> {
   try {
     const text = await readIfThere(path);
@@ -64,7 +64,7 @@ async function isThere(path: string): Promise<boolean> {
   );
 }
 
-/** A collection's name as earlier versions spelled it in the name of a file: no two are spelled the same. */
+/** Returns the unique spelling of a collection's name that earlier versions used in file names. */
 function spell(name: string): string {
   return encodeURIComponent(name).replaceAll('.', '%2E');
 }

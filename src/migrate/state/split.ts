@@ -2,12 +2,12 @@ import { TldrError } from '../../core/errors.js';
 import type { MigrationState, RangeProgress, Share } from './migration-state.js';
 import type { StateLocation } from './location.js';
 
-/** The shares a record is split into; none where one runner copies everything. */
+/** Returns the shares of a migration state; none if one run copies everything. */
 export function sharesOf({ split }: MigrationState): Share[] {
   return split === undefined ? [] : Array.from({ length: split }, (_, i) => ({ index: i + 1, of: split }));
 }
 
-/** What a share copies: every of-th range, from the beginning. */
+/** Returns the part of a migration state that a share copies: every `of`-th range. */
 export function shareOf(record: MigrationState, { index, of }: Share): MigrationState {
   const ranges = record.ranges.filter((_, i) => i % of === index - 1).map((range) => ({ ...range }));
   const part = { ...record, ranges };
@@ -16,7 +16,7 @@ export function shareOf(record: MigrationState, { index, of }: Share): Migration
   return part;
 }
 
-/** The record with the progress of all its shares, as it is at this moment; nothing is written. */
+/** Returns the state with the current progress of all its shares. Writes nothing. */
 export async function wholeRecord(record: MigrationState, place: StateLocation): Promise<MigrationState> {
   const ranges = [...record.ranges];
   for (const share of sharesOf(record)) {
@@ -27,7 +27,7 @@ export async function wholeRecord(record: MigrationState, place: StateLocation):
       if (!sameRange(range, ranges[i]))
         throw new TldrError(
           'MISMATCH',
-          `${part.label} is not a part of ${place.label}: it counts other ranges, as an earlier migration may have left it. Make sure that no worker runs by it, then remove it: what it counts as copied is copied again, nothing else is lost`,
+          `${part.label} does not belong to ${place.label}: it lists other ranges, and may be left over from an earlier migration. Make sure that no worker uses it, then remove it: what it lists as copied is copied again, nothing else is lost`,
         );
       ranges[i] = range;
     });
@@ -42,8 +42,8 @@ function sameRange(a: RangeProgress, b: RangeProgress | undefined): boolean {
 }
 
 /**
- * Makes one record of the shares again; the caller holds the record, and this every share for as long as it takes.
- * @throws ALREADY_EXISTS while a worker copies one
+ * Joins the shares into one state again. The caller holds the state's lock; this locks every share meanwhile.
+ * @throws ALREADY_EXISTS while a worker copies a share
  */
 export async function joinShares(record: MigrationState, place: StateLocation): Promise<MigrationState> {
   const shares = sharesOf(record).map((share) => place.share(share));
@@ -51,7 +51,7 @@ export async function joinShares(record: MigrationState, place: StateLocation): 
   try {
     for (const share of shares) unlocks.push((await share.lock()).unlock);
     const { split, ...joined } = await wholeRecord(record, place);
-    // The shares go last: until then a crash leaves everything to be joined again, or ignored.
+    // Shares are removed last: after a crash before that, they are joined again or ignored.
     if (split !== undefined) await place.write(joined);
     for (const share of shares) await share.remove();
     return joined;
@@ -60,20 +60,20 @@ export async function joinShares(record: MigrationState, place: StateLocation): 
   }
 }
 
-/** Splits a record anew; the caller holds it, and nobody copies. */
+/** Splits a state into shares. The caller holds its lock, and no worker copies. */
 export async function splitRecord(
   record: MigrationState,
   place: StateLocation,
   workers: number,
 ): Promise<MigrationState> {
   const split = { ...record, split: workers };
-  // Left over where a crash cut off joining them: old news.
+  // An interrupted join may have left old shares.
   for (const share of sharesOf(split)) await place.share(share).remove();
   await place.write(split);
   return split;
 }
 
-/** Who works on a migration, in words, or null: on all of it, or on its shares. */
+/** Returns the runs that work on a migration or on its shares, for people; null if none does. */
 export async function workingOn(place: StateLocation): Promise<string | null> {
   const holder = await place.holder();
   if (holder !== null) return holder;
@@ -81,9 +81,9 @@ export async function workingOn(place: StateLocation): Promise<string | null> {
   return record === null ? null : copyingShares(record, place);
 }
 
-/** Who copies shares of a record, in words, or null. */
+/** Returns the workers that copy shares of a migration, for people; null if none does. */
 export async function copyingShares(record: MigrationState, place: StateLocation): Promise<string | null> {
-  // All at once: it may take a time to know of one.
+  // In parallel, because each answer may take a while.
   const holders = await Promise.all(
     sharesOf(record).map(async (share) => {
       const one = await place.share(share).holder();

@@ -11,13 +11,13 @@ import {
   type Destination,
 } from '../../core/write-file.js';
 
-/** A record of a million ranges is smaller. */
+/** Most bytes of a file. A migration state of a million ranges is smaller. */
 const TEXT_BYTES_MAX = 256 * 1024 ** 2;
 
 /**
- * Puts a file in place whole (`putInPlace`), also after a power cut. Where the path is a symbolic link, the file that
- * it leads to is replaced.
- * @throws INVALID_ARGUMENT for what is no file, and the system's error
+ * Replaces a file atomically (`putInPlace`); it is complete even after a power cut. If the path is a symbolic
+ * link, the file that it leads to is replaced.
+ * @throws INVALID_ARGUMENT when the path is not a file, and the system's error
  */
 export async function replaceFile(path: string, content: string | Uint8Array): Promise<void> {
   const destination = await keptAt(path);
@@ -27,25 +27,25 @@ export async function replaceFile(path: string, content: string | Uint8Array): P
   await syncFolder(folder);
 }
 
-/** Where a file that has to be read again is written. @throws INVALID_ARGUMENT for a device, which keeps nothing */
+/** Returns where to write a file that is read again. @throws INVALID_ARGUMENT for a device */
 async function keptAt(path: string): Promise<Destination> {
   const destination = await destinationOf(path);
   if (!destination.isDevice) return destination;
   throw new TldrError('INVALID_ARGUMENT', `cannot write ${path}: it is a device, expected a file`);
 }
 
-/** Removes the neighbours that killed writers of a file left. Nobody else may be writing the file. */
+/** Removes temporary files that killed writers left beside a file. No other process may be writing it. */
 export async function removeLeftovers(path: string): Promise<void> {
   const destination = (await destinationOf(path)).path;
   const folder = dirname(destination);
   const name = basename(destination);
   for (const found of await readdir(folder))
-    // Earlier versions had one name for it.
+    // Earlier versions used one fixed name.
     if (isNeighbourOf(name, found) || found === `${name}.partial`)
       await rm(join(folder, found), { force: true });
 }
 
-/** The names in a folder are on disk, as a file's own sync does not promise. */
+/** Syncs the names in a folder to disk, which a file's own sync does not promise. */
 export async function syncFolder(path: string): Promise<void> {
   const folder = await open(path, 'r');
   try {
@@ -55,16 +55,17 @@ export async function syncFolder(path: string): Promise<void> {
   }
 }
 
-/** Makes a folder for its owner alone, and those above it, where they are missing; on disk when this resolves. */
+/** Creates a missing folder for its owner only, and missing parents. They are on disk when this resolves. */
 export async function makeFolder(path: string): Promise<void> {
   for (const made of await ensureFolder(resolve(path), 0o700)) await syncFolder(dirname(made));
 }
 
 /**
- * Puts a file in place of another as `replaceFile` does, and keeps it open for more: nothing has to be opened once it
- * is there. `write` writes all of it. `unsynced` is why it is not known whether a power cut would bring the other one back, null where not.
- * @throws INVALID_ARGUMENT for what is no file, and the system's error; whether the file is in place has to be looked at
- * where renaming failed
+ * Replaces a file as `replaceFile` does and returns the new file, still open. `write` writes all of its
+ * content. `unsynced` is the error of syncing the folder, null without one; after it, a power cut may bring
+ * the old file back.
+ * @throws INVALID_ARGUMENT when the path is not a file, and the system's error. If renaming failed, the
+ * caller has to check which file is in place.
  */
 export async function swapFile(
   path: string,
@@ -94,9 +95,9 @@ export async function swapFile(
 }
 
 /**
- * The text of a file that this program wrote, or null where there is none.
- * @throws NOT_FOUND where it cannot be read, INVALID_ARGUMENT where it is no regular file, INVALID_DATA where it is
- * larger than any such file
+ * Returns the text of a file that this program wrote; null if there is none.
+ * @throws NOT_FOUND when it cannot be read, INVALID_ARGUMENT when it is not a regular file
+ * @throws INVALID_DATA when it is larger than any such file
  */
 export async function readIfThere(path: string): Promise<string | null> {
   try {

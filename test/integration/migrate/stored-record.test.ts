@@ -137,7 +137,9 @@ test('a second runner is refused while the first gives signs of life, and takes 
   const before = await content('taken');
   child.kill('SIGCONT');
   await once(child, 'exit');
-  expect(lines.at(-1)).toMatch(/^ALREADY_EXISTS another run took .* over when nothing was heard of this run/);
+  expect(lines.at(-1)).toMatch(
+    /^ALREADY_EXISTS another run took .* over because this run had not renewed its lease/,
+  );
   expect(await content('taken')).toEqual(before);
   const status = await migrationStatus({ source: at.store, target: at.store, place });
   expect(status).toMatchObject({ phase: 'verified', verifiedPoints: ROWS, runner: null });
@@ -287,6 +289,6 @@ test('the collection of records is neither migrated nor served, and a record has
   const args = ['source', 'x', '--encoder', 'enc.onnx', '--yes', '--state', 'database'];
   const foreign = await at.cli('migrate', 'start', ...args);
   expect(foreign.code).toBe(5);
-  expect(foreign.stderr).toContain('was not made for records');
+  expect(foreign.stderr).toContain('was not made for migration states');
   await at.rest('DELETE', `/collections/${STATE_COLLECTION}`, {});
 });

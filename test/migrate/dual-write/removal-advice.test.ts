@@ -38,7 +38,7 @@ describe('what is said of files that cannot be used names what is lost with them
     await expect(recordFile(path).read()).rejects.toMatchObject({
       code: 'INVALID_DATA',
       message: expect.stringMatching(
-        /put a copy of the record back.*which journal holds their writes.*do not delete the source/,
+        /restore the record from a backup.*which journal holds their writes.*do not delete the source/,
       ),
     });
   });
