@@ -14,7 +14,7 @@ import {
 } from '../state/migration-state.js';
 import { toWriteBatch } from '../points/project-batch.js';
 
-/** Fewer are projected by the kernel before the native library is there. */
+/** Below this number, the kernel is done before the native library is loaded. */
 const NATIVE_POINTS_MIN = 20_000;
 
 export interface CopyRequest {
@@ -22,23 +22,24 @@ export interface CopyRequest {
   readonly target: VectorStore;
   readonly encoder: Encoder;
   readonly record: MigrationState;
-  /** Bytes of one stored component of the reduced vector. */
+  /** Bytes of one stored component of the compact vector. */
   readonly componentBytes: number;
   readonly points: number;
   /** Ranges copied at the same time. */
   readonly concurrency: number;
   readonly batchSize: number;
-  /** Shortest time between two saves of the record while copying; 0 saves after every write. */
+  /** Shortest time between two saves of the migration state while copying. 0 saves after every write. */
   readonly saveIntervalMs: number;
   readonly save: () => Promise<void>;
   readonly pace: Throttle;
-  /** Called after each range and waited for. */
+  /** Called after each range. The copy waits for it. */
   readonly rangeDone?: () => Promise<void>;
 }
 
 /**
- * Copies every range that is not complete. Reading, projecting and writing overlap; a cursor moves only after
- * its write was acknowledged, so a kill costs at most repeated writes of the same points.
+ * Copies every range that is not complete. Reading, projecting and writing overlap. A cursor moves only after
+ * its write was acknowledged, so that after a kill at most some points are written again.
+ * @returns the number of points copied
  * @throws INVALID_DATA naming a point that cannot be projected, ABORTED
  */
 export async function copyPoints(request: CopyRequest, run: RunOptions = {}): Promise<number> {
@@ -54,7 +55,7 @@ export async function copyPoints(request: CopyRequest, run: RunOptions = {}): Pr
     if (performance.now() - savedAtMs < saveIntervalMs) return;
     savedAtMs = performance.now();
     saving = saving.then(request.save);
-    // Awaited at the end; until then a failure must not count as unhandled.
+    // Awaited at the end. Until then, Node must not report a failure as unhandled.
     saving.catch(() => undefined);
   };
   const stop = new AbortController();
@@ -91,14 +92,14 @@ interface Projection {
   readonly close: () => Promise<void>;
 }
 
-/** With native products where they are worth their start, and there are any for this machine. */
+/** Returns native projection if enough points are left and the native library loads; else the kernel's. */
 async function openProjection(encoder: Encoder, points: number, { log }: RunOptions): Promise<Projection> {
   const kernel = { project: (x: Matrix) => encoder.project(x), close: () => Promise.resolve() };
   if (points < NATIVE_POINTS_MIN) return kernel;
   try {
     const native = await NativeProjector.open(encoder.network);
     log?.('debug', 'projecting with native products');
-    // What cannot be let go ends with the process; the copy is none the worse for it.
+    // An error of `close` is ignored: the copy is not affected, and the process frees the memory at its end.
     return { project: (x) => native.project(x), close: () => native.close().catch(() => undefined) };
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
@@ -134,7 +135,7 @@ async function copyRange(
     for await (const batch of request.pace.paced(scan, signal)) {
       const reduced = await project(batch.vectors);
       const ready = toWriteBatch(encoder, batch, { reduced, destination: { ...record, componentBytes } });
-      // One write under way per range: the next page is read and projected meanwhile.
+      // One write per range is under way at a time; meanwhile the next page is read and projected.
       await write;
       throwIfAborted(signal);
       write = target.upsert(record.targetCollection, ready, { shardKey }).then(() => {
@@ -150,7 +151,7 @@ async function copyRange(
     await write;
     range.complete = true;
   } finally {
-    // On failure, what is in flight still decides the cursor.
+    // After a failure, the write under way can still move the cursor.
     await write.catch(() => undefined);
   }
 }

@@ -10,19 +10,19 @@ import { copyRanges, prepare, withPace, workOn } from './phases.js';
 import { copyingShares, joinShares, shareOf, splitRecord, wholeRecord } from '../state/split.js';
 
 const LOCK_POLL_MS = 200;
-/** Longest wait for other workers: none holds the whole record for long before all are done. */
+/** Longest wait for other workers. None locks the whole state for long before all are done. */
 const LOCK_WAIT_MS = 120_000;
 
-/** What one of several workers did. */
+/** Result of one of several workers. */
 export interface ShareReport {
   readonly share: Share;
   /** Points written by this worker. */
   readonly copied: number;
   readonly seconds: number;
-  /** Of all shares together. */
+  /** Ranges of all shares together. */
   readonly rangesDone: number;
   readonly rangesTotal: number;
-  /** Of the one that found all shares done and did what follows: index, verification. Null for the others. */
+  /** Report of the last worker, which also waits for the index and verifies. Null for the others. */
   readonly last: MigrationReport | null;
 }
 
@@ -31,9 +31,11 @@ export interface SharedMigration extends PlacedMigration {
 }
 
 /**
- * Copies the share of one of several workers, who know of each other only by the record: whoever comes first makes
- * record and target, whoever finds every share done does what follows the copy. Each share is held by one runner.
- * @throws as `startMigration`; ALREADY_EXISTS while another runner has this share, or shares of another split
+ * Copies the share of one of several workers, which know of each other only by the migration state. The first
+ * worker creates state and target. The worker that finds all shares done does the steps after the copy. Each
+ * share is locked by one worker.
+ * @throws as `startMigration`; ALREADY_EXISTS while another worker has this share, or others split
+ * differently
  */
 export async function copyShare(options: SharedMigration): Promise<ShareReport> {
   const startedAtMs = performance.now();
@@ -57,7 +59,7 @@ interface HeldShare extends StateLock {
   readonly record: MigrationState;
 }
 
-/** The share, held; null where the copy is over. The whole record is held only meanwhile. */
+/** Returns the share, locked; null if the copy is over. The whole state is locked only meanwhile. */
 async function takeShare(options: SharedMigration): Promise<HeldShare | null> {
   const { place, share, signal } = options;
   const main = await lockWhenFree(options);
@@ -96,7 +98,7 @@ async function copyHeld(
   }
 }
 
-/** Does what follows the copy where every share is done; whoever lets go of the last one finds it so. */
+/** Does the steps after the copy if all shares are done and no other worker does them; otherwise null. */
 async function finishIfLast(options: SharedMigration): Promise<MigrationReport | null> {
   const { place } = options;
   const main = await lockWhenFree(options);
@@ -114,11 +116,12 @@ async function finishIfLast(options: SharedMigration): Promise<MigrationReport |
 
 async function recorded(place: StateLocation): Promise<MigrationState> {
   const record = await place.read();
-  if (record === null) throw new TldrError('ABORTED', `${place.label} is gone: the migration was given up`);
+  if (record === null)
+    throw new TldrError('ABORTED', `${place.label} no longer exists: the migration was aborted`);
   return wholeRecord(record, place);
 }
 
-/** The whole record; null where somebody holds it who is past the copy. */
+/** Locks the whole state; null if another run holds the lock and is past the copy. */
 async function lockWhenFree({ place, signal }: SharedMigration): Promise<StateLock | null> {
   const giveUpAtMs = performance.now() + LOCK_WAIT_MS;
   for (;;) {

@@ -22,17 +22,17 @@ import { retune } from '../throttle/settings.js';
 import type { VerifyReport } from '../verify/all-points.js';
 
 const RANGES_PER_COPIER = 4;
-/** Below this many points splitting into ranges costs more than it gains. */
+/** Below this number of points, splitting into ranges costs more than it gains. */
 const SPLIT_POINTS_MIN = 5_000;
 
 export interface MigrateOptions extends MigrationOptions {
-  /** File that holds the progress; the same file resumes. */
+  /** File of the migration state. A call with the same file resumes the migration. */
   readonly recordPath: string;
 }
 
 export interface MigrationReport {
   readonly plan: MigrationPlan;
-  /** Points written by this run, or removed as repairs; less than all when it resumed. */
+  /** Points that this run wrote, or removed as repairs. Less than all if it resumed. */
   readonly copied: number;
   readonly resumed: boolean;
   readonly seconds: number;
@@ -40,9 +40,9 @@ export interface MigrationReport {
 }
 
 /**
- * Moves a collection into a compact one: plan, create, copy, finish, verify. Every step is recorded before it
- * begins, so a killed run goes on where it was when called again with the same record. After a failed
- * verification the next call repairs what differs. The source is only read.
+ * Copies a collection into a compact one: plan, create, copy, finish, verify. Every step is recorded before
+ * it begins, so that a call with the same file continues a killed run. After a failed verification, the next
+ * call repairs the differences. The source is only read.
  * @throws VERIFY_FAILED when the copy differs, ABORTED (resumable), ALREADY_EXISTS, MISMATCH
  */
 export function migrateCollection(options: MigrateOptions): Promise<MigrationReport> {
@@ -51,11 +51,11 @@ export function migrateCollection(options: MigrateOptions): Promise<MigrationRep
 }
 
 /**
- * As `migrateCollection`, with the record at any place. @throws as there; ABORTED while it is paused; UNAVAILABLE
- * where no proxy follows the writes by the journal given
+ * As `migrateCollection`, with the migration state at any location.
+ * @throws as `migrateCollection`; ABORTED while it is paused; UNAVAILABLE when no proxy keeps the journal
  */
 export async function startMigration(options: PlacedMigration): Promise<MigrationReport> {
-  // Looked at before the record is held, so that what cannot be done leaves nothing behind.
+  // Planned before the state is locked, so that an impossible migration leaves nothing behind.
   await planMigration(options);
   const { journal, encoder } = options;
   const followed = { ...options, encoderFingerprint: encoder.fingerprint };
@@ -63,15 +63,15 @@ export async function startMigration(options: PlacedMigration): Promise<Migratio
   return resumeLocked(options, await options.place.lock());
 }
 
-/** What was done for a migration that is not verified yet, since clients write to its source. */
+/** Result of a run with catch-up, which verifies nothing because clients write to the source. */
 export interface FollowReport extends Omit<MigrationReport, 'verify'> {
   readonly caughtUp: CaughtUp;
 }
 
 /**
- * As `startMigration` while clients write to the source: instead of a verification the target follows the source
- * until no more than `lagMax` points differ; the cut-over catches up with the rest.
- * @throws VERIFY_FAILED where writes come faster than that; resumable
+ * As `startMigration` while clients write to the source. Instead of a verification, catch-up passes run until
+ * at most `lagMax` points differ. The cut-over catches up with the rest.
+ * @throws VERIFY_FAILED when clients write faster than the passes catch up; resumable
  */
 export async function followMigration(
   options: PlacedMigration & { readonly lagMax: number },
@@ -79,12 +79,12 @@ export async function followMigration(
   await planMigration(options);
   return withMigrationLock(options, await options.place.lock(), async (work) => {
     if (work.record.journal !== undefined)
-      throw new TldrError('INVALID_ARGUMENT', 'a proxy follows the writes: go on without --catch-up');
+      throw new TldrError('INVALID_ARGUMENT', 'a proxy mirrors the writes already: omit --catch-up');
     return runFollowing(work, options.lagMax);
   });
 }
 
-/** As `startMigration`, by whoever holds the record; it is let go at the end. */
+/** As `startMigration` for a caller that holds the lock of the state. Releases the lock at the end. */
 export function resumeLocked(options: PlacedMigration, lock: StateLock): Promise<MigrationReport> {
   return withMigrationLock(options, lock, runPhases);
 }
@@ -114,8 +114,9 @@ async function withMigrationLock<T>(
 }
 
 /**
- * The record of this migration, a new one where there is none; the caller holds it.
- * @throws MISMATCH, ALREADY_EXISTS for one that must not go on, is kept elsewhere, or while workers copy by it
+ * Returns the state of this migration, a new one if there is none. The caller holds its lock.
+ * @throws MISMATCH when it belongs to another migration or is kept elsewhere
+ * @throws ALREADY_EXISTS when the target is in service, or while workers copy
  */
 export async function loadOrCreateState(
   plan: MigrationPlan,
@@ -125,7 +126,7 @@ export async function loadOrCreateState(
   const { place } = options;
   const before = await recordedBefore(plan, place);
   if (before === null && plan.targetExists) await checkKeptHere(plan, options);
-  // Without the target a record says nothing; without a record the copy begins again, which is safe.
+  // Without the target, the state is void. Without the state, the copy begins again, which is safe.
   const resumed = before !== null && (plan.targetExists || before.phase === 'creating');
   if (before !== null && !resumed) await joinShares(before, place);
   const record = resumed ? before : await newRecord(plan, options, workers);
@@ -138,7 +139,7 @@ export async function loadOrCreateState(
     if (workers > 1)
       throw new TldrError(
         'INVALID_ARGUMENT',
-        'a migration whose writes a proxy follows is copied by one runner: leave --worker out',
+        'a proxy mirrors the writes of this migration, which then a single runner copies: omit --worker',
       );
     record.journal = journal;
   }
@@ -148,8 +149,8 @@ export async function loadOrCreateState(
 }
 
 /**
- * A target without a record here may have one elsewhere, whose runner knows nothing of this one.
- * @throws MISMATCH where the target says so
+ * Checks that the target does not name another place for its state, where a run would not know of this one.
+ * @throws MISMATCH when it does
  */
 async function checkKeptHere(
   { targetCollection: name }: MigrationPlan,
@@ -159,11 +160,14 @@ async function checkKeptHere(
   if (kept === null || kept === place.kept) return;
   throw new TldrError(
     'MISMATCH',
-    `${place.label} holds no record of ${name}, which says that its migration is recorded in ${kept === 'file' ? 'a file' : 'the database'}: say with --record or --state where; if that record is lost and nobody reads ${name}, delete that collection and begin again: writes that were made to it alone are lost with it`,
+    `${place.label} holds no record of ${name}, whose metadata says that the record is in ${kept === 'file' ? 'a file' : 'the database'}: give its location with --record or --state. If that record is lost and nobody reads ${name}, delete that collection and start again; writes that were made to it alone are lost with it`,
   );
 }
 
-/** @throws MISMATCH for a migration that was begun with another journal, or without one: it may have missed writes */
+/**
+ * Returns the journal of the migration.
+ * @throws MISMATCH when it began with another journal, or without one: the target may lack writes
+ */
 function journalOf(
   record: MigrationState,
   {
@@ -176,11 +180,14 @@ function journalOf(
   const how = record.journal === undefined ? 'without a journal' : `with the journal ${record.journal}`;
   throw new TldrError(
     'MISMATCH',
-    `${label} records a migration that was begun ${how}, not with ${asked ?? 'none'}: go on with it as it is, or \`migrate abort\` it first`,
+    `${label} records a migration that was begun ${how}, not with ${asked ?? 'none'}: continue it with the journal it began with, or \`migrate abort\` it first`,
   );
 }
 
-/** @throws MISMATCH for the record of another migration, ALREADY_EXISTS for one whose clients use the target */
+/**
+ * Returns the recorded state; null if there is none.
+ * @throws MISMATCH when it belongs to another migration, ALREADY_EXISTS when clients use the target
+ */
 async function recordedBefore(plan: MigrationPlan, place: StateLocation): Promise<MigrationState | null> {
   const record = await place.read();
   if (record === null) return null;

@@ -8,9 +8,9 @@ import type { StateLocation } from '../state/location.js';
 import { shareOf, sharesOf, wholeRecord, workingOn } from '../state/split.js';
 import type { ThrottleSettings } from '../throttle/settings.js';
 
-/** One of several workers. */
+/** Status of one of several workers. */
 export interface WorkerStatus {
-  /** Such as `2/4`. */
+  /** Index and number of workers, such as `2/4`. */
   readonly worker: string;
   readonly runner: string | null;
   readonly copied: number;
@@ -19,7 +19,7 @@ export interface WorkerStatus {
   readonly load: LoadSeen | null;
 }
 
-/** A record and what is live beside it. */
+/** Status of a migration: its recorded state, and live data of the stores, the runs and the proxy. */
 export interface MigrationStatus {
   readonly source: string;
   readonly target: string;
@@ -29,12 +29,12 @@ export interface MigrationStatus {
   readonly encoderFile: string | null;
   readonly phase: MigrationState['phase'];
   readonly paused: boolean;
-  /** Who works on it now, in words, or null. */
+  /** The run that works on it now, for people; null if none does. */
   readonly runner: string | null;
-  /** How much of the servers it may take, and what the runner sees of the load; null without one. */
+  /** Throttle settings, and the load that the run sees (null without a run). */
   readonly tuning: ThrottleSettings;
   readonly load: LoadSeen | null;
-  /** Of those who copy together; empty where one copies all. */
+  /** Status of the workers that copy together. Empty if one run copies everything. */
   readonly workers: readonly WorkerStatus[];
   readonly copied: number;
   readonly rangesDone: number;
@@ -42,18 +42,18 @@ export interface MigrationStatus {
   readonly verifiedPoints: number | null;
   readonly cutOver: CutOver | null;
   readonly completed: boolean;
-  /** Of the proxy that follows the writes; null where none does. */
+  /** Status of the proxy that mirrors the writes; null without a journal. */
   readonly journal: JournalStatus | null;
-  /** Live counts; null where the collection is not there, or hidden behind its own name. */
+  /** Live counts; null if the collection does not exist, or an alias hides it. */
   readonly sourcePoints: number | null;
   readonly targetPoints: number | null;
   /** Names by which clients reach the target. */
   readonly targetAliases: readonly string[];
-  /** What to do next, in words. */
+  /** The next step, for people. */
   readonly next: string;
 }
 
-/** Reads record and stores without disturbing whoever works on the migration. @throws NOT_FOUND, MISMATCH */
+/** Returns the status of a migration without disturbing its runs. @throws NOT_FOUND, MISMATCH */
 export async function migrationStatus(migration: RecordedMigration): Promise<MigrationStatus> {
   const { source, target, place } = migration;
   const main = await readRecorded(migration);
@@ -109,13 +109,13 @@ function nextStep(
   { paused, runner, journal }: Pick<MigrationStatus, 'paused' | 'runner' | 'journal'>,
 ): string {
   if (journal?.living === false && !completed)
-    return 'run `serve` with "migrating" for it: no proxy follows its writes';
+    return 'run `serve` with "migrating" for this migration: no proxy mirrors its writes';
   if (runner !== null) return 'wait, or `migrate pause`';
   if (paused) return '`migrate resume`';
   if (completed)
-    return 'nothing: it is over. Its record is not needed any more, nor its journal once "migrating" is taken out of the proxy\'s configuration';
-  if (cutOver?.state === 'begun') return '`migrate cutover` or `migrate rollback`: one of them was cut off';
-  if (cutOver?.state === 'done') return '`migrate complete` once you are content, or `migrate rollback`';
+    return 'nothing: the migration is complete. Its record is not needed any more, nor its journal once "migrating" is removed from the proxy\'s configuration';
+  if (cutOver?.state === 'begun') return '`migrate cutover` or `migrate rollback`: one was interrupted';
+  if (cutOver?.state === 'done') return '`migrate complete` once you are satisfied, or `migrate rollback`';
   if (phase === 'following') return '`migrate cutover --catch-up`';
   if (phase !== 'verified') return '`migrate resume`';
   return journal === null ? '`migrate cutover`' : '`migrate cutover --by proxy`';

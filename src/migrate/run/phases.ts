@@ -15,34 +15,34 @@ import type { MigrationPlan } from '../plan/migration.js';
 import { repairPoints } from '../points/repair-points.js';
 import { verifyMigration, type VerifyReport } from '../verify/all-points.js';
 
-/** Phases that read the source for the target. */
+/** Phases that read the source and write to the target. */
 const READING: readonly Phase[] = ['creating', 'copying', 'repairing'];
-/** Ranges copied at the same time where nobody says. */
+/** Default number of ranges that are copied at the same time. */
 export const CONCURRENCY = 3;
 const BATCH_SIZE = 256;
 const SAVE_INTERVAL_MS = 500;
 
-/** One migration under way, its record held by this process. */
+/** A migration under way, whose state this process has locked. */
 export interface Work {
   readonly plan: MigrationPlan;
   readonly record: MigrationState;
   readonly options: PlacedMigration;
   readonly run: RunOptions & { readonly batchSize: number };
   readonly save: () => Promise<void>;
-  /** Resolves when no save is under way any more: the record may be another's soon. */
+  /** Resolves when no save is under way. Awaited before another run may take the state. */
   readonly settled: () => Promise<void>;
-  /** Once the servers are watched: what is seen is saved with the record. */
+  /** The throttle, once it is open. The load that it sees is saved with the state. */
   readonly watched: { pace?: Throttle };
 }
 
-/** What the steps after the copy need to know. */
+/** Arguments of the steps after the copy. */
 interface Late {
   readonly pace: Throttle;
-  /** The alias by which clients reach the target, if there is one. */
+  /** The alias by which clients reach the target; undefined if there is none. */
   readonly inService: string | undefined;
 }
 
-/** A migration to go on with. Saves come one after another, whoever asks for them. */
+/** Returns the work for a migration. Its saves run one after the other. */
 export function workOn(
   plan: MigrationPlan,
   record: MigrationState,
@@ -60,12 +60,15 @@ export function workOn(
   return { plan, record, options, save, settled, watched, run: { signal, log, onProgress, batchSize } };
 }
 
-/** Records what begins, tells of it, and makes the target where it is not there. @throws as the store's `create` */
+/**
+ * Saves the state, announces the start, and creates the target if necessary.
+ * @throws as the store's `create`
+ */
 export async function prepare(work: Work): Promise<void> {
   await work.save();
   await tell(work, 'started');
   const { plan, record, options, run } = work;
-  // What is written from now on may be overtaken by what was read before: it is brought over after the copy.
+  // Later writes may be overwritten with points that the copy read before: they are brought over after it.
   if (READING.includes(record.phase)) await proxyControlOf(record)?.copying(run);
   if (record.phase !== 'creating') {
     await sayJournalled(work);
@@ -79,13 +82,13 @@ export async function prepare(work: Work): Promise<void> {
   await enter(work, 'copying');
 }
 
-/** The proxy that keeps the journal learns from the target that there must be one. */
+/** Records in the target's metadata that a journal belongs to it: without it, the proxy refuses to begin. */
 async function sayJournalled({ plan, record, options }: Work): Promise<void> {
   if (record.journal === undefined) return;
   await options.target.setMetadata(plan.targetCollection, { [JOURNAL_KEY]: 'true' });
 }
 
-/** Every phase from where the record is to a verified copy. @throws VERIFY_FAILED */
+/** Runs the remaining phases up to a verified copy. @throws VERIFY_FAILED when the copy differs */
 export async function runPhases(work: Work): Promise<{ copied: number; verify: VerifyReport }> {
   await prepare(work);
   const inService = await aliasTo(work.options.target, work.plan.targetCollection);
@@ -97,7 +100,7 @@ export async function runPhases(work: Work): Promise<{ copied: number; verify: V
   return done;
 }
 
-/** Every phase up to a target that follows its source to within `lagMax` points. @throws VERIFY_FAILED */
+/** Runs the remaining phases until at most `lagMax` points differ from the source. @throws VERIFY_FAILED */
 export async function runFollowing(
   work: Work,
   lagMax: number,
@@ -109,11 +112,11 @@ export async function runFollowing(
   return withPace(work, async (pace) => {
     const copied =
       (await copyRanges(work, pace)) + (await completeTarget(work, { pace, inService: undefined }));
-    // The source's may have changed since the target was finished.
+    // The source's settings may have changed since the target was finished.
     const settings = target.differences(plan.targetSpec, await target.describe(plan.targetCollection));
     if (settings.length > 0) await target.finishBulkLoad(plan.targetSpec, run);
     await enter(work, 'following');
-    log?.('info', 'following the source');
+    log?.('info', 'catching up with the source');
     const follower = await openCatchUpPasses(plan, { source, target, encoder }, { ...run, pace });
     return { copied, caughtUp: await catchUp(follower, { lagMax, log }) };
   });
@@ -127,7 +130,7 @@ async function tell(
   await announce(options.hook, event, { facts: { ...factsOf(record), ...more }, run });
 }
 
-/** Calls `body` while the servers are watched; what is seen goes into the record with every save. */
+/** Calls `body` with an open throttle. Every save of the state includes the load that it sees. */
 export async function withPace<T>(work: Work, body: (pace: Throttle) => Promise<T>): Promise<T> {
   const { plan, record, options, run, save, watched } = work;
   const { source, target, place } = options;
@@ -144,7 +147,7 @@ export async function withPace<T>(work: Work, body: (pace: Throttle) => Promise<
   }
 }
 
-/** Copies the ranges of the record that are not complete. @returns the number of points written */
+/** Copies the ranges that are not complete. @returns the number of points written */
 export async function copyRanges(work: Work, pace: Throttle): Promise<number> {
   const { plan, record, options, run, save } = work;
   if (record.phase !== 'copying') return 0;
@@ -162,7 +165,10 @@ export async function copyRanges(work: Work, pace: Throttle): Promise<number> {
   return copied;
 }
 
-/** What follows the copy: a target whose settings are restored and whose index is built, repaired where need be. */
+/**
+ * Repairs the target if necessary, restores its settings and waits for its index.
+ * @returns the points repaired
+ */
 async function completeTarget(work: Work, { pace, inService }: Late): Promise<number> {
   const { plan, record, options, run } = work;
   const { source, target, encoder } = options;
@@ -184,7 +190,7 @@ async function completeTarget(work: Work, { pace, inService }: Late): Promise<nu
 async function verifyTarget(work: Work, { pace, inService }: Late): Promise<VerifyReport> {
   const { plan, record, options, run } = work;
   const proxy = proxyControlOf(record);
-  if (proxy !== null) run.log?.('info', 'waiting for what was written meanwhile');
+  if (proxy !== null) run.log?.('info', 'waiting for writes that clients made during the copy');
   await proxy?.copied(run);
   run.log?.('info', 'verifying every point');
   const verify = await verifyMigration(plan, options, { ...run, pace, writing: proxy !== null });
@@ -201,7 +207,7 @@ async function verifyTarget(work: Work, { pace, inService }: Late): Promise<Veri
   const remedy =
     inService === undefined
       ? `run the same command again: it copies what differs into ${plan.targetCollection} once more${removed}`
-      : `${plan.targetCollection} is in service as "${inService}" and will not be changed, since clients may have written to it: migrate into another collection, or take the alias away and run the same command again, which copies what differs once more${removed}`;
+      : `${plan.targetCollection} is in service as "${inService}" and will not be changed, since clients may have written to it: migrate into another collection, or remove the alias and run the same command again, which copies what differs once more${removed}`;
   throw new TldrError(
     'VERIFY_FAILED',
     `the copy differs in ${differenceCount} places: ${differences.slice(0, 5).join('; ')}; ${remedy}`,

@@ -19,16 +19,17 @@ export interface VerifyReport {
   readonly points: number;
   /** Points that only the target has. */
   readonly extraPoints: number;
-  /** At most 20, each a sentence; `differenceCount` counts all. */
+  /** At most 20 differences, each a sentence. `differenceCount` counts all. */
   readonly differences: readonly string[];
   readonly differenceCount: number;
-  /** False where clients write meanwhile, since no two counts are of the same moment. */
+  /** False while clients write, since two counts then never belong to the same moment. */
   readonly countsCompared: boolean;
 }
 
 /**
- * Compares every point of source and target in id order: the same ids, payload and other vectors equal, the
- * reduced vector equal to a fresh projection, the full one unchanged (two-stage); then counts and settings.
+ * Compares every point of source and target in id order, and then counts and settings. Ids, payloads and
+ * other vectors must be equal, the compact vector must equal a fresh projection, and a two-stage target must
+ * hold the same full vector.
  */
 export async function verifyMigration(
   plan: MigrationPlan,
@@ -39,13 +40,13 @@ export async function verifyMigration(
   return report(plan, sides, { ...run, compared });
 }
 
-/** Whether clients write meanwhile. */
+/** Whether clients write during the verification. */
 export interface Writing {
-  /** What is written to one side is brought to the other: points that differ are looked at again, none are counted. */
+  /** True during dual writes: points that differ are read again, and counts are not compared. */
   readonly writing?: boolean;
 }
 
-/** Settings in which the target differs. A write that is followed may set the target's limits aside for a moment. */
+/** Returns the settings in which the target differs. A dual write may lift its limits for a moment. */
 async function settingDifferences(
   { targetCollection, targetSpec }: MigrationPlan,
   { target }: Sides,
@@ -58,7 +59,7 @@ async function settingDifferences(
   }
 }
 
-/** Settings, counts, and the points given, as one report. */
+/** Returns one report of settings, counts and the compared points. */
 export async function report(
   plan: MigrationPlan,
   sides: Sides,

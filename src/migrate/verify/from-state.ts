@@ -15,16 +15,17 @@ const RETRIEVE_POINTS = 256;
 
 export interface VerifyRequest extends RecordedMigration, RunOptions {
   readonly encoder: Encoder;
-  /** Random points of each side instead of all. */
+  /** Compare this many random points of each collection instead of all. */
   readonly sample?: number | undefined;
   readonly batchSize?: number | undefined;
   readonly hook?: MigrationHook | undefined;
 }
 
 /**
- * Compares source and target of a recorded migration once more: settings, payload indexes, counts, and every point
- * or a sample. What was found decides whether the record calls the copy verified, except that a sample never makes
- * it so and that a target in service is not judged by what clients have written since.
+ * Compares source and target of a recorded migration again: settings, payload indexes, counts, and every
+ * point or a sample. Stores the result in the migration state, with two exceptions: an equal sample does not
+ * make the copy verified, and differences after a cut-over do not make it unverified, because clients may
+ * have written to the target.
  * @throws INVALID_ARGUMENT while the copy is not finished, MISMATCH for another encoder
  */
 export async function verifyRecorded(request: VerifyRequest): Promise<VerifyReport> {
@@ -65,18 +66,18 @@ async function compare(
   if (!['verifying', 'verified', 'repairing', 'following'].includes(record.phase)) {
     throw new TldrError(
       'INVALID_ARGUMENT',
-      `the copy is not finished (${record.phase}): \`migrate resume\` goes on with it and verifies it`,
+      `the copy is not finished (${record.phase}): \`migrate resume\` finishes and verifies it`,
     );
   }
   if (encoder.fingerprint !== record.encoderFingerprint) {
     throw new TldrError(
       'MISMATCH',
-      `the migration was made with encoder ${record.encoderFingerprint.slice(0, 16)}, this file is ${encoder.fingerprint.slice(0, 16)}`,
+      `the migration was made with encoder ${record.encoderFingerprint.slice(0, 16)}, this file holds ${encoder.fingerprint.slice(0, 16)}: give the encoder file of the migration`,
     );
   }
   const plan = await planMigration(
     { ...migrationRequestOf(record), source, target, encoder },
-    // Settings that differ are findings here, not a reason to look no further.
+    // Different settings are reported as differences here; they do not end the verification.
     { anySettings: true },
   );
   checkIdentity(record, plan, place.label);
@@ -95,7 +96,7 @@ async function compare(
   }
 }
 
-/** What a record says of how its migration was asked for. */
+/** Returns the request that a migration state was made from. */
 export function migrationRequestOf(record: MigrationState): {
   readonly sourceCollection: string;
   readonly targetCollection: string;
@@ -110,7 +111,7 @@ export function migrationRequestOf(record: MigrationState): {
   return { sourceCollection, targetCollection, vectorName, compactName, layout, datatype, quantization };
 }
 
-/** Settings, counts, and random points of both sides: points missing on either side can be found. */
+/** Compares settings, counts and random points of both collections: points can be missing in either. */
 async function verifySample(
   plan: MigrationPlan,
   sides: Sides,
@@ -119,7 +120,7 @@ async function verifySample(
   if (plan.sourceSpec.shardKeys.length > 0) {
     throw new TldrError(
       'UNSUPPORTED',
-      `${plan.sourceCollection} is sharded by key, where an id alone names no point: verify all of it`,
+      `${plan.sourceCollection} is sharded by key, where an id alone does not identify a point: verify all points, without a sample`,
     );
   }
   const of = (store: VectorStore, collection: string, vectorName: string): Promise<readonly PointId[]> =>
