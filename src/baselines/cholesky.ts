@@ -1,9 +1,11 @@
 import type { DoubleMatrix } from '../encoder/native-matmul.js';
 
-/** Pivots below this share of the largest diagonal value count as lost to rounding. */
+/** Pivots below this share of the largest diagonal value are treated as rounding errors. */
 const PIVOT_MIN = 1e-13;
 
-/** Upper triangular R with R^T R = a, for a symmetric a; null where a is not safely positive definite. */
+/**
+ * The Cholesky factor of a symmetric a: upper triangular R with R^T R = a; null if a is not safely definite.
+ */
 export function upperCholesky({ rows: n, data: a }: DoubleMatrix): DoubleMatrix | null {
   const r = new Float64Array(n * n);
   let largest = 0;

@@ -5,9 +5,11 @@ import { runInWorker } from '../core/worker-task.js';
 import type { EigenTask, TopEigen } from './largest-eigen.js';
 
 /**
- * Top d eigenpairs of a symmetric D x D matrix, in a worker thread. With a `basis` (n x D) the matrix is about
- * coordinates along its columns, and the eigenvectors come out as the n x d that they stand for.
- * @throws INVALID_ARGUMENT for sizes that do not fit, ABORTED
+ * The d largest eigenpairs of a symmetric D x D matrix, computed in a worker thread. With a `basis` (n x D),
+ * the matrix is given in coordinates along the basis's columns, and the eigenvectors are returned in n
+ * dimensions (n x d).
+ * @throws INVALID_ARGUMENT when the sizes do not fit
+ * @throws ABORTED when the signal fires
  */
 export async function largestEigenpairsInWorker(
   symmetric: Float64Array,
@@ -31,7 +33,7 @@ export async function largestEigenpairsInWorker(
     threads,
     basis,
     ...(iterations === undefined ? {} : { iterations }),
-    // So small a matrix needs no start, which would have to be written along the basis.
+    // With a basis the matrix is small. It needs no start, which would have to be converted to coordinates.
     ...(start === undefined || basis !== null ? {} : { start }),
   };
   const file = new URL('./eigen-worker.js', import.meta.url);
@@ -40,5 +42,5 @@ export async function largestEigenpairsInWorker(
     const { values, vectors } = found;
     if (values instanceof Float64Array && vectors instanceof Float64Array) return { values, vectors };
   }
-  throw new TldrError('INTERNAL', 'the eigenvectors came back without their arrays');
+  throw new TldrError('INTERNAL', 'the worker returned no eigenvectors');
 }

@@ -16,17 +16,19 @@ export interface TopEigen {
   readonly vectors: Float64Array;
 }
 
-/** What topEigen hands to its worker. */
+/** The task that `largestEigenpairsInWorker` gives its worker. */
 export interface EigenTask {
   readonly symmetric: Float64Array;
   readonly size: number;
   readonly d: number;
   readonly threads: number;
-  /** What the matrix's rows and columns are coordinates along; null where they are the dimensions themselves. */
+  /**
+   * Basis of the coordinates in which the matrix is given; null if it is given in the dimensions themselves.
+   */
   readonly basis: Matrix | null;
-  /** At most: a few find directions that hold nearly as much as the eigenvectors do. */
+  /** Most iterations. After a few, the directions hold nearly as much variance as the eigenvectors do. */
   readonly iterations?: number;
-  /** Where the iteration begins: columns near the eigenvectors, the strongest first; random ones where absent. */
+  /** Initial columns for the iteration, near the eigenvectors and in their order; random if absent. */
   readonly start?: Matrix;
 }
 
@@ -35,24 +37,26 @@ export interface EigenControl {
   readonly onIteration: (done: number, total: number) => void;
 }
 
-/** Up to this size the library's full decomposition is fast enough. */
+/** Up to this size, ml-matrix's full decomposition is fast enough. */
 const FULL_SIZE_MAX = 300;
 const OVERSAMPLING = 16;
 const ITERATIONS_MAX = 80;
 const TOLERANCE = 1e-7;
 
-/** The forms of product that this algebra needs; open until `closeProducts`. */
+/** The native products that the functions below need; `closeProducts` frees them. */
 export interface Products {
-  /** The large product of every iteration: float32 is enough to find the subspace, and ten times as fast. */
+  /**
+   * For the large product of each iteration: float32 suffices to find the subspace and is ten times as fast.
+   */
   readonly single: NativeMatmul;
   readonly plain: NativeDoubleProduct;
   readonly transposed: NativeDoubleProduct;
 }
 
 /**
- * Top d eigenpairs of a symmetric D x D matrix, in this thread: in full for small D, else by block subspace
- * iteration with one Rayleigh-Ritz projection at the end, in float64 (Saad, Numerical Methods for Large
- * Eigenvalue Problems, 2011, chapter 5). Null when stopped.
+ * The d largest eigenpairs of a symmetric D x D matrix, computed in this thread; null when stopped. A small
+ * matrix is decomposed in full. For others, it uses block subspace iteration with one Rayleigh-Ritz
+ * projection at the end, in float64 (Saad, Numerical Methods for Large Eigenvalue Problems, 2011, chapter 5).
  */
 export async function largestEigenpairs(task: EigenTask, control: EigenControl): Promise<TopEigen | null> {
   const { symmetric, size, d, threads, iterations, start } = task;
@@ -73,7 +77,9 @@ export async function largestEigenpairs(task: EigenTask, control: EigenControl):
   }
 }
 
-/** Columns given by coordinates along a basis, in the dimensions that the basis has. */
+/**
+ * Converts columns of coordinates along a basis to the basis's own dimensions; without a basis, no change.
+ */
 export async function alongBasis(
   coordinates: DoubleMatrix,
   basis: Matrix | null,
@@ -88,7 +94,7 @@ export async function alongBasis(
   return { rows, cols, data: Float64Array.from(data) };
 }
 
-/** Prepares products for one thread's work. */
+/** Prepares the products. Each uses `threads` threads. */
 export async function openProducts(threads: number): Promise<Products> {
   return {
     single: await createNativeMatmul({ threads }),
@@ -105,9 +111,10 @@ export async function closeProducts({ single, plain, transposed }: Products): Pr
 }
 
 /**
- * An orthonormal basis, D x (d + some), that holds the first d eigenvectors of a product of D x D matrices, the first
- * of them applied first: from the columns of `start`, as far as there are such, until what it captures stops growing, or
- * `iterations` are done. Null when stopped.
+ * An orthonormal basis, D x (d + a few), whose span holds the first d eigenvectors of a product of D x D
+ * matrices; null when stopped. `factors[0]` is applied first. The iteration starts from the columns of
+ * `start`, filled up with random columns. It ends when the captured variance stops growing, or after
+ * `iterations`.
  */
 export async function dominantSubspace(
   factors: readonly DoubleMatrix[],
@@ -154,8 +161,8 @@ export async function dominantSubspace(
 }
 
 /**
- * Columns made orthonormal by Cholesky QR, in two passes for full precision (Yamamoto et al. 2015); by
- * Gram-Schmidt where the columns are too close to dependent for it.
+ * Returns an orthonormal basis of the columns' span by Cholesky QR, in two passes for full precision
+ * (Yamamoto et al. 2015). If the columns are too close to dependent for it, Gram-Schmidt is used.
  */
 export async function orthonormal(
   block: DoubleMatrix,
@@ -175,11 +182,11 @@ export async function orthonormal(
   return current;
 }
 
-/** The library's full decomposition of a symmetric matrix, its d largest pairs in descending order. */
+/** The d largest eigenpairs of a symmetric matrix, in descending order, by ml-matrix's full decomposition. */
 export function decompose({ rows: size, data }: DoubleMatrix, d: number): TopEigen {
   const dense = new Dense(size, size);
   for (let i = 0; i < size; i++) {
-    // Products are symmetric up to rounding only.
+    // A computed product is symmetric only up to rounding.
     for (let j = 0; j < size; j++) dense.set(i, j, (data[i * size + j]! + data[j * size + i]!) / 2);
   }
   const { realEigenvalues, eigenvectorMatrix } = new EigenvalueDecomposition(dense, {
@@ -194,7 +201,9 @@ export function decompose({ rows: size, data }: DoubleMatrix, d: number): TopEig
   return { values, vectors };
 }
 
-/** Modified Gram-Schmidt over the columns, twice for stability (Giraud et al. 2005), row by row in memory. */
+/**
+ * Makes the columns orthonormal in place: modified Gram-Schmidt, twice for stability (Giraud et al. 2005).
+ */
 export function orthonormalize(block: Float64Array, size: number, width: number): void {
   for (let pass = 0; pass < 2; pass++) {
     for (let j = 0; j < width; j++) {

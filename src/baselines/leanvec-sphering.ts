@@ -9,13 +9,14 @@ import { linearNetwork } from './pca.js';
 import type { SpheringTask } from './sphering-worker.js';
 
 /**
- * Two linear maps of which the inner products of queries and points survive best, for queries that are distributed
- * otherwise than the points: LeanVec-Sphering (Tepper et al. 2024, "LeanVec: Searching vectors faster by making them
- * fit"), by its own closed form in `sphering-worker.ts`. The moment of few queries is noisy, so that of the points is
- * mixed in.
- * @param points,queries uncentred moments, along the same basis if there is one; taken of unit rows for cosine
- * @param options.pointsShare share of the points' moment in that of the queries, both scaled to the same size
- * @throws INVALID_ARGUMENT where dimensions differ, ABORTED
+ * Returns two linear networks, one for points and one for queries, that best preserve the inner products
+ * between them. This helps if queries are distributed differently from points: LeanVec-Sphering (Tepper et
+ * al. 2024, "LeanVec: Searching vectors faster by making them fit"), here by the closed form in
+ * `sphering-worker.ts`. The second moment of few queries is noisy, so the points' moment is mixed in.
+ * @param points,queries uncentred moments, along the same basis if there is one; of unit rows for cosine
+ * @param options.pointsShare share of the points' moment in the mixture, with both scaled to the same size
+ * @throws INVALID_ARGUMENT when the dimensions or bases differ
+ * @throws ABORTED when the signal fires
  */
 export async function leanvecSphering(
   points: Moments,
@@ -35,7 +36,7 @@ export async function leanvecSphering(
   const { basis } = points;
   const size = basis?.cols ?? dims;
   if (queries.second.length !== points.second.length) {
-    throw new TldrError('INVALID_ARGUMENT', 'moments of queries and points are along different bases');
+    throw new TldrError('INVALID_ARGUMENT', 'the moments of queries and points have different bases');
   }
   const mixed = mix(queries.second, points.second, { pointsShare, size });
   const task: SpheringTask = { points: points.second, queries: mixed, size, d: dim, threads, basis };
@@ -43,15 +44,15 @@ export async function leanvecSphering(
   const maps = await runInWorker({ file, data: task, signal, onProgress });
   if (typeof maps === 'object' && maps !== null && 'points' in maps && 'queries' in maps) {
     const network = (weights: unknown): EncoderNetworks['network'] => {
-      if (!(weights instanceof Float64Array)) throw new TldrError('INTERNAL', 'a map came back empty');
+      if (!(weights instanceof Float64Array)) throw new TldrError('INTERNAL', 'the worker gave no weights');
       return linearNetwork(matrix(dims, dim, Float32Array.from(weights)), { distance, bias: null });
     };
     return { network: network(maps.points), queryNetwork: network(maps.queries) };
   }
-  throw new TldrError('INTERNAL', 'the maps came back without their weights');
+  throw new TldrError('INTERNAL', 'the worker returned no networks');
 }
 
-/** Both moments scaled to a trace of 1, so that neither's scale decides the shares. */
+/** Mixes both moments. Each is scaled to a trace of 1 first, so that its size does not change its share. */
 function mix(
   queries: Float64Array,
   points: Float64Array,

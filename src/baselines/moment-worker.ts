@@ -5,27 +5,30 @@ import { createNativeMatmul } from '../encoder/native-matmul.js';
 import { errorMessage, workerTask } from '../core/worker-task.js';
 import { coordinatesOf, rowSpaceBasis, shiftedRows, type ShiftedRows } from './row-space.js';
 
-/** x and the basis lie in shared memory. */
+/** The task that `fitMoments` gives its worker; x and the basis lie in shared memory. */
 export interface MomentTask {
   readonly x: Matrix;
   readonly normalize: boolean;
   readonly threads: number;
-  /** Take the moments along this basis, or along one of so many columns made for x; along the dimensions where null. */
+  /**
+   * Basis along which the moments are computed. A number asks for a new basis of x with that many columns;
+   * null means the dimensions themselves.
+   */
   readonly basis: Matrix | number | null;
 }
 
 /** Mean (D) and second moment of the rows, in float64. */
 export interface Moments {
   readonly mean: Float64Array;
-  /** X^T X / n, D x D; where there is a basis, of the rows' coordinates along it. */
+  /** X^T X / n, D x D. With a basis: w x w, of the rows' coordinates along it. */
   readonly second: Float64Array;
-  /** Orthonormal columns, D x w, that the rows lie along; null where `second` is by dimension. */
+  /** Orthonormal columns, D x w, whose span holds most of the rows; null if `second` is D x D. */
   readonly basis: Matrix | null;
-  /** Mean squared length of the rows, what the basis leaves out included. */
+  /** Mean squared length of the rows, including their part outside the basis. */
   readonly meanSquare: number;
 }
 
-/** Of rows about a shift: all that moments are made of. */
+/** Sums over the rows minus a shift, from which the moments are computed. */
 interface Sums {
   readonly mean: Float64Array;
   /** Sum of (x - shift)(x - shift)^T. */
@@ -54,8 +57,9 @@ async function moments({ x, normalize, threads, basis: wanted }: MomentTask): Pr
 }
 
 /**
- * Sums are taken about a shift s near the mean: with d = x - s the float32 products are of the size of the spread,
- * however far from the origin the data lie. A block's product is float32; the sum over blocks is not.
+ * The mean of d and the sum of d d^T over the rows, with d = x - s and a shift s near the mean. The products
+ * therefore have the size of the data's spread, even if the data lie far from the origin. Each block's
+ * product is float32; the sum over blocks is float64.
  */
 async function sumUp(rows: ShiftedRows, threads: number, basis: Matrix | null): Promise<Sums> {
   const product = await createNativeMatmul({ transposeA: true, threads });
@@ -74,7 +78,9 @@ async function sumUp(rows: ShiftedRows, threads: number, basis: Matrix | null): 
   return { mean: sum.map((value) => value / rows.rows), products };
 }
 
-/** E x x^T = E d d^T + s (E d)^T + (E d) s^T + s s^T, in float64 (Chan, Golub and LeVeque 1983, on shifted data). */
+/**
+ * E x x^T = E d d^T + s (E d)^T + (E d) s^T + s s^T, in float64 (shifted data, Chan, Golub and LeVeque 1983).
+ */
 function secondMoment(
   products: Float64Array,
   {

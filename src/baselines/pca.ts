@@ -10,21 +10,25 @@ import { orthonormalize, type TopEigen } from './largest-eigen.js';
 import type { Moments, MomentTask } from './moment-worker.js';
 import { coordinatesOf } from './row-space.js';
 
-/** Eigenvalues below this share of the largest count as that share, so that tempering does not blow up noise. */
+/** Eigenvalues are raised to this share of the largest, so that tempering does not amplify noise. */
 const EIGENVALUE_FLOOR = 1e-6;
 
-/** Up to so many dimensions the second moment is kept by dimension: what lies in memory is about 20 D^2 bytes. */
+/** Up to this D, the second moment is held as D x D, which takes about 20 D^2 bytes of memory. */
 const DENSE_DIM_MAX = 4096;
-/** Of a basis made for rows of more dimensions; it also serves as directions for neighbours and for training. */
+/**
+ * Columns of the basis for rows of more dimensions. They also give the directions for neighbours and
+ * training.
+ */
 const BASIS_COLUMNS = 528;
-/** Axes are found the better, the more columns there are beside them. */
+/** Columns of a basis beyond the requested axes; more of them make the axes more exact. */
 const BASIS_OVERSAMPLING = 16;
 
 /**
- * Mean and second moment of x (n x D), of its unit rows for cosine; computed in a worker thread. Those of more than
- * 4,096 dimensions are taken along a basis of the rows, so that memory grows with n D and not with D^2.
- * @param options.dim as many axes as will be asked for
- * @param options.like moments whose basis is used, where they have one
+ * The mean and second moment of x (n x D), for cosine of its unit rows, computed in a worker thread. For more
+ * than 4,096 dimensions, they are computed along a basis of the rows, so that memory grows with n D and not
+ * with D^2.
+ * @param options.dim the largest number of axes that will be computed from them
+ * @param options.like moments whose basis is reused
  */
 export async function fitMoments(
   x: Matrix,
@@ -45,7 +49,7 @@ export async function fitMoments(
   const file = new URL('./moment-worker.js', import.meta.url);
   const value = await runInWorker({ file, data: task, signal });
   if (isMoments(value)) return value;
-  throw new TldrError('INTERNAL', 'the moments came back without their arrays');
+  throw new TldrError('INTERNAL', 'the worker returned no moments');
 }
 
 function isMoments(value: unknown): value is Moments {
@@ -59,20 +63,21 @@ function isMoments(value: unknown): value is Moments {
   );
 }
 
-/** How many columns a basis of the rows takes; null where the dimensions themselves take less. */
+/** The number of columns of a basis for such rows; null if the dimensions themselves take less memory. */
 export function basisColumns({ rows, cols }: Pick<Matrix, 'rows' | 'cols'>, dim: number): number | null {
   const columns = Math.max(Math.min(rows + 1, BASIS_COLUMNS), dim + BASIS_OVERSAMPLING);
   return cols <= DENSE_DIM_MAX || 2 * columns > cols ? null : columns;
 }
 
-/** Principal axes of the rows that moments were taken of: `mean` is null for the uncentred form. */
+/** Principal axes of the rows that the moments describe. `mean` is null for uncentred axes. */
 export interface PrincipalAxes extends TopEigen {
   readonly mean: Float64Array | null;
 }
 
 /**
- * Top d eigenvectors (D x d) of the covariance (centred) or of the second moment (uncentred), in a worker thread.
- * @throws ABORTED
+ * The d largest eigenvectors (D x d) of the covariance (centred) or the second moment (uncentred), computed
+ * in a worker thread.
+ * @throws ABORTED when the signal fires
  */
 export async function principalAxes(
   { mean, second, basis }: Moments,
@@ -80,9 +85,9 @@ export async function principalAxes(
     readonly d: number;
     readonly centred: boolean;
     readonly threads?: number;
-    /** At most so many: a few find axes that hold nearly as much. */
+    /** Most iterations. After a few, the axes hold nearly as much variance as the exact ones. */
     readonly iterations?: number;
-    /** D x r: columns near the axes, the strongest first; with them a few iterations are enough. */
+    /** D x r: columns near the axes, in their order. With them, a few iterations are enough. */
     readonly start?: Matrix | undefined;
   } & RunOptions,
 ): Promise<PrincipalAxes> {
@@ -97,10 +102,11 @@ export async function principalAxes(
 }
 
 /**
- * The first `dim` principal axes as an encoder: z_j = lambda_j^(-gamma/2) v_j^T (x - mean), the centring folded
- * into a bias. `gamma` 0 is PCA, 1 whitening, between them tempered PCA. For dot products only the uncentred form
- * with gamma 0 keeps the scores' meaning.
- * @throws INVALID_ARGUMENT for centred or tempered axes of a dot-product collection, or too few axes
+ * The first `dim` principal axes as an encoder network: z_j = lambda_j^(-gamma/2) v_j^T (x - mean). The
+ * centring is folded into a bias. `gamma` 0 is PCA, 1 is whitening, values between them are tempered PCA. For
+ * dot products, only the uncentred form with gamma 0 preserves the scores.
+ * @throws INVALID_ARGUMENT when axes for dot products are centred or tempered, or there are fewer than `dim`
+ * axes
  */
 export function pcaNetwork(
   { mean, values, vectors }: PrincipalAxes,
@@ -114,9 +120,9 @@ export function pcaNetwork(
     );
   }
   const found = values.length;
-  // Squares of tiny values are zero in float32: no reason to divide by zero.
+  // If the squares of tiny values vanish in float32, the largest eigenvalue is 0: avoid a division by zero.
   const largest = values[0]! > 0 ? values[0]! : 1;
-  if (dim > found) throw new TldrError('INVALID_ARGUMENT', `${dim} axes wanted, ${found} computed`);
+  if (dim > found) throw new TldrError('INVALID_ARGUMENT', `${dim} axes requested, ${found} computed`);
   const size = vectors.length / found;
   const weight = matrix(size, dim);
   const bias = new Float64Array(dim);
@@ -131,7 +137,7 @@ export function pcaNetwork(
   return linearNetwork(weight, { distance, bias: mean === null ? null : Float32Array.from(bias) });
 }
 
-/** PCA in one call: principal axes as an encoder. @throws INVALID_ARGUMENT as `pcaNetwork`, ABORTED */
+/** PCA in one call: `principalAxes`, then `pcaNetwork`. @throws INVALID_ARGUMENT as `pcaNetwork`, ABORTED */
 export async function pcaFromMoments(
   moments: Moments,
   options: {
@@ -145,7 +151,7 @@ export async function pcaFromMoments(
   return pcaNetwork(await principalAxes(moments, { ...rest, d: dim }), { dim, distance: options.distance });
 }
 
-/** d random orthonormal directions: the floor every learned map must beat. */
+/** A projection on `dim` random orthonormal directions: the lower bound for every other candidate. */
 export function randomProjection(
   inputDim: number,
   options: { readonly dim: number; readonly distance: Distance; readonly seed: number },
@@ -157,7 +163,10 @@ export function randomProjection(
   return linearNetwork(matrix(inputDim, dim, Float32Array.from(block)), { distance, bias: null });
 }
 
-/** The first `dim` components as they are: what models trained for truncation (Matryoshka) are made for. */
+/**
+ * Keeps the first `dim` components unchanged, as for models trained for truncation (Matryoshka, Kusupati et
+ * al. 2022).
+ */
 export function prefixNetwork(
   inputDim: number,
   options: { readonly dim: number; readonly distance: Distance },
@@ -168,7 +177,7 @@ export function prefixNetwork(
   return linearNetwork(weight, { distance, bias: null });
 }
 
-/** One linear layer, with unit rows before and after it for cosine. */
+/** A network of one linear layer. For cosine, rows are normalised before and after it. */
 export function linearNetwork(
   weight: Matrix,
   { distance, bias }: { distance: Distance; bias: Float32Array | null },

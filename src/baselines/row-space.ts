@@ -6,7 +6,7 @@ import { sharedFloats, throwIfStopped } from '../core/worker-task.js';
 import { inverseOfUpper, upperCholesky } from './cholesky.js';
 import { closeProducts, decompose, openProducts, orthonormal, type Products } from './largest-eigen.js';
 
-/** Rows about a shift near their mean, in blocks: each block is a copy that the reader may change. */
+/** Rows minus a shift near their mean, in blocks. Each block is a copy, which the reader may change. */
 export interface ShiftedRows {
   readonly rows: number;
   readonly cols: number;
@@ -17,13 +17,13 @@ export interface ShiftedRows {
 export interface ShiftedBlock {
   /** Rows minus the shift. */
   readonly rows: Matrix;
-  /** Mean of the block's rows minus the shift, taken before the differences were rounded to float32. */
+  /** Mean of the block's rows minus the shift, computed before the differences are rounded to float32. */
   readonly mean: Float64Array;
 }
 
 const BLOCK_ROWS = 2048;
 
-/** x about the mean of its first block, of its unit rows where `normalize` is set. */
+/** The rows of x (normalised if `normalize` is set) minus the mean of the first block. */
 export function shiftedRows(x: Matrix, normalize: boolean): ShiftedRows {
   const { rows, cols } = x;
   const blockRows = rowsPerBlock(cols, BLOCK_ROWS);
@@ -50,28 +50,30 @@ export function shiftedRows(x: Matrix, normalize: boolean): ShiftedRows {
   };
 }
 
-/** Of a unit vector's length, what must be left of it outside a basis for it to be a direction of its own. */
+/** The shift becomes a column only if at least this share of its length lies outside the basis. */
 const OWN_SHARE_MIN = 1e-6;
-/** Of the largest eigenvalue of unit columns' products: smaller ones are rounding. */
+/** Eigenvalues of a Gram matrix below this share of the largest are treated as rounding errors. */
 const DEPENDENT_MAX = 1e-11;
 const ITERATIONS_MAX = 6;
 const TOLERANCE = 1e-5;
 
 /**
- * An orthonormal basis, D x width, of the space that the rows lie in, or nearly lie in, without any D x D matrix. With
- * fewer rows than columns it holds all rows, and random directions besides. Otherwise it holds the shift and the
- * dominant subspace of the rows about it, by block iteration with X^T (X B) (Halko, Martinsson and Tropp 2011).
+ * An orthonormal basis, D x width, of the space in which the rows (nearly) lie, computed without any D x D
+ * matrix. If there are fewer rows than columns, it spans all rows and some random directions. Otherwise it
+ * spans the shift and the dominant subspace of the shifted rows, by block iteration with X^T (X B) (Halko,
+ * Martinsson and Tropp 2011).
  */
 export async function rowSpaceBasis(x: ShiftedRows, width: number, threads: number): Promise<Matrix> {
   const products = await openProducts(threads);
   const turned = await createNativeMatmul({ threads, transposeA: true });
   try {
-    // Nothing is given a name that the next step does not need: each holds D x width values.
+    // No intermediate result has a name: each holds D x width values, which can be freed before the next
+    // step.
     const basis = await orthonormal(
       fill(
         x.rows < width
           ? await independent(turnedRows(x), products)
-          : // One column is the shift's.
+          : // One column is reserved for the shift.
             await dominant(x, width - 1, { products, turned }),
         { shift: x.shift, width },
       ),
@@ -86,7 +88,7 @@ export async function rowSpaceBasis(x: ShiftedRows, width: number, threads: numb
   }
 }
 
-/** The rows as columns. */
+/** The shifted rows as the columns of a matrix, D x n. */
 function turnedRows(x: ShiftedRows): DoubleMatrix {
   const data = new Float64Array(x.cols * x.rows);
   let first = 0;
@@ -117,7 +119,7 @@ async function dominant(
     for (let j = 0; j < image.data.length; j++) captured += image.data[j]! * start.data[j]!;
     const next = await independent(image, products);
     start = rounded(joined(next, randomColumns(x.cols, width - next.cols, new Rng(i))));
-    // The first columns are random, and not orthonormal.
+    // The first columns are random and not orthonormal, so their captured variance says nothing.
     if (i > 1 && Math.abs(captured - before) <= TOLERANCE * Math.abs(captured)) break;
     before = captured;
   }
@@ -126,7 +128,10 @@ async function dominant(
 
 const rounded = (columns: DoubleMatrix): Matrix => ({ ...columns, data: Float32Array.from(columns.data) });
 
-/** A nearly orthonormal basis of what the columns span, which are scaled: fewer where some depend on others. */
+/**
+ * A nearly orthonormal basis of the columns' span, with fewer columns if some are dependent. Scales `unit` in
+ * place.
+ */
 async function independent(unit: DoubleMatrix, products: Products): Promise<DoubleMatrix> {
   const { plain, transposed } = products;
   scaleColumnsInPlace(unit);
@@ -145,7 +150,7 @@ async function independent(unit: DoubleMatrix, products: Products): Promise<Doub
   return plain.multiply(unit, { rows: unit.cols, cols: kept, data: rotation });
 }
 
-/** Columns scaled to unit length; zero columns stay zero. */
+/** Scales columns to unit length in place; zero columns stay zero. */
 function scaleColumnsInPlace({ cols, data }: DoubleMatrix): void {
   const squares = new Float64Array(cols);
   for (let i = 0; i < data.length; i++) squares[i % cols] = squares[i % cols]! + data[i]! ** 2;
@@ -153,7 +158,7 @@ function scaleColumnsInPlace({ cols, data }: DoubleMatrix): void {
   for (let i = 0; i < data.length; i++) data[i] = data[i]! * scales[i % cols]!;
 }
 
-/** Nearly orthonormal columns with the shift's direction beside them, and random ones up to `width`. */
+/** Adds the shift's direction and then random columns to nearly orthonormal ones, up to `width` columns. */
 function fill(
   spread: DoubleMatrix,
   { shift, width }: { readonly shift: Float64Array; readonly width: number },
@@ -188,7 +193,7 @@ export function coordinatesOf(
   return sums;
 }
 
-/** Columns of about unit length. */
+/** Random columns of about unit length. */
 function randomColumns(rows: number, cols: number, rng: Rng): DoubleMatrix {
   const scale = 1 / Math.sqrt(rows);
   return { rows, cols, data: Float64Array.from({ length: rows * cols }, () => rng.normal() * scale) };

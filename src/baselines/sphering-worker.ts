@@ -14,31 +14,33 @@ import {
   type Products,
 } from './largest-eigen.js';
 
-/** Second moments of points and of queries, D x D each; d columns are wanted. */
+/** The task that `leanvecSphering` gives its worker: second moments of points and queries, each D x D. */
 export interface SpheringTask {
   readonly points: Float64Array;
   readonly queries: Float64Array;
   readonly size: number;
   readonly d: number;
   readonly threads: number;
-  /** What the moments' rows and columns are coordinates along; null where they are the dimensions themselves. */
+  /** Basis of the coordinates in which the moments are given; null if they are given in the dimensions. */
   readonly basis: Matrix | null;
 }
 
-/** The two maps, D x d row-major: a point is projected by x^T points, a query by q^T queries. */
+/**
+ * The weights of both networks, D x d row-major: a point x becomes x^T points, a query q becomes q^T queries.
+ */
 export interface SpheringMaps {
   readonly points: Float64Array;
   readonly queries: Float64Array;
 }
 
-/** Of a diagonal's mean: fewer rows than dimensions leave directions without any variance. */
+/** Share of the diagonal's mean. With fewer rows than dimensions, some directions have no variance at all. */
 const RIDGE_MIN = 1e-6;
 
 /**
- * Minimises E (q^T x - q^T A B^T x)^2 over A and B, D x d, for the second moments C of queries and S of points. Given
- * B, the normal equations give A = S B (B^T S B)^-1; what is left is least where the columns of B span the first d
- * eigenvectors of C S. Any basis of theirs will do, and the orthonormal one keeps lengths of points as PCA does. With
- * C = S this is uncentred PCA. Null when stopped.
+ * Minimises E (q^T x - q^T A B^T x)^2 over A and B, D x d, for the second moments C of queries and S of
+ * points; null when stopped. For a given B, the normal equations give A = S B (B^T S B)^-1. The remaining
+ * error is smallest if the columns of B span the first d eigenvectors of C S. An orthonormal basis of that
+ * span preserves lengths of points as PCA does. With C = S, the result is uncentred PCA.
  */
 async function spheringMaps(
   { points, queries, size, d, basis: dimensions }: SpheringTask,
@@ -52,7 +54,7 @@ async function spheringMaps(
     control: { shouldStop: isStopped, onIteration },
   });
   if (basis === null) return null;
-  // C S is symmetric under the inner product of S: the Ritz vectors come of a small symmetric problem.
+  // C S is self-adjoint in the inner product of S, so a small symmetric problem gives the Ritz vectors.
   const image = await plain.multiply(s, basis);
   const whitening = inverseOfUpper(factorOf(await transposed.multiply(basis, image)));
   const whitened = await plain.multiply(image, whitening);
@@ -73,7 +75,7 @@ function onIteration(done: number, total: number): void {
   parentPort?.postMessage({ kind: 'progress', progress });
 }
 
-/** R with R^T R = a + ridge, the ridge being the least that rounding allows. */
+/** R with R^T R = a + ridge, with the smallest ridge that makes the factorisation possible. */
 function factorOf(a: DoubleMatrix): DoubleMatrix {
   const n = a.rows;
   let trace = 0;
@@ -84,7 +86,7 @@ function factorOf(a: DoubleMatrix): DoubleMatrix {
     const factor = upperCholesky({ ...a, data });
     if (factor !== null) return factor;
   }
-  throw new TldrError('INVALID_DATA', 'vectors whose second moment cannot be factored: are they all zero?');
+  throw new TldrError('INVALID_DATA', 'cannot factor the second moment of the points: are they all zero?');
 }
 
 try {

@@ -129,7 +129,7 @@ describe('encoders', () => {
       }
       expect(tempered.bias![j]).toBeCloseTo(plain.bias![j]! / axes.values[j]! ** 0.25, 4);
     }
-    expect(() => pcaNetwork(axes, { dim: 6, distance: 'euclid' })).toThrow('6 axes wanted, 5 computed');
+    expect(() => pcaNetwork(axes, { dim: 6, distance: 'euclid' })).toThrow('6 axes requested, 5 computed');
   });
 
   test('axes of fewer rows than dimensions are orthonormal where there is variance', async () => {
