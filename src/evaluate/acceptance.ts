@@ -3,24 +3,25 @@ import type { FormReport } from './fidelity.js';
 
 type Comparison = '>=' | '>' | '<=' | '<';
 
-/** One condition on one measure of the form that clients are served with. */
+/** A condition on a measure of the form of search that clients get. */
 export interface AcceptTerm {
-  /** As it was written. */
+  /** The term as the user wrote it. */
   readonly text: string;
   readonly metric: string;
   readonly comparison: Comparison;
   readonly bound: number;
 }
 
-/** A term with what was measured; a measure that does not exist fails. */
+/** A term with its measured value. If the measure does not exist, `value` is null and the term fails. */
 export interface TermResult extends AcceptTerm {
   readonly value: number | null;
   readonly passed: boolean;
 }
 
 /**
- * The tiers commonly published for verifying a migration or a change of embedding model: agreement of the first
- * result and of the first ten, then mean recall at 10 and its weak end.
+ * Thresholds commonly published for verifying a migration or a change of the embedding model: agreement of
+ * the first result and of the first ten, then the mean recall at 10 and its median, minimum and 5th
+ * percentile.
  */
 export const DEFAULT_TERMS =
   'top1>=0.80, top10>=0.70, recall@10>=0.85, median@10>=0.90, min@10>=0.50, p5@10>=0.60';
@@ -31,8 +32,9 @@ const LATENCY = ['latency-p50', 'latency-p95', 'latency-p99'] as const;
 const METRICS = `top1, top10, ${AT_K.map((name) => `${name}@K`).join(', ')}, tau, ${QUALITY.join(', ')}, ${LATENCY.join(', ')}`;
 
 /**
- * Reads terms such as `recall@10>=0.9, min>=0.4`; a percent sign divides by 100, no `@K` means `@10`.
- * @throws INVALID_ARGUMENT naming the term and what is expected
+ * Reads terms such as `recall@10>=0.9, min>=0.4`. A percent sign divides by 100; without `@K`, `@10` is
+ * meant.
+ * @throws INVALID_ARGUMENT when a term cannot be read; the message names the term and the expected form
  */
 export function parseTerms(text: string): AcceptTerm[] {
   return text.split(',').map((part) => {
@@ -67,7 +69,7 @@ function metricNamed(name: string, term: string): string {
   return `${measure}@${k}`;
 }
 
-/** Numbers of results that the terms speak about; they must be searched for. */
+/** The numbers K of results in the terms; searches with these limits are needed. */
 export function depthsOf(terms: readonly AcceptTerm[]): number[] {
   return terms.flatMap(({ metric }) => {
     const [measure, k] = metric.split('@');
@@ -75,19 +77,19 @@ export function depthsOf(terms: readonly AcceptTerm[]): number[] {
   });
 }
 
-/** True when a term speaks about labels or qrels. */
+/** True if a term is about relevance, which needs labels or qrels. */
 export function needsRelevance(terms: readonly AcceptTerm[]): boolean {
   return terms.some(({ metric }) => QUALITY.some((known) => known === metric));
 }
 
-/** True when a term speaks about latency, which only a server has. */
+/** True if a term is about latency, which can be measured only with a server. */
 export function needsLatency(terms: readonly AcceptTerm[]): boolean {
   return terms.some(({ metric }) => LATENCY.some((known) => known === metric));
 }
 
 /**
- * Everything that was measured of what a term can speak about, by its name; shares from 0 to 1, latencies in
- * milliseconds. A value that is no finite number measures nothing and is left out.
+ * The measured values that a term can be about, by name: shares from 0 to 1, latencies in milliseconds.
+ * Values that are not finite are omitted.
  */
 export function measuresOf(form: FormReport): ReadonlyMap<string, number> {
   const { recall, topOne, rankCorrelation, quality, latencyMs } = form;
@@ -108,7 +110,7 @@ export function measuresOf(form: FormReport): ReadonlyMap<string, number> {
   return new Map([...measures].filter(([, value]) => Number.isFinite(value)));
 }
 
-/** Each term with its measured value. */
+/** Checks each term against the measured values. */
 export function judgeTerms(terms: readonly AcceptTerm[], form: FormReport): TermResult[] {
   const measures = measuresOf(form);
   return terms.map((term) => {

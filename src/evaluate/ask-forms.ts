@@ -6,29 +6,31 @@ import type { ScoredPoint } from '../store/vector-store.js';
 import type { Latency, RankedLists } from './fidelity.js';
 import { percentile } from './ranking.js';
 
-/** Queries asked of every form before the clock runs: connections and caches are warm then. */
+/** Queries sent to each form before latency is measured, to warm up connections and caches. */
 const WARM_UP_QUERIES = 5;
-/** Most times that one search is timed. If other clients use up the rate limit, each time may include a wait. */
+/**
+ * Most attempts to time a search. If other clients use up the rate limit, each attempt may include a wait.
+ */
 const TIMINGS_MAX = 5;
 
-/** Query vectors of full size; with `ids` they are stored points, which are left out of their own results. */
+/** Full query vectors. If `ids` is set, they are stored points, which are removed from their own results. */
 export interface QuerySet {
   readonly vectors: Matrix;
   readonly ids: readonly PointId[] | null;
 }
 
-/** One way to search: the full collection, or the other one in one of its stages. */
+/** A form of search: the source as configured, or the target with or without rescoring. */
 export interface Form {
   readonly name: string;
   readonly dim: number;
-  /** Waited for before the clock runs. */
+  /** Waits for the rate limit before the time of a search is taken. */
   readonly turns: ReadTurns;
-  /** Calls that the store of this form turned away as too many. */
+  /** Number of calls that this form's store has refused because of its rate limit. */
   readonly refusals: () => number;
   readonly ask: (query: number, limit: number) => Promise<readonly ScoredPoint[]>;
 }
 
-/** Points as row numbers: the same id, the same number. */
+/** Gives each point id a row number; the same id always gets the same number. */
 export class IdNumbers {
   readonly #numbers = new Map<PointId, number>();
   readonly #ids: PointId[] = [];
@@ -47,13 +49,15 @@ export class IdNumbers {
   }
 }
 
-/** What all searches have in common. */
+/** Parameters that all searches share. */
 export interface Asking extends RunOptions {
   readonly queries: QuerySet;
   readonly ids: IdNumbers;
 }
 
-/** Every query of every form, one at a time; the form that goes first changes with each query. */
+/**
+ * Sends every query to every form, one request at a time. The form that goes first changes with each query.
+ */
 export async function askAll(
   forms: readonly Form[],
   limit: number,
@@ -99,9 +103,9 @@ export async function askAll(
 }
 
 /**
- * Searches and says how long that took. If the store refused the search at first, the time includes the wait until its
- * rate limit let the search through: the search is made again. What was read before the searches, such as the sample
- * and the counts, used up an unknown part of the limit.
+ * Searches and returns the answer with the time it took. If the store refused the search at first, the time
+ * includes a wait for the rate limit, so the search is timed again. That can happen because earlier reads,
+ * such as the sample and the counts, used up an unknown part of the limit.
  */
 async function timedSearch(
   form: Form,

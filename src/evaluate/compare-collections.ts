@@ -32,21 +32,21 @@ export interface CompareCollectionsOptions extends RunOptions {
     readonly distance: Distance;
   };
   readonly target: ProjectedTarget & { readonly store: VectorStore; readonly collection: string };
-  /** The encoder the target was made with; the caller has compared fingerprints. */
+  /** The encoder of the target; the caller has compared the fingerprints. */
   readonly encoder: Encoder;
   readonly queries: QuerySet;
-  /** Numbers of results to ask for; each is searched for on its own, since the limit steers an index. */
+  /** Numbers of results. Each gets its own searches, because the limit affects how an HNSW index searches. */
   readonly ks: readonly number[];
-  /** Candidates that the two-stage layout rescores. */
+  /** First-stage results that the two-stage layout rescores. */
   readonly rescore: number;
   readonly seed: number;
-  /** Payload field to split the queries by. */
+  /** Payload field by whose values the queries are grouped. */
   readonly by?: string | undefined;
-  /** Per query the gain of points by id. */
+  /** For each query, the gain of points by id. */
   readonly qrels?: readonly ReadonlyMap<PointId, number>[] | undefined;
 }
 
-/** A full collection and its compact form, side by side. */
+/** The result of comparing a full collection and its compact form. */
 export interface CollectionComparison {
   readonly queries: number;
   readonly storedPoints: boolean;
@@ -54,15 +54,15 @@ export interface CollectionComparison {
   readonly headlineK: number;
   readonly rescore: number | null;
   readonly seed: number;
-  /** The source as it is configured, the compact search and, in the two-stage layout, the rescored one. */
+  /** The source as configured, the compact search and, in the two-stage layout, the rescored search. */
   readonly forms: readonly FormReport[];
-  /** Name of the form that clients of the target are served with. */
+  /** Name of the form that clients of the target get. */
   readonly served: string;
   /** Recall of each query at `headlineK`, by form. */
   readonly perQuery: readonly PerQuery[];
-  /** Ranking quality of exact search of the full vectors, where qrels are given. */
+  /** Ranking quality of exact search with the full vectors; null without qrels. */
   readonly exactQuality: Quality | null;
-  /** Points that qrels call relevant, and those of them that can be found; null without qrels. */
+  /** Counts of the points that are relevant by the qrels, and of those that exist; null without qrels. */
   readonly relevantPoints: JudgedPoints | null;
   readonly points: { readonly source: number; readonly target: number };
   /** Estimated, not measured. */
@@ -71,10 +71,14 @@ export interface CollectionComparison {
 }
 
 /**
- * Asks both collections the same queries. Truth is exact search of the source's full vectors; latency is taken
- * one query at a time, the forms taking turns at going first, projection included.
- * @throws MISMATCH when queries and encoder do not fit, INVALID_ARGUMENT, INVALID_DATA also where nothing can be found
- * or no point exists that the qrels call relevant, and whatever the store throws
+ * Sends the same queries to both collections and compares the results. The true results are those of exact
+ * search with the source's full vectors. Latency includes the projection. It is measured one query at a time,
+ * and the forms take turns at going first.
+ * @throws MISMATCH when queries and encoder have different dimensions
+ * @throws INVALID_ARGUMENT for unusable numbers of results or qrels
+ * @throws INVALID_DATA when there are no usable queries, nothing is found, or no relevant point of the qrels
+ * exists
+ * @throws any error of the stores
  */
 export async function compareCollections(options: CompareCollectionsOptions): Promise<CollectionComparison> {
   const { source, target, queries, ks, rescore, seed, by } = options;
@@ -164,7 +168,7 @@ function checkQueries({ queries, encoder, ks, qrels }: CompareCollectionsOptions
   }
 }
 
-/** @throws INVALID_DATA where there is nothing to find, which every search finds */
+/** @throws INVALID_DATA when no query has a true result, since any search would then have full recall */
 function checkTruth(
   { rows }: RankedLists,
   { collection, vectorName }: CompareCollectionsOptions['source'],
@@ -172,7 +176,7 @@ function checkTruth(
   if (rows.some((row) => row >= 0)) return;
   throw new TldrError(
     'INVALID_DATA',
-    `exact search of ${collection} found nothing for any query: expected points that have the vector "${vectorName}", beside the queries themselves`,
+    `exact search of ${collection} found nothing for any query: expected points with the vector "${vectorName}" other than the queries`,
   );
 }
 
@@ -181,7 +185,7 @@ interface SideTurns {
   readonly target: ReadTurns;
 }
 
-/** When each side may be asked; says so where that takes long. */
+/** The rate limits of both collections; warns if the comparison will take long because of them. */
 async function turnsOf(options: CompareCollectionsOptions): Promise<SideTurns> {
   const { source, target, queries, ks, log } = options;
   const limits = {
@@ -193,7 +197,7 @@ async function turnsOf(options: CompareCollectionsOptions): Promise<SideTurns> {
   if (searches > 2 * perMinute)
     log?.(
       'warn',
-      `strict mode lets ${perMinute} reads a minute through: about ${searches} searches of each side take ${roughTime(searches / perMinute)}; fewer queries (--sample) or a higher read_rate_limit make that shorter`,
+      `strict mode allows ${perMinute} reads a minute, so about ${searches} searches of each collection take ${roughTime(searches / perMinute)}: use fewer queries (--sample) or raise read_rate_limit`,
     );
   return {
     source: new ReadTurns(limits.source.readsPerMinute),
@@ -201,7 +205,9 @@ async function turnsOf(options: CompareCollectionsOptions): Promise<SideTurns> {
   };
 }
 
-/** What exact search answers; computed from the vectors themselves where the store allows no exact search so deep. */
+/**
+ * The results of exact search. If the store does not allow it at this depth, all vectors are read instead.
+ */
 async function exactLists(
   options: CompareCollectionsOptions,
   depth: number,
@@ -214,7 +220,7 @@ async function exactLists(
     return await ask(exactForm(options, asking.turns));
   } catch (error) {
     if (!isTldrError(error, 'UNSUPPORTED')) throw error;
-    log?.('warn', `${source.collection} is read as a whole for its exact neighbours: ${messageOf(error)}`);
+    log?.('warn', `reading all of ${source.collection} to find exact neighbours: ${messageOf(error)}`);
   }
   const lists = await exactByScan(source, queries.vectors, { ...asking, limit: depth + 1 });
   const answer = (q: number, limit: number): Promise<readonly ScoredPoint[]> =>
@@ -277,7 +283,7 @@ function formsOf(
   return forms;
 }
 
-/** mAP, nDCG and MRR of every form and of exact search, where qrels are given; searched 100 deep. */
+/** mAP, nDCG and MRR of every form and of exact search from 100 results each; without qrels, none. */
 async function judgeQualities(
   forms: readonly Form[],
   truth: RankedLists,
@@ -292,7 +298,7 @@ async function judgeQualities(
   return { exact: quality(truth), forms: lists.map(quality) };
 }
 
-/** The field's values for each query: of the stored point it is, or else of the first true result. */
+/** The field's values for each query: those of the query's own point, or else of its first true result. */
 async function valuesPerQuery(
   field: string,
   truth: RankedLists,
@@ -306,7 +312,7 @@ async function valuesPerQuery(
   return points.map((id) => (id === null ? [] : (values.get(id) ?? [])));
 }
 
-/** Whether scores of the two spaces mean the same: cosine and dot product both estimate the source's similarity. */
+/** Whether scores of both spaces are comparable. Cosine and dot both estimate the source's similarity. */
 function sameScores(source: Distance, compact: Distance): boolean {
   const similarity = (distance: Distance): boolean => distance === 'cosine' || distance === 'dot';
   return source === compact || (similarity(source) && similarity(compact));

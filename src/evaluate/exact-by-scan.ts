@@ -5,7 +5,7 @@ import type { RunOptions } from '../core/run.js';
 import type { ScoredPoint, VectorStore } from '../store/vector-store.js';
 import { exactTopK } from '../knn/exact.js';
 
-/** Points compared at once. */
+/** Points that are compared at a time. */
 const BLOCK_POINTS = 8192;
 
 /** One vector of a collection. */
@@ -16,15 +16,15 @@ export interface ScannedVector {
   readonly distance: Distance;
 }
 
-/** Vectors of points that were read and not compared yet. */
+/** Vectors of points that were read but not compared yet. */
 interface Block {
   readonly ids: PointId[];
   readonly parts: Matrix[];
 }
 
 /**
- * The `limit` nearest points of each query, best first, found by reading the whole collection once: what exact search
- * answers, where the store allows none.
+ * Finds the `limit` nearest points of each query, best first, by reading the whole collection once. It
+ * replaces exact search if the store does not allow that.
  */
 export async function exactByScan(
   { store, collection, vectorName, distance }: ScannedVector,
@@ -61,7 +61,7 @@ export async function exactByScan(
   return best;
 }
 
-/** Best first: the larger similarity, or the smaller distance. */
+/** Returns a sort function that puts the best first: the largest similarity, or the smallest distance. */
 export function byScore(distance: Distance): (a: ScoredPoint, b: ScoredPoint) => number {
   const sign = distance === 'euclid' || distance === 'manhattan' ? 1 : -1;
   return (a, b) => sign * (a.score - b.score);

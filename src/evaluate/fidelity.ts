@@ -9,41 +9,43 @@ import {
   type Spread,
 } from './ranking.js';
 
-/** Ranked lists of many queries: queries x k row numbers, best first, -1 for none, and their scores. */
+/** Ranked lists of many queries: queries x k row numbers, best first, -1 if there are fewer, with scores. */
 export interface RankedLists {
   readonly k: number;
   readonly rows: Int32Array;
-  /** Score of each result as the searched space reports it; NaN where there is none. */
+  /** Score of each result in the searched space; NaN if there is no result. */
   readonly scores: Float64Array;
 }
 
-/** Recall of the true top k in the first k found, over the queries. */
+/** Share of the true top k among the first k results, over all queries. */
 export interface RecallAtK extends Spread {
   readonly k: number;
 }
 
-/** How close one way of searching comes to exact search of the full vectors. */
+/** Agreement of a form of search with exact search of the full vectors. */
 export interface Fidelity {
   readonly recall: readonly RecallAtK[];
-  /** Share of queries whose first result is the true first. */
+  /** Share of queries whose first result is the true first result. */
   readonly topOne: number;
-  /** Mean Kendall tau over shared results; null where no query shares two. */
+  /** Mean Kendall tau over the shared results; null if no query shares two results. */
   readonly rankCorrelation: number | null;
-  /** Score found minus true score on shared results: mean, and 95th percentile of its size; null without any. */
+  /**
+   * Score minus true score of shared results: mean, and 95th percentile of its size; null if not comparable.
+   */
   readonly scoreShift: { readonly mean: number; readonly absoluteP95: number } | null;
 }
 
-/** Round-trip time of one query at a time, in milliseconds. */
+/** Percentiles of the round-trip time of a query, sent one at a time, in milliseconds. */
 export interface Latency {
   readonly p50: number;
   readonly p95: number;
   readonly p99: number;
 }
 
-/** Means of ranking quality, without the per-query values. */
+/** Mean ranking quality, without the values of each query. */
 export type Quality = Omit<RankingQuality, 'perQuery'>;
 
-/** One way of searching, judged. */
+/** The measures of one form of search. */
 export interface FormReport extends Fidelity {
   readonly name: string;
   readonly dim: number;
@@ -51,17 +53,17 @@ export interface FormReport extends Fidelity {
   readonly quality: Quality | null;
 }
 
-/** The k that single figures (top-1, order, score shift, strata) are taken at: 10 where it is asked, else the largest. */
+/** The k of the single figures (top-1, order, score shift, strata): 10 if it is in `ks`, else the largest. */
 export function headlineK(ks: readonly number[]): number {
   return ks.includes(10) ? 10 : Math.max(...ks);
 }
 
-/** List q of ranked lists, cut to its first `depth` places. */
+/** The first `depth` places of list q. */
 function listOf({ k, rows }: RankedLists, q: number, depth: number = k): Int32Array {
   return rows.subarray(q * k, q * k + Math.min(k, depth));
 }
 
-/** Recall of the first k true results in the first `depth` found, per query. */
+/** For each query, the share of its first k true results among the first `depth` results. */
 export function recallPerQuery(
   found: RankedLists,
   truth: RankedLists,
@@ -73,10 +75,10 @@ export function recallPerQuery(
 }
 
 /**
- * Compares lists found with the true ones.
- * @param found lists for every k asked, each searched with that k
- * @param truth exact search of the full vectors, at least as deep as the largest k
- * @param options.comparableScores false where the two spaces report different quantities
+ * Compares ranked lists with the true lists.
+ * @param found the lists for each k, from a search for k results
+ * @param truth the lists of exact search with the full vectors, at least as deep as the largest k
+ * @param options.comparableScores false if the two spaces report different quantities
  */
 export function fidelity(
   found: ReadonlyMap<number, RankedLists>,
@@ -119,7 +121,7 @@ function scoreShift(found: RankedLists, truth: RankedLists): Fidelity['scoreShif
   return { mean: mean(shifts), absoluteP95: percentile(shifts.map(Math.abs), 95) };
 }
 
-/** Ranking quality as it goes into a report. */
+/** Ranking quality for a report, without the values of each query. */
 export function withoutQueries({ mapAt100, ndcgAt10, mrrAt10, judgedQueries }: RankingQuality): Quality {
   return { mapAt100, ndcgAt10, mrrAt10, judgedQueries };
 }

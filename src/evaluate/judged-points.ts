@@ -4,18 +4,18 @@ import type { VectorStore } from '../store/vector-store.js';
 
 const IDS_PER_REQUEST = 500;
 
-/** Points that judgements call relevant. */
+/** Counts of the points that are relevant by the judgements. */
 export interface JudgedPoints {
-  /** Different points that have a gain above 0. */
+  /** Distinct points with a gain above 0. */
   readonly named: number;
-  /** Those of them that are in the collection and have the vector. */
+  /** Those of them that exist in the collection and have the vector. */
   readonly found: number;
 }
 
 /**
- * Returns the judgements without those that call a point relevant that no search can find: it would count as not found in
- * every search. A gain of 0 or less has no effect on any measure and is kept, as `rankingQuality` takes it.
- * @throws INVALID_DATA where no point exists that they call relevant
+ * Returns the judgements without relevant points that no search can find, since every search would miss them.
+ * Gains of 0 or less are kept: they affect no measure.
+ * @throws INVALID_DATA when none of the relevant points exists
  */
 export async function existingJudgements(
   place: { readonly store: VectorStore; readonly collection: string; readonly vectorName: string },

@@ -8,9 +8,9 @@ import { exactTopK } from '../knn/exact.js';
 import { bootstrapInterval, mean, recall } from './ranking.js';
 import type { SearchResult, SearchTask } from './search-worker.js';
 
-/** Neighbours that count as right: the full space's first ten. */
+/** The true neighbours are the first ten of the full space. */
 const TRUTH_K = 10;
-/** Depths at which the compact space is asked: plain, and what rescoring of 30 or 100 candidates recovers. */
+/** Depths of the compact search: 10 without rescoring, 30 and 100 for rescoring as many results. */
 const DEPTHS = [10, 30, 100] as const;
 /** Results kept per query. */
 export const FOUND_K = Math.max(...DEPTHS);
@@ -26,7 +26,7 @@ export interface NeighborRecall {
   readonly perQuery: Float64Array;
 }
 
-/** A judge: rows to search, queries that are none of them, and the true answers. */
+/** Rows to search, queries that are not among them, and the true results. */
 export interface Benchmark {
   readonly base: Matrix;
   readonly queries: Matrix;
@@ -36,7 +36,7 @@ export interface Benchmark {
 
 type Run = RunOptions & { readonly threads?: number };
 
-/** Finds the true top 10 of every query in the full space by exact search. */
+/** Creates a benchmark: finds the true top 10 of every query by exact search in the full space. */
 export async function createBenchmark(
   data: { readonly base: Matrix; readonly queries: Matrix; readonly distance: Distance },
   run: Run = {},
@@ -45,7 +45,9 @@ export async function createBenchmark(
   return { ...data, truth };
 }
 
-/** Judges a network, or one for points and one for queries, by exact search in its space under `compactDistance`. */
+/**
+ * Measures the recall of a network (or of one for points and one for queries) by exact search in its space.
+ */
 export async function neighborRecall(
   benchmark: Benchmark,
   candidate: {
@@ -63,9 +65,9 @@ export async function neighborRecall(
 }
 
 /**
- * The first `FOUND_K` base rows of every query in each network's space, by exact search, once per distance; -1
- * where there are fewer. Each thread is a worker that takes its share of the networks: half of the work is in sorting,
- * which native products' threads do not help with.
+ * Finds the first `FOUND_K` base rows of every query by exact search in each network's space, for each of its
+ * distances; -1 if there are fewer. The networks are divided among worker threads. Threads inside the native
+ * products would help less, because half of the time is spent sorting.
  */
 export async function searchCompact(
   { base, queries }: Pick<Benchmark, 'base' | 'queries'>,
@@ -94,11 +96,11 @@ export async function searchCompact(
 function listsOf(share: unknown, at: number): readonly Int32Array[] {
   const lists: unknown = Array.isArray(share) ? share[at] : undefined;
   if (!Array.isArray(lists) || !lists.every((list): list is Int32Array => list instanceof Int32Array))
-    throw new TldrError('INTERNAL', 'the search of compact spaces gave no lists');
+    throw new TldrError('INTERNAL', 'the search of compact spaces returned no lists');
   return lists;
 }
 
-/** @param found m x FOUND_K row indices, nearest first */
+/** Measures the recall of ranked lists. @param found m x FOUND_K row indices, nearest first */
 export function recallOf(
   { truth }: Pick<Benchmark, 'truth'>,
   found: Int32Array,
@@ -115,7 +117,7 @@ export function recallOf(
   };
 }
 
-/** Per query the share of its true neighbours among the first `depth` found. */
+/** For each query, the share of its true neighbours among the first `depth` results. */
 function perQueryRecall(
   found: Int32Array,
   { truth, depth }: { truth: Int32Array; depth: number },

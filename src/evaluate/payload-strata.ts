@@ -3,7 +3,7 @@ import type { PointId } from '../core/point-id.js';
 import type { VectorStore } from '../store/vector-store.js';
 import { mean, percentile } from './ranking.js';
 
-/** A stratum of fewer queries says nothing on its own: such values are counted together. */
+/** A stratum with fewer queries is not meaningful, so such values are counted together. */
 const STRATUM_QUERIES_MIN = 5;
 
 /** Queries that share one value of a payload field. */
@@ -12,7 +12,7 @@ export interface Stratum {
   readonly queries: number;
   /** Mean recall of each form. */
   readonly recall: Readonly<Record<string, number>>;
-  /** Worst query and 5th percentile of the served form. */
+  /** Recall of the worst query and 5th percentile, for the served form. */
   readonly min: number;
   readonly p5: number;
 }
@@ -20,18 +20,19 @@ export interface Stratum {
 /** Recall by payload field, the worst stratum of the served form first. */
 export interface Strata {
   readonly field: string;
-  /** Whose payload decides. */
+  /** The point whose payload decides. */
   readonly of: 'query point' | 'first true result';
   readonly k: number;
   readonly strata: readonly Stratum[];
-  /** Values of fewer than five queries together; null where there are none. */
+  /** All values of fewer than five queries together; null if there are none. */
   readonly rare: (Stratum & { readonly values: number }) | null;
 }
 
 /**
- * Splits queries by their values; a query of several values counts in each of them, one of none under "(none)".
- * @param values per query
- * @param options.recall per form, per query
+ * Groups queries by their values. A query with several values counts in each group, a query without values in
+ * "(none)".
+ * @param values the values of each query
+ * @param options.recall the recall of each query, by form
  */
 export function stratify(
   values: readonly (readonly string[])[],
@@ -85,7 +86,8 @@ export async function valuesOfPoints(
 }
 
 /**
- * The values of a field as text, numbers as they are written; each element of a list is one value.
+ * The values of a payload field as text, with numbers as they are written. Each element of a list is one
+ * value.
  * @param field a key of the payload, or a path with dots
  */
 export function fieldValues(payloadJson: string, field: string): readonly string[] {

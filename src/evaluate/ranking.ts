@@ -1,15 +1,15 @@
 import { Rng } from '../core/rng.js';
 
 /**
- * Measures of one ranked list, and of many. Lists hold row numbers, best first, padded with -1 where there are
- * fewer results than places; lists of gains hold what each result is worth to the person who asked, 0 for nothing.
+ * Measures of ranked lists. A list holds row numbers, best first, padded with -1 if there are fewer results.
+ * A list of gains holds the gain of each result, 0 if it is not relevant.
  */
 
 const RESAMPLES = 1000;
 
 /**
- * Share of the true results that are among the found ones (recall@k when both hold k places); 1 when there is
- * nothing to find.
+ * The share of the true results that were found: recall@k if both lists have k places; 1 if there are no true
+ * results.
  */
 export function recall(found: Iterable<number>, truth: Iterable<number>): number {
   const answer = new Set(found);
@@ -22,15 +22,16 @@ export function recall(found: Iterable<number>, truth: Iterable<number>): number
   return wanted === 0 ? 1 : hits / wanted;
 }
 
-/** 1 when both lists begin with the same result (or both are empty), else 0. */
+/** 1 if both lists begin with the same result (or both are empty), else 0. */
 export function topOneAgreement(found: Int32Array, truth: Int32Array): number {
   return (found[0] ?? -1) === (truth[0] ?? -1) ? 1 : 0;
 }
 
 /**
- * Kendall's tau-a (Kendall 1938) of the results that both lists hold: (concordant - discordant) / all pairs of
- * shared results. 1: same order, -1: opposite order. What is missing counts in recall, not here.
- * @returns null where fewer than two results are shared: there is no order to compare
+ * Kendall's tau-a (Kendall 1938) of the results that both lists share: (concordant - discordant) / all pairs
+ * of shared results. 1 is the same order, -1 the opposite order. Missing results lower recall, not this
+ * measure.
+ * @returns null if fewer than two results are shared
  */
 export function rankCorrelation(found: Int32Array, truth: Int32Array): number | null {
   const place = new Map<number, number>();
@@ -48,11 +49,11 @@ export function rankCorrelation(found: Int32Array, truth: Int32Array): number | 
 }
 
 /**
- * Average precision at a depth (Manning, Raghavan and Schütze 2008, section 8.4, cut off): precision at each
- * relevant result within the depth, summed and divided by min(relevant, depth), the most that can be found there.
- * So a list that holds nothing but relevant results scores 1 even where more are relevant than fit.
- * @param gains of the results, best first; above 0 is relevant
- * @param relevant how many rows are relevant in all; 0 gives 0
+ * Average precision at a depth (Manning, Raghavan and Schütze 2008, section 8.4, cut off): the sum of the
+ * precision at each relevant result within the depth, divided by min(relevant, depth). A list with relevant
+ * results only therefore has 1, even if not all relevant rows fit into it.
+ * @param gains gains of the results, best first; above 0 is relevant
+ * @param relevant number of relevant rows in total; 0 gives 0
  */
 export function averagePrecision(
   gains: ArrayLike<number>,
@@ -76,9 +77,10 @@ function discountedGain(gains: ArrayLike<number>, depth: number): number {
 }
 
 /**
- * Normalised discounted cumulative gain at a depth, gains linear as trec_eval takes them.
- * @param gains of the results, best first
- * @param ideal all gains there are, largest first (as many as the depth are enough); none gives 0
+ * Normalised discounted cumulative gain at a depth (Järvelin and Kekäläinen 2002), with linear gains as in
+ * trec_eval.
+ * @param gains gains of the results, best first
+ * @param ideal all positive gains, largest first (the first `depth` are enough); none gives 0
  */
 export function ndcg(
   gains: ArrayLike<number>,
@@ -88,13 +90,13 @@ export function ndcg(
   return best === 0 ? 0 : discountedGain(gains, depth) / best;
 }
 
-/** 1 / rank of the first relevant result within the depth, 0 where there is none (Voorhees 1999). */
+/** 1 / rank of the first relevant result within the depth, or 0 if there is none (Voorhees 1999). */
 export function reciprocalRank(gains: ArrayLike<number>, depth: number): number {
   for (let i = 0; i < Math.min(depth, gains.length); i++) if (gains[i]! > 0) return 1 / (i + 1);
   return 0;
 }
 
-/** Arithmetic mean; NaN of nothing. */
+/** Arithmetic mean; NaN without values. */
 export function mean(values: ArrayLike<number>): number {
   let sum = 0;
   for (let i = 0; i < values.length; i++) sum += values[i]!;
@@ -103,7 +105,7 @@ export function mean(values: ArrayLike<number>): number {
 
 /**
  * Percentile with linear interpolation between the two nearest values (definition 7 of Hyndman and Fan 1996,
- * NumPy's default). NaN of nothing.
+ * NumPy's default); NaN without values.
  * @param percent 0 to 100
  */
 export function percentile(values: ArrayLike<number>, percent: number): number {
@@ -114,7 +116,7 @@ export function percentile(values: ArrayLike<number>, percent: number): number {
   return low + (sorted[Math.ceil(at)]! - low) * (at - Math.floor(at));
 }
 
-/** What a measure does over the queries: its mean with a 95 % interval, and its weak end. */
+/** The distribution of a measure over the queries: its mean with a 95 % interval, and its low end. */
 export interface Spread {
   readonly mean: number;
   readonly interval: readonly [number, number];
@@ -124,7 +126,7 @@ export interface Spread {
   readonly p5: number;
 }
 
-/** Mean, 95 % bootstrap interval of the mean, median, minimum and 5th percentile; NaN of nothing. */
+/** Mean, 95 % bootstrap interval of the mean, median, minimum and 5th percentile; NaN without values. */
 export function spread(values: Float64Array, seed: number): Spread {
   return {
     mean: mean(values),
@@ -135,7 +137,7 @@ export function spread(values: Float64Array, seed: number): Spread {
   };
 }
 
-/** Percentile bootstrap of the mean (Efron 1979), 95 %. */
+/** 95 % interval of the mean by the percentile bootstrap (Efron 1979). */
 export function bootstrapInterval(values: Float64Array, seed: number): readonly [number, number] {
   const rng = new Rng(seed);
   const means = Float64Array.from({ length: RESAMPLES }, () => {

@@ -2,24 +2,26 @@ import { TldrError } from '../core/errors.js';
 import { averagePrecision, mean, ndcg, reciprocalRank } from './ranking.js';
 
 /**
- * What a person or a label calls right, as plain data.
- * Labels: a row is relevant (gain 1) to a query of the same label; a label below 0 is none. Qrels: per query the gain
- * of each row that was judged; what is not listed, or listed with 0 or less, is not relevant.
+ * Which rows are relevant to a query, as plain data.
+ *
+ * - Labels: a row is relevant (gain 1) to a query with the same label. A label below 0 means no label.
+ * - Qrels (judgements): for each query, the gain of each judged row. Rows that are not listed, or have a
+ *   gain of 0 or less, are not relevant.
  */
 export type Relevance =
   | { readonly kind: 'labels'; readonly base: Int32Array; readonly queries: Int32Array }
   | { readonly kind: 'qrels'; readonly gains: readonly ReadonlyMap<number, number>[] };
 
-/** Depths of the three measures, as usually reported. */
+/** The usual depths of the three measures. */
 export const RELEVANCE_DEPTHS = { map: 100, ndcg: 10, mrr: 10 } as const;
 
-/** Means over the queries that have at least one relevant row; NaN per query for the others. */
+/** Ranking quality: means over the queries with a relevant row, and values per query (NaN for the others). */
 export interface RankingQuality {
   /** Mean average precision at 100, normalised by min(relevant rows, 100). */
   readonly mapAt100: number;
   readonly ndcgAt10: number;
   readonly mrrAt10: number;
-  /** Queries with at least one relevant row: what the means are over. */
+  /** Number of queries with at least one relevant row; the means are over these. */
   readonly judgedQueries: number;
   readonly perQuery: {
     readonly averagePrecision: Float64Array;
@@ -28,15 +30,15 @@ export interface RankingQuality {
   };
 }
 
-/** Number of queries a relevance speaks about. */
+/** Number of queries in the labels or qrels. */
 export function relevanceQueries(relevance: Relevance): number {
   return relevance.kind === 'labels' ? relevance.queries.length : relevance.gains.length;
 }
 
 /**
- * Judges ranked lists by what is relevant.
- * @param found queries x k row numbers, best first, -1 for none; k at least 100
- * @throws INVALID_ARGUMENT when there are too few places or the number of queries differs
+ * Measures ranked lists by labels or qrels.
+ * @param found queries x k row numbers, best first, -1 if there are fewer; k is at least 100
+ * @throws INVALID_ARGUMENT when k is below 100 or the number of queries differs
  */
 export function rankingQuality(found: Int32Array, k: number, relevance: Relevance): RankingQuality {
   const queries = relevanceQueries(relevance);
@@ -76,16 +78,16 @@ export function rankingQuality(found: Int32Array, k: number, relevance: Relevanc
   };
 }
 
-/** Whether any row is relevant to any query: without one there is nothing that lists can be judged by. */
+/** Whether any row is relevant to any query. If not, no list can be measured. */
 export function hasRelevant(relevance: Relevance): boolean {
   const judge = judgeOf(relevance);
   return Array.from({ length: relevanceQueries(relevance) }, (_, q) => judge(q).relevant).some((n) => n > 0);
 }
 
 interface QueryJudge {
-  /** Rows relevant to this query, found or not. */
+  /** Number of rows that are relevant to this query, found or not. */
   readonly relevant: number;
-  /** Their gains, largest first, as many as nDCG looks at. */
+  /** The relevant rows' gains, largest first, at least as many as nDCG needs. */
   readonly ideal: ArrayLike<number>;
   readonly gain: (row: number) => number;
 }

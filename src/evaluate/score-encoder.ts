@@ -24,32 +24,34 @@ import {
 } from './relevance.js';
 import type { PerQuery } from '../core/per-query.js';
 
-/** Depths at which a search of the compact space is followed further: what rescoring so many recovers. */
+/** Numbers of first-stage results for which recall after rescoring is reported. */
 const RESCORE_DEPTHS = [30, 100] as const;
 
 export interface JudgeEncoderOptions extends RunOptions {
   /** Rows to search: n x inputDim. */
   readonly base: Matrix;
-  /** Queries, none of them rows of the base: m x inputDim. */
+  /** Queries that are not rows of the base: m x inputDim. */
   readonly queries: Matrix;
   readonly encoder: Encoder;
-  /** Numbers of results to judge at. */
+  /** Numbers of results for which recall is measured. */
   readonly ks: readonly number[];
-  /** What is relevant to each query, where that is known. */
+  /** Labels or qrels, if there are any. */
   readonly relevance?: Relevance | undefined;
-  /** Judge PCA, centred and uncentred, of the same dimensions too. Default true. */
+  /** Also measure PCA with the same number of dimensions, centred and uncentred. Default true. */
   readonly pca?: boolean;
   readonly seed?: number;
   readonly threads?: number;
 }
 
-/** One space, judged by exact search in it. */
+/** The measures of one space, by exact search in it. */
 export interface SpaceReport extends FormReport {
-  /** Share of the true top `headlineK` within the first 30 and 100: what rescoring so many brings back. */
+  /**
+   * Share of the true top `headlineK` among the first 30 and 100 results: the recall after rescoring them.
+   */
   readonly within: readonly { readonly depth: number; readonly recall: number }[];
 }
 
-/** An encoder beside PCA and the full vectors, on the same rows and queries. */
+/** The measures of an encoder, of PCA and of the full vectors, on the same rows and queries. */
 export interface EncoderJudgement {
   readonly rows: number;
   readonly queries: number;
@@ -75,9 +77,12 @@ interface Space {
 }
 
 /**
- * Judges an encoder without a database: truth is exact search of the full vectors, each space is searched exactly.
- * @throws MISMATCH when vectors and encoder do not fit, INVALID_DATA for rows that are not finite, INVALID_ARGUMENT
- * for unusable depths or a relevance of another number of queries or rows; INVALID_DATA where nothing is relevant
+ * Measures an encoder without a database. Each space is searched exactly, and the true results are those of
+ * the full vectors.
+ * @throws MISMATCH when vectors and encoder have different dimensions
+ * @throws INVALID_DATA when there are no vectors, a row is not finite or too large, or nothing is relevant
+ * @throws INVALID_ARGUMENT for unusable numbers of results, or labels or qrels of another number of rows or
+ * queries
  */
 export async function judgeEncoder(options: JudgeEncoderOptions): Promise<EncoderJudgement> {
   const { base, queries, encoder, relevance, ks, seed = 0 } = options;
@@ -132,7 +137,7 @@ interface Candidate {
   readonly compact: Distance;
 }
 
-/** The encoder, and PCA of the same dimensions fitted to the base; centred only where that keeps the order. */
+/** The encoder, and PCA of the base with as many dimensions. For dot, centring would change the order. */
 async function candidatesOf(options: JudgeEncoderOptions): Promise<Candidate[]> {
   const { base, encoder, pca = true } = options;
   const { distance, compactDistance: compact } = encoder.metadata;
@@ -188,12 +193,12 @@ function checkInput({ base, queries, encoder, ks, relevance }: JudgeEncoderOptio
       'INVALID_DATA',
       relevance.kind === 'labels'
         ? 'no query has the label of any base vector: expected labels that both share, written alike in both files'
-        : 'the judgements call nothing relevant to any query: expected a gain above 0 for at least one',
+        : 'the judgements name no relevant row for any query: expected at least one gain above 0',
     );
   }
 }
 
-/** Exact lists and their scores in one space. */
+/** Ranked lists of exact search in a space, with their scores. */
 async function search(space: Space, k: number, options: JudgeEncoderOptions): Promise<RankedLists> {
   const { threads, signal, onProgress } = options;
   const { base, queries, distance } = space;
@@ -213,7 +218,7 @@ async function search(space: Space, k: number, options: JudgeEncoderOptions): Pr
   return { k, rows, scores };
 }
 
-/** The same lists, their first k places. */
+/** The first k places of all lists. */
 function cut(lists: RankedLists, k: number): RankedLists {
   const queries = lists.rows.length / lists.k;
   const rows = new Int32Array(queries * k);

@@ -6,13 +6,13 @@ import { projectBlocks } from '../encoder/project-blocks.js';
 import { errorMessage, throwIfStopped, workerTask } from '../core/worker-task.js';
 import { exactSearch } from '../knn/exact-search.js';
 
-/** What searchCompact hands to its worker; base and queries lie in shared memory. */
+/** The task that `searchCompact` gives its workers; base and queries lie in shared memory. */
 export interface SearchTask {
   readonly base: Matrix;
   readonly queries: Matrix;
   readonly candidates: readonly {
     readonly network: EncoderNetwork;
-    /** Where queries have a map of their own. */
+    /** The network for queries, if they have their own. */
     readonly queryNetwork?: EncoderNetwork | undefined;
     readonly distances: readonly Distance[];
   }[];
@@ -20,7 +20,7 @@ export interface SearchTask {
   readonly threads: number;
 }
 
-/** Per candidate and distance: m x k row indices. */
+/** For each candidate and each of its distances: m x k row indices. */
 export type SearchResult = readonly (readonly Int32Array[])[];
 
 async function search({ base, queries, candidates, k, threads }: SearchTask): Promise<SearchResult> {
