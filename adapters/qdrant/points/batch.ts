@@ -16,7 +16,7 @@ import {
 
 const REST_BYTES_MIN = 4_096;
 
-/** A RetrievedPoint of an answer, of which only the id was read. */
+/** A RetrievedPoint of an answer. Only its id was read. */
 export interface FoundPoint {
   readonly id: PointId;
   readonly bytes: Uint8Array;
@@ -26,7 +26,7 @@ export function foundPoint(bytes: Uint8Array): FoundPoint {
   return { id: retrievedId(bytes), bytes };
 }
 
-/** The points as columns. */
+/** Returns the points as columns. */
 export function toBatch(
   points: readonly FoundPoint[],
   { vectorName, dim }: { readonly vectorName: string; readonly dim: number },
@@ -38,9 +38,9 @@ export function toBatch(
 }
 
 /**
- * Makes columns of points, one after the other. Nothing of the answer they lie in is held on to: what a point has
- * besides its vector is copied into one piece of memory for all of them, since a piece for each would cost the garbage
- * collector more than the copy.
+ * Builds columns from points, one after the other. It keeps no reference to the answer: everything but the
+ * vector is copied into one buffer for all points. A buffer for each point would cost the garbage collector
+ * more than the copy.
  */
 export class BatchBuilder {
   readonly #vectorName: string;
@@ -49,7 +49,7 @@ export class BatchBuilder {
   readonly #ids: PointId[] = [];
   readonly #hasVector: Uint8Array;
   readonly #rest: ProtoWriter;
-  /** Where the rest of each point ends. */
+  /** Offset at which the extra bytes of each point end. */
   readonly #restEnds: number[] = [];
 
   readonly #visitVector = (name: string, value: Uint8Array): void => {
@@ -63,8 +63,8 @@ export class BatchBuilder {
   };
 
   /**
-   * @param vectors room for the vectors of as many points as there may be
-   * @param sizeBytes of the answers they lie in
+   * @param vectors room for the vectors of the largest possible number of points
+   * @param sizeBytes bytes of the answers that hold the points
    */
   constructor(
     vectorName: string,
@@ -74,11 +74,14 @@ export class BatchBuilder {
     this.#vectors = vectors;
     this.#sizeBytes = sizeBytes;
     this.#hasVector = new Uint8Array(vectors.rows);
-    // About what is left of the answer beside the vectors; it grows where they come packed.
+    // About the size of the answer without the vectors. The buffer grows if the vectors are packed.
     this.#rest = new ProtoWriter(Math.max(REST_BYTES_MIN, sizeBytes - FLOAT_BYTES * vectors.data.length));
   }
 
-  /** Adds a RetrievedPoint: id 1, payload 2, vectors 4. @throws UNAVAILABLE, INVALID_DATA where it is none */
+  /**
+   * Adds a RetrievedPoint: id 1, payload 2, vectors 4.
+   * @throws UNAVAILABLE, INVALID_DATA when it is malformed
+   */
   add(point: Cursor): void {
     const i = this.#ids.length;
     if (i === this.#vectors.rows)
@@ -107,7 +110,7 @@ export class BatchBuilder {
       ids: this.#ids,
       vectors: rowRange(this.#vectors, 0, rows),
       hasVector: this.#hasVector.subarray(0, rows),
-      // What `packRest` makes of a point's other vectors and its payload.
+      // The same bytes as `packRest` makes of a point's other vectors and its payload.
       extra: this.#restEnds.map((end, i) => all.subarray(this.#restEnds[i - 1] ?? 0, end)),
       sizeBytes: this.#sizeBytes,
     };

@@ -23,15 +23,15 @@ import { textReadAs } from '../transport/server-double.js';
 import type { IdReads, StrictLimits } from '../transport/strict-limits.js';
 import { eachPart } from './write-parts.js';
 
-/** Text of points sent in one request, unless a single point is larger. */
+/** Most bytes of JSON text in one request, unless a single point is larger. */
 const WRITE_BYTES = 8 * 1024 ** 2;
 const READ_POINTS = 256;
-/** Objects and lists within each other that the server takes as the payload of a point. */
+/** Deepest nesting that the server takes in the payload of a point. */
 const POINT_DEPTH_MAX = 124;
 
 /**
  * Returns the batch with the JSON text of each payload that gRPC cannot carry. Those payloads are read again over REST.
- * A point that was deleted meanwhile keeps what gRPC gave.
+ * If a point was deleted in the meantime, its payload stays as gRPC gave it.
  */
 export async function readExactPayloads(
   rest: Rest,
@@ -77,8 +77,9 @@ async function payloadsOf(
 }
 
 /**
- * Returns which points of a batch gRPC can carry, and which have to be written over REST. A payload that is kept as JSON
- * only for its doubles goes over gRPC, as doubles that the server will read as those.
+ * Returns the points of a batch that gRPC can carry, and the rows of those that have to be written over REST.
+ * A payload that is kept as JSON only for its doubles goes over gRPC, with doubles that the server will read
+ * as the original ones.
  */
 export function byTransport(batch: WriteBatch): { readonly grpc: WriteBatch; readonly restAt: number[] } {
   const restAt: number[] = [];
@@ -190,7 +191,9 @@ async function writeDeep(
   );
 }
 
-/** What gRPC alone carries is stored last: everything that is stored before is read and stored once more by that. */
+/**
+ * Writes the entries that only gRPC carries. They come last, since the server then stores the rest once more.
+ */
 async function writeAfter(grpc: Grpc, at: PointPlace, entries: readonly Uint8Array[]): Promise<void> {
   if (entries.length === 0) return;
   await eachPart({ ids: [at.id], collection: at.collection }, () =>
@@ -201,11 +204,11 @@ async function writeAfter(grpc: Grpc, at: PointPlace, entries: readonly Uint8Arr
 interface Writable {
   readonly text: string;
   readonly depth: number;
-  /** Entries of the payload to write over gRPC after the text. */
+  /** Entries of the payload that are written over gRPC after the text. */
   readonly after: readonly Uint8Array[];
 }
 
-/** The payload such that it reads the same once the server has stored it. @throws INVALID_DATA */
+/** Returns the payload in a form that reads the same once the server has stored it. @throws INVALID_DATA */
 function writable(at: PointPlace, payload: string): Writable {
   const value = parseJson(payload);
   const whole = written(value);
@@ -239,7 +242,9 @@ interface Written {
   readonly depth: number;
 }
 
-/** JSON text whose doubles the server reads as those, and how deep it is nested; null for a double that has no text. */
+/**
+ * Returns JSON text that the server reads as these doubles, and its depth; null if a double has no such text.
+ */
 function written(value: Json): Written | null {
   if (isLosslessNumber(value)) {
     const text = /^-?\d+$/.test(value.value) ? value.value : textReadAs(Number(value.value));

@@ -1,12 +1,12 @@
 import { ProtoWriter } from '../../../src/encoder/protobuf.js';
 
 /**
- * How a server of some version can be told to leave existing points alone. A field it does not know would be
- * ignored without a word and the points replaced, so this is decided by version and never tried.
+ * The way in which a server can be told not to overwrite existing points. It is chosen by the server's
+ * version and never by trial: a server silently ignores an unknown field and would replace the points.
  */
 export type InsertOnly = 'update-filter' | 'update-mode';
 
-/** The way of a version such as `1.16.3`; null before 1.16, which has none. */
+/** Returns the way of a version such as `1.16.3`; null before 1.16, which has none. */
 export function insertOnlyOf(version: string): InsertOnly | null {
   const [major = 0, minor = 0] = version.split('.').map(Number);
   if (major > 1 || minor >= 17) return major >= 1 ? 'update-mode' : null;
@@ -14,8 +14,9 @@ export function insertOnlyOf(version: string): InsertOnly | null {
 }
 
 /**
- * The field of UpsertPoints that says so. update_filter 6: a filter that no point passes (must 2: has_id 3 of
- * nothing) leaves existing points untouched and inserts the others (tried on 1.16). update_mode 8: InsertOnly is 1.
+ * Returns the field of UpsertPoints for insert-only writes. update_filter 6: a filter that matches no point
+ * (must 2: has_id 3 without ids) leaves existing points untouched and inserts the others (tried on 1.16).
+ * update_mode 8: InsertOnly is 1.
  */
 export function insertOnlyField(way: InsertOnly): Uint8Array {
   if (way === 'update-mode') return new ProtoWriter(8).varint(8, 1).finish();
@@ -23,7 +24,7 @@ export function insertOnlyField(way: InsertOnly): Uint8Array {
   return new ProtoWriter(8).message(6, new ProtoWriter(8).message(2, hasNoId)).finish();
 }
 
-/** The same as members of a JSON object, for REST. */
+/** Returns the members of a JSON object for insert-only writes over REST. */
 export function insertOnlyJson(way: InsertOnly): string {
   return way === 'update-mode' ? '"update_mode":"insert_only"' : '"update_filter":{"must":[{"has_id":[]}]}';
 }

@@ -5,7 +5,7 @@ import { doubleJson, restVectors } from './payload.js';
 import { idJson } from './sampling.js';
 import { Cursor, decodeFloats } from '../transport/wire.js';
 
-/** Returns point `i` of a batch as the server's REST interface takes it, with `payload` as its payload. */
+/** Returns point `i` of a batch in the form of the REST interface, with `payload` as its payload. */
 export function pointJson(batch: WriteBatch, i: number, payload: string): string {
   const vectors = batch.vectors
     .filter(({ has }) => has[i] !== 0)
@@ -23,8 +23,9 @@ function entryJson(name: string, json: string): string {
 }
 
 /**
- * A vector of a gRPC answer as JSON. Servers up to 1.16 send data 1, indices 2 (data 1) and vectors_count 3; newer ones
- * dense 101 (data 1), sparse 102 (values 1, indices 2) or multi_dense 104 (vectors 1, each with data 1).
+ * Returns a vector of a gRPC answer as JSON. Servers up to 1.16 send data 1, indices 2 (data 1),
+ * vectors_count 3; newer ones dense 101 (data 1), sparse 102 (values 1, indices 2) or multi_dense 104
+ * (vectors 1, each with data 1).
  */
 function vectorJson(bytes: Uint8Array): string {
   const cursor = new Cursor(bytes);
@@ -45,12 +46,14 @@ function vectorJson(bytes: Uint8Array): string {
   return `[${lists.join()}]`;
 }
 
-/** With a decimal point: the server takes two rows of whole numbers for a sparse vector. */
+/**
+ * Returns floats as JSON with a decimal point: the server would read two rows of integers as a sparse vector.
+ */
 function floatsJson(values: Float32Array): string {
   return `[${Array.from(values, doubleJson).join()}]`;
 }
 
-/** The unsigned integers of a field, packed or one by one. */
+/** Returns the unsigned integers of a field, packed or one by one, as JSON. */
 function integersJson(message: Cursor, field: number): string {
   const found: bigint[] = [];
   while (message.next()) {

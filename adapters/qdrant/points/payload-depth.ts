@@ -1,4 +1,4 @@
-/** Objects and lists within each other of which the server takes a payload in a request of its own. */
+/** Deepest nesting of a payload that the server takes in a request for the payload alone. */
 export const PAYLOAD_DEPTH_MAX = 126;
 
 /**
@@ -15,7 +15,7 @@ export function keyDepth(key: string): number {
   return depth;
 }
 
-/** Returns how many objects and lists valid JSON text has within each other. */
+/** Returns the nesting depth of objects and lists in valid JSON text. */
 export function jsonDepth(text: string): number {
   let [depth, most, quoted] = [0, 0, false];
   for (let i = 0; i < text.length; i++) {

@@ -13,17 +13,17 @@ import {
 } from '../transport/wire.js';
 
 /**
- * Everything of a point but its id and the vector being reduced, as one message of our own: named vector entries in
- * field 1, then payload map entries in field 3, as NamedVectors and PointStruct have them. Entries are the server's
- * bytes, never decoded for a copy.
+ * The form of a point's extra bytes: everything but the id and the reduced vector, as one message of the
+ * adapter's own. Field 1 holds named vector entries, then field 3 holds payload map entries, as in
+ * NamedVectors and PointStruct. Entries are the server's bytes, which a copy never decodes.
  */
 export const REST_FORMAT = 'qdrant-points-1';
 export const VECTOR_ENTRY = 1;
 export const PAYLOAD_ENTRY = 3;
-/** The payload's JSON text instead of its entries, where gRPC cannot carry it. */
+/** Field with the payload's JSON text in place of its entries, if gRPC cannot carry the payload. */
 const EXACT_PAYLOAD = 15;
 const INT64_MAX = 2n ** 63n - 1n;
-/** Objects and lists within each other that gRPC still takes: the server stops at 100 messages, three for each. */
+/** Deepest nesting over gRPC: the server accepts 100 nested messages, and each object or list takes three. */
 const DEPTH_MAX = 28;
 
 function packRest(payload: readonly Uint8Array[], vectors: readonly Uint8Array[]): Uint8Array {
@@ -34,7 +34,7 @@ function packRest(payload: readonly Uint8Array[], vectors: readonly Uint8Array[]
   return out.finish();
 }
 
-/** Where the vectors end and the payload begins. */
+/** Returns the offset at which the vectors end and the payload begins. */
 export function payloadStart(rest: Uint8Array): number {
   const cursor = new Cursor(rest);
   let start = 0;
@@ -68,15 +68,16 @@ export function exactPayload(rest: Uint8Array): string | null {
   return null;
 }
 
-/** Returns the rest of a point with `json` in place of its payload entries. */
+/** Returns a point's extra bytes with `json` in place of the payload entries. */
 export function withExactPayload(rest: Uint8Array, json: string): Uint8Array {
   const vectors = rest.subarray(0, payloadStart(rest));
   return new ProtoWriter(vectors.length + json.length + 16).raw(vectors).string(EXACT_PAYLOAD, json).finish();
 }
 
 /**
- * Whether payload entries, written over gRPC, may read differently afterwards: gRPC gives an integer from 2^63 to
- * 2^64-1 as a double, a payload that is nested too deep cannot be written, and the server changes some doubles.
+ * Returns whether payload entries may read differently after they were written over gRPC. gRPC gives an
+ * integer from 2^63 to 2^64-1 as a double, a payload that is nested too deep cannot be written, and the
+ * server changes some doubles.
  */
 export function hasInexactPayload(rest: Uint8Array): boolean {
   return unpackRest(rest).payload.some((entry) => isInexact(decodeEntry(entry).value, 1));
@@ -109,7 +110,7 @@ function sortedJson(value: Json): string {
 /** @throws INVALID_ARGUMENT when the payload is no JSON object */
 export function restFromJson(payloadJson: string): Uint8Array {
   const payload = parseJson(payloadJson);
-  if (!isObject(payload)) throw new TldrError('INVALID_ARGUMENT', 'a payload is a JSON object');
+  if (!isObject(payload)) throw new TldrError('INVALID_ARGUMENT', 'the payload must be a JSON object');
   const entries = Object.entries(payload).map(([key, value]) =>
     encodeEntry(key, encodeValue(value, (double) => double).finish()),
   );
@@ -118,8 +119,9 @@ export function restFromJson(payloadJson: string): Uint8Array {
 }
 
 /**
- * Returns the rest of a point whose payload is kept as JSON text, with payload entries that a client reads as that text
- * once the server has stored them; null if gRPC cannot carry them.
+ * Returns the extra bytes of a point whose payload is kept as JSON text, with payload entries in its place.
+ * Clients read the entries as that text once the server has stored them. Returns null if gRPC cannot carry
+ * them.
  */
 export function withPayloadEntries(rest: Uint8Array, json: string): Uint8Array | null {
   const payload = parseJson(json);
@@ -147,14 +149,14 @@ export function partedPayload(payload: Json): { readonly json: Json; readonly en
   return { json: Object.fromEntries(overRest), entries };
 }
 
-/** Whether the server gives a value back as it was written, however often it reads and stores it again. */
+/** Returns whether the server gives a value back as written, however often it reads and stores it again. */
 function isStable(value: Json): boolean {
   if (isLosslessNumber(value)) return /^-?\d+$/.test(value.value) || isStableDouble(Number(value.value));
   if (typeof value !== 'object' || value === null) return true;
   return Object.values(value).every(isStable);
 }
 
-/** Whether a value, nested so deep, can be sent over gRPC such that it reads the same afterwards. */
+/** Returns whether a value at this depth reads the same after it was sent over gRPC. */
 function isCarried(value: Json, depth: number): boolean {
   if (depth > DEPTH_MAX) return false;
   if (isLosslessNumber(value)) {
@@ -170,14 +172,17 @@ function isInt64(text: string): boolean {
   return integer <= INT64_MAX && integer >= -INT64_MAX - 1n;
 }
 
-/** Payload as JSON text, keys in the server's order or sorted; doubles keep a point: `1.0`. */
+/** Returns the payload as JSON text, keys in the server's order or sorted. Doubles keep a point: `1.0`. */
 export function payloadJson(rest: Uint8Array, sorted = false): string {
   const exact = exactPayload(rest);
   if (exact !== null) return sorted ? sortedJson(parseJson(exact)) : exact;
   return mapJson(unpackRest(rest).payload, sorted);
 }
 
-/** Servers send map entries in random order: sorted here, vectors by name, payload keys at every depth. */
+/**
+ * Returns extra bytes in a fixed order, since servers send map entries in random order: vectors by name,
+ * payload keys at every depth.
+ */
 export function canonicalRest(rest: Uint8Array, withoutVectors: readonly string[] = []): Uint8Array {
   const { vectors } = unpackRest(rest);
   const named = vectors
@@ -192,12 +197,12 @@ export function canonicalRest(rest: Uint8Array, withoutVectors: readonly string[
   return Buffer.concat(parts);
 }
 
-/** The vectors among the entries of rest, as the server sent them. */
+/** Returns the vectors in a point's extra bytes, as the server sent them. */
 export function restVectors(rest: Uint8Array): { name: string; value: Uint8Array }[] {
   return unpackRest(rest).vectors.map(decodeEntry);
 }
 
-/** A dense vector among the entries of rest, or null. */
+/** Returns a dense vector from a point's extra bytes, or null. */
 export function extraVector(rest: Uint8Array, name: string, dim: number): Float32Array | null {
   const entry = unpackRest(rest)
     .vectors.map(decodeEntry)
@@ -210,7 +215,7 @@ export function extraVector(rest: Uint8Array, name: string, dim: number): Float3
 
 /**
  * Value: null 1, double 2, integer 3, string 4, bool 5, struct 6 (fields 1), list 7 (values 1).
- * @param sent what to write for a double
+ * @param sent returns the double to write for a double
  */
 function encodeValue(value: Json, sent: (double: number) => number): ProtoWriter {
   const out = new ProtoWriter();
@@ -290,7 +295,7 @@ export function doubleJson(value: number): string {
   return /^-?\d+$/.test(text) ? `${text}.0` : text;
 }
 
-/** Every component of one of a point's other vectors, or null. */
+/** Returns all components of one of a point's other vectors, or null. */
 export function extraFloats(rest: Uint8Array, name: string): Float32Array | null {
   const found = unpackRest(rest)
     .vectors.map(decodeEntry)

@@ -21,10 +21,10 @@ import type { Rest } from '../transport/rest.js';
 import { CONDITION_TOKENS } from '../transport/strict-limits.js';
 
 const SAMPLE_REQUEST_POINTS = 10_000;
-/** Rounds of random ids that bring nothing new before a sample is taken as complete. */
+/** After this many rounds of random ids without a new one, a sample counts as complete. */
 const DRY_ROUNDS_MAX = 8;
 
-/** @throws INVALID_ARGUMENT for a name that cannot stand in an address */
+/** Returns the REST path of a collection. @throws INVALID_ARGUMENT for a name that no address can hold */
 export function pathOf(collection: string): string {
   checkCollectionName(collection);
   return `/collections/${encodeURIComponent(collection)}`;
@@ -34,26 +34,26 @@ export function shardKeyJson({ kind, value }: ShardKey): Json {
   return kind === 'keyword' ? value : num(BigInt(value));
 }
 
-/** A point id as JSON that keeps its digits. */
+/** Returns a point id as JSON that keeps all digits. */
 export function idJson(id: PointId): Json {
   return typeof id === 'bigint' ? num(id) : id;
 }
 
-/** A point id as JSON holds it, digits kept. */
+/** Returns a point id from JSON with all digits. */
 export function idOf(value: Json | undefined): PointId {
   if (isLosslessNumber(value)) return BigInt(value.value);
   if (typeof value === 'string') return parsePointId(value);
   throw new TldrError('UNAVAILABLE', 'an answer holds a point without an id');
 }
 
-/** Up to `wanted` distinct random ids, asked for in as many requests as their limit takes. */
+/** Returns up to `wanted` distinct random ids, in as many requests as the limit of points demands. */
 export async function randomIds(rest: Rest, place: CollectionRef, wanted: number): Promise<PointId[]> {
   const found = new Set<PointId>();
   for (let dry = 0; found.size < wanted && dry < DRY_ROUNDS_MAX;) {
     const before = found.size;
     const ids = await someIds(rest, place, wanted);
     for (const id of ids) if (found.size < wanted) found.add(id);
-    // Fewer than asked for: these were all.
+    // The server returned fewer ids than requested: these were all.
     if (ids.length < requestSize(place, wanted)) break;
     dry = found.size === before ? dry + 1 : 0;
   }
@@ -64,7 +64,7 @@ function requestSize(place: CollectionRef, wanted: number): number {
   return Math.min(wanted, limitsOf(place).now.queryPoints, SAMPLE_REQUEST_POINTS);
 }
 
-/** Random ids of one request. */
+/** Returns random ids from one request. */
 async function someIds(rest: Rest, place: CollectionRef, wanted: number): Promise<PointId[]> {
   const { collection, shardKey } = place;
   const shard = shardKey === undefined ? {} : { shard_key: shardKeyJson(shardKey) };
@@ -76,7 +76,7 @@ async function someIds(rest: Rest, place: CollectionRef, wanted: number): Promis
   return listAt(result, 'points').map((point) => idOf(valueAt(point, 'id')));
 }
 
-/** Ranges between evenly spaced ids of a random sample: they hold about equally many points. */
+/** Returns ranges between evenly spaced ids of a random sample. They hold about equally many points. */
 export function cutRanges(sampled: readonly PointId[], parts: number): IdRange[] {
   const ids = [...new Set(sampled)].sort(comparePointIds);
   const cuts = Array.from({ length: parts - 1 }, (_, i) => ids[Math.floor(((i + 1) * ids.length) / parts)]);
@@ -84,7 +84,7 @@ export function cutRanges(sampled: readonly PointId[], parts: number): IdRange[]
   return [null, ...distinct].map((from, i) => ({ from, to: distinct[i] ?? null }));
 }
 
-/** Vectors of random ids, fetched in bounded requests until there are enough. */
+/** Returns vectors of random points, fetched in limited requests until there are enough. */
 export async function sampleByIds(
   { rest, grpc }: { rest: Rest; grpc: Grpc },
   place: VectorPlace,
@@ -111,7 +111,9 @@ export function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0);
 }
 
-/** Whole numbers that add up to `total`, as near to the proportion of the weights as can be (largest remainders). */
+/**
+ * Returns whole numbers in the proportion of the weights that add up to `total` (largest remainder method).
+ */
 export function inProportion(total: number, weights: readonly number[]): number[] {
   const whole = sum(weights);
   const exact = weights.map((weight) => (whole === 0 ? 0 : (total * weight) / whole));
@@ -123,7 +125,9 @@ export function inProportion(total: number, weights: readonly number[]): number[
   return shares;
 }
 
-/** Whether a sample is read faster in order than point by point. Where reads are limited, the fewer requests decide. */
+/**
+ * Returns whether a scan reads a sample faster than single points. If reads are limited, fewer requests win.
+ */
 export function isReadByScan(
   place: CollectionRef,
   { size, count }: { size: number; count: number },
@@ -135,7 +139,10 @@ export function isReadByScan(
   return Math.ceil(count / perPage) <= Math.ceil(size * tokensPerId) + Math.ceil(size / perPage);
 }
 
-/** Reservoir sampling (Vitter 1985, algorithm R) over everything: for samples of half the collection or more. */
+/**
+ * Returns a sample from a full scan (reservoir sampling, Vitter 1985, algorithm R). For half the points or
+ * more.
+ */
 export async function sampleByScan(
   grpc: Grpc,
   place: VectorPlace,

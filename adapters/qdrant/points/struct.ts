@@ -4,17 +4,19 @@ import type { VectorColumn, WriteBatch } from '../../../src/store/vector-store.j
 import { payloadStart } from './payload.js';
 import { encodePointId, fieldBytes } from '../transport/wire.js';
 
-/** One vector column in the form it is written in. */
+/** One vector column in encoded form. */
 interface Column {
-  /** What stands in front of the values of every point. */
+  /** Bytes in front of the values of every point. */
   readonly head: Uint8Array;
-  /** The values of all rows, and how many bytes those of one take. */
+  /** The values of all rows. `rowBytes`: bytes of one row. */
   readonly values: Uint8Array;
   readonly rowBytes: number;
   readonly has: Uint8Array;
 }
 
-/** NamedVectors: entries 1 of key 1 and value 2 (Vector: data 1, packed); '' names the default vector. */
+/**
+ * Encodes NamedVectors: entries 1 of key 1 and value 2 (Vector: data 1, packed). '' is the default vector.
+ */
 function columnOf({ name, matrix: { data, cols }, has }: VectorColumn): Column {
   const rowBytes = cols * Float32Array.BYTES_PER_ELEMENT;
   const vectorBytes = fieldBytes(rowBytes);
@@ -30,13 +32,13 @@ function columnOf({ name, matrix: { data, cols }, has }: VectorColumn): Column {
 }
 
 /**
- * Writes the points of a batch, each straight into the message it belongs to: its parts are of known sizes, and copied
- * as they are.
+ * Writes the points of a batch directly into their messages. The sizes of all parts are known, and the parts
+ * are copied unchanged.
  */
 export class PointStructs {
   readonly #batch: WriteBatch;
   readonly #columns: readonly Column[];
-  /** About what the field of all points together takes, and a little more. */
+  /** Upper estimate of the bytes that all points take in the message. */
   readonly sizeBytes: number;
 
   constructor(batch: WriteBatch) {
@@ -47,7 +49,7 @@ export class PointStructs {
   }
 
   /**
-   * Gives the writing of point `i`, and how many bytes it takes, without the head of its field.
+   * Returns a function that writes point `i`, and the number of bytes without the head of its field.
    * PointStruct: id 1, payload 3, vectors 4 (vectors 2: NamedVectors).
    */
   point(i: number): {
@@ -76,5 +78,5 @@ export class PointStructs {
   }
 }
 
-/** More than the heads of a point's fields and its id take. */
+/** Upper limit for the heads of a point's fields and its id. */
 const HEAD_BYTES = 80;

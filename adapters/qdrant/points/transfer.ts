@@ -19,15 +19,17 @@ import {
 import { eachPart } from './write-parts.js';
 
 const BATCH_POINTS = 256;
-/** Where a rate limit counts pages, a page holds as many points as its bytes allow. */
+/** Points of a page if a rate limit counts pages: then only the bytes of a page limit it. */
 export const COUNTED_BATCH_POINTS = 4096;
-/** The first page of a scan is small: it tells how large points are. */
+/** The first page of a scan is small, to learn the size of points. */
 const FIRST_PAGE_POINTS = 32;
 const COUNTED_FIRST_PAGE_POINTS = 256;
-/** Times that a page may be larger than the one before: the points to come may be larger than those seen. */
+/** Largest growth from one page to the next, since later points may be larger than earlier ones. */
 const GROWTH = 2;
 const COUNTED_GROWTH = 4;
-/** What a page should take, and what it may: one in which points turn out larger is asked for again, smaller. */
+/**
+ * Intended bytes of a page, and most bytes: a page that exceeds these is requested again with fewer points.
+ */
 const PAGE_BYTES = 16 * 1024 ** 2;
 const PAGE_BYTES_MAX = 2 * PAGE_BYTES;
 const WRITE_BYTES_MAX = 24 * 1024 ** 2;
@@ -50,7 +52,7 @@ interface Page {
   readonly next: PointId | undefined;
 }
 
-/** Batches in id order; the next page is on its way while the caller works on this one. */
+/** Yields batches in id order. The next page is fetched while the caller works on the current one. */
 export async function* scanPoints(
   grpc: Grpc,
   place: VectorPlace,
@@ -80,7 +82,7 @@ export async function* scanPoints(
   }
 }
 
-/** What strict mode allows at a place. */
+/** Returns the limits of strict mode for a collection. */
 export function limitsOf({ limits = KnownLimits.none }: CollectionRef): KnownLimits {
   return limits;
 }
@@ -93,8 +95,8 @@ interface PageRequest {
 }
 
 /**
- * A page on its way. It may fail while its consumer still works on the page before, or never asks for it: until
- * it is awaited a failure must not count as unhandled, which would end the process.
+ * Starts fetching a page. The fetch may fail while the caller still works on the previous page, or the caller
+ * may never await it. Until then, the failure must not count as unhandled, which would end the process.
  */
 function fetchAhead(grpc: Grpc, place: VectorPlace, page: PageRequest): Promise<Page> {
   const pending = scrollPage(grpc, place, page);
@@ -113,9 +115,7 @@ function firstPoints(batch: PointBatch, count: number): PointBatch {
   };
 }
 
-/**
- * Asks for fewer points at a time until the answer keeps to its size. A single point may take what it needs.
- */
+/** Requests fewer and fewer points until the answer fits the size limit. A single point has no limit. */
 async function bounded(
   count: number,
   ask: (count: number, options: Pick<CallOptions, 'answerBytesMax'>) => Promise<Uint8Array>,
@@ -189,7 +189,7 @@ export async function retrievePoints(
   return toBatch(points, place, sizeBytes);
 }
 
-/** A way to read points by id: the call, the field of a found point in its answer, and its request. */
+/** A way to read points by id: the call, its request, and the field of a point in the answer. */
 interface WayById {
   readonly method: string;
   readonly result: number;
@@ -228,7 +228,7 @@ const BY_CONDITION: WayById = {
   },
 };
 
-/** UpsertPoints: collection 1, wait 2, points 3, shard_key_selector 5; `insertOnly` where existing points stay. */
+/** UpsertPoints: collection 1, wait 2, points 3, shard_key_selector 5. `insertOnly`: existing points stay. */
 export async function upsertPoints(
   grpc: Grpc,
   place: CollectionRef,

@@ -2,8 +2,9 @@ import { isTldrError, messageOf, TldrError } from '../../../src/core/errors.js';
 import { formatPointId, type PointId } from '../../../src/core/point-id.js';
 
 /**
- * Writes points `from` (included) to `to` (excluded). If the server refuses them, each half is written by itself.
- * @throws INVALID_DATA naming the first point that the server refuses by itself
+ * Writes points `from` (included) to `to` (excluded). If the server refuses them, each half is written
+ * separately.
+ * @throws INVALID_DATA naming the first point that the server refuses on its own
  */
 export async function eachPart(
   points: { readonly ids: readonly PointId[]; readonly collection: string },

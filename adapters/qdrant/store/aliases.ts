@@ -7,12 +7,12 @@ import { pathOf } from '../points/sampling.js';
 import { UNLIMITED } from '../transport/strict-limits.js';
 
 const ALIASES = '/collections/aliases';
-/** Longest name of a collection: a folder of the server has it. */
+/** Longest name of a collection, which is also the name of a folder on the server. */
 export const NAME_BYTES_MAX = 255;
-/** End of the alias that is made for a moment. */
+/** Suffix of a temporary alias. */
 const PASSING = '__tldr_passing';
 
-/** Alias name to collection name, of the whole server. */
+/** Returns all aliases of the server: alias to collection. */
 export async function readAliases(rest: Rest): Promise<ReadonlyMap<string, string>> {
   const aliases = listAt(await rest.call('GET', '/aliases'), 'aliases');
   return new Map(
@@ -20,13 +20,13 @@ export async function readAliases(rest: Rest): Promise<ReadonlyMap<string, strin
   );
 }
 
-/** Points an alias at a collection. One action on purpose: create_alias re-points an existing alias atomically. */
+/** Points an alias at a collection. A single `create_alias` moves an existing alias atomically. */
 export async function pointAlias(rest: Rest, alias: string, collection: string): Promise<void> {
   checkName('the alias', alias);
   await rest.call('POST', ALIASES, { actions: [createAction(alias, collection)] });
 }
 
-/** Removes an alias; the server takes a missing one for removed. */
+/** Removes an alias. For the server, removing a missing alias is a success. */
 export async function removeAlias(rest: Rest, alias: string): Promise<void> {
   await rest.call('POST', ALIASES, { actions: [{ delete_alias: { alias_name: alias } }] });
 }
@@ -36,20 +36,21 @@ function createAction(alias: string, collection: string): JsonObject {
 }
 
 /**
- * Why the name of a collection cannot lead to another one here, or null. Between peers a name is resolved twice,
- * so that with a shadowed collection reads and writes would go half into the wrong one.
+ * Returns why an alias cannot have the name of a collection on this server, or null. Peers of a cluster
+ * resolve a name twice, so part of the reads and writes would reach the collection that the alias hides.
  */
 export async function shadowingRefusal(rest: Rest): Promise<string | null> {
   const cluster = await rest.call('GET', '/cluster');
   const peers = Object.keys(objectAt(cluster, 'peers')).length;
   if (textAt(cluster, 'status') !== 'enabled' || peers < 2) return null;
-  return `this is a cluster of ${peers} peers, which resolve names twice: searches and writes would go half into the wrong collection`;
+  return `this is a cluster of ${peers} peers, which resolve names twice: part of the searches and writes would reach the wrong collection`;
 }
 
 /**
- * Lets the name of an existing collection lead to another, in one request: renaming an alias does not look whether
- * a collection has that name, and aliases are looked up first. Undocumented, so tried on a scratch pair before.
- * @throws UNSUPPORTED in a cluster, and where the server behaves otherwise
+ * Makes the name of an existing collection lead to another collection, in one request. It renames an alias:
+ * the server does not check whether a collection has the new name, and it looks up aliases first. Since this
+ * is undocumented, it is tried on two temporary collections before.
+ * @throws UNSUPPORTED in a cluster, and when the server behaves differently
  */
 export async function aliasOverCollection(rest: Rest, name: string, collection: string): Promise<void> {
   const refusal = await shadowingRefusal(rest);
@@ -62,19 +63,21 @@ async function shadow(rest: Rest, name: string, collection: string): Promise<voi
   const passing = `${boundedName(name, NAME_BYTES_MAX - PASSING.length)}${PASSING}`;
   const found = await readAliases(rest);
   if (found.has(passing) && found.get(passing) !== collection)
-    throw new TldrError('ALREADY_EXISTS', `the alias "${passing}" is taken: remove it first`);
+    throw new TldrError('ALREADY_EXISTS', `the temporary alias "${passing}" exists already: remove it`);
   const rename = { rename_alias: { old_alias_name: passing, new_alias_name: name } };
   try {
     await rest.call('POST', ALIASES, { actions: [createAction(passing, collection), rename] });
   } catch (error) {
-    // Sent again after a lost answer, the renaming may fail although it was done.
+    // If the answer was lost and the request repeated, it may fail although the alias was renamed.
     const after = await readAliases(rest);
     if (after.get(passing) === collection) await removeAlias(rest, passing);
     if (after.get(name) !== collection) throw error;
   }
 }
 
-/** The whole way on two collections of its own: there, back, there again, and the shadowed one deleted. */
+/**
+ * Tries the alias on two temporary collections: set, removed, set again, and the hidden collection deleted.
+ */
 async function tryShadowing(rest: Rest): Promise<void> {
   const [hidden, shown] = [scratchName('hidden'), scratchName('shown')];
   try {
@@ -90,9 +93,9 @@ async function tryShadowing(rest: Rest): Promise<void> {
     await rest.call('DELETE', pathOf(hidden));
     await expectPoints(rest, hidden, 0);
     if ((await readAliases(rest)).get(hidden) !== shown)
-      throw strange('the alias did not outlive its shadow');
+      throw strange('the alias was lost when the collection was deleted');
     const left = listAt(await rest.call('GET', '/collections'), 'collections');
-    if (left.some((one) => textAt(one, 'name') === hidden)) throw strange('the shadowed one was not deleted');
+    if (left.some((one) => textAt(one, 'name') === hidden)) throw strange('the hidden one was not deleted');
   } finally {
     await removeAlias(rest, hidden);
     for (const name of [hidden, shown]) await rest.call('DELETE', pathOf(name));
@@ -108,7 +111,7 @@ async function expectPoints(rest: Rest, name: string, expected: number): Promise
 function strange(what: string): TldrError {
   return new TldrError(
     'UNSUPPORTED',
-    `this server does not let a collection's name lead to another collection (tried on a scratch pair: ${what}): use an alias`,
+    `this server does not let a collection's name lead to another collection (tried on two temporary collections: ${what}): use an alias`,
   );
 }
 

@@ -20,7 +20,7 @@ import { TOLD_KEYS } from './told-to-clients.js';
 import { hasRateLimits, isStrict, UNLIMITED } from '../transport/strict-limits.js';
 
 const GREEN_POLL_MS = 500;
-/** Green must be seen this often in a row: it shows for a moment before optimisation begins. */
+/** The status must be green this often in a row, since it is briefly green before optimisation begins. */
 const GREEN_POLLS = 3;
 
 interface Server {
@@ -29,8 +29,9 @@ interface Server {
 }
 
 /**
- * Creates a collection, its shard keys and payload indexes. An answer may be lost and the call repeated, so what
- * is there already and says that it is this one is taken as made; with `resume` from the beginning.
+ * Creates a collection, its shard keys and payload indexes. If an answer is lost and the call is repeated,
+ * the collection may exist already. It is completed if its metadata identifies it as this one; with `resume`,
+ * this also holds for the first call.
  * @throws ALREADY_EXISTS for any other collection of that name
  */
 export async function createCollection(
@@ -61,8 +62,9 @@ export async function createCollection(
 }
 
 /**
- * Whether a collection has limits that it is not to have yet, or not at all. The server may have limits for every new
- * collection. Of these it enforces the rate limits also where strict mode is off, until strict mode is set again.
+ * Returns whether a collection has limits that it must not have, or not yet. The server may have default
+ * limits for every new collection. It enforces default rate limits even with strict mode off, until strict
+ * mode is set again.
  */
 function hasStrayLimits(made: Json, wanted: Json): boolean {
   return isStrict(made) ? !isStrict(wanted) : hasRateLimits(made);
@@ -77,8 +79,9 @@ async function unlessMade(make: () => Promise<unknown>, isOwn: () => Promise<boo
 }
 
 /**
- * Whether a collection is what another is to become: by what says so of a migration's target, or, where nothing does, by
- * all metadata that it is to have. More may have been added since, beside it but not within.
+ * Returns whether an existing collection is the wanted one, created earlier. A migration's target is
+ * identified by the metadata about the migration, any other collection by all wanted metadata. Further keys
+ * may have been added since, but wanted values must be unchanged.
  */
 function isBegun(found: CollectionSpec, wanted: CollectionSpec): boolean {
   const telling = Object.keys(identifying(wanted.metadata)).filter((key) => !TOLD_KEYS.includes(key));
@@ -105,8 +108,8 @@ async function createMissingIndexes({ rest, describe }: Server, spec: Collection
 }
 
 /**
- * Ends a bulk load: the settings held back, then a wait until every index is built.
- * @throws UNAVAILABLE when the optimizer failed, TIMEOUT when nothing moves for `stallMs`
+ * Ends a bulk load: applies the settings that were held back and waits until every index is built.
+ * @throws UNAVAILABLE when the optimizer failed, TIMEOUT when indexing makes no progress for `stallMs`
  */
 export async function finishCollection(
   { rest, describe }: Server,
@@ -116,7 +119,7 @@ export async function finishCollection(
   const path = pathOf(spec.name);
   await createMissingIndexes({ rest, describe }, spec);
   await rest.call('PATCH', path, patchToFinish(spec));
-  // Without threads to optimise with nothing will ever be built, here as in the source.
+  // Without optimisation threads, no index will ever be built, as in the source.
   if (optimizerThreads(spec) === 0) return;
   let seen = '';
   let movedAtMs = performance.now();
@@ -136,10 +139,10 @@ export async function finishCollection(
     if (performance.now() - movedAtMs > run.stallMs) {
       throw new TldrError(
         'TIMEOUT',
-        `collection ${spec.name}: its index does not get on: status ${status ?? 'unknown'} with ${indexed} vectors indexed for ${Math.round(run.stallMs / 1000)} s; see the server's log, then run this again`,
+        `collection ${spec.name}: indexing makes no progress: status ${status ?? 'unknown'} with ${indexed} vectors indexed for ${Math.round(run.stallMs / 1000)} s. See the server's log, then run this command again`,
       );
     }
-    // After a restart the server waits for an update before it optimises; this one changes nothing.
+    // After a restart, the server waits for an update before it optimises. This update changes nothing.
     if (status === 'grey') await rest.call('PATCH', path, { optimizers_config: {} });
     if (green < GREEN_POLLS) await sleep(GREEN_POLL_MS, run.signal);
   }

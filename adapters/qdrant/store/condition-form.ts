@@ -1,2 +1,2 @@
-/** The forms in which conditions on points are given here: JSON text of a filter, or a Filter message. */
+/** The forms of conditions on points: JSON text of a filter, or a Filter message. */
 export const CONDITION_FORM = { json: 'json', message: 'message' } as const;

@@ -2,15 +2,15 @@ import type { Log } from '../../../src/core/run.js';
 import type { Grpc } from '../transport/grpc.js';
 import type { Rest } from '../transport/rest.js';
 
-/** What the store's calls go over. */
+/** The connections and settings of a store. */
 export interface Connection {
   readonly rest: Rest;
   readonly grpc: Grpc;
   readonly version: string;
   readonly endpoint: string;
-  /** Longest wait for an index that does not get on. */
+  /** Longest wait for an index without visible progress. */
   readonly indexingStallMs: number;
   readonly log: Log | undefined;
-  /** Calls turned away so far as too many. */
+  /** Returns the number of calls that rate limits have refused so far. */
   readonly refusals: () => number;
 }

@@ -7,7 +7,9 @@ import { StrictRefusal } from '../transport/strict-refusal.js';
 
 const PAGE_POINTS = 10_000;
 
-/** How many points there are, exactly; read page by page where strict mode allows no exact count. */
+/**
+ * Returns the exact number of points. If strict mode allows no exact count, the ids are read page by page.
+ */
 export async function countPoints(rest: Rest, place: CollectionRef): Promise<number> {
   const { collection, shardKey } = place;
   const shard = shardKey === undefined ? {} : { shard_key: shardKeyJson(shardKey) };

@@ -9,13 +9,13 @@ import type { Rest } from '../transport/rest.js';
 import { pathOf } from '../points/sampling.js';
 import { KnownLimits, strictLimits, type StrictLimits } from '../transport/strict-limits.js';
 
-/** Reading everything may take so long without a word. */
+/** Expected time of reading a whole collection above which a warning is logged. */
 const LONG_MINUTES = 10;
 
 interface Server {
   readonly rest: Rest;
   readonly log: Log | undefined;
-  /** Calls turned away so far as too many. */
+  /** Returns the number of calls that rate limits have refused so far. */
   readonly refusals: () => number;
 }
 
@@ -24,7 +24,7 @@ export interface KnownCollection {
   readonly limits: KnownLimits;
 }
 
-/** Descriptions of collections. Each is read once, since only strict mode can change during a run. */
+/** The descriptions of collections. Each is read once, since only strict mode can change during a run. */
 export class KnownCollections {
   readonly #describe: (collection: string) => Promise<CollectionSpec>;
   readonly #rest: Rest;
@@ -54,7 +54,7 @@ export class KnownCollections {
     return fresh;
   }
 
-  /** Says how long a rate limit makes reading everything, where that is long. */
+  /** Logs a warning if a rate limit makes reading the whole collection slow. */
   async #sayIfSlow(collection: string, { readTokens, queryPoints }: StrictLimits): Promise<void> {
     if (readTokens === Infinity) return;
     const points = numberAt(await this.#rest.call('GET', pathOf(collection)), 'points_count');
@@ -76,8 +76,8 @@ export class KnownCollections {
   }
 
   /**
-   * Writes within the limits of a collection; past them where it is a migration's target. Any write, of nothing too, ends
-   * what an earlier one left that was interrupted.
+   * Runs a write within the limits of a collection. In a migration's target, the write may exceed them. Every
+   * write, even an empty one, switches strict mode on again if an interrupted write left it off.
    */
   async write(collection: string, write: (limits: KnownLimits) => Promise<void>): Promise<void> {
     const { spec, limits } = await this.get(collection);

@@ -6,49 +6,50 @@ import { isStrict, UNLIMITED } from '../transport/strict-limits.js';
 import { StrictRefusal } from '../transport/strict-refusal.js';
 
 /**
- * Key of a target's metadata that says that its strict mode is off only while the migration writes there. Whoever finds
- * it after its own write switches strict mode on, also where the process that switched it off is gone.
+ * Key of a target's metadata: strict mode is off only while the migration writes there. A process that finds
+ * the key after its own write switches strict mode on again, even if another process, now gone, had switched
+ * it off.
  */
 export const LIFTED_KEY = 'tldr-lifted';
 
 const LIFT: JsonObject = { ...UNLIMITED, metadata: { [LIFTED_KEY]: true } };
 const RESTORE: JsonObject = { strict_mode_config: { enabled: true }, metadata: { [LIFTED_KEY]: null } };
-/** Times that a write is made again since somebody else switched strict mode on meanwhile. */
+/** Most attempts at a write, which is repeated if another process switches strict mode on in the meantime. */
 const ATTEMPTS_MAX = 5;
 
-/** A collection's number of writes under way, and the last change of its strict mode. */
+/** A collection's number of writes in progress, and the last change of its strict mode. */
 interface Lifted {
   writes: number;
   switched: Promise<unknown>;
 }
 
 /**
- * Switches strict mode of a migration's target off while the migration writes there. What the source took is to reach the
- * target, whatever its limits say to clients.
+ * Switches strict mode of a migration's target off while the migration writes there. Every write that the
+ * source accepted must reach the target, even if the target's limits would refuse it.
  */
 export class LiftedLimits {
   readonly #rest: Rest;
   readonly #lifted = new Map<string, Lifted>();
-  /** Collections whose strict mode has to be looked after once more. */
+  /** Collections whose strict mode may have to be switched on again. */
   readonly #owed = new Set<string>();
 
   constructor(rest: Rest) {
     this.#rest = rest;
   }
 
-  /** Whether strict mode of a collection may still be off because of an earlier write that was interrupted. */
+  /** Returns whether an interrupted write may have left a collection's strict mode off. */
   isOwed(collection: string): boolean {
     return this.#owed.has(collection);
   }
 
-  /** Says that strict mode was found off because of an interrupted write. */
+  /** Notes that an interrupted write left a collection's strict mode off. */
   owe(collection: string): void {
     this.#owed.add(collection);
   }
 
   /**
-   * Runs a write to a collection past its strict mode; it is on again when no such write is under way. Strict mode that
-   * somebody else switched off stays off.
+   * Runs a write to a collection with its strict mode off. Strict mode is on again when no such write is in
+   * progress. If it was off before, it stays off.
    */
   async during<T>(collection: string, write: () => Promise<T>): Promise<T> {
     const state = this.#lifted.get(collection) ?? { writes: 0, switched: Promise.resolve() };
@@ -62,7 +63,7 @@ export class LiftedLimits {
           return await write();
         } catch (error) {
           if (attempt === ATTEMPTS_MAX || !isRefusedByLimit(error)) throw error;
-          // Another process has ended its own writes.
+          // Another process has ended its writes and switched strict mode on.
           this.#then(state, () => this.#lift(collection));
         }
       }
@@ -77,7 +78,7 @@ export class LiftedLimits {
 
   #then(state: Lifted, step: () => Promise<void>): void {
     state.switched = state.switched.then(step, step);
-    // Awaited by the writes: until then a failure must not count as unhandled.
+    // The writes await it. Until then, a failure must not count as unhandled.
     state.switched.catch(() => undefined);
   }
 
@@ -98,12 +99,12 @@ export class LiftedLimits {
   }
 }
 
-/** Whether a collection's description says that strict mode is off only for writes of the migration. */
+/** Returns whether, by a collection's description, strict mode is off only for writes of the migration. */
 export function isLifted(config: Json): boolean {
   return valueAt(config, 'metadata', LIFTED_KEY) === true;
 }
 
-/** Whether a limit of strict mode refused a write. */
+/** Returns whether a limit of strict mode refused a write. */
 export function isRefusedByLimit(error: unknown): boolean {
   return error instanceof StrictRefusal || (error instanceof CallError && error.retry.tooEarly === true);
 }

@@ -1,7 +1,7 @@
 import type { StoreStatus } from '../../../src/store/vector-store.js';
 import { numberAt, stringifyJson, textAt, valueAt, type Json } from '../transport/json.js';
 
-/** What the information about a collection says of its load; the length of the queue from 1.17 on. */
+/** Returns a collection's load from its description. Servers from 1.17 on give the length of the queue. */
 export function loadOf(info: Json): StoreStatus {
   const optimizer = valueAt(info, 'optimizer_status');
   return {

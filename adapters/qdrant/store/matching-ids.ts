@@ -12,9 +12,9 @@ import { StrictRefusal } from '../transport/strict-refusal.js';
 import { Cursor, decodePointId, encodePointId, retrievedId, selector } from '../transport/wire.js';
 
 const PAGE_POINTS = 4096;
-/** What the server answers to a write to all shards where there is none. */
+/** The server's answer to a write to all shards if the collection has no shard. */
 const NO_SHARD = 'Shard key not specified';
-/** A field that nobody has an index of. */
+/** A payload field without an index. */
 const NO_FIELD = 'qdrant-tldr-no-such-field';
 /** A filter that selects every point. */
 const EVERYTHING: JsonObject = {};
@@ -25,8 +25,8 @@ interface IdPage {
 }
 
 /**
- * Ids of the points that a filter selects, in pages: a filter as JSON text, or as a Filter message. If strict mode
- * allows updates by the filter and no reading by it, these are the ids of all points.
+ * Yields the ids of the points that a filter selects, in pages. The filter is JSON text or a Filter message.
+ * If strict mode allows updates by the filter but no reads by it, the ids of all points are given.
  * @throws INVALID_ARGUMENT for a filter that the server does not take
  */
 export async function* matchingIds(
@@ -60,7 +60,7 @@ function jsonOf(bytes: Uint8Array): Json {
   try {
     return parseJson(text);
   } catch (cause) {
-    throw new TldrError('INVALID_ARGUMENT', 'a filter that cannot be read', { cause });
+    throw new TldrError('INVALID_ARGUMENT', 'the filter is not valid JSON', { cause });
   }
 }
 
@@ -103,10 +103,11 @@ async function grpcPage(
 }
 
 /**
- * Every shard applies its writes one after the other: when a deletion of nothing (points 3: filter 2 of must 2:
- * has_id 3 without ids), sent to all of them, is applied, so is everything before it. Where strict mode allows no
- * condition, the deletion of a payload index that is not there does the same. A collection that has no shard yet, as
- * one sharded by key, has nothing to wait for.
+ * Waits until all earlier writes to a collection are applied. Each shard applies its writes in order. So an
+ * empty deletion (points 3: filter 2 of must 2: has_id 3 without ids) is sent to all shards: once it is
+ * applied, so are all writes before it. If strict mode allows no condition, the deletion of a missing payload
+ * index does the same. A collection without shards, such as a new one with custom sharding, has nothing to
+ * wait for.
  */
 export async function waitForApplied(
   { rest, grpc }: { readonly rest: Rest; readonly grpc: Grpc },

@@ -268,7 +268,10 @@ export class QdrantStore implements VectorStore {
     const { insertOnly = false, shardKey } = options;
     const way = insertOnly ? insertOnlyOf(this.#to.version) : null;
     if (insertOnly && way === null)
-      throw new TldrError('UNSUPPORTED', `Qdrant ${this.#to.version} cannot leave existing points alone`);
+      throw new TldrError(
+        'UNSUPPORTED',
+        `Qdrant ${this.#to.version} has no insert-only writes: expected 1.16 or newer`,
+      );
     const { grpc, restAt } = byTransport(batch);
     await this.#known.write(collection, async (limits) => {
       const pointsMax = limits.now.upsertPoints;

@@ -1,24 +1,26 @@
-/** Metadata key of a target that says which level each quantisation belongs to: JSON text of `QuantizationRecord`. */
+/** Metadata key of a target for the level of each quantisation: JSON text of `QuantizationRecord`. */
 export const QUANTIZATION_KEY = 'tldr-quantization';
 
 /**
  * A quantisation of the whole collection would also quantise the full vectors of the two-stage layout, and the server
  * cannot switch it off for a single vector. So a target has no quantisation at the collection level: it is written into
- * each vector that is searched. This record tells such vectors from those that have a quantisation of their own.
+ * each vector that is searched. This record lists the vectors that have a quantisation of their own.
  */
 export interface QuantizationRecord {
   /** Vectors of the target with a quantisation of their own. Every other searched vector has the collection's. */
   readonly own: readonly string[];
-  /** The collection's quantisation as JSON text; null for none; undefined if the compact vector has it. */
+  /**
+   * The collection's quantisation as JSON text; null for none; undefined if it is that of the compact vector.
+   */
   readonly collection: string | null | undefined;
 }
 
-/** The text of a record as it is stored in the metadata. */
+/** Returns the text of a record for the metadata. */
 export function recordText({ own, collection }: QuantizationRecord): string {
   return JSON.stringify({ own, collection });
 }
 
-/** The record in a text; null if the text has another form, since every user of the server can write metadata. */
+/** Returns the record in a text; null for another form, since every user of the server can write metadata. */
 export function readRecord(text: string): QuantizationRecord | null {
   let value: unknown;
   try {

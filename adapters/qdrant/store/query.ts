@@ -12,7 +12,7 @@ import type { Rest } from '../transport/rest.js';
 import { idOf, pathOf, shardKeyJson } from '../points/sampling.js';
 import { searchParams } from './scratch.js';
 
-/** The whole answer to a search, the time it took included. */
+/** Returns the whole answer to a search, including the time it took. */
 export function queryPoints(rest: Rest, collection: string, request: SearchRequest): Promise<Json> {
   const { prefetch, shardKey } = request;
   const body: JsonObject = {
@@ -34,7 +34,7 @@ export function queryPoints(rest: Rest, collection: string, request: SearchReque
   return rest.raw('POST', `${pathOf(collection)}/points/query`, body);
 }
 
-/** The points of such an answer, best first. */
+/** Returns the points of a search's answer, best first. */
 export function scoredPoints(answer: Json): ScoredPoint[] {
   return listAt(answer, 'result', 'points').map((point) => {
     const payload = valueAt(point, 'payload');

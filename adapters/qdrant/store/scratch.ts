@@ -22,7 +22,9 @@ import { mergedIndex, pushDownQuantization, withoutIndex, withStorage } from './
 const INDEXING_THRESHOLD_KB = 1;
 const INDEX_M_DEFAULT = 16;
 
-/** One segment, every index built, nothing but vectors: what is measured are the ways of keeping them. */
+/**
+ * Returns the spec of a temporary collection for measurements: one segment, all indexes built, vectors only.
+ */
 export function deriveScratch(source: CollectionSpec, scratch: ScratchRequest): CollectionSpec {
   const native = objectAt(parseJson(source.native));
   const original = valueAt(pushDownQuantization(native, vectorsOf(native)), scratch.vectorName);
@@ -50,7 +52,7 @@ export function deriveScratch(source: CollectionSpec, scratch: ScratchRequest): 
   return specFromInfo(scratch.name, info, []);
 }
 
-/** How a vector is kept: its own settings, and the collection's where it has none. */
+/** Returns how a vector is stored: its own settings, else those of the collection. */
 export function vectorStorage(spec: CollectionSpec, vectorName: string): KeptVector {
   const native = objectAt(parseJson(spec.native));
   const params = valueAt(pushDownQuantization(native, vectorsOf(native)), vectorName);
@@ -85,9 +87,10 @@ function scratchParams(native: JsonObject, original: JsonObject, vector: Scratch
 }
 
 /**
- * The sizes of the files that the server wrote for each vector. Neither telemetry nor collection info tell them
- * (`ram_usage_bytes` and `disk_usage_bytes` are 0), so they are read off the headers of a snapshot, which is
- * removed again; its content is not transferred.
+ * Returns the sizes of the files that the server wrote for each vector. Neither telemetry nor the
+ * collection's description gives them (`ram_usage_bytes` and `disk_usage_bytes` are 0). They are therefore
+ * read from the headers of a snapshot, which is removed afterwards. The snapshot's content is not
+ * transferred.
  */
 export async function measureVectors(
   rest: Rest,
@@ -122,13 +125,13 @@ export async function measureVectors(
       codeBytes: sum(/^(quantized\.data|quantized_data\/chunk_\d+\.mmap)$/, 'vector_storage'),
       codeBookBytes: sum(/^quantized\.meta\.json$/, 'vector_storage'),
       indexBytes: sum(/^(graph|links.*)\.bin$/, 'vector_index'),
-      // 2 m links of the base layer, each packed into one bit more when the number of points doubles.
+      // The base layer has 2 m links. Each needs one more bit when the number of points doubles.
       indexGrowthBytes: (2 * m) / 8,
     };
   });
 }
 
-/** Removes the snapshots of a collection, which would outlive it. @returns whether the collection exists */
+/** Removes a collection's snapshots, which stay when it is deleted. @returns whether the collection exists */
 export async function dropScratch(rest: Rest, collection: string): Promise<boolean> {
   const path = `${pathOf(collection)}/snapshots`;
   let snapshots: Json;
@@ -143,7 +146,7 @@ export async function dropScratch(rest: Rest, collection: string): Promise<boole
   return true;
 }
 
-/** The `params` of a search, or nothing. */
+/** Returns the member `params` of a search, or an empty object. */
 export function searchParams(options: {
   readonly exact: boolean;
   readonly quantized?: QuantizedSearch | undefined;

@@ -4,12 +4,12 @@ import { throwIfAborted, type RunOptions } from '../../../src/core/run.js';
 const BLOCK_BYTES = 512;
 const WINDOW_BYTES = 32 * 1024;
 
-/** Reads bytes `from` (included) to `to` (excluded). */
+/** Returns bytes `from` (included) to `to` (excluded). */
 export type ReadRange = (from: number, to: number) => Promise<Buffer>;
 
 /**
- * Names and stored sizes of the files in a tar archive, those of the archives inside it included, from its
- * headers alone (POSIX ustar with GNU sparse files, whose holes take no room).
+ * Returns the names and stored sizes of the files in a tar archive and in the archives inside it. It reads
+ * only headers (POSIX ustar with GNU sparse files, whose holes take no room).
  * @throws UNSUPPORTED for a header of another kind
  */
 export async function tarSizes(
@@ -35,7 +35,8 @@ export async function tarSizes(
       const name = prefix + text(header, 345, 155, header[156] !== SPARSE) + text(header, 0, 100, true);
       const stored = octal(header, 124, 12);
       let data = at + BLOCK_BYTES;
-      // Maps of many holes go on in further blocks; byte 482, then byte 504 of each, says whether one follows.
+      // Maps of many holes continue in further blocks. Byte 482, then byte 504 of each, says whether another
+      // follows.
       for (let more = header[156] === SPARSE && header[482] !== 0; more; data += BLOCK_BYTES)
         more = (await block(data))[504] !== 0;
       if (name.endsWith('.tar')) await walk(data, data + stored, `${name}/`);
@@ -57,7 +58,7 @@ function text(header: Buffer, at: number, length: number, wanted: boolean): stri
   return at === 345 && value !== '' ? `${value}/` : value;
 }
 
-/** An octal number in text, or, with the first bit set, a big-endian binary one. */
+/** Returns a number from octal text, or from big-endian binary if the first bit is set. */
 function octal(header: Buffer, at: number, length: number): number {
   if (((header[at] ?? 0) & 0x80) !== 0) return Number(header.readBigUInt64BE(at + length - 8));
   return Number.parseInt(header.toString('latin1', at, at + length).trim(), 8) || 0;

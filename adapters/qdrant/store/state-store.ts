@@ -10,24 +10,25 @@ import type { Rest } from '../transport/rest.js';
 import { pathOf } from '../points/sampling.js';
 import { hasRateLimits, UNLIMITED } from '../transport/strict-limits.js';
 
-/** Holds the records of migrations, one point for each, without vectors; no collection of anybody's data. */
+/** Holds the migration states, one point without vectors for each migration. It holds no user data. */
 export const STATE_COLLECTION = 'qdrant-tldr-migrations';
-/** Metadata key of a collection made here. */
+/** Metadata key that marks the collection as made by this file. */
 const MARK = 'qdrant-tldr-state';
-/** What conditions are about: strict mode may ask for an index then. */
+/** Fields in conditions. Strict mode may require an index for them. */
 const INDEXED = ['holder', 'beat'];
 const REPLICAS_MAX = 3;
 const PATH = pathOf(STATE_COLLECTION);
-/** A peer of a cluster may be started again meanwhile. */
+/** Longest wait while a peer of a cluster restarts. */
 const OUTAGE_MS_MAX = 30_000;
 const OUTAGE_POLL_MS = 500;
-/** One leader orders all writes, so that every replica comes to the same result of a condition. */
+/** One leader orders all writes, so that a condition has the same result in every replica. */
 const ORDERED = 'wait=true&ordering=strong';
 
 /**
- * Entries as points of `STATE_COLLECTION`: texts in the payload, so that no number in them is ever read as one.
- * Conditions are filters of the update itself, which a shard applies one after another.
- * @throws UNSUPPORTED for a server that cannot leave existing points alone
+ * Returns a store whose entries are points of `STATE_COLLECTION`. Their payloads hold only texts, so that no
+ * number in them is ever parsed. Conditions are filters of the update itself, and a shard applies updates one
+ * after another.
+ * @throws UNSUPPORTED for a server without insert-only writes
  */
 export function openRecordStore({
   rest,
@@ -42,7 +43,7 @@ export function openRecordStore({
   if (way === null) {
     throw new TldrError(
       'UNSUPPORTED',
-      `Qdrant ${version} has no conditional writes, which records in the server need: keep the record in a file`,
+      `Qdrant ${version} has no conditional writes, which a migration state in the database needs: keep the state in a file`,
     );
   }
   return {
@@ -66,7 +67,7 @@ export function openRecordStore({
   };
 }
 
-/** A UUID of the form for own uses (version 8, RFC 9562), the same for the same key. */
+/** Returns a UUID for custom uses (version 8, RFC 9562). The same key gives the same UUID. */
 function pointIdOf(key: string): string {
   const hash = createHash('sha256').update(key).digest('hex');
   const variant = ((parseInt(hash.slice(16, 17), 16) & 3) | 8).toString(16);
@@ -89,7 +90,10 @@ function condition(key: string, where: Fields): JsonObject {
   return { must: [{ has_id: [pointIdOf(key)] }, ...same] };
 }
 
-/** By most replicas. They leave out a point on which they differ, as while a write is under way: read from one then. */
+/**
+ * Reads an entry by a majority of replicas. They omit a point on which they differ, for example while a write
+ * is in progress: it is then read from one replica.
+ */
 async function readEntry(
   rest: Rest,
   key: string,
@@ -111,8 +115,8 @@ async function readEntry(
 }
 
 /**
- * What a call returns, null where the collection is not there. One that fails since the leading peer or too many
- * replicas are away is made again: conditions make that safe.
+ * Returns the result of a call, or null if the collection does not exist. The call is repeated while the
+ * leader or too many replicas are unreachable. Conditions make this safe.
  */
 async function unlessGone<T>(call: () => Promise<T>): Promise<T | null> {
   const giveUpAtMs = performance.now() + OUTAGE_MS_MAX;
@@ -121,7 +125,7 @@ async function unlessGone<T>(call: () => Promise<T>): Promise<T | null> {
       return await call();
     } catch (error) {
       if (isTldrError(error, 'NOT_FOUND')) return null;
-      // What is marked as safe was made again already.
+      // The transport has already repeated calls that are marked as safe.
       const away = error instanceof CallError && error.code === 'UNAVAILABLE' && !error.retry.safe;
       if (!away || performance.now() > giveUpAtMs) throw error;
       await sleep(OUTAGE_POLL_MS);
@@ -129,18 +133,18 @@ async function unlessGone<T>(call: () => Promise<T>): Promise<T | null> {
   }
 }
 
-/** The collection with its indexes, each where it is missing. @throws ALREADY_EXISTS as `isOurs` */
+/** Creates the collection and its indexes if they are missing. @throws ALREADY_EXISTS as `isOurs` */
 async function makeCollection(rest: Rest): Promise<void> {
   if (!(await isOurs(rest))) {
     const peers = Object.keys(objectAt(await rest.call('GET', '/cluster'), 'peers')).length;
     try {
       await rest.call('PUT', PATH, settings(Math.min(REPLICAS_MAX, Math.max(1, peers))));
     } catch (error) {
-      // Another one makes it at the same time.
+      // Another process may create it at the same time.
       if (!isTldrError(error, 'ALREADY_EXISTS') || !(await isOurs(rest))) throw error;
     }
   }
-  // Rate limits that the server has for every new collection hold until strict mode is set again.
+  // The server's default rate limits for new collections apply until strict mode is set again.
   const native = objectAt(await rest.call('GET', PATH), 'config');
   if (hasRateLimits(native)) await rest.call('PATCH', PATH, UNLIMITED);
   for (const name of INDEXED)
@@ -161,14 +165,14 @@ function settings(replicas: number): JsonObject {
   };
 }
 
-/** Whether the collection is there. @throws ALREADY_EXISTS for one of somebody else */
+/** Returns whether the collection exists. @throws ALREADY_EXISTS when it was not made by this file */
 async function isOurs(rest: Rest): Promise<boolean> {
   const info = await unlessGone(() => rest.call('GET', PATH));
   if (info === null) return false;
   if (!isObject(valueAt(info, 'config', 'metadata', MARK)))
     throw new TldrError(
       'ALREADY_EXISTS',
-      `${STATE_COLLECTION} was not made for records of migrations: keep the record in a file`,
+      `the collection ${STATE_COLLECTION} was not made for migration states: delete it if nobody needs it, or keep the state in a file`,
     );
   return true;
 }
