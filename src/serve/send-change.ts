@@ -99,9 +99,8 @@ export async function refusalOfServer<Request, Answer>(
  * Sends a change of a mirrored collection and returns the answer for the client.
  * - A write of points goes through the guard, by the name for which the server accepted the client's
  *   credentials.
- * - A change of settings is made on the source, then on the target if it exists. The answer is the first one
- *   that is no
- *   success, else the source's.
+ * - A change of settings is made on the source, then on the target if it exists. The client gets the first
+ *   answer that is no success, else the source's.
  * @throws the errors of the guard and of the connection; UNAVAILABLE when an alias was moved in the meantime;
  * INTERNAL for points without a permission
  */

@@ -39,32 +39,32 @@ const DISTANCE_NAMES: Readonly<Record<string, Distance>> = {
   Manhattan: 'manhattan',
 };
 const COMPONENT_BYTES: Readonly<Record<string, number>> = { float32: 4, float16: 2, uint8: 1 };
-/** Settings that only PATCH takes. */
+/** Settings that only PATCH accepts. */
 const PATCH_ONLY = ['read_fan_out_factor', 'read_fan_out_delay_ms'];
-/** Settings that are not yet what they will be while a collection is filled. */
+/** Settings that have other values while a collection is filled. */
 const SET_AT_THE_END =
   /^(optimizer_config\.indexing_threshold$|strict_mode_config|(params\.vectors\..*)?hnsw_config\.full_scan_threshold$)/;
 const HNSW_M_DEFAULT = 16;
 const LINK_BYTES = 4;
 
-/** Bytes of a stored component; undefined for a datatype that is not known. */
+/** Returns the bytes of a stored component; undefined for an unknown datatype. */
 export function componentBytes(datatype: string): number | undefined {
   return Object.hasOwn(COMPONENT_BYTES, datatype) ? COMPONENT_BYTES[datatype] : undefined;
 }
 
-/** The server's name of a distance. */
+/** Returns the server's name of a distance. */
 export function distanceName(distance: Distance): string {
   return Object.entries(DISTANCE_NAMES).find(([, name]) => name === distance)?.[0] ?? 'Cosine';
 }
 
-/** The collection's vectors block as a map; a single unnamed vector stands under ''. */
+/** Returns the collection's vectors block as a map. A single unnamed vector has the key ''. */
 export function vectorsOf(native: Json): JsonObject {
   const block = objectAt(native, 'params', 'vectors');
-  // A named vector may be called `size` too: then an object stands there, not a number.
+  // A named vector may be called `size`: then the value is an object, not a number.
   return numberAt(block, 'size') === undefined ? block : { '': block };
 }
 
-/** Reads GET /collections/{name} and the shard keys into a spec; everything needed to rebuild is in `native`. */
+/** Returns a spec from GET /collections/{name} and the shard keys; `native` is enough to rebuild it. */
 export function specFromInfo(
   name: string,
   info: Json,
@@ -105,7 +105,7 @@ export function specFromInfo(
   };
 }
 
-/** The source's settings with one vector reduced (compact) or one more vector beside it (two-stage). */
+/** Returns the source's settings with the vector reduced (compact) or a compact one added (two-stage). */
 export function deriveTarget(source: CollectionSpec, change: TargetChange): CollectionSpec {
   const reduced = reducible(source, change);
   const twoStage = change.layout === 'two-stage';
@@ -115,7 +115,7 @@ export function deriveTarget(source: CollectionSpec, change: TargetChange): Coll
   const own = (twoStage || change.quantization !== undefined) && isObject(native['quantization_config']);
   if (own) native['quantization_config'] = null;
   const shown = vectorsOf(native);
-  // A map, since users choose the names: `__proto__` is one, too.
+  // A map, since users choose the names: one may be `__proto__`.
   const block = new Map(
     Object.entries(own ? pushDownQuantization(objectAt(parseJson(source.native)), shown) : shown),
   );
@@ -130,7 +130,7 @@ export function deriveTarget(source: CollectionSpec, change: TargetChange): Coll
   };
   const kept = source.vectors.filter(({ name }) => twoStage || name !== change.vectorName);
   const vectors = [...kept, compactSpec];
-  // Of a datatype that is not known nobody can say how large a vector is.
+  // The size of a vector of an unknown datatype is unknown.
   const sized = [...block.values()].every((one) =>
     Object.hasOwn(COMPONENT_BYTES, textAt(one, 'datatype') ?? 'float32'),
   );
@@ -142,13 +142,13 @@ export function deriveTarget(source: CollectionSpec, change: TargetChange): Coll
   };
   applyThresholds(thresholds, native, compact);
   if (twoStage) {
-    // Only read by id: neither a graph, nor one per payload value, nor codes of it may stay in memory.
+    // The full vector is only read by id: it needs no graph, none per payload value, and no codes in memory.
     const hnsw = withoutIndex(objectAt(full, 'hnsw_config'));
     block.set(change.vectorName, { ...full, on_disk: true, hnsw_config: hnsw, quantization_config: null });
   }
   block.set(change.compactName, compact);
   const unnamed = block.size === 1 ? block.get('') : undefined;
-  // What a source that is itself a target says of its own source is not carried on.
+  // If the source is itself a migration's target, its metadata about that migration is not copied.
   const ownKeys = [...TOLD_KEYS, RECORD_KEY, JOURNAL_KEY, LIFTED_KEY];
   const carried = Object.entries(source.metadata).filter(([key]) => !ownKeys.includes(key));
   const texts: Record<string, string> = { ...Object.fromEntries(carried), ...change.metadata };
@@ -176,9 +176,9 @@ export function deriveTarget(source: CollectionSpec, change: TargetChange): Coll
 }
 
 /**
- * The record of a target whose vectors have the collection's quantisation written into them; null if there is none to
- * tell apart. A quantisation that was chosen for the compact vector takes the place of the one that the source has: at
- * the collection level if no other vector has that one too, else at the vector.
+ * Returns the record of a target whose vectors have the collection's quantisation written into them; null if
+ * no record is needed. A quantisation chosen for the compact vector replaces the source's: at the collection
+ * level if no other vector uses the source's as well, otherwise at the vector.
  */
 function quantizationTold(
   source: Json,
@@ -186,7 +186,7 @@ function quantizationTold(
 ): string | null {
   const isChosen = quantization !== undefined;
   const shared = valueAt(source, 'quantization_config');
-  // In the compact layout the collection keeps its own unless one is chosen.
+  // In the compact layout, the collection keeps its quantisation unless another one is chosen.
   if (layout !== 'two-stage' && !(isChosen && isObject(shared))) return null;
   const vectors = Object.entries(vectorsOf(source));
   const inSource = vectors
@@ -201,7 +201,7 @@ function quantizationTold(
   return recordText({ own, collection: isOwn ? named : undefined });
 }
 
-/** @throws NOT_FOUND, UNSUPPORTED, INVALID_ARGUMENT for a name that the reduced vector cannot have */
+/** Returns the vector to reduce. @throws NOT_FOUND, UNSUPPORTED, INVALID_ARGUMENT for an impossible name */
 function reducible(source: CollectionSpec, change: TargetChange): DenseVectorSpec {
   const reduced = source.vectors.find(({ name }) => name === change.vectorName);
   if (reduced === undefined) {
@@ -232,7 +232,7 @@ function reducible(source: CollectionSpec, change: TargetChange): DenseVectorSpe
   return reduced;
 }
 
-/** Projected values are no bytes: a uint8 vector becomes float32. The rest of the vector's settings stays. */
+/** Returns the compact vector's settings. uint8 becomes float32, since projected values are no integers. */
 function compactParams(full: JsonObject, change: TargetChange): JsonObject {
   const { compactDim, compactDistance, datatype, quantization } = change;
   const params: JsonObject = { ...full, size: num(compactDim), distance: distanceName(compactDistance) };
@@ -240,7 +240,7 @@ function compactParams(full: JsonObject, change: TargetChange): JsonObject {
   if (datatype === 'uint8') {
     throw new TldrError(
       'UNSUPPORTED',
-      'projected values are no bytes: the server would cut them off; expected float32 or float16',
+      'datatype uint8 would truncate projected values: expected float32 or float16',
     );
   }
   return datatype === undefined && quantization === undefined
@@ -248,7 +248,7 @@ function compactParams(full: JsonObject, change: TargetChange): JsonObject {
     : withStorage(params, { datatype, quantization });
 }
 
-/** One line per setting that differs; metadata is compared by its owner. */
+/** Returns one line for each setting that differs. The caller compares metadata. */
 export function differences(
   expected: CollectionSpec,
   actual: CollectionSpec,
@@ -256,11 +256,11 @@ export function differences(
 ): string[] {
   const settings = (spec: CollectionSpec): Map<string, string> => {
     const native = objectAt(parseJson(spec.native));
-    // A single vector can stand in the block directly or under its name: both mean the same.
+    // The block may hold a single vector directly or under its name. Both mean the same.
     const params = { ...objectAt(native, 'params'), vectors: vectorsOf(native) };
-    // Shard keys are told in no order.
+    // The server lists shard keys in no order.
     const keys = listAt(native, 'shard_keys').map(stringifyJson).sort();
-    // Limits that are switched off say nothing, whatever they are.
+    // Limits that are switched off have no effect and are not compared.
     const off = isStrict(native) ? {} : { strict_mode_config: null };
     const flat = flatten({ ...native, params, metadata: null, shard_keys: keys, ...off });
     for (const key of [...flat.keys()]) {
@@ -274,7 +274,7 @@ export function differences(
   return (
     [...new Set([...wanted.keys(), ...found.keys()])]
       .filter((key) => wanted.get(key) !== found.get(key))
-      // What is to be unset would stay.
+      // While loading, settings of the end may differ. But an index setting that must be unset would stay.
       .filter(
         (key) => !(loading && SET_AT_THE_END.test(key) && (wanted.has(key) || !key.includes('hnsw_config'))),
       )
@@ -283,7 +283,7 @@ export function differences(
   );
 }
 
-/** The body of PUT /collections/{name}: index building held back, strict mode left for the end. */
+/** Returns the body of PUT /collections/{name}. Index building and strict mode wait until the load ends. */
 export function createBody(spec: CollectionSpec): JsonObject {
   const native = objectAt(parseJson(spec.native));
   const body: JsonObject = {};
@@ -296,7 +296,7 @@ export function createBody(spec: CollectionSpec): JsonObject {
   }
   const optimizers = objectAt(native, 'optimizer_config');
   const held = numberAt(optimizers, 'indexing_threshold') === undefined ? {} : { indexing_threshold: num(0) };
-  // Limits wait for the end. That they wait holds from the start, whatever the server has for new collections.
+  // Strict mode is off from the start, whatever the server's defaults for new collections are.
   const strict = native['strict_mode_config'];
   if (isObject(strict))
     body['strict_mode_config'] = strict['enabled'] === false ? strict : { enabled: false };
@@ -304,7 +304,7 @@ export function createBody(spec: CollectionSpec): JsonObject {
   return body;
 }
 
-/** PATCH bodies in order: what creation cannot set, and what ends the bulk load. */
+/** Returns the PATCH body for settings that creation cannot set; null for none. */
 export function patchAfterCreate(spec: CollectionSpec): JsonObject | null {
   const params = objectAt(parseJson(spec.native), 'params');
   const late = Object.fromEntries(
@@ -313,7 +313,7 @@ export function patchAfterCreate(spec: CollectionSpec): JsonObject | null {
   return Object.keys(late).length === 0 ? null : { params: late };
 }
 
-/** The source's limits may have changed since the target was made, and with them those of the target. */
+/** Returns the PATCH body that ends the bulk load. It sets limits, since the source's may have changed. */
 export function patchToFinish(spec: CollectionSpec): JsonObject {
   const native = parseJson(spec.native);
   const threshold = valueAt(native, 'optimizer_config', 'indexing_threshold');
@@ -338,7 +338,7 @@ function fullScanThresholds(native: Json): JsonObject {
   return { ...limit(native), ...(own.length > 0 && { vectors: Object.fromEntries(own) }) };
 }
 
-/** Payload indexes as [field, schema] pairs for PUT /collections/{name}/index. */
+/** Returns payload indexes as [field, schema] pairs for PUT /collections/{name}/index. */
 export function payloadIndexes(spec: CollectionSpec): [string, Json][] {
   return Object.entries(objectAt(parseJson(spec.native), 'payload_schema')).map(([field, schema]) => {
     const params = valueAt(schema, 'params');
@@ -346,7 +346,7 @@ export function payloadIndexes(spec: CollectionSpec): [string, Json][] {
   });
 }
 
-/** Shard keys with their shard counts. */
+/** Returns the request bodies that create the shard keys, with their shard counts. */
 export function shardKeyBodies(spec: CollectionSpec): JsonObject[] {
   return listAt(parseJson(spec.native), 'shard_keys').map((entry) => {
     const shards = valueAt(entry, 'shards_number');
@@ -358,8 +358,9 @@ export function shardKeyBodies(spec: CollectionSpec): JsonObject[] {
 }
 
 /**
- * Vectors times components times their size; quantised copies beside them; 2 m links of 4 bytes per vector for
- * the graph's base layer (Qdrant's capacity-planning page and HNSW, Malkov and Yashunin 2018, section 4.2.3).
+ * Returns an estimate of the memory: vectors with their components, quantised copies, and 2 m links of 4
+ * bytes per vector for the graph's base layer (Qdrant's capacity planning; HNSW, Malkov and Yashunin 2018,
+ * 4.2.3).
  */
 export function estimateMemory(spec: CollectionSpec, pointCount: number): MemoryEstimate {
   const native = parseJson(spec.native);
@@ -381,7 +382,7 @@ export function estimateMemory(spec: CollectionSpec, pointCount: number): Memory
   return { vectorsRamBytes: ram, vectorsDiskBytes: disk, indexRamBytes: index };
 }
 
-/** Bytes of one code: a scalar one has an offset of 4 bytes, a binary one is made of words of 128 bits. */
+/** Returns the bytes of one code: with an offset of 4 bytes if scalar, in words of 128 bits if binary. */
 function quantizedBytes(config: Json | undefined, dim: number): number {
   if (isObject(valueAt(config, 'scalar'))) return dim + 4;
   if (isObject(valueAt(config, 'binary'))) return Math.ceil(dim / 128) * 16;

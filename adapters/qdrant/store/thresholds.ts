@@ -2,12 +2,15 @@ import type { DenseVectorSpec } from '../../../src/store/vector-store.js';
 import { num, numberAt, objectAt, type JsonObject } from '../transport/json.js';
 import { mergedIndex } from './vector-storage.js';
 
-/** Key of the target's metadata under which stands what was changed: JSON text of `Thresholds`. */
+/** Key of the target's metadata for the limits that the migration changed: JSON text of `Thresholds`. */
 export const THRESHOLDS_KEY = 'tldr-thresholds';
-/** The smallest `full_scan_threshold` that the server takes. */
+/** The smallest `full_scan_threshold` that the server accepts. */
 export const FULL_SCAN_THRESHOLD_MIN_KB = 10;
 
-/** In kilobytes, the size of all vectors in bytes; `source` is null where the vector had no setting of its own. */
+/**
+ * A changed limit: kilobytes, or bytes for the size of all vectors. `source`: null if the vector had no own
+ * setting.
+ */
 export interface Threshold {
   readonly source: number | null;
   readonly target: number;
@@ -21,13 +24,16 @@ const NAMES = [
 ] as const;
 
 /**
- * Those that a migration changed: it made smaller `indexing_threshold` of the optimizer, `full_scan_threshold` of the collection's
- * index settings, or where those are not for the reduced vector alone, that of its own; and it made larger strict mode's
- * `max_collection_vector_size_bytes`.
+ * The limits that a migration changed:
+ * - It lowers `indexing_threshold` of the optimizer.
+ * - It lowers `full_scan_threshold` in the collection's index settings, or in the vector's own settings if
+ *   the
+ *   collection's apply to other vectors too.
+ * - It raises `max_collection_vector_size_bytes` of strict mode.
  */
 export type Thresholds = Readonly<Partial<Record<(typeof NAMES)[number], Threshold>>>;
 
-/** What is to be reduced, among all dense vectors of both sides. */
+/** The reduced vector and all dense vectors of source and target. */
 export interface Reduction {
   readonly reduced: DenseVectorSpec;
   readonly compact: DenseVectorSpec;
@@ -36,10 +42,11 @@ export interface Reduction {
 }
 
 /**
- * The server compares these limits with kilobytes of vectors: a segment below `indexing_threshold` gets no graph, and of
- * a segment, or of what a filter leaves of one, every vector is compared below `full_scan_threshold`. A vector of a
- * sixteenth of the size reaches them with sixteen times the points only, and would be searched without a graph where
- * the source has one. So the target gets limits that it reaches with as many points as the source.
+ * Returns the limits that the target reaches with as many points as the source. The server compares these
+ * limits with kilobytes of vectors. A segment below `indexing_threshold` gets no graph. Below
+ * `full_scan_threshold`, a segment, or the part of it that a filter selects, is searched by full scan. A
+ * vector of a sixteenth of the size reaches the source's limits only with sixteen times the points, and would
+ * be searched without a graph where the source uses one.
  *
  * @param full the reduced vector's settings in the source
  */
@@ -64,8 +71,8 @@ export function thresholdsOf(native: JsonObject, full: JsonObject, reduction: Re
 }
 
 /**
- * The size of all vectors that strict mode allows, such that a collection with the reduced vector beside the full one
- * reaches it with no fewer points than without; null where it stays.
+ * Returns the size of all vectors that strict mode allows in the target, raised so that the additional
+ * compact vector does not lower the number of points that fit; null if the limit stays.
  */
 export function vectorSizeLimit(native: JsonObject, { reduced, compact }: Reduction): Threshold | null {
   const source = numberAt(native, 'strict_mode_config', 'max_collection_vector_size_bytes');
@@ -74,7 +81,7 @@ export function vectorSizeLimit(native: JsonObject, { reduced, compact }: Reduct
   return Number.isSafeInteger(target) ? { source, target } : null;
 }
 
-/** Writes them into the settings of the collection and of its reduced vector. */
+/** Writes the limits into the settings of the collection and of its reduced vector. */
 export function applyThresholds(thresholds: Thresholds, native: JsonObject, compact: JsonObject): void {
   const set = (at: JsonObject, block: string, name: string, threshold: Threshold | undefined): void => {
     if (threshold !== undefined) at[block] = { ...objectAt(at, block), [name]: num(threshold.target) };
@@ -86,7 +93,7 @@ export function applyThresholds(thresholds: Thresholds, native: JsonObject, comp
   set(native, 'strict_mode_config', 'max_collection_vector_size_bytes', vectorSize);
 }
 
-/** Nothing where the text is not of this form: anybody who may write to the server may have written it. */
+/** Returns the limits in a text; none for another form, since every user of the server can write metadata. */
 export function readThresholds(text: string): Thresholds {
   const all = new Map(entriesOf(parsed(text)));
   const read: Record<string, Threshold> = {};
@@ -113,17 +120,21 @@ function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && Number(value) >= 0;
 }
 
-/** Nobody knows how large a point's multivector is. */
+/** Returns the bytes of a vector; unknown for a multivector, whose size differs from point to point. */
 function bytesOf({ dim, componentBytes, multivector }: DenseVectorSpec): number {
   return multivector ? Infinity : dim * componentBytes;
 }
 
-/** The server goes by the largest vector of a segment. */
+/**
+ * Returns the bytes of the largest vector: the server compares limits with the largest vector of a segment.
+ */
 function largest(vectors: readonly DenseVectorSpec[]): number {
   return Math.max(...vectors.map(bytesOf));
 }
 
-/** A smaller limit, or null where it stays: 0 means never, as do numbers that only look exact. */
+/**
+ * Returns a lowered limit; null if it stays. 0 and numbers above the exact range mean "never" to the server.
+ */
 function scaled(kilobytes: number | undefined, factor: number, least: number): number | null {
   if (kilobytes === undefined || kilobytes === 0 || !Number.isSafeInteger(kilobytes) || !(factor < 1))
     return null;

@@ -5,12 +5,12 @@ import { LIFTED_KEY } from './lifted-limits.js';
 import { QUANTIZATION_KEY } from './quantization-record.js';
 import { THRESHOLDS_KEY } from './thresholds.js';
 
-/** Metadata keys of a target that say what clients of its source saw. */
+/** Metadata keys of a target for the settings that clients of its source saw. */
 export const TOLD_KEYS = [THRESHOLDS_KEY, QUANTIZATION_KEY, EXACT_KEY];
 
 /**
- * The part of a PATCH that ends a bulk load that says what clients see. Writing null removes what is stored: a target's
- * limits may have come to be the source's own.
+ * Returns the metadata for the PATCH that ends a bulk load: the settings that clients see. Writing null
+ * removes the stored value, which is needed if the target's limits have become the source's.
  */
 export function toldToClients(native: Json): JsonObject {
   const metadata = objectAt(native, 'metadata');

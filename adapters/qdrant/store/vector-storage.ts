@@ -1,7 +1,7 @@
 import type { Datatype, Quantization } from '../../../src/store/vector-store.js';
 import { isObject, num, type Json, type JsonObject } from '../transport/json.js';
 
-/** The JSON of a quantisation whose codes stay in memory; null for none. */
+/** Returns the JSON of a quantisation whose codes stay in memory; null for none. */
 function quantizationJson(quantization: Quantization): Json {
   const shared = { always_ram: true };
   if (quantization === 'none') return null;
@@ -11,8 +11,8 @@ function quantizationJson(quantization: Quantization): Json {
 }
 
 /**
- * A vector's settings with what is given replaced. Codes take the vector's place in memory, so that it goes to
- * disk; without a quantisation it is held in memory.
+ * Returns a vector's settings with the given ones replaced. With a quantisation, the codes are in memory and
+ * the vector is on disk. Without one, the vector is in memory.
  */
 export function withStorage(
   params: JsonObject,
@@ -33,7 +33,7 @@ export function withStorage(
   return withoutNulls(changed);
 }
 
-/** A collection's own quantisation, which holds for every vector without one, written into each of them. */
+/** Moves a collection's quantisation into each vector that has none of its own. */
 export function pushDownQuantization(native: JsonObject, block: JsonObject): JsonObject {
   const shared = native['quantization_config'];
   if (!isObject(shared)) return block;
@@ -47,13 +47,13 @@ export function pushDownQuantization(native: JsonObject, block: JsonObject): Jso
   );
 }
 
-/** Settings of an index: the collection's, then the vector's. */
+/** Returns the settings of an index: the collection's, overridden by the vector's. */
 export function mergedIndex(native: JsonObject, params: JsonObject): JsonObject {
   const [shared, own] = [native['hnsw_config'], params['hnsw_config']];
   return { ...(isObject(shared) ? shared : {}), ...(isObject(own) ? withoutNulls(own) : {}) };
 }
 
-/** The index settings of a vector that is only read by id: no graph, and none per value of an indexed payload field. */
+/** Returns index settings for a vector that is only read by id: no graph, and none per payload value. */
 export function withoutIndex(index: JsonObject): JsonObject {
   return { ...index, m: num(0), payload_m: num(0) };
 }

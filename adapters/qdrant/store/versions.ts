@@ -9,8 +9,8 @@ import { idOf, pathOf, shardKeyJson } from '../points/sampling.js';
 const PAGE_POINTS = 5_000;
 
 /**
- * Whether versions mean the same at every reading: they are numbers of operations, which each replica of a shard
- * counts for itself.
+ * Returns whether versions are comparable between reads. A version is the number of an operation, and each
+ * replica of a shard counts its own operations.
  */
 export async function hasOneReplica(rest: Rest, collection: string): Promise<boolean> {
   const cluster = await rest.call('GET', `${pathOf(collection)}/cluster`);
@@ -19,7 +19,7 @@ export async function hasOneReplica(rest: Rest, collection: string): Promise<boo
   return listAt(cluster, 'remote_shards').length === 0 && new Set(ids).size === ids.length && moving === 0;
 }
 
-/** Every point's version. A query whose formula is the same for all points returns them with their versions. */
+/** Yields every point's version, by a query whose formula has the same value for all points. */
 export async function* readVersions(
   rest: Rest,
   place: CollectionRef,

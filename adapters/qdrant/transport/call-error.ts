@@ -1,15 +1,18 @@
 import { TldrError, type ErrorCode } from '../../../src/core/errors.js';
 
-/** What a failed call tells about itself: `afterMs` only when the server said so, `refused` where it has too much to do. */
+/**
+ * Whether and when to repeat a failed call. `afterMs`: delay that the server named. `refused`: the server is
+ * overloaded.
+ */
 interface Retry {
   readonly safe: boolean;
   readonly afterMs?: number;
   readonly refused?: boolean;
-  /** Refused by a rate limit, which lets the call through in its time. */
+  /** Refused by a rate limit that will let the call through later. */
   readonly tooEarly?: boolean;
 }
 
-/** A failed call, with what it tells about calling again. */
+/** A failed call, and whether it may be repeated. */
 export class CallError extends TldrError {
   constructor(
     code: ErrorCode,

@@ -2,13 +2,15 @@ import { codeOf, isTldrError, messageOf, type ErrorCode, type TldrError } from '
 import { CallError } from './call-error.js';
 import { strictRefusal } from './strict-refusal.js';
 
-/** Longest text of a server's answer quoted in a message. */
+/** Most characters of a server's answer that a message quotes. */
 const QUOTE_MAX = 300;
 
-/** Of a call that comes too early for strict mode's rate limit, and gets through after the time that the server names. */
+/**
+ * The server's text for a rate limit of strict mode. The call succeeds after the time that the server names.
+ */
 const TOO_EARLY = /Rate limiting exceeded/;
 
-/** HTTP statuses of Qdrant (actix helpers.rs) as codes. */
+/** Returns the error for an HTTP status of Qdrant (actix helpers.rs). */
 export function httpError(
   status: number,
   body: string,
@@ -49,7 +51,9 @@ export function httpError(
   }
 }
 
-/** What a gRPC status (grpc/statuscodes.md) means: its code, and whether the same call may succeed later. */
+/**
+ * The meaning of a gRPC status (grpc/statuscodes.md): the code, and whether the same call may succeed later.
+ */
 interface StatusMeaning {
   readonly code: ErrorCode;
   readonly safe: boolean;
@@ -74,10 +78,10 @@ const GRPC_STATUSES: Readonly<Record<number, StatusMeaning>> = {
   16: { code: 'UNAUTHORIZED', safe: false }, // UNAUTHENTICATED
 };
 const UNKNOWN_STATUS: StatusMeaning = { code: 'UNAVAILABLE', safe: false };
-/** INTERNAL also answers a message that the server cannot read, which it can never read. */
+/** The server also answers INTERNAL to a message that it cannot decode. Repeating such a call is useless. */
 const UNREADABLE = /failed to decode/i;
 
-/** Returns the error of a call that a gRPC status ended. */
+/** Returns the error for a call that ended with a gRPC status. */
 export function grpcError(
   status: number,
   message: string,
@@ -97,7 +101,7 @@ export function grpcError(
   return new CallError(code, `${context.call}: gRPC status ${status}: ${message.slice(0, QUOTE_MAX)}`, retry);
 }
 
-/** A call that got no answer. */
+/** Returns the error for a call without an answer. */
 export function connectionError(cause: unknown, context: { call: string; endpoint: string }): TldrError {
   if (isTldrError(cause)) return cause;
   const inner: unknown =
@@ -105,13 +109,13 @@ export function connectionError(cause: unknown, context: { call: string; endpoin
   const why = inner === undefined ? messageOf(cause) : `${messageOf(cause)} (${messageOf(inner)})`;
   const untrusted = CERTIFICATE.test(codeOf(inner));
   const hint = untrusted
-    ? 'Node trusts no such certificate: name the file of its authority in NODE_EXTRA_CA_CERTS'
+    ? 'Node does not trust the certificate: set NODE_EXTRA_CA_CERTS to the file of its authority'
     : 'Is Qdrant running there?';
   const message = `${context.call}: no answer from ${context.endpoint}: ${why}. ${hint}`;
   return new CallError('UNAVAILABLE', message, { safe: !untrusted }, cause);
 }
 
-/** Codes of Node for a certificate that it does not take, as of OpenSSL. */
+/** Node's error codes for a certificate that it does not trust (from OpenSSL). */
 const CERTIFICATE = /CERT|^UNABLE_TO_/;
 
 function errorText(body: string): string {
@@ -119,7 +123,7 @@ function errorText(body: string): string {
   return (match?.[1] === undefined ? body : unquoted(match[1])).slice(0, QUOTE_MAX);
 }
 
-/** The text of a JSON string; as it stands where the server wrote none. */
+/** Returns the text of a JSON string; the input itself if it is no JSON string. */
 function unquoted(json: string): string {
   try {
     return String(JSON.parse(json));

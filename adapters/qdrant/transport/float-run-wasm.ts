@@ -1,4 +1,4 @@
-/** Takes tags out of floats, made by scripts/build-float-run.mjs. */
+/** WebAssembly that removes the tags between floats, made by scripts/build-float-run.mjs. */
 export const FLOAT_RUN_WASM_BASE64 =
   'AGFzbQEAAAABCAFgA39/fwF/AwIBAAUDAQABBxACBm1lbW9yeQIAA3J1bgAACv4CAfsCAwF/A3sBfyAALQAAIQMgA/0PIQQCQANA' +
   'IAdBEGogAU1FDQH9DAAAAAAAAAAAAAAAAAAAAAAhBiAA/QAEACEFIAYgBSAE/VH9UCEGIAIgBSAA/QAEBP0NAQIDBAYHCAkLDA0O' +

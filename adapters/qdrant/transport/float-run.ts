@@ -1,12 +1,12 @@
 import { FLOAT_RUN_WASM_BASE64 } from './float-run-wasm.js';
 import { loadGenerated, type GeneratedCode } from './generated-code.js';
 
-/** A tag of one byte and the float behind it. */
+/** Bytes of a one-byte tag and the float behind it. */
 export const FLOAT_BYTES = 5;
 
-/** Floats that are moved at once: with and without tags they take less than the memory of one page. */
+/** Most floats moved at once. With and without tags, they fit into one page of memory. */
 const FLOATS_MAX = 4_096;
-/** As many where they may be fewer. */
+/** Floats moved at once if the run may be short. */
 const FLOATS_MIN = 16;
 const OUTPUT_AT = FLOATS_MAX * FLOAT_BYTES;
 
@@ -24,8 +24,8 @@ function load(): Code {
 }
 
 /**
- * Moves floats that follow each other into `into`, bit by bit, each with the tag of the first, as long as there is
- * room; their number.
+ * Copies consecutive floats into `into`, bit for bit, as long as each has the tag of the first and there is
+ * room. Returns their number.
  */
 export function floatRun(bytes: Uint8Array, into: Float32Array): number {
   const { run, bytes: memory, values } = (code ??= load());
@@ -34,7 +34,7 @@ export function floatRun(bytes: Uint8Array, into: Float32Array): number {
   while (count < most) {
     const from = count * FLOAT_BYTES;
     let wanted = Math.min(FLOATS_MAX, most - count);
-    // Where other fields come soon, most of what was copied would be copied again for the next run.
+    // If other fields follow soon, most of a large copy would be repeated for the next run.
     if (bytes[from + (wanted - 1) * FLOAT_BYTES] !== bytes[0]) wanted = Math.min(wanted, FLOATS_MIN);
     memory.set(bytes.subarray(from, from + wanted * FLOAT_BYTES));
     const moved = memory[0] === bytes[0] ? run(0, wanted, OUTPUT_AT) : 0;

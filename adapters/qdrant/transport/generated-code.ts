@@ -5,7 +5,7 @@ export interface GeneratedCode {
 
 type RunFunction = (...args: readonly number[]) => number;
 
-/** WebAssembly that a script of this package has made: its memory, and the one function it exports as `name`. */
+/** Returns the memory and the exported function `name` of WebAssembly that a script of this package made. */
 export function loadGenerated(base64: string, name: string): GeneratedCode {
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(Buffer.from(base64, 'base64')));
   const { memory, [name]: run } = exports;

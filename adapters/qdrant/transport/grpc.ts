@@ -8,7 +8,7 @@ import { withRetry, type RetryOptions } from './retry.js';
 import { SpareMemory } from './spare-memory.js';
 
 const WINDOW_BYTES = 8 * 1024 ** 2;
-/** Larger than the 16 KiB of HTTP/2's default: every frame costs the same work, whatever it holds. */
+/** Larger than HTTP/2's default of 16 KiB, since each frame costs the same work regardless of its size. */
 const FRAME_BYTES = 1024 ** 2;
 const PREFIX_BYTES = 5;
 const RESPONSE_BYTES_MAX = 1024 ** 3;
@@ -19,7 +19,7 @@ export interface CallOptions {
   readonly answerBytesMax?: number;
 }
 
-/** An answer above the size allowed for it: ask for less at a time. */
+/** Thrown for an answer above its allowed size. The caller should request less at a time. */
 export class AnswerTooLarge extends TldrError {
   constructor(message: string) {
     super('INVALID_DATA', message);
@@ -27,22 +27,22 @@ export class AnswerTooLarge extends TldrError {
 }
 
 export interface GrpcOptions {
-  /** `http://host:port` or `https://host:port` */
+  /** `http://host:port` or `https://host:port`. */
   readonly url: string;
   readonly apiKey: string | undefined;
   readonly timeoutMs: number;
   readonly retry: RetryOptions;
   readonly log: Log | undefined;
-  /** Called whenever the server turns a call away as one too many. */
+  /** Called whenever the server refuses a call because it has too many. */
   readonly refused: () => void;
 }
 
 /**
- * Unary gRPC calls over one HTTP/2 connection. No grpc-accept-encoding is sent: with it the server compresses
- * every page of vectors, which costs it about twenty times the work of sending them.
+ * Makes unary gRPC calls over one HTTP/2 connection. No grpc-accept-encoding is sent: with it, the server
+ * would compress every page of vectors, which costs it about twenty times the work of sending them.
  */
 export class Grpc {
-  /** What answers are received in. One that is taken apart, or a message that was answered, may be given to it. */
+  /** Memory for answers. Processed answers and answered messages may be given back to it. */
   readonly memory = new SpareMemory();
   readonly #options: GrpcOptions;
   #session: ClientHttp2Session | undefined;
@@ -53,8 +53,8 @@ export class Grpc {
 
   /**
    * @param method for example `Points/Scroll`
-   * @param message not to be changed before the call has been answered, nor after it failed
-   * @throws AnswerTooLarge, before it is received, for an answer above `answerBytesMax`
+   * @param message the caller must not change it before the call is answered, nor after it failed
+   * @throws AnswerTooLarge for an answer above `answerBytesMax`, before it is received
    */
   call(method: string, message: Uint8Array, options: CallOptions = {}): Promise<Uint8Array> {
     const { retry, log, refused } = this.#options;
@@ -77,7 +77,7 @@ export class Grpc {
       settings: { initialWindowSize: WINDOW_BYTES, maxFrameSize: FRAME_BYTES },
     });
     session.on('connect', () => session.setLocalWindowSize(WINDOW_BYTES));
-    // Calls in flight get their own errors; without a listener the process would end.
+    // Calls in progress get their own errors. Without this listener, the process would end.
     session.on('error', () => undefined);
     session.on('goaway', () => session.close());
     session.unref();
@@ -110,7 +110,7 @@ export class Grpc {
         then();
       };
       const timer = setTimeout(() => {
-        // A connection that went dead would swallow every attempt to come: the next one opens another.
+        // The connection may be dead. The next attempt opens another one.
         if (this.#session === session) this.#session = undefined;
         session.destroy();
         finish(() =>
@@ -131,7 +131,7 @@ export class Grpc {
       const prefix = Buffer.alloc(PREFIX_BYTES);
       prefix.writeUInt32BE(message.length, 1);
       if (message.length === 0) {
-        // Written after it, no bytes would leave the end of the stream unsent over TLS.
+        // If zero bytes were written after it, the end of the stream would not be sent over TLS.
         stream.end(prefix);
         return;
       }
@@ -142,7 +142,7 @@ export class Grpc {
   }
 }
 
-/** The one message of an answer, put together in memory of the length announced in front of it. */
+/** Collects the one message of an answer, in memory of its announced length. */
 class Message {
   readonly #memory: SpareMemory;
   #prefix: Buffer = Buffer.alloc(0);
@@ -153,13 +153,13 @@ class Message {
     this.#memory = memory;
   }
 
-  /** Why the answer is refused, as soon as more is announced than `mostBytes` or comes than was announced; or null. */
+  /** Adds a piece. Returns why the answer is refused (longer than `mostBytes` or than announced), or null. */
   add(chunk: Buffer, mostBytes: number): string | null {
     let rest: Uint8Array = chunk;
     if (this.#bytes === undefined) {
       this.#prefix = this.#prefix.length === 0 ? chunk : Buffer.concat([this.#prefix, chunk]);
       if (this.#prefix.length < PREFIX_BYTES) return null;
-      // A byte for compression, four for the length.
+      // The prefix: one byte for compression, four for the length.
       const sizeBytes = this.#prefix.readUInt32BE(1);
       if (sizeBytes > mostBytes) return `the answer exceeds ${mostBytes} bytes`;
       this.#bytes = this.#memory.take(sizeBytes).subarray(0, sizeBytes);
@@ -171,7 +171,7 @@ class Message {
     return null;
   }
 
-  /** The message, once all of it is there. */
+  /** Returns the message once it is complete. */
   whole(): Uint8Array | undefined {
     return this.#filled === this.#bytes?.length ? this.#bytes : undefined;
   }
@@ -222,7 +222,7 @@ function readAnswer(
       if (status === '0' && whole !== undefined) {
         resolve(whole);
       } else if (status === '0') {
-        reject(new CallError('UNAVAILABLE', `${call}: the answer ends before its end`, { safe: true }));
+        reject(new CallError('UNAVAILABLE', `${call}: the answer broke off`, { safe: true }));
       } else if (isRedirect(httpStatus)) {
         reject(new RedirectError({ from: url, status: httpStatus, location, setting: GRPC_SETTING }));
       } else if (status === undefined) {
@@ -236,7 +236,7 @@ function readAnswer(
   });
 }
 
-/** The text of a grpc-message; as it came where it is not encoded as it should be. */
+/** Returns the decoded text of a grpc-message; the text as received if its encoding is invalid. */
 function percentDecoded(message: string): string {
   try {
     return decodeURIComponent(message);

@@ -1,13 +1,13 @@
 import { isLosslessNumber, LosslessNumber, parse, stringify } from 'lossless-json';
 import { messageOf, TldrError } from '../../../src/core/errors.js';
 
-/** JSON whose numbers keep their text: ids above 2^53 and `1.0` survive. */
+/** JSON whose numbers keep their text, so that ids above 2^53 and `1.0` stay exact. */
 export type Json = null | boolean | string | LosslessNumber | Json[] | JsonObject;
 export interface JsonObject {
   [key: string]: Json;
 }
 
-/** @throws UNAVAILABLE when the text is no JSON: whatever answered is no Qdrant */
+/** Returns parsed JSON. @throws UNAVAILABLE when the text is no JSON, so the server is no Qdrant */
 export function parseJson(text: string): Json {
   try {
     return parse(text) as Json;
@@ -22,7 +22,7 @@ export function stringifyJson(value: Json): string {
   return stringify(value) ?? 'null';
 }
 
-/** JSON number of a JS number that is exact. */
+/** Returns the JSON number of an exact JS number. */
 export function num(value: number | bigint): LosslessNumber {
   return new LosslessNumber(String(value));
 }
@@ -31,7 +31,7 @@ export function isObject(value: Json | undefined): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value) && !isLosslessNumber(value);
 }
 
-/** The object at a path of keys, or an empty one. */
+/** Returns the object at a path of keys, or an empty one. */
 export function objectAt(value: Json | undefined, ...path: string[]): JsonObject {
   const found = valueAt(value, ...path);
   return isObject(found) ? found : {};
@@ -60,8 +60,9 @@ export function numberAt(value: Json | undefined, ...path: string[]): number | u
 }
 
 /**
- * Path to scalar text, nulls and empty objects left out: what two settings are compared by. A key that is no plain word,
- * as names that users choose may be, stands in quotes: else two paths could read the same.
+ * Returns a map from path to the text of each scalar, for comparing settings. Nulls and empty objects are
+ * omitted. A key that is not a plain word, such as a name that a user chose, is quoted: otherwise two paths
+ * could be equal.
  */
 export function flatten(value: Json, prefix = '', into = new Map<string, string>()): Map<string, string> {
   if (value === null) return into;

@@ -1,9 +1,9 @@
 import { TldrError } from '../../../src/core/errors.js';
 
-/** Half of a surrogate pair: no UTF-8 can hold it, so the server would get another name. */
+/** Half of a surrogate pair. UTF-8 cannot hold it, so the server would get another name. */
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
-/** @throws INVALID_ARGUMENT for a name that no request can carry as it is */
+/** @throws INVALID_ARGUMENT for a name that no request can carry unchanged */
 export function checkName(what: string, name: string): void {
   if (LONE_SURROGATE.test(name))
     throw new TldrError(
@@ -12,10 +12,10 @@ export function checkName(what: string, name: string): void {
     );
 }
 
-/** @throws INVALID_ARGUMENT for a name that cannot stand in an address */
+/** @throws INVALID_ARGUMENT for a name that no address can hold */
 export function checkCollectionName(name: string): void {
   checkName('the collection name', name);
-  // Whatever sends requests takes these as steps in the address, escaped or not.
+  // HTTP clients resolve these as steps in the path, even if they are escaped.
   if (name === '' || name === '.' || name === '..')
     throw new TldrError(
       'INVALID_ARGUMENT',

@@ -11,11 +11,11 @@ export interface RestOptions {
   readonly timeoutMs: number;
   readonly retry: RetryOptions;
   readonly log: Log | undefined;
-  /** Called whenever the server turns a call away as one too many. */
+  /** Called whenever the server refuses a call because it has too many. */
   readonly refused: () => void;
 }
 
-/** Calls whose JSON must not lose a digit: settings, ids, payloads. */
+/** Makes REST calls with lossless JSON: settings, ids and payloads keep every digit. */
 export class Rest {
   readonly #options: RestOptions;
 
@@ -23,12 +23,12 @@ export class Rest {
     this.#options = options;
   }
 
-  /** The `result` of an answer. Paths are given with their names already percent-encoded. */
+  /** Returns the `result` of an answer. The caller percent-encodes names in `path`. */
   async call(method: string, path: string, body?: Json): Promise<Json> {
     return this.callText(method, path, body === undefined ? undefined : stringifyJson(body));
   }
 
-  /** The same for a body that is JSON text already. */
+  /** Returns the `result` of an answer to a request whose body is JSON text. */
   async callText(method: string, path: string, body?: string): Promise<Json> {
     const answer = await this.#retried(method, path, body);
     const result = valueAt(answer, 'result');
@@ -41,7 +41,7 @@ export class Rest {
     return result;
   }
 
-  /** The whole answer. */
+  /** Returns the whole answer. */
   raw(method: string, path: string, body?: Json): Promise<Json> {
     return this.#retried(method, path, body === undefined ? undefined : stringifyJson(body));
   }
@@ -51,7 +51,10 @@ export class Rest {
     return withRetry(() => this.#once(method, path, body), retry, { log, refused });
   }
 
-  /** Bytes `from` (included) to `to` (excluded) of a file. @throws UNSUPPORTED where parts cannot be had */
+  /**
+   * Returns bytes `from` (included) to `to` (excluded) of a file.
+   * @throws UNSUPPORTED without partial downloads
+   */
   bytes(path: string, from: number, to: number): Promise<Buffer> {
     const { retry, log, refused } = this.#options;
     return withRetry(() => this.#bytesOnce(path, from, to), retry, { log, refused });
@@ -75,7 +78,7 @@ export class Rest {
       await refuseRedirect(response, url + path);
       if (response.status === 200) {
         await response.body?.cancel();
-        throw new TldrError('UNSUPPORTED', `${call}: ${url} does not give parts of a file`);
+        throw new TldrError('UNSUPPORTED', `${call}: ${url} does not support partial downloads`);
       }
       body = await response.arrayBuffer();
     } catch (cause) {
@@ -96,7 +99,7 @@ export class Rest {
         method,
         redirect: 'manual',
         signal: AbortSignal.timeout(timeoutMs),
-        // Compressing costs the server far more than loopback or a data-centre network does.
+        // Compression costs the server far more than sending over loopback or a data-centre network.
         headers: {
           'accept-encoding': 'identity',
           ...(apiKey === undefined ? {} : { 'api-key': apiKey }),
@@ -116,7 +119,7 @@ export class Rest {
   }
 }
 
-/** @throws RedirectError for an answer that sends its client elsewhere */
+/** @throws RedirectError for a redirect */
 async function refuseRedirect(response: Response, from: string): Promise<void> {
   const { status } = response;
   if (!isRedirect(status)) return;

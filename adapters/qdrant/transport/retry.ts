@@ -9,8 +9,8 @@ export interface RetryOptions {
   readonly firstDelayMs: number;
   readonly longestDelayMs: number;
   /**
-   * Longest that a call waits for its turn where a rate limit lets few through. Such refusals count as no attempts: of
-   * several calls that wait one gets through at a time.
+   * Longest time that a call waits for a rate limit. Refusals by a rate limit do not count as attempts, since
+   * only one of several waiting calls gets through at a time.
    */
   readonly turnMs: number;
 }
@@ -22,17 +22,17 @@ export const DEFAULT_RETRY: RetryOptions = {
   turnMs: 3_600_000,
 };
 
-/** No server may send a client away for longer than this. */
+/** Longest delay that is accepted from a server's `retry-after`. */
 const ASKED_DELAY_MS_MAX = 120_000;
 
 /** Jitter only spreads clients apart, so a seed per process is enough. */
 const jitter = new Rng(process.pid);
 
 /**
- * Calls again with exponential backoff and full jitter while the failure is worth it; a server's retry-after is
- * honoured up to two minutes, and a little more so that callers sent away together do not come back together.
- * `refused` is called whenever the server said that it has too much to do. Everything this adapter sends may be sent
- * twice: reads, and writes that set a state.
+ * Repeats a call with exponential backoff and jitter while its failure allows it, and returns its result. A
+ * server's `retry-after` is honoured up to two minutes, plus up to a tenth, so that clients refused together
+ * do not return together. `refused` is called whenever the server reports overload. Every request of this
+ * adapter may be sent twice: all are reads, or writes that set a state.
  */
 export async function withRetry<T>(
   call: () => Promise<T>,

@@ -1,27 +1,28 @@
 /**
- * How the server reads decimal numbers: up to 19 digits as one integer, rounded to a double, then multiplied or divided
- * by a power of ten and rounded again (serde_json without `float_roundtrip`). The result may be the double beside the
- * nearest one. The server also keeps payloads as text, so that it reads every stored double this way once more.
+ * The functions here compute how the server reads decimal numbers (serde_json without `float_roundtrip`). It
+ * reads up to 19 digits as one integer and rounds it to a double. Then it multiplies or divides by a power of
+ * ten and rounds again. The result may be a neighbour of the nearest double. The server also stores payloads
+ * as text, so it reads every stored double this way once more.
  */
 const POWERS = Array.from({ length: 309 }, (_, i) => Number(`1e${i}`));
 const POWER_MAX = 308;
 const SIGNIFICAND_MAX = 2 ** 64;
 const DIGITS_MAX = 19;
-/** Whole numbers below this are exact even with one more digit behind the point. */
+/** Whole numbers below this are exact even with one more digit after the point. */
 const WHOLE_MAX = 2 ** 49;
-/** From here on the server writes an exponent. */
+/** From this value on, the server writes an exponent. */
 const EXPONENT_MIN = 1e16;
-/** How many doubles on each side of a value are tried. */
+/** Steps to the neighbouring doubles that are tried, the nearest first. */
 const NEIGHBOURS = [0, 1, -1, 2, -2, 3, -3, 4, -4];
 
-/** Returns whether the server gives a double back as it was written; the text of a double is the shortest one. */
+/** Returns whether the server gives a double back as written, with the shortest text for the double. */
 export function isStableDouble(value: number): boolean {
   return (Number.isInteger(value) && Math.abs(value) < WHOLE_MAX) || stored(value) === value;
 }
 
 /**
- * Returns decimal text such that a client reads exactly `value` after the server has read, stored and read it again;
- * null if there is none, although a double sent over gRPC could be read so.
+ * Returns decimal text such that a client reads exactly `value` after the server has read, stored and read it
+ * again. Returns null if there is no such text, even if a double sent over gRPC would have this effect.
  */
 export function textReadAs(value: number): string | null {
   if (Object.is(value, -0)) return '-0.0';
@@ -35,9 +36,10 @@ export function textReadAs(value: number): string | null {
 }
 
 /**
- * Returns the double to send over gRPC, which takes doubles as they are, such that a client reads exactly `value`
- * after the server has stored it and read it again. The server reads no stored double as some values: then the value
- * itself, since a server that gave it will read it as another one from now on, and its copy as that one too.
+ * Returns the double to send over gRPC such that a client reads exactly `value` after the server has stored
+ * it and read it again. gRPC itself transfers doubles exactly. For some values, there is no such double. Then
+ * `value` itself is returned: from now on, the source reads it as another value too, and the copy as the same
+ * one.
  */
 export function doubleReadAs(value: number): number {
   const kept = isStableDouble(value) ? value : storedAs(value)[0];
@@ -45,13 +47,15 @@ export function doubleReadAs(value: number): number {
   return value < 0 ? -Math.abs(kept) : kept;
 }
 
-/** Positive doubles that the server reads as the absolute value once it has stored them, the nearest first. */
+/**
+ * Returns positive doubles that the server reads as the absolute value after storing them, the nearest first.
+ */
 function storedAs(value: number): number[] {
   const size = Math.abs(value);
   return NEIGHBOURS.map((offset) => neighbour(size, offset)).filter((kept) => stored(kept) === size);
 }
 
-/** The double that the server reads from the shortest text of `value`. */
+/** Returns the double that the server reads from the shortest text of `value`. */
 function stored(value: number): number {
   const [, whole = '', fraction = '', exponent = '0'] =
     /^(\d+)(?:\.(\d+))?(?:e([+-]\d+))?$/.exec(shortest(Math.abs(value))) ?? [];
@@ -61,7 +65,7 @@ function stored(value: number): number {
   return Math.sign(value) * scaled(significand, Number(exponent) - fraction.length + dropped);
 }
 
-/** The server's arithmetic. */
+/** Returns significand times a power of ten, in the server's arithmetic. */
 function scaled(significand: number, exponent: number): number {
   let [value, power] = [significand, exponent];
   for (; power < -POWER_MAX && value !== 0; power += POWER_MAX) value /= powerOfTen(POWER_MAX);
@@ -72,7 +76,7 @@ function powerOfTen(power: number): number {
   return POWERS[power] ?? Number.POSITIVE_INFINITY;
 }
 
-/** Text of a positive double that the server reads as exactly that double, or null. */
+/** Returns text that the server reads as exactly this positive double, or null. */
 function textParsedAs(value: number): string | null {
   const digits = shortest(value);
   const magnitude = Math.floor(Math.log10(value));
@@ -94,7 +98,7 @@ function shiftedBy(text: string, power: number): string {
   return `${mantissa}e${Number(exponent) + power}`;
 }
 
-/** The positive double that is `offset` steps away. */
+/** Returns the positive double that is `offset` steps away. */
 function neighbour(value: number, offset: number): number {
   const bits = new DataView(new ArrayBuffer(8));
   bits.setFloat64(0, value);
@@ -102,7 +106,7 @@ function neighbour(value: number, offset: number): number {
   return bits.getFloat64(0);
 }
 
-/** The shortest text of a double, in the server's form: `1.0`, `1.5e20`. */
+/** Returns the shortest text of a double in the server's form: `1.0`, `1.5e20`. */
 function shortest(value: number): string {
   if (Math.abs(value) >= EXPONENT_MIN) return value.toExponential();
   const text = String(value);

@@ -1,20 +1,20 @@
 /** Smaller pieces are not worth keeping. */
 const KEPT_BYTES_MIN = 64 * 1024;
-/** All pieces kept for later together. */
+/** Most bytes of all kept pieces together. */
 const KEPT_BYTES_MAX = 64 * 1024 ** 2;
-/** Pages of points differ a little: sizes are rounded up, so that one piece serves them all. */
+/** Sizes are rounded up to this step, since pages of points differ a little: one piece then fits them all. */
 const STEP_BYTES = 256 * 1024;
 
 /**
- * Memory for messages of megabytes, used again and again: fresh memory for each costs filling it with zeros, and a run
- * of the garbage collector for every few messages.
+ * Reuses memory for messages of megabytes. New memory for each message would have to be filled with zeros,
+ * and the garbage collector would run every few messages.
  */
 export class SpareMemory {
-  /** The one given back last at the end. */
+  /** The kept pieces. The piece given back last is at the end. */
   readonly #kept: Uint8Array[] = [];
   #keptBytes = 0;
 
-  /** At least so many bytes, with anything in them. */
+  /** Returns memory of at least `sizeBytes` bytes with arbitrary content. */
   take(sizeBytes: number): Uint8Array {
     if (sizeBytes < KEPT_BYTES_MIN) return fresh(sizeBytes);
     let best = -1;
@@ -26,17 +26,17 @@ export class SpareMemory {
     return memory;
   }
 
-  /** Takes back what a view from `take` lies in: nobody may read or write it any more. */
+  /** Takes back the memory of a view from `take`. The caller must not use it any more. */
   give({ buffer }: Uint8Array): void {
     if (buffer.byteLength < KEPT_BYTES_MIN) return;
     this.#kept.push(new Uint8Array(buffer));
     this.#keptBytes += buffer.byteLength;
-    // What was not taken for longest is too small by now, or one too many.
+    // The piece that was unused for longest is too small by now, or surplus.
     while (this.#keptBytes > KEPT_BYTES_MAX) this.#keptBytes -= this.#kept.shift()?.length ?? 0;
   }
 }
 
 function fresh(sizeBytes: number): Uint8Array {
-  // No Buffer: views of one cost several times those of a Uint8Array, and a page is taken apart into many.
+  // Not a Buffer: its views cost several times those of a Uint8Array, and a page is split into many.
   return new Uint8Array(Buffer.allocUnsafeSlow(sizeBytes).buffer);
 }

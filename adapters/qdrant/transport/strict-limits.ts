@@ -2,15 +2,15 @@ import type { CollectionSpec } from '../../../src/store/vector-store.js';
 import { numberAt, objectAt, parseJson, stringifyJson, valueAt, type Json, type JsonObject } from './json.js';
 import { StrictRefusal } from './strict-refusal.js';
 
-/** What a collection's strict mode allows; Infinity where it sets no limit. */
+/** The limits of a collection's strict mode; Infinity for no limit. */
 export interface StrictLimits {
-  /** The settings as the collection has them; empty where strict mode is off. */
+  /** The collection's settings of strict mode; empty if it is off. */
   readonly settings: JsonObject;
-  /** Most points that a query or a page may ask for. */
+  /** Most points in a query or a page. */
   readonly queryPoints: number;
-  /** Tokens for reading in a minute: a page takes one. */
+  /** Read tokens per minute. A page takes one. */
   readonly readTokens: number;
-  /** Tokens for writing in a minute: a request takes one for each of its points. */
+  /** Write tokens per minute. A request takes one for each of its points. */
   readonly writeTokens: number;
   /** Most points that one request may write. */
   readonly upsertPoints: number;
@@ -20,14 +20,14 @@ export interface StrictLimits {
 }
 
 /**
- * How points are read by id. `Points/Get` takes a token of the read rate for every id. A page of a scroll takes one,
- * and one more for a condition on ids, so that it is used where reads are limited.
+ * The way in which points are read by id. `Points/Get` takes one read token for each id. A page of a scroll
+ * takes one, and one more for a condition on ids. The scroll is therefore used if reads are limited.
  */
 export interface IdReads {
   /** Most ids in one request. */
   readonly ids: number;
   readonly byCondition: boolean;
-  /** Most ids in a condition; 0 where no condition on ids is allowed. */
+  /** Most ids in a condition; 0 if no condition on ids is allowed. */
   readonly conditionIds: number;
 }
 
@@ -41,12 +41,12 @@ const NO_LIMITS: StrictLimits = {
   reads: { ids: Infinity, byCondition: false, conditionIds: Infinity },
 };
 
-/** The setting of a collection of the product's own: the server may have limits for every new collection. */
+/** The setting for the product's own collections, since the server may have default limits for new ones. */
 export const UNLIMITED: JsonObject = { strict_mode_config: { enabled: false } };
 
-/** A page with a condition on ids takes this many tokens of the read rate. */
+/** Read tokens of a page with a condition on ids. */
 export const CONDITION_TOKENS = 2;
-/** Times that limits may change under a single request. */
+/** Most changes of the limits during a single request. */
 const CHANGES_MAX = 5;
 
 /** Returns whether a collection's settings, in the server's form, switch strict mode on. */
@@ -86,9 +86,11 @@ export function strictLimits(spec: CollectionSpec): StrictLimits {
   };
 }
 
-/** What strict mode allows in one collection, read again where a request is refused that it should let through. */
+/**
+ * The known limits of one collection. They are read again if the server refuses a request that keeps them.
+ */
 export class KnownLimits {
-  /** Of a collection without limits, or of one that sets them for nobody but its maker. */
+  /** No limits: for collections without strict mode, or for writes while it is switched off. */
   static readonly none = new KnownLimits(NO_LIMITS, {
     read: () => Promise.resolve(NO_LIMITS),
     refusals: () => 0,
@@ -109,7 +111,8 @@ export class KnownLimits {
   }
 
   /**
-   * Calls `request` with the limits. If strict mode refuses it and the limits are others by now, it is called again.
+   * Calls `request` with the limits and returns its result. If strict mode refuses the request and the limits
+   * have changed, it is called again.
    * @throws StrictRefusal with the limit's value and what to do
    */
   async keeping<T>(request: (limits: StrictLimits) => Promise<T>): Promise<T> {
@@ -120,7 +123,7 @@ export class KnownLimits {
         return await request(limits);
       } catch (error) {
         if (!(error instanceof StrictRefusal)) throw error;
-        // Another request may have read them meanwhile.
+        // Another request may have read them in the meantime.
         if (this.#now === limits) this.#now = await this.#server.read();
         const same = stringifyJson(this.#now.settings) === stringifyJson(limits.settings);
         if (same || changes >= CHANGES_MAX) throw explained(error, limits);
@@ -128,7 +131,7 @@ export class KnownLimits {
     }
   }
 
-  /** A rate limit may be new: the same points can be read in requests that it counts less. */
+  /** Reads the limits again after a refusal. Under a new rate limit, other requests may need fewer tokens. */
   async #lookAfterRefusals(): Promise<void> {
     const refusals = this.#server.refusals();
     if (refusals === this.#refusals) return;
@@ -137,10 +140,10 @@ export class KnownLimits {
   }
 }
 
-/** Where limits come from. */
+/** The source of limits. */
 interface LimitingServer {
   readonly read: () => Promise<StrictLimits>;
-  /** Calls turned away so far as too many. */
+  /** Returns the number of calls that rate limits have refused so far. */
   readonly refusals: () => number;
 }
 

@@ -1,6 +1,9 @@
 import { CallError } from './call-error.js';
 
-/** A request that the strict mode of a collection never lets through as it is, however long one waits. */
+/**
+ * Thrown for a request that a collection's strict mode never allows in this form, however long the client
+ * waits.
+ */
 export class StrictRefusal extends CallError {
   constructor(
     message: string,
@@ -11,7 +14,7 @@ export class StrictRefusal extends CallError {
   }
 }
 
-/** How the server names what exceeds a limit, and the setting. */
+/** The server's name of an exceeded quantity, and the setting that limits it. */
 const EXCEEDED: Readonly<Record<string, string>> = {
   limit: 'max_query_limit',
   timeout: 'max_timeout',
@@ -36,7 +39,7 @@ const REFUSALS: readonly (readonly [RegExp, string])[] = [
 ];
 const READING = /\/(scroll|query|search|count|facet|groups|batch|Scroll|Query|Search|Count|Facet)\b/;
 
-/** The error of a refused call; null where something else than strict mode refused it. */
+/** Returns the error of a call that strict mode refused; null if something else refused it. */
 export function strictRefusal(text: string, call: string): StrictRefusal | null {
   const limit = limitOf(text, call);
   if (limit === null) return null;

@@ -5,11 +5,10 @@ import type { ShardKey } from '../../../src/store/vector-store.js';
 import { FLOAT_BYTES, floatRun } from './float-run.js';
 
 /**
- * Messages of Qdrant's points.proto, written and read by hand. Field numbers stand beside each use; the shapes
- * of vectors in answers are described at `VectorBytes`.
+ * Reads and writes messages of Qdrant's points.proto by hand. Field numbers are noted at each use.
  */
 
-/** Walks a message without making an object per field: pages hold millions of floats. */
+/** Walks through a message without an object for each field, since pages hold millions of floats. */
 export class Cursor {
   readonly #bytes: Uint8Array;
   readonly #start: number;
@@ -25,12 +24,12 @@ export class Cursor {
     this.#end = end;
   }
 
-  /** Another one, at the beginning of the same message. */
+  /** Returns another cursor at the beginning of the same message. */
   again(): Cursor {
     return new Cursor(this.#bytes, this.#start, this.#end);
   }
 
-  /** Where the cursor stands: behind a field once it is read or skipped. */
+  /** The cursor's offset: behind a field once it is read or skipped. */
   get at(): number {
     return this.#at;
   }
@@ -40,7 +39,7 @@ export class Cursor {
     return this.#at >= this.#end;
   }
 
-  /** Moves to the next field; false at the end. */
+  /** Moves to the next field. Returns false at the end. */
   next(): boolean {
     if (this.#at >= this.#end) return false;
     const tag = this.number();
@@ -49,7 +48,7 @@ export class Cursor {
     return true;
   }
 
-  /** A varint that fits a JS number exactly: lengths, tags, counts. */
+  /** Reads a varint that a JS number holds exactly: lengths, tags, counts. */
   number(): number {
     let value = 0;
     let factor = 1;
@@ -62,7 +61,7 @@ export class Cursor {
     }
   }
 
-  /** A varint of 64 bits, unsigned. */
+  /** Reads an unsigned varint of 64 bits. */
   uint64(): bigint {
     let value = 0n;
     for (let shift = 0n; ; shift += 7n) {
@@ -73,13 +72,13 @@ export class Cursor {
     }
   }
 
-  /** A length-delimited value, as a view. */
+  /** Reads a length-delimited value as a view. */
   bytes(): Uint8Array {
     const length = this.number();
     return this.#take(length);
   }
 
-  /** A length-delimited message, without a view of its own. */
+  /** Reads a length-delimited message as a cursor, without a view of its own. */
   message(): Cursor {
     const length = this.number();
     this.#pass(length);
@@ -109,8 +108,8 @@ export class Cursor {
   }
 
   /**
-   * Appends the floats of this field to `into` from `offset`, packed or one by one with a tag before each; the new
-   * offset. All that follow each other are read at once: their bits are moved as they are.
+   * Appends the floats of this field to `into` from `offset` on and returns the new offset. The floats may be
+   * packed, or each have a tag. Consecutive floats are copied at once, bit for bit.
    */
   floats(into: Float32Array, offset: number): number {
     if (this.wireType === 2) {
@@ -120,7 +119,7 @@ export class Cursor {
       new Uint8Array(into.buffer, into.byteOffset + offset * 4, packed.length).set(packed);
       return offset + packed.length / 4;
     }
-    // Back to the tag; only one of a single byte, as those of fields up to 15 are, begins a run.
+    // Back to the tag. Only a single-byte tag, that is a field up to 15, begins a run.
     const rest = this.#bytes.subarray(this.#at - 1, this.#end);
     if (rest.length < FLOAT_BYTES) throw damaged();
     if (offset >= into.length) throw tooLong();
@@ -187,7 +186,9 @@ export function retrievedId(point: Uint8Array): PointId {
   throw new TldrError('UNAVAILABLE', 'a retrieved point has no id');
 }
 
-/** The vectors of a RetrievedPoint (field 4) in order, as views; '' is the default vector. */
+/**
+ * Calls `visit` with the vectors of a RetrievedPoint (field 4) in order, as views. '' is the default vector.
+ */
 export function eachVector(point: Uint8Array, visit: (name: string, value: Uint8Array) => void): void {
   const cursor = new Cursor(point);
   while (cursor.next()) {
@@ -230,7 +231,7 @@ export function encodeEntry(name: string, value: Uint8Array): Uint8Array {
   return new ProtoWriter(value.length + name.length * 3 + 16).string(1, name).bytes(2, value).finish();
 }
 
-/** Bytes of a length-delimited field up to number 15, its head included. */
+/** Returns the bytes of a length-delimited field up to number 15, including its head. */
 export function fieldBytes(valueBytes: number): number {
   let headBytes = 2;
   for (let rest = valueBytes; rest > 127; rest = Math.floor(rest / 128)) headBytes++;
@@ -238,9 +239,9 @@ export function fieldBytes(valueBytes: number): number {
 }
 
 /**
- * Reads a dense vector into `into`. VectorBytes hold floats in field 1, packed or (servers up to 1.16) one by
- * one, or in the newer form `dense` 101 with floats in its field 1.
- * @throws INVALID_DATA when there are not exactly as many as expected
+ * Reads a dense vector into `into`. The floats are in field 1, packed or (servers up to 1.16) one by one, or
+ * in field 1 of the newer form `dense` 101.
+ * @throws INVALID_DATA when the number of floats is not the expected one
  */
 export function decodeDense(bytes: Uint8Array, into: Float32Array): void {
   const cursor = new Cursor(bytes);
@@ -260,7 +261,7 @@ export function decodeDense(bytes: Uint8Array, into: Float32Array): void {
   }
 }
 
-/** Every float of a vector, of all rows of a multivector (`multi_dense` 104: vectors 1, data 1). */
+/** Returns all floats of a vector, or of all rows of a multivector (`multi_dense` 104: vectors 1, data 1). */
 export function decodeFloats(bytes: Uint8Array): Float32Array {
   const values: number[] = [];
   const collect = (message: Uint8Array): void => {
@@ -289,7 +290,7 @@ export function decodeFloats(bytes: Uint8Array): Float32Array {
   return Float32Array.from(values);
 }
 
-/** Content of a vector independent of how its floats were packed: for comparisons. */
+/** Returns a vector's content in a form independent of how its floats were packed, for comparisons. */
 export function canonicalVector(bytes: Uint8Array): Uint8Array {
   const parts: Uint8Array[] = [];
   const collect = (message: Uint8Array): void => {
