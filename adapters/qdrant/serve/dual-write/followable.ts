@@ -4,17 +4,17 @@ import { FLOAT16_MAX, overflowIn } from '../../../../src/store/stored-component.
 import type { PendingRewrite } from '../../../../src/serve/protocol.js';
 import { checkCompact, notFinite, Refusal } from '../rules.js';
 
-/** A dense vector that a write holds. */
+/** A dense vector in a write. */
 export interface WrittenVector {
-  /** '' for the default one. */
+  /** '' for the default vector. */
   readonly name: string;
   readonly values: Float32Array;
 }
 
 /**
- * The change, if every vector in it can be brought to the target once the source has stored it. A vector of another
- * size is left to the source, which refuses it.
- * @returns the change itself where looking at its vectors was enough, otherwise what has to be projected first
+ * Checks that every vector in a change can be written to the target once the source has stored it. A vector
+ * of another size is left to the source, which refuses it.
+ * @returns the change itself if no projection is needed, otherwise the vectors to project first
  * @throws Refusal for a vector that the target could never hold
  */
 export function followable<Result extends object>(
@@ -47,8 +47,8 @@ export function outcomeOfAll(results: readonly (WriteOutcome | undefined)[]): Wr
 }
 
 /**
- * Vectors that could become infinite when they are projected. The source normalises vectors under cosine distance and
- * limits those of bytes to 0 to 255, so neither can.
+ * Returns the vectors that could become infinite when they are projected. The source normalises vectors under
+ * cosine distance, and limits uint8 vectors to 0 to 255, so neither can.
  * @throws Refusal
  */
 function toProject(

@@ -6,7 +6,7 @@ import { uuidId } from '../point-ids.js';
 import { decodeText, ProtoMessage } from '../protobuf/message.js';
 import { Refusal, unknownForm } from '../rules.js';
 
-/** Which field says what points are meant: points with an id 1 each, a selector, or operations. */
+/** The field that names the affected points: points with an id 1 each, a selector, or operations. */
 export interface AffectRule {
   readonly kind: 'points' | 'selector' | 'operations';
   readonly field: number;
@@ -31,12 +31,12 @@ const OPERATIONS: Readonly<Record<number, AffectRule | 'itself'>> = {
 };
 
 interface Found {
-  /** Each once, however often a request names it. */
+  /** Each id once, even if the request repeats it. */
   readonly ids: Set<PointId>;
   readonly conditions: PointCondition[];
 }
 
-/** Every point that a request may change. @throws Refusal, for an operation that is not known */
+/** Returns every point that a request may change. @throws Refusal for an unknown operation */
 export function grpcAffectedPoints(message: ProtoMessage, rule: AffectRule): AffectedPoints {
   const found: Found = { ids: new Set(), conditions: [] };
   touch(message, rule, found);
@@ -69,7 +69,7 @@ function touchOperation(operation: ProtoMessage, found: Found): void {
   else touch(new ProtoMessage(value), rule, found);
 }
 
-/** PointsSelector: points 1 (ids 1) or filter 2; whatever stands there counts. */
+/** PointsSelector: points 1 (ids 1) or filter 2. If both are present, both count. */
 function touchSelected(bytes: Uint8Array, found: Found): void {
   const selector = new ProtoMessage(bytes);
   if (selector.spans.some(({ field }) => field !== 1 && field !== 2)) throw unknownForm('selector of points');

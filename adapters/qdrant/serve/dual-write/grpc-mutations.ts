@@ -19,23 +19,23 @@ import { firstText, Malformed, ProtoMessage } from '../protobuf/message.js';
 import { edited } from '../protobuf/builder.js';
 import { followedBy, followedNames, Refusal, refuseFollowed, refuseFollowedTarget } from '../rules.js';
 
-/** Of every request that writes. */
+/** The field `collection_name` of every write. */
 const COLLECTION = 1;
 const INVALID_ARGUMENT = 3;
 /**
- * Clients write the name first. If it is not found among so many fields, the client must be permitted to change every
- * collection before the others are looked at.
+ * Clients write the name first. If it is not among this many fields, the client needs permission to change
+ * every collection before the other fields are read.
  */
 const FIELDS_MAX = 1000;
 const ASK_FOR_SETTINGS = { own: SETTINGS_PERMISSION_CALL, alias: null };
-/** By UpdateStatus. */
+/** Outcomes by UpdateStatus. */
 const RESULTS: ReadonlyMap<bigint, WriteOutcome> = new Map([
   [1n, 'logged'],
   [2n, 'applied'],
 ]);
 
 const UPSERT = '/qdrant.Points/Upsert';
-/** Methods that change points, and where their requests say which. */
+/** Methods that change points, and the fields that name the points. */
 const WRITES: Readonly<Record<string, AffectRule>> = {
   [UPSERT]: { kind: 'points', field: 3 },
   '/qdrant.Points/Delete': { kind: 'selector', field: 3 },
@@ -53,7 +53,7 @@ const INDEXES: ReadonlySet<string> = new Set([
   '/qdrant.Points/DeleteFieldIndex',
 ]);
 
-/** Methods that change a collection in a way that is not followed. */
+/** Methods that change a collection in a way that is not mirrored. */
 const REFUSED: ReadonlySet<string> = new Set([
   ...['/qdrant.Collections/Update', '/qdrant.Collections/Delete', '/qdrant.Collections/CreateShardKey'],
   ...['/qdrant.Collections/DeleteShardKey', '/qdrant.Collections/UpdateCollectionClusterSetup'],
@@ -62,7 +62,9 @@ const REFUSED: ReadonlySet<string> = new Set([
 const CREATE = '/qdrant.Collections/Create';
 const ALIASES = '/qdrant.Collections/UpdateAliases';
 
-/** Reads which points of followed collections a call changes; refuses what cannot be followed. */
+/**
+ * Returns the reader of changes for gRPC. It refuses changes of mirrored collections that cannot be mirrored.
+ */
 export function grpcChanges(collections: readonly MirroredCollection[]): GrpcChanges {
   const begin: GrpcChanges['begin'] = (path, message, aliases) =>
     orStatus(() => read({ path, bytes: message }, collections, aliases));
@@ -76,14 +78,14 @@ export function grpcChanges(collections: readonly MirroredCollection[]): GrpcCha
   };
 }
 
-/** Whether a call may change something. */
+/** Returns whether a call may change something. */
 export function isGrpcChange(path: string): boolean {
   if (path in WRITES || INDEXES.has(path) || REFUSED.has(path) || path === CREATE || path === ALIASES)
     return true;
   return path.startsWith('/qdrant.') && METHODS[path] === undefined;
 }
 
-/** What names mean while a call is read. */
+/** The collections and aliases by which the names of a call are resolved. */
 interface Names {
   readonly collections: readonly MirroredCollection[];
   readonly aliases: Aliases;
@@ -126,7 +128,7 @@ function routeNamed(
   const { followed } = meaning;
   if (rule === undefined) {
     if (followed === null) return { kind: 'other' };
-    // The server itself permits changes of indexes.
+    // The server checks permissions on changes of indexes itself.
     if (INDEXES.has(path)) return { kind: 'read', permission: null };
     return refused(refusalStatus(refuseFollowed(path)));
   }
@@ -138,7 +140,7 @@ function routeNamed(
   return { kind: 'unnamed', name, permission: toAsk(name, rule) };
 }
 
-/** What a client must be permitted to read why the proxy refuses its call. */
+/** Returns the permission that a client needs to read why the proxy refuses its call. */
 function permissionToRead(path: string, name: string): GrpcCall {
   const to = INDEXES.has(path) ? UPSERT : path;
   const rule = WRITES[to];
@@ -200,7 +202,7 @@ function read(
   return { kind: 'settings', collection, source: to(source), named, target: to(target) };
 }
 
-/** The message with another name of the collection. */
+/** Returns the message with another collection name. */
 function renamed(message: ProtoMessage, collection: string): Uint8Array {
   return edited(message, new Map([[COLLECTION, () => Buffer.from(collection)]])).finish();
 }

@@ -12,8 +12,8 @@ const STRUCT = 6;
 const LIST = 7;
 
 /**
- * Checks that a call sets no payload under a key so deep that nothing could write the point again. When it overwrites
- * a payload, the server ignores the key.
+ * Checks that a call sets no payload under a key so deep that no request could write the point to the target.
+ * If the call overwrites a payload, the server ignores the key.
  * @throws Refusal
  */
 export function checkGrpcSetPayloads(path: string, message: ProtoMessage): void {
@@ -29,7 +29,7 @@ function check(message: ProtoMessage, at: { readonly payload: number; readonly k
   if (key !== null) checkPayloadDepth({ key, payloadDepth: 1 + entriesDepth(message.all(at.payload), 1) });
 }
 
-/** Objects and lists within each other in the values of map entries; looks no deeper than it has to. */
+/** Returns the nesting depth in the values of map entries. It stops as soon as the limit is exceeded. */
 function entriesDepth(entries: readonly Uint8Array[], above: number): number {
   return deepest(
     entries.flatMap((entry) => new ProtoMessage(entry).all(2)),

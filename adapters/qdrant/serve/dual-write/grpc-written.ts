@@ -7,13 +7,18 @@ import { ProtoMessage } from '../protobuf/message.js';
 const POINT_STRUCT = 4;
 const POINT_VECTORS = 2;
 
-/** Operations of a PointsUpdateOperation that write vectors: points 1 of each, and where their vectors stand. */
+/**
+ * Operations of a PointsUpdateOperation that write vectors (points 1 of each), and the field of the vectors.
+ */
 const OPERATIONS: ReadonlyMap<number, number> = new Map([
   [1, POINT_STRUCT],
   [7, POINT_VECTORS],
 ]);
 
-/** Every dense vector that a request writes. @throws Refusal for a message that the server could not decode */
+/**
+ * Returns every dense vector that a request writes.
+ * @throws Refusal for a message that the server cannot decode
+ */
 export function grpcWrittenVectors(message: ProtoMessage, rule: MethodRule | undefined): WrittenVector[] {
   if (rule?.kind === 'write') return ofPoints(message, rule.points, rule.vectors);
   if (rule?.kind !== 'updateBatch') return [];

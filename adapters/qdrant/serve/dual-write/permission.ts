@@ -4,21 +4,21 @@ import { ProtoBuilder } from '../protobuf/builder.js';
 import type { AffectKind } from './rest-affected-points.js';
 
 /**
- * Writes that ask for permission: the server checks their credentials as those of any write of this kind, then finds
- * nothing to do. They reach neither its log of operations nor its rate limiter.
+ * Permission requests: writes without an effect. The server checks their credentials as for any write of this
+ * kind, then finds nothing to do. They reach neither its write-ahead log nor its rate limiter.
  */
 
-/** Nobody makes a shard of this name. */
+/** A shard key that no collection has. */
 const NO_SHARD_KEY = 'no such shard key: this only asks for permission';
 
-/** What the server answers to them once it has accepted the credentials. */
+/** The server's answers to permission requests after it accepted the credentials. */
 const NOTHING_TO_DO: readonly string[] = [
   'Empty update request',
   'Shard key not specified',
   `Shard key "${NO_SHARD_KEY}" not found`,
 ];
 
-/** Vectors cannot be updated for no point: the server refuses that before it looks at credentials. */
+/** An update of vectors needs a point: without one, the server refuses it before it checks credentials. */
 const BODIES: Readonly<Record<AffectKind, object>> = {
   upsert: { points: [] },
   points: { points: [] },
@@ -32,8 +32,8 @@ const BODIES: Readonly<Record<AffectKind, object>> = {
 const ALIASES = '/qdrant.Collections/UpdateAliases';
 
 /**
- * No changes of aliases: the server checks credentials for them as for any change of a collection's settings. Both
- * need access to manage every collection.
+ * An empty list of alias changes. The server checks its credentials as for any change of a collection's
+ * settings. Both need permission to manage every collection.
  */
 export const SETTINGS_PERMISSION: RestRequest = {
   method: 'POST',
@@ -42,7 +42,7 @@ export const SETTINGS_PERMISSION: RestRequest = {
 };
 export const SETTINGS_PERMISSION_CALL: GrpcCall = { path: ALIASES, message: new Uint8Array(0) };
 
-/** The body of a write of this kind that only asks for permission. */
+/** Returns the body of a permission request for writes of this kind. */
 export function permissionBody(kind: AffectKind): Uint8Array {
   return Buffer.from(JSON.stringify(BODIES[kind]));
 }
@@ -53,7 +53,7 @@ const NO_POINTS = new ProtoBuilder().bytes(1, new Uint8Array(0)).finish();
 const DELETE_NOTHING = new ProtoBuilder().bytes(9, new ProtoBuilder().bytes(1, NO_POINTS)).finish();
 const DELETE_VECTORS = '/qdrant.Points/DeleteVectors';
 
-/** The message of a call that only asks for permission: collection 1, then the points of the method's own form. */
+/** Returns the message of a permission request: collection 1, then the method's own form of points. */
 export function permissionMessage(path: string, collection: string, { kind, field }: AffectRule): Uint8Array {
   const message = new ProtoBuilder().text(1, collection);
   if (kind === 'selector') message.bytes(field, NO_POINTS);
@@ -63,7 +63,9 @@ export function permissionMessage(path: string, collection: string, { kind, fiel
   return message.finish();
 }
 
-/** Whether a refusal's text says that nothing but the lack of anything to do was wrong. */
+/**
+ * Returns whether a refusal's text means that the server accepted the credentials and found nothing to do.
+ */
 export function isNothingToDo(text: string): boolean {
   return NOTHING_TO_DO.some((said) => text.endsWith(said));
 }

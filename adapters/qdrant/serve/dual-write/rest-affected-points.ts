@@ -18,7 +18,7 @@ import {
 } from '../rest/fields.js';
 import { unknownForm } from '../rules.js';
 
-/** How a body says which points it changes. */
+/** The form in which a body names the points that it changes. */
 export type AffectKind =
   'upsert' | 'points' | 'set payload' | 'delete payload' | 'update vectors' | 'delete vectors' | 'operations';
 
@@ -41,8 +41,8 @@ const KINDS: Readonly<Record<string, AffectKind>> = {
 };
 
 /**
- * Every point that a body may change.
- * @throws Refusal for a form that is not known, and for what the server would not take as an id
+ * Returns every point that a body may change.
+ * @throws Refusal for an unknown form, and for ids that the server would not accept
  */
 export function restAffectedPoints(kind: AffectKind, root: JsonNode, source: ByteEdits): AffectedPoints {
   const found: Found = { ids: new Set(), conditions: [], source };
@@ -51,7 +51,7 @@ export function restAffectedPoints(kind: AffectKind, root: JsonNode, source: Byt
 }
 
 interface Found {
-  /** Each once, however often a request names it. */
+  /** Each id once, even if the request repeats it. */
   readonly ids: Set<PointId>;
   readonly conditions: PointCondition[];
   readonly source: ByteEdits;
@@ -74,7 +74,7 @@ function touch(kind: AffectKind, node: JsonNode, found: Found): void {
 
 function touchOperation(operation: JsonNode, found: Found): void {
   if (operation.kind !== 'object') throw unknownForm('operation');
-  // What stands beside the one kind would be ignored by this server, and might not be by another.
+  // The known servers ignore a second kind in one operation, but other versions might not.
   const [first] = [...fieldsOf(operation, UPDATE_KINDS, found.source)];
   const kind = first === undefined ? undefined : KINDS[first[0]];
   if (first === undefined || kind === undefined || operation.entries.length > 1)
@@ -98,7 +98,9 @@ function touchPoints(points: JsonNode | undefined, structure: Structure, found: 
   }
 }
 
-/** Both, where both are given: which of them counts is the server's business. */
+/**
+ * Adds the points of ids and filter. If both are given, both count, since the server decides between them.
+ */
 function touchSelected(fields: JsonFields, found: Found): void {
   touchIds(valueOf(fields, 'points'), found);
   const filter = valueOf(fields, 'filter');

@@ -43,13 +43,13 @@ const WRITES: Readonly<Record<string, AffectKind>> = {
   'POST points/batch': 'operations',
 };
 
-/** Requests that change no point and no setting, beside searches and whatever only reads. */
+/** Requests other than reads and searches that change no point and no setting. */
 const HARMLESS = [
   ...['POST points/count', 'POST facet', 'POST shards/*/points/count'],
   ...['POST snapshots', 'DELETE snapshots/*', 'POST shards/*/snapshots', 'DELETE shards/*/snapshots/*'],
 ].map((route) => route.split(' '));
 const READS: ReadonlySet<BodyKind> = new Set(['matrix', 'read']);
-/** By the status of a write's result. */
+/** Outcomes by the status of a write's result. */
 const RESULTS: ReadonlyMap<string, WriteOutcome> = new Map([
   ['acknowledged', 'logged'],
   ['completed', 'applied'],
@@ -62,7 +62,9 @@ type Meaning =
   | { readonly kind: 'write'; readonly touch: AffectKind; readonly followed: MirroredCollection }
   | { readonly kind: 'index'; readonly followed: MirroredFacts };
 
-/** Reads which points of followed collections a request changes; refuses what cannot be followed. */
+/**
+ * Returns the reader of changes for REST. It refuses changes of mirrored collections that cannot be mirrored.
+ */
 export function restChanges(collections: readonly MirroredCollection[]): RestChanges {
   const begin: RestChanges['begin'] = (head, body, aliases) =>
     orRefusal(() => read(head, body, { collections, aliases }));
@@ -76,7 +78,7 @@ export function restChanges(collections: readonly MirroredCollection[]): RestCha
   };
 }
 
-/** What names mean while a request is read. */
+/** The collections and aliases by which the names of a request are resolved. */
 interface Names {
   readonly collections: readonly MirroredCollection[];
   readonly aliases: Aliases;
@@ -94,7 +96,7 @@ function route(head: RestHead, names: Names): ChangeRoute<RestRequest, RestAnswe
       return unnamed(head, path, meaning.touch);
     case 'aliases':
       return { kind: 'read', permission: { own: SETTINGS_PERMISSION, alias: null } };
-    // The server itself permits these.
+    // The server checks permissions on these itself.
     case 'elsewhere':
     case 'index':
       return { kind: 'read', permission: null };
@@ -110,7 +112,7 @@ function route(head: RestHead, names: Names): ChangeRoute<RestRequest, RestAnswe
   }
 }
 
-/** What a client must be permitted to read why the proxy refuses its request. */
+/** Returns the permission that a client needs to read why the proxy refuses its request. */
 function permissionToRead({ method, url }: RestHead, { raw, segments }: RestPath): RestRequest {
   const below = segments.slice(2);
   const touch = WRITES[`${method} ${below.join('/')}`];
@@ -119,7 +121,7 @@ function permissionToRead({ method, url }: RestHead, { raw, segments }: RestPath
   return { method: 'PUT', url: `/${raw.slice(0, 2).join('/')}/points`, body: permissionBody('upsert') };
 }
 
-/** Whether a request to a collection may change something. */
+/** Returns whether a request to a collection may change something. */
 export function isRestChange(method: string, { segments }: RestPath): boolean {
   const [first, name = '', ...below] = segments;
   return first === 'collections' && name !== '' && !isReading(method, below);
@@ -133,7 +135,7 @@ function meaningOf({ method }: RestHead, path: RestPath, { collections, aliases 
   if (method === 'POST' && segments.length === 2 && name === 'aliases') return { kind: 'aliases' };
   if (method === 'PUT' && below.length === 0) {
     refuseFollowedTarget(name, collections);
-    // That it exists already is the server's to say.
+    // If the collection exists already, the server says so.
     return { kind: 'other' };
   }
   const followed = followedBy(name, collections, aliases);
@@ -194,7 +196,7 @@ function read(head: RestHead, body: Uint8Array, names: Names): RestChange | Pend
     case 'write': {
       const { followed, touch } = meaning;
       const [root, source] = [scanJson(body), new ByteEdits(body)];
-      // The server ignores the key of a payload that overwrites another.
+      // If a payload overwrites another, the server ignores the key.
       if (method !== 'PUT') checkRestSetPayloads(touch, root, source);
       const change: RestChange = {
         ...{ kind: 'points', collection: followed.name },
@@ -213,12 +215,12 @@ function unnamed({ method, url }: RestHead, { segments }: RestPath, touch: Affec
   return { kind: 'unnamed', name: segments[1] ?? '', permission };
 }
 
-/** The address for a collection's own name. */
+/** Returns the address with a collection's own name. */
 function urlOf(collection: string, { raw, search }: RestPath): string {
   return `/collections/${encodeURIComponent(collection)}/${raw.slice(2).join('/')}${search}`;
 }
 
-/** The request by the name that its client used, where that is an alias. */
+/** Returns the request by the client's name for the collection, if that is an alias; otherwise null. */
 function namedBy(
   { raw, segments, search }: RestPath,
   { source }: MirroredFacts,
@@ -230,7 +232,7 @@ function namedBy(
   return { alias, collection: source, request: requestAt(url) };
 }
 
-/** 200, or 400 with `{"status": {"error": ...}}`. */
+/** Accepted: 200, or 400 with `{"status": {"error": ...}}` that says there is nothing to do. */
 function isPermitted(status: number, body: Uint8Array): boolean {
   if (status !== 400) return status === 200;
   try {

@@ -6,8 +6,9 @@ import type { AffectKind } from './rest-affected-points.js';
 import { checkPayloadDepth } from '../rules.js';
 
 /**
- * Checks that a body sets no payload under a key so deep that nothing could write the point again. Only a key can: the
- * server takes no body that is nested deeper than that, and ignores the key when it overwrites a payload.
+ * Checks that a body sets no payload under a key so deep that no request could write the point to the target.
+ * Only a key can make a payload so deep: the server accepts no body with a deeper payload. If the body
+ * overwrites a payload, the server ignores the key.
  * @throws Refusal
  */
 export function checkRestSetPayloads(kind: AffectKind, root: JsonNode, source: ByteEdits): void {

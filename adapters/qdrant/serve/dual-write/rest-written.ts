@@ -5,8 +5,9 @@ import { elementsOf, fieldsOf, STRUCTURES, UPDATE_KINDS, valueOf, type Structure
 import type { AffectKind } from './rest-affected-points.js';
 
 /**
- * Every dense vector that a body writes. Other kinds of vectors, and forms that the server does not know, are left out.
- * @throws Refusal for a body that the server could not take
+ * Returns every dense vector that a body writes, without other kinds of vectors and forms that the server
+ * does not know.
+ * @throws Refusal for a body that the server would not accept
  */
 export function restWrittenVectors(kind: AffectKind, root: JsonNode, source: ByteEdits): WrittenVector[] {
   switch (kind) {
@@ -53,7 +54,7 @@ interface NamedNode {
   readonly node: JsonNode;
 }
 
-/** What stands under each name; what is no object stands for the default vector. */
+/** Returns the value under each vector name. A value that is no object belongs to the default vector. */
 function byName(node: JsonNode): readonly NamedNode[] {
   return node.kind === 'object'
     ? node.entries.map(({ key, value }) => ({ name: key, node: value }))

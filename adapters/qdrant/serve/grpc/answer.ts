@@ -6,7 +6,7 @@ import { edited, ProtoBuilder, type FieldEdit } from '../protobuf/builder.js';
 import { Refusal, findServed } from '../rules.js';
 
 /**
- * An answer as clients should see it; one that cannot be read, or is of another form, as it came.
+ * Returns an answer rewritten for the client. An unreadable answer or one of another form stays unchanged.
  */
 export function rewriteGrpcAnswer(
   form: AnswerForm,
@@ -23,7 +23,7 @@ export function rewriteGrpcAnswer(
   }
 }
 
-/** CollectionOperationResponse: result 1, not written where nothing was deleted, as of an alias. */
+/** CollectionOperationResponse: result 1, absent if nothing was deleted, for example by an alias. */
 export function isDeletedByGrpc(bytes: Uint8Array): boolean {
   try {
     return (new ProtoMessage(bytes).varint(1) ?? 0n) !== 0n;
@@ -48,14 +48,14 @@ function listAnswer(bytes: Uint8Array, collections: readonly ServedCollection[])
     const name = entry.text(field) ?? '';
     const shown = collections.find(({ target }) => target === name)?.names[0] ?? name;
     if (shown === name) return value;
-    // Two things of one name are one to clients.
+    // Clients see two collections of the same name as one.
     if (alias === null ? listed.has(shown) : alias === shown) return null;
     return edited(entry, new Map([[field, () => Buffer.from(shown)]]));
   };
   return new ProtoBuilder().raw(edited(message, new Map([[1, change]]))).finish();
 }
 
-/** What was decided, or the status of a refusal; anything else is a bug, and thrown on. */
+/** Returns the decision, or the status of a Refusal. Other errors are bugs and are thrown on. */
 export function orStatus<T>(decide: () => T): T | GrpcStatus {
   try {
     return decide();

@@ -4,8 +4,8 @@ import type { GrpcLookups } from './lookups.js';
 import { checkCompact, checkDim } from '../rules.js';
 
 /**
- * Vectors to be projected, all of a request in one product. Each gets the bytes of its compact form at once, filled
- * by `fill`; until then they may be built into messages but not read.
+ * Collects the vectors of one request, to project them in one product. Each vector gets the bytes of its
+ * compact form at once. `fill` writes them later: until then, they may be built into messages but not read.
  */
 export class BatchProjector {
   readonly #inputs: Float32Array[] = [];
@@ -20,7 +20,7 @@ export class BatchProjector {
     return this.#inputs.length;
   }
 
-  /** @throws Refusal for a vector of another size */
+  /** Adds a vector and returns the bytes of its compact form. @throws Refusal for a vector of another size */
   add(values: Float32Array): Uint8Array {
     checkDim(values, this.served);
     const output = new Float32Array(this.served.outputDim);
@@ -34,7 +34,7 @@ export class BatchProjector {
     const { inputDim } = this.served;
     const rows = this.#inputs.length;
     const [first] = this.#inputs;
-    // One vector is projected where it lies.
+    // A single vector is projected without a copy.
     const data = rows === 1 && first !== undefined ? first : new Float32Array(rows * inputDim);
     if (rows > 1) this.#inputs.forEach((values, i) => data.set(values, i * inputDim));
     return { rows, cols: inputDim, data };
@@ -42,7 +42,7 @@ export class BatchProjector {
 
   /**
    * @param compact a row for each vector
-   * @throws Refusal where one cannot be stored
+   * @throws Refusal when a projected vector cannot be stored
    */
   fill(compact: Matrix): void {
     const { outputDim } = this.served;
@@ -54,10 +54,10 @@ export class BatchProjector {
   }
 }
 
-/** One request while it is rewritten. */
+/** One request that is being rewritten. */
 export interface Job {
   readonly collections: readonly ServedCollection[];
-  /** The collection it is addressed to; null for one that is not served. */
+  /** The collection that the request addresses; null if it is not served. */
   readonly served: ServedCollection | null;
   readonly lookups: GrpcLookups;
 }

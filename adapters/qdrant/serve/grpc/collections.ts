@@ -8,12 +8,12 @@ import { ProtoMessage } from '../protobuf/message.js';
 import { edited, ProtoBuilder } from '../protobuf/builder.js';
 import { existing, isHiddenTarget, Refusal, refuseTarget, refuseUncovering, findServed } from '../rules.js';
 
-/** CollectionExistsResponse with CollectionExists 1 of exists 1: false, which is not written. */
+/** CollectionExistsResponse with CollectionExists 1, whose field exists 1 is false and therefore absent. */
 const DOES_NOT_EXIST = new ProtoBuilder().bytes(1, new Uint8Array(0)).finish();
 
 const GET = '/qdrant.Collections/Get';
 
-/** What deleting a collection has to know first: all collections, and all aliases. */
+/** Lookups before a deletion: all collections and all aliases. */
 const STANDING: readonly GrpcCall[] = ['List', 'ListAliases'].map((method) => ({
   path: `/qdrant.Collections/${method}`,
   message: new Uint8Array(0),
@@ -23,11 +23,11 @@ interface CollectionCall {
   readonly path: string;
   readonly message: ProtoMessage;
   readonly collections: readonly ServedCollection[];
-  /** Answers to `STANDING`, once they were asked for. */
+  /** Answers to `STANDING`; undefined before the lookups. */
   readonly lookups: readonly Uint8Array[] | undefined;
 }
 
-/** Requests about collections rather than their points. @throws Refusal */
+/** Rewrites requests about collections, not their points. @throws Refusal */
 export function rewriteCollections(kind: CollectionRule, call: CollectionCall): GrpcRewrite {
   const { message, collections } = call;
   if (kind === 'list') return send(call, { form: 'list', collection: '', errorsOnly: false });
@@ -42,7 +42,7 @@ export function rewriteCollections(kind: CollectionRule, call: CollectionCall): 
     return { kind: 'pass' };
   }
   if (kind === 'delete') {
-    // Of an alias nothing is deleted, as the server says of it itself.
+    // By an alias, the server deletes nothing and says so.
     if (name !== served.names[0]) return { kind: 'pass' };
     if (name !== served.target) {
       if (call.lookups === undefined)
@@ -70,7 +70,7 @@ function update(call: CollectionCall, name: string, served: ServedCollection): G
 /**
  * ListCollectionsResponse: CollectionDescription 1 of name 1. ListAliasesResponse: AliasDescription 1 of alias_name 1
  * and collection_name 2.
- * @throws Refusal where something would be uncovered
+ * @throws Refusal when the deletion would uncover another collection of the same name
  */
 function checkDeletion(name: string, served: ServedCollection, lookups: readonly Uint8Array[]): void {
   const [collections = [], aliases = []] = lookups.map((answer) =>
@@ -82,7 +82,7 @@ function checkDeletion(name: string, served: ServedCollection, lookups: readonly
   });
 }
 
-/** How the answers are treated; `deleted` and `updated` are for the proxy: it forgets or reads the collection. */
+/** Forms of the answers. On `deleted` and `updated`, the proxy forgets the collection or reads it again. */
 const FORMS: Readonly<
   Record<Exclude<CollectionRule, 'list' | 'changeAliases' | 'create' | 'update'>, string>
 > = {
@@ -113,7 +113,7 @@ function create({ path, message, collections }: Omit<CollectionCall, 'lookups'>,
 
 const CREATE_AGAIN = 'create again, with an impossible ';
 
-/** What the server says of settings that it would refuse is the client's answer; nothing can be created. */
+/** Sends a creation that cannot succeed, to learn which of the settings the server would refuse. */
 function createAgain(
   { path, message, collections }: Omit<CollectionCall, 'lookups'>,
   name: string,
@@ -125,7 +125,7 @@ function createAgain(
   return { kind: 'send', call: { path, message: body.finish() }, answer, projected: 0, search: false };
 }
 
-/** The answer to a collection that was created again; any other status as it is. */
+/** Returns the status for creating an existing collection; any other status unchanged. */
 export function createdStatus({ form, collection }: AnswerForm, status: CallStatus): CallStatus {
   if (!form.startsWith(CREATE_AGAIN)) return status;
   const message = withoutSetting(status.message, form.slice(CREATE_AGAIN.length));

@@ -3,7 +3,7 @@ import { Malformed, ProtoMessage } from '../protobuf/message.js';
 import { edited, type FieldEdit, type ProtoBuilder } from '../protobuf/builder.js';
 import { absentVector } from '../hidden-vector.js';
 
-/** Messages that hold conditions, each by its fields that lead to one. */
+/** Messages that hold conditions: the fields of each that lead to a condition. */
 type Messages = Readonly<Record<string, Readonly<Record<number, string>>>>;
 
 const EXPRESSION = 'Expression';
@@ -85,19 +85,19 @@ const REQUESTS: Messages = {
   UpdateCollectionClusterSetup: { 10: 'ReplicatePoints' },
 };
 
-/** The server decodes no deeper than this. */
+/** Deepest nesting that the server decodes. */
 const NESTING_MAX = 100;
 
 /**
- * A request in which conditions on the hidden vector (HasVectorCondition: has_vector 1) name one that no point has:
- * to clients there is no such vector.
+ * Returns a request whose conditions on the hidden vector (HasVectorCondition: has_vector 1) name a vector
+ * that no point has, since for clients the hidden vector does not exist.
  * @throws Malformed
  */
 export function hideGrpcVector(path: string, message: ProtoMessage, served: ServedCollection): ProtoMessage {
   const fields = REQUESTS[path.slice(path.lastIndexOf('/') + 1)];
   if (served.layout !== 'two-stage' || fields === undefined) return message;
   const { raw } = message;
-  // Hardly any request names it, so hardly any is looked into.
+  // Few requests contain the name. The others are not decoded.
   if (!Buffer.from(raw.buffer, raw.byteOffset, raw.length).includes(served.compact)) return message;
   const hiding = new Hiding(served);
   const shown = hiding.within(message, fields, 0);

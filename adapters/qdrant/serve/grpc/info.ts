@@ -26,7 +26,7 @@ const INDEXED_AS = [VECTOR.index, VECTOR.quantization, VECTOR.onDisk];
 
 /**
  * GetCollectionInfoResponse: result 1; CollectionInfo: config 7, indexed_vectors_count 10, warnings 11. The vectors, the
- * limits that follow from their size, and the quantisation are shown as they were before the migration.
+ * limits that depend on their size, and the quantisation are shown as they were before the migration.
  */
 export function collectionInfo(bytes: Uint8Array, served: ServedCollection): Uint8Array {
   const inside =
@@ -98,7 +98,7 @@ interface Shown {
   readonly fullScan: Threshold | undefined;
 }
 
-/** A message with a limit that is still the one that the migration set as it was in the source. */
+/** Returns a message with the source's limit, if the limit is still the one that the migration set. */
 function asBefore(
   message: ProtoMessage,
   field: number,
@@ -148,7 +148,7 @@ function vectorsConfig(
   return { config: new ProtoBuilder().bytes(2, out), dense };
 }
 
-/** The full vector's parameters, indexed and kept as its compact counterpart is. */
+/** Returns the full vector's parameters, with the index and storage settings of its compact counterpart. */
 function shownParams(full: ProtoMessage, compact: Uint8Array | null, shown: Shown): ProtoBuilder {
   const { served, fullScan, quantization } = shown;
   const out = new ProtoBuilder()
@@ -174,8 +174,9 @@ function shownParams(full: ProtoMessage, compact: Uint8Array | null, shown: Show
 }
 
 /**
- * Servers count every vector of an indexed segment, whether it has an index itself or not, so the hidden one takes
- * an equal share; never more than there are points.
+ * Returns a description without the hidden vector's share of the indexed vectors. Servers count every vector
+ * of an indexed segment, even one without an index, so the hidden vector has an equal share, at most the
+ * number of points.
  */
 function withoutShare(info: ProtoMessage, dense: number): Uint8Array | ProtoBuilder {
   const counted = info.varint(10);

@@ -10,15 +10,15 @@ const SPARSE = 3;
 const NEWER_OFFSET = 99;
 
 /**
- * The query message that says the same as a request of the older interfaces; null where there is none: the request is
- * incomplete, or has fields that are not known.
+ * Returns the query message that is equivalent to a request of the older interfaces; null if there is none,
+ * since the request is incomplete or has unknown fields.
  */
 export function legacyToQuery(message: ProtoMessage, fields: LegacyFields): ProtoBuilder | null {
   const { moved, inputs, collection, limit, groupSize, query: to } = fields;
-  // A count that is not written is zero: none is returned here, where a query would be refused.
+  // An absent count is zero. The older interfaces then return nothing, but a query would be refused.
   const isZero = (count: number): boolean => (message.varint(count) ?? 0n) === 0n;
   if (isZero(limit) || (groupSize !== undefined && isZero(groupSize))) return null;
-  // A name that the server refuses in a batch; of any other it says the same in a query.
+  // In a batch, the server refuses a name of this length. For other names, a query gives the same error.
   if (!isNameLength(message.text(collection) ?? '')) return null;
   const out = new ProtoBuilder();
   for (const span of message.spans) {
@@ -31,7 +31,7 @@ export function legacyToQuery(message: ProtoMessage, fields: LegacyFields): Prot
   return out.bytes(to.query, query);
 }
 
-/** A Query: nearest 1, recommend 2, discover 3, context 4. */
+/** Returns a Query: nearest 1, recommend 2, discover 3, context 4. */
 function queryOf(message: ProtoMessage, { kind, inputs }: LegacyFields): ProtoBuilder | null {
   if (kind === 'search') return new ProtoBuilder().bytes(1, searchInput(message, inputs));
   if (kind === 'recommend') {
@@ -90,7 +90,7 @@ function discoverQuery(
     : new ProtoBuilder().bytes(3, new ProtoBuilder().bytes(1, input).bytes(2, context));
 }
 
-/** A VectorExample (id 1 or vector 2) as VectorInput. */
+/** Returns a VectorExample (id 1 or vector 2) as VectorInput. */
 function exampleInput(bytes: Uint8Array | null): ProtoBuilder | null {
   if (bytes === null) return null;
   const message = new ProtoMessage(bytes);
@@ -100,7 +100,7 @@ function exampleInput(bytes: Uint8Array | null): ProtoBuilder | null {
   return vectorInput(message.bytes(2) ?? new Uint8Array(0));
 }
 
-/** A Vector as VectorInput; null for an older form of multivectors, and for what is not known. */
+/** Returns a Vector as VectorInput; null for the older form of multivectors and for unknown forms. */
 function vectorInput(bytes: Uint8Array): ProtoBuilder | null {
   const message = new ProtoMessage(bytes);
   const newer = message.variant([101, 102, 103, 104, 105, 106]);
@@ -116,7 +116,7 @@ function vectorInput(bytes: Uint8Array): ProtoBuilder | null {
   return new ProtoBuilder().bytes(SPARSE, values.raw(renumbered(new ProtoMessage(indices), 1, 2)));
 }
 
-/** The occurrences of one field under another number. */
+/** Returns the occurrences of a field under another number. */
 function renumbered(message: ProtoMessage, from: number, to: number): ProtoBuilder {
   const out = new ProtoBuilder();
   for (const span of message.spans) if (span.field === from) out.moved(message, span, to);

@@ -20,15 +20,16 @@ import { LEGACY_LOOKUP_VECTOR, treatStage, unknownForm, type Treatment } from '.
 const TARGET: MessageShape = { name: 'target', one: { 1: 'example' } };
 const PAIR: MessageShape = { name: 'context', one: { 1: 'example', 2: 'example' } };
 
-/** Requests of the older interfaces, all of a batch, and whether they became queries. */
+/** The rewritten requests of a batch of the older interfaces, and whether they became queries. */
 export interface LegacyRewrite {
   readonly requests: readonly (Uint8Array | ProtoBuilder)[];
   readonly converted: boolean;
 }
 
 /**
- * Requests of one kind: all of them become queries where one has to, since a batch is of one kind. One that has no
- * query form is wrong in a way that the server explains best, so then none is changed; the full vectors answer.
+ * Rewrites a batch of the older interfaces. If one request has to become a query, all of them do, since a
+ * batch has one kind. If a request has no query form, it is invalid. Then none is changed: the server
+ * explains the error, and the full vectors answer the others.
  * @throws Refusal
  */
 export function rewriteGrpcLegacy(
@@ -54,7 +55,10 @@ export function rewriteGrpcLegacy(
   return { requests: changed, converted: false };
 }
 
-/** A query for groups ignores ids of points that do not exist; the older call refuses them. @throws Refusal */
+/**
+ * Checks that points exist: a query for groups ignores missing ids, but the older call refuses them.
+ * @throws Refusal
+ */
 function requireExamples(message: ProtoMessage, fields: LegacyFields, job: Job): void {
   const { kind, groupSize, inputs, lookupFrom = 0, shardKeys = 0 } = fields;
   if (kind !== 'recommend' || groupSize === undefined || !isServed(job)) return;
@@ -64,7 +68,7 @@ function requireExamples(message: ProtoMessage, fields: LegacyFields, job: Job):
   for (const ids of inputs.slice(0, 2)) for (const id of message.all(ids)) job.lookups.require(place, id);
 }
 
-/** Names the vector that is looked up, since a query would look up another one. */
+/** Adds the name of the vector to look up, since a query would look up another one by default. */
 function withLookupVector(message: ProtoMessage, { lookupFrom = 0 }: LegacyFields): ProtoMessage {
   const bytes = message.bytes(lookupFrom);
   if (bytes === null || new ProtoMessage(bytes).has(LOOKUP_VECTOR)) return message;
@@ -87,7 +91,7 @@ function treat(message: ProtoMessage, fields: LegacyFields, job: ServedJob): Tre
     },
     job.served,
   );
-  // Values of sparse indices are no dense vector, whatever name they are aimed at.
+  // Values with sparse indices are no dense vector, whichever vector they name.
   return kind === 'search' && message.has(inputs[1] ?? 0) ? 'leave' : treatment;
 }
 
@@ -100,7 +104,7 @@ function leave(message: ProtoMessage, fields: LegacyFields, job: Job): Uint8Arra
   return edited(message, edits);
 }
 
-/** Compact layout: the vectors are replaced where they stand. */
+/** Compact layout: replaces the vectors in place. */
 function project(message: ProtoMessage, fields: LegacyFields, job: ServedJob): ProtoBuilder {
   const { kind, inputs, moved } = fields;
   for (const { field } of message.spans)

@@ -6,14 +6,14 @@ import { ProtoMessage } from '../protobuf/message.js';
 import { edited, ProtoBuilder, type FieldEdit } from '../protobuf/builder.js';
 import { fullNotStored, refuseTargetLookup, findServed } from '../rules.js';
 
-/** LookupLocation: collection_name 1, vector_name 2 (the stage's `using` without one), shard_key_selector 3. */
+/** LookupLocation: collection_name 1, vector_name 2 (default: the stage's `using`), shard_key_selector 3. */
 const COLLECTION = 1;
 export const LOOKUP_VECTOR = 2;
 const SHARD_KEYS = 3;
 
 interface LookupFrom {
   readonly place: GrpcLookupPlace;
-  /** The same with the name that the server knows. */
+  /** The location with the server's names. */
   readonly renamed: Uint8Array | ProtoBuilder;
   /** The served collection whose reduced vector is looked up; null for any other vector. */
   readonly source: ServedCollection | null;
@@ -33,24 +33,27 @@ function readLookupFrom(bytes: Uint8Array, using: string, job: Job): LookupFrom 
   const renamed = renameIn(message, COLLECTION, other.target);
   return {
     place: { collection: other.target, vector, shardKeys },
-    // The last one counts.
+    // If a field is repeated, the last one counts.
     renamed: vector === asked ? renamed : new ProtoBuilder().raw(renamed).text(LOOKUP_VECTOR, vector),
     source: vector === other.vector ? other : null,
   };
 }
 
-/** Where `lookup_from` looks points up. */
+/** Returns the place in which `lookup_from` looks up points. */
 export function grpcLookupPlaceOf(bytes: Uint8Array, job: Job): GrpcLookupPlace {
   return readLookupFrom(bytes, '', job).place;
 }
 
-/** Puts another name into a text field. */
+/** Returns a message with another name in a text field. */
 export function renameIn(message: ProtoMessage, field: number, name: string): Uint8Array | ProtoBuilder {
   if (message.text(field) === name) return message.raw;
   return edited(message, new Map([[field, () => Buffer.from(name)]]));
 }
 
-/** `lookup_from` of a stage that compares full vectors. @throws Refusal where those are not stored */
+/**
+ * Returns the edit of `lookup_from` in a stage that compares full vectors.
+ * @throws Refusal when these are not stored
+ */
 export function fullLookup(using: string, job: Job): FieldEdit {
   return (bytes) => {
     const { renamed, source } = readLookupFrom(bytes, using, job);
@@ -59,15 +62,15 @@ export function fullLookup(using: string, job: Job): FieldEdit {
   };
 }
 
-/** How ids are found in the compact space: by the server, or by vectors in their place. */
+/** How ids are resolved in the compact space: by the server, or replaced by vectors. */
 export interface CompactIds {
   readonly ids: 'keep' | GrpcLookupPlace;
   readonly lookupFrom: ProtoBuilder | null;
 }
 
 /**
- * The compact counterpart of a stage's `lookup_from`, null where it has none.
- * @throws Refusal where the vectors looked up are not stored at full size
+ * Returns the compact counterpart of a stage's `lookup_from`; null if the stage has none.
+ * @throws Refusal when the full vectors to look up are not stored
  */
 export function compactLookup(bytes: Uint8Array | null, job: ServedJob): CompactIds {
   if (bytes === null) return { ids: 'keep', lookupFrom: null };

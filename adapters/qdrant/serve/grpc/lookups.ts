@@ -8,7 +8,7 @@ import { ProtoMessage } from '../protobuf/message.js';
 import { ProtoBuilder } from '../protobuf/builder.js';
 import { Refusal, refuseImpossible } from '../rules.js';
 
-/** Where the vectors of ids are: what LookupLocation says, names resolved. */
+/** The place of the vectors of ids: a LookupLocation with resolved names. */
 export interface GrpcLookupPlace {
   readonly collection: string;
   readonly vector: string;
@@ -24,8 +24,8 @@ interface Lookup {
 }
 
 /**
- * The points of other collections that a request compares with: one call for each place. A request is rewritten
- * twice where it needs any: the first time to find them, the second time with the answers.
+ * The points of other collections that a request compares with, one call for each place. A request that needs
+ * such points is rewritten twice: the first pass collects their ids, the second uses the answers.
  */
 export class GrpcLookups {
   readonly #answers: readonly Uint8Array[] | undefined;
@@ -36,7 +36,7 @@ export class GrpcLookups {
     this.#answers = answers;
   }
 
-  /** Calls whose answers are needed first. */
+  /** Returns the calls whose answers are needed first. */
   calls(): GrpcCall[] {
     if (this.#answers !== undefined) return [];
     return [...this.#lookups.values()].map((lookup) => ({
@@ -46,8 +46,8 @@ export class GrpcLookups {
   }
 
   /**
-   * The vector of a point, full size; zeros while it is not known yet.
-   * @throws Refusal in the server's words where there is none
+   * Returns the full vector of a point; zeros in the first pass.
+   * @throws Refusal in the server's words when the point has none
    */
   vector(place: GrpcLookupPlace, pointId: Uint8Array, served: ServedCollection): Float32Array {
     const found = this.#find(place, pointId);
@@ -57,12 +57,12 @@ export class GrpcLookups {
     return readDense(new ProtoMessage(found), served).values;
   }
 
-  /** Refuses a point that does not exist, once the server was asked. @throws Refusal in the server's words */
+  /** Checks in the second pass that a point exists. @throws Refusal in the server's words */
   require({ collection, shardKeys }: Omit<Sought, 'vector'>, pointId: Uint8Array): void {
     this.#find({ collection, shardKeys, vector: null }, pointId);
   }
 
-  /** The bytes of a point's vector; null if it has none. */
+  /** Returns the bytes of a point's vector; null if it has none. */
   #find(place: Sought, pointId: Uint8Array): Uint8Array | 'unasked' | null {
     refuseImpossible(place.collection);
     const key = idKey(pointId);
@@ -80,7 +80,7 @@ export class GrpcLookups {
     return known;
   }
 
-  /** Answers stand in the order in which the places were met, which is the same every time. */
+  /** Returns the points of a place. Answers have the order in which both passes meet the places. */
   #points(place: Sought): ReadonlyMap<string, Uint8Array | null> {
     const key = placeKey(place);
     const known = this.#found.get(key);
@@ -115,7 +115,7 @@ function getPoints({ place, ids }: Lookup): Uint8Array {
   return out.finish();
 }
 
-/** A PointId (num 1, uuid 2) as the server writes it in answers and errors. */
+/** Returns a PointId (num 1, uuid 2) as the server writes it in answers and errors. */
 function idKey(pointId: Uint8Array): string {
   const message = new ProtoMessage(pointId);
   const span = message.variant([1, 2]);

@@ -1,4 +1,4 @@
-/** Numbers of the fields of a query message; those it does not have are absent. */
+/** Field numbers of a query message. Fields that the message does not have are absent. */
 export interface StageFields {
   readonly collection?: number;
   readonly prefetch: number;
@@ -54,7 +54,10 @@ const QUERY_GROUPS = {
   withLookup: 15,
 } as const satisfies StageFields;
 
-/** A search, recommendation or discovery of the older interfaces, and the query message that says the same. */
+/**
+ * Field numbers of a search, recommendation or discovery of the older interfaces, and of the equivalent
+ * query.
+ */
 export interface LegacyFields {
   readonly kind: 'search' | 'recommend' | 'discover';
   readonly collection: number;
@@ -72,7 +75,7 @@ export interface LegacyFields {
    * target and context.
    */
   readonly inputs: readonly number[];
-  /** Fields that mean the same there, by their numbers here and there. */
+  /** Fields with the same meaning in the query: their number here and there. */
   readonly moved: Readonly<Record<number, number>>;
   readonly query: StageFields;
 }
@@ -170,14 +173,16 @@ const DISCOVER: LegacyFields = {
   query: QUERY,
 };
 
-/** What a method's request is, as far as this proxy is concerned. */
+/** The parts of a method's request that the proxy reads. */
 export type MethodRule =
-  /** The name of a collection, and perhaps a selector of vectors to return, the name of one, or a way to count. */
+  /**
+   * The name of a collection, and perhaps a selector of returned vectors, a vector's name, or a way to count.
+   */
   | {
       readonly kind: 'points';
       readonly withVectors?: number;
       readonly using?: number;
-      /** The field that asks for an exact count, and what it says where it is left out. */
+      /** The field for an exact count, and its default. */
       readonly exact?: { readonly field: number; readonly otherwise: boolean };
     }
   | { readonly kind: 'query'; readonly fields: StageFields; readonly batch?: true }
@@ -196,7 +201,7 @@ export type MethodRule =
   | { readonly kind: CollectionRule }
   | { readonly kind: 'pass' };
 
-/** Requests of the Collections service that differ from one another. */
+/** Kinds of requests of the Collections service. */
 export type CollectionRule =
   'info' | 'list' | 'create' | 'update' | 'delete' | 'exists' | 'aliases' | 'changeAliases';
 
@@ -205,7 +210,7 @@ const QUERY_PATH = '/qdrant.Points/Query';
 const QUERY_BATCH_PATH = '/qdrant.Points/QueryBatch';
 const QUERY_GROUPS_PATH = '/qdrant.Points/QueryGroups';
 
-/** Every method known, by its path. The collection's name is field 1 of each request that has one. */
+/** All known methods by path. The collection's name is field 1 of each request that has one. */
 export const METHODS: Readonly<Record<string, MethodRule>> = {
   '/qdrant.Points/Upsert': { kind: 'write', points: 3, vectors: 4 },
   '/qdrant.Points/Delete': NAMED,

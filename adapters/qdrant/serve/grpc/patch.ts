@@ -32,15 +32,15 @@ const VECTOR_DIFF = { index: 1, quantization: 2 };
 /** QuantizationConfigDiff: `disabled` stands between the kinds of a QuantizationConfig. */
 const DISABLED = 3;
 
-/** What becomes of an UpdateCollection. */
+/** The result of rewriting an UpdateCollection. */
 export type Patched =
   | { readonly kind: 'message'; readonly message: Uint8Array }
   /** The description of the target is needed first. */
   | { readonly kind: 'lookup' };
 
 /**
- * UpdateCollection of a served collection: see `rewritePatch` for REST.
- * @param description the answer to a Get of the target, once it was asked for
+ * Rewrites an UpdateCollection of a served collection, as `rewritePatch` does for REST.
+ * @param description the answer to a Get of the target; undefined before the lookup
  * @throws Refusal
  */
 export function rewriteUpdate(
@@ -66,7 +66,7 @@ export function rewriteUpdate(
   return { kind: 'message', message: changed(message, plan, { vectors, isInPlace }) };
 }
 
-/** The VectorParamsDiff of each vector, by the target's names. @throws Refusal */
+/** Returns the VectorParamsDiff of each vector by the target's names. @throws Refusal */
 function vectorsOf(message: ProtoMessage, served: ServedCollection): Map<string, Uint8Array> {
   const config = new ProtoMessage(message.bytes(UPDATE.vectors) ?? new Uint8Array(0));
   config.variant([1, 2]);
@@ -77,7 +77,7 @@ function vectorsOf(message: ProtoMessage, served: ServedCollection): Map<string,
   return vectors;
 }
 
-/** Null for a request that the server is to refuse as it is. */
+/** Returns the requested change; null for a request that the server will refuse unchanged. */
 function readChange(
   message: ProtoMessage,
   vectors: ReadonlyMap<string, Uint8Array>,
@@ -87,7 +87,7 @@ function readChange(
   for (const [name, bytes] of vectors) {
     const params = new ProtoMessage(bytes);
     const codes = codesIn(params, VECTOR_DIFF.quantization);
-    // Limits of other vectors are what they say.
+    // Limits of other vectors need no conversion.
     if (name !== served.compact) changes.set(name, { codes });
     else changes.set(name, { codes, fullScan: limitIn(params, VECTOR_DIFF.index, FULL_SCAN_THRESHOLD) });
   }
@@ -115,7 +115,7 @@ function limitIn(message: ProtoMessage, block: number, field: number): number | 
   return limit === null ? undefined : Number(limit);
 }
 
-/** The quantisation of a QuantizationConfigDiff; null to switch it off, '' for none of its kinds. */
+/** Returns the quantisation of a QuantizationConfigDiff; null to switch it off, '' for an empty message. */
 function codesIn(message: ProtoMessage, field: number): Codes | null | undefined {
   const bytes = message.bytes(field);
   if (bytes === null) return undefined;
@@ -129,7 +129,7 @@ function codesIn(message: ProtoMessage, field: number): Codes | null | undefined
   );
 }
 
-/** A QuantizationConfigDiff. */
+/** Returns a QuantizationConfigDiff. */
 function diffOf(codes: Codes | null): ProtoBuilder {
   if (codes === null) return new ProtoBuilder().bytes(DISABLED, new Uint8Array(0));
   const config = new ProtoMessage(bytesOf(codes));
@@ -139,7 +139,7 @@ function diffOf(codes: Codes | null): ProtoBuilder {
   return diff;
 }
 
-/** The request with what is planned in the place of what was asked; every other field as the client wrote it. */
+/** Returns the request with the planned settings. Every other field stays as the client wrote it. */
 function changed(
   message: ProtoMessage,
   plan: TargetSettingsChange,
@@ -172,7 +172,7 @@ function changed(
   return bytes.finish();
 }
 
-/** A message with another value of a field that is length-delimited and stands once, or not at all. */
+/** Returns a message with a new value for a length-delimited field that occurs at most once. */
 function replaced(message: ProtoMessage, field: number, value: Uint8Array | ProtoBuilder): Uint8Array {
   return message.has(field)
     ? edited(message, new Map([[field, () => value]])).finish()

@@ -11,11 +11,11 @@ const NEAREST = 1;
 const FUSIONS: readonly number[] = [6, 10];
 const MMR = 9;
 
-/** The one variant that a Query message has. */
+/** The variant of a Query message. */
 export interface QueryVariant {
   readonly field: number;
   readonly value: Uint8Array;
-  /** Where its vectors are; null for a variant without any, undefined for one that is not known. */
+  /** The shape of its vectors; null for a variant without vectors, undefined for an unknown one. */
   readonly shape: MessageShape | Leaf | null | undefined;
 }
 
@@ -25,7 +25,7 @@ export function readGrpcQuery(bytes: Uint8Array | null): QueryVariant | null {
   const message = new ProtoMessage(bytes);
   const [span] = message.spans;
   if (message.spans.length > 1) throw new Ambiguous('a query of several variants');
-  // The server says that the variant is missing.
+  // The server reports the missing variant.
   if (span === undefined) return { field: 0, value: bytes, shape: null };
   const { field } = span;
   if (span.wireType !== 2 && field in SIMILARITY) throw new Malformed(`field ${field}: invalid wire type`);
@@ -33,13 +33,15 @@ export function readGrpcQuery(bytes: Uint8Array | null): QueryVariant | null {
   return { field, value: message.value(span), shape };
 }
 
-/** Whether a query fuses the results of its prefetches; unknown for a variant that is not known. */
+/** Returns whether a query fuses the results of its prefetches; `unknown` for an unknown variant. */
 export function intoOf(query: QueryVariant | null): StagePlace['into'] {
   if (query?.shape === undefined && query !== null) return 'unknown';
   return query !== null && FUSIONS.includes(query.field) ? 'fusion' : 'other';
 }
 
-/** How a query diversifies its results (Mmr: diversity 2, candidates_limit 3); null for one that does not. */
+/**
+ * Returns how a query diversifies its results (Mmr: diversity 2, candidates_limit 3); null if it does not.
+ */
 export function diversityOf(query: QueryVariant | null): Diversity | null {
   const mmr = query?.field === MMR ? new ProtoMessage(query.value).bytes(2) : null;
   if (mmr === null) return null;
@@ -51,7 +53,7 @@ export function diversityOf(query: QueryVariant | null): Diversity | null {
   };
 }
 
-/** The search whose results a query spreads out: candidates for diversity are simply the nearest. */
+/** Returns the nearest search inside a query with diversity: its prefetch needs only the nearest points. */
 export function nearestOf(query: QueryVariant | null): QueryVariant | null {
   const shape = SIMILARITY[MMR];
   if (query?.field !== MMR || typeof shape !== 'object') return query;
@@ -60,7 +62,7 @@ export function nearestOf(query: QueryVariant | null): QueryVariant | null {
   return { field: NEAREST, value: nearest, shape: 'input' };
 }
 
-/** A Query with compact vectors. @throws Refusal for forms that are not known */
+/** Returns a Query with compact vectors. @throws Refusal for unknown forms */
 export function compactQuery(
   query: QueryVariant | null,
   ids: CompactIds['ids'],
@@ -80,7 +82,7 @@ function compactInput(bytes: Uint8Array, ids: CompactIds['ids'], job: ServedJob)
   const message = new ProtoMessage(bytes);
   const [span] = message.spans;
   if (message.spans.length > 1) throw new Ambiguous('a vector of several variants');
-  // The server says that the variant is missing.
+  // The server reports the missing variant.
   if (span === undefined) return bytes;
   if (span.wireType !== 2) throw new Malformed(`field ${span.field}: invalid wire type`);
   const value = message.value(span);

@@ -10,7 +10,7 @@ const HITS = 2;
 /** ScoredPoint: id 1. */
 const ID = 1;
 
-/** Result ids in order, one list per search of the call; those of groups follow one another. */
+/** Returns result ids in order, one list for each search of the call. Groups are concatenated. */
 export function grpcResultIds(path: string, bytes: Uint8Array): readonly (readonly string[])[] {
   const rule = METHODS[path];
   if (rule?.kind !== 'query' && rule?.kind !== 'legacy') return [];

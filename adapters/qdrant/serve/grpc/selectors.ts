@@ -15,7 +15,7 @@ export function readNames(message: ProtoMessage): string[] {
   return message.all(1).map((name) => decodeText(name));
 }
 
-/** A vector's name as the server gets it. */
+/** Returns the edit of a vector's name into the server's name. */
 export function vectorName(served: ServedCollection): FieldEdit {
   return (bytes) => {
     const name = decodeText(bytes);
@@ -24,7 +24,7 @@ export function vectorName(served: ServedCollection): FieldEdit {
   };
 }
 
-/** A WithVectorsSelector as a served collection answers it. */
+/** Returns the edit of a WithVectorsSelector for a served collection. */
 export function withVectors(served: ServedCollection): FieldEdit {
   return (bytes) => {
     const selection = treatWithVector(readSelector(new ProtoMessage(bytes)), served);
@@ -43,7 +43,10 @@ function readSelector(message: ProtoMessage): boolean | readonly string[] {
   return readNames(new ProtoMessage(message.value(span)));
 }
 
-/** WithLookup of groups, which shows points of another collection: collection 1, with_vectors 3. */
+/**
+ * Returns the edit of a WithLookup of groups, which returns points of another collection: collection 1,
+ * with_vectors 3.
+ */
 export function withLookup(job: Job): FieldEdit {
   return (bytes) => {
     const message = new ProtoMessage(bytes);

@@ -22,7 +22,7 @@ export const FULL_SCAN_THRESHOLD = 3;
 /** StrictModeConfig: search_allow_exact, max_collection_vector_size_bytes. */
 export const EXACT_ALLOWED = 7;
 export const VECTOR_SIZE_LIMIT = 10;
-/** Names of the enum Datatype by number; 0 is the default. */
+/** Names of the enum Datatype by number. 0 is the default. */
 const DATATYPES = ['float32', 'float32', 'uint8', 'float16'];
 
 /** Codes are the bytes of a QuantizationConfig. */
@@ -103,7 +103,7 @@ function quantizationIn(message: ProtoMessage, field: number): Codes | null {
   return bytes === null ? null : codesOf(bytes);
 }
 
-/** A bool of a block that may be missing. */
+/** Returns a bool from a block that may be missing. */
 export function grpcFlagIn(bytes: Uint8Array | null, field: number): boolean | undefined {
   const flag = bytes === null ? null : new ProtoMessage(bytes).varint(field);
   return flag === null ? undefined : flag !== 0n;

@@ -3,19 +3,19 @@ import { edited, type FieldEdit, type ProtoBuilder } from '../protobuf/builder.j
 import { unknownForm } from '../rules.js';
 
 /**
- * Where vectors stand inside a message: fields that lead to one, fields that hold none, and nothing else. Newer
- * servers may know more fields; a message that uses one is refused where a vector could be missed.
+ * The places of vectors in a message: all fields that lead to a vector and all fields without vectors. Newer
+ * servers may know more fields. A message that uses one of these is refused, since it could hide a vector.
  */
 export interface MessageShape {
   readonly name: string;
-  /** Fields that may stand once, with what is in them. */
+  /** Fields that occur at most once, with their content. */
   readonly one?: Readonly<Record<number, MessageShape | Leaf>>;
   readonly many?: Readonly<Record<number, MessageShape | Leaf>>;
   /** Fields without vectors. */
   readonly plain?: readonly number[];
 }
 
-/** What a vector is written as: VectorInput, VectorExample, or Vector. */
+/** The message type of a vector: VectorInput, VectorExample, or Vector. */
 export type Leaf = 'input' | 'example' | 'vector';
 
 const pair = (leaf: Leaf): MessageShape => ({ name: 'context pair', one: { 1: leaf, 2: leaf } });
@@ -39,11 +39,11 @@ export const SIMILARITY: Readonly<Record<number, MessageShape | Leaf>> = {
 /** Query's other variants: order_by 5, fusion 6, sample 7, formula 8, rrf 10. */
 export const OTHER_QUERIES: readonly number[] = [5, 6, 7, 8, 10];
 
-/** What becomes of a vector, by how it is written. */
+/** The edit of a vector by its message type. */
 export type LeafEdits = Readonly<Partial<Record<Leaf, FieldEdit>>>;
 
 /**
- * A message with its vectors changed.
+ * Returns a message with edited vectors.
  * @throws Malformed, Refusal for a field that the shape does not name
  */
 export function editVectors(bytes: Uint8Array, shape: MessageShape, edits: LeafEdits): ProtoBuilder {

@@ -23,10 +23,10 @@ import {
   type Wanted,
 } from '../rules.js';
 
-/** The server decodes no deeper than this. */
+/** Deepest nesting that the server decodes. */
 const NESTING_MAX = 100;
 
-/** A query stage: its message with the numbers of its fields, and where it stands in the request. */
+/** A query stage: its message, field numbers, and place in the request. */
 interface Stage {
   readonly message: ProtoMessage;
   readonly fields: StageFields;
@@ -36,7 +36,7 @@ interface Stage {
 }
 
 /**
- * A query, or a prefetch of one, with everything below it.
+ * Rewrites a query or a prefetch, with everything below it.
  * @throws Refusal
  */
 export function rewriteStage(
@@ -69,7 +69,7 @@ export function rewriteStage(
   return fits && diverseLeafOf(stage)?.limit !== null ? wrap(stage, edits, job) : leave(stage, edits, job);
 }
 
-/** MMR in a prefetch, and the limit of the nearest search that says the same; null for every other stage. */
+/** For MMR in a prefetch: the limit of the equivalent nearest search. Null for every other stage. */
 function diverseLeafOf({ message, fields, place, query }: Stage): { readonly limit: number | null } | null {
   const diversity = diversityOf(query);
   if (diversity === null || place.depth === 0) return null;
@@ -77,7 +77,7 @@ function diverseLeafOf({ message, fields, place, query }: Stage): { readonly lim
   return { limit: limitOfDiverseLeaf(diversity, limit, place) };
 }
 
-/** What a request says beside its stages: of which collection, which vectors are returned, and of which other one. */
+/** Returns the edits outside the stages: the collection, the returned vectors, and the lookup collection. */
 export function outerEdits(fields: OuterFields, job: Job): [number, FieldEdit][] {
   const { collection, using, withVectors: vectors, withLookup: lookup } = fields;
   const edits: [number, FieldEdit][] = [];
@@ -95,7 +95,7 @@ interface OuterFields {
   readonly withLookup?: number;
 }
 
-/** A collection's name as the server knows it. */
+/** Returns the edit of a collection's name into the server's name. */
 export function physicalName({ collections }: Pick<Job, 'collections'>): FieldEdit {
   return (bytes) => {
     const name = decodeText(bytes);
@@ -137,7 +137,7 @@ function leave(
   return edited(message, edits.set(fields.lookupFrom, fullLookup(using, job)));
 }
 
-/** Compact layout: the vectors are replaced where they stand. */
+/** Compact layout: replaces the vectors in place. */
 function project(stage: Stage, edits: Map<number, FieldEdit>, job: ServedJob): Uint8Array | ProtoBuilder {
   const { message, fields } = stage;
   const { ids, lookupFrom } = compactLookup(message.bytes(fields.lookupFrom), job);
@@ -146,7 +146,7 @@ function project(stage: Stage, edits: Map<number, FieldEdit>, job: ServedJob): U
   return edited(message, edits);
 }
 
-/** Two-stage layout: candidates come from the compact vectors, and the stage rescores them with the full ones. */
+/** Two-stage layout: a prefetch searches the compact vectors, and the stage rescores with the full ones. */
 function wrap(stage: Stage, edits: Map<number, FieldEdit>, job: ServedJob): Uint8Array | ProtoBuilder {
   const { message, fields } = stage;
   const { ids, lookupFrom } = compactLookup(message.bytes(fields.lookupFrom), job);

@@ -6,7 +6,7 @@ import { checkDim, inferenceRefused, Refusal, unknownForm } from '../rules.js';
 /**
  * Vector (writes, legacy requests) and VectorOutput (answers): an older flat form of data 1, indices 2 and
  * vectors_count 3, and a newer one of which at most one is set: dense 101, sparse 102, multi_dense 103, document 104,
- * image 105, object 106. Where both are given the newer one counts.
+ * image 105, object 106. If both are given, the newer one counts.
  */
 const DATA = 1;
 const INDICES = 2;
@@ -24,7 +24,7 @@ export interface DenseValue {
 }
 
 /**
- * Reads what should be a dense vector of the reduced name.
+ * Returns the dense vector in a value for the reduced vector.
  * @throws Refusal in the server's words for every other kind
  */
 export function readDense(message: ProtoMessage, served: ServedCollection): DenseValue {
@@ -48,7 +48,7 @@ export function readDense(message: ProtoMessage, served: ServedCollection): Dens
   }
 }
 
-/** The values of a dense vector in either form; null for any other kind. @throws Malformed */
+/** Returns the values of a dense vector in either form; null for any other kind. @throws Malformed */
 export function denseValues(message: ProtoMessage): Float32Array | null {
   const newer = message.variant(NEWER);
   if (newer === null)
@@ -58,36 +58,36 @@ export function denseValues(message: ProtoMessage): Float32Array | null {
     : null;
 }
 
-/** Whether a Vector is a sparse one. */
+/** Returns whether a Vector is sparse. */
 export function isSparse(message: ProtoMessage): boolean {
   const newer = message.variant(NEWER);
   return newer === null ? message.has(INDICES) : newer.field === SPARSE;
 }
 
-/** What the server says to a vector of another kind than its collection holds. */
+/** Returns the server's refusal of a vector of another kind than the collection holds. */
 export function notDense(kind: 'sparse' | 'multi'): Refusal {
   return new Refusal(400, `Wrong input: Conversion between ${kind} and regular vectors failed`);
 }
 
-/** The same for several vectors in place of one: the server looks at their sizes first. */
+/** Returns the server's refusal of several vectors in place of one. It checks their sizes first. */
 export function notSingle(rows: readonly Float32Array[], served: ServedCollection): Refusal {
   for (const values of rows) checkDim(values, served);
   return notDense('multi');
 }
 
-/** The rows of a MultiDenseVector: vectors 1, of data 1 each. */
+/** Returns the rows of a MultiDenseVector: vectors 1, of data 1 each. */
 export function rowsOf(bytes: Uint8Array): Float32Array[] {
   return new ProtoMessage(bytes).all(1).map((row) => readFloats(new ProtoMessage(row), 1));
 }
 
-/** Of the older form the first row says enough: all are equally long. */
+/** Returns the rows in the older form, or only the first one: all have the same length. */
 function flatRows(message: ProtoMessage): Float32Array[] {
   const values = readFloats(message, DATA);
   const count = Number(message.varint(VECTORS_COUNT) ?? 1n);
   return [values.subarray(0, Math.floor(values.length / Math.max(count, 1)))];
 }
 
-/** A Vector of these packed floats in the form that its original had. */
+/** Returns a Vector of packed floats in the form of the original. */
 export function vectorOf(floats: Uint8Array, form: DenseValue['form']): ProtoBuilder {
   const data = new ProtoBuilder().bytes(DATA, floats);
   return form === 'flat' ? data : new ProtoBuilder().bytes(DENSE, data);

@@ -15,13 +15,13 @@ const MAP = 1;
 const KEY = 1;
 const VALUE = 2;
 
-/** PointStruct, or PointVectors: the number of its Vectors. */
+/** The field of the vectors in a PointStruct and in a PointVectors. */
 const POINT_STRUCT = 4;
 const POINT_VECTORS = 2;
 
 type WriteRule = Extract<MethodRule, { readonly kind: 'write' | 'deleteVectors' | 'updateBatch' }>;
 
-/** A write with its collection's real name, and what the compact vectors need. @throws Refusal */
+/** Returns a write with the target's name and compact vectors. @throws Refusal */
 export function rewriteWrite(message: ProtoMessage, rule: WriteRule, job: ServedJob): ProtoBuilder {
   const edits = new Map<number, FieldEdit>([[1, physicalName(job)]]);
   switch (rule.kind) {
@@ -41,7 +41,9 @@ export function rewriteWrite(message: ProtoMessage, rule: WriteRule, job: Served
   }
 }
 
-/** PointsUpdateOperation, of which one is set: upsert 1, update_vectors 7, delete_vectors 8; the others have no vectors. */
+/**
+ * PointsUpdateOperation with one field: upsert 1, update_vectors 7, delete_vectors 8. Others have no vectors.
+ */
 function operation(bytes: Uint8Array, job: ServedJob): Uint8Array | ProtoBuilder {
   const message = new ProtoMessage(bytes);
   if (message.spans.length > 1) throw new Ambiguous('an operation of several variants');
@@ -74,7 +76,7 @@ function pointEdit(vectors: number, job: ServedJob): FieldEdit {
   };
 }
 
-/** Vectors of one point: the full one is joined, or replaced, by its compact form. */
+/** Rewrites the vectors of one point: adds the compact vector, or replaces the full one by it. */
 function writeVectors(bytes: Uint8Array, job: ServedJob): Uint8Array | ProtoBuilder {
   const message = new ProtoMessage(bytes);
   if (message.spans.some(({ field }) => field > VECTORS)) throw unknownForm('vectors');
@@ -104,7 +106,7 @@ function writeNamed(bytes: Uint8Array, job: ServedJob): Uint8Array | ProtoBuilde
     const pair = new ProtoMessage(value);
     const name = pair.text(KEY) ?? '';
     if (name !== served.vector) return edited(pair, new Map([[KEY, vectorName(served)]]));
-    // Of two values for one name the later would count: nobody sends that.
+    // The later of two values for one name would count. No client sends this.
     if (found.length > 0) throw new Refusal(400, `Bad request: vector "${name}" is given twice`);
     const compact = compactOf(new ProtoMessage(pair.bytes(VALUE) ?? new Uint8Array(0)), job);
     found.push(compact);
@@ -126,7 +128,7 @@ function entry(name: string, vector: Uint8Array | ProtoBuilder): ProtoBuilder {
   return new ProtoBuilder().bytes(MAP, new ProtoBuilder().text(KEY, name).bytes(VALUE, vector));
 }
 
-/** VectorsSelector of a deletion: names 1. The compact vector goes with the full one. */
+/** Rewrites the VectorsSelector of a deletion: names 1. The compact vector is deleted with the full one. */
 function deleteVectors(bytes: Uint8Array, job: ServedJob): Uint8Array | ProtoBuilder {
   const { served } = job;
   const message = new ProtoMessage(bytes);
