@@ -1,6 +1,6 @@
 /**
- * Returns whether the work ends in time. Keeps the process running while it waits: Node ends a process that waits on
- * unreferenced timers alone.
+ * Returns whether the work ends in time. Keeps the process running meanwhile, because Node ends a process
+ * that waits only for unreferenced timers.
  */
 export async function endsWithin(work: Promise<unknown>, ms: number): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;

@@ -3,14 +3,15 @@ import { messageOf } from '../../core/errors.js';
 import { readIfThere } from '../state/whole-file.js';
 
 const ROOT_UID = 0;
-/** The group of root: whoever is in it may do as root does on many systems, and in containers of any user it is theirs. */
+/** The group of root. Often its members have root's rights, and in containers it is every user's group. */
 const ROOT_GID = 0;
-/** Sources of accounts that are these two files, or accounts with a group of their own. */
+/** Account sources that are `passwd` and `group`, or whose accounts have a group of their own. */
 const LOCAL_SOURCES = ['files', 'compat', 'systemd', 'mymachines'];
 
 /**
- * Returns who, other than a user and root, may be in a group, as words for an error; null where nobody is. A user's
- * private group has nobody else in it, as ssh has it; so has a group that only a container's volume knows.
+ * Returns the members of a group other than the user and root, for an error; null if there are none. A user's
+ * private group has no other members (the rule of ssh), and neither has a group that only a container's
+ * volume knows.
  * @param etc folder of `passwd`, `group` and `nsswitch.conf`
  */
 export async function otherMembers(gid: number, uid: number, etc = '/etc'): Promise<string | null> {
@@ -34,11 +35,11 @@ export async function otherMembers(gid: number, uid: number, etc = '/etc'): Prom
       ? null
       : `${names.slice(0, 3).join(', ')}${names.length > 3 ? ' and others' : ''}`;
   } catch (error) {
-    return `anybody (who is in it cannot be read: ${messageOf(error)})`;
+    return `anybody (its members cannot be read: ${messageOf(error)})`;
   }
 }
 
-/** What else than the files names users or groups, such as a directory of a company; null for nothing. */
+/** Returns a source of users or groups other than the files, such as a company's directory; null if none. */
 async function otherSource(etc: string): Promise<string | null> {
   if (process.platform === 'darwin') return 'the directory service';
   const rows = await rowsOf(join(etc, 'nsswitch.conf'));
@@ -48,7 +49,7 @@ async function otherSource(etc: string): Promise<string | null> {
   return sources.find((source) => source !== '' && !LOCAL_SOURCES.includes(source)) ?? null;
 }
 
-/** Fields of the lines of a file; no lines where there is no file. */
+/** Returns the fields of a file's lines; none if there is no file. */
 async function rowsOf(path: string): Promise<string[][]> {
   const text = (await readIfThere(path)) ?? '';
   return text

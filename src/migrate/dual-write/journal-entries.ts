@@ -6,27 +6,29 @@ const DONE = 2;
 const OWNER = 3;
 const NUMBER = 0;
 const UUID = 1;
-/** Kind and entry number; of a touched one the number of its ids follows. */
+/** Bytes of the kind and the entry number. In a `touched` entry, the number of ids follows. */
 const HEAD_BYTES = 9;
 const COUNT_BYTES = 4;
 
 /**
- * What stands in the journal: points that a write touches, that an entry's points are right, or whose writes the journal
- * is for.
+ * An entry of the journal. `touched`: the points of a write. `done`: the points of an entry are equal in
+ * source and target. `owner`: the migration that the journal belongs to.
  */
 export type JournalEntry =
   | {
       readonly kind: 'touched';
       readonly entry: number;
       readonly ids: readonly PointId[];
-      /** Where it stands in what was decoded. */
+      /** Position in the decoded bytes. */
       readonly start: number;
       readonly length: number;
     }
   | { readonly kind: 'done'; readonly entry: number }
   | { readonly kind: 'owner'; readonly owner: string };
 
-/** Points of a write: a byte for the kind of each id, then 8 bytes of a number or 16 of a UUID. */
+/**
+ * Returns the entry of a write's points. An id takes a byte for its kind, and 8 (number) or 16 bytes (UUID).
+ */
 export function encodeTouched(entry: number, ids: readonly PointId[]): Buffer {
   const sizeBytes = ids.reduce(
     (sum, id) => sum + (typeof id === 'bigint' ? 9 : 17),
@@ -48,12 +50,12 @@ export function encodeDone(entry: number): Buffer {
   return out;
 }
 
-/** What a journal is for, as it says itself and as errors do. */
+/** Returns the owner of a journal, as text for the journal and for errors. */
 export function ownerOf({ source, target }: { readonly source: string; readonly target: string }): string {
   return `writes to ${JSON.stringify(source)} that are brought to ${JSON.stringify(target)}`;
 }
 
-/** Which migration a journal is for, in words; the last one in a file counts. */
+/** Returns the entry that names the journal's owner. The last one in a file counts. */
 export function encodeOwner(owner: string): Buffer {
   const text = Buffer.from(owner);
   const out = Buffer.alloc(HEAD_BYTES + COUNT_BYTES + text.length);
@@ -66,11 +68,11 @@ function writeHead(out: Buffer, kind: number, entry: number): number {
   return out.writeBigUInt64LE(BigInt(entry), out.writeUInt8(kind, 0));
 }
 
-/** Entries in the order they stand. @throws INVALID_DATA for bytes that are none */
+/** Yields the entries in their order. @throws INVALID_DATA for other bytes */
 export function* decodeEntries(bytes: Buffer): Generator<JournalEntry> {
   let at = 0;
   const need = (count: number): void => {
-    if (at + count > bytes.length) throw new TldrError('INVALID_DATA', 'a journal entry ends inside');
+    if (at + count > bytes.length) throw new TldrError('INVALID_DATA', 'a journal entry is cut short');
   };
   const take = (length: number): Buffer => {
     need(length);
@@ -89,11 +91,12 @@ export function* decodeEntries(bytes: Buffer): Generator<JournalEntry> {
       yield { kind: 'owner', owner: take(take(COUNT_BYTES).readUInt32LE(0)).toString() };
       continue;
     }
-    if (kind !== TOUCHED) throw new TldrError('INVALID_DATA', `a journal entry of kind ${kind}`);
+    if (kind !== TOUCHED) throw new TldrError('INVALID_DATA', `a journal entry has the unknown kind ${kind}`);
     const ids: PointId[] = [];
     for (let left = take(COUNT_BYTES).readUInt32LE(0); left > 0; left--) {
       const of = take(1).readUInt8(0);
-      if (of !== NUMBER && of !== UUID) throw new TldrError('INVALID_DATA', `a journal id of kind ${of}`);
+      if (of !== NUMBER && of !== UUID)
+        throw new TldrError('INVALID_DATA', `an id in the journal has the unknown kind ${of}`);
       ids.push(of === NUMBER ? take(8).readBigUInt64LE(0) : uuidOf(take(16)));
     }
     yield { kind: 'touched', entry, ids, start, length: at - start };

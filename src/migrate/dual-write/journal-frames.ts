@@ -2,14 +2,16 @@ import { open, type FileHandle } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import { TldrError } from '../../core/errors.js';
 
-/** Length of the content, its CRC-32, and the CRC-32 of these two: a damaged length is told from a torn end. */
+/**
+ * Bytes of a frame's head: content length, its CRC-32, and a CRC-32 of both to tell damage from a torn end.
+ */
 export const FRAME_HEAD_BYTES = 12;
-/** Content of a frame at most: no larger one is written, and none is read. */
+/** Most content bytes of a frame. No larger frame is written or read. */
 export const FRAME_BYTES_MAX = 64 * 1024 ** 2;
-/** Read at once where one thing after the other is read: a call for each would take most of the time. */
+/** Bytes per read of a sequential reader: one call per entry would take most of the time. */
 export const BLOCK_BYTES = 1024 ** 2;
 
-/** Where something stands in a file. */
+/** Position of an entry in a file. */
 export interface Place {
   readonly at: number;
   readonly length: number;
@@ -24,7 +26,7 @@ export function frameOf(content: Buffer): Buffer {
   return Buffer.concat([head, content]);
 }
 
-/** In their order, as many together as a frame takes; each by itself must fit. */
+/** Yields the parts in their order, as many together as fit into a frame. Each part alone must fit. */
 export function* framesOf<Part extends { readonly bytes: Buffer }>(
   parts: readonly Part[],
 ): Generator<readonly Part[]> {
@@ -41,7 +43,7 @@ export function* framesOf<Part extends { readonly bytes: Buffer }>(
   if (frame.length > 0) yield frame;
 }
 
-/** Reads one thing of a file. @throws INVALID_DATA where the file ends before */
+/** Returns the bytes at a position. @throws INVALID_DATA when the file ends before */
 export async function readAt(file: FileHandle, { at, length }: Place, name: string): Promise<Buffer> {
   const bytes = Buffer.alloc(length);
   const { bytesRead } = await file.read(bytes, 0, length, at);
@@ -53,7 +55,9 @@ function cutShort(name: string): TldrError {
   return new TldrError('INVALID_DATA', `${name} was cut short`);
 }
 
-/** Reads a file that does not change meanwhile; what follows what was read before comes from the same block. */
+/**
+ * Reads a file in blocks, so that neighbouring positions cost one read. The file must not change meanwhile.
+ */
 export class BlockReader {
   readonly #file: FileHandle;
   readonly #name: string;
@@ -66,7 +70,7 @@ export class BlockReader {
     this.#name = name;
   }
 
-  /** @throws INVALID_DATA where the file ends before */
+  /** Returns the bytes at a position. @throws INVALID_DATA when the file ends before */
   async bytesAt({ at, length }: Place): Promise<Buffer> {
     const start = at - this.#from;
     if (start < 0 || start + length > this.#block.length) {
@@ -79,7 +83,7 @@ export class BlockReader {
     return this.#block.subarray(first, first + length);
   }
 
-  /** The content of the frame that begins at `at`; where it ends inside the file's last bytes, it is torn. */
+  /** Returns the content of the frame at `at`. A frame is torn if it is the last one and incomplete. */
   async frameAt(at: number, size: number): Promise<Buffer | 'torn' | 'damaged'> {
     if (at + FRAME_HEAD_BYTES > size) return 'torn';
     const head = await this.bytesAt({ at, length: FRAME_HEAD_BYTES });
@@ -93,7 +97,7 @@ export class BlockReader {
     return end === size ? 'torn' : 'damaged';
   }
 
-  /** A file system may have made the file longer before it wrote what belongs there. */
+  /** A file system may make the file longer before it writes the content; then the end is all zeros. */
   async #isZeroFrom(at: number, size: number): Promise<boolean> {
     for (let from = at; from < size; from += BLOCK_BYTES) {
       const bytes = await this.bytesAt({ at: from, length: Math.min(BLOCK_BYTES, size - from) });
@@ -103,10 +107,10 @@ export class BlockReader {
   }
 }
 
-/** The journal, new where there is none. A pipe or a device keeps nothing that could be read again. */
+/** Opens the journal file, a new one if there is none. @throws INVALID_ARGUMENT for a pipe or a device */
 export async function openJournal(path: string): Promise<FileHandle> {
   const file = await open(path, 'a+');
   if ((await file.stat()).isFile()) return file;
   await file.close();
-  throw new TldrError('INVALID_ARGUMENT', `the journal ${path} is no file: give another folder`);
+  throw new TldrError('INVALID_ARGUMENT', `the journal ${path} is not a regular file: give another folder`);
 }

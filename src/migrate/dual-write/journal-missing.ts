@@ -2,14 +2,14 @@ import { stat } from 'node:fs/promises';
 import { codeOf, messageOf, TldrError } from '../../core/errors.js';
 import { readDesiredState, readReport } from './journal-state.js';
 
-/** What is lost with a journal, and what can be done: whoever loses one must not believe that nothing was in it. */
+/** Advice for a lost journal: nobody must take it for an empty one. */
 export const LOST_WITH_IT =
-  'which writes still have to be brought to the target is not known any more: the source has every write that was made through the proxy, the target may lack some of them, and deleting the source would lose these for good; put a whole copy of the journal back, or give this target up: `migrate rollback` where clients read it, `migrate abort --execute`, then move what is left of the journal away, start the proxy, and migrate again';
+  'without it, nobody knows which writes the target still lacks. The source has every write that was made through the proxy, the target may lack some of them, and deleting the source would lose these for good. Restore the whole journal from a backup, or abort this migration: run `migrate rollback` if clients read the target, then `migrate abort --execute`, move the rest of the journal away, start the proxy, and migrate again';
 
 /**
- * A journal is new only before anything was copied.
- * @param why there must be one; null where a new one may begin
- * @throws INVALID_DATA for one that must be there and is not, or is empty
+ * Checks that a journal that must exist does exist. A new one may begin only before anything was copied.
+ * @param why the reason that there must be a journal; null if a new one may begin
+ * @throws INVALID_DATA when there must be a journal and it is missing or empty
  */
 export async function checkNotMissing(path: string, why: string | null, leastBytes: number): Promise<void> {
   const sizeBytes = await stat(path).then(
@@ -23,12 +23,12 @@ export async function checkNotMissing(path: string, why: string | null, leastByt
   throw lostError(path, sizeBytes === null ? 'is missing' : `holds ${sizeBytes} bytes`, why);
 }
 
-/** @param why there must be another one */
+/** Returns the error for a missing or wrong journal. @param why the reason that there must be another one */
 export function lostError(path: string, found: string, why: string): TldrError {
   return new TldrError('INVALID_DATA', `the journal ${path} ${found}, but ${why}: ${LOST_WITH_IT}`);
 }
 
-/** What is noted beside a journal tells whether one was kept; null where a new one may begin. */
+/** Returns why the files beside a journal show that there must be one; null if a new one may begin. */
 export async function whyExpected(folder: string): Promise<string | null> {
   const plan = await readDesiredState(folder);
   if (plan.state !== 'waiting' || plan.side === 'target')

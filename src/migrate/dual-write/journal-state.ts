@@ -4,31 +4,33 @@ import { makeOwnFolder } from './own-folder.js';
 import type { SetAside } from './set-aside.js';
 import { readIfThere, replaceFile } from '../state/whole-file.js';
 
-/** How far the copy is: not begun, under way, or over; only then are writes brought to the target. */
+/**
+ * State of the copy: not begun, under way, or over. Writes are brought to the target only when it is over.
+ */
 export type CopyState = 'waiting' | 'copying' | 'copied';
 /** Which collection clients read. */
 export type Side = 'source' | 'target';
 
-/** What the commands of a migration want of the process that follows its writes. */
+/** The state that the migration's commands want from the proxy. */
 export interface DesiredState {
   readonly state: CopyState;
   readonly side: Side;
 }
 
-/** What that process says of itself. */
+/** The state that the proxy reports. */
 export interface FollowerReport extends DesiredState {
   readonly pid: number;
-  /** When it was written, in milliseconds since 1970. */
+  /** Time of the report, in milliseconds since 1970. */
   readonly at: number;
   readonly source: string;
   readonly target: string;
-  /** Fingerprint of what it projects by. */
+  /** Fingerprint of the proxy's encoder. */
   readonly encoder: string;
-  /** Entries of the journal whose points are not known to be equal. */
+  /** Open entries of the journal: their points are not known to be equal. */
   readonly open: number;
-  /** Every point touched before the copy was finished has been brought over since, or set aside. */
+  /** True if every point that was written before the copy was finished has been brought over or set aside. */
   readonly caughtUp: boolean;
-  /** Points that cannot be brought over as they are, and why the first of them cannot; null if there are none. */
+  /** Points that were set aside; null if there are none. */
   readonly setAside: SetAside | null;
 }
 
@@ -37,12 +39,13 @@ const REPORT = 'proxy.json';
 const STATES: readonly unknown[] = ['waiting', 'copying', 'copied'];
 const SIDES: readonly unknown[] = ['source', 'target'];
 
-/** What is wanted; before anybody wants anything, to wait. @throws INVALID_DATA for a file that is no plan */
+/** Returns the desired state; without a file, `waiting`. @throws INVALID_DATA when the file holds no plan */
 export async function readDesiredState(folder: string): Promise<DesiredState> {
   const fields = await readFields(join(folder, PLAN));
   if (fields === null) return { state: 'waiting', side: 'source' };
   const { state, side } = fields;
-  if (!STATES.includes(state) || !SIDES.includes(side)) throw wrong(join(folder, PLAN), 'it is no plan');
+  if (!STATES.includes(state) || !SIDES.includes(side))
+    throw wrong(join(folder, PLAN), 'it does not hold a plan');
   return { state: state as CopyState, side: side as Side };
 }
 
@@ -51,11 +54,14 @@ export async function writeDesiredState(folder: string, { state, side }: Desired
   await replaceFile(join(folder, PLAN), `${JSON.stringify({ state, side })}\n`);
 }
 
-/** What the following process said last; null before there was one. @throws INVALID_DATA */
+/**
+ * Returns the proxy's last report; null if there is none.
+ * @throws INVALID_DATA when the file holds no report
+ */
 export async function readReport(folder: string): Promise<FollowerReport | null> {
   const fields = await readFields(join(folder, REPORT));
   if (fields === null) return null;
-  // Reports of earlier versions say nothing of points that were set aside.
+  // Earlier versions did not report points that were set aside.
   const { state, side, pid, at, source, target, encoder, open, caughtUp, setAside = null } = fields;
   const known =
     STATES.includes(state) &&
@@ -64,7 +70,7 @@ export async function readReport(folder: string): Promise<FollowerReport | null>
     [source, target, encoder].every((value) => typeof value === 'string') &&
     typeof caughtUp === 'boolean' &&
     isSetAside(setAside);
-  if (!known) throw wrong(join(folder, REPORT), 'it is no report');
+  if (!known) throw wrong(join(folder, REPORT), 'it does not hold a report');
   return { ...(fields as unknown as FollowerReport), setAside };
 }
 
@@ -74,7 +80,7 @@ function isSetAside(value: unknown): value is SetAside | null {
   return typeof points === 'number' && typeof why === 'string';
 }
 
-/** Where the report is. */
+/** Returns the path of the report. */
 export function reportPath(folder: string): string {
   return join(folder, REPORT);
 }
@@ -92,7 +98,7 @@ async function readFields(path: string): Promise<Record<string, unknown> | null>
   } catch (cause) {
     throw wrong(path, messageOf(cause), cause);
   }
-  throw wrong(path, 'it is no object');
+  throw wrong(path, 'it is not a JSON object');
 }
 
 function wrong(path: string, why: string, cause?: unknown): TldrError {

@@ -2,26 +2,26 @@ import type { PointId } from '../../core/point-id.js';
 
 interface Standing {
   readonly entry: number;
-  /** For how many points. */
+  /** Number of points for which the entry stands. */
   points: number;
 }
 
 /**
- * Which open entry of a journal stands for each point that is left for later. A point is written again and again, and
- * one entry is enough to remember it by: without this a journal would keep one for each of these writes.
+ * Maps each point that is left for later to one open entry of the journal. One entry per point is enough;
+ * without this, the journal would keep an entry for every write to the point.
  */
 export class LeftEntries {
   readonly #pointsMax: number;
   readonly #standing = new Map<PointId, Standing>();
 
-  /** @param pointsMax points remembered at most; an entry with another point stays open */
+  /** @param pointsMax most points in the map. Beyond that, every entry with a new point stays open. */
   constructor(pointsMax = Infinity) {
     this.#pointsMax = pointsMax;
   }
 
   /**
-   * Lets an entry, which must be open in the journal, stand for those of its points for which no entry does.
-   * @returns whether there are any: otherwise the entry may be closed
+   * Lets an open entry of the journal stand for those of its points that have no entry yet.
+   * @returns whether there are such points; if not, the entry may be closed
    */
   keep(entry: number, ids: readonly PointId[]): boolean {
     const standing: Standing = { entry, points: 0 };
@@ -33,7 +33,7 @@ export class LeftEntries {
     return standing.points > 0;
   }
 
-  /** A point is left no longer. @returns its entry if that stands for no other point, otherwise null */
+  /** Removes a point. @returns its entry if that stands for no other point; otherwise null */
   release(id: PointId): number | null {
     const standing = this.#standing.get(id);
     if (standing === undefined) return null;

@@ -5,7 +5,7 @@ import { endsWithin } from './ends-within.js';
 import type { NamesCheck } from './names-check.js';
 
 const RETRY_MS = 500;
-/** If more points wait than these, the answers to further writes are delayed. */
+/** If more points wait, answers to further writes are delayed. */
 const POINTS_MAX = 2_000;
 
 interface Place {
@@ -14,16 +14,16 @@ interface Place {
   readonly checkNames?: NamesCheck | undefined;
 }
 
-/** Writes that a source has logged and may not have applied. */
+/** Writes that the source has logged and may not have applied yet. */
 export class LoggedWrites {
   readonly #place: Place;
   readonly #run: { readonly signal: AbortSignal; readonly log: Log | undefined };
-  /** What is left to do for writes that were answered before they were applied. */
+  /** Unfinished work of writes that were answered before they were applied. */
   readonly #open = new Set<Promise<unknown>>();
   #points = 0;
-  /** Ends with the last that was begun. */
+  /** Ends with the wait that began last. */
   #settling: Promise<void> = Promise.resolve();
-  /** Has not begun: writes made until it does count on it. */
+  /** The wait that has not begun. It covers all writes made until it begins. */
   #next: Promise<void> | null = null;
 
   constructor(place: Place, run: { readonly signal: AbortSignal; readonly log: Log | undefined }) {
@@ -32,8 +32,8 @@ export class LoggedWrites {
   }
 
   /**
-   * Resolves when the source has applied every write that it logged before this was called, however long that takes.
-   * Callers that come while it works share the next turn.
+   * Resolves when the source has applied every write that it logged before this call, however long that
+   * takes. Callers during a wait share the next wait.
    * @throws ABORTED once stopped
    */
   settle(): Promise<void> {
@@ -45,15 +45,16 @@ export class LoggedWrites {
     return this.#next;
   }
 
-  /** Resolves when all writes that were answered before this was called have come to their end. */
+  /** Resolves when all writes that were answered before this call are finished. */
   async ended(): Promise<void> {
     await Promise.all(this.#open);
   }
 
   /**
-   * Takes a write that is to be answered before it comes to its end. Resolves at once while few points wait, otherwise
-   * when the write has ended or `waitMs` are over: so they cannot become more and more.
-   * @param finished never fails
+   * Registers a write that is answered before it is finished. Resolves at once while few points wait.
+   * Otherwise it resolves when the write is finished or after `waitMs`, so that the backlog cannot grow
+   * without limit.
+   * @param finished never rejects
    */
   async answering(points: number, finished: Promise<unknown>, waitMs: number): Promise<void> {
     this.#open.add(finished);
@@ -74,7 +75,7 @@ export class LoggedWrites {
         await checkNames?.('now');
         return;
       } catch (error) {
-        this.#run.log?.('warn', `whether a write was applied is not known yet: ${messageOf(error)}`);
+        this.#run.log?.('warn', `it is not known yet whether a write was applied: ${messageOf(error)}`);
         await sleep(RETRY_MS, this.#run.signal);
       }
     }

@@ -10,10 +10,10 @@ interface Source {
 }
 
 /**
- * Returns the ids that a condition selects in the source, page by page. They are complete only if this ends without an
- * error.
- * @throws INVALID_ARGUMENT for a condition that the source does not take, UNAVAILABLE if it does not answer, or if its
- * name led elsewhere meanwhile
+ * Yields the ids that a condition selects in the source, page by page. They are complete only if this ends
+ * without an error.
+ * @throws INVALID_ARGUMENT when the source refuses the condition
+ * @throws UNAVAILABLE when the source does not answer, or its name led elsewhere meanwhile
  */
 export async function* checkedMatchingIds(
   { source, sourceCollection, checkNames }: Source,
@@ -25,7 +25,7 @@ export async function* checkedMatchingIds(
   } catch (cause) {
     const code = isTldrError(cause) ? cause.code : 'INTERNAL';
     if (code === 'UNAVAILABLE' || code === 'ABORTED') throw cause;
-    // Another collection may have refused the condition.
+    // If the name led elsewhere, another collection may have refused the condition.
     await checkNames?.('now');
     if (code === 'INVALID_ARGUMENT') throw cause;
     const why = `the points that the filter selects cannot be looked up: ${messageOf(cause)}`;

@@ -16,24 +16,26 @@ import { setAsideText, type SetAside } from './set-aside.js';
 import type { WriteJournal } from './write-journal.js';
 import { WriteTurns } from './write-turns.js';
 
-/** Entries left from before that are brought over together: one by one each would cost a round trip of its own. */
+/** Entries left from before that are brought over together, since each alone would cost a round trip. */
 const LEFT_TOGETHER = 32;
-/** Groups of them under way, so that a point which cannot be brought over keeps only its own group from it. */
+/** Groups of such entries at the same time, so that a point that fails delays only its own group. */
 const LEFT_LANES = 4;
-/** Longest wait of a client for its points to be in the target: where it reads the source, and where the target. */
+/**
+ * Longest wait of a client for its points to be in the target, while clients read the source or the target.
+ */
 const SOURCE_WAIT_MS = 2_000;
 const TARGET_WAIT_MS = 10_000;
 /**
- * Longest wait until the target holds the writes made so far. After that, longest time for which writes are held up
- * until the target holds every write, before reads are switched. If it does not in time, the switch is tried again.
+ * Longest wait for the writes made so far to be in the target. Then the longest time for which new writes are
+ * held until the target has every write and reads are switched. A switch that takes longer is tried again.
  */
 const SWITCH_WAIT_MS = 3_000;
-/** After writes were held up in vain, they are not held up again for so many times as long. */
+/** After writes were held in vain, the next attempt comes after this multiple of the time. */
 const SWITCH_PAUSES = 3;
 const OPEN_CHECK_MS = 5;
-/** Longest wait of a write for those before it; then nothing was sent. */
+/** Longest wait of a write for earlier writes. After that it fails, with nothing sent. */
 const TURN_WAIT_MS = 20_000;
-/** Of points that are written while nothing is brought over, so many are remembered. */
+/** Most points remembered that are written while nothing is brought over. */
 const LATER_POINTS_MAX = 1_000_000;
 
 export interface FollowOptions {
@@ -48,46 +50,47 @@ export interface FollowOptions {
   readonly targetWaitMs?: number;
 }
 
-/** How far the target is behind the writes. */
+/** How far the target is behind the source. */
 export interface FollowStatus {
   readonly state: CopyState;
   readonly side: Side;
-  /** Entries of the journal whose points are not known to be equal. */
+  /** Open entries of the journal: their points are not known to be equal. */
   readonly open: number;
-  /** Every point touched before the copy was finished has been brought over since, or set aside. */
+  /** True if every point that was written before the copy was finished has been brought over or set aside. */
   readonly caughtUp: boolean;
-  /** Points that cannot be brought over as they are; their entries stay open. */
+  /** Points that were set aside; their entries stay open. */
   readonly setAside: SetAside | null;
 }
 
 /**
- * Brings what is written to the source of a migration to its target. The source is the master all the time; a point is
- * journalled before a write can touch it, read from the source after the write was applied, and written to the target
- * as it is then. While the copy runs nothing is brought over: it could be overtaken by what the copy read before; all
- * points touched until then are brought over when the copy is finished.
+ * Dual writes: brings clients' writes to the source of a migration to its target. The source always stays the
+ * master. A point is journalled before a write can change it, read from the source after the write was
+ * applied, and written to the target as it is then. During the copy nothing is brought over, because the copy
+ * could overwrite it with older points. When the copy is finished, all points written until then are brought
+ * over.
  */
 export class DualWriter {
   readonly #options: FollowOptions;
   readonly #turns = new WriteTurns(TURN_WAIT_MS);
   readonly #stop = new AbortController();
-  /** Entries of writes that have not been brought over or left for later by the write itself. */
+  /** Entries of writes under way: not brought over yet, and not left for later. */
   readonly #inFlight = new Set<number>();
   readonly #finishing = new Set<Promise<TldrError | null>>();
-  /** Entries of points that are brought over when the copy is finished, and of points that are set aside. */
+  /** Entries of points left until the copy is finished, and of points set aside. */
   readonly #later = new LeftEntries(LATER_POINTS_MAX);
   readonly #aside = new LeftEntries();
   #sync: PointSync | null = null;
   #wanted: CopyState = 'waiting';
   #reached: CopyState = 'waiting';
   #side: Side = 'source';
-  /** A write that is not in the target in time is said to have failed: its client may read there. */
+  /** True once clients may read the target: a write that is not there in time is answered with an error. */
   #strict = false;
-  /** When writes may be held up for a switch again. */
+  /** Time from which writes may be held for a switch again. */
   #switchAfterMs = 0;
   #caughtUp = false;
   #replay: Promise<void> = Promise.resolve();
   readonly #logged: LoggedWrites;
-  /** An earlier process may have left writes that the source has logged and not applied. */
+  /** True if an earlier process may have left writes that the source has logged and not applied. */
   #mayHaveLeft: boolean;
 
   constructor(options: FollowOptions) {
@@ -103,16 +106,18 @@ export class DualWriter {
   }
 
   /**
-   * Makes a write: journalled, sent, and brought over. A condition is looked up, and its write made, while no other
-   * write is: none can make it select other points. A write that the source has only logged is answered at once, and
-   * brought over when the source has applied it.
-   * @throws what `send` throws; UNAVAILABLE where the journal cannot be written, with nothing sent, and where the
-   * target serves and does not hold the points in time; INVALID_ARGUMENT for a condition that cannot be looked up
+   * Makes a write: journals its points, sends it, and brings the points over. While a condition is looked up
+   * and its write is made, no other write is made, so that none can change the points that it selects. If the
+   * source has only logged a write, the client is answered at once, and the points are brought over when the
+   * source has applied it.
+   * @throws any error of `send`; UNAVAILABLE when the journal cannot be written (nothing was sent), or when
+   * clients read the target and it does not have the points in time; INVALID_ARGUMENT when a condition cannot
+   * be looked up
    */
   async write<Answer>(touched: AffectedPoints, send: () => Promise<Sent<Answer>>): Promise<Answer> {
     const { journal } = this.#options;
     const work: Work = { entries: [], ids: touched.conditions.length === 0 ? touched.ids : null, points: 0 };
-    // Where clients read the source, they find these there once this write is applied.
+    // Earlier logged writes matter only if clients read the target: the source applies them in order.
     const earlier = this.#strict ? this.#logged.ended() : Promise.resolve();
     const begin = async (ids: readonly PointId[]): Promise<void> => {
       const { entries, written } = journal.begin(ids);
@@ -126,7 +131,7 @@ export class DualWriter {
     };
     let finished: Promise<TldrError | null> = Promise.resolve(null);
     const sent = new Promise<Sent<Answer>>((resolve, reject) => {
-      // Nothing is opened before its turn: a cut-over, whose turn it is, waits until nothing is open.
+      // Entries are opened only in the write's turn: a cut-over waits in its turn until no entry is open.
       const inTurn = async (): Promise<void> => {
         let outcome: WriteOutcome = 'unknown';
         try {
@@ -140,7 +145,7 @@ export class DualWriter {
         } catch (error) {
           reject(error instanceof Error ? error : new Error(messageOf(error), { cause: error }));
         }
-        // What may still be applied could make a condition select other points.
+        // A write that is applied later could change the points that a condition selects.
         if (outcome !== 'applied') await this.#logged.settle();
       };
       const turn = work.ids === null ? this.#turns.alone(inTurn) : this.#turns.shared(inTurn);
@@ -153,7 +158,10 @@ export class DualWriter {
     return answer;
   }
 
-  /** Follows the copy; resolves when nothing of the state before is under way. @throws what reading the target throws */
+  /**
+   * Follows the copy's state. Resolves when the work of the old state is over.
+   * @throws errors of reading the target
+   */
   async setState(state: CopyState): Promise<void> {
     if (state === this.#wanted) return;
     if (state === 'copied') {
@@ -166,8 +174,8 @@ export class DualWriter {
     }
     this.#wanted = state;
     this.#caughtUp = false;
-    // What was begun to be brought over could meet what the copy is about to read. Points that were set aside would
-    // never end: what is not over stays open.
+    // Dual writes under way could collide with the copy, so they end first. Writes that are not over stay
+    // open, also those of points that were set aside, which would never end.
     await this.#sync?.stop();
     await Promise.all([...this.#finishing, this.#replay]);
     this.#sync = null;
@@ -175,21 +183,18 @@ export class DualWriter {
     this.#reached = state;
   }
 
-  /** Resolves when every point touched before the copy was finished is equal or set aside. @throws TIMEOUT */
+  /** Resolves when every point written before the copy was finished is equal or set aside. @throws TIMEOUT */
   async caughtUp(timeoutMs: number): Promise<void> {
     const inTime = await endsWithin(this.#replay, timeoutMs);
     if (!inTime || !this.#caughtUp)
-      throw new TldrError(
-        'TIMEOUT',
-        `writes made before were not brought to the target within ${timeoutMs} ms`,
-      );
+      throw new TldrError('TIMEOUT', `earlier writes were not brought to the target within ${timeoutMs} ms`);
   }
 
   /**
-   * Lets `switchReads` send reads to the other side. To the target only at a moment when it holds every write that was
-   * answered; to the source at once.
-   * @returns false where there was no such moment in time
-   * @throws INVALID_DATA if the target cannot hold a point, ABORTED once it was given up
+   * Calls `switchReads` to send reads to the other collection: to the source at once, to the target only at a
+   * moment when it has every write that was answered.
+   * @returns false if there was no such moment in time
+   * @throws INVALID_DATA when the target cannot hold a point, ABORTED after `giveUp`
    */
   async switchTo(side: Side, switchReads: () => Promise<void>): Promise<boolean> {
     if (side === 'source') {
@@ -197,7 +202,7 @@ export class DualWriter {
       this.#strict = false;
       return true;
     }
-    // What is behind by more than a moment, or for good, is no reason to hold up writes.
+    // Writes are not held if the target is far behind.
     const { lastOpened } = this.#options.journal;
     if (performance.now() < this.#switchAfterMs || !(await this.#isOver(lastOpened))) return false;
     const fromMs = performance.now();
@@ -215,8 +220,9 @@ export class DualWriter {
   }
 
   /**
-   * Waits until entries up to that number are closed, and everything from before has been brought over.
-   * @returns false if that takes too long. @throws INVALID_DATA if the target cannot hold a point, ABORTED
+   * Waits until entries up to that number are closed and all writes left from before have been brought over.
+   * @returns false if that takes too long
+   * @throws INVALID_DATA when the target cannot hold a point, ABORTED
    */
   async #isOver(last: number, untilMs = performance.now() + SWITCH_WAIT_MS): Promise<boolean> {
     const { journal } = this.#options;
@@ -231,7 +237,7 @@ export class DualWriter {
     }
   }
 
-  /** Waits for writes of an earlier process: as long as they are not applied a condition selects other points. */
+  /** Waits for writes of an earlier process, which may change the points that a condition selects. */
   async #leftApplied(): Promise<void> {
     if (!this.#mayHaveLeft) return;
     await this.#logged.settle();
@@ -249,21 +255,21 @@ export class DualWriter {
     }
   }
 
-  /** Begins the journal anew where it has become large. */
+  /** Rewrites the journal if it has become large. */
   async tidy(): Promise<void> {
     try {
       await this.#options.journal.rotate();
     } catch (error) {
-      this.#options.log?.('warn', `the journal cannot be begun anew: ${messageOf(error)}`);
+      this.#options.log?.('warn', `the journal cannot be rewritten: ${messageOf(error)}`);
     }
   }
 
-  /** Ends what only waits, such as for a moment to switch; everything else goes on until `close`. */
+  /** Ends waits, such as for a moment to switch. Everything else continues until `close`. */
   giveUp(): void {
     this.#stop.abort();
   }
 
-  /** Stops bringing points over; what is open is brought over when the journal is opened again. */
+  /** Stops dual writes. Open entries are brought over when the journal is opened again. */
   async close(): Promise<void> {
     this.#stop.abort();
     await this.#sync?.stop();
@@ -272,8 +278,8 @@ export class DualWriter {
   }
 
   /**
-   * Everything that is left of a write after its turn; never fails: what cannot be done now stays open. Resolves with
-   * why a point was set aside, or null.
+   * Finishes a write after its turn. Never rejects: work that fails stays open in the journal. Resolves with
+   * the reason why a point was set aside, or null.
    */
   #finish(work: Work, turn: Promise<void>): Promise<TldrError | null> {
     const finished = this.#finishNow(work, turn)
@@ -305,7 +311,7 @@ export class DualWriter {
     return why;
   }
 
-  /** Leaves points until the copy is finished: then those of all open entries are looked at. */
+  /** Leaves points until the copy is finished; then the points of all open entries are brought over. */
   #leave(entry: number, ids: readonly PointId[]): void {
     const { journal } = this.#options;
     if (journal.isOpen(entry) && !this.#later.keep(entry, ids)) journal.done(entry);
@@ -315,7 +321,7 @@ export class DualWriter {
     const sync = this.#sync;
     const { journal } = this.#options;
     if (sync === null) return;
-    // Writes of a process that was killed may still be under way in the database.
+    // The database may still be applying writes of a killed process.
     if (entries.length > 0) await this.#logged.settle();
     const left = groupsOf(entries, LEFT_TOGETHER);
     const lane = async (): Promise<void> => {
@@ -323,7 +329,7 @@ export class DualWriter {
         const touched = await Promise.all(
           group.map(async (entry) => ({ entry, ids: await journal.idsOf(entry) })),
         );
-        // Asked for together, they are brought over together.
+        // Requested together, so that one batch brings them over.
         await Promise.all(touched.map(({ entry, ids }) => this.#bring(sync, entry, ids)));
       }
     };
@@ -332,8 +338,8 @@ export class DualWriter {
   }
 
   /**
-   * Resolves when every point of an entry was brought over or set aside. An entry stays open as long as it stands for a
-   * point that is set aside.
+   * Resolves when every point of an entry was brought over or set aside. An entry stays open while it stands
+   * for a point that is set aside.
    */
   async #bring(sync: PointSync, entry: number, ids: readonly PointId[]): Promise<TldrError | null> {
     const { journal } = this.#options;
@@ -343,20 +349,23 @@ export class DualWriter {
     return why;
   }
 
-  /** A point that was set aside is over. */
+  /** Closes the entry of a point that was set aside and has now been brought over. */
   #brought(id: PointId): void {
     const entry = this.#aside.release(id);
     if (entry !== null) this.#options.journal.done(entry);
   }
 
-  /** @throws UNAVAILABLE after a while, or for a point that was set aside, where clients read the target */
+  /**
+   * Waits for a write to be finished, for a limited time.
+   * @throws UNAVAILABLE when clients read the target, and it is not finished in time or a point was set aside
+   */
   async #bounded(finished: Promise<TldrError | null>, earlier: Promise<void>): Promise<void> {
     const { targetWaitMs = TARGET_WAIT_MS } = this.#options;
     const waitMs = this.#strict ? targetWaitMs : SOURCE_WAIT_MS;
     const inTime = await endsWithin(Promise.all([finished, earlier]), waitMs);
     if (!this.#strict) return;
     if (!inTime)
-      throw new TldrError('UNAVAILABLE', 'the write was made, but cannot be read yet: it may be repeated');
+      throw new TldrError('UNAVAILABLE', 'the write was made, but cannot be read yet: you may repeat it');
     const why = await finished;
     if (why !== null)
       throw new TldrError('UNAVAILABLE', `the write was made, but cannot be read yet: ${messageOf(why)}`);
@@ -368,7 +377,7 @@ export class DualWriter {
   }
 }
 
-/** A write's entries in the journal, and all its points where they are few enough to be held. */
+/** A write's entries in the journal, and its points unless a condition selects them. */
 interface Work {
   readonly entries: number[];
   readonly ids: readonly PointId[] | null;

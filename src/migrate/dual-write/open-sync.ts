@@ -9,8 +9,8 @@ interface Followed extends Omit<SyncSides, 'identity' | 'componentBytes' | 'shar
 }
 
 /**
- * Returns what brings points over to a target that is there, by what the target says of itself.
- * @throws MISMATCH if the target is of another source or encoder, and what reading the collections throws
+ * Returns a point sync to an existing target, as the target's metadata describes it.
+ * @throws MISMATCH when the target has another source or encoder, and errors of reading the collections
  */
 export async function openSync(followed: Followed): Promise<PointSync> {
   const { source, target, encoder, sourceCollection, targetCollection } = followed;
@@ -20,7 +20,7 @@ export async function openSync(followed: Followed): Promise<PointSync> {
   if (description?.source !== sourceCollection || description.encoder !== encoder.fingerprint)
     throw new TldrError(
       'MISMATCH',
-      `${targetCollection} is not what this encoder made of ${sourceCollection}`,
+      `${targetCollection} was not made from ${sourceCollection} with this encoder`,
     );
   const { shardKeys } = await source.describe(sourceCollection);
   await followed.checkNames?.('now');

@@ -5,7 +5,7 @@ import { codeOf, TldrError } from '../../core/errors.js';
 import { otherMembers } from './group-members.js';
 import { makeFolder } from '../state/whole-file.js';
 
-/** As many links as Linux follows from one path. */
+/** Most symbolic links in one path, as in Linux. */
 const LINKS_MAX = 40;
 const ROOT_UID = 0;
 const OTHERS_WRITE = 0o002;
@@ -13,21 +13,22 @@ const GROUP_WRITE = 0o020;
 const STICKY = 0o1000;
 
 /**
- * Makes a folder for its owner alone where it is missing, and makes sure that no other user can put another one in its
- * place or write into it: what is kept there decides what is written to a database.
- * @throws INVALID_ARGUMENT where somebody else can, and the system's error
+ * Creates a missing folder for its owner only, and checks that no other user can replace it or write into it,
+ * because its content decides what is written to a database.
+ * @throws INVALID_ARGUMENT when another user can, and the system's error
  */
 export async function makeOwnFolder(path: string): Promise<void> {
   await checkOwnFolder(path);
   await makeFolder(path);
-  // Somebody may have been faster.
+  // Checked again, because another user may have created the folder in between.
   await checkOwnFolder(path);
 }
 
 /**
- * Looks at every folder and symbolic link on the way to a folder, and at the folder itself, as far as they exist. A
- * group may write if only this user and root are in it. On a system without user numbers nothing is looked at.
- * @throws INVALID_ARGUMENT where another user, root aside, can put something else in the folder's place or write into it
+ * Checks every folder and symbolic link on the way to a folder, and the folder itself, as far as they exist.
+ * A group may have write permission if only this user and root are in it. Systems without user numbers are
+ * not checked.
+ * @throws INVALID_ARGUMENT when a user other than root can replace the folder or write into it
  */
 export async function checkOwnFolder(path: string): Promise<void> {
   const uid = process.geteuid?.();
@@ -61,14 +62,14 @@ async function refuseUnsafe(
   path: string,
   { at, found, uid, isLast }: { at: string; found: Stats; uid: number; isLast: boolean },
 ): Promise<void> {
-  // What is no folder is told by whoever opens it.
+  // If it is not a folder, opening it fails later with a clear error.
   if (!found.isDirectory()) return;
   if (!isOwn(found.uid, uid))
     throw refused(path, `${at} belongs to user ${found.uid}, who can replace what is in it`);
   // The sticky bit keeps others from what is in a folder, not from adding to it.
   if (!isLast && (found.mode & STICKY) !== 0) return;
   const mode = (found.mode & 0o7777).toString(8);
-  const advice = `\`chmod ${isLast ? '700' : 'go-w'}\` takes that away`;
+  const advice = `\`chmod ${isLast ? '700' : 'go-w'}\` prevents that`;
   const what = isLast ? `write into ${at}` : `replace what is in ${at}`;
   if ((found.mode & OTHERS_WRITE) !== 0)
     throw refused(path, `every user can ${what} (mode ${mode}); ${advice}`);
@@ -77,7 +78,7 @@ async function refuseUnsafe(
   if (members !== null)
     throw refused(
       path,
-      `its group ${found.gid} can ${what} (mode ${mode}), and in it are ${members}; ${advice}`,
+      `its group ${found.gid} can ${what} (mode ${mode}), and its members include ${members}; ${advice}`,
     );
 }
 

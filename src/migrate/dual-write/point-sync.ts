@@ -9,34 +9,34 @@ import type { MigrationIdentity } from '../state/migration-state.js';
 import type { NamesCheck } from './names-check.js';
 import type { SetAside } from './set-aside.js';
 
-/** Points brought over at once, and what they may take. */
+/** Most points and bytes of one batch. */
 const BATCH_POINTS = 128;
 const BATCH_BYTES = 16 * 1024 ** 2;
 const RETRY_MS = 500;
-/** How often points that were set aside are tried again. */
+/** Time after which a point that was set aside is tried again. */
 const SET_ASIDE_RETRY_MS = 5_000;
-/** How often a point fails alone, while others are brought over, before it is set aside. */
+/** Failures of a point alone, while others are brought over, before it is set aside. */
 const LONE_FAILURES_MAX = 5;
-/** Failures that have nothing to do with which points were asked for. */
+/** Error codes that do not depend on the points of a batch. */
 const ANY_POINTS = ['UNAVAILABLE', 'TIMEOUT', 'UNAUTHORIZED', 'FORBIDDEN', 'NOT_FOUND'];
 
-/** Where points are brought from and to. */
+/** Source and target of a point sync. */
 export interface SyncSides {
   readonly source: VectorStore;
   readonly target: VectorStore;
   readonly encoder: Encoder;
   readonly identity: MigrationIdentity;
-  /** Bytes of one stored component of the reduced vector. */
+  /** Bytes of one stored component of the compact vector. */
   readonly componentBytes: number;
-  /** Of the source; empty where it is not sharded by key. */
+  /** Shard keys of the source; empty if it is not sharded by key. */
   readonly shardKeys: readonly ShardKey[];
   readonly checkNames?: NamesCheck | undefined;
-  /** Called when a point that had been set aside was brought over. */
+  /** Called when a point that was set aside has been brought over. */
   readonly onBrought?: ((id: PointId) => void) | undefined;
   readonly log?: Log | undefined;
 }
 
-/** @param why the point was set aside, or null once it was brought over */
+/** A caller that waits for a point. `settle` gets null, or the reason why the point was set aside. */
 interface Waiter {
   readonly settle: (why: TldrError | null) => void;
   readonly fail: (error: TldrError) => void;
@@ -45,28 +45,29 @@ interface Waiter {
 interface Wanted {
   readonly id: PointId;
   waiting: Waiter[];
-  /** Whether bringing it over failed before: then it is tried apart from the others. */
+  /** True if it failed before: then it is tried apart from other points. */
   failed: boolean;
   loneFailures: number;
-  /** How many batches had been brought over when it last failed alone. */
+  /** Number of batches brought over when it last failed alone. */
   broughtBefore: number;
 }
 
 /**
- * Makes points of the target what they are in the source: those that exist are written as a whole, those that do not
- * are removed. One batch after the other, so that what is read later is written later: after the last of several
- * changes of a point the target holds the last. A point that cannot be brought over is set aside and holds up no other.
+ * Makes points of the target equal to the source: writes existing points as a whole and removes the others.
+ * Batches run one after the other, so that points read later are also written later, and the target ends with
+ * the last of several changes. A point that cannot be brought over is set aside, so that it does not delay
+ * other points.
  */
 export class PointSync {
   readonly #sides: SyncSides;
   readonly #pending = new Map<PointId, Wanted>();
-  /** Tried again later. */
+  /** Points that failed and are tried again later. */
   readonly #failed = new Map<PointId, Wanted>();
   readonly #aside = new Map<PointId, { readonly wanted: Wanted; readonly untilMs: number }>();
-  /** Why points were set aside; they are kept here while they are tried again. */
+  /** Reasons why points were set aside. A reason stays while its point is tried again. */
   readonly #reasons = new Map<PointId, TldrError>();
   #batchPoints = BATCH_POINTS;
-  /** How many of those that failed are tried at once: fewer after each failure. */
+  /** Failed points that are tried together: fewer after each failure. */
   #failedPoints = BATCH_POINTS;
   #brought = 0;
   #isRetryDue = false;
@@ -78,15 +79,15 @@ export class PointSync {
     this.#sides = sides;
   }
 
-  /** Returns which points cannot be brought over as they are; null if there are none. */
+  /** Returns the points that are set aside; null if there are none. */
   get setAside(): SetAside | null {
     const [first] = this.#reasons.values();
     return first === undefined ? null : { points: this.#reasons.size, why: first.message };
   }
 
   /**
-   * Reads each of the points and writes it. Resolves when each was brought over or set aside; with why the first was
-   * set aside, or null.
+   * Brings points over. Resolves when each was brought over or set aside, with the reason of the first that
+   * was set aside, or null.
    * @throws ABORTED once stopped
    */
   sync(ids: readonly PointId[]): Promise<TldrError | null> {
@@ -95,13 +96,13 @@ export class PointSync {
     return settled.then((whys) => whys.find((why) => why !== null) ?? null);
   }
 
-  /** Which of the points are set aside now. @throws ABORTED once stopped: then nobody knows */
+  /** Returns the points that are set aside now. @throws ABORTED once stopped, when this is not known */
   asideOf(ids: readonly PointId[]): PointId[] {
     if (this.#stopped) throw stoppedError();
     return ids.filter((id) => this.#reasons.has(id));
   }
 
-  /** Ends with the batch under way; everything else is given up. */
+  /** Stops after the batch under way. All other callers get ABORTED. */
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#retry);
@@ -119,7 +120,7 @@ export class PointSync {
     });
   }
 
-  /** A point that failed before is tried again at once: it may have been changed. */
+  /** Queues a point. A point that failed before is tried again at once, because it may have changed. */
   #take(id: PointId): Wanted {
     const known = this.#pending.get(id) ?? this.#failed.get(id) ?? this.#aside.get(id)?.wanted;
     const wanted = known ?? { id, waiting: [], failed: false, loneFailures: 0, broughtBefore: -1 };
@@ -135,7 +136,7 @@ export class PointSync {
   }
 
   async #batches(): Promise<void> {
-    // What is asked for at the same moment goes together.
+    // Requests of the same moment go into one batch.
     await Promise.resolve();
     while (!this.#stopped) {
       if (this.#pending.size > 0) await this.#bringOrSplit(this.#nextPending());
@@ -143,12 +144,14 @@ export class PointSync {
       else break;
     }
     this.#isRetryDue = false;
-    // At the very end, so that whoever comes next begins anew.
+    // Reset only at the very end, so that the next request starts a new loop.
     this.#working = null;
     this.#retryLater();
   }
 
-  /** Points that failed before come one by one, so that they hold up no others. */
+  /**
+   * Returns the next batch. A point that failed before is alone in its batch, so that it delays no others.
+   */
   #nextPending(): readonly Wanted[] {
     const batch: Wanted[] = [];
     for (const wanted of this.#pending.values()) {
@@ -160,7 +163,7 @@ export class PointSync {
     return batch;
   }
 
-  /** The first batch that fails again ends the retry: there may be no server. */
+  /** Tries failed points again. A failed batch ends the retry, because the server may be unreachable. */
   async #retryFailed(): Promise<void> {
     const batch = [...this.#failed.values()].slice(0, Math.min(this.#failedPoints, this.#batchPoints));
     for (const { id } of batch) this.#failed.delete(id);
@@ -186,7 +189,11 @@ export class PointSync {
     }, RETRY_MS);
   }
 
-  /** @returns false after a failure that has nothing to do with the points; one bad point keeps no other from it */
+  /**
+   * Brings a batch over. If a point fails, halves the batch until that point is alone, to bring over the
+   * others.
+   * @returns false after a failure that does not depend on the points
+   */
   async #bringOrSplit(batch: readonly Wanted[]): Promise<boolean> {
     try {
       await this.#bring(batch.map(({ id }) => id));
@@ -211,7 +218,7 @@ export class PointSync {
     return true;
   }
 
-  /** Whether a failure of one point alone is going to last. */
+  /** Returns whether the failure of a single point is permanent. */
   #isLasting(wanted: Wanted, isAnyPoints: boolean): boolean {
     if (!isAnyPoints) return true;
     if (this.#brought !== wanted.broughtBefore) wanted.loneFailures++;
@@ -238,12 +245,12 @@ export class PointSync {
       return;
     }
     this.#aside.set(id, { wanted, untilMs: performance.now() + SET_ASIDE_RETRY_MS });
-    // Whoever waited goes on, and may come again any number of times.
+    // Callers that waited continue. A later call for the point tries it again.
     wanted.waiting = [];
     for (const { settle } of waiting) settle(why);
   }
 
-  /** What failed is tried again later, with whoever has asked for it meanwhile. */
+  /** Keeps a failed batch for a later try. Callers that came meanwhile wait with it. */
   #tryLater(batch: readonly Wanted[], error: unknown): void {
     this.#sides.log?.('warn', 'points cannot be brought to the target yet', {
       points: batch.length,
@@ -263,7 +270,7 @@ export class PointSync {
     try {
       await this.#bringNow(ids);
     } finally {
-      // If a name led elsewhere meanwhile, neither success nor failure says anything about these points.
+      // If a name led elsewhere meanwhile, the result says nothing about these points.
       await checkNames?.('now');
     }
   }
@@ -272,7 +279,7 @@ export class PointSync {
     const { source, target, encoder, identity, componentBytes } = this.#sides;
     const destination = { ...identity, componentBytes };
     const { sourceCollection, targetCollection, vectorName } = identity;
-    // An id may be there once in every shard key, and a write can have reached any of them.
+    // Every shard key can hold a point of the same id, and the write can have changed any of them.
     for (const shardKey of shardKeysOf(this.#sides)) {
       const found = await source.retrieve(sourceCollection, ids, { vectorName, shardKey });
       if (found.ids.length > 0)

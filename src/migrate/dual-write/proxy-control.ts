@@ -12,26 +12,26 @@ import { setAsideText } from './set-aside.js';
 import type { MigrationIdentity, MigrationState } from '../state/migration-state.js';
 import { WriteJournal } from './write-journal.js';
 
-/** A living proxy reports every second. */
+/** A report younger than this means that the proxy is running; it reports every second. */
 const FRESH_MS = 5_000;
 const POLL_MS = 100;
-/** Longest wait for a proxy that does not report: it may be restarted. */
+/** Longest wait for a proxy that does not report, since it may be restarting. */
 const SILENCE_MS = 30_000;
-/** Longest wait for what the proxy does at once, or as soon as writes let it. */
+/** Longest wait for a change that the proxy makes at once, or as soon as writes allow it. */
 const OBEY_MS = 60_000;
-/** Longest time in which no more writes are brought over than before. */
+/** Longest time without progress in bringing writes over. */
 const NO_PROGRESS_MS = 120_000;
-/** Longest wait for a proxy to come back to what it did before. */
+/** Longest wait for a proxy to return to its previous state. */
 const BACK_MS = 5_000;
 
 type Followed = Pick<MigrationIdentity, 'sourceCollection' | 'targetCollection' | 'encoderFingerprint'>;
 
-/** What the journal's folder says of a migration. */
+/** State of a migration according to the files in the journal's folder. */
 export interface JournalStatus {
   readonly folder: string;
-  /** What the commands want of the proxy. */
+  /** The state that the commands want. */
   readonly wanted: DesiredState;
-  /** What it said last; null where there is none, or it ended. */
+  /** The proxy's last report; null if there never was a proxy, or it was ended. */
   readonly report: FollowerReport | null;
   readonly ageMs: number | null;
   readonly living: boolean;
@@ -44,10 +44,7 @@ interface Wait {
   readonly silenceMs: number;
 }
 
-/**
- * The proxy through which clients write to the source of a migration, as its commands see it: by files in a
- * folder.
- */
+/** Controls the proxy of a migration from its commands, by files in the journal's folder. */
 export class ProxyControl {
   readonly folder: string;
   readonly #of: Followed;
@@ -57,16 +54,19 @@ export class ProxyControl {
     this.#of = of;
   }
 
-  /** Reads what there is; waits for nothing. @throws INVALID_DATA for files that are none of ours */
+  /** Returns the current status without waiting. @throws INVALID_DATA when a file has another content */
   async status(): Promise<JournalStatus> {
     const [wanted, report] = [await readDesiredState(this.folder), await readReport(this.folder)];
     const ageMs = report === null ? null : Date.now() - report.at;
-    // A report of the future is by another clock, which says nothing.
+    // A report from the future comes from another clock, so its age is unknown.
     const living = ageMs !== null && Math.abs(ageMs) <= FRESH_MS;
     return { folder: this.folder, wanted, report, ageMs, living };
   }
 
-  /** What a living proxy says; null where none lives. @throws MISMATCH for one that follows something else */
+  /**
+   * Returns the report of a running proxy; null if none runs.
+   * @throws MISMATCH for another migration's proxy
+   */
   async report(): Promise<FollowerReport | null> {
     const { report, living } = await this.status();
     if (report === null || !living) return null;
@@ -81,11 +81,11 @@ export class ProxyControl {
     const how = wrong.map(([what, got, expected]) => `its ${what} is ${got}, not ${expected}`).join(', ');
     throw new TldrError(
       'MISMATCH',
-      `the proxy that keeps the journal ${this.folder} follows another migration: ${how}; give its entry of "collections" these, or another --journal`,
+      `the proxy that keeps the journal ${this.folder} belongs to another migration: ${how}; correct its entry in "collections", or give another --journal`,
     );
   }
 
-  /** @throws UNAVAILABLE where no proxy lives, MISMATCH as `report` */
+  /** Returns the report of the running proxy. @throws UNAVAILABLE when none runs, MISMATCH as `report` */
   async living(): Promise<FollowerReport> {
     const report = await this.report();
     if (report !== null) return report;
@@ -103,12 +103,12 @@ export class ProxyControl {
     );
   }
 
-  /** Resolves when what is written from now on is looked at again after the copy: the source may be read. */
+  /** Resolves when the proxy keeps later writes for after the copy, so that the copy may read the source. */
   async copying(run: RunOptions = {}): Promise<void> {
     await this.#need({ state: 'copying', side: 'source' }, { run, noProgressMs: OBEY_MS });
   }
 
-  /** Resolves when everything that was written while the copy ran has been brought over. */
+  /** Resolves when all writes made during the copy have been brought over. */
   async copied(run: RunOptions = {}): Promise<void> {
     const { side } = await readDesiredState(this.folder);
     const until = ({ caughtUp }: FollowerReport): boolean => caughtUp;
@@ -116,8 +116,8 @@ export class ProxyControl {
   }
 
   /**
-   * Sends clients to the target. Where that does not come about in time they are left where they were, and
-   * nothing is wanted any more. @throws TIMEOUT, UNAVAILABLE, ABORTED
+   * Sends clients to the target. If that takes too long, withdraws the request; clients stay on the source.
+   * @throws TIMEOUT, UNAVAILABLE, ABORTED
    */
   async toTarget(run: RunOptions, waitMs: number): Promise<void> {
     try {
@@ -125,11 +125,11 @@ export class ProxyControl {
       await this.#need(plan, { run, noProgressMs: waitMs, silenceMs: waitMs });
     } catch (cause) {
       const code = isTldrError(cause) ? cause.code : 'INTERNAL';
-      // It may have switched just now.
+      // Withdrawn in any case: the proxy may have switched at this very moment.
       const back = await this.#back();
       throw new TldrError(
         code,
-        `clients were not sent to ${this.#of.targetCollection}: ${messageOf(cause)}; the plan is set back to the source, ${back ? 'which clients read' : 'to which the proxy goes as soon as it looks'}`,
+        `clients were not sent to ${this.#of.targetCollection}: ${messageOf(cause)}; the plan is set back to the source, ${back ? 'which clients read' : 'and the proxy returns to it at its next look'}`,
         { cause },
       );
     }
@@ -145,14 +145,14 @@ export class ProxyControl {
     }
   }
 
-  /** Sends clients to the source. @returns false where no proxy lives: it does so when it is started again */
+  /** Sends clients to the source. @returns false if no proxy runs: it will do so when it is started again */
   async toSource(run: RunOptions = {}): Promise<boolean> {
     const { state } = await readDesiredState(this.folder);
     return this.#want({ state, side: 'source' }, { run, noProgressMs: OBEY_MS, silenceMs: 0 });
   }
 
   /**
-   * Nothing is brought to the target any more, now or by a proxy that is started again: it may be removed.
+   * Stops dual writes, also those of a proxy that is started again later, so that the target may be removed.
    */
   async waiting(run: RunOptions = {}): Promise<void> {
     const plan: DesiredState = { state: 'waiting', side: 'source' };
@@ -160,8 +160,8 @@ export class ProxyControl {
   }
 
   /**
-   * How many writes are not known to be in the target, read from the journal of a proxy that ended.
-   * @throws ALREADY_EXISTS while a process has it open, INVALID_DATA where it is missing
+   * Returns how many writes are not known to be in the target, from the journal of a proxy that ended.
+   * @throws ALREADY_EXISTS while a process has the journal open, INVALID_DATA when it is missing
    */
   async leftOpen(): Promise<number> {
     const journal = await WriteJournal.open(this.folder, {
@@ -173,7 +173,7 @@ export class ProxyControl {
     return openCount;
   }
 
-  /** When the journal was written to last, as ISO 8601; null where there is none. */
+  /** Returns the time of the last write to the journal, as ISO 8601; null if there is no journal. */
   async journalledUntil(): Promise<string | null> {
     return (await WriteJournal.writtenAt(this.folder))?.toISOString() ?? null;
   }
@@ -182,7 +182,7 @@ export class ProxyControl {
     if (!(await this.#want(plan, { silenceMs: SILENCE_MS, ...wait }))) throw await this.#noneLives();
   }
 
-  /** Says what is wanted and waits for it. @returns false where no proxy lives. @throws TIMEOUT, ABORTED */
+  /** Requests a state and waits for it. @returns false if no proxy runs @throws TIMEOUT, ABORTED */
   async #want(
     plan: DesiredState,
     { run: { signal, onProgress }, until = () => true, noProgressMs, silenceMs }: Wait,
@@ -216,11 +216,11 @@ function tooLate({ state, side }: DesiredState, report: FollowerReport | null, a
       : `it is at "${report.state}" with clients on the ${report.side}, and ${report.open} writes are not brought over`;
   return new TldrError(
     'TIMEOUT',
-    `the proxy did not come to "${state}" with clients on the ${side} within ${afterMs / 1000} s: ${got}; its log says why, and this can be run again`,
+    `the proxy did not reach "${state}" with clients on the ${side} within ${afterMs / 1000} s: ${got}; see its log for the reason, then run this again`,
   );
 }
 
-/** The proxy of a recorded migration; null where none follows its writes. */
+/** Returns the control of a recorded migration's proxy; null if it has no journal. */
 export function proxyControlOf(record: Followed & Pick<MigrationState, 'journal'>): ProxyControl | null {
   return record.journal === undefined ? null : new ProxyControl(record.journal, record);
 }

@@ -5,7 +5,7 @@ import type { DualWriter } from './mirror-writes.js';
 import { readDesiredState, reportPath, writeReport, type DesiredState, type Side } from './journal-state.js';
 
 const POLL_MS = 200;
-/** Commands take a report older than several of these for that of a process that is gone. */
+/** Time between reports. If a report is several times older, commands take the proxy for dead. */
 const REPORT_MS = 1_000;
 
 export interface ObeyOptions {
@@ -14,19 +14,19 @@ export interface ObeyOptions {
   readonly source: string;
   readonly target: string;
   readonly encoder: string;
-  /** Lets requests that begin from now on read that side. */
+  /** Makes requests that begin from now on read that collection. */
   readonly switchReads: (side: Side) => Promise<void>;
-  /** Called when the copy is over, from where on the target says what it holds. */
+  /** Called when the copy is over. From then on, the target's metadata describes what it holds. */
   readonly copied: () => Promise<void>;
   readonly log?: Log | undefined;
 }
 
-/** Does what the plan in a journal's folder says, and reports beside it. Returns what ends this. */
+/** Carries out the plan in the journal's folder, and reports beside it. @returns a function that ends this */
 export function runReconciler(options: ObeyOptions): () => Promise<void> {
   const { folder, follower, source, target, encoder, log } = options;
   const stop = new AbortController();
   let moving: Promise<void> | null = null;
-  // What failed is tried again at the next step.
+  // Failed calls are repeated at the next step.
   const left = { isCopiedToBeTold: false };
   let said = '';
   let reported = '';
@@ -34,7 +34,7 @@ export function runReconciler(options: ObeyOptions): () => Promise<void> {
   const complain = (error: unknown): void => {
     if (stop.signal.aborted && isTldrError(error, 'ABORTED')) return;
     const text = messageOf(error);
-    if (text !== said) log?.('warn', `the plan of the migration cannot be followed yet: ${text}`, { source });
+    if (text !== said) log?.('warn', `the proxy cannot do what the migration asks yet: ${text}`, { source });
     said = text;
   };
   const report = async (): Promise<void> => {
@@ -46,7 +46,7 @@ export function runReconciler(options: ObeyOptions): () => Promise<void> {
   };
   const step = async (): Promise<void> => {
     const plan = await readDesiredState(folder);
-    // Reports go on while something takes its time.
+    // Reports continue while a change takes long.
     moving ??= moveTowards(plan, options, left)
       .then(() => void (said = ''), complain)
       .finally(() => (moving = null));
@@ -74,7 +74,7 @@ async function moveTowards(
   left: { isCopiedToBeTold: boolean },
 ): Promise<void> {
   const { state, side } = follower.status();
-  // Reads leave a target before it is filled again.
+  // Reads leave the target before it is filled again.
   if (plan.side === 'source' && side !== 'source')
     await follower.switchTo('source', () => switchReads('source'));
   if (plan.state !== state) {

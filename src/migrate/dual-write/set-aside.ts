@@ -1,11 +1,11 @@
-/** Points that cannot be brought to the target as they are. */
+/** Points that cannot be brought to the target and are set aside. */
 export interface SetAside {
   readonly points: number;
-  /** Why the first of them cannot; names it. */
+  /** The error of the first of them, which names it. */
   readonly why: string;
 }
 
-/** Returns what keeps clients from the target, for people. */
+/** Returns, for people, the reason that clients cannot be sent to the target. */
 export function setAsideText({ points, why }: SetAside): string {
   return points === 1
     ? `1 point cannot be brought to the target: ${why}`

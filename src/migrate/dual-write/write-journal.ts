@@ -22,35 +22,35 @@ import { removeLeftovers, swapFile, syncFolder } from '../state/whole-file.js';
 
 const NAME = 'writes.journal';
 const MAGIC = Buffer.from('TLDRJ01\n');
-/** Ids of one entry at most; what touches more has several. */
+/** Most ids of one entry. A write of more points has several entries. */
 export const ENTRY_IDS_MAX = 4096;
-/** A file larger than this is begun anew where that makes it at most half as large. */
+/** A file larger than this is rewritten if that at least halves it. */
 const ROTATE_BYTES = 16 * 1024 ** 2;
 
 export interface JournalOptions {
-  /** Who knows, in words, that there must be a journal, such as a migration's record. */
+  /** Why there must be a journal, for errors: for example, the migration state names it. */
   readonly expectedBy?: string | null;
-  /** What the journal is for (`ownerOf`); null leaves that as it is. */
+  /** Owner of the journal (`ownerOf`). Null keeps the owner as it is. */
   readonly owner?: string | null;
 }
 
-/** Entries that were opened. */
+/** Entries that were opened, and when they are on disk. */
 export interface Begun {
   readonly entries: readonly number[];
   readonly written: Promise<void>;
 }
 
-/** Bytes of an entry for the next frame; its number where it is opened by them. */
+/** Bytes of an entry for the next frame, with its number if they open it. */
 interface Buffered {
   readonly bytes: Buffer;
   readonly entry: number | null;
 }
 
 /**
- * Points that writes touched, on disk before the writes are made: an entry is open from then until its points are
- * known to be right. The file only grows, by frames of many entries that were asked for while the frame before was
- * being written, so that one wait for the disk serves them all. Frames are on disk one after the other: only the last
- * one can be torn.
+ * Log of the points of clients' writes, on disk before the writes are made. An entry is open from then until
+ * its points are known to be equal. A frame takes all entries that were requested while the previous frame
+ * was written, so that they share one wait for the disk. Frames are written one after the other: only the
+ * last one can be torn.
  */
 export class WriteJournal {
   readonly #folder: string;
@@ -64,7 +64,7 @@ export class WriteJournal {
   #next = 1;
   #buffered: Buffered[] = [];
   #nextFrame: Promise<void> | null = null;
-  /** One thing at a time is done with the file. */
+  /** Runs operations on the file one after the other. */
   readonly #alone = turns();
   #failed: TldrError | null = null;
   #owner: string | null = null;
@@ -78,10 +78,9 @@ export class WriteJournal {
   }
 
   /**
-   * Opens the journal of a folder, new where there is none; what a crash left of its last frame is cut off.
-   * @throws ALREADY_EXISTS while another process has it open, INVALID_DATA where it is damaged, or where there must be one
-   * and it is missing, empty or that of another migration, INVALID_ARGUMENT where the folder cannot be used, or
-   * another user could put something else in its place
+   * Opens the journal of a folder, a new one if there is none. Cuts off a last frame that a crash tore.
+   * @throws ALREADY_EXISTS while another process has it open, INVALID_DATA when it is damaged, or a journal
+   * that must exist is missing, empty or another migration's, INVALID_ARGUMENT when the folder is not usable
    */
   static async open(
     folder: string,
@@ -112,7 +111,7 @@ export class WriteJournal {
     }
   }
 
-  /** When a folder's journal was written to last; null where there is none. Anybody may ask. */
+  /** Returns the time of the last write to a folder's journal; null if there is none. Needs no lock. */
   static async writtenAt(folder: string): Promise<Date | null> {
     return stat(join(folder, NAME)).then(
       ({ mtime }) => mtime,
@@ -120,12 +119,12 @@ export class WriteJournal {
     );
   }
 
-  /** Entries whose points are not known to be right, the oldest first. */
+  /** Returns the open entries, the oldest first. */
   openEntries(): number[] {
     return [...this.#open.keys()];
   }
 
-  /** Returns whether an entry is in the journal and its points are not known to be right. */
+  /** Returns whether an entry is open. */
   isOpen(entry: number): boolean {
     return this.#open.has(entry);
   }
@@ -134,7 +133,7 @@ export class WriteJournal {
     return this.#open.size;
   }
 
-  /** Number of the entry that has been open longest; null where none is. */
+  /** Number of the oldest open entry; null if none is open. */
   get oldestOpen(): number | null {
     for (const entry of this.#open.keys()) return entry;
     return null;
@@ -150,9 +149,9 @@ export class WriteJournal {
   }
 
   /**
-   * Opens entries for points. Their numbers are given at once, so that nobody takes them for left over; `written`
-   * resolves when they are on disk, and rejects with UNAVAILABLE where the disk does not take them. A point that is
-   * named twice is noted once.
+   * Opens entries for points. Entry numbers are assigned synchronously, so that recovery does not treat them
+   * as orphaned. `written` resolves when the entries are on disk, and rejects with UNAVAILABLE if that fails.
+   * A repeated point is stored once.
    */
   begin(touched: readonly PointId[]): Begun {
     const ids = [...new Set(touched)];
@@ -165,7 +164,7 @@ export class WriteJournal {
     return { entries, written: entries.length > 0 ? this.#flush() : Promise.resolve() };
   }
 
-  /** Closes an entry; on disk with whatever is written next, since doing it twice does no harm. */
+  /** Closes an entry. On disk only with the next write, because bringing points over twice does no harm. */
   done(entry: number): void {
     const place = this.#open.get(entry);
     if (place === undefined) return;
@@ -174,7 +173,7 @@ export class WriteJournal {
     this.#buffered.push({ bytes: encodeDone(entry), entry: null });
   }
 
-  /** The points of an open entry. @throws INVALID_ARGUMENT for one that is not open */
+  /** Returns the points of an open entry. @throws INVALID_ARGUMENT when it is not open */
   idsOf(entry: number): Promise<PointId[]> {
     return this.#alone(async () => {
       const place = this.#open.get(entry);
@@ -185,8 +184,8 @@ export class WriteJournal {
   }
 
   /**
-   * Begins the file anew with the open entries alone, where it is large and that makes it much smaller, or where
-   * somebody removed it. @throws UNAVAILABLE where what a restart would read is another file: nothing more is added
+   * Rewrites the file with the open entries only, if it is large and shrinks by half, or if it was removed.
+   * @throws UNAVAILABLE when a restart would read another file; then the journal takes no more entries
    */
   async rotate(minBytes = ROTATE_BYTES): Promise<void> {
     await this.#alone(async () => {
@@ -198,7 +197,7 @@ export class WriteJournal {
     });
   }
 
-  /** Puts on disk what is not there yet, and lets others open the journal. */
+  /** Writes what is not on disk yet, and releases the journal for other processes. */
   async close(): Promise<void> {
     try {
       if (this.#buffered.length > 0) await this.#flush();
@@ -210,8 +209,7 @@ export class WriteJournal {
   }
 
   /**
-   * Notes what the journal is for. Every journal does so when it begins: one that does not, and holds nothing else
-   * either, was cut short.
+   * Records the owner. Every journal begins with it: a journal without owner and entries was cut short.
    */
   async #belongTo(
     owner: string,
@@ -225,7 +223,7 @@ export class WriteJournal {
     await this.#flush();
   }
 
-  /** Resolves when everything buffered by now is on disk; whoever comes while a frame is written shares the next. */
+  /** Resolves when the buffer is on disk. Callers during the write of a frame share the next frame. */
   #flush(): Promise<void> {
     this.#nextFrame ??= this.#alone(() => {
       this.#nextFrame = null;
@@ -236,7 +234,7 @@ export class WriteJournal {
     return this.#nextFrame;
   }
 
-  /** As many frames as it takes; where one cannot be written, none of them counts. */
+  /** Writes the buffer in as many frames as needed. If one cannot be written, none of them counts. */
   async #writeFrames(buffered: readonly Buffered[]): Promise<void> {
     if (this.#failed !== null) throw this.#failed;
     let at = this.#sizeBytes;
@@ -257,14 +255,14 @@ export class WriteJournal {
     try {
       await this.#file.appendFile(frameOf(content));
     } catch (cause) {
-      // A full disk may have room again: as if this had not been tried.
+      // Undone as if never tried, because a full disk may have room again later.
       const undone = await this.#file.truncate(this.#sizeBytes).then(
         () => true,
         () => false,
       );
       throw this.#unwritten(cause, !undone);
     }
-    // What is on disk after this fails is not known: nothing more is added.
+    // After a failed sync, the content on disk is unknown, so nothing more is added.
     await this.#file.datasync().catch((cause: unknown) => {
       throw this.#unwritten(cause, true);
     });
@@ -308,14 +306,14 @@ export class WriteJournal {
       await old.close().catch(() => undefined);
       if (unsynced !== null) throw this.#unwritten(unsynced, true);
     } catch (cause) {
-      // What is added must be in the file that a restart reads.
+      // Later entries must go to the file that a restart reads.
       const there = await this.#inPlace().catch(() => null);
       if (there !== 'own' && this.#failed === null) throw this.#unwritten(cause, true);
       throw cause;
     }
   }
 
-  /** The open entries in their order, in frames of about a block. */
+  /** Yields the open entries in their order, in frames of about one block. */
   async *#openInFrames(): AsyncGenerator<readonly { entry: number; bytes: Buffer }[]> {
     const reader = new BlockReader(this.#file, this.#name);
     let frame: { entry: number; bytes: Buffer }[] = [];
@@ -331,7 +329,7 @@ export class WriteJournal {
     if (frame.length > 0) yield frame;
   }
 
-  /** Which file a restart would read. */
+  /** Returns which file a restart would read. */
   async #inPlace(): Promise<'own' | 'another' | 'none'> {
     const own = await this.#file.stat();
     try {

@@ -5,7 +5,7 @@ interface Waiting {
   readonly start: () => void;
 }
 
-/** Lets many tasks run at once, or one alone, in the order in which they came. */
+/** Runs shared tasks at the same time, and exclusive tasks alone, in the order of their arrival. */
 export class WriteTurns {
   readonly #waitMs: number;
   readonly #waiting: Waiting[] = [];
@@ -17,19 +17,19 @@ export class WriteTurns {
     this.#waitMs = waitMs;
   }
 
-  /** With other shared tasks at the same time. @throws UNAVAILABLE where its turn does not come in time */
+  /** Runs a task beside other shared tasks. @throws UNAVAILABLE when its turn does not come in time */
   async shared<T>(task: () => Promise<T>): Promise<T> {
     if (!(await this.#turn(false, this.#waitMs))) throw tooLate();
     return this.#run(task);
   }
 
-  /** With no other task at the same time. @throws UNAVAILABLE where its turn does not come in time */
+  /** Runs a task while no other task runs. @throws UNAVAILABLE when its turn does not come in time */
   async alone<T>(task: () => Promise<T>): Promise<T> {
     if (!(await this.#turn(true, this.#waitMs))) throw tooLate();
     return this.#run(task);
   }
 
-  /** As `alone`, but gives up after another time. @returns null if the turn did not come */
+  /** As `alone`, but waits at most `waitMs`. @returns null if the turn did not come */
   async aloneWithin<T>(waitMs: number, task: () => Promise<T>): Promise<T | null> {
     return (await this.#turn(true, waitMs)) ? this.#run(task) : null;
   }
@@ -44,7 +44,7 @@ export class WriteTurns {
     }
   }
 
-  /** @returns false where the turn does not come in time */
+  /** Waits for a turn. @returns false if it does not come in time */
   #turn(alone: boolean, waitMs: number): Promise<boolean> {
     return new Promise((resolve) => {
       const timer = setTimeout(() => {
@@ -74,5 +74,5 @@ export class WriteTurns {
 }
 
 function tooLate(): TldrError {
-  return new TldrError('UNAVAILABLE', 'writes before this one are not over: it was not made');
+  return new TldrError('UNAVAILABLE', 'earlier writes did not finish in time: this write was not made');
 }

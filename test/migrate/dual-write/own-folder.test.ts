@@ -96,7 +96,7 @@ describe('the folder of a journal', () => {
       await chmod(folder, 0o2770);
       await isRefused(
         journal,
-        `its group ${theirs.gid} can ${can} ${folder} (mode 2770), and in it are ${theirs.name}`,
+        `its group ${theirs.gid} can ${can} ${folder} (mode 2770), and its members include ${theirs.name}`,
       );
       expect(await readdir(journal)).toEqual([]);
       // A group that no account is in, as a container's volume has.
