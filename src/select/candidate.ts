@@ -2,39 +2,40 @@ import { squaredNorm, type Distance } from '../core/distance.js';
 import type { EncoderNetwork } from '../encoder/network.js';
 import { row, type Matrix } from '../core/matrix.js';
 
-/** A fitted map, before it is judged. */
+/** A fitted encoder that competes; it is not scored yet. */
 export interface Candidate {
   readonly name: string;
   readonly network: EncoderNetwork;
-  /** Where queries have a map of their own. */
+  /** The network for queries, if they have their own. */
   readonly queryNetwork?: EncoderNetwork | undefined;
-  /** Distances worth trying in its space; the first is the one it was made for. */
+  /** Distances to try in its compact space; the first is the one it was fitted for. */
   readonly distances: readonly Distance[];
   readonly hyperParameters: Readonly<Record<string, string | number>>;
   readonly seconds: number;
 }
 
-/** Multiplications of one projection: what a candidate costs per query and per migrated point. */
+/** Multiplications per projected vector: the cost of a candidate for each query and each migrated point. */
 export function multiplyAdds({ layers }: EncoderNetwork): number {
   return layers.reduce((sum, { weight }) => sum + weight.rows * weight.cols, 0);
 }
 
-/** How rows are compared while fitting, and which compact distances keep the meaning of a score. */
+/** The distance for fitting, and the compact distances that keep the meaning of a score. */
 export interface Geometry {
   /** The collection's own distance. */
   readonly distance: Distance;
-  /** Distance that fitting uses: `cosine` also for dot-product collections of unit vectors. */
+  /** Distance for fitting; `cosine` also for dot-product collections whose vectors have unit length. */
   readonly fitDistance: Distance;
-  /** Compact distances a candidate may be judged under. */
+  /** Compact distances under which a candidate is scored. */
   readonly compactDistances: readonly Distance[];
 }
 
-/** Rows whose lengths differ by less than this share count as of one length. */
+/** A row counts as of unit length if its length differs from 1 by at most this. */
 const UNIT_TOLERANCE = 0.01;
 
 /**
- * Which geometry to fit in. Dot products of unit vectors are cosines, so they need not be held to maps that keep
- * norms. Compact distances keep the direction of scores: larger stays nearer for cosine and dot.
+ * Chooses the distances for fitting and for the compact space. Dot products of unit vectors are cosines, so
+ * their encoders need not keep norms. The compact distances keep the direction of scores: for cosine and dot,
+ * larger is nearer.
  */
 export function geometryOf(x: Matrix, distance: Distance, wanted: Distance | 'auto' = 'auto'): Geometry {
   const fitDistance = distance === 'dot' && isUnit(x) ? 'cosine' : distance;

@@ -17,18 +17,20 @@ const GAMMAS = [0.25, 0.5] as const;
 
 export interface ClosedForms {
   readonly candidates: readonly Candidate[];
-  /** Uncentred principal axes: where learned maps start. */
+  /** Uncentred principal axes, from which learned candidates start. */
   readonly axes: PrincipalAxes;
   readonly directions: Directions;
 }
 
-/** How many queries the points stand for beside those given, per dimension (docs/research.md). */
+/**
+ * Names, and weight of the points' moment: it counts as that many queries per dimension (docs/research.md).
+ */
 const SPHERINGS = [
   ['leanvec-sphering', 1],
   ['leanvec-sphering-0.1', 0.1],
 ] as const;
 
-/** Names that `fitClosedForms` gives. */
+/** Names of the candidates that `fitClosedForms` can return. */
 export const CLOSED_FORMS = [
   'pca-uncentred',
   'pca',
@@ -42,14 +44,16 @@ export const CLOSED_FORMS = [
   'leanvec-sphering-0.1',
 ] as const;
 
-/** Candidates that need no training: PCA in its forms, the prefix, a random projection, LeanVec-Sphering. */
+/**
+ * Fits the candidates that need no training: PCA in its forms, prefix, random projection, LeanVec-Sphering.
+ */
 export async function fitClosedForms(
   x: Matrix,
   options: {
     readonly dim: number;
     readonly seed: number;
     readonly geometry: Geometry;
-    /** A sample of queries to fit LeanVec-Sphering to: none that candidates are judged by. */
+    /** Queries to fit LeanVec-Sphering to. Candidates are not scored with these. */
     readonly fitQueries: Matrix | null;
     readonly threads?: number;
   },
@@ -72,7 +76,7 @@ export async function fitClosedForms(
   const forMoments = performance.now() - startedAt;
   const directions = await principalDirections(x, moments, { ...shared, distance });
   const near = { ...shared, d: dim, start: directions.axes };
-  // The moments are PCA's own; the directions are for training.
+  // The time of PCA includes the moments, but not the directions, which are for training.
   startedAt = performance.now() - forMoments;
   const axes = await principalAxes(moments, { ...near, centred: false });
   const pca = (of: PrincipalAxes, gamma: number): Pick<Candidate, 'network' | 'hyperParameters'> => ({

@@ -15,10 +15,12 @@ import type { TrainEncoderOptions } from './train-encoder-options.js';
 import type { Learned } from './train-report.js';
 
 export interface LearnedFits {
-  /** Each plan names the start that was used, which differs from the planned one if that candidate was left out. */
+  /**
+   * `plan.init` is the start that was used. It differs from the planned one if that candidate was skipped.
+   */
   readonly learned: readonly Learned[];
   readonly states: ReadonlyMap<string, TrainState>;
-  /** False when the signal fired before the last training was done. */
+  /** False if the signal fired before the last training ended. */
   readonly finished: boolean;
 }
 
@@ -27,17 +29,18 @@ interface LearnedRun {
   readonly geometry: Geometry;
   readonly axes: PrincipalAxes;
   readonly directions: Directions;
-  /** Distance of the compact space that neighbourhood-kl is trained for. */
+  /** Distance of the compact space for which neighbourhood-kl is trained. */
   readonly compactDistance: Distance;
-  /** Whether the run is of no use without this candidate: it was asked for by name or by its settings. */
+  /** Whether the user asked for this candidate by name or by settings, so that the run must not skip it. */
   readonly isAsked: (plan: TrainingSchedule) => boolean;
   readonly options: Omit<TrainEncoderOptions, 'seed'> & { readonly seed: number };
 }
 
 /**
- * Runs the planned trainings one after the other on one neighbour graph; x lies in shared memory. A training that
- * diverges is left out with a warning, and those that were to start from it start from PCA.
- * @throws INVALID_DATA where one diverges that was asked for
+ * Runs the planned trainings one after the other on the same neighbour graph; x lies in shared memory. If a
+ * training diverges, it is skipped with a warning, and trainings that should start from its result start from
+ * PCA.
+ * @throws INVALID_DATA when a training diverges that the user asked for
  */
 export async function fitLearned(
   x: Matrix,
@@ -84,7 +87,7 @@ export async function fitLearned(
     );
     const result = await training.catch((error: unknown) => {
       if (isAsked(plan) || !isTldrError(error, 'INVALID_DATA')) throw error;
-      log?.('warn', `${plan.name} is left out: ${messageOf(error)}${startsInstead(plan, plans)}`);
+      log?.('warn', `${plan.name} is skipped: ${messageOf(error)}${startsInstead(plan, plans)}`);
       return null;
     });
     if (result === null) continue;
@@ -96,14 +99,14 @@ export async function fitLearned(
   return { learned, states, finished: true };
 }
 
-/** What a warning adds about the trainings that were to start from a candidate that is left out. */
+/** The part of the warning that names the trainings that should have started from the skipped candidate. */
 function startsInstead({ name }: TrainingSchedule, plans: readonly TrainingSchedule[]): string {
   const dependents = plans.filter(({ init }) => init === name).map((plan) => plan.name);
   if (dependents.length === 0) return '';
   return `. Trained from PCA instead of ${name}: ${dependents.join(', ')}`;
 }
 
-/** The start that a training really has, and the first weights that it means; chance needs none. */
+/** The start that a training really gets, and its initial weights; undefined for a random start. */
 function startOf(
   plan: TrainingSchedule,
   from: {

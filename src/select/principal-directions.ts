@@ -5,24 +5,29 @@ import { matrix, type Matrix } from '../core/matrix.js';
 import type { RunOptions } from '../core/run.js';
 import { directionsFor, DIRECTIONS_MAX } from '../knn/build-knn-graph.js';
 
-/** Directions along which a sample is looked at instead of along all its dimensions, D x r, the strongest first. */
+/**
+ * Directions (D x r, the strongest first) that replace the dimensions where all dimensions would be too slow.
+ */
 export interface Directions {
-  /** All that were computed: near the principal axes. */
+  /** All computed directions; they approximate the principal axes. */
   readonly axes: Matrix | undefined;
-  /** To find neighbours along; undefined where all pairs can be compared in full, or an index is faster. */
+  /** Directions for finding neighbours; undefined if all dimensions or an HNSW index are as fast. */
   readonly forNeighbors: Matrix | undefined;
-  /** To train along; undefined where too many would be needed. */
+  /** Directions for training; undefined if too many would be needed. */
   readonly forTraining: Matrix | undefined;
 }
 
-/** Of the eigenvectors' subspace: nearly principal axes serve as well. */
+/** Iterations of the eigensolver. Few are enough, because approximate principal axes serve as well. */
 const ITERATIONS = 4;
-/** Training looks along as many directions as hold this share of the variance (docs/research.md). */
+/** Training uses as many directions as hold this share of the variance (docs/research.md). */
 const SHARE_WANTED = 0.96;
-/** Where even the most directions hold less than this, training looks at the rows themselves. */
+/** If even `DIRECTIONS_MAX` directions hold a smaller share, training uses the rows themselves. */
 const SHARE_MIN = 0.9;
 
-/** Principal directions of x (n x D) from its moments: about the origin, whose inner products they keep, or the mean. */
+/**
+ * Computes the principal directions of x (n x D) from its moments. For Euclid they are centred on the mean;
+ * otherwise they are uncentred, so that they keep inner products.
+ */
 export async function principalDirections(
   x: Pick<Matrix, 'rows' | 'cols'>,
   moments: Moments,
@@ -44,7 +49,7 @@ export async function principalDirections(
   };
 }
 
-/** How many of the directions hold the wanted share of the variance about the mean. */
+/** The number of directions that hold the required share of the variance; null if too many are needed. */
 function countFor(
   values: Float64Array,
   { mean, meanSquare: aboutOrigin }: Moments,

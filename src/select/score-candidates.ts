@@ -10,16 +10,16 @@ import {
 import { bootstrapInterval, mean } from '../evaluate/ranking.js';
 import { multiplyAdds, type Candidate } from './candidate.js';
 
-/** Means closer than this (0.1 points) are a tie: the cheaper candidate wins it. */
+/** If two means differ by at most this (0.1 points), it is a tie and the cheaper candidate wins. */
 const TIE_MARGIN = 0.001;
 
-/** What selection maximises: one value per held-out query, larger is better. */
+/** The objective of the selection: one value for each held-out query, larger is better. */
 export type Objective = (found: Int32Array, recall: NeighborRecall, firstQuery: number) => Float64Array;
 
 /** Recall@10 against the full space. */
 export const FIDELITY: Objective = (_found, recall) => recall.perQuery;
 
-/** One candidate under one compact distance, and how it did. */
+/** A candidate under one compact distance, with its scores. */
 export interface Scored {
   readonly candidate: Candidate;
   readonly compactDistance: Distance;
@@ -32,13 +32,15 @@ export interface Scored {
 
 export interface ScoreOptions extends RunOptions {
   readonly objective: Objective;
-  /** How many of the benchmark's queries candidates are chosen by; the others confirm. */
+  /** Number of the benchmark's queries that choose a candidate; the others confirm the choice. */
   readonly selectionQueries: number;
   readonly seed: number;
   readonly threads?: number;
 }
 
-/** Queries in two parts: by the first candidates are chosen, the second took no part in any choice. */
+/**
+ * Scores on both parts of the queries: the first chooses a candidate, the second only confirms the choice.
+ */
 export interface Judgement {
   readonly selection: readonly Scored[];
   /** The same candidates in the same order, each under the distance chosen for it. */
@@ -46,15 +48,15 @@ export interface Judgement {
 }
 
 /**
- * Judges every candidate under each of its distances and keeps the best distance of each.
- * @param benchmark its queries are the selection's first, then the confirmation's
+ * Scores every candidate under each of its distances and keeps the best distance of each candidate.
+ * @param benchmark its first queries are for selection, the others for confirmation
  */
 export async function scoreCandidates(
   benchmark: Benchmark,
   candidates: readonly Candidate[],
   options: ScoreOptions,
 ): Promise<Judgement> {
-  // Without the last normalisation, which the cosine distance does anyway: one projection serves all distances.
+  // Without the last normalisation, one projection serves all distances; cosine search normalises by itself.
   const unscaled = candidates.map(({ network, queryNetwork, distances }) => ({
     network: { ...network, normalizeOutput: false },
     queryNetwork: queryNetwork && { ...queryNetwork, normalizeOutput: false },
@@ -70,7 +72,7 @@ export async function scoreCandidates(
     });
     const [first, ...others] = all;
     if (first === undefined) return;
-    // A distance other than the one a candidate was made for must be better by more than a tie.
+    // Another distance than the one for which the candidate was fitted must win by more than a tie.
     const best = others.reduce(
       (kept, one) => (mean(one[0].scores) > mean(kept[0].scores) + TIE_MARGIN ? one : kept),
       first,
@@ -96,8 +98,9 @@ function judgeParts(
 }
 
 /**
- * The best by its mean. A tie goes to fewer multiplications per vector, then to one map where another has two (one
- * for queries); what costs the same goes by its mean after all.
+ * Chooses the candidate with the best mean. If candidates tie, the one with fewer multiplications per vector
+ * wins. If these are equal, a candidate without a separate network for queries wins, and then the one with
+ * the higher mean.
  */
 export function choose(judged: readonly Scored[]): Scored | undefined {
   const best = Math.max(...judged.map(({ scores }) => mean(scores)));
@@ -114,7 +117,7 @@ export function choose(judged: readonly Scored[]): Scored | undefined {
 
 const mapsOf = ({ queryNetwork }: Candidate): number => (queryNetwork === undefined ? 1 : 2);
 
-/** 95 % bootstrap interval of the mean difference a - b over the same queries. */
+/** 95 % bootstrap interval of the mean difference a - b, where a and b are values of the same queries. */
 export function pairedInterval(a: Float64Array, b: Float64Array, seed: number): readonly [number, number] {
   return bootstrapInterval(
     a.map((value, i) => value - (b[i] ?? 0)),

@@ -9,21 +9,24 @@ import { HELD_OUT_MIN, type TrainEncoderOptions } from './train-encoder-options.
 
 const HELD_OUT_MAX = 1500;
 const HELD_OUT_SHARE = 0.15;
-/** Of real queries, the part that a candidate may be fitted to; all beyond `HELD_OUT_MAX` judging ones as well. */
+/**
+ * Share of real queries for fitting a candidate. It is larger if more than `HELD_OUT_MAX` would be left for
+ * scoring.
+ */
 const FIT_SHARE = 1 / 3;
-/** Fewer queries than this tell nothing about where queries lie that the points do not. */
+/** Fewer queries for fitting would say nothing about queries that the points do not say as well. */
 const FIT_MIN = 30;
-/** Of the judging queries, the part that selection never sees. */
+/** Share of the scoring queries that is reserved for confirmation. */
 const CONFIRM_SHARE = 1 / 3;
 export const SAMPLE_ROWS_MIN = 100;
 
-/** A sample taken apart: rows to learn from and search, queries to choose and to confirm by. */
+/** A divided sample: rows for training and searching, and queries for selection and confirmation. */
 export interface SplitSample {
   readonly train: Matrix;
-  /** The selection's queries first, then the confirmation's. */
+  /** Queries for selection, then queries for confirmation. */
   readonly queries: Matrix;
   readonly selectionQueries: number;
-  /** Real queries that judge nothing, to fit a query-aware candidate to; null without any. */
+  /** Real queries for fitting a query-aware candidate, not used for scoring; null if there are none. */
   readonly fitQueries: Matrix | null;
   readonly objective: Objective;
   readonly objectiveName: string;
@@ -31,9 +34,10 @@ export interface SplitSample {
 }
 
 /**
- * Cleans and splits a sample. Without real queries a part of the rows is held out to query with; with them every
- * row is learned from and searched, and a part of the queries may be fitted to.
- * @throws INVALID_DATA for too few rows, INVALID_ARGUMENT for an unusable number of held-out rows or queries
+ * Cleans and splits a sample. Without real queries, a part of the rows is held out as queries. With real
+ * queries, all rows are for training and searching, and a part of the queries may be for fitting.
+ * @throws INVALID_DATA when there are too few rows, or a value is not finite, too large or too small
+ * @throws INVALID_ARGUMENT for an unusable number of held-out rows, queries, labels or gains
  */
 export function splitSample(x: Matrix, options: TrainEncoderOptions): SplitSample {
   const { seed = 0, queries, labels, distance = 'cosine' } = options;
@@ -57,7 +61,7 @@ export function splitSample(x: Matrix, options: TrainEncoderOptions): SplitSampl
   const order = [...parts.train, ...parts.heldOut].map((i) => heldOut[i] ?? 0);
   const relevance = known === null ? null : labelsOf(known, { train, order });
   return {
-    // Gathered in memory that worker threads read: copied once here, not by each of them.
+    // In shared memory, so that worker threads need no copy of their own.
     train: gatherRows(clean, train, sharedFloats(train.length * clean.cols)),
     queries: gatherRows(clean, order),
     selectionQueries: parts.train.length,
@@ -111,14 +115,14 @@ function withQueries(
   };
 }
 
-/** How many of the real queries may be fitted to: none where inner products are not what is searched by. */
+/** Number of real queries for fitting; 0 for distances that are not inner products. */
 function fitCount(queries: number, { distance = 'cosine' }: TrainEncoderOptions): number {
   if (distance === 'euclid' || distance === 'manhattan') return 0;
   const count = Math.max(Math.floor(queries * FIT_SHARE), queries - HELD_OUT_MAX);
   return count < FIT_MIN ? 0 : count;
 }
 
-/** Gains by row of the cleaned sample; a duplicate's gain goes to the row that was kept. */
+/** Converts gains to rows of the cleaned sample. A duplicate's gain goes to the row that was kept. */
 export function movedGains(
   gains: ReadonlyMap<number, number>,
   rowOf: Int32Array,
@@ -131,7 +135,7 @@ export function movedGains(
   return moved;
 }
 
-/** Labels by row of the cleaned sample; of several duplicates that have one the first one's stays. */
+/** Converts labels to rows of the cleaned sample. Of several labelled duplicates, the first decides. */
 export function movedLabels(
   labels: Int32Array,
   { rowOf, rows }: { readonly rowOf: Int32Array; readonly rows: number },
@@ -145,8 +149,9 @@ export function movedLabels(
 }
 
 /**
- * A row without a label judges nothing: labelled rows are held out before others, up to a half of them, since the
- * other half is what must be found. Nothing changes where every row has a label.
+ * Changes a split so that labelled rows are held out before other rows, since a query without a label cannot
+ * be scored. At most half of the labelled rows are held out, because the other half must be found. If every
+ * row has a label, the split stays as it is.
  */
 function splitByLabels(
   labels: Int32Array | null,
@@ -181,7 +186,7 @@ function objectiveOf(
   if (relevance === null) {
     throw new TldrError(
       'INVALID_ARGUMENT',
-      'objective relevance needs labels, or queries with what is relevant to them',
+      'objective relevance needs labels, or queries with judgements of what is relevant',
     );
   }
   const byLabel = relevance.kind === 'labels';
@@ -195,13 +200,13 @@ function objectiveOf(
           ? { ...relevance, queries: relevance.queries.subarray(first, first + count) }
           : { kind: 'qrels', gains: relevance.gains.slice(first, first + count) };
       const { perQuery } = rankingQuality(found, FOUND_K, part);
-      // Queries that nothing is relevant to say nothing about any candidate.
+      // Queries without a relevant row say nothing about any candidate.
       return (byLabel ? perQuery.averagePrecision : perQuery.ndcg).filter((value) => !Number.isNaN(value));
     },
   };
 }
 
-/** @throws INVALID_DATA when a part of the queries has none that anything is relevant to */
+/** @throws INVALID_DATA when no query of a part has a relevant row */
 function checkJudged(relevance: Relevance, selectionQueries: number): void {
   const known = relevance.kind === 'labels' ? new Set(relevance.base.filter((label) => label >= 0)) : null;
   const judged =
@@ -213,7 +218,7 @@ function checkJudged(relevance: Relevance, selectionQueries: number): void {
   if (parts.includes(0)) {
     throw new TldrError(
       'INVALID_DATA',
-      `relevance: ${parts.join(' and ')} of the queries to choose and to confirm by have anything relevant to them, expected some of each: give more labels or judgements`,
+      `relevance: ${parts.join(' and ')} queries for selection and for confirmation have a relevant row, expected at least 1 of each: give more labels or judgements`,
     );
   }
 }

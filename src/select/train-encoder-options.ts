@@ -10,7 +10,7 @@ import type { TrainState } from '../train/state.js';
 import { CLOSED_FORMS } from './fit-closed-forms.js';
 import { firstLayerBytes, LEARNED } from './training-schedules.js';
 
-/** Time to plan learned candidates for where nothing else is said. */
+/** Default time budget of the learned candidates, in seconds. */
 export const BUDGET_SECONDS = 120;
 export const HELD_OUT_MIN = 15;
 
@@ -20,33 +20,39 @@ export interface TrainEncoderOptions extends RunOptions, Partial<TrainSettings> 
   readonly seed?: number;
   readonly engine?: EngineName;
   readonly threads?: number;
-  /** Start of a linear or residual encoder: from PCA (default for neighbourhood-kl) or from random weights. */
+  /** Start of a linear or residual encoder: PCA (default for neighbourhood-kl) or random weights. */
   readonly init?: 'pca' | 'random';
-  /** `best`, or the name of the candidate to ship whatever the figures say. */
+  /** `best`, or the name of the candidate to ship regardless of its scores. */
   readonly ship?: string;
-  /** Rows kept apart to judge with; a third of them is never seen by selection. */
+  /** Number of held-out rows for scoring; a third of them only confirms the choice. */
   readonly heldOut?: number;
-  /** Time to plan the learned candidates for, in seconds; explicit training settings replace them by one. */
+  /**
+   * Time budget of the learned candidates, in seconds. Explicit training settings replace them by a single
+   * one.
+   */
   readonly budgetSeconds?: number;
-  /** What selection maximises: neighbours of the full space found again, or what labels or judgements call right. */
+  /**
+   * The objective of the selection: agreement with the full vectors' neighbours, or with labels or
+   * judgements.
+   */
   readonly objective?: 'fidelity' | 'relevance';
-  /** A label per row of x, below 0 for none: rows of a held-out row's label are relevant to it. */
+  /** A label for each row of x, below 0 for none. Rows with a held-out row's label are relevant to it. */
   readonly labels?: Int32Array | undefined;
-  /** Real queries to judge with, instead of held-out rows: m x D. */
+  /** Real queries for scoring instead of held-out rows: m x D. */
   readonly queries?: Matrix | undefined;
-  /** Per real query the gain of rows of x. */
+  /** For each real query, the gain of rows of x. */
   readonly gains?: readonly ReadonlyMap<number, number>[] | undefined;
   /** Distance of the compact space; `auto` tries those that keep the direction of scores. */
   readonly compactDistance?: Distance | 'auto';
-  /** Name of the collection or file, for the record. */
+  /** Name of the collection or file, for the encoder's metadata. */
   readonly source?: string;
-  /** States of trainings that an earlier run finished or began, by candidate. */
+  /** States of finished or started trainings of an earlier run, by candidate. */
   readonly resume?: ReadonlyMap<string, TrainState> | undefined;
-  /** Called with every state worth keeping: after each training and when one is stopped. */
+  /** Called with the states to save: after each training, and when a training is stopped. */
   readonly onState?: ((states: ReadonlyMap<string, TrainState>) => void | Promise<void>) | undefined;
 }
 
-/** Settings that ask for one training of one's own instead of the planned ones. */
+/** Settings that replace the planned trainings by a single one with these settings. */
 export const EXPLICIT: readonly (keyof TrainSettings)[] = [
   'loss',
   'encoder',
@@ -65,7 +71,7 @@ export const EXPLICIT: readonly (keyof TrainSettings)[] = [
   'perplexity',
 ];
 
-/** Distances of the compact space that a source distance can be approximated by. */
+/** Distances of the compact space that can approximate a source distance. */
 const COMPACT: Readonly<Record<Distance, readonly Distance[]>> = {
   cosine: ['cosine', 'dot', 'euclid'],
   dot: ['dot'],
@@ -74,8 +80,8 @@ const COMPACT: Readonly<Record<Distance, readonly Distance[]>> = {
 };
 
 /**
- * Everything about the options that can be known before any data is read.
- * @throws INVALID_ARGUMENT naming the first option that is out of range
+ * Checks everything about the options that can be checked before data is read.
+ * @throws INVALID_ARGUMENT when an option is out of range; the message names the first one
  */
 export function checkTrainOptions(options: TrainEncoderOptions, inputDim: number): void {
   const { dim, distance = 'cosine', budgetSeconds = BUDGET_SECONDS, seed = 0, heldOut } = options;
@@ -97,7 +103,7 @@ export function checkTrainOptions(options: TrainEncoderOptions, inputDim: number
   if (heldOut !== undefined && (!Number.isSafeInteger(heldOut) || heldOut < HELD_OUT_MIN)) {
     throw new TldrError('INVALID_ARGUMENT', `heldOut: got ${heldOut}, expected at least ${HELD_OUT_MIN}`);
   }
-  // Which of them there are is seen with the data.
+  // Some of these candidates depend on the data: `trainEncoder` checks again.
   checkShip(options.ship ?? 'best', [...LEARNED, ...CLOSED_FORMS]);
   const { objective = 'fidelity', labels, queries, gains, compactDistance = 'auto' } = options;
   const possible = COMPACT[distance];
@@ -110,27 +116,28 @@ export function checkTrainOptions(options: TrainEncoderOptions, inputDim: number
   if (objective === 'relevance' && labels === undefined && (queries === undefined || gains === undefined)) {
     throw new TldrError(
       'INVALID_ARGUMENT',
-      'objective relevance needs labels, or queries with what is relevant to them',
+      'objective relevance needs labels, or queries with judgements of what is relevant',
     );
   }
   if (labels !== undefined && queries !== undefined)
-    throw new TldrError('INVALID_ARGUMENT', 'give labels of the rows or queries of your own, not both');
+    throw new TldrError('INVALID_ARGUMENT', 'labels and queries exclude each other: give one of them');
   const settings = resolveSettings(options);
   checkSettings(settings);
   checkFileSize(options, { encoder: settings.encoder, inputDim });
-  // Dot products of unit vectors may use every encoder: that is seen with the data.
+  // Dot products of unit vectors can use every encoder. Training checks this again, when it knows the
+  // vectors.
   const form = distance === 'dot' ? 'cosine' : distance;
   checkArchitectures(settings, { distance: form, fromWeights: options.init === 'pca' });
 }
 
-/** @throws INVALID_ARGUMENT where no file could hold the weights */
+/** @throws INVALID_ARGUMENT when the weights would be too large for an encoder file */
 function checkFileSize(
   { dim, queries }: TrainEncoderOptions,
   { encoder, inputDim }: { readonly encoder: string; readonly inputDim: number },
 ): void {
   const linear = firstLayerBytes('linear', { inputDim, outputDim: dim });
   const largest = Math.max(
-    // Real queries may get a map of their own.
+    // Real queries may get their own network.
     queries === undefined ? linear : 2 * linear,
     firstLayerBytes(encoder, { inputDim, outputDim: dim }),
   );
@@ -142,7 +149,7 @@ function checkFileSize(
   );
 }
 
-/** @throws INVALID_ARGUMENT where nothing of that name can ship */
+/** @throws INVALID_ARGUMENT when no candidate has that name */
 export function checkShip(ship: string, candidates: readonly string[]): void {
   const names = ['best', ...candidates];
   if (names.includes(ship)) return;

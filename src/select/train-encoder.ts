@@ -25,14 +25,14 @@ import { checkTrainMemory } from './train-memory.js';
 import { trainReport, type Learned, type TrainReport } from './train-report.js';
 import { CREATED_BY } from './version.js';
 
-/** A finished training, or one that was stopped: then `encoder` is null and `states` resume it. */
+/** The result of a training. If it was stopped, `encoder` is null and `states` can resume it. */
 export interface TrainEncoderResult {
   readonly encoder: Encoder | null;
   readonly report: TrainReport | null;
   readonly states: ReadonlyMap<string, TrainState>;
-  /** Every candidate by name, the shipped one included. */
+  /** All candidates by name, including the shipped one. */
   readonly candidates: ReadonlyMap<string, Encoder>;
-  /** What a picture of the run needs beyond the report. */
+  /** Data for the charts of the HTML report. */
   readonly details: TrainDetails | null;
 }
 
@@ -44,9 +44,15 @@ export interface TrainDetails {
 }
 
 /**
- * Fits candidates to x (n x D) - PCA in its forms, a prefix, a random projection, LeanVec-Sphering where there are
- * queries to fit it to, learned maps within a time budget - judges all of them on held-out rows and ships the best.
- * @throws INVALID_DATA for too few rows or rows that are not finite, INVALID_ARGUMENT for settings out of range
+ * Trains an encoder for x (n x D). It fits candidates, scores all of them on held-out queries and returns the
+ * best:
+ *
+ * - PCA in its forms, a prefix, a random projection,
+ * - LeanVec-Sphering, if there are queries to fit it to,
+ * - learned encoders within a time budget.
+ *
+ * @throws INVALID_DATA when there are too few rows, or a row is not finite
+ * @throws INVALID_ARGUMENT for options out of range, or a sample that needs too much memory
  */
 export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Promise<TrainEncoderResult> {
   const { distance = 'cosine', seed = 0, ship = 'best' } = options;
@@ -115,7 +121,9 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
   };
 }
 
-/** How uncentred PCA does, and under which compact distance: learned maps start from it and are trained for that. */
+/**
+ * The score of uncentred PCA, where learned candidates start, and the compact distance they are trained for.
+ */
 interface Start {
   readonly compactDistance: Distance;
   readonly pcaRecall: number;
@@ -133,7 +141,7 @@ async function judgeStart(
   return { compactDistance: judged.compactDistance, pcaRecall: judged.recall.recallAt10 };
 }
 
-/** Whether settings ask for one training, in place of those that the budget allows. */
+/** Whether explicit settings ask for a single training instead of those that the budget allows. */
 function isExplicit(options: TrainEncoderOptions): boolean {
   return options.init !== undefined || EXPLICIT.some((name) => options[name] !== undefined);
 }
@@ -163,11 +171,11 @@ function planLearned(
     ...start,
   });
   if (leftOut.length > 0)
-    options.log?.('info', `the budget leaves no time for ${leftOut.join(' and ')}: left out`);
+    options.log?.('info', `the time budget is too small for ${leftOut.join(' and ')}: not trained`);
   if (tooWide.length > 0) {
     options.log?.(
       'info',
-      `with ${train.cols.toLocaleString('en-US')} dimensions the weights of ${tooWide.join(' and ')} take too much memory: left out`,
+      `with ${train.cols.toLocaleString('en-US')} dimensions the weights of ${tooWide.join(' and ')} take too much memory: not trained`,
     );
   }
   return [...plans];
@@ -181,7 +189,7 @@ function learnedCandidate(
   return {
     name: plan.name,
     network: result.network,
-    // Barlow Twins is trained for no distance in particular.
+    // Barlow Twins does not train for a particular distance, so all are tried.
     distances: loss === 'barlow-twins' ? geometry.compactDistances : [compactDistance],
     hyperParameters: { ...plainSettings(settings), steps: result.totalSteps, init: plan.init },
     seconds: result.secondsPerStep * result.totalSteps,
@@ -199,7 +207,7 @@ function encoderOf(
   const metadata: EncoderMetadata = {
     method: candidate.name,
     distance,
-    // The dot product of unit vectors is their cosine: a dot-product collection keeps its distance.
+    // For unit vectors, the dot product is the cosine, so a dot-product collection keeps its distance.
     compactDistance: unit && distance === 'dot' ? 'dot' : compactDistance,
     source,
     seed,

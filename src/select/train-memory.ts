@@ -4,40 +4,45 @@ import { basisColumns } from '../baselines/pca.js';
 import { TldrError } from '../core/errors.js';
 import { SAMPLE_ROWS_MIN } from './split-sample.js';
 
-/** Sizes of a training. */
+/** The sizes that decide the memory of a training. */
 export interface TrainSizes {
   readonly rows: number;
   readonly inputDim: number;
   readonly outputDim: number;
 }
 
-/** What is read, what is learned from, and the copy that training scales or shifts, in samples. */
+/** Copies of the sample: as read, as split for training, and as normalised or shifted for training. */
 const SAMPLES = 3;
-/** All candidates, their copies in the threads that judge, and what training keeps for each weight, in linear maps. */
+/**
+ * Memory of all candidates, of their copies in worker threads and of the optimiser, counted in linear
+ * networks.
+ */
 const MAPS = 25;
-/** For each value of the second moment where it is held by dimension, and of a basis of the rows where it is not. */
+/** Bytes for each value of a D x D second moment, or of a basis of the rows (`fitMoments`). */
 const DENSE_BYTES = 20;
 const BASIS_BYTES = 32;
-/** The runtime with its libraries. */
+/** Bytes of Node and the libraries. */
 const BASE_BYTES = 300e6;
 
-/** Estimate of the memory that a training takes, in bytes. Learned encoders of several layers take more. */
+/** Estimates the memory of a training, in bytes. Learned encoders with several layers take more. */
 export function trainMemory({ rows, inputDim, outputDim }: TrainSizes): number {
   const columns = basisColumns({ rows, cols: inputDim }, outputDim);
   const moments = columns === null ? DENSE_BYTES * inputDim : BASIS_BYTES * columns;
   return BASE_BYTES + inputDim * (4 * (SAMPLES * rows + MAPS * outputDim) + moments);
 }
 
-/** Memory that this process may take at most, in bytes. */
+/** The memory that this process may use, in bytes. */
 export function memoryLimit(): number {
-  // 0 or beyond all memory where nothing constrains the process.
+  // It is 0 or larger than the machine's memory if the process has no limit.
   const constrained = process.constrainedMemory();
   return constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
 }
 
-/** The most rows that training can take in `limit` bytes, at most those of `sizes`; 0 where none fit. */
+/**
+ * The largest number of rows, up to `sizes.rows`, with which training fits into `limit` bytes; 0 if none do.
+ */
 function rowsWithin(limit: number, sizes: TrainSizes): number {
-  // One array holds the sample.
+  // The sample is one array, whose size Node limits.
   let [fitting, tooMany] = [
     0,
     Math.min(sizes.rows, Math.floor(constants.MAX_LENGTH / (4 * sizes.inputDim))) + 1,
@@ -51,8 +56,8 @@ function rowsWithin(limit: number, sizes: TrainSizes): number {
 }
 
 /**
- * Refuses a training that cannot be done in the memory that there is; meant to be called before anything is read.
- * @throws INVALID_ARGUMENT saying how many rows would fit
+ * Checks that a training fits into the memory. Call it before the sample is read.
+ * @throws INVALID_ARGUMENT when it does not fit; the message says how many rows would
  */
 export function checkTrainMemory(sizes: TrainSizes, limit = memoryLimit()): void {
   const fitting = rowsWithin(limit, sizes);
@@ -64,7 +69,7 @@ export function checkTrainMemory(sizes: TrainSizes, limit = memoryLimit()): void
     'INVALID_ARGUMENT',
     `training ${count(inputDim)} dimensions to ${count(outputDim)} with ${count(rows)} rows takes about ${gigabytes(trainMemory(sizes))} of memory, and this process may use ${gigabytes(limit)}: ` +
       (fitting >= SAMPLE_ROWS_MIN
-        ? `${count(fitting)} rows would fit: give a sample of so many (--sample)`
+        ? `${count(fitting)} rows would fit: choose a sample of that size (--sample)`
         : `${count(fitting)} rows would fit, and training takes at least ${SAMPLE_ROWS_MIN}: give fewer dimensions, or use a machine with more memory`),
   );
 }

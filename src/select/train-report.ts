@@ -9,7 +9,7 @@ import { pairedInterval, type Scored } from './score-candidates.js';
 import type { TrainingSchedule } from './training-schedules.js';
 import { CREATED_BY } from './version.js';
 
-/** One candidate and how it did on the held-out queries. */
+/** A candidate and its scores on the held-out queries. */
 export interface CandidateReport {
   readonly name: string;
   readonly compactDistance: Distance;
@@ -17,9 +17,9 @@ export interface CandidateReport {
   readonly interval: readonly [number, number];
   readonly r10At30: number;
   readonly r10At100: number;
-  /** Mean of what selection maximised: recall@10 for fidelity, a relevance metric else. */
+  /** Mean of the selection's objective: recall@10 for fidelity, otherwise a relevance metric. */
   readonly objective: number;
-  /** The same figures on the second held-out part, which selection never saw. */
+  /** The same figures on the confirmation queries, which had no part in the selection. */
   readonly confirmed: { readonly recallAt10: number; readonly objective: number };
   readonly seconds: number;
   readonly multiplyAdds: number;
@@ -37,19 +37,19 @@ export interface LearnedReport {
 
 export interface TrainReport {
   readonly shipped: string;
-  /** What selection maximised, by name. */
+  /** Name of the selection's objective. */
   readonly objective: string;
   readonly candidates: readonly CandidateReport[];
   /** 95 % interval of the shipped candidate's lead over the better PCA on the selection queries. */
   readonly leadOverPca: readonly [number, number] | null;
-  /** How far the shipped candidate is below the best on the second held-out part; 0 when it is the best. */
+  /** Distance of the shipped candidate to the best on the confirmation queries; 0 if it is the best. */
   readonly confirmedGap: number;
   readonly inputDim: number;
   readonly outputDim: number;
   readonly trainRows: number;
   readonly heldOutQueries: number;
   readonly confirmQueries: number;
-  /** Queries that a candidate was fitted to; none of those that judged it. */
+  /** Queries to which a candidate was fitted; they were not used for scoring. */
   readonly fitQueries: number;
   readonly sample: SampleFacts;
   readonly graph: { readonly method: string; readonly k: number; readonly recall: number } | null;
@@ -60,7 +60,7 @@ export interface TrainReport {
   readonly hardware: string;
 }
 
-/** A training that was run to its end. */
+/** A training that reached its last step. */
 export interface Learned {
   readonly plan: TrainingSchedule;
   readonly loss: LossName;
@@ -69,7 +69,7 @@ export interface Learned {
 
 export interface ReportParts {
   readonly judged: readonly Scored[];
-  /** The same candidates, in the same order, on the second part. */
+  /** The same candidates, in the same order, scored on the confirmation queries. */
   readonly confirmed: readonly Scored[];
   readonly winner: Scored;
   readonly objectiveName: string;
@@ -82,7 +82,7 @@ export interface ReportParts {
   readonly seed: number;
 }
 
-/** The report as plain data. */
+/** Creates the report of a training as plain data. */
 export function trainReport(parts: ReportParts): TrainReport {
   const { judged, confirmed, winner, learned, facts, fingerprint, seed, inputDim, trainRows } = parts;
   const candidates = judged.map((one, i) => candidateReport(one, confirmed[i], seed));
@@ -145,7 +145,7 @@ function learnedReport({ plan, loss, result }: Learned): LearnedReport {
   };
 }
 
-/** Whether an interval of differences leaves open which of the two is better. */
+/** Whether an interval of differences contains 0, so that neither of the two is clearly better. */
 export function isWithinNoise([low, high]: readonly [number, number]): boolean {
   return low <= 0 && high >= 0;
 }

@@ -2,37 +2,43 @@ import type { Distance } from '../core/distance.js';
 import { directionsFor, DIRECTIONS_MAX } from '../knn/build-knn-graph.js';
 import { defaultSettings, type LossName, type TrainSettings } from '../train/options.js';
 
-/** One training to be run: a candidate's name and how its settings differ from the loss's defaults. */
+/** A planned training: the candidate's name, its start, and settings that differ from the loss's defaults. */
 export interface TrainingSchedule {
   readonly name: string;
   readonly settings: Partial<TrainSettings>;
   readonly init: Start;
 }
 
-/** Where a linear map or a residual encoder's linear part starts: PCA, chance, or the linear candidate. */
+/** Start of a linear encoder or of a residual encoder's linear part: PCA, random, or the linear candidate. */
 export type Start = 'pca' | 'random' | 'neighbourhood-kl';
 
 /**
- * A share of the arithmetic speed of ordinary two-core machines that a whole step reaches, in operations per
- * second and thread. Steps are planned from it, not from the clock, so that the same seed gives the same weights.
+ * Speed that a whole step reaches on ordinary two-core machines, in operations per second and thread. The
+ * number of steps is computed from it and not measured with a clock, so that the same seed gives the same
+ * weights.
  */
 const NOMINAL_FLOPS = 50e9;
-/** Element-wise passes over a batch's similarity matrices in one step, and what one value costs. */
+/** Element-wise passes over a batch's similarity matrices in a step, and values per second and thread. */
 const SOFTMAX_PASSES = 16;
 const NOMINAL_ELEMENTS = 1.25e9;
 
-/** What the most directions take the eigensolver. */
+/** Time of the eigensolver for `DIRECTIONS_MAX` directions. */
 const EIGEN_SECONDS = 4;
 
 const RESIDUAL_WIDTH = 1024;
 const TLDR_WIDTH = 512;
 const DOT_LEARNING_RATE = 0.003;
-/** Rates hold up to so many dimensions; beyond them the first weights are smaller, and so are the steps. */
+/**
+ * Learning rates are for up to this many dimensions. With more, initial weights are smaller, and rates shrink
+ * too.
+ */
 const RATE_DIM = 1536;
-/** The same for a hidden layer that reads directions. */
+/** The same limit for a hidden layer that reads coordinates along directions. */
 const RATE_DIRECTIONS = 256;
 
-/** TLDR's best settings of its search (docs/benchmarks/tldr.md); a start from PCA takes a rate of its own. */
+/**
+ * The best settings from a search for TLDR (docs/benchmarks/tldr.md). A start from PCA needs another rate.
+ */
 const TLDR = {
   loss: 'barlow-twins',
   projector: `mlp-1-${TLDR_WIDTH}`,
@@ -48,11 +54,16 @@ interface AutoPlan {
   readonly stepsMax: number;
   readonly init: Start;
   readonly settings: Partial<TrainSettings> & { readonly loss: LossName };
-  /** Left out where its share of the budget is not enough for `stepsMin`; the others run that many anyway. */
+  /**
+   * Not trained if its share of the budget is too small for `stepsMin`. The others run `stepsMin` steps
+   * anyway.
+   */
   readonly optional?: boolean;
 }
 
-/** How a time budget is divided, and where more steps stop helping (docs/research.md). */
+/**
+ * The shares of the time budget, and the numbers of steps beyond which more do not help (docs/research.md).
+ */
 const AUTO: readonly AutoPlan[] = [
   {
     name: 'neighbourhood-kl',
@@ -98,20 +109,20 @@ const AUTO: readonly AutoPlan[] = [
   },
 ];
 
-/** Names that plans have. */
+/** Names of all learned candidates. */
 export const LEARNED: readonly string[] = AUTO.map(({ name }) => name);
 
 export interface BudgetFacts {
   readonly rows: number;
   readonly inputDim: number;
-  /** How many directions rows are compared along in training, and a hidden layer reads; null for the rows themselves. */
+  /** Number of directions that training uses (`Directions.forTraining`); null for the rows themselves. */
   readonly directions: number | null;
   readonly outputDim: number;
   readonly threads: number;
   readonly budgetSeconds: number;
-  /** Dot products of vectors of different lengths need a linear map without bias. */
+  /** Only linear encoders: dot products of vectors of different lengths need a linear map without bias. */
   readonly linearOnly: boolean;
-  /** Distance of the compact space that the maps are trained for. */
+  /** Distance of the compact space for which candidates are trained. */
   readonly compactDistance: Distance;
   /** Recall@10 of uncentred PCA on the selection's queries. */
   readonly pcaRecall: number;
@@ -119,31 +130,31 @@ export interface BudgetFacts {
 
 export interface BudgetedPlans {
   readonly plans: readonly TrainingSchedule[];
-  /** Names of candidates that the budget is too small for. */
+  /** Names of candidates for which the budget is too small. */
   readonly leftOut: readonly string[];
   /** Names of candidates whose weights would take too much memory. */
   readonly tooWide: readonly string[];
 }
 
 /**
- * Weights of a candidate's first layer at most: training and judging hold them several times over. No candidate for up
- * to 4,096 dimensions has as many.
+ * Most weights in a candidate's first layer, because training and scoring hold several copies. Up to 4,096
+ * dimensions, no candidate reaches it.
  */
 const FIRST_WEIGHTS_MAX = 40e6;
 
-/** How many columns the first layer of an encoder has, once it is folded. */
+/** Number of columns of an encoder's first layer after folding. */
 function firstWidth(encoder: string, outputDim: number): number {
   const width = Number(/-(\d+)$/.exec(encoder)?.[1] ?? 0);
   if (encoder.startsWith('residual')) return width + 2 * outputDim;
   return Math.max(width, outputDim);
 }
 
-/** Bytes that the first layer of an encoder takes. */
+/** Bytes of the weights in an encoder's first layer. */
 export function firstLayerBytes(encoder: string, dims: { inputDim: number; outputDim: number }): number {
   return 4 * dims.inputDim * firstWidth(encoder, dims.outputDim);
 }
 
-/** The learned candidates of `auto`, their steps cut to the time budget. */
+/** Plans the learned candidates, with as many steps as the time budget allows. */
 export function plansForBudget(facts: BudgetFacts): BudgetedPlans {
   const { budgetSeconds, linearOnly } = facts;
   const left = Math.max(budgetSeconds * 0.2, budgetSeconds - preparationSeconds(facts));
@@ -166,7 +177,7 @@ export function plansForBudget(facts: BudgetFacts): BudgetedPlans {
     }
     const steps = Math.max(stepsMin, Math.min(stepsMax, affordable));
     const perplexity = perplexityFor(facts.pcaRecall);
-    // An encoder for the dot product has outputs without a fixed length: they take a rate of their own.
+    // For the dot product, outputs have no fixed length, so training needs another rate.
     const dot = facts.compactDistance === 'dot' && name === 'neighbourhood-kl';
     const rate = dot ? DOT_LEARNING_RATE : defaults.learningRate;
     const learningRate = rate * rateShare(encoder, facts);
@@ -176,22 +187,23 @@ export function plansForBudget(facts: BudgetFacts): BudgetedPlans {
   return { plans, leftOut, tooWide };
 }
 
-/** By how much rates are smaller than those for few dimensions (docs/research.md). */
+/** Factor on the learning rate: below 1 for many dimensions (docs/research.md). */
 function rateShare(encoder: string, { inputDim, directions }: BudgetFacts): number {
   const residual = encoder.startsWith('residual');
   return Math.min(1, residual && directions !== null ? RATE_DIRECTIONS / directions : RATE_DIM / inputDim);
 }
 
 /**
- * How wide a neighbourhood the loss looks at: 5 where PCA finds about half of the nearest, up to 50 where it finds
- * four fifths. The closer the start, the less the nearest few leave to learn (docs/research.md).
+ * The perplexity, which sets the width of the loss's neighbourhood: 5 if PCA finds up to 55 % of the nearest
+ * neighbours, 50 if it finds 80 % or more. The better the start, the less there is to learn from the nearest
+ * few (docs/research.md).
  */
 function perplexityFor(pcaRecall: number): number {
   const share = Math.min(1, Math.max(0, (pcaRecall - 0.55) / 0.25));
   return Math.round(5 * 10 ** share);
 }
 
-/** The one training asked for by explicit settings. */
+/** Plans the single training that explicit settings ask for. */
 export function explicitPlan(
   settings: Partial<TrainSettings>,
   init: 'pca' | 'random' | undefined,
@@ -203,7 +215,7 @@ export function explicitPlan(
   return { name, settings, init: init ?? (fromPca ? 'pca' : 'random') };
 }
 
-/** Neighbours and PCA, nominally. */
+/** Estimated time of the neighbour graph and of PCA, in seconds at the nominal speed. */
 function preparationSeconds({ rows, inputDim, threads }: BudgetFacts): number {
   const compared = directionsFor(rows, inputDim) ?? inputDim;
   const products = 2 * rows * rows * compared + 4 * rows * inputDim * inputDim;
@@ -211,7 +223,7 @@ function preparationSeconds({ rows, inputDim, threads }: BudgetFacts): number {
   return products / (NOMINAL_FLOPS * threads) + eigen + 5;
 }
 
-/** Floating-point work of one step, forward and backward, at the nominal speed. */
+/** Estimated time of a step, forward and backward, in seconds at the nominal speed. */
 function stepSeconds(settings: TrainSettings, facts: BudgetFacts): number {
   const { inputDim, outputDim, threads } = facts;
   const directions = facts.directions ?? inputDim;

@@ -1,3 +1,3 @@
-/** Written into encoder files; a test keeps it equal to package.json. */
+/** The version in encoder files. A test checks that it equals package.json's. */
 export const VERSION = '0.1.0';
 export const CREATED_BY = `qdrant-tldr ${VERSION}`;

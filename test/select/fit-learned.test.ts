@@ -71,7 +71,7 @@ test.each([null, DEPENDENT])(
     expect(weightsOf(fits)).toEqual(weightsOf(await fit([dependent('pca')])));
     expect(fits.warnings).toEqual([
       expect.stringMatching(
-        /^neighbourhood-kl is left out: .+\. Trained from PCA instead of neighbourhood-kl: neighbourhood-kl-residual$/,
+        /^neighbourhood-kl is skipped: .+\. Trained from PCA instead of neighbourhood-kl: neighbourhood-kl-residual$/,
       ),
     ]);
   },

@@ -77,7 +77,7 @@ test('a training that diverges is left out with a warning, unless it was asked f
     },
   });
   expect(warnings).toContainEqual(
-    expect.stringMatching(/^neighbourhood-kl is left out: the loss of the first training step is NaN/),
+    expect.stringMatching(/^neighbourhood-kl is skipped: the loss of the first training step is NaN/),
   );
   const names = report!.candidates.map(({ name }) => name);
   expect(names).toContain('pca-uncentred');
