@@ -30,7 +30,7 @@ export interface Fidelity {
   /** Mean Kendall tau over the shared results; null if no query shares two results. */
   readonly rankCorrelation: number | null;
   /**
-   * Score minus true score of shared results: mean, and 95th percentile of its size; null if not comparable.
+   * Score minus true score of shared results: mean and 95th percentile of its size; null without any.
    */
   readonly scoreShift: { readonly mean: number; readonly absoluteP95: number } | null;
 }
