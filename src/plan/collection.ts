@@ -14,14 +14,14 @@ import type { TrainEncoderOptions } from '../select/train-encoder-options.js';
 import { trainEncoder } from '../select/train-encoder.js';
 
 const QUERIES_SHARE_MAX = 0.2;
-/** Time to plan the trainings of all sizes for where nothing else is said. */
+/** Default time budget for the trainings of all sizes together, in seconds. */
 const BUDGET_SECONDS = 240;
 
-/** One trained size. */
+/** The encoder of one size and the candidates it won against. */
 export interface PlanEncoder {
   readonly dim: number;
   readonly shipped: string;
-  /** What chose it, by name. */
+  /** Name of the objective that chose it. */
   readonly objective: string;
   readonly candidates: readonly {
     readonly name: string;
@@ -33,19 +33,25 @@ export interface PlanEncoder {
 export interface PlanResult {
   readonly rows: readonly SizingRow[];
   readonly encoders: readonly PlanEncoder[];
-  /** Points searched in. */
+  /** Number of sample points in the temporary collection. */
   readonly samplePoints: number;
-  /** Queries that measured: held-out points, or given ones of which `training` others trained. */
+  /**
+   * Queries for measuring: held-out points, or given queries. `training` counts the given queries that
+   * trained.
+   */
   readonly queries: { readonly count: number; readonly heldOut: boolean; readonly training: number };
-  /** Points of the collection per point searched in, in doublings: how far recall is carried on. */
+  /** Doublings from the sample's size to the collection's; recall is extrapolated over these. */
   readonly doublings: number;
   readonly notes: readonly string[];
 }
 
 /**
- * Samples the collection, trains an encoder per size, keeps the sample in every way in a scratch collection and
- * measures recall, order, bytes and latency there. The scratch collection is removed whatever happens.
- * @throws ABORTED, INVALID_DATA for too few points, ALREADY_EXISTS for a taken scratch name
+ * Samples the collection and trains an encoder for each size. Then it writes the sample into a temporary
+ * (scratch) collection, once for each kind of storage, and measures recall, order, bytes and latency there.
+ * It removes the temporary collection in any case.
+ * @throws INVALID_DATA when there are too few points
+ * @throws ALREADY_EXISTS when the temporary collection's name is taken
+ * @throws ABORTED when the signal fires
  */
 export async function runPlan(options: PlanOptions, setup: PlanSetup): Promise<PlanResult> {
   const { scratchStore, scratchName, log } = options;
@@ -62,7 +68,7 @@ export async function runPlan(options: PlanOptions, setup: PlanSetup): Promise<P
   try {
     rows = await measurePlan(options, { ...setup, variants }, { sample, encoders });
   } catch (error) {
-    // What went wrong is told, not that tidying up after it failed as well.
+    // Report the first error. If the clean-up fails as well, a warning is enough.
     await dropScratch(options).catch((cause: unknown) =>
       log?.('warn', `could not remove ${scratchName}: ${messageOf(cause)}; remove it with plan --clean`),
     );
@@ -83,7 +89,7 @@ export async function runPlan(options: PlanOptions, setup: PlanSetup): Promise<P
   };
 }
 
-/** A reduced vector is searched by the distance its encoder was chosen for; bytes are always by Euclid. */
+/** Sets the distance of a compact variant to the one its encoder was chosen for. uint8 always uses Euclid. */
 function searchedAs(variant: Variant, encoder: Encoder | undefined): Variant {
   if (variant.kind !== 'compact' || encoder === undefined || variant.datatype === 'uint8') return variant;
   return { ...variant, scratch: { ...variant.scratch, distance: encoder.metadata.compactDistance } };
@@ -93,7 +99,7 @@ async function dropScratch({ scratchStore, scratchName }: PlanOptions): Promise<
   await scratchStore.dropScratch(scratchName);
 }
 
-/** A sample to measure with, and what encoders trained on its base are judged by. */
+/** A sample for measuring, and the queries, gains or labels by which encoders are chosen. */
 interface JudgedSample extends PlanSample {
   readonly judgements: Pick<TrainEncoderOptions, 'queries' | 'gains' | 'labels'>;
 }
@@ -122,7 +128,7 @@ async function drawRandom(
   return { vectors: sample.vectors };
 }
 
-/** Some of the queries measure, the others train. */
+/** Divides given queries: some are for measuring, the others for training. */
 function withQueries(
   base: Matrix,
   queries: Matrix,
@@ -151,12 +157,12 @@ function withQueries(
   };
 }
 
-/** Time that the training of one size is planned for. */
+/** Time budget for the training of one size, in seconds. */
 export function secondsPerSize({ budgetSeconds = BUDGET_SECONDS }: PlanOptions, { dims }: PlanSetup): number {
   return Math.max(1, Math.round(budgetSeconds / dims.length));
 }
 
-/** One encoder per size, the budget divided evenly. */
+/** Trains an encoder for each size, with an equal share of the time budget. */
 async function trainSizes(
   options: PlanOptions,
   setup: PlanSetup,

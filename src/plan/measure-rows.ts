@@ -24,20 +24,20 @@ import {
 } from './variants.js';
 
 const TOP = 10;
-/** Half of a ranking survives in a random half of the points; three times what is needed is safe. */
+/** A random half of the points keeps about half of a ranking, so three times the needed length is enough. */
 const RANKING_FACTOR = 3;
 const TRUTH_DEPTH = 50;
-/** The queries held out of a whole collection are no reason to carry anything on. */
+/** No extrapolation if the sample is the whole collection except for the held-out queries. */
 const DOUBLINGS_MIN = 0.2;
 const WRITE_BYTES = 8 * 1024 ** 2;
 
-/** Points searched in and queries that are none of them; both n x D. */
+/** Points to search, and queries that are not among them; both have D columns. */
 export interface PlanSample {
   readonly base: Matrix;
   readonly queries: Matrix;
 }
 
-/** Fills the scratch collection, measures every row in it. Leaves removing it to the caller. */
+/** Fills the temporary collection and measures every row of the plan in it. The caller removes it. */
 export async function measurePlan(
   options: PlanOptions,
   setup: PlanSetup,
@@ -104,7 +104,7 @@ async function fillScratch(
   await store.finishBulkLoad(scratch, { signal, onProgress });
 }
 
-/** What a doubling of the points does to each query's recall, per row: from rankings of the sample and its halves. */
+/** Returns a function that gives, for a row, the change of each query's recall when the points double. */
 async function measureTrends(
   options: PlanOptions,
   setup: PlanSetup,
@@ -181,7 +181,7 @@ function rowOf(
   };
 }
 
-/** Vectors by their documented size, codes and index as the store wrote them. */
+/** Bytes of a point: vectors by their documented size, codes and index as the store measured them. */
 function pointBytes(
   { scratch, componentBytes }: Variant,
   run: { readonly setup: PlanSetup; readonly bytes: ReadonlyMap<string, VectorBytes>; readonly rows: number },
@@ -189,7 +189,7 @@ function pointBytes(
   const { setup, bytes, rows } = run;
   const measured = bytes.get(scratch.name);
   if (measured === undefined)
-    throw new TldrError('UNAVAILABLE', `the scratch collection says nothing about "${scratch.name}"`);
+    throw new TldrError('UNAVAILABLE', `the scratch collection has no sizes for "${scratch.name}"`);
   const { current } = setup;
   const storage = scratch.storage === 'source' ? current : scratch.storage;
   return {
@@ -204,7 +204,7 @@ function pointBytes(
   };
 }
 
-/** How often the sample doubles to become the collection; 0 where it is nearly all of it. */
+/** Doublings from the sample's size to the collection's; 0 if the sample is nearly the whole collection. */
 export function doublingsOf(points: number, samplePoints: number): number {
   const doublings = Math.log2(points / samplePoints);
   return doublings < DOUBLINGS_MIN ? 0 : doublings;
@@ -216,7 +216,7 @@ function dataOf(data: ReadonlyMap<string, VariantData>, name: string): VariantDa
   return found;
 }
 
-/** The indices of each query, nearest first, without the marks of missing ones. */
+/** The indices for each query, nearest first, without the -1 that pad short lists. */
 function rowsOf(indices: Int32Array, k: number): number[][] {
   return Array.from({ length: indices.length / k }, (_, q) =>
     Array.from(indices.subarray(q * k, (q + 1) * k)).filter((index) => index >= 0),

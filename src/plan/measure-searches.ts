@@ -2,10 +2,10 @@ import { Rng } from '../core/rng.js';
 import { throwIfAborted, type RunOptions } from '../core/run.js';
 import type { SearchRequest, VectorStore } from '../store/vector-store.js';
 
-/** Searches of each configuration before the clock runs: connections, caches. */
+/** Searches of each configuration before latency is measured, to warm up connections and caches. */
 const WARM_UP_QUERIES = 3;
 
-/** What one configuration answered: per query the numbers of the points in order, and the time it took. */
+/** The results of a configuration: for each query, the ids of the points in order and the latency. */
 export interface MeasuredSearches<T> {
   readonly of: T;
   readonly found: readonly (readonly number[])[];
@@ -13,9 +13,9 @@ export interface MeasuredSearches<T> {
 }
 
 /**
- * Asks every query of every configuration, one at a time. The configurations take turns in an order drawn anew
- * for each query, so that a slow moment of the machine hits all of them alike. Point ids must be numbers below
- * 2^53.
+ * Sends every query to every configuration, one request at a time. The order of the configurations is random
+ * for each query, so that slow moments of the machine affect all of them alike. Point ids must be numbers
+ * below 2^53.
  */
 export async function measureSearches<T>(
   store: VectorStore,

@@ -4,14 +4,16 @@ import { mean, ndcg, recall } from '../evaluate/ranking.js';
 const TOP = 10;
 const HALVES = 8;
 
-/** Share of the first ten of `truth` among `found`; of fewer where the truth is shorter, 1 where it is empty. */
+/**
+ * Share of the first ten of `truth` (or of all, if there are fewer) that are in `found`; 1 if it is empty.
+ */
 export function recallAtTen(truth: readonly number[], found: readonly number[]): number {
   return recall(found, truth.slice(0, TOP));
 }
 
 /**
- * nDCG@10 against the order of the full space: the true nearest gains ten, the tenth one, any other nothing. 1 where
- * the truth is empty.
+ * nDCG@10 with gains by the order of the full space: the nearest point has gain 10, the tenth 1, any other 0;
+ * 1 if `truth` is empty.
  */
 export function ndcgOf(truth: readonly number[], found: readonly number[]): number {
   const wanted = truth.slice(0, TOP);
@@ -21,10 +23,10 @@ export function ndcgOf(truth: readonly number[], found: readonly number[]): numb
 }
 
 /**
- * What one doubling of the collection does to a query's recall, from one ranking: random halves of the points
- * stand for the smaller collection, since what survives of both rankings are the rankings of a half.
- * @param truth the query's nearest in the full space, nearest first, several times ten
- * @param ranked its nearest in the other space, several times `depth`
+ * The change of a query's recall when the collection doubles. Random halves of the points serve as the
+ * smaller collection: a ranking without the other points is the ranking that the half would give.
+ * @param truth the query's nearest points in the full space, nearest first, several times ten
+ * @param ranked its nearest points in the other space, several times `depth`
  */
 export function recallPerDoubling(
   truth: readonly number[],
@@ -39,7 +41,7 @@ export function recallPerDoubling(
   return whole - mean(smaller);
 }
 
-/** Random halves of 0 to n-1, as marks. */
+/** Random halves of 0 to n-1: arrays of n values, 1 for members. */
 export function randomHalves(n: number, seed: number): Uint8Array[] {
   const rng = new Rng(seed);
   return Array.from({ length: HALVES }, () => {

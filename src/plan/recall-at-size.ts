@@ -2,22 +2,22 @@ import { Rng } from '../core/rng.js';
 import { mean } from '../evaluate/ranking.js';
 
 const RESAMPLES = 2000;
-/** Recall this near to 0 or 1 has no probit. */
+/** Recall nearer than this to 0 or 1 is moved to this distance, because its probit would be infinite. */
 const EDGE = 1e-4;
-/** Means of tenths that equal a target on paper must not fail it by a rounding error. */
+/** Tolerance, so that a mean recall equal to the target does not fail by a rounding error. */
 const ROUNDING = 1e-9;
 
-/** What was measured for one configuration, query by query, and how far the collection is from that. */
+/** The measurements of a configuration for each query, and the doublings up to the collection's size. */
 export interface RecallEvidence {
-  /** Recall on the sample, each query. */
+  /** Recall of each query on the sample. */
   readonly recall: Float64Array;
-  /** What the last doubling of the points did to it, each query: mostly zero or negative. */
+  /** Change of each query's recall by the last doubling of the points: mostly zero or negative. */
   readonly perDoubling: Float64Array;
   /** Doublings from the sample to the collection. */
   readonly doublings: number;
 }
 
-/** Recall at another size: what is expected, and the two models it lies between. */
+/** Expected recall at another size, and the estimates of the two models around it. */
 export interface ExpectedRecall {
   readonly value: number;
   readonly low: number;
@@ -25,12 +25,14 @@ export interface ExpectedRecall {
 }
 
 /**
- * Carries recall on to a larger collection. Falling by the same amount per doubling is too hopeful where recall is
- * still near one, falling by the same amount of its probit too fearful. Their mean stayed within .05 of what came
- * over one to three doublings of real embeddings, where recall left as it is was off by up to .2 (docs/plan.md).
+ * Extrapolates recall to a larger collection from two models. In the linear model, recall falls by the same
+ * amount per doubling; near a recall of 1 that is too optimistic. In the probit model, the probit of recall
+ * falls by the same amount; that is too pessimistic. The result is their mean. With real embeddings, it
+ * stayed within .05 of the true recall over one to three doublings. The recall on the sample was off by up to
+ * .2 (docs/plan.md).
  */
 export function expectedRecall(recall: number, perDoubling: number, doublings: number): ExpectedRecall {
-  // More points only ever add competitors: a rise is noise.
+  // More points can only lower recall, so a rise is noise.
   const fall = Math.min(0, perDoubling);
   if (fall === 0 || doublings <= 0) return { value: recall, low: recall, high: recall };
   const linear = Math.max(0, recall + fall * doublings);
@@ -40,7 +42,10 @@ export function expectedRecall(recall: number, perDoubling: number, doublings: n
   return { value: (low + high) / 2, low, high };
 }
 
-/** Expected recall and its 95 % interval: over queries, from the fearful model's low end to the hopeful one's high. */
+/**
+ * Expected recall with a 95 % interval over queries, from the lower model's low end to the higher one's high
+ * end.
+ */
 export function recallWithInterval(
   evidence: RecallEvidence,
   seed: number,
@@ -55,7 +60,9 @@ export function recallWithInterval(
   };
 }
 
-/** How sure it is that recall reaches `atLeast`: the share of resampled queries and models that do. */
+/**
+ * The probability that recall reaches `atLeast`: the share of bootstrap resamples and models that reach it.
+ */
 export function certaintyOf(evidence: RecallEvidence, atLeast: number, seed: number): number {
   const resamples = resample(evidence, seed);
   const reached = resamples.reduce(
@@ -66,7 +73,10 @@ export function certaintyOf(evidence: RecallEvidence, atLeast: number, seed: num
   return reached / resamples.length;
 }
 
-/** Bootstrap over queries (Efron 1979): a query's recall and its change stay together. */
+/**
+ * Expected recall for bootstrap resamples of the queries (Efron 1979). Each draw takes a query with both
+ * values.
+ */
 function resample({ recall, perDoubling, doublings }: RecallEvidence, seed: number): ExpectedRecall[] {
   const rng = new Rng(seed);
   const n = recall.length;
@@ -91,7 +101,7 @@ export function normalCdf(x: number): number {
   return x < 0 ? (1 - erf) / 2 : (1 + erf) / 2;
 }
 
-/** The inverse of `normalCdf` by bisection, for shares cut to [1e-4, 1 - 1e-4]. */
+/** The inverse of `normalCdf`, by bisection. Shares are limited to [1e-4, 1 - 1e-4]. */
 export function probit(share: number): number {
   const p = Math.min(1 - EDGE, Math.max(EDGE, share));
   let [low, high] = [-5, 5];

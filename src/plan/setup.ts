@@ -9,52 +9,55 @@ import { SAMPLE_ROWS_MIN } from '../select/split-sample.js';
 import { checkTrainMemory } from '../select/train-memory.js';
 import { HELD_OUT_MIN } from '../select/train-encoder-options.js';
 
-/** Scratch collections begin with this, and nothing else does. */
+/** Prefix of the names of temporary (scratch) collections; no other collection has it. */
 export const SCRATCH_PREFIX = 'tldr-plan-';
-/** Key of a scratch collection's metadata. */
+/** Metadata key that marks a temporary collection. */
 export const SCRATCH_METADATA = 'tldr-plan';
 const REDUCTIONS = [16, 8, 4, 2] as const;
 const DIM_MIN = 8;
 
 export interface PlanOptions extends RunOptions {
-  /** Holds the collection; only read from. */
+  /** The store of the collection; it is only read. */
   readonly store: VectorStore;
-  /** Where the scratch collection is made and removed: the same store, or another of the same kind. */
+  /** The store for the temporary collection: the same, or another of the same kind. */
   readonly scratchStore: VectorStore;
   readonly collection: string;
   readonly vectorName?: string | undefined;
-  /** Sizes of the compact space (default: a 16th to a half of the source's). */
+  /** Sizes of the compact space; default: a 16th, an 8th, a quarter and a half of the source's. */
   readonly dims?: readonly number[] | undefined;
   readonly kinds: readonly StorageKind[];
   readonly oversamplings: readonly number[];
   readonly sampleSize: number;
-  /** Queries to measure with: points held out, or at most a half of `queries`. */
+  /** Number of queries for measuring: held-out points, or at most half of `queries`. */
   readonly queriesCount: number;
-  /** Real queries, m x D: some measure, the others train and choose encoders. Where absent points are held out. */
+  /**
+   * Real queries, m x D: some for measuring, the others to train and choose encoders. Default: held-out
+   * points.
+   */
   readonly queries?: Matrix | undefined;
-  /** What encoders are chosen by, as in `trainEncoder`; relevance needs `draw`. */
+  /** The objective that chooses encoders, as in `trainEncoder`; relevance needs `draw`. */
   readonly objective?: 'fidelity' | 'relevance' | undefined;
-  /** Draws the sample where it is not just random points. */
+  /** Draws the sample; default: random points. */
   readonly draw?: (() => Promise<DrawnSample>) | undefined;
   readonly scratchName: string;
-  /** Written to the scratch collection: who made it. JSON text per top-level key. */
+  /** Metadata that says who created the temporary collection: JSON text for each top-level key. */
   readonly scratchMetadata: Readonly<Record<string, string>>;
   readonly seed: number;
   readonly threads: number;
-  /** For training, all sizes together. */
+  /** Time budget for the trainings of all sizes together, in seconds. */
   readonly budgetSeconds?: number | undefined;
 }
 
-/** A sample with what its rows are judged by. */
+/** A sample with labels or gains of its rows. */
 export interface DrawnSample {
   readonly vectors: Matrix;
-  /** A label per row, below 0 for none. */
+  /** A label for each row, below 0 for none. */
   readonly labels?: Int32Array | undefined;
-  /** Per query of `PlanOptions.queries` the gain of rows. */
+  /** For each query of `PlanOptions.queries`, the gain of rows. */
   readonly gains?: readonly ReadonlyMap<number, number>[] | undefined;
 }
 
-/** What will be measured: read-only to make. */
+/** What a plan will measure. */
 export interface PlanSetup {
   readonly spec: CollectionSpec;
   readonly vector: DenseVectorSpec;
@@ -64,17 +67,20 @@ export interface PlanSetup {
   readonly variants: readonly Variant[];
   readonly rows: number;
   readonly samplePoints: number;
-  /** How many of the queries that were given measure, and how many train; null without any. */
+  /** Numbers of given queries for measuring and for training; null if none were given. */
   readonly givenQueries: { readonly measuring: number; readonly training: number } | null;
-  /** Of the vectors alone, an estimate. */
+  /** Estimated size of the vectors in the temporary collection, in bytes. */
   readonly scratchBytes: number;
-  /** What is left out and why, and what the figures do not say. */
+  /** Storage kinds that are not measured and why, and limits of the figures. */
   readonly notes: readonly string[];
 }
 
 /**
- * Lays out what a plan will measure; writes nothing.
- * @throws NOT_FOUND, INVALID_ARGUMENT for sizes that cannot be, UNSUPPORTED for a multivector
+ * Decides what a plan will measure. It writes nothing.
+ * @throws NOT_FOUND when the collection or vector does not exist
+ * @throws INVALID_ARGUMENT for impossible sizes, unusable queries, or a sample that needs too much memory
+ * @throws INVALID_DATA when the collection has too few points
+ * @throws UNSUPPORTED for a multivector
  */
 export async function preparePlan(options: PlanOptions): Promise<PlanSetup> {
   const { store, scratchStore, collection, kinds, oversamplings } = options;
@@ -101,11 +107,11 @@ export async function preparePlan(options: PlanOptions): Promise<PlanSetup> {
   checkTrainMemory({ rows: samplePoints, inputDim: vector.dim, outputDim: Math.max(...dims) });
   const notes: string[] = [];
   const left = kinds.filter((kind) => !canKeep(kind));
-  if (left.length > 0) notes.push(`left out, this server cannot keep them: ${left.join(', ')}`);
+  if (left.length > 0) notes.push(`not measured, this server cannot store them: ${left.join(', ')}`);
   if (usable.includes('uint8')) notes.push(uint8Note(vector));
   if (givenQueries?.training === 0)
     notes.push(
-      `fewer than ${2 * HELD_OUT_MIN - 1} queries: all of them measure, encoders are trained without`,
+      `fewer than ${2 * HELD_OUT_MIN - 1} queries: all of them are used to measure, none to train encoders`,
     );
   return {
     spec,
@@ -125,8 +131,10 @@ export async function preparePlan(options: PlanOptions): Promise<PlanSetup> {
 }
 
 /**
- * A query that trained or chose an encoder would flatter it: those that measure are kept from it.
- * @throws INVALID_ARGUMENT for queries that do not fit, or too few to judge relevance by
+ * Divides given queries into those for measuring and those for training. An encoder would look too good if it
+ * were measured with queries that trained or chose it.
+ * @throws INVALID_ARGUMENT when the queries have another dimension, or are too few for the objective
+ * relevance
  */
 function divideQueries(
   { queries, queriesCount, objective, collection }: PlanOptions,
@@ -150,7 +158,7 @@ function divideQueries(
   if (objective === 'relevance') {
     throw new TldrError(
       'INVALID_ARGUMENT',
-      `got ${queries.rows} queries, expected at least ${2 * HELD_OUT_MIN - 1} to judge relevance by: a half of them measures`,
+      `got ${queries.rows} queries, expected at least ${2 * HELD_OUT_MIN - 1} for relevance: half of them only measure`,
     );
   }
   return { measuring: queries.rows, training: 0 };
@@ -158,7 +166,7 @@ function divideQueries(
 
 function uint8Note(vector: DenseVectorSpec): string {
   return vector.distance === 'dot'
-    ? 'uint8 is left out: bytes cannot hold negative values, and shifting them changes the order of inner products'
+    ? 'uint8 is not measured: bytes cannot hold negative values, and shifting them changes the order of inner products'
     : 'uint8: projected values scaled and rounded to bytes, searched by Euclidean distance, rescored on the full vectors; ' +
         'measured, but never chosen: migrate does not write bytes. Full vectors are not measured as uint8';
 }

@@ -8,16 +8,16 @@ import {
 } from '../store/vector-store.js';
 import { certaintyOf, type RecallEvidence } from './recall-at-size.js';
 
-/** How a vector is kept, in one word: a datatype, or float32 with codes of a quantisation in memory. */
+/** How a vector is stored: a datatype, or a quantisation (the vector on disk, its codes in memory). */
 export type StorageKind = Datatype | Exclude<Quantization, 'none'>;
 
-/** Every storage kind: datatypes first. */
+/** All storage kinds, datatypes first. */
 export const STORAGE_KINDS: readonly StorageKind[] = [
   ...DATATYPES,
   ...QUANTIZATIONS.filter((name) => name !== 'none'),
 ];
 
-/** The two settings behind a storage kind; `datatype` is what codes are made from. */
+/** The two settings of a storage kind; `datatype` is that of the vectors from which codes are computed. */
 export function storageOf(
   kind: StorageKind,
   datatype: Datatype = 'float32',
@@ -27,7 +27,7 @@ export function storageOf(
   return { datatype, quantization: kind };
 }
 
-/** Bytes of one million points, and of the collection. */
+/** Estimated bytes for one million points and for the collection. */
 export interface PlanBytes {
   readonly ramBytesPerMillion: number;
   readonly diskBytesPerMillion: number;
@@ -35,32 +35,32 @@ export interface PlanBytes {
   readonly diskBytes: number;
 }
 
-/** One configuration, measured. */
+/** The measures of one configuration. */
 export interface SizingRow extends PlanBytes {
   readonly label: string;
   readonly kind: 'current' | 'full' | 'compact';
   readonly dim: number;
   readonly datatype: StorageKind | 'as configured';
-  /** Candidates per result that the full vectors rescore; 1: none, a search as clients send it today. */
+  /** First-stage results per requested result; 1 means no rescoring. */
   readonly oversampling: number;
-  /** What a migration would have to make; null where nothing is reduced. */
+  /** The layout for a migration; null for full vectors. */
   readonly layout: Layout | null;
-  /** Measured on the sample, with its 95 % interval over queries. */
+  /** Recall@10 on the sample, with a 95 % interval over queries. */
   readonly sampleRecallAt10: number;
   readonly sampleInterval: readonly [number, number];
-  /** Expected for the whole collection: the sample's, carried on along its trend. */
+  /** Expected recall@10 for the whole collection, extrapolated from the sample (`expectedRecall`). */
   readonly recallAt10: number;
   readonly interval: readonly [number, number];
   readonly ndcgAt10: number;
   readonly latencyMsP50: number;
   readonly latencyMsP95: number;
-  /** A command of this package, or the server's own settings, makes it. */
+  /** Whether a command of this package or the server's own settings can create it. */
   readonly deployable: boolean;
-  /** Behind `recallAt10` and its interval. */
+  /** The measurements from which `recallAt10` and `interval` are computed. */
   readonly evidence: RecallEvidence;
 }
 
-/** A row as the report draws it. */
+/** A row of the report. */
 export interface PlanReportRow {
   readonly label: string;
   readonly dim: number;
@@ -81,12 +81,12 @@ export interface PlanTarget {
   readonly atLeast: number;
 }
 
-/** The configuration picked for a target. */
+/** The configuration that was chosen for a target. */
 export interface PlanChoice {
   readonly row: SizingRow;
   /** Share of bootstrap resamples of the queries in which the target is reached. */
   readonly certainty: number;
-  /** The cheapest configuration that reaches it with 95 % certainty, where the chosen one does not. */
+  /** The cheapest configuration that reaches the target with 95 % certainty, unless the chosen one does. */
   readonly surer: { readonly row: SizingRow; readonly certainty: number } | null;
 }
 
@@ -103,7 +103,9 @@ export function parseTarget(text: string): PlanTarget {
   return { metric: 'recall@10', atLeast };
 }
 
-/** Rows that can be made and no other beats: none has at least the recall for less RAM, or more for the same. */
+/**
+ * The deployable rows on the Pareto frontier: no other has as much recall for less RAM, or more for as much.
+ */
 export function frontierOf(rows: readonly SizingRow[]): ReadonlySet<SizingRow> {
   const beats = (a: SizingRow, b: SizingRow): boolean =>
     a.recallAt10 >= b.recallAt10 &&
@@ -113,12 +115,12 @@ export function frontierOf(rows: readonly SizingRow[]): ReadonlySet<SizingRow> {
   return new Set(made.filter((row) => !made.some((other) => other !== row && beats(other, row))));
 }
 
-/** Fewer bytes of RAM first, then of disk, then the faster one. */
+/** Sorts by bytes of RAM, then bytes on disk, then latency. */
 function byCost(a: SizingRow, b: SizingRow): number {
   return a.ramBytes - b.ramBytes || a.diskBytes - b.diskBytes || a.latencyMsP50 - b.latencyMsP50;
 }
 
-/** The cheapest configuration that reaches the target and can be made, or null where none does. */
+/** Chooses the cheapest deployable configuration that reaches the target; null if there is none. */
 export function choosePlan(rows: readonly SizingRow[], target: PlanTarget, seed: number): PlanChoice | null {
   const reaching = rows
     .filter(({ deployable, recallAt10 }) => deployable && recallAt10 >= target.atLeast - 1e-9)
@@ -149,21 +151,24 @@ export function planReportRows(rows: readonly SizingRow[], chosen: SizingRow | n
   }));
 }
 
-/** What one point takes up in a configuration, at the size it was measured. */
+/** Bytes of a point in a configuration, at the size of the measured collection. */
 export interface PointBytes {
   readonly vectorBytes: number;
   readonly vectorInMemory: boolean;
   readonly codeBytes: number;
-  /** Of the whole collection, not of a point. */
+  /** Bytes for the whole collection, not for a point. */
   readonly codeBookBytes: number;
   readonly codesInMemory: boolean;
-  /** Of the graph, links and offsets; grows with the logarithm of the number of points. */
+  /** Links and offsets of the HNSW graph; they grow with the logarithm of the number of points. */
   readonly indexBytes: number;
   readonly indexGrowthBytes: number;
   readonly indexInMemory: boolean;
 }
 
-/** RAM and disk of vectors, codes and index; ids and payload are the same in every configuration and left out. */
+/**
+ * RAM and disk of vectors, codes and index, without ids and payload, which are the same in all
+ * configurations.
+ */
 export function bytesAt(
   parts: readonly PointBytes[],
   { measuredAt, points }: { readonly measuredAt: number; readonly points: number },

@@ -3,7 +3,7 @@ import { firstOverflow, overflowText } from '../store/stored-component.js';
 import type { PlanSample } from './measure-rows.js';
 import { variantData, type Variant } from './variants.js';
 
-/** Variants that hold every value of the sample, and one note for each of the others. */
+/** The variants whose datatype can hold all values of the sample, and a note for each of the others. */
 export function storableVariants(
   variants: readonly Variant[],
   sample: PlanSample,
@@ -18,7 +18,7 @@ export function storableVariants(
     const overflow = firstOverflow(base, componentBytes) ?? firstOverflow(queries, componentBytes);
     if (overflow === null) return true;
     notes.push(
-      `left out: ${scratch.dim} ${datatype}, since a vector ${overflowText(overflow.value)}; float32 holds it`,
+      `not measured: ${scratch.dim} ${datatype}, since a vector ${overflowText(overflow.value)}; float32 holds it`,
     );
     return false;
   });

@@ -12,15 +12,15 @@ import type {
 import { storageOf, type SizingRow, type StorageKind } from './sizing-row.js';
 
 const TOP = 10;
-/** Vector of the scratch collection that rescores: as the two-stage layout keeps it. */
+/** Name of the vector that rescores, stored as in the two-stage layout. */
 export const FULL_VECTOR = 'full';
 const CURRENT_VECTOR = 'current';
-/** Bytes stand for the projected values between these shares of all of them. */
+/** Bytes cover the projected values between these two quantiles. */
 const BYTE_RANGE = [0.0005, 0.9995] as const;
 const RANGE_VALUES_MAX = 200_000;
 const BYTE_MAX = 255;
 
-/** One way of keeping the vectors of the sample: a vector of the scratch collection. */
+/** One kind of storage for the sample's vectors: a named vector of the temporary collection. */
 export interface Variant {
   readonly scratch: ScratchVector;
   readonly kind: SizingRow['kind'] | 'rescoring';
@@ -29,7 +29,7 @@ export interface Variant {
   readonly quantized: boolean;
 }
 
-/** A variant searched in one way: a row of the plan. */
+/** A variant with an oversampling: a row of the plan. */
 export interface PlanConfig {
   readonly variant: Variant;
   readonly oversampling: number;
@@ -37,7 +37,10 @@ export interface PlanConfig {
 
 const COMPONENT_BYTES = { float32: 4, float16: 2, uint8: 1 } as const;
 
-/** The full vectors: as they are, as the two-stage layout keeps them, and in the store's own other ways. */
+/**
+ * Variants of the full vectors: as today, as in the two-stage layout, and with the store's other storage
+ * kinds.
+ */
 export function fullVariants(
   vector: DenseVectorSpec,
   current: KeptVector,
@@ -71,14 +74,17 @@ export function fullVariants(
     const smaller = COMPONENT_BYTES[storage.datatype] <= vector.componentBytes;
     const isCurrent =
       storage.datatype === datatype && storage.quantization === current.quantization && !current.onDisk;
-    // Values of a full vector are no bytes, and a wider datatype than the stored one gains nothing.
+    // Full vectors do not hold byte values, and a wider datatype than the stored one gains nothing.
     if (!smaller || isCurrent || (kind === 'uint8' && datatype !== 'uint8')) continue;
     variants.push(variantOf(`full-${kind}`, { dim, distance, kind, storage, of: 'full' }));
   }
   return variants;
 }
 
-/** The reduced vectors of one size. Bytes need differences of values, so cosine becomes Euclid; dot cannot. */
+/**
+ * Variants of the compact vectors of one size. Bytes keep only differences, so uint8 uses Euclid and excludes
+ * dot.
+ */
 export function compactVariants(dim: number, distance: Distance, kinds: readonly StorageKind[]): Variant[] {
   return kinds
     .filter((kind) => kind !== 'uint8' || distance !== 'dot')
@@ -110,20 +116,20 @@ function variantOf(
   };
 }
 
-/** The rows of a variant: rescoring where there is something to rescore with. */
+/** The rows of a variant: with rescoring only if there are more exact vectors to rescore with. */
 export function configsOf(variant: Variant, oversamplings: readonly number[]): PlanConfig[] {
   const { kind, quantized, datatype } = variant;
   if (kind === 'rescoring') return [];
   const fits = (oversampling: number): boolean => {
     if (oversampling > 1) return kind === 'compact' || (kind === 'full' && quantized);
-    // A search of bytes alone would return Euclidean distances where clients expect the source's scores.
+    // Without rescoring, uint8 would return Euclidean distances, but clients expect the source's scores.
     return !(kind === 'compact' && datatype === 'uint8');
   };
   const wanted = kind === 'current' ? [1] : oversamplings;
   return wanted.filter(fits).map((oversampling) => ({ variant, oversampling }));
 }
 
-/** The request of one row for one query: what a client, or `search --rescore`, sends. */
+/** The search request of a row for one query, as a client or `search --rescore` sends it. */
 export function searchRequestOf(
   { variant, oversampling }: PlanConfig,
   vectors: { readonly full: Float32Array; readonly own: Float32Array },
@@ -142,7 +148,7 @@ export function searchRequestOf(
   };
 }
 
-/** A long ranking of a variant by what it keeps in memory alone. */
+/** The request for a long ranking by what a variant holds in memory, without rescoring. */
 export function rankingRequest(variant: Variant, own: Float32Array, limit: number): SearchRequest {
   const { name } = variant.scratch;
   return {
@@ -153,13 +159,13 @@ export function rankingRequest(variant: Variant, own: Float32Array, limit: numbe
   };
 }
 
-/** Values as bytes: value times scale plus offset, rounded. Differences, and with them Euclidean order, survive. */
+/** A map from values to bytes: round(value * scale + offset). It keeps the order of Euclidean distances. */
 export interface ByteMap {
   readonly scale: number;
   readonly offset: number;
 }
 
-/** The map that spreads all but the outermost values over 0 to 255. */
+/** Fits the map that spreads all values except the outermost (`BYTE_RANGE`) over 0 to 255. */
 export function fitByteMap({ data }: Matrix): ByteMap {
   const stride = Math.max(1, Math.floor(data.length / RANGE_VALUES_MAX));
   const values = Float32Array.from(
@@ -176,13 +182,13 @@ export function toBytes(x: Matrix, { scale, offset }: ByteMap): Matrix {
   return { rows: x.rows, cols: x.cols, data };
 }
 
-/** Base and queries as one variant stores them. */
+/** Base and queries in a variant's form. */
 export interface VariantData {
   readonly base: Matrix;
   readonly queries: Matrix;
 }
 
-/** What each variant stores, by its name; variants of one size share what they can. */
+/** The vectors of each variant, by its name. Variants of the same size share memory. */
 export function variantData(
   variants: readonly Variant[],
   full: VariantData,
@@ -214,7 +220,7 @@ export function variantData(
   return found;
 }
 
-/** Rows `start` to `end` of every variant as the columns of one write. */
+/** Rows `start` to `end` (excluded) of every variant, as the columns of one write. */
 export function columnsOf(
   data: ReadonlyMap<string, VariantData>,
   start: number,

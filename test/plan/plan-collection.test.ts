@@ -41,7 +41,7 @@ test('every size and way is measured; what the store lacks is said', async () =>
   expect(setup).toMatchObject({ points: 400, samplePoints: 200, dims: [4, 8], rows: 5 });
   expect(await store.listCollections()).toEqual(['docs']);
   const result = await runPlan(options(), setup);
-  expect(result.notes).toEqual(['left out, this server cannot keep them: scalar']);
+  expect(result.notes).toEqual(['not measured, this server cannot store them: scalar']);
   expect(result).toMatchObject({ samplePoints: 170, queries: { count: 30, heldOut: true } });
   expect(result.encoders.map(({ dim }) => dim)).toEqual([4, 8]);
   for (const { candidates, shipped } of result.encoders)

@@ -162,7 +162,7 @@ test('plan leaves a float16 variant out that cannot hold the projected values', 
   const planned = await place.cli('plan', 'planned', ...flags);
   expect(planned.code).toBe(0);
   const { rows, notes } = planned.json() as { rows: { datatype: string; dim: number }[]; notes: string[] };
-  expect(notes.join()).toMatch(/left out: 4 float16.*float16 holds at most 65,504/);
+  expect(notes.join()).toMatch(/not measured: 4 float16.*float16 holds at most 65,504/);
   expect(rows.filter(({ dim, datatype }) => dim === 4 && datatype === 'float16')).toEqual([]);
   expect(rows.some(({ dim, datatype }) => dim === 4 && datatype === 'float32')).toBe(true);
 });
