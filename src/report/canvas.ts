@@ -1,14 +1,14 @@
 import type * as Plot from '@observablehq/plot';
 import { escapeHtml } from './format.js';
 
-/** Width and height in CSS pixels at which a chart is composed; `narrow` is for a phone. */
+/** Width and height of a chart in CSS pixels; `narrow` is the version for phones. */
 export interface ChartSize {
   readonly width: number;
   readonly height: number;
   readonly narrow: boolean;
 }
 
-/** One entry of a legend: a shape in a colour of the page's palette. */
+/** An entry of a legend: a shape in a colour of the page's palette. */
 export interface LegendItem {
   readonly label: string;
   /** A CSS colour, such as var(--c1). */
@@ -16,7 +16,7 @@ export interface LegendItem {
   readonly shape: 'disc' | 'circle' | 'square' | 'diamond' | 'triangle' | 'bar' | 'line';
 }
 
-/** A chart of the report, drawn for a phone and for a desk, with what it shows in one sentence. */
+/** A chart of the report: SVG for phones and for wide screens, with a summary in one sentence. */
 export interface ReportFigure {
   readonly title: string;
   readonly summary: string;
@@ -29,14 +29,14 @@ export interface ReportFigure {
   readonly spans: boolean;
 }
 
-/** Where charts are drawn: the marks to draw with, and the way from a plot to SVG text. */
+/** The charting library, and a function that draws a plot as SVG text. */
 export interface Canvas {
   readonly plot: typeof Plot;
-  /** SVG text of a plot; `label` is what a screen reader says. */
+  /** Returns a plot as SVG text; `label` is the text for screen readers. */
   readonly draw: (size: ChartSize, label: string, options: Plot.PlotOptions) => string;
 }
 
-/** What the serialiser needs of a DOM node. */
+/** The part of a DOM node that the serialiser reads. */
 interface DomNode {
   readonly nodeType: number;
   readonly localName: string;
@@ -47,7 +47,7 @@ interface DomNode {
 
 const ELEMENT_NODE = 1;
 const TEXT_NODE = 3;
-/** Distances of ticks on an axis of recall, and how many of them an axis may hold. */
+/** Possible distances between ticks of a recall axis, and the largest number of intervals. */
 const RECALL_STEPS = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2];
 const RECALL_INTERVALS_MAX = 6;
 const GEOMETRY = new Set([
@@ -66,7 +66,7 @@ const GEOMETRY = new Set([
   'transform',
 ]);
 
-/** Loads the charting library and a document to draw on; only a report pays for them. */
+/** Loads the charting library and a DOM. They are loaded only here, because only reports need them. */
 export async function openCanvas(): Promise<Canvas> {
   const [plot, linkedom] = await Promise.all([import('@observablehq/plot'), import('linkedom')]);
   const parseHtml = linkedom.parseHTML as unknown as (html: string) => { readonly document: unknown };
@@ -87,7 +87,7 @@ export async function openCanvas(): Promise<Canvas> {
   };
 }
 
-/** The chart's own style sheet stays out: the page's serves all charts. */
+/** A DOM node as SVG text. The chart's own style sheet is dropped, since the page's covers all charts. */
 function serializeNode(node: DomNode): string {
   if (node.nodeType === TEXT_NODE) return escapeHtml(node.textContent ?? '');
   if (node.nodeType !== ELEMENT_NODE || node.localName === 'style') return '';
@@ -98,25 +98,25 @@ function serializeNode(node: DomNode): string {
   return `<${node.localName}${attributes.join('')}>${content}</${node.localName}>`;
 }
 
-/** Two decimals are a hundredth of a pixel, and a third of the file. */
+/** Rounds to two decimals (a hundredth of a pixel), which makes the file a third as large. */
 function shorten(geometry: string): string {
   return geometry.replace(/-?\d*\.\d{3,}(?:e-?\d+)?/g, (value) => String(Number(Number(value).toFixed(2))));
 }
 
-/** The part of [0, 1] that an axis of recall covers, with round ticks. */
+/** The range of a recall axis within [0, 1], with round ticks. */
 export interface RecallAxis {
   readonly domain: [number, number];
   readonly ticks: number[];
   readonly format: (recall: number) => string;
 }
 
-/** The smallest axis that holds all intervals and begins and ends on a round tick. */
+/** The smallest axis that covers all intervals and begins and ends on a round tick. */
 export function recallAxisOf(intervals: readonly (readonly [number, number])[]): RecallAxis {
   const values = intervals.flat().filter((value) => Number.isFinite(value));
   const low = Math.max(0, Math.min(1, ...values));
   const high = Math.min(1, Math.max(low, ...values));
   const step = RECALL_STEPS.find((one) => (high - low) / one <= RECALL_INTERVALS_MAX) ?? 0.2;
-  // The small part forgives what floating point adds to a value that is itself a tick.
+  // 1e-6 tolerates rounding errors in a value that is itself a tick.
   const first = Math.max(0, Math.floor(low / step + 1e-6));
   const last = Math.min(Math.round(1 / step), Math.max(first + 1, Math.ceil(high / step - 1e-6)));
   const from = Math.min(first, last - 1);

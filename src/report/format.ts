@@ -1,12 +1,14 @@
 const BYTE_UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'] as const;
 
-/** What stands in place of a number that nothing was measured for. */
+/** Text for a number that was not measured. */
 const UNKNOWN = 'unknown';
 
 /** Keeps a number and its unit on one line. */
 const NO_BREAK = '\u00A0';
 
-/** Text made safe for HTML content and quoted attributes; control characters become visible. */
+/**
+ * Escapes text for HTML content and quoted attributes. Control characters become the replacement character.
+ */
 export function escapeHtml(text: string): string {
   return text
     .replace(/[^\P{Cc}\n\t]/gu, '\uFFFD')
@@ -17,29 +19,29 @@ export function escapeHtml(text: string): string {
     .replace(/'/g, '&#39;');
 }
 
-/** A recall or another share: 0.973. */
+/** A recall or another share with three decimals: 0.973. */
 export function formatShare(value: number): string {
   return Number.isFinite(value) ? value.toFixed(3) : UNKNOWN;
 }
 
-/** 0.961 to 0.984. */
+/** An interval of shares: 0.961 to 0.984. */
 export function formatInterval([low, high]: readonly [number, number]): string {
   return `${formatShare(low)} to ${formatShare(high)}`;
 }
 
-/** Whole percent of a share: 43 %. */
+/** A share as a whole percentage: 43 %. */
 export function formatPercent(share: number): string {
   if (!Number.isFinite(share)) return UNKNOWN;
   return `${Math.round(share * 100)}${NO_BREAK}%`;
 }
 
-/** 12,345 or, with `digits` significant ones, 1.23. */
+/** A number with commas, rounded to `digits` significant digits: 12,345 or 1.23. */
 export function formatNumber(value: number, digits = 21): string {
   if (!Number.isFinite(value)) return UNKNOWN;
   return value.toLocaleString('en-US', { maximumSignificantDigits: digits });
 }
 
-/** Bytes in decimal units and three significant digits: 6.14 GB. */
+/** Bytes in decimal units with three significant digits: 6.14 GB. */
 export function formatBytes(bytes: number): string {
   if (!Number.isFinite(bytes)) return UNKNOWN;
   let value = bytes;
@@ -51,7 +53,7 @@ export function formatBytes(bytes: number): string {
   return `${formatNumber(value, 3)}${NO_BREAK}${BYTE_UNITS[unit] ?? ''}`;
 }
 
-/** Milliseconds, or that there are none. */
+/** Milliseconds with their unit, or "not measured". */
 export function formatLatency(latencyMs: number | null): string {
   return latencyMs === null || !Number.isFinite(latencyMs)
     ? 'not measured'

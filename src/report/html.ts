@@ -1,28 +1,28 @@
 import type { LegendItem, ReportFigure } from './canvas.js';
 import { escapeHtml } from './format.js';
 
-/** A cell: its text, tags to the right of it and a note below. */
+/** A table cell: its text, tags to the right of the text and a note below it. */
 export interface Cell {
   readonly text: string;
   readonly note?: string;
   readonly tags?: readonly string[];
 }
 
-/** A table's row; a picked one is set off from the others. */
+/** A table row; a picked row is highlighted. */
 export interface Row {
   readonly cells: readonly Cell[];
   readonly picked?: boolean;
 }
 
 export interface TableInput {
-  /** What a screen reader says the scrolling table is. */
+  /** Name of the table for screen readers. */
   readonly label: string;
   readonly columns: readonly string[];
   readonly rows: readonly Row[];
 }
 
 const NUMERIC = /^[-+±−~≈<>]?\s?[\d.,]+\s?(%|[a-zA-Zµ/]{1,4})?$/;
-/** Longer text in a column that is not numeric may wrap. */
+/** A column with longer text than this may wrap, unless it is numeric. */
 const WRAP_LENGTH = 32;
 const SHAPES: Readonly<Record<LegendItem['shape'], string>> = {
   disc: '<circle cx="7" cy="7" r="4.5" fill="currentColor"/>',
@@ -34,12 +34,12 @@ const SHAPES: Readonly<Record<LegendItem['shape'], string>> = {
   line: '<path d="M0 7H14" stroke="currentColor" stroke-width="2.5"/>',
 };
 
-/** A section with a heading, or nothing where `content` is empty. */
+/** A section with a heading; '' if `content` is empty. */
 export function renderSection(title: string, content: string): string {
   return content === '' ? '' : `<section>\n<h2>${escapeHtml(title)}</h2>\n${content}\n</section>`;
 }
 
-/** A chart with its heading, legend and what it shows; `alone` puts the words beside it. */
+/** A chart with its heading, legend and summary. `alone` puts the text to the right of the chart. */
 export function renderFigure(figure: ReportFigure, alone: boolean): string {
   const layout = figure.spans ? ' spans' : alone ? ' alone' : '';
   const legend = figure.legend.map(
@@ -55,7 +55,7 @@ export function renderFigure(figure: ReportFigure, alone: boolean): string {
 </figure>`;
 }
 
-/** A table that scrolls inside its own box; columns of numbers are set flush right. */
+/** A table that scrolls in its own box. Columns of numbers are aligned to the right. */
 export function renderTable({ label, columns, rows }: TableInput): string {
   const classes = columns.map((_, column) => classOf(rows.map(({ cells }) => cells[column]?.text ?? '')));
   const head = columns.map((name, i) => `<th scope="col"${classes[i] ?? ''}>${escapeHtml(name)}</th>`);
@@ -90,7 +90,7 @@ function classOf(texts: readonly string[]): string {
   return filled.some((text) => text.length > WRAP_LENGTH) ? ' class="text"' : '';
 }
 
-/** Terms and what they are; `note` goes below a value in smaller type. */
+/** A list of terms and values; `note` is shown below a value in smaller type. */
 export function renderTerms(
   className: string,
   terms: readonly { readonly term: string; readonly value: string; readonly note?: string }[],

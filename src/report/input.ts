@@ -1,7 +1,7 @@
 import type { Matrix } from '../core/matrix.js';
 import type { PerQuery } from '../core/per-query.js';
 
-/** One encoder that was judged on the held-out queries. */
+/** A candidate that was scored on the held-out queries. */
 export interface ReportCandidate {
   readonly name: string;
   readonly shipped: boolean;
@@ -17,7 +17,7 @@ export interface ReportCandidate {
   readonly note?: string;
 }
 
-/** One way to store and search the collection: how good, how big, how fast. */
+/** A configuration for storing and searching the collection, with its recall, size and speed. */
 export interface ReportParetoRow {
   readonly label: string;
   readonly dim: number;
@@ -28,7 +28,7 @@ export interface ReportParetoRow {
   readonly interval: readonly [number, number];
   readonly ramBytes: number;
   readonly diskBytes: number;
-  /** Null where it was not measured. */
+  /** Null if it was not measured. */
   readonly latencyMs: number | null;
   readonly kind: 'current' | 'full' | 'compact';
   readonly chosen: boolean;
@@ -53,43 +53,43 @@ export interface ReportTable {
   readonly note?: string;
 }
 
-/** A number below the verdict, with what it is and what it compares with. */
+/** A number below the verdict: its name, its value and a note, such as what it compares with. */
 export interface KeyFigure {
   readonly term: string;
   readonly value: string;
   readonly note?: string;
 }
 
-/** What the report is about, in one sentence and a few more. */
+/** The result in one sentence (`headline`) and a few details. */
 export interface ReportVerdict {
   readonly tone: 'good' | 'caution' | 'bad';
-  /** A few words for the tone, where the usual ones do not fit. */
+  /** Replaces the usual words for the tone. */
   readonly label?: string;
   readonly headline: string;
   readonly details: readonly string[];
 }
 
-/** Everything a report can show; a part that is absent is left out of the page. */
+/** Everything that a report can show. The page has no section for an absent part. */
 export interface ReportInput {
   readonly title: string;
   readonly createdBy: string;
   readonly verdict: ReportVerdict;
-  /** Name and value of what is known about the data. */
+  /** Facts about the data: name and value. */
   readonly facts: readonly (readonly [string, string])[];
-  /** The numbers below the verdict, where they are not those of the chosen setting or the shipped candidate. */
+  /** The numbers below the verdict. Default: those of the chosen setting or the shipped candidate. */
   readonly figures?: readonly KeyFigure[];
   readonly candidates?: readonly ReportCandidate[];
   readonly pareto?: readonly ReportParetoRow[];
   readonly recallPerDim?: readonly RecallPerDim[];
   /** Recall of each query, for one to three methods. */
   readonly perQuery?: readonly PerQuery[];
-  /** Number of results that recall of single queries is taken at (default: 10). */
+  /** Number of results k for the recall@k of single queries (default: 10). */
   readonly perQueryK?: number;
   /** Loss of each step; values that are not finite are skipped. */
   readonly lossCurve?: { readonly name: string; readonly values: readonly number[] };
-  /** points: n x 2; labels: n, where the points have any. */
+  /** points: n x 2; labels: n, if the points have labels. */
   readonly map?: { readonly points: Matrix; readonly labels?: readonly string[] };
-  /** Commands that make every number of the report again. */
+  /** Commands that reproduce every number of the report. */
   readonly reproduce: readonly string[];
   readonly tables?: readonly ReportTable[];
 }

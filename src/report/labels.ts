@@ -1,11 +1,11 @@
-/** A label that wants to stand beside a point; `texts` from the longest to the shortest that will do. */
+/** A label to be placed near a point. `texts` are possible texts, from the longest to the shortest. */
 export interface LabelWish {
   readonly x: number;
   readonly y: number;
   readonly texts: readonly string[];
 }
 
-/** Where a label went: an offset from its point and the end of the text that is tied to it. */
+/** The place of a label: the offset from its point, and the part of the text at that place. */
 export interface PlacedLabel {
   readonly wish: number;
   readonly text: string;
@@ -24,13 +24,13 @@ interface Box {
 /** Width of a character and height of a line, in pixels, of the chart's text in a wide system font. */
 const CHARACTER = 7.4;
 const LINE = 15;
-/** From the point to the middle of the text above or below, nearest first, and to its end beside the point. */
+/** Vertical distances from the point to a text above or below it, and the gap to a text at its side. */
 const RISES = [-18, 18, -32, 32] as const;
 const GAP = 14;
 
 /**
- * Places labels greedily, in the order wished, so that none leaves the frame, crosses another label or covers an
- * obstacle; one that fits nowhere is left out.
+ * Places labels greedily, in their order, so that none leaves the frame, overlaps another label or covers an
+ * obstacle. A label that fits nowhere is omitted.
  * @param obstacles - x and y of marks that must stay visible, in pixels
  */
 export function placeLabels(
@@ -54,7 +54,7 @@ export function placeLabels(
   return placed;
 }
 
-/** Above and below a point at the origin, centred or to either side, then right and left of it. */
+/** Possible places for a text near a point at the origin: above and below, then right and left. */
 function spotsFor(text: string): (Omit<PlacedLabel, 'wish' | 'text'> & { readonly box: Box })[] {
   const width = text.length * CHARACTER;
   const spots = [

@@ -10,7 +10,7 @@ const MARGIN = { left: 46, right: 16, top: 30, bottom: 44 };
 
 const WIDE_TICKS_MAX = 12;
 const NARROW_TICKS_MAX = 5;
-/** Distance of the points that stand for a line where labels look for room. */
+/** Distance between the obstacles that represent a line when labels are placed. */
 const LINE_SAMPLE_PIXELS = 8;
 
 const AT = { x: 'ramBytes', y: 'recallAt10' } as const;
@@ -23,7 +23,7 @@ const KINDS = [
 
 type RowLabel = PlacedLabel & { readonly row: ReportParetoRow };
 
-/** A scale from data to pixels: what the labels need to know where the marks are. */
+/** A scale from data to pixels, which the placement of labels needs. */
 interface Axis {
   readonly type: 'log' | 'linear';
   readonly domain: readonly [number, number];
@@ -32,7 +32,7 @@ interface Axis {
   readonly format: (value: number) => string;
 }
 
-/** Recall against bytes of RAM, one mark for each way to store the collection. */
+/** The chart of recall against bytes of RAM, with a mark for each configuration. */
 export function paretoFigure(canvas: Canvas, rows: readonly ReportParetoRow[]): ReportFigure {
   const summary = summarize(rows);
   const used = KINDS.filter(({ kind }) => rows.some((row) => row.kind === kind));
@@ -95,7 +95,7 @@ function drawPareto(
   });
 }
 
-/** The frontier's line, then for each row its interval and its symbol, and a ring around the chosen one. */
+/** The marks: the frontier's line, each row's interval and symbol, and a ring around the chosen row. */
 function dataMarks({ plot }: Canvas, rows: readonly ReportParetoRow[]): Markish[] {
   const frontier = rows.filter((row) => row.onFrontier).sort((a, b) => a.ramBytes - b.ramBytes);
   return [
@@ -139,7 +139,7 @@ function labelMarks({ plot }: Canvas, labels: readonly RowLabel[]): Markish[] {
   );
 }
 
-/** Labels of the chosen and the current row, then, where there is room, the size of the frontier's others. */
+/** Labels of the chosen and the current row. In the wide chart, other rows of the frontier get theirs too. */
 function labelsFor(
   rows: readonly ReportParetoRow[],
   { x, y, size }: { x: Axis; y: Axis; size: ChartSize },
@@ -175,7 +175,7 @@ function labelsFor(
   });
 }
 
-/** Points every few pixels along a line, its corners left out. */
+/** Points every few pixels along a line, without its corners. */
 function alongLine(corners: readonly (readonly [number, number])[]): (readonly [number, number])[] {
   return corners.slice(1).flatMap(([x2, y2], i) => {
     const [x1, y1] = corners[i] ?? [x2, y2];
@@ -206,7 +206,7 @@ function bytesAxis(values: readonly number[], { width, narrow }: ChartSize): Axi
   return { type: 'log', domain, ticks, pixel, format: formatBytes };
 }
 
-/** Round numbers of bytes within the domain, at most so many where powers of ten do not already exceed it. */
+/** Round numbers of bytes within the domain: at most `ticksMax`, unless there are more powers of ten. */
 function logTicks(domain: readonly [number, number], ticksMax: number): number[] {
   const powers: number[] = [];
   for (let power = Math.floor(Math.log10(domain[0])); power <= Math.log10(domain[1]); power++)
@@ -242,7 +242,7 @@ const kindOf = (row: ReportParetoRow): (typeof KINDS)[number] =>
 const isNamed = (row: ReportParetoRow): boolean => row.chosen || row.kind === 'current';
 const isProminent = (row: ReportParetoRow): boolean => row.onFrontier || isNamed(row);
 
-/** What a pointer resting on a mark is told. */
+/** The tooltip of a mark. */
 function describe(row: ReportParetoRow): string {
   return [
     row.label,

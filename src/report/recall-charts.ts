@@ -19,7 +19,7 @@ const BAR_SHARE = 0.84;
 /** Pixels between two ticks that keep their labels apart. */
 const TICK_PIXELS_MIN = 34;
 
-/** Colour of a method, the same in every chart. */
+/** Returns the colour of a method, which is the same in every chart. */
 export type ColourOf = (name: string) => string;
 
 interface DimPoint {
@@ -29,7 +29,7 @@ interface DimPoint {
   readonly high: number;
 }
 
-/** Recall against dimensions, one line for each method. */
+/** The chart of recall against dimensions, with a line for each method. */
 export function recallPerDimFigure(
   canvas: Canvas,
   series: readonly RecallPerDim[],
@@ -103,7 +103,7 @@ function drawPerDim(
   });
 }
 
-/** The largest of the dims and every other one whose label does not touch the one after it. */
+/** Ticks at the largest of the dims, and at each smaller one whose label does not touch the next label. */
 function spreadTicks(dims: readonly number[], { width }: ChartSize): number[] {
   const pixels = width - MARGINS.marginLeft - MARGINS.marginRight;
   const scale = pixels / Math.max(1e-9, Math.log((dims.at(-1) ?? 1) / (dims[0] ?? 1)));
@@ -137,7 +137,7 @@ interface Bar {
   readonly share: number;
 }
 
-/** How the recall@k of single queries is spread, one set of bars for each method. */
+/** The histogram of the recall@k of single queries, with a set of bars for each method. */
 export function perQueryFigure(
   canvas: Canvas,
   { methods, k }: { readonly methods: readonly PerQuery[]; readonly k: number },
@@ -167,10 +167,10 @@ function summarizePerQuery(methods: readonly PerQuery[], k: number): string {
     const found = `find ${k === 1 ? 'the nearest' : `all ${numberWord(k)} neighbours`}`;
     return i === 0 ? `With ${name} ${share} of the queries ${found}` : `with ${name} ${share}`;
   });
-  return `${listOf(all)}; fewer than half are found by ${listOf(few)}.`;
+  return `${listOf(all)}; ${listOf(few)} find fewer than half.`;
 }
 
-/** a, b and c */
+/** Joins texts: a, b and c. */
 function listOf(texts: readonly string[]): string {
   return texts.length < 2 ? texts.join('') : `${texts.slice(0, -1).join(', ')} and ${texts.at(-1) ?? ''}`;
 }

@@ -10,7 +10,7 @@ import { candidateTable, keyFigures, paretoTables } from './tables.js';
 
 export type { ReportCandidate, ReportInput, ReportParetoRow } from './input.js';
 
-/** Nothing may be loaded, run or sent: the page is its own text and styles. */
+/** The browser must not load, run or send anything: the page has its own text and styles only. */
 const POLICY = "default-src 'none'; style-src 'unsafe-inline'";
 const PALETTE_SIZE = 8;
 const TONES = {
@@ -20,9 +20,9 @@ const TONES = {
 } as const satisfies Readonly<Record<ReportVerdict['tone'], unknown>>;
 
 /**
- * The report as one HTML page that loads nothing and runs nothing: the verdict in words, then charts, tables, facts
- * about the data and the commands that make every number again. Parts absent from `input` are left out; all text is
- * escaped.
+ * Renders the report as one HTML page that loads nothing and runs nothing: the verdict, charts, tables, facts
+ * about the data and the commands that reproduce every number. It has no section for an absent part of
+ * `input`. All text is escaped.
  */
 export async function renderReport(input: ReportInput): Promise<string> {
   const figures = await drawFigures(input);
@@ -62,7 +62,7 @@ ${parts.filter((part) => part !== '').join('\n')}
 `;
 }
 
-/** Every chart there is data for. The charting library is not loaded where there is none. */
+/** Draws every chart for which there is data. Without any, the charting library is not loaded. */
 async function drawFigures(input: ReportInput): Promise<ReportFigure[]> {
   const { pareto = [], perQuery = [], perQueryK = 10, lossCurve, map } = input;
   const recallPerDim = (input.recallPerDim ?? []).filter(({ points }) => points.length > 0);
@@ -79,7 +79,7 @@ async function drawFigures(input: ReportInput): Promise<ReportFigure[]> {
   ].filter((figure) => figure !== null);
 }
 
-/** One colour for each method, the same in every chart; the shipped one has the accent. */
+/** Assigns a colour to each method, the same in every chart. The shipped one gets the accent colour. */
 function assignColours({ candidates = [], recallPerDim = [], perQuery = [] }: ReportInput): ColourOf {
   const shippedFirst = [...candidates].sort((a, b) => Number(b.shipped) - Number(a.shipped));
   const names = [...new Set([...shippedFirst, ...recallPerDim, ...perQuery].map(({ name }) => name))];
@@ -103,7 +103,7 @@ ${renderTerms('figures', keyFigures(input))}
 </section>`;
 }
 
-/** Charts in two columns on a desk; one that has no neighbour gets its words beside it. */
+/** Charts in two columns on wide screens. A chart without a neighbour gets its text to its right. */
 function renderFigures(figures: readonly ReportFigure[]): string {
   if (figures.length === 0) return '';
   const halves = figures.filter(({ spans }) => !spans);

@@ -4,9 +4,9 @@ import type { Canvas, ChartSize, LegendItem, ReportFigure } from './canvas.js';
 import { formatNumber } from './format.js';
 
 const MARGINS = { marginLeft: 52, marginRight: 14, marginTop: 30, marginBottom: 44 };
-/** Buckets a loss curve is reduced to. */
+/** Largest number of points of a loss curve. */
 const LOSS_BUCKETS = 200;
-/** From this ratio of the largest to the smallest loss on, the axis is logarithmic. */
+/** If the largest loss exceeds the smallest by more than this factor, the axis is logarithmic. */
 const LOG_RATIO = 20;
 const MAP_POINTS_MAX = 2000;
 const MAP_LABELS_MAX = 8;
@@ -18,7 +18,7 @@ interface LossBucket {
   readonly high: number;
 }
 
-/** Loss against steps, or null where no value is finite. */
+/** The chart of loss against steps; null if no value is finite. */
 export function lossFigure(
   canvas: Canvas,
   { name, values }: { readonly name: string; readonly values: readonly number[] },
@@ -29,7 +29,7 @@ export function lossFigure(
   const skipped = values.filter((value) => !Number.isFinite(value)).length;
   const steps = `${formatNumber(values.length)} ${values.length === 1 ? 'step' : 'steps'}`;
   const verb = last.mean < first.mean ? 'fell' : 'went';
-  const left = skipped === 0 ? '' : `; ${formatNumber(skipped)} without a finite value left out`;
+  const left = skipped === 0 ? '' : `; ${formatNumber(skipped)} without a finite value not shown`;
   const summary = `The loss (${name}) ${verb} from ${formatNumber(first.mean, 3)} to ${formatNumber(last.mean, 3)} over ${steps}${left}.`;
   return {
     title: 'Loss during training',
@@ -80,7 +80,7 @@ function drawLoss(
   });
 }
 
-/** Mean and range of the finite values of each run of steps; runs without any are left out. */
+/** Mean and range of the finite losses in each run of neighbouring steps. Runs without any are omitted. */
 function bucketLoss(values: readonly number[]): LossBucket[] {
   const size = Math.max(1, Math.ceil(values.length / LOSS_BUCKETS));
   const buckets: LossBucket[] = [];
@@ -103,7 +103,7 @@ interface MapPoint {
   readonly colour: string;
 }
 
-/** The sample in two dimensions, coloured by its most frequent labels, or null where there is no point. */
+/** The map of the sample in two dimensions, coloured by its most frequent labels; null without points. */
 export function mapFigure(
   canvas: Canvas,
   { points, labels }: { readonly points: Matrix; readonly labels?: readonly string[] },
@@ -143,7 +143,7 @@ export function mapFigure(
   };
 }
 
-/** Most frequent labels first; none where no label occurs twice, since colours would then mean nothing. */
+/** The most frequent labels, in that order. Labels that occur only once get no colour of their own. */
 function topLabels(labels: readonly string[]): { label: string; count: number }[] {
   const counts = new Map<string, number>();
   for (const label of labels) counts.set(label, (counts.get(label) ?? 0) + 1);
@@ -167,7 +167,7 @@ function summarizeMap(map: {
   return `${points} of the sample in two dimensions, coloured by label; ${share}.`;
 }
 
-/** Both axes in the same unit, so that distances look as they are. */
+/** Draws both axes in the same unit, so that distances are not distorted. */
 function drawMap(
   { plot, draw }: Canvas,
   marks: readonly MapPoint[],

@@ -1,4 +1,4 @@
-/** The report's only style sheet: system fonts, one accent colour, both colour schemes, from a phone to a desk. */
+/** The report's only style sheet: system fonts, light and dark colours, for phones and wide screens. */
 export const REPORT_STYLE = `
 :root {
   color-scheme: light dark;

@@ -10,7 +10,9 @@ import {
 import { renderTable, type Row } from './html.js';
 import type { KeyFigure, ReportCandidate, ReportInput, ReportParetoRow } from './input.js';
 
-/** The few numbers that carry the verdict: of the chosen setting beside today's, or of the shipped encoder. */
+/**
+ * The numbers below the verdict: the chosen setting compared with today's, or the shipped encoder's recall.
+ */
 export function keyFigures({ figures, pareto = [], candidates = [] }: ReportInput): readonly KeyFigure[] {
   if (figures !== undefined) return figures;
   const chosen = pareto.find((row) => row.chosen);
@@ -59,7 +61,7 @@ function compareBytes(now: number, before: number): string {
   return now < before ? `${formatPercent(1 - now / before)} less` : `${formatPercent(now / before - 1)} more`;
 }
 
-/** The candidates, the shipped one set off. */
+/** The table of candidates, with the shipped one highlighted. */
 export function candidateTable(candidates: readonly ReportCandidate[]): string {
   if (candidates.length === 0) return '';
   const rows = candidates.map((candidate): Row => {
@@ -95,7 +97,7 @@ export function candidateTable(candidates: readonly ReportCandidate[]): string {
   return `${table}\n<p class="note">${escapeHtml(note)}</p>`;
 }
 
-/** The settings worth a look first, all others behind a disclosure. */
+/** Tables of settings: the frontier's, the chosen and the current one; all others are folded away. */
 export function paretoTables(rows: readonly ReportParetoRow[]): string {
   const sorted = [...rows].sort((a, b) => a.ramBytes - b.ramBytes || b.recallAt10 - a.recallAt10);
   const isFirst = (row: ReportParetoRow): boolean => row.onFrontier || row.chosen || row.kind === 'current';

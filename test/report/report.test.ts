@@ -136,7 +136,7 @@ describe('renderReport', () => {
     const text = textOf(
       await renderReport({ ...MINIMAL_REPORT, lossCurve: { name: 'kl', values: withGaps } }),
     );
-    expect(text).toContain('fell from 3 to 1 over 5 steps; 2 without a finite value left out');
+    expect(text).toContain('fell from 3 to 1 over 5 steps; 2 without a finite value not shown');
   });
 
   test('draws the smallest of everything without a broken coordinate', async () => {
