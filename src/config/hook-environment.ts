@@ -1,8 +1,11 @@
 const PREFIX = /^QDRANT_TLDR_/;
-/** The address and the key of the server, by the names that people have set already. */
+/** Variables of the server's address and key that other tools use too. */
 const OWN: readonly string[] = ['QDRANT_URL', 'QDRANT_API_KEY'];
 
-/** The environment for a command that a person asked to be run: as it is, without this tool's settings and keys. */
+/**
+ * Returns the environment for a user's hook command: the current one, without this tool's settings and
+ * without keys.
+ */
 export function hookEnvironment(
   apiKey: string | undefined,
   environment: Readonly<Record<string, string | undefined>> = process.env,

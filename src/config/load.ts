@@ -17,7 +17,7 @@ const EARLIER_NAMES: Readonly<Record<string, string>> = { lanes: 'concurrency' }
 const EARLIER_VARIABLES: Readonly<Record<string, string>> = { QDRANT_TLDR_LANES: 'QDRANT_TLDR_CONCURRENCY' };
 /** Room for tens of thousands of served collections. */
 const CONFIG_BYTES_MAX = 16 * 1024 ** 2;
-/** A header takes no longer key. */
+/** An HTTP header cannot hold a longer key. */
 const KEY_BYTES_MAX = 64 * 1024;
 
 export interface Config {
@@ -49,7 +49,7 @@ export interface Config {
   readonly clientTimeoutMs: number;
   /** Served collections by the names their clients use. */
   readonly collections: Readonly<Record<string, ServedSetting>>;
-  /** Every value with where it came from, secrets masked: for people. */
+  /** Every value for display, with its source; secrets are masked. */
   readonly shown: Readonly<
     Record<string, { readonly value: unknown; readonly from: string; readonly doc: string }>
   >;
@@ -58,14 +58,15 @@ export interface Config {
 export interface ConfigInput {
   /** Values of flags; undefined where not given. */
   readonly flags?: Readonly<Record<string, unknown>>;
-  /** A config file; where absent, the default one if it exists. */
+  /** The configuration file; if absent, the default file if it exists. */
   readonly file?: string | undefined;
   readonly environment?: Readonly<Record<string, string | undefined>>;
 }
 
 /**
- * Effective settings: flags before environment before file before defaults. An empty variable counts as not set.
- * @throws INVALID_ARGUMENT for unknown or malformed keys, wherever they stand
+ * Returns the settings in effect. Flags override environment variables, which override the file, which
+ * overrides the defaults. An empty variable counts as not set.
+ * @throws INVALID_ARGUMENT for unknown or malformed settings from any of these sources
  */
 export function loadConfig(input: ConfigInput = {}): Config {
   const given = input.environment ?? process.env;
@@ -75,7 +76,7 @@ export function loadConfig(input: ConfigInput = {}): Config {
   const file = input.file ?? (existsSync(CONFIG_FILE) ? CONFIG_FILE : undefined);
   let collections: Config['collections'] = {};
   if (file !== undefined) {
-    // Names of collections are no settings: the schema's library would take their dots for levels.
+    // Collection names stay out of the schema: its library would read dots in them as levels.
     const { collections: served, ...values } = renamed(readConfigFile(file), EARLIER_NAMES);
     if (served !== undefined) collections = parseServedSettings(served, dirname(file));
     settings.load(values);
@@ -86,7 +87,7 @@ export function loadConfig(input: ConfigInput = {}): Config {
   const flags = Object.entries(input.flags ?? {}).filter(([, value]) => value !== undefined);
   for (const [name] of flags) from.set(name, 'flag');
   try {
-    // Flags win over the environment, which load() would put on top again.
+    // Set after load(), because load() applies the environment again, and flags must win.
     for (const [name, value] of flags) settings.set(name, value);
     settings.validate({ allowed: 'strict' });
   } catch (cause) {
@@ -104,12 +105,12 @@ export function loadConfig(input: ConfigInput = {}): Config {
       return [name, { value: masked(name, value), from: from.get(name) ?? 'default', doc }];
     }),
   );
-  /** A file that the configuration file names lies beside it, any other where the command runs. */
+  /** Paths in the configuration file start from its folder, all others from the working directory. */
   const located = (name: 'apiKeyFile' | 'tlsCert' | 'tlsKey'): string =>
     file !== undefined && from.get(name) === file && values[name] !== ''
       ? resolve(dirname(file), values[name])
       : values[name];
-  // A key in the configuration file is no more than that file: where the environment names another one, that counts.
+  // Variables override the file: if a variable names a key file, it also overrides an apiKey in the file.
   const keyIsBelow = from.get('apiKey') === file && ![file, 'default'].includes(from.get('apiKeyFile'));
   const apiKey = (keyIsBelow ? '' : values.apiKey) || readKeyFile(located('apiKeyFile'));
   if (apiKey !== undefined) checkApiKey(apiKey);
@@ -131,8 +132,8 @@ export function loadConfig(input: ConfigInput = {}): Config {
 }
 
 /**
- * The variables that are set, by their present names.
- * @throws INVALID_ARGUMENT for an unknown one with the product's prefix
+ * Returns the variables that are set, by their present names.
+ * @throws INVALID_ARGUMENT for an unknown variable with the product's prefix
  */
 function knownEnvironment(
   given: Readonly<Record<string, string | undefined>>,
@@ -152,13 +153,13 @@ function knownEnvironment(
   );
 }
 
-/** A variable, or the earlier name of it that was given. */
+/** Returns the name under which a variable was given: its present name or its earlier one. */
 function givenName(variable: string, given: Readonly<Record<string, string | undefined>>): string {
   const earlier = Object.keys(EARLIER_VARIABLES).find((name) => EARLIER_VARIABLES[name] === variable);
   return (given[variable] ?? '') === '' && earlier !== undefined ? earlier : variable;
 }
 
-/** The entries by their present names. */
+/** Returns the entries by their present names. */
 function renamed<T>(
   entries: Readonly<Record<string, T>>,
   names: Readonly<Record<string, string>>,
@@ -179,7 +180,7 @@ function shownCollections(
   return {
     value: names.map((name) => `${name} -> ${collections[name]?.target ?? ''}`).join(', '),
     from: names.length > 0 && file !== undefined ? file : 'default',
-    doc: 'serve: collections by the names their clients use; only in a file',
+    doc: 'serve: the served collections by the names that clients use; only in a file',
   };
 }
 
@@ -187,7 +188,7 @@ function addressOf(value: string): Address {
   return parseAddress(value) ?? { host: value, port: 0 };
 }
 
-/** @throws INVALID_ARGUMENT for `job/4` where there is no job, or one of more pods */
+/** @throws INVALID_ARGUMENT for `job/4` outside of a job, or in a job with more pods */
 function workerOf(value: string, jobIndex: string | undefined): Config['worker'] {
   const worker = parseWorker(value, jobIndex);
   if (worker !== null || value === '') return worker;
@@ -195,13 +196,13 @@ function workerOf(value: string, jobIndex: string | undefined): Config['worker']
   throw new TldrError('INVALID_ARGUMENT', `configuration: worker: ${value}, but ${JOB_INDEX} ${why}`);
 }
 
-/** A value as it may be shown. */
+/** Returns a value for display, with secrets masked. */
 function masked(name: string, value: unknown): unknown {
   if (name === 'apiKey') return value === '' ? '' : '********';
   return name === 'url' || name === 'grpcUrl' ? maskAddress(String(value)) : value;
 }
 
-/** The library's lines, each "name: what is wrong", with the variable, flag or file that the value came from. */
+/** Adds to each line of the library's message ("name: problem") the variable, flag or file of the value. */
 function explain(message: string, from: ReadonlyMap<string, string>): string {
   const lines = message.trim().split('\n');
   const named = lines.map((line) => {

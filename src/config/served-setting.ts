@@ -3,7 +3,7 @@ import { TldrError } from '../core/errors.js';
 import type { ServedFacts } from '../store/served.js';
 import type { Layout } from '../store/vector-store.js';
 
-/** How one collection is served, as it stands in a configuration file or in flags. */
+/** The settings of one served collection, from a configuration file or from flags. */
 export interface ServedSetting {
   /** The collection that a migration made. */
   readonly target: string;
@@ -13,13 +13,13 @@ export interface ServedSetting {
   readonly oversampling?: number;
   readonly scoreThreshold?: ServedFacts['scoreThreshold'];
   readonly vectorAnswers?: ServedFacts['vectorAnswers'];
-  /** The collection as it was before, for measuring the overlap. */
+  /** The collection with the full vectors, for shadow searches. */
   readonly full?: string;
-  /** While the target is still being made from its source: writes go there, and are followed. */
+  /** Set while the target is still being made: writes go to the source and are brought over to the target. */
   readonly migrating?: MigratingSetting;
 }
 
-/** The source of a migration, and the folder in which it is kept which writes are still to be brought over. */
+/** The source of a migration, and the folder of the journal of client writes. */
 export interface MigratingSetting {
   readonly source: string;
   readonly journal: string;
@@ -39,7 +39,7 @@ const migrating: Check = (value) => {
   const keys = isRecord(value) ? Object.keys(value).sort().join() : '';
   const ok =
     isRecord(value) && keys === 'journal,source' && Object.values(value).every((one) => text(one) === null);
-  return ok ? null : 'expected an object of the texts "source" and "journal"';
+  return ok ? null : 'expected an object with the texts "source" and "journal"';
 };
 
 const CHECKS: Readonly<Record<keyof ServedSetting, Check>> = {
@@ -55,12 +55,12 @@ const CHECKS: Readonly<Record<keyof ServedSetting, Check>> = {
 const REQUIRED = ['target', 'encoder'] as const;
 
 /**
- * The served collections by their clients' names.
- * @param folder what relative paths of encoders start from
+ * Returns the served collections by the names that clients use.
+ * @param folder folder that relative paths of encoders and journals start from
  * @throws INVALID_ARGUMENT for unknown or malformed keys, and for a target that is served twice
  */
 export function parseServedSettings(value: unknown, folder: string): Readonly<Record<string, ServedSetting>> {
-  if (!isRecord(value)) throw wrong('collections', 'expected an object of names');
+  if (!isRecord(value)) throw wrong('collections', 'expected an object of collections by their names');
   const parsed = new Map<string, ServedSetting>();
   const nameOf = new Map<string, string>();
   for (const [name, one] of Object.entries(value)) {
@@ -71,7 +71,7 @@ export function parseServedSettings(value: unknown, folder: string): Readonly<Re
     if (other !== undefined)
       throw wrong(
         at,
-        `its target ${setting.target} is that of ${other}, too: one name is enough, others can be aliases in the database`,
+        `its target ${setting.target} is also the target of ${other}: serve it under one name, and make the others aliases in the database`,
       );
     nameOf.set(setting.target, name);
     const { migrating: moved } = setting;
@@ -81,7 +81,7 @@ export function parseServedSettings(value: unknown, folder: string): Readonly<Re
       ...(moved === undefined ? {} : { migrating: { ...moved, journal: resolve(folder, moved.journal) } }),
     });
   }
-  // A record of own keys: a collection may be called `__proto__`.
+  // Object.fromEntries makes own keys: a collection may be called `__proto__`.
   return Object.fromEntries(parsed);
 }
 

@@ -6,9 +6,9 @@ export interface Address {
   readonly port: number;
 }
 
-/** Timers take no more. */
+/** The largest value that timers take. */
 const COUNT_MAX = 2 ** 31 - 1;
-/** Migration workers of one collection. */
+/** Most migration workers of one collection. */
 const WORKERS_MAX = 1_000;
 
 // The library's own whole-number formats read "2.7" as 2 and "3x" as 3, and take 0.
@@ -78,13 +78,13 @@ export const SETTINGS = {
     env: 'QDRANT_TLDR_THREADS',
   },
   concurrency: {
-    doc: 'ranges a migration copies at the same time',
+    doc: 'migrate: ranges copied at the same time',
     format: 'count',
     default: 3,
     env: 'QDRANT_TLDR_CONCURRENCY',
   },
   worker: {
-    doc: 'migrate: which of several workers this is, such as 2/4; job/4: by the index of a Kubernetes Indexed Job; empty: the only one',
+    doc: 'migrate: which of several workers this is, such as 2/4; job/4: the number comes from a Kubernetes Indexed Job; empty: the only one',
     format: 'worker',
     default: '',
     env: 'QDRANT_TLDR_WORKER',
@@ -97,7 +97,7 @@ export const SETTINGS = {
     env: 'QDRANT_TLDR_LOG_LEVEL',
   },
   stateFolder: {
-    doc: 'folder of migration records',
+    doc: 'folder of migration states',
     format: String,
     default: '.qdrant-tldr',
     env: 'QDRANT_TLDR_STATE_FOLDER',
@@ -132,7 +132,7 @@ export const SETTINGS = {
     default: '',
     env: 'QDRANT_TLDR_TLS_KEY',
   },
-  workers: { doc: 'serve: processes', format: 'count', default: 1, env: 'QDRANT_TLDR_WORKERS' },
+  workers: { doc: 'serve: number of processes', format: 'count', default: 1, env: 'QDRANT_TLDR_WORKERS' },
   shadow: {
     doc: 'serve: share of searches also sent to the full collection, such as 5%',
     format: 'share',
@@ -152,7 +152,7 @@ export const SETTINGS = {
     env: 'QDRANT_TLDR_REQUESTS_MAX',
   },
   bytesInFlightMax: {
-    doc: 'serve: bytes of bodies under way per process, decompressed and rewritten ones included',
+    doc: 'serve: bytes of bodies under way at once per process, decompressed and rewritten ones included',
     format: 'count',
     default: 512 * 1024 ** 2,
     env: 'QDRANT_TLDR_BYTES_IN_FLIGHT_MAX',
@@ -183,7 +183,7 @@ export const SETTINGS = {
   },
 };
 
-/** `host:port`, the host in brackets where it holds colons. */
+/** Parses `host:port`, with brackets around a host that contains colons; null if it is malformed. */
 export function parseAddress(value: string): Address | null {
   const match = /^(?:\[([0-9a-f:.]+)\]|([^:[\]]+)):(\d{1,5})$/i.exec(value);
   const port = Number(match?.[3]);
@@ -191,7 +191,10 @@ export function parseAddress(value: string): Address | null {
   return host !== undefined && port <= 65_535 ? { host, port } : null;
 }
 
-/** One of several workers, `index` from 1; `job/4` takes it from the index of a job, which counts from 0. */
+/**
+ * Parses a worker such as `2/4`, numbered from 1. `job/4` takes the number from the job's index, which counts
+ * from 0.
+ */
 export function parseWorker(
   value: string,
   jobIndex: string | undefined,
@@ -202,7 +205,7 @@ export function parseWorker(
   return Number.isSafeInteger(index) && index >= 1 && index <= of && of <= WORKERS_MAX ? { index, of } : null;
 }
 
-/** A percentage as a number from 0 to 1. */
+/** Parses a percentage such as `5%` as a number from 0 to 1; null if it is malformed. */
 export function parseShare(value: string): number | null {
   const percent = Number(/^(\d+(?:\.\d+)?)%$/.exec(value)?.[1]);
   return percent <= 100 ? percent / 100 : null;

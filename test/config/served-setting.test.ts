@@ -45,8 +45,8 @@ test.each([
   ['a missing key', { docs: { target: 'docs_c' } }, 'collections.docs.encoder: it is missing'],
   ['a wrong layout', { docs: { ...DOCS, layout: 'flat' } }, 'expected compact or two-stage, got "flat"'],
   ['an oversampling below 1', { docs: { ...DOCS, oversampling: 0.5 } }, 'expected a number from 1 to 1000'],
-  ['a target served twice', { a: DOCS, b: DOCS }, 'collections.b: its target docs_c is that of a'],
-  ['a list', [DOCS], 'expected an object of names'],
+  ['a target served twice', { a: DOCS, b: DOCS }, 'collections.b: its target docs_c is also the target of a'],
+  ['a list', [DOCS], 'expected an object of collections'],
   ['a text', { docs: 'docs_c' }, 'collections.docs: expected an object'],
 ])('%s is refused, saying where', (_what, collections, text) => {
   expect(() => load({ collections })).toThrow(text);
