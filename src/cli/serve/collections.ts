@@ -12,29 +12,32 @@ import type { VectorStore } from '../../store/vector-store.js';
 import { readDesiredState } from '../../migrate/dual-write/journal-state.js';
 import { openStore } from '../console/options.js';
 
-/** A client waits meanwhile. */
+/** Few and fast attempts, because a client waits meanwhile. */
 const LIMITS_RETRY = { attempts: 3, firstDelayMs: 100, longestDelayMs: 1_000 };
 
-/** A collection that was checked, with all that serving it takes. */
+/** A checked collection, with everything that is needed to serve it. */
 export interface LoadedCollection {
   readonly served: ServedCollection;
   /** The encoder file's content. */
   readonly encoder: Uint8Array;
-  /** The collection to compare with. */
+  /** The full collection that shadow searches compare with. */
   readonly full: string | undefined;
 }
 
 /** Decides whether clients read the target of a collection, by its configured name. */
 export type ReadsTarget = (name: string, setting: ServedSetting) => boolean | Promise<boolean>;
 
-/** As the commands of the migrations want it; to be asked where no journal is open. */
+/**
+ * Reads from the journal folder which side the migration's commands want; for processes without an open
+ * journal.
+ */
 const readsTargetByPlan: ReadsTarget = async (_name, { migrating }) =>
   migrating === undefined || (await readDesiredState(migrating.journal)).side === 'target';
 
 /**
  * Loads the encoders of the configured collections and checks every one against its target.
- * @throws INVALID_ARGUMENT where nothing is configured or a target is none, MISMATCH where encoder, dimensions or
- * layout are not the target's, NOT_FOUND, and what opening the server throws
+ * @throws INVALID_ARGUMENT when nothing is configured or a target was not made by a migration, MISMATCH when
+ * encoder, dimensions or layout differ from the target's, NOT_FOUND, and the errors of opening the server
  */
 export async function loadCollections(
   config: Config,
@@ -51,7 +54,7 @@ export async function loadCollections(
     if ([name, target, migrating?.source].includes(STATE_COLLECTION))
       throw new TldrError(
         'INVALID_ARGUMENT',
-        `${STATE_COLLECTION} holds records of migrations and is not served`,
+        `${STATE_COLLECTION} holds the states of migrations and is not served: name another collection`,
       );
   const store = await openStore(config, log);
   try {
@@ -89,10 +92,15 @@ async function load(
   }
 }
 
-/** Gives a collection limits that were read again; any other as it is. */
+/**
+ * Returns the collection whose limits were read again with its new limits; any other collection unchanged.
+ */
 export type Relimited = (one: LoadedCollection) => LoadedCollection;
 
-/** Reads the limits of a target as they are now. Never fails: limits that cannot be read stay, and the log says so. */
+/**
+ * Reads the limits of a target again and returns a function that applies them. Never fails: if they cannot be
+ * read, the old limits stay and the log says so.
+ */
 export async function limitsOfNow(
   changed: LoadedCollection | undefined,
   { config, log }: { readonly config: Config; readonly log: Log },
@@ -114,8 +122,8 @@ export async function limitsOfNow(
 }
 
 /**
- * A collection under every name that reaches it by these aliases, the configured one first. Until a migration is over,
- * clients know the target by the names of its source.
+ * Returns a collection with every name that reaches it by these aliases, the configured name first. Until a
+ * migration is over, clients know the target by the names of its source.
  */
 export function renamed(
   loaded: LoadedCollection,
@@ -130,7 +138,7 @@ export function renamed(
   return { ...loaded, served: { ...served, names: [...new Set([...own, ...others])] } };
 }
 
-/** @throws NOT_FOUND, MISMATCH where it cannot be what the target was made from */
+/** @throws NOT_FOUND, MISMATCH when the target cannot have been made from this collection */
 async function checkFull(store: VectorStore, full: string, served: ServedCollection): Promise<void> {
   const { vectors } = await store.describe(full);
   const dim = vectors.find((one) => one.name === served.vector)?.dim;
@@ -141,7 +149,7 @@ async function checkFull(store: VectorStore, full: string, served: ServedCollect
     );
 }
 
-/** A served collection as people and scripts read it. */
+/** The facts about a served collection for `--json`. */
 export function describeServed({ served, full }: LoadedCollection): Readonly<Record<string, unknown>> {
   const { names, target, layout, vector, inputDim, outputDim, oversampling, projector } = served;
   return {
@@ -150,12 +158,12 @@ export function describeServed({ served, full }: LoadedCollection): Readonly<Rec
   };
 }
 
-/** A collection that is being migrated, for people. */
+/** One line about a collection that is being migrated. */
 export function migratingLine(name: string, { target, migrating }: ServedSetting): string {
-  return `${name}: writes go to ${migrating?.source ?? ''} and are followed into ${target}`;
+  return `${name}: writes go to ${migrating?.source ?? ''} and are brought over to ${target}`;
 }
 
-/** One line for people. */
+/** One line about a served collection. */
 export function servedLine({ served, full }: LoadedCollection): string {
   const { names, target, layout, inputDim, outputDim } = served;
   const compared = full === undefined ? '' : `, compared with ${full}`;

@@ -22,7 +22,7 @@ import { runCluster } from './run-cluster.js';
 import { readTls } from './proxy-process.js';
 
 const WAIT_INTERVAL_MS = 500;
-/** A server is to be heard of, where nobody says otherwise. */
+/** Default log level of `serve`: operators expect logs of a server. */
 const LOG_LEVEL = 'info';
 
 interface ServeFlags extends GlobalFlags {
@@ -44,19 +44,22 @@ interface ServeFlags extends GlobalFlags {
   readonly check?: boolean;
 }
 
-const EXAMPLES = `
-Clients keep their code, their vector size and the collection's name; only the address changes.
+const HELP = `
+Clients keep their code, their vector size and the collection's name. Only the address changes.
+
+Reads   the target collection that \`migrate\` made, the encoder file and the configuration file
+Writes  only what clients write, and the journal folder while a collection is being migrated ("migrating")
 
 Examples:
   qdrant-tldr serve --collection docs --target docs_c96 --encoder enc.onnx
       answers for "docs" on http://127.0.0.1:6433 and gRPC on 6434 from the compact collection docs_c96
   qdrant-tldr serve --config serve.json --check
-      checks encoder, dimensions and layout against the server, says what would be served, and ends
+      compares encoder, dimensions and layout with the target, says what would be served, and ends
   qdrant-tldr serve --config serve.json --listen 0.0.0.0:6333 --listen-grpc 0.0.0.0:6334 --workers 4
   qdrant-tldr serve --config serve.json --shadow 5%
-      also asks the full collections for 5% of the searches and exports the overlap: /metrics on port 6435
+      sends 5% of the searches to the full collections too; /metrics on port 6435 shows the overlap
   kill -HUP <pid>      reads the file again without losing a request
-  kill -TERM <pid>     takes no more requests, ends those under way, and exits with 0
+  kill -TERM <pid>     accepts no more requests, finishes those under way, and exits with 0
 
 serve.json:
   {
@@ -64,31 +67,52 @@ serve.json:
     "collections": {
       "docs": { "target": "docs_c96", "encoder": "enc.onnx", "oversampling": 10, "full": "docs_full" }
     }
-  }`;
+  }
+
+Documentation: docs/serve.md, docs/connect.md (clients), docs/transparency.md (what differs), docs/config.md`;
 
 /** `serve`: the proxy that lets clients use a compact collection as if it were the full one. */
 export function serveCommand(): Command {
   const command = new Command('serve')
     .description('Serve compact collections to unchanged clients, over REST and gRPC.')
-    .option('--collection <name>', 'what clients call the collection; more than one in a file: --config')
+    .option('--collection <name>', 'name that clients use; for more than one collection use a file: --config')
     .option('--target <name>', 'the collection that migrate made')
-    .option('--encoder <file>', 'the encoder it was made with')
-    .addOption(new Option('--layout <layout>', 'refuse any other').choices(['compact', 'two-stage']))
-    .option('--oversampling <x>', 'two-stage layout: candidates per result (default: 10)', decimal)
-    .option('--full <name>', 'the collection as it was before, for --shadow')
-    .option('--listen <host:port>', 'for REST clients (default: 127.0.0.1:6433)')
-    .option('--listen-grpc <host:port>', 'for gRPC clients (default: 127.0.0.1:6434)')
-    .option('--listen-operations <host:port>', 'for /healthz, /readyz, /metrics (default: 127.0.0.1:6435)')
-    .option('--tls-cert <file>', 'certificate shown to clients of both')
-    .option('--tls-key <file>', 'its private key')
-    .option('--workers <n>', 'processes (default: 1)', wholeNumber)
-    .option('--shadow <percent>', 'share of searches also sent to the full collection')
+    .option('--encoder <file>', 'encoder file that the target was made with')
+    .addOption(
+      new Option(
+        '--layout <layout>',
+        'expected layout of the target; refuse to start with any other',
+      ).choices(['compact', 'two-stage']),
+    )
+    .option(
+      '--oversampling <x>',
+      'two-stage layout: first-stage results per requested result (default: 10)',
+      decimal,
+    )
+    .option('--full <name>', 'the collection with the full vectors, for --shadow')
+    .option('--listen <host:port>', 'address for REST clients (default: 127.0.0.1:6433)')
+    .option('--listen-grpc <host:port>', 'address for gRPC clients (default: 127.0.0.1:6434)')
+    .option(
+      '--listen-operations <host:port>',
+      'address for /healthz, /readyz, /metrics (default: 127.0.0.1:6435)',
+    )
+    .option('--tls-cert <file>', 'certificate for REST and gRPC clients (PEM)')
+    .option('--tls-key <file>', 'private key of the certificate (PEM)')
+    .option('--workers <n>', 'number of processes that serve (default: 1)', wholeNumber)
+    .option(
+      '--shadow <percent>',
+      'share of searches also sent to the full collection, such as 5% (default: 0%)',
+    )
     .option(
       '--drain-ms <n>',
       'longest wait for requests under way when stopping (default: 30000)',
       wholeNumber,
     )
-    .option('--wait <time>', 'wait so long for a server that does not answer yet, such as 30s', seconds)
+    .option(
+      '--wait <time>',
+      'at the start, wait this long for a server that does not answer yet, such as 30s',
+      seconds,
+    )
     .option('--check', 'check everything, say what would be served, and end')
     .action((flags: ServeFlags) =>
       cluster.isWorker
@@ -98,7 +122,7 @@ export function serveCommand(): Command {
             settings: settingsOf(flags),
           }),
     );
-  command.addHelpText('after', EXAMPLES);
+  command.addHelpText('after', HELP);
   return withGlobalFlags(command);
 }
 
@@ -109,7 +133,7 @@ async function serve(flags: ServeFlags, run: ConsoleRun): Promise<void> {
   if (moved !== undefined && config.workers > 1)
     throw new TldrError(
       'INVALID_ARGUMENT',
-      `${moved[0]} is being migrated, which takes one process: the order of its writes is kept there; give --workers 1`,
+      `${moved[0]} is being migrated, which needs a single process, because that process keeps the order of writes: give --workers 1`,
     );
   checkShadow(config);
   const hangups = new ReloadSignals();
@@ -120,7 +144,7 @@ async function serve(flags: ServeFlags, run: ConsoleRun): Promise<void> {
   } finally {
     hangups.close();
   }
-  // What a reload still waits for is nobody's any more.
+  // A reload that still runs has no proxy to change any more: do not wait for it.
   if (hangups.busy) process.exit();
 }
 
@@ -133,7 +157,7 @@ async function check(config: Config, run: ConsoleRun): Promise<void> {
   run.result({ checked: true, collections: loaded.map(describeServed) });
 }
 
-/** @throws INVALID_ARGUMENT where searches are to be compared and there is nothing to compare with */
+/** @throws INVALID_ARGUMENT when --shadow is given and no collection names its full collection */
 function checkShadow({ shadow, collections }: Config): void {
   const settings = Object.values(collections);
   if (shadow > 0 && settings.length > 0 && settings.every(({ full }) => full === undefined))
@@ -152,7 +176,7 @@ function withLogs(config: Config): Config {
   return config.shown['logLevel']?.from === 'default' ? { ...config, logLevel: LOG_LEVEL } : config;
 }
 
-/** The one collection that flags describe is served beside those of the file. */
+/** Adds the collection that the flags describe to those of the file. */
 function withFlags(config: Config, flags: ServeFlags): Config {
   const { collection, target, encoder, layout, oversampling, full } = flags;
   const given = Object.entries({ target, encoder, layout, oversampling, full }).filter(
@@ -166,7 +190,7 @@ function withFlags(config: Config, flags: ServeFlags): Config {
   return { ...config, collections: { ...config.collections, ...added } };
 }
 
-/** @throws what loading throws once the time is up, or at once where waiting would not help */
+/** @throws the error of loading, after the time is up, or at once if waiting would not help */
 async function waitForServer(config: Config, waitMs: number, run: ConsoleRun): Promise<void> {
   const untilMs = performance.now() + waitMs;
   for (let said = false; waitMs > 0; said = true) {

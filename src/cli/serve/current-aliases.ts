@@ -2,8 +2,8 @@ import { turns } from '../../core/turns.js';
 import type { Aliases } from '../../store/write-guard.js';
 
 /**
- * The database's aliases as they were read last, for everything in this process that goes by names: which writes are
- * followed, and what is served under which name.
+ * The database's aliases as they were last read. Everything in this process that depends on names uses them:
+ * which writes are brought over, and which collection is served under which name.
  */
 export class CurrentAliases {
   #readAll: () => Promise<Aliases>;
@@ -17,24 +17,24 @@ export class CurrentAliases {
     this.#readAll = readAll;
   }
 
-  /** As they were read last; null where they never were. */
+  /** The aliases as last read; null before the first reading. */
   get latest(): Aliases | null {
     return this.#latest;
   }
 
-  /** When the last reading of them began. */
+  /** When the last reading began. */
   get readAtMs(): number {
     return this.#readAtMs;
   }
 
-  /** @param changed called whenever they were read and differ from before, ahead of everybody who waits for them */
+  /** @param changed called after each reading that differs from the one before, before `read` resolves */
   onChange(changed: () => void): void {
     this.#changed = changed;
   }
 
   /**
-   * The aliases at a moment after this was called. All that ask while they are being read share the next reading.
-   * @throws what reading throws
+   * Returns the aliases at a moment after the call. All calls during a reading share the next one.
+   * @throws the error of reading
    */
   read(): Promise<Aliases> {
     this.#next ??= this.#inTurn(() => {
@@ -45,8 +45,8 @@ export class CurrentAliases {
   }
 
   /**
-   * Reads the aliases in another way, and keeps to that way if it works.
-   * @throws what reading throws; then they are read as before
+   * Reads the aliases in another way, and keeps using that way if it works.
+   * @throws the error of reading; then the way before stays in use
    */
   readBy(readAll: () => Promise<Aliases>): Promise<Aliases> {
     return this.#inTurn(async () => {

@@ -3,15 +3,17 @@ import type { VectorStore } from '../../store/vector-store.js';
 import type { Addressed, NameLookup } from '../../serve/protocol.js';
 import { CurrentAliases } from './current-aliases.js';
 
-/** How long what a name meant is gone by without reading it again. A change by an alias never goes by what was. */
+/**
+ * How long a known meaning of a name is used without reading it again. A change by an alias always reads it.
+ */
 const READ_FRESH_MS = 1_000;
 const CHANGE_FRESH_MS = 100;
 
 type NamesStore = Pick<VectorStore, 'aliases' | 'listCollections' | 'close'>;
 
 /**
- * What the names of the database mean, for everything in this process: aliases are made, moved and removed while the
- * proxy runs. Configured names mean what the configuration says.
+ * Looks up what the names of the database mean, for everything in this process: aliases are made, moved and
+ * removed while the proxy runs. Configured names mean what the configuration says.
  */
 export class CurrentNames implements NameLookup {
   readonly aliases = new CurrentAliases(() => this.#store.aliases());
@@ -26,8 +28,8 @@ export class CurrentNames implements NameLookup {
   }
 
   /**
-   * Reads the aliases through another connection, then everything else, and closes the one before.
-   * @throws what reading the aliases throws; then the given connection is closed and the one before stays
+   * Switches to another connection once the aliases could be read through it, and closes the one before.
+   * @throws the error of reading the aliases; then the given connection is closed and the one before stays
    */
   async use(store: NamesStore): Promise<void> {
     try {
@@ -49,7 +51,7 @@ export class CurrentNames implements NameLookup {
     const ageMs = performance.now() - this.aliases.readAtMs;
     const isFresh = isConfigured || (isKnown && !(changes && isAlias) && ageMs <= freshMs);
     if (!isFresh) return this.#look({ name, changes }, isKnown);
-    // Beside the requests, so that names in use need not be waited for.
+    // In the background, so that requests by names in use do not wait.
     if (ageMs > freshMs / 2) this.aliases.read().catch(() => undefined);
     return null;
   }
@@ -59,7 +61,10 @@ export class CurrentNames implements NameLookup {
     return this.#collections.has(collection);
   }
 
-  /** Whether there is a collection of this name; aliases are none. @throws UNAVAILABLE */
+  /**
+   * Whether there is a collection of this name; an alias does not count.
+   * @throws UNAVAILABLE when it cannot be read
+   */
   async isCollection(name: string): Promise<boolean> {
     if (!this.isKnown(name)) await this.#list();
     return this.isKnown(name);
@@ -73,7 +78,7 @@ export class CurrentNames implements NameLookup {
     try {
       await Promise.all([this.aliases.read(), isKnown ? null : this.#list()]);
     } catch (cause) {
-      // What it meant last is the best that is known, for reading.
+      // For reading, the last known meaning is good enough.
       if (isKnown && !changes) return;
       throw new TldrError('UNAVAILABLE', `what "${name}" means cannot be read: ${messageOf(cause)}`, {
         cause,
@@ -81,7 +86,7 @@ export class CurrentNames implements NameLookup {
     }
   }
 
-  /** All that ask while the list is read share it. */
+  /** Calls during a reading share it. */
   #list(): Promise<void> {
     this.#listing ??= this.#store
       .listCollections()

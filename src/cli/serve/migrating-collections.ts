@@ -21,12 +21,12 @@ import { followedVectors } from './mirrored-vectors.js';
 import { openStore } from '../console/options.js';
 import type { LoadedFollowed } from './rewriters.js';
 
-/** How old the aliases may be that are checked before the collections are read and written to. */
+/** How old the aliases may be when names are checked before the collections are read or written. */
 const NAMES_FRESH_MS = 100;
 const CATCH_UP_MS = 60_000;
-/** How often aliases are read where no write asks for them: what reads are answered by goes by them too. */
+/** How often aliases are read if no write needs them: reads are routed by them too. */
 const ALIASES_MS = 1_000;
-/** What is not brought over now is tried again soon: other writes wait behind it. */
+/** Few attempts: a write that fails is tried again soon, and other writes wait behind it. */
 const RETRY = { attempts: 2, firstDelayMs: 100, longestDelayMs: 200, turnMs: 0 };
 
 /** A collection that is being migrated. */
@@ -34,25 +34,27 @@ interface Migrating {
   loaded: LoadedFollowed;
   readonly folder: string;
   readonly follower: DualWriter;
-  /** Reads again what source and target say of the vectors. */
+  /** Reads the vector settings of source and target again. */
   readonly describe: () => Promise<void>;
 }
 
-/** All collections that are being migrated, and what stands between them and their clients' writes. */
+/** All collections that are being migrated, and the interceptor of their clients' writes. */
 export interface MigratingCollections {
   readonly followed: () => readonly LoadedFollowed[];
   readonly guard: WriteInterceptor;
-  /** Which of a collection's sides clients read; by its configured name. */
+  /** The side that clients of a collection read; by its configured name. */
   readonly sideOf: (name: string) => Side;
-  /** Begins to do what the commands of the migrations want. */
+  /** Begins to carry out the requests of the migration's commands. */
   start(switchReads: () => Promise<void>): void;
   close(): Promise<void>;
 }
 
 /**
- * Opens the journals of collections that are being migrated, and brings over what was left.
+ * Opens the journals of collections that are being migrated, and brings over the writes that are still in
+ * them.
  * @throws INVALID_ARGUMENT for a name that does not lead to the source, ALREADY_EXISTS for a journal in use,
- * INVALID_DATA for a damaged one, TIMEOUT where clients read the target and what was left cannot be brought there
+ * INVALID_DATA for a damaged one, TIMEOUT when clients read the target and these writes cannot be brought
+ * there
  */
 export async function openMigrating(
   config: Config,
@@ -82,7 +84,7 @@ export async function openMigrating(
   }
   const of = (name: string): Migrating => {
     const found = opened.find(({ loaded }) => loaded.followed.name === name);
-    if (found === undefined) throw new TldrError('INTERNAL', `${name} is not followed`);
+    if (found === undefined) throw new TldrError('INTERNAL', `${name} is not being migrated`);
     return found;
   };
   return {
@@ -142,7 +144,10 @@ async function openOne(
     const sides = { source: store, target: store, ...names, checkNames };
     const follower = new DualWriter({ ...sides, encoder, journal, log });
     await endInterrupted(store, target).catch((error: unknown) => {
-      log('warn', `settings of ${target} may be left from a write that was interrupted: ${messageOf(error)}`);
+      log(
+        'warn',
+        `${target} may still have temporary settings of an interrupted write, and they cannot be reset: ${messageOf(error)}`,
+      );
     });
     await resume(follower, { folder, log }).catch(async (error: unknown) => {
       await follower.close();
@@ -163,7 +168,10 @@ async function openOne(
   }
 }
 
-/** @throws UNAVAILABLE with what is wrong, also where the server refuses the proxy's own key; RedirectError as it is */
+/**
+ * @throws UNAVAILABLE with the cause, also when the server refuses the proxy's own key; a RedirectError
+ * unchanged
+ */
 function asUnavailable(cause: unknown): never {
   if (cause instanceof RedirectError) throw cause;
   throw new TldrError('UNAVAILABLE', `the aliases of the server cannot be read: ${messageOf(cause)}`, {
@@ -171,7 +179,10 @@ function asUnavailable(cause: unknown): never {
   });
 }
 
-/** An alias can be given the name of a collection, which it hides: then another collection is read by that name. */
+/**
+ * Returns a check that no alias has the name of one of these collections: the alias would hide the
+ * collection, and requests by that name would reach another one.
+ */
 function namesCheck(aliases: CurrentAliases, names: readonly string[]): NamesCheck {
   return async (when) => {
     const { latest, readAtMs } = aliases;
@@ -186,27 +197,27 @@ function namesCheck(aliases: CurrentAliases, names: readonly string[]): NamesChe
   };
 }
 
-/** A write of nothing: with it the store ends what a write left of the target's settings when its process was killed. */
+/** Deletes no points: with this write the store resets target settings that a killed process left changed. */
 async function endInterrupted(store: VectorStore, target: string): Promise<void> {
   if (await store.exists(target)) await store.deletePoints(target, []);
 }
 
-/** Without its folder a journal that was lost would look like one that was never begun. */
+/** Returns why a journal must exist, or null: a lost journal would look like one that was never begun. */
 async function journalExpectedBy(store: VectorStore, target: string): Promise<string | null> {
   const isKept = (await store.exists(target)) && keepsJournal(await store.describe(target));
   return isKept ? `the metadata of ${target} says that writes are journalled for it` : null;
 }
 
 /**
- * Where it was: clients never read a target that lacks what was written before. If the target cannot hold a point,
- * they read the source, which holds everything, until the point is changed.
+ * Continues at the state before the restart: clients never read a target that lacks earlier writes. If the
+ * target cannot hold a point, clients read the source, which holds every write, until the point is changed.
  */
 async function resume(
   follower: DualWriter,
   { folder, log }: { readonly folder: string; readonly log: Log },
 ): Promise<void> {
   const { state, side } = await readDesiredState(folder);
-  // Where clients read the source, writes must go on whatever is wrong with the target.
+  // If clients read the source, writes must go on, whatever is wrong with the target.
   if (side === 'source') return;
   await follower.setState(state);
   await follower.caughtUp(CATCH_UP_MS);
@@ -219,7 +230,7 @@ async function resume(
     throw new TldrError('TIMEOUT', 'writes made before are not in the target');
 }
 
-/** At the start what clients call the source is its own name or an alias of it, and no alias leads to the target. */
+/** Returns the names, after checking that the name leads to the source and that no alias leads to the target. */
 function factsOf(
   name: string,
   { source, target }: Pick<MirroredFacts, 'source' | 'target'>,

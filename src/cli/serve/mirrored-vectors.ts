@@ -6,9 +6,9 @@ import type { VectorStore } from '../../store/vector-store.js';
 const FLOAT32_BYTES = 4;
 
 /**
- * What a write to a source is checked for. The target says which vector is reduced and how it is stored; before there
- * is a target, each vector that the encoder could reduce counts.
- * @throws what reading the collections throws
+ * Returns the vectors that writes to a source are checked for. The target says which vector is reduced and
+ * how it is stored. Before the target exists, each vector that the encoder could reduce counts.
+ * @throws the error of reading the collections
  */
 export async function followedVectors(
   store: VectorStore,

@@ -19,31 +19,31 @@ import { openStore } from '../console/options.js';
 import { openMigrating, type MigratingCollections } from './migrating-collections.js';
 import { proxyState } from './rewriters.js';
 
-/** A chain of many certificates is smaller. */
+/** Even a chain of many certificates is smaller. */
 const PEM_BYTES_MAX = 16 * 1024 ** 2;
-/** Requests wait for what their names mean. */
+/** Few and fast attempts, because requests wait for the meaning of their names. */
 const NAMES_RETRY = { attempts: 2, firstDelayMs: 100, longestDelayMs: 200 };
 
 const KEY_AFTER_RESTART =
-  'the new API key takes effect after a restart only for the collections that are being migrated: their writes are still followed with the old one';
+  'for the collections that are being migrated, the new API key takes effect only after a restart: their writes are still brought over with the old key';
 
 /** One process that serves. */
 export interface ProxyProcess {
   readonly proxy: Proxy;
   readonly loaded: () => readonly LoadedCollection[];
-  /** Serves what another configuration says. @throws where it cannot; what was served before still is */
+  /** Serves another configuration. @throws when it cannot; then the one before is still served */
   reload(config: Config): Promise<void>;
-  /** A collection that is no more, by any of its names: requests for it pass. */
+  /** Stops serving a deleted collection, by any of its names: requests for it pass. */
   drop(name: string): void;
-  /** A collection whose settings were changed, by any of its names: its limits are read again. Never fails. */
+  /** Reads the limits of a collection again, by any of its names, after its settings changed. Never fails. */
   refresh(name: string): Promise<void>;
-  /** Ends what goes on beside requests; after the proxy ended. */
+  /** Ends the background work; call it after the proxy ended. */
   close(): Promise<void>;
 }
 
 export interface ServingOptions {
   readonly log: Log;
-  /** Decides which searches are sampled; another one for every process. */
+  /** Decides which searches are sampled; different in every process. */
   readonly seed: number;
   /** A client deleted the collection that is configured under this name. */
   readonly onDeleted?: (name: string) => void;
@@ -53,7 +53,7 @@ export interface ServingOptions {
 
 /**
  * Checks the collections and starts listening.
- * @throws what checking them throws, UNAVAILABLE for an address that is taken
+ * @throws the errors of the checks, UNAVAILABLE for an address that is in use
  */
 export async function startProxyProcess(config: Config, options: ServingOptions): Promise<ProxyProcess> {
   const { log, seed, onDeleted, onUpdated } = options;
@@ -100,13 +100,13 @@ export async function startProxyProcess(config: Config, options: ServingOptions)
   ).catch(fail);
   listening = proxy;
   names.aliases.onChange(() => proxy.use(state()));
-  // Clients are answered before the last address is listened on: names and collections may have changed since.
+  // Clients were answered before the last address listened: names and collections may have changed since.
   proxy.use(state());
   const switchReads = async (): Promise<void> => {
     loaded = await loadCollections(current, log, readsTarget);
     proxy.use(state());
   };
-  // Sides are switched in turns of their own.
+  // A reload keeps the side that clients read: only `switchReads` changes it.
   const sideStays: ReadsTarget = (name, { migrating: moved }) =>
     moved === undefined || loaded.some(({ served }) => served.names[0] === name);
   migrating.start(() => inTurn(switchReads));
@@ -126,14 +126,17 @@ export async function startProxyProcess(config: Config, options: ServingOptions)
   };
 }
 
-/** A collection under its names by the aliases of the moment, however long ago the rest was loaded. */
+/** Returns a collection with its names by the current aliases, however long ago the rest was loaded. */
 function namedNow(one: LoadedCollection, config: Config, { aliases }: CurrentNames): LoadedCollection {
   const setting = config.collections[one.served.names[0] ?? ''];
   const { latest } = aliases;
   return setting === undefined || latest === null ? one : renamed(one, setting, latest);
 }
 
-/** Opens what goes by the names of the moment. @throws what reading the aliases and opening the journals throws */
+/**
+ * Opens the name lookup and the journals.
+ * @throws the errors of reading the aliases and of opening the journals
+ */
 async function openNames(
   config: Config,
   isConfigured: (name: string) => boolean,
@@ -154,7 +157,7 @@ async function openNames(
   }
 }
 
-/** @throws INVALID_ARGUMENT where other writes would have to be followed: a journal is open from start to end */
+/** @throws INVALID_ARGUMENT when "migrating" entries differ: a journal stays open from start to end */
 function refuseOtherMigrations(before: Config, after: Config): void {
   const of = ({ collections }: Config): string =>
     JSON.stringify(
@@ -173,12 +176,15 @@ function refuseOtherMigrations(before: Config, after: Config): void {
     throw new TldrError('INVALID_ARGUMENT', '"migrating" takes effect after a restart only');
 }
 
-/** Where the database is, as the proxy needs to know it. */
+/** The addresses of the database, for the proxy. */
 export function upstreamOf(config: Config): Upstream {
   return { ...serverAddresses(config), readyPath: '/readyz' };
 }
 
-/** What a running process takes over from a configuration that was read again, and the names of what it does not. */
+/**
+ * Returns the configuration that a running process applies after a reload, and the changed settings that need
+ * a restart.
+ */
 export function reloadable(
   before: Config,
   after: Config,
@@ -193,7 +199,7 @@ export function reloadable(
   };
 }
 
-/** Bounds that the configuration sets. */
+/** The limits that the configuration sets. */
 function limitsOf(config: Config): Partial<ProxyLimits> {
   const { requestsMax, bytesInFlightMax, bodyBytesMax, messageBytesMax, upstreamTimeoutMs, clientTimeoutMs } =
     config;
@@ -204,13 +210,17 @@ function limitsOf(config: Config): Partial<ProxyLimits> {
 }
 
 /**
- * Certificate and key that clients are shown; undefined without TLS.
- * @throws INVALID_ARGUMENT where one is missing, NOT_FOUND, INVALID_DATA where they are none or do not belong together
+ * Returns the certificate and the key for clients; undefined without TLS.
+ * @throws INVALID_ARGUMENT when one of them is missing, NOT_FOUND, INVALID_DATA when they are not a
+ * certificate and its key
  */
 export async function readTls({ tlsCert, tlsKey }: Config): Promise<TlsFiles | undefined> {
   if (tlsCert === '' && tlsKey === '') return undefined;
   if (tlsCert === '' || tlsKey === '')
-    throw new TldrError('INVALID_ARGUMENT', 'TLS needs both a certificate and its key');
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      'TLS needs both a certificate and its key: give --tls-cert and --tls-key',
+    );
   const read = (path: string): Promise<Buffer> =>
     readRegular(path, 'a file in PEM', { maxBytes: PEM_BYTES_MAX });
   const files = await Promise.all([read(tlsCert), read(tlsKey)]).catch((cause: unknown) => {
@@ -223,7 +233,7 @@ export async function readTls({ tlsCert, tlsKey }: Config): Promise<TlsFiles | u
   } catch (cause) {
     throw new TldrError(
       'INVALID_DATA',
-      `${tlsCert} and ${tlsKey} are no certificate and its key, in PEM: ${messageOf(cause)}`,
+      `${tlsCert} and ${tlsKey} are not a certificate and its key in PEM format: ${messageOf(cause)}`,
       { cause },
     );
   }

@@ -3,7 +3,7 @@ import { Encoder } from '../../encoder/model.js';
 import { answerRewrites } from '../../serve/rewrite-threads.js';
 import { rewritersOf, type RewriteWorkerData } from './rewriters.js';
 
-/** A thread that rewrites the large bodies of one state of the configuration. */
+/** The thread that rewrites large request bodies, for one state of the configuration. */
 const { served, followed } = workerData as RewriteWorkerData;
 const withEncoder = <Facts extends object>(one: {
   readonly facts: Facts;

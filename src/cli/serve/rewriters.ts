@@ -8,10 +8,10 @@ import type { ShadowOptions } from '../../serve/shadow.js';
 import type { ProxyState } from '../../serve/run/start-proxy.js';
 import type { LoadedCollection } from './collections.js';
 
-/** Bodies from here on are rewritten in a thread: smaller ones take less than a millisecond or two. */
+/** Bodies of this size or more are rewritten in a thread: smaller ones take a millisecond or two at most. */
 const WORKER_BYTES_MIN = 128 * 1024;
 
-/** What a rewriting thread is given. */
+/** The data that a rewriting thread starts with. */
 export interface RewriteWorkerData {
   readonly served: readonly { readonly facts: ServedFacts; readonly encoder: Uint8Array }[];
   readonly followed: readonly { readonly facts: MirroredFacts; readonly encoder: Uint8Array }[];
@@ -21,17 +21,17 @@ export interface StateOptions {
   readonly threads: number;
   readonly shadowShare: number;
   readonly seed: number;
-  /** Collections whose writes are followed. */
+  /** Collections whose writes are brought over to a target. */
   readonly followed: readonly LoadedFollowed[];
 }
 
-/** A followed collection and the file of its encoder. */
+/** A mirrored collection and the content of its encoder file. */
 export interface LoadedFollowed {
   readonly followed: MirroredCollection;
   readonly encoder: Uint8Array;
 }
 
-/** How requests are rewritten, and which of them are followed, for these collections. */
+/** Returns the rewriters of requests to these collections, and the finders of changes to mirrored ones. */
 export function rewritersOf(
   served: readonly ServedCollection[],
   followed: readonly MirroredCollection[],
@@ -42,7 +42,7 @@ export function rewritersOf(
   };
 }
 
-/** What the proxy does for these collections. */
+/** Returns the state with which the proxy serves these collections. */
 export function proxyState(
   loaded: readonly LoadedCollection[],
   { threads, shadowShare, seed, followed }: StateOptions,
@@ -52,7 +52,7 @@ export function proxyState(
     collections,
     followed.map((one) => one.followed),
   );
-  // A projector has methods, which no thread can be sent; it makes its own from the file.
+  // A projector has methods, which cannot be sent to a thread: each thread makes its own from the file.
   const data: RewriteWorkerData = {
     served: loaded.map(({ served, encoder }) => ({ facts: { ...served, projector: undefined }, encoder })),
     followed: followed.map((one) => ({

@@ -9,7 +9,9 @@ import { upstreamOf } from './proxy-process.js';
 
 const READY_TIMEOUT_MS = 2_000;
 
-/** Serves in several processes until it is asked to stop; this one serves nothing but its operators. */
+/**
+ * Serves in several processes until it is asked to stop. This process itself only answers health and metrics.
+ */
 export async function runCluster({ config, run, reread, hangups }: ServeRun): Promise<void> {
   const { log } = run;
   const loaded = await loadCollections(config, log);

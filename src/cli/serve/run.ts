@@ -7,18 +7,18 @@ import type { ConsoleRun } from '../console/run.js';
 import { describeServed, migratingLine, servedLine, type LoadedCollection } from './collections.js';
 import { reloadable } from './proxy-process.js';
 
-/** What `serve` runs with. */
+/** The settings and tools that `serve` runs with. */
 export interface ServeRun {
   readonly config: Config;
   readonly run: ConsoleRun;
-  /** The configuration as it stands now. */
+  /** Reads the configuration again. */
   readonly reread: () => Config;
   readonly hangups: ReloadSignals;
 }
 
 /**
- * SIGHUP, which by default ends a process. One that comes before anything can be reloaded is heeded then; one that comes
- * when nothing is to be reloaded any more is not.
+ * Listens for SIGHUP, which by default would end the process. A signal that comes before the proxy can reload
+ * takes effect as soon as it can. A signal that comes after `stop` is ignored.
  */
 export class ReloadSignals {
   #reload: (() => Promise<void>) | null = null;
@@ -40,13 +40,13 @@ export class ReloadSignals {
     process.on('SIGHUP', this.#heed);
   }
 
-  /** One reload follows the other. @param reload never fails */
+  /** Runs reloads one after another. @param reload never fails */
   listen(reload: () => Promise<void>): void {
     this.#reload = reload;
     if (this.#early) this.#heed();
   }
 
-  /** No reload begins any more. */
+  /** Lets no further reload begin. */
   stop(): void {
     this.#reload = null;
   }
@@ -69,7 +69,7 @@ export interface Announcement {
   readonly loaded: readonly LoadedCollection[];
 }
 
-/** Says what is served and where; with `--json` as the one object. */
+/** Prints what is served and where; with `--json` as the one object. */
 export function announceAddresses(run: ConsoleRun, served: Announcement): void {
   const { config, loaded } = served;
   const scheme = config.tlsCert === '' ? 'http' : 'https';
@@ -84,7 +84,7 @@ export function announceAddresses(run: ConsoleRun, served: Announcement): void {
   run.log('info', 'serving', { rest, grpc, operations, collections: loaded.length });
 }
 
-/** Says which collections are being migrated. */
+/** Prints which collections are being migrated. */
 export function sayMigrating({ collections }: Config, run: ConsoleRun): void {
   for (const [name, setting] of Object.entries(collections))
     if (setting.migrating !== undefined) run.say(migratingLine(name, setting));
@@ -104,8 +104,8 @@ interface Reloading {
 }
 
 /**
- * Reads the configuration again on SIGHUP, one after the other; one that cannot be served is refused with a line in
- * the log.
+ * Reads the configuration again on SIGHUP. If the new one cannot be served, the old one stays and the log
+ * says why.
  */
 export function startReloading(
   { config, reread, hangups, log, reloads }: Omit<ServeRun, 'run'> & Reloading,
@@ -119,7 +119,8 @@ export function startReloading(
       current = next.config;
       reloads.ended('taken');
       log('info', 'the configuration was read again', { collections: Object.keys(current.collections) });
-      if (next.fixed.length > 0) log('warn', `takes effect after a restart only: ${next.fixed.join(', ')}`);
+      if (next.fixed.length > 0)
+        log('warn', `these settings take effect after a restart only: ${next.fixed.join(', ')}`);
     } catch (error) {
       reloads.ended('refused');
       log('warn', `the configuration was read again and refused, the old one stays: ${messageOf(error)}`);

@@ -5,14 +5,14 @@ import type { Counts } from '../../serve/metrics.js';
 import { openLog } from '../console/run.js';
 import { startProxyProcess, type ProxyProcess } from './proxy-process.js';
 
-/** What the first process tells one of several that serve. */
+/** Messages from the first process to a serving process. */
 export type ToMember =
   | { readonly kind: 'configure'; readonly config: Config; readonly seed: number }
   | { readonly kind: 'drop' | 'refresh'; readonly collection: string }
   | { readonly kind: 'count'; readonly id: number }
   | { readonly kind: 'drain' };
 
-/** What it is told by them. */
+/** Messages from a serving process to the first process. */
 export type FromMember =
   | { readonly kind: 'listening' }
   | { readonly kind: 'ready'; readonly rest: Address; readonly grpc: Address }
@@ -21,7 +21,7 @@ export type FromMember =
   | { readonly kind: 'deleted' | 'updated'; readonly collection: string }
   | { readonly kind: 'counts'; readonly id: number; readonly counts: Counts };
 
-/** One of several processes that serve; it does what the first process says, and ends when that is gone. */
+/** Runs one of several serving processes. It obeys the first process, and ends when that process is gone. */
 export function serveAsMember(): Promise<void> {
   return new Promise((resolve) => {
     let serving: Promise<ProxyProcess> | undefined;
@@ -35,7 +35,7 @@ export function serveAsMember(): Promise<void> {
     };
     let draining: Promise<void> | undefined;
     const end = (): void => void (draining ??= drain());
-    // A terminal interrupts every process of the group: the first one says when to end.
+    // A terminal interrupts every process of the group: only the first process decides when to end.
     process.on('SIGINT', () => undefined);
     process.once('SIGTERM', end);
     process.once('disconnect', end);

@@ -9,7 +9,7 @@ import type { FromMember, ToMember } from './worker-process.js';
 
 const FIRST_DELAY_MS = 100;
 const LONGEST_DELAY_MS = 10_000;
-/** A process that lived so long was no failure from the start. */
+/** A process that ran this long did not fail at its start. */
 const SOUND_AFTER_MS = 30_000;
 const COUNT_TIMEOUT_MS = 2_000;
 const KILL_AFTER_MS = 2_000;
@@ -19,7 +19,10 @@ interface Ports {
   readonly grpc: Address;
 }
 
-/** Several processes that serve on the same ports. One that dies is started again, ever later if it dies at once. */
+/**
+ * Several processes that serve on the same ports. A process that dies is started again, later each time if it
+ * dies at once.
+ */
 export class WorkerProcesses {
   readonly #log: Log;
   readonly #ready = new Set<Worker>();
@@ -39,7 +42,10 @@ export class WorkerProcesses {
     this.#log = log;
   }
 
-  /** Starts all; resolves when every one listens. @throws what the first that cannot says */
+  /**
+   * Starts all processes and resolves when every one listens.
+   * @throws the error of the first that cannot listen
+   */
   async start(): Promise<Ports> {
     this.#config = await withFixedPorts(this.#config);
     return new Promise((resolve, reject) => {
@@ -63,13 +69,13 @@ export class WorkerProcesses {
     for (const worker of this.#all()) this.#tell(worker, { kind: 'configure', config, seed: 0 });
   }
 
-  /** What all of them have counted; one that does not answer is left out. */
+  /** Returns the counters of all processes; a process that does not answer in time is missing. */
   async counts(): Promise<Counts[]> {
     const counts = await Promise.all([...this.#ready].map((worker) => this.#count(worker)));
     return counts.filter((one) => one !== null);
   }
 
-  /** Ends all, the requests under way first; true when that was in time. */
+  /** Ends all processes after their requests under way; true if they ended in time. */
   async drain(timeoutMs: number): Promise<boolean> {
     this.#ending = true;
     for (const restart of this.#restarts) clearTimeout(restart);
@@ -111,7 +117,7 @@ export class WorkerProcesses {
         code,
         signal,
       });
-      // Keeps this process running where every other has ended.
+      // The timer keeps this process running even if every other has ended.
       const restart = setTimeout(() => {
         this.#restarts.delete(restart);
         this.#fork();
@@ -123,7 +129,7 @@ export class WorkerProcesses {
 
   #heard(worker: Worker, message: FromMember): void {
     switch (message.kind) {
-      // Not when the process is there: what is sent before it listens is lost.
+      // Not when the process starts: a message that is sent before it listens is lost.
       case 'listening':
         this.#tell(worker, { kind: 'configure', config: this.#config, seed: ++this.#seed });
         break;
@@ -150,7 +156,7 @@ export class WorkerProcesses {
     }
   }
 
-  /** A collection deleted through one of them is no longer served by any. */
+  /** Stops serving a collection in all processes after it was deleted through one of them. */
   #drop(by: Worker, collection: string): void {
     const kept = Object.entries(this.#config.collections).filter(([name]) => name !== collection);
     this.#config = { ...this.#config, collections: Object.fromEntries(kept) };
@@ -178,7 +184,10 @@ export class WorkerProcesses {
   }
 }
 
-/** Any free port, chosen once: all must ask for the same one, those that are started again as well. */
+/**
+ * Replaces port 0 by a free port, once: all processes must use the same one, also those that are started
+ * again.
+ */
 async function withFixedPorts(config: Config): Promise<Config> {
   const fixed = async (address: Address): Promise<Address> => {
     if (address.port !== 0) return address;

@@ -111,7 +111,7 @@ describe('serve', () => {
     for (const [more, code, message] of [
       [['--tls-cert', encoder()], 2, 'both a certificate and its key'],
       [['--tls-cert', 'none.pem', '--tls-key', 'none.pem'], 4, 'cannot read the certificate'],
-      [['--tls-cert', encoder(), '--tls-key', encoder()], 3, 'no certificate and its key'],
+      [['--tls-cert', encoder(), '--tls-key', encoder()], 3, 'not a certificate and its key'],
       [['--shadow', '5%'], 2, 'name it with --full'],
     ] as const)
       expect(await runCli([...args, ...more], { cwd: folder })).toMatchObject({

@@ -364,7 +364,7 @@ describe('names that change while a collection is migrated', () => {
     const scenario = await migrated('keyed');
     await writeFile(join(scenario.folder, 'key'), 'another-key');
     await scenario.reload({ apiKeyFile: 'key' });
-    await scenario.logged('the new API key takes effect after a restart');
+    await scenario.logged('the new API key takes effect only after a restart');
     await ended(scenario);
   });
 });

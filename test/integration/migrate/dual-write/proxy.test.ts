@@ -139,7 +139,7 @@ describe('a collection that is written to through the proxy while it is migrated
       expect(await new Promise((resolve) => child.once('close', resolve))).not.toBe(0);
       return log;
     };
-    expect(await failed(['--workers', '2'])).toContain('which takes one process');
+    expect(await failed(['--workers', '2'])).toContain('which needs a single process');
     const config = {
       ...{ url: place().url, grpcUrl: place().grpcUrl },
       collections: {
