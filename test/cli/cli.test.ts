@@ -156,7 +156,11 @@ describe('train', () => {
       2,
       'no such event',
     ],
-    [['train', 'docs', '--dim', '4', '--out', 'bad.onnx', '--url', 'localhost'], 2, 'is not a Qdrant address'],
+    [
+      ['train', 'docs', '--dim', '4', '--out', 'bad.onnx', '--url', 'localhost'],
+      2,
+      'is not a Qdrant address',
+    ],
   ])('%j is refused and writes nothing', async (args, code, message) => {
     const before = await readdir(cwd);
     const result = await runCli(args, { cwd });
@@ -185,7 +189,7 @@ describe('train', () => {
 
   test.each([
     [['--objective', 'relevance'], '--objective relevance needs --labels'],
-    [['--qrels', 'q.tsv', '--objective', 'relevance'], '--qrels needs the query vectors'],
+    [['--qrels', 'q.tsv', '--objective', 'relevance'], '--qrels needs the vectors of its queries'],
     [['--labels', 'missing.txt'], 'used by --objective relevance only'],
     [['--labels', 'missing.txt', '--objective', 'relevance'], 'cannot open missing.txt'],
     [['--report', 'refused.onnx'], 'must be different files'],

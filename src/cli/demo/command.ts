@@ -37,8 +37,22 @@ const SHOWN: readonly string[] = [
   'pca',
   'random-projection',
 ];
-/** Metadata key of the demo's own collections; migrations hand it on to their targets. */
+/** Metadata key of the demo's own collections; migrations copy it to their targets. */
 const MARK = 'tldr_demo';
+
+const HELP = `
+Reads   the demo's own data; it reads no collection of yours
+Writes  collections named ${PREFIX}-*, which are removed at the end; --keep leaves them until the next demo
+
+The demo uses the first server that it finds: the one that you name (--url or QDRANT_URL), a running Docker
+engine, the packaged linux-x64 binary. On a server that you name, it asks before it writes, and it deletes
+only collections that carry the demo's mark.
+
+Examples:
+  qdrant-tldr demo
+  qdrant-tldr demo --url http://localhost:6333 --keep
+
+Documentation: docs/benchmarks/demo.md (the output, explained)`;
 
 interface DemoFlags extends GlobalFlags {
   readonly keep?: boolean;
@@ -64,16 +78,10 @@ export function demoCommand(): Command {
     .description(
       'Train, migrate and search 10,000 real sentence embeddings on a real Qdrant; takes a minute or two.',
     )
-    .option('--keep', 'keep the demo collections on a given server')
+    .option('--keep', 'keep the demo collections on the server that you name')
     .option('--dry-run', 'show which server would be used and write nothing')
     .action((flags: DemoFlags) => withConsole(flags, (run, config) => runDemo(flags, run, config)));
-  command.addHelpText(
-    'after',
-    `
-A server is looked for in this order: --url or QDRANT_URL, a running Docker engine, the packaged linux-x64 binary.
-Collections named ${PREFIX}-* are created and removed again; on a given server (--url, QDRANT_URL) only after asking,
-and only those that carry the demo's own mark.`,
-  );
+  command.addHelpText('after', HELP);
   return withGlobalFlags(command);
 }
 
@@ -166,7 +174,7 @@ type Migrate = (
   layout: 'compact' | 'two-stage',
 ) => ReturnType<typeof migrateCollection>;
 
-/** Migrations of one source, their records kept in a folder that goes away with the demo. */
+/** Returns a function that migrates `source`; its migration states are in a folder that the demo deletes. */
 function migrator(
   store: VectorStore,
   source: string,
@@ -252,7 +260,10 @@ async function searchAll(
   return results;
 }
 
-/** recall@10 against the full collection, through the server: compact alone, and with the full vectors rescoring. */
+/**
+ * Measures recall@10 against the full collection through the server: compact alone, and rescored by full
+ * vectors.
+ */
 async function measure(
   store: VectorStore,
   collection: string,
@@ -293,11 +304,11 @@ function printRecall(
   facts: { shipped: string; dim: number; queries: number },
 ): void {
   run.say(
-    `\nrecall@${TOP} against the full collection, through the server, ${facts.queries} queries it never saw, ${facts.dim} dimensions:`,
+    `\nrecall@${TOP} against the full collection, through the server, ${facts.queries} unseen queries, ${facts.dim} dimensions:`,
   );
   run.say(
     table([
-      ['encoder', 'compact only', `rescored (${RESCORE} candidates)`],
+      ['encoder', 'compact only', `rescored (first ${RESCORE})`],
       ...rows.map(({ name, plain, rescored }) => [
         `${name === facts.shipped ? '* ' : '  '}${name}`,
         plain.toFixed(3),
@@ -339,7 +350,7 @@ async function showExamples(
   return examples;
 }
 
-/** Removes what an earlier or this run of the demo made: a name alone proves nothing. */
+/** Removes the collections of this and earlier demos, known by their mark: a name alone proves nothing. */
 async function removeCollections(store: VectorStore): Promise<void> {
   for (const name of await store.listCollections()) {
     if (!name.startsWith(`${PREFIX}-`)) continue;

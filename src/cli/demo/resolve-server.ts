@@ -10,25 +10,25 @@ import { PACKAGED_VERSION, startLocalQdrant } from '../adapters.js';
 const DOCKER_TIMEOUT_MS = 60_000;
 const run = promisify(execFile);
 
-/** A server to work with, and what to do with it afterwards. */
+/** A server for the demo, and how to release it. */
 export interface ResolvedServer {
   readonly url: string;
   readonly grpcUrl: string | undefined;
   readonly how: string;
-  /** The server was named by the caller: what lies on it is not ours. */
+  /** True if the user named the server: other collections on it are not the demo's. */
   readonly given: boolean;
   readonly release: () => Promise<void>;
 }
 
-/** True where the caller named a server, by flag, variable or file. */
+/** True if the user named a server, by flag, variable or file. */
 export function isGiven(config: Config): boolean {
   return config.shown['url']?.from !== 'default';
 }
 
 /**
- * Finds a Qdrant in this order, saying which: a given URL; a running Docker engine through the package's
- * docker-compose.yml; the packaged linux-x64 server.
- * @throws UNSUPPORTED, with what to do, where none is to be had
+ * Finds a Qdrant server and says which. In this order: the given URL; a running Docker engine, through the
+ * package's docker-compose.yml; the packaged linux-x64 server.
+ * @throws UNSUPPORTED, with what to do, when there is none
  */
 export async function resolveServer(config: Config, say: (line: string) => void): Promise<ResolvedServer> {
   if (isGiven(config)) {

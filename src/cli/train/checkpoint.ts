@@ -4,9 +4,11 @@ import { formatPointId, parsePointId, type PointId } from '../../core/point-id.j
 import { writeWhole } from '../../core/write-file.js';
 import { parseTrainState, serializeTrainState, type TrainState } from '../../train/state.js';
 
-/** What a stopped `train` needs to go on: which points were drawn, and how far each training is. */
+/**
+ * The state that a stopped `train` continues from: the points of its sample, and how far each training is.
+ */
 export interface TrainCheckpoint {
-  /** Ids of the sample in its order, or null where it came from a file. */
+  /** Ids of the sample in its order; null if the sample came from a file. */
   readonly sampleIds: readonly PointId[] | null;
   readonly states: ReadonlyMap<string, TrainState>;
 }
@@ -14,7 +16,7 @@ export interface TrainCheckpoint {
 const MAGIC = 'TLDRCKP1';
 const HEADER_AT = 12;
 
-/** Magic, header length, JSON header, then the states' bytes in order. */
+/** Writes a checkpoint: magic, header length, JSON header, then the bytes of the states in order. */
 export async function writeCheckpoint(path: string, { sampleIds, states }: TrainCheckpoint): Promise<void> {
   const parts = [...states].map(([name, state]) => ({ name, bytes: serializeTrainState(state) }));
   const header = Buffer.from(
@@ -30,8 +32,8 @@ export async function writeCheckpoint(path: string, { sampleIds, states }: Train
 }
 
 /**
- * The checkpoint of a file, or null where there is none yet.
- * @throws INVALID_ARGUMENT when it cannot be read, INVALID_DATA when it is none
+ * Returns the checkpoint in a file, or null if the file does not exist yet.
+ * @throws INVALID_ARGUMENT when the file cannot be read, INVALID_DATA when it is not a checkpoint
  */
 export async function readCheckpoint(path: string): Promise<TrainCheckpoint | null> {
   let bytes: Buffer;
@@ -44,7 +46,7 @@ export async function readCheckpoint(path: string): Promise<TrainCheckpoint | nu
     });
   }
   if (bytes.length < HEADER_AT || bytes.toString('latin1', 0, MAGIC.length) !== MAGIC)
-    throw damaged(path, 'it does not start like one');
+    throw damaged(path, `its first bytes are not ${MAGIC}`);
   const bodyAt = HEADER_AT + bytes.readUInt32LE(MAGIC.length);
   const header = parseHeader(bytes.toString('utf8', HEADER_AT, bodyAt));
   if (header === null) throw damaged(path, 'its header is damaged');
@@ -54,12 +56,15 @@ export async function readCheckpoint(path: string): Promise<TrainCheckpoint | nu
     states.set(name, parseTrainState(bytes.subarray(at, at + sizeBytes)));
     at += sizeBytes;
   }
-  if (at !== bytes.length) throw damaged(path, `${bytes.length} bytes, expected ${at}`);
+  if (at !== bytes.length) throw damaged(path, `it has ${bytes.length} bytes, expected ${at}`);
   return { sampleIds: header.sampleIds?.map(parsePointId) ?? null, states };
 }
 
 function damaged(path: string, why: string): TldrError {
-  return new TldrError('INVALID_DATA', `${path} is no training checkpoint: ${why}`);
+  return new TldrError(
+    'INVALID_DATA',
+    `${path} is not a training checkpoint: ${why}; give another --checkpoint file`,
+  );
 }
 
 interface Header {

@@ -64,6 +64,34 @@ interface TrainFlags extends GlobalFlags, TrainInputFlags {
 
 const SAMPLE_POINTS = 50_000;
 
+const HELP = `
+Reads   a random sample of the collection (--sample), or a .npy file (--input); it changes neither
+Writes  the encoder file (--out), and if you ask for them a page of results (--report) and a --checkpoint
+
+Examples:
+  qdrant-tldr train docs --dim 96 --out enc.onnx
+  qdrant-tldr train docs --dim 96 --out enc.onnx --budget 10m
+  qdrant-tldr train --input base.npy --dim 64 --out enc.onnx
+  qdrant-tldr train docs --dim 96 --out enc.onnx --queries real-queries.npy --report report.html
+  qdrant-tldr train --input base.npy --dim 64 --out enc.onnx --objective relevance --labels labels.npy
+  qdrant-tldr train docs --dim 96 --out enc.onnx --objective relevance --labels-field topic
+  qdrant-tldr train docs --dim 96 --out enc.onnx --objective relevance --queries q.npy --qrels clicks.tsv
+  qdrant-tldr train docs --dim 96 --out enc.onnx --preset reference --ship tldr
+
+A candidate is an encoder that competes, PCA among them. The table compares all candidates on held-out rows:
+  recall@10        share of the true ten nearest neighbours that are among the first ten results
+  R10@30, R10@100  share that is among the first 30 and 100 results, where rescoring can find it
+  confirmed        the same figure on rows that took no part in the choice
+The best candidate is saved, unless --ship names another one. If two candidates tie, the cheaper one is saved.
+
+With 90 or more --queries of a cosine or dot-product space, a third of them trains two more candidates,
+leanvec-sphering and leanvec-sphering-0.1 (which trusts the queries more): one map for points, another for
+queries.
+
+--loss, --preset and the other training settings replace the planned trainings by a single one of your own.
+
+Documentation: docs/quality.md (candidates), docs/evaluate.md (labels, qrels, queries), docs/encoder-file.md`;
+
 /** `train`: learn an encoder from a collection or a .npy file. */
 export function trainCommand(): Command {
   const command = new Command('train')
@@ -78,14 +106,18 @@ export function trainCommand(): Command {
     .option('--vector <name>', 'vector to reduce, where the collection has several')
     .option('--sample <n>', 'points to learn from', wholeNumber, SAMPLE_POINTS)
     .option('--seed <n>', 'seed of everything random', seedNumber, 0)
-    .option('--auto', 'fit every candidate within --budget and ship the best: the default')
-    .option('--budget <time>', 'time to plan for, such as 90s, 2m or 1h (default: 2m)', seconds)
-    .option('--ship <name>', 'candidate to save: best, or a name of the table', 'best')
+    .option('--auto', 'train every candidate within --budget and save the best (the default)')
+    .option('--budget <time>', 'planned time of all trainings, such as 90s, 2m or 1h (default: 2m)', seconds)
+    .option('--ship <name>', 'candidate to save: best, or a name from the table', 'best')
     .option(
       '--queries <file>',
-      'real query vectors to judge with, instead of held-out rows; from 90 on adds leanvec-sphering',
+      'real query vectors that measure recall, instead of held-out rows: .npy, or one JSON array per line',
     )
-    .option('--held-out <n>', 'rows kept apart to judge with (default: 15 %, at most 1,500)', wholeNumber)
+    .option(
+      '--held-out <n>',
+      'rows kept out of training, to measure recall (default: 15 %, at most 1,500)',
+      wholeNumber,
+    )
     .addOption(
       new Option('--compact-distance <name>', 'distance of the compact space').choices([
         'auto',
@@ -95,13 +127,13 @@ export function trainCommand(): Command {
       ]),
     )
     .option('--report <file>', 'write a self-contained HTML report')
-    .option('--checkpoint <file>', 'save the training state there, and go on from it')
-    .option('--force', 'replace an existing --out file')
+    .option('--checkpoint <file>', 'file for the training state; if it exists, training continues from it')
+    .option('--force', 'replace existing --out and --report files')
     .option('--dry-run', 'check everything and write nothing')
-    .option('--threads <n>', 'threads', wholeNumber);
+    .option('--threads <n>', 'threads (default: 2)', wholeNumber);
   withRelevanceFlags(command, {
-    labels: 'one per row of --input, or lines id<TAB>label',
-    documents: 'point ids, or rows of --input,',
+    labels: 'one label per row of --input, or lines id<TAB>label for a collection',
+    documents: 'point ids, or by rows of --input',
   });
   addTrainingFlags(command).action((collection: string | undefined, flags: TrainFlags) =>
     withConsole(flags, (run, config) =>
@@ -110,53 +142,48 @@ export function trainCommand(): Command {
       }),
     ),
   );
-  command.addHelpText(
-    'after',
-    `
-Examples:
-  qdrant-tldr train docs --dim 96 --out enc.onnx
-  qdrant-tldr train docs --dim 96 --out enc.onnx --budget 10m
-  qdrant-tldr train --input base.npy --dim 64 --out enc.onnx
-  qdrant-tldr train docs --dim 96 --out enc.onnx --queries real-queries.npy --report report.html
-  qdrant-tldr train --input base.npy --dim 64 --out enc.onnx --objective relevance --labels labels.npy
-  qdrant-tldr train docs --dim 96 --out enc.onnx --objective relevance --labels-field topic
-  qdrant-tldr train docs --dim 96 --out enc.onnx --objective relevance --queries q.npy --qrels clicks.tsv
-  qdrant-tldr train docs --dim 96 --out enc.onnx --preset reference --ship tldr
-
-The table compares all candidates with PCA on held-out rows: recall@10 is the share of the true ten nearest found in
-the first ten, R10@30 and R10@100 in the first 30 and 100 (what rescoring recovers). "confirmed" is the same on rows
-that took no part in choosing. The best is saved unless --ship says otherwise; a tie goes to the cheaper one.
-With 90 or more --queries of a cosine or dot-product space, a third of them is kept from judging and fits the candidates
-leanvec-sphering and leanvec-sphering-0.1 (that trusts the queries more): one map for points, another for queries.
-With any of the training flags below one encoder of your own settings takes the place of the planned ones.`,
-  );
+  command.addHelpText('after', HELP);
   return withGlobalFlags(command);
 }
 
-/** Flags that ask for one training of one's own. */
+/** Adds the training settings; any of them replaces the planned trainings by a single one. */
 function addTrainingFlags(command: Command): Command {
   return command
     .addOption(
-      new Option('--loss <name>', 'fidelity loss, or TLDR as published').choices([
-        'neighbourhood-kl',
-        'barlow-twins',
-      ]),
+      new Option(
+        '--loss <name>',
+        'neighbourhood-kl: the fidelity loss; barlow-twins: the loss of TLDR',
+      ).choices(['neighbourhood-kl', 'barlow-twins']),
     )
     .addOption(
       new Option('--preset <name>', 'reference: the published settings of TLDR').choices(['reference']),
     )
     .option('--encoder <form>', 'linear, residual-WIDTH, flinear-LAYERS-WIDTH or mlp-LAYERS-WIDTH')
-    .option('--projector <form>', 'none or mlp-LAYERS-WIDTH (barlow-twins)')
-    .addOption(new Option('--optimizer <name>').choices(['adam', 'lars']))
+    .option('--projector <form>', 'network that only the loss uses: none or mlp-LAYERS-WIDTH (barlow-twins)')
+    .addOption(new Option('--optimizer <name>', 'how the weights are updated').choices(['adam', 'lars']))
     .option('--lr <rate>', 'peak learning rate', decimal)
     .addOption(new Option('--epochs <n>', 'passes over the sample').argParser(decimal).conflicts('steps'))
     .option('--steps <n>', 'training steps, instead of epochs', wholeNumber)
     .option('--batch <n>', 'pairs (barlow-twins) or rows (neighbourhood-kl) per step', wholeNumber)
-    .option('--k <n>', 'neighbours a positive is drawn from', wholeNumber)
+    .option('--k <n>', 'nearest neighbours of each row that training uses', wholeNumber)
     .option('--lambda <x>', 'weight of the off-diagonal terms (barlow-twins)', decimal)
-    .option('--perplexity <x>', 'effective neighbours that set the temperature (neighbourhood-kl)', decimal)
-    .addOption(new Option('--init <how>', 'start of a linear or residual encoder').choices(['pca', 'random']))
-    .addOption(new Option('--engine <name>', 'onnx: native; tfjs: TensorFlow.js').choices(['onnx', 'tfjs']));
+    .option(
+      '--perplexity <x>',
+      'effective number of neighbours; sets the temperature (neighbourhood-kl)',
+      decimal,
+    )
+    .addOption(
+      new Option('--init <how>', 'weights that a linear or residual encoder starts from').choices([
+        'pca',
+        'random',
+      ]),
+    )
+    .addOption(
+      new Option('--engine <name>', 'what runs the training; onnx: native, tfjs: TensorFlow.js').choices([
+        'onnx',
+        'tfjs',
+      ]),
+    );
 }
 
 interface Surroundings {
@@ -214,7 +241,7 @@ async function train(
     `${sample.x.rows.toLocaleString('en-US')} vectors of ${sample.x.cols} dimensions (${sample.distance}) from ${sample.source}`,
   );
   if (flags.dryRun === true) {
-    // As training does it first: too few rows, rows that are not finite, numbers of held-out rows that do not fit.
+    // Training begins with this split. It finds too few rows, rows that are not finite, a wrong --held-out.
     splitSample(sample.x, { ...options, ...relevance, distance: sample.distance });
     sayDryRun(sample, flags, run);
   } else await trainAndSave(sample, { flags, options, relevance, run });
@@ -254,8 +281,8 @@ async function trainAndSave(
   if (encoder === null || report === null || details === null) {
     const how =
       checkpoint === undefined
-        ? 'give --checkpoint <file> to be able to go on next time'
-        : 'run the same command again to go on';
+        ? 'next time, give --checkpoint <file> to be able to continue'
+        : 'run the same command again to continue';
     throw new TldrError('ABORTED', `stopped while training; ${how}`);
   }
   await encoder.save(flags.out);
@@ -284,7 +311,7 @@ function namesOf(labels: Int32Array, names: readonly string[] = []): string[] {
   return Array.from(labels, (label) => (label < 0 ? '(none)' : (names[label] ?? String(label))));
 }
 
-/** Training settings that were given as flags. */
+/** The training settings that were given as flags. */
 function settingsOf(flags: TrainFlags): Partial<TrainEncoderOptions> {
   const reference = flags.preset === 'reference';
   if (reference && flags.loss === 'neighbourhood-kl') {

@@ -1,6 +1,6 @@
 import { isTldrError, TldrError } from '../../core/errors.js';
 
-/** Options of `trainEncoder` whose flags are not simply their names. */
+/** Flags of the `trainEncoder` options whose names differ from their flags. */
 const FLAGS: Readonly<Record<string, string>> = {
   batchSize: '--batch',
   compactDistance: '--compact-distance',
@@ -10,7 +10,9 @@ const FLAGS: Readonly<Record<string, string>> = {
 };
 const SAME = ['budget', 'epochs', 'lambda', 'perplexity', 'ship', 'steps'];
 
-/** An error that begins with the name of an option, beginning with its flag; any other as it is. */
+/**
+ * Returns an error that begins with an option's name with that option's flag instead; other errors unchanged.
+ */
 export function namingFlags(error: unknown): unknown {
   if (!isTldrError(error, 'INVALID_ARGUMENT')) return error;
   const name = /^(\w+): /.exec(error.message)?.[1] ?? '';

@@ -12,7 +12,7 @@ import { sampleNpy } from './sample.js';
 
 const SAMPLE_POINTS_MAX = 10_000_000;
 
-/** Flags that say what is learned from. */
+/** Flags that name the training data. */
 export interface TrainInputFlags extends RelevanceFlags {
   readonly distance?: Distance;
   readonly vector?: string;
@@ -20,8 +20,8 @@ export interface TrainInputFlags extends RelevanceFlags {
 }
 
 /**
- * The sample to learn from, of a file or a collection, and what it is judged by. All that can be wrong about flags
- * and files is found out before the sample is read.
+ * Returns the training sample, from a file or a collection, with its labels, queries and qrels. Flags and
+ * files are checked before the sample is read.
  * @throws INVALID_ARGUMENT, INVALID_DATA, NOT_FOUND, MISMATCH
  */
 export async function loadTraining(
@@ -30,10 +30,10 @@ export async function loadTraining(
   context: {
     readonly run: ConsoleRun;
     readonly config: Config;
-    /** The sample of an earlier run. */
+    /** Ids of an earlier run's sample, to take again; null to draw a new one. */
     readonly ids: readonly PointId[] | null;
     readonly check: (dim: number, distance: Distance) => void;
-    /** Whether so many rows fit into memory. */
+    /** Throws if so many rows do not fit into memory. */
     readonly checkRows: (rows: number, dim: number) => void;
   },
 ): Promise<JudgedSample> {

@@ -1,15 +1,17 @@
 import { isWithinNoise, type TrainReport } from '../../select/train-report.js';
 import { table, type ConsoleRun } from '../console/run.js';
 
-/** The table of candidates, best choice marked. */
+/** Prints the table of candidates; a star marks the candidate that is saved. */
 export function printReport(run: ConsoleRun, report: TrainReport): void {
   const share = (value: number): string => (Number.isNaN(value) ? '-' : value.toFixed(3));
   run.say('');
   run.say(
-    `held-out recall of the full space's top 10, ${report.inputDim} -> ${report.outputDim}, ${report.heldOutQueries} queries to choose by and ${report.confirmQueries} others to confirm:`,
+    `recall of the true 10 nearest neighbours, ${report.inputDim} -> ${report.outputDim} dimensions; ${report.heldOutQueries} held-out queries choose, ${report.confirmQueries} others confirm:`,
   );
   if (report.fitQueries > 0)
-    run.say(`leanvec-sphering was fitted to ${report.fitQueries} queries more, which judge nothing`);
+    run.say(
+      `leanvec-sphering was trained with ${report.fitQueries} other queries, which do not measure recall`,
+    );
   const fidelity = report.objective === 'recall@10';
   const rows = [...report.candidates].sort((a, b) => b.objective - a.objective);
   run.say(
@@ -45,10 +47,10 @@ export function printReport(run: ConsoleRun, report: TrainReport): void {
     if (isWithinNoise(report.leadOverPca))
       run.log(
         'warn',
-        'what ships is not shown to be better than PCA: the difference is within the noise of these queries; more of them tell more',
+        'the saved candidate is not shown to be better than PCA: the difference is within the noise of these queries; give more queries to tell them apart',
       );
     run.say(
-      `* ships; beside the better PCA: ${points.join(' to ')} points of ${report.objective} (95 %, same queries); on the confirming queries ${(report.confirmedGap * 100).toFixed(1)} points below the best of them all`,
+      `* is saved; compared with the better PCA: ${points.join(' to ')} points of ${report.objective} (95 %, same queries); on the confirming queries ${(report.confirmedGap * 100).toFixed(1)} points below the best candidate`,
     );
   }
   if (report.graph !== null) {

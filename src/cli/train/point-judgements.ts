@@ -11,10 +11,10 @@ import type { RelevanceFlags, TrainRelevance } from './relevance.js';
 import { sampleCollection, type SamplePlace, type TrainSample } from './sample.js';
 
 const IDS_PER_REQUEST = 500;
-/** The part of a sample that labelled points may take up: what has no label must be learned from too. */
+/** Largest share of labelled points in a sample: training needs points without a label too. */
 const LABELLED_SHARE = 0.5;
 
-/** What flags say about the points of a collection, known before any of them is read. */
+/** Labels, queries and qrels for the points of a collection, read before any point is read. */
 export interface PointJudgements {
   readonly objective: 'fidelity' | 'relevance';
   readonly queries?: Matrix;
@@ -26,8 +26,8 @@ export interface PointJudgements {
 }
 
 /**
- * The files behind the flags that speak of the points of a collection.
- * @param vector what query vectors are compared with
+ * Reads the files of the relevance flags, for training on a collection.
+ * @param vector dimensions and distance that query vectors must fit
  * @throws NOT_FOUND, INVALID_DATA with line numbers
  */
 export async function readPointJudgements(
@@ -48,16 +48,16 @@ export async function readPointJudgements(
   };
 }
 
-/** A sample of a collection and what its rows are judged by. */
+/** A sample, and the labels or qrels of its rows. */
 export interface JudgedSample {
   readonly sample: TrainSample;
   readonly relevance: TrainRelevance;
 }
 
 /**
- * Draws a sample that holds every point that qrels name, or points that a file labels up to half of it.
- * @throws INVALID_ARGUMENT when it is too small for them, NOT_FOUND when they are not there, INVALID_DATA when no
- * point of it has a label
+ * Draws a sample that contains every point that the qrels name, or labelled points up to half of its size.
+ * @throws INVALID_ARGUMENT when the sample is too small for the named points, NOT_FOUND when the collection
+ * lacks named points, INVALID_DATA when no point of the sample has a label
  */
 export async function sampleJudged(
   place: SamplePlace,
@@ -95,7 +95,7 @@ function namedPoints(
     if (named.size <= size) return [...named];
     throw new TldrError(
       'INVALID_ARGUMENT',
-      `--qrels names ${named.size.toLocaleString('en-US')} points, which belong to the sample; --sample takes ${size.toLocaleString('en-US')}: raise it`,
+      `--qrels names ${named.size.toLocaleString('en-US')} points, which must all be in the sample; --sample takes ${size.toLocaleString('en-US')}: raise --sample`,
     );
   }
   const named = [...(labels?.keys() ?? [])];
@@ -140,13 +140,13 @@ async function labelsOfRows(
   if (known.length === 0) {
     throw new TldrError(
       'INVALID_DATA',
-      `none of the ${ids.length.toLocaleString('en-US')} points of the sample has a label by ${from}`,
+      `none of the ${ids.length.toLocaleString('en-US')} points of the sample has a label from ${from}`,
     );
   }
   const { base, names } = labelNumbers(known, []);
   const count = (value: number): string => value.toLocaleString('en-US');
   run.say(
-    `labels by ${from}: ${count(names.length)} different ones on ${count(known.length)} of ${count(ids.length)} points; the other ${count(ids.length - known.length)} are left out of the judgement`,
+    `labels from ${from}: ${count(names.length)} different labels on ${count(known.length)} of ${count(ids.length)} points; the other ${count(ids.length - known.length)} points are not scored`,
   );
   const numbers = new Int32Array(texts.length).fill(-1);
   let next = 0;
@@ -156,7 +156,7 @@ async function labelsOfRows(
   return { labels: numbers, labelNames: names };
 }
 
-/** The first value of the field of each point; of a list the first. */
+/** Returns the label of each point: the first value of its payload field. */
 async function payloadLabels(
   { store, collection, vector }: SamplePlace,
   field: string,

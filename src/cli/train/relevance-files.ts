@@ -7,20 +7,21 @@ import { parseVector } from '../../files/json-vector.js';
 import { checkReadMemory } from '../console/read-memory.js';
 import { textLines } from '../../files/text-lines.js';
 
-/** What a map of labels may hold and stay below a gigabyte. */
+/** A map of so many labels stays below a gigabyte. */
 const POINT_LABELS_MAX = 5_000_000;
-/** What maps of judgements may hold and stay below two gigabytes. */
+/** Maps of so many judgements stay below two gigabytes. */
 const JUDGEMENTS_MAX = 10_000_000;
-/** A gigabyte of them. */
+/** So many float32 components are a gigabyte. */
 const QUERY_COMPONENTS_MAX = 2 ** 28;
 /** Sums of larger gains could be infinite. */
 const GAIN_MAX = 1e15;
 
 /**
  * Query vectors: a .npy file of N x D (float32 or float16), or a text file with one JSON array per line.
- * @param of numbers per vector, and the distance that they are compared by: unless it is cosine, values beyond 1e15 are
+ * @param of dimensions and distance of the vectors; unless the distance is cosine, values beyond 1e15 are
  * refused
- * @throws NOT_FOUND, INVALID_DATA with the number of the row or line, MISMATCH for a .npy file of another dimension
+ * @throws NOT_FOUND, INVALID_DATA with the number of the row or line, MISMATCH for a .npy file of another
+ * dimension
  */
 export async function readQueryVectors(
   path: string,
@@ -119,14 +120,16 @@ export async function readPointLabels(
     if (labels.size > POINT_LABELS_MAX)
       throw bad(
         path,
-        `it labels more than ${POINT_LABELS_MAX.toLocaleString('en-US')} points: a part of them is enough`,
+        `it labels more than ${POINT_LABELS_MAX.toLocaleString('en-US')} points: give a part of them`,
       );
   }
   if (labels.size === 0) throw bad(path, `it labels nothing: ${expected}`);
   return labels;
 }
 
-/** The same text gets the same number, in both lists; `names` holds each number's text. */
+/**
+ * Numbers the labels of two lists: the same text gets the same number. `names` holds the text of each number.
+ */
 export function labelNumbers(
   base: readonly string[],
   queries: readonly string[],
@@ -141,20 +144,20 @@ export function labelNumbers(
   return { base: ofBase, queries: ofQueries, names: [...numbers.keys()] };
 }
 
-/** What a file of judgements is read against. */
+/** The queries and documents that a qrels file may name. */
 export interface QrelsShape<Doc> {
-  /** Rows of the query file: queries are counted from 0. */
+  /** Rows of the query file; queries are numbered from 0. */
   readonly queries: number;
-  /** A document from its text. @throws anything whose message says what was expected */
+  /** Parses a document. @throws an error whose message says what was expected */
   readonly doc: (text: string) => Doc;
 }
 
 /**
- * Judgements per query, document to gain. One of
+ * Returns the judgements of each query, from document to gain. The file is one of
  * - a .npy file of whole numbers with one axis: entry i is query i's one relevant document, -1 for none;
  * - TREC text, `query 0 document gain` between blanks, the second field unused;
- * - `query<TAB>document` or `query<TAB>document<TAB>gain`, which also holds pairs of a query and a click: no
- *   gain means 1.
+ * - `query<TAB>document` or `query<TAB>document<TAB>gain`, also for pairs of a query and a click: no gain
+ *   means 1.
  * Query is the row of the query file. The first line decides the form.
  * @throws NOT_FOUND, INVALID_DATA with the line number
  */
@@ -171,7 +174,7 @@ export async function readQrels<Doc>(
   return gains;
 }
 
-/** A base row from its text, for `readQrels`. */
+/** Returns a parser of row numbers of the base, for `readQrels`. */
 export function rowDoc(rows: number): (text: string) => number {
   return (text) => {
     const row = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
@@ -219,10 +222,10 @@ async function qrelsFromText<Doc>(
       );
     }
     if (++judgements > JUDGEMENTS_MAX)
-      throw bad(path, `it holds more than ${JUDGEMENTS_MAX} judgements: a part of them is enough`);
+      throw bad(path, `it holds more than ${JUDGEMENTS_MAX} judgements: give a part of them`);
     form ??= judgement.form;
     if (judgement.form !== form)
-      throw bad(path, `line ${number}: got a line of ${judgement.form}, the lines before are of ${form}`);
+      throw bad(path, `line ${number}: got a line with ${judgement.form}, the lines before have ${form}`);
     try {
       addJudgement(gains, judgement, shape);
     } catch (cause) {

@@ -4,7 +4,7 @@ import { TldrError } from '../../core/errors.js';
 import type { TrainEncoderOptions } from '../../select/train-encoder-options.js';
 import { labelNumbers, readLabels, readQrels, readQueryVectors, rowDoc } from './relevance-files.js';
 
-/** Flags that say what candidates are judged by. */
+/** Flags that say how candidates are scored. */
 export interface RelevanceFlags {
   readonly objective?: 'fidelity' | 'relevance';
   readonly labels?: string;
@@ -15,29 +15,41 @@ export interface RelevanceFlags {
   readonly sample: number;
 }
 
-/** What candidates are judged by, as options of the training, and the labels' texts by their numbers. */
+/** The training options that say how candidates are scored, and the texts of the labels by their numbers. */
 export type TrainRelevance = Pick<TrainEncoderOptions, 'objective' | 'labels' | 'queries' | 'gains'> & {
   readonly labelNames?: readonly string[];
 };
 
-/** Adds the flags that say what is relevant; `forms` says what labels and documents look like to the command. */
+/**
+ * Adds the relevance flags.
+ * @param forms what labels and documents look like for this command, for its help
+ */
 export function withRelevanceFlags(
   command: Command,
   forms: { readonly labels: string; readonly documents: string },
 ): Command {
   return command
     .addOption(
-      new Option('--objective <name>', 'what the best encoder is best at (default: fidelity)').choices([
-        'fidelity',
-        'relevance',
-      ]),
+      new Option(
+        '--objective <name>',
+        'how the best candidate is chosen: by recall, or by relevance to labels or qrels (default: fidelity)',
+      ).choices(['fidelity', 'relevance']),
     )
-    .option('--labels <file>', `labels: what has the same is relevant to each other; ${forms.labels}`)
-    .option('--labels-field <key>', 'labels of a collection: a key of the payload, or a path with dots')
-    .option('--qrels <file>', `${forms.documents} that are relevant to each query: TREC, TSV or .npy`);
+    .option(
+      '--labels <file>',
+      `file of labels: points with the same label are relevant to each other; ${forms.labels}`,
+    )
+    .option(
+      '--labels-field <key>',
+      'payload field that holds the labels of a collection: a key, or a path with dots',
+    )
+    .option('--qrels <file>', `relevance judgements of --queries, by ${forms.documents}: TREC, TSV or .npy`);
 }
 
-/** @throws INVALID_ARGUMENT for flags that do not go together; before any file is read */
+/**
+ * Checks the relevance flags before any file is read.
+ * @throws INVALID_ARGUMENT when they contradict each other
+ */
 export function checkRelevanceFlags(flags: RelevanceFlags): void {
   const { objective = 'fidelity', labels, labelsField, queries, qrels, input } = flags;
   if (labelsField !== undefined && input !== undefined)
@@ -46,7 +58,7 @@ export function checkRelevanceFlags(flags: RelevanceFlags): void {
     throw usage('give --labels or --labels-field, not both');
   if (labelsField === '') throw usage('--labels-field: expected a key of the payload, or a path with dots');
   if (qrels !== undefined && queries === undefined)
-    throw usage('--qrels needs the query vectors it speaks of: give --queries');
+    throw usage('--qrels needs the vectors of its queries: give --queries');
   const labelled = labels ?? labelsField;
   if (labelled !== undefined && queries !== undefined)
     throw usage(`give ${labels === undefined ? '--labels-field' : '--labels'} or --queries, not both`);
@@ -60,9 +72,9 @@ export function checkRelevanceFlags(flags: RelevanceFlags): void {
 }
 
 /**
- * The files behind the flags that speak of the rows of a .npy file.
+ * Reads the files of the relevance flags, for training on a .npy file.
  * @param shape rows of the input file, dimensions and distance
- * @throws NOT_FOUND, INVALID_DATA with line numbers, INVALID_ARGUMENT when a sample would leave rows out
+ * @throws NOT_FOUND, INVALID_DATA with line numbers, INVALID_ARGUMENT when --sample is smaller than the file
  */
 export async function relevanceOfRows(
   flags: RelevanceFlags,
@@ -72,7 +84,7 @@ export async function relevanceOfRows(
   const { objective = 'fidelity', labels, queries, qrels } = flags;
   if ((labels !== undefined || qrels !== undefined) && shape.rows > flags.sample) {
     throw usage(
-      `the file has ${shape.rows} rows, --sample takes ${flags.sample} of them: judgements need all, raise --sample`,
+      `the file has ${shape.rows} rows, --sample takes ${flags.sample} of them: labels and qrels need all rows, raise --sample`,
     );
   }
   const vectors = queries === undefined ? undefined : await readQueryVectors(queries, shape, signal);

@@ -28,10 +28,13 @@ export interface TrainSample {
 
 const ROWS_PER_BLOCK = 4096;
 const IDS_PER_REQUEST = 500;
-/** Ids named in a message at most. */
+/** Most ids that a message names. */
 const IDS_SHOWN = 5;
 
-/** At most `size` rows of a .npy file, chosen by the seed, read block by block. @throws INVALID_DATA by row */
+/**
+ * At most `size` rows of a .npy file, chosen by the seed, read block by block.
+ * @throws INVALID_DATA naming a row
+ */
 export async function sampleNpy(
   path: string,
   options: { readonly size: number; readonly seed: number; readonly distance: Distance },
@@ -73,7 +76,7 @@ function chosenRows(rows: number, { size, seed }: { size: number; seed: number }
   return new Rng(seed).permutation(rows).slice(0, size).sort();
 }
 
-/** A collection, the vector of it that is learned from, and the store that holds both. */
+/** The vector of a collection that is sampled, and the store that holds it. */
 export interface SamplePlace {
   readonly store: VectorStore;
   readonly collection: string;
@@ -84,18 +87,19 @@ export interface SamplePlace {
 export interface SampleChoice {
   readonly size: number;
   readonly seed: number;
-  /** Points to take whatever chance says; at most `size`. */
+  /** Points that the sample must contain; at most `size`. */
   readonly named: readonly PointId[];
-  /** Who names them, for the message when they are not there. */
+  /** The flag that names them, for the error if they are missing. */
   readonly namedBy: string;
-  /** The sample of an earlier run again, in its order. */
+  /** Ids of an earlier run's sample, to take again in this order; null to draw a new one. */
   readonly ids: readonly PointId[] | null;
 }
 
 /**
- * A random sample of a collection, drawn by the server: another one each time. Points that are named come first.
- * @throws NOT_FOUND when named points are not there, MISMATCH when points of an earlier run's sample are gone,
- * INVALID_DATA naming a point whose vector cannot be learned from
+ * Returns a random sample of a collection. The server draws it, so it differs each time. Named points come
+ * first.
+ * @throws NOT_FOUND when named points are missing, MISMATCH when points of an earlier run's sample are
+ * missing, INVALID_DATA naming a point whose vector cannot be learned from
  */
 export async function sampleCollection(
   place: SamplePlace,

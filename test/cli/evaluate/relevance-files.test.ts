@@ -185,7 +185,7 @@ describe('qrels', () => {
     ['0 0 4 1 5\n', 'expected "query 0 document gain" or'],
     [
       '0 0 4 1\n1\t5\n',
-      'line 2: got a line of two or three fields (tab-separated), the lines before are of four',
+      'line 2: got a line with two or three fields (tab-separated), the lines before have four',
     ],
     ['0\t4\t1\n0\t4\t2\n', 'line 2: query 0 and document 4 have gain 2 here and 1 before'],
     ['0\t4\t0\n', 'it calls nothing relevant'],

@@ -72,7 +72,7 @@ test('labels of a payload field choose what keeps groups together; points withou
   expect({ code, stderr }).toEqual({
     code: 0,
     stderr: expect.stringContaining(
-      'labels by payload field "about.tags": 6 different ones on 600 of 900 points; the other 300 are left out of the judgement',
+      'labels from payload field "about.tags": 6 different labels on 600 of 900 points; the other 300 points are not scored',
     ),
   });
   expect(stderr).toContain('40 points hold several values of "about.tags": the first one is their label');
@@ -88,7 +88,9 @@ test('labels of a file by id: labelled points are part of the sample', async () 
   const { code, json, stderr } = await train(...relevance, ...args);
   expect({ code, stderr }).toEqual({
     code: 0,
-    stderr: expect.stringMatching(/labels by --labels: 6 different ones on 120 of 300 points; the other 180/),
+    stderr: expect.stringMatching(
+      /labels from --labels: 6 different labels on 120 of 300 points; the other 180/,
+    ),
   });
   expect(json()).toMatchObject({ objective: 'mAP@100', shipped: 'prefix' });
 });
@@ -104,7 +106,10 @@ test('qrels by id: documents are part of the sample', async () => {
   expect(json()).toMatchObject({ objective: 'nDCG@10', trainRows: 250, heldOutQueries: 60 });
   expect(json()['shipped']).toBe('prefix');
   const tooFew = await train(...relevance, ...args.slice(0, -1), '20', '--out', 'no.onnx');
-  expect(tooFew).toMatchObject({ code: 2, stderr: expect.stringContaining('--sample takes 20: raise it') });
+  expect(tooFew).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('--sample takes 20: raise --sample'),
+  });
 });
 
 test('a stopped training goes on with the same labels, and not with qrels of other documents', async () => {
@@ -131,7 +136,7 @@ test('a plan chooses its encoders by the same, and prints a training that does',
   const small = ['plan', 'docs', '--dims', '6', '--datatypes', 'float32', '--oversampling', '1,10'];
   const args = [...small, '--budget', '1s', '--sample', '600', ...relevance, '--json'];
   const byField = await cli(...args, '--labels-field', 'about.tags', '--target', 'recall@10>=0.01', '--yes');
-  expect(byField).toMatchObject({ code: 0, stderr: expect.stringContaining('labels by payload field') });
+  expect(byField).toMatchObject({ code: 0, stderr: expect.stringContaining('labels from payload field') });
   const { encoders, commands } = byField.json() as unknown as {
     encoders: readonly Readonly<Record<string, unknown>>[];
     commands: readonly string[];
