@@ -9,18 +9,18 @@ export interface CatchUpFlags {
   readonly lagMax?: number;
 }
 
-/** Adds the flags of a migration whose source is written to. */
+/** Adds the flags for a source that clients write to without the proxy. */
 export function withCatchUpFlags(command: Command): Command {
   return command
-    .option('--catch-up', 'clients write to the source: compare again and again instead of once')
+    .option('--catch-up', 'clients write to the source: compare and repair again and again, instead of once')
     .option(
       '--lag-max <n>',
-      `with --catch-up: go on when no more than n points differ (default: ${LAG_MAX})`,
+      `with --catch-up: most points that may differ before the next step (default: ${LAG_MAX})`,
       wholeNumber,
     );
 }
 
-/** @throws INVALID_ARGUMENT for --lag-max, which would go unnoticed without --catch-up */
+/** @throws INVALID_ARGUMENT when --lag-max is given without --catch-up, where it has no effect */
 export function checkCatchUpFlags({ catchUp, lagMax }: CatchUpFlags): void {
   if (lagMax !== undefined && catchUp !== true)
     throw new TldrError('INVALID_ARGUMENT', '--lag-max needs --catch-up');
@@ -30,7 +30,7 @@ export function passesText(passes: number): string {
   return passes === 1 ? '1 pass' : `${passes} passes`;
 }
 
-/** Points that may differ before the next step. */
+/** Most points that may differ before the next step. */
 export function lagMaxOf({ lagMax }: CatchUpFlags): number {
   return lagMax ?? LAG_MAX;
 }

@@ -6,11 +6,34 @@ import { pauseCommand, statusCommand } from './status.js';
 import { tuneCommand } from './tune.js';
 import { verifyCommand } from './verify.js';
 
-/** `migrate`: everything about a migration; without a command of its own it starts one. */
+const HELP = `
+Reads   the source, which is never changed before "complete --delete-source --execute", and the encoder file
+Writes  the target, and the migration state: .qdrant-tldr/<source>--<target>.json, or in the server
+
+In this order:
+  qdrant-tldr migrate start docs docs_c96 --encoder enc.onnx                  copies and verifies every point
+  qdrant-tldr migrate status docs docs_c96                                    how far it is, and the next step
+  qdrant-tldr migrate cutover docs docs_c96 --alias search                    says what would happen
+  qdrant-tldr migrate cutover docs docs_c96 --alias search --execute          sends clients to the target
+  qdrant-tldr migrate rollback docs docs_c96 --execute                        sends them back, if need be
+  qdrant-tldr migrate complete docs docs_c96                                  ends the migration
+
+A plain migration does not bring over writes that clients make to the source during the copy. Choose one:
+  - stop the writers before the copy, and start them again after the cut-over;
+  - let clients write through the proxy: start with --journal <folder>, cutover with --by proxy;
+  - let clients write to the source: --catch-up for start and for cutover.
+
+Commands that switch or delete something only say what would happen, until you give --execute.
+"migrate docs docs_c96 ..." is short for "migrate start docs docs_c96 ...".
+Every command takes --json and --help.
+
+Documentation: docs/migrate.md, docs/migrate-proxy.md, docs/migrate-catch-up.md, docs/migrate-state.md`;
+
+/** `migrate`: all commands of a migration; without a command it means `migrate start`. */
 export function migrateCommand(): Command {
   const command = new Command('migrate')
     .description(
-      'Move a collection into a compact one, in steps that can be stopped, looked at and taken back.',
+      'Copy a collection into a smaller one and send clients to it, in steps that you can stop, inspect and undo.',
     )
     .usage('[command] <source> <target> [options]')
     .helpCommand(false);
@@ -27,21 +50,5 @@ export function migrateCommand(): Command {
     abortCommand(),
   ])
     command.addCommand(one);
-  return command.addHelpText(
-    'after',
-    `
-In this order:
-  qdrant-tldr migrate start docs docs_c96 --encoder enc.onnx
-  qdrant-tldr migrate status docs docs_c96
-  qdrant-tldr migrate cutover docs docs_c96 --alias search
-  qdrant-tldr migrate cutover docs docs_c96 --alias search --execute
-  qdrant-tldr migrate rollback docs docs_c96 --execute      (the way back, as long as the source is there)
-  qdrant-tldr migrate complete docs docs_c96
-
-Behind the proxy, while clients write: start with --journal <folder>, cutover with --by proxy (docs/migrate.md).
-"migrate docs docs_c96 --encoder enc.onnx" is "migrate start docs docs_c96 --encoder enc.onnx".
-Every command takes --json. What switches or deletes only says what it would do until --execute is given.
-Otherwise writes to the source during the copy are not followed: pause the writers before, until the cut-over, or give
---catch-up to start and cutover.`,
-  );
+  return command.addHelpText('after', HELP);
 }

@@ -17,7 +17,10 @@ import { checkCatchUpFlags, lagMaxOf, passesText, withCatchUpFlags, type CatchUp
 import { encoderOf, recordedCommand, withMigration, type RecordedWork, type RecordFlags } from './state.js';
 import { seconds, wholeNumber } from '../console/options.js';
 
-/** Longest freeze, and longest wait for the proxy, where nobody says. */
+/**
+ * Default of --freeze-max, the longest stop of the writers, and of --wait-max, the longest wait for the
+ * proxy.
+ */
 const FREEZE_SECONDS = 60;
 const WAIT_SECONDS = 60;
 
@@ -42,58 +45,89 @@ interface CutoverFlags extends ExecuteFlags, HookFlags, CatchUpFlags {
 
 const EXECUTE = 'do it; without this, only say what would happen';
 
-/** `migrate cutover`: send clients to the target. */
-export function cutoverCommand(): Command {
-  const command = recordedCommand('cutover', {
-    description:
-      'Send clients to the target by one atomic switch, of a name or in the proxy. A dry run unless --execute is given.',
-    examples: `Examples:
+const CUTOVER_HELP = `Reads   the migration state, both collections and, with --by proxy, the proxy's reports
+Writes  with --execute: the alias, or with --by proxy the side that the proxy reads; and the migration state
+
+Examples:
   qdrant-tldr migrate cutover docs docs_c96 --alias search
   qdrant-tldr migrate cutover docs docs_c96 --alias search --execute --on before-cutover ./stop-writers.sh
   qdrant-tldr migrate cutover docs docs_2s --bare-name --execute
   qdrant-tldr migrate cutover docs docs_c96 --by proxy
   qdrant-tldr migrate cutover docs docs_c96 --by proxy --execute
-
---by proxy is for a migration begun with --journal: no name changes, the proxy answers reads from the target from one
-moment on, at which it holds every write that was answered. No request fails, nobody pauses; writes wait for three
-seconds at most. The source goes on taking every write, so that the way back loses nothing. Where the proxy does not
-come to it within --wait-max, clients stay where they are.
-
-Where clients write to the source until then, by no proxy:
   qdrant-tldr migrate cutover docs docs_c96 --alias search --catch-up --execute --on before-cutover ./stop-writers.sh
-follows the source until few points differ, stops the writers by that command, makes the rest equal and switches; how
-long the writers were stopped is measured. What goes wrong after the stop runs --on cutover-failed.
 
-Never before every point was verified, unless --force "${FORCE_WORDS}".
-A before-cutover hook that fails stops it.
+The cut-over is refused until every point was verified, unless you give --force "${FORCE_WORDS}".
+If a before-cutover hook fails, nothing is switched.
 
---bare-name is for clients that use the collection's own name: the name is made to lead to the target while the
-source stays, hidden behind it. The server does this but does not promise it, so it is tried on two scratch
-collections first. Danger: between the peers of a cluster names are resolved twice, and searches and writes would go
-half into the wrong collection; clusters are refused, and a server must not become one while a name is switched so.
-While it is, nobody may delete the collection by that name: the hidden source would be deleted.`,
+--by proxy is for a migration that was started with --journal. No name changes: from one moment on, the proxy
+answers reads from the target, which then holds every acknowledged write. No request fails, and writes wait
+for three seconds at most. The source still gets every write, so a rollback loses nothing. If the proxy does
+not switch within --wait-max, clients stay where they are.
+
+--catch-up is for clients that write to the source without the proxy. The command compares and repairs until
+few points differ, lets the before-cutover hook stop the writers, repairs the rest and switches. It prints how
+long the writers were stopped. If something fails after that hook, the cutover-failed hook runs.
+
+--bare-name is for clients that use the collection's own name. The name then leads to the target, and the
+source stays, hidden behind its name. The server allows this but does not promise it, so it is tried on two
+temporary collections first. Danger: the peers of a cluster resolve a name twice, and half of the searches and
+writes would go to the wrong collection. Clusters are refused, and a server must not become one while a name
+is switched this way. Until the rollback, nobody may delete the collection by that name: the server would
+delete the hidden source.
+
+Documentation: docs/migrate.md, docs/migrate-proxy.md (--by proxy), docs/migrate-catch-up.md (--catch-up)`;
+
+const ROLLBACK_HELP = `Reads   the migration state, both collections; after --by proxy, the proxy's reports
+Writes  with --execute: the alias, or the side that the proxy reads; and the migration state
+
+Examples:
+  qdrant-tldr migrate rollback docs docs_c96
+  qdrant-tldr migrate rollback docs docs_c96 --execute
+
+After a cut-over by the proxy, both collections have every write, and a rollback loses nothing. After any
+other cut-over, the source lacks what clients wrote to the target since then.
+
+If no proxy is running, clients go back when it is started again. If the proxy was ended (by SIGTERM, for
+example), an entry without "migrating" may have written to the target alone since then. The rollback is then
+refused, unless you give --force "${FORCE_BACK_WORDS}".
+
+Documentation: docs/migrate.md, docs/migrate-proxy.md`;
+
+/** `migrate cutover`: send clients to the target. */
+export function cutoverCommand(): Command {
+  const command = recordedCommand('cutover', {
+    description:
+      'Send clients to the target by one atomic switch, of a name or in the proxy. A dry run unless you give --execute.',
+    examples: CUTOVER_HELP,
   })
     .option('--alias <name>', 'the alias that clients use')
     .option('--bare-name', "switch the source's own name instead of an alias; single servers only, see below")
     .addOption(
       new Option(
         '--by <who>',
-        'by the proxy that follows the writes, in place of --alias and --bare-name',
+        'proxy: switch the reads of the proxy; instead of --alias and --bare-name',
       ).choices(['proxy']),
     )
     .option(
       '--wait-max <time>',
-      'with --by proxy: leave clients where they are after that',
+      'with --by proxy: longest wait for the proxy; after it, clients stay where they are',
       seconds,
       WAIT_SECONDS,
     )
-    .option('--encoder <file>', 'with --catch-up: encoder file (default: the one that the record names)')
+    .option(
+      '--encoder <file>',
+      'with --catch-up: encoder file (default: the file that the migration state names)',
+    )
     .option(
       '--freeze-max <time>',
-      `with --catch-up: give up, with nothing switched, after that (default: ${FREEZE_SECONDS}s)`,
+      `with --catch-up: longest stop of the writers; after it, nothing is switched (default: ${FREEZE_SECONDS}s)`,
       seconds,
     )
-    .option('--allow-lag <n>', 'with --catch-up: no freeze; switch while up to n points differ', wholeNumber)
+    .option(
+      '--allow-lag <n>',
+      'with --catch-up: do not stop the writers; switch while up to n points differ',
+      wholeNumber,
+    )
     .option('--force <words>', `"${FORCE_WORDS}": switch without a verification`)
     .option('--execute', EXECUTE);
   return withHookFlags(withCatchUpFlags(command)).action(
@@ -106,17 +140,10 @@ While it is, nobody may delete the collection by that name: the hidden source wo
 export function rollbackCommand(): Command {
   return recordedCommand('rollback', {
     description:
-      'Send clients back to where they were before the cut-over. A dry run unless --execute is given.',
-    examples: `Examples:
-  qdrant-tldr migrate rollback docs docs_c96
-  qdrant-tldr migrate rollback docs docs_c96 --execute
-
-What clients wrote to the target since the cut-over is not in the source, unless the cut-over was made by the proxy:
-then both sides have it. Without a living proxy clients go back when it is started again. Where that one was ended, an
-entry without "migrating" may have written to the target alone since: refused, unless --force
-"${FORCE_BACK_WORDS}".`,
+      'Send clients back to where they were before the cut-over. A dry run unless you give --execute.',
+    examples: ROLLBACK_HELP,
   })
-    .option('--force <words>', `"${FORCE_BACK_WORDS}": where the proxy was ended`)
+    .option('--force <words>', `"${FORCE_BACK_WORDS}": roll back although the proxy was ended`)
     .option('--execute', EXECUTE)
     .action((source: string, target: string, flags: RollbackFlags) =>
       withMigration({ source, target }, flags, (work) => rollback(work, flags)),
@@ -184,21 +211,21 @@ async function catchUpOf(
 }
 
 function catchUpLines({ lagMax, withoutFreeze, freezeMsMax }: CatchUpRequest): string[] {
-  const before = `before that: the source is compared again until no more than ${lagMax} points differ`;
+  const before = `before that: source and target are compared and repaired until no more than ${lagMax} points differ`;
   if (withoutFreeze === true)
     return [
       before,
-      `  then the switch, with clients writing: what differs then, and what they still write to the source, is not in the target`,
+      `  then the switch, while clients write: points that differ then, and later writes to the source, are not in the target`,
     ];
   return [
     before,
-    `  then the before-cutover hook, which has to stop the writers, and the rest within ${freezeMsMax / 1000} s, else nothing is switched`,
+    `  then the before-cutover hook, which must stop the writers, and the last differences within ${freezeMsMax / 1000} s, otherwise nothing is switched`,
   ];
 }
 
 function outcomes({ form, name, from, to, made }: Switch, facts: TargetDescription | null): string[] {
   if (made) return [`"${name}" leads to ${to} already`];
-  const before = from === null ? 'nothing: the alias is made new, and nobody uses it yet' : from;
+  const before = from === null ? 'nothing: the alias does not exist yet and will be created' : from;
   const lines = [
     `"${name}" leads to ${before}`,
     `if it succeeds: every request to "${name}" reaches ${to} from one moment on`,
@@ -214,8 +241,8 @@ function outcomes({ form, name, from, to, made }: Switch, facts: TargetDescripti
       `  queries of ${facts.inputDim} dimensions still work, but compare every vector unless clients prefetch on "${facts.compact}" or use the proxy`,
     );
   lines.push(
-    `if it fails: "${name}" leads where it leads now, clients notice nothing, and this can be run again`,
-    'the way back: `migrate rollback`, without what clients write to the target until then',
+    `if it fails: "${name}" leads where it leads now, clients notice nothing, and you can run this again`,
+    'to go back: `migrate rollback`; the source then lacks what clients wrote to the target',
   );
   return lines;
 }
@@ -224,10 +251,10 @@ function proxyOutcomes({ from, to, made }: Switch, { waitMax }: CutoverFlags): s
   if (made) return [`clients of the proxy read ${to} already`];
   return [
     `clients of the proxy read ${from ?? ''}`,
-    `if it succeeds: the proxy answers every read from ${to} from one moment on, at which it holds every write that was answered`,
-    `  no request fails, writes wait for 3 s at most; they go on to ${from ?? ''} as well`,
-    `if it fails, or the proxy does not do it within ${waitMax} s: clients go on reading ${from ?? ''}, and this can be run again`,
-    'the way back: `migrate rollback`, with everything that clients write until then',
+    `if it succeeds: from one moment on the proxy answers every read from ${to}, which then holds every acknowledged write`,
+    `  no request fails, writes wait for 3 s at most; ${from ?? ''} still gets every write as well`,
+    `if it fails, or the proxy does not switch within ${waitMax} s: clients still read ${from ?? ''}, and you can run this again`,
+    'to go back: `migrate rollback`; it loses nothing that clients wrote through the proxy',
   ];
 }
 
@@ -251,32 +278,34 @@ async function rollback(work: RecordedWork, flags: RollbackFlags): Promise<void>
   const { signal, log, onProgress } = run;
   const { proxyLives } = await rollBack({ ...work, force, signal, log, onProgress });
   if (proxyLives === false)
-    run.say(`no proxy lives: clients read ${way.to ?? ''} as soon as one is started again`);
+    run.say(`no proxy is running: clients read ${way.to ?? ''} as soon as one is started again`);
   else if (proxyLives === true) run.say(`clients of the proxy read ${way.to ?? ''} now`);
   else run.say(way.to === null ? `the alias "${way.name}" is removed` : `"${way.name}" leads to ${way.to}`);
   run.result({ dryRun: false, ...way, proxyLives });
 }
 
 function waysBack({ name, from, to, made }: WayBack): string[] {
-  if (made) return [`"${name}" leads where it led before already; only the record is put right`];
+  if (made) return [`"${name}" already leads where it led before; only the migration state is corrected`];
   return [
     `"${name}" leads to ${from ?? 'nothing'}`,
     to === null
       ? `if it succeeds: "${name}" is removed, as before the cut-over; clients that use it get errors`
-      : `if it succeeds: every request to "${name}" reaches ${to} from one moment on, without what was written to ${from ?? ''} since the cut-over`,
-    `if it fails: "${name}" leads where it leads now, and this can be run again`,
+      : `if it succeeds: every request to "${name}" reaches ${to} from one moment on; it lacks what clients wrote to ${from ?? ''} since the cut-over`,
+    `if it fails: "${name}" leads where it leads now, and you can run this again`,
   ];
 }
 
 function proxyWaysBack({ from, to, made, proxyLives, journalledUntil }: WayBack): string[] {
-  const when = proxyLives === true ? 'at once' : 'when it is started again: none lives now';
-  if (made) return [`clients of the proxy read ${to ?? ''} already; only the record is put right`];
+  const when = proxyLives === true ? 'at once' : 'when it is started again (none is running now)';
+  if (made) return [`clients of the proxy read ${to ?? ''} already; only the migration state is corrected`];
   return [
     `clients of the proxy read ${from ?? ''}`,
-    `if it succeeds: the proxy answers every read from ${to ?? ''}, ${when}; everything that was written by it since the cut-over is there`,
+    `if it succeeds: the proxy answers every read from ${to ?? ''}, ${when}; every write made through it since the cut-over is there`,
     ...(proxyLives === true
       ? []
-      : [`  what was written to ${from ?? ''} past it since ${journalledUntil ?? 'then'} is not`]),
-    `if it fails: clients go on reading ${from ?? ''}, and this can be run again`,
+      : [
+          `  writes made to ${from ?? ''} without the proxy since ${journalledUntil ?? 'then'} are not there`,
+        ]),
+    `if it fails: clients still read ${from ?? ''}, and you can run this again`,
   ];
 }

@@ -20,39 +20,55 @@ interface AbortFlags extends RecordFlags {
   readonly execute?: boolean;
 }
 
-/** `migrate complete`: the migration is over. */
-export function completeCommand(): Command {
-  return recordedCommand('complete', {
-    description: 'Declare a migration over and say what may be deleted by hand.',
-    examples: `Examples:
+const COMPLETE_HELP = `Reads   the migration state and both collections
+Writes  the migration state, which is marked complete; it deletes the source if you ask for it
+
+Examples:
   qdrant-tldr migrate complete docs docs_c96
   qdrant-tldr migrate complete docs docs_c96 --delete-source
   qdrant-tldr migrate complete docs docs_c96 --delete-source --execute
 
-Nothing is deleted unless --delete-source and --execute are both given. Take a snapshot of the source before.
+Nothing is deleted unless you give both --delete-source and --execute. Take a snapshot of the source first.
 
-After a cut-over by the proxy it goes on serving the target and writing to both sides, until its entry of "collections"
-is replaced by a plain one, which this prints, and it is restarted. Only then can the source be deleted.`,
+After a cut-over by the proxy, the proxy still serves the target and writes to both sides. To end that,
+replace its entry in "collections" by the plain entry that this command prints, and restart the proxy. Only
+then can the source be deleted.
+
+Documentation: docs/migrate.md, docs/migrate-proxy.md`;
+
+const ABORT_HELP = `Reads   the migration state and the target
+Writes  with --execute: it stops the run, and deletes the target and the migration state, never the source
+
+Examples:
+  qdrant-tldr migrate abort docs docs_c96
+  qdrant-tldr migrate abort docs docs_c96 --execute
+
+A target that an alias or the proxy sends clients to is never removed, and neither is a target of another
+migration. A proxy that brings over writes stops doing so first. If none is running, it stops when it is
+started again.
+
+Documentation: docs/migrate.md`;
+
+/** `migrate complete`: marks the migration as over. */
+export function completeCommand(): Command {
+  return recordedCommand('complete', {
+    description: 'End a migration and say what you may delete.',
+    examples: COMPLETE_HELP,
   })
     .option('--delete-source', 'delete the source collection, with --execute')
-    .option('--without-cutover', 'clients reach the target without a cut-over, by the proxy for example')
+    .option('--without-cutover', 'clients reach the target without a cut-over, through the proxy for example')
     .option('--execute', 'delete; without this, --delete-source only says what would happen')
     .action((source: string, target: string, flags: CompleteFlags) =>
       withMigration({ source, target }, flags, (work) => complete(work, flags)),
     );
 }
 
-/** `migrate abort`: the migration is given up. */
+/** `migrate abort`: gives the migration up. */
 export function abortCommand(): Command {
   return recordedCommand('abort', {
     description:
-      'Give a migration up: stop it, remove the target it made and its record. A dry run unless --execute is given.',
-    examples: `Examples:
-  qdrant-tldr migrate abort docs docs_c96
-  qdrant-tldr migrate abort docs docs_c96 --execute
-
-A target that an alias or the proxy sends clients to is never removed, nor one that another migration made. A proxy
-that follows the writes stops bringing them over first; without a living one it does so when it is started again.`,
+      'Give a migration up: stop it, remove its target and its migration state. A dry run unless you give --execute.',
+    examples: ABORT_HELP,
   })
     .option('--execute', 'do it; without this, only say what would happen')
     .action((source: string, target: string, flags: AbortFlags) =>
@@ -68,9 +84,11 @@ async function complete(work: RecordedWork, flags: CompleteFlags): Promise<void>
   const { source, sourceExists } = await planCompletion(request, record);
   const path = `/collections/${encodeURIComponent(source)}`;
   if (deleteSource && sourceExists) {
-    run.say(`a snapshot first keeps a way back: POST ${path}/snapshots, and copy it off the server`);
+    run.say(
+      `to be able to go back, take a snapshot first: POST ${path}/snapshots, and copy it off the server`,
+    );
     run.say(`if it succeeds: ${source} and all its points are gone, and there is no rollback any more`);
-    run.say(`if it fails: ${source} may be gone or not; this can be run again`);
+    run.say(`if it fails: ${source} may be gone or not; you can run this again`);
     if (!execute) {
       run.say('dry run: nothing was changed; --execute does it');
       run.result({ dryRun: true, source, sourceExists, deleted: false });
@@ -83,25 +101,25 @@ async function complete(work: RecordedWork, flags: CompleteFlags): Promise<void>
   const entry = record.cutOver?.form === 'proxy' ? plainEntry(record) : null;
   if (entry !== null && !deleted) for (const line of entryLines(record, entry)) run.say(line);
   if (sourceExists && !deleted) {
-    run.say('may be deleted by hand, when nobody needs it any more:');
+    run.say('you may delete, when nobody needs it any more:');
     run.say(
       `  ${source}: take a snapshot (POST ${path}/snapshots), then DELETE ${path}; until then rollback works${entry === null ? '' : ', as long as the proxy writes to both'}`,
     );
   }
-  run.say(`  ${place.label}: the record, once rollback is not wanted any more`);
+  run.say(`  ${place.label}: the migration state, once you will not need the rollback any more`);
   run.result({ dryRun: false, source, sourceExists, deleted, collections: entry });
 }
 
-/** What takes the place of an entry with "migrating" in the configuration of `serve`. */
+/** The entry of `serve`'s configuration that replaces the entry with "migrating". */
 function plainEntry({ cutOver, sourceCollection, targetCollection, encoderFile }: MigrationState): object {
   return { [cutOver?.name ?? sourceCollection]: { target: targetCollection, encoder: encoderFile } };
 }
 
 function entryLines({ sourceCollection, targetCollection }: MigrationState, entry: object): string[] {
   return [
-    `the proxy goes on serving ${targetCollection} and writing to both sides; to end that, give it a plain entry in "collections", under the name that clients use, and restart it by SIGTERM:`,
+    `the proxy still serves ${targetCollection} and writes to both sides; to end that, replace its entry in "collections" by this plain one, under the name that clients use, end the proxy by SIGTERM and start it again:`,
     `  ${JSON.stringify(entry)}`,
-    `  from then on ${sourceCollection} gets no writes: never go back to "migrating", nor roll back`,
+    `  from then on ${sourceCollection} gets no writes: never go back to "migrating", and do not roll back`,
   ];
 }
 
@@ -115,7 +133,7 @@ async function abort(work: RecordedWork, flags: AbortFlags): Promise<void> {
       ? `if it succeeds: ${target} and all its points are deleted, then ${place.label}; the source is not touched`
       : `if it succeeds: ${place.label} is removed; ${target} is not there`,
   );
-  run.say('if it fails: target and record may be there or not; this can be run again');
+  run.say('if it fails: target and migration state may be there or not; you can run this again');
   if (flags.execute === true) {
     const { signal, log, onProgress } = run;
     await abortMigration({ ...work, signal, log, onProgress });

@@ -22,18 +22,19 @@ interface Hook {
   readonly command: string;
 }
 
-/** Adds `--on <event> <command>`, which may be given again and again. */
+/** Adds `--on <event> <command>`, which may be repeated. */
 export function withHookFlags(command: Command): Command {
   return command.option(
     '--on <event...>',
-    `an event and a shell command, as two words; may be repeated; events: ${MIGRATION_EVENTS.join(', ')}`,
+    `run a shell command at an event: --on <event> '<command>'; may be repeated; events: ${MIGRATION_EVENTS.join(', ')}`,
   );
 }
 
 /**
- * Runs the commands of an event one after another, each by `sh -c` as it was given. What happened is in
- * TLDR_ variables and never part of the command, so that no name can become one; output goes to standard error.
- * @throws INVALID_ARGUMENT for flags that are no pairs of event and command
+ * Returns a hook that runs the commands of an event one after another, each by `sh -c` as it was given. Facts
+ * are in TLDR_ variables and never inserted into the command, so that no name is run as one. Output goes to
+ * standard error.
+ * @throws INVALID_ARGUMENT when the flags are not pairs of an event and a command
  */
 export function hooksOf(flags: HookFlags, config: Config, signal: AbortSignal): MigrationHook | undefined {
   const hooks = parseHooks(flags.on ?? []);
@@ -55,7 +56,7 @@ function parseHooks(words: readonly string[]): Hook[] {
       throw new TldrError(
         'INVALID_ARGUMENT',
         event === undefined
-          ? `--on ${name ?? ''}: no such event; events are ${MIGRATION_EVENTS.join(', ')}; collections stand before --on`
+          ? `--on ${name ?? ''}: no such event; events are ${MIGRATION_EVENTS.join(', ')}; write the collections before --on`
           : `--on ${event}: a command must follow, as one word in quotes`,
       );
     }
@@ -80,7 +81,7 @@ function runHook(
   return new Promise((resolve, reject) => {
     const fail = (why: string): void =>
       reject(new TldrError('INVALID_ARGUMENT', `the command of --on ${event} ${why}: ${command}`));
-    // In a group of its own, so that what it started ends with it.
+    // A process group of its own, so that the processes it started end with it.
     const child = spawn('sh', ['-c', command], { env, stdio: ['ignore', 2, 2], detached: true });
     const end = (): void => {
       if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, 'SIGKILL');

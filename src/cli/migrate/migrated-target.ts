@@ -4,9 +4,9 @@ import type { VectorStore } from '../../store/vector-store.js';
 import { targetDescription, type TargetDescription } from '../../store/target-description.js';
 
 /**
- * What a migration's target says about itself, compared with the encoder at hand.
- * @throws INVALID_ARGUMENT for any other collection, MISMATCH when it was made with another encoder, and
- * INVALID_ARGUMENT when rescoring is asked of a target without full vectors
+ * Returns what the metadata of a migration's target says, after comparing it with the given encoder.
+ * @throws INVALID_ARGUMENT when the collection is not a target, or when `rescore` is given for a target
+ * without full vectors; MISMATCH when the target was made with another encoder
  */
 export async function describeMigrated(
   store: VectorStore,
@@ -23,13 +23,13 @@ export async function describeMigrated(
   if (description.encoder !== encoder.fingerprint) {
     throw new TldrError(
       'MISMATCH',
-      `${collection} was made with encoder ${description.encoder.slice(0, 16)}, this file is ${encoder.fingerprint.slice(0, 16)}`,
+      `${collection} was made with encoder ${description.encoder.slice(0, 16)}, the given file is ${encoder.fingerprint.slice(0, 16)}: give the encoder that the collection was made with`,
     );
   }
   if (rescore !== undefined && description.layout !== 'two-stage') {
     throw new TldrError(
       'INVALID_ARGUMENT',
-      `${collection} holds reduced vectors only: --rescore needs the two-stage layout`,
+      `${collection} holds compact vectors only: --rescore needs the two-stage layout`,
     );
   }
   return description;

@@ -50,7 +50,50 @@ interface StartFlags extends RecordFlags, HookFlags, TuneFlags, CatchUpFlags {
   readonly dryRun?: boolean;
 }
 
-/** `migrate start`: copy a collection into its compact form. */
+const START_HELP = `
+Reads   the source collection, which is never written to, and the encoder file
+Writes  the target collection, and the migration state (--record or --state), which is saved before each step
+
+Examples:
+  qdrant-tldr migrate start docs docs_c96 --encoder enc.onnx --dry-run
+  qdrant-tldr migrate start docs docs_c96 --encoder enc.onnx --yes
+  qdrant-tldr migrate start docs docs_2s --encoder enc.onnx --layout two-stage
+  qdrant-tldr migrate start docs docs_2s --encoder enc.onnx --layout two-stage --datatype float16 --quantization scalar
+  qdrant-tldr migrate start docs docs_c96 --encoder enc.onnx --yes --on finished 'mail -s "$TLDR_TARGET ready" me'
+
+After a crash or Ctrl-C, the same command continues.
+
+Writes that clients make to the source during the copy are not brought over. Stop the writers until the
+cut-over, let them write through the proxy (below), or give --catch-up here and at the cut-over.
+
+Behind the proxy nobody stops. First run \`serve\` with this entry in "collections", and let clients use it:
+  {"docs": {"target": "docs_c96", "encoder": "enc.onnx",
+            "migrating": {"source": "docs", "journal": "journal/docs"}}}
+  qdrant-tldr migrate start docs docs_c96 --encoder enc.onnx --journal journal/docs --yes
+  qdrant-tldr migrate cutover docs docs_c96 --by proxy --execute
+The migration state keeps the folder for later commands. The start is refused if no such proxy is running.
+
+Several workers, at once or one after another, share the migration state; the last one verifies:
+  qdrant-tldr migrate start docs docs_c96 --encoder enc.onnx --yes --record /shared/docs.json --worker 1/4
+
+Hooks run by "sh -c". They get facts in TLDR_EVENT, TLDR_SOURCE, TLDR_TARGET and other variables, and no keys.
+Write --on after the collections.
+
+Documentation: docs/migrate.md, docs/migrate-proxy.md, docs/migrate-catch-up.md, docs/migrate-state.md (workers)`;
+
+const RESUME_HELP = `Reads   the migration state, the source collection and the encoder file
+Writes  the target collection and the migration state
+
+Examples:
+  qdrant-tldr migrate resume docs docs_c96
+  qdrant-tldr migrate resume docs docs_c96 --encoder enc.onnx --yes
+
+If a verification found differences, this copies the differing points again and removes points that only the
+target has.
+
+Documentation: docs/migrate.md`;
+
+/** `migrate start`: copies a collection into its compact form and verifies it. */
 export function startCommand(): Command {
   const command = withRecordFlags(new Command('start'))
     .description('Copy a collection into a compact one, every point, payload and setting, and verify it.')
@@ -58,69 +101,42 @@ export function startCommand(): Command {
     .addOption(
       new Option(
         '--layout <name>',
-        'compact: reduced vectors only; two-stage: full vectors stay on disk for rescoring',
+        'compact: compact vectors only; two-stage: also the full vectors, on disk, to rescore results',
       )
         .choices(['compact', 'two-stage'])
         .default('compact'),
     )
     .option('--vector <name>', 'vector to reduce, where the source has several')
-    .option('--compact-name <name>', 'name of the reduced vector in the two-stage layout (default: compact)')
+    .option('--compact-name <name>', 'name of the compact vector in the two-stage layout (default: compact)')
     .addOption(
-      new Option(
-        '--datatype <name>',
-        'how the reduced vector is written (default: as the source writes it)',
-      ).choices(DATATYPES.filter((name) => name !== 'uint8')),
+      new Option('--datatype <name>', 'datatype of the compact vector (default: as in the source)').choices(
+        DATATYPES.filter((name) => name !== 'uint8'),
+      ),
     )
     .addOption(
       new Option(
         '--quantization <name>',
-        'codes held in memory, the reduced vector on disk; none: the reduced vector in memory (default: as in the source)',
+        'shorter codes in memory, and the compact vector on disk; none: the compact vector in memory (default: as in the source)',
       ).choices([...QUANTIZATIONS]),
     )
     .option(
       '--journal <folder>',
-      'clients write through `serve` with "migrating", which keeps this folder: their writes are followed; kept in the record',
+      'clients write through `serve` with "migrating" and this journal folder: their writes are brought over',
     )
     .action((source: string, target: string, flags: StartFlags) =>
       withConsole(flags, (run, config) => start({ source, target, flags }, { run, config })),
     );
-  command.addHelpText(
-    'after',
-    `
-Examples:
-  qdrant-tldr migrate start docs docs_c96 --encoder enc.onnx --dry-run
-  qdrant-tldr migrate start docs docs_c96 --encoder enc.onnx --yes
-  qdrant-tldr migrate start docs docs_2s --encoder enc.onnx --layout two-stage
-  qdrant-tldr migrate start docs docs_2s --encoder enc.onnx --layout two-stage --datatype float16 --quantization scalar
-
-  qdrant-tldr migrate start docs docs_c96 --encoder enc.onnx --yes --on finished 'mail -s "$TLDR_TARGET ready" me'
-
-Several workers, at once or not, on machines that share the record; whoever is last verifies:
-  qdrant-tldr migrate start docs docs_c96 --encoder enc.onnx --yes --record /shared/docs.json --worker 1/4
-
-The same command goes on after a crash or Ctrl-C. Hooks run by "sh -c" with what happened in TLDR_EVENT, TLDR_SOURCE,
-TLDR_TARGET and others (docs/migrate.md); they stand after the collections and get no keys.
-Writes to the source while this runs are not followed: pause the writers until the cut-over, let them write through
-the proxy, or give --catch-up here and at the cut-over.
-
-Behind the proxy, where nobody pauses (\`serve\` runs with {"docs": {"target": "docs_c96", "encoder": "enc.onnx",
-"migrating": {"source": "docs", "journal": "journal/docs"}}}, and clients use it):
-  qdrant-tldr migrate start docs docs_c96 --encoder enc.onnx --journal journal/docs --yes
-  qdrant-tldr migrate cutover docs docs_c96 --by proxy --execute
-Later commands know the folder from the record. Refused while no such proxy lives.`,
-  );
+  command.addHelpText('after', START_HELP);
   return withWriteFlags(withGlobalFlags(withHookFlags(withCopyFlags(command))));
 }
 
-/** `migrate resume`: go on with a recorded migration. */
+/** `migrate resume`: continues a migration from its state. */
 export function resumeCommand(): Command {
   const command = recordedCommand('resume', {
     description:
-      'Go on with a migration where it is, paused, cut off or found to differ; its record says how.',
-    examples: `Examples:
-  qdrant-tldr migrate resume docs docs_c96
-  qdrant-tldr migrate resume docs docs_c96 --encoder enc.onnx --yes`,
-  }).option('--encoder <file>', 'encoder file (default: the one that the record names)');
+      'Continue a migration that was paused or cut off, or repair the differences that a verification found.',
+    examples: RESUME_HELP,
+  }).option('--encoder <file>', 'encoder file (default: the file that the migration state names)');
   return withHookFlags(withCopyFlags(command)).action((source: string, target: string, flags: ResumeFlags) =>
     withMigration({ source, target }, flags, (work) => resume(work, flags)),
   );
@@ -132,14 +148,14 @@ interface ResumeFlags extends RecordFlags, HookFlags, TuneFlags, CatchUpFlags {
 
 function withCopyFlags(command: Command): Command {
   return withCatchUpFlags(withTuneFlags(command))
-    .option('--concurrency <n>', 'ranges copied at the same time', wholeNumber)
+    .option('--concurrency <n>', 'ranges copied at the same time (default: 3)', wholeNumber)
     .addOption(
       new Option('--lanes <n>', 'the earlier name of --concurrency').argParser(wholeNumber).hideHelp(),
     )
-    .option('--batch-size <n>', 'points per request', wholeNumber)
+    .option('--batch-size <n>', 'points per request (default: 256)', wholeNumber)
     .option(
       '--worker <i/n>',
-      'copy one of n shares beside other workers with the same record; job/n in a Kubernetes Indexed Job',
+      'copy share i of n, next to other workers with the same migration state; job/n in a Kubernetes Indexed Job',
     );
 }
 
@@ -157,7 +173,10 @@ async function start(
   const place = await placeOf({ source, target }, flags, { config, run });
   const journal = flags.journal === undefined ? undefined : absolute(flags.journal);
   if (journal !== undefined && flags.catchUp === true)
-    throw new TldrError('INVALID_ARGUMENT', 'give one of --journal and --catch-up: a proxy follows, or none');
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      'give one of --journal (clients write through the proxy) and --catch-up (they do not), not both',
+    );
   await withStore(config, run, async (store) => {
     const request = {
       source: store,
@@ -177,11 +196,11 @@ async function start(
       const record = await place.read();
       if (record !== null) {
         checkIdentity(record, plan, place.label);
-        run.say(`  ${place.label} records this migration: ${record.phase}`);
+        run.say(`  ${place.label} holds the state of this migration: ${record.phase}`);
       }
       if (journal !== undefined) {
         const { pid } = await new ProxyControl(journal, plan).living();
-        run.say(`  writes are followed by process ${pid}, by the journal ${journal}`);
+        run.say(`  the proxy (process ${pid}) brings over writes, with the journal ${journal}`);
       }
       run.say('dry run: nothing was written');
       run.result({ dryRun: true, ...summary(plan) });
@@ -198,7 +217,7 @@ async function resume(work: RecordedWork, flags: ResumeFlags): Promise<void> {
   const record = await readRecorded(work);
   const { encoder, encoderFile } = await encoderOf(flags.encoder, record);
   await run.confirm(
-    `Go on with ${record.targetCollection} in ${store.endpoint} (${record.phase})?`,
+    `Continue with ${record.targetCollection} in ${store.endpoint} (${record.phase})?`,
     '`migrate status`',
   );
   await place.setPaused(false);
@@ -206,7 +225,10 @@ async function resume(work: RecordedWork, flags: ResumeFlags): Promise<void> {
   await copy(request, { place, encoderFile, flags, run, config });
 }
 
-/** @throws INVALID_ARGUMENT for what is wrong whatever the servers hold: before anything is asked or changed */
+/**
+ * Checks flags that need no server, before anything is asked or changed.
+ * @throws INVALID_ARGUMENT when one is wrong
+ */
 function checkCopyFlags(
   flags: HookFlags & TuneFlags & CatchUpFlags,
   { run, config }: { readonly run: ConsoleRun; readonly config: Config },
@@ -241,13 +263,13 @@ async function copy(
   const tuning = tuningOf(flags);
   const how = { place, encoderFile, journal, hook, tuning, concurrency, batchSize, signal, log, onProgress };
   run.say(
-    `progress is kept in ${place.label}; if this stops, \`${commandFor('resume', { source, target }, flags)}\` goes on`,
+    `progress is kept in ${place.label}; if this stops, \`${commandFor('resume', { source, target }, flags)}\` continues`,
   );
   if (flags.catchUp === true) {
     if (config.worker !== null)
       throw new TldrError(
         'INVALID_ARGUMENT',
-        'workers copy, and one catches up after them: `migrate resume --catch-up` without --worker',
+        '--worker and --catch-up exclude each other: let the workers copy, then run `migrate resume --catch-up` without --worker',
       );
     const done = await followMigration({ ...request, ...how, lagMax: lagMaxOf(flags) });
     sayFollowed(run, done, place);
@@ -257,7 +279,7 @@ async function copy(
     sayDone(run, await startMigration({ ...request, ...how }), place);
     if ((await place.read())?.journal !== undefined)
       run.say(
-        'clients go on writing through the proxy: `migrate cutover --by proxy` sends them to the target',
+        'next: `migrate cutover --by proxy` sends the clients of the proxy to the target; they can write meanwhile',
       );
     return;
   }
@@ -269,7 +291,7 @@ async function copy(
     const rest =
       rangesDone === rangesTotal
         ? 'nothing is left to copy: `migrate status` says how far the verification is'
-        : 'another one does the rest';
+        : 'other workers copy the rest';
     run.say(
       `worker ${worker} copied ${copied.toLocaleString('en-US')} points in ${seconds.toFixed(1)} s; ${rangesDone} of ${rangesTotal} ranges of all workers are done, ${rest}`,
     );
@@ -284,9 +306,9 @@ function sayFollowed(
 ): void {
   run.say(`copied ${copied.toLocaleString('en-US')} points in ${seconds.toFixed(1)} s`);
   run.say(
-    `followed the source in ${passesText(caughtUp.passes)}; ${caughtUp.lag} points differed in the last one and were made equal`,
+    `caught up with the source in ${passesText(caughtUp.passes)}; ${caughtUp.lag} points differed in the last one and were repaired`,
   );
-  run.say('not verified, since clients write to the source: `migrate cutover --catch-up` does that');
+  run.say('not verified, because clients write to the source: `migrate cutover --catch-up` verifies');
   run.result({ ...summary(plan), copied, seconds, resumed, caughtUp, record: place.label });
 }
 
@@ -296,7 +318,7 @@ function sayDone(
   place: StateLocation,
 ): void {
   run.say(
-    `copied ${copied.toLocaleString('en-US')} points${resumed ? ' (going on with an earlier run)' : ''} in ${seconds.toFixed(1)} s`,
+    `copied ${copied.toLocaleString('en-US')} points${resumed ? ' (continuing an earlier run)' : ''} in ${seconds.toFixed(1)} s`,
   );
   run.say(
     `verified all ${verify.points.toLocaleString('en-US')} points: ids, payloads, vectors and settings agree`,

@@ -33,26 +33,26 @@ export interface Pair {
   readonly target: string;
 }
 
-/** What the body of a command on a recorded migration works with. */
+/** The console, settings, server and migration state that a command of a migration works with. */
 export interface RecordedWork extends RecordedMigration {
   readonly run: ConsoleRun;
   readonly config: Config;
   readonly store: VectorStore;
 }
 
-/** Arguments and flags that name a migration. */
+/** Adds the arguments and flags that name a migration. */
 export function withRecordFlags(command: Command): Command {
   return command
-    .argument('<source>', 'collection that is migrated')
-    .argument('<target>', 'collection it is migrated into')
+    .argument('<source>', 'collection to migrate; it is only read')
+    .argument('<target>', 'collection that the migration makes')
     .option(
       '--record <file>',
-      'progress file (default: .qdrant-tldr/<source>--<target>.json, with a hash where names need one)',
+      'file of the migration state (default: .qdrant-tldr/<source>--<target>.json, with a hash if names need one)',
     )
     .addOption(
       new Option(
         '--state <where>',
-        `file: a file keeps the progress; database: a small collection of the server does (${STATE_COLLECTION}), for every machine that reaches it; qdrant: the earlier name of database`,
+        `where the migration state is; file: in a file; database: in a small collection of the server (${STATE_COLLECTION}), for every machine that reaches it; qdrant: the earlier name of database`,
       )
         .choices(['file', 'database', 'qdrant'])
         .default('file'),
@@ -60,8 +60,9 @@ export function withRecordFlags(command: Command): Command {
 }
 
 /**
- * Where the record of a migration is.
- * @throws INVALID_ARGUMENT for contradicting flags and for the collection of records itself
+ * Returns where the state of a migration is kept.
+ * @throws INVALID_ARGUMENT for contradicting flags, and when a collection is the one that holds migration
+ * states
  */
 export async function placeOf(
   { source, target }: Pair,
@@ -69,7 +70,10 @@ export async function placeOf(
   { config, run }: { readonly config: Config; readonly run: ConsoleRun },
 ): Promise<StateLocation> {
   if ([source, target].includes(STATE_COLLECTION))
-    throw new TldrError('INVALID_ARGUMENT', `${STATE_COLLECTION} holds the records of migrations, no data`);
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `${STATE_COLLECTION} holds the states of migrations, not data: it cannot be migrated`,
+    );
   const { state, record } = flags;
   if (!isInDatabase(state))
     return recordFile(
@@ -100,7 +104,7 @@ export function commandFor(
   });
 }
 
-/** Runs the body of a command on a recorded migration. */
+/** Runs the body of a command with the console, server and state of a migration open. */
 export function withMigration(
   pair: Pair,
   flags: RecordFlags,
@@ -114,7 +118,7 @@ export function withMigration(
   );
 }
 
-/** A command on a recorded migration: arguments, global flags, and examples. */
+/** Returns a command of a migration, with its arguments, the global flags and its help text. */
 export function recordedCommand(
   name: string,
   { description, examples }: { readonly description: string; readonly examples: string },
@@ -125,8 +129,8 @@ export function recordedCommand(
 }
 
 /**
- * The encoder given, or the one that the record names.
- * @throws INVALID_ARGUMENT where neither is, NOT_FOUND and MISMATCH saying which one the migration needs
+ * Loads the given encoder file, or the one that the migration state names.
+ * @throws INVALID_ARGUMENT when neither is known; NOT_FOUND and MISMATCH with the fingerprint that is needed
  */
 export async function encoderOf(
   given: string | undefined,
@@ -136,7 +140,7 @@ export async function encoderOf(
   const needed =
     record === null ? '' : `: give --encoder, the file of fingerprint ${record.encoderFingerprint}`;
   if (file === null)
-    throw new TldrError('INVALID_ARGUMENT', `the record does not say where the encoder is${needed}`);
+    throw new TldrError('INVALID_ARGUMENT', `the migration state does not say where the encoder is${needed}`);
   const encoder = await loadEncoder(file, given === undefined ? needed : '');
   if (record !== null && encoder.fingerprint !== record.encoderFingerprint)
     throw new TldrError(
@@ -150,7 +154,7 @@ async function loadEncoder(file: string, needed: string): Promise<Encoder> {
   try {
     return await Encoder.load(file);
   } catch (cause) {
-    // Written down on another machine, perhaps.
+    // The migration state may name a path of another machine.
     if (!isTldrError(cause, 'NOT_FOUND')) throw cause;
     throw new TldrError('NOT_FOUND', `${cause.message}${needed}`, { cause });
   }

@@ -10,24 +10,35 @@ import type { ConsoleRun } from '../console/run.js';
 import { commandFor, recordedCommand, withMigration, type RecordedWork, type RecordFlags } from './state.js';
 import { tuningLine } from './tune.js';
 
-/** `migrate status`: the record and what is live beside it. */
+/** `migrate status`: shows the migration state and what the server says now. */
 export function statusCommand(): Command {
   return recordedCommand('status', {
-    description: 'Say how far a migration is, from its record and from the server; disturbs nothing.',
-    examples: `Examples:
+    description: 'Show how far a migration is and what the next step is. It changes nothing.',
+    examples: `Reads   the migration state, both collections, and the reports of the proxy if there is one
+Writes  nothing
+
+Examples:
   qdrant-tldr migrate status docs docs_c96
-  qdrant-tldr migrate status docs docs_c96 --json`,
+  qdrant-tldr migrate status docs docs_c96 --json
+
+Documentation: docs/migrate.md`,
   }).action((source: string, target: string, flags: RecordFlags) =>
     withMigration({ source, target }, flags, showStatus),
   );
 }
 
-/** `migrate pause`: stop a running migration cleanly, from any process. */
+/** `migrate pause`: stops a running migration after its current batch, from any process. */
 export function pauseCommand(): Command {
   return recordedCommand('pause', {
-    description: 'Stop a running migration at its next batch, from any process; later runs wait for resume.',
-    examples: `Examples:
-  qdrant-tldr migrate pause docs docs_c96`,
+    description: 'Stop a running migration at its next batch, from any process, until `migrate resume`.',
+    examples: `Reads   the migration state
+Writes  a request beside the migration state; the run reads it and stops
+
+Examples:
+  qdrant-tldr migrate pause docs docs_c96
+  qdrant-tldr migrate pause docs docs_c96 --state database
+
+Documentation: docs/migrate.md`,
   }).action((source: string, target: string, flags: RecordFlags) =>
     withMigration({ source, target }, flags, (work) =>
       pause(work, commandFor('resume', { source, target }, flags)),
@@ -68,15 +79,15 @@ function printStatus(run: ConsoleRun, status: MigrationStatus, label: string): v
   if (status.journal !== null) for (const line of journalLines(status.journal)) run.say(`  ${line}`);
   const names = status.targetAliases.map((name) => `"${name}"`).join(', ');
   run.say(`  aliases of the target: ${names === '' ? 'none' : names}`);
-  run.say(`  record: ${label}`);
+  run.say(`  migration state: ${label}`);
   run.say(`next: ${status.next}`);
 }
 
 function journalLines({ folder, wanted, report, ageMs, living }: JournalStatus): string[] {
   const head = `journal ${folder}: ${wanted.state}, clients read the ${wanted.side}`;
-  if (report === null) return [head, 'proxy: none reports; what is wanted is done when one is started'];
+  if (report === null) return [head, 'proxy: none reports; one that is started will do what was asked'];
   const age = `${((ageMs ?? 0) / 1000).toFixed(1)} s ago`;
-  if (!living) return [head, `proxy: process ${report.pid} reported ${age} and no more since`];
+  if (!living) return [head, `proxy: process ${report.pid} reported ${age}, and nothing since`];
   const caughtUp = report.caughtUp ? 'caught up' : 'not caught up';
   return [
     head,
@@ -99,8 +110,8 @@ async function pause(work: RecordedWork, resume: string): Promise<void> {
   const stopped = await pauseMigration(place, run.signal);
   run.say(
     stopped
-      ? `paused: \`${resume}\` goes on`
-      : `asked for; ${(await workingOn(place)) ?? 'the run'} still finishes what is under way`,
+      ? `paused: \`${resume}\` continues`
+      : `asked to pause; ${(await workingOn(place)) ?? 'the run'} still finishes its current work`,
   );
   run.result({ paused: true, stopped });
 }

@@ -10,17 +10,21 @@ export interface TuneFlags {
   readonly nice?: number;
 }
 
-/** Adds the flags that say how much of the servers a migration may take. */
+/** Adds the flags that throttle a migration. */
 export function withTuneFlags(command: Command): Command {
   return command
     .option(
       '--max-load <latency>',
-      'wait while a search of the source takes longer: 2x its latency at rest, or 50ms; off: never wait',
+      'let the copy wait while a search of the source takes longer than this: 2x (its latency at rest) or 50ms; off: never wait',
     )
-    .option('--nice <times>', 'rest between batches, in times of what a batch took; 0: never rest', decimal);
+    .option(
+      '--nice <times>',
+      'rest after each batch for this many times as long as the batch took; 0: never rest',
+      decimal,
+    );
 }
 
-/** What the flags say; undefined where they say nothing. */
+/** The settings that the flags give; undefined if they give none. */
 export function tuningOf({ maxLoad, nice }: TuneFlags): Partial<ThrottleSettings> | undefined {
   if (maxLoad === undefined && nice === undefined) return undefined;
   return {
@@ -29,16 +33,21 @@ export function tuningOf({ maxLoad, nice }: TuneFlags): Partial<ThrottleSettings
   };
 }
 
-/** `migrate tune`: how much of the servers a migration may take, while it runs. */
+/** `migrate tune`: throttles a migration, also while it runs. */
 export function tuneCommand(): Command {
   const command = recordedCommand('tune', {
-    description: 'Change how much of the servers a migration may take, while it runs or before it goes on.',
-    examples: `Examples:
+    description: 'Change how much of the server a migration may use, while it runs or before it continues.',
+    examples: `Reads   the migration state
+Writes  the throttle settings beside the migration state, for the current run and for later ones
+
+Examples:
   qdrant-tldr migrate tune docs docs_c96 --max-load 2x
   qdrant-tldr migrate tune docs docs_c96 --max-load 50ms --nice 1
   qdrant-tldr migrate tune docs docs_c96 --max-load off --nice 0
 
-A run takes it up within a second. "migrate status" shows it, and why the copy waits, if it does.`,
+A run applies the settings within a second. "migrate status" shows them, and why the copy waits, if it does.
+
+Documentation: docs/migrate.md`,
   });
   return withTuneFlags(command).action((source: string, target: string, flags: RecordFlags & TuneFlags) =>
     withMigration({ source, target }, flags, (work) => tune(work, flags)),
@@ -55,8 +64,8 @@ async function tune(work: RecordedWork, flags: TuneFlags): Promise<void> {
   run.result(tuning);
 }
 
-/** A tuning as a line for people. */
+/** The throttle settings as a line for people. */
 export function tuningLine({ maxLoad, nice }: ThrottleSettings): string {
   const rest = nice === 0 ? 'never rests' : `rests ${nice} times as long as it works`;
-  return `${rest}; ${maxLoad === null ? 'does not look at the load' : `waits while searches take over ${maxLoad}`}`;
+  return `${rest}; ${maxLoad === null ? 'does not watch the load' : `waits while searches take over ${maxLoad}`}`;
 }

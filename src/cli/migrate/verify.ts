@@ -6,26 +6,35 @@ import { hooksOf, withHookFlags, type HookFlags } from './hooks.js';
 import { encoderOf, recordedCommand, withMigration, type RecordedWork, type RecordFlags } from './state.js';
 import { wholeNumber } from '../console/options.js';
 
+const VERIFY_HELP = `Reads   the migration state, both collections and the encoder file
+Writes  the result into the migration state; it changes neither collection
+
+Examples:
+  qdrant-tldr migrate verify docs docs_c96
+  qdrant-tldr migrate verify docs docs_c96 --sample 10000 --json
+
+If something differs, the exit code is 10 and \`migrate resume\` repairs it. A sample finds frequent
+differences, not one changed point in a million, and it does not make a copy count as verified.
+
+After the cut-over, clients may have written to the target, which is then reported as a difference. If a proxy
+brings over the writes, both sides stay equal: points that differ are read again for some seconds, until the
+last writes are in both.
+
+Documentation: docs/migrate.md, docs/migrate-proxy.md`;
+
 interface VerifyFlags extends RecordFlags, HookFlags {
   readonly encoder?: string;
   readonly sample?: number;
 }
 
-/** `migrate verify`: source and target compared once more. */
+/** `migrate verify`: compares source and target again. */
 export function verifyCommand(): Command {
   const command = recordedCommand('verify', {
     description: 'Compare source and target again: settings, payload indexes, counts, and every point.',
-    examples: `Examples:
-  qdrant-tldr migrate verify docs docs_c96
-  qdrant-tldr migrate verify docs docs_c96 --sample 10000 --json
-
-Exit code 10 where something differs; \`migrate resume\` then repairs it. A sample finds what is common, not one
-changed point in a million, and does not make a copy count as verified. After the cut-over clients may have written
-to the target, which is then reported as a difference. Where a proxy follows the writes, both sides stay equal: points
-that differ are read again for some seconds, until what was just written is on both.`,
+    examples: VERIFY_HELP,
   })
-    .option('--encoder <file>', 'encoder file (default: the one that the record names)')
-    .option('--sample <n>', 'compare n random points of each side instead of all', wholeNumber);
+    .option('--encoder <file>', 'encoder file (default: the file that the migration state names)')
+    .option('--sample <n>', 'compare n random points of each collection instead of all', wholeNumber);
   return withHookFlags(command).action((source: string, target: string, flags: VerifyFlags) =>
     withMigration({ source, target }, flags, (work) => verify(work, flags)),
   );
@@ -51,7 +60,7 @@ async function verify(work: RecordedWork, flags: VerifyFlags): Promise<void> {
   for (const line of found.differences) run.say(`  ${line}`);
   throw new TldrError(
     'VERIFY_FAILED',
-    `${found.differenceCount} ${found.differenceCount === 1 ? 'difference' : 'differences'} in ${what} ${points} points; \`migrate resume\` repairs them where no alias leads to the target`,
+    `${found.differenceCount} ${found.differenceCount === 1 ? 'difference' : 'differences'} in ${what} ${points} points; \`migrate resume\` repairs them, unless an alias leads to the target`,
     { result: found },
   );
 }

@@ -126,7 +126,7 @@ test('under writes of every kind the target is equal at the switch, and the free
   const frozen = await cli('migrate', 'cutover', ...names, '--alias', 'clients', '--freeze-max', '20s');
   expect(frozen).toMatchObject({ code: 2, stderr: expect.stringContaining('--freeze-max needs --catch-up') });
   const dry = await cli(...cutover);
-  expect(dry.stdout).toMatch(/then the before-cutover hook, which has to stop the writers/);
+  expect(dry.stdout).toMatch(/then the before-cutover hook, which must stop the writers/);
   const unstopped = await cli(...cutover, '--execute', '--freeze-max', '20s');
   expect([8, 10]).toContain(unstopped.code);
   expect((await store.aliases()).get('clients')).toBe('docs');

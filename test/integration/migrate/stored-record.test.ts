@@ -269,7 +269,7 @@ test('the collection of records is neither migrated nor served, and a record has
   ]) {
     const refused = await at.cli('migrate', ...pair, '--encoder', 'enc.onnx', '--yes');
     expect(refused.code).toBe(2);
-    expect(refused.stderr).toContain('records of migrations');
+    expect(refused.stderr).toContain('states of migrations');
   }
   const served = await at.cli(
     'serve',
