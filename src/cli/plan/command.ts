@@ -63,36 +63,48 @@ export interface PlanFlags extends GlobalFlags, RelevanceFlags {
   readonly dryRun?: boolean;
 }
 
-const EXAMPLES = `
+const HELP = `
+Reads   the collection, which is never changed, and --queries, --labels and --qrels if you give them
+Writes  a sample into a scratch collection, which it removes at the end, also after an error or Ctrl-C;
+        and a page (--report) if you ask for it
+
 Examples:
   qdrant-tldr plan docs --dry-run
   qdrant-tldr plan docs --target "recall@10>=0.97" --queries q.npy --report plan.html --yes
   qdrant-tldr plan docs --objective relevance --labels-field topic --yes
   qdrant-tldr plan docs --dims 64,96 --datatypes float32,scalar --scratch embedded --yes
 
-The collection is only read. The sample is written to a scratch collection of its own, which is removed at the
-end, on errors and on Ctrl-C.`;
+With --target, the command picks the configuration with the least RAM that reaches the target, and prints the
+commands that create it.
 
-/** `plan`: which size and storage reach which recall, measured. */
+Documentation: docs/plan.md`;
+
+/** `plan`: measures the recall and memory of sizes and storage types. */
 export function planCommand(): Command {
   const command = new Command('plan')
     .description(
       'Measure dims x datatype x oversampling on a sample: recall, memory, disk, latency; pick the cheapest for a target.',
     )
-    .argument('<collection>', 'collection to plan for; it is never written to')
+    .argument('<collection>', 'collection to plan for; it is never changed')
     .addOption(
-      new Option('--target <condition>', 'for example "recall@10>=0.97"').argParser((text: string) =>
-        parsed(() => parseTarget(text)),
-      ),
+      new Option(
+        '--target <condition>',
+        'pick the cheapest configuration that reaches this, for example "recall@10>=0.97"',
+      ).argParser((text: string) => parsed(() => parseTarget(text))),
     )
     .option('--vector <name>', 'vector to plan for, where the collection has several')
     .option(
       '--dims <list>',
-      'sizes to try (default: a 16th, an 8th, a 4th and half of the vector)',
+      'dimensions to try (default: a 16th, an 8th, a 4th and half of the vector)',
       numberList,
     )
-    .option('--datatypes <list>', `of ${STORAGE_KINDS.join(', ')}`, kindList, [...KINDS])
-    .option('--oversampling <list>', 'candidates per result; 1: no rescoring', numberList, OVERSAMPLINGS)
+    .option('--datatypes <list>', `some of ${STORAGE_KINDS.join(', ')}`, kindList, [...KINDS])
+    .option(
+      '--oversampling <list>',
+      'first-stage results per requested result; 1: no rescoring',
+      numberList,
+      OVERSAMPLINGS,
+    )
     .option('--sample <n>', 'points to measure with', wholeNumber, SAMPLE_POINTS)
     .option(
       '--queries <file>',
@@ -104,7 +116,7 @@ export function planCommand(): Command {
       wholeNumber,
       QUERIES,
     )
-    .option('--budget <time>', 'time to plan all trainings for, such as 90s or 4m (default: 4m)', seconds)
+    .option('--budget <time>', 'planned time of all trainings, such as 90s or 4m (default: 4m)', seconds)
     .addOption(
       new Option(
         '--scratch <where>',
@@ -114,10 +126,10 @@ export function planCommand(): Command {
         .default('server'),
     )
     .option('--seed <n>', 'seed of everything random', seedNumber, 0)
-    .option('--threads <n>', 'threads', wholeNumber)
+    .option('--threads <n>', 'threads (default: 2)', wholeNumber)
     .option('--report <file>', 'write a self-contained HTML report')
     .option('--force', 'replace an existing --report file')
-    .option('--all', 'show every row, not only those that no other beats')
+    .option('--all', 'show all rows, not only those that no other row beats in recall and RAM')
     .option(
       '--clean',
       `remove scratch collections (${SCRATCH_PREFIX}...) that killed runs left behind, and end`,
@@ -132,7 +144,7 @@ export function planCommand(): Command {
       ),
     );
   withRelevanceFlags(command, { labels: 'lines id<TAB>label', documents: 'point ids' });
-  command.addHelpText('after', EXAMPLES);
+  command.addHelpText('after', HELP);
   return withWriteFlags(withGlobalFlags(command));
 }
 
@@ -231,7 +243,7 @@ function sayWhat(
   );
 }
 
-/** The store to measure in: the given one, or one on a server of our own that ends with the call. */
+/** Runs `body` with the store to measure in: the given one, or a local server that ends with the call. */
 async function withScratchStore<T>(
   flags: PlanFlags,
   { store, run }: PlanContext,
@@ -251,19 +263,19 @@ async function withScratchStore<T>(
   }
 }
 
-/** Scratch collections of runs that have ended, as far as that can be known. */
+/** Returns the scratch collections of runs that have ended, as far as this can be known. */
 async function leftoversOf(store: VectorStore): Promise<string[]> {
   const found: string[] = [];
   for (const name of await store.listCollections()) {
     if (!name.startsWith(SCRATCH_PREFIX)) continue;
     const text = (await store.describe(name)).metadata[SCRATCH_METADATA];
-    // Without its mark a collection is somebody's own, whatever its name.
+    // A collection without the mark belongs to a user, whatever its name.
     if (text !== undefined && !isRunning(text)) found.push(name);
   }
   return found;
 }
 
-/** A run that cannot be looked for is taken to have ended after this time. */
+/** If a run's process cannot be looked up, the run counts as ended after this time. */
 const UNSEEN_RUN_MS_MAX = 24 * 3600 * 1000;
 
 /**
@@ -290,7 +302,7 @@ function isRunning(metadata: string): boolean {
   }
 }
 
-/** The boot and the namespace in which this process has its id; '' where the system has no such thing (proc(5)). */
+/** The boot and the namespace in which this process has its id; '' if the system does not say (proc(5)). */
 function pidNamespace(): string {
   try {
     const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();

@@ -11,7 +11,7 @@ interface PlanJudgementFlags extends RelevanceFlags {
 }
 
 /**
- * What the encoders of a plan are judged by: files are read at once, the sample when it is drawn.
+ * Returns how the encoders of a plan are scored. Files are read at once, the sample when it is drawn.
  * @throws NOT_FOUND, INVALID_DATA with line numbers
  */
 export async function planJudgements(
@@ -33,7 +33,7 @@ export async function planJudgements(
   };
 }
 
-/** The same for `train`; queries that were too few to train with are left out there too. */
+/** Returns the same as flags of `train`, without --queries if they were too few to train with. */
 export function trainFlagsOf(
   { objective, labels, labelsField, queries, qrels }: PlanJudgementFlags,
   { givenQueries }: PlanSetup,

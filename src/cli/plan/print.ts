@@ -23,7 +23,7 @@ interface Printed {
   readonly target: PlanTarget | undefined;
 }
 
-/** The table, then what it was measured with and what it does not say. */
+/** Prints the table, then what it was measured with and its limits. */
 export function printPlan(run: ConsoleRun, { options, setup, result, all }: Printed): void {
   const { rows, samplePoints, queries, doublings } = result;
   const count = (value: number): string => value.toLocaleString('en-US');
@@ -70,13 +70,13 @@ export function printPlan(run: ConsoleRun, { options, setup, result, all }: Prin
     ? 'held-out points of the collection, not real queries'
     : queries.training === 0
       ? 'the given queries'
-      : `given ones that took no part in training; ${count(queries.training)} others judged the encoders`;
+      : `given queries that took no part in training; ${count(queries.training)} others trained and chose the encoders`;
   run.say(
     `measured with ${count(samplePoints)} of ${count(setup.points)} points and ${count(queries.count)} queries: ${from}`,
   );
   if (carriedOn) {
     run.say(
-      `recall@10 is what ${count(setup.points)} points are expected to give: the sample's, carried on by what each of ${doublings.toFixed(1)} doublings costs; the interval holds that too`,
+      `recall@10 is the estimate for ${count(setup.points)} points: the sample's recall, less the estimated loss of ${doublings.toFixed(1)} doublings; the interval includes this`,
     );
     run.say(`nDCG@10 and latency are those of the sample; a larger collection searches slower`);
   }
@@ -93,7 +93,7 @@ export function printPlan(run: ConsoleRun, { options, setup, result, all }: Prin
   run.say(`seed ${options.seed}`);
 }
 
-/** What the target picks, how sure that is, and how to get there. */
+/** Prints the configuration that the target picks, how certain it is, and the commands that create it. */
 export function printChoice(
   run: ConsoleRun,
   {
@@ -137,10 +137,10 @@ function sure(certainty: number): string {
 }
 
 function nameOf(row: SizingRow): string {
-  return `${row.label}${row.oversampling > 1 ? `, ${row.oversampling}x candidates rescored` : ''}`;
+  return `${row.label}${row.oversampling > 1 ? `, ${row.oversampling}x oversampling` : ''}`;
 }
 
-/** The commands that make a configuration, search it and serve it. */
+/** Returns the commands that create a configuration, search it and serve it. */
 export function planCommands(
   row: SizingRow,
   {
@@ -152,13 +152,13 @@ export function planCommands(
     readonly options: PlanOptions;
     readonly setup: PlanSetup;
     readonly url: string;
-    /** What encoders were judged by, as flags of `train`. */
+    /** How the encoders were scored, as flags of `train`. */
     readonly trainFlags: readonly (readonly [string, string])[];
   },
 ): string[] {
   const { collection, vectorName, seed } = options;
   if (row.datatype === 'as configured' || row.kind === 'current')
-    return ['# nothing to do: it is so already'];
+    return ['# nothing to do: the collection already is like this'];
   if (row.kind === 'full') return fullCommands(row, { setup, url, collection });
   const vector = vectorName === undefined ? [] : [['--vector', vectorName] as const];
   const file = `${fileNamePart(collection)}-${row.dim}.onnx`;
@@ -212,7 +212,7 @@ export function planCommands(
   ];
 }
 
-/** Full vectors need no encoder: the server changes how it keeps them. */
+/** Full vectors need no encoder: only the server's storage settings change. */
 function fullCommands(
   row: SizingRow,
   { setup, url, collection }: { setup: PlanSetup; url: string; collection: string },
@@ -238,7 +238,7 @@ function fullCommands(
   return commands;
 }
 
-/** The one JSON object. */
+/** Returns the object for `--json`. */
 export function resultOf(plan: {
   readonly collection: string;
   readonly setup: PlanSetup;
