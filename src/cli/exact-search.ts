@@ -18,8 +18,8 @@ export interface ExactSearch {
 }
 
 /**
- * An exact search of a migration's target, with payloads, made by reading all of it: for a store that allows no exact
- * search.
+ * Searches a migration's target exactly by reading all of it, and returns results with payloads. For servers
+ * that do not allow exact search.
  */
 export async function exactSearchByReading(
   store: VectorStore,
@@ -51,8 +51,11 @@ export async function exactSearchByReading(
   return scored.slice(0, limit);
 }
 
-/** @throws MISMATCH where target and encoder name different distances */
+/** @throws MISMATCH when target and encoder name different distances */
 function distanceOf({ distance }: TargetDescription, known: Distance): Distance {
   if (distance === known) return known;
-  throw new TldrError('MISMATCH', `the target says ${distance}, the encoder was trained for ${known}`);
+  throw new TldrError(
+    'MISMATCH',
+    `the target has distance ${distance}, but the encoder was trained for ${known}`,
+  );
 }

@@ -10,11 +10,23 @@ interface InspectFlags extends GlobalFlags {
   readonly dim?: number;
 }
 
-/** `inspect`: what a collection is and what it would cost smaller. */
+const HELP = `
+Reads   the settings and the number of points of the collection
+Writes  nothing
+
+Examples:
+  qdrant-tldr inspect docs
+  qdrant-tldr inspect docs --dim 96
+
+Memory is an estimate from dimensions, datatypes, quantisation and graph links.
+
+Documentation: docs/cli.md`;
+
+/** `inspect`: shows what a collection is and what it would take with fewer dimensions. */
 export function inspectCommand(): Command {
   const command = new Command('inspect')
     .description('Show dimensions, distance, count and estimated memory of a collection, now and reduced.')
-    .argument('<collection>')
+    .argument('<collection>', 'collection to show; it is only read')
     .option('--dim <n>', 'dimensions to compare with (default: an eighth)', wholeNumber)
     .action((collection: string, flags: InspectFlags) =>
       withConsole(flags, (run, config) =>
@@ -70,11 +82,11 @@ export function inspectCommand(): Command {
         }),
       ),
     );
-  command.addHelpText('after', '\nExample:\n  qdrant-tldr inspect docs --dim 96');
+  command.addHelpText('after', HELP);
   return withGlobalFlags(command);
 }
 
-/** Vectors that have no fewer dimensions than asked for. @throws INVALID_ARGUMENT where there is no other */
+/** Prints which vectors --dim does not reduce. @throws INVALID_ARGUMENT when it reduces none */
 function sayIrreducible(run: ConsoleRun, spec: CollectionSpec, dim: number | undefined): void {
   if (dim === undefined) return;
   const dense = spec.vectors.filter(({ multivector }) => !multivector);

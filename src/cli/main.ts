@@ -21,7 +21,7 @@ const EXIT: Readonly<Record<ErrorCode, number>> = {
   INTERNAL: 1,
 };
 
-/** Each in a module of its own, loaded when it is asked for: what serves must not load what trains. */
+/** Each command's module is loaded only when it is needed: `serve` must not load the training code. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   demo: async () => (await import('./demo/command.js')).demoCommand(),
   inspect: async () => (await import('./inspect.js')).inspectCommand(),
@@ -35,12 +35,27 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   config: async () => (await import('./config-command.js')).configCommand(),
 };
 
+const HELP = `
+In this order:
+  qdrant-tldr inspect docs                                                  dimensions, points and memory
+  qdrant-tldr plan docs --target "recall@10>=0.97"                          which size and storage is enough
+  qdrant-tldr train docs --dim 96 --out enc.onnx                            learn the encoder
+  qdrant-tldr migrate docs docs_c96 --encoder enc.onnx                      copy and verify every point
+  qdrant-tldr evaluate docs docs_c96 --encoder enc.onnx                     recall and latency of both
+  qdrant-tldr serve --collection docs --target docs_c96 --encoder enc.onnx  the proxy for unchanged clients
+
+"qdrant-tldr demo" shows all of this on its own data. "qdrant-tldr <command> --help" explains a command.
+The server's address comes from QDRANT_URL or --url, its API key from QDRANT_API_KEY.
+
+Documentation: docs/cli.md (commands, output, exit codes), docs/config.md (settings)`;
+
 growHeapAtEase();
 const program = new Command('qdrant-tldr')
   .description('Learn a smaller vector space from a Qdrant collection and move the collection into it.')
   .version(VERSION)
   .exitOverride()
-  .showHelpAfterError('(add --help for the options and examples)');
+  .showHelpAfterError('(add --help for the options and examples)')
+  .addHelpText('after', HELP);
 for (const load of wantedCommands(process.argv[2])) {
   const command = await load();
   for (const one of [command, ...command.commands])
@@ -48,7 +63,7 @@ for (const load of wantedCommands(process.argv[2])) {
   program.addCommand(command);
 }
 
-// A reader that has seen enough, as in "| head -1", is no failure; the work itself goes on or ends as it would.
+// A closed pipe, as in "| head -1", is not a failure: the command's own work continues or ends as usual.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') return;
   console.error(`error: cannot write to standard output: ${error.message}`);
@@ -59,13 +74,13 @@ try {
   await program.parseAsync();
 } catch (error) {
   if (error instanceof CommanderError) {
-    // The usage error itself was printed by the parser; help and version are none.
+    // The parser has printed the usage error itself. Help and version have exit code 0.
     if (error.exitCode !== 0) fail('INVALID_ARGUMENT', usageMessage(error));
   } else {
     const code = isTldrError(error) ? error.code : 'INTERNAL';
     console.error(`error: ${messageOf(error)}`);
     if (code === 'INTERNAL' && error instanceof Error) console.error(error.stack);
-    // A command that measured before it failed hands its result over with the error.
+    // If a command measured something before it failed, its error carries the result.
     const result = isTldrError(error) ? error.fields['result'] : undefined;
     fail(code, messageOf(error), typeof result === 'object' ? result : {});
   }
@@ -80,7 +95,7 @@ function usageMessage({ code, message }: CommanderError): string {
   return code === 'commander.help' ? 'a command is missing' : message.replace(/^error: /, '');
 }
 
-/** The command that is named first, or all of them: for help, and to say which there are. */
+/** Loads the named command. Without a known name it loads all of them, so that help can list them. */
 function wantedCommands(name: string | undefined): readonly (() => Promise<Command>)[] {
   const named = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   return named === undefined ? Object.values(COMMANDS) : [named];

@@ -9,13 +9,13 @@ import { linesOf } from '../files/text-lines.js';
 
 const BLOCK_ROWS = 2048;
 
-/** What is said of a vector of which finite values cannot be made. */
+/** The error's words for a vector whose projection is not finite. */
 export const TOO_LARGE = 'is too large to be projected';
 
-/** Takes text; false when nobody reads any more. */
+/** Writes text; returns false if the reader is gone. */
 type Sink = (text: string) => Promise<boolean>;
 
-/** An encoder's map of points, or that of queries. */
+/** An encoder's map for points, or its map for queries. */
 export interface LineProjection {
   readonly inputDim: number;
   readonly outputDim: number;
@@ -25,8 +25,8 @@ export interface LineProjection {
 /**
  * Projects JSON arrays line by line, from a file or standard input to a file or standard output.
  * @returns the number of vectors
- * @throws NOT_FOUND, INVALID_DATA by line number, INVALID_ARGUMENT when `out` cannot be written, ABORTED as soon as
- * the signal fires, whether or not the input ever ends
+ * @throws NOT_FOUND, INVALID_DATA naming the line, INVALID_ARGUMENT when `out` cannot be written, ABORTED as
+ * soon as the signal fires, whether or not the input ever ends
  */
 export async function projectLines(
   projection: LineProjection,
@@ -80,7 +80,7 @@ async function transform(
   return rows;
 }
 
-/** Lines with their number from 1. However the loop over them ends, the stream is closed. */
+/** Yields lines with their number, from 1. The stream is closed however the loop ends. */
 async function* measuredLines(
   { name, stream, sizeBytes }: Input,
   signal: AbortSignal,

@@ -20,28 +20,38 @@ interface ProjectFlags extends GlobalFlags {
 
 const BLOCK_ROWS = 2048;
 
-/** `project`: vectors in, reduced vectors out, without a database. */
+const HELP = `
+Reads   the encoder file, and vectors from a .npy file or as lines of JSON; it needs no server
+Writes  the compact vectors, to --out or to standard output
+
+Examples:
+  qdrant-tldr project --encoder enc.onnx --input q.npy --out z.npy
+  echo '[0.1, 0.2, ...]' | qdrant-tldr project --encoder enc.onnx --as-queries
+
+Documentation: docs/cli.md (input and output files), docs/encoder-file.md`;
+
+/** `project`: turns full vectors into compact ones, without a database. */
 export function projectCommand(): Command {
   const command = new Command('project')
     .description('Project vectors through an encoder: .npy to .npy, or one JSON array per line.')
     .requiredOption('--encoder <file>', 'encoder file')
-    .option('--input <file>', '.npy, or NDJSON (default, and -: NDJSON from standard input)')
-    .option('--out <file>', 'where to write (required for .npy; default, and -: standard output)')
-    .option('--as-queries', 'project what is searched with, where the encoder has a map of its own for it')
+    .option(
+      '--input <file>',
+      '.npy file, or one JSON array per line (default, and -: lines from standard input)',
+    )
+    .option('--out <file>', 'file to write (required for .npy; default, and -: standard output)')
+    .option(
+      '--as-queries',
+      'project as queries: some encoders have one map for points and another one for queries',
+    )
     .option('--force', 'replace an existing --out file')
-    .option('--dry-run', 'check input and encoder, write nothing')
+    .option('--dry-run', 'check input and encoder, and write nothing')
     .action((flags: ProjectFlags) => withConsole(flags, (run) => projectFile(withStreams(flags), run)));
-  command.addHelpText(
-    'after',
-    `
-Examples:
-  qdrant-tldr project --encoder enc.onnx --input q.npy --out z.npy
-  echo '[0.1, 0.2, ...]' | qdrant-tldr project --encoder enc.onnx --as-queries`,
-  );
+  command.addHelpText('after', HELP);
   return withGlobalFlags(command, 'local');
 }
 
-/** A dash names the standard stream, as leaving the flag out does. */
+/** Treats a dash like a missing flag: both mean the standard stream. */
 function withStreams({ input, out, ...flags }: ProjectFlags): ProjectFlags {
   return {
     ...flags,
@@ -59,7 +69,7 @@ async function projectFile(flags: ProjectFlags, run: ConsoleRun): Promise<void> 
   if (!npy && out?.endsWith('.npy') === true) {
     throw new TldrError(
       'INVALID_ARGUMENT',
-      `${out}: lines become lines; give a .npy --input to write .npy, or --out another ending`,
+      `${out}: lines of JSON cannot become .npy; give a .npy --input, or --out another ending`,
     );
   }
   const { inputDim, outputDim } = encoder;
@@ -69,11 +79,11 @@ async function projectFile(flags: ProjectFlags, run: ConsoleRun): Promise<void> 
     project: (x) => (flags.asQueries === true ? encoder.projectQueries(x) : encoder.project(x)),
   };
   if (!encoder.symmetric && flags.asQueries !== true)
-    run.log('warn', 'projecting as points: this encoder has another map for queries, --as-queries');
+    run.log('warn', 'projecting as points: this encoder has another map for queries; --as-queries uses it');
   const rows = npy
     ? await projectNpy(projection, flags, run)
     : await projectLines(projection, { input, out, dryRun }, run);
-  // Without --out standard output belongs to the vectors.
+  // Without --out, standard output carries the vectors.
   if (dryRun || out !== undefined) {
     const where = out === undefined ? '' : ` into ${out}`;
     const did = dryRun ? 'dry run: would project' : 'projected';
@@ -123,7 +133,7 @@ async function projectNpy(
   }
 }
 
-/** Takes all blocks and keeps none: a dry run checks every row. */
+/** Reads all blocks and keeps none, so that a dry run checks every row. */
 async function drain(blocks: AsyncGenerator<Matrix>): Promise<void> {
   while ((await blocks.next()).done !== true);
 }

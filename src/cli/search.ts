@@ -14,7 +14,7 @@ import { openNpy } from '../files/npy.js';
 import { decodedText } from '../files/text-lines.js';
 import { wholeNumber, withConsole, withGlobalFlags, withStore, type GlobalFlags } from './console/options.js';
 
-/** A vector of as many components as a server takes is far smaller. */
+/** The largest vector that a server takes is far smaller. */
 const QUERY_BYTES_MAX = 16 * 1024 ** 2;
 
 interface SearchFlags extends GlobalFlags {
@@ -26,19 +26,33 @@ interface SearchFlags extends GlobalFlags {
   readonly exact?: boolean;
 }
 
-/** `search`: a full-size query against a compact collection, for trying it out. */
+const HELP = `
+Reads   the collection, the encoder file and the query
+Writes  nothing; it prints the score, id and payload of each result
+
+Examples:
+  echo '[0.1, 0.2, ...]' | qdrant-tldr search docs_c96 --encoder enc.onnx --query -
+  qdrant-tldr search docs_2s --encoder enc.onnx --query q.npy --row 3 --rescore 100
+
+Documentation: docs/cli.md, docs/evaluate.md (to measure many queries)`;
+
+/** `search`: sends a full-size query to a compact collection, to try it out. */
 export function searchCommand(): Command {
   const command = new Command('search')
     .description('Search a compact collection with a full-size query vector.')
     .argument('<collection>', 'target of a migration')
-    .requiredOption('--encoder <file>', 'the encoder the collection was made with')
+    .requiredOption('--encoder <file>', 'encoder file that the collection was made with')
     .requiredOption(
       '--query <file>',
       'JSON array of numbers, or a .npy file; "-" reads JSON from standard input',
     )
     .option('--row <n>', 'row of the .npy file', wholeNumber, 0)
-    .option('--limit <n>', 'results', wholeNumber, 10)
-    .option('--rescore <n>', 'two-stage layout: candidates to rescore with the full vectors', wholeNumber)
+    .option('--limit <n>', 'number of results', wholeNumber, 10)
+    .option(
+      '--rescore <n>',
+      'two-stage layout: first-stage results to rescore with the full vectors',
+      wholeNumber,
+    )
     .option('--exact', 'compare with every vector instead of using the index')
     .action((collection: string, flags: SearchFlags) =>
       withConsole(flags, async (run, config) => {
@@ -58,13 +72,7 @@ export function searchCommand(): Command {
         });
       }),
     );
-  command.addHelpText(
-    'after',
-    `
-Examples:
-  echo '[0.1, 0.2, ...]' | qdrant-tldr search docs_c96 --encoder enc.onnx --query -
-  qdrant-tldr search docs_2s --encoder enc.onnx --query q.npy --row 3 --rescore 100`,
-  );
+  command.addHelpText('after', HELP);
   return withGlobalFlags(command);
 }
 
@@ -96,12 +104,12 @@ async function searchCompact(
     return await store.search(collection, { ...request, ...shared });
   } catch (error) {
     if (exact !== true || !isTldrError(error, 'UNSUPPORTED')) throw error;
-    run.log?.('warn', `${collection} is read as a whole for an exact search: ${messageOf(error)}`);
+    run.log?.('warn', `all of ${collection} is read for the exact search: ${messageOf(error)}`);
     return exactSearchByReading(store, { collection, description, encoder, query, limit, rescore }, run);
   }
 }
 
-/** What the query is called in messages. */
+/** Returns the query's name for messages. */
 function nameOf({ query, row: at }: SearchFlags): string {
   if (query === '-') return 'standard input';
   return query.endsWith('.npy') ? `row ${at} of ${query}` : query;
@@ -124,7 +132,9 @@ async function readQuery(flags: SearchFlags, signal: AbortSignal): Promise<Matri
   return matrixFromRows([vector]);
 }
 
-/** @throws NOT_FOUND, INVALID_DATA for no text or more than any vector, ABORTED when the signal fires */
+/**
+ * @throws NOT_FOUND, INVALID_DATA when it is not text or too long for a vector, ABORTED when the signal fires
+ */
 async function readText(path: string, signal: AbortSignal): Promise<string> {
   const { name, stream } = await openInput(path, signal);
   const limit = {

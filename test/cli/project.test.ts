@@ -95,7 +95,7 @@ describe('files', () => {
     [['--input', 'missing.ndjson'], 4, 'cannot open missing.ndjson'],
     [['--input', '.'], 2, 'is a folder'],
     [['--input', 'lines.ndjson', '--out', '/dev/null/z'], 2, 'cannot write /dev/null/z'],
-    [['--input', 'lines.ndjson', '--out', 'z.npy'], 2, 'lines become lines'],
+    [['--input', 'lines.ndjson', '--out', 'z.npy'], 2, 'lines of JSON cannot become .npy'],
     [['--input', 'big.npy', '--out', '/dev/null/z.npy'], 2, 'cannot write /dev/null/z.npy'],
   ])('%j is a mistake of the caller and said as one', async (args, code, message) => {
     const before = await readdir(cwd);

@@ -24,7 +24,7 @@ export interface GlobalFlags extends ConsoleFlags {
 /** Adds the flags that every command has; API keys are never flags, since process lists show those. */
 export function withGlobalFlags(command: Command, kind: 'database' | 'local' = 'database'): Command {
   command.option('--json', 'print one JSON object as the last line of standard output');
-  command.option('--yes', 'do not ask before writing; taken by every command');
+  command.option('--yes', 'do not ask before writing to a database; every command accepts it');
   command.option('--config <file>', 'configuration file (default: qdrant-tldr.config.json if it exists)');
   command.option('--log-level <level>', 'structured logs on standard error: debug, info, warn or silent');
   if (kind === 'database') {
@@ -37,14 +37,15 @@ export function withGlobalFlags(command: Command, kind: 'database' | 'local' = '
   return command;
 }
 
-/** The flag of a command that writes to a database; its question is answered by `--yes`, which every command has. */
+/** Adds `--dry-run`, for commands that write to a database; `--yes` is a flag of all commands. */
 export function withWriteFlags(command: Command): Command {
   return command.option('--dry-run', 'show what would happen and write nothing');
 }
 
 /**
- * The settings of a command; `more` are those that flags of its own give.
- * @throws INVALID_ARGUMENT
+ * Returns the settings of a command.
+ * @param more settings from flags that only this command has
+ * @throws INVALID_ARGUMENT when a setting is unknown or malformed
  */
 export function configOf(flags: GlobalFlags, more: Readonly<Record<string, unknown>> = {}): Config {
   const { url, grpcUrl, logLevel, threads, lanes, batchSize, worker } = flags;
@@ -65,20 +66,20 @@ export function openStore(
   return openQdrant({ url, grpcUrl, apiKey, timeoutMs, log, retry });
 }
 
-/** The records that the configured server keeps. */
+/** Opens the store of migration states in the configured server. */
 export function openRecords({ url, apiKey, timeoutMs }: Config, log: Log): Promise<StateStore> {
   return openQdrantRecords({ url, apiKey, timeoutMs, log });
 }
 
-/** What a command adds to the settings of all. */
+/** Settings and defaults that a command adds to the common ones. */
 export interface ConsoleOptions {
-  /** Settings that its own flags give. */
+  /** Settings from the command's own flags. */
   readonly settings?: Readonly<Record<string, unknown>>;
-  /** Logs from this level on where nobody says otherwise. */
+  /** Log level if no flag, variable or file sets one. */
   readonly logLevel?: Config['logLevel'];
 }
 
-/** Runs a command's body with its console, closed afterwards whatever happens. */
+/** Runs a command's body with a console, and closes the console afterwards, also after an error. */
 export async function withConsole(
   flags: GlobalFlags,
   body: (run: ConsoleRun, config: Config) => Promise<void>,
@@ -94,7 +95,7 @@ export async function withConsole(
   }
 }
 
-/** Opens the configured server for the length of a call. */
+/** Runs `body` with the configured server open, and closes it afterwards. */
 export async function withStore<T>(
   config: Config,
   run: ConsoleRun,
@@ -115,7 +116,7 @@ export function wholeNumber(text: string): number {
   return value;
 }
 
-/** Generators take 32 bits: a larger seed would be another one's. */
+/** Random generators use 32 bits of a seed: a larger seed would give the same numbers as a smaller one. */
 export function seedNumber(text: string): number {
   const value = wholeNumber(text);
   if (value > SEED_MAX) throw new InvalidArgumentError(`expected a whole number up to ${SEED_MAX}`);

@@ -3,8 +3,9 @@ import { checkWritable, destinationOf, isTaken } from '../../core/write-file.js'
 import { shellWord } from './shell-command.js';
 
 /**
- * Whether a result can be written there, found out before the work and not after it.
- * @throws ALREADY_EXISTS without `force`, INVALID_ARGUMENT when it cannot be written
+ * Checks, before the work begins, that a result can be written to the path.
+ * @throws ALREADY_EXISTS when the file exists and `force` is false, INVALID_ARGUMENT when it cannot be
+ * written
  */
 export async function checkOutput(
   path: string,
@@ -13,17 +14,16 @@ export async function checkOutput(
   if ((await isTaken(path)) && !force) {
     throw new TldrError('ALREADY_EXISTS', `${path} exists: choose another file, or --force to replace it`);
   }
-  // Found out now, not after the training.
   if (!dryRun) await checkWritable(path);
 }
 
-/** Whether each of the paths leads to another file. @throws INVALID_ARGUMENT where nothing can be written to one */
+/** Whether all paths lead to different files. @throws INVALID_ARGUMENT when one of them cannot be written */
 export async function areDifferent(paths: readonly string[]): Promise<boolean> {
   const reached = await Promise.all(paths.map((path) => destinationOf(path)));
   return new Set(reached.map(({ path }) => path)).size === paths.length;
 }
 
-/** The command as it was given, to be run again. */
+/** The command line of this process, quoted so that it can be pasted into a shell. */
 export function commandLine(): string {
   return ['qdrant-tldr', ...process.argv.slice(2)].map(shellWord).join(' ');
 }

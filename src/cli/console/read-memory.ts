@@ -1,12 +1,15 @@
 import { TldrError } from '../../core/errors.js';
 import { memoryLimit } from '../../select/train-memory.js';
 
-/** The vectors of a file, what is left of them without the queries, and the copy that is scaled to be compared. */
+/**
+ * Copies in memory: the file's vectors, those that remain without the queries, and a copy scaled for
+ * comparison.
+ */
 const COPIES = 3;
 
 /**
- * Refuses vectors that cannot be judged in the memory that there is; meant to be called before they are read.
- * @throws INVALID_ARGUMENT
+ * Refuses vectors whose evaluation needs more memory than this process may use. Call it before reading them.
+ * @throws INVALID_ARGUMENT when the memory is not enough
  */
 export function checkReadMemory(
   path: string,
@@ -18,6 +21,6 @@ export function checkReadMemory(
   const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
   throw new TldrError(
     'INVALID_ARGUMENT',
-    `${path} holds ${rows.toLocaleString('en-US')} vectors of ${cols.toLocaleString('en-US')} dimensions: judging takes about ${gigabytes(takenBytes)} of memory, and this process may use ${gigabytes(limit)}; give fewer vectors`,
+    `${path} holds ${rows.toLocaleString('en-US')} vectors of ${cols.toLocaleString('en-US')} dimensions: evaluating them takes about ${gigabytes(takenBytes)} of memory, and this process may use ${gigabytes(limit)}; give fewer vectors`,
   );
 }

@@ -9,7 +9,7 @@ import type { Log, Progress, RunOptions } from '../../core/run.js';
 const FIRST_PLAIN_LINE_MS = 2_000;
 const PLAIN_LINE_INTERVAL_MS = 5_000;
 
-/** What a command talks through: people's lines, progress, the one JSON object. */
+/** A command's output: lines for people, progress, and the one JSON object of `--json`. */
 export interface ConsoleRun extends RunOptions {
   readonly signal: AbortSignal;
   readonly log: Log;
@@ -19,8 +19,10 @@ export interface ConsoleRun extends RunOptions {
   /** The command's result: printed as the last line of standard output with `--json`. */
   result(value: unknown): void;
   /**
-   * @param look how to look first, for where nobody can be asked
-   * @throws INVALID_ARGUMENT where nobody can be asked and `--yes` was not given, ABORTED on "no"
+   * Asks the user and returns if the answer is yes.
+   * @param look flag or command that shows what would happen; the error names it
+   * @throws INVALID_ARGUMENT when there is no terminal and `--yes` was not given, ABORTED when the answer is
+   * no
    */
   confirm(question: string, look?: string): Promise<void>;
   close(): void;
@@ -37,7 +39,7 @@ export function openConsole(flags: ConsoleFlags, config: Pick<Config, 'logLevel'
   const controller = new AbortController();
   const onSignal = (signal: NodeJS.Signals): void => {
     if (controller.signal.aborted) {
-      // By the signal itself: exiting would tear down worker threads inside native calls.
+      // The signal itself ends the process: exiting would tear down worker threads inside native calls.
       process.removeAllListeners(signal);
       process.kill(process.pid, signal);
       return;
@@ -72,7 +74,7 @@ export function openConsole(flags: ConsoleFlags, config: Pick<Config, 'logLevel'
       if (!process.stdin.isTTY || !process.stderr.isTTY) {
         throw new TldrError(
           'INVALID_ARGUMENT',
-          `${question} Nobody can be asked here: add --yes to go on, or ${look} to look first`,
+          `${question} There is no terminal to ask at: add --yes to continue, or use ${look} to look first`,
         );
       }
       progress.clear();
@@ -87,7 +89,7 @@ export function openConsole(flags: ConsoleFlags, config: Pick<Config, 'logLevel'
   };
 }
 
-/** Structured lines on standard error; warnings also where logs are silent, as plain ones. */
+/** Opens the structured log on standard error. If logs are silent, warnings are printed as plain lines. */
 export function openLog(level: Config['logLevel'], beforeLine: () => void = () => undefined): Log {
   const logger = pino({ level }, pino.destination({ dest: 2, sync: true }));
   return (of, message, fields) => {
@@ -99,7 +101,7 @@ export function openLog(level: Config['logLevel'], beforeLine: () => void = () =
   };
 }
 
-/** A person's answer; empty after Ctrl-C, Ctrl-D or when the signal fires. */
+/** Returns the user's answer; empty after Ctrl-C, Ctrl-D or when the signal fires. */
 function ask(question: string, signal: AbortSignal): Promise<string> {
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   const close = (): void => terminal.close();
@@ -114,8 +116,8 @@ function ask(question: string, signal: AbortSignal): Promise<string> {
 }
 
 /**
- * A bar with rate and remaining time on a terminal; elsewhere, and where the total is not known (Infinity), a plain
- * line after two seconds and then every five.
+ * Prints progress. On a terminal this is a bar with rate and remaining time. Without a terminal, or if the
+ * total is not known (Infinity), it is a plain line after two seconds and then every five.
  */
 function progressPrinter(): { show: (progress: Progress) => void; clear: () => void } {
   const terminal = process.stderr.isTTY;
@@ -148,7 +150,7 @@ function progressPrinter(): { show: (progress: Progress) => void; clear: () => v
         bar.start(progress.total, progress.done, { step, unit: progress.unit, rate: '-', left: '-' });
       }
     } else if (progress.done < lastDone) {
-      // The same step over again, as each pass of catching up is: the rate is that of this time.
+      // The step begins again, as each catch-up pass does: the rate counts from here.
       startedAtMs = now;
       startedDone = progress.done;
     }
@@ -175,7 +177,9 @@ function duration(seconds: number): string {
   return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }
 
-/** Columns padded to their widest cell: the first one left and the others right, or all of them left, for words. */
+/**
+ * Returns rows as aligned columns: the first to the left and the others to the right, or all left for words.
+ */
 export function table(rows: readonly (readonly string[])[], align: 'numbers' | 'words' = 'numbers'): string {
   const widths = (rows[0] ?? []).map((_, j) => Math.max(...rows.map((cells) => (cells[j] ?? '').length)));
   const padded = (cell: string, j: number): string =>

@@ -1,24 +1,24 @@
-/** Characters that no POSIX shell gives a meaning where they stand here. */
+/** Words that a POSIX shell reads as they are, without quotes. */
 const PLAIN = /^(?:--[\w-]+=)?[\w./:@%+,-]+$/;
 
-/** A word as a POSIX shell reads it back, whatever it holds. */
+/** Returns the word, quoted if need be, so that a POSIX shell reads it back unchanged. */
 export function shellWord(word: string): string {
   return PLAIN.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
-/** A command of this program, in the parts that a user's names may stand in. */
+/** A command of this program, with the names and values that the user gave. */
 export interface ShellCommand {
   /** For example `migrate`, `start`. */
   readonly command: readonly string[];
-  /** What the user named, in order. */
+  /** Collections that the user named, in order. */
   readonly names?: readonly string[];
   /** Flags with their values; null for a flag without one. */
   readonly flags: readonly (readonly [flag: string, value: string | number | null])[];
 }
 
 /**
- * A command to be pasted into a shell. Names that begin with a dash stand behind `--`, and a value that begins with
- * one stands in one word with its flag: neither is taken for a flag.
+ * Returns a command line to paste into a shell. If a name begins with a dash, all names follow `--`. If a
+ * value begins with a dash, `=` joins it to its flag. So neither is read as a flag.
  */
 export function shellCommand({ command, names = [], flags }: ShellCommand): string {
   const given = flags.flatMap(([flag, value]) => {

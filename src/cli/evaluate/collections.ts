@@ -18,7 +18,7 @@ import { readQrels, readQueryVectors } from '../train/relevance-files.js';
 const SAMPLE_QUERIES = 500;
 const RESCORE = 100;
 
-/** What a comparison of collections found, and where its queries came from. */
+/** The comparison of two collections, and where the queries came from. */
 export interface CollectionEvaluation {
   readonly comparison: CollectionComparison;
   readonly description: TargetDescription;
@@ -71,13 +71,16 @@ export async function evaluateCollections(
   if (points.source !== points.target) {
     run.log(
       'warn',
-      `${names.source} has ${points.source} points, ${names.target} ${points.target}: what is missing counts as not found`,
+      `${names.source} has ${points.source} points, ${names.target} ${points.target}: missing points count as not found`,
     );
   }
   return { comparison, description, queriesFrom };
 }
 
-/** First-stage results where nobody says how many: as many as usual, or as strict mode lets through. */
+/**
+ * Returns the number of first-stage results without --rescore: the default, or fewer if strict mode allows
+ * fewer.
+ */
 async function rescoreOf(
   store: VectorStore,
   { layout, name }: TargetDescription & { readonly name: string },
@@ -85,7 +88,7 @@ async function rescoreOf(
 ): Promise<number> {
   const { results } = await store.requestLimits(name);
   if (layout === 'compact' || results >= RESCORE) return RESCORE;
-  run.log('warn', `strict mode lets ${name} rescore ${results} points: ${RESCORE} is the usual number`);
+  run.log('warn', `strict mode lets ${name} rescore ${results} points: the default is ${RESCORE}`);
   return results;
 }
 

@@ -16,45 +16,10 @@ import { checkRequest, numberList, type EvaluateFlags, type EvaluateRequest } fr
 import { seedNumber, wholeNumber, withConsole, withGlobalFlags, withStore } from '../console/options.js';
 import { commandLine } from '../console/output-file.js';
 
-/** `evaluate`: how close a compact collection, or an encoder on files, comes to full search. */
-export function evaluateCommand(): Command {
-  const command = new Command('evaluate')
-    .description('Compare a compact collection with the full one, or judge an encoder on .npy files.')
-    .argument('[full]', 'the full collection; left out with --base')
-    .argument('[compact]', 'the collection migrated from it')
-    .requiredOption(
-      '--encoder <file>',
-      'the encoder the compact collection was made with, or the one to judge',
-    )
-    .option('--queries <file>', 'full-size query vectors: .npy, or one JSON array per line')
-    .option(
-      '--sample <n>',
-      'without --queries: stored points (or rows of --base) to use as queries',
-      wholeNumber,
-    )
-    .option('--k <list>', 'numbers of results to judge at', numberList, [10])
-    .option('--rescore <n>', 'two-stage layout: candidates to rescore (default: 100)', wholeNumber)
-    .option('--by <field>', 'show recall by the values of a payload field, the worst first')
-    .option('--base <file>', 'judge without a database: .npy of the vectors to search, N x D')
-    .option('--no-pca', 'with --base: leave the comparison with PCA out')
-    .option('--labels <file>', 'with --base: a label per row; rows of the same label are relevant')
-    .option('--query-labels <file>', 'a label per row of --queries')
-    .option('--qrels <file>', 'what is relevant to each row of --queries: TREC, tab-separated or .npy')
-    .option('--accept [terms]', 'exit with 10 unless all terms hold; alone: the tiers below')
-    .option('--junit <file>', 'write a JUnit report for CI, replacing the file')
-    .option('--report <file>', 'write a self-contained HTML report')
-    .option('--force', 'replace an existing --report file')
-    .option('--threads <n>', 'threads', wholeNumber)
-    .option('--seed <n>', 'seed of the held-out rows and of the intervals', seedNumber, 0)
-    .action((full: string | undefined, compact: string | undefined, flags: EvaluateFlags) =>
-      withConsole(flags, async (run, config) => {
-        const request = await checkRequest([full, compact], flags);
-        await evaluate(request, flags, { run, config });
-      }),
-    );
-  command.addHelpText(
-    'after',
-    `
+const HELP = `
+Reads   both collections, which are never changed, or .npy files (--base, --queries); and the encoder file
+Writes  a page (--report) and a JUnit file (--junit), if you ask for them
+
 Examples:
   qdrant-tldr evaluate docs docs_c96 --encoder enc.onnx
   qdrant-tldr evaluate docs docs_2s --encoder enc.onnx --queries q.npy --k 1,10,100 --rescore 50 --by lang
@@ -63,22 +28,68 @@ Examples:
   qdrant-tldr evaluate docs docs_c96 --encoder enc.onnx --accept "recall@10>=0.9, min>=0.4, latency-p95<=20"
   qdrant-tldr evaluate --base base.npy --queries q.npy --encoder enc.onnx --qrels qrels.tsv
 
-Truth is exact search of the full vectors. recall@10 is the share of the true first ten that is found among ten.
---accept alone means: ${DEFAULT_TERMS}.
-The terms are about what clients get: the rescored search in the two-stage layout, else the compact one.
-File formats with examples, and what each number means: docs/evaluate.md.`,
-  );
+The true results of a query come from exact search of the full vectors. recall@10 is the share of the true
+first ten that is among the ten results found.
+
+--accept without a value stands for: ${DEFAULT_TERMS}.
+The terms apply to the search that clients get: rescored in the two-stage layout, otherwise compact.
+
+Documentation: docs/evaluate.md (file formats with examples, and what each number means)`;
+
+/** `evaluate`: measures how close a compact collection, or an encoder on files, comes to full search. */
+export function evaluateCommand(): Command {
+  const command = new Command('evaluate')
+    .description('Compare a compact collection with the full one, or judge an encoder on .npy files.')
+    .argument('[full]', 'the full collection; omit it with --base')
+    .argument('[compact]', 'the collection that was migrated from it')
+    .requiredOption(
+      '--encoder <file>',
+      'encoder file that the compact collection was made with, or that is to be judged',
+    )
+    .option('--queries <file>', 'full-size query vectors: .npy, or one JSON array per line')
+    .option(
+      '--sample <n>',
+      'without --queries: stored points (or rows of --base) to use as queries',
+      wholeNumber,
+    )
+    .option('--k <list>', 'numbers of results to measure recall at', numberList, [10])
+    .option('--rescore <n>', 'two-stage layout: first-stage results to rescore (default: 100)', wholeNumber)
+    .option('--by <field>', 'show recall by the values of a payload field, the worst first')
+    .option('--base <file>', 'without a database: .npy file of the vectors to search, N x D')
+    .option('--no-pca', 'with --base: do not compare with PCA')
+    .option(
+      '--labels <file>',
+      'with --base: a label per row; rows with the same label are relevant to each other',
+    )
+    .option('--query-labels <file>', 'a label per row of --queries')
+    .option('--qrels <file>', 'relevance judgements for the rows of --queries: TREC, tab-separated or .npy')
+    .option(
+      '--accept [terms]',
+      'end with exit code 10 unless all terms hold; without a value: the terms below',
+    )
+    .option('--junit <file>', 'write a JUnit report for CI, replacing the file')
+    .option('--report <file>', 'write a self-contained HTML report')
+    .option('--force', 'replace an existing --report file')
+    .option('--threads <n>', 'threads (default: 2)', wholeNumber)
+    .option('--seed <n>', 'seed of the held-out rows and of the intervals', seedNumber, 0)
+    .action((full: string | undefined, compact: string | undefined, flags: EvaluateFlags) =>
+      withConsole(flags, async (run, config) => {
+        const request = await checkRequest([full, compact], flags);
+        await evaluate(request, flags, { run, config });
+      }),
+    );
+  command.addHelpText('after', HELP);
   return withGlobalFlags(command);
 }
 
-/** What was measured, ready to print, to judge and to hand on. */
+/** The measurements, and how to print and report them. */
 interface Evaluation {
   readonly name: string;
-  /** The form that the terms are about. */
+  /** The search that the terms apply to. */
   readonly form: FormReport;
   readonly print: () => void;
   readonly page: (terms: readonly TermResult[]) => ReportInput;
-  /** Values of single queries are for pictures: they stay out of it. */
+  /** The object for `--json`, without the values of single queries, which only charts need. */
   readonly result: Readonly<Record<string, unknown>>;
 }
 
@@ -107,7 +118,7 @@ async function evaluate(
   }
   const accept = terms.length === 0 ? null : { form: form.name, passed: failure === null, terms };
   const whole = { ...result, encoder: encoder.fingerprint, seconds, accept };
-  // The failure's own JSON object holds the result too, so that one object stays the last line.
+  // The error carries the result, so that the last line stays a single JSON object.
   if (failure !== null) throw new TldrError('VERIFY_FAILED', failure, { result: whole });
   run.result(whole);
 }
@@ -156,7 +167,7 @@ async function measure(
       print: () => printComparison(run, comparison, { title, queriesFrom }),
       page: (terms) =>
         comparisonPage(comparison, {
-          title: `${target} beside ${source}`,
+          title: `${target} compared with ${source}`,
           queriesFrom,
           terms,
           facts: [

@@ -15,7 +15,7 @@ import { labelNumbers, readLabels, readQrels, readQueryVectors, rowDoc } from '.
 const HELD_OUT_MAX = 1000;
 const HELD_OUT_SHARE = 0.1;
 
-/** What a file evaluation found, and where its queries came from. */
+/** The scores of an encoder on files, and where the queries came from. */
 export interface FileEvaluation {
   readonly judgement: EncoderJudgement;
   readonly queriesFrom: string;
@@ -61,7 +61,7 @@ async function readInputs(encoder: Encoder, flags: EvaluateFlags, signal: AbortS
   };
   const base = await readFiniteNpy(path, check, signal);
   const { distance } = encoder.metadata;
-  // Before rows are held out: afterwards they have other numbers.
+  // Checked before rows are held out, because they have other numbers afterwards.
   if (distance !== 'cosine') checkMagnitude(base, (i) => `row ${i} of ${path}`);
   return flags.queries === undefined
     ? holdOut(base, flags, signal)
@@ -91,7 +91,7 @@ async function withQueryFile(
   return { base, queries, relevance, queriesFrom };
 }
 
-/** Random rows of the base become the queries and leave the base. */
+/** Takes random rows out of the base and uses them as queries. */
 async function holdOut(all: Matrix, flags: EvaluateFlags, signal: AbortSignal): Promise<Inputs> {
   const held = flags.sample ?? Math.min(HELD_OUT_MAX, Math.floor(all.rows * HELD_OUT_SHARE));
   if (held < 1 || held > all.rows / 2) {

@@ -1,7 +1,7 @@
 /** One test case of a JUnit report. */
 export interface JunitCase {
   readonly name: string;
-  /** What was measured, for people. */
+  /** The measured value, for people. */
   readonly output: string;
   /** Why it failed; absent when it passed. */
   readonly failure?: string;
@@ -10,7 +10,7 @@ export interface JunitCase {
 /** Control characters that XML 1.0 cannot hold, in any form. */
 const NOT_XML = /[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/gu;
 
-/** Text as the content of an element or of an attribute in double quotes. */
+/** Escapes text for an element or for an attribute in double quotes. */
 export function escapeXml(text: string): string {
   return text
     .replace(NOT_XML, '\uFFFD')
@@ -23,7 +23,7 @@ export function escapeXml(text: string): string {
     .replaceAll('\r', '&#13;');
 }
 
-/** A JUnit report of one suite, in the form that CI servers read. */
+/** Returns a JUnit report of one suite, in the form that CI servers read. */
 export function junitXml(suite: {
   readonly name: string;
   readonly seconds: number;

@@ -16,7 +16,7 @@ const share = (value: number): string => (Number.isNaN(value) ? '-' : value.toFi
 const signed = (value: number): string => `${value < 0 ? '-' : '+'}${Math.abs(value).toFixed(4)}`;
 const count = (value: number): string => value.toLocaleString('en-US');
 
-/** An encoder judged on files. */
+/** Prints the scores of an encoder on files. */
 export function printJudgement(run: ConsoleRun, judgement: EncoderJudgement, queriesFrom: string): void {
   const { rows, inputDim, outputDim, distance, spaces, bytes, headlineK: k } = judgement;
   run.say(`${count(rows)} vectors, ${inputDim} -> ${outputDim} dimensions, ${distance}; ${queriesFrom}`);
@@ -38,7 +38,7 @@ export function printJudgement(run: ConsoleRun, judgement: EncoderJudgement, que
   run.say(`vectors as float32: ${megabytes(bytes.full)} full, ${megabytes(bytes.compact)} compact`);
 }
 
-/** Two collections compared. */
+/** Prints the comparison of two collections. */
 export function printComparison(
   run: ConsoleRun,
   comparison: CollectionComparison,
@@ -49,7 +49,8 @@ export function printComparison(
   run.say(what.queriesFrom);
   run.say('truth: exact search of the full vectors');
   printForms(run, forms, k);
-  if (rescore !== null) run.say(`rescored: ${rescore} candidates of the compact search, by the full vectors`);
+  if (rescore !== null)
+    run.say(`rescored: the first ${rescore} results of the compact search, by the full vectors`);
   run.say('');
   run.say(
     table([
@@ -167,7 +168,7 @@ function printStrata(run: ConsoleRun, { field, of, k, strata, rare }: Strata, se
   );
 }
 
-/** Each acceptance term with its value. */
+/** Prints each acceptance term with its value. */
 export function printTerms(run: ConsoleRun, terms: readonly TermResult[], form: string): void {
   if (terms.length === 0) return;
   run.say('');
@@ -183,7 +184,7 @@ export function printTerms(run: ConsoleRun, terms: readonly TermResult[], form: 
   );
 }
 
-/** What failed, in one line; null when all passed. */
+/** Returns the failed terms in one line; null if all passed. */
 export function failedTerms(terms: readonly TermResult[]): string | null {
   const failed = terms.filter(({ passed }) => !passed);
   if (failed.length === 0) return null;
@@ -193,7 +194,10 @@ export function failedTerms(terms: readonly TermResult[]): string | null {
   return `${failed.length} of ${terms.length} acceptance terms failed: ${each.join(', ')}`;
 }
 
-/** One test case per term; without terms one per measure, which passes. Measures also stand as properties. */
+/**
+ * Returns a JUnit report: a test case per term, or without terms a passing one per measure. Measures are
+ * properties too.
+ */
 export function evaluationJunit(
   form: FormReport,
   terms: readonly TermResult[],

@@ -34,12 +34,12 @@ export interface EvaluateFlags extends GlobalFlags {
   readonly seed: number;
 }
 
-/** Flags that were found to fit together. */
+/** The flags after their check. */
 export interface EvaluateRequest {
-  /** Null where files are judged. */
+  /** Null if files are evaluated. */
   readonly collections: { readonly source: string; readonly target: string } | null;
   readonly terms: readonly AcceptTerm[];
-  /** Numbers of results, ascending: those asked for and those the terms speak about. */
+  /** Numbers of results, ascending: those of --k and those that the terms use. */
   readonly ks: readonly number[];
 }
 
@@ -55,7 +55,7 @@ export function numberList(text: string): number[] {
 
 /**
  * Checks everything that can be checked before anything is read.
- * @throws INVALID_ARGUMENT
+ * @throws INVALID_ARGUMENT when flags contradict each other or an output cannot be written; ALREADY_EXISTS
  */
 export async function checkRequest(
   names: readonly (string | undefined)[],
@@ -65,10 +65,10 @@ export async function checkRequest(
   const terms =
     flags.accept === undefined ? [] : parseTerms(flags.accept === true ? DEFAULT_TERMS : flags.accept);
   if (needsRelevance(terms) && flags.qrels === undefined && flags.labels === undefined)
-    throw usage('--accept speaks about mAP, nDCG or MRR: give --qrels, or --labels, to say what is relevant');
+    throw usage('--accept uses mAP, nDCG or MRR: give --qrels or --labels, to say what is relevant');
   if (flags.sample === 0) throw usage('--sample: got 0, expected at least 1');
   if (flags.qrels !== undefined && flags.queries === undefined)
-    throw usage('--qrels speaks about rows of a query file: give it with --queries');
+    throw usage('--qrels names rows of a query file: give --queries too');
   if (flags.junit !== undefined) await checkJunit(flags.junit);
   if (flags.report !== undefined) {
     if (flags.junit !== undefined && !(await areDifferent([flags.report, flags.junit])))
@@ -94,11 +94,12 @@ function checkFileFlags(flags: EvaluateFlags, terms: readonly AcceptTerm[]): voi
   ] as const) {
     if (value !== undefined) throw usage(`${flag} needs collections: it cannot go with --base`);
   }
-  if (needsLatency(terms)) throw usage('--accept speaks about latency, which only collections have');
+  if (needsLatency(terms))
+    throw usage('--accept uses latency, which only collections have: leave it out with --base');
   if (flags.labels !== undefined && flags.qrels !== undefined)
     throw usage('give either --labels or --qrels, not both');
   if (flags.queryLabels !== undefined && (flags.labels === undefined || flags.queries === undefined))
-    throw usage('--query-labels belongs to --labels and --queries');
+    throw usage('--query-labels needs --labels and --queries');
   if (flags.labels !== undefined && flags.queries !== undefined && flags.queryLabels === undefined)
     throw usage('--labels with --queries needs --query-labels: the label of each query');
   if (flags.queries !== undefined && flags.sample !== undefined)
@@ -111,15 +112,15 @@ function checkCollectionFlags(flags: EvaluateFlags): void {
     ['--query-labels', flags.queryLabels],
   ] as const) {
     if (value !== undefined)
-      throw usage(`${flag} goes by the rows of --base: for collections give --qrels with point ids`);
+      throw usage(`${flag} needs --base, whose rows it labels: for collections give --qrels with point ids`);
   }
   if (flags.queries !== undefined && flags.sample !== undefined)
     throw usage('--sample takes stored points as queries: leave it out with --queries');
-  if (!flags.pca) throw usage('--no-pca goes with --base: collections hold no PCA to leave out');
+  if (!flags.pca) throw usage('--no-pca needs --base: collections are not compared with PCA');
   if (flags.rescore === 0) throw usage('--rescore: got 0, expected at least 1');
 }
 
-/** A wrong folder of a CI server is found out, not made. */
+/** Checks that the folder exists. It is not created: a wrong path in a CI job must fail. */
 async function checkJunit(path: string): Promise<void> {
   await access(dirname(path)).catch((cause: unknown) => {
     throw new TldrError(

@@ -18,22 +18,22 @@ import {
   withinTable,
 } from './evaluate-tables.js';
 
-/** Methods that the histogram of single queries holds. */
+/** Most methods in the histogram of single queries. */
 const HISTOGRAM_METHODS_MAX = 3;
 
-/** What every page of an evaluation says. */
+/** Texts and facts that every evaluation page has. */
 export interface EvaluationWords {
   readonly title: string;
   readonly queriesFrom: string;
-  /** Name and value of what is known about the data. */
+  /** Facts about the data, each a name and a value. */
   readonly facts: readonly (readonly [string, string])[];
-  /** The terms of `--accept` with what was measured; empty without it. */
+  /** The terms of `--accept` with their measured values; empty without it. */
   readonly terms: readonly TermResult[];
   /** The command that was run. */
   readonly command: string;
 }
 
-/** Two collections compared, as the input of a report. */
+/** Returns the comparison of two collections as the input of a report. */
 export function comparisonPage(comparison: CollectionComparison, words: EvaluationWords): ReportInput {
   const { forms, bytes, points, strata, served, headlineK: k, exactQuality, perQuery } = comparison;
   const [full] = forms;
@@ -79,7 +79,7 @@ export function comparisonPage(comparison: CollectionComparison, words: Evaluati
   });
 }
 
-/** An encoder judged on files, as the input of a report. */
+/** Returns the scores of an encoder on files as the input of a report. */
 export function judgementPage(judgement: EncoderJudgement, words: EvaluationWords): ReportInput {
   const { spaces, bytes, headlineK: k, perQuery, outputDim } = judgement;
   const form = formNamed(spaces, 'encoder');
@@ -148,7 +148,10 @@ function page(parts: {
   };
 }
 
-/** The published tiers, as far as they were measured: without `--accept` they decide about words, not the exit code. */
+/**
+ * Returns the published tiers that were measured: without `--accept` they decide the verdict's words, not the
+ * exit code.
+ */
 function defaultTiers(form: FormReport): TermResult[] {
   return judgeTerms(parseTerms(DEFAULT_TERMS), form).filter(({ value }) => value !== null);
 }
@@ -185,7 +188,7 @@ function verdictOf(
   };
 }
 
-/** Not even the two tiers of mean agreement hold. */
+/** True if a tier of mean agreement (top1, top10) fails. */
 function agreesLittle(failed: readonly TermResult[]): boolean {
   return failed.some(({ text }) => /^top1/.test(text));
 }
@@ -210,7 +213,7 @@ function tierTable(
       value === null ? 'not measured' : value.toFixed(4),
       passed ? 'holds' : 'does not hold',
     ]),
-    note: `About ${name === 'encoder' ? 'exact search of the encoder’s space' : `what clients get: the ${name} search`}.${terms.length > 0 ? '' : ' Tiers commonly published for a change of embedding model; nothing was asked of them here (--accept).'}`,
+    note: `About ${name === 'encoder' ? 'exact search of the encoder’s space' : `the search that clients get: ${name}`}.${terms.length > 0 ? '' : ' These tiers are commonly published for a change of embedding model. Without --accept they do not change the exit code.'}`,
   };
 }
 
@@ -235,7 +238,7 @@ function percent(share: number): string {
 }
 
 /**
- * The form of that name.
+ * Returns the form of that name.
  * @throws INTERNAL when it was not measured
  */
 export function formNamed<T extends FormReport>(forms: readonly T[], name: string): T {

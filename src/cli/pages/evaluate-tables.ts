@@ -6,14 +6,14 @@ import type { Strata } from '../../evaluate/payload-strata.js';
 import type { ReportTable } from '../../report/input.js';
 import { megabytes } from '../console/run.js';
 
-/** Strata in the page at most; all of them are in the JSON object. */
+/** Most strata on the page; the JSON object holds all of them. */
 const STRATA_SHOWN = 50;
 const NOTHING = '–';
 
 const share = (value: number): string => (Number.isNaN(value) ? NOTHING : value.toFixed(3));
 const count = (value: number): string => value.toLocaleString('en-US');
 
-/** Recall at every k, and how the first results compare, by form. */
+/** Returns tables of recall at every k, and of how the first results compare, by form. */
 export function formTables(forms: readonly FormReport[], k: number): ReportTable[] {
   const ks = forms[0]?.recall.map((one) => one.k) ?? [];
   return [
@@ -51,7 +51,7 @@ export function formTables(forms: readonly FormReport[], k: number): ReportTable
   ];
 }
 
-/** What rescoring so many candidates would bring back. */
+/** Returns a table of the recall within more results, which rescoring could recover. */
 export function withinTable(spaces: readonly SpaceReport[], k: number): ReportTable {
   return {
     title: 'What rescoring brings back',
@@ -61,7 +61,7 @@ export function withinTable(spaces: readonly SpaceReport[], k: number): ReportTa
   };
 }
 
-/** Round trips of one query at a time. */
+/** Returns a table of the latency of single queries. */
 export function latencyTable(forms: readonly FormReport[], k: number): ReportTable {
   return {
     title: 'Latency',
@@ -76,7 +76,7 @@ export function latencyTable(forms: readonly FormReport[], k: number): ReportTab
   };
 }
 
-/** Points and estimated bytes of both collections. */
+/** Returns a table of points and estimated bytes of both collections. */
 export function memoryTable({ points, bytes }: Pick<CollectionComparison, 'points' | 'bytes'>): ReportTable {
   const cells = (name: string, size: number, estimate: MemoryEstimate): string[] => [
     name,
@@ -91,13 +91,13 @@ export function memoryTable({ points, bytes }: Pick<CollectionComparison, 'point
   };
 }
 
-/** How many queries and points there are to judge. */
+/** Numbers of queries and of relevant points. */
 interface Judged {
   readonly queries: number;
   readonly relevantPoints?: CollectionComparison['relevantPoints'];
 }
 
-/** What figures of ranking quality are about. */
+/** Returns a note on which queries and points the relevance figures cover. */
 export function qualityNote({ judgedQueries }: Quality, { queries, relevantPoints = null }: Judged): string {
   const over = `Over ${count(judgedQueries)} of ${count(queries)} queries, those that have something relevant`;
   if (relevantPoints === null) return over;
@@ -106,7 +106,7 @@ export function qualityNote({ judgedQueries }: Quality, { queries, relevantPoint
   return `${over}; ${count(found)} of ${count(named)} points called relevant are in the full collection${rest}`;
 }
 
-/** What labels or judgements call right; null where there are none. */
+/** Returns a table of the relevance figures; null without labels or qrels. */
 export function qualityTable(
   rows: readonly (readonly [string, Quality | null])[],
   over: Judged,
@@ -125,7 +125,7 @@ export function qualityTable(
   };
 }
 
-/** Recall by the values of a payload field, the worst first. */
+/** Returns a table of recall by the values of a payload field, the worst first. */
 export function strataTable({ field, of, k, strata, rare }: Strata, served: string): ReportTable {
   const shown = strata.slice(0, STRATA_SHOWN);
   const rows = [...shown, ...(rare === null ? [] : [rare])];

@@ -12,12 +12,12 @@ export interface PlanPageParts {
   readonly result: PlanResult;
   readonly target: PlanTarget | undefined;
   readonly chosen: SizingRow | null;
-  /** The command that was run, and those that make the chosen configuration. */
+  /** The command that was run, and the commands that create the chosen configuration. */
   readonly command: string;
   readonly commands: readonly string[];
 }
 
-/** A plan as the input of a report. */
+/** Returns a plan as the input of a report. */
 export function planPage(parts: PlanPageParts): ReportInput {
   const { collection, setup, result, chosen, command, commands } = parts;
   const count = (value: number): string => value.toLocaleString('en-US');
@@ -44,7 +44,7 @@ function queriesWords({ heldOut, training }: PlanResult['queries']): string {
   if (heldOut) return 'held-out points, not real queries';
   return training === 0
     ? 'real queries'
-    : `real queries; ${training.toLocaleString('en-US')} others judged the encoders`;
+    : `real queries; ${training.toLocaleString('en-US')} others trained and chose the encoders`;
 }
 
 function verdictOf({ result, target, chosen }: PlanPageParts): ReportVerdict {
@@ -77,7 +77,7 @@ function verdictOf({ result, target, chosen }: PlanPageParts): ReportVerdict {
   };
 }
 
-/** Plain searches of float32 vectors, by size. */
+/** Returns the recall of compact float32 vectors without rescoring, by size. */
 function recallPerDim(rows: readonly SizingRow[]): RecallPerDim[] {
   const points = rows
     .filter(

@@ -5,7 +5,7 @@ import type { ReportCandidate, ReportInput, ReportVerdict } from '../../report/i
 import type { TrainDetails } from '../../select/train-encoder.js';
 import { isWithinNoise, type TrainReport } from '../../select/train-report.js';
 
-/** Points of the map at most. */
+/** Most points on the map. */
 const MAP_POINTS = 2000;
 
 export interface TrainingPageParts {
@@ -15,14 +15,14 @@ export interface TrainingPageParts {
   /** Every candidate by name. */
   readonly candidates: ReadonlyMap<string, Encoder>;
   readonly x: Matrix;
-  /** A label per row of x, where there are any. */
+  /** A label per row of x, if labels were given. */
   readonly labels?: readonly string[] | undefined;
   readonly source: string;
   /** The command that was run. */
   readonly command: string;
 }
 
-/** A training as the input of a report. */
+/** Returns a training as the input of a report. */
 export function trainingPage(parts: TrainingPageParts): ReportInput {
   const { report, details, encoder, source, command } = parts;
   const shownPerQuery = [report.shipped, betterPca(report)].filter(
@@ -72,18 +72,18 @@ function verdictOf(report: TrainReport): ReportVerdict {
     details: [
       ...(chosen
         ? []
-        : [`It was asked for; another candidate does better: ${best.toFixed(3)} ${report.objective}.`]),
+        : [`--ship named it; another candidate does better: ${best.toFixed(3)} ${report.objective}.`]),
       leadWords(report),
-      `Among the first 100 results are ${share(shipped.r10At100)} of them: that is what rescoring with the full vectors brings back.`,
+      `${share(shipped.r10At100)} of them are among the first 100 results: rescoring with the full vectors recovers these.`,
       `On queries that took no part in choosing it finds ${share(shipped.confirmed.recallAt10)}; by ${report.objective}, which chose it, it is ${(report.confirmedGap * 100).toFixed(1)} points below the best candidate there.`,
     ],
   };
 }
 
-/** The shipped candidate beside the better PCA, by what chose it. */
+/** Compares the shipped candidate with the better PCA, by the objective of the choice. */
 function leadWords({ leadOverPca, objective }: TrainReport): string {
   if (leadOverPca === null)
-    return 'PCA ships: nothing here was better by more than a tie, or it was asked for.';
+    return 'PCA is saved: no candidate was better by more than a tie, or --ship named it.';
   const [low, high] = leadOverPca.map((value) => (value * 100).toFixed(1));
   const between = `${low ?? ''} to ${high ?? ''} points of ${objective}, 95 % interval, the same queries`;
   if (isWithinNoise(leadOverPca))
@@ -135,7 +135,9 @@ function factsOf(report: TrainReport, source: string): [string, string][] {
   ];
 }
 
-/** What selection never saw, beside what it chose by. */
+/**
+ * Returns a table of the scores that decided the choice, next to those on queries that took no part in it.
+ */
 function confirmationTable(report: TrainReport): NonNullable<ReportInput['tables']>[number] {
   const share = (value: number): string => value.toFixed(3);
   const relevance = report.objective !== 'recall@10';
@@ -154,7 +156,7 @@ function confirmationTable(report: TrainReport): NonNullable<ReportInput['tables
   };
 }
 
-/** The first two principal components of a part of the sample. */
+/** Returns the first two principal components of a part of the sample; null without a PCA candidate. */
 function mapOf({ candidates, x, labels, report }: TrainingPageParts): NonNullable<ReportInput['map']> | null {
   const pca = candidates.get('pca') ?? candidates.get('pca-uncentred');
   if (pca === undefined || pca.outputDim < 2) return null;
