@@ -9,6 +9,7 @@ export type WorkerMessage =
   | { readonly kind: 'result'; readonly result: unknown }
   | { readonly kind: 'error'; readonly code: ErrorCode; readonly message: string };
 
+/** A task for a worker thread: the worker's file, its input, and callbacks. */
 export interface WorkerTask extends RunOptions {
   readonly file: URL;
   readonly data: unknown;

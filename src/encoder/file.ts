@@ -47,7 +47,7 @@ export async function writeEncoderFile(path: string, bytes: Uint8Array): Promise
   if (bytes.length > ENCODER_BYTES_MAX)
     throw new TldrError(
       'INVALID_ARGUMENT',
-      `${path}: ${bytes.length} bytes, but encoders may have ${ENCODER_BYTES_MAX}: use fewer dimensions`,
+      `${path}: ${bytes.length} bytes, but encoder files may have ${ENCODER_BYTES_MAX}: use fewer dimensions`,
     );
   await writeWhole(path, (file) => file.writeFile(bytes));
 }

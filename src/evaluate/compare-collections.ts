@@ -24,6 +24,7 @@ import { stratify, valuesOfPoints, type Strata } from './payload-strata.js';
 import { rankingQuality, RELEVANCE_DEPTHS, type Relevance } from './relevance.js';
 import type { PerQuery } from '../core/per-query.js';
 
+/** Input and options of `compareCollections`. */
 export interface CompareCollectionsOptions extends RunOptions {
   readonly source: {
     readonly store: VectorStore;

@@ -27,6 +27,7 @@ import type { PerQuery } from '../core/per-query.js';
 /** Numbers of first-stage results for which recall after rescoring is reported. */
 const RESCORE_DEPTHS = [30, 100] as const;
 
+/** Input and options of `judgeEncoder`. */
 export interface JudgeEncoderOptions extends RunOptions {
   /** Rows to search: n x inputDim. */
   readonly base: Matrix;

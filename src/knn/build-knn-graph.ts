@@ -27,6 +27,7 @@ const SHARDS_MAX = 4;
 /** An index over fewer rows gains nothing from a split into shards. */
 const SHARD_ROWS_MIN = 2_000;
 
+/** Options of `buildKnnGraph`. */
 export interface KnnOptions extends RunOptions {
   readonly k: number;
   readonly distance: Distance;

@@ -30,6 +30,7 @@ export interface PlanEncoder {
   }[];
 }
 
+/** The result of `runPlan`. */
 export interface PlanResult {
   readonly rows: readonly SizingRow[];
   readonly encoders: readonly PlanEncoder[];

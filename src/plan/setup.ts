@@ -16,6 +16,7 @@ export const SCRATCH_METADATA = 'tldr-plan';
 const REDUCTIONS = [16, 8, 4, 2] as const;
 const DIM_MIN = 8;
 
+/** Options of `preparePlan` and `runPlan`. */
 export interface PlanOptions extends RunOptions {
   /** The store of the collection; it is only read. */
   readonly store: VectorStore;

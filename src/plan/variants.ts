@@ -177,6 +177,7 @@ export function fitByteMap({ data }: Matrix): ByteMap {
   return { scale, offset: -low * scale };
 }
 
+/** Maps values to bytes; values outside the range become 0 or 255. */
 export function toBytes(x: Matrix, { scale, offset }: ByteMap): Matrix {
   const data = x.data.map((value) => Math.max(0, Math.min(BYTE_MAX, Math.round(value * scale + offset))));
   return { rows: x.rows, cols: x.cols, data };
@@ -238,6 +239,7 @@ export function columnsOf(
   }));
 }
 
+/** One query as a view. */
 export function queryOf(data: VariantData, query: number): Float32Array {
   return row(data.queries, query);
 }

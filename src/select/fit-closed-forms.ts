@@ -15,6 +15,7 @@ import { principalDirections, type Directions } from './principal-directions.js'
 /** Exponents of tempered PCA between PCA (0) and whitening (1). */
 const GAMMAS = [0.25, 0.5] as const;
 
+/** Candidates in closed form, and results that the learned candidates reuse. */
 export interface ClosedForms {
   readonly candidates: readonly Candidate[];
   /** Uncentred principal axes, from which learned candidates start. */

@@ -18,6 +18,7 @@ const FIT_SHARE = 1 / 3;
 const FIT_MIN = 30;
 /** Share of the scoring queries that is reserved for confirmation. */
 const CONFIRM_SHARE = 1 / 3;
+/** Fewest distinct rows with which training is possible. */
 export const SAMPLE_ROWS_MIN = 100;
 
 /** A divided sample: rows for training and searching, and queries for selection and confirmation. */

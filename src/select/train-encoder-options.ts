@@ -12,8 +12,12 @@ import { firstLayerBytes, LEARNED } from './training-schedules.js';
 
 /** Default time budget of the learned candidates, in seconds. */
 export const BUDGET_SECONDS = 120;
+/** Fewest held-out rows, or real queries, with which candidates are scored. */
 export const HELD_OUT_MIN = 15;
 
+/**
+ * Options of `trainEncoder`. A training setting that is given replaces the planned trainings (`EXPLICIT`).
+ */
 export interface TrainEncoderOptions extends RunOptions, Partial<TrainSettings> {
   readonly dim: number;
   readonly distance?: Distance;

@@ -112,6 +112,7 @@ const AUTO: readonly AutoPlan[] = [
 /** Names of all learned candidates. */
 export const LEARNED: readonly string[] = AUTO.map(({ name }) => name);
 
+/** Everything that decides which trainings fit into a time budget. */
 export interface BudgetFacts {
   readonly rows: number;
   readonly inputDim: number;
@@ -128,6 +129,7 @@ export interface BudgetFacts {
   readonly pcaRecall: number;
 }
 
+/** The planned trainings, and the candidates that are not trained. */
 export interface BudgetedPlans {
   readonly plans: readonly TrainingSchedule[];
   /** Names of candidates for which the budget is too small. */

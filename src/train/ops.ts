@@ -51,6 +51,7 @@ export interface Ops<T> {
 /** Added to variances and squared norms before the root. */
 export const EPSILON = 1e-5;
 export const NORM_EPSILON = 1e-12;
+/** Added to a row's similarity to itself, so that a softmax gives it no weight. */
 export const MASK = -1e9;
 
 /** The role of a parameter: only `weight` and `hidden` have weight decay and layer-wise rates. */

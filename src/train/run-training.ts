@@ -34,6 +34,7 @@ export interface TrainControl {
   readonly resume?: TrainState | undefined;
 }
 
+/** The result of a training run. */
 export interface TrainOutcome {
   /**
    * Has no layers unless `finished`: a partial run is no encoder, and folding takes a pass over the sample.

@@ -88,7 +88,7 @@ test('queries that nothing is relevant to, or that are not finite, are refused b
   const unique = Int32Array.from({ length: 600 }, (_, i) => i);
   await expect(trainEncoder(x, { ...quick, objective: 'relevance', labels: unique })).rejects.toMatchObject({
     code: 'INVALID_DATA',
-    message: expect.stringContaining('0 and 0 of the queries'),
+    message: expect.stringContaining('0 and 0 queries for selection'),
   });
   const queries = grouped(30, 2).x;
   queries.data[5 * DIM] = Number.NaN;
