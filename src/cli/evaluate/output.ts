@@ -25,7 +25,7 @@ export function printJudgement(run: ConsoleRun, judgement: EncoderJudgement, que
   run.say('');
   run.say(
     table([
-      ['what rescoring brings back', ...(spaces[0]?.within ?? []).map(({ depth }) => `R${k}@${depth}`)],
+      ['recovered by rescoring', ...(spaces[0]?.within ?? []).map(({ depth }) => `R${k}@${depth}`)],
       ...spaces.map(({ name, within }) => [name, ...within.map(({ recall }) => share(recall))]),
     ]),
   );
@@ -136,7 +136,7 @@ function printQuality(
   run.say('');
   run.say(
     table([
-      ['what is called relevant', 'mAP@100', 'nDCG@10', 'MRR@10'],
+      ['relevance', 'mAP@100', 'nDCG@10', 'MRR@10'],
       ...judged.map(([name, { mapAt100, ndcgAt10, mrrAt10 }]) => [
         name,
         share(mapAt100),

@@ -106,7 +106,7 @@ export function startCommand(): Command {
         .choices(['compact', 'two-stage'])
         .default('compact'),
     )
-    .option('--vector <name>', 'vector to reduce, where the source has several')
+    .option('--vector <name>', 'vector to reduce, if the source has several')
     .option('--compact-name <name>', 'name of the compact vector in the two-stage layout (default: compact)')
     .addOption(
       new Option('--datatype <name>', 'datatype of the compact vector (default: as in the source)').choices(

@@ -59,10 +59,10 @@ function printStatus(run: ConsoleRun, status: MigrationStatus, label: string): v
   run.say(`${status.source} -> ${status.target} (${status.layout}) at ${status.endpoint}`);
   run.say(`  phase ${status.phase}${status.completed ? ', complete' : ''}${status.paused ? ', paused' : ''}`);
   run.say(`  runner: ${runner ?? 'none'}`);
-  run.say(`  pace: ${tuningLine(status.tuning)}`);
+  run.say(`  throttle: ${tuningLine(status.tuning)}`);
   for (const one of status.workers)
     run.say(
-      `  worker ${one.worker}: ${one.rangesDone} of ${one.rangesTotal} ranges done, ${one.runner ?? 'nobody'}${one.load?.waiting == null ? '' : `, waiting: ${one.load.waiting}`}`,
+      `  worker ${one.worker}: ${one.rangesDone} of ${one.rangesTotal} ranges done, ${one.runner ?? 'no runner'}${one.load?.waiting == null ? '' : `, waiting: ${one.load.waiting}`}`,
     );
   if (status.load !== null) for (const line of loadLines(status.load)) run.say(`  ${line}`);
   run.say(

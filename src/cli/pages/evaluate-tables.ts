@@ -54,7 +54,7 @@ export function formTables(forms: readonly FormReport[], k: number): ReportTable
 /** Returns a table of the recall within more results, which rescoring could recover. */
 export function withinTable(spaces: readonly SpaceReport[], k: number): ReportTable {
   return {
-    title: 'What rescoring brings back',
+    title: 'Recovered by rescoring',
     columns: ['Space', ...(spaces[0]?.within ?? []).map(({ depth }) => `R${k}@${depth}`)],
     rows: spaces.map(({ name, within }) => [name, ...within.map(({ recall }) => share(recall))]),
     note: `Share of the true first ${k} within so many results.`,
@@ -102,7 +102,7 @@ export function qualityNote({ judgedQueries }: Quality, { queries, relevantPoint
   const over = `Over ${count(judgedQueries)} of ${count(queries)} queries, those that have something relevant`;
   if (relevantPoints === null) return over;
   const { found, named } = relevantPoints;
-  const rest = found === named ? '' : '; the others are left out';
+  const rest = found === named ? '' : '; the others are not counted';
   return `${over}; ${count(found)} of ${count(named)} points called relevant are in the full collection${rest}`;
 }
 
@@ -115,7 +115,7 @@ export function qualityTable(
   const [first] = judged;
   if (first === undefined) return null;
   return {
-    title: 'What is called relevant',
+    title: 'Relevance',
     columns: ['Form', 'mAP@100', 'nDCG@10', 'MRR@10'],
     rows: judged.map(({ name, mapAt100, ndcgAt10, mrrAt10 }) => [
       name,

@@ -92,7 +92,7 @@ export function planCommand(): Command {
         'pick the cheapest configuration that reaches this, for example "recall@10>=0.97"',
       ).argParser((text: string) => parsed(() => parseTarget(text))),
     )
-    .option('--vector <name>', 'vector to plan for, where the collection has several')
+    .option('--vector <name>', 'vector to plan for, if the collection has several')
     .option(
       '--dims <list>',
       'dimensions to try (default: a 16th, an 8th, a 4th and half of the vector)',

@@ -164,7 +164,7 @@ async function openOne(
     return one;
   } catch (cause) {
     const code = cause instanceof TldrError ? cause.code : 'NOT_FOUND';
-    throw new TldrError(code, `cannot follow writes to ${name}: ${messageOf(cause)}`, { cause });
+    throw new TldrError(code, `cannot bring over writes to ${name}: ${messageOf(cause)}`, { cause });
   }
 }
 
@@ -230,7 +230,7 @@ async function resume(
     throw new TldrError('TIMEOUT', 'writes made before are not in the target');
 }
 
-/** Returns the names, after checking that the name leads to the source and that no alias leads to the target. */
+/** Returns the names, after checking that `name` leads to the source and no alias leads to the target. */
 function factsOf(
   name: string,
   { source, target }: Pick<MirroredFacts, 'source' | 'target'>,

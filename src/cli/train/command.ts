@@ -98,12 +98,12 @@ export function trainCommand(): Command {
     .description(
       'Learn a dimension-reducing encoder from a collection (or a .npy file) and save the best candidate.',
     )
-    .argument('[collection]', 'collection to learn from; left out with --input')
+    .argument('[collection]', 'collection to learn from; omit it with --input')
     .requiredOption('--dim <n>', 'dimensions of the compact space', wholeNumber)
     .requiredOption('--out <file>', 'encoder file to write, for example enc.onnx')
     .option('--input <file>', 'learn from a .npy file (float32 or float16, N x D) instead of a collection')
     .addOption(new Option('--distance <name>', 'distance of the --input vectors').choices([...DISTANCES]))
-    .option('--vector <name>', 'vector to reduce, where the collection has several')
+    .option('--vector <name>', 'vector to reduce, if the collection has several')
     .option('--sample <n>', 'points to learn from', wholeNumber, SAMPLE_POINTS)
     .option('--seed <n>', 'seed of everything random', seedNumber, 0)
     .option('--auto', 'train every candidate within --budget and save the best (the default)')

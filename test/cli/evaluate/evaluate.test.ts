@@ -90,7 +90,7 @@ test('--help teaches: examples, tiers, where the formats are', async () => {
 test('an encoder is judged on files beside PCA and the full vectors, the same from .npy and from lines', async () => {
   const fromNpy = await runCli([...WITH_QUERIES, '--k', '1,10', '--json'], { cwd });
   expect(fromNpy.code).toBe(0);
-  expect(fromNpy.stderr).toContain('what rescoring brings back');
+  expect(fromNpy.stderr).toContain('recovered by rescoring');
   const result = fromNpy.json();
   const spaces = result['spaces'] as Space[];
   expect(spaces.map(({ name }) => name)).toEqual(['encoder', 'pca-uncentred', 'pca', 'full vectors']);
@@ -110,8 +110,8 @@ test('--report writes a page of files too, at the k that is asked', async () => 
     'enc.onnx on base.npy',
     'of the true first results</h2>',
     'recall@1 of a query',
-    'What rescoring brings back',
-    'What is called relevant',
+    'Recovered by rescoring',
+    'Relevance',
     'Over 2 of 40 queries, those that have something relevant.',
   ])
     expect(page).toContain(text);

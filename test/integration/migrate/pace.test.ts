@@ -58,7 +58,7 @@ test('a run that waits for the source says why, and goes on when it is told to m
     load: { waiting: expect.stringContaining('more than 0') },
   });
   const shown = await cli('migrate', 'status', 'docs', 'docs-c');
-  expect(shown.stdout).toMatch(/pace: never rests; waits while searches take over 0.001ms/);
+  expect(shown.stdout).toMatch(/throttle: never rests; waits while searches take over 0.001ms/);
   expect(shown.stdout).toMatch(/waiting: a search of the source takes/);
   expect((await cli('migrate', 'tune', 'docs', 'docs-c')).code).toBe(2);
   expect((await cli('migrate', 'tune', 'docs', 'docs-c', '--max-load', '7')).code).toBe(2);
