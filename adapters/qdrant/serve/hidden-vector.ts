@@ -1,13 +1,14 @@
 import type { ServedCollection } from '../../../src/store/served.js';
 
 /**
- * The compact vector of the two-stage layout is hidden: if a client names it, the server gets a name in its place that
- * no vector of the target has. So the server answers as the original collection did, which had no such vector.
+ * The compact vector of the two-stage layout is hidden from clients. If a client names it, the proxy sends a
+ * name that no vector of the target has. So the server answers as for the original collection, which had no
+ * such vector.
  */
 
 type Vectors = Pick<ServedCollection, 'layout' | 'compact' | 'visibleVectors'>;
 
-/** A name that no vector of the target has. */
+/** Returns a name that no vector of the target has. */
 export function absentVector({
   compact,
   visibleVectors,
@@ -17,14 +18,16 @@ export function absentVector({
   return name;
 }
 
-/** The name that the server gets for a vector that a client names. */
+/** Returns the name that the proxy sends for a client's vector name. */
 export function serverVector(name: string, served: Vectors): string {
   return served.layout === 'two-stage' && name === served.compact ? absentVector(served) : name;
 }
 
 /**
- * The same for the names of vectors to delete. The server deletes them in any order until one does not exist. If it
- * stopped between the full vector and the compact one, the point would have only one of them: then none is deleted.
+ * Returns the names to send for the names of vectors to delete. The server deletes vectors in any order until
+ * one does not exist. If it stopped between the full and the compact vector, the point would keep only one of
+ * them. If a client names the hidden vector, the full one gets a missing name too, so that neither is
+ * deleted.
  */
 export function renamedDeletions(
   names: readonly string[],
@@ -39,7 +42,10 @@ const NAMED = 'Vector with name ';
 const UNCONFIGURED = ' is not configured in this collection';
 const AVAILABLE = ', available names: ';
 
-/** An error's text as the server of the original collection would write it, which has no hidden vector. */
+/**
+ * Returns an error's text as the server would write it for the original collection, without the hidden
+ * vector.
+ */
 export function withClientVector(text: string, served: Vectors): string {
   if (served.layout !== 'two-stage') return text;
   const { compact, visibleVectors } = served;
@@ -54,13 +60,13 @@ export function withClientVector(text: string, served: Vectors): string {
   const [before = '', name = ''] =
     /^(.*Vector with name )`(.*)` is not configured/s.exec(head)?.slice(1) ?? [];
   const shown = name === absent ? compact : name;
-  // A collection with nothing but a default vector has no names to tell.
+  // For a collection with only a default vector, the server lists no names.
   if (visibleVectors.every((visible) => visible === '')) return `${before}${shown}${UNCONFIGURED}`;
   const visible = names.split(', ').filter((one) => one !== compact);
   return `${before}\`${shown}\`${UNCONFIGURED}${AVAILABLE}${visible.join(', ')}`;
 }
 
-/** The same where the vector may be that of any of the collections. */
+/** Returns an error's text in the same way if the vector may belong to any of the collections. */
 export function withClientVectors(text: string, collections: readonly Vectors[]): string {
   return collections.reduce((changed, served) => withClientVector(changed, served), text);
 }

@@ -1,11 +1,14 @@
 import { U64_MAX, type PointId } from '../../../src/core/point-id.js';
 
 const PARTS = ['([0-9a-f]{8})', '([0-9a-f]{4})', '([0-9a-f]{4})', '([0-9a-f]{4})', '([0-9a-f]{12})'];
-/** Hyphenated, without hyphens, or hyphenated in braces; a URN, whose prefix must be small, holds the first. */
+/**
+ * UUIDs: hyphenated, without hyphens, or hyphenated in braces. A URN has a lower-case prefix before the first
+ * form.
+ */
 const HYPHENATED = new RegExp(`^${PARTS.join('-')}$`, 'i');
 const SIMPLE = new RegExp(`^${PARTS.join('')}$`, 'i');
 
-/** A numeric id from its digits in JSON; null for what the server does not take as one. */
+/** Returns a numeric id from its digits in JSON; null if the server does not accept it. */
 export function numericId(text: string): PointId | null {
   if (!/^\d{1,20}$/.test(text)) return null;
   const value = BigInt(text);
@@ -13,8 +16,8 @@ export function numericId(text: string): PointId | null {
 }
 
 /**
- * A UUID in any of the ways in which the server reads one (hyphenated, without hyphens, the former in braces or as a
- * URN), as the server stores it; null for anything else.
+ * Returns a UUID as the server stores it; null for anything else. Like the server, it reads UUIDs with
+ * hyphens, without hyphens, and with hyphens in braces or as a URN.
  */
 export function uuidId(text: string): PointId | null {
   const inner = /^\{(.*)\}$/s.exec(text)?.[1] ?? /^urn:uuid:(.*)$/s.exec(text)?.[1];

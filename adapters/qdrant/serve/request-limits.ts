@@ -6,14 +6,14 @@ import { isLifted } from '../store/lifted-limits.js';
 import { isStrict } from '../transport/strict-limits.js';
 
 /**
- * What strict mode of a target lets clients ask for: most candidates of one request, since a prefetch counts against
- * `max_query_limit`, and whether a search may be exact.
+ * Returns the limits of a target's strict mode for clients: the most first-stage results of one request,
+ * since a prefetch counts against `max_query_limit`, and whether a search may be exact.
  */
 export function requestLimits({
   native: text,
 }: CollectionSpec): Pick<ServedFacts, 'candidatesMax' | 'allowsExact'> {
   const native = parseJson(text);
-  // Strict mode that is off for a write of the migration is on again a moment later.
+  // If strict mode is off for a write of the migration, it will soon be on again.
   const isOn = isStrict(native) || isLifted(native);
   const limit = isOn ? numberAt(native, 'strict_mode_config', 'max_query_limit') : undefined;
   const isRefused = isOn && refusesExact(valueAt(native, 'metadata', EXACT_KEY));

@@ -11,11 +11,11 @@ import { THRESHOLDS_KEY } from '../store/thresholds.js';
 import { JOURNAL_KEY, METADATA_KEY, RECORD_KEY } from '../../../src/store/target-description.js';
 
 /**
- * What is done with each part of a request to a served collection, whatever the transport. REST and gRPC parse and
- * write; the decisions are here, so that they cannot differ.
+ * Decides what happens to each part of a request to a served collection, for both transports. REST and gRPC
+ * only parse and write, so that they cannot decide differently.
  */
 
-/** What a request is refused with: an HTTP status and gRPC code of the same meaning, and the server's own words. */
+/** A refusal: HTTP status and gRPC code of the same meaning, in the server's words where it has any. */
 export class Refusal extends Error {
   constructor(
     readonly status: 400 | 404 | 409 | 501,
@@ -30,26 +30,26 @@ export class Refusal extends Error {
   }
 }
 
-/** One stage of a query, or a legacy search, as far as a decision needs it. */
+/** The properties of a query stage or a legacy search that decide its treatment. */
 export interface StageFacts {
-  /** Vector searched; '' where none is named. */
+  /** The searched vector; '' if none is named. */
   readonly using: string;
-  /** Whether it compares with vectors or ids (`nearest`, `recommend`, ...), does something else, or has no query. */
+  /** `similarity`: compares with vectors or ids (`nearest`, `recommend`, ...). `none`: has no query. */
   readonly query: 'similarity' | 'other' | 'none';
   readonly hasPrefetch: boolean;
-  /** `params.exact` */
+  /** `params.exact`. */
   readonly exact: boolean;
   readonly hasScoreThreshold: boolean;
 }
 
 /**
- * `leave`: not in the reduced space, or answered by the full vectors. `project`: every vector is replaced.
+ * `leave`: not in the reduced space, or answered by the full vectors. `project`: each vector is replaced.
  * `wrap`: the stage becomes a search of the compact vectors whose results are rescored by the full ones.
  */
 export type Treatment = 'leave' | 'project' | 'wrap';
 
 /**
- * @param stage names the vector as the server will get it
+ * @param stage names the vector by the server's name
  * @throws Refusal
  */
 export function treatStage(stage: StageFacts, served: ServedCollection): Treatment {
@@ -65,35 +65,35 @@ export function treatStage(stage: StageFacts, served: ServedCollection): Treatme
   return stage.hasPrefetch || stage.exact ? 'leave' : 'wrap';
 }
 
-/** Results that a stage may have to find: those it skips among them. */
+/** The results that a stage needs, including those that it skips. */
 export interface Wanted {
   readonly limit: number;
   readonly offset: number;
 }
 
-/** Whether the server lets a prefetch fetch as many: where it does not, only the full vectors can answer. */
+/** Returns whether a prefetch may return so many results. If not, only the full vectors can answer. */
 export function isFetchable({ candidatesMax }: ServedCollection, { limit, offset }: Wanted): boolean {
   return limit + offset <= candidatesMax;
 }
 
 /**
- * Candidates to fetch for a wrapped stage: never fewer than it may return. Of groups it returns as many times more as
- * a group has results, and the server fetches as many times more than a prefetch says.
+ * Returns the number of first-stage results for a wrapped stage: at least as many as it may return. For
+ * groups, the server multiplies both the stage's results and the prefetch's limit by the group size.
  */
 export function candidatesFor(served: ServedCollection, { limit, offset }: Wanted): number {
   const wanted = limit + offset;
   const candidates = Math.min(Math.ceil(wanted * served.oversampling), served.candidatesMax);
-  // The server refuses a prefetch of none with an error that names it; what the client wrote is refused anyway.
+  // At least 1: an error about an empty prefetch would name it. The client's own limit is refused anyway.
   return Math.min(Math.max(candidates, 1), Number.MAX_SAFE_INTEGER);
 }
 
-/** Where a stage stands in its request. */
+/** The place of a stage in its request. */
 export interface StagePlace {
   /** 0 for the request itself, 1 for its prefetches, ... */
   readonly depth: number;
   /** Whether the request asks for groups. */
   readonly grouped: boolean;
-  /** What the stage's results go into: a fusion by the request itself, or any other stage. */
+  /** Where the stage's results go: into a fusion by the request itself, or into any other stage. */
   readonly into: 'fusion' | 'other' | 'unknown';
 }
 
@@ -103,14 +103,14 @@ export interface Diversity {
   readonly candidatesLimit: number | null;
 }
 
-/** What the server takes for `candidates_limit`. */
+/** The largest `candidates_limit` that the server accepts. */
 const MMR_CANDIDATES_MAX = 16_384;
 
 /**
- * The limit with which a plain nearest search returns what the server returns for MMR in a prefetch that has no
- * prefetches itself. The server does not diversify there: it returns the nearest points, as many as MMR would choose
- * from, and a fusion by the request itself reads the first `limit` of them. If such a stage were wrapped as it is,
- * the server would diversify. Null if no limit does the same: the stage must stay as it is.
+ * Returns the limit with which a plain nearest search equals MMR in a prefetch without prefetches of its own.
+ * The server does not diversify there: it returns the nearest points, as many as MMR would choose from. A
+ * fusion by the request itself reads the first `limit` of them. If such a stage were wrapped, the server
+ * would diversify. Returns null if no limit is equivalent: the stage must then stay unchanged.
  */
 export function limitOfDiverseLeaf(
   { diversity, candidatesLimit }: Diversity,
@@ -118,20 +118,20 @@ export function limitOfDiverseLeaf(
   { grouped, into }: StagePlace,
 ): number | null {
   const candidates = candidatesLimit ?? limit;
-  // The server refuses other settings, and names where they stand.
+  // The server refuses other settings, and its error names their place.
   if (!((diversity ?? 0) >= 0 && (diversity ?? 0) <= 1)) return null;
   if (!(candidates >= 1 && candidates <= MMR_CANDIDATES_MAX && limit >= 1)) return null;
-  // For groups the server multiplies limits, but not the number of points that MMR chooses from.
+  // For groups, the server multiplies limits, but not the number of points that MMR chooses from.
   if (grouped || into === 'unknown') return null;
   if (into === 'other') return candidates;
-  // Each shard returns its own candidates: fewer than the limit from each can be more in sum.
+  // Each shard returns its own points. Fewer than the limit from each may be more in total.
   return candidates >= limit ? limit : null;
 }
 
-/** Limits of the server's own where a request names none. */
+/** The server's limits if a request names none. */
 export const DEFAULT_LIMIT = 10;
 export const DEFAULT_GROUPS = 10;
-/** The vector that the older calls look up if `lookup_from` names none. Queries look up the vector searched. */
+/** The vector that older calls look up if `lookup_from` names none. Queries look up the searched vector. */
 export const LEGACY_LOOKUP_VECTOR = '';
 export const PREFETCH_DEPTH_MAX = 64;
 
@@ -139,7 +139,7 @@ const OWN_KEYS = [
   ...[METADATA_KEY, RECORD_KEY, JOURNAL_KEY, THRESHOLDS_KEY, QUANTIZATION_KEY, LIFTED_KEY, EXACT_KEY],
 ];
 
-/** @throws Refusal where an update would change what says how the collection is served */
+/** @throws Refusal when an update would change metadata that the proxy needs for serving */
 export function refuseMetadata(key: string): void {
   if (OWN_KEYS.includes(key))
     throw new Refusal(
@@ -149,8 +149,8 @@ export function refuseMetadata(key: string): void {
 }
 
 /**
- * A warning of the server as clients see it: the full vector in place of the compact one. Null for a warning about the
- * full vector, since the migration chose the settings that it warns of.
+ * Returns a warning as clients see it: with the full vector's name in place of the compact one's. Returns
+ * null for a warning about the full vector, since the migration chose those settings.
  */
 export function shownWarning(message: string, { layout, vector, compact }: ServedCollection): string | null {
   if (layout === 'compact') return message;
@@ -178,7 +178,7 @@ export function notFinite(vector: string): Refusal {
   return new Refusal(400, `Bad request: vector "${vector}" holds values that are not finite`);
 }
 
-/** @throws Refusal for a projected vector that the server could not keep as finite numbers */
+/** @throws Refusal for a projected vector that the server could not store as finite numbers */
 export function checkCompact(
   values: Float32Array,
   { vector, componentBytes }: Pick<ServedCollection, 'vector' | 'componentBytes'>,
@@ -200,17 +200,17 @@ export function inferenceRefused(served: ServedCollection): Refusal {
   );
 }
 
-/** A form in a vector position that is not understood: never forwarded. */
+/** Returns the refusal of an unknown form in the place of a vector, which is never forwarded. */
 export function unknownForm(where: string): Refusal {
   return new Refusal(400, `Bad request: ${where}: this form of a vector is not understood`);
 }
 
-/** What `with_vector` becomes: as it is, or a list of names. */
+/** The new value of `with_vector`: unchanged, or a list of names. */
 export type VectorSelection = 'keep' | { readonly names: readonly string[] };
 
 /**
- * @param asked true for all vectors, false for none, or names
- * @throws Refusal where full vectors are asked for that are not stored
+ * @param asked the client's selection: true for all vectors, false for none, or names
+ * @throws Refusal when the client asks for full vectors that are not stored
  */
 export function treatWithVector(
   asked: boolean | readonly string[],
@@ -225,7 +225,7 @@ export function treatWithVector(
   return isChanged ? { names } : 'keep';
 }
 
-/** The answer to whoever needs full vectors of a collection in the compact layout. */
+/** Returns the refusal of a request for full vectors of a collection in the compact layout. */
 export function fullNotStored({ vector, inputDim, outputDim, projector }: ServedCollection): Refusal {
   return new Refusal(
     400,
@@ -233,26 +233,26 @@ export function fullNotStored({ vector, inputDim, outputDim, projector }: Served
   );
 }
 
-/** The collection that a name leads to; null for one that is not served. */
+/** Returns the served collection that a name leads to; null for none. */
 export function findServed(name: string, collections: readonly ServedCollection[]): ServedCollection | null {
   return collections.find(({ names }) => names.includes(name)) ?? null;
 }
 
-/** Whether a name is that of a target that clients know by another one. */
+/** Returns whether a name is that of a target that clients know by another name. */
 export function isHiddenTarget(name: string, collections: readonly ServedCollection[]): boolean {
   return collections.some(({ names, target }) => target === name && !names.includes(name));
 }
 
-/** @throws Refusal where the name is that of a target that clients know by another one */
+/** @throws Refusal for the name of a target that clients know by another name */
 export function refuseTarget(name: string, collections: readonly ServedCollection[]): void {
   if (isHiddenTarget(name, collections))
     throw new Refusal(404, `Not found: Collection \`${name}\` doesn't exist!`);
 }
 
 /**
- * Where clients know the target by another name, deleting it would bring to light what else stands under theirs, above
- * all the collection that it was made from, and a second deletion would end that too.
- * @param standing names of all collections, and where aliases lead
+ * Checks that a deletion uncovers no other collection with the clients' name, such as the source. Clients
+ * would reach that collection after the deletion, and delete it with a second one.
+ * @param standing names of all collections and all aliases
  * @throws Refusal
  */
 export function refuseUncovering(
@@ -268,12 +268,12 @@ export function refuseUncovering(
   );
 }
 
-/** What the server says of a collection that is to be created again. */
+/** Returns the server's refusal to create a collection that exists. */
 export function existing(name: string): Refusal {
   return new Refusal(409, `Wrong input: Collection \`${name}\` already exists!`);
 }
 
-/** Why something is not done with a collection while it is migrated: only points and payload indexes are followed. */
+/** Returns the refusal of a change that is not mirrored. Only points and payload indexes are. */
 export function refuseFollowed(what: string): Refusal {
   return new Refusal(
     400,
@@ -281,7 +281,7 @@ export function refuseFollowed(what: string): Refusal {
   );
 }
 
-/** The target of a migration is filled from its source alone. @throws Refusal */
+/** Refuses writes to a migration's target, which is filled only from its source. @throws Refusal */
 export function refuseFollowedTarget(name: string, collections: readonly MirroredFacts[]): void {
   const followed = collections.find(({ target }) => target === name);
   if (followed !== undefined)
@@ -292,8 +292,8 @@ export function refuseFollowedTarget(name: string, collections: readonly Mirrore
 }
 
 /**
- * The collection being migrated whose source a name reaches; null for a name that reaches neither source nor target.
- * @throws Refusal for a name that reaches the target, and for one that must reach the source and does not
+ * Returns the mirrored collection whose source a name reaches; null if it reaches neither source nor target.
+ * @throws Refusal for a name that reaches the target, or that should reach the source but does not
  */
 export function followedBy<Followed extends MirroredFacts>(
   name: string,
@@ -324,7 +324,7 @@ export function followedBy<Followed extends MirroredFacts>(
   return followed ?? null;
 }
 
-/** Every name that reaches a collection being migrated, or its target. */
+/** Returns every name that reaches the source or the target of a mirrored collection. */
 export function followedNames(collections: readonly MirroredFacts[], aliases: Aliases): ReadonlySet<string> {
   const own = collections.flatMap(({ name, source, target }) => [name, source, target]);
   const reaching = [...aliases].filter(([, collection]) =>
@@ -333,23 +333,23 @@ export function followedNames(collections: readonly MirroredFacts[], aliases: Al
   return new Set([...own, ...reaching.map(([alias]) => alias)]);
 }
 
-/** The same where a request looks something up there. @throws Refusal */
+/** Refuses a target's own name in a lookup, as `refuseTarget`. @throws Refusal */
 export function refuseTargetLookup(name: string, collections: readonly ServedCollection[]): void {
   if (isHiddenTarget(name, collections)) throw new Refusal(404, `Not found: Collection ${name} not found`);
 }
 
-/** What no collection's name holds. */
+/** Characters that no collection's name contains. */
 const IMPOSSIBLE = ['<', '>', ':', '"', '/', '\\', '|', '?', '*', '\0', '\u001f'];
 const NAME_LENGTH_MAX = 255;
 
-/** Whether the server takes a name of this length for that of a collection. */
+/** Returns whether the server accepts a collection name of this length. */
 export function isNameLength(name: string): boolean {
   return name !== '' && Array.from(name).length <= NAME_LENGTH_MAX;
 }
 
 /**
- * The server refuses to be asked about a collection of an impossible name; where it looks something up itself, it only
- * does not find that collection.
+ * Refuses an impossible name as not found, as the server does in its own lookups. If the proxy requested such
+ * a collection, the server would answer with another error.
  * @throws Refusal
  */
 export function refuseImpossible(name: string): void {
@@ -357,11 +357,11 @@ export function refuseImpossible(name: string): void {
     throw new Refusal(404, `Not found: Collection ${name} not found`);
 }
 
-/** An error's text with the client's names of the collection and the vector in place of the target's. */
+/** Returns an error's text with the client's names of collection and vector in place of the target's. */
 export function clientText(text: string, served: ServedCollection): string {
   const { names, target, compact, vector } = served;
   const [name = target] = names;
-  // Users choose the names: in a text to put in, a dollar sign could stand for a part of what is replaced.
+  // Functions as replacements, since users choose the names: `$` in a text would have a special meaning.
   const named = /^(Format|Deserialize|Validation) error/.test(text)
     ? text // It quotes keys of the request: a collection may be called `limit`, too.
     : text.replaceAll(`\`${target}\``, () => `\`${name}\``);
@@ -372,7 +372,7 @@ export function clientText(text: string, served: ServedCollection): string {
   return withClientVector(full, served);
 }
 
-/** The text of a failed lookup in the words of a server that looks up itself. */
+/** Returns the text of a failed lookup as if the server had looked up itself. */
 export function lookupText(text: string, collections: readonly ServedCollection[]): string {
   return withClientVectors(text, collections).replace(
     /^Not found: Collection `(.*)` doesn't exist!$/s,
@@ -380,14 +380,14 @@ export function lookupText(text: string, collections: readonly ServedCollection[
   );
 }
 
-/** A name as the server quotes it in an error. */
+/** Returns a name as the server quotes it in an error. */
 function quoted(name: string): string {
   return JSON.stringify(name);
 }
 
 /**
  * Checks a payload that is set under a key of points that are being migrated.
- * @throws Refusal where no request could write the payload to the target
+ * @throws Refusal when no request could write the payload to the target
  */
 export function checkPayloadDepth(set: { readonly key: string; readonly payloadDepth: number }): void {
   const depth = keyDepth(set.key) + set.payloadDepth;

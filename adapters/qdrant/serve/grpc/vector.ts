@@ -80,7 +80,9 @@ export function rowsOf(bytes: Uint8Array): Float32Array[] {
   return new ProtoMessage(bytes).all(1).map((row) => readFloats(new ProtoMessage(row), 1));
 }
 
-/** Returns the rows in the older form, or only the first one: all have the same length. */
+/**
+ * Returns the first row of the older form. It is enough to check the size, since all rows are equally long.
+ */
 function flatRows(message: ProtoMessage): Float32Array[] {
   const values = readFloats(message, DATA);
   const count = Number(message.varint(VECTORS_COUNT) ?? 1n);

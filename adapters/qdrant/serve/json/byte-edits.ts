@@ -1,14 +1,14 @@
 import type { Span } from './scan.js';
 
-/** Bytes that are known later; see `VectorSlots`. */
+/** Bytes that will be known later, see `VectorSlots`. */
 export interface PendingBytes {
   bytes: Uint8Array;
 }
 
-/** Bytes to write: text of one byte per character, or bytes that are known later. */
+/** Bytes to write: text with one byte per character, or bytes that will be known later. */
 export type Chunk = string | PendingBytes;
 
-/** Changes to a body, collected in any order: every byte outside them stays. */
+/** Collects changes to a body, in any order. Every byte outside of them stays. */
 export class ByteEdits {
   readonly #bytes: Buffer;
   readonly #list: { readonly start: number; readonly end: number; readonly texts: readonly Chunk[] }[] = [];
@@ -17,24 +17,26 @@ export class ByteEdits {
     this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   }
 
-  /** Changes so far. */
+  /** Number of changes so far. */
   get count(): number {
     return this.#list.length;
   }
 
-  /** The bytes of a span, one per character. */
+  /** Returns the bytes of a span, one per character. */
   raw({ start, end }: Span): string {
     return this.#bytes.toString('latin1', start, end);
   }
 
-  /** The characters of a span, for reading. */
+  /** Returns the characters of a span, decoded for reading. */
   read({ start, end }: Span): string {
     return this.#bytes.toString('utf8', start, end);
   }
 
-  /** Lists of texts as they are: there may be more of them than a call can have arguments. */
+  /**
+   * Replaces a span by texts. Lists of texts need no spread, since a call has a limited number of arguments.
+   */
   replace({ start, end }: Span, ...texts: readonly (Chunk | readonly Chunk[])[]): void {
-    // Many times as fast as `flat()`, and there is one for every vector.
+    // Many times faster than `flat()`, and called for every vector.
     const all: Chunk[] = [];
     for (const text of texts) {
       if (typeof text === 'string' || 'bytes' in text) all.push(text);
@@ -47,7 +49,7 @@ export class ByteEdits {
     this.replace({ start: at, end: at }, ...texts);
   }
 
-  /** The body with all changes made; two at one place stand in the order they were added. */
+  /** Returns the body with all changes. Changes at the same place keep the order in which they were added. */
   apply(): Buffer {
     if (this.#list.length === 0) return this.#bytes;
     const list = [...this.#list].sort((a, b) => a.start - b.start);
@@ -77,7 +79,7 @@ function lengthOf(text: Chunk): number {
   return typeof text === 'string' ? text.length : text.bytes.length;
 }
 
-/** A string as JSON in ASCII. */
+/** Returns a string as JSON in ASCII. */
 export function asciiJson(text: string): string {
   return JSON.stringify(text).replace(
     /[\u007f-\uffff]/g,

@@ -1,4 +1,4 @@
-/** The reader of JSON numbers, made by scripts/build-number-reader.mjs. */
+/** WebAssembly that reads JSON numbers, made by scripts/build-number-reader.mjs. */
 export const NUMBER_READER_WASM_BASE64 =
   'AGFzbQEAAAABCQFgBH9/f38BfwMCAQAFAwEABAcRAgZtZW1vcnkCAARyZWFkAAAKpg0Bow0FCn8BfgF8AX0BeyADIQQDQCAAIQUg' +
   'ACABTwRAQQBBADYCAEEEIAMgBGtBAnY2AgAgAA8LIAAtAABBLUYhBiAAIAZqIQBCACEOQQAhCEEAIQpBACELIAAtAABBMGsiB0EJ' +

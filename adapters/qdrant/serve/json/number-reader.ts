@@ -1,17 +1,20 @@
 import { loadGenerated, type GeneratedCode } from '../../transport/generated-code.js';
 import { NUMBER_READER_WASM_BASE64 } from './number-reader-wasm.js';
 
-/** Where numbers may begin, and the bytes behind that a number that began there may go on to. */
+/** Bytes in which a number may begin, and further bytes in which it may continue. */
 const WINDOW_BYTES = 65_536;
 const SLACK_BYTES = 64;
-/** Behind the last byte, so that nothing older is read on. */
+/** Zeros behind the last byte, so that no older bytes are read. */
 const ZERO_BYTES = 16;
 const INPUT_AT = 4_096;
 const OUTPUT_AT = INPUT_AT + WINDOW_BYTES + SLACK_BYTES + ZERO_BYTES;
 
 /**
- * Why reading stopped: at the end of what was looked at, at the closing bracket, at a number that has to be read with
- * more care, or at one that something else than a number follows.
+ * Why reading stopped:
+ * - `more`: at the end of the window
+ * - `closed`: at the closing bracket
+ * - `slow`: at a number that needs the exact reader
+ * - `other`: at a number that is followed by something else than a number
  */
 export type Stop = 'more' | 'closed' | 'slow' | 'other';
 const STOPS: readonly Stop[] = ['more', 'closed', 'slow', 'other'];
@@ -19,7 +22,7 @@ const STOPS: readonly Stop[] = ['more', 'closed', 'slow', 'other'];
 interface Reader {
   readonly read: GeneratedCode['run'];
   readonly bytes: Uint8Array;
-  /** The reason of the last stop and the numbers before it. */
+  /** The reason of the last stop, and the count of numbers before it. */
   readonly result: Int32Array;
   readonly values: Float32Array;
 }
@@ -40,10 +43,10 @@ function load(): Reader {
 export class NumberReader {
   readonly #text: Uint8Array;
   readonly #reader: Reader;
-  /** The part of the text that lies in the reader's memory. */
+  /** The part of the text that is in the reader's memory. */
   #from = 0;
   #to = 0;
-  /** Where the last reading stopped. */
+  /** Offset at which the last read stopped. */
   at = 0;
   stop: Stop = 'more';
 
@@ -53,8 +56,9 @@ export class NumberReader {
   }
 
   /**
-   * Numbers from `at` on, where one begins, as float32: valid until the next call.
-   * `stop` and `at` say why and where the reading ended; all but the last of `slow` and `other` were read.
+   * Returns the numbers from `at` on as float32, valid until the next call. A number must begin at `at`.
+   * `stop` and `this.at` say why and where reading ended. With `slow` and `other`, the number at which it
+   * ended was not read.
    */
   read(at: number): Float32Array {
     const { read, result, values } = this.#reader;

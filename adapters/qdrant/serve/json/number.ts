@@ -1,15 +1,15 @@
 /** Powers of ten, each the double nearest to it. */
 const POWERS: Float64Array = Float64Array.from({ length: 309 }, (_, i) => Number(`1e${i}`));
 const NICE = 1000;
-/** Nine significant digits tell every float32 from its neighbours; between these two lie the integers that have nine. */
+/** Nine significant digits identify every float32. The integers with nine digits lie between these two. */
 const DIGITS_LEAST = 1e8;
 const DIGITS_MOST = 1e9;
-/** More than any number here and its comma take. */
+/** Upper limit for the bytes of a number and its comma. */
 const NUMBER_BYTES_MAX = 20;
 
 /**
- * A vector as a JSON array. Its numbers are finite and read back as the same float32: few decimals where they do,
- * else nine digits.
+ * Returns a vector as a JSON array. Its numbers must be finite. They read back as the same float32, with few
+ * decimals if possible, otherwise with nine digits.
  */
 export function float32ArrayJson(values: Float32Array): Buffer {
   const out = Buffer.allocUnsafe(2 + values.length * NUMBER_BYTES_MAX);
@@ -23,7 +23,7 @@ export function float32ArrayJson(values: Float32Array): Buffer {
   return out.subarray(0, at);
 }
 
-/** Where it ends. */
+/** Writes a number and returns the offset behind it. */
 function writeNumber(value: number, out: Buffer, start: number): number {
   const nice = Math.round(value * NICE) / NICE;
   if (Math.fround(nice) === value && Math.abs(nice) < 2 ** 24)
@@ -44,7 +44,7 @@ function shifted(value: number, power: number): number {
   return power < 0 ? value / POWERS[-power]! : value * POWERS[power]!;
 }
 
-/** A whole number below 2^31; where it ends. */
+/** Writes a whole number below 2^31 and returns the offset behind it. */
 function writeDigits(value: number, out: Buffer, start: number): number {
   let count = value < DIGITS_LEAST ? 1 : 9;
   while (value >= POWERS[count]!) count++;

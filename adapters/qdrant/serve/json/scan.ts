@@ -8,9 +8,9 @@ export interface Span {
 }
 
 export interface JsonEntry {
-  /** Escapes resolved. */
+  /** The key with resolved escapes. */
   readonly key: string;
-  /** Where the key's opening quote stands. */
+  /** Offset of the key's opening quote. */
   readonly start: number;
   readonly value: JsonNode;
 }
@@ -20,7 +20,7 @@ export interface JsonObjectNode extends Span {
   readonly entries: readonly JsonEntry[];
 }
 
-/** An array made only of numbers, as float32; an empty array too. */
+/** An array of numbers only, or an empty array, as float32. */
 export interface JsonNumbersNode extends Span {
   readonly kind: 'numbers';
   readonly values: Float32Array;
@@ -30,24 +30,24 @@ export type JsonNode =
   | JsonObjectNode
   | JsonNumbersNode
   | (Span & { readonly kind: 'array'; readonly items: readonly JsonNode[] })
-  /** `skipped`: validated, not looked into. */
+  /** `skipped`: validated, but not read. */
   | (Span & { readonly kind: 'string' | 'number' | 'true' | 'false' | 'null' | 'skipped' });
 
-/** A body that is no JSON; the message is worded as the server words it. */
+/** Thrown for a body that is no JSON, with the server's words. */
 export class JsonError extends Error {}
 
-/** The server's own limit. */
+/** The server's limit of nesting. */
 const DEPTH_MAX = 127;
 const NO_VALUES = new Float32Array(0);
 const LITERALS = { true: Buffer.from('true'), false: Buffer.from('false'), null: Buffer.from('null') };
-/** Keys of objects under these are names that users choose. */
+/** Keys whose objects have names that users choose as keys. */
 const NAME_MAPS: ReadonlySet<string> = new Set(['vector', 'vectors']);
-/** Values that never hold a vector of a request. */
+/** Keys whose values never hold a vector of a request. */
 const SKIPPED: ReadonlySet<string> = new Set(['payload', 'payloads', 'filter', 'update_filter']);
 
 /**
- * Validates a body as JSON (RFC 8259, UTF-8) in one pass and says where its values are. Payloads and filters are only
- * validated.
+ * Returns the places of the values in a body, after validating it as JSON (RFC 8259, UTF-8) in one pass.
+ * Payloads and filters are only validated.
  * @throws JsonError
  */
 export function scanJson(bytes: Uint8Array): JsonNode {
@@ -58,7 +58,7 @@ class Scanner {
   readonly #bytes: Buffer;
   #at = 0;
   #depth = 0;
-  /** Numbers of an array that is read in parts. */
+  /** Buffer for the numbers of an array that is read in parts. */
   #scratch = NO_VALUES;
   readonly #one = new Float32Array(1);
   readonly #reader: NumberReader;
@@ -79,8 +79,8 @@ class Scanner {
   }
 
   /**
-   * @param key the key this value stands under, or that of the array around it
-   * @param arrays how many arrays stand between the key and this value
+   * @param key the key of this value, or that of the array around it
+   * @param arrays number of arrays between the key and this value
    */
   #value(key: string, arrays: number): JsonNode {
     const byte = this.#blank();
@@ -143,7 +143,10 @@ class Scanner {
     return { kind: 'array', start, end: this.#at, items };
   }
 
-  /** The rest of an array of numbers; null, and back at its start, where something else is in it. */
+  /**
+   * Reads the rest of an array of numbers. If it holds something else, returns null and goes back to its
+   * start.
+   */
   #numbers(): Float32Array | null {
     const start = this.#at;
     let count = 0;
@@ -151,7 +154,7 @@ class Scanner {
       const read = this.#reader.read(this.#at);
       const { at, stop } = this.#reader;
       this.#at = at;
-      // Most arrays are read at once: no copy but the one that is kept.
+      // Most arrays are read in one part: the only copy is the result.
       if (stop === 'closed' && count === 0) return read.slice();
       this.#keep(read, count);
       count += read.length;
@@ -183,7 +186,7 @@ class Scanner {
     this.#scratch.set(values, at);
   }
 
-  /** Validates without remembering. */
+  /** Validates a value without keeping it. */
   #skipped(): JsonNode {
     this.#blank();
     const start = this.#at;
@@ -224,7 +227,7 @@ class Scanner {
     this.#at++;
   }
 
-  /** True after a comma; false at the closing byte, which is left to `#leave`. */
+  /** Returns true after a comma; false at the closing byte, which `#leave` reads. */
   #separator(close: number, what: 'object' | 'list'): boolean {
     const byte = this.#blank();
     if (byte === close) return false;
@@ -235,7 +238,7 @@ class Scanner {
     return true;
   }
 
-  /** Passes white space; the byte that follows, 0 at the end. */
+  /** Skips white space and returns the byte that follows; 0 at the end. */
   #blank(): number {
     const bytes = this.#bytes;
     let at = this.#at;
@@ -261,7 +264,7 @@ class Scanner {
     return { kind: name, start, end: this.#at };
   }
 
-  /** From after the opening quote to after the closing one. */
+  /** Validates a string from behind its opening quote to behind the closing one. */
   #string(): void {
     const bytes = this.#bytes;
     this.#escaped = false;
@@ -304,14 +307,14 @@ class Scanner {
     return Number.parseInt(text, 16);
   }
 
-  /** The text of a string whose quotes stand at these ends. */
+  /** Returns the text of a string with quotes at these ends. */
   #text(start: number, end: number): string {
     return this.#escaped
       ? String(JSON.parse(this.#bytes.toString('utf8', start, end)))
       : this.#bytes.toString('utf8', start + 1, end - 1);
   }
 
-  /** Numbers of vectors are mostly read by the reader; this one reads the others, and says what is wrong. */
+  /** Reads the numbers that `NumberReader` does not, and reports errors. */
   #number(): number {
     const start = this.#at;
     const whole = this.#bytes[start] === 0x2d ? start + 1 : start;
@@ -331,7 +334,7 @@ class Scanner {
     return value;
   }
 
-  /** Behind at least one digit. */
+  /** Skips digits and returns the offset behind them. There must be one at least. */
   #digits(start: number): number {
     let at = start;
     while (isDigit(this.#bytes[at] ?? 0)) at++;
@@ -364,8 +367,9 @@ class Scanner {
 }
 
 /**
- * Whether the keys of an object may be names that users choose: `payload` is a vector there. The server takes many
- * structures as an array of their fields' values; then no key says that an object holds vectors by name.
+ * Returns whether the keys of an object may be names that users choose: a vector may be called `payload`. The
+ * server also takes many structures as arrays of their fields' values. Then no key shows that an object holds
+ * vectors by name.
  */
 function mayHoldNames(key: string, arrays: number): boolean {
   return NAME_MAPS.has(key) || arrays > 1 || (arrays === 1 && key === 'batch');

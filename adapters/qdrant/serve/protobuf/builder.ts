@@ -2,8 +2,8 @@ import { ProtoWriter } from '../../../../src/encoder/protobuf.js';
 import { Malformed, type ProtoMessage, type ProtoSpan } from './message.js';
 
 /**
- * A message under construction as a list of byte strings that are joined once, at the end: large untouched parts are
- * never copied at every level, and parts of known length may be filled in until then.
+ * Builds a message as a list of byte strings that are joined once, at the end. So large unchanged parts are
+ * not copied at every level, and parts of known length may be filled in until then.
  */
 export class ProtoBuilder {
   readonly #parts: Uint8Array[] = [];
@@ -13,7 +13,7 @@ export class ProtoBuilder {
     return this.#length;
   }
 
-  /** Whole fields, or the content of a field, as they are. */
+  /** Appends whole fields, or the content of a field, unchanged. */
   raw(bytes: Uint8Array | ProtoBuilder): this {
     if (bytes instanceof ProtoBuilder) for (const part of bytes.#parts) this.#parts.push(part);
     else this.#parts.push(bytes);
@@ -21,7 +21,7 @@ export class ProtoBuilder {
     return this;
   }
 
-  /** A length-delimited field. */
+  /** Appends a length-delimited field. */
   bytes(field: number, value: Uint8Array | ProtoBuilder): this {
     return this.raw(new ProtoWriter(16).size(field, value.length).finish()).raw(value);
   }
@@ -34,7 +34,7 @@ export class ProtoBuilder {
     return this.raw(new ProtoWriter(20).varint(field, value).finish());
   }
 
-  /** A field of another message under a number of this one. */
+  /** Appends a field of another message under a number of this one. */
   moved(message: ProtoMessage, span: ProtoSpan, field: number): this {
     const value = message.value(span);
     if (span.wireType === 2) return this.bytes(field, value);
@@ -47,15 +47,15 @@ export class ProtoBuilder {
   }
 }
 
-/** What becomes of a field's value: itself, another value, or nothing of the field at all. */
+/** Returns the new value of a field, which may be the old one; null to drop the field. */
 export type FieldEdit = (value: Uint8Array) => Uint8Array | ProtoBuilder | null;
 
-/** Leaves a field out. */
+/** Drops a field. */
 export const drop: FieldEdit = () => null;
 
 /**
- * A message with some of its fields changed; everything else keeps its bytes and its order.
- * @throws Malformed where a field to be changed is not length-delimited
+ * Returns a message with some of its fields changed. Everything else keeps its bytes and its order.
+ * @throws Malformed when a field to change is not length-delimited
  */
 export function edited(message: ProtoMessage, edits: ReadonlyMap<number, FieldEdit>): ProtoBuilder {
   const out = new ProtoBuilder();

@@ -1,28 +1,28 @@
 import { Refusal } from '../rules.js';
 
-/** Nested groups, which nobody sends, deeper than this are not followed. */
+/** Deepest nesting of groups that is read. No client sends groups. */
 const GROUPS_MAX = 100;
 
-/** A message that the server could not decode either: refused where it concerns a served collection. */
+/** A message that the server could not decode either. It is refused if it concerns a served collection. */
 export class Malformed extends Refusal {
   constructor(what: string) {
     super(400, `failed to decode Protobuf message: ${what}`);
   }
 
-  /** INTERNAL: the server's library says so. */
+  /** INTERNAL, as in the server's library. */
   override get grpcCode(): number {
     return 13;
   }
 }
 
-/** A message that the server would decode, merging or choosing among what was sent. */
+/** A message that the server would decode by merging or choosing among repeated fields. */
 export class Ambiguous extends Malformed {
   override get grpcCode(): number {
     return 3;
   }
 }
 
-/** Where one field stands: its tag from `start`, its value from `at` (behind a length), all of it before `end`. */
+/** The place of a field: its tag from `start`, its value from `at` (behind a length) to `end` (excluded). */
 export interface ProtoSpan {
   readonly field: number;
   readonly wireType: number;
@@ -32,15 +32,15 @@ export interface ProtoSpan {
 }
 
 /**
- * A message as the list of its fields, nothing decoded. Fields that may stand once are read by `bytes`, `text`,
- * `varint` and `variant`, which refuse repetitions: receivers merge those, and what is merged could differ from
- * what was looked at.
+ * A message as the list of its undecoded fields. `bytes`, `text`, `varint` and `variant` read fields that may
+ * occur only once, and refuse repetitions: the server would merge them, and the result could differ from the
+ * value read here.
  */
 export class ProtoMessage {
   readonly raw: Uint8Array;
   readonly spans: readonly ProtoSpan[];
 
-  /** Returns null for bytes that are no message. */
+  /** Returns the message; null for bytes that are no message. */
   static from(raw: Uint8Array): ProtoMessage | null {
     try {
       return new ProtoMessage(raw);
@@ -78,7 +78,7 @@ export class ProtoMessage {
     return span === null ? null : readVarint(this.raw, span.at).value;
   }
 
-  /** Every value of a repeated length-delimited field. @throws Malformed */
+  /** Returns every value of a repeated length-delimited field. @throws Malformed */
   all(field: number): Uint8Array[] {
     return this.spans
       .filter((span) => span.field === field)
@@ -88,7 +88,10 @@ export class ProtoMessage {
       });
   }
 
-  /** The one field set of those that exclude each other. @throws Malformed for two of them */
+  /**
+   * Returns the one field that is set among fields that exclude each other.
+   * @throws Malformed for two of them
+   */
   variant(fields: readonly number[]): ProtoSpan | null {
     let found: ProtoSpan | null = null;
     for (const span of this.spans) {
@@ -99,7 +102,7 @@ export class ProtoMessage {
     return found;
   }
 
-  /** What stands between a field's tag, or length, and its end. */
+  /** Returns a field's bytes, without tag and length. */
   value(span: ProtoSpan): Uint8Array {
     return this.raw.subarray(span.at, span.end);
   }
@@ -118,7 +121,7 @@ export class ProtoMessage {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-/** @throws Malformed where the bytes are not UTF-8 */
+/** @throws Malformed when the bytes are not UTF-8 */
 export function decodeText(bytes: Uint8Array): string {
   try {
     return utf8.decode(bytes);
@@ -128,11 +131,11 @@ export function decodeText(bytes: Uint8Array): string {
 }
 
 /**
- * Finds the first value of a text field of a message without looking at anything behind it. What stands before it is
- * skipped at little cost, however many fields it has.
- * @param fieldsMax how many fields are skipped at most
- * @returns null for a message that has none, or none among so many fields
- * @throws Malformed for what cannot be skipped, and for a value that is no text
+ * Returns the first value of a text field without reading anything behind it. The fields before it are
+ * skipped at little cost, however many they are.
+ * @param fieldsMax most fields that are skipped
+ * @returns null if there is no such field among `fieldsMax` fields
+ * @throws Malformed for fields that cannot be skipped, and for a value that is no text
  */
 export function firstText(
   bytes: Uint8Array,
@@ -148,7 +151,7 @@ export function firstText(
     const wireType = tag % 8;
     if (found === 0 || tag > 0xffffffff) throw new Malformed('invalid key value');
     if (wireType === 0) {
-      // Most numbers are small; nothing is made for them, since a message may hold millions.
+      // Most numbers are small. No object is created for them, since a message may hold millions.
       if ((bytes[at] ?? 128) < 128) at++;
       else at = smallVarint(bytes, at).end;
     } else if (wireType === 1) at += 8;
@@ -167,7 +170,7 @@ export function firstText(
   return null;
 }
 
-/** A number without the precision that large ones would need. */
+/** Returns a varint as a number, which is inexact for large values. */
 function smallVarint(bytes: Uint8Array, start: number): { readonly value: number; readonly end: number } {
   let [value, unit] = [0, 1];
   for (let end = start; end < start + 10; unit *= 128) {
@@ -180,7 +183,7 @@ function smallVarint(bytes: Uint8Array, start: number): { readonly value: number
 }
 
 /**
- * The values of a repeated float field, packed, one by one, or both.
+ * Returns the values of a repeated float field, packed, one by one, or both.
  * @throws Malformed
  */
 export function readFloats(message: ProtoMessage, field: number): Float32Array {
@@ -236,7 +239,7 @@ function readSpan(bytes: Uint8Array, start: number, groups: number): ProtoSpan {
   return { field, wireType, start, at, end };
 }
 
-/** Groups are an old form of nested messages: what is not known is skipped in that form too. */
+/** Returns the end of a group. Groups are an old form of nested messages, and are skipped too if unknown. */
 function endOfGroup(
   bytes: Uint8Array,
   { field, at, groups }: { readonly field: number; readonly at: number; readonly groups: number },
@@ -254,7 +257,7 @@ function endOfGroup(
 }
 
 function readVarint(bytes: Uint8Array, start: number): { readonly value: bigint; readonly end: number } {
-  // Nearly every number is small, and big ones are slow.
+  // Nearly every number is small, and bigints are slow.
   let small = 0;
   for (let i = 0; i < 4; i++) {
     const byte = bytes[start + i];

@@ -7,10 +7,10 @@ import { rewriteAliases, rewriteInfo, rewriteList } from './collection.js';
 import { elementsOf, entryOf, stringOf } from './fields.js';
 import { clientText, Refusal, findServed } from '../rules.js';
 
-/** Of a route that it does not have the server says nothing. */
+/** The server's answer for an unknown route, which has no body. */
 export const NO_ROUTE: RestAnswer = { kind: 'answer', status: 404, contentType: '', body: '' };
 
-/** What the server says of a collection that it does not have, where it is asked whether it has. */
+/** The server's answer to the question whether a collection exists, if it does not. */
 export const DOES_NOT_EXIST: RestAnswer = {
   kind: 'answer',
   status: 200,
@@ -18,7 +18,7 @@ export const DOES_NOT_EXIST: RestAnswer = {
   body: '{"result":{"exists":false},"status":"ok","time":0.0}',
 };
 
-/** An error in the server's shape. */
+/** Returns an error in the server's shape. */
 export function errorAnswer(status: number, error: string): RestAnswer {
   return {
     kind: 'answer',
@@ -28,7 +28,7 @@ export function errorAnswer(status: number, error: string): RestAnswer {
   };
 }
 
-/** A failed lookup as the answer to the request that needed it. */
+/** Returns a failed lookup as the answer to the request that needed it. */
 export function failedAnswer(
   { status, contentType, retryAfter, body }: LookupAnswer,
   change: (text: string) => string,
@@ -37,7 +37,10 @@ export function failedAnswer(
   return { kind: 'answer', status, contentType, retryAfter, body: text };
 }
 
-/** What was decided, or the answer to a refusal or a body that is no JSON; anything else is a bug, and thrown on. */
+/**
+ * Returns the decision, or the answer for a Refusal or a body that is no JSON. Other errors are bugs and are
+ * thrown on.
+ */
 export function orRefusal<T>(decide: () => T): T | RestAnswer {
   try {
     return decide();
@@ -48,7 +51,10 @@ export function orRefusal<T>(decide: () => T): T | RestAnswer {
   }
 }
 
-/** An upstream answer as the client expects it; what is no JSON of the expected shape stays as it is. */
+/**
+ * Returns an answer rewritten for the client. An answer that is no JSON of the expected shape stays
+ * unchanged.
+ */
 export function rewriteRestAnswer(
   { form, collection }: AnswerForm,
   body: Uint8Array,
@@ -75,7 +81,7 @@ export function rewriteRestAnswer(
   return source.apply();
 }
 
-/** An error of the server's with its text changed; what is no error in its shape stays as it is. */
+/** Returns a server's error with changed text. An answer of another shape stays unchanged. */
 function withErrorText(body: Uint8Array, change: (text: string) => string): Uint8Array {
   const source = new ByteEdits(body);
   try {
@@ -92,7 +98,7 @@ function withErrorText(body: Uint8Array, change: (text: string) => string): Uint
   }
 }
 
-/** `{"points":[...]}` to `[...]`, the older envelope. */
+/** Changes `{"points":[...]}` to `[...]`, the form of the older interfaces. */
 function unwrapPoints(result: JsonNode | undefined, source: ByteEdits): void {
   const points = entryOf(result, 'points');
   if (result === undefined || points === undefined) return;
@@ -100,7 +106,10 @@ function unwrapPoints(result: JsonNode | undefined, source: ByteEdits): void {
   source.replace({ start: points.end, end: result.end });
 }
 
-/** `{"result": true}`: of an alias the server deletes nothing, and says false. */
+/**
+ * Returns whether the answer is `{"result": true}`. By an alias, the server deletes nothing and answers
+ * false.
+ */
 export function isDeletedByRest(body: Uint8Array): boolean {
   try {
     return entryOf(scanJson(body), 'result')?.kind === 'true';
@@ -110,7 +119,7 @@ export function isDeletedByRest(body: Uint8Array): boolean {
   }
 }
 
-/** Result ids in order, one list per search of the request; those of groups follow one another. */
+/** Returns result ids in order, one list for each search of the request. Groups are concatenated. */
 export function restResultIds(body: Uint8Array): readonly (readonly string[])[] {
   const source = new ByteEdits(body);
   try {

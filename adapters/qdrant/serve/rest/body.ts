@@ -9,10 +9,10 @@ import type { BodyKind } from './routes.js';
 import { resultChanges, type RewriteContext } from './stage.js';
 import { rewriteDeleteVectors, rewriteOperations, rewriteUpdateVectors, rewriteUpsert } from './write.js';
 
-/** Where a rewritten body belongs. */
+/** The endpoint of a rewritten body. */
 export type BodyResult =
   | { readonly asQuery: false }
-  /** It became a request of the query endpoint. */
+  /** The body became a request of the query endpoint. */
   | { readonly asQuery: true; readonly answer: 'search' | 'search batch' | 'errors' };
 
 type Rewrite = (root: JsonNode, rewriting: RewriteContext) => BodyResult;
@@ -66,7 +66,7 @@ const REWRITES: Readonly<Record<BodyKind, Rewrite>> = {
   patch: changed(rewritePatch),
 };
 
-/** Changes a body in place, as its endpoint needs it. @throws Refusal */
+/** Rewrites a body in place, by the rules of its endpoint. @throws Refusal */
 export function rewriteBody(kind: BodyKind, root: JsonNode, rewriting: RewriteContext): BodyResult {
   return REWRITES[kind](root, rewriting);
 }

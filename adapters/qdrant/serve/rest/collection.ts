@@ -10,13 +10,16 @@ import { distanceName } from '../../store/settings.js';
 import { showsNoExact, shownQuantization, type ShownQuantization } from '../settings/target.js';
 import type { Threshold } from '../../store/thresholds.js';
 
-/** Settings that the compact vector has from the full one of the source. */
+/** Settings that the migration moved from the source's full vector to the compact one. */
 const MOVED = ['hnsw_config', 'quantization_config', 'on_disk', 'memory'];
 const FIELD_ORDER = [
   ...['size', 'distance', 'hnsw_config', 'quantization_config', 'on_disk', 'datatype', 'multivector_config'],
 ];
 
-/** Aliases of served collections are the operator's: clients would see through them. @throws Refusal */
+/**
+ * Checks that a change of aliases touches no served collection. Clients would otherwise bypass it.
+ * @throws Refusal
+ */
 export function refuseServedAliases(root: JsonNode, names: ReadonlySet<string>, source: ByteEdits): void {
   const walk = (node: JsonNode): void => {
     if (node.kind === 'array') node.items.forEach(walk);
@@ -31,8 +34,8 @@ export function refuseServedAliases(root: JsonNode, names: ReadonlySet<string>, 
 }
 
 /**
- * GET /collections/{name}: the vectors, and the limits that follow from their size, as they were before the migration.
- * The metadata keeps telling the truth.
+ * Rewrites GET /collections/{name}: shows the vectors, and the limits that depend on their size, as before
+ * the migration. The metadata stays unchanged.
  */
 export function rewriteInfo(root: JsonNode, served: ServedCollection, source: ByteEdits): void {
   const result = entryOf(root, 'result');
@@ -70,7 +73,7 @@ export function rewriteInfo(root: JsonNode, served: ServedCollection, source: By
   const texts = visible.map(
     ({ key, value }) => `${asciiJson(key)}:${key === served.vector ? text : vectorText(key, value, shown)}`,
   );
-  // A lone default vector is told without its name.
+  // A single default vector is shown without a name.
   const alone = served.layout === 'two-stage' && visible.length === 1 && served.vector === '';
   source.replace(vectors, alone ? text : `{${texts.join()}}`);
   const sparse = entryOf(params, 'sparse_vectors');
@@ -94,7 +97,7 @@ function showQuantization(
   else source.insert(config.end - 1, `,"quantization_config":${collection}`);
 }
 
-/** The parameters of a vector without a quantisation that clients see at the collection. */
+/** Returns the parameters of a vector, without a quantisation that clients see at the collection level. */
 function vectorText(name: string, params: JsonNode, { source, quantization }: Shown): string {
   const codes = entryOf(params, 'quantization_config');
   if (params.kind !== 'object' || codes === undefined) return source.raw(params);
@@ -103,7 +106,7 @@ function vectorText(name: string, params: JsonNode, { source, quantization }: Sh
   return `{${kept.map(({ start, value }) => source.raw({ start, end: value.end })).join()}}`;
 }
 
-/** Warnings about the compact vector are shown as warnings about the full one. */
+/** Shows warnings about the compact vector as warnings about the full one. */
 function rewriteWarnings(result: JsonNode | undefined, { served, source }: Shown): void {
   const warnings = entryOf(result, 'warnings');
   if (served.layout !== 'two-stage' || warnings === undefined || result?.kind !== 'object') return;
@@ -130,12 +133,14 @@ interface Shown {
   readonly fullScan: Threshold | undefined;
 }
 
-/** Whether a limit is still the one that the migration set: who changed it since sees what was set. */
+/**
+ * Returns whether a limit is still the one that the migration set. A limit changed since is shown as it is.
+ */
 function isTarget(node: JsonNode, threshold: Threshold | undefined, source: ByteEdits): boolean {
   return threshold !== undefined && node.kind === 'number' && Number(source.read(node)) === threshold.target;
 }
 
-/** The index settings of a vector as they were in the source; '' for none. */
+/** Returns the index settings of a vector as in the source; '' for none. */
 function indexText(index: JsonNode, { fullScan, source }: Shown): string {
   if (index.kind !== 'object') return source.raw(index);
   const texts = index.entries.flatMap(({ key, value }) => {
@@ -146,7 +151,7 @@ function indexText(index: JsonNode, { fullScan, source }: Shown): string {
   return texts.length === 0 && index.entries.length > 0 ? '' : `{${texts.join()}}`;
 }
 
-/** The full vector's settings, those of its index taken from the vector that has one. */
+/** Returns the full vector's settings, with the index settings of the compact vector. */
 function fullText(full: JsonNode, compact: JsonNode, shown: Shown): string {
   const { served, source, quantization } = shown;
   if (full.kind !== 'object' || compact.kind !== 'object') return source.raw(full);
@@ -171,8 +176,9 @@ function fullText(full: JsonNode, compact: JsonNode, shown: Shown): string {
 }
 
 /**
- * The server adds up all vectors with an index, the hidden one too. Sparse vectors always have one; of dense vectors
- * the full and the compact one have theirs in the same segments, and so, where indexing has come that far, the others.
+ * Subtracts the hidden vector from the number of indexed vectors, which the server counts over all vectors.
+ * Sparse vectors always have an index. The dense vectors are counted in the same segments, as far as indexing
+ * has come, so the hidden one has an equal share.
  */
 function rewriteIndexedCount(
   result: JsonNode | undefined,
@@ -195,7 +201,7 @@ function numberIn(
   return found?.kind === 'number' ? { node: found, value: Number(source.read(found)) } : null;
 }
 
-/** GET /collections: clients' names in place of targets' names, none twice. */
+/** Rewrites GET /collections: clients' names in place of targets' names, each once. */
 export function rewriteList(
   root: JsonNode,
   collections: readonly ServedCollection[],
@@ -215,14 +221,18 @@ export function rewriteList(
   source.replace(list, `[${texts.join()}]`);
 }
 
-/** What deleting a collection has to know first: all collections, and all aliases. */
+/** Lookups before a deletion: all collections and all aliases. */
 export const STANDING: readonly RestRequest[] = ['/collections', '/aliases'].map((url) => ({
   method: 'GET',
   url,
   body: new Uint8Array(0),
 }));
 
-/** @param lookups the answers to `STANDING` @throws Refusal where something would be uncovered, or nobody can tell */
+/**
+ * Checks that a deletion uncovers no other collection.
+ * @param lookups the answers to `STANDING`
+ * @throws Refusal when it does, or when the answers do not tell
+ */
 export function checkDeletion(
   name: string,
   served: ServedCollection,
@@ -234,7 +244,7 @@ export function checkDeletion(
   });
 }
 
-/** Two names of every entry of a list. */
+/** Returns two names of every entry of a list. */
 function listed(
   answer: LookupAnswer | undefined,
   list: string,
@@ -250,7 +260,7 @@ function listed(
   ]);
 }
 
-/** GET /aliases: a target's clients know it by another name, and that name is no alias to them. */
+/** Rewrites GET /aliases: clients see their names of targets as collections, not as aliases. */
 export function rewriteAliases(
   root: JsonNode,
   collections: readonly ServedCollection[],

@@ -2,21 +2,22 @@ import { scanJson, type JsonNode, type Span } from '../json/scan.js';
 import type { BodyKind, ConditionBody } from './routes.js';
 
 /**
- * Where the conditions of a body name vectors (`has_vector`). The server takes most structures as an object or as an
- * array of their fields' values, so each structure is read by its definition: no key has to stand in the body.
+ * Finds the vector names in the conditions of a body (`has_vector`). The server takes most structures as an
+ * object or as an array of their fields' values. Each structure is therefore read by its definition, since a
+ * body may have no keys.
  */
 
 interface Walk {
   readonly body: Uint8Array;
-  /** Where the scanned part begins that the visited node is of. */
+  /** Offset in the body of the scanned part that holds the visited node. */
   readonly base: number;
-  /** By where they start: what is read in two ways is found twice. */
+  /** Names by their offset, since a part that is read in two ways is found twice. */
   readonly names: Map<number, Span>;
 }
 
 type Visit = (node: JsonNode, walk: Walk) => void;
 
-/** Strings that name a vector in a condition, as spans of the body. */
+/** Returns the strings that name a vector in a condition, as spans of the body. */
 export function vectorNames(
   kind: BodyKind | ConditionBody,
   { body, root }: { readonly body: Uint8Array; readonly root: JsonNode },
@@ -26,7 +27,7 @@ export function vectorNames(
   return [...names.values()];
 }
 
-/** What the scan has only validated is scanned here. */
+/** Visits a node. If the first scan skipped it, it is scanned now. */
 function visit(by: Visit, node: JsonNode, walk: Walk): void {
   if (node.kind !== 'skipped') {
     by(node, walk);
@@ -38,7 +39,9 @@ function visit(by: Visit, node: JsonNode, walk: Walk): void {
 
 const nothing: Visit = () => undefined;
 
-/** A structure, given as an object or as an array of its fields' values in this order. */
+/**
+ * Returns the visit of a structure, given as an object or as an array of its fields' values in this order.
+ */
 function structure(fields: readonly (readonly [string, Visit])[]): Visit {
   const byKey = new Map(fields);
   return (node, walk) => {
@@ -49,7 +52,7 @@ function structure(fields: readonly (readonly [string, Visit])[]): Visit {
   };
 }
 
-/** A list, or its only item without a list around it. */
+/** Returns the visit of a list, or of a single item without a list. */
 function oneOrMany(by: Visit): Visit {
   return (node, walk) => {
     if (node.kind === 'array') for (const item of node.items) visit(by, item, walk);
@@ -74,7 +77,10 @@ const NESTED = structure([
   ['filter', FILTER],
 ]);
 
-/** In an array of one value a string is the name of a vector; a list of one string is the key of an empty field. */
+/**
+ * Visits a condition. In an array of one value, a string names a vector, and a list of one string is a
+ * field's key.
+ */
 function visitCondition(node: JsonNode, walk: Walk): void {
   if (node.kind === 'object') {
     for (const { key, value } of node.entries) {
@@ -97,15 +103,15 @@ function addName(node: JsonNode, { base, names }: Walk): void {
 }
 
 const EXPRESSIONS = oneOrMany((node, walk) => visitExpression(node, walk));
-/** What operators with several operands call them. */
+/** Keys of operands in operators with several operands. */
 const OPERANDS = ['left', 'right', 'base', 'exponent', 'x', 'target'];
 const OPERATORS = ['mult', 'sum', 'neg', 'abs', 'sqrt', 'exp', 'log10', 'ln', 'div', 'pow'];
 const DECAYS = ['lin_decay', 'exp_decay', 'gauss_decay'];
-/** Operators whose operand is one expression: of an array of one string it is a condition, no list. */
+/** Operators with one expression as operand: an array of one string is then a condition, not a list. */
 const OF_ONE: ReadonlySet<string> = new Set(['neg', 'abs', 'sqrt', 'exp', 'log10', 'ln']);
 const OPERATOR_KEYS: ReadonlySet<string> = new Set([...OPERATORS, ...DECAYS]);
 
-/** A part of a formula: a condition counts as a number. */
+/** Visits a part of a formula, where a condition counts as a number. */
 function visitExpression(node: JsonNode, walk: Walk): void {
   visitCondition(node, walk);
   if (node.kind === 'object') {
@@ -131,12 +137,15 @@ function visitOperands(node: JsonNode, walk: Walk): void {
   } else EXPRESSIONS(node, walk);
 }
 
-/** The key of a field that is to be empty, as an array: `["key"]`. */
+/** Returns whether the items are the key in a condition for empty fields, as an array: `["key"]`. */
 function isKey(items: readonly JsonNode[]): boolean {
   return items.length === 1 && items[0]?.kind === 'string';
 }
 
-/** A list of four operands holds no null, and no count of conditions in the second place. */
+/**
+ * Returns whether items are a filter's fields. Four operands hold no null, and no `min_should` in second
+ * place.
+ */
 function isFilter(items: readonly JsonNode[]): boolean {
   const [, minShould] = items;
   return (
@@ -150,7 +159,9 @@ function isFilter(items: readonly JsonNode[]): boolean {
   );
 }
 
-/** A formula is the only kind of query with conditions of its own: `{"formula": ...}` or an array that begins with it. */
+/**
+ * Visits a query. Only a formula has conditions: `{"formula": ...}` or an array that begins with the formula.
+ */
 function visitQuery(node: JsonNode, walk: Walk): void {
   if (node.kind === 'object') {
     for (const { key, value } of node.entries) if (key === 'formula') visit(visitExpression, value, walk);
@@ -197,7 +208,7 @@ const OPERATION = structure([
   ['update_vectors', UPSERT],
   ['delete_vectors', DELETE_VECTORS],
 ]);
-/** Points copied to another shard: of the three values only the filter is no string and no number. */
+/** A copy of points to another shard. Of its values, only the filter is neither string nor number. */
 const REPLICATE = structure([
   ['filter', FILTER],
   ['from_shard_key', FILTER],

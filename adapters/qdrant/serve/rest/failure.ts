@@ -1,7 +1,7 @@
 import type { BodySize, FailureAnswer, ProxyFailure } from '../../../../src/serve/protocol.js';
 import { errorAnswer, NO_ROUTE } from './answer.js';
 
-/** The statuses that the server has for the same failures. */
+/** The server's statuses for the same failures. */
 const STATUS: Readonly<Record<Exclude<ProxyFailure, 'no-path'>, number>> = {
   'too-large': 400,
   unreadable: 400,
@@ -13,7 +13,7 @@ const STATUS: Readonly<Record<Exclude<ProxyFailure, 'no-path'>, number>> = {
   internal: 500,
 };
 
-/** A failure of the proxy in the shape of the server's errors; a body that is too large in its very words. */
+/** Returns a failure of the proxy in the shape of the server's errors; for a too large body, in its words. */
 export const restFailure: FailureAnswer = (failure, message, size) =>
   failure === 'no-path'
     ? NO_ROUTE

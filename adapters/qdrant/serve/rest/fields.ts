@@ -2,20 +2,20 @@ import type { JsonEntry, JsonNode, Span } from '../json/scan.js';
 import type { ByteEdits } from '../json/byte-edits.js';
 import { Refusal } from '../rules.js';
 
-/** A structure of the server's REST interface: its fields in the order in which an array may give them. */
+/** A structure of the server's REST interface, with its fields in the order of the array form. */
 export interface Structure {
   readonly name: string;
   readonly fields: readonly string[];
-  /** Other names that the server takes for a field. */
+  /** Other names that the server accepts for a field. */
   readonly aliases?: ReadonlyMap<string, string>;
-  /** Whether the server takes an array of the fields' values, and whether it must hold every one of them. */
+  /** Whether the server accepts an array of the fields' values. `whole`: whether it must hold all of them. */
   readonly positional: boolean;
   readonly whole?: boolean;
 }
 
 export interface Field {
   readonly value: JsonNode;
-  /** Where the key stands; -1 in an array. */
+  /** Offset of the key; -1 in an array. */
   readonly keyStart: number;
   /** The key as written, without quotes. */
   readonly key: string;
@@ -40,7 +40,7 @@ const RESULT_FIELDS = [
   ...['shard_key', 'group_by', 'group_size', 'with_lookup'],
 ];
 
-/** Every structure that is looked into. What it has besides these fields is the server's business alone. */
+/** All structures that the proxy reads. Other fields of these structures are left to the server. */
 export const STRUCTURES = {
   query: structure('QueryRequest', [...new Set([...QUERY_FIELDS, ...RESULT_FIELDS])], WITH_VECTOR_ALIAS),
   prefetch: { ...positional('Prefetch', QUERY_FIELDS), whole: true },
@@ -138,7 +138,7 @@ export const STRUCTURES = {
   },
 } as const;
 
-/** An object that is one of several, told by its key. */
+/** The kinds of queries, identified by the object's key. */
 export const QUERY_KINDS = structure('Query', [
   ...['nearest', 'mmr', 'recommend', 'discover', 'context', 'relevance_feedback'],
   ...['order_by', 'fusion', 'rrf', 'formula', 'defaults', 'sample'],
@@ -157,7 +157,7 @@ function positional(name: string, fields: readonly string[], aliases: Aliases = 
 }
 
 /**
- * The fields of a structure given as an object, or as an array where the server takes one.
+ * Returns the fields of a structure given as an object, or as an array if the server accepts one.
  * @throws Refusal in the server's words for anything else and for fields given twice
  */
 export function fieldsOf(
@@ -184,7 +184,10 @@ export function fieldsOf(
   return found;
 }
 
-/** @throws Refusal for names given twice: the server would take the last, and so might not what was projected */
+/**
+ * @throws Refusal for names given twice: the server would take the last one, which may not be the projected
+ * one
+ */
 export function refuseDuplicates(entries: readonly JsonEntry[]): void {
   const seen = new Set<string>();
   for (const { key } of entries) {
@@ -193,19 +196,19 @@ export function refuseDuplicates(entries: readonly JsonEntry[]): void {
   }
 }
 
-/** The entry of an object under a key; undefined where the node is no object or has none. */
+/** Returns the value of an object under a key; undefined if there is none or the node is no object. */
 export function entryOf(node: JsonNode | undefined, key: string): JsonNode | undefined {
   return node?.kind === 'object' ? node.entries.find((entry) => entry.key === key)?.value : undefined;
 }
 
-/** A field's value; undefined where it is absent or null. */
+/** Returns a field's value; undefined if it is absent or null. */
 export function valueOf(fields: JsonFields, name: string): JsonNode | undefined {
   const value = fields.get(name)?.value;
   return value === undefined || value.kind === 'null' ? undefined : value;
 }
 
 /**
- * The elements of an array, whatever it holds; none where it is absent or null.
+ * Returns the elements of an array of any content; none if it is absent or null.
  * @throws Refusal in the server's words for anything else
  */
 export function elementsOf(node: JsonNode | undefined, source: ByteEdits): readonly JsonNode[] {
@@ -225,14 +228,14 @@ export function elementsOf(node: JsonNode | undefined, source: ByteEdits): reado
   return spans;
 }
 
-/** One or many, as some lists may be given. */
+/** Returns the elements of a list that may also be given as a single element. */
 export function oneOrMany(node: JsonNode | undefined, source: ByteEdits): readonly JsonNode[] {
   if (node === undefined) return [];
   return node.kind === 'array' || node.kind === 'numbers' ? elementsOf(node, source) : [node];
 }
 
 /**
- * A string's characters; undefined where the field is absent or null.
+ * Returns a field's text; undefined if the field is absent or null.
  * @throws Refusal for anything else
  */
 export function textOf(fields: JsonFields, name: string, source: ByteEdits): string | undefined {
@@ -246,7 +249,7 @@ export function stringOf(node: JsonNode, source: ByteEdits): string {
   return String(JSON.parse(source.read(node)));
 }
 
-/** A whole number from 0 on; undefined for anything else, which is the server's to refuse. */
+/** Returns a whole number of at least 0; undefined for anything else, which the server will refuse. */
 export function countOf(fields: JsonFields, name: string, source: ByteEdits): number | undefined {
   const value = valueOf(fields, name);
   if (value?.kind !== 'number') return undefined;
@@ -254,10 +257,10 @@ export function countOf(fields: JsonFields, name: string, source: ByteEdits): nu
   return /^\d+$/.test(text) ? Number(text) : undefined;
 }
 
-/** A body of valid JSON that the server could not take. */
+/** A refusal of valid JSON that the server would not accept. */
 export class BadBody extends Refusal {}
 
-/** A 400 for a body of valid JSON that the server could not take. */
+/** Returns a 400 for valid JSON that the server would not accept. */
 export function badBody(reason: string): BadBody {
   return new BadBody(400, `Format error in JSON body: ${reason}`);
 }

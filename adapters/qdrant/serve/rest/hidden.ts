@@ -8,15 +8,15 @@ import { absentVector } from '../hidden-vector.js';
 
 const BACKSLASH = 0x5c;
 
-/** A body, and what the scan found in it. */
+/** A body and its scanned nodes. */
 export interface Scanned {
   readonly body: Uint8Array;
   readonly root: JsonNode;
 }
 
 /**
- * A body in which conditions on the hidden vector (`has_vector`) name one that no point has: to clients there is no
- * such vector.
+ * Returns a scanned body whose conditions on the hidden vector (`has_vector`) name a vector that no point
+ * has, since for clients the hidden vector does not exist.
  * @throws JsonError
  */
 export function scanShown(kind: BodyKind, body: Uint8Array, served: ServedCollection): Scanned {
@@ -25,8 +25,8 @@ export function scanShown(kind: BodyKind, body: Uint8Array, served: ServedCollec
 }
 
 /**
- * The same for a body that is sent on as it is but for its conditions; what is no JSON stays.
- * @throws Refusal for an exact count where clients may not count exactly
+ * Returns a body in which only such conditions are changed. A body that is no JSON stays unchanged.
+ * @throws Refusal for an exact count when clients may not count exactly
  */
 export function hideRestVector(kind: ConditionBody, body: Uint8Array, served: ServedCollection): Uint8Array {
   const counts = !served.allowsExact && (kind === 'count' || kind === 'facet');
@@ -41,7 +41,7 @@ export function hideRestVector(kind: ConditionBody, body: Uint8Array, served: Se
   }
 }
 
-/** What the server does not take as a request is its own to refuse. */
+/** Refuses an exact count. A body that the server does not accept as a request is left to the server. */
 function refuseExactCount(kind: ConditionBody, root: JsonNode, served: ServedCollection): void {
   if (root.kind !== 'object') return;
   const [exact, again] = root.entries.filter(({ key }) => key === 'exact');
@@ -59,10 +59,10 @@ function hiddenIn(kind: BodyKind | ConditionBody, scanned: Scanned, served: Serv
   return { body, root: scanJson(body) };
 }
 
-/** Hardly any body holds the name: the others are not looked into. */
+/** Returns whether a body may contain the name. Few do, and the others are not parsed. */
 function mayName(body: Uint8Array, { layout, compact }: ServedCollection): boolean {
   if (layout !== 'two-stage') return false;
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.length);
-  // A name with escapes could be any.
+  // A string with escapes could be the name.
   return bytes.includes(BACKSLASH) || bytes.includes(JSON.stringify(compact));
 }

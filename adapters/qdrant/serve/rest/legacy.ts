@@ -38,25 +38,25 @@ type Copy = (part: Span) => readonly Chunk[];
 interface LegacyRequest {
   readonly node: JsonNode;
   readonly stage: RestStage;
-  /** Whether the server would take it: only then does a query mean the same. */
+  /** Whether the server would accept the request. Only then is the query equivalent. */
   readonly complete: boolean;
   readonly changes: Changes;
-  /** The search for candidates where it became a query of two stages. */
+  /** The prefetch, if the request became a query with two stages. */
   readonly prefetch: readonly Chunk[] | null;
 }
 
 const AVERAGE = 'average_vector';
-/** How the other strategies of a recommendation are called. */
+/** Names of the other strategies of a recommendation. */
 const STRATEGIES: readonly string[] = ['best_score', 'sum_scores'];
 
-/** Fields that mean the same in a query. */
+/** Fields with the same meaning in a query. */
 const SAME_FIELDS = [
   ...['filter', 'params', 'score_threshold', 'limit', 'offset', 'with_payload', 'with_vector'],
   ...['lookup_from', 'shard_key', 'group_by', 'group_size', 'with_lookup'],
 ];
 
 /**
- * A request of the older search endpoints.
+ * Rewrites a request of the older search endpoints.
  * @returns whether it is now a request of the query endpoint, whose answers have another envelope
  * @throws Refusal
  */
@@ -68,7 +68,7 @@ export function rewriteRestLegacy(
   return finish([readLegacy(root, rewriting, { kind, grouped })], rewriting);
 }
 
-/** All of a batch become queries where one does. @throws Refusal */
+/** Rewrites a batch. If one request becomes a query, all of them do. @throws Refusal */
 export function rewriteLegacyBatch(root: JsonNode, rewriting: RewriteContext, kind: LegacyKind): boolean {
   const searches = searchesOf(root, rewriting);
   return finish(
@@ -127,7 +127,10 @@ function readLegacy(
   }
 }
 
-/** A query for groups ignores ids of points that do not exist; the older call refuses them. @throws Refusal */
+/**
+ * Checks that points exist: a query for groups ignores missing ids, but the older call refuses them.
+ * @throws Refusal
+ */
 function requireExamples(
   { form, fields, lookup }: RestStage,
   { served, source, lookups }: RewriteContext,
@@ -139,7 +142,10 @@ function requireExamples(
     if (input.kind === 'number' || input.kind === 'string') lookups.require(lookup ?? own, input, source);
 }
 
-/** What the server would refuse stays as it is, so that the server says why. */
+/**
+ * Returns whether the server would accept a request. Otherwise the request stays unchanged, and the server
+ * says why.
+ */
 function isComplete(
   { fields, form, place: { grouped } }: RestStage,
   kind: LegacyKind,
@@ -158,14 +164,18 @@ function isComplete(
   return elementsOf(valueOf(fields, 'positive'), source).length > 0;
 }
 
-/** Queries take one pair without a list around it; the older calls do not. */
+/**
+ * Returns whether a node is a list or absent. Queries take a single pair without a list, the older calls do
+ * not.
+ */
 function isListOrNone(node: JsonNode | undefined): boolean {
   return node === undefined || node.kind === 'array' || node.kind === 'numbers';
 }
 
 /**
- * Whether the older calls take it for a vector or an id. Queries take more, and say other things of what they do not
- * take. What is doubted here is only searched more slowly, by the full vectors.
+ * Returns whether the older calls accept a node as a vector or an id. Queries accept more forms, and their
+ * errors for other forms differ. A form that is rejected here is only searched more slowly, by the full
+ * vectors.
  */
 function isExample(node: JsonNode, source: ByteEdits): boolean {
   switch (node.kind) {
@@ -185,7 +195,7 @@ function isExample(node: JsonNode, source: ByteEdits): boolean {
 interface Read {
   readonly using: string;
   readonly form: QueryForm;
-  /** The field `vector` with another name in it, where it holds the name of the vector. */
+  /** Writes the field `vector` with another name, if the field holds the vector's name. */
   readonly writeName?: (name: string) => readonly Chunk[];
 }
 

@@ -6,21 +6,21 @@ import { asciiJson, ByteEdits } from '../json/byte-edits.js';
 import { elementsOf, entryOf, fieldsOf, STRUCTURES, stringOf, textOf, valueOf } from './fields.js';
 import { Refusal, refuseImpossible, refuseTargetLookup, findServed } from '../rules.js';
 
-/** Where the vectors of ids are to be taken from, when not from the collection searched. */
+/** The place of the vectors of ids, if it is not the searched collection. */
 export interface RestLookupPlace {
-  /** The collection that really holds them. */
+  /** The server's name of the collection that holds them. */
   readonly collection: string;
   readonly vector: string;
-  /** As the client wrote it; '' without one. */
+  /** The shard key as the client wrote it; '' for none. */
   readonly shardKey: string;
   /** Whether the collection is a served one. */
   readonly served: boolean;
-  /** Set where the vector named is a reduced one. */
+  /** Set if the named vector is a reduced one. */
   readonly reduced: ServedCollection | null;
 }
 
 /**
- * @param otherwise the vector that is looked up if none is named
+ * @param otherwise the vector to look up if none is named
  * @throws Refusal for a collection or a vector that clients must not see
  */
 export function readLookup(
@@ -46,7 +46,7 @@ export function readLookup(
   };
 }
 
-/** A place as JSON, with another vector where one is given. */
+/** Returns a place as JSON, with `vector` in place of its vector if given. */
 export function lookupPlaceJson(
   { collection, shardKey, ...place }: RestLookupPlace,
   vector = place.vector,
@@ -64,11 +64,11 @@ interface Group {
   answer: ReadonlyMap<string, Float32Array | null> | null;
 }
 
-/** Vectors of points of other collections: asked for in a first pass over the request, used in the second. */
+/** Vectors of points of other collections: requested in a first pass over the request, used in the second. */
 export class Lookups {
   readonly #groups = new Map<string, Group>();
   readonly #answers: readonly LookupAnswer[] | undefined;
-  /** Query part of the client's address: its consistency and timeout hold for these reads too. */
+  /** Query string of the client's address. Its consistency and timeout apply to these reads too. */
   readonly #search: string;
   #described: string | null = null;
 
@@ -78,8 +78,8 @@ export class Lookups {
   }
 
   /**
-   * The vector of a point, or null as long as nobody has asked the server.
-   * @throws Refusal in the server's words where there is none
+   * Returns the vector of a point; null in the first pass.
+   * @throws Refusal in the server's words when the point has none
    */
   vectorOf(place: RestLookupPlace, id: JsonNode, source: ByteEdits): Float32Array | null {
     const vector = this.#find(place, id, source);
@@ -88,12 +88,12 @@ export class Lookups {
     return vector;
   }
 
-  /** Refuses a point that does not exist, once the server was asked. @throws Refusal in the server's words */
+  /** Checks in the second pass that a point exists. @throws Refusal in the server's words */
   require({ collection, shardKey }: Omit<Sought, 'vector'>, id: JsonNode, source: ByteEdits): void {
     this.#find({ collection, shardKey, vector: null }, id, source);
   }
 
-  /** A point's vector, or that it has none; null as long as nobody has asked the server. */
+  /** Returns a point's vector, or 'missing' if it has none; null in the first pass. */
   #find(place: Sought, id: JsonNode, source: ByteEdits): Float32Array | 'missing' | null {
     refuseImpossible(place.collection);
     const { collection, vector, shardKey } = place;
@@ -112,7 +112,7 @@ export class Lookups {
     return found ?? 'missing';
   }
 
-  /** The answer to GET of a collection, or null as long as nobody has asked the server; not with `vectorOf`. */
+  /** Returns the answer to GET of a collection; null in the first pass. Not combined with `vectorOf`. */
   descriptionOf(collection: string): Uint8Array | null {
     const [answer] = this.#answers ?? [];
     if (answer !== undefined) return answer.body;
@@ -120,7 +120,7 @@ export class Lookups {
     return null;
   }
 
-  /** What the server has to be asked before the request can be rewritten. */
+  /** Returns the requests that must be answered before the second pass. */
   requests(): readonly RestRequest[] {
     if (this.#answers !== undefined) return [];
     if (this.#described !== null) {
@@ -155,7 +155,7 @@ export class Lookups {
   }
 }
 
-/** One text for every way to write the same id. */
+/** Returns the same text for all forms of an id. */
 function canonicalId(text: string): string {
   return /^\d+$/.test(text)
     ? text.replace(/^0+(?=\d)/, '')

@@ -16,7 +16,7 @@ import type { BodyKind } from './routes.js';
 import { withLookupText } from './stage.js';
 import { fullNotStored } from '../rules.js';
 
-/** Searches that may take points of another collection, and how each is written. */
+/** Searches that may look up points of another collection, with their structures. */
 const STRUCTURE: Readonly<Partial<Record<BodyKind, Structure>>> = {
   ...{ query: STRUCTURES.query, 'query batch': STRUCTURES.query, 'query groups': STRUCTURES.query },
   ...{ 'search groups': STRUCTURES.search, recommend: STRUCTURES.recommend },
@@ -24,15 +24,15 @@ const STRUCTURE: Readonly<Partial<Record<BodyKind, Structure>>> = {
   ...{ discover: STRUCTURES.discover, 'discover batch': STRUCTURES.discover },
 };
 
-/** Whether a search of a collection that is not served may look points up in one that is. */
+/** Returns whether a search of a collection that is not served may look up points in a served one. */
 export function mayLookUp(kind: BodyKind): boolean {
   return STRUCTURE[kind] !== undefined;
 }
 
 /**
- * A search of a collection that is not served, with the places where it looks points up as the server knows them.
- * What the server could not read stays as it is.
- * @throws Refusal where the vectors looked up are not stored at full size
+ * Returns a search of a collection that is not served, with the server's names of the places in which it
+ * looks up points. A body that the server could not read stays unchanged.
+ * @throws Refusal when the full vectors to look up are not stored
  */
 export function rewriteOther(
   kind: BodyKind,
@@ -55,7 +55,10 @@ export function rewriteOther(
   return source.apply();
 }
 
-/** Hardly any body does: the others are not parsed. A name with escapes could be any. */
+/**
+ * Returns whether a body may name a served collection. Few do, and the others are not parsed. Escapes may
+ * hide a name.
+ */
 function namesServed(body: Uint8Array, collections: readonly ServedCollection[]): boolean {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.length);
   if (bytes.includes(0x5c)) return true;

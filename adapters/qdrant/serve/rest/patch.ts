@@ -31,8 +31,9 @@ import {
 const OFF = '"Disabled"';
 
 /**
- * PATCH of a collection. Settings of the full vector go to the compact one, which is searched. Settings of the
- * collection that the target has in its vectors, or in another number, go there in that number.
+ * Rewrites PATCH of a collection. Settings of the full vector go to the compact vector, which is searched.
+ * Some settings of the collection are in the target's vectors or have other values there: these are
+ * converted.
  * @throws Refusal
  */
 export function rewritePatch(root: JsonNode, { served, source, lookups }: RewriteContext): void {
@@ -47,7 +48,7 @@ export function rewritePatch(root: JsonNode, { served, source, lookups }: Rewrit
   const change = isShaped ? readChange(request) : null;
   if (change !== null && needsDescription(change)) {
     const description = lookups.descriptionOf(served.target);
-    // The answer is asked for now; the request is rewritten again with it.
+    // First pass: the description is requested, and the request is rewritten again with it.
     if (description === null) return;
     const config = entryOf(entryOf(scanJson(description), 'result'), 'config');
     const settings = restSettingsIn(config, new ByteEdits(description));
@@ -63,7 +64,7 @@ export function rewritePatch(root: JsonNode, { served, source, lookups }: Rewrit
   }
 }
 
-/** The vector whose settings a client means. */
+/** Returns the target's vector for the settings of a client's vector. */
 function targetVector(key: string, served: ServedCollection): string {
   return key === served.vector ? served.compact : serverVector(key, served);
 }
@@ -76,10 +77,10 @@ interface Request {
   readonly source: ByteEdits;
 }
 
-/** Thrown for a value that the server refuses, with words of its own about where it stands. */
+/** Thrown for a value that the server refuses. The server's error names its place. */
 class Unreadable extends Error {}
 
-/** Null for a request that the server is to refuse as it is. */
+/** Returns the requested change; null for a request that the server will refuse unchanged. */
 function readChange({ fields, entries, served, source }: Request): SettingsChange | null {
   const limit = (block: JsonNode | undefined, structure: Structure, name: string): number | undefined => {
     if (block === undefined) return undefined;
@@ -96,14 +97,14 @@ function readChange({ fields, entries, served, source }: Request): SettingsChang
   };
   const fullScanIn = (block: JsonNode | undefined): number | undefined => {
     const fullScan = limit(block, STRUCTURES.indexDiff, 'full_scan_threshold');
-    // Over gRPC the server takes smaller ones.
+    // Over gRPC, the server accepts smaller values.
     if (fullScan !== undefined && fullScan < FULL_SCAN_THRESHOLD_MIN_KB) throw new Unreadable();
     return fullScan;
   };
   const vectorOf = ({ key, value }: JsonEntry): [string, VectorChange] => {
     const inner = fieldsOf(value, STRUCTURES.vectorDiff, source);
     const codes = codesOf(valueOf(inner, 'quantization_config'), source);
-    // Limits of other vectors are what they say.
+    // Limits of other vectors need no conversion.
     if (key !== served.vector) return [targetVector(key, served), { codes }];
     return [served.compact, { codes, fullScan: fullScanIn(valueOf(inner, 'hnsw_config')) }];
   };
@@ -127,7 +128,7 @@ function readChange({ fields, entries, served, source }: Request): SettingsChang
   }
 }
 
-/** `{"Disabled": null}`, which the server takes too. */
+/** Returns whether a node is `{"Disabled": null}`, which the server also accepts. */
 function isDisabled(node: JsonNode): boolean {
   return node.kind === 'object' && node.entries.length === 1 && entryOf(node, 'Disabled')?.kind === 'null';
 }
@@ -147,7 +148,7 @@ function codesOf(node: JsonNode | undefined, source: ByteEdits): Codes | null | 
 /** JSON texts of fields by name. */
 type Texts = Map<string, string>;
 
-/** The request with what is planned in the place of what was asked; every other field as the client wrote it. */
+/** Returns the request with the planned settings. Every other field stays as the client wrote it. */
 function changedText({ root, fields, entries, served, source }: Request, plan: TargetSettingsChange): string {
   const top = textsOf(root, STRUCTURES.updateCollection, source);
   const set = (texts: Texts, name: string, text: string): Texts => texts.set(name, text);
@@ -191,7 +192,7 @@ function changedText({ root, fields, entries, served, source }: Request, plan: T
   return objectText(top);
 }
 
-/** The fields of a structure by their chief names, those too that are not known. */
+/** Returns the fields of a structure by their main names, including unknown fields. */
 function textsOf(node: JsonNode | undefined, structure: Structure | null, source: ByteEdits): Texts {
   if (node === undefined) return new Map();
   if (node.kind === 'object')

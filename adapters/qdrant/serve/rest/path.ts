@@ -1,17 +1,20 @@
-/** An address, cut as the server's router cuts it. */
+/** An address, split as by the server's router. */
 export interface RestPath {
-  /** Segments with their escapes resolved. */
+  /** Segments with resolved escapes. */
   readonly segments: readonly string[];
-  /** The same segments as they were received. */
+  /** The segments as received. */
   readonly raw: readonly string[];
-  /** The query with its question mark; '' without one. */
+  /** The query string with its question mark; '' for none. */
   readonly search: string;
 }
 
-/** What the server's router leaves escaped until it has found the route. */
+/** Characters that the server's router leaves escaped until it has found the route. */
 const LATE: ReadonlySet<number> = new Set([0x25, 0x2f, 0x2b]);
 
-/** Slashes in a row count once, one at the end not at all; a name may have any of its characters escaped. */
+/**
+ * Returns a parsed address. Repeated and trailing slashes are ignored, and any character of a name may be
+ * escaped.
+ */
 export function parsePath(url: string): RestPath {
   const [address = ''] = url.split('#');
   const at = address.indexOf('?');

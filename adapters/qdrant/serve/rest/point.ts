@@ -9,7 +9,7 @@ import { elementsOf, entryOf } from './fields.js';
 import { clientText, Refusal, treatWithVector } from '../rules.js';
 
 /**
- * GET of one point, which has no say in what it returns: asked for by the request that has.
+ * Rewrites `GET /points/{id}`, which cannot choose vectors, into `POST /points` with one id.
  * @throws Refusal
  */
 export function rewritePoint(
@@ -44,7 +44,7 @@ function pointAnswer(id: bigint | string, served: ServedCollection, answer: Look
   return { kind: 'answer', status, contentType, body: source.apply().toString('utf8') };
 }
 
-/** A point's id as the server reads it in a path; null for what it refuses. */
+/** Returns a point's id as the server reads it in a path; null if the server refuses it. */
 function pointId(text: string): PointId | null {
   if (/^\+?\d+$/.test(text)) {
     const id = BigInt(text.replace('+', ''));

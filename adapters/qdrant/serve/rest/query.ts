@@ -16,7 +16,7 @@ import {
 import { readRestQuery } from './vector-input.js';
 import type { StagePlace } from '../rules.js';
 
-/** A query, its prefetches at any depth, and what it returns. @throws Refusal */
+/** Rewrites a query, its prefetches at any depth, and the selection of results. @throws Refusal */
 export function rewriteQuery(root: JsonNode, rewriting: RewriteContext, { grouped = false } = {}): void {
   const fields = fieldsOf(root, STRUCTURES.query, rewriting.source);
   rewriteStage(root, fields, rewriting, { depth: 0, grouped, into: 'other' });
@@ -28,12 +28,12 @@ export function rewriteQueryBatch(root: JsonNode, rewriting: RewriteContext): vo
   for (const search of searchesOf(root, rewriting)) rewriteQuery(search, rewriting);
 }
 
-/** The requests of a batch. */
+/** Returns the requests of a batch. */
 export function searchesOf(root: JsonNode, { source }: RewriteContext): readonly JsonNode[] {
   return elementsOf(valueOf(fieldsOf(root, STRUCTURES.searches, source), 'searches'), source);
 }
 
-/** Writes new values of fields where the old ones stand. */
+/** Writes new values of fields in place of the old ones. */
 export function applyChanges(fields: JsonFields, changes: Changes, { source }: RewriteContext): void {
   for (const [name, texts] of changes) {
     const field = fields.get(name);
@@ -75,13 +75,13 @@ function rewriteStage(
     rewriteStage(inner, fieldsOf(inner, STRUCTURES.prefetch, source), rewriting, inside);
 }
 
-/** What the results of a stage's prefetches go into. */
+/** Returns what the results of a stage's prefetches go into. */
 function intoOf({ form, place }: RestStage): StagePlace['into'] {
   if (form.kind === 'unknown') return 'unknown';
   return form.kind === 'fusion' && place.depth === 0 ? 'fusion' : 'other';
 }
 
-/** `params` belong to the search for candidates: the prefetch takes their place, so that no comma moves. */
+/** Writes the prefetch in place of `params`, which belong to the first stage. So no comma has to move. */
 function addPrefetch(
   node: JsonNode,
   fields: JsonFields,
@@ -108,14 +108,14 @@ function addPrefetch(
   applyChanges(fields, changes, rewriting);
 }
 
-/** A stage given as an array, written as an object; its `params` went into the prefetch. */
+/** Returns a stage given as an array in the form of an object. Its `params` are now in the prefetch. */
 function objectText(fields: JsonFields, changes: Changes, { source }: RewriteContext): readonly Chunk[] {
   const values = new Map<string, readonly Chunk[]>();
   for (const [name, { value }] of fields) if (name !== 'params') values.set(name, [source.raw(value)]);
   return writeObject(new Map([...values, ...changes]));
 }
 
-/** A JSON object of values given as text. */
+/** Returns a JSON object of values given as text. */
 export function writeObject(values: ReadonlyMap<string, readonly Chunk[]>): readonly Chunk[] {
   const texts = [...values].flatMap(([name, value], i) => [`${i === 0 ? '{' : ','}"${name}":`, ...value]);
   return [...texts, texts.length === 0 ? '{}' : '}'];

@@ -1,21 +1,21 @@
-/** What is done with a request to a served collection, by its method and the path below the collection. */
+/** The treatment of a request to a served collection, by its method and the path below the collection. */
 export type RouteAction =
-  /** The body stays; `answer` says what the answer needs besides clients' names in errors. */
+  /** The body passes unchanged. `answer`: the changes to the answer besides clients' names in errors. */
   | { readonly kind: 'forward'; readonly answer: 'errors' | 'info' | 'aliases' | 'deleted' }
   | { readonly kind: 'rewrite'; readonly body: BodyKind; readonly search: boolean }
-  /** The body stays but for conditions on a vector that is hidden. */
+  /** Only conditions on a hidden vector change in the body. */
   | { readonly kind: 'conditions'; readonly body: ConditionBody }
-  /** Creating what exists. */
+  /** A creation of the collection, which exists. */
   | { readonly kind: 'exists' }
   /** One point, always with its vectors. */
   | { readonly kind: 'point' }
   /** A vector of the collection, by name. */
   | { readonly kind: 'vector' }
-  /** What no server has, as far as is known here. */
+  /** A route that no known server has. */
   | { readonly kind: 'missing' }
   | { readonly kind: 'refuse'; readonly why: string };
 
-/** How a body is read and changed. */
+/** Kinds of bodies that are read and changed. */
 export type BodyKind =
   | 'query'
   | 'query batch'
@@ -30,12 +30,12 @@ export type BodyKind =
   | 'operations'
   | 'patch';
 
-/** Where conditions stand in a body that is changed in nothing else. */
+/** Kinds of bodies in which only conditions change. */
 export type ConditionBody = 'selection' | 'count' | 'facet' | 'set payload' | 'delete payload' | 'cluster';
 
 interface RouteRule {
   readonly method: string;
-  /** Segments below the collection; `*` stands for any one. */
+  /** Segments below the collection. `*` stands for any segment. */
   readonly path: readonly string[];
   readonly action: RouteAction;
 }
@@ -121,17 +121,17 @@ const RULES: readonly RouteRule[] = TABLE.map(([route, action]) => {
   return { method, path: path === '' ? [] : path.split('/'), action };
 });
 
-/** Whether segments are those of a path in which `*` stands for any one. */
+/** Returns whether segments match a path in which `*` stands for any segment. */
 export function isPath(path: readonly string[], segments: readonly string[]): boolean {
   return path.length === segments.length && path.every((one, i) => one === '*' || one === segments[i]);
 }
 
-/** Methods that endpoints have. */
+/** Methods that only read. */
 const READING = ['GET', 'HEAD', 'OPTIONS'];
 
 /**
- * What is done with a request below a served collection. Reading what nobody here knows is harmless but for sizes it
- * may tell; anything else could carry vectors.
+ * Returns the treatment of a request below a served collection. An unknown read passes: it can only reveal
+ * sizes. Any other unknown request could carry vectors.
  */
 export function actionFor(method: string, segments: readonly string[]): RouteAction {
   const rule = RULES.find(({ method: wanted, path }) => wanted === method && isPath(path, segments));
@@ -140,7 +140,7 @@ export function actionFor(method: string, segments: readonly string[]): RouteAct
   return { kind: 'missing' };
 }
 
-/** Where a request of the query endpoint goes instead of an older one. */
+/** Returns the path of the query endpoint that replaces an older one. */
 export function queryPath(body: BodyKind): string {
   if (body.endsWith(' batch')) return 'points/query/batch';
   return body.endsWith(' groups') ? 'points/query/groups' : 'points/query';

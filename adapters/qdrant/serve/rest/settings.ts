@@ -8,7 +8,7 @@ import { quantizationFromJson, quantizationToJson } from '../settings/quantizati
 import { entryOf, stringOf } from './fields.js';
 import type { CodesForm, TargetSettings, VectorSettings } from '../settings/target.js';
 
-/** The text of a span has one character per byte; the text of a record is text. */
+/** The text of a span has one character per byte. The text of a record has decoded characters. */
 export const JSON_CODES: CodesForm = {
   isKnown: (codes) => quantizationFromJson(Buffer.from(codes, 'latin1').toString()) !== null,
   fromJson: (text) => Buffer.from(text).toString('latin1'),
@@ -44,7 +44,7 @@ export function restSettingsIn(config: JsonNode | undefined, source: ByteEdits):
   };
 }
 
-/** True or false; undefined for anything else. */
+/** Returns true or false; undefined for anything else. */
 export function restFlagIn(node: JsonNode | undefined): boolean | undefined {
   return node?.kind === 'true' || node?.kind === 'false' ? node.kind === 'true' : undefined;
 }

@@ -33,7 +33,7 @@ import {
   type Wanted,
 } from '../rules.js';
 
-/** One request on its way to the server. */
+/** One request that is being rewritten. */
 export interface RewriteContext {
   readonly served: ServedCollection;
   readonly collections: readonly ServedCollection[];
@@ -45,7 +45,7 @@ export interface RewriteContext {
 /** A stage of a query, or a legacy search. */
 export interface RestStage {
   readonly fields: JsonFields;
-  /** The vector searched, by the name that the server gets. */
+  /** The searched vector by the server's name. */
   readonly using: string;
   readonly form: QueryForm;
   readonly lookup: RestLookupPlace | null;
@@ -53,7 +53,7 @@ export interface RestStage {
   readonly place: StagePlace;
 }
 
-/** New texts of fields' values. */
+/** New values of fields as text. */
 export type Changes = Map<string, readonly Chunk[]>;
 
 /** @throws Refusal */
@@ -66,7 +66,7 @@ export function treatmentOf(stage: RestStage, { served, source }: RewriteContext
   const treatment = treatStage(
     {
       using,
-      // What is not understood may hold vectors of the reduced space.
+      // An unknown form may hold vectors for the reduced space.
       query: form.kind === 'unknown' ? 'similarity' : form.kind === 'fusion' ? 'other' : form.kind,
       hasPrefetch,
       exact: isExact,
@@ -75,12 +75,12 @@ export function treatmentOf(stage: RestStage, { served, source }: RewriteContext
     served,
   );
   if (treatment !== 'wrap') return treatment;
-  // One more level would be one too many for the server; the full vectors answer as well, if slowly.
+  // The server limits the depth. Without another level, the full vectors answer, if more slowly.
   const fits = stage.place.depth < PREFETCH_DEPTH_MAX && isFetchable(served, wantedOf(stage, source));
   return fits && diverseLeafOf(stage, source)?.limit !== null ? 'wrap' : 'leave';
 }
 
-/** MMR in a prefetch, and the limit of the nearest search that says the same; null for every other stage. */
+/** For MMR in a prefetch: the limit of the equivalent nearest search. Null for every other stage. */
 function diverseLeafOf(
   { fields, form, place }: RestStage,
   source: ByteEdits,
@@ -91,7 +91,7 @@ function diverseLeafOf(
   return { limit: limitOfDiverseLeaf(diversity, limit, place) };
 }
 
-/** A stage that stays: only the collection named for its ids, or the vector, may have another name. */
+/** Rewrites a stage that stays: only the names of the lookup collection and of the vector may change. */
 export function leaveStage(
   { fields, using, lookup, form }: RestStage,
   { served, source }: RewriteContext,
@@ -104,7 +104,7 @@ export function leaveStage(
   return changes.set('lookup_from', [lookupPlaceJson(lookup)]);
 }
 
-/** Replaces every vector where it stands. @throws Refusal */
+/** Replaces every vector in place. @throws Refusal */
 export function projectStage(stage: RestStage, rewriting: RewriteContext): Changes {
   const { changes, replace } = inputsOf(stage, rewriting);
   for (const input of similarityOf(stage.form).inputs) {
@@ -114,7 +114,7 @@ export function projectStage(stage: RestStage, rewriting: RewriteContext): Chang
   return changes;
 }
 
-/** The search for candidates that a stage gets as its prefetch, and the changes to the stage. @throws Refusal */
+/** Returns the prefetch that a stage gets, and the changes to the stage. @throws Refusal */
 export function wrapStage(
   stage: RestStage,
   rewriting: RewriteContext,
@@ -168,7 +168,7 @@ function similarityOf(form: QueryForm): QueryForm & { readonly kind: 'similarity
   return form;
 }
 
-/** What becomes of a stage's vectors and ids in the compact space; null for an input that stays as it is. */
+/** Returns a stage's vectors and ids for the compact space; null for an input that stays. */
 function inputsOf(
   { lookup, form }: RestStage,
   { served, source, projection, lookups }: RewriteContext,
@@ -207,7 +207,7 @@ function notStored(place: ServedCollection, served: ServedCollection): Refusal {
   );
 }
 
-/** The changes that what a request wants returned needs. @throws Refusal */
+/** Returns the changes to the selection of returned vectors and lookups. @throws Refusal */
 export function resultChanges(fields: JsonFields, { served, collections, source }: RewriteContext): Changes {
   const changes: Changes = new Map();
   const vectors = selectionText(valueOf(fields, 'with_vector'), served, source);
@@ -218,7 +218,7 @@ export function resultChanges(fields: JsonFields, { served, collections, source 
   return changes;
 }
 
-/** What `with_vector` becomes; null where it stays. @throws Refusal */
+/** Returns the new value of `with_vector`; null if it stays. @throws Refusal */
 function selectionText(
   node: JsonNode | undefined,
   served: ServedCollection,
@@ -229,7 +229,7 @@ function selectionText(
   return selection === 'keep' ? null : `[${selection.names.map(asciiJson).join()}]`;
 }
 
-/** Null for a form that the server refuses. */
+/** Returns the selection; null for a form that the server refuses. */
 function selectionOf(node: JsonNode | undefined, source: ByteEdits): boolean | readonly string[] | null {
   if (node === undefined || node.kind === 'false') return false;
   if (node.kind === 'true') return true;
@@ -238,7 +238,7 @@ function selectionOf(node: JsonNode | undefined, source: ByteEdits): boolean | r
   return items.every(({ kind }) => kind === 'string') ? items.map((item) => stringOf(item, source)) : null;
 }
 
-/** Points looked up by group id in a collection that may be served under another name; null where it is not. */
+/** Returns `with_lookup` with the server's name of the collection; null if it stays. */
 export function withLookupText(
   node: JsonNode,
   collections: readonly ServedCollection[],

@@ -14,16 +14,16 @@ import {
 } from './fields.js';
 import { checkDim, inferenceRefused, Refusal, unknownForm, type Diversity } from '../rules.js';
 
-/** What a query asks, as far as it must be known. */
+/** The parts of a query that the proxy has to know. */
 export type QueryForm =
   | { readonly kind: 'none' | 'other' | 'fusion' | 'unknown' }
   | {
       readonly kind: 'similarity';
       /** Every value that is a vector or an id. */
       readonly inputs: readonly JsonNode[];
-      /** The query that a search for candidates needs (without diversity, for example), by copies of its parts. */
+      /** Writes the query for a prefetch (for example without diversity) from copies of its parts. */
       readonly write: (copy: (part: Span) => readonly Chunk[]) => readonly Chunk[];
-      /** How it diversifies its results; null for a query that does not. */
+      /** The settings of diversity; null for a query without it. */
       readonly diversity: Diversity | null;
     };
 
@@ -42,7 +42,7 @@ export function readRestQuery(node: JsonNode | undefined, source: ByteEdits): Qu
   if (node === undefined) return { kind: 'none' };
   if (node.kind === 'array') {
     const [nearest, mmr, ...more] = node.items;
-    // An array of both is a search with diversity, or without one.
+    // An array of both is a search with diversity, or without it if the second is null.
     if (nearest !== undefined && more.length === 0 && (mmr?.kind === 'object' || mmr?.kind === 'null'))
       return nearestQuery(nearest, mmr.kind === 'null' ? undefined : mmr, source);
   }
@@ -51,7 +51,7 @@ export function readRestQuery(node: JsonNode | undefined, source: ByteEdits): Qu
   const similarities = SIMILARITIES.filter((name) => kinds.has(name));
   const others = OTHERS.filter((name) => kinds.has(name));
   const isVector = node.entries.some(({ key }) => VECTOR_KEYS.has(key));
-  // The server takes the first kind that fits; what it would then ignore could hold a vector all the same.
+  // The server takes the first kind that fits. The ignored kinds could still hold a vector.
   if (similarities.length + others.length + Number(isVector) !== 1) return { kind: 'unknown' };
   if (isVector) return similarity([node], node);
   const [name] = similarities;
@@ -60,7 +60,7 @@ export function readRestQuery(node: JsonNode | undefined, source: ByteEdits): Qu
   return nearestQuery(kinds.get('nearest')!.value, valueOf(kinds, 'mmr'), source);
 }
 
-/** Candidates for diversity are simply the nearest. */
+/** Returns a nearest search. With diversity, its prefetch needs only the nearest points. */
 function nearestQuery(nearest: JsonNode, mmr: JsonNode | undefined, source: ByteEdits): QueryForm {
   if (mmr === undefined) return similarity([nearest], nearest);
   const fields = fieldsOf(mmr, STRUCTURES.mmr, source);
@@ -109,7 +109,7 @@ function examplesOf(node: JsonNode, source: ByteEdits): JsonNode[] {
   return ['positive', 'negative'].flatMap((name) => elementsOf(valueOf(fields, name), source));
 }
 
-/** The vectors and ids of one context pair or many. */
+/** Returns the vectors and ids of one or more context pairs. */
 export function pairsOf(node: JsonNode | undefined, source: ByteEdits): JsonNode[] {
   return oneOrMany(node, source).flatMap((pair) => {
     const fields = fieldsOf(pair, STRUCTURES.contextPair, source);
@@ -125,7 +125,7 @@ function required(fields: JsonFields, name: string): JsonNode {
 }
 
 /**
- * A vector or id that is to be compared with reduced vectors.
+ * Returns a vector or id to compare with reduced vectors.
  * @throws Refusal for every other form
  */
 export function readInput(node: JsonNode, served: ServedCollection, source: ByteEdits): VectorInput {
@@ -150,8 +150,8 @@ export function readInput(node: JsonNode, served: ServedCollection, source: Byte
 }
 
 /**
- * Why an object or array that is no dense vector cannot be one of the reduced space.
- * @param source given where the server also takes a sparse vector as an array of its indices and values
+ * Returns the refusal of an object or array that is no dense vector and so cannot be projected.
+ * @param source given if the server also accepts a sparse vector as an array of its indices and values
  */
 export function refusedVector(node: JsonNode, served: ServedCollection, source?: ByteEdits): Refusal {
   const rows = node.kind === 'array' ? node.items : [];
@@ -168,7 +168,7 @@ export function refusedVector(node: JsonNode, served: ServedCollection, source?:
   return unknownForm('vector');
 }
 
-/** Two rows of which the first could be indices: the server does not try further. */
+/** Returns whether two rows are a sparse vector to the server: the first row could be indices. */
 function isSparse([indices, values, ...more]: readonly JsonNode[], source: ByteEdits): boolean {
   if (indices?.kind !== 'numbers' || values?.kind !== 'numbers' || more.length > 0) return false;
   return indices.values.length === values.values.length && /^[\d\s,[\]]*$/.test(source.raw(indices));

@@ -6,7 +6,7 @@ import { checkCompact, checkDim } from '../rules.js';
 
 const NOTHING = new Uint8Array(0);
 
-/** The vectors of one request: collected first, projected together, written where their slots stand. */
+/** The vectors of one request: collected first, then projected together and written into their slots. */
 export class VectorSlots {
   readonly #served: ServedCollection;
   readonly #rows: Float32Array[] = [];
@@ -20,7 +20,7 @@ export class VectorSlots {
     return this.#rows.length;
   }
 
-  /** @throws Refusal for a wrong length or values that are not finite */
+  /** Adds a vector and returns its slot. @throws Refusal for a wrong length or values that are not finite */
   add(values: Float32Array): PendingBytes {
     checkDim(values, this.#served);
     const slot = { bytes: NOTHING };
@@ -32,7 +32,7 @@ export class VectorSlots {
   /**
    * Writes the projected vectors.
    * @param y a row for each vector
-   * @throws Refusal where one cannot be stored
+   * @throws Refusal when a projected vector cannot be stored
    */
   fill({ data }: Matrix): void {
     const { outputDim } = this.#served;

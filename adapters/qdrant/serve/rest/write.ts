@@ -20,11 +20,11 @@ import { inferenceRefused, unknownForm } from '../rules.js';
 const BAD_VECTOR = 'data did not match any variant of untagged enum VectorStruct';
 const BAD_BATCH = 'data did not match any variant of untagged enum BatchVectorStruct';
 
-/** Points written whole. @throws Refusal */
+/** Rewrites an upsert of whole points. @throws Refusal */
 export function rewriteUpsert(root: JsonNode, rewriting: RewriteContext): void {
   if (root.kind !== 'object') throw badBody('Invalid PointInsertOperations format');
   const fields = fieldsOf(root, STRUCTURES.upsert, rewriting.source);
-  // The server takes one and forgets the other.
+  // The server uses one of them and ignores the other.
   if (fields.has('points') && fields.has('batch')) throw unknownForm('points and batch');
   rewritePoints(valueOf(fields, 'points'), STRUCTURES.point, rewriting);
   const batch = valueOf(fields, 'batch');
@@ -33,13 +33,13 @@ export function rewriteUpsert(root: JsonNode, rewriting: RewriteContext): void {
   if (vectors !== undefined) rewriteBatchVectors(vectors, rewriting);
 }
 
-/** Vectors of points that exist. @throws Refusal */
+/** Rewrites an update of vectors of existing points. @throws Refusal */
 export function rewriteUpdateVectors(root: JsonNode, rewriting: RewriteContext): void {
   const fields = fieldsOf(root, STRUCTURES.updateVectors, rewriting.source);
   rewritePoints(valueOf(fields, 'points'), STRUCTURES.pointVectors, rewriting);
 }
 
-/** Names of vectors to delete: the compact one goes with the full one. @throws Refusal */
+/** Rewrites the names of vectors to delete: the compact one is deleted with the full one. @throws Refusal */
 export function rewriteDeleteVectors(root: JsonNode, { served, source }: RewriteContext): void {
   const fields = fieldsOf(root, STRUCTURES.deleteVectors, source);
   const names = elementsOf(valueOf(fields, 'vector'), source).map((node) => {
@@ -58,7 +58,7 @@ export function rewriteDeleteVectors(root: JsonNode, { served, source }: Rewrite
     source.insert(full.node.end, `,${asciiJson(served.compact)}`);
 }
 
-/** Several updates in one request. @throws Refusal */
+/** Rewrites several updates in one request. @throws Refusal */
 export function rewriteOperations(root: JsonNode, rewriting: RewriteContext): void {
   const { source } = rewriting;
   const operations = elementsOf(valueOf(fieldsOf(root, STRUCTURES.operations, source), 'operations'), source);
@@ -82,7 +82,7 @@ function rewritePoints(points: JsonNode | undefined, structure: Structure, rewri
   }
 }
 
-/** The vectors of one point: the default one alone, or by name. */
+/** Rewrites the vectors of one point: the default one alone, or vectors by name. */
 function rewriteVectors(node: JsonNode, rewriting: RewriteContext): void {
   const { served } = rewriting;
   if (node.kind === 'object') {
@@ -99,7 +99,7 @@ function rewriteVectors(node: JsonNode, rewriting: RewriteContext): void {
   if (texts !== null) beside(node, texts, rewriting);
 }
 
-/** @returns what the compact vector is, or null where it stands in place of the full one already */
+/** @returns the compact vector to add, or null if it already replaces the full one */
 function rewriteVector(node: JsonNode, rewriting: RewriteContext): readonly Chunk[] | null {
   if (node.kind === 'numbers') return project(node, rewriting);
   if (node.kind === 'array' || node.kind === 'object')
@@ -107,7 +107,7 @@ function rewriteVector(node: JsonNode, rewriting: RewriteContext): readonly Chun
   throw badBody(BAD_VECTOR);
 }
 
-/** The vectors of many points: default ones, or lists by name. */
+/** Rewrites the vectors of many points: default ones, or lists by name. */
 function rewriteBatchVectors(node: JsonNode, rewriting: RewriteContext): void {
   const { served } = rewriting;
   if (node.kind === 'object') {
@@ -146,7 +146,7 @@ function rewriteNamed(
   }
 }
 
-/** A default vector, or a list of them, gets its compact one beside it: both by name. */
+/** Turns a default vector, or a list of them, into an object with the compact one, both by name. */
 function beside(node: JsonNode, texts: readonly Chunk[], { served, source }: RewriteContext): void {
   source.insert(node.start, '{"":');
   source.insert(node.end, `,${asciiJson(served.compact)}:`, texts, '}');

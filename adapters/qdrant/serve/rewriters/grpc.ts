@@ -28,7 +28,7 @@ import { clientText, lookupText, Refusal, refuseTarget, findServed } from '../ru
 
 const UNIMPLEMENTED = 12;
 const PERMISSION_DENIED = 7;
-/** Fields of every request for points, and of every batch of searches. */
+/** Field numbers of every request for points and of every batch of searches. */
 const COLLECTION = 1;
 const BATCH = 2;
 
@@ -36,7 +36,9 @@ type Begun = GrpcRewrite | PendingRewrite<GrpcRewrite>;
 type PointsRule = Exclude<MethodRule, { readonly kind: 'pass' } | { readonly kind: CollectionKind }>;
 type CollectionKind = Parameters<typeof rewriteCollections>[0];
 
-/** Rewrites gRPC requests to served collections, and their answers; every other byte passes. */
+/**
+ * Returns the rewriter of gRPC requests to served collections and of their answers. Every other byte passes.
+ */
 export function grpcRewriter(collections: readonly ServedCollection[]): GrpcRewriter {
   const begin: GrpcRewriter['begin'] = (path, message, lookups) =>
     orStatus(() => rewriteCall({ path, message, collections }, lookups));
@@ -58,7 +60,7 @@ export function grpcRewriter(collections: readonly ServedCollection[]): GrpcRewr
   };
 }
 
-/** Raw files of collections, and what servers tell each other, are nobody's business here. */
+/** Returns the route of a method. Raw storage and the services between servers are refused. */
 function route(path: string): GrpcRoute {
   if (!path.startsWith('/qdrant.')) return { kind: 'pass' };
   if (path.startsWith('/qdrant.StorageRead/'))
@@ -70,13 +72,13 @@ function route(path: string): GrpcRoute {
 
 function collectionOf(path: string, message: Uint8Array): Addressed | null {
   const kind = METHODS[path]?.kind;
-  // The first field of the others is no name.
+  // In requests of these kinds, the first field is no name.
   if (kind === undefined || kind === 'pass' || kind === 'list' || kind === 'changeAliases') return null;
   try {
     const name = firstText(message, COLLECTION);
     return name === null ? null : { name, changes: isGrpcChange(path) };
   } catch (error) {
-    // What cannot be decoded is refused where it is rewritten.
+    // A message that cannot be decoded is refused when it is rewritten.
     if (error instanceof Malformed) return null;
     throw error;
   }
@@ -131,7 +133,7 @@ function rewriteServed({ call, message, rule, name }: PointsCall, job: ServedJob
     search: rule.kind === 'query' || rule.kind === 'legacy',
   });
   if (projections.count === 0) return send();
-  // As for REST, no literal goes on behind a spread.
+  // As for REST, the object literal has no member behind a spread, since V8 would be slow.
   const finish = (y: Matrix): GrpcRewrite =>
     orStatus(() => {
       projections.fill(y);
@@ -140,7 +142,7 @@ function rewriteServed({ call, message, rule, name }: PointsCall, job: ServedJob
   return { projector: served.projector, as: projections.kind, x: projections.rows, finish };
 }
 
-/** A request to another collection may still look up points of a served one. */
+/** Rewrites a request to another collection, which may look up points of a served one. */
 function rewriteOther({ call, message, rule, name }: PointsCall, job: Job): GrpcRewrite {
   if (rule.kind !== 'query' && rule.kind !== 'legacy') return { kind: 'pass' };
   try {
@@ -150,7 +152,7 @@ function rewriteOther({ call, message, rule, name }: PointsCall, job: Job): Grpc
     const answer = { form: 'error', collection: name, errorsOnly: true };
     return { kind: 'send', call: { path: call.path, message: bytes }, answer, projected: 0, search: false };
   } catch (error) {
-    // What cannot be decoded is the server's to refuse.
+    // The server refuses a message that cannot be decoded.
     if (error instanceof Malformed) return { kind: 'pass' };
     throw error;
   }
@@ -225,7 +227,9 @@ function isCollectionRule(rule: MethodRule): rule is Extract<MethodRule, { reado
   );
 }
 
-/** A method that is not known passes unless a collection of ours is named in it: then no server has it. */
+/**
+ * Refuses an unknown method as unimplemented if its request names a served collection. Otherwise it passes.
+ */
 function refuseNames({ message: bytes, collections }: Call): GrpcRewrite {
   const message = ProtoMessage.from(bytes);
   if (message === null) throw new Refusal(501, '');

@@ -50,13 +50,13 @@ import {
 /** A request to a served collection. */
 interface ServedRequest {
   readonly served: ServedCollection;
-  /** What the client called it. */
+  /** The client's name of the collection. */
   readonly name: string;
   readonly path: RestPath;
   readonly action: RouteAction;
 }
 
-/** Requests of the REST interface, rewritten for collections that are served in a compact space. */
+/** Returns the rewriter of REST requests to served collections and of their answers. */
 export function restRewriter(collections: readonly ServedCollection[]): RestRewriter {
   const begin: RestRewriter['begin'] = (head, body, lookups) =>
     orRefusal(() => rewrite({ head, body, lookups }, collections));
@@ -92,13 +92,15 @@ function route({ method, url, headers }: RestHead, collections: readonly ServedC
   if (isExistence(method, path) && isHiddenTarget(name, collections)) return DOES_NOT_EXIST;
   const request = servedRequest(method, path, collections);
   if (request !== null) return routeServed(request, method);
-  // What is compressed passes as it is: unpacking it is the server's business.
+  // A compressed body passes unchanged to the server.
   const isPlain = contentCoding(headers['content-encoding']) === null;
   const looksUp = isPlain && otherSearch(method, path) !== null;
   return { kind: looksUp ? 'rewrite' : 'pass' };
 }
 
-/** What a search of a collection that is not served is, where it may look points up in one that is. */
+/**
+ * Returns the kind of a search of a collection that is not served, if it may look up points in a served one.
+ */
 function otherSearch(method: string, { segments }: RestPath): BodyKind | null {
   const action = actionFor(method, segments.slice(2));
   return action.kind === 'rewrite' && mayLookUp(action.body) ? action.body : null;
@@ -112,7 +114,10 @@ function isExistence(method: string, { segments }: RestPath): boolean {
   return method === 'GET' && segments.length === 3 && segments[2] === 'exists';
 }
 
-/** @throws Refusal for a target that clients know by another name */
+/**
+ * Returns the served collection of a request; null for none.
+ * @throws Refusal for a target that clients know by another name
+ */
 function servedRequest(
   method: string,
   path: RestPath,
@@ -152,7 +157,7 @@ function routeServed({ served, name, path, action }: ServedRequest, method: stri
       break;
     case 'forward':
       if (action.answer !== 'deleted') break;
-      // Of an alias nothing is deleted, as the server says of it itself.
+      // By an alias, the server deletes nothing and says so.
       if (name !== served.names[0]) return { kind: 'pass' };
       if (name !== served.target) return { kind: 'rewrite' };
   }
@@ -164,7 +169,7 @@ function routeServed({ served, name, path, action }: ServedRequest, method: stri
   };
 }
 
-/** The vectors that the encoder connects are not to be made or dropped beneath it. */
+/** Refuses to create or delete the vectors that the encoder uses. */
 function refuseServedVector(vector: string, served: ServedCollection): void {
   if (vector === served.vector)
     throw new Refusal(
@@ -179,7 +184,7 @@ function answerForm(
   { served, name }: { readonly served: ServedCollection; readonly name: string },
 ): AnswerForm | null {
   if (form !== 'errors') return { form, collection: name, errorsOnly: false };
-  // Errors tell the target's name, and that of the hidden vector.
+  // Errors may contain the target's name and that of the hidden vector.
   const tells = served.names[0] !== served.target || served.layout === 'two-stage';
   return tells ? { form, collection: name, errorsOnly: true } : null;
 }
@@ -238,7 +243,7 @@ function rewrite(
   return rewriteServed(whole, request, collections);
 }
 
-/** What the server says of settings that it would refuse is the client's answer; nothing can be created. */
+/** Sends a creation that cannot succeed, to learn which of the settings the server would refuse. */
 function createAgain({ head, body, lookups }: WholeRequest, request: ServedRequest): RestRewrite {
   const { served, name } = request;
   const trial = creationTrial(body);
@@ -283,7 +288,7 @@ function rewriteServed(
     search: action.search,
   });
   if (projection.count === 0) return send();
-  // No literal goes on behind a spread here: for every search V8 would make its map anew.
+  // The object literal has no member behind a spread: V8 would create its hidden class anew for every search.
   const finish = (y: Matrix): RestRewrite | RestAnswer =>
     orRefusal(() => {
       projection.fill(y);

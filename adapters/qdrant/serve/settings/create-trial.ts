@@ -1,10 +1,11 @@
 /**
- * A collection that exists is created again only to learn what the server says of the request: the server looks at the
- * settings first, and at the name after that. The settings sent hold one that no server takes, so that nothing can be
- * created, even if the collection is deleted at that moment. What the server says of that one is taken out again.
+ * If a client creates a collection that exists, the proxy forwards a trial to learn the server's errors about
+ * the settings: the server checks the settings before the name. The trial holds one impossible setting, so
+ * that nothing can be created, even if the collection is deleted at that moment. The error about that setting
+ * is removed from the answer.
  */
 
-/** Settings that cannot be 0. Protobuf: of CreateCollection. */
+/** Settings that cannot be 0, with their fields in CreateCollection. */
 const SETTINGS = [
   { name: 'shard_number', field: 7 },
   { name: 'replication_factor', field: 11 },
@@ -21,7 +22,7 @@ const SPACE: ReadonlySet<number> = new Set([0x20, 0x09, 0x0a, 0x0d]);
 /** A body that creates nothing. */
 export interface CreationTrial {
   readonly body: Uint8Array;
-  /** What an error in answer to it says of the client's own body; null where that is none. */
+  /** Returns the part of an error that is about the client's own body; null for none. */
   readonly errorOf: (text: string) => string | null;
 }
 
@@ -31,7 +32,8 @@ export function impossibleSetting(isGiven: (setting: Setting) => boolean): Setti
 }
 
 /**
- * What a list of errors in the server's words says besides the error of the setting that the proxy put in.
+ * Returns a list of errors in the server's words without the error about the setting that the proxy added;
+ * null if no other error is left.
  * @param text as in `Validation error in JSON body: [shard_number: value 0 invalid, must be 1 or larger; ...]`
  */
 export function withoutSetting(text: string, name: string): string | null {
@@ -42,12 +44,12 @@ export function withoutSetting(text: string, name: string): string | null {
   return own.length === 0 ? null : before + own.join('; ') + after;
 }
 
-/** The trial of a JSON body; null for a form that cannot be made safe. */
+/** Returns the trial for a JSON body; null for a form that cannot be made safe. */
 export function creationTrial(body: Uint8Array): CreationTrial | null {
   const start = body.findIndex((byte) => !SPACE.has(byte));
   const first = body[start];
   if (first === OPEN_LIST) return null;
-  // Nothing else is a collection's settings to the server.
+  // The server takes nothing else as a collection's settings.
   if (first !== OPEN_OBJECT) return { body, errorOf: (text) => text };
   const text = Buffer.from(body.buffer, body.byteOffset, body.length);
   const setting = impossibleSetting(({ name }) => text.includes(`"${name}"`));
@@ -55,7 +57,7 @@ export function creationTrial(body: Uint8Array): CreationTrial | null {
   const rest = body.subarray(start + 1);
   const next = rest.find((byte) => !SPACE.has(byte)) ?? CLOSE_OBJECT;
   const put = Buffer.from(`"${setting.name}":0${next === CLOSE_OBJECT ? '' : ','}`);
-  // Columns count from the last line break.
+  // The server's errors count columns from the last line break.
   const isFirstLine = !body.subarray(0, start).includes(0x0a);
   return {
     body: Buffer.concat([body.subarray(0, start + 1), put, rest]),

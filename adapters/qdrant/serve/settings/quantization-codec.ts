@@ -1,7 +1,7 @@
 import { ProtoWriter } from '../../../../src/encoder/protobuf.js';
 import { Malformed, ProtoMessage } from '../protobuf/message.js';
 
-/** The smallest and the largest `quantile` that the server takes. */
+/** The smallest and the largest `quantile` that the server accepts. */
 const QUANTILE_MIN = 0.5;
 const QUANTILE_MAX = 1;
 const RATIOS = ['x4', 'x8', 'x16', 'x32', 'x64'];
@@ -49,13 +49,15 @@ const KINDS: Readonly<Record<string, { readonly field: number; readonly settings
   },
 };
 
-/** A quantisation that both transports can say. */
+/** A quantisation that both transports can express. */
 export interface QuantizationSettings {
   readonly kind: string;
   readonly settings: ReadonlyMap<string, Value>;
 }
 
-/** The quantisation in JSON text; null for a form that is not known. Like the server it ignores unknown keys. */
+/**
+ * Returns the quantisation in JSON text; null for an unknown form. Like the server, it ignores unknown keys.
+ */
 export function quantizationFromJson(text: string): QuantizationSettings | null {
   let all: Map<string, unknown>;
   try {
@@ -71,12 +73,12 @@ export function quantizationFromJson(text: string): QuantizationSettings | null 
   return null;
 }
 
-/** JSON text with the numbers and the order of keys that the server would write. */
+/** Returns JSON text with the numbers and the order of keys that the server would write. */
 export function quantizationToJson({ kind, settings }: QuantizationSettings): string {
   return JSON.stringify({ [kind]: Object.fromEntries(settings) });
 }
 
-/** The quantisation in the bytes of a QuantizationConfig; null for a form that is not known. */
+/** Returns the quantisation in the bytes of a QuantizationConfig; null for an unknown form. */
 export function quantizationFromProto(bytes: Uint8Array): QuantizationSettings | null {
   try {
     const message = new ProtoMessage(bytes);
@@ -91,7 +93,7 @@ export function quantizationFromProto(bytes: Uint8Array): QuantizationSettings |
   return null;
 }
 
-/** The bytes of a QuantizationConfig. */
+/** Returns the bytes of a QuantizationConfig. */
 export function quantizationToProto({ kind, settings }: QuantizationSettings): Uint8Array {
   const { field, settings: known } = KINDS[kind] ?? { field: 0, settings: [] };
   const inner = new ProtoWriter(32);
@@ -107,7 +109,7 @@ export function quantizationToProto({ kind, settings }: QuantizationSettings): U
   return new ProtoWriter(64).message(field, inner).finish();
 }
 
-/** Whether the server would refuse the quantisation by its limits. */
+/** Returns whether a value is outside of the server's limits. */
 export function isOutOfRange({ settings }: QuantizationSettings): boolean {
   const quantile = settings.get('quantile');
   return typeof quantile === 'number' && !(quantile >= QUANTILE_MIN && quantile <= QUANTILE_MAX);
@@ -158,7 +160,7 @@ function readProto(message: ProtoMessage, known: readonly Setting[]): Map<string
   return read;
 }
 
-/** The number with the fewest digits that is the same 32-bit float. */
+/** Returns the number with the fewest digits that is the same 32-bit float. */
 function shortest(value: number): number {
   const float = Math.fround(value);
   for (let digits = 6; digits < 9; digits++) {

@@ -12,8 +12,8 @@ import {
 } from '../../store/thresholds.js';
 
 /**
- * Settings of a served collection that the target has in another place, or in another number, than the original
- * collection had. Both transports read them, show them and change them by the rules in this file.
+ * Settings of a served collection that have another place or another value in the target than in the original
+ * collection. Both transports read, show and change them by the rules in this file.
  */
 
 /** A quantisation as text in the transport's own form: JSON, or bytes with one character per byte. */
@@ -34,7 +34,7 @@ export interface VectorSettings {
 export interface TargetSettings {
   readonly indexing: number | undefined;
   readonly fullScan: number | undefined;
-  /** The collection's quantisation; only somebody who writes past the proxy can have set one. */
+  /** The collection's quantisation. Only a client that bypasses the proxy can have set it. */
   readonly codes: Codes | null;
   /** Every dense vector of the target. */
   readonly vectors: ReadonlyMap<string, VectorSettings>;
@@ -45,21 +45,21 @@ export interface TargetSettings {
 
 /** `search_allow_exact` of strict mode. */
 export interface ExactSearches {
-  /** As the target has it; undefined for none. */
+  /** The target's value; undefined for none. */
   readonly set: boolean | undefined;
   /** Whether the metadata says that clients may not search exactly. */
   readonly refused: boolean;
 }
 
-/** How a transport writes the JSON text of a record in its own form; null if it cannot. */
+/** Converts between the JSON text of a record and a transport's own form; null if it cannot. */
 export interface CodesForm {
   readonly fromJson: (text: string) => Codes | null;
   readonly toJson: (codes: Codes) => string | null;
-  /** Whether the form is one that the server takes for sure. */
+  /** Returns whether the server certainly accepts the form. */
   readonly isKnown: (codes: Codes) => boolean;
 }
 
-/** What a client asks for. Undefined: not asked for. */
+/** The settings that a client changes. Undefined: unchanged. */
 export interface SettingsChange {
   readonly indexing: number | undefined;
   readonly fullScan: number | undefined;
@@ -78,25 +78,28 @@ export interface VectorChange {
   readonly codes?: Codes | null | undefined;
 }
 
-/** The change of the target that has the effect that the client asks for. A limit that is undefined stays as asked. */
+/**
+ * The change of the target that has the effect of the client's change. An undefined limit stays as the client
+ * wrote it.
+ */
 export interface TargetSettingsChange extends SettingsChange {
   /** Texts of the metadata by key. */
   readonly metadata: ReadonlyMap<string, string>;
 }
 
-/** The quantisation of a served collection as clients know it. */
+/** The quantisation of a served collection as clients see it. */
 interface Quantization {
-  /** The vectors that are searched, and what each of them has. */
+  /** The searched vectors and their quantisations in the target. */
   readonly vectors: ReadonlyMap<string, Codes | null>;
   readonly own: ReadonlySet<string>;
   readonly collection: Codes | null;
 }
 
-/** What clients see of the quantisation in a description. */
+/** The quantisation as clients see it in a description. */
 export interface ShownQuantization {
-  /** The collection's; undefined if it is as the server shows it. */
+  /** The collection's quantisation; undefined if the server already shows it so. */
   readonly collection: Codes | null | undefined;
-  /** Whether the quantisation that a vector has is the collection's, and not to be shown at the vector. */
+  /** Returns whether a vector's quantisation is the collection's, and so is not shown at the vector. */
   readonly isCollections: (vector: string, codes: Codes) => boolean;
 }
 
@@ -111,14 +114,14 @@ export function shownQuantization(
   return { collection, isCollections: (vector, codes) => !own.has(vector) && codes === collection };
 }
 
-/** Whether a change concerns a setting that the target has elsewhere, so that the description is needed. */
+/** Returns whether a change concerns such a setting, so that the target's description is needed. */
 export function needsDescription({ vectors, ...ofCollection }: SettingsChange): boolean {
   const isAsked = (settings: object): boolean =>
     Object.values(settings).some((setting) => setting !== undefined);
   return isAsked(ofCollection) || [...vectors.values()].some(isAsked);
 }
 
-/** Null for a change that the server is to judge as it is. */
+/** Returns the change for the target; null if the server should get the client's change unchanged. */
 export function planChange(
   settings: TargetSettings,
   change: SettingsChange,
@@ -139,7 +142,7 @@ export function planChange(
   };
   note(THRESHOLDS_KEY, limits.told && JSON.stringify(limits.told), JSON.stringify(settings.thresholds));
   note(QUANTIZATION_KEY, textOf(quantization.record), textOf(settings.record));
-  // The target of the two-stage layout itself goes on allowing exact searches.
+  // A target of the two-stage layout still allows exact searches.
   const asked = context.served.layout === 'two-stage' ? change.exact : undefined;
   const exact = asked === undefined ? undefined : true;
   note(EXACT_KEY, asked === undefined ? null : exactText(asked), exactText(!settings.exact.refused));
@@ -147,7 +150,7 @@ export function planChange(
   return { indexing, fullScan, vectorSize, exact, codes: quantization.collection, vectors, metadata };
 }
 
-/** Whether clients see that a target refuses exact searches, though it allows them. */
+/** Returns whether clients see that a target refuses exact searches although it allows them. */
 export function showsNoExact({ set, refused }: ExactSearches): boolean {
   return refused && set === true;
 }
@@ -163,13 +166,14 @@ function textOf(record: QuantizationRecord | null): string | null {
 interface QuantizationPlan {
   readonly collection: Codes | null | undefined;
   readonly vectors: ReadonlyMap<string, Codes | null>;
-  /** Null to leave it as it is. */
+  /** Null to keep the record. */
   readonly record: QuantizationRecord | null;
 }
 
 /**
- * A quantisation for the whole collection goes to each searched vector without one of its own. A vector whose own one
- * is switched off gets that of the collection. Null for a quantisation of an unknown form that no vector would get.
+ * Returns the quantisations to write. A quantisation for the whole collection goes to each searched vector
+ * without one of its own. A vector whose own quantisation is switched off gets the collection's. Returns null
+ * for a quantisation of an unknown form that no vector would get.
  */
 function planQuantization(
   settings: TargetSettings,
@@ -194,7 +198,7 @@ function planQuantization(
   const vectors = new Map(asked);
   for (const name of state.vectors.keys())
     if (!own.has(name) && (change.codes !== undefined || vectors.has(name))) vectors.set(name, collection);
-  // Where every vector has its own, the server gets to see nothing of what would only be noted.
+  // If every vector has its own, the collection's is only noted, and the server does not check it.
   const isNoted = ![...vectors.values()].includes(collection);
   if (change.codes != null && isNoted && !form.isKnown(change.codes)) return null;
   const named = collection === null ? null : form.toJson(collection);
@@ -224,9 +228,10 @@ function recordedQuantization(
 }
 
 /**
- * A target of an earlier version has no record. Its clients see every quantisation at a vector. If they set one for the
- * collection, it replaces the one that the compact vector has, in every vector that has the same: an earlier version
- * wrote the collection's into all of them. A vector without one shows that the collection had none.
+ * Returns the quantisation of a target made by an earlier version, which has no record. Its clients see every
+ * quantisation at a vector. If they set one for the collection, it replaces the compact vector's in every
+ * vector that has the same one, since earlier versions wrote the collection's into all of them. If a vector
+ * has none, the collection had none.
  */
 function unrecordedQuantization(
   vectors: ReadonlyMap<string, Codes | null>,
@@ -238,7 +243,7 @@ function unrecordedQuantization(
   return { vectors, own: new Set(own.map(([name]) => name)), collection: null };
 }
 
-/** The compact vector comes first. */
+/** Returns the searched vectors, the compact one first. */
 function searchedVectors({ vectors }: TargetSettings, served: ServedCollection): Map<string, Codes | null> {
   const { vector, compact } = served;
   const others = [...vectors].filter(([name]) => name !== vector && name !== compact);
@@ -248,19 +253,22 @@ function searchedVectors({ vectors }: TargetSettings, served: ServedCollection):
   ]);
 }
 
-/** Undefined for a limit that stays as the client wrote it: it may have more digits than a number holds. */
+/**
+ * The planned limits. Undefined: stays as the client wrote it, perhaps with more digits than a number holds.
+ */
 interface LimitsPlan {
   readonly indexing: number | undefined;
   readonly fullScan: number | undefined;
   readonly vectorSize: number | undefined;
-  /** Of the compact vector itself. */
+  /** `full_scan_threshold` of the compact vector itself. */
   readonly own: number | undefined;
   readonly told: Thresholds | null;
 }
 
 /**
- * Limits in kilobytes are meant for full vectors; the compact ones reach smaller limits with as many points. The largest
- * size of all vectors is meant for a collection without the compact ones.
+ * Returns the limits for the target. Clients mean limits in kilobytes for full vectors: the target gets
+ * smaller limits that compact vectors reach with as many points. They mean the size of all vectors for a
+ * collection without compact ones.
  */
 function planLimits(settings: TargetSettings, change: SettingsChange, served: ServedCollection): LimitsPlan {
   const { indexing, fullScan, vectorSize, vectors } = change;
@@ -281,7 +289,7 @@ function planLimits(settings: TargetSettings, change: SettingsChange, served: Se
   if (fullScan !== undefined) told.set('full_scan_threshold', adapted.full_scan_threshold);
   if (vectorSize !== undefined)
     told.set('max_collection_vector_size_bytes', adapted.max_collection_vector_size_bytes);
-  // The compact vector has the collection's limit as its own if other vectors keep theirs. It cannot be taken away.
+  // If other vectors keep the collection's limit, the compact vector has an own one. It cannot be removed.
   const follows = own === undefined && ofVector === undefined && fullScan !== undefined;
   const moved = follows && set !== undefined ? { source: null, target: fullScan } : undefined;
   const vector = own !== undefined || follows ? (adapted.vector_full_scan_threshold ?? moved) : undefined;
@@ -295,7 +303,7 @@ function planLimits(settings: TargetSettings, change: SettingsChange, served: Se
   };
 }
 
-/** A limit as clients see it: that of the source, unless it was changed since. */
+/** Returns a limit as clients see it: the source's, unless it was changed since. */
 function before(limit: number | undefined, threshold: Threshold | undefined): number | undefined {
   return threshold !== undefined && limit === threshold.target ? (threshold.source ?? undefined) : limit;
 }
@@ -308,7 +316,7 @@ function adaptedLimits(
   const { vector, compact, inputDim, layout, distance } = served;
   const after: DenseVectorSpec[] = [];
   for (const [name, { dim, componentBytes, multivector }] of vectors) {
-    // Of a datatype that is not known nobody can say how large a vector is.
+    // The size of a vector of an unknown datatype is unknown.
     if (componentBytes === undefined) return {};
     after.push({ name, dim, distance, multivector, componentBytes });
   }

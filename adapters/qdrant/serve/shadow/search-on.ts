@@ -4,7 +4,7 @@ import { decodeText, Malformed, ProtoMessage } from '../protobuf/message.js';
 import { edited, type FieldEdit } from '../protobuf/builder.js';
 import { parsePath } from '../rest/path.js';
 
-/** The address of the same search on another collection; null where none of these names is searched. */
+/** Returns the address of the same search on another collection; null if none of these names is searched. */
 export function searchOn(
   url: string,
   others: ReadonlyMap<string, string>,
@@ -16,11 +16,11 @@ export function searchOn(
   return { name, url: `/collections/${encodeURIComponent(other)}/${raw.slice(2).join('/')}${search}` };
 }
 
-/** Collection names and searches of a batch; each search has a collection name 1 of its own. */
+/** Fields of a batch: collection name and searches. Each search has its own collection name 1. */
 const COLLECTION = 1;
 const SEARCHES = 2;
 
-/** The same search as a call; null where none of these names is searched. */
+/** Returns the same search on another collection as a call; null if none of these names is searched. */
 export function callOn(
   { path, message }: GrpcCall,
   others: ReadonlyMap<string, string>,
