@@ -59,7 +59,7 @@ export async function withProjection<Client extends ProjectableClient>(
     if (other !== undefined)
       throw new TldrError(
         'INVALID_ARGUMENT',
-        `collections: "${other.names[0] ?? ''}" and "${name}" are both served from ${target}: keep one of these names`,
+        `collections: "${other.names[0] ?? ''}" and "${name}" are both served from ${target}: keep only one`,
       );
     const info = parseJson(toText(await collectionOf(asking, target)));
     const spec = specFromInfo(target, info, []);

@@ -215,7 +215,7 @@ function refuseAliases(message: ProtoMessage, names: ReadonlySet<string>): void 
         refuseNames(new ProtoMessage(change), refuseFollowed('changing its aliases'), names);
 }
 
-/** @throws Refusal where any text of a message is the name of a followed collection */
+/** @throws Refusal when any text of a message is the name of a mirrored collection */
 function refuseNames(message: ProtoMessage, refusal: Refusal, names: ReadonlySet<string>): void {
   for (const span of message.spans)
     if (span.wireType === 2 && names.has(Buffer.from(message.value(span)).toString('utf8'))) throw refusal;
