@@ -31,7 +31,7 @@ export class Pieces {
     this.#sizeBytes += piece.length;
   }
 
-  /** The whole body. */
+  /** Returns the whole body. */
   join(): Buffer {
     this.#closeBlock();
     const [first] = this.#parts;

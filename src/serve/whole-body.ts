@@ -37,7 +37,7 @@ const DECOMPRESSOR: Readonly<Record<ContentCoding, (() => Transform) | null>> = 
   zstd: zstdOf(zlib),
 };
 
-/** Node reads zstd from 22.15 on. */
+/** Returns Node's decompressor for zstd; null before Node 22.15. */
 function zstdOf(library: object): (() => Transform) | null {
   const create: unknown = Reflect.get(library, 'createZstdDecompress');
   if (typeof create !== 'function') return null;

@@ -130,7 +130,10 @@ async function bounded(
   }
 }
 
-/** ScrollPoints: collection 1, offset 3, limit 4, with_payload 6, with_vectors 7, shard_key_selector 9. */
+/**
+ * Returns a page. ScrollPoints: collection 1, offset 3, limit 4, with_payload 6, with_vectors 7,
+ * shard_key_selector 9.
+ */
 async function scrollPage(grpc: Grpc, place: VectorPlace, page: PageRequest): Promise<Page> {
   const ask = (limit: number, options: CallOptions): Promise<Uint8Array> => {
     const request = new ProtoWriter().string(1, place.collection);
@@ -228,7 +231,10 @@ const BY_CONDITION: WayById = {
   },
 };
 
-/** UpsertPoints: collection 1, wait 2, points 3, shard_key_selector 5. `insertOnly`: existing points stay. */
+/**
+ * Writes points; with `insertOnly`, existing ones stay. UpsertPoints: collection 1, wait 2, points 3,
+ * shard_key_selector 5.
+ */
 export async function upsertPoints(
   grpc: Grpc,
   place: CollectionRef,
@@ -271,7 +277,10 @@ export async function upsertPoints(
   grpc.memory.give(message.finish());
 }
 
-/** SetPayloadPoints: collection 1, wait 2, payload 3 (entries), points_selector 5 (points 1: ids 1), shard_key_selector 7. */
+/**
+ * Adds entries to a point's payload. SetPayloadPoints: collection 1, wait 2, payload 3 (entries),
+ * points_selector 5 (points 1: ids 1), shard_key_selector 7.
+ */
 export async function setPayload(
   grpc: Grpc,
   place: CollectionRef,
@@ -284,7 +293,10 @@ export async function setPayload(
   await grpc.call('Points/SetPayload', request.finish());
 }
 
-/** DeletePoints: collection 1, wait 2, points 3 (ids 1: PointsIdsList, ids 1), shard_key_selector 5. */
+/**
+ * Deletes points. DeletePoints: collection 1, wait 2, points 3 (ids 1: PointsIdsList, ids 1),
+ * shard_key_selector 5.
+ */
 export async function deletePoints(grpc: Grpc, place: CollectionRef, ids: readonly PointId[]): Promise<void> {
   for (let start = 0, taken = 0; start < ids.length; start += taken) {
     taken = Math.min(DELETE_POINTS, limitsOf(place).now.deletePoints);

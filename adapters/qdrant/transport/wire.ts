@@ -147,7 +147,7 @@ function tooLong(): TldrError {
   return new TldrError('INVALID_DATA', 'a vector is longer than its collection says');
 }
 
-/** PointId: num 1, uuid 2. */
+/** Returns a PointId: num 1, uuid 2. */
 export function encodePointId(id: PointId): ProtoWriter {
   return typeof id === 'bigint' ? new ProtoWriter(16).varint(1, id) : new ProtoWriter(48).string(2, id);
 }
@@ -162,7 +162,7 @@ export function decodePointId(cursor: Cursor): PointId {
   return id;
 }
 
-/** ShardKeySelector: shard_keys 1 (ShardKey: keyword 1, number 2). */
+/** Returns a ShardKeySelector: shard_keys 1 (ShardKey: keyword 1, number 2). */
 export function encodeShardKey({ kind, value }: ShardKey): ProtoWriter {
   const key = new ProtoWriter();
   return new ProtoWriter().message(
@@ -171,12 +171,12 @@ export function encodeShardKey({ kind, value }: ShardKey): ProtoWriter {
   );
 }
 
-/** with_payload and with_vectors selectors: enable 1. */
+/** Returns a selector for with_payload or with_vectors: enable 1. */
 export function selector(enable: boolean): ProtoWriter {
   return new ProtoWriter(8).varint(1, Number(enable));
 }
 
-/** RetrievedPoint: id 1. */
+/** Returns the id 1 of a RetrievedPoint. @throws UNAVAILABLE when it has none */
 export function retrievedId(point: Uint8Array): PointId {
   const cursor = new Cursor(point);
   while (cursor.next()) {
@@ -197,7 +197,10 @@ export function eachVector(point: Uint8Array, visit: (name: string, value: Uint8
   }
 }
 
-/** VectorsOutput: vector 1, vectors 2 (NamedVectorsOutput: vectors 1, a map). */
+/**
+ * Calls `visit` with the vectors of a VectorsOutput: vector 1, vectors 2 (NamedVectorsOutput: vectors 1, a
+ * map).
+ */
 export function eachOutput(cursor: Cursor, visit: (name: string, value: Uint8Array) => void): void {
   while (cursor.next()) {
     if (cursor.field === 1) visit('', cursor.bytes());
@@ -211,7 +214,7 @@ export function eachOutput(cursor: Cursor, visit: (name: string, value: Uint8Arr
   }
 }
 
-/** A map entry: key 1, value 2. */
+/** Returns a map entry: key 1, value 2. */
 export function decodeEntry(bytes: Uint8Array): { name: string; value: Uint8Array } {
   return readEntry(new Cursor(bytes));
 }

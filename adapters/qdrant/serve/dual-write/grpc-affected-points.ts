@@ -69,7 +69,7 @@ function touchOperation(operation: ProtoMessage, found: Found): void {
   else touch(new ProtoMessage(value), rule, found);
 }
 
-/** PointsSelector: points 1 (ids 1) or filter 2. If both are present, both count. */
+/** Adds the points of a PointsSelector: points 1 (ids 1) or filter 2. If both are present, both count. */
 function touchSelected(bytes: Uint8Array, found: Found): void {
   const selector = new ProtoMessage(bytes);
   if (selector.spans.some(({ field }) => field !== 1 && field !== 2)) throw unknownForm('selector of points');
@@ -80,7 +80,7 @@ function touchSelected(bytes: Uint8Array, found: Found): void {
     found.conditions.push({ form: CONDITION_FORM.message, bytes: Uint8Array.from(filter) });
 }
 
-/** PointId: num 1 or uuid 2. */
+/** Returns the id in a PointId: num 1 or uuid 2. */
 function idOf(bytes: Uint8Array): PointId {
   const message = new ProtoMessage(bytes);
   const span = message.variant([1, 2]);

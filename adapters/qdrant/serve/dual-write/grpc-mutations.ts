@@ -221,7 +221,7 @@ function refuseNames(message: ProtoMessage, refusal: Refusal, names: ReadonlySet
     if (span.wireType === 2 && names.has(Buffer.from(message.value(span)).toString('utf8'))) throw refusal;
 }
 
-/** PointsOperationResponse and UpdateBatchResponse: result 1, once or more, with status 2 each. */
+/** Returns the outcome in a PointsOperationResponse or UpdateBatchResponse: results 1 with status 2 each. */
 function outcomeOf(bytes: Uint8Array): WriteOutcome {
   try {
     const results = new ProtoMessage(bytes).all(1);

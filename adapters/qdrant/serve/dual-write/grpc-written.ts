@@ -37,7 +37,7 @@ function ofPoints(message: ProtoMessage, points: number, vectors: number): Writt
   });
 }
 
-/** Vectors: the default one 1, or NamedVectors 2 with a map 1 of name 1 to Vector 2. */
+/** Returns the vectors in a Vectors: default one 1, or NamedVectors 2 with a map 1 of name 1 to Vector 2. */
 function ofVectors(message: ProtoMessage): WrittenVector[] {
   const span = message.variant([1, 2]);
   if (span === null) return [];

@@ -232,7 +232,7 @@ function namedBy(
   return { alias, collection: source, request: requestAt(url) };
 }
 
-/** Accepted: 200, or 400 with `{"status": {"error": ...}}` that says there is nothing to do. */
+/** Returns whether an answer grants permission: 200, or 400 whose error says that there is nothing to do. */
 function isPermitted(status: number, body: Uint8Array): boolean {
   if (status !== 400) return status === 200;
   try {
@@ -244,7 +244,7 @@ function isPermitted(status: number, body: Uint8Array): boolean {
   }
 }
 
-/** `{"result": {"status": "completed"}}`, or a list of such results. */
+/** Returns the outcome in `{"result": {"status": "completed"}}`, or in a list of such results. */
 function outcomeOf(status: number, body: Uint8Array): WriteOutcome {
   if (status !== 200) return 'unknown';
   try {

@@ -23,7 +23,7 @@ export function rewriteGrpcAnswer(
   }
 }
 
-/** CollectionOperationResponse: result 1, absent if nothing was deleted, for example by an alias. */
+/** Returns the result 1 of a CollectionOperationResponse, absent if nothing was deleted, as by an alias. */
 export function isDeletedByGrpc(bytes: Uint8Array): boolean {
   try {
     return (new ProtoMessage(bytes).varint(1) ?? 0n) !== 0n;

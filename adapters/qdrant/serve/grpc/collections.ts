@@ -134,7 +134,10 @@ export function createdStatus({ form, collection }: AnswerForm, status: CallStat
   return { code, message: taken };
 }
 
-/** ChangeAliases: actions 1, each of create_alias 1, rename_alias 2 or delete_alias 3 with names 1 and 2. */
+/**
+ * Rewrites ChangeAliases: actions 1, each create_alias 1, rename_alias 2 or delete_alias 3 with names 1 and
+ * 2.
+ */
 function changeAliases({ message, collections }: CollectionCall): GrpcRewrite {
   const ours = new Set(collections.flatMap(({ names, target }) => [...names, target]));
   for (const action of message.all(1))

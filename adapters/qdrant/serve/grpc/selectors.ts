@@ -10,7 +10,7 @@ import { refuseTargetLookup, findServed, treatWithVector } from '../rules.js';
 const ENABLE = 1;
 const INCLUDE = 2;
 
-/** VectorsSelector: names 1. */
+/** Returns the names in a VectorsSelector: names 1. */
 export function readNames(message: ProtoMessage): string[] {
   return message.all(1).map((name) => decodeText(name));
 }

@@ -75,7 +75,7 @@ export function vectorsIn(config: ProtoMessage): Map<string, Uint8Array> {
   return new Map(entries.map((entry) => [entry.text(1) ?? '', entry.bytes(2) ?? new Uint8Array(0)]));
 }
 
-/** Metadata: map of key 1 to Value 2, whose string_value is 4. */
+/** Returns the texts in the metadata: map of key 1 to Value 2, whose string_value is 4. */
 function metadataTexts(config: ProtoMessage): Map<string, string> {
   const texts = new Map<string, string>();
   for (const bytes of config.all(CONFIG.metadata)) {

@@ -123,7 +123,7 @@ function treat(
   );
 }
 
-/** SearchParams: exact 2. */
+/** Returns whether SearchParams demand an exact search: exact 2. */
 export function isExact(params: Uint8Array): boolean {
   return (new ProtoMessage(params).varint(2) ?? 0n) !== 0n;
 }
