@@ -18,7 +18,7 @@ test('a pool that was closed rewrites nothing more, and says so', async () => {
     (error: unknown) => error,
   );
   const closed = pool.close();
-  const ended = { code: 'UNAVAILABLE', message: expect.stringContaining('were ended') };
+  const ended = { code: 'UNAVAILABLE', message: expect.stringContaining('has ended its rewriting threads') };
   await expect(pool.run(task())).rejects.toMatchObject(ended);
   await closed;
   await expect(pool.run(task())).rejects.toMatchObject(ended);

@@ -166,7 +166,7 @@ describe('bodies that take all the room', () => {
     const first = await holdBody();
     const refused = await ask(body(LARGE_BYTES));
     expect(refused).toMatchObject({ status: 503, headers: RETRY });
-    expect(refused.body).toContain(`all of the proxy's ${LIMIT_BYTES} bytes`);
+    expect(refused.body).toContain(`no room in the ${LIMIT_BYTES} bytes`);
     const refusedCall = await call(message(LARGE_BYTES));
     expect(refusedCall.headers).toMatchObject({ 'grpc-status': '8', 'retry-after': '1' });
     expect(await metric('tldr_bytes_refused_total')).toBe(2);
