@@ -8,6 +8,7 @@ import {
 } from '../encoder/native-matmul.js';
 import type { Matrix } from '../core/matrix.js';
 import { Rng } from '../core/rng.js';
+import { EIGENSOLVER } from '../hyper-parameters/training.js';
 import { inverseOfUpper, upperCholesky } from './cholesky.js';
 
 /** The largest eigenvalues, descending, and their unit eigenvectors as the columns of D x d, row-major. */
@@ -37,12 +38,6 @@ export interface EigenControl {
   readonly onIteration: (done: number, total: number) => void;
 }
 
-/** Up to this size, ml-matrix's full decomposition is fast enough. */
-const FULL_SIZE_MAX = 300;
-const OVERSAMPLING = 16;
-const ITERATIONS_MAX = 80;
-const TOLERANCE = 1e-7;
-
 /** The native products that the functions below need; `closeProducts` frees them. */
 export interface Products {
   /**
@@ -60,10 +55,10 @@ export interface Products {
  */
 export async function largestEigenpairs(task: EigenTask, control: EigenControl): Promise<TopEigen | null> {
   const { symmetric, size, d, threads, iterations, start } = task;
-  const width = Math.min(size, d + OVERSAMPLING);
+  const width = Math.min(size, d + EIGENSOLVER.oversampling);
   // A copy, since native products refuse shared memory.
   const a: DoubleMatrix = { rows: size, cols: size, data: Float64Array.from(symmetric) };
-  if (size <= FULL_SIZE_MAX || width === size) return decompose(a, d);
+  if (size <= EIGENSOLVER.fullSizeMax || width === size) return decompose(a, d);
   const products = await openProducts(threads);
   try {
     const basis = await dominantSubspace([a], d, { products, control, iterations, start });
@@ -122,7 +117,7 @@ export async function dominantSubspace(
   {
     products,
     control,
-    iterations = ITERATIONS_MAX,
+    iterations = EIGENSOLVER.iterationsMax,
     start,
   }: {
     products: Products;
@@ -133,7 +128,7 @@ export async function dominantSubspace(
 ): Promise<DoubleMatrix | null> {
   const rng = new Rng(1);
   const size = factors[0]?.rows ?? 0;
-  const width = Math.min(size, d + OVERSAMPLING);
+  const width = Math.min(size, d + EIGENSOLVER.oversampling);
   const first = Float64Array.from({ length: size * width }, (_, at) => {
     const column = at % width;
     const given = start !== undefined && column < start.cols;
@@ -154,7 +149,7 @@ export async function dominantSubspace(
     for (let j = 0; j < image.data.length; j++) captured += image.data[j]! * basis.data[j]!;
     basis = await orthonormal(image, products, 1);
     control.onIteration(i + 1, iterations);
-    if (Math.abs(captured - before) <= TOLERANCE * Math.abs(captured)) break;
+    if (Math.abs(captured - before) <= EIGENSOLVER.tolerance * Math.abs(captured)) break;
     before = captured;
   }
   return orthonormal(basis, products);

@@ -5,23 +5,11 @@ import { matrix, type Matrix } from '../core/matrix.js';
 import { Rng } from '../core/rng.js';
 import type { RunOptions } from '../core/run.js';
 import { runInWorker, shareFloats } from '../core/worker-task.js';
+import { EIGENVALUE_FLOOR, WIDE_ROWS } from '../hyper-parameters/training.js';
 import { largestEigenpairsInWorker } from './eigen.js';
 import { orthonormalize, type TopEigen } from './largest-eigen.js';
 import type { Moments, MomentTask } from './moment-worker.js';
 import { coordinatesOf } from './row-space.js';
-
-/** Eigenvalues are raised to this share of the largest, so that tempering does not amplify noise. */
-const EIGENVALUE_FLOOR = 1e-6;
-
-/** Up to this D, the second moment is held as D x D, which takes about 20 D^2 bytes of memory. */
-const DENSE_DIM_MAX = 4096;
-/**
- * Columns of the basis for rows of more dimensions. They also give the directions for neighbours and
- * training.
- */
-const BASIS_COLUMNS = 528;
-/** Columns of a basis beyond the requested axes; more of them make the axes more exact. */
-const BASIS_OVERSAMPLING = 16;
 
 /**
  * The mean and second moment of x (n x D), for cosine of its unit rows, computed in a worker thread. For more
@@ -65,8 +53,8 @@ function isMoments(value: unknown): value is Moments {
 
 /** The number of columns of a basis for such rows; null if the dimensions themselves take less memory. */
 export function basisColumns({ rows, cols }: Pick<Matrix, 'rows' | 'cols'>, dim: number): number | null {
-  const columns = Math.max(Math.min(rows + 1, BASIS_COLUMNS), dim + BASIS_OVERSAMPLING);
-  return cols <= DENSE_DIM_MAX || 2 * columns > cols ? null : columns;
+  const columns = Math.max(Math.min(rows + 1, WIDE_ROWS.columns), dim + WIDE_ROWS.oversampling);
+  return cols <= WIDE_ROWS.denseDimMax || 2 * columns > cols ? null : columns;
 }
 
 /** Principal axes of the rows that the moments describe. `mean` is null for uncentred axes. */

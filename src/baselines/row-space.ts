@@ -3,6 +3,7 @@ import { columnMeans, rowRange, rowsPerBlock, subtractFromRowsInPlace, type Matr
 import { createNativeMatmul, type DoubleMatrix, type NativeMatmul } from '../encoder/native-matmul.js';
 import { Rng } from '../core/rng.js';
 import { sharedFloats, throwIfStopped } from '../core/worker-task.js';
+import { WIDE_ROWS } from '../hyper-parameters/training.js';
 import { inverseOfUpper, upperCholesky } from './cholesky.js';
 import { closeProducts, decompose, openProducts, orthonormal, type Products } from './largest-eigen.js';
 
@@ -54,8 +55,6 @@ export function shiftedRows(x: Matrix, normalize: boolean): ShiftedRows {
 const OWN_SHARE_MIN = 1e-6;
 /** Eigenvalues of a Gram matrix below this share of the largest are treated as rounding errors. */
 const DEPENDENT_MAX = 1e-11;
-const ITERATIONS_MAX = 6;
-const TOLERANCE = 1e-5;
 
 /**
  * An orthonormal basis, D x width, of the space in which the rows (nearly) lie, computed without any D x D
@@ -108,7 +107,7 @@ async function dominant(
 ): Promise<DoubleMatrix> {
   let start = rounded(randomColumns(x.cols, width, new Rng(1)));
   let before = 0;
-  for (let i = 0; i < ITERATIONS_MAX; i++) {
+  for (let i = 0; i < WIDE_ROWS.iterationsMax; i++) {
     const image = { rows: x.cols, cols: width, data: new Float64Array(x.cols * width) };
     for (const { rows: block } of x.blocks()) {
       const along = await products.single.multiply(block, start);
@@ -120,7 +119,7 @@ async function dominant(
     const next = await independent(image, products);
     start = rounded(joined(next, randomColumns(x.cols, width - next.cols, new Rng(i))));
     // The first columns are random and not orthonormal, so their captured variance says nothing.
-    if (i > 1 && Math.abs(captured - before) <= TOLERANCE * Math.abs(captured)) break;
+    if (i > 1 && Math.abs(captured - before) <= WIDE_ROWS.tolerance * Math.abs(captured)) break;
     before = captured;
   }
   return { ...start, data: Float64Array.from(start.data) };

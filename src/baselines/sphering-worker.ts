@@ -3,6 +3,7 @@ import { TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
 import type { DoubleMatrix } from '../encoder/native-matmul.js';
 import { errorMessage, isStopped, workerTask } from '../core/worker-task.js';
+import { SPHERING_RIDGE_MIN } from '../hyper-parameters/training.js';
 import { inverseOfUpper, upperCholesky } from './cholesky.js';
 import {
   alongBasis,
@@ -32,9 +33,6 @@ export interface SpheringMaps {
   readonly points: Float64Array;
   readonly queries: Float64Array;
 }
-
-/** Share of the diagonal's mean. With fewer rows than dimensions, some directions have no variance at all. */
-const RIDGE_MIN = 1e-6;
 
 /**
  * Minimises E (q^T x - q^T A B^T x)^2 over A and B, D x d, for the second moments C of queries and S of
@@ -80,7 +78,7 @@ function factorOf(a: DoubleMatrix): DoubleMatrix {
   const n = a.rows;
   let trace = 0;
   for (let i = 0; i < n; i++) trace += a.data[i * n + i]!;
-  for (let ridge = RIDGE_MIN; ridge < 1; ridge *= 10) {
+  for (let ridge = SPHERING_RIDGE_MIN; ridge < 1; ridge *= 10) {
     const data = a.data.slice();
     for (let i = 0; i < n; i++) data[i * n + i] = data[i * n + i]! + (ridge * trace) / n;
     const factor = upperCholesky({ ...a, data });

@@ -6,26 +6,10 @@ import { projectNatively } from '../encoder/project-natively.js';
 import { Rng } from '../core/rng.js';
 import type { RunOptions } from '../core/run.js';
 import { runInWorkers, shareFloats } from '../core/worker-task.js';
+import { DIRECTIONS, HNSW, NEIGHBORS } from '../hyper-parameters/training.js';
 import { exactTopK } from './exact.js';
 import type { HnswShard, HnswTask } from './hnsw-worker.js';
 import type { KnnGraph } from './graph.js';
-
-/** Most multiplications (n^2 D) for comparing all pairs natively: ten to twenty seconds on two cores. */
-const PRODUCTS_MAX = 1e12;
-/** Manhattan distances have no native product, so all pairs of this many rows take about as long. */
-const MANHATTAN_EXACT_ROWS_MAX = 10_000;
-/** With fewer principal directions, the search finds too few of the true neighbours. */
-const DIRECTIONS_MIN = 192;
-/** More directions cost more time than they save, because ml-matrix's eigensolver runs in JavaScript. */
-export const DIRECTIONS_MAX = 512;
-/** With more rows, even `DIRECTIONS_MIN` directions take minutes and an HNSW index is faster. */
-const REDUCED_ROWS_MAX = 200_000;
-/** Below this measured recall, an exact search replaces an approximate graph (not for Manhattan). */
-const RECALL_MIN = 0.9;
-const RECALL_QUERIES = 200;
-const SHARDS_MAX = 4;
-/** An index over fewer rows gains nothing from a split into shards. */
-const SHARD_ROWS_MIN = 2_000;
 
 /** Options of `buildKnnGraph`. */
 export interface KnnOptions extends RunOptions {
@@ -50,9 +34,12 @@ export interface KnnOptions extends RunOptions {
  * or an HNSW index is faster.
  */
 export function directionsFor(rows: number, cols: number): number | null {
-  if (rows * rows * cols <= PRODUCTS_MAX || rows > REDUCED_ROWS_MAX) return null;
-  const half = Math.min(DIRECTIONS_MAX, Math.floor(cols / 2));
-  const count = Math.max(DIRECTIONS_MIN, Math.min(half, Math.floor(PRODUCTS_MAX / (rows * rows))));
+  if (rows * rows * cols <= NEIGHBORS.productsMax || rows > NEIGHBORS.reducedRowsMax) return null;
+  const half = Math.min(DIRECTIONS.most, Math.floor(cols / 2));
+  const count = Math.max(
+    DIRECTIONS.fewest,
+    Math.min(half, Math.floor(NEIGHBORS.productsMax / (rows * rows))),
+  );
   return count <= half ? count : null;
 }
 
@@ -78,7 +65,7 @@ export async function buildKnnGraph(x: Matrix, options: KnnOptions): Promise<Knn
   const neighbors =
     method === 'reduced' ? await reducedNeighbors(shared, settings) : await hnswNeighbors(shared, settings);
   const recall = await measureRecall(shared, neighbors, settings);
-  if (recall < RECALL_MIN && (options.method ?? 'auto') === 'auto') {
+  if (recall < NEIGHBORS.recallMin && (options.method ?? 'auto') === 'auto') {
     const reached = `approximate neighbours reach recall ${recall.toFixed(3)}`;
     if (options.distance !== 'manhattan') {
       options.log?.('warn', `${reached}: searching exactly instead`);
@@ -96,8 +83,8 @@ export function methodFor(
 ): KnnGraph['method'] {
   const { method = 'auto', distance, directions } = options;
   if (method !== 'auto') return method;
-  if (distance === 'manhattan') return rows <= MANHATTAN_EXACT_ROWS_MAX ? 'exact' : 'hnsw';
-  if (directionsFor(rows, cols) === null) return rows <= REDUCED_ROWS_MAX ? 'exact' : 'hnsw';
+  if (distance === 'manhattan') return rows <= NEIGHBORS.manhattanExactRowsMax ? 'exact' : 'hnsw';
+  if (directionsFor(rows, cols) === null) return rows <= NEIGHBORS.reducedRowsMax ? 'exact' : 'hnsw';
   return directions === undefined ? 'hnsw' : 'reduced';
 }
 
@@ -122,9 +109,10 @@ async function exactGraph(x: Matrix, options: KnnOptions): Promise<KnnGraph> {
 }
 
 async function hnswNeighbors(x: Matrix, options: KnnOptions): Promise<Int32Array> {
-  const { k, distance, seed, threads = availableParallelism(), m = 16, efConstruction = 100 } = options;
-  const efSearch = options.efSearch ?? Math.max(64, Math.ceil(1.5 * k));
-  const count = Math.max(1, Math.min(SHARDS_MAX, threads, Math.floor(x.rows / SHARD_ROWS_MIN)));
+  const { k, distance, seed, threads = availableParallelism() } = options;
+  const { m = HNSW.m, efConstruction = HNSW.efConstruction } = options;
+  const efSearch = options.efSearch ?? Math.max(HNSW.efSearchMin, Math.ceil(HNSW.efSearchPerNeighbor * k));
+  const count = Math.max(1, Math.min(HNSW.shardsMax, threads, Math.floor(x.rows / HNSW.shardRowsMin)));
   const tasks = Array.from({ length: count }, (_, i): HnswTask => {
     const start = Math.floor((i * x.rows) / count);
     const end = Math.floor(((i + 1) * x.rows) / count);
@@ -167,7 +155,7 @@ function mergeShards(shards: readonly HnswShard[], rows: number, k: number): Int
 
 async function measureRecall(x: Matrix, neighbors: Int32Array, options: KnnOptions): Promise<number> {
   const { k, seed } = options;
-  const rows = new Rng(seed).permutation(x.rows).subarray(0, RECALL_QUERIES);
+  const rows = new Rng(seed).permutation(x.rows).subarray(0, NEIGHBORS.recallQueries);
   // One more than k, because each query finds itself as well.
   const truth = await exactTopK(x, gatherRows(x, rows), { ...options, k: k + 1, onProgress: undefined });
   let found = 0;

@@ -4,6 +4,7 @@ import { messageOf, TldrError } from '../core/errors.js';
 import { gatherRows, type Matrix } from '../core/matrix.js';
 import { throwIfAborted } from '../core/run.js';
 import { cleanSample, splitRows } from '../core/sample.js';
+import { PLAN_BUDGET_SECONDS } from '../hyper-parameters/training.js';
 import type { SizingRow } from './sizing-row.js';
 import { doublingsOf, measurePlan, type PlanSample } from './measure-rows.js';
 import { SCRATCH_PREFIX, type DrawnSample, type PlanOptions, type PlanSetup } from './setup.js';
@@ -14,8 +15,6 @@ import type { TrainEncoderOptions } from '../select/train-encoder-options.js';
 import { trainEncoder } from '../select/train-encoder.js';
 
 const QUERIES_SHARE_MAX = 0.2;
-/** Default time budget for the trainings of all sizes together, in seconds. */
-const BUDGET_SECONDS = 240;
 
 /** The encoder of one size and the candidates it won against. */
 export interface PlanEncoder {
@@ -159,7 +158,10 @@ function withQueries(
 }
 
 /** Time budget for the training of one size, in seconds. */
-export function secondsPerSize({ budgetSeconds = BUDGET_SECONDS }: PlanOptions, { dims }: PlanSetup): number {
+export function secondsPerSize(
+  { budgetSeconds = PLAN_BUDGET_SECONDS }: PlanOptions,
+  { dims }: PlanSetup,
+): number {
   return Math.max(1, Math.round(budgetSeconds / dims.length));
 }
 

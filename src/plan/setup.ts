@@ -2,12 +2,11 @@ import { TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
 import { pickVector } from '../store/pick-vector.js';
 import type { RunOptions } from '../core/run.js';
+import { SPLIT } from '../hyper-parameters/training.js';
 import type { CollectionSpec, DenseVectorSpec, KeptVector, VectorStore } from '../store/vector-store.js';
 import type { StorageKind } from './sizing-row.js';
 import { compactVariants, configsOf, fullVariants, type Variant } from './variants.js';
-import { SAMPLE_ROWS_MIN } from '../select/split-sample.js';
 import { checkTrainMemory } from '../select/train-memory.js';
-import { HELD_OUT_MIN } from '../select/train-encoder-options.js';
 
 /** Prefix of the names of temporary (scratch) collections; no other collection has it. */
 export const SCRATCH_PREFIX = 'tldr-plan-';
@@ -100,10 +99,10 @@ export async function preparePlan(options: PlanOptions): Promise<PlanSetup> {
   ];
   const points = await store.count(collection);
   const samplePoints = Math.min(points, options.sampleSize);
-  if (samplePoints < SAMPLE_ROWS_MIN)
+  if (samplePoints < SPLIT.sampleRowsMin)
     throw new TldrError(
-      points < SAMPLE_ROWS_MIN ? 'INVALID_DATA' : 'INVALID_ARGUMENT',
-      `${samplePoints} points to measure with (${collection} holds ${points}): expected at least ${SAMPLE_ROWS_MIN}`,
+      points < SPLIT.sampleRowsMin ? 'INVALID_DATA' : 'INVALID_ARGUMENT',
+      `${samplePoints} points to measure with (${collection} holds ${points}): expected at least ${SPLIT.sampleRowsMin}`,
     );
   checkTrainMemory({ rows: samplePoints, inputDim: vector.dim, outputDim: Math.max(...dims) });
   const notes: string[] = [];
@@ -112,7 +111,7 @@ export async function preparePlan(options: PlanOptions): Promise<PlanSetup> {
   if (usable.includes('uint8')) notes.push(uint8Note(vector));
   if (givenQueries?.training === 0)
     notes.push(
-      `fewer than ${2 * HELD_OUT_MIN - 1} queries: all of them are used to measure, none to train encoders`,
+      `fewer than ${2 * SPLIT.heldOutMin - 1} queries: all of them are used to measure, none to train encoders`,
     );
   return {
     spec,
@@ -155,11 +154,11 @@ function divideQueries(
   }
   const measuring = Math.min(queriesCount, Math.floor(queries.rows / 2));
   const training = queries.rows - measuring;
-  if (training >= HELD_OUT_MIN && measuring >= 1) return { measuring, training };
+  if (training >= SPLIT.heldOutMin && measuring >= 1) return { measuring, training };
   if (objective === 'relevance') {
     throw new TldrError(
       'INVALID_ARGUMENT',
-      `got ${queries.rows} queries, expected at least ${2 * HELD_OUT_MIN - 1} for relevance: half of them only measure`,
+      `got ${queries.rows} queries, expected at least ${2 * SPLIT.heldOutMin - 1} for relevance: half of them only measure`,
     );
   }
   return { measuring: queries.rows, training: 0 };

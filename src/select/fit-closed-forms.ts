@@ -9,11 +9,9 @@ import {
 } from '../baselines/pca.js';
 import type { Matrix } from '../core/matrix.js';
 import type { RunOptions } from '../core/run.js';
+import { SPHERING_PRIORS, TEMPERING_EXPONENTS } from '../hyper-parameters/training.js';
 import type { Candidate, Geometry } from './candidate.js';
 import { principalDirections, type Directions } from './principal-directions.js';
-
-/** Exponents of tempered PCA between PCA (0) and whitening (1). */
-const GAMMAS = [0.25, 0.5] as const;
 
 /** Candidates in closed form, and results that the learned candidates reuse. */
 export interface ClosedForms {
@@ -23,12 +21,10 @@ export interface ClosedForms {
   readonly directions: Directions;
 }
 
-/**
- * Names, and weight of the points' moment: it counts as that many queries per dimension (docs/research.md).
- */
+/** Names, and weight of the points' moment. */
 const SPHERINGS = [
-  ['leanvec-sphering', 1],
-  ['leanvec-sphering-0.1', 0.1],
+  ['leanvec-sphering', SPHERING_PRIORS.near],
+  ['leanvec-sphering-0.1', SPHERING_PRIORS.far],
 ] as const;
 
 /** Names of the candidates that `fitClosedForms` can return. */
@@ -88,7 +84,7 @@ export async function fitClosedForms(
   if (distance !== 'dot') {
     const centred = await principalAxes(moments, { ...near, centred: true });
     add('pca', pca(centred, 0));
-    for (const gamma of GAMMAS) {
+    for (const gamma of TEMPERING_EXPONENTS) {
       add(`pca-uncentred-tempered-${gamma}`, pca(axes, gamma));
       add(`pca-tempered-${gamma}`, pca(centred, gamma));
     }

@@ -3,7 +3,8 @@ import type { Moments } from '../baselines/moment-worker.js';
 import type { Distance } from '../core/distance.js';
 import { matrix, type Matrix } from '../core/matrix.js';
 import type { RunOptions } from '../core/run.js';
-import { directionsFor, DIRECTIONS_MAX } from '../knn/build-knn-graph.js';
+import { DIRECTIONS } from '../hyper-parameters/training.js';
+import { directionsFor } from '../knn/build-knn-graph.js';
 
 /**
  * Directions (D x r, the strongest first) that replace the dimensions where all dimensions would be too slow.
@@ -16,13 +17,6 @@ export interface Directions {
   /** Directions for training; undefined if too many would be needed. */
   readonly forTraining: Matrix | undefined;
 }
-
-/** Iterations of the eigensolver. Few are enough, because approximate principal axes serve as well. */
-const ITERATIONS = 4;
-/** Training uses as many directions as hold this share of the variance (docs/research.md). */
-const SHARE_WANTED = 0.96;
-/** If even `DIRECTIONS_MAX` directions hold a smaller share, training uses the rows themselves. */
-const SHARE_MIN = 0.9;
 
 /**
  * Computes the principal directions of x (n x D) from its moments. For Euclid they are centred on the mean;
@@ -37,8 +31,13 @@ export async function principalDirections(
     return { axes: undefined, forNeighbors: undefined, forTraining: undefined };
   }
   const centred = distance === 'euclid';
-  const d = Math.min(moments.basis?.cols ?? x.cols, DIRECTIONS_MAX);
-  const { values, vectors } = await principalAxes(moments, { ...run, d, centred, iterations: ITERATIONS });
+  const d = Math.min(moments.basis?.cols ?? x.cols, DIRECTIONS.most);
+  const { values, vectors } = await principalAxes(moments, {
+    ...run,
+    d,
+    centred,
+    iterations: DIRECTIONS.iterations,
+  });
   const axes = matrix(x.cols, d, Float32Array.from(vectors));
   const forNeighbors = directionsFor(x.rows, x.cols);
   const forTraining = countFor(values, moments, centred);
@@ -59,9 +58,9 @@ function countFor(
   let left = centred ? aboutMean : aboutOrigin;
   for (const [r, value] of values.entries()) {
     left -= value;
-    if (left <= (1 - SHARE_WANTED) * aboutMean) return r + 1;
+    if (left <= (1 - DIRECTIONS.varianceShare) * aboutMean) return r + 1;
   }
-  return left <= (1 - SHARE_MIN) * aboutMean ? values.length : null;
+  return left <= (1 - DIRECTIONS.varianceShareMin) * aboutMean ? values.length : null;
 }
 
 function firstColumns(a: Matrix, count: number): Matrix {

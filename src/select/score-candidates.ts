@@ -1,5 +1,6 @@
 import type { Distance } from '../core/distance.js';
 import type { RunOptions } from '../core/run.js';
+import { TIE_MARGIN } from '../hyper-parameters/training.js';
 import {
   FOUND_K,
   recallOf,
@@ -9,9 +10,6 @@ import {
 } from '../evaluate/neighbor-recall.js';
 import { bootstrapInterval, mean } from '../evaluate/ranking.js';
 import { multiplyAdds, type Candidate } from './candidate.js';
-
-/** If two means differ by at most this (0.1 points), it is a tie and the cheaper candidate wins. */
-const TIE_MARGIN = 0.001;
 
 /** The objective of the selection: one value for each held-out query, larger is better. */
 export type Objective = (found: Int32Array, recall: NeighborRecall, firstQuery: number) => Float64Array;

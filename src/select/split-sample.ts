@@ -2,24 +2,11 @@ import { TldrError } from '../core/errors.js';
 import { checkFinite, checkMagnitude, checkNotTiny, gatherRows, type Matrix } from '../core/matrix.js';
 import { sharedFloats, shareFloats } from '../core/worker-task.js';
 import { cleanSample, splitRows, type SampleFacts } from '../core/sample.js';
+import { SPLIT } from '../hyper-parameters/training.js';
 import { rankingQuality, type Relevance } from '../evaluate/relevance.js';
 import { FOUND_K } from '../evaluate/neighbor-recall.js';
 import { FIDELITY, type Objective } from './score-candidates.js';
-import { HELD_OUT_MIN, type TrainEncoderOptions } from './train-encoder-options.js';
-
-const HELD_OUT_MAX = 1500;
-const HELD_OUT_SHARE = 0.15;
-/**
- * Share of real queries for fitting a candidate. It is larger if more than `HELD_OUT_MAX` would be left for
- * scoring.
- */
-const FIT_SHARE = 1 / 3;
-/** Fewer queries for fitting would say nothing about queries that the points do not say as well. */
-const FIT_MIN = 30;
-/** Share of the scoring queries that is reserved for confirmation. */
-const CONFIRM_SHARE = 1 / 3;
-/** Fewest distinct rows with which training is possible. */
-export const SAMPLE_ROWS_MIN = 100;
+import type { TrainEncoderOptions } from './train-encoder-options.js';
 
 /** A divided sample: rows for training and searching, and queries for selection and confirmation. */
 export interface SplitSample {
@@ -45,10 +32,10 @@ export function splitSample(x: Matrix, options: TrainEncoderOptions): SplitSampl
   if (distance !== 'cosine') checkMagnitude(x, (i) => `row ${i} of the sample`);
   const { x: clean, rowOf, facts } = cleanSample(x);
   if (distance !== 'cosine' && clean.rows > 0) checkNotTiny(clean, 'the sample');
-  if (clean.rows < SAMPLE_ROWS_MIN) {
+  if (clean.rows < SPLIT.sampleRowsMin) {
     throw new TldrError(
       'INVALID_DATA',
-      `only ${clean.rows} distinct vectors that are not zero: expected at least ${SAMPLE_ROWS_MIN} to learn from`,
+      `only ${clean.rows} distinct vectors that are not zero: expected at least ${SPLIT.sampleRowsMin} to learn from`,
     );
   }
   if (labels !== undefined && labels.length !== x.rows) {
@@ -58,7 +45,7 @@ export function splitSample(x: Matrix, options: TrainEncoderOptions): SplitSampl
   const held = heldOutRows(clean.rows, options.heldOut);
   const known = labels === undefined ? null : movedLabels(labels, { rowOf, rows: clean.rows });
   const { train, heldOut } = splitByLabels(known, splitRows(clean.rows, held, seed));
-  const parts = splitRows(held, Math.round(held * CONFIRM_SHARE), seed + 1);
+  const parts = splitRows(held, Math.round(held * SPLIT.confirmShare), seed + 1);
   const order = [...parts.train, ...parts.heldOut].map((i) => heldOut[i] ?? 0);
   const relevance = known === null ? null : labelsOf(known, { train, order });
   return {
@@ -73,11 +60,11 @@ export function splitSample(x: Matrix, options: TrainEncoderOptions): SplitSampl
 }
 
 function heldOutRows(rows: number, wanted: number | undefined): number {
-  const held = wanted ?? Math.min(HELD_OUT_MAX, Math.floor(rows * HELD_OUT_SHARE));
-  if (held >= HELD_OUT_MIN && held <= rows / 2) return held;
+  const held = wanted ?? Math.min(SPLIT.heldOutMax, Math.floor(rows * SPLIT.heldOutShare));
+  if (held >= SPLIT.heldOutMin && held <= rows / 2) return held;
   throw new TldrError(
     'INVALID_ARGUMENT',
-    `heldOut: got ${held}, expected ${HELD_OUT_MIN} to ${Math.floor(rows / 2)}`,
+    `heldOut: got ${held}, expected ${SPLIT.heldOutMin} to ${Math.floor(rows / 2)}`,
   );
 }
 
@@ -87,10 +74,10 @@ function withQueries(
   { rowOf, facts, options }: { rowOf: Int32Array; facts: SampleFacts; options: TrainEncoderOptions },
 ): SplitSample {
   const { seed = 0, gains } = options;
-  if (queries.cols !== clean.cols || queries.rows < HELD_OUT_MIN) {
+  if (queries.cols !== clean.cols || queries.rows < SPLIT.heldOutMin) {
     throw new TldrError(
       'INVALID_ARGUMENT',
-      `queries of ${queries.rows} x ${queries.cols}: expected at least ${HELD_OUT_MIN} of ${clean.cols} dimensions`,
+      `queries of ${queries.rows} x ${queries.cols}: expected at least ${SPLIT.heldOutMin} of ${clean.cols} dimensions`,
     );
   }
   const name = (i: number): string => `row ${i} of the queries`;
@@ -100,7 +87,7 @@ function withQueries(
     throw new TldrError('INVALID_ARGUMENT', `gains of ${gains.length} queries, expected ${queries.rows}`);
   }
   const { train: judging, heldOut: fitting } = splitRows(queries.rows, fitCount(queries.rows, options), seed);
-  const parts = splitRows(judging.length, Math.round(judging.length * CONFIRM_SHARE), seed + 1);
+  const parts = splitRows(judging.length, Math.round(judging.length * SPLIT.confirmShare), seed + 1);
   const order = [...parts.train, ...parts.heldOut].map((i) => judging[i] ?? 0);
   const relevance: Relevance | null =
     gains === undefined
@@ -119,8 +106,8 @@ function withQueries(
 /** Number of real queries for fitting; 0 for distances that are not inner products. */
 function fitCount(queries: number, { distance = 'cosine' }: TrainEncoderOptions): number {
   if (distance === 'euclid' || distance === 'manhattan') return 0;
-  const count = Math.max(Math.floor(queries * FIT_SHARE), queries - HELD_OUT_MAX);
-  return count < FIT_MIN ? 0 : count;
+  const count = Math.max(Math.floor(queries * SPLIT.fitShare), queries - SPLIT.heldOutMax);
+  return count < SPLIT.fitMin ? 0 : count;
 }
 
 /** Converts gains to rows of the cleaned sample. A duplicate's gain goes to the row that was kept. */

@@ -4,16 +4,12 @@ import { TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
 import { SEED_MAX } from '../core/rng.js';
 import type { RunOptions } from '../core/run.js';
+import { BUDGET_SECONDS, SPLIT } from '../hyper-parameters/training.js';
 import { checkArchitectures, resolveSettings } from '../train/run-training.js';
 import { checkSettings, type EngineName, type TrainSettings } from '../train/options.js';
 import type { TrainState } from '../train/state.js';
 import { CLOSED_FORMS } from './fit-closed-forms.js';
 import { firstLayerBytes, LEARNED } from './training-schedules.js';
-
-/** Default time budget of the learned candidates, in seconds. */
-export const BUDGET_SECONDS = 120;
-/** Fewest held-out rows, or real queries, with which candidates are scored. */
-export const HELD_OUT_MIN = 15;
 
 /**
  * Options of `trainEncoder`. A training setting that is given replaces the planned trainings (`EXPLICIT`).
@@ -104,8 +100,8 @@ export function checkTrainOptions(options: TrainEncoderOptions, inputDim: number
   if (!Number.isSafeInteger(seed) || seed < 0 || seed > SEED_MAX) {
     throw new TldrError('INVALID_ARGUMENT', `seed: got ${seed}, expected a whole number up to ${SEED_MAX}`);
   }
-  if (heldOut !== undefined && (!Number.isSafeInteger(heldOut) || heldOut < HELD_OUT_MIN)) {
-    throw new TldrError('INVALID_ARGUMENT', `heldOut: got ${heldOut}, expected at least ${HELD_OUT_MIN}`);
+  if (heldOut !== undefined && (!Number.isSafeInteger(heldOut) || heldOut < SPLIT.heldOutMin)) {
+    throw new TldrError('INVALID_ARGUMENT', `heldOut: got ${heldOut}, expected at least ${SPLIT.heldOutMin}`);
   }
   // Some of these candidates depend on the data: `trainEncoder` checks again.
   checkShip(options.ship ?? 'best', [...LEARNED, ...CLOSED_FORMS]);

@@ -2,6 +2,7 @@ import type { Distance } from '../core/distance.js';
 import { Encoder, type EncoderMetadata, type EncoderNetwork } from '../encoder/model.js';
 import { TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
+import { BUDGET_SECONDS } from '../hyper-parameters/training.js';
 import { dataFingerprint } from '../core/sample.js';
 import { createBenchmark, type Benchmark } from '../evaluate/neighbor-recall.js';
 import type { TrainSettings } from '../train/options.js';
@@ -14,13 +15,7 @@ import { choose, scoreCandidates, type Scored, type ScoreOptions } from './score
 import { splitSample } from './split-sample.js';
 import type { Directions } from './principal-directions.js';
 import { explicitPlan, plansForBudget, type TrainingSchedule } from './training-schedules.js';
-import {
-  BUDGET_SECONDS,
-  checkShip,
-  checkTrainOptions,
-  EXPLICIT,
-  type TrainEncoderOptions,
-} from './train-encoder-options.js';
+import { checkShip, checkTrainOptions, EXPLICIT, type TrainEncoderOptions } from './train-encoder-options.js';
 import { checkTrainMemory } from './train-memory.js';
 import { trainReport, type Learned, type TrainReport } from './train-report.js';
 import { CREATED_BY } from './version.js';

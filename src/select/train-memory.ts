@@ -2,7 +2,7 @@ import { constants } from 'node:buffer';
 import { totalmem } from 'node:os';
 import { basisColumns } from '../baselines/pca.js';
 import { TldrError } from '../core/errors.js';
-import { SAMPLE_ROWS_MIN } from './split-sample.js';
+import { SPLIT } from '../hyper-parameters/training.js';
 
 /** The sizes that decide the memory of a training. */
 export interface TrainSizes {
@@ -68,8 +68,8 @@ export function checkTrainMemory(sizes: TrainSizes, limit = memoryLimit()): void
   throw new TldrError(
     'INVALID_ARGUMENT',
     `training ${count(inputDim)} dimensions to ${count(outputDim)} with ${count(rows)} rows takes about ${gigabytes(trainMemory(sizes))} of memory, and this process may use ${gigabytes(limit)}: ` +
-      (fitting >= SAMPLE_ROWS_MIN
+      (fitting >= SPLIT.sampleRowsMin
         ? `${count(fitting)} rows would fit: choose a sample of that size (--sample)`
-        : `${count(fitting)} rows would fit, and training takes at least ${SAMPLE_ROWS_MIN}: give fewer dimensions, or use a machine with more memory`),
+        : `${count(fitting)} rows would fit, and training takes at least ${SPLIT.sampleRowsMin}: give fewer dimensions, or use a machine with more memory`),
   );
 }

@@ -1,5 +1,20 @@
 import type { Distance } from '../core/distance.js';
-import { directionsFor, DIRECTIONS_MAX } from '../knn/build-knn-graph.js';
+import {
+  BUDGET_TLDR,
+  COST,
+  DIRECTIONS,
+  DOT_LEARNING_RATE,
+  FIRST_WEIGHTS_MAX,
+  PERPLEXITY,
+  RATE_DIM,
+  RATE_DIRECTIONS,
+  RESIDUAL,
+  SCHEDULES,
+  TLDR_FLINEAR,
+  TLDR_FROM_PCA_RATE,
+  TLDR_MLP,
+} from '../hyper-parameters/training.js';
+import { directionsFor } from '../knn/build-knn-graph.js';
 import { defaultSettings, type LossName, type TrainSettings } from '../train/options.js';
 
 /** A planned training: the candidate's name, its start, and settings that differ from the loss's defaults. */
@@ -11,41 +26,6 @@ export interface TrainingSchedule {
 
 /** Start of a linear encoder or of a residual encoder's linear part: PCA, random, or the linear candidate. */
 export type Start = 'pca' | 'random' | 'neighbourhood-kl';
-
-/**
- * Speed that a whole step reaches on ordinary two-core machines, in operations per second and thread. The
- * number of steps is computed from it and not measured with a clock, so that the same seed gives the same
- * weights.
- */
-const NOMINAL_FLOPS = 50e9;
-/** Element-wise passes over a batch's similarity matrices in a step, and values per second and thread. */
-const SOFTMAX_PASSES = 16;
-const NOMINAL_ELEMENTS = 1.25e9;
-
-/** Time of the eigensolver for `DIRECTIONS_MAX` directions. */
-const EIGEN_SECONDS = 4;
-
-const RESIDUAL_WIDTH = 1024;
-const TLDR_WIDTH = 512;
-const DOT_LEARNING_RATE = 0.003;
-/**
- * Learning rates are for up to this many dimensions. With more, initial weights are smaller, and rates shrink
- * too.
- */
-const RATE_DIM = 1536;
-/** The same limit for a hidden layer that reads coordinates along directions. */
-const RATE_DIRECTIONS = 256;
-
-/**
- * The best settings from a search for TLDR (docs/benchmarks/tldr.md). A start from PCA needs another rate.
- */
-const TLDR = {
-  loss: 'barlow-twins',
-  projector: `mlp-1-${TLDR_WIDTH}`,
-  optimizer: 'adam',
-  learningRate: 0.001,
-  batchSize: 512,
-} as const;
 
 interface AutoPlan {
   readonly name: string;
@@ -61,50 +41,42 @@ interface AutoPlan {
   readonly optional?: boolean;
 }
 
-/**
- * The shares of the time budget, and the numbers of steps beyond which more do not help (docs/research.md).
- */
+/** The learned candidates, in the order of their trainings. */
 const AUTO: readonly AutoPlan[] = [
   {
     name: 'neighbourhood-kl',
-    share: 0.1,
-    stepsMin: 100,
-    stepsMax: 500,
+    ...SCHEDULES.linear,
     init: 'pca',
     settings: { loss: 'neighbourhood-kl' },
   },
   {
     name: 'neighbourhood-kl-residual',
-    share: 0.78,
-    stepsMin: 200,
-    stepsMax: 3000,
+    ...SCHEDULES.residual,
     init: 'neighbourhood-kl',
-    settings: { loss: 'neighbourhood-kl', encoder: `residual-${RESIDUAL_WIDTH}`, learningRate: 0.003 },
+    settings: {
+      loss: 'neighbourhood-kl',
+      encoder: RESIDUAL.encoder,
+      learningRate: RESIDUAL.learningRate,
+    },
   },
   {
     name: 'tldr',
-    share: 0.05,
-    stepsMin: 50,
-    stepsMax: 400,
+    ...SCHEDULES.tldr,
     init: 'pca',
-    settings: { ...TLDR, learningRate: 0.0001 },
+    settings: { ...BUDGET_TLDR, learningRate: TLDR_FROM_PCA_RATE },
   },
   {
     name: 'tldr-flinear',
-    share: 0.035,
-    stepsMin: 50,
-    stepsMax: 400,
+    ...SCHEDULES.tldrLayered,
     init: 'random',
-    settings: { ...TLDR, encoder: `flinear-1-${TLDR_WIDTH}` },
+    settings: { ...BUDGET_TLDR, encoder: TLDR_FLINEAR },
     optional: true,
   },
   {
     name: 'tldr-mlp',
-    share: 0.035,
-    stepsMin: 50,
-    stepsMax: 400,
+    ...SCHEDULES.tldrLayered,
     init: 'random',
-    settings: { ...TLDR, encoder: `mlp-1-${TLDR_WIDTH}` },
+    settings: { ...BUDGET_TLDR, encoder: TLDR_MLP },
     optional: true,
   },
 ];
@@ -138,12 +110,6 @@ export interface BudgetedPlans {
   readonly tooWide: readonly string[];
 }
 
-/**
- * Most weights in a candidate's first layer, because training and scoring hold several copies. Up to 4,096
- * dimensions, no candidate reaches it.
- */
-const FIRST_WEIGHTS_MAX = 40e6;
-
 /** Number of columns of an encoder's first layer after folding. */
 function firstWidth(encoder: string, outputDim: number): number {
   const width = Number(/-(\d+)$/.exec(encoder)?.[1] ?? 0);
@@ -159,7 +125,7 @@ export function firstLayerBytes(encoder: string, dims: { inputDim: number; outpu
 /** Plans the learned candidates, with as many steps as the time budget allows. */
 export function plansForBudget(facts: BudgetFacts): BudgetedPlans {
   const { budgetSeconds, linearOnly } = facts;
-  const left = Math.max(budgetSeconds * 0.2, budgetSeconds - preparationSeconds(facts));
+  const left = Math.max(budgetSeconds * COST.trainingShareMin, budgetSeconds - preparationSeconds(facts));
   const plans: TrainingSchedule[] = [];
   const leftOut: string[] = [];
   const tooWide: string[] = [];
@@ -195,14 +161,11 @@ function rateShare(encoder: string, { inputDim, directions }: BudgetFacts): numb
   return Math.min(1, residual && directions !== null ? RATE_DIRECTIONS / directions : RATE_DIM / inputDim);
 }
 
-/**
- * The perplexity, which sets the width of the loss's neighbourhood: 5 if PCA finds up to 55 % of the nearest
- * neighbours, 50 if it finds 80 % or more. The better the start, the less there is to learn from the nearest
- * few (docs/research.md).
- */
+/** The perplexity, which sets the width of the loss's neighbourhood: wider if PCA finds more of it. */
 function perplexityFor(pcaRecall: number): number {
-  const share = Math.min(1, Math.max(0, (pcaRecall - 0.55) / 0.25));
-  return Math.round(5 * 10 ** share);
+  const { narrow, ratio, recallNarrow, recallRange } = PERPLEXITY;
+  const share = Math.min(1, Math.max(0, (pcaRecall - recallNarrow) / recallRange));
+  return Math.round(narrow * ratio ** share);
 }
 
 /** Plans the single training that explicit settings ask for. */
@@ -221,8 +184,8 @@ export function explicitPlan(
 function preparationSeconds({ rows, inputDim, threads }: BudgetFacts): number {
   const compared = directionsFor(rows, inputDim) ?? inputDim;
   const products = 2 * rows * rows * compared + 4 * rows * inputDim * inputDim;
-  const eigen = EIGEN_SECONDS * Math.min(1, inputDim / DIRECTIONS_MAX) ** 3;
-  return products / (NOMINAL_FLOPS * threads) + eigen + 5;
+  const eigen = COST.eigenSeconds * Math.min(1, inputDim / DIRECTIONS.most) ** 3;
+  return products / (COST.flopsPerThread * threads) + eigen + COST.startSeconds;
 }
 
 /** Estimated time of a step, forward and backward, in seconds at the nominal speed. */
@@ -239,6 +202,8 @@ function stepSeconds(settings: TrainSettings, facts: BudgetFacts): number {
   const loss = kl
     ? batch * batch * (directions + 3 * outputDim)
     : 3 * (rows * projector * (outputDim + projector) + batch * projector * projector);
-  const elements = kl ? SOFTMAX_PASSES * batch * batch : 0;
-  return (2 * (encoder + loss)) / (NOMINAL_FLOPS * threads) + elements / (NOMINAL_ELEMENTS * threads);
+  const elements = kl ? COST.softmaxPasses * batch * batch : 0;
+  return (
+    (2 * (encoder + loss)) / (COST.flopsPerThread * threads) + elements / (COST.elementsPerThread * threads)
+  );
 }

@@ -3,6 +3,7 @@ import { TldrError } from '../core/errors.js';
 import { Kernel } from '../encoder/kernel.js';
 import { gatherRows, matrix, type Matrix } from '../core/matrix.js';
 import type { Rng } from '../core/rng.js';
+import { RESIDUAL } from '../hyper-parameters/training.js';
 import { EPSILON, type Ops, type ParameterSpec } from './ops.js';
 
 /**
@@ -16,11 +17,6 @@ export interface Architecture {
   readonly hiddenWidth: number;
 }
 
-/**
- * With small initial weights, the hidden layer learns its directions; with large ones it stays nearly random
- * (docs/research.md).
- */
-const HIDDEN_SCALE = 0.2;
 /** Rows for batch norm's final statistics: more rows make no difference that float32 weights can hold. */
 const STATISTICS_ROWS_MAX = 20_000;
 const WIDTH_MAX = 65536;
@@ -127,7 +123,7 @@ export function initialParameters(
     const values = new Float32Array(rows * cols);
     if (spec.name === 'encoder.hidden.output') return values;
     if (spec.name === 'encoder.hidden.weight')
-      return values.map(() => (HIDDEN_SCALE * rng.normal()) / rowNorm);
+      return values.map(() => (RESIDUAL.hiddenScale * rng.normal()) / rowNorm);
     if (spec.kind === 'gamma' || spec.kind === 'beta') return values.fill(spec.kind === 'gamma' ? 1 : 0);
     const bound = 1 / Math.sqrt(rows);
     return values.map(() => (2 * rng.uniform() - 1) * bound);

@@ -1,3 +1,4 @@
+import { ADAM, LARS } from '../hyper-parameters/training.js';
 import type { Ops, Optimizer, ParameterKind } from './ops.js';
 
 /**
@@ -7,7 +8,7 @@ import type { Ops, Optimizer, ParameterKind } from './ops.js';
 export function adam(
   settings: { beta1?: number; beta2?: number; epsilon?: number; hiddenDecay?: number } = {},
 ): Optimizer {
-  const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, hiddenDecay = 1 } = settings;
+  const { beta1, beta2, epsilon, hiddenDecay } = { ...ADAM, ...settings };
   return {
     slotsPerParameter: 2,
     scalars: (learningRate, step) => [learningRate / (1 - beta1 ** step), 1 / (1 - beta2 ** step)],
@@ -37,7 +38,7 @@ export function adam(
  * zero weights would stay zero.
  */
 export function lars(settings: { momentum?: number; eta?: number; weightDecay?: number } = {}): Optimizer {
-  const { momentum = 0.9, eta = 0.001, weightDecay = 1e-6 } = settings;
+  const { momentum, eta, weightDecay } = { ...LARS, ...settings };
   return {
     slotsPerParameter: 1,
     scalars: (learningRate) => [learningRate],

@@ -1,6 +1,13 @@
 import type { Distance } from '../core/distance.js';
 import { TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
+import {
+  NEIGHBORHOOD_KL,
+  PAIRS_PER_RATE,
+  PUBLISHED_RATE,
+  PUBLISHED_TLDR,
+  PUBLISHED_WARM_UP_EPOCHS,
+} from '../hyper-parameters/training.js';
 
 export type LossName = 'barlow-twins' | 'neighbourhood-kl';
 export type OptimizerName = 'adam' | 'lars';
@@ -38,28 +45,8 @@ export interface TrainSettings {
   readonly perplexity: number;
 }
 
-/** The published schedule: learning rate per 256 pairs, and epochs of warm-up. */
-const REFERENCE_RATE = 0.2;
-const REFERENCE_WARM_UP_EPOCHS = 10;
-
 /** The reference settings of TLDR (Kalantidis et al. 2022 and its public implementation). */
-export const REFERENCE: TrainSettings = {
-  loss: 'barlow-twins',
-  encoder: 'linear',
-  projector: 'mlp-1-2048',
-  optimizer: 'lars',
-  learningRate: (REFERENCE_RATE * 1024) / 256,
-  warmUpShare: 0.1,
-  learningRateFloor: 0.001,
-  epochs: 100,
-  steps: null,
-  batchSize: 1024,
-  nNeighbors: 5,
-  neighborsPerAnchor: 1,
-  lambda: 3.9e-3,
-  lossScale: 1 / 32,
-  perplexity: 5,
-};
+export const REFERENCE: TrainSettings = PUBLISHED_TLDR;
 
 /** The reference settings for another batch size and length, with rate and warm-up by the published rules. */
 export function referenceSettings(given: {
@@ -71,32 +58,14 @@ export function referenceSettings(given: {
     ...REFERENCE,
     batchSize,
     epochs,
-    learningRate: (REFERENCE_RATE * batchSize) / 256,
-    warmUpShare: Math.min(1, REFERENCE_WARM_UP_EPOCHS / Math.max(1, epochs)),
+    learningRate: (PUBLISHED_RATE * batchSize) / PAIRS_PER_RATE,
+    warmUpShare: Math.min(1, PUBLISHED_WARM_UP_EPOCHS / Math.max(1, epochs)),
   };
 }
 
-/**
- * Settings for fidelity. The largest gain came from drawing neighbours from the nearest 100 instead of 10;
- * the sweep is in docs/benchmarks/defaults.md (`npm run bench:defaults`).
- */
-const NEIGHBOURHOOD_KL: TrainSettings = {
-  ...REFERENCE,
-  loss: 'neighbourhood-kl',
-  projector: 'none',
-  optimizer: 'adam',
-  learningRate: 0.01,
-  warmUpShare: 0.05,
-  epochs: null,
-  steps: 500,
-  batchSize: 1280,
-  nNeighbors: 100,
-  neighborsPerAnchor: 10,
-};
-
 /** The default settings of a loss. */
 export function defaultSettings(loss: LossName): TrainSettings {
-  return loss === 'barlow-twins' ? REFERENCE : NEIGHBOURHOOD_KL;
+  return loss === 'barlow-twins' ? REFERENCE : { ...REFERENCE, ...NEIGHBORHOOD_KL };
 }
 
 /** Options of a training run: settings that differ from the loss's defaults, and the start. */

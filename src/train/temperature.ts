@@ -1,10 +1,7 @@
 import { dot, squaredNorm, type Distance } from '../core/distance.js';
 import { row, type Matrix } from '../core/matrix.js';
 import { Rng } from '../core/rng.js';
-
-const ANCHORS_MAX = 128;
-const CANDIDATES_MAX = 2048;
-const BISECTION_STEPS = 24;
+import { TEMPERATURE } from '../hyper-parameters/training.js';
 
 /**
  * The softmax temperature at which a row's distribution over about 2,000 random other rows has, on average,
@@ -18,16 +15,22 @@ export function calibrateTemperature(
   options: { perplexity: number; seed: number },
 ): number {
   const order = new Rng(options.seed).permutation(x.rows);
-  const candidates = order.subarray(0, Math.min(CANDIDATES_MAX, x.rows));
-  const anchors = candidates.subarray(0, Math.min(ANCHORS_MAX, candidates.length));
+  const candidates = order.subarray(0, Math.min(TEMPERATURE.candidates, x.rows));
+  const anchors = candidates.subarray(0, Math.min(TEMPERATURE.anchors, candidates.length));
   const similarities = Array.from(anchors, (anchor, i) =>
     similaritiesOf(x, distance, { anchor, i, candidates }),
   );
-  const perplexity = Math.min(options.perplexity, Math.max(1.5, (candidates.length - 1) / 2));
-  const spread = Math.max(1e-12, ...similarities.map((values) => Math.max(...values) - Math.min(...values)));
-  let low = Math.log(spread * 1e-5);
-  let high = Math.log(spread * 1e2);
-  for (let i = 0; i < BISECTION_STEPS; i++) {
+  const perplexity = Math.min(
+    options.perplexity,
+    Math.max(TEMPERATURE.perplexityMin, (candidates.length - 1) / 2),
+  );
+  const spread = Math.max(
+    TEMPERATURE.spreadMin,
+    ...similarities.map((values) => Math.max(...values) - Math.min(...values)),
+  );
+  let low = Math.log(spread * TEMPERATURE.lowest);
+  let high = Math.log(spread * TEMPERATURE.highest);
+  for (let i = 0; i < TEMPERATURE.bisectionSteps; i++) {
     const middle = (low + high) / 2;
     const entropy = similarities.reduce((sum, values) => sum + entropyAt(values, Math.exp(middle)), 0);
     if (Math.exp(entropy / similarities.length) > perplexity) high = middle;

@@ -1,4 +1,5 @@
 import { Command, Option } from 'commander';
+import { SAMPLE_POINTS } from '../../hyper-parameters/training.js';
 import { DISTANCES, type Distance } from '../../core/distance.js';
 import { checkWritable, writeWhole } from '../../core/write-file.js';
 import { TldrError } from '../../core/errors.js';
@@ -61,8 +62,6 @@ interface TrainFlags extends GlobalFlags, TrainInputFlags {
   readonly force?: boolean;
   readonly dryRun?: boolean;
 }
-
-const SAMPLE_POINTS = 50_000;
 
 const HELP = `
 Reads   a random sample of the collection (--sample), or a .npy file (--input); it changes neither
