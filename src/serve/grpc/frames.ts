@@ -23,7 +23,7 @@ export function endWith(stream: Writable, message: Uint8Array): void {
 
 /**
  * Returns the compression of a call's messages.
- * @throws CodingUnsupported for a compression that Qdrant does not read either
+ * @throws CodingUnsupported for a compression that the server does not read either
  */
 export function readableEncoding(encoding: string | undefined): string | undefined {
   if (encoding !== undefined && encoding !== 'gzip' && encoding !== 'identity')

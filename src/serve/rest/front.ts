@@ -79,7 +79,7 @@ function statusOf({ code, rawPacket }: ClientError): string {
   if (code === 'HPE_HEADER_OVERFLOW') return '431 Request Header Fields Too Large';
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return '408 Request Timeout';
   const [, method] = REQUEST_LINE.exec(rawPacket?.toString('latin1') ?? '') ?? [];
-  // Node's parser rejects unknown methods. Qdrant treats them as unknown routes and answers 404.
+  // Node's parser rejects unknown methods. The server treats them as unknown routes and answers 404.
   return method === undefined || METHODS.includes(method) ? '400 Bad Request' : NOT_FOUND;
 }
 

@@ -8,7 +8,7 @@ import { Pieces } from '../pieces.js';
 import { forwardedHeaders } from './headers.js';
 import { BodyTooLarge } from '../whole-body.js';
 
-/** Largest header of a request or an answer, as in servers like Qdrant's. */
+/** Largest header of a request or an answer, as servers allow it. */
 export const HEADER_BYTES_MAX = 128 * 1024;
 const CONNECT_TIMEOUT_MS = 10_000;
 /**
