@@ -71,6 +71,11 @@ export const EXPLICIT: readonly (keyof TrainSettings)[] = [
   'perplexity',
 ];
 
+/** Whether explicit settings ask for a single training instead of those that the budget allows. */
+export function isExplicit(options: TrainEncoderOptions): boolean {
+  return options.init !== undefined || EXPLICIT.some((name) => options[name] !== undefined);
+}
+
 /** Distances of the compact space that can approximate a source distance. */
 const COMPACT: Readonly<Record<Distance, readonly Distance[]>> = {
   cosine: ['cosine', 'dot', 'euclid'],

@@ -15,7 +15,13 @@ import { choose, scoreCandidates, type Scored, type ScoreOptions } from './score
 import { splitSample } from './split-sample.js';
 import type { Directions } from './principal-directions.js';
 import { explicitPlan, plansForBudget, type TrainingSchedule } from './training-schedules.js';
-import { checkShip, checkTrainOptions, EXPLICIT, type TrainEncoderOptions } from './train-encoder-options.js';
+import {
+  checkShip,
+  checkTrainOptions,
+  EXPLICIT,
+  isExplicit,
+  type TrainEncoderOptions,
+} from './train-encoder-options.js';
 import { checkTrainMemory } from './train-memory.js';
 import { trainReport, type Learned, type TrainReport } from './train-report.js';
 import { CREATED_BY } from './version.js';
@@ -134,11 +140,6 @@ async function judgeStart(
   const [judged] = selection;
   if (judged === undefined) throw new TldrError('INTERNAL', 'PCA was not judged');
   return { compactDistance: judged.compactDistance, pcaRecall: judged.recall.recallAt10 };
-}
-
-/** Whether explicit settings ask for a single training instead of those that the budget allows. */
-function isExplicit(options: TrainEncoderOptions): boolean {
-  return options.init !== undefined || EXPLICIT.some((name) => options[name] !== undefined);
 }
 
 function planLearned(

@@ -14,6 +14,11 @@ const MAGIC = 'TLDRTRN1';
 
 /** The state as bytes: magic bytes, header length, JSON header, then all float32 arrays in order. */
 export function serializeTrainState(state: TrainState): Uint8Array {
+  return Buffer.concat(trainStateParts(state));
+}
+
+/** The bytes of `serializeTrainState` in parts. The arrays are not copied. */
+export function trainStateParts(state: TrainState): Buffer[] {
   const arrays = state.parameters.flatMap((parameter, i) => [parameter, ...(state.slots[i] ?? [])]);
   const header = Buffer.from(
     JSON.stringify({
@@ -26,12 +31,12 @@ export function serializeTrainState(state: TrainState): Uint8Array {
   );
   const length = Buffer.alloc(4);
   length.writeUInt32LE(header.length);
-  return Buffer.concat([
+  return [
     Buffer.from(MAGIC),
     length,
     header,
     ...arrays.map((values) => Buffer.from(values.buffer, values.byteOffset, values.byteLength)),
-  ]);
+  ];
 }
 
 /** Reads the bytes of `serializeTrainState`. @throws INVALID_DATA when they are no complete state */

@@ -2,7 +2,11 @@ import { readRegular } from '../../core/read-file.js';
 import { codeOf, messageOf, TldrError } from '../../core/errors.js';
 import { formatPointId, parsePointId, type PointId } from '../../core/point-id.js';
 import { writeWhole } from '../../core/write-file.js';
-import { parseTrainState, serializeTrainState, type TrainState } from '../../train/state.js';
+import { isExplicit, type TrainEncoderOptions } from '../../select/train-encoder-options.js';
+import { firstLayerBytes } from '../../select/training-schedules.js';
+import { adam, lars } from '../../train/optimizers.js';
+import { resolveSettings } from '../../train/run-training.js';
+import { parseTrainState, trainStateParts, type TrainState } from '../../train/state.js';
 
 /**
  * The state that a stopped `train` continues from: the points of its sample, and how far each training is.
@@ -13,32 +17,84 @@ export interface TrainCheckpoint {
   readonly states: ReadonlyMap<string, TrainState>;
 }
 
+/** Larger checkpoints are neither written nor read. */
+export const CHECKPOINT_BYTES_MAX = 2 ** 31 - 1;
+/** Fewest trainings that are planned without explicit settings: for dot products, which need linear maps. */
+const PLANNED_MIN = 2;
 const MAGIC = 'TLDRCKP1';
 const HEADER_AT = 12;
 
-/** Writes a checkpoint: magic, header length, JSON header, then the bytes of the states in order. */
-export async function writeCheckpoint(path: string, { sampleIds, states }: TrainCheckpoint): Promise<void> {
-  const parts = [...states].map(([name, state]) => ({ name, bytes: serializeTrainState(state) }));
+/**
+ * Writes a checkpoint: magic, header length, JSON header, then the bytes of the states in order.
+ * @throws INVALID_ARGUMENT when it cannot be written, or is too large for `readCheckpoint`; an existing file
+ * then stays as it was
+ */
+export async function writeCheckpoint(
+  path: string,
+  { sampleIds, states }: TrainCheckpoint,
+  maxBytes = CHECKPOINT_BYTES_MAX,
+): Promise<void> {
+  const bodies = [...states].map(([name, state]) => {
+    const parts = trainStateParts(state);
+    return { name, parts, sizeBytes: bytesOf(parts) };
+  });
   const header = Buffer.from(
     JSON.stringify({
       sampleIds: sampleIds?.map(formatPointId) ?? null,
-      states: parts.map(({ name, bytes }) => ({ name, sizeBytes: bytes.length })),
+      states: bodies.map(({ name, sizeBytes }) => ({ name, sizeBytes })),
     }),
   );
   const length = Buffer.alloc(4);
   length.writeUInt32LE(header.length);
-  const content = Buffer.concat([Buffer.from(MAGIC), length, header, ...parts.map(({ bytes }) => bytes)]);
-  await writeWhole(path, (file) => file.writeFile(content));
+  const content = [Buffer.from(MAGIC), length, header, ...bodies.flatMap(({ parts }) => parts)];
+  const sizeBytes = bytesOf(content);
+  if (sizeBytes > maxBytes) throw tooLarge(path, { sizeBytes, maxBytes });
+  await writeWhole(path, async (file) => {
+    for (const part of content) await file.writeFile(part);
+  });
+}
+
+/**
+ * Checks before a training that its states can fit into a checkpoint. Each state holds the weights, and as
+ * many values again for each slot of the optimiser.
+ * @throws INVALID_ARGUMENT when even the first layers alone are too large
+ */
+export function checkCheckpointSize(path: string, options: TrainEncoderOptions, inputDim: number): void {
+  const { encoder, optimizer } = resolveSettings(options);
+  const { slotsPerParameter } = optimizer === 'adam' ? adam() : lars();
+  // A residual encoder may read few directions, but it has a linear part as well.
+  const form = encoder.startsWith('residual') ? 'linear' : encoder;
+  const layerBytes = firstLayerBytes(form, { inputDim, outputDim: options.dim });
+  const trainings = isExplicit(options) ? 1 : PLANNED_MIN;
+  const sizeBytes = trainings * (1 + slotsPerParameter) * layerBytes;
+  if (sizeBytes > CHECKPOINT_BYTES_MAX) throw tooLarge(path, { sizeBytes, maxBytes: CHECKPOINT_BYTES_MAX });
+}
+
+function bytesOf(parts: readonly Uint8Array[]): number {
+  return parts.reduce((sum, { length }) => sum + length, 0);
+}
+
+function tooLarge(
+  path: string,
+  { sizeBytes, maxBytes }: { readonly sizeBytes: number; readonly maxBytes: number },
+): TldrError {
+  return new TldrError(
+    'INVALID_ARGUMENT',
+    `the checkpoint ${path} is not written: it would have at least ${sizeBytes} bytes, and checkpoints may have ${maxBytes}. A file that is there stays as it was. Give fewer dimensions (--dim), or train without --checkpoint`,
+  );
 }
 
 /**
  * Returns the checkpoint in a file, or null if the file does not exist yet.
  * @throws INVALID_ARGUMENT when the file cannot be read, INVALID_DATA when it is not a checkpoint
  */
-export async function readCheckpoint(path: string): Promise<TrainCheckpoint | null> {
+export async function readCheckpoint(
+  path: string,
+  maxBytes = CHECKPOINT_BYTES_MAX,
+): Promise<TrainCheckpoint | null> {
   let bytes: Buffer;
   try {
-    bytes = await readRegular(path, 'a training checkpoint');
+    bytes = await readRegular(path, 'a training checkpoint', { maxBytes });
   } catch (cause) {
     if (cause instanceof TldrError && codeOf(cause.cause) === 'ENOENT') return null;
     throw new TldrError('INVALID_ARGUMENT', `cannot read the checkpoint ${path}: ${messageOf(cause)}`, {

@@ -27,7 +27,7 @@ import {
   type GlobalFlags,
 } from '../console/options.js';
 import { areDifferent, checkOutput, commandLine } from '../console/output-file.js';
-import { readCheckpoint, writeCheckpoint } from './checkpoint.js';
+import { checkCheckpointSize, readCheckpoint, writeCheckpoint } from './checkpoint.js';
 import { namingFlags } from './flag-names.js';
 import { loadTraining, type TrainInputFlags } from './input.js';
 import { printReport } from './output.js';
@@ -233,7 +233,10 @@ async function train(
     run,
     config,
     ids: checkpoint?.sampleIds ?? null,
-    check: (dim, distance) => checkTrainOptions({ ...options, distance }, dim),
+    check: (dim, distance) => {
+      checkTrainOptions({ ...options, distance }, dim);
+      if (flags.checkpoint !== undefined) checkCheckpointSize(flags.checkpoint, options, dim);
+    },
     checkRows: (rows, inputDim) => checkTrainMemory({ rows, inputDim, outputDim: flags.dim }),
   });
   run.say(

@@ -14,7 +14,7 @@ export function recordFile(path: string): StateLocation {
   const [pausePath, tuningPath] = [`${path}.pause`, `${path}.tuning`];
   const shared: Pick<StateLocation, 'setPaused' | 'isPaused' | 'readTuning' | 'writeTuning'> = {
     setPaused: async (paused) => {
-      if (paused) await writeText(pausePath, 'stop at the next batch');
+      if (paused) await writeText(pausePath, () => 'stop at the next batch');
       else await rm(pausePath, { force: true });
     },
     isPaused: () =>
@@ -26,7 +26,7 @@ export function recordFile(path: string): StateLocation {
       const text = await readText(tuningPath);
       return text === null ? UNTHROTTLED : parseThrottleSettings(text, tuningPath);
     },
-    writeTuning: (tuning) => writeText(tuningPath, JSON.stringify(tuning)),
+    writeTuning: (tuning) => writeText(tuningPath, () => JSON.stringify(tuning)),
   };
   const placeAt = (at: string): Omit<StateLocation, 'share' | 'remove'> => ({
     ...shared,
@@ -36,7 +36,7 @@ export function recordFile(path: string): StateLocation {
       const text = await readText(at);
       return text === null ? null : parseRecord(text, at);
     },
-    write: (record) => writeText(at, JSON.stringify(record, null, 1)),
+    write: (record) => writeText(at, () => JSON.stringify(record, null, 1)),
     lock: async () => {
       const unlock = await lockRecord(at);
       try {
@@ -68,9 +68,10 @@ async function readText(path: string): Promise<string | null> {
   }
 }
 
-async function writeText(path: string, text: string): Promise<void> {
+/** @param text makes the content; for one of more than 512 Mi characters, this throws */
+async function writeText(path: string, text: () => string): Promise<void> {
   try {
-    await replaceFile(path, `${text}\n`);
+    await replaceFile(path, `${text()}\n`);
   } catch (cause) {
     if (cause instanceof TldrError) throw cause;
     const why = messageOf(cause);

@@ -11,15 +11,22 @@ import {
   type Destination,
 } from '../../core/write-file.js';
 
-/** Most bytes of a file. A migration state of a million ranges is smaller. */
-const TEXT_BYTES_MAX = 256 * 1024 ** 2;
+/** Larger files are neither written nor read. A migration state of a million ranges is smaller. */
+export const STATE_FILE_BYTES_MAX = 256 * 1024 ** 2;
 
 /**
  * Replaces a file atomically (`putInPlace`); it is complete even after a power cut. If the path is a symbolic
  * link, the file that it leads to is replaced.
- * @throws INVALID_ARGUMENT when the path is not a file, and the system's error
+ * @throws INVALID_ARGUMENT when the path is not a file, or the content is too large for `readIfThere`, and the
+ * system's error. An existing file then stays as it was.
  */
 export async function replaceFile(path: string, content: string | Uint8Array): Promise<void> {
+  const sizeBytes = Buffer.byteLength(content);
+  if (sizeBytes > STATE_FILE_BYTES_MAX)
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `${path} is not written: it would have ${sizeBytes} bytes, and this program reads at most ${STATE_FILE_BYTES_MAX} of such a file. A file that is there stays as it was. A migration state grows with the ranges that are copied: give fewer --workers or a lower --concurrency`,
+    );
   const destination = await keptAt(path);
   const folder = dirname(destination.path);
   await ensureFolder(folder);
@@ -101,7 +108,7 @@ export async function swapFile(
  */
 export async function readIfThere(path: string): Promise<string | null> {
   try {
-    return (await readRegular(path, 'a file', { maxBytes: TEXT_BYTES_MAX })).toString('utf8');
+    return (await readRegular(path, 'a file', { maxBytes: STATE_FILE_BYTES_MAX })).toString('utf8');
   } catch (error) {
     if (error instanceof TldrError && codeOf(error.cause) === 'ENOENT') return null;
     throw error;

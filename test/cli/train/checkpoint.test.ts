@@ -1,8 +1,13 @@
-import { afterAll, expect, test } from '@jest/globals';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { afterAll, describe, expect, test } from '@jest/globals';
+import { mkdtemp, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { readCheckpoint, writeCheckpoint } from '../../../src/cli/train/checkpoint.js';
+import {
+  checkCheckpointSize,
+  CHECKPOINT_BYTES_MAX,
+  readCheckpoint,
+  writeCheckpoint,
+} from '../../../src/cli/train/checkpoint.js';
 
 const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-checkpoint-'));
 afterAll(() => rm(folder, { recursive: true }));
@@ -43,4 +48,50 @@ test('a missing file is no checkpoint yet; damaged ones and folders are refused'
     await writeFile(path, damaged);
     await expect(readCheckpoint(path)).rejects.toMatchObject({ code: 'INVALID_DATA' });
   }
+});
+
+describe('no checkpoint is written that could not be read again', () => {
+  const small = { sampleIds: null, states: new Map([['tldr', state(1)]]) };
+
+  test('writer and reader take the same number of bytes', async () => {
+    await writeCheckpoint(path, small);
+    const { size } = await stat(path);
+    await writeCheckpoint(path, { ...small, sampleIds: [1n] });
+    const before = await readFile(path);
+    await expect(writeCheckpoint(path, small, size - 1)).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      message: expect.stringContaining(`${size} bytes, and checkpoints may have ${size - 1}`),
+    });
+    expect(await readFile(path)).toEqual(before);
+    await writeCheckpoint(path, small, size);
+    expect(await readCheckpoint(path, size)).toEqual(small);
+    await expect(readCheckpoint(path, size - 1)).rejects.toThrow('too large');
+  });
+
+  test('weights that are too large are refused before they are copied, and the old checkpoint stays', async () => {
+    await writeCheckpoint(path, small);
+    const array = new Float32Array(2 ** 25);
+    const large = { ...state(1), parameters: Array.from({ length: 16 }, () => array), slots: [] };
+    const before = process.memoryUsage().arrayBuffers;
+    await expect(
+      writeCheckpoint(path, { sampleIds: null, states: new Map([['tldr', large]]) }),
+    ).rejects.toMatchObject({ code: 'INVALID_ARGUMENT', message: expect.stringContaining('--checkpoint') });
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(array.byteLength);
+    expect(await readCheckpoint(path)).toEqual(small);
+    // The bytes after the first ones are holes, so that this takes no space.
+    await truncate(path, CHECKPOINT_BYTES_MAX + 1);
+    await expect(readCheckpoint(path)).rejects.toThrow('too large');
+    await rm(path);
+  });
+
+  test('a training whose states cannot fit is refused before it begins', () => {
+    const check = (dim: number, more = {}) => checkCheckpointSize(path, { dim, ...more }, 65_536);
+    expect(() => check(1000)).not.toThrow();
+    // Two trainings at least, with three values for each weight.
+    expect(() => check(1400)).toThrow(/2202009600 bytes, and checkpoints may have 2147483647/);
+    expect(() => check(1400, { encoder: 'linear' })).not.toThrow();
+    expect(() => check(3000, { encoder: 'residual-16' })).toThrow('bytes');
+    expect(() => check(3000, { encoder: 'linear', optimizer: 'lars' })).not.toThrow();
+    expect(() => check(8, { optimizer: 'adam', encoder: 'mlp-1-3000' })).toThrow('bytes');
+  });
 });

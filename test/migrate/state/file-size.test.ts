@@ -1,0 +1,43 @@
+import { afterAll, expect, test } from '@jest/globals';
+import { mkdtemp, rm, stat, truncate } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { recordFile } from '../../../src/migrate/state/in-file.js';
+import { FRESH, type MigrationState } from '../../../src/migrate/state/migration-state.js';
+import { readIfThere, replaceFile, STATE_FILE_BYTES_MAX } from '../../../src/migrate/state/whole-file.js';
+
+const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-size-'));
+afterAll(() => rm(folder, { recursive: true }));
+const path = join(folder, 'record.json');
+const place = recordFile(path);
+
+/** A state whose size the length of a name decides. */
+function record(nameLength: number): MigrationState {
+  return {
+    ...{ ...FRESH, version: 3, phase: 'copying', ranges: [], journal: 'j'.repeat(nameLength) },
+    ...{ sourceEndpoint: 'http://a', targetEndpoint: 'http://a', sourceCollection: 's' },
+    ...{ targetCollection: 't', vectorName: '', compactName: '', layout: 'compact', encoderFingerprint: 'e' },
+  };
+}
+
+test('the largest migration state can be read again, a larger one is refused and the old one stays', async () => {
+  await place.write(record(1));
+  const largest = STATE_FILE_BYTES_MAX - (await stat(path)).size + 1;
+  await expect(place.write(record(largest + 1))).rejects.toMatchObject({
+    code: 'INVALID_ARGUMENT',
+    message: expect.stringMatching(/record\.json is not written: it would have 268435457 bytes/),
+  });
+  expect((await place.read())?.journal).toBe('j');
+  await place.write(record(largest));
+  expect((await stat(path)).size).toBe(STATE_FILE_BYTES_MAX);
+  expect((await place.read())?.journal).toHaveLength(largest);
+  await truncate(path, STATE_FILE_BYTES_MAX + 1);
+  await expect(place.read()).rejects.toThrow('too large');
+  await rm(path);
+});
+
+test('bytes are counted, not characters', async () => {
+  const half = STATE_FILE_BYTES_MAX / 2;
+  await expect(replaceFile(path, 'é'.repeat(half + 1))).rejects.toThrow('--concurrency');
+  expect(await readIfThere(path)).toBeNull();
+});
