@@ -57,12 +57,7 @@ export function searchCommand(): Command {
     .action((collection: string, flags: SearchFlags) =>
       withConsole(flags, async (run, config) => {
         const encoder = await Encoder.load(flags.encoder);
-        const query = await readQuery(flags, run.signal);
-        if (query.cols !== encoder.inputDim)
-          throw new TldrError(
-            'MISMATCH',
-            `${nameOf(flags)}: the query has ${query.cols} numbers, the encoder expects ${encoder.inputDim}: give a full-size vector`,
-          );
+        const query = await readQuery(flags, encoder.inputDim, run.signal);
         if (encoder.metadata.distance !== 'cosine') checkMagnitude(query, () => nameOf(flags));
         await withStore(config, run, async (store) => {
           const results = await searchCompact(store, collection, { ...flags, encoder, query, run });
@@ -115,12 +110,24 @@ function nameOf({ query, row: at }: SearchFlags): string {
   return query.endsWith('.npy') ? `row ${at} of ${query}` : query;
 }
 
-async function readQuery(flags: SearchFlags, signal: AbortSignal): Promise<Matrix> {
+/**
+ * @throws MISMATCH when the query does not have `dim` numbers
+ * @throws INVALID_ARGUMENT when the .npy file lacks the row; NOT_FOUND, INVALID_DATA, ABORTED
+ */
+async function readQuery(flags: SearchFlags, dim: number, signal: AbortSignal): Promise<Matrix> {
+  const check = (found: number): void => {
+    if (found !== dim)
+      throw new TldrError(
+        'MISMATCH',
+        `${nameOf(flags)}: the query has ${found} numbers, the encoder expects ${dim}: give a full-size vector`,
+      );
+  };
   if (flags.query.endsWith('.npy')) {
     const file = await openNpy(flags.query);
     try {
       if (flags.row >= file.rows)
         throw new TldrError('INVALID_ARGUMENT', `--row ${flags.row}: ${flags.query} has ${file.rows} rows`);
+      check(file.cols);
       const query = await file.read(flags.row, flags.row + 1);
       checkFinite(query, () => nameOf(flags));
       return query;
@@ -129,6 +136,7 @@ async function readQuery(flags: SearchFlags, signal: AbortSignal): Promise<Matri
     }
   }
   const vector = parseVector(await readText(flags.query, signal), nameOf(flags));
+  check(vector.length);
   return matrixFromRows([vector]);
 }
 

@@ -54,19 +54,32 @@ export async function readRegular(
       );
     await check?.(opened);
     const bytes = Buffer.alloc(sizeBytes);
-    let done = 0;
-    while (done < sizeBytes) {
-      const { bytesRead } = await file.read(bytes, done, sizeBytes - done, done);
-      if (bytesRead === 0) break;
-      done += bytesRead;
-    }
-    return bytes.subarray(0, done);
+    return bytes.subarray(0, await readInto(file, bytes, 0));
   } catch (cause) {
     if (cause instanceof TldrError) throw cause;
     throw new TldrError('NOT_FOUND', `cannot read ${path}: ${messageOf(cause)}`, { cause });
   } finally {
     await file.close();
   }
+}
+
+/** Fills `bytes` from a position on. @throws the error that `ended` makes when the file ends before */
+export async function readFully(
+  file: FileHandle,
+  { bytes, at, ended }: { readonly bytes: Uint8Array; readonly at: number; readonly ended: () => TldrError },
+): Promise<void> {
+  if ((await readInto(file, bytes, at)) < bytes.length) throw ended();
+}
+
+/** Fills `bytes` from a position on, as far as the file goes. Returns the number of bytes read. */
+async function readInto(file: FileHandle, bytes: Uint8Array, at: number): Promise<number> {
+  let done = 0;
+  while (done < bytes.length) {
+    const { bytesRead } = await file.read(bytes, done, bytes.length - done, at + done);
+    if (bytesRead === 0) break;
+    done += bytesRead;
+  }
+  return done;
 }
 
 /** The error for a path that leads to no regular file. */

@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
-import { openRegular } from '../core/read-file.js';
+import { openRegular, readFully } from '../core/read-file.js';
 import { messageOf, TldrError } from '../core/errors.js';
 import { checkFinite, matrix, rowsPerBlock, type Matrix } from '../core/matrix.js';
 import { throwIfAborted } from '../core/run.js';
@@ -12,6 +12,7 @@ const HEADER_KEYS = ['descr', 'fortran_order', 'shape'] as const;
 /** Largest number of values in one typed array of Node. Larger files get an error that names the file. */
 const COMPONENTS_MAX = 2 ** 32;
 const ROWS_PER_BLOCK = 4096;
+const INTEGERS_PER_BLOCK = 65_536;
 
 /** An open .npy file of float32 or float16, N x D (numpy.lib.format, versions 1 to 3). */
 export interface NpyFile {
@@ -39,7 +40,7 @@ export async function openNpy(path: string): Promise<NpyFile> {
       cols,
       read: async (start, end) => {
         const bytes = new Uint8Array((end - start) * cols * componentBytes);
-        await readFully(file, path, { bytes, at: dataAt + start * cols * componentBytes });
+        await readNpyBytes(file, path, { bytes, at: dataAt + start * cols * componentBytes });
         const data =
           dtype === 'f4' ? new Float32Array(bytes.buffer) : halfToFloat(new Uint16Array(bytes.buffer));
         return matrix(end - start, cols, data);
@@ -108,10 +109,16 @@ const INTEGER_TYPES = new Map<string, { bytes: number; read: (view: DataView, at
 
 /**
  * Reads a .npy file of whole numbers with one axis, such as labels or row numbers.
+ * @param checkRows runs before the numbers are read, and throws if they are too many or too few
  * @throws NOT_FOUND when it cannot be opened
  * @throws INVALID_DATA for anything but a little-endian integer type and shape (N,)
+ * @throws ABORTED as soon as the signal fires
  */
-export async function readNpyIntegers(path: string): Promise<bigint[]> {
+export async function readNpyIntegers(
+  path: string,
+  checkRows: (rows: number) => void,
+  signal?: AbortSignal,
+): Promise<bigint[]> {
   const { file } = await openRegular(path, 'a .npy file');
   try {
     const { descr, shape, shapeText, dataAt } = await readHeader(file, path);
@@ -125,10 +132,17 @@ export async function readNpyIntegers(path: string): Promise<bigint[]> {
     const [rows] = shape;
     if (shape.length !== 1 || rows === undefined) throw bad(path, `its shape is ${shapeText}, expected (N,)`);
     await checkSize(file, path, dataAt + rows * type.bytes);
-    const bytes = new Uint8Array(rows * type.bytes);
-    await readFully(file, path, { bytes, at: dataAt });
-    const view = new DataView(bytes.buffer);
-    return Array.from({ length: rows }, (_, i) => type.read(view, i * type.bytes));
+    checkRows(rows);
+    const values: bigint[] = [];
+    const block = new Uint8Array(Math.min(rows, INTEGERS_PER_BLOCK) * type.bytes);
+    const view = new DataView(block.buffer);
+    while (values.length < rows) {
+      throwIfAborted(signal);
+      const bytes = block.subarray(0, (rows - values.length) * type.bytes);
+      await readNpyBytes(file, path, { bytes, at: dataAt + values.length * type.bytes });
+      for (let at = 0; at < bytes.length; at += type.bytes) values.push(type.read(view, at));
+    }
+    return values;
   } finally {
     await file.close();
   }
@@ -173,17 +187,12 @@ async function checkSize(file: FileHandle, path: string, expected: number): Prom
   if (size !== expected) throw bad(path, `it has ${size} bytes, its header promises ${expected}`);
 }
 
-async function readFully(
+async function readNpyBytes(
   file: FileHandle,
   path: string,
-  { bytes, at }: { readonly bytes: Uint8Array; readonly at: number },
+  place: { readonly bytes: Uint8Array; readonly at: number },
 ): Promise<void> {
-  let done = 0;
-  while (done < bytes.length) {
-    const { bytesRead } = await file.read(bytes, done, bytes.length - done, at + done);
-    if (bytesRead === 0) throw bad(path, 'it ends early');
-    done += bytesRead;
-  }
+  await readFully(file, { ...place, ended: () => bad(path, 'it ends early') });
 }
 
 interface NpyHeader {
@@ -207,7 +216,7 @@ async function readHeader(file: FileHandle, path: string): Promise<NpyHeader> {
   const textAt = major === 1 ? 10 : 12;
   if (length > HEADER_BYTES_MAX) throw bad(path, `its header claims ${length} bytes`);
   const text = Buffer.alloc(length);
-  await readFully(file, path, { bytes: text, at: textAt });
+  await readNpyBytes(file, path, { bytes: text, at: textAt });
   return { ...parseFields(text.toString(major === 3 ? 'utf8' : 'latin1'), path), dataAt: textAt + length };
 }
 

@@ -1,3 +1,4 @@
+import { constants } from 'node:buffer';
 import { TldrError } from '../core/errors.js';
 import type { StepValues } from './ops.js';
 
@@ -11,6 +12,8 @@ export interface TrainState extends StepValues {
 }
 
 const MAGIC = 'TLDRTRN1';
+/** Most arrays that an optimiser keeps for a parameter. */
+const SLOTS_MAX = 16;
 
 /** The state as bytes: magic bytes, header length, JSON header, then all float32 arrays in order. */
 export function serializeTrainState(state: TrainState): Uint8Array {
@@ -46,6 +49,8 @@ export function parseTrainState(bytes: Uint8Array): TrainState {
   if (buffer.length < 12 || buffer.toString('latin1', 0, 8) !== MAGIC)
     throw bad(`it does not begin with ${MAGIC}`);
   const bodyAt = 12 + buffer.readUInt32LE(8);
+  if (bodyAt > Math.min(buffer.length, constants.MAX_STRING_LENGTH))
+    throw bad(`its header claims ${bodyAt - 12} bytes`);
   const header = parseHeader(buffer.toString('utf8', 12, bodyAt));
   if (header === undefined) throw bad('its header is damaged');
   const perParameter = 1 + header.slots;
@@ -85,6 +90,14 @@ function parseHeader(json: string): Header | undefined {
   return isHeader(value) ? value : undefined;
 }
 
+function isNumberUpTo(value: unknown, max: number): boolean {
+  return Number.isSafeInteger(value) && Number(value) >= 0 && Number(value) <= max;
+}
+
+function isSizes(value: unknown): boolean {
+  return Array.isArray(value) && value.every((size) => isNumberUpTo(size, Number.MAX_SAFE_INTEGER));
+}
+
 function isHeader(value: unknown): value is Header {
   if (typeof value !== 'object' || value === null) return false;
   const fields = new Map<string, unknown>(Object.entries(value));
@@ -94,9 +107,9 @@ function isHeader(value: unknown): value is Header {
   };
   return (
     Number.isSafeInteger(fields.get('step')) &&
-    Number.isSafeInteger(fields.get('slots')) &&
+    isNumberUpTo(fields.get('slots'), SLOTS_MAX) &&
     typeof fields.get('fingerprint') === 'string' &&
-    numbers('sizes') &&
+    isSizes(fields.get('sizes')) &&
     numbers('lossHistory')
   );
 }

@@ -91,7 +91,7 @@ test.each([
   ['<i8', []],
 ])('whole numbers of type %s are read exactly', async (descr, values) => {
   await writeFile(path, integerNpy(descr, values));
-  expect(await readNpyIntegers(path)).toEqual(values.map(BigInt));
+  expect(await readNpyIntegers(path, () => undefined)).toEqual(values.map(BigInt));
 });
 
 test.each([
@@ -104,10 +104,24 @@ test.each([
   ["{'descr': '<i4', 'fortran_order': False, 'shape': (7,), }", 'its header promises'],
 ])('whole numbers are not taken from %s', async (header, message) => {
   await writeFile(path, npyBytes(`${header}\n`, bytes));
-  await expect(readNpyIntegers(path)).rejects.toMatchObject({
+  await expect(readNpyIntegers(path, () => undefined)).rejects.toMatchObject({
     code: 'INVALID_DATA',
     message: expect.stringContaining(message),
   });
+});
+
+test('whole numbers are counted before they are read, and a signal ends the reading', async () => {
+  await writeFile(
+    path,
+    npyBytes("{'descr': '<i8', 'fortran_order': False, 'shape': (1000000000000,), }", new Uint8Array()),
+  );
+  await truncate(path, (await readFile(path)).length + 8e12);
+  const tooMany = (rows: number): never => {
+    throw new Error(`${rows} are too many`);
+  };
+  await expect(readNpyIntegers(path, tooMany)).rejects.toThrow('1000000000000 are too many');
+  const stopped = readNpyIntegers(path, () => undefined, AbortSignal.abort());
+  await expect(stopped).rejects.toMatchObject({ code: 'ABORTED' });
 });
 
 describe('refuses', () => {

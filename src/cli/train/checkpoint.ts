@@ -1,6 +1,8 @@
-import { readRegular } from '../../core/read-file.js';
+import { constants } from 'node:buffer';
+import { openRegular, readFully } from '../../core/read-file.js';
 import { codeOf, messageOf, TldrError } from '../../core/errors.js';
 import { formatPointId, parsePointId, type PointId } from '../../core/point-id.js';
+import { throwIfAborted } from '../../core/run.js';
 import { writeWhole } from '../../core/write-file.js';
 import { isExplicit, type TrainEncoderOptions } from '../../select/train-encoder-options.js';
 import { firstLayerBytes } from '../../select/training-schedules.js';
@@ -85,34 +87,69 @@ function tooLarge(
 }
 
 /**
- * Returns the checkpoint in a file, or null if the file does not exist yet.
+ * Returns the checkpoint in a file, or null if the file does not exist yet. The head and the header are
+ * checked before the states are read.
  * @throws INVALID_ARGUMENT when the file cannot be read, INVALID_DATA when it is not a checkpoint
+ * @throws ABORTED as soon as the signal fires
  */
 export async function readCheckpoint(
   path: string,
   maxBytes = CHECKPOINT_BYTES_MAX,
+  signal?: AbortSignal,
 ): Promise<TrainCheckpoint | null> {
-  let bytes: Buffer;
   try {
-    bytes = await readRegular(path, 'a training checkpoint', { maxBytes });
+    const { file, sizeBytes } = await openRegular(path, 'a training checkpoint');
+    try {
+      const read = async (at: number, length: number): Promise<Buffer> => {
+        throwIfAborted(signal);
+        const bytes = Buffer.alloc(length);
+        await readFully(file, {
+          bytes,
+          at,
+          ended: () => damaged(path, `it ends before byte ${at + length}`),
+        });
+        return bytes;
+      };
+      if (sizeBytes > maxBytes)
+        throw damaged(path, `${sizeBytes} bytes are too large, expected at most ${maxBytes}`);
+      return await readParts({ path, sizeBytes, read });
+    } finally {
+      await file.close();
+    }
   } catch (cause) {
     if (cause instanceof TldrError && codeOf(cause.cause) === 'ENOENT') return null;
+    if (cause instanceof TldrError && (cause.code === 'INVALID_DATA' || cause.code === 'ABORTED'))
+      throw cause;
     throw new TldrError('INVALID_ARGUMENT', `cannot read the checkpoint ${path}: ${messageOf(cause)}`, {
       cause,
     });
   }
-  if (bytes.length < HEADER_AT || bytes.toString('latin1', 0, MAGIC.length) !== MAGIC)
+}
+
+/** An open file, and how to read bytes of it. */
+interface OpenCheckpoint {
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly read: (at: number, length: number) => Promise<Buffer>;
+}
+
+async function readParts({ path, sizeBytes, read }: OpenCheckpoint): Promise<TrainCheckpoint> {
+  const head = await read(0, Math.min(HEADER_AT, sizeBytes));
+  if (head.length < HEADER_AT || head.toString('latin1', 0, MAGIC.length) !== MAGIC)
     throw damaged(path, `its first bytes are not ${MAGIC}`);
-  const bodyAt = HEADER_AT + bytes.readUInt32LE(MAGIC.length);
-  const header = parseHeader(bytes.toString('utf8', HEADER_AT, bodyAt));
+  const headerBytes = head.readUInt32LE(MAGIC.length);
+  if (headerBytes > Math.min(constants.MAX_STRING_LENGTH, sizeBytes - HEADER_AT))
+    throw damaged(path, `its header claims ${headerBytes} bytes`);
+  const header = parseHeader((await read(HEADER_AT, headerBytes)).toString('utf8'));
   if (header === null) throw damaged(path, 'its header is damaged');
+  let at = HEADER_AT + headerBytes;
+  const end = header.states.reduce((sum, state) => sum + state.sizeBytes, at);
+  if (end !== sizeBytes) throw damaged(path, `it has ${sizeBytes} bytes, expected ${end}`);
   const states = new Map<string, TrainState>();
-  let at = bodyAt;
-  for (const { name, sizeBytes } of header.states) {
-    states.set(name, parseTrainState(bytes.subarray(at, at + sizeBytes)));
-    at += sizeBytes;
+  for (const state of header.states) {
+    states.set(state.name, parseTrainState(await read(at, state.sizeBytes)));
+    at += state.sizeBytes;
   }
-  if (at !== bytes.length) throw damaged(path, `it has ${bytes.length} bytes, expected ${at}`);
   return { sampleIds: header.sampleIds?.map(parsePointId) ?? null, states };
 }
 
@@ -147,7 +184,11 @@ function isHeader(value: unknown): value is Header {
     Array.isArray(states) &&
     states.every((one: unknown) => {
       if (typeof one !== 'object' || one === null || !('name' in one) || !('sizeBytes' in one)) return false;
-      return typeof one.name === 'string' && Number.isSafeInteger(one.sizeBytes);
+      return typeof one.name === 'string' && isSize(one.sizeBytes);
     })
   );
+}
+
+function isSize(value: unknown): boolean {
+  return Number.isSafeInteger(value) && Number(value) >= 0;
 }

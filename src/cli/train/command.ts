@@ -215,7 +215,8 @@ async function train(
     if (path !== undefined)
       await checkOutput(path, { force: flags.force === true, dryRun: flags.dryRun === true });
   }
-  const checkpoint = flags.checkpoint === undefined ? null : await readCheckpoint(flags.checkpoint);
+  const checkpoint =
+    flags.checkpoint === undefined ? null : await readCheckpoint(flags.checkpoint, undefined, run.signal);
   const options: TrainEncoderOptions = {
     ...settings,
     ...given({ budgetSeconds: flags.budget, compactDistance: flags.compactDistance, engine: flags.engine }),

@@ -67,11 +67,12 @@ export async function readLabels(
   rows: number,
   signal?: AbortSignal,
 ): Promise<readonly string[]> {
-  const labels = path.endsWith('.npy')
-    ? (await readNpyIntegers(path)).map(String)
-    : await labelLines(path, rows, signal);
-  if (labels.length !== rows)
-    throw bad(path, `it holds ${labels.length} labels, expected ${rows}, one per vector`);
+  const check = (found: number): void => {
+    if (found !== rows) throw bad(path, `it holds ${found} labels, expected ${rows}, one per vector`);
+  };
+  if (path.endsWith('.npy')) return (await readNpyIntegers(path, check, signal)).map(String);
+  const labels = await labelLines(path, rows, signal);
+  check(labels.length);
   return labels;
 }
 
@@ -167,7 +168,7 @@ export async function readQrels<Doc>(
   signal?: AbortSignal,
 ): Promise<readonly ReadonlyMap<Doc, number>[]> {
   const gains = path.endsWith('.npy')
-    ? await qrelsFromNpy(path, shape)
+    ? await qrelsFromNpy(path, shape, signal)
     : await qrelsFromText(path, shape, signal);
   if (!gains.some((ofQuery) => [...ofQuery.values()].some((gain) => gain > 0)))
     throw bad(path, 'it calls nothing relevant: expected a gain above 0 for at least one query');
@@ -190,10 +191,12 @@ export function rowDoc(rows: number): (text: string) => number {
 async function qrelsFromNpy<Doc>(
   path: string,
   { queries, doc }: QrelsShape<Doc>,
+  signal: AbortSignal | undefined,
 ): Promise<Map<Doc, number>[]> {
-  const entries = await readNpyIntegers(path);
-  if (entries.length !== queries)
-    throw bad(path, `it holds ${entries.length} entries, expected ${queries}, one per query`);
+  const check = (found: number): void => {
+    if (found !== queries) throw bad(path, `it holds ${found} entries, expected ${queries}, one per query`);
+  };
+  const entries = await readNpyIntegers(path, check, signal);
   return entries.map((entry, query) => {
     if (entry === -1n) return new Map();
     try {

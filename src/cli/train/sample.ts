@@ -28,6 +28,8 @@ export interface TrainSample {
 
 const ROWS_PER_BLOCK = 4096;
 const IDS_PER_REQUEST = 500;
+/** Most rows that are shuffled to draw a sample. It is at least twice the largest sample. */
+const SHUFFLED_ROWS_MAX = 2 ** 27;
 /** Most ids that a message names. */
 const IDS_SHOWN = 5;
 
@@ -53,7 +55,7 @@ export async function sampleNpy(
       while ((wanted[until] ?? end) < end) until++;
       if (until > at) {
         const block = await file.read(start, end);
-        const inside = wanted.subarray(at, until).map((i) => i - start);
+        const inside = wanted.slice(at, until).map((i) => i - start);
         const rows = gatherRows(block, inside);
         const from = at;
         const name = (i: number): string => `row ${wanted[from + i]} of ${path}`;
@@ -70,10 +72,17 @@ export async function sampleNpy(
   }
 }
 
-/** Row indices in ascending order: all, or `size` random ones. */
-function chosenRows(rows: number, { size, seed }: { size: number; seed: number }): Int32Array {
+/**
+ * Row indices in ascending order: all, or `size` random ones. Its memory and time depend on the sample, or
+ * on a file of moderate size, and not on the number of rows that a header promises.
+ */
+function chosenRows(rows: number, { size, seed }: { size: number; seed: number }): Int32Array | Float64Array {
   if (rows <= size) return Int32Array.from({ length: rows }, (_, i) => i);
-  return new Rng(seed).permutation(rows).slice(0, size).sort();
+  const rng = new Rng(seed);
+  if (rows <= SHUFFLED_ROWS_MAX) return rng.permutation(rows).slice(0, size).sort();
+  const chosen = new Set<number>();
+  while (chosen.size < size) chosen.add(rng.int(rows));
+  return Float64Array.from(chosen).sort();
 }
 
 /** The vector of a collection that is sampled, and the store that holds it. */

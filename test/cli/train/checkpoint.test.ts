@@ -95,3 +95,46 @@ describe('no checkpoint is written that could not be read again', () => {
     expect(() => check(8, { optimizer: 'adam', encoder: 'mlp-1-3000' })).toThrow('bytes');
   });
 });
+
+test.each([
+  ['a header longer than the file', 2 ** 21, 100, 2 ** 20],
+  ['a header longer than any text', 2 ** 30, 100, 2 ** 30 + 100],
+  ['more bytes than any checkpoint', 2, 100, 2 ** 32],
+])('%s is refused before it is read', async (_, headerBytes, written, sizeBytes) => {
+  const head = Buffer.alloc(written);
+  head.write('TLDRCKP1');
+  head.writeUInt32LE(headerBytes, 8);
+  await writeFile(path, head);
+  await truncate(path, sizeBytes);
+  const before = process.resourceUsage().maxRSS;
+  await expect(readCheckpoint(path)).rejects.toMatchObject({ code: 'INVALID_DATA' });
+  expect(process.resourceUsage().maxRSS - before).toBeLessThan(200 * 1024);
+});
+
+test.each([
+  ['a size that is no whole number', { sizes: [0.5], slots: 0 }],
+  ['a negative size', { sizes: [-1, 1], slots: 0 }],
+  ['too many slots', { sizes: [0], slots: 2 ** 40 }],
+  ['no size', { sizes: [null], slots: 0 }],
+])('a state with %s is refused', async (_, { sizes, slots }) => {
+  const header = Buffer.from(JSON.stringify({ step: 1, fingerprint: 'f', lossHistory: [], sizes, slots }));
+  const inner = framed('TLDRTRN1', header);
+  const outer = Buffer.from(
+    JSON.stringify({ sampleIds: null, states: [{ name: 'tldr', sizeBytes: inner.length }] }),
+  );
+  await writeFile(path, Buffer.concat([framed('TLDRCKP1', outer), inner]));
+  await expect(readCheckpoint(path)).rejects.toMatchObject({ code: 'INVALID_DATA' });
+});
+
+test('a signal ends the reading', async () => {
+  await writeCheckpoint(path, { sampleIds: null, states: new Map([['tldr', state(1)]]) });
+  await expect(readCheckpoint(path, undefined, AbortSignal.abort())).rejects.toMatchObject({
+    code: 'ABORTED',
+  });
+});
+
+function framed(magic: string, header: Buffer): Buffer {
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(header.length);
+  return Buffer.concat([Buffer.from(magic), length, header]);
+}
