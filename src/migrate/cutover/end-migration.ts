@@ -1,7 +1,7 @@
 import { TldrError } from '../../core/errors.js';
 import { sleep, type RunOptions } from '../../core/run.js';
 import type { VectorStore } from '../../store/vector-store.js';
-import { proxyControlOf } from '../dual-write/proxy-control.js';
+import { proxyControlOf, type HeldJournal, type ProxyControl } from '../dual-write/proxy-control.js';
 import { readRecorded, withRecord, type RecordedMigration } from '../state/locked.js';
 import { inEffect, type MigrationState } from '../state/migration-state.js';
 import { aliasTo, isOwnTarget } from '../state/own-target.js';
@@ -31,6 +31,18 @@ export interface Completion {
  * @throws NOT_FOUND when the target does not exist or another tool made it
  */
 export async function planCompletion(request: CompleteRequest, record: MigrationState): Promise<Completion> {
+  const { completion, journal } = await checkCompletion(request, record);
+  await journal?.release();
+  return completion;
+}
+
+/** A completion that was checked. If the source is to be deleted, no proxy starts before `journal` is released. */
+interface CheckedCompletion {
+  readonly completion: Completion;
+  readonly journal: HeldJournal | null;
+}
+
+async function checkCompletion(request: CompleteRequest, record: MigrationState): Promise<CheckedCompletion> {
   const { source, target } = request;
   const { cutOver, targetCollection, sourceCollection, verifiedPoints } = record;
   if (!(await isOwnTarget(target, record)))
@@ -49,6 +61,7 @@ export async function planCompletion(request: CompleteRequest, record: Migration
     );
   }
   const sourceExists = (await source.listCollections()).includes(sourceCollection);
+  const completion: Completion = { source: sourceCollection, sourceExists };
   if (request.deleteSource === true && sourceExists) {
     if (verifiedPoints === null || record.phase !== 'verified')
       throw new TldrError(
@@ -58,10 +71,8 @@ export async function planCompletion(request: CompleteRequest, record: Migration
     const serving = await aliasTo(source, sourceCollection);
     if (serving !== undefined)
       throw new TldrError('INVALID_ARGUMENT', `${sourceCollection} is still in use as "${serving}"`);
-    if (record.journal !== undefined) {
-      await checkProxyEnded(record);
-      return { source: sourceCollection, sourceExists };
-    }
+    const proxy = proxyControlOf(record);
+    if (proxy !== null) return { completion, journal: await holdEndedJournal(proxy, record) };
     // An alias that hides the source by its own name prevents counting it, and also writing to it.
     const hidden = aliases.has(sourceCollection);
     const count = hidden ? verifiedPoints : await source.count(sourceCollection);
@@ -72,43 +83,48 @@ export async function planCompletion(request: CompleteRequest, record: Migration
       );
     }
   }
-  return { source: sourceCollection, sourceExists };
+  return { completion, journal: null };
 }
 
 /**
- * Checks that no proxy needs the source any more.
+ * Checks that no proxy needs the source any more, and keeps its journal locked: a proxy that started after
+ * the check could journal writes that only the source has.
  * @throws INVALID_ARGUMENT while a proxy writes to the source, VERIFY_FAILED when the target may lack writes
  */
-async function checkProxyEnded(record: MigrationState): Promise<void> {
+async function holdEndedJournal(proxy: ProxyControl, record: MigrationState): Promise<HeldJournal> {
   const { sourceCollection, targetCollection } = record;
-  const proxy = proxyControlOf(record);
   const remedy = `remove "migrating" from the proxy's entry for ${targetCollection} in "collections", restart the proxy, and run this again`;
-  if (proxy === null) return;
   const { living, report, ageMs } = await proxy.status();
   if (living)
     throw new TldrError(
       'INVALID_ARGUMENT',
       `${sourceCollection} is not deleted while a proxy writes to it (process ${report?.pid}, seen ${Math.round((ageMs ?? 0) / 1000)} s ago): ${remedy}`,
     );
-  const open = await proxy.leftOpen();
-  if (open > 0)
-    throw new TldrError(
-      'VERIFY_FAILED',
-      `${open} writes in the journal ${proxy.folder} are not known to be in ${targetCollection}: run \`serve\` with "migrating" until \`migrate status\` shows none, and end it with SIGTERM; then ${remedy}`,
-    );
+  const journal = await proxy.holdJournal();
+  const { openCount } = journal;
+  if (openCount === 0) return journal;
+  await journal.release();
+  throw new TldrError(
+    'VERIFY_FAILED',
+    `${openCount} writes in the journal ${proxy.folder} are not known to be in ${targetCollection}: run \`serve\` with "migrating" until \`migrate status\` shows none, and end it with SIGTERM; then ${remedy}`,
+  );
 }
 
 /** Completes the migration and, if requested, deletes the source. @throws as `planCompletion` */
 export function completeMigration(request: CompleteRequest): Promise<Completion> {
   return withRecord(request, async (record, lost) => {
-    const completion = await planCompletion(request, record);
-    lost.throwIfAborted();
-    // Without ids, this only restores target settings that an interrupted write left changed.
-    await request.target.deletePoints(record.targetCollection, []);
-    record.completed = true;
-    await request.place.write(record);
-    if (request.deleteSource === true && completion.sourceExists)
-      await request.source.deleteCollection(record.sourceCollection);
+    const { completion, journal } = await checkCompletion(request, record);
+    try {
+      lost.throwIfAborted();
+      // Without ids, this only restores target settings that an interrupted write left changed.
+      await request.target.deletePoints(record.targetCollection, []);
+      record.completed = true;
+      await request.place.write(record);
+      if (request.deleteSource === true && completion.sourceExists)
+        await request.source.deleteCollection(record.sourceCollection);
+    } finally {
+      await journal?.release();
+    }
     return completion;
   });
 }

@@ -37,6 +37,13 @@ export interface JournalStatus {
   readonly living: boolean;
 }
 
+/** A journal that this process has locked. */
+export interface HeldJournal {
+  /** Number of writes that are not known to be in the target. */
+  readonly openCount: number;
+  readonly release: () => Promise<void>;
+}
+
 interface Wait {
   readonly run: RunOptions;
   readonly until?: (report: FollowerReport) => boolean;
@@ -160,17 +167,15 @@ export class ProxyControl {
   }
 
   /**
-   * Returns how many writes are not known to be in the target, from the journal of a proxy that ended.
+   * Opens the journal of a proxy that ended. No proxy can start with this journal until `release` is called.
    * @throws ALREADY_EXISTS while a process has the journal open, INVALID_DATA when it is missing
    */
-  async leftOpen(): Promise<number> {
+  async holdJournal(): Promise<HeldJournal> {
     const journal = await WriteJournal.open(this.folder, {
       expectedBy: 'the record of the migration names it',
       owner: ownerOf({ source: this.#of.sourceCollection, target: this.#of.targetCollection }),
     });
-    const { openCount } = journal;
-    await journal.close();
-    return openCount;
+    return { openCount: journal.openCount, release: () => journal.close() };
   }
 
   /** Returns the time of the last write to the journal, as ISO 8601; null if there is no journal. */
