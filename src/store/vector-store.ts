@@ -4,6 +4,9 @@ import type { PointId } from '../core/point-id.js';
 import type { RequestLimits } from '../core/read-turns.js';
 import type { RowMemory } from '../core/row-memory.js';
 import type { RunOptions } from '../core/run.js';
+import type { Datatype, Quantization } from './storage-kinds.js';
+
+export * from './storage-kinds.js';
 
 /** One dense vector space of a collection. `name` is '' for the unnamed default vector. */
 export interface DenseVectorSpec {
@@ -38,24 +41,6 @@ export interface ShardKey {
 
 /** How a target stores compact vectors. See `Layouts of the target` in ARCHITECTURE. */
 export type Layout = 'compact' | 'two-stage';
-
-/** Number formats of a stored vector's components. */
-export const DATATYPES = ['float32', 'float16', 'uint8'] as const;
-export type Datatype = (typeof DATATYPES)[number];
-
-/**
- * Quantisations: codes that the database searches in place of the vectors. One byte per component, product
- * codes 8 to 32 times smaller than the vectors, or one bit per component.
- */
-export const QUANTIZATIONS = [
-  'none',
-  'scalar',
-  'product-x8',
-  'product-x16',
-  'product-x32',
-  'binary',
-] as const;
-export type Quantization = (typeof QUANTIZATIONS)[number];
 
 /** How one vector is stored. With a quantisation, the codes are held in memory. */
 export interface VectorStorage {
@@ -158,6 +143,7 @@ export interface WriteBatch {
   readonly extra: readonly Uint8Array[];
 }
 
+/** Options of `VectorStore.scan`. */
 export interface ScanOptions extends RunOptions {
   readonly vectorName: string;
   readonly range?: IdRange;
@@ -168,6 +154,7 @@ export interface ScanOptions extends RunOptions {
   readonly rowMemory?: RowMemory;
 }
 
+/** Options of `VectorStore.sample`. */
 export interface SampleOptions extends RunOptions {
   readonly vectorName: string;
   readonly size: number;
@@ -191,6 +178,7 @@ export interface QuantizedSearch {
   readonly oversampling?: number;
 }
 
+/** A search of one vector, with or without a first stage. */
 export interface SearchRequest {
   readonly vectorName: string;
   readonly vector: Float32Array;
@@ -205,6 +193,7 @@ export interface SearchRequest {
   readonly shardKey?: ShardKey | undefined;
 }
 
+/** The first stage of a two-stage search. */
 export interface Prefetch {
   readonly vectorName: string;
   readonly vector: Float32Array;
@@ -212,6 +201,7 @@ export interface Prefetch {
   readonly quantized?: QuantizedSearch | undefined;
 }
 
+/** A result of a search. */
 export interface ScoredPoint {
   readonly id: PointId;
   readonly score: number;
