@@ -75,7 +75,17 @@ function inRange(id: PointId, { from, to }: IdRange): boolean {
   return (from === null || comparePointIds(id, from) >= 0) && (to === null || comparePointIds(id, to) < 0);
 }
 
-/** Returns the reference adapter: the whole contract in plain maps, for tests and authors of adapters. */
+/**
+ * Returns the reference adapter: the whole contract in plain maps, for tests and authors of adapters.
+ * @example
+ * ```ts
+ * import { openMemory } from 'qdrant-tldr/memory';
+ *
+ * const store = openMemory();
+ * console.log(await store.exists('docs')); // false
+ * await store.close();
+ * ```
+ */
 export function openMemory(): VectorStore {
   const memory = new Memory();
   return {

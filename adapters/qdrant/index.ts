@@ -18,6 +18,7 @@ export {
   type ProjectionOptions,
 } from './client/with-projection.js';
 
+/** Addresses and options of a connection to Qdrant. */
 export interface OpenQdrantOptions {
   /** REST address, for example `http://127.0.0.1:6333`. */
   readonly url: string;
@@ -44,6 +45,15 @@ const OLDEST_VERSION = [1, 16] as const;
  * set NODE_EXTRA_CA_CERTS, as usual in Node.
  * @throws INVALID_ARGUMENT for an unusable URL, UNAVAILABLE when no Qdrant server answers, UNAUTHORIZED,
  * UNSUPPORTED for a server older than 1.16
+ * @example
+ * ```ts
+ * // Given: Qdrant
+ * import { openQdrant } from 'qdrant-tldr/qdrant';
+ *
+ * const store = await openQdrant({ url: 'http://localhost:6333', apiKey: process.env.QDRANT_API_KEY });
+ * console.log(await store.count('docs'));
+ * await store.close();
+ * ```
  */
 export async function openQdrant(options: OpenQdrantOptions): Promise<VectorStore> {
   const { restUrl, grpcUrl } = serverAddresses(options);
@@ -69,7 +79,18 @@ export async function openQdrant(options: OpenQdrantOptions): Promise<VectorStor
   });
 }
 
-/** Returns the store of migration states in a server's database. @throws as `openQdrant` */
+/**
+ * Returns the store of migration states in a server's database.
+ * @throws as `openQdrant`
+ * @example
+ * ```ts
+ * // Given: Qdrant
+ * import { openQdrantRecords } from 'qdrant-tldr/qdrant';
+ *
+ * const records = await openQdrantRecords({ url: 'http://localhost:6333' });
+ * console.log(await records.read('docs_c8')); // null without a migration state in the database
+ * ```
+ */
 export async function openQdrantRecords(options: OpenQdrantOptions): Promise<StateStore> {
   const { restUrl } = serverAddresses(options);
   const rest = new Rest({ ...sharedOptions(options, () => undefined), url: restUrl });
@@ -85,6 +106,12 @@ function sharedOptions(options: OpenQdrantOptions, refused: () => void): Omit<Re
 /**
  * Returns the addresses of a server's REST and gRPC interfaces.
  * @throws INVALID_ARGUMENT for an unusable URL
+ * @example
+ * ```ts
+ * import { serverAddresses } from 'qdrant-tldr/qdrant';
+ *
+ * const { grpcUrl } = serverAddresses({ url: 'http://localhost:6333' }); // http://localhost:6334
+ * ```
  */
 export function serverAddresses({ url, grpcUrl }: Pick<OpenQdrantOptions, 'url' | 'grpcUrl'>): {
   readonly restUrl: string;

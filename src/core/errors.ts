@@ -14,7 +14,19 @@ export type ErrorCode =
   | 'ABORTED' // stopped by the caller's signal
   | 'INTERNAL'; // a bug in this package
 
-/** The only error class of this package: `message` says what was found, what was expected and what to do. */
+/**
+ * The only error class of this package: `message` says what was found, what was expected and what to do.
+ * @example
+ * ```ts
+ * import { Encoder, TldrError } from 'qdrant-tldr';
+ *
+ * try {
+ *   await Encoder.load('missing.onnx');
+ * } catch (error) {
+ *   if (error instanceof TldrError) console.log(error.code, error.message); // NOT_FOUND ...
+ * }
+ * ```
+ */
 export class TldrError extends Error {
   override readonly name = 'TldrError';
   readonly fields: Readonly<Record<string, unknown>>;
@@ -30,7 +42,18 @@ export class TldrError extends Error {
   }
 }
 
-/** True for a `TldrError`, with that code when one is given. Safe across module copies and realms. */
+/**
+ * True for a `TldrError`, with that code when one is given. Safe across module copies and realms.
+ * @example
+ * ```ts
+ * import { Encoder, isTldrError } from 'qdrant-tldr';
+ *
+ * const encoder = await Encoder.load('missing.onnx').catch((error: unknown) => {
+ *   if (isTldrError(error, 'NOT_FOUND')) return null;
+ *   throw error;
+ * });
+ * ```
+ */
 export function isTldrError(error: unknown, code?: ErrorCode): error is TldrError {
   if (typeof error !== 'object' || error === null) return false;
   if (!('name' in error) || error.name !== 'TldrError' || !('code' in error)) return false;

@@ -10,6 +10,12 @@ export interface Matrix {
 /**
  * A matrix over `data`, or over zeros.
  * @throws INVALID_ARGUMENT when the sizes disagree
+ * @example
+ * ```ts
+ * import { matrix } from 'qdrant-tldr';
+ *
+ * const twoRows = matrix(2, 3, Float32Array.of(1, 2, 3, 4, 5, 6));
+ * ```
  */
 export function matrix(
   rows: number,
@@ -53,7 +59,15 @@ export function gatherRows(x: Matrix, indices: ArrayLike<number>, data?: Float32
   return out;
 }
 
-/** One matrix from rows of equal length. Meant for tests and small inputs. */
+/**
+ * One matrix from rows of equal length. Meant for tests and small inputs.
+ * @example
+ * ```ts
+ * import { matrixFromRows } from 'qdrant-tldr';
+ *
+ * const { rows, cols } = matrixFromRows([[1, 2, 3], [4, 5, 6]]); // 2 and 3
+ * ```
+ */
 export function matrixFromRows(rows: readonly ArrayLike<number>[]): Matrix {
   const cols = rows[0]?.length ?? 1;
   const out = matrix(rows.length, cols);

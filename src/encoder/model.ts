@@ -12,6 +12,15 @@ export type { EncoderLayer, EncoderMetadata, EncoderNetwork } from './network.js
  * An immutable map from inputDim to outputDim dimensions, saved as one standard ONNX file. `project` projects
  * points, `projectQueries` projects queries. The two differ only in an asymmetric encoder, which has a second
  * network for queries.
+ * @example
+ * ```ts
+ * // Given: enc.onnx
+ * import { Encoder, matrix } from 'qdrant-tldr';
+ *
+ * const encoder = await Encoder.load('enc.onnx');
+ * const queries = matrix(1, encoder.inputDim, new Float32Array(encoder.inputDim).fill(1));
+ * const { data } = encoder.projectQueries(queries); // encoder.outputDim values
+ * ```
  */
 export class Encoder {
   readonly inputDim: number;

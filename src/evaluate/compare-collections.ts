@@ -80,6 +80,26 @@ export interface CollectionComparison {
  * @throws INVALID_DATA when there are no usable queries, nothing is found, or no relevant point of the qrels
  * exists
  * @throws any error of the stores
+ * @example
+ * ```ts
+ * // Given: Qdrant, a finished migration, enc.onnx
+ * import { compareCollections, Encoder } from 'qdrant-tldr';
+ * import { openQdrant } from 'qdrant-tldr/qdrant';
+ *
+ * const store = await openQdrant({ url: 'http://localhost:6333' });
+ * const sample = await store.sample('docs', { vectorName: '', size: 50 });
+ * const comparison = await compareCollections({
+ *   source: { store, collection: 'docs', vectorName: '', distance: 'cosine' },
+ *   target: { store, collection: 'docs_c8', layout: 'compact', vector: '', compact: '' },
+ *   encoder: await Encoder.load('enc.onnx'),
+ *   queries: sample,
+ *   ks: [10],
+ *   rescore: 50,
+ *   seed: 1,
+ * });
+ * console.table(comparison.forms);
+ * await store.close();
+ * ```
  */
 export async function compareCollections(options: CompareCollectionsOptions): Promise<CollectionComparison> {
   const { source, target, queries, ks, rescore, seed, by } = options;

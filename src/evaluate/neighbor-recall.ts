@@ -36,7 +36,17 @@ export interface Benchmark {
 
 type Run = RunOptions & { readonly threads?: number };
 
-/** Creates a benchmark: finds the true top 10 of every query by exact search in the full space. */
+/**
+ * Creates a benchmark: finds the true top 10 of every query by exact search in the full space.
+ * @example
+ * ```ts
+ * import { createBenchmark, matrix } from 'qdrant-tldr';
+ *
+ * const base = matrix(200, 8, Float32Array.from({ length: 1600 }, (_, i) => Math.sin(i * i)));
+ * const queries = matrix(10, 8, Float32Array.from({ length: 80 }, (_, i) => Math.cos(i * i)));
+ * const { truth } = await createBenchmark({ base, queries, distance: 'cosine' }); // 10 rows for each query
+ * ```
+ */
 export async function createBenchmark(
   data: { readonly base: Matrix; readonly queries: Matrix; readonly distance: Distance },
   run: Run = {},
@@ -47,6 +57,22 @@ export async function createBenchmark(
 
 /**
  * Measures the recall of a network (or of one for points and one for queries) by exact search in its space.
+ * @example
+ * ```ts
+ * // Given: enc.onnx
+ * import { createBenchmark, Encoder, matrix, neighborRecall } from 'qdrant-tldr';
+ *
+ * const { network, inputDim, metadata } = await Encoder.load('enc.onnx');
+ * const wave = (rows: number): Float32Array =>
+ *   Float32Array.from({ length: rows * inputDim }, (_, i) => Math.sin(i * i + rows));
+ * const benchmark = await createBenchmark({
+ *   base: matrix(200, inputDim, wave(200)),
+ *   queries: matrix(10, inputDim, wave(10)),
+ *   distance: 'cosine',
+ * });
+ * const { compactDistance, seed } = metadata;
+ * const { recallAt10, interval } = await neighborRecall(benchmark, { network, compactDistance, seed });
+ * ```
  */
 export async function neighborRecall(
   benchmark: Benchmark,

@@ -39,6 +39,14 @@ export function relevanceQueries(relevance: Relevance): number {
  * Measures ranked lists by labels or qrels.
  * @param found queries x k row numbers, best first, -1 if there are fewer; k is at least 100
  * @throws INVALID_ARGUMENT when k is below 100 or the number of queries differs
+ * @example
+ * ```ts
+ * import { rankingQuality } from 'qdrant-tldr';
+ *
+ * // One query, whose second result is the only relevant row.
+ * const found = Int32Array.from({ length: 100 }, (_, place) => place);
+ * const { mrrAt10 } = rankingQuality(found, 100, { kind: 'qrels', gains: [new Map([[1, 1]])] }); // 0.5
+ * ```
  */
 export function rankingQuality(found: Int32Array, k: number, relevance: Relevance): RankingQuality {
   const queries = relevanceQueries(relevance);

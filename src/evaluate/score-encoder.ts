@@ -84,6 +84,22 @@ interface Space {
  * @throws INVALID_DATA when there are no vectors, a row is not finite or too large, or nothing is relevant
  * @throws INVALID_ARGUMENT for unusable numbers of results, or labels or qrels of another number of rows or
  * queries
+ * @example
+ * ```ts
+ * // Given: enc.onnx
+ * import { Encoder, judgeEncoder, matrix } from 'qdrant-tldr';
+ *
+ * const encoder = await Encoder.load('enc.onnx');
+ * const wave = (rows: number, phase: number): Float32Array =>
+ *   Float32Array.from({ length: rows * encoder.inputDim }, (_, i) => Math.sin(i * i + phase));
+ * const { spaces } = await judgeEncoder({
+ *   encoder,
+ *   base: matrix(300, encoder.inputDim, wave(300, 0)),
+ *   queries: matrix(20, encoder.inputDim, wave(20, 1)),
+ *   ks: [10],
+ * });
+ * console.table(spaces.map(({ name, dim, within }) => ({ name, dim, within: within[0]?.recall })));
+ * ```
  */
 export async function judgeEncoder(options: JudgeEncoderOptions): Promise<EncoderJudgement> {
   const { base, queries, encoder, relevance, ks, seed = 0 } = options;

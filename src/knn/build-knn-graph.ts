@@ -51,6 +51,13 @@ export function directionsFor(rows: number, cols: number): number | null {
  * neighbours.
  * @throws INVALID_ARGUMENT for k below 1, fewer than two rows, or `reduced` without directions
  * @throws ABORTED when the signal fires
+ * @example
+ * ```ts
+ * import { buildKnnGraph, matrix } from 'qdrant-tldr';
+ *
+ * const x = matrix(200, 8, Float32Array.from({ length: 1600 }, (_, i) => Math.sin(i * i)));
+ * const { neighbors } = await buildKnnGraph(x, { k: 5, distance: 'cosine', seed: 1 }); // 5 for each row
+ * ```
  */
 export async function buildKnnGraph(x: Matrix, options: KnnOptions): Promise<KnnGraph> {
   if (!Number.isSafeInteger(options.k) || options.k < 1) {

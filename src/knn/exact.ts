@@ -5,6 +5,7 @@ import type { RunOptions } from '../core/run.js';
 import { runInWorker, shareFloats } from '../core/worker-task.js';
 import type { ExactTask } from './exact-search.js';
 
+/** Options of `exactTopK`. */
 export interface ExactOptions extends RunOptions {
   readonly k: number;
   readonly distance: Distance;
@@ -20,6 +21,13 @@ export interface ExactOptions extends RunOptions {
  * first
  * @throws INVALID_ARGUMENT when the dimensions differ
  * @throws ABORTED when the signal fires
+ * @example
+ * ```ts
+ * import { exactTopK, matrixFromRows } from 'qdrant-tldr';
+ *
+ * const base = matrixFromRows([[1, 0], [0, 1], [1, 1]]);
+ * const nearest = await exactTopK(base, matrixFromRows([[2, 1]]), { k: 1, distance: 'cosine' }); // row 2
+ * ```
  */
 export async function exactTopK(base: Matrix, queries: Matrix, options: ExactOptions): Promise<Int32Array> {
   if (base.cols !== queries.cols) {

@@ -52,6 +52,32 @@ export interface PlanResult {
  * @throws INVALID_DATA when there are too few points
  * @throws ALREADY_EXISTS when the temporary collection's name is taken
  * @throws ABORTED when the signal fires
+ * @example
+ * ```ts
+ * // Given: Qdrant
+ * import { preparePlan, runPlan } from 'qdrant-tldr';
+ * import { openQdrant } from 'qdrant-tldr/qdrant';
+ *
+ * const store = await openQdrant({ url: 'http://localhost:6333' });
+ * const options = {
+ *   store,
+ *   scratchStore: store,
+ *   collection: 'docs',
+ *   dims: [8],
+ *   kinds: ['float32'],
+ *   oversamplings: [1, 2],
+ *   sampleSize: 400,
+ *   queriesCount: 50,
+ *   scratchName: 'tldr-plan-docs',
+ *   scratchMetadata: {},
+ *   seed: 1,
+ *   threads: 2,
+ *   budgetSeconds: 1,
+ * } as const;
+ * const { rows } = await runPlan(options, await preparePlan(options));
+ * console.table(rows.map(({ label, recallAt10, ramBytes }) => ({ label, recallAt10, ramBytes })));
+ * await store.close();
+ * ```
  */
 export async function runPlan(options: PlanOptions, setup: PlanSetup): Promise<PlanResult> {
   const { scratchStore, scratchName, log } = options;

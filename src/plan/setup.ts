@@ -81,6 +81,29 @@ export interface PlanSetup {
  * @throws INVALID_ARGUMENT for impossible sizes, unusable queries, or a sample that needs too much memory
  * @throws INVALID_DATA when the collection has too few points
  * @throws UNSUPPORTED for a multivector
+ * @example
+ * ```ts
+ * // Given: Qdrant
+ * import { preparePlan } from 'qdrant-tldr';
+ * import { openQdrant } from 'qdrant-tldr/qdrant';
+ *
+ * const store = await openQdrant({ url: 'http://localhost:6333' });
+ * const setup = await preparePlan({
+ *   store,
+ *   scratchStore: store,
+ *   collection: 'docs',
+ *   kinds: ['float32', 'scalar'],
+ *   oversamplings: [1, 2],
+ *   sampleSize: 400,
+ *   queriesCount: 50,
+ *   scratchName: 'tldr-plan-docs',
+ *   scratchMetadata: {},
+ *   seed: 1,
+ *   threads: 2,
+ * });
+ * console.log(setup.dims, setup.scratchBytes);
+ * await store.close();
+ * ```
  */
 export async function preparePlan(options: PlanOptions): Promise<PlanSetup> {
   const { store, scratchStore, collection, kinds, oversamplings } = options;

@@ -76,6 +76,7 @@ export interface PlanReportRow {
   readonly onFrontier: boolean;
 }
 
+/** The recall that a plan must reach, as `parseTarget` reads it. */
 export interface PlanTarget {
   readonly metric: 'recall@10';
   readonly atLeast: number;
@@ -90,7 +91,16 @@ export interface PlanChoice {
   readonly surer: { readonly row: SizingRow; readonly certainty: number } | null;
 }
 
-/** Reads `recall@10>=0.97` or `recall@10 >= 97%`. @throws INVALID_ARGUMENT */
+/**
+ * Reads `recall@10>=0.97` or `recall@10 >= 97%`.
+ * @throws INVALID_ARGUMENT
+ * @example
+ * ```ts
+ * import { parseTarget } from 'qdrant-tldr';
+ *
+ * const { atLeast } = parseTarget('recall@10 >= 97%'); // 0.97
+ * ```
+ */
 export function parseTarget(text: string): PlanTarget {
   const match = /^\s*recall@10\s*>=\s*(\d+(?:\.\d+)?|\.\d+)\s*(%?)\s*$/i.exec(text);
   const atLeast = Number(match?.[1]) / (match?.[2] === '%' ? 100 : 1);
@@ -120,7 +130,18 @@ function byCost(a: SizingRow, b: SizingRow): number {
   return a.ramBytes - b.ramBytes || a.diskBytes - b.diskBytes || a.latencyMsP50 - b.latencyMsP50;
 }
 
-/** Chooses the cheapest deployable configuration that reaches the target; null if there is none. */
+/**
+ * Chooses the cheapest deployable configuration that reaches the target; null if there is none.
+ * @example
+ * ```ts
+ * import { choosePlan, parseTarget, type PlanResult } from 'qdrant-tldr';
+ *
+ * function cheapest({ rows }: PlanResult): string {
+ *   const choice = choosePlan(rows, parseTarget('recall@10>=0.97'), 1);
+ *   return choice?.row.label ?? 'no configuration reaches the target';
+ * }
+ * ```
+ */
 export function choosePlan(rows: readonly SizingRow[], target: PlanTarget, seed: number): PlanChoice | null {
   const reaching = rows
     .filter(({ deployable, recallAt10 }) => deployable && recallAt10 >= target.atLeast - 1e-9)
@@ -132,7 +153,18 @@ export function choosePlan(rows: readonly SizingRow[], target: PlanTarget, seed:
   return { ...cheapest, surer: cheapest.certainty >= 0.95 ? null : (sure ?? null) };
 }
 
-/** The rows of the report's Pareto chart. */
+/**
+ * The rows of the report's Pareto chart.
+ * @example
+ * ```ts
+ * import { choosePlan, parseTarget, planReportRows, type PlanReportRow, type PlanResult } from 'qdrant-tldr';
+ *
+ * function reportOf({ rows }: PlanResult): PlanReportRow[] {
+ *   const choice = choosePlan(rows, parseTarget('recall@10>=0.97'), 1);
+ *   return planReportRows(rows, choice?.row ?? null);
+ * }
+ * ```
+ */
 export function planReportRows(rows: readonly SizingRow[], chosen: SizingRow | null): PlanReportRow[] {
   const frontier = frontierOf(rows);
   return rows.map((row) => ({

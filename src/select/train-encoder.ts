@@ -54,6 +54,14 @@ export interface TrainDetails {
  *
  * @throws INVALID_DATA when there are too few rows, or a row is not finite
  * @throws INVALID_ARGUMENT for options out of range, or a sample that needs too much memory
+ * @example
+ * ```ts
+ * import { matrix, trainEncoder } from 'qdrant-tldr';
+ *
+ * const x = matrix(300, 16, Float32Array.from({ length: 4800 }, (_, i) => Math.sin(i * i)));
+ * const { encoder } = await trainEncoder(x, { dim: 4, distance: 'cosine', seed: 1, steps: 20 });
+ * await encoder?.save('enc4.onnx');
+ * ```
  */
 export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Promise<TrainEncoderResult> {
   const { distance = 'cosine', seed = 0, ship = 'best' } = options;

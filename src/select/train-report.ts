@@ -35,6 +35,7 @@ export interface LearnedReport {
   readonly tau: number | null;
 }
 
+/** The scores of all candidates, and which was chosen. */
 export interface TrainReport {
   readonly shipped: string;
   /** Name of the selection's objective. */

@@ -45,7 +45,17 @@ export interface TrainSettings {
   readonly perplexity: number;
 }
 
-/** The reference settings of TLDR (Kalantidis et al. 2022 and its public implementation). */
+/**
+ * The reference settings of TLDR (Kalantidis et al. 2022 and its public implementation).
+ * @example
+ * ```ts
+ * import { matrix, REFERENCE, trainTldr } from 'qdrant-tldr';
+ *
+ * const x = matrix(300, 16, Float32Array.from({ length: 4800 }, (_, i) => Math.sin(i * i)));
+ * const shorter = { ...REFERENCE, projector: 'mlp-1-32', batchSize: 128, epochs: 2 };
+ * const { network } = await trainTldr(x, { ...shorter, outputDim: 4, distance: 'cosine', seed: 1 });
+ * ```
+ */
 export const REFERENCE: TrainSettings = PUBLISHED_TLDR;
 
 /** The reference settings for another batch size and length, with rate and warm-up by the published rules. */

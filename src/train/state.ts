@@ -15,7 +15,18 @@ const MAGIC = 'TLDRTRN1';
 /** Most arrays that an optimiser keeps for a parameter. */
 const SLOTS_MAX = 16;
 
-/** The state as bytes: magic bytes, header length, JSON header, then all float32 arrays in order. */
+/**
+ * The state as bytes: magic bytes, header length, JSON header, then all float32 arrays in order.
+ * @example
+ * ```ts
+ * import { writeFile } from 'node:fs/promises';
+ * import { matrix, serializeTrainState, trainTldr } from 'qdrant-tldr';
+ *
+ * const x = matrix(300, 16, Float32Array.from({ length: 4800 }, (_, i) => Math.sin(i * i)));
+ * const { state } = await trainTldr(x, { outputDim: 4, distance: 'cosine', seed: 1, steps: 10 });
+ * await writeFile('training.state', serializeTrainState(state));
+ * ```
+ */
 export function serializeTrainState(state: TrainState): Uint8Array {
   return Buffer.concat(trainStateParts(state));
 }
@@ -42,7 +53,19 @@ export function trainStateParts(state: TrainState): Buffer[] {
   ];
 }
 
-/** Reads the bytes of `serializeTrainState`. @throws INVALID_DATA when they are no complete state */
+/**
+ * Reads the bytes of `serializeTrainState`.
+ * @throws INVALID_DATA when they are no complete state
+ * @example
+ * ```ts
+ * import { matrix, parseTrainState, serializeTrainState, trainTldr } from 'qdrant-tldr';
+ *
+ * const x = matrix(300, 16, Float32Array.from({ length: 4800 }, (_, i) => Math.sin(i * i)));
+ * const options = { outputDim: 4, distance: 'cosine', seed: 1, steps: 10 } as const;
+ * const { state } = await trainTldr(x, options);
+ * await trainTldr(x, options, { resume: parseTrainState(serializeTrainState(state)) }); // nothing is left to do
+ * ```
+ */
 export function parseTrainState(bytes: Uint8Array): TrainState {
   const buffer = Buffer.from(bytes);
   const bad = (why: string): TldrError => new TldrError('INVALID_DATA', `no training checkpoint: ${why}`);

@@ -15,6 +15,7 @@ export interface TldrRun extends RunOptions {
   readonly resume?: TrainState | undefined;
 }
 
+/** The result of `trainTldr`: the network, and a state from which training can go on. */
 export interface TldrResult extends TrainOutcome {
   readonly graph: KnnGraph;
 }
@@ -26,6 +27,13 @@ export interface TldrResult extends TrainOutcome {
  * @throws INVALID_DATA when a row is not finite or too large
  * @throws INVALID_ARGUMENT for settings out of range
  * @throws MISMATCH when the state to resume from belongs to another run
+ * @example
+ * ```ts
+ * import { matrix, trainTldr } from 'qdrant-tldr';
+ *
+ * const x = matrix(300, 16, Float32Array.from({ length: 4800 }, (_, i) => Math.sin(i * i)));
+ * const { network, tau } = await trainTldr(x, { outputDim: 4, distance: 'cosine', seed: 1, steps: 20 });
+ * ```
  */
 export async function trainTldr(x: Matrix, options: TldrOptions, run: TldrRun = {}): Promise<TldrResult> {
   const name = (i: number): string => `row ${i} of the training sample`;

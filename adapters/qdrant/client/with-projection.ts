@@ -19,6 +19,7 @@ export interface ProjectableClient {
   getAliases(): Promise<unknown>;
 }
 
+/** A compact collection that a wrapped client searches in place of the original. */
 export interface ProjectedCollection extends ServeOptions {
   /** The collection that `migrate` made. Default: the name that clients use. */
   readonly target?: string;
@@ -26,6 +27,7 @@ export interface ProjectedCollection extends ServeOptions {
   readonly encoder: VectorProjector | string;
 }
 
+/** Options of `withProjection`. */
 export interface ProjectionOptions {
   /** The collections by the name that the calling code uses. */
   readonly collections: Readonly<Record<string, ProjectedCollection>>;
@@ -37,6 +39,17 @@ export interface ProjectionOptions {
  * is.
  * @throws UNSUPPORTED for another kind of client
  * @throws NOT_FOUND, INVALID_ARGUMENT, MISMATCH when a collection and its encoder do not belong together
+ * @example
+ * ```ts
+ * // Given: Qdrant, a finished migration, enc.onnx
+ * import { QdrantClient } from '@qdrant/js-client-rest';
+ * import { withProjection } from 'qdrant-tldr/qdrant';
+ *
+ * const client = await withProjection(new QdrantClient({ url: 'http://localhost:6333' }), {
+ *   collections: { docs: { target: 'docs_c8', encoder: 'enc.onnx' } },
+ * });
+ * await client.query('docs', { query: Array.from({ length: 32 }, (_, i) => Math.sin(i)), limit: 10 });
+ * ```
  */
 export async function withProjection<Client extends ProjectableClient>(
   client: Client,

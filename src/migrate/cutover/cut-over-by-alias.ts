@@ -15,12 +15,26 @@ import type { CutOver, MigrationState } from '../state/migration-state.js';
 import { isOwnTarget } from '../state/own-target.js';
 import { checkFollowed, checkForm, COPIED, readByProxy } from './cut-over-by-proxy.js';
 
-/** The words that `--force` requires for a switch without a verification. */
+/**
+ * The words that `--force` requires for a switch without a verification.
+ * @example
+ * ```ts
+ * // Given: Qdrant, a finished migration
+ * import { cutOver, FORCE_WORDS, recordFile } from 'qdrant-tldr';
+ * import { openQdrant } from 'qdrant-tldr/qdrant';
+ *
+ * const store = await openQdrant({ url: 'http://localhost:6333' });
+ * const migration = { source: store, target: store, place: recordFile('docs.migration.json') };
+ * await cutOver({ ...migration, form: 'alias', alias: 'search', force: FORCE_WORDS });
+ * await store.close();
+ * ```
+ */
 export const FORCE_WORDS = 'I know the copy is not verified';
 
 /** Default of the longest wait for a proxy. */
 const PROXY_WAIT_MS = 60_000;
 
+/** Input of `cutOver`. */
 export interface CutOverRequest extends RecordedMigration, RunOptions {
   readonly form: CutOver['form'];
   /** The alias to switch. Not used by the other forms, which switch the source's own name. */
@@ -153,6 +167,18 @@ async function checkVerified(
  * the target near the source; after the before-cutover hook, which has to stop the writers, it makes both
  * equal.
  * @throws as `planCutOver` and `catchUpFrozen`, or the before-cutover hook's error; then nothing was switched
+ * @example
+ * ```ts
+ * // Given: Qdrant, a finished migration
+ * import { cutOver, recordFile } from 'qdrant-tldr';
+ * import { openQdrant } from 'qdrant-tldr/qdrant';
+ *
+ * const store = await openQdrant({ url: 'http://localhost:6333' });
+ * const migration = { source: store, target: store, place: recordFile('docs.migration.json') };
+ * const { from, to } = await cutOver({ ...migration, form: 'alias', alias: 'search' });
+ * console.log(`"search" led to ${from ?? 'nothing'} and leads to ${to}`);
+ * await store.close();
+ * ```
  */
 export function cutOver(request: CutOverRequest): Promise<CutOverReport> {
   return withRecord(request, async (record, lost) => {

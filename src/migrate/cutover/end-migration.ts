@@ -12,6 +12,7 @@ import { joinShares, workingOn } from '../state/split.js';
 const STOP_POLL_MS = 200;
 const STOP_TIMEOUT_MS = 60_000;
 
+/** Input of `completeMigration`. */
 export interface CompleteRequest extends RecordedMigration {
   /** Clients reach the target without a cut-over by this tool, for example through the proxy. */
   readonly withoutCutOver?: boolean | undefined;
@@ -110,7 +111,21 @@ async function holdEndedJournal(proxy: ProxyControl, record: MigrationState): Pr
   );
 }
 
-/** Completes the migration and, if requested, deletes the source. @throws as `planCompletion` */
+/**
+ * Completes the migration and, if requested, deletes the source.
+ * @throws as `planCompletion`
+ * @example
+ * ```ts
+ * // Given: Qdrant, a finished migration
+ * import { completeMigration, recordFile } from 'qdrant-tldr';
+ * import { openQdrant } from 'qdrant-tldr/qdrant';
+ *
+ * const store = await openQdrant({ url: 'http://localhost:6333' });
+ * const migration = { source: store, target: store, place: recordFile('docs.migration.json') };
+ * await completeMigration({ ...migration, withoutCutOver: true }); // clients read docs_c8 by its own name
+ * await store.close();
+ * ```
+ */
 export function completeMigration(request: CompleteRequest): Promise<Completion> {
   return withRecord(request, async (record, lost) => {
     const { completion, journal } = await checkCompletion(request, record);
@@ -170,6 +185,21 @@ export async function planAbortion(target: VectorStore, record: MigrationState):
  * Stops the runs of the migration and the proxy's dual writes, then removes its target
  * and its state.
  * @throws as `planAbortion`; TIMEOUT when a running proxy does not stop in time
+ * @example
+ * ```ts
+ * // Given: Qdrant, a finished migration
+ * import { abortMigration, recordFile } from 'qdrant-tldr';
+ * import { openQdrant } from 'qdrant-tldr/qdrant';
+ *
+ * const store = await openQdrant({ url: 'http://localhost:6333' });
+ * const { target } = await abortMigration({
+ *   source: store,
+ *   target: store,
+ *   place: recordFile('docs.migration.json'),
+ * });
+ * console.log(`${target} is removed`);
+ * await store.close();
+ * ```
  */
 export async function abortMigration(migration: RecordedMigration & RunOptions): Promise<Abortion> {
   const { place, target, signal, log, onProgress } = migration;
@@ -186,7 +216,17 @@ export async function abortMigration(migration: RecordedMigration & RunOptions):
   });
 }
 
-/** Requests a pause and waits until no run works on the migration. @returns false after a minute */
+/**
+ * Requests a pause and waits until no run works on the migration. @returns false after a minute
+ * @example
+ * ```ts
+ * import { pauseMigration, recordFile } from 'qdrant-tldr';
+ *
+ * const place = recordFile('docs.migration.json');
+ * if (await pauseMigration(place)) console.log('no run works on the migration');
+ * await place.setPaused(false);
+ * ```
+ */
 export async function pauseMigration(
   place: RecordedMigration['place'],
   signal?: AbortSignal,

@@ -5,9 +5,24 @@ import { withRecord, type RecordedMigration } from '../state/locked.js';
 import type { CutOver, MigrationState } from '../state/migration-state.js';
 import type { Switch } from './cut-over-by-alias.js';
 
-/** The words that `--force` requires for a rollback to a source that may lack writes made to the target. */
+/**
+ * The words that `--force` requires for a rollback to a source that may lack writes made to the target.
+ * @example
+ * ```ts
+ * // Given: Qdrant, a finished migration
+ * import { cutOver, FORCE_BACK_WORDS, recordFile, rollBack } from 'qdrant-tldr';
+ * import { openQdrant } from 'qdrant-tldr/qdrant';
+ *
+ * const store = await openQdrant({ url: 'http://localhost:6333' });
+ * const migration = { source: store, target: store, place: recordFile('docs.migration.json') };
+ * await cutOver({ ...migration, form: 'alias', alias: 'search' });
+ * await rollBack({ ...migration, force: FORCE_BACK_WORDS });
+ * await store.close();
+ * ```
+ */
 export const FORCE_BACK_WORDS = 'I know that later writes may be missing';
 
+/** Input of `rollBack`. */
 export interface RollBackRequest extends RecordedMigration {
   /** `FORCE_BACK_WORDS` to roll back although the proxy that wrote to both collections was ended. */
   readonly force?: string | undefined;
@@ -99,6 +114,19 @@ function checkNothingMissing(
 /**
  * Makes the name lead to its previous collection again, by one atomic switch.
  * @throws as `planRollBack`; TIMEOUT when a running proxy does not switch
+ * @example
+ * ```ts
+ * // Given: Qdrant, a finished migration
+ * import { cutOver, recordFile, rollBack } from 'qdrant-tldr';
+ * import { openQdrant } from 'qdrant-tldr/qdrant';
+ *
+ * const store = await openQdrant({ url: 'http://localhost:6333' });
+ * const migration = { source: store, target: store, place: recordFile('docs.migration.json') };
+ * await cutOver({ ...migration, form: 'alias', alias: 'search' });
+ * const { name, to } = await rollBack(migration);
+ * console.log(`${name} leads to ${to ?? 'nothing, as before'}`);
+ * await store.close();
+ * ```
  */
 export function rollBack(migration: RollBackRequest & RunOptions): Promise<WayBack> {
   return withRecord(migration, async (record, lost) => {

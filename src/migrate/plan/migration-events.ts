@@ -15,6 +15,7 @@ export const MIGRATION_EVENTS = [
   'cutover-failed',
   'finished',
 ] as const;
+/** The name of an event that a hook receives. */
 export type MigrationEvent = (typeof MIGRATION_EVENTS)[number];
 
 /** Facts about an event: names and numbers, never keys, vectors or payloads. */

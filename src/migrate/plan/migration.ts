@@ -18,6 +18,7 @@ const COMPACT_NAME = 'compact';
 /** Shown length of a fingerprint or a name: enough to tell it from others. */
 const SHOWN_CHARS = 24;
 
+/** The collections, the encoder and the layout of a migration. */
 export interface MigrationRequest {
   readonly source: VectorStore;
   readonly target: VectorStore;
@@ -52,6 +53,23 @@ export interface MigrationPlan extends MigrationIdentity {
  * Returns the plan of a migration. Reads source and target, writes nothing.
  * @throws NOT_FOUND when a collection or vector does not exist, MISMATCH when the encoder does not fit
  * @throws ALREADY_EXISTS when the target exists and this migration did not make it
+ * @example
+ * ```ts
+ * // Given: Qdrant, enc.onnx
+ * import { Encoder, planMigration } from 'qdrant-tldr';
+ * import { openQdrant } from 'qdrant-tldr/qdrant';
+ *
+ * const store = await openQdrant({ url: 'http://localhost:6333' });
+ * const { points, before, after } = await planMigration({
+ *   source: store,
+ *   target: store,
+ *   sourceCollection: 'docs',
+ *   targetCollection: 'docs_c8',
+ *   encoder: await Encoder.load('enc.onnx'),
+ * });
+ * console.log(points, before, after);
+ * await store.close();
+ * ```
  */
 export async function planMigration(
   request: MigrationRequest,

@@ -25,11 +25,13 @@ const RANGES_PER_COPIER = 4;
 /** Below this number of points, splitting into ranges costs more than it gains. */
 const SPLIT_POINTS_MIN = 5_000;
 
+/** Input and options of `migrateCollection`. */
 export interface MigrateOptions extends MigrationOptions {
   /** File of the migration state. A call with the same file resumes the migration. */
   readonly recordPath: string;
 }
 
+/** The result of `migrateCollection`. */
 export interface MigrationReport {
   readonly plan: MigrationPlan;
   /** Points that this run wrote, or removed as repairs. Less than all if it resumed. */
@@ -44,6 +46,24 @@ export interface MigrationReport {
  * it begins, so that a call with the same file continues a killed run. After a failed verification, the next
  * call repairs the differences. The source is only read.
  * @throws VERIFY_FAILED when the copy differs, ABORTED (resumable), ALREADY_EXISTS, MISMATCH
+ * @example
+ * ```ts
+ * // Given: Qdrant, enc.onnx
+ * import { Encoder, migrateCollection } from 'qdrant-tldr';
+ * import { openQdrant } from 'qdrant-tldr/qdrant';
+ *
+ * const store = await openQdrant({ url: 'http://localhost:6333' });
+ * const { verify } = await migrateCollection({
+ *   source: store,
+ *   target: store,
+ *   sourceCollection: 'docs',
+ *   targetCollection: 'docs_c8',
+ *   encoder: await Encoder.load('enc.onnx'),
+ *   recordPath: 'docs.migration.json',
+ * });
+ * console.log(verify.ok, verify.points);
+ * await store.close();
+ * ```
  */
 export function migrateCollection(options: MigrateOptions): Promise<MigrationReport> {
   const { recordPath, ...rest } = options;

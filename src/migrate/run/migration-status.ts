@@ -53,7 +53,22 @@ export interface MigrationStatus {
   readonly next: string;
 }
 
-/** Returns the status of a migration without disturbing its runs. @throws NOT_FOUND, MISMATCH */
+/**
+ * Returns the status of a migration without disturbing its runs.
+ * @throws NOT_FOUND, MISMATCH
+ * @example
+ * ```ts
+ * // Given: Qdrant, a finished migration
+ * import { migrationStatus, recordFile } from 'qdrant-tldr';
+ * import { openQdrant } from 'qdrant-tldr/qdrant';
+ *
+ * const store = await openQdrant({ url: 'http://localhost:6333' });
+ * const migration = { source: store, target: store, place: recordFile('docs.migration.json') };
+ * const { phase, next } = await migrationStatus(migration);
+ * console.log(phase, next);
+ * await store.close();
+ * ```
+ */
 export async function migrationStatus(migration: RecordedMigration): Promise<MigrationStatus> {
   const { source, target, place } = migration;
   const main = await readRecorded(migration);

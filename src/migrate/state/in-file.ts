@@ -9,6 +9,13 @@ import { readIfThere, removeLeftovers, replaceFile } from './whole-file.js';
 /**
  * Returns the location of a migration state in a file. Beside it are `<path>.lock`, `<path>.pause` and
  * `<path>.tuning`, and the states of several workers in `<path>.worker-<index>-of-<of>`.
+ * @example
+ * ```ts
+ * import { recordFile } from 'qdrant-tldr';
+ *
+ * const place = recordFile('docs.migration.json');
+ * console.log(await place.read()); // null before the migration
+ * ```
  */
 export function recordFile(path: string): StateLocation {
   const [pausePath, tuningPath] = [`${path}.pause`, `${path}.tuning`];

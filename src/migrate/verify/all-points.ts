@@ -14,6 +14,7 @@ const DIFFERENCES_MAX = 20;
 const LOOKS_MAX = 10;
 const LOOK_MS = 300;
 
+/** The result of a verification. */
 export interface VerifyReport {
   readonly ok: boolean;
   readonly points: number;
@@ -30,6 +31,19 @@ export interface VerifyReport {
  * Compares every point of source and target in id order, and then counts and settings. Ids, payloads and
  * other vectors must be equal, the compact vector must equal a fresh projection, and a two-stage target must
  * hold the same full vector.
+ * @example
+ * ```ts
+ * // Given: Qdrant, a finished migration, enc.onnx
+ * import { Encoder, planMigration, verifyMigration } from 'qdrant-tldr';
+ * import { openQdrant } from 'qdrant-tldr/qdrant';
+ *
+ * const store = await openQdrant({ url: 'http://localhost:6333' });
+ * const sides = { source: store, target: store, encoder: await Encoder.load('enc.onnx') };
+ * const plan = await planMigration({ ...sides, sourceCollection: 'docs', targetCollection: 'docs_c8' });
+ * const { ok, differences } = await verifyMigration(plan, sides);
+ * console.log(ok, differences);
+ * await store.close();
+ * ```
  */
 export async function verifyMigration(
   plan: MigrationPlan,

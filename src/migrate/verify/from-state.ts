@@ -13,6 +13,7 @@ import { report, verifyMigration, type VerifyReport, type Writing } from './all-
 
 const RETRIEVE_POINTS = 256;
 
+/** Input and options of `verifyRecorded`. */
 export interface VerifyRequest extends RecordedMigration, RunOptions {
   readonly encoder: Encoder;
   /** Compare this many random points of each collection instead of all. */
@@ -27,6 +28,18 @@ export interface VerifyRequest extends RecordedMigration, RunOptions {
  * make the copy verified, and differences after a cut-over do not make it unverified, because clients may
  * have written to the target.
  * @throws INVALID_ARGUMENT while the copy is not finished, MISMATCH for another encoder
+ * @example
+ * ```ts
+ * // Given: Qdrant, a finished migration, enc.onnx
+ * import { Encoder, recordFile, verifyRecorded } from 'qdrant-tldr';
+ * import { openQdrant } from 'qdrant-tldr/qdrant';
+ *
+ * const store = await openQdrant({ url: 'http://localhost:6333' });
+ * const migration = { source: store, target: store, place: recordFile('docs.migration.json') };
+ * const { ok } = await verifyRecorded({ ...migration, encoder: await Encoder.load('enc.onnx') });
+ * console.log(ok);
+ * await store.close();
+ * ```
  */
 export async function verifyRecorded(request: VerifyRequest): Promise<VerifyReport> {
   return withRecord(request, async (record, lost) => {
