@@ -8,13 +8,12 @@ import type {
   CollectionSpec,
   IdRange,
   PointBatch,
-  Datatype,
-  Quantization,
   ScoredPoint,
   VersionBatch,
   VectorStore,
 } from '../../src/store/vector-store.js';
 import { decodeExtra, encodeExtra, opaqueBytes } from './rest-bytes.js';
+import { refuseOtherThanFloat32, specSettings } from './spec-settings.js';
 
 interface StoredPoint {
   readonly id: PointId;
@@ -112,7 +111,7 @@ export function openMemory(): VectorStore {
     ...searching(memory),
     ...naming(memory),
     ...writing(memory),
-    ...settings(),
+    ...specSettings(),
     ...scratch(memory),
     ...opaqueBytes(),
   };
@@ -321,52 +320,6 @@ function naming(
     shadowingRefusal: () => Promise.resolve(null),
     aliasOverCollection: lead,
   };
-}
-
-/** Derives and compares specs. */
-function settings(): Pick<VectorStore, 'deriveTarget' | 'differences'> {
-  return {
-    deriveTarget: (source, change) => {
-      const reduced = source.vectors.find(({ name }) => name === change.vectorName);
-      if (reduced === undefined) {
-        throw new TldrError(
-          'NOT_FOUND',
-          `collection ${source.name} has no dense vector "${change.vectorName}"`,
-        );
-      }
-      refuseOtherThanFloat32(change);
-      if (reduced.multivector) throw new TldrError('UNSUPPORTED', 'a multivector cannot be reduced yet');
-      const twoStage = change.layout === 'two-stage';
-      if (twoStage && source.vectors.some(({ name }) => name === change.compactName)) {
-        throw new TldrError('INVALID_ARGUMENT', `"${change.compactName}" is taken in ${source.name}`);
-      }
-      const kept = source.vectors.filter(({ name }) => twoStage || name !== change.vectorName);
-      const { compactName: name, compactDim: dim, compactDistance: distance } = change;
-      const compact = { name, dim, distance, multivector: false, componentBytes: 4 };
-      const metadata = { ...source.metadata, ...change.metadata };
-      return { ...source, name: change.name, vectors: [...kept, compact], metadata };
-    },
-    differences: (expected, actual) => {
-      const text = ({ vectors, native }: CollectionSpec): string =>
-        JSON.stringify([[...vectors].sort((a, b) => (a.name < b.name ? -1 : 1)), native]);
-      return text(expected) === text(actual)
-        ? []
-        : [`vectors or settings: expected ${text(expected)}, got ${text(actual)}`];
-    },
-  };
-}
-
-function refuseOtherThanFloat32(storage: {
-  readonly datatype?: Datatype | undefined;
-  readonly quantization?: Quantization | undefined;
-}): void {
-  const { datatype = 'float32', quantization = 'none' } = storage;
-  if (datatype !== 'float32' || quantization !== 'none') {
-    throw new TldrError(
-      'UNSUPPORTED',
-      `vectors are kept as float32 here, not as ${datatype} ${quantization}`,
-    );
-  }
 }
 
 /** Creates temporary collections for measurements. There is no index, so only the vectors take up memory. */

@@ -1,0 +1,49 @@
+import { TldrError } from '../../src/core/errors.js';
+import type { CollectionSpec, Datatype, Quantization, VectorStore } from '../../src/store/vector-store.js';
+
+/** Derives and compares specs. */
+export function specSettings(): Pick<VectorStore, 'deriveTarget' | 'differences'> {
+  return {
+    deriveTarget: (source, change) => {
+      const reduced = source.vectors.find(({ name }) => name === change.vectorName);
+      if (reduced === undefined) {
+        throw new TldrError(
+          'NOT_FOUND',
+          `collection ${source.name} has no dense vector "${change.vectorName}"`,
+        );
+      }
+      refuseOtherThanFloat32(change);
+      if (reduced.multivector) throw new TldrError('UNSUPPORTED', 'a multivector cannot be reduced yet');
+      const twoStage = change.layout === 'two-stage';
+      if (twoStage && source.vectors.some(({ name }) => name === change.compactName)) {
+        throw new TldrError('INVALID_ARGUMENT', `"${change.compactName}" is taken in ${source.name}`);
+      }
+      const kept = source.vectors.filter(({ name }) => twoStage || name !== change.vectorName);
+      const { compactName: name, compactDim: dim, compactDistance: distance } = change;
+      const compact = { name, dim, distance, multivector: false, componentBytes: 4 };
+      const metadata = { ...source.metadata, ...change.metadata };
+      return { ...source, name: change.name, vectors: [...kept, compact], metadata };
+    },
+    differences: (expected, actual) => {
+      const text = ({ vectors, native }: CollectionSpec): string =>
+        JSON.stringify([[...vectors].sort((a, b) => (a.name < b.name ? -1 : 1)), native]);
+      return text(expected) === text(actual)
+        ? []
+        : [`vectors or settings: expected ${text(expected)}, got ${text(actual)}`];
+    },
+  };
+}
+
+/** @throws UNSUPPORTED for a storage other than float32 without quantisation */
+export function refuseOtherThanFloat32(storage: {
+  readonly datatype?: Datatype | undefined;
+  readonly quantization?: Quantization | undefined;
+}): void {
+  const { datatype = 'float32', quantization = 'none' } = storage;
+  if (datatype !== 'float32' || quantization !== 'none') {
+    throw new TldrError(
+      'UNSUPPORTED',
+      `vectors are kept as float32 here, not as ${datatype} ${quantization}`,
+    );
+  }
+}
