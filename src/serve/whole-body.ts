@@ -27,10 +27,17 @@ export interface BodyBounds {
   readonly meter?: Meter | undefined;
 }
 
+/** The last bytes of a member of gzip data hold the size of its content (RFC 1952). */
+const GZIP_SIZE_BYTES = 4;
+/** Most frames of zstd data in a body. Each takes a decompressor of its own. */
+const FRAMES_MAX = 100;
 /** Bytes of a decompressed piece. */
 const CHUNK_BYTES = 64 * 1024;
 
-const DECOMPRESSOR: Readonly<Record<ContentCoding, (() => Transform) | null>> = {
+/** `bytesWritten`: the bytes of the compressed data that were read. */
+type Decompressor = Transform & { readonly bytesWritten: number };
+
+const DECOMPRESSOR: Readonly<Record<ContentCoding, (() => Decompressor) | null>> = {
   gzip: () => zlib.createGunzip({ chunkSize: CHUNK_BYTES }),
   deflate: () => zlib.createInflate({ chunkSize: CHUNK_BYTES }),
   br: () => zlib.createBrotliDecompress({ chunkSize: CHUNK_BYTES }),
@@ -38,10 +45,10 @@ const DECOMPRESSOR: Readonly<Record<ContentCoding, (() => Transform) | null>> = 
 };
 
 /** Returns Node's decompressor for zstd; null before Node 22.15. */
-function zstdOf(library: object): (() => Transform) | null {
+function zstdOf(library: object): (() => Decompressor) | null {
   const create: unknown = Reflect.get(library, 'createZstdDecompress');
   if (typeof create !== 'function') return null;
-  return () => Reflect.apply(create, zlib, [{ chunkSize: CHUNK_BYTES }]) as Transform;
+  return () => Reflect.apply(create, zlib, [{ chunkSize: CHUNK_BYTES }]) as Decompressor;
 }
 
 /** Returns whether this version of Node reads a compression. */
@@ -113,7 +120,8 @@ export function answerCoding(header: string | undefined): ContentCoding | null {
 }
 
 /**
- * Returns a body without its compression.
+ * Returns a body without its compression. As at the server, bytes after the end of the compressed data make
+ * the body unreadable; only zstd data may have several frames.
  * @throws BodyTooLarge when the body would grow beyond the limit, the errors of the meter, BodyUnreadable for
  * damaged bytes
  */
@@ -123,12 +131,47 @@ export async function decompressed(
   bounds: BodyBounds,
 ): Promise<Buffer> {
   if (coding === null) return body;
+  const plain = new Pieces();
+  let frames = 0;
+  for (let at = 0; at === 0 || at < body.length;) {
+    if (++frames > FRAMES_MAX) throw new BodyUnreadable(`the body has more than ${FRAMES_MAX} frames`);
+    const part = await nextPart(body.subarray(at), coding, roomLeft(bounds, plain.sizeBytes));
+    plain.add(part.plain);
+    at += part.readBytes;
+    const isWhole = at === body.length || (coding === 'zstd' && part.readBytes > 0);
+    if (!isWhole) throw new BodyUnreadable(`the body has bytes after the end of its ${coding} data`);
+  }
+  const whole = plain.join();
+  if (
+    coding === 'gzip' &&
+    body.length > 0 &&
+    body.readUInt32LE(body.length - GZIP_SIZE_BYTES) !== whole.length % 2 ** 32
+  )
+    throw new BodyUnreadable('the body has a second member of gzip data, which the server does not read');
+  return whole;
+}
+
+/** The limits for what follows `usedBytes`. */
+function roomLeft({ limitBytes, meter }: BodyBounds, usedBytes: number): BodyBounds {
+  return {
+    limitBytes: limitBytes - usedBytes,
+    meter: meter === undefined ? undefined : (bytes, total) => meter(bytes, usedBytes + total),
+  };
+}
+
+/** Decompresses up to the end of the compressed data, and returns how many bytes it has. */
+async function nextPart(
+  body: Buffer,
+  coding: ContentCoding,
+  bounds: BodyBounds,
+): Promise<{ readonly plain: Buffer; readonly readBytes: number }> {
   const create = DECOMPRESSOR[coding];
   if (create === null) throw new BodyUnreadable(`a body in ${coding} cannot be read here`);
   const stream = create();
   try {
     stream.end(body);
-    return await readWhole(stream, bounds);
+    const plain = await readWhole(stream, bounds);
+    return { plain, readBytes: stream.bytesWritten };
   } catch (error) {
     if (error instanceof BodyTooLarge || error instanceof NoRoom) throw error;
     throw new BodyUnreadable(`the body is not valid ${coding} data`);

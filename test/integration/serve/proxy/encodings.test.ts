@@ -91,8 +91,24 @@ const CASES: readonly (readonly [string, readonly string[], Pack])[] = [
   ['a parameter', ['gzip;q=1'], plain],
   ['gzip that is none', ['gzip'], plain],
   ['br that is none', ['br'], plain],
+  ['gzip of nothing', ['gzip'], () => Buffer.alloc(0)],
   ['gzip that is cut off', ['gzip'], (bytes) => gzipSync(bytes).subarray(0, 25)],
 ];
+
+/** What follows the compressed data, or comes before it. */
+const AROUND: readonly (readonly [string, (pack: Pack, bytes: Buffer) => Buffer])[] = [
+  ['other bytes behind', (pack, bytes) => Buffer.concat([pack(bytes), Buffer.from('junk')])],
+  ['many other bytes behind', (pack, bytes) => Buffer.concat([pack(bytes), Buffer.alloc(100_000, 7)])],
+  ['a zero behind', (pack, bytes) => Buffer.concat([pack(bytes), Buffer.alloc(1)])],
+  ['zeros behind', (pack, bytes) => Buffer.concat([pack(bytes), Buffer.alloc(1024)])],
+  ['blanks packed behind', (pack, bytes) => Buffer.concat([pack(bytes), pack(Buffer.from(' \n'))])],
+  ['nothing packed behind', (pack, bytes) => Buffer.concat([pack(bytes), pack(Buffer.alloc(0))])],
+  ['the same packed behind', (pack, bytes) => Buffer.concat([pack(bytes), pack(bytes)])],
+  ['two halves', (pack, bytes) => Buffer.concat([pack(bytes.subarray(0, 7)), pack(bytes.subarray(7))])],
+];
+
+/** A frame of zstd that is to be skipped. */
+const SKIPPED = Buffer.from('502a4d1804000000abcdabcd', 'hex');
 
 describe('content-encoding of requests that are rewritten', () => {
   const path = (name: string): string => `/collections/${name}/points/query`;
@@ -110,6 +126,37 @@ describe('content-encoding of requests that are rewritten', () => {
     expect(through.status).toBe(direct.status);
     expect([200, 400]).toContain(direct.status);
   });
+
+  const packs: Readonly<Record<string, Pack>> = {
+    ...{ gzip: gzipSync, deflate: deflateSync, br: brotliCompressSync },
+    ...(READS_ZSTD ? { zstd } : {}),
+  };
+
+  test.each(Object.entries(packs))(
+    '%s with bytes after its end is read as the server does',
+    async (name, pack) => {
+      const cases: [string, (bytes: Buffer) => Buffer][] = AROUND.map(([what, make]) => [
+        what,
+        (bytes) => make(pack, bytes),
+      ]);
+      if (name === 'zstd')
+        cases.push(
+          ['a skipped frame behind', (bytes) => Buffer.concat([zstd(bytes), SKIPPED])],
+          ['a skipped frame first', (bytes) => Buffer.concat([SKIPPED, zstd(bytes)])],
+        );
+      const statuses: [string, number, number][] = [];
+      for (const [what, make] of cases) {
+        const sent = { headers: headers([name]) };
+        const direct = await ask(server.url, path(TARGET), { ...sent, body: make(bodyOf(COMPACT_DIM)) });
+        const through = await ask(proxy.url, path('served'), { ...sent, body: make(bodyOf(DIM)) });
+        statuses.push([what, direct.status, through.status]);
+      }
+      expect(statuses.map(([what, , status]) => [what, status])).toEqual(
+        statuses.map(([what, status]) => [what, status]),
+      );
+      expect(statuses[0]).toEqual(['other bytes behind', 400, 400]);
+    },
+  );
 
   test.each(['zstd', 'ZSTD'])(
     '%s where this version of Node reads it, else 415 with a way out',
