@@ -23,6 +23,28 @@ const BODIES = [
   ...[`{${DENSE},"replication_factor":0}`, `{${DENSE},"shard_number":0}`, '{"shard_number":"x"}'],
   ...[`{${DENSE},"shard_number":0,"wal_config":{"wal_capacity_mb":0}}`],
   ...['{"optimizers_config":{"vacuum_min_vector_number":1},"write_consistency_factor":0}'],
+  // Escaped keys, and all of the settings of which the proxy would send one as 0.
+  ...[DENSE, '"vectors":{"size":0,"distance":"Dot"}'].flatMap((vectors) => [
+    `{${vectors.replace('v', '\\u0076')}}`,
+    `{${vectors},"shard\\u005fnumber":1}`,
+    `{${vectors},"shard\\u005fnumber":1,"replication_factor":1,"write_consistency_factor":1}`,
+    `{"shard_number":12,${vectors},"replication_factor":1,"write_consistency_factor":1}`,
+    `{"shard_number":null,"replication_factor":null,"write_consistency_factor":null,${vectors}}`,
+    `{"shard_number":1,"replication_factor":0,"write_consistency_factor":1,${vectors}}`,
+    `{"shard_number":1,"replication_factor":1,"write_consistency_factor":"x",${vectors}}`,
+    `{"shard_number":1,"shard_number":1,"replication_factor":1,"write_consistency_factor":1,${vectors}}`,
+    `{"shard_number":1.0,"replication_factor":1,"write_consistency_factor":1,${vectors}}`,
+    `{"shard_number":4294967296,"replication_factor":1,"write_consistency_factor":1,${vectors}}`,
+    `{"shard_number":1,"replication_factor":1,"write_consistency_factor":1,${vectors},"hnsw_config":7}`,
+    `{"shard_number":1,"replication_factor":1,"write_consistency_factor":1,${vectors}`,
+  ]),
+  ...[
+    '[]',
+    '[{"size":2,"distance":"Dot"}]',
+    '[{"size":0,"distance":"Dot"},1,null,null]',
+    '[null,0]',
+    '[1,2]',
+  ],
 ];
 const dense = { params: { size: '2', distance: 'Dot' } };
 const MESSAGES: readonly Record<string, JsonValue>[] = [
@@ -33,6 +55,13 @@ const MESSAGES: readonly Record<string, JsonValue>[] = [
     { vectorsConfig: dense, hnswConfig: { efConstruct: '1' } },
   ],
   ...[{ vectorsConfig: { params: { size: '0', distance: 'Dot' } } }],
+  ...[
+    { size: '2', distance: 'Dot' },
+    { size: '0', distance: 'Dot' },
+  ].flatMap((params) => [
+    { vectorsConfig: { params }, shardNumber: 2, replicationFactor: 1, writeConsistencyFactor: 1 },
+    { vectorsConfig: { params }, shardNumber: 2, replicationFactor: 0, writeConsistencyFactor: 1 },
+  ]),
   ...[{ vectorsConfig: dense, shardNumber: 0, walConfig: { walCapacityMb: '0' } }],
 ];
 const ROUTES = [

@@ -118,10 +118,15 @@ function createAgain(
   { path, message, collections }: Omit<CollectionCall, 'lookups'>,
   name: string,
 ): GrpcRewrite {
-  const setting = impossibleSetting(({ field }) => message.has(field));
-  if (setting === null) throw existing(name);
-  const body = edited(message, new Map([[1, physicalName({ collections })]])).varint(setting.field, 0);
-  const answer = { form: CREATE_AGAIN + setting.name, collection: name, errorsOnly: true };
+  // A number of 32 bits: the server drops the upper ones.
+  const setting = impossibleSetting(({ field }) => {
+    const value = message.varint(field);
+    return value === null ? null : BigInt.asUintN(32, value);
+  });
+  const body = edited(message, new Map([[1, physicalName({ collections })]]));
+  // The last value of a field counts.
+  if (setting !== null) body.varint(setting.field, 0);
+  const answer = { form: CREATE_AGAIN + (setting?.name ?? ''), collection: name, errorsOnly: true };
   return { kind: 'send', call: { path, message: body.finish() }, answer, projected: 0, search: false };
 }
 

@@ -247,7 +247,6 @@ function rewrite(
 function createAgain({ head, body, lookups }: WholeRequest, request: ServedRequest): RestRewrite {
   const { served, name } = request;
   const trial = creationTrial(body);
-  if (trial === null) throw existing(name);
   const [answer] = lookups ?? [];
   if (answer === undefined) {
     const tried = { method: head.method, url: targetUrl(request), body: trial.body };
