@@ -1,3 +1,7 @@
+/**
+ * Trains encoders, migrates collections and measures the result, whatever the database.
+ * @module qdrant-tldr
+ */
 export type { Distance } from './core/distance.js';
 export { Encoder, type EncoderLayer, type EncoderMetadata, type EncoderNetwork } from './encoder/model.js';
 export { isTldrError, TldrError, type ErrorCode } from './core/errors.js';
@@ -12,7 +16,12 @@ export {
   type CollectionComparison,
   type CompareCollectionsOptions,
 } from './evaluate/compare-collections.js';
-export { judgeEncoder, type EncoderJudgement, type JudgeEncoderOptions } from './evaluate/score-encoder.js';
+export {
+  judgeEncoder,
+  type EncoderJudgement,
+  type JudgeEncoderOptions,
+  type SpaceReport,
+} from './evaluate/score-encoder.js';
 export {
   createBenchmark,
   neighborRecall,
@@ -38,6 +47,7 @@ export {
   FORCE_WORDS,
   type CutOverRequest,
   type Switch,
+  type CutOverReport,
 } from './migrate/cutover/cut-over-by-alias.js';
 export {
   abortMigration,
@@ -54,7 +64,7 @@ export {
   type MigrationReport,
 } from './migrate/run/migrate-collection.js';
 export type { EventFacts, MigrationEvent, MigrationHook } from './migrate/plan/migration-events.js';
-export { migrationStatus, type MigrationStatus } from './migrate/run/migration-status.js';
+export { migrationStatus, type MigrationStatus, type WorkerStatus } from './migrate/run/migration-status.js';
 export { planMigration, type MigrationPlan, type MigrationRequest } from './migrate/plan/migration.js';
 export { recordFile } from './migrate/state/in-file.js';
 export type { StateLocation } from './migrate/state/location.js';
@@ -64,13 +74,37 @@ export {
   type RollBackRequest,
   type WayBack,
 } from './migrate/cutover/roll-back.js';
-export { verifyMigration, type VerifyReport } from './migrate/verify/all-points.js';
+export { verifyMigration, type VerifyReport, type Writing } from './migrate/verify/all-points.js';
 export { verifyRecorded, type VerifyRequest } from './migrate/verify/from-state.js';
 export { runPlan, type PlanEncoder, type PlanResult } from './plan/collection.js';
-export { preparePlan, type PlanOptions, type PlanSetup } from './plan/setup.js';
-export { trainEncoder, type TrainEncoderResult } from './select/train-encoder.js';
+export { preparePlan, type PlanOptions, type PlanSetup, type DrawnSample } from './plan/setup.js';
+export { trainEncoder, type TrainEncoderResult, type TrainDetails } from './select/train-encoder.js';
 export type { TrainEncoderOptions } from './select/train-encoder-options.js';
-export type { CandidateReport, TrainReport } from './select/train-report.js';
-export { REFERENCE, type TrainSettings } from './train/options.js';
+export type { CandidateReport, TrainReport, LearnedReport } from './select/train-report.js';
+export {
+  REFERENCE,
+  type TrainSettings,
+  type EngineName,
+  type LossName,
+  type OptimizerName,
+  type TldrOptions,
+} from './train/options.js';
 export { parseTrainState, serializeTrainState, type TrainState } from './train/state.js';
-export { trainTldr, type TldrResult } from './train/tldr.js';
+export { trainTldr, type TldrResult, type TldrRun } from './train/tldr.js';
+export type { PerQuery } from './core/per-query.js';
+export type { SampleFacts } from './core/sample.js';
+export type { RequestLimits } from './core/read-turns.js';
+export type { RowMemory } from './core/row-memory.js';
+export type { FormReport, Latency, Quality, RecallAtK } from './evaluate/fidelity.js';
+export type { JudgedPoints } from './evaluate/judged-points.js';
+export type { Strata, Stratum } from './evaluate/payload-strata.js';
+export type { QuerySet } from './evaluate/ask-forms.js';
+export type { ProjectedTarget } from './store/projected-search.js';
+export type { Fields, StateStore } from './store/state-store.js';
+export type { StateBackend } from './store/target-description.js';
+export type { CatchUpRequest, CaughtUp } from './migrate/catch-up/passes.js';
+export type { ThrottleSettings } from './migrate/throttle/settings.js';
+export type { CutOver, Phase } from './migrate/state/migration-state.js';
+export type { LoadSeen } from './migrate/throttle/throttle.js';
+export type { ComparePointsOptions, Sides } from './migrate/points/compare-points.js';
+export type { RecallEvidence } from './plan/recall-at-size.js';

@@ -1,1 +1,5 @@
+/**
+ * Keeps points in memory, for tests.
+ * @module qdrant-tldr/memory
+ */
 export { openMemory } from './store.js';

@@ -1,3 +1,7 @@
+/**
+ * Connects to Qdrant, and wraps its official REST client.
+ * @module qdrant-tldr/qdrant
+ */
 import { checkApiKey } from '../../src/core/api-key.js';
 import { isTldrError, TldrError } from '../../src/core/errors.js';
 import { Grpc } from './transport/grpc.js';
@@ -17,6 +21,7 @@ export {
   type ProjectedCollection,
   type ProjectionOptions,
 } from './client/with-projection.js';
+export type { RetryOptions } from './transport/retry.js';
 
 /** Addresses and options of a connection to Qdrant. */
 export interface OpenQdrantOptions {

@@ -34,8 +34,6 @@ export interface Benchmark {
   readonly distance: Distance;
 }
 
-type Run = RunOptions & { readonly threads?: number };
-
 /**
  * Creates a benchmark: finds the true top 10 of every query by exact search in the full space.
  * @example
@@ -49,7 +47,7 @@ type Run = RunOptions & { readonly threads?: number };
  */
 export async function createBenchmark(
   data: { readonly base: Matrix; readonly queries: Matrix; readonly distance: Distance },
-  run: Run = {},
+  run: RunOptions & { readonly threads?: number } = {},
 ): Promise<Benchmark> {
   const truth = await exactTopK(data.base, data.queries, { ...run, k: TRUTH_K, distance: data.distance });
   return { ...data, truth };
@@ -82,7 +80,7 @@ export async function neighborRecall(
     readonly compactDistance: Distance;
     readonly seed: number;
   },
-  run: Run = {},
+  run: RunOptions & { readonly threads?: number } = {},
 ): Promise<NeighborRecall> {
   const { network, queryNetwork, compactDistance, seed } = candidate;
   const judged = { network, queryNetwork, distances: [compactDistance] };
@@ -98,7 +96,7 @@ export async function neighborRecall(
 export async function searchCompact(
   { base, queries }: Pick<Benchmark, 'base' | 'queries'>,
   candidates: SearchTask['candidates'],
-  { threads = 2, signal, onProgress }: Run = {},
+  { threads = 2, signal, onProgress }: RunOptions & { readonly threads?: number } = {},
 ): Promise<SearchResult> {
   const workers = Math.min(threads, candidates.length);
   const shared = {

@@ -37,6 +37,7 @@ export interface TrainEncoderResult {
   readonly details: TrainDetails | null;
 }
 
+/** Figures of a training for charts. */
 export interface TrainDetails {
   /** recall@10 of each selection query, by candidate. */
   readonly perQuery: ReadonlyMap<string, Float64Array>;

@@ -25,6 +25,7 @@ export interface CandidateReport {
   readonly multiplyAdds: number;
 }
 
+/** How one learned candidate was trained. */
 export interface LearnedReport {
   readonly name: string;
   readonly loss: LossName;

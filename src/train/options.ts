@@ -9,8 +9,11 @@ import {
   PUBLISHED_WARM_UP_EPOCHS,
 } from '../hyper-parameters/training.js';
 
+/** What training minimises: TLDR's loss, or the one for fidelity. */
 export type LossName = 'barlow-twins' | 'neighbourhood-kl';
+/** The optimiser: Adam, or LARS as TLDR uses it. */
 export type OptimizerName = 'adam' | 'lars';
+/** What runs the training steps: onnxruntime-node, or TensorFlow.js. */
 export type EngineName = 'onnx' | 'tfjs';
 
 /** Everything that decides what a training run computes. */

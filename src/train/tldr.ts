@@ -8,6 +8,7 @@ import type { TldrOptions } from './options.js';
 import type { TrainState } from './state.js';
 import type { TrainTask } from './training-worker.js';
 
+/** What a call of `trainTldr` continues from, and its callbacks. */
 export interface TldrRun extends RunOptions {
   /** Neighbours of the rows; computed if absent. */
   readonly graph?: KnnGraph;

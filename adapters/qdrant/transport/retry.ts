@@ -4,6 +4,7 @@ import { messageOf } from '../../../src/core/errors.js';
 import { Rng } from '../../../src/core/rng.js';
 import { CallError } from './call-error.js';
 
+/** How often and how long a call is repeated if the server does not answer it, or refuses it for now. */
 export interface RetryOptions {
   readonly attempts: number;
   readonly firstDelayMs: number;

@@ -16,6 +16,7 @@ interface Side {
   readonly collection: string;
 }
 
+/** Options of a comparison of points. */
 export interface ComparePointsOptions extends RunOptions {
   /** Points per request. */
   readonly batchSize?: number | undefined;
@@ -30,6 +31,7 @@ export interface ShardRange {
   readonly range: IdRange;
 }
 
+/** Both stores, and the encoder between them. */
 export type Sides = { readonly source: VectorStore; readonly target: VectorStore; readonly encoder: Encoder };
 
 /** Returns the shard keys to iterate over; a single `undefined` if the collection has none. */
