@@ -60,6 +60,16 @@ export function isTldrError(error: unknown, code?: ErrorCode): error is TldrErro
   return code === undefined || error.code === code;
 }
 
+/**
+ * Returns a value that cannot be absent, such as an item at an index within bounds.
+ * @param what a noun for the value, for the error
+ * @throws INTERNAL when it is absent
+ */
+export function expectDefined<T>(value: T | null | undefined, what: string): T {
+  if (value === null || value === undefined) throw new TldrError('INTERNAL', `${what} is missing`);
+  return value;
+}
+
 /** The `code` of a thrown value, such as ENOENT of the system's errors; '' if it has none. */
 export function codeOf(error: unknown): string {
   return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';

@@ -1,3 +1,4 @@
+import { expectDefined } from '../core/errors.js';
 import type { Distance } from '../core/distance.js';
 import type { Ops } from './ops.js';
 
@@ -10,7 +11,7 @@ import type { Ops } from './ops.js';
 export function barlowTwins<T>(ops: Ops<T>, p: T, settings: { lambda: number; scale: number }): T {
   const { lambda, scale } = settings;
   const [z1, z2] = ops.halves(ops.batchNorm(p, 2));
-  const batch = ops.shape(z1)[0] ?? 1;
+  const batch = expectDefined(ops.shape(z1)[0], 'the number of rows');
   const correlation = ops.matmul(z1, z2, { transposeA: true, scale: 1 / batch });
   const diagonal = ops.scale(ops.sumColumns(ops.mul(z1, z2)), 1 / batch);
   const offOne = ops.sub(diagonal, ops.constant(1));

@@ -1,5 +1,5 @@
 import type { EncoderLayer, EncoderNetwork } from '../encoder/network.js';
-import { TldrError } from '../core/errors.js';
+import { expectDefined, TldrError } from '../core/errors.js';
 import { Kernel } from '../encoder/kernel.js';
 import { gatherRows, matrix, type Matrix } from '../core/matrix.js';
 import type { Rng } from '../core/rng.js';
@@ -27,6 +27,7 @@ export function parseArchitecture(text: string, kinds: readonly Architecture['ki
   const match = /^(?:(none|linear|flinear|mlp)(?:-(\d+)-(\d+))?|(residual)-(\d+))$/.exec(text);
   const kind = kinds.find((name) => name === (match?.[1] ?? match?.[4]));
   const layered = kind === 'flinear' || kind === 'mlp' || kind === 'residual';
+  // Linear kinds have no numbers in their names: both are 0.
   const hiddenLayers = kind === 'residual' ? 1 : Number(match?.[2] ?? 0);
   const hiddenWidth = Number(match?.[3] ?? match?.[5] ?? 0);
   const inRange =
@@ -215,14 +216,15 @@ function foldBlocks(model: Model, parameters: readonly Float32Array[], sample: M
   let inputWidth = model.inputDim;
   for (let i = 0; i < model.encoder.hiddenLayers; i++) {
     const [weight, gamma, beta] = parameters.slice(i * 3, i * 3 + 3);
-    if (weight === undefined || gamma === undefined || beta === undefined) break;
+    if (weight === undefined || gamma === undefined || beta === undefined)
+      throw new TldrError('INTERNAL', `the parameters of layer ${i} are missing`);
     const plain = { weight: matrix(inputWidth, model.encoder.hiddenWidth, weight), bias: null, relu: false };
     const layer = foldBatchNorm(plain, apply(current, [plain]), { gamma, beta });
     folded.push({ ...layer, relu: model.encoder.kind === 'mlp' });
     current = apply(current, folded.slice(-1));
     inputWidth = model.encoder.hiddenWidth;
   }
-  const last = parameters[model.encoderParameters - 1] ?? new Float32Array(0);
+  const last = expectDefined(parameters[model.encoderParameters - 1], 'the last layer');
   folded.push({ weight: matrix(inputWidth, model.outputDim, last.slice()), bias: null, relu: false });
   return model.encoder.kind === 'flinear' ? [foldLinear(folded)] : folded;
 }
@@ -316,13 +318,14 @@ function foldLinear(chain: readonly EncoderLayer[]): EncoderLayer {
   const { rows } = first.weight;
   let { cols } = first.weight;
   let product = Float64Array.from(first.weight.data);
-  let bias = Float64Array.from({ length: cols }, (_, j) => first.bias?.[j] ?? 0);
+  let bias = first.bias === null ? new Float64Array(cols) : Float64Array.from(first.bias);
   for (const layer of others) {
     const stacked = multiply(product, rows, layer.weight);
     const moved = multiply(bias, 1, layer.weight);
     cols = layer.weight.cols;
     product = stacked;
-    bias = moved.map((value, j) => value + (layer.bias?.[j] ?? 0));
+    const { bias: added } = layer;
+    bias = added === null ? moved : moved.map((value, j) => value + added[j]!);
   }
   return {
     weight: matrix(rows, cols, Float32Array.from(product)),

@@ -1,5 +1,5 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { TldrError } from '../core/errors.js';
+import { expectDefined, TldrError } from '../core/errors.js';
 import { OnnxTracer, type Traced } from './onnx-tracer.js';
 import type { Executor, ExecutorOptions, Optimizer, StepDefinition, StepValues } from './ops.js';
 
@@ -17,12 +17,16 @@ function traceStep(definition: StepDefinition, optimizer: Optimizer): Uint8Array
   const loss = definition.loss(tracer, parameters, views);
   const outputs: Record<string, Traced> = { loss };
   tracer.gradients(loss, parameters).forEach((gradient, i) => {
-    const spec = definition.parameters[i];
-    const parameter = parameters[i];
-    if (spec === undefined || parameter === undefined) return;
+    const spec = expectDefined(definition.parameters[i], 'the definition of a parameter');
+    const parameter = expectDefined(parameters[i], 'a traced parameter');
     const moved = optimizer.update(
       tracer,
-      { parameter, gradient, slots: slots[i] ?? [], kind: spec.kind },
+      {
+        parameter,
+        gradient,
+        slots: expectDefined(slots[i], 'the optimizer slots of a parameter'),
+        kind: spec.kind,
+      },
       scalars,
     );
     outputs[`p${i}_out`] = moved.parameter;
@@ -41,7 +45,7 @@ function viewFeeds({ batchRows, widths }: StepDefinition, views: readonly Float3
   return Object.fromEntries(
     widths.map((width, v) => [
       `view${v}`,
-      new Tensor('float32', views[v] ?? new Float32Array(0), [batchRows, width]),
+      new Tensor('float32', expectDefined(views[v], 'a view of the batch'), [batchRows, width]),
     ]),
   );
 }
@@ -63,11 +67,11 @@ export async function onnxGradients(
   const session = await InferenceSession.create(tracer.build(outputs), { intraOpNumThreads: 1 });
   const feeds = viewFeeds(definition, views);
   definition.parameters.forEach(({ shape }, i) => {
-    feeds[`p${i}`] = new Tensor('float32', parameters[i] ?? new Float32Array(0), shape);
+    feeds[`p${i}`] = new Tensor('float32', expectDefined(parameters[i], 'the values of a parameter'), shape);
   });
   const result = await session.run(feeds);
   const gradients = definition.parameters.map((_, i) => floats(result[`g${i}`]).slice());
-  const value = floats(result['loss'])[0] ?? Number.NaN;
+  const value = expectDefined(floats(result['loss'])[0], 'the loss');
   await session.release();
   return { loss: value, gradients };
 }
@@ -115,7 +119,7 @@ export async function createOnnxExecutor(options: ExecutorOptions): Promise<Exec
       for (const [name, tensor] of next) fetches[`${name}_out`] = tensor;
       const result = await session.run(feeds, fetches);
       [current, next] = [next, current];
-      return floats(result['loss'])[0] ?? Number.NaN;
+      return expectDefined(floats(result['loss'])[0], 'the loss');
     },
     values: (): Promise<StepValues> =>
       Promise.resolve({

@@ -1,6 +1,6 @@
 import { encodeOnnxModel } from '../encoder/onnx-model.js';
 import type { OnnxNode, OnnxTensor, OnnxValue } from '../encoder/onnx-model.js';
-import { TldrError } from '../core/errors.js';
+import { expectDefined, TldrError } from '../core/errors.js';
 import { EPSILON, MASK, NORM_EPSILON, type MatmulOptions, type Ops, type Shape } from './ops.js';
 
 /** TensorProto.DataType of float32. */
@@ -171,7 +171,7 @@ export class OnnxTracer implements Ops<Traced> {
 
   /** Fused derivative: dx = (dy - mean(dy) - y mean(dy y)) / std (Ioffe and Szegedy 2015, section 3). */
   batchNorm(a: Traced, groups: number): Traced {
-    const [rows = 0, cols = 0] = a.shape;
+    const [rows, cols] = [dimensionOf(a, 0), dimensionOf(a, 1)];
     const blocks = [groups, rows / groups, cols];
     const stats = [groups, 1, cols];
     const mean = (x: Traced): Traced =>
@@ -192,7 +192,7 @@ export class OnnxTracer implements Ops<Traced> {
   }
 
   normalizeRows(a: Traced): Traced {
-    const column = [a.shape[0] ?? 0, 1];
+    const column = [dimensionOf(a, 0), 1];
     const rowSum = (x: Traced): Traced => this.#reduceSum(x, [1], column);
     const squared = rowSum(this.#emit('Mul', [a, a], a.shape));
     const norm = this.#emit(
@@ -216,7 +216,7 @@ export class OnnxTracer implements Ops<Traced> {
   /** The derivative with respect to the student's logits is (softmax(student) - softmax(teacher)) / rows. */
   meanKl(teacher: Traced, student: Traced): Traced {
     const { shape } = student;
-    const perRow = this.constant(1 / (shape[0] ?? 1));
+    const perRow = this.constant(1 / dimensionOf(student, 0));
     const logOf = (a: Traced): Traced => this.#emit('LogSoftmax', [a], shape, { ints: { axis: 1 } });
     const logP = logOf(teacher);
     const logQ = logOf(student);
@@ -242,18 +242,18 @@ export class OnnxTracer implements Ops<Traced> {
   }
 
   sumColumns(a: Traced): Traced {
-    const y = this.#reduceSum(a, [0], [1, a.shape[1] ?? 0]);
+    const y = this.#reduceSum(a, [0], [1, dimensionOf(a, 1)]);
     return this.#record(y, [a], (dy) => [() => this.#expand(dy, a.shape)]);
   }
 
   sumRowsAsRow(a: Traced): Traced {
-    const rows = a.shape[0] ?? 0;
+    const rows = dimensionOf(a, 0);
     const y = this.#reshape(this.#reduceSum(a, [1], [rows, 1]), [1, rows]);
     return this.#record(y, [a], (dy) => [() => this.#expand(this.#reshape(dy, [rows, 1]), a.shape)]);
   }
 
   halves(a: Traced): readonly [Traced, Traced] {
-    const [rows = 0, cols = 0] = a.shape;
+    const [rows, cols] = [dimensionOf(a, 0), dimensionOf(a, 1)];
     const half = [rows / 2, cols];
     const upper = this.#fresh(half);
     const lower = this.#fresh(half);
@@ -284,8 +284,8 @@ export class OnnxTracer implements Ops<Traced> {
   }
 
   #gemm(a: Traced, b: Traced, { transposeA = false, transposeB = false, scale = 1 }: MatmulOptions): Traced {
-    const rows = a.shape[transposeA ? 1 : 0] ?? 0;
-    const cols = b.shape[transposeB ? 0 : 1] ?? 0;
+    const rows = dimensionOf(a, transposeA ? 1 : 0);
+    const cols = dimensionOf(b, transposeB ? 0 : 1);
     return this.#emit('Gemm', [a, b], [rows, cols], {
       ints: { transA: Number(transposeA), transB: Number(transposeB) },
       floats: { alpha: scale },
@@ -348,4 +348,8 @@ export class OnnxTracer implements Ops<Traced> {
   #fresh(shape: Shape): Traced {
     return { name: `t${this.#count++}`, shape };
   }
+}
+
+function dimensionOf({ name, shape }: Traced, axis: number): number {
+  return expectDefined(shape[axis], `dimension ${axis} of ${name}`);
 }

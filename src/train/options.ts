@@ -1,5 +1,5 @@
 import type { Distance } from '../core/distance.js';
-import { TldrError } from '../core/errors.js';
+import { expectDefined, TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
 import {
   NEIGHBORHOOD_KL,
@@ -126,7 +126,7 @@ export function checkSettings(settings: TrainSettings): void {
   if ((settings.epochs === null) === (settings.steps === null)) {
     throw new TldrError('INVALID_ARGUMENT', 'give either epochs or steps, the other null');
   }
-  const length = settings.epochs ?? settings.steps ?? 0;
+  const length = expectDefined(settings.epochs ?? settings.steps, 'the length of the training');
   if (!Number.isFinite(length) || length < 0) fail('epochs', length, 'a number from 0');
   if (settings.batchSize < 2) fail('batchSize', settings.batchSize, 'at least 2');
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { squaredNorm, type Distance } from '../core/distance.js';
 import type { EncoderNetwork } from '../encoder/network.js';
-import { TldrError } from '../core/errors.js';
+import { expectDefined, TldrError } from '../core/errors.js';
 import { row, type Matrix } from '../core/matrix.js';
 import type { Log, Progress } from '../core/run.js';
 import { neighborhoodBatch, pairBatches, rngFor, type Neighbors } from './batches.js';
@@ -112,7 +112,7 @@ export async function runTraining(
     const finished = step === totalSteps;
     const layers = finished ? foldEncoder(plan.model, state.parameters, { sample, shift, directions }) : [];
     checkFinite(
-      layers.flatMap(({ weight, bias }) => [weight.data, bias ?? new Float32Array(0)]),
+      layers.flatMap(({ weight, bias }) => (bias === null ? [weight.data] : [weight.data, bias])),
       settings,
     );
     const cosine = options.distance === 'cosine';
@@ -180,7 +180,9 @@ function planRun(
   }
   const batchSize = Math.min(settings.batchSize, sample.rows);
   const batches = pairBatches(graph, batchSize, options.seed);
-  const totalSteps = settings.steps ?? Math.round((settings.epochs ?? 0) * batches.stepsPerEpoch);
+  const totalSteps =
+    settings.steps ??
+    Math.round(expectDefined(settings.epochs, 'the number of epochs') * batches.stepsPerEpoch);
   const definition: StepDefinition = {
     parameters: model.parameters,
     batchRows: 2 * batchSize,
@@ -246,7 +248,8 @@ function neighbourhoodPlan(
   };
   const { neighborsPerAnchor } = settings;
   const stepsPerEpoch = Math.max(1, Math.floor(sample.rows / batchSize));
-  const totalSteps = settings.steps ?? Math.round((settings.epochs ?? 0) * stepsPerEpoch);
+  const totalSteps =
+    settings.steps ?? Math.round(expectDefined(settings.epochs, 'the number of epochs') * stepsPerEpoch);
   const batchAt = (step: number): Int32Array =>
     neighborhoodBatch(graph, { batchSize, neighborsPerAnchor, seed: options.seed }, step);
   return { settings, model, definition, optimizer, totalSteps, rowNorm, views, batchAt, tau };

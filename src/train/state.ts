@@ -1,5 +1,5 @@
 import { constants } from 'node:buffer';
-import { TldrError } from '../core/errors.js';
+import { expectDefined, TldrError } from '../core/errors.js';
 import type { StepValues } from './ops.js';
 
 /** The state of a run between two steps. With the same sample and options, it decides all further steps. */
@@ -33,14 +33,17 @@ export function serializeTrainState(state: TrainState): Uint8Array {
 
 /** The bytes of `serializeTrainState` in parts. The arrays are not copied. */
 export function trainStateParts(state: TrainState): Buffer[] {
-  const arrays = state.parameters.flatMap((parameter, i) => [parameter, ...(state.slots[i] ?? [])]);
+  const arrays = state.parameters.flatMap((parameter, i) => [
+    parameter,
+    ...expectDefined(state.slots[i], 'the optimizer slots of a parameter'),
+  ]);
   const header = Buffer.from(
     JSON.stringify({
       step: state.step,
       fingerprint: state.fingerprint,
       lossHistory: state.lossHistory,
       sizes: state.parameters.map(({ length }) => length),
-      slots: state.slots[0]?.length ?? 0,
+      slots: expectDefined(state.slots[0], 'the optimizer slots of the first parameter').length,
     }),
   );
   const length = Buffer.alloc(4);

@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
-import { TldrError } from '../core/errors.js';
+import { expectDefined, TldrError } from '../core/errors.js';
 import type { Log } from '../core/run.js';
 import { EPSILON, MASK, NORM_EPSILON } from './ops.js';
 import type { Executor, ExecutorOptions, MatmulOptions, Ops, StepDefinition } from './ops.js';
@@ -158,10 +158,12 @@ export async function tfjsGradients(
 ): Promise<{ loss: number; gradients: Float32Array[] }> {
   const module = await loadTfjs();
   const { loss, gradients } = evaluate(module, definition, {
-    parameters: definition.parameters.map(({ shape }, i) => module.tensor(parameters[i] ?? [], [...shape])),
+    parameters: definition.parameters.map(({ shape }, i) =>
+      module.tensor(expectDefined(parameters[i], 'the values of a parameter'), [...shape]),
+    ),
     views: viewTensors(module, definition, views),
   });
-  return { loss: floats(loss)[0] ?? Number.NaN, gradients: gradients.map(floats) };
+  return { loss: expectDefined(floats(loss)[0], 'the loss'), gradients: gradients.map(floats) };
 }
 
 function viewTensors(
@@ -169,7 +171,9 @@ function viewTensors(
   { batchRows, widths }: StepDefinition,
   views: readonly Float32Array[],
 ): tf.Tensor[] {
-  return widths.map((width, v) => module.tensor(views[v] ?? [], [batchRows, width]));
+  return widths.map((width, v) =>
+    module.tensor(expectDefined(views[v], 'a view of the batch'), [batchRows, width]),
+  );
 }
 
 function evaluate(
@@ -190,7 +194,7 @@ export async function createTfjsExecutor(options: ExecutorOptions, log?: Log): P
   const module = await loadTfjs(log);
   const ops = new TfjsOps(module);
   const tensorOf = (values: Float32Array | undefined, i: number): tf.Tensor => {
-    const shape = [...(definition.parameters[i]?.shape ?? [])];
+    const shape = [...expectDefined(definition.parameters[i], 'the definition of a parameter').shape];
     return values === undefined ? module.zeros(shape) : module.tensor(values, shape);
   };
   let parameters = initial.parameters.map(tensorOf);
@@ -207,16 +211,19 @@ export async function createTfjsExecutor(options: ExecutorOptions, log?: Log): P
         const { loss, gradients } = evaluate(module, definition, { parameters, views: tensors });
         const scalars = optimizer.scalars(learningRate, stepNumber).map((value) => module.scalar(value));
         const updates = definition.parameters.map((spec, i) => {
-          const [parameter, gradient] = [parameters[i], gradients[i]];
-          if (parameter === undefined || gradient === undefined) {
-            throw new TldrError('INTERNAL', `no derivative for parameter ${spec.name}`);
-          }
-          const input = { parameter, gradient, slots: slots[i] ?? [], kind: spec.kind };
+          const parameter = expectDefined(parameters[i], `parameter ${spec.name}`);
+          const gradient = expectDefined(gradients[i], `the derivative for parameter ${spec.name}`);
+          const input = {
+            parameter,
+            gradient,
+            slots: expectDefined(slots[i], 'the optimizer slots of a parameter'),
+            kind: spec.kind,
+          };
           return optimizer.update<tf.Tensor>(ops, input, scalars);
         });
         return { loss, parameters: updates.map((u) => u.parameter), slots: updates.map((u) => [...u.slots]) };
       });
-      const loss = floats(moved.loss)[0] ?? Number.NaN;
+      const loss = expectDefined(floats(moved.loss)[0], 'the loss');
       module.dispose([...before, moved.loss]);
       ({ parameters, slots } = moved);
       return Promise.resolve(loss);
