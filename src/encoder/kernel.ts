@@ -1,3 +1,4 @@
+import { shapeOf } from './network.js';
 import type { EncoderLayer, EncoderNetwork } from './network.js';
 import { TldrError } from '../core/errors.js';
 import { KERNEL_WASM_BASE64 } from './kernel-wasm.js';
@@ -83,7 +84,7 @@ export class Kernel {
       at += Math.ceil((values * 4) / 16) * 16;
       return start;
     };
-    let inDim = network.layers[0]?.weight.rows ?? 0;
+    let inDim = shapeOf(network).inputDim;
     let widest = inDim;
     this.#layers = network.layers.map(({ weight, relu }) => {
       const outDim = Math.ceil(weight.cols / PANEL_COLS) * PANEL_COLS;
@@ -101,15 +102,12 @@ export class Kernel {
     this.#buffers = [reserve(CHUNK_ROWS * widest), reserve(CHUNK_ROWS * widest)];
     memory.grow(Math.ceil(at / PAGE_BYTES));
     this.#floats = new Float32Array(memory.buffer);
-    this.#layers.forEach((loaded, i) => {
-      const layerData = network.layers[i];
-      if (layerData !== undefined) this.#load(loaded, layerData);
-    });
+    this.#layers.forEach((loaded, i) => this.#load(loaded, network.layers[i]!));
   }
 
   /** Projects x, n x inputDim, to n x outputDim. The caller has checked the dimension. */
   project(x: Matrix): Matrix {
-    const outputDim = this.#network.layers.at(-1)?.weight.cols ?? 0;
+    const { outputDim } = shapeOf(this.#network);
     const out = matrix(x.rows, outputDim);
     for (let start = 0; start < x.rows; start += CHUNK_ROWS) {
       this.#projectChunk(x, out, start);
@@ -127,7 +125,7 @@ export class Kernel {
       this.#layer(from, weightAt, biasAt, to, rows, inDim, outDim, relu);
       [from, to] = [to, from];
     }
-    const stride = this.#layers.at(-1)?.outDim ?? 0;
+    const stride = this.#layers.at(-1)!.outDim;
     if (normalizeOutput) this.#normalize(from, rows, out.cols, stride * 4);
     if (stride === out.cols) {
       out.data.set(this.#floats.subarray(from / 4, from / 4 + rows * stride), start * stride);

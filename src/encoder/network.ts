@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Distance } from '../core/distance.js';
-import { TldrError } from '../core/errors.js';
+import { expectDefined, TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
 
 /** y = x W + b, then max(0, y) where `relu`. W is in x out, row-major; b has length out. */
@@ -81,7 +81,10 @@ export function shapeOf({ layers }: EncoderNetwork): {
   readonly inputDim: number;
   readonly outputDim: number;
 } {
-  return { inputDim: layers[0]?.weight.rows ?? 0, outputDim: layers.at(-1)?.weight.cols ?? 0 };
+  return {
+    inputDim: expectDefined(layers[0], 'the first layer').weight.rows,
+    outputDim: expectDefined(layers.at(-1), 'the last layer').weight.cols,
+  };
 }
 
 /** SHA-256, hex, over everything that decides the networks' output. It does not cover the metadata. */

@@ -1,4 +1,4 @@
-import { TldrError } from '../core/errors.js';
+import { expectDefined, TldrError } from '../core/errors.js';
 import { ProtoWriter, readFields, type ProtoField } from './protobuf.js';
 
 /** Field numbers below are those of onnx.proto (github.com/onnx/onnx, onnx/onnx.proto), IR version 8. */
@@ -75,7 +75,8 @@ function encodeNode(node: OnnxNode): ProtoWriter {
   const out = new ProtoWriter();
   for (const input of node.inputs) out.string(1, input);
   for (const output of node.outputs) out.string(2, output);
-  out.string(3, `${node.opType}:${node.outputs[0] ?? ''}`).string(4, node.opType);
+  const output = expectDefined(node.outputs[0], `the output of a ${node.opType} node`);
+  out.string(3, `${node.opType}:${output}`).string(4, node.opType);
   const attribute = (name: string, type: number, write: (to: ProtoWriter) => ProtoWriter): void => {
     out.message(5, write(new ProtoWriter().string(1, name)).varint(20, type));
   };

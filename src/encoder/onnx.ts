@@ -1,7 +1,7 @@
 import { DISTANCES, type Distance } from '../core/distance.js';
 import { checkNetworks, fingerprintOf, shapeOf } from './network.js';
 import type { EncoderLayer, EncoderMetadata, EncoderNetwork, EncoderNetworks } from './network.js';
-import { TldrError } from '../core/errors.js';
+import { expectDefined, TldrError } from '../core/errors.js';
 import { matrix } from '../core/matrix.js';
 import { decodeOnnxModel, encodeOnnxModel, ONNX_DOUBLE, ONNX_FLOAT } from './onnx-model.js';
 import type { OnnxModel, OnnxNode, OnnxTensor } from './onnx-model.js';
@@ -46,7 +46,7 @@ function encodeGraphs(graphs: readonly OnnxGraph[], metadata: ReadonlyMap<string
   return encodeOnnxModel({
     nodes: graphs.flatMap(({ nodes }) => nodes),
     tensors: graphs.flatMap(({ tensors }) => tensors),
-    inputs: graphs[0]?.inputs ?? [],
+    inputs: expectDefined(graphs[0], 'the first graph').inputs,
     outputs: graphs.flatMap(({ outputs }) => outputs),
     metadata,
   });

@@ -1,4 +1,5 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { shapeOf } from './network.js';
 import { normalizeRowsInPlace } from '../core/distance.js';
 import type { EncoderNetwork } from './network.js';
 import { networkToOnnx } from './onnx.js';
@@ -28,7 +29,7 @@ export async function projectBlocks(
       extra: { session: { intra_op: { allow_spinning: '0' } } },
     },
   );
-  const cols = network.layers.at(-1)?.weight.cols ?? 0;
+  const cols = shapeOf(network).outputDim;
   const blockRows = rowsPerBlock(x.cols, BLOCK_ROWS);
   for (let start = 0; start < x.rows; start += blockRows) {
     beforeBlock?.(start);

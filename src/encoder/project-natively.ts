@@ -1,3 +1,4 @@
+import { shapeOf } from './network.js';
 import type { EncoderNetwork } from './network.js';
 import { TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
@@ -16,8 +17,7 @@ export async function projectNatively(
   x: Matrix,
   { threads = 2, signal, onProgress }: { readonly threads?: number } & RunOptions = {},
 ): Promise<Matrix> {
-  const inputDim = network.layers[0]?.weight.rows ?? 0;
-  const outputDim = network.layers.at(-1)?.weight.cols ?? 0;
+  const { inputDim, outputDim } = shapeOf(network);
   if (x.cols !== inputDim) {
     throw new TldrError('INVALID_ARGUMENT', `cannot project ${x.cols}-d vectors: expected ${inputDim}-d`);
   }

@@ -36,7 +36,7 @@ export class RoundingSpread {
       const shuffled = matrix(
         1,
         this.#inputDim,
-        Float32Array.from(order, (at) => x[at] ?? Number.NaN),
+        Float32Array.from(order, (at) => x[at]!),
       );
       largest = Math.max(largest, largestDifference(kernel.project(shuffled).data, projected));
     }
@@ -75,4 +75,4 @@ function reorderLayer(
 
 /** The values in that order. */
 const gather = (values: Float32Array, order: Int32Array): Float32Array =>
-  Float32Array.from(order, (at) => values[at] ?? Number.NaN);
+  Float32Array.from(order, (at) => values[at]!);

@@ -1,4 +1,5 @@
 import { parentPort } from 'node:worker_threads';
+import { shapeOf } from '../encoder/network.js';
 import type { Distance } from '../core/distance.js';
 import type { EncoderNetwork } from '../encoder/network.js';
 import type { Matrix } from '../core/matrix.js';
@@ -45,7 +46,7 @@ async function search({ base, queries, candidates, k, threads }: SearchTask): Pr
 }
 
 async function compact(network: EncoderNetwork, x: Matrix, threads: number): Promise<Matrix> {
-  const cols = network.layers.at(-1)?.weight.cols ?? 0;
+  const cols = shapeOf(network).outputDim;
   const out = new Float32Array(x.rows * cols);
   await projectBlocks(network, x, { out, threads, beforeBlock: throwIfStopped });
   return { rows: x.rows, cols, data: out };
