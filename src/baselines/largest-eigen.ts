@@ -1,4 +1,5 @@
 import { EigenvalueDecomposition, Matrix as Dense } from 'ml-matrix';
+import { expectDefined } from '../core/errors.js';
 import {
   createDoubleProduct,
   createNativeMatmul,
@@ -127,7 +128,7 @@ export async function dominantSubspace(
   },
 ): Promise<DoubleMatrix | null> {
   const rng = new Rng(1);
-  const size = factors[0]?.rows ?? 0;
+  const size = expectDefined(factors[0], 'the first factor').rows;
   const width = Math.min(size, d + EIGENSOLVER.oversampling);
   const first = Float64Array.from({ length: size * width }, (_, at) => {
     const column = at % width;

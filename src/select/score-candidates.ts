@@ -1,3 +1,4 @@
+import { expectDefined } from '../core/errors.js';
 import type { Distance } from '../core/distance.js';
 import type { RunOptions } from '../core/run.js';
 import { TIE_MARGIN } from '../hyper-parameters/training.js';
@@ -65,7 +66,7 @@ export async function scoreCandidates(
   const confirmation: Scored[] = [];
   candidates.forEach((candidate, i) => {
     const all = candidate.distances.map((compactDistance, j) => {
-      const found = results[i]?.[j] ?? new Int32Array(0);
+      const found = expectDefined(results[i]?.[j], `the search result of ${candidate.name}`);
       return judgeParts(benchmark, { candidate, compactDistance, found }, options);
     });
     const [first, ...others] = all;
@@ -118,7 +119,7 @@ const mapsOf = ({ queryNetwork }: Candidate): number => (queryNetwork === undefi
 /** 95 % bootstrap interval of the mean difference a - b, where a and b are values of the same queries. */
 export function pairedInterval(a: Float64Array, b: Float64Array, seed: number): readonly [number, number] {
   return bootstrapInterval(
-    a.map((value, i) => value - (b[i] ?? 0)),
+    a.map((value, i) => value - expectDefined(b[i], 'the value of a query')),
     seed,
   );
 }

@@ -1,4 +1,4 @@
-import { TldrError } from '../core/errors.js';
+import { expectDefined, TldrError } from '../core/errors.js';
 import { checkFinite, checkMagnitude, checkNotTiny, gatherRows, type Matrix } from '../core/matrix.js';
 import { sharedFloats, shareFloats } from '../core/worker-task.js';
 import { cleanSample, splitRows, type SampleFacts } from '../core/sample.js';
@@ -46,7 +46,7 @@ export function splitSample(x: Matrix, options: TrainEncoderOptions): SplitSampl
   const known = labels === undefined ? null : movedLabels(labels, { rowOf, rows: clean.rows });
   const { train, heldOut } = splitByLabels(known, splitRows(clean.rows, held, seed));
   const parts = splitRows(held, Math.round(held * SPLIT.confirmShare), seed + 1);
-  const order = [...parts.train, ...parts.heldOut].map((i) => heldOut[i] ?? 0);
+  const order = [...parts.train, ...parts.heldOut].map((i) => expectDefined(heldOut[i], 'a held-out row'));
   const relevance = known === null ? null : labelsOf(known, { train, order });
   return {
     // In shared memory, so that worker threads need no copy of their own.
@@ -88,11 +88,14 @@ function withQueries(
   }
   const { train: judging, heldOut: fitting } = splitRows(queries.rows, fitCount(queries.rows, options), seed);
   const parts = splitRows(judging.length, Math.round(judging.length * SPLIT.confirmShare), seed + 1);
-  const order = [...parts.train, ...parts.heldOut].map((i) => judging[i] ?? 0);
+  const order = [...parts.train, ...parts.heldOut].map((i) => expectDefined(judging[i], 'a query'));
   const relevance: Relevance | null =
     gains === undefined
       ? null
-      : { kind: 'qrels', gains: order.map((q) => movedGains(gains[q] ?? new Map<number, number>(), rowOf)) };
+      : {
+          kind: 'qrels',
+          gains: order.map((q) => movedGains(expectDefined(gains[q], 'the gains of a query'), rowOf)),
+        };
   return {
     train: { ...clean, data: shareFloats(clean.data) },
     queries: gatherRows(queries, order),
@@ -130,7 +133,8 @@ export function movedLabels(
 ): Int32Array {
   const moved = new Int32Array(rows).fill(-1);
   for (let i = rowOf.length - 1; i >= 0; i--) {
-    const [to = -1, label = -1] = [rowOf[i], labels[i]];
+    const to = expectDefined(rowOf[i], 'the row of the cleaned sample');
+    const label = expectDefined(labels[i], 'the label of a row');
     if (to >= 0 && label >= 0) moved[to] = label;
   }
   return moved;
@@ -148,8 +152,9 @@ function splitByLabels(
   const { train, heldOut } = split;
   if (labels?.some((label) => label < 0) !== true) return split;
   const order = [...heldOut, ...train];
-  const labelled = order.filter((i) => (labels[i] ?? -1) >= 0);
-  const others = order.filter((i) => (labels[i] ?? -1) < 0);
+  const isLabelled = (i: number): boolean => expectDefined(labels[i], 'the label of a row') >= 0;
+  const labelled = order.filter(isLabelled);
+  const others = order.filter((i) => !isLabelled(i));
   const first = Math.min(heldOut.length, Math.ceil(labelled.length / 2));
   const rest = heldOut.length - first;
   return {
@@ -162,7 +167,8 @@ function labelsOf(
   labels: Int32Array,
   { train, order }: { train: Int32Array; order: readonly number[] },
 ): Relevance {
-  const pick = (rows: Iterable<number>): Int32Array => Int32Array.from(rows, (i) => labels[i] ?? -1);
+  const pick = (rows: Iterable<number>): Int32Array =>
+    Int32Array.from(rows, (i) => expectDefined(labels[i], 'the label of a row'));
   return { kind: 'labels', base: pick(train), queries: pick(order) };
 }
 

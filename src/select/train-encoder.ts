@@ -1,6 +1,6 @@
 import type { Distance } from '../core/distance.js';
 import { Encoder, type EncoderMetadata, type EncoderNetwork } from '../encoder/model.js';
-import { TldrError } from '../core/errors.js';
+import { expectDefined, TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
 import { BUDGET_SECONDS } from '../hyper-parameters/training.js';
 import { dataFingerprint } from '../core/sample.js';
@@ -120,7 +120,7 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
   const record = { distance, seed, fingerprint, source: options.source ?? '' };
   const candidates = new Map(judged.map((one) => [one.candidate.name, encoderOf(one, record)]));
   return {
-    encoder: candidates.get(winner.candidate.name) ?? null,
+    encoder: expectDefined(candidates.get(winner.candidate.name), 'the encoder of the winner'),
     report,
     states,
     candidates,

@@ -1,4 +1,6 @@
 import { cpus } from 'node:os';
+import { expectDefined } from '../core/errors.js';
+import { shapeOf } from '../encoder/network.js';
 import type { Distance } from '../core/distance.js';
 import type { SampleFacts } from '../core/sample.js';
 import { bootstrapInterval, mean } from '../evaluate/ranking.js';
@@ -87,8 +89,10 @@ export interface ReportParts {
 /** Creates the report of a training as plain data. */
 export function trainReport(parts: ReportParts): TrainReport {
   const { judged, confirmed, winner, learned, facts, fingerprint, seed, inputDim, trainRows } = parts;
-  const candidates = judged.map((one, i) => candidateReport(one, confirmed[i], seed));
-  const shipped = confirmed[judged.indexOf(winner)];
+  const candidates = judged.map((one, i) =>
+    candidateReport(one, expectDefined(confirmed[i], `the confirmation of ${one.candidate.name}`), seed),
+  );
+  const shipped = expectDefined(confirmed[judged.indexOf(winner)], 'the confirmation of the winner');
   const bestConfirmed = Math.max(...confirmed.map(({ scores }) => mean(scores)));
   const pca = judged
     .filter(({ candidate }) => candidate.name === 'pca' || candidate.name === 'pca-uncentred')
@@ -99,12 +103,12 @@ export function trainReport(parts: ReportParts): TrainReport {
     objective: parts.objectiveName,
     candidates,
     leadOverPca: pca === undefined || pca === winner ? null : pairedInterval(winner.scores, pca.scores, seed),
-    confirmedGap: shipped === undefined ? 0 : bestConfirmed - mean(shipped.scores),
+    confirmedGap: bestConfirmed - mean(shipped.scores),
     inputDim,
-    outputDim: winner.candidate.network.layers.at(-1)?.weight.cols ?? 0,
+    outputDim: shapeOf(winner.candidate.network).outputDim,
     trainRows,
     heldOutQueries: winner.scores.length,
-    confirmQueries: shipped?.scores.length ?? 0,
+    confirmQueries: shipped.scores.length,
     fitQueries: parts.fitQueries,
     sample: facts,
     graph: graph === undefined ? null : { method: graph.method, k: graph.k, recall: graph.recall },
@@ -116,7 +120,7 @@ export function trainReport(parts: ReportParts): TrainReport {
   };
 }
 
-function candidateReport(one: Scored, confirmed: Scored | undefined, seed: number): CandidateReport {
+function candidateReport(one: Scored, confirmed: Scored, seed: number): CandidateReport {
   const { candidate, recall, scores, compactDistance } = one;
   return {
     name: candidate.name,
@@ -127,8 +131,8 @@ function candidateReport(one: Scored, confirmed: Scored | undefined, seed: numbe
     r10At100: recall.r10At100,
     objective: mean(scores),
     confirmed: {
-      recallAt10: confirmed?.recall.recallAt10 ?? Number.NaN,
-      objective: confirmed === undefined ? Number.NaN : mean(confirmed.scores),
+      recallAt10: confirmed.recall.recallAt10,
+      objective: mean(confirmed.scores),
     },
     seconds: candidate.seconds,
     multiplyAdds: multiplyAdds(candidate.network),

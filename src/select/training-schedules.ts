@@ -110,9 +110,14 @@ export interface BudgetedPlans {
   readonly tooWide: readonly string[];
 }
 
+/** Width of an architecture's hidden layers; 0 for an architecture without hidden layers. */
+function widthOf(architecture: string): number {
+  return Number(/-(\d+)$/.exec(architecture)?.[1] ?? 0);
+}
+
 /** Number of columns of an encoder's first layer after folding. */
 function firstWidth(encoder: string, outputDim: number): number {
-  const width = Number(/-(\d+)$/.exec(encoder)?.[1] ?? 0);
+  const width = widthOf(encoder);
   if (encoder.startsWith('residual')) return width + 2 * outputDim;
   return Math.max(width, outputDim);
 }
@@ -195,10 +200,10 @@ function stepSeconds(settings: TrainSettings, facts: BudgetFacts): number {
   const batch = Math.min(settings.batchSize, facts.rows);
   const kl = settings.loss === 'neighbourhood-kl';
   const rows = kl ? batch : 2 * batch;
-  const width = Number(/-(\d+)$/.exec(settings.encoder)?.[1] ?? 0);
+  const width = widthOf(settings.encoder);
   const read = settings.encoder.startsWith('residual') ? directions : inputDim;
   const encoder = rows * (2 * (read * width + inputDim * outputDim) + 3 * width * outputDim);
-  const projector = Number(/-(\d+)$/.exec(settings.projector)?.[1] ?? 0);
+  const projector = widthOf(settings.projector);
   const loss = kl
     ? batch * batch * (directions + 3 * outputDim)
     : 3 * (rows * projector * (outputDim + projector) + batch * projector * projector);
