@@ -1,4 +1,5 @@
 import type * as Plot from '@observablehq/plot';
+import { expectDefined } from '../core/errors.js';
 import { escapeHtml } from './format.js';
 
 /** Width and height of a chart in CSS pixels; `narrow` is the version for phones. */
@@ -89,7 +90,8 @@ export async function openCanvas(): Promise<Canvas> {
 
 /** A DOM node as SVG text. The chart's own style sheet is dropped, since the page's covers all charts. */
 function serializeNode(node: DomNode): string {
-  if (node.nodeType === TEXT_NODE) return escapeHtml(node.textContent ?? '');
+  if (node.nodeType === TEXT_NODE)
+    return escapeHtml(expectDefined(node.textContent, 'the text of a text node'));
   if (node.nodeType !== ELEMENT_NODE || node.localName === 'style') return '';
   const attributes = [...node.attributes]
     .filter(({ name }) => !name.startsWith('aria-'))
@@ -115,7 +117,10 @@ export function recallAxisOf(intervals: readonly (readonly [number, number])[]):
   const values = intervals.flat().filter((value) => Number.isFinite(value));
   const low = Math.max(0, Math.min(1, ...values));
   const high = Math.min(1, Math.max(low, ...values));
-  const step = RECALL_STEPS.find((one) => (high - low) / one <= RECALL_INTERVALS_MAX) ?? 0.2;
+  const step = expectDefined(
+    RECALL_STEPS.find((one) => (high - low) / one <= RECALL_INTERVALS_MAX),
+    'a step for the recall axis',
+  );
   // 1e-6 tolerates rounding errors in a value that is itself a tick.
   const first = Math.max(0, Math.floor(low / step + 1e-6));
   const last = Math.min(Math.round(1 / step), Math.max(first + 1, Math.ceil(high / step - 1e-6)));
@@ -123,7 +128,7 @@ export function recallAxisOf(intervals: readonly (readonly [number, number])[]):
   const ticks = Array.from({ length: last - from + 1 }, (_, i) => Number(((from + i) * step).toFixed(3)));
   const digits = step < 0.01 ? 3 : step < 0.1 ? 2 : 1;
   return {
-    domain: [ticks[0] ?? 0, ticks.at(-1) ?? 1],
+    domain: [expectDefined(ticks[0], 'the first tick'), expectDefined(ticks.at(-1), 'the last tick')],
     ticks,
     format: (recall) => recall.toFixed(digits),
   };

@@ -1,3 +1,4 @@
+import { expectDefined } from '../core/errors.js';
 const BYTE_UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'] as const;
 
 /** Text for a number that was not measured. */
@@ -50,7 +51,7 @@ export function formatBytes(bytes: number): string {
     value /= 1000;
     unit++;
   }
-  return `${formatNumber(value, 3)}${NO_BREAK}${BYTE_UNITS[unit] ?? ''}`;
+  return `${formatNumber(value, 3)}${NO_BREAK}${expectDefined(BYTE_UNITS[unit], 'the unit of bytes')}`;
 }
 
 /** Milliseconds with their unit, or "not measured". */

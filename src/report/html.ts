@@ -1,3 +1,4 @@
+import { expectDefined } from '../core/errors.js';
 import type { LegendItem, ReportFigure } from './canvas.js';
 import { escapeHtml } from './format.js';
 
@@ -57,8 +58,13 @@ export function renderFigure(figure: ReportFigure, alone: boolean): string {
 
 /** A table that scrolls in its own box. Columns of numbers are aligned to the right. */
 export function renderTable({ label, columns, rows }: TableInput): string {
-  const classes = columns.map((_, column) => classOf(rows.map(({ cells }) => cells[column]?.text ?? '')));
-  const head = columns.map((name, i) => `<th scope="col"${classes[i] ?? ''}>${escapeHtml(name)}</th>`);
+  const classes = columns.map((_, column) =>
+    classOf(rows.map(({ cells }) => expectDefined(cells[column], 'a cell of the table').text)),
+  );
+  const head = columns.map(
+    (name, i) =>
+      `<th scope="col"${expectDefined(classes[i], 'the class of a column')}>${escapeHtml(name)}</th>`,
+  );
   const body = rows.map(({ cells, picked }) => {
     const content = cells.map((cell, i) => {
       const tags = (cell.tags ?? []).map(
@@ -68,7 +74,7 @@ export function renderTable({ label, columns, rows }: TableInput): string {
       const name = i === 0 ? 'th' : 'td';
       const note = cell.note === undefined ? '' : `<small>${escapeHtml(cell.note)}</small>`;
       const scope = i === 0 ? ' scope="row"' : '';
-      return `<${name}${scope}${classes[i] ?? ''}>${escapeHtml(cell.text)}${tags.join('')}${note}</${name}>`;
+      return `<${name}${scope}${expectDefined(classes[i], 'the class of a column')}>${escapeHtml(cell.text)}${tags.join('')}${note}</${name}>`;
     });
     return `<tr${picked === true ? ' class="picked"' : ''}>${content.join('')}</tr>`;
   });

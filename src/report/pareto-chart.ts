@@ -1,4 +1,5 @@
 import type { Markish } from '@observablehq/plot';
+import { expectDefined } from '../core/errors.js';
 import { recallAxisOf, type Canvas, type ChartSize, type LegendItem, type ReportFigure } from './canvas.js';
 import { formatBytes, formatInterval, formatLatency, formatNumber, formatShare } from './format.js';
 import type { ReportParetoRow } from './input.js';
@@ -216,7 +217,8 @@ function logTicks(domain: readonly [number, number], ticksMax: number): number[]
       .flatMap((power) => factors.map((factor) => factor * 10 ** power))
       .filter((tick) => tick >= domain[0] && tick <= domain[1]),
   );
-  const found = steps.find((ticks) => ticks.length <= ticksMax) ?? steps.at(-1) ?? [];
+  const found =
+    steps.find((ticks) => ticks.length <= ticksMax) ?? expectDefined(steps.at(-1), 'the coarsest ticks');
   return found.length > 0 ? found : [Math.sqrt(domain[0] * domain[1])];
 }
 

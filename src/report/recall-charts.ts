@@ -1,3 +1,4 @@
+import { expectDefined } from '../core/errors.js';
 import { recallAxisOf, type Canvas, type ChartSize, type ReportFigure } from './canvas.js';
 import { formatNumber, formatPercent, formatShare } from './format.js';
 import type { PerQuery } from '../core/per-query.js';
@@ -55,7 +56,7 @@ function drawPerDim(
 ): string {
   const points = series.flatMap((one) => one.points);
   const dims = [...new Set(points.map(({ dim }) => dim))].sort((a, b) => a - b);
-  const [first, last] = [dims[0] ?? 1, dims.at(-1) ?? 1];
+  const [first, last] = ends(dims);
   const y = recallAxisOf(points.map(({ interval }) => interval));
   const domain = first === last ? [first / 2, last * 2] : [first / 1.06, last * 1.06];
   const marks = series.flatMap(({ name, points: own }, i) => {
@@ -103,10 +104,16 @@ function drawPerDim(
   });
 }
 
+/** The first and the last of these numbers, of which there is at least one. */
+function ends(numbers: readonly number[]): [number, number] {
+  return [expectDefined(numbers[0], 'the first number'), expectDefined(numbers.at(-1), 'the last number')];
+}
+
 /** Ticks at the largest of the dims, and at each smaller one whose label does not touch the next label. */
 function spreadTicks(dims: readonly number[], { width }: ChartSize): number[] {
   const pixels = width - MARGINS.marginLeft - MARGINS.marginRight;
-  const scale = pixels / Math.max(1e-9, Math.log((dims.at(-1) ?? 1) / (dims[0] ?? 1)));
+  const [first, last] = ends(dims);
+  const scale = pixels / Math.max(1e-9, Math.log(last / first));
   const ticks: number[] = [];
   for (const dim of [...dims].reverse()) {
     const after = ticks.at(-1);
@@ -172,7 +179,9 @@ function summarizePerQuery(methods: readonly PerQuery[], k: number): string {
 
 /** Joins texts: a, b and c. */
 function listOf(texts: readonly string[]): string {
-  return texts.length < 2 ? texts.join('') : `${texts.slice(0, -1).join(', ')} and ${texts.at(-1) ?? ''}`;
+  return texts.length < 2
+    ? texts.join('')
+    : `${texts.slice(0, -1).join(', ')} and ${expectDefined(texts.at(-1), 'the last text')}`;
 }
 
 function drawPerQuery(
@@ -212,7 +221,7 @@ function drawPerQuery(
             y1: 0,
             y2: 'share',
             insetRight: 0.5,
-            fill: colourOf(methods[method]?.name ?? ''),
+            fill: colourOf(expectDefined(methods[method], 'the method of the bars').name),
             title: ({ share }: Bar) => formatPercent(share),
           },
         ),
@@ -234,7 +243,7 @@ function binShares(values: Float64Array): number[] {
   const finite = values.filter((value) => Number.isFinite(value));
   for (const value of finite) {
     const bin = Math.min(BINS - 1, Math.max(0, Math.round(value * (BINS - 1))));
-    counts[bin] = (counts[bin] ?? 0) + 1;
+    counts[bin] = expectDefined(counts[bin], 'the count of a bin') + 1;
   }
   return counts.map((count) => (finite.length === 0 ? 0 : count / finite.length));
 }
