@@ -1,3 +1,4 @@
+import { expectDefined } from '../core/errors.js';
 import { matrix, rowRange, type Matrix } from '../core/matrix.js';
 import { projected, type ProjectionJob } from './protocol.js';
 
@@ -64,7 +65,7 @@ function projectTogether(requests: readonly Waiting[]): void {
 
 function stacked(requests: readonly Waiting[]): Matrix {
   const rows = requests.reduce((sum, { job }) => sum + job.x.rows, 0);
-  const x = matrix(rows, requests[0]?.job.x.cols ?? 0);
+  const x = matrix(rows, expectDefined(requests[0], 'the first request').job.x.cols);
   let at = 0;
   for (const { job } of requests) {
     x.data.set(job.x.data, at);

@@ -1,4 +1,5 @@
 import { Histogram, type HistogramConfiguration } from 'prom-client';
+import { expectDefined } from '../core/errors.js';
 
 /** The series of a histogram, each with a name of its own. */
 type Series = Awaited<ReturnType<Histogram['get']>>;
@@ -57,7 +58,7 @@ export class Tally {
   observe(seconds: number): void {
     let bucket = 0;
     while (seconds > (this.#bounds[bucket] ?? Number.POSITIVE_INFINITY)) bucket++;
-    this.#counts[bucket] = (this.#counts[bucket] ?? 0) + 1;
+    this.#counts[bucket] = expectDefined(this.#counts[bucket], 'the count of a bucket') + 1;
     this.#sum += seconds;
   }
 

@@ -5,6 +5,7 @@ import {
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from 'node:http2';
+import { expectDefined } from '../../core/errors.js';
 import { GrpcExchange } from './exchange.js';
 import { CODE } from './failures.js';
 import type { GrpcParts } from './parts.js';
@@ -45,7 +46,10 @@ export function createGrpcFront(parts: GrpcParts, tls: ProxyOptions['tls']): Grp
   server.on('sessionError', () => undefined);
   const inFlight = new InFlight(requestsMax);
   server.on('stream', (stream: ServerHttp2Stream, headers, _flags, rawHeaders?: string[]) => {
-    const call = new GrpcExchange(parts, stream, { headers, raw: rawHeaders ?? [] });
+    const call = new GrpcExchange(parts, stream, {
+      headers,
+      raw: expectDefined(rawHeaders, 'the raw headers of a call'),
+    });
     const hasRoom = inFlight.begin(stream, () => call.run());
     if (!hasRoom)
       call.refuse(CODE.exhausted, 'the proxy has too many calls in progress: repeat the call later');

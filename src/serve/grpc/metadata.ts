@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http2';
+import { expectDefined } from '../../core/errors.js';
 import type { CallStatus } from '../protocol.js';
 import { decodeStatusText, encodeStatusText } from './frames.js';
 
@@ -27,11 +28,11 @@ export function forwardedMetadata(
 ): OutgoingHttpHeaders {
   const headers = new Map<string, string | string[]>([[':path', path]]);
   for (let i = 0; i < raw.length; i += 2) {
-    const name = raw[i] ?? '';
+    const name = expectDefined(raw[i], 'the name of a header');
     if (CONNECTION_NAMES.has(name)) continue;
     if (plain && (name === 'grpc-encoding' || name === 'content-length')) continue;
     if (plainAnswer && name === 'grpc-accept-encoding') continue;
-    const value = raw[i + 1] ?? '';
+    const value = expectDefined(raw[i + 1], 'the value of a header');
     const before = headers.get(name);
     headers.set(name, before === undefined ? value : [before, value].flat());
   }

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
-import { messageOf } from '../../core/errors.js';
+import { expectDefined, messageOf } from '../../core/errors.js';
 import type { WriteInterceptor } from '../../store/write-guard.js';
 import type {
   AnswerForm,
@@ -346,5 +346,5 @@ export class RestExchange {
 
 /** Returns the path without the query string, which may hold anything and is not logged. */
 function pathOf(url: string): string {
-  return url.split('?', 1)[0] ?? '';
+  return expectDefined(url.split('?', 1)[0], 'the path');
 }

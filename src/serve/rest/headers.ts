@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { expectDefined } from '../../core/errors.js';
 import { contentCoding } from '../../core/content-coding.js';
 import { isReadable } from '../whole-body.js';
 
@@ -32,8 +33,8 @@ export function forwardedHeaders(raw: readonly string[], without: ReadonlySet<st
   let listed: Set<string> | undefined;
   const kept: string[] = [];
   for (let i = 0; i < raw.length; i += 2) {
-    const name = raw[i] ?? '';
-    const value = raw[i + 1] ?? '';
+    const name = expectDefined(raw[i], 'the name of a header');
+    const value = expectDefined(raw[i + 1], 'the value of a header');
     const lower = name.toLowerCase();
     if (lower === 'connection')
       for (const word of value.split(',')) (listed ??= new Set()).add(word.trim().toLowerCase());
@@ -41,7 +42,9 @@ export function forwardedHeaders(raw: readonly string[], without: ReadonlySet<st
   }
   if (listed === undefined) return kept;
   const own = listed;
-  return kept.filter((_, i) => !own.has((kept[i - (i % 2)] ?? '').toLowerCase()));
+  return kept.filter(
+    (_, i) => !own.has(expectDefined(kept[i - (i % 2)], 'the name of a header').toLowerCase()),
+  );
 }
 
 /** Returns the headers of a request of the proxy's own, with the client's credentials. */

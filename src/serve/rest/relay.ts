@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Dispatcher } from 'undici';
+import { expectDefined } from '../../core/errors.js';
 import type { HeldBytes } from '../byte-budget.js';
 import { Pieces } from '../pieces.js';
 import { BODY_HEADERS, forwardedHeaders, headerOf } from './headers.js';
@@ -206,5 +207,7 @@ export function wholeAnswer(exchange: Exchanging, head: AnswerHead, body: Uint8A
 }
 
 function pairs(flat: readonly string[]): [string, string][] {
-  return flat.flatMap((name, i) => (i % 2 === 0 ? [[name, flat[i + 1] ?? '']] : []));
+  return flat.flatMap((name, i) =>
+    i % 2 === 0 ? [[name, expectDefined(flat[i + 1], 'the value of a header')]] : [],
+  );
 }
