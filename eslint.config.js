@@ -37,6 +37,7 @@ export default defineConfig(
       'src/knn/**/*.ts',
       'src/train/**/*.ts',
       'src/baselines/**/*.ts',
+      'src/files/npy.ts',
       'src/evaluate/**/*.ts',
       'adapters/**/*.ts',
       'bench/**/*.ts',

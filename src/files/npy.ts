@@ -290,7 +290,7 @@ function halfToFloat(values: Uint16Array): Float32Array {
     return sign * 2 ** (exponent - 15) * (1 + fraction / 1024);
   });
   const floats = new Float32Array(values.length);
-  for (let i = 0; i < values.length; i++) floats[i] = floatOfHalf[values[i] ?? 0] ?? 0;
+  for (let i = 0; i < values.length; i++) floats[i] = floatOfHalf[values[i]!]!;
   return floats;
 }
 

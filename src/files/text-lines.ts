@@ -1,5 +1,5 @@
 import { TextDecoder } from 'node:util';
-import { messageOf, TldrError } from '../core/errors.js';
+import { expectDefined, messageOf, TldrError } from '../core/errors.js';
 import { throwIfAborted } from '../core/run.js';
 import { openInput } from './input-stream.js';
 
@@ -26,7 +26,7 @@ export async function* textLines(path: string, signal?: AbortSignal): AsyncGener
     sizeBytes: TEXT_BYTES_MAX,
     why: `it has more than ${TEXT_BYTES_MAX} bytes: give a smaller one, or a .npy file`,
   };
-  if ((sizeBytes ?? 0) > TEXT_BYTES_MAX) {
+  if (sizeBytes !== null && sizeBytes > TEXT_BYTES_MAX) {
     stream.destroy();
     throw bad(path, limit.why);
   }
@@ -65,8 +65,8 @@ export async function* linesOf(
     carried = joined.endsWith('\r') ? '\r' : '';
     const lines = joined.slice(0, joined.length - carried.length).split(/\r\n|\n|\r/);
     // Only new text is split, since a long line may arrive in many pieces.
-    lines[0] = rest + (lines[0] ?? '');
-    rest = lines.pop() ?? '';
+    lines[0] = rest + expectDefined(lines[0], 'the first line');
+    rest = expectDefined(lines.pop(), 'the last line');
     for (const line of lines) yield { number: ++number, text: line };
     if (rest.length > LINE_CHARS_MAX)
       throw bad(name, `line ${number + 1} is longer than ${LINE_CHARS_MAX} characters`);
