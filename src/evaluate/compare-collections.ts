@@ -1,6 +1,6 @@
 import type { Distance } from '../core/distance.js';
 import type { Encoder } from '../encoder/model.js';
-import { isTldrError, messageOf, TldrError } from '../core/errors.js';
+import { expectDefined, isTldrError, messageOf, TldrError } from '../core/errors.js';
 import { checkFinite, row, rowRange } from '../core/matrix.js';
 import type { PointId } from '../core/point-id.js';
 import { compactSearch, rescoredSearch, type ProjectedTarget } from '../store/projected-search.js';
@@ -245,7 +245,7 @@ async function exactLists(
   }
   const lists = await exactByScan(source, queries.vectors, { ...asking, limit: depth + 1 });
   const answer = (q: number, limit: number): Promise<readonly ScoredPoint[]> =>
-    Promise.resolve((lists[q] ?? []).slice(0, limit));
+    Promise.resolve(expectDefined(lists[q], 'the neighbours of a query').slice(0, limit));
   return ask({
     ...{ name: 'exact', dim: encoder.inputDim, ask: answer },
     ...{ turns: new ReadTurns(Infinity), refusals: () => 0 },

@@ -1,6 +1,6 @@
 import type { Distance } from '../core/distance.js';
 import type { EncoderNetwork } from '../encoder/network.js';
-import { TldrError } from '../core/errors.js';
+import { expectDefined, TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
 import type { RunOptions } from '../core/run.js';
 import { runInWorkers, shareFloats } from '../core/worker-task.js';
@@ -85,7 +85,7 @@ export async function neighborRecall(
   const { network, queryNetwork, compactDistance, seed } = candidate;
   const judged = { network, queryNetwork, distances: [compactDistance] };
   const [found] = await searchCompact(benchmark, [judged], run);
-  return recallOf(benchmark, found?.[0] ?? new Int32Array(0), seed);
+  return recallOf(benchmark, expectDefined(found?.[0], 'the search result'), seed);
 }
 
 /**

@@ -1,6 +1,6 @@
 import { checkPoints } from '../store/check-points.js';
 import type { Encoder } from '../encoder/model.js';
-import { messageOf, TldrError } from '../core/errors.js';
+import { expectDefined, messageOf, TldrError } from '../core/errors.js';
 import { gatherRows, type Matrix } from '../core/matrix.js';
 import { throwIfAborted } from '../core/run.js';
 import { cleanSample, splitRows } from '../core/sample.js';
@@ -141,7 +141,10 @@ async function takeSample(options: PlanOptions, setup: PlanSetup): Promise<Judge
   return {
     base: gatherRows(x, train),
     queries: gatherRows(x, heldOut),
-    judgements: labels === undefined ? {} : { labels: train.map((i) => labels[i] ?? -1) },
+    judgements:
+      labels === undefined
+        ? {}
+        : { labels: train.map((i) => expectDefined(labels[i], 'the label of a row')) },
   };
 }
 

@@ -1,5 +1,5 @@
 import type { Encoder } from '../encoder/model.js';
-import { TldrError } from '../core/errors.js';
+import { expectDefined, TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
 import { throwIfAborted } from '../core/run.js';
 import type { SearchRequest, VectorBytes } from '../store/vector-store.js';
@@ -70,7 +70,9 @@ export async function measurePlan(
   const trends = await measureTrends(options, setup, { data, truth, sample, doublings });
   return measured.map((searches) => {
     const perDoubling = trends(searches.of);
-    const recall = Float64Array.from(searches.found, (found, q) => recallAtTen(truth[q] ?? [], found));
+    const recall = Float64Array.from(searches.found, (found, q) =>
+      recallAtTen(expectDefined(truth[q], 'the neighbours of a query'), found),
+    );
     const evidence = { recall, perDoubling, doublings };
     return rowOf(searches, { setup, truth, evidence, bytes, rows: base.rows, seed });
   });
@@ -131,10 +133,13 @@ async function measureTrends(
   const rankings = await measureSearches(store, scratchName, work, { signal, onProgress });
   const halves = randomHalves(sample.base.rows, seed);
   return ({ variant, oversampling }) => {
-    const ranked = rankings.find((one) => one.of === variant)?.found ?? [];
+    const ranked = expectDefined(
+      rankings.find((one) => one.of === variant),
+      `the rankings of ${variant.scratch.name}`,
+    ).found;
     const depth = TOP * oversampling;
     return Float64Array.from(ranked, (found, q) =>
-      recallPerDoubling(truth[q] ?? [], found, { depth, halves }),
+      recallPerDoubling(expectDefined(truth[q], 'the neighbours of a query'), found, { depth, halves }),
     );
   };
 }
@@ -158,7 +163,9 @@ function rowOf(
   const parts = [pointBytes(variant, run)];
   const full = setup.variants.find((one) => one.scratch.name === FULL_VECTOR);
   if (layout === 'two-stage' && full !== undefined) parts.push(pointBytes(full, run));
-  const ndcg = searches.found.map((found, q) => ndcgOf(truth[q] ?? [], found));
+  const ndcg = searches.found.map((found, q) =>
+    ndcgOf(expectDefined(truth[q], 'the neighbours of a query'), found),
+  );
   const onSample = recallWithInterval({ ...evidence, doublings: 0 }, seed);
   const expected = recallWithInterval(evidence, seed);
   return {

@@ -170,9 +170,10 @@ export function fitByteMap({ data }: Matrix): ByteMap {
   const stride = Math.max(1, Math.floor(data.length / RANGE_VALUES_MAX));
   const values = Float32Array.from(
     { length: Math.floor(data.length / stride) },
-    (_, i) => data[i * stride] ?? 0,
+    (_, i) => data[i * stride]!,
   ).sort();
-  const [low = 0, high = 0] = BYTE_RANGE.map((share) => values[Math.floor(share * (values.length - 1))]);
+  const valueAt = (share: number): number => values[Math.floor(share * (values.length - 1))]!;
+  const [low, high] = [valueAt(BYTE_RANGE[0]), valueAt(BYTE_RANGE[1])];
   const scale = BYTE_MAX / (high - low || 1);
   return { scale, offset: -low * scale };
 }
