@@ -2,7 +2,7 @@ import convict from 'convict';
 import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { checkApiKey } from '../core/api-key.js';
-import { messageOf, TldrError } from '../core/errors.js';
+import { expectDefined, messageOf, TldrError } from '../core/errors.js';
 import { maskAddress } from '../core/mask-address.js';
 import { readSmallText } from '../core/read-file.js';
 import { parseAddress, parseShare, parseWorker, SETTINGS, type Address } from './settings.js';
@@ -125,7 +125,7 @@ export function loadConfig(input: ConfigInput = {}): Config {
     listenRest: addressOf(values.listenRest),
     listenGrpc: addressOf(values.listenGrpc),
     listenOperations: addressOf(values.listenOperations),
-    shadow: parseShare(values.shadow) ?? 0,
+    shadow: expectDefined(parseShare(values.shadow), 'the share of shadow searches'),
     collections,
     shown: { ...shown, collections: shownCollections(collections, file) },
   };
@@ -176,10 +176,10 @@ function shownCollections(
   collections: Config['collections'],
   file: string | undefined,
 ): { value: unknown; from: string; doc: string } {
-  const names = Object.keys(collections);
+  const entries = Object.entries(collections);
   return {
-    value: names.map((name) => `${name} -> ${collections[name]?.target ?? ''}`).join(', '),
-    from: names.length > 0 && file !== undefined ? file : 'default',
+    value: entries.map(([name, { target }]) => `${name} -> ${target}`).join(', '),
+    from: entries.length > 0 && file !== undefined ? file : 'default',
     doc: 'serve: the served collections by the names that clients use; only in a file',
   };
 }
