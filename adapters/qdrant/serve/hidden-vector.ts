@@ -57,8 +57,8 @@ export function withClientVector(text: string, served: Vectors): string {
   );
   const [head, names] = named.split(AVAILABLE);
   if (head?.endsWith(UNCONFIGURED) !== true || names === undefined) return named;
-  const [before = '', name = ''] =
-    /^(.*Vector with name )`(.*)` is not configured/s.exec(head)?.slice(1) ?? [];
+  const [, before, name] = /^(.*Vector with name )`(.*)` is not configured/s.exec(head) ?? [];
+  if (before === undefined || name === undefined) return named;
   const shown = name === absent ? compact : name;
   // For a collection with only a default vector, the server lists no names.
   if (visibleVectors.every((visible) => visible === '')) return `${before}${shown}${UNCONFIGURED}`;

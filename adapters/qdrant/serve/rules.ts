@@ -119,7 +119,7 @@ export function limitOfDiverseLeaf(
 ): number | null {
   const candidates = candidatesLimit ?? limit;
   // The server refuses other settings, and its error names their place.
-  if (!((diversity ?? 0) >= 0 && (diversity ?? 0) <= 1)) return null;
+  if (diversity !== null && !(diversity >= 0 && diversity <= 1)) return null;
   if (!(candidates >= 1 && candidates <= MMR_CANDIDATES_MAX && limit >= 1)) return null;
   // For groups, the server multiplies limits, but not the number of points that MMR chooses from.
   if (grouped || into === 'unknown') return null;

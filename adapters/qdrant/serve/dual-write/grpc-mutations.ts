@@ -166,7 +166,7 @@ function read(
     refuseAliases(message, followedNames(collections, aliases));
     return { kind: 'other' };
   }
-  const name = message.text(COLLECTION) ?? '';
+  const name = message.textOrEmpty(COLLECTION);
   if (path === CREATE) {
     refuseFollowedTarget(name, collections);
     // That it exists already is the server's to say.

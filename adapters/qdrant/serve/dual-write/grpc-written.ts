@@ -1,3 +1,4 @@
+import { expectDefined } from '../../../../src/core/errors.js';
 import type { WrittenVector } from './followable.js';
 import type { MethodRule } from '../grpc/methods.js';
 import { denseValues } from '../grpc/vector.js';
@@ -42,9 +43,9 @@ function ofVectors(message: ProtoMessage): WrittenVector[] {
   const span = message.variant([1, 2]);
   if (span === null) return [];
   if (span.field === 1) return dense('', message.bytes(1));
-  return new ProtoMessage(message.bytes(2) ?? new Uint8Array(0)).all(1).flatMap((bytes) => {
+  return new ProtoMessage(expectDefined(message.bytes(2), 'the named vectors')).all(1).flatMap((bytes) => {
     const entry = new ProtoMessage(bytes);
-    return dense(entry.text(1) ?? '', entry.bytes(2));
+    return dense(entry.textOrEmpty(1), entry.bytes(2));
   });
 }
 

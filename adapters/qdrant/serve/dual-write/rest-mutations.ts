@@ -1,3 +1,4 @@
+import { expectDefined } from '../../../../src/core/errors.js';
 import type {
   Aliases,
   MirroredCollection,
@@ -181,7 +182,11 @@ function read(head: RestHead, body: Uint8Array, names: Names): RestChange | Pend
       const { collection } = meaning;
       return {
         ...{ kind: 'elsewhere', request: { method, url: urlOf(collection, path), body } },
-        named: { alias: path.segments[1] ?? '', collection, request: { method, url, body } },
+        named: {
+          alias: expectDefined(path.segments[1], 'the name in the address'),
+          collection,
+          request: { method, url, body },
+        },
       };
     }
     case 'index': {
@@ -212,7 +217,7 @@ function read(head: RestHead, body: Uint8Array, names: Names): RestChange | Pend
 
 function unnamed({ method, url }: RestHead, { segments }: RestPath, touch: AffectKind): Unnamed<RestRequest> {
   const permission = { method, url, body: permissionBody(touch) };
-  return { kind: 'unnamed', name: segments[1] ?? '', permission };
+  return { kind: 'unnamed', name: expectDefined(segments[1], 'the name in the address'), permission };
 }
 
 /** Returns the address with a collection's own name. */
@@ -226,7 +231,7 @@ function namedBy(
   { source }: MirroredFacts,
   requestAt: (url: string) => RestRequest,
 ): Named<RestRequest> | null {
-  const alias = segments[1] ?? '';
+  const alias = expectDefined(segments[1], 'the name in the address');
   if (alias === source) return null;
   const url = `/${raw.join('/')}${search}`;
   return { alias, collection: source, request: requestAt(url) };

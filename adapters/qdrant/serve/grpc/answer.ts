@@ -26,7 +26,7 @@ export function rewriteGrpcAnswer(
 /** Returns the result 1 of a CollectionOperationResponse, absent if nothing was deleted, as by an alias. */
 export function isDeletedByGrpc(bytes: Uint8Array): boolean {
   try {
-    return (new ProtoMessage(bytes).varint(1) ?? 0n) !== 0n;
+    return new ProtoMessage(bytes).varintOrZero(1) !== 0n;
   } catch (error) {
     if (error instanceof Malformed) return false;
     throw error;
@@ -45,7 +45,7 @@ function listAnswer(bytes: Uint8Array, collections: readonly ServedCollection[])
     const entry = new ProtoMessage(value);
     const alias = entry.has(2) ? entry.text(1) : null;
     const field = alias === null ? 1 : 2;
-    const name = entry.text(field) ?? '';
+    const name = entry.textOrEmpty(field);
     const shown = collections.find(({ target }) => target === name)?.names[0] ?? name;
     if (shown === name) return value;
     // Clients see two collections of the same name as one.

@@ -1,3 +1,4 @@
+import { expectDefined } from '../../../../src/core/errors.js';
 import type { ServedCollection } from '../../../../src/store/served.js';
 import type { AnswerForm, CallStatus, GrpcCall, GrpcRewrite } from '../../../../src/serve/protocol.js';
 import { impossibleSetting, withoutSetting } from '../settings/create-trial.js';
@@ -32,7 +33,7 @@ export function rewriteCollections(kind: CollectionRule, call: CollectionCall): 
   const { message, collections } = call;
   if (kind === 'list') return send(call, { form: 'list', collection: '', errorsOnly: false });
   if (kind === 'changeAliases') return changeAliases(call);
-  const name = message.text(1) ?? '';
+  const name = message.textOrEmpty(1);
   const served = findServed(name, collections);
   if (kind === 'create') return create(call, name);
   if (served === null) {
@@ -73,12 +74,13 @@ function update(call: CollectionCall, name: string, served: ServedCollection): G
  * @throws Refusal when the deletion would uncover another collection of the same name
  */
 function checkDeletion(name: string, served: ServedCollection, lookups: readonly Uint8Array[]): void {
-  const [collections = [], aliases = []] = lookups.map((answer) =>
-    new ProtoMessage(answer).all(1).map((entry) => new ProtoMessage(entry)),
-  );
+  const entriesOf = (i: number): ProtoMessage[] =>
+    new ProtoMessage(expectDefined(lookups[i], 'an answer about names'))
+      .all(1)
+      .map((entry) => new ProtoMessage(entry));
   refuseUncovering(name, served, {
-    collections: collections.map((entry) => entry.text(1) ?? ''),
-    aliases: new Map(aliases.map((entry) => [entry.text(1) ?? '', entry.text(2) ?? ''])),
+    collections: entriesOf(0).map((entry) => entry.textOrEmpty(1)),
+    aliases: new Map(entriesOf(1).map((entry) => [entry.textOrEmpty(1), entry.textOrEmpty(2)])),
   });
 }
 
@@ -106,7 +108,8 @@ function create({ path, message, collections }: Omit<CollectionCall, 'lookups'>,
     collections.some(({ names, target }) => names.includes(one) || target === one);
   if (findServed(name, collections) !== null) return createAgain({ path, message, collections }, name);
   if (taken(name)) throw existing(name);
-  if (message.has(13) && taken(message.text(13) ?? ''))
+  const copied = message.text(13);
+  if (copied !== null && taken(copied))
     throw new Refusal(400, 'Bad request: a served collection cannot be copied');
   return { kind: 'pass' };
 }

@@ -1,3 +1,4 @@
+import { expectDefined } from '../../../../src/core/errors.js';
 import type { ServedCollection } from '../../../../src/store/served.js';
 import { Malformed, ProtoMessage } from '../protobuf/message.js';
 import { edited, type FieldEdit, type ProtoBuilder } from '../protobuf/builder.js';
@@ -55,11 +56,16 @@ const MESSAGES: Messages = {
   ReplicatePoints: { 3: 'Filter' },
 };
 
+/** Returns the fields of a message that lead to a condition. */
+function fieldsOf(type: string): Readonly<Record<number, string>> {
+  return expectDefined(MESSAGES[type], `the message ${type}`);
+}
+
 /** Requests that hold conditions. */
 const REQUESTS: Messages = {
-  Query: MESSAGES['QueryPoints'] ?? {},
+  Query: fieldsOf('QueryPoints'),
   QueryBatch: { 2: 'QueryPoints' },
-  QueryGroups: MESSAGES['QueryPoints'] ?? {},
+  QueryGroups: fieldsOf('QueryPoints'),
   Search: { 3: 'Filter' },
   SearchBatch: { 2: 'SearchPoints' },
   SearchGroups: { 3: 'Filter' },
@@ -130,7 +136,7 @@ class Hiding {
     const changed =
       type === 'HasVectorCondition'
         ? edited(message, new Map([[1, (name) => this.#name(name)]]))
-        : this.within(message, MESSAGES[type] ?? {}, depth);
+        : this.within(message, fieldsOf(type), depth);
     return this.count === before ? value : changed;
   }
 

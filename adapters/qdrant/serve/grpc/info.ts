@@ -74,7 +74,7 @@ export function collectionInfo(bytes: Uint8Array, served: ServedCollection): Uin
   };
   // CollectionWarning: message 1.
   const warning: FieldEdit = (value) => {
-    const text = new ProtoMessage(value).text(1) ?? '';
+    const text = new ProtoMessage(value).textOrEmpty(1);
     const shown = shownWarning(text, served);
     if (shown === text) return value;
     return shown === null ? null : new ProtoBuilder().text(1, shown);

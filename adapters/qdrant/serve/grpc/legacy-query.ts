@@ -1,3 +1,4 @@
+import { expectDefined } from '../../../../src/core/errors.js';
 import type { LegacyFields } from './methods.js';
 import { ProtoMessage } from '../protobuf/message.js';
 import { ProtoBuilder } from '../protobuf/builder.js';
@@ -16,10 +17,10 @@ const NEWER_OFFSET = 99;
 export function legacyToQuery(message: ProtoMessage, fields: LegacyFields): ProtoBuilder | null {
   const { moved, inputs, collection, limit, groupSize, query: to } = fields;
   // An absent count is zero. The older interfaces then return nothing, but a query would be refused.
-  const isZero = (count: number): boolean => (message.varint(count) ?? 0n) === 0n;
+  const isZero = (count: number): boolean => message.varintOrZero(count) === 0n;
   if (isZero(limit) || (groupSize !== undefined && isZero(groupSize))) return null;
   // In a batch, the server refuses a name of this length. For other names, a query gives the same error.
-  if (!isNameLength(message.text(collection) ?? '')) return null;
+  if (!isNameLength(message.textOrEmpty(collection))) return null;
   const out = new ProtoBuilder();
   for (const span of message.spans) {
     const field = moved[span.field];
@@ -62,7 +63,7 @@ function recommendInput(message: ProtoMessage, inputs: readonly number[]): Proto
     return examples.includes(null) ? Number.NaN : examples.length;
   };
   const counts = [add(positiveIds, positives, 1), add(negativeIds, negatives, 2)] as const;
-  const average = (message.varint(strategy) ?? 0n) === 0n;
+  const average = message.varintOrZero(strategy) === 0n;
   const enough = average ? counts[0] > 0 : counts[0] + counts[1] > 0;
   if (!enough || counts.some(Number.isNaN)) return null;
   for (const span of message.spans) if (span.field === strategy) out.moved(message, span, 3);
@@ -96,8 +97,9 @@ function exampleInput(bytes: Uint8Array | null): ProtoBuilder | null {
   const message = new ProtoMessage(bytes);
   const span = message.variant([1, 2]);
   if (span === null || message.spans.length > 1) return null;
-  if (span.field === 1) return new ProtoBuilder().bytes(ID, message.bytes(1) ?? new Uint8Array(0));
-  return vectorInput(message.bytes(2) ?? new Uint8Array(0));
+  if (span.field === 1)
+    return new ProtoBuilder().bytes(ID, expectDefined(message.bytes(1), 'the id of an example'));
+  return vectorInput(expectDefined(message.bytes(2), 'the vector of an example'));
 }
 
 /** Returns a Vector as VectorInput; null for the older form of multivectors and for unknown forms. */
@@ -107,7 +109,7 @@ function vectorInput(bytes: Uint8Array): ProtoBuilder | null {
   if (newer !== null)
     return new ProtoBuilder().bytes(
       newer.field - NEWER_OFFSET,
-      message.bytes(newer.field) ?? new Uint8Array(0),
+      expectDefined(message.bytes(newer.field), 'the values of a vector'),
     );
   if (message.spans.some(({ field }) => field > 2)) return null;
   const values = renumbered(message, 1, 1);

@@ -1,3 +1,4 @@
+import { expectDefined } from '../../../../src/core/errors.js';
 import { refuseExact } from '../exact-searches.js';
 import { isServed, type Job, type ServedJob } from './batch-projector.js';
 import { legacyToQuery } from './legacy-query.js';
@@ -60,16 +61,20 @@ export function rewriteGrpcLegacy(
  * @throws Refusal
  */
 function requireExamples(message: ProtoMessage, fields: LegacyFields, job: Job): void {
-  const { kind, groupSize, inputs, lookupFrom = 0, shardKeys = 0 } = fields;
+  const { kind, groupSize, inputs } = fields;
   if (kind !== 'recommend' || groupSize === undefined || !isServed(job)) return;
-  const own = { collection: job.served.target, shardKeys: message.bytes(shardKeys) };
-  const lookup = message.bytes(lookupFrom);
+  const own = {
+    collection: job.served.target,
+    shardKeys: message.bytes(expectDefined(fields.shardKeys, 'the field of shard keys')),
+  };
+  const lookup = message.bytes(expectDefined(fields.lookupFrom, 'the field of the lookup'));
   const place = lookup === null ? own : grpcLookupPlaceOf(lookup, job);
   for (const ids of inputs.slice(0, 2)) for (const id of message.all(ids)) job.lookups.require(place, id);
 }
 
 /** Adds the name of the vector to look up, since a query would look up another one by default. */
-function withLookupVector(message: ProtoMessage, { lookupFrom = 0 }: LegacyFields): ProtoMessage {
+function withLookupVector(message: ProtoMessage, { lookupFrom }: LegacyFields): ProtoMessage {
+  if (lookupFrom === undefined) return message;
   const bytes = message.bytes(lookupFrom);
   if (bytes === null || new ProtoMessage(bytes).has(LOOKUP_VECTOR)) return message;
   const named = new ProtoBuilder().raw(bytes).text(LOOKUP_VECTOR, LEGACY_LOOKUP_VECTOR);
@@ -83,7 +88,7 @@ function treat(message: ProtoMessage, fields: LegacyFields, job: ServedJob): Tre
   if (exact) refuseExact(job.served);
   const treatment = treatStage(
     {
-      using: message.text(fields.using) ?? '',
+      using: message.textOrEmpty(fields.using),
       query: 'similarity',
       hasPrefetch: false,
       exact,
@@ -92,14 +97,16 @@ function treat(message: ProtoMessage, fields: LegacyFields, job: ServedJob): Tre
     job.served,
   );
   // Values with sparse indices are no dense vector, whichever vector they name.
-  return kind === 'search' && message.has(inputs[1] ?? 0) ? 'leave' : treatment;
+  return kind === 'search' && message.has(expectDefined(inputs[1], 'the field of sparse indices'))
+    ? 'leave'
+    : treatment;
 }
 
 function leave(message: ProtoMessage, fields: LegacyFields, job: Job): Uint8Array | ProtoBuilder {
   const edits = new Map(outerEdits(fields, job));
   if (fields.lookupFrom !== undefined) {
     message.bytes(fields.lookupFrom);
-    edits.set(fields.lookupFrom, fullLookup(message.text(fields.using) ?? '', job));
+    edits.set(fields.lookupFrom, fullLookup(message.textOrEmpty(fields.using), job));
   }
   return edited(message, edits);
 }
@@ -111,13 +118,13 @@ function project(message: ProtoMessage, fields: LegacyFields, job: ServedJob): P
     if (!inputs.includes(field) && !(field in moved)) throw unknownForm(kind);
   const edits = new Map(outerEdits(fields, job));
   if (kind === 'search') {
-    const [vector = 0] = inputs;
+    const vector = expectDefined(inputs[0], 'the field of the vector');
     return edited(message, edits.set(vector, drop)).bytes(
       vector,
       job.projections.add(readFloats(message, vector)),
     );
   }
-  const lookup = fields.lookupFrom ?? 0;
+  const lookup = expectDefined(fields.lookupFrom, 'the field of the lookup');
   const { ids, lookupFrom } = compactLookup(message.bytes(lookup), job);
   edits.set(lookup, () => lookupFrom);
   const vectors: LeafEdits = {

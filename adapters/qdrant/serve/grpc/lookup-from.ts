@@ -21,7 +21,7 @@ interface LookupFrom {
 
 function readLookupFrom(bytes: Uint8Array, using: string, job: Job): LookupFrom {
   const message = new ProtoMessage(bytes);
-  const name = message.text(COLLECTION) ?? '';
+  const name = message.textOrEmpty(COLLECTION);
   const asked = message.text(LOOKUP_VECTOR) ?? using;
   const shardKeys = message.bytes(SHARD_KEYS);
   const other = findServed(name, job.collections);

@@ -1,4 +1,4 @@
-import { TldrError } from '../../../../src/core/errors.js';
+import { expectDefined, TldrError } from '../../../../src/core/errors.js';
 import type { ServedCollection } from '../../../../src/store/served.js';
 import type { GrpcCall } from '../../../../src/serve/protocol.js';
 import { eachVector, retrievedId, selector } from '../../transport/wire.js';
@@ -120,8 +120,8 @@ function idKey(pointId: Uint8Array): string {
   const message = new ProtoMessage(pointId);
   const span = message.variant([1, 2]);
   if (span === null) throw new Refusal(400, 'No ID options provided');
-  if (span.field === 1) return String(message.varint(1) ?? 0n);
-  const text = message.text(2) ?? '';
+  if (span.field === 1) return String(expectDefined(message.varint(1), 'the number of an id'));
+  const text = expectDefined(message.text(2), 'the UUID of an id');
   const id = uuidId(text);
   if (id === null) throw new Refusal(400, `Unable to parse UUID: ${text}`);
   return String(id);

@@ -59,8 +59,8 @@ export function rewriteUpdate(
   };
   if (change === null || !needsDescription(change)) return moved();
   if (description === undefined) return { kind: 'lookup' };
-  const result = new ProtoMessage(new ProtoMessage(description).bytes(1) ?? new Uint8Array(0));
-  const config = new ProtoMessage(result.bytes(7) ?? new Uint8Array(0));
+  const result = new ProtoMessage(new ProtoMessage(description).bytesOrEmpty(1));
+  const config = new ProtoMessage(result.bytesOrEmpty(7));
   const plan = planChange(grpcSettingsIn(config), change, { served, form: PROTO_CODES });
   if (plan === null) return moved();
   return { kind: 'message', message: changed(message, plan, { vectors, isInPlace }) };
@@ -68,7 +68,7 @@ export function rewriteUpdate(
 
 /** Returns the VectorParamsDiff of each vector by the target's names. @throws Refusal */
 function vectorsOf(message: ProtoMessage, served: ServedCollection): Map<string, Uint8Array> {
-  const config = new ProtoMessage(message.bytes(UPDATE.vectors) ?? new Uint8Array(0));
+  const config = new ProtoMessage(message.bytesOrEmpty(UPDATE.vectors));
   config.variant([1, 2]);
   const vectors = new Map<string, Uint8Array>();
   for (const [name, bytes] of vectorsIn(config)) {
@@ -184,7 +184,7 @@ function withLimit(
   block: number,
   { field, limit }: { readonly field: number; readonly limit: number },
 ): ProtoMessage {
-  const before = new ProtoMessage(message.bytes(block) ?? new Uint8Array(0));
+  const before = new ProtoMessage(message.bytesOrEmpty(block));
   const after = new ProtoBuilder();
   for (const span of before.spans)
     if (span.field !== field) after.raw(before.raw.subarray(span.start, span.end));

@@ -58,7 +58,7 @@ export function nearestOf(query: QueryVariant | null): QueryVariant | null {
   const shape = SIMILARITY[MMR];
   if (query?.field !== MMR || typeof shape !== 'object') return query;
   editVectors(query.value, shape, {});
-  const nearest = new ProtoMessage(query.value).bytes(1) ?? new Uint8Array(0);
+  const nearest = new ProtoMessage(query.value).bytesOrEmpty(1);
   return { field: NEAREST, value: nearest, shape: 'input' };
 }
 

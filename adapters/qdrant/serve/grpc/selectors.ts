@@ -50,7 +50,7 @@ function readSelector(message: ProtoMessage): boolean | readonly string[] {
 export function withLookup(job: Job): FieldEdit {
   return (bytes) => {
     const message = new ProtoMessage(bytes);
-    const name = message.text(1) ?? '';
+    const name = message.textOrEmpty(1);
     const other = findServed(name, job.collections);
     if (other === null) {
       refuseTargetLookup(name, job.collections);

@@ -49,8 +49,8 @@ export function bytesOf(codes: Codes): Uint8Array {
 /** @param config a CollectionConfig */
 export function grpcSettingsIn(config: ProtoMessage): TargetSettings {
   const texts = metadataTexts(config);
-  const params = new ProtoMessage(config.bytes(CONFIG.params) ?? new Uint8Array(0));
-  const vectors = vectorsIn(new ProtoMessage(params.bytes(VECTORS_CONFIG) ?? new Uint8Array(0)));
+  const params = new ProtoMessage(config.bytesOrEmpty(CONFIG.params));
+  const vectors = vectorsIn(new ProtoMessage(params.bytesOrEmpty(VECTORS_CONFIG)));
   return {
     indexing: limitIn(config.bytes(CONFIG.optimizers), INDEXING_THRESHOLD),
     fullScan: limitIn(config.bytes(CONFIG.index), FULL_SCAN_THRESHOLD),
@@ -69,10 +69,8 @@ export function grpcSettingsIn(config: ProtoMessage): TargetSettings {
 export function vectorsIn(config: ProtoMessage): Map<string, Uint8Array> {
   const single = config.bytes(1);
   if (single !== null) return new Map([['', single]]);
-  const entries = new ProtoMessage(config.bytes(2) ?? new Uint8Array(0))
-    .all(1)
-    .map((bytes) => new ProtoMessage(bytes));
-  return new Map(entries.map((entry) => [entry.text(1) ?? '', entry.bytes(2) ?? new Uint8Array(0)]));
+  const entries = new ProtoMessage(config.bytesOrEmpty(2)).all(1).map((bytes) => new ProtoMessage(bytes));
+  return new Map(entries.map((entry) => [entry.textOrEmpty(1), entry.bytesOrEmpty(2)]));
 }
 
 /** Returns the texts in the metadata: map of key 1 to Value 2, whose string_value is 4. */
@@ -82,15 +80,15 @@ function metadataTexts(config: ProtoMessage): Map<string, string> {
     const entry = new ProtoMessage(bytes);
     const value = entry.bytes(2);
     const text = value === null ? null : new ProtoMessage(value).text(4);
-    if (text !== null) texts.set(entry.text(1) ?? '', text);
+    if (text !== null) texts.set(entry.textOrEmpty(1), text);
   }
   return texts;
 }
 
 function vectorSettings(params: ProtoMessage): VectorSettings {
-  const datatype = DATATYPES[Number(params.varint(VECTOR.datatype) ?? 0n)];
+  const datatype = DATATYPES[Number(params.varintOrZero(VECTOR.datatype))];
   return {
-    dim: Number(params.varint(VECTOR.size) ?? 0n),
+    dim: Number(params.varintOrZero(VECTOR.size)),
     componentBytes: datatype === undefined ? undefined : componentBytes(datatype),
     multivector: params.has(VECTOR.multi),
     fullScan: limitIn(params.bytes(VECTOR.index), FULL_SCAN_THRESHOLD),

@@ -49,7 +49,7 @@ export function rewriteStage(
   const { depth, grouped } = place;
   if (depth > PREFETCH_DEPTH_MAX) throw tooDeep(message, depth);
   const query = readGrpcQuery(message.bytes(fields.query));
-  const asked = message.text(fields.using) ?? '';
+  const asked = message.textOrEmpty(fields.using);
   const using = isServed(job) ? serverVector(asked, job.served) : asked;
   const stage: Stage = { message, fields, place, using, query };
   const into = intoOf(query);
@@ -125,7 +125,7 @@ function treat(
 
 /** Returns whether SearchParams demand an exact search: exact 2. */
 export function isExact(params: Uint8Array): boolean {
-  return (new ProtoMessage(params).varint(2) ?? 0n) !== 0n;
+  return new ProtoMessage(params).varintOrZero(2) !== 0n;
 }
 
 function leave(

@@ -104,11 +104,11 @@ function writeNamed(bytes: Uint8Array, job: ServedJob): Uint8Array | ProtoBuilde
   const found: ProtoBuilder[] = [];
   const change: FieldEdit = (value) => {
     const pair = new ProtoMessage(value);
-    const name = pair.text(KEY) ?? '';
+    const name = pair.textOrEmpty(KEY);
     if (name !== served.vector) return edited(pair, new Map([[KEY, vectorName(served)]]));
     // The later of two values for one name would count. No client sends this.
     if (found.length > 0) throw new Refusal(400, `Bad request: vector "${name}" is given twice`);
-    const compact = compactOf(new ProtoMessage(pair.bytes(VALUE) ?? new Uint8Array(0)), job);
+    const compact = compactOf(new ProtoMessage(pair.bytesOrEmpty(VALUE)), job);
     found.push(compact);
     if (served.layout === 'two-stage') return value;
     return new ProtoBuilder().text(KEY, name).bytes(VALUE, compact);

@@ -337,7 +337,7 @@ class Scanner {
   /** Skips digits and returns the offset behind them. There must be one at least. */
   #digits(start: number): number {
     let at = start;
-    while (isDigit(this.#bytes[at] ?? 0)) at++;
+    while (at < this.#bytes.length && isDigit(this.#bytes[at]!)) at++;
     if (at === start) throw this.#badNumber(at);
     return at;
   }

@@ -72,6 +72,21 @@ export class ProtoMessage {
     return bytes === null ? null : decodeText(bytes);
   }
 
+  /** Returns an embedded message; an absent one is empty. @throws Malformed */
+  bytesOrEmpty(field: number): Uint8Array {
+    return this.bytes(field) ?? new Uint8Array(0);
+  }
+
+  /** Returns a text; protobuf leaves an empty one out. @throws Malformed */
+  textOrEmpty(field: number): string {
+    return this.text(field) ?? '';
+  }
+
+  /** Returns a number; protobuf leaves zero out. @throws Malformed */
+  varintOrZero(field: number): bigint {
+    return this.varint(field) ?? 0n;
+  }
+
   /** @throws Malformed */
   varint(field: number): bigint | null {
     const span = this.#only(field, 0);

@@ -1,3 +1,4 @@
+import { expectDefined } from '../../../../src/core/errors.js';
 import type { ServedCollection } from '../../../../src/store/served.js';
 import type { LookupAnswer, RestRequest } from '../../../../src/serve/protocol.js';
 import { ALLOW_EXACT } from '../../transport/exact-search.js';
@@ -250,7 +251,7 @@ function listed(
   list: string,
   [first, second]: readonly [string, string],
 ): [string, string][] {
-  const body = answer?.body ?? new Uint8Array(0);
+  const { body } = expectDefined(answer, `the answer about ${list}`);
   const source = new ByteEdits(body);
   const node = entryOf(entryOf(scanJson(body), 'result'), list);
   if (node === undefined) throw new Refusal(400, `Bad request: the server does not tell its ${list}`);

@@ -114,7 +114,7 @@ export class Lookups {
 
   /** Returns the answer to GET of a collection; null in the first pass. Not combined with `vectorOf`. */
   descriptionOf(collection: string): Uint8Array | null {
-    const [answer] = this.#answers ?? [];
+    const answer = this.#answers?.[0];
     if (answer !== undefined) return answer.body;
     this.#described = collection;
     return null;
@@ -147,7 +147,7 @@ export class Lookups {
       const id = entryOf(point, 'id');
       if (id === undefined) continue;
       const vectors = entryOf(point, 'vector');
-      const named = vectors?.kind === 'object' ? entryOf(vectors, vector ?? '') : vectors;
+      const named = vectors?.kind === 'object' && vector !== null ? entryOf(vectors, vector) : vectors;
       const idText = id.kind === 'string' ? stringOf(id, source) : source.read(id);
       found.set(canonicalId(idText), named?.kind === 'numbers' ? named.values : null);
     }

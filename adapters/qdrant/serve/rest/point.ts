@@ -19,7 +19,7 @@ export function rewritePoint(
 ): RestRewrite {
   const id = pointId(idText);
   if (id === null) throw new Refusal(400, `Wrong input: Can not recognize "${idText}" as point id`);
-  const [answer] = lookups ?? [];
+  const answer = lookups?.[0];
   if (answer !== undefined) return pointAnswer(id, served, answer);
   const selection = treatWithVector(true, served);
   const vectors = selection === 'keep' ? 'true' : `[${selection.names.map(asciiJson).join()}]`;

@@ -97,7 +97,7 @@ function rewriteCall(call: Call, lookups: readonly Uint8Array[] | undefined): Be
   if (rule === undefined) return refuseNames(call);
   const message = new ProtoMessage(call.message);
   if (isCollectionRule(rule)) return rewriteCollections(rule.kind, { path, message, collections, lookups });
-  const name = message.text(COLLECTION) ?? '';
+  const name = message.textOrEmpty(COLLECTION);
   const served = findServed(name, collections);
   const job = { collections, served, lookups: new GrpcLookups(lookups) };
   if (served === null) {
@@ -188,7 +188,7 @@ function rewritePoints(
       return { path, body: edited(message, edits) };
     }
     case 'vectorName': {
-      const vector = message.text(rule.name) ?? '';
+      const vector = message.textOrEmpty(rule.name);
       if (vector === job.served.vector || vector === job.served.compact)
         throw new Refusal(400, `Bad request: vector "${vector}" of a served collection cannot be changed`);
       return { path, body: edited(message, new Map([[COLLECTION, physicalName(job)]])) };

@@ -1,3 +1,4 @@
+import { expectDefined } from '../../../../src/core/errors.js';
 import { contentCoding } from '../../../../src/core/content-coding.js';
 import type { Matrix } from '../../../../src/core/matrix.js';
 import type { ServedCollection } from '../../../../src/store/served.js';
@@ -149,7 +150,7 @@ function routeServed({ served, name, path, action }: ServedRequest, method: stri
     case 'missing':
       return NO_ROUTE;
     case 'vector':
-      refuseServedVector(path.segments[3] ?? '', served);
+      refuseServedVector(expectDefined(path.segments[3], 'the id or vector in the address'), served);
       break;
     case 'point':
       treatWithVector(true, served);
@@ -193,7 +194,10 @@ function targetUrl(
   { served, name, path }: Pick<ServedRequest, 'served' | 'name' | 'path'>,
   below = path.raw.slice(2).join('/'),
 ): string {
-  const collection = name === served.target ? (path.raw[1] ?? '') : encodeURIComponent(served.target);
+  const collection =
+    name === served.target
+      ? expectDefined(path.raw[1], 'the name in the address')
+      : encodeURIComponent(served.target);
   return `/collections/${collection}${below === '' ? '' : `/${below}`}${path.search}`;
 }
 
@@ -219,12 +223,20 @@ function rewrite(
     const other = otherSearch(head.method, path);
     const changed = other === null ? body : rewriteOther(other, body, collections);
     if (changed === body) return unchanged(whole);
-    const answer = { form: 'errors', collection: path.segments[1] ?? '', errorsOnly: true };
+    const answer = {
+      form: 'errors',
+      collection: expectDefined(path.segments[1], 'the name in the address'),
+      errorsOnly: true,
+    };
     return { ...unchanged({ ...whole, body: changed }), answer };
   }
   const { served, action } = request;
   if (action.kind === 'point')
-    return rewritePoint(path.segments[3] ?? '', { served, search: path.search }, lookups);
+    return rewritePoint(
+      expectDefined(path.segments[3], 'the id or vector in the address'),
+      { served, search: path.search },
+      lookups,
+    );
   if (action.kind === 'conditions')
     return forwarded(head.method, request, hideRestVector(action.body, body, served));
   if (action.kind === 'exists') return createAgain(whole, request);
@@ -247,7 +259,7 @@ function rewrite(
 function createAgain({ head, body, lookups }: WholeRequest, request: ServedRequest): RestRewrite {
   const { served, name } = request;
   const trial = creationTrial(body);
-  const [answer] = lookups ?? [];
+  const answer = lookups?.[0];
   if (answer === undefined) {
     const tried = { method: head.method, url: targetUrl(request), body: trial.body };
     return { kind: 'lookup', requests: [tried] };

@@ -29,7 +29,7 @@ export function callOn(
   if (rule?.kind !== 'query' && rule?.kind !== 'legacy') return null;
   try {
     const request = new ProtoMessage(message);
-    const name = request.text(COLLECTION) ?? '';
+    const name = request.textOrEmpty(COLLECTION);
     const other = others.get(name);
     if (other === undefined) return null;
     const rename: FieldEdit = (value) => (decodeText(value) === name ? Buffer.from(other) : value);
