@@ -1,3 +1,4 @@
+import { expectDefined } from '../../src/core/errors.js';
 import type { VectorStore } from '../../src/store/vector-store.js';
 
 interface Rest {
@@ -12,7 +13,7 @@ export const encodeExtra = (rest: Rest): Uint8Array => Buffer.from(JSON.stringif
 
 function floatsOf(rest: Uint8Array, name: string): Float32Array | null {
   const { vectors } = decodeExtra(rest);
-  return Object.hasOwn(vectors, name) ? Float32Array.from(vectors[name] ?? []) : null;
+  return Object.hasOwn(vectors, name) ? Float32Array.from(expectDefined(vectors[name], 'the vector')) : null;
 }
 
 /** Returns the part of the contract that reads `extra`, whose form only this adapter knows. */

@@ -1,3 +1,4 @@
+import { expectDefined } from '../../../src/core/errors.js';
 /**
  * The official client's name of each operation, with its method and path, from the server's OpenAPI
  * description. Only operations that name a collection, or list collections, can concern a served one.
@@ -120,7 +121,8 @@ export function operationFor(
     if (operation.method !== method || path.length !== parts.length || !path.every(fits)) continue;
     const payload: Record<string, unknown> = Object.fromEntries(searchParams);
     path.forEach((part, i) => {
-      if (part.startsWith('{')) payload[part.slice(1, -1)] = decodeURIComponent(parts[i] ?? '');
+      if (part.startsWith('{'))
+        payload[part.slice(1, -1)] = decodeURIComponent(expectDefined(parts[i], 'a part of the path'));
     });
     return { operation, payload };
   }

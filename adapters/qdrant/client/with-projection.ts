@@ -1,5 +1,5 @@
 import { Encoder } from '../../../src/encoder/model.js';
-import { TldrError } from '../../../src/core/errors.js';
+import { expectDefined, TldrError } from '../../../src/core/errors.js';
 import { checkServed, type ServeOptions } from '../../../src/store/check-served.js';
 import type { ServedCollection, VectorProjector } from '../../../src/store/served.js';
 import { listAt, parseJson, textAt } from '../transport/json.js';
@@ -72,7 +72,7 @@ export async function withProjection<Client extends ProjectableClient>(
     if (other !== undefined)
       throw new TldrError(
         'INVALID_ARGUMENT',
-        `collections: "${other.names[0] ?? ''}" and "${name}" are both served from ${target}: keep only one`,
+        `collections: "${expectDefined(other.names[0], 'the name of a served collection')}" and "${name}" are both served from ${target}: keep only one`,
       );
     const info = parseJson(toText(await collectionOf(asking, target)));
     const spec = specFromInfo(target, info, []);

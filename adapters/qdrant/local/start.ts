@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { messageOf, TldrError } from '../../../src/core/errors.js';
+import { expectDefined, messageOf, TldrError } from '../../../src/core/errors.js';
 import { sleep } from '../../../src/core/run.js';
 import { onFreePorts } from './free-ports.js';
 
@@ -96,7 +96,7 @@ async function startOn(ports: Ports, binary: string, { env, args = [] }: LocalOp
   return {
     url: `${scheme}://127.0.0.1:${ports.http}`,
     grpcUrl: `${scheme}://127.0.0.1:${ports.grpc}`,
-    pid: child.pid ?? 0,
+    pid: expectDefined(child.pid, 'the process id of the server'),
     kill: () => end('SIGKILL'),
     stop: async () => {
       await end('SIGTERM');

@@ -111,7 +111,7 @@ export class BatchBuilder {
       vectors: rowRange(this.#vectors, 0, rows),
       hasVector: this.#hasVector.subarray(0, rows),
       // The same bytes as `packRest` makes of a point's other vectors and its payload.
-      extra: this.#restEnds.map((end, i) => all.subarray(this.#restEnds[i - 1] ?? 0, end)),
+      extra: this.#restEnds.map((end, i) => all.subarray(i === 0 ? 0 : this.#restEnds[i - 1]!, end)),
       sizeBytes: this.#sizeBytes,
     };
   }

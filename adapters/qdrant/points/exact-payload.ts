@@ -1,5 +1,5 @@
 import { isLosslessNumber } from 'lossless-json';
-import { TldrError } from '../../../src/core/errors.js';
+import { expectDefined, TldrError } from '../../../src/core/errors.js';
 import { gatherRows } from '../../../src/core/matrix.js';
 import { formatPointId, type PointId } from '../../../src/core/point-id.js';
 import type { PointBatch, WriteBatch } from '../../../src/store/vector-store.js';
@@ -38,7 +38,7 @@ export async function readExactPayloads(
   place: CollectionRef,
   batch: PointBatch,
 ): Promise<PointBatch> {
-  const inexact = batch.ids.filter((_, i) => hasInexactPayload(batch.extra[i] ?? new Uint8Array(0)));
+  const inexact = batch.ids.filter((_, i) => hasInexactPayload(batch.extra[i]!));
   if (inexact.length === 0) return batch;
   const texts = new Map<string, string>();
   for (let start = 0, taken = 0; start < inexact.length; start += taken) {
@@ -54,8 +54,8 @@ export async function readExactPayloads(
   }
   const asked = new Set(inexact);
   const exact = batch.extra.map((bytes, i) => {
-    const id = batch.ids[i];
-    if (id === undefined || !asked.has(id)) return bytes;
+    const id = batch.ids[i]!;
+    if (!asked.has(id)) return bytes;
     return withExactPayload(bytes, texts.get(stringifyJson(idJson(id))) ?? payloadJson(bytes));
   });
   return { ...batch, extra: exact };
@@ -99,12 +99,12 @@ export function byTransport(batch: WriteBatch): { readonly grpc: WriteBatch; rea
 
 function pointsAt(batch: WriteBatch, kept: readonly number[]): WriteBatch {
   return {
-    ids: kept.flatMap((i) => batch.ids[i] ?? []),
-    extra: kept.flatMap((i) => batch.extra[i] ?? []),
+    ids: kept.map((i) => batch.ids[i]!),
+    extra: kept.map((i) => batch.extra[i]!),
     vectors: batch.vectors.map(({ name, matrix, has }) => ({
       name,
       matrix: gatherRows(matrix, kept),
-      has: Uint8Array.from(kept, (i) => has[i] ?? 0),
+      has: Uint8Array.from(kept, (i) => has[i]!),
     })),
   };
 }
@@ -143,9 +143,9 @@ export async function writeExactPoints(
     [texts, ids, sizeBytes] = [[], [], 0];
   };
   for (const i of restAt) {
-    const id = batch.ids[i];
-    const payload = exactPayload(batch.extra[i] ?? new Uint8Array(0));
-    if (id === undefined || payload === null) continue;
+    const id = expectDefined(batch.ids[i], 'the id of a point');
+    const bytes = expectDefined(batch.extra[i], 'the payload of a point');
+    const payload = expectDefined(exactPayload(bytes), 'the JSON text of a payload');
     const at = { ...place, id };
     const { text, depth, after } = writable(at, payload);
     if (depth > POINT_DEPTH_MAX || after.length > 0) {

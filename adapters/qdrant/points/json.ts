@@ -1,3 +1,4 @@
+import { expectDefined } from '../../../src/core/errors.js';
 import { row } from '../../../src/core/matrix.js';
 import type { WriteBatch } from '../../../src/store/vector-store.js';
 import { stringifyJson } from '../transport/json.js';
@@ -10,11 +11,10 @@ export function pointJson(batch: WriteBatch, i: number, payload: string): string
   const vectors = batch.vectors
     .filter(({ has }) => has[i] !== 0)
     .map(({ name, matrix }) => entryJson(name, floatsJson(row(matrix, i))));
-  const others = restVectors(batch.extra[i] ?? new Uint8Array(0)).map(({ name, value }) =>
+  const others = restVectors(expectDefined(batch.extra[i], 'the payload of a point')).map(({ name, value }) =>
     entryJson(name, vectorJson(value)),
   );
-  const id = batch.ids[i];
-  const idText = id === undefined ? 'null' : stringifyJson(idJson(id));
+  const idText = stringifyJson(idJson(expectDefined(batch.ids[i], 'the id of a point')));
   return `{"id":${idText},"vector":{${[...vectors, ...others].join()}},"payload":${payload}}`;
 }
 

@@ -121,7 +121,7 @@ export function inProportion(total: number, weights: readonly number[]): number[
   const order = exact
     .map((share, i) => ({ i, left: share - Math.floor(share) }))
     .sort((a, b) => b.left - a.left || a.i - b.i);
-  for (const { i } of order.slice(0, total - sum(shares))) shares[i] = (shares[i] ?? 0) + 1;
+  for (const { i } of order.slice(0, total - sum(shares))) shares[i]!++;
   return shares;
 }
 

@@ -1,3 +1,4 @@
+import { expectDefined } from '../../../src/core/errors.js';
 /**
  * The functions here compute how the server reads decimal numbers (serde_json without `float_roundtrip`). It
  * reads up to 19 digits as one integer and rounds it to a double. Then it multiplies or divides by a power of
@@ -57,8 +58,8 @@ function storedAs(value: number): number[] {
 
 /** Returns the double that the server reads from the shortest text of `value`. */
 function stored(value: number): number {
-  const [, whole = '', fraction = '', exponent = '0'] =
-    /^(\d+)(?:\.(\d+))?(?:e([+-]\d+))?$/.exec(shortest(Math.abs(value))) ?? [];
+  const parts = /^(\d+)(?:\.(\d+))?(?:e([+-]\d+))?$/.exec(shortest(Math.abs(value)));
+  const [, whole = '', fraction = '', exponent = '0'] = expectDefined(parts, 'the digits of a double');
   const digits = whole + fraction;
   const dropped = Math.max(0, digits.replace(/^0+/, '').length - DIGITS_MAX);
   const significand = Number(dropped === 0 ? digits : digits.slice(0, -dropped));

@@ -1,3 +1,4 @@
+import { expectDefined } from '../../../src/core/errors.js';
 /** Smaller pieces are not worth keeping. */
 const KEPT_BYTES_MIN = 64 * 1024;
 /** Most bytes of all kept pieces together. */
@@ -32,7 +33,8 @@ export class SpareMemory {
     this.#kept.push(new Uint8Array(buffer));
     this.#keptBytes += buffer.byteLength;
     // The piece that was unused for longest is too small by now, or surplus.
-    while (this.#keptBytes > KEPT_BYTES_MAX) this.#keptBytes -= this.#kept.shift()?.length ?? 0;
+    while (this.#keptBytes > KEPT_BYTES_MAX)
+      this.#keptBytes -= expectDefined(this.#kept.shift(), 'a piece of memory').length;
   }
 }
 
