@@ -1,4 +1,3 @@
-import type { Aliases, MirroredFacts } from '../../../src/store/write-guard.js';
 import { firstNonFiniteRow } from '../../../src/core/matrix.js';
 import { overflowIn, overflowText } from '../../../src/store/stored-component.js';
 import type { ServedCollection } from '../../../src/store/served.js';
@@ -136,7 +135,13 @@ export const LEGACY_LOOKUP_VECTOR = '';
 export const PREFETCH_DEPTH_MAX = 64;
 
 const OWN_KEYS = [
-  ...[METADATA_KEY, RECORD_KEY, JOURNAL_KEY, THRESHOLDS_KEY, QUANTIZATION_KEY, LIFTED_KEY, EXACT_KEY],
+  METADATA_KEY,
+  RECORD_KEY,
+  JOURNAL_KEY,
+  THRESHOLDS_KEY,
+  QUANTIZATION_KEY,
+  LIFTED_KEY,
+  EXACT_KEY,
 ];
 
 /** @throws Refusal when an update would change metadata that the proxy needs for serving */
@@ -271,66 +276,6 @@ export function refuseUncovering(
 /** Returns the server's refusal to create a collection that exists. */
 export function existing(name: string): Refusal {
   return new Refusal(409, `Wrong input: Collection \`${name}\` already exists!`);
-}
-
-/** Returns the refusal of a change that is not mirrored. Only points and payload indexes are. */
-export function refuseFollowed(what: string): Refusal {
-  return new Refusal(
-    400,
-    `Bad request: ${what} is not supported while the collection is migrated: points and payload indexes can be changed`,
-  );
-}
-
-/** Refuses writes to a migration's target, which is filled only from its source. @throws Refusal */
-export function refuseFollowedTarget(name: string, collections: readonly MirroredFacts[]): void {
-  const followed = collections.find(({ target }) => target === name);
-  if (followed !== undefined)
-    throw new Refusal(
-      400,
-      `Bad request: \`${name}\` is filled by a migration: write to \`${followed.name}\``,
-    );
-}
-
-/**
- * Returns the mirrored collection whose source a name reaches; null if it reaches neither source nor target.
- * @throws Refusal for a name that reaches the target, or that should reach the source but does not
- */
-export function followedBy<Followed extends MirroredFacts>(
-  name: string,
-  collections: readonly Followed[],
-  aliases: Aliases,
-): Followed | null {
-  refuseFollowedTarget(name, collections);
-  const collection = aliases.get(name) ?? name;
-  const filled = collections.find(({ target }) => target === collection);
-  if (filled !== undefined)
-    throw new Refusal(
-      400,
-      `Bad request: the alias \`${name}\` leads to \`${collection}\`, which is filled by a migration: write to \`${filled.source}\``,
-    );
-  const followed = collections.find(({ source }) => source === collection);
-  const hidden = (followed ?? collections.find(({ source }) => source === name))?.source;
-  if (hidden !== undefined && aliases.has(hidden))
-    throw new Refusal(
-      400,
-      `Bad request: the alias \`${hidden}\` hides the collection of that name, which is being migrated: remove the alias first`,
-    );
-  const moved = followed === undefined ? collections.find((one) => one.name === name) : undefined;
-  if (moved !== undefined)
-    throw new Refusal(
-      400,
-      `Bad request: \`${name}\` no longer leads to \`${moved.source}\`, which is being migrated: point the alias at it again, or end the migration`,
-    );
-  return followed ?? null;
-}
-
-/** Returns every name that reaches the source or the target of a mirrored collection. */
-export function followedNames(collections: readonly MirroredFacts[], aliases: Aliases): ReadonlySet<string> {
-  const own = collections.flatMap(({ name, source, target }) => [name, source, target]);
-  const reaching = [...aliases].filter(([, collection]) =>
-    collections.some(({ source, target }) => collection === source || collection === target),
-  );
-  return new Set([...own, ...reaching.map(([alias]) => alias)]);
 }
 
 /** Refuses a target's own name in a lookup, as `refuseTarget`. @throws Refusal */

@@ -17,7 +17,8 @@ import { grpcWrittenVectors } from './grpc-written.js';
 import { isNothingToDo, permissionMessage, SETTINGS_PERMISSION_CALL } from './permission.js';
 import { firstText, Malformed, ProtoMessage } from '../protobuf/message.js';
 import { edited } from '../protobuf/builder.js';
-import { followedBy, followedNames, Refusal, refuseFollowed, refuseFollowedTarget } from '../rules.js';
+import { followedBy, followedNames, refuseFollowed, refuseFollowedTarget } from './mirrored-names.js';
+import { Refusal } from '../rules.js';
 
 /** The field `collection_name` of every write. */
 const COLLECTION = 1;
@@ -55,9 +56,13 @@ const INDEXES: ReadonlySet<string> = new Set([
 
 /** Methods that change a collection in a way that is not mirrored. */
 const REFUSED: ReadonlySet<string> = new Set([
-  ...['/qdrant.Collections/Update', '/qdrant.Collections/Delete', '/qdrant.Collections/CreateShardKey'],
-  ...['/qdrant.Collections/DeleteShardKey', '/qdrant.Collections/UpdateCollectionClusterSetup'],
-  ...['/qdrant.Points/CreateVectorName', '/qdrant.Points/DeleteVectorName'],
+  '/qdrant.Collections/Update',
+  '/qdrant.Collections/Delete',
+  '/qdrant.Collections/CreateShardKey',
+  '/qdrant.Collections/DeleteShardKey',
+  '/qdrant.Collections/UpdateCollectionClusterSetup',
+  '/qdrant.Points/CreateVectorName',
+  '/qdrant.Points/DeleteVectorName',
 ]);
 const CREATE = '/qdrant.Collections/Create';
 const ALIASES = '/qdrant.Collections/UpdateAliases';
@@ -121,7 +126,8 @@ function routeNamed(
     return { kind: 'meant', followed: null } as const;
   });
   const refused = (refusal: GrpcStatus): ChangeRoute<GrpcCall, GrpcStatus> => ({
-    ...{ kind: 'refused', refusal },
+    kind: 'refused',
+    refusal,
     permission: permissionToRead(path, name),
   });
   if (meaning.kind === 'status') return refused(meaning);
@@ -180,7 +186,8 @@ function read(
     if (at === undefined)
       return { kind: 'unnamed', name, permission: { path, message: permissionMessage(path, name, rule) } };
     return {
-      ...{ kind: 'elsewhere', request: { path, message: renamed(message, at) } },
+      kind: 'elsewhere',
+      request: { path, message: renamed(message, at) },
       named: { alias: name, collection: at, request: { path, message: bytes } },
     };
   }
@@ -190,8 +197,12 @@ function read(
   if (rule !== undefined) {
     checkGrpcSetPayloads(path, message);
     const change: GrpcChange = {
-      ...{ kind: 'points', collection, touched: grpcAffectedPoints(message, rule) },
-      ...{ ownName: source, request: to(source), named },
+      kind: 'points',
+      collection,
+      touched: grpcAffectedPoints(message, rule),
+      ownName: source,
+      request: to(source),
+      named,
     };
     return followable<GrpcChange>(change, grpcWrittenVectors(message, METHODS[path]), {
       followed,

@@ -29,7 +29,8 @@ import { parsePath, type RestPath } from '../rest/path.js';
 import { actionFor, isPath, type BodyKind } from '../rest/routes.js';
 import { restAffectedPoints, type AffectKind } from './rest-affected-points.js';
 import { restWrittenVectors } from './rest-written.js';
-import { followedBy, followedNames, Refusal, refuseFollowed, refuseFollowedTarget } from '../rules.js';
+import { followedBy, followedNames, refuseFollowed, refuseFollowedTarget } from './mirrored-names.js';
+import { Refusal } from '../rules.js';
 
 /** Requests that change points, by method and path below the collection. */
 const WRITES: Readonly<Record<string, AffectKind>> = {
@@ -46,8 +47,13 @@ const WRITES: Readonly<Record<string, AffectKind>> = {
 
 /** Requests other than reads and searches that change no point and no setting. */
 const HARMLESS = [
-  ...['POST points/count', 'POST facet', 'POST shards/*/points/count'],
-  ...['POST snapshots', 'DELETE snapshots/*', 'POST shards/*/snapshots', 'DELETE shards/*/snapshots/*'],
+  'POST points/count',
+  'POST facet',
+  'POST shards/*/points/count',
+  'POST snapshots',
+  'DELETE snapshots/*',
+  'POST shards/*/snapshots',
+  'DELETE shards/*/snapshots/*',
 ].map((route) => route.split(' '));
 const READS: ReadonlySet<BodyKind> = new Set(['matrix', 'read']);
 /** Outcomes by the status of a write's result. */
@@ -181,7 +187,8 @@ function read(head: RestHead, body: Uint8Array, names: Names): RestChange | Pend
     case 'elsewhere': {
       const { collection } = meaning;
       return {
-        ...{ kind: 'elsewhere', request: { method, url: urlOf(collection, path), body } },
+        kind: 'elsewhere',
+        request: { method, url: urlOf(collection, path), body },
         named: {
           alias: expectDefined(path.segments[1], 'the name in the address'),
           collection,
@@ -192,7 +199,8 @@ function read(head: RestHead, body: Uint8Array, names: Names): RestChange | Pend
     case 'index': {
       const { followed } = meaning;
       return {
-        ...{ kind: 'settings', collection: followed.name },
+        kind: 'settings',
+        collection: followed.name,
         source: { method, url: urlOf(followed.source, path), body },
         named: namedBy(path, followed, (at) => ({ method, url: at, body })),
         target: { method, url: urlOf(followed.target, path), body },
@@ -204,7 +212,8 @@ function read(head: RestHead, body: Uint8Array, names: Names): RestChange | Pend
       // If a payload overwrites another, the server ignores the key.
       if (method !== 'PUT') checkRestSetPayloads(touch, root, source);
       const change: RestChange = {
-        ...{ kind: 'points', collection: followed.name },
+        kind: 'points',
+        collection: followed.name,
         touched: restAffectedPoints(touch, root, source),
         ownName: followed.source,
         request: { method, url: urlOf(followed.source, path), body },
