@@ -58,5 +58,5 @@ const TEXT = `(module
 await writeWasmFile(TEXT, {
   path: 'adapters/qdrant/transport/float-run-wasm.ts',
   name: 'FLOAT_RUN_WASM_BASE64',
-  comment: 'Takes tags out of floats, made by scripts/build-float-run.mjs.',
+  comment: 'WebAssembly that removes the tags between floats, made by scripts/build-float-run.mjs.',
 });

@@ -183,5 +183,5 @@ const TEXT = `(module
 await writeWasmFile(TEXT, {
   path: 'adapters/qdrant/serve/json/number-reader-wasm.ts',
   name: 'NUMBER_READER_WASM_BASE64',
-  comment: 'The reader of JSON numbers, made by scripts/build-number-reader.mjs.',
+  comment: 'WebAssembly that reads JSON numbers, made by scripts/build-number-reader.mjs.',
 });
