@@ -25,6 +25,14 @@ export default defineConfig(
       '@typescript-eslint/no-extraneous-class': 'off',
       '@typescript-eslint/no-non-null-assertion': 'error',
       'max-params': ['error', 4],
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector:
+            'SpreadElement:matches([argument.type="ObjectExpression"], [argument.type="ArrayExpression"])',
+          message: 'Write the properties or elements plainly instead of spreading a literal.',
+        },
+      ],
       'no-console': 'error',
     },
   },

@@ -26,7 +26,10 @@ const BATCH = 500;
 const options = optionsOf('Peak memory of training and of migrating a large collection.', {
   rows: [200_000, 'points'],
   json: [false, 'print one object, last'],
-  ...{ phase: ['', ''], url: ['', ''], 'grpc-url': ['', ''], folder: ['', ''] },
+  phase: ['', ''],
+  url: ['', ''],
+  'grpc-url': ['', ''],
+  folder: ['', ''],
 });
 const { rows } = options;
 

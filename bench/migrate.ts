@@ -36,14 +36,12 @@ const options = optionsOf('Speed of moving a collection, beside the official cli
   rounds: [3, 'of all copiers; their medians count'],
   'node-heap': [false, 'leave the heap of `migrate` and `plain` to Node, as the command line does not'],
   json: [false, 'print every round as one object, last'],
-  ...{
-    phase: ['', ''],
-    pid: [0, ''],
-    url: ['', ''],
-    'grpc-url': ['', ''],
-    folder: ['', ''],
-    target: ['', ''],
-  },
+  phase: ['', ''],
+  pid: [0, ''],
+  url: ['', ''],
+  'grpc-url': ['', ''],
+  folder: ['', ''],
+  target: ['', ''],
 });
 const { rows, rounds } = options;
 
@@ -66,14 +64,15 @@ async function encoder(): Promise<Encoder> {
   const { randomProjection } = await import('../src/baselines/pca.js');
   const network = randomProjection(DIM, { dim: COMPACT_DIM, distance: 'cosine', seed: 1 });
   return new Encoder(network, {
-    ...{
-      method: 'random-projection',
-      distance: 'cosine',
-      compactDistance: 'cosine',
-      source: 'synthetic',
-      seed: 1,
-    },
-    ...{ dataFingerprint: '', hyperParameters: {}, metrics: {}, createdBy: 'bench' },
+    method: 'random-projection',
+    distance: 'cosine',
+    compactDistance: 'cosine',
+    source: 'synthetic',
+    seed: 1,
+    dataFingerprint: '',
+    hyperParameters: {},
+    metrics: {},
+    createdBy: 'bench',
   });
 }
 
@@ -197,13 +196,14 @@ async function copyPlain({ url, grpcUrl, target }: Place): Promise<void> {
 async function migrate({ url, grpcUrl, folder, target }: Place, mark: () => void): Promise<void> {
   const store = await openQdrant({ url, grpcUrl });
   await migrateCollection({
-    ...{ source: store, target: store, sourceCollection: 'source', targetCollection: target },
-    ...{
-      encoder: await Encoder.load(encoderFile(folder)),
-      recordPath: join(folder, `${target}.json`),
-      concurrency: LANES.migrate,
-      batchSize: BATCH,
-    },
+    source: store,
+    target: store,
+    sourceCollection: 'source',
+    targetCollection: target,
+    encoder: await Encoder.load(encoderFile(folder)),
+    recordPath: join(folder, `${target}.json`),
+    concurrency: LANES.migrate,
+    batchSize: BATCH,
     onProgress: ({ step, done, total }) => {
       if (step === 'copying' && done === total) mark();
     },
@@ -212,7 +212,11 @@ async function migrate({ url, grpcUrl, folder, target }: Place, mark: () => void
 }
 
 const COPY: Readonly<Record<string, (place: Place, mark: () => void) => Promise<void>>> = {
-  ...{ load, rest: copyByRest, grpc: copyByGrpc, plain: copyPlain, migrate },
+  load,
+  rest: copyByRest,
+  grpc: copyByGrpc,
+  plain: copyPlain,
+  migrate,
 };
 
 /** One copier in this process; its mark, or else its end, is when it was done. */

@@ -136,20 +136,26 @@ async function prepare(server: LocalQdrant, folder: string): Promise<{ encoder: 
   const moments = await fitMoments(sample, { distance: 'cosine' });
   const network = await pcaFromMoments(moments, { dim: COMPACT_DIM, centred: false, distance: 'cosine' });
   const encoder = new Encoder(network, {
-    ...{
-      method: 'pca-uncentred',
-      distance: 'cosine',
-      compactDistance: 'cosine',
-      source: 'synthetic',
-      seed: 1,
-    },
-    ...{ dataFingerprint: '', hyperParameters: {}, metrics: {}, createdBy: 'bench' },
+    method: 'pca-uncentred',
+    distance: 'cosine',
+    compactDistance: 'cosine',
+    source: 'synthetic',
+    seed: 1,
+    dataFingerprint: '',
+    hyperParameters: {},
+    metrics: {},
+    createdBy: 'bench',
   });
   await encoder.save(join(folder, 'encoder.onnx'));
   for (const layout of ['compact', 'two-stage'] as const)
     await migrateCollection({
-      ...{ source: store, target: store, sourceCollection: 'full', targetCollection: layout },
-      ...{ encoder, layout, recordPath: join(folder, `${layout}.json`) },
+      source: store,
+      target: store,
+      sourceCollection: 'full',
+      targetCollection: layout,
+      encoder,
+      layout,
+      recordPath: join(folder, `${layout}.json`),
     });
   await store.close();
   return { encoder, queries };
@@ -215,7 +221,9 @@ function together(results: readonly LoadResult[]): LoadResult {
   const sum = (field: 'sent' | 'requests' | 'perSecond'): number =>
     results.reduce((total, result) => total + result[field], 0);
   return {
-    ...{ sent: sum('sent'), requests: sum('requests'), perSecond: sum('perSecond') },
+    sent: sum('sent'),
+    requests: sum('requests'),
+    perSecond: sum('perSecond'),
     latenciesMs: results.flatMap(({ latenciesMs }) => latenciesMs),
   };
 }
@@ -393,8 +401,11 @@ function projectionTime(encoder: Encoder, queries: Matrix): number {
 async function startProxies(server: LocalQdrant, folder: string): Promise<Pick<Place, 'proxy' | 'bare'>> {
   const encoder = join(folder, 'encoder.onnx');
   const config = {
-    ...{ url: server.url, grpcUrl: server.grpcUrl },
-    ...{ listenRest: '127.0.0.1:0', listenGrpc: '127.0.0.1:0', listenOperations: '127.0.0.1:0' },
+    url: server.url,
+    grpcUrl: server.grpcUrl,
+    listenRest: '127.0.0.1:0',
+    listenGrpc: '127.0.0.1:0',
+    listenOperations: '127.0.0.1:0',
     collections: {
       'served-compact': { target: 'compact', encoder },
       'served-two-stage': { target: 'two-stage', encoder, oversampling: OVERSAMPLING },

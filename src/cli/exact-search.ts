@@ -28,7 +28,9 @@ export async function exactSearchByReading(
 ): Promise<readonly ScoredPoint[]> {
   const { collection, description, encoder, query, limit, rescore } = search;
   const compact = {
-    ...{ store, collection, vectorName: description.compact },
+    store,
+    collection,
+    vectorName: description.compact,
     distance: encoder.metadata.compactDistance,
   };
   const firstStage = Math.max(limit, rescore ?? 0);

@@ -77,7 +77,8 @@ export function parseServedSettings(value: unknown, folder: string): Readonly<Re
     const { migrating: moved } = setting;
     if (moved?.source === setting.target) throw wrong(at, 'its source is its target');
     parsed.set(name, {
-      ...{ ...setting, encoder: resolve(folder, setting.encoder) },
+      ...setting,
+      encoder: resolve(folder, setting.encoder),
       ...(moved === undefined ? {} : { migrating: { ...moved, journal: resolve(folder, moved.journal) } }),
     });
   }

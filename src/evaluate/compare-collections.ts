@@ -247,8 +247,11 @@ async function exactLists(
   const answer = (q: number, limit: number): Promise<readonly ScoredPoint[]> =>
     Promise.resolve(expectDefined(lists[q], 'the neighbours of a query').slice(0, limit));
   return ask({
-    ...{ name: 'exact', dim: encoder.inputDim, ask: answer },
-    ...{ turns: new ReadTurns(Infinity), refusals: () => 0 },
+    name: 'exact',
+    dim: encoder.inputDim,
+    ask: answer,
+    turns: new ReadTurns(Infinity),
+    refusals: () => 0,
   });
 }
 

@@ -42,7 +42,9 @@ export function countedTogether(counts: readonly Counts[]): Promise<string> {
 export class Reloads {
   readonly registry = new Registry();
   readonly #counter = new Counter({
-    ...{ name: 'tldr_reloads_total', help: 'Configurations read again', registers: [this.registry] },
+    name: 'tldr_reloads_total',
+    help: 'Configurations read again',
+    registers: [this.registry],
     labelNames: ['outcome'],
   });
 
@@ -92,39 +94,43 @@ export class Metrics {
     const registers = [this.registry];
     collectDefaultMetrics({ register: this.registry, prefix: 'tldr_' });
     const seconds = new SecondsHistogram({
-      ...{ name: 'tldr_request_seconds', help: 'Time of requests by stage', registers },
+      name: 'tldr_request_seconds',
+      help: 'Time of requests by stage',
+      registers,
       labelNames: ['transport', 'stage'],
       buckets: SECONDS,
     });
     this.#tallies = { rest: new Tallies('rest', seconds), grpc: new Tallies('grpc', seconds) };
     this.#show(this.#tallies);
     this.#upstreamErrors = new Counter({
-      ...{ name: 'tldr_upstream_errors_total', help: 'Requests that the database did not answer', registers },
+      name: 'tldr_upstream_errors_total',
+      help: 'Requests that the database did not answer',
+      registers,
       labelNames: ['transport'],
     });
     this.#roomRefused = new Counter({
-      ...{
-        name: 'tldr_bytes_refused_total',
-        help: 'Requests refused since bodies use all of bytesInFlightMax',
-        registers,
-      },
+      name: 'tldr_bytes_refused_total',
+      help: 'Requests refused since bodies use all of bytesInFlightMax',
+      registers,
     });
     this.#overlap = new Histogram({
-      ...{
-        name: 'tldr_shadow_overlap',
-        help: 'Share of the full collection’s results that clients also got',
-        registers,
-      },
+      name: 'tldr_shadow_overlap',
+      help: 'Share of the full collection’s results that clients also got',
+      registers,
       labelNames: ['collection'],
       buckets: [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1],
     });
     this.#shadowSeconds = new Histogram({
-      ...{ name: 'tldr_shadow_seconds', help: 'Time of sampled searches on both sides', registers },
+      name: 'tldr_shadow_seconds',
+      help: 'Time of sampled searches on both sides',
+      registers,
       labelNames: ['collection', 'side'],
       buckets: SECONDS,
     });
     this.#shadowDropped = new Counter({
-      ...{ name: 'tldr_shadow_dropped_total', help: 'Sampled searches not repeated', registers },
+      name: 'tldr_shadow_dropped_total',
+      help: 'Sampled searches not repeated',
+      registers,
     });
   }
 
@@ -156,7 +162,8 @@ export class Metrics {
   /** @param bytes returns the bytes held at the moment */
   showBytesInFlight(bytes: () => number): void {
     new Gauge({
-      ...{ name: 'tldr_bytes_in_flight', help: 'Bytes of bodies held for requests in progress' },
+      name: 'tldr_bytes_in_flight',
+      help: 'Bytes of bodies held for requests in progress',
       registers: [this.registry],
       collect() {
         this.set(bytes());
@@ -181,7 +188,9 @@ export class Metrics {
   #show(tallies: Readonly<Record<Transport, Tallies>>): void {
     const registers = [this.registry];
     new Counter({
-      ...{ name: 'tldr_requests_total', help: 'Requests answered', registers },
+      name: 'tldr_requests_total',
+      help: 'Requests answered',
+      registers,
       labelNames: ['transport', 'kind', 'status'],
       collect() {
         this.reset();
@@ -191,7 +200,9 @@ export class Metrics {
       },
     });
     new Counter({
-      ...{ name: 'tldr_projected_vectors_total', help: 'Vectors projected', registers },
+      name: 'tldr_projected_vectors_total',
+      help: 'Vectors projected',
+      registers,
       labelNames: ['transport'],
       collect() {
         this.reset();
@@ -199,14 +210,18 @@ export class Metrics {
       },
     });
     new Gauge({
-      ...{ name: 'tldr_requests_in_flight', help: 'Requests in progress', registers },
+      name: 'tldr_requests_in_flight',
+      help: 'Requests in progress',
+      registers,
       labelNames: ['transport'],
       collect() {
         for (const transport of TRANSPORTS) this.set({ transport }, tallies[transport].inFlight);
       },
     });
     new Counter({
-      ...{ name: 'tldr_body_bytes_total', help: 'Bytes of bodies from and to clients', registers },
+      name: 'tldr_body_bytes_total',
+      help: 'Bytes of bodies from and to clients',
+      registers,
       labelNames: ['transport', 'direction'],
       collect() {
         this.reset();

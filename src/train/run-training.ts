@@ -377,8 +377,14 @@ function runFingerprint(
   const hash = createHash('sha256');
   hash.update(
     JSON.stringify({
-      ...{ settings, outputDim, distance, compactDistance, seed, engine },
-      ...{ rows: sample.rows, cols: sample.cols },
+      settings,
+      outputDim,
+      distance,
+      compactDistance,
+      seed,
+      engine,
+      rows: sample.rows,
+      cols: sample.cols,
     }),
   );
   for (const { buffer, byteOffset, byteLength } of [

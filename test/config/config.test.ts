@@ -50,11 +50,13 @@ test('earlier names keep working, and the present ones come first', () => {
   expect(inFile).toMatchObject({ concurrency: 5, shown: { concurrency: { from: path } } });
   const environment = { QDRANT_TLDR_LANES: '6' };
   expect(loadConfig({ file: path, environment })).toMatchObject({
-    ...{ concurrency: 6, shown: { concurrency: { from: 'QDRANT_TLDR_LANES' } } },
+    concurrency: 6,
+    shown: { concurrency: { from: 'QDRANT_TLDR_LANES' } },
   });
   const both = { ...environment, QDRANT_TLDR_CONCURRENCY: '7' };
   expect(loadConfig({ environment: both })).toMatchObject({
-    ...{ concurrency: 7, shown: { concurrency: { from: 'QDRANT_TLDR_CONCURRENCY' } } },
+    concurrency: 7,
+    shown: { concurrency: { from: 'QDRANT_TLDR_CONCURRENCY' } },
   });
   expect(loadConfig({ file: file({ concurrency: 8, lanes: 5 }), environment: {} }).concurrency).toBe(8);
   expect(() => loadConfig({ environment: { QDRANT_TLDR_LANES: 'many' } })).toThrow('QDRANT_TLDR_LANES');
@@ -73,7 +75,9 @@ test('files that the configuration file names lie beside it, others where the co
   writeFileSync(join(folder, 'own.key'), 'beside');
   const path = file({ apiKeyFile: 'own.key', tlsCert: 'tls/cert.pem', tlsKey: '/etc/key.pem' });
   expect(loadConfig({ file: path, environment: {} })).toMatchObject({
-    ...{ apiKey: 'beside', tlsCert: join(folder, 'tls/cert.pem'), tlsKey: '/etc/key.pem' },
+    apiKey: 'beside',
+    tlsCert: join(folder, 'tls/cert.pem'),
+    tlsKey: '/etc/key.pem',
   });
   const environment = { QDRANT_TLDR_TLS_CERT: 'cert.pem' };
   expect(loadConfig({ file: path, environment }).tlsCert).toBe('cert.pem');

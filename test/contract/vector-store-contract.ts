@@ -250,8 +250,15 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
         for (const datatype of DATATYPES) {
           const name = `kept-${datatype}-${i}`;
           const change = {
-            ...{ name, layout: 'two-stage' as const, vectorName: '', compactName: 'small', compactDim: 4 },
-            ...{ compactDistance: 'cosine' as const, metadata: {}, datatype, quantization },
+            name,
+            layout: 'two-stage' as const,
+            vectorName: '',
+            compactName: 'small',
+            compactDim: 4,
+            compactDistance: 'cosine' as const,
+            metadata: {},
+            datatype,
+            quantization,
           };
           const can =
             datatype !== 'uint8' &&
@@ -285,7 +292,9 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
       const source = await store.describe('measured');
       const able = await store.capabilities();
       const scratchOf = (storages: readonly (VectorStorage | 'source')[]): ScratchRequest => ({
-        ...{ name: 'scratch', vectorName: '', metadata: { mark: '{"x":1}' } },
+        name: 'scratch',
+        vectorName: '',
+        metadata: { mark: '{"x":1}' },
         vectors: storages.map((storage, i) => ({ name: `v${i}`, dim, distance: 'euclid', storage })),
       });
       const inMemory = { onDisk: false, indexed: true };

@@ -12,9 +12,16 @@ const [url = '', grpcUrl = '', source = '', target = '', recordPath = '', index 
 try {
   const store = await openQdrant({ url, grpcUrl });
   const options: PlacedMigration = {
-    ...{ source: store, target: store, sourceCollection: source, targetCollection: target },
-    ...{ encoder: tinyEncoder(), layout: 'two-stage', place: recordFile(recordPath) },
-    ...{ batchSize: 64, concurrency: 1, saveIntervalMs: 0 },
+    source: store,
+    target: store,
+    sourceCollection: source,
+    targetCollection: target,
+    encoder: tinyEncoder(),
+    layout: 'two-stage',
+    place: recordFile(recordPath),
+    batchSize: 64,
+    concurrency: 1,
+    saveIntervalMs: 0,
     onProgress: ({ step, done }) => void process.stdout.write(`${step} ${done}\n`),
   };
   const share = { index: Number(index), of: Number(of) };

@@ -33,7 +33,10 @@ export async function runSeed(
   const workers = points === MANY_POINTS ? 1 + rng.int(3) : 1;
   const store = await server.store();
   const place = {
-    ...{ url: server.url, grpcUrl: server.grpcUrl, store, running },
+    url: server.url,
+    grpcUrl: server.grpcUrl,
+    store,
+    running,
     get directUrl() {
       return server.directUrl();
     },

@@ -28,9 +28,19 @@ beforeEach(async () => {
 
 function options(changes: Partial<PlanOptions> = {}): PlanOptions {
   return {
-    ...{ store, scratchStore: store, collection: 'docs', dims: [4, 8], kinds: ['float32', 'scalar'] },
-    ...{ oversamplings: [1, 2], sampleSize: 200, queriesCount: 30, scratchName: 'tldr-plan-test' },
-    ...{ scratchMetadata: {}, seed: 1, threads: 1, budgetSeconds: 1 },
+    store,
+    scratchStore: store,
+    collection: 'docs',
+    dims: [4, 8],
+    kinds: ['float32', 'scalar'],
+    oversamplings: [1, 2],
+    sampleSize: 200,
+    queriesCount: 30,
+    scratchName: 'tldr-plan-test',
+    scratchMetadata: {},
+    seed: 1,
+    threads: 1,
+    budgetSeconds: 1,
     ...changes,
   };
 }
@@ -49,8 +59,13 @@ test('every size and way is measured; what the store lacks is said', async () =>
   expect(result.doublings).toBeCloseTo(Math.log2(400 / 170));
   expect(result.rows).toHaveLength(5);
   expect(result.rows.find(({ kind }) => kind === 'current')).toMatchObject({
-    ...{ kind: 'current', recallAt10: 1, sampleRecallAt10: 1, ndcgAt10: 1, oversampling: 1 },
-    ...{ ramBytes: 400 * DIM * 4, diskBytesPerMillion: 1e6 * DIM * 4 },
+    kind: 'current',
+    recallAt10: 1,
+    sampleRecallAt10: 1,
+    ndcgAt10: 1,
+    oversampling: 1,
+    ramBytes: 400 * DIM * 4,
+    diskBytesPerMillion: 1e6 * DIM * 4,
   });
   expect(await store.listCollections()).toEqual(['docs']);
   expect(await contentOf(store, 'docs')).toEqual(before);
@@ -97,7 +112,8 @@ test('encoders are chosen by labels and by judgements of the drawn sample', asyn
   const { vectors } = await store.sample('docs', { vectorName: '', size: 300 });
   const labels = Int32Array.from({ length: vectors.rows }, (_, i) => (i % 5 === 4 ? -1 : i % 4));
   const byLabels = options({
-    ...{ objective: 'relevance', dims: [4] },
+    objective: 'relevance',
+    dims: [4],
     draw: () => Promise.resolve({ vectors, labels }),
   });
   const chosen = await runPlan(byLabels, await preparePlan(byLabels));
@@ -147,14 +163,21 @@ test.each([
 test('rows: each way of keeping vectors where it makes sense', () => {
   const vector = { name: '', dim: 64, distance: 'cosine' as const, multivector: false, componentBytes: 4 };
   const current = {
-    ...{ datatype: 'float32' as const, quantization: 'none' as const, onDisk: false, indexed: true },
-    ...{ codesInMemory: true, indexInMemory: true },
+    datatype: 'float32' as const,
+    quantization: 'none' as const,
+    onDisk: false,
+    indexed: true,
+    codesInMemory: true,
+    indexInMemory: true,
   };
   const kinds = ['float32', 'float16', 'uint8', 'scalar'] as const;
   const names = (variants: readonly { readonly scratch: { readonly name: string } }[]): string[] =>
     variants.map(({ scratch }) => scratch.name);
   expect(names(fullVariants(vector, current, kinds))).toEqual([
-    ...['current', 'full', 'full-float16', 'full-scalar'],
+    'current',
+    'full',
+    'full-float16',
+    'full-scalar',
   ]);
   expect(names(fullVariants(vector, { ...current, onDisk: true }, kinds))).toContain('full-float32');
   const compact = compactVariants(8, 'cosine', kinds);

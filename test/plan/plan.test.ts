@@ -14,10 +14,22 @@ import { ndcgOf, randomHalves, recallAtTen, recallPerDoubling } from '../../src/
 function rowOf(label: string, recall: number, changes: Partial<SizingRow> = {}): SizingRow {
   return {
     label,
-    ...{ kind: 'compact', dim: 32, datatype: 'float32', oversampling: 1, layout: 'compact' },
-    ...{ sampleRecallAt10: recall, sampleInterval: [recall, recall], ndcgAt10: recall },
-    ...{ recallAt10: recall, interval: [recall, recall], latencyMsP50: 1, latencyMsP95: 2 },
-    ...{ ramBytes: 100, diskBytes: 100, ramBytesPerMillion: 100, diskBytesPerMillion: 100 },
+    kind: 'compact',
+    dim: 32,
+    datatype: 'float32',
+    oversampling: 1,
+    layout: 'compact',
+    sampleRecallAt10: recall,
+    sampleInterval: [recall, recall],
+    ndcgAt10: recall,
+    recallAt10: recall,
+    interval: [recall, recall],
+    latencyMsP50: 1,
+    latencyMsP95: 2,
+    ramBytes: 100,
+    diskBytes: 100,
+    ramBytesPerMillion: 100,
+    diskBytesPerMillion: 100,
     deployable: true,
     evidence: {
       recall: new Float64Array(20).fill(recall),
@@ -68,9 +80,18 @@ describe('the frontier', () => {
   test('is marked in the rows of the report, with the chosen one', () => {
     const report = planReportRows(rows, good);
     expect(report[3]).toEqual({
-      ...{ label: 'good', dim: 32, datatype: 'float32', oversampling: 1, recallAt10: 0.9 },
-      ...{ interval: [0.9, 0.9], ramBytes: 100, diskBytes: 100, latencyMs: 1, kind: 'compact' },
-      ...{ chosen: true, onFrontier: true },
+      label: 'good',
+      dim: 32,
+      datatype: 'float32',
+      oversampling: 1,
+      recallAt10: 0.9,
+      interval: [0.9, 0.9],
+      ramBytes: 100,
+      diskBytes: 100,
+      latencyMs: 1,
+      kind: 'compact',
+      chosen: true,
+      onFrontier: true,
     });
     expect(report.filter(({ chosen }) => chosen)).toHaveLength(1);
     expect(report.filter(({ onFrontier }) => onFrontier)).toHaveLength(3);
@@ -98,8 +119,14 @@ describe('the frontier', () => {
 
 test('bytes: vectors and codes grow with the points, the index a little more, the code book not at all', () => {
   const part: PointBytes = {
-    ...{ vectorBytes: 256, vectorInMemory: false, codeBytes: 68, codesInMemory: true, codeBookBytes: 1000 },
-    ...{ indexBytes: 40, indexGrowthBytes: 4, indexInMemory: true },
+    vectorBytes: 256,
+    vectorInMemory: false,
+    codeBytes: 68,
+    codesInMemory: true,
+    codeBookBytes: 1000,
+    indexBytes: 40,
+    indexGrowthBytes: 4,
+    indexInMemory: true,
   };
   const bytes = bytesAt([part], { measuredAt: 1000, points: 4000 });
   expect(bytes.ramBytes).toBe(4000 * (68 + 40 + 2 * 4) + 1000);

@@ -20,12 +20,14 @@ function sample(): ReturnType<typeof matrix> {
 
 /** @param learningRate of the linear training; 1e300 lets its first update diverge */
 const base = (learningRate: number): TrainingSchedule => ({
-  ...{ name: BASE, init: 'pca' },
+  name: BASE,
+  init: 'pca',
   settings: { loss: 'neighbourhood-kl', learningRate, steps: 2, nNeighbors: 5 },
 });
 
 const dependent = (init: Start): TrainingSchedule => ({
-  ...{ name: DEPENDENT, init },
+  name: DEPENDENT,
+  init,
   settings: { loss: 'neighbourhood-kl', encoder: 'residual-8', steps: 2, nNeighbors: 5 },
 });
 
@@ -38,7 +40,11 @@ async function fit(
   const closed = await fitClosedForms(train, { ...options, geometry, fitQueries: null });
   const warnings: string[] = [];
   const fits = await fitLearned(train, {
-    ...{ plans, geometry, axes: closed.axes, directions: closed.directions, compactDistance: 'cosine' },
+    plans,
+    geometry,
+    axes: closed.axes,
+    directions: closed.directions,
+    compactDistance: 'cosine',
     isAsked: ({ name }) => name === asked,
     options: {
       ...options,

@@ -16,7 +16,11 @@ function judged(
   const scores = new Float64Array(1000).fill(mean);
   return {
     candidate: {
-      ...{ name, network, hyperParameters: {}, seconds: 1, distances: ['cosine'] },
+      name,
+      network,
+      hyperParameters: {},
+      seconds: 1,
+      distances: ['cosine'],
       ...(twoMaps ? { queryNetwork: network } : {}),
     },
     compactDistance: 'cosine',

@@ -27,7 +27,10 @@ function projector(): VectorProjector & { readonly sizes: number[] } {
     );
   };
   return {
-    ...{ inputDim: DIM, outputDim: 1, fingerprint: '', sizes },
+    inputDim: DIM,
+    outputDim: 1,
+    fingerprint: '',
+    sizes,
     project: (x) => scaled(x, 1),
     projectQueries: (x) => scaled(x, -1),
   };
@@ -60,7 +63,9 @@ test('no product grows without end, and one that fails fails those that were in 
   const queue = new ProjectionQueue();
   const many = projector();
   const jobs = Array.from({ length: 100 }, (_, i) => ({
-    ...{ projector: many, as: 'queries' as const, x: rows(1, i) },
+    projector: many,
+    as: 'queries' as const,
+    x: rows(1, i),
   }));
   const large = { projector: many, as: 'queries' as const, x: rows(200, 7) };
   await Promise.all([...jobs, large].map((job) => queue.project(job)));

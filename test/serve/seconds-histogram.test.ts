@@ -4,7 +4,9 @@ import { AggregatorRegistry, Histogram, Registry } from 'prom-client';
 import { SecondsHistogram } from '../../src/serve/seconds-histogram.js';
 
 const OPTIONS = {
-  ...{ name: 'seconds', help: 'Time', labelNames: ['transport', 'stage'] },
+  name: 'seconds',
+  help: 'Time',
+  labelNames: ['transport', 'stage'],
   buckets: [0.001, 0.01, 0.1],
 };
 /** In the order in which a text happens to hold them or not. */

@@ -3,10 +3,19 @@ import { pickVector } from '../../src/store/pick-vector.js';
 import type { CollectionSpec } from '../../src/store/vector-store.js';
 
 const vector = (name: string, multivector = false): CollectionSpec['vectors'][number] => ({
-  ...{ name, dim: 8, distance: 'cosine', multivector, componentBytes: 4 },
+  name,
+  dim: 8,
+  distance: 'cosine',
+  multivector,
+  componentBytes: 4,
 });
 const spec = (...vectors: CollectionSpec['vectors']): CollectionSpec => ({
-  ...{ name: 'docs', vectors, otherVectors: ['words'], shardKeys: [], metadata: {}, native: '{}' },
+  name: 'docs',
+  vectors,
+  otherVectors: ['words'],
+  shardKeys: [],
+  metadata: {},
+  native: '{}',
 });
 
 test('the only vector, or the one that is named', () => {

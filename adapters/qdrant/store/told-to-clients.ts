@@ -17,7 +17,9 @@ export function toldToClients(native: Json): JsonObject {
   const { [METADATA_KEY]: description, [QUANTIZATION_KEY]: record } = metadata;
   const { [THRESHOLDS_KEY]: limits = null, [EXACT_KEY]: exact = null } = metadata;
   const told = {
-    ...{ [THRESHOLDS_KEY]: limits, [EXACT_KEY]: exact, [LIFTED_KEY]: null },
+    [THRESHOLDS_KEY]: limits,
+    [EXACT_KEY]: exact,
+    [LIFTED_KEY]: null,
     ...(record !== undefined && { [QUANTIZATION_KEY]: record }),
   };
   const isTold = [description, record].some((one) => one !== undefined) || limits !== null || exact !== null;

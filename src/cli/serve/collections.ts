@@ -81,7 +81,11 @@ async function load(
     const encoder = await readEncoderFile(setting.encoder);
     const spec = await store.describe(setting.target);
     const served = checkServed({
-      ...{ name, spec, aliases, options: setting, ...requestLimits(spec) },
+      name,
+      spec,
+      aliases,
+      options: setting,
+      ...requestLimits(spec),
       projector: Encoder.fromBytes(encoder, setting.encoder),
     });
     if (setting.full !== undefined) await checkFull(store, setting.full, served);
@@ -153,7 +157,14 @@ async function checkFull(store: VectorStore, full: string, served: ServedCollect
 export function describeServed({ served, full }: LoadedCollection): Readonly<Record<string, unknown>> {
   const { names, target, layout, vector, inputDim, outputDim, oversampling, projector } = served;
   return {
-    ...{ names, target, layout, vector, inputDim, outputDim, oversampling, full: full ?? null },
+    names,
+    target,
+    layout,
+    vector,
+    inputDim,
+    outputDim,
+    oversampling,
+    full: full ?? null,
     encoder: projector.fingerprint.slice(0, 16),
   };
 }

@@ -91,9 +91,15 @@ export async function startProxyProcess(config: Config, options: ServingOptions)
     });
   const proxy = await startProxy(
     {
-      ...{ upstream: upstreamOf(config), rest: config.listenRest, grpc: config.listenGrpc },
-      ...{ tls: await readTls(config).catch(fail), limits: limitsOf(config), failure: restFailure },
-      ...{ log, guard: migrating.guard, names },
+      upstream: upstreamOf(config),
+      rest: config.listenRest,
+      grpc: config.listenGrpc,
+      tls: await readTls(config).catch(fail),
+      limits: limitsOf(config),
+      failure: restFailure,
+      log,
+      guard: migrating.guard,
+      names,
     },
     state(),
     { onDeleted: drop, onUpdated: (name) => refresh(name).then(() => onUpdated?.(name)) },
@@ -111,7 +117,10 @@ export async function startProxyProcess(config: Config, options: ServingOptions)
     moved === undefined || loaded.some(({ served }) => served.names[0] === name);
   migrating.start(() => inTurn(switchReads));
   return {
-    ...{ proxy, drop, refresh, close },
+    proxy,
+    drop,
+    refresh,
+    close,
     loaded: () => loaded,
     reload: (next) =>
       inTurn(async () => {
@@ -204,8 +213,12 @@ function limitsOf(config: Config): Partial<ProxyLimits> {
   const { requestsMax, bytesInFlightMax, bodyBytesMax, messageBytesMax, upstreamTimeoutMs, clientTimeoutMs } =
     config;
   return {
-    ...{ requestsMax, bytesInFlightMax, upstreamTimeoutMs, clientTimeoutMs },
-    ...{ restBodyBytesMax: bodyBytesMax, grpcMessageBytesMax: messageBytesMax },
+    requestsMax,
+    bytesInFlightMax,
+    upstreamTimeoutMs,
+    clientTimeoutMs,
+    restBodyBytesMax: bodyBytesMax,
+    grpcMessageBytesMax: messageBytesMax,
   };
 }
 

@@ -37,7 +37,8 @@ export function rewritersOf(
   followed: readonly MirroredCollection[],
 ): Rewriters {
   return {
-    ...{ rest: restRewriter(served), grpc: grpcRewriter(served) },
+    rest: restRewriter(served),
+    grpc: grpcRewriter(served),
     ...(followed.length > 0 && { changes: { rest: restChanges(followed), grpc: grpcChanges(followed) } }),
   };
 }
@@ -61,7 +62,8 @@ export function proxyState(
     })),
   };
   const pool = new RewriteThreads({
-    ...{ data, size: threads },
+    data,
+    size: threads,
     file: new URL('./rewrite-worker.js', import.meta.url),
   });
   return {
@@ -85,7 +87,8 @@ function shadowOf(
   }
   if (share === 0 || full.size === 0) return null;
   return {
-    ...{ share, seed },
+    share,
+    seed,
     repeatAt: (url) => {
       const place = searchOn(url, full);
       return place === null ? null : { url: place.url, collection: first.get(place.name) ?? place.name };

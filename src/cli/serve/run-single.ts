@@ -21,8 +21,11 @@ export async function runSingle({ config, run, reread, hangups }: ServeRun): Pro
   });
   startReloading({ config, reread, hangups, log, reloads }, (next) => serving.reload(next));
   announceAddresses(run, {
-    ...{ rest: proxy.rest, grpc: proxy.grpc, operations: operations.address },
-    ...{ config, loaded: serving.loaded() },
+    rest: proxy.rest,
+    grpc: proxy.grpc,
+    operations: operations.address,
+    config,
+    loaded: serving.loaded(),
   });
   await untilAborted(run.signal);
   hangups.stop();

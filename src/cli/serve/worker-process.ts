@@ -70,7 +70,8 @@ export function serveAsMember(): Promise<void> {
 async function start({ config, seed }: ToMember & { readonly kind: 'configure' }): Promise<ProxyProcess> {
   try {
     const serving = await startProxyProcess(config, {
-      ...{ seed, log: openLog(config.logLevel) },
+      seed,
+      log: openLog(config.logLevel),
       onDeleted: (collection) => tell({ kind: 'deleted', collection }),
       onUpdated: (collection) => tell({ kind: 'updated', collection }),
     });

@@ -276,7 +276,10 @@ async function makeSwitch(
   const begun: CutOver = resumed
     ? { ...before, state: 'begun' }
     : {
-        ...{ form, name, previous: form === 'alias' ? from : null, forced: force !== undefined },
+        form,
+        name,
+        previous: form === 'alias' ? from : null,
+        forced: force !== undefined,
         ...(lag === 0 ? {} : { lag }),
         state: 'begun',
       };

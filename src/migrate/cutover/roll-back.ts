@@ -80,8 +80,13 @@ async function planProxyBack(
   const made = !sides.includes('target');
   const journalledUntil = proxyLives ? null : await proxy.journalledUntil();
   const way: WayBack = {
-    ...{ form: 'proxy', name, from: made ? to : targetCollection, to, made },
-    ...{ proxyLives, journalledUntil },
+    form: 'proxy',
+    name,
+    from: made ? to : targetCollection,
+    to,
+    made,
+    proxyLives,
+    journalledUntil,
   };
   checkNothingMissing({ way, status, force }, record);
   return way;

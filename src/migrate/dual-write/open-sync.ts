@@ -25,9 +25,13 @@ export async function openSync(followed: Followed): Promise<PointSync> {
   const { shardKeys } = await source.describe(sourceCollection);
   await followed.checkNames?.('now');
   const identity = {
-    ...{ sourceEndpoint: source.endpoint, sourceCollection },
-    ...{ targetEndpoint: target.endpoint, targetCollection },
-    ...{ vectorName: description.vector, compactName: description.compact, layout: description.layout },
+    sourceEndpoint: source.endpoint,
+    sourceCollection,
+    targetEndpoint: target.endpoint,
+    targetCollection,
+    vectorName: description.vector,
+    compactName: description.compact,
+    layout: description.layout,
     encoderFingerprint: description.encoder,
   };
   const componentBytes = componentBytesOf(targetSpec, description.compact);

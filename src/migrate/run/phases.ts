@@ -157,8 +157,17 @@ export async function copyRanges(work: Work, pace: Throttle): Promise<number> {
   const { batchSize } = run;
   const componentBytes = componentBytesOf(plan.targetSpec, plan.compactName);
   const request = {
-    ...{ source, target, encoder, record, componentBytes, points },
-    ...{ concurrency, batchSize, saveIntervalMs, save, pace },
+    source,
+    target,
+    encoder,
+    record,
+    componentBytes,
+    points,
+    concurrency,
+    batchSize,
+    saveIntervalMs,
+    save,
+    pace,
   };
   const copied = await copyPoints({ ...request, rangeDone: () => tell(work, 'range-done') }, run);
   await enter(work, 'finishing');

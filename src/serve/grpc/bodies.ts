@@ -141,7 +141,9 @@ export function refuseWith(
 ): void {
   stream.respond(
     {
-      ...{ ':status': 200, 'content-type': CONTENT_TYPE, ...trailersOf(status) },
+      ':status': 200,
+      'content-type': CONTENT_TYPE,
+      ...trailersOf(status),
       ...(retryAfter !== undefined && { 'retry-after': retryAfter }),
     },
     { endStream: true },

@@ -119,7 +119,8 @@ export class GrpcExchange {
 
   #change(guard: WriteInterceptor, message: Uint8Array): Promise<void> {
     const call: ChangingCall = {
-      ...{ path: this.#path, guard },
+      path: this.#path,
+      guard,
       renewed: () => this.#rewriter.renew(),
       make: (made) => this.#make(made),
       rewrite: (body) => this.#rewrite(body),
@@ -259,7 +260,9 @@ export class GrpcExchange {
       if (shadow !== null && copy.length > 0 && this.#status === '0') this.#compare(shadow, copy);
     });
     const copy = streamAnswer(answer.upstream, stream, {
-      ...{ held: this.#held, windowBytes: UPSTREAM_WINDOW_BYTES, copied: shadow !== null },
+      held: this.#held,
+      windowBytes: UPSTREAM_WINDOW_BYTES,
+      copied: shadow !== null,
       clientTimeoutMs: this.#parts.limits.clientTimeoutMs,
       onBytes: (bytes) => (this.#bytesOut += bytes),
     });

@@ -81,8 +81,10 @@ export function callFailureOf(error: unknown): CallFailure {
   if (error instanceof BodyTooLarge) return { code: CODE.exhausted, message: error.message, blame: 'none' };
   if (error instanceof NoRoom)
     return {
-      ...{ code: CODE.exhausted, message: error.message },
-      ...{ retryAfter: error.retryAfter, blame: 'none' },
+      code: CODE.exhausted,
+      message: error.message,
+      retryAfter: error.retryAfter,
+      blame: 'none',
     };
   if (error instanceof BodyUnreadable) return { code: CODE.internal, message: error.message, blame: 'none' };
   if (error instanceof CodingUnsupported)

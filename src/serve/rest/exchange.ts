@@ -137,7 +137,8 @@ export class RestExchange {
   async #change(guard: WriteInterceptor): Promise<void> {
     this.#early = await smallBody(this.#request, this.#parts.limits.clientTimeoutMs, this.#onBytes);
     await handleRestChange({
-      ...{ head: this.#head, guard },
+      head: this.#head,
+      guard,
       renewed: () => this.#rewriter.renew(),
       make: (request) => this.#exchange(request),
       ask: (request) => this.#exchange(request, ownHeaders(this.#request.rawHeaders)),
@@ -254,7 +255,9 @@ export class RestExchange {
     if (this.#gone) return;
     const startedAtMs = performance.now();
     this.#relay = new RestRelay({
-      ...{ request: this.#request, response: this.#response, beforeAnswer: this.#beforeAnswer },
+      request: this.#request,
+      response: this.#response,
+      beforeAnswer: this.#beforeAnswer,
       rewriteFrom: form === null ? Number.POSITIVE_INFINITY : form.errorsOnly ? 400 : 0,
       rewriteAnswer: async (status, body) => {
         if (form === null) return body;

@@ -58,8 +58,13 @@ export async function startProxy(
   let shadow = shadowOf(first);
   let draining = false;
   const shared = {
-    ...{ limits, budget, metrics, events, log: options.log },
-    ...{ guard: options.guard, names: options.names },
+    limits,
+    budget,
+    metrics,
+    events,
+    log: options.log,
+    guard: options.guard,
+    names: options.names,
     rewriting: () => rewriting,
     shadow: () => shadow,
     draining: () => draining,
@@ -87,7 +92,10 @@ export async function startProxy(
     const addresses = [await listen(restServer, options.rest), await listen(grpcFront.server, options.grpc)];
     const [restAddress = options.rest, grpcAddress = options.grpc] = addresses;
     return {
-      ...{ rest: restAddress, grpc: grpcAddress, metrics, close },
+      rest: restAddress,
+      grpc: grpcAddress,
+      metrics,
+      close,
       use: (state) => {
         rewriting.retire();
         rewriting = state.rewriting;

@@ -57,7 +57,8 @@ test('a look-up that fails lets no unknown name pass', async () => {
   await names.learn(read('own'));
   fail('no answer');
   await expect(names.learn(read('new'))).rejects.toMatchObject({
-    ...{ code: 'UNAVAILABLE', message: expect.stringMatching(/what "new" means cannot be read: no answer/) },
+    code: 'UNAVAILABLE',
+    message: expect.stringMatching(/what "new" means cannot be read: no answer/),
   });
   await names.learn(read('own'));
   await names.learn(read('docs'));

@@ -46,8 +46,13 @@ const wrapped = (
 /** A client that serves a two-stage target of its own under this name. */
 async function servedAs(name: string, client = plain): Promise<QdrantClient> {
   await migrateCollection({
-    ...{ source: store, target: store, sourceCollection: 'original', targetCollection: `${name}_t` },
-    ...{ encoder, layout: 'two-stage', recordPath: join(folder, `${name}.json`) },
+    source: store,
+    target: store,
+    sourceCollection: 'original',
+    targetCollection: `${name}_t`,
+    encoder,
+    layout: 'two-stage',
+    recordPath: join(folder, `${name}.json`),
   });
   const collections = { [name]: { target: `${name}_t`, encoder, oversampling: EVERYTHING } };
   return withProjection(client, { collections });

@@ -41,7 +41,9 @@ beforeAll(async () => {
   await direct.createCollection('original', { vectors: { size: base.cols, distance: 'Cosine' } });
   await direct.upsert('original', {
     points: Array.from({ length: POINTS }, (_, i) => ({
-      ...{ id: i, vector: Array.from(row(base, i)), payload: { n: i } },
+      id: i,
+      vector: Array.from(row(base, i)),
+      payload: { n: i },
     })),
   });
   encoder = await pcaEncoder(base, DIM);
@@ -50,8 +52,13 @@ beforeAll(async () => {
   const targets = [...LAYOUTS.map((layout) => [`${layout}-target`, layout] as const), ALIASED] as const;
   for (const [targetCollection, layout] of targets)
     await migrateCollection({
-      ...{ source: store, target: store, sourceCollection: 'original', targetCollection },
-      ...{ encoder, layout, recordPath: join(folder, `${targetCollection}.json`) },
+      source: store,
+      target: store,
+      sourceCollection: 'original',
+      targetCollection,
+      encoder,
+      layout,
+      recordPath: join(folder, `${targetCollection}.json`),
     });
   await store.close();
   await direct.updateCollectionAliases({
@@ -62,8 +69,10 @@ beforeAll(async () => {
   });
   const config = loadConfig({
     flags: {
-      ...{ url: server.url, grpcUrl: server.grpcUrl },
-      ...{ listenRest: '127.0.0.1:0', listenGrpc: '127.0.0.1:0' },
+      url: server.url,
+      grpcUrl: server.grpcUrl,
+      listenRest: '127.0.0.1:0',
+      listenGrpc: '127.0.0.1:0',
     },
     environment: {},
   });
@@ -106,7 +115,8 @@ const query = (i: number): number[] => Array.from(row(queries, i));
 
 async function byGrpc(collectionName: string, data: number[], limit: number): Promise<readonly Found[]> {
   const { result } = await grpc.api('points').query({
-    ...{ collectionName, limit: BigInt(limit) },
+    collectionName,
+    limit: BigInt(limit),
     query: {
       variant: {
         case: 'nearest',
@@ -142,11 +152,15 @@ describe('the official clients through the proxy', () => {
 
   test('a bulk write, large enough for a rewriting thread, arrives whole in both vectors', async () => {
     const points = Array.from({ length: 200 }, (_, i) => ({
-      ...{ id: 10_000 + i, vector: Array.from(row(base, i)), payload: { text: '1.0', n: i } },
+      id: 10_000 + i,
+      vector: Array.from(row(base, i)),
+      payload: { text: '1.0', n: i },
     }));
     await rest.upsert('two-stage', { wait: true, points });
     const stored = await direct.retrieve('two-stage-target', {
-      ...{ ids: points.map(({ id }) => id), with_vector: true, with_payload: true },
+      ids: points.map(({ id }) => id),
+      with_vector: true,
+      with_payload: true,
     });
     const projected = encoder.project(base);
     expect(stored).toHaveLength(points.length);

@@ -59,8 +59,13 @@ beforeAll(async () => {
   const two = twoMaps(encoder);
   await two.save(join(cwd, 'two.onnx'));
   await migrateCollection({
-    ...{ source: store, target: store, sourceCollection: 'docs', targetCollection: 'docs-two-maps' },
-    ...{ encoder: two, layout: 'two-stage', recordPath: join(cwd, 'two-maps.json') },
+    source: store,
+    target: store,
+    sourceCollection: 'docs',
+    targetCollection: 'docs-two-maps',
+    encoder: two,
+    layout: 'two-stage',
+    recordPath: join(cwd, 'two-maps.json'),
   });
   await store.close();
 });
@@ -85,7 +90,15 @@ interface Form {
 
 test('a compact target: stored points as queries, strata, bytes and latency of both', async () => {
   const { code, json, stderr } = await cli(
-    ...['docs', 'docs-compact', '--encoder', 'enc.onnx', '--sample', '90', '--by', 'shelf', '--json'],
+    'docs',
+    'docs-compact',
+    '--encoder',
+    'enc.onnx',
+    '--sample',
+    '90',
+    '--by',
+    'shelf',
+    '--json',
   );
   expect(code).toBe(0);
   const result = json();

@@ -204,7 +204,9 @@ describe('small files', () => {
       const key = command === 'config' ? `QDRANT_TLDR_API_KEY_FILE=${odd}` : '';
       const { code, output } = await shell(`${key} exec $QT ${command}`.trim()).ended;
       expect([command, odd, code, output]).toEqual([
-        ...[command, odd, odd === 'zeros' && command.startsWith('serve') ? 3 : 2],
+        command,
+        odd,
+        odd === 'zeros' && command.startsWith('serve') ? 3 : 2,
         expect.stringContaining('error: '),
       ]);
       expect(output).not.toContain('    at ');

@@ -47,7 +47,11 @@ beforeAll(async () => {
     optimizer_config: { indexing_threshold: 100, default_segment_number: 1 },
   };
   const spec = {
-    ...{ name: 'docs', vectors: [], otherVectors: [], shardKeys: [], metadata: {} },
+    name: 'docs',
+    vectors: [],
+    otherVectors: [],
+    shardKeys: [],
+    metadata: {},
     native: JSON.stringify(native),
   };
   await store.create(spec);
@@ -143,7 +147,8 @@ test('a plan is complete, picks for a target, and reality keeps what it says', a
   expect(rows.map(name).sort()).toEqual(
     [
       'current 512 as configured 1',
-      ...['full 512 scalar 1', 'full 512 scalar 4'],
+      'full 512 scalar 1',
+      'full 512 scalar 4',
       ...[32, 64].flatMap((dim) =>
         ['float32', 'scalar'].flatMap((kind) => [1, 4].map((o) => `compact ${dim} ${kind} ${o}`)),
       ),
@@ -225,16 +230,19 @@ describe('the scratch collection is removed', () => {
     });
     let created = '';
     const options: PlanOptions = {
-      ...{
-        store,
-        scratchStore: failing,
-        collection: 'docs',
-        dims: [16],
-        kinds: ['float32'],
-        oversamplings: [1],
-      },
-      ...{ sampleSize: 600, queriesCount: 20, scratchName: 'tldr-plan-failing', scratchMetadata: {} },
-      ...{ seed: 1, threads: 1, budgetSeconds: 2 },
+      store,
+      scratchStore: failing,
+      collection: 'docs',
+      dims: [16],
+      kinds: ['float32'],
+      oversamplings: [1],
+      sampleSize: 600,
+      queriesCount: 20,
+      scratchName: 'tldr-plan-failing',
+      scratchMetadata: {},
+      seed: 1,
+      threads: 1,
+      budgetSeconds: 2,
       log: (_level, message) => {
         if (message.startsWith('filling')) created = message;
       },

@@ -53,7 +53,9 @@ afterAll(async () => {
 
 async function call(method: string, path: string, body: object): Promise<number> {
   const response = await fetchOnce(`${server.url}/collections/${path}`, {
-    ...{ method, body: JSON.stringify(body), headers: { 'content-type': 'application/json' } },
+    method,
+    body: JSON.stringify(body),
+    headers: { 'content-type': 'application/json' },
   });
   await response.text();
   return response.status;
@@ -92,7 +94,11 @@ test('a search that had to wait for the rate limit is timed again, whatever was 
   await compareCollections({
     source: { store: shared, collection: 'full', vectorName: '', distance: 'cosine' },
     target: { store: shared, collection: 'small', layout: 'compact', vector: '', compact: '' },
-    ...{ encoder, queries: { vectors: queries, ids: null }, ks: [3], rescore: 10, seed: 1 },
+    encoder,
+    queries: { vectors: queries, ids: null },
+    ks: [3],
+    rescore: 10,
+    seed: 1,
   });
   for (const name of NAMES) expect(asked.some((one) => one.collection === name && one.waited)).toBe(true);
   // What was timed last counts.

@@ -235,7 +235,11 @@ if (executablePath === null) {
       for (const { where, measured, complaints } of await measureEverywhere(evaluationReport(given))) {
         const { weak, overlapping, clipped } = measured;
         expect({ where, complaints, weak, overlapping, clipped }).toEqual({
-          ...{ where, complaints: [], weak: [], overlapping: [], clipped: [] },
+          where,
+          complaints: [],
+          weak: [],
+          overlapping: [],
+          clipped: [],
         });
         expect(measured.overflow).toBeLessThanOrEqual(0);
         expect(measured.charts).toHaveLength(1);

@@ -27,7 +27,7 @@ let cwd: string;
 const cli = (...args: string[]): Promise<CliResult> =>
   runCli(args, { cwd, env: { QDRANT_URL: server.url, QDRANT_TLDR_GRPC_URL: server.grpcUrl } });
 const train = (...args: string[]): Promise<CliResult> =>
-  cli(...['train', 'docs', '--dim', String(GROUPS), '--steps', '3', '--k', '5', '--json'], ...args);
+  cli('train', 'docs', '--dim', String(GROUPS), '--steps', '3', '--k', '5', '--json', ...args);
 const relevance = ['--objective', 'relevance'];
 const file = (name: string, lines: readonly string[]): Promise<void> =>
   writeFile(join(cwd, name), `${lines.join('\n')}\n`);

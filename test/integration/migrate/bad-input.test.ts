@@ -61,8 +61,13 @@ const write = (name: string, points: string): Promise<string> =>
 
 function migration(source: string, changes: Partial<MigrateOptions> = {}): MigrateOptions {
   return {
-    ...{ source: store, target: store, sourceCollection: source, targetCollection: `${source}-small` },
-    ...{ encoder: tinyEncoder(), layout: 'two-stage', recordPath: join(folder, `${source}.json`) },
+    source: store,
+    target: store,
+    sourceCollection: source,
+    targetCollection: `${source}-small`,
+    encoder: tinyEncoder(),
+    layout: 'two-stage',
+    recordPath: join(folder, `${source}.json`),
     ...changes,
   };
 }

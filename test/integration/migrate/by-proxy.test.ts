@@ -66,7 +66,9 @@ async function killedWhen(
 ): Promise<void> {
   const [command = '', ...flags] = args;
   const child = spawn(process.execPath, [MAIN, 'migrate', command, source, target, ...flags], {
-    ...{ cwd: folder, env: { PATH: process.env['PATH'] ?? '', ...env() }, stdio: 'ignore' },
+    cwd: folder,
+    env: { PATH: process.env['PATH'] ?? '', ...env() },
+    stdio: 'ignore',
   });
   place().running.add(child);
   const ended = new Promise((resolve) => child.once('close', (_code, signal) => resolve(signal)));
@@ -124,7 +126,8 @@ async function serveBy(scenario: Scenario, collections: unknown): Promise<void> 
 async function endWithPlainEntry(scenario: Scenario, collections: unknown): Promise<void> {
   await serveBy(scenario, collections);
   const found = await fetchOnce(`${scenario.rest}/collections/${scenario.source}/points/query`, {
-    ...{ method: 'POST', headers: { 'content-type': 'application/json' } },
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ query: Array(DIM).fill(1), limit: 3 }),
   });
   expect(((await found.json()) as { result: { points: unknown[] } }).result.points).toHaveLength(3);
@@ -179,7 +182,8 @@ describe('a migration whose writes go through the proxy', () => {
     const insert = async (id: number): Promise<void> => {
       const points = [{ id, vector: Array(DIM).fill(1) }];
       const answer = await fetchOnce(`${scenario.rest}/collections/${source}/points?wait=true`, {
-        ...{ method: 'PUT', headers: { 'content-type': 'application/json' } },
+        method: 'PUT',
+        headers: { 'content-type': 'application/json' },
         body: JSON.stringify({ points }),
       });
       expect(answer.status).toBe(200);

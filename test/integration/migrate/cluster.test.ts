@@ -51,8 +51,10 @@ const inJson = ({ kind, value }: ShardKey): string | number => (kind === 'number
 /** Two replicas of every shard, and the same ids under every key with other payloads. */
 async function makeSource(url: string): Promise<void> {
   await ask(url, 'PUT', '/collections/sharded', {
-    ...{ vectors: { size: DIM, distance: 'Cosine' }, sharding_method: 'custom' },
-    ...{ shard_number: 1, replication_factor: 2 },
+    vectors: { size: DIM, distance: 'Cosine' },
+    sharding_method: 'custom',
+    shard_number: 1,
+    replication_factor: 2,
   });
   for (const key of KEYS) await ask(url, 'PUT', '/collections/sharded/shards', { shard_key: inJson(key) });
   for (const [k, shardKey] of KEYS.entries()) {
@@ -159,7 +161,8 @@ test.each([
 
 test('in a cluster an alias is switched, and the bare name is refused with nothing changed', async () => {
   await ask(peers[0]!.url, 'PUT', '/collections/source', {
-    ...{ vectors: { size: DIM, distance: 'Cosine' }, shard_number: 2 },
+    vectors: { size: DIM, distance: 'Cosine' },
+    shard_number: 2,
   });
   await fill(store, 'source', 100);
   const sides = { source: store, target: store, place: recordFile(join(folder, 'record.json')) };

@@ -93,7 +93,10 @@ test.each(['compact', 'two-stage'] as const)('%s: every payload value survives',
   const report = await migrateCollection({
     source: store,
     target: store,
-    ...{ sourceCollection, targetCollection, vectorName, layout },
+    sourceCollection,
+    targetCollection,
+    vectorName,
+    layout,
     encoder: tinyEncoder(),
     recordPath: join(folder, `${layout}.json`),
   });
@@ -116,7 +119,10 @@ test.each(['compact', 'two-stage'] as const)(
       migrateCollection({
         source: store,
         target: store,
-        ...{ sourceCollection, targetCollection, vectorName, layout },
+        sourceCollection,
+        targetCollection,
+        vectorName,
+        layout,
         encoder: tinyEncoder(),
         recordPath: join(folder, file),
       });
@@ -201,7 +207,9 @@ test('values that only REST carries and values that only gRPC carries survive in
     const path = `/collections/${sourceCollection}/points/payload?wait=true`;
     await rest('PUT', path, `{"points":[${i + 1}],"payload":${others}}`);
     const message = encodeRequest('Points/SetPayload', {
-      ...{ collectionName: sourceCollection, wait: true, payload },
+      collectionName: sourceCollection,
+      wait: true,
+      payload,
       pointsSelector: { points: { ids: [{ num: String(i + 1) }] } },
     });
     expect(await grpc.call({ path: '/qdrant.Points/SetPayload', message })).toMatchObject({ code: 0 });
@@ -283,9 +291,14 @@ test('a followed write keeps every payload value, beside a point that gRPC refus
     target: store,
     encoder: tinyEncoder(),
     identity: {
-      ...{ sourceCollection, targetCollection, vectorName },
-      ...{ layout: 'compact', compactName: '', encoderFingerprint: tinyEncoder().fingerprint },
-      ...{ sourceEndpoint: store.endpoint, targetEndpoint: store.endpoint },
+      sourceCollection,
+      targetCollection,
+      vectorName,
+      layout: 'compact',
+      compactName: '',
+      encoderFingerprint: tinyEncoder().fingerprint,
+      sourceEndpoint: store.endpoint,
+      targetEndpoint: store.endpoint,
     },
     componentBytes: 4,
     shardKeys: [],

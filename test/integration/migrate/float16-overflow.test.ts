@@ -108,7 +108,8 @@ test('repair, followed writes, clients of the proxy and of the wrapper meet the 
   const overGrpc = await grpc.call({
     path: pathOf('Points/Upsert'),
     message: encodeRequest('Points/Upsert', {
-      ...{ collectionName: 'docs', wait: true },
+      collectionName: 'docs',
+      wait: true,
       points: [{ id: { num: String(BIG_ID) }, vectors: { vector: { data: BIG } } }],
     }),
   });
@@ -132,10 +133,19 @@ test('repair, followed writes, clients of the proxy and of the wrapper meet the 
 
   const warnings: string[] = [];
   const sync = new PointSync({
-    ...{ source: place.store, target: place.store, encoder, componentBytes: 2, shardKeys: [] },
+    source: place.store,
+    target: place.store,
+    encoder,
+    componentBytes: 2,
+    shardKeys: [],
     identity: {
-      ...{ sourceEndpoint: url, targetEndpoint: url, encoderFingerprint: encoder.fingerprint },
-      ...{ sourceCollection: 'docs', targetCollection: 'docs-small', vectorName: '', compactName: '' },
+      sourceEndpoint: url,
+      targetEndpoint: url,
+      encoderFingerprint: encoder.fingerprint,
+      sourceCollection: 'docs',
+      targetCollection: 'docs-small',
+      vectorName: '',
+      compactName: '',
       layout: 'compact',
     },
     log: (_level, _message, fields) => warnings.push(JSON.stringify(fields)),

@@ -151,17 +151,19 @@ test('killed right after any step, from the first record to the deletion of the 
     return { signal, out };
   };
   const steps = [
-    ...[
-      'creating',
-      'call create',
-      'copying',
-      'call upsert',
-      'finishing',
-      'call finishBulkLoad',
-      'verifying',
-      'verified',
-    ],
-    ...['begun', 'call switchAlias', 'done', 'completed', 'call deleteCollection'],
+    'creating',
+    'call create',
+    'copying',
+    'call upsert',
+    'finishing',
+    'call finishBulkLoad',
+    'verifying',
+    'verified',
+    'begun',
+    'call switchAlias',
+    'done',
+    'completed',
+    'call deleteCollection',
   ];
   for (const step of steps)
     expect({ step, ...(await run(step)) }).toEqual({ step, signal: 'SIGKILL', out: '' });

@@ -221,7 +221,10 @@ test('every command works by a record in the server, and abort removes what was 
   expect((await cli('resume', ...pair, '--yes')).code).toBe(0);
   expect((await cli('verify', ...pair)).code).toBe(0);
   expect((await cli('status', ...pair)).json()).toMatchObject({
-    ...{ phase: 'verified', paused: false, tuning: { nice: 0.5 }, workers: [] },
+    phase: 'verified',
+    paused: false,
+    tuning: { nice: 0.5 },
+    workers: [],
   });
   expect((await cli('cutover', ...pair, '--alias', 'clients', '--execute')).code).toBe(0);
   expect((await cli('abort', ...pair, '--execute')).code).toBe(5);

@@ -141,8 +141,19 @@ test('cosine rows of any length are judged alike; tiny rows of other distances a
   await file('tiny.npy', 2 ** -70);
   const learn = (name: string, distance: string): Promise<CliResult> =>
     place.cli(
-      ...['train', '--input', name, '--distance', distance, '--dim', '4', '--out', 'new.onnx'],
-      ...['--steps', '3', '--force', '--json'],
+      'train',
+      '--input',
+      name,
+      '--distance',
+      distance,
+      '--dim',
+      '4',
+      '--out',
+      'new.onnx',
+      '--steps',
+      '3',
+      '--force',
+      '--json',
     );
   const recalls = async (name: string): Promise<unknown> =>
     ((await learn(name, 'cosine')).json() as { candidates: { recallAt10: number }[] }).candidates.map(

@@ -34,7 +34,10 @@ const MIGRATED: readonly Migrated[] = [
     quantization: 'binary',
   },
   {
-    ...{ name: 'chosen-compact', vector: 'text', layout: 'compact', quantization: 'none' },
+    name: 'chosen-compact',
+    vector: 'text',
+    layout: 'compact',
+    quantization: 'none',
     body: { vectors: { text: FULL, other: SMALL }, quantization_config: SCALAR },
   },
   { name: 'wrapped', vector: '', body: { vectors: FULL, quantization_config: SCALAR } },
@@ -44,8 +47,25 @@ const MIGRATED: readonly Migrated[] = [
 
 /** A StrictModeConfig by the positions of its fields, as the server takes it; the tenth is the size of all vectors. */
 const STRICT_AS_ARRAY = [
-  ...[false, null, null, null, null, null, null, null, null, 30_001],
-  ...[null, null, null, 95, null, null, null, null, null],
+  false,
+  null,
+  null,
+  null,
+  null,
+  null,
+  null,
+  null,
+  null,
+  30_001,
+  null,
+  null,
+  null,
+  95,
+  null,
+  null,
+  null,
+  null,
+  null,
 ];
 
 let place: SettingsPlace;

@@ -30,7 +30,8 @@ const MIGRATED: readonly Migrated[] = [
   { name: 'shared', vector: '', body: { vectors: FULL, quantization_config: SCALAR } },
   { name: 'own', vector: '', body: { vectors: { ...FULL, quantization_config: BINARY } } },
   {
-    ...{ name: 'both', vector: '' },
+    name: 'both',
+    vector: '',
     body: {
       vectors: { ...FULL, quantization_config: BINARY, hnsw_config: { full_scan_threshold: 2_000 } },
       quantization_config: PRODUCT,
@@ -38,18 +39,22 @@ const MIGRATED: readonly Migrated[] = [
   },
   { name: 'neither', vector: '', body: { vectors: FULL, hnsw_config: { inline_storage: true } } },
   {
-    ...{ name: 'many', vector: 'text' },
+    name: 'many',
+    vector: 'text',
     body: {
       vectors: { text: FULL, other: { ...SMALL, quantization_config: PRODUCT }, third: SMALL },
-      ...{ quantization_config: SCALAR, hnsw_config: { inline_storage: true, full_scan_threshold: 2_000 } },
+      quantization_config: SCALAR,
+      hnsw_config: { inline_storage: true, full_scan_threshold: 2_000 },
     },
   },
   {
-    ...{ name: 'warned', vector: 'text' },
+    name: 'warned',
+    vector: 'text',
     body: { vectors: { text: { ...FULL, hnsw_config: { inline_storage: true } }, other: SMALL } },
   },
   {
-    ...{ name: 'limited', vector: '' },
+    name: 'limited',
+    vector: '',
     body: { vectors: FULL, strict_mode_config: { enabled: false, max_collection_vector_size_bytes: 1_001 } },
   },
   { name: 'compact', vector: '', layout: 'compact', body: { vectors: FULL, quantization_config: SCALAR } },
@@ -88,7 +93,8 @@ describe.each([...MIGRATED, AGAIN[1]!])(
         await checks.expectSame(name);
         const original = await checks.effective(name, vector);
         const expected = {
-          ...{ ...original, fullScan: limitForCompact(original.fullScan) },
+          ...original,
+          fullScan: limitForCompact(original.fullScan),
           ...(layout !== 'compact' && { vectorSize: limitForBoth(original.vectorSize) }),
         };
         const searched = await checks.effective(targetOf(name), compact);

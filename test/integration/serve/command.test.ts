@@ -33,7 +33,11 @@ let vectors: Matrix;
 async function configure(collections: object, url = server.url): Promise<void> {
   const at = '127.0.0.1:0';
   const config = {
-    ...{ url, grpcUrl: server.grpcUrl, listenRest: at, listenGrpc: at, listenOperations: at },
+    url,
+    grpcUrl: server.grpcUrl,
+    listenRest: at,
+    listenGrpc: at,
+    listenOperations: at,
     collections,
   };
   await writeFile(join(folder, 'serve.json'), JSON.stringify(config));
@@ -48,13 +52,22 @@ beforeAll(async () => {
   await tinyEncoder(2).save(join(folder, 'other.onnx'));
   const store = await openQdrant({ url: server.url, grpcUrl: server.grpcUrl });
   await store.create({
-    ...{ name: 'original', vectors: [], otherVectors: [], shardKeys: [], metadata: {} },
+    name: 'original',
+    vectors: [],
+    otherVectors: [],
+    shardKeys: [],
+    metadata: {},
     native: JSON.stringify({ params: { vectors: { size: DIM, distance: 'Cosine' } }, optimizer_config: {} }),
   });
   vectors = await fill(store, 'original', POINTS);
   await migrateCollection({
-    ...{ source: store, target: store, sourceCollection: 'original', targetCollection: 'small' },
-    ...{ encoder: tinyEncoder(), layout: 'two-stage', recordPath: join(folder, 'record.json') },
+    source: store,
+    target: store,
+    sourceCollection: 'original',
+    targetCollection: 'small',
+    encoder: tinyEncoder(),
+    layout: 'two-stage',
+    recordPath: join(folder, 'record.json'),
   });
   await store.close();
 });
@@ -229,7 +242,8 @@ describe('serve', () => {
     const points = [0, 1].map((i) => ({ id: 900_000 + i, vector: Array.from(row(vectors, i)), payload }));
     const write = async (written: object[]): Promise<number> => {
       const response = await fetchOnce(`${serving.rest}/collections/docs/points?wait=true`, {
-        ...{ method: 'PUT', headers: { 'content-type': 'application/json' } },
+        method: 'PUT',
+        headers: { 'content-type': 'application/json' },
         body: JSON.stringify({ points: written }),
       });
       await response.arrayBuffer();
@@ -239,7 +253,8 @@ describe('serve', () => {
     expect(await write([{ ...points[0], id: 900_002, payload: {} }])).toBe(200);
     expect(await write([{ ...points[0], vector: [1] }])).toBe(400);
     const answer = await fetchOnce(`${server.url}/collections/small/points`, {
-      ...{ method: 'POST', headers: { 'content-type': 'application/json' } },
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ ids: [900_000, 900_002], with_vector: ['compact'], with_payload: false }),
     });
     const { result } = (await answer.json()) as { result: { vector: { compact: number[] } }[] };
@@ -247,7 +262,8 @@ describe('serve', () => {
     expect(result[0]?.vector.compact).toHaveLength(COMPACT_DIM);
     expect(result[0]?.vector).toEqual(result[1]?.vector);
     const removed = await fetchOnce(`${serving.rest}/collections/docs/points/delete?wait=true`, {
-      ...{ method: 'POST', headers: { 'content-type': 'application/json' } },
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ points: [900_000, 900_001, 900_002] }),
     });
     expect(removed.status).toBe(200);

@@ -92,7 +92,9 @@ test('the pods of the Kubernetes job migrate, and the compose service may serve 
   const { QDRANT_TLDR_WORKER: worker } = Object.fromEntries(env.map(({ name, value = '' }) => [name, value]));
   const { completionMode, completions, parallelism } = spec;
   expect({ completionMode, parallelism, worker }).toEqual({
-    ...{ completionMode: 'Indexed', parallelism: completions, worker: `job/${completions}` },
+    completionMode: 'Indexed',
+    parallelism: completions,
+    worker: `job/${completions}`,
   });
   await expectMigrated(
     Array.from({ length: completions }, (_, i) => ({
@@ -107,7 +109,8 @@ test('the pods of the Kubernetes job migrate, and the compose service may serve 
   const command = String(serve?.command).split(' ');
   const checked = await run({ args: [...command, '--check'], env: serve?.environment ?? {} });
   expect({ code: checked.code, ...checked.json() }).toMatchObject({
-    ...{ code: 0, checked: true },
+    code: 0,
+    checked: true,
     collections: [{ target: TARGET, outputDim: COMPACT_DIM }],
   });
 });

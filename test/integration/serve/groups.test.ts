@@ -9,7 +9,9 @@ test('the server fetches as many times more than a prefetch says as a group has 
   const server = await startTestServer();
   const ask = async (method: string, path: string, body: object): Promise<unknown> => {
     const response = await fetchOnce(`${server.url}/collections/grouped${path}`, {
-      ...{ method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) },
+      method,
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
     });
     return ((await response.json()) as { result: unknown }).result;
   };
@@ -18,13 +20,19 @@ test('the server fetches as many times more than a prefetch says as a group has 
     await ask('PUT', '', { vectors: { full: one, compact: one } });
     // The smaller the id, the nearer in one space and the farther in the other.
     const points = Array.from({ length: 100 }, (_, id) => ({
-      ...{ id, vector: { full: [id], compact: [100 - id] }, payload: { shelf: 'a' } },
+      id,
+      vector: { full: [id], compact: [100 - id] },
+      payload: { shelf: 'a' },
     }));
     await ask('PUT', '/points?wait=true', { points });
     const candidates = async (group_size: number): Promise<number> => {
       const result = await ask('POST', '/points/query/groups', {
-        ...{ prefetch: { query: [1], using: 'compact', limit: 5 }, query: [1], using: 'full' },
-        ...{ group_by: 'shelf', group_size, limit: 1 },
+        prefetch: { query: [1], using: 'compact', limit: 5 },
+        query: [1],
+        using: 'full',
+        group_by: 'shelf',
+        group_size,
+        limit: 1,
       });
       const { groups } = result as { groups: { hits: { id: number }[] }[] };
       return Math.max(...(groups[0]?.hits ?? []).map(({ id }) => id)) + 1;

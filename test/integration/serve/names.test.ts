@@ -31,7 +31,8 @@ interface Answer {
 async function ask(url: string, request: string, body?: object): Promise<Answer> {
   const [method = '', path = ''] = request.split(' ');
   const response = await fetchOnce(`${url}/collections${path}`, {
-    ...{ method, headers: { 'content-type': 'application/json' } },
+    method,
+    headers: { 'content-type': 'application/json' },
     ...(body !== undefined && { body: JSON.stringify(body) }),
   });
   return { status: response.status, text: await response.text() };
@@ -80,7 +81,10 @@ beforeAll(async () => {
     await migrateCollection({
       source: place.store,
       target: place.store,
-      ...{ sourceCollection, targetCollection, layout, vectorName: '' },
+      sourceCollection,
+      targetCollection,
+      layout,
+      vectorName: '',
       encoder: tinyEncoder(),
       recordPath: join(place.cwd, `${layout}.json`),
     });

@@ -33,7 +33,8 @@ const EXPECTED = [
   ...DEPTHS.flatMap((depth) => [...SIMILAR, ...STRATEGIES, 'order by'].map((kind) => `${kind} ${depth}`)),
   ...[1, 2].flatMap((depth) => ABOVE.map((kind) => `${kind} ${depth}`)),
   ...DEPTHS.map((depth) => `sample ${depth}`),
-  ...['no query 0', 'another vector 0'],
+  'no query 0',
+  'another vector 0',
   ...['search', 'recommend'].flatMap((call) =>
     ['one', 'batch', 'groups'].map((form) => `older ${call} ${form}`),
   ),

@@ -16,13 +16,29 @@ const place = scenarioPlace();
 const NAME = 'taken';
 const DENSE = '"vectors":{"size":2,"distance":"Dot"}';
 const BODIES = [
-  ...[`{${DENSE}}`, '{}', ' \n{ }', `{${DENSE},"shard_number":3,"replication_factor":1}`],
-  ...['', 'null', 'no json', '7', '"text"', '{', `{${DENSE}`, `{${DENSE},}`, '\ufeff{}'],
-  ...['{"vectors":{"size":0,"distance":"Dot"}}', '{"vectors":{"size":2,"distance":"Far"}}'],
-  ...[`{${DENSE},"vectors":{}}`, `{\n${DENSE},\n"hnsw_config":7}`, ` {${DENSE},"hnsw_config":7}`],
-  ...[`{${DENSE},"replication_factor":0}`, `{${DENSE},"shard_number":0}`, '{"shard_number":"x"}'],
-  ...[`{${DENSE},"shard_number":0,"wal_config":{"wal_capacity_mb":0}}`],
-  ...['{"optimizers_config":{"vacuum_min_vector_number":1},"write_consistency_factor":0}'],
+  `{${DENSE}}`,
+  '{}',
+  ' \n{ }',
+  `{${DENSE},"shard_number":3,"replication_factor":1}`,
+  '',
+  'null',
+  'no json',
+  '7',
+  '"text"',
+  '{',
+  `{${DENSE}`,
+  `{${DENSE},}`,
+  '\ufeff{}',
+  '{"vectors":{"size":0,"distance":"Dot"}}',
+  '{"vectors":{"size":2,"distance":"Far"}}',
+  `{${DENSE},"vectors":{}}`,
+  `{\n${DENSE},\n"hnsw_config":7}`,
+  ` {${DENSE},"hnsw_config":7}`,
+  `{${DENSE},"replication_factor":0}`,
+  `{${DENSE},"shard_number":0}`,
+  '{"shard_number":"x"}',
+  `{${DENSE},"shard_number":0,"wal_config":{"wal_capacity_mb":0}}`,
+  '{"optimizers_config":{"vacuum_min_vector_number":1},"write_consistency_factor":0}',
   // Escaped keys, and all of the settings of which the proxy would send one as 0.
   ...[DENSE, '"vectors":{"size":0,"distance":"Dot"}'].flatMap((vectors) => [
     `{${vectors.replace('v', '\\u0076')}}`,
@@ -38,23 +54,21 @@ const BODIES = [
     `{"shard_number":1,"replication_factor":1,"write_consistency_factor":1,${vectors},"hnsw_config":7}`,
     `{"shard_number":1,"replication_factor":1,"write_consistency_factor":1,${vectors}`,
   ]),
-  ...[
-    '[]',
-    '[{"size":2,"distance":"Dot"}]',
-    '[{"size":0,"distance":"Dot"},1,null,null]',
-    '[null,0]',
-    '[1,2]',
-  ],
+  '[]',
+  '[{"size":2,"distance":"Dot"}]',
+  '[{"size":0,"distance":"Dot"},1,null,null]',
+  '[null,0]',
+  '[1,2]',
 ];
 const dense = { params: { size: '2', distance: 'Dot' } };
 const MESSAGES: readonly Record<string, JsonValue>[] = [
-  ...[{}, { vectorsConfig: dense }, { vectorsConfig: dense, shardNumber: 2, replicationFactor: 1 }],
-  ...[
-    { shardNumber: 0 },
-    { replicationFactor: 0 },
-    { vectorsConfig: dense, hnswConfig: { efConstruct: '1' } },
-  ],
-  ...[{ vectorsConfig: { params: { size: '0', distance: 'Dot' } } }],
+  {},
+  { vectorsConfig: dense },
+  { vectorsConfig: dense, shardNumber: 2, replicationFactor: 1 },
+  { shardNumber: 0 },
+  { replicationFactor: 0 },
+  { vectorsConfig: dense, hnswConfig: { efConstruct: '1' } },
+  { vectorsConfig: { params: { size: '0', distance: 'Dot' } } },
   ...[
     { size: '2', distance: 'Dot' },
     { size: '0', distance: 'Dot' },
@@ -62,19 +76,25 @@ const MESSAGES: readonly Record<string, JsonValue>[] = [
     { vectorsConfig: { params }, shardNumber: 2, replicationFactor: 1, writeConsistencyFactor: 1 },
     { vectorsConfig: { params }, shardNumber: 2, replicationFactor: 0, writeConsistencyFactor: 1 },
   ]),
-  ...[{ vectorsConfig: dense, shardNumber: 0, walConfig: { walCapacityMb: '0' } }],
+  { vectorsConfig: dense, shardNumber: 0, walConfig: { walCapacityMb: '0' } },
 ];
 const ROUTES = [
-  ...[
-    'POST points/new',
-    'PUT points/new',
-    'DELETE points',
-    'PATCH points',
-    'POST points/1',
-    'DELETE points/1',
-  ],
-  ...['POST index', 'PUT aliases', 'POST shards/0', 'GET new', 'POST points/search/new', 'POST vectors/a'],
-  ...['PATCH vectors/a', 'POST ', 'DELETE a/b/c', 'PUT snapshots'],
+  'POST points/new',
+  'PUT points/new',
+  'DELETE points',
+  'PATCH points',
+  'POST points/1',
+  'DELETE points/1',
+  'POST index',
+  'PUT aliases',
+  'POST shards/0',
+  'GET new',
+  'POST points/search/new',
+  'POST vectors/a',
+  'PATCH vectors/a',
+  'POST ',
+  'DELETE a/b/c',
+  'PUT snapshots',
 ];
 
 describe('what the server refuses of a served collection', () => {
@@ -88,7 +108,11 @@ describe('what the server refuses of a served collection', () => {
     const { url, grpcUrl } = place();
     const listen = '127.0.0.1:0';
     const config = {
-      ...{ url, grpcUrl, listenRest: listen, listenGrpc: listen, listenOperations: listen },
+      url,
+      grpcUrl,
+      listenRest: listen,
+      listenGrpc: listen,
+      listenOperations: listen,
       collections: { [NAME]: served },
     };
     await writeFile(join(scenario.folder, 'serve.json'), JSON.stringify(config));
@@ -103,7 +127,9 @@ describe('what the server refuses of a served collection', () => {
   const ask = async (url: string, route: string, body: string): Promise<unknown> => {
     const [method = '', path = ''] = route.split(' ');
     const response = await fetchOnce(url + path, {
-      ...{ method, headers: { 'content-type': 'application/json' }, ...(method !== 'GET' && { body }) },
+      method,
+      headers: { 'content-type': 'application/json' },
+      ...(method !== 'GET' && { body }),
     });
     const text = (await response.text()).replace(/"time":[\d.e-]+/, '');
     // The server lists errors in any order.
@@ -137,7 +163,8 @@ describe('what the server refuses of a served collection', () => {
       const [method = '', below = ''] = route.split(' ');
       const at = `${method} /collections/${NAME}/${below}`;
       expect([route, await ask(scenario.rest, at, '{"vector":[1]}')]).toEqual([
-        ...[route, await ask(place().url, at, '{"vector":[1]}')],
+        route,
+        await ask(place().url, at, '{"vector":[1]}'),
       ]);
     }
     const named = encodeRequest('Points/Count', { collectionName: NAME });

@@ -59,7 +59,10 @@ async function through(rewriter: RestRewriter, method: string, url: string, text
       head,
       body,
       answers.map(({ status, text: answered }) => ({
-        ...{ status, body: Buffer.from(answered), contentType: 'application/json', retryAfter: undefined },
+        status,
+        body: Buffer.from(answered),
+        contentType: 'application/json',
+        retryAfter: undefined,
       })),
     );
   }
@@ -128,9 +131,12 @@ async function rewriterFor(layout: Layout, options: ServeOptions = {}): Promise<
 
 async function servedAs(name: string, target: string, options: ServeOptions = {}): Promise<ServedCollection> {
   return checkServed({
-    ...{ name, aliases: new Map<string, string>(), projector: encoder },
+    name,
+    aliases: new Map<string, string>(),
+    projector: encoder,
     spec: await store.describe(target),
-    ...{ candidatesMax: Number.POSITIVE_INFINITY, allowsExact: true },
+    candidatesMax: Number.POSITIVE_INFINITY,
+    allowsExact: true,
     options: { oversampling: ROWS, ...options },
   });
 }
@@ -159,8 +165,13 @@ beforeAll(async () => {
       ['named', 'v'],
     ] as const) {
       await migrateCollection({
-        ...{ source: store, target: store, encoder, layout, vectorName },
-        ...{ sourceCollection: name, targetCollection: `${name}-${layout}` },
+        source: store,
+        target: store,
+        encoder,
+        layout,
+        vectorName,
+        sourceCollection: name,
+        targetCollection: `${name}-${layout}`,
         recordPath: join(folder, `${name}-${layout}.json`),
       });
     }
@@ -664,17 +675,25 @@ describe('the collection', () => {
     await ok(direct('PUT', '/collections/doomed-target', '{"vectors":{"size":2,"distance":"Dot"}}'));
     const rewriter = restRewriter([
       {
-        ...{ names: ['doomed'], target: 'doomed-target', layout: 'compact', vector: '', compact: '' },
-        ...{ distance: 'dot', inputDim: 1, outputDim: 2, componentBytes: 4, visibleVectors: [''] },
-        ...{
-          oversampling: 1,
-          candidatesMax: 1,
-          allowsExact: true,
-          scoreThreshold: 'pass',
-          vectorAnswers: 'refuse',
-        },
+        names: ['doomed'],
+        target: 'doomed-target',
+        layout: 'compact',
+        vector: '',
+        compact: '',
+        distance: 'dot',
+        inputDim: 1,
+        outputDim: 2,
+        componentBytes: 4,
+        visibleVectors: [''],
+        oversampling: 1,
+        candidatesMax: 1,
+        allowsExact: true,
+        scoreThreshold: 'pass',
+        vectorAnswers: 'refuse',
         projector: {
-          ...{ inputDim: 1, outputDim: 2, fingerprint: 'x' },
+          inputDim: 1,
+          outputDim: 2,
+          fingerprint: 'x',
           project: (x: Matrix) => x,
           projectQueries: (x: Matrix) => x,
         },

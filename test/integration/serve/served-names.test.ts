@@ -73,7 +73,11 @@ beforeAll(async () => {
     await fill(collection);
     for (const layout of ['two-stage', 'compact'] as const)
       await migrateCollection({
-        ...{ source: store, target: store, sourceCollection: collection, vectorName: full, layout },
+        source: store,
+        target: store,
+        sourceCollection: collection,
+        vectorName: full,
+        layout,
         ...(layout === 'two-stage' ? { compactName: compact } : {}),
         targetCollection: `${collection}-${layout}`,
         encoder: tinyEncoder(),
@@ -141,7 +145,8 @@ async function bothGrpc(collection: string, served: string, method: string, fiel
     return sorted(shown);
   };
   expect([method, fields, await result(grpc, served)]).toEqual([
-    ...[method, fields],
+    method,
+    fields,
     await result(plain, collection),
   ]);
 }

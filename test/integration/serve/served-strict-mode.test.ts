@@ -27,11 +27,13 @@ beforeAll(async () => {
     { name: 'unnamed', vector: '', body: { vectors: FULL, ...NO_EXACT } },
     { name: 'compact', vector: 'text', layout: 'compact', body: { vectors, ...NO_EXACT } },
     {
-      ...{ name: 'off', vector: 'text' },
+      name: 'off',
+      vector: 'text',
       body: { vectors, strict_mode_config: { enabled: false, search_allow_exact: false } },
     },
     {
-      ...{ name: 'tenants', vector: 'text' },
+      name: 'tenants',
+      vector: 'text',
       body: { vectors: { text: { ...FULL, hnsw_config: { m: 0, payload_m: 16 } } }, ...NO_EXACT },
     },
     ...['later', 'limited'].map((name) => ({ name, vector: 'text', body: { vectors } })),
@@ -96,7 +98,9 @@ const EXACTLY: readonly Asked[] = [
     'another vector',
     { query: VECTOR.slice(0, 4), using: 'other', ...EXACT },
     {
-      ...{ query: { nearest: { dense: { data: VECTOR.slice(0, 4) } } }, using: 'other', ...EXACT },
+      query: { nearest: { dense: { data: VECTOR.slice(0, 4) } } },
+      using: 'other',
+      ...EXACT,
     },
   ),
   {
@@ -178,7 +182,8 @@ const ANSWERED: readonly Asked[] = [
     'a fusion of nested prefetches',
     { ...fused.rest, query: { fusion: 'rrf' } },
     {
-      ...{ ...fused.grpc, query: { fusion: 'RRF' } },
+      ...fused.grpc,
+      query: { fusion: 'RRF' },
     },
   ),
   both('a page', { limit: 4, offset: 4 }),
@@ -310,7 +315,8 @@ describe.each(TRANSPORTS)(
       const message = { strictModeConfig: { enabled: true, ...(Object.fromEntries(camel) as Fields) } };
       for (const side of [place.direct, place.served])
         expect(await side.update(transport, name, transport === 'REST' ? snake : message)).toEqual({
-          ...{ ok: true, content: true },
+          ok: true,
+          content: true,
         });
       for (const shownOver of TRANSPORTS)
         expect(await place.served.describe(shownOver, name)).toEqual(
@@ -335,7 +341,8 @@ describe.each(TRANSPORTS)(
         for (const over of TRANSPORTS) {
           await same(over, 'limited', both('a search', { limit: limit + 1 }), false);
           const { ok } = await ask(place.served, over, {
-            ...{ name: 'limited', asked: both('a search', { limit }) },
+            name: 'limited',
+            asked: both('a search', { limit }),
           });
           expect(ok).toBe(true);
         }

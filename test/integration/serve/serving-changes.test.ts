@@ -29,8 +29,11 @@ afterAll(() => place.stop());
 function configOf(flags: Readonly<Record<string, string>>, names: readonly string[]): Config {
   const config = loadConfig({
     flags: {
-      ...{ url: place.url, grpcUrl: place.grpcUrl },
-      ...{ listenRest: '127.0.0.1:0', listenGrpc: '127.0.0.1:0', ...flags },
+      url: place.url,
+      grpcUrl: place.grpcUrl,
+      listenRest: '127.0.0.1:0',
+      listenGrpc: '127.0.0.1:0',
+      ...flags,
     },
     environment: {},
   });

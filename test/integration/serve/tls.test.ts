@@ -51,7 +51,8 @@ await describeWithCertificates('to a server with TLS', () => {
       const vector = Array<number>(DIM).fill(1);
       const search = async (headers: Readonly<Record<string, string>>): Promise<number> => {
         const response = await fetchOnce(`${serving.rest}/collections/docs/points/query`, {
-          ...{ method: 'POST', headers: { 'content-type': 'application/json', ...headers } },
+          method: 'POST',
+          headers: { 'content-type': 'application/json', ...headers },
           body: JSON.stringify({ query: vector }),
         });
         await response.arrayBuffer();

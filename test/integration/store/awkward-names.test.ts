@@ -15,8 +15,15 @@ const test = await testsOn('any');
 const POINTS = 160;
 /** Every name here is a key of some form of the server's, or of every JavaScript object. */
 const DENSE = [
-  ...['size', 'params', 'constructor', '__proto__'],
-  ...['indices', 'values', 'vector', 'payload', 'distance'],
+  'size',
+  'params',
+  'constructor',
+  '__proto__',
+  'indices',
+  'values',
+  'vector',
+  'payload',
+  'distance',
 ];
 const MULTI = ['model', 'multivector_config', 'text'];
 const SPARSE = ['lookup_from', 'hasOwnProperty', 'filter'];
@@ -93,8 +100,20 @@ describe('names that are keys of a form, or of every object', () => {
       for (const [layout, ...more] of [['compact'], ['two-stage', '--compact-name', compact]] as const) {
         const target = `${collection}-${layout}`;
         const run = await place.cli(
-          ...['migrate', 'start', collection, target, '--vector', full, '--encoder', 'enc.onnx'],
-          ...['--layout', layout, ...more, '--record', `${target}.json`, '--yes'],
+          'migrate',
+          'start',
+          collection,
+          target,
+          '--vector',
+          full,
+          '--encoder',
+          'enc.onnx',
+          '--layout',
+          layout,
+          ...more,
+          '--record',
+          `${target}.json`,
+          '--yes',
         );
         expect([run.code, run.stderr]).toEqual([0, expect.not.stringContaining('error')]);
         const info = await ask(place.server.url, 'GET', `/collections/${target}`, null);
@@ -118,8 +137,16 @@ describe('learned from, with labels of the payload field __proto__', () => {
 
   test.each(['size', '__proto__'])('the vector %s', async (name) => {
     const run = await place.cli(
-      ...['train', 'constructor', '--vector', name, '--dim', String(COMPACT_DIM), ...labels],
-      ...['--out', `${name}.onnx`, '--json'],
+      'train',
+      'constructor',
+      '--vector',
+      name,
+      '--dim',
+      String(COMPACT_DIM),
+      ...labels,
+      '--out',
+      `${name}.onnx`,
+      '--json',
     );
     expect([run.code, run.stderr]).toEqual([0, expect.not.stringContaining('error')]);
     expect(run.json()).toMatchObject({ objective: 'mAP@100' });

@@ -141,7 +141,9 @@ describe.each(['compact', 'two-stage'] as const)('%s', (layout) => {
       size: COMPACT_DIM,
       // Reached with as many points as before.
       hnsw_config: {
-        ...{ m: 24, ef_construct: 120, payload_m: 8 },
+        m: 24,
+        ef_construct: 120,
+        payload_m: 8,
         full_scan_threshold: Math.ceil((5000 * COMPACT_DIM) / DIM),
       },
     };
@@ -223,7 +225,9 @@ test('the full vector of two stages leaves nothing in memory, the others keep th
     '': { size: DIM, distance: 'Cosine', on_disk: true, hnsw_config: { m: 0, payload_m: 0 } },
     // Beside other vectors it has a limit of its own.
     compact: {
-      ...{ size: COMPACT_DIM, distance: 'Cosine', quantization_config: codes },
+      size: COMPACT_DIM,
+      distance: 'Cosine',
+      quantization_config: codes,
       hnsw_config: { full_scan_threshold: 2500 },
     },
     other: { ...other, quantization_config: codes },
@@ -252,8 +256,14 @@ test.each(['compact', 'two-stage'] as const)(
     }));
     await rest('PUT', `/collections/${source}/points?wait=true`, JSON.stringify({ points }));
     await migrateCollection({
-      ...{ source: store, target: store, sourceCollection: source, targetCollection: target },
-      ...{ vectorName: '', layout, encoder: tinyEncoder(), recordPath: join(folder, `${target}.json`) },
+      source: store,
+      target: store,
+      sourceCollection: source,
+      targetCollection: target,
+      vectorName: '',
+      layout,
+      encoder: tinyEncoder(),
+      recordPath: join(folder, `${target}.json`),
     });
     const using = layout === 'two-stage' ? { using: 'compact' } : {};
     const query = { query: Array.from({ length: COMPACT_DIM }, (_, i) => i + 1), limit: 3, ...using };
@@ -285,16 +295,19 @@ test.each([
   const metadata = { tldr: { of: name } };
   const old = {
     vectors: { '': { size: COMPACT_DIM, distance: 'Cosine' }, ...other },
-    ...{ optimizers_config: optimizer, hnsw_config: hnsw, metadata },
+    optimizers_config: optimizer,
+    hnsw_config: hnsw,
+    metadata,
   };
   await rest('PUT', `/collections/${name}-small`, JSON.stringify(old));
   const target = store.deriveTarget(await store.describe(name), {
-    ...{ name: `${name}-small`, layout: 'compact', vectorName: '', compactName: '' },
-    ...{
-      compactDim: COMPACT_DIM,
-      compactDistance: 'cosine',
-      metadata: { tldr: JSON.stringify(metadata.tldr) },
-    },
+    name: `${name}-small`,
+    layout: 'compact',
+    vectorName: '',
+    compactName: '',
+    compactDim: COMPACT_DIM,
+    compactDistance: 'cosine',
+    metadata: { tldr: JSON.stringify(metadata.tldr) },
   });
   const found = await store.describe(target.name);
   expect(store.differences(target, found)).not.toEqual([]);

@@ -83,7 +83,8 @@ describe('a server that redirects, behind the proxy', () => {
     upstream = await startRedirectingUpstream();
     const { url, grpcUrl } = upstream;
     const shadow = {
-      ...{ share: 1, seed: 1 },
+      share: 1,
+      seed: 1,
       repeatAt: (path: string) => ({ collection: 'served', url: path.replace('served', 'full') }),
       repeatCall: () => null,
     };
@@ -134,7 +135,8 @@ describe('a server that redirects, behind the proxy', () => {
       [
         'Points/Query',
         {
-          ...{ collectionName: 'served', query: { nearest: { id: { num: '1' } } } },
+          collectionName: 'served',
+          query: { nearest: { id: { num: '1' } } },
           lookupFrom: { collectionName: 'other' },
         },
       ],
@@ -168,7 +170,11 @@ describe('a server that redirects', () => {
       upstream.close,
     );
     await store.create({
-      ...{ name: 'docs', vectors: [], otherVectors: [], shardKeys: [], metadata: {} },
+      name: 'docs',
+      vectors: [],
+      otherVectors: [],
+      shardKeys: [],
+      metadata: {},
       native: JSON.stringify({ params: { vectors: { size: DIM, distance: 'Cosine' } } }),
     });
     await fill(store, 'docs', 40);
@@ -227,8 +233,11 @@ describe('a server that redirects', () => {
     const any = '127.0.0.1:0';
     const migrating = { source: 'docs', journal: 'journal' };
     const config = {
-      ...{ url: upstream.url, grpcUrl: server.grpcUrl },
-      ...{ listenRest: any, listenGrpc: any, listenOperations: any },
+      url: upstream.url,
+      grpcUrl: server.grpcUrl,
+      listenRest: any,
+      listenGrpc: any,
+      listenOperations: any,
       collections: { docs: { target: 'docs_2s', encoder: 'encoder.onnx', migrating } },
     };
     upstream.use(() => null);

@@ -104,7 +104,10 @@ test('payloads that gRPC cannot carry are copied under their shard key', async (
     }
   const names = { sourceCollection: 'source', targetCollection: 'exact' };
   const report = await migrateCollection({
-    ...{ source: store, target: store, ...names, encoder: tinyEncoder() },
+    source: store,
+    target: store,
+    ...names,
+    encoder: tinyEncoder(),
     recordPath: join(folder, 'exact.json'),
   });
   expect(report.verify).toMatchObject({ ok: true, points: 120 });

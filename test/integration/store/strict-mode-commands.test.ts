@@ -27,8 +27,13 @@ const fill = (collection: string): Promise<void> => fillCollection(place, collec
 
 function migration(source: string): MigrateOptions {
   return {
-    ...{ source: place.store, target: place.store, encoder, vectorName: '', layout: 'two-stage' },
-    ...{ sourceCollection: source, targetCollection: `${source}_2s` },
+    source: place.store,
+    target: place.store,
+    encoder,
+    vectorName: '',
+    layout: 'two-stage',
+    sourceCollection: source,
+    targetCollection: `${source}_2s`,
     recordPath: join(place.cwd, `${source}.json`),
   };
 }
@@ -45,7 +50,11 @@ async function run(source: string): Promise<void> {
     const compared = await compareCollections({
       source: { store, collection: source, vectorName: '', distance: 'cosine' },
       target: { store, collection: `${source}_2s`, ...target },
-      ...{ encoder, queries: { ids, vectors }, ks: [3], rescore: 20, seed: 0 },
+      encoder,
+      queries: { ids, vectors },
+      ks: [3],
+      rescore: 20,
+      seed: 0,
     });
     // The search of the source goes by its index, of which so few points have none: it is exact as well.
     expect(compared.forms[0]?.recall).toMatchObject([{ k: 3 }]);
@@ -107,8 +116,15 @@ test('all limits together: every command does its work', async () => {
 
 test('a request beyond a limit ends with code 7 and names the limit, its value and what to do', async () => {
   const { code, stderr } = await place.cli(
-    ...['evaluate', 'of_max_query_limit', 'of_max_query_limit_2s', '--encoder', 'enc.onnx', '--sample', '5'],
-    ...['--k', '50'],
+    'evaluate',
+    'of_max_query_limit',
+    'of_max_query_limit_2s',
+    '--encoder',
+    'enc.onnx',
+    '--sample',
+    '5',
+    '--k',
+    '50',
   );
   expect(code).toBe(7);
   expect(stderr).toMatch(

@@ -23,8 +23,14 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true }));
 
 const IDENTITY: MigrationIdentity = {
-  ...{ sourceEndpoint: 'http://a', targetEndpoint: 'http://a', sourceCollection: 's' },
-  ...{ targetCollection: 't', vectorName: '', compactName: '', layout: 'compact', encoderFingerprint: 'e' },
+  sourceEndpoint: 'http://a',
+  targetEndpoint: 'http://a',
+  sourceCollection: 's',
+  targetCollection: 't',
+  vectorName: '',
+  compactName: '',
+  layout: 'compact',
+  encoderFingerprint: 'e',
 };
 
 function record(ranges: MigrationState['ranges']): MigrationState {

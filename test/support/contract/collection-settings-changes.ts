@@ -133,8 +133,11 @@ function grpcBody(change: Change): Fields {
 }
 
 const ENUMS: Readonly<Record<string, unknown>> = {
-  ...{ int8: 'Int8', two_bits: 'TwoBits', one_and_half_bits: 'OneAndHalfBits' },
-  ...{ scalar4bits: { setting: 'Scalar4Bits' }, default: { setting: 'Default' } },
+  int8: 'Int8',
+  two_bits: 'TwoBits',
+  one_and_half_bits: 'OneAndHalfBits',
+  scalar4bits: { setting: 'Scalar4Bits' },
+  default: { setting: 'Default' },
 };
 
 function grpcCodes(codes: Codes): Fields {

@@ -45,7 +45,8 @@ export function settingsChecks({ direct, served }: SettingsPlace): SettingsCheck
     expectSame: async (name) => {
       for (const transport of TRANSPORTS)
         expect({ transport, shown: await served.describe(transport, name) }).toEqual({
-          ...{ transport, shown: await direct.describe(transport, name) },
+          transport,
+          shown: await direct.describe(transport, name),
         });
     },
     update: async (transport, name, change) => {

@@ -94,8 +94,15 @@ export async function startSettingsPlace(migrated: readonly Migrated[]): Promise
     }
     const target = targetOf(name);
     await migrateCollection({
-      ...{ source: store, target: store, sourceCollection: name, targetCollection: target },
-      ...{ encoder, layout, vectorName: vector, recordPath: join(folder, `${target}.json`), ...chosen },
+      source: store,
+      target: store,
+      sourceCollection: name,
+      targetCollection: target,
+      encoder,
+      layout,
+      vectorName: vector,
+      recordPath: join(folder, `${target}.json`),
+      ...chosen,
     });
     collections[name] = { target, encoder: file };
   };
@@ -104,8 +111,10 @@ export async function startSettingsPlace(migrated: readonly Migrated[]): Promise
   await store.close();
   const config = loadConfig({
     flags: {
-      ...{ url: server.url, grpcUrl: server.grpcUrl },
-      ...{ listenRest: '127.0.0.1:0', listenGrpc: '127.0.0.1:0' },
+      url: server.url,
+      grpcUrl: server.grpcUrl,
+      listenRest: '127.0.0.1:0',
+      listenGrpc: '127.0.0.1:0',
     },
     environment: {},
   });
@@ -113,7 +122,11 @@ export async function startSettingsPlace(migrated: readonly Migrated[]): Promise
   const { rest, grpc } = serving.proxy;
   const served = sideOf(`http://127.0.0.1:${rest.port}`, `http://127.0.0.1:${grpc.port}`);
   return {
-    ...{ url: server.url, grpcUrl: server.grpcUrl, encoder: file, direct, served },
+    url: server.url,
+    grpcUrl: server.grpcUrl,
+    encoder: file,
+    direct,
+    served,
     stop: async () => {
       direct.close();
       served.close();
@@ -129,7 +142,8 @@ function sideOf(url: string, grpcUrl: string): Side & { readonly close: () => vo
   const grpc = new PlainGrpc(grpcUrl);
   const rest: Side['rest'] = async (method, path, body) => {
     const response = await fetchOnce(`${url}/collections/${path}`, {
-      ...{ method, headers: { 'content-type': 'application/json' } },
+      method,
+      headers: { 'content-type': 'application/json' },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     // Where a request ends differs from what it became.
@@ -145,12 +159,14 @@ function sideOf(url: string, grpcUrl: string): Side & { readonly close: () => vo
     return { ok: true, content: decodeAnswer(method, answer.message) };
   };
   return {
-    ...{ rest, call },
+    rest,
+    call,
     update: (transport, name, change) =>
       transport === 'REST'
         ? rest('PATCH', name, change)
         : call('Collections/Update', { ...change, collectionName: name }).then(({ ok, content }) => ({
-            ...{ ok, content: ok ? (content as Fields)['result'] : content },
+            ok,
+            content: ok ? (content as Fields)['result'] : content,
           })),
     describe: async (transport, name) => {
       const { ok, content } =

@@ -64,7 +64,8 @@ async function everything(url: string, collection: string): Promise<Map<string, 
   const told = new Map<string, Told>();
   for (let from = ''; ;) {
     const response = await fetchOnce(`${url}/collections/${collection}/points/scroll`, {
-      ...{ method: 'POST', headers: { 'content-type': 'application/json' } },
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
       body: `{"limit":1000,"with_payload":true,"with_vector":true${from}}`,
     });
     const result = fieldOf(readExactJson(await response.text()), 'result');

@@ -94,7 +94,9 @@ export async function startContractPlace(): Promise<ContractPlace> {
   };
   for (const name of Object.keys(COLLECTIONS)) await onAll(create, name);
   return {
-    ...{ servers, proxy, pinned: (await versionOf(servers.original.url)) === PACKAGED_VERSION },
+    servers,
+    proxy,
+    pinned: (await versionOf(servers.original.url)) === PACKAGED_VERSION,
     restorePoints: (name) => onAll(fill, name),
     restore: (name) => onAll(create, name),
     tidy: async () => {
@@ -247,7 +249,8 @@ function servedIn(layout: Layout, name: string): ServedCollection {
 /** The result of a request that must succeed. */
 async function ask(url: string, method: string, path: string, body?: string): Promise<unknown> {
   const response = await fetchOnce(url + path, {
-    ...{ method, headers: { 'content-type': 'application/json' } },
+    method,
+    headers: { 'content-type': 'application/json' },
     ...(body === undefined ? {} : { body }),
   });
   const text = await response.text();

@@ -22,7 +22,13 @@ export function comparisonFixture(): CollectionComparison {
     p5: 0.6 + 0.01 * i,
   }));
   return {
-    ...{ queries: QUERIES, storedPoints: false, ks: [1, 10], headlineK: 10, rescore: 100, seed: 0, perQuery },
+    queries: QUERIES,
+    storedPoints: false,
+    ks: [1, 10],
+    headlineK: 10,
+    rescore: 100,
+    seed: 0,
+    perQuery,
     forms: perQuery.map(({ name, values }, f) => formOf(name, values, f)),
     served: 'rescored',
     exactQuality: { mapAt100: 0.412, ndcgAt10: 0.53, mrrAt10: 0.61, judgedQueries: 388 },
@@ -33,7 +39,10 @@ export function comparisonFixture(): CollectionComparison {
       target: { vectorsRamBytes: 3.17e8, vectorsDiskBytes: 5.4e9, indexRamBytes: 1.6e8 },
     },
     strata: {
-      ...{ field: 'meta.language', of: 'first true result', k: 10, strata },
+      field: 'meta.language',
+      of: 'first true result',
+      k: 10,
+      strata,
       rare: { value: '(rare)', queries: 7, recall: strata[0]!.recall, min: 0.5, p5: 0.5, values: 4 },
     },
   };

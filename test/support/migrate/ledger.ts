@@ -42,7 +42,8 @@ export class Ledger {
     const ids = [...this.#may.keys()];
     if (ids.length === 0) return [];
     const response = await fetchOnce(`${url}/collections/${collection}/points`, {
-      ...{ method: 'POST', headers: { 'content-type': 'application/json' } },
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ ids, with_payload: true }),
     });
     const points = listOf(fieldOf(readExactJson(await response.text()), 'result'));

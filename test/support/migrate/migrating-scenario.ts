@@ -101,7 +101,11 @@ export class Scenario {
     const { params, vectorName, encoder } = vectors;
     const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-migrating-'));
     await store.create({
-      ...{ name: source, vectors: [], otherVectors: [], shardKeys: [], metadata: {} },
+      name: source,
+      vectors: [],
+      otherVectors: [],
+      shardKeys: [],
+      metadata: {},
       native: JSON.stringify({ params, optimizer_config: {} }),
     });
     if (points > 0) await fill(store, source, points);
@@ -116,8 +120,11 @@ export class Scenario {
     });
     await encoder.save(join(folder, 'encoder.onnx'));
     const config = {
-      ...{ url: place.url, grpcUrl: place.grpcUrl },
-      ...{ listenRest: ANY_PORT, listenGrpc: ANY_PORT, listenOperations: ANY_PORT },
+      url: place.url,
+      grpcUrl: place.grpcUrl,
+      listenRest: ANY_PORT,
+      listenGrpc: ANY_PORT,
+      listenOperations: ANY_PORT,
       collections: {
         [source]: {
           target: `${source}_2s`,

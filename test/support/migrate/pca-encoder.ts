@@ -12,7 +12,14 @@ export async function pcaEncoder(
   const moments = await fitMoments(x, { distance });
   const network = await pcaFromMoments(moments, { dim, centred: false, distance });
   return new Encoder(network, {
-    ...{ method: 'pca-uncentred', distance, compactDistance: compactDistance(distance), source, seed: 0 },
-    ...{ dataFingerprint: '', hyperParameters: {}, metrics: {}, createdBy: 'test' },
+    method: 'pca-uncentred',
+    distance,
+    compactDistance: compactDistance(distance),
+    source,
+    seed: 0,
+    dataFingerprint: '',
+    hyperParameters: {},
+    metrics: {},
+    createdBy: 'test',
   });
 }

@@ -11,9 +11,22 @@ export type RandomWrite =
 const GROUPS = 25;
 /** Numbers that a double, or a signed integer, would change. */
 const NUMBERS = [
-  ...['1.0', '-0.5', '3', '-0.0', '0.1', '1e300', '942.3225445592973', '123456789012345678901234567890'],
-  ...['9007199254740993', '9223372036854775807', '9223372036854775808', '12345678901234567890'],
-  ...['18446744073709551614', '18446744073709551615', '-9223372036854775808', '1e19'],
+  '1.0',
+  '-0.5',
+  '3',
+  '-0.0',
+  '0.1',
+  '1e300',
+  '942.3225445592973',
+  '123456789012345678901234567890',
+  '9007199254740993',
+  '9223372036854775807',
+  '9223372036854775808',
+  '12345678901234567890',
+  '18446744073709551614',
+  '18446744073709551615',
+  '-9223372036854775808',
+  '1e19',
 ];
 /** Nested deeper than gRPC takes them. */
 const DEEP = [nested(34, '{"a":', '}'), nested(80, '{"a":', '}'), nested(34, '[', ']'), nested(80, '[', ']')];
@@ -53,7 +66,9 @@ export class RandomWrites {
       '?wait=true&ordering=medium',
     ]);
     const to = (method: string, below: string, body: string): RandomWrite => ({
-      ...{ transport: 'rest', method, body },
+      transport: 'rest',
+      method,
+      body,
       path: `/collections/${collection}/points${below}${query}`,
     });
     const [kind, body] = this.#restOperation();
@@ -91,8 +106,17 @@ export class RandomWrites {
 
   #restOperation(withBatch = true): [string, string] {
     const kind = this.#pick([
-      ...['upsert', 'upsert', 'upsert', 'delete', 'set_payload', 'overwrite_payload', 'delete_payload'],
-      ...['clear_payload', 'update_vectors', 'delete_vectors', ...(withBatch ? ['batch'] : [])],
+      'upsert',
+      'upsert',
+      'upsert',
+      'delete',
+      'set_payload',
+      'overwrite_payload',
+      'delete_payload',
+      'clear_payload',
+      'update_vectors',
+      'delete_vectors',
+      ...(withBatch ? ['batch'] : []),
     ]);
     const ids = this.#someIds();
     const list = ids.map(restId).join();
@@ -152,7 +176,8 @@ export class RandomWrites {
       deep: { structValue: { fields: { d: { doubleValue: this.#pick([2, -0, 1e19, 942.3225445592973]) } } } },
     };
     const points: JsonValue = ids.map((id) => ({
-      ...{ id: grpcId(id), payload },
+      id: grpcId(id),
+      payload,
       vectors: { vector: { dense: { data: this.#vector() } } },
     }));
     const vectors: JsonValue = ids.map((id) => ({

@@ -26,7 +26,9 @@ export class QueryCases extends QueryParts {
     const count = form === 'batch' ? 1 + this.rng.int(4) : 1;
     const made = Array.from({ length: count }, () => this.#request(depth, form === 'groups'));
     return {
-      ...{ call: 'query', form, requests: made.map(({ request }) => request) },
+      call: 'query',
+      form,
+      requests: made.map(({ request }) => request),
       ties: made.some(({ ties }) => ties),
       kinds: made.flatMap(({ kinds }) => kinds),
     };
@@ -41,7 +43,10 @@ export class QueryCases extends QueryParts {
     const count = form === 'batch' ? 1 + this.rng.int(4) : 1;
     const made = Array.from({ length: count }, () => this.#legacyRequest(call, form === 'groups'));
     return {
-      ...{ call, form, requests: made.map(({ request }) => request), kinds: [`older ${call} ${form}`] },
+      call,
+      form,
+      requests: made.map(({ request }) => request),
+      kinds: [`older ${call} ${form}`],
       ties: made.some(({ ties }) => ties),
     };
   }
@@ -96,7 +101,9 @@ export class QueryCases extends QueryParts {
     const distinct = inner.every(({ scores }) => scores === 'distinct');
     const scored = inner.every(({ scores }) => scores !== 'none');
     const choice = this.pick([
-      ...['compare', 'compare', 'order by'],
+      'compare',
+      'compare',
+      'order by',
       ...(distinct ? ['fusion', 'fusion', 'rrf', 'dbsf'] : []),
       ...(scored ? ['formula'] : []),
       'sample',

@@ -127,8 +127,10 @@ function recommendMessage({ positive = [], negative = [], strategy }: RecommendJ
   const vectors = (examples: readonly ExampleJson[]): JsonObject[] =>
     examples.flatMap((example) => (isId(example) ? [] : [vectorMessage(example)]));
   return {
-    ...{ positive: ids(positive), negative: ids(negative) },
-    ...{ positiveVectors: vectors(positive), negativeVectors: vectors(negative) },
+    positive: ids(positive),
+    negative: ids(negative),
+    positiveVectors: vectors(positive),
+    negativeVectors: vectors(negative),
     ...(strategy === undefined ? {} : { strategy: STRATEGIES[strategy] }),
   };
 }

@@ -36,8 +36,12 @@ interface Collection {
 const COLLECTIONS = {
   plain: { vector: '', distance: 'cosine', shards: 1, thresholds: [-0.3, 0.3], others: {}, sparse: [] },
   named: {
-    ...{ vector: 'text', distance: 'dot', shards: 3, thresholds: [-5, 5] },
-    ...{ others: { other: 5 }, sparse: ['words'] },
+    vector: 'text',
+    distance: 'dot',
+    shards: 3,
+    thresholds: [-5, 5],
+    others: { other: 5 },
+    sparse: ['words'],
   },
   far: { vector: '', distance: 'euclid', shards: 2, thresholds: [5, 8], others: {}, sparse: [] },
   blocks: { vector: 'text', distance: 'manhattan', shards: 1, thresholds: [20, 35], others: {}, sparse: [] },
@@ -70,7 +74,9 @@ export async function startQueryPlace(): Promise<QueryPlace> {
   const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-queries-'));
   const put = async (path: string, body: object): Promise<void> => {
     const response = await fetchOnce(`${server.url}/collections/${path}`, {
-      ...{ method: 'PUT', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) },
+      method: 'PUT',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
     });
     if (response.status !== 200) throw new Error(`${path}: ${response.status} ${await response.text()}`);
   };
@@ -116,7 +122,11 @@ function idAt(i: number): PointId {
 function searchedOf(name: Name): Searched {
   const { vector, thresholds, others, sparse } = COLLECTIONS[name];
   return {
-    ...{ vector, dim: DIM, others, sparse, thresholds },
+    vector,
+    dim: DIM,
+    others,
+    sparse,
+    thresholds,
     ids: Array.from({ length: ROWS }, (_, i) => i)
       .filter((i) => i % BARE_EVERY !== BARE_EVERY - 1)
       .map(idAt),
@@ -181,8 +191,14 @@ async function serveAll(
     const encoder = await pcaEncoder(x, SMALL_DIM, { source: name, distance });
     const target = `${name}-small`;
     await migrateCollection({
-      ...{ source: store, target: store, sourceCollection: name, targetCollection: target },
-      ...{ encoder, layout: 'two-stage', vectorName: vector, recordPath: join(folder, `${target}.json`) },
+      source: store,
+      target: store,
+      sourceCollection: name,
+      targetCollection: target,
+      encoder,
+      layout: 'two-stage',
+      vectorName: vector,
+      recordPath: join(folder, `${target}.json`),
     });
     const file = join(folder, `${name}.onnx`);
     await encoder.save(file);
@@ -191,8 +207,10 @@ async function serveAll(
   await store.close();
   const config = loadConfig({
     flags: {
-      ...{ url: server.url, grpcUrl: server.grpcUrl },
-      ...{ listenRest: '127.0.0.1:0', listenGrpc: '127.0.0.1:0' },
+      url: server.url,
+      grpcUrl: server.grpcUrl,
+      listenRest: '127.0.0.1:0',
+      listenGrpc: '127.0.0.1:0',
     },
     environment: {},
   });
@@ -207,7 +225,9 @@ interface Side {
 async function askRest({ url }: Side, name: Name, one: QueryCase): Promise<CaseAnswer> {
   const { path, body } = restRequest(one);
   const response = await fetchOnce(`${url}/collections/${name}${path}`, {
-    ...{ method: 'POST', headers: { 'content-type': 'application/json' }, body },
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body,
   });
   // Where a request ends differs from what it became.
   const text = (await response.text()).replace(/ at line \d+ column \d+/, '');
@@ -219,7 +239,8 @@ async function askRest({ url }: Side, name: Name, one: QueryCase): Promise<CaseA
 async function askGrpc({ grpc }: Side, name: Name, one: QueryCase): Promise<CaseAnswer> {
   const { method, json } = grpcRequest(name, one);
   const { code, text, message } = await grpc.call({
-    ...{ path: pathOf(method), message: encodeRequest(method, json) },
+    path: pathOf(method),
+    message: encodeRequest(method, json),
   });
   return code === 0
     ? { ok: true, content: decodeAnswer(method, message) }

@@ -41,7 +41,10 @@ export class GrpcProber {
 
   call({ path, body, metadata = {} }: GrpcProbe): Promise<GrpcProbed> {
     const stream = this.session.request({
-      ...{ ':method': 'POST', ':path': path, 'content-type': 'application/grpc', te: 'trailers' },
+      ':method': 'POST',
+      ':path': path,
+      'content-type': 'application/grpc',
+      te: 'trailers',
       ...metadata,
     });
     stream.end(body);

@@ -52,8 +52,12 @@ export async function startTestProxy(options: TestProxyOptions): Promise<TestPro
   const rewriters = options.rewriters ?? { rest: restRewriter([SERVED]), grpc: grpcRewriter([SERVED]) };
   const proxy = await startProxy(
     {
-      ...{ upstream: { restUrl: url, grpcUrl, readyPath: '/readyz' }, limits },
-      ...{ rest: ANY_PORT, grpc: ANY_PORT, failure: restFailure, log },
+      upstream: { restUrl: url, grpcUrl, readyPath: '/readyz' },
+      limits,
+      rest: ANY_PORT,
+      grpc: ANY_PORT,
+      failure: restFailure,
+      log,
     },
     {
       rewriting: new RewriterPool(rewriters, null, Number.POSITIVE_INFINITY),

@@ -66,7 +66,9 @@ export async function startRedirectingUpstream(behind?: string): Promise<Redirec
     stream.respond({ ':status': 308, location: `${elsewhere}${headers[':path']}` }, { endStream: true });
   });
   return {
-    ...{ elsewhere, heard, asked },
+    elsewhere,
+    heard,
+    asked,
     url: `http://127.0.0.1:${await portOf(rest)}`,
     grpcUrl: `http://127.0.0.1:${await portOf(grpc)}`,
     use: (chosen, to = elsewhere) => {

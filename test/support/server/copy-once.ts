@@ -19,7 +19,11 @@ export async function copyOnce({ plan, store, encoder, batchSize }: CopyOnce): P
   await store.create(plan.targetSpec);
   const range = { shardKey: null, from: null, to: null, cursor: null, complete: false, points: 0 };
   const record: MigrationState = {
-    ...{ version: 3, ...identityOf(plan), phase: 'copying', ranges: [range], ...FRESH },
+    version: 3,
+    ...identityOf(plan),
+    phase: 'copying',
+    ranges: [range],
+    ...FRESH,
   };
   const componentBytes = componentBytesOf(plan.targetSpec, plan.compactName);
   const request = { source: store, target: store, encoder, record, componentBytes, points: plan.points };

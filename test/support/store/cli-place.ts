@@ -37,7 +37,9 @@ export async function openCliPlace(
   await tinyEncoder().save(join(cwd, 'enc.onnx'));
   const addresses = { QDRANT_URL: server.url, QDRANT_TLDR_GRPC_URL: server.grpcUrl };
   return {
-    ...{ server, store, cwd },
+    server,
+    store,
+    cwd,
     cli: (...args) => runCli(args, { cwd, env: { ...addresses, ...env } }),
     rest: async (method, path, body, fine = () => false) => {
       const headers = { 'content-type': 'application/json' };

@@ -114,7 +114,8 @@ const legacy = {
   lookup_from: stage.lookup_from,
 };
 const search = most({
-  ...{ ...legacy, ...results },
+  ...legacy,
+  ...results,
   vector: fc.oneof(
     mostly(vector),
     mostly(vector).map((one): Json => ({ name: '', vector: one })),

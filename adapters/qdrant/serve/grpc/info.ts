@@ -41,7 +41,9 @@ export function collectionInfo(bytes: Uint8Array, served: ServedCollection): Uin
     const quantization = shownQuantization(settings, served, PROTO_CODES);
     const vectors: FieldEdit = (block) => {
       const shown = vectorsConfig(new ProtoMessage(block), {
-        ...{ served, quantization, fullScan: thresholds.vector_full_scan_threshold },
+        served,
+        quantization,
+        fullScan: thresholds.vector_full_scan_threshold,
       });
       dense = shown.dense;
       return shown.config;

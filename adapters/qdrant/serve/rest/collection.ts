@@ -14,7 +14,13 @@ import type { Threshold } from '../../store/thresholds.js';
 /** Settings that the migration moved from the source's full vector to the compact one. */
 const MOVED = ['hnsw_config', 'quantization_config', 'on_disk', 'memory'];
 const FIELD_ORDER = [
-  ...['size', 'distance', 'hnsw_config', 'quantization_config', 'on_disk', 'datatype', 'multivector_config'],
+  'size',
+  'distance',
+  'hnsw_config',
+  'quantization_config',
+  'on_disk',
+  'datatype',
+  'multivector_config',
 ];
 
 /**

@@ -33,11 +33,27 @@ const TOP_ALIAS: Aliases = new Map([['top', 'limit']]);
 export const GROUP_ALIASES = WITH_VECTOR_ALIAS;
 const LEGACY_ALIASES: Aliases = new Map([...WITH_VECTOR_ALIAS, ...TOP_ALIAS]);
 const QUERY_FIELDS = [
-  ...['prefetch', 'query', 'using', 'filter', 'params', 'score_threshold', 'limit', 'lookup_from'],
+  'prefetch',
+  'query',
+  'using',
+  'filter',
+  'params',
+  'score_threshold',
+  'limit',
+  'lookup_from',
 ];
 const RESULT_FIELDS = [
-  ...['filter', 'params', 'limit', 'offset', 'with_payload', 'with_vector', 'score_threshold'],
-  ...['shard_key', 'group_by', 'group_size', 'with_lookup'],
+  'filter',
+  'params',
+  'limit',
+  'offset',
+  'with_payload',
+  'with_vector',
+  'score_threshold',
+  'shard_key',
+  'group_by',
+  'group_size',
+  'with_lookup',
 ];
 
 /** All structures that the proxy reads. Other fields of these structures are left to the server. */
@@ -73,7 +89,11 @@ export const STRUCTURES = {
   matrix: structure('SearchMatrixRequest', ['filter', 'sample', 'limit', 'using', 'shard_key']),
   read: structure('PointRequest', ['ids', 'with_vector'], WITH_VECTOR_ALIAS),
   upsert: structure('PointInsertOperations', [
-    ...['points', 'batch', 'shard_key', 'update_filter', 'update_mode'],
+    'points',
+    'batch',
+    'shard_key',
+    'update_filter',
+    'update_mode',
   ]),
   batch: positional('Batch', ['ids', 'vectors', 'payloads']),
   point: positional('PointStruct', ['id', 'vector', 'payload'], VECTOR_ALIAS),
@@ -92,7 +112,12 @@ export const STRUCTURES = {
   indexDiff: positional(
     'HnswConfigDiff',
     [
-      ...['m', 'ef_construct', 'full_scan_threshold', 'max_indexing_threads', 'on_disk', 'payload_m'],
+      'm',
+      'ef_construct',
+      'full_scan_threshold',
+      'max_indexing_threads',
+      'on_disk',
+      'payload_m',
       'inline_storage',
     ],
     new Map([['full_scan_threshold_kb', 'full_scan_threshold']]),
@@ -101,8 +126,14 @@ export const STRUCTURES = {
     ...positional(
       'OptimizersConfigDiff',
       [
-        ...['deleted_threshold', 'vacuum_min_vector_number', 'default_segment_number', 'max_segment_size'],
-        ...['memmap_threshold', 'indexing_threshold', 'flush_interval_sec', 'max_optimization_threads'],
+        'deleted_threshold',
+        'vacuum_min_vector_number',
+        'default_segment_number',
+        'max_segment_size',
+        'memmap_threshold',
+        'indexing_threshold',
+        'flush_interval_sec',
+        'max_optimization_threads',
       ],
       new Map(
         ['max_segment_size', 'memmap_threshold', 'indexing_threshold'].map((name) => [`${name}_kb`, name]),
@@ -112,16 +143,25 @@ export const STRUCTURES = {
   },
   strictMode: {
     ...positional('StrictModeConfig', [
-      ...['enabled', 'max_query_limit', 'max_timeout', 'unindexed_filtering_retrieve'],
-      ...[
-        'unindexed_filtering_update',
-        'search_max_hnsw_ef',
-        'search_allow_exact',
-        'search_max_oversampling',
-      ],
-      ...['upsert_max_batchsize', 'max_collection_vector_size_bytes', 'read_rate_limit', 'write_rate_limit'],
-      ...['max_collection_payload_size_bytes', 'max_points_count', 'filter_max_conditions'],
-      ...['condition_max_size', 'multivector_config', 'sparse_config', 'max_payload_index_count'],
+      'enabled',
+      'max_query_limit',
+      'max_timeout',
+      'unindexed_filtering_retrieve',
+      'unindexed_filtering_update',
+      'search_max_hnsw_ef',
+      'search_allow_exact',
+      'search_max_oversampling',
+      'upsert_max_batchsize',
+      'max_collection_vector_size_bytes',
+      'read_rate_limit',
+      'write_rate_limit',
+      'max_collection_payload_size_bytes',
+      'max_points_count',
+      'filter_max_conditions',
+      'condition_max_size',
+      'multivector_config',
+      'sparse_config',
+      'max_payload_index_count',
     ]),
     whole: true,
   },
@@ -129,8 +169,14 @@ export const STRUCTURES = {
     ...positional(
       'UpdateCollection',
       [
-        ...['vectors', 'optimizers_config', 'params', 'hnsw_config', 'quantization_config'],
-        ...['sparse_vectors', 'strict_mode_config', 'metadata'],
+        'vectors',
+        'optimizers_config',
+        'params',
+        'hnsw_config',
+        'quantization_config',
+        'sparse_vectors',
+        'strict_mode_config',
+        'metadata',
       ],
       QUANTIZATION_ALIAS,
     ),
@@ -140,12 +186,28 @@ export const STRUCTURES = {
 
 /** The kinds of queries, identified by the object's key. */
 export const QUERY_KINDS = structure('Query', [
-  ...['nearest', 'mmr', 'recommend', 'discover', 'context', 'relevance_feedback'],
-  ...['order_by', 'fusion', 'rrf', 'formula', 'defaults', 'sample'],
+  'nearest',
+  'mmr',
+  'recommend',
+  'discover',
+  'context',
+  'relevance_feedback',
+  'order_by',
+  'fusion',
+  'rrf',
+  'formula',
+  'defaults',
+  'sample',
 ]);
 export const UPDATE_KINDS = structure('UpdateOperation', [
-  ...['upsert', 'delete', 'set_payload', 'overwrite_payload', 'delete_payload', 'clear_payload'],
-  ...['update_vectors', 'delete_vectors'],
+  'upsert',
+  'delete',
+  'set_payload',
+  'overwrite_payload',
+  'delete_payload',
+  'clear_payload',
+  'update_vectors',
+  'delete_vectors',
 ]);
 
 function structure(name: string, fields: readonly string[], aliases: Aliases = new Map()): Structure {

@@ -51,8 +51,18 @@ const STRATEGIES: readonly string[] = ['best_score', 'sum_scores'];
 
 /** Fields with the same meaning in a query. */
 const SAME_FIELDS = [
-  ...['filter', 'params', 'score_threshold', 'limit', 'offset', 'with_payload', 'with_vector'],
-  ...['lookup_from', 'shard_key', 'group_by', 'group_size', 'with_lookup'],
+  'filter',
+  'params',
+  'score_threshold',
+  'limit',
+  'offset',
+  'with_payload',
+  'with_vector',
+  'lookup_from',
+  'shard_key',
+  'group_by',
+  'group_size',
+  'with_lookup',
 ];
 
 /**

@@ -99,7 +99,9 @@ export class Lookups {
     const { collection, vector, shardKey } = place;
     const key = JSON.stringify([collection, vector, shardKey]);
     const group = this.#groups.get(key) ?? {
-      ...{ place, ids: [], answer: this.#answered(this.#groups.size, vector) },
+      place,
+      ids: [],
+      answer: this.#answered(this.#groups.size, vector),
     };
     this.#groups.set(key, group);
     if (group.answer === null) {

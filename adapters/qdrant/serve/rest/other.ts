@@ -18,10 +18,15 @@ import { fullNotStored } from '../rules.js';
 
 /** Searches that may look up points of another collection, with their structures. */
 const STRUCTURE: Readonly<Partial<Record<BodyKind, Structure>>> = {
-  ...{ query: STRUCTURES.query, 'query batch': STRUCTURES.query, 'query groups': STRUCTURES.query },
-  ...{ 'search groups': STRUCTURES.search, recommend: STRUCTURES.recommend },
-  ...{ 'recommend batch': STRUCTURES.recommend, 'recommend groups': STRUCTURES.recommend },
-  ...{ discover: STRUCTURES.discover, 'discover batch': STRUCTURES.discover },
+  query: STRUCTURES.query,
+  'query batch': STRUCTURES.query,
+  'query groups': STRUCTURES.query,
+  'search groups': STRUCTURES.search,
+  recommend: STRUCTURES.recommend,
+  'recommend batch': STRUCTURES.recommend,
+  'recommend groups': STRUCTURES.recommend,
+  discover: STRUCTURES.discover,
+  'discover batch': STRUCTURES.discover,
 };
 
 /** Returns whether a search of a collection that is not served may look up points in a served one. */

@@ -206,7 +206,8 @@ function planQuantization(
   const isNone = settings.record === null && own.size === 0 && collection === null;
   return {
     collection: change.codes === undefined ? undefined : null,
-    ...{ vectors, record: isNone ? null : record },
+    vectors,
+    record: isNone ? null : record,
   };
 }
 

@@ -133,7 +133,8 @@ describe('answers.json', () => {
     const form = { form: 'lookup', collection: 'docs', errorsOnly: true };
     const status = { code: 5, message: "Not found: Collection `x` doesn't exist!" };
     expect(fixtureRewriter('compact').rewriteStatus(form, status)).toEqual({
-      ...{ code: 5, message: 'Not found: Collection x not found' },
+      code: 5,
+      message: 'Not found: Collection x not found',
     });
   });
 });
@@ -160,7 +161,9 @@ test('a method that is not known passes unless it names a collection of ours', (
   expect(rewriter.rewrite('/qdrant.Points/SomethingNew', naming('elsewhere'))).toEqual({ kind: 'pass' });
   for (const name of ['docs', 'docs-alias', 'docs_t'])
     expect(rewriter.rewrite('/qdrant.Points/SomethingNew', naming(name))).toEqual({
-      ...{ kind: 'status', code: 12, message: '' },
+      kind: 'status',
+      code: 12,
+      message: '',
     });
 });
 

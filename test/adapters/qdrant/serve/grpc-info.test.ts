@@ -15,7 +15,8 @@ function answerOf({ indexing, fullScan, own }: Limits, told: string): JsonValue 
   const optional = (name: string, value: string | undefined): Record<string, string> =>
     value === undefined ? {} : { [name]: value };
   const compact = {
-    ...{ size: '2', distance: 'Cosine' },
+    size: '2',
+    distance: 'Cosine',
     hnswConfig: { m: '24', ...optional('fullScanThreshold', own) },
   };
   return {
@@ -46,7 +47,9 @@ describe.each(['compact', 'two-stage'] as const)('limits in collection info, %s'
     const { hnswConfig: own } = config.params.vectorsConfig.params;
     // What stands beside a limit stays.
     expect([config.hnswConfig['m'], config.optimizerConfig['flushIntervalSec'], own['m']]).toEqual([
-      ...['16', '5', '24'],
+      '16',
+      '5',
+      '24',
     ]);
     return {
       indexing: config.optimizerConfig['indexingThreshold'],
@@ -62,7 +65,9 @@ describe.each(['compact', 'two-stage'] as const)('limits in collection info, %s'
 
   test('are those of the source', () => {
     expect(shown({ indexing: '10000', fullScan: '4500', own: '20' }, told)).toEqual({
-      ...{ indexing: '20000', fullScan: '9000', own: '40' },
+      indexing: '20000',
+      fullScan: '9000',
+      own: '40',
     });
     const none = '{"vector_full_scan_threshold":{"source":null,"target":20}}';
     expect(shown({ own: '20' }, none)).toEqual({});

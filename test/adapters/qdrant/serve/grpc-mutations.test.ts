@@ -13,7 +13,9 @@ import type { GrpcCall } from '../../../../src/serve/protocol.js';
 import { tinyEncoder } from '../../../support/migrate/fixtures.js';
 
 const FOLLOWED: MirroredCollection = {
-  ...{ name: 'docs', source: 'docs', target: 'docs_c4' },
+  name: 'docs',
+  source: 'docs',
+  target: 'docs_c4',
   vectors: [{ name: '', distance: 'dot', componentBytes: 4 }],
   compactBytes: 4,
   projector: tinyEncoder(),
@@ -119,7 +121,8 @@ describe('points that a gRPC call changes', () => {
     expect(
       changes.read(path, Buffer.concat([Buffer.from('\n\x04docs'), twice, twice]), ALIASES),
     ).toMatchObject({
-      ...{ kind: 'status', code: 3 },
+      kind: 'status',
+      code: 3,
     });
   });
 });
@@ -190,12 +193,13 @@ describe('other gRPC calls', () => {
     });
     const of = (kind: string): string[] => kinds.filter(([, one]) => one === kind).map(([method]) => method);
     expect(of('status')).toEqual([
-      ...['Points/CreateVectorName', 'Points/DeleteVectorName', 'Collections/Update', 'Collections/Delete'],
-      ...[
-        'Collections/UpdateCollectionClusterSetup',
-        'Collections/CreateShardKey',
-        'Collections/DeleteShardKey',
-      ],
+      'Points/CreateVectorName',
+      'Points/DeleteVectorName',
+      'Collections/Update',
+      'Collections/Delete',
+      'Collections/UpdateCollectionClusterSetup',
+      'Collections/CreateShardKey',
+      'Collections/DeleteShardKey',
     ]);
     expect(of('settings')).toEqual(['Points/CreateFieldIndex', 'Points/DeleteFieldIndex']);
     expect(of('points')).toHaveLength(9);

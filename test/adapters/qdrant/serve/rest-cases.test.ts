@@ -24,7 +24,10 @@ function run({ request, body = '', lookups, facts }: RestCase, layout: Layout): 
   const route = rewriter.route(head);
   if (route.kind !== 'rewrite') return outcomeOf(route);
   const answers = lookups?.map(({ status, body: text }) => ({
-    ...{ status, body: Buffer.from(text), contentType: 'application/json', retryAfter: undefined },
+    status,
+    body: Buffer.from(text),
+    contentType: 'application/json',
+    retryAfter: undefined,
   }));
   return outcomeOf(rewriter.rewrite(head, Buffer.from(body), answers));
 }

@@ -5,7 +5,9 @@ import type { RestRequest } from '../../../../src/serve/protocol.js';
 import { tinyEncoder } from '../../../support/migrate/fixtures.js';
 
 const FOLLOWED: MirroredCollection = {
-  ...{ name: 'docs', source: 'docs', target: 'docs_c4' },
+  name: 'docs',
+  source: 'docs',
+  target: 'docs_c4',
   vectors: [{ name: '', distance: 'dot', componentBytes: 4 }],
   compactBytes: 4,
   projector: tinyEncoder(),
@@ -190,20 +192,21 @@ describe('other REST requests', () => {
   });
 
   test.each([
-    ...['PATCH /collections/docs', 'DELETE /collections/docs', 'PUT /collections/docs/vectors/v'],
-    ...[
-      'DELETE /collections/docs/vectors/v',
-      'PUT /collections/docs/shards',
-      'POST /collections/docs/shards/delete',
-    ],
-    ...['POST /collections/docs/cluster', 'PUT /collections/docs/snapshots/recover'],
+    'PATCH /collections/docs',
+    'DELETE /collections/docs',
+    'PUT /collections/docs/vectors/v',
+    'DELETE /collections/docs/vectors/v',
+    'PUT /collections/docs/shards',
+    'POST /collections/docs/shards/delete',
+    'POST /collections/docs/cluster',
+    'PUT /collections/docs/snapshots/recover',
     'POST /collections/docs/snapshots/upload',
-    ...['PUT /collections/docs_c4', 'PUT /collections/docs_c4/points', 'DELETE /collections/docs_c4'],
-    ...[
-      'PUT /collections/way%20in/points',
-      'PATCH /collections/way%20in',
-      'DELETE /collections/docs%20alias',
-    ],
+    'PUT /collections/docs_c4',
+    'PUT /collections/docs_c4/points',
+    'DELETE /collections/docs_c4',
+    'PUT /collections/way%20in/points',
+    'PATCH /collections/way%20in',
+    'DELETE /collections/docs%20alias',
   ])('%s is refused', (request) => {
     expect(routeOf(request)).toBe('400');
   });
@@ -213,26 +216,23 @@ describe('other REST requests', () => {
   });
 
   test.each([
-    ...[
-      'GET /collections/docs',
-      'HEAD /collections/docs',
-      'GET /collections',
-      'GET /',
-      'PUT /collections/docs',
-    ],
-    ...[
-      'POST /collections/docs/points',
-      'POST /collections/docs/points/scroll',
-      'POST /collections/docs/facet',
-    ],
-    ...['POST /collections/docs/points/query/batch', 'POST /collections/docs/points/search'],
-    ...['POST /collections/docs/points/count', 'POST /collections/docs/shards/0/points/count'],
-    ...[
-      'POST /collections/docs/snapshots',
-      'DELETE /collections/docs/snapshots/x',
-      'GET /collections/docs_c4',
-    ],
-    ...['DELETE /collections/other', 'POST /collections/docs_c4/points/query'],
+    'GET /collections/docs',
+    'HEAD /collections/docs',
+    'GET /collections',
+    'GET /',
+    'PUT /collections/docs',
+    'POST /collections/docs/points',
+    'POST /collections/docs/points/scroll',
+    'POST /collections/docs/facet',
+    'POST /collections/docs/points/query/batch',
+    'POST /collections/docs/points/search',
+    'POST /collections/docs/points/count',
+    'POST /collections/docs/shards/0/points/count',
+    'POST /collections/docs/snapshots',
+    'DELETE /collections/docs/snapshots/x',
+    'GET /collections/docs_c4',
+    'DELETE /collections/other',
+    'POST /collections/docs_c4/points/query',
   ])('%s is not concerned', (request) => {
     expect(routeOf(request)).toBe('other');
   });
@@ -240,7 +240,8 @@ describe('other REST requests', () => {
   test('a name means what the aliases say for this request', () => {
     const write = 'POST /collections/else/points/delete';
     expect(read(`${write}?wait=false`, '{"points":[1]}')).toMatchObject({
-      ...{ kind: 'elsewhere', request: { url: '/collections/other/points/delete?wait=false' } },
+      kind: 'elsewhere',
+      request: { url: '/collections/other/points/delete?wait=false' },
       named: {
         alias: 'else',
         collection: 'other',

@@ -26,7 +26,8 @@ test('a call becomes the same search on the other collection, as it came but for
     queryPoints: [full, full],
   });
   expect(on('Points/Search', { collectionName: 'docs', vector: [1] })).toEqual({
-    ...{ collectionName: 'docs full', vector: [1] },
+    collectionName: 'docs full',
+    vector: [1],
   });
   expect(on('Points/Query', { ...docs, collectionName: 'other' })).toBeNull();
   expect(on('Points/Count', { collectionName: 'docs' })).toBeNull();
@@ -38,6 +39,7 @@ test('a search of a batch that names no collection, or another one, keeps it so'
   const message = encodeRequest('Points/QueryBatch', { collectionName: 'docs', queryPoints });
   const made = callOn({ path: pathOf('Points/QueryBatch'), message }, FULL);
   expect(decodeRequest('Points/QueryBatch', made?.call.message ?? new Uint8Array(0))).toEqual({
-    ...{ collectionName: 'docs full', queryPoints },
+    collectionName: 'docs full',
+    queryPoints,
   });
 });

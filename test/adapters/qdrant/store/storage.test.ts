@@ -23,14 +23,25 @@ const source = specFromInfo(
   [],
 );
 const change = (quantization: Quantization): Parameters<typeof deriveTarget>[1] => ({
-  ...{ name: 'target', layout: 'two-stage', vectorName: 'a', compactName: 'small', compactDim: 8 },
-  ...{ compactDistance: 'cosine', metadata: {}, datatype: 'float16', quantization },
+  name: 'target',
+  layout: 'two-stage',
+  vectorName: 'a',
+  compactName: 'small',
+  compactDim: 8,
+  compactDistance: 'cosine',
+  metadata: {},
+  datatype: 'float16',
+  quantization,
 });
 
 test('a quantisation of the whole collection moves to the vectors when the reduced one gets its own', () => {
   expect(vectorStorage(source, 'a')).toEqual({
-    ...{ datatype: 'float32', quantization: 'scalar', onDisk: false, indexed: true },
-    ...{ codesInMemory: true, indexInMemory: false },
+    datatype: 'float32',
+    quantization: 'scalar',
+    onDisk: false,
+    indexed: true,
+    codesInMemory: true,
+    indexInMemory: false,
   });
   expect(vectorStorage(source, 'b')).toMatchObject({ onDisk: true, codesInMemory: false });
   const target = deriveTarget(source, change('none'));
@@ -42,13 +53,17 @@ test('a quantisation of the whole collection moves to the vectors when the reduc
   expect(vectorStorage(target, 'a')).toMatchObject({ quantization: 'none', onDisk: true, indexed: false });
   expect(vectorStorage(target, 'b')).toMatchObject({ quantization: 'scalar' });
   expect(vectorStorage(deriveTarget(source, change('product-x8')), 'small')).toMatchObject({
-    ...{ quantization: 'product-x8', onDisk: true, codesInMemory: true },
+    quantization: 'product-x8',
+    onDisk: true,
+    codesInMemory: true,
   });
 });
 
 test('a scratch collection takes the index settings of the source and walks its indexes', () => {
   const scratch = deriveScratch(source, {
-    ...{ name: 's', vectorName: 'a', metadata: {} },
+    name: 's',
+    vectorName: 'a',
+    metadata: {},
     vectors: [{ name: 'v', dim: 8, distance: 'cosine', storage: 'source' }],
   });
   expect(JSON.parse(scratch.native)).toMatchObject({
@@ -89,8 +104,14 @@ describe('limits in kilobytes that a smaller vector reaches with as many points'
   ): object {
     const name = layout === 'compact' ? 'a' : 'small';
     const target = deriveTarget(sourceOf(settings), {
-      ...{ name: 'target', layout, vectorName: 'a', compactName: name, compactDim: 8 },
-      ...{ compactDistance: 'cosine', metadata: { tldr: '{}' }, datatype },
+      name: 'target',
+      layout,
+      vectorName: 'a',
+      compactName: name,
+      compactDim: 8,
+      compactDistance: 'cosine',
+      metadata: { tldr: '{}' },
+      datatype,
     });
     const told = target.metadata[THRESHOLDS_KEY];
     const native = parseJson(target.native);
@@ -104,28 +125,34 @@ describe('limits in kilobytes that a smaller vector reaches with as many points'
 
   test('both are divided, and what they were is told', () => {
     expect(derived({ indexing: 20_000, fullScan: 10_001 })).toEqual({
-      ...{ indexing: 2500, fullScan: 1251 },
+      indexing: 2500,
+      fullScan: 1251,
       told: {
         indexing_threshold: { source: 20_000, target: 2500 },
         full_scan_threshold: { source: 10_001, target: 1251 },
       },
     });
     expect(derived({ indexing: 20_000, fullScan: 10_001 }, { datatype: 'float16' })).toMatchObject({
-      ...{ indexing: 1250, fullScan: 626 },
+      indexing: 1250,
+      fullScan: 626,
     });
   });
 
   test('a limit that the vector has of its own is what counts for it', () => {
     const a = { hnsw_config: { full_scan_threshold: 800 } };
     expect(derived({ indexing: 0, fullScan: 10_000, a })).toEqual({
-      ...{ indexing: 0, fullScan: 10_000, own: 100 },
+      indexing: 0,
+      fullScan: 10_000,
+      own: 100,
       told: { vector_full_scan_threshold: { source: 800, target: 100 } },
     });
   });
 
   test('beside other vectors it gets one of its own, and theirs stays', () => {
     expect(derived({ indexing: 0, fullScan: 10_000, b: small })).toEqual({
-      ...{ indexing: 0, fullScan: 10_000, own: 1250 },
+      indexing: 0,
+      fullScan: 10_000,
+      own: 1250,
       told: { vector_full_scan_threshold: { source: null, target: 1250 } },
     });
   });
@@ -143,7 +170,8 @@ describe('limits in kilobytes that a smaller vector reaches with as many points'
 
   test('whether a graph is built goes by the largest vector, where its size is known', () => {
     expect(derived({ indexing: 8000, fullScan: 8000 }, { layout: 'two-stage' })).toEqual({
-      ...{ indexing: 8000, fullScan: 1000 },
+      indexing: 8000,
+      fullScan: 1000,
       told: { full_scan_threshold: { source: 8000, target: 1000 } },
     });
     const half = { size: 32, distance: 'Dot' };

@@ -25,7 +25,9 @@ beforeAll(async () => {
   await once(upstream, 'listening');
   grpc = new Grpc({
     url: `http://127.0.0.1:${(upstream.address() as AddressInfo).port}`,
-    ...{ apiKey: undefined, timeoutMs: 600_000, log: undefined },
+    apiKey: undefined,
+    timeoutMs: 600_000,
+    log: undefined,
     retry: { attempts: ATTEMPTS, firstDelayMs: 1, longestDelayMs: 2, turnMs: 0 },
     refused: () => turnedAway++,
   });

@@ -50,7 +50,11 @@ afterEach(() => rm(folder, { recursive: true }));
 
 async function createPlain(name: string): Promise<void> {
   await store.create({
-    ...{ name, vectors: [], otherVectors: [], shardKeys: [], metadata: {} },
+    name,
+    vectors: [],
+    otherVectors: [],
+    shardKeys: [],
+    metadata: {},
     native: JSON.stringify({ params: { vectors: { size: DIM, distance: 'Cosine' } }, optimizer_config: {} }),
   });
 }
@@ -83,7 +87,9 @@ const jsonId = (id: PointId): string => (typeof id === 'bigint' ? String(id) : `
 /** A write as a client makes it, whether it waits or not. */
 async function send(method: string, path: string, body: string): Promise<Sent<number>> {
   const response = await fetchAgain(`${server.url}/collections/source/points${path}`, {
-    ...{ method, body, headers: { 'content-type': 'application/json' } },
+    method,
+    body,
+    headers: { 'content-type': 'application/json' },
   });
   await response.arrayBuffer();
   const done = path.includes('wait=true') ? 'applied' : 'logged';
@@ -97,7 +103,8 @@ async function refusedByDisk(write: () => Promise<unknown>): Promise<void> {
   full.mockRejectedValue(Object.assign(new Error('no space left on device'), { code: 'ENOSPC' }));
   try {
     await expect(write()).rejects.toMatchObject({
-      ...{ code: 'UNAVAILABLE', message: expect.stringContaining('no space left') },
+      code: 'UNAVAILABLE',
+      message: expect.stringContaining('no space left'),
     });
   } finally {
     full.mockRestore();
@@ -158,7 +165,11 @@ describe('writes that are followed', () => {
     await writeMuch(follower, 3);
     await follower.caughtUp(300_000);
     expect(follower.status()).toEqual({
-      ...{ state: 'copied', side: 'source', open: 0, caughtUp: true, setAside: null },
+      state: 'copied',
+      side: 'source',
+      open: 0,
+      caughtUp: true,
+      setAside: null,
     });
     expect(await differences()).toEqual([]);
     // A second copy over what is there, as a repair makes it.
@@ -292,7 +303,8 @@ describe('writes that are followed', () => {
   test('a filter that was looked up while an alias hid the source stops its write', async () => {
     const aliases = async (body: object): Promise<void> => {
       const response = await fetchAgain(`${server.url}/collections/aliases`, {
-        ...{ method: 'POST', headers: { 'content-type': 'application/json' } },
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
         body: JSON.stringify({ actions: [body] }),
       });
       await response.arrayBuffer();
@@ -365,7 +377,8 @@ describe('writes that are followed', () => {
     expect(follower.status().open).toBe(5);
     const switched = follower.switchTo('target', () => Promise.resolve());
     await expect(switched).rejects.toMatchObject({
-      ...{ code: 'INVALID_DATA', message: expect.stringContaining('5 points cannot be brought') },
+      code: 'INVALID_DATA',
+      message: expect.stringContaining('5 points cannot be brought'),
     });
     // Neither a repair nor another process waits for them.
     await follower.setState('copying');
@@ -387,7 +400,8 @@ describe('writes that are followed', () => {
     // Where clients read the target, the writer of such a point is told so at once; others are not held up.
     await send('POST', '/payload?wait=true', `{"points":[${list([idAt(7)])}],"payload":${deep},"key":"k"}`);
     await expect(write([idAt(7)], '/payload', ',"payload":{"b":1}')).rejects.toMatchObject({
-      ...{ code: 'UNAVAILABLE', message: expect.stringMatching(/the write was made.*nested 127 deep/) },
+      code: 'UNAVAILABLE',
+      message: expect.stringMatching(/the write was made.*nested 127 deep/),
     });
     expect(await write([idAt(8)], '/payload', ',"payload":{"b":1}')).toBe(200);
     expect(await write([idAt(7)], '/payload/delete', ',"keys":["k"]')).toBe(200);

@@ -24,7 +24,8 @@ interface Answer {
 async function ask(url: string, request: string, body?: object): Promise<Answer> {
   const [method = '', path = ''] = request.split(' ');
   const response = await fetchOnce(url + path, {
-    ...{ method, headers: { 'content-type': 'application/json' } },
+    method,
+    headers: { 'content-type': 'application/json' },
     ...(body !== undefined && { body: JSON.stringify(body) }),
   });
   return { status: response.status, text: await response.text() };
@@ -121,7 +122,8 @@ describe('names that change while a collection is migrated', () => {
       await point(alias, 'renamed');
       expect((await upsert(scenario.rest, alias, 9000 + round)).status).toBe(200);
       const message = encodeRequest('Points/Upsert', {
-        ...{ collectionName: alias, wait: true },
+        collectionName: alias,
+        wait: true,
         points: [{ id: { num: String(9100 + round) }, vectors: { vector: { data: vector } } }],
       });
       expect((await grpc.call({ path: pathOf('Points/Upsert'), message })).code).toBe(0);
@@ -192,7 +194,8 @@ describe('names that change while a collection is migrated', () => {
       for (let i = 0; moving; i++) {
         const id = 10_000 * (lane + 1) + i;
         const message = encodeRequest('Points/Upsert', {
-          ...{ collectionName: 'restless-alias', wait: true },
+          collectionName: 'restless-alias',
+          wait: true,
           points: [{ id: { num: String(id) }, vectors: { vector: { data: vector } } }],
         });
         const taken =

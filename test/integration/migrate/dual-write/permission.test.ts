@@ -72,7 +72,8 @@ async function writeRest(
 ): Promise<string> {
   const [method = '', below = ''] = route.split(' ');
   const answer = await fetchOnce(`${url}/collections/${name}/${below}?wait=true`, {
-    ...{ method, body: JSON.stringify(body) },
+    method,
+    body: JSON.stringify(body),
     headers: { 'content-type': 'application/json', ...(key !== '' && { 'api-key': key }) },
   });
   return `${answer.status} ${(await answer.text()).replace(/"time":[^}]*/, '')}`;
@@ -110,7 +111,8 @@ async function answerTo(request: ClientRequest): Promise<string> {
 /** At the server itself. */
 async function pointAlias(alias: string, collection: string): Promise<void> {
   const { status } = await fetchOnce(`${server.url}/collections/aliases`, {
-    ...{ method: 'POST', headers: { 'content-type': 'application/json', 'api-key': KEY } },
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'api-key': KEY },
     body: JSON.stringify({
       actions: [{ create_alias: { collection_name: collection, alias_name: alias } }],
     }),
@@ -146,7 +148,11 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-permission-'));
   for (const name of ['docs', 'other'])
     await store.create({
-      ...{ name, vectors: [], otherVectors: [], shardKeys: [], metadata: {} },
+      name,
+      vectors: [],
+      otherVectors: [],
+      shardKeys: [],
+      metadata: {},
       native: JSON.stringify({
         params: { vectors: { size: DIM, distance: 'Cosine' } },
         optimizer_config: {},
@@ -154,7 +160,8 @@ beforeAll(async () => {
     });
   await fill(store, 'docs', 40);
   await fetchOnce(`${server.url}/collections/aliases`, {
-    ...{ method: 'POST', headers: { 'content-type': 'application/json', 'api-key': KEY } },
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'api-key': KEY },
     body: JSON.stringify({
       actions: [
         { create_alias: { collection_name: 'docs', alias_name: 'live' } },
@@ -168,11 +175,15 @@ beforeAll(async () => {
   await encoder.save(join(folder, 'encoder.onnx'));
   const any = '127.0.0.1:0';
   const config = {
-    ...{ url: relay.url, grpcUrl: relay.grpcUrl },
-    ...{ listenRest: any, listenGrpc: any, listenOperations: any },
+    url: relay.url,
+    grpcUrl: relay.grpcUrl,
+    listenRest: any,
+    listenGrpc: any,
+    listenOperations: any,
     collections: {
       live: {
-        ...{ target: 'docs_2s', encoder: 'encoder.onnx' },
+        target: 'docs_2s',
+        encoder: 'encoder.onnx',
         migrating: { source: 'docs', journal: 'journal' },
       },
     },
@@ -298,7 +309,8 @@ describe('writes to a collection that is migrated, and who may make them', () =>
         expect([route, said]).toEqual([route, expect.stringMatching(/^401 Must provide an API key/)]);
         for (const length of [5, 500_000]) {
           const answer = await fetchOnce(serving.rest + path, {
-            ...{ method, body: 'no JSON'.padEnd(length) },
+            method,
+            body: 'no JSON'.padEnd(length),
             headers: { 'content-type': 'application/json', 'api-key': 'guess' },
           });
           expect([route, answer.status]).toEqual([route, 401]);
@@ -321,7 +333,8 @@ describe('writes to a collection that is migrated, and who may make them', () =>
     const ask = async (url: string, request: string, key: string): Promise<string> => {
       const [method = '', path = ''] = request.split(' ');
       const answer = await fetchOnce(url + path, {
-        ...{ method, ...(method !== 'DELETE' && { body: '{"vectors":{}}' }) },
+        method,
+        ...(method !== 'DELETE' && { body: '{"vectors":{}}' }),
         headers: { 'content-type': 'application/json', ...(key !== '' && { 'api-key': key }) },
       });
       return `${answer.status} ${(await answer.text()).replace(/"time":[^}]*/, '')}`;
@@ -359,7 +372,8 @@ describe('writes to a collection that is migrated, and who may make them', () =>
       const id = 5000 + from.length * 100 + to.length;
       const body = JSON.stringify({ points: [{ id, vector, payload: { text: 'x'.repeat(200_000) } }] });
       const upload = begin('PUT /collections/moved/points?wait=true', {
-        ...{ 'content-type': 'application/json', 'api-key': KEY },
+        'content-type': 'application/json',
+        'api-key': KEY,
         ...(sized ? { 'content-length': body.length } : { 'transfer-encoding': 'chunked' }),
       });
       const answer = answerTo(upload);

@@ -53,7 +53,9 @@ describe('a collection that is written to through the proxy while it is migrated
     await scenario.want({ state: 'copied', side: 'target' }, ({ side }) => side === 'target');
     const write = (url: string, method: string, below: string, body: string): Promise<Response> =>
       fetchOnce(`${url}/collections/waits/points${below}?wait=true`, {
-        ...{ method, headers: { 'content-type': 'application/json' }, body },
+        method,
+        headers: { 'content-type': 'application/json' },
+        body,
       });
     const vector = [1e39, ...Array.from({ length: DIM - 1 }, () => 1)].join().replace('1e+39', '1e39');
     const direct = await write(place().directUrl, 'PUT', '', `{"points":[{"id":4,"vector":[${vector}]}]}`);
@@ -62,7 +64,8 @@ describe('a collection that is written to through the proxy while it is migrated
     expect(followed.status).toBe(503);
     await scenario.kill();
     const child = spawn(process.execPath, [MAIN, 'serve', '--config', 'serve.json'], {
-      ...{ cwd: scenario.folder, env: { PATH: process.env['PATH'] ?? '' } },
+      cwd: scenario.folder,
+      env: { PATH: process.env['PATH'] ?? '' },
     });
     const ended = new Promise((resolve) => child.once('close', resolve));
     let log = '';
@@ -86,7 +89,9 @@ describe('a collection that is written to through the proxy while it is migrated
       const response = await fetchOnce(
         `${place().url}/collections/${scenario.target}/points${below}?wait=true`,
         {
-          ...{ method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) },
+          method,
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify(body),
         },
       );
       expect(response.status).toBe(200);
@@ -104,13 +109,19 @@ describe('a collection that is written to through the proxy while it is migrated
 
   test('the account finds a write that is gone, and takes one that nobody knows of either way', async () => {
     await place().store.create({
-      ...{ name: 'account', vectors: [], otherVectors: [], shardKeys: [], metadata: {} },
+      name: 'account',
+      vectors: [],
+      otherVectors: [],
+      shardKeys: [],
+      metadata: {},
       native: JSON.stringify({ params: { vectors: { size: DIM, distance: 'Cosine' } } }),
     });
     const [ledger, rng] = [new Ledger(), new Rng(1)];
     const make = async ({ method, path, body }: LedgerWrite): Promise<void> => {
       const response = await fetchOnce(`${place().url}/collections/account${path}?wait=true`, {
-        ...{ method, headers: { 'content-type': 'application/json' }, body },
+        method,
+        headers: { 'content-type': 'application/json' },
+        body,
       });
       expect(response.status).toBe(200);
     };
@@ -132,7 +143,8 @@ describe('a collection that is written to through the proxy while it is migrated
     const scenario = await Scenario.make(place(), 'refused', { faults: false });
     const failed = async (args: readonly string[]): Promise<string> => {
       const child = spawn(process.execPath, [MAIN, 'serve', '--config', 'serve.json', ...args], {
-        ...{ cwd: scenario.folder, env: { PATH: process.env['PATH'] ?? '' } },
+        cwd: scenario.folder,
+        env: { PATH: process.env['PATH'] ?? '' },
       });
       let log = '';
       child.stderr.on('data', (chunk: Buffer) => (log += chunk.toString()));
@@ -141,7 +153,8 @@ describe('a collection that is written to through the proxy while it is migrated
     };
     expect(await failed(['--workers', '2'])).toContain('which needs a single process');
     const config = {
-      ...{ url: place().url, grpcUrl: place().grpcUrl },
+      url: place().url,
+      grpcUrl: place().grpcUrl,
       collections: {
         other: { target: 'x', encoder: 'encoder.onnx', migrating: { source: 'refused', journal: 'j' } },
       },

@@ -66,7 +66,9 @@ function clientOf({ rest, grpc, source }: Scenario): {
   return {
     send: async (method, path, body) => {
       const response = await fetchOnce(`${rest}/collections/${source}/points${path}?wait=true`, {
-        ...{ method, body, headers: { 'content-type': 'application/json' } },
+        method,
+        body,
+        headers: { 'content-type': 'application/json' },
       });
       return [response.status, await response.text()];
     },
@@ -84,7 +86,8 @@ describe('a write that the target could never hold', () => {
   test('is refused before it is journalled, in every form, before and after the cut-over', async () => {
     const dense = { size: DIM, distance: 'Dot' };
     const scenario = await Scenario.make(place(), 'unbearable', {
-      ...{ faults: false, points: 0 },
+      faults: false,
+      points: 0,
       vectors: {
         params: {
           vectors: {
@@ -93,7 +96,8 @@ describe('a write that the target could never hold', () => {
             many: { ...dense, size: 2, multivector_config: { comparator: 'max_sim' } },
           },
         },
-        ...{ vectorName: 'full', encoder: tinyEncoder(1, 'dot') },
+        vectorName: 'full',
+        encoder: tinyEncoder(1, 'dot'),
       },
     });
     await scenario.serve();
@@ -106,7 +110,9 @@ describe('a write that the target could never hold', () => {
       for (const values of [...NON_FINITE, PROJECTS_TOO_FAR])
         for (const [method, path, body] of restForms(1, named(values)))
           expect([path, body.slice(0, 300), ...(await send(method, path, body))]).toEqual([
-            ...[path, body.slice(0, 300), 400],
+            path,
+            body.slice(0, 300),
+            400,
             expect.stringContaining(values === PROJECTS_TOO_FAR ? 'projects to values' : 'not finite'),
           ]);
       for (const value of [Number.POSITIVE_INFINITY, Number.NaN, 3e38]) {
@@ -145,7 +151,8 @@ describe('a write that the target could never hold', () => {
       },
     };
     const scenario = await Scenario.make(place(), 'stored', {
-      ...{ faults: false, points: 0 },
+      faults: false,
+      points: 0,
       vectors: { params, vectorName: 'full', encoder: tinyEncoder(1, 'dot') },
     });
     await scenario.serve();
@@ -186,7 +193,8 @@ describe('a write that the target could never hold', () => {
     const keys = (count: number): string => Array.from({ length: count }, () => 'k').join('.');
     const grpc = (key: string, depth: number): JsonValue => ({
       payload: JSON.parse(`{"a":${valueText(depth - 1)}}`) as JsonValue,
-      ...{ key, pointsSelector: { points: { ids: [{ num: '1' }] } } },
+      key,
+      pointsSelector: { points: { ids: [{ num: '1' }] } },
     });
     const batch = (operation: string): string =>
       `{"operations":[{"clear_payload":{"points":[2]}},${operation}]}`;

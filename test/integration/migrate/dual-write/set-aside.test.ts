@@ -15,7 +15,9 @@ test('a point that the target cannot hold stops neither other writes nor a start
   const { source, target } = scenario;
   const post = async (url: string, path: string, body: string): Promise<readonly [number, string]> => {
     const response = await fetchOnce(`${url}/collections/${path}`, {
-      ...{ method: 'POST', body, headers: { 'content-type': 'application/json' } },
+      method: 'POST',
+      body,
+      headers: { 'content-type': 'application/json' },
     });
     return [response.status, await response.text()];
   };

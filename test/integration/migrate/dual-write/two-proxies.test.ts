@@ -18,7 +18,8 @@ const IDS = [8_000_001, 8_000_002, 8_000_003];
 async function write(scenario: Scenario, id: number | undefined): Promise<void> {
   const points = [{ id, vector: Array(DIM).fill(1), payload: { written: id } }];
   const answer = await fetchOnce(`${scenario.rest}/collections/${scenario.source}/points?wait=true`, {
-    ...{ method: 'PUT', headers: { 'content-type': 'application/json' } },
+    method: 'PUT',
+    headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ points }),
   });
   expect({ status: answer.status, text: await answer.text() }).toMatchObject({ status: 200 });
@@ -26,7 +27,8 @@ async function write(scenario: Scenario, id: number | undefined): Promise<void> 
 
 async function pointsThere(collection: string): Promise<unknown> {
   const answer = await fetchOnce(`${place().directUrl}/collections/${collection}/points`, {
-    ...{ method: 'POST', headers: { 'content-type': 'application/json' } },
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ ids: IDS, with_payload: true }),
   });
   const { result } = (await answer.json()) as { result: { id: number }[] };

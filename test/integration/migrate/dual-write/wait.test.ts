@@ -80,7 +80,10 @@ const QUERIES = ['', '?wait=false', '?wait=true', '?wait=false&ordering=strong',
 /** The server takes none of these. */
 const REFUSED = ['?wait=maybe', '?wait=false&wait=false', '?wait=false&ordering=unknown', '?wait='];
 const WAITS: readonly Readonly<Record<string, JsonValue>>[] = [
-  ...[{}, { wait: false }, { wait: true }, { wait: false, ordering: { type: 'Strong' } }],
+  {},
+  { wait: false },
+  { wait: true },
+  { wait: false, ordering: { type: 'Strong' } },
 ];
 
 function ids(...all: readonly number[]): JsonValue {
@@ -105,7 +108,9 @@ type Ask = (method: string, path: string, body: string) => Promise<readonly [num
 function askAt(url: () => string): Ask {
   return async (method, path, body) => {
     const response = await fetchOnce(url() + path, {
-      ...{ method, headers: { 'content-type': 'application/json' }, ...(method !== 'GET' && { body }) },
+      method,
+      headers: { 'content-type': 'application/json' },
+      ...(method !== 'GET' && { body }),
     });
     const text = await response.text();
     return [response.status, text.replace(/"(operation_id|time)":[\d.e-]+/g, '')];
@@ -121,7 +126,11 @@ describe('a write whose client does not wait for it', () => {
   beforeAll(async () => {
     const params = { vectors: { size: DIM, distance: 'Cosine' }, shard_number: 2 };
     await place().store.create({
-      ...{ name: PLAIN, vectors: [], otherVectors: [], shardKeys: [], metadata: {} },
+      name: PLAIN,
+      vectors: [],
+      otherVectors: [],
+      shardKeys: [],
+      metadata: {},
       native: JSON.stringify({ params }),
     });
     scenario = await Scenario.make(place(), SOURCE, { faults: false, points: 0 });
@@ -153,7 +162,9 @@ describe('a write whose client does not wait for it', () => {
   /** The same points in both, as often as a case changed some. */
   const refill = async (): Promise<void> => {
     const points = Array.from({ length: POINTS }, (_, i) => i + 1).map((id) => ({
-      ...{ id, vector: vectorOf(id), payload: { group: id % 3 } },
+      id,
+      vector: vectorOf(id),
+      payload: { group: id % 3 },
     }));
     for (const [ask, name] of [[atServer, PLAIN] as const, [atProxy, SOURCE] as const]) {
       const at = `/collections/${name}/points`;
@@ -171,7 +182,9 @@ describe('a write whose client does not wait for it', () => {
         const body = JSON.stringify({ operations });
         const plain = await atServer('POST', path(PLAIN), body);
         expect([title, query, ...(await atProxy('POST', path(SOURCE), body))]).toEqual([
-          ...[title, query, ...plain],
+          title,
+          query,
+          ...plain,
         ]);
         expect([title, query, await pointsOf(SOURCE)]).toEqual([title, query, await pointsOf(PLAIN)]);
       }
@@ -179,7 +192,9 @@ describe('a write whose client does not wait for it', () => {
         await refill();
         const call = async (grpc: PlainGrpc | undefined, collectionName: string): Promise<unknown> => {
           const message = encodeRequest('Points/UpdateBatch', {
-            ...{ collectionName, operations: [...messages], ...wait },
+            collectionName,
+            operations: [...messages],
+            ...wait,
           });
           const result = await grpc?.call({ path: pathOf('Points/UpdateBatch'), message });
           const answer = decodeAnswer('Points/UpdateBatch', result?.message ?? Buffer.alloc(0));

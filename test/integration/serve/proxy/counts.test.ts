@@ -126,10 +126,8 @@ test('bytes of messages over gRPC are logged and counted, with their prefixes', 
   const nearest = (count: number): Buffer =>
     framed(
       encodeRequest('Points/Query', {
-        ...{
-          collectionName: 'served',
-          query: { nearest: { dense: { data: Array<number>(count).fill(1) } } },
-        },
+        collectionName: 'served',
+        query: { nearest: { dense: { data: Array<number>(count).fill(1) } } },
       }),
     );
   const list = encodeRequest('Collections/List', {});

@@ -128,7 +128,9 @@ describe('content-encoding of requests that are rewritten', () => {
   });
 
   const packs: Readonly<Record<string, Pack>> = {
-    ...{ gzip: gzipSync, deflate: deflateSync, br: brotliCompressSync },
+    gzip: gzipSync,
+    deflate: deflateSync,
+    br: brotliCompressSync,
     ...(READS_ZSTD ? { zstd } : {}),
   };
 

@@ -120,7 +120,9 @@ describe('a server that is lost', () => {
 
   test('in the middle of a gRPC answer breaks that call off, and no other', async () => {
     const message = encodeRequest('Points/Scroll', {
-      ...{ collectionName: 'data', limit: POINTS, withPayload: { enable: true } },
+      collectionName: 'data',
+      limit: POINTS,
+      withPayload: { enable: true },
     });
     const call = { path: '/qdrant.Points/Scroll', body: framed(message) };
     let bytes = 0;
@@ -201,7 +203,10 @@ describe('a client that is lost', () => {
     decide = ({ from, bytes }) => (from === 'server' && bytes.length > 60 ? 'hold' : 'pass');
     const called = grpcProber();
     const stream = called.session.request({
-      ...{ ':method': 'POST', ':path': HEALTH.path, 'content-type': 'application/grpc', te: 'trailers' },
+      ':method': 'POST',
+      ':path': HEALTH.path,
+      'content-type': 'application/grpc',
+      te: 'trailers',
     });
     stream.on('error', () => undefined);
     stream.write(HEALTH.body);
@@ -261,7 +266,10 @@ describe('more than there is room for', () => {
   ])('of a body whose length is %s is refused in the words of the server', async (_what, chunked, text) => {
     await restart({ restBodyBytesMax: 1_000 });
     const answer = await prober().ask({
-      ...{ method: 'POST', path: '/collections/served/points/query', headers: JSON_TYPE, chunked },
+      method: 'POST',
+      path: '/collections/served/points/query',
+      headers: JSON_TYPE,
+      chunked,
       body: Buffer.alloc(5_000, ' '),
     });
     expect(answer).toMatchObject({ status: 400 });

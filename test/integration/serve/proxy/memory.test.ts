@@ -121,7 +121,10 @@ function sendMostOfMessage(): ClientHttp2Stream {
   const prober = new GrpcProber(proxy.grpcUrl);
   closing.push(() => prober.close());
   const stream = prober.session.request({
-    ...{ ':method': 'POST', ':path': UPSERT_CALL, 'content-type': 'application/grpc', te: 'trailers' },
+    ':method': 'POST',
+    ':path': UPSERT_CALL,
+    'content-type': 'application/grpc',
+    te: 'trailers',
   });
   stream.on('error', () => undefined);
   stream.write(framed(message(LARGE_BYTES)).subarray(0, -1));
@@ -151,7 +154,8 @@ async function ask(
 async function call(bytes: Buffer, encoding?: string): ReturnType<GrpcProber['call']> {
   const prober = new GrpcProber(proxy.grpcUrl);
   const answer = await prober.call({
-    ...{ path: UPSERT_CALL, body: framed(bytes, encoding === undefined ? 0 : 1) },
+    path: UPSERT_CALL,
+    body: framed(bytes, encoding === undefined ? 0 : 1),
     ...(encoding !== undefined && { metadata: { 'grpc-encoding': encoding } }),
   });
   prober.close();
@@ -316,8 +320,10 @@ describe('answers that are streamed over gRPC', () => {
     session.on('error', () => undefined);
     closing.push(() => session.destroy());
     const stream = session.request({
-      ...{ ':method': 'POST', ':path': '/qdrant.Points/Scroll' },
-      ...{ 'content-type': 'application/grpc', te: 'trailers' },
+      ':method': 'POST',
+      ':path': '/qdrant.Points/Scroll',
+      'content-type': 'application/grpc',
+      te: 'trailers',
     });
     stream.on('error', () => undefined);
     const payload = { enable: true };
@@ -358,13 +364,22 @@ testProc('the memory of a process stays near its setting', async () => {
   await tinyEncoder().save(encoder);
   const store = await openQdrant({ url: server.url, grpcUrl: server.grpcUrl });
   await store.create({
-    ...{ name: 'memory', vectors: [], otherVectors: [], shardKeys: [], metadata: {} },
+    name: 'memory',
+    vectors: [],
+    otherVectors: [],
+    shardKeys: [],
+    metadata: {},
     native: JSON.stringify({ params: { vectors: { size: DIM, distance: 'Cosine' } }, optimizer_config: {} }),
   });
   await fill(store, 'memory', 20);
   await migrateCollection({
-    ...{ source: store, target: store, sourceCollection: 'memory', targetCollection: 'memory_c4' },
-    ...{ encoder: tinyEncoder(), layout: 'compact', recordPath: join(folder, 'record.json') },
+    source: store,
+    target: store,
+    sourceCollection: 'memory',
+    targetCollection: 'memory_c4',
+    encoder: tinyEncoder(),
+    layout: 'compact',
+    recordPath: join(folder, 'record.json'),
   });
   const config = { listenRest: at, listenGrpc: at, listenOperations: at };
   const collections = { served: { target: 'memory_c4', encoder } };

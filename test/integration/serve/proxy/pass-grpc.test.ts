@@ -48,7 +48,8 @@ const name = fc.constantFrom('a', 'b', 'missing', 'ü');
 const floats = fc.array(fc.integer({ min: -9, max: 9 }), { minLength: 3, maxLength: 5 });
 const num = fc.integer({ min: 0, max: 9 }).map(String);
 const call = (method: string, json: JsonObject): { method: string; message: Uint8Array } => ({
-  ...{ method, message: encodeRequest(method, json) },
+  method,
+  message: encodeRequest(method, json),
 });
 
 const meant = fc.oneof(
@@ -61,7 +62,9 @@ const meant = fc.oneof(
   name.map((collectionName) => call('Collections/CollectionExists', { collectionName })),
   fc.tuple(name, num, floats).map(([collectionName, id, data]) =>
     call('Points/Upsert', {
-      ...{ collectionName, wait: true, points: [{ id: { num: id }, vectors: { vector: { data } } }] },
+      collectionName,
+      wait: true,
+      points: [{ id: { num: id }, vectors: { vector: { data } } }],
     }),
   ),
   fc
@@ -162,14 +165,16 @@ describe('what is not served', () => {
     [
       'another content type',
       {
-        ...{ path: '/qdrant.Qdrant/HealthCheck', body: framed(Buffer.alloc(0)) },
+        path: '/qdrant.Qdrant/HealthCheck',
+        body: framed(Buffer.alloc(0)),
         metadata: { 'content-type': 'text/plain' },
       },
     ],
     [
       'an encoding nobody knows',
       {
-        ...{ path: '/qdrant.Qdrant/HealthCheck', body: framed(Buffer.alloc(3), 1) },
+        path: '/qdrant.Qdrant/HealthCheck',
+        body: framed(Buffer.alloc(3), 1),
         metadata: { 'grpc-encoding': 'lzma' },
       },
     ],
@@ -192,7 +197,8 @@ describe('what is not served', () => {
       });
       const ids = Array.from({ length: 500 }, (_, i) => 2n ** 60n + BigInt(i));
       await points.upsert({
-        ...{ collectionName, wait: true },
+        collectionName,
+        wait: true,
         points: ids.map((id, i) => ({
           id: { pointIdOptions: { case: 'num', value: id } },
           vectors: { vectorsOptions: { case: 'vector', value: { data: [i, 1] } } },
@@ -200,7 +206,9 @@ describe('what is not served', () => {
         })),
       });
       const { result } = await points.scroll({
-        ...{ collectionName, limit: 500, withPayload: { selectorOptions: { case: 'enable', value: true } } },
+        collectionName,
+        limit: 500,
+        withPayload: { selectorOptions: { case: 'enable', value: true } },
       });
       const refused = await points
         .search({ collectionName, vector: [1], limit: 1n })

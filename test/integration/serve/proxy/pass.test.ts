@@ -44,30 +44,43 @@ const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
 /** Calls whose bodies are mostly what the server expects. */
 const meant: fc.Arbitrary<Probe> = fc.oneof(
   fc.tuple(collection, fc.constantFrom(4, 4, 4, 0, 'x')).map(([name, size]) => ({
-    ...{ method: 'PUT', path: `/collections/${name}`, body: json({ vectors: { size, distance: 'Dot' } }) },
+    method: 'PUT',
+    path: `/collections/${name}`,
+    body: json({ vectors: { size, distance: 'Dot' } }),
   })),
   collection.map((name) => ({ method: 'DELETE', path: `/collections/${name}` })),
   fc.tuple(collection, fc.array(point, { maxLength: 4 })).map(([name, points]) => ({
-    ...{ method: 'PUT', path: `/collections/${name}/points?wait=true`, body: json({ points }) },
+    method: 'PUT',
+    path: `/collections/${name}/points?wait=true`,
+    body: json({ points }),
   })),
   fc.tuple(collection, fc.oneof(vector, id), fc.integer({ min: -1, max: 5 })).map(([name, query, limit]) => ({
-    ...{ method: 'POST', path: `/collections/${name}/points/query`, body: json({ query, limit }) },
+    method: 'POST',
+    path: `/collections/${name}/points/query`,
+    body: json({ query, limit }),
   })),
   fc.tuple(collection, vector).map(([name, one]) => ({
-    ...{ method: 'POST', path: `/collections/${name}/points/search`, body: json({ vector: one, limit: 3 }) },
+    method: 'POST',
+    path: `/collections/${name}/points/search`,
+    body: json({ vector: one, limit: 3 }),
   })),
   fc.tuple(collection, fc.boolean()).map(([name, all]) => ({
-    ...{ method: 'POST', path: `/collections/${name}/points/scroll` },
+    method: 'POST',
+    path: `/collections/${name}/points/scroll`,
     body: json({ with_vector: all, with_payload: all }),
   })),
   fc.tuple(collection, id).map(([name, one]) => ({
-    ...{ method: 'GET', path: `/collections/${name}/points/${one}` },
+    method: 'GET',
+    path: `/collections/${name}/points/${one}`,
   })),
   fc.tuple(collection, fc.array(id, { maxLength: 3 })).map(([name, points]) => ({
-    ...{ method: 'POST', path: `/collections/${name}/points/delete?wait=true`, body: json({ points }) },
+    method: 'POST',
+    path: `/collections/${name}/points/delete?wait=true`,
+    body: json({ points }),
   })),
   fc.tuple(collection, fc.constantFrom('GET', 'HEAD')).map(([name, method]) => ({
-    ...{ method, path: `/collections/${name}/exists` },
+    method,
+    path: `/collections/${name}/exists`,
   })),
 );
 
@@ -206,15 +219,21 @@ describe('what is not served', () => {
     const points = ids.map((one) => ({ id: one, vector: [one, 1], payload: { text } }));
     const ask = async (prober: HttpProber): Promise<unknown> => {
       await prober.ask({
-        ...{ method: 'PUT', path: '/collections/large', headers: ['Content-Type', 'application/json'] },
+        method: 'PUT',
+        path: '/collections/large',
+        headers: ['Content-Type', 'application/json'],
         body: json({ vectors: { size: 2, distance: 'Dot' } }),
       });
       const written = await prober.ask({
-        ...{ method: 'PUT', path: '/collections/large/points?wait=true', body: json({ points }) },
+        method: 'PUT',
+        path: '/collections/large/points?wait=true',
+        body: json({ points }),
         headers: ['Content-Type', 'application/json'],
       });
       const read = await prober.ask({
-        ...{ method: 'POST', path: '/collections/large/points/scroll', body: json({ limit: 400 }) },
+        method: 'POST',
+        path: '/collections/large/points/scroll',
+        body: json({ limit: 400 }),
         headers: ['Content-Type', 'application/json', 'Accept-Encoding', 'gzip'],
       });
       return { written, headers: read.headers, status: read.status, length: read.body.length };

@@ -30,14 +30,17 @@ const PLACES: Readonly<Record<string, () => Written>> = {
   'a collection that the proxy passes': () => ({ url: proxy.url, name: 'written', stored: ['written'] }),
   'a served collection': () => ({ url: proxy.url, name: 'served', stored: ['served_c4'] }),
   'a collection that is migrated': () => ({
-    ...{ url: migrating.rest, name: migrating.source },
+    url: migrating.rest,
+    name: migrating.source,
     stored: [migrating.source, migrating.target],
   }),
 };
 
 async function send(url: string, method: string, path: string, body: object): Promise<unknown> {
   const response = await fetchOnce(`${url}/collections/${path}`, {
-    ...{ method, body: JSON.stringify(body), headers: { 'content-type': 'application/json' } },
+    method,
+    body: JSON.stringify(body),
+    headers: { 'content-type': 'application/json' },
   });
   const text = await response.text();
   if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);

@@ -30,7 +30,10 @@ afterEach(async () => {
 /** Opens a call and leaves the client's side open. */
 function open(): ClientHttp2Stream {
   const stream = prober.session.request({
-    ...{ ':method': 'POST', ':path': WATCH, 'content-type': 'application/grpc', te: 'trailers' },
+    ':method': 'POST',
+    ':path': WATCH,
+    'content-type': 'application/grpc',
+    te: 'trailers',
   });
   stream.on('error', () => undefined);
   stream.write(framed(Buffer.from('begin')));
