@@ -113,7 +113,10 @@ test('a published setting that only the library can give is not dropped', async 
 test.each([
   [{ compactDistance: 'cosine' as const }, 'does not fit euclid vectors'],
   [{ objective: 'relevance' as const }, 'needs labels'],
-  [{ objective: 'relevance' as const, labels: new Int32Array(600), queries: matrix(20, DIM) }, 'not both'],
+  [
+    { objective: 'relevance' as const, labels: new Int32Array(600), queries: matrix(20, DIM) },
+    'exclude each other',
+  ],
   [{ queries: matrix(20, DIM - 1) }, 'queries of 20 x 23'],
   [{ queries: matrix(3, DIM) }, 'queries of 3 x 24'],
 ])('unusable judgements %# are refused', async (options, message) => {
