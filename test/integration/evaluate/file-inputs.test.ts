@@ -25,8 +25,16 @@ import { openCliPlace, type CliPlace } from '../../support/store/cli-place.js';
 const test = await testsOn('any');
 
 const COMMANDS = [
-  ...[configCommand, demoCommand, evaluateCommand, inspectCommand, migrateCommand, planCommand],
-  ...[projectCommand, searchCommand, serveCommand, trainCommand],
+  configCommand,
+  demoCommand,
+  evaluateCommand,
+  inspectCommand,
+  migrateCommand,
+  planCommand,
+  projectCommand,
+  searchCommand,
+  serveCommand,
+  trainCommand,
 ];
 const POINTS = 40;
 const HOLE_BYTES = 1024 ** 4;
@@ -40,8 +48,16 @@ const ODD: Readonly<Record<InputKind, readonly string[]>> = {
   regular: ['pipe', 'zero', 'folder', 'hole', 'checkpoint'],
   npy: ['pipe.npy', 'zero.npy', 'folder.npy', 'hole.npy', 'columns.npy', 'one-column.npy'],
   table: [
-    ...['zero', 'folder', 'hole', 'pipe.npy', 'zero.npy', 'folder.npy', 'hole.npy'],
-    ...['columns.npy', 'integers.npy', 'many-integers.npy'],
+    'zero',
+    'folder',
+    'hole',
+    'pipe.npy',
+    'zero.npy',
+    'folder.npy',
+    'hole.npy',
+    'columns.npy',
+    'integers.npy',
+    'many-integers.npy',
   ],
   text: ['zero', 'folder', 'hole'],
   small: ['pipe', 'zero', 'folder', 'hole'],

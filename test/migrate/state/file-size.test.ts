@@ -14,9 +14,19 @@ const place = recordFile(path);
 /** A state whose size the length of a name decides. */
 function record(nameLength: number): MigrationState {
   return {
-    ...{ ...FRESH, version: 3, phase: 'copying', ranges: [], journal: 'j'.repeat(nameLength) },
-    ...{ sourceEndpoint: 'http://a', targetEndpoint: 'http://a', sourceCollection: 's' },
-    ...{ targetCollection: 't', vectorName: '', compactName: '', layout: 'compact', encoderFingerprint: 'e' },
+    ...FRESH,
+    version: 3,
+    phase: 'copying',
+    ranges: [],
+    journal: 'j'.repeat(nameLength),
+    sourceEndpoint: 'http://a',
+    targetEndpoint: 'http://a',
+    sourceCollection: 's',
+    targetCollection: 't',
+    vectorName: '',
+    compactName: '',
+    layout: 'compact',
+    encoderFingerprint: 'e',
   };
 }
 
