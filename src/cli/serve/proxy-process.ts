@@ -1,11 +1,11 @@
 import { createSecureContext } from 'node:tls';
 import { restFailure, serverAddresses } from '../adapters.js';
 import type { Config } from '../../config/load.js';
-import { messageOf, TldrError } from '../../core/errors.js';
+import { expectDefined, messageOf, TldrError } from '../../core/errors.js';
 import { readRegular } from '../../core/read-file.js';
 import type { Log } from '../../core/run.js';
 import { turns } from '../../core/turns.js';
-import type { ProxyLimits, TlsFiles, Upstream } from '../../serve/proxy-options.js';
+import type { ProxyLimits, ProxyOptions, TlsFiles, Upstream } from '../../serve/proxy-options.js';
 import { startProxy, type Proxy } from '../../serve/run/start-proxy.js';
 import {
   limitsOfNow,
@@ -90,17 +90,7 @@ export async function startProxyProcess(config: Config, options: ServingOptions)
       listening?.use(state());
     });
   const proxy = await startProxy(
-    {
-      upstream: upstreamOf(config),
-      rest: config.listenRest,
-      grpc: config.listenGrpc,
-      tls: await readTls(config).catch(fail),
-      limits: limitsOf(config),
-      failure: restFailure,
-      log,
-      guard: migrating.guard,
-      names,
-    },
+    await proxyOptionsOf(config, log, { guard: migrating.guard, names }).catch(fail),
     state(),
     { onDeleted: drop, onUpdated: (name) => refresh(name).then(() => onUpdated?.(name)) },
   ).catch(fail);
@@ -135,9 +125,28 @@ export async function startProxyProcess(config: Config, options: ServingOptions)
   };
 }
 
+/** Returns what a proxy needs to listen. @throws the errors of reading the TLS files */
+async function proxyOptionsOf(
+  config: Config,
+  log: Log,
+  { guard, names }: Pick<ProxyOptions, 'guard' | 'names'>,
+): Promise<ProxyOptions> {
+  return {
+    upstream: upstreamOf(config),
+    rest: config.listenRest,
+    grpc: config.listenGrpc,
+    tls: await readTls(config),
+    limits: limitsOf(config),
+    failure: restFailure,
+    log,
+    guard,
+    names,
+  };
+}
+
 /** Returns a collection with its names by the current aliases, however long ago the rest was loaded. */
 function namedNow(one: LoadedCollection, config: Config, { aliases }: CurrentNames): LoadedCollection {
-  const setting = config.collections[one.served.names[0] ?? ''];
+  const setting = config.collections[expectDefined(one.served.names[0], 'the name of a served collection')];
   const { latest } = aliases;
   return setting === undefined || latest === null ? one : renamed(one, setting, latest);
 }

@@ -75,10 +75,6 @@ export async function startProxy(
   );
   const grpcFront = createGrpcFront({ ...shared, upstream: grpc }, options.tls);
   const servers = [restServer, grpcFront.server];
-  const closeUpstreams = async (): Promise<void> => {
-    grpc.close();
-    await rest.close();
-  };
   const close = async (): Promise<void> => {
     draining = true;
     const closed = servers.map(closeServer);
@@ -86,11 +82,12 @@ export async function startProxy(
     grpcFront.destroy();
     await Promise.all(closed);
     rewriting.retire();
-    await closeUpstreams();
+    grpc.close();
+    await rest.close();
   };
   try {
-    const addresses = [await listen(restServer, options.rest), await listen(grpcFront.server, options.grpc)];
-    const [restAddress = options.rest, grpcAddress = options.grpc] = addresses;
+    const restAddress = await listen(restServer, options.rest);
+    const grpcAddress = await listen(grpcFront.server, options.grpc);
     return {
       rest: restAddress,
       grpc: grpcAddress,
@@ -104,12 +101,7 @@ export async function startProxy(
       ready: async () => !draining && (await rest.ready(READY_TIMEOUT_MS)),
       drain: async (timeoutMs) => {
         draining = true;
-        const closed = Promise.all(servers.map(closeServer)).then(() => true);
-        grpcFront.goAway();
-        // A connection whose last answer was sent without `connection: close` soon becomes idle.
-        const idle = setInterval(() => restServer.closeIdleConnections(), IDLE_CHECK_MS);
-        const inTime = await Promise.race([closed, after(timeoutMs)]);
-        clearInterval(idle);
+        const inTime = await endRequests(restServer, grpcFront, timeoutMs);
         await close();
         return inTime;
       },
@@ -118,6 +110,21 @@ export async function startProxy(
     await close();
     throw error;
   }
+}
+
+/** Accepts no more connections and waits for open requests. Returns whether all of them ended in time. */
+async function endRequests(
+  restServer: ReturnType<typeof createRestFront>,
+  grpcFront: ReturnType<typeof createGrpcFront>,
+  timeoutMs: number,
+): Promise<boolean> {
+  const closed = Promise.all([restServer, grpcFront.server].map(closeServer)).then(() => true);
+  grpcFront.goAway();
+  // A connection whose last answer was sent without `connection: close` soon becomes idle.
+  const idle = setInterval(() => restServer.closeIdleConnections(), IDLE_CHECK_MS);
+  const inTime = await Promise.race([closed, after(timeoutMs)]);
+  clearInterval(idle);
+  return inTime;
 }
 
 function after(ms: number): Promise<false> {
