@@ -1,4 +1,5 @@
 import { Encoder, matrix, trainEncoder } from '../src/index.js';
+import { checkZstdBodies } from './support/serve/compressed-smoke.js';
 
 /** Loads the package as built, trains something tiny, saves, projects: run on every supported Node version. */
 const ROWS = 400;
@@ -24,4 +25,6 @@ for (const [entry, name] of entries) {
   const exported: object = (await import(entry)) as object;
   if (!(name in exported)) throw new Error(`${entry} does not export ${name}`);
 }
+// Only newer versions read and write zstd.
+process.stdout.write(`${await checkZstdBodies()}\n`);
 process.stdout.write(`smoke test passed on Node ${process.version}\n`);
