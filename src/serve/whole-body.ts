@@ -135,7 +135,11 @@ export async function decompressed(
   let frames = 0;
   for (let at = 0; at === 0 || at < body.length;) {
     if (++frames > FRAMES_MAX) throw new BodyUnreadable(`the body has more than ${FRAMES_MAX} frames`);
-    const part = await nextPart(body.subarray(at), coding, roomLeft(bounds, plain.sizeBytes));
+    const part = await nextPart(body.subarray(at), coding, roomLeft(bounds, plain.sizeBytes)).catch(
+      (error: unknown) => {
+        throw error instanceof BodyTooLarge ? new BodyTooLarge(bounds.limitBytes) : error;
+      },
+    );
     plain.add(part.plain);
     at += part.readBytes;
     const isWhole = at === body.length || (coding === 'zstd' && part.readBytes > 0);
