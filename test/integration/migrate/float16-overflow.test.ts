@@ -92,6 +92,56 @@ test.each([
   expect(done.json()).toMatchObject({ verified: POINTS + 1 });
 });
 
+test.each(['compact', 'two-stage'])(
+  'a point too large that arrives during catch-up is named (%s)',
+  async (layout) => {
+    const [name, target] = [`followed-${layout}`, `behind-${layout}`];
+    const migrate = (command: string, ...more: string[]): ReturnType<CliPlace['cli']> =>
+      place.cli('migrate', command, name, target, '--json', ...more);
+    const cutOver = (...more: string[]): ReturnType<CliPlace['cli']> =>
+      migrate('cutover', '--alias', `searched-${layout}`, '--catch-up', '--execute', ...more);
+    const expectNamed = (refused: Awaited<ReturnType<CliPlace['cli']>>): void => {
+      const { message } = refused.json()['error'] as { message: string };
+      expect(message).toMatch(TOO_LARGE);
+      expect(message).toContain(`point ${BIG_ID} of ${name}`);
+      expect(message).toContain('--datatype float32');
+      expect(refused.code).toBe(3);
+    };
+    await makeSource(name);
+    expect((await start(name, target, '--layout', layout, '--catch-up')).code).toBe(0);
+
+    // Between the copy and the cut-over.
+    await writeBig(name);
+    for (let run = 0; run < 2; run++) expectNamed(await migrate('resume', '--catch-up', '--yes'));
+    expectNamed(await cutOver());
+
+    // After the passes that clients write during, shortly before the switch.
+    const points = `/collections/${name}/points`;
+    await place.rest('POST', `${points}/delete?wait=true`, `{"points": [${BIG_ID}]}`);
+    await writeFile(join(place.cwd, 'big.json'), `{"points": [${point(BIG_ID, BIG)}]}`);
+    await writeFile(
+      join(place.cwd, 'write-big.mjs'),
+      `import { readFileSync } from 'node:fs';
+    const headers = { 'content-type': 'application/json' };
+    const body = readFileSync('big.json');
+    const answer = await fetch(process.argv[2] + '?wait=true', { method: 'PUT', headers, body });
+    process.exit(answer.ok ? 0 : 1);`,
+    );
+    const write = `"${process.execPath}" write-big.mjs ${place.server.url}${points}`;
+    expectNamed(await cutOver('--on', 'before-cutover', write));
+    expect(JSON.parse(await place.text('/aliases'))).toMatchObject({ result: { aliases: [] } });
+
+    // The way out that the message names.
+    expect((await migrate('abort', '--execute')).code).toBe(0);
+    const wider = ['--layout', layout, '--catch-up', '--datatype', 'float32'];
+    expect((await start(name, target, ...wider)).code).toBe(0);
+    expect((await cutOver()).code).toBe(0);
+    await place.rest('POST', '/collections/aliases', {
+      actions: [{ delete_alias: { alias_name: `searched-${layout}` } }],
+    });
+  },
+);
+
 test('repair, followed writes, clients of the proxy and of the wrapper meet the same limit', async () => {
   await makeSource('docs');
   expect((await start('docs', 'docs-small', '--layout', 'compact')).code).toBe(0);
