@@ -1,4 +1,4 @@
-import { TldrError } from '../core/errors.js';
+import { isTldrError, TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
 import { pickVector } from '../store/pick-vector.js';
 import type { RunOptions } from '../core/run.js';
@@ -6,6 +6,7 @@ import { SPLIT } from '../hyper-parameters/training.js';
 import type { CollectionSpec, DenseVectorSpec, KeptVector, VectorStore } from '../store/vector-store.js';
 import type { StorageKind } from './sizing-row.js';
 import { compactVariants, configsOf, fullVariants, type Variant } from './variants.js';
+import { checkTrainOptions } from '../select/train-encoder-options.js';
 import { checkTrainMemory } from '../select/train-memory.js';
 
 /** Prefix of the names of temporary (scratch) collections; no other collection has it. */
@@ -23,7 +24,10 @@ export interface PlanOptions extends RunOptions {
   readonly scratchStore: VectorStore;
   readonly collection: string;
   readonly vectorName?: string | undefined;
-  /** Sizes of the compact space; default: a 16th, an 8th, a quarter and a half of the source's. */
+  /**
+   * Sizes of the compact space; default: a 16th, an 8th, a quarter and a half of the source's, or of the
+   * number of sample points if that is smaller.
+   */
   readonly dims?: readonly number[] | undefined;
   readonly kinds: readonly StorageKind[];
   readonly oversamplings: readonly number[];
@@ -109,8 +113,16 @@ export async function preparePlan(options: PlanOptions): Promise<PlanSetup> {
   const { store, scratchStore, collection, kinds, oversamplings } = options;
   const spec = await store.describe(collection);
   const vector = pickVector(spec, options.vectorName);
-  const dims = checkDims(options.dims ?? defaultDims(vector.dim), vector);
+  const points = await store.count(collection);
+  const samplePoints = Math.min(points, options.sampleSize);
+  if (options.dims !== undefined) checkDims(options.dims, vector);
   const givenQueries = divideQueries(options, vector);
+  if (samplePoints < SPLIT.sampleRowsMin)
+    throw new TldrError(
+      points < SPLIT.sampleRowsMin ? 'INVALID_DATA' : 'INVALID_ARGUMENT',
+      `${samplePoints} points to measure with (${collection} holds ${points}): expected at least ${SPLIT.sampleRowsMin}`,
+    );
+  const { dims, tooLarge } = trainableDims(options, { vector, samplePoints });
   const able = await scratchStore.capabilities();
   const canKeep = (kind: StorageKind): boolean =>
     able.datatypes.some((name) => name === kind) || able.quantizations.some((name) => name === kind);
@@ -120,15 +132,7 @@ export async function preparePlan(options: PlanOptions): Promise<PlanSetup> {
     ...fullVariants(vector, current, usable),
     ...dims.flatMap((dim) => compactVariants(dim, vector.distance, usable)),
   ];
-  const points = await store.count(collection);
-  const samplePoints = Math.min(points, options.sampleSize);
-  if (samplePoints < SPLIT.sampleRowsMin)
-    throw new TldrError(
-      points < SPLIT.sampleRowsMin ? 'INVALID_DATA' : 'INVALID_ARGUMENT',
-      `${samplePoints} points to measure with (${collection} holds ${points}): expected at least ${SPLIT.sampleRowsMin}`,
-    );
-  checkTrainMemory({ rows: samplePoints, inputDim: vector.dim, outputDim: Math.max(...dims) });
-  const notes: string[] = [];
+  const notes = tooLarge === null ? [] : [tooLarge];
   const left = kinds.filter((kind) => !canKeep(kind));
   if (left.length > 0) notes.push(`not measured, this server cannot store them: ${left.join(', ')}`);
   if (usable.includes('uint8')) notes.push(uint8Note(vector));
@@ -194,18 +198,48 @@ function uint8Note(vector: DenseVectorSpec): string {
         'measured, but never chosen: migrate does not write bytes. Full vectors are not measured as uint8';
 }
 
-function defaultDims(dim: number): number[] {
-  const sizes = REDUCTIONS.map((by) => Math.floor(dim / by)).filter((size) => size >= DIM_MIN);
-  return sizes.length > 0 ? sizes : [Math.max(1, Math.floor(dim / 2))];
+/**
+ * Returns the sizes to measure: the given ones, or the default sizes that this process can train.
+ * @throws INVALID_ARGUMENT when a given size, or the smallest default size, needs too much memory
+ */
+function trainableDims(
+  { dims, queries }: PlanOptions,
+  { vector, samplePoints }: { readonly vector: DenseVectorSpec; readonly samplePoints: number },
+): { readonly dims: number[]; readonly tooLarge: string | null } {
+  const check = (dim: number): void => {
+    checkTrainOptions({ dim, distance: vector.distance, queries }, vector.dim);
+    checkTrainMemory({ rows: samplePoints, inputDim: vector.dim, outputDim: dim });
+  };
+  if (dims !== undefined) {
+    const given = [...new Set(dims)].sort((a, b) => a - b);
+    given.forEach(check);
+    return { dims: given, tooLarge: null };
+  }
+  const fitting: number[] = [];
+  for (const dim of defaultDims(Math.min(vector.dim, samplePoints))) {
+    try {
+      check(dim);
+      fitting.push(dim);
+    } catch (error) {
+      // The sizes ascend, so that all later ones need more memory.
+      if (fitting.length === 0 || !isTldrError(error, 'INVALID_ARGUMENT')) throw error;
+      return { dims: fitting, tooLarge: `${dim} and more dimensions are not measured: ${error.message}` };
+    }
+  }
+  return { dims: fitting, tooLarge: null };
 }
 
-function checkDims(dims: readonly number[], vector: DenseVectorSpec): number[] {
+/** Returns the default sizes. Few points do not span more directions than their number. */
+function defaultDims(whole: number): number[] {
+  const sizes = REDUCTIONS.map((by) => Math.floor(whole / by)).filter((size) => size >= DIM_MIN);
+  return sizes.length > 0 ? sizes : [Math.max(1, Math.floor(whole / 2))];
+}
+
+function checkDims(dims: readonly number[], vector: DenseVectorSpec): void {
   const wrong = dims.find((dim) => !Number.isSafeInteger(dim) || dim < 1 || dim >= vector.dim);
-  if (wrong !== undefined || dims.length === 0) {
-    throw new TldrError(
-      'INVALID_ARGUMENT',
-      `dims: got ${wrong ?? 'none'}, expected 1 to ${vector.dim - 1} for ${vector.dim}-d vectors`,
-    );
-  }
-  return [...new Set(dims)].sort((a, b) => a - b);
+  if (wrong === undefined && dims.length > 0) return;
+  throw new TldrError(
+    'INVALID_ARGUMENT',
+    `dims: got ${wrong ?? 'none'}, expected 1 to ${vector.dim - 1} for ${vector.dim}-d vectors`,
+  );
 }

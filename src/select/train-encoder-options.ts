@@ -6,6 +6,7 @@ import { SEED_MAX } from '../core/rng.js';
 import type { RunOptions } from '../core/run.js';
 import { BUDGET_SECONDS, SPLIT } from '../hyper-parameters/training.js';
 import { checkArchitectures, resolveSettings } from '../train/run-training.js';
+import { checkTfjsMemory } from '../train/tfjs-executor.js';
 import { checkSettings, type EngineName, type TrainSettings } from '../train/options.js';
 import type { TrainState } from '../train/state.js';
 import { CLOSED_FORMS } from './fit-closed-forms.js';
@@ -129,6 +130,9 @@ export function checkTrainOptions(options: TrainEncoderOptions, inputDim: number
   const settings = resolveSettings(options);
   checkSettings(settings);
   checkFileSize(options, { encoder: settings.encoder, inputDim });
+  // A residual encoder may read few directions, but it has a linear part as well.
+  const widest = settings.encoder.startsWith('residual') ? 'linear' : settings.encoder;
+  if (options.engine === 'tfjs') checkTfjsMemory(firstLayerBytes(widest, { inputDim, outputDim: dim }));
   // Dot products of unit vectors can use every encoder. Training checks this again, when it knows the
   // vectors.
   const form = distance === 'dot' ? 'cosine' : distance;

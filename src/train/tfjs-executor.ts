@@ -1,4 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
+import { createRequire } from 'node:module';
 import { expectDefined, TldrError } from '../core/errors.js';
 import type { Log } from '../core/run.js';
 import { EPSILON, MASK, NORM_EPSILON } from './ops.js';
@@ -12,6 +13,47 @@ const WASM_PACKAGE = '@tensorflow/tfjs-backend-wasm';
  * Backends in the order in which they are tried. Users install them, and TensorFlow.js itself, separately.
  */
 const BACKEND_PACKAGES = ['@tensorflow/tfjs-node-gpu', NATIVE_PACKAGE, WASM_PACKAGE];
+/** A WebAssembly memory has addresses of 32 bits. */
+const WASM_BYTES_MAX = 2 ** 32;
+/** Copies of the weights that a step holds together: with 65,536 x 880 weights it just fits (measured). */
+const WASM_COPIES = 17;
+const require = createRequire(import.meta.url);
+
+/**
+ * Checks that the weights of an encoder fit into the memory of the backend that will be used.
+ * @throws INVALID_ARGUMENT when it is the WebAssembly backend and they do not fit
+ */
+export function checkTfjsMemory(weightBytes: number): void {
+  if (weightBytes * WASM_COPIES <= WASM_BYTES_MAX) return;
+  if (BACKEND_PACKAGES.find(isInstalled) === WASM_PACKAGE) throw wasmTooSmall();
+}
+
+function isInstalled(name: string): boolean {
+  try {
+    require.resolve(name);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function wasmTooSmall(cause?: unknown): TldrError {
+  return new TldrError(
+    'INVALID_ARGUMENT',
+    `the tfjs engine's backend ${WASM_PACKAGE} has at most ${WASM_BYTES_MAX / 2 ** 30} GiB of memory, and training takes about ${WASM_COPIES} times the memory of the encoder's weights: give fewer dimensions, install ${NATIVE_PACKAGE}, or use the engine onnx`,
+    { cause },
+  );
+}
+
+/** Calls `body`. @throws INVALID_ARGUMENT when the memory of the WebAssembly backend does not suffice */
+function withinMemory<T>(module: TfModule, body: () => T): T {
+  try {
+    return body();
+  } catch (error) {
+    const isOutOfMemory = error instanceof Error && ['RuntimeError', 'RangeError'].includes(error.name);
+    throw module.getBackend() === 'wasm' && isOutOfMemory ? wasmTooSmall(error) : error;
+  }
+}
 
 /** The tensor operations on TensorFlow.js, whose own autograd supplies the derivatives. */
 class TfjsOps implements Ops<tf.Tensor> {
@@ -188,6 +230,9 @@ function evaluate(
   return { loss: value, gradients: grads };
 }
 
+/** The tensors after a step. A type and not an interface, so that it is a container of tensors. */
+type Moved = { loss: tf.Tensor; parameters: tf.Tensor[]; slots: tf.Tensor[][] };
+
 /** Opens an executor that runs steps on TensorFlow.js. @throws UNSUPPORTED when it is not installed */
 export async function createTfjsExecutor(options: ExecutorOptions, log?: Log): Promise<Executor> {
   const { definition, optimizer, initial } = options;
@@ -197,16 +242,18 @@ export async function createTfjsExecutor(options: ExecutorOptions, log?: Log): P
     const shape = [...expectDefined(definition.parameters[i], 'the definition of a parameter').shape];
     return values === undefined ? module.zeros(shape) : module.tensor(values, shape);
   };
-  let parameters = initial.parameters.map(tensorOf);
-  let slots = definition.parameters.map((_, i) =>
-    Array.from({ length: optimizer.slotsPerParameter }, (_slot, j) => tensorOf(initial.slots[i]?.[j], i)),
+  let parameters = withinMemory(module, () => initial.parameters.map(tensorOf));
+  let slots = withinMemory(module, () =>
+    definition.parameters.map((_, i) =>
+      Array.from({ length: optimizer.slotsPerParameter }, (_slot, j) => tensorOf(initial.slots[i]?.[j], i)),
+    ),
   );
 
   return {
     engine: `tfjs ${module.getBackend()}`,
     step(views, learningRate, stepNumber) {
       const before = [...parameters, ...slots.flat()];
-      const moved = module.tidy(() => {
+      const update = (): Moved => {
         const tensors = viewTensors(module, definition, views);
         const { loss, gradients } = evaluate(module, definition, { parameters, views: tensors });
         const scalars = optimizer.scalars(learningRate, stepNumber).map((value) => module.scalar(value));
@@ -222,7 +269,8 @@ export async function createTfjsExecutor(options: ExecutorOptions, log?: Log): P
           return optimizer.update<tf.Tensor>(ops, input, scalars);
         });
         return { loss, parameters: updates.map((u) => u.parameter), slots: updates.map((u) => [...u.slots]) };
-      });
+      };
+      const moved = withinMemory(module, () => module.tidy(update));
       const loss = expectDefined(floats(moved.loss)[0], 'the loss');
       module.dispose([...before, moved.loss]);
       ({ parameters, slots } = moved);

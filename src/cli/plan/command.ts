@@ -95,7 +95,7 @@ export function planCommand(): Command {
     .option('--vector <name>', 'vector to plan for, if the collection has several')
     .option(
       '--dims <list>',
-      'dimensions to try (default: a 16th, an 8th, a 4th and half of the vector)',
+      'dimensions to try (default: a 16th, an 8th, a 4th and half of the vector, or of the points if they are fewer)',
       numberList,
     )
     .option('--datatypes <list>', `some of ${STORAGE_KINDS.join(', ')}`, kindList, [...KINDS])

@@ -59,6 +59,17 @@ afterAll(() => place.end());
 
 const train = ['train', '--dim', '32', '--out', 'wide.onnx', '--budget', '1s', '--force', '--json'];
 
+async function fillCollection(name: string, x: Matrix, distance: string): Promise<void> {
+  await place.rest('PUT', `/collections/${name}`, { vectors: { size: x.cols, distance } });
+  for (let start = 0; start < x.rows; start += 10) {
+    const points = Array.from({ length: Math.min(10, x.rows - start) }, (_, i) => ({
+      id: start + i,
+      vector: [...row(x, start + i)],
+    }));
+    await place.rest('PUT', `/collections/${name}/points?wait=true`, { points });
+  }
+}
+
 describe('memory grows with rows x dimensions', () => {
   test('a file of 150 rows of 24,000 dimensions', async () => {
     const x = wideRows(150, 24_000);
@@ -80,18 +91,30 @@ describe('memory grows with rows x dimensions', () => {
     expect((await place.cli(...project)).code).toBe(0);
     await expectPeakBelow(PEAK_BYTES_MAX);
     expect((await readNpy(join(place.cwd, 'z.npy'))).data).toEqual(encoder.project(x).data);
+    const tfjs = ['--input', 'wide.npy', '--engine', 'tfjs', '--loss', 'neighbourhood-kl', '--steps', '4'];
+    const other = await place.cli(...train.filter((flag) => !['--budget', '1s'].includes(flag)), ...tfjs);
+    expect(other.code).toBe(0);
+    await expectPeakBelow(PEAK_BYTES_MAX);
+    expect(other.stdout).toContain('"engine":"tfjs');
+  });
+
+  test('a plan for 150 points of 24,000 dimensions', async () => {
+    await fillCollection('planned', wideRows(150, 24_000), 'Cosine');
+    const plan = ['plan', 'planned', '--datatypes', 'float32', '--oversampling', '1', '--json'];
+    // As many points span no more than 150 directions.
+    const previewed = await place.cli(...plan, '--dry-run');
+    expect(previewed.json()).toMatchObject({ dryRun: true, dims: [9, 18, 37, 75], samplePoints: 150 });
+    const how = ['--dims', '16', '--budget', '1s', '--queries-count', '8', '--yes'];
+    const planned = await place.cli(...plan, ...how);
+    expect(planned.code).toBe(0);
+    await expectPeakBelow(PEAK_BYTES_MAX);
+    const { rows } = planned.json() as { rows: { dim: number; recallAt10: number }[] };
+    expect(rows.find(({ dim }) => dim === 16)?.recallAt10).toBeGreaterThan(0.8);
   });
 
   test('a collection of the most dimensions that the server takes', async () => {
     const x = wideRows(110, DIM_MAX);
-    await place.rest('PUT', '/collections/widest', { vectors: { size: DIM_MAX, distance: 'Dot' } });
-    for (let start = 0; start < x.rows; start += 10) {
-      const points = Array.from({ length: 10 }, (_, i) => ({
-        id: start + i,
-        vector: [...row(x, start + i)],
-      }));
-      await place.rest('PUT', '/collections/widest/points?wait=true', { points });
-    }
+    await fillCollection('widest', x, 'Dot');
     const result = await place.cli(...train, 'widest');
     expect(result.code).toBe(0);
     await expectPeakBelow(PEAK_BYTES_MAX);
