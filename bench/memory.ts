@@ -57,7 +57,7 @@ async function phase(
       name: 'source',
       vectors: [],
       otherVectors: [],
-      shardKeys: [],
+      partitions: [],
       metadata: {},
       native,
     });
@@ -65,7 +65,7 @@ async function phase(
     const has = new Uint8Array(BATCH).fill(1);
     for (let i = 0; i * BATCH < rows; i++) {
       const ids = Array.from({ length: BATCH }, (_, r) => BigInt(i * BATCH + r));
-      const rest = ids.map((id) => store.packRest(`{"n":${id}}`));
+      const rest = ids.map((id) => store.codec.pack(`{"n":${id}}`));
       await store.upsert('source', {
         ids,
         vectors: [{ name: '', matrix: batchOf(i, centres), has }],

@@ -10,7 +10,7 @@ import { PACKAGED_VERSION, startLocalQdrant } from '../adapters/qdrant/local/sta
 import { Encoder } from '../src/encoder/model.js';
 import { matrix, type Matrix } from '../src/core/matrix.js';
 import { Rng } from '../src/core/rng.js';
-import type { VectorStore } from '../src/store/vector-store.js';
+import type { QdrantStore } from '../adapters/qdrant/index.js';
 import { percentile } from '../src/evaluate/ranking.js';
 import { migrateCollection } from '../src/migrate/run/migrate-collection.js';
 import { optionsOf } from './options.js';
@@ -88,9 +88,9 @@ const VECTORS = { size: DIM, distance: 'Cosine', hnsw_config: { m: 0 } } as cons
 const OPTIMIZERS = { indexing_threshold: 0 };
 
 /** A collection of full vectors and no index. */
-async function createPlain(store: VectorStore, name: string): Promise<void> {
+async function createPlain(store: QdrantStore, name: string): Promise<void> {
   const native = JSON.stringify({ params: { vectors: VECTORS }, optimizer_config: OPTIMIZERS });
-  await store.create({ name, vectors: [], otherVectors: [], shardKeys: [], metadata: {}, native });
+  await store.create({ name, vectors: [], otherVectors: [], partitions: [], metadata: {}, native });
 }
 
 const encoderFile = (folder: string): string => join(folder, 'encoder.onnx');
@@ -103,7 +103,7 @@ async function load({ url, grpcUrl, folder }: Place): Promise<void> {
   for (let at = 0; at < rows; at += BATCH) {
     const count = Math.min(BATCH, rows - at);
     const ids = Array.from({ length: count }, (_, i) => BigInt(at + i));
-    const rest = ids.map((id) => store.packRest(JSON.stringify({ n: Number(id), text })));
+    const rest = ids.map((id) => store.codec.pack(JSON.stringify({ n: Number(id), text })));
     const column = { name: '', matrix: vectorsOf(at, count), has: new Uint8Array(count).fill(1) };
     await store.upsert('source', { ids, vectors: [column], extra: rest });
   }

@@ -8,7 +8,7 @@ import { PACKAGED_VERSION, startLocalQdrant, type LocalQdrant } from '../adapter
 import { Encoder } from '../src/encoder/model.js';
 import { matrix, row, rowRange, type Matrix } from '../src/core/matrix.js';
 import { Rng } from '../src/core/rng.js';
-import type { VectorStore } from '../src/store/vector-store.js';
+import type { QdrantStore } from '../adapters/qdrant/index.js';
 import { percentile } from '../src/evaluate/ranking.js';
 import { migrateCollection } from '../src/migrate/run/migrate-collection.js';
 import { clusterCentres, fillClustered } from './clustered-rows.js';
@@ -101,14 +101,14 @@ interface Place {
   readonly folder: string;
 }
 
-async function fill(store: VectorStore): Promise<{ sample: Matrix; queries: Matrix }> {
+async function fill(store: QdrantStore): Promise<{ sample: Matrix; queries: Matrix }> {
   const rng = new Rng(1);
   const centres = clusterCentres(CLUSTERS, DIM, rng);
   const native = JSON.stringify({
     params: { vectors: { size: DIM, distance: 'Cosine' } },
     optimizer_config: { default_segment_number: options.segments },
   });
-  const spec = { name: 'full', vectors: [], otherVectors: [], shardKeys: [], metadata: {}, native };
+  const spec = { name: 'full', vectors: [], otherVectors: [], partitions: [], metadata: {}, native };
   await store.create(spec);
   const sample = matrix(Math.min(rows, 5_000), DIM);
   for (let at = 0; at < rows; at += BATCH) {
@@ -121,7 +121,7 @@ async function fill(store: VectorStore): Promise<{ sample: Matrix; queries: Matr
     await store.upsert('full', {
       ids,
       vectors: [column],
-      extra: ids.map((id) => store.packRest(`{"n":${id}}`)),
+      extra: ids.map((id) => store.codec.pack(`{"n":${id}}`)),
     });
   }
   await store.finishBulkLoad(spec);

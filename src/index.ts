@@ -10,7 +10,12 @@ export type { PointId } from './core/point-id.js';
 export type { Log, Progress, RunOptions } from './core/run.js';
 export type { ServeOptions } from './store/check-served.js';
 export type { VectorProjector } from './store/served.js';
-export type * from './store/vector-store.js';
+export type * from './store/collection.js';
+export type * from './store/copy-target.js';
+export type * from './store/points.js';
+export type * from './store/search.js';
+export type * from './store/storage.js';
+export type * from './store/vector-source.js';
 export {
   compareCollections,
   type CollectionComparison,

@@ -2,4 +2,4 @@
  * Keeps points in memory, for tests.
  * @module qdrant-tldr/memory
  */
-export { openMemory } from './store.js';
+export { openMemory, type MemoryStore } from './store.js';

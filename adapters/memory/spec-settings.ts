@@ -1,8 +1,9 @@
 import { TldrError } from '../../src/core/errors.js';
-import type { CollectionSpec, Datatype, Quantization, VectorStore } from '../../src/store/vector-store.js';
+import type { CollectionSpec, Datatype, Quantization } from '../../src/store/collection.js';
+import type { CopyTarget } from '../../src/store/copy-target.js';
 
 /** Derives and compares specs. */
-export function specSettings(): Pick<VectorStore, 'deriveTarget' | 'differences'> {
+export function specSettings(): Pick<CopyTarget, 'deriveTarget' | 'differences'> {
   return {
     deriveTarget: (source, change) => {
       const reduced = source.vectors.find(({ name }) => name === change.vectorName);

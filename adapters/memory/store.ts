@@ -1,18 +1,16 @@
 import { normalizedRows, score } from '../../src/core/distance.js';
 import { TldrError } from '../../src/core/errors.js';
 import { matrix } from '../../src/core/matrix.js';
-import { comparePointIds, type PointId } from '../../src/core/point-id.js';
+import type { PointId } from '../../src/core/point-id.js';
 import { throwIfAborted } from '../../src/core/run.js';
+import type { CollectionSpec } from '../../src/store/collection.js';
+import type { CollectionNames, CopyTarget } from '../../src/store/copy-target.js';
+import type { IdRange, PointBatch, VersionBatch } from '../../src/store/points.js';
+import type { ScoredPoint } from '../../src/store/search.js';
+import type { Storage } from '../../src/store/storage.js';
 import { identifying } from '../../src/store/target-description.js';
-import type {
-  CollectionSpec,
-  IdRange,
-  PointBatch,
-  ScoredPoint,
-  VersionBatch,
-  VectorStore,
-} from '../../src/store/vector-store.js';
-import { decodeExtra, encodeExtra, opaqueBytes } from './rest-bytes.js';
+import type { Changes, Load, StoreKeys, VectorSource } from '../../src/store/vector-source.js';
+import { CODEC, decodeExtra, encodeExtra } from './codec.js';
 import { refuseOtherThanFloat32, specSettings } from './spec-settings.js';
 
 interface StoredPoint {
@@ -24,9 +22,8 @@ interface StoredPoint {
 
 interface Collection {
   spec: CollectionSpec;
-  readonly indexes: Set<string>;
-  /** Points by the text of their id. Sorted only when read. */
-  readonly points: Map<string, StoredPoint>;
+  /** Sorted only when read. */
+  readonly points: Map<PointId, StoredPoint>;
 }
 
 /** The state that all parts of one store share. */
@@ -42,7 +39,7 @@ class Memory {
   }
 
   sorted(name: string): StoredPoint[] {
-    return [...this.get(name).points.values()].sort((a, b) => comparePointIds(a.id, b.id));
+    return [...this.get(name).points.values()].sort((a, b) => compareIds(a.id, b.id));
   }
 
   vectorSpec(collection: string, name: string): CollectionSpec['vectors'][number] {
@@ -71,7 +68,22 @@ class Memory {
 }
 
 function inRange(id: PointId, { from, to }: IdRange): boolean {
-  return (from === null || comparePointIds(id, from) >= 0) && (to === null || comparePointIds(id, to) < 0);
+  return (from === null || compareIds(id, from) >= 0) && (to === null || compareIds(id, to) < 0);
+}
+
+/** Numbers ascending, then texts by their code units. */
+function compareIds(a: PointId, b: PointId): number {
+  if (typeof a !== typeof b) return typeof a === 'bigint' ? -1 : 1;
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** A store in plain maps. It has every facet but a place for the states of migrations. */
+export interface MemoryStore extends CopyTarget {
+  readonly keys: Required<StoreKeys>;
+  readonly storage: Storage;
+  readonly changes: Pick<Required<Changes>, 'versions' | 'waitForApplied'>;
+  readonly load: Load;
+  readonly names: Required<CollectionNames>;
 }
 
 /**
@@ -85,53 +97,67 @@ function inRange(id: PointId, { from, to }: IdRange): boolean {
  * await store.close();
  * ```
  */
-export function openMemory(): VectorStore {
+export function openMemory(): MemoryStore {
   const memory = new Memory();
+  const search = searching(memory);
   return {
-    format: 'memory-1',
+    kind: 'memory',
     endpoint: 'memory',
-    capabilities: () =>
-      Promise.resolve({
-        vendor: 'memory',
-        version: '1',
-        insertOnly: true,
-        metadata: true,
-        twoStage: true,
-        datatypes: ['float32'],
-        quantizations: ['none'],
-      }),
-    close: () => Promise.resolve(),
-    waitForApplied: () => Promise.resolve(),
-    matchingIds: () => {
-      throw new TldrError('UNSUPPORTED', 'the memory store does not support conditions (filters)');
+    capabilities: { datatypes: ['float32'], quantizations: ['none'] },
+    keys: keysOf(memory),
+    codec: CODEC,
+    payloadJson: (extra) => decodeExtra(extra).payload,
+    storage: storageOf(memory),
+    changes: {
+      versions: (name) => Promise.resolve(versionsOf(memory, name)),
+      waitForApplied: () => Promise.resolve(),
     },
-    status: () => Promise.resolve({ optimizing: false, failure: null, queuedUpdates: 0 }),
-    rateLimitCount: () => 0,
+    load: {
+      status: () => Promise.resolve({ optimizing: false, failure: null, queuedUpdates: 0 }),
+      limits: () => Promise.resolve({ results: Infinity, readsPerMinute: Infinity }),
+      timeSearch: async (name, request) => {
+        const begunAtMs = performance.now();
+        await search(name, request);
+        return performance.now() - begunAtMs;
+      },
+      rateLimitCount: () => 0,
+    },
+    names: namesOf(memory),
+    search,
+    close: () => Promise.resolve(),
     ...reading(memory),
-    ...searching(memory),
-    ...naming(memory),
     ...writing(memory),
     ...specSettings(),
-    ...scratch(memory),
-    ...opaqueBytes(),
   };
+}
+
+function keysOf(memory: Memory): Required<StoreKeys> {
+  return {
+    parse: (text) => (/^\d+$/.test(text) ? BigInt(text) : text),
+    format: String,
+    compare: compareIds,
+    split: async (name, { parts }) => {
+      const ids = memory.sorted(name).map(({ id }) => id);
+      const cuts = Array.from(
+        { length: parts - 1 },
+        (_, i) => ids[Math.floor(((i + 1) * ids.length) / parts)],
+      );
+      const distinct = [...new Set(cuts)].filter((id) => id !== undefined);
+      return Promise.resolve([null, ...distinct].map((from, i) => ({ from, to: distinct[i] ?? null })));
+    },
+  };
+}
+
+async function* versionsOf(memory: Memory, name: string): AsyncGenerator<VersionBatch> {
+  const points = memory.sorted(name);
+  const versions = points.map(({ version }) => String(version));
+  yield await Promise.resolve({ ids: points.map(({ id }) => id), versions });
 }
 
 /** Reads collections and their points. */
 function reading(
   memory: Memory,
-): Pick<
-  VectorStore,
-  | 'listCollections'
-  | 'exists'
-  | 'describe'
-  | 'count'
-  | 'scan'
-  | 'versions'
-  | 'retrieve'
-  | 'splitRanges'
-  | 'sample'
-> {
+): Pick<VectorSource, 'listCollections' | 'exists' | 'describe' | 'count' | 'scan' | 'retrieve' | 'sample'> {
   return {
     listCollections: () => Promise.resolve([...memory.collections.keys()]),
     exists: (name) => Promise.resolve(memory.collections.has(memory.aliases.get(name) ?? name)),
@@ -144,32 +170,10 @@ function reading(
         yield await Promise.resolve(memory.batchOf(name, points.slice(start, start + batchSize), vectorName));
       }
     },
-    versions: (name) => {
-      async function* read(): AsyncGenerator<VersionBatch> {
-        const points = memory.sorted(name);
-        const versions = points.map(({ version }) => String(version));
-        yield await Promise.resolve({ ids: points.map(({ id }) => id), versions });
-      }
-      return Promise.resolve(read());
-    },
     retrieve: async (name, ids, { vectorName }) => {
-      const wanted = new Set(ids.map(String));
-      return Promise.resolve(
-        memory.batchOf(
-          name,
-          memory.sorted(name).filter(({ id }) => wanted.has(String(id))),
-          vectorName,
-        ),
-      );
-    },
-    splitRanges: async (name, { parts }) => {
-      const ids = memory.sorted(name).map(({ id }) => id);
-      const cuts = Array.from(
-        { length: parts - 1 },
-        (_, i) => ids[Math.floor(((i + 1) * ids.length) / parts)],
-      );
-      const distinct = [...new Set(cuts)].filter((id) => id !== undefined);
-      return Promise.resolve([null, ...distinct].map((from, i) => ({ from, to: distinct[i] ?? null })));
+      const wanted = new Set(ids);
+      const found = memory.sorted(name).filter(({ id }) => wanted.has(id));
+      return Promise.resolve(memory.batchOf(name, found, vectorName));
     },
     sample: async (name, { vectorName, size, signal }) => {
       throwIfAborted(signal);
@@ -192,10 +196,7 @@ function reading(
 /** Creates, fills, changes and removes collections. */
 function writing(
   memory: Memory,
-): Pick<
-  VectorStore,
-  'create' | 'finishBulkLoad' | 'deleteCollection' | 'setMetadata' | 'upsert' | 'deletePoints'
-> {
+): Pick<CopyTarget, 'create' | 'finishBulkLoad' | 'drop' | 'setMetadata' | 'upsert' | 'remove'> {
   return {
     create: async (spec, { resume = false } = {}) => {
       const there = memory.collections.get(spec.name);
@@ -206,14 +207,14 @@ function writing(
         if (resume && own) return Promise.resolve();
         throw new TldrError('ALREADY_EXISTS', `collection ${spec.name} exists already`);
       }
-      memory.collections.set(spec.name, { spec, indexes: new Set(), points: new Map() });
+      memory.collections.set(spec.name, { spec, points: new Map() });
       return Promise.resolve();
     },
     finishBulkLoad: (_spec, run) => {
       throwIfAborted(run?.signal);
       return Promise.resolve();
     },
-    deleteCollection: (name) => {
+    drop: (name) => {
       memory.collections.delete(name);
       for (const [alias, target] of memory.aliases) if (target === name) memory.aliases.delete(alias);
       return Promise.resolve();
@@ -223,10 +224,9 @@ function writing(
       collection.spec = { ...collection.spec, metadata: { ...collection.spec.metadata, ...metadata } };
       return Promise.resolve();
     },
-    upsert: async (name, batch, { insertOnly = false } = {}) => {
+    upsert: async (name, batch) => {
       const { points } = memory.get(name);
       batch.ids.forEach((id, i) => {
-        if (insertOnly && points.has(String(id))) return;
         const { payload, vectors } = decodeExtra(
           batch.extra[i] ?? encodeExtra({ payload: '{}', vectors: {} }),
         );
@@ -245,104 +245,87 @@ function writing(
           const one = matrix(1, dim, values.data.slice(i * dim, (i + 1) * dim));
           all.set(vectorName, (distance === 'cosine' ? normalizedRows(one) : one).data);
         }
-        points.set(String(id), { id, vectors: all, payload, version: memory.writes++ });
+        points.set(id, { id, vectors: all, payload, version: memory.writes++ });
       });
       return Promise.resolve();
     },
-    deletePoints: async (name, ids) => {
-      for (const id of ids) memory.get(name).points.delete(String(id));
+    remove: async (name, ids) => {
+      for (const id of ids) memory.get(name).points.delete(id);
       return Promise.resolve();
     },
   };
 }
 
 /** Searches exactly. */
-function searching(
-  memory: Memory,
-): Pick<VectorStore, 'search' | 'timeSearch' | 'requestLimits' | 'createPayloadIndex'> {
-  const store: ReturnType<typeof searching> = {
-    search: async (name, request) => {
-      const ranked = (
-        vectorName: string,
-        vector: Float32Array,
-        among: StoredPoint[],
-      ): { point: StoredPoint; score: number }[] => {
-        const { distance } = memory.vectorSpec(name, vectorName);
-        const hits = among.flatMap((point) => {
-          const values = point.vectors.get(vectorName);
-          return values === undefined ? [] : [{ point, score: score(vector, values, distance) }];
-        });
-        const sign = distance === 'cosine' || distance === 'dot' ? -1 : 1;
-        return hits.sort((a, b) => sign * (a.score - b.score));
-      };
-      const { prefetch } = request;
-      let among = memory.sorted(name);
-      if (prefetch !== undefined) {
-        among = ranked(prefetch.vectorName, prefetch.vector, among)
-          .slice(0, prefetch.limit)
-          .map(({ point }) => point);
-      }
-      const hits = ranked(request.vectorName, request.vector, among).slice(0, request.limit);
-      const withPayload = request.withPayload === true;
-      const points = hits.map(({ point, score: value }): ScoredPoint => ({
-        id: point.id,
-        score: value,
-        ...(withPayload ? { payloadJson: point.payload } : {}),
-      }));
-      return Promise.resolve(points);
-    },
-    requestLimits: () => Promise.resolve({ results: Infinity, readsPerMinute: Infinity }),
-    timeSearch: async (name, request) => {
-      const begunAtMs = performance.now();
-      await store.search(name, request);
-      return performance.now() - begunAtMs;
-    },
-    createPayloadIndex: async (name, field) => Promise.resolve(void memory.get(name).indexes.add(field)),
+function searching(memory: Memory): VectorSource['search'] {
+  return async (name, request) => {
+    const ranked = (
+      vectorName: string,
+      vector: Float32Array,
+      among: StoredPoint[],
+    ): { point: StoredPoint; score: number }[] => {
+      const { distance } = memory.vectorSpec(name, vectorName);
+      const hits = among.flatMap((point) => {
+        const values = point.vectors.get(vectorName);
+        return values === undefined ? [] : [{ point, score: score(vector, values, distance) }];
+      });
+      const sign = distance === 'cosine' || distance === 'dot' ? -1 : 1;
+      return hits.sort((a, b) => sign * (a.score - b.score));
+    };
+    const { prefetch } = request;
+    let among = memory.sorted(name);
+    if (prefetch !== undefined) {
+      among = ranked(prefetch.vectorName, prefetch.vector, among)
+        .slice(0, prefetch.limit)
+        .map(({ point }) => point);
+    }
+    const hits = ranked(request.vectorName, request.vector, among).slice(0, request.limit);
+    const withPayload = request.withPayload === true;
+    const points = hits.map(({ point, score: value }): ScoredPoint => ({
+      id: point.id,
+      score: value,
+      ...(withPayload ? { payloadJson: point.payload } : {}),
+    }));
+    return Promise.resolve(points);
   };
-  return store;
 }
 
-/** Reads and changes aliases. */
-function naming(
-  memory: Memory,
-): Pick<VectorStore, 'aliases' | 'switchAlias' | 'dropAlias' | 'shadowingRefusal' | 'aliasOverCollection'> {
+/** Aliases. */
+function namesOf(memory: Memory): Required<CollectionNames> {
   const lead = async (alias: string, name: string): Promise<void> => {
     memory.get(name);
     return Promise.resolve(void memory.aliases.set(alias, name));
   };
   return {
-    aliases: () => Promise.resolve(new Map(memory.aliases)),
-    switchAlias: async (alias, name) => {
+    all: () => Promise.resolve(new Map(memory.aliases)),
+    switch: async (alias, name) => {
       if (memory.collections.has(alias)) throw new TldrError('ALREADY_EXISTS', `${alias} is a collection`);
       await lead(alias, name);
     },
-    dropAlias: (alias) => Promise.resolve(void memory.aliases.delete(alias)),
-    shadowingRefusal: () => Promise.resolve(null),
-    aliasOverCollection: lead,
+    drop: (alias) => Promise.resolve(void memory.aliases.delete(alias)),
+    over: { refusal: () => Promise.resolve(null), hide: lead },
   };
 }
 
 /** Creates temporary collections for measurements. There is no index, so only the vectors take up memory. */
-function scratch(
-  memory: Memory,
-): Pick<VectorStore, 'deriveScratch' | 'vectorStorage' | 'measureVectors' | 'dropScratch'> {
+function storageOf(memory: Memory): Storage {
   return {
-    vectorStorage: (spec, vectorName) => {
+    of: (spec, vectorName) => {
       if (!spec.vectors.some((vector) => vector.name === vectorName))
         throw new TldrError('NOT_FOUND', `collection ${spec.name} has no dense vector "${vectorName}"`);
       const inMemory = { onDisk: false, codesInMemory: true, indexInMemory: true };
       return { datatype: 'float32', quantization: 'none', indexed: false, ...inMemory };
     },
-    deriveScratch: (source, { name, vectorName, vectors, metadata }) => {
+    scratch: (source, { name, vectorName, vectors, metadata }) => {
       if (!source.vectors.some((vector) => vector.name === vectorName))
         throw new TldrError('NOT_FOUND', `collection ${source.name} has no dense vector "${vectorName}"`);
       const specs = vectors.map(({ name: own, dim, distance, storage }) => {
         if (storage !== 'source') refuseOtherThanFloat32(storage);
         return { name: own, dim, distance, multivector: false, componentBytes: 4 };
       });
-      return { ...source, name, vectors: specs, otherVectors: [], shardKeys: [], metadata };
+      return { ...source, name, vectors: specs, otherVectors: [], partitions: [], metadata };
     },
-    measureVectors: async (name) => {
+    measure: async (name) => {
       const points = memory.sorted(name);
       const bytesOf = (vectorName: string): number =>
         points.reduce((sum, { vectors }) => sum + (vectors.get(vectorName)?.byteLength ?? 0), 0);
@@ -356,6 +339,10 @@ function scratch(
           indexGrowthBytes: 0,
         })),
       );
+    },
+    estimate: ({ vectors }, pointCount) => {
+      const pointBytes = vectors.reduce((sum, { dim, componentBytes }) => sum + dim * componentBytes, 0);
+      return { vectorsRamBytes: pointBytes * pointCount, vectorsDiskBytes: 0, indexRamBytes: 0 };
     },
     dropScratch: (name) => Promise.resolve(void memory.collections.delete(name)),
   };

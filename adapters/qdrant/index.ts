@@ -7,14 +7,12 @@ import { isTldrError, TldrError } from '../../src/core/errors.js';
 import { Grpc } from './transport/grpc.js';
 import { textAt } from './transport/json.js';
 import { QdrantStore } from './store/qdrant-store.js';
-import { openRecordStore } from './store/state-store.js';
 import { Rest, type RestOptions } from './transport/rest.js';
 import { DEFAULT_RETRY, type RetryOptions } from './transport/retry.js';
 import { maskAddress } from '../../src/core/mask-address.js';
-import type { StateStore } from '../../src/store/state-store.js';
 import type { Log } from '../../src/core/run.js';
-import type { VectorStore } from '../../src/store/vector-store.js';
 
+export type { QdrantStore };
 export {
   withProjection,
   type ProjectableClient,
@@ -60,7 +58,7 @@ const OLDEST_VERSION = [1, 16] as const;
  * await store.close();
  * ```
  */
-export async function openQdrant(options: OpenQdrantOptions): Promise<VectorStore> {
+export async function openQdrant(options: OpenQdrantOptions): Promise<QdrantStore> {
   const { restUrl, grpcUrl } = serverAddresses(options);
   const { indexingStallMs = INDEXING_STALL_MS } = options;
   let refusals = 0;
@@ -82,24 +80,6 @@ export async function openQdrant(options: OpenQdrantOptions): Promise<VectorStor
     log: options.log,
     refusals: () => refusals,
   });
-}
-
-/**
- * Returns the store of migration states in a server's database.
- * @throws as `openQdrant`
- * @example
- * ```ts
- * // Given: Qdrant
- * import { openQdrantRecords } from 'qdrant-tldr/qdrant';
- *
- * const records = await openQdrantRecords({ url: 'http://localhost:6333' });
- * console.log(await records.read('docs_c8')); // null without a migration state in the database
- * ```
- */
-export async function openQdrantRecords(options: OpenQdrantOptions): Promise<StateStore> {
-  const { restUrl } = serverAddresses(options);
-  const rest = new Rest({ ...sharedOptions(options, () => undefined), url: restUrl });
-  return openRecordStore({ rest, version: await serverVersion(rest, options.url), endpoint: restUrl });
 }
 
 function sharedOptions(options: OpenQdrantOptions, refused: () => void): Omit<RestOptions, 'url'> {

@@ -1,12 +1,11 @@
 /** The adapters of databases. No other file of the product imports one. */
-export {
-  openQdrant,
-  type OpenQdrantOptions,
-  openQdrantRecords,
-  serverAddresses,
-} from '../../adapters/qdrant/index.js';
+import { QDRANT } from '../../adapters/qdrant/adapter.js';
+import { TldrError } from '../core/errors.js';
+import { maskAddress } from '../core/mask-address.js';
+import type { Adapter } from '../store/adapter.js';
+
+export { serverAddresses } from '../../adapters/qdrant/index.js';
 export { freePorts } from '../../adapters/qdrant/local/free-ports.js';
-export { PACKAGED_VERSION, startLocalQdrant } from '../../adapters/qdrant/local/start.js';
 export { grpcChanges } from '../../adapters/qdrant/serve/dual-write/grpc-mutations.js';
 export { restChanges } from '../../adapters/qdrant/serve/dual-write/rest-mutations.js';
 export { requestLimits } from '../../adapters/qdrant/serve/request-limits.js';
@@ -16,3 +15,30 @@ export { restRewriter } from '../../adapters/qdrant/serve/rewriters/rest.js';
 export { callOn, searchOn } from '../../adapters/qdrant/serve/shadow/search-on.js';
 export { NAME_BYTES_MAX } from '../../adapters/qdrant/store/aliases.js';
 export { STATE_COLLECTION } from '../../adapters/qdrant/store/state-store.js';
+
+/** The database that is used where none is named. */
+export const DEFAULT_ADAPTER = QDRANT;
+
+const adapters: Adapter[] = [QDRANT];
+
+/** Returns all adapters. */
+export function allAdapters(): readonly Adapter[] {
+  return adapters;
+}
+
+/** Adds an adapter, for this process. */
+export function addAdapter(adapter: Adapter): void {
+  adapters.push(adapter);
+}
+
+/** Returns the adapter for an address. @throws INVALID_ARGUMENT when no adapter has its scheme */
+export function adapterFor(url: string): Adapter {
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(url)?.[1]?.toLowerCase();
+  const found = adapters.find(({ schemes }) => scheme !== undefined && schemes.includes(scheme));
+  if (found !== undefined) return found;
+  const known = adapters.flatMap(({ schemes }) => schemes.map((one) => `${one}://`));
+  throw new TldrError(
+    'INVALID_ARGUMENT',
+    `"${maskAddress(url)}" is not the address of a database: expected one that begins with ${known.join(' or ')}, for example http://localhost:6333`,
+  );
+}

@@ -4,7 +4,8 @@ import { score, type Distance } from '../core/distance.js';
 import { row, type Matrix } from '../core/matrix.js';
 import type { RunOptions } from '../core/run.js';
 import type { TargetDescription } from '../store/target-description.js';
-import type { ScoredPoint, VectorStore } from '../store/vector-store.js';
+import type { VectorSource } from '../store/vector-source.js';
+import type { ScoredPoint } from '../store/search.js';
 import { byScore, exactByScan } from '../evaluate/exact-by-scan.js';
 
 export interface ExactSearch {
@@ -22,7 +23,7 @@ export interface ExactSearch {
  * that do not allow exact search.
  */
 export async function exactSearchByReading(
-  store: VectorStore,
+  store: VectorSource,
   search: ExactSearch,
   run: RunOptions,
 ): Promise<readonly ScoredPoint[]> {

@@ -1,10 +1,18 @@
 import { Command } from 'commander';
 import { compactDistance } from '../core/distance.js';
 import { TldrError } from '../core/errors.js';
-import type { CollectionSpec, MemoryEstimate } from '../store/vector-store.js';
+import type { CollectionSpec } from '../store/collection.js';
+import { isCopyTarget } from '../store/copy-target.js';
+import type { MemoryEstimate } from '../store/storage.js';
 import { targetDescription } from '../store/target-description.js';
-import { megabytes, table, type ConsoleRun } from './console/run.js';
-import { wholeNumber, withConsole, withGlobalFlags, withStore, type GlobalFlags } from './console/options.js';
+import { diskText, ramText, table, type ConsoleRun } from './console/run.js';
+import {
+  wholeNumber,
+  withConsole,
+  withGlobalFlags,
+  withSource,
+  type GlobalFlags,
+} from './console/options.js';
 
 interface InspectFlags extends GlobalFlags {
   readonly dim?: number;
@@ -30,10 +38,12 @@ export function inspectCommand(): Command {
     .option('--dim <n>', 'dimensions to compare with (default: an eighth)', wholeNumber)
     .action((collection: string, flags: InspectFlags) =>
       withConsole(flags, (run, config) =>
-        withStore(config, run, async (store) => {
+        withSource(config, run, async (store) => {
           const spec = await store.describe(collection);
           const points = await store.count(collection);
-          const now = store.estimateMemory(spec, points);
+          const estimate = (of: CollectionSpec): MemoryEstimate | null =>
+            store.storage?.estimate(of, points) ?? null;
+          const now = estimate(spec);
           run.say(`${collection}: ${points.toLocaleString('en-US')} points`);
           const description = targetDescription(spec);
           if (description !== null) {
@@ -44,7 +54,7 @@ export function inspectCommand(): Command {
           sayIrreducible(run, spec, flags.dim);
           const reduced = spec.vectors.flatMap((vector) => {
             const dim = flags.dim ?? Math.floor(vector.dim / 8);
-            if (vector.multivector || dim < 1 || dim >= vector.dim) return [];
+            if (!isCopyTarget(store) || vector.multivector || dim < 1 || dim >= vector.dim) return [];
             const target = store.deriveTarget(spec, {
               name: `${collection}-compact`,
               layout: 'compact',
@@ -54,13 +64,13 @@ export function inspectCommand(): Command {
               compactDistance: compactDistance(vector.distance),
               metadata: {},
             });
-            return [{ vector: vector.name, dim, memory: store.estimateMemory(target, points) }];
+            return [{ vector: vector.name, dim, memory: estimate(target) }];
           });
           run.say(table([['vector', 'dims', 'distance'], ...vectorRows(spec)]));
-          const row = (name: string, memory: MemoryEstimate): string[] => [
+          const row = (name: string, memory: MemoryEstimate | null): string[] => [
             name,
-            megabytes(memory.vectorsRamBytes + memory.indexRamBytes),
-            megabytes(memory.vectorsDiskBytes),
+            ramText(memory),
+            diskText(memory),
           ];
           run.say('');
           run.say(

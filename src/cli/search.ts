@@ -2,17 +2,23 @@ import { Command } from 'commander';
 import { Encoder } from '../encoder/model.js';
 import { isTldrError, messageOf, TldrError } from '../core/errors.js';
 import { checkFinite, checkMagnitude, matrixFromRows, row, type Matrix } from '../core/matrix.js';
-import { formatPointId } from '../core/point-id.js';
 import { compactSearch, rescoredSearch } from '../store/projected-search.js';
 import { throwIfAborted, type RunOptions } from '../core/run.js';
-import type { ScoredPoint, VectorStore } from '../store/vector-store.js';
+import type { VectorSource } from '../store/vector-source.js';
+import type { ScoredPoint } from '../store/search.js';
 import { exactSearchByReading } from './exact-search.js';
 import { openInput } from '../files/input-stream.js';
 import { parseVector } from '../files/json-vector.js';
 import { describeMigrated } from './migrate/migrated-target.js';
 import { openNpy } from '../files/npy.js';
 import { decodedText } from '../files/text-lines.js';
-import { wholeNumber, withConsole, withGlobalFlags, withStore, type GlobalFlags } from './console/options.js';
+import {
+  wholeNumber,
+  withConsole,
+  withGlobalFlags,
+  withSource,
+  type GlobalFlags,
+} from './console/options.js';
 
 /** The largest vector that a server takes is far smaller. */
 const QUERY_BYTES_MAX = 16 * 1024 ** 2;
@@ -59,10 +65,10 @@ export function searchCommand(): Command {
         const encoder = await Encoder.load(flags.encoder);
         const query = await readQuery(flags, encoder.inputDim, run.signal);
         if (encoder.metadata.distance !== 'cosine') checkMagnitude(query, () => nameOf(flags));
-        await withStore(config, run, async (store) => {
+        await withSource(config, run, async (store) => {
           const results = await searchCompact(store, collection, { ...flags, encoder, query, run });
           for (const { id, score, payloadJson } of results)
-            run.say(`${score.toFixed(6)}  ${formatPointId(id)}  ${payloadJson ?? ''}`);
+            run.say(`${score.toFixed(6)}  ${id}  ${payloadJson ?? ''}`);
           run.result({ collection, results });
         });
       }),
@@ -76,7 +82,7 @@ export function searchCommand(): Command {
  * @throws MISMATCH when the collection was made with another encoder
  */
 async function searchCompact(
-  store: VectorStore,
+  store: VectorSource,
   collection: string,
   options: {
     readonly encoder: Encoder;

@@ -5,7 +5,15 @@ import { checkApiKey } from '../core/api-key.js';
 import { expectDefined, messageOf, TldrError } from '../core/errors.js';
 import { maskAddress } from '../core/mask-address.js';
 import { readSmallText } from '../core/read-file.js';
-import { parseAddress, parseShare, parseWorker, SETTINGS, type Address } from './settings.js';
+import {
+  parseAddress,
+  parseShare,
+  parseWorker,
+  schemaWith,
+  type Address,
+  type ExtraSetting,
+  type SETTINGS,
+} from './settings.js';
 import { parseServedSettings, type ServedSetting } from './served-setting.js';
 
 const CONFIG_FILE = 'qdrant-tldr.config.json';
@@ -22,7 +30,8 @@ const KEY_BYTES_MAX = 64 * 1024;
 
 export interface Config {
   readonly url: string;
-  readonly grpcUrl: string | undefined;
+  /** Values of settings that only one kind of database has, by name; undefined where not given. */
+  readonly ofDatabase: Readonly<Record<string, string | undefined>>;
   readonly apiKey: string | undefined;
   readonly timeoutMs: number;
   readonly threads: number;
@@ -61,6 +70,8 @@ export interface ConfigInput {
   /** The configuration file; if absent, the default file if it exists. */
   readonly file?: string | undefined;
   readonly environment?: Readonly<Record<string, string | undefined>>;
+  /** Settings that only one kind of database has. */
+  readonly extra?: readonly ExtraSetting[];
 }
 
 /**
@@ -70,9 +81,11 @@ export interface ConfigInput {
  */
 export function loadConfig(input: ConfigInput = {}): Config {
   const given = input.environment ?? process.env;
-  const environment = knownEnvironment(given);
-  const settings = convict(SETTINGS, { env: environment, args: [] });
-  const from = new Map(Object.keys(SETTINGS).map((name) => [name, 'default']));
+  const { extra = [] } = input;
+  const schema = schemaWith(extra);
+  const environment = knownEnvironment(given, schema);
+  const settings = convict(schema, { env: environment, args: [] });
+  const from = new Map(Object.keys(schema).map((name) => [name, 'default']));
   const file = input.file ?? (existsSync(CONFIG_FILE) ? CONFIG_FILE : undefined);
   let collections: Config['collections'] = {};
   if (file !== undefined) {
@@ -82,7 +95,7 @@ export function loadConfig(input: ConfigInput = {}): Config {
     settings.load(values);
     for (const name of Object.keys(values)) from.set(name, file);
   }
-  for (const [name, { env }] of Object.entries(SETTINGS))
+  for (const [name, { env }] of Object.entries(schema))
     if (environment[env] !== undefined) from.set(name, givenName(env, given));
   const flags = Object.entries(input.flags ?? {}).filter(([, value]) => value !== undefined);
   for (const [name] of flags) from.set(name, 'flag');
@@ -91,18 +104,18 @@ export function loadConfig(input: ConfigInput = {}): Config {
     for (const [name, value] of flags) settings.set(name, value);
     settings.validate({ allowed: 'strict' });
   } catch (cause) {
-    const unknown = [...from.keys()].filter((name) => !Object.hasOwn(SETTINGS, name));
+    const unknown = [...from.keys()].filter((name) => !Object.hasOwn(schema, name));
     const why =
       unknown.length > 0
-        ? `${file ?? ''} holds ${unknown.map((name) => `"${name}"`).join(', ')}: known are ${Object.keys(SETTINGS).join(', ')} and collections`
+        ? `${file ?? ''} holds ${unknown.map((name) => `"${name}"`).join(', ')}: known are ${Object.keys(schema).join(', ')} and collections`
         : explain(messageOf(cause), from);
     throw new TldrError('INVALID_ARGUMENT', `configuration: ${why}`, { cause });
   }
   const values = settings.getProperties();
   const shown = Object.fromEntries(
-    Object.entries(SETTINGS).map(([name, { doc }]) => {
+    Object.entries(schema).map(([name, { doc }]) => {
       const value: unknown = Reflect.get(values, name);
-      return [name, { value: masked(name, value), from: from.get(name) ?? 'default', doc }];
+      return [name, { value: masked(name, value, extra), from: from.get(name) ?? 'default', doc }];
     }),
   );
   /** Paths in the configuration file start from its folder, all others from the working directory. */
@@ -116,7 +129,7 @@ export function loadConfig(input: ConfigInput = {}): Config {
   if (apiKey !== undefined) checkApiKey(apiKey);
   return {
     ...values,
-    grpcUrl: values.grpcUrl || undefined,
+    ofDatabase: Object.fromEntries(extra.map(({ name }) => [name, textOr(Reflect.get(values, name))])),
     apiKey,
     tlsCert: located('tlsCert'),
     tlsKey: located('tlsKey'),
@@ -137,8 +150,9 @@ export function loadConfig(input: ConfigInput = {}): Config {
  */
 function knownEnvironment(
   given: Readonly<Record<string, string | undefined>>,
+  schema: typeof SETTINGS,
 ): Record<string, string | undefined> {
-  const known = Object.values(SETTINGS).map(({ env }): string => env);
+  const known = Object.values(schema).map(({ env }): string => env);
   for (const variable of Object.keys(given)) {
     const isKnown = known.includes(variable) || Object.hasOwn(EARLIER_VARIABLES, variable);
     if (variable.startsWith(PREFIX) && !isKnown)
@@ -196,10 +210,16 @@ function workerOf(value: string, jobIndex: string | undefined): Config['worker']
   throw new TldrError('INVALID_ARGUMENT', `configuration: worker: ${value}, but ${JOB_INDEX} ${why}`);
 }
 
+/** Returns a text that is not empty, else undefined. */
+function textOr(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}
+
 /** Returns a value for display, with secrets masked. */
-function masked(name: string, value: unknown): unknown {
+function masked(name: string, value: unknown, extra: readonly ExtraSetting[]): unknown {
   if (name === 'apiKey') return value === '' ? '' : '********';
-  return name === 'url' || name === 'grpcUrl' ? maskAddress(String(value)) : value;
+  const isAddress = name === 'url' || extra.some((one) => one.name === name && one.isAddress);
+  return isAddress ? maskAddress(String(value)) : value;
 }
 
 /** Adds to each line of the library's message ("name: problem") the variable, flag or file of the value. */

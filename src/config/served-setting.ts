@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { TldrError } from '../core/errors.js';
 import type { ServedFacts } from '../store/served.js';
-import type { Layout } from '../store/vector-store.js';
+import type { Layout } from '../store/collection.js';
 
 /** The settings of one served collection, from a configuration file or from flags. */
 export interface ServedSetting {

@@ -47,16 +47,10 @@ convict.addFormat({
 /** The one schema of settings. */
 export const SETTINGS = {
   url: {
-    doc: 'REST address of the server, for example http://localhost:6333',
+    doc: 'address of the database, for example http://localhost:6333',
     format: String,
     default: 'http://localhost:6333',
     env: 'QDRANT_URL',
-  },
-  grpcUrl: {
-    doc: 'gRPC address; empty: the REST host with the next port',
-    format: String,
-    default: '',
-    env: 'QDRANT_TLDR_GRPC_URL',
   },
   apiKey: { doc: 'API key', format: String, default: '', env: 'QDRANT_API_KEY', sensitive: true },
   apiKeyFile: {
@@ -209,4 +203,20 @@ export function parseWorker(
 export function parseShare(value: string): number | null {
   const percent = Number(/^(\d+(?:\.\d+)?)%$/.exec(value)?.[1]);
   return percent <= 100 ? percent / 100 : null;
+}
+
+/** A text setting that is not in the schema, because only one kind of database has it. */
+export interface ExtraSetting {
+  readonly name: string;
+  readonly env: string;
+  readonly doc: string;
+  /** True for addresses, which are shown without credentials. */
+  readonly isAddress: boolean;
+}
+
+/** Returns the schema with these settings. They come after the address. */
+export function schemaWith(extra: readonly ExtraSetting[]): typeof SETTINGS {
+  const added = extra.map(({ name, env, doc }) => [name, { doc, env, format: String, default: '' }] as const);
+  const { url, ...others } = SETTINGS;
+  return { url, ...Object.fromEntries(added), ...others };
 }

@@ -1,40 +1,5 @@
-import { TldrError } from './errors.js';
-
-/** A u64 as bigint, or a UUID as lower-case hyphenated text. Never a JS number: those round above 2^53. */
+/**
+ * A store's own key of a point. Only the store's `keys` read, write and order it: equal text does not mean
+ * equal keys, since `5n` and `'5'` differ. Integers are bigint, because a JS number rounds above 2^53.
+ */
 export type PointId = bigint | string;
-
-/** The largest numeric id. */
-export const U64_MAX = 0xffff_ffff_ffff_ffffn;
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
-
-/**
- * Store order: all numbers ascending, then all UUIDs ascending.
- * @returns negative, zero or positive, as `Array.prototype.sort` expects
- */
-export function comparePointIds(a: PointId, b: PointId): number {
-  if (typeof a === 'bigint') {
-    if (typeof b !== 'bigint') return -1;
-    return a < b ? -1 : a > b ? 1 : 0;
-  }
-  if (typeof b === 'bigint') return 1;
-  return a < b ? -1 : a > b ? 1 : 0;
-}
-
-/**
- * Reads an id from its decimal or UUID text.
- * @throws INVALID_ARGUMENT for anything else
- */
-export function parsePointId(text: string): PointId {
-  if (/^\d{1,20}$/.test(text)) {
-    const value = BigInt(text);
-    if (value <= U64_MAX) return value;
-  }
-  const lower = text.toLowerCase();
-  if (UUID.test(lower)) return lower;
-  throw new TldrError('INVALID_ARGUMENT', `"${text}" is no point id: expected a u64 or a hyphenated UUID`);
-}
-
-/** Decimal digits or the UUID: what `parsePointId` reads. */
-export function formatPointId(id: PointId): string {
-  return String(id);
-}

@@ -6,7 +6,10 @@ import type { PointId } from '../core/point-id.js';
 import { compactSearch, rescoredSearch, type ProjectedTarget } from '../store/projected-search.js';
 import { ReadTurns, roughTime } from '../core/read-turns.js';
 import type { RunOptions } from '../core/run.js';
-import type { MemoryEstimate, ScoredPoint, VectorStore } from '../store/vector-store.js';
+import type { VectorSource } from '../store/vector-source.js';
+import type { ScoredPoint } from '../store/search.js';
+import type { RequestLimits } from '../core/read-turns.js';
+import type { MemoryEstimate } from '../store/storage.js';
 import { askAll, IdNumbers, type Asking, type Form, type QuerySet } from './ask-forms.js';
 import { exactByScan } from './exact-by-scan.js';
 import {
@@ -27,12 +30,12 @@ import type { PerQuery } from '../core/per-query.js';
 /** Input and options of `compareCollections`. */
 export interface CompareCollectionsOptions extends RunOptions {
   readonly source: {
-    readonly store: VectorStore;
+    readonly store: VectorSource;
     readonly collection: string;
     readonly vectorName: string;
     readonly distance: Distance;
   };
-  readonly target: ProjectedTarget & { readonly store: VectorStore; readonly collection: string };
+  readonly target: ProjectedTarget & { readonly store: VectorSource; readonly collection: string };
   /** The encoder of the target; the caller has compared the fingerprints. */
   readonly encoder: Encoder;
   readonly queries: QuerySet;
@@ -67,7 +70,7 @@ export interface CollectionComparison {
   readonly relevantPoints: JudgedPoints | null;
   readonly points: { readonly source: number; readonly target: number };
   /** Estimated, not measured. */
-  readonly bytes: { readonly source: MemoryEstimate; readonly target: MemoryEstimate };
+  readonly bytes: { readonly source: MemoryEstimate | null; readonly target: MemoryEstimate | null };
   readonly strata: Strata | null;
 }
 
@@ -152,8 +155,8 @@ export async function compareCollections(options: CompareCollectionsOptions): Pr
     relevantPoints: judged?.points ?? null,
     points,
     bytes: {
-      source: source.store.estimateMemory(await source.store.describe(source.collection), points.source),
-      target: target.store.estimateMemory(await target.store.describe(target.collection), points.target),
+      source: await estimateOf(source, points.source),
+      target: await estimateOf(target, points.target),
     },
     strata:
       by === undefined
@@ -201,6 +204,21 @@ function checkTruth(
   );
 }
 
+interface Place {
+  readonly store: VectorSource;
+  readonly collection: string;
+}
+
+/** Returns the expected memory of a collection; null if the store does not know it. */
+async function estimateOf({ store, collection }: Place, points: number): Promise<MemoryEstimate | null> {
+  return store.storage?.estimate(await store.describe(collection), points) ?? null;
+}
+
+/** Returns the limits on requests to a collection. A store without such limits allows everything. */
+function limitsOf({ store, collection }: Place): Promise<RequestLimits> {
+  return store.load?.limits(collection) ?? Promise.resolve({ results: Infinity, readsPerMinute: Infinity });
+}
+
 interface SideTurns {
   readonly source: ReadTurns;
   readonly target: ReadTurns;
@@ -210,8 +228,8 @@ interface SideTurns {
 async function turnsOf(options: CompareCollectionsOptions): Promise<SideTurns> {
   const { source, target, queries, ks, log } = options;
   const limits = {
-    source: await source.store.requestLimits(source.collection),
-    target: await target.store.requestLimits(target.collection),
+    source: await limitsOf(source),
+    target: await limitsOf(target),
   };
   const searches = queries.vectors.rows * (ks.length + 1);
   const perMinute = Math.min(limits.source.readsPerMinute, limits.target.readsPerMinute);
@@ -261,7 +279,7 @@ function exactForm({ source, queries, encoder }: CompareCollectionsOptions, turn
     name: 'exact',
     dim: encoder.inputDim,
     turns,
-    refusals: () => store.rateLimitCount(),
+    refusals: () => store.load?.rateLimitCount() ?? 0,
     ask: (q, limit) =>
       store.search(collection, { vectorName, vector: row(queries.vectors, q), limit, exact: true }),
   };
@@ -279,7 +297,7 @@ function formsOf(
       name: 'full, as configured',
       dim: encoder.inputDim,
       turns: turns.source,
-      refusals: () => source.store.rateLimitCount(),
+      refusals: () => source.store.load?.rateLimitCount() ?? 0,
       ask: (q, limit) =>
         source.store.search(source.collection, { vectorName: source.vectorName, vector: full(q), limit }),
     },
@@ -287,7 +305,7 @@ function formsOf(
       name: 'compact',
       dim: encoder.outputDim,
       turns: turns.target,
-      refusals: () => target.store.rateLimitCount(),
+      refusals: () => target.store.load?.rateLimitCount() ?? 0,
       ask: (q, limit) => target.store.search(target.collection, compactSearch(target, projected(q), limit)),
     },
   ];
@@ -296,7 +314,7 @@ function formsOf(
       name: 'rescored',
       dim: encoder.inputDim,
       turns: turns.target,
-      refusals: () => target.store.rateLimitCount(),
+      refusals: () => target.store.load?.rateLimitCount() ?? 0,
       ask: (q, limit) =>
         target.store.search(
           target.collection,

@@ -2,7 +2,8 @@ import { score, type Distance } from '../core/distance.js';
 import { concatRows, gatherRows, row, type Matrix } from '../core/matrix.js';
 import type { PointId } from '../core/point-id.js';
 import type { RunOptions } from '../core/run.js';
-import type { ScoredPoint, VectorStore } from '../store/vector-store.js';
+import type { VectorSource } from '../store/vector-source.js';
+import type { ScoredPoint } from '../store/search.js';
 import { exactTopK } from '../knn/exact.js';
 
 /** Points that are compared at a time. */
@@ -10,7 +11,7 @@ const BLOCK_POINTS = 8192;
 
 /** One vector of a collection. */
 export interface ScannedVector {
-  readonly store: VectorStore;
+  readonly store: VectorSource;
   readonly collection: string;
   readonly vectorName: string;
   readonly distance: Distance;

@@ -1,6 +1,6 @@
 import { TldrError } from '../core/errors.js';
-import { formatPointId, type PointId } from '../core/point-id.js';
-import type { VectorStore } from '../store/vector-store.js';
+import type { PointId } from '../core/point-id.js';
+import type { VectorSource } from '../store/vector-source.js';
 
 const IDS_PER_REQUEST = 500;
 
@@ -18,7 +18,7 @@ export interface JudgedPoints {
  * @throws INVALID_DATA when none of the relevant points exists
  */
 export async function existingJudgements(
-  place: { readonly store: VectorStore; readonly collection: string; readonly vectorName: string },
+  place: { readonly store: VectorSource; readonly collection: string; readonly vectorName: string },
   qrels: readonly ReadonlyMap<PointId, number>[],
 ): Promise<{ readonly gains: readonly ReadonlyMap<PointId, number>[]; readonly points: JudgedPoints }> {
   const { store, collection, vectorName } = place;
@@ -35,7 +35,7 @@ export async function existingJudgements(
   }
   if (found.size === 0) {
     const [first] = named;
-    const example = first === undefined ? '' : `, such as ${formatPointId(first)},`;
+    const example = first === undefined ? '' : `, such as ${first},`;
     throw new TldrError(
       'INVALID_DATA',
       `none of the ${named.length.toLocaleString('en-US')} points that the judgements call relevant${example} is in ${collection} with the vector "${vectorName}": expected ids of its points`,

@@ -1,6 +1,6 @@
 import { isLosslessNumber, parse } from 'lossless-json';
 import type { PointId } from '../core/point-id.js';
-import type { VectorStore } from '../store/vector-store.js';
+import type { VectorSource } from '../store/vector-source.js';
 import { mean, percentile } from './ranking.js';
 
 /** A stratum with fewer queries is not meaningful, so such values are counted together. */
@@ -75,7 +75,7 @@ export function stratify(
 
 /** The values of a payload field of stored points, by id. */
 export async function valuesOfPoints(
-  place: { readonly store: VectorStore; readonly collection: string; readonly vectorName: string },
+  place: { readonly store: VectorSource; readonly collection: string; readonly vectorName: string },
   ids: readonly (PointId | null)[],
   field: string,
 ): Promise<ReadonlyMap<PointId, readonly string[]>> {

@@ -1,8 +1,10 @@
+import { storageOf } from '../store/facets.js';
 import type { Encoder } from '../encoder/model.js';
 import { expectDefined, TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
 import { throwIfAborted } from '../core/run.js';
-import type { SearchRequest, VectorBytes } from '../store/vector-store.js';
+import type { SearchRequest } from '../store/search.js';
+import type { VectorBytes } from '../store/storage.js';
 import { measureSearches, type MeasuredSearches } from './measure-searches.js';
 import { ndcgOf, randomHalves, recallAtTen, recallPerDoubling } from './ranking.js';
 import { mean, percentile } from '../evaluate/ranking.js';
@@ -55,7 +57,7 @@ export async function measurePlan(
   const data = variantData(variants, sample, encoders);
   await fillScratch(options, setup, data);
   const bytes = new Map(
-    (await store.measureVectors(scratchName, { signal })).map((one) => [one.name, one] as const),
+    (await storageOf(store).measure(scratchName, { signal })).map((one) => [one.name, one] as const),
   );
   const configs = variants.flatMap((variant) => configsOf(variant, oversamplings));
   const full = dataOf(data, FULL_VECTOR);
@@ -83,7 +85,7 @@ async function fillScratch(
   { spec, vector, variants }: PlanSetup,
   data: ReadonlyMap<string, VariantData>,
 ): Promise<void> {
-  const scratch = store.deriveScratch(spec, {
+  const scratch = storageOf(store).scratch(spec, {
     name: scratchName,
     vectorName: vector.name,
     vectors: variants.map((variant) => variant.scratch),
@@ -99,7 +101,7 @@ async function fillScratch(
     throwIfAborted(signal);
     const end = Math.min(rows, start + batch);
     const ids = Array.from({ length: end - start }, (_, i) => BigInt(start + i));
-    const rest = ids.map(() => store.packRest('{}'));
+    const rest = ids.map(() => store.codec.pack('{}'));
     await store.upsert(scratchName, { ids, vectors: columnsOf(data, start, end), extra: rest });
     onProgress?.({ step: 'filling the scratch collection', done: end, total: rows, unit: 'points' });
   }

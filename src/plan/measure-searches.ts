@@ -1,6 +1,7 @@
 import { Rng } from '../core/rng.js';
 import { throwIfAborted, type RunOptions } from '../core/run.js';
-import type { SearchRequest, VectorStore } from '../store/vector-store.js';
+import type { CopyTarget } from '../store/copy-target.js';
+import type { SearchRequest } from '../store/search.js';
 
 /** Searches of each configuration before latency is measured, to warm up connections and caches. */
 const WARM_UP_QUERIES = 3;
@@ -18,7 +19,7 @@ export interface MeasuredSearches<T> {
  * below 2^53.
  */
 export async function measureSearches<T>(
-  store: VectorStore,
+  store: CopyTarget,
   collection: string,
   work: {
     readonly configs: readonly T[];

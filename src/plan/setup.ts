@@ -1,9 +1,12 @@
+import { storageOf } from '../store/facets.js';
 import { isTldrError, TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
 import { pickVector } from '../store/pick-vector.js';
 import type { RunOptions } from '../core/run.js';
 import { SPLIT } from '../hyper-parameters/training.js';
-import type { CollectionSpec, DenseVectorSpec, KeptVector, VectorStore } from '../store/vector-store.js';
+import type { CollectionSpec, DenseVectorSpec } from '../store/collection.js';
+import type { CopyTarget } from '../store/copy-target.js';
+import type { KeptVector } from '../store/storage.js';
 import type { StorageKind } from './sizing-row.js';
 import { compactVariants, configsOf, fullVariants, type Variant } from './variants.js';
 import { checkTrainOptions } from '../select/train-encoder-options.js';
@@ -19,9 +22,9 @@ const DIM_MIN = 8;
 /** Options of `preparePlan` and `runPlan`. */
 export interface PlanOptions extends RunOptions {
   /** The store of the collection; it is only read. */
-  readonly store: VectorStore;
+  readonly store: CopyTarget;
   /** The store for the temporary collection: the same, or another of the same kind. */
-  readonly scratchStore: VectorStore;
+  readonly scratchStore: CopyTarget;
   readonly collection: string;
   readonly vectorName?: string | undefined;
   /**
@@ -123,11 +126,11 @@ export async function preparePlan(options: PlanOptions): Promise<PlanSetup> {
       `${samplePoints} points to measure with (${collection} holds ${points}): expected at least ${SPLIT.sampleRowsMin}`,
     );
   const { dims, tooLarge } = trainableDims(options, { vector, samplePoints });
-  const able = await scratchStore.capabilities();
+  const able = scratchStore.capabilities;
   const canKeep = (kind: StorageKind): boolean =>
     able.datatypes.some((name) => name === kind) || able.quantizations.some((name) => name === kind);
   const usable = kinds.filter(canKeep);
-  const current = store.vectorStorage(spec, vector.name);
+  const current = storageOf(store).of(spec, vector.name);
   const variants = [
     ...fullVariants(vector, current, usable),
     ...dims.flatMap((dim) => compactVariants(dim, vector.distance, usable)),

@@ -1,11 +1,11 @@
 import { TldrError } from '../core/errors.js';
 import {
   DATATYPES,
-  QUANTIZATIONS,
   type Datatype,
   type Layout,
+  QUANTIZATIONS,
   type Quantization,
-} from '../store/vector-store.js';
+} from '../store/collection.js';
 import { certaintyOf, type RecallEvidence } from './recall-at-size.js';
 
 /** How a vector is stored: a datatype, or a quantisation (the vector on disk, its codes in memory). */

@@ -1,14 +1,10 @@
 import { compactDistance, type Distance } from '../core/distance.js';
 import type { Encoder } from '../encoder/model.js';
 import { row, type Matrix } from '../core/matrix.js';
-import type {
-  DenseVectorSpec,
-  KeptVector,
-  QuantizedSearch,
-  ScratchVector,
-  SearchRequest,
-  VectorColumn,
-} from '../store/vector-store.js';
+import type { DenseVectorSpec } from '../store/collection.js';
+import type { VectorColumn } from '../store/points.js';
+import type { QuantizedSearch, SearchRequest } from '../store/search.js';
+import type { KeptVector, ScratchVector } from '../store/storage.js';
 import { storageOf, type SizingRow, type StorageKind } from './sizing-row.js';
 
 const TOP = 10;

@@ -1,8 +1,7 @@
 import { TldrError } from '../core/errors.js';
 import type { Distance } from '../core/distance.js';
 import { firstNonFiniteRow, firstTooLargeRow, TOO_LARGE_TO_LEARN } from '../core/matrix.js';
-import { formatPointId } from '../core/point-id.js';
-import type { PointSample } from './vector-store.js';
+import type { PointSample } from './points.js';
 
 /** Collection, vector and distance of points that were read, for messages. */
 export interface PointsPlace {
@@ -21,7 +20,7 @@ function faultyPoint(
   if (id === undefined) {
     throw new TldrError('INTERNAL', `row ${at} of ${ids.length} points of ${collection} has no id`);
   }
-  const point = `point ${formatPointId(id)} of ${collection}`;
+  const point = `point ${id} of ${collection}`;
   return new TldrError('INVALID_DATA', `${point} ${fault} "${vectorName}": repair or delete it`);
 }
 

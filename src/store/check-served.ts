@@ -2,7 +2,7 @@ import { TldrError } from '../core/errors.js';
 import type { ServedCollection, ServedFacts, VectorProjector } from './served.js';
 import { componentBytesOf } from './stored-component.js';
 import { targetDescription } from './target-description.js';
-import type { CollectionSpec, Layout } from './vector-store.js';
+import type { CollectionSpec, Layout } from './collection.js';
 
 const OVERSAMPLING_DEFAULT = 10;
 

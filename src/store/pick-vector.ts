@@ -1,5 +1,5 @@
 import { TldrError } from '../core/errors.js';
-import type { CollectionSpec, DenseVectorSpec } from './vector-store.js';
+import type { CollectionSpec, DenseVectorSpec } from './collection.js';
 
 /**
  * Returns the vector to reduce: the named one or, without a name, the collection's only vector.

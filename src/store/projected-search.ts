@@ -1,4 +1,5 @@
-import type { Layout, SearchRequest } from './vector-store.js';
+import type { Layout } from './collection.js';
+import type { SearchRequest } from './search.js';
 
 /** The layout and the vector names of a migration's target, as a search needs them. */
 export interface ProjectedTarget {

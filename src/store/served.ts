@@ -1,6 +1,6 @@
 import type { Distance } from '../core/distance.js';
 import type { Matrix } from '../core/matrix.js';
-import type { Layout } from './vector-store.js';
+import type { Layout } from './collection.js';
 
 /** Turns full vectors into compact ones. An `Encoder` is one implementation. */
 export interface VectorProjector {

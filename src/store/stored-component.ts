@@ -1,6 +1,6 @@
 import { TldrError } from '../core/errors.js';
 import { row, type Matrix } from '../core/matrix.js';
-import type { CollectionSpec } from './vector-store.js';
+import type { CollectionSpec } from './collection.js';
 
 /** The largest float16. From half a step above it, rounding to float16 gives infinity (IEEE 754 binary16). */
 export const FLOAT16_MAX = 65_504;

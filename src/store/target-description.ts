@@ -1,4 +1,4 @@
-import type { CollectionSpec, Datatype, Layout, Quantization } from './vector-store.js';
+import type { CollectionSpec, Datatype, Layout, Quantization } from './collection.js';
 
 /** Key of the target's metadata that describes the collection. `search`, `serve` and later runs read it. */
 export const METADATA_KEY = 'tldr';

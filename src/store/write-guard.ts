@@ -1,7 +1,7 @@
 import type { Distance } from '../core/distance.js';
 import type { PointId } from '../core/point-id.js';
 import type { VectorProjector } from './served.js';
-import type { PointCondition } from './vector-store.js';
+import type { PointCondition } from './points.js';
 
 /**
  * Dual writes to a collection during its migration. Each write goes to the source; then the points that it

@@ -159,7 +159,7 @@ describe('train', () => {
     [
       ['train', 'docs', '--dim', '4', '--out', 'bad.onnx', '--url', 'localhost'],
       2,
-      'is not a Qdrant address',
+      'is not the address of a database',
     ],
   ])('%j is refused and writes nothing', async (args, code, message) => {
     const before = await readdir(cwd);

@@ -1,3 +1,4 @@
+import { QDRANT } from '../../adapters/qdrant/adapter.js';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -26,13 +27,14 @@ test('flags come before the environment, that before the file, that before defau
     file: path,
     environment: { QDRANT_URL: 'http://env:1', QDRANT_TLDR_CONCURRENCY: '6' },
     flags: { url: 'http://flag:1', threads: undefined },
+    extra: QDRANT.settings,
   });
   expect(config).toMatchObject({
     url: 'http://flag:1',
     concurrency: 6,
     batchSize: 7,
     threads: 2,
-    grpcUrl: undefined,
+    ofDatabase: { grpcUrl: undefined },
   });
   expect(
     Object.fromEntries(Object.entries(config.shown).map(([name, { from }]) => [name, from])),
@@ -118,6 +120,7 @@ test('user and password of an address are never shown', () => {
   const config = loadConfig({
     environment: { QDRANT_URL: url },
     flags: { grpcUrl: 'user:secret@host:6334' },
+    extra: QDRANT.settings,
   });
   expect(config.url).toBe(url);
   expect(config.shown).toMatchObject({

@@ -1,19 +1,26 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { matrix, matrixFromRows, row, type Matrix } from '../../src/core/matrix.js';
-import { comparePointIds, type PointId } from '../../src/core/point-id.js';
+import type { PointId } from '../../src/core/point-id.js';
+import { comparePointIds } from '../../adapters/qdrant/points/point-id.js';
 import { Rng } from '../../src/core/rng.js';
-import { DATATYPES, QUANTIZATIONS } from '../../src/store/vector-store.js';
-import type {
-  CollectionSpec,
-  PointBatch,
-  ScanOptions,
-  ScratchRequest,
-  VectorStorage,
-  VectorStore,
-} from '../../src/store/vector-store.js';
+import { DATATYPES, QUANTIZATIONS } from '../../src/store/collection.js';
+import type { CollectionSpec } from '../../src/store/collection.js';
+import type { CollectionNames, CopyTarget } from '../../src/store/copy-target.js';
+import type { PointBatch, ScanOptions } from '../../src/store/points.js';
+import type { ScratchRequest, Storage, VectorStorage } from '../../src/store/storage.js';
+import type { Changes, Load, StoreKeys } from '../../src/store/vector-source.js';
+
+/** A store with every facet. */
+type WholeStore = CopyTarget & {
+  readonly keys: Required<StoreKeys>;
+  readonly storage: Storage;
+  readonly changes: Pick<Required<Changes>, 'versions'>;
+  readonly load: Load;
+  readonly names: Required<CollectionNames>;
+};
 
 export interface OpenedStore {
-  readonly store: VectorStore;
+  readonly store: WholeStore;
   readonly cleanUp: () => Promise<void>;
   /** A new, empty collection of one vector. */
   readonly createCollection: (
@@ -36,7 +43,7 @@ const PAYLOADS = [
 export function describeVectorStore(title: string, open: () => Promise<OpenedStore>): void {
   describe(`${title}: the store contract`, () => {
     let opened: OpenedStore;
-    let store: VectorStore;
+    let store: WholeStore;
     beforeAll(async () => {
       opened = await open();
       ({ store } = opened);
@@ -45,7 +52,7 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
 
     const all = (n: number): Uint8Array => new Uint8Array(n).fill(1);
     const restOf = (ids: readonly PointId[]): Uint8Array[] =>
-      ids.map((_, i) => store.packRest(PAYLOADS[i % PAYLOADS.length]!));
+      ids.map((_, i) => store.codec.pack(PAYLOADS[i % PAYLOADS.length]!));
     const random = (rows: number, cols: number): Matrix => {
       const rng = new Rng(rows + cols);
       const x = matrix(rows, cols);
@@ -79,9 +86,9 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
       const [batch] = await scanAll('round-trip');
       expect(batch!.ids).toEqual(IDS);
       expect(batch!.vectors.data).toEqual(x.data);
-      const canonical = (rest: Uint8Array): string => Buffer.from(store.canonicalRest(rest)).toString();
+      const canonical = (rest: Uint8Array): string => Buffer.from(store.codec.canonical(rest)).toString();
       expect(batch!.extra.map(canonical)).toEqual(restOf(IDS).map(canonical));
-      expect(canonical(store.packRest('{"v":1}'))).not.toBe(canonical(store.packRest('{"v":1.0}')));
+      expect(canonical(store.codec.pack('{"v":1}'))).not.toBe(canonical(store.codec.pack('{"v":1.0}')));
       expect(store.payloadJson(batch!.extra[1]!)).toBe('{"n":9007199254740993}');
     });
 
@@ -98,7 +105,7 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
 
     test('splits into ranges that are disjoint and together complete', async () => {
       await filled('split', 500);
-      const ranges = await store.splitRanges('split', { parts: 4 });
+      const ranges = await store.keys.split('split', { parts: 4 });
       expect(ranges.length).toBeGreaterThan(1);
       const parts: PointId[][] = [];
       for (const range of ranges) parts.push(idsOf(await scanAll('split', { range })));
@@ -124,23 +131,15 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
       }
     });
 
-    test('replaces whole points, inserts only where asked, deletes and retrieves', async () => {
+    test('replaces whole points, removes and retrieves', async () => {
       const x = await filled('writes');
       const other = matrixFromRows([[9, 9, 9, 9, 9, 9]]);
-      const write = (id: PointId, insertOnly: boolean): Promise<void> =>
-        store.upsert(
-          'writes',
-          {
-            ids: [id],
-            vectors: [{ name: '', matrix: other, has: all(1) }],
-            extra: [store.packRest('{"new":true}')],
-          },
-          { insertOnly },
-        );
-      await write(0n, true);
-      await write(77n, true);
-      await write(1n, false);
-      await store.deletePoints('writes', [U64_MAX, UUIDS[0]!, 12345n]);
+      await store.upsert('writes', {
+        ids: [77n, 1n],
+        vectors: [{ name: '', matrix: matrixFromRows([[...other.data], [...other.data]]), has: all(2) }],
+        extra: [store.codec.pack('{"new":true}'), store.codec.pack('{"new":true}')],
+      });
+      await store.remove('writes', [U64_MAX, UUIDS[0]!, 12345n]);
       const found = await store.retrieve('writes', [77n, 1n, 0n, U64_MAX, 4242n], { vectorName: '' });
       expect(found.ids).toEqual([0n, 1n, 77n]);
       expect([...found.vectors.data]).toEqual([...row(x, 0), ...other.data, ...other.data]);
@@ -183,14 +182,14 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
         const few = await store.search(name, { ...query, prefetch: { ...prefetch, limit: 2 } });
         expect(few).toHaveLength(2);
         const [batch] = await scanAll(name);
-        expect(store.extraVector(batch!.extra[0]!, 'small', 2)).toHaveLength(2);
-        expect(store.extraVector(batch!.extra[0]!, 'none', 2)).toBeNull();
-        expect(store.extraFloats(batch!.extra[0]!, 'small')).toEqual(
-          store.extraVector(batch!.extra[0]!, 'small', 2),
+        expect(store.codec.vector(batch!.extra[0]!, 'small', 2)).toHaveLength(2);
+        expect(store.codec.vector(batch!.extra[0]!, 'none', 2)).toBeNull();
+        expect(store.codec.floats(batch!.extra[0]!, 'small')).toEqual(
+          store.codec.vector(batch!.extra[0]!, 'small', 2),
         );
-        expect(store.extraFloats(batch!.extra[0]!, 'none')).toBeNull();
+        expect(store.codec.floats(batch!.extra[0]!, 'none')).toBeNull();
         const without = (options: { withoutVectors?: string[] }): number =>
-          store.canonicalRest(batch!.extra[0]!, options).length;
+          store.codec.canonical(batch!.extra[0]!, options).length;
         expect(without({ withoutVectors: ['small'] })).toBeLessThan(without({}));
       },
     );
@@ -219,9 +218,9 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
       expect(() => store.deriveTarget(source, { ...change, vectorName: 'nope' })).toThrow(
         'no dense vector "nope"',
       );
-      const memory = store.estimateMemory(source, 1000);
+      const memory = store.storage.estimate(source, 1000);
       expect(memory.vectorsRamBytes).toBe(1000 * 6 * 4);
-      expect(store.estimateMemory(target, 1000).vectorsRamBytes).toBe(1000 * 2 * 4);
+      expect(store.storage.estimate(target, 1000).vectorsRamBytes).toBe(1000 * 2 * 4);
       await store.setMetadata('derive-compact', { more: '"y"' });
       // A store may have something of its own to remember.
       expect(Object.keys((await store.describe('derive-compact')).metadata).sort()).toEqual(
@@ -245,7 +244,7 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
     test('derives a target kept in another way, or says that it cannot', async () => {
       await opened.createCollection('kept', { name: '', dim: 8, distance: 'Cosine' });
       const source = await store.describe('kept');
-      const able = await store.capabilities();
+      const able = store.capabilities;
       for (const [i, quantization] of QUANTIZATIONS.entries()) {
         for (const datatype of DATATYPES) {
           const name = `kept-${datatype}-${i}`;
@@ -275,13 +274,13 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
           await store.finishBulkLoad(target);
           const actual = await store.describe(name);
           expect(store.differences(target, actual)).toEqual([]);
-          expect(store.vectorStorage(actual, 'small')).toMatchObject({
+          expect(store.storage.of(actual, 'small')).toMatchObject({
             datatype,
             quantization,
             onDisk: quantization !== 'none',
             codesInMemory: true,
           });
-          expect(store.vectorStorage(actual, '')).toMatchObject({ quantization: 'none' });
+          expect(store.storage.of(actual, '')).toMatchObject({ quantization: 'none' });
         }
       }
     });
@@ -290,7 +289,7 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
       const [rows, dim] = [400, 32];
       await opened.createCollection('measured', { name: '', dim, distance: 'Cosine' });
       const source = await store.describe('measured');
-      const able = await store.capabilities();
+      const able = store.capabilities;
       const scratchOf = (storages: readonly (VectorStorage | 'source')[]): ScratchRequest => ({
         name: 'scratch',
         vectorName: '',
@@ -300,7 +299,7 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
       const inMemory = { onDisk: false, indexed: true };
       for (const datatype of DATATYPES.filter((one) => !able.datatypes.includes(one))) {
         const storages = [{ datatype, quantization: 'none' as const, ...inMemory }];
-        expect(() => store.deriveScratch(source, scratchOf(storages))).toThrow(
+        expect(() => store.storage.scratch(source, scratchOf(storages))).toThrow(
           expect.objectContaining({ code: 'UNSUPPORTED' }),
         );
       }
@@ -317,16 +316,16 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
           })),
         { datatype: 'float32', quantization: 'none', onDisk: true, indexed: false },
       ];
-      const scratch = store.deriveScratch(source, scratchOf(storages));
+      const scratch = store.storage.scratch(source, scratchOf(storages));
       await store.create(scratch);
       const x = random(rows, dim);
       x.data.forEach((value, i) => (x.data[i] = Math.round(value * 40 + 128)));
       const ids = Array.from({ length: rows }, (_, i) => BigInt(i));
       const vectors = storages.map((_, i) => ({ name: `v${i}`, matrix: x, has: all(rows) }));
-      await store.upsert('scratch', { ids, vectors, extra: ids.map(() => store.packRest('{}')) });
+      await store.upsert('scratch', { ids, vectors, extra: ids.map(() => store.codec.pack('{}')) });
       await store.finishBulkLoad(scratch);
       expect((await store.describe('scratch')).metadata).toEqual({ mark: '{"x":1}' });
-      const bytes = new Map((await store.measureVectors('scratch')).map((one) => [one.name, one]));
+      const bytes = new Map((await store.storage.measure('scratch')).map((one) => [one.name, one]));
       const componentBytes = { float32: 4, float16: 2, uint8: 1 };
       const codeBytes = { 'product-x8': dim / 2, 'product-x16': dim / 4, 'product-x32': dim / 8 };
       for (const [i, storage] of storages.entries()) {
@@ -354,16 +353,16 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
         const [staged] = await store.search('scratch', { ...request, vectorName: 'v0', prefetch });
         expect(staged!.id).toBe(7n);
       }
-      await store.dropScratch('scratch');
+      await store.storage.dropScratch('scratch');
       expect(await store.exists('scratch')).toBe(false);
-      await store.dropScratch('scratch');
+      await store.storage.dropScratch('scratch');
     });
 
     test('tells its load, and how long a search takes', async () => {
       const x = await filled('busy');
-      expect(await store.status('busy')).toMatchObject({ optimizing: false, failure: null });
-      expect(store.rateLimitCount()).toBe(0);
-      const took = await store.timeSearch('busy', { vectorName: '', vector: row(x, 0), limit: 3 });
+      expect(await store.load.status('busy')).toMatchObject({ optimizing: false, failure: null });
+      expect(store.load.rateLimitCount()).toBe(0);
+      const took = await store.load.timeSearch('busy', { vectorName: '', vector: row(x, 0), limit: 3 });
       expect(took).toBeGreaterThan(0);
     });
 
@@ -371,7 +370,7 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
       const x = await filled('versions', 300);
       const read = async (): Promise<Map<PointId, string>> => {
         const found = new Map<PointId, string>();
-        for await (const { ids, versions } of (await store.versions('versions')) ?? [])
+        for await (const { ids, versions } of (await store.changes.versions('versions')) ?? [])
           ids.forEach((id, i) => found.set(id, versions[i]!));
         return found;
       };
@@ -379,23 +378,22 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
       expect([...before.keys()]).toEqual(idsOf(await scanAll('versions')));
       expect(await read()).toEqual(before);
       const column = { name: '', matrix: matrixFromRows([[...row(x, 0)]]), has: all(1) };
-      await store.upsert('versions', { ids: [1005n], vectors: [column], extra: [store.packRest('{}')] });
-      await store.deletePoints('versions', [1007n]);
+      await store.upsert('versions', { ids: [1005n], vectors: [column], extra: [store.codec.pack('{}')] });
+      await store.remove('versions', [1007n]);
       const after = await read();
       expect(after.has(1007n)).toBe(false);
       const changed = [...after].filter(([id, version]) => before.get(id) !== version).map(([id]) => id);
       expect(changed).toEqual([1005n]);
     });
 
-    test('switches aliases, indexes payload fields, lists and deletes collections', async () => {
+    test('switches names, lists and drops collections', async () => {
       await filled('named-a');
       await filled('named-b');
-      await store.switchAlias('pointer', 'named-a');
-      await store.switchAlias('pointer', 'named-b');
-      expect((await store.aliases()).get('pointer')).toBe('named-b');
-      await store.createPayloadIndex('named-a', 'a', '"integer"');
+      await store.names.switch('pointer', 'named-a');
+      await store.names.switch('pointer', 'named-b');
+      expect((await store.names.all()).get('pointer')).toBe('named-b');
       expect(await store.exists('named-a')).toBe(true);
-      await store.deleteCollection('named-a');
+      await store.drop('named-a');
       expect(await store.exists('named-a')).toBe(false);
       expect(await store.listCollections()).toContain('named-b');
     });
@@ -405,25 +403,25 @@ export function describeVectorStore(title: string, open: () => Promise<OpenedSto
       await filled('seen-b', 5);
       const [own, other] = [await store.count('seen-a'), await store.count('seen-b')];
       expect(own).not.toBe(other);
-      await store.switchAlias('passing-by', 'seen-a');
-      await store.dropAlias('passing-by');
-      await store.dropAlias('passing-by');
-      expect((await store.aliases()).has('passing-by')).toBe(false);
+      await store.names.switch('passing-by', 'seen-a');
+      await store.names.drop('passing-by');
+      await store.names.drop('passing-by');
+      expect((await store.names.all()).has('passing-by')).toBe(false);
       expect(await store.exists('seen-a')).toBe(true);
-      expect(await store.shadowingRefusal()).toBeNull();
+      expect(await store.names.over.refusal()).toBeNull();
       const before = await store.listCollections();
-      await store.aliasOverCollection('seen-a', 'seen-b');
+      await store.names.over.hide('seen-a', 'seen-b');
       expect(await store.count('seen-a')).toBe(other);
-      expect([...(await store.aliases())].filter(([, to]) => to === 'seen-b')).toEqual([
+      expect([...(await store.names.all())].filter(([, to]) => to === 'seen-b')).toEqual([
         ['seen-a', 'seen-b'],
       ]);
-      await store.dropAlias('seen-a');
+      await store.names.drop('seen-a');
       expect(await store.count('seen-a')).toBe(own);
-      await store.aliasOverCollection('seen-a', 'seen-b');
-      await store.deleteCollection('seen-a');
+      await store.names.over.hide('seen-a', 'seen-b');
+      await store.drop('seen-a');
       expect(await store.count('seen-a')).toBe(other);
       expect([...(await store.listCollections()), 'seen-a'].sort()).toEqual([...before].sort());
-      await store.dropAlias('seen-a');
+      await store.names.drop('seen-a');
     });
 
     test('says NOT_FOUND for what is missing and ABORTED when told to stop', async () => {

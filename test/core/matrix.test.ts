@@ -8,7 +8,8 @@ import {
   matrixFromRows,
   rowRange,
 } from '../../src/core/matrix.js';
-import { comparePointIds, formatPointId, parsePointId, type PointId } from '../../src/core/point-id.js';
+import type { PointId } from '../../src/core/point-id.js';
+import { comparePointIds, formatPointId, parsePointId } from '../../adapters/qdrant/points/point-id.js';
 
 describe('Matrix', () => {
   const x = matrixFromRows([

@@ -3,7 +3,8 @@ import { openMemory } from '../../adapters/memory/store.js';
 import { matrix, row, rowRange, type Matrix } from '../../src/core/matrix.js';
 import type { PointId } from '../../src/core/point-id.js';
 import { Rng } from '../../src/core/rng.js';
-import type { ScoredPoint, SearchRequest, VectorStore } from '../../src/store/vector-store.js';
+import type { MemoryStore } from '../../adapters/memory/index.js';
+import type { ScoredPoint, SearchRequest } from '../../src/store/search.js';
 import {
   compareCollections,
   type CollectionComparison,
@@ -14,7 +15,7 @@ import { COMPACT_DIM, DIM, idAt, tinyEncoder } from '../support/migrate/fixtures
 const ROWS = 200;
 const QUERIES = 40;
 const encoder = tinyEncoder();
-let store: VectorStore;
+let store: MemoryStore;
 let vectors: Matrix;
 let queries: Matrix;
 
@@ -29,7 +30,7 @@ async function create(name: string, specs: [name: string, dim: number][]): Promi
       componentBytes: 4,
     })),
     otherVectors: [],
-    shardKeys: [],
+    partitions: [],
     metadata: {},
     native: '{}',
   });
@@ -44,7 +45,7 @@ beforeAll(async () => {
   queries = rowRange(all, ROWS, ROWS + QUERIES);
   const ids = Array.from({ length: ROWS }, (_, i) => idAt(i));
   const has = new Uint8Array(ROWS).fill(1);
-  const rest = ids.map((_, i) => store.packRest(`{"group":"${i % 4 === 0 ? 'rare' : 'usual'}"}`));
+  const rest = ids.map((_, i) => store.codec.pack(`{"group":"${i % 4 === 0 ? 'rare' : 'usual'}"}`));
   const full = { name: '', matrix: vectors, has };
   const reduced = (name: string): typeof full => ({ name, matrix: encoder.project(vectors), has });
   await create('full', [['', DIM]]);
@@ -88,8 +89,8 @@ test('the compact form loses something, the source nothing; bytes and points of 
   expect(recallOf(found, 'compact')).toBeLessThan(0.9);
   expect(found.forms[1]!.recall[0]!.mean).toBe(found.forms[1]!.topOne);
   expect(found).toMatchObject({ served: 'compact', rescore: null, points: { source: ROWS, target: ROWS } });
-  expect(found.bytes.source.vectorsRamBytes).toBe(ROWS * DIM * 4);
-  expect(found.bytes.target.vectorsRamBytes).toBe(ROWS * COMPACT_DIM * 4);
+  expect(found.bytes.source?.vectorsRamBytes).toBe(ROWS * DIM * 4);
+  expect(found.bytes.target?.vectorsRamBytes).toBe(ROWS * COMPACT_DIM * 4);
   for (const { latencyMs } of found.forms) {
     expect(latencyMs!.p50).toBeGreaterThan(0);
     expect(latencyMs!.p99).toBeGreaterThanOrEqual(latencyMs!.p50);
@@ -124,7 +125,7 @@ test('every form is asked with each k and takes its turn at going first', async 
     asked.push({ collection, limit: request.limit, exact: request.exact === true });
     return store.search(collection, request);
   };
-  const watched: VectorStore = Object.assign(Object.create(store) as VectorStore, store, { search });
+  const watched: MemoryStore = Object.assign(Object.create(store) as MemoryStore, store, { search });
   await compareCollections(
     options({
       source: { store: watched, collection: 'full', vectorName: '', distance: 'cosine' },

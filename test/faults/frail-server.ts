@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openQdrant } from '../../adapters/qdrant/index.js';
 import { startLocalQdrant } from '../../adapters/qdrant/local/start.js';
-import type { VectorStore } from '../../src/store/vector-store.js';
+import type { QdrantStore } from '../../adapters/qdrant/index.js';
 import { startRelay, type Fate } from '../support/serve/relay.js';
 import { startBusyGrpc } from './busy-grpc.js';
 
@@ -27,7 +27,7 @@ export interface FrailServer {
   readonly directUrl: () => string;
   readonly trouble: Trouble;
   /** To the server past the lines. */
-  readonly store: () => Promise<VectorStore>;
+  readonly store: () => Promise<QdrantStore>;
   /** `kill -9`. */
   readonly crash: () => Promise<void>;
   /** On the same storage. */

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openMemory } from '../../adapters/memory/store.js';
 import { matrix } from '../../src/core/matrix.js';
-import type { VectorStore } from '../../src/store/vector-store.js';
+import type { MemoryStore } from '../../adapters/memory/index.js';
 import { migrateCollection, type MigrateOptions } from '../../src/migrate/run/migrate-collection.js';
 import { targetDescription } from '../../src/store/target-description.js';
 import { planMigration } from '../../src/migrate/plan/migration.js';
@@ -25,7 +25,7 @@ const encoder = tinyEncoder();
 const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-migrate-'));
 afterAll(() => rm(folder, { recursive: true }));
 
-let store: VectorStore;
+let store: MemoryStore;
 let records = 0;
 
 function options(changes: Partial<MigrateOptions> = {}): MigrateOptions {
@@ -81,7 +81,7 @@ describe.each(['compact', 'two-stage'] as const)('%s', (layout) => {
   });
 
   test.each([
-    ['a missing point', 'is missing in the target', () => store.deletePoints('target', [idAt(31)])],
+    ['a missing point', 'is missing in the target', () => store.remove('target', [idAt(31)])],
     ['a point too many', 'is in the target only', () => write(999n, '{}')],
     ['a changed payload', 'payload or another vector differs', () => write(idAt(31), '{"i":31,"f":1}')],
     [
@@ -116,7 +116,7 @@ describe.each(['compact', 'two-stage'] as const)('%s', (layout) => {
       layout === 'compact'
         ? [{ name: '', matrix: reduced, has }]
         : [full, { name: 'compact', matrix: reduced, has }];
-    await store.upsert('target', { ids: [id], vectors, extra: [store.packRest(payload)] });
+    await store.upsert('target', { ids: [id], vectors, extra: [store.codec.pack(payload)] });
   }
 });
 
@@ -198,7 +198,7 @@ describe('refuses', () => {
       code: 'ALREADY_EXISTS',
       message: expect.stringContaining('datatype: it has "float32", wanted that of the source'),
     });
-    await store.deleteCollection('target');
+    await store.drop('target');
     await expect(migrateCollection(options())).rejects.toMatchObject({
       code: 'MISMATCH',
       message: expect.stringContaining('datatype: recorded float32, now (unset)'),
@@ -220,7 +220,7 @@ describe('refuses', () => {
     await store.upsert('broken', {
       ids: [5n],
       vectors: [{ name: '', matrix: broken, has: Uint8Array.of(1) }],
-      extra: [store.packRest('{}')],
+      extra: [store.codec.pack('{}')],
     });
     const run = migrateCollection(options({ sourceCollection: 'broken', encoder: tinyEncoder(1, 'euclid') }));
     await expect(run).rejects.toMatchObject({
@@ -247,7 +247,7 @@ test('stopped anywhere, with any batches and ranges, it ends equal when run agai
           const controller = new AbortController();
           // Fails the nth write after it was applied or before, as a crash between write and record would.
           let writes = 0;
-          const failing: VectorStore = {
+          const failing: MemoryStore = {
             ...store,
             upsert: async (...args) => {
               writes++;

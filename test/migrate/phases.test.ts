@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openMemory } from '../../adapters/memory/store.js';
-import type { VectorStore } from '../../src/store/vector-store.js';
+import type { MemoryStore } from '../../adapters/memory/index.js';
 import { cutOver, FORCE_WORDS, type CutOverRequest } from '../../src/migrate/cutover/cut-over-by-alias.js';
 import {
   abortMigration,
@@ -25,7 +25,7 @@ const encoder = tinyEncoder();
 const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-phases-'));
 afterAll(() => rm(folder, { recursive: true }));
 
-let store: VectorStore;
+let store: MemoryStore;
 let place: StateLocation;
 let path: string;
 let records = 0;
@@ -52,7 +52,7 @@ function start(changes: Partial<PlacedMigration> = {}): ReturnType<typeof startM
   });
 }
 
-const sides = (): { source: VectorStore; target: VectorStore; place: StateLocation } => ({
+const sides = (): { source: MemoryStore; target: MemoryStore; place: StateLocation } => ({
   source: store,
   target: store,
   place,
@@ -61,11 +61,11 @@ const cut = (changes: Partial<CutOverRequest> = {}): ReturnType<typeof cutOver> 
   cutOver({ ...sides(), form: 'alias', alias: 'clients', ...changes });
 const verify = (changes: Partial<VerifyRequest> = {}): ReturnType<typeof verifyRecorded> =>
   verifyRecorded({ ...sides(), encoder, ...changes });
-const leadsTo = async (name = 'clients'): Promise<string | undefined> => (await store.aliases()).get(name);
+const leadsTo = async (name = 'clients'): Promise<string | undefined> => (await store.names.all()).get(name);
 
 describe('cut-over', () => {
   test('switches an alias and back, and knows what it led to', async () => {
-    await store.switchAlias('clients', 'source');
+    await store.names.switch('clients', 'source');
     await start();
     expect(await cut()).toMatchObject({ from: 'source', to: 'target', made: false });
     expect(await leadsTo()).toBe('target');
@@ -105,7 +105,7 @@ describe('cut-over', () => {
     ['with other words than those', { force: 'yes' }, 'INVALID_ARGUMENT'],
   ])('is refused %s', async (_name, changes, code) => {
     await start();
-    await store.deletePoints('target', [idAt(3)]);
+    await store.remove('target', [idAt(3)]);
     expect(await verify()).toMatchObject({ ok: false });
     await expect(cut(changes)).rejects.toMatchObject({ code });
     expect(await leadsTo()).toBeUndefined();
@@ -116,7 +116,7 @@ describe('cut-over', () => {
   test('is refused once the source was written to, for names of collections and for aliases of others', async () => {
     await start();
     await store.create(memorySpec('other'));
-    await store.switchAlias('clients', 'other');
+    await store.names.switch('clients', 'other');
     await expect(cut()).rejects.toMatchObject({
       message: expect.stringContaining('neither source nor target'),
     });
@@ -146,7 +146,7 @@ describe('cut-over', () => {
     await start();
     await cut();
     await store.create(memorySpec('other'));
-    await store.switchAlias('clients', 'other');
+    await store.names.switch('clients', 'other');
     await expect(rollBack(sides())).rejects.toMatchObject({ code: 'MISMATCH' });
     expect(await leadsTo()).toBe('other');
   });
@@ -157,7 +157,7 @@ describe('verify', () => {
     await start();
     expect(await verify({ sample: 20 })).toMatchObject({ ok: true });
     const all = { sample: ROWS };
-    await store.deletePoints('target', [idAt(3)]);
+    await store.remove('target', [idAt(3)]);
     expect(await verify(all)).toMatchObject({ ok: false, differenceCount: 2 });
     expect(await migrationStatus(sides())).toMatchObject({ phase: 'repairing', verifiedPoints: null });
     expect(await start()).toMatchObject({ copied: 1, verify: { ok: true } });
@@ -176,7 +176,7 @@ describe('verify', () => {
 
 describe('the end', () => {
   test('complete needs a cut-over, keeps the source, and deletes it only where asked', async () => {
-    await store.switchAlias('clients', 'source');
+    await store.names.switch('clients', 'source');
     await start();
     await expect(completeMigration(sides())).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
     await cut();
@@ -184,12 +184,12 @@ describe('the end', () => {
     expect(await store.exists('source')).toBe(true);
     await rollBack(sides());
     await cut();
-    await store.switchAlias('still', 'source');
+    await store.names.switch('still', 'source');
     const deleting = { ...sides(), deleteSource: true };
     await expect(completeMigration(deleting)).rejects.toMatchObject({
       message: expect.stringContaining('"still"'),
     });
-    await store.dropAlias('still');
+    await store.names.drop('still');
     await completeMigration(deleting);
     await completeMigration(deleting);
     expect(await store.listCollections()).toEqual(['target']);
@@ -216,9 +216,9 @@ describe('the end', () => {
 
   test('abort removes target and record, never a target in service or of somebody else', async () => {
     await start();
-    await store.switchAlias('clients', 'target');
+    await store.names.switch('clients', 'target');
     await expect(abortMigration(sides())).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
-    await store.dropAlias('clients');
+    await store.names.drop('clients');
     const before = await contentOf(store, 'source');
     await abortMigration(sides());
     expect(await store.listCollections()).toEqual(['source']);
@@ -226,7 +226,7 @@ describe('the end', () => {
     expect(await place.read()).toBeNull();
     expect(await place.isPaused()).toBe(false);
     await start();
-    await store.deleteCollection('target');
+    await store.drop('target');
     await store.create(memorySpec('target'));
     await expect(abortMigration(sides())).rejects.toMatchObject({ code: 'MISMATCH' });
     expect(await store.exists('target')).toBe(true);
@@ -245,7 +245,7 @@ test('a pause stops a run at a batch, refuses the next, and loses nothing', asyn
       return isPaused;
     },
   };
-  const waiting: VectorStore = {
+  const waiting: MemoryStore = {
     ...store,
     upsert: async (...args) => {
       await store.upsert(...args);
@@ -270,7 +270,7 @@ test('a pause stops a run at a batch, refuses the next, and loses nothing', asyn
 });
 
 test('a source given by an alias is refused: at cut-over it would become the target', async () => {
-  await store.switchAlias('clients', 'source');
+  await store.names.switch('clients', 'source');
   await expect(start({ sourceCollection: 'clients' })).rejects.toMatchObject({
     code: 'INVALID_ARGUMENT',
     message: expect.stringContaining('is an alias of source'),
@@ -294,13 +294,16 @@ test.each(['copying', 'done'])('a record of version 2 in phase %s goes on', asyn
 });
 
 test('a cut-over that was cut off before or after the switch is found out and finished, or taken back', async () => {
-  await store.switchAlias('clients', 'source');
+  await store.names.switch('clients', 'source');
   await start();
-  const crash = (when: 'before' | 'after'): VectorStore => ({
+  const crash = (when: 'before' | 'after'): MemoryStore => ({
     ...store,
-    switchAlias: async (...args) => {
-      if (when === 'after') await store.switchAlias(...args);
-      throw new Error('killed');
+    names: {
+      ...store.names,
+      switch: async (...args) => {
+        if (when === 'after') await store.names.switch(...args);
+        throw new Error('killed');
+      },
     },
   });
   for (const when of ['before', 'after'] as const) {

@@ -1,8 +1,9 @@
+import { watched } from '../support/store/watched.js';
 import { beforeEach, expect, test } from '@jest/globals';
 import { openMemory } from '../../adapters/memory/store.js';
 import { matrix, type Matrix } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
-import type { VectorStore } from '../../src/store/vector-store.js';
+import type { MemoryStore } from '../../adapters/memory/index.js';
 import { runPlan } from '../../src/plan/collection.js';
 import { preparePlan, type DrawnSample, type PlanOptions } from '../../src/plan/setup.js';
 import {
@@ -16,12 +17,12 @@ import {
 } from '../../src/plan/variants.js';
 import { COMPACT_DIM, contentOf, DIM, fill, tinyEncoder, twoMaps } from '../support/migrate/fixtures.js';
 
-let store: VectorStore;
+let store: MemoryStore;
 
 beforeEach(async () => {
   store = openMemory();
   const vector = { name: '', dim: DIM, distance: 'cosine' as const, multivector: false, componentBytes: 4 };
-  const none = { otherVectors: [], shardKeys: [], metadata: {} };
+  const none = { otherVectors: [], partitions: [], metadata: {} };
   await store.create({ ...none, name: 'docs', vectors: [vector], native: '{}' });
   await fill(store, 'docs', 400);
 });
@@ -81,7 +82,7 @@ function shifted(rows: number): Matrix {
 
 test('given queries train and choose encoders, and others of them measure', async () => {
   const asked = new Set<string>();
-  const search: VectorStore['search'] = (name, request) => {
+  const search: MemoryStore['search'] = (name, request) => {
     if (request.vectorName === 'current') asked.add(String(request.vector));
     return store.search(name, request);
   };
@@ -127,10 +128,12 @@ test('encoders are chosen by labels and by judgements of the drawn sample', asyn
   expect(judged.queries).toEqual({ count: 30, heldOut: false, training: 30 });
 });
 
-test.each(['create', 'upsert', 'finishBulkLoad', 'measureVectors', 'search'] as const)(
+test.each(['create', 'upsert', 'finishBulkLoad', 'storage.measure', 'search'])(
   'the scratch collection is gone when %s fails',
   async (method) => {
-    const failing: VectorStore = { ...store, [method]: () => Promise.reject(new Error('broken')) };
+    const failing = watched(store, ({ name, go }) =>
+      name === method ? Promise.reject(new Error('broken')) : go(),
+    );
     const broken = options({ scratchStore: failing });
     await expect(runPlan(broken, await preparePlan(broken))).rejects.toThrow('broken');
     expect(await store.listCollections()).toEqual(['docs']);

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { pickVector } from '../../src/store/pick-vector.js';
-import type { CollectionSpec } from '../../src/store/vector-store.js';
+import type { CollectionSpec } from '../../src/store/collection.js';
 
 const vector = (name: string, multivector = false): CollectionSpec['vectors'][number] => ({
   name,
@@ -13,7 +13,7 @@ const spec = (...vectors: CollectionSpec['vectors']): CollectionSpec => ({
   name: 'docs',
   vectors,
   otherVectors: ['words'],
-  shardKeys: [],
+  partitions: [],
   metadata: {},
   native: '{}',
 });

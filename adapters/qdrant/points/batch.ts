@@ -2,7 +2,7 @@ import { matrix, row, rowRange, type Matrix } from '../../../src/core/matrix.js'
 import { TldrError } from '../../../src/core/errors.js';
 import type { PointId } from '../../../src/core/point-id.js';
 import { ProtoWriter } from '../../../src/encoder/protobuf.js';
-import type { PointBatch } from '../../../src/store/vector-store.js';
+import type { PointBatch } from '../../../src/store/points.js';
 import { FLOAT_BYTES } from '../transport/float-run.js';
 import { PAYLOAD_ENTRY, VECTOR_ENTRY } from './payload.js';
 import {

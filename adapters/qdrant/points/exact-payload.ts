@@ -1,9 +1,9 @@
 import { isLosslessNumber } from 'lossless-json';
 import { expectDefined, TldrError } from '../../../src/core/errors.js';
 import { gatherRows } from '../../../src/core/matrix.js';
-import { formatPointId, type PointId } from '../../../src/core/point-id.js';
-import type { PointBatch, WriteBatch } from '../../../src/store/vector-store.js';
-import { insertOnlyJson, type InsertOnly } from './insert-only.js';
+import type { PointId } from '../../../src/core/point-id.js';
+import { formatPointId } from './point-id.js';
+import type { PointBatch, WriteBatch } from '../../../src/store/points.js';
 import { isObject, listAt, num, parseJson, stringifyJson, valueAt, type Json } from '../transport/json.js';
 import {
   exactPayload,
@@ -121,18 +121,17 @@ export async function writeExactPoints(
   write: {
     readonly batch: WriteBatch;
     readonly restAt: readonly number[];
-    readonly insertOnly: InsertOnly | null;
     readonly pointsMax: StrictLimits['upsertPoints'];
   },
 ): Promise<void> {
-  const { batch, restAt, insertOnly, pointsMax } = write;
+  const { batch, restAt, pointsMax } = write;
   let texts: string[] = [];
   let ids: PointId[] = [];
   let sizeBytes = 0;
   const flush = async (): Promise<void> => {
     if (texts.length === 0) return;
     const points = texts;
-    const tail = `${shardText(place)}${insertOnly === null ? '' : `,${insertOnlyJson(insertOnly)}`}`;
+    const tail = shardText(place);
     await eachPart({ ids, collection: place.collection }, (from, to) =>
       rest.callText(
         'PUT',
@@ -150,7 +149,6 @@ export async function writeExactPoints(
     const { text, depth, after } = writable(at, payload);
     if (depth > POINT_DEPTH_MAX || after.length > 0) {
       await flush();
-      if (insertOnly !== null) throw after.length > 0 ? mixed(at) : tooDeep(at, depth, POINT_DEPTH_MAX);
       if (depth > POINT_DEPTH_MAX)
         await writeDeep(rest, at, { point: pointJson(batch, i, '{}'), payload: text });
       else await writePoint(rest, at, pointJson(batch, i, text));
@@ -263,10 +261,10 @@ function written(value: Json): Written | null {
   return { text: isList ? `[${texts.join()}]` : `{${texts.join()}}`, depth: depth + 1 };
 }
 
-function shardOf({ shardKey }: CollectionRef): { shard_key?: Json } {
-  return shardKey === undefined ? {} : { shard_key: shardKeyJson(shardKey) };
+function shardOf({ partition }: CollectionRef): { shard_key?: Json } {
+  return partition === undefined ? {} : { shard_key: shardKeyJson(partition) };
 }
 
-function shardText({ shardKey }: CollectionRef): string {
-  return shardKey === undefined ? '' : `,"shard_key":${stringifyJson(shardKeyJson(shardKey))}`;
+function shardText({ partition }: CollectionRef): string {
+  return partition === undefined ? '' : `,"shard_key":${stringifyJson(shardKeyJson(partition))}`;
 }

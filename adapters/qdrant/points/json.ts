@@ -1,6 +1,6 @@
 import { expectDefined } from '../../../src/core/errors.js';
 import { row } from '../../../src/core/matrix.js';
-import type { WriteBatch } from '../../../src/store/vector-store.js';
+import type { WriteBatch } from '../../../src/store/points.js';
 import { stringifyJson } from '../transport/json.js';
 import { doubleJson, restVectors } from './payload.js';
 import { idJson } from './sampling.js';

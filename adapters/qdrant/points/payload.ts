@@ -1,5 +1,6 @@
 import { isLosslessNumber } from 'lossless-json';
 import { TldrError } from '../../../src/core/errors.js';
+import type { PointCodec } from '../../../src/store/copy-target.js';
 import { ProtoWriter } from '../../../src/encoder/protobuf.js';
 import { isObject, parseJson, stringifyJson, type Json } from '../transport/json.js';
 import { doubleReadAs, isStableDouble } from '../transport/server-double.js';
@@ -302,3 +303,12 @@ export function extraFloats(rest: Uint8Array, name: string): Float32Array | null
     .find((entry) => entry.name === name);
   return found === undefined ? null : decodeFloats(found.value);
 }
+
+/** The bytes of a point's payload and other vectors. */
+export const CODEC: PointCodec = {
+  format: REST_FORMAT,
+  pack: restFromJson,
+  canonical: (extra, { withoutVectors } = {}) => canonicalRest(extra, withoutVectors),
+  floats: extraFloats,
+  vector: extraVector,
+};

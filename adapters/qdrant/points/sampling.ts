@@ -1,10 +1,12 @@
 import { isLosslessNumber } from 'lossless-json';
 import { TldrError } from '../../../src/core/errors.js';
 import { concatRows, gatherRows, matrix, type Matrix } from '../../../src/core/matrix.js';
-import { comparePointIds, parsePointId, type PointId } from '../../../src/core/point-id.js';
+import type { PointId } from '../../../src/core/point-id.js';
+import { comparePointIds, parsePointId } from './point-id.js';
 import { Rng } from '../../../src/core/rng.js';
 import { throwIfAborted } from '../../../src/core/run.js';
-import type { IdRange, PointSample, SampleOptions, ShardKey } from '../../../src/store/vector-store.js';
+import type { Partition } from '../../../src/store/collection.js';
+import type { IdRange, PointSample, SampleOptions } from '../../../src/store/points.js';
 import type { Grpc } from '../transport/grpc.js';
 import { listAt, num, valueAt, type Json, type JsonObject } from '../transport/json.js';
 import { checkCollectionName } from '../transport/names.js';
@@ -30,7 +32,7 @@ export function pathOf(collection: string): string {
   return `/collections/${encodeURIComponent(collection)}`;
 }
 
-export function shardKeyJson({ kind, value }: ShardKey): Json {
+export function shardKeyJson({ kind, value }: Partition): Json {
   return kind === 'keyword' ? value : num(BigInt(value));
 }
 
@@ -66,8 +68,8 @@ function requestSize(place: CollectionRef, wanted: number): number {
 
 /** Returns random ids from one request. */
 async function someIds(rest: Rest, place: CollectionRef, wanted: number): Promise<PointId[]> {
-  const { collection, shardKey } = place;
-  const shard = shardKey === undefined ? {} : { shard_key: shardKeyJson(shardKey) };
+  const { collection, partition } = place;
+  const shard = partition === undefined ? {} : { shard_key: shardKeyJson(partition) };
   const result = await limitsOf(place).keeping(() => {
     const limit = num(requestSize(place, wanted));
     const body: JsonObject = { query: { sample: 'random' }, limit, with_payload: false, ...shard };

@@ -1,6 +1,6 @@
 import { TldrError } from '../../../src/core/errors.js';
 import { ProtoWriter } from '../../../src/encoder/protobuf.js';
-import type { VectorColumn, WriteBatch } from '../../../src/store/vector-store.js';
+import type { VectorColumn, WriteBatch } from '../../../src/store/points.js';
 import { payloadStart } from './payload.js';
 import { encodePointId, fieldBytes } from '../transport/wire.js';
 

@@ -1,10 +1,11 @@
-import { comparePointIds, type PointId } from '../../../src/core/point-id.js';
+import type { PointId } from '../../../src/core/point-id.js';
+import { comparePointIds } from './point-id.js';
 import { ProtoWriter } from '../../../src/encoder/protobuf.js';
 import { RowMemory } from '../../../src/core/row-memory.js';
 import { throwIfAborted } from '../../../src/core/run.js';
-import type { PointBatch, ScanOptions, ShardKey, WriteBatch } from '../../../src/store/vector-store.js';
+import type { Partition } from '../../../src/store/collection.js';
+import type { PointBatch, ScanOptions, WriteBatch } from '../../../src/store/points.js';
 import { AnswerTooLarge, type CallOptions, type Grpc } from '../transport/grpc.js';
-import { insertOnlyField, type InsertOnly } from './insert-only.js';
 import { BatchBuilder, foundPoint, toBatch, type FoundPoint } from './batch.js';
 import { PointStructs } from './struct.js';
 import { KnownLimits, type StrictLimits } from '../transport/strict-limits.js';
@@ -38,7 +39,7 @@ const DELETE_POINTS = 10_000;
 
 export interface CollectionRef {
   readonly collection: string;
-  readonly shardKey?: ShardKey | undefined;
+  readonly partition?: Partition | undefined;
   readonly limits?: KnownLimits;
 }
 
@@ -139,7 +140,7 @@ async function scrollPage(grpc: Grpc, place: VectorPlace, page: PageRequest): Pr
     const request = new ProtoWriter().string(1, place.collection);
     if (page.from !== null) request.message(3, encodePointId(page.from));
     request.varint(4, limit).message(6, selector(true)).message(7, selector(true));
-    if (place.shardKey !== undefined) request.message(9, encodeShardKey(place.shardKey));
+    if (place.partition !== undefined) request.message(9, encodeShardKey(place.partition));
     return grpc.call('Points/Scroll', request.finish(), { ...options, signal: page.signal });
   };
   const answer = await limitsOf(place).keeping(({ queryPoints }) =>
@@ -207,7 +208,7 @@ const BY_IDS: WayById = {
     const request = new ProtoWriter().string(1, place.collection);
     for (const id of ids) request.message(2, encodePointId(id));
     request.message(4, selector(withPayload)).message(5, selector(true));
-    if (place.shardKey !== undefined) request.message(7, encodeShardKey(place.shardKey));
+    if (place.partition !== undefined) request.message(7, encodeShardKey(place.partition));
     return request;
   },
 };
@@ -226,27 +227,21 @@ const BY_CONDITION: WayById = {
       .varint(4, ids.length)
       .message(6, selector(withPayload))
       .message(7, selector(true));
-    if (place.shardKey !== undefined) request.message(9, encodeShardKey(place.shardKey));
+    if (place.partition !== undefined) request.message(9, encodeShardKey(place.partition));
     return request;
   },
 };
 
 /**
- * Writes points; with `insertOnly`, existing ones stay. UpsertPoints: collection 1, wait 2, points 3,
- * shard_key_selector 5.
+ * Writes points. UpsertPoints: collection 1, wait 2, points 3, shard_key_selector 5.
  */
 export async function upsertPoints(
   grpc: Grpc,
   place: CollectionRef,
-  {
-    batch,
-    insertOnly,
-    pointsMax,
-  }: { batch: WriteBatch; insertOnly: InsertOnly | null; pointsMax: StrictLimits['upsertPoints'] },
+  { batch, pointsMax }: { batch: WriteBatch; pointsMax: StrictLimits['upsertPoints'] },
 ): Promise<void> {
   const head = new ProtoWriter().string(1, place.collection).varint(2, 1);
-  if (place.shardKey !== undefined) head.message(5, encodeShardKey(place.shardKey));
-  if (insertOnly !== null) head.raw(insertOnlyField(insertOnly));
+  if (place.partition !== undefined) head.message(5, encodeShardKey(place.partition));
   const points = new PointStructs(batch);
   let message = new ProtoWriter(grpc.memory.take(Math.min(WRITE_BYTES_MAX, head.length + points.sizeBytes)));
   const send = async (from: number, to: number): Promise<void> => {
@@ -289,7 +284,7 @@ export async function setPayload(
   const request = new ProtoWriter().string(1, place.collection).varint(2, 1);
   for (const entry of entries) request.bytes(3, entry);
   request.message(5, new ProtoWriter().message(1, new ProtoWriter().message(1, encodePointId(id))));
-  if (place.shardKey !== undefined) request.message(7, encodeShardKey(place.shardKey));
+  if (place.partition !== undefined) request.message(7, encodeShardKey(place.partition));
   await grpc.call('Points/SetPayload', request.finish());
 }
 
@@ -306,7 +301,7 @@ export async function deletePoints(grpc: Grpc, place: CollectionRef, ids: readon
       .string(1, place.collection)
       .varint(2, 1)
       .message(3, new ProtoWriter().message(1, list));
-    if (place.shardKey !== undefined) request.message(5, encodeShardKey(place.shardKey));
+    if (place.partition !== undefined) request.message(5, encodeShardKey(place.partition));
     await grpc.call('Points/Delete', request.finish());
   }
 }

@@ -1,5 +1,6 @@
 import { isTldrError, messageOf, TldrError } from '../../../src/core/errors.js';
-import { formatPointId, type PointId } from '../../../src/core/point-id.js';
+import type { PointId } from '../../../src/core/point-id.js';
+import { formatPointId } from './point-id.js';
 
 /**
  * Writes points `from` (included) to `to` (excluded). If the server refuses them, each half is written

@@ -1,4 +1,5 @@
-import { U64_MAX, type PointId } from '../../../src/core/point-id.js';
+import type { PointId } from '../../../src/core/point-id.js';
+import { U64_MAX } from '../points/point-id.js';
 
 const PARTS = ['([0-9a-f]{8})', '([0-9a-f]{4})', '([0-9a-f]{4})', '([0-9a-f]{4})', '([0-9a-f]{12})'];
 /**

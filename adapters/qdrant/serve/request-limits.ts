@@ -1,5 +1,5 @@
 import type { ServedFacts } from '../../../src/store/served.js';
-import type { CollectionSpec } from '../../../src/store/vector-store.js';
+import type { CollectionSpec } from '../../../src/store/collection.js';
 import { EXACT_KEY, refusesExact } from '../transport/exact-search.js';
 import { numberAt, parseJson, valueAt } from '../transport/json.js';
 import { isLifted } from '../store/lifted-limits.js';

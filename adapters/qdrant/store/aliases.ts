@@ -1,5 +1,6 @@
 import { boundedName } from '../../../src/core/bounded-name.js';
 import { TldrError } from '../../../src/core/errors.js';
+import type { CollectionNames } from '../../../src/store/copy-target.js';
 import { listAt, num, numberAt, objectAt, textAt, type JsonObject } from '../transport/json.js';
 import { checkName } from '../transport/names.js';
 import type { Rest } from '../transport/rest.js';
@@ -12,8 +13,21 @@ export const NAME_BYTES_MAX = 255;
 /** Suffix of a temporary alias. */
 const PASSING = '__tldr_passing';
 
+/** Aliases, as names that can be switched. */
+export function namesOf(rest: Rest): Required<CollectionNames> {
+  return {
+    all: () => readAliases(rest),
+    switch: (alias, collection) => pointAlias(rest, alias, collection),
+    drop: (alias) => removeAlias(rest, alias),
+    over: {
+      refusal: () => shadowingRefusal(rest),
+      hide: (name, collection) => aliasOverCollection(rest, name, collection),
+    },
+  };
+}
+
 /** Returns all aliases of the server: alias to collection. */
-export async function readAliases(rest: Rest): Promise<ReadonlyMap<string, string>> {
+async function readAliases(rest: Rest): Promise<ReadonlyMap<string, string>> {
   const aliases = listAt(await rest.call('GET', '/aliases'), 'aliases');
   return new Map(
     aliases.map((one) => [textAt(one, 'alias_name') ?? '', textAt(one, 'collection_name') ?? '']),
@@ -21,13 +35,13 @@ export async function readAliases(rest: Rest): Promise<ReadonlyMap<string, strin
 }
 
 /** Points an alias at a collection. A single `create_alias` moves an existing alias atomically. */
-export async function pointAlias(rest: Rest, alias: string, collection: string): Promise<void> {
+async function pointAlias(rest: Rest, alias: string, collection: string): Promise<void> {
   checkName('the alias', alias);
   await rest.call('POST', ALIASES, { actions: [createAction(alias, collection)] });
 }
 
 /** Removes an alias. For the server, removing a missing alias is a success. */
-export async function removeAlias(rest: Rest, alias: string): Promise<void> {
+async function removeAlias(rest: Rest, alias: string): Promise<void> {
   await rest.call('POST', ALIASES, { actions: [{ delete_alias: { alias_name: alias } }] });
 }
 
@@ -39,7 +53,7 @@ function createAction(alias: string, collection: string): JsonObject {
  * Returns why an alias cannot have the name of a collection on this server, or null. Peers of a cluster
  * resolve a name twice, so part of the reads and writes would reach the collection that the alias hides.
  */
-export async function shadowingRefusal(rest: Rest): Promise<string | null> {
+async function shadowingRefusal(rest: Rest): Promise<string | null> {
   const cluster = await rest.call('GET', '/cluster');
   const peers = Object.keys(objectAt(cluster, 'peers')).length;
   if (textAt(cluster, 'status') !== 'enabled' || peers < 2) return null;
@@ -52,7 +66,7 @@ export async function shadowingRefusal(rest: Rest): Promise<string | null> {
  * is undocumented, it is tried on two temporary collections before.
  * @throws UNSUPPORTED in a cluster, and when the server behaves differently
  */
-export async function aliasOverCollection(rest: Rest, name: string, collection: string): Promise<void> {
+async function aliasOverCollection(rest: Rest, name: string, collection: string): Promise<void> {
   const refusal = await shadowingRefusal(rest);
   if (refusal !== null) throw new TldrError('UNSUPPORTED', refusal);
   await tryShadowing(rest);

@@ -2,7 +2,7 @@ import { isLosslessNumber } from 'lossless-json';
 import { isTldrError, TldrError } from '../../../src/core/errors.js';
 import { sleep, throwIfAborted, type RunOptions } from '../../../src/core/run.js';
 import { identifying } from '../../../src/store/target-description.js';
-import type { CollectionSpec } from '../../../src/store/vector-store.js';
+import type { CollectionSpec } from '../../../src/store/collection.js';
 import {
   flatten,
   numberAt,
@@ -49,9 +49,9 @@ export async function createCollection(
   const made = await describe(spec.name);
   if (hasStrayLimits(parseJson(made.native), parseJson(spec.native)))
     await rest.call('PATCH', path, UNLIMITED);
-  const present = new Set(made.shardKeys.map(({ kind, value }) => `${kind} ${value}`));
+  const present = new Set(made.partitions.map(({ kind, value }) => `${kind} ${value}`));
   for (const [i, body] of shardKeyBodies(spec).entries()) {
-    const key = spec.shardKeys[i];
+    const key = spec.partitions[i];
     if (key !== undefined && present.has(`${key.kind} ${key.value}`)) continue;
     await unlessMade(
       () => rest.call('PUT', `${path}/shards`, body),

@@ -11,8 +11,8 @@ const PAGE_POINTS = 10_000;
  * Returns the exact number of points. If strict mode allows no exact count, the ids are read page by page.
  */
 export async function countPoints(rest: Rest, place: CollectionRef): Promise<number> {
-  const { collection, shardKey } = place;
-  const shard = shardKey === undefined ? {} : { shard_key: shardKeyJson(shardKey) };
+  const { collection, partition } = place;
+  const shard = partition === undefined ? {} : { shard_key: shardKeyJson(partition) };
   try {
     const result = await limitsOf(place).keeping(() =>
       rest.call('POST', `${pathOf(collection)}/points/count`, { exact: true, ...shard }),

@@ -1,7 +1,7 @@
 import { roughTime } from '../../../src/core/read-turns.js';
 import type { Log } from '../../../src/core/run.js';
 import { targetDescription } from '../../../src/store/target-description.js';
-import type { CollectionSpec } from '../../../src/store/vector-store.js';
+import type { CollectionSpec } from '../../../src/store/collection.js';
 import { numberAt, parseJson } from '../transport/json.js';
 import { isLifted, isRefusedByLimit, LiftedLimits } from './lifted-limits.js';
 import { COUNTED_BATCH_POINTS } from '../points/transfer.js';

@@ -1,4 +1,4 @@
-import type { StoreStatus } from '../../../src/store/vector-store.js';
+import type { StoreStatus } from '../../../src/store/vector-source.js';
 import { numberAt, stringifyJson, textAt, valueAt, type Json } from '../transport/json.js';
 
 /** Returns a collection's load from its description. Servers from 1.17 on give the length of the queue. */

@@ -1,7 +1,7 @@
 import { isTldrError, TldrError } from '../../../src/core/errors.js';
 import type { PointId } from '../../../src/core/point-id.js';
 import { ProtoWriter } from '../../../src/encoder/protobuf.js';
-import type { PointCondition } from '../../../src/store/vector-store.js';
+import type { PointCondition } from '../../../src/store/points.js';
 import { CONDITION_FORM } from './condition-form.js';
 import type { Grpc } from '../transport/grpc.js';
 import { listAt, num, parseJson, valueAt, type Json, type JsonObject } from '../transport/json.js';

@@ -2,58 +2,35 @@ import { isLosslessNumber } from 'lossless-json';
 import { TldrError } from '../../../src/core/errors.js';
 import { concatRows } from '../../../src/core/matrix.js';
 import type { PointId } from '../../../src/core/point-id.js';
-import type { RequestLimits } from '../../../src/core/read-turns.js';
 import type { RunOptions } from '../../../src/core/run.js';
-import { DATATYPES, QUANTIZATIONS } from '../../../src/store/vector-store.js';
+import {
+  DATATYPES,
+  QUANTIZATIONS,
+  type CollectionSpec,
+  type Partition,
+} from '../../../src/store/collection.js';
 import type {
-  CollectionSpec,
+  CollectionNames,
+  CopyTarget,
+  TargetCapabilities,
+  TargetChange,
+} from '../../../src/store/copy-target.js';
+import type {
   IdRange,
-  KeptVector,
-  MemoryEstimate,
+  InPartition,
   PointBatch,
-  PointCondition,
   PointSample,
   SampleOptions,
   ScanOptions,
-  ScoredPoint,
-  ScratchRequest,
-  SearchRequest,
-  ShardKey,
-  StoreCapabilities,
-  StoreStatus,
-  TargetChange,
-  VectorBytes,
-  VersionBatch,
-  VectorStore,
   WriteBatch,
-} from '../../../src/store/vector-store.js';
-import { pointAlias, readAliases, removeAlias, shadowingRefusal, aliasOverCollection } from './aliases.js';
-import type { Connection } from './connection.js';
-import { countPoints } from './count.js';
-import { createCollection, createIndex, finishCollection } from './bulk-load.js';
+} from '../../../src/store/points.js';
+import type { ScoredPoint, SearchRequest } from '../../../src/store/search.js';
+import type { StateStore } from '../../../src/store/state-store.js';
+import type { Storage } from '../../../src/store/storage.js';
+import type { Changes, Load, StoreKeys } from '../../../src/store/vector-source.js';
 import { byTransport, readExactPayloads, writeExactPoints } from '../points/exact-payload.js';
-import { insertOnlyOf } from '../points/insert-only.js';
-import { listAt, numberAt, parseJson, textAt, valueAt, type Json } from '../transport/json.js';
-import { matchingIds, waitForApplied } from './matching-ids.js';
-import {
-  canonicalRest,
-  payloadJson,
-  REST_FORMAT,
-  extraFloats,
-  restFromJson,
-  extraVector,
-} from '../points/payload.js';
-import {
-  deletePoints,
-  retrievePoints,
-  scanPoints,
-  upsertPoints,
-  type VectorPlace,
-} from '../points/transfer.js';
-import { queryPoints, scoredPoints } from './query.js';
-import { KnownCollections } from './known-collections.js';
-import { loadOf } from './load.js';
-import { hasOneReplica, readVersions } from './versions.js';
+import { CODEC, payloadJson } from '../points/payload.js';
+import { ID_KEYS } from '../points/point-id.js';
 import {
   cutRanges,
   inProportion,
@@ -64,39 +41,56 @@ import {
   sampleByScan,
   sum,
 } from '../points/sampling.js';
+import {
+  deletePoints,
+  retrievePoints,
+  scanPoints,
+  upsertPoints,
+  type VectorPlace,
+} from '../points/transfer.js';
+import { listAt, numberAt, parseJson, textAt, valueAt, type Json } from '../transport/json.js';
+import { namesOf } from './aliases.js';
+import { createCollection, finishCollection } from './bulk-load.js';
+import type { Connection } from './connection.js';
+import { countPoints } from './count.js';
+import { KnownCollections } from './known-collections.js';
+import { loadOf } from './load.js';
+import { matchingIds, waitForApplied } from './matching-ids.js';
+import { queryPoints, scoredPoints } from './query.js';
 import { deriveScratch, dropScratch, measureVectors, vectorStorage } from './scratch.js';
 import { deriveTarget, differences, estimateMemory, specFromInfo } from './settings.js';
+import { openRecordStore } from './state-store.js';
+import { hasOneReplica, readVersions } from './versions.js';
 
 const CUT_POINTS_PER_RANGE = 16;
 
-interface InShard {
-  readonly shardKey?: ShardKey | undefined;
-}
-
 /** The store contract on a Qdrant server: settings over REST, points over gRPC. */
-export class QdrantStore implements VectorStore {
-  readonly format = REST_FORMAT;
+export class QdrantStore implements CopyTarget {
+  readonly kind = 'qdrant';
   readonly endpoint: string;
+  readonly capabilities: TargetCapabilities = { datatypes: DATATYPES, quantizations: QUANTIZATIONS };
+  readonly codec = CODEC;
+  readonly keys: Required<StoreKeys>;
+  readonly storage: Storage;
+  readonly changes: Required<Changes>;
+  readonly load: Load;
+  readonly names: Required<CollectionNames>;
+  readonly state: StateStore;
   readonly #to: Connection;
   readonly #known: KnownCollections;
 
   constructor(connection: Connection) {
+    const { rest, version, endpoint } = connection;
     this.#to = connection;
     const describe = (collection: string): Promise<CollectionSpec> => this.describe(collection);
     this.#known = new KnownCollections(describe, connection);
-    this.endpoint = connection.endpoint;
-  }
-
-  capabilities(): Promise<StoreCapabilities> {
-    const { version } = this.#to;
-    const can = { insertOnly: insertOnlyOf(version) !== null, metadata: true, twoStage: true };
-    return Promise.resolve({
-      vendor: 'qdrant',
-      version,
-      ...can,
-      datatypes: DATATYPES,
-      quantizations: QUANTIZATIONS,
-    });
+    this.endpoint = endpoint;
+    this.keys = { ...ID_KEYS, split: (collection, options) => this.#split(collection, options) };
+    this.storage = this.#storage();
+    this.changes = this.#changes();
+    this.load = this.#load();
+    this.names = namesOf(rest);
+    this.state = openRecordStore({ rest, version, endpoint });
   }
 
   async listCollections(): Promise<readonly string[]> {
@@ -112,15 +106,15 @@ export class QdrantStore implements VectorStore {
     const path = pathOf(collection);
     const info = await this.#to.rest.call('GET', path);
     const custom = textAt(info, 'config', 'params', 'sharding_method') === 'custom';
-    return specFromInfo(collection, info, custom ? await this.#shardKeys(path) : []);
+    return specFromInfo(collection, info, custom ? await this.#partitions(path) : []);
   }
 
-  async #shardKeys(path: string): Promise<{ key: ShardKey; shards: number | null }[]> {
+  async #partitions(path: string): Promise<{ key: Partition; shards: number | null }[]> {
     const cluster = await this.#to.rest.call('GET', `${path}/cluster`);
-    const ids = new Map<string, { key: ShardKey; shards: Set<number> }>();
+    const ids = new Map<string, { key: Partition; shards: Set<number> }>();
     for (const shard of [...listAt(cluster, 'local_shards'), ...listAt(cluster, 'remote_shards')]) {
       const value = valueAt(shard, 'shard_key');
-      const key: ShardKey | undefined =
+      const key: Partition | undefined =
         typeof value === 'string'
           ? { kind: 'keyword', value }
           : isLosslessNumber(value)
@@ -134,9 +128,9 @@ export class QdrantStore implements VectorStore {
     return [...ids.values()].map(({ key, shards }) => ({ key, shards: shards.size }));
   }
 
-  async count(collection: string, options: InShard = {}): Promise<number> {
+  async count(collection: string, options: InPartition = {}): Promise<number> {
     const limits = await this.#known.limits(collection);
-    return countPoints(this.#to.rest, { collection, shardKey: options.shardKey, limits });
+    return countPoints(this.#to.rest, { collection, partition: options.partition, limits });
   }
 
   async *scan(collection: string, options: ScanOptions): AsyncGenerator<PointBatch> {
@@ -146,54 +140,24 @@ export class QdrantStore implements VectorStore {
       yield await readExactPayloads(rest, place, batch);
   }
 
-  async versions(
-    collection: string,
-    { signal, shardKey }: RunOptions & InShard = {},
-  ): Promise<AsyncIterable<VersionBatch> | null> {
-    const { rest } = this.#to;
-    if (!(await hasOneReplica(rest, collection))) return null;
-    const limits = await this.#known.limits(collection);
-    return limits.now.reads.conditionIds < 1
-      ? null
-      : readVersions(rest, { collection, shardKey, limits }, signal);
-  }
-
   async retrieve(
     collection: string,
     ids: readonly PointId[],
-    options: { readonly vectorName: string } & InShard,
+    options: { readonly vectorName: string } & InPartition,
   ): Promise<PointBatch> {
     const place = await this.#place(collection, options);
     const { rest, grpc } = this.#to;
     return readExactPayloads(rest, place, await retrievePoints(grpc, place, { ids, withPayload: true }));
   }
 
-  async *matchingIds(collection: string, condition: PointCondition): AsyncGenerator<readonly PointId[]> {
-    const limits = await this.#known.limits(collection);
-    yield* matchingIds(this.#to, { collection, limits }, condition);
-  }
-
-  waitForApplied(collection: string): Promise<void> {
-    return waitForApplied(this.#to, { collection });
-  }
-
-  async splitRanges(
-    collection: string,
-    options: { readonly parts: number } & InShard,
-  ): Promise<readonly IdRange[]> {
-    const { parts, shardKey } = options;
-    if (parts < 2) return [{ from: null, to: null }];
-    const place = { collection, shardKey, limits: await this.#known.limits(collection) };
-    return cutRanges(await randomIds(this.#to.rest, place, parts * CUT_POINTS_PER_RANGE), parts);
-  }
-
   async sample(collection: string, options: SampleOptions): Promise<PointSample> {
     const { rest, grpc } = this.#to;
     const place = await this.#place(collection, options);
-    const { shardKeys } = await this.describe(collection);
-    const places = shardKeys.length === 0 ? [place] : shardKeys.map((shardKey) => ({ ...place, shardKey }));
+    const { partitions } = await this.describe(collection);
+    const places =
+      partitions.length === 0 ? [place] : partitions.map((partition) => ({ ...place, partition }));
     const counts: number[] = [];
-    for (const { shardKey } of places) counts.push(await this.count(collection, { shardKey }));
+    for (const { partition } of places) counts.push(await this.count(collection, { partition }));
     const sizes = inProportion(Math.min(options.size, sum(counts)), counts);
     const parts: PointSample[] = [];
     for (const [i, one] of places.entries()) {
@@ -209,22 +173,6 @@ export class QdrantStore implements VectorStore {
         place.dim,
       ),
     };
-  }
-
-  deriveScratch(source: CollectionSpec, scratch: ScratchRequest): CollectionSpec {
-    return deriveScratch(source, scratch);
-  }
-
-  vectorStorage(spec: CollectionSpec, vectorName: string): KeptVector {
-    return vectorStorage(spec, vectorName);
-  }
-
-  async measureVectors(collection: string, run: RunOptions = {}): Promise<readonly VectorBytes[]> {
-    return measureVectors(this.#to.rest, await this.describe(collection), run);
-  }
-
-  async dropScratch(collection: string): Promise<void> {
-    if (await dropScratch(this.#to.rest, collection)) await this.deleteCollection(collection);
   }
 
   deriveTarget(source: CollectionSpec, change: TargetChange): CollectionSpec {
@@ -250,7 +198,7 @@ export class QdrantStore implements VectorStore {
     await finishCollection(this.#server(), spec, { ...run, stallMs: this.#to.indexingStallMs });
   }
 
-  async deleteCollection(collection: string): Promise<void> {
+  async drop(collection: string): Promise<void> {
     this.#known.forget(collection);
     await this.#to.rest.call('DELETE', pathOf(collection));
   }
@@ -260,28 +208,17 @@ export class QdrantStore implements VectorStore {
     await this.#to.rest.call('PATCH', pathOf(collection), { metadata: values });
   }
 
-  async upsert(
-    collection: string,
-    batch: WriteBatch,
-    options: { readonly insertOnly?: boolean } & InShard = {},
-  ): Promise<void> {
-    const { insertOnly = false, shardKey } = options;
-    const way = insertOnly ? insertOnlyOf(this.#to.version) : null;
-    if (insertOnly && way === null)
-      throw new TldrError(
-        'UNSUPPORTED',
-        `Qdrant ${this.#to.version} has no insert-only writes: expected 1.16 or newer`,
-      );
+  async upsert(collection: string, batch: WriteBatch, { partition }: InPartition = {}): Promise<void> {
     const { grpc, restAt } = byTransport(batch);
     await this.#known.write(collection, async (limits) => {
       const pointsMax = limits.now.upsertPoints;
-      const place = { collection, shardKey, limits };
-      await upsertPoints(this.#to.grpc, place, { batch: grpc, insertOnly: way, pointsMax });
-      await writeExactPoints(this.#to, place, { batch, restAt, insertOnly: way, pointsMax });
+      const place = { collection, partition, limits };
+      await upsertPoints(this.#to.grpc, place, { batch: grpc, pointsMax });
+      await writeExactPoints(this.#to, place, { batch, restAt, pointsMax });
     });
   }
 
-  async deletePoints(collection: string, ids: readonly PointId[], options: InShard = {}): Promise<void> {
+  async remove(collection: string, ids: readonly PointId[], options: InPartition = {}): Promise<void> {
     await this.#known.write(collection, (limits) =>
       deletePoints(this.#to.grpc, { collection, limits, ...options }, ids),
     );
@@ -291,79 +228,70 @@ export class QdrantStore implements VectorStore {
     return scoredPoints(await this.#query(collection, request));
   }
 
-  async timeSearch(collection: string, request: SearchRequest): Promise<number> {
-    return 1000 * (numberAt(await this.#query(collection, request), 'time') ?? 0);
-  }
-
   async #query(collection: string, request: SearchRequest): Promise<Json> {
     const limits = await this.#known.limits(collection);
     return limits.keeping(() => queryPoints(this.#to.rest, collection, request));
   }
 
-  async requestLimits(collection: string): Promise<RequestLimits> {
-    const { queryPoints: results, readTokens } = (await this.#known.limits(collection)).now;
-    return { results, readsPerMinute: readTokens };
-  }
-
-  async status(collection: string): Promise<StoreStatus> {
-    return loadOf(await this.#to.rest.call('GET', pathOf(collection)));
-  }
-
-  rateLimitCount(): number {
-    return this.#to.refusals();
-  }
-
-  aliases(): Promise<ReadonlyMap<string, string>> {
-    return readAliases(this.#to.rest);
-  }
-
-  switchAlias(alias: string, collection: string): Promise<void> {
-    return pointAlias(this.#to.rest, alias, collection);
-  }
-
-  dropAlias(alias: string): Promise<void> {
-    return removeAlias(this.#to.rest, alias);
-  }
-
-  shadowingRefusal(): Promise<string | null> {
-    return shadowingRefusal(this.#to.rest);
-  }
-
-  aliasOverCollection(name: string, collection: string): Promise<void> {
-    return aliasOverCollection(this.#to.rest, name, collection);
-  }
-
-  async createPayloadIndex(collection: string, field: string, schemaJson: string): Promise<void> {
-    await createIndex(this.#to.rest, collection, [field, parseJson(schemaJson)]);
-  }
-
-  packRest(json: string): Uint8Array {
-    return restFromJson(json);
-  }
-
-  payloadJson(rest: Uint8Array): string {
-    return payloadJson(rest);
-  }
-
-  canonicalRest(rest: Uint8Array, options: { readonly withoutVectors?: readonly string[] } = {}): Uint8Array {
-    return canonicalRest(rest, options.withoutVectors);
-  }
-
-  extraFloats(rest: Uint8Array, name: string): Float32Array | null {
-    return extraFloats(rest, name);
-  }
-
-  extraVector(rest: Uint8Array, name: string, dim: number): Float32Array | null {
-    return extraVector(rest, name, dim);
-  }
-
-  estimateMemory(spec: CollectionSpec, pointCount: number): MemoryEstimate {
-    return estimateMemory(spec, pointCount);
+  payloadJson(extra: Uint8Array): string {
+    return payloadJson(extra);
   }
 
   close(): Promise<void> {
     this.#to.grpc.close();
     return Promise.resolve();
+  }
+
+  async #split(
+    collection: string,
+    { parts, partition }: InPartition & { readonly parts: number },
+  ): Promise<readonly IdRange[]> {
+    if (parts < 2) return [{ from: null, to: null }];
+    const place = { collection, partition, limits: await this.#known.limits(collection) };
+    return cutRanges(await randomIds(this.#to.rest, place, parts * CUT_POINTS_PER_RANGE), parts);
+  }
+
+  #storage(): Storage {
+    const { rest } = this.#to;
+    return {
+      of: vectorStorage,
+      estimate: estimateMemory,
+      scratch: deriveScratch,
+      measure: async (collection, run = {}) => measureVectors(rest, await this.describe(collection), run),
+      dropScratch: async (collection) => {
+        if (await dropScratch(rest, collection)) await this.drop(collection);
+      },
+    };
+  }
+
+  #changes(): Required<Changes> {
+    const to = this.#to;
+    const known = this.#known;
+    return {
+      versions: async (collection, { signal, partition } = {}) => {
+        if (!(await hasOneReplica(to.rest, collection))) return null;
+        const limits = await known.limits(collection);
+        const place = { collection, partition, limits };
+        return limits.now.reads.conditionIds < 1 ? null : readVersions(to.rest, place, signal);
+      },
+      waitForApplied: (collection) => waitForApplied(to, { collection }),
+      matching: async function* (collection, condition) {
+        yield* matchingIds(to, { collection, limits: await known.limits(collection) }, condition);
+      },
+    };
+  }
+
+  #load(): Load {
+    return {
+      status: async (collection) => loadOf(await this.#to.rest.call('GET', pathOf(collection))),
+      limits: async (collection) => {
+        const { queryPoints: results, readTokens } = (await this.#known.limits(collection)).now;
+        return { results, readsPerMinute: readTokens };
+      },
+      timeSearch: async (collection, request) =>
+        1000 * (numberAt(await this.#query(collection, request), 'time') ?? 0),
+      rateLimitCount: () => this.#to.refusals(),
+    };
   }
 
   #server(): Parameters<typeof createCollection>[0] {
@@ -372,7 +300,7 @@ export class QdrantStore implements VectorStore {
 
   async #place(
     collection: string,
-    { vectorName, shardKey }: { vectorName: string } & InShard,
+    { vectorName, partition }: { vectorName: string } & InPartition,
   ): Promise<VectorPlace> {
     const { spec, limits } = await this.#known.get(collection);
     const vector = spec.vectors.find(({ name }) => name === vectorName);
@@ -386,7 +314,7 @@ export class QdrantStore implements VectorStore {
     }
     return {
       collection,
-      shardKey,
+      partition,
       vectorName,
       dim: vector.dim,
       limits,

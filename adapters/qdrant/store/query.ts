@@ -1,4 +1,4 @@
-import type { ScoredPoint, SearchRequest } from '../../../src/store/vector-store.js';
+import type { ScoredPoint, SearchRequest } from '../../../src/store/search.js';
 import {
   listAt,
   num,
@@ -14,14 +14,14 @@ import { searchParams } from './scratch.js';
 
 /** Returns the whole answer to a search, including the time it took. */
 export function queryPoints(rest: Rest, collection: string, request: SearchRequest): Promise<Json> {
-  const { prefetch, shardKey } = request;
+  const { prefetch, partition } = request;
   const body: JsonObject = {
     query: floatsJson(request.vector),
     using: request.vectorName,
     limit: num(request.limit),
     with_payload: request.withPayload ?? false,
     ...searchParams({ ...request, exact: request.exact === true && prefetch === undefined }),
-    ...(shardKey === undefined ? {} : { shard_key: shardKeyJson(shardKey) }),
+    ...(partition === undefined ? {} : { shard_key: shardKeyJson(partition) }),
   };
   if (prefetch !== undefined) {
     body['prefetch'] = {

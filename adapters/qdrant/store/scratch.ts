@@ -1,14 +1,9 @@
 import { isTldrError, TldrError } from '../../../src/core/errors.js';
 import type { RunOptions } from '../../../src/core/run.js';
-import { DATATYPES, QUANTIZATIONS } from '../../../src/store/vector-store.js';
-import type {
-  CollectionSpec,
-  KeptVector,
-  QuantizedSearch,
-  ScratchRequest,
-  ScratchVector,
-  VectorBytes,
-} from '../../../src/store/vector-store.js';
+import { DATATYPES, QUANTIZATIONS } from '../../../src/store/collection.js';
+import type { CollectionSpec } from '../../../src/store/collection.js';
+import type { QuantizedSearch } from '../../../src/store/search.js';
+import type { KeptVector, ScratchRequest, ScratchVector, VectorBytes } from '../../../src/store/storage.js';
 import { isObject, listAt, num, numberAt, objectAt, parseJson, textAt, valueAt } from '../transport/json.js';
 import type { Json, JsonObject } from '../transport/json.js';
 import type { Rest } from '../transport/rest.js';

@@ -2,13 +2,9 @@ import { isLosslessNumber } from 'lossless-json';
 import type { Distance } from '../../../src/core/distance.js';
 import { TldrError } from '../../../src/core/errors.js';
 import { JOURNAL_KEY, RECORD_KEY } from '../../../src/store/target-description.js';
-import type {
-  CollectionSpec,
-  DenseVectorSpec,
-  MemoryEstimate,
-  ShardKey,
-  TargetChange,
-} from '../../../src/store/vector-store.js';
+import type { CollectionSpec, DenseVectorSpec, Partition } from '../../../src/store/collection.js';
+import type { TargetChange } from '../../../src/store/copy-target.js';
+import type { MemoryEstimate } from '../../../src/store/storage.js';
 import {
   flatten,
   isObject,
@@ -68,13 +64,13 @@ export function vectorsOf(native: Json): JsonObject {
 export function specFromInfo(
   name: string,
   info: Json,
-  shardKeys: readonly { key: ShardKey; shards: number | null }[],
+  partitions: readonly { key: Partition; shards: number | null }[],
 ): CollectionSpec {
   const config = objectAt(info, 'config');
   const native: JsonObject = {
     ...config,
     payload_schema: objectAt(info, 'payload_schema'),
-    shard_keys: shardKeys.map(({ key, shards }) => ({
+    shard_keys: partitions.map(({ key, shards }) => ({
       key: key.kind === 'keyword' ? key.value : num(BigInt(key.value)),
       shards_number: shards === null ? null : num(shards),
     })),
@@ -97,7 +93,7 @@ export function specFromInfo(
     name,
     vectors,
     otherVectors: Object.keys(objectAt(native, 'params', 'sparse_vectors')),
-    shardKeys: shardKeys.map(({ key }) => key),
+    partitions: partitions.map(({ key }) => key),
     metadata: Object.fromEntries(
       Object.entries(objectAt(config, 'metadata')).map(([key, value]) => [key, stringifyJson(value)]),
     ),

@@ -4,7 +4,6 @@ import type { StateStore, Fields } from '../../../src/store/state-store.js';
 import { sleep } from '../../../src/core/run.js';
 import { countPoints } from './count.js';
 import { CallError } from '../transport/call-error.js';
-import { insertOnlyOf, type InsertOnly } from '../points/insert-only.js';
 import { isObject, listAt, num, objectAt, valueAt, type JsonObject } from '../transport/json.js';
 import type { Rest } from '../transport/rest.js';
 import { pathOf } from '../points/sampling.js';
@@ -28,7 +27,6 @@ const ORDERED = 'wait=true&ordering=strong';
  * Returns a store whose entries are points of `STATE_COLLECTION`. Their payloads hold only texts, so that no
  * number in them is ever parsed. Conditions are filters of the update itself, and a shard applies updates one
  * after another.
- * @throws UNSUPPORTED for a server without insert-only writes
  */
 export function openRecordStore({
   rest,
@@ -39,13 +37,7 @@ export function openRecordStore({
   readonly version: string;
   readonly endpoint: string;
 }): StateStore {
-  const way = insertOnlyOf(version);
-  if (way === null) {
-    throw new TldrError(
-      'UNSUPPORTED',
-      `Qdrant ${version} has no conditional writes, which a migration state in the database needs: keep the state in a file`,
-    );
-  }
+  const onlyNew = insertOnly(version);
   return {
     endpoint,
     label: (key) => `point ${pointIdOf(key)} of ${STATE_COLLECTION}`,
@@ -53,7 +45,7 @@ export function openRecordStore({
     create: async (key, texts) => {
       await makeCollection(rest);
       const point = { id: pointIdOf(key), vector: {}, payload: { ...texts } };
-      await rest.call('PUT', `${PATH}/points?${ORDERED}`, { points: [point], ...insertOnly(way) });
+      await rest.call('PUT', `${PATH}/points?${ORDERED}`, { points: [point], ...onlyNew });
     },
     change: async (key, texts, where) => {
       const body = { payload: { ...texts }, filter: condition(key, where) };
@@ -80,8 +72,14 @@ function pointIdOf(key: string): string {
   ].join('-');
 }
 
-function insertOnly(way: InsertOnly): JsonObject {
-  if (way === 'update-mode') return { update_mode: 'insert_only' };
+/**
+ * Returns the members of a write that leaves existing points as they are. The server's version decides: a
+ * server ignores an unknown field silently and would replace the point. On 1.16, a filter that no point
+ * matches still inserts new points.
+ */
+export function insertOnly(version: string): JsonObject {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  if (major > 1 || minor >= 17) return { update_mode: 'insert_only' };
   return { update_filter: { must: [{ has_id: [] }] } };
 }
 

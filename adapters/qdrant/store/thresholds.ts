@@ -1,4 +1,4 @@
-import type { DenseVectorSpec } from '../../../src/store/vector-store.js';
+import type { DenseVectorSpec } from '../../../src/store/collection.js';
 import { num, numberAt, objectAt, type JsonObject } from '../transport/json.js';
 import { mergedIndex } from './vector-storage.js';
 

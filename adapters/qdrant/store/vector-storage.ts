@@ -1,4 +1,4 @@
-import type { Datatype, Quantization } from '../../../src/store/vector-store.js';
+import type { Datatype, Quantization } from '../../../src/store/collection.js';
 import { isObject, num, type Json, type JsonObject } from '../transport/json.js';
 
 /** Returns the JSON of a quantisation whose codes stay in memory; null for none. */

@@ -1,6 +1,7 @@
-import { comparePointIds, type PointId } from '../../../src/core/point-id.js';
+import type { PointId } from '../../../src/core/point-id.js';
+import { comparePointIds } from '../points/point-id.js';
 import { throwIfAborted } from '../../../src/core/run.js';
-import type { VersionBatch } from '../../../src/store/vector-store.js';
+import type { VersionBatch } from '../../../src/store/points.js';
 import { listAt, num, numberAt, valueAt, type Json, type JsonObject } from '../transport/json.js';
 import { limitsOf, type CollectionRef } from '../points/transfer.js';
 import type { Rest } from '../transport/rest.js';
@@ -25,9 +26,9 @@ export async function* readVersions(
   place: CollectionRef,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<VersionBatch> {
-  const { collection, shardKey } = place;
+  const { collection, partition } = place;
   const path = pathOf(collection);
-  const shard: JsonObject = shardKey === undefined ? {} : { shard_key: shardKeyJson(shardKey) };
+  const shard: JsonObject = partition === undefined ? {} : { shard_key: shardKeyJson(partition) };
   let next: Json | undefined;
   do {
     throwIfAborted(signal);

@@ -1,4 +1,4 @@
-import type { CollectionSpec } from '../../../src/store/vector-store.js';
+import type { CollectionSpec } from '../../../src/store/collection.js';
 import { numberAt, objectAt, parseJson, stringifyJson, valueAt, type Json, type JsonObject } from './json.js';
 import { StrictRefusal } from './strict-refusal.js';
 

@@ -1,7 +1,7 @@
 import { TldrError } from '../../../src/core/errors.js';
 import type { PointId } from '../../../src/core/point-id.js';
 import { ProtoWriter } from '../../../src/encoder/protobuf.js';
-import type { ShardKey } from '../../../src/store/vector-store.js';
+import type { Partition } from '../../../src/store/collection.js';
 import { FLOAT_BYTES, floatRun } from './float-run.js';
 
 /**
@@ -163,7 +163,7 @@ export function decodePointId(cursor: Cursor): PointId {
 }
 
 /** Returns a ShardKeySelector: shard_keys 1 (ShardKey: keyword 1, number 2). */
-export function encodeShardKey({ kind, value }: ShardKey): ProtoWriter {
+export function encodeShardKey({ kind, value }: Partition): ProtoWriter {
   const key = new ProtoWriter();
   return new ProtoWriter().message(
     1,

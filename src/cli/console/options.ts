@@ -1,17 +1,18 @@
 import { InvalidArgumentError, type Command } from 'commander';
-import { openQdrant, type OpenQdrantOptions, openQdrantRecords } from '../adapters.js';
+import { adapterFor, allAdapters } from '../adapters.js';
 import { loadConfig, type Config } from '../../config/load.js';
-import type { StateStore } from '../../store/state-store.js';
 import { SEED_MAX } from '../../core/rng.js';
 import type { Log } from '../../core/run.js';
-import type { VectorStore } from '../../store/vector-store.js';
+import { TldrError } from '../../core/errors.js';
+import type { AdapterSetting, OpenOptions } from '../../store/adapter.js';
+import { isCopyTarget, type CopyTarget } from '../../store/copy-target.js';
+import type { VectorSource } from '../../store/vector-source.js';
 import { openConsole, type ConsoleFlags, type ConsoleRun } from './run.js';
 
 /** Flags every command has. */
 export interface GlobalFlags extends ConsoleFlags {
   readonly config?: string;
   readonly url?: string;
-  readonly grpcUrl?: string;
   readonly logLevel?: string;
   readonly threads?: number;
   readonly concurrency?: number;
@@ -30,9 +31,10 @@ export function withGlobalFlags(command: Command, kind: 'database' | 'local' = '
   if (kind === 'database') {
     command.option(
       '--url <url>',
-      'REST address of Qdrant (or QDRANT_URL); the API key comes from QDRANT_API_KEY',
+      'address of the database (or QDRANT_URL); the API key comes from QDRANT_API_KEY',
     );
-    command.option('--grpc-url <url>', 'gRPC address (default: the REST host with the next port)');
+    for (const { name, value, doc } of adapterSettings())
+      command.option(`--${kebabCase(name)} <${value}>`, doc);
   }
   return command;
 }
@@ -48,27 +50,46 @@ export function withWriteFlags(command: Command): Command {
  * @throws INVALID_ARGUMENT when a setting is unknown or malformed
  */
 export function configOf(flags: GlobalFlags, more: Readonly<Record<string, unknown>> = {}): Config {
-  const { url, grpcUrl, logLevel, threads, lanes, batchSize, worker } = flags;
+  const { url, logLevel, threads, lanes, batchSize, worker } = flags;
   const { concurrency = lanes } = flags;
+  const extra = adapterSettings();
+  const own = Object.fromEntries(extra.map(({ name }) => [name, Reflect.get(flags, name) as unknown]));
   return loadConfig({
     file: flags.config,
-    flags: { url, grpcUrl, logLevel, threads, concurrency, batchSize, worker, ...more },
+    flags: { url, ...own, logLevel, threads, concurrency, batchSize, worker, ...more },
+    extra,
   });
 }
 
-/** Opens the configured server. */
-export function openStore(
-  config: Config,
-  log: Log,
-  retry: OpenQdrantOptions['retry'] = {},
-): Promise<VectorStore> {
-  const { url, grpcUrl, apiKey, timeoutMs } = config;
-  return openQdrant({ url, grpcUrl, apiKey, timeoutMs, log, retry });
+/** Returns the settings that only one adapter has. */
+function adapterSettings(): readonly AdapterSetting[] {
+  return allAdapters().flatMap(({ settings }) => settings);
 }
 
-/** Opens the store of migration states in the configured server. */
-export function openRecords({ url, apiKey, timeoutMs }: Config, log: Log): Promise<StateStore> {
-  return openQdrantRecords({ url, apiKey, timeoutMs, log });
+/** Returns a setting's name as a flag's: `grpcUrl` as `grpc-url`. */
+function kebabCase(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+/** Opens the configured database, to read from it. @throws as `Adapter.open` */
+export function openSource(config: Config, log: Log, retry?: OpenOptions['retry']): Promise<VectorSource> {
+  const { url, apiKey, timeoutMs, ofDatabase: settings } = config;
+  const how = retry === undefined ? {} : { retry };
+  return adapterFor(url).open({ url, apiKey, timeoutMs, log, settings, ...how });
+}
+
+/**
+ * Opens the configured database, to write to it.
+ * @throws as `Adapter.open`, and UNSUPPORTED when collections cannot be copied to a database of this kind
+ */
+export async function openStore(config: Config, log: Log, retry?: OpenOptions['retry']): Promise<CopyTarget> {
+  const store = await openSource(config, log, retry);
+  if (isCopyTarget(store)) return store;
+  await store.close();
+  throw new TldrError(
+    'UNSUPPORTED',
+    `no collection can be copied to ${store.endpoint}: a ${store.kind} store is only read`,
+  );
 }
 
 /** Settings and defaults that a command adds to the common ones. */
@@ -95,11 +116,25 @@ export async function withConsole(
   }
 }
 
-/** Runs `body` with the configured server open, and closes it afterwards. */
+/** Runs `body` with the configured database open for reading, and closes it afterwards. */
+export async function withSource<T>(
+  config: Config,
+  run: ConsoleRun,
+  body: (store: VectorSource) => Promise<T>,
+): Promise<T> {
+  const store = await openSource(config, run.log);
+  try {
+    return await body(store);
+  } finally {
+    await store.close();
+  }
+}
+
+/** Runs `body` with the configured database open for writing, and closes it afterwards. */
 export async function withStore<T>(
   config: Config,
   run: ConsoleRun,
-  body: (store: VectorStore) => Promise<T>,
+  body: (store: CopyTarget) => Promise<T>,
 ): Promise<T> {
   const store = await openStore(config, run.log);
   try {

@@ -1,3 +1,4 @@
+import type { MemoryEstimate } from '../../store/storage.js';
 import { SingleBar } from 'cli-progress';
 import { createInterface } from 'node:readline';
 import { pino } from 'pino';
@@ -6,6 +7,8 @@ import { TldrError } from '../../core/errors.js';
 import type { Log, Progress, RunOptions } from '../../core/run.js';
 
 /** Without a terminal: the first line of a step, then the following ones. */
+/** What a store does not tell. */
+const UNKNOWN = 'not known';
 const FIRST_PLAIN_LINE_MS = 2_000;
 const PLAIN_LINE_INTERVAL_MS = 5_000;
 
@@ -188,7 +191,17 @@ export function table(rows: readonly (readonly string[])[], align: 'numbers' | '
   return (align === 'words' ? lines.map((line) => line.trimEnd()) : lines).join('\n');
 }
 
-/** Bytes for people: 1,536.0 MB. */
+/** Returns the expected memory of vectors and index as text. */
+export function ramText(estimate: MemoryEstimate | null): string {
+  return estimate === null ? UNKNOWN : megabytes(estimate.vectorsRamBytes + estimate.indexRamBytes);
+}
+
+/** Returns the expected size of vectors on disk as text. */
+export function diskText(estimate: MemoryEstimate | null): string {
+  return estimate === null ? UNKNOWN : megabytes(estimate.vectorsDiskBytes);
+}
+
+/** Returns bytes as text for people: 1,536.0 MB. */
 export function megabytes(bytes: number): string {
   return `${(bytes / 1e6).toLocaleString('en-US', { minimumFractionDigits: 1, maximumFractionDigits: 1 })} MB`;
 }

@@ -4,19 +4,20 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { openQdrant } from '../adapters.js';
 import type { Config } from '../../config/load.js';
 import type { Encoder } from '../../encoder/model.js';
 import { TldrError } from '../../core/errors.js';
 import { maskAddress } from '../../core/mask-address.js';
 import { matrix, row, rowRange, type Matrix } from '../../core/matrix.js';
 import { throwIfAborted } from '../../core/run.js';
-import type { MemoryEstimate, ScoredPoint, VectorStore } from '../../store/vector-store.js';
+import type { CopyTarget } from '../../store/copy-target.js';
+import type { ScoredPoint } from '../../store/search.js';
+import type { MemoryEstimate } from '../../store/storage.js';
 import { migrateCollection } from '../../migrate/run/migrate-collection.js';
 import { trainEncoder } from '../../select/train-encoder.js';
-import { megabytes, table, type ConsoleRun } from '../console/run.js';
+import { ramText, table, type ConsoleRun } from '../console/run.js';
 import { readNpy } from '../../files/npy.js';
-import { withConsole, withGlobalFlags, type GlobalFlags } from '../console/options.js';
+import { openStore, withConsole, withGlobalFlags, type GlobalFlags } from '../console/options.js';
 import { printReport } from '../train/output.js';
 import { isGiven, resolveServer } from './resolve-server.js';
 
@@ -100,8 +101,8 @@ async function runDemo(flags: DemoFlags, run: ConsoleRun, config: Config): Promi
         `Create collections named ${PREFIX}-* on ${maskAddress(server.url)} and remove them again?`,
       );
     }
-    const { url, grpcUrl } = server;
-    const store = await openQdrant({ url, grpcUrl, apiKey: config.apiKey, log: run.log });
+    const { url, settings } = server;
+    const store = await openStore({ ...config, url, ofDatabase: settings }, run.log);
     try {
       run.result({ server: server.how, ...(await demo(store, data, run)) });
     } finally {
@@ -113,7 +114,7 @@ async function runDemo(flags: DemoFlags, run: ConsoleRun, config: Config): Promi
   }
 }
 
-async function demo(store: VectorStore, data: DemoData, run: ConsoleRun): Promise<Record<string, unknown>> {
+async function demo(store: CopyTarget, data: DemoData, run: ConsoleRun): Promise<Record<string, unknown>> {
   const { signal, log, onProgress } = run;
   const { base, queries } = data;
   const dim = base.cols / REDUCTION;
@@ -155,10 +156,10 @@ async function demo(store: VectorStore, data: DemoData, run: ConsoleRun): Promis
       await migrate(target, candidate, 'two-stage');
       rows.push({ name, ...(await measure(store, target, { encoder: candidate, queries, truth, run })) });
     }
-    const memory = { before: total(plan.before), after: total(plan.after) };
+    const memory = { before: bytesOf(plan.before), after: bytesOf(plan.after) };
     printRecall(run, rows, { shipped: report.shipped, dim, queries: queries.rows });
     run.say(
-      `\nmemory of vectors and index (estimate): ${megabytes(memory.before)} before, ${megabytes(memory.after)} after`,
+      `\nmemory of vectors and index (estimate): ${ramText(plan.before)} before, ${ramText(plan.after)} after`,
     );
     const examples = await showExamples(store, compact, { encoder, data, truth, run });
     const facts = { points: base.rows, inputDim: base.cols, outputDim: dim, shipped: report.shipped };
@@ -176,7 +177,7 @@ type Migrate = (
 
 /** Returns a function that migrates `source`; its migration states are in a folder that the demo deletes. */
 function migrator(
-  store: VectorStore,
+  store: CopyTarget,
   source: string,
   { folder, run }: { folder: string; run: ConsoleRun },
 ): Migrate {
@@ -214,7 +215,7 @@ async function loadData(): Promise<DemoData> {
 }
 
 async function load(
-  store: VectorStore,
+  store: CopyTarget,
   name: string,
   { data, run }: { data: DemoData; run: ConsoleRun },
 ): Promise<void> {
@@ -223,7 +224,7 @@ async function load(
     name,
     vectors: [],
     otherVectors: [],
-    shardKeys: [],
+    partitions: [],
     metadata: { [MARK]: 'true' },
     native: JSON.stringify({
       params: { vectors: { size: base.cols, distance: 'Cosine' } },
@@ -238,7 +239,7 @@ async function load(
       ids: Array.from({ length: part.rows }, (_, i) => BigInt(start + i)),
       vectors: [{ name: '', matrix: part, has: new Uint8Array(part.rows).fill(1) }],
       extra: Array.from({ length: part.rows }, (_, i) =>
-        store.packRest(JSON.stringify({ text: texts[start + i] ?? '' })),
+        store.codec.pack(JSON.stringify({ text: texts[start + i] ?? '' })),
       ),
     });
     run.onProgress({ step: 'loading', done: start + part.rows, total: base.rows, unit: 'points' });
@@ -265,7 +266,7 @@ async function searchAll(
  * vectors.
  */
 async function measure(
-  store: VectorStore,
+  store: CopyTarget,
   collection: string,
   {
     encoder,
@@ -319,7 +320,7 @@ function printRecall(
 }
 
 async function showExamples(
-  store: VectorStore,
+  store: CopyTarget,
   compact: string,
   {
     encoder,
@@ -351,14 +352,14 @@ async function showExamples(
 }
 
 /** Removes the collections of this and earlier demos, known by their mark: a name alone proves nothing. */
-async function removeCollections(store: VectorStore): Promise<void> {
+async function removeCollections(store: CopyTarget): Promise<void> {
   for (const name of await store.listCollections()) {
     if (!name.startsWith(`${PREFIX}-`)) continue;
     const { metadata } = await store.describe(name);
-    if (metadata[MARK] === 'true') await store.deleteCollection(name);
+    if (metadata[MARK] === 'true') await store.drop(name);
   }
 }
 
-function total({ vectorsRamBytes, indexRamBytes }: MemoryEstimate): number {
-  return vectorsRamBytes + indexRamBytes;
+function bytesOf(estimate: MemoryEstimate | null): number | null {
+  return estimate === null ? null : estimate.vectorsRamBytes + estimate.indexRamBytes;
 }

@@ -3,9 +3,10 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Config } from '../../config/load.js';
-import { messageOf } from '../../core/errors.js';
+import { messageOf, TldrError } from '../../core/errors.js';
 import { maskAddress } from '../../core/mask-address.js';
-import { PACKAGED_VERSION, startLocalQdrant } from '../adapters.js';
+import { DEFAULT_ADAPTER } from '../adapters.js';
+import type { OpenOptions } from '../../store/adapter.js';
 
 const DOCKER_TIMEOUT_MS = 60_000;
 const run = promisify(execFile);
@@ -13,7 +14,7 @@ const run = promisify(execFile);
 /** A server for the demo, and how to release it. */
 export interface ResolvedServer {
   readonly url: string;
-  readonly grpcUrl: string | undefined;
+  readonly settings: OpenOptions['settings'];
   readonly how: string;
   /** True if the user named the server: other collections on it are not the demo's. */
   readonly given: boolean;
@@ -34,14 +35,22 @@ export async function resolveServer(config: Config, say: (line: string) => void)
   if (isGiven(config)) {
     const how = `Qdrant at ${maskAddress(config.url)} (given)`;
     say(how);
-    return { url: config.url, grpcUrl: config.grpcUrl, how, given: true, release: () => Promise.resolve() };
+    return {
+      url: config.url,
+      settings: config.ofDatabase,
+      how,
+      given: true,
+      release: () => Promise.resolve(),
+    };
   }
   const docker = await startWithDocker(say);
   if (docker !== null) return docker;
-  const local = await startLocalQdrant();
-  const how = `Qdrant ${PACKAGED_VERSION} from the packaged binary, at ${local.url}`;
+  const { local: packaged } = DEFAULT_ADAPTER;
+  if (packaged === undefined) throw new TldrError('INTERNAL', 'the default database cannot be started here');
+  const local = await packaged.start();
+  const how = `Qdrant ${packaged.version} from the packaged binary, at ${local.url}`;
   say(how);
-  return { url: local.url, grpcUrl: local.grpcUrl, how, given: false, release: () => local.stop() };
+  return { url: local.url, settings: local.settings, how, given: false, release: () => local.stop() };
 }
 
 async function startWithDocker(say: (line: string) => void): Promise<ResolvedServer | null> {
@@ -67,5 +76,5 @@ async function startWithDocker(say: (line: string) => void): Promise<ResolvedSer
   const release = async (): Promise<void> => {
     await run('docker', [...args, 'down', '-v'], { timeout: DOCKER_TIMEOUT_MS });
   };
-  return { url: 'http://127.0.0.1:6333', grpcUrl: 'http://127.0.0.1:6334', how, given: false, release };
+  return { url: 'http://127.0.0.1:6333', settings: {}, how, given: false, release };
 }

@@ -1,8 +1,7 @@
 import { checkPoints } from '../../store/check-points.js';
 import type { Encoder } from '../../encoder/model.js';
 import { TldrError } from '../../core/errors.js';
-import { parsePointId } from '../../core/point-id.js';
-import type { VectorStore } from '../../store/vector-store.js';
+import type { VectorSource } from '../../store/vector-source.js';
 import type { QuerySet } from '../../evaluate/ask-forms.js';
 import {
   compareCollections,
@@ -27,7 +26,7 @@ export interface CollectionEvaluation {
 
 /** Compares a full collection with its compact form on one server. */
 export async function evaluateCollections(
-  store: VectorStore,
+  store: VectorSource,
   names: { readonly source: string; readonly target: string },
   {
     encoder,
@@ -62,7 +61,7 @@ export async function evaluateCollections(
     qrels:
       flags.qrels === undefined
         ? undefined
-        : await readQrels(flags.qrels, { queries: queries.vectors.rows, doc: parsePointId }, run.signal),
+        : await readQrels(flags.qrels, { queries: queries.vectors.rows, doc: store.keys.parse }, run.signal),
     signal: run.signal,
     log: run.log,
     onProgress: run.onProgress,
@@ -82,18 +81,19 @@ export async function evaluateCollections(
  * fewer.
  */
 async function rescoreOf(
-  store: VectorStore,
+  store: VectorSource,
   { layout, name }: TargetDescription & { readonly name: string },
   run: ConsoleRun,
 ): Promise<number> {
-  const { results } = await store.requestLimits(name);
-  if (layout === 'compact' || results >= RESCORE) return RESCORE;
+  const limits = await store.load?.limits(name);
+  if (layout === 'compact' || limits === undefined || limits.results >= RESCORE) return RESCORE;
+  const { results } = limits;
   run.log('warn', `strict mode lets ${name} rescore ${results} points: the default is ${RESCORE}`);
   return results;
 }
 
 async function sourceOf(
-  store: VectorStore,
+  store: VectorSource,
   collection: string,
   { encoder, description }: { readonly encoder: Encoder; readonly description: TargetDescription },
 ): Promise<CompareCollectionsOptions['source']> {

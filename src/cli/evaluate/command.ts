@@ -13,7 +13,7 @@ import { evaluateFiles } from './files.js';
 import { evaluationJunit, failedTerms, printComparison, printJudgement, printTerms } from './output.js';
 import { comparisonPage, formNamed, judgementPage } from '../pages/evaluate-page.js';
 import { checkRequest, numberList, type EvaluateFlags, type EvaluateRequest } from './request.js';
-import { seedNumber, wholeNumber, withConsole, withGlobalFlags, withStore } from '../console/options.js';
+import { seedNumber, wholeNumber, withConsole, withGlobalFlags, withSource } from '../console/options.js';
 import { commandLine } from '../console/output-file.js';
 
 const HELP = `
@@ -155,7 +155,7 @@ async function measure(
       result: { queriesFrom, ...judgement, perQuery: undefined },
     };
   }
-  return withStore(config, run, async (store) => {
+  return withSource(config, run, async (store) => {
     const found = await evaluateCollections(store, collections, { encoder, flags, ks, run });
     const { comparison, description, queriesFrom } = found;
     const { source, target } = collections;

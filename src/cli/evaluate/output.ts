@@ -1,11 +1,11 @@
 import { basename } from 'node:path';
-import type { MemoryEstimate } from '../../store/vector-store.js';
+import type { MemoryEstimate } from '../../store/storage.js';
 import { measuresOf, type TermResult } from '../../evaluate/acceptance.js';
 import type { CollectionComparison } from '../../evaluate/compare-collections.js';
 import type { FormReport, Quality } from '../../evaluate/fidelity.js';
 import type { EncoderJudgement } from '../../evaluate/score-encoder.js';
 import type { Strata } from '../../evaluate/payload-strata.js';
-import { megabytes, table, type ConsoleRun } from '../console/run.js';
+import { diskText, megabytes, ramText, table, type ConsoleRun } from '../console/run.js';
 import { qualityNote } from '../pages/evaluate-tables.js';
 import { junitXml } from './junit.js';
 
@@ -71,11 +71,11 @@ export function printComparison(
     comparison,
   );
   run.say('');
-  const memory = (name: string, size: number, estimate: MemoryEstimate): string[] => [
+  const memory = (name: string, size: number, estimate: MemoryEstimate | null): string[] => [
     name,
     count(size),
-    megabytes(estimate.vectorsRamBytes + estimate.indexRamBytes),
-    megabytes(estimate.vectorsDiskBytes),
+    ramText(estimate),
+    diskText(estimate),
   ];
   run.say(
     table([

@@ -1,6 +1,6 @@
 import type { Encoder } from '../../encoder/model.js';
 import { TldrError } from '../../core/errors.js';
-import type { VectorStore } from '../../store/vector-store.js';
+import type { VectorSource } from '../../store/vector-source.js';
 import { targetDescription, type TargetDescription } from '../../store/target-description.js';
 
 /**
@@ -9,7 +9,7 @@ import { targetDescription, type TargetDescription } from '../../store/target-de
  * without full vectors; MISMATCH when the target was made with another encoder
  */
 export async function describeMigrated(
-  store: VectorStore,
+  store: VectorSource,
   collection: string,
   { encoder, rescore }: { readonly encoder: Encoder; readonly rescore?: number | undefined },
 ): Promise<TargetDescription> {

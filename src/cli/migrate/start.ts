@@ -3,11 +3,11 @@ import { resolve as absolute } from 'node:path';
 import type { Config } from '../../config/load.js';
 import {
   DATATYPES,
-  QUANTIZATIONS,
   type Datatype,
   type Layout,
+  QUANTIZATIONS,
   type Quantization,
-} from '../../store/vector-store.js';
+} from '../../store/collection.js';
 import { ProxyControl } from '../../migrate/dual-write/proxy-control.js';
 import { readRecorded } from '../../migrate/state/locked.js';
 import { copyShare } from '../../migrate/run/copy-share.js';
@@ -22,7 +22,7 @@ import { planMigration, type MigrationPlan, type MigrationRequest } from '../../
 import type { StateLocation } from '../../migrate/state/location.js';
 import { checkThrottleSettings, UNTHROTTLED } from '../../migrate/throttle/settings.js';
 import { migrationRequestOf } from '../../migrate/verify/from-state.js';
-import { megabytes, type ConsoleRun } from '../console/run.js';
+import { ramText, type ConsoleRun } from '../console/run.js';
 import { TldrError } from '../../core/errors.js';
 import { checkCatchUpFlags, lagMaxOf, passesText, withCatchUpFlags, type CatchUpFlags } from './catch-up.js';
 import { hooksOf, withHookFlags, type HookFlags } from './hooks.js';
@@ -170,7 +170,6 @@ async function start(
       '--compact-name needs --layout two-stage: in a compact target the vector keeps its name',
     );
   const { encoder, encoderFile } = await encoderOf(flags.encoder, null);
-  const place = await placeOf({ source, target }, flags, { config, run });
   const journal = flags.journal === undefined ? undefined : absolute(flags.journal);
   if (journal !== undefined && flags.catchUp === true)
     throw new TldrError(
@@ -178,6 +177,7 @@ async function start(
       'give one of --journal (clients write through the proxy) and --catch-up (they do not), not both',
     );
   await withStore(config, run, async (store) => {
+    const place = await placeOf({ source, target }, flags, { config, run, store });
     const request = {
       source: store,
       target: store,
@@ -334,8 +334,6 @@ function sayDone(
 }
 
 function printPlan(run: ConsoleRun, plan: MigrationPlan): void {
-  const ram = ({ vectorsRamBytes, indexRamBytes }: MigrationPlan['before']): string =>
-    megabytes(vectorsRamBytes + indexRamBytes);
   run.say(
     `${plan.sourceCollection} -> ${plan.targetCollection} (${plan.layout}), ${plan.points.toLocaleString('en-US')} points`,
   );
@@ -343,7 +341,7 @@ function printPlan(run: ConsoleRun, plan: MigrationPlan): void {
   run.say(
     `  vector "${plan.vectorName}": ${plan.inputDim} dimensions, ${plan.distance} -> ${plan.outputDim} dimensions, ${reduced?.distance ?? plan.distance}`,
   );
-  run.say(`  estimated memory for vectors and index: ${ram(plan.before)} -> ${ram(plan.after)}`);
+  run.say(`  estimated memory for vectors and index: ${ramText(plan.before)} -> ${ramText(plan.after)}`);
   run.say(
     `  encoder ${plan.encoderFingerprint.slice(0, 16)}; target ${plan.targetExists ? 'exists and will be completed' : 'will be created'}`,
   );

@@ -4,7 +4,8 @@ import { STATE_COLLECTION } from '../adapters.js';
 import type { Config } from '../../config/load.js';
 import { Encoder } from '../../encoder/model.js';
 import { isTldrError, TldrError } from '../../core/errors.js';
-import type { VectorStore } from '../../store/vector-store.js';
+import { needed } from '../../store/facets.js';
+import type { CopyTarget } from '../../store/copy-target.js';
 import type { RecordedMigration } from '../../migrate/state/locked.js';
 import type { MigrationState } from '../../migrate/state/migration-state.js';
 import { recordFile } from '../../migrate/state/in-file.js';
@@ -13,13 +14,7 @@ import { recordFileIn } from '../../migrate/state/record-name.js';
 import type { StateLocation } from '../../migrate/state/location.js';
 import type { ConsoleRun } from '../console/run.js';
 import { shellCommand } from '../console/shell-command.js';
-import {
-  openRecords,
-  withConsole,
-  withGlobalFlags,
-  withStore,
-  type GlobalFlags,
-} from '../console/options.js';
+import { withConsole, withGlobalFlags, withStore, type GlobalFlags } from '../console/options.js';
 
 export interface RecordFlags extends GlobalFlags {
   readonly record?: string;
@@ -37,7 +32,7 @@ export interface Pair {
 export interface RecordedWork extends RecordedMigration {
   readonly run: ConsoleRun;
   readonly config: Config;
-  readonly store: VectorStore;
+  readonly store: CopyTarget;
 }
 
 /** Adds the arguments and flags that name a migration. */
@@ -67,7 +62,7 @@ export function withRecordFlags(command: Command): Command {
 export async function placeOf(
   { source, target }: Pair,
   flags: RecordFlags,
-  { config, run }: { readonly config: Config; readonly run: ConsoleRun },
+  { config, run, store }: Pick<RecordedWork, 'config' | 'run' | 'store'>,
 ): Promise<StateLocation> {
   if ([source, target].includes(STATE_COLLECTION))
     throw new TldrError(
@@ -83,7 +78,11 @@ export async function placeOf(
   if (record !== undefined)
     throw new TldrError('INVALID_ARGUMENT', 'give one of --record <file> and --state database');
   const { signal, log } = run;
-  return recordInStore(await openRecords(config, log), { source, target }, { signal, log });
+  return recordInStore(
+    needed(store.state, store, 'place for the states of migrations: keep the state in a file'),
+    { source, target },
+    { signal, log },
+  );
 }
 
 function isInDatabase(state: RecordFlags['state']): boolean {
@@ -112,7 +111,7 @@ export function withMigration(
 ): Promise<void> {
   return withConsole(flags, (run, config) =>
     withStore(config, run, async (store) => {
-      const place = await placeOf(pair, flags, { config, run });
+      const place = await placeOf(pair, flags, { config, run, store });
       await body({ run, config, store, source: store, target: store, place });
     }),
   );

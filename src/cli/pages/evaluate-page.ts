@@ -1,5 +1,4 @@
 import { TldrError } from '../../core/errors.js';
-import type { MemoryEstimate } from '../../store/vector-store.js';
 import { DEFAULT_TERMS, judgeTerms, parseTerms, type TermResult } from '../../evaluate/acceptance.js';
 import type { CollectionComparison } from '../../evaluate/compare-collections.js';
 import type { FormReport } from '../../evaluate/fidelity.js';
@@ -8,7 +7,7 @@ import type { PerQuery } from '../../core/per-query.js';
 import type { KeyFigure, ReportInput, ReportTable, ReportVerdict } from '../../report/input.js';
 import { formatShare } from '../../report/format.js';
 import { CREATED_BY } from '../../select/version.js';
-import { megabytes } from '../console/run.js';
+import { megabytes, ramText } from '../console/run.js';
 import {
   formTables,
   latencyTable,
@@ -38,13 +37,13 @@ export function comparisonPage(comparison: CollectionComparison, words: Evaluati
   const { forms, bytes, points, strata, served, headlineK: k, exactQuality, perQuery } = comparison;
   const [full] = forms;
   const form = formNamed(forms, served);
-  const [before, after] = [ramOf(bytes.source), ramOf(bytes.target)];
+  const [before, after] = [ramText(bytes.source), ramText(bytes.target)];
   const weakest = strata?.strata[0];
   const details = [
     ...(full === undefined
       ? []
       : [`The full collection as it is configured finds ${percent(recallAt(full, k))}.`]),
-    `Vectors and index of the compact collection need an estimated ${megabytes(after)} of RAM, those of the full one ${megabytes(before)}.`,
+    `Vectors and index of the compact collection need an estimated ${after} of RAM, those of the full one ${before}.`,
     ...(strata === null || weakest === undefined
       ? []
       : [
@@ -53,8 +52,8 @@ export function comparisonPage(comparison: CollectionComparison, words: Evaluati
   ];
   const memory: KeyFigure = {
     term: 'RAM (estimate)',
-    value: megabytes(after),
-    note: `${megabytes(before)} full`,
+    value: after,
+    note: `${before} full`,
   };
   return page({
     words,
@@ -227,10 +226,6 @@ function latencyFigures(form: FormReport, full: FormReport | undefined): KeyFigu
 
 function recallAt({ recall }: FormReport, k: number): number {
   return recall.find((one) => one.k === k)?.mean ?? Number.NaN;
-}
-
-function ramOf({ vectorsRamBytes, indexRamBytes }: MemoryEstimate): number {
-  return vectorsRamBytes + indexRamBytes;
 }
 
 function percent(share: number): string {

@@ -1,4 +1,4 @@
-import type { MemoryEstimate } from '../../store/vector-store.js';
+import type { MemoryEstimate } from '../../store/storage.js';
 import type { CollectionComparison } from '../../evaluate/compare-collections.js';
 import type { FormReport, Quality } from '../../evaluate/fidelity.js';
 import type { SpaceReport } from '../../evaluate/score-encoder.js';
@@ -78,10 +78,12 @@ export function latencyTable(forms: readonly FormReport[], k: number): ReportTab
 
 /** Returns a table of points and estimated bytes of both collections. */
 export function memoryTable({ points, bytes }: Pick<CollectionComparison, 'points' | 'bytes'>): ReportTable {
-  const cells = (name: string, size: number, estimate: MemoryEstimate): string[] => [
+  const cells = (name: string, size: number, estimate: MemoryEstimate | null): string[] => [
     name,
     count(size),
-    ...[estimate.vectorsRamBytes, estimate.indexRamBytes, estimate.vectorsDiskBytes].map(megabytes),
+    ...[estimate?.vectorsRamBytes, estimate?.indexRamBytes, estimate?.vectorsDiskBytes].map((bytes) =>
+      bytes === undefined ? NOTHING : megabytes(bytes),
+    ),
   ];
   return {
     title: 'Bytes',

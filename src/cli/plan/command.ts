@@ -1,12 +1,13 @@
+import { storageOf } from '../../store/facets.js';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { randomBytes } from 'node:crypto';
 import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { openQdrant, startLocalQdrant } from '../adapters.js';
+import { adapterFor } from '../adapters.js';
 import type { Config } from '../../config/load.js';
 import { writeWhole } from '../../core/write-file.js';
 import { codeOf, TldrError } from '../../core/errors.js';
-import type { VectorStore } from '../../store/vector-store.js';
+import type { CopyTarget } from '../../store/copy-target.js';
 import {
   choosePlan,
   parseTarget,
@@ -30,6 +31,7 @@ import {
   wholeNumber,
   withConsole,
   withGlobalFlags,
+  openStore,
   withStore,
   withWriteFlags,
   type GlobalFlags,
@@ -149,7 +151,7 @@ export function planCommand(): Command {
 }
 
 interface PlanContext {
-  readonly store: VectorStore;
+  readonly store: CopyTarget;
   readonly run: ConsoleRun;
   readonly config: Config;
 }
@@ -246,13 +248,19 @@ function sayWhat(
 /** Runs `body` with the store to measure in: the given one, or a local server that ends with the call. */
 async function withScratchStore<T>(
   flags: PlanFlags,
-  { store, run }: PlanContext,
-  body: (scratchStore: VectorStore) => Promise<T>,
+  { store, run, config }: PlanContext,
+  body: (scratchStore: CopyTarget) => Promise<T>,
 ): Promise<T> {
   if (flags.scratch === 'server') return body(store);
-  const server = await startLocalQdrant();
+  const { local } = adapterFor(config.url);
+  if (local === undefined)
+    throw new TldrError(
+      'UNSUPPORTED',
+      `a ${store.kind} database cannot be started for one run: give --scratch server`,
+    );
+  const server = await local.start();
   try {
-    const own = await openQdrant({ url: server.url, grpcUrl: server.grpcUrl, log: run.log });
+    const own = await openStore({ ...config, url: server.url, ofDatabase: server.settings }, run.log);
     try {
       return await body(own);
     } finally {
@@ -264,7 +272,7 @@ async function withScratchStore<T>(
 }
 
 /** Returns the scratch collections of runs that have ended, as far as this can be known. */
-async function leftoversOf(store: VectorStore): Promise<string[]> {
+async function leftoversOf(store: CopyTarget): Promise<string[]> {
   const found: string[] = [];
   for (const name of await store.listCollections()) {
     if (!name.startsWith(SCRATCH_PREFIX)) continue;
@@ -312,7 +320,7 @@ function pidNamespace(): string {
   }
 }
 
-async function reportLeftovers(store: VectorStore, run: ConsoleRun, collection: string): Promise<void> {
+async function reportLeftovers(store: CopyTarget, run: ConsoleRun, collection: string): Promise<void> {
   const leftovers = await leftoversOf(store);
   if (leftovers.length === 0) return;
   run.say(`left behind by earlier runs: ${leftovers.join(', ')}`);
@@ -321,7 +329,7 @@ async function reportLeftovers(store: VectorStore, run: ConsoleRun, collection: 
   );
 }
 
-async function cleanLeftovers(store: VectorStore, run: ConsoleRun, flags: PlanFlags): Promise<void> {
+async function cleanLeftovers(store: CopyTarget, run: ConsoleRun, flags: PlanFlags): Promise<void> {
   const leftovers = await leftoversOf(store);
   if (leftovers.length === 0) run.say('nothing was left behind');
   else if (flags.dryRun === true) run.say(`dry run: would remove ${leftovers.join(', ')}`);
@@ -329,7 +337,7 @@ async function cleanLeftovers(store: VectorStore, run: ConsoleRun, flags: PlanFl
     await run.confirm(
       `Remove ${leftovers.join(', ')} from ${store.endpoint}? Runs on other machines may use them.`,
     );
-    for (const name of leftovers) await store.dropScratch(name);
+    for (const name of leftovers) await storageOf(store).dropScratch(name);
     run.say(`removed ${leftovers.join(', ')}`);
   }
   run.result({ leftovers, removed: flags.dryRun !== true });

@@ -1,5 +1,5 @@
 import { pickVector } from '../../store/pick-vector.js';
-import type { VectorStore } from '../../store/vector-store.js';
+import type { VectorSource } from '../../store/vector-source.js';
 import type { PlanOptions, PlanSetup } from '../../plan/setup.js';
 import type { ConsoleRun } from '../console/run.js';
 import { readPointJudgements, sampleJudged } from '../train/point-judgements.js';
@@ -17,10 +17,10 @@ interface PlanJudgementFlags extends RelevanceFlags {
 export async function planJudgements(
   collection: string,
   flags: PlanJudgementFlags,
-  { store, run }: { readonly store: VectorStore; readonly run: ConsoleRun },
+  { store, run }: { readonly store: VectorSource; readonly run: ConsoleRun },
 ): Promise<Pick<PlanOptions, 'queries' | 'objective' | 'draw'>> {
   const vector = pickVector(await store.describe(collection), flags.vector);
-  const judgements = await readPointJudgements(flags, vector, run.signal);
+  const judgements = await readPointJudgements(flags, { ...vector, keys: store.keys }, run.signal);
   const { objective, queries } = judgements;
   const choice = { size: flags.sample, seed: flags.seed, ids: null, run };
   return {

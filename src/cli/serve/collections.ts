@@ -6,9 +6,10 @@ import { readEncoderFile } from '../../encoder/file.js';
 import { isTldrError, messageOf, TldrError } from '../../core/errors.js';
 import type { Aliases } from '../../store/write-guard.js';
 import type { Log } from '../../core/run.js';
+import { allNames } from '../../store/facets.js';
 import { checkServed } from '../../store/check-served.js';
 import type { ServedCollection } from '../../store/served.js';
-import type { VectorStore } from '../../store/vector-store.js';
+import type { CopyTarget } from '../../store/copy-target.js';
 import { readDesiredState } from '../../migrate/dual-write/journal-state.js';
 import { openStore } from '../console/options.js';
 
@@ -58,7 +59,7 @@ export async function loadCollections(
       );
   const store = await openStore(config, log);
   try {
-    const aliases = await store.aliases();
+    const aliases = await allNames(store);
     const loaded: LoadedCollection[] = [];
     for (const [name, setting] of settings)
       if (await readsTarget(name, setting)) loaded.push(await load(store, { name, setting, aliases }));
@@ -69,7 +70,7 @@ export async function loadCollections(
 }
 
 async function load(
-  store: VectorStore,
+  store: CopyTarget,
   wanted: {
     readonly name: string;
     readonly setting: ServedSetting;
@@ -143,7 +144,7 @@ export function renamed(
 }
 
 /** @throws NOT_FOUND, MISMATCH when the target cannot have been made from this collection */
-async function checkFull(store: VectorStore, full: string, served: ServedCollection): Promise<void> {
+async function checkFull(store: CopyTarget, full: string, served: ServedCollection): Promise<void> {
   const { vectors } = await store.describe(full);
   const dim = vectors.find((one) => one.name === served.vector)?.dim;
   if (dim !== served.inputDim)

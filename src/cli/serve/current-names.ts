@@ -1,5 +1,6 @@
 import { messageOf, TldrError } from '../../core/errors.js';
-import type { VectorStore } from '../../store/vector-store.js';
+import type { CopyTarget } from '../../store/copy-target.js';
+import { allNames } from '../../store/facets.js';
 import type { Addressed, NameLookup } from '../../serve/protocol.js';
 import { CurrentAliases } from './current-aliases.js';
 
@@ -9,14 +10,14 @@ import { CurrentAliases } from './current-aliases.js';
 const READ_FRESH_MS = 1_000;
 const CHANGE_FRESH_MS = 100;
 
-type NamesStore = Pick<VectorStore, 'aliases' | 'listCollections' | 'close'>;
+type NamesStore = Pick<CopyTarget, 'names' | 'listCollections' | 'close'>;
 
 /**
  * Looks up what the names of the database mean, for everything in this process: aliases are made, moved and
  * removed while the proxy runs. Configured names mean what the configuration says.
  */
 export class CurrentNames implements NameLookup {
-  readonly aliases = new CurrentAliases(() => this.#store.aliases());
+  readonly aliases = new CurrentAliases(() => allNames(this.#store));
   readonly #isConfigured: (name: string) => boolean;
   #store: NamesStore;
   #collections: ReadonlySet<string> = new Set();
@@ -33,7 +34,7 @@ export class CurrentNames implements NameLookup {
    */
   async use(store: NamesStore): Promise<void> {
     try {
-      await this.aliases.readBy(() => store.aliases());
+      await this.aliases.readBy(() => allNames(store));
     } catch (error) {
       await store.close();
       throw error;

@@ -7,7 +7,7 @@ import { keepsJournal } from '../../store/target-description.js';
 import type { Aliases, MirroredFacts, WriteInterceptor } from '../../store/write-guard.js';
 import { RedirectError } from '../../core/redirect.js';
 import type { Log } from '../../core/run.js';
-import type { VectorStore } from '../../store/vector-store.js';
+import type { CopyTarget } from '../../store/copy-target.js';
 import { DualWriter } from '../../migrate/dual-write/mirror-writes.js';
 import { ownerOf } from '../../migrate/dual-write/journal-entries.js';
 import { readDesiredState, type Side } from '../../migrate/dual-write/journal-state.js';
@@ -114,7 +114,7 @@ export async function openMigrating(
 }
 
 async function openOne(
-  store: VectorStore,
+  store: CopyTarget,
   {
     name,
     setting,
@@ -198,12 +198,12 @@ function namesCheck(aliases: CurrentAliases, names: readonly string[]): NamesChe
 }
 
 /** Deletes no points: with this write the store resets target settings that a killed process left changed. */
-async function endInterrupted(store: VectorStore, target: string): Promise<void> {
-  if (await store.exists(target)) await store.deletePoints(target, []);
+async function endInterrupted(store: CopyTarget, target: string): Promise<void> {
+  if (await store.exists(target)) await store.remove(target, []);
 }
 
 /** Returns why a journal must exist, or null: a lost journal would look like one that was never begun. */
-async function journalExpectedBy(store: VectorStore, target: string): Promise<string | null> {
+async function journalExpectedBy(store: CopyTarget, target: string): Promise<string | null> {
   const isKept = (await store.exists(target)) && keepsJournal(await store.describe(target));
   return isKept ? `the metadata of ${target} says that writes are journalled for it` : null;
 }

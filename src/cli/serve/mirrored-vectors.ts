@@ -1,7 +1,7 @@
 import type { Encoder } from '../../encoder/model.js';
 import type { MirroredFacts } from '../../store/write-guard.js';
 import { targetDescription } from '../../store/target-description.js';
-import type { VectorStore } from '../../store/vector-store.js';
+import type { CopyTarget } from '../../store/copy-target.js';
 
 const FLOAT32_BYTES = 4;
 
@@ -11,7 +11,7 @@ const FLOAT32_BYTES = 4;
  * @throws the error of reading the collections
  */
 export async function followedVectors(
-  store: VectorStore,
+  store: CopyTarget,
   { source, target }: Pick<MirroredFacts, 'source' | 'target'>,
   encoder: Encoder,
 ): Promise<Pick<MirroredFacts, 'vectors' | 'compactBytes'>> {

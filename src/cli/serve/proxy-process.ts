@@ -196,7 +196,8 @@ function refuseOtherMigrations(before: Config, after: Config): void {
 
 /** The addresses of the database, for the proxy. */
 export function upstreamOf(config: Config): Upstream {
-  return { ...serverAddresses(config), readyPath: '/readyz' };
+  const { url, ofDatabase } = config;
+  return { ...serverAddresses({ url, grpcUrl: ofDatabase['grpcUrl'] }), readyPath: '/readyz' };
 }
 
 /**

@@ -1,7 +1,6 @@
 import { constants } from 'node:buffer';
 import { openRegular, readFully } from '../../core/read-file.js';
 import { codeOf, messageOf, TldrError } from '../../core/errors.js';
-import { formatPointId, parsePointId, type PointId } from '../../core/point-id.js';
 import { throwIfAborted } from '../../core/run.js';
 import { writeWhole } from '../../core/write-file.js';
 import { isExplicit, type TrainEncoderOptions } from '../../select/train-encoder-options.js';
@@ -14,8 +13,8 @@ import { parseTrainState, trainStateParts, type TrainState } from '../../train/s
  * The state that a stopped `train` continues from: the points of its sample, and how far each training is.
  */
 export interface TrainCheckpoint {
-  /** Ids of the sample in its order; null if the sample came from a file. */
-  readonly sampleIds: readonly PointId[] | null;
+  /** Ids of the sample in its order, as text; null if the sample came from a file. */
+  readonly sampleIds: readonly string[] | null;
   readonly states: ReadonlyMap<string, TrainState>;
 }
 
@@ -42,7 +41,7 @@ export async function writeCheckpoint(
   });
   const header = Buffer.from(
     JSON.stringify({
-      sampleIds: sampleIds?.map(formatPointId) ?? null,
+      sampleIds,
       states: bodies.map(({ name, sizeBytes }) => ({ name, sizeBytes })),
     }),
   );
@@ -150,7 +149,7 @@ async function readParts({ path, sizeBytes, read }: OpenCheckpoint): Promise<Tra
     states.set(state.name, parseTrainState(await read(at, state.sizeBytes)));
     at += state.sizeBytes;
   }
-  return { sampleIds: header.sampleIds?.map(parsePointId) ?? null, states };
+  return { sampleIds: header.sampleIds, states };
 }
 
 function damaged(path: string, why: string): TldrError {

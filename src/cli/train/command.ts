@@ -263,7 +263,7 @@ function sayDryRun({ x, distance }: TrainSample, flags: TrainFlags, run: Console
 }
 
 async function trainAndSave(
-  { x, distance, source, ids }: TrainSample,
+  { x, distance, source, ids, keys }: TrainSample,
   {
     flags,
     options,
@@ -278,7 +278,9 @@ async function trainAndSave(
     distance,
     source,
     onState: async (states) => {
-      if (checkpoint !== undefined) await writeCheckpoint(checkpoint, { sampleIds: ids, states });
+      if (checkpoint === undefined) return;
+      const sampleIds = ids === null || keys === null ? null : ids.map((id) => keys.format(id));
+      await writeCheckpoint(checkpoint, { sampleIds, states });
     },
   });
   if (encoder === null || report === null || details === null) {

@@ -2,10 +2,9 @@ import type { Config } from '../../config/load.js';
 import type { Distance } from '../../core/distance.js';
 import { TldrError } from '../../core/errors.js';
 import { pickVector } from '../../store/pick-vector.js';
-import type { PointId } from '../../core/point-id.js';
 import type { ConsoleRun } from '../console/run.js';
 import { openNpy } from '../../files/npy.js';
-import { withStore } from '../console/options.js';
+import { withSource } from '../console/options.js';
 import { readPointJudgements, sampleJudged, type JudgedSample } from './point-judgements.js';
 import { relevanceOfRows, type RelevanceFlags } from './relevance.js';
 import { sampleNpy } from './sample.js';
@@ -30,14 +29,14 @@ export async function loadTraining(
   context: {
     readonly run: ConsoleRun;
     readonly config: Config;
-    /** Ids of an earlier run's sample, to take again; null to draw a new one. */
-    readonly ids: readonly PointId[] | null;
+    /** Ids of an earlier run's sample as text, to take again; null to draw a new one. */
+    readonly ids: readonly string[] | null;
     readonly check: (dim: number, distance: Distance) => void;
     /** Throws if so many rows do not fit into memory. */
     readonly checkRows: (rows: number, dim: number) => void;
   },
 ): Promise<JudgedSample> {
-  const { run, config, ids, check, checkRows } = context;
+  const { run, config, check, checkRows } = context;
   const { sample: size, seed } = flags;
   if (size < 1 || size > SAMPLE_POINTS_MAX) {
     throw new TldrError(
@@ -56,11 +55,12 @@ export async function loadTraining(
     return { sample: await sampleNpy(flags.input, { size, seed, distance }, run), relevance };
   }
   const name = collection ?? '';
-  return withStore(config, run, async (store) => {
+  return withSource(config, run, async (store) => {
     const vector = pickVector(await store.describe(name), flags.vector);
     check(vector.dim, vector.distance);
     checkRows(Math.min(size, await store.count(name)), vector.dim);
-    const judgements = await readPointJudgements(flags, vector, run.signal);
+    const judgements = await readPointJudgements(flags, { ...vector, keys: store.keys }, run.signal);
+    const ids = context.ids?.map((text) => store.keys.parse(text)) ?? null;
     return sampleJudged({ store, collection: name, vector }, judgements, { size, seed, ids, run });
   });
 }

@@ -1,9 +1,10 @@
 import { TldrError } from '../../core/errors.js';
 import type { Matrix } from '../../core/matrix.js';
-import { formatPointId, parsePointId, type PointId } from '../../core/point-id.js';
+import type { PointId } from '../../core/point-id.js';
 import { Rng } from '../../core/rng.js';
 import { throwIfAborted } from '../../core/run.js';
-import type { DenseVectorSpec } from '../../store/vector-store.js';
+import type { DenseVectorSpec } from '../../store/collection.js';
+import type { StoreKeys } from '../../store/vector-source.js';
 import { valuesOfPoints } from '../../evaluate/payload-strata.js';
 import type { ConsoleRun } from '../console/run.js';
 import { labelNumbers, readPointLabels, readQrels, readQueryVectors } from './relevance-files.js';
@@ -27,12 +28,12 @@ export interface PointJudgements {
 
 /**
  * Reads the files of the relevance flags, for training on a collection.
- * @param vector dimensions and distance that query vectors must fit
+ * @param vector dimensions and distance that query vectors must fit, and the keys of its points
  * @throws NOT_FOUND, INVALID_DATA with line numbers
  */
 export async function readPointJudgements(
   flags: RelevanceFlags,
-  vector: Pick<DenseVectorSpec, 'dim' | 'distance'>,
+  vector: Pick<DenseVectorSpec, 'dim' | 'distance'> & { readonly keys: StoreKeys },
   signal: AbortSignal,
 ): Promise<PointJudgements> {
   const { objective = 'fidelity', labels, labelsField, queries, qrels } = flags;
@@ -40,11 +41,11 @@ export async function readPointJudgements(
   return {
     objective,
     ...(vectors === undefined ? {} : { queries: vectors }),
-    ...(labels === undefined ? {} : { labels: await readPointLabels(labels, signal) }),
+    ...(labels === undefined ? {} : { labels: await readPointLabels(labels, vector.keys, signal) }),
     ...(labelsField === undefined ? {} : { field: labelsField }),
     ...(qrels === undefined || vectors === undefined
       ? {}
-      : { gains: await readQrels(qrels, { queries: vectors.rows, doc: parsePointId }, signal) }),
+      : { gains: await readQrels(qrels, { queries: vectors.rows, doc: vector.keys.parse }, signal) }),
   };
 }
 
@@ -118,7 +119,7 @@ function gainsOfRows(
       if (row === undefined) {
         throw new TldrError(
           'MISMATCH',
-          `--qrels names point ${formatPointId(id)}, which the checkpoint's sample does not hold: start again with another --checkpoint file`,
+          `--qrels names point ${id}, which the checkpoint's sample does not hold: start again with another --checkpoint file`,
         );
       }
       moved.set(row, gain);

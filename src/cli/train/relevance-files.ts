@@ -1,7 +1,8 @@
 import type { Distance } from '../../core/distance.js';
 import { messageOf, TldrError } from '../../core/errors.js';
 import { checkMagnitude, matrixFromRows, type Matrix } from '../../core/matrix.js';
-import { parsePointId, type PointId } from '../../core/point-id.js';
+import type { PointId } from '../../core/point-id.js';
+import type { StoreKeys } from '../../store/vector-source.js';
 import { readFiniteNpy, readNpyIntegers } from '../../files/npy.js';
 import { parseVector } from '../../files/json-vector.js';
 import { checkReadMemory } from '../console/read-memory.js';
@@ -95,9 +96,10 @@ async function labelLines(path: string, rows: number, signal?: AbortSignal): Pro
  */
 export async function readPointLabels(
   path: string,
+  keys: Pick<StoreKeys, 'parse'>,
   signal?: AbortSignal,
 ): Promise<ReadonlyMap<PointId, string>> {
-  const expected = 'expected "id<TAB>label", the id a u64 or a UUID';
+  const expected = 'expected "id<TAB>label", the id as the database writes it';
   if (path.endsWith('.npy')) throw bad(path, `labels of points are text with one per line: ${expected}`);
   const labels = new Map<PointId, string>();
   for await (const { number, text } of textLines(path, signal)) {
@@ -107,7 +109,7 @@ export async function readPointLabels(
     if (at < 0 || label === '') throw bad(path, `line ${number}: got "${excerpt(text)}", ${expected}`);
     let id: PointId;
     try {
-      id = parsePointId(text.slice(0, at).trim());
+      id = keys.parse(text.slice(0, at).trim());
     } catch (cause) {
       throw bad(path, `line ${number}: ${messageOf(cause)}`, cause);
     }

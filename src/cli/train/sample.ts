@@ -11,10 +11,12 @@ import {
   rowsPerBlock,
   type Matrix,
 } from '../../core/matrix.js';
-import { comparePointIds, formatPointId, type PointId } from '../../core/point-id.js';
+import type { PointId } from '../../core/point-id.js';
 import { Rng } from '../../core/rng.js';
 import { throwIfAborted, type RunOptions } from '../../core/run.js';
-import type { DenseVectorSpec, PointSample, VectorStore } from '../../store/vector-store.js';
+import type { DenseVectorSpec } from '../../store/collection.js';
+import type { StoreKeys, VectorSource } from '../../store/vector-source.js';
+import type { PointSample } from '../../store/points.js';
 import { openNpy } from '../../files/npy.js';
 
 /** Vectors to learn from and where they came from. */
@@ -24,6 +26,8 @@ export interface TrainSample {
   readonly source: string;
   /** Ids of the rows; null for a file. */
   readonly ids: readonly PointId[] | null;
+  /** The keys of the store that the rows come from; null for a file. */
+  readonly keys: StoreKeys | null;
 }
 
 const ROWS_PER_BLOCK = 4096;
@@ -66,7 +70,7 @@ export async function sampleNpy(
       }
       onProgress?.({ step: 'reading', done: end, total: file.rows, unit: 'vectors' });
     }
-    return { x, distance: options.distance, source: path, ids: null };
+    return { x, distance: options.distance, source: path, ids: null, keys: null };
   } finally {
     await file.close();
   }
@@ -87,7 +91,7 @@ function chosenRows(rows: number, { size, seed }: { size: number; seed: number }
 
 /** The vector of a collection that is sampled, and the store that holds it. */
 export interface SamplePlace {
-  readonly store: VectorStore;
+  readonly store: VectorSource;
   readonly collection: string;
   readonly vector: DenseVectorSpec;
 }
@@ -118,7 +122,7 @@ export async function sampleCollection(
   const { collection, vector } = place;
   const { ids, vectors } = await readSample(place, choice, run);
   checkPoints({ ids, vectors }, { collection, vectorName: vector.name, distance: vector.distance });
-  return { x: vectors, distance: vector.distance, source: collection, ids };
+  return { x: vectors, distance: vector.distance, source: collection, ids, keys: place.store.keys };
 }
 
 async function readSample(place: SamplePlace, choice: SampleChoice, run: RunOptions): Promise<PointSample> {
@@ -151,7 +155,7 @@ async function readSample(place: SamplePlace, choice: SampleChoice, run: RunOpti
 }
 
 function someOf(ids: readonly PointId[]): string {
-  const shown = ids.slice(0, IDS_SHOWN).map(formatPointId).join(', ');
+  const shown = ids.slice(0, IDS_SHOWN).join(', ');
   return ids.length > IDS_SHOWN ? `${shown}, ...` : shown;
 }
 
@@ -163,7 +167,7 @@ async function retrieveAll(
 ): Promise<Matrix> {
   const x = matrix(ids.length, vector.dim);
   const missing: PointId[] = [];
-  const order = Array.from(ids, (id, i) => ({ id, i })).sort((a, b) => comparePointIds(a.id, b.id));
+  const order = Array.from(ids, (id, i) => ({ id, i })).sort((a, b) => store.keys.compare(a.id, b.id));
   for (let start = 0; start < order.length; start += IDS_PER_REQUEST) {
     throwIfAborted(signal);
     const part = order.slice(start, start + IDS_PER_REQUEST);

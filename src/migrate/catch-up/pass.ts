@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto';
-import { comparePointIds, formatPointId, type PointId } from '../../core/point-id.js';
-import type { ShardKey, VersionBatch } from '../../store/vector-store.js';
+import type { PointId } from '../../core/point-id.js';
+import type { Partition } from '../../store/collection.js';
+import type { VersionBatch } from '../../store/points.js';
+import type { StoreKeys } from '../../store/vector-source.js';
 import {
-  shardKeysOf,
+  partitionsOf,
   type ComparePointsOptions,
-  type ShardRange,
+  type PartitionRange,
   type Sides,
 } from '../points/compare-points.js';
 import type { MigrationPlan } from '../plan/migration.js';
@@ -43,26 +45,27 @@ export async function openCatchUpPasses(
   sides: Sides,
   run: ComparePointsOptions = {},
 ): Promise<CatchUpPasses> {
-  const shards = new Map<ShardKey | undefined, readonly Block[]>();
-  for (const key of shardKeysOf(plan.sourceSpec)) shards.set(key, [{ from: null, digest: null }]);
-  const versionsOf = (shardKey: ShardKey | undefined): Promise<AsyncIterable<VersionBatch> | null> =>
-    sides.source.versions(plan.sourceCollection, { shardKey, signal: run.signal });
+  const shards = new Map<Partition | undefined, readonly Block[]>();
+  for (const key of partitionsOf(plan.sourceSpec)) shards.set(key, [{ from: null, digest: null }]);
+  const { keys, changes } = sides.source;
+  const versionsOf = async (partition: Partition | undefined): Promise<AsyncIterable<VersionBatch> | null> =>
+    (await changes?.versions?.(plan.sourceCollection, { partition, signal: run.signal })) ?? null;
   const byVersions = (await versionsOf(shards.keys().next().value)) !== null;
   const pass = async (): Promise<number> => {
-    const ranges: ShardRange[] = [];
-    for (const [shardKey, before] of shards) {
+    const ranges: PartitionRange[] = [];
+    for (const [partition, before] of shards) {
       // Versions are read before the points: if a write comes in between, the next pass finds its new
       // version.
-      const versions = await versionsOf(shardKey);
+      const versions = await versionsOf(partition);
       const blocks =
         versions === null
           ? [{ from: null, digest: null, changed: true }]
-          : await readBlocks(before, versions);
-      shards.set(shardKey, blocks);
-      for (const range of changedRanges(blocks)) ranges.push({ shardKey, range });
+          : await readBlocks(before, versions, keys);
+      shards.set(partition, blocks);
+      for (const range of changedRanges(blocks)) ranges.push({ partition, range });
     }
-    const differed = (id: PointId, shardKey: ShardKey | undefined): void => {
-      const block = blockOf(shards.get(shardKey) ?? [], id);
+    const differed = (id: PointId, partition: Partition | undefined): void => {
+      const block = blockOf(shards.get(partition) ?? [], id, keys);
       if (block !== undefined) block.digest = null;
     };
     return repairPoints(plan, sides, { ...run, ranges, differed });
@@ -74,6 +77,7 @@ export async function openCatchUpPasses(
 async function readBlocks(
   before: readonly Block[],
   versions: AsyncIterable<VersionBatch>,
+  keys: StoreKeys,
 ): Promise<ReadBlock[]> {
   const blocks: ReadBlock[] = [];
   let at = 0;
@@ -87,7 +91,7 @@ async function readBlocks(
   };
   for await (const { ids, versions: of } of versions) {
     for (const [i, id] of ids.entries()) {
-      for (let next = before[at + 1]; next !== undefined && startsBy(next, id); next = before[at + 1]) {
+      for (let next = before[at + 1]; next !== undefined && startsBy(next, id, keys); next = before[at + 1]) {
         close();
         at++;
         from = next.from;
@@ -98,7 +102,7 @@ async function readBlocks(
         close();
         from = id;
       }
-      entries.push(`${formatPointId(id)} ${of[i] ?? ''}`);
+      entries.push(`${keys.format(id)} ${of[i] ?? ''}`);
     }
   }
   for (;;) {
@@ -111,8 +115,8 @@ async function readBlocks(
   }
 }
 
-function startsBy({ from }: Block, id: PointId): boolean {
-  return from !== null && comparePointIds(from, id) <= 0;
+function startsBy({ from }: Block, id: PointId, { compare }: StoreKeys): boolean {
+  return from !== null && compare(from, id) <= 0;
 }
 
 function digestOf(entries: readonly string[]): string {
@@ -120,7 +124,7 @@ function digestOf(entries: readonly string[]): string {
 }
 
 /** Returns the changed blocks as ranges. Neighbouring blocks are joined. */
-function changedRanges(blocks: readonly ReadBlock[]): ShardRange['range'][] {
+function changedRanges(blocks: readonly ReadBlock[]): PartitionRange['range'][] {
   const ranges: { from: PointId | null; to: PointId | null }[] = [];
   let open = false;
   blocks.forEach(({ from, changed }, i) => {
@@ -134,12 +138,12 @@ function changedRanges(blocks: readonly ReadBlock[]): ShardRange['range'][] {
 }
 
 /** Returns the last block that starts at or before the id. */
-function blockOf(blocks: readonly Block[], id: PointId): Block | undefined {
+function blockOf(blocks: readonly Block[], id: PointId, keys: StoreKeys): Block | undefined {
   let [low, high] = [0, blocks.length - 1];
   while (low < high) {
     const middle = Math.ceil((low + high) / 2);
     const block = blocks[middle];
-    if (block !== undefined && startsBy(block, id)) low = middle;
+    if (block !== undefined && startsBy(block, id, keys)) low = middle;
     else high = middle - 1;
   }
   return blocks[low];

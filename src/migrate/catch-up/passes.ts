@@ -1,7 +1,7 @@
 import { TldrError } from '../../core/errors.js';
 import { sleep, type RunOptions } from '../../core/run.js';
 import type { Encoder } from '../../encoder/model.js';
-import type { VectorStore } from '../../store/vector-store.js';
+import type { CopyTarget } from '../../store/copy-target.js';
 import { openCatchUpPasses, type CatchUpPasses } from './pass.js';
 import type { RecordedMigration } from '../state/locked.js';
 import { checkIdentity, type MigrationState } from '../state/migration-state.js';
@@ -68,7 +68,7 @@ export async function catchUpFrozen(
     freezeMsMax,
     signal,
   }: {
-    readonly source: VectorStore;
+    readonly source: CopyTarget;
     readonly collection: string;
     readonly freezeMsMax: number;
     readonly signal?: AbortSignal | undefined;
@@ -77,7 +77,7 @@ export async function catchUpFrozen(
   const giveUpAtMs = performance.now() + freezeMsMax;
   let lag = 0;
   for (let passes = 1; passes <= FROZEN_PASSES_MAX; passes++) {
-    while (((await source.status(collection)).queuedUpdates ?? 0) > 0) {
+    while (((await source.load?.status(collection))?.queuedUpdates ?? 0) > 0) {
       checkTime(giveUpAtMs, freezeMsMax);
       await sleep(QUEUE_POLL_MS, signal);
     }
@@ -125,7 +125,7 @@ export async function followRecorded(
 }
 
 /** @throws ALREADY_EXISTS when an alias leads to the target: its extra points may be clients' writes */
-export async function refuseInService(target: VectorStore, collection: string): Promise<void> {
+export async function refuseInService(target: CopyTarget, collection: string): Promise<void> {
   const alias = await aliasTo(target, collection);
   if (alias === undefined) return;
   throw new TldrError(

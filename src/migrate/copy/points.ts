@@ -4,7 +4,7 @@ import { NativeProjector } from '../../encoder/native-projector.js';
 import { RowMemory } from '../../core/row-memory.js';
 import type { Throttle } from '../throttle/throttle.js';
 import { throwIfAborted, type RunOptions } from '../../core/run.js';
-import type { VectorStore } from '../../store/vector-store.js';
+import type { CopyTarget } from '../../store/copy-target.js';
 import {
   copiedPoints,
   cursorOf,
@@ -18,8 +18,8 @@ import { toWriteBatch } from '../points/project-batch.js';
 const NATIVE_POINTS_MIN = 20_000;
 
 export interface CopyRequest {
-  readonly source: VectorStore;
-  readonly target: VectorStore;
+  readonly source: CopyTarget;
+  readonly target: CopyTarget;
   readonly encoder: Encoder;
   readonly record: MigrationState;
   /** Bytes of one stored component of the compact vector. */
@@ -118,16 +118,16 @@ async function copyRange(
   }: { signal: AbortSignal; committed: (count: number) => void; project: Projection['project'] },
 ): Promise<void> {
   const { source, target, encoder, record, batchSize, componentBytes } = request;
-  const shardKey = range.shardKey ?? undefined;
-  const from = cursorOf(range.cursor ?? range.from);
+  const partition = range.partition ?? undefined;
+  const from = cursorOf(range.cursor ?? range.from, source.keys);
   let repeated = range.cursor === null ? 0 : 1;
   let write: Promise<void> = Promise.resolve();
   const rowMemory = new RowMemory();
   try {
     const scan = source.scan(record.sourceCollection, {
       vectorName: record.vectorName,
-      range: { from, to: cursorOf(range.to) },
-      shardKey,
+      range: { from, to: cursorOf(range.to, source.keys) },
+      partition,
       batchSize,
       signal,
       rowMemory,
@@ -138,9 +138,9 @@ async function copyRange(
       // One write per range is under way at a time; meanwhile the next page is read and projected.
       await write;
       throwIfAborted(signal);
-      write = target.upsert(record.targetCollection, ready, { shardKey }).then(() => {
+      write = target.upsert(record.targetCollection, ready, { partition }).then(() => {
         rowMemory.give(batch.vectors);
-        range.cursor = cursorText(batch.ids.at(-1) ?? null);
+        range.cursor = cursorText(batch.ids.at(-1) ?? null, source.keys);
         const fresh = batch.ids.length - repeated;
         repeated = 0;
         range.points += fresh;

@@ -1,3 +1,4 @@
+import { allNames, hidingNames, switchableNames } from '../../store/facets.js';
 import { TldrError } from '../../core/errors.js';
 import type { RunOptions } from '../../core/run.js';
 import {
@@ -99,7 +100,7 @@ async function whereNameLeads(
 ): Promise<string | null> {
   const to = record.targetCollection;
   const collections = await target.listCollections();
-  const live = (await target.aliases()).get(name);
+  const live = (await allNames(target)).get(name);
   const from = live ?? (form === 'alias' ? null : record.sourceCollection);
   if (form === 'alias' && collections.includes(name)) {
     throw new TldrError(
@@ -110,7 +111,7 @@ async function whereNameLeads(
   if (form === 'bare-name') {
     if (record.sourceEndpoint !== record.targetEndpoint)
       throw new TldrError('INVALID_ARGUMENT', '--bare-name needs source and target on the same server');
-    const refusal = await target.shadowingRefusal();
+    const refusal = await hidingNames(target).refusal();
     if (refusal !== null) throw new TldrError('UNSUPPORTED', `--bare-name is refused: ${refusal}`);
   }
   if (from !== null && from !== record.sourceCollection && from !== to) {
@@ -285,8 +286,8 @@ async function makeSwitch(
       };
   record.cutOver = begun;
   await place.write(record);
-  if (!made && form === 'alias') await target.switchAlias(name, to);
-  if (!made && form === 'bare-name') await target.aliasOverCollection(name, to);
+  if (!made && form === 'alias') await switchableNames(target).switch(name, to);
+  if (!made && form === 'bare-name') await hidingNames(target).hide(name, to);
   if (!made && form === 'proxy') await switchProxy(request, record, before);
   record.cutOver = { ...begun, state: 'done' };
   await place.write(record);

@@ -1,6 +1,7 @@
+import { allNames } from '../../store/facets.js';
 import { TldrError } from '../../core/errors.js';
 import { sleep, type RunOptions } from '../../core/run.js';
-import type { VectorStore } from '../../store/vector-store.js';
+import type { CopyTarget } from '../../store/copy-target.js';
 import { proxyControlOf, type HeldJournal, type ProxyControl } from '../dual-write/proxy-control.js';
 import { readRecorded, withRecord, type RecordedMigration } from '../state/locked.js';
 import { inEffect, type MigrationState } from '../state/migration-state.js';
@@ -52,7 +53,7 @@ async function checkCompletion(request: CompleteRequest, record: MigrationState)
   const setAside = proxy?.living === true ? (proxy.report?.setAside ?? null) : null;
   if (setAside !== null)
     throw new TldrError('VERIFY_FAILED', `the source is still needed: ${setAsideText(setAside)}`);
-  const aliases = await target.aliases();
+  const aliases = await allNames(target);
   const leadsTo = cutOver?.form === 'proxy' ? await readByProxy(record) : aliases.get(cutOver?.name ?? '');
   const live = cutOver?.state === 'done' && leadsTo === targetCollection;
   if (!live && request.withoutCutOver !== true) {
@@ -132,11 +133,11 @@ export function completeMigration(request: CompleteRequest): Promise<Completion>
     try {
       lost.throwIfAborted();
       // Without ids, this only restores target settings that an interrupted write left changed.
-      await request.target.deletePoints(record.targetCollection, []);
+      await request.target.remove(record.targetCollection, []);
       record.completed = true;
       await request.place.write(record);
       if (request.deleteSource === true && completion.sourceExists)
-        await request.source.deleteCollection(record.sourceCollection);
+        await request.source.drop(record.sourceCollection);
     } finally {
       await journal?.release();
     }
@@ -155,7 +156,7 @@ export interface Abortion {
  * @throws ALREADY_EXISTS while clients use the target, or when the migration is complete
  * @throws MISMATCH when this migration did not make the target
  */
-export async function planAbortion(target: VectorStore, record: MigrationState): Promise<Abortion> {
+export async function planAbortion(target: CopyTarget, record: MigrationState): Promise<Abortion> {
   const { targetCollection } = record;
   if (record.completed)
     throw new TldrError('ALREADY_EXISTS', 'the migration is complete: there is nothing to abort');
@@ -209,7 +210,7 @@ export async function abortMigration(migration: RecordedMigration & RunOptions):
     const abortion = await planAbortion(target, record);
     lost.throwIfAborted();
     await proxyControlOf(record)?.waiting({ signal, log, onProgress });
-    if (abortion.targetExists) await target.deleteCollection(abortion.target);
+    if (abortion.targetExists) await target.drop(abortion.target);
     await joinShares(record, place);
     await place.remove();
     return abortion;

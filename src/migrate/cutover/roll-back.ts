@@ -1,3 +1,4 @@
+import { allNames, switchableNames } from '../../store/facets.js';
 import { TldrError } from '../../core/errors.js';
 import type { RunOptions } from '../../core/run.js';
 import { proxyControlOf, type ProxyControl, type JournalStatus } from '../dual-write/proxy-control.js';
@@ -51,7 +52,7 @@ export async function planRollBack(request: RollBackRequest, record: MigrationSt
   const proxy = proxyControlOf(record);
   if (form === 'proxy' && proxy !== null) return planProxyBack({ ...request, name, proxy }, record);
   const to = form === 'alias' ? cutOver.previous : record.sourceCollection;
-  const live = (await target.aliases()).get(name) ?? null;
+  const live = (await allNames(target)).get(name) ?? null;
   const from = form === 'bare-name' ? (live ?? record.sourceCollection) : live;
   if (to !== null && !(await target.listCollections()).includes(to))
     throw new TldrError(
@@ -156,6 +157,6 @@ async function proxyBack({ signal, log, onProgress }: RunOptions, record: Migrat
 }
 
 async function undo({ target }: RecordedMigration, { form, name, to }: WayBack): Promise<void> {
-  if (form === 'bare-name' || to === null) await target.dropAlias(name);
-  else await target.switchAlias(name, to);
+  if (form === 'bare-name' || to === null) await switchableNames(target).drop(name);
+  else await switchableNames(target).switch(name, to);
 }

@@ -1,6 +1,6 @@
 import { messageOf } from '../../core/errors.js';
 import { sleep, type Log } from '../../core/run.js';
-import type { VectorStore } from '../../store/vector-store.js';
+import type { CopyTarget } from '../../store/copy-target.js';
 import { endsWithin } from './ends-within.js';
 import type { NamesCheck } from './names-check.js';
 
@@ -9,7 +9,7 @@ const RETRY_MS = 500;
 const POINTS_MAX = 2_000;
 
 interface Place {
-  readonly source: VectorStore;
+  readonly source: CopyTarget;
   readonly sourceCollection: string;
   readonly checkNames?: NamesCheck | undefined;
 }
@@ -71,7 +71,7 @@ export class LoggedWrites {
     for (;;) {
       try {
         await checkNames?.('recently');
-        await source.waitForApplied(sourceCollection);
+        await source.changes?.waitForApplied?.(sourceCollection);
         await checkNames?.('now');
         return;
       } catch (error) {

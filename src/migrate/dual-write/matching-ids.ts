@@ -1,10 +1,12 @@
 import { isTldrError, messageOf, TldrError } from '../../core/errors.js';
+import { needed } from '../../store/facets.js';
 import type { PointId } from '../../core/point-id.js';
-import type { PointCondition, VectorStore } from '../../store/vector-store.js';
+import type { CopyTarget } from '../../store/copy-target.js';
+import type { PointCondition } from '../../store/points.js';
 import type { NamesCheck } from './names-check.js';
 
 interface Source {
-  readonly source: VectorStore;
+  readonly source: CopyTarget;
   readonly sourceCollection: string;
   readonly checkNames?: NamesCheck | undefined;
 }
@@ -21,7 +23,12 @@ export async function* checkedMatchingIds(
 ): AsyncGenerator<readonly PointId[]> {
   try {
     await checkNames?.('recently');
-    yield* source.matchingIds(sourceCollection, condition);
+    const matching = needed(
+      source.changes?.matching,
+      source,
+      'way to look up the points that a filter selects',
+    );
+    yield* matching(sourceCollection, condition);
   } catch (cause) {
     const code = isTldrError(cause) ? cause.code : 'INTERNAL';
     if (code === 'UNAVAILABLE' || code === 'ABORTED') throw cause;

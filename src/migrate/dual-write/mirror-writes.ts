@@ -3,7 +3,7 @@ import { isTldrError, messageOf, TldrError } from '../../core/errors.js';
 import type { Sent, AffectedPoints, WriteOutcome } from '../../store/write-guard.js';
 import type { PointId } from '../../core/point-id.js';
 import { sleep, throwIfAborted, type Log } from '../../core/run.js';
-import type { VectorStore } from '../../store/vector-store.js';
+import type { CopyTarget } from '../../store/copy-target.js';
 import { endsWithin } from './ends-within.js';
 import type { CopyState, Side } from './journal-state.js';
 import { LeftEntries } from './left-entries.js';
@@ -39,8 +39,8 @@ const TURN_WAIT_MS = 20_000;
 const LATER_POINTS_MAX = 1_000_000;
 
 export interface FollowOptions {
-  readonly source: VectorStore;
-  readonly target: VectorStore;
+  readonly source: CopyTarget;
+  readonly target: CopyTarget;
   readonly sourceCollection: string;
   readonly targetCollection: string;
   readonly encoder: Encoder;

@@ -3,7 +3,7 @@ import { componentBytesOf } from '../../store/stored-component.js';
 import { targetDescription } from '../../store/target-description.js';
 import { PointSync, type SyncSides } from './point-sync.js';
 
-interface Followed extends Omit<SyncSides, 'identity' | 'componentBytes' | 'shardKeys'> {
+interface Followed extends Omit<SyncSides, 'identity' | 'componentBytes' | 'partitions'> {
   readonly sourceCollection: string;
   readonly targetCollection: string;
 }
@@ -22,7 +22,7 @@ export async function openSync(followed: Followed): Promise<PointSync> {
       'MISMATCH',
       `${targetCollection} was not made from ${sourceCollection} with this encoder`,
     );
-  const { shardKeys } = await source.describe(sourceCollection);
+  const { partitions } = await source.describe(sourceCollection);
   await followed.checkNames?.('now');
   const identity = {
     sourceEndpoint: source.endpoint,
@@ -35,5 +35,5 @@ export async function openSync(followed: Followed): Promise<PointSync> {
     encoderFingerprint: description.encoder,
   };
   const componentBytes = componentBytesOf(targetSpec, description.compact);
-  return new PointSync({ ...followed, identity, componentBytes, shardKeys });
+  return new PointSync({ ...followed, identity, componentBytes, partitions });
 }

@@ -1,9 +1,10 @@
 import type { Encoder } from '../../encoder/model.js';
 import { isTldrError, messageOf, TldrError } from '../../core/errors.js';
-import { formatPointId, type PointId } from '../../core/point-id.js';
+import type { PointId } from '../../core/point-id.js';
 import type { Log } from '../../core/run.js';
-import type { ShardKey, VectorStore } from '../../store/vector-store.js';
-import { shardKeysOf } from '../points/compare-points.js';
+import type { Partition } from '../../store/collection.js';
+import type { CopyTarget } from '../../store/copy-target.js';
+import { partitionsOf } from '../points/compare-points.js';
 import { projectBatch } from '../points/project-batch.js';
 import type { MigrationIdentity } from '../state/migration-state.js';
 import type { NamesCheck } from './names-check.js';
@@ -22,14 +23,14 @@ const ANY_POINTS = ['UNAVAILABLE', 'TIMEOUT', 'UNAUTHORIZED', 'FORBIDDEN', 'NOT_
 
 /** Source and target of a point sync. */
 export interface SyncSides {
-  readonly source: VectorStore;
-  readonly target: VectorStore;
+  readonly source: CopyTarget;
+  readonly target: CopyTarget;
   readonly encoder: Encoder;
   readonly identity: MigrationIdentity;
   /** Bytes of one stored component of the compact vector. */
   readonly componentBytes: number;
   /** Shard keys of the source; empty if it is not sharded by key. */
-  readonly shardKeys: readonly ShardKey[];
+  readonly partitions: readonly Partition[];
   readonly checkNames?: NamesCheck | undefined;
   /** Called when a point that was set aside has been brought over. */
   readonly onBrought?: ((id: PointId) => void) | undefined;
@@ -229,7 +230,7 @@ export class PointSync {
   #putAside(wanted: Wanted, error: unknown): void {
     const { id, waiting } = wanted;
     const { identity, log } = this.#sides;
-    const name = `point ${formatPointId(id)}`;
+    const name = `point ${id}`;
     const text = messageOf(error);
     const message = text.includes(name)
       ? text
@@ -280,13 +281,13 @@ export class PointSync {
     const destination = { ...identity, componentBytes };
     const { sourceCollection, targetCollection, vectorName } = identity;
     // Every shard key can hold a point of the same id, and the write can have changed any of them.
-    for (const shardKey of shardKeysOf(this.#sides)) {
-      const found = await source.retrieve(sourceCollection, ids, { vectorName, shardKey });
+    for (const partition of partitionsOf(this.#sides)) {
+      const found = await source.retrieve(sourceCollection, ids, { vectorName, partition });
       if (found.ids.length > 0)
-        await target.upsert(targetCollection, projectBatch(encoder, found, destination), { shardKey });
+        await target.upsert(targetCollection, projectBatch(encoder, found, destination), { partition });
       const there = new Set(found.ids);
       const gone = ids.filter((id) => !there.has(id));
-      if (gone.length > 0) await target.deletePoints(targetCollection, gone, { shardKey });
+      if (gone.length > 0) await target.remove(targetCollection, gone, { partition });
       const bytesPerPoint = Math.max(1, found.sizeBytes / Math.max(1, found.ids.length));
       this.#batchPoints = Math.max(1, Math.min(BATCH_POINTS, Math.floor(BATCH_BYTES / bytesPerPoint)));
     }

@@ -1,3 +1,4 @@
+import { allNames } from '../../store/facets.js';
 import type { Distance } from '../../core/distance.js';
 import type { Encoder } from '../../encoder/model.js';
 import { TldrError } from '../../core/errors.js';
@@ -8,10 +9,10 @@ import type {
   Datatype,
   DenseVectorSpec,
   Layout,
-  MemoryEstimate,
   Quantization,
-  VectorStore,
-} from '../../store/vector-store.js';
+} from '../../store/collection.js';
+import type { CopyTarget } from '../../store/copy-target.js';
+import type { MemoryEstimate } from '../../store/storage.js';
 import type { MigrationIdentity } from '../state/migration-state.js';
 
 const COMPACT_NAME = 'compact';
@@ -20,8 +21,8 @@ const SHOWN_CHARS = 24;
 
 /** The collections, the encoder and the layout of a migration. */
 export interface MigrationRequest {
-  readonly source: VectorStore;
-  readonly target: VectorStore;
+  readonly source: CopyTarget;
+  readonly target: CopyTarget;
   readonly sourceCollection: string;
   readonly targetCollection: string;
   readonly encoder: Encoder;
@@ -43,8 +44,9 @@ export interface MigrationPlan extends MigrationIdentity {
   readonly points: number;
   readonly sourceSpec: CollectionSpec;
   readonly targetSpec: CollectionSpec;
-  readonly before: MemoryEstimate;
-  readonly after: MemoryEstimate;
+  /** Expected memory of source and target; null if the store does not know it. */
+  readonly before: MemoryEstimate | null;
+  readonly after: MemoryEstimate | null;
   /** True if the target already exists and this migration made it. */
   readonly targetExists: boolean;
 }
@@ -129,18 +131,18 @@ export async function planMigration(
     points,
     sourceSpec,
     targetSpec,
-    before: source.estimateMemory(sourceSpec, points),
-    after: target.estimateMemory(targetSpec, points),
+    before: source.storage?.estimate(sourceSpec, points) ?? null,
+    after: target.storage?.estimate(targetSpec, points) ?? null,
     targetExists: await checkTarget(target, targetSpec, { description, ...options }),
   };
 }
 
 /** @throws UNSUPPORTED, INVALID_ARGUMENT */
 function checkSides({ source, target, sourceCollection, targetCollection }: MigrationRequest): void {
-  if (source.format !== target.format) {
+  if (source.codec.format !== target.codec.format) {
     throw new TldrError(
       'UNSUPPORTED',
-      `cannot copy points from a ${source.format} store into a ${target.format} store`,
+      `cannot copy points from a ${source.codec.format} store into a ${target.codec.format} store`,
     );
   }
   if (source.endpoint === target.endpoint && sourceCollection === targetCollection) {
@@ -152,8 +154,8 @@ function checkSides({ source, target, sourceCollection, targetCollection }: Migr
 }
 
 /** An alias can be moved, by a cut-over even to the target, and would then name another collection. */
-async function refuseAlias(source: VectorStore, name: string): Promise<void> {
-  const collection = (await source.aliases()).get(name);
+async function refuseAlias(source: CopyTarget, name: string): Promise<void> {
+  const collection = (await allNames(source)).get(name);
   if (collection === undefined) return;
   throw new TldrError(
     'INVALID_ARGUMENT',
@@ -182,14 +184,14 @@ function checkEncoder(encoder: Encoder, vector: DenseVectorSpec, sourceCollectio
  * @throws ALREADY_EXISTS when this migration did not make it, MISMATCH when its settings are not as planned
  */
 async function checkTarget(
-  target: VectorStore,
+  target: CopyTarget,
   wanted: CollectionSpec,
   {
     description,
     anySettings = false,
   }: { readonly description: TargetDescription; readonly anySettings?: boolean },
 ): Promise<boolean> {
-  if ((await target.aliases()).has(wanted.name)) {
+  if ((await allNames(target)).has(wanted.name)) {
     throw new TldrError('ALREADY_EXISTS', `"${wanted.name}" is an alias in the target: choose another name`);
   }
   if (!(await target.exists(wanted.name))) return false;

@@ -1,9 +1,12 @@
 import type { Encoder } from '../../encoder/model.js';
 import { largestDifference, row } from '../../core/matrix.js';
-import { comparePointIds, type PointId } from '../../core/point-id.js';
+import type { PointId } from '../../core/point-id.js';
 import { RoundingSpread } from '../../encoder/rounding-spread.js';
 import { throwIfAborted, type RunOptions } from '../../core/run.js';
-import type { IdRange, PointBatch, ShardKey, VectorStore } from '../../store/vector-store.js';
+import type { Partition } from '../../store/collection.js';
+import type { CopyTarget } from '../../store/copy-target.js';
+import type { IdRange, PointBatch } from '../../store/points.js';
+import type { StoreKeys } from '../../store/vector-source.js';
 import type { Throttle } from '../throttle/throttle.js';
 import type { MigrationPlan } from '../plan/migration.js';
 
@@ -12,7 +15,7 @@ const PROGRESS_POINTS = 1000;
 const TOLERANCE: Readonly<Record<number, number>> = { 4: 1e-5, 2: 2e-3 };
 
 interface Side {
-  readonly store: VectorStore;
+  readonly store: CopyTarget;
   readonly collection: string;
 }
 
@@ -22,31 +25,31 @@ export interface ComparePointsOptions extends RunOptions {
   readonly batchSize?: number | undefined;
   readonly pace?: Throttle | undefined;
   /** Ranges to compare, in id order within a shard. If absent: all points. */
-  readonly ranges?: readonly ShardRange[] | undefined;
+  readonly ranges?: readonly PartitionRange[] | undefined;
 }
 
 /** Part of one shard key's points. */
-export interface ShardRange {
-  readonly shardKey: ShardKey | undefined;
+export interface PartitionRange {
+  readonly partition: Partition | undefined;
   readonly range: IdRange;
 }
 
 /** Both stores, and the encoder between them. */
-export type Sides = { readonly source: VectorStore; readonly target: VectorStore; readonly encoder: Encoder };
+export type Sides = { readonly source: CopyTarget; readonly target: CopyTarget; readonly encoder: Encoder };
 
 /** Returns the shard keys to iterate over; a single `undefined` if the collection has none. */
-export function shardKeysOf({
-  shardKeys,
+export function partitionsOf({
+  partitions,
 }: {
-  readonly shardKeys: readonly ShardKey[];
-}): readonly (ShardKey | undefined)[] {
-  return shardKeys.length === 0 ? [undefined] : shardKeys;
+  readonly partitions: readonly Partition[];
+}): readonly (Partition | undefined)[] {
+  return partitions.length === 0 ? [undefined] : partitions;
 }
 
 /** A point of source or target. Each of its differences ends a sentence that begins with the point. */
 export interface ComparedPoint {
   readonly id: PointId;
-  readonly shardKey: ShardKey | undefined;
+  readonly partition: Partition | undefined;
   readonly source?: PointAt;
   readonly target?: PointAt;
   readonly differences: readonly string[];
@@ -61,16 +64,16 @@ export async function* comparedPoints(
   const source: Side = { store: sides.source, collection: plan.sourceCollection };
   const target: Side = { store: sides.target, collection: plan.targetCollection };
   let points = 0;
-  const all = (): ShardRange[] =>
-    shardKeysOf(plan.sourceSpec).map((shardKey) => ({ shardKey, range: { from: null, to: null } }));
-  for (const { shardKey, range } of run.ranges ?? all()) {
-    const scan = { shardKey, range, run };
+  const all = (): PartitionRange[] =>
+    partitionsOf(plan.sourceSpec).map((partition) => ({ partition, range: { from: null, to: null } }));
+  for (const { partition, range } of run.ranges ?? all()) {
+    const scan = { partition, range, run };
     const read = scanned(source, plan, scan);
     // Throttling one stream is enough, since both are read in step.
     const paced = run.pace?.paced(read, run.signal) ?? read;
     const streams = { source: paced, target: scanned(target, plan, scan) };
     for await (const point of comparedStreams(plan, sides, streams)) {
-      yield { ...point, shardKey };
+      yield { ...point, partition };
       points++;
       if (points % PROGRESS_POINTS !== 0) continue;
       throwIfAborted(run.signal);
@@ -87,7 +90,7 @@ export async function* comparedStreams(
   streams: { readonly source: AsyncIterable<PointBatch>; readonly target: AsyncIterable<PointBatch> },
 ): AsyncGenerator<ComparedPoint> {
   const rescaled = rescaledVectors(plan);
-  for await (const pair of mergeById(pointsOf(streams.source), pointsOf(streams.target))) {
+  for await (const pair of mergeById(pointsOf(streams.source), pointsOf(streams.target), sides.source.keys)) {
     const differences =
       pair.source === undefined
         ? [' is in the target only']
@@ -96,7 +99,7 @@ export async function* comparedStreams(
           : differencesOf(plan, sides, { source: pair.source, target: pair.target, rescaled }).map(
               (text) => `: ${text}`,
             );
-    yield { ...pair, shardKey: undefined, differences };
+    yield { ...pair, partition: undefined, differences };
   }
 }
 
@@ -109,11 +112,11 @@ export interface PointAt {
 function scanned(
   { store, collection }: Side,
   { vectorName }: MigrationPlan,
-  { shardKey, range, run }: ShardRange & { run: ComparePointsOptions },
+  { partition, range, run }: PartitionRange & { run: ComparePointsOptions },
 ): AsyncIterable<PointBatch> {
   const { signal, batchSize } = run;
   const size = batchSize === undefined ? {} : { batchSize };
-  return store.scan(collection, { vectorName, shardKey, range, signal, ...size });
+  return store.scan(collection, { vectorName, partition, range, signal, ...size });
 }
 
 async function* pointsOf(
@@ -130,10 +133,11 @@ async function* pointsOf(
 async function* mergeById(
   left: AsyncGenerator<{ id: PointId } & PointAt>,
   right: AsyncGenerator<{ id: PointId } & PointAt>,
+  { compare }: StoreKeys,
 ): AsyncGenerator<{ id: PointId; source?: PointAt; target?: PointAt }> {
   let [a, b] = [await left.next(), await right.next()];
   while (a.done !== true || b.done !== true) {
-    const order = a.done === true ? 1 : b.done === true ? -1 : comparePointIds(a.value.id, b.value.id);
+    const order = a.done === true ? 1 : b.done === true ? -1 : compare(a.value.id, b.value.id);
     if (order <= 0 && a.done !== true) {
       const pair = order === 0 && b.done !== true ? { target: b.value } : {};
       yield { id: a.value.id, source: a.value, ...pair };
@@ -189,18 +193,18 @@ function differencesOf(
   const has = source.batch.hasVector[source.i] !== 0;
   const [sourceRest, targetRest] = [restOf(source), restOf(target)];
   const withoutVectors = twoStage ? [...rescaled, plan.compactName] : rescaled;
-  const sourceBytes = store.canonicalRest(sourceRest, { withoutVectors });
-  const targetBytes = store.canonicalRest(targetRest, { withoutVectors });
+  const sourceBytes = store.codec.canonical(sourceRest, { withoutVectors });
+  const targetBytes = store.codec.canonical(targetRest, { withoutVectors });
   const others = rescaled.filter((name) => name !== plan.vectorName);
   if (
     Buffer.compare(sourceBytes, targetBytes) !== 0 ||
     !others.every((name) =>
-      withinStep(store.extraFloats(sourceRest, name), store.extraFloats(targetRest, name)),
+      withinStep(store.codec.floats(sourceRest, name), store.codec.floats(targetRest, name)),
     )
   )
     found.push('payload or another vector differs');
   const stored = twoStage
-    ? store.extraVector(targetRest, plan.compactName, encoder.outputDim)
+    ? store.codec.vector(targetRest, plan.compactName, encoder.outputDim)
     : target.batch.hasVector[target.i] === 0
       ? null
       : row(target.batch.vectors, target.i);

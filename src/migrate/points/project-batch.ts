@@ -1,9 +1,8 @@
 import type { Encoder } from '../../encoder/model.js';
 import { TldrError } from '../../core/errors.js';
 import { firstNonFiniteRow, type Matrix } from '../../core/matrix.js';
-import { formatPointId } from '../../core/point-id.js';
 import { firstOverflow, overflowText } from '../../store/stored-component.js';
-import type { PointBatch, VectorColumn, WriteBatch } from '../../store/vector-store.js';
+import type { PointBatch, VectorColumn, WriteBatch } from '../../store/points.js';
 import type { MigrationIdentity } from '../state/migration-state.js';
 
 /** Source and vector names of points, and how the target stores them. */
@@ -74,5 +73,5 @@ function checkStorable(batch: PointBatch, reduced: Matrix, destination: PointPla
 function nameOf({ ids }: PointBatch, at: number, { sourceCollection }: PointPlace): string {
   const id = ids[at];
   if (id === undefined) throw new TldrError('INTERNAL', `row ${at} of a batch of ${ids.length} has no id`);
-  return `point ${formatPointId(id)} of ${sourceCollection}`;
+  return `point ${id} of ${sourceCollection}`;
 }

@@ -1,6 +1,8 @@
 import type { PointId } from '../../core/point-id.js';
 import { sleep, type RunOptions } from '../../core/run.js';
-import type { PointBatch, ShardKey, VectorStore } from '../../store/vector-store.js';
+import type { Partition } from '../../store/collection.js';
+import type { CopyTarget } from '../../store/copy-target.js';
+import type { PointBatch } from '../../store/points.js';
 import { comparedStreams, type ComparedPoint, type Sides } from './compare-points.js';
 import type { MigrationPlan } from '../plan/migration.js';
 
@@ -15,7 +17,7 @@ const HASTY_READINGS = 2;
 
 interface Again {
   readonly ids: readonly PointId[];
-  readonly shardKey: ShardKey | undefined;
+  readonly partition: Partition | undefined;
   readonly readings: number;
   readonly signal: AbortSignal | undefined;
 }
@@ -30,14 +32,14 @@ export async function* lookedAgain(
   sides: Sides,
   { compared, signal }: { readonly compared: AsyncIterable<ComparedPoint> } & Pick<RunOptions, 'signal'>,
 ): AsyncGenerator<ComparedPoint> {
-  let shardKey: ShardKey | undefined;
+  let partition: Partition | undefined;
   let ids: PointId[] = [];
   let differing = 0;
   async function* again(): AsyncGenerator<ComparedPoint> {
     const readings = differing < DIFFERING_MAX ? READINGS : HASTY_READINGS;
     const taken = ids;
     ids = [];
-    for await (const point of untilEqual(plan, sides, { ids: taken, shardKey, readings, signal })) {
+    for await (const point of untilEqual(plan, sides, { ids: taken, partition, readings, signal })) {
       if (point.differences.length > 0) differing++;
       yield point;
     }
@@ -47,8 +49,8 @@ export async function* lookedAgain(
       yield point;
       continue;
     }
-    if (ids.length >= POINTS_AT_ONCE || point.shardKey !== shardKey) yield* again();
-    ({ shardKey } = point);
+    if (ids.length >= POINTS_AT_ONCE || point.partition !== partition) yield* again();
+    ({ partition } = point);
     ids.push(point.id);
   }
   yield* again();
@@ -57,13 +59,13 @@ export async function* lookedAgain(
 async function* untilEqual(
   plan: MigrationPlan,
   sides: Sides,
-  { ids, shardKey, readings, signal }: Again,
+  { ids, partition, readings, signal }: Again,
 ): AsyncGenerator<ComparedPoint> {
   const { vectorName } = plan;
   let left = ids;
   let pauseMs = FIRST_PAUSE_MS;
-  async function* read(store: VectorStore, collection: string): AsyncGenerator<PointBatch> {
-    yield await store.retrieve(collection, left, { vectorName, shardKey });
+  async function* read(store: CopyTarget, collection: string): AsyncGenerator<PointBatch> {
+    yield await store.retrieve(collection, left, { vectorName, partition });
   }
   for (let reading = 1; left.length > 0; reading++) {
     await sleep(pauseMs, signal);
@@ -75,7 +77,7 @@ async function* untilEqual(
     };
     for await (const point of comparedStreams(plan, sides, streams)) {
       if (point.differences.length > 0 && reading < readings) differing.push(point.id);
-      else yield { ...point, shardKey };
+      else yield { ...point, partition };
     }
     left = differing;
   }

@@ -2,7 +2,9 @@ import type { Encoder } from '../../encoder/model.js';
 import { matrix, row } from '../../core/matrix.js';
 import type { PointId } from '../../core/point-id.js';
 import { componentBytesOf } from '../../store/stored-component.js';
-import type { PointBatch, ShardKey, VectorStore } from '../../store/vector-store.js';
+import type { Partition } from '../../store/collection.js';
+import type { CopyTarget } from '../../store/copy-target.js';
+import type { PointBatch } from '../../store/points.js';
 import { comparedPoints, type ComparePointsOptions, type PointAt } from './compare-points.js';
 import { projectBatch } from './project-batch.js';
 import type { MigrationPlan } from '../plan/migration.js';
@@ -12,7 +14,7 @@ const WRITE_BYTES = 16 * 1024 ** 2;
 const WRITE_POINTS = 256;
 
 interface Repair {
-  readonly shardKey: ShardKey | undefined;
+  readonly partition: Partition | undefined;
   readonly wrong: {
     readonly id: PointId;
     readonly has: number;
@@ -30,10 +32,10 @@ interface Repair {
  */
 export async function repairPoints(
   plan: MigrationPlan,
-  sides: { readonly source: VectorStore; readonly target: VectorStore; readonly encoder: Encoder },
+  sides: { readonly source: CopyTarget; readonly target: CopyTarget; readonly encoder: Encoder },
   run: ComparePointsOptions & {
     /** Called for each point that differed, in order. */
-    readonly differed?: ((id: PointId, shardKey: ShardKey | undefined) => void) | undefined;
+    readonly differed?: ((id: PointId, partition: Partition | undefined) => void) | undefined;
   } = {},
 ): Promise<number> {
   const pointsMax = run.batchSize ?? WRITE_POINTS;
@@ -42,21 +44,21 @@ export async function repairPoints(
   let repaired = 0;
   let repair = emptyRepair(undefined);
   const flush = async (): Promise<void> => {
-    const { wrong, extra, shardKey } = repair;
+    const { wrong, extra, partition } = repair;
     repaired += wrong.length + extra.length;
     if (wrong.length > 0) {
       const batch = projectBatch(sides.encoder, batchOf(repair, plan.inputDim), destination);
-      await sides.target.upsert(plan.targetCollection, batch, { shardKey });
+      await sides.target.upsert(plan.targetCollection, batch, { partition });
     }
-    if (extra.length > 0) await sides.target.deletePoints(plan.targetCollection, extra, { shardKey });
+    if (extra.length > 0) await sides.target.remove(plan.targetCollection, extra, { partition });
   };
   for await (const point of comparedPoints(plan, sides, { ...run, step: 'repairing' })) {
     const full = repair.wrong.length + repair.extra.length >= pointsMax || repair.sizeBytes >= WRITE_BYTES;
-    if (full || point.shardKey !== repair.shardKey) {
+    if (full || point.partition !== repair.partition) {
       await flush();
-      repair = emptyRepair(point.shardKey);
+      repair = emptyRepair(point.partition);
     }
-    if (point.differences.length > 0) run.differed?.(point.id, point.shardKey);
+    if (point.differences.length > 0) run.differed?.(point.id, point.partition);
     if (point.source === undefined) repair.extra.push(point.id);
     else if (point.differences.length > 0) add(repair, point.id, point.source);
   }
@@ -64,8 +66,8 @@ export async function repairPoints(
   return repaired;
 }
 
-function emptyRepair(shardKey: ShardKey | undefined): Repair {
-  return { shardKey, wrong: [], extra: [], sizeBytes: 0 };
+function emptyRepair(partition: Partition | undefined): Repair {
+  return { partition, wrong: [], extra: [], sizeBytes: 0 };
 }
 
 /** Copies the point out of its batch; a reference would keep the whole batch in memory. */

@@ -1,6 +1,7 @@
 import { TldrError } from '../../core/errors.js';
 import { recordKept } from '../../store/target-description.js';
-import type { ShardKey } from '../../store/vector-store.js';
+import type { Partition } from '../../store/collection.js';
+import type { IdRange } from '../../store/points.js';
 import type { CaughtUp } from '../catch-up/passes.js';
 import { ProxyControl, proxyControlOf } from '../dual-write/proxy-control.js';
 import { pausedError, stoppable, stopReason } from '../state/locked.js';
@@ -227,17 +228,20 @@ async function newRecord(
   workers: number,
 ): Promise<MigrationState> {
   const { source, concurrency = CONCURRENCY } = options;
-  const keys: readonly (ShardKey | null)[] =
-    plan.sourceSpec.shardKeys.length === 0 ? [null] : plan.sourceSpec.shardKeys;
+  const keys: readonly (Partition | null)[] =
+    plan.sourceSpec.partitions.length === 0 ? [null] : plan.sourceSpec.partitions;
   const parts = plan.points < SPLIT_POINTS_MIN ? 1 : workers * concurrency * RANGES_PER_COPIER;
   const ranges: MigrationState['ranges'] = [];
-  for (const shardKey of keys) {
-    const split = await source.splitRanges(plan.sourceCollection, { parts, shardKey: shardKey ?? undefined });
-    for (const { from, to } of split) {
+  for (const partition of keys) {
+    const { split } = source.keys;
+    const choice = { parts, partition: partition ?? undefined };
+    const whole: readonly IdRange[] = [{ from: null, to: null }];
+    const divided = split === undefined ? whole : await split(plan.sourceCollection, choice);
+    for (const { from, to } of divided) {
       ranges.push({
-        shardKey,
-        from: cursorText(from),
-        to: cursorText(to),
+        partition,
+        from: cursorText(from, source.keys),
+        to: cursorText(to, source.keys),
         cursor: null,
         complete: false,
         points: 0,

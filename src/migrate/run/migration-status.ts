@@ -1,4 +1,5 @@
-import type { VectorStore } from '../../store/vector-store.js';
+import { allNames } from '../../store/facets.js';
+import type { CopyTarget } from '../../store/copy-target.js';
 import { proxyControlOf, type JournalStatus } from '../dual-write/proxy-control.js';
 import { readRecorded, type RecordedMigration } from '../state/locked.js';
 import { factsOf } from '../plan/migration-events.js';
@@ -74,7 +75,7 @@ export async function migrationStatus(migration: RecordedMigration): Promise<Mig
   const main = await readRecorded(migration);
   const record = await wholeRecord(main, place);
   const { copied, rangesDone, rangesTotal } = factsOf(record);
-  const aliases = await target.aliases();
+  const aliases = await allNames(target);
   const [paused, runner] = [await place.isPaused(), await workingOn(place)];
   const journal = (await proxyControlOf(record)?.status()) ?? null;
   const { phase, layout, encoderFile, verifiedPoints, cutOver, completed } = record;
@@ -122,9 +123,9 @@ async function workersOf(record: MigrationState, place: StateLocation): Promise<
   return workers;
 }
 
-async function countOf(store: VectorStore, collection: string): Promise<number | null> {
+async function countOf(store: CopyTarget, collection: string): Promise<number | null> {
   const there = (await store.listCollections()).includes(collection);
-  return there && !(await store.aliases()).has(collection) ? await store.count(collection) : null;
+  return there && !(await allNames(store)).has(collection) ? await store.count(collection) : null;
 }
 
 function nextStep(

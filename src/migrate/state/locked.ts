@@ -1,6 +1,6 @@
 import { isTldrError, TldrError } from '../../core/errors.js';
 import type { RunOptions } from '../../core/run.js';
-import type { VectorStore } from '../../store/vector-store.js';
+import type { CopyTarget } from '../../store/copy-target.js';
 import type { MigrationState } from './migration-state.js';
 import type { StateLocation } from './location.js';
 import { copyingShares } from './split.js';
@@ -9,8 +9,8 @@ const PAUSE_POLL_MS = 200;
 
 /** A migration that was started: its stores and the location of its state. */
 export interface RecordedMigration {
-  readonly source: VectorStore;
-  readonly target: VectorStore;
+  readonly source: CopyTarget;
+  readonly target: CopyTarget;
   readonly place: StateLocation;
 }
 

@@ -1,7 +1,8 @@
 import { messageOf, TldrError } from '../../core/errors.js';
-import { formatPointId, parsePointId, type PointId } from '../../core/point-id.js';
+import type { PointId } from '../../core/point-id.js';
+import type { StoreKeys } from '../../store/vector-source.js';
 import type { LoadSeen } from '../throttle/throttle.js';
-import type { Datatype, Layout, Quantization, ShardKey } from '../../store/vector-store.js';
+import type { Datatype, Layout, Partition, Quantization } from '../../store/collection.js';
 
 /**
  * How far the copy is. Each phase begins only when the one before is complete. `repairing`: a verification
@@ -34,7 +35,7 @@ export interface Share {
 
 /** One range of ids in one shard: `cursor` is the last id whose write was acknowledged. */
 export interface RangeProgress {
-  readonly shardKey: ShardKey | null;
+  readonly partition: Partition | null;
   readonly from: string | null;
   readonly to: string | null;
   cursor: string | null;
@@ -100,12 +101,14 @@ const IDENTITY_KEYS: readonly (keyof MigrationIdentity)[] = [
   'quantization',
 ];
 
-export function cursorOf(text: string | null): PointId | null {
-  return text === null ? null : parsePointId(text);
+/** Returns the id of a range's text. @throws INVALID_ARGUMENT for text that is no id of the store */
+export function cursorOf(text: string | null, keys: StoreKeys): PointId | null {
+  return text === null ? null : keys.parse(text);
 }
 
-export function cursorText(id: PointId | null): string | null {
-  return id === null ? null : formatPointId(id);
+/** Returns the text of an id, for a range. */
+export function cursorText(id: PointId | null, keys: StoreKeys): string | null {
+  return id === null ? null : keys.format(id);
 }
 
 /**
@@ -120,7 +123,7 @@ export function parseRecord(text: string, label: string): MigrationState {
     const message = `${label} is not a migration record: ${messageOf(cause)}: ${WITHOUT_IT}`;
     throw new TldrError('INVALID_DATA', message, { cause });
   }
-  const current = upgraded(value);
+  const current = withPartitions(upgraded(value));
   if (!isRecord(current))
     throw new TldrError(
       'INVALID_DATA',
@@ -135,6 +138,24 @@ function upgraded(value: unknown): unknown {
     return value;
   const phase = 'phase' in value && value.phase === 'done' ? { phase: 'verified' } : {};
   return { ...value, ...phase, version: 3, ...FRESH };
+}
+
+/** Returns the JSON text of a migration state. The text calls a range's partition "shardKey". */
+export function recordText(record: MigrationState, indent = 0): string {
+  const ranges = record.ranges.map(({ partition, ...range }) => ({ shardKey: partition, ...range }));
+  return JSON.stringify({ ...record, ranges }, null, indent);
+}
+
+/** Returns a parsed state whose ranges call the partition by its name here. */
+function withPartitions(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || !('ranges' in value) || !Array.isArray(value.ranges))
+    return value;
+  const ranges = value.ranges.map((range: unknown) => {
+    if (typeof range !== 'object' || range === null || !('shardKey' in range)) return range;
+    const { shardKey, ...rest } = range;
+    return { partition: shardKey, ...rest };
+  });
+  return { ...value, ranges };
 }
 
 /** Advice for an unusable migration state: what depends on it, and what to do. */
@@ -231,20 +252,11 @@ function isCutOver(value: unknown): boolean {
 function isRange(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false;
   const fields = new Map<string, unknown>(Object.entries(value));
-  const idOrNull = (name: string): boolean => {
+  const textOrNull = (name: string): boolean => {
     const text = fields.get(name);
-    return text === null || (typeof text === 'string' && isPointId(text));
+    return text === null || typeof text === 'string';
   };
-  return ['from', 'to', 'cursor'].every(idOrNull) && typeof fields.get('complete') === 'boolean';
-}
-
-function isPointId(text: string): boolean {
-  try {
-    parsePointId(text);
-    return true;
-  } catch {
-    return false;
-  }
+  return ['from', 'to', 'cursor'].every(textOrNull) && typeof fields.get('complete') === 'boolean';
 }
 
 /** Returns the number of points that the copy has written, from its ranges. */

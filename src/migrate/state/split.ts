@@ -37,7 +37,7 @@ export async function wholeRecord(record: MigrationState, place: StateLocation):
 
 function sameRange(a: RangeProgress, b: RangeProgress | undefined): boolean {
   const text = (range: RangeProgress): string =>
-    JSON.stringify([range.shardKey?.kind, range.shardKey?.value, range.from, range.to]);
+    JSON.stringify([range.partition?.kind, range.partition?.value, range.from, range.to]);
   return b !== undefined && text(a) === text(b);
 }
 

@@ -1,5 +1,5 @@
 import { row, type Matrix } from '../../core/matrix.js';
-import type { VectorStore } from '../../store/vector-store.js';
+import type { Load, VectorSource } from '../../store/vector-source.js';
 
 const QUERIES = 8;
 const LIMIT = 10;
@@ -21,18 +21,20 @@ export interface Probe {
 
 /**
  * Returns a probe and the source's latency at rest: the median of sequential searches without the first
- * round. Returns null if the source has no vectors.
+ * round. Returns null if the source has no vectors, or its store does not tell its load.
  */
 export async function openProbe(
-  source: VectorStore,
+  source: VectorSource,
   collection: string,
   vectorName: string,
 ): Promise<{ readonly probe: Probe; readonly baselineMs: number } | null> {
+  const { load } = source;
+  if (load === undefined) return null;
   const { vectors } = await source.sample(collection, { vectorName, size: QUERIES });
   if (vectors.rows === 0) return null;
-  const { results, readsPerMinute } = await source.requestLimits(collection);
+  const { results, readsPerMinute } = await load.limits(collection);
   const limit = Math.min(LIMIT, results);
-  const probe = probeOf(source, { collection, vectorName, vectors, limit });
+  const probe = probeOf(load, { collection, vectorName, vectors, limit });
   const times: number[] = [];
   for (let i = 0; i < 2 * vectors.rows; i++) {
     await probe.search();
@@ -54,7 +56,7 @@ function atMostEvery(ms: number, search: () => Promise<void>): () => Promise<voi
 }
 
 function probeOf(
-  source: VectorStore,
+  load: Load,
   {
     collection,
     vectorName,
@@ -76,7 +78,7 @@ function probeOf(
       const vector = Float32Array.from(row(vectors, next++ % vectors.rows));
       begunAtMs = performance.now();
       try {
-        recent.push(await source.timeSearch(collection, { vectorName, vector, limit }));
+        recent.push(await load.timeSearch(collection, { vectorName, vector, limit }));
         if (recent.length > WINDOW) recent.shift();
       } finally {
         begunAtMs = null;

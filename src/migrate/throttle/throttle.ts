@@ -1,6 +1,7 @@
 import { messageOf } from '../../core/errors.js';
 import { sleep, type RunOptions } from '../../core/run.js';
-import type { StoreStatus, VectorStore } from '../../store/vector-store.js';
+import type { CopyTarget } from '../../store/copy-target.js';
+import type { StoreStatus } from '../../store/vector-source.js';
 import { openProbe, type Probe } from './probe.js';
 import { latencyMsMax, UNTHROTTLED, type ThrottleSettings } from './settings.js';
 
@@ -43,8 +44,8 @@ export interface Throttle {
 }
 
 export interface PaceRequest {
-  readonly source: VectorStore;
-  readonly target: VectorStore;
+  readonly source: CopyTarget;
+  readonly target: CopyTarget;
   readonly place: { readonly readTuning: () => Promise<ThrottleSettings> };
   readonly sourceCollection: string;
   readonly targetCollection: string;
@@ -181,7 +182,8 @@ class Watch {
       [source, sourceCollection],
       [target, targetCollection],
     ] as const) {
-      const load = await store.status(name);
+      const load = await store.load?.status(name);
+      if (load === undefined) continue;
       reason ??= reasonOf(name, load);
       optimizing ||= load.optimizing;
     }
@@ -217,7 +219,8 @@ class Watch {
 
   #refused(): number {
     const { source, target } = this.#request;
-    return source === target ? source.rateLimitCount() : source.rateLimitCount() + target.rateLimitCount();
+    const stores = source === target ? [source] : [source, target];
+    return stores.reduce((sum, { load }) => sum + (load?.rateLimitCount() ?? 0), 0);
   }
 }
 

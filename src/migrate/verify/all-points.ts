@@ -1,8 +1,7 @@
-import { formatPointId } from '../../core/point-id.js';
 import { sleep, type RunOptions } from '../../core/run.js';
 import {
   comparedPoints,
-  shardKeysOf,
+  partitionsOf,
   type ComparedPoint,
   type ComparePointsOptions,
   type Sides,
@@ -87,17 +86,17 @@ export async function report(
     if (differences.length < DIFFERENCES_MAX) differences.push(text);
   };
   for (const line of await settingDifferences(plan, sides, run)) differ(`setting ${line}`);
-  for (const shardKey of writing ? [] : shardKeysOf(plan.sourceSpec)) {
+  for (const partition of writing ? [] : partitionsOf(plan.sourceSpec)) {
     const [expected, found] = await Promise.all([
-      sides.source.count(plan.sourceCollection, { shardKey }),
-      sides.target.count(plan.targetCollection, { shardKey }),
+      sides.source.count(plan.sourceCollection, { partition }),
+      sides.target.count(plan.targetCollection, { partition }),
     ]);
     if (expected !== found) differ(`count: expected ${expected} points, got ${found}`);
   }
   for await (const point of writing ? lookedAgain(plan, sides, run) : run.compared) {
     points++;
     if (point.source === undefined) extraPoints++;
-    for (const text of point.differences) differ(`point ${formatPointId(point.id)}${text}`);
+    for (const text of point.differences) differ(`point ${point.id}${text}`);
   }
   const counts = { points, extraPoints, differenceCount, countsCompared: !writing };
   return { ok: differenceCount === 0, ...counts, differences };

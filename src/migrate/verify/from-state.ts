@@ -1,8 +1,9 @@
 import type { Encoder } from '../../encoder/model.js';
 import { TldrError } from '../../core/errors.js';
-import { comparePointIds, formatPointId, type PointId } from '../../core/point-id.js';
+import type { PointId } from '../../core/point-id.js';
 import { throwIfAborted, type RunOptions } from '../../core/run.js';
-import type { PointBatch, VectorStore } from '../../store/vector-store.js';
+import type { CopyTarget } from '../../store/copy-target.js';
+import type { PointBatch } from '../../store/points.js';
 import { comparedStreams, type Sides } from '../points/compare-points.js';
 import { pausedError, stoppable, stopReason, withRecord, type RecordedMigration } from '../state/locked.js';
 import { announce, factsOf, type MigrationHook } from '../plan/migration-events.js';
@@ -130,22 +131,23 @@ async function verifySample(
   sides: Sides,
   { sample: size, run }: { readonly sample: number; readonly run: RunOptions & Writing },
 ): Promise<VerifyReport> {
-  if (plan.sourceSpec.shardKeys.length > 0) {
+  if (plan.sourceSpec.partitions.length > 0) {
     throw new TldrError(
       'UNSUPPORTED',
       `${plan.sourceCollection} is sharded by key, where an id alone does not identify a point: verify all points, without a sample`,
     );
   }
-  const of = (store: VectorStore, collection: string, vectorName: string): Promise<readonly PointId[]> =>
+  const of = (store: CopyTarget, collection: string, vectorName: string): Promise<readonly PointId[]> =>
     store.sample(collection, { vectorName, size, ...run }).then(({ ids }) => ids);
   const drawn = [
     ...(await of(sides.source, plan.sourceCollection, plan.vectorName)),
     ...(await of(sides.target, plan.targetCollection, plan.compactName)),
   ];
-  const byText = new Map(drawn.map((id) => [formatPointId(id), id]));
-  const ids = [...byText.values()].sort(comparePointIds);
+  const { keys } = sides.source;
+  const byText = new Map(drawn.map((id) => [keys.format(id), id]));
+  const ids = [...byText.values()].sort(keys.compare);
   const { vectorName } = plan;
-  async function* retrieved(store: VectorStore, collection: string): AsyncGenerator<PointBatch> {
+  async function* retrieved(store: CopyTarget, collection: string): AsyncGenerator<PointBatch> {
     for (let start = 0; start < ids.length; start += RETRIEVE_POINTS) {
       throwIfAborted(run.signal);
       yield await store.retrieve(collection, ids.slice(start, start + RETRIEVE_POINTS), { vectorName });

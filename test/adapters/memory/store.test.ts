@@ -20,7 +20,7 @@ describeVectorStore('memory', () => {
           },
         ],
         otherVectors: [],
-        shardKeys: [],
+        partitions: [],
         metadata: {},
         native: '{}',
       }),

@@ -12,7 +12,7 @@ import {
   rowDoc,
 } from '../../../src/cli/train/relevance-files.js';
 import { matrixFromRows } from '../../../src/core/matrix.js';
-import { parsePointId } from '../../../src/core/point-id.js';
+import { ID_KEYS, parsePointId } from '../../../adapters/qdrant/points/point-id.js';
 import { integerNpy } from '../../support/cli/npy-fixtures.js';
 
 const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-relevance-'));
@@ -120,7 +120,7 @@ describe('labels of points', () => {
 
   test('one id and label per line, repeated ones too; a label may hold blanks', async () => {
     const lines = `18446744073709551615\tnoun animal\r\n\n${uuid.toUpperCase()}\tverb\n${uuid}\tverb\n`;
-    expect(await readPointLabels(await file('points.tsv', `\uFEFF${lines}`))).toEqual(
+    expect(await readPointLabels(await file('points.tsv', `\uFEFF${lines}`), ID_KEYS)).toEqual(
       new Map<bigint | string, string>([
         [18446744073709551615n, 'noun animal'],
         [uuid, 'verb'],
@@ -135,7 +135,7 @@ describe('labels of points', () => {
     ['7\ta\n7\tb\n', 'line 2: point 7 has label "b" here and "a" before'],
     ['\n', 'it labels nothing'],
   ])('%j is refused', async (content, message) => {
-    await expect(readPointLabels(await file('bad.tsv', content))).rejects.toMatchObject({
+    await expect(readPointLabels(await file('bad.tsv', content), ID_KEYS)).rejects.toMatchObject({
       code: 'INVALID_DATA',
       message: expect.stringContaining(message),
     });
@@ -143,7 +143,7 @@ describe('labels of points', () => {
 
   test('a .npy, which holds no ids, is refused', async () => {
     const npy = await file('points.npy', integerNpy('<i2', [7]));
-    await expect(readPointLabels(npy)).rejects.toThrow('labels of points are text');
+    await expect(readPointLabels(npy, ID_KEYS)).rejects.toThrow('labels of points are text');
   });
 });
 

@@ -2,8 +2,9 @@ import { expect, test } from '@jest/globals';
 import { openMemory } from '../../../adapters/memory/store.js';
 import { CurrentNames } from '../../../src/cli/serve/current-names.js';
 import { TldrError } from '../../../src/core/errors.js';
-import type { VectorStore } from '../../../src/store/vector-store.js';
+import type { MemoryStore } from '../../../adapters/memory/index.js';
 import type { Addressed } from '../../../src/serve/protocol.js';
+import { watched } from '../../support/store/watched.js';
 import { memorySpec } from '../../support/migrate/fixtures.js';
 
 const read = (name: string): Addressed => ({ name, changes: false });
@@ -11,7 +12,7 @@ const change = (name: string): Addressed => ({ name, changes: true });
 
 /** A store that counts, and fails where it is told to. */
 async function counted(): Promise<{
-  store: VectorStore;
+  store: MemoryStore;
   reads: string[];
   fail: (message: string | null) => void;
 }> {
@@ -20,16 +21,9 @@ async function counted(): Promise<{
   await memory.create(memorySpec('docs'));
   const reads: string[] = [];
   let failure: string | null = null;
-  const store = new Proxy(memory, {
-    get: (of, name) => {
-      const value: unknown = Reflect.get(of, name);
-      if (typeof value !== 'function') return value;
-      return (...args: unknown[]): unknown => {
-        reads.push(String(name));
-        if (failure !== null) return Promise.reject(new TldrError('UNAVAILABLE', failure));
-        return Reflect.apply(value, of, args);
-      };
-    },
+  const store = watched(memory, ({ name, go }) => {
+    reads.push(name);
+    return failure === null ? go() : Promise.reject(new TldrError('UNAVAILABLE', failure));
   });
   return { store, reads, fail: (message) => (failure = message) };
 }
@@ -46,7 +40,7 @@ test('configured names and those seen a moment ago cost no request; others one l
   expect(reads.length).toBeLessThan(20);
   reads.length = 0;
   await Promise.all(Array.from({ length: 50 }, async () => await names.learn(read('nothing'))));
-  expect(reads.filter((read) => read === 'aliases').length).toBeLessThan(4);
+  expect(reads.filter((read) => read === 'names.all').length).toBeLessThan(4);
   await names.close();
 });
 
@@ -86,7 +80,7 @@ test('a connection through which the aliases cannot be read takes no place', asy
   let isClosed = false;
   const close = (): Promise<void> => Promise.resolve(void (isClosed = true));
   const other = {
-    aliases: () => after.store.aliases(),
+    names: after.store.names,
     listCollections: () => after.store.listCollections(),
     close,
   };

@@ -16,7 +16,7 @@ import { readNpy } from '../../../src/files/npy.js';
 import { row, rowRange, type Matrix } from '../../../src/core/matrix.js';
 import { randomProjection } from '../../../src/baselines/pca.js';
 import { Encoder } from '../../../src/encoder/model.js';
-import type { VectorStore } from '../../../src/store/vector-store.js';
+import type { QdrantStore } from '../../../adapters/qdrant/index.js';
 import { migrateCollection } from '../../../src/migrate/run/migrate-collection.js';
 import { pcaEncoder } from '../../support/migrate/pca-encoder.js';
 import { startTestServer, testsOn, type TestServer } from '../../support/server/test-server.js';
@@ -29,7 +29,7 @@ const EVERYTHING = POINTS / 5;
 
 let server: TestServer;
 let folder: string;
-let store: VectorStore;
+let store: QdrantStore;
 let plain: QdrantClient;
 let encoder: Encoder;
 let base: Matrix;

@@ -1,3 +1,4 @@
+import { QDRANT } from '../../../adapters/qdrant/adapter.js';
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import { QdrantClient as GrpcClient } from '@qdrant/js-client-grpc';
 import { QdrantClient as RestClient } from '@qdrant/js-client-rest';
@@ -75,6 +76,7 @@ beforeAll(async () => {
       listenGrpc: '127.0.0.1:0',
     },
     environment: {},
+    extra: QDRANT.settings,
   });
   // Every point is a candidate.
   const options = { encoder: join(folder, 'encoder.onnx'), oversampling: POINTS / 5 };

@@ -23,7 +23,7 @@ async function collections(): Promise<string[]> {
 async function create(name: string, metadata: Record<string, unknown>): Promise<void> {
   const store = await openQdrant(server);
   const native = JSON.stringify({ params: { vectors: { size: 4, distance: 'Cosine' } }, metadata });
-  await store.create({ name, vectors: [], otherVectors: [], shardKeys: [], metadata: {}, native });
+  await store.create({ name, vectors: [], otherVectors: [], partitions: [], metadata: {}, native });
   await store.close();
 }
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { openQdrant } from '../../../adapters/qdrant/index.js';
 import { readNpy, writeNpy } from '../../../src/files/npy.js';
 import { rowRange, type Matrix } from '../../../src/core/matrix.js';
-import type { VectorStore } from '../../../src/store/vector-store.js';
+import type { QdrantStore } from '../../../adapters/qdrant/index.js';
 import { migrateCollection } from '../../../src/migrate/run/migrate-collection.js';
 import { exactTopK } from '../../../src/knn/exact.js';
 import { twoMaps } from '../../support/migrate/fixtures.js';
@@ -25,11 +25,11 @@ const cli = (...args: string[]): Promise<CliResult> =>
     env: { QDRANT_URL: server.url, QDRANT_TLDR_GRPC_URL: server.grpcUrl },
   });
 
-async function loadDocs(store: VectorStore, base: Matrix): Promise<void> {
+async function loadDocs(store: QdrantStore, base: Matrix): Promise<void> {
   const native = JSON.stringify({ params: { vectors: { size: base.cols, distance: 'Cosine' } } });
-  await store.create({ name: 'docs', vectors: [], otherVectors: [], shardKeys: [], metadata: {}, native });
+  await store.create({ name: 'docs', vectors: [], otherVectors: [], partitions: [], metadata: {}, native });
   const ids = Array.from({ length: ROWS }, (_, i) => BigInt(i));
-  const rest = ids.map((_, i) => store.packRest(JSON.stringify({ shelf: i % 3, tag: `only-${i}` })));
+  const rest = ids.map((_, i) => store.codec.pack(JSON.stringify({ shelf: i % 3, tag: `only-${i}` })));
   const has = new Uint8Array(ROWS).fill(1);
   await store.upsert('docs', { ids, vectors: [{ name: '', matrix: base, has }], extra: rest });
 }

@@ -1,3 +1,4 @@
+import { watched } from '../../support/store/watched.js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { mkdtemp, readdir, readFile, readlink, rm, stat } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
@@ -7,7 +8,8 @@ import { startLocalQdrant, type LocalQdrant } from '../../../adapters/qdrant/loc
 import { readNpy, writeNpy } from '../../../src/files/npy.js';
 import { Encoder } from '../../../src/encoder/model.js';
 import { row, rowRange, type Matrix } from '../../../src/core/matrix.js';
-import type { SearchRequest, VectorStore } from '../../../src/store/vector-store.js';
+import type { QdrantStore } from '../../../adapters/qdrant/index.js';
+import type { SearchRequest } from '../../../src/store/search.js';
 import type { SizingRow } from '../../../src/plan/sizing-row.js';
 import { runPlan } from '../../../src/plan/collection.js';
 import { preparePlan, type PlanOptions } from '../../../src/plan/setup.js';
@@ -18,7 +20,7 @@ const ROWS = 2000;
 const QUERIES = 600;
 const CHUNK_BYTES = 32 * 1024 ** 2;
 let server: LocalQdrant;
-let store: VectorStore;
+let store: QdrantStore;
 let cwd: string;
 let queries: Matrix;
 let before: string[];
@@ -50,7 +52,7 @@ beforeAll(async () => {
     name: 'docs',
     vectors: [],
     otherVectors: [],
-    shardKeys: [],
+    partitions: [],
     metadata: {},
     native: JSON.stringify(native),
   };
@@ -59,7 +61,7 @@ beforeAll(async () => {
   await store.upsert('docs', {
     ids,
     vectors: [{ name: '', matrix: base, has: new Uint8Array(ROWS).fill(1) }],
-    extra: ids.map((id) => store.packRest(`{"n":${id}}`)),
+    extra: ids.map((id) => store.codec.pack(`{"n":${id}}`)),
   });
   await store.finishBulkLoad(spec);
   before = await contentOf(store, 'docs');
@@ -221,13 +223,9 @@ describe('the scratch collection is removed', () => {
   });
 
   test('after a failure in the middle, whose error is the one told', async () => {
-    const failing = new Proxy(store, {
-      get: (target, key) => {
-        if (key === 'measureVectors') return () => Promise.reject(new Error('the disk is on fire'));
-        const value: unknown = Reflect.get(target, key, target);
-        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
-      },
-    });
+    const failing = watched(store, ({ name, go }) =>
+      name === 'storage.measure' ? Promise.reject(new Error('the disk is on fire')) : go(),
+    );
     let created = '';
     const options: PlanOptions = {
       store,
@@ -254,7 +252,7 @@ describe('the scratch collection is removed', () => {
   });
 
   test('by --clean where a killed run left it, and nothing else is', async () => {
-    const spec = { vectors: [], otherVectors: [], shardKeys: [] };
+    const spec = { vectors: [], otherVectors: [], partitions: [] };
     const native = JSON.stringify({ params: { vectors: { size: 4, distance: 'Dot' } } });
     const mark = JSON.stringify({ host: 'elsewhere', pid: 1 });
     await store.create({ ...spec, name: 'tldr-plan-dead', metadata: {}, native });
@@ -273,7 +271,7 @@ describe('the scratch collection is removed', () => {
       leftovers: ['tldr-plan-dead'],
     });
     expect((await scratches()).sort()).toEqual(['tldr-plan-of-mine', 'tldr-plan-unseen']);
-    await store.deleteCollection('tldr-plan-unseen');
-    await store.deleteCollection('tldr-plan-of-mine');
+    await store.drop('tldr-plan-unseen');
+    await store.drop('tldr-plan-of-mine');
   });
 });

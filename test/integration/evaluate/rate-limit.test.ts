@@ -2,7 +2,8 @@ import { afterAll, beforeAll, expect } from '@jest/globals';
 import { openQdrant } from '../../../adapters/qdrant/index.js';
 import { matrix } from '../../../src/core/matrix.js';
 import { Rng } from '../../../src/core/rng.js';
-import type { SearchRequest, VectorStore } from '../../../src/store/vector-store.js';
+import type { QdrantStore } from '../../../adapters/qdrant/index.js';
+import type { SearchRequest } from '../../../src/store/search.js';
 import { compareCollections } from '../../../src/evaluate/compare-collections.js';
 import { COMPACT_DIM, DIM, fill, idAt, tinyEncoder } from '../../support/migrate/fixtures.js';
 import { fetchOnce } from '../../support/server/fetch-once.js';
@@ -17,7 +18,7 @@ const QUERIES = 6;
 const NAMES = ['full', 'small'];
 const encoder = tinyEncoder();
 let server: TestServer;
-let store: VectorStore;
+let store: QdrantStore;
 
 interface Asked {
   readonly collection: string;
@@ -35,13 +36,13 @@ beforeAll(async () => {
     ['small', COMPACT_DIM],
   ] as const) {
     const native = JSON.stringify({ params: { vectors: { size, distance: 'Cosine' } } });
-    await store.create({ name, vectors: [], otherVectors: [], shardKeys: [], metadata: {}, native });
+    await store.create({ name, vectors: [], otherVectors: [], partitions: [], metadata: {}, native });
   }
   const vectors = await fill(store, 'full', POINTS);
   const ids = Array.from({ length: POINTS }, (_, i) => idAt(i));
   const has = new Uint8Array(ids.length).fill(1);
   const compact = { name: '', matrix: encoder.project(vectors), has };
-  await store.upsert('small', { ids, vectors: [compact], extra: ids.map(() => store.packRest('{}')) });
+  await store.upsert('small', { ids, vectors: [compact], extra: ids.map(() => store.codec.pack('{}')) });
   const limit = { strict_mode_config: { enabled: true, read_rate_limit: READS_PER_MINUTE } };
   for (const name of NAMES) await call('PATCH', name, limit);
 });
@@ -67,13 +68,13 @@ async function useUp(name: string): Promise<void> {
 }
 
 /** The store, with the rate limit of each collection used up until a search had to wait for it. */
-function watched(asked: Asked[]): VectorStore {
+function watched(asked: Asked[]): QdrantStore {
   const search = async (collection: string, request: SearchRequest): Promise<unknown> => {
     if (!asked.some((one) => one.collection === collection && one.waited)) await useUp(collection);
-    const refusals = store.rateLimitCount();
+    const refusals = store.load.rateLimitCount();
     const answer = await store.search(collection, request);
     const what = JSON.stringify([request.limit, request.exact ?? false, [...request.vector]]);
-    asked.push({ collection, what, waited: store.rateLimitCount() > refusals });
+    asked.push({ collection, what, waited: store.load.rateLimitCount() > refusals });
     return answer;
   };
   return new Proxy(store, {

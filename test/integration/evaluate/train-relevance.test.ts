@@ -48,11 +48,11 @@ beforeAll(async () => {
   cwd = await mkdtemp(join(tmpdir(), 'qdrant-tldr-train-relevance-'));
   const store = await openQdrant(server);
   const native = JSON.stringify({ params: { vectors: { size: DIM, distance: 'Euclid' } } });
-  await store.create({ name: 'docs', vectors: [], otherVectors: [], shardKeys: [], metadata: {}, native });
+  await store.create({ name: 'docs', vectors: [], otherVectors: [], partitions: [], metadata: {}, native });
   const ids = Array.from({ length: ROWS }, (_, i) => idOf(i));
   const rest = ids.map((_, i) => {
     const tags = i < 40 ? { tags: [`group ${i % GROUPS}`, 'more'] } : { tags: `group ${i % GROUPS}` };
-    return store.packRest(JSON.stringify(i < 600 ? { about: tags } : { about: {} }));
+    return store.codec.pack(JSON.stringify(i < 600 ? { about: tags } : { about: {} }));
   });
   const vectors = [{ name: '', matrix: grouped(ROWS, 1), has: new Uint8Array(ROWS).fill(1) }];
   await store.upsert('docs', { ids, vectors, extra: rest });

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openQdrant } from '../../../adapters/qdrant/index.js';
 import type { Distance } from '../../../src/core/distance.js';
-import type { VectorStore } from '../../../src/store/vector-store.js';
+import type { QdrantStore } from '../../../adapters/qdrant/index.js';
 import { cutOver } from '../../../src/migrate/cutover/cut-over-by-alias.js';
 import { migrateCollection, type MigrateOptions } from '../../../src/migrate/run/migrate-collection.js';
 import { recordFile } from '../../../src/migrate/state/in-file.js';
@@ -22,7 +22,7 @@ const READ_ONLY_KEY = 'only-for-reading';
 const VECTOR = Array.from({ length: DIM }, (_, i) => Math.sin(i + 1)).join();
 
 let server: TestServer;
-let store: VectorStore;
+let store: QdrantStore;
 let folder: string;
 
 beforeAll(async () => {

@@ -310,7 +310,7 @@ describe('a migration whose writes go through the proxy', () => {
     expect(await scenario.differences()).toEqual([]);
 
     // What differs for good is found and repaired: here what somebody did past the proxy.
-    await place().store.deletePoints(scenario.target, [idAt(1)]);
+    await place().store.remove(scenario.target, [idAt(1)]);
     await refused(migrate('verify'), 10, 'point 1 is missing in the target');
     await refused(migrate('cutover', '--by', 'proxy', '--execute'), 10, 'it was found to differ');
     await done(migrate('resume', '--yes'));

@@ -1,10 +1,12 @@
+import { indexField } from '../../support/server/index-field.js';
 import { afterAll, beforeAll, expect } from '@jest/globals';
 import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { row } from '../../../src/core/matrix.js';
 import { Rng } from '../../../src/core/rng.js';
-import type { PointBatch, VectorStore } from '../../../src/store/vector-store.js';
+import type { QdrantStore } from '../../../adapters/qdrant/index.js';
+import type { PointBatch } from '../../../src/store/points.js';
 import { COMPACT_DIM, DIM, fill, tinyEncoder } from '../../support/migrate/fixtures.js';
 import { openCliPlace, type CliPlace } from '../../support/store/cli-place.js';
 import { testsOn } from '../../support/server/test-server.js';
@@ -21,7 +23,7 @@ const LAST_PAYLOAD = `{"large":${LARGE}4}`;
 const NUMBERS = 6_000;
 
 let place: CliPlace;
-let store: VectorStore;
+let store: QdrantStore;
 let cwd: string;
 /** Clients write more often than this, however slow the machine is. */
 const WRITES_MIN = 100;
@@ -89,7 +91,7 @@ async function pointsOf(
   const found = new Map<string, { rest: string; vector: Float32Array | null }>();
   for await (const batch of store.scan(name, { vectorName: '' }))
     batch.ids.forEach((id, i) => {
-      const bytes = Buffer.from(store.canonicalRest(batch.extra[i]!)).toString('base64');
+      const bytes = Buffer.from(store.codec.canonical(batch.extra[i]!)).toString('base64');
       found.set(String(id), {
         rest: bytes,
         vector: batch.hasVector[i] === 0 ? null : Float32Array.from(vectorOf(batch, i)),
@@ -100,9 +102,9 @@ async function pointsOf(
 
 test('under writes of every kind the target is equal at the switch, and the freeze is measured', async () => {
   await rest('PUT', '/collections/docs', { vectors: { size: DIM, distance: 'Cosine' } });
-  await store.createPayloadIndex('docs', 'i', '"integer"');
+  await indexField(place.server, 'docs', { field: 'i', schema: 'integer' });
   await fill(store, 'docs', ROWS);
-  await store.switchAlias('clients', 'docs');
+  await store.names.switch('clients', 'docs');
   const [stop, stopped] = [join(cwd, 'stop'), join(cwd, 'stopped')];
   const writer = writeUntil('docs', { stop, stopped });
   const names = ['docs', 'docs-c'];
@@ -129,13 +131,13 @@ test('under writes of every kind the target is equal at the switch, and the free
   expect(dry.stdout).toMatch(/then the before-cutover hook, which must stop the writers/);
   const unstopped = await cli(...cutover, '--execute', '--freeze-max', '20s');
   expect([8, 10]).toContain(unstopped.code);
-  expect((await store.aliases()).get('clients')).toBe('docs');
+  expect((await store.names.all()).get('clients')).toBe('docs');
   const hook = 'touch stop; while [ ! -e stopped ]; do sleep 0.05; done';
   const switched = await cli(...cutover, '--execute', '--json', '--on', 'before-cutover', hook);
   expect(switched).toMatchObject({ code: 0 });
   expect(switched.json()).toMatchObject({ caughtUp: { lag: 0 }, frozenMs: expect.any(Number) });
   expect(await writer).toBeGreaterThan(WRITES_MIN);
-  expect((await store.aliases()).get('clients')).toBe('docs-c');
+  expect((await store.names.all()).get('clients')).toBe('docs-c');
   const encoder = tinyEncoder();
   const source = await pointsOf('docs', (batch, i) => row(encoder.project(batch.vectors), i));
   const target = await pointsOf('docs-c', (batch, i) => row(batch.vectors, i));
@@ -161,7 +163,7 @@ test('under writes of every kind the target is equal at the switch, and the free
 test('settings of the source that change while the target follows are brought over by resume', async () => {
   await rest('PUT', '/collections/limited', { vectors: { size: DIM, distance: 'Cosine' } });
   await fill(store, 'limited', 200);
-  await store.switchAlias('limited-clients', 'limited');
+  await store.names.switch('limited-clients', 'limited');
   const names = ['limited', 'limited-c'];
   const start = ['migrate', 'start', ...names, '--encoder', 'enc.onnx', '--yes', '--catch-up'];
   expect(await cli(...start)).toMatchObject({ code: 0 });
@@ -174,5 +176,5 @@ test('settings of the source that change while the target follows are brought ov
   expect((await cli(...cutover)).stderr).toContain('full_scan_threshold: expected 500, got 2500');
   expect(await cli('migrate', 'resume', ...names, '--yes', '--catch-up')).toMatchObject({ code: 0 });
   expect(await cli(...cutover)).toMatchObject({ code: 0 });
-  expect((await store.aliases()).get('limited-clients')).toBe('limited-c');
+  expect((await store.names.all()).get('limited-clients')).toBe('limited-c');
 });

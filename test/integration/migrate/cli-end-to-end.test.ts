@@ -29,9 +29,9 @@ beforeAll(async () => {
   const texts = (await readFile('demo/data/base.txt', 'utf8')).split('\n');
   const base = rowRange(await readNpy('demo/data/base.npy'), 0, ROWS);
   const native = JSON.stringify({ params: { vectors: { size: base.cols, distance: 'Cosine' } } });
-  await store.create({ name: 'docs', vectors: [], otherVectors: [], shardKeys: [], metadata: {}, native });
+  await store.create({ name: 'docs', vectors: [], otherVectors: [], partitions: [], metadata: {}, native });
   const ids = Array.from({ length: ROWS }, (_, i) => BigInt(i));
-  const rest = ids.map((_, i) => store.packRest(JSON.stringify({ text: texts[i] })));
+  const rest = ids.map((_, i) => store.codec.pack(JSON.stringify({ text: texts[i] })));
   await store.upsert('docs', {
     ids,
     vectors: [{ name: '', matrix: base, has: new Uint8Array(ROWS).fill(1) }],

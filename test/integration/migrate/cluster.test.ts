@@ -7,7 +7,8 @@ import { openQdrant } from '../../../adapters/qdrant/index.js';
 import { matrix } from '../../../src/core/matrix.js';
 import { Rng } from '../../../src/core/rng.js';
 import { sleep } from '../../../src/core/run.js';
-import type { ShardKey, VectorStore } from '../../../src/store/vector-store.js';
+import type { Partition } from '../../../src/store/collection.js';
+import type { QdrantStore } from '../../../adapters/qdrant/index.js';
 import { cutOver } from '../../../src/migrate/cutover/cut-over-by-alias.js';
 import { startMigration } from '../../../src/migrate/run/migrate-collection.js';
 import type { MigrationHook } from '../../../src/migrate/plan/migration-events.js';
@@ -21,7 +22,7 @@ import { testsOn } from '../../support/server/test-server.js';
 const test = await testsOn('a process');
 
 const PEERS = 3;
-const KEYS: readonly ShardKey[] = [
+const KEYS: readonly Partition[] = [
   { kind: 'keyword', value: 'tenant-a' },
   { kind: 'keyword', value: '7' },
   { kind: 'number', value: '7' },
@@ -32,7 +33,7 @@ const WAIT_MS = 300_000;
 
 let peers: Peer[];
 let relays: Relay[];
-let store: VectorStore;
+let store: QdrantStore;
 let folder: string;
 
 async function ask(url: string, method: string, path: string, body?: unknown): Promise<unknown> {
@@ -46,7 +47,7 @@ async function ask(url: string, method: string, path: string, body?: unknown): P
   return (parse(text) as { result: unknown }).result;
 }
 
-const inJson = ({ kind, value }: ShardKey): string | number => (kind === 'number' ? Number(value) : value);
+const inJson = ({ kind, value }: Partition): string | number => (kind === 'number' ? Number(value) : value);
 
 /** Two replicas of every shard, and the same ids under every key with other payloads. */
 async function makeSource(url: string): Promise<void> {
@@ -57,17 +58,17 @@ async function makeSource(url: string): Promise<void> {
     replication_factor: 2,
   });
   for (const key of KEYS) await ask(url, 'PUT', '/collections/sharded/shards', { shard_key: inJson(key) });
-  for (const [k, shardKey] of KEYS.entries()) {
+  for (const [k, partition] of KEYS.entries()) {
     const rng = new Rng(k);
     const vectors = matrix(ROWS, DIM);
     vectors.data.forEach((_, i) => (vectors.data[i] = rng.normal()));
     const ids = Array.from({ length: ROWS }, (_, i) => idAt(i));
-    const rest = ids.map((_, i) => store.packRest(`{"point":"${k}/${i}"}`));
+    const rest = ids.map((_, i) => store.codec.pack(`{"point":"${k}/${i}"}`));
     const has = new Uint8Array(ROWS).fill(1);
     await store.upsert(
       'sharded',
       { ids, vectors: [{ name: '', matrix: vectors, has }], extra: rest },
-      { shardKey },
+      { partition },
     );
   }
 }
@@ -91,7 +92,7 @@ afterAll(async () => {
 });
 
 /** Everything of one key as a peer tells it, a line per point. */
-async function pointsAt({ url }: Peer, collection: string, key: ShardKey): Promise<string[]> {
+async function pointsAt({ url }: Peer, collection: string, key: Partition): Promise<string[]> {
   const lines: string[] = [];
   for (let offset: unknown = null; ;) {
     const from = offset === null ? {} : { offset };
@@ -173,9 +174,9 @@ test('in a cluster an alias is switched, and the bare name is refused with nothi
     code: 'UNSUPPORTED',
     message: expect.stringContaining(`${PEERS} peers`),
   });
-  await expect(store.aliasOverCollection('source', 'target')).rejects.toMatchObject({ code: 'UNSUPPORTED' });
+  await expect(store.names.over.hide('source', 'target')).rejects.toMatchObject({ code: 'UNSUPPORTED' });
   expect([...(await store.listCollections())].sort()).toEqual([...before].sort());
-  expect((await store.aliases()).size).toBe(0);
+  expect((await store.names.all()).size).toBe(0);
   await cutOver({ ...sides, form: 'alias', alias: 'clients' });
-  expect((await store.aliases()).get('clients')).toBe('target');
+  expect((await store.names.all()).get('clients')).toBe('target');
 });

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { openQdrant } from '../../../adapters/qdrant/index.js';
 import { startLocalQdrant, type LocalQdrant } from '../../../adapters/qdrant/local/start.js';
 import { matrix } from '../../../src/core/matrix.js';
-import type { CollectionSpec, VectorStore } from '../../../src/store/vector-store.js';
+import type { CollectionSpec } from '../../../src/store/collection.js';
+import type { QdrantStore } from '../../../adapters/qdrant/index.js';
 import { migrateCollection, type MigrateOptions } from '../../../src/migrate/run/migrate-collection.js';
 import { contentOf, DIM, fill, tinyEncoder } from '../../support/migrate/fixtures.js';
 import { fetchAgain } from '../../support/server/fetch-once.js';
@@ -18,7 +19,7 @@ const QUICK = { attempts: 4, firstDelayMs: 10, longestDelayMs: 100 };
 const ROWS = 400;
 
 let server: LocalQdrant;
-let store: VectorStore;
+let store: QdrantStore;
 let folder: string;
 const closing: (() => Promise<void>)[] = [];
 
@@ -29,7 +30,7 @@ async function rest(url: string, method: string, path: string, body: unknown): P
 }
 
 /** A source with settings that are made in several steps: fan-out after creation, payload indexes one by one. */
-async function makeSource(url: string, into: VectorStore): Promise<void> {
+async function makeSource(url: string, into: QdrantStore): Promise<void> {
   await rest(url, 'PUT', '/collections/source', { vectors: { size: DIM, distance: 'Cosine' } });
   await rest(url, 'PATCH', '/collections/source', { params: { read_fan_out_factor: 2 } });
   for (const [field, schema] of [
@@ -43,7 +44,7 @@ async function makeSource(url: string, into: VectorStore): Promise<void> {
   await fill(into, 'source', ROWS);
 }
 
-function migration(through: VectorStore, target: string): MigrateOptions {
+function migration(through: QdrantStore, target: string): MigrateOptions {
   return {
     source: through,
     target: through,
@@ -54,7 +55,7 @@ function migration(through: VectorStore, target: string): MigrateOptions {
   };
 }
 
-async function openThrough(relay: Relay): Promise<VectorStore> {
+async function openThrough(relay: Relay): Promise<QdrantStore> {
   const through = await openQdrant({ url: relay.url, grpcUrl: server.grpcUrl, retry: QUICK });
   closing.push(relay.close, () => through.close());
   return through;
@@ -144,14 +145,14 @@ test('what differs is named with the remedy, and the next run is it; a target in
   await migrateCollection(options);
   const whole = await contentOf(store, 'spoilt');
   const spoil = async (): Promise<void> => {
-    await store.deletePoints('spoilt', [1n]);
+    await store.remove('spoilt', [1n]);
     const vectors = [{ name: '', matrix: matrix(2, 4).data.fill(1), has: Uint8Array.of(1, 1) }].map(
       (one) => ({
         ...one,
         matrix: { rows: 2, cols: 4, data: one.matrix },
       }),
     );
-    const payload = store.packRest('{"i":-1}');
+    const payload = store.codec.pack('{"i":-1}');
     await store.upsert('spoilt', { ids: [4n, 123_456n], vectors, extra: [payload, payload] });
     await rest(server.url, 'PUT', '/collections/spoilt/points/payload?wait=true', {
       payload: { more: true },
@@ -167,7 +168,7 @@ test('what differs is named with the remedy, and the next run is it; a target in
   expect(await migrateCollection(options)).toMatchObject({ copied: 4, verify: { ok: true } });
   expect(await contentOf(store, 'spoilt')).toEqual(whole);
   await spoil();
-  await store.switchAlias('clients', 'spoilt');
+  await store.names.switch('clients', 'spoilt');
   for (let i = 0; i < 2; i++) {
     await expect(migrateCollection(options)).rejects.toMatchObject({
       code: 'VERIFY_FAILED',
@@ -191,7 +192,7 @@ test('limits of strict mode are kept to, however small', async () => {
   const report = await migrateCollection(options);
   expect(report).toMatchObject({ copied: rows, verify: { ok: true, points: rows } });
   // The target has the limits by now; what is repaired in it keeps to them as well.
-  await fresh.deletePoints('strict-small', sample.ids);
+  await fresh.remove('strict-small', sample.ids);
   await expect(migrateCollection(options)).rejects.toMatchObject({ code: 'VERIFY_FAILED' });
   expect(await migrateCollection(options)).toMatchObject({ copied: 1_200, verify: { ok: true } });
 });

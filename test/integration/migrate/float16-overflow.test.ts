@@ -187,7 +187,7 @@ test('repair, followed writes, clients of the proxy and of the wrapper meet the 
     target: place.store,
     encoder,
     componentBytes: 2,
-    shardKeys: [],
+    partitions: [],
     identity: {
       sourceEndpoint: url,
       targetEndpoint: url,

@@ -127,6 +127,6 @@ test.each(['cut short', 'that of another migration'])('a journal that is %s is r
   expect(await one.end()).toBe(0);
   for (const { folder, source, target } of [one, other]) {
     await rm(folder, { recursive: true });
-    for (const name of [source, target]) await place().store.deleteCollection(name);
+    for (const name of [source, target]) await place().store.drop(name);
   }
 });

@@ -1,3 +1,4 @@
+import { indexField } from '../../support/server/index-field.js';
 import { afterAll, beforeAll, expect } from '@jest/globals';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -8,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { openQdrant } from '../../../adapters/qdrant/index.js';
 import { Rng } from '../../../src/core/rng.js';
 import { sleep } from '../../../src/core/run.js';
-import type { VectorStore } from '../../../src/store/vector-store.js';
+import type { QdrantStore } from '../../../adapters/qdrant/index.js';
 import type { MigrationState } from '../../../src/migrate/state/migration-state.js';
 import { contentOf, DIM, fill } from '../../support/migrate/fixtures.js';
 import { startRelay, type Relay } from '../../support/serve/relay.js';
@@ -34,7 +35,7 @@ interface Ended {
 
 let server: TestServer;
 let relay: Relay;
-let store: VectorStore;
+let store: QdrantStore;
 let folder: string;
 /** Told of every request to the REST interface; true holds it back. */
 let onRequest: (head: string) => boolean = () => false;
@@ -52,16 +53,16 @@ beforeAll(async () => {
     name: 'source',
     vectors: [],
     otherVectors: [],
-    shardKeys: [],
+    partitions: [],
     metadata: {},
     native: JSON.stringify({ params }),
   });
   for (const [field, schema] of [
-    ['i', '"integer"'],
-    ['f', '"float"'],
-    ['text', '"keyword"'],
+    ['i', 'integer'],
+    ['f', 'float'],
+    ['text', 'keyword'],
   ] as const)
-    await store.createPayloadIndex('source', field, schema);
+    await indexField(server, 'source', { field, schema });
   await fill(store, 'source', ROWS);
 });
 

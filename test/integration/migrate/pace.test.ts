@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect } from '@jest/globals';
 import { join } from 'node:path';
 import { openQdrant } from '../../../adapters/qdrant/index.js';
-import type { VectorStore } from '../../../src/store/vector-store.js';
+import type { QdrantStore } from '../../../adapters/qdrant/index.js';
 import { startMigration } from '../../../src/migrate/run/migrate-collection.js';
 import { recordFile } from '../../../src/migrate/state/in-file.js';
 import { DIM, fill, tinyEncoder } from '../../support/migrate/fixtures.js';
@@ -14,7 +14,7 @@ const ROWS = 800;
 
 let place: CliPlace;
 let server: TestServer;
-let store: VectorStore;
+let store: QdrantStore;
 let cwd: string;
 const cli: CliPlace['cli'] = (...args) => place.cli(...args);
 const rest: CliPlace['rest'] = (...request) => place.rest(...request);
@@ -105,7 +105,7 @@ test('a server that refuses more than so many reads a minute is asked more slowl
     },
   });
   expect(report).toMatchObject({ copied: ROWS, verify: { ok: true, points: ROWS } });
-  expect(fresh.rateLimitCount()).toBeGreaterThan(0);
+  expect(fresh.load.rateLimitCount()).toBeGreaterThan(0);
   expect(restedMost).toBeGreaterThan(0);
   await fresh.close();
 });

@@ -1,3 +1,4 @@
+import { indexField } from '../../support/server/index-field.js';
 import { afterAll, beforeAll, expect } from '@jest/globals';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -6,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { matrix } from '../../../src/core/matrix.js';
 import { sleep } from '../../../src/core/run.js';
-import type { VectorStore } from '../../../src/store/vector-store.js';
+import type { QdrantStore } from '../../../adapters/qdrant/index.js';
 import { cutOver } from '../../../src/migrate/cutover/cut-over-by-alias.js';
 import { startMigration } from '../../../src/migrate/run/migrate-collection.js';
 import { recordFile } from '../../../src/migrate/state/in-file.js';
@@ -24,14 +25,14 @@ const CHILD = fileURLToPath(new URL('../../support/migrate/phase-child.js', impo
 
 let place: CliPlace;
 let server: TestServer;
-let store: VectorStore;
+let store: QdrantStore;
 let cwd: string;
 const cli: CliPlace['cli'] = (...args) => place.cli(...args);
 const rest: CliPlace['rest'] = (...request) => place.rest(...request);
 
 async function makeSource(name: string): Promise<void> {
   await rest('PUT', `/collections/${name}`, { vectors: { size: DIM, distance: 'Cosine' } });
-  await store.createPayloadIndex(name, 'i', '"integer"');
+  await indexField(place.server, name, { field: 'i', schema: 'integer' });
   await fill(store, name, ROWS);
 }
 
@@ -104,7 +105,7 @@ test.each([
   'under a load of searches, %s is switched and back without a failed or wrong answer',
   async (_name, source, form, name) => {
     await makeSource(source);
-    if (form === 'alias') await store.switchAlias(name, source);
+    if (form === 'alias') await store.names.switch(name, source);
     await migrate(source, { layout: 'two-stage' });
     // Marked apart after the verification, so that an answer tells where it comes from.
     for (const side of [source, `${source}-2`])
@@ -140,7 +141,7 @@ test.each([
 
 test('killed right after any step, from the first record to the deletion of the source, it goes on', async () => {
   await makeSource('killed');
-  await store.switchAlias('killed-clients', 'killed');
+  await store.names.switch('killed-clients', 'killed');
   const wanted = await contentOf(store, 'killed');
   const run = async (killAfter: string): Promise<{ signal: string | null; out: string }> => {
     const args = [CHILD, server.url, server.grpcUrl, join(cwd, 'killed.json'), killAfter];
@@ -160,23 +161,23 @@ test('killed right after any step, from the first record to the deletion of the 
     'verifying',
     'verified',
     'begun',
-    'call switchAlias',
+    'call names.switch',
     'done',
     'completed',
-    'call deleteCollection',
+    'call drop',
   ];
   for (const step of steps)
     expect({ step, ...(await run(step)) }).toEqual({ step, signal: 'SIGKILL', out: '' });
   expect(await run('none')).toEqual({ signal: null, out: 'finished\n' });
   expect((await store.listCollections()).includes('killed')).toBe(false);
-  expect((await store.aliases()).get('killed-clients')).toBe('killed-2');
+  expect((await store.names.all()).get('killed-clients')).toBe('killed-2');
   const ids = (lines: string[]): string[] => lines.map((line) => line.split(' ')[0] ?? '');
   expect(ids(await contentOf(store, 'killed-2'))).toEqual(ids(wanted));
 });
 
 test('the command line goes all the way, and every seeded fault is found by verify', async () => {
   await makeSource('docs');
-  await store.switchAlias('docs-clients', 'docs');
+  await store.names.switch('docs-clients', 'docs');
   /** An integer that gRPC does not carry; its neighbour is the same double. */
   const large = (collection: string, h: string): Promise<void> =>
     rest(
@@ -216,7 +217,7 @@ test('the command line goes all the way, and every seeded fault is found by veri
   };
   const payload = { payload: { text: `${'x'.repeat(6)}y` }, points: [7] };
   const faults: [() => Promise<void>, RegExp][] = [
-    [() => store.deletePoints('docs-c', [idAt(31)]), /point 31 is missing in the target/],
+    [() => store.remove('docs-c', [idAt(31)]), /point 31 is missing in the target/],
     [() => rest('POST', '/collections/docs-c/points/payload?wait=true', payload), /point 7: payload/],
     [() => large('docs-c', '18446744073709551615'), /point 10: payload/],
     [() => vector(idAt(4)), /point 4: its reduced vector is not the projection/],
@@ -236,11 +237,11 @@ test('the command line goes all the way, and every seeded fault is found by veri
     code: 0,
     stdout: expect.stringMatching(/if it succeeds:[^]*if it fails:[^]*dry run/),
   });
-  expect((await store.aliases()).get('docs-clients')).toBe('docs');
+  expect((await store.names.all()).get('docs-clients')).toBe('docs');
   expect((await cli(...cutover, '--execute', '--on', 'before-cutover', 'exit 3')).code).toBe(2);
-  expect((await store.aliases()).get('docs-clients')).toBe('docs');
+  expect((await store.names.all()).get('docs-clients')).toBe('docs');
   expect((await cli(...cutover, '--execute')).code).toBe(0);
-  expect((await store.aliases()).get('docs-clients')).toBe('docs-c');
+  expect((await store.names.all()).get('docs-clients')).toBe('docs-c');
   expect((await cli('migrate', 'abort', 'docs', 'docs-c', '--execute')).code).toBe(5);
   const status = await cli('migrate', 'status', 'docs', 'docs-c', '--json');
   expect(status.json()).toMatchObject({
@@ -251,7 +252,7 @@ test('the command line goes all the way, and every seeded fault is found by veri
   });
   expect((await cli('migrate', 'rollback', 'docs', 'docs-c')).stdout).toContain('dry run');
   expect((await cli('migrate', 'rollback', 'docs', 'docs-c', '--execute')).code).toBe(0);
-  expect((await store.aliases()).get('docs-clients')).toBe('docs');
+  expect((await store.names.all()).get('docs-clients')).toBe('docs');
   expect((await cli('migrate', 'pause', 'docs', 'docs-c')).code).toBe(0);
   expect((await cli('migrate', 'start', 'docs', 'docs-c', '--encoder', 'enc.onnx', '--yes')).code).toBe(130);
   expect((await cli('migrate', 'complete', 'docs', 'docs-c')).code).toBe(2);

@@ -1,5 +1,5 @@
 import { expect } from '@jest/globals';
-import { openQdrantRecords } from '../../../adapters/qdrant/index.js';
+import { openQdrant } from '../../../adapters/qdrant/index.js';
 import { STATE_COLLECTION } from '../../../adapters/qdrant/store/state-store.js';
 import { Leases } from '../../../src/migrate/state/lease.js';
 import { fetchAgain } from '../../support/server/fetch-once.js';
@@ -27,7 +27,7 @@ async function rolesOf(peers: readonly Peer[]): Promise<{ first: Peer; second: P
 test('a record in a cluster is held by one runner, whichever peers they ask, and outlives a peer', async () => {
   const peers = await startCluster(3);
   try {
-    const stores = await Promise.all(peers.map((peer) => openQdrantRecords(peer)));
+    const stores = await Promise.all(peers.map(async (peer) => (await openQdrant(peer)).state));
     for (let round = 0; round < 5; round++) {
       const takers = [0, 1, 2].flatMap(() => stores.map((store) => new Leases(store, { renewMs: 100 })));
       const taken = await Promise.allSettled(takers.map((leases) => leases.take('race', {})));
@@ -37,7 +37,7 @@ test('a record in a cluster is held by one runner, whichever peers they ask, and
       await won[0]?.release();
     }
     const { first, second } = await rolesOf(peers);
-    const store = await openQdrantRecords(first);
+    const store = (await openQdrant(first)).state;
     const lease = await new Leases(store, { renewMs: 100 }).take('kept', {});
     await lease.write({ record: 'three peers' });
     await second.kill();
@@ -67,7 +67,10 @@ test('while the peer that orders the writes is away they are tried again, and ma
       },
     );
     ends.unshift(() => relay.close());
-    const [held, store] = [await openQdrantRecords(first), await openQdrantRecords({ url: relay.url })];
+    const [held, store] = [
+      (await openQdrant(first)).state,
+      (await openQdrant({ url: relay.url, grpcUrl: first.grpcUrl })).state,
+    ];
     const lease = await new Leases(held, { renewMs: 100 }).take('kept', {});
     ends.unshift(() => lease.stop());
     await store.create('other', { record: 'three peers' });

@@ -6,7 +6,7 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { openQdrantRecords } from '../../../adapters/qdrant/index.js';
+import { openQdrant } from '../../../adapters/qdrant/index.js';
 import { STATE_COLLECTION } from '../../../adapters/qdrant/store/state-store.js';
 import type { RunOptions } from '../../../src/core/run.js';
 import type { StateStore } from '../../../src/store/state-store.js';
@@ -36,7 +36,7 @@ const children: ChildProcess[] = [];
 beforeAll(async () => {
   at = await openCliPlace('stored-record');
   elsewhere = await mkdtemp(join(tmpdir(), 'qdrant-tldr-elsewhere-'));
-  records = await openQdrantRecords(at.server);
+  records = (await openQdrant(at.server)).state;
   await at.rest('PUT', '/collections/source', { vectors: { size: DIM, distance: 'Cosine' } });
   await fill(at.store, 'source', ROWS);
 });
@@ -169,7 +169,7 @@ test('of many at once one gets the lease, and a loser that held it before can wr
 testOnProcess('a holder that cannot reach its server keeps its lease: nobody else can either', async () => {
   const server = await startLocalQdrant();
   try {
-    const store = await openQdrantRecords(server);
+    const store = (await openQdrant(server)).state;
     const lease = await new Leases(store, { renewMs: 200 }).take('held', {});
     const watching = new Leases(store, { silenceMsMax: 3_000 });
     process.kill(server.pid, 'SIGSTOP');

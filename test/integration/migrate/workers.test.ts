@@ -1,3 +1,4 @@
+import { indexField } from '../../support/server/index-field.js';
 import { afterAll, beforeAll, expect } from '@jest/globals';
 import { spawn } from 'node:child_process';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
@@ -6,7 +7,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { openQdrant } from '../../../adapters/qdrant/index.js';
-import type { VectorStore } from '../../../src/store/vector-store.js';
+import type { QdrantStore } from '../../../adapters/qdrant/index.js';
 import { migrateCollection } from '../../../src/migrate/run/migrate-collection.js';
 import { migrationStatus } from '../../../src/migrate/run/migration-status.js';
 import { recordFile } from '../../../src/migrate/state/in-file.js';
@@ -22,7 +23,7 @@ const WORKERS = 4;
 const CHILD = fileURLToPath(new URL('../../support/migrate/share-child.js', import.meta.url));
 
 let server: TestServer;
-let store: VectorStore;
+let store: QdrantStore;
 let folder: string;
 
 beforeAll(async () => {
@@ -34,7 +35,7 @@ beforeAll(async () => {
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ vectors: { size: DIM, distance: 'Cosine' } }),
   });
-  await store.createPayloadIndex('source', 'i', '"integer"');
+  await indexField(server, 'source', { field: 'i', schema: 'integer' });
   await fill(store, 'source', ROWS);
   await tinyEncoder().save(join(folder, 'enc.onnx'));
 });

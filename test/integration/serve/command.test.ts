@@ -55,7 +55,7 @@ beforeAll(async () => {
     name: 'original',
     vectors: [],
     otherVectors: [],
-    shardKeys: [],
+    partitions: [],
     metadata: {},
     native: JSON.stringify({ params: { vectors: { size: DIM, distance: 'Cosine' } }, optimizer_config: {} }),
   });

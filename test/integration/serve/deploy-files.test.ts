@@ -65,7 +65,7 @@ beforeAll(async () => {
 afterAll(() => place.end());
 
 beforeEach(async () => {
-  await place.store.deleteCollection(TARGET);
+  await place.store.drop(TARGET);
   await rm(join(place.cwd, `docs--${TARGET}.json`), { force: true });
 });
 

@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect } from '@jest/globals'
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { migrateCollection } from '../../../src/migrate/run/migrate-collection.js';
-import type { Layout } from '../../../src/store/vector-store.js';
+import type { Layout } from '../../../src/store/collection.js';
 import { encodeRequest, pathOf } from '../../support/wire/grpc-schemas.js';
 import { COMPACT_DIM, DIM, fill, tinyEncoder } from '../../support/migrate/fixtures.js';
 import { openCliPlace, type CliPlace } from '../../support/store/cli-place.js';

@@ -9,7 +9,8 @@ import type { Encoder } from '../../../src/encoder/model.js';
 import { gatherRows, row, rowRange, type Matrix } from '../../../src/core/matrix.js';
 import { checkServed, type ServeOptions } from '../../../src/store/check-served.js';
 import type { ServedCollection } from '../../../src/store/served.js';
-import type { Layout, VectorStore } from '../../../src/store/vector-store.js';
+import type { Layout } from '../../../src/store/collection.js';
+import type { QdrantStore } from '../../../adapters/qdrant/index.js';
 import type { RestRewriter } from '../../../src/serve/protocol.js';
 import { migrateCollection } from '../../../src/migrate/run/migrate-collection.js';
 import { fetchOnce } from '../../support/server/fetch-once.js';
@@ -24,7 +25,7 @@ const LAYOUTS = ['two-stage', 'compact'] as const;
 
 let server: TestServer;
 let folder: string;
-let store: VectorStore;
+let store: QdrantStore;
 let base: Matrix;
 let queries: Matrix;
 let encoder: Encoder;

@@ -83,7 +83,7 @@ beforeAll(async () => {
         encoder: tinyEncoder(),
         recordPath: join(cwd, `${CASES.findIndex(([name]) => name === collection)}-${layout}.json`),
       });
-    await store.switchAlias(alias, `${collection}-two-stage`);
+    await store.names.switch(alias, `${collection}-two-stage`);
   }
   const collections = objectText(
     CASES.flatMap(([collection]) => {

@@ -1,3 +1,4 @@
+import { QDRANT } from '../../../adapters/qdrant/adapter.js';
 import { afterAll, beforeAll, expect } from '@jest/globals';
 import { Server } from 'node:net';
 import { freePorts } from '../../../adapters/qdrant/local/free-ports.js';
@@ -36,6 +37,7 @@ function configOf(flags: Readonly<Record<string, string>>, names: readonly strin
       ...flags,
     },
     environment: {},
+    extra: QDRANT.settings,
   });
   const entries = names.map((name) => [name, { target: targetOf(name), encoder: place.encoder }] as const);
   return { ...config, collections: Object.fromEntries(entries) };

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openQdrant } from '../../../adapters/qdrant/index.js';
 import type { PointId } from '../../../src/core/point-id.js';
-import type { VectorStore } from '../../../src/store/vector-store.js';
+import type { QdrantStore } from '../../../adapters/qdrant/index.js';
 import { migrateCollection } from '../../../src/migrate/run/migrate-collection.js';
 import { COMPACT_DIM, contentOf, DIM, tinyEncoder } from '../../support/migrate/fixtures.js';
 import { fetchAgain } from '../../support/server/fetch-once.js';
@@ -49,7 +49,7 @@ const POINTS = `{"points": [
 ]}`;
 
 let server: TestServer;
-let store: VectorStore;
+let store: QdrantStore;
 let folder: string;
 
 async function rest(method: string, path: string, body?: string): Promise<string> {
@@ -439,7 +439,7 @@ test('pages of a scan stay bounded, whatever the size of the payloads that follo
   const write = async (first: number, count: number, textBytes: number): Promise<void> => {
     const ids = Array.from({ length: count }, (_, i) => BigInt(first + i));
     const matrix = { rows: count, cols: DIM, data: Float32Array.from({ length: count * DIM }, Math.cos) };
-    const point = store.packRest(`{"text":"${'x'.repeat(textBytes)}"}`);
+    const point = store.codec.pack(`{"text":"${'x'.repeat(textBytes)}"}`);
     const points = ids.map(() => point);
     const has = new Uint8Array(count).fill(1);
     await store.upsert('large', { ids, vectors: [{ name: '', matrix, has }], extra: points });

@@ -32,7 +32,7 @@ beforeAll(async () => {
     name: 'data',
     vectors: [],
     otherVectors: [],
-    shardKeys: [],
+    partitions: [],
     metadata: {},
     native: JSON.stringify({ params }),
   });
@@ -150,7 +150,7 @@ test('429 is retried after the time the server names, 503 with backoff', async (
   // So with every kind of call, those about collections and aliases included.
   for (const [path, ask] of [
     [/exists$/, () => store.exists('data')],
-    [/^\/aliases$/, () => store.aliases()],
+    [/^\/aliases$/, () => store.names.all()],
   ] as const) {
     refused = path;
     answers.push({ status: 429, 'retry-after': '0.05' });
@@ -158,7 +158,7 @@ test('429 is retried after the time the server names, 503 with backoff', async (
     await ask();
     expect(waits).toEqual([expect.stringMatching(/retrying in 5\d ms .* HTTP 429/)]);
   }
-  expect(store.rateLimitCount()).toBe(4);
+  expect(store.load.rateLimitCount()).toBe(4);
   await store.close();
   front.closeAllConnections();
 });
@@ -176,7 +176,7 @@ test.each([
 test('a key that may only read is told so when it writes', async () => {
   const store = await openQdrant({ ...server, apiKey: READ_ONLY_KEY });
   expect(await store.count('data')).toBe(3000);
-  await expect(store.deletePoints('data', [1n])).rejects.toMatchObject({ code: 'FORBIDDEN' });
+  await expect(store.remove('data', [1n])).rejects.toMatchObject({ code: 'FORBIDDEN' });
   await expect(store.setMetadata('data', { a: '1' })).rejects.toMatchObject({ code: 'FORBIDDEN' });
   await store.close();
 });
@@ -225,7 +225,7 @@ test('a reader stopped while the next page is on its way is told so, and its pro
     name: 'data',
     vectors: [],
     otherVectors: [],
-    shardKeys: [],
+    partitions: [],
     metadata: {},
     native: JSON.stringify({ params: { vectors: { size: 16, distance: 'Cosine' } } }),
   });
@@ -275,7 +275,7 @@ test('a named vector may be called like a setting of a vector', async () => {
       name: 'names',
       vectors: [],
       otherVectors: [],
-      shardKeys: [],
+      partitions: [],
       metadata: {},
       native: JSON.stringify({ params: { vectors } }),
     });
@@ -306,7 +306,7 @@ test('strict mode: limits that change are read again, and what never fits is not
     expect((await store.retrieve('data', ids, { vectorName: '' })).ids.length).toBeGreaterThan(0);
     await strict({ enabled: true, read_rate_limit: 1 });
     const bytes = Buffer.from('{"must":[{"key":"n","match":{"value":1}}]}');
-    const pages = store.matchingIds('data', { form: 'json', bytes })[Symbol.asyncIterator]();
+    const pages = store.changes.matching('data', { form: 'json', bytes })[Symbol.asyncIterator]();
     await expect(pages.next()).rejects.toMatchObject({
       code: 'UNSUPPORTED',
       message: expect.stringMatching(

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { withProjection } from '../../../adapters/qdrant/client/with-projection.js';
 import { openQdrant } from '../../../adapters/qdrant/index.js';
-import type { VectorStore } from '../../../src/store/vector-store.js';
+import type { QdrantStore } from '../../../adapters/qdrant/index.js';
 import { readReport, writeDesiredState } from '../../../src/migrate/dual-write/journal-state.js';
 import { planMigration } from '../../../src/migrate/plan/migration.js';
 import { encodeRequest, pathOf } from '../../support/wire/grpc-schemas.js';
@@ -155,7 +155,7 @@ describe('a server that redirects, behind the proxy', () => {
 
 describe('a server that redirects', () => {
   let server: TestServer;
-  let store: VectorStore;
+  let store: QdrantStore;
   let upstream: RedirectingUpstream;
   let folder: string;
   beforeAll(async () => {
@@ -173,7 +173,7 @@ describe('a server that redirects', () => {
       name: 'docs',
       vectors: [],
       otherVectors: [],
-      shardKeys: [],
+      partitions: [],
       metadata: {},
       native: JSON.stringify({ params: { vectors: { size: DIM, distance: 'Cosine' } } }),
     });

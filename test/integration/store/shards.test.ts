@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openQdrant } from '../../../adapters/qdrant/index.js';
 import { matrix, row } from '../../../src/core/matrix.js';
-import type { ShardKey, VectorStore } from '../../../src/store/vector-store.js';
+import type { Partition } from '../../../src/store/collection.js';
+import type { QdrantStore } from '../../../adapters/qdrant/index.js';
 import { migrateCollection } from '../../../src/migrate/run/migrate-collection.js';
 import { DIM, tinyEncoder } from '../../support/migrate/fixtures.js';
 import { fetchAgain } from '../../support/server/fetch-once.js';
@@ -14,14 +15,14 @@ import { testsOn } from '../../support/server/test-server.js';
 
 const test = await testsOn('a process');
 
-const KEYS: readonly ShardKey[] = [
+const KEYS: readonly Partition[] = [
   { kind: 'keyword', value: 'tenant-a' },
   { kind: 'keyword', value: '7' },
   { kind: 'number', value: '7' },
 ];
 
 let server: Peer;
-let store: VectorStore;
+let store: QdrantStore;
 let folder: string;
 
 async function rest(method: string, path: string, body: unknown): Promise<void> {
@@ -48,16 +49,16 @@ beforeAll(async () => {
       shards_number: kind === 'number' ? 2 : 1,
     });
   }
-  for (const [k, shardKey] of KEYS.entries()) {
+  for (const [k, partition] of KEYS.entries()) {
     const x = matrix(40, DIM);
     x.data.forEach((_, i) => (x.data[i] = Math.sin(i * (k + 1))));
     const ids = Array.from({ length: 40 }, (_, i) => BigInt(i));
     // The same ids under every key, with other payloads: an unscoped copy would lose two thirds of them.
-    const payloads = ids.map((id) => store.packRest(`{"key":${k},"id":${id}}`));
+    const payloads = ids.map((id) => store.codec.pack(`{"key":${k},"id":${id}}`));
     await store.upsert(
       'source',
       { ids, vectors: [{ name: '', matrix: x, has: new Uint8Array(40).fill(1) }], extra: payloads },
-      { shardKey },
+      { partition },
     );
   }
 });
@@ -70,8 +71,8 @@ afterAll(async () => {
 
 test('points of every shard key are copied under their key, equal ids included', async () => {
   const spec = await store.describe('source');
-  expect(spec.shardKeys).toHaveLength(KEYS.length);
-  expect(spec.shardKeys).toEqual(expect.arrayContaining([...KEYS]));
+  expect(spec.partitions).toHaveLength(KEYS.length);
+  expect(spec.partitions).toEqual(expect.arrayContaining([...KEYS]));
   const request = { source: store, target: store, sourceCollection: 'source', targetCollection: 'target' };
   const report = await migrateCollection({
     ...request,
@@ -80,9 +81,9 @@ test('points of every shard key are copied under their key, equal ids included',
   });
   expect(report.verify).toMatchObject({ ok: true, points: 120 });
   expect(store.differences(report.plan.targetSpec, await store.describe('target'))).toEqual([]);
-  for (const [k, shardKey] of KEYS.entries()) {
-    expect(await store.count('target', { shardKey })).toBe(40);
-    const { extra: found } = await store.retrieve('target', [3n], { vectorName: '', shardKey });
+  for (const [k, partition] of KEYS.entries()) {
+    expect(await store.count('target', { partition })).toBe(40);
+    const { extra: found } = await store.retrieve('target', [3n], { vectorName: '', partition });
     expect(JSON.parse(store.payloadJson(found[0]!))).toEqual({ key: k, id: 3 });
   }
 });
@@ -124,9 +125,9 @@ test('a sample takes from every shard key in proportion, without reading them wh
   const { ids, vectors } = await store.sample('source', { vectorName: '', size: 30 });
   expect(ids).toHaveLength(30);
   const counts = await Promise.all(
-    KEYS.map(async (shardKey) => {
+    KEYS.map(async (partition) => {
       const found = new Set<string>();
-      for await (const batch of store.scan('source', { vectorName: '', shardKey }))
+      for await (const batch of store.scan('source', { vectorName: '', partition }))
         batch.ids.forEach((_, i) => found.add(row(batch.vectors, i).join()));
       return ids.filter((_, i) => found.has(row(vectors, i).join())).length;
     }),
@@ -143,7 +144,7 @@ test('an answer lost while a shard key is made does no harm; keys are compared i
   await through.create(spec);
   expect(lost()).toBe(1);
   const made = await store.describe('again');
-  expect(made.shardKeys).toHaveLength(KEYS.length);
+  expect(made.partitions).toHaveLength(KEYS.length);
   const native = JSON.parse(made.native) as { shard_keys: unknown[] };
   const turned = { ...made, native: JSON.stringify({ ...native, shard_keys: native.shard_keys.reverse() }) };
   expect(store.differences(spec, turned, { loading: true })).toEqual([]);
@@ -156,7 +157,7 @@ test('a collection without any shard has no writes to wait for', async () => {
     vectors: { size: DIM, distance: 'Cosine' },
     sharding_method: 'custom',
   });
-  await expect(store.waitForApplied('bare')).resolves.toBeUndefined();
-  await expect(store.waitForApplied('source')).resolves.toBeUndefined();
-  await expect(store.waitForApplied('missing')).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  await expect(store.changes.waitForApplied('bare')).resolves.toBeUndefined();
+  await expect(store.changes.waitForApplied('source')).resolves.toBeUndefined();
+  await expect(store.changes.waitForApplied('missing')).rejects.toMatchObject({ code: 'NOT_FOUND' });
 });

@@ -159,7 +159,7 @@ test('strict mode that a killed write left off comes back, and what somebody swi
   await patch({ ...off, metadata: { 'tldr-lifted': true } });
   for (const ids of [[], [999_999n]]) {
     const store = await openQdrant(place.server);
-    await store.deletePoints(target, ids);
+    await store.remove(target, ids);
     await store.close();
     expect(await config()).toMatchObject(on);
     expect(await config()).not.toHaveProperty('metadata.tldr-lifted');
@@ -167,14 +167,14 @@ test('strict mode that a killed write left off comes back, and what somebody swi
   }
   await patch({ ...on, metadata: { 'tldr-lifted': null } });
   const store = await openQdrant(place.server);
-  await store.deletePoints(target, []);
+  await store.remove(target, []);
   await patch(off);
-  await store.deletePoints(target, [999_999n]);
+  await store.remove(target, [999_999n]);
   expect(await config()).toMatchObject(off);
   // Another process ends its writes while one of these goes on.
   await patch(on);
   const many = Array.from({ length: 3_000 }, (_, i) => BigInt(1_000_000 + i));
-  const deleting = Promise.all(Array.from({ length: 5 }, () => store.deletePoints(target, many)));
+  const deleting = Promise.all(Array.from({ length: 5 }, () => store.remove(target, many)));
   for (let i = 0; i < 20; i++) await patch({ ...on, metadata: { 'tldr-lifted': null } });
   await deleting;
   expect(await config()).toMatchObject(on);
@@ -195,7 +195,7 @@ onConfigured(
     const store = await openQdrant(server);
     try {
       const params = { vectors: { size: DIM, distance: 'Cosine' } };
-      const own = { vectors: [], otherVectors: [], shardKeys: [], metadata: {} };
+      const own = { vectors: [], otherVectors: [], partitions: [], metadata: {} };
       await store.create({ ...own, name: 'own', native: JSON.stringify({ params }) });
       const { native } = await store.describe('own');
       expect(JSON.parse(native)).toMatchObject({ strict_mode_config: { enabled: false } });

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import { openQdrant } from '../../../adapters/qdrant/index.js';
-import type { VectorStore } from '../../../src/store/vector-store.js';
+import type { QdrantStore } from '../../../adapters/qdrant/index.js';
 import { openCliPlace, type CliPlace } from '../../support/store/cli-place.js';
 import { STRICT_LIMITS } from '../../support/store/strict-limits-list.js';
 import { fillCollection, limit } from '../../support/store/strict-place.js';
@@ -64,7 +64,7 @@ test('limits that are set during a run are kept to', async () => {
       vectors: [{ name: '', matrix: vectors, has: hasVector }],
       extra: rest,
     });
-    await store.deletePoints('changing', ids.slice(0, 50));
+    await store.remove('changing', ids.slice(0, 50));
     expect(await store.count('changing')).toBe(POINTS - 50);
   } finally {
     await store.close();
@@ -75,7 +75,7 @@ test('limits that are set during a run are kept to', async () => {
 test('writes can be waited for where strict mode allows no condition', async () => {
   await fill('bare');
   await strict('bare', { filter_max_conditions: 0 });
-  await place.store.waitForApplied('bare');
+  await place.store.changes.waitForApplied('bare');
   expect(await place.store.count('bare')).toBe(POINTS);
 });
 
@@ -84,12 +84,12 @@ test('points are found where strict mode allows updates by a filter and no readi
   await strict('unread', { unindexed_filtering_retrieve: false, unindexed_filtering_update: true });
   const bytes = Buffer.from('{"must":[{"key":"n","match":{"value":1}}]}');
   const found: bigint[] = [];
-  for await (const ids of place.store.matchingIds('unread', { form: 'json', bytes }))
+  for await (const ids of place.store.changes.matching('unread', { form: 'json', bytes }))
     found.push(...ids.filter((id): id is bigint => typeof id === 'bigint'));
   expect(found).toContain(2n);
 });
 
-async function readAll(store: VectorStore, source: string): Promise<void> {
+async function readAll(store: QdrantStore, source: string): Promise<void> {
   expect(await store.count(source)).toBe(POINTS);
   const sample = await store.sample(source, { size: 60, vectorName: '' });
   expect(sample.ids).toHaveLength(60);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { openMemory } from '../../../adapters/memory/store.js';
 import { matrix } from '../../../src/core/matrix.js';
 import type { PointId } from '../../../src/core/point-id.js';
-import type { VectorStore } from '../../../src/store/vector-store.js';
+import type { MemoryStore } from '../../../adapters/memory/index.js';
 import type { CatchUpRequest } from '../../../src/migrate/catch-up/passes.js';
 import {
   cutOver,
@@ -29,7 +29,7 @@ const encoder = tinyEncoder();
 const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-catch-up-'));
 afterAll(() => rm(folder, { recursive: true }));
 
-let store: VectorStore;
+let store: MemoryStore;
 let place: StateLocation;
 let records = 0;
 let scanned: number;
@@ -52,7 +52,7 @@ beforeEach(async () => {
 });
 
 const names = { sourceCollection: 'source', targetCollection: 'target', encoder };
-const sides = (): { source: VectorStore; target: VectorStore; place: StateLocation } => ({
+const sides = (): { source: MemoryStore; target: MemoryStore; place: StateLocation } => ({
   source: store,
   target: store,
   place,
@@ -66,14 +66,14 @@ const cut = (
   const catchUp = { encoder, lagMax: 5, freezeMsMax: 60_000, ...how };
   return cutOver({ ...sides(), form: 'alias', alias: 'clients', catchUp, ...changes });
 };
-const leadsTo = async (): Promise<string | undefined> => (await store.aliases()).get('clients');
+const leadsTo = async (): Promise<string | undefined> => (await store.names.all()).get('clients');
 
 /** Writes points of the source anew, with a payload that says when. */
 async function write(ids: readonly PointId[], mark: string): Promise<void> {
   const vectors = matrix(ids.length, DIM);
   vectors.data.forEach((_, i) => (vectors.data[i] = 1 + ((i * 7) % 13)));
   const has = new Uint8Array(ids.length).fill(1);
-  const rest = ids.map(() => store.packRest(JSON.stringify({ mark })));
+  const rest = ids.map(() => store.codec.pack(JSON.stringify({ mark })));
   await store.upsert('source', { ids, vectors: [{ name: '', matrix: vectors, has }], extra: rest });
 }
 
@@ -82,7 +82,7 @@ async function expectEqual(): Promise<void> {
   const fresh = recordFile(join(folder, `fresh-${records++}.json`));
   await startMigration({ source: store, target: store, ...names, targetCollection: 'fresh', place: fresh });
   expect(await contentOf(store, 'target')).toEqual(await contentOf(store, 'fresh'));
-  await store.deleteCollection('fresh');
+  await store.drop('fresh');
 }
 
 test('each pass finds what was written since, wherever it is, and reads little else', async () => {
@@ -95,7 +95,7 @@ test('each pass finds what was written since, wherever it is, and reads little e
   expect(await follower.pass()).toBe(0);
   expect(scanned).toBe(0);
   await write([0n, idAt(4), idAt(2_000), idAt(2_999)], 'again');
-  await store.deletePoints('source', [idAt(7), idAt(11)]);
+  await store.remove('source', [idAt(7), idAt(11)]);
   await write(['ffffffff-ffff-4fff-bfff-ffffffffffff'], 'last');
   expect(await follower.pass()).toBe(7);
   expect(scanned).toBeLessThan(ROWS);
@@ -115,27 +115,27 @@ test('each pass finds what was written since, wherever it is, and reads little e
 });
 
 test('where versions say nothing every pass compares everything', async () => {
-  store = { ...store, versions: () => Promise.resolve(null) };
+  store = { ...store, changes: { ...store.changes, versions: () => Promise.resolve(null) } };
   await follow();
   const plan = await planMigration({ ...sides(), ...names });
   const follower = await openCatchUpPasses(plan, { ...sides(), encoder });
   expect(follower.byVersions).toBe(false);
   await write([idAt(4)], 'again');
-  await store.deletePoints('source', [idAt(7)]);
+  await store.remove('source', [idAt(7)]);
   expect([await follower.pass(), await follower.pass()]).toEqual([2, 0]);
   await expectEqual();
 });
 
 test('writes during the copy and up to the freeze are all in the target at the switch', async () => {
   let writes = 0;
-  const busy: VectorStore = {
+  const busy: MemoryStore = {
     ...store,
     upsert: async (...args) => {
       await store.upsert(...args);
       writes++;
       if (writes % 3 !== 0 || writes > 60) return;
       await write([idAt(writes * 31), BigInt(writes)], `during ${writes}`);
-      await store.deletePoints('source', [idAt(writes * 17 + 1)]);
+      await store.remove('source', [idAt(writes * 17 + 1)]);
     },
   };
   const report = await follow({ target: busy, lagMax: 3 });
@@ -165,11 +165,14 @@ test.each([
   await follow();
   const events: string[] = [];
   let stopped = false;
-  const source: VectorStore = {
+  const source: MemoryStore = {
     ...store,
-    status: async (name) => {
-      if (stopped) await write([1n], `still ${events.length} ${performance.now()}`);
-      return store.status(name);
+    load: {
+      ...store.load,
+      status: async (name) => {
+        if (stopped) await write([1n], `still ${events.length} ${performance.now()}`);
+        return store.load.status(name);
+      },
     },
   };
   const hook = (event: string): Promise<void> => {
@@ -199,11 +202,14 @@ test('a lag may be allowed, and the record keeps it; the target in service is no
 
 test('writes that come faster than they are followed end with a reason, and a bound that holds ends it', async () => {
   let turn = 0;
-  const source: VectorStore = {
+  const source: MemoryStore = {
     ...store,
-    versions: async (...args) => {
-      await write([1n, 2n], `turn ${turn++}`);
-      return store.versions(...args);
+    changes: {
+      ...store.changes,
+      versions: async (...args) => {
+        await write([1n, 2n], `turn ${turn++}`);
+        return store.changes.versions(...args);
+      },
     },
   };
   await expect(follow({ source })).rejects.toMatchObject({
@@ -215,11 +221,11 @@ test('writes that come faster than they are followed end with a reason, and a bo
 
 test('neither a target that clients use nor one with other settings is followed', async () => {
   await follow();
-  await store.switchAlias('others', 'target');
+  await store.names.switch('others', 'target');
   await expect(follow()).rejects.toMatchObject({ message: expect.stringContaining('in service') });
   await expect(cut()).rejects.toMatchObject({ message: expect.stringContaining('in service') });
-  await store.dropAlias('others');
-  const target: VectorStore = {
+  await store.names.drop('others');
+  const target: MemoryStore = {
     ...store,
     differences: (...args) => (args[2] === undefined ? ['m: 16'] : store.differences(...args)),
   };

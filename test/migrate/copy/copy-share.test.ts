@@ -3,7 +3,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openMemory } from '../../../adapters/memory/store.js';
-import type { VectorStore } from '../../../src/store/vector-store.js';
+import type { MemoryStore } from '../../../adapters/memory/index.js';
 import { copyShare, type SharedMigration, type ShareReport } from '../../../src/migrate/run/copy-share.js';
 import { cutOver, FORCE_WORDS } from '../../../src/migrate/cutover/cut-over-by-alias.js';
 import { abortMigration, pauseMigration } from '../../../src/migrate/cutover/end-migration.js';
@@ -18,12 +18,12 @@ const encoder = tinyEncoder();
 const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-share-'));
 afterAll(() => rm(folder, { recursive: true }));
 
-let store: VectorStore;
+let store: MemoryStore;
 let place: StateLocation;
 let records = 0;
 let wanted: string[];
 
-async function filled(): Promise<VectorStore> {
+async function filled(): Promise<MemoryStore> {
   const memory = openMemory();
   await memory.create(memorySpec('source'));
   await fill(memory, 'source', ROWS);
@@ -41,7 +41,7 @@ beforeEach(async () => {
   store = await filled();
 });
 
-const request = (on: VectorStore): Omit<SharedMigration, 'place' | 'share'> => ({
+const request = (on: MemoryStore): Omit<SharedMigration, 'place' | 'share'> => ({
   source: on,
   target: on,
   sourceCollection: 'source',
@@ -49,7 +49,7 @@ const request = (on: VectorStore): Omit<SharedMigration, 'place' | 'share'> => (
   encoder,
   concurrency: 1,
 });
-const sides = (): { source: VectorStore; target: VectorStore; place: StateLocation } => ({
+const sides = (): { source: MemoryStore; target: MemoryStore; place: StateLocation } => ({
   source: store,
   target: store,
   place,
@@ -62,11 +62,11 @@ const partsLeft = async (): Promise<string[]> =>
   );
 
 /** A target whose first write waits until it is let go. */
-function gated(): { target: VectorStore; entered: Promise<void>; release: () => void } {
+function gated(): { target: MemoryStore; entered: Promise<void>; release: () => void } {
   let [enter, release] = [(): void => undefined, (): void => undefined];
   const entered = new Promise<void>((resolve) => (enter = resolve));
   const open = new Promise<void>((resolve) => (release = resolve));
-  const target: VectorStore = {
+  const target: MemoryStore = {
     ...store,
     upsert: async (...args) => {
       enter();
@@ -152,7 +152,7 @@ test('paused, split among others, then gone on with alone, nothing is lost or co
 test('given up half done, nothing is left; a target that is gone is made anew by whoever comes', async () => {
   await work(1, 2);
   expect(await partsLeft()).toHaveLength(1);
-  await store.deleteCollection('target');
+  await store.drop('target');
   await work(2, 2);
   const report = await work(1, 2);
   expect(report.last).toMatchObject({ verify: { ok: true, points: ROWS } });

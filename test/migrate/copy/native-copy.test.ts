@@ -119,7 +119,7 @@ async function verifying(
   await store.create({ ...spec, vectors: spec.vectors.map((vector) => ({ ...vector, dim: DIM })) });
   const points = {
     ids: Array.from({ length: x.rows }, (_, i) => BigInt(i)),
-    extra: Array.from({ length: x.rows }, () => store.packRest('{}')),
+    extra: Array.from({ length: x.rows }, () => store.codec.pack('{}')),
   };
   const has = new Uint8Array(x.rows).fill(1);
   await store.upsert('source', { ...points, vectors: [{ name: '', matrix: x, has }] });

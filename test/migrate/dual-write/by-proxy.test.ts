@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openMemory } from '../../../adapters/memory/store.js';
-import type { VectorStore } from '../../../src/store/vector-store.js';
+import type { MemoryStore } from '../../../adapters/memory/index.js';
 import { copyShare } from '../../../src/migrate/run/copy-share.js';
 import { cutOver, FORCE_WORDS, type CutOverRequest } from '../../../src/migrate/cutover/cut-over-by-alias.js';
 import { abortMigration, completeMigration } from '../../../src/migrate/cutover/end-migration.js';
@@ -29,7 +29,7 @@ const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-by-proxy-'));
 afterAll(() => rm(folder, { recursive: true }));
 
 const names = { sourceCollection: 'source', targetCollection: 'target' };
-let store: VectorStore;
+let store: MemoryStore;
 let journal: string;
 let options: PlacedMigration;
 let made = 0;
@@ -162,11 +162,11 @@ describe('a migration by the proxy', () => {
     const end = await follow();
     await startMigration(options);
     const plan = await planMigration(options);
-    await store.deletePoints('target', [idAt(3)]);
+    await store.remove('target', [idAt(3)]);
     let readings = 0;
-    const retrieve: VectorStore['retrieve'] = async (...args) => {
+    const retrieve: MemoryStore['retrieve'] = async (...args) => {
       // Gone from the source as well, as after a deletion that is followed a moment later.
-      if (++readings === 3) await store.deletePoints('source', [idAt(3)]);
+      if (++readings === 3) await store.remove('source', [idAt(3)]);
       return store.retrieve(...args);
     };
     const source = new Proxy(store, {
@@ -179,7 +179,7 @@ describe('a migration by the proxy', () => {
   });
 });
 
-function bound(of: VectorStore, name: string | symbol): unknown {
+function bound(of: MemoryStore, name: string | symbol): unknown {
   const value: unknown = Reflect.get(of, name);
   return typeof value === 'function' ? (value.bind(of) as unknown) : value;
 }

@@ -58,7 +58,7 @@ describe('what is said of files that cannot be used names what is lost with them
 
   test('a part of another record', async () => {
     const place = recordFile(path);
-    const range = { shardKey: null, from: null, to: null, cursor: null, complete: false, points: 0 };
+    const range = { partition: null, from: null, to: null, cursor: null, complete: false, points: 0 };
     const whole = { ...record([range]), split: 1 };
     const of = { index: 1, of: 1 };
     await place.share(of).write(record([{ ...range, to: '7' }]));

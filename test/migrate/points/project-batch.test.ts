@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { Encoder, type EncoderLayer } from '../../../src/encoder/model.js';
 import { matrix } from '../../../src/core/matrix.js';
-import type { PointBatch } from '../../../src/store/vector-store.js';
+import type { PointBatch } from '../../../src/store/points.js';
 import { projectBatch } from '../../../src/migrate/points/project-batch.js';
 import { DIM, tinyEncoder } from '../../support/migrate/fixtures.js';
 

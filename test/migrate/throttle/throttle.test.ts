@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openMemory } from '../../../adapters/memory/store.js';
-import type { VectorStore } from '../../../src/store/vector-store.js';
+import type { MemoryStore } from '../../../adapters/memory/index.js';
 import { startMigration } from '../../../src/migrate/run/migrate-collection.js';
 import type { PlacedMigration } from '../../../src/migrate/plan/migration-options.js';
 import { migrationStatus } from '../../../src/migrate/run/migration-status.js';
@@ -17,7 +17,7 @@ const ROWS = 100;
 const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-pace-'));
 afterAll(() => rm(folder, { recursive: true }));
 
-let store: VectorStore;
+let store: MemoryStore;
 let place: StateLocation;
 let path: string;
 let records = 0;
@@ -31,18 +31,21 @@ beforeEach(async () => {
   const memory = openMemory();
   store = {
     ...memory,
-    timeSearch: () => Promise.resolve(state.latencyMs),
-    rateLimitCount: () => state.refusals,
-    status: () => {
-      const { queuedUpdates, failure } = state;
-      return Promise.resolve({ optimizing: false, queuedUpdates, failure });
+    load: {
+      ...memory.load,
+      timeSearch: () => Promise.resolve(state.latencyMs),
+      rateLimitCount: () => state.refusals,
+      status: () => {
+        const { queuedUpdates, failure } = state;
+        return Promise.resolve({ optimizing: false, queuedUpdates, failure });
+      },
     },
   };
   await store.create(memorySpec('source'));
   await fill(store, 'source', ROWS);
 });
 
-const sides = (): { source: VectorStore; target: VectorStore; place: StateLocation } => ({
+const sides = (): { source: MemoryStore; target: MemoryStore; place: StateLocation } => ({
   source: store,
   target: store,
   place,
@@ -66,7 +69,7 @@ test.each([
   const calm = { ...state };
   let upserts = 0;
   let lines = 0;
-  const target: VectorStore = {
+  const target: MemoryStore = {
     ...store,
     upsert: async (...args) => {
       await store.upsert(...args);

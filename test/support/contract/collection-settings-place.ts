@@ -1,3 +1,4 @@
+import { QDRANT } from '../../../adapters/qdrant/adapter.js';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,7 +8,7 @@ import { startProxyProcess } from '../../../src/cli/serve/proxy-process.js';
 import { loadConfig } from '../../../src/config/load.js';
 import { matrix, row } from '../../../src/core/matrix.js';
 import { Rng } from '../../../src/core/rng.js';
-import type { Layout, Quantization } from '../../../src/store/vector-store.js';
+import type { Layout, Quantization } from '../../../src/store/collection.js';
 import { migrateCollection } from '../../../src/migrate/run/migrate-collection.js';
 import { decodeAnswer, encodeRequest, pathOf } from '../wire/grpc-schemas.js';
 import { fetchOnce } from '../server/fetch-once.js';
@@ -117,6 +118,7 @@ export async function startSettingsPlace(migrated: readonly Migrated[]): Promise
       listenGrpc: '127.0.0.1:0',
     },
     environment: {},
+    extra: QDRANT.settings,
   });
   const serving = await startProxyProcess({ ...config, collections }, { log: () => undefined, seed: 1 });
   const { rest, grpc } = serving.proxy;

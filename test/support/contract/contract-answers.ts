@@ -2,7 +2,7 @@ import type { JsonValue } from '@bufbuild/protobuf';
 import { expect } from '@jest/globals';
 import { isLosslessNumber, LosslessNumber, parse, stringify } from 'lossless-json';
 import { readFileSync, writeFileSync } from 'node:fs';
-import type { Layout } from '../../../src/store/vector-store.js';
+import type { Layout } from '../../../src/store/collection.js';
 import type { Filed, StoredCase } from '../wire/stored-cases.js';
 import { LAYOUTS, type Side } from './contract-place.js';
 import { inOrder } from '../serve/http-probe.js';

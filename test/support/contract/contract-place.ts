@@ -4,7 +4,7 @@ import { restRewriter } from '../../../adapters/qdrant/serve/rewriters/rest.js';
 import { PACKAGED_VERSION } from '../../../adapters/qdrant/local/start.js';
 import { matrixFromRows } from '../../../src/core/matrix.js';
 import type { ServedCollection } from '../../../src/store/served.js';
-import type { Layout } from '../../../src/store/vector-store.js';
+import type { Layout } from '../../../src/store/collection.js';
 import { changedCollections, fixtureCollections } from '../wire/collections-fixture.js';
 import { contentDifferences } from './contract-content.js';
 import { fetchOnce } from '../server/fetch-once.js';

@@ -3,7 +3,9 @@ import { Encoder, type EncoderNetwork } from '../../../src/encoder/model.js';
 import { matrix, type Matrix } from '../../../src/core/matrix.js';
 import type { PointId } from '../../../src/core/point-id.js';
 import { Rng } from '../../../src/core/rng.js';
-import type { CollectionSpec, PointBatch, VectorStore } from '../../../src/store/vector-store.js';
+import type { CollectionSpec } from '../../../src/store/collection.js';
+import type { CopyTarget } from '../../../src/store/copy-target.js';
+import type { PointBatch } from '../../../src/store/points.js';
 
 export const DIM = 16;
 export const COMPACT_DIM = 4;
@@ -52,7 +54,7 @@ export function memorySpec(name: string, distance: Distance = 'cosine'): Collect
     name,
     vectors: [{ name: '', dim: DIM, distance, multivector: false, componentBytes: 4 }],
     otherVectors: [],
-    shardKeys: [],
+    partitions: [],
     metadata: { kept: '"yes"' },
     native: '{"setting":1}',
   };
@@ -65,23 +67,23 @@ export function idAt(i: number): PointId {
 }
 
 /** Fills a collection; every 10th point lacks the vector. */
-export async function fill(store: VectorStore, collection: string, rows: number): Promise<Matrix> {
+export async function fill(store: CopyTarget, collection: string, rows: number): Promise<Matrix> {
   const rng = new Rng(7);
   const vectors = matrix(rows, DIM);
   vectors.data.forEach((_, i) => (vectors.data[i] = rng.normal()));
   const ids = Array.from({ length: rows }, (_, i) => idAt(i));
   const has = Uint8Array.from(ids, (_, i) => (i % 10 === 9 ? 0 : 1));
-  const rest = ids.map((_, i) => store.packRest(`{"i":${i},"f":1.0,"text":"${'x'.repeat(i % 50)}"}`));
+  const rest = ids.map((_, i) => store.codec.pack(`{"i":${i},"f":1.0,"text":"${'x'.repeat(i % 50)}"}`));
   await store.upsert(collection, { ids, vectors: [{ name: '', matrix: vectors, has }], extra: rest });
   return vectors;
 }
 
 /** Everything of a collection as comparable text, one line per point. */
-export async function contentOf(store: VectorStore, collection: string, vectorName = ''): Promise<string[]> {
+export async function contentOf(store: CopyTarget, collection: string, vectorName = ''): Promise<string[]> {
   const lines: string[] = [];
   const line = (batch: PointBatch, i: number): string => {
     const vector = batch.vectors.data.subarray(i * batch.vectors.cols, (i + 1) * batch.vectors.cols);
-    const rest = Buffer.from(store.canonicalRest(batch.extra[i]!)).toString('latin1');
+    const rest = Buffer.from(store.codec.canonical(batch.extra[i]!)).toString('latin1');
     return `${String(batch.ids[i])} ${batch.hasVector[i] === 0 ? 'none' : vector.join()} ${rest}`;
   };
   for await (const batch of store.scan(collection, { vectorName }))

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Encoder } from '../../../src/encoder/model.js';
 import { Rng } from '../../../src/core/rng.js';
-import type { VectorStore } from '../../../src/store/vector-store.js';
+import type { QdrantStore } from '../../../adapters/qdrant/index.js';
 import {
   readReport,
   writeDesiredState,
@@ -42,7 +42,7 @@ export interface ScenarioPlace {
   readonly url: string;
   readonly grpcUrl: string;
   readonly directUrl: string;
-  readonly store: VectorStore;
+  readonly store: QdrantStore;
   /** Processes that run, for whoever has to end them after a failure. */
   readonly running: Set<ChildProcess>;
 }
@@ -104,7 +104,7 @@ export class Scenario {
       name: source,
       vectors: [],
       otherVectors: [],
-      shardKeys: [],
+      partitions: [],
       metadata: {},
       native: JSON.stringify({ params, optimizer_config: {} }),
     });

@@ -1,11 +1,12 @@
 import { openQdrant } from '../../../adapters/qdrant/index.js';
-import type { VectorStore } from '../../../src/store/vector-store.js';
+import type { QdrantStore } from '../../../adapters/qdrant/index.js';
 import { cutOver } from '../../../src/migrate/cutover/cut-over-by-alias.js';
 import { completeMigration } from '../../../src/migrate/cutover/end-migration.js';
 import { startMigration } from '../../../src/migrate/run/migrate-collection.js';
 import type { MigrationState } from '../../../src/migrate/state/migration-state.js';
 import { recordFile } from '../../../src/migrate/state/in-file.js';
 import type { StateLocation } from '../../../src/migrate/state/location.js';
+import { watched } from '../store/watched.js';
 import { tinyEncoder } from './fixtures.js';
 
 /** A whole migration with cut-over and deletion of the source, killed by its own hand right after one step. */
@@ -17,19 +18,13 @@ const stepOf = ({ phase, cutOver: cut, completed }: MigrationState): string =>
   completed ? 'completed' : cut === null ? phase : cut.state;
 
 const opened = await openQdrant({ url, grpcUrl });
-const store: VectorStore = new Proxy(opened, {
-  get: (on, name) => {
-    const value: unknown = Reflect.get(on, name);
-    if (typeof value !== 'function') return value;
-    return (...args: unknown[]): unknown => {
-      const answer: unknown = Reflect.apply(value, on, args);
-      if (!(answer instanceof Promise)) return answer;
-      return answer.then((result: unknown) => {
-        reached(`call ${String(name)}`);
-        return result;
-      });
-    };
-  },
+const store: QdrantStore = watched(opened, ({ name, go }) => {
+  const answer = go();
+  if (!(answer instanceof Promise)) return answer;
+  return answer.then((result: unknown) => {
+    reached(`call ${name}`);
+    return result;
+  });
 });
 const file = recordFile(recordPath);
 const place: StateLocation = {

@@ -1,4 +1,4 @@
-import { openQdrant, openQdrantRecords } from '../../../adapters/qdrant/index.js';
+import { openQdrant } from '../../../adapters/qdrant/index.js';
 import { isTldrError } from '../../../src/core/errors.js';
 import { startMigration } from '../../../src/migrate/run/migrate-collection.js';
 import { recordInStore } from '../../../src/migrate/state/in-database.js';
@@ -7,7 +7,7 @@ import { tinyEncoder } from './fixtures.js';
 /** A migration whose record lies in the server, in a process of its own: prints every step of progress, and its end. */
 const [url = '', grpcUrl = '', target = '', encoderFile = ''] = process.argv.slice(2);
 const store = await openQdrant({ url, grpcUrl });
-const records = await openQdrantRecords({ url });
+const records = store.state;
 try {
   const { copied } = await startMigration({
     source: store,

@@ -1,3 +1,4 @@
+import { QDRANT } from '../../../adapters/qdrant/adapter.js';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -213,6 +214,7 @@ async function serveAll(
       listenGrpc: '127.0.0.1:0',
     },
     environment: {},
+    extra: QDRANT.settings,
   });
   return startProxyProcess({ ...config, collections }, { log: () => undefined, seed: 1 });
 }

@@ -8,7 +8,7 @@ import { readNpy } from '../../../src/files/npy.js';
 import type { Encoder } from '../../../src/encoder/model.js';
 import { row, rowRange, type Matrix } from '../../../src/core/matrix.js';
 import type { ServedCollection, VectorProjector } from '../../../src/store/served.js';
-import type { Layout } from '../../../src/store/vector-store.js';
+import type { Layout } from '../../../src/store/collection.js';
 import type { AnswerForm, CallStatus, GrpcCall, GrpcRewriter } from '../../../src/serve/protocol.js';
 import { migrateCollection } from '../../../src/migrate/run/migrate-collection.js';
 import { decodeAnswer, encodeRequest, pathOf } from '../wire/grpc-schemas.js';

@@ -16,7 +16,7 @@ await store.create({
   name: 'data',
   vectors: [],
   otherVectors: [],
-  shardKeys: [],
+  partitions: [],
   metadata: {},
   native: JSON.stringify({ params }),
 });

@@ -1,6 +1,6 @@
 import { componentBytesOf } from '../../../src/store/stored-component.js';
 import type { Encoder } from '../../../src/encoder/model.js';
-import type { VectorStore } from '../../../src/store/vector-store.js';
+import type { QdrantStore } from '../../../adapters/qdrant/index.js';
 import { copyPoints } from '../../../src/migrate/copy/points.js';
 import { FRESH, identityOf, type MigrationState } from '../../../src/migrate/state/migration-state.js';
 import { openThrottle } from '../../../src/migrate/throttle/throttle.js';
@@ -9,7 +9,7 @@ import { UNTHROTTLED } from '../../../src/migrate/throttle/settings.js';
 
 export interface CopyOnce {
   readonly plan: MigrationPlan;
-  readonly store: VectorStore;
+  readonly store: QdrantStore;
   readonly encoder: Encoder;
   readonly batchSize: number;
 }
@@ -17,7 +17,7 @@ export interface CopyOnce {
 /** Creates and fills a target as a migration does, in one range, and verifies nothing. */
 export async function copyOnce({ plan, store, encoder, batchSize }: CopyOnce): Promise<void> {
   await store.create(plan.targetSpec);
-  const range = { shardKey: null, from: null, to: null, cursor: null, complete: false, points: 0 };
+  const range = { partition: null, from: null, to: null, cursor: null, complete: false, points: 0 };
   const record: MigrationState = {
     version: 3,
     ...identityOf(plan),

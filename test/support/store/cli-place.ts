@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openQdrant } from '../../../adapters/qdrant/index.js';
-import type { VectorStore } from '../../../src/store/vector-store.js';
+import type { QdrantStore } from '../../../adapters/qdrant/index.js';
 import { runCli, type CliResult } from '../cli/run-cli.js';
 import { tinyEncoder } from '../migrate/fixtures.js';
 import { fetchAgain } from '../server/fetch-once.js';
@@ -11,7 +11,7 @@ import { startTestServer, type TestServer } from '../server/test-server.js';
 /** A server, a store on it, and a folder with `enc.onnx` in which the command line runs against it. */
 export interface CliPlace {
   readonly server: TestServer;
-  readonly store: VectorStore;
+  readonly store: QdrantStore;
   readonly cwd: string;
   readonly cli: (...args: string[]) => Promise<CliResult>;
   /** A request past the product; a body that is text is sent as it is. @throws for an answer that is neither a success nor `fine` */

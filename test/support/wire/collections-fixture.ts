@@ -1,6 +1,6 @@
 import { matrix, type Matrix } from '../../../src/core/matrix.js';
 import type { ServedCollection, VectorProjector } from '../../../src/store/served.js';
-import type { Layout } from '../../../src/store/vector-store.js';
+import type { Layout } from '../../../src/store/collection.js';
 
 export const INPUT_DIM = 4;
 export const OUTPUT_DIM = 2;

@@ -10,7 +10,7 @@ import {
 import fc from 'fast-check';
 import { matrix } from '../../../src/core/matrix.js';
 import type { ServedCollection } from '../../../src/store/served.js';
-import type { Layout } from '../../../src/store/vector-store.js';
+import type { Layout } from '../../../src/store/collection.js';
 import { fixtureCollections, INPUT_DIM, OUTPUT_DIM } from './collections-fixture.js';
 import { encodeRequest, METHOD_NAMES, requestSchema } from './grpc-schemas.js';
 import { denseVectors } from './grpc-vectors-found.js';

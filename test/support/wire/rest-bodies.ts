@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import type { Layout } from '../../../src/store/vector-store.js';
+import type { Layout } from '../../../src/store/collection.js';
 import { INPUT_DIM, OUTPUT_DIM } from './collections-fixture.js';
 import { restCases } from './stored-cases.js';
 

@@ -1,6 +1,6 @@
 import { restRewriter } from '../../../adapters/qdrant/serve/rewriters/rest.js';
 import type { ServedCollection } from '../../../src/store/served.js';
-import type { Layout } from '../../../src/store/vector-store.js';
+import type { Layout } from '../../../src/store/collection.js';
 import type { RestRewriter } from '../../../src/serve/protocol.js';
 import { changedCollections } from './collections-fixture.js';
 

@@ -1,7 +1,7 @@
 import type { JsonValue } from '@bufbuild/protobuf';
 import { readdirSync, readFileSync } from 'node:fs';
 import type { ServedCollection } from '../../../src/store/served.js';
-import type { Layout } from '../../../src/store/vector-store.js';
+import type { Layout } from '../../../src/store/collection.js';
 
 const FOLDER = 'test/adapters/qdrant/serve';
 /** Answers to rewrite, which no client ever sends. */

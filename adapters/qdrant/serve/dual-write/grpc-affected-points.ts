@@ -1,6 +1,6 @@
 import type { AffectedPoints } from '../../../../src/store/write-guard.js';
 import type { PointId } from '../../../../src/core/point-id.js';
-import type { PointCondition } from '../../../../src/store/vector-store.js';
+import type { PointCondition } from '../../../../src/store/points.js';
 import { CONDITION_FORM } from '../../store/condition-form.js';
 import { uuidId } from '../point-ids.js';
 import { decodeText, ProtoMessage } from '../protobuf/message.js';

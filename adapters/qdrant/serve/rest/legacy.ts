@@ -1,4 +1,4 @@
-import { U64_MAX } from '../../../../src/core/point-id.js';
+import { U64_MAX } from '../../points/point-id.js';
 import { serverVector } from '../hidden-vector.js';
 import type { JsonNode, Span } from '../json/scan.js';
 import { asciiJson, type ByteEdits, type Chunk } from '../json/byte-edits.js';

@@ -1,6 +1,7 @@
 import type { LookupAnswer, RestAnswer, RestRewrite } from '../../../../src/serve/protocol.js';
 import type { ServedCollection } from '../../../../src/store/served.js';
-import { U64_MAX, type PointId } from '../../../../src/core/point-id.js';
+import type { PointId } from '../../../../src/core/point-id.js';
+import { U64_MAX } from '../../points/point-id.js';
 import { scanJson } from '../json/scan.js';
 import { asciiJson, ByteEdits } from '../json/byte-edits.js';
 import { uuidId } from '../point-ids.js';

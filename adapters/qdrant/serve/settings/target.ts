@@ -1,5 +1,5 @@
 import type { ServedCollection } from '../../../../src/store/served.js';
-import type { DenseVectorSpec } from '../../../../src/store/vector-store.js';
+import type { DenseVectorSpec } from '../../../../src/store/collection.js';
 import { EXACT_KEY, EXACT_TEXT } from '../../transport/exact-search.js';
 import { num, type JsonObject } from '../../transport/json.js';
 import { QUANTIZATION_KEY, recordText, type QuantizationRecord } from '../../store/quantization-record.js';

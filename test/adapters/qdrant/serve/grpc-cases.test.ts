@@ -1,6 +1,6 @@
 import type { JsonValue } from '@bufbuild/protobuf';
 import { describe, expect, test } from '@jest/globals';
-import type { Layout } from '../../../../src/store/vector-store.js';
+import type { Layout } from '../../../../src/store/collection.js';
 import type { AnswerForm, GrpcCall, GrpcRewrite } from '../../../../src/serve/protocol.js';
 import { fixtureRewriter } from '../../../support/wire/grpc-fixture.js';
 import {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import type { Layout } from '../../../../src/store/vector-store.js';
+import type { Layout } from '../../../../src/store/collection.js';
 import type { AnswerForm, RestAnswer, RestRewrite, RestRoute } from '../../../../src/serve/protocol.js';
 import { fixtureRewriter } from '../../../support/wire/rest-fixture.js';
 import {

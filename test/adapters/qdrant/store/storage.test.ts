@@ -11,7 +11,7 @@ import {
 import { readThresholds, THRESHOLDS_KEY } from '../../../../adapters/qdrant/store/thresholds.js';
 import { tarSizes } from '../../../../adapters/qdrant/store/snapshot-sizes.js';
 import { numberAt, parseJson, stringifyJson } from '../../../../adapters/qdrant/transport/json.js';
-import type { CollectionSpec, Quantization } from '../../../../src/store/vector-store.js';
+import type { CollectionSpec, Quantization } from '../../../../src/store/collection.js';
 
 const source = specFromInfo(
   'docs',

@@ -1,3 +1,4 @@
+import { watched } from '../../../support/store/watched.js';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
 import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -5,9 +6,11 @@ import { join } from 'node:path';
 import { openQdrant } from '../../../../adapters/qdrant/index.js';
 import { TldrError } from '../../../../src/core/errors.js';
 import type { Sent, AffectedPoints } from '../../../../src/store/write-guard.js';
-import { formatPointId, type PointId } from '../../../../src/core/point-id.js';
+import type { PointId } from '../../../../src/core/point-id.js';
+import { formatPointId } from '../../../../adapters/qdrant/points/point-id.js';
 import { Rng } from '../../../../src/core/rng.js';
-import type { PointCondition, VectorStore } from '../../../../src/store/vector-store.js';
+import type { QdrantStore } from '../../../../adapters/qdrant/index.js';
+import type { PointCondition } from '../../../../src/store/points.js';
 import { DualWriter, type FollowOptions } from '../../../../src/migrate/dual-write/mirror-writes.js';
 import { planMigration, type MigrationPlan } from '../../../../src/migrate/plan/migration.js';
 import { verifyMigration } from '../../../../src/migrate/verify/all-points.js';
@@ -23,7 +26,7 @@ const POINTS = 400;
 const encoder = tinyEncoder();
 
 let server: TestServer;
-let store: VectorStore;
+let store: QdrantStore;
 let folder: string;
 let plan: MigrationPlan;
 
@@ -39,7 +42,7 @@ afterAll(async () => {
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-follow-'));
-  for (const name of ['source', 'target']) if (await store.exists(name)) await store.deleteCollection(name);
+  for (const name of ['source', 'target']) if (await store.exists(name)) await store.drop(name);
   await createPlain('source');
   await fill(store, 'source', POINTS);
   const places = { source: store, target: store, sourceCollection: 'source', targetCollection: 'target' };
@@ -53,7 +56,7 @@ async function createPlain(name: string): Promise<void> {
     name,
     vectors: [],
     otherVectors: [],
-    shardKeys: [],
+    partitions: [],
     metadata: {},
     native: JSON.stringify({ params: { vectors: { size: DIM, distance: 'Cosine' } }, optimizer_config: {} }),
   });
@@ -174,7 +177,7 @@ describe('writes that are followed', () => {
     expect(await differences()).toEqual([]);
     // A second copy over what is there, as a repair makes it.
     await follower.setState('copying');
-    await store.deleteCollection('target');
+    await store.drop('target');
     await Promise.all([copy(), writeMuch(follower, 4)]);
     expect(follower.status().open).toBeGreaterThan(0);
     await follower.setState('copied');
@@ -223,7 +226,7 @@ describe('writes that are followed', () => {
 
   test('an unreachable target holds up no write, and the cut-over; in service it makes writes fail', async () => {
     let down = true;
-    const cut = async (...args: Parameters<VectorStore['upsert']>): Promise<void> => {
+    const cut = async (...args: Parameters<QdrantStore['upsert']>): Promise<void> => {
       if (down) throw new TldrError('UNAVAILABLE', 'cut off');
       await store.upsert(...args);
     };
@@ -317,12 +320,13 @@ describe('writes that are followed', () => {
     const hiding = new Proxy(store, {
       get: (of, name) => {
         const value: unknown = Reflect.get(of, name);
-        if (name !== 'matchingIds') return typeof value === 'function' ? (value.bind(of) as unknown) : value;
-        return async function* (...args: Parameters<VectorStore['matchingIds']>) {
+        if (name !== 'changes') return typeof value === 'function' ? (value.bind(of) as unknown) : value;
+        const matching: QdrantStore['changes']['matching'] = async function* (collection, condition) {
           await aliases({ create_alias: { alias_name: 'other', collection_name: 'target' } });
           await aliases({ rename_alias: { old_alias_name: 'other', new_alias_name: 'source' } });
-          yield* store.matchingIds(...args);
+          yield* store.changes.matching(collection, condition);
         };
+        return { ...store.changes, matching };
       },
     });
     await createPlain('target');
@@ -416,7 +420,7 @@ describe('writes that are followed', () => {
       get: (of, name) => {
         const value: unknown = Reflect.get(of, name);
         if (name === 'upsert')
-          return async (...args: Parameters<VectorStore['upsert']>): Promise<void> => {
+          return async (...args: Parameters<QdrantStore['upsert']>): Promise<void> => {
             if (args[1].ids.includes(bad)) throw new TldrError('UNAVAILABLE', 'the server panicked');
             await store.upsert(...args);
           };
@@ -518,7 +522,7 @@ describe('writes that are followed', () => {
 
   test('a switch that cannot be now holds up no write', async () => {
     let down = false;
-    const cut = async (...args: Parameters<VectorStore['upsert']>): Promise<void> => {
+    const cut = async (...args: Parameters<QdrantStore['upsert']>): Promise<void> => {
       if (down) throw new TldrError('UNAVAILABLE', 'cut off');
       await store.upsert(...args);
     };
@@ -587,17 +591,10 @@ describe('writes that are followed', () => {
     let settled = 0;
     let release: () => void = () => undefined;
     const held = new Promise<void>((resolve) => (release = resolve));
-    const slow = new Proxy(store, {
-      get: (of, name) => {
-        const value: unknown = Reflect.get(of, name);
-        if (name === 'waitForApplied')
-          return async (collection: string): Promise<void> => {
-            settled++;
-            await held;
-            await store.waitForApplied(collection);
-          };
-        return typeof value === 'function' ? (value.bind(of) as unknown) : value;
-      },
+    const slow = watched(store, ({ name, go }) => {
+      if (name !== 'changes.waitForApplied') return go();
+      settled++;
+      return held.then(go);
     });
     await copy();
     const follower = await follow(slow, { targetWaitMs: 300_000 });
@@ -629,15 +626,9 @@ describe('writes that are followed', () => {
     );
     await first.close();
     const calls: string[] = [];
-    const recorded = new Proxy(store, {
-      get: (of, name) => {
-        const value: unknown = Reflect.get(of, name);
-        if (typeof value !== 'function') return value;
-        return (...args: unknown[]): unknown => {
-          calls.push(String(name));
-          return Reflect.apply(value, of, args) as unknown;
-        };
-      },
+    const recorded = watched(store, ({ name, go }) => {
+      calls.push(name);
+      return go();
     });
     const second = await follow(recorded);
     const third = { ids: [], conditions: [json({ must: [{ key: 'group', match: { value: 3 } }] })] };
@@ -652,10 +643,10 @@ describe('writes that are followed', () => {
     expect(second.status().open).toBeGreaterThan(0);
     expect(await write()).toBe(200);
     expect(await write()).toBe(200);
-    expect(calls.filter((name) => ['waitForApplied', 'matchingIds'].includes(name))).toEqual([
-      'waitForApplied',
-      'matchingIds',
-      'matchingIds',
+    expect(calls.filter((name) => ['changes.waitForApplied', 'changes.matching'].includes(name))).toEqual([
+      'changes.waitForApplied',
+      'changes.matching',
+      'changes.matching',
     ]);
     await second.close();
   });
@@ -674,7 +665,7 @@ describe('writes that are followed', () => {
 
   test('a filter selects the same points in either form, more than fit one page', async () => {
     const ids = Array.from({ length: 5000 }, (_, i) => BigInt(1_000_000 + i));
-    const rest = ids.map(() => store.packRest('{"group":99}'));
+    const rest = ids.map(() => store.codec.pack('{"group":99}'));
     await store.upsert('source', { ids, vectors: [], extra: rest });
     const message = encodeRequest('Points/Scroll', {
       filter: { must: [{ field: { key: 'group', match: { integer: '99' } } }] },
@@ -687,7 +678,7 @@ describe('writes that are followed', () => {
       { form: 'message', bytes: message.subarray(head) },
     ]) {
       const some: PointId[] = [];
-      for await (const page of store.matchingIds('source', condition)) some.push(...page);
+      for await (const page of store.changes.matching('source', condition)) some.push(...page);
       found.push(some);
     }
     expect(found).toEqual([ids, ids]);

@@ -6,7 +6,7 @@ import { request as httpRequest, type ClientRequest, type IncomingMessage } from
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openQdrant } from '../../../../adapters/qdrant/index.js';
-import type { VectorStore } from '../../../../src/store/vector-store.js';
+import type { QdrantStore } from '../../../../adapters/qdrant/index.js';
 import { readReport, writeDesiredState } from '../../../../src/migrate/dual-write/journal-state.js';
 import { planMigration } from '../../../../src/migrate/plan/migration.js';
 import { encodeRequest, pathOf } from '../../../support/wire/grpc-schemas.js';
@@ -59,7 +59,7 @@ const ALIASES = 'GET /aliases';
 let server: TestServer;
 /** Stands between the proxy and the server. */
 let relay: RecordingRelay;
-let store: VectorStore;
+let store: QdrantStore;
 let folder: string;
 let serving: Serving;
 let direct: PlainGrpc;
@@ -151,7 +151,7 @@ beforeAll(async () => {
       name,
       vectors: [],
       otherVectors: [],
-      shardKeys: [],
+      partitions: [],
       metadata: {},
       native: JSON.stringify({
         params: { vectors: { size: DIM, distance: 'Cosine' } },

@@ -112,7 +112,7 @@ describe('a collection that is written to through the proxy while it is migrated
       name: 'account',
       vectors: [],
       otherVectors: [],
-      shardKeys: [],
+      partitions: [],
       metadata: {},
       native: JSON.stringify({ params: { vectors: { size: DIM, distance: 'Cosine' } } }),
     });

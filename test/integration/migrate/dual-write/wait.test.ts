@@ -129,7 +129,7 @@ describe('a write whose client does not wait for it', () => {
       name: PLAIN,
       vectors: [],
       otherVectors: [],
-      shardKeys: [],
+      partitions: [],
       metadata: {},
       native: JSON.stringify({ params }),
     });
@@ -154,7 +154,7 @@ describe('a write whose client does not wait for it', () => {
   });
 
   const pointsOf = async (name: string): Promise<string> => {
-    await place().store.waitForApplied(name);
+    await place().store.changes.waitForApplied(name);
     const body = JSON.stringify({ limit: 100, with_payload: true, with_vector: true });
     return (await atServer('POST', `/collections/${name}/points/scroll`, body))[1];
   };
@@ -247,7 +247,7 @@ describe('a write whose client does not wait for it', () => {
     const plain = await atServer('PUT', `/collections/${PLAIN}/index`, body);
     expect(await atProxy('PUT', `/collections/${SOURCE}/index`, body)).toEqual(plain);
     for (const name of [SOURCE, scenario.target]) {
-      await place().store.waitForApplied(name);
+      await place().store.changes.waitForApplied(name);
       expect((await atServer('GET', `/collections/${name}`, ''))[1]).toContain('"payload_schema":{"group":');
     }
   });

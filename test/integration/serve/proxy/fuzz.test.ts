@@ -4,7 +4,7 @@ import { METHODS } from 'node:http';
 import { gzipSync } from 'node:zlib';
 import { grpcRewriter } from '../../../../adapters/qdrant/serve/rewriters/grpc.js';
 import { restRewriter } from '../../../../adapters/qdrant/serve/rewriters/rest.js';
-import type { Layout } from '../../../../src/store/vector-store.js';
+import type { Layout } from '../../../../src/store/collection.js';
 import { fixtureCollections } from '../../../support/wire/collections-fixture.js';
 import {
   anyGrpcRequest,

@@ -367,7 +367,7 @@ testProc('the memory of a process stays near its setting', async () => {
     name: 'memory',
     vectors: [],
     otherVectors: [],
-    shardKeys: [],
+    partitions: [],
     metadata: {},
     native: JSON.stringify({ params: { vectors: { size: DIM, distance: 'Cosine' } }, optimizer_config: {} }),
   });
@@ -411,8 +411,8 @@ testProc('the memory of a process stays near its setting', async () => {
   expect(answer.status).toBe(200);
   serving.child.kill();
   expect(await serving.ended).toBe(0);
-  await store.deleteCollection('memory');
-  await store.deleteCollection('memory_c4');
+  await store.drop('memory');
+  await store.drop('memory_c4');
   await store.close();
   await rm(folder, { recursive: true });
 });

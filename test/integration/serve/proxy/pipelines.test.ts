@@ -3,7 +3,7 @@ import type { ChildProcess } from 'node:child_process';
 import { rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { openQdrant } from '../../../../adapters/qdrant/index.js';
-import type { VectorStore } from '../../../../src/store/vector-store.js';
+import type { QdrantStore } from '../../../../adapters/qdrant/index.js';
 import { COMPACT_DIM, DIM } from '../../../support/migrate/fixtures.js';
 import { Scenario } from '../../../support/migrate/migrating-scenario.js';
 import { fetchOnce } from '../../../support/server/fetch-once.js';
@@ -14,7 +14,7 @@ const test = await testsOn('configured');
 
 let server: TestServer;
 let proxy: TestProxy;
-let store: VectorStore;
+let store: QdrantStore;
 /** A collection that is migrated, with its copy made and its proxy running. */
 let migrating: Scenario;
 const running = new Set<ChildProcess>();

@@ -1,0 +1,55 @@
+import type { Log } from '../core/run.js';
+import type { VectorSource } from './vector-source.js';
+
+/** A setting that only one adapter has: a flag, a variable, and a key of the configuration file. */
+export interface AdapterSetting {
+  /** Key in the configuration file, in camel case. The flag is the same name in kebab case. */
+  readonly name: string;
+  readonly env: string;
+  /** One line for lists of settings. */
+  readonly doc: string;
+  /** Placeholder of the flag's value, such as `url`. */
+  readonly value: string;
+  /** True for addresses, which are shown without credentials. */
+  readonly isAddress: boolean;
+}
+
+/** How to reach a database. */
+export interface OpenOptions {
+  readonly url: string;
+  readonly apiKey?: string | undefined;
+  /** Longest wait for one answer. */
+  readonly timeoutMs?: number;
+  readonly log?: Log | undefined;
+  /** How often and how long failed requests are repeated. If absent: as the adapter does by default. */
+  readonly retry?: {
+    readonly attempts: number;
+    readonly firstDelayMs: number;
+    readonly longestDelayMs: number;
+  };
+  /** Values of the adapter's own settings by name; undefined where not given. */
+  readonly settings: Readonly<Record<string, string | undefined>>;
+}
+
+/** A database on this machine that exists only for one run. */
+export interface LocalDatabase {
+  readonly url: string;
+  readonly settings: OpenOptions['settings'];
+  stop(): Promise<void>;
+}
+
+/** A kind of database, chosen by the scheme of its address. */
+export interface Adapter {
+  readonly name: string;
+  /** Schemes of its addresses, such as `https`. */
+  readonly schemes: readonly string[];
+  readonly settings: readonly AdapterSetting[];
+  /**
+   * Connects to a database.
+   * @throws INVALID_ARGUMENT for an unusable address, UNAVAILABLE when nothing answers, UNAUTHORIZED,
+   * UNSUPPORTED for a version that is too old
+   */
+  open(options: OpenOptions): Promise<VectorSource>;
+  /** Starts a database of this kind for one run, where that is possible without an installation. */
+  readonly local?: { readonly version: string; start(): Promise<LocalDatabase> };
+}
