@@ -83,7 +83,7 @@ test('--yes is taken by commands that ask nothing', async () => {
   expect((await runCli(project, { cwd })).code).toBe(0);
   expect((await runCli([...TRAIN, '--out', 'yes.onnx', '--dry-run', '--yes'], { cwd })).code).toBe(0);
   expect((await runCli(['inspect', 'docs', '--yes', '--url', 'nowhere'], { cwd })).stderr).toContain(
-    'not a Qdrant address',
+    'is not the address of a database',
   );
 });
 
