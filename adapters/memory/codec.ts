@@ -17,7 +17,7 @@ function floatsOf(extra: Uint8Array, name: string): Float32Array | null {
 }
 
 /** Reads and makes `PointBatch.extra`, whose form only this adapter knows. */
-export const CODEC: PointCodec = {
+export const MEMORY_CODEC: PointCodec = {
   format: 'memory-1',
   pack: (payload) => encodeExtra({ payload, vectors: {} }),
   canonical: (extra, { withoutVectors = [] } = {}) => {

@@ -9,8 +9,8 @@ import type { IdRange, PointBatch, VersionBatch } from '../../src/store/points.j
 import type { ScoredPoint } from '../../src/store/search.js';
 import type { Storage } from '../../src/store/storage.js';
 import { identifying } from '../../src/store/target-description.js';
-import type { Changes, Load, StoreKeys, VectorSource } from '../../src/store/vector-source.js';
-import { CODEC, decodeExtra, encodeExtra } from './codec.js';
+import type { SourceChanges, Load, StoreKeys, VectorSource } from '../../src/store/vector-source.js';
+import { MEMORY_CODEC, decodeExtra, encodeExtra } from './codec.js';
 import { refuseOtherThanFloat32, specSettings } from './spec-settings.js';
 
 interface StoredPoint {
@@ -81,7 +81,7 @@ function compareIds(a: PointId, b: PointId): number {
 export interface MemoryStore extends CopyTarget {
   readonly keys: Required<StoreKeys>;
   readonly storage: Storage;
-  readonly changes: Pick<Required<Changes>, 'versions' | 'waitForApplied'>;
+  readonly changes: Pick<Required<SourceChanges>, 'versions' | 'waitForApplied'>;
   readonly load: Load;
   readonly names: Required<CollectionNames>;
 }
@@ -105,7 +105,7 @@ export function openMemory(): MemoryStore {
     endpoint: 'memory',
     capabilities: { datatypes: ['float32'], quantizations: ['none'] },
     keys: keysOf(memory),
-    codec: CODEC,
+    codec: MEMORY_CODEC,
     payloadJson: (extra) => decodeExtra(extra).payload,
     storage: storageOf(memory),
     changes: {

@@ -1,4 +1,4 @@
-import { storageOf } from '../store/facets.js';
+import { measurableStorage } from '../store/facets.js';
 import { checkPoints } from '../store/check-points.js';
 import type { Encoder } from '../encoder/model.js';
 import { expectDefined, messageOf, TldrError } from '../core/errors.js';
@@ -123,7 +123,7 @@ function searchedAs(variant: Variant, encoder: Encoder | undefined): Variant {
 }
 
 async function dropScratch({ scratchStore, scratchName }: PlanOptions): Promise<void> {
-  await storageOf(scratchStore).dropScratch(scratchName);
+  await measurableStorage(scratchStore).dropScratch(scratchName);
 }
 
 /** A sample for measuring, and the queries, gains or labels by which encoders are chosen. */

@@ -1,4 +1,4 @@
-import { storageOf } from '../store/facets.js';
+import { measurableStorage } from '../store/facets.js';
 import type { Encoder } from '../encoder/model.js';
 import { expectDefined, TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
@@ -57,7 +57,7 @@ export async function measurePlan(
   const data = variantData(variants, sample, encoders);
   await fillScratch(options, setup, data);
   const bytes = new Map(
-    (await storageOf(store).measure(scratchName, { signal })).map((one) => [one.name, one] as const),
+    (await measurableStorage(store).measure(scratchName, { signal })).map((one) => [one.name, one] as const),
   );
   const configs = variants.flatMap((variant) => configsOf(variant, oversamplings));
   const full = dataOf(data, FULL_VECTOR);
@@ -85,7 +85,7 @@ async function fillScratch(
   { spec, vector, variants }: PlanSetup,
   data: ReadonlyMap<string, VariantData>,
 ): Promise<void> {
-  const scratch = storageOf(store).scratch(spec, {
+  const scratch = measurableStorage(store).scratch(spec, {
     name: scratchName,
     vectorName: vector.name,
     vectors: variants.map((variant) => variant.scratch),

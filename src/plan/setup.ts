@@ -1,4 +1,4 @@
-import { storageOf } from '../store/facets.js';
+import { measurableStorage } from '../store/facets.js';
 import { isTldrError, TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
 import { pickVector } from '../store/pick-vector.js';
@@ -130,7 +130,7 @@ export async function preparePlan(options: PlanOptions): Promise<PlanSetup> {
   const canKeep = (kind: StorageKind): boolean =>
     able.datatypes.some((name) => name === kind) || able.quantizations.some((name) => name === kind);
   const usable = kinds.filter(canKeep);
-  const current = storageOf(store).of(spec, vector.name);
+  const current = measurableStorage(store).of(spec, vector.name);
   const variants = [
     ...fullVariants(vector, current, usable),
     ...dims.flatMap((dim) => compactVariants(dim, vector.distance, usable)),

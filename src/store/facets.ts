@@ -29,6 +29,6 @@ export function hidingNames(store: CopyTarget): HidingNames {
 }
 
 /** @throws UNSUPPORTED when the store cannot measure the storage of vectors */
-export function storageOf(store: VectorSource): Storage {
+export function measurableStorage(store: VectorSource): Storage {
   return needed(store.storage, store, 'measurements of the storage that vectors take up');
 }

@@ -34,7 +34,7 @@ export interface StoreKeys {
 }
 
 /** How a store tells what clients have changed. */
-export interface Changes {
+export interface SourceChanges {
   /**
    * Returns every point's version in id order, without reading the points; null if two reads cannot be
    * compared, as with replicas.
@@ -80,7 +80,7 @@ export interface Load {
  * lacks is absent, and callers do without it or say that they need it.
  */
 export interface VectorSource {
-  /** Name of the database, such as `qdrant`. */
+  /** Name of the kind of database. */
   readonly kind: string;
   /** Address of this store without credentials, fit to be printed. */
   readonly endpoint: string;
@@ -108,7 +108,7 @@ export interface VectorSource {
   /** Returns the payload in the bytes of `PointBatch.extra` as JSON text, with numbers as they are. */
   payloadJson(extra: Uint8Array): string;
   readonly storage?: Storage;
-  readonly changes?: Changes;
+  readonly changes?: SourceChanges;
   readonly load?: Load;
   close(): Promise<void>;
 }

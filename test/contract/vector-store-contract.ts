@@ -8,13 +8,13 @@ import type { CollectionSpec } from '../../src/store/collection.js';
 import type { CollectionNames, CopyTarget } from '../../src/store/copy-target.js';
 import type { PointBatch, ScanOptions } from '../../src/store/points.js';
 import type { ScratchRequest, Storage, VectorStorage } from '../../src/store/storage.js';
-import type { Changes, Load, StoreKeys } from '../../src/store/vector-source.js';
+import type { SourceChanges, Load, StoreKeys } from '../../src/store/vector-source.js';
 
 /** A store with every facet. */
 type WholeStore = CopyTarget & {
   readonly keys: Required<StoreKeys>;
   readonly storage: Storage;
-  readonly changes: Pick<Required<Changes>, 'versions'>;
+  readonly changes: Pick<Required<SourceChanges>, 'versions'>;
   readonly load: Load;
   readonly names: Required<CollectionNames>;
 };

@@ -20,6 +20,8 @@ const NO_HYPER_PARAMETERS: Readonly<Record<string, string>> = {
   'src/train/ops.ts NORM_EPSILON': 'keeps a division finite',
   'src/train/ops.ts MASK': 'minus infinity, in float32',
   'src/train/state.ts SLOTS_MAX': 'a limit of what a file may hold',
+  'src/train/tfjs-executor.ts WASM_BYTES_MAX': 'a limit of WebAssembly',
+  'src/train/tfjs-executor.ts WASM_COPIES': 'measured need of memory, for a check',
   'src/select/candidate.ts UNIT_TOLERANCE': 'the rounding of stored vectors',
   'src/select/train-memory.ts SAMPLES': 'an estimate of memory',
   'src/select/train-memory.ts MAPS': 'an estimate of memory',

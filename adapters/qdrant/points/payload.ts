@@ -305,7 +305,7 @@ export function extraFloats(rest: Uint8Array, name: string): Float32Array | null
 }
 
 /** The bytes of a point's payload and other vectors. */
-export const CODEC: PointCodec = {
+export const POINT_CODEC: PointCodec = {
   format: REST_FORMAT,
   pack: restFromJson,
   canonical: (extra, { withoutVectors } = {}) => canonicalRest(extra, withoutVectors),

@@ -27,9 +27,9 @@ import type {
 import type { ScoredPoint, SearchRequest } from '../../../src/store/search.js';
 import type { StateStore } from '../../../src/store/state-store.js';
 import type { Storage } from '../../../src/store/storage.js';
-import type { Changes, Load, StoreKeys } from '../../../src/store/vector-source.js';
+import type { SourceChanges, Load, StoreKeys } from '../../../src/store/vector-source.js';
 import { byTransport, readExactPayloads, writeExactPoints } from '../points/exact-payload.js';
-import { CODEC, payloadJson } from '../points/payload.js';
+import { POINT_CODEC, payloadJson } from '../points/payload.js';
 import { ID_KEYS } from '../points/point-id.js';
 import {
   cutRanges,
@@ -69,10 +69,10 @@ export class QdrantStore implements CopyTarget {
   readonly kind = 'qdrant';
   readonly endpoint: string;
   readonly capabilities: TargetCapabilities = { datatypes: DATATYPES, quantizations: QUANTIZATIONS };
-  readonly codec = CODEC;
+  readonly codec = POINT_CODEC;
   readonly keys: Required<StoreKeys>;
   readonly storage: Storage;
-  readonly changes: Required<Changes>;
+  readonly changes: Required<SourceChanges>;
   readonly load: Load;
   readonly names: Required<CollectionNames>;
   readonly state: StateStore;
@@ -264,7 +264,7 @@ export class QdrantStore implements CopyTarget {
     };
   }
 
-  #changes(): Required<Changes> {
+  #changes(): Required<SourceChanges> {
     const to = this.#to;
     const known = this.#known;
     return {

@@ -1,4 +1,4 @@
-import { storageOf } from '../../store/facets.js';
+import { measurableStorage } from '../../store/facets.js';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { randomBytes } from 'node:crypto';
 import { readFileSync, readlinkSync } from 'node:fs';
@@ -337,7 +337,7 @@ async function cleanLeftovers(store: CopyTarget, run: ConsoleRun, flags: PlanFla
     await run.confirm(
       `Remove ${leftovers.join(', ')} from ${store.endpoint}? Runs on other machines may use them.`,
     );
-    for (const name of leftovers) await storageOf(store).dropScratch(name);
+    for (const name of leftovers) await measurableStorage(store).dropScratch(name);
     run.say(`removed ${leftovers.join(', ')}`);
   }
   run.result({ leftovers, removed: flags.dryRun !== true });

@@ -1,6 +1,6 @@
 import { messageOf, TldrError } from '../../core/errors.js';
 import type { StateStore } from '../../store/state-store.js';
-import { parseRecord, recordText, type MigrationState } from './migration-state.js';
+import { parseRecord, stateText, type MigrationState } from './migration-state.js';
 import { Leases, type Lease, type LeaseOptions } from './lease.js';
 import type { StateLocation } from './location.js';
 import { parseThrottleSettings, UNTHROTTLED } from '../throttle/settings.js';
@@ -53,7 +53,7 @@ export function recordInStore(
       const lease = held.get(key);
       if (lease === undefined)
         throw new TldrError('INTERNAL', `${store.label(key)} is written without a lease`);
-      await lease.write({ record: recordText(record) });
+      await lease.write({ record: stateText(record) });
     },
     remove: () => store.remove(key, held.get(key)?.mine ?? {}),
     lock: async () => {

@@ -1,6 +1,6 @@
 import { access, rm } from 'node:fs/promises';
 import { messageOf, TldrError } from '../../core/errors.js';
-import { parseRecord, recordText } from './migration-state.js';
+import { parseRecord, stateText } from './migration-state.js';
 import { holderOf, lockRecord } from './lock.js';
 import type { StateLocation } from './location.js';
 import { parseThrottleSettings, UNTHROTTLED } from '../throttle/settings.js';
@@ -43,7 +43,7 @@ export function recordFile(path: string): StateLocation {
       const text = await readText(at);
       return text === null ? null : parseRecord(text, at);
     },
-    write: (record) => writeText(at, () => recordText(record, 1)),
+    write: (record) => writeText(at, () => stateText(record, 1)),
     lock: async () => {
       const unlock = await lockRecord(at);
       try {

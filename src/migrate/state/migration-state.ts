@@ -141,7 +141,7 @@ function upgraded(value: unknown): unknown {
 }
 
 /** Returns the JSON text of a migration state. The text calls a range's partition "shardKey". */
-export function recordText(record: MigrationState, indent = 0): string {
+export function stateText(record: MigrationState, indent = 0): string {
   const ranges = record.ranges.map(({ partition, ...range }) => ({ shardKey: partition, ...range }));
   return JSON.stringify({ ...record, ranges }, null, indent);
 }
