@@ -19,16 +19,11 @@ export { STATE_COLLECTION } from '../../adapters/qdrant/store/state-store.js';
 /** The database that is used where none is named. */
 export const DEFAULT_ADAPTER = QDRANT;
 
-const adapters: Adapter[] = [QDRANT];
+const adapters: readonly Adapter[] = [QDRANT];
 
 /** Returns all adapters. */
 export function allAdapters(): readonly Adapter[] {
   return adapters;
-}
-
-/** Adds an adapter, for this process. */
-export function addAdapter(adapter: Adapter): void {
-  adapters.push(adapter);
 }
 
 /** Returns the adapter for an address. @throws INVALID_ARGUMENT when no adapter has its scheme */

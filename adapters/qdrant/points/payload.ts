@@ -18,7 +18,7 @@ import {
  * adapter's own. Field 1 holds named vector entries, then field 3 holds payload map entries, as in
  * NamedVectors and PointStruct. Entries are the server's bytes, which a copy never decodes.
  */
-export const REST_FORMAT = 'qdrant-points-1';
+const REST_FORMAT = 'qdrant-points-1';
 export const VECTOR_ENTRY = 1;
 export const PAYLOAD_ENTRY = 3;
 /** Field with the payload's JSON text in place of its entries, if gRPC cannot carry the payload. */
@@ -109,7 +109,7 @@ function sortedJson(value: Json): string {
 }
 
 /** @throws INVALID_ARGUMENT when the payload is no JSON object */
-export function restFromJson(payloadJson: string): Uint8Array {
+function restFromJson(payloadJson: string): Uint8Array {
   const payload = parseJson(payloadJson);
   if (!isObject(payload)) throw new TldrError('INVALID_ARGUMENT', 'the payload must be a JSON object');
   const entries = Object.entries(payload).map(([key, value]) =>
@@ -184,7 +184,7 @@ export function payloadJson(rest: Uint8Array, sorted = false): string {
  * Returns extra bytes in a fixed order, since servers send map entries in random order: vectors by name,
  * payload keys at every depth.
  */
-export function canonicalRest(rest: Uint8Array, withoutVectors: readonly string[] = []): Uint8Array {
+function canonicalRest(rest: Uint8Array, withoutVectors: readonly string[] = []): Uint8Array {
   const { vectors } = unpackRest(rest);
   const named = vectors
     .map(decodeEntry)
@@ -204,7 +204,7 @@ export function restVectors(rest: Uint8Array): { name: string; value: Uint8Array
 }
 
 /** Returns a dense vector from a point's extra bytes, or null. */
-export function extraVector(rest: Uint8Array, name: string, dim: number): Float32Array | null {
+function extraVector(rest: Uint8Array, name: string, dim: number): Float32Array | null {
   const entry = unpackRest(rest)
     .vectors.map(decodeEntry)
     .find((one) => one.name === name);
@@ -297,7 +297,7 @@ export function doubleJson(value: number): string {
 }
 
 /** Returns all components of one of a point's other vectors, or null. */
-export function extraFloats(rest: Uint8Array, name: string): Float32Array | null {
+function extraFloats(rest: Uint8Array, name: string): Float32Array | null {
   const found = unpackRest(rest)
     .vectors.map(decodeEntry)
     .find((entry) => entry.name === name);

@@ -92,7 +92,7 @@ function isBegun(found: CollectionSpec, wanted: CollectionSpec): boolean {
   return telling.length > 0 && telling.every(same);
 }
 
-export async function createIndex(
+async function createIndex(
   rest: Rest,
   collection: string,
   [field, schema]: readonly [string, Json],

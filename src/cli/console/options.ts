@@ -72,7 +72,7 @@ function kebabCase(name: string): string {
 }
 
 /** Opens the configured database, to read from it. @throws as `Adapter.open` */
-export function openSource(config: Config, log: Log, retry?: OpenOptions['retry']): Promise<VectorSource> {
+function openSource(config: Config, log: Log, retry?: OpenOptions['retry']): Promise<VectorSource> {
   const { url, apiKey, timeoutMs, ofDatabase: settings } = config;
   const how = retry === undefined ? {} : { retry };
   return adapterFor(url).open({ url, apiKey, timeoutMs, log, settings, ...how });
