@@ -20,6 +20,7 @@ const entries: readonly (readonly [string, string])[] = [
   ['qdrant-tldr', 'trainEncoder'],
   ['qdrant-tldr/qdrant', 'openQdrant'],
   ['qdrant-tldr/memory', 'openMemory'],
+  ['qdrant-tldr/testing', 'contractCases'],
 ];
 for (const [entry, name] of entries) {
   const exported: object = (await import(entry)) as object;
