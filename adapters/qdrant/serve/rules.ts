@@ -70,9 +70,12 @@ export interface Wanted {
   readonly offset: number;
 }
 
-/** Returns whether a prefetch may return so many results. If not, only the full vectors can answer. */
+/**
+ * Returns whether a prefetch may return so many results. If not, only the full vectors can answer. The server
+ * refuses a limit of zero, before it looks anything up.
+ */
 export function isFetchable({ candidatesMax }: ServedCollection, { limit, offset }: Wanted): boolean {
-  return limit + offset <= candidatesMax;
+  return limit >= 1 && limit + offset <= candidatesMax;
 }
 
 /**
@@ -82,8 +85,7 @@ export function isFetchable({ candidatesMax }: ServedCollection, { limit, offset
 export function candidatesFor(served: ServedCollection, { limit, offset }: Wanted): number {
   const wanted = limit + offset;
   const candidates = Math.min(Math.ceil(wanted * served.oversampling), served.candidatesMax);
-  // At least 1: an error about an empty prefetch would name it. The client's own limit is refused anyway.
-  return Math.min(Math.max(candidates, 1), Number.MAX_SAFE_INTEGER);
+  return Math.min(candidates, Number.MAX_SAFE_INTEGER);
 }
 
 /** The place of a stage in its request. */

@@ -18,6 +18,9 @@ interface Made {
   readonly kinds: readonly string[];
 }
 
+/** The server's limit for a stage that names none. */
+const DEFAULT_LIMIT = 10;
+
 /** Queries of every form at any depth; a seed gives the same ones again. */
 export class QueryCases extends QueryParts {
   /** A query whose prefetches reach as deep as said. */
@@ -60,19 +63,23 @@ export class QueryCases extends QueryParts {
     if (grouped && made.scores !== 'distinct') return this.#request(depth, grouped);
     const { stage, scores, kinds } = made;
     const ordered = scores === 'distinct';
-    const results = this.#results(grouped, ordered);
+    const results = this.#results(grouped, scores !== 'none');
     // Of points of one score the server returns those that it likes: the comparison knows.
     const all = ordered ? {} : { limit: scores === 'tied' ? this.pick([5, 25, ALL]) : ALL };
+    // The first kind is that of the root.
+    const skipping =
+      (results.offset ?? 0) > 0 ? kinds.slice(0, 1).map((kind) => `${kind} with an offset`) : [];
     return {
       request: { ...stage, ...results, ...all },
       ties: !ordered,
-      kinds: kinds.map((kind) => `${kind} ${depth}`),
+      kinds: [...kinds.map((kind) => `${kind} ${depth}`), ...skipping],
     };
   }
 
-  #results(grouped: boolean, ordered: boolean): ResultJson {
+  #results(grouped: boolean, scored: boolean): ResultJson {
     return {
-      ...(!grouped && ordered ? this.some(0.3, { offset: this.rng.int(30) }) : {}),
+      // The calls for groups have no offset: over REST the server ignores one.
+      ...(scored ? this.some(0.3, { offset: this.rng.int(30) }) : {}),
       ...this.some(0.4, { with_payload: this.pick([true, false, ['n'], ['shelf', 'rare']]) }),
       ...this.some(0.3, { with_vector: this.pick([true, false, [this.searched.vector]]) }),
       ...(grouped ? { group_by: this.pick(['shelf', 'shelf', 'n']) } : {}),
@@ -109,23 +116,16 @@ export class QueryCases extends QueryParts {
       'sample',
       ...(root ? [] : ['compare']),
     ]);
-    const tied = (query: QueryJson, kind: string): Made => {
-      // A limit would cut points of one score at random.
-      const stage = {
-        query,
-        ...(root ? this.some(0.3, { limit: ALL }) : { limit: ALL }),
-        ...this.filtered(0.2),
-        ...this.#threshold([0.0123, 0.3137]),
-      };
-      return { stage, scores: 'tied', kinds: [kind] };
-    };
     switch (choice) {
       case 'fusion':
-        return tied({ fusion: 'rrf' }, 'rrf');
+        return this.#fusion({ fusion: 'rrf' }, 'rrf', { inner, root });
       case 'rrf':
-        return tied({ rrf: this.some(0.7, { k: 1 + this.rng.int(90) }) }, 'rrf of parameters');
+        return this.#fusion({ rrf: this.some(0.7, { k: 1 + this.rng.int(90) }) }, 'rrf of parameters', {
+          inner,
+          root,
+        });
       case 'dbsf':
-        return tied({ fusion: 'dbsf' }, 'dbsf');
+        return this.#fusion({ fusion: 'dbsf' }, 'dbsf', { inner, root });
       case 'formula':
         return {
           stage: {
@@ -152,6 +152,30 @@ export class QueryCases extends QueryParts {
       default:
         return this.#comparing(true);
     }
+  }
+
+  /** A fusion. A limit below the number of points cuts some of one score at random, unless no two share one. */
+  #fusion(
+    query: QueryJson,
+    kind: string,
+    { inner, root }: { readonly inner: readonly Made[]; readonly root: boolean },
+  ): Made {
+    // Ranks of one list differ, but each shard has its own list. Normalized scores hardly ever agree.
+    const distinct = kind === 'dbsf' || (inner.length === 1 && this.searched.shards === 1);
+    const stage = {
+      query,
+      ...(distinct ? this.limited() : root ? this.some(0.3, { limit: ALL }) : this.#cutOrAll()),
+      ...this.filtered(0.2),
+      ...this.#threshold([0.0123, 0.3137]),
+    };
+    const { limit = DEFAULT_LIMIT } = stage;
+    const kinds = root || limit === ALL ? [kind] : [kind, `cut nested ${kind}`];
+    return { stage, scores: distinct ? 'distinct' : 'tied', kinds };
+  }
+
+  /** Mostly a limit that returns all points. The original decides whether a lower one has one answer. */
+  #cutOrAll(): SearchJson {
+    return this.rng.uniform() < 0.7 ? { limit: ALL } : this.limited();
   }
 
   /** A threshold that no score is close to. */
@@ -273,7 +297,7 @@ export class QueryCases extends QueryParts {
         : this.some(0.2, {
             score_threshold: Number((low + this.rng.uniform() * (high - low)).toFixed(3)),
           })),
-      ...this.#results(grouped, !contextAlone),
+      ...this.#results(grouped, true),
       ...(grouped ? this.some(0.9, { group_size: this.rng.int(6) }) : {}),
       ...(contextAlone ? { limit: ALL } : {}),
     };

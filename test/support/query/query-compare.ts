@@ -3,13 +3,19 @@ const TIMELY: readonly string[] = ['time', 'usage', 'version'];
 /** Rounding differs between copies by less. */
 const TOLERANCE = 2e-5;
 
+/**
+ * `none`: no score is shared by points inside and outside the answer. `last`: the limit may cut points of one
+ * score. `both`: an offset may do so as well.
+ */
+export type Ties = 'none' | 'last' | 'both';
+
 type Fields = Readonly<Record<string, unknown>>;
 
 /**
  * Where two answers to one search differ; null if they say the same. Points of one score may come in any order.
- * @param ties whether the server may also have chosen among points of the last score
+ * @param ties which points of one score the server may have chosen among
  */
-export function difference(expected: unknown, actual: unknown, ties: boolean, at = 'answer'): string | null {
+export function difference(expected: unknown, actual: unknown, ties: Ties, at = 'answer'): string | null {
   if (typeof expected === 'number' && typeof actual === 'number')
     return isClose(expected, actual) ? null : `${at}: ${actual} in place of ${expected}`;
   if (Array.isArray(expected) && Array.isArray(actual)) return ofLists(expected, actual, ties, at);
@@ -28,7 +34,7 @@ export function difference(expected: unknown, actual: unknown, ties: boolean, at
 function ofLists(
   expected: readonly unknown[],
   actual: readonly unknown[],
-  ties: boolean,
+  ties: Ties,
   at: string,
 ): string | null {
   if (expected.length !== actual.length)
@@ -49,21 +55,21 @@ function isHit(value: unknown): value is Fields {
 function ofHits(
   expected: readonly Fields[],
   actual: readonly Fields[],
-  ties: boolean,
+  ties: Ties,
   at: string,
 ): string | null {
   for (let from = 0; from < expected.length;) {
     const score = scoreOf(expected[from]!);
     let to = from + 1;
     while (to < expected.length && isClose(score, scoreOf(expected[to]!))) to++;
-    const isLast = to === expected.length;
+    const isCut =
+      (ties !== 'none' && to === expected.length && to - from > 1) || (ties === 'both' && from === 0);
     const [wanted, found] = [expected, actual].map((hits) => byId(hits.slice(from, to)));
     for (const [i, hit] of wanted!.entries()) {
       const other = found![i]!;
-      const different =
-        ties && isLast && to - from > 1
-          ? difference(scoreOf(hit), scoreOf(other), ties, `${at}[${from + i}].score`)
-          : difference({ score: 0, ...hit }, { score: 0, ...other }, ties, `${at}[${from + i}]`);
+      const different = isCut
+        ? difference(scoreOf(hit), scoreOf(other), ties, `${at}[${from + i}].score`)
+        : difference({ score: 0, ...hit }, { score: 0, ...other }, ties, `${at}[${from + i}]`);
       if (different !== null)
         return `${different}: ${brief(actual.map(idAndScore))} in place of ${brief(expected.map(idAndScore))}`;
     }

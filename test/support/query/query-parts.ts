@@ -16,6 +16,7 @@ export interface Searched {
   /** The vector that is reduced. */
   readonly vector: string;
   readonly dim: number;
+  readonly shards: number;
   /** Dimensions of other dense vectors. */
   readonly others: Readonly<Record<string, number>>;
   /** Names of sparse vectors. */

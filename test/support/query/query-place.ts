@@ -121,10 +121,11 @@ function idAt(i: number): PointId {
 }
 
 function searchedOf(name: Name): Searched {
-  const { vector, thresholds, others, sparse } = COLLECTIONS[name];
+  const { vector, shards, thresholds, others, sparse } = COLLECTIONS[name];
   return {
     vector,
     dim: DIM,
+    shards,
     others,
     sparse,
     thresholds,

@@ -174,7 +174,7 @@ function wantedOf({ message, fields, query }: Stage): Wanted {
     field === undefined ? otherwise : asCount(message.varint(field) ?? BigInt(otherwise));
   const limit = count(fields.limit, fields.groupSize === undefined ? DEFAULT_LIMIT : DEFAULT_GROUPS);
   const considered = diversityOf(query)?.candidatesLimit ?? 0;
-  return { limit: Math.max(limit, considered), offset: count(fields.offset, 0) };
+  return { limit: limit === 0 ? 0 : Math.max(limit, considered), offset: count(fields.offset, 0) };
 }
 
 function asCount(value: bigint): number {

@@ -38,8 +38,14 @@ type Copy = (part: Span) => readonly Chunk[];
 interface LegacyRequest {
   readonly node: JsonNode;
   readonly stage: RestStage;
-  /** Whether the server would accept the request. Only then is the query equivalent. */
-  readonly complete: boolean;
+  readonly kind: LegacyKind;
+  /** The vector's name as the client gave it. */
+  readonly asked: string;
+  readonly writeName: Read['writeName'];
+}
+
+interface LegacyRewrite {
+  readonly request: LegacyRequest;
   readonly changes: Changes;
   /** The prefetch, if the request became a query with two stages. */
   readonly prefetch: readonly Chunk[] | null;
@@ -75,24 +81,26 @@ export function rewriteRestLegacy(
   rewriting: RewriteContext,
   { kind, grouped }: { readonly kind: LegacyKind; readonly grouped: boolean },
 ): boolean {
-  return finish([readLegacy(root, rewriting, { kind, grouped })], rewriting);
+  return rewriteAll([readLegacy(root, rewriting, { kind, grouped })], rewriting);
 }
 
 /** Rewrites a batch. If one request becomes a query, all of them do. @throws Refusal */
 export function rewriteLegacyBatch(root: JsonNode, rewriting: RewriteContext, kind: LegacyKind): boolean {
   const searches = searchesOf(root, rewriting);
-  return finish(
+  return rewriteAll(
     searches.map((node) => readLegacy(node, rewriting, { kind, grouped: false })),
     rewriting,
   );
 }
 
-function finish(requests: readonly LegacyRequest[], rewriting: RewriteContext): boolean {
-  const asQueries =
-    requests.some(({ prefetch }) => prefetch !== null) && requests.every(({ complete }) => complete);
-  for (const request of requests) {
-    if (asQueries) rewriting.source.replace(request.node, queryText(request, rewriting));
-    else applyChanges(request.stage.fields, request.changes, rewriting);
+function rewriteAll(requests: readonly LegacyRequest[], rewriting: RewriteContext): boolean {
+  const areComplete = requests.every(({ stage, kind }) => isComplete(stage, kind, rewriting.source));
+  const rewrites = requests.map((request) => rewriteLegacy(request, rewriting, areComplete));
+  const asQueries = rewrites.some(({ prefetch }) => prefetch !== null);
+  for (const rewrite of rewrites) {
+    const { node, stage } = rewrite.request;
+    if (asQueries) rewriting.source.replace(node, queryText(rewrite, rewriting));
+    else applyChanges(stage.fields, rewrite.changes, rewriting);
   }
   return asQueries;
 }
@@ -116,23 +124,36 @@ function readLegacy(
     hasPrefetch: false,
     place: { depth: 0, grouped, into: 'other' },
   };
-  const complete = isComplete(stage, kind, source);
-  const results = resultChanges(fields, rewriting);
-  const request = (changes: Changes, prefetch: readonly Chunk[] | null): LegacyRequest => {
-    return { node, stage, complete, prefetch, changes: new Map([...results, ...changes]) };
+  return { node, stage, kind, asked, writeName };
+}
+
+/**
+ * @param areComplete whether the server would accept all requests of the call. Only then are queries
+ * equivalent. Otherwise nothing is looked up: the server reports the first fault that it finds itself.
+ */
+function rewriteLegacy(
+  request: LegacyRequest,
+  rewriting: RewriteContext,
+  areComplete: boolean,
+): LegacyRewrite {
+  const { stage, kind, asked, writeName } = request;
+  const results = resultChanges(stage.fields, rewriting);
+  const rewrite = (changes: Changes, prefetch: readonly Chunk[] | null): LegacyRewrite => {
+    return { request, prefetch, changes: new Map([...results, ...changes]) };
   };
-  switch (treatmentOf(stage, rewriting)) {
+  const treatment = treatmentOf(stage, rewriting);
+  switch (treatment === 'wrap' && !areComplete ? 'leave' : treatment) {
     case 'leave': {
       const changes = leaveStage(stage, rewriting);
-      if (using !== asked && writeName !== undefined) changes.set('vector', writeName(using));
-      return request(changes, null);
+      if (stage.using !== asked && writeName !== undefined) changes.set('vector', writeName(stage.using));
+      return rewrite(changes, null);
     }
     case 'project':
-      return request(projectStage(stage, rewriting), null);
+      return rewrite(projectStage(stage, rewriting), null);
     case 'wrap': {
       const { prefetch, changes } = wrapStage(stage, rewriting);
-      if (complete && kind === 'recommend' && grouped) requireExamples(stage, rewriting);
-      return request(changes, prefetch);
+      if (kind === 'recommend' && stage.place.grouped) requireExamples(stage, rewriting);
+      return rewrite(changes, prefetch);
     }
   }
 }
@@ -272,10 +293,10 @@ function inner(name: string, parts: readonly string[], fields: JsonFields, copy:
 }
 
 function queryText(
-  { stage, changes, prefetch }: LegacyRequest,
+  { request, changes, prefetch }: LegacyRewrite,
   { source }: RewriteContext,
 ): readonly Chunk[] {
-  const { form, using, fields } = stage;
+  const { form, using, fields } = request.stage;
   const values = new Map<string, readonly Chunk[]>();
   if (form.kind === 'similarity')
     values.set(

@@ -197,7 +197,7 @@ function wantedOf({ fields, form, place }: RestStage, source: ByteEdits): Wanted
   const count = (name: string, otherwise: number): number => countOf(fields, name, source) ?? otherwise;
   const limit = count('limit', place.grouped && place.depth === 0 ? DEFAULT_GROUPS : DEFAULT_LIMIT);
   const considered = form.kind === 'similarity' ? (form.diversity?.candidatesLimit ?? limit) : limit;
-  return { limit: considered > limit ? considered : limit, offset: count('offset', 0) };
+  return { limit: limit === 0 ? 0 : Math.max(limit, considered), offset: count('offset', 0) };
 }
 
 function notStored(place: ServedCollection, served: ServedCollection): Refusal {
