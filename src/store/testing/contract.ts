@@ -4,21 +4,18 @@ import type { Quantization } from '../collection.js';
 import type { PointCondition } from '../points.js';
 import type { VectorSource } from '../vector-source.js';
 
-/** Facets that a store may lack, by the properties that hold them. `target` stands for all of `CopyTarget`. */
-export const OPTIONAL_FACETS = [
-  'keys.split',
-  'storage',
-  'changes.versions',
-  'changes.waitForApplied',
-  'changes.matching',
-  'load',
-  'target',
-  'names',
-  'names.over',
-  'state',
-] as const;
-/** A facet that a store may lack. */
-export type OptionalFacet = (typeof OPTIONAL_FACETS)[number];
+/** A facet that a store may lack, by the property that holds it. `target` stands for all of `CopyTarget`. */
+export type OptionalFacet =
+  | 'keys.split'
+  | 'storage'
+  | 'changes.versions'
+  | 'changes.waitForApplied'
+  | 'changes.matching'
+  | 'load'
+  | 'target'
+  | 'names'
+  | 'names.over'
+  | 'state';
 /** A part of the contract. Every store has the first two. */
 export type ContractFacet = 'source' | 'keys' | OptionalFacet;
 
