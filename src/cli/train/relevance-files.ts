@@ -247,18 +247,23 @@ interface Judgement {
   readonly gain: string;
 }
 
+/** Returns a line's fields. One or two tabs separate fields that may hold blanks, as ids of some databases do. */
 function parseJudgement(text: string): Judgement | null {
+  const tabs = text
+    .trim()
+    .split('\t')
+    .map((field) => field.trim());
+  const [query = '', doc = '', gain = '1'] = tabs;
+  if ((tabs.length === 2 || tabs.length === 3) && /^\d+$/.test(query))
+    return doc === '' || gain === ''
+      ? null
+      : { form: 'two or three fields (tab-separated)', query, doc, gain };
   const blank = text.trim().split(/\s+/);
-  const [query = '', second = '', third = '', fourth] = blank;
-  if (blank.length === 4) return { form: 'four fields (TREC)', query, doc: third, gain: fourth ?? '' };
-  const tabs = text.trim().split('\t');
-  if (tabs.length !== blank.length || tabs.length < 2 || tabs.length > 3) return null;
-  return {
-    form: 'two or three fields (tab-separated)',
-    query,
-    doc: second,
-    gain: third === '' ? '1' : third,
-  };
+  const [first = '', , third = '', fourth = ''] = blank;
+  if (blank.length === 4) return { form: 'four fields (TREC)', query: first, doc: third, gain: fourth };
+  return tabs.length === blank.length && (tabs.length === 2 || tabs.length === 3)
+    ? { form: 'two or three fields (tab-separated)', query, doc, gain }
+    : null;
 }
 
 function addJudgement<Doc>(

@@ -159,6 +159,21 @@ describe('qrels', () => {
     expect(await readQrels(await file(name, content), rows)).toEqual(expected);
   });
 
+  test('tab-separated ids that hold blanks, as some databases have them', async () => {
+    const doc = (text: string): string => text;
+    const path = await file('blanks.tsv', '0\ta b c\n0\tpoint of 7\n1\ta 2\t3\n1\ta\t\n');
+    expect(await readQrels(path, { queries: 2, doc })).toEqual([
+      new Map([
+        ['a b c', 1],
+        ['point of 7', 1],
+      ]),
+      new Map([
+        ['a 2', 3],
+        ['a', 1],
+      ]),
+    ]);
+  });
+
   test('a .npy of one row per query, -1 for none', async () => {
     const path = await file('q.npy', integerNpy('<i4', [4, -1, 9]));
     expect(await readQrels(path, rows)).toEqual(expected);
