@@ -19,11 +19,31 @@ export { STATE_COLLECTION } from '../../adapters/qdrant/store/state-store.js';
 /** The database that is used where none is named. */
 export const DEFAULT_ADAPTER = QDRANT;
 
-const adapters: readonly Adapter[] = [QDRANT];
+const adapters: Adapter[] = [QDRANT];
 
 /** Returns all adapters. */
 export function allAdapters(): readonly Adapter[] {
   return adapters;
+}
+
+/**
+ * Adds an adapter, before any command is made.
+ * @throws INVALID_ARGUMENT when another one has its name, a scheme of its addresses or one of its settings
+ */
+export function addAdapter(adapter: Adapter): void {
+  const taken = adapters.find(
+    (one) =>
+      one.name === adapter.name ||
+      one.schemes.some((scheme) => adapter.schemes.includes(scheme)) ||
+      one.settings.some(({ name }) => adapter.settings.some((own) => own.name === name)),
+  );
+  if (taken !== undefined) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `the adapter ${adapter.name} cannot be added: ${taken.name} has the same name, scheme or setting`,
+    );
+  }
+  adapters.push(adapter);
 }
 
 /** Returns the adapter for an address. @throws INVALID_ARGUMENT when no adapter has its scheme */

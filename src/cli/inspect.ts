@@ -54,7 +54,8 @@ export function inspectCommand(): Command {
           sayIrreducible(run, spec, flags.dim);
           const reduced = spec.vectors.flatMap((vector) => {
             const dim = flags.dim ?? Math.floor(vector.dim / 8);
-            if (!isCopyTarget(store) || vector.multivector || dim < 1 || dim >= vector.dim) return [];
+            if (vector.multivector || dim < 1 || dim >= vector.dim) return [];
+            if (!isCopyTarget(store)) return [{ vector: vector.name, dim, memory: null }];
             const target = store.deriveTarget(spec, {
               name: `${collection}-compact`,
               layout: 'compact',

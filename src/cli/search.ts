@@ -68,7 +68,7 @@ export function searchCommand(): Command {
         await withSource(config, run, async (store) => {
           const results = await searchCompact(store, collection, { ...flags, encoder, query, run });
           for (const { id, score, payloadJson } of results)
-            run.say(`${score.toFixed(6)}  ${id}  ${payloadJson ?? ''}`);
+            run.say(`${score.toFixed(6)}  ${store.keys.format(id)}  ${payloadJson ?? ''}`);
           run.result({ collection, results });
         });
       }),

@@ -23,11 +23,13 @@ export function runCli(
     keepInputOpen?: boolean;
     /** The reader of standard output goes away after its first chunk, as `head` does. */
     closeOutputEarly?: boolean;
+    /** Another program than the product's, such as one that adds an adapter first. */
+    program?: string;
   },
 ): Promise<CliResult> {
-  const { cwd, env = {}, input = '', interruptOn, keepInputOpen, closeOutputEarly } = options;
+  const { cwd, env = {}, input = '', interruptOn, keepInputOpen, closeOutputEarly, program = MAIN } = options;
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [MAIN, ...args], {
+    const child = spawn(process.execPath, [program, ...args], {
       cwd,
       env: { PATH: process.env['PATH'] ?? '', ...env },
     });
