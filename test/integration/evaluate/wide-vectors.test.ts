@@ -12,8 +12,10 @@ const test = await testsOn('any');
 
 /** The most that a server takes. */
 const DIM_MAX = 65_536;
-/** Loose: matrices of 24,000 x 24,000 take more than twice as much. */
-const PEAK_BYTES_MAX = 2.5e9;
+const WIDE = 16_000;
+const ROWS = 110;
+/** One matrix of WIDE x WIDE takes 1e9 bytes in single precision, beside 0.6e9 of everything else. */
+const PEAK_BYTES_MAX = 1.5e9;
 let place: CliPlace;
 
 /** Each thread writes the process's peak when it ends; the main thread ends last. */
@@ -44,7 +46,8 @@ function wideRows(rows: number, cols: number): Matrix {
     for (let j = 0; j < cols; j++) {
       let sum = 0.1 * rng.uniform();
       directions.forEach((direction, l) => (sum += strengths[l]! * direction[j]!));
-      x.data[i * cols + j] = sum;
+      // Short as text.
+      x.data[i * cols + j] = Math.round(64 * sum) / 64;
     }
   }
   return x;
@@ -57,7 +60,7 @@ beforeAll(async () => {
 
 afterAll(() => place.end());
 
-const train = ['train', '--dim', '32', '--out', 'wide.onnx', '--budget', '1s', '--force', '--json'];
+const train = ['train', '--dim', '8', '--out', 'wide.onnx', '--budget', '1s', '--force', '--json'];
 
 async function fillCollection(name: string, x: Matrix, distance: string): Promise<void> {
   await place.rest('PUT', `/collections/${name}`, { vectors: { size: x.cols, distance } });
@@ -71,8 +74,8 @@ async function fillCollection(name: string, x: Matrix, distance: string): Promis
 }
 
 describe('memory grows with rows x dimensions', () => {
-  test('a file of 150 rows of 24,000 dimensions', async () => {
-    const x = wideRows(150, 24_000);
+  test('a file of fewer rows than dimensions', async () => {
+    const x = wideRows(ROWS, WIDE);
     const blocks = async function* (): AsyncGenerator<Matrix> {
       yield await Promise.resolve(x);
     };
@@ -82,7 +85,7 @@ describe('memory grows with rows x dimensions', () => {
     expect(result.code).toBe(0);
     await expectPeakBelow(PEAK_BYTES_MAX);
     const encoder = await Encoder.load(join(place.cwd, 'wide.onnx'));
-    expect(encoder).toMatchObject({ inputDim: 24_000, outputDim: 32 });
+    expect(encoder).toMatchObject({ inputDim: WIDE, outputDim: 8 });
     expect(encoder.metadata.metrics['recall@10']).toBeGreaterThan(0.8);
     const judged = await place.cli('evaluate', '--base', 'wide.npy', '--encoder', 'wide.onnx', '--json');
     expect(judged.code).toBe(0);
@@ -91,42 +94,42 @@ describe('memory grows with rows x dimensions', () => {
     expect((await place.cli(...project)).code).toBe(0);
     await expectPeakBelow(PEAK_BYTES_MAX);
     expect((await readNpy(join(place.cwd, 'z.npy'))).data).toEqual(encoder.project(x).data);
-    const tfjs = ['--input', 'wide.npy', '--engine', 'tfjs', '--loss', 'neighbourhood-kl', '--steps', '4'];
+    const tfjs = ['--input', 'wide.npy', '--engine', 'tfjs', '--loss', 'neighbourhood-kl', '--steps', '2'];
     const other = await place.cli(...train.filter((flag) => !['--budget', '1s'].includes(flag)), ...tfjs);
     expect(other.code).toBe(0);
     await expectPeakBelow(PEAK_BYTES_MAX);
     expect(other.stdout).toContain('"engine":"tfjs');
   });
 
-  test('a plan for 150 points of 24,000 dimensions', async () => {
-    await fillCollection('planned', wideRows(150, 24_000), 'Cosine');
+  test('a plan for fewer points than dimensions', async () => {
+    await fillCollection('planned', wideRows(ROWS, WIDE), 'Cosine');
     const plan = ['plan', 'planned', '--datatypes', 'float32', '--oversampling', '1', '--json'];
-    // As many points span no more than 150 directions.
+    // As many points span no more directions than that.
     const previewed = await place.cli(...plan, '--dry-run');
-    expect(previewed.json()).toMatchObject({ dryRun: true, dims: [9, 18, 37, 75], samplePoints: 150 });
-    const how = ['--dims', '16', '--budget', '1s', '--queries-count', '8', '--yes'];
+    expect(previewed.json()).toMatchObject({ dryRun: true, dims: [13, 27, 55], samplePoints: ROWS });
+    const how = ['--dims', '8', '--budget', '1s', '--queries-count', '4', '--yes'];
     const planned = await place.cli(...plan, ...how);
     expect(planned.code).toBe(0);
     await expectPeakBelow(PEAK_BYTES_MAX);
     const { rows } = planned.json() as { rows: { dim: number; recallAt10: number }[] };
-    expect(rows.find(({ dim }) => dim === 16)?.recallAt10).toBeGreaterThan(0.8);
+    expect(rows.find(({ dim }) => dim === 8)?.recallAt10).toBeGreaterThan(0.8);
   });
 
   test('a collection of the most dimensions that the server takes', async () => {
-    const x = wideRows(110, DIM_MAX);
+    const x = wideRows(ROWS, DIM_MAX);
     await fillCollection('widest', x, 'Dot');
     const result = await place.cli(...train, 'widest');
     expect(result.code).toBe(0);
     await expectPeakBelow(PEAK_BYTES_MAX);
     const encoder = await Encoder.load(join(place.cwd, 'wide.onnx'));
-    expect(encoder).toMatchObject({ inputDim: DIM_MAX, outputDim: 32 });
+    expect(encoder).toMatchObject({ inputDim: DIM_MAX, outputDim: 8 });
     expect(encoder.metadata.metrics['recall@10']).toBeGreaterThan(0.8);
     expect((await place.cli('inspect', 'widest', '--json')).code).toBe(0);
     await expectPeakBelow(PEAK_BYTES_MAX);
     const names = ['widest', 'widest-small', '--encoder', 'wide.onnx', '--json'];
     expect((await place.cli('migrate', 'start', ...names, '--yes')).code).toBe(0);
     await expectPeakBelow(PEAK_BYTES_MAX);
-    expect((await place.cli('evaluate', ...names)).code).toBe(0);
+    expect((await place.cli('evaluate', ...names, '--sample', '20')).code).toBe(0);
     await expectPeakBelow(PEAK_BYTES_MAX);
   });
 });
