@@ -1,5 +1,5 @@
 import type { Encoder } from '../encoder/model.js';
-import { TldrError } from '../core/errors.js';
+import { expectDefined, TldrError } from '../core/errors.js';
 import { score, type Distance } from '../core/distance.js';
 import { row, type Matrix } from '../core/matrix.js';
 import type { RunOptions } from '../core/run.js';
@@ -46,7 +46,7 @@ export async function exactSearchByReading(
   const scored = found.flatMap((one): ScoredPoint[] => {
     const i = at.get(one.id);
     if (i === undefined) return [];
-    const payloadJson = store.payloadJson(points.extra[i] ?? new Uint8Array(0));
+    const payloadJson = store.payloadJson(expectDefined(points.extra[i], 'the payload of a result'));
     const full = (): number => score(row(query, 0), row(points.vectors, i), distance);
     return [{ id: one.id, score: rescore === undefined ? one.score : full(), payloadJson }];
   });

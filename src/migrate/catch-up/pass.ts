@@ -1,3 +1,4 @@
+import { expectDefined } from '../../core/errors.js';
 import { createHash } from 'node:crypto';
 import type { PointId } from '../../core/point-id.js';
 import type { Partition } from '../../store/collection.js';
@@ -102,7 +103,7 @@ async function readBlocks(
         close();
         from = id;
       }
-      entries.push(`${keys.format(id)} ${of[i] ?? ''}`);
+      entries.push(`${keys.format(id)} ${expectDefined(of[i], 'the version of a point')}`);
     }
   }
   for (;;) {

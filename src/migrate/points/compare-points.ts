@@ -1,3 +1,4 @@
+import { expectDefined } from '../../core/errors.js';
 import type { Encoder } from '../../encoder/model.js';
 import { largestDifference, row } from '../../core/matrix.js';
 import type { PointId } from '../../core/point-id.js';
@@ -189,7 +190,8 @@ function differencesOf(
 ): string[] {
   const found: string[] = [];
   const twoStage = plan.layout === 'two-stage';
-  const restOf = ({ batch, i }: PointAt): Uint8Array => batch.extra[i] ?? new Uint8Array(0);
+  const restOf = ({ batch, i }: PointAt): Uint8Array =>
+    expectDefined(batch.extra[i], 'the payload of a compared point');
   const has = source.batch.hasVector[source.i] !== 0;
   const [sourceRest, targetRest] = [restOf(source), restOf(target)];
   const withoutVectors = twoStage ? [...rescaled, plan.compactName] : rescaled;

@@ -1,3 +1,4 @@
+import { expectDefined } from '../../core/errors.js';
 import type { Encoder } from '../../encoder/model.js';
 import { matrix, row } from '../../core/matrix.js';
 import type { PointId } from '../../core/point-id.js';
@@ -72,9 +73,14 @@ function emptyRepair(partition: Partition | undefined): Repair {
 
 /** Copies the point out of its batch; a reference would keep the whole batch in memory. */
 function add(repair: Repair, id: PointId, { batch, i }: PointAt): void {
-  const rest = Uint8Array.from(batch.extra[i] ?? []);
+  const rest = Uint8Array.from(expectDefined(batch.extra[i], 'the payload of a point'));
   const vector = Float32Array.from(row(batch.vectors, i));
-  repair.wrong.push({ id, has: batch.hasVector[i] ?? 0, rest, vector });
+  repair.wrong.push({
+    id,
+    has: expectDefined(batch.hasVector[i], 'whether a point has the vector'),
+    rest,
+    vector,
+  });
   repair.sizeBytes += rest.length + vector.byteLength;
 }
 
