@@ -6,10 +6,16 @@ import { join } from 'node:path';
 import { openMemory } from '../../adapters/memory/store.js';
 import { matrix } from '../../src/core/matrix.js';
 import type { MemoryStore } from '../../adapters/memory/index.js';
-import { migrateCollection, type MigrateOptions } from '../../src/migrate/run/migrate-collection.js';
+import {
+  migrateCollection,
+  startMigration,
+  type MigrateOptions,
+} from '../../src/migrate/run/migrate-collection.js';
+import { recordFile } from '../../src/migrate/state/in-file.js';
 import { targetDescription } from '../../src/store/target-description.js';
 import { planMigration } from '../../src/migrate/plan/migration.js';
 import { verifyMigration } from '../../src/migrate/verify/all-points.js';
+import { watched } from '../support/store/watched.js';
 import {
   COMPACT_DIM,
   contentOf,
@@ -284,3 +290,23 @@ test('an abort stops cleanly and can be resumed', async () => {
   expect(rest.resumed).toBe(true);
   expect(rest.copied).toBeLessThan(ROWS);
 });
+
+test.each([true, false])(
+  'the source is counted once before the copy (planned before: %s)',
+  async (planned) => {
+    const calls: string[] = [];
+    const counted = watched(store, ({ name, args, go }) => {
+      calls.push(`${name} ${String(args[0])}`);
+      return go();
+    });
+    const { recordPath, ...request } = options({ source: counted, target: counted });
+    const place = recordFile(recordPath);
+    await startMigration({
+      ...request,
+      place,
+      ...(planned ? { planned: await planMigration(request) } : {}),
+    });
+    const before = calls.slice(0, calls.indexOf('upsert target'));
+    expect(before.filter((call) => call === 'count source')).toHaveLength(1);
+  },
+);

@@ -207,7 +207,7 @@ async function start(
       return;
     }
     await run.confirm(`Create and fill ${target} in ${store.endpoint}?`);
-    await copy(request, { place, encoderFile, journal, flags, run, config });
+    await copy(request, { place, planned: plan, encoderFile, journal, flags, run, config });
   });
 }
 
@@ -242,6 +242,7 @@ async function copy(
   request: MigrationRequest,
   {
     place,
+    planned,
     encoderFile,
     journal,
     flags,
@@ -249,6 +250,7 @@ async function copy(
     config,
   }: {
     place: StateLocation;
+    planned?: MigrationPlan | undefined;
     encoderFile: string;
     journal?: string | undefined;
     flags: RecordFlags & HookFlags & TuneFlags & CatchUpFlags;
@@ -261,7 +263,19 @@ async function copy(
   const hook = hooksOf(flags, config, signal);
   const { concurrency, batchSize } = config;
   const tuning = tuningOf(flags);
-  const how = { place, encoderFile, journal, hook, tuning, concurrency, batchSize, signal, log, onProgress };
+  const how = {
+    place,
+    planned,
+    encoderFile,
+    journal,
+    hook,
+    tuning,
+    concurrency,
+    batchSize,
+    signal,
+    log,
+    onProgress,
+  };
   run.say(
     `progress is kept in ${place.label}; if this stops, \`${commandFor('resume', { source, target }, flags)}\` continues`,
   );

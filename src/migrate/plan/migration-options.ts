@@ -1,6 +1,6 @@
 import type { RunOptions } from '../../core/run.js';
 import type { MigrationHook } from './migration-events.js';
-import type { MigrationRequest } from './migration.js';
+import type { MigrationPlan, MigrationRequest } from './migration.js';
 import type { StateLocation } from '../state/location.js';
 import type { ThrottleSettings } from '../throttle/settings.js';
 
@@ -22,4 +22,6 @@ export interface MigrationOptions extends MigrationRequest, RunOptions {
 /** As `MigrateOptions`, but with the migration state at any location. */
 export interface PlacedMigration extends MigrationOptions {
   readonly place: StateLocation;
+  /** The plan that a caller showed before. Its number of points is not counted again. */
+  readonly planned?: MigrationPlan | undefined;
 }

@@ -78,6 +78,8 @@ export async function planMigration(
   options: {
     /** Accept a target with other settings; verification reports them instead. */
     readonly anySettings?: boolean;
+    /** Number of points that an earlier plan counted. If absent, they are counted. */
+    readonly points?: number | undefined;
   } = {},
 ): Promise<MigrationPlan> {
   const { source, target, encoder, sourceCollection, targetCollection, layout = 'compact' } = request;
@@ -114,7 +116,7 @@ export async function planMigration(
     ...storage,
     metadata: { [METADATA_KEY]: JSON.stringify(description) },
   });
-  const points = await source.count(sourceCollection);
+  const points = options.points ?? (await source.count(sourceCollection));
   return {
     sourceEndpoint: source.endpoint,
     sourceCollection,

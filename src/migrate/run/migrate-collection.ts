@@ -76,12 +76,11 @@ export function migrateCollection(options: MigrateOptions): Promise<MigrationRep
  * @throws as `migrateCollection`; ABORTED while it is paused; UNAVAILABLE when no proxy keeps the journal
  */
 export async function startMigration(options: PlacedMigration): Promise<MigrationReport> {
-  // Planned before the state is locked, so that an impossible migration leaves nothing behind.
-  await planMigration(options);
+  const planned = await plannedOnce(options);
   const { journal, encoder } = options;
   const followed = { ...options, encoderFingerprint: encoder.fingerprint };
   if (journal !== undefined) await new ProxyControl(journal, followed).living();
-  return resumeLocked(options, await options.place.lock());
+  return resumeLocked(planned, await options.place.lock());
 }
 
 /** Result of a run with catch-up, which verifies nothing because clients write to the source. */
@@ -97,8 +96,8 @@ export interface FollowReport extends Omit<MigrationReport, 'verify'> {
 export async function followMigration(
   options: PlacedMigration & { readonly lagMax: number },
 ): Promise<FollowReport> {
-  await planMigration(options);
-  return withMigrationLock(options, await options.place.lock(), async (work) => {
+  const planned = await plannedOnce(options);
+  return withMigrationLock(planned, await options.place.lock(), async (work) => {
     if (work.record.journal !== undefined)
       throw new TldrError('INVALID_ARGUMENT', 'a proxy mirrors the writes already: omit --catch-up');
     return runFollowing(work, options.lagMax);
@@ -108,6 +107,11 @@ export async function followMigration(
 /** As `startMigration` for a caller that holds the lock of the state. Releases the lock at the end. */
 export function resumeLocked(options: PlacedMigration, lock: StateLock): Promise<MigrationReport> {
   return withMigrationLock(options, lock, runPhases);
+}
+
+/** Plans before the state is locked, so that an impossible migration leaves nothing behind. */
+async function plannedOnce<Options extends PlacedMigration>(options: Options): Promise<Options> {
+  return { ...options, planned: options.planned ?? (await planMigration(options)) };
 }
 
 async function withMigrationLock<T>(
@@ -120,7 +124,8 @@ async function withMigrationLock<T>(
   const stop = stoppable(place, lost, options);
   try {
     if (await place.isPaused()) throw pausedError();
-    const plan = await planMigration(options);
+    // The target may have been made or changed before the lock was taken. The points are not counted again.
+    const plan = await planMigration(options, { points: options.planned?.points });
     const { record, resumed } = await loadOrCreateState(plan, options);
     await proxyControlOf(record)?.living();
     const whole = await joinShares(record, place);
