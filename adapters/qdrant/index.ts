@@ -2,6 +2,7 @@
  * Connects to Qdrant, and wraps its official REST client.
  * @module qdrant-tldr/qdrant
  */
+import { ANSWER_TIMEOUT_MS } from '../../src/store/defaults.js';
 import { checkApiKey } from '../../src/core/api-key.js';
 import { isTldrError, TldrError } from '../../src/core/errors.js';
 import { Grpc } from './transport/grpc.js';
@@ -38,7 +39,6 @@ export interface OpenQdrantOptions {
   readonly log?: Log | undefined;
 }
 
-const TIMEOUT_MS = 60_000;
 const INDEXING_STALL_MS = 3_600_000;
 /** The first version with collection metadata, insert-only writes and update filters. */
 const OLDEST_VERSION = [1, 16] as const;
@@ -83,7 +83,7 @@ export async function openQdrant(options: OpenQdrantOptions): Promise<QdrantStor
 }
 
 function sharedOptions(options: OpenQdrantOptions, refused: () => void): Omit<RestOptions, 'url'> {
-  const { apiKey, log, timeoutMs = TIMEOUT_MS } = options;
+  const { apiKey, log, timeoutMs = ANSWER_TIMEOUT_MS } = options;
   if (apiKey !== undefined) checkApiKey(apiKey);
   return { apiKey, log, timeoutMs, refused, retry: { ...DEFAULT_RETRY, ...options.retry } };
 }

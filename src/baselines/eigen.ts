@@ -1,6 +1,6 @@
 import { TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
-import type { RunOptions } from '../core/run.js';
+import { THREADS, type RunOptions } from '../core/run.js';
 import { runInWorker } from '../core/worker-task.js';
 import type { EigenTask, TopEigen } from './largest-eigen.js';
 
@@ -22,7 +22,7 @@ export async function largestEigenpairsInWorker(
     basis?: Matrix | null;
   } & RunOptions,
 ): Promise<TopEigen> {
-  const { size, d, threads = 2, iterations, start, basis = null, signal, onProgress } = options;
+  const { size, d, threads = THREADS, iterations, start, basis = null, signal, onProgress } = options;
   if (symmetric.length !== size * size || d < 1 || d > size) {
     throw new TldrError('INVALID_ARGUMENT', `cannot take ${d} eigenvectors of ${symmetric.length} values`);
   }

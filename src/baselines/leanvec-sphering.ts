@@ -2,7 +2,7 @@ import type { Distance } from '../core/distance.js';
 import type { EncoderNetworks } from '../encoder/network.js';
 import { TldrError } from '../core/errors.js';
 import { matrix } from '../core/matrix.js';
-import type { RunOptions } from '../core/run.js';
+import { THREADS, type RunOptions } from '../core/run.js';
 import { runInWorker } from '../core/worker-task.js';
 import type { Moments } from './moment-worker.js';
 import { linearNetwork } from './pca.js';
@@ -28,7 +28,7 @@ export async function leanvecSphering(
     readonly threads?: number;
   } & RunOptions,
 ): Promise<EncoderNetworks> {
-  const { dim, distance, pointsShare, threads = 2, signal, onProgress } = options;
+  const { dim, distance, pointsShare, threads = THREADS, signal, onProgress } = options;
   const dims = points.mean.length;
   if (queries.mean.length !== dims) {
     throw new TldrError('INVALID_ARGUMENT', `queries are ${queries.mean.length}-d, the points ${dims}-d`);

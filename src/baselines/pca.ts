@@ -3,7 +3,7 @@ import type { EncoderNetwork } from '../encoder/network.js';
 import { TldrError } from '../core/errors.js';
 import { matrix, type Matrix } from '../core/matrix.js';
 import { Rng } from '../core/rng.js';
-import type { RunOptions } from '../core/run.js';
+import { THREADS, type RunOptions } from '../core/run.js';
 import { runInWorker, shareFloats } from '../core/worker-task.js';
 import { EIGENVALUE_FLOOR, WIDE_ROWS } from '../hyper-parameters/training.js';
 import { largestEigenpairsInWorker } from './eigen.js';
@@ -27,7 +27,7 @@ export async function fitMoments(
     readonly threads?: number;
   } & RunOptions,
 ): Promise<Moments> {
-  const { distance, dim = 0, like, threads = 2, signal } = options;
+  const { distance, dim = 0, like, threads = THREADS, signal } = options;
   const task: MomentTask = {
     x: { ...x, data: shareFloats(x.data) },
     normalize: distance === 'cosine',

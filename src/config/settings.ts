@@ -1,4 +1,6 @@
 import convict from 'convict';
+import { THREADS } from '../core/run.js';
+import { ANSWER_TIMEOUT_MS, COPY_CONCURRENCY, REQUEST_POINTS, SERVE_LIMITS } from '../store/defaults.js';
 
 /** Where to listen. */
 export interface Address {
@@ -62,19 +64,19 @@ export const SETTINGS = {
   timeoutMs: {
     doc: 'longest wait for one answer, in milliseconds',
     format: 'count',
-    default: 60_000,
+    default: ANSWER_TIMEOUT_MS,
     env: 'QDRANT_TLDR_TIMEOUT_MS',
   },
   threads: {
     doc: 'threads for training, search, and large bodies of serve',
     format: 'count',
-    default: 2,
+    default: THREADS,
     env: 'QDRANT_TLDR_THREADS',
   },
   concurrency: {
     doc: 'migrate: ranges copied at the same time',
     format: 'count',
-    default: 3,
+    default: COPY_CONCURRENCY,
     env: 'QDRANT_TLDR_CONCURRENCY',
   },
   worker: {
@@ -83,7 +85,12 @@ export const SETTINGS = {
     default: '',
     env: 'QDRANT_TLDR_WORKER',
   },
-  batchSize: { doc: 'points per request', format: 'count', default: 256, env: 'QDRANT_TLDR_BATCH_SIZE' },
+  batchSize: {
+    doc: 'points per request',
+    format: 'count',
+    default: REQUEST_POINTS,
+    env: 'QDRANT_TLDR_BATCH_SIZE',
+  },
   logLevel: {
     doc: 'structured logs on standard error from this level on',
     format: ['silent', 'debug', 'info', 'warn'],
@@ -142,37 +149,37 @@ export const SETTINGS = {
   requestsMax: {
     doc: 'serve: requests under way at once per process and transport; more are refused',
     format: 'count',
-    default: 1024,
+    default: SERVE_LIMITS.requestsMax,
     env: 'QDRANT_TLDR_REQUESTS_MAX',
   },
   bytesInFlightMax: {
     doc: 'serve: bytes of bodies under way at once per process, decompressed and rewritten ones included',
     format: 'count',
-    default: 512 * 1024 ** 2,
+    default: SERVE_LIMITS.bytesInFlightMax,
     env: 'QDRANT_TLDR_BYTES_IN_FLIGHT_MAX',
   },
   bodyBytesMax: {
     doc: 'serve: largest REST body to a served collection',
     format: 'count',
-    default: 32 * 1024 ** 2,
+    default: SERVE_LIMITS.restBodyBytesMax,
     env: 'QDRANT_TLDR_BODY_BYTES_MAX',
   },
   messageBytesMax: {
     doc: 'serve: largest gRPC message to a collection, served or not',
     format: 'count',
-    default: 64 * 1024 ** 2,
+    default: SERVE_LIMITS.grpcMessageBytesMax,
     env: 'QDRANT_TLDR_MESSAGE_BYTES_MAX',
   },
   upstreamTimeoutMs: {
     doc: 'serve: longest silence of the server while it should answer a client, in milliseconds',
     format: 'count',
-    default: 300_000,
+    default: SERVE_LIMITS.upstreamTimeoutMs,
     env: 'QDRANT_TLDR_UPSTREAM_TIMEOUT_MS',
   },
   clientTimeoutMs: {
     doc: 'serve: longest silence of a client in the middle of a request or answer, in milliseconds',
     format: 'count',
-    default: 120_000,
+    default: SERVE_LIMITS.clientTimeoutMs,
     env: 'QDRANT_TLDR_CLIENT_TIMEOUT_MS',
   },
 };

@@ -15,6 +15,9 @@ export type Log = (
   fields?: Readonly<Record<string, unknown>>,
 ) => void;
 
+/** Default number of threads for work that takes seconds. */
+export const THREADS = 2;
+
 /** Options that every long call accepts. */
 export interface RunOptions {
   readonly signal?: AbortSignal | undefined;

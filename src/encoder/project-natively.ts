@@ -2,7 +2,7 @@ import { shapeOf } from './network.js';
 import type { EncoderNetwork } from './network.js';
 import { TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
-import type { RunOptions } from '../core/run.js';
+import { THREADS, type RunOptions } from '../core/run.js';
 import { runInWorker, shareFloats } from '../core/worker-task.js';
 import type { ProjectTask } from './project-worker.js';
 
@@ -15,7 +15,7 @@ import type { ProjectTask } from './project-worker.js';
 export async function projectNatively(
   network: EncoderNetwork,
   x: Matrix,
-  { threads = 2, signal, onProgress }: { readonly threads?: number } & RunOptions = {},
+  { threads = THREADS, signal, onProgress }: { readonly threads?: number } & RunOptions = {},
 ): Promise<Matrix> {
   const { inputDim, outputDim } = shapeOf(network);
   if (x.cols !== inputDim) {

@@ -1,8 +1,7 @@
+import { REQUEST_IDS } from '../store/defaults.js';
 import { TldrError } from '../core/errors.js';
 import type { PointId } from '../core/point-id.js';
 import type { VectorSource } from '../store/vector-source.js';
-
-const IDS_PER_REQUEST = 500;
 
 /** Counts of the points that are relevant by the judgements. */
 export interface JudgedPoints {
@@ -26,8 +25,8 @@ export async function existingJudgements(
     ...new Set(qrels.flatMap((gains) => [...gains].filter(([, gain]) => gain > 0).map(([id]) => id))),
   ];
   const found = new Set<PointId>();
-  for (let start = 0; start < named.length; start += IDS_PER_REQUEST) {
-    const ids = named.slice(start, start + IDS_PER_REQUEST);
+  for (let start = 0; start < named.length; start += REQUEST_IDS) {
+    const ids = named.slice(start, start + REQUEST_IDS);
     const batch = await store.retrieve(collection, ids, { vectorName });
     batch.ids.forEach((id, i) => {
       if (batch.hasVector[i] === 1) found.add(id);

@@ -2,7 +2,7 @@ import type { Distance } from '../core/distance.js';
 import type { EncoderNetwork } from '../encoder/network.js';
 import { expectDefined, TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
-import type { RunOptions } from '../core/run.js';
+import { THREADS, type RunOptions } from '../core/run.js';
 import { runInWorkers, shareFloats } from '../core/worker-task.js';
 import { exactTopK } from '../knn/exact.js';
 import { bootstrapInterval, mean, recall } from './ranking.js';
@@ -96,7 +96,7 @@ export async function neighborRecall(
 export async function searchCompact(
   { base, queries }: Pick<Benchmark, 'base' | 'queries'>,
   candidates: SearchTask['candidates'],
-  { threads = 2, signal, onProgress }: RunOptions & { readonly threads?: number } = {},
+  { threads = THREADS, signal, onProgress }: RunOptions & { readonly threads?: number } = {},
 ): Promise<SearchResult> {
   const workers = Math.min(threads, candidates.length);
   const shared = {

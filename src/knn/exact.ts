@@ -1,7 +1,7 @@
 import type { Distance } from '../core/distance.js';
 import { TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
-import type { RunOptions } from '../core/run.js';
+import { THREADS, type RunOptions } from '../core/run.js';
 import { runInWorker, shareFloats } from '../core/worker-task.js';
 import type { ExactTask } from './exact-search.js';
 
@@ -33,7 +33,7 @@ export async function exactTopK(base: Matrix, queries: Matrix, options: ExactOpt
   if (base.cols !== queries.cols) {
     throw new TldrError('INVALID_ARGUMENT', `queries are ${queries.cols}-d, the base is ${base.cols}-d`);
   }
-  const { k, distance, excludeSelf = false, threads = 2, signal, onProgress } = options;
+  const { k, distance, excludeSelf = false, threads = THREADS, signal, onProgress } = options;
   const sharedBase = { ...base, data: shareFloats(base.data) };
   const task: ExactTask = {
     base: sharedBase,

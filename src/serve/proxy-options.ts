@@ -1,3 +1,4 @@
+import { SERVE_LIMITS } from '../store/defaults.js';
 import type { WriteInterceptor } from '../store/write-guard.js';
 import type { Log } from '../core/run.js';
 import type {
@@ -36,13 +37,8 @@ export interface ProxyLimits {
 }
 
 export const DEFAULT_LIMITS: ProxyLimits = {
-  restBodyBytesMax: 32 * 1024 ** 2,
-  grpcMessageBytesMax: 64 * 1024 ** 2,
+  ...SERVE_LIMITS,
   answerBytesMax: 256 * 1024 ** 2,
-  bytesInFlightMax: 512 * 1024 ** 2,
-  requestsMax: 1024,
-  upstreamTimeoutMs: 300_000,
-  clientTimeoutMs: 120_000,
   upstreamConnections: 64,
   grpcConnections: 4,
   probeIntervalMs: 20_000,

@@ -1,10 +1,9 @@
+import { OVERSAMPLING } from './defaults.js';
 import { TldrError } from '../core/errors.js';
 import type { ServedCollection, ServedFacts, VectorProjector } from './served.js';
 import { componentBytesOf } from './stored-component.js';
 import { targetDescription } from './target-description.js';
 import type { CollectionSpec, Layout } from './collection.js';
-
-const OVERSAMPLING_DEFAULT = 10;
 
 /** How to serve one collection. Options that are absent follow from the collection itself. */
 export interface ServeOptions {
@@ -37,7 +36,7 @@ export interface ServeRequest {
  */
 export function checkServed(request: ServeRequest): ServedCollection {
   const { name, spec, aliases, projector, candidatesMax, allowsExact, options = {} } = request;
-  const { oversampling = OVERSAMPLING_DEFAULT, scoreThreshold = 'pass', vectorAnswers = 'refuse' } = options;
+  const { oversampling = OVERSAMPLING, scoreThreshold = 'pass', vectorAnswers = 'refuse' } = options;
   const description = targetDescription(spec);
   if (description === null) {
     throw new TldrError(

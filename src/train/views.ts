@@ -1,3 +1,4 @@
+import { THREADS } from '../core/run.js';
 import { normalizedRows, type Distance } from '../core/distance.js';
 import { columnMeans, matrix, subtractFromRowsInPlace, type Matrix } from '../core/matrix.js';
 import { projectBlocks } from '../encoder/project-blocks.js';
@@ -23,7 +24,11 @@ export function prepareSample(x: Matrix, distance: Distance): { sample: Matrix; 
 }
 
 /** The sample with its coordinates along the directions (D x r), if they are given. */
-export async function viewsOf(sample: Matrix, directions: Matrix | undefined, threads = 2): Promise<Views> {
+export async function viewsOf(
+  sample: Matrix,
+  directions: Matrix | undefined,
+  threads = THREADS,
+): Promise<Views> {
   if (directions === undefined) return { sample, coordinates: undefined };
   const layers = [{ weight: directions, bias: null, relu: false }];
   const coordinates = matrix(sample.rows, directions.cols);

@@ -1,3 +1,4 @@
+import { REQUEST_POINTS } from '../../../src/store/defaults.js';
 import type { PointId } from '../../../src/core/point-id.js';
 import { comparePointIds } from './point-id.js';
 import { ProtoWriter } from '../../../src/encoder/protobuf.js';
@@ -19,7 +20,6 @@ import {
 } from '../transport/wire.js';
 import { eachPart } from './write-parts.js';
 
-const BATCH_POINTS = 256;
 /** Points of a page if a rate limit counts pages: then only the bytes of a page limit it. */
 export const COUNTED_BATCH_POINTS = 4096;
 /** The first page of a scan is small, to learn the size of points. */
@@ -62,7 +62,7 @@ export async function* scanPoints(
   const { range, signal, rowMemory } = options;
   const limits = limitsOf(place);
   const counted = (): boolean => limits.now.readTokens !== Infinity;
-  const asked = (): number => options.batchSize ?? (counted() ? COUNTED_BATCH_POINTS : BATCH_POINTS);
+  const asked = (): number => options.batchSize ?? (counted() ? COUNTED_BATCH_POINTS : REQUEST_POINTS);
   const pageMax = (): number => Math.max(1, Math.floor(Math.min(asked(), limits.now.queryPoints)));
   const to = range?.to ?? null;
   let limit = Math.min(pageMax(), counted() ? COUNTED_FIRST_PAGE_POINTS : FIRST_PAGE_POINTS);

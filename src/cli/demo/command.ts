@@ -1,3 +1,4 @@
+import { RESCORE } from '../../store/defaults.js';
 import { Command } from 'commander';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -23,7 +24,6 @@ import { isGiven, resolveServer } from './resolve-server.js';
 
 const REDUCTION = 8;
 const TOP = 10;
-const RESCORE = 100;
 const EXAMPLES = 5;
 const LOAD_BATCH = 500;
 const PREFIX = 'tldr-demo';

@@ -1,3 +1,4 @@
+import { RESCORE } from '../../store/defaults.js';
 import { checkPoints } from '../../store/check-points.js';
 import type { Encoder } from '../../encoder/model.js';
 import { TldrError } from '../../core/errors.js';
@@ -15,7 +16,6 @@ import { describeMigrated } from '../migrate/migrated-target.js';
 import { readQrels, readQueryVectors } from '../train/relevance-files.js';
 
 const SAMPLE_QUERIES = 500;
-const RESCORE = 100;
 
 /** The comparison of two collections, and where the queries came from. */
 export interface CollectionEvaluation {

@@ -1,3 +1,5 @@
+import { THREADS } from '../../core/run.js';
+import { RESCORE } from '../../store/defaults.js';
 import { Command } from 'commander';
 import type { Config } from '../../config/load.js';
 import { writeWhole } from '../../core/write-file.js';
@@ -53,7 +55,11 @@ export function evaluateCommand(): Command {
       wholeNumber,
     )
     .option('--k <list>', 'numbers of results to measure recall at', numberList, [10])
-    .option('--rescore <n>', 'two-stage layout: first-stage results to rescore (default: 100)', wholeNumber)
+    .option(
+      '--rescore <n>',
+      `two-stage layout: first-stage results to rescore (default: ${RESCORE})`,
+      wholeNumber,
+    )
     .option('--by <field>', 'show recall by the values of a payload field, the worst first')
     .option('--base <file>', 'without a database: .npy file of the vectors to search, N x D')
     .option('--no-pca', 'with --base: do not compare with PCA')
@@ -70,7 +76,7 @@ export function evaluateCommand(): Command {
     .option('--junit <file>', 'write a JUnit report for CI, replacing the file')
     .option('--report <file>', 'write a self-contained HTML report')
     .option('--force', 'replace an existing --report file')
-    .option('--threads <n>', 'threads (default: 2)', wholeNumber)
+    .option('--threads <n>', `threads (default: ${THREADS})`, wholeNumber)
     .option('--seed <n>', 'seed of the held-out rows and of the intervals', seedNumber, 0)
     .action((full: string | undefined, compact: string | undefined, flags: EvaluateFlags) =>
       withConsole(flags, async (run, config) => {

@@ -1,3 +1,4 @@
+import { COPY_CONCURRENCY, REQUEST_POINTS } from '../../store/defaults.js';
 import { Command, Option } from 'commander';
 import { resolve as absolute } from 'node:path';
 import type { Config } from '../../config/load.js';
@@ -148,11 +149,11 @@ interface ResumeFlags extends RecordFlags, HookFlags, TuneFlags, CatchUpFlags {
 
 function withCopyFlags(command: Command): Command {
   return withCatchUpFlags(withTuneFlags(command))
-    .option('--concurrency <n>', 'ranges copied at the same time (default: 3)', wholeNumber)
+    .option('--concurrency <n>', `ranges copied at the same time (default: ${COPY_CONCURRENCY})`, wholeNumber)
     .addOption(
       new Option('--lanes <n>', 'the earlier name of --concurrency').argParser(wholeNumber).hideHelp(),
     )
-    .option('--batch-size <n>', 'points per request (default: 256)', wholeNumber)
+    .option('--batch-size <n>', `points per request (default: ${REQUEST_POINTS})`, wholeNumber)
     .option(
       '--worker <i/n>',
       'copy share i of n, next to other workers with the same migration state; job/n in a Kubernetes Indexed Job',
@@ -238,26 +239,19 @@ function checkCopyFlags(
   checkCatchUpFlags(flags);
 }
 
-async function copy(
-  request: MigrationRequest,
-  {
-    place,
-    planned,
-    encoderFile,
-    journal,
-    flags,
-    run,
-    config,
-  }: {
-    place: StateLocation;
-    planned?: MigrationPlan | undefined;
-    encoderFile: string;
-    journal?: string | undefined;
-    flags: RecordFlags & HookFlags & TuneFlags & CatchUpFlags;
-    run: ConsoleRun;
-    config: Config;
-  },
-): Promise<void> {
+/** How a copy runs, from the command's flags and settings. */
+interface CopySettings {
+  readonly place: StateLocation;
+  readonly planned?: MigrationPlan | undefined;
+  readonly encoderFile: string;
+  readonly journal?: string | undefined;
+  readonly flags: RecordFlags & HookFlags & TuneFlags & CatchUpFlags;
+  readonly run: ConsoleRun;
+  readonly config: Config;
+}
+
+async function copy(request: MigrationRequest, settings: CopySettings): Promise<void> {
+  const { place, planned, encoderFile, journal, flags, run, config } = settings;
   const { sourceCollection: source, targetCollection: target } = request;
   const { signal, log, onProgress } = run;
   const hook = hooksOf(flags, config, signal);

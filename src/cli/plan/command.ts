@@ -1,3 +1,4 @@
+import { THREADS } from '../../core/run.js';
 import { measurableStorage } from '../../store/facets.js';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { randomBytes } from 'node:crypto';
@@ -128,7 +129,7 @@ export function planCommand(): Command {
         .default('server'),
     )
     .option('--seed <n>', 'seed of everything random', seedNumber, 0)
-    .option('--threads <n>', 'threads (default: 2)', wholeNumber)
+    .option('--threads <n>', `threads (default: ${THREADS})`, wholeNumber)
     .option('--report <file>', 'write a self-contained HTML report')
     .option('--force', 'replace an existing --report file')
     .option('--all', 'show all rows, not only those that no other row beats in recall and RAM')

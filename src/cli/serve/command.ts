@@ -1,3 +1,4 @@
+import { OVERSAMPLING } from '../../store/defaults.js';
 import cluster from 'node:cluster';
 import { Command, Option } from 'commander';
 import { parseServedSettings } from '../../config/served-setting.js';
@@ -86,7 +87,7 @@ export function serveCommand(): Command {
     )
     .option(
       '--oversampling <x>',
-      'two-stage layout: first-stage results per requested result (default: 10)',
+      `two-stage layout: first-stage results per requested result (default: ${OVERSAMPLING})`,
       decimal,
     )
     .option('--full <name>', 'the collection with the full vectors, for --shadow')

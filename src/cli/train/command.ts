@@ -1,3 +1,4 @@
+import { THREADS } from '../../core/run.js';
 import { Command, Option } from 'commander';
 import { SAMPLE_POINTS } from '../../hyper-parameters/training.js';
 import { DISTANCES, type Distance } from '../../core/distance.js';
@@ -129,7 +130,7 @@ export function trainCommand(): Command {
     .option('--checkpoint <file>', 'file for the training state; if it exists, training continues from it')
     .option('--force', 'replace existing --out and --report files')
     .option('--dry-run', 'check everything and write nothing')
-    .option('--threads <n>', 'threads (default: 2)', wholeNumber);
+    .option('--threads <n>', `threads (default: ${THREADS})`, wholeNumber);
   withRelevanceFlags(command, {
     labels: 'one label per row of --input, or lines id<TAB>label for a collection',
     documents: 'point ids, or by rows of --input',

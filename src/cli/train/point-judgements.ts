@@ -1,3 +1,4 @@
+import { REQUEST_IDS } from '../../store/defaults.js';
 import { TldrError } from '../../core/errors.js';
 import type { Matrix } from '../../core/matrix.js';
 import type { PointId } from '../../core/point-id.js';
@@ -11,7 +12,6 @@ import { labelNumbers, readPointLabels, readQrels, readQueryVectors } from './re
 import type { RelevanceFlags, TrainRelevance } from './relevance.js';
 import { sampleCollection, type SamplePlace, type TrainSample } from './sample.js';
 
-const IDS_PER_REQUEST = 500;
 /** Largest share of labelled points in a sample: training needs points without a label too. */
 const LABELLED_SHARE = 0.5;
 
@@ -165,9 +165,9 @@ async function payloadLabels(
 ): Promise<(string | undefined)[]> {
   const texts: (string | undefined)[] = [];
   let several = 0;
-  for (let start = 0; start < ids.length; start += IDS_PER_REQUEST) {
+  for (let start = 0; start < ids.length; start += REQUEST_IDS) {
     throwIfAborted(run.signal);
-    const part = ids.slice(start, start + IDS_PER_REQUEST);
+    const part = ids.slice(start, start + REQUEST_IDS);
     const values = await valuesOfPoints({ store, collection, vectorName: vector.name }, part, field);
     for (const id of part) {
       const own = values.get(id) ?? [];

@@ -1,3 +1,4 @@
+import { REQUEST_IDS } from '../../store/defaults.js';
 import { checkPoints } from '../../store/check-points.js';
 import type { Distance } from '../../core/distance.js';
 import { TldrError, type ErrorCode } from '../../core/errors.js';
@@ -31,7 +32,6 @@ export interface TrainSample {
 }
 
 const ROWS_PER_BLOCK = 4096;
-const IDS_PER_REQUEST = 500;
 /** Most rows that are shuffled to draw a sample. It is at least twice the largest sample. */
 const SHUFFLED_ROWS_MAX = 2 ** 27;
 /** Most ids that a message names. */
@@ -168,9 +168,9 @@ async function retrieveAll(
   const x = matrix(ids.length, vector.dim);
   const missing: PointId[] = [];
   const order = Array.from(ids, (id, i) => ({ id, i })).sort((a, b) => store.keys.compare(a.id, b.id));
-  for (let start = 0; start < order.length; start += IDS_PER_REQUEST) {
+  for (let start = 0; start < order.length; start += REQUEST_IDS) {
     throwIfAborted(signal);
-    const part = order.slice(start, start + IDS_PER_REQUEST);
+    const part = order.slice(start, start + REQUEST_IDS);
     const wanted = part.map(({ id }) => id);
     const batch = await store.retrieve(collection, wanted, { vectorName: vector.name });
     const rows = new Map(batch.ids.map((id, j) => [id, j]));

@@ -1,3 +1,4 @@
+import { REQUEST_POINTS } from '../../store/defaults.js';
 import type { PointId } from '../../core/point-id.js';
 import { sleep, type RunOptions } from '../../core/run.js';
 import type { Partition } from '../../store/collection.js';
@@ -6,7 +7,6 @@ import type { PointBatch } from '../../store/points.js';
 import { comparedStreams, type ComparedPoint, type Sides } from './compare-points.js';
 import type { MigrationPlan } from '../plan/migration.js';
 
-const POINTS_AT_ONCE = 256;
 /** Reads of a point and pauses between them: eight seconds in all. A write is usually over much sooner. */
 const READINGS = 20;
 const FIRST_PAUSE_MS = 20;
@@ -49,7 +49,7 @@ export async function* lookedAgain(
       yield point;
       continue;
     }
-    if (ids.length >= POINTS_AT_ONCE || point.partition !== partition) yield* again();
+    if (ids.length >= REQUEST_POINTS || point.partition !== partition) yield* again();
     ({ partition } = point);
     ids.push(point.id);
   }

@@ -1,4 +1,5 @@
 import { expectDefined } from '../../core/errors.js';
+import { REQUEST_POINTS } from '../../store/defaults.js';
 import type { Encoder } from '../../encoder/model.js';
 import { matrix, row } from '../../core/matrix.js';
 import type { PointId } from '../../core/point-id.js';
@@ -12,7 +13,6 @@ import type { MigrationPlan } from '../plan/migration.js';
 
 /** Most bytes of points held for one write. */
 const WRITE_BYTES = 16 * 1024 ** 2;
-const WRITE_POINTS = 256;
 
 interface Repair {
   readonly partition: Partition | undefined;
@@ -39,7 +39,7 @@ export async function repairPoints(
     readonly differed?: ((id: PointId, partition: Partition | undefined) => void) | undefined;
   } = {},
 ): Promise<number> {
-  const pointsMax = run.batchSize ?? WRITE_POINTS;
+  const pointsMax = run.batchSize ?? REQUEST_POINTS;
   const componentBytes = componentBytesOf(plan.targetSpec, plan.compactName);
   const destination = { ...plan, componentBytes };
   let repaired = 0;

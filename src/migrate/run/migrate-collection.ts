@@ -1,3 +1,4 @@
+import { COPY_CONCURRENCY } from '../../store/defaults.js';
 import { TldrError } from '../../core/errors.js';
 import { recordKept } from '../../store/target-description.js';
 import type { Partition } from '../../store/collection.js';
@@ -17,7 +18,7 @@ import {
 import { planMigration, type MigrationPlan } from '../plan/migration.js';
 import { recordFile } from '../state/in-file.js';
 import type { StateLock, StateLocation } from '../state/location.js';
-import { CONCURRENCY, runFollowing, runPhases, workOn, type Work } from './phases.js';
+import { runFollowing, runPhases, workOn, type Work } from './phases.js';
 import { joinShares } from '../state/split.js';
 import { retune } from '../throttle/settings.js';
 import type { VerifyReport } from '../verify/all-points.js';
@@ -232,7 +233,7 @@ async function newRecord(
   options: PlacedMigration,
   workers: number,
 ): Promise<MigrationState> {
-  const { source, concurrency = CONCURRENCY } = options;
+  const { source, concurrency = COPY_CONCURRENCY } = options;
   const keys: readonly (Partition | null)[] =
     plan.sourceSpec.partitions.length === 0 ? [null] : plan.sourceSpec.partitions;
   const parts = plan.points < SPLIT_POINTS_MIN ? 1 : workers * concurrency * RANGES_PER_COPIER;

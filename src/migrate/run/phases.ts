@@ -1,3 +1,4 @@
+import { COPY_CONCURRENCY, REQUEST_POINTS } from '../../store/defaults.js';
 import { TldrError } from '../../core/errors.js';
 import type { RunOptions } from '../../core/run.js';
 import { componentBytesOf } from '../../store/stored-component.js';
@@ -18,8 +19,6 @@ import { verifyMigration, type VerifyReport } from '../verify/all-points.js';
 /** Phases that read the source and write to the target. */
 const READING: readonly Phase[] = ['creating', 'copying', 'repairing'];
 /** Default number of ranges that are copied at the same time. */
-export const CONCURRENCY = 3;
-const BATCH_SIZE = 256;
 const SAVE_INTERVAL_MS = 500;
 
 /** A migration under way, whose state this process has locked. */
@@ -48,7 +47,7 @@ export function workOn(
   record: MigrationState,
   { options, signal }: { readonly options: PlacedMigration; readonly signal: AbortSignal },
 ): Work {
-  const { place, log, onProgress, batchSize = BATCH_SIZE } = options;
+  const { place, log, onProgress, batchSize = REQUEST_POINTS } = options;
   const watched: Work['watched'] = {};
   let saving: Promise<void> = Promise.resolve();
   const write = (): Promise<void> => {
@@ -152,7 +151,13 @@ export async function copyRanges(work: Work, pace: Throttle): Promise<number> {
   const { plan, record, options, run, save } = work;
   if (record.phase !== 'copying') return 0;
   run.log?.('info', 'copying');
-  const { source, target, encoder, concurrency = CONCURRENCY, saveIntervalMs = SAVE_INTERVAL_MS } = options;
+  const {
+    source,
+    target,
+    encoder,
+    concurrency = COPY_CONCURRENCY,
+    saveIntervalMs = SAVE_INTERVAL_MS,
+  } = options;
   const { points } = plan;
   const { batchSize } = run;
   const componentBytes = componentBytesOf(plan.targetSpec, plan.compactName);

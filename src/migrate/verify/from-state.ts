@@ -1,3 +1,4 @@
+import { REQUEST_POINTS } from '../../store/defaults.js';
 import type { Encoder } from '../../encoder/model.js';
 import { TldrError } from '../../core/errors.js';
 import type { PointId } from '../../core/point-id.js';
@@ -11,8 +12,6 @@ import { checkIdentity, inEffect, type MigrationState } from '../state/migration
 import { openThrottle } from '../throttle/throttle.js';
 import { planMigration, type MigrationPlan } from '../plan/migration.js';
 import { report, verifyMigration, type VerifyReport, type Writing } from './all-points.js';
-
-const RETRIEVE_POINTS = 256;
 
 /** Input and options of `verifyRecorded`. */
 export interface VerifyRequest extends RecordedMigration, RunOptions {
@@ -148,10 +147,10 @@ async function verifySample(
   const ids = [...byText.values()].sort(keys.compare);
   const { vectorName } = plan;
   async function* retrieved(store: CopyTarget, collection: string): AsyncGenerator<PointBatch> {
-    for (let start = 0; start < ids.length; start += RETRIEVE_POINTS) {
+    for (let start = 0; start < ids.length; start += REQUEST_POINTS) {
       throwIfAborted(run.signal);
-      yield await store.retrieve(collection, ids.slice(start, start + RETRIEVE_POINTS), { vectorName });
-      const done = Math.min(ids.length, start + RETRIEVE_POINTS);
+      yield await store.retrieve(collection, ids.slice(start, start + REQUEST_POINTS), { vectorName });
+      const done = Math.min(ids.length, start + REQUEST_POINTS);
       run.onProgress?.({ step: 'verifying', done, total: ids.length, unit: 'points' });
     }
   }
