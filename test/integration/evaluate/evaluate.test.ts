@@ -193,7 +193,7 @@ test('--report writes one page with the verdict, tiers, strata, latency and byte
   const page = await readFile(join(cwd, 'report.html'), 'utf8');
   for (const text of [
     'Close to full search',
-    'docs-two-stage beside docs',
+    'docs-two-stage compared with docs',
     'All 6 commonly published tiers hold.',
     'top10&gt;=0.70',
     'Recall of single queries',
