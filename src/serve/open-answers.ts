@@ -40,8 +40,6 @@ export class OpenAnswers {
   #watch(socket: Duplex): Set<ServerResponse> {
     const open = new Set<ServerResponse>();
     this.#open.set(socket, open);
-    // A client that sends no more may wait for the end of the connection behind its last answer.
-    socket.once('end', () => void this.allOf(socket).then(() => socket.end()));
     socket.once('close', () =>
       // Runs after Node's own listener.
       setImmediate(() => {

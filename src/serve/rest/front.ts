@@ -40,8 +40,6 @@ export function createRestFront(parts: RestParts, tls: ProxyOptions['tls']): Ser
   };
   const server =
     tls === undefined ? createServer(options, listener) : createTlsServer({ ...options, ...tls }, listener);
-  // A client may end its side of the connection after its last request, and waits for the answers then.
-  Object.assign(server, { httpAllowHalfOpen: true });
   // After an error, the parser also reports every further packet of that connection.
   const ending = new WeakSet<Duplex>();
   const end = (socket: Duplex, status: string): void => {

@@ -162,16 +162,6 @@ describe.each(Object.entries(PLACES))('a request to %s gets its own answer', (_p
     await expectWritten([1, 2, 3, 4]);
   });
 
-  test('and the end of the connection, if its client sends no more', async () => {
-    const { url, name } = placed();
-    const bytes =
-      writesTo(name)(1) + writesTo(name)(2) + `GET /collections/${name} HTTP/1.1\r\nHost: x\r\n\r\n`;
-    const direct = bytes.replaceAll(`/collections/${name}`, '/collections/written');
-    expect(await statusesOf(server.url, direct, { halfClose: true })).toEqual([200, 200, 200]);
-    expect(await statusesOf(url, bytes, { halfClose: true })).toEqual([200, 200, 200]);
-    await expectWritten([1, 2]);
-  });
-
   test('before a request that breaks off with the connection', async () => {
     const { url, name } = placed();
     const bytes = `${writesTo(name)(1)}PUT /collections/${name}/points HTTP/1.1\r\nHost:`;

@@ -106,20 +106,18 @@ describe('a call of many messages', () => {
   });
 });
 
-describe('a REST client that resets its connection', () => {
+describe('a REST client that hangs up', () => {
   const ask = (): ClientRequest => {
     const call = request(`${proxy.url}/some/path`);
     call.on('error', () => undefined).end();
     return call;
   };
-  // A client that only ends its side may still wait for its answer, as far as the proxy can see.
-  const reset = (call: ClientRequest): void => void call.socket?.resetAndDestroy();
 
   test('before the answer ends the request at the database', async () => {
     const call = ask();
     const { path, ended } = await upstream.nextRequest();
     expect(path).toBe('/some/path');
-    reset(call);
+    call.destroy();
     expect(await ended).toBe(false);
   });
 
@@ -130,19 +128,8 @@ describe('a REST client that resets its connection', () => {
     answering.write('a part');
     const [response] = (await responded) as [IncomingMessage];
     await once(response, 'data');
-    reset(call);
+    call.destroy();
     expect(await ended).toBe(false);
-  });
-
-  test('is told from one that ends its side and waits for its answer', async () => {
-    const call = ask();
-    const responded = once(call, 'response');
-    const { answering, ended } = await upstream.nextRequest();
-    call.socket?.end();
-    answering.end('all');
-    const [response] = (await responded) as [IncomingMessage];
-    response.resume();
-    expect(await ended).toBe(true);
   });
 
   test('is told from one that takes its answer', async () => {
