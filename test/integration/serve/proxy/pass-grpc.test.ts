@@ -135,7 +135,7 @@ function undetailed(headers: IncomingHttpHeaders): Record<string, unknown> {
   const kept = headersWithout(headers, 'date', 'content-length');
   const text = headers['grpc-message'];
   if (typeof text !== 'string') return kept;
-  if (/decode%20Protobuf|decompressing|no%20gzip/.test(text))
+  if (/decode%20Protobuf|decompressing|valid%20gzip/.test(text))
     return { ...kept, 'grpc-message': 'unreadable', 'grpc-status': '13' };
   return { ...kept, 'grpc-message': text.includes('Validation') ? inOrder(decodeURIComponent(text)) : text };
 }
