@@ -23,6 +23,8 @@ export async function fetchAgain(url: string, init: RequestInit = {}): Promise<R
       return await fetchOnce(url, init);
     } catch (error) {
       if (attempt === ATTEMPTS || !isClosed(error)) throw error;
+      // A machine that stands still stands still for a while.
+      await sleep(200 * attempt);
     }
   }
 }
