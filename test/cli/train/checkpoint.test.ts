@@ -71,7 +71,8 @@ describe('no checkpoint is written that could not be read again', () => {
   test('weights that are too large are refused before they are copied, and the old checkpoint stays', async () => {
     await writeCheckpoint(path, small);
     const array = new Float32Array(2 ** 25);
-    const large = { ...state(1), parameters: Array.from({ length: 16 }, () => array), slots: [] };
+    const parameters = Array.from({ length: 16 }, () => array);
+    const large = { ...state(1), parameters, slots: parameters.map(() => []) };
     const before = process.memoryUsage().arrayBuffers;
     await expect(
       writeCheckpoint(path, { sampleIds: null, states: new Map([['tldr', large]]) }),
