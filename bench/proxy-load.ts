@@ -1,6 +1,6 @@
 import { Pool } from 'undici';
 import { Rng } from '../src/core/rng.js';
-import { sleep } from '../src/core/run.js';
+import { sleep } from '../src/core/run-options.js';
 
 /** How requests follow one another. */
 export interface Pace {

@@ -7,7 +7,7 @@ export { Encoder, type EncoderLayer, type EncoderMetadata, type EncoderNetwork }
 export { isTldrError, TldrError, type ErrorCode } from './core/errors.js';
 export { matrix, matrixFromRows, type Matrix } from './core/matrix.js';
 export type { PointId } from './core/point-id.js';
-export type { Log, Progress, RunOptions } from './core/run.js';
+export type { Log, Progress, RunOptions } from './core/run-options.js';
 export type { ServeOptions } from './store/check-served.js';
 export type { VectorProjector } from './store/served.js';
 export type * from './store/collection.js';
@@ -62,7 +62,7 @@ export {
   type CompleteRequest,
   type Completion,
 } from './migrate/cutover/end-migration.js';
-export type { RecordedMigration } from './migrate/state/locked.js';
+export type { RecordedMigration } from './migrate/state/with-lock.js';
 export {
   migrateCollection,
   type MigrateOptions,
@@ -98,8 +98,8 @@ export { parseTrainState, serializeTrainState, type TrainState } from './train/s
 export { trainTldr, type TldrResult, type TldrRun } from './train/tldr.js';
 export type { PerQuery } from './core/per-query.js';
 export type { SampleFacts } from './core/sample.js';
-export type { RequestLimits } from './core/read-turns.js';
-export type { RowMemory } from './core/row-memory.js';
+export type { RequestLimits } from './core/request-pacer.js';
+export type { RowMemory } from './core/reused-row-memory.js';
 export type { FormReport, Latency, Quality, RecallAtK } from './evaluate/fidelity.js';
 export type { JudgedPoints } from './evaluate/judged-points.js';
 export type { Strata, Stratum } from './evaluate/payload-strata.js';
@@ -107,9 +107,9 @@ export type { QuerySet } from './evaluate/ask-forms.js';
 export type { ProjectedTarget } from './store/projected-search.js';
 export type { Fields, StateStore } from './store/state-store.js';
 export type { StateBackend } from './store/target-description.js';
-export type { CatchUpRequest, CaughtUp } from './migrate/catch-up/passes.js';
+export type { CatchUpRequest, CaughtUp } from './migrate/catch-up/repeat-passes.js';
 export type { ThrottleSettings } from './migrate/throttle/settings.js';
 export type { CutOver, Phase } from './migrate/state/migration-state.js';
 export type { LoadSeen } from './migrate/throttle/throttle.js';
 export type { ComparePointsOptions, Sides } from './migrate/points/compare-points.js';
-export type { RecallEvidence } from './plan/recall-at-size.js';
+export type { RecallEvidence } from './plan/extrapolate-recall.js';

@@ -62,7 +62,7 @@ const UNREF: Readonly<Record<string, readonly [number, string]>> = {
     1,
     'the longest wait for requests under way, which keep the process running',
   ],
-  'src/migrate/state/locked.ts': [1, 'looks after a lock beside the work that holds it'],
+  'src/migrate/state/with-lock.ts': [1, 'looks after a lock beside the work that holds it'],
   'src/migrate/state/lease.ts': [1, 'renews a lease beside the work that holds it'],
   'src/cli/serve/migrating-collections.ts': [1, 'reads aliases beside the listeners'],
   'adapters/qdrant/transport/grpc.ts': [2, 'a connection without a call: each call refs it, and has a timer'],

@@ -2,7 +2,7 @@ import { normalizedRows, score } from '../../src/core/distance.js';
 import { TldrError } from '../../src/core/errors.js';
 import { matrix } from '../../src/core/matrix.js';
 import type { PointId } from '../../src/core/point-id.js';
-import { throwIfAborted } from '../../src/core/run.js';
+import { throwIfAborted } from '../../src/core/run-options.js';
 import type { CollectionSpec } from '../../src/store/collection.js';
 import type { CollectionNames, CopyTarget } from '../../src/store/copy-target.js';
 import type { IdRange, PointBatch, VersionBatch } from '../../src/store/points.js';

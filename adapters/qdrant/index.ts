@@ -3,7 +3,7 @@
  * @module qdrant-tldr/qdrant
  */
 import { ANSWER_TIMEOUT_MS } from '../../src/store/defaults.js';
-import { checkApiKey } from '../../src/core/api-key.js';
+import { checkApiKey } from '../../src/core/check-api-key.js';
 import { isTldrError, TldrError } from '../../src/core/errors.js';
 import { Grpc } from './transport/grpc.js';
 import { textAt } from './transport/json.js';
@@ -11,7 +11,7 @@ import { QdrantStore } from './store/qdrant-store.js';
 import { Rest, type RestOptions } from './transport/rest.js';
 import { DEFAULT_RETRY, type RetryOptions } from './transport/retry.js';
 import { maskAddress } from '../../src/core/mask-address.js';
-import type { Log } from '../../src/core/run.js';
+import type { Log } from '../../src/core/run-options.js';
 
 export type { QdrantStore };
 export {

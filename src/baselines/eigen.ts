@@ -1,6 +1,6 @@
 import { TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
-import { THREADS, type RunOptions } from '../core/run.js';
+import { THREADS, type RunOptions } from '../core/run-options.js';
 import { runInWorker } from '../core/worker-task.js';
 import type { EigenTask, TopEigen } from './largest-eigen.js';
 

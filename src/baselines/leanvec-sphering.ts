@@ -2,7 +2,7 @@ import type { Distance } from '../core/distance.js';
 import type { EncoderNetworks } from '../encoder/network.js';
 import { TldrError } from '../core/errors.js';
 import { matrix } from '../core/matrix.js';
-import { THREADS, type RunOptions } from '../core/run.js';
+import { THREADS, type RunOptions } from '../core/run-options.js';
 import { runInWorker } from '../core/worker-task.js';
 import type { Moments } from './moment-worker.js';
 import { linearNetwork } from './pca.js';

@@ -3,7 +3,7 @@ import type { EncoderNetwork } from '../encoder/network.js';
 import { TldrError } from '../core/errors.js';
 import { matrix, type Matrix } from '../core/matrix.js';
 import { Rng } from '../core/rng.js';
-import { THREADS, type RunOptions } from '../core/run.js';
+import { THREADS, type RunOptions } from '../core/run-options.js';
 import { runInWorker, shareFloats } from '../core/worker-task.js';
 import { EIGENVALUE_FLOOR, WIDE_ROWS } from '../hyper-parameters/training.js';
 import { largestEigenpairsInWorker } from './eigen.js';

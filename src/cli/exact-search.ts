@@ -2,7 +2,7 @@ import type { Encoder } from '../encoder/model.js';
 import { expectDefined, TldrError } from '../core/errors.js';
 import { score, type Distance } from '../core/distance.js';
 import { row, type Matrix } from '../core/matrix.js';
-import type { RunOptions } from '../core/run.js';
+import type { RunOptions } from '../core/run-options.js';
 import type { TargetDescription } from '../store/target-description.js';
 import type { VectorSource } from '../store/vector-source.js';
 import type { ScoredPoint } from '../store/search.js';

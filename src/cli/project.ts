@@ -2,11 +2,11 @@ import { Command } from 'commander';
 import { Encoder } from '../encoder/model.js';
 import { TldrError } from '../core/errors.js';
 import { checkFinite, rowsPerBlock, type Matrix } from '../core/matrix.js';
-import { throwIfAborted } from '../core/run.js';
+import { throwIfAborted } from '../core/run-options.js';
 import type { ConsoleRun } from './console/run.js';
 import { openNpy, writeNpy } from '../files/npy.js';
 import { withConsole, withGlobalFlags, type GlobalFlags } from './console/options.js';
-import { checkOutput } from './console/output-file.js';
+import { checkOutput } from './console/check-output.js';
 import { projectLines, TOO_LARGE, type LineProjection } from './project-lines.js';
 
 interface ProjectFlags extends GlobalFlags {

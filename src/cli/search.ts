@@ -3,7 +3,7 @@ import { Encoder } from '../encoder/model.js';
 import { isTldrError, messageOf, TldrError } from '../core/errors.js';
 import { checkFinite, checkMagnitude, matrixFromRows, row, type Matrix } from '../core/matrix.js';
 import { compactSearch, rescoredSearch } from '../store/projected-search.js';
-import { throwIfAborted, type RunOptions } from '../core/run.js';
+import { throwIfAborted, type RunOptions } from '../core/run-options.js';
 import type { VectorSource } from '../store/vector-source.js';
 import type { ScoredPoint } from '../store/search.js';
 import { exactSearchByReading } from './exact-search.js';

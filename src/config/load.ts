@@ -1,7 +1,7 @@
 import convict from 'convict';
 import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { checkApiKey } from '../core/api-key.js';
+import { checkApiKey } from '../core/check-api-key.js';
 import { expectDefined, messageOf, TldrError } from '../core/errors.js';
 import { maskAddress } from '../core/mask-address.js';
 import { readSmallText } from '../core/read-file.js';

@@ -1,5 +1,5 @@
 import convict from 'convict';
-import { THREADS } from '../core/run.js';
+import { THREADS } from '../core/run-options.js';
 import { ANSWER_TIMEOUT_MS, COPY_CONCURRENCY, REQUEST_POINTS, SERVE_LIMITS } from '../store/defaults.js';
 
 /** Where to listen. */

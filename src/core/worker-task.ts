@@ -1,6 +1,6 @@
 import { Worker, workerData } from 'node:worker_threads';
 import { isTldrError, messageOf, TldrError, type ErrorCode } from './errors.js';
-import type { Progress, RunOptions } from './run.js';
+import type { Progress, RunOptions } from './run-options.js';
 
 /** What a worker thread sends: any number of progress and event messages, then one result or error. */
 export type WorkerMessage =

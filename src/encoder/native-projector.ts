@@ -4,7 +4,7 @@ import { networkToOnnx } from './onnx.js';
 import { TldrError } from '../core/errors.js';
 import { KernelRows } from './kernel.js';
 import { matrix, type Matrix } from '../core/matrix.js';
-import { turns } from '../core/turns.js';
+import { turns } from '../core/run-in-turn.js';
 
 /** Rows of one product: enough for the native library to reach full speed. */
 const BLOCK_ROWS = 256;

@@ -2,7 +2,7 @@ import { shapeOf } from './network.js';
 import type { EncoderNetwork } from './network.js';
 import { TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
-import { THREADS, type RunOptions } from '../core/run.js';
+import { THREADS, type RunOptions } from '../core/run-options.js';
 import { runInWorker, shareFloats } from '../core/worker-task.js';
 import type { ProjectTask } from './project-worker.js';
 

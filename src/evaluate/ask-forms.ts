@@ -1,7 +1,7 @@
 import type { Matrix } from '../core/matrix.js';
 import type { PointId } from '../core/point-id.js';
-import type { ReadTurns } from '../core/read-turns.js';
-import { throwIfAborted, type RunOptions } from '../core/run.js';
+import type { ReadTurns } from '../core/request-pacer.js';
+import { throwIfAborted, type RunOptions } from '../core/run-options.js';
 import type { ScoredPoint } from '../store/search.js';
 import type { Latency, RankedLists } from './fidelity.js';
 import { percentile } from './ranking.js';

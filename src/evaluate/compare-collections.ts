@@ -4,11 +4,11 @@ import { expectDefined, isTldrError, messageOf, TldrError } from '../core/errors
 import { checkFinite, row, rowRange } from '../core/matrix.js';
 import type { PointId } from '../core/point-id.js';
 import { compactSearch, rescoredSearch, type ProjectedTarget } from '../store/projected-search.js';
-import { ReadTurns, roughTime } from '../core/read-turns.js';
-import type { RunOptions } from '../core/run.js';
+import { ReadTurns, roughTime } from '../core/request-pacer.js';
+import type { RunOptions } from '../core/run-options.js';
 import type { VectorSource } from '../store/vector-source.js';
 import type { ScoredPoint } from '../store/search.js';
-import type { RequestLimits } from '../core/read-turns.js';
+import type { RequestLimits } from '../core/request-pacer.js';
 import type { MemoryEstimate } from '../store/storage.js';
 import { askAll, IdNumbers, type Asking, type Form, type QuerySet } from './ask-forms.js';
 import { exactByScan } from './exact-by-scan.js';

@@ -1,7 +1,7 @@
 import { score, type Distance } from '../core/distance.js';
 import { concatRows, gatherRows, row, type Matrix } from '../core/matrix.js';
 import type { PointId } from '../core/point-id.js';
-import type { RunOptions } from '../core/run.js';
+import type { RunOptions } from '../core/run-options.js';
 import type { VectorSource } from '../store/vector-source.js';
 import type { ScoredPoint } from '../store/search.js';
 import { exactTopK } from '../knn/exact.js';

@@ -2,7 +2,7 @@ import type { Distance } from '../core/distance.js';
 import type { EncoderNetwork } from '../encoder/network.js';
 import { expectDefined, TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
-import { THREADS, type RunOptions } from '../core/run.js';
+import { THREADS, type RunOptions } from '../core/run-options.js';
 import { runInWorkers, shareFloats } from '../core/worker-task.js';
 import { exactTopK } from '../knn/exact.js';
 import { bootstrapInterval, mean, recall } from './ranking.js';

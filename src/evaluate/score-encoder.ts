@@ -4,7 +4,7 @@ import type { Encoder, EncoderNetwork } from '../encoder/model.js';
 import { TldrError } from '../core/errors.js';
 import { checkFinite, checkMagnitude, row, type Matrix } from '../core/matrix.js';
 import { projectNatively } from '../encoder/project-natively.js';
-import type { Progress, RunOptions } from '../core/run.js';
+import type { Progress, RunOptions } from '../core/run-options.js';
 import { exactTopK } from '../knn/exact.js';
 import {
   fidelity,

@@ -5,7 +5,7 @@ import { addAbortSignal, Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { messageOf, TldrError } from '../core/errors.js';
 import { kindOf } from '../core/read-file.js';
-import { throwIfAborted } from '../core/run.js';
+import { throwIfAborted } from '../core/run-options.js';
 
 const openFile = promisify(open);
 const READ = constants.O_RDONLY | constants.O_NONBLOCK;

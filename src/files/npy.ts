@@ -2,7 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { openRegular, readFully } from '../core/read-file.js';
 import { messageOf, TldrError } from '../core/errors.js';
 import { checkFinite, matrix, rowsPerBlock, type Matrix } from '../core/matrix.js';
-import { throwIfAborted } from '../core/run.js';
+import { throwIfAborted } from '../core/run-options.js';
 import { writeWhole } from '../core/write-file.js';
 import { isDict, isList, parsePythonLiteral, type PythonValue } from './python-literal.js';
 

@@ -1,6 +1,6 @@
 import { TextDecoder } from 'node:util';
 import { expectDefined, messageOf, TldrError } from '../core/errors.js';
-import { throwIfAborted } from '../core/run.js';
+import { throwIfAborted } from '../core/run-options.js';
 import { openInput } from './input-stream.js';
 
 /** One line of a text file, counted from 1. */

@@ -4,7 +4,7 @@ import { TldrError } from '../core/errors.js';
 import { gatherRows, type Matrix } from '../core/matrix.js';
 import { projectNatively } from '../encoder/project-natively.js';
 import { Rng } from '../core/rng.js';
-import type { RunOptions } from '../core/run.js';
+import type { RunOptions } from '../core/run-options.js';
 import { runInWorkers, shareFloats } from '../core/worker-task.js';
 import { DIRECTIONS, HNSW, NEIGHBORS } from '../hyper-parameters/training.js';
 import { exactTopK } from './exact.js';

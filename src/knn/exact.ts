@@ -1,7 +1,7 @@
 import type { Distance } from '../core/distance.js';
 import { TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
-import { THREADS, type RunOptions } from '../core/run.js';
+import { THREADS, type RunOptions } from '../core/run-options.js';
 import { runInWorker, shareFloats } from '../core/worker-task.js';
 import type { ExactTask } from './exact-search.js';
 

@@ -3,7 +3,7 @@ import { checkPoints } from '../store/check-points.js';
 import type { Encoder } from '../encoder/model.js';
 import { expectDefined, messageOf, TldrError } from '../core/errors.js';
 import { gatherRows, type Matrix } from '../core/matrix.js';
-import { throwIfAborted } from '../core/run.js';
+import { throwIfAborted } from '../core/run-options.js';
 import { cleanSample, splitRows } from '../core/sample.js';
 import { PLAN_BUDGET_SECONDS } from '../hyper-parameters/training.js';
 import type { SizingRow } from './sizing-row.js';

@@ -2,14 +2,14 @@ import { measurableStorage } from '../store/facets.js';
 import type { Encoder } from '../encoder/model.js';
 import { expectDefined, TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
-import { throwIfAborted } from '../core/run.js';
+import { throwIfAborted } from '../core/run-options.js';
 import type { SearchRequest } from '../store/search.js';
 import type { VectorBytes } from '../store/storage.js';
 import { measureSearches, type MeasuredSearches } from './measure-searches.js';
 import { ndcgOf, randomHalves, recallAtTen, recallPerDoubling } from './ranking.js';
 import { mean, percentile } from '../evaluate/ranking.js';
 import { bytesAt, type SizingRow, type PointBytes } from './sizing-row.js';
-import { recallWithInterval, type RecallEvidence } from './recall-at-size.js';
+import { recallWithInterval, type RecallEvidence } from './extrapolate-recall.js';
 import { exactTopK } from '../knn/exact.js';
 import type { PlanOptions, PlanSetup } from './setup.js';
 import {

@@ -1,5 +1,5 @@
 import { Rng } from '../core/rng.js';
-import { throwIfAborted, type RunOptions } from '../core/run.js';
+import { throwIfAborted, type RunOptions } from '../core/run-options.js';
 import type { CopyTarget } from '../store/copy-target.js';
 import type { SearchRequest } from '../store/search.js';
 

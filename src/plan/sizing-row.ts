@@ -6,7 +6,7 @@ import {
   QUANTIZATIONS,
   type Quantization,
 } from '../store/collection.js';
-import { certaintyOf, type RecallEvidence } from './recall-at-size.js';
+import { certaintyOf, type RecallEvidence } from './extrapolate-recall.js';
 
 /** How a vector is stored: a datatype, or a quantisation (the vector on disk, its codes in memory). */
 export type StorageKind = Datatype | Exclude<Quantization, 'none'>;

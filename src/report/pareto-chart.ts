@@ -3,7 +3,7 @@ import { expectDefined } from '../core/errors.js';
 import { recallAxisOf, type Canvas, type ChartSize, type LegendItem, type ReportFigure } from './canvas.js';
 import { formatBytes, formatInterval, formatLatency, formatNumber, formatShare } from './format.js';
 import type { ReportParetoRow } from './input.js';
-import { placeLabels, type LabelWish, type PlacedLabel } from './labels.js';
+import { placeLabels, type LabelWish, type PlacedLabel } from './place-labels.js';
 
 const WIDE: ChartSize = { width: 1014, height: 420, narrow: false };
 const NARROW: ChartSize = { width: 310, height: 320, narrow: true };

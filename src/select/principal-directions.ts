@@ -2,7 +2,7 @@ import { principalAxes } from '../baselines/pca.js';
 import type { Moments } from '../baselines/moment-worker.js';
 import type { Distance } from '../core/distance.js';
 import { matrix, type Matrix } from '../core/matrix.js';
-import type { RunOptions } from '../core/run.js';
+import type { RunOptions } from '../core/run-options.js';
 import { DIRECTIONS } from '../hyper-parameters/training.js';
 import { directionsFor } from '../knn/build-knn-graph.js';
 

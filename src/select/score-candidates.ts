@@ -1,6 +1,6 @@
 import { expectDefined } from '../core/errors.js';
 import type { Distance } from '../core/distance.js';
-import type { RunOptions } from '../core/run.js';
+import type { RunOptions } from '../core/run-options.js';
 import { TIE_MARGIN } from '../hyper-parameters/training.js';
 import {
   FOUND_K,

@@ -3,7 +3,7 @@ import { ENCODER_BYTES_MAX } from '../encoder/file.js';
 import { TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
 import { SEED_MAX } from '../core/rng.js';
-import type { RunOptions } from '../core/run.js';
+import type { RunOptions } from '../core/run-options.js';
 import { BUDGET_SECONDS, SPLIT } from '../hyper-parameters/training.js';
 import { checkArchitectures, resolveSettings } from '../train/run-training.js';
 import { checkTfjsMemory } from '../train/tfjs-executor.js';

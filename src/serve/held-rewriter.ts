@@ -1,4 +1,4 @@
-import type { ExchangeParts } from './exchange-parts.js';
+import type { ExchangeParts } from './listener-dependencies.js';
 import type { Addressed } from './protocol.js';
 import type { RewriterPool } from './rewriter-pool.js';
 

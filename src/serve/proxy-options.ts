@@ -1,6 +1,6 @@
 import { SERVE_LIMITS } from '../store/defaults.js';
 import type { WriteInterceptor } from '../store/write-guard.js';
-import type { Log } from '../core/run.js';
+import type { Log } from '../core/run-options.js';
 import type {
   FailureAnswer,
   GrpcRewriter,

@@ -3,7 +3,7 @@ import * as zlib from 'node:zlib';
 import { contentCoding, type ContentCoding } from '../core/content-coding.js';
 import { messageOf } from '../core/errors.js';
 import { NoRoom, type Meter } from './byte-budget.js';
-import { Pieces } from './pieces.js';
+import { Pieces } from './body-pieces.js';
 
 /** Thrown for a body above `limitBytes`. `announcedBytes` is its announced size, if known. */
 export class BodyTooLarge extends Error {

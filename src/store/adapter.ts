@@ -1,4 +1,4 @@
-import type { Log } from '../core/run.js';
+import type { Log } from '../core/run-options.js';
 import type { VectorSource } from './vector-source.js';
 
 /** A setting that only one adapter has: a flag, a variable, and a key of the configuration file. */

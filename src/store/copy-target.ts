@@ -1,6 +1,6 @@
 import type { Distance } from '../core/distance.js';
 import type { PointId } from '../core/point-id.js';
-import type { RunOptions } from '../core/run.js';
+import type { RunOptions } from '../core/run-options.js';
 import type { CollectionSpec, Datatype, Layout, Quantization } from './collection.js';
 import type { InPartition, WriteBatch } from './points.js';
 import type { StateStore } from './state-store.js';

@@ -1,7 +1,7 @@
 import type { Matrix } from '../core/matrix.js';
 import type { PointId } from '../core/point-id.js';
-import type { RowMemory } from '../core/row-memory.js';
-import type { RunOptions } from '../core/run.js';
+import type { RowMemory } from '../core/reused-row-memory.js';
+import type { RunOptions } from '../core/run-options.js';
 import type { Partition } from './collection.js';
 
 /** Ids from `from` (included) to `to` (excluded) in store order. Null is an open end. Plain data. */

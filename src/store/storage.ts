@@ -1,5 +1,5 @@
 import type { Distance } from '../core/distance.js';
-import type { RunOptions } from '../core/run.js';
+import type { RunOptions } from '../core/run-options.js';
 import type { CollectionSpec, Datatype, Quantization } from './collection.js';
 
 /** How one vector is stored. With a quantisation, the codes are held in memory. */

@@ -1,6 +1,6 @@
 import type { PointId } from '../core/point-id.js';
-import type { RequestLimits } from '../core/read-turns.js';
-import type { RunOptions } from '../core/run.js';
+import type { RequestLimits } from '../core/request-pacer.js';
+import type { RunOptions } from '../core/run-options.js';
 import type { CollectionSpec } from './collection.js';
 import type {
   IdRange,

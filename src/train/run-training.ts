@@ -3,7 +3,7 @@ import { squaredNorm, type Distance } from '../core/distance.js';
 import type { EncoderNetwork } from '../encoder/network.js';
 import { expectDefined, TldrError } from '../core/errors.js';
 import { row, type Matrix } from '../core/matrix.js';
-import type { Log, Progress } from '../core/run.js';
+import type { Log, Progress } from '../core/run-options.js';
 import { neighborhoodBatch, pairBatches, rngFor, type Neighbors } from './batches.js';
 import { barlowTwins, neighbourhoodKl } from './losses.js';
 import {

@@ -1,7 +1,7 @@
 import type * as tf from '@tensorflow/tfjs';
 import { createRequire } from 'node:module';
 import { expectDefined, TldrError } from '../core/errors.js';
-import type { Log } from '../core/run.js';
+import type { Log } from '../core/run-options.js';
 import { EPSILON, MASK, NORM_EPSILON } from './ops.js';
 import type { Executor, ExecutorOptions, MatmulOptions, Ops, StepDefinition } from './ops.js';
 

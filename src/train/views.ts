@@ -1,4 +1,4 @@
-import { THREADS } from '../core/run.js';
+import { THREADS } from '../core/run-options.js';
 import { normalizedRows, type Distance } from '../core/distance.js';
 import { columnMeans, matrix, subtractFromRowsInPlace, type Matrix } from '../core/matrix.js';
 import { projectBlocks } from '../encoder/project-blocks.js';

@@ -207,7 +207,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     ['no', 'n\n', 'ended: ABORTED'],
     ['yes', 'y\n', 'ended: yes'],
   ])('%s is an answer', (_name, keys, ended) => {
-    const child = fileURLToPath(new URL('../support/cli/ask-child.js', import.meta.url));
+    const child = fileURLToPath(new URL('../support/cli/terminal-question-child.js', import.meta.url));
     const { status, stdout, error } = spawnSync('python3', ['-c', PTY, process.execPath, child, keys], {
       encoding: 'utf8',
     });

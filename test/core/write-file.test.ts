@@ -20,7 +20,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { checkWritable, destinationOf, openNeighbour, writeWhole } from '../../src/core/write-file.js';
 import { recordFile } from '../../src/migrate/state/in-file.js';
-import { removeLeftovers, replaceFile, swapFile } from '../../src/migrate/state/whole-file.js';
+import { removeLeftovers, replaceFile, swapFile } from '../../src/migrate/state/replace-file.js';
 import { runCli } from '../support/cli/run-cli.js';
 import { randomEncoder } from '../support/random-encoder.js';
 

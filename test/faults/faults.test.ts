@@ -3,7 +3,7 @@ import type { ChildProcess } from 'node:child_process';
 import { testsOn } from '../support/server/test-server.js';
 import { startFrailServer, type FrailServer } from './frail-server.js';
 import { runSeed } from './run-seed.js';
-import { FAULTS, noFaults, type FaultCounts } from './trouble.js';
+import { FAULTS, noFaults, type FaultCounts } from './fault-injection.js';
 
 const test = await testsOn('a process');
 

@@ -5,7 +5,7 @@ import { writeDesiredState } from '../../src/migrate/dual-write/journal-state.js
 import { Scenario } from '../support/migrate/migrating-scenario.js';
 import { Copying } from './copying.js';
 import type { FrailServer } from './frail-server.js';
-import { Trouble, type FaultCounts } from './trouble.js';
+import { Trouble, type FaultCounts } from './fault-injection.js';
 import { fetchAgain } from '../support/server/fetch-once.js';
 
 /** So many points that the copy is split into ranges, for several workers. */

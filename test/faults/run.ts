@@ -3,7 +3,7 @@ import { cpus } from 'node:os';
 import { PACKAGED_VERSION } from '../../adapters/qdrant/local/start.js';
 import { startFrailServer } from './frail-server.js';
 import { runSeed, type Outcome } from './run-seed.js';
-import { FAULTS, noFaults, type FaultCounts } from './trouble.js';
+import { FAULTS, noFaults, type FaultCounts } from './fault-injection.js';
 
 /**
  * The fault suite: per seed, a real Qdrant behind lines that can be cut or answer 429 and 503, writers of every kind

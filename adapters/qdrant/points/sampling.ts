@@ -4,12 +4,12 @@ import { concatRows, gatherRows, matrix, type Matrix } from '../../../src/core/m
 import type { PointId } from '../../../src/core/point-id.js';
 import { comparePointIds, parsePointId } from './point-id.js';
 import { Rng } from '../../../src/core/rng.js';
-import { throwIfAborted } from '../../../src/core/run.js';
+import { throwIfAborted } from '../../../src/core/run-options.js';
 import type { Partition } from '../../../src/store/collection.js';
 import type { IdRange, PointSample, SampleOptions } from '../../../src/store/points.js';
 import type { Grpc } from '../transport/grpc.js';
 import { listAt, num, valueAt, type Json, type JsonObject } from '../transport/json.js';
-import { checkCollectionName } from '../transport/names.js';
+import { checkCollectionName } from '../transport/check-name.js';
 import {
   COUNTED_BATCH_POINTS,
   limitsOf,

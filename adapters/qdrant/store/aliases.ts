@@ -2,7 +2,7 @@ import { boundedName } from '../../../src/core/bounded-name.js';
 import { TldrError } from '../../../src/core/errors.js';
 import type { CollectionNames } from '../../../src/store/copy-target.js';
 import { listAt, num, numberAt, objectAt, textAt, type JsonObject } from '../transport/json.js';
-import { checkName } from '../transport/names.js';
+import { checkName } from '../transport/check-name.js';
 import type { Rest } from '../transport/rest.js';
 import { pathOf } from '../points/sampling.js';
 import { UNLIMITED } from '../transport/strict-limits.js';

@@ -1,6 +1,6 @@
 import { isLosslessNumber } from 'lossless-json';
 import { isTldrError, TldrError } from '../../../src/core/errors.js';
-import { sleep, throwIfAborted, type RunOptions } from '../../../src/core/run.js';
+import { sleep, throwIfAborted, type RunOptions } from '../../../src/core/run-options.js';
 import { identifying } from '../../../src/store/target-description.js';
 import type { CollectionSpec } from '../../../src/store/collection.js';
 import {

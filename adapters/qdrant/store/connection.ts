@@ -1,4 +1,4 @@
-import type { Log } from '../../../src/core/run.js';
+import type { Log } from '../../../src/core/run-options.js';
 import type { Grpc } from '../transport/grpc.js';
 import type { Rest } from '../transport/rest.js';
 

@@ -2,7 +2,7 @@ import { isLosslessNumber } from 'lossless-json';
 import { TldrError } from '../../../src/core/errors.js';
 import { concatRows } from '../../../src/core/matrix.js';
 import type { PointId } from '../../../src/core/point-id.js';
-import type { RunOptions } from '../../../src/core/run.js';
+import type { RunOptions } from '../../../src/core/run-options.js';
 import {
   DATATYPES,
   QUANTIZATIONS,
@@ -53,8 +53,8 @@ import { namesOf } from './aliases.js';
 import { createCollection, finishCollection } from './bulk-load.js';
 import type { Connection } from './connection.js';
 import { countPoints } from './count.js';
-import { KnownCollections } from './known-collections.js';
-import { loadOf } from './load.js';
+import { KnownCollections } from './collection-cache.js';
+import { loadOf } from './collection-load.js';
 import { matchingIds, waitForApplied } from './matching-ids.js';
 import { queryPoints, scoredPoints } from './query.js';
 import { deriveScratch, dropScratch, measureVectors, vectorStorage } from './scratch.js';

@@ -1,5 +1,5 @@
 import { isTldrError, TldrError } from '../../../src/core/errors.js';
-import type { RunOptions } from '../../../src/core/run.js';
+import type { RunOptions } from '../../../src/core/run-options.js';
 import { DATATYPES, QUANTIZATIONS } from '../../../src/store/collection.js';
 import type { CollectionSpec } from '../../../src/store/collection.js';
 import type { QuantizedSearch } from '../../../src/store/search.js';

@@ -20,7 +20,7 @@ import {
   type JsonObject,
 } from '../transport/json.js';
 import { ALLOW_EXACT, EXACT_KEY, EXACT_TEXT } from '../transport/exact-search.js';
-import { checkName } from '../transport/names.js';
+import { checkName } from '../transport/check-name.js';
 import { LIFTED_KEY } from './lifted-limits.js';
 import { QUANTIZATION_KEY, recordText } from './quantization-record.js';
 import { isStrict } from '../transport/strict-limits.js';

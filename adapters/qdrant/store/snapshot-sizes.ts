@@ -1,5 +1,5 @@
 import { TldrError } from '../../../src/core/errors.js';
-import { throwIfAborted, type RunOptions } from '../../../src/core/run.js';
+import { throwIfAborted, type RunOptions } from '../../../src/core/run-options.js';
 
 const BLOCK_BYTES = 512;
 const WINDOW_BYTES = 32 * 1024;

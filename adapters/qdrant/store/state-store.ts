@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { isTldrError, TldrError } from '../../../src/core/errors.js';
 import type { StateStore, Fields } from '../../../src/store/state-store.js';
-import { sleep } from '../../../src/core/run.js';
+import { sleep } from '../../../src/core/run-options.js';
 import { countPoints } from './count.js';
 import { CallError } from '../transport/call-error.js';
 import { isObject, listAt, num, objectAt, valueAt, type JsonObject } from '../transport/json.js';

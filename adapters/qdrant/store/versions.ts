@@ -1,6 +1,6 @@
 import type { PointId } from '../../../src/core/point-id.js';
 import { comparePointIds } from '../points/point-id.js';
-import { throwIfAborted } from '../../../src/core/run.js';
+import { throwIfAborted } from '../../../src/core/run-options.js';
 import type { VersionBatch } from '../../../src/store/points.js';
 import { listAt, num, numberAt, valueAt, type Json, type JsonObject } from '../transport/json.js';
 import { limitsOf, type CollectionRef } from '../points/transfer.js';

@@ -1,11 +1,11 @@
 import { connect, constants, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2';
 import { TldrError } from '../../../src/core/errors.js';
 import { isRedirect, RedirectError } from '../../../src/core/redirect.js';
-import type { Log } from '../../../src/core/run.js';
+import type { Log } from '../../../src/core/run-options.js';
 import { CallError } from './call-error.js';
 import { connectionError, grpcError } from './errors.js';
 import { withRetry, type RetryOptions } from './retry.js';
-import { SpareMemory } from './spare-memory.js';
+import { SpareMemory } from './reused-message-memory.js';
 
 const WINDOW_BYTES = 8 * 1024 ** 2;
 /** Larger than HTTP/2's default of 16 KiB, since each frame costs the same work regardless of its size. */

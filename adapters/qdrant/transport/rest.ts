@@ -1,6 +1,6 @@
 import { TldrError } from '../../../src/core/errors.js';
 import { isRedirect, RedirectError } from '../../../src/core/redirect.js';
-import type { Log } from '../../../src/core/run.js';
+import type { Log } from '../../../src/core/run-options.js';
 import { connectionError, httpError } from './errors.js';
 import { parseJson, stringifyJson, valueAt, type Json } from './json.js';
 import { withRetry, type RetryOptions } from './retry.js';

@@ -1,5 +1,5 @@
-import { sleep } from '../../../src/core/run.js';
-import type { Log } from '../../../src/core/run.js';
+import { sleep } from '../../../src/core/run-options.js';
+import type { Log } from '../../../src/core/run-options.js';
 import { messageOf } from '../../../src/core/errors.js';
 import { Rng } from '../../../src/core/rng.js';
 import { CallError } from './call-error.js';

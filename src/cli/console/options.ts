@@ -2,7 +2,7 @@ import { InvalidArgumentError, type Command } from 'commander';
 import { adapterFor, allAdapters } from '../adapters.js';
 import { loadConfig, type Config } from '../../config/load.js';
 import { SEED_MAX } from '../../core/rng.js';
-import type { Log } from '../../core/run.js';
+import type { Log } from '../../core/run-options.js';
 import { TldrError } from '../../core/errors.js';
 import type { AdapterSetting, OpenOptions } from '../../store/adapter.js';
 import { isCopyTarget, type CopyTarget } from '../../store/copy-target.js';

@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline';
 import { pino } from 'pino';
 import type { Config } from '../../config/load.js';
 import { TldrError } from '../../core/errors.js';
-import type { Log, Progress, RunOptions } from '../../core/run.js';
+import type { Log, Progress, RunOptions } from '../../core/run-options.js';
 
 /** Without a terminal: the first line of a step, then the following ones. */
 /** What a store does not tell. */

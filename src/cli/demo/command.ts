@@ -10,7 +10,7 @@ import type { Encoder } from '../../encoder/model.js';
 import { TldrError } from '../../core/errors.js';
 import { maskAddress } from '../../core/mask-address.js';
 import { matrix, row, rowRange, type Matrix } from '../../core/matrix.js';
-import { throwIfAborted } from '../../core/run.js';
+import { throwIfAborted } from '../../core/run-options.js';
 import type { CopyTarget } from '../../store/copy-target.js';
 import type { ScoredPoint } from '../../store/search.js';
 import type { MemoryEstimate } from '../../store/storage.js';

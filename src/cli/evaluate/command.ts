@@ -1,4 +1,4 @@
-import { THREADS } from '../../core/run.js';
+import { THREADS } from '../../core/run-options.js';
 import { RESCORE } from '../../store/defaults.js';
 import { Command } from 'commander';
 import type { Config } from '../../config/load.js';
@@ -10,13 +10,13 @@ import type { FormReport } from '../../evaluate/fidelity.js';
 import type { ReportInput } from '../../report/input.js';
 import { renderReport } from '../../report/render.js';
 import type { ConsoleRun } from '../console/run.js';
-import { evaluateCollections } from './collections.js';
-import { evaluateFiles } from './files.js';
+import { evaluateCollections } from './evaluate-collections.js';
+import { evaluateFiles } from './evaluate-files.js';
 import { evaluationJunit, failedTerms, printComparison, printJudgement, printTerms } from './output.js';
 import { comparisonPage, formNamed, judgementPage } from '../pages/evaluate-page.js';
 import { checkRequest, numberList, type EvaluateFlags, type EvaluateRequest } from './request.js';
 import { seedNumber, wholeNumber, withConsole, withGlobalFlags, withSource } from '../console/options.js';
-import { commandLine } from '../console/output-file.js';
+import { commandLine } from '../console/check-output.js';
 
 const HELP = `
 Reads   both collections, which are never changed, or .npy files (--base, --queries); and the encoder file

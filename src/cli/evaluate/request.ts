@@ -12,7 +12,7 @@ import {
   type AcceptTerm,
 } from '../../evaluate/acceptance.js';
 import type { GlobalFlags } from '../console/options.js';
-import { areDifferent, checkOutput } from '../console/output-file.js';
+import { areDifferent, checkOutput } from '../console/check-output.js';
 
 export interface EvaluateFlags extends GlobalFlags {
   readonly encoder: string;

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { cutoverCommand, rollbackCommand } from './cutover.js';
-import { abortCommand, completeCommand } from './end.js';
+import { abortCommand, completeCommand } from './complete-and-abort.js';
 import { resumeCommand, startCommand } from './start.js';
 import { pauseCommand, statusCommand } from './status.js';
 import { tuneCommand } from './tune.js';

@@ -1,7 +1,7 @@
 import { Option, type Command } from 'commander';
 import { TldrError } from '../../core/errors.js';
 import { targetDescription, type TargetDescription } from '../../store/target-description.js';
-import type { CatchUpRequest } from '../../migrate/catch-up/passes.js';
+import type { CatchUpRequest } from '../../migrate/catch-up/repeat-passes.js';
 import {
   cutOver,
   FORCE_WORDS,
@@ -9,7 +9,7 @@ import {
   type CutOverRequest,
   type Switch,
 } from '../../migrate/cutover/cut-over-by-alias.js';
-import { readRecorded } from '../../migrate/state/locked.js';
+import { readRecorded } from '../../migrate/state/with-lock.js';
 import type { MigrationState } from '../../migrate/state/migration-state.js';
 import { FORCE_BACK_WORDS, planRollBack, rollBack, type WayBack } from '../../migrate/cutover/roll-back.js';
 import { hooksOf, withHookFlags, type HookFlags } from './hooks.js';

@@ -10,7 +10,7 @@ import {
   type Quantization,
 } from '../../store/collection.js';
 import { ProxyControl } from '../../migrate/dual-write/proxy-control.js';
-import { readRecorded } from '../../migrate/state/locked.js';
+import { readRecorded } from '../../migrate/state/with-lock.js';
 import { copyShare } from '../../migrate/run/copy-share.js';
 import {
   followMigration,

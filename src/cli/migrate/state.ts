@@ -6,7 +6,7 @@ import { Encoder } from '../../encoder/model.js';
 import { isTldrError, TldrError } from '../../core/errors.js';
 import { needed } from '../../store/facets.js';
 import type { CopyTarget } from '../../store/copy-target.js';
-import type { RecordedMigration } from '../../migrate/state/locked.js';
+import type { RecordedMigration } from '../../migrate/state/with-lock.js';
 import type { MigrationState } from '../../migrate/state/migration-state.js';
 import { recordFile } from '../../migrate/state/in-file.js';
 import { recordInStore } from '../../migrate/state/in-database.js';

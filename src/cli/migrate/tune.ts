@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { TldrError } from '../../core/errors.js';
-import { readRecorded } from '../../migrate/state/locked.js';
+import { readRecorded } from '../../migrate/state/with-lock.js';
 import { retune, type ThrottleSettings } from '../../migrate/throttle/settings.js';
 import { recordedCommand, withMigration, type RecordedWork, type RecordFlags } from './state.js';
 import { decimal } from '../console/options.js';

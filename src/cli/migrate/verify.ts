@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { TldrError } from '../../core/errors.js';
-import { readRecorded } from '../../migrate/state/locked.js';
+import { readRecorded } from '../../migrate/state/with-lock.js';
 import { verifyRecorded } from '../../migrate/verify/from-state.js';
 import { hooksOf, withHookFlags, type HookFlags } from './hooks.js';
 import { encoderOf, recordedCommand, withMigration, type RecordedWork, type RecordFlags } from './state.js';

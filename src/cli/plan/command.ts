@@ -1,4 +1,4 @@
-import { THREADS } from '../../core/run.js';
+import { THREADS } from '../../core/run-options.js';
 import { measurableStorage } from '../../store/facets.js';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { randomBytes } from 'node:crypto';
@@ -37,7 +37,7 @@ import {
   withWriteFlags,
   type GlobalFlags,
 } from '../console/options.js';
-import { checkOutput, commandLine } from '../console/output-file.js';
+import { checkOutput, commandLine } from '../console/check-output.js';
 import { planPage } from '../pages/plan-page.js';
 import { planJudgements, trainFlagsOf } from './judgements.js';
 import { planCommands, printChoice, printPlan, resultOf } from './print.js';

@@ -5,7 +5,7 @@ import { Encoder } from '../../encoder/model.js';
 import { readEncoderFile } from '../../encoder/file.js';
 import { isTldrError, messageOf, TldrError } from '../../core/errors.js';
 import type { Aliases } from '../../store/write-guard.js';
-import type { Log } from '../../core/run.js';
+import type { Log } from '../../core/run-options.js';
 import { allNames } from '../../store/facets.js';
 import { checkServed } from '../../store/check-served.js';
 import type { ServedCollection } from '../../store/served.js';

@@ -4,7 +4,7 @@ import { Command, Option } from 'commander';
 import { parseServedSettings } from '../../config/served-setting.js';
 import type { Config } from '../../config/load.js';
 import { isTldrError, TldrError } from '../../core/errors.js';
-import { sleep } from '../../core/run.js';
+import { sleep } from '../../core/run-options.js';
 import type { ConsoleRun } from '../console/run.js';
 import {
   configOf,

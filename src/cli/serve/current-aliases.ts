@@ -1,4 +1,4 @@
-import { turns } from '../../core/turns.js';
+import { turns } from '../../core/run-in-turn.js';
 import type { Aliases } from '../../store/write-guard.js';
 
 /**

@@ -3,8 +3,8 @@ import { restFailure, serverAddresses } from '../adapters.js';
 import type { Config } from '../../config/load.js';
 import { expectDefined, messageOf, TldrError } from '../../core/errors.js';
 import { readRegular } from '../../core/read-file.js';
-import type { Log } from '../../core/run.js';
-import { turns } from '../../core/turns.js';
+import type { Log } from '../../core/run-options.js';
+import { turns } from '../../core/run-in-turn.js';
 import type { ProxyLimits, ProxyOptions, TlsFiles, Upstream } from '../../serve/proxy-options.js';
 import { startProxy, type Proxy } from '../../serve/run/start-proxy.js';
 import {

@@ -1,7 +1,7 @@
 import type { Config } from '../../config/load.js';
 import type { Address } from '../../config/settings.js';
 import { messageOf } from '../../core/errors.js';
-import type { Log } from '../../core/run.js';
+import type { Log } from '../../core/run-options.js';
 import type { Reloads } from '../../serve/metrics.js';
 import type { ConsoleRun } from '../console/run.js';
 import { describeServed, migratingLine, servedLine, type LoadedCollection } from './collections.js';

@@ -2,7 +2,7 @@ import cluster, { type Worker } from 'node:cluster';
 import type { Config } from '../../config/load.js';
 import type { Address } from '../../config/settings.js';
 import { TldrError } from '../../core/errors.js';
-import type { Log } from '../../core/run.js';
+import type { Log } from '../../core/run-options.js';
 import type { Counts } from '../../serve/metrics.js';
 import { freePorts } from '../adapters.js';
 import type { FromMember, ToMember } from './worker-process.js';

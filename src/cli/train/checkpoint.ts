@@ -1,7 +1,7 @@
 import { constants } from 'node:buffer';
 import { openRegular, readFully } from '../../core/read-file.js';
 import { codeOf, messageOf, TldrError } from '../../core/errors.js';
-import { throwIfAborted } from '../../core/run.js';
+import { throwIfAborted } from '../../core/run-options.js';
 import { writeWhole } from '../../core/write-file.js';
 import { isExplicit, type TrainEncoderOptions } from '../../select/train-encoder-options.js';
 import { firstLayerBytes } from '../../select/training-schedules.js';

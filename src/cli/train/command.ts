@@ -1,4 +1,4 @@
-import { THREADS } from '../../core/run.js';
+import { THREADS } from '../../core/run-options.js';
 import { Command, Option } from 'commander';
 import { SAMPLE_POINTS } from '../../hyper-parameters/training.js';
 import { DISTANCES, type Distance } from '../../core/distance.js';
@@ -27,9 +27,9 @@ import {
   withGlobalFlags,
   type GlobalFlags,
 } from '../console/options.js';
-import { areDifferent, checkOutput, commandLine } from '../console/output-file.js';
+import { areDifferent, checkOutput, commandLine } from '../console/check-output.js';
 import { checkCheckpointSize, readCheckpoint, writeCheckpoint } from './checkpoint.js';
-import { namingFlags } from './flag-names.js';
+import { namingFlags } from './flags-in-errors.js';
 import { loadTraining, type TrainInputFlags } from './input.js';
 import { printReport } from './output.js';
 import { trainingPage } from '../pages/train-page.js';

@@ -3,7 +3,7 @@ import { TldrError } from '../../core/errors.js';
 import type { Matrix } from '../../core/matrix.js';
 import type { PointId } from '../../core/point-id.js';
 import { Rng } from '../../core/rng.js';
-import { throwIfAborted } from '../../core/run.js';
+import { throwIfAborted } from '../../core/run-options.js';
 import type { DenseVectorSpec } from '../../store/collection.js';
 import type { StoreKeys } from '../../store/vector-source.js';
 import { valuesOfPoints } from '../../evaluate/payload-strata.js';

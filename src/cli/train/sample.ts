@@ -14,7 +14,7 @@ import {
 } from '../../core/matrix.js';
 import type { PointId } from '../../core/point-id.js';
 import { Rng } from '../../core/rng.js';
-import { throwIfAborted, type RunOptions } from '../../core/run.js';
+import { throwIfAborted, type RunOptions } from '../../core/run-options.js';
 import type { DenseVectorSpec } from '../../store/collection.js';
 import type { StoreKeys, VectorSource } from '../../store/vector-source.js';
 import type { PointSample } from '../../store/points.js';

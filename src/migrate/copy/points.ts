@@ -1,9 +1,9 @@
 import type { Encoder } from '../../encoder/model.js';
 import type { Matrix } from '../../core/matrix.js';
 import { NativeProjector } from '../../encoder/native-projector.js';
-import { RowMemory } from '../../core/row-memory.js';
+import { RowMemory } from '../../core/reused-row-memory.js';
 import type { Throttle } from '../throttle/throttle.js';
-import { throwIfAborted, type RunOptions } from '../../core/run.js';
+import { throwIfAborted, type RunOptions } from '../../core/run-options.js';
 import type { CopyTarget } from '../../store/copy-target.js';
 import {
   copiedPoints,

@@ -1,16 +1,16 @@
 import { allNames, hidingNames, switchableNames } from '../../store/facets.js';
 import { TldrError } from '../../core/errors.js';
-import type { RunOptions } from '../../core/run.js';
+import type { RunOptions } from '../../core/run-options.js';
 import {
   catchUp,
   catchUpFrozen,
   followRecorded,
   type CatchUpRequest,
   type CaughtUp,
-} from '../catch-up/passes.js';
-import type { CatchUpPasses } from '../catch-up/pass.js';
+} from '../catch-up/repeat-passes.js';
+import type { CatchUpPasses } from '../catch-up/one-pass.js';
 import { proxyControlOf } from '../dual-write/proxy-control.js';
-import { withRecord, type RecordedMigration } from '../state/locked.js';
+import { withRecord, type RecordedMigration } from '../state/with-lock.js';
 import { announce, factsOf, type MigrationHook } from '../plan/migration-events.js';
 import type { CutOver, MigrationState } from '../state/migration-state.js';
 import { isOwnTarget } from '../state/own-target.js';

@@ -1,5 +1,5 @@
 import { TldrError } from '../../core/errors.js';
-import type { CatchUpRequest } from '../catch-up/passes.js';
+import type { CatchUpRequest } from '../catch-up/repeat-passes.js';
 import { proxyControlOf } from '../dual-write/proxy-control.js';
 import { setAsideText } from '../dual-write/set-aside.js';
 import { inEffect, type CutOver, type MigrationState, type Phase } from '../state/migration-state.js';

@@ -1,14 +1,14 @@
 import { allNames } from '../../store/facets.js';
 import { TldrError } from '../../core/errors.js';
-import { sleep, type RunOptions } from '../../core/run.js';
+import { sleep, type RunOptions } from '../../core/run-options.js';
 import type { CopyTarget } from '../../store/copy-target.js';
 import { proxyControlOf, type HeldJournal, type ProxyControl } from '../dual-write/proxy-control.js';
-import { readRecorded, withRecord, type RecordedMigration } from '../state/locked.js';
+import { readRecorded, withRecord, type RecordedMigration } from '../state/with-lock.js';
 import { inEffect, type MigrationState } from '../state/migration-state.js';
 import { aliasTo, isOwnTarget } from '../state/own-target.js';
 import { readByProxy } from './cut-over-by-proxy.js';
 import { setAsideText } from '../dual-write/set-aside.js';
-import { joinShares, workingOn } from '../state/split.js';
+import { joinShares, workingOn } from '../state/shares.js';
 
 const STOP_POLL_MS = 200;
 const STOP_TIMEOUT_MS = 60_000;

@@ -1,8 +1,8 @@
 import { allNames, switchableNames } from '../../store/facets.js';
 import { TldrError } from '../../core/errors.js';
-import type { RunOptions } from '../../core/run.js';
+import type { RunOptions } from '../../core/run-options.js';
 import { proxyControlOf, type ProxyControl, type JournalStatus } from '../dual-write/proxy-control.js';
-import { withRecord, type RecordedMigration } from '../state/locked.js';
+import { withRecord, type RecordedMigration } from '../state/with-lock.js';
 import type { CutOver, MigrationState } from '../state/migration-state.js';
 import type { Switch } from './cut-over-by-alias.js';
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { messageOf } from '../../core/errors.js';
-import { readIfThere } from '../state/whole-file.js';
+import { readIfThere } from '../state/replace-file.js';
 
 const ROOT_UID = 0;
 /** The group of root. Often its members have root's rights, and in containers it is every user's group. */

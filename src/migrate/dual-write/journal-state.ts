@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { messageOf, TldrError } from '../../core/errors.js';
-import { makeOwnFolder } from './own-folder.js';
+import { makeOwnFolder } from './private-folder.js';
 import type { SetAside } from './set-aside.js';
-import { readIfThere, replaceFile } from '../state/whole-file.js';
+import { readIfThere, replaceFile } from '../state/replace-file.js';
 
 /**
  * State of the copy: not begun, under way, or over. Writes are brought to the target only when it is over.

@@ -1,7 +1,7 @@
 import type { Encoder } from '../../encoder/model.js';
 import { isTldrError, messageOf, TldrError } from '../../core/errors.js';
 import type { PointId } from '../../core/point-id.js';
-import type { Log } from '../../core/run.js';
+import type { Log } from '../../core/run-options.js';
 import type { Partition } from '../../store/collection.js';
 import type { CopyTarget } from '../../store/copy-target.js';
 import { partitionsOf } from '../points/compare-points.js';

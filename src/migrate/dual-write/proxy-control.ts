@@ -1,5 +1,5 @@
 import { isTldrError, messageOf, TldrError } from '../../core/errors.js';
-import { sleep, type RunOptions } from '../../core/run.js';
+import { sleep, type RunOptions } from '../../core/run-options.js';
 import { ownerOf } from './journal-entries.js';
 import {
   readDesiredState,

@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { isTldrError, messageOf } from '../../core/errors.js';
-import { sleep, type Log } from '../../core/run.js';
+import { sleep, type Log } from '../../core/run-options.js';
 import type { DualWriter } from './mirror-writes.js';
 import { readDesiredState, reportPath, writeReport, type DesiredState, type Side } from './journal-state.js';
 

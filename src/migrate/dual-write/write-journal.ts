@@ -2,7 +2,7 @@ import { stat, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { codeOf, messageOf, TldrError } from '../../core/errors.js';
 import type { PointId } from '../../core/point-id.js';
-import { turns } from '../../core/turns.js';
+import { turns } from '../../core/run-in-turn.js';
 import { decodeEntries, encodeDone, encodeOwner, encodeTouched } from './journal-entries.js';
 import {
   BLOCK_BYTES,
@@ -17,8 +17,8 @@ import {
 import { checkNotMissing, LOST_WITH_IT, lostError, unusable, whyExpected } from './journal-missing.js';
 import { reportPath } from './journal-state.js';
 import { lockRecord } from '../state/lock.js';
-import { checkOwnFolder, makeOwnFolder } from './own-folder.js';
-import { removeLeftovers, swapFile, syncFolder } from '../state/whole-file.js';
+import { checkOwnFolder, makeOwnFolder } from './private-folder.js';
+import { removeLeftovers, swapFile, syncFolder } from '../state/replace-file.js';
 
 const NAME = 'writes.journal';
 const MAGIC = Buffer.from('TLDRJ01\n');

@@ -1,5 +1,5 @@
 import { messageOf } from '../../core/errors.js';
-import type { RunOptions } from '../../core/run.js';
+import type { RunOptions } from '../../core/run-options.js';
 import { copiedPoints, type MigrationState } from '../state/migration-state.js';
 
 /**

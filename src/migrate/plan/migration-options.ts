@@ -1,4 +1,4 @@
-import type { RunOptions } from '../../core/run.js';
+import type { RunOptions } from '../../core/run-options.js';
 import type { MigrationHook } from './migration-events.js';
 import type { MigrationPlan, MigrationRequest } from './migration.js';
 import type { StateLocation } from '../state/location.js';

@@ -3,7 +3,7 @@ import type { Encoder } from '../../encoder/model.js';
 import { largestDifference, row } from '../../core/matrix.js';
 import type { PointId } from '../../core/point-id.js';
 import { RoundingSpread } from '../../encoder/rounding-spread.js';
-import { throwIfAborted, type RunOptions } from '../../core/run.js';
+import { throwIfAborted, type RunOptions } from '../../core/run-options.js';
 import type { Partition } from '../../store/collection.js';
 import type { CopyTarget } from '../../store/copy-target.js';
 import type { IdRange, PointBatch } from '../../store/points.js';

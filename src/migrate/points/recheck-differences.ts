@@ -1,6 +1,6 @@
 import { REQUEST_POINTS } from '../../store/defaults.js';
 import type { PointId } from '../../core/point-id.js';
-import { sleep, type RunOptions } from '../../core/run.js';
+import { sleep, type RunOptions } from '../../core/run-options.js';
 import type { Partition } from '../../store/collection.js';
 import type { CopyTarget } from '../../store/copy-target.js';
 import type { PointBatch } from '../../store/points.js';

@@ -1,13 +1,13 @@
 import { isTldrError, TldrError } from '../../core/errors.js';
-import { sleep } from '../../core/run.js';
-import { pausedError, stoppable, stopReason } from '../state/locked.js';
+import { sleep } from '../../core/run-options.js';
+import { pausedError, stoppable, stopReason } from '../state/with-lock.js';
 import { resumeLocked, loadOrCreateState, type MigrationReport } from './migrate-collection.js';
 import type { PlacedMigration } from '../plan/migration-options.js';
 import { checkIdentity, type MigrationState, type Share } from '../state/migration-state.js';
 import { planMigration, type MigrationPlan } from '../plan/migration.js';
 import type { StateLock, StateLocation } from '../state/location.js';
 import { copyRanges, prepare, withPace, workOn } from './phases.js';
-import { copyingShares, joinShares, shareOf, splitRecord, wholeRecord } from '../state/split.js';
+import { copyingShares, joinShares, shareOf, splitRecord, wholeRecord } from '../state/shares.js';
 
 const LOCK_POLL_MS = 200;
 /** Longest wait for other workers. None locks the whole state for long before all are done. */

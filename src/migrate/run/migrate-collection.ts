@@ -3,9 +3,9 @@ import { TldrError } from '../../core/errors.js';
 import { recordKept } from '../../store/target-description.js';
 import type { Partition } from '../../store/collection.js';
 import type { IdRange } from '../../store/points.js';
-import type { CaughtUp } from '../catch-up/passes.js';
+import type { CaughtUp } from '../catch-up/repeat-passes.js';
 import { ProxyControl, proxyControlOf } from '../dual-write/proxy-control.js';
-import { pausedError, stoppable, stopReason } from '../state/locked.js';
+import { pausedError, stoppable, stopReason } from '../state/with-lock.js';
 import type { MigrationOptions, PlacedMigration } from '../plan/migration-options.js';
 import {
   checkIdentity,
@@ -19,7 +19,7 @@ import { planMigration, type MigrationPlan } from '../plan/migration.js';
 import { recordFile } from '../state/in-file.js';
 import type { StateLock, StateLocation } from '../state/location.js';
 import { runFollowing, runPhases, workOn, type Work } from './phases.js';
-import { joinShares } from '../state/split.js';
+import { joinShares } from '../state/shares.js';
 import { retune } from '../throttle/settings.js';
 import type { VerifyReport } from '../verify/all-points.js';
 

@@ -1,12 +1,12 @@
 import { allNames } from '../../store/facets.js';
 import type { CopyTarget } from '../../store/copy-target.js';
 import { proxyControlOf, type JournalStatus } from '../dual-write/proxy-control.js';
-import { readRecorded, type RecordedMigration } from '../state/locked.js';
+import { readRecorded, type RecordedMigration } from '../state/with-lock.js';
 import { factsOf } from '../plan/migration-events.js';
 import { copiedPoints, type CutOver, type MigrationState } from '../state/migration-state.js';
 import type { LoadSeen } from '../throttle/throttle.js';
 import type { StateLocation } from '../state/location.js';
-import { shareOf, sharesOf, wholeRecord, workingOn } from '../state/split.js';
+import { shareOf, sharesOf, wholeRecord, workingOn } from '../state/shares.js';
 import type { ThrottleSettings } from '../throttle/settings.js';
 
 /** Status of one of several workers. */

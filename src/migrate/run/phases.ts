@@ -1,11 +1,11 @@
 import { COPY_CONCURRENCY, REQUEST_POINTS } from '../../store/defaults.js';
 import { TldrError } from '../../core/errors.js';
-import type { RunOptions } from '../../core/run.js';
+import type { RunOptions } from '../../core/run-options.js';
 import { componentBytesOf } from '../../store/stored-component.js';
 import { JOURNAL_KEY, RECORD_KEY } from '../../store/target-description.js';
-import { catchUp, refuseInService, type CaughtUp } from '../catch-up/passes.js';
+import { catchUp, refuseInService, type CaughtUp } from '../catch-up/repeat-passes.js';
 import { copyPoints } from '../copy/points.js';
-import { openCatchUpPasses } from '../catch-up/pass.js';
+import { openCatchUpPasses } from '../catch-up/one-pass.js';
 import { proxyControlOf } from '../dual-write/proxy-control.js';
 import type { PlacedMigration } from '../plan/migration-options.js';
 import { announce, factsOf, type MigrationEvent } from '../plan/migration-events.js';

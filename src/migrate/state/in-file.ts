@@ -4,7 +4,7 @@ import { parseRecord, stateText } from './migration-state.js';
 import { holderOf, lockRecord } from './lock.js';
 import type { StateLocation } from './location.js';
 import { parseThrottleSettings, UNTHROTTLED } from '../throttle/settings.js';
-import { readIfThere, removeLeftovers, replaceFile } from './whole-file.js';
+import { readIfThere, removeLeftovers, replaceFile } from './replace-file.js';
 
 /**
  * Returns the location of a migration state in a file. Beside it are `<path>.lock`, `<path>.pause` and

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { messageOf, TldrError } from '../../core/errors.js';
 import type { StateStore, Fields } from '../../store/state-store.js';
-import { sleep, type RunOptions } from '../../core/run.js';
+import { sleep, type RunOptions } from '../../core/run-options.js';
 
 /** Time between two renewals of a lease. */
 const RENEW_MS = 2_000;

@@ -4,7 +4,7 @@ import { open, rm, stat, type FileHandle } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname } from 'node:path';
 import { codeOf, messageOf, TldrError } from '../../core/errors.js';
-import { sleep } from '../../core/run.js';
+import { sleep } from '../../core/run-options.js';
 import { destinationOf, ensureFolder } from '../../core/write-file.js';
 
 /** The holder that a lock file names, for people. Only the kernel's lock says whether it still runs. */

@@ -2,7 +2,7 @@ import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hashedName } from '../../core/bounded-name.js';
 import { parseRecord, type MigrationIdentity } from './migration-state.js';
-import { readIfThere } from './whole-file.js';
+import { readIfThere } from './replace-file.js';
 
 type Pair = Pick<MigrationIdentity, 'sourceCollection' | 'targetCollection'>;
 

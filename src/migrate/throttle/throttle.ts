@@ -1,5 +1,5 @@
 import { messageOf } from '../../core/errors.js';
-import { sleep, type RunOptions } from '../../core/run.js';
+import { sleep, type RunOptions } from '../../core/run-options.js';
 import type { CopyTarget } from '../../store/copy-target.js';
 import type { StoreStatus } from '../../store/vector-source.js';
 import { openProbe, type Probe } from './probe.js';

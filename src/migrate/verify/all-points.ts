@@ -1,4 +1,4 @@
-import { sleep, type RunOptions } from '../../core/run.js';
+import { sleep, type RunOptions } from '../../core/run-options.js';
 import {
   comparedPoints,
   partitionsOf,

@@ -2,11 +2,17 @@ import { REQUEST_POINTS } from '../../store/defaults.js';
 import type { Encoder } from '../../encoder/model.js';
 import { TldrError } from '../../core/errors.js';
 import type { PointId } from '../../core/point-id.js';
-import { throwIfAborted, type RunOptions } from '../../core/run.js';
+import { throwIfAborted, type RunOptions } from '../../core/run-options.js';
 import type { CopyTarget } from '../../store/copy-target.js';
 import type { PointBatch } from '../../store/points.js';
 import { comparedStreams, type Sides } from '../points/compare-points.js';
-import { pausedError, stoppable, stopReason, withRecord, type RecordedMigration } from '../state/locked.js';
+import {
+  pausedError,
+  stoppable,
+  stopReason,
+  withRecord,
+  type RecordedMigration,
+} from '../state/with-lock.js';
 import { announce, factsOf, type MigrationHook } from '../plan/migration-events.js';
 import { checkIdentity, inEffect, type MigrationState } from '../state/migration-state.js';
 import { openThrottle } from '../throttle/throttle.js';

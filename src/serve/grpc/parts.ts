@@ -1,6 +1,6 @@
 import type { ClientHttp2Stream, IncomingHttpHeaders } from 'node:http2';
 import type { AnswerForm } from '../protocol.js';
-import type { ExchangeParts } from '../exchange-parts.js';
+import type { ExchangeParts } from '../listener-dependencies.js';
 import type { UpstreamStatus } from './failures.js';
 import type { GrpcUpstream } from './upstream.js';
 import type { ShadowCall } from '../shadow.js';

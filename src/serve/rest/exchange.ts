@@ -12,7 +12,7 @@ import type {
 } from '../protocol.js';
 import type { HeldBytes } from '../byte-budget.js';
 import type { CrossOrigin } from './cross-origin.js';
-import type { ExchangeParts } from '../exchange-parts.js';
+import type { ExchangeParts } from '../listener-dependencies.js';
 import { HeldRewriter } from '../held-rewriter.js';
 import { answerOwn } from './own-answer.js';
 import type { ProxyOptions } from '../proxy-options.js';

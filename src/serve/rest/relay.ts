@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Dispatcher } from 'undici';
 import { expectDefined } from '../../core/errors.js';
 import type { HeldBytes } from '../byte-budget.js';
-import { Pieces } from '../pieces.js';
+import { Pieces } from '../body-pieces.js';
 import { BODY_HEADERS, forwardedHeaders, headerOf } from './headers.js';
 import { receivedHeaders, receivedTrailers } from './upstream.js';
 import { answerCoding, decompressed } from '../whole-body.js';

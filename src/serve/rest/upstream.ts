@@ -4,7 +4,7 @@ import type { Meter } from '../byte-budget.js';
 import { ConnectionPool } from './connection-pool.js';
 import { ignoreWriteErrorsConnector } from './ignore-write-errors-connector.js';
 import type { ProxyLimits, Upstream } from '../proxy-options.js';
-import { Pieces } from '../pieces.js';
+import { Pieces } from '../body-pieces.js';
 import { forwardedHeaders } from './headers.js';
 import { BodyTooLarge } from '../whole-body.js';
 

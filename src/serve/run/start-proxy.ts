@@ -1,13 +1,13 @@
 import type { Server as NetServer } from 'node:net';
 import { TldrError } from '../../core/errors.js';
 import { ByteBudget } from '../byte-budget.js';
-import type { ServedEvents } from '../exchange-parts.js';
-import { createGrpcFront } from '../grpc/front.js';
+import type { ServedEvents } from '../listener-dependencies.js';
+import { createGrpcFront } from '../grpc/listener.js';
 import { GrpcUpstream } from '../grpc/upstream.js';
 import { CrossOrigin } from '../rest/cross-origin.js';
 import { Metrics } from '../metrics.js';
 import { DEFAULT_LIMITS, type ListenAddress, type ProxyOptions } from '../proxy-options.js';
-import { createRestFront } from '../rest/front.js';
+import { createRestFront } from '../rest/listener.js';
 import { RestUpstream } from '../rest/upstream.js';
 import type { RewriterPool } from '../rewriter-pool.js';
 import { Shadow, type ShadowOptions } from '../shadow.js';

@@ -4,7 +4,7 @@ import { CurrentNames } from '../../../src/cli/serve/current-names.js';
 import { TldrError } from '../../../src/core/errors.js';
 import type { MemoryStore } from '../../../adapters/memory/index.js';
 import type { Addressed } from '../../../src/serve/protocol.js';
-import { watched } from '../../support/store/watched.js';
+import { watched } from '../../support/store/watch-calls.js';
 import { memorySpec } from '../../support/migrate/fixtures.js';
 
 const read = (name: string): Addressed => ({ name, changes: false });

@@ -11,7 +11,7 @@ import { runCli, type CliResult } from '../../support/cli/run-cli.js';
 import { DIM, idAt, tinyEncoder } from '../../support/migrate/fixtures.js';
 import { fetchOnce } from '../../support/server/fetch-once.js';
 import { forAWhile, Scenario } from '../../support/migrate/migrating-scenario.js';
-import { scenarioPlace } from '../../support/migrate/scenario-place.js';
+import { scenarioPlace } from '../../support/migrate/scenario-fixture.js';
 import { testsOn } from '../../support/server/test-server.js';
 
 const test = await testsOn('any');

@@ -6,7 +6,7 @@ import { parse, stringify } from 'lossless-json';
 import { openQdrant } from '../../../adapters/qdrant/index.js';
 import { matrix } from '../../../src/core/matrix.js';
 import { Rng } from '../../../src/core/rng.js';
-import { sleep } from '../../../src/core/run.js';
+import { sleep } from '../../../src/core/run-options.js';
 import type { Partition } from '../../../src/store/collection.js';
 import type { QdrantStore } from '../../../adapters/qdrant/index.js';
 import { cutOver } from '../../../src/migrate/cutover/cut-over-by-alias.js';

@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { WriteJournal } from '../../../src/migrate/dual-write/write-journal.js';
 import { runCli, type CliResult } from '../../support/cli/run-cli.js';
 import { forAWhile, Scenario, type ScenarioPlace } from '../../support/migrate/migrating-scenario.js';
-import { scenarioPlace } from '../../support/migrate/scenario-place.js';
+import { scenarioPlace } from '../../support/migrate/scenario-fixture.js';
 import { startGate, type Relay } from '../../support/serve/relay.js';
 import { testsOn } from '../../support/server/test-server.js';
 

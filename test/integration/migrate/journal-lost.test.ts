@@ -6,7 +6,7 @@ import { JOURNAL_KEY } from '../../../src/store/target-description.js';
 import { runCli, type CliResult } from '../../support/cli/run-cli.js';
 import { DIM } from '../../support/migrate/fixtures.js';
 import { forAWhile, Scenario } from '../../support/migrate/migrating-scenario.js';
-import { scenarioPlace } from '../../support/migrate/scenario-place.js';
+import { scenarioPlace } from '../../support/migrate/scenario-fixture.js';
 import { fetchOnce } from '../../support/server/fetch-once.js';
 import { testsOn } from '../../support/server/test-server.js';
 

@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { openQdrant } from '../../../adapters/qdrant/index.js';
 import { Rng } from '../../../src/core/rng.js';
-import { sleep } from '../../../src/core/run.js';
+import { sleep } from '../../../src/core/run-options.js';
 import type { QdrantStore } from '../../../adapters/qdrant/index.js';
 import type { MigrationState } from '../../../src/migrate/state/migration-state.js';
 import { contentOf, DIM, fill } from '../../support/migrate/fixtures.js';

@@ -6,14 +6,14 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { matrix } from '../../../src/core/matrix.js';
-import { sleep } from '../../../src/core/run.js';
+import { sleep } from '../../../src/core/run-options.js';
 import type { QdrantStore } from '../../../adapters/qdrant/index.js';
 import { cutOver } from '../../../src/migrate/cutover/cut-over-by-alias.js';
 import { startMigration } from '../../../src/migrate/run/migrate-collection.js';
 import { recordFile } from '../../../src/migrate/state/in-file.js';
 import { rollBack } from '../../../src/migrate/cutover/roll-back.js';
 import { COMPACT_DIM, contentOf, DIM, fill, idAt, tinyEncoder } from '../../support/migrate/fixtures.js';
-import { openCliPlace, type CliPlace } from '../../support/store/cli-place.js';
+import { openCliPlace, type CliPlace } from '../../support/store/cli-fixture.js';
 import { fetchOnce } from '../../support/server/fetch-once.js';
 import { testsOn, type TestServer } from '../../support/server/test-server.js';
 

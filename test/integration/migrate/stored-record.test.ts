@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { openQdrant } from '../../../adapters/qdrant/index.js';
 import { STATE_COLLECTION } from '../../../adapters/qdrant/store/state-store.js';
-import type { RunOptions } from '../../../src/core/run.js';
+import type { RunOptions } from '../../../src/core/run-options.js';
 import type { StateStore } from '../../../src/store/state-store.js';
 import { RECORD_KEY } from '../../../src/store/target-description.js';
 import { startLocalQdrant } from '../../../adapters/qdrant/local/start.js';
@@ -18,7 +18,7 @@ import { recordInStore } from '../../../src/migrate/state/in-database.js';
 import { Leases } from '../../../src/migrate/state/lease.js';
 import { runCli } from '../../support/cli/run-cli.js';
 import { contentOf, DIM, fill, tinyEncoder } from '../../support/migrate/fixtures.js';
-import { openCliPlace, type CliPlace } from '../../support/store/cli-place.js';
+import { openCliPlace, type CliPlace } from '../../support/store/cli-fixture.js';
 import { testsOn } from '../../support/server/test-server.js';
 
 const test = await testsOn('any');

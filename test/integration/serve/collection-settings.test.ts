@@ -19,7 +19,7 @@ import {
   type Fields,
   type Migrated,
   type SettingsPlace,
-} from '../../support/contract/collection-settings-place.js';
+} from '../../support/contract/collection-settings-fixture.js';
 import { testsOn } from '../../support/server/test-server.js';
 
 const test = await testsOn('any');

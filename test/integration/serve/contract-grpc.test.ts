@@ -1,8 +1,8 @@
 import { decodeAnswer, encodeRequest, pathOf } from '../../support/wire/grpc-schemas.js';
 import { bytesOf, grpcCases } from '../../support/wire/stored-cases.js';
 import { steady, steadyMessage } from '../../support/contract/contract-answers.js';
-import { isServed } from '../../support/contract/contract-place.js';
-import { contractOf } from '../../support/contract/contract-run.js';
+import { isServed } from '../../support/contract/contract-fixture.js';
+import { contractOf } from '../../support/contract/run-contract-case.js';
 import { PlainGrpc } from '../../support/server/grpc-call.js';
 
 const CHANGES_POINTS = /^Points\/(Upsert|Update|Delete|SetPayload|OverwritePayload|ClearPayload|Create)/;

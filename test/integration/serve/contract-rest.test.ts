@@ -1,8 +1,8 @@
 import { expect } from '@jest/globals';
 import { restCases, type RestCase } from '../../support/wire/stored-cases.js';
 import { steady, type Answer } from '../../support/contract/contract-answers.js';
-import { isServed } from '../../support/contract/contract-place.js';
-import { contractOf } from '../../support/contract/contract-run.js';
+import { isServed } from '../../support/contract/contract-fixture.js';
+import { contractOf } from '../../support/contract/run-contract-case.js';
 import { HttpProber } from '../../support/serve/http-probe.js';
 
 const CHANGES =

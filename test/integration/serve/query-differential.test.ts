@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import { QueryCases } from '../../support/query/query-cases.js';
 import { difference, type Ties } from '../../support/query/query-compare.js';
-import type { QueryCase } from '../../support/query/query-json.js';
+import type { QueryCase } from '../../support/query/query-to-json.js';
 import {
   NAMES,
   startQueryPlace,
@@ -9,7 +9,7 @@ import {
   type Name,
   type QueryPlace,
   type Transport,
-} from '../../support/query/query-place.js';
+} from '../../support/query/query-fixture.js';
 import { testsOn } from '../../support/server/test-server.js';
 
 const test = await testsOn('any');

@@ -9,7 +9,7 @@ import {
   type Side,
   type SettingsPlace,
   type Transport,
-} from '../../support/contract/collection-settings-place.js';
+} from '../../support/contract/collection-settings-fixture.js';
 import { testsOn } from '../../support/server/test-server.js';
 
 const test = await testsOn('any');

@@ -9,7 +9,7 @@ import {
   startSettingsPlace,
   targetOf,
   type SettingsPlace,
-} from '../../support/contract/collection-settings-place.js';
+} from '../../support/contract/collection-settings-fixture.js';
 import { fetchOnce } from '../../support/server/fetch-once.js';
 import { startRelay, type Chunk } from '../../support/serve/relay.js';
 import { testsOn } from '../../support/server/test-server.js';

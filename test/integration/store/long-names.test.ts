@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { recordFileIn } from '../../../src/migrate/state/record-name.js';
 import type { CliResult } from '../../support/cli/run-cli.js';
 import { DIM } from '../../support/migrate/fixtures.js';
-import { openCliPlace, type CliPlace } from '../../support/store/cli-place.js';
+import { openCliPlace, type CliPlace } from '../../support/store/cli-fixture.js';
 import { testsOn } from '../../support/server/test-server.js';
 
 const test = await testsOn('any');

@@ -2,11 +2,11 @@ import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { runCli } from '../../support/cli/run-cli.js';
-import { openCliPlace, type CliPlace } from '../../support/store/cli-place.js';
+import { openCliPlace, type CliPlace } from '../../support/store/cli-fixture.js';
 import { fetchOnce } from '../../support/server/fetch-once.js';
 import { done, uselessRetries } from '../../support/store/strict-cli.js';
 import { ALL_LIMITS } from '../../support/store/strict-limits-list.js';
-import { fillCollection, limit, vectorOf } from '../../support/store/strict-place.js';
+import { fillCollection, limit, vectorOf } from '../../support/store/strict-collection.js';
 import { startTestServer, testsOn } from '../../support/server/test-server.js';
 
 const test = await testsOn('any');

@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, expect } from '@jest/globals';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { openCliPlace, type CliPlace } from '../../support/store/cli-place.js';
+import { openCliPlace, type CliPlace } from '../../support/store/cli-fixture.js';
 import { fetchOnce } from '../../support/server/fetch-once.js';
 import { endServing, startServe, type Serving } from '../../support/serve/serve-child.js';
 import { done, refused } from '../../support/store/strict-cli.js';
 import { ALL_LIMITS } from '../../support/store/strict-limits-list.js';
-import { fillCollection, limit, vectorOf } from '../../support/store/strict-place.js';
+import { fillCollection, limit, vectorOf } from '../../support/store/strict-collection.js';
 import { testsOn } from '../../support/server/test-server.js';
 
 const test = await testsOn('any');

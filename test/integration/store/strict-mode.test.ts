@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import { openQdrant } from '../../../adapters/qdrant/index.js';
 import type { QdrantStore } from '../../../adapters/qdrant/index.js';
-import { openCliPlace, type CliPlace } from '../../support/store/cli-place.js';
+import { openCliPlace, type CliPlace } from '../../support/store/cli-fixture.js';
 import { STRICT_LIMITS } from '../../support/store/strict-limits-list.js';
-import { fillCollection, limit } from '../../support/store/strict-place.js';
+import { fillCollection, limit } from '../../support/store/strict-collection.js';
 import { testsOn } from '../../support/server/test-server.js';
 
 const test = await testsOn('any');

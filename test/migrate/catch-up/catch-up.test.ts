@@ -6,13 +6,13 @@ import { openMemory } from '../../../adapters/memory/store.js';
 import { matrix } from '../../../src/core/matrix.js';
 import type { PointId } from '../../../src/core/point-id.js';
 import type { MemoryStore } from '../../../adapters/memory/index.js';
-import type { CatchUpRequest } from '../../../src/migrate/catch-up/passes.js';
+import type { CatchUpRequest } from '../../../src/migrate/catch-up/repeat-passes.js';
 import {
   cutOver,
   type CutOverReport,
   type CutOverRequest,
 } from '../../../src/migrate/cutover/cut-over-by-alias.js';
-import { openCatchUpPasses } from '../../../src/migrate/catch-up/pass.js';
+import { openCatchUpPasses } from '../../../src/migrate/catch-up/one-pass.js';
 import {
   followMigration,
   startMigration,

@@ -10,7 +10,7 @@ import {
 } from '../../../src/migrate/state/migration-state.js';
 import { lockRecord } from '../../../src/migrate/state/lock.js';
 import { recordFile } from '../../../src/migrate/state/in-file.js';
-import { wholeRecord } from '../../../src/migrate/state/split.js';
+import { wholeRecord } from '../../../src/migrate/state/shares.js';
 
 let folder: string;
 let path: string;

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { recordFile } from '../../../src/migrate/state/in-file.js';
 import { FRESH, type MigrationState } from '../../../src/migrate/state/migration-state.js';
-import { readIfThere, replaceFile, STATE_FILE_BYTES_MAX } from '../../../src/migrate/state/whole-file.js';
+import { readIfThere, replaceFile, STATE_FILE_BYTES_MAX } from '../../../src/migrate/state/replace-file.js';
 
 const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-size-'));
 afterAll(() => rm(folder, { recursive: true }));

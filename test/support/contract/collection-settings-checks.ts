@@ -1,5 +1,10 @@
 import { expect } from '@jest/globals';
-import { TRANSPORTS, type Fields, type SettingsPlace, type Transport } from './collection-settings-place.js';
+import {
+  TRANSPORTS,
+  type Fields,
+  type SettingsPlace,
+  type Transport,
+} from './collection-settings-fixture.js';
 
 export const FULL = { size: 32, distance: 'Cosine' };
 export const SMALL = { size: 8, distance: 'Dot' };

@@ -6,7 +6,7 @@ import { startMigration } from '../../../src/migrate/run/migrate-collection.js';
 import type { MigrationState } from '../../../src/migrate/state/migration-state.js';
 import { recordFile } from '../../../src/migrate/state/in-file.js';
 import type { StateLocation } from '../../../src/migrate/state/location.js';
-import { watched } from '../store/watched.js';
+import { watched } from '../store/watch-calls.js';
 import { tinyEncoder } from './fixtures.js';
 
 /** A whole migration with cut-over and deletion of the source, killed by its own hand right after one step. */

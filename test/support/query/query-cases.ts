@@ -7,7 +7,7 @@ import type {
   ResultJson,
   SearchJson,
   StageJson,
-} from './query-json.js';
+} from './query-to-json.js';
 import { ALL, QueryParts } from './query-parts.js';
 
 /** A stage, and what the points that it returns are like. */

@@ -9,7 +9,7 @@ import type {
   QueryJson,
   RecommendJson,
   SearchJson,
-} from './query-json.js';
+} from './query-to-json.js';
 
 /** What the generator knows of a collection. */
 export interface Searched {

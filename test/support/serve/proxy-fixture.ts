@@ -1,7 +1,7 @@
 import { restFailure } from '../../../adapters/qdrant/serve/rest/failure.js';
 import { grpcRewriter } from '../../../adapters/qdrant/serve/rewriters/grpc.js';
 import { restRewriter } from '../../../adapters/qdrant/serve/rewriters/rest.js';
-import type { Log } from '../../../src/core/run.js';
+import type { Log } from '../../../src/core/run-options.js';
 import type { ServedCollection } from '../../../src/store/served.js';
 import type { ProxyLimits, Rewriters } from '../../../src/serve/proxy-options.js';
 import { RewriterPool } from '../../../src/serve/rewriter-pool.js';

@@ -1,6 +1,6 @@
 import { openQdrant } from '../../../adapters/qdrant/index.js';
 import { messageOf } from '../../../src/core/errors.js';
-import { sleep } from '../../../src/core/run.js';
+import { sleep } from '../../../src/core/run-options.js';
 
 /** A reader that is stopped while it works on a page and the next one is on its way: prints how the scan ended. */
 const [url = '', grpcUrl = ''] = process.argv.slice(2);

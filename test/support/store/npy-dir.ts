@@ -7,7 +7,7 @@ import { TldrError } from '../../../src/core/errors.js';
 import { gatherRows, matrixFromRows, row, type Matrix } from '../../../src/core/matrix.js';
 import type { PointId } from '../../../src/core/point-id.js';
 import { Rng } from '../../../src/core/rng.js';
-import { throwIfAborted } from '../../../src/core/run.js';
+import { throwIfAborted } from '../../../src/core/run-options.js';
 import { readNpy, writeNpy } from '../../../src/files/npy.js';
 import type { Adapter } from '../../../src/store/adapter.js';
 import type { IdRange, PointBatch, SampleOptions, ScanOptions } from '../../../src/store/points.js';

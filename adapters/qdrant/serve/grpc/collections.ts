@@ -1,7 +1,7 @@
 import { expectDefined } from '../../../../src/core/errors.js';
 import type { ServedCollection } from '../../../../src/store/served.js';
 import type { AnswerForm, CallStatus, GrpcCall, GrpcRewrite } from '../../../../src/serve/protocol.js';
-import { impossibleSetting, withoutSetting } from '../settings/create-trial.js';
+import { impossibleSetting, withoutSetting } from '../settings/probe-creation-errors.js';
 import type { CollectionRule } from './methods.js';
 import { rewriteUpdate } from './patch.js';
 import { physicalName } from './stage.js';

@@ -13,7 +13,7 @@ import {
   VECTOR_SIZE_LIMIT,
   VECTORS_CONFIG,
   vectorsIn,
-} from './settings.js';
+} from './read-target-settings.js';
 import { ProtoMessage, type ProtoSpan } from '../protobuf/message.js';
 import { edited, ProtoBuilder, type FieldEdit } from '../protobuf/builder.js';
 import { shownWarning } from '../rules.js';

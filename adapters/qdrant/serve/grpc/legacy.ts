@@ -10,7 +10,7 @@ import {
   type CompactIds,
 } from './lookup-from.js';
 import type { LegacyFields } from './methods.js';
-import { editVectors, type LeafEdits, type MessageShape } from './shapes.js';
+import { editVectors, type LeafEdits, type MessageShape } from './message-shapes.js';
 import { isExact, outerEdits, rewriteStage } from './stage.js';
 import { readDense, vectorOf } from './vector.js';
 import { Ambiguous, Malformed, ProtoMessage, readFloats } from '../protobuf/message.js';

@@ -1,6 +1,6 @@
 import type { ServedJob } from './batch-projector.js';
 import type { CompactIds } from './lookup-from.js';
-import { editVectors, OTHER_QUERIES, SIMILARITY, type Leaf, type MessageShape } from './shapes.js';
+import { editVectors, OTHER_QUERIES, SIMILARITY, type Leaf, type MessageShape } from './message-shapes.js';
 import { notDense, notSingle, rowsOf } from './vector.js';
 import { Ambiguous, Malformed, ProtoMessage, readFloats } from '../protobuf/message.js';
 import { ProtoBuilder, type FieldEdit } from '../protobuf/builder.js';

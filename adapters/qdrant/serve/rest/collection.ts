@@ -5,7 +5,7 @@ import { ALLOW_EXACT } from '../../transport/exact-search.js';
 import { scanJson, type JsonEntry, type JsonNode } from '../json/scan.js';
 import { asciiJson, ByteEdits } from '../json/byte-edits.js';
 import { elementsOf, entryOf, stringOf } from './fields.js';
-import { JSON_CODES, restSettingsIn } from './settings.js';
+import { JSON_CODES, restSettingsIn } from './read-target-settings.js';
 import { Refusal, refuseUncovering, shownWarning } from '../rules.js';
 import { distanceName } from '../../store/settings.js';
 import { showsNoExact, shownQuantization, type ShownQuantization } from '../settings/target.js';

@@ -16,7 +16,7 @@ import {
   type JsonFields,
   type Structure,
 } from './fields.js';
-import { restFlagIn, JSON_CODES, restSettingsIn } from './settings.js';
+import { restFlagIn, JSON_CODES, restSettingsIn } from './read-target-settings.js';
 import type { RewriteContext } from './stage.js';
 import { refuseMetadata } from '../rules.js';
 import {

@@ -14,7 +14,7 @@ import {
   type RestRewriter,
   type RestRoute,
 } from '../../../../src/serve/protocol.js';
-import { creationTrial } from '../settings/create-trial.js';
+import { creationTrial } from '../settings/probe-creation-errors.js';
 import { scanJson } from '../json/scan.js';
 import { ByteEdits } from '../json/byte-edits.js';
 import {

@@ -2,12 +2,12 @@ import { describe, expect, test } from '@jest/globals';
 import { BatchBuilder, toBatch } from '../../../../adapters/qdrant/points/batch.js';
 import { PointStructs } from '../../../../adapters/qdrant/points/struct.js';
 import { payloadStart } from '../../../../adapters/qdrant/points/payload.js';
-import { SpareMemory } from '../../../../adapters/qdrant/transport/spare-memory.js';
+import { SpareMemory } from '../../../../adapters/qdrant/transport/reused-message-memory.js';
 import { Cursor, decodePointId, encodePointId } from '../../../../adapters/qdrant/transport/wire.js';
 import { matrix } from '../../../../src/core/matrix.js';
 import type { PointId } from '../../../../src/core/point-id.js';
 import { ProtoWriter } from '../../../../src/encoder/protobuf.js';
-import { RowMemory } from '../../../../src/core/row-memory.js';
+import { RowMemory } from '../../../../src/core/reused-row-memory.js';
 
 const IDS: readonly PointId[] = [
   0n,

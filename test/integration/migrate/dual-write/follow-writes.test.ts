@@ -1,4 +1,4 @@
-import { watched } from '../../../support/store/watched.js';
+import { watched } from '../../../support/store/watch-calls.js';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
 import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

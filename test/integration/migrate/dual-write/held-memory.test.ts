@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { encodeRequest, pathOf } from '../../../support/wire/grpc-schemas.js';
 import { DIM } from '../../../support/migrate/fixtures.js';
 import { Scenario } from '../../../support/migrate/migrating-scenario.js';
-import { scenarioPlace } from '../../../support/migrate/scenario-place.js';
+import { scenarioPlace } from '../../../support/migrate/scenario-fixture.js';
 import { fetchOnce } from '../../../support/server/fetch-once.js';
 import { framed } from '../../../support/serve/grpc-probe.js';
 import { startServe, type Serving } from '../../../support/serve/serve-child.js';

@@ -2,7 +2,7 @@ import { expect } from '@jest/globals';
 import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Scenario } from '../../../support/migrate/migrating-scenario.js';
-import { scenarioPlace } from '../../../support/migrate/scenario-place.js';
+import { scenarioPlace } from '../../../support/migrate/scenario-fixture.js';
 import { fetchOnce } from '../../../support/server/fetch-once.js';
 import { testsOn } from '../../../support/server/test-server.js';
 

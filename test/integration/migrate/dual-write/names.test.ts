@@ -8,7 +8,7 @@ import { DIM } from '../../../support/migrate/fixtures.js';
 import { fetchOnce } from '../../../support/server/fetch-once.js';
 import { Scenario, type ScenarioPlace } from '../../../support/migrate/migrating-scenario.js';
 import { startGate } from '../../../support/serve/relay.js';
-import { scenarioPlace } from '../../../support/migrate/scenario-place.js';
+import { scenarioPlace } from '../../../support/migrate/scenario-fixture.js';
 import { testsOn } from '../../../support/server/test-server.js';
 
 const test = await testsOn('any');

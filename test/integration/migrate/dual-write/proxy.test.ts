@@ -9,7 +9,7 @@ import { DIM } from '../../../support/migrate/fixtures.js';
 import { fetchOnce } from '../../../support/server/fetch-once.js';
 import { Ledger, type LedgerWrite } from '../../../support/migrate/ledger.js';
 import { Scenario } from '../../../support/migrate/migrating-scenario.js';
-import { scenarioPlace } from '../../../support/migrate/scenario-place.js';
+import { scenarioPlace } from '../../../support/migrate/scenario-fixture.js';
 import { testsOn } from '../../../support/server/test-server.js';
 
 const test = await testsOn('any');

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { DIM } from '../../../support/migrate/fixtures.js';
 import { fetchOnce } from '../../../support/server/fetch-once.js';
 import { Scenario } from '../../../support/migrate/migrating-scenario.js';
-import { scenarioPlace } from '../../../support/migrate/scenario-place.js';
+import { scenarioPlace } from '../../../support/migrate/scenario-fixture.js';
 import { testsOn } from '../../../support/server/test-server.js';
 
 const test = await testsOn('any');

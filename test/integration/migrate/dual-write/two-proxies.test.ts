@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { readReport, writeDesiredState } from '../../../../src/migrate/dual-write/journal-state.js';
 import { DIM } from '../../../support/migrate/fixtures.js';
 import { Scenario } from '../../../support/migrate/migrating-scenario.js';
-import { scenarioPlace } from '../../../support/migrate/scenario-place.js';
+import { scenarioPlace } from '../../../support/migrate/scenario-fixture.js';
 import { OWN_PIDS, ownPidsAllowed, startServe } from '../../../support/serve/serve-child.js';
 import { fetchOnce } from '../../../support/server/fetch-once.js';
 import { testsOn } from '../../../support/server/test-server.js';

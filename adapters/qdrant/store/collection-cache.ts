@@ -1,5 +1,5 @@
-import { roughTime } from '../../../src/core/read-turns.js';
-import type { Log } from '../../../src/core/run.js';
+import { roughTime } from '../../../src/core/request-pacer.js';
+import type { Log } from '../../../src/core/run-options.js';
 import { targetDescription } from '../../../src/store/target-description.js';
 import type { CollectionSpec } from '../../../src/store/collection.js';
 import { numberAt, parseJson } from '../transport/json.js';

@@ -3,7 +3,7 @@ import { lstat, readlink } from 'node:fs/promises';
 import { dirname, join, parse, resolve, sep } from 'node:path';
 import { codeOf, TldrError } from '../../core/errors.js';
 import { otherMembers } from './group-members.js';
-import { makeFolder } from '../state/whole-file.js';
+import { makeFolder } from '../state/replace-file.js';
 
 /** Most symbolic links in one path, as in Linux. */
 const LINKS_MAX = 40;

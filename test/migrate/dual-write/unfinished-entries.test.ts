@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import type { PointId } from '../../../src/core/point-id.js';
-import { LeftEntries } from '../../../src/migrate/dual-write/left-entries.js';
+import { LeftEntries } from '../../../src/migrate/dual-write/unfinished-entries.js';
 
 test('an entry stands for the points that no other one stands for', () => {
   const left = new LeftEntries();

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { flatten, parseJson } from '../../../../adapters/qdrant/transport/json.js';
-import { checkCollectionName, checkName } from '../../../../adapters/qdrant/transport/names.js';
+import { checkCollectionName, checkName } from '../../../../adapters/qdrant/transport/check-name.js';
 import { clientText, lookupText } from '../../../../adapters/qdrant/serve/rules.js';
 import { fixtureCollections } from '../../../support/wire/collections-fixture.js';
 

@@ -13,8 +13,8 @@ import { decodeAnswer, encodeRequest, pathOf } from '../wire/grpc-schemas.js';
 import { fetchOnce } from '../server/fetch-once.js';
 import { PlainGrpc } from '../server/grpc-call.js';
 import { pcaEncoder } from '../migrate/pca-encoder.js';
-import { grpcRequest } from './query-grpc.js';
-import { restRequest, type PointId, type QueryCase } from './query-json.js';
+import { grpcRequest } from './query-to-grpc.js';
+import { restRequest, type PointId, type QueryCase } from './query-to-json.js';
 import { SHELVES, type Searched } from './query-parts.js';
 import { startTestServer } from '../server/test-server.js';
 

@@ -1,5 +1,5 @@
 import type { WriteInterceptor } from '../store/write-guard.js';
-import type { Log } from '../core/run.js';
+import type { Log } from '../core/run-options.js';
 import type { NameLookup } from './protocol.js';
 import type { ByteBudget } from './byte-budget.js';
 import type { Metrics } from './metrics.js';

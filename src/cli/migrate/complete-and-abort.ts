@@ -5,9 +5,9 @@ import {
   planAbortion,
   planCompletion,
 } from '../../migrate/cutover/end-migration.js';
-import { readRecorded } from '../../migrate/state/locked.js';
+import { readRecorded } from '../../migrate/state/with-lock.js';
 import type { MigrationState } from '../../migrate/state/migration-state.js';
-import { workingOn } from '../../migrate/state/split.js';
+import { workingOn } from '../../migrate/state/shares.js';
 import { recordedCommand, withMigration, type RecordedWork, type RecordFlags } from './state.js';
 
 interface CompleteFlags extends RecordFlags {

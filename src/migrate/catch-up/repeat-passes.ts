@@ -1,9 +1,9 @@
 import { TldrError } from '../../core/errors.js';
-import { sleep, type RunOptions } from '../../core/run.js';
+import { sleep, type RunOptions } from '../../core/run-options.js';
 import type { Encoder } from '../../encoder/model.js';
 import type { CopyTarget } from '../../store/copy-target.js';
-import { openCatchUpPasses, type CatchUpPasses } from './pass.js';
-import type { RecordedMigration } from '../state/locked.js';
+import { openCatchUpPasses, type CatchUpPasses } from './one-pass.js';
+import type { RecordedMigration } from '../state/with-lock.js';
 import { checkIdentity, type MigrationState } from '../state/migration-state.js';
 import { aliasTo } from '../state/own-target.js';
 import { planMigration } from '../plan/migration.js';

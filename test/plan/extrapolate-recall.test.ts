@@ -11,7 +11,7 @@ import {
   normalCdf,
   probit,
   recallWithInterval,
-} from '../../src/plan/recall-at-size.js';
+} from '../../src/plan/extrapolate-recall.js';
 import { exactTopK } from '../../src/knn/exact.js';
 
 test('the normal distribution and its inverse', () => {

@@ -1,4 +1,4 @@
-import { sleep } from './run.js';
+import { sleep } from './run-options.js';
 
 const MINUTE_MS = 60_000;
 

@@ -1,9 +1,9 @@
 import { isTldrError, TldrError } from '../../core/errors.js';
-import type { RunOptions } from '../../core/run.js';
+import type { RunOptions } from '../../core/run-options.js';
 import type { CopyTarget } from '../../store/copy-target.js';
 import type { MigrationState } from './migration-state.js';
 import type { StateLocation } from './location.js';
-import { copyingShares } from './split.js';
+import { copyingShares } from './shares.js';
 
 const PAUSE_POLL_MS = 200;
 

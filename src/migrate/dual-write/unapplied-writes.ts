@@ -1,5 +1,5 @@
 import { messageOf } from '../../core/errors.js';
-import { sleep, type Log } from '../../core/run.js';
+import { sleep, type Log } from '../../core/run-options.js';
 import type { CopyTarget } from '../../store/copy-target.js';
 import { endsWithin } from './ends-within.js';
 import type { NamesCheck } from './names-check.js';

@@ -1,4 +1,4 @@
-import { watched } from '../../support/store/watched.js';
+import { watched } from '../../support/store/watch-calls.js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { mkdtemp, readdir, readFile, readlink, rm, stat } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';

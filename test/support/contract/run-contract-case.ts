@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import type { Layout } from '../../../src/store/collection.js';
 import type { Filed, StoredCase } from '../wire/stored-cases.js';
 import { expectAsOriginal, StoredAnswers, type Answer, type Decided } from './contract-answers.js';
-import { LAYOUTS, startContractPlace, type ContractPlace } from './contract-place.js';
+import { LAYOUTS, startContractPlace, type ContractPlace } from './contract-fixture.js';
 import { testsOn } from '../server/test-server.js';
 
 interface ContractCase extends StoredCase {

@@ -10,7 +10,7 @@ import { PlainGrpc, type GrpcResult } from '../../../support/server/grpc-call.js
 import { framed, GrpcProber } from '../../../support/serve/grpc-probe.js';
 import { Scenario } from '../../../support/migrate/migrating-scenario.js';
 import { startRelay, type Chunk, type Relay } from '../../../support/serve/relay.js';
-import { scenarioPlace } from '../../../support/migrate/scenario-place.js';
+import { scenarioPlace } from '../../../support/migrate/scenario-fixture.js';
 import { startServe, type Serving } from '../../../support/serve/serve-child.js';
 import { testsOn } from '../../../support/server/test-server.js';
 

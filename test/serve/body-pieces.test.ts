@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { Pieces } from '../../src/serve/pieces.js';
+import { Pieces } from '../../src/serve/body-pieces.js';
 
 test('gives back what came, whatever the pieces', () => {
   const sizes = fc.array(fc.oneof(fc.integer({ min: 0, max: 9 }), fc.integer({ min: 0, max: 200_000 })), {

@@ -6,7 +6,7 @@ import { matrixFromRows } from '../../../src/core/matrix.js';
 import type { ServedCollection } from '../../../src/store/served.js';
 import type { Layout } from '../../../src/store/collection.js';
 import { changedCollections, fixtureCollections } from '../wire/collections-fixture.js';
-import { contentDifferences } from './contract-content.js';
+import { contentDifferences } from './content-differences.js';
 import { fetchOnce } from '../server/fetch-once.js';
 import { startTestProxy, type TestProxy } from '../serve/proxy-fixture.js';
 import { startTestServer, type TestServer } from '../server/test-server.js';

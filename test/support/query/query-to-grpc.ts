@@ -16,7 +16,7 @@ import {
   type SearchJson,
   type SparseJson,
   type StageJson,
-} from './query-json.js';
+} from './query-to-json.js';
 
 const CALLS = { query: 'Query', search: 'Search', recommend: 'Recommend', discover: 'Discover' } as const;
 const FORMS = { one: '', batch: 'Batch', groups: 'Groups' } as const;

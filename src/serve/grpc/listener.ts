@@ -10,7 +10,7 @@ import { GrpcExchange } from './exchange.js';
 import { CODE } from './failures.js';
 import type { GrpcParts } from './parts.js';
 import { CLIENT_WINDOW_BYTES } from './upstream.js';
-import { InFlight } from '../in-flight.js';
+import { InFlight } from '../requests-in-flight.js';
 import type { ProxyOptions } from '../proxy-options.js';
 
 const SESSION_MEGABYTES_MAX = 64;

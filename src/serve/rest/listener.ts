@@ -1,7 +1,7 @@
 import { createServer, METHODS, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
-import { InFlight } from '../in-flight.js';
+import { InFlight } from '../requests-in-flight.js';
 import { OpenAnswers } from '../open-answers.js';
 import type { ProxyOptions } from '../proxy-options.js';
 import { refuseUpgrades } from './refused-upgrades.js';
