@@ -71,15 +71,26 @@ test('bodies that are nearly right are refused or sent as whole JSON, never thro
       } else
         for (const { method: lookup, url: at, body: asked } of made.requests) {
           const text = Buffer.from(asked).toString();
-          // A trial creation passes nonsense on for the server to name, with a setting that no server takes.
-          if (lookup === 'PUT' && /^\/collections\/[^/]+$/.test(at))
-            expect(text).toMatch(/^\s*([^\s{]|\{"\w+":0|$)/);
+          // A trial creation passes nonsense on for the server to name, with a setting that no server takes. Behind
+          // an escape, nonsense may hold that setting already: it passes as it is, since no server can read it.
+          const isTrial = lookup === 'PUT' && /^\/collections\/[^/]+$/.test(at);
+          if (isTrial && text.includes('\\') && !isJson(text)) expect(body.equals(asked)).toBe(true);
+          else if (isTrial) expect(text).toMatch(/^\s*([^\s{]|\{"\w+":0|$)/);
           else if (lookup !== 'GET') JSON.parse(text);
         }
     }),
     { numRuns: RUNS * 3 },
   );
 });
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 test('bytes that mean nothing are refused', () => {
   const rewriter = fixtureRewriter('compact');
