@@ -14,8 +14,11 @@ export const LIFTED_KEY = 'tldr-lifted';
 
 const LIFT: JsonObject = { ...UNLIMITED, metadata: { [LIFTED_KEY]: true } };
 const RESTORE: JsonObject = { strict_mode_config: { enabled: true }, metadata: { [LIFTED_KEY]: null } };
-/** Most attempts at a write, which is repeated if another process switches strict mode on in the meantime. */
-const ATTEMPTS_MAX = 5;
+/**
+ * Most attempts at a write. It is repeated each time that another process switches strict mode on in the
+ * meantime, as each of many copiers does at the end of its writes.
+ */
+const ATTEMPTS_MAX = 25;
 
 /** A collection's number of writes in progress, and the last change of its strict mode. */
 interface Lifted {
