@@ -4,6 +4,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openMemory } from '../../adapters/memory/store.js';
+import { TldrError } from '../../src/core/errors.js';
 import { matrix } from '../../src/core/matrix.js';
 import type { MemoryStore } from '../../adapters/memory/index.js';
 import {
@@ -310,3 +311,26 @@ test.each([true, false])(
     expect(before.filter((call) => call === 'count source')).toHaveLength(1);
   },
 );
+
+test('a state whose ranges hold no ids is refused before anything is copied, with what to do', async () => {
+  const given = options();
+  await migrateCollection(given);
+  const state = JSON.parse(await readFile(given.recordPath, 'utf8')) as { phase: string; ranges: object[] };
+  state.phase = 'copying';
+  state.ranges = state.ranges.map((range) => ({ ...range, cursor: 'no id', complete: false }));
+  await writeFile(given.recordPath, JSON.stringify(state));
+  const strict: MemoryStore = {
+    ...store,
+    keys: {
+      ...store.keys,
+      parse: (text) => {
+        if (!/^\d+$|-/.test(text)) throw new TldrError('INVALID_ARGUMENT', `"${text}" is no id`);
+        return store.keys.parse(text);
+      },
+    },
+  };
+  await expect(migrateCollection({ ...given, source: strict, target: strict })).rejects.toMatchObject({
+    code: 'INVALID_DATA',
+    message: expect.stringMatching(/record-.*is damaged: "no id" is no id: restore the record from a backup/),
+  });
+});

@@ -58,6 +58,8 @@ function storedAs(value: number): number[] {
 
 /** Returns the double that the server reads from the shortest text of `value`. */
 function stored(value: number): number {
+  // Beside the largest double.
+  if (!Number.isFinite(value)) return Number.NaN;
   const parts = /^(\d+)(?:\.(\d+))?(?:e([+-]\d+))?$/.exec(shortest(Math.abs(value)));
   const [, whole = '', fraction = '', exponent = '0'] = expectDefined(parts, 'the digits of a double');
   const digits = whole + fraction;

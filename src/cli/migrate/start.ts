@@ -30,6 +30,7 @@ import { hooksOf, withHookFlags, type HookFlags } from './hooks.js';
 import {
   commandFor,
   encoderOf,
+  checkRecordFlags,
   placeOf,
   recordedCommand,
   withMigration,
@@ -170,6 +171,7 @@ async function start(
       'INVALID_ARGUMENT',
       '--compact-name needs --layout two-stage: in a compact target the vector keeps its name',
     );
+  checkRecordFlags({ source, target }, flags);
   const { encoder, encoderFile } = await encoderOf(flags.encoder, null);
   const journal = flags.journal === undefined ? undefined : absolute(flags.journal);
   if (journal !== undefined && flags.catchUp === true)

@@ -64,25 +64,33 @@ export async function placeOf(
   flags: RecordFlags,
   { config, run, store }: Pick<RecordedWork, 'config' | 'run' | 'store'>,
 ): Promise<StateLocation> {
-  if ([source, target].includes(STATE_COLLECTION))
-    throw new TldrError(
-      'INVALID_ARGUMENT',
-      `${STATE_COLLECTION} holds the states of migrations, not data: it cannot be migrated`,
-    );
+  checkRecordFlags({ source, target }, flags);
   const { state, record } = flags;
   if (!isInDatabase(state))
     return recordFile(
       record ??
         (await recordFileIn(config.stateFolder, { sourceCollection: source, targetCollection: target })),
     );
-  if (record !== undefined)
-    throw new TldrError('INVALID_ARGUMENT', 'give one of --record <file> and --state database');
   const { signal, log } = run;
   return recordInStore(
     needed(store.state, store, 'place for the states of migrations: keep the state in a file'),
     { source, target },
     { signal, log },
   );
+}
+
+/**
+ * Checks what can be checked without a server.
+ * @throws INVALID_ARGUMENT as `placeOf`
+ */
+export function checkRecordFlags({ source, target }: Pair, { state, record }: RecordFlags): void {
+  if ([source, target].includes(STATE_COLLECTION))
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `${STATE_COLLECTION} holds the states of migrations, not data: it cannot be migrated`,
+    );
+  if (isInDatabase(state) && record !== undefined)
+    throw new TldrError('INVALID_ARGUMENT', 'give one of --record <file> and --state database');
 }
 
 function isInDatabase(state: RecordFlags['state']): boolean {
@@ -109,12 +117,13 @@ export function withMigration(
   flags: RecordFlags,
   body: (work: RecordedWork) => Promise<void>,
 ): Promise<void> {
-  return withConsole(flags, (run, config) =>
-    withStore(config, run, async (store) => {
+  return withConsole(flags, (run, config) => {
+    checkRecordFlags(pair, flags);
+    return withStore(config, run, async (store) => {
       const place = await placeOf(pair, flags, { config, run, store });
       await body({ run, config, store, source: store, target: store, place });
-    }),
-  );
+    });
+  });
 }
 
 /** Returns a command of a migration, with its arguments, the global flags and its help text. */

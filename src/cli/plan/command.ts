@@ -261,7 +261,10 @@ async function withScratchStore<T>(
     );
   const server = await local.start();
   try {
-    const own = await openStore({ ...config, url: server.url, ofDatabase: server.settings }, run.log);
+    const own = await openStore(
+      { ...config, apiKey: undefined, url: server.url, ofDatabase: server.settings },
+      run.log,
+    );
     try {
       return await body(own);
     } finally {

@@ -254,12 +254,15 @@ function parseJudgement(text: string): Judgement | null {
     .split('\t')
     .map((field) => field.trim());
   const [query = '', doc = '', gain = '1'] = tabs;
+  const blank = text.trim().split(/\s+/);
+  const [first = '', iteration = '', third = '', fourth = ''] = blank;
+  // TREC also stands between tabs and blanks. Its second field says nothing, and is 0 or Q0.
+  if (blank.length === 4 && /^Q?0$/.test(iteration) && Number.isFinite(Number(fourth)))
+    return { form: 'four fields (TREC)', query: first, doc: third, gain: fourth };
   if ((tabs.length === 2 || tabs.length === 3) && /^\d+$/.test(query))
     return doc === '' || gain === ''
       ? null
       : { form: 'two or three fields (tab-separated)', query, doc, gain };
-  const blank = text.trim().split(/\s+/);
-  const [first = '', , third = '', fourth = ''] = blank;
   if (blank.length === 4) return { form: 'four fields (TREC)', query: first, doc: third, gain: fourth };
   return tabs.length === blank.length && (tabs.length === 2 || tabs.length === 3)
     ? { form: 'two or three fields (tab-separated)', query, doc, gain }

@@ -9,6 +9,7 @@ import { pausedError, stoppable, stopReason } from '../state/with-lock.js';
 import type { MigrationOptions, PlacedMigration } from '../plan/migration-options.js';
 import {
   checkIdentity,
+  checkRangeIds,
   cursorText,
   FRESH,
   identityOf,
@@ -17,7 +18,7 @@ import {
 } from '../state/migration-state.js';
 import { planMigration, type MigrationPlan } from '../plan/migration.js';
 import { recordFile } from '../state/in-file.js';
-import type { StateLock, StateLocation } from '../state/location.js';
+import type { StateLock } from '../state/location.js';
 import { runFollowing, runPhases, workOn, type Work } from './phases.js';
 import { joinShares } from '../state/shares.js';
 import { retune } from '../throttle/settings.js';
@@ -151,7 +152,7 @@ export async function loadOrCreateState(
   workers = 1,
 ): Promise<{ readonly record: MigrationState; readonly resumed: boolean }> {
   const { place } = options;
-  const before = await recordedBefore(plan, place);
+  const before = await recordedBefore(plan, options);
   if (before === null && plan.targetExists) await checkKeptHere(plan, options);
   // Without the target, the state is void. Without the state, the copy begins again, which is safe.
   const resumed = before !== null && (plan.targetExists || before.phase === 'creating');
@@ -215,10 +216,14 @@ function journalOf(
  * Returns the recorded state; null if there is none.
  * @throws MISMATCH when it belongs to another migration, ALREADY_EXISTS when clients use the target
  */
-async function recordedBefore(plan: MigrationPlan, place: StateLocation): Promise<MigrationState | null> {
+async function recordedBefore(
+  plan: MigrationPlan,
+  { source, place }: PlacedMigration,
+): Promise<MigrationState | null> {
   const record = await place.read();
   if (record === null) return null;
   checkIdentity(record, plan, place.label);
+  checkRangeIds(record, source.keys, place.label);
   if (record.completed || inEffect(record)) {
     throw new TldrError(
       'ALREADY_EXISTS',

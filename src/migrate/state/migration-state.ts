@@ -178,6 +178,18 @@ export function checkIdentity(record: MigrationState, identity: MigrationIdentit
   );
 }
 
+/**
+ * Checks the ids that ranges begin and end with.
+ * @throws INVALID_DATA naming `label` when a text is no id of the store
+ */
+export function checkRangeIds({ ranges }: MigrationState, keys: StoreKeys, label: string): void {
+  try {
+    for (const { from, to, cursor } of ranges) for (const text of [from, to, cursor]) cursorOf(text, keys);
+  } catch (cause) {
+    throw new TldrError('INVALID_DATA', `${label} is damaged: ${messageOf(cause)}: ${WITHOUT_IT}`, { cause });
+  }
+}
+
 /** Returns the identity of a plan's migration. */
 export function identityOf(plan: MigrationIdentity): MigrationIdentity {
   const { sourceEndpoint, sourceCollection, targetEndpoint, targetCollection } = plan;

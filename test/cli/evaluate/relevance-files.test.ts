@@ -153,6 +153,7 @@ describe('qrels', () => {
   test.each([
     ['TREC', 'q.trec', '0 0 4 1\n2 Q0 9 1\n'],
     ['TREC with tabs', 'q.qrels', '0\t0\t4\t1\r\n2\t0\t9\t1\r\n'],
+    ['TREC with tabs and blanks', 'mixed.qrels', '0\t0 4 1\n2\tQ0\t9 1\n'],
     ['tab-separated with gains', 'q.tsv', '0\t4\t1\n\n2\t9\t1\n'],
     ['pairs, repeated ones too', 'pairs.tsv', '0\t4\n2\t9\n0\t4\n'],
   ])('%s', async (_name, name, content) => {

@@ -54,12 +54,12 @@ describe.each([
     const flags = ['--encoder', 'enc.onnx', `--record=${record}`, '--yes'];
     const started = await place.cli('migrate', 'start', ...flags, ...named);
     expect(started).toMatchObject({ code: 0 });
-    const said = /if this stops, `(qdrant-tldr migrate resume .*)` goes on/.exec(
+    const said = /if this stops, `(qdrant-tldr migrate resume .*)` continues/.exec(
       started.stdout + started.stderr,
     )?.[1];
     expect(await paste(said ?? 'false')).toMatchObject({ code: 0 });
     const paused = await place.cli('migrate', 'pause', `--record=${record}`, ...named);
-    const resume = /paused: `(qdrant-tldr migrate resume .*)` goes on/.exec(
+    const resume = /paused: `(qdrant-tldr migrate resume .*)` continues/.exec(
       paused.stdout + paused.stderr,
     )?.[1];
     expect(resume).toBe(said);
