@@ -122,12 +122,7 @@ export async function withSource<T>(
   run: ConsoleRun,
   body: (store: VectorSource) => Promise<T>,
 ): Promise<T> {
-  const store = await openSource(config, run.log);
-  try {
-    return await body(store);
-  } finally {
-    await store.close();
-  }
+  return closing(await openSource(config, run.log), body);
 }
 
 /** Runs `body` with the configured database open for writing, and closes it afterwards. */
@@ -136,7 +131,14 @@ export async function withStore<T>(
   run: ConsoleRun,
   body: (store: CopyTarget) => Promise<T>,
 ): Promise<T> {
-  const store = await openStore(config, run.log);
+  return closing(await openStore(config, run.log), body);
+}
+
+/** Runs `body` with an open store, and closes it afterwards. */
+async function closing<Store extends VectorSource, T>(
+  store: Store,
+  body: (store: Store) => Promise<T>,
+): Promise<T> {
   try {
     return await body(store);
   } finally {

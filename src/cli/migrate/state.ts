@@ -55,16 +55,14 @@ export function withRecordFlags(command: Command): Command {
 }
 
 /**
- * Returns where the state of a migration is kept.
- * @throws INVALID_ARGUMENT for contradicting flags, and when a collection is the one that holds migration
- * states
+ * Returns where the state of a migration is kept. The flags were checked by `checkRecordFlags`.
+ * @throws UNSUPPORTED when the database cannot hold the state
  */
 export async function placeOf(
   { source, target }: Pair,
   flags: RecordFlags,
   { config, run, store }: Pick<RecordedWork, 'config' | 'run' | 'store'>,
 ): Promise<StateLocation> {
-  checkRecordFlags({ source, target }, flags);
   const { state, record } = flags;
   if (!isInDatabase(state))
     return recordFile(
@@ -80,8 +78,9 @@ export async function placeOf(
 }
 
 /**
- * Checks what can be checked without a server.
- * @throws INVALID_ARGUMENT as `placeOf`
+ * Checks the flags before a server is asked.
+ * @throws INVALID_ARGUMENT for contradicting flags, and when a collection is the one that holds migration
+ * states
  */
 export function checkRecordFlags({ source, target }: Pair, { state, record }: RecordFlags): void {
   if ([source, target].includes(STATE_COLLECTION))

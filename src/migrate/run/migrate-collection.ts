@@ -243,10 +243,10 @@ async function newRecord(
     plan.sourceSpec.partitions.length === 0 ? [null] : plan.sourceSpec.partitions;
   const parts = plan.points < SPLIT_POINTS_MIN ? 1 : workers * concurrency * RANGES_PER_COPIER;
   const ranges: MigrationState['ranges'] = [];
+  const { split } = source.keys;
+  const whole: readonly IdRange[] = [{ from: null, to: null }];
   for (const partition of keys) {
-    const { split } = source.keys;
     const choice = { parts, partition: partition ?? undefined };
-    const whole: readonly IdRange[] = [{ from: null, to: null }];
     const divided = split === undefined ? whole : await split(plan.sourceCollection, choice);
     for (const { from, to } of divided) {
       ranges.push({
