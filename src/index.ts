@@ -81,8 +81,8 @@ export {
 } from './migrate/cutover/roll-back.js';
 export { verifyMigration, type VerifyReport, type Writing } from './migrate/verify/all-points.js';
 export { verifyRecorded, type VerifyRequest } from './migrate/verify/from-state.js';
-export { runPlan, type PlanEncoder, type PlanResult } from './plan/collection.js';
-export { preparePlan, type PlanOptions, type PlanSetup, type DrawnSample } from './plan/setup.js';
+export { runPlan, type PlanEncoder, type PlanResult } from './plan/run-plan.js';
+export { preparePlan, type PlanOptions, type PlanSetup, type DrawnSample } from './plan/prepare-plan.js';
 export { trainEncoder, type TrainEncoderResult, type TrainDetails } from './select/train-encoder.js';
 export type { TrainEncoderOptions } from './select/train-encoder-options.js';
 export type { CandidateReport, TrainReport, LearnedReport } from './select/train-report.js';
@@ -96,14 +96,14 @@ export {
 } from './train/options.js';
 export { parseTrainState, serializeTrainState, type TrainState } from './train/state.js';
 export { trainTldr, type TldrResult, type TldrRun } from './train/tldr.js';
-export type { PerQuery } from './core/per-query.js';
+export type { PerQuery } from './core/recall-per-query.js';
 export type { SampleFacts } from './core/sample.js';
 export type { RequestLimits } from './core/request-pacer.js';
 export type { RowMemory } from './core/reused-row-memory.js';
 export type { FormReport, Latency, Quality, RecallAtK } from './evaluate/fidelity.js';
-export type { JudgedPoints } from './evaluate/judged-points.js';
+export type { JudgedPoints } from './evaluate/existing-judgements.js';
 export type { Strata, Stratum } from './evaluate/payload-strata.js';
-export type { QuerySet } from './evaluate/ask-forms.js';
+export type { QuerySet } from './evaluate/send-queries.js';
 export type { ProjectedTarget } from './store/projected-search.js';
 export type { Fields, StateStore } from './store/state-store.js';
 export type { StateBackend } from './store/target-description.js';

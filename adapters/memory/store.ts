@@ -11,7 +11,7 @@ import type { Storage } from '../../src/store/storage.js';
 import { identifying } from '../../src/store/target-description.js';
 import type { SourceChanges, Load, StoreKeys, VectorSource } from '../../src/store/vector-source.js';
 import { MEMORY_CODEC, decodeExtra, encodeExtra } from './codec.js';
-import { refuseOtherThanFloat32, specSettings } from './spec-settings.js';
+import { refuseOtherThanFloat32, specSettings } from './derive-target.js';
 
 interface StoredPoint {
   readonly id: PointId;

@@ -6,7 +6,7 @@ import { Rng } from '../core/rng.js';
 import { THREADS, type RunOptions } from '../core/run-options.js';
 import { runInWorker, shareFloats } from '../core/worker-task.js';
 import { EIGENVALUE_FLOOR, WIDE_ROWS } from '../hyper-parameters/training.js';
-import { largestEigenpairsInWorker } from './eigen.js';
+import { largestEigenpairsInWorker } from './eigen-in-worker.js';
 import { orthonormalize, type TopEigen } from './largest-eigen.js';
 import type { Moments, MomentTask } from './moment-worker.js';
 import { coordinatesOf } from './row-space.js';

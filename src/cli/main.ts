@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
 import { isTldrError, messageOf, type ErrorCode } from '../core/errors.js';
-import { VERSION } from '../select/version.js';
+import { VERSION } from '../select/product-version.js';
 import { growHeapAtEase } from './console/heap-growth.js';
 
 /** Exit status per error code; documented in docs/cli.md. */

@@ -10,7 +10,7 @@ import type { VectorSource } from '../store/vector-source.js';
 import type { ScoredPoint } from '../store/search.js';
 import type { RequestLimits } from '../core/request-pacer.js';
 import type { MemoryEstimate } from '../store/storage.js';
-import { askAll, IdNumbers, type Asking, type Form, type QuerySet } from './ask-forms.js';
+import { askAll, IdNumbers, type Asking, type Form, type QuerySet } from './send-queries.js';
 import { exactByScan } from './exact-by-scan.js';
 import {
   fidelity,
@@ -22,10 +22,10 @@ import {
   type Quality,
   type RankedLists,
 } from './fidelity.js';
-import { existingJudgements, type JudgedPoints } from './judged-points.js';
+import { existingJudgements, type JudgedPoints } from './existing-judgements.js';
 import { stratify, valuesOfPoints, type Strata } from './payload-strata.js';
 import { rankingQuality, RELEVANCE_DEPTHS, type Relevance } from './relevance.js';
-import type { PerQuery } from '../core/per-query.js';
+import type { PerQuery } from '../core/recall-per-query.js';
 
 /** Input and options of `compareCollections`. */
 export interface CompareCollectionsOptions extends RunOptions {

@@ -22,7 +22,7 @@ import {
   relevanceQueries,
   type Relevance,
 } from './relevance.js';
-import type { PerQuery } from '../core/per-query.js';
+import type { PerQuery } from '../core/recall-per-query.js';
 
 /** Numbers of first-stage results for which recall after rescoring is reported. */
 const RESCORE_DEPTHS = [30, 100] as const;

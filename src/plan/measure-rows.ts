@@ -11,7 +11,7 @@ import { mean, percentile } from '../evaluate/ranking.js';
 import { bytesAt, type SizingRow, type PointBytes } from './sizing-row.js';
 import { recallWithInterval, type RecallEvidence } from './extrapolate-recall.js';
 import { exactTopK } from '../knn/exact.js';
-import type { PlanOptions, PlanSetup } from './setup.js';
+import type { PlanOptions, PlanSetup } from './prepare-plan.js';
 import {
   columnsOf,
   configsOf,

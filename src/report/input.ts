@@ -1,5 +1,5 @@
 import type { Matrix } from '../core/matrix.js';
-import type { PerQuery } from '../core/per-query.js';
+import type { PerQuery } from '../core/recall-per-query.js';
 
 /** A candidate that was scored on the held-out queries. */
 export interface ReportCandidate {

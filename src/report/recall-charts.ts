@@ -1,7 +1,7 @@
 import { expectDefined } from '../core/errors.js';
 import { recallAxisOf, type Canvas, type ChartSize, type ReportFigure } from './canvas.js';
 import { formatNumber, formatPercent, formatShare } from './format.js';
-import type { PerQuery } from '../core/per-query.js';
+import type { PerQuery } from '../core/recall-per-query.js';
 import type { RecallPerDim } from './input.js';
 
 const WIDE: ChartSize = { width: 468, height: 300, narrow: false };

@@ -20,7 +20,7 @@ import { adam, lars, learningRateAt } from './optimizers.js';
 import type { Executor, Ops, Optimizer, StepDefinition } from './ops.js';
 import { calibrateTemperature } from './temperature.js';
 import type { TrainState } from './state.js';
-import { prepareSample, viewsOf, type Views } from './views.js';
+import { prepareSample, viewsOf, type Views } from './prepare-sample.js';
 import { checkSettings, defaultSettings, type TldrOptions, type TrainSettings } from './options.js';
 
 const INITIAL_STREAM = 0;

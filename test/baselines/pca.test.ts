@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { EigenvalueDecomposition, Matrix as Dense } from 'ml-matrix';
-import { largestEigenpairsInWorker } from '../../src/baselines/eigen.js';
+import { largestEigenpairsInWorker } from '../../src/baselines/eigen-in-worker.js';
 import {
   fitMoments,
   pcaFromMoments,

@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { rm } from 'node:fs/promises';
 import { Rng } from '../../src/core/rng.js';
-import { writeDesiredState } from '../../src/migrate/dual-write/journal-state.js';
+import { writeDesiredState } from '../../src/migrate/dual-write/proxy-state-files.js';
 import { Scenario } from '../support/migrate/migrating-scenario.js';
 import { Copying } from './copying.js';
 import type { FrailServer } from './frail-server.js';

@@ -7,8 +7,8 @@ import type {
   RestRewriter,
 } from '../../../src/serve/protocol.js';
 import type { ServedCollection } from '../../../src/store/served.js';
-import { OPERATIONS, operationFor, restRequestOf, type Operation, type Payload } from './operations.js';
-import { fromText, toText } from './values.js';
+import { OPERATIONS, operationFor, restRequestOf, type Operation, type Payload } from './operation-paths.js';
+import { fromText, toText } from './json-text.js';
 import {
   isAnswered,
   withoutRedirects,

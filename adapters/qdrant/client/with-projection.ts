@@ -4,9 +4,9 @@ import { checkServed, type ServeOptions } from '../../../src/store/check-served.
 import type { ServedCollection, VectorProjector } from '../../../src/store/served.js';
 import { listAt, parseJson, textAt } from '../transport/json.js';
 import { requestLimits } from '../serve/request-limits.js';
-import { specFromInfo } from '../store/settings.js';
+import { specFromInfo } from '../store/collection-settings.js';
 import { projectedApi } from './projected-api.js';
-import { toText } from './values.js';
+import { toText } from './json-text.js';
 
 /** The property of the official client that holds its generated operations. All of its methods use them. */
 const API = '_openApiClient';

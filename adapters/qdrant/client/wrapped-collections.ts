@@ -2,8 +2,8 @@ import type { ServedCollection } from '../../../src/store/served.js';
 import { parseJson, valueAt } from '../transport/json.js';
 import { requestLimits } from '../serve/request-limits.js';
 import { restRewriter } from '../serve/rewriters/rest.js';
-import { specFromInfo } from '../store/settings.js';
-import { toText } from './values.js';
+import { specFromInfo } from '../store/collection-settings.js';
+import { toText } from './json-text.js';
 import type { ApiResponse } from './without-redirects.js';
 
 /** Returns a collection's description by its own name. Throws the client's errors. */

@@ -12,14 +12,14 @@ import {
   payloadJson,
   withExactPayload,
   withPayloadEntries,
-} from './payload.js';
+} from './payload-and-other-vectors.js';
 import { PAYLOAD_DEPTH_MAX } from './payload-depth.js';
-import { pointJson } from './json.js';
+import { pointJson } from './point-json.js';
 import type { Grpc } from '../transport/grpc.js';
 import { limitsOf, setPayload, type CollectionRef } from './transfer.js';
 import type { Rest } from '../transport/rest.js';
 import { idJson, pathOf, shardKeyJson } from './sampling.js';
-import { textReadAs } from '../transport/server-double.js';
+import { textReadAs } from '../transport/server-rounding.js';
 import type { IdReads, StrictLimits } from '../transport/strict-limits.js';
 import { eachPart } from './write-parts.js';
 

@@ -7,8 +7,8 @@ import { throwIfAborted } from '../../../src/core/run-options.js';
 import type { Partition } from '../../../src/store/collection.js';
 import type { PointBatch, ScanOptions, WriteBatch } from '../../../src/store/points.js';
 import { AnswerTooLarge, type CallOptions, type Grpc } from '../transport/grpc.js';
-import { BatchBuilder, foundPoint, toBatch, type FoundPoint } from './batch.js';
-import { PointStructs } from './struct.js';
+import { BatchBuilder, foundPoint, toBatch, type FoundPoint } from './decode-points.js';
+import { PointStructs } from './encode-points.js';
 import { KnownLimits, type StrictLimits } from '../transport/strict-limits.js';
 import {
   Cursor,

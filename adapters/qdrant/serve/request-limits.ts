@@ -1,6 +1,6 @@
 import type { ServedFacts } from '../../../src/store/served.js';
 import type { CollectionSpec } from '../../../src/store/collection.js';
-import { EXACT_KEY, refusesExact } from '../transport/exact-search.js';
+import { EXACT_KEY, refusesExact } from '../transport/exact-search-allowed.js';
 import { numberAt, parseJson, valueAt } from '../transport/json.js';
 import { isLifted } from '../store/lifted-limits.js';
 import { isStrict } from '../transport/strict-limits.js';

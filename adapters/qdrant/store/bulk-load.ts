@@ -15,8 +15,14 @@ import {
 } from '../transport/json.js';
 import type { Rest } from '../transport/rest.js';
 import { pathOf } from '../points/sampling.js';
-import { createBody, patchAfterCreate, patchToFinish, payloadIndexes, shardKeyBodies } from './settings.js';
-import { TOLD_KEYS } from './told-to-clients.js';
+import {
+  createBody,
+  patchAfterCreate,
+  patchToFinish,
+  payloadIndexes,
+  shardKeyBodies,
+} from './collection-settings.js';
+import { TOLD_KEYS } from './source-settings-metadata.js';
 import { hasRateLimits, isStrict, UNLIMITED } from '../transport/strict-limits.js';
 
 const GREEN_POLL_MS = 500;

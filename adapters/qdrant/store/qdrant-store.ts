@@ -29,7 +29,7 @@ import type { StateStore } from '../../../src/store/state-store.js';
 import type { Storage } from '../../../src/store/storage.js';
 import type { SourceChanges, Load, StoreKeys } from '../../../src/store/vector-source.js';
 import { byTransport, readExactPayloads, writeExactPoints } from '../points/exact-payload.js';
-import { POINT_CODEC, payloadJson } from '../points/payload.js';
+import { POINT_CODEC, payloadJson } from '../points/payload-and-other-vectors.js';
 import { ID_KEYS } from '../points/point-id.js';
 import {
   cutRanges,
@@ -54,11 +54,11 @@ import { createCollection, finishCollection } from './bulk-load.js';
 import type { Connection } from './connection.js';
 import { countPoints } from './count.js';
 import { KnownCollections } from './collection-cache.js';
-import { loadOf } from './collection-load.js';
+import { loadOf } from './collection-status.js';
 import { matchingIds, waitForApplied } from './matching-ids.js';
 import { queryPoints, scoredPoints } from './query.js';
-import { deriveScratch, dropScratch, measureVectors, vectorStorage } from './scratch.js';
-import { deriveTarget, differences, estimateMemory, specFromInfo } from './settings.js';
+import { deriveScratch, dropScratch, measureVectors, vectorStorage } from './scratch-collection.js';
+import { deriveTarget, differences, estimateMemory, specFromInfo } from './collection-settings.js';
 import { openRecordStore } from './state-store.js';
 import { hasOneReplica, readVersions } from './versions.js';
 

@@ -10,7 +10,7 @@ import {
 } from '../transport/json.js';
 import type { Rest } from '../transport/rest.js';
 import { idOf, pathOf, shardKeyJson } from '../points/sampling.js';
-import { searchParams } from './scratch.js';
+import { searchParams } from './scratch-collection.js';
 
 /** Returns the whole answer to a search, including the time it took. */
 export function queryPoints(rest: Rest, collection: string, request: SearchRequest): Promise<Json> {

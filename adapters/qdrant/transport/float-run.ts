@@ -1,5 +1,5 @@
 import { FLOAT_RUN_WASM_BASE64 } from './float-run-wasm.js';
-import { loadGenerated, type GeneratedCode } from './generated-code.js';
+import { loadGenerated, type GeneratedCode } from './load-webassembly.js';
 
 /** Bytes of a one-byte tag and the float behind it. */
 export const FLOAT_BYTES = 5;

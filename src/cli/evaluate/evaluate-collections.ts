@@ -3,7 +3,7 @@ import { checkPoints } from '../../store/check-points.js';
 import type { Encoder } from '../../encoder/model.js';
 import { TldrError } from '../../core/errors.js';
 import type { VectorSource } from '../../store/vector-source.js';
-import type { QuerySet } from '../../evaluate/ask-forms.js';
+import type { QuerySet } from '../../evaluate/send-queries.js';
 import {
   compareCollections,
   type CollectionComparison,

@@ -9,7 +9,7 @@ import type { Relevance } from '../../evaluate/relevance.js';
 import type { ConsoleRun } from '../console/run.js';
 import type { EvaluateFlags, EvaluateRequest } from './request.js';
 import { readFiniteNpy } from '../../files/npy.js';
-import { checkReadMemory } from '../console/read-memory.js';
+import { checkReadMemory } from '../console/check-memory.js';
 import { labelNumbers, readLabels, readQrels, readQueryVectors, rowDoc } from '../train/relevance-files.js';
 
 const HELD_OUT_MAX = 1000;

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { pauseMigration } from '../../migrate/cutover/end-migration.js';
 import { readRecorded } from '../../migrate/state/with-lock.js';
 import type { JournalStatus } from '../../migrate/dual-write/proxy-control.js';
-import { setAsideText } from '../../migrate/dual-write/set-aside.js';
+import { setAsideText } from '../../migrate/dual-write/points-set-aside.js';
 import { migrationStatus, type MigrationStatus } from '../../migrate/run/migration-status.js';
 import { workingOn } from '../../migrate/state/shares.js';
 import type { LoadSeen } from '../../migrate/throttle/throttle.js';

@@ -3,10 +3,10 @@ import { DEFAULT_TERMS, judgeTerms, parseTerms, type TermResult } from '../../ev
 import type { CollectionComparison } from '../../evaluate/compare-collections.js';
 import type { FormReport } from '../../evaluate/fidelity.js';
 import type { EncoderJudgement } from '../../evaluate/score-encoder.js';
-import type { PerQuery } from '../../core/per-query.js';
+import type { PerQuery } from '../../core/recall-per-query.js';
 import type { KeyFigure, ReportInput, ReportTable, ReportVerdict } from '../../report/input.js';
 import { formatShare } from '../../report/format.js';
-import { CREATED_BY } from '../../select/version.js';
+import { CREATED_BY } from '../../select/product-version.js';
 import { megabytes, ramText } from '../console/run.js';
 import {
   formTables,

@@ -1,9 +1,9 @@
 import type { SizingRow, PlanTarget } from '../../plan/sizing-row.js';
 import { planReportRows } from '../../plan/sizing-row.js';
 import type { RecallPerDim, ReportInput, ReportVerdict } from '../../report/input.js';
-import type { PlanResult } from '../../plan/collection.js';
-import type { PlanSetup } from '../../plan/setup.js';
-import { CREATED_BY } from '../../select/version.js';
+import type { PlanResult } from '../../plan/run-plan.js';
+import type { PlanSetup } from '../../plan/prepare-plan.js';
+import { CREATED_BY } from '../../select/product-version.js';
 import { megabytes } from '../console/run.js';
 
 export interface PlanPageParts {

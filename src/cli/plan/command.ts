@@ -17,14 +17,14 @@ import {
   type StorageKind,
 } from '../../plan/sizing-row.js';
 import { renderReport } from '../../report/render.js';
-import { runPlan } from '../../plan/collection.js';
+import { runPlan } from '../../plan/run-plan.js';
 import {
   preparePlan,
   SCRATCH_METADATA,
   SCRATCH_PREFIX,
   type PlanOptions,
   type PlanSetup,
-} from '../../plan/setup.js';
+} from '../../plan/prepare-plan.js';
 import { megabytes, type ConsoleRun } from '../console/run.js';
 import {
   seconds,

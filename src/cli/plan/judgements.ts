@@ -1,6 +1,6 @@
 import { pickVector } from '../../store/pick-vector.js';
 import type { VectorSource } from '../../store/vector-source.js';
-import type { PlanOptions, PlanSetup } from '../../plan/setup.js';
+import type { PlanOptions, PlanSetup } from '../../plan/prepare-plan.js';
 import type { ConsoleRun } from '../console/run.js';
 import { readPointJudgements, sampleJudged } from '../train/point-judgements.js';
 import type { RelevanceFlags } from '../train/relevance.js';

@@ -8,8 +8,8 @@ import {
   type SizingRow,
   type PlanTarget,
 } from '../../plan/sizing-row.js';
-import { secondsPerSize, type PlanResult } from '../../plan/collection.js';
-import type { PlanOptions, PlanSetup } from '../../plan/setup.js';
+import { secondsPerSize, type PlanResult } from '../../plan/run-plan.js';
+import type { PlanOptions, PlanSetup } from '../../plan/prepare-plan.js';
 import { megabytes, table, type ConsoleRun } from '../console/run.js';
 import { shellCommand, shellWord } from '../console/shell-command.js';
 

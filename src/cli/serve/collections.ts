@@ -10,7 +10,7 @@ import { allNames } from '../../store/facets.js';
 import { checkServed } from '../../store/check-served.js';
 import type { ServedCollection } from '../../store/served.js';
 import type { CopyTarget } from '../../store/copy-target.js';
-import { readDesiredState } from '../../migrate/dual-write/journal-state.js';
+import { readDesiredState } from '../../migrate/dual-write/proxy-state-files.js';
 import { openStore } from '../console/options.js';
 
 /** Few and fast attempts, because a client waits meanwhile. */

@@ -1,5 +1,5 @@
 import { countedTogether, Reloads } from '../../serve/metrics.js';
-import { startOperations } from '../../serve/run/operations.js';
+import { startOperations } from '../../serve/run/health-and-metrics.js';
 import { DEFAULT_LIMITS } from '../../serve/proxy-options.js';
 import { RestUpstream } from '../../serve/rest/upstream.js';
 import { loadCollections } from './collections.js';

@@ -1,5 +1,5 @@
 import { Reloads } from '../../serve/metrics.js';
-import { startOperations } from '../../serve/run/operations.js';
+import { startOperations } from '../../serve/run/health-and-metrics.js';
 import { announceAddresses, startReloading, untilAborted, type ServeRun } from './run.js';
 import { startProxyProcess } from './proxy-process.js';
 

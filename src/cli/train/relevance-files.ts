@@ -5,7 +5,7 @@ import type { PointId } from '../../core/point-id.js';
 import type { StoreKeys } from '../../store/vector-source.js';
 import { readFiniteNpy, readNpyIntegers } from '../../files/npy.js';
 import { parseVector } from '../../files/json-vector.js';
-import { checkReadMemory } from '../console/read-memory.js';
+import { checkReadMemory } from '../console/check-memory.js';
 import { textLines } from '../../files/text-lines.js';
 
 /** A map of so many labels stays below a gigabyte. */

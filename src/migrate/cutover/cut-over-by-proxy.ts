@@ -1,7 +1,7 @@
 import { TldrError } from '../../core/errors.js';
 import type { CatchUpRequest } from '../catch-up/repeat-passes.js';
 import { proxyControlOf } from '../dual-write/proxy-control.js';
-import { setAsideText } from '../dual-write/set-aside.js';
+import { setAsideText } from '../dual-write/points-set-aside.js';
 import { inEffect, type CutOver, type MigrationState, type Phase } from '../state/migration-state.js';
 
 /** Phases in which the copy is finished. */

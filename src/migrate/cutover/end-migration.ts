@@ -7,7 +7,7 @@ import { readRecorded, withRecord, type RecordedMigration } from '../state/with-
 import { inEffect, type MigrationState } from '../state/migration-state.js';
 import { aliasTo, isOwnTarget } from '../state/own-target.js';
 import { readByProxy } from './cut-over-by-proxy.js';
-import { setAsideText } from '../dual-write/set-aside.js';
+import { setAsideText } from '../dual-write/points-set-aside.js';
 import { joinShares, workingOn } from '../state/shares.js';
 
 const STOP_POLL_MS = 200;

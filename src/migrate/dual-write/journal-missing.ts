@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { codeOf, messageOf, TldrError } from '../../core/errors.js';
-import { readDesiredState, readReport } from './journal-state.js';
+import { readDesiredState, readReport } from './proxy-state-files.js';
 
 /** Advice for a lost journal: nobody must take it for an empty one. */
 export const LOST_WITH_IT =

@@ -5,16 +5,16 @@ import type { PointId } from '../../core/point-id.js';
 import { sleep, throwIfAborted, type Log } from '../../core/run-options.js';
 import type { CopyTarget } from '../../store/copy-target.js';
 import { endsWithin } from './ends-within.js';
-import type { CopyState, Side } from './journal-state.js';
+import type { CopyState, Side } from './proxy-state-files.js';
 import { LeftEntries } from './unfinished-entries.js';
 import { LoggedWrites } from './unapplied-writes.js';
 import { checkedMatchingIds } from './matching-ids.js';
 import type { NamesCheck } from './names-check.js';
 import { openSync } from './open-sync.js';
 import type { PointSync } from './point-sync.js';
-import { setAsideText, type SetAside } from './set-aside.js';
+import { setAsideText, type SetAside } from './points-set-aside.js';
 import type { WriteJournal } from './write-journal.js';
-import { WriteTurns } from './write-turns.js';
+import { WriteTurns } from './shared-and-exclusive-tasks.js';
 
 /** Entries left from before that are brought over together, since each alone would cost a round trip. */
 const LEFT_TOGETHER = 32;

@@ -8,7 +8,7 @@ import { partitionsOf } from '../points/compare-points.js';
 import { projectBatch } from '../points/project-batch.js';
 import type { MigrationIdentity } from '../state/migration-state.js';
 import type { NamesCheck } from './names-check.js';
-import type { SetAside } from './set-aside.js';
+import type { SetAside } from './points-set-aside.js';
 
 /** Most points and bytes of one batch. */
 const BATCH_POINTS = 128;

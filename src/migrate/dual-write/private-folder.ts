@@ -2,7 +2,7 @@ import type { Stats } from 'node:fs';
 import { lstat, readlink } from 'node:fs/promises';
 import { dirname, join, parse, resolve, sep } from 'node:path';
 import { codeOf, TldrError } from '../../core/errors.js';
-import { otherMembers } from './group-members.js';
+import { otherMembers } from './unix-group-members.js';
 import { makeFolder } from '../state/replace-file.js';
 
 /** Most symbolic links in one path, as in Linux. */

@@ -7,8 +7,8 @@ import {
   writeDesiredState,
   type FollowerReport,
   type DesiredState,
-} from './journal-state.js';
-import { setAsideText } from './set-aside.js';
+} from './proxy-state-files.js';
+import { setAsideText } from './points-set-aside.js';
 import type { MigrationIdentity, MigrationState } from '../state/migration-state.js';
 import { WriteJournal } from './write-journal.js';
 

@@ -2,7 +2,13 @@ import { rm } from 'node:fs/promises';
 import { isTldrError, messageOf } from '../../core/errors.js';
 import { sleep, type Log } from '../../core/run-options.js';
 import type { DualWriter } from './mirror-writes.js';
-import { readDesiredState, reportPath, writeReport, type DesiredState, type Side } from './journal-state.js';
+import {
+  readDesiredState,
+  reportPath,
+  writeReport,
+  type DesiredState,
+  type Side,
+} from './proxy-state-files.js';
 
 const POLL_MS = 200;
 /** Time between reports. If a report is several times older, commands take the proxy for dead. */

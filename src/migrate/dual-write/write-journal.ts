@@ -15,7 +15,7 @@ import {
   type Place,
 } from './journal-frames.js';
 import { checkNotMissing, LOST_WITH_IT, lostError, unusable, whyExpected } from './journal-missing.js';
-import { reportPath } from './journal-state.js';
+import { reportPath } from './proxy-state-files.js';
 import { lockRecord } from '../state/lock.js';
 import { checkOwnFolder, makeOwnFolder } from './private-folder.js';
 import { removeLeftovers, swapFile, syncFolder } from '../state/replace-file.js';

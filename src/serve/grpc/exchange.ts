@@ -32,8 +32,8 @@ import { CLIENT_WINDOW_BYTES, UPSTREAM_WINDOW_BYTES } from './upstream.js';
 import { makeCall, readAnswer, type GrpcAnswer } from './answer.js';
 import { handleGrpcChange, type ChangingCall } from './change.js';
 import { callFailureOf, CODE, isReset, UpstreamStatus, watchReset } from './failures.js';
-import type { AnswerParts, Answering, GrpcParts } from './parts.js';
-import { HeldRewriter } from '../held-rewriter.js';
+import type { AnswerParts, Answering, GrpcParts } from './listener-dependencies.js';
+import { HeldRewriter } from '../exchange-rewriter.js';
 import { SHADOWED_BYTES_MAX, type ShadowCall } from '../shadow.js';
 
 const LOOKUP_ROUNDS_MAX = 3;

@@ -8,7 +8,7 @@ import {
 import { expectDefined } from '../../core/errors.js';
 import { GrpcExchange } from './exchange.js';
 import { CODE } from './failures.js';
-import type { GrpcParts } from './parts.js';
+import type { GrpcParts } from './listener-dependencies.js';
 import { CLIENT_WINDOW_BYTES } from './upstream.js';
 import { InFlight } from '../requests-in-flight.js';
 import type { ProxyOptions } from '../proxy-options.js';

@@ -13,7 +13,7 @@ import type {
 import type { HeldBytes } from '../byte-budget.js';
 import type { CrossOrigin } from './cross-origin.js';
 import type { ExchangeParts } from '../listener-dependencies.js';
-import { HeldRewriter } from '../held-rewriter.js';
+import { HeldRewriter } from '../exchange-rewriter.js';
 import { answerOwn } from './own-answer.js';
 import type { ProxyOptions } from '../proxy-options.js';
 import { awaitBody, hasBody, passingBody, smallBody, wholeBody } from './request-body.js';

@@ -3,7 +3,7 @@ import { expectDefined } from '../../core/errors.js';
 import { matrixFromRows, row } from '../../core/matrix.js';
 import type { PointId } from '../../core/point-id.js';
 import { isCopyTarget } from '../copy-target.js';
-import { allOf, nth, type CaseOf, type ContractPlace } from './place.js';
+import { allOf, nth, type CaseOf, type ContractPlace } from './fixtures.js';
 
 async function tellsVersions(place: ContractPlace): Promise<void> {
   const { store, vectorName } = place;

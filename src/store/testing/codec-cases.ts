@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { compactDistance } from '../../core/distance.js';
 import { matrixFromRows } from '../../core/matrix.js';
 import { expectDefined } from '../../core/errors.js';
-import { allOf, nth, PAYLOADS, type CaseOf, type ContractPlace } from './place.js';
+import { allOf, nth, PAYLOADS, type CaseOf, type ContractPlace } from './fixtures.js';
 
 async function packs(place: ContractPlace): Promise<void> {
   const { target: store } = place;

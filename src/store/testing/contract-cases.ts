@@ -5,7 +5,7 @@ import { checkDeclared } from './declared-facets.js';
 import { KEYS_CASES } from './keys-cases.js';
 import { LOAD_CASES } from './load-cases.js';
 import { NAMES_CASES } from './names-cases.js';
-import { ContractPlace, type CaseOf } from './place.js';
+import { ContractPlace, type CaseOf } from './fixtures.js';
 import { SOURCE_CASES } from './source-cases.js';
 import { STATE_CASES } from './state-cases.js';
 import { STORAGE_CASES } from './storage-cases.js';

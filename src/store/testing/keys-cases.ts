@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { expectDefined } from '../../core/errors.js';
 import type { PointId } from '../../core/point-id.js';
-import type { CaseOf, ContractPlace } from './place.js';
+import type { CaseOf, ContractPlace } from './fixtures.js';
 
 async function readsAndWritesIds({ store, opened }: ContractPlace): Promise<void> {
   const { parse, format } = store.keys;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { expectDefined } from '../../core/errors.js';
 import { row } from '../../core/matrix.js';
-import type { CaseOf, ContractPlace } from './place.js';
+import type { CaseOf, ContractPlace } from './fixtures.js';
 
 async function tellsLoad(place: ContractPlace): Promise<void> {
   const load = expectDefined(place.store.load, 'load');

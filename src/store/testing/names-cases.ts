@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { expectDefined } from '../../core/errors.js';
 import type { CollectionNames } from '../copy-target.js';
-import type { CaseOf, ContractPlace } from './place.js';
+import type { CaseOf, ContractPlace } from './fixtures.js';
 
 function namesOf({ target }: ContractPlace): CollectionNames {
   return expectDefined(target.names, 'names');

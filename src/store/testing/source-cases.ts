@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { score } from '../../core/distance.js';
 import { row } from '../../core/matrix.js';
 import type { PointId } from '../../core/point-id.js';
-import { assertCode, assertVector, nth, type CaseOf, type ContractPlace, type Filled } from './place.js';
+import { assertCode, assertVector, nth, type CaseOf, type ContractPlace, type Filled } from './fixtures.js';
 
 async function describesCollection(place: ContractPlace): Promise<void> {
   const { store, vectorName } = place;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { expectDefined } from '../../core/errors.js';
-import type { CaseOf, ContractPlace } from './place.js';
+import type { CaseOf, ContractPlace } from './fixtures.js';
 
 const KEY = 'contract-entry';
 

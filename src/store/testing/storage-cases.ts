@@ -4,7 +4,7 @@ import { row, type Matrix } from '../../core/matrix.js';
 import { DATATYPES } from '../collection.js';
 import { isCopyTarget, type CopyTarget, type TargetCapabilities } from '../copy-target.js';
 import type { ScratchRequest, Storage, VectorStorage } from '../storage.js';
-import { allOf, nth, randomVectors, type CaseOf, type ContractPlace } from './place.js';
+import { allOf, nth, randomVectors, type CaseOf, type ContractPlace } from './fixtures.js';
 
 const [ROWS, DIM] = [400, 32];
 const COMPONENT_BYTES = { float32: 4, float16: 2, uint8: 1 };

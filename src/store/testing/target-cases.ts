@@ -4,7 +4,7 @@ import { expectDefined } from '../../core/errors.js';
 import { DATATYPES, QUANTIZATIONS } from '../collection.js';
 import type { CollectionSpec } from '../collection.js';
 import type { TargetChange } from '../copy-target.js';
-import { assertCode, nth, type CaseOf, type ContractPlace } from './place.js';
+import { assertCode, nth, type CaseOf, type ContractPlace } from './fixtures.js';
 
 /** A change to a compact collection of two dimensions. */
 function compactChange({ vectorName }: ContractPlace, source: CollectionSpec, name: string): TargetChange {

@@ -9,7 +9,7 @@ import {
   randomVectors,
   type CaseOf,
   type ContractPlace,
-} from './place.js';
+} from './fixtures.js';
 
 async function replacesAndRemoves(place: ContractPlace): Promise<void> {
   const { target: store, vectorName } = place;

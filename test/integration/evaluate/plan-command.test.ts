@@ -11,8 +11,8 @@ import { row, rowRange, type Matrix } from '../../../src/core/matrix.js';
 import type { QdrantStore } from '../../../adapters/qdrant/index.js';
 import type { SearchRequest } from '../../../src/store/search.js';
 import type { SizingRow } from '../../../src/plan/sizing-row.js';
-import { runPlan } from '../../../src/plan/collection.js';
-import { preparePlan, type PlanOptions } from '../../../src/plan/setup.js';
+import { runPlan } from '../../../src/plan/run-plan.js';
+import { preparePlan, type PlanOptions } from '../../../src/plan/prepare-plan.js';
 import { runCli, type CliResult } from '../../support/cli/run-cli.js';
 import { contentOf } from '../../support/migrate/fixtures.js';
 

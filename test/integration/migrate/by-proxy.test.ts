@@ -4,7 +4,7 @@ import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { readDesiredState } from '../../../src/migrate/dual-write/journal-state.js';
+import { readDesiredState } from '../../../src/migrate/dual-write/proxy-state-files.js';
 import type { MigrationStatus } from '../../../src/migrate/run/migration-status.js';
 import { FORCE_BACK_WORDS } from '../../../src/migrate/cutover/roll-back.js';
 import { runCli, type CliResult } from '../../support/cli/run-cli.js';

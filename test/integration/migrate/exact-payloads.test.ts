@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Grpc } from '../../../adapters/qdrant/transport/grpc.js';
 import { openQdrant } from '../../../adapters/qdrant/index.js';
 import { DEFAULT_RETRY } from '../../../adapters/qdrant/transport/retry.js';
-import { doubleReadAs } from '../../../adapters/qdrant/transport/server-double.js';
+import { doubleReadAs } from '../../../adapters/qdrant/transport/server-rounding.js';
 import type { QdrantStore } from '../../../adapters/qdrant/index.js';
 import { migrateCollection } from '../../../src/migrate/run/migrate-collection.js';
 import { planMigration } from '../../../src/migrate/plan/migration.js';

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { withProjection } from '../../../adapters/qdrant/client/with-projection.js';
 import { openQdrant } from '../../../adapters/qdrant/index.js';
 import type { QdrantStore } from '../../../adapters/qdrant/index.js';
-import { readReport, writeDesiredState } from '../../../src/migrate/dual-write/journal-state.js';
+import { readReport, writeDesiredState } from '../../../src/migrate/dual-write/proxy-state-files.js';
 import { planMigration } from '../../../src/migrate/plan/migration.js';
 import { encodeRequest, pathOf } from '../../support/wire/grpc-schemas.js';
 import { DIM, fill, tinyEncoder } from '../../support/migrate/fixtures.js';

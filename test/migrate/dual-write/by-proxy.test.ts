@@ -12,7 +12,7 @@ import {
   readDesiredState,
   readReport,
   writeDesiredState,
-} from '../../../src/migrate/dual-write/journal-state.js';
+} from '../../../src/migrate/dual-write/proxy-state-files.js';
 import { followMigration, startMigration } from '../../../src/migrate/run/migrate-collection.js';
 import type { PlacedMigration } from '../../../src/migrate/plan/migration-options.js';
 import { migrationStatus } from '../../../src/migrate/run/migration-status.js';

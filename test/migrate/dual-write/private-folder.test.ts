@@ -14,8 +14,8 @@ import {
 } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { otherMembers } from '../../../src/migrate/dual-write/group-members.js';
-import { writeDesiredState } from '../../../src/migrate/dual-write/journal-state.js';
+import { otherMembers } from '../../../src/migrate/dual-write/unix-group-members.js';
+import { writeDesiredState } from '../../../src/migrate/dual-write/proxy-state-files.js';
 import { WriteJournal } from '../../../src/migrate/dual-write/write-journal.js';
 
 /** Only root can give files to somebody else, and only where there are user numbers. */

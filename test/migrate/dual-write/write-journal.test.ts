@@ -21,7 +21,7 @@ import { isTldrError } from '../../../src/core/errors.js';
 import type { PointId } from '../../../src/core/point-id.js';
 import { Rng } from '../../../src/core/rng.js';
 import { ownerOf } from '../../../src/migrate/dual-write/journal-entries.js';
-import { writeDesiredState, writeReport } from '../../../src/migrate/dual-write/journal-state.js';
+import { writeDesiredState, writeReport } from '../../../src/migrate/dual-write/proxy-state-files.js';
 import { BLOCK_BYTES, FRAME_BYTES_MAX } from '../../../src/migrate/dual-write/journal-frames.js';
 import { ENTRY_IDS_MAX, WriteJournal } from '../../../src/migrate/dual-write/write-journal.js';
 

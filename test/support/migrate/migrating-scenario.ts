@@ -11,7 +11,7 @@ import {
   writeDesiredState,
   type FollowerReport,
   type DesiredState,
-} from '../../../src/migrate/dual-write/journal-state.js';
+} from '../../../src/migrate/dual-write/proxy-state-files.js';
 import { planMigration, type MigrationPlan } from '../../../src/migrate/plan/migration.js';
 import { DIM, fill, tinyEncoder } from './fixtures.js';
 import { compareSides } from '../contract/compare-sides.js';

@@ -18,7 +18,7 @@ import { ProtoMessage, type ProtoSpan } from '../protobuf/message.js';
 import { edited, ProtoBuilder, type FieldEdit } from '../protobuf/builder.js';
 import { shownWarning } from '../rules.js';
 import { showsNoExact, shownQuantization, type ShownQuantization } from '../settings/target.js';
-import type { Threshold } from '../../store/thresholds.js';
+import type { Threshold } from '../../store/changed-thresholds.js';
 
 /** Numbers of the enum Distance. */
 const DISTANCES: Readonly<Record<Distance, number>> = { cosine: 1, euclid: 2, dot: 3, manhattan: 4 };

@@ -1,4 +1,4 @@
-import { loadGenerated, type GeneratedCode } from '../../transport/generated-code.js';
+import { loadGenerated, type GeneratedCode } from '../../transport/load-webassembly.js';
 import { NUMBER_READER_WASM_BASE64 } from './number-reader-wasm.js';
 
 /** Bytes in which a number may begin, and further bytes in which it may continue. */

@@ -1,15 +1,15 @@
 import { expectDefined } from '../../../../src/core/errors.js';
 import type { ServedCollection } from '../../../../src/store/served.js';
 import type { LookupAnswer, RestRequest } from '../../../../src/serve/protocol.js';
-import { ALLOW_EXACT } from '../../transport/exact-search.js';
+import { ALLOW_EXACT } from '../../transport/exact-search-allowed.js';
 import { scanJson, type JsonEntry, type JsonNode } from '../json/scan.js';
 import { asciiJson, ByteEdits } from '../json/byte-edits.js';
 import { elementsOf, entryOf, stringOf } from './fields.js';
 import { JSON_CODES, restSettingsIn } from './read-target-settings.js';
 import { Refusal, refuseUncovering, shownWarning } from '../rules.js';
-import { distanceName } from '../../store/settings.js';
+import { distanceName } from '../../store/collection-settings.js';
 import { showsNoExact, shownQuantization, type ShownQuantization } from '../settings/target.js';
-import type { Threshold } from '../../store/thresholds.js';
+import type { Threshold } from '../../store/changed-thresholds.js';
 
 /** Settings that the migration moved from the source's full vector to the compact one. */
 const MOVED = ['hnsw_config', 'quantization_config', 'on_disk', 'memory'];

@@ -1,6 +1,6 @@
 import type { ServedCollection } from '../../../../src/store/served.js';
-import { ALLOW_EXACT } from '../../transport/exact-search.js';
-import { FULL_SCAN_THRESHOLD_MIN_KB } from '../../store/thresholds.js';
+import { ALLOW_EXACT } from '../../transport/exact-search-allowed.js';
+import { FULL_SCAN_THRESHOLD_MIN_KB } from '../../store/changed-thresholds.js';
 import { serverVector } from '../hidden-vector.js';
 import { scanJson, type JsonEntry, type JsonNode } from '../json/scan.js';
 import { asciiJson, ByteEdits } from '../json/byte-edits.js';

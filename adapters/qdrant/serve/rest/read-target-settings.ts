@@ -1,7 +1,7 @@
-import { ALLOW_EXACT, EXACT_KEY, refusesExact } from '../../transport/exact-search.js';
+import { ALLOW_EXACT, EXACT_KEY, refusesExact } from '../../transport/exact-search-allowed.js';
 import { readRecord, QUANTIZATION_KEY } from '../../store/quantization-record.js';
-import { componentBytes } from '../../store/settings.js';
-import { readThresholds, THRESHOLDS_KEY } from '../../store/thresholds.js';
+import { componentBytes } from '../../store/collection-settings.js';
+import { readThresholds, THRESHOLDS_KEY } from '../../store/changed-thresholds.js';
 import type { JsonNode } from '../json/scan.js';
 import type { ByteEdits } from '../json/byte-edits.js';
 import { quantizationFromJson, quantizationToJson } from '../settings/quantization-codec.js';

@@ -1,6 +1,6 @@
 import type { ServedCollection } from '../../../../src/store/served.js';
 import type { DenseVectorSpec } from '../../../../src/store/collection.js';
-import { EXACT_KEY, EXACT_TEXT } from '../../transport/exact-search.js';
+import { EXACT_KEY, EXACT_TEXT } from '../../transport/exact-search-allowed.js';
 import { num, type JsonObject } from '../../transport/json.js';
 import { QUANTIZATION_KEY, recordText, type QuantizationRecord } from '../../store/quantization-record.js';
 import {
@@ -9,7 +9,7 @@ import {
   vectorSizeLimit,
   type Threshold,
   type Thresholds,
-} from '../../store/thresholds.js';
+} from '../../store/changed-thresholds.js';
 
 /**
  * Settings of a served collection that have another place or another value in the target than in the original

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
-import { BatchBuilder, toBatch } from '../../../../adapters/qdrant/points/batch.js';
-import { PointStructs } from '../../../../adapters/qdrant/points/struct.js';
-import { payloadStart } from '../../../../adapters/qdrant/points/payload.js';
+import { BatchBuilder, toBatch } from '../../../../adapters/qdrant/points/decode-points.js';
+import { PointStructs } from '../../../../adapters/qdrant/points/encode-points.js';
+import { payloadStart } from '../../../../adapters/qdrant/points/payload-and-other-vectors.js';
 import { SpareMemory } from '../../../../adapters/qdrant/transport/reused-message-memory.js';
 import { Cursor, decodePointId, encodePointId } from '../../../../adapters/qdrant/transport/wire.js';
 import { matrix } from '../../../../src/core/matrix.js';

@@ -1,14 +1,14 @@
 import { describe, expect, test } from '@jest/globals';
-import { EXACT_KEY } from '../../../../adapters/qdrant/transport/exact-search.js';
+import { EXACT_KEY } from '../../../../adapters/qdrant/transport/exact-search-allowed.js';
 import { LIFTED_KEY } from '../../../../adapters/qdrant/store/lifted-limits.js';
-import { deriveScratch, vectorStorage } from '../../../../adapters/qdrant/store/scratch.js';
+import { deriveScratch, vectorStorage } from '../../../../adapters/qdrant/store/scratch-collection.js';
 import {
   deriveTarget,
   differences,
   patchToFinish,
   specFromInfo,
-} from '../../../../adapters/qdrant/store/settings.js';
-import { readThresholds, THRESHOLDS_KEY } from '../../../../adapters/qdrant/store/thresholds.js';
+} from '../../../../adapters/qdrant/store/collection-settings.js';
+import { readThresholds, THRESHOLDS_KEY } from '../../../../adapters/qdrant/store/changed-thresholds.js';
 import { tarSizes } from '../../../../adapters/qdrant/store/snapshot-sizes.js';
 import { numberAt, parseJson, stringifyJson } from '../../../../adapters/qdrant/transport/json.js';
 import type { CollectionSpec, Quantization } from '../../../../src/store/collection.js';

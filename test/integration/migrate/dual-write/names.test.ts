@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect } from '@jest/globals';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writeDesiredState } from '../../../../src/migrate/dual-write/journal-state.js';
+import { writeDesiredState } from '../../../../src/migrate/dual-write/proxy-state-files.js';
 import { PlainGrpc } from '../../../support/server/grpc-call.js';
 import { encodeRequest, pathOf } from '../../../support/wire/grpc-schemas.js';
 import { DIM } from '../../../support/migrate/fixtures.js';

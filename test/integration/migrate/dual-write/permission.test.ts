@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openQdrant } from '../../../../adapters/qdrant/index.js';
 import type { QdrantStore } from '../../../../adapters/qdrant/index.js';
-import { readReport, writeDesiredState } from '../../../../src/migrate/dual-write/journal-state.js';
+import { readReport, writeDesiredState } from '../../../../src/migrate/dual-write/proxy-state-files.js';
 import { planMigration } from '../../../../src/migrate/plan/migration.js';
 import { encodeRequest, pathOf } from '../../../support/wire/grpc-schemas.js';
 import { contentOf, DIM, fill, tinyEncoder } from '../../../support/migrate/fixtures.js';

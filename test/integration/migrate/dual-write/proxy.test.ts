@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { readReport } from '../../../../src/migrate/dual-write/journal-state.js';
+import { readReport } from '../../../../src/migrate/dual-write/proxy-state-files.js';
 import { Rng } from '../../../../src/core/rng.js';
 import { DIM } from '../../../support/migrate/fixtures.js';
 import { fetchOnce } from '../../../support/server/fetch-once.js';

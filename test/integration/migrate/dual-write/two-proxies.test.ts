@@ -2,7 +2,7 @@ import { describe, expect, test as anyTest } from '@jest/globals';
 import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readReport, writeDesiredState } from '../../../../src/migrate/dual-write/journal-state.js';
+import { readReport, writeDesiredState } from '../../../../src/migrate/dual-write/proxy-state-files.js';
 import { DIM } from '../../../support/migrate/fixtures.js';
 import { Scenario } from '../../../support/migrate/migrating-scenario.js';
 import { scenarioPlace } from '../../../support/migrate/scenario-fixture.js';

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { doubleReadAs, isStableDouble } from '../../../../adapters/qdrant/transport/server-double.js';
+import { doubleReadAs, isStableDouble } from '../../../../adapters/qdrant/transport/server-rounding.js';
 
 test.each([Number.MAX_VALUE, 1.7976931348623155e308, -1.7976931348623155e308, 1.7976931348623151e308])(
   'a double beside the largest one, %p, is sent as a finite one of its sign',

@@ -2,7 +2,7 @@ import { expectDefined } from '../../../src/core/errors.js';
 import { row } from '../../../src/core/matrix.js';
 import type { WriteBatch } from '../../../src/store/points.js';
 import { stringifyJson } from '../transport/json.js';
-import { doubleJson, restVectors } from './payload.js';
+import { doubleJson, restVectors } from './payload-and-other-vectors.js';
 import { idJson } from './sampling.js';
 import { Cursor, decodeFloats } from '../transport/wire.js';
 

@@ -1,7 +1,7 @@
 import { TldrError } from '../../../src/core/errors.js';
 import { ProtoWriter } from '../../../src/encoder/protobuf.js';
 import type { VectorColumn, WriteBatch } from '../../../src/store/points.js';
-import { payloadStart } from './payload.js';
+import { payloadStart } from './payload-and-other-vectors.js';
 import { encodePointId, fieldBytes } from '../transport/wire.js';
 
 /** One vector column in encoded form. */

@@ -8,7 +8,7 @@ import { cleanSample, splitRows } from '../core/sample.js';
 import { PLAN_BUDGET_SECONDS } from '../hyper-parameters/training.js';
 import type { SizingRow } from './sizing-row.js';
 import { doublingsOf, measurePlan, type PlanSample } from './measure-rows.js';
-import { SCRATCH_PREFIX, type DrawnSample, type PlanOptions, type PlanSetup } from './setup.js';
+import { SCRATCH_PREFIX, type DrawnSample, type PlanOptions, type PlanSetup } from './prepare-plan.js';
 import type { Variant } from './variants.js';
 import { movedGains, movedLabels } from '../select/split-sample.js';
 import { storableVariants } from './storable-variants.js';

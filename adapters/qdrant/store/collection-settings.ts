@@ -19,13 +19,13 @@ import {
   type Json,
   type JsonObject,
 } from '../transport/json.js';
-import { ALLOW_EXACT, EXACT_KEY, EXACT_TEXT } from '../transport/exact-search.js';
+import { ALLOW_EXACT, EXACT_KEY, EXACT_TEXT } from '../transport/exact-search-allowed.js';
 import { checkName } from '../transport/check-name.js';
 import { LIFTED_KEY } from './lifted-limits.js';
 import { QUANTIZATION_KEY, recordText } from './quantization-record.js';
 import { isStrict } from '../transport/strict-limits.js';
-import { applyThresholds, THRESHOLDS_KEY, thresholdsOf, vectorSizeLimit } from './thresholds.js';
-import { toldToClients, TOLD_KEYS } from './told-to-clients.js';
+import { applyThresholds, THRESHOLDS_KEY, thresholdsOf, vectorSizeLimit } from './changed-thresholds.js';
+import { toldToClients, TOLD_KEYS } from './source-settings-metadata.js';
 import { pushDownQuantization, withoutIndex, withStorage } from './vector-storage.js';
 
 const DISTANCE_NAMES: Readonly<Record<string, Distance>> = {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { WriteTurns } from '../../../src/migrate/dual-write/write-turns.js';
+import { WriteTurns } from '../../../src/migrate/dual-write/shared-and-exclusive-tasks.js';
 
 /** A task that ends when it is told to. */
 function held(): { task: () => Promise<void>; started: () => boolean; end: () => void } {

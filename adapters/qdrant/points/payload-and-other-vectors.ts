@@ -3,7 +3,7 @@ import { TldrError } from '../../../src/core/errors.js';
 import type { PointCodec } from '../../../src/store/copy-target.js';
 import { ProtoWriter } from '../../../src/encoder/protobuf.js';
 import { isObject, parseJson, stringifyJson, type Json } from '../transport/json.js';
-import { doubleReadAs, isStableDouble } from '../transport/server-double.js';
+import { doubleReadAs, isStableDouble } from '../transport/server-rounding.js';
 import {
   canonicalVector,
   Cursor,

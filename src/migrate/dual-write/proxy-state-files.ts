@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { messageOf, TldrError } from '../../core/errors.js';
 import { makeOwnFolder } from './private-folder.js';
-import type { SetAside } from './set-aside.js';
+import type { SetAside } from './points-set-aside.js';
 import { readIfThere, replaceFile } from '../state/replace-file.js';
 
 /**

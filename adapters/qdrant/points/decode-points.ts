@@ -4,7 +4,7 @@ import type { PointId } from '../../../src/core/point-id.js';
 import { ProtoWriter } from '../../../src/encoder/protobuf.js';
 import type { PointBatch } from '../../../src/store/points.js';
 import { FLOAT_BYTES } from '../transport/float-run.js';
-import { PAYLOAD_ENTRY, VECTOR_ENTRY } from './payload.js';
+import { PAYLOAD_ENTRY, VECTOR_ENTRY } from './payload-and-other-vectors.js';
 import {
   Cursor,
   decodeDense,

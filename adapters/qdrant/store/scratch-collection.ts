@@ -8,10 +8,10 @@ import { isObject, listAt, num, numberAt, objectAt, parseJson, textAt, valueAt }
 import type { Json, JsonObject } from '../transport/json.js';
 import type { Rest } from '../transport/rest.js';
 import { pathOf } from '../points/sampling.js';
-import { distanceName, specFromInfo, vectorsOf } from './settings.js';
+import { distanceName, specFromInfo, vectorsOf } from './collection-settings.js';
 import { tarSizes } from './snapshot-sizes.js';
 import { UNLIMITED } from '../transport/strict-limits.js';
-import { FULL_SCAN_THRESHOLD_MIN_KB } from './thresholds.js';
+import { FULL_SCAN_THRESHOLD_MIN_KB } from './changed-thresholds.js';
 import { mergedIndex, pushDownQuantization, withoutIndex, withStorage } from './vector-storage.js';
 
 const INDEXING_THRESHOLD_KB = 1;

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { openMemory } from '../../adapters/memory/store.js';
 import type { PointId } from '../../src/core/point-id.js';
-import { existingJudgements } from '../../src/evaluate/judged-points.js';
+import { existingJudgements } from '../../src/evaluate/existing-judgements.js';
 import { fill, idAt, memorySpec } from '../support/migrate/fixtures.js';
 
 test('only a point that is called relevant has to exist: other judgements stay, as with --base', async () => {

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { checkReadMemory } from '../../../src/cli/console/read-memory.js';
+import { checkReadMemory } from '../../../src/cli/console/check-memory.js';
 
 test('vectors that do not fit into memory are refused by their size', () => {
   const shape = { rows: 1_000_000, cols: 1000 };

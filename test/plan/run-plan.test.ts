@@ -4,8 +4,8 @@ import { openMemory } from '../../adapters/memory/store.js';
 import { matrix, type Matrix } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
 import type { MemoryStore } from '../../adapters/memory/index.js';
-import { runPlan } from '../../src/plan/collection.js';
-import { preparePlan, type DrawnSample, type PlanOptions } from '../../src/plan/setup.js';
+import { runPlan } from '../../src/plan/run-plan.js';
+import { preparePlan, type DrawnSample, type PlanOptions } from '../../src/plan/prepare-plan.js';
 import {
   compactVariants,
   configsOf,
