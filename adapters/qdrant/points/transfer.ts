@@ -288,19 +288,19 @@ export async function setPayload(
   await grpc.call('Points/SetPayload', request.finish());
 }
 
-/**
- * Deletes points. DeletePoints: collection 1, wait 2, points 3 (ids 1: PointsIdsList, ids 1),
- * shard_key_selector 5.
- */
+/** PointsSelector: points 1 (PointsIdsList: ids 1). */
+export function idSelector(ids: readonly PointId[]): ProtoWriter {
+  const list = new ProtoWriter();
+  for (const id of ids) list.message(1, encodePointId(id));
+  return new ProtoWriter().message(1, list);
+}
+
+/** Deletes points. DeletePoints: collection 1, wait 2, points 3, shard_key_selector 5. */
 export async function deletePoints(grpc: Grpc, place: CollectionRef, ids: readonly PointId[]): Promise<void> {
   for (let start = 0, taken = 0; start < ids.length; start += taken) {
     taken = Math.min(DELETE_POINTS, limitsOf(place).now.deletePoints);
-    const list = new ProtoWriter();
-    for (const id of ids.slice(start, start + taken)) list.message(1, encodePointId(id));
-    const request = new ProtoWriter()
-      .string(1, place.collection)
-      .varint(2, 1)
-      .message(3, new ProtoWriter().message(1, list));
+    const some = ids.slice(start, start + taken);
+    const request = new ProtoWriter().string(1, place.collection).varint(2, 1).message(3, idSelector(some));
     if (place.partition !== undefined) request.message(5, encodeShardKey(place.partition));
     await grpc.call('Points/Delete', request.finish());
   }

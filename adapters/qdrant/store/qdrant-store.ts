@@ -48,6 +48,7 @@ import {
   upsertPoints,
   type VectorPlace,
 } from '../points/transfer.js';
+import { removePartsOfBefore } from '../points/whole-points.js';
 import { listAt, numberAt, parseJson, textAt, valueAt, type Json } from '../transport/json.js';
 import { namesOf } from './aliases.js';
 import { createCollection, finishCollection } from './bulk-load.js';
@@ -210,12 +211,19 @@ export class QdrantStore implements CopyTarget {
 
   async upsert(collection: string, batch: WriteBatch, { partition }: InPartition = {}): Promise<void> {
     const { grpc, restAt } = byTransport(batch);
+    const vectorNames = await this.#vectorNames(collection);
     await this.#known.write(collection, async (limits) => {
       const pointsMax = limits.now.upsertPoints;
       const place = { collection, partition, limits };
       await upsertPoints(this.#to.grpc, place, { batch: grpc, pointsMax });
       await writeExactPoints(this.#to, place, { batch, restAt, pointsMax });
+      await removePartsOfBefore(this.#to.grpc, place, { batch, vectorNames });
     });
+  }
+
+  async #vectorNames(collection: string): Promise<string[]> {
+    const { vectors, otherVectors } = (await this.#known.get(collection)).spec;
+    return [...vectors.map(({ name }) => name), ...otherVectors];
   }
 
   async remove(collection: string, ids: readonly PointId[], options: InPartition = {}): Promise<void> {

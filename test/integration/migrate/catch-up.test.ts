@@ -101,7 +101,9 @@ async function pointsOf(
 }
 
 test('under writes of every kind the target is equal at the switch, and the freeze is measured', async () => {
-  await rest('PUT', '/collections/docs', { vectors: { size: DIM, distance: 'Cosine' } });
+  // Indexed from the first points on: the server then replaces points only in part.
+  const optimizers_config = { indexing_threshold: 1, default_segment_number: 1 };
+  await rest('PUT', '/collections/docs', { vectors: { size: DIM, distance: 'Cosine' }, optimizers_config });
   await indexField(place.server, 'docs', { field: 'i', schema: 'integer' });
   await fill(store, 'docs', ROWS);
   await store.names.switch('clients', 'docs');

@@ -1,0 +1,102 @@
+import { expectDefined, isTldrError } from '../../../src/core/errors.js';
+import type { PointId } from '../../../src/core/point-id.js';
+import { ProtoWriter } from '../../../src/encoder/protobuf.js';
+import type { WriteBatch } from '../../../src/store/points.js';
+import type { Grpc } from '../transport/grpc.js';
+import { encodeShardKey } from '../transport/wire.js';
+import { payloadStart, restVectors } from './payload.js';
+import { idSelector, limitsOf, type CollectionRef } from './transfer.js';
+
+/** Most points in one request. */
+const POINTS_MAX = 10_000;
+
+/**
+ * Removes from the points of a batch, which has just been written, what they have from before. The server replaces a
+ * point of an indexed segment only in part: it keeps the payload if the new point has none, and each vector that the
+ * new point lacks. Over gRPC, an empty payload counts as none. Points that were deleted since are passed over.
+ * @param vectorNames all vectors of the collection
+ */
+export async function removePartsOfBefore(
+  grpc: Grpc,
+  place: CollectionRef,
+  { batch, vectorNames }: { readonly batch: WriteBatch; readonly vectorNames: readonly string[] },
+): Promise<void> {
+  const withoutPayload: PointId[] = [];
+  const withoutVectors = new Map<string, { readonly names: readonly string[]; readonly ids: PointId[] }>();
+  batch.ids.forEach((id, i) => {
+    const extra = expectDefined(batch.extra[i], 'the payload of a point');
+    if (payloadStart(extra) === extra.length) withoutPayload.push(id);
+    const names = absentVectors(batch, i, vectorNames);
+    if (names.length === 0) return;
+    const key = JSON.stringify(names);
+    const same = withoutVectors.get(key) ?? { names, ids: [] };
+    same.ids.push(id);
+    withoutVectors.set(key, same);
+  });
+  await inParts(place, withoutPayload, (ids) =>
+    grpc.call('Points/ClearPayload', clearPayloadRequest(place, ids).finish()),
+  );
+  for (const { names, ids } of withoutVectors.values())
+    await inParts(place, ids, (some) =>
+      grpc.call('Points/DeleteVectors', deleteVectorsRequest(place, some, names).finish()),
+    );
+}
+
+function absentVectors(batch: WriteBatch, i: number, vectorNames: readonly string[]): string[] {
+  const columns = batch.vectors.filter(({ has }) => has[i] !== 0);
+  const missing = vectorNames.filter((name) => !columns.some((column) => column.name === name));
+  if (missing.length === 0) return missing;
+  const others = restVectors(expectDefined(batch.extra[i], 'the other vectors of a point'));
+  return missing.filter((name) => !others.some((other) => other.name === name));
+}
+
+async function inParts(
+  place: CollectionRef,
+  ids: readonly PointId[],
+  send: (ids: readonly PointId[]) => Promise<unknown>,
+): Promise<void> {
+  for (let start = 0, taken = 0; start < ids.length; start += taken) {
+    taken = Math.min(POINTS_MAX, limitsOf(place).now.deletePoints);
+    await passingOver(ids.slice(start, start + taken), send);
+  }
+}
+
+/** The server refuses a request with a point that is not there, after it has done a part of it. */
+async function passingOver(
+  ids: readonly PointId[],
+  send: (ids: readonly PointId[]) => Promise<unknown>,
+): Promise<void> {
+  try {
+    await send(ids);
+  } catch (error) {
+    if (!isTldrError(error, 'NOT_FOUND')) throw error;
+    if (ids.length === 1) return;
+    const middle = Math.ceil(ids.length / 2);
+    await passingOver(ids.slice(0, middle), send);
+    await passingOver(ids.slice(middle), send);
+  }
+}
+
+/** ClearPayloadPoints: collection 1, wait 2, points 3, shard_key_selector 5. */
+function clearPayloadRequest(place: CollectionRef, ids: readonly PointId[]): ProtoWriter {
+  const request = new ProtoWriter().string(1, place.collection).varint(2, 1).message(3, idSelector(ids));
+  return place.partition === undefined ? request : request.message(5, encodeShardKey(place.partition));
+}
+
+/**
+ * DeletePointVectors: collection 1, wait 2, points_selector 3, vectors 4 (names 1), shard_key_selector 6.
+ */
+function deleteVectorsRequest(
+  place: CollectionRef,
+  ids: readonly PointId[],
+  vectorNames: readonly string[],
+): ProtoWriter {
+  const names = new ProtoWriter();
+  for (const name of vectorNames) names.string(1, name);
+  const request = new ProtoWriter()
+    .string(1, place.collection)
+    .varint(2, 1)
+    .message(3, idSelector(ids))
+    .message(4, names);
+  return place.partition === undefined ? request : request.message(6, encodeShardKey(place.partition));
+}
