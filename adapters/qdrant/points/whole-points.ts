@@ -4,7 +4,7 @@ import { ProtoWriter } from '../../../src/encoder/protobuf.js';
 import type { WriteBatch } from '../../../src/store/points.js';
 import type { Grpc } from '../transport/grpc.js';
 import { encodeShardKey } from '../transport/wire.js';
-import { payloadStart, restVectors } from './payload.js';
+import { payloadStart, restVectors } from './payload-and-other-vectors.js';
 import { idSelector, limitsOf, type CollectionRef } from './transfer.js';
 
 /** Most points in one request. */
