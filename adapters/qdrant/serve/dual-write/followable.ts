@@ -22,21 +22,25 @@ export function followable<Result extends object>(
   written: readonly WrittenVector[],
   {
     followed,
-    orRefusal,
-  }: { readonly followed: MirroredCollection; readonly orRefusal: (decide: () => Result) => Result },
+    answer,
+  }: { readonly followed: MirroredCollection; readonly answer: (refusal: Refusal) => Result },
 ): Result | PendingRewrite<Result> {
   const rows = toProject(written, followed);
   if (rows.length === 0) return change;
   const { projector, compactBytes } = followed;
   const x = matrix(rows.length, projector.inputDim);
   rows.forEach(({ values }, i) => x.data.set(values, i * projector.inputDim));
-  const finish = (y: Matrix): Result =>
-    orRefusal(() => {
+  const finish = (y: Matrix): Result => {
+    try {
       rows.forEach(({ name: vector }, i) =>
         checkCompact(y.data.subarray(i * y.cols, (i + 1) * y.cols), { vector, componentBytes: compactBytes }),
       );
       return change;
-    });
+    } catch (error) {
+      if (error instanceof Refusal) return answer(error);
+      throw error;
+    }
+  };
   return { projector, as: 'points', x, finish };
 }
 

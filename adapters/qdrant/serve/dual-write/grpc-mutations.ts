@@ -1,27 +1,25 @@
-import type { Aliases, MirroredCollection, WriteOutcome } from '../../../../src/store/write-guard.js';
+import type { MirroredCollection, WriteOutcome } from '../../../../src/store/write-guard.js';
 import {
   finished,
-  type GrpcCall,
-  type GrpcStatus,
-  type PendingRewrite,
   type ChangeRoute,
+  type GrpcCall,
   type GrpcChange,
   type GrpcChanges,
+  type GrpcStatus,
+  type PendingRewrite,
 } from '../../../../src/serve/protocol.js';
-import { followable, outcomeOfAll } from './followable.js';
+import { changeOf, routeOf, type ChangeRequest, type Names, type ChangeTransport } from './changes.js';
+import { outcomeOfAll } from './followable.js';
 import { orStatus, refusalStatus } from '../grpc/answer.js';
-import { METHODS } from '../grpc/methods.js';
-import { checkGrpcSetPayloads } from './grpc-payload-depth.js';
-import { grpcAffectedPoints, type AffectRule } from './grpc-affected-points.js';
-import { grpcWrittenVectors } from './grpc-written.js';
+import { COLLECTION } from '../search-fields.js';
+import { grpcWriteParts } from './grpc-writes.js';
 import { isNothingToDo, permissionMessage, SETTINGS_PERMISSION_CALL } from './permission.js';
 import { firstText, Malformed, ProtoMessage } from '../protobuf/message.js';
 import { edited } from '../protobuf/builder.js';
-import { followedBy, followedNames, refuseFollowed, refuseFollowedTarget } from './mirrored-names.js';
+import { followedNames, refuseFollowed } from './mirrored-names.js';
+import { grpcOperation } from '../operations.js';
 import { Refusal } from '../rules.js';
 
-/** The field `collection_name` of every write. */
-const COLLECTION = 1;
 const INVALID_ARGUMENT = 3;
 /**
  * Clients write the name first. If it is not among this many fields, the client needs permission to change
@@ -35,47 +33,22 @@ const RESULTS: ReadonlyMap<bigint, WriteOutcome> = new Map([
   [2n, 'applied'],
 ]);
 
-const UPSERT = '/qdrant.Points/Upsert';
-/** Methods that change points, and the fields that name the points. */
-const WRITES: Readonly<Record<string, AffectRule>> = {
-  [UPSERT]: { kind: 'points', field: 3 },
-  '/qdrant.Points/Delete': { kind: 'selector', field: 3 },
-  '/qdrant.Points/UpdateVectors': { kind: 'points', field: 3 },
-  '/qdrant.Points/DeleteVectors': { kind: 'selector', field: 3 },
-  '/qdrant.Points/SetPayload': { kind: 'selector', field: 5 },
-  '/qdrant.Points/OverwritePayload': { kind: 'selector', field: 5 },
-  '/qdrant.Points/DeletePayload': { kind: 'selector', field: 5 },
-  '/qdrant.Points/ClearPayload': { kind: 'selector', field: 3 },
-  '/qdrant.Points/UpdateBatch': { kind: 'operations', field: 3 },
+const NOT_A_METHOD = new Refusal(501, '');
+const GRPC: ChangeTransport<GrpcCall, GrpcStatus> = {
+  answer: refusalStatus,
+  unknown: refusalStatus(NOT_A_METHOD),
+  settings: SETTINGS_PERMISSION_CALL,
 };
-
-const INDEXES: ReadonlySet<string> = new Set([
-  '/qdrant.Points/CreateFieldIndex',
-  '/qdrant.Points/DeleteFieldIndex',
-]);
-
-/** Methods that change a collection in a way that is not mirrored. */
-const REFUSED: ReadonlySet<string> = new Set([
-  '/qdrant.Collections/Update',
-  '/qdrant.Collections/Delete',
-  '/qdrant.Collections/CreateShardKey',
-  '/qdrant.Collections/DeleteShardKey',
-  '/qdrant.Collections/UpdateCollectionClusterSetup',
-  '/qdrant.Points/CreateVectorName',
-  '/qdrant.Points/DeleteVectorName',
-]);
-const CREATE = '/qdrant.Collections/Create';
-const ALIASES = '/qdrant.Collections/UpdateAliases';
 
 /**
  * Returns the reader of changes for gRPC. It refuses changes of mirrored collections that cannot be mirrored.
  */
 export function grpcChanges(collections: readonly MirroredCollection[]): GrpcChanges {
   const begin: GrpcChanges['begin'] = (path, message, aliases) =>
-    orStatus(() => read({ path, bytes: message }, collections, aliases));
+    orStatus(() => read({ path, message }, { collections, aliases }));
   return {
-    isChange: isGrpcChange,
-    route: (path, message, aliases) => route(path, message, { collections, aliases }),
+    isChange: (path) => path.startsWith('/qdrant.') && grpcOperation(path).changes,
+    route: (path, message, aliases) => route({ path, message }, { collections, aliases }),
     begin,
     read: (path, message, aliases) => finished<GrpcChange>(begin(path, message, aliases)),
     isPermitted: (code, text) => code === 0 || (code === INVALID_ARGUMENT && isNothingToDo(text)),
@@ -83,139 +56,52 @@ export function grpcChanges(collections: readonly MirroredCollection[]): GrpcCha
   };
 }
 
-/** Returns whether a call may change something. */
-export function isGrpcChange(path: string): boolean {
-  if (path in WRITES || INDEXES.has(path) || REFUSED.has(path) || path === CREATE || path === ALIASES)
-    return true;
-  return path.startsWith('/qdrant.') && METHODS[path] === undefined;
-}
-
-/** The collections and aliases by which the names of a call are resolved. */
-interface Names {
-  readonly collections: readonly MirroredCollection[];
-  readonly aliases: Aliases;
-}
-
-function route(
-  path: string,
-  message: Uint8Array,
-  { collections, aliases }: Names,
-): ChangeRoute<GrpcCall, GrpcStatus> {
-  if (METHODS[path] === undefined) return { kind: 'read', permission: null };
-  if (path === ALIASES) return { kind: 'read', permission: ASK_FOR_SETTINGS };
+function route({ path, message }: GrpcCall, names: Names): ChangeRoute<GrpcCall, GrpcStatus> {
+  const { kind } = grpcOperation(path);
+  if (kind === 'unknown') return { kind: 'read', permission: null };
+  if (kind === 'change aliases') return { kind: 'read', permission: ASK_FOR_SETTINGS };
   const name = orStatus(() => ({ kind: 'name', text: firstText(message, COLLECTION, FIELDS_MAX) }) as const);
   if (name.kind === 'status') return name;
   if (name.text === null) return { kind: 'read', permission: ASK_FOR_SETTINGS };
-  return routeNamed(path, name.text, { collections, aliases });
+  return routeOf(changeRequest({ path, message }, name.text), names, GRPC);
 }
 
-function routeNamed(
-  path: string,
-  name: string,
-  { collections, aliases }: Names,
-): ChangeRoute<GrpcCall, GrpcStatus> {
-  const rule = WRITES[path];
-  const toAsk = (known: string, touched: AffectRule): GrpcCall => ({
-    path,
-    message: permissionMessage(path, known, touched),
-  });
-  const meaning = orStatus(() => {
-    if (path !== CREATE) return { kind: 'meant', followed: followedBy(name, collections, aliases) } as const;
-    refuseFollowedTarget(name, collections);
-    // That it exists already is the server's to say.
-    return { kind: 'meant', followed: null } as const;
-  });
-  const refused = (refusal: GrpcStatus): ChangeRoute<GrpcCall, GrpcStatus> => ({
-    kind: 'refused',
-    refusal,
-    permission: permissionToRead(path, name),
-  });
-  if (meaning.kind === 'status') return refused(meaning);
-  const { followed } = meaning;
-  if (rule === undefined) {
-    if (followed === null) return { kind: 'other' };
-    // The server checks permissions on changes of indexes itself.
-    if (INDEXES.has(path)) return { kind: 'read', permission: null };
-    return refused(refusalStatus(refuseFollowed(path)));
-  }
-  if (followed !== null) {
-    const alias = name === followed.source ? null : toAsk(name, rule);
-    return { kind: 'read', permission: { own: toAsk(followed.source, rule), alias } };
-  }
-  if (aliases.has(name)) return { kind: 'read', permission: null };
-  return { kind: 'unnamed', name, permission: toAsk(name, rule) };
-}
-
-/** Returns the permission that a client needs to read why the proxy refuses its call. */
-function permissionToRead(path: string, name: string): GrpcCall {
-  const to = INDEXES.has(path) ? UPSERT : path;
-  const rule = WRITES[to];
-  if (rule === undefined) return SETTINGS_PERMISSION_CALL;
-  return { path: to, message: permissionMessage(to, name, rule) };
+function changeRequest({ path, message }: GrpcCall, name: string): ChangeRequest<GrpcCall> {
+  return {
+    operation: grpcOperation(path),
+    name,
+    text: path,
+    by: (collection) => ({ path, message: collection === name ? message : renamed(message, collection) }),
+    permission: ({ grpc, fields }, collection) => ({
+      path: String(grpc),
+      message: permissionMessage(fields, collection),
+    }),
+  };
 }
 
 /** @throws Refusal */
-function read(
-  { path, bytes }: { readonly path: string; readonly bytes: Uint8Array },
-  collections: readonly MirroredCollection[],
-  aliases: Aliases,
-): GrpcChange | PendingRewrite<GrpcChange> {
-  if (METHODS[path] === undefined) {
-    const message = ProtoMessage.from(bytes);
-    const unknown = new Refusal(501, '');
-    if (message === null) throw unknown;
-    refuseNames(message, unknown, followedNames(collections, aliases));
+function read(call: GrpcCall, names: Names): GrpcChange | PendingRewrite<GrpcChange> {
+  const { kind } = grpcOperation(call.path);
+  const refused = (): ReadonlySet<string> => followedNames(names.collections, names.aliases);
+  if (kind === 'unknown') {
+    const message = ProtoMessage.from(call.message);
+    if (message === null) throw NOT_A_METHOD;
+    refuseNames(message, NOT_A_METHOD, refused());
     return { kind: 'other' };
   }
-  const message = new ProtoMessage(bytes);
-  if (path === ALIASES) {
-    refuseAliases(message, followedNames(collections, aliases));
+  const message = new ProtoMessage(call.message);
+  if (kind === 'change aliases') {
+    refuseAliases(message, refused());
     return { kind: 'other' };
   }
-  const name = message.textOrEmpty(COLLECTION);
-  if (path === CREATE) {
-    refuseFollowedTarget(name, collections);
-    // That it exists already is the server's to say.
-    return { kind: 'other' };
-  }
-  const followed = followedBy(name, collections, aliases);
-  const rule = WRITES[path];
-  if (followed === null) {
-    if (rule === undefined) return { kind: 'other' };
-    const at = aliases.get(name);
-    if (at === undefined)
-      return { kind: 'unnamed', name, permission: { path, message: permissionMessage(path, name, rule) } };
-    return {
-      kind: 'elsewhere',
-      request: { path, message: renamed(message, at) },
-      named: { alias: name, collection: at, request: { path, message: bytes } },
-    };
-  }
-  const { name: collection, source, target } = followed;
-  const to = (own: string): GrpcCall => ({ path, message: renamed(message, own) });
-  const named = name === source ? null : { alias: name, collection: source, request: to(name) };
-  if (rule !== undefined) {
-    checkGrpcSetPayloads(path, message);
-    const change: GrpcChange = {
-      kind: 'points',
-      collection,
-      touched: grpcAffectedPoints(message, rule),
-      ownName: source,
-      request: to(source),
-      named,
-    };
-    return followable<GrpcChange>(change, grpcWrittenVectors(message, METHODS[path]), {
-      followed,
-      orRefusal: orStatus,
-    });
-  }
-  if (!INDEXES.has(path)) throw refuseFollowed(path);
-  return { kind: 'settings', collection, source: to(source), named, target: to(target) };
+  const request = changeRequest(call, message.textOrEmpty(COLLECTION));
+  return changeOf(request, names, GRPC, ({ fields }) => grpcWriteParts(message, fields));
 }
 
 /** Returns the message with another collection name. */
-function renamed(message: ProtoMessage, collection: string): Uint8Array {
-  return edited(message, new Map([[COLLECTION, () => Buffer.from(collection)]])).finish();
+function renamed(message: Uint8Array, collection: string): Uint8Array {
+  const rename = new Map([[COLLECTION, () => Buffer.from(collection)]]);
+  return edited(new ProtoMessage(message), rename).finish();
 }
 
 /** ChangeAliases: actions 1, each of create_alias 1, rename_alias 2 or delete_alias 3 with names 1 and 2. */

@@ -1,7 +1,6 @@
 import type { GrpcCall, RestRequest } from '../../../../src/serve/protocol.js';
-import type { AffectRule } from './grpc-affected-points.js';
 import { ProtoBuilder } from '../protobuf/builder.js';
-import type { AffectKind } from './rest-affected-points.js';
+import type { MessageFields, Write } from '../operations.js';
 
 /**
  * Permission requests: writes without an effect. The server checks their credentials as for any write of this
@@ -19,14 +18,16 @@ const NOTHING_TO_DO: readonly string[] = [
 ];
 
 /** An update of vectors needs a point: without one, the server refuses it before it checks credentials. */
-const BODIES: Readonly<Record<AffectKind, object>> = {
+const BODIES: Readonly<Record<Write['name'], object>> = {
   upsert: { points: [] },
-  points: { points: [] },
-  'set payload': { payload: {}, points: [] },
-  'delete payload': { keys: [], points: [] },
-  'update vectors': { points: [{ id: 0, vector: [0] }], shard_key: NO_SHARD_KEY },
-  'delete vectors': { points: [], vector: [''] },
-  operations: { operations: [{ delete: { points: [] } }] },
+  delete: { points: [] },
+  set_payload: { payload: {}, points: [] },
+  overwrite_payload: { payload: {}, points: [] },
+  delete_payload: { keys: [], points: [] },
+  clear_payload: { points: [] },
+  update_vectors: { points: [{ id: 0, vector: [0] }], shard_key: NO_SHARD_KEY },
+  delete_vectors: { points: [], vector: [''] },
+  batch: { operations: [{ delete: { points: [] } }] },
 };
 
 const ALIASES = '/qdrant.Collections/UpdateAliases';
@@ -43,23 +44,24 @@ export const SETTINGS_PERMISSION: RestRequest = {
 export const SETTINGS_PERMISSION_CALL: GrpcCall = { path: ALIASES, message: new Uint8Array(0) };
 
 /** Returns the body of a permission request for writes of this kind. */
-export function permissionBody(kind: AffectKind): Uint8Array {
-  return Buffer.from(JSON.stringify(BODIES[kind]));
+export function permissionBody(name: Write['name']): Uint8Array {
+  return Buffer.from(JSON.stringify(BODIES[name]));
 }
 
 /** PointsSelector: points 1 without an id. */
 const NO_POINTS = new ProtoBuilder().bytes(1, new Uint8Array(0)).finish();
 /** PointsUpdateOperation: delete_points 9 with a selector 1. */
 const DELETE_NOTHING = new ProtoBuilder().bytes(9, new ProtoBuilder().bytes(1, NO_POINTS)).finish();
-const DELETE_VECTORS = '/qdrant.Points/DeleteVectors';
 
-/** Returns the message of a permission request: collection 1, then the method's own form of points. */
-export function permissionMessage(path: string, collection: string, { kind, field }: AffectRule): Uint8Array {
+/** Returns the message of a permission request: collection 1, then the write's own form of points. */
+export function permissionMessage(
+  { selector, operations, names }: MessageFields,
+  collection: string,
+): Uint8Array {
   const message = new ProtoBuilder().text(1, collection);
-  if (kind === 'selector') message.bytes(field, NO_POINTS);
-  if (kind === 'operations') message.bytes(field, DELETE_NOTHING);
-  // VectorsSelector 4 of names 1.
-  if (path === DELETE_VECTORS) message.bytes(4, new ProtoBuilder().text(1, ''));
+  if (typeof selector === 'number') message.bytes(selector, NO_POINTS);
+  if (operations !== undefined) message.bytes(operations, DELETE_NOTHING);
+  if (names !== undefined) message.bytes(names, new ProtoBuilder().text(1, ''));
   return message.finish();
 }
 

@@ -2,11 +2,11 @@ import { expectDefined } from '../../../../src/core/errors.js';
 import type { ServedCollection } from '../../../../src/store/served.js';
 import type { AnswerForm, CallStatus, GrpcCall, GrpcRewrite } from '../../../../src/serve/protocol.js';
 import { impossibleSetting, withoutSetting } from '../settings/probe-creation-errors.js';
-import type { CollectionRule } from './methods.js';
 import { rewriteUpdate } from './patch.js';
 import { physicalName } from './stage.js';
 import { ProtoMessage } from '../protobuf/message.js';
 import { edited, ProtoBuilder } from '../protobuf/builder.js';
+import type { CollectionKind } from '../operations.js';
 import { existing, isHiddenTarget, Refusal, refuseTarget, refuseUncovering, findServed } from '../rules.js';
 
 /** CollectionExistsResponse with CollectionExists 1, whose field exists 1 is false and therefore absent. */
@@ -29,10 +29,11 @@ interface CollectionCall {
 }
 
 /** Rewrites requests about collections, not their points. @throws Refusal */
-export function rewriteCollections(kind: CollectionRule, call: CollectionCall): GrpcRewrite {
+export function rewriteCollections(kind: CollectionKind, call: CollectionCall): GrpcRewrite {
   const { message, collections } = call;
-  if (kind === 'list') return send(call, { form: 'list', collection: '', errorsOnly: false });
-  if (kind === 'changeAliases') return changeAliases(call);
+  if (kind === 'list collections' || kind === 'list aliases')
+    return send(call, { form: 'list', collection: '', errorsOnly: false });
+  if (kind === 'change aliases') return changeAliases(call);
   const name = message.textOrEmpty(1);
   const served = findServed(name, collections);
   if (kind === 'create') return create(call, name);
@@ -85,14 +86,7 @@ function checkDeletion(name: string, served: ServedCollection, lookups: readonly
 }
 
 /** Forms of the answers. On `deleted` and `updated`, the proxy forgets the collection or reads it again. */
-const FORMS: Readonly<
-  Record<Exclude<CollectionRule, 'list' | 'changeAliases' | 'create' | 'update'>, string>
-> = {
-  info: 'info',
-  aliases: 'list',
-  delete: 'deleted',
-  exists: 'error',
-};
+const FORMS = { info: 'info', aliases: 'list', delete: 'deleted', exists: 'error' } as const;
 
 function send(
   { path, message, collections }: CollectionCall,

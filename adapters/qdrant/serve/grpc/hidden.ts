@@ -3,21 +3,25 @@ import type { ServedCollection } from '../../../../src/store/served.js';
 import { Malformed, ProtoMessage } from '../protobuf/message.js';
 import { edited, type FieldEdit, type ProtoBuilder } from '../protobuf/builder.js';
 import { absentVector } from '../hidden-vector.js';
+import { BATCH_OPERATIONS, isSearch, type MessageFields, type ApiOperation } from '../operations.js';
+import { BATCHED_SEARCHES, PREFETCH, type StageFields } from '../search-fields.js';
 
-/** Messages that hold conditions: the fields of each that lead to a condition. */
-type Messages = Readonly<Record<string, Readonly<Record<number, string>>>>;
+/** The fields of a message that lead to a condition, each with the message in it, or with that one's name. */
+interface Shape {
+  readonly [field: number]: string | Shape;
+}
 
 const EXPRESSION = 'Expression';
 const ONE = { 1: EXPRESSION };
 const TWO = { 1: EXPRESSION, 2: EXPRESSION };
-const SELECTED = { 2: 'PointsSelector' };
+const SELECTOR = { 2: 'Filter' };
 
-const MESSAGES: Messages = {
+const MESSAGES: Readonly<Record<string, Shape>> = {
   Filter: { 1: 'Condition', 2: 'Condition', 3: 'Condition', 4: 'MinShould' },
   MinShould: { 1: 'Condition' },
   Condition: { 4: 'Filter', 6: 'NestedCondition', 7: 'HasVectorCondition' },
   NestedCondition: { 2: 'Filter' },
-  PointsSelector: { 2: 'Filter' },
+  PointsSelector: SELECTOR,
   Query: { 8: 'Formula' },
   Formula: { 1: EXPRESSION },
   [EXPRESSION]: {
@@ -34,68 +38,38 @@ const MESSAGES: Messages = {
   DivExpression: TWO,
   PowExpression: TWO,
   DecayParamsExpression: TWO,
-  PrefetchQuery: { 1: 'PrefetchQuery', 2: 'Query', 4: 'Filter' },
-  QueryPoints: { 2: 'PrefetchQuery', 3: 'Query', 5: 'Filter' },
-  SearchPoints: { 3: 'Filter' },
-  RecommendPoints: { 4: 'Filter' },
-  DiscoverPoints: { 4: 'Filter' },
-  PointsUpdateOperation: {
-    1: 'PointStructList',
-    2: 'PointsSelector',
-    3: 'SetPayload',
-    4: 'OverwritePayload',
-    5: 'DeletePayload',
-    6: 'PointsSelector',
-    7: 'UpdateVectors',
-    8: 'DeleteVectors',
-    9: 'DeletePoints',
-    10: 'ClearPayload',
-  },
-  PointStructList: { 3: 'Filter' },
-  UpdateVectors: { 3: 'Filter' },
-  SetPayload: SELECTED,
-  OverwritePayload: SELECTED,
-  DeletePayload: SELECTED,
-  DeleteVectors: { 1: 'PointsSelector' },
-  DeletePoints: { 1: 'PointsSelector' },
-  ClearPayload: { 1: 'PointsSelector' },
+  PrefetchQuery: shapeOf(PREFETCH),
+  PointsUpdateOperation: Object.fromEntries(
+    [...BATCH_OPERATIONS].map(([field, { fields }]) => [field, shapeOf(fields)]),
+  ),
   ReplicatePoints: { 3: 'Filter' },
 };
 
-/** Returns the fields of a message that lead to a condition. */
-function fieldsOf(type: string): Readonly<Record<number, string>> {
-  return expectDefined(MESSAGES[type], `the message ${type}`);
+type WithConditions = Pick<MessageFields, 'filter' | 'selector' | 'operations' | 'replicate'> &
+  Partial<Pick<StageFields, 'prefetch' | 'query'>>;
+
+function shapeOf({ filter, selector, operations, replicate, prefetch, query }: WithConditions): Shape {
+  if (selector === 'itself') return SELECTOR;
+  const messages = [
+    [filter, 'Filter'],
+    [selector, 'PointsSelector'],
+    [operations, 'PointsUpdateOperation'],
+    [replicate, 'ReplicatePoints'],
+    [prefetch, 'PrefetchQuery'],
+    [query, 'Query'],
+  ] as const;
+  return Object.fromEntries(
+    messages.flatMap(([field, message]) => (field === undefined ? [] : [[field, message]])),
+  );
 }
 
-/** Requests that hold conditions. */
-const REQUESTS: Messages = {
-  Query: fieldsOf('QueryPoints'),
-  QueryBatch: { 2: 'QueryPoints' },
-  QueryGroups: fieldsOf('QueryPoints'),
-  Search: { 3: 'Filter' },
-  SearchBatch: { 2: 'SearchPoints' },
-  SearchGroups: { 3: 'Filter' },
-  Recommend: { 4: 'Filter' },
-  RecommendBatch: { 2: 'RecommendPoints' },
-  RecommendGroups: { 4: 'Filter' },
-  Discover: { 4: 'Filter' },
-  DiscoverBatch: { 2: 'DiscoverPoints' },
-  SearchMatrixPairs: { 2: 'Filter' },
-  SearchMatrixOffsets: { 2: 'Filter' },
-  Scroll: { 2: 'Filter' },
-  Count: { 2: 'Filter' },
-  Facet: { 3: 'Filter' },
-  Upsert: { 6: 'Filter' },
-  UpdateVectors: { 6: 'Filter' },
-  UpdateBatch: { 3: 'PointsUpdateOperation' },
-  Delete: { 3: 'PointsSelector' },
-  DeleteVectors: { 3: 'PointsSelector' },
-  SetPayload: { 5: 'PointsSelector' },
-  OverwritePayload: { 5: 'PointsSelector' },
-  DeletePayload: { 5: 'PointsSelector' },
-  ClearPayload: { 3: 'PointsSelector' },
-  UpdateCollectionClusterSetup: { 10: 'ReplicatePoints' },
-};
+/** Returns the fields of an operation's request that lead to a condition. */
+function shapeOfRequest(operation: ApiOperation): Shape {
+  if (!isSearch(operation)) return shapeOf(operation.fields);
+  const search =
+    operation.kind === 'query' ? shapeOf(operation.fields) : { [operation.fields.filter]: 'Filter' };
+  return operation.form === 'batch' ? { [BATCHED_SEARCHES]: search } : search;
+}
 
 /** Deepest nesting that the server decodes. */
 const NESTING_MAX = 100;
@@ -105,14 +79,17 @@ const NESTING_MAX = 100;
  * that no point has, since for clients the hidden vector does not exist.
  * @throws Malformed
  */
-export function hideGrpcVector(path: string, message: ProtoMessage, served: ServedCollection): ProtoMessage {
-  const fields = REQUESTS[path.slice(path.lastIndexOf('/') + 1)];
-  if (served.layout !== 'two-stage' || fields === undefined) return message;
+export function hideGrpcVector(
+  operation: ApiOperation,
+  message: ProtoMessage,
+  served: ServedCollection,
+): ProtoMessage {
+  if (served.layout !== 'two-stage') return message;
   const { raw } = message;
   // Few requests contain the name. The others are not decoded.
   if (!Buffer.from(raw.buffer, raw.byteOffset, raw.length).includes(served.compact)) return message;
   const hiding = new Hiding(served);
-  const shown = hiding.within(message, fields, 0);
+  const shown = hiding.within(message, shapeOfRequest(operation), 0);
   return hiding.count === 0 ? message : new ProtoMessage(shown.finish());
 }
 
@@ -127,22 +104,28 @@ class Hiding {
     this.#absent = Buffer.from(absentVector(served));
   }
 
-  within(message: ProtoMessage, fields: Readonly<Record<number, string>>, depth: number): ProtoBuilder {
+  within(message: ProtoMessage, shape: Shape, depth: number): ProtoBuilder {
     if (depth > NESTING_MAX) throw new Malformed('recursion limit reached');
-    const edits = Object.entries(fields).map(([field, type]): [number, FieldEdit] => [
-      Number(field),
-      (value) => this.#message(type, value, depth + 1),
-    ]);
+    const edits = Object.entries(shape).map(
+      ([field, inner]: [string, string | Shape]): [number, FieldEdit] => [
+        Number(field),
+        (value) => this.#message(inner, value, depth + 1),
+      ],
+    );
     return edited(message, new Map(edits));
   }
 
-  #message(type: string, value: Uint8Array, depth: number): Uint8Array | ProtoBuilder {
+  #message(shape: string | Shape, value: Uint8Array, depth: number): Uint8Array | ProtoBuilder {
     const before = this.count;
     const message = new ProtoMessage(value);
     const changed =
-      type === 'HasVectorCondition'
+      shape === 'HasVectorCondition'
         ? edited(message, new Map([[1, (name) => this.#name(name)]]))
-        : this.within(message, fieldsOf(type), depth);
+        : this.within(
+            message,
+            typeof shape === 'string' ? expectDefined(MESSAGES[shape], `the message ${shape}`) : shape,
+            depth,
+          );
     return this.count === before ? value : changed;
   }
 

@@ -1,5 +1,5 @@
 import { expectDefined } from '../../../../src/core/errors.js';
-import type { LegacyFields } from './methods.js';
+import type { LegacyFields } from '../search-fields.js';
 import { ProtoMessage } from '../protobuf/message.js';
 import { ProtoBuilder } from '../protobuf/builder.js';
 import { isNameLength } from '../rules.js';
@@ -33,9 +33,9 @@ export function legacyToQuery(message: ProtoMessage, fields: LegacyFields): Prot
 }
 
 /** Returns a Query: nearest 1, recommend 2, discover 3, context 4. */
-function queryOf(message: ProtoMessage, { kind, inputs }: LegacyFields): ProtoBuilder | null {
-  if (kind === 'search') return new ProtoBuilder().bytes(1, searchInput(message, inputs));
-  if (kind === 'recommend') {
+function queryOf(message: ProtoMessage, { call, inputs }: LegacyFields): ProtoBuilder | null {
+  if (call === 'search') return new ProtoBuilder().bytes(1, searchInput(message, inputs));
+  if (call === 'recommend') {
     const recommend = recommendInput(message, inputs);
     return recommend === null ? null : new ProtoBuilder().bytes(2, recommend);
   }

@@ -9,7 +9,7 @@ import {
   grpcLookupPlaceOf,
   type CompactIds,
 } from './lookup-from.js';
-import type { LegacyFields } from './methods.js';
+import type { LegacyFields } from '../search-fields.js';
 import { editVectors, type LeafEdits, type MessageShape } from './message-shapes.js';
 import { isExact, outerEdits, rewriteStage } from './stage.js';
 import { readDense, vectorOf } from './vector.js';
@@ -61,8 +61,8 @@ export function rewriteGrpcLegacy(
  * @throws Refusal
  */
 function requireExamples(message: ProtoMessage, fields: LegacyFields, job: Job): void {
-  const { kind, groupSize, inputs } = fields;
-  if (kind !== 'recommend' || groupSize === undefined || !isServed(job)) return;
+  const { call, groupSize, inputs } = fields;
+  if (call !== 'recommend' || groupSize === undefined || !isServed(job)) return;
   const own = {
     collection: job.served.target,
     shardKeys: message.bytes(expectDefined(fields.shardKeys, 'the field of shard keys')),
@@ -82,7 +82,7 @@ function withLookupVector(message: ProtoMessage, { lookupFrom }: LegacyFields): 
 }
 
 function treat(message: ProtoMessage, fields: LegacyFields, job: ServedJob): Treatment {
-  const { kind, inputs, scoreThreshold } = fields;
+  const { call, inputs, scoreThreshold } = fields;
   const params = message.bytes(fields.params);
   const exact = params !== null && isExact(params);
   if (exact) refuseExact(job.served);
@@ -97,7 +97,7 @@ function treat(message: ProtoMessage, fields: LegacyFields, job: ServedJob): Tre
     job.served,
   );
   // Values with sparse indices are no dense vector, whichever vector they name.
-  return kind === 'search' && message.has(expectDefined(inputs[1], 'the field of sparse indices'))
+  return call === 'search' && message.has(expectDefined(inputs[1], 'the field of sparse indices'))
     ? 'leave'
     : treatment;
 }
@@ -113,11 +113,11 @@ function leave(message: ProtoMessage, fields: LegacyFields, job: Job): Uint8Arra
 
 /** Compact layout: replaces the vectors in place. */
 function project(message: ProtoMessage, fields: LegacyFields, job: ServedJob): ProtoBuilder {
-  const { kind, inputs, moved } = fields;
+  const { call, inputs, moved } = fields;
   for (const { field } of message.spans)
-    if (!inputs.includes(field) && !(field in moved)) throw unknownForm(kind);
+    if (!inputs.includes(field) && !(field in moved)) throw unknownForm(call);
   const edits = new Map(outerEdits(fields, job));
-  if (kind === 'search') {
+  if (call === 'search') {
     const vector = expectDefined(inputs[0], 'the field of the vector');
     return edited(message, edits.set(vector, drop)).bytes(
       vector,
@@ -131,7 +131,7 @@ function project(message: ProtoMessage, fields: LegacyFields, job: ServedJob): P
     vector: (bytes) => compactVector(bytes, job),
     example: (bytes) => compactExample(bytes, ids, job),
   };
-  return kind === 'recommend'
+  return call === 'recommend'
     ? projectRecommend({ message, inputs, edits }, vectors, ids, job)
     : projectDiscover({ message, inputs, edits }, vectors);
 }

@@ -1,5 +1,5 @@
 import { Cursor, decodePointId } from '../../transport/wire.js';
-import { METHODS } from './methods.js';
+import { grpcOperation, isSearch } from '../operations.js';
 import { Malformed, ProtoMessage } from '../protobuf/message.js';
 
 /** Field 1 of every answer: its points, its batches of points (result 1), or its groups. */
@@ -12,12 +12,13 @@ const ID = 1;
 
 /** Returns result ids in order, one list for each search of the call. Groups are concatenated. */
 export function grpcResultIds(path: string, bytes: Uint8Array): readonly (readonly string[])[] {
-  const rule = METHODS[path];
-  if (rule?.kind !== 'query' && rule?.kind !== 'legacy') return [];
+  const operation = grpcOperation(path);
+  if (!isSearch(operation)) return [];
   try {
     const answer = new ProtoMessage(bytes);
-    if (rule.batch === true) return answer.all(RESULT).map((batch) => idsOf(new ProtoMessage(batch), RESULT));
-    if (rule.fields.groupSize === undefined) return [idsOf(answer, RESULT)];
+    if (operation.form === 'batch')
+      return answer.all(RESULT).map((batch) => idsOf(new ProtoMessage(batch), RESULT));
+    if (operation.form === 'one') return [idsOf(answer, RESULT)];
     const groups = answer.all(RESULT).flatMap((result) => new ProtoMessage(result).all(GROUPS));
     return [groups.flatMap((group) => idsOf(new ProtoMessage(group), HITS))];
   } catch (error) {

@@ -1,6 +1,7 @@
 import type { ServedJob } from './batch-projector.js';
-import type { MethodRule } from './methods.js';
 import { isSparse, readDense, vectorOf } from './vector.js';
+import { COLLECTION } from '../search-fields.js';
+import { BATCH_OPERATIONS, holdsVectors, type MessageFields } from '../operations.js';
 import { renamedDeletions } from '../hidden-vector.js';
 import { Ambiguous, decodeText, ProtoMessage } from '../protobuf/message.js';
 import { readNames, vectorName } from './selectors.js';
@@ -15,56 +16,40 @@ const MAP = 1;
 const KEY = 1;
 const VALUE = 2;
 
-/** The field of the vectors in a PointStruct and in a PointVectors. */
-const POINT_STRUCT = 4;
-const POINT_VECTORS = 2;
-
-type WriteRule = Extract<MethodRule, { readonly kind: 'write' | 'deleteVectors' | 'updateBatch' }>;
-
 /** Returns a write with the target's name and compact vectors. @throws Refusal */
-export function rewriteWrite(message: ProtoMessage, rule: WriteRule, job: ServedJob): ProtoBuilder {
-  const edits = new Map<number, FieldEdit>([[1, physicalName(job)]]);
-  switch (rule.kind) {
-    case 'write':
-      return edited(message, edits.set(rule.points, pointEdit(rule.vectors, job)));
-    case 'deleteVectors':
-      message.bytes(rule.selector);
-      return edited(
-        message,
-        edits.set(rule.selector, (bytes) => deleteVectors(bytes, job)),
-      );
-    case 'updateBatch':
-      return edited(
-        message,
-        edits.set(rule.operations, (bytes) => operation(bytes, job)),
-      );
-  }
+export function rewriteWrite(message: ProtoMessage, fields: MessageFields, job: ServedJob): ProtoBuilder {
+  return edited(message, new Map([[COLLECTION, physicalName(job)], ...vectorEdits(message, fields, job)]));
 }
 
-/**
- * PointsUpdateOperation with one field: upsert 1, update_vectors 7, delete_vectors 8. Others have no vectors.
- */
+/** Returns the edits of the parts of a write that hold vectors or their names. */
+function vectorEdits(
+  message: ProtoMessage,
+  { points, vectors, names, operations }: MessageFields,
+  job: ServedJob,
+): [number, FieldEdit][] {
+  const edits: [number, FieldEdit][] = [];
+  if (points !== undefined && vectors !== undefined) edits.push([points, pointEdit(vectors, job)]);
+  if (names !== undefined) {
+    message.bytes(names);
+    edits.push([names, (bytes) => deleteVectors(bytes, job)]);
+  }
+  if (operations !== undefined) edits.push([operations, (bytes) => operation(bytes, job)]);
+  return edits;
+}
+
+/** Rewrites a PointsUpdateOperation, which has one field. */
 function operation(bytes: Uint8Array, job: ServedJob): Uint8Array | ProtoBuilder {
   const message = new ProtoMessage(bytes);
+  const [span] = message.spans;
   if (message.spans.length > 1) throw new Ambiguous('an operation of several variants');
-  if (message.spans.some(({ field }) => field > 10)) throw unknownForm('operation');
-  const points = (field: number): FieldEdit => {
-    const edits = new Map([[1, pointEdit(field, job)]]);
-    return (list) => edited(new ProtoMessage(list), edits);
+  if (span === undefined) return bytes;
+  const write = BATCH_OPERATIONS.get(span.field);
+  if (write === undefined) throw unknownForm('operation');
+  const rewrite: FieldEdit = (value) => {
+    const inner = new ProtoMessage(value);
+    return edited(inner, new Map(vectorEdits(inner, write.fields, job)));
   };
-  const selector: FieldEdit = (value) => {
-    const deletion = new ProtoMessage(value);
-    deletion.bytes(2);
-    return edited(deletion, new Map([[2, (names) => deleteVectors(names, job)]]));
-  };
-  return edited(
-    message,
-    new Map([
-      [1, points(POINT_STRUCT)],
-      [7, points(POINT_VECTORS)],
-      [8, selector],
-    ]),
-  );
+  return holdsVectors(write) ? edited(message, new Map([[span.field, rewrite]])) : bytes;
 }
 
 function pointEdit(vectors: number, job: ServedJob): FieldEdit {

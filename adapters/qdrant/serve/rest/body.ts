@@ -1,11 +1,17 @@
 import { serverVector } from '../hidden-vector.js';
+import {
+  holdsVectors,
+  queryInstead,
+  type LegacySearch,
+  type ApiOperation,
+  type Write,
+} from '../operations.js';
 import type { JsonNode } from '../json/scan.js';
 import { asciiJson } from '../json/byte-edits.js';
 import { fieldsOf, STRUCTURES, stringOf, valueOf } from './fields.js';
 import { rewritePatch } from './patch.js';
 import { rewriteRestLegacy, rewriteLegacyBatch } from './legacy.js';
 import { applyChanges, rewriteQuery, rewriteQueryBatch } from './query.js';
-import type { BodyKind } from './routes.js';
 import { resultChanges, type RewriteContext } from './stage.js';
 import { rewriteDeleteVectors, rewriteOperations, rewriteUpdateVectors, rewriteUpsert } from './write.js';
 
@@ -13,60 +19,88 @@ import { rewriteDeleteVectors, rewriteOperations, rewriteUpdateVectors, rewriteU
 export type BodyResult =
   | { readonly asQuery: false }
   /** The body became a request of the query endpoint. */
-  | { readonly asQuery: true; readonly answer: 'search' | 'search batch' | 'errors' };
-
-type Rewrite = (root: JsonNode, rewriting: RewriteContext) => BodyResult;
+  | {
+      readonly asQuery: true;
+      readonly path: string;
+      readonly answer: 'search' | 'search batch' | 'errors';
+    };
 
 const SAME = { asQuery: false } as const;
 
-function changed(rewrite: (root: JsonNode, rewriting: RewriteContext) => void): Rewrite {
-  return (root, rewriting) => {
-    rewrite(root, rewriting);
-    return SAME;
+const WRITES: Readonly<Partial<Record<Write['name'], (root: JsonNode, rewriting: RewriteContext) => void>>> =
+  {
+    upsert: rewriteUpsert,
+    update_vectors: rewriteUpdateVectors,
+    delete_vectors: rewriteDeleteVectors,
+    batch: rewriteOperations,
   };
+
+/**
+ * Returns the parts of a body that may change: `conditions` if only those on a hidden vector do. `none` is also
+ * the answer for operations without a body.
+ */
+export function changingParts(operation: ApiOperation): 'all' | 'conditions' | 'none' {
+  switch (operation.kind) {
+    case 'query':
+    case 'legacy':
+    case 'points':
+    case 'matrix':
+    case 'update':
+      return 'all';
+    case 'write':
+      return holdsVectors(operation) ? 'all' : 'conditions';
+    case 'count':
+    case 'facet':
+    case 'filtered':
+    case 'cluster':
+      return 'conditions';
+    default:
+      return 'none';
+  }
 }
 
-function legacy(kind: 'search' | 'recommend' | 'discover', form: 'one' | 'batch' | 'groups'): Rewrite {
-  return (root, rewriting) => {
-    const asQuery =
-      form === 'batch'
-        ? rewriteLegacyBatch(root, rewriting, kind)
-        : rewriteRestLegacy(root, rewriting, { kind, grouped: form === 'groups' });
-    if (!asQuery) return SAME;
-    return { asQuery, answer: ({ one: 'search', batch: 'search batch', groups: 'errors' } as const)[form] };
-  };
+/** Rewrites a body in place, by the rules of its operation. @throws Refusal */
+export function rewriteBody(operation: ApiOperation, root: JsonNode, rewriting: RewriteContext): BodyResult {
+  switch (operation.kind) {
+    case 'query':
+      if (operation.form === 'batch') rewriteQueryBatch(root, rewriting);
+      else rewriteQuery(root, rewriting, { grouped: operation.form === 'groups' });
+      return SAME;
+    case 'legacy':
+      return rewriteLegacy(operation, root, rewriting);
+    case 'write':
+      WRITES[operation.name]?.(root, rewriting);
+      return SAME;
+    case 'update':
+      rewritePatch(root, rewriting);
+      return SAME;
+    case 'matrix':
+      rewriteMatrix(root, rewriting);
+      return SAME;
+    case 'points': {
+      const fields = fieldsOf(root, STRUCTURES.read, rewriting.source);
+      applyChanges(fields, resultChanges(fields, rewriting), rewriting);
+      return SAME;
+    }
+    default:
+      return SAME;
+  }
 }
 
-const REWRITES: Readonly<Record<BodyKind, Rewrite>> = {
-  query: changed(rewriteQuery),
-  'query batch': changed(rewriteQueryBatch),
-  'query groups': changed((root, rewriting) => rewriteQuery(root, rewriting, { grouped: true })),
-  search: legacy('search', 'one'),
-  'search batch': legacy('search', 'batch'),
-  'search groups': legacy('search', 'groups'),
-  recommend: legacy('recommend', 'one'),
-  'recommend batch': legacy('recommend', 'batch'),
-  'recommend groups': legacy('recommend', 'groups'),
-  discover: legacy('discover', 'one'),
-  'discover batch': legacy('discover', 'batch'),
-  matrix: changed((root, { served, source }) => {
-    const using = valueOf(fieldsOf(root, STRUCTURES.matrix, source), 'using');
-    const asked = using === undefined ? '' : stringOf(using, source);
-    const known = serverVector(asked, served);
-    if (using !== undefined && known !== asked) source.replace(using, asciiJson(known));
-  }),
-  read: changed((root, rewriting) => {
-    const fields = fieldsOf(root, STRUCTURES.read, rewriting.source);
-    applyChanges(fields, resultChanges(fields, rewriting), rewriting);
-  }),
-  upsert: changed(rewriteUpsert),
-  'update vectors': changed(rewriteUpdateVectors),
-  'delete vectors': changed(rewriteDeleteVectors),
-  operations: changed(rewriteOperations),
-  patch: changed(rewritePatch),
-};
+function rewriteLegacy(search: LegacySearch, root: JsonNode, rewriting: RewriteContext): BodyResult {
+  const { call, form } = search;
+  const asQuery =
+    form === 'batch'
+      ? rewriteLegacyBatch(root, rewriting, call)
+      : rewriteRestLegacy(root, rewriting, { kind: call, grouped: form === 'groups' });
+  if (!asQuery) return SAME;
+  const answer = ({ one: 'search', batch: 'search batch', groups: 'errors' } as const)[form];
+  return { asQuery, path: queryInstead(search).path, answer };
+}
 
-/** Rewrites a body in place, by the rules of its endpoint. @throws Refusal */
-export function rewriteBody(kind: BodyKind, root: JsonNode, rewriting: RewriteContext): BodyResult {
-  return REWRITES[kind](root, rewriting);
+function rewriteMatrix(root: JsonNode, { served, source }: RewriteContext): void {
+  const using = valueOf(fieldsOf(root, STRUCTURES.matrix, source), 'using');
+  const asked = using === undefined ? '' : stringOf(using, source);
+  const known = serverVector(asked, served);
+  if (using !== undefined && known !== asked) source.replace(using, asciiJson(known));
 }

@@ -1,5 +1,5 @@
 import { scanJson, type JsonNode, type Span } from '../json/scan.js';
-import type { BodyKind, ConditionBody } from './routes.js';
+import type { ApiOperation, SearchForm, SingleWrite } from '../operations.js';
 
 /**
  * Finds the vector names in the conditions of a body (`has_vector`). The server takes most structures as an
@@ -19,11 +19,11 @@ type Visit = (node: JsonNode, walk: Walk) => void;
 
 /** Returns the strings that name a vector in a condition, as spans of the body. */
 export function vectorNames(
-  kind: BodyKind | ConditionBody,
+  operation: ApiOperation,
   { body, root }: { readonly body: Uint8Array; readonly root: JsonNode },
 ): readonly Span[] {
   const names = new Map<number, Span>();
-  visit(BODIES[kind], root, { body, base: 0, names });
+  visit(visitOf(operation), root, { body, base: 0, names });
   return [...names.values()];
 }
 
@@ -198,16 +198,17 @@ const DELETE_VECTORS = structure([
   ['points', nothing],
   ['filter', FILTER],
 ]);
-const OPERATION = structure([
-  ['upsert', UPSERT],
-  ['delete', FILTERED],
-  ['set_payload', SET_PAYLOAD],
-  ['overwrite_payload', SET_PAYLOAD],
-  ['delete_payload', DELETE_PAYLOAD],
-  ['clear_payload', FILTERED],
-  ['update_vectors', UPSERT],
-  ['delete_vectors', DELETE_VECTORS],
-]);
+const WRITES: Readonly<Record<SingleWrite, Visit>> = {
+  upsert: UPSERT,
+  delete: FILTERED,
+  set_payload: SET_PAYLOAD,
+  overwrite_payload: SET_PAYLOAD,
+  delete_payload: DELETE_PAYLOAD,
+  clear_payload: FILTERED,
+  update_vectors: UPSERT,
+  delete_vectors: DELETE_VECTORS,
+};
+const BATCH = listIn('operations', structure(Object.entries(WRITES)));
 /** A copy of points to another shard. Of its values, only the filter is neither string nor number. */
 const REPLICATE = structure([
   ['filter', FILTER],
@@ -215,33 +216,35 @@ const REPLICATE = structure([
   ['to_shard_key', FILTER],
 ]);
 
+const CLUSTER = structure([['replicate_points', REPLICATE]]);
+const QUERIES: Readonly<Record<SearchForm, Visit>> = {
+  one: PREFETCH,
+  batch: listIn('searches', PREFETCH),
+  groups: PREFETCH,
+};
+const LEGACY: Readonly<Record<SearchForm, Visit>> = {
+  one: FILTERED,
+  batch: listIn('searches', FILTERED),
+  groups: FILTERED,
+};
+
 function listIn(key: string, by: Visit): Visit {
   return structure([[key, oneOrMany(by)]]);
 }
 
-const BODIES: Readonly<Record<BodyKind | ConditionBody, Visit>> = {
-  query: PREFETCH,
-  'query batch': listIn('searches', PREFETCH),
-  'query groups': PREFETCH,
-  search: FILTERED,
-  'search batch': listIn('searches', FILTERED),
-  'search groups': FILTERED,
-  recommend: FILTERED,
-  'recommend batch': listIn('searches', FILTERED),
-  'recommend groups': FILTERED,
-  discover: FILTERED,
-  'discover batch': listIn('searches', FILTERED),
-  matrix: FILTERED,
-  read: FILTERED,
-  upsert: UPSERT,
-  'update vectors': UPSERT,
-  'delete vectors': DELETE_VECTORS,
-  operations: listIn('operations', OPERATION),
-  patch: nothing,
-  selection: FILTERED,
-  count: FILTERED,
-  facet: FILTERED,
-  'set payload': SET_PAYLOAD,
-  'delete payload': DELETE_PAYLOAD,
-  cluster: structure([['replicate_points', REPLICATE]]),
-};
+function visitOf(operation: ApiOperation): Visit {
+  switch (operation.kind) {
+    case 'query':
+      return QUERIES[operation.form];
+    case 'legacy':
+      return LEGACY[operation.form];
+    case 'write':
+      return operation.name === 'batch' ? BATCH : WRITES[operation.name];
+    case 'cluster':
+      return CLUSTER;
+    case 'update':
+      return nothing;
+    default:
+      return FILTERED;
+  }
+}

@@ -3,8 +3,8 @@ import { refuseExact } from '../exact-searches.js';
 import { JsonError, scanJson, type JsonNode } from '../json/scan.js';
 import { asciiJson, ByteEdits } from '../json/byte-edits.js';
 import { vectorNames } from './conditions.js';
-import type { BodyKind, ConditionBody } from './routes.js';
 import { absentVector } from '../hidden-vector.js';
+import type { ApiOperation } from '../operations.js';
 
 const BACKSLASH = 0x5c;
 
@@ -19,22 +19,26 @@ export interface Scanned {
  * has, since for clients the hidden vector does not exist.
  * @throws JsonError
  */
-export function scanShown(kind: BodyKind, body: Uint8Array, served: ServedCollection): Scanned {
+export function scanShown(operation: ApiOperation, body: Uint8Array, served: ServedCollection): Scanned {
   const scanned = { body, root: scanJson(body) };
-  return mayName(body, served) ? hiddenIn(kind, scanned, served) : scanned;
+  return mayName(body, served) ? hiddenIn(operation, scanned, served) : scanned;
 }
 
 /**
  * Returns a body in which only such conditions are changed. A body that is no JSON stays unchanged.
  * @throws Refusal for an exact count when clients may not count exactly
  */
-export function hideRestVector(kind: ConditionBody, body: Uint8Array, served: ServedCollection): Uint8Array {
-  const counts = !served.allowsExact && (kind === 'count' || kind === 'facet');
+export function hideRestVector(
+  operation: ApiOperation,
+  body: Uint8Array,
+  served: ServedCollection,
+): Uint8Array {
+  const counts = !served.allowsExact && (operation.kind === 'count' || operation.kind === 'facet');
   if (!counts && !mayName(body, served)) return body;
   try {
     const scanned = { body, root: scanJson(body) };
-    if (counts) refuseExactCount(kind, scanned.root, served);
-    return hiddenIn(kind, scanned, served).body;
+    if (counts) refuseExactCount(operation, scanned.root, served);
+    return hiddenIn(operation, scanned, served).body;
   } catch (error) {
     if (error instanceof JsonError) return body;
     throw error;
@@ -42,17 +46,17 @@ export function hideRestVector(kind: ConditionBody, body: Uint8Array, served: Se
 }
 
 /** Refuses an exact count. A body that the server does not accept as a request is left to the server. */
-function refuseExactCount(kind: ConditionBody, root: JsonNode, served: ServedCollection): void {
+function refuseExactCount({ kind }: ApiOperation, root: JsonNode, served: ServedCollection): void {
   if (root.kind !== 'object') return;
   const [exact, again] = root.entries.filter(({ key }) => key === 'exact');
   if (again !== undefined) return;
   if (exact === undefined ? kind === 'count' : exact.value.kind === 'true') refuseExact(served);
 }
 
-function hiddenIn(kind: BodyKind | ConditionBody, scanned: Scanned, served: ServedCollection): Scanned {
+function hiddenIn(operation: ApiOperation, scanned: Scanned, served: ServedCollection): Scanned {
   const source = new ByteEdits(scanned.body);
   const absent = asciiJson(absentVector(served));
-  for (const name of vectorNames(kind, scanned))
+  for (const name of vectorNames(operation, scanned))
     if (JSON.parse(source.read(name)) === served.compact) source.replace(name, absent);
   if (source.count === 0) return scanned;
   const body = source.apply();

@@ -12,26 +12,15 @@ import {
   type Structure,
 } from './fields.js';
 import { lookupPlaceJson, readLookup } from './lookup.js';
-import type { BodyKind } from './routes.js';
 import { withLookupText } from './stage.js';
+import { isSearch, type ApiOperation, type Search } from '../operations.js';
 import { fullNotStored } from '../rules.js';
 
-/** Searches that may look up points of another collection, with their structures. */
-const STRUCTURE: Readonly<Partial<Record<BodyKind, Structure>>> = {
-  query: STRUCTURES.query,
-  'query batch': STRUCTURES.query,
-  'query groups': STRUCTURES.query,
-  'search groups': STRUCTURES.search,
-  recommend: STRUCTURES.recommend,
-  'recommend batch': STRUCTURES.recommend,
-  'recommend groups': STRUCTURES.recommend,
-  discover: STRUCTURES.discover,
-  'discover batch': STRUCTURES.discover,
-};
-
 /** Returns whether a search of a collection that is not served may look up points in a served one. */
-export function mayLookUp(kind: BodyKind): boolean {
-  return STRUCTURE[kind] !== undefined;
+export function mayLookUp(operation: ApiOperation): operation is ApiOperation & Search {
+  if (!isSearch(operation)) return false;
+  const { lookupFrom, withLookup } = operation.fields;
+  return lookupFrom !== undefined || withLookup !== undefined;
 }
 
 /**
@@ -40,19 +29,20 @@ export function mayLookUp(kind: BodyKind): boolean {
  * @throws Refusal when the full vectors to look up are not stored
  */
 export function rewriteOther(
-  kind: BodyKind,
+  search: Search,
   body: Uint8Array,
   collections: readonly ServedCollection[],
 ): Uint8Array {
-  const structure = STRUCTURE[kind];
-  if (structure === undefined || !namesServed(body, collections)) return body;
+  if (!namesServed(body, collections)) return body;
+  const structure = STRUCTURES[search.kind === 'query' ? 'query' : search.call];
   const source = new ByteEdits(body);
   try {
     const root = scanJson(body);
-    const searches = kind.endsWith(' batch')
-      ? elementsOf(valueOf(fieldsOf(root, STRUCTURES.searches, source), 'searches'), source)
-      : [root];
-    for (const search of searches) rewriteSearch(search, structure, { collections, source });
+    const searches =
+      search.form === 'batch'
+        ? elementsOf(valueOf(fieldsOf(root, STRUCTURES.searches, source), 'searches'), source)
+        : [root];
+    for (const one of searches) rewriteSearch(one, structure, { collections, source });
   } catch (error) {
     if (error instanceof JsonError || error instanceof BadBody) return body;
     throw error;

@@ -14,9 +14,16 @@ import { BatchProjector, type Job, type ServedJob } from '../grpc/batch-projecto
 import { refuseExact } from '../exact-searches.js';
 import { hideGrpcVector } from '../grpc/hidden.js';
 import { rewriteGrpcLegacy } from '../grpc/legacy.js';
-import { isGrpcChange } from '../dual-write/grpc-mutations.js';
 import { GrpcLookups } from '../grpc/lookups.js';
-import { METHODS, type MethodRule } from '../grpc/methods.js';
+import { BATCHED_SEARCHES, COLLECTION } from '../search-fields.js';
+import {
+  grpcOperation,
+  isOnCollections,
+  isSearch,
+  queryInstead,
+  type ApiOperation,
+  type Search,
+} from '../operations.js';
 import { grpcResultIds } from '../grpc/results.js';
 import { withClientVectors } from '../hidden-vector.js';
 import { vectorName, withVectors } from '../grpc/selectors.js';
@@ -28,13 +35,8 @@ import { clientText, lookupText, Refusal, refuseTarget, findServed } from '../ru
 
 const UNIMPLEMENTED = 12;
 const PERMISSION_DENIED = 7;
-/** Field numbers of every request for points and of every batch of searches. */
-const COLLECTION = 1;
-const BATCH = 2;
 
 type Begun = GrpcRewrite | PendingRewrite<GrpcRewrite>;
-type PointsRule = Exclude<MethodRule, { readonly kind: 'pass' } | { readonly kind: CollectionKind }>;
-type CollectionKind = Parameters<typeof rewriteCollections>[0];
 
 /**
  * Returns the rewriter of gRPC requests to served collections and of their answers. Every other byte passes.
@@ -67,16 +69,24 @@ function route(path: string): GrpcRoute {
     return { kind: 'status', code: PERMISSION_DENIED, message: 'Forbidden: raw storage is not served here' };
   if (/^\/qdrant\.(\w*Internal|Raft)\//.test(path))
     return { kind: 'status', code: UNIMPLEMENTED, message: '' };
-  return METHODS[path]?.kind === 'pass' ? { kind: 'pass' } : { kind: 'rewrite' };
+  return grpcOperation(path).kind === 'pass' ? { kind: 'pass' } : { kind: 'rewrite' };
 }
 
+/** Kinds of requests whose first field is no collection's name. */
+const NAMELESS: readonly ApiOperation['kind'][] = [
+  'unknown',
+  'pass',
+  'list collections',
+  'list aliases',
+  'change aliases',
+];
+
 function collectionOf(path: string, message: Uint8Array): Addressed | null {
-  const kind = METHODS[path]?.kind;
-  // In requests of these kinds, the first field is no name.
-  if (kind === undefined || kind === 'pass' || kind === 'list' || kind === 'changeAliases') return null;
+  const { kind, changes } = grpcOperation(path);
+  if (NAMELESS.includes(kind)) return null;
   try {
     const name = firstText(message, COLLECTION);
-    return name === null ? null : { name, changes: isGrpcChange(path) };
+    return name === null ? null : { name, changes };
   } catch (error) {
     // A message that cannot be decoded is refused when it is rewritten.
     if (error instanceof Malformed) return null;
@@ -92,35 +102,33 @@ interface Call {
 
 function rewriteCall(call: Call, lookups: readonly Uint8Array[] | undefined): Begun {
   const { path, collections } = call;
-  const rule = METHODS[path];
-  if (rule?.kind === 'pass') return { kind: 'pass' };
-  if (rule === undefined) return refuseNames(call);
+  const operation = grpcOperation(path);
+  if (operation.kind === 'pass') return { kind: 'pass' };
+  if (operation.kind === 'unknown') return refuseNames(call);
   const message = new ProtoMessage(call.message);
-  if (isCollectionRule(rule)) return rewriteCollections(rule.kind, { path, message, collections, lookups });
+  if (isOnCollections(operation))
+    return rewriteCollections(operation.kind, { path, message, collections, lookups });
   const name = message.textOrEmpty(COLLECTION);
   const served = findServed(name, collections);
   const job = { collections, served, lookups: new GrpcLookups(lookups) };
   if (served === null) {
     refuseTarget(name, collections);
-    return rewriteOther({ call, message, rule, name }, job);
+    return rewriteOther({ call, message, operation, name }, job);
   }
-  const projections = new BatchProjector(
-    served,
-    rule.kind === 'query' || rule.kind === 'legacy' ? 'queries' : 'points',
-  );
-  const shown = hideGrpcVector(path, message, served);
-  return rewriteServed({ call, message: shown, rule, name }, { ...job, served, projections });
+  const projections = new BatchProjector(served, isSearch(operation) ? 'queries' : 'points');
+  const shown = hideGrpcVector(operation, message, served);
+  return rewriteServed({ call, message: shown, operation, name }, { ...job, served, projections });
 }
 
 interface PointsCall {
   readonly call: Call;
   readonly message: ProtoMessage;
-  readonly rule: PointsRule;
+  readonly operation: ApiOperation;
   readonly name: string;
 }
 
-function rewriteServed({ call, message, rule, name }: PointsCall, job: ServedJob): Begun {
-  const { path, body } = rewritePoints(message, rule, { path: call.path, job });
+function rewriteServed({ call, message, operation, name }: PointsCall, job: ServedJob): Begun {
+  const { path, body } = rewritePoints(message, operation, { path: call.path, job });
   const calls = job.lookups.calls();
   if (calls.length > 0)
     return { kind: 'lookup', calls, answer: { form: 'lookup', collection: name, errorsOnly: true } };
@@ -130,7 +138,7 @@ function rewriteServed({ call, message, rule, name }: PointsCall, job: ServedJob
     call: { path, message: body.finish() },
     answer: { form: 'error', collection: name, errorsOnly: true },
     projected: projections.count,
-    search: rule.kind === 'query' || rule.kind === 'legacy',
+    search: isSearch(operation),
   });
   if (projections.count === 0) return send();
   // As for REST, the object literal has no member behind a spread, since V8 would be slow.
@@ -143,10 +151,10 @@ function rewriteServed({ call, message, rule, name }: PointsCall, job: ServedJob
 }
 
 /** Rewrites a request to another collection, which may look up points of a served one. */
-function rewriteOther({ call, message, rule, name }: PointsCall, job: Job): GrpcRewrite {
-  if (rule.kind !== 'query' && rule.kind !== 'legacy') return { kind: 'pass' };
+function rewriteOther({ call, message, operation, name }: PointsCall, job: Job): GrpcRewrite {
+  if (!isSearch(operation)) return { kind: 'pass' };
   try {
-    const { body } = rewriteSearch(message, rule, { path: call.path, job });
+    const { body } = rewriteSearch(message, operation, { path: call.path, job });
     const bytes = body.finish();
     if (Buffer.compare(bytes, call.message) === 0) return { kind: 'pass' };
     const answer = { form: 'error', collection: name, errorsOnly: true };
@@ -165,66 +173,54 @@ interface Rewritten {
 
 function rewritePoints(
   message: ProtoMessage,
-  rule: PointsRule,
+  operation: ApiOperation,
   { path, job }: { readonly path: string; readonly job: ServedJob },
 ): Rewritten {
-  switch (rule.kind) {
-    case 'query':
-    case 'legacy':
-      return rewriteSearch(message, rule, { path, job });
-    case 'points': {
-      const edits = new Map<number, FieldEdit>([[COLLECTION, physicalName(job)]]);
-      const { exact } = rule;
-      if (exact !== undefined && (message.varint(exact.field) ?? BigInt(exact.otherwise)) !== 0n)
-        refuseExact(job.served);
-      if (rule.using !== undefined) {
-        message.bytes(rule.using);
-        edits.set(rule.using, vectorName(job.served));
-      }
-      if (rule.withVectors !== undefined) {
-        message.bytes(rule.withVectors);
-        edits.set(rule.withVectors, withVectors(job.served));
-      }
-      return { path, body: edited(message, edits) };
-    }
-    case 'vectorName': {
-      const vector = message.textOrEmpty(rule.name);
-      if (vector === job.served.vector || vector === job.served.compact)
-        throw new Refusal(400, `Bad request: vector "${vector}" of a served collection cannot be changed`);
-      return { path, body: edited(message, new Map([[COLLECTION, physicalName(job)]])) };
-    }
-    default:
-      return { path, body: rewriteWrite(message, rule, job) };
+  if (isSearch(operation)) return rewriteSearch(message, operation, { path, job });
+  const { kind, fields } = operation;
+  if (kind === 'write') return { path, body: rewriteWrite(message, fields, job) };
+  const { exact, using, withVectors: vectors } = fields;
+  const edits = new Map<number, FieldEdit>([[COLLECTION, physicalName(job)]]);
+  // A count is exact unless the client says otherwise.
+  if (exact !== undefined && message.varint(exact) !== 0n) refuseExact(job.served);
+  if (using !== undefined && kind === 'vector') refuseServedVector(message.textOrEmpty(using), job.served);
+  else if (using !== undefined) {
+    message.bytes(using);
+    edits.set(using, vectorName(job.served));
   }
+  if (vectors !== undefined) {
+    message.bytes(vectors);
+    edits.set(vectors, withVectors(job.served));
+  }
+  return { path, body: edited(message, edits) };
 }
 
-type SearchRule = Extract<PointsRule, { readonly kind: 'query' | 'legacy' }>;
+/** Refuses to create or delete the vectors that the encoder uses. */
+function refuseServedVector(vector: string, served: ServedCollection): void {
+  if (vector === served.vector || vector === served.compact)
+    throw new Refusal(400, `Bad request: vector "${vector}" of a served collection cannot be changed`);
+}
 
 function rewriteSearch(
   message: ProtoMessage,
-  rule: SearchRule,
+  search: Search,
   { path, job }: { readonly path: string; readonly job: Job },
 ): Rewritten {
-  const requests = rule.batch === true ? message.all(BATCH) : [message.raw];
+  const isBatch = search.form === 'batch';
+  const requests = isBatch ? message.all(BATCHED_SEARCHES) : [message.raw];
   const { requests: rewritten, converted } =
-    rule.kind === 'legacy'
-      ? rewriteGrpcLegacy(requests, rule.fields, job)
-      : { requests: requests.map((bytes) => rewriteStage(bytes, rule.fields, job)), converted: false };
-  const to = converted && rule.kind === 'legacy' ? rule.becomes : path;
+    search.kind === 'legacy'
+      ? rewriteGrpcLegacy(requests, search.fields, job)
+      : { requests: requests.map((bytes) => rewriteStage(bytes, search.fields, job)), converted: false };
+  const to = converted && search.kind === 'legacy' ? queryInstead(search).method : path;
   const [first = new Uint8Array(0)] = rewritten;
-  if (rule.batch !== true) return { path: to, body: new ProtoBuilder().raw(first) };
+  if (!isBatch) return { path: to, body: new ProtoBuilder().raw(first) };
   let at = 0;
   const edits = new Map<number, FieldEdit>([
     [COLLECTION, physicalName(job)],
-    [BATCH, (bytes) => rewritten[at++] ?? bytes],
+    [BATCHED_SEARCHES, (bytes) => rewritten[at++] ?? bytes],
   ]);
   return { path: to, body: edited(message, edits) };
-}
-
-function isCollectionRule(rule: MethodRule): rule is Extract<MethodRule, { readonly kind: CollectionKind }> {
-  return !['points', 'query', 'legacy', 'write', 'deleteVectors', 'updateBatch', 'vectorName'].includes(
-    rule.kind,
-  );
 }
 
 /**

@@ -26,16 +26,15 @@ import {
   restResultIds,
   rewriteRestAnswer,
 } from '../rest/answer.js';
-import { rewriteBody, type BodyResult } from '../rest/body.js';
+import { changingParts, rewriteBody, type BodyResult } from '../rest/body.js';
 import { checkDeletion, refuseServedAliases, STANDING } from '../rest/collection.js';
 import { hideRestVector, scanShown } from '../rest/hidden.js';
 import { Lookups } from '../rest/lookup.js';
 import { mayLookUp, rewriteOther } from '../rest/other.js';
-import { isRestChange } from '../dual-write/rest-mutations.js';
+import { isSearch, restOperation, type ApiOperation } from '../operations.js';
 import { parsePath, type RestPath } from '../rest/path.js';
 import { rewritePoint } from '../rest/point.js';
 import { VectorSlots } from '../rest/vector-slots.js';
-import { actionFor, queryPath, type BodyKind, type RouteAction } from '../rest/routes.js';
 import {
   clientText,
   existing,
@@ -54,7 +53,7 @@ interface ServedRequest {
   /** The client's name of the collection. */
   readonly name: string;
   readonly path: RestPath;
-  readonly action: RouteAction;
+  readonly operation: ApiOperation;
 }
 
 /** Returns the rewriter of REST requests to served collections and of their answers. */
@@ -75,44 +74,30 @@ export function restRewriter(collections: readonly ServedCollection[]): RestRewr
 function collectionOf({ method, url }: RestHead): Addressed | null {
   const path = parsePath(url);
   const [first, name] = path.segments;
-  if (first !== 'collections' || name === undefined || isAliasChange(method, path)) return null;
-  return { name, changes: isRestChange(method, path) };
+  const operation = restOperation(method, path.segments);
+  if (first !== 'collections' || name === undefined || operation.kind === 'change aliases') return null;
+  return { name, changes: operation.changes };
 }
 
 function route({ method, url, headers }: RestHead, collections: readonly ServedCollection[]): RestRoute {
   const path = parsePath(url);
   const [first, name] = path.segments;
-  const depth = path.segments.length;
+  const operation = restOperation(method, path.segments);
+  const { kind } = operation;
   if (collections.length === 0) return { kind: 'pass' };
-  if (method === 'GET' && depth === 1 && (first === 'collections' || first === 'aliases')) {
-    const form = first === 'collections' ? 'list' : 'aliases';
+  if (kind === 'list collections' || kind === 'list aliases') {
+    const form = kind === 'list aliases' ? 'aliases' : 'list';
     return { kind: 'forward', url, answer: { form, collection: '', errorsOnly: false } };
   }
   if (first !== 'collections' || name === undefined) return { kind: 'pass' };
-  if (isAliasChange(method, path)) return { kind: 'rewrite' };
-  if (isExistence(method, path) && isHiddenTarget(name, collections)) return DOES_NOT_EXIST;
-  const request = servedRequest(method, path, collections);
+  if (kind === 'change aliases') return { kind: 'rewrite' };
+  if (kind === 'exists' && isHiddenTarget(name, collections)) return DOES_NOT_EXIST;
+  const request = servedRequest(operation, path, collections);
   if (request !== null) return routeServed(request, method);
   // A compressed body passes unchanged to the server.
   const isPlain = contentCoding(headers['content-encoding']) === null;
-  const looksUp = isPlain && otherSearch(method, path) !== null;
+  const looksUp = isPlain && mayLookUp(operation);
   return { kind: looksUp ? 'rewrite' : 'pass' };
-}
-
-/**
- * Returns the kind of a search of a collection that is not served, if it may look up points in a served one.
- */
-function otherSearch(method: string, { segments }: RestPath): BodyKind | null {
-  const action = actionFor(method, segments.slice(2));
-  return action.kind === 'rewrite' && mayLookUp(action.body) ? action.body : null;
-}
-
-function isAliasChange(method: string, { segments }: RestPath): boolean {
-  return method === 'POST' && segments.length === 2 && segments[1] === 'aliases';
-}
-
-function isExistence(method: string, { segments }: RestPath): boolean {
-  return method === 'GET' && segments.length === 3 && segments[2] === 'exists';
 }
 
 /**
@@ -120,35 +105,32 @@ function isExistence(method: string, { segments }: RestPath): boolean {
  * @throws Refusal for a target that clients know by another name
  */
 function servedRequest(
-  method: string,
+  operation: ApiOperation,
   path: RestPath,
   collections: readonly ServedCollection[],
 ): ServedRequest | null {
   const name = path.segments[1] ?? '';
   const served = findServed(name, collections);
-  if (served !== null) return { served, name, path, action: actionFor(method, path.segments.slice(2)) };
-  if (method === 'PUT' && path.segments.length === 2 && collections.some(({ target }) => target === name))
-    throw existing(name);
+  if (served !== null) return { served, name, path, operation };
+  if (operation.kind === 'create' && collections.some(({ target }) => target === name)) throw existing(name);
   refuseTarget(name, collections);
   return null;
 }
 
-function routeServed({ served, name, path, action }: ServedRequest, method: string): RestRoute {
-  switch (action.kind) {
-    case 'rewrite':
+function routeServed({ served, name, path, operation }: ServedRequest, method: string): RestRoute {
+  const parts = changingParts(operation);
+  if (parts === 'all' || (parts === 'conditions' && served.layout === 'two-stage'))
+    return { kind: 'rewrite' };
+  switch (operation.kind) {
+    case 'create':
       return { kind: 'rewrite' };
-    case 'conditions':
-      if (served.layout === 'two-stage') return { kind: 'rewrite' };
-      break;
-    case 'exists':
-      return { kind: 'rewrite' };
-    case 'refuse':
+    case 'unknown':
+      return NO_ROUTE;
+    case 'restore':
       throw new Refusal(
         400,
-        `Bad request: ${method} /${path.segments.join('/')} is not supported on a served collection: ${action.why}`,
+        `Bad request: ${method} /${path.segments.join('/')} is not supported on a served collection: restoring a snapshot would put other vectors under the encoder in use`,
       );
-    case 'missing':
-      return NO_ROUTE;
     case 'vector':
       refuseServedVector(expectDefined(path.segments[3], 'the id or vector in the address'), served);
       break;
@@ -156,19 +138,27 @@ function routeServed({ served, name, path, action }: ServedRequest, method: stri
       treatWithVector(true, served);
       if (served.layout === 'two-stage') return { kind: 'rewrite' };
       break;
-    case 'forward':
-      if (action.answer !== 'deleted') break;
+    case 'delete':
       // By an alias, the server deletes nothing and says so.
       if (name !== served.names[0]) return { kind: 'pass' };
       if (name !== served.target) return { kind: 'rewrite' };
+      break;
+    default:
+      break;
   }
-  const form = action.kind === 'forward' ? action.answer : 'errors';
   return {
     kind: 'forward',
     url: targetUrl({ served, name, path }),
-    answer: answerForm(form, { served, name }),
+    answer: answerForm(FORMS[operation.kind] ?? 'errors', { served, name }),
   };
 }
+
+/** The changes to answers besides clients' names in errors. */
+const FORMS: Readonly<Partial<Record<ApiOperation['kind'], string>>> = {
+  info: 'info',
+  aliases: 'aliases',
+  delete: 'deleted',
+};
 
 /** Refuses to create or delete the vectors that the encoder uses. */
 function refuseServedVector(vector: string, served: ServedCollection): void {
@@ -213,15 +203,15 @@ function rewrite(
 ): RestRewrite | PendingRewrite<RestRewrite> {
   const { head, body, lookups } = whole;
   const path = parsePath(head.url);
-  if (isAliasChange(head.method, path)) {
+  const operation = restOperation(head.method, path.segments);
+  if (operation.kind === 'change aliases') {
     const names = collections.flatMap(({ names: known, target }) => [...known, target]);
     refuseServedAliases(scanJson(body), new Set(names), new ByteEdits(body));
     return unchanged(whole);
   }
-  const request = servedRequest(head.method, path, collections);
+  const request = servedRequest(operation, path, collections);
   if (request === null) {
-    const other = otherSearch(head.method, path);
-    const changed = other === null ? body : rewriteOther(other, body, collections);
+    const changed = mayLookUp(operation) ? rewriteOther(operation, body, collections) : body;
     if (changed === body) return unchanged(whole);
     const answer = {
       form: 'errors',
@@ -230,28 +220,28 @@ function rewrite(
     };
     return { ...unchanged({ ...whole, body: changed }), answer };
   }
-  const { served, action } = request;
-  if (action.kind === 'point')
+  const { served } = request;
+  const { kind } = operation;
+  if (kind === 'point')
     return rewritePoint(
       expectDefined(path.segments[3], 'the id or vector in the address'),
       { served, search: path.search },
       lookups,
     );
-  if (action.kind === 'conditions')
-    return forwarded(head.method, request, hideRestVector(action.body, body, served));
-  if (action.kind === 'exists') return createAgain(whole, request);
+  if (kind === 'create') return createAgain(whole, request);
+  const parts = changingParts(operation);
+  if (parts === 'conditions') return forwarded(head.method, request, hideRestVector(operation, body, served));
   const failed = lookups?.find(({ status }) => status >= 400);
-  const isUpdate = action.kind === 'rewrite' && action.body === 'patch';
   if (failed !== undefined)
     return failedAnswer(failed, (text) =>
-      isUpdate ? clientText(text, served) : lookupText(text, collections),
+      kind === 'update' ? clientText(text, served) : lookupText(text, collections),
     );
-  if (action.kind === 'forward' && action.answer === 'deleted') {
+  if (kind === 'delete') {
     if (lookups === undefined) return { kind: 'lookup', requests: STANDING };
     checkDeletion(request.name, served, lookups);
     return forwarded(head.method, request, body, 'deleted');
   }
-  if (action.kind !== 'rewrite') throw new Refusal(400, 'Bad request: this request has no body to rewrite');
+  if (parts === 'none') throw new Refusal(400, 'Bad request: this request has no body to rewrite');
   return rewriteServed(whole, request, collections);
 }
 
@@ -279,24 +269,24 @@ function rewriteServed(
   request: ServedRequest,
   collections: readonly ServedCollection[],
 ): RestRewrite | PendingRewrite<RestRewrite> {
-  const { served, action, path } = request;
-  if (action.kind !== 'rewrite') return unchanged({ head, body, lookups });
-  const { body: shown, root } = scanShown(action.body, body, served);
+  const { served, operation, path } = request;
+  const { body: shown, root } = scanShown(operation, body, served);
   const source = new ByteEdits(shown);
   const projection = new VectorSlots(served);
   const asked = new Lookups(lookups, path.search);
   const rewriting = { served, collections, source, projection, lookups: asked };
-  const result: BodyResult = rewriteBody(action.body, root, rewriting);
+  const result: BodyResult = rewriteBody(operation, root, rewriting);
   const requests = asked.requests();
   if (requests.length > 0) return { kind: 'lookup', requests };
-  const below = result.asQuery ? queryPath(action.body) : path.raw.slice(2).join('/');
-  const form = result.asQuery ? result.answer : action.body === 'patch' ? 'updated' : 'errors';
+  const below = result.asQuery ? result.path : path.raw.slice(2).join('/');
+  const form = result.asQuery ? result.answer : operation.kind === 'update' ? 'updated' : 'errors';
+  const search = isSearch(operation);
   const send = (): RestRewrite => ({
     kind: 'send',
     request: { method: head.method, url: targetUrl(request, below), body: source.apply() },
     answer: answerForm(form, request),
     projected: projection.count,
-    search: action.search,
+    search,
   });
   if (projection.count === 0) return send();
   // The object literal has no member behind a spread: V8 would create its hidden class anew for every search.
@@ -307,7 +297,7 @@ function rewriteServed(
     });
   return {
     projector: served.projector,
-    as: action.search ? 'queries' : 'points',
+    as: search ? 'queries' : 'points',
     x: projection.rows,
     finish,
   };

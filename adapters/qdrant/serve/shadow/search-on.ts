@@ -1,5 +1,6 @@
 import type { GrpcCall } from '../../../../src/serve/protocol.js';
-import { METHODS } from '../grpc/methods.js';
+import { BATCHED_SEARCHES, COLLECTION } from '../search-fields.js';
+import { grpcOperation, isSearch } from '../operations.js';
 import { decodeText, Malformed, ProtoMessage } from '../protobuf/message.js';
 import { edited, type FieldEdit } from '../protobuf/builder.js';
 import { parsePath } from '../rest/path.js';
@@ -16,17 +17,13 @@ export function searchOn(
   return { name, url: `/collections/${encodeURIComponent(other)}/${raw.slice(2).join('/')}${search}` };
 }
 
-/** Fields of a batch: collection name and searches. Each search has its own collection name 1. */
-const COLLECTION = 1;
-const SEARCHES = 2;
-
 /** Returns the same search on another collection as a call; null if none of these names is searched. */
 export function callOn(
   { path, message }: GrpcCall,
   others: ReadonlyMap<string, string>,
 ): { readonly name: string; readonly call: GrpcCall } | null {
-  const rule = METHODS[path];
-  if (rule?.kind !== 'query' && rule?.kind !== 'legacy') return null;
+  const operation = grpcOperation(path);
+  if (!isSearch(operation)) return null;
   try {
     const request = new ProtoMessage(message);
     const name = request.textOrEmpty(COLLECTION);
@@ -35,7 +32,7 @@ export function callOn(
     const rename: FieldEdit = (value) => (decodeText(value) === name ? Buffer.from(other) : value);
     const renamed = new Map([[COLLECTION, rename]]);
     const inBatch: FieldEdit = (search) => edited(new ProtoMessage(search), renamed);
-    const edits = rule.batch === true ? new Map([...renamed, [SEARCHES, inBatch]]) : renamed;
+    const edits = operation.form === 'batch' ? new Map([...renamed, [BATCHED_SEARCHES, inBatch]]) : renamed;
     return { name, call: { path, message: edited(request, edits).finish() } };
   } catch (error) {
     if (error instanceof Malformed) return null;
