@@ -77,6 +77,7 @@ export interface LegacyFields {
   readonly using: number;
   readonly params: number;
   readonly limit: number;
+  readonly offset?: number;
   readonly groupSize?: number;
   readonly scoreThreshold?: number;
   readonly lookupFrom?: number;
@@ -102,6 +103,7 @@ export const SEARCH: LegacyFields = {
   limit: 4,
   params: 7,
   scoreThreshold: 8,
+  offset: 9,
   using: 10,
   withVectors: 11,
   moved: { 1: 1, 3: 5, 4: 8, 6: 11, 7: 6, 8: 7, 9: 9, 10: 4, 11: 10, 12: 12, 13: 15, 14: 13 },
@@ -134,6 +136,7 @@ export const RECOMMEND: LegacyFields = {
   limit: 5,
   params: 8,
   scoreThreshold: 9,
+  offset: 10,
   using: 11,
   withVectors: 12,
   lookupFrom: 13,
@@ -184,6 +187,7 @@ export const DISCOVER: LegacyFields = {
   inputs: [2, 3],
   limit: 5,
   params: 7,
+  offset: 8,
   using: 9,
   withVectors: 10,
   lookupFrom: 11,

@@ -1,5 +1,4 @@
 import { expectDefined } from '../../../../src/core/errors.js';
-import { refuseExact } from '../exact-searches.js';
 import { isServed, type Job, type ServedJob } from './batch-projector.js';
 import { legacyToQuery } from './legacy-query.js';
 import {
@@ -11,11 +10,12 @@ import {
 } from './lookup-from.js';
 import type { LegacyFields } from '../search-fields.js';
 import { editVectors, type LeafEdits, type MessageShape } from './message-shapes.js';
-import { isExact, outerEdits, rewriteStage } from './stage.js';
+import { countIn, isExact, outerEdits, rewriteStage } from './stage.js';
 import { readDense, vectorOf } from './vector.js';
 import { Ambiguous, Malformed, ProtoMessage, readFloats } from '../protobuf/message.js';
 import { drop, edited, ProtoBuilder, type FieldEdit } from '../protobuf/builder.js';
-import { LEGACY_LOOKUP_VECTOR, treatStage, unknownForm, type Treatment } from '../rules.js';
+import { LEGACY_LOOKUP_VECTOR, unknownForm } from '../rules.js';
+import { treatStage, type Treatment } from '../stage-rules.js';
 
 /** TargetVector: single 1; ContextExamplePair: positive 1, negative 2. */
 const TARGET: MessageShape = { name: 'target', one: { 1: 'example' } };
@@ -81,25 +81,26 @@ function withLookupVector(message: ProtoMessage, { lookupFrom }: LegacyFields): 
   return new ProtoMessage(edited(message, new Map([[lookupFrom, () => named]])).finish());
 }
 
-function treat(message: ProtoMessage, fields: LegacyFields, job: ServedJob): Treatment {
-  const { call, inputs, scoreThreshold } = fields;
+function treat(message: ProtoMessage, fields: LegacyFields, job: ServedJob): Treatment['kind'] {
+  const { call, inputs, scoreThreshold, groupSize } = fields;
   const params = message.bytes(fields.params);
-  const exact = params !== null && isExact(params);
-  if (exact) refuseExact(job.served);
-  const treatment = treatStage(
+  // Values with sparse indices are no dense vector, whichever vector they name.
+  const isSparse = call === 'search' && message.has(expectDefined(inputs[1], 'the field of sparse indices'));
+  const { kind } = treatStage(
     {
+      place: { depth: 0, grouped: groupSize !== undefined, into: 'other' },
       using: message.textOrEmpty(fields.using),
-      query: 'similarity',
+      query: isSparse ? 'other' : 'similarity',
+      diversity: null,
       hasPrefetch: false,
-      exact,
+      exact: params !== null && isExact(params),
       hasScoreThreshold: scoreThreshold !== undefined && message.has(scoreThreshold),
+      limit: countIn(message, fields.limit),
+      offset: countIn(message, fields.offset),
     },
     job.served,
   );
-  // Values with sparse indices are no dense vector, whichever vector they name.
-  return call === 'search' && message.has(expectDefined(inputs[1], 'the field of sparse indices'))
-    ? 'leave'
-    : treatment;
+  return kind;
 }
 
 function leave(message: ProtoMessage, fields: LegacyFields, job: Job): Uint8Array | ProtoBuilder {

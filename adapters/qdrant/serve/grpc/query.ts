@@ -4,7 +4,8 @@ import { editVectors, OTHER_QUERIES, SIMILARITY, type Leaf, type MessageShape } 
 import { notDense, notSingle, rowsOf } from './vector.js';
 import { Ambiguous, Malformed, ProtoMessage, readFloats } from '../protobuf/message.js';
 import { ProtoBuilder, type FieldEdit } from '../protobuf/builder.js';
-import { inferenceRefused, unknownForm, type Diversity, type StagePlace } from '../rules.js';
+import { inferenceRefused, unknownForm } from '../rules.js';
+import type { Diversity, StagePlace } from '../stage-rules.js';
 
 /** Query.nearest, Query.fusion, Query.rrf, and Query.nearest_with_mmr of nearest 1 and mmr 2. */
 const NEAREST = 1;

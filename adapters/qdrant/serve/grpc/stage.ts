@@ -1,5 +1,4 @@
 import type { ServedCollection } from '../../../../src/store/served.js';
-import { refuseExactStage } from '../exact-searches.js';
 import { isServed, type Job, type ServedJob } from './batch-projector.js';
 import { compactLookup, fullLookup } from './lookup-from.js';
 import { PREFETCH, type StageFields } from '../search-fields.js';
@@ -8,19 +7,14 @@ import { serverVector } from '../hidden-vector.js';
 import { compactQuery, diversityOf, intoOf, nearestOf, readGrpcQuery, type QueryVariant } from './query.js';
 import { decodeText, Malformed, ProtoMessage } from '../protobuf/message.js';
 import { drop, edited, ProtoBuilder, type FieldEdit } from '../protobuf/builder.js';
+import { findServed, Refusal } from '../rules.js';
 import {
-  candidatesFor,
-  DEFAULT_GROUPS,
-  DEFAULT_LIMIT,
-  isFetchable,
-  limitOfDiverseLeaf,
   PREFETCH_DEPTH_MAX,
-  Refusal,
-  findServed,
   treatStage,
   type StagePlace,
-  type Wanted,
-} from '../rules.js';
+  type Treatment,
+  type WrapTreatment,
+} from '../stage-rules.js';
 
 /** Deepest nesting that the server decodes. */
 const NESTING_MAX = 100;
@@ -61,19 +55,9 @@ export function rewriteStage(
     [fields.prefetch, (prefetch) => rewriteStage(prefetch, PREFETCH, job, inside)],
     ...outerEdits(fields, job),
   ]);
-  const treatment = isServed(job) ? treat(stage, job.served) : 'leave';
-  if (!isServed(job) || treatment === 'leave') return leave(stage, edits, job);
-  if (treatment === 'project') return project(stage, edits, job);
-  const fits = depth < PREFETCH_DEPTH_MAX && isFetchable(job.served, wantedOf(stage));
-  return fits && diverseLeafOf(stage)?.limit !== null ? wrap(stage, edits, job) : leave(stage, edits, job);
-}
-
-/** For MMR in a prefetch: the limit of the equivalent nearest search. Null for every other stage. */
-function diverseLeafOf({ message, fields, place, query }: Stage): { readonly limit: number | null } | null {
-  const diversity = diversityOf(query);
-  if (diversity === null || place.depth === 0) return null;
-  const limit = asCount(message.varint(fields.limit) ?? BigInt(DEFAULT_LIMIT));
-  return { limit: limitOfDiverseLeaf(diversity, limit, place) };
+  const treatment = isServed(job) ? treat(stage, job.served) : null;
+  if (!isServed(job) || treatment === null || treatment.kind === 'leave') return leave(stage, edits, job);
+  return treatment.kind === 'project' ? project(stage, edits, job) : wrap({ stage, edits }, treatment, job);
 }
 
 /** Returns the edits outside the stages: the collection, the returned vectors, and the lookup collection. */
@@ -103,23 +87,28 @@ export function physicalName({ collections }: Pick<Job, 'collections'>): FieldEd
   };
 }
 
-function treat(
-  { message, fields, place, using, query }: Stage,
-  served: ServedCollection,
-): ReturnType<typeof treatStage> {
+function treat({ message, fields, place, using, query }: Stage, served: ServedCollection): Treatment {
   const params = message.bytes(fields.params);
-  const exact = params !== null && isExact(params);
-  refuseExactStage(exact, place, served);
   return treatStage(
     {
+      place,
       using,
       query: query === null ? 'none' : query.shape === null ? 'other' : 'similarity',
+      diversity: diversityOf(query),
       hasPrefetch: message.has(fields.prefetch),
-      exact,
+      exact: params !== null && isExact(params),
       hasScoreThreshold: message.has(fields.scoreThreshold),
+      limit: countIn(message, fields.limit),
+      offset: countIn(message, fields.offset),
     },
     served,
   );
+}
+
+/** Returns a count; null if the field is absent or the message has none. */
+export function countIn(message: ProtoMessage, field: number | undefined): number | null {
+  const value = field === undefined ? null : message.varint(field);
+  return value === null ? null : Math.min(Number(value), Number.MAX_SAFE_INTEGER);
 }
 
 /** Returns whether SearchParams demand an exact search: exact 2. */
@@ -146,38 +135,28 @@ function project(stage: Stage, edits: Map<number, FieldEdit>, job: ServedJob): U
 }
 
 /** Two-stage layout: a prefetch searches the compact vectors, and the stage rescores with the full ones. */
-function wrap(stage: Stage, edits: Map<number, FieldEdit>, job: ServedJob): Uint8Array | ProtoBuilder {
+function wrap(
+  { stage, edits }: { readonly stage: Stage; readonly edits: Map<number, FieldEdit> },
+  { candidates, plainLimit }: WrapTreatment,
+  job: ServedJob,
+): Uint8Array | ProtoBuilder {
   const { message, fields } = stage;
   const { ids, lookupFrom } = compactLookup(message.bytes(fields.lookupFrom), job);
   const params = message.bytes(fields.params);
-  const candidates = new ProtoBuilder()
-    .bytes(PREFETCH.query, compactQuery(nearestOf(stage.query), ids, job))
-    .text(PREFETCH.using, job.served.compact)
-    .varint(PREFETCH.limit, candidatesFor(job.served, wantedOf(stage)));
-  if (params !== null) candidates.bytes(PREFETCH.params, params);
-  if (lookupFrom !== null) candidates.bytes(PREFETCH.lookupFrom, lookupFrom);
-  edits.set(fields.params, drop).set(fields.lookupFrom, fullLookup(stage.using, job));
-  const diverse = diverseLeafOf(stage);
   const nearest = nearestOf(stage.query);
-  if (diverse === null || diverse.limit === null || nearest === null)
-    return edited(message, edits).bytes(fields.prefetch, candidates);
+  const prefetch = new ProtoBuilder()
+    .bytes(PREFETCH.query, compactQuery(nearest, ids, job))
+    .text(PREFETCH.using, job.served.compact)
+    .varint(PREFETCH.limit, candidates);
+  if (params !== null) prefetch.bytes(PREFETCH.params, params);
+  if (lookupFrom !== null) prefetch.bytes(PREFETCH.lookupFrom, lookupFrom);
+  edits.set(fields.params, drop).set(fields.lookupFrom, fullLookup(stage.using, job));
+  if (plainLimit === null || nearest === null) return edited(message, edits).bytes(fields.prefetch, prefetch);
   edits.set(fields.query, drop).set(fields.limit, drop);
   return edited(message, edits)
     .bytes(fields.query, new ProtoBuilder().bytes(nearest.field, nearest.value))
-    .varint(fields.limit, diverse.limit)
-    .bytes(fields.prefetch, candidates);
-}
-
-function wantedOf({ message, fields, query }: Stage): Wanted {
-  const count = (field: number | undefined, otherwise: number): number =>
-    field === undefined ? otherwise : asCount(message.varint(field) ?? BigInt(otherwise));
-  const limit = count(fields.limit, fields.groupSize === undefined ? DEFAULT_LIMIT : DEFAULT_GROUPS);
-  const considered = diversityOf(query)?.candidatesLimit ?? 0;
-  return { limit: limit === 0 ? 0 : Math.max(limit, considered), offset: count(fields.offset, 0) };
-}
-
-function asCount(value: bigint): number {
-  return Math.min(Number(value), Number.MAX_SAFE_INTEGER);
+    .varint(fields.limit, plainLimit)
+    .bytes(fields.prefetch, prefetch);
 }
 
 function tooDeep(message: ProtoMessage, depth: number): Refusal {

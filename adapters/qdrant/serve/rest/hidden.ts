@@ -1,10 +1,10 @@
 import type { ServedCollection } from '../../../../src/store/served.js';
-import { refuseExact } from '../exact-searches.js';
 import { JsonError, scanJson, type JsonNode } from '../json/scan.js';
 import { asciiJson, ByteEdits } from '../json/byte-edits.js';
 import { vectorNames } from './conditions.js';
 import { absentVector } from '../hidden-vector.js';
 import type { ApiOperation } from '../operations.js';
+import { refuseExact } from '../stage-rules.js';
 
 const BACKSLASH = 0x5c;
 

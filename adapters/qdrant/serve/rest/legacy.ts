@@ -30,6 +30,7 @@ import {
 } from './stage.js';
 import { pairsOf, type QueryForm } from './vector-input.js';
 import { LEGACY_LOOKUP_VECTOR } from '../rules.js';
+import type { Treatment } from '../stage-rules.js';
 
 export type LegacyKind = 'search' | 'recommend' | 'discover';
 
@@ -141,8 +142,9 @@ function rewriteLegacy(
   const rewrite = (changes: Changes, prefetch: readonly Chunk[] | null): LegacyRewrite => {
     return { request, prefetch, changes: new Map([...results, ...changes]) };
   };
-  const treatment = treatmentOf(stage, rewriting);
-  switch (treatment === 'wrap' && !areComplete ? 'leave' : treatment) {
+  const possible = treatmentOf(stage, rewriting);
+  const treatment: Treatment = possible.kind === 'wrap' && !areComplete ? { kind: 'leave' } : possible;
+  switch (treatment.kind) {
     case 'leave': {
       const changes = leaveStage(stage, rewriting);
       if (stage.using !== asked && writeName !== undefined) changes.set('vector', writeName(stage.using));
@@ -151,7 +153,7 @@ function rewriteLegacy(
     case 'project':
       return rewrite(projectStage(stage, rewriting), null);
     case 'wrap': {
-      const { prefetch, changes } = wrapStage(stage, rewriting);
+      const { prefetch, changes } = wrapStage(stage, treatment, rewriting);
       if (kind === 'recommend' && stage.place.grouped) requireExamples(stage, rewriting);
       return rewrite(changes, prefetch);
     }

@@ -14,7 +14,7 @@ import {
   type RestStage,
 } from './stage.js';
 import { readRestQuery } from './vector-input.js';
-import type { StagePlace } from '../rules.js';
+import type { StagePlace } from '../stage-rules.js';
 
 /** Rewrites a query, its prefetches at any depth, and the selection of results. @throws Refusal */
 export function rewriteQuery(root: JsonNode, rewriting: RewriteContext, { grouped = false } = {}): void {
@@ -58,7 +58,8 @@ function rewriteStage(
     hasPrefetch: prefetches.length > 0,
     place,
   };
-  switch (treatmentOf(stage, rewriting)) {
+  const treatment = treatmentOf(stage, rewriting);
+  switch (treatment.kind) {
     case 'leave':
       applyChanges(fields, leaveStage(stage, rewriting), rewriting);
       break;
@@ -66,7 +67,7 @@ function rewriteStage(
       applyChanges(fields, projectStage(stage, rewriting), rewriting);
       break;
     case 'wrap': {
-      const { prefetch, changes } = wrapStage(stage, rewriting);
+      const { prefetch, changes } = wrapStage(stage, treatment, rewriting);
       addPrefetch(node, fields, { prefetch, changes }, rewriting);
     }
   }

@@ -1,5 +1,4 @@
 import type { ServedCollection } from '../../../../src/store/served.js';
-import { refuseExactStage } from '../exact-searches.js';
 import type { JsonNode, Span } from '../json/scan.js';
 import { asciiJson, type ByteEdits, type Chunk } from '../json/byte-edits.js';
 import {
@@ -15,23 +14,8 @@ import {
 import { lookupPlaceJson, type RestLookupPlace, type Lookups } from './lookup.js';
 import type { VectorSlots } from './vector-slots.js';
 import { readInput, type QueryForm } from './vector-input.js';
-import {
-  candidatesFor,
-  DEFAULT_GROUPS,
-  DEFAULT_LIMIT,
-  isFetchable,
-  limitOfDiverseLeaf,
-  PREFETCH_DEPTH_MAX,
-  Refusal,
-  refuseTargetLookup,
-  findServed,
-  treatStage,
-  treatWithVector,
-  unknownForm,
-  type StagePlace,
-  type Treatment,
-  type Wanted,
-} from '../rules.js';
+import { findServed, Refusal, refuseTargetLookup, treatWithVector, unknownForm } from '../rules.js';
+import { treatStage, type StagePlace, type Treatment, type WrapTreatment } from '../stage-rules.js';
 
 /** One request that is being rewritten. */
 export interface RewriteContext {
@@ -58,37 +42,24 @@ export type Changes = Map<string, readonly Chunk[]>;
 
 /** @throws Refusal */
 export function treatmentOf(stage: RestStage, { served, source }: RewriteContext): Treatment {
-  const { fields, form, using, hasPrefetch } = stage;
+  const { fields, form, using, hasPrefetch, place } = stage;
   const params = valueOf(fields, 'params');
   const exact = params === undefined ? undefined : fieldsOf(params, STRUCTURES.params, source).get('exact');
-  const isExact = exact?.value.kind === 'true';
-  refuseExactStage(isExact, stage.place, served);
-  const treatment = treatStage(
+  return treatStage(
     {
+      place,
       using,
       // An unknown form may hold vectors for the reduced space.
       query: form.kind === 'unknown' ? 'similarity' : form.kind === 'fusion' ? 'other' : form.kind,
+      diversity: form.kind === 'similarity' ? form.diversity : null,
       hasPrefetch,
-      exact: isExact,
+      exact: exact?.value.kind === 'true',
       hasScoreThreshold: valueOf(fields, 'score_threshold') !== undefined,
+      limit: countOf(fields, 'limit', source) ?? null,
+      offset: countOf(fields, 'offset', source) ?? null,
     },
     served,
   );
-  if (treatment !== 'wrap') return treatment;
-  // The server limits the depth. Without another level, the full vectors answer, if more slowly.
-  const fits = stage.place.depth < PREFETCH_DEPTH_MAX && isFetchable(served, wantedOf(stage, source));
-  return fits && diverseLeafOf(stage, source)?.limit !== null ? 'wrap' : 'leave';
-}
-
-/** For MMR in a prefetch: the limit of the equivalent nearest search. Null for every other stage. */
-function diverseLeafOf(
-  { fields, form, place }: RestStage,
-  source: ByteEdits,
-): { readonly limit: number | null } | null {
-  const diversity = form.kind === 'similarity' ? form.diversity : null;
-  if (diversity === null || place.depth === 0) return null;
-  const limit = countOf(fields, 'limit', source) ?? DEFAULT_LIMIT;
-  return { limit: limitOfDiverseLeaf(diversity, limit, place) };
 }
 
 /** Rewrites a stage that stays: only the names of the lookup collection and of the vector may change. */
@@ -117,6 +88,7 @@ export function projectStage(stage: RestStage, rewriting: RewriteContext): Chang
 /** Returns the prefetch that a stage gets, and the changes to the stage. @throws Refusal */
 export function wrapStage(
   stage: RestStage,
+  { candidates, plainLimit }: WrapTreatment,
   rewriting: RewriteContext,
 ): { readonly prefetch: readonly Chunk[]; readonly changes: Changes } {
   const { served, source } = rewriting;
@@ -143,7 +115,7 @@ export function wrapStage(
   const prefetch: Chunk[] = [
     '{"query":',
     ...query,
-    `,"using":${asciiJson(served.compact)},"limit":${candidatesFor(served, wantedOf(stage, source))}`,
+    `,"using":${asciiJson(served.compact)},"limit":${candidates}`,
     ...(params === undefined ? [] : [`,"params":${source.raw(params)}`]),
     ...(lookupFrom === undefined || lookupFrom[0] === 'null' ? [] : [',"lookup_from":', ...lookupFrom]),
     '}',
@@ -152,13 +124,12 @@ export function wrapStage(
     lookup === null
       ? new Map<string, readonly Chunk[]>()
       : new Map([['lookup_from', [lookupPlaceJson(lookup)]]]);
-  const diverse = diverseLeafOf(stage, source);
-  if (diverse !== null) {
+  if (plainLimit !== null) {
     changes.set(
       'query',
       form.write((part) => [source.raw(part)]),
     );
-    changes.set('limit', [String(diverse.limit)]);
+    changes.set('limit', [String(plainLimit)]);
   }
   return { prefetch, changes };
 }
@@ -191,13 +162,6 @@ function inputsOf(
     return vector === null ? null : projection.add(vector);
   };
   return { changes, replace };
-}
-
-function wantedOf({ fields, form, place }: RestStage, source: ByteEdits): Wanted {
-  const count = (name: string, otherwise: number): number => countOf(fields, name, source) ?? otherwise;
-  const limit = count('limit', place.grouped && place.depth === 0 ? DEFAULT_GROUPS : DEFAULT_LIMIT);
-  const considered = form.kind === 'similarity' ? (form.diversity?.candidatesLimit ?? limit) : limit;
-  return { limit: limit === 0 ? 0 : Math.max(limit, considered), offset: count('offset', 0) };
 }
 
 function notStored(place: ServedCollection, served: ServedCollection): Refusal {

@@ -12,7 +12,8 @@ import {
   valueOf,
   type JsonFields,
 } from './fields.js';
-import { checkDim, inferenceRefused, Refusal, unknownForm, type Diversity } from '../rules.js';
+import { checkDim, inferenceRefused, Refusal, unknownForm } from '../rules.js';
+import type { Diversity } from '../stage-rules.js';
 
 /** The parts of a query that the proxy has to know. */
 export type QueryForm =

@@ -11,7 +11,7 @@ import {
 import { isDeletedByGrpc, orStatus, rewriteGrpcAnswer } from '../grpc/answer.js';
 import { createdStatus, rewriteCollections } from '../grpc/collections.js';
 import { BatchProjector, type Job, type ServedJob } from '../grpc/batch-projector.js';
-import { refuseExact } from '../exact-searches.js';
+import { refuseExact } from '../stage-rules.js';
 import { hideGrpcVector } from '../grpc/hidden.js';
 import { rewriteGrpcLegacy } from '../grpc/legacy.js';
 import { GrpcLookups } from '../grpc/lookups.js';
