@@ -96,6 +96,17 @@ export function checkCompact(
     );
 }
 
+/** Returns the server's refusal of a vector of another kind than the collection holds. */
+export function notDense(kind: 'sparse' | 'multi'): Refusal {
+  return new Refusal(400, `Wrong input: Conversion between ${kind} and regular vectors failed`);
+}
+
+/** Returns the server's refusal of several vectors in place of one. It checks their sizes first. */
+export function notSingle(rows: readonly Float32Array[], served: ServedCollection): Refusal {
+  for (const values of rows) checkDim(values, served);
+  return notDense('multi');
+}
+
 export function inferenceRefused(served: ServedCollection): Refusal {
   return new Refusal(
     400,
@@ -153,6 +164,15 @@ export function refuseTarget(name: string, collections: readonly ServedCollectio
 }
 
 /**
+ * Returns what becomes of a deletion of a served collection. `pass`: by an alias, the server deletes nothing
+ * and says so. `check`: the target has another name, and the deletion must not uncover another collection.
+ */
+export function treatDeletion(name: string, { names, target }: ServedCollection): 'pass' | 'check' | 'send' {
+  if (name !== names[0]) return 'pass';
+  return name === target ? 'send' : 'check';
+}
+
+/**
  * Checks that a deletion uncovers no other collection with the clients' name, such as the source. Clients
  * would reach that collection after the deletion, and delete it with a second one.
  * @param standing names of all collections and all aliases
@@ -176,9 +196,37 @@ export function existing(name: string): Refusal {
   return new Refusal(409, `Wrong input: Collection \`${name}\` already exists!`);
 }
 
-/** Refuses a target's own name in a lookup, as `refuseTarget`. @throws Refusal */
-export function refuseTargetLookup(name: string, collections: readonly ServedCollection[]): void {
-  if (isHiddenTarget(name, collections)) throw new Refusal(404, `Not found: Collection ${name} not found`);
+/**
+ * Returns the served collection whose points are looked up; null for any other collection.
+ * @throws Refusal for the name of a target that clients know by another name
+ */
+export function lookedUp(name: string, collections: readonly ServedCollection[]): ServedCollection | null {
+  const served = findServed(name, collections);
+  if (served === null && isHiddenTarget(name, collections))
+    throw new Refusal(404, `Not found: Collection ${name} not found`);
+  return served;
+}
+
+/** The place of looked up vectors, by the server's names. */
+export interface LookupPlace {
+  readonly collection: string;
+  readonly vector: string;
+  /** The served collection; null for any other. */
+  readonly served: ServedCollection | null;
+  /** The served collection whose reduced vector this is; null for any other vector. */
+  readonly reduced: ServedCollection | null;
+}
+
+/** Returns the place that a client names. @throws Refusal as `lookedUp` */
+export function lookupPlace(
+  name: string,
+  asked: string,
+  collections: readonly ServedCollection[],
+): LookupPlace {
+  const served = lookedUp(name, collections);
+  if (served === null) return { collection: name, vector: asked, served, reduced: null };
+  const vector = serverVector(asked, served);
+  return { collection: served.target, vector, served, reduced: vector === served.vector ? served : null };
 }
 
 /** Characters that no collection's name contains. */

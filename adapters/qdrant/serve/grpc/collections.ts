@@ -7,7 +7,15 @@ import { physicalName } from './stage.js';
 import { ProtoMessage } from '../protobuf/message.js';
 import { edited, ProtoBuilder } from '../protobuf/builder.js';
 import type { CollectionKind } from '../operations.js';
-import { existing, isHiddenTarget, Refusal, refuseTarget, refuseUncovering, findServed } from '../rules.js';
+import {
+  existing,
+  findServed,
+  isHiddenTarget,
+  Refusal,
+  refuseTarget,
+  refuseUncovering,
+  treatDeletion,
+} from '../rules.js';
 
 /** CollectionExistsResponse with CollectionExists 1, whose field exists 1 is false and therefore absent. */
 const DOES_NOT_EXIST = new ProtoBuilder().bytes(1, new Uint8Array(0)).finish();
@@ -44,9 +52,9 @@ export function rewriteCollections(kind: CollectionKind, call: CollectionCall): 
     return { kind: 'pass' };
   }
   if (kind === 'delete') {
-    // By an alias, the server deletes nothing and says so.
-    if (name !== served.names[0]) return { kind: 'pass' };
-    if (name !== served.target) {
+    const treatment = treatDeletion(name, served);
+    if (treatment === 'pass') return { kind: 'pass' };
+    if (treatment === 'check') {
       if (call.lookups === undefined)
         return {
           kind: 'lookup',

@@ -1,10 +1,8 @@
-import type { ServedCollection } from '../../../../src/store/served.js';
 import type { Job, ServedJob } from './batch-projector.js';
 import type { GrpcLookupPlace } from './lookups.js';
-import { serverVector } from '../hidden-vector.js';
 import { ProtoMessage } from '../protobuf/message.js';
 import { edited, ProtoBuilder, type FieldEdit } from '../protobuf/builder.js';
-import { fullNotStored, refuseTargetLookup, findServed } from '../rules.js';
+import { fullNotStored, lookupPlace, type LookupPlace } from '../rules.js';
 
 /** LookupLocation: collection_name 1, vector_name 2 (default: the stage's `using`), shard_key_selector 3. */
 const COLLECTION = 1;
@@ -12,30 +10,23 @@ export const LOOKUP_VECTOR = 2;
 const SHARD_KEYS = 3;
 
 interface LookupFrom {
-  readonly place: GrpcLookupPlace;
+  readonly place: GrpcLookupPlace & LookupPlace;
   /** The location with the server's names. */
   readonly renamed: Uint8Array | ProtoBuilder;
-  /** The served collection whose reduced vector is looked up; null for any other vector. */
-  readonly source: ServedCollection | null;
 }
 
 function readLookupFrom(bytes: Uint8Array, using: string, job: Job): LookupFrom {
   const message = new ProtoMessage(bytes);
-  const name = message.textOrEmpty(COLLECTION);
   const asked = message.text(LOOKUP_VECTOR) ?? using;
   const shardKeys = message.bytes(SHARD_KEYS);
-  const other = findServed(name, job.collections);
-  if (other === null) {
-    refuseTargetLookup(name, job.collections);
-    return { place: { collection: name, vector: asked, shardKeys }, renamed: bytes, source: null };
-  }
-  const vector = serverVector(asked, other);
-  const renamed = renameIn(message, COLLECTION, other.target);
+  const place = { ...lookupPlace(message.textOrEmpty(COLLECTION), asked, job.collections), shardKeys };
+  if (place.served === null) return { place, renamed: bytes };
+  const renamed = renameIn(message, COLLECTION, place.collection);
+  // If a field is repeated, the last one counts.
+  const isSame = place.vector === asked;
   return {
-    place: { collection: other.target, vector, shardKeys },
-    // If a field is repeated, the last one counts.
-    renamed: vector === asked ? renamed : new ProtoBuilder().raw(renamed).text(LOOKUP_VECTOR, vector),
-    source: vector === other.vector ? other : null,
+    place,
+    renamed: isSame ? renamed : new ProtoBuilder().raw(renamed).text(LOOKUP_VECTOR, place.vector),
   };
 }
 
@@ -56,8 +47,8 @@ export function renameIn(message: ProtoMessage, field: number, name: string): Ui
  */
 export function fullLookup(using: string, job: Job): FieldEdit {
   return (bytes) => {
-    const { renamed, source } = readLookupFrom(bytes, using, job);
-    if (source?.layout === 'compact') throw fullNotStored(source);
+    const { renamed, place } = readLookupFrom(bytes, using, job);
+    if (place.reduced?.layout === 'compact') throw fullNotStored(place.reduced);
     return renamed;
   };
 }
@@ -75,15 +66,16 @@ export interface CompactIds {
 export function compactLookup(bytes: Uint8Array | null, job: ServedJob): CompactIds {
   if (bytes === null) return { ids: 'keep', lookupFrom: null };
   const { served } = job;
-  const { place, source } = readLookupFrom(bytes, served.vector, job);
-  if (source === null) return { ids: place, lookupFrom: null };
-  const sameSpace = source.projector.fingerprint === served.projector.fingerprint;
-  if (source.layout === 'compact' && (served.layout === 'two-stage' || !sameSpace))
-    throw fullNotStored(source);
+  const { place } = readLookupFrom(bytes, served.vector, job);
+  const { reduced } = place;
+  if (reduced === null) return { ids: place, lookupFrom: null };
+  const sameSpace = reduced.projector.fingerprint === served.projector.fingerprint;
+  if (reduced.layout === 'compact' && (served.layout === 'two-stage' || !sameSpace))
+    throw fullNotStored(reduced);
   if (!sameSpace) return { ids: place, lookupFrom: null };
   const lookupFrom = new ProtoBuilder()
     .text(COLLECTION, place.collection)
-    .text(LOOKUP_VECTOR, source.compact);
+    .text(LOOKUP_VECTOR, reduced.compact);
   if (place.shardKeys !== null) lookupFrom.bytes(SHARD_KEYS, place.shardKeys);
   return { ids: 'keep', lookupFrom };
 }

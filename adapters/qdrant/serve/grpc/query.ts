@@ -1,10 +1,10 @@
 import type { ServedJob } from './batch-projector.js';
 import type { CompactIds } from './lookup-from.js';
 import { editVectors, OTHER_QUERIES, SIMILARITY, type Leaf, type MessageShape } from './message-shapes.js';
-import { notDense, notSingle, rowsOf } from './vector.js';
+import { rowsOf } from './vector.js';
 import { Ambiguous, Malformed, ProtoMessage, readFloats } from '../protobuf/message.js';
 import { ProtoBuilder, type FieldEdit } from '../protobuf/builder.js';
-import { inferenceRefused, unknownForm } from '../rules.js';
+import { inferenceRefused, notDense, notSingle, unknownForm } from '../rules.js';
 import type { Diversity, StagePlace } from '../stage-rules.js';
 
 /** Query.nearest, Query.fusion, Query.rrf, and Query.nearest_with_mmr of nearest 1 and mmr 2. */

@@ -4,7 +4,7 @@ import { renameIn } from './lookup-from.js';
 import { serverVector } from '../hidden-vector.js';
 import { decodeText, Malformed, ProtoMessage } from '../protobuf/message.js';
 import { edited, ProtoBuilder, type FieldEdit } from '../protobuf/builder.js';
-import { refuseTargetLookup, findServed, treatWithVector } from '../rules.js';
+import { lookedUp, treatWithVector } from '../rules.js';
 
 /** WithVectorsSelector: enable 1 or include 2 (VectorsSelector: names 1). */
 const ENABLE = 1;
@@ -50,12 +50,8 @@ function readSelector(message: ProtoMessage): boolean | readonly string[] {
 export function withLookup(job: Job): FieldEdit {
   return (bytes) => {
     const message = new ProtoMessage(bytes);
-    const name = message.textOrEmpty(1);
-    const other = findServed(name, job.collections);
-    if (other === null) {
-      refuseTargetLookup(name, job.collections);
-      return bytes;
-    }
+    const other = lookedUp(message.textOrEmpty(1), job.collections);
+    if (other === null) return bytes;
     message.bytes(3);
     const renamed = renameIn(message, 1, other.target);
     const again = renamed === bytes ? message : new ProtoMessage(finished(renamed));

@@ -1,7 +1,7 @@
 import type { ServedCollection } from '../../../../src/store/served.js';
 import { Malformed, ProtoMessage, readFloats } from '../protobuf/message.js';
 import { ProtoBuilder } from '../protobuf/builder.js';
-import { checkDim, inferenceRefused, Refusal, unknownForm } from '../rules.js';
+import { inferenceRefused, notDense, notSingle, unknownForm } from '../rules.js';
 
 /**
  * Vector (writes, legacy requests) and VectorOutput (answers): an older flat form of data 1, indices 2 and
@@ -62,17 +62,6 @@ export function denseValues(message: ProtoMessage): Float32Array | null {
 export function isSparse(message: ProtoMessage): boolean {
   const newer = message.variant(NEWER);
   return newer === null ? message.has(INDICES) : newer.field === SPARSE;
-}
-
-/** Returns the server's refusal of a vector of another kind than the collection holds. */
-export function notDense(kind: 'sparse' | 'multi'): Refusal {
-  return new Refusal(400, `Wrong input: Conversion between ${kind} and regular vectors failed`);
-}
-
-/** Returns the server's refusal of several vectors in place of one. It checks their sizes first. */
-export function notSingle(rows: readonly Float32Array[], served: ServedCollection): Refusal {
-  for (const values of rows) checkDim(values, served);
-  return notDense('multi');
 }
 
 /** Returns the rows of a MultiDenseVector: vectors 1, of data 1 each. */

@@ -1,22 +1,14 @@
 import type { ServedCollection } from '../../../../src/store/served.js';
 import type { LookupAnswer, RestRequest } from '../../../../src/serve/protocol.js';
 import { scanJson, type JsonNode } from '../json/scan.js';
-import { serverVector } from '../hidden-vector.js';
 import { asciiJson, ByteEdits } from '../json/byte-edits.js';
 import { elementsOf, entryOf, fieldsOf, STRUCTURES, stringOf, textOf, valueOf } from './fields.js';
-import { Refusal, refuseImpossible, refuseTargetLookup, findServed } from '../rules.js';
+import { lookupPlace, Refusal, refuseImpossible, type LookupPlace } from '../rules.js';
 
 /** The place of the vectors of ids, if it is not the searched collection. */
-export interface RestLookupPlace {
-  /** The server's name of the collection that holds them. */
-  readonly collection: string;
-  readonly vector: string;
+export interface RestLookupPlace extends LookupPlace {
   /** The shard key as the client wrote it; '' for none. */
   readonly shardKey: string;
-  /** Whether the collection is a served one. */
-  readonly served: boolean;
-  /** Set if the named vector is a reduced one. */
-  readonly reduced: ServedCollection | null;
 }
 
 /**
@@ -32,17 +24,10 @@ export function readLookup(
   const fields = fieldsOf(node, STRUCTURES.lookup, source);
   const name = textOf(fields, 'collection', source);
   if (name === undefined) return null;
-  refuseTargetLookup(name, collections);
-  const asked = textOf(fields, 'vector', source) ?? otherwise;
   const shardKey = valueOf(fields, 'shard_key');
-  const served = findServed(name, collections);
-  const vector = served === null ? asked : serverVector(asked, served);
   return {
-    collection: served?.target ?? name,
-    vector,
+    ...lookupPlace(name, textOf(fields, 'vector', source) ?? otherwise, collections),
     shardKey: shardKey === undefined ? '' : source.raw(shardKey),
-    served: served !== null,
-    reduced: served?.vector === vector ? served : null,
   };
 }
 

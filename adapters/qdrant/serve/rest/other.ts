@@ -70,7 +70,8 @@ function rewriteSearch(
   const from = valueOf(fields, 'lookup_from');
   const place = readLookup(from, textOf(fields, 'using', source) ?? '', places);
   if (place?.reduced?.layout === 'compact') throw fullNotStored(place.reduced);
-  if (from !== undefined && place?.served === true) source.replace(from, lookupPlaceJson(place));
+  if (from !== undefined && place !== null && place.served !== null)
+    source.replace(from, lookupPlaceJson(place));
   const lookup = valueOf(fields, 'with_lookup');
   const text = lookup === undefined ? null : withLookupText(lookup, collections, source);
   if (lookup !== undefined && text !== null) source.replace(lookup, text);

@@ -14,7 +14,7 @@ import {
 import { lookupPlaceJson, type RestLookupPlace, type Lookups } from './lookup.js';
 import type { VectorSlots } from './vector-slots.js';
 import { readInput, type QueryForm } from './vector-input.js';
-import { findServed, Refusal, refuseTargetLookup, treatWithVector, unknownForm } from '../rules.js';
+import { lookedUp, Refusal, treatWithVector, unknownForm } from '../rules.js';
 import { treatStage, type StagePlace, type Treatment, type WrapTreatment } from '../stage-rules.js';
 
 /** One request that is being rewritten. */
@@ -224,9 +224,4 @@ export function withLookupText(
   return `{"collection":${asciiJson(served.target)}${
     payload === undefined ? '' : `,"with_payload":${source.raw(payload.value)}`
   }${selection === null ? '' : `,"with_vectors":${selection}`}}`;
-}
-
-function lookedUp(name: string, collections: readonly ServedCollection[]): ServedCollection | null {
-  refuseTargetLookup(name, collections);
-  return findServed(name, collections);
 }

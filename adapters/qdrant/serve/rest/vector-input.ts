@@ -12,7 +12,7 @@ import {
   valueOf,
   type JsonFields,
 } from './fields.js';
-import { checkDim, inferenceRefused, Refusal, unknownForm } from '../rules.js';
+import { inferenceRefused, notDense, notSingle, unknownForm, type Refusal } from '../rules.js';
 import type { Diversity } from '../stage-rules.js';
 
 /** The parts of a query that the proxy has to know. */
@@ -35,8 +35,6 @@ const VECTOR_KEYS: ReadonlySet<string> = new Set(['indices', 'values', 'model', 
 const SIMILARITIES = ['nearest', 'recommend', 'discover', 'context', 'relevance_feedback'] as const;
 const FUSIONS = ['fusion', 'rrf'];
 const OTHERS = ['order_by', ...FUSIONS, 'formula', 'sample'];
-const SPARSE_REFUSED = 'Wrong input: Conversion between sparse and regular vectors failed';
-const MULTI_REFUSED = 'Wrong input: Conversion between multi and regular vectors failed';
 
 /** @throws Refusal for fields given twice or of a wrong type */
 export function readRestQuery(node: JsonNode | undefined, source: ByteEdits): QueryForm {
@@ -156,15 +154,13 @@ export function readInput(node: JsonNode, served: ServedCollection, source: Byte
  */
 export function refusedVector(node: JsonNode, served: ServedCollection, source?: ByteEdits): Refusal {
   const rows = node.kind === 'array' ? node.items : [];
-  if (source !== undefined && isSparse(rows, source)) return new Refusal(400, SPARSE_REFUSED);
-  if (rows.length > 0 && rows.every(({ kind }) => kind === 'numbers')) {
-    for (const one of rows) if (one.kind === 'numbers') checkDim(one.values, served);
-    return new Refusal(400, MULTI_REFUSED);
-  }
+  if (source !== undefined && isSparse(rows, source)) return notDense('sparse');
+  const dense = rows.flatMap((row) => (row.kind === 'numbers' ? [row.values] : []));
+  if (dense.length > 0 && dense.length === rows.length) return notSingle(dense, served);
   if (node.kind === 'object') {
     const keys = node.entries.map(({ key }) => key);
     if (keys.includes('model')) return inferenceRefused(served);
-    if (keys.includes('indices') && keys.includes('values')) return new Refusal(400, SPARSE_REFUSED);
+    if (keys.includes('indices') && keys.includes('values')) return notDense('sparse');
   }
   return unknownForm('vector');
 }

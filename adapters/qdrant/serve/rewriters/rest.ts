@@ -43,6 +43,7 @@ import {
   Refusal,
   refuseTarget,
   findServed,
+  treatDeletion,
   treatWithVector,
   unknownVector,
 } from '../rules.js';
@@ -138,11 +139,12 @@ function routeServed({ served, name, path, operation }: ServedRequest, method: s
       treatWithVector(true, served);
       if (served.layout === 'two-stage') return { kind: 'rewrite' };
       break;
-    case 'delete':
-      // By an alias, the server deletes nothing and says so.
-      if (name !== served.names[0]) return { kind: 'pass' };
-      if (name !== served.target) return { kind: 'rewrite' };
+    case 'delete': {
+      const treatment = treatDeletion(name, served);
+      if (treatment === 'pass') return { kind: 'pass' };
+      if (treatment === 'check') return { kind: 'rewrite' };
       break;
+    }
     default:
       break;
   }
