@@ -10,8 +10,8 @@ import type { JsonNode } from '../json/scan.js';
 import { asciiJson } from '../json/byte-edits.js';
 import { fieldsOf, STRUCTURES, stringOf, valueOf } from './fields.js';
 import { rewritePatch } from './patch.js';
-import { rewriteRestLegacy, rewriteLegacyBatch } from './legacy.js';
-import { applyChanges, rewriteQuery, rewriteQueryBatch } from './query.js';
+import { rewriteRestLegacy } from './legacy.js';
+import { applyChanges, rewriteQueries } from './query.js';
 import { resultChanges, type RewriteContext } from './stage.js';
 import { rewriteDeleteVectors, rewriteOperations, rewriteUpdateVectors, rewriteUpsert } from './write.js';
 
@@ -63,8 +63,7 @@ export function changingParts(operation: ApiOperation): 'all' | 'conditions' | '
 export function rewriteBody(operation: ApiOperation, root: JsonNode, rewriting: RewriteContext): BodyResult {
   switch (operation.kind) {
     case 'query':
-      if (operation.form === 'batch') rewriteQueryBatch(root, rewriting);
-      else rewriteQuery(root, rewriting, { grouped: operation.form === 'groups' });
+      rewriteQueries(root, operation.form, rewriting);
       return SAME;
     case 'legacy':
       return rewriteLegacy(operation, root, rewriting);
@@ -88,14 +87,9 @@ export function rewriteBody(operation: ApiOperation, root: JsonNode, rewriting: 
 }
 
 function rewriteLegacy(search: LegacySearch, root: JsonNode, rewriting: RewriteContext): BodyResult {
-  const { call, form } = search;
-  const asQuery =
-    form === 'batch'
-      ? rewriteLegacyBatch(root, rewriting, call)
-      : rewriteRestLegacy(root, rewriting, { kind: call, grouped: form === 'groups' });
-  if (!asQuery) return SAME;
-  const answer = ({ one: 'search', batch: 'search batch', groups: 'errors' } as const)[form];
-  return { asQuery, path: queryInstead(search).path, answer };
+  if (!rewriteRestLegacy(root, search, rewriting)) return SAME;
+  const answer = ({ one: 'search', batch: 'search batch', groups: 'errors' } as const)[search.form];
+  return { asQuery: true, path: queryInstead(search).path, answer };
 }
 
 function rewriteMatrix(root: JsonNode, { served, source }: RewriteContext): void {

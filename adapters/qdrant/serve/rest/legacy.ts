@@ -17,6 +17,8 @@ import {
 } from './fields.js';
 import { uuidId } from '../point-ids.js';
 import { readLookup } from './lookup.js';
+import type { LegacySearch } from '../operations.js';
+import type { LegacyCall } from '../search-fields.js';
 import { applyChanges, searchesOf, writeObject } from './query.js';
 import {
   leaveStage,
@@ -32,14 +34,12 @@ import { pairsOf, type QueryForm } from './vector-input.js';
 import { LEGACY_LOOKUP_VECTOR } from '../rules.js';
 import type { Treatment } from '../stage-rules.js';
 
-export type LegacyKind = 'search' | 'recommend' | 'discover';
-
 type Copy = (part: Span) => readonly Chunk[];
 
 interface LegacyRequest {
   readonly node: JsonNode;
   readonly stage: RestStage;
-  readonly kind: LegacyKind;
+  readonly call: LegacyCall;
   /** The vector's name as the client gave it. */
   readonly asked: string;
   readonly writeName: Read['writeName'];
@@ -73,29 +73,20 @@ const SAME_FIELDS = [
 ];
 
 /**
- * Rewrites a request of the older search endpoints.
- * @returns whether it is now a request of the query endpoint, whose answers have another envelope
+ * Rewrites searches of the older endpoints. If one search of a batch becomes a query, all of them do.
+ * @returns whether they are now a request of the query endpoint, whose answers have another envelope
  * @throws Refusal
  */
 export function rewriteRestLegacy(
   root: JsonNode,
+  { call, form }: Pick<LegacySearch, 'call' | 'form'>,
   rewriting: RewriteContext,
-  { kind, grouped }: { readonly kind: LegacyKind; readonly grouped: boolean },
 ): boolean {
-  return rewriteAll([readLegacy(root, rewriting, { kind, grouped })], rewriting);
-}
-
-/** Rewrites a batch. If one request becomes a query, all of them do. @throws Refusal */
-export function rewriteLegacyBatch(root: JsonNode, rewriting: RewriteContext, kind: LegacyKind): boolean {
-  const searches = searchesOf(root, rewriting);
-  return rewriteAll(
-    searches.map((node) => readLegacy(node, rewriting, { kind, grouped: false })),
-    rewriting,
+  const grouped = form === 'groups';
+  const requests = searchesOf(root, form, rewriting.source).map((node) =>
+    readLegacy(node, rewriting, { call, grouped }),
   );
-}
-
-function rewriteAll(requests: readonly LegacyRequest[], rewriting: RewriteContext): boolean {
-  const areComplete = requests.every(({ stage, kind }) => isComplete(stage, kind, rewriting.source));
+  const areComplete = requests.every((request) => isComplete(request.stage, request.call, rewriting.source));
   const rewrites = requests.map((request) => rewriteLegacy(request, rewriting, areComplete));
   const asQueries = rewrites.some(({ prefetch }) => prefetch !== null);
   for (const rewrite of rewrites) {
@@ -109,12 +100,12 @@ function rewriteAll(requests: readonly LegacyRequest[], rewriting: RewriteContex
 function readLegacy(
   node: JsonNode,
   rewriting: RewriteContext,
-  { kind, grouped }: { readonly kind: LegacyKind; readonly grouped: boolean },
+  { call, grouped }: { readonly call: LegacyCall; readonly grouped: boolean },
 ): LegacyRequest {
   const { source } = rewriting;
-  const structure = STRUCTURES[kind];
+  const structure = STRUCTURES[call];
   const fields = fieldsOf(node, grouped ? { ...structure, aliases: GROUP_ALIASES } : structure, source);
-  const { using: asked, form, writeName } = READERS[kind](fields, source);
+  const { using: asked, form, writeName } = READERS[call](fields, source);
   const using = serverVector(asked, rewriting.served);
   const lookup = readLookup(valueOf(fields, 'lookup_from'), LEGACY_LOOKUP_VECTOR, rewriting);
   const stage: RestStage = {
@@ -125,7 +116,7 @@ function readLegacy(
     hasPrefetch: false,
     place: { depth: 0, grouped, into: 'other' },
   };
-  return { node, stage, kind, asked, writeName };
+  return { node, stage, call, asked, writeName };
 }
 
 /**
@@ -137,7 +128,7 @@ function rewriteLegacy(
   rewriting: RewriteContext,
   areComplete: boolean,
 ): LegacyRewrite {
-  const { stage, kind, asked, writeName } = request;
+  const { stage, call, asked, writeName } = request;
   const results = resultChanges(stage.fields, rewriting);
   const rewrite = (changes: Changes, prefetch: readonly Chunk[] | null): LegacyRewrite => {
     return { request, prefetch, changes: new Map([...results, ...changes]) };
@@ -154,7 +145,7 @@ function rewriteLegacy(
       return rewrite(projectStage(stage, rewriting), null);
     case 'wrap': {
       const { prefetch, changes } = wrapStage(stage, treatment, rewriting);
-      if (kind === 'recommend' && stage.place.grouped) requireExamples(stage, rewriting);
+      if (call === 'recommend' && stage.place.grouped) requireExamples(stage, rewriting);
       return rewrite(changes, prefetch);
     }
   }
@@ -181,7 +172,7 @@ function requireExamples(
  */
 function isComplete(
   { fields, form, place: { grouped } }: RestStage,
-  kind: LegacyKind,
+  call: LegacyCall,
   source: ByteEdits,
 ): boolean {
   const counts = grouped ? ['limit', 'group_size'] : ['limit'];
@@ -189,8 +180,8 @@ function isComplete(
   if (grouped && valueOf(fields, 'group_by')?.kind !== 'string') return false;
   if (form.kind !== 'similarity' || form.inputs.length === 0) return false;
   if (!form.inputs.every((input) => isExample(input, source))) return false;
-  if (kind === 'discover') return isListOrNone(valueOf(fields, 'context'));
-  if (kind === 'search') return true;
+  if (call === 'discover') return isListOrNone(valueOf(fields, 'context'));
+  if (call === 'search') return true;
   const strategy = valueOf(fields, 'strategy');
   const name = strategy === undefined ? AVERAGE : strategy.kind === 'string' && stringOf(strategy, source);
   if (name !== AVERAGE) return name !== false && STRATEGIES.includes(name);
@@ -234,7 +225,7 @@ interface Read {
 
 type Reader = (fields: JsonFields, source: ByteEdits) => Read;
 
-const READERS: Readonly<Record<LegacyKind, Reader>> = {
+const READERS: Readonly<Record<LegacyCall, Reader>> = {
   search: readSearch,
   recommend: (fields, source) => {
     const parts = ['positive', 'negative', 'strategy'] as const;

@@ -1,17 +1,9 @@
 import type { ServedCollection } from '../../../../src/store/served.js';
 import { JsonError, scanJson, type JsonNode } from '../json/scan.js';
 import { ByteEdits } from '../json/byte-edits.js';
-import {
-  BadBody,
-  elementsOf,
-  fieldsOf,
-  oneOrMany,
-  STRUCTURES,
-  textOf,
-  valueOf,
-  type Structure,
-} from './fields.js';
+import { BadBody, fieldsOf, oneOrMany, STRUCTURES, textOf, valueOf, type Structure } from './fields.js';
 import { lookupPlaceJson, readLookup } from './lookup.js';
+import { searchesOf } from './query.js';
 import { withLookupText } from './stage.js';
 import { isSearch, type ApiOperation, type Search } from '../operations.js';
 import { fullNotStored } from '../rules.js';
@@ -38,11 +30,8 @@ export function rewriteOther(
   const source = new ByteEdits(body);
   try {
     const root = scanJson(body);
-    const searches =
-      search.form === 'batch'
-        ? elementsOf(valueOf(fieldsOf(root, STRUCTURES.searches, source), 'searches'), source)
-        : [root];
-    for (const one of searches) rewriteSearch(one, structure, { collections, source });
+    for (const one of searchesOf(root, search.form, source))
+      rewriteSearch(one, structure, { collections, source });
   } catch (error) {
     if (error instanceof JsonError || error instanceof BadBody) return body;
     throw error;

@@ -1,8 +1,9 @@
 import { serverVector } from '../hidden-vector.js';
 import type { JsonNode } from '../json/scan.js';
-import type { Chunk } from '../json/byte-edits.js';
+import type { ByteEdits, Chunk } from '../json/byte-edits.js';
 import { elementsOf, fieldsOf, oneOrMany, STRUCTURES, textOf, valueOf, type JsonFields } from './fields.js';
 import { readLookup } from './lookup.js';
+import type { SearchForm } from '../operations.js';
 import {
   leaveStage,
   projectStage,
@@ -16,20 +17,18 @@ import {
 import { readRestQuery } from './vector-input.js';
 import type { StagePlace } from '../stage-rules.js';
 
-/** Rewrites a query, its prefetches at any depth, and the selection of results. @throws Refusal */
-export function rewriteQuery(root: JsonNode, rewriting: RewriteContext, { grouped = false } = {}): void {
-  const fields = fieldsOf(root, STRUCTURES.query, rewriting.source);
-  rewriteStage(root, fields, rewriting, { depth: 0, grouped, into: 'other' });
-  applyChanges(fields, resultChanges(fields, rewriting), rewriting);
+/** Rewrites queries, their prefetches at any depth, and the selection of results. @throws Refusal */
+export function rewriteQueries(root: JsonNode, form: SearchForm, rewriting: RewriteContext): void {
+  for (const search of searchesOf(root, form, rewriting.source)) {
+    const fields = fieldsOf(search, STRUCTURES.query, rewriting.source);
+    rewriteStage(search, fields, rewriting, { depth: 0, grouped: form === 'groups', into: 'other' });
+    applyChanges(fields, resultChanges(fields, rewriting), rewriting);
+  }
 }
 
-/** @throws Refusal */
-export function rewriteQueryBatch(root: JsonNode, rewriting: RewriteContext): void {
-  for (const search of searchesOf(root, rewriting)) rewriteQuery(search, rewriting);
-}
-
-/** Returns the requests of a batch. */
-export function searchesOf(root: JsonNode, { source }: RewriteContext): readonly JsonNode[] {
+/** Returns the searches in a request: several in a batch, otherwise one. */
+export function searchesOf(root: JsonNode, form: SearchForm, source: ByteEdits): readonly JsonNode[] {
+  if (form !== 'batch') return [root];
   return elementsOf(valueOf(fieldsOf(root, STRUCTURES.searches, source), 'searches'), source);
 }
 
