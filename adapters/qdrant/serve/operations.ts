@@ -253,7 +253,7 @@ export const BATCH_OPERATIONS: ReadonlyMap<number, Write> = new Map([
 ]);
 
 /** All operations. */
-const OPERATIONS: readonly ApiOperation[] = TABLE.map(([rest, method, does]) => ({
+export const API_OPERATIONS: readonly ApiOperation[] = TABLE.map(([rest, method, does]) => ({
   rest,
   grpc: method === null ? null : `/qdrant.${method}`,
   ...does,
@@ -261,17 +261,19 @@ const OPERATIONS: readonly ApiOperation[] = TABLE.map(([rest, method, does]) => 
 
 /** The upsert. Whoever may upsert points may also change payload indexes. */
 export const UPSERT: WriteOperation = expectDefined(
-  OPERATIONS.find((one): one is WriteOperation => one.kind === 'write' && one.name === 'upsert'),
+  API_OPERATIONS.find((one): one is WriteOperation => one.kind === 'write' && one.name === 'upsert'),
   'the upsert',
 );
 
-const ROUTES = OPERATIONS.flatMap((operation) => {
+const ROUTES = API_OPERATIONS.flatMap((operation) => {
   if (operation.rest === null) return [];
   const [method, path = ''] = operation.rest.split(' ');
   const whole = path.startsWith('/') ? path : `/collections/*/${path}`;
   return [{ method, path: whole.split('/').filter((segment) => segment !== ''), operation }];
 });
-const METHODS: ReadonlyMap<string | null, ApiOperation> = new Map(OPERATIONS.map((one) => [one.grpc, one]));
+const METHODS: ReadonlyMap<string | null, ApiOperation> = new Map(
+  API_OPERATIONS.map((one) => [one.grpc, one]),
+);
 /** Methods that only read. */
 const READING = ['GET', 'HEAD', 'OPTIONS'];
 /** An unknown read passes: it can only reveal sizes. */
@@ -297,7 +299,7 @@ export function grpcOperation(path: string): ApiOperation {
 
 /** Returns the query that can replace a search of the older interfaces: its path over REST, and its method. */
 export function queryInstead({ form }: LegacySearch): { readonly path: string; readonly method: string } {
-  const found = OPERATIONS.find((operation) => operation.kind === 'query' && operation.form === form);
+  const found = API_OPERATIONS.find((operation) => operation.kind === 'query' && operation.form === form);
   const { rest, grpc } = expectDefined(found, `a query of the form "${form}"`);
   return { path: String(rest).replace('POST ', ''), method: String(grpc) };
 }

@@ -1,5 +1,12 @@
 import { expect, test } from '@jest/globals';
 import { existsSync, readFileSync } from 'node:fs';
+import {
+  API_OPERATIONS,
+  grpcOperation,
+  restOperation,
+} from '../../../../adapters/qdrant/serve/operations.js';
+import { parsePath } from '../../../../adapters/qdrant/serve/rest/path.js';
+import { pathOf } from '../../../support/wire/grpc-schemas.js';
 import { grpcCases, restCases } from '../../../support/wire/stored-cases.js';
 
 /** What the wire protocol holds for a proxy, one row for everything that it may treat in a way of its own. */
@@ -32,6 +39,19 @@ test('every case belongs to a row, and to none that is not listed', () => {
   for (const { file, name, rows: own } of [...cases.rest, ...cases.grpc])
     expect({ file, name, rows: own.filter((row) => known.has(row)) }).toEqual({ file, name, rows: own });
   expect([...cases.rest, ...cases.grpc].filter(({ rows: own }) => own.length === 0)).toEqual([]);
+});
+
+test('every operation of the API has a case on each transport that has it', () => {
+  const known = new Set([
+    ...cases.rest.map(({ request }) => {
+      const [method = '', url = ''] = request.split(/ (.*)/s);
+      return restOperation(method, parsePath(url).segments).rest;
+    }),
+    ...cases.grpc.map(({ method }) => grpcOperation(pathOf(method)).grpc),
+  ]);
+  const addressed = API_OPERATIONS.filter(({ kind }) => kind !== 'pass');
+  const missing = addressed.flatMap(({ rest, grpc }) => [rest, grpc]).filter((one) => !known.has(one));
+  expect(missing.filter((one) => one !== null)).toEqual([]);
 });
 
 test('names of cases are unique within their file', () => {
