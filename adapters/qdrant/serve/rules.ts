@@ -62,6 +62,25 @@ export function shownWarning(message: string, { layout, vector, compact }: Serve
   return message.replace(`${head}${compact}${tail}`, () => `${head}${vector}${tail}`);
 }
 
+/** The numbers of a collection that say how much of it is indexed. */
+export interface IndexedCounts {
+  readonly indexed: number;
+  readonly points: number;
+  /** The numbers of its dense and of its sparse vectors. */
+  readonly dense: number;
+  readonly sparse: number;
+}
+
+/**
+ * Returns the number of indexed vectors without the hidden one, for the server counts over all vectors. Sparse
+ * vectors always have an index. The dense vectors are counted in the same segments, as far as indexing has
+ * come, so the hidden one has an equal share, at most the number of points.
+ */
+export function shownIndexed({ indexed, points, dense, sparse }: IndexedCounts): number {
+  const hidden = Math.round(Math.max(0, indexed - sparse * points) / dense);
+  return indexed - Math.min(hidden, points);
+}
+
 export function unknownVector(name: string): Refusal {
   return new Refusal(400, `Wrong input: Not existing vector name error: ${name}`);
 }

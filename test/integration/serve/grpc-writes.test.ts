@@ -224,15 +224,15 @@ describe('collections', () => {
 
   test.each(['plain', 'named'] as const)('%s looks as it did before, its metadata aside', async (source) => {
     const request = { collectionName: source };
-    const { metadata: none, ...expected } = (
-      (await served.direct('Collections/Get', request)) as unknown as Info
-    ).result.config;
+    const original = ((await served.direct('Collections/Get', request)) as unknown as Info).result;
+    const { metadata: none, ...expected } = original.config;
     expect(none).toBeUndefined();
     for (const ask of [twoStage, compact]) {
-      const { metadata, ...config } = ((await ask('Collections/Get', request)) as unknown as Info).result
-        .config;
+      const shown = ((await ask('Collections/Get', request)) as unknown as Info).result;
+      const { metadata, ...config } = shown.config;
       expect(config).toEqual(expected);
       expect(metadata).toHaveProperty('tldr');
+      expect(shown.indexedVectorsCount).toBe(original.indexedVectorsCount);
     }
   });
 

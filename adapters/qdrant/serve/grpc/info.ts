@@ -16,12 +16,17 @@ import {
 } from './read-target-settings.js';
 import { ProtoMessage, type ProtoSpan } from '../protobuf/message.js';
 import { edited, ProtoBuilder, type FieldEdit } from '../protobuf/builder.js';
-import { shownWarning } from '../rules.js';
+import { shownIndexed, shownWarning, type IndexedCounts } from '../rules.js';
 import { showsNoExact, shownQuantization, type ShownQuantization } from '../settings/target.js';
 import type { Threshold } from '../../store/changed-thresholds.js';
 
 /** Numbers of the enum Distance. */
 const DISTANCES: Readonly<Record<Distance, number>> = { cosine: 1, euclid: 2, dot: 3, manhattan: 4 };
+/** CollectionInfo. */
+const POINTS_COUNT = 9;
+const INDEXED_COUNT = 10;
+/** In CollectionParams. */
+const SPARSE_CONFIG = 10;
 const INDEXED_AS = [VECTOR.index, VECTOR.quantization, VECTOR.onDisk];
 
 /**
@@ -33,7 +38,7 @@ export function collectionInfo(bytes: Uint8Array, served: ServedCollection): Uin
     (field: number, edit: FieldEdit): FieldEdit =>
     (value) =>
       edited(new ProtoMessage(value), new Map([[field, edit]]));
-  let dense = 1;
+  let counted = { dense: 1, sparse: 0 };
   const config: FieldEdit = (value) => {
     const message = new ProtoMessage(value);
     const settings = grpcSettingsIn(message);
@@ -45,7 +50,7 @@ export function collectionInfo(bytes: Uint8Array, served: ServedCollection): Uin
         quantization,
         fullScan: thresholds.vector_full_scan_threshold,
       });
-      dense = shown.dense;
+      counted = { dense: shown.dense, sparse: sparseIn(message) };
       return shown.config;
     };
     const limit =
@@ -89,7 +94,7 @@ export function collectionInfo(bytes: Uint8Array, served: ServedCollection): Uin
         [11, warning],
       ]),
     ).finish();
-    return served.layout === 'compact' ? changed : withoutShare(new ProtoMessage(changed), dense);
+    return served.layout === 'compact' ? changed : withoutHidden(new ProtoMessage(changed), counted);
   };
   return edited(new ProtoMessage(bytes), new Map([[1, info]])).finish();
 }
@@ -175,19 +180,24 @@ function shownParams(full: ProtoMessage, compact: Uint8Array | null, shown: Show
   return out;
 }
 
-/**
- * Returns a description without the hidden vector's share of the indexed vectors. Servers count every vector
- * of an indexed segment, even one without an index, so the hidden vector has an equal share, at most the
- * number of points.
- */
-function withoutShare(info: ProtoMessage, dense: number): Uint8Array | ProtoBuilder {
-  const counted = info.varint(10);
-  if (counted === null || dense < 2) return info.raw;
-  const points = info.varint(9) ?? counted;
-  const share = counted / BigInt(dense);
+/** Returns the number of sparse vectors: CollectionParams has a map 1 in its sparse_vectors_config. */
+function sparseIn(config: ProtoMessage): number {
+  const params = new ProtoMessage(config.bytesOrEmpty(CONFIG.params));
+  return new ProtoMessage(params.bytesOrEmpty(SPARSE_CONFIG)).all(1).length;
+}
+
+/** Returns a CollectionInfo whose indexed vectors are counted without the hidden one. */
+function withoutHidden(
+  info: ProtoMessage,
+  vectors: Pick<IndexedCounts, 'dense' | 'sparse'>,
+): Uint8Array | ProtoBuilder {
+  const counted = info.varint(INDEXED_COUNT);
+  if (counted === null || vectors.dense < 2) return info.raw;
+  const points = Number(info.varint(POINTS_COUNT) ?? counted);
+  const shown = shownIndexed({ indexed: Number(counted), points, ...vectors });
   const out = new ProtoBuilder();
   for (const span of info.spans) {
-    if (span.field === 10) out.varint(10, counted - (share < points ? share : points));
+    if (span.field === INDEXED_COUNT) out.varint(INDEXED_COUNT, shown);
     else out.raw(info.raw.subarray(span.start, span.end));
   }
   return out;

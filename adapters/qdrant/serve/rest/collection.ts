@@ -6,7 +6,7 @@ import { scanJson, type JsonEntry, type JsonNode } from '../json/scan.js';
 import { asciiJson, ByteEdits } from '../json/byte-edits.js';
 import { elementsOf, entryOf, stringOf } from './fields.js';
 import { JSON_CODES, restSettingsIn } from './read-target-settings.js';
-import { Refusal, refuseUncovering, shownWarning } from '../rules.js';
+import { Refusal, refuseUncovering, shownIndexed, shownWarning, type IndexedCounts } from '../rules.js';
 import { distanceName } from '../../store/collection-settings.js';
 import { showsNoExact, shownQuantization, type ShownQuantization } from '../settings/target.js';
 import type { Threshold } from '../../store/changed-thresholds.js';
@@ -182,21 +182,17 @@ function fullText(full: JsonNode, compact: JsonNode, shown: Shown): string {
   return `{${keys.map((key) => `${asciiJson(key)}:${values.get(key) ?? 'null'}`).join()}}`;
 }
 
-/**
- * Subtracts the hidden vector from the number of indexed vectors, which the server counts over all vectors.
- * Sparse vectors always have an index. The dense vectors are counted in the same segments, as far as indexing
- * has come, so the hidden one has an equal share.
- */
+/** Subtracts the hidden vector from the number of indexed vectors. */
 function rewriteIndexedCount(
   result: JsonNode | undefined,
-  { dense, sparse }: { readonly dense: number; readonly sparse: number },
+  vectors: Pick<IndexedCounts, 'dense' | 'sparse'>,
   source: ByteEdits,
 ): void {
   const count = numberIn(result, 'indexed_vectors_count', source);
   const points = numberIn(result, 'points_count', source);
   if (count === null || points === null) return;
-  const hidden = Math.round(Math.max(0, count.value - sparse * points.value) / dense);
-  source.replace(count.node, String(count.value - hidden));
+  const shown = shownIndexed({ indexed: count.value, points: points.value, ...vectors });
+  source.replace(count.node, String(shown));
 }
 
 function numberIn(
