@@ -9,6 +9,11 @@ import { turns } from '../core/run-in-turn.js';
 /** Rows of one product: enough for the native library to reach full speed. */
 const BLOCK_ROWS = 256;
 
+/** Loads the library of native products. @throws the loader's error if this machine has no such library */
+export async function loadNativeLibrary(): Promise<void> {
+  await import('onnxruntime-node');
+}
+
 /**
  * Projects batches as `Encoder.project` does, but with native products. These add in another order, so the
  * last digits differ from the kernel's. It is for bulk work only: to open it takes as long as the kernel

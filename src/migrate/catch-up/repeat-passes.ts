@@ -2,6 +2,7 @@ import { TldrError } from '../../core/errors.js';
 import { sleep, type RunOptions } from '../../core/run-options.js';
 import type { Encoder } from '../../encoder/model.js';
 import type { CopyTarget } from '../../store/copy-target.js';
+import type { Sides } from '../points/compare-points.js';
 import { openCatchUpPasses, type CatchUpPasses } from './one-pass.js';
 import type { RecordedMigration } from '../state/with-lock.js';
 import { checkIdentity, type MigrationState } from '../state/migration-state.js';
@@ -106,7 +107,12 @@ function checkTime(giveUpAtMs: number, freezeMsMax: number): void {
 export async function followRecorded(
   { source, target, place }: RecordedMigration,
   record: MigrationState,
-  { encoder, batchSize, signal }: Pick<CatchUpRequest, 'encoder' | 'batchSize'> & Pick<RunOptions, 'signal'>,
+  {
+    encoder,
+    projector,
+    batchSize,
+    signal,
+  }: Pick<CatchUpRequest, 'encoder' | 'batchSize'> & Pick<Sides, 'projector'> & Pick<RunOptions, 'signal'>,
 ): Promise<CatchUpPasses> {
   const plan = await planMigration(
     { ...migrationRequestOf(record), source, target, encoder },
@@ -121,7 +127,7 @@ export async function followRecorded(
     );
   }
   await refuseInService(target, plan.targetCollection);
-  return openCatchUpPasses(plan, { source, target, encoder }, { signal, batchSize });
+  return openCatchUpPasses(plan, { source, target, encoder, projector }, { signal, batchSize });
 }
 
 /** @throws ALREADY_EXISTS when an alias leads to the target: its extra points may be clients' writes */

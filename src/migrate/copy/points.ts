@@ -1,6 +1,4 @@
 import type { Encoder } from '../../encoder/model.js';
-import type { Matrix } from '../../core/matrix.js';
-import { NativeProjector } from '../../encoder/native-projector.js';
 import { RowMemory } from '../../core/reused-row-memory.js';
 import type { Throttle } from '../throttle/throttle.js';
 import { throwIfAborted, type RunOptions } from '../../core/run-options.js';
@@ -13,14 +11,13 @@ import {
   type RangeProgress,
 } from '../state/migration-state.js';
 import { toWriteBatch } from '../points/project-batch.js';
-
-/** Below this number, the kernel is done before the native library is loaded. */
-const NATIVE_POINTS_MIN = 20_000;
+import type { Projector } from '../points/compare-points.js';
 
 export interface CopyRequest {
   readonly source: CopyTarget;
   readonly target: CopyTarget;
   readonly encoder: Encoder;
+  readonly projector: Projector;
   readonly record: MigrationState;
   /** Bytes of one stored component of the compact vector. */
   readonly componentBytes: number;
@@ -60,10 +57,9 @@ export async function copyPoints(request: CopyRequest, run: RunOptions = {}): Pr
   };
   const stop = new AbortController();
   const signal = run.signal === undefined ? stop.signal : AbortSignal.any([stop.signal, run.signal]);
-  const { project, close } = await openProjection(request.encoder, points - copiedPoints(record), run);
   const lane = async (): Promise<void> => {
     for (let range = todo.shift(); range !== undefined; range = todo.shift()) {
-      await copyRange(request, range, { signal, committed, project });
+      await copyRange(request, range, { signal, committed });
       await request.rangeDone?.();
     }
   };
@@ -75,7 +71,6 @@ export async function copyPoints(request: CopyRequest, run: RunOptions = {}): Pr
       }),
     ),
   );
-  await close();
   await saving;
   await request.save();
   throwIfAborted(run.signal);
@@ -87,35 +82,10 @@ export async function copyPoints(request: CopyRequest, run: RunOptions = {}): Pr
   return copied;
 }
 
-interface Projection {
-  readonly project: (x: Matrix) => Matrix | Promise<Matrix>;
-  readonly close: () => Promise<void>;
-}
-
-/** Returns native projection if enough points are left and the native library loads; else the kernel's. */
-async function openProjection(encoder: Encoder, points: number, { log }: RunOptions): Promise<Projection> {
-  const kernel = { project: (x: Matrix) => encoder.project(x), close: () => Promise.resolve() };
-  if (points < NATIVE_POINTS_MIN) return kernel;
-  try {
-    const native = await NativeProjector.open(encoder.network);
-    log?.('debug', 'projecting with native products');
-    // An error of `close` is ignored: the copy is not affected, and the process frees the memory at its end.
-    return { project: (x) => native.project(x), close: () => native.close().catch(() => undefined) };
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    log?.('info', `projecting without native products: ${why}`);
-    return kernel;
-  }
-}
-
 async function copyRange(
   request: CopyRequest,
   range: RangeProgress,
-  {
-    signal,
-    committed,
-    project,
-  }: { signal: AbortSignal; committed: (count: number) => void; project: Projection['project'] },
+  { signal, committed }: { signal: AbortSignal; committed: (count: number) => void },
 ): Promise<void> {
   const { source, target, encoder, record, batchSize, componentBytes } = request;
   const partition = range.partition ?? undefined;
@@ -133,7 +103,7 @@ async function copyRange(
       rowMemory,
     });
     for await (const batch of request.pace.paced(scan, signal)) {
-      const reduced = await project(batch.vectors);
+      const reduced = await request.projector.project(batch.vectors);
       const ready = toWriteBatch(encoder, batch, { reduced, destination: { ...record, componentBytes } });
       // One write per range is under way at a time; meanwhile the next page is read and projected.
       await write;

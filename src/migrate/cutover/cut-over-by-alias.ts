@@ -9,9 +9,11 @@ import {
   type CaughtUp,
 } from '../catch-up/repeat-passes.js';
 import type { CatchUpPasses } from '../catch-up/one-pass.js';
+import type { Sides } from '../points/compare-points.js';
+import { RecordedProjector } from '../points/projector.js';
 import { proxyControlOf } from '../dual-write/proxy-control.js';
 import { withRecord, type RecordedMigration } from '../state/with-lock.js';
-import { announce, factsOf, type MigrationHook } from '../plan/migration-events.js';
+import { announce, factsOf, type EventFacts, type MigrationHook } from '../plan/migration-events.js';
 import type { CutOver, MigrationState } from '../state/migration-state.js';
 import { isOwnTarget } from '../state/own-target.js';
 import { checkFollowed, checkForm, COPIED, readByProxy } from './cut-over-by-proxy.js';
@@ -189,25 +191,43 @@ export function cutOver(request: CutOverRequest): Promise<CutOverReport> {
       await makeSwitch(request, record, first);
       return { ...first, caughtUp: null, frozenMs: null };
     }
-    const follower = await catchUpToLag(request, record, lost);
-    const frozenAtMs = performance.now();
-    await request.hook?.('before-cutover', facts);
+    const { catchUp: how } = request;
+    if (how === undefined) return switchAfterHook(request, record, { facts, lost });
+    const projector = new RecordedProjector(how.encoder, record.projector, request);
     try {
-      const caughtUp =
-        follower === null ? null : await catchUpWhileFrozen(request, record, { ...follower, lost });
-      const lag = caughtUp?.lag ?? 0;
-      // Planned again, because the hook may have taken long.
-      const planned = await planCutOver(atEnd(request), record);
-      lost.throwIfAborted();
-      await makeSwitch(request, record, planned, lag);
-      const frozenMs = Math.round(performance.now() - frozenAtMs);
-      await announce(request.hook, 'after-cutover', { facts, run: request });
-      return { ...planned, caughtUp, frozenMs };
-    } catch (error) {
-      await announce(request.hook, 'cutover-failed', { facts, run: request });
-      throw error;
+      const near = await catchUpToLag(request, record, { ...how, projector, lost });
+      return await switchAfterHook(request, record, { facts, near, lost });
+    } finally {
+      await projector.close();
     }
   });
+}
+
+/** Calls the before-cutover hook, catches up with the frozen source, and switches. */
+async function switchAfterHook(
+  request: CutOverRequest,
+  record: MigrationState,
+  {
+    facts,
+    near,
+    lost,
+  }: { readonly facts: EventFacts; readonly near?: NearTarget; readonly lost: AbortSignal },
+): Promise<CutOverReport> {
+  const frozenAtMs = performance.now();
+  await request.hook?.('before-cutover', facts);
+  try {
+    const caughtUp = near === undefined ? null : await catchUpWhileFrozen(request, record, { ...near, lost });
+    // Planned again, because the hook may have taken long.
+    const planned = await planCutOver(atEnd(request), record);
+    lost.throwIfAborted();
+    await makeSwitch(request, record, planned, caughtUp?.lag);
+    const frozenMs = Math.round(performance.now() - frozenAtMs);
+    await announce(request.hook, 'after-cutover', { facts, run: request });
+    return { ...planned, caughtUp, frozenMs };
+  } catch (error) {
+    await announce(request.hook, 'cutover-failed', { facts, run: request });
+    throw error;
+  }
 }
 
 /** Returns the request for the check at the switch: after a freeze, the checks of a plain cut-over apply. */
@@ -225,14 +245,13 @@ interface NearTarget {
   readonly caughtUp: CaughtUp;
 }
 
-/** Brings the target near the source while clients write. Returns null without `catchUp`. */
+/** Brings the target near the source while clients write. */
 async function catchUpToLag(
   request: CutOverRequest,
   record: MigrationState,
-  lost: AbortSignal,
-): Promise<NearTarget | null> {
-  const { catchUp: how, log, place } = request;
-  if (how === undefined) return null;
+  { lost, ...how }: CatchUpRequest & Pick<Sides, 'projector'> & { readonly lost: AbortSignal },
+): Promise<NearTarget> {
+  const { log, place } = request;
   record.phase = 'following';
   record.verifiedPoints = null;
   await place.write(record);

@@ -1,14 +1,12 @@
 import { expectDefined } from '../../core/errors.js';
 import { REQUEST_POINTS } from '../../store/defaults.js';
-import type { Encoder } from '../../encoder/model.js';
 import { matrix, row } from '../../core/matrix.js';
 import type { PointId } from '../../core/point-id.js';
 import { componentBytesOf } from '../../store/stored-component.js';
 import type { Partition } from '../../store/collection.js';
-import type { CopyTarget } from '../../store/copy-target.js';
 import type { PointBatch } from '../../store/points.js';
-import { comparedPoints, type ComparePointsOptions, type PointAt } from './compare-points.js';
-import { projectBatch } from './project-batch.js';
+import { comparedPoints, type ComparePointsOptions, type PointAt, type Sides } from './compare-points.js';
+import { toWriteBatch } from './project-batch.js';
 import type { MigrationPlan } from '../plan/migration.js';
 
 /** Most bytes of points held for one write. */
@@ -33,7 +31,7 @@ interface Repair {
  */
 export async function repairPoints(
   plan: MigrationPlan,
-  sides: { readonly source: CopyTarget; readonly target: CopyTarget; readonly encoder: Encoder },
+  sides: Sides,
   run: ComparePointsOptions & {
     /** Called for each point that differed, in order. */
     readonly differed?: ((id: PointId, partition: Partition | undefined) => void) | undefined;
@@ -48,8 +46,10 @@ export async function repairPoints(
     const { wrong, extra, partition } = repair;
     repaired += wrong.length + extra.length;
     if (wrong.length > 0) {
-      const batch = projectBatch(sides.encoder, batchOf(repair, plan.inputDim), destination);
-      await sides.target.upsert(plan.targetCollection, batch, { partition });
+      const batch = batchOf(repair, plan.inputDim);
+      const reduced = await (sides.projector ?? sides.encoder).project(batch.vectors);
+      const ready = toWriteBatch(sides.encoder, batch, { reduced, destination });
+      await sides.target.upsert(plan.targetCollection, ready, { partition });
     }
     if (extra.length > 0) await sides.target.remove(plan.targetCollection, extra, { partition });
   };

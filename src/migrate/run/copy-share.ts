@@ -76,7 +76,9 @@ async function takeShare(options: SharedMigration): Promise<HeldShare | null> {
     const lock = await part.lock();
     const before = await part.read();
     if (before !== null) checkIdentity(before, plan, part.label);
-    return { ...lock, plan, place: part, record: before ?? shareOf(whole, share) };
+    const { projector } = whole;
+    const own = before ?? shareOf(whole, share);
+    return { ...lock, plan, place: part, record: projector === undefined ? own : { ...own, projector } };
   } finally {
     await main.unlock();
   }

@@ -17,6 +17,7 @@ import {
   type MigrationState,
 } from '../state/migration-state.js';
 import { planMigration, type MigrationPlan } from '../plan/migration.js';
+import { chooseProjector } from '../points/projector.js';
 import { recordFile } from '../state/in-file.js';
 import type { StateLock } from '../state/location.js';
 import { runFollowing, runPhases, workOn, type Work } from './phases.js';
@@ -172,6 +173,7 @@ export async function loadOrCreateState(
     record.journal = journal;
   }
   record.encoderFile = options.encoderFile ?? record.encoderFile;
+  record.projector ??= await chooseProjector(plan.points, options);
   await retune(place, options.tuning);
   return { record, resumed };
 }

@@ -13,12 +13,14 @@ import type { MigrationState, Phase } from '../state/migration-state.js';
 import { aliasTo } from '../state/own-target.js';
 import { openThrottle, type Throttle } from '../throttle/throttle.js';
 import type { MigrationPlan } from '../plan/migration.js';
+import type { Sides } from '../points/compare-points.js';
+import { RecordedProjector } from '../points/projector.js';
 import { repairPoints } from '../points/repair-points.js';
 import { verifyMigration, type VerifyReport } from '../verify/all-points.js';
 
 /** Phases that read the source and write to the target. */
 const READING: readonly Phase[] = ['creating', 'copying', 'repairing'];
-/** Default number of ranges that are copied at the same time. */
+/** Default of the shortest time between two saves of the migration state while copying. */
 const SAVE_INTERVAL_MS = 500;
 
 /** A migration under way, whose state this process has locked. */
@@ -26,6 +28,8 @@ export interface Work {
   readonly plan: MigrationPlan;
   readonly record: MigrationState;
   readonly options: PlacedMigration;
+  /** The stores, the encoder, and the projector that the state records. */
+  readonly sides: Sides & { readonly projector: RecordedProjector };
   readonly run: RunOptions & { readonly batchSize: number };
   readonly save: () => Promise<void>;
   /** Resolves when no save is under way. Awaited before another run may take the state. */
@@ -47,7 +51,8 @@ export function workOn(
   record: MigrationState,
   { options, signal }: { readonly options: PlacedMigration; readonly signal: AbortSignal },
 ): Work {
-  const { place, log, onProgress, batchSize = REQUEST_POINTS } = options;
+  const { source, target, encoder, place, log, onProgress, batchSize = REQUEST_POINTS } = options;
+  const projector = new RecordedProjector(encoder, record.projector, { log });
   const watched: Work['watched'] = {};
   let saving: Promise<void> = Promise.resolve();
   const write = (): Promise<void> => {
@@ -56,7 +61,9 @@ export function workOn(
   };
   const save = (): Promise<void> => (saving = saving.catch(() => undefined).then(write));
   const settled = (): Promise<void> => saving.catch(() => undefined);
-  return { plan, record, options, save, settled, watched, run: { signal, log, onProgress, batchSize } };
+  const run = { signal, log, onProgress, batchSize };
+  const sides = { source, target, encoder, projector };
+  return { plan, record, options, sides, save, settled, watched, run };
 }
 
 /**
@@ -105,8 +112,8 @@ export async function runFollowing(
   lagMax: number,
 ): Promise<{ copied: number; caughtUp: CaughtUp }> {
   await prepare(work);
-  const { plan, options, run } = work;
-  const { source, target, encoder, log } = options;
+  const { plan, options, sides, run } = work;
+  const { target, log } = options;
   await refuseInService(target, plan.targetCollection);
   return withPace(work, async (pace) => {
     const copied =
@@ -116,7 +123,7 @@ export async function runFollowing(
     if (settings.length > 0) await target.finishBulkLoad(plan.targetSpec, run);
     await enter(work, 'following');
     log?.('info', 'catching up with the source');
-    const follower = await openCatchUpPasses(plan, { source, target, encoder }, { ...run, pace });
+    const follower = await openCatchUpPasses(plan, sides, { ...run, pace });
     return { copied, caughtUp: await catchUp(follower, { lagMax, log }) };
   });
 }
@@ -142,35 +149,24 @@ export async function withPace<T>(work: Work, body: (pace: Throttle) => Promise<
     return await body(pace);
   } finally {
     pace.end();
+    await work.sides.projector.close();
     await work.settled();
   }
 }
 
 /** Copies the ranges that are not complete. @returns the number of points written */
 export async function copyRanges(work: Work, pace: Throttle): Promise<number> {
-  const { plan, record, options, run, save } = work;
+  const { plan, record, options, sides, run, save } = work;
   if (record.phase !== 'copying') return 0;
   run.log?.('info', 'copying');
-  const {
-    source,
-    target,
-    encoder,
-    concurrency = COPY_CONCURRENCY,
-    saveIntervalMs = SAVE_INTERVAL_MS,
-  } = options;
-  const { points } = plan;
-  const { batchSize } = run;
-  const componentBytes = componentBytesOf(plan.targetSpec, plan.compactName);
   const request = {
-    source,
-    target,
-    encoder,
+    ...sides,
     record,
-    componentBytes,
-    points,
-    concurrency,
-    batchSize,
-    saveIntervalMs,
+    componentBytes: componentBytesOf(plan.targetSpec, plan.compactName),
+    points: plan.points,
+    concurrency: options.concurrency ?? COPY_CONCURRENCY,
+    batchSize: run.batchSize,
+    saveIntervalMs: options.saveIntervalMs ?? SAVE_INTERVAL_MS,
     save,
     pace,
   };
@@ -184,13 +180,13 @@ export async function copyRanges(work: Work, pace: Throttle): Promise<number> {
  * @returns the points repaired
  */
 async function completeTarget(work: Work, { pace, inService }: Late): Promise<number> {
-  const { plan, record, options, run } = work;
-  const { source, target, encoder } = options;
+  const { plan, record, sides, run } = work;
+  const { target } = sides;
   let copied = 0;
   if (record.phase === 'repairing' && inService === undefined) {
     run.log?.('info', 'repairing what differed');
     await target.create(plan.targetSpec, { resume: true });
-    copied = await repairPoints(plan, { source, target, encoder }, { ...run, pace });
+    copied = await repairPoints(plan, sides, { ...run, pace });
     await enter(work, 'finishing');
   }
   if (record.phase === 'finishing') {
@@ -202,12 +198,12 @@ async function completeTarget(work: Work, { pace, inService }: Late): Promise<nu
 }
 
 async function verifyTarget(work: Work, { pace, inService }: Late): Promise<VerifyReport> {
-  const { plan, record, options, run } = work;
+  const { plan, record, sides, run } = work;
   const proxy = proxyControlOf(record);
   if (proxy !== null) run.log?.('info', 'waiting for writes that clients made during the copy');
   await proxy?.copied(run);
   run.log?.('info', 'verifying every point');
-  const verify = await verifyMigration(plan, options, { ...run, pace, writing: proxy !== null });
+  const verify = await verifyMigration(plan, sides, { ...run, pace, writing: proxy !== null });
   if (verify.ok) {
     record.verifiedPoints = verify.points;
     await enter(work, 'verified');

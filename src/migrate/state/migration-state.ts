@@ -43,6 +43,9 @@ export interface RangeProgress {
   points: number;
 }
 
+/** How a copy is projected: by the WebAssembly kernel, or with native matrix products. */
+export type ProjectorName = 'kernel' | 'native';
+
 /** The identity of a migration. It never changes once it is recorded. */
 export interface MigrationIdentity {
   /** Addresses of the stores without credentials: collection names are unique only within a server. */
@@ -71,6 +74,8 @@ export interface MigrationState extends MigrationIdentity {
   cutOver: CutOver | null;
   /** True after `complete`: the source is not needed any more. */
   completed: boolean;
+  /** How the copy is projected. Later runs and verifications project in the same way. Absent in old states. */
+  projector?: ProjectorName;
   /** Number of workers that copy together, each with its own state. If absent, one run copies everything. */
   split?: number;
   /** Folder of the proxy's journal; absent if no proxy mirrors clients' writes. */
@@ -216,6 +221,7 @@ function isRecord(value: unknown): value is MigrationState {
     isLoad(fields.get('load')) &&
     (fields.get('split') === undefined || isWorkers(fields.get('split'))) &&
     ['undefined', 'string'].includes(typeof fields.get('journal')) &&
+    [undefined, 'kernel', 'native'].some((projector) => projector === fields.get('projector')) &&
     Array.isArray(ranges) &&
     ranges.every(isRange)
   );

@@ -6,6 +6,7 @@ import { throwIfAborted, type RunOptions } from '../../core/run-options.js';
 import type { CopyTarget } from '../../store/copy-target.js';
 import type { PointBatch } from '../../store/points.js';
 import { comparedStreams, type Sides } from '../points/compare-points.js';
+import { RecordedProjector } from '../points/projector.js';
 import {
   pausedError,
   stoppable,
@@ -101,17 +102,22 @@ async function compare(
   );
   checkIdentity(record, plan, place.label);
   if (!plan.targetExists) throw new TldrError('NOT_FOUND', `target ${plan.targetCollection} does not exist`);
-  const sides = { source, target, encoder };
+  const projector = new RecordedProjector(encoder, record.projector, { log });
+  const sides = { source, target, encoder, projector };
   const writing = record.journal !== undefined;
   const run = { signal, log, onProgress, batchSize, writing };
-  if (sample !== undefined) return verifySample(plan, sides, { sample, run });
-  const baselineMs = record.load?.baselineMs ?? null;
-  const changed = (): void => undefined;
-  const pace = await openThrottle({ ...plan, source, target, place, baselineMs, changed }, run);
   try {
-    return await verifyMigration(plan, sides, { ...run, pace });
+    if (sample !== undefined) return await verifySample(plan, sides, { sample, run });
+    const baselineMs = record.load?.baselineMs ?? null;
+    const changed = (): void => undefined;
+    const pace = await openThrottle({ ...plan, source, target, place, baselineMs, changed }, run);
+    try {
+      return await verifyMigration(plan, sides, { ...run, pace });
+    } finally {
+      pace.end();
+    }
   } finally {
-    pace.end();
+    await projector.close();
   }
 }
 

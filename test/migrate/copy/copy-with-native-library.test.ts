@@ -1,6 +1,6 @@
-import { afterAll, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { execFileSync } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openMemory } from '../../../adapters/memory/store.js';
@@ -8,11 +8,16 @@ import { dot, normalizeRowsInPlace } from '../../../src/core/distance.js';
 import { Encoder } from '../../../src/encoder/model.js';
 import { largestDifference, matrix, row, type Matrix } from '../../../src/core/matrix.js';
 import { Rng } from '../../../src/core/rng.js';
-import { migrateCollection } from '../../../src/migrate/run/migrate-collection.js';
+import type { Log } from '../../../src/core/run-options.js';
+import type { MemoryStore } from '../../../adapters/memory/index.js';
+import { migrateCollection, startMigration } from '../../../src/migrate/run/migrate-collection.js';
+import { toWriteBatch } from '../../../src/migrate/points/project-batch.js';
+import { recordFile } from '../../../src/migrate/state/in-file.js';
+import { verifyRecorded } from '../../../src/migrate/verify/from-state.js';
 import { planMigration } from '../../../src/migrate/plan/migration.js';
 import { verifyMigration } from '../../../src/migrate/verify/all-points.js';
 import { projectNatively } from '../../support/random-encoder.js';
-import { contentOf, fill, memorySpec, tinyEncoder } from '../../support/migrate/fixtures.js';
+import { contentOf, fill, idAt, memorySpec, tinyEncoder } from '../../support/migrate/fixtures.js';
 
 const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-native-'));
 afterAll(() => rm(folder, { recursive: true }));
@@ -34,33 +39,147 @@ test('a large collection is copied with native products, of several ranges at a 
   expect((await contentOf(store, 'target')).length).toBe(rows);
 });
 
+describe('the migration state records how the copy is projected', () => {
+  const rows = 20_010;
+  const recordPath = join(folder, 'recorded.json');
+  const store = openMemory();
+  const place = recordFile(recordPath);
+  const common = { ...sides, source: store, target: store, encoder: tinyEncoder(), place };
+  const native = 'projecting with native products';
+
+  /** What a run logs. */
+  async function loggedBy(run: (log: Log) => Promise<unknown>): Promise<readonly string[]> {
+    const logged: string[] = [];
+    await run((_level, message) => void logged.push(message));
+    return logged;
+  }
+
+  async function edit(change: (record: Record<string, unknown>) => void): Promise<void> {
+    const record = JSON.parse(await readFile(recordPath, 'utf8')) as Record<string, unknown>;
+    change(record);
+    await writeFile(recordPath, JSON.stringify(record));
+  }
+
+  beforeAll(async () => {
+    await store.create(memorySpec('source'));
+    await fill(store, 'source', rows);
+    const stop = new AbortController();
+    const stopping: MemoryStore = {
+      ...store,
+      upsert: async (name, batch, options) => {
+        await store.upsert(name, batch, options);
+        if ((await store.count('target')) > 19_000) stop.abort();
+      },
+    };
+    await expect(
+      startMigration({ ...common, target: stopping, signal: stop.signal, saveIntervalMs: 0 }),
+    ).rejects.toMatchObject({ code: 'ABORTED' });
+  });
+
+  test('a resumed copy projects as it began, however few points are left', async () => {
+    const logged = await loggedBy(async (log) => {
+      const { copied, verify } = await startMigration({ ...common, log });
+      expect(copied).toBeLessThan(2_000);
+      expect(verify).toMatchObject({ ok: true, points: rows });
+    });
+    expect(logged).toContain(native);
+    expect(await place.read()).toMatchObject({ projector: 'native' });
+  });
+
+  test('a verification projects as the copy did', async () => {
+    const logged = await loggedBy(async (log) => {
+      expect(await verifyRecorded({ ...common, log })).toMatchObject({ ok: true, points: rows });
+    });
+    expect(logged).toContain(native);
+    expect(await place.read()).toMatchObject({ projector: 'native' });
+  });
+
+  test('a state of an earlier version does not say it: it is verified with the kernel', async () => {
+    await edit((record) => delete record['projector']);
+    const logged = await loggedBy(async (log) => {
+      expect(await verifyRecorded({ ...common, log })).toMatchObject({ ok: true, points: rows });
+    });
+    expect(logged).not.toContain(native);
+  });
+
+  test('an unknown projector is refused', async () => {
+    await edit((record) => (record['projector'] = 'another'));
+    await expect(verifyRecorded(common)).rejects.toMatchObject({ code: 'INVALID_DATA' });
+  });
+});
+
+test('a small collection is copied by the kernel, and its state says so', async () => {
+  const store = openMemory();
+  await store.create(memorySpec('source'));
+  await fill(store, 'source', 10);
+  const place = recordFile(join(folder, 'small.json'));
+  await startMigration({ ...sides, source: store, target: store, encoder: tinyEncoder(), place });
+  expect(await place.read()).toMatchObject({ projector: 'kernel' });
+});
+
+test('a projector that errs does not confirm its own copy: the kernel checks a point of each batch', async () => {
+  const store = openMemory();
+  await store.create(memorySpec('source'));
+  await fill(store, 'source', 10);
+  const encoder = tinyEncoder();
+  const common = { ...sides, source: store, target: store, encoder };
+  const turned = (x: Matrix): Matrix => ({ ...x, data: x.data.map((value) => -value) });
+  const projector = { project: (x: Matrix) => turned(encoder.project(x)) };
+  await migrateCollection({ ...common, recordPath: join(folder, 'erring.json') });
+  const plan = await planMigration(common);
+  const ids = Array.from({ length: 10 }, (_, i) => idAt(i));
+  const batch = await store.retrieve('source', ids, { vectorName: '' });
+  const reduced = projector.project(batch.vectors);
+  const destination = { ...plan, componentBytes: 4 };
+  await store.upsert('target', toWriteBatch(encoder, batch, { reduced, destination }));
+  const { differences } = await verifyMigration(plan, { ...common, projector });
+  expect(differences).toEqual(['point 1: its reduced vector is not the projection of the full one']);
+});
+
 /** Module hooks under which the native library is not there, as on a machine it is not made for. */
 const WITHOUT = `export async function resolve(name, context, next) {
   if (name === 'onnxruntime-node') throw new Error('not made for this machine');
   return next(name, context);
 }`;
 
-test('where the native library is not there, a large collection is copied without it, and the log says so', () => {
+/** Output of a script that migrates the collection "source" of 20,010 points on a machine without the library. */
+function withoutLibrary(migrate: string): string {
   const data = (text: string): string => `data:text/javascript,${encodeURIComponent(text)}`;
   const hooks = data(`import { register } from 'node:module'; register(${JSON.stringify(data(WITHOUT))});`);
   const at = (path: string): string => JSON.stringify(new URL(path, import.meta.url).href);
   const script = `
     const { openMemory } = await import(${at('../../../adapters/memory/store.js')});
-    const { migrateCollection } = await import(${at('../../../src/migrate/run/migrate-collection.js')});
+    const { startMigration } = await import(${at('../../../src/migrate/run/migrate-collection.js')});
+    const { recordFile } = await import(${at('../../../src/migrate/state/in-file.js')});
+    const { verifyRecorded } = await import(${at('../../../src/migrate/verify/from-state.js')});
     const { fill, memorySpec, tinyEncoder } = await import(${at('../../support/migrate/fixtures.js')});
     const store = openMemory();
     await store.create(memorySpec('source'));
     await fill(store, 'source', 20_010);
     const sides = { source: store, target: store, sourceCollection: 'source', targetCollection: 'target' };
-    const recordPath = ${JSON.stringify(join(folder, 'without.json'))};
-    const log = (_level, message) => console.log(message);
-    const { verify } = await migrateCollection({ ...sides, encoder: tinyEncoder(), recordPath, log });
-    console.log('equal', verify.points);`;
-  const said = execFileSync(process.execPath, ['--import', hooks, '--input-type=module', '--eval', script], {
+    const place = recordFile(${JSON.stringify(join(folder, 'without.json'))});
+    const log = (level, message) => console.log(level, message);
+    const common = { ...sides, encoder: tinyEncoder(), place, log };
+    ${migrate}`;
+  return execFileSync(process.execPath, ['--import', hooks, '--input-type=module', '--eval', script], {
     encoding: 'utf8',
   });
-  expect(said).toContain('projecting without native products: not made for this machine');
-  expect(said).toContain('equal 20010');
+}
+
+test('where the native library is not there, a large collection is copied without it, and the log says so', () => {
+  const said = withoutLibrary(`const { verify } = await startMigration(common);
+    console.log('equal', verify.points, (await place.read()).projector);
+    // As if another machine had made the copy.
+    const record = await place.read();
+    await place.write({ ...record, projector: 'native' });
+    const again = await verifyRecorded(common);
+    console.log('verified', again.points, again.ok);`);
+  expect(said).toContain('info projecting without native products: not made for this machine');
+  expect(said).toContain('equal 20010 kernel');
+  expect(said).toContain(
+    'warn the copy was begun with native products, which this machine cannot load (not made for this machine): projecting with the WebAssembly kernel instead',
+  );
+  expect(said).toContain('verified 20010 true');
 });
 
 const DIM = 768;

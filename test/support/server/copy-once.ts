@@ -3,6 +3,7 @@ import type { Encoder } from '../../../src/encoder/model.js';
 import type { QdrantStore } from '../../../adapters/qdrant/index.js';
 import { copyPoints } from '../../../src/migrate/copy/points.js';
 import { FRESH, identityOf, type MigrationState } from '../../../src/migrate/state/migration-state.js';
+import { chooseProjector, RecordedProjector } from '../../../src/migrate/points/projector.js';
 import { openThrottle } from '../../../src/migrate/throttle/throttle.js';
 import type { MigrationPlan } from '../../../src/migrate/plan/migration.js';
 import { UNTHROTTLED } from '../../../src/migrate/throttle/settings.js';
@@ -26,12 +27,15 @@ export async function copyOnce({ plan, store, encoder, batchSize }: CopyOnce): P
     ...FRESH,
   };
   const componentBytes = componentBytesOf(plan.targetSpec, plan.compactName);
-  const request = { source: store, target: store, encoder, record, componentBytes, points: plan.points };
+  const projector = new RecordedProjector(encoder, await chooseProjector(plan.points, {}));
+  const sides = { source: store, target: store, encoder, projector };
+  const request = { ...sides, record, componentBytes, points: plan.points };
   const save = (): Promise<void> => Promise.resolve();
   const place = { readTuning: () => Promise.resolve(UNTHROTTLED) };
   const watched = { ...plan, source: store, target: store, place, baselineMs: null };
   const pace = await openThrottle({ ...watched, changed: () => undefined });
   await copyPoints({ ...request, concurrency: 1, batchSize, saveIntervalMs: 1000, save, pace });
   pace.end();
+  await projector.close();
   await store.finishBulkLoad(plan.targetSpec);
 }
