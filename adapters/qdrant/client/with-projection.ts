@@ -48,7 +48,7 @@ export interface ProjectionOptions {
  * const client = await withProjection(new QdrantClient({ url: 'http://localhost:6333' }), {
  *   collections: { docs: { target: 'docs_c8', encoder: 'enc.onnx' } },
  * });
- * await client.query('docs', { query: Array.from({ length: 32 }, (_, i) => Math.sin(i)), limit: 10 });
+ * await client.query('docs', { query: Array.from({ length: 128 }, (_, i) => Math.sin(i)), limit: 10 });
  * ```
  */
 export async function withProjection<Client extends ProjectableClient>(

@@ -4,7 +4,13 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ExamplesTask } from '../../support/examples/run-child.js';
-import { compileErrors, packageExports, pages, snippetsOf } from '../../support/examples/snippets.js';
+import { pages } from '../../support/examples/pages.js';
+import {
+  compiledSnippet,
+  compileErrors,
+  packageExports,
+  pageTypeScript,
+} from '../../support/examples/snippets.js';
 import { startTestServer, testsOn, type TestServer } from '../../support/server/test-server.js';
 
 const serverTest = await testsOn('any');
@@ -12,6 +18,9 @@ const CHILD = join(process.cwd(), 'dist/test/support/examples/run-child.js');
 
 const exported = packageExports();
 const examples = exported.flatMap((one) => one.examples);
+const onPages = pageTypeScript();
+/** Dimensions of enc.onnx in examples, and on pages. */
+const [EXAMPLE_DIM, PAGE_DIM] = [8, 96];
 const needsServer = (given: readonly string[]): boolean => given.includes('Qdrant');
 
 /** Runs examples in a process of their own. @returns the errors by example */
@@ -39,8 +48,10 @@ describe('the public interface', () => {
   });
 
   plainTest('has examples whose needs the test knows', () => {
-    const known = ['Qdrant', 'enc.onnx', 'a finished migration'];
-    const unknown = examples.filter(({ given }) => given.some((need) => !known.includes(need)));
+    const known = ['Qdrant', 'enc.onnx', 'a finished migration', 'a proxy'];
+    const unknown = [...examples, ...onPages].filter(({ given }) =>
+      given.some((need) => !known.includes(need)),
+    );
     expect(unknown.map(({ name }) => name)).toEqual([]);
   });
 });
@@ -54,7 +65,7 @@ describe('code for users', () => {
   });
 
   plainTest('compiles in strict mode with the types of the package', () => {
-    const snippets = pages().flatMap(snippetsOf);
+    const snippets = onPages.map(compiledSnippet);
     expect(snippets.length).toBeGreaterThan(5);
     expect(compileErrors([...examples, ...snippets])).toEqual([]);
   });
@@ -69,7 +80,7 @@ describe('code for users', () => {
   plainTest('in examples that need no server runs', async () => {
     const snippets = examples.filter(({ given }) => !needsServer(given));
     expect(snippets.length).toBeGreaterThan(15);
-    expect(await failures({ snippets, server: null })).toEqual({});
+    expect(await failures({ snippets, server: null, dim: EXAMPLE_DIM })).toEqual({});
   });
 });
 
@@ -84,6 +95,13 @@ describe('examples with a server', () => {
     const snippets = examples.filter(({ given }) => needsServer(given));
     expect(snippets.length).toBeGreaterThan(15);
     const { url, grpcUrl } = server;
-    expect(await failures({ snippets, server: { url, grpcUrl } })).toEqual({});
+    expect(await failures({ snippets, server: { url, grpcUrl }, dim: EXAMPLE_DIM })).toEqual({});
+  });
+
+  serverTest('on pages run', async () => {
+    const snippets = onPages.filter(({ notRun }) => notRun === null).map(compiledSnippet);
+    expect(snippets.length).toBeGreaterThan(5);
+    const { url, grpcUrl } = server;
+    expect(await failures({ snippets, server: { url, grpcUrl }, dim: PAGE_DIM })).toEqual({});
   });
 });

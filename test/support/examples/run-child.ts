@@ -3,103 +3,91 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import ts from 'typescript';
-import { openQdrant } from '../../../adapters/qdrant/index.js';
-import { matrix } from '../../../src/core/matrix.js';
-import { Rng } from '../../../src/core/rng.js';
 import type { Encoder } from '../../../src/encoder/model.js';
-import { migrateCollection } from '../../../src/migrate/run/migrate-collection.js';
 import { pcaEncoder } from '../migrate/pca-encoder.js';
-import { fetchAgain } from '../server/fetch-once.js';
+import { endServing, startServe } from '../serve/serve-child.js';
+import { provideDeclared } from './declared-values.js';
+import { makeDocs, migrateDocs, removeCollections, VECTORS, type Addresses } from './docs-collection.js';
 import type { Snippet } from './snippets.js';
 
-/** The address that examples name; the test's server takes its place. */
-const NAMED = "{ url: 'http://localhost:6333'";
+/** The addresses that examples name; those of the test's server and proxy take their places. */
+const [NAMED_SERVER, NAMED_PROXY] = ["{ url: 'http://localhost:6333'", 'http://localhost:6433'];
+/** A training that says nothing of its budget, and what the test makes of it. */
+const [TRAINING, SHORT_TRAINING] = ['{ dim: 96, distance', '{ budgetSeconds: 0.2, dim: 96, distance'];
 
 /** What the test sends: the examples to run, and the server's addresses if there is one. */
 export interface ExamplesTask {
   readonly snippets: readonly Snippet[];
-  readonly server: { readonly url: string; readonly grpcUrl: string } | null;
+  readonly server: Addresses | null;
+  /** Dimensions of the encoder enc.onnx. */
+  readonly dim: number;
 }
-
-const [POINTS, DIM] = [500, 32];
-const rng = new Rng(1);
-const VECTORS = matrix(
-  POINTS,
-  DIM,
-  Float32Array.from({ length: POINTS * DIM }, (_, i) => rng.normal() / (1 + (i % DIM) / 4)),
-);
 
 const folder = mkdtempSync(join(tmpdir(), 'examples-'));
 // Within the package, so that its own name leads to it.
 const modules = join(process.cwd(), 'dist', `examples-${process.pid}`);
 mkdirSync(modules, { recursive: true });
 
-async function send(url: string, method: string, body?: unknown): Promise<unknown> {
-  const init = body === undefined ? { method } : { method, body: JSON.stringify(body) };
-  const response = await fetchAgain(url, { ...init, headers: { 'content-type': 'application/json' } });
-  if (!response.ok) throw new Error(`${method} ${url}: ${response.status} ${await response.text()}`);
-  return response.json();
-}
-
-/** Makes the collection docs, and its migration to docs_c8 where an example needs it. */
+/** Makes what the example needs, in the working directory. @returns the proxy's address, if it needs one */
 async function prepare(
   given: readonly string[],
   encoder: Encoder,
-  server: ExamplesTask['server'],
-): Promise<void> {
+  server: Addresses | null,
+): Promise<string | null> {
   if (given.includes('enc.onnx')) await encoder.save('enc.onnx');
-  if (server === null || !given.includes('Qdrant')) return;
-  const collection = `${server.url}/collections/docs`;
-  await send(collection, 'PUT', { vectors: { size: DIM, distance: 'Cosine' } });
-  const points = Array.from({ length: POINTS }, (_, id) => ({
-    id,
-    vector: Array.from(VECTORS.data.subarray(id * DIM, (id + 1) * DIM)),
-  }));
-  await send(`${collection}/points?wait=true`, 'PUT', { points });
-  if (!given.includes('a finished migration')) return;
-  const store = await openQdrant(server);
-  await migrateCollection({
-    source: store,
-    target: store,
-    sourceCollection: 'docs',
-    targetCollection: 'docs_c8',
-    encoder,
-    recordPath: 'docs.migration.json',
-  });
-  await store.close();
+  if (server === null || !given.includes('Qdrant')) return null;
+  await makeDocs(server);
+  if (given.includes('a finished migration'))
+    await migrateDocs(server, { encoder, recordPath: 'docs.migration.json' });
+  if (!given.includes('a proxy')) return null;
+  const [own, anyPort] = [process.cwd(), '127.0.0.1:0'];
+  const addresses = { url: server.url, grpcUrl: server.grpcUrl };
+  const listen = { listenRest: anyPort, listenGrpc: anyPort, listenOperations: anyPort };
+  const collections = { docs: { target: `docs_c${encoder.outputDim}`, encoder: 'enc.onnx' } };
+  writeFileSync('serve.json', JSON.stringify({ ...addresses, ...listen, collections }));
+  return (await startServe(own, [])).rest;
 }
 
-async function removeCollections(url: string): Promise<void> {
-  for (const name of ['docs', 'docs_c8']) await send(`${url}/collections/${name}`, 'DELETE');
+/** The module that is run: the example, with the test's addresses and a short training. */
+function moduleOf(
+  { code, given }: Snippet,
+  { server, proxyUrl }: { server: Addresses | null; proxyUrl: string | null },
+): string {
+  if (server === null || !given.includes('Qdrant')) return code;
+  return code
+    .replaceAll(NAMED_SERVER, `{ url: '${server.url}', grpcUrl: '${server.grpcUrl}'`)
+    .replaceAll(NAMED_PROXY, proxyUrl ?? NAMED_PROXY)
+    .replaceAll(TRAINING, SHORT_TRAINING);
 }
 
 /** Runs one example in an empty folder. @returns the error, or null */
 async function failureOf(
-  { code, given }: Snippet,
-  { number, encoder, server }: { number: number; encoder: Encoder; server: ExamplesTask['server'] },
+  snippet: Snippet,
+  { number, encoder, server }: { number: number; encoder: Encoder; server: Addresses | null },
 ): Promise<string | null> {
   const own = join(folder, String(number));
   mkdirSync(own);
   process.chdir(own);
-  const address = server === null ? NAMED : `{ url: '${server.url}', grpcUrl: '${server.grpcUrl}'`;
-  const used = given.includes('Qdrant') ? code.replaceAll(NAMED, address) : code;
   const compilerOptions = { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext };
   const file = join(modules, `${number}.mjs`);
-  writeFileSync(file, ts.transpileModule(used, { compilerOptions }).outputText);
   try {
-    await prepare(given, encoder, server);
+    const proxyUrl = await prepare(snippet.given, encoder, server);
+    const used = moduleOf(snippet, { server, proxyUrl });
+    writeFileSync(file, ts.transpileModule(used, { compilerOptions }).outputText);
+    await provideDeclared(used, { server, proxyUrl });
     await import(pathToFileURL(file).href);
     return null;
   } catch (error) {
     return error instanceof Error ? (error.stack ?? error.message) : String(error);
   } finally {
-    if (server !== null && given.includes('Qdrant')) await removeCollections(server.url);
+    endServing();
+    if (server !== null && snippet.given.includes('Qdrant')) await removeCollections(server);
   }
 }
 
 /** The errors of the examples that failed, by name. */
-async function run({ snippets, server }: ExamplesTask): Promise<Record<string, string>> {
-  const encoder = await pcaEncoder(VECTORS, 8);
+async function run({ snippets, server, dim }: ExamplesTask): Promise<Record<string, string>> {
+  const encoder = await pcaEncoder(VECTORS, dim);
   const failures: Record<string, string> = {};
   for (const [number, snippet] of snippets.entries()) {
     const failure = await failureOf(snippet, { number, encoder, server });

@@ -1,6 +1,6 @@
-import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import ts from 'typescript';
+import { allSnippets, type PageSnippet } from './pages.js';
 
 const ROOT = process.cwd();
 
@@ -29,7 +29,7 @@ export interface Snippet {
   /** Where it stands, for people. */
   readonly name: string;
   readonly code: string;
-  /** What must be there before it runs, from its first line `// Given: ...`. */
+  /** What must be there before it runs: in a docstring from its first line `// Given: ...`, on a page from a note. */
   readonly given: readonly string[];
 }
 
@@ -81,23 +81,14 @@ export function packageExports(): Export[] {
   });
 }
 
-/** The pages for users. */
-export function pages(): string[] {
-  const docs = readdirSync(join(ROOT, 'docs'), { recursive: true, encoding: 'utf8' });
-  return ['README.md', ...docs.filter((name) => name.endsWith('.md')).map((name) => join('docs', name))];
+/** The TypeScript of the pages for users. */
+export function pageTypeScript(): PageSnippet[] {
+  return allSnippets().filter(({ language }) => language === 'ts');
 }
 
-/**
- * The TypeScript of a page. A comment `<!-- given: ... -->` before a snippet declares what the snippet only mentions,
- * such as the reader's own query vector.
- */
-export function snippetsOf(page: string): Snippet[] {
-  const text = readFileSync(join(ROOT, page), 'utf8');
-  const found = text.matchAll(/(?:<!-- given: ((?:(?!-->)[\s\S])*?) ?-->\n\n)?```ts\n([\s\S]*?)\n```/g);
-  return [...found].map((match) => {
-    const line = text.slice(0, match.index).split('\n').length;
-    return snippet(`${page}:${line}`, `${match[1] ?? ''}\n${match[2] ?? ''}`);
-  });
+/** A snippet of a page as a module, with what it only mentions declared before it. */
+export function compiledSnippet({ name, code, given, declared }: PageSnippet): Snippet {
+  return { name, given, code: `${declared}\n${code}` };
 }
 
 /** Compiles snippets with the package's own types. @returns a line for each error */
