@@ -30,10 +30,10 @@ export function formatInterval([low, high]: readonly [number, number]): string {
   return `${formatShare(low)} to ${formatShare(high)}`;
 }
 
-/** A share as a whole percentage: 43 %. */
-export function formatPercent(share: number): string {
+/** A share as a percentage: 43 %. */
+export function formatPercent(share: number, decimals = 0): string {
   if (!Number.isFinite(share)) return UNKNOWN;
-  return `${Math.round(share * 100)}${NO_BREAK}%`;
+  return `${(share * 100).toFixed(decimals)}${NO_BREAK}%`;
 }
 
 /** A number with commas, rounded to `digits` significant digits: 12,345 or 1.23. */
@@ -52,6 +52,11 @@ export function formatBytes(bytes: number): string {
     unit++;
   }
   return `${formatNumber(value, 3)}${NO_BREAK}${expectDefined(BYTE_UNITS[unit], 'the unit of bytes')}`;
+}
+
+/** Bytes in millions, so that the rows of a table compare: 1,536.0 MB. */
+export function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toLocaleString('en-US', { minimumFractionDigits: 1, maximumFractionDigits: 1 })} MB`;
 }
 
 /** Milliseconds with their unit, or "not measured". */

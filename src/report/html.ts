@@ -1,29 +1,9 @@
 import { expectDefined } from '../core/errors.js';
 import type { LegendItem, ReportFigure } from './canvas.js';
-import { escapeHtml } from './format.js';
+import { escapeHtml, formatNumber } from './format.js';
+import { cellTexts, type ResultTable } from './result-table.js';
 
-/** A table cell: its text, tags to the right of the text and a note below it. */
-export interface Cell {
-  readonly text: string;
-  readonly note?: string;
-  readonly tags?: readonly string[];
-}
-
-/** A table row; a picked row is highlighted. */
-export interface Row {
-  readonly cells: readonly Cell[];
-  readonly picked?: boolean;
-}
-
-export interface TableInput {
-  /** Name of the table for screen readers. */
-  readonly label: string;
-  readonly columns: readonly string[];
-  readonly rows: readonly Row[];
-}
-
-const NUMERIC = /^[-+±−~≈<>]?\s?[\d.,]+\s?(%|[a-zA-Zµ/]{1,4})?$/;
-/** A column with longer text than this may wrap, unless it is numeric. */
+/** A column of words wraps if it has longer text than this. */
 const WRAP_LENGTH = 32;
 const SHAPES: Readonly<Record<LegendItem['shape'], string>> = {
   disc: '<circle cx="7" cy="7" r="4.5" fill="currentColor"/>',
@@ -56,27 +36,48 @@ export function renderFigure(figure: ReportFigure, alone: boolean): string {
 </figure>`;
 }
 
-/** A table that scrolls in its own box. Columns of numbers are aligned to the right. */
-export function renderTable({ label, columns, rows }: TableInput): string {
-  const classes = columns.map((_, column) =>
-    classOf(rows.map(({ cells }) => expectDefined(cells[column], 'a cell of the table').text)),
-  );
-  const head = columns.map(
-    (name, i) =>
+/** A table with its notes; folded rows are in a part that the reader opens. */
+export function renderTable(table: ResultTable): string {
+  const { title, note, legend } = table;
+  const shown = table.rows.filter(({ folded }) => folded !== true);
+  const folded = table.rows.length - shown.length;
+  const more = { ...table, rows: table.rows.filter((row) => row.folded === true) };
+  return [
+    renderRows(title, { ...table, rows: shown }),
+    ...[note, legend].flatMap((text) =>
+      text === undefined ? [] : [`<p class="note">${escapeHtml(sentence(text))}</p>`],
+    ),
+    folded === 0
+      ? ''
+      : `<details>\n<summary>${formatNumber(folded)} more ${folded === 1 ? 'row' : 'rows'}</summary>\n${renderRows(`${title}, more rows`, more)}\n</details>`,
+  ]
+    .filter((part) => part !== '')
+    .join('\n');
+}
+
+function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${text.endsWith('.') ? '' : '.'}`;
+}
+
+/** Rows that scroll in their own box. Columns of numbers are aligned to the right. */
+function renderRows(label: string, table: ResultTable): string {
+  const texts = table.rows.map((row) => cellTexts(table, row));
+  const classes = table.columns.map(([, format], i) => {
+    if (format !== undefined) return ' class="number"';
+    const isLong = texts.some((cells) => expectDefined(cells[i], 'a cell').length > WRAP_LENGTH);
+    return isLong ? ' class="text"' : '';
+  });
+  const head = table.columns.map(
+    ([name], i) =>
       `<th scope="col"${expectDefined(classes[i], 'the class of a column')}>${escapeHtml(name)}</th>`,
   );
-  const body = rows.map(({ cells, picked }) => {
-    const content = cells.map((cell, i) => {
-      const tags = (cell.tags ?? []).map(
-        (tag, rank) =>
-          ` <span class="tag${rank === 0 && picked === true ? '' : ' plain'}">${escapeHtml(tag)}</span>`,
-      );
-      const name = i === 0 ? 'th' : 'td';
-      const note = cell.note === undefined ? '' : `<small>${escapeHtml(cell.note)}</small>`;
-      const scope = i === 0 ? ' scope="row"' : '';
-      return `<${name}${scope}${expectDefined(classes[i], 'the class of a column')}>${escapeHtml(cell.text)}${tags.join('')}${note}</${name}>`;
+  const body = table.rows.map(({ picked }, at) => {
+    const content = expectDefined(texts[at], 'the texts of a row').map((text, i) => {
+      const [name, scope] = i === 0 ? ['th', ' scope="row"'] : ['td', ''];
+      const tag = i > 0 || picked === undefined ? '' : ` <span class="tag">${escapeHtml(picked)}</span>`;
+      return `<${name}${scope}${expectDefined(classes[i], 'the class of a column')}>${escapeHtml(text)}${tag}</${name}>`;
     });
-    return `<tr${picked === true ? ' class="picked"' : ''}>${content.join('')}</tr>`;
+    return `<tr${picked === undefined ? '' : ' class="picked"'}>${content.join('')}</tr>`;
   });
   return `<div class="scroll" role="region" tabindex="0" aria-label="${escapeHtml(label)}">
 <table>
@@ -86,14 +87,6 @@ ${body.join('\n')}
 </tbody>
 </table>
 </div>`;
-}
-
-function classOf(texts: readonly string[]): string {
-  const filled = texts.filter((text) => text !== '' && text !== '–' && text !== 'not measured');
-  if (filled.length > 0 && filled.every((text) => NUMERIC.test(text) || /^[\d.]+ to [\d.]+$/.test(text))) {
-    return ' class="number"';
-  }
-  return filled.some((text) => text.length > WRAP_LENGTH) ? ' class="text"' : '';
 }
 
 /** A list of terms and values; `note` is shown below a value in smaller type. */

@@ -1,21 +1,6 @@
 import type { Matrix } from '../core/matrix.js';
 import type { PerQuery } from '../core/recall-per-query.js';
-
-/** A candidate that was scored on the held-out queries. */
-export interface ReportCandidate {
-  readonly name: string;
-  readonly shipped: boolean;
-  readonly recallAt10: number;
-  /** 95 % interval of recallAt10. */
-  readonly interval: readonly [number, number];
-  readonly r10At30: number;
-  readonly r10At100: number;
-  readonly compactDistance: string;
-  readonly seconds: number;
-  /** Multiplications and additions to project one vector. */
-  readonly multiplyAdds: number;
-  readonly note?: string;
-}
+import type { ResultTable } from './result-table.js';
 
 /** A configuration for storing and searching the collection, with its recall, size and speed. */
 export interface ReportParetoRow {
@@ -46,13 +31,6 @@ export interface RecallPerDim {
   }[];
 }
 
-export interface ReportTable {
-  readonly title: string;
-  readonly columns: readonly string[];
-  readonly rows: readonly (readonly string[])[];
-  readonly note?: string;
-}
-
 /** A number below the verdict: its name, its value and a note, such as what it compares with. */
 export interface KeyFigure {
   readonly term: string;
@@ -76,9 +54,9 @@ export interface ReportInput {
   readonly verdict: ReportVerdict;
   /** Facts about the data: name and value. */
   readonly facts: readonly (readonly [string, string])[];
-  /** The numbers below the verdict. Default: those of the chosen setting or the shipped candidate. */
+  /** The numbers below the verdict. */
   readonly figures?: readonly KeyFigure[];
-  readonly candidates?: readonly ReportCandidate[];
+  /** The chart of recall and memory. */
   readonly pareto?: readonly ReportParetoRow[];
   readonly recallPerDim?: readonly RecallPerDim[];
   /** Recall of each query, for one to three methods. */
@@ -91,5 +69,5 @@ export interface ReportInput {
   readonly map?: { readonly points: Matrix; readonly labels?: readonly string[] };
   /** Commands that reproduce every number of the report. */
   readonly reproduce: readonly string[];
-  readonly tables?: readonly ReportTable[];
+  readonly tables?: readonly ResultTable[];
 }

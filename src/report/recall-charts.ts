@@ -210,7 +210,7 @@ function drawPerQuery(
         labelArrow: 'none',
         tickSize: 0,
         ticks: 5,
-        tickFormat: formatPercent,
+        tickFormat: (share: number) => formatPercent(share),
       }),
       ...bars.map((own, method) =>
         plot.rect(

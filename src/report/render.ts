@@ -1,14 +1,13 @@
 import { openCanvas, type ReportFigure } from './canvas.js';
 import { escapeHtml } from './format.js';
 import { renderFigure, renderSection, renderTable, renderTerms } from './html.js';
-import type { ReportInput, ReportTable, ReportVerdict } from './input.js';
+import type { ReportInput, ReportVerdict } from './input.js';
 import { paretoFigure } from './pareto-chart.js';
 import { perQueryFigure, recallPerDimFigure, type ColourOf } from './recall-charts.js';
 import { lossFigure, mapFigure } from './sample-charts.js';
 import { REPORT_STYLE } from './style.js';
-import { candidateTable, keyFigures, paretoTables } from './tables.js';
 
-export type { ReportCandidate, ReportInput, ReportParetoRow } from './input.js';
+export type { ReportInput, ReportParetoRow } from './input.js';
 
 /** The browser must not load, run or send anything: the page has its own text and styles only. */
 const POLICY = "default-src 'none'; style-src 'unsafe-inline'";
@@ -29,9 +28,7 @@ export async function renderReport(input: ReportInput): Promise<string> {
   const parts = [
     renderHeader(input),
     renderSection('What was measured', renderFigures(figures)),
-    renderSection('Candidates', candidateTable(input.candidates ?? [])),
-    renderSection('Settings', paretoTables(input.pareto ?? [])),
-    ...(input.tables ?? []).map((one) => renderSection(one.title, renderExtraTable(one))),
+    ...(input.tables ?? []).map((table) => renderSection(table.title, renderTable(table))),
     renderSection(
       'Data',
       renderTerms(
@@ -79,10 +76,9 @@ async function drawFigures(input: ReportInput): Promise<ReportFigure[]> {
   ].filter((figure) => figure !== null);
 }
 
-/** Assigns a colour to each method, the same in every chart. The shipped one gets the accent colour. */
-function assignColours({ candidates = [], recallPerDim = [], perQuery = [] }: ReportInput): ColourOf {
-  const shippedFirst = [...candidates].sort((a, b) => Number(b.shipped) - Number(a.shipped));
-  const names = [...new Set([...shippedFirst, ...recallPerDim, ...perQuery].map(({ name }) => name))];
+/** Assigns a colour to each method, the same in every chart. The first one gets the accent colour. */
+function assignColours({ recallPerDim = [], perQuery = [] }: ReportInput): ColourOf {
+  const names = [...new Set([...perQuery, ...recallPerDim].map(({ name }) => name))];
   return (name) => `var(--c${(Math.max(0, names.indexOf(name)) % PALETTE_SIZE) + 1})`;
 }
 
@@ -99,7 +95,7 @@ function renderHeader(input: ReportInput): string {
 <p class="tone tone-${tone}"><svg width="20" height="20" viewBox="0 0 16 16" fill="none" stroke="currentColor" stroke-width="1.6" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true"><circle cx="8" cy="8" r="7"/><path d="${icon}"/></svg>${escapeHtml(label)}</p>
 <h2 class="headline">${escapeHtml(headline)}</h2>
 ${list === '' ? '' : `<ul class="details">${list}</ul>`}
-${renderTerms('figures', keyFigures(input))}
+${renderTerms('figures', input.figures ?? [])}
 </section>`;
 }
 
@@ -110,15 +106,6 @@ function renderFigures(figures: readonly ReportFigure[]): string {
   const lonely = halves.length % 2 === 1 ? halves.at(-1) : undefined;
   const rendered = figures.map((figure) => renderFigure(figure, figure === lonely));
   return `<div class="charts">\n${rendered.join('\n')}\n</div>`;
-}
-
-function renderExtraTable({ title, columns, rows, note }: ReportTable): string {
-  const table = renderTable({
-    label: title,
-    columns,
-    rows: rows.map((cells) => ({ cells: cells.map((text) => ({ text })) })),
-  });
-  return note === undefined ? table : `${table}\n<p class="note">${escapeHtml(note)}</p>`;
 }
 
 function renderCommands(commands: readonly string[]): string {

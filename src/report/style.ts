@@ -89,13 +89,11 @@ thead th { border-top: 0; font-weight: 600; color: var(--muted); vertical-align:
 tbody th { font-weight: 500; }
 th:first-child { padding-left: 20px; } td:last-child, th:last-child { padding-right: 20px; }
 td.number + td:not(.number), th.number + th:not(.number) { padding-left: 22px; }
-th small { display: block; margin-top: 2px; font-size: 0.8125rem; font-weight: 400; color: var(--muted); white-space: normal; min-width: 22ch; max-width: 44ch; }
 .number { text-align: right; }
 .text { white-space: normal; min-width: 16ch; max-width: 44ch; }
 tr.picked { background: var(--accent-soft); }
 tr.picked th { font-weight: 650; }
 .tag { display: inline-block; margin-right: 4px; padding: 0 8px; border-radius: 99px; font-size: 0.75rem; font-weight: 600; line-height: 1.6; color: var(--accent); border: 1px solid currentColor; vertical-align: 1px; }
-.tag.plain { color: var(--muted); }
 .table-title { margin: 36px 0 12px; }
 .note { margin-top: 10px; font-size: 0.875rem; color: var(--muted); max-width: 72ch; }
 details { margin-top: 12px; }

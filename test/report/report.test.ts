@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { matrix, matrixFromRows } from '../../src/core/matrix.js';
+import { cellTexts } from '../../src/report/result-table.js';
 import { renderReport, type ReportInput, type ReportParetoRow } from '../../src/report/render.js';
 import { fullReport, MINIMAL_REPORT } from '../support/evaluate/report-fixture.js';
 
@@ -43,14 +44,25 @@ function hostileReport(): ReportInput {
     createdBy: name,
     verdict: { tone: 'caution', headline: name, details: [name] },
     facts: [[name, name]],
-    candidates: full.candidates!.map((one) => ({ ...one, name, note: name, compactDistance: name })),
+    figures: [{ term: name, value: name, note: name }],
     pareto: full.pareto!.map((one) => ({ ...one, label: name, datatype: name })),
     recallPerDim: full.recallPerDim!.map((one) => ({ ...one, name })),
     perQuery: full.perQuery!.map((one) => ({ ...one, name })),
     lossCurve: { ...full.lossCurve!, name },
     map: { points: full.map!.points, labels: full.map!.labels!.map((label) => `${name}${label}`) },
     reproduce: [name],
-    tables: [{ title: name, columns: [name], rows: [[name], [name]], note: name }],
+    tables: [
+      {
+        title: name,
+        columns: [[name]],
+        rows: [
+          { cells: [name], picked: name },
+          { cells: [name], folded: true },
+        ],
+        note: name,
+        legend: name,
+      },
+    ],
   };
 }
 
@@ -82,22 +94,41 @@ describe('renderReport', () => {
   test('shows every number it is given', async () => {
     const input = fullReport();
     const text = textOf(await renderReport(input));
-    for (const one of input.candidates!) {
-      for (const value of [one.recallAt10, ...one.interval, one.r10At30, one.r10At100]) {
-        expect(text).toContain(value.toFixed(3));
+    for (const table of input.tables!) {
+      for (const row of table.rows) {
+        // A tag stands between the name of a picked row and its values.
+        const [name, ...values] = cellTexts(table, row);
+        expect(text).toContain(name!.trim());
+        expect(text).toContain(` ${values.join(' ')} `);
       }
-      expect(text).toContain(one.seconds.toFixed(1));
-      expect(text).toContain(one.multiplyAdds.toLocaleString('en-US'));
-    }
-    for (const row of input.pareto!) {
-      const cells = [row.recallAt10.toFixed(3), row.interval.map((value) => value.toFixed(3)).join(' to ')];
-      expect(text).toContain(`${cells[0]!} ${cells[1]!}`);
     }
     expect(text).toContain('1.04 GB');
     expect(text).toContain('6.81 ms');
     for (const [term, value] of input.facts) expect(text).toContain(`${term} ${value}`);
-    for (const cell of input.tables!.flatMap(({ rows }) => rows.flat())) expect(text).toContain(cell);
     for (const command of input.reproduce) expect(text).toContain(command);
+  });
+
+  test('folds rows away, says how many they are, and stars, tags and notes the others', async () => {
+    const html = await renderReport({
+      ...MINIMAL_REPORT,
+      tables: [
+        {
+          title: 'Sizes',
+          columns: [['size'], ['recall', 3], ['interval', 3], ['bytes', 'bytes'], ['shift', 'signed']],
+          rows: [
+            { cells: ['small', 0.9, [0.88, 0.92], 1.5e9, 0.01], starred: true, picked: 'chosen' },
+            { cells: ['large', Number.NaN, null, undefined, -0.01], starred: false },
+            { cells: ['middle', 0.5, [0.4, 0.6], 1, 0], starred: false, folded: true },
+          ],
+          note: 'how it was measured',
+        },
+      ],
+    });
+    const text = textOf(html);
+    expect(text).toContain('* small chosen 0.900 0.880 - 0.920 1,500.0 MB +0.0100 large - - - -0.0100 How');
+    expect(text).toContain('How it was measured. 1 more row size recall');
+    expect(html.indexOf('middle')).toBeGreaterThan(html.indexOf('<details>'));
+    expect(html).toContain('<th scope="col" class="number">recall</th>');
   });
 
   test('names each chart for a screen reader and says below what it shows', async () => {
@@ -123,7 +154,6 @@ describe('renderReport', () => {
   test('leaves out what has no values and skips those that are not finite', async () => {
     const html = await renderReport({
       ...MINIMAL_REPORT,
-      candidates: [],
       pareto: [],
       recallPerDim: [{ name: 'tldr', points: [] }],
       perQuery: [],

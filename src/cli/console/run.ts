@@ -4,11 +4,12 @@ import { createInterface } from 'node:readline';
 import { pino } from 'pino';
 import type { Config } from '../../config/load.js';
 import { TldrError } from '../../core/errors.js';
+import { megabytes } from '../../report/format.js';
 import type { Log, Progress, RunOptions } from '../../core/run-options.js';
 
-/** Without a terminal: the first line of a step, then the following ones. */
 /** What a store does not tell. */
 const UNKNOWN = 'not known';
+/** Without a terminal: the first line of a step, then the following ones. */
 const FIRST_PLAIN_LINE_MS = 2_000;
 const PLAIN_LINE_INTERVAL_MS = 5_000;
 
@@ -199,9 +200,4 @@ export function ramText(estimate: MemoryEstimate | null): string {
 /** Returns the expected size of vectors on disk as text. */
 export function diskText(estimate: MemoryEstimate | null): string {
   return estimate === null ? UNKNOWN : megabytes(estimate.vectorsDiskBytes);
-}
-
-/** Returns bytes as text for people: 1,536.0 MB. */
-export function megabytes(bytes: number): string {
-  return `${(bytes / 1e6).toLocaleString('en-US', { minimumFractionDigits: 1, maximumFractionDigits: 1 })} MB`;
 }

@@ -16,6 +16,7 @@ import type { ScoredPoint } from '../../store/search.js';
 import type { MemoryEstimate } from '../../store/storage.js';
 import { migrateCollection } from '../../migrate/run/migrate-collection.js';
 import { trainEncoder } from '../../select/train-encoder.js';
+import { sayTables } from '../console/show-results.js';
 import { ramText, table, type ConsoleRun } from '../console/run.js';
 import { readNpy } from '../../files/npy.js';
 import { openStore, withConsole, withGlobalFlags, type GlobalFlags } from '../console/options.js';
@@ -307,16 +308,12 @@ function printRecall(
   run.say(
     `\nrecall@${TOP} against the full collection, through the server, ${facts.queries} unseen queries, ${facts.dim} dimensions:`,
   );
-  run.say(
-    table([
-      ['encoder', 'compact only', `rescored (first ${RESCORE})`],
-      ...rows.map(({ name, plain, rescored }) => [
-        `${name === facts.shipped ? '* ' : '  '}${name}`,
-        plain.toFixed(3),
-        rescored.toFixed(3),
-      ]),
-    ]),
-  );
+  const columns = [['encoder'], ['compact only', 3], [`rescored (first ${RESCORE})`, 3]] as const;
+  const results = rows.map(({ name, plain, rescored }) => ({
+    cells: [name, plain, rescored],
+    starred: name === facts.shipped,
+  }));
+  sayTables(run, [{ title: 'Recall', columns, rows: results }]);
 }
 
 async function showExamples(

@@ -8,12 +8,15 @@ import { TldrError } from '../../core/errors.js';
 import { DEFAULT_TERMS, judgeTerms, type TermResult } from '../../evaluate/acceptance.js';
 import type { FormReport } from '../../evaluate/fidelity.js';
 import type { ReportInput } from '../../report/input.js';
-import { renderReport } from '../../report/render.js';
+import { formatNumber, megabytes } from '../../report/format.js';
+import type { ResultTable } from '../../report/result-table.js';
 import type { ConsoleRun } from '../console/run.js';
 import { evaluateCollections } from './evaluate-collections.js';
 import { evaluateFiles } from './evaluate-files.js';
-import { evaluationJunit, failedTerms, printComparison, printJudgement, printTerms } from './output.js';
-import { comparisonPage, formNamed, judgementPage } from '../pages/evaluate-page.js';
+import { evaluationJunit } from './junit.js';
+import { comparisonTables, judgementTables, termsTable } from './tables.js';
+import { comparisonPage, formNamed, judgementPage, type EvaluationWords } from './page.js';
+import { sayTables, writePage } from '../console/show-results.js';
 import { checkRequest, numberList, type EvaluateFlags, type EvaluateRequest } from './request.js';
 import { seedNumber, wholeNumber, withConsole, withGlobalFlags, withSource } from '../console/options.js';
 import { commandLine } from '../console/check-output.js';
@@ -88,12 +91,14 @@ export function evaluateCommand(): Command {
   return withGlobalFlags(command);
 }
 
-/** The measurements, and how to print and report them. */
+/** The measurements, and how the terminal and the page show them. */
 interface Evaluation {
   readonly name: string;
   /** The search that the terms apply to. */
   readonly form: FormReport;
-  readonly print: () => void;
+  /** Lines above the tables. */
+  readonly lines: readonly string[];
+  readonly tables: readonly ResultTable[];
   readonly page: (terms: readonly TermResult[]) => ReportInput;
   /** The object for `--json`, without the values of single queries, which only charts need. */
   readonly result: Readonly<Record<string, unknown>>;
@@ -106,27 +111,34 @@ async function evaluate(
 ): Promise<void> {
   const startedAt = performance.now();
   const encoder = await Encoder.load(flags.encoder);
-  const { name, form, print, page, result } = await measure(request, { encoder, flags, run, config });
+  const { name, form, lines, tables, page, result } = await measure(request, { encoder, flags, run, config });
   const seconds = (performance.now() - startedAt) / 1000;
   const terms = judgeTerms(request.terms, form);
   const failure = failedTerms(terms);
-  print();
-  printTerms(run, terms, form.name);
+  for (const line of lines) run.say(line);
+  sayTables(run, tables);
+  if (terms.length > 0) sayTables(run, [termsTable(terms, { form: form.name, asked: true })]);
   if (flags.junit !== undefined) {
     const junit = evaluationJunit(form, terms, { name, encoder: flags.encoder, seconds });
     await writeWhole(flags.junit, (file) => file.writeFile(junit));
     run.say(`wrote ${flags.junit}`);
   }
-  if (flags.report !== undefined) {
-    const html = await renderReport(page(terms));
-    await writeWhole(flags.report, (file) => file.writeFile(html));
-    run.say(`wrote the report to ${flags.report}`);
-  }
+  if (flags.report !== undefined) await writePage(run, flags.report, page(terms));
   const accept = terms.length === 0 ? null : { form: form.name, passed: failure === null, terms };
   const whole = { ...result, encoder: encoder.fingerprint, seconds, accept };
   // The error carries the result, so that the last line stays a single JSON object.
   if (failure !== null) throw new TldrError('VERIFY_FAILED', failure, { result: whole });
   run.result(whole);
+}
+
+/** Returns the failed terms in one line; null if all passed. */
+function failedTerms(terms: readonly TermResult[]): string | null {
+  const failed = terms.filter(({ passed }) => !passed);
+  if (failed.length === 0) return null;
+  const each = failed.map(
+    ({ text, value }) => `${text} (measured ${value === null ? 'nothing' : value.toFixed(4)})`,
+  );
+  return `${failed.length} of ${terms.length} acceptance terms failed: ${each.join(', ')}`;
 }
 
 async function measure(
@@ -143,21 +155,20 @@ async function measure(
   if (collections === null) {
     const { judgement, queriesFrom } = await evaluateFiles(encoder, { flags, request }, { run, config });
     const name = `${flags.encoder} on ${flags.base ?? ''}`;
+    const { rows, inputDim, outputDim, distance, bytes, seed } = judgement;
+    const tables = judgementTables(judgement);
+    const facts: Facts = [['Vectors', formatNumber(rows)], ...encoderFacts(encoder, seed)];
     return {
       name,
       form: formNamed(judgement.spaces, 'encoder'),
-      print: () => printJudgement(run, judgement, queriesFrom),
+      lines: [
+        `${formatNumber(rows)} vectors, ${inputDim} -> ${outputDim} dimensions, ${distance}; ${queriesFrom}`,
+        `as float32: ${megabytes(bytes.full)} full, ${megabytes(bytes.compact)} compact`,
+        'truth: exact search of the full vectors; every space is searched exactly',
+      ],
+      tables,
       page: (terms) =>
-        judgementPage(judgement, {
-          title: name,
-          queriesFrom,
-          terms,
-          facts: [
-            ['Vectors', judgement.rows.toLocaleString('en-US')],
-            ...encoderFacts(encoder, judgement.seed),
-          ],
-          command: commandLine(),
-        }),
+        judgementPage(judgement, { title: name, queriesFrom, terms, facts, tables, command: commandLine() }),
       result: { queriesFrom, ...judgement, perQuery: undefined },
     };
   }
@@ -166,24 +177,25 @@ async function measure(
     const { comparison, description, queriesFrom } = found;
     const { source, target } = collections;
     const { layout, inputDim, outputDim } = description;
-    const title = `${source} -> ${target} (${layout}), ${inputDim} -> ${outputDim} dimensions, encoder ${encoder.fingerprint.slice(0, 16)}`;
+    const tables = comparisonTables(comparison);
+    const title = `${target} compared with ${source}`;
+    const facts: Facts = [
+      ['Full collection', source],
+      ['Compact collection', target],
+      ['Layout', layout],
+      ...encoderFacts(encoder, comparison.seed),
+    ];
     return {
       name: `${source} -> ${target}`,
       form: formNamed(comparison.forms, comparison.served),
-      print: () => printComparison(run, comparison, { title, queriesFrom }),
+      lines: [
+        `${source} -> ${target} (${layout}), ${inputDim} -> ${outputDim} dimensions, encoder ${encoder.fingerprint.slice(0, 16)}`,
+        queriesFrom,
+        'truth: exact search of the full vectors',
+      ],
+      tables,
       page: (terms) =>
-        comparisonPage(comparison, {
-          title: `${target} compared with ${source}`,
-          queriesFrom,
-          terms,
-          facts: [
-            ['Full collection', source],
-            ['Compact collection', target],
-            ['Layout', layout],
-            ...encoderFacts(encoder, comparison.seed),
-          ],
-          command: commandLine(),
-        }),
+        comparisonPage(comparison, { title, queriesFrom, terms, facts, tables, command: commandLine() }),
       result: {
         source,
         target,
@@ -198,7 +210,9 @@ async function measure(
   });
 }
 
-function encoderFacts(encoder: Encoder, seed: number): [string, string][] {
+type Facts = EvaluationWords['facts'];
+
+function encoderFacts(encoder: Encoder, seed: number): Facts {
   const { method, distance, compactDistance } = encoder.metadata;
   return [
     ['Dimensions', `${encoder.inputDim} to ${encoder.outputDim}`],

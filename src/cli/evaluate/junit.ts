@@ -1,3 +1,7 @@
+import { basename } from 'node:path';
+import { measuresOf, type TermResult } from '../../evaluate/acceptance.js';
+import type { FormReport } from '../../evaluate/fidelity.js';
+
 /** One test case of a JUnit report. */
 export interface JunitCase {
   readonly name: string;
@@ -54,4 +58,32 @@ export function junitXml(suite: {
     '</testsuites>',
     '',
   ].join('\n');
+}
+
+/**
+ * Returns a JUnit report: a test case per term, or without terms a passing one per measure. Measures are
+ * properties too.
+ */
+export function evaluationJunit(
+  form: FormReport,
+  terms: readonly TermResult[],
+  about: { readonly name: string; readonly encoder: string; readonly seconds: number },
+): string {
+  const measures = [...measuresOf(form)];
+  return junitXml({
+    name: about.name,
+    seconds: about.seconds,
+    properties: new Map([
+      ['encoder', basename(about.encoder)],
+      ['form', form.name],
+      ...measures.map(([name, value]) => [name, String(value)] as const),
+    ]),
+    cases:
+      terms.length === 0
+        ? measures.map(([name, value]) => ({ name, output: `${name} = ${value}` }))
+        : terms.map(({ text, metric, value, passed }) => {
+            const output = `${metric} = ${value ?? 'not measured'}`;
+            return { name: text, output, ...(passed ? {} : { failure: `${output}, expected ${text}` }) };
+          }),
+  });
 }

@@ -6,7 +6,6 @@ import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { adapterFor } from '../adapters.js';
 import type { Config } from '../../config/load.js';
-import { writeWhole } from '../../core/write-file.js';
 import { codeOf, TldrError } from '../../core/errors.js';
 import type { CopyTarget } from '../../store/copy-target.js';
 import {
@@ -16,7 +15,6 @@ import {
   type PlanTarget,
   type StorageKind,
 } from '../../plan/sizing-row.js';
-import { renderReport } from '../../report/render.js';
 import { runPlan } from '../../plan/run-plan.js';
 import {
   preparePlan,
@@ -25,7 +23,9 @@ import {
   type PlanOptions,
   type PlanSetup,
 } from '../../plan/prepare-plan.js';
-import { megabytes, type ConsoleRun } from '../console/run.js';
+import { formatNumber, megabytes } from '../../report/format.js';
+import { writePage } from '../console/show-results.js';
+import type { ConsoleRun } from '../console/run.js';
 import {
   seconds,
   seedNumber,
@@ -38,9 +38,9 @@ import {
   type GlobalFlags,
 } from '../console/options.js';
 import { checkOutput, commandLine } from '../console/check-output.js';
-import { planPage } from '../pages/plan-page.js';
+import { planPage } from './page.js';
 import { planJudgements, trainFlagsOf } from './judgements.js';
-import { planCommands, printChoice, printPlan, resultOf } from './print.js';
+import { planCommands, printChoice, printPlan, resultOf, sizingTable } from './print.js';
 import { shellCommand } from '../console/shell-command.js';
 import { checkRelevanceFlags, withRelevanceFlags, type RelevanceFlags } from '../train/relevance.js';
 
@@ -207,20 +207,19 @@ async function plan(
   const result = await withScratchStore(flags, { store, run, config }, (scratchStore) =>
     runPlan({ ...options, scratchStore }, setup),
   );
-  printPlan(run, { options, setup, result, all: flags.all === true, target: flags.target });
   const choice = flags.target === undefined ? null : choosePlan(result.rows, flags.target, flags.seed);
+  const chosen = choice?.row ?? null;
+  const table = sizingTable(result, chosen);
+  printPlan(run, { options, setup, result, all: flags.all === true, table });
   const trainFlags = trainFlagsOf(flags, setup);
   const commands =
     choice === null ? [] : planCommands(choice.row, { options, setup, url: config.url, trainFlags });
   if (flags.target !== undefined)
     printChoice(run, { choice, target: flags.target, commands, rows: result.rows });
   if (flags.report !== undefined) {
-    const target = flags.target;
-    const chosen = choice?.row ?? null;
-    const page = planPage({ collection, setup, result, target, chosen, command: commandLine(), commands });
-    const html = await renderReport(page);
-    await writeWhole(flags.report, (file) => file.writeFile(html));
-    run.say(`wrote the report to ${flags.report}`);
+    const { target } = flags;
+    const parts = { collection, setup, result, target, chosen, table, command: commandLine(), commands };
+    await writePage(run, flags.report, planPage(parts));
   }
   run.result(resultOf({ collection, setup, result, choice, commands, target: flags.target }));
 }
@@ -230,16 +229,15 @@ function sayWhat(
   { options, setup, where }: { options: PlanOptions; setup: PlanSetup; where: string },
 ): void {
   const { vector, points, dims, samplePoints, scratchBytes, rows, givenQueries } = setup;
-  const count = (value: number): string => value.toLocaleString('en-US');
   run.say(
-    `${options.collection}: ${count(points)} points, "${vector.name}" ${vector.dim} dimensions, ${vector.distance}`,
+    `${options.collection}: ${formatNumber(points)} points, "${vector.name}" ${vector.dim} dimensions, ${vector.distance}`,
   );
   run.say(
-    `to measure: ${rows} configurations (dimensions ${dims.join(', ')} and ${vector.dim}) on ${count(samplePoints)} points`,
+    `to measure: ${rows} configurations (dimensions ${dims.join(', ')} and ${vector.dim}) on ${formatNumber(samplePoints)} points`,
   );
   if (givenQueries !== null)
     run.say(
-      `  ${count(givenQueries.measuring)} of the queries measure, ${count(givenQueries.training)} train and choose encoders`,
+      `  ${formatNumber(givenQueries.measuring)} of the queries measure, ${formatNumber(givenQueries.training)} train and choose encoders`,
     );
   run.say(
     `  in scratch collection ${options.scratchName} on ${where}: about ${megabytes(scratchBytes)} of vectors, removed at the end`,

@@ -10,7 +10,10 @@ import {
 } from '../../plan/sizing-row.js';
 import { secondsPerSize, type PlanResult } from '../../plan/run-plan.js';
 import type { PlanOptions, PlanSetup } from '../../plan/prepare-plan.js';
-import { megabytes, table, type ConsoleRun } from '../console/run.js';
+import { formatNumber, megabytes } from '../../report/format.js';
+import type { ResultTable } from '../../report/result-table.js';
+import { sayTables } from '../console/show-results.js';
+import type { ConsoleRun } from '../console/run.js';
 import { shellCommand, shellWord } from '../console/shell-command.js';
 
 const TOP = 10;
@@ -20,63 +23,71 @@ interface Printed {
   readonly setup: PlanSetup;
   readonly result: PlanResult;
   readonly all: boolean;
-  readonly target: PlanTarget | undefined;
+  readonly table: ResultTable;
+}
+
+/** Returns the table of configurations, the smallest first; a star marks those on the Pareto frontier. */
+export function sizingTable(
+  { rows, samplePoints, doublings }: PlanResult,
+  chosen: SizingRow | null,
+): ResultTable {
+  const frontier = frontierOf(rows);
+  const carriedOn = doublings > 0;
+  return {
+    title: 'Configurations',
+    columns: [
+      ['configuration'],
+      ['rescored'],
+      ['recall@10', 3],
+      ['95 % interval', 3],
+      ...(carriedOn ? [[`at ${formatNumber(samplePoints)}`, 3] as const] : []),
+      ['nDCG@10', 3],
+      ['RAM/million', 'bytes'],
+      ['RAM', 'bytes'],
+      ['disk', 'bytes'],
+      ['ms p50', 1],
+      ['p95', 1],
+    ],
+    rows: [...rows]
+      .sort((a, b) => a.ramBytes - b.ramBytes || a.recallAt10 - b.recallAt10)
+      .map((row) => ({
+        cells: [
+          row.label,
+          row.oversampling === 1 ? 'no' : `${row.oversampling}x`,
+          row.recallAt10,
+          row.interval,
+          ...(carriedOn ? [row.sampleRecallAt10] : []),
+          row.ndcgAt10,
+          row.ramBytesPerMillion,
+          row.ramBytes,
+          row.diskBytes,
+          row.latencyMsP50,
+          row.latencyMsP95,
+        ],
+        starred: frontier.has(row),
+        picked: row === chosen ? 'chosen' : undefined,
+        folded: row.kind === 'compact' && row !== chosen && !frontier.has(row),
+      })),
+    note: '* no other configuration has at least this recall for less RAM',
+  };
 }
 
 /** Prints the table, then what it was measured with and its limits. */
-export function printPlan(run: ConsoleRun, { options, setup, result, all }: Printed): void {
-  const { rows, samplePoints, queries, doublings } = result;
-  const count = (value: number): string => value.toLocaleString('en-US');
-  const frontier = frontierOf(rows);
-  const shown = all ? rows : rows.filter((row) => row.kind !== 'compact' || frontier.has(row));
+export function printPlan(run: ConsoleRun, { options, setup, result, all, table }: Printed): void {
+  const { samplePoints, queries, doublings } = result;
   const carriedOn = doublings > 0;
-  run.say('');
-  run.say(
-    table([
-      [
-        'configuration',
-        'rescored',
-        'recall@10',
-        '95 % interval',
-        ...(carriedOn ? [`at ${count(samplePoints)}`] : []),
-        'nDCG@10',
-        'RAM/million',
-        'RAM',
-        'disk',
-        'ms p50',
-        'p95',
-      ],
-      ...[...shown]
-        .sort((a, b) => a.ramBytes - b.ramBytes || a.recallAt10 - b.recallAt10)
-        .map((row) => [
-          `${frontier.has(row) ? '* ' : '  '}${row.label}`,
-          row.oversampling === 1 ? 'no' : `${row.oversampling}x`,
-          row.recallAt10.toFixed(3),
-          row.interval.map((value) => value.toFixed(3)).join(' - '),
-          ...(carriedOn ? [row.sampleRecallAt10.toFixed(3)] : []),
-          row.ndcgAt10.toFixed(3),
-          megabytes(row.ramBytesPerMillion),
-          megabytes(row.ramBytes),
-          megabytes(row.diskBytes),
-          row.latencyMsP50.toFixed(1),
-          row.latencyMsP95.toFixed(1),
-        ]),
-    ]),
-  );
-  run.say('');
-  run.say('* no other configuration has at least this recall for less RAM');
-  if (shown.length < rows.length) run.say(`${rows.length - shown.length} more rows: --all, or --json`);
+  sayTables(run, [table], { all, more: '--all, or --json' });
   const from = queries.heldOut
     ? 'held-out points of the collection, not real queries'
     : queries.training === 0
       ? 'the given queries'
-      : `given queries that took no part in training; ${count(queries.training)} others trained and chose the encoders`;
+      : `given queries that took no part in training; ${formatNumber(queries.training)} others trained and chose the encoders`;
   run.say(
-    `measured with ${count(samplePoints)} of ${count(setup.points)} points and ${count(queries.count)} queries: ${from}`,
+    `measured with ${formatNumber(samplePoints)} of ${formatNumber(setup.points)} points and ${formatNumber(queries.count)} queries: ${from}`,
   );
   if (carriedOn) {
     run.say(
-      `recall@10 is the estimate for ${count(setup.points)} points: the sample's recall, less the estimated loss of ${doublings.toFixed(1)} doublings; the interval includes this`,
+      `recall@10 is the estimate for ${formatNumber(setup.points)} points: the sample's recall, less the estimated loss of ${doublings.toFixed(1)} doublings; the interval includes this`,
     );
     run.say(`nDCG@10 and latency are those of the sample; a larger collection searches slower`);
   }

@@ -2,9 +2,8 @@ import { THREADS } from '../../core/run-options.js';
 import { Command, Option } from 'commander';
 import { SAMPLE_POINTS } from '../../hyper-parameters/training.js';
 import { DISTANCES, type Distance } from '../../core/distance.js';
-import { checkWritable, writeWhole } from '../../core/write-file.js';
+import { checkWritable } from '../../core/write-file.js';
 import { TldrError } from '../../core/errors.js';
-import { renderReport } from '../../report/render.js';
 import { splitSample } from '../../select/split-sample.js';
 import { checkTrainOptions, type TrainEncoderOptions } from '../../select/train-encoder-options.js';
 import { checkTrainMemory } from '../../select/train-memory.js';
@@ -17,6 +16,7 @@ import {
   type OptimizerName,
 } from '../../train/options.js';
 import type { Config } from '../../config/load.js';
+import { writePage } from '../console/show-results.js';
 import type { ConsoleRun } from '../console/run.js';
 import {
   decimal,
@@ -32,7 +32,7 @@ import { checkCheckpointSize, readCheckpoint, writeCheckpoint } from './checkpoi
 import { namingFlags } from './flags-in-errors.js';
 import { loadTraining, type TrainInputFlags } from './input.js';
 import { printReport } from './output.js';
-import { trainingPage } from '../pages/train-page.js';
+import { trainingPage } from './page.js';
 import { checkRelevanceFlags, withRelevanceFlags, type TrainRelevance } from './relevance.js';
 import type { TrainSample } from './sample.js';
 
@@ -294,7 +294,9 @@ async function trainAndSave(
   await encoder.save(flags.out);
   printReport(run, report);
   if (flags.report !== undefined) {
-    const html = await renderReport(
+    await writePage(
+      run,
+      flags.report,
       trainingPage({
         report,
         details,
@@ -306,8 +308,6 @@ async function trainAndSave(
         command: commandLine(),
       }),
     );
-    await writeWhole(flags.report, (file) => file.writeFile(html));
-    run.say(`wrote the report to ${flags.report}`);
   }
   run.say(`saved ${report.shipped} as ${flags.out}, fingerprint ${encoder.fingerprint.slice(0, 16)}`);
   run.result({ out: flags.out, fingerprint: encoder.fingerprint, ...report });

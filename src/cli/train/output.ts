@@ -1,9 +1,53 @@
 import { isWithinNoise, type TrainReport } from '../../select/train-report.js';
-import { table, type ConsoleRun } from '../console/run.js';
+import type { ResultTable } from '../../report/result-table.js';
+import { sayTables } from '../console/show-results.js';
+import type { ConsoleRun } from '../console/run.js';
 
-/** Prints the table of candidates; a star marks the candidate that is saved. */
+/** Returns the table of candidates; a star marks the candidate that is saved. */
+export function candidateTable({
+  candidates,
+  objective,
+  shipped,
+  confirmQueries,
+}: Pick<TrainReport, 'candidates' | 'objective' | 'shipped' | 'confirmQueries'>): ResultTable {
+  const byRecall = objective === 'recall@10';
+  const sorted = [...candidates].sort((a, b) => b.objective - a.objective);
+  return {
+    title: 'Candidates',
+    columns: [
+      ['candidate'],
+      ...(byRecall ? [] : [[objective, 3] as const]),
+      ['recall@10', 3],
+      ['95 % interval', 3],
+      ['confirmed', 3],
+      ['R10@30', 3],
+      ['R10@100', 3],
+      ['distance'],
+      ['multiply-adds', 'whole'],
+      ['seconds', 1],
+    ],
+    rows: sorted.map((candidate) => ({
+      cells: [
+        candidate.name,
+        ...(byRecall ? [] : [candidate.objective]),
+        candidate.recallAt10,
+        candidate.interval,
+        candidate.confirmed.objective,
+        candidate.r10At30,
+        candidate.r10At100,
+        candidate.compactDistance,
+        candidate.multiplyAdds,
+        candidate.seconds,
+      ],
+      starred: candidate.name === shipped,
+      picked: candidate.name === shipped ? 'saved' : undefined,
+    })),
+    legend: `Recall@10 is the share of the true ten nearest neighbours found in the first ten, R10@30 and R10@100 in the first 30 and 100: what rescoring recovers. All of it on held-out queries; "confirmed" is ${objective} on ${confirmQueries} queries that took no part in the choice. Multiply-adds are what projecting one vector costs; seconds are those of fitting.`,
+  };
+}
+
+/** Prints the scores of a training. */
 export function printReport(run: ConsoleRun, report: TrainReport): void {
-  const share = (value: number): string => (Number.isNaN(value) ? '-' : value.toFixed(3));
   run.say('');
   run.say(
     `recall of the true 10 nearest neighbours, ${report.inputDim} -> ${report.outputDim} dimensions; ${report.heldOutQueries} held-out queries choose, ${report.confirmQueries} others confirm:`,
@@ -12,36 +56,7 @@ export function printReport(run: ConsoleRun, report: TrainReport): void {
     run.say(
       `leanvec-sphering was trained with ${report.fitQueries} other queries, which do not measure recall`,
     );
-  const fidelity = report.objective === 'recall@10';
-  const rows = [...report.candidates].sort((a, b) => b.objective - a.objective);
-  run.say(
-    table([
-      [
-        'candidate',
-        ...(fidelity ? [] : [report.objective]),
-        'recall@10',
-        '95 % interval',
-        'confirmed',
-        'R10@30',
-        'R10@100',
-        'distance',
-        'multiply-adds',
-        'seconds',
-      ],
-      ...rows.map((one) => [
-        `${one.name === report.shipped ? '* ' : '  '}${one.name}`,
-        ...(fidelity ? [] : [share(one.objective)]),
-        share(one.recallAt10),
-        one.interval.map(share).join(' - '),
-        share(fidelity ? one.confirmed.recallAt10 : one.confirmed.objective),
-        share(one.r10At30),
-        share(one.r10At100),
-        one.compactDistance,
-        one.multiplyAdds.toLocaleString('en-US'),
-        one.seconds.toFixed(1),
-      ]),
-    ]),
-  );
+  sayTables(run, [candidateTable(report)]);
   if (report.leadOverPca !== null) {
     const points = report.leadOverPca.map((value) => `${value >= 0 ? '+' : ''}${(value * 100).toFixed(1)}`);
     if (isWithinNoise(report.leadOverPca))

@@ -6,7 +6,8 @@ import { delimiter, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { chromium, type Browser } from 'playwright-core';
 import { renderReport, type ReportInput } from '../../../src/report/render.js';
-import { comparisonPage } from '../../../src/cli/pages/evaluate-page.js';
+import { comparisonTables } from '../../../src/cli/evaluate/tables.js';
+import { comparisonPage } from '../../../src/cli/evaluate/page.js';
 import { judgeTerms, parseTerms } from '../../../src/evaluate/acceptance.js';
 import { comparisonFixture } from '../../support/evaluate/comparison-fixture.js';
 import { fullReport, MINIMAL_REPORT } from '../../support/evaluate/report-fixture.js';
@@ -36,12 +37,11 @@ function longReport(): ReportInput {
     title: LONG,
     verdict: { tone: 'caution', headline: LONG, details: [LONG] },
     facts: [[LONG, LONG]],
-    candidates: full.candidates!.map((one) => ({ ...one, name: one.name + LONG })),
     pareto: full.pareto!.map((row) => ({ ...row, label: row.label + LONG })),
     recallPerDim: full.recallPerDim!.map((one) => ({ ...one, name: one.name + LONG })),
     perQuery: full.perQuery!.map((one) => ({ ...one, name: one.name + LONG })),
     map: { points: full.map!.points, labels: full.map!.labels!.map((label) => label + LONG) },
-    tables: [{ title: LONG, columns: [LONG, LONG], rows: [[LONG, LONG]], note: LONG }],
+    tables: [{ title: LONG, columns: [[LONG], [LONG]], rows: [{ cells: [LONG, LONG] }], note: LONG }],
     reproduce: [LONG],
   };
 }
@@ -51,23 +51,22 @@ function evaluationReport({ asked, name }: { readonly asked: boolean; readonly n
   const comparison = comparisonFixture();
   const strata = comparison.strata!;
   const terms = asked ? parseTerms('recall@10>=0.9, min@10>=0.9, latency-p95<=20') : [];
-  return comparisonPage(
-    {
-      ...comparison,
-      strata: {
-        ...strata,
-        field: strata.field + name,
-        strata: strata.strata.map((one) => ({ ...one, value: one.value + name })),
-      },
+  const shown = {
+    ...comparison,
+    strata: {
+      ...strata,
+      field: strata.field + name,
+      strata: strata.strata.map((one) => ({ ...one, value: one.value + name })),
     },
-    {
-      title: `docs_2s${name} beside docs${name}`,
-      queriesFrom: `400 queries from q${name}.npy`,
-      terms: judgeTerms(terms, comparison.forms[2]!),
-      facts: [['Full collection', `docs${name}`]],
-      command: `qdrant-tldr evaluate docs${name} docs_2s --encoder enc.onnx --queries q.npy --report r.html`,
-    },
-  );
+  };
+  return comparisonPage(shown, {
+    title: `docs_2s${name} beside docs${name}`,
+    queriesFrom: `400 queries from q${name}.npy`,
+    terms: judgeTerms(terms, comparison.forms[2]!),
+    facts: [['Full collection', `docs${name}`]],
+    tables: comparisonTables(shown),
+    command: `qdrant-tldr evaluate docs${name} docs_2s --encoder enc.onnx --queries q.npy --report r.html`,
+  });
 }
 
 async function findBrowser(): Promise<string | null> {

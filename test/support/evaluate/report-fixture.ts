@@ -1,6 +1,7 @@
 import { matrix, type Matrix } from '../../../src/core/matrix.js';
 import { Rng } from '../../../src/core/rng.js';
-import type { ReportCandidate, ReportInput, ReportParetoRow } from '../../../src/report/render.js';
+import type { ReportInput, ReportParetoRow } from '../../../src/report/render.js';
+import type { ResultRow, ResultTable } from '../../../src/report/result-table.js';
 
 /** Least a report can be: invented, like all numbers of this file. */
 export const MINIMAL_REPORT: ReportInput = {
@@ -37,7 +38,6 @@ export function fullReport(): ReportInput {
       ['Neighbour graph', 'exact, k 100'],
       ['Data fingerprint', '9f2c61d07ab3e845'],
     ],
-    candidates: CANDIDATES,
     pareto: paretoRows(),
     recallPerDim: RECALL_PER_DIM.map(({ name, recalls }) => ({
       name,
@@ -59,79 +59,59 @@ export function fullReport(): ReportInput {
       'qdrant-tldr evaluate support-articles --encoder enc.onnx --dims 16,32,64,128,256 --datatypes float32,float16,uint8 --seed 0 --report report.html',
     ],
     tables: [
+      candidates(),
+      settings(),
       {
         title: 'Recall by kind of query',
-        columns: ['Kind', 'Queries', 'Today', 'Compact', 'Difference'],
+        columns: [['Kind'], ['Queries', 'whole'], ['Today', 3], ['Compact', 3], ['Difference', 'signed']],
         rows: [
-          ['Short questions', '412', '0.979', '0.976', '-0.003'],
-          ['Error messages', '233', '0.988', '0.981', '-0.007'],
-          ['Whole paragraphs', '355', '0.985', '0.983', '-0.002'],
+          { cells: ['Short questions', 412, 0.979, 0.976, -0.003] },
+          { cells: ['Error messages', 233, 0.988, 0.981, -0.007] },
+          { cells: ['Whole paragraphs', 355, 0.985, 0.983, -0.002] },
         ],
-        note: 'Queries are grouped by their length and by whether they hold a stack trace.',
+        note: 'queries are grouped by their length and by whether they hold a stack trace',
       },
     ],
   };
 }
 
-const CANDIDATES: readonly ReportCandidate[] = [
-  {
-    name: 'tldr',
-    shipped: true,
-    recallAt10: 0.931,
-    interval: [0.924, 0.938],
-    r10At30: 0.991,
-    r10At100: 0.998,
-    compactDistance: 'cosine',
-    seconds: 212.4,
-    multiplyAdds: 131072,
-    note: 'Linear, started from PCA and trained for 12,000 steps on neighbourhood probabilities.',
-  },
-  {
-    name: 'pca',
-    shipped: false,
-    recallAt10: 0.902,
-    interval: [0.894, 0.909],
-    r10At30: 0.983,
-    r10At100: 0.996,
-    compactDistance: 'euclid',
-    seconds: 6.3,
-    multiplyAdds: 131072,
-  },
-  {
-    name: 'pca-uncentred',
-    shipped: false,
-    recallAt10: 0.899,
-    interval: [0.891, 0.907],
-    r10At30: 0.982,
-    r10At100: 0.995,
-    compactDistance: 'cosine',
-    seconds: 6.1,
-    multiplyAdds: 131072,
-  },
-  {
-    name: 'truncation',
-    shipped: false,
-    recallAt10: 0.742,
-    interval: [0.731, 0.753],
-    r10At30: 0.905,
-    r10At100: 0.968,
-    compactDistance: 'cosine',
-    seconds: 0,
-    multiplyAdds: 0,
-    note: 'The first 128 dimensions. Works where the embedding model was trained for it.',
-  },
-  {
-    name: 'random-projection',
-    shipped: false,
-    recallAt10: 0.671,
-    interval: [0.659, 0.682],
-    r10At30: 0.874,
-    r10At100: 0.957,
-    compactDistance: 'cosine',
-    seconds: 0.2,
-    multiplyAdds: 131072,
-  },
-];
+function candidates(): ResultTable {
+  const rows = [
+    ['tldr', 0.931, [0.924, 0.938], 0.991, 0.998, 'cosine', 131072, 212.4],
+    ['pca', 0.902, [0.894, 0.909], 0.983, 0.996, 'euclid', 131072, 6.3],
+    ['pca-uncentred', 0.899, [0.891, 0.907], 0.982, 0.995, 'cosine', 131072, 6.1],
+    ['truncation', 0.742, [0.731, 0.753], 0.905, 0.968, 'cosine', 0, 0],
+    ['random-projection', 0.671, [0.659, 0.682], 0.874, 0.957, 'cosine', 131072, 0.2],
+  ] satisfies ResultRow['cells'][];
+  return {
+    title: 'Candidates',
+    columns: [
+      ['candidate'],
+      ['recall@10', 3],
+      ['95 % interval', 3],
+      ['R10@30', 3],
+      ['R10@100', 3],
+      ['distance'],
+      ['multiply-adds', 'whole'],
+      ['seconds', 1],
+    ],
+    rows: rows.map((cells, i) => ({ cells, starred: i === 0, picked: i === 0 ? 'saved' : undefined })),
+    legend: 'All of it is measured on held-out queries.',
+  };
+}
+
+function settings(): ResultTable {
+  return {
+    title: 'Settings',
+    columns: [['setting'], ['recall@10', 3], ['95 % interval', 3], ['RAM', 'bytes'], ['latency', 2]],
+    rows: paretoRows().map(({ label, recallAt10, interval, ramBytes, latencyMs, chosen, onFrontier }) => ({
+      cells: [label, recallAt10, interval, ramBytes, latencyMs],
+      starred: onFrontier,
+      picked: chosen ? 'chosen' : undefined,
+      folded: !onFrontier,
+    })),
+  };
+}
 
 const RECALL_PER_DIM = [
   { name: 'tldr', recalls: [0.612, 0.764, 0.868, 0.931, 0.964] },

@@ -1,10 +1,18 @@
 import type { SizingRow, PlanTarget } from '../../plan/sizing-row.js';
 import { planReportRows } from '../../plan/sizing-row.js';
-import type { RecallPerDim, ReportInput, ReportVerdict } from '../../report/input.js';
+import {
+  formatBytes,
+  formatNumber,
+  formatLatency,
+  formatPercent,
+  formatShare,
+  megabytes,
+} from '../../report/format.js';
+import type { KeyFigure, RecallPerDim, ReportInput, ReportVerdict } from '../../report/input.js';
+import type { ResultTable } from '../../report/result-table.js';
 import type { PlanResult } from '../../plan/run-plan.js';
 import type { PlanSetup } from '../../plan/prepare-plan.js';
 import { CREATED_BY } from '../../select/product-version.js';
-import { megabytes } from '../console/run.js';
 
 export interface PlanPageParts {
   readonly collection: string;
@@ -12,6 +20,7 @@ export interface PlanPageParts {
   readonly result: PlanResult;
   readonly target: PlanTarget | undefined;
   readonly chosen: SizingRow | null;
+  readonly table: ResultTable;
   /** The command that was run, and the commands that create the chosen configuration. */
   readonly command: string;
   readonly commands: readonly string[];
@@ -19,8 +28,7 @@ export interface PlanPageParts {
 
 /** Returns a plan as the input of a report. */
 export function planPage(parts: PlanPageParts): ReportInput {
-  const { collection, setup, result, chosen, command, commands } = parts;
-  const count = (value: number): string => value.toLocaleString('en-US');
+  const { collection, setup, result, chosen, table, command, commands } = parts;
   const { vector, points } = setup;
   return {
     title: `Plan for ${collection}`,
@@ -28,14 +36,19 @@ export function planPage(parts: PlanPageParts): ReportInput {
     verdict: verdictOf(parts),
     facts: [
       ['Collection', collection],
-      ['Points', count(points)],
+      ['Points', formatNumber(points)],
       ['Vector', `"${vector.name}", ${vector.dim} dimensions, ${vector.distance}`],
-      ['Measured with', `${count(result.samplePoints)} points, ${count(result.queries.count)} queries`],
+      [
+        'Measured with',
+        `${formatNumber(result.samplePoints)} points, ${formatNumber(result.queries.count)} queries`,
+      ],
       ['Queries', queriesWords(result.queries)],
       ...result.notes.map((note): [string, string] => ['Note', note]),
     ],
+    figures: chosen === null ? [] : figuresOf(chosen, currentRow(result)),
     pareto: planReportRows(result.rows, chosen),
     recallPerDim: recallPerDim(result.rows),
+    tables: [table],
     reproduce: [command, ...commands],
   };
 }
@@ -44,12 +57,12 @@ function queriesWords({ heldOut, training }: PlanResult['queries']): string {
   if (heldOut) return 'held-out points, not real queries';
   return training === 0
     ? 'real queries'
-    : `real queries; ${training.toLocaleString('en-US')} others trained and chose the encoders`;
+    : `real queries; ${formatNumber(training)} others trained and chose the encoders`;
 }
 
 function verdictOf({ result, target, chosen }: PlanPageParts): ReportVerdict {
-  const current = result.rows.find(({ kind }) => kind === 'current');
-  const share = (value: number): string => `${(value * 100).toFixed(1)} %`;
+  const current = currentRow(result);
+  const share = (value: number): string => formatPercent(value, 1);
   if (chosen === null) {
     return {
       tone: target === undefined ? 'caution' : 'bad',
@@ -75,6 +88,43 @@ function verdictOf({ result, target, chosen }: PlanPageParts): ReportVerdict {
       'RAM counts vectors, codes and index; ids and payload are the same in every configuration.',
     ],
   };
+}
+
+function currentRow({ rows }: PlanResult): SizingRow | undefined {
+  return rows.find(({ kind }) => kind === 'current');
+}
+
+/** The chosen configuration, compared with the collection as it is today. */
+function figuresOf(chosen: SizingRow, current: SizingRow | undefined): KeyFigure[] {
+  const was = (text: (row: SizingRow) => string): { note?: string } =>
+    current === undefined || current === chosen ? {} : { note: text(current) };
+  return [
+    {
+      term: 'Memory',
+      value: formatBytes(chosen.ramBytes),
+      ...was((row) => `${formatBytes(row.ramBytes)} today, ${compareBytes(chosen.ramBytes, row.ramBytes)}`),
+    },
+    {
+      term: 'Recall@10',
+      value: formatShare(chosen.recallAt10),
+      ...was((row) => `${formatShare(row.recallAt10)} today`),
+    },
+    {
+      term: 'Disk',
+      value: formatBytes(chosen.diskBytes),
+      ...was((row) => `${formatBytes(row.diskBytes)} today`),
+    },
+    {
+      term: 'Latency of a query',
+      value: formatLatency(chosen.latencyMsP50),
+      ...was((row) => `${formatLatency(row.latencyMsP50)} today`),
+    },
+  ];
+}
+
+function compareBytes(now: number, before: number): string {
+  if (before <= 0 || now === before) return 'the same';
+  return now < before ? `${formatPercent(1 - now / before)} less` : `${formatPercent(now / before - 1)} more`;
 }
 
 /** Returns the recall of compact float32 vectors without rescoring, by size. */

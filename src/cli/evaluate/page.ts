@@ -4,18 +4,12 @@ import type { CollectionComparison } from '../../evaluate/compare-collections.js
 import type { FormReport } from '../../evaluate/fidelity.js';
 import type { EncoderJudgement } from '../../evaluate/score-encoder.js';
 import type { PerQuery } from '../../core/recall-per-query.js';
-import type { KeyFigure, ReportInput, ReportTable, ReportVerdict } from '../../report/input.js';
-import { formatShare } from '../../report/format.js';
+import type { KeyFigure, ReportInput, ReportVerdict } from '../../report/input.js';
+import type { ResultTable } from '../../report/result-table.js';
+import { formatInterval, formatPercent, formatShare, megabytes } from '../../report/format.js';
 import { CREATED_BY } from '../../select/product-version.js';
-import { megabytes, ramText } from '../console/run.js';
-import {
-  formTables,
-  latencyTable,
-  memoryTable,
-  qualityTable,
-  strataTable,
-  withinTable,
-} from './evaluate-tables.js';
+import { ramText } from '../console/run.js';
+import { termsTable } from './tables.js';
 
 /** Most methods in the histogram of single queries. */
 const HISTOGRAM_METHODS_MAX = 3;
@@ -28,13 +22,14 @@ export interface EvaluationWords {
   readonly facts: readonly (readonly [string, string])[];
   /** The terms of `--accept` with their measured values; empty without it. */
   readonly terms: readonly TermResult[];
+  readonly tables: readonly ResultTable[];
   /** The command that was run. */
   readonly command: string;
 }
 
 /** Returns the comparison of two collections as the input of a report. */
 export function comparisonPage(comparison: CollectionComparison, words: EvaluationWords): ReportInput {
-  const { forms, bytes, points, strata, served, headlineK: k, exactQuality, perQuery } = comparison;
+  const { forms, bytes, strata, served, headlineK: k, perQuery } = comparison;
   const [full] = forms;
   const form = formNamed(forms, served);
   const [before, after] = [ramText(bytes.source), ramText(bytes.target)];
@@ -62,19 +57,6 @@ export function comparisonPage(comparison: CollectionComparison, words: Evaluati
     details,
     figures: [memory, ...latencyFigures(form, full)],
     perQuery: [...perQuery].reverse(),
-    tables: [
-      ...formTables(forms, k),
-      latencyTable(forms, k),
-      memoryTable({ points, bytes }),
-      qualityTable(
-        [
-          ...forms.map(({ name, quality }) => [name, quality] as const),
-          ['full, exact', exactQuality] as const,
-        ],
-        comparison,
-      ),
-      strata === null ? null : strataTable(strata, served),
-    ],
   });
 }
 
@@ -103,14 +85,6 @@ export function judgementPage(judgement: EncoderJudgement, words: EvaluationWord
     })),
     // Exact search of the full vectors finds everything: its bars would flatten the others.
     perQuery: perQuery.filter(({ name }) => name !== 'full vectors'),
-    tables: [
-      ...formTables(spaces, k),
-      withinTable(spaces, k),
-      qualityTable(
-        spaces.map(({ name, quality }) => [name, quality] as const),
-        judgement,
-      ),
-    ],
   });
 }
 
@@ -121,9 +95,8 @@ function page(parts: {
   readonly details: readonly string[];
   readonly figures: readonly KeyFigure[];
   readonly perQuery: readonly PerQuery[];
-  readonly tables: readonly (ReportTable | null)[];
 }): ReportInput {
-  const { words, form, k, figures, perQuery, tables } = parts;
+  const { words, form, k, figures, perQuery } = parts;
   const recall = form.recall.find((one) => one.k === k);
   const tiers = words.terms.length > 0 ? words.terms : defaultTiers(form);
   return {
@@ -134,7 +107,7 @@ function page(parts: {
       {
         term: `Recall@${k}`,
         value: formatShare(recallAt(form, k)),
-        ...(recall === undefined ? {} : { note: recall.interval.map(formatShare).join(' to ') }),
+        ...(recall === undefined ? {} : { note: formatInterval(recall.interval) }),
       },
       { term: 'First result agrees', value: formatShare(form.topOne), note: 'share of queries' },
       ...figures,
@@ -142,7 +115,7 @@ function page(parts: {
     facts: [...words.facts, ['Queries', words.queriesFrom], ['Truth', 'exact search of the full vectors']],
     perQuery: perQuery.slice(0, HISTOGRAM_METHODS_MAX),
     perQueryK: k,
-    tables: [tierTable(tiers, form, words), ...tables.filter((one) => one !== null)],
+    tables: [termsTable(tiers, { form: form.name, asked: words.terms.length > 0 }), ...words.tables],
     reproduce: [words.command],
   };
 }
@@ -199,23 +172,6 @@ function nameOf({ name, dim }: FormReport): string {
     : `The encoder to ${dim} dimensions`;
 }
 
-function tierTable(
-  tiers: readonly TermResult[],
-  { name }: FormReport,
-  { terms }: EvaluationWords,
-): ReportTable {
-  return {
-    title: terms.length > 0 ? 'Acceptance' : 'Tiers',
-    columns: ['Term', 'Measured', 'Result'],
-    rows: tiers.map(({ text, value, passed }) => [
-      text,
-      value === null ? 'not measured' : value.toFixed(4),
-      passed ? 'holds' : 'does not hold',
-    ]),
-    note: `About ${name === 'encoder' ? 'exact search of the encoder’s space' : `the search that clients get: ${name}`}.${terms.length > 0 ? '' : ' These tiers are commonly published for a change of embedding model. Without --accept they do not change the exit code.'}`,
-  };
-}
-
 function latencyFigures(form: FormReport, full: FormReport | undefined): KeyFigure[] {
   const { latencyMs } = form;
   if (latencyMs === null) return [];
@@ -229,7 +185,7 @@ function recallAt({ recall }: FormReport, k: number): number {
 }
 
 function percent(share: number): string {
-  return Number.isFinite(share) ? `${(share * 100).toFixed(1)} %` : 'an unknown share';
+  return formatPercent(share, 1);
 }
 
 /**

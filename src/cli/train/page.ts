@@ -1,9 +1,11 @@
 import { Encoder } from '../../encoder/model.js';
 import { gatherRows, matrix, type Matrix } from '../../core/matrix.js';
 import { Rng } from '../../core/rng.js';
-import type { ReportCandidate, ReportInput, ReportVerdict } from '../../report/input.js';
+import { formatInterval, formatNumber, formatPercent, formatShare } from '../../report/format.js';
+import type { KeyFigure, ReportInput, ReportVerdict } from '../../report/input.js';
 import type { TrainDetails } from '../../select/train-encoder.js';
 import { isWithinNoise, type TrainReport } from '../../select/train-report.js';
+import { candidateTable } from './output.js';
 
 /** Most points on the map. */
 const MAP_POINTS = 2000;
@@ -35,12 +37,7 @@ export function trainingPage(parts: TrainingPageParts): ReportInput {
     createdBy: encoder.metadata.createdBy,
     verdict: verdictOf(report),
     facts: factsOf(report, source),
-    candidates: [...report.candidates]
-      .sort((a, b) => b.objective - a.objective)
-      .map((one): ReportCandidate => ({
-        ...one,
-        shipped: one.name === report.shipped,
-      })),
+    figures: figuresOf(report),
     perQuery: shownPerQuery.map((name) => ({
       name,
       values: details.perQuery.get(name) ?? new Float64Array(0),
@@ -50,7 +47,7 @@ export function trainingPage(parts: TrainingPageParts): ReportInput {
       : { lossCurve: { name: shown[0], values: shown[1] } }),
     ...(map === null ? {} : { map }),
     reproduce: [command],
-    tables: [confirmationTable(report)],
+    tables: [candidateTable(report)],
   };
 }
 
@@ -63,7 +60,7 @@ function betterPca({ candidates }: TrainReport): string | undefined {
 function verdictOf(report: TrainReport): ReportVerdict {
   const shipped = report.candidates.find(({ name }) => name === report.shipped);
   if (shipped === undefined) return { tone: 'bad', headline: 'No candidate was chosen', details: [] };
-  const share = (value: number): string => `${(value * 100).toFixed(1)} %`;
+  const share = (value: number): string => formatPercent(value, 1);
   const best = Math.max(...report.candidates.map(({ objective }) => objective));
   const chosen = shipped.objective >= best - 0.001;
   return {
@@ -95,21 +92,20 @@ function leadWords({ leadOverPca, objective }: TrainReport): string {
 
 function factsOf(report: TrainReport, source: string): [string, string][] {
   const { sample, graph } = report;
-  const count = (value: number): string => value.toLocaleString('en-US');
   return [
     ['Source', source],
-    ['Vectors sampled', count(sample.rows)],
+    ['Vectors sampled', formatNumber(sample.rows)],
     ['Left out', `${sample.zeroRows} zero vectors, ${sample.duplicateRows} exact duplicates`],
-    ['Constant dimensions', count(sample.constantDims)],
-    ['Learned from', `${count(report.trainRows)} vectors of ${report.inputDim} dimensions`],
+    ['Constant dimensions', formatNumber(sample.constantDims)],
+    ['Learned from', `${formatNumber(report.trainRows)} vectors of ${report.inputDim} dimensions`],
     [
       'Judged by',
-      `${count(report.heldOutQueries)} queries to choose, ${count(report.confirmQueries)} to confirm`,
+      `${formatNumber(report.heldOutQueries)} queries to choose, ${formatNumber(report.confirmQueries)} to confirm`,
     ],
     ...(report.fitQueries === 0
       ? []
       : [
-          ['Query-aware candidate', `fitted to ${count(report.fitQueries)} other queries`] as [
+          ['Query-aware candidate', `fitted to ${formatNumber(report.fitQueries)} other queries`] as [
             string,
             string,
           ],
@@ -135,25 +131,15 @@ function factsOf(report: TrainReport, source: string): [string, string][] {
   ];
 }
 
-/**
- * Returns a table of the scores that decided the choice, next to those on queries that took no part in it.
- */
-function confirmationTable(report: TrainReport): NonNullable<ReportInput['tables']>[number] {
-  const share = (value: number): string => value.toFixed(3);
-  const relevance = report.objective !== 'recall@10';
-  return {
-    title: 'Confirmation on queries that took no part in choosing',
-    columns: ['candidate', report.objective, 'confirmed', ...(relevance ? ['confirmed recall@10'] : [])],
-    rows: [...report.candidates]
-      .sort((a, b) => b.objective - a.objective)
-      .map((one) => [
-        one.name,
-        share(one.objective),
-        share(one.confirmed.objective),
-        ...(relevance ? [share(one.confirmed.recallAt10)] : []),
-      ]),
-    note: `${report.confirmQueries} queries; the shipped candidate is ${(report.confirmedGap * 100).toFixed(2)} points below the best of them.`,
-  };
+/** The recall of the saved candidate, and what rescoring recovers. */
+function figuresOf({ candidates, shipped }: TrainReport): KeyFigure[] {
+  return candidates
+    .filter(({ name }) => name === shipped)
+    .flatMap(({ recallAt10, interval, r10At30, r10At100 }) => [
+      { term: 'Recall@10', value: formatShare(recallAt10), note: formatInterval(interval) },
+      { term: 'In the first 30', value: formatShare(r10At30), note: 'R10@30, what rescoring 30 finds' },
+      { term: 'In the first 100', value: formatShare(r10At100), note: 'R10@100, what rescoring 100 finds' },
+    ]);
 }
 
 /** Returns the first two principal components of a part of the sample; null without a PCA candidate. */

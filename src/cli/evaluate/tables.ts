@@ -1,0 +1,203 @@
+import type { MemoryEstimate } from '../../store/storage.js';
+import type { TermResult } from '../../evaluate/acceptance.js';
+import type { CollectionComparison } from '../../evaluate/compare-collections.js';
+import type { FormReport, Quality } from '../../evaluate/fidelity.js';
+import type { Strata } from '../../evaluate/payload-strata.js';
+import type { EncoderJudgement, SpaceReport } from '../../evaluate/score-encoder.js';
+import { formatNumber } from '../../report/format.js';
+import type { ResultRow, ResultTable, ResultValue } from '../../report/result-table.js';
+
+/** Strata that the terminal shows. */
+const STRATA_SHOWN = 10;
+
+/** Returns the tables of the comparison of two collections. */
+export function comparisonTables(comparison: CollectionComparison): ResultTable[] {
+  const { forms, rescore, headlineK: k, strata, exactQuality, served } = comparison;
+  const qualities = [...forms, { name: 'full, exact', quality: exactQuality }];
+  return [
+    ...recallTables(forms),
+    {
+      ...firstResultsTable(forms, k),
+      ...(rescore === null
+        ? {}
+        : { note: `rescored: the first ${rescore} results of the compact search, by the full vectors` }),
+    },
+    latencyTable(forms, k),
+    ...relevanceTables(qualities, comparison),
+    memoryTable(comparison),
+    ...(strata === null ? [] : [strataTable(strata, served)]),
+  ];
+}
+
+/** Returns the tables of an encoder on files. */
+export function judgementTables(judgement: EncoderJudgement): ResultTable[] {
+  const { spaces, headlineK: k } = judgement;
+  return [
+    ...recallTables(spaces),
+    firstResultsTable(spaces, k),
+    withinTable(spaces, k),
+    ...relevanceTables(spaces, judgement),
+  ];
+}
+
+function plainRows(rows: readonly (readonly ResultValue[])[]): ResultRow[] {
+  return rows.map((cells) => ({ cells }));
+}
+
+/** A table for each number of results. */
+function recallTables(forms: readonly FormReport[]): ResultTable[] {
+  const ks = forms[0]?.recall.map(({ k }) => k) ?? [];
+  return ks.map((at) => ({
+    title: `Recall@${at}`,
+    columns: [
+      [`recall@${at}`],
+      ['dims', 'whole'],
+      ['mean', 3],
+      ['95 % interval', 3],
+      ['median', 3],
+      ['p5', 3],
+      ['min', 3],
+    ],
+    rows: plainRows(
+      forms.map(({ name, dim, recall }) => {
+        const found = recall.find(({ k }) => k === at);
+        return [name, dim, found?.mean, found?.interval, found?.median, found?.p5, found?.min];
+      }),
+    ),
+    legend: `Share of the true first ${at} among the ${at} found: mean with its interval, median, 5th percentile and minimum over the queries.`,
+  }));
+}
+
+function firstResultsTable(forms: readonly FormReport[], k: number): ResultTable {
+  return {
+    title: `The first ${k} results`,
+    columns: [
+      [`first ${k} results`],
+      ['top-1 agrees', 3],
+      ['order (tau)', 3],
+      ['score shift', 'signed'],
+      ['p95 of its size', 4],
+    ],
+    rows: plainRows(
+      forms.map(({ name, topOne, rankCorrelation, scoreShift }) => [
+        name,
+        topOne,
+        rankCorrelation,
+        scoreShift?.mean,
+        scoreShift?.absoluteP95,
+      ]),
+    ),
+    legend:
+      'Order is Kendall’s tau of the results that both lists hold; the shift is score found minus true score.',
+  };
+}
+
+function withinTable(spaces: readonly SpaceReport[], k: number): ResultTable {
+  const depths = spaces[0]?.within ?? [];
+  return {
+    title: 'Recovered by rescoring',
+    columns: [['recovered by rescoring'], ...depths.map(({ depth }) => [`R${k}@${depth}`, 3] as const)],
+    rows: plainRows(spaces.map(({ name, within }) => [name, ...within.map(({ recall }) => recall)])),
+    legend: `Share of the true first ${k} within so many results.`,
+  };
+}
+
+function latencyTable(forms: readonly FormReport[], k: number): ResultTable {
+  return {
+    title: 'Latency',
+    columns: [[`milliseconds per query, limit ${k}`], ['p50', 2], ['p95', 2], ['p99', 2]],
+    rows: plainRows(
+      forms.map(({ name, latencyMs }) => [name, latencyMs?.p50, latencyMs?.p95, latencyMs?.p99]),
+    ),
+    note: 'one query at a time, the forms in turn, projection included',
+  };
+}
+
+function memoryTable({ points, bytes }: CollectionComparison): ResultTable {
+  const cells = (name: string, size: number, estimate: MemoryEstimate | null): ResultValue[] => [
+    name,
+    size,
+    estimate === null ? null : estimate.vectorsRamBytes + estimate.indexRamBytes,
+    estimate?.indexRamBytes,
+    estimate?.vectorsDiskBytes,
+  ];
+  return {
+    title: 'Bytes',
+    columns: [
+      ['estimate of memory'],
+      ['points', 'whole'],
+      ['RAM', 'bytes'],
+      ['of it the index', 'bytes'],
+      ['disk (vectors)', 'bytes'],
+    ],
+    rows: plainRows([
+      cells('full', points.source, bytes.source),
+      cells('compact', points.target, bytes.target),
+    ]),
+    legend: 'Estimated from dimensions, types, quantisation and graph links; not measured.',
+  };
+}
+
+/** Returns the table of relevance; none without labels or qrels. */
+function relevanceTables(
+  forms: readonly { readonly name: string; readonly quality: Quality | null }[],
+  {
+    queries,
+    relevantPoints = null,
+  }: Pick<CollectionComparison, 'queries'> & Partial<Pick<CollectionComparison, 'relevantPoints'>>,
+): ResultTable[] {
+  const judged = forms.flatMap(({ name, quality }) => (quality === null ? [] : [{ name, ...quality }]));
+  const [first] = judged;
+  if (first === undefined) return [];
+  const over = `Over ${formatNumber(first.judgedQueries)} of ${formatNumber(queries)} queries, those that have something relevant`;
+  const found =
+    relevantPoints === null
+      ? ''
+      : `; ${formatNumber(relevantPoints.found)} of ${formatNumber(relevantPoints.named)} points called relevant are in the full collection${relevantPoints.found === relevantPoints.named ? '' : '; the others are not counted'}`;
+  return [
+    {
+      title: 'Relevance',
+      columns: [['relevance'], ['mAP@100', 3], ['nDCG@10', 3], ['MRR@10', 3]],
+      rows: plainRows(
+        judged.map(({ name, mapAt100, ndcgAt10, mrrAt10 }) => [name, mapAt100, ndcgAt10, mrrAt10]),
+      ),
+      note: over + found,
+    },
+  ];
+}
+
+function strataTable({ field, of, k, strata, rare }: Strata, served: string): ResultTable {
+  const forms = Object.keys((strata[0] ?? rare)?.recall ?? {});
+  const rows = [...strata, ...(rare === null ? [] : [rare])];
+  return {
+    title: `Recall@${k} by ${field}`,
+    columns: [
+      [`recall@${k} by ${field}, worst first`],
+      ['queries', 'whole'],
+      ...forms.map((form) => [form, 3] as const),
+      [`p5 (${served})`, 3],
+      [`min (${served})`, 3],
+    ],
+    rows: rows.map(({ value, queries, recall, p5, min }, i) => ({
+      cells: [value, queries, ...forms.map((form) => recall[form]), p5, min],
+      folded: i >= STRATA_SHOWN && i < strata.length,
+    })),
+    note: `by the payload of the ${of}; ${formatNumber(strata.length)} values with at least 5 queries${rare === null ? '' : `, (rare): ${formatNumber(rare.values)} other values together`}`,
+  };
+}
+
+/** Returns the table of acceptance terms: those of `--accept`, or the published tiers. */
+export function termsTable(
+  terms: readonly TermResult[],
+  { form, asked }: { readonly form: string; readonly asked: boolean },
+): ResultTable {
+  const about = form === 'encoder' ? 'exact search of the encoder’s space' : 'the search that clients get';
+  return {
+    title: asked ? 'Acceptance' : 'Tiers',
+    columns: [[`${asked ? 'accept' : 'tiers'} (${form})`], ['measured', 4], ['result']],
+    rows: plainRows(terms.map(({ text, value, passed }) => [text, value, passed ? 'passed' : 'FAILED'])),
+    legend: asked
+      ? `About ${about}.`
+      : `About ${about}. These tiers are commonly published for a change of embedding model. Without --accept they do not change the exit code.`,
+  };
+}
