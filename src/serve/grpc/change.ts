@@ -1,5 +1,5 @@
 import type { WriteInterceptor } from '../../store/write-guard.js';
-import type { CallStatus, GrpcCall, GrpcChange } from '../protocol.js';
+import type { CallStatus, GrpcCall, GrpcChange, GrpcRewrite } from '../protocol.js';
 import type { GrpcAnswer } from './answer.js';
 import { grpcSender } from './sender.js';
 import type { RewriterPool } from '../rewriter-pool.js';
@@ -13,8 +13,8 @@ export interface ChangingCall {
   readonly renewed: () => RewriterPool;
   /** Makes a call with the client's credentials. */
   readonly make: (call: GrpcCall) => Promise<GrpcAnswer>;
-  /** Handles the message as a call that is not mirrored. */
-  readonly rewrite: (message: Uint8Array) => Promise<void>;
+  /** Handles the message as a call that is not mirrored. `made`: its rewrite, if it was already made. */
+  readonly rewrite: (message: Uint8Array, made?: GrpcRewrite) => Promise<void>;
   readonly refuse: (status: CallStatus) => void;
   readonly give: (answer: GrpcAnswer) => void;
   /** Sets the kind under which the metrics count the call. */
@@ -84,7 +84,7 @@ async function writeElsewhere(
   const { result, body } = await rewriting.run({ kind: 'grpc', path, body: message });
   const request = { path, message: body };
   call.count('pass');
-  if (result.kind !== 'pass') await call.rewrite(body);
+  if (result.kind !== 'pass') await call.rewrite(body, result);
   else if (change.kind === 'elsewhere') {
     const named = { ...change.named, request };
     const at = { guard, permittedBy: null };

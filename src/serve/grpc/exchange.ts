@@ -7,7 +7,7 @@ import {
 } from 'node:http2';
 import { messageOf } from '../../core/errors.js';
 import type { WriteInterceptor } from '../../store/write-guard.js';
-import type { AnswerForm, GrpcCall } from '../protocol.js';
+import type { AnswerForm, GrpcCall, GrpcRewrite } from '../protocol.js';
 import {
   answerWith,
   refuseWith,
@@ -34,6 +34,7 @@ import { handleGrpcChange, type ChangingCall } from './change.js';
 import { callFailureOf, CODE, isReset, UpstreamStatus, watchReset } from './failures.js';
 import type { AnswerParts, Answering, GrpcParts } from './listener-dependencies.js';
 import { HeldRewriter } from '../exchange-rewriter.js';
+import type { Rewritten } from '../rewrite-threads.js';
 import { SHADOWED_BYTES_MAX, type ShadowCall } from '../shadow.js';
 
 const LOOKUP_ROUNDS_MAX = 3;
@@ -123,7 +124,7 @@ export class GrpcExchange {
       guard,
       renewed: () => this.#rewriter.renew(),
       make: (made) => this.#make(made),
-      rewrite: (body) => this.#rewrite(body),
+      rewrite: (body, rewritten) => this.#rewrite(body, rewritten),
       refuse: ({ code, message: text }) => this.refuse(code, text),
       give: (answer) => this.#give(answer),
       count: (kind) => (this.#kind = kind),
@@ -146,35 +147,35 @@ export class GrpcExchange {
     return makeCall(upstream.request(metadata), message, options);
   }
 
-  async #rewrite(message: Uint8Array): Promise<void> {
+  /** @param first the first rewrite, if it was already made */
+  async #rewrite(message: Uint8Array, first?: GrpcRewrite): Promise<void> {
     const { metrics } = this.#parts;
     const startedAtMs = performance.now();
-    let body = message;
-    let lookups: Uint8Array[] | undefined;
-    for (let round = 0; round < LOOKUP_ROUNDS_MAX; round++) {
-      const made = await this.#rewriter.current.run({ kind: 'grpc', path: this.#path, body, lookups });
-      body = made.body;
-      const { result } = made;
-      if (result.kind === 'lookup') {
-        lookups = await Promise.all(result.calls.map((call) => this.#lookUp(call, result.answer)));
-        continue;
-      }
-      this.#kind = result.kind === 'send' ? 'rewrite' : result.kind === 'pass' ? 'pass' : 'answer';
-      if (result.kind === 'status') this.refuse(result.code, result.message);
-      else if (result.kind === 'reply') this.#reply({}, result.message, { status: '0', message: '' });
-      else if (result.kind === 'pass')
-        endWith(this.#send(this.#path, { form: null, plain: true, timed: true }), body);
-      else {
-        metrics.stage('grpc', 'rewrite', (performance.now() - startedAtMs) / 1000);
-        metrics.projected('grpc', result.projected);
-        const { path, message: rewritten } = result.call;
-        const call = { path: this.#path, message: body };
-        const shadow = result.search ? (this.#parts.shadow()?.pickCall(call) ?? null) : null;
-        endWith(this.#send(path, { form: result.answer, plain: true, timed: true, shadow }), rewritten);
-      }
-      return;
+    const task = { kind: 'grpc', path: this.#path } as const;
+    let made: Rewritten<GrpcRewrite> =
+      first === undefined
+        ? await this.#rewriter.current.run({ ...task, body: message })
+        : { result: first, body: message };
+    for (let round = 1; made.result.kind === 'lookup'; round++) {
+      if (round === LOOKUP_ROUNDS_MAX) throw new Error('looking up points did not end');
+      const { calls, answer } = made.result;
+      const lookups = await Promise.all(calls.map((call) => this.#lookUp(call, answer)));
+      made = await this.#rewriter.current.run({ ...task, body: made.body, lookups });
     }
-    throw new Error('looking up points did not end');
+    const { result, body } = made;
+    this.#kind = result.kind === 'send' ? 'rewrite' : result.kind === 'pass' ? 'pass' : 'answer';
+    if (result.kind === 'status') this.refuse(result.code, result.message);
+    else if (result.kind === 'reply') this.#reply({}, result.message, { status: '0', message: '' });
+    else if (result.kind === 'pass')
+      endWith(this.#send(this.#path, { form: null, plain: true, timed: true }), body);
+    else {
+      metrics.stage('grpc', 'rewrite', (performance.now() - startedAtMs) / 1000);
+      metrics.projected('grpc', result.projected);
+      const { path, message: rewritten } = result.call;
+      const call = { path: this.#path, message: body };
+      const shadow = result.search ? (this.#parts.shadow()?.pickCall(call) ?? null) : null;
+      endWith(this.#send(path, { form: result.answer, plain: true, timed: true, shadow }), rewritten);
+    }
   }
 
   /** Reads the call's one message. */

@@ -34,17 +34,19 @@ export interface LegacyRewrite {
  * @throws Refusal
  */
 export function rewriteGrpcLegacy(
-  requests: readonly Uint8Array[],
+  requests: readonly ProtoMessage[],
   fields: LegacyFields,
   job: Job,
 ): LegacyRewrite {
-  const messages = requests.map((bytes) => withLookupVector(new ProtoMessage(bytes), fields));
+  const messages = requests.map((request) => withLookupVector(request, fields));
   const treatments = messages.map((message) => (isServed(job) ? treat(message, fields, job) : 'leave'));
   if (treatments.includes('wrap')) {
     const queries = messages.map((message) => legacyToQuery(message, fields));
     if (queries.every((query) => query !== null)) {
       for (const message of messages) requireExamples(message, fields, job);
-      const rewritten = queries.map((query) => rewriteStage(query.finish(), fields.query, job));
+      const rewritten = queries.map((query) =>
+        rewriteStage(new ProtoMessage(query.finish()), fields.query, job),
+      );
       return { requests: rewritten, converted: true };
     }
   }

@@ -33,12 +33,11 @@ interface Stage {
  * @throws Refusal
  */
 export function rewriteStage(
-  bytes: Uint8Array,
+  message: ProtoMessage,
   fields: StageFields,
   job: Job,
   place: StagePlace = { depth: 0, grouped: fields.groupSize !== undefined, into: 'other' },
 ): Uint8Array | ProtoBuilder {
-  const message = new ProtoMessage(bytes);
   const { depth, grouped } = place;
   if (depth > PREFETCH_DEPTH_MAX) throw tooDeep(message, depth);
   const query = readGrpcQuery(message.bytes(fields.query));
@@ -52,7 +51,7 @@ export function rewriteStage(
     into: into === 'fusion' && depth > 0 ? 'other' : into,
   };
   const edits = new Map<number, FieldEdit>([
-    [fields.prefetch, (prefetch) => rewriteStage(prefetch, PREFETCH, job, inside)],
+    [fields.prefetch, (prefetch) => rewriteStage(new ProtoMessage(prefetch), PREFETCH, job, inside)],
     ...outerEdits(fields, job),
   ]);
   const treatment = isServed(job) ? treat(stage, job.served) : null;

@@ -207,11 +207,13 @@ function rewriteSearch(
   { path, job }: { readonly path: string; readonly job: Job },
 ): Rewritten {
   const isBatch = search.form === 'batch';
-  const requests = isBatch ? message.all(BATCHED_SEARCHES) : [message.raw];
+  const requests = isBatch
+    ? message.all(BATCHED_SEARCHES).map((bytes) => new ProtoMessage(bytes))
+    : [message];
   const { requests: rewritten, converted } =
     search.kind === 'legacy'
       ? rewriteGrpcLegacy(requests, search.fields, job)
-      : { requests: requests.map((bytes) => rewriteStage(bytes, search.fields, job)), converted: false };
+      : { requests: requests.map((request) => rewriteStage(request, search.fields, job)), converted: false };
   const to = converted && search.kind === 'legacy' ? queryInstead(search).method : path;
   const [first = new Uint8Array(0)] = rewritten;
   if (!isBatch) return { path: to, body: new ProtoBuilder().raw(first) };
