@@ -19,6 +19,10 @@ const LIST = 7;
 interface One {
   readonly message: ProtoMessage;
   readonly fields: MessageFields;
+  /** The points that it gives each with an id of its own. */
+  readonly points: readonly ProtoMessage[];
+  /** Its PointsSelector: points 1 (ids 1) or filter 2. If both are present, both count. */
+  readonly selector: ProtoMessage | null;
 }
 
 /**
@@ -29,23 +33,32 @@ export function grpcWriteParts(message: ProtoMessage, fields: MessageFields): Wr
   const writes = singleWrites(message, fields);
   for (const write of writes) checkDepth(write);
   const ids = new Set(writes.flatMap(idsOf));
-  const conditions = writes.flatMap(selectorOf).flatMap(conditionOf);
   return {
-    touched: { ids: [...ids], conditions },
+    touched: { ids: [...ids], conditions: writes.flatMap(conditionOf) },
     written: writes.flatMap(writtenBy),
   };
 }
 
 function singleWrites(message: ProtoMessage, fields: MessageFields): One[] {
-  if (fields.operations === undefined) return [{ message, fields }];
+  if (fields.operations === undefined) return [singleWrite(message, fields)];
   return message.all(fields.operations).map((bytes) => {
     const operation = new ProtoMessage(bytes);
     const [span, second] = operation.spans;
     const write = span === undefined ? undefined : BATCH_OPERATIONS.get(span.field);
     if (span === undefined || write === undefined || second !== undefined || span.wireType !== 2)
       throw unknownForm('operation');
-    return { message: new ProtoMessage(operation.value(span)), fields: write.fields };
+    return singleWrite(new ProtoMessage(operation.value(span)), write.fields);
   });
+}
+
+function singleWrite(message: ProtoMessage, fields: MessageFields): One {
+  const { points, selector } = fields;
+  return {
+    message,
+    fields,
+    points: points === undefined ? [] : message.all(points).map((bytes) => new ProtoMessage(bytes)),
+    selector: selector === undefined ? null : selectorOf(message, selector),
+  };
 }
 
 /** Checks the depth of a payload that is set under a key. A write that replaces the payload ignores the key. */
@@ -76,13 +89,8 @@ function deepest(values: readonly Uint8Array[], above: number): number {
   return most;
 }
 
-/** Returns the points that a write names each with an id of its own. */
-function pointsOf({ message, fields: { points } }: One): ProtoMessage[] {
-  return points === undefined ? [] : message.all(points).map((bytes) => new ProtoMessage(bytes));
-}
-
-function idsOf(write: One): PointId[] {
-  return [...pointsOf(write).map(idOfPoint), ...selectorOf(write).flatMap(selectedIds)];
+function idsOf({ points, selector }: One): PointId[] {
+  return [...points.map(idOfPoint), ...(selector === null ? [] : selectedIds(selector))];
 }
 
 /** Returns the id 1 of a PointStruct or PointVectors. */
@@ -92,14 +100,12 @@ function idOfPoint(point: ProtoMessage): PointId {
   return idOf(id);
 }
 
-/** Returns the PointsSelector of a write: points 1 (ids 1) or filter 2. If both are present, both count. */
-function selectorOf({ message, fields: { selector: field } }: One): ProtoMessage[] {
-  if (field === undefined) return [];
+function selectorOf(message: ProtoMessage, field: number | 'itself'): ProtoMessage | null {
   const bytes = field === 'itself' ? message.raw : message.bytes(field);
-  if (bytes === null) return [];
+  if (bytes === null) return null;
   const selector = new ProtoMessage(bytes);
   if (selector.spans.some(({ field: at }) => at !== 1 && at !== 2)) throw unknownForm('selector of points');
-  return [selector];
+  return selector;
 }
 
 function selectedIds(selector: ProtoMessage): PointId[] {
@@ -107,9 +113,9 @@ function selectedIds(selector: ProtoMessage): PointId[] {
   return list === null ? [] : new ProtoMessage(list).all(1).map(idOf);
 }
 
-function conditionOf(selector: ProtoMessage): PointCondition[] {
-  const filter = selector.bytes(2);
-  return filter === null ? [] : [{ form: CONDITION_FORM.message, bytes: Uint8Array.from(filter) }];
+function conditionOf({ selector }: One): PointCondition[] {
+  const filter = selector?.bytes(2);
+  return filter == null ? [] : [{ form: CONDITION_FORM.message, bytes: Uint8Array.from(filter) }];
 }
 
 /** Returns the id in a PointId: num 1 or uuid 2. */
@@ -122,10 +128,9 @@ function idOf(bytes: Uint8Array): PointId {
   return id;
 }
 
-function writtenBy(write: One): WrittenVector[] {
-  const { vectors } = write.fields;
+function writtenBy({ points, fields: { vectors } }: One): WrittenVector[] {
   if (vectors === undefined) return [];
-  return pointsOf(write).flatMap((point) => {
+  return points.flatMap((point) => {
     const found = point.bytes(vectors);
     return found === null ? [] : ofVectors(new ProtoMessage(found));
   });

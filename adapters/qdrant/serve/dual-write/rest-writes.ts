@@ -43,6 +43,12 @@ const POINTS: Readonly<Partial<Record<SingleWrite, Structure>>> = {
 interface One {
   readonly name: SingleWrite;
   readonly fields: JsonFields;
+  /** The ids that it names. If it has a filter, too, both count: the server decides between them. */
+  readonly ids: readonly PointId[];
+  /** The points that it gives each with an id of its own. */
+  readonly points: readonly JsonFields[];
+  /** The lists of an upsert whose points are given as lists of ids, vectors and payloads. */
+  readonly batch: JsonFields;
   readonly source: ByteEdits;
 }
 
@@ -54,7 +60,7 @@ interface One {
 export function restWriteParts(name: Write['name'], body: Uint8Array): WriteParts {
   const writes = singleWrites(name, scanJson(body), new ByteEdits(body));
   for (const write of writes) checkDepth(write);
-  const ids = new Set(writes.flatMap(idsOf));
+  const ids = new Set(writes.flatMap(({ ids: named }) => named));
   return {
     touched: { ids: [...ids], conditions: writes.flatMap(conditionOf) },
     written: writes.flatMap(writtenBy),
@@ -62,15 +68,33 @@ export function restWriteParts(name: Write['name'], body: Uint8Array): WritePart
 }
 
 function singleWrites(name: Write['name'], node: JsonNode, source: ByteEdits): One[] {
-  if (name !== 'batch') return [{ name, fields: fieldsOf(node, WRITES[name], source), source }];
+  if (name !== 'batch') return [singleWrite(name, node, source)];
   const operations = valueOf(fieldsOf(node, STRUCTURES.operations, source), 'operations');
-  return elementsOf(operations, source).flatMap((operation) => {
+  return elementsOf(operations, source).map((operation) => {
     const [first] = [...fieldsOf(operation, UPDATE_KINDS, source)];
     // The known servers ignore a second kind in one operation, but other versions might not.
     const isSingle = operation.kind === 'object' && operation.entries.length === 1;
     if (first === undefined || !isSingle || !isSingleWrite(first[0])) throw unknownForm('operation');
-    return singleWrites(first[0], first[1].value, source);
+    return singleWrite(first[0], first[1].value, source);
   });
+}
+
+function singleWrite(name: SingleWrite, node: JsonNode, source: ByteEdits): One {
+  const fields = fieldsOf(node, WRITES[name], source);
+  const given = elementsOf(valueOf(fields, 'points'), source);
+  const structure = POINTS[name];
+  const points = structure === undefined ? [] : given.map((point) => fieldsOf(point, structure, source));
+  const lists = valueOf(fields, 'batch');
+  const batch: JsonFields = lists === undefined ? new Map() : fieldsOf(lists, STRUCTURES.batch, source);
+  const ids = structure === undefined ? given : points.map(idIn);
+  return {
+    name,
+    fields,
+    ids: [...ids, ...elementsOf(valueOf(batch, 'ids'), source)].map((id) => idOf(id, source)),
+    points,
+    batch,
+    source,
+  };
 }
 
 function isSingleWrite(name: string): name is SingleWrite {
@@ -89,19 +113,10 @@ function checkDepth({ name, fields, source }: One): void {
     checkPayloadDepth({ key, payloadDepth: jsonDepth(source.raw(payload)) });
 }
 
-/** Returns the ids that a write names. If it has a filter, too, both count: the server decides between them. */
-function idsOf(write: One): PointId[] {
-  const { name, fields, source } = write;
-  const selected =
-    POINTS[name] === undefined
-      ? elementsOf(valueOf(fields, 'points'), source)
-      : pointsOf(write).map((point) => {
-          const id = point.get('id');
-          if (id === undefined) throw badBody('missing field `id`');
-          return id.value;
-        });
-  const inBatch = elementsOf(batchValue(write, 'ids'), source);
-  return [...selected, ...inBatch].map((node) => idOf(node, source));
+function idIn(point: JsonFields): JsonNode {
+  const id = point.get('id');
+  if (id === undefined) throw badBody('missing field `id`');
+  return id.value;
 }
 
 function conditionOf({ fields, source }: One): PointCondition[] {
@@ -111,22 +126,9 @@ function conditionOf({ fields, source }: One): PointCondition[] {
   return text === 'null' ? [] : [{ form: CONDITION_FORM.json, bytes: Buffer.from(text, 'latin1') }];
 }
 
-function writtenBy(write: One): WrittenVector[] {
-  const ofPoints = pointsOf(write).flatMap((point) => byName(valueOf(point, 'vector')).flatMap(denseOf));
-  return [...ofPoints, ...byName(batchValue(write, 'vectors')).flatMap(rowsOf)];
-}
-
-/** Returns the points that a write names each with an id of its own. */
-function pointsOf({ name, fields, source }: One): readonly JsonFields[] {
-  const structure = POINTS[name];
-  if (structure === undefined) return [];
-  return elementsOf(valueOf(fields, 'points'), source).map((point) => fieldsOf(point, structure, source));
-}
-
-/** Returns a list of an upsert whose points are given as lists of ids, vectors and payloads. */
-function batchValue({ fields, source }: One, list: 'ids' | 'vectors'): JsonNode | undefined {
-  const batch = valueOf(fields, 'batch');
-  return batch === undefined ? undefined : valueOf(fieldsOf(batch, STRUCTURES.batch, source), list);
+function writtenBy({ points, batch }: One): WrittenVector[] {
+  const ofPoints = points.flatMap((point) => byName(valueOf(point, 'vector')).flatMap(denseOf));
+  return [...ofPoints, ...byName(valueOf(batch, 'vectors')).flatMap(rowsOf)];
 }
 
 interface NamedNode {
