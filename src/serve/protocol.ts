@@ -46,6 +46,17 @@ export interface RestHead {
   readonly headers: Readonly<Record<string, string | undefined>>;
 }
 
+/**
+ * A request as far as its head tells: read once, then handed on. It is plain data, which goes to a worker thread
+ * with the body. An adapter adds what its own functions need.
+ */
+export interface ReadHead extends RestHead {
+  /** The collection that the request addresses; null for none. */
+  readonly addressed: Addressed | null;
+  /** Whether the request may change a collection or an alias. */
+  readonly changes: boolean;
+}
+
 export interface RestRequest {
   readonly method: string;
   readonly url: string;
@@ -123,18 +134,18 @@ export interface NameLookup {
   learn(addressed: Addressed): Promise<void> | null;
 }
 
-export interface RestRewriter {
-  /** Returns the collection that a request addresses; null for none. */
-  collectionOf(head: RestHead): Addressed | null;
-  route(head: RestHead): RestRoute;
+/** The heads that it gets are those that its `read` returned, or copies of them. */
+export interface RestRewriter<Head extends ReadHead = ReadHead> {
+  read(head: RestHead): Head;
+  route(head: Head): RestRoute;
   /** @param body decompressed; the caller must not change it before the rewrite is finished */
   begin(
-    head: RestHead,
+    head: Head,
     body: Uint8Array,
     lookups?: readonly LookupAnswer[],
   ): RestRewrite | PendingRewrite<RestRewrite>;
   /** Returns the finished rewrite, with its vectors projected. */
-  rewrite(head: RestHead, body: Uint8Array, lookups?: readonly LookupAnswer[]): RestRewrite;
+  rewrite(head: Head, body: Uint8Array, lookups?: readonly LookupAnswer[]): RestRewrite;
   /** @param body decompressed; the status may be an error's */
   rewriteAnswer(form: AnswerForm, status: number, body: Uint8Array): Uint8Array;
   /** Returns whether the successful answer to a deletion says that something was deleted. */
@@ -311,20 +322,18 @@ export type GrpcChange = Change<GrpcCall, GrpcStatus>;
  * Reads changes from REST requests; pure and synchronous. For every request that may change something, the
  * proxy reads the database's aliases, since aliases are created, moved and removed while the proxy runs.
  */
-export interface RestChanges {
-  /** Returns whether a request may change anything. Only then are the aliases needed. */
-  isChange(head: RestHead): boolean;
+export interface RestChanges<Head extends ReadHead = ReadHead> {
   /** @param aliases read after the request arrived */
-  route(head: RestHead, aliases: Aliases): ChangeRoute<RestRequest, RestAnswer>;
+  route(head: Head, aliases: Aliases): ChangeRoute<RestRequest, RestAnswer>;
   /**
    * Reads the change and refuses it if it could not be mirrored to the target. Some changes show this only
    * once their vectors are projected.
    * @param body decompressed
    * @param aliases the aliases that `route` was called with
    */
-  begin(head: RestHead, body: Uint8Array, aliases: Aliases): RestChange | PendingRewrite<RestChange>;
+  begin(head: Head, body: Uint8Array, aliases: Aliases): RestChange | PendingRewrite<RestChange>;
   /** Returns the finished change, with its vectors projected. */
-  read(head: RestHead, body: Uint8Array, aliases: Aliases): RestChange;
+  read(head: Head, body: Uint8Array, aliases: Aliases): RestChange;
   /** Returns whether the answer to a permission request grants the permission. */
   isPermitted(status: number, body: Uint8Array): boolean;
   /** Returns the outcome of a write from its answer. */

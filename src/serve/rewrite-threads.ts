@@ -7,7 +7,7 @@ import {
   type GrpcRewrite,
   type LookupAnswer,
   type PendingRewrite,
-  type RestHead,
+  type ReadHead,
   type RestRewrite,
   type GrpcChange,
   type RestChange,
@@ -19,9 +19,9 @@ const TRANSFER_BYTES_MIN = 64 * 1024;
 
 /** A task for a rewriting thread. `body` is transferred, not copied, and comes back with the result. */
 export type RewriteTask = { readonly body: Uint8Array } & (
-  | { readonly kind: 'rest'; readonly head: RestHead; readonly lookups?: readonly LookupAnswer[] | undefined }
+  | { readonly kind: 'rest'; readonly head: ReadHead; readonly lookups?: readonly LookupAnswer[] | undefined }
   | { readonly kind: 'grpc'; readonly path: string; readonly lookups?: readonly Uint8Array[] | undefined }
-  | { readonly kind: 'rest-change'; readonly head: RestHead; readonly aliases: Aliases }
+  | { readonly kind: 'rest-change'; readonly head: ReadHead; readonly aliases: Aliases }
   | { readonly kind: 'grpc-change'; readonly path: string; readonly aliases: Aliases }
   | { readonly kind: 'rest-answer'; readonly form: AnswerForm; readonly status: number }
   | { readonly kind: 'grpc-answer'; readonly form: AnswerForm }

@@ -7,6 +7,7 @@ import {
   type GrpcCall,
   type GrpcRoute,
   type GrpcStatus,
+  type ReadHead,
   type RestAnswer,
   type RestHead,
   type RestRequest,
@@ -67,22 +68,22 @@ export class RewriterPool {
     this.#closeIfUnused();
   }
 
-  /** Returns the collection that a request addresses; null for none. */
-  restCollection(head: RestHead): Addressed | null {
-    return this.#rewriters.rest.collectionOf(head);
+  readRest(head: RestHead): ReadHead {
+    return this.#rewriters.rest.read(head);
   }
 
+  /** Returns the collection that a call addresses; null for none. */
   grpcCollection(path: string, message: Uint8Array): Addressed | null {
     return this.#rewriters.grpc.collectionOf(path, message);
   }
 
-  routeRest(head: RestHead): RestRoute {
+  routeRest(head: ReadHead): RestRoute {
     return this.#rewriters.rest.route(head);
   }
 
   /** Returns whether a request may change a mirrored collection. */
-  isRestChange(head: RestHead): boolean {
-    return this.#rewriters.changes?.rest.isChange(head) === true;
+  isRestChange({ changes }: ReadHead): boolean {
+    return changes && this.#rewriters.changes !== undefined;
   }
 
   isGrpcChange(path: string): boolean {
@@ -90,7 +91,7 @@ export class RewriterPool {
   }
 
   /** Returns the effect on mirrored collections as far as the request's head tells. */
-  routeRestChange(head: RestHead, aliases: Aliases): ChangeRoute<RestRequest, RestAnswer> {
+  routeRestChange(head: ReadHead, aliases: Aliases): ChangeRoute<RestRequest, RestAnswer> {
     return this.#rewriters.changes?.rest.route(head, aliases) ?? { kind: 'other' };
   }
 

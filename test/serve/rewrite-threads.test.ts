@@ -1,4 +1,5 @@
 import { expect, test } from '@jest/globals';
+import { restRewriter } from '../../adapters/qdrant/serve/rewriters/rest.js';
 import { RewriteThreads } from '../../src/serve/rewrite-threads.js';
 
 const WORKER = new URL('../../src/cli/serve/rewrite-worker.js', import.meta.url);
@@ -6,7 +7,7 @@ const WORKER = new URL('../../src/cli/serve/rewrite-worker.js', import.meta.url)
 const task = () =>
   ({
     kind: 'rest',
-    head: { method: 'GET', url: '/collections', headers: {} },
+    head: restRewriter([]).read({ method: 'POST', url: '/collections/aliases', headers: {} }),
     body: new Uint8Array(0),
   }) as const;
 

@@ -2,7 +2,7 @@ import { TldrError } from '../../../src/core/errors.js';
 import type {
   AnswerForm,
   LookupAnswer,
-  RestHead,
+  ReadHead,
   RestRequest,
   RestRewriter,
 } from '../../../src/serve/protocol.js';
@@ -55,7 +55,7 @@ function unknownOperation(call: Call, name: string, rewriter: RestRewriter): Cal
     const collection = payload['collection_name'];
     if (typeof collection === 'string') {
       const url = `/collections/${encodeURIComponent(collection)}`;
-      if (rewriter.route({ method: 'GET', url, headers: {} }).kind !== 'pass') {
+      if (rewriter.route(rewriter.read({ method: 'GET', url, headers: {} })).kind !== 'pass') {
         throw new TldrError(
           'UNSUPPORTED',
           `${name} is not supported on ${collection}, which is served from a compact collection`,
@@ -89,7 +89,7 @@ class ProjectedCall {
     await this.#readLimits();
     this.#rewriter = this.#served.rewriter;
     const { url, body } = restRequestOf(operation, payload);
-    const head: RestHead = { method: operation.method, url, headers: {} };
+    const head = this.#rewriter.read({ method: operation.method, url, headers: {} });
     const route = this.#rewriter.route(head);
     switch (route.kind) {
       case 'pass':
@@ -105,7 +105,7 @@ class ProjectedCall {
     }
   }
 
-  async #rewrite(operation: Operation, head: RestHead, body: Uint8Array): Promise<ApiResponse> {
+  async #rewrite(operation: Operation, head: ReadHead, body: Uint8Array): Promise<ApiResponse> {
     let lookups: LookupAnswer[] | undefined;
     for (let round = 0; round < LOOKUP_ROUNDS_MAX; round++) {
       const made = this.#rewriter.rewrite(head, body, lookups);

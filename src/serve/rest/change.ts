@@ -1,6 +1,6 @@
 import { TldrError } from '../../core/errors.js';
 import type { Aliases, PermissionRequests, WriteInterceptor } from '../../store/write-guard.js';
-import type { RestAnswer, RestHead, RestRequest } from '../protocol.js';
+import type { ReadHead, RestAnswer, RestRequest, RestRoute } from '../protocol.js';
 import type { WholeAnswer } from './upstream.js';
 import type { RewriterPool } from '../rewriter-pool.js';
 import {
@@ -15,7 +15,7 @@ import {
 
 /** A request that may change something, with the operations of its exchange. */
 export interface ChangingRequest {
-  readonly head: RestHead;
+  readonly head: ReadHead;
   readonly guard: WriteInterceptor;
   /** Returns the rewriter for the current names and aliases. */
   readonly renewed: () => RewriterPool;
@@ -27,11 +27,17 @@ export interface ChangingRequest {
   readonly hasCome: () => boolean;
   readonly wholeBody: () => Promise<Uint8Array>;
   /** Handles the request as one that is not mirrored. The client's answer waits for `beforeAnswer`. */
-  readonly route: (whole?: Uint8Array, beforeAnswer?: () => Promise<void>) => Promise<void>;
+  readonly handle: (route: RestRoute, options: HandleOptions) => Promise<void>;
   readonly answer: (answer: RestAnswer) => void;
   readonly give: (answer: WholeAnswer) => void;
   /** Sets the kind under which the metrics count the request. */
   readonly count: (kind: 'pass' | 'follow') => void;
+}
+
+interface HandleOptions {
+  /** The body, if it was read already. */
+  readonly whole?: Uint8Array | undefined;
+  readonly beforeAnswer?: () => Promise<void>;
 }
 
 /** The state by which a change was routed. */
@@ -68,10 +74,15 @@ export async function handleRestChange(
   } else if (change.kind === 'read') {
     const { permission } = change;
     await follow(request, { rewriting, aliases, permission }, progress);
-  } else if (change.kind === 'other' || rewriting.routeRest(head).kind !== 'pass') await request.route(whole);
-  else {
+  } else {
+    const route = rewriting.routeRest(head);
+    if (change.kind === 'other' || route.kind !== 'pass') {
+      await request.handle(route, { whole });
+      return;
+    }
     const sent = await sendUnnamed<RestRequest, WholeAnswer>(change, { guard, tries }, sender);
-    if (sent === 'pass') await request.route(whole, () => refuseAlias(change.name, guard));
+    if (sent === 'pass')
+      await request.handle(route, { whole, beforeAnswer: () => refuseAlias(change.name, guard) });
     else if (sent === 'again') await handleRestChange(request, { ...progress, tries: tries + 1 });
     else request.give(sent.answer);
   }
@@ -105,10 +116,12 @@ async function follow(request: ChangingRequest, routed: Routed, progress: Progre
   // Cannot happen: the change is read with the same head, aliases and collections as its route.
   if (change.kind === 'unnamed')
     throw new TldrError('INTERNAL', 'a name changed its meaning while it was read');
-  const isServed = (): boolean => rewriting.routeRest(head).kind !== 'pass';
-  if (change.kind === 'other' || (change.kind === 'elsewhere' && isServed())) {
-    await request.route(body);
-    return;
+  if (change.kind === 'other' || change.kind === 'elsewhere') {
+    const route = rewriting.routeRest(head);
+    if (change.kind === 'other' || route.kind !== 'pass') {
+      await request.handle(route, { whole: body });
+      return;
+    }
   }
   request.count(change.kind === 'elsewhere' ? 'pass' : 'follow');
   request.give(await sendChange<RestRequest, WholeAnswer>(change, { guard, permittedBy }, sender));

@@ -6,9 +6,10 @@ import type {
   AnswerForm,
   LookupAnswer,
   ProxyFailure,
+  ReadHead,
   RestAnswer,
-  RestHead,
   RestRequest,
+  RestRoute,
 } from '../protocol.js';
 import type { HeldBytes } from '../byte-budget.js';
 import type { CrossOrigin } from './cross-origin.js';
@@ -57,7 +58,7 @@ export class RestExchange {
   readonly #parts: RestParts;
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
-  readonly #head: RestHead;
+  readonly #head: ReadHead;
   readonly #rewriter: HeldRewriter;
   readonly #held: HeldBytes;
   readonly #startedAtMs = performance.now();
@@ -84,12 +85,12 @@ export class RestExchange {
     this.#request = request;
     this.#response = response;
     this.#held = parts.budget.open();
-    this.#head = {
+    this.#rewriter = new HeldRewriter(parts);
+    this.#head = this.#rewriter.current.readRest({
       method: request.method ?? 'GET',
       url: request.url ?? '/',
       headers: headersOf(request),
-    };
-    this.#rewriter = new HeldRewriter(parts);
+    });
     response.sendDate = false;
     parts.metrics.requestStarted('rest');
     response.once('close', () => this.#ended());
@@ -107,8 +108,8 @@ export class RestExchange {
       const { guard } = this.#parts;
       if (guard !== undefined && this.#rewriter.current.isRestChange(this.#head)) await this.#change(guard);
       else {
-        await this.#rewriter.learn(this.#rewriter.current.restCollection(this.#head));
-        await this.#route();
+        await this.#rewriter.learn(this.#head.addressed);
+        await this.#handle(this.#rewriter.current.routeRest(this.#head));
       }
     } catch (error) {
       this.#failed(error);
@@ -124,8 +125,7 @@ export class RestExchange {
   }
 
   /** @param whole the body, if it was read already */
-  async #route(whole?: Uint8Array): Promise<void> {
-    const route = this.#rewriter.current.routeRest(this.#head);
+  async #handle(route: RestRoute, whole?: Uint8Array): Promise<void> {
     this.#kind = route.kind;
     if (route.kind === 'answer') this.#answer(route);
     else if (route.kind === 'rewrite') await this.#rewrite(whole);
@@ -144,9 +144,9 @@ export class RestExchange {
       ask: (request) => this.#exchange(request, ownHeaders(this.#request.rawHeaders)),
       hasCome: () => this.#early !== undefined || !hasBody(this.#request),
       wholeBody: () => this.#wholeBody(),
-      route: (whole, beforeAnswer) => {
+      handle: (route, { whole, beforeAnswer }) => {
         this.#beforeAnswer = beforeAnswer;
-        return this.#route(whole);
+        return this.#handle(route, whole);
       },
       answer: (answer) => this.#answer(answer),
       give: (answer) => this.#give(answer),

@@ -48,7 +48,7 @@ async function direct(method: string, url: string, body?: string | Uint8Array): 
 
 /** What a proxy does with a rewriter, in a few lines. */
 async function through(rewriter: RestRewriter, method: string, url: string, text = ''): Promise<Answer> {
-  const head = { method, url, headers: {} };
+  const head = rewriter.read({ method, url, headers: {} });
   const body = Buffer.from(text);
   const route = rewriter.route(head);
   if (route.kind === 'answer') return { status: route.status, text: route.body };

@@ -1,4 +1,3 @@
-import { expectDefined } from '../../../../src/core/errors.js';
 import type { MirroredCollection, WriteOutcome } from '../../../../src/store/write-guard.js';
 import {
   finished,
@@ -6,7 +5,6 @@ import {
   type RestAnswer,
   type RestChange,
   type RestChanges,
-  type RestHead,
   type RestRequest,
 } from '../../../../src/serve/protocol.js';
 import { changeOf, routeOf, type ChangeRequest, type Names, type ChangeTransport } from './changes.js';
@@ -17,8 +15,7 @@ import { errorAnswer, NO_ROUTE, orRefusal } from '../rest/answer.js';
 import { refuseServedAliases } from '../rest/collection.js';
 import { elementsOf, entryOf, stringOf } from '../rest/fields.js';
 import { isNothingToDo, permissionBody, SETTINGS_PERMISSION } from './permission.js';
-import { parsePath } from '../rest/path.js';
-import { restOperation } from '../operations.js';
+import type { OperationHead } from '../rest/head.js';
 import { restWriteParts } from './rest-writes.js';
 import { followedNames } from './mirrored-names.js';
 import { Refusal } from '../rules.js';
@@ -38,19 +35,16 @@ const REST: ChangeTransport<RestRequest, RestAnswer> = {
 /**
  * Returns the reader of changes for REST. It refuses changes of mirrored collections that cannot be mirrored.
  */
-export function restChanges(collections: readonly MirroredCollection[]): RestChanges {
-  const begin: RestChanges['begin'] = (head, body, aliases) =>
+export function restChanges(collections: readonly MirroredCollection[]): RestChanges<OperationHead> {
+  const begin: RestChanges<OperationHead>['begin'] = (head, body, aliases) =>
     orRefusal(() => read(head, body, { collections, aliases }));
   return {
-    isChange: ({ method, url }) => {
-      const { segments } = parsePath(url);
-      return isOnCollection(segments) && restOperation(method, segments).changes;
-    },
     route: (head, aliases) => {
+      if (!head.changes) return { kind: 'other' };
       const request = changeRequest(head, new Uint8Array(0));
-      if (request?.operation.kind === 'change aliases')
-        return { kind: 'read', permission: { own: SETTINGS_PERMISSION, alias: null } };
-      return request === null ? { kind: 'other' } : routeOf(request, { collections, aliases }, REST);
+      return request === null
+        ? { kind: 'read', permission: { own: SETTINGS_PERMISSION, alias: null } }
+        : routeOf(request, { collections, aliases }, REST);
     },
     begin,
     read: (head, body, aliases) => finished<RestChange>(begin(head, body, aliases)),
@@ -59,21 +53,20 @@ export function restChanges(collections: readonly MirroredCollection[]): RestCha
   };
 }
 
-function isOnCollection([first, name]: readonly string[]): boolean {
-  return first === 'collections' && name !== undefined;
-}
-
-/** Returns a request to a collection; null for any other. */
-function changeRequest({ method, url }: RestHead, body: Uint8Array): ChangeRequest<RestRequest> | null {
-  const { segments, raw, search } = parsePath(url);
-  if (!isOnCollection(segments)) return null;
-  const name = expectDefined(segments[1], 'the name in the address');
+/** Returns a request to a collection; null for a change of aliases. */
+function changeRequest(
+  { method, path, operation, addressed }: OperationHead,
+  body: Uint8Array,
+): ChangeRequest<RestRequest> | null {
+  if (addressed === null) return null;
+  const { name } = addressed;
+  const { segments, raw, search } = path;
   const urlOf = (collection: string, below: string): string => {
     const segment = collection === name ? String(raw[1]) : encodeURIComponent(collection);
     return `/collections/${segment}/${below}${search}`;
   };
   return {
-    operation: restOperation(method, segments),
+    operation,
     name,
     text: `${method} /${segments.join('/')}`,
     by: (collection) => ({ method, url: urlOf(collection, raw.slice(2).join('/')), body }),
@@ -85,15 +78,13 @@ function changeRequest({ method, url }: RestHead, body: Uint8Array): ChangeReque
 }
 
 /** @throws Refusal */
-function read(head: RestHead, body: Uint8Array, names: Names): RestChange | PendingRewrite<RestChange> {
+function read(head: OperationHead, body: Uint8Array, names: Names): RestChange | PendingRewrite<RestChange> {
+  if (!head.changes) return { kind: 'other' };
   const request = changeRequest(head, body);
-  if (request === null) return { kind: 'other' };
-  if (request.operation.kind === 'change aliases') {
-    const followed = followedNames(names.collections, names.aliases);
-    refuseServedAliases(scanJson(body), followed, new ByteEdits(body));
-    return { kind: 'other' };
-  }
-  return changeOf(request, names, REST, ({ name }) => restWriteParts(name, body));
+  if (request !== null) return changeOf(request, names, REST, ({ name }) => restWriteParts(name, body));
+  const followed = followedNames(names.collections, names.aliases);
+  refuseServedAliases(scanJson(body), followed, new ByteEdits(body));
+  return { kind: 'other' };
 }
 
 /** Returns whether an answer grants permission: 200, or 400 whose error says that there is nothing to do. */

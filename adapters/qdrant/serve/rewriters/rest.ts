@@ -4,12 +4,10 @@ import type { Matrix } from '../../../../src/core/matrix.js';
 import type { ServedCollection } from '../../../../src/store/served.js';
 import {
   finished,
-  type Addressed,
   type AnswerForm,
   type LookupAnswer,
   type PendingRewrite,
   type RestAnswer,
-  type RestHead,
   type RestRewrite,
   type RestRewriter,
   type RestRoute,
@@ -31,8 +29,8 @@ import { checkDeletion, refuseServedAliases, STANDING } from '../rest/collection
 import { hideRestVector, scanShown } from '../rest/hidden.js';
 import { Lookups } from '../rest/lookup.js';
 import { mayLookUp, rewriteOther } from '../rest/other.js';
-import { isSearch, restOperation, type ApiOperation } from '../operations.js';
-import { parsePath, type RestPath } from '../rest/path.js';
+import { isSearch, type ApiOperation } from '../operations.js';
+import { readRestHead, type OperationHead } from '../rest/head.js';
 import { rewritePoint } from '../rest/point.js';
 import { VectorSlots } from '../rest/vector-slots.js';
 import {
@@ -53,16 +51,15 @@ interface ServedRequest {
   readonly served: ServedCollection;
   /** The client's name of the collection. */
   readonly name: string;
-  readonly path: RestPath;
-  readonly operation: ApiOperation;
+  readonly head: OperationHead;
 }
 
 /** Returns the rewriter of REST requests to served collections and of their answers. */
-export function restRewriter(collections: readonly ServedCollection[]): RestRewriter {
-  const begin: RestRewriter['begin'] = (head, body, lookups) =>
+export function restRewriter(collections: readonly ServedCollection[]): RestRewriter<OperationHead> {
+  const begin: RestRewriter<OperationHead>['begin'] = (head, body, lookups) =>
     orRefusal(() => rewrite({ head, body, lookups }, collections));
   return {
-    collectionOf,
+    read: readRestHead,
     route: (head) => orRefusal(() => route(head, collections)),
     begin,
     rewrite: (head, body, lookups) => finished<RestRewrite>(begin(head, body, lookups)),
@@ -72,29 +69,19 @@ export function restRewriter(collections: readonly ServedCollection[]): RestRewr
   };
 }
 
-function collectionOf({ method, url }: RestHead): Addressed | null {
-  const path = parsePath(url);
-  const [first, name] = path.segments;
-  const operation = restOperation(method, path.segments);
-  if (first !== 'collections' || name === undefined || operation.kind === 'change aliases') return null;
-  return { name, changes: operation.changes };
-}
-
-function route({ method, url, headers }: RestHead, collections: readonly ServedCollection[]): RestRoute {
-  const path = parsePath(url);
-  const [first, name] = path.segments;
-  const operation = restOperation(method, path.segments);
+function route(head: OperationHead, collections: readonly ServedCollection[]): RestRoute {
+  const { url, headers, operation, addressed } = head;
   const { kind } = operation;
   if (collections.length === 0) return { kind: 'pass' };
   if (kind === 'list collections' || kind === 'list aliases') {
     const form = kind === 'list aliases' ? 'aliases' : 'list';
     return { kind: 'forward', url, answer: { form, collection: '', errorsOnly: false } };
   }
-  if (first !== 'collections' || name === undefined) return { kind: 'pass' };
   if (kind === 'change aliases') return { kind: 'rewrite' };
-  if (kind === 'exists' && isHiddenTarget(name, collections)) return DOES_NOT_EXIST;
-  const request = servedRequest(operation, path, collections);
-  if (request !== null) return routeServed(request, method);
+  if (addressed === null) return { kind: 'pass' };
+  if (kind === 'exists' && isHiddenTarget(addressed.name, collections)) return DOES_NOT_EXIST;
+  const request = servedRequest(head, addressed.name, collections);
+  if (request !== null) return routeServed(request);
   // A compressed body passes unchanged to the server.
   const isPlain = contentCoding(headers['content-encoding']) === null;
   const looksUp = isPlain && mayLookUp(operation);
@@ -102,23 +89,25 @@ function route({ method, url, headers }: RestHead, collections: readonly ServedC
 }
 
 /**
- * Returns the served collection of a request; null for none.
+ * Returns the request if its collection is served; otherwise null.
  * @throws Refusal for a target that clients know by another name
  */
 function servedRequest(
-  operation: ApiOperation,
-  path: RestPath,
+  head: OperationHead,
+  name: string,
   collections: readonly ServedCollection[],
 ): ServedRequest | null {
-  const name = path.segments[1] ?? '';
   const served = findServed(name, collections);
-  if (served !== null) return { served, name, path, operation };
-  if (operation.kind === 'create' && collections.some(({ target }) => target === name)) throw existing(name);
+  if (served !== null) return { served, name, head };
+  const isTaken = collections.some(({ target }) => target === name);
+  if (head.operation.kind === 'create' && isTaken) throw existing(name);
   refuseTarget(name, collections);
   return null;
 }
 
-function routeServed({ served, name, path, operation }: ServedRequest, method: string): RestRoute {
+function routeServed(request: ServedRequest): RestRoute {
+  const { served, name, head } = request;
+  const { method, path, operation } = head;
   const parts = changingParts(operation);
   if (parts === 'all' || (parts === 'conditions' && served.layout === 'two-stage'))
     return { kind: 'rewrite' };
@@ -133,7 +122,7 @@ function routeServed({ served, name, path, operation }: ServedRequest, method: s
         `Bad request: ${method} /${path.segments.join('/')} is not supported on a served collection: restoring a snapshot would put other vectors under the encoder in use`,
       );
     case 'vector':
-      refuseServedVector(expectDefined(path.segments[3], 'the id or vector in the address'), served);
+      refuseServedVector(lastSegment(head), served);
       break;
     case 'point':
       treatWithVector(true, served);
@@ -150,9 +139,14 @@ function routeServed({ served, name, path, operation }: ServedRequest, method: s
   }
   return {
     kind: 'forward',
-    url: targetUrl({ served, name, path }),
-    answer: answerForm(FORMS[operation.kind] ?? 'errors', { served, name }),
+    url: targetUrl(request),
+    answer: answerForm(FORMS[operation.kind] ?? 'errors', request),
   };
+}
+
+/** Returns the id or vector in an address that ends with one. */
+function lastSegment({ path }: OperationHead): string {
+  return expectDefined(path.segments.at(-1), 'the id or vector in the address');
 }
 
 /** The changes to answers besides clients' names in errors. */
@@ -172,10 +166,7 @@ function refuseServedVector(vector: string, served: ServedCollection): void {
   if (vector === served.compact) throw unknownVector(vector);
 }
 
-function answerForm(
-  form: string,
-  { served, name }: { readonly served: ServedCollection; readonly name: string },
-): AnswerForm | null {
+function answerForm(form: string, { served, name }: ServedRequest): AnswerForm | null {
   if (form !== 'errors') return { form, collection: name, errorsOnly: false };
   // Errors may contain the target's name and that of the hidden vector.
   const tells = served.names[0] !== served.target || served.layout === 'two-stage';
@@ -183,7 +174,7 @@ function answerForm(
 }
 
 function targetUrl(
-  { served, name, path }: Pick<ServedRequest, 'served' | 'name' | 'path'>,
+  { served, name, head: { path } }: ServedRequest,
   below = path.raw.slice(2).join('/'),
 ): string {
   const collection =
@@ -194,7 +185,7 @@ function targetUrl(
 }
 
 interface WholeRequest {
-  readonly head: RestHead;
+  readonly head: OperationHead;
   readonly body: Uint8Array;
   readonly lookups: readonly LookupAnswer[] | undefined;
 }
@@ -204,35 +195,26 @@ function rewrite(
   collections: readonly ServedCollection[],
 ): RestRewrite | PendingRewrite<RestRewrite> {
   const { head, body, lookups } = whole;
-  const path = parsePath(head.url);
-  const operation = restOperation(head.method, path.segments);
-  if (operation.kind === 'change aliases') {
+  const { path, operation, addressed } = head;
+  // Of the requests to no collection, only changes of aliases are rewritten.
+  if (addressed === null) {
     const names = collections.flatMap(({ names: known, target }) => [...known, target]);
     refuseServedAliases(scanJson(body), new Set(names), new ByteEdits(body));
     return unchanged(whole);
   }
-  const request = servedRequest(operation, path, collections);
+  const request = servedRequest(head, addressed.name, collections);
   if (request === null) {
     const changed = mayLookUp(operation) ? rewriteOther(operation, body, collections) : body;
     if (changed === body) return unchanged(whole);
-    const answer = {
-      form: 'errors',
-      collection: expectDefined(path.segments[1], 'the name in the address'),
-      errorsOnly: true,
-    };
+    const answer = { form: 'errors', collection: addressed.name, errorsOnly: true };
     return { ...unchanged({ ...whole, body: changed }), answer };
   }
   const { served } = request;
   const { kind } = operation;
-  if (kind === 'point')
-    return rewritePoint(
-      expectDefined(path.segments[3], 'the id or vector in the address'),
-      { served, search: path.search },
-      lookups,
-    );
+  if (kind === 'point') return rewritePoint(lastSegment(head), { served, search: path.search }, lookups);
   if (kind === 'create') return createAgain(whole, request);
   const parts = changingParts(operation);
-  if (parts === 'conditions') return forwarded(head.method, request, hideRestVector(operation, body, served));
+  if (parts === 'conditions') return forwarded(request, hideRestVector(operation, body, served));
   const failed = lookups?.find(({ status }) => status >= 400);
   if (failed !== undefined)
     return failedAnswer(failed, (text) =>
@@ -241,7 +223,7 @@ function rewrite(
   if (kind === 'delete') {
     if (lookups === undefined) return { kind: 'lookup', requests: STANDING };
     checkDeletion(request.name, served, lookups);
-    return forwarded(head.method, request, body, 'deleted');
+    return forwarded(request, body, 'deleted');
   }
   if (parts === 'none') throw new Refusal(400, 'Bad request: this request has no body to rewrite');
   return rewriteServed(whole, request, collections);
@@ -271,7 +253,8 @@ function rewriteServed(
   request: ServedRequest,
   collections: readonly ServedCollection[],
 ): RestRewrite | PendingRewrite<RestRewrite> {
-  const { served, operation, path } = request;
+  const { served } = request;
+  const { operation, path } = head;
   const { body: shown, root } = scanShown(operation, body, served);
   const source = new ByteEdits(shown);
   const projection = new VectorSlots(served);
@@ -305,10 +288,10 @@ function rewriteServed(
   };
 }
 
-function forwarded(method: string, request: ServedRequest, body: Uint8Array, form = 'errors'): RestRewrite {
+function forwarded(request: ServedRequest, body: Uint8Array, form = 'errors'): RestRewrite {
   return {
     kind: 'send',
-    request: { method, url: targetUrl(request), body },
+    request: { method: request.head.method, url: targetUrl(request), body },
     answer: answerForm(form, request),
     projected: 0,
     search: false,

@@ -20,7 +20,7 @@ interface AnswerCase {
 function run({ request, body = '', lookups, facts }: RestCase, layout: Layout): RestOutcome {
   const [method = '', url = ''] = request.split(/ (.*)/s);
   const rewriter = fixtureRewriter(layout, facts);
-  const head = { method, url, headers: {} };
+  const head = rewriter.read({ method, url, headers: {} });
   const route = rewriter.route(head);
   if (route.kind !== 'rewrite') return outcomeOf(route);
   const answers = lookups?.map(({ status, body: text }) => ({
@@ -88,10 +88,9 @@ describe.each(['two-stage', 'compact'] as const)('answers, %s', (layout) => {
 test.each([63, 64])('a prefetch at depth %d gets one more level only where the server takes it', (depth) => {
   const leaf = '{"query":[1,2,5,3]}';
   const body = `${'{"query":{"fusion":"rrf"},"prefetch":'.repeat(depth)}${leaf}${'}'.repeat(depth)}`;
-  const made = fixtureRewriter('two-stage').rewrite(
-    { method: 'POST', url: '/collections/docs/points/query', headers: {} },
-    Buffer.from(body),
-  );
+  const rewriter = fixtureRewriter('two-stage');
+  const head = rewriter.read({ method: 'POST', url: '/collections/docs/points/query', headers: {} });
+  const made = rewriter.rewrite(head, Buffer.from(body));
   const sent = made.kind === 'send' ? textOf(made.request.body) : '';
   const wrapped = '{"query":[1,2,5,3],"prefetch":{"query":[30,20],"using":"compact","limit":100}}';
   expect(sent).toBe(depth === 64 ? body : body.replace(leaf, wrapped));

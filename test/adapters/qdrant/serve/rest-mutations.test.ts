@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { restChanges } from '../../../../adapters/qdrant/serve/dual-write/rest-mutations.js';
+import { readRestHead, type OperationHead } from '../../../../adapters/qdrant/serve/rest/head.js';
 import type { MirroredCollection } from '../../../../src/store/write-guard.js';
 import type { RestRequest } from '../../../../src/serve/protocol.js';
 import { tinyEncoder } from '../../../support/migrate/fixtures.js';
@@ -21,16 +22,19 @@ const UUID = '0000abcd-0000-4000-8000-00000000000f';
 const U64_MAX = 18446744073709551615n;
 const changes = restChanges([FOLLOWED]);
 
-function read(request: string, body = '', aliases = ALIASES): ReturnType<typeof changes.read> {
+function headOf(request: string): OperationHead {
   const [method = '', url = ''] = request.split(/ (.*)/s);
-  return changes.read({ method, url, headers: {} }, Buffer.from(body), aliases);
+  return readRestHead({ method, url, headers: {} });
+}
+
+function read(request: string, body = '', aliases = ALIASES): ReturnType<typeof changes.read> {
+  return changes.read(headOf(request), Buffer.from(body), aliases);
 }
 
 function routeOf(request: string, aliases = ALIASES): string {
-  const [method = '', url = ''] = request.split(/ (.*)/s);
-  const head = { method, url, headers: {} };
+  const head = headOf(request);
   const route = changes.route(head, aliases);
-  if (!changes.isChange(head)) expect(route.kind).toBe('other');
+  if (!head.changes) expect(route.kind).toBe('other');
   if (route.kind === 'refused') return String(route.refusal.status);
   return route.kind === 'answer' ? String(route.status) : route.kind;
 }
@@ -140,8 +144,7 @@ describe('points that a REST request changes', () => {
 
 describe('what the server is asked before a body is read', () => {
   const asked = (request: string): unknown => {
-    const [method = '', url = ''] = request.split(/ (.*)/s);
-    const route = changes.route({ method, url, headers: {} }, ALIASES);
+    const route = changes.route(headOf(request), ALIASES);
     const said = ({ url: at, body, method: by }: RestRequest): string =>
       `${by} ${at} ${Buffer.from(body).toString()}`;
     if (route.kind === 'refused') return ['refused', said(route.permission)];
@@ -262,10 +265,8 @@ describe('other REST requests', () => {
   test('a configured alias that no longer leads to the source is refused', () => {
     const configured = restChanges([{ ...FOLLOWED, name: 'live' }]);
     const kindOf = (to: string | null): string =>
-      configured.route(
-        { method: 'PUT', url: '/collections/live/points', headers: {} },
-        new Map(to === null ? [] : [['live', to]]),
-      ).kind;
+      configured.route(headOf('PUT /collections/live/points'), new Map(to === null ? [] : [['live', to]]))
+        .kind;
     expect(kindOf('docs')).toBe('read');
     for (const to of ['docs_c4', 'other', null]) expect(kindOf(to)).toBe('refused');
   });
