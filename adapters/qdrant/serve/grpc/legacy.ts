@@ -1,5 +1,5 @@
 import { expectDefined } from '../../../../src/core/errors.js';
-import { isServed, type Job, type ServedJob } from './batch-projector.js';
+import { isServed, type Job, type ServedJob } from './rewrite-job.js';
 import { legacyToQuery } from './legacy-query.js';
 import {
   compactLookup,
@@ -122,10 +122,7 @@ function project(message: ProtoMessage, fields: LegacyFields, job: ServedJob): P
   const edits = new Map(outerEdits(fields, job));
   if (call === 'search') {
     const vector = expectDefined(inputs[0], 'the field of the vector');
-    return edited(message, edits.set(vector, drop)).bytes(
-      vector,
-      job.projections.add(readFloats(message, vector)),
-    );
+    return edited(message, edits.set(vector, drop)).bytes(vector, job.slots.add(readFloats(message, vector)));
   }
   const lookup = expectDefined(fields.lookupFrom, 'the field of the lookup');
   const { ids, lookupFrom } = compactLookup(message.bytes(lookup), job);
@@ -157,7 +154,7 @@ function projectRecommend(
   const out = edited(message, edits.set(positive, drop).set(negative, drop));
   for (const [from, to] of [[positive, positiveVectors] as const, [negative, negativeVectors] as const])
     for (const id of message.all(from))
-      out.bytes(to, vectorOf(job.projections.add(job.lookups.vector(ids, id, job.served)), 'flat'));
+      out.bytes(to, vectorOf(job.slots.add(job.lookups.vector(ids, id, job.served)), 'flat'));
   return out;
 }
 
@@ -171,7 +168,7 @@ function projectDiscover({ message, inputs, edits }: InPlace, vectors: LeafEdits
 
 function compactVector(bytes: Uint8Array, job: ServedJob): ProtoBuilder {
   const { values, form } = readDense(new ProtoMessage(bytes), job.served);
-  return vectorOf(job.projections.add(values), form);
+  return vectorOf(job.slots.add(values), form);
 }
 
 /** VectorExample: id 1 or vector 2. */
@@ -191,6 +188,6 @@ function compactExample(
   if (ids === 'keep') return bytes;
   return new ProtoBuilder().bytes(
     2,
-    vectorOf(job.projections.add(job.lookups.vector(ids, value, job.served)), 'flat'),
+    vectorOf(job.slots.add(job.lookups.vector(ids, value, job.served)), 'flat'),
   );
 }

@@ -1,4 +1,4 @@
-import type { Job, ServedJob } from './batch-projector.js';
+import type { Job, ServedJob } from './rewrite-job.js';
 import type { GrpcLookupPlace } from './lookups.js';
 import { ProtoMessage } from '../protobuf/message.js';
 import { edited, ProtoBuilder, type FieldEdit } from '../protobuf/builder.js';

@@ -1,4 +1,4 @@
-import type { ServedJob } from './batch-projector.js';
+import type { ServedJob } from './rewrite-job.js';
 import type { CompactIds } from './lookup-from.js';
 import { editVectors, OTHER_QUERIES, SIMILARITY, type Leaf, type MessageShape } from './message-shapes.js';
 import { rowsOf } from './vector.js';
@@ -88,7 +88,7 @@ function compactInput(bytes: Uint8Array, ids: CompactIds['ids'], job: ServedJob)
   if (span.wireType !== 2) throw new Malformed(`field ${span.field}: invalid wire type`);
   const value = message.value(span);
   const dense = (values: Float32Array): ProtoBuilder =>
-    new ProtoBuilder().bytes(2, new ProtoBuilder().bytes(1, job.projections.add(values)));
+    new ProtoBuilder().bytes(2, new ProtoBuilder().bytes(1, job.slots.add(values)));
   switch (span.field) {
     case 1:
       return ids === 'keep' ? bytes : dense(job.lookups.vector(ids, value, job.served));

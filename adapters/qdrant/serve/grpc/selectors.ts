@@ -1,5 +1,5 @@
 import type { ServedCollection } from '../../../../src/store/served.js';
-import type { Job } from './batch-projector.js';
+import type { Job } from './rewrite-job.js';
 import { renameIn } from './lookup-from.js';
 import { serverVector } from '../hidden-vector.js';
 import { decodeText, Malformed, ProtoMessage } from '../protobuf/message.js';

@@ -1,5 +1,5 @@
 import type { ServedCollection } from '../../../../src/store/served.js';
-import { isServed, type Job, type ServedJob } from './batch-projector.js';
+import { isServed, type Job, type ServedJob } from './rewrite-job.js';
 import { compactLookup, fullLookup } from './lookup-from.js';
 import { PREFETCH, type StageFields } from '../search-fields.js';
 import { vectorName, withLookup, withVectors } from './selectors.js';

@@ -1,4 +1,4 @@
-import type { ServedJob } from './batch-projector.js';
+import type { ServedJob } from './rewrite-job.js';
 import { isSparse, readDense, vectorOf } from './vector.js';
 import { COLLECTION } from '../search-fields.js';
 import { BATCH_OPERATIONS, holdsVectors, type MessageFields } from '../operations.js';
@@ -106,7 +106,7 @@ function writeNamed(bytes: Uint8Array, job: ServedJob): Uint8Array | ProtoBuilde
 
 function compactOf(vector: ProtoMessage, job: ServedJob): ProtoBuilder {
   const { values, form } = readDense(vector, job.served);
-  return vectorOf(job.projections.add(values), form);
+  return vectorOf(job.slots.add(values), form);
 }
 
 function entry(name: string, vector: Uint8Array | ProtoBuilder): ProtoBuilder {

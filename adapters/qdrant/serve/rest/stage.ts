@@ -1,6 +1,7 @@
 import type { ServedCollection } from '../../../../src/store/served.js';
+import { float32ArrayJson } from '../json/number.js';
 import type { JsonNode, Span } from '../json/scan.js';
-import { asciiJson, type ByteEdits, type Chunk } from '../json/byte-edits.js';
+import { asciiJson, type ByteEdits, type Chunk, type PendingBytes } from '../json/byte-edits.js';
 import {
   countOf,
   elementsOf,
@@ -12,17 +13,23 @@ import {
   type JsonFields,
 } from './fields.js';
 import { lookupPlaceJson, type RestLookupPlace, type Lookups } from './lookup.js';
-import type { VectorSlots } from './vector-slots.js';
+import type { SlotForm, VectorSlots } from '../vector-slots.js';
 import { readInput, type QueryForm } from './vector-input.js';
 import { lookedUp, Refusal, treatWithVector, unknownForm } from '../rules.js';
 import { treatStage, type StagePlace, type Treatment, type WrapTreatment } from '../stage-rules.js';
+
+const NOTHING = new Uint8Array(0);
+export const JSON_SLOTS: SlotForm<PendingBytes> = {
+  create: () => ({ bytes: NOTHING }),
+  write: (slot, values) => void (slot.bytes = float32ArrayJson(values)),
+};
 
 /** One request that is being rewritten. */
 export interface RewriteContext {
   readonly served: ServedCollection;
   readonly collections: readonly ServedCollection[];
   readonly source: ByteEdits;
-  readonly projection: VectorSlots;
+  readonly slots: VectorSlots<PendingBytes>;
   readonly lookups: Lookups;
 }
 
@@ -142,7 +149,7 @@ function similarityOf(form: QueryForm): QueryForm & { readonly kind: 'similarity
 /** Returns a stage's vectors and ids for the compact space; null for an input that stays. */
 function inputsOf(
   { lookup, form }: RestStage,
-  { served, source, projection, lookups }: RewriteContext,
+  { served, source, slots, lookups }: RewriteContext,
 ): { readonly changes: Changes; readonly replace: (input: JsonNode) => Chunk | null } {
   const { reduced } = lookup ?? { reduced: null };
   const sameSpace = reduced?.projector.fingerprint === served.projector.fingerprint;
@@ -156,10 +163,10 @@ function inputsOf(
   }
   const replace = (input: JsonNode): Chunk | null => {
     const read = readInput(input, served, source);
-    if (read.kind === 'dense') return projection.add(read.values);
+    if (read.kind === 'dense') return slots.add(read.values);
     if (lookup === null || sameSpace) return null;
     const vector = lookups.vectorOf(lookup, input, source);
-    return vector === null ? null : projection.add(vector);
+    return vector === null ? null : slots.add(vector);
   };
   return { changes, replace };
 }

@@ -152,11 +152,8 @@ function beside(node: JsonNode, texts: readonly Chunk[], { served, source }: Rew
   source.insert(node.end, `,${asciiJson(served.compact)}:`, texts, '}');
 }
 
-function project(
-  node: JsonNumbersNode,
-  { served, source, projection }: RewriteContext,
-): readonly Chunk[] | null {
-  const slot = projection.add(node.values);
+function project(node: JsonNumbersNode, { served, source, slots }: RewriteContext): readonly Chunk[] | null {
+  const slot = slots.add(node.values);
   if (served.layout === 'two-stage') return [slot];
   source.replace(node, slot);
   return null;

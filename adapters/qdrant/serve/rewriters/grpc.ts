@@ -1,4 +1,3 @@
-import type { Matrix } from '../../../../src/core/matrix.js';
 import type { ServedCollection } from '../../../../src/store/served.js';
 import {
   finished,
@@ -10,7 +9,7 @@ import {
 } from '../../../../src/serve/protocol.js';
 import { isDeletedByGrpc, orStatus, rewriteGrpcAnswer } from '../grpc/answer.js';
 import { createdStatus, rewriteCollections } from '../grpc/collections.js';
-import { BatchProjector, type Job, type ServedJob } from '../grpc/batch-projector.js';
+import { FLOAT_SLOTS, type Job, type ServedJob } from '../grpc/rewrite-job.js';
 import { refuseExact } from '../stage-rules.js';
 import { hideGrpcVector } from '../grpc/hidden.js';
 import { rewriteGrpcLegacy } from '../grpc/legacy.js';
@@ -32,6 +31,7 @@ import { rewriteWrite } from '../grpc/write.js';
 import { firstText, Malformed, ProtoMessage } from '../protobuf/message.js';
 import { edited, ProtoBuilder, type FieldEdit } from '../protobuf/builder.js';
 import { clientText, lookupText, Refusal, refuseTarget, findServed } from '../rules.js';
+import { VectorSlots } from '../vector-slots.js';
 
 const UNIMPLEMENTED = 12;
 const PERMISSION_DENIED = 7;
@@ -115,9 +115,9 @@ function rewriteCall(call: Call, lookups: readonly Uint8Array[] | undefined): Be
     refuseTarget(name, collections);
     return rewriteOther({ call, message, operation, name }, job);
   }
-  const projections = new BatchProjector(served, isSearch(operation) ? 'queries' : 'points');
+  const slots = new VectorSlots(served, FLOAT_SLOTS);
   const shown = hideGrpcVector(operation, message, served);
-  return rewriteServed({ call, message: shown, operation, name }, { ...job, served, projections });
+  return rewriteServed({ call, message: shown, operation, name }, { ...job, served, slots });
 }
 
 interface PointsCall {
@@ -132,22 +132,16 @@ function rewriteServed({ call, message, operation, name }: PointsCall, job: Serv
   const calls = job.lookups.calls();
   if (calls.length > 0)
     return { kind: 'lookup', calls, answer: { form: 'lookup', collection: name, errorsOnly: true } };
-  const { projections, served } = job;
+  const search = isSearch(operation);
+  // As for REST, the object literal has no member behind a spread, since V8 would be slow.
   const send = (): GrpcRewrite => ({
     kind: 'send',
     call: { path, message: body.finish() },
     answer: { form: 'error', collection: name, errorsOnly: true },
-    projected: projections.count,
-    search: isSearch(operation),
+    projected: job.slots.count,
+    search,
   });
-  if (projections.count === 0) return send();
-  // As for REST, the object literal has no member behind a spread, since V8 would be slow.
-  const finish = (y: Matrix): GrpcRewrite =>
-    orStatus(() => {
-      projections.fill(y);
-      return send();
-    });
-  return { projector: served.projector, as: projections.kind, x: projections.rows, finish };
+  return job.slots.filled<GrpcRewrite>(search ? 'queries' : 'points', send, orStatus);
 }
 
 /** Rewrites a request to another collection, which may look up points of a served one. */

@@ -1,13 +1,11 @@
 import { expectDefined } from '../../../../src/core/errors.js';
 import { contentCoding } from '../../../../src/core/content-coding.js';
-import type { Matrix } from '../../../../src/core/matrix.js';
 import type { ServedCollection } from '../../../../src/store/served.js';
 import {
   finished,
   type AnswerForm,
   type LookupAnswer,
   type PendingRewrite,
-  type RestAnswer,
   type RestRewrite,
   type RestRewriter,
   type RestRoute,
@@ -32,7 +30,8 @@ import { mayLookUp, rewriteOther } from '../rest/other.js';
 import { isSearch, type ApiOperation } from '../operations.js';
 import { readRestHead, type OperationHead } from '../rest/head.js';
 import { rewritePoint } from '../rest/point.js';
-import { VectorSlots } from '../rest/vector-slots.js';
+import { JSON_SLOTS } from '../rest/stage.js';
+import { VectorSlots } from '../vector-slots.js';
 import {
   clientText,
   existing,
@@ -257,35 +256,24 @@ function rewriteServed(
   const { operation, path } = head;
   const { body: shown, root } = scanShown(operation, body, served);
   const source = new ByteEdits(shown);
-  const projection = new VectorSlots(served);
+  const slots = new VectorSlots(served, JSON_SLOTS);
   const asked = new Lookups(lookups, path.search);
-  const rewriting = { served, collections, source, projection, lookups: asked };
+  const rewriting = { served, collections, source, slots, lookups: asked };
   const result: BodyResult = rewriteBody(operation, root, rewriting);
   const requests = asked.requests();
   if (requests.length > 0) return { kind: 'lookup', requests };
   const below = result.asQuery ? result.path : path.raw.slice(2).join('/');
   const form = result.asQuery ? result.answer : operation.kind === 'update' ? 'updated' : 'errors';
   const search = isSearch(operation);
+  // The object literal has no member behind a spread: V8 would create its hidden class anew for every search.
   const send = (): RestRewrite => ({
     kind: 'send',
     request: { method: head.method, url: targetUrl(request, below), body: source.apply() },
     answer: answerForm(form, request),
-    projected: projection.count,
+    projected: slots.count,
     search,
   });
-  if (projection.count === 0) return send();
-  // The object literal has no member behind a spread: V8 would create its hidden class anew for every search.
-  const finish = (y: Matrix): RestRewrite | RestAnswer =>
-    orRefusal(() => {
-      projection.fill(y);
-      return send();
-    });
-  return {
-    projector: served.projector,
-    as: search ? 'queries' : 'points',
-    x: projection.rows,
-    finish,
-  };
+  return slots.filled<RestRewrite>(search ? 'queries' : 'points', send, orRefusal);
 }
 
 function forwarded(request: ServedRequest, body: Uint8Array, form = 'errors'): RestRewrite {

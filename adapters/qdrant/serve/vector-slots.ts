@@ -1,0 +1,73 @@
+import { matrix, row, type Matrix } from '../../../src/core/matrix.js';
+import type { PendingRewrite, ProjectionJob } from '../../../src/serve/protocol.js';
+import type { ServedCollection } from '../../../src/store/served.js';
+import { checkCompact, checkDim } from './rules.js';
+
+/** A place in a request's bytes for a vector that will be known later, in the form of a transport. */
+export interface SlotForm<Slot> {
+  readonly create: (outputDim: number) => Slot;
+  readonly write: (slot: Slot, values: Float32Array) => void;
+}
+
+/** The vectors of one request: collected first, then projected together and written into their slots. */
+export class VectorSlots<Slot> {
+  readonly #served: ServedCollection;
+  readonly #form: SlotForm<Slot>;
+  readonly #rows: Float32Array[] = [];
+  readonly #slots: Slot[] = [];
+
+  constructor(served: ServedCollection, form: SlotForm<Slot>) {
+    this.#served = served;
+    this.#form = form;
+  }
+
+  get count(): number {
+    return this.#rows.length;
+  }
+
+  /** Adds a vector and returns its slot. @throws Refusal for a wrong length or values that are not finite */
+  add(values: Float32Array): Slot {
+    checkDim(values, this.#served);
+    const slot = this.#form.create(this.#served.outputDim);
+    this.#rows.push(values);
+    this.#slots.push(slot);
+    return slot;
+  }
+
+  /**
+   * Returns the result of `send`, at once or as soon as the vectors are projected.
+   * @param orRefusal runs a decision, and returns the answer for a Refusal of a vector that cannot be stored
+   */
+  filled<Result extends object>(
+    as: ProjectionJob['as'],
+    send: () => Result,
+    orRefusal: (decide: () => Result) => Result,
+  ): Result | PendingRewrite<Result> {
+    if (this.count === 0) return send();
+    const finish = (y: Matrix): Result =>
+      orRefusal(() => {
+        this.#fill(y);
+        return send();
+      });
+    return { projector: this.#served.projector, as, x: this.#joined(), finish };
+  }
+
+  /** @param y a row for each vector */
+  #fill(y: Matrix): void {
+    this.#slots.forEach((slot, i) => {
+      const values = row(y, i);
+      checkCompact(values, this.#served);
+      this.#form.write(slot, values);
+    });
+  }
+
+  /** Returns all vectors, n x inputDim. A single one is not copied. */
+  #joined(): Matrix {
+    const { inputDim } = this.#served;
+    const [first] = this.#rows;
+    const x = matrix(this.count, inputDim, this.count === 1 ? first : undefined);
+    if (this.count === 1) return x;
+    this.#rows.forEach((values, i) => x.data.set(values, i * inputDim));
+    return x;
+  }
+}
