@@ -1,5 +1,5 @@
 import { scanJson, type JsonNode, type Span } from '../json/scan.js';
-import type { ApiOperation, SearchForm, SingleWrite } from '../operations.js';
+import type { ApiOperation, SingleWrite } from '../operations.js';
 
 /**
  * Finds the vector names in the conditions of a body (`has_vector`). The server takes most structures as an
@@ -217,16 +217,6 @@ const REPLICATE = structure([
 ]);
 
 const CLUSTER = structure([['replicate_points', REPLICATE]]);
-const QUERIES: Readonly<Record<SearchForm, Visit>> = {
-  one: PREFETCH,
-  batch: listIn('searches', PREFETCH),
-  groups: PREFETCH,
-};
-const LEGACY: Readonly<Record<SearchForm, Visit>> = {
-  one: FILTERED,
-  batch: listIn('searches', FILTERED),
-  groups: FILTERED,
-};
 
 function listIn(key: string, by: Visit): Visit {
   return structure([[key, oneOrMany(by)]]);
@@ -235,9 +225,10 @@ function listIn(key: string, by: Visit): Visit {
 function visitOf(operation: ApiOperation): Visit {
   switch (operation.kind) {
     case 'query':
-      return QUERIES[operation.form];
-    case 'legacy':
-      return LEGACY[operation.form];
+    case 'legacy': {
+      const search = operation.kind === 'query' ? PREFETCH : FILTERED;
+      return operation.form === 'batch' ? listIn('searches', search) : search;
+    }
     case 'write':
       return operation.name === 'batch' ? BATCH : WRITES[operation.name];
     case 'cluster':
