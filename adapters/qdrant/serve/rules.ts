@@ -171,6 +171,11 @@ export function findServed(name: string, collections: readonly ServedCollection[
   return collections.find(({ names }) => names.includes(name)) ?? null;
 }
 
+/** Returns the name by which clients know a collection: their name of a target, or its own. */
+export function clientName(collection: string, collections: readonly ServedCollection[]): string {
+  return collections.find(({ target }) => target === collection)?.names[0] ?? collection;
+}
+
 /** Returns whether a name is that of a target that clients know by another name. */
 export function isHiddenTarget(name: string, collections: readonly ServedCollection[]): boolean {
   return collections.some(({ names, target }) => target === name && !names.includes(name));

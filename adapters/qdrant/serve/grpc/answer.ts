@@ -3,7 +3,7 @@ import type { AnswerForm, GrpcStatus } from '../../../../src/serve/protocol.js';
 import { collectionInfo } from './info.js';
 import { Malformed, ProtoMessage } from '../protobuf/message.js';
 import { edited, ProtoBuilder, type FieldEdit } from '../protobuf/builder.js';
-import { Refusal, findServed } from '../rules.js';
+import { clientName, findServed, Refusal } from '../rules.js';
 
 /**
  * Returns an answer rewritten for the client. An unreadable answer or one of another form stays unchanged.
@@ -46,7 +46,7 @@ function listAnswer(bytes: Uint8Array, collections: readonly ServedCollection[])
     const alias = entry.has(2) ? entry.text(1) : null;
     const field = alias === null ? 1 : 2;
     const name = entry.textOrEmpty(field);
-    const shown = collections.find(({ target }) => target === name)?.names[0] ?? name;
+    const shown = clientName(name, collections);
     if (shown === name) return value;
     // Clients see two collections of the same name as one.
     if (alias === null ? listed.has(shown) : alias === shown) return null;

@@ -6,7 +6,14 @@ import { scanJson, type JsonEntry, type JsonNode } from '../json/scan.js';
 import { asciiJson, ByteEdits } from '../json/byte-edits.js';
 import { elementsOf, entryOf, stringOf } from './fields.js';
 import { JSON_CODES, restSettingsIn } from './read-target-settings.js';
-import { Refusal, refuseUncovering, shownIndexed, shownWarning, type IndexedCounts } from '../rules.js';
+import {
+  clientName,
+  Refusal,
+  refuseUncovering,
+  shownIndexed,
+  shownWarning,
+  type IndexedCounts,
+} from '../rules.js';
 import { distanceName } from '../../store/collection-settings.js';
 import { showsNoExact, shownQuantization, type ShownQuantization } from '../settings/target.js';
 import type { Threshold } from '../../store/changed-thresholds.js';
@@ -285,9 +292,4 @@ export function rewriteAliases(
 function nameIn(node: JsonNode, key: string, source: ByteEdits): string | null {
   const value = entryOf(node, key);
   return value?.kind === 'string' ? stringOf(value, source) : null;
-}
-
-function clientName(target: string, collections: readonly ServedCollection[]): string {
-  const served = collections.find((one) => one.target === target);
-  return served?.names[0] ?? target;
 }
