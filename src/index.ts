@@ -4,7 +4,7 @@
  */
 export type { Distance } from './core/distance.js';
 export { Encoder, type EncoderLayer, type EncoderMetadata, type EncoderNetwork } from './encoder/model.js';
-export { isTldrError, TldrError, type ErrorCode } from './core/errors.js';
+export { type ErrorCode, type Hint, isTldrError, TldrError } from './core/errors.js';
 export { matrix, matrixFromRows, type Matrix } from './core/matrix.js';
 export type { PointId } from './core/point-id.js';
 export type { Log, Progress, RunOptions } from './core/run-options.js';
@@ -69,7 +69,12 @@ export {
   type MigrationReport,
 } from './migrate/run/migrate-collection.js';
 export type { EventFacts, MigrationEvent, MigrationHook } from './migrate/plan/migration-events.js';
-export { migrationStatus, type MigrationStatus, type WorkerStatus } from './migrate/run/migration-status.js';
+export {
+  migrationStatus,
+  type MigrationStatus,
+  type NextStep,
+  type WorkerStatus,
+} from './migrate/run/migration-status.js';
 export { planMigration, type MigrationPlan, type MigrationRequest } from './migrate/plan/migration.js';
 export { recordFile } from './migrate/state/in-file.js';
 export type { StateLocation } from './migrate/state/location.js';

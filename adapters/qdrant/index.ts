@@ -120,7 +120,8 @@ function parseUrl(text: string): URL {
   if (url.username !== '' || url.password !== '') {
     throw new TldrError(
       'INVALID_ARGUMENT',
-      'the address contains credentials: remove them and set QDRANT_API_KEY',
+      'the address contains credentials: remove them and give an API key in their place',
+      { hint: 'api-key' },
     );
   }
   return url;
@@ -162,8 +163,10 @@ async function checkGrpc(grpc: Grpc, url: string): Promise<void> {
     await grpc.call('Qdrant/HealthCheck', new Uint8Array(0));
   } catch (cause) {
     if (!isTldrError(cause, 'UNAVAILABLE')) throw cause;
-    const hint =
-      'points are copied over gRPC: give its address with QDRANT_TLDR_GRPC_URL or --grpc-url (port 6334 by default)';
-    throw new TldrError('UNAVAILABLE', `no gRPC at ${url}: ${hint}. ${cause.message}`, { cause });
+    throw new TldrError(
+      'UNAVAILABLE',
+      `no gRPC at ${url}, over which points are copied (port 6334 by default): ${cause.message}`,
+      { cause, hint: 'grpc-address' },
+    );
   }
 }

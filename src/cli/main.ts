@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
-import { isTldrError, messageOf, type ErrorCode } from '../core/errors.js';
+import { isTldrError, type ErrorCode } from '../core/errors.js';
 import { VERSION } from '../select/product-version.js';
+import { errorText } from './console/advice.js';
 import { growHeapAtEase } from './console/heap-growth.js';
 
 /** Exit status per error code; documented in docs/cli.md. */
@@ -78,11 +79,11 @@ try {
     if (error.exitCode !== 0) fail('INVALID_ARGUMENT', usageMessage(error));
   } else {
     const code = isTldrError(error) ? error.code : 'INTERNAL';
-    console.error(`error: ${messageOf(error)}`);
+    console.error(`error: ${errorText(error)}`);
     if (code === 'INTERNAL' && error instanceof Error) console.error(error.stack);
     // If a command measured something before it failed, its error carries the result.
     const result = isTldrError(error) ? error.fields['result'] : undefined;
-    fail(code, messageOf(error), typeof result === 'object' ? result : {});
+    fail(code, errorText(error), typeof result === 'object' ? result : {});
   }
 }
 

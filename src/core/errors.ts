@@ -15,7 +15,57 @@ export type ErrorCode =
   | 'INTERNAL'; // a bug in this package
 
 /**
- * The only error class of this package: `message` says what was found, what was expected and what to do.
+ * What a caller can do about an error: a key for programs. The error's `message` says what was found, and `fields`
+ * holds the names that the advice needs. The command line turns each key into the command or flag to use.
+ */
+export type Hint =
+  // What to do about a migration
+  | 'start-migration' // start one, or give the place of its state
+  | 'resume-migration' // run it again: it continues and verifies
+  | 'resume-paused' // it was paused: run it again to continue
+  | 'resume-catch-up' // run it again with `lagMax`, since clients write to the source
+  | 'resume-settings' // run it again: it puts the target's settings right
+  | 'finish-copy' // run it again: it finishes the copy and verifies it
+  | 'verify' // compare source and target again
+  | 'verify-and-repair' // stop the writers, compare again, and run it again to repair
+  | 'verify-or-roll-back' // the target is in use: it can be compared, or taken out of use
+  | 'cut-over-first' // cut over, or complete without a cut-over
+  | 'roll-back-first' // roll back before the target is removed
+  // How to call
+  | 'name-alias' // give the alias to switch
+  | 'switch-own-name' // a collection's own name is switched by the proxy, or as a bare name
+  | 'switch-by-proxy' // cut over by the proxy
+  | 'migrate-with-journal' // switch an alias, or start the migration again with a journal
+  | 'migrate-as-float32' // abort, and start again with the datatype float32
+  | 'same-journal' // continue with the journal that the migration began with, or abort it
+  | 'omit-catch-up' // leave the catch-up out
+  | 'omit-worker' // copy with a single run
+  | 'locate-state' // give the place of the migration state
+  | 'other-state-place' // give another place for this migration's state, and keep the one that is there
+  | 'restore-state' // restore the migration state from a backup
+  | 'restore-journal' // restore the journal from a backup, or abort the migration
+  | 'fewer-ranges' // copy fewer ranges at a time, or with fewer workers
+  | 'throttle-again' // remove the throttle settings and set them again
+  | 'smaller-sample' // train with fewer rows
+  | 'remove-scratch' // remove the scratch collection
+  | 'fewer-queries' // ask fewer queries, or raise the server's rate limit
+  // What to do about the proxy
+  | 'start-proxy' // run the proxy with the migration's journal. Fields: source, target
+  | 'correct-proxy' // its entry names other collections: correct it, or give another journal
+  | 'end-proxy' // serve the target without "migrating", then repeat. Field: target
+  | 'drain-proxy' // let the proxy bring all writes over, then as `end-proxy`. Field: target
+  | 'wait-for-writes' // wait until the proxy has brought all writes over
+  | 'force-roll-back' // run the proxy again, or say that no writes are missing. Field: words
+  // How to reach the server
+  | 'server-address' // give the server's address
+  | 'grpc-address' // give the server's gRPC address
+  | 'api-key' // give a valid API key
+  | 'give-server'; // no server can be started here: give the address of one
+
+/**
+ * The only error class of this package. `message` says what was found and what was expected. `hint`, if there is
+ * one, says what to do: a key, which the command line turns into a command or a flag. `fields` holds names and
+ * numbers for programs.
  * @example
  * ```ts
  * import { Encoder, TldrError } from 'qdrant-tldr';
@@ -23,21 +73,23 @@ export type ErrorCode =
  * try {
  *   await Encoder.load('missing.onnx');
  * } catch (error) {
- *   if (error instanceof TldrError) console.log(error.code, error.message); // NOT_FOUND ...
+ *   if (error instanceof TldrError) console.log(error.code, error.message, error.hint); // NOT_FOUND ...
  * }
  * ```
  */
 export class TldrError extends Error {
   override readonly name = 'TldrError';
+  readonly hint: Hint | undefined;
   readonly fields: Readonly<Record<string, unknown>>;
 
   constructor(
     readonly code: ErrorCode,
     message: string,
-    details: { readonly cause?: unknown; readonly [field: string]: unknown } = {},
+    details: { readonly cause?: unknown; readonly hint?: Hint; readonly [field: string]: unknown } = {},
   ) {
-    const { cause, ...fields } = details;
+    const { cause, hint, ...fields } = details;
     super(message, cause === undefined ? undefined : { cause });
+    this.hint = hint;
     this.fields = fields;
   }
 }

@@ -1,4 +1,4 @@
-import { TldrError } from './errors.js';
+import { type Hint, TldrError } from './errors.js';
 import { maskAddress } from './mask-address.js';
 
 /** A server's answer that sends its client to another address. */
@@ -7,18 +7,21 @@ export interface Redirect {
   readonly from: string;
   readonly status: number;
   readonly location: string | undefined;
-  /** Name of the flag, setting or option that holds the server's address. */
-  readonly setting: string;
+  /** What holds the server's address: the words for it, or the key of the advice. */
+  readonly setting: string | { readonly hint: Hint };
 }
 
 /** A redirect is never followed: the API key and the body would go wherever it points. */
 export class RedirectError extends TldrError {
   constructor({ from, status, location, setting }: Redirect) {
     const to = location === undefined ? '(no location)' : shownAddress(location, from);
-    super(
-      'INVALID_ARGUMENT',
-      `${from} redirects (HTTP ${status}) to ${to}, and redirects are not followed, as they would carry the API key there. If that address is the right one, set it as the server's address (${setting})`,
-    );
+    const message = `${from} redirects (HTTP ${status}) to ${to}, and redirects are not followed, as they would carry the API key there`;
+    if (typeof setting === 'string')
+      super(
+        'INVALID_ARGUMENT',
+        `${message}. If that address is the right one, set it as the server's address (${setting})`,
+      );
+    else super('INVALID_ARGUMENT', message, setting);
   }
 }
 

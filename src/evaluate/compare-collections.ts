@@ -236,7 +236,8 @@ async function turnsOf(options: CompareCollectionsOptions): Promise<SideTurns> {
   if (searches > 2 * perMinute)
     log?.(
       'warn',
-      `strict mode allows ${perMinute} reads a minute, so about ${searches} searches of each collection take ${roughTime(searches / perMinute)}: use fewer queries (--sample) or raise read_rate_limit`,
+      `strict mode allows ${perMinute} reads a minute, so about ${searches} searches of each collection take ${roughTime(searches / perMinute)}`,
+      { hint: 'fewer-queries' },
     );
   return {
     source: new ReadTurns(limits.source.readsPerMinute),

@@ -97,7 +97,7 @@ export async function runPlan(options: PlanOptions, setup: PlanSetup): Promise<P
   } catch (error) {
     // Report the first error. If the clean-up fails as well, a warning is enough.
     await dropScratch(options).catch((cause: unknown) =>
-      log?.('warn', `could not remove ${scratchName}: ${messageOf(cause)}; remove it with plan --clean`),
+      log?.('warn', `could not remove ${scratchName}: ${messageOf(cause)}`, { hint: 'remove-scratch' }),
     );
     throw error;
   }

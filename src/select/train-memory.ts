@@ -65,11 +65,13 @@ export function checkTrainMemory(sizes: TrainSizes, limit = memoryLimit()): void
   const { rows, inputDim, outputDim } = sizes;
   const count = (value: number): string => value.toLocaleString('en-US');
   const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
+  const fits = fitting >= SPLIT.sampleRowsMin;
   throw new TldrError(
     'INVALID_ARGUMENT',
     `training ${count(inputDim)} dimensions to ${count(outputDim)} with ${count(rows)} rows takes about ${gigabytes(trainMemory(sizes))} of memory, and this process may use ${gigabytes(limit)}: ` +
-      (fitting >= SPLIT.sampleRowsMin
-        ? `${count(fitting)} rows would fit: choose a sample of that size (--sample)`
+      (fits
+        ? `${count(fitting)} rows would fit`
         : `${count(fitting)} rows would fit, and training takes at least ${SPLIT.sampleRowsMin}: give fewer dimensions, or use a machine with more memory`),
+    fits ? { hint: 'smaller-sample', fitting } : { fitting },
   );
 }

@@ -41,7 +41,7 @@ export function checkServed(request: ServeRequest): ServedCollection {
   if (description === null) {
     throw new TldrError(
       'INVALID_ARGUMENT',
-      `${spec.name} is not the target of a migration: serve a collection that \`migrate\` made`,
+      `${spec.name} is not the target of a migration: serve a collection that a migration made`,
     );
   }
   if (!(oversampling >= 1 && oversampling <= 1000)) {

@@ -59,7 +59,7 @@ export async function withProjection<Client extends ProjectableClient>(
   if (typeof inner !== 'object' || inner === null) {
     throw new TldrError(
       'UNSUPPORTED',
-      'the client is not a QdrantClient of @qdrant/js-client-rest 1.14.1 to 1.18: use the proxy (`qdrant-tldr serve`) with other clients',
+      'the client is not a QdrantClient of @qdrant/js-client-rest 1.14.1 to 1.18: use the proxy with other clients',
     );
   }
   const asking = through(client, projectedApi(inner, []));
@@ -112,7 +112,7 @@ async function collectionOf(client: ProjectableClient, target: string): Promise<
   } catch (cause) {
     const status = cause instanceof Error && 'status' in cause ? cause.status : undefined;
     if (status !== 404) throw cause;
-    throw new TldrError('NOT_FOUND', `there is no collection ${target}: use one that \`migrate\` made`, {
+    throw new TldrError('NOT_FOUND', `there is no collection ${target}: use one that a migration made`, {
       cause,
     });
   }

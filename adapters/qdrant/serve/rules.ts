@@ -111,7 +111,7 @@ export function checkCompact(
   if (overflow !== undefined)
     throw new Refusal(
       400,
-      `Bad request: vector "${vector}" ${overflowText(overflow)}: smaller values fit, or a migration with --datatype float32`,
+      `Bad request: vector "${vector}" ${overflowText(overflow)}: smaller values fit, or a target with the datatype float32`,
     );
 }
 

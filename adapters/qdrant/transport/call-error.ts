@@ -1,4 +1,4 @@
-import { TldrError, type ErrorCode } from '../../../src/core/errors.js';
+import { type ErrorCode, type Hint, TldrError } from '../../../src/core/errors.js';
 
 /**
  * Whether and when to repeat a failed call. `afterMs`: delay that the server named. `refused`: the server is
@@ -18,8 +18,8 @@ export class CallError extends TldrError {
     code: ErrorCode,
     message: string,
     readonly retry: Retry,
-    cause?: unknown,
+    details: { readonly cause?: unknown; readonly hint?: Hint } = {},
   ) {
-    super(code, message, { cause });
+    super(code, message, details);
   }
 }

@@ -1,4 +1,11 @@
-import { codeOf, isTldrError, messageOf, type ErrorCode, type TldrError } from '../../../src/core/errors.js';
+import {
+  codeOf,
+  type ErrorCode,
+  type Hint,
+  isTldrError,
+  messageOf,
+  type TldrError,
+} from '../../../src/core/errors.js';
 import { CallError } from './call-error.js';
 import { strictRefusal } from './strict-refusal.js';
 
@@ -20,18 +27,18 @@ export function httpError(
   const { call, retryAfter } = context;
   const refusal = strictRefusal(text, call);
   if (refusal !== null) return refusal;
-  const say = (code: ErrorCode, hint: string, safe = false): CallError => {
+  const say = (code: ErrorCode, why: string, safe = false): CallError => {
     const afterMs = retryAfter === null ? Number.NaN : Number(retryAfter) * 1000;
     const refused = status === 429 || status === 503;
     const tooEarly = status === 429 && TOO_EARLY.test(text);
     const retry = Number.isFinite(afterMs)
       ? { safe, refused, tooEarly, afterMs }
       : { safe, refused, tooEarly };
-    return new CallError(code, `${call}: HTTP ${status}: ${text}${hint}`, retry);
+    return new CallError(code, `${call}: HTTP ${status}: ${text}${why}`, retry, hintFor(code));
   };
   switch (status) {
     case 401:
-      return say('UNAUTHORIZED', ' (set QDRANT_API_KEY to a valid key)');
+      return say('UNAUTHORIZED', '');
     case 403:
       return say('FORBIDDEN', ' (the API key lacks the right for this call; global access is needed)');
     case 404:
@@ -98,7 +105,12 @@ export function grpcError(
   const refused = status === 8 || asked;
   const tooEarly = status === 8 && TOO_EARLY.test(message);
   const retry = asked ? { safe, refused, tooEarly, afterMs } : { safe, refused, tooEarly };
-  return new CallError(code, `${context.call}: gRPC status ${status}: ${message.slice(0, QUOTE_MAX)}`, retry);
+  const text = `${context.call}: gRPC status ${status}: ${message.slice(0, QUOTE_MAX)}`;
+  return new CallError(code, text, retry, hintFor(code));
+}
+
+function hintFor(code: ErrorCode): { readonly hint?: Hint } {
+  return code === 'UNAUTHORIZED' ? { hint: 'api-key' } : {};
 }
 
 /** Returns the error for a call without an answer. */
@@ -112,7 +124,7 @@ export function connectionError(cause: unknown, context: { call: string; endpoin
     ? 'Node does not trust the certificate: set NODE_EXTRA_CA_CERTS to the file of its authority'
     : 'Is Qdrant running there?';
   const message = `${context.call}: no answer from ${context.endpoint}: ${why}. ${hint}`;
-  return new CallError('UNAVAILABLE', message, { safe: !untrusted }, cause);
+  return new CallError('UNAVAILABLE', message, { safe: !untrusted }, { cause });
 }
 
 /** Node's error codes for a certificate that it does not trust (from OpenSSL). */

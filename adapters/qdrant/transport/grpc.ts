@@ -12,7 +12,6 @@ const WINDOW_BYTES = 8 * 1024 ** 2;
 const FRAME_BYTES = 1024 ** 2;
 const PREFIX_BYTES = 5;
 const RESPONSE_BYTES_MAX = 1024 ** 3;
-const GRPC_SETTING = '--grpc-url or QDRANT_TLDR_GRPC_URL';
 
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
@@ -224,7 +223,9 @@ function readAnswer(
       } else if (status === '0') {
         reject(new CallError('UNAVAILABLE', `${call}: the answer broke off`, { safe: true }));
       } else if (isRedirect(httpStatus)) {
-        reject(new RedirectError({ from: url, status: httpStatus, location, setting: GRPC_SETTING }));
+        reject(
+          new RedirectError({ from: url, status: httpStatus, location, setting: { hint: 'grpc-address' } }),
+        );
       } else if (status === undefined) {
         const what = httpStatus === 0 ? 'the connection closed' : `HTTP ${httpStatus} without a gRPC status`;
         const safe = httpStatus === 0 || httpStatus === 200 || httpStatus >= 500;

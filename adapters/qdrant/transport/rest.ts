@@ -125,5 +125,5 @@ async function refuseRedirect(response: Response, from: string): Promise<void> {
   if (!isRedirect(status)) return;
   await response.body?.cancel();
   const location = response.headers.get('location') ?? undefined;
-  throw new RedirectError({ from, status, location, setting: '--url or QDRANT_URL' });
+  throw new RedirectError({ from, status, location, setting: { hint: 'server-address' } });
 }

@@ -6,6 +6,7 @@ import type { Config } from '../../config/load.js';
 import { TldrError } from '../../core/errors.js';
 import { megabytes } from '../../report/format.js';
 import type { Log, Progress, RunOptions } from '../../core/run-options.js';
+import { withAdvice } from './advice.js';
 
 /** What a store does not tell. */
 const UNKNOWN = 'not known';
@@ -96,8 +97,9 @@ export function openConsole(flags: ConsoleFlags, config: Pick<Config, 'logLevel'
 /** Opens the structured log on standard error. If logs are silent, warnings are printed as plain lines. */
 export function openLog(level: Config['logLevel'], beforeLine: () => void = () => undefined): Log {
   const logger = pino({ level }, pino.destination({ dest: 2, sync: true }));
-  return (of, message, fields) => {
-    logger[of](fields ?? {}, message);
+  return (of, told, fields = {}) => {
+    const message = withAdvice(told, fields);
+    logger[of](fields, message);
     if (of === 'warn' && level === 'silent') {
       beforeLine();
       console.error(`warning: ${message}`);

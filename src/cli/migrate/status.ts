@@ -3,7 +3,7 @@ import { pauseMigration } from '../../migrate/cutover/end-migration.js';
 import { readRecorded } from '../../migrate/state/with-lock.js';
 import type { JournalStatus } from '../../migrate/dual-write/proxy-control.js';
 import { setAsideText } from '../../migrate/dual-write/points-set-aside.js';
-import { migrationStatus, type MigrationStatus } from '../../migrate/run/migration-status.js';
+import { migrationStatus, type MigrationStatus, type NextStep } from '../../migrate/run/migration-status.js';
 import { workingOn } from '../../migrate/state/shares.js';
 import type { LoadSeen } from '../../migrate/throttle/throttle.js';
 import type { ConsoleRun } from '../console/run.js';
@@ -46,10 +46,22 @@ Documentation: docs/migrate.md`,
   );
 }
 
+const NEXT: Readonly<Record<NextStep, string>> = {
+  'start-proxy': 'run `serve` with "migrating" for this migration: no proxy mirrors its writes',
+  wait: 'wait, or `migrate pause`',
+  resume: '`migrate resume`',
+  none: 'nothing: the migration is complete. Its state is not needed any more, nor its journal once "migrating" is removed from the proxy\'s configuration',
+  'finish-switch': '`migrate cutover` or `migrate rollback`: one was interrupted',
+  complete: '`migrate complete` once you are satisfied, or `migrate rollback`',
+  'cut-over-catch-up': '`migrate cutover --catch-up`',
+  'cut-over': '`migrate cutover`',
+  'cut-over-by-proxy': '`migrate cutover --by proxy`',
+};
+
 async function showStatus(work: RecordedWork): Promise<void> {
   const status = await migrationStatus(work);
   printStatus(work.run, status, work.place.label);
-  work.run.result(status);
+  work.run.result({ ...status, next: NEXT[status.next] });
 }
 
 function printStatus(run: ConsoleRun, status: MigrationStatus, label: string): void {
@@ -80,7 +92,7 @@ function printStatus(run: ConsoleRun, status: MigrationStatus, label: string): v
   const names = status.targetAliases.map((name) => `"${name}"`).join(', ');
   run.say(`  aliases of the target: ${names === '' ? 'none' : names}`);
   run.say(`  migration state: ${label}`);
-  run.say(`next: ${status.next}`);
+  run.say(`next: ${NEXT[status.next]}`);
 }
 
 function journalLines({ folder, wanted, report, ageMs, living }: JournalStatus): string[] {

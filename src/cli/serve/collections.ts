@@ -1,9 +1,10 @@
 import { requestLimits, STATE_COLLECTION } from '../adapters.js';
+import { errorText } from '../console/advice.js';
 import type { Config } from '../../config/load.js';
 import type { ServedSetting } from '../../config/served-setting.js';
 import { Encoder } from '../../encoder/model.js';
 import { readEncoderFile } from '../../encoder/file.js';
-import { isTldrError, messageOf, TldrError } from '../../core/errors.js';
+import { isTldrError, TldrError } from '../../core/errors.js';
 import type { Aliases } from '../../store/write-guard.js';
 import type { Log } from '../../core/run-options.js';
 import { allNames } from '../../store/facets.js';
@@ -121,7 +122,7 @@ export async function limitsOfNow(
       await store.close();
     }
   } catch (error) {
-    log('warn', `cannot read the limits of ${target} again, send SIGHUP to do so: ${messageOf(error)}`);
+    log('warn', `cannot read the limits of ${target} again, send SIGHUP to do so: ${errorText(error)}`);
     return (one) => one;
   }
 }

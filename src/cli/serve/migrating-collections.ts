@@ -1,3 +1,4 @@
+import { errorText } from '../console/advice.js';
 import type { Config } from '../../config/load.js';
 import type { ServedSetting } from '../../config/served-setting.js';
 import { Encoder } from '../../encoder/model.js';
@@ -146,7 +147,7 @@ async function openOne(
     await endInterrupted(store, target).catch((error: unknown) => {
       log(
         'warn',
-        `${target} may still have temporary settings of an interrupted write, and they cannot be reset: ${messageOf(error)}`,
+        `${target} may still have temporary settings of an interrupted write, and they cannot be reset: ${errorText(error)}`,
       );
     });
     await resume(follower, { folder, log }).catch(async (error: unknown) => {

@@ -1,6 +1,6 @@
+import { errorText } from '../console/advice.js';
 import type { Config } from '../../config/load.js';
 import type { Address } from '../../config/settings.js';
-import { messageOf } from '../../core/errors.js';
 import type { Log } from '../../core/run-options.js';
 import type { Reloads } from '../../serve/metrics.js';
 import type { ConsoleRun } from '../console/run.js';
@@ -123,7 +123,7 @@ export function startReloading(
         log('warn', `these settings take effect after a restart only: ${next.fixed.join(', ')}`);
     } catch (error) {
       reloads.ended('refused');
-      log('warn', `the configuration was read again and refused, the old one stays: ${messageOf(error)}`);
+      log('warn', `the configuration was read again and refused, the old one stays: ${errorText(error)}`);
     }
   });
 }

@@ -1,6 +1,7 @@
+import { errorText } from '../console/advice.js';
 import type { Config } from '../../config/load.js';
 import type { Address } from '../../config/settings.js';
-import { isTldrError, messageOf, type ErrorCode } from '../../core/errors.js';
+import { isTldrError, type ErrorCode } from '../../core/errors.js';
 import type { Counts } from '../../serve/metrics.js';
 import { openLog } from '../console/run.js';
 import { startProxyProcess, type ProxyProcess } from './proxy-process.js';
@@ -78,7 +79,7 @@ async function start({ config, seed }: ToMember & { readonly kind: 'configure' }
     tell({ kind: 'ready', rest: serving.proxy.rest, grpc: serving.proxy.grpc });
     return serving;
   } catch (error) {
-    tell({ kind: 'failed', code: isTldrError(error) ? error.code : 'INTERNAL', message: messageOf(error) });
+    tell({ kind: 'failed', code: isTldrError(error) ? error.code : 'INTERNAL', message: errorText(error) });
     throw error;
   }
 }
@@ -87,7 +88,7 @@ async function reload(serving: Promise<ProxyProcess>, config: Config): Promise<v
   try {
     await (await serving).reload(config);
   } catch (error) {
-    tell({ kind: 'refused', message: messageOf(error) });
+    tell({ kind: 'refused', message: errorText(error) });
   }
 }
 

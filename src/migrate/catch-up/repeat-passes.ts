@@ -123,7 +123,8 @@ export async function followRecorded(
   if (settings.length > 0) {
     throw new TldrError(
       'VERIFY_FAILED',
-      `${plan.targetCollection} has other settings than planned: ${settings.slice(0, 5).join('; ')}; \`migrate resume\` puts them right`,
+      `${plan.targetCollection} has other settings than planned: ${settings.slice(0, 5).join('; ')}`,
+      { hint: 'resume-settings' },
     );
   }
   await refuseInService(target, plan.targetCollection);

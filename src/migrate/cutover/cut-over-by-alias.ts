@@ -79,7 +79,7 @@ export async function planCutOver(request: CutOverRequest, record: MigrationStat
   const name = form === 'alias' ? request.alias : record.sourceCollection;
   const to = record.targetCollection;
   if (name === undefined || name === '') {
-    throw new TldrError('INVALID_ARGUMENT', 'name the alias to switch with --alias');
+    throw new TldrError('INVALID_ARGUMENT', 'no alias is named to switch', { hint: 'name-alias' });
   }
   checkForm(request, record);
   if (!(await isOwnTarget(target, record)))
@@ -105,16 +105,19 @@ async function whereNameLeads(
   const live = (await allNames(target)).get(name);
   const from = live ?? (form === 'alias' ? null : record.sourceCollection);
   if (form === 'alias' && collections.includes(name)) {
-    throw new TldrError(
-      'INVALID_ARGUMENT',
-      `"${name}" is a collection, not an alias: clients that use a collection's own name can be switched by the proxy, or with --bare-name on a single server`,
-    );
+    throw new TldrError('INVALID_ARGUMENT', `"${name}" is a collection, not an alias`, {
+      hint: 'switch-own-name',
+    });
   }
   if (form === 'bare-name') {
     if (record.sourceEndpoint !== record.targetEndpoint)
-      throw new TldrError('INVALID_ARGUMENT', '--bare-name needs source and target on the same server');
+      throw new TldrError(
+        'INVALID_ARGUMENT',
+        "a collection's own name can only be switched if source and target are on the same server",
+      );
     const refusal = await hidingNames(target).refusal();
-    if (refusal !== null) throw new TldrError('UNSUPPORTED', `--bare-name is refused: ${refusal}`);
+    if (refusal !== null)
+      throw new TldrError('UNSUPPORTED', `the name ${name} cannot be switched: ${refusal}`);
   }
   if (from !== null && from !== record.sourceCollection && from !== to) {
     throw new TldrError(
@@ -139,17 +142,16 @@ async function checkVerified(
   if (forced) return;
   if (how !== undefined) {
     if (COPIED.includes(record.phase)) return;
-    throw new TldrError(
-      'VERIFY_FAILED',
-      `the copy is not finished: it is ${record.phase}; run \`migrate resume --catch-up\``,
-    );
+    throw new TldrError('VERIFY_FAILED', `the copy is not finished: it is ${record.phase}`, {
+      hint: 'resume-catch-up',
+    });
   }
   if (force !== undefined)
-    throw new TldrError('INVALID_ARGUMENT', `--force takes these words: "${FORCE_WORDS}"`);
+    throw new TldrError('INVALID_ARGUMENT', `force takes these words: "${FORCE_WORDS}"`, { option: 'force' });
   const { phase, verifiedPoints, sourceCollection, targetCollection } = record;
   if (phase !== 'verified' || verifiedPoints === null) {
     const how = phase === 'repairing' ? 'it was found to differ' : `it is ${phase}`;
-    throw new TldrError('VERIFY_FAILED', `the copy is not verified: ${how}; run \`migrate resume\``);
+    throw new TldrError('VERIFY_FAILED', `the copy is not verified: ${how}`, { hint: 'resume-migration' });
   }
   // While clients write, two counts never belong to one moment. The verification compared the ids of both
   // collections. Later writes stay in the journal until the target has them, and the proxy switches only when
@@ -159,7 +161,8 @@ async function checkVerified(
   if (counts.some((count) => count !== verifiedPoints)) {
     throw new TldrError(
       'VERIFY_FAILED',
-      `the verification is out of date: ${verifiedPoints} points were equal then, now there are ${counts[0]} in ${sourceCollection} and ${counts[1]} in ${targetCollection}; pause the writers, then \`migrate verify\`, and \`migrate resume\` to repair`,
+      `the verification is out of date: ${verifiedPoints} points were equal then, now there are ${counts[0]} in ${sourceCollection} and ${counts[1]} in ${targetCollection}`,
+      { hint: 'verify-and-repair' },
     );
   }
 }

@@ -1,4 +1,4 @@
-import { TldrError } from '../../core/errors.js';
+import { type Hint, TldrError } from '../../core/errors.js';
 import type { CatchUpRequest } from '../catch-up/repeat-passes.js';
 import { proxyControlOf } from '../dual-write/proxy-control.js';
 import { setAsideText } from '../dual-write/points-set-aside.js';
@@ -15,19 +15,19 @@ export function checkForm(
   { form, catchUp }: { readonly form: CutOver['form']; readonly catchUp?: CatchUpRequest | undefined },
   { journal }: MigrationState,
 ): void {
-  const wrong = (message: string): TldrError => new TldrError('INVALID_ARGUMENT', message);
+  const wrong = (message: string, hint: Hint): TldrError =>
+    new TldrError('INVALID_ARGUMENT', message, { hint });
   if (journal === undefined) {
     if (form === 'proxy')
       throw wrong(
-        'no proxy mirrors the writes of this migration, because it was started without --journal: switch an --alias, or `migrate abort` it and start again with --journal',
+        'no proxy mirrors the writes of this migration, because it was started without a journal',
+        'migrate-with-journal',
       );
     return;
   }
   if (form !== 'proxy')
-    throw wrong(
-      `clients write through the proxy that keeps the journal ${journal}: let the proxy switch them, with --by proxy`,
-    );
-  if (catchUp !== undefined) throw wrong('a proxy mirrors the writes of this migration: omit --catch-up');
+    throw wrong(`clients write through the proxy that keeps the journal ${journal}`, 'switch-by-proxy');
+  if (catchUp !== undefined) throw wrong('a proxy mirrors the writes of this migration', 'omit-catch-up');
 }
 
 /** Returns the collection that the proxy's clients read: the target only after this migration's cut-over. */
@@ -50,7 +50,9 @@ export async function checkFollowed(
 ): Promise<void> {
   const { phase } = record;
   if (!COPIED.includes(phase))
-    throw new TldrError('VERIFY_FAILED', `the copy is not finished: it is ${phase}; run \`migrate resume\``);
+    throw new TldrError('VERIFY_FAILED', `the copy is not finished: it is ${phase}`, {
+      hint: 'resume-migration',
+    });
   const report = await proxyControlOf(record)?.living();
   if (report === undefined || forced || phase !== 'verified') return;
   if (report.setAside !== null)
@@ -58,6 +60,7 @@ export async function checkFollowed(
   if (report.state !== 'copied' || !report.caughtUp)
     throw new TldrError(
       'VERIFY_FAILED',
-      `the proxy is still bringing earlier writes to the target: ${report.open} are open; \`migrate status\` shows when none is, and \`migrate resume\` waits for that`,
+      `the proxy is still bringing earlier writes to the target: ${report.open} are open`,
+      { hint: 'wait-for-writes' },
     );
 }

@@ -57,19 +57,17 @@ async function checkCompletion(request: CompleteRequest, record: MigrationState)
   const leadsTo = cutOver?.form === 'proxy' ? await readByProxy(record) : aliases.get(cutOver?.name ?? '');
   const live = cutOver?.state === 'done' && leadsTo === targetCollection;
   if (!live && request.withoutCutOver !== true) {
-    throw new TldrError(
-      'INVALID_ARGUMENT',
-      `no cut-over to ${targetCollection} is in effect: run \`migrate cutover\` first, or add --without-cutover if clients reach it in another way`,
-    );
+    throw new TldrError('INVALID_ARGUMENT', `no cut-over to ${targetCollection} is in effect`, {
+      hint: 'cut-over-first',
+    });
   }
   const sourceExists = (await source.listCollections()).includes(sourceCollection);
   const completion: Completion = { source: sourceCollection, sourceExists };
   if (request.deleteSource === true && sourceExists) {
     if (verifiedPoints === null || record.phase !== 'verified')
-      throw new TldrError(
-        'VERIFY_FAILED',
-        'the copy is not verified, so the source is not deleted: run `migrate verify`',
-      );
+      throw new TldrError('VERIFY_FAILED', 'the copy is not verified, so the source is not deleted', {
+        hint: 'verify',
+      });
     const serving = await aliasTo(source, sourceCollection);
     if (serving !== undefined)
       throw new TldrError('INVALID_ARGUMENT', `${sourceCollection} is still in use as "${serving}"`);
@@ -95,12 +93,12 @@ async function checkCompletion(request: CompleteRequest, record: MigrationState)
  */
 async function holdEndedJournal(proxy: ProxyControl, record: MigrationState): Promise<HeldJournal> {
   const { sourceCollection, targetCollection } = record;
-  const remedy = `remove "migrating" from the proxy's entry for ${targetCollection} in "collections", restart the proxy, and run this again`;
   const { living, report, ageMs } = await proxy.status();
   if (living)
     throw new TldrError(
       'INVALID_ARGUMENT',
-      `${sourceCollection} is not deleted while a proxy writes to it (process ${report?.pid}, seen ${Math.round((ageMs ?? 0) / 1000)} s ago): ${remedy}`,
+      `${sourceCollection} is not deleted while a proxy writes to it (process ${report?.pid}, seen ${Math.round((ageMs ?? 0) / 1000)} s ago)`,
+      { hint: 'end-proxy', target: targetCollection },
     );
   const journal = await proxy.holdJournal();
   const { openCount } = journal;
@@ -108,7 +106,8 @@ async function holdEndedJournal(proxy: ProxyControl, record: MigrationState): Pr
   await journal.release();
   throw new TldrError(
     'VERIFY_FAILED',
-    `${openCount} writes in the journal ${proxy.folder} are not known to be in ${targetCollection}: run \`serve\` with "migrating" until \`migrate status\` shows none, and end it with SIGTERM; then ${remedy}`,
+    `${openCount} writes in the journal ${proxy.folder} are not known to be in ${targetCollection}`,
+    { hint: 'drain-proxy', target: targetCollection },
   );
 }
 
@@ -164,13 +163,15 @@ export async function planAbortion(target: CopyTarget, record: MigrationState): 
   if (serving !== undefined) {
     throw new TldrError(
       'ALREADY_EXISTS',
-      `${targetCollection} serves clients as "${serving}", so it is not removed: run \`migrate rollback\` first`,
+      `${targetCollection} serves clients as "${serving}", so it is not removed`,
+      { hint: 'roll-back-first' },
     );
   }
   if (record.cutOver?.form === 'proxy' && inEffect(record)) {
     throw new TldrError(
       'ALREADY_EXISTS',
-      `clients read ${targetCollection} through the proxy, so it is not removed: run \`migrate rollback\` first`,
+      `clients read ${targetCollection} through the proxy, so it is not removed`,
+      { hint: 'roll-back-first' },
     );
   }
   const targetExists = (await target.listCollections()).includes(targetCollection);

@@ -103,17 +103,20 @@ function checkNothingMissing(
   { way, status, force }: { way: WayBack; status: JournalStatus; force: string | undefined },
   { completed, sourceCollection, targetCollection }: MigrationState,
 ): void {
-  const wrong = (message: string): TldrError => new TldrError('INVALID_ARGUMENT', message);
   if (force !== undefined && force !== FORCE_BACK_WORDS)
-    throw wrong(`--force takes these words: "${FORCE_BACK_WORDS}"`);
+    throw new TldrError('INVALID_ARGUMENT', `force takes these words: "${FORCE_BACK_WORDS}"`, {
+      option: 'force',
+    });
   const ended = !way.proxyLives && (completed || (!way.made && status.report === null));
   if (!ended || force !== undefined) return;
   const how = completed
     ? 'the migration is complete and no proxy mirrors its writes'
     : `the proxy that keeps the journal ${status.folder} was ended`;
   const since = way.journalledUntil === null ? 'since' : `since ${way.journalledUntil}`;
-  throw wrong(
-    `${how}: writes made to ${targetCollection} ${since}, by a proxy entry without "migrating" or past the proxy, are not in ${sourceCollection}, which clients would read. If there were no such writes, run \`serve\` with "migrating" and this journal again, then roll back. To roll back without those writes: --force "${FORCE_BACK_WORDS}"`,
+  throw new TldrError(
+    'INVALID_ARGUMENT',
+    `${how}: writes made to ${targetCollection} ${since}, by a proxy without this journal or past the proxy, are not in ${sourceCollection}, which clients would read`,
+    { hint: 'force-roll-back', words: FORCE_BACK_WORDS },
   );
 }
 

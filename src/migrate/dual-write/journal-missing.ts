@@ -2,9 +2,9 @@ import { stat } from 'node:fs/promises';
 import { codeOf, messageOf, TldrError } from '../../core/errors.js';
 import { readDesiredState, readReport } from './proxy-state-files.js';
 
-/** Advice for a lost journal: nobody must take it for an empty one. */
+/** What is lost with a journal: nobody must take a lost one for an empty one. */
 export const LOST_WITH_IT =
-  'without it, nobody knows which writes the target still lacks. The source has every write that was made through the proxy, the target may lack some of them, and deleting the source would lose these for good. Restore the whole journal from a backup, or abort this migration: run `migrate rollback` if clients read the target, then `migrate abort --execute`, move the rest of the journal away, start the proxy, and migrate again';
+  'without it, nobody knows which writes the target still lacks. The source has every write that was made through the proxy, the target may lack some of them, and deleting the source would lose these for good';
 
 /**
  * Checks that a journal that must exist does exist. A new one may begin only before anything was copied.
@@ -25,7 +25,9 @@ export async function checkNotMissing(path: string, why: string | null, leastByt
 
 /** Returns the error for a missing or wrong journal. @param why the reason that there must be another one */
 export function lostError(path: string, found: string, why: string): TldrError {
-  return new TldrError('INVALID_DATA', `the journal ${path} ${found}, but ${why}: ${LOST_WITH_IT}`);
+  return new TldrError('INVALID_DATA', `the journal ${path} ${found}, but ${why}: ${LOST_WITH_IT}`, {
+    hint: 'restore-journal',
+  });
 }
 
 /** Returns why the files beside a journal show that there must be one; null if a new one may begin. */

@@ -88,7 +88,8 @@ export class ProxyControl {
     const how = wrong.map(([what, got, expected]) => `its ${what} is ${got}, not ${expected}`).join(', ');
     throw new TldrError(
       'MISMATCH',
-      `the proxy that keeps the journal ${this.folder} belongs to another migration: ${how}; correct its entry in "collections", or give another --journal`,
+      `the proxy that keeps the journal ${this.folder} belongs to another migration: ${how}`,
+      { hint: 'correct-proxy' },
     );
   }
 
@@ -106,7 +107,8 @@ export class ProxyControl {
     const { sourceCollection: source, targetCollection: target } = this.#of;
     return new TldrError(
       'UNAVAILABLE',
-      `no proxy mirrors the writes to ${source} with the journal ${this.folder}: ${got}, but a running proxy reports every second; run \`serve\` with "target": "${target}" and "migrating": {"source": "${source}", "journal": ...} of this folder, and let clients write through it`,
+      `no proxy mirrors the writes to ${source} with the journal ${this.folder}: ${got}, but a running proxy reports every second`,
+      { hint: 'start-proxy', source, target },
     );
   }
 

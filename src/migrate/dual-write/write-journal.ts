@@ -355,6 +355,7 @@ export class WriteJournal {
       new TldrError(
         'INVALID_DATA',
         `the journal ${path} is damaged at byte ${at} of ${size}: ${LOST_WITH_IT}`,
+        { hint: 'restore-journal' },
       );
     const reader = new BlockReader(this.#file, this.#name);
     if (!(await reader.bytesAt({ at: 0, length: MAGIC.length })).equals(MAGIC)) throw damaged(0);

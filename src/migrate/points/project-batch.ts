@@ -66,7 +66,8 @@ function checkStorable(batch: PointBatch, reduced: Matrix, destination: PointPla
   const point = nameOf(batch, overflow.at, destination);
   throw new TldrError(
     'INVALID_DATA',
-    `${point} ${overflowText(overflow.value)} in "${destination.compactName}": abort this migration and start it again with --datatype float32`,
+    `${point} ${overflowText(overflow.value)} in "${destination.compactName}": smaller values fit, or a target with the datatype float32`,
+    { hint: 'migrate-as-float32' },
   );
 }
 

@@ -102,7 +102,9 @@ export async function followMigration(
   const planned = await plannedOnce(options);
   return withMigrationLock(planned, await options.place.lock(), async (work) => {
     if (work.record.journal !== undefined)
-      throw new TldrError('INVALID_ARGUMENT', 'a proxy mirrors the writes already: omit --catch-up');
+      throw new TldrError('INVALID_ARGUMENT', 'a proxy mirrors the writes already', {
+        hint: 'omit-catch-up',
+      });
     return runFollowing(work, options.lagMax);
   });
 }
@@ -168,7 +170,8 @@ export async function loadOrCreateState(
     if (workers > 1)
       throw new TldrError(
         'INVALID_ARGUMENT',
-        'a proxy mirrors the writes of this migration, which then a single runner copies: omit --worker',
+        'a proxy mirrors the writes of this migration, which then a single run copies',
+        { hint: 'omit-worker' },
       );
     record.journal = journal;
   }
@@ -190,7 +193,8 @@ async function checkKeptHere(
   if (kept === null || kept === place.kept) return;
   throw new TldrError(
     'MISMATCH',
-    `${place.label} holds no record of ${name}, whose metadata says that the record is in ${kept === 'file' ? 'a file' : 'the database'}: give its location with --record or --state. If that record is lost and nobody reads ${name}, delete that collection and start again; writes that were made to it alone are lost with it`,
+    `${place.label} does not hold the migration state of ${name}, whose metadata says that the state is in ${kept === 'file' ? 'a file' : 'the database'}`,
+    { hint: 'locate-state', target: name },
   );
 }
 
@@ -210,7 +214,8 @@ function journalOf(
   const how = record.journal === undefined ? 'without a journal' : `with the journal ${record.journal}`;
   throw new TldrError(
     'MISMATCH',
-    `${label} records a migration that was begun ${how}, not with ${asked ?? 'none'}: continue it with the journal it began with, or \`migrate abort\` it first`,
+    `${label} holds a migration that was begun ${how}, not with ${asked ?? 'none'}`,
+    { hint: 'same-journal' },
   );
 }
 
@@ -229,7 +234,8 @@ async function recordedBefore(
   if (record.completed || inEffect(record)) {
     throw new TldrError(
       'ALREADY_EXISTS',
-      `${plan.targetCollection} is in service since its cut-over and will not be changed: \`migrate verify\` compares it, \`migrate rollback\` takes it out of service`,
+      `${plan.targetCollection} is in service since its cut-over and will not be changed`,
+      { hint: 'verify-or-roll-back' },
     );
   }
   return record;

@@ -50,9 +50,23 @@ export interface MigrationStatus {
   readonly targetPoints: number | null;
   /** Names by which clients reach the target. */
   readonly targetAliases: readonly string[];
-  /** The next step, for people. */
-  readonly next: string;
+  readonly next: NextStep;
 }
+
+/**
+ * What to do next with a migration: a key for programs. `wait`: for the run that works on it now.
+ * `finish-switch`: a cut-over or rollback was interrupted. `none`: the migration is complete.
+ */
+export type NextStep =
+  | 'start-proxy'
+  | 'wait'
+  | 'resume'
+  | 'none'
+  | 'finish-switch'
+  | 'complete'
+  | 'cut-over-catch-up'
+  | 'cut-over'
+  | 'cut-over-by-proxy';
 
 /**
  * Returns the status of a migration without disturbing its runs.
@@ -131,16 +145,14 @@ async function countOf(store: CopyTarget, collection: string): Promise<number | 
 function nextStep(
   { phase, cutOver, completed }: MigrationState,
   { paused, runner, journal }: Pick<MigrationStatus, 'paused' | 'runner' | 'journal'>,
-): string {
-  if (journal?.living === false && !completed)
-    return 'run `serve` with "migrating" for this migration: no proxy mirrors its writes';
-  if (runner !== null) return 'wait, or `migrate pause`';
-  if (paused) return '`migrate resume`';
-  if (completed)
-    return 'nothing: the migration is complete. Its record is not needed any more, nor its journal once "migrating" is removed from the proxy\'s configuration';
-  if (cutOver?.state === 'begun') return '`migrate cutover` or `migrate rollback`: one was interrupted';
-  if (cutOver?.state === 'done') return '`migrate complete` once you are satisfied, or `migrate rollback`';
-  if (phase === 'following') return '`migrate cutover --catch-up`';
-  if (phase !== 'verified') return '`migrate resume`';
-  return journal === null ? '`migrate cutover`' : '`migrate cutover --by proxy`';
+): NextStep {
+  if (journal?.living === false && !completed) return 'start-proxy';
+  if (runner !== null) return 'wait';
+  if (paused) return 'resume';
+  if (completed) return 'none';
+  if (cutOver?.state === 'begun') return 'finish-switch';
+  if (cutOver?.state === 'done') return 'complete';
+  if (phase === 'following') return 'cut-over-catch-up';
+  if (phase !== 'verified') return 'resume';
+  return journal === null ? 'cut-over' : 'cut-over-by-proxy';
 }

@@ -84,10 +84,9 @@ async function compare(
 ): Promise<VerifyReport> {
   const { source, target, encoder, place, log, onProgress, batchSize, sample } = request;
   if (!['verifying', 'verified', 'repairing', 'following'].includes(record.phase)) {
-    throw new TldrError(
-      'INVALID_ARGUMENT',
-      `the copy is not finished (${record.phase}): \`migrate resume\` finishes and verifies it`,
-    );
+    throw new TldrError('INVALID_ARGUMENT', `the copy is not finished: it is ${record.phase}`, {
+      hint: 'finish-copy',
+    });
   }
   if (encoder.fingerprint !== record.encoderFingerprint) {
     throw new TldrError(

@@ -142,7 +142,7 @@ test('writes during the copy and up to the freeze are all in the target at the s
   expect(report.caughtUp.lag).toBeLessThanOrEqual(3);
   expect(await migrationStatus(sides())).toMatchObject({
     phase: 'following',
-    next: '`migrate cutover --catch-up`',
+    next: 'cut-over-catch-up',
   });
   await expect(cut({ catchUp: undefined })).rejects.toMatchObject({ code: 'VERIFY_FAILED' });
   await write([5n, 6n], 'later');
