@@ -2,8 +2,9 @@ import { Encoder } from '../../../src/encoder/model.js';
 import { expectDefined, TldrError } from '../../../src/core/errors.js';
 import { checkServed, type ServeOptions } from '../../../src/store/check-served.js';
 import type { ServedCollection, VectorProjector } from '../../../src/store/served.js';
-import { listAt, parseJson, textAt } from '../transport/json.js';
+import { parseJson } from '../transport/json.js';
 import { requestLimits } from '../serve/request-limits.js';
+import { aliasesIn } from '../store/aliases.js';
 import { specFromInfo } from '../store/collection-settings.js';
 import { projectedApi } from './projected-api.js';
 import { toText } from './json-text.js';
@@ -63,7 +64,7 @@ export async function withProjection<Client extends ProjectableClient>(
     );
   }
   const asking = through(client, projectedApi(inner, []));
-  const aliases = aliasesOf(await asking.getAliases());
+  const aliases = aliasesIn(parseJson(toText(await asking.getAliases())));
   const served: ServedCollection[] = [];
   for (const [name, options] of Object.entries(collections)) {
     const projector = await projectorOf(name, options);
@@ -116,11 +117,4 @@ async function collectionOf(client: ProjectableClient, target: string): Promise<
       cause,
     });
   }
-}
-
-function aliasesOf(answer: unknown): ReadonlyMap<string, string> {
-  const entries = listAt(parseJson(toText(answer)), 'aliases');
-  return new Map(
-    entries.map((entry) => [textAt(entry, 'alias_name') ?? '', textAt(entry, 'collection_name') ?? '']),
-  );
 }

@@ -4,7 +4,15 @@ import { gatherRows } from '../../../src/core/matrix.js';
 import type { PointId } from '../../../src/core/point-id.js';
 import { formatPointId } from './point-id.js';
 import type { PointBatch, WriteBatch } from '../../../src/store/points.js';
-import { isObject, listAt, num, parseJson, stringifyJson, valueAt, type Json } from '../transport/json.js';
+import {
+  answeredList,
+  isObject,
+  num,
+  parseJson,
+  stringifyJson,
+  valueAt,
+  type Json,
+} from '../transport/json.js';
 import {
   exactPayload,
   hasInexactPayload,
@@ -18,7 +26,7 @@ import { pointJson } from './point-json.js';
 import type { Grpc } from '../transport/grpc.js';
 import { limitsOf, setPayload, type CollectionRef } from './transfer.js';
 import type { Rest } from '../transport/rest.js';
-import { idJson, pathOf, shardKeyJson } from './sampling.js';
+import { idJson, idOf, pathOf, shardKeyJson } from './sampling.js';
 import { textReadAs } from '../transport/server-rounding.js';
 import type { IdReads, StrictLimits } from '../transport/strict-limits.js';
 import { eachPart } from './write-parts.js';
@@ -48,8 +56,8 @@ export async function readExactPayloads(
     });
     for (const point of found) {
       const payload = valueAt(point, 'payload');
-      const id = valueAt(point, 'id');
-      if (isObject(payload) && id !== undefined) texts.set(stringifyJson(id), stringifyJson(payload));
+      const id = stringifyJson(idJson(idOf(valueAt(point, 'id'))));
+      if (isObject(payload)) texts.set(id, stringifyJson(payload));
     }
   }
   const asked = new Set(inexact);
@@ -69,11 +77,15 @@ async function payloadsOf(
   const path = `${pathOf(place.collection)}/points`;
   const shared = { with_payload: true, with_vector: false, ...shardOf(place) };
   const wanted = ids.map(idJson);
-  if (!reads.byCondition)
-    return listAt({ found: await rest.call('POST', path, { ids: wanted, ...shared }) }, 'found');
+  const of = `points of ${place.collection}`;
+  if (!reads.byCondition) {
+    const result = await rest.call('POST', path, { ids: wanted, ...shared });
+    return answeredList({ json: { result }, of }, 'result');
+  }
   const filter = { must: [{ has_id: wanted }] };
   const limit = num(ids.length);
-  return listAt(await rest.call('POST', `${path}/scroll`, { filter, limit, ...shared }), 'points');
+  const json = await rest.call('POST', `${path}/scroll`, { filter, limit, ...shared });
+  return answeredList({ json, of }, 'points');
 }
 
 /**

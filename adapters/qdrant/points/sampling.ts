@@ -8,7 +8,7 @@ import { throwIfAborted } from '../../../src/core/run-options.js';
 import type { Partition } from '../../../src/store/collection.js';
 import type { IdRange, PointSample, SampleOptions } from '../../../src/store/points.js';
 import type { Grpc } from '../transport/grpc.js';
-import { listAt, num, valueAt, type Json, type JsonObject } from '../transport/json.js';
+import { answeredList, num, valueAt, type Json, type JsonObject } from '../transport/json.js';
 import { checkCollectionName } from '../transport/check-name.js';
 import {
   COUNTED_BATCH_POINTS,
@@ -48,6 +48,11 @@ export function idOf(value: Json | undefined): PointId {
   throw new TldrError('UNAVAILABLE', 'an answer holds a point without an id');
 }
 
+/** Returns the ids of the points in an answer. @throws UNAVAILABLE when it holds no list of points */
+export function idsIn(answer: Parameters<typeof answeredList>[0]): PointId[] {
+  return answeredList(answer, 'points').map((point) => idOf(valueAt(point, 'id')));
+}
+
 /** Returns up to `wanted` distinct random ids, in as many requests as the limit of points demands. */
 export async function randomIds(rest: Rest, place: CollectionRef, wanted: number): Promise<PointId[]> {
   const found = new Set<PointId>();
@@ -75,7 +80,7 @@ async function someIds(rest: Rest, place: CollectionRef, wanted: number): Promis
     const body: JsonObject = { query: { sample: 'random' }, limit, with_payload: false, ...shard };
     return rest.call('POST', `${pathOf(collection)}/points/query`, body);
   });
-  return listAt(result, 'points').map((point) => idOf(valueAt(point, 'id')));
+  return idsIn({ json: result, of: `points of ${collection}` });
 }
 
 /** Returns ranges between evenly spaced ids of a random sample. They hold about equally many points. */

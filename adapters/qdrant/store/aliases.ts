@@ -1,7 +1,16 @@
 import { boundedName } from '../../../src/core/bounded-name.js';
 import { TldrError } from '../../../src/core/errors.js';
 import type { CollectionNames } from '../../../src/store/copy-target.js';
-import { listAt, num, numberAt, objectAt, textAt, type JsonObject } from '../transport/json.js';
+import {
+  answeredList,
+  answeredText,
+  num,
+  numberAt,
+  objectAt,
+  textAt,
+  type Json,
+  type JsonObject,
+} from '../transport/json.js';
 import { checkName } from '../transport/check-name.js';
 import type { Rest } from '../transport/rest.js';
 import { pathOf } from '../points/sampling.js';
@@ -28,10 +37,24 @@ export function namesOf(rest: Rest): Required<CollectionNames> {
 
 /** Returns all aliases of the server: alias to collection. */
 async function readAliases(rest: Rest): Promise<ReadonlyMap<string, string>> {
-  const aliases = listAt(await rest.call('GET', '/aliases'), 'aliases');
+  return aliasesIn(await rest.call('GET', '/aliases'));
+}
+
+/** Returns the aliases of an answer: alias to collection. @throws UNAVAILABLE when it holds none */
+export function aliasesIn(json: Json): ReadonlyMap<string, string> {
+  const of = 'aliases';
   return new Map(
-    aliases.map((one) => [textAt(one, 'alias_name') ?? '', textAt(one, 'collection_name') ?? '']),
+    answeredList({ json, of }, 'aliases').map((alias) => [
+      answeredText({ json: alias, of }, 'alias_name'),
+      answeredText({ json: alias, of }, 'collection_name'),
+    ]),
   );
+}
+
+/** Returns the names of all collections of the server. */
+export async function collectionsOf(rest: Rest): Promise<string[]> {
+  const answer = { json: await rest.call('GET', '/collections'), of: 'collections' };
+  return answeredList(answer, 'collections').map((json) => answeredText({ ...answer, json }, 'name'));
 }
 
 /** Points an alias at a collection. A single `create_alias` moves an existing alias atomically. */
@@ -108,8 +131,7 @@ async function tryShadowing(rest: Rest): Promise<void> {
     await expectPoints(rest, hidden, 0);
     if ((await readAliases(rest)).get(hidden) !== shown)
       throw strange('the alias was lost when the collection was deleted');
-    const left = listAt(await rest.call('GET', '/collections'), 'collections');
-    if (left.some((one) => textAt(one, 'name') === hidden)) throw strange('the hidden one was not deleted');
+    if ((await collectionsOf(rest)).includes(hidden)) throw strange('the hidden one was not deleted');
   } finally {
     await removeAlias(rest, hidden);
     for (const name of [hidden, shown]) await rest.call('DELETE', pathOf(name));

@@ -139,7 +139,7 @@ export async function finishCollection(
     const indexed = numberAt(info, 'indexed_vectors_count') ?? 0;
     const done = green > 0 ? total : Math.min(total, indexed);
     run.onProgress?.({ step: 'indexing', done, total, unit: 'points' });
-    const state = `${status ?? ''} ${indexed} ${numberAt(info, 'segments_count') ?? 0} ${green}`;
+    const state = JSON.stringify([status, indexed, numberAt(info, 'segments_count'), green]);
     if (state !== seen) movedAtMs = performance.now();
     seen = state;
     if (performance.now() - movedAtMs > run.stallMs) {

@@ -1,11 +1,12 @@
 import { isLosslessNumber } from 'lossless-json';
 import type { Distance } from '../../../src/core/distance.js';
-import { TldrError } from '../../../src/core/errors.js';
+import { expectDefined, TldrError } from '../../../src/core/errors.js';
 import { JOURNAL_KEY, RECORD_KEY } from '../../../src/store/target-description.js';
 import type { CollectionSpec, DenseVectorSpec, Partition } from '../../../src/store/collection.js';
 import type { TargetChange } from '../../../src/store/copy-target.js';
 import type { MemoryEstimate } from '../../../src/store/storage.js';
 import {
+  answeredObject,
   flatten,
   isObject,
   listAt,
@@ -66,7 +67,7 @@ export function specFromInfo(
   info: Json,
   partitions: readonly { key: Partition; shards: number | null }[],
 ): CollectionSpec {
-  const config = objectAt(info, 'config');
+  const config = answeredObject({ json: info, of: `collection ${name}` }, 'config');
   const native: JsonObject = {
     ...config,
     payload_schema: objectAt(info, 'payload_schema'),
@@ -347,7 +348,7 @@ export function shardKeyBodies(spec: CollectionSpec): JsonObject[] {
   return listAt(parseJson(spec.native), 'shard_keys').map((entry) => {
     const shards = valueAt(entry, 'shards_number');
     return {
-      shard_key: valueAt(entry, 'key') ?? '',
+      shard_key: expectDefined(valueAt(entry, 'key'), `a shard key of ${spec.name}`),
       ...(isLosslessNumber(shards) ? { shards_number: shards } : {}),
     };
   });

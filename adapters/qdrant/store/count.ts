@@ -1,5 +1,4 @@
-import { TldrError } from '../../../src/core/errors.js';
-import { listAt, num, numberAt, valueAt, type Json } from '../transport/json.js';
+import { answeredList, answeredNumber, num, valueAt, type Json } from '../transport/json.js';
 import { limitsOf, type CollectionRef } from '../points/transfer.js';
 import type { Rest } from '../transport/rest.js';
 import { pathOf, shardKeyJson } from '../points/sampling.js';
@@ -17,9 +16,7 @@ export async function countPoints(rest: Rest, place: CollectionRef): Promise<num
     const result = await limitsOf(place).keeping(() =>
       rest.call('POST', `${pathOf(collection)}/points/count`, { exact: true, ...shard }),
     );
-    const count = numberAt(result, 'count');
-    if (count === undefined) throw new TldrError('UNAVAILABLE', `${collection}: the answer holds no count`);
-    return count;
+    return answeredNumber({ json: result, of: `the number of points of ${collection}` }, 'count');
   } catch (error) {
     if (!(error instanceof StrictRefusal)) throw error;
   }
@@ -31,7 +28,7 @@ export async function countPoints(rest: Rest, place: CollectionRef): Promise<num
       const body = { limit, offset, with_payload: false, with_vector: false, ...shard };
       return rest.call('POST', `${pathOf(collection)}/points/scroll`, body);
     });
-    total += listAt(page, 'points').length;
+    total += answeredList({ json: page, of: `points of ${collection}` }, 'points').length;
     offset = valueAt(page, 'next_page_offset') ?? null;
   } while (offset !== null);
   return total;

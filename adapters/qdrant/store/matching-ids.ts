@@ -4,10 +4,10 @@ import { ProtoWriter } from '../../../src/encoder/protobuf.js';
 import type { PointCondition } from '../../../src/store/points.js';
 import { CONDITION_FORM } from './condition-form.js';
 import type { Grpc } from '../transport/grpc.js';
-import { listAt, num, parseJson, valueAt, type Json, type JsonObject } from '../transport/json.js';
+import { num, parseJson, valueAt, type Json, type JsonObject } from '../transport/json.js';
 import { limitsOf, type CollectionRef } from '../points/transfer.js';
 import type { Rest } from '../transport/rest.js';
-import { idOf, pathOf } from '../points/sampling.js';
+import { idOf, idsIn, pathOf } from '../points/sampling.js';
 import { StrictRefusal } from '../transport/strict-refusal.js';
 import { Cursor, decodePointId, encodePointId, retrievedId, selector } from '../transport/wire.js';
 
@@ -77,7 +77,7 @@ async function restPage(rest: Rest, { collection }: CollectionRef, page: PageReq
   const result = await rest.call('POST', `${pathOf(collection)}/points/scroll`, body);
   const next = valueAt(result, 'next_page_offset') ?? null;
   return {
-    ids: listAt(result, 'points').map((point) => idOf(valueAt(point, 'id'))),
+    ids: idsIn({ json: result, of: `points of ${collection}` }),
     next: next === null ? null : idOf(next),
   };
 }

@@ -49,8 +49,16 @@ import {
   type VectorPlace,
 } from '../points/transfer.js';
 import { removePartsOfBefore } from '../points/whole-points.js';
-import { listAt, numberAt, parseJson, textAt, valueAt, type Json } from '../transport/json.js';
-import { namesOf } from './aliases.js';
+import {
+  answeredBoolean,
+  answeredList,
+  answeredNumber,
+  parseJson,
+  textAt,
+  valueAt,
+  type Json,
+} from '../transport/json.js';
+import { collectionsOf, namesOf } from './aliases.js';
 import { createCollection, finishCollection } from './bulk-load.js';
 import type { Connection } from './connection.js';
 import { countPoints } from './count.js';
@@ -95,12 +103,12 @@ export class QdrantStore implements CopyTarget {
   }
 
   async listCollections(): Promise<readonly string[]> {
-    const result = await this.#to.rest.call('GET', '/collections');
-    return listAt(result, 'collections').flatMap((entry) => textAt(entry, 'name') ?? []);
+    return collectionsOf(this.#to.rest);
   }
 
   async exists(collection: string): Promise<boolean> {
-    return valueAt(await this.#to.rest.call('GET', `${pathOf(collection)}/exists`), 'exists') === true;
+    const json = await this.#to.rest.call('GET', `${pathOf(collection)}/exists`);
+    return answeredBoolean({ json, of: `collection ${collection}` }, 'exists');
   }
 
   async describe(collection: string): Promise<CollectionSpec> {
@@ -111,9 +119,13 @@ export class QdrantStore implements CopyTarget {
   }
 
   async #partitions(path: string): Promise<{ key: Partition; shards: number | null }[]> {
-    const cluster = await this.#to.rest.call('GET', `${path}/cluster`);
+    const json = await this.#to.rest.call('GET', `${path}/cluster`);
+    const of = `the shards at ${path}`;
     const ids = new Map<string, { key: Partition; shards: Set<number> }>();
-    for (const shard of [...listAt(cluster, 'local_shards'), ...listAt(cluster, 'remote_shards')]) {
+    for (const shard of [
+      ...answeredList({ json, of }, 'local_shards'),
+      ...answeredList({ json, of }, 'remote_shards'),
+    ]) {
       const value = valueAt(shard, 'shard_key');
       const key: Partition | undefined =
         typeof value === 'string'
@@ -123,7 +135,7 @@ export class QdrantStore implements CopyTarget {
             : undefined;
       if (key === undefined) continue;
       const known = ids.get(`${key.kind} ${key.value}`) ?? { key, shards: new Set<number>() };
-      known.shards.add(numberAt(shard, 'shard_id') ?? 0);
+      known.shards.add(answeredNumber({ json: shard, of }, 'shard_id'));
       ids.set(`${key.kind} ${key.value}`, known);
     }
     return [...ids.values()].map(({ key, shards }) => ({ key, shards: shards.size }));
@@ -233,7 +245,7 @@ export class QdrantStore implements CopyTarget {
   }
 
   async search(collection: string, request: SearchRequest): Promise<readonly ScoredPoint[]> {
-    return scoredPoints(await this.#query(collection, request));
+    return scoredPoints(await this.#query(collection, request), collection);
   }
 
   async #query(collection: string, request: SearchRequest): Promise<Json> {
@@ -297,7 +309,11 @@ export class QdrantStore implements CopyTarget {
         return { results, readsPerMinute: readTokens };
       },
       timeSearch: async (collection, request) =>
-        1000 * (numberAt(await this.#query(collection, request), 'time') ?? 0),
+        1000 *
+        answeredNumber(
+          { json: await this.#query(collection, request), of: `a search of ${collection}` },
+          'time',
+        ),
       rateLimitCount: () => this.#to.refusals(),
     };
   }

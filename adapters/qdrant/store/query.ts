@@ -1,8 +1,8 @@
 import type { ScoredPoint, SearchRequest } from '../../../src/store/search.js';
 import {
-  listAt,
+  answeredList,
+  answeredNumber,
   num,
-  numberAt,
   stringifyJson,
   valueAt,
   type Json,
@@ -35,12 +35,13 @@ export function queryPoints(rest: Rest, collection: string, request: SearchReque
 }
 
 /** Returns the points of a search's answer, best first. */
-export function scoredPoints(answer: Json): ScoredPoint[] {
-  return listAt(answer, 'result', 'points').map((point) => {
+export function scoredPoints(answer: Json, collection: string): ScoredPoint[] {
+  const of = `a search of ${collection}`;
+  return answeredList({ json: valueAt(answer, 'result'), of }, 'points').map((point) => {
     const payload = valueAt(point, 'payload');
     return {
       id: idOf(valueAt(point, 'id')),
-      score: numberAt(point, 'score') ?? Number.NaN,
+      score: answeredNumber({ json: point, of }, 'score'),
       ...(payload === undefined || payload === null ? {} : { payloadJson: stringifyJson(payload) }),
     };
   });

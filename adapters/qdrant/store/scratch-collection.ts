@@ -4,7 +4,18 @@ import { DATATYPES, QUANTIZATIONS } from '../../../src/store/collection.js';
 import type { CollectionSpec } from '../../../src/store/collection.js';
 import type { QuantizedSearch } from '../../../src/store/search.js';
 import type { KeptVector, ScratchRequest, ScratchVector, VectorBytes } from '../../../src/store/storage.js';
-import { isObject, listAt, num, numberAt, objectAt, parseJson, textAt, valueAt } from '../transport/json.js';
+import {
+  answeredList,
+  answeredNumber,
+  answeredText,
+  isObject,
+  num,
+  numberAt,
+  objectAt,
+  parseJson,
+  textAt,
+  valueAt,
+} from '../transport/json.js';
 import type { Json, JsonObject } from '../transport/json.js';
 import type { Rest } from '../transport/rest.js';
 import { pathOf } from '../points/sampling.js';
@@ -93,13 +104,13 @@ export async function measureVectors(
   run: RunOptions,
 ): Promise<readonly VectorBytes[]> {
   const path = `${pathOf(spec.name)}/snapshots`;
-  const made = await rest.call('POST', `${path}?wait=true`);
-  const name = textAt(made, 'name') ?? '';
+  const made = { json: await rest.call('POST', `${path}?wait=true`), of: `a snapshot of ${spec.name}` };
+  const name = answeredText(made, 'name');
   const snapshotPath = `${path}/${encodeURIComponent(name)}`;
   let sizes: ReadonlyMap<string, number>;
   try {
     const read = (from: number, to: number): Promise<Buffer> => rest.bytes(snapshotPath, from, to);
-    sizes = await tarSizes(read, numberAt(made, 'size') ?? 0, run);
+    sizes = await tarSizes(read, answeredNumber(made, 'size'), run);
   } finally {
     await rest.call('DELETE', `${snapshotPath}?wait=true`);
   }
@@ -129,6 +140,7 @@ export async function measureVectors(
 /** Removes a collection's snapshots, which stay when it is deleted. @returns whether the collection exists */
 export async function dropScratch(rest: Rest, collection: string): Promise<boolean> {
   const path = `${pathOf(collection)}/snapshots`;
+  const of = `snapshots of ${collection}`;
   let snapshots: Json;
   try {
     snapshots = await rest.call('GET', path);
@@ -136,8 +148,8 @@ export async function dropScratch(rest: Rest, collection: string): Promise<boole
     if (isTldrError(error, 'NOT_FOUND')) return false;
     throw error;
   }
-  for (const snapshot of listAt({ snapshots }, 'snapshots'))
-    await rest.call('DELETE', `${path}/${encodeURIComponent(textAt(snapshot, 'name') ?? '')}?wait=true`);
+  for (const json of answeredList({ json: { result: snapshots }, of }, 'result'))
+    await rest.call('DELETE', `${path}/${encodeURIComponent(answeredText({ json, of }, 'name'))}?wait=true`);
   return true;
 }
 

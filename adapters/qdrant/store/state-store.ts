@@ -4,7 +4,7 @@ import type { StateStore, Fields } from '../../../src/store/state-store.js';
 import { sleep } from '../../../src/core/run-options.js';
 import { countPoints } from './count.js';
 import { CallError } from '../transport/call-error.js';
-import { isObject, listAt, num, objectAt, valueAt, type JsonObject } from '../transport/json.js';
+import { answeredList, isObject, num, objectAt, valueAt, type JsonObject } from '../transport/json.js';
 import type { Rest } from '../transport/rest.js';
 import { pathOf } from '../points/sampling.js';
 import { hasRateLimits, UNLIMITED } from '../transport/strict-limits.js';
@@ -102,7 +102,8 @@ async function readEntry(
     const found = await unlessGone(() =>
       rest.call('POST', `${PATH}/points?consistency=${consistency}`, body),
     );
-    const [point] = listAt({ found: found ?? null }, 'found');
+    if (found === null) continue;
+    const [point] = answeredList({ json: { result: found }, of: `points of ${STATE_COLLECTION}` }, 'result');
     if (point === undefined) continue;
     const texts = Object.entries(objectAt(point, 'payload'));
     return Object.fromEntries(

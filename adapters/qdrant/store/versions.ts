@@ -2,10 +2,18 @@ import type { PointId } from '../../../src/core/point-id.js';
 import { comparePointIds } from '../points/point-id.js';
 import { throwIfAborted } from '../../../src/core/run-options.js';
 import type { VersionBatch } from '../../../src/store/points.js';
-import { listAt, num, numberAt, valueAt, type Json, type JsonObject } from '../transport/json.js';
+import {
+  answeredList,
+  answeredNumber,
+  listAt,
+  num,
+  valueAt,
+  type Json,
+  type JsonObject,
+} from '../transport/json.js';
 import { limitsOf, type CollectionRef } from '../points/transfer.js';
 import type { Rest } from '../transport/rest.js';
-import { idOf, pathOf, shardKeyJson } from '../points/sampling.js';
+import { idJson, idOf, idsIn, pathOf, shardKeyJson } from '../points/sampling.js';
 
 const PAGE_POINTS = 5_000;
 
@@ -14,10 +22,15 @@ const PAGE_POINTS = 5_000;
  * replica of a shard counts its own operations.
  */
 export async function hasOneReplica(rest: Rest, collection: string): Promise<boolean> {
-  const cluster = await rest.call('GET', `${pathOf(collection)}/cluster`);
-  const ids = listAt(cluster, 'local_shards').map((shard) => numberAt(shard, 'shard_id'));
-  const moving = listAt(cluster, 'shard_transfers').length + listAt(cluster, 'resharding_operations').length;
-  return listAt(cluster, 'remote_shards').length === 0 && new Set(ids).size === ids.length && moving === 0;
+  const json = await rest.call('GET', `${pathOf(collection)}/cluster`);
+  const of = `the shards of ${collection}`;
+  const shards = answeredList({ json, of }, 'local_shards');
+  const ids = shards.map((shard) => answeredNumber({ json: shard, of }, 'shard_id'));
+  const elsewhere = answeredList({ json, of }, 'remote_shards').length;
+  // Servers that cannot reshard do not list it.
+  const moving =
+    answeredList({ json, of }, 'shard_transfers').length + listAt(json, 'resharding_operations').length;
+  return elsewhere === 0 && new Set(ids).size === ids.length && moving === 0;
 }
 
 /** Yields every point's version, by a query whose formula has the same value for all points. */
@@ -38,11 +51,11 @@ export async function* readVersions(
       const limit = num(Math.max(1, Math.min(PAGE_POINTS, queryPoints, reads.conditionIds)));
       return rest.call('POST', `${path}/points/scroll`, { limit, ...bare, ...offset, ...shard });
     });
-    const all = listAt(page, 'points').flatMap((point) => valueAt(point, 'id') ?? []);
+    const all = idsIn({ json: page, of: `points of ${collection}` });
     for (let start = 0, taken = 0; start < all.length; start += taken) {
       yield await limitsOf(place).keeping(({ queryPoints, reads }) => {
         taken = Math.max(1, Math.min(PAGE_POINTS, queryPoints, reads.conditionIds));
-        return versionsOf(rest, { path, shard }, all.slice(start, start + taken));
+        return versionsOf(rest, { collection, shard }, all.slice(start, start + taken));
       });
     }
     next = valueAt(page, 'next_page_offset') ?? undefined;
@@ -51,20 +64,21 @@ export async function* readVersions(
 
 async function versionsOf(
   rest: Rest,
-  { path, shard }: { readonly path: string; readonly shard: JsonObject },
-  ids: Json[],
+  { collection, shard }: { readonly collection: string; readonly shard: JsonObject },
+  ids: readonly PointId[],
 ): Promise<VersionBatch> {
   const limit = num(ids.length);
-  const answer = await rest.call('POST', `${path}/points/query`, {
-    prefetch: { filter: { must: [{ has_id: ids }] }, limit },
+  const json = await rest.call('POST', `${pathOf(collection)}/points/query`, {
+    prefetch: { filter: { must: [{ has_id: ids.map(idJson) }] }, limit },
     query: { formula: { sum: [num(1)] } },
     limit,
     with_payload: false,
     ...shard,
   });
-  const found = listAt(answer, 'points').map((point): readonly [PointId, string] => [
+  const of = `the versions of points of ${collection}`;
+  const found = answeredList({ json, of }, 'points').map((point): readonly [PointId, string] => [
     idOf(valueAt(point, 'id')),
-    String(numberAt(point, 'version') ?? ''),
+    String(answeredNumber({ json: point, of }, 'version')),
   ]);
   found.sort(([a], [b]) => comparePointIds(a, b));
   return { ids: found.map(([id]) => id), versions: found.map(([, version]) => version) };

@@ -60,6 +60,56 @@ export function numberAt(value: Json | undefined, ...path: string[]): number | u
 }
 
 /**
+ * Returns the list that an answer has under a key.
+ * @param answer what the server answered, and a noun for it, for the error
+ * @throws UNAVAILABLE when there is none
+ */
+export function answeredList(answer: Answer, key: string): Json[] {
+  const found = valueAt(answer.json, key);
+  return Array.isArray(found) ? found : missing(answer, `list "${key}"`);
+}
+
+/** Returns the text that an answer has under a key. @throws UNAVAILABLE when there is none */
+export function answeredText(answer: Answer, key: string): string {
+  return textAt(answer.json, key) ?? missing(answer, `text "${key}"`);
+}
+
+/** Returns the number that an answer has under a key. @throws UNAVAILABLE when there is none */
+export function answeredNumber(answer: Answer, key: string): number {
+  return numberAt(answer.json, key) ?? missing(answer, `number "${key}"`);
+}
+
+/** Returns the object that an answer has under a key. @throws UNAVAILABLE when there is none */
+export function answeredObject(answer: Answer, key: string): JsonObject {
+  const found = valueAt(answer.json, key);
+  return isObject(found) ? found : missing(answer, `object "${key}"`);
+}
+
+/** Returns the boolean that an answer has under a key. @throws UNAVAILABLE when there is none */
+export function answeredBoolean(answer: Answer, key: string): boolean {
+  const found = valueAt(answer.json, key);
+  return typeof found === 'boolean' ? found : missing(answer, `boolean "${key}"`);
+}
+
+/** Part of a server's answer, and a noun for it. */
+interface Answer {
+  readonly json: Json | undefined;
+  readonly of: string;
+}
+
+function missing({ json, of }: Answer, what: string): never {
+  const found = isObject(json)
+    ? `fields ${Object.keys(json).join(', ')}`
+    : Array.isArray(json)
+      ? 'a list'
+      : String(json);
+  throw new TldrError(
+    'UNAVAILABLE',
+    `the server's answer about ${of} has no ${what} (found: ${found}): check that the address leads to a Qdrant server, and that nothing on the way changes its answers`,
+  );
+}
+
+/**
  * Returns a map from path to the text of each scalar, for comparing settings. Nulls and empty objects are
  * omitted. A key that is not a plain word, such as a name that a user chose, is quoted: otherwise two paths
  * could be equal.
