@@ -3,6 +3,7 @@ import { grpcRewriter } from '../../../adapters/qdrant/serve/rewriters/grpc.js';
 import { restRewriter } from '../../../adapters/qdrant/serve/rewriters/rest.js';
 import type { Log } from '../../../src/core/run-options.js';
 import type { ServedCollection } from '../../../src/store/served.js';
+import type { WriteInterceptor } from '../../../src/store/write-guard.js';
 import type { ProxyLimits, Rewriters } from '../../../src/serve/proxy-options.js';
 import { RewriterPool } from '../../../src/serve/rewriter-pool.js';
 import type { ShadowOptions } from '../../../src/serve/shadow.js';
@@ -24,10 +25,11 @@ export interface TestProxyOptions {
   readonly rewriters?: Rewriters;
   readonly log?: Log;
   readonly shadow?: ShadowOptions;
+  readonly guard?: WriteInterceptor;
 }
 
 /** A collection served under another name than its target's; whether it exists is another matter. */
-const SERVED: ServedCollection = {
+export const SERVED: ServedCollection = {
   names: ['served'],
   target: 'served_c4',
   layout: 'compact',
@@ -48,7 +50,7 @@ const SERVED: ServedCollection = {
 
 /** The proxy on free ports in this process, with one served collection unless told otherwise. */
 export async function startTestProxy(options: TestProxyOptions): Promise<TestProxy> {
-  const { url, grpcUrl, limits = {}, log } = options;
+  const { url, grpcUrl, limits = {}, log, guard } = options;
   const rewriters = options.rewriters ?? { rest: restRewriter([SERVED]), grpc: grpcRewriter([SERVED]) };
   const proxy = await startProxy(
     {
@@ -58,6 +60,7 @@ export async function startTestProxy(options: TestProxyOptions): Promise<TestPro
       grpc: ANY_PORT,
       failure: restFailure,
       log,
+      guard,
     },
     {
       rewriting: new RewriterPool(rewriters, null, Number.POSITIVE_INFINITY),
