@@ -1,5 +1,5 @@
 import { TldrError } from '../core/errors.js';
-import { fieldExtent } from './protobuf.js';
+import { ProtoReader } from './protobuf.js';
 import { readRegular, type RegularFile } from '../core/read-file.js';
 import { writeWhole } from '../core/write-file.js';
 
@@ -28,14 +28,20 @@ async function checkOuterFields(path: string, { file, sizeBytes }: RegularFile):
   const head = Buffer.alloc(FIELD_HEAD_BYTES);
   let fields = 0;
   for (let at = 0; at < sizeBytes; fields++) {
-    const { bytesRead } = await file.read(head, 0, FIELD_HEAD_BYTES, at);
-    const extent = fieldExtent(head.subarray(0, bytesRead));
-    if (extent === null || at + extent > sizeBytes || fields === OUTER_FIELDS_MAX)
-      throw new TldrError(
+    const incomplete = (): TldrError =>
+      new TldrError(
         'INVALID_DATA',
         `${path} is no encoder file that train wrote: no complete ONNX field at byte ${at} of ${sizeBytes}`,
       );
-    at += extent;
+    const { bytesRead } = await file.read(head, 0, FIELD_HEAD_BYTES, at);
+    const field = new ProtoReader(head.subarray(0, bytesRead), incomplete);
+    if (!field.next() || fields === OUTER_FIELDS_MAX) throw incomplete();
+    // The value itself may be behind what was read.
+    const sizeOfValue = field.wireType === 2 ? field.number() : 0;
+    if (field.wireType !== 2) field.skip();
+    const end = at + field.at + sizeOfValue;
+    if (end > sizeBytes) throw incomplete();
+    at = end;
   }
 }
 

@@ -1,5 +1,5 @@
 import { expectDefined, TldrError } from '../core/errors.js';
-import { ProtoWriter, readFields, type ProtoField } from './protobuf.js';
+import { ProtoReader, ProtoWriter } from './protobuf.js';
 
 /** Field numbers below are those of onnx.proto (github.com/onnx/onnx, onnx/onnx.proto), IR version 8. */
 const IR_VERSION = 8;
@@ -151,19 +151,33 @@ export function decodeOnnxModel(bytes: Uint8Array): OnnxModel {
   return { nodes, tensors, inputs, outputs, metadata };
 }
 
+/** A field of a message: a number, or the bytes of any other value as a view. */
+interface OnnxField {
+  readonly field: number;
+  readonly varint: bigint;
+  readonly bytes: Uint8Array;
+}
+
 /** Yields the fields of a message and counts them towards the limit for the whole model. */
-type FieldsOf = (message: Uint8Array) => Generator<ProtoField>;
+type FieldsOf = (message: Uint8Array) => Generator<OnnxField>;
+
+const NO_BYTES = new Uint8Array(0);
 
 function boundedFields(): FieldsOf {
   let fields = 0;
+  const damaged = (what: string): TldrError => new TldrError('INVALID_DATA', `it is damaged: ${what}`);
   return function* (message) {
-    for (const field of readFields(message)) {
+    const reader = new ProtoReader(message, damaged);
+    while (reader.next()) {
+      const { field } = reader;
       if (++fields > FIELDS_MAX)
         throw new TldrError(
           'INVALID_DATA',
           `it has more than ${FIELDS_MAX} fields, more than an encoder has`,
         );
-      yield field;
+      yield reader.wireType === 0
+        ? { field, varint: reader.uint64(), bytes: NO_BYTES }
+        : { field, varint: 0n, bytes: reader.value() };
     }
   };
 }

@@ -1,5 +1,3 @@
-import { TldrError } from '../core/errors.js';
-
 const TEXT = new TextEncoder();
 
 /**
@@ -120,90 +118,167 @@ export class ProtoWriter {
   }
 }
 
-/** One field of a message: varints as bigint, length-delimited values as views, fixed values as views. */
-export interface ProtoField {
-  readonly field: number;
-  readonly varint: bigint;
-  readonly bytes: Uint8Array;
-}
+/** The tenth byte of a varint, its last, counts this much. */
+const LAST_BYTE = 2 ** 63;
+const TAG_MAX = 2 ** 32 - 1;
+/** Deepest nesting of groups that is read: nobody writes this old form of nested messages. */
+export const GROUPS_MAX = 100;
 
-const NO_BYTES = new Uint8Array(0);
+/** Creates the error for bytes that are no message; `what` is in the words of prost, the server's library. */
+export type DamagedMessage = (what: string) => Error;
 
 /**
- * Yields the fields of a message in their order.
- * @throws INVALID_DATA when the bytes end early or use a wire type that does not exist
+ * Reads a message field by field, without an object for each field, since messages hold millions of them. It
+ * never reads behind the end of the message, and it throws what `damaged` creates.
  */
-export function* readFields(message: Uint8Array): Generator<ProtoField> {
-  let at = 0;
-  const varint = (): bigint => {
-    let value = 0n;
-    for (let shift = 0n; shift < 70n; shift += 7n) {
-      const byte = message[at++];
-      if (byte === undefined) break;
-      value |= BigInt(byte & 127) << shift;
+export class ProtoReader {
+  readonly #bytes: Uint8Array;
+  readonly #damaged: DamagedMessage;
+  readonly #start: number;
+  #at: number;
+  readonly #end: number;
+  field = 0;
+  wireType = 0;
+
+  constructor(bytes: Uint8Array, damaged: DamagedMessage, start = 0, end = bytes.length) {
+    this.#bytes = bytes;
+    this.#damaged = damaged;
+    this.#start = start;
+    this.#at = start;
+    this.#end = end;
+  }
+
+  /** Returns another reader at the beginning of the same message. */
+  again(): ProtoReader {
+    return new ProtoReader(this.#bytes, this.#damaged, this.#start, this.#end);
+  }
+
+  /** The offset: behind a field once it is read or skipped. */
+  get at(): number {
+    return this.#at;
+  }
+
+  /** Whether nothing is left. */
+  get ended(): boolean {
+    return this.#at >= this.#end;
+  }
+
+  /** Moves to the next field. Returns false at the end. */
+  next(): boolean {
+    if (this.#at >= this.#end) return false;
+    const tag = this.number();
+    if (tag > TAG_MAX) throw this.#damaged('invalid key value');
+    this.field = Math.floor(tag / 8);
+    this.wireType = tag % 8;
+    if (this.field === 0) throw this.#damaged('invalid tag value: 0');
+    return true;
+  }
+
+  /** Reads a varint as a number, which is exact up to 2^53: lengths, tags, counts. */
+  number(): number {
+    let value = 0;
+    for (let factor = 1; ; factor *= 128) {
+      const byte = this.#byte();
+      value += (byte & 127) * factor;
+      if (factor === LAST_BYTE && byte > 1) throw this.#damaged('invalid varint');
       if (byte < 128) return value;
     }
-    throw new TldrError('INVALID_DATA', 'protobuf message ends inside a number');
-  };
-  const take = (length: number): Uint8Array => {
-    if (length > message.length - at) {
-      throw new TldrError('INVALID_DATA', 'protobuf message ends inside a field');
+  }
+
+  /** Reads an unsigned varint of 64 bits. */
+  uint64(): bigint {
+    // Nearly every number is small, and bigints are slow.
+    let small = 0;
+    for (let shift = 0; shift < 28; shift += 7) {
+      const byte = this.#byte();
+      small |= (byte & 127) << shift;
+      if (byte < 128) return BigInt(small);
     }
-    at += length;
-    return message.subarray(at - length, at);
-  };
-  while (at < message.length) {
-    const tag = Number(varint());
-    const field = Math.floor(tag / 8);
-    if (field === 0) throw new TldrError('INVALID_DATA', 'protobuf field number 0 does not exist');
-    switch (tag % 8) {
-      case 0:
-        yield { field, varint: varint(), bytes: NO_BYTES };
-        break;
-      case 1:
-        yield { field, varint: 0n, bytes: take(8) };
-        break;
-      case 2:
-        yield { field, varint: 0n, bytes: take(Number(varint())) };
-        break;
-      case 5:
-        yield { field, varint: 0n, bytes: take(4) };
-        break;
-      default:
-        throw new TldrError('INVALID_DATA', `protobuf wire type ${tag % 8} does not exist`);
+    let value = BigInt(small);
+    for (let shift = 28n; ; shift += 7n) {
+      const byte = this.#byte();
+      value |= BigInt(byte & 127) << shift;
+      if (shift === 63n && byte > 1) throw this.#damaged('invalid varint');
+      if (byte < 128) return value;
     }
   }
-}
 
-/**
- * The size in bytes of the first field with its head, or null if `start` does not begin with a field.
- * @param start at least the field's head
- */
-export function fieldExtent(start: Uint8Array): number | null {
-  const tag = varintAt(start, 0);
-  if (tag === null || tag.value < 8) return null;
-  const value = varintAt(start, tag.end);
-  switch (tag.value % 8) {
-    case 0:
-      return value?.end ?? null;
-    case 1:
-      return tag.end + 8;
-    case 2:
-      return value === null ? null : value.end + value.value;
-    case 5:
-      return tag.end + 4;
-    default:
-      return null;
+  /** Reads a length-delimited value as a view. */
+  bytes(): Uint8Array {
+    return this.#last(this.pass(this.number()));
   }
-}
 
-function varintAt(bytes: Uint8Array, start: number): { readonly value: number; readonly end: number } | null {
-  let value = 0;
-  for (let i = 0; i < 10; i++) {
-    const byte = bytes[start + i];
-    if (byte === undefined) return null;
-    value += (byte & 127) * 2 ** (7 * i);
-    if (byte < 128) return { value, end: start + i + 1 };
+  /** Reads a length-delimited message as a reader, without a view of its own. */
+  message(): ProtoReader {
+    const length = this.pass(this.number());
+    return new ProtoReader(this.#bytes, this.#damaged, this.#at - length, this.#at);
   }
-  return null;
+
+  text(): string {
+    const { buffer, byteOffset, length } = this.bytes();
+    return Buffer.from(buffer, byteOffset, length).toString('utf8');
+  }
+
+  double(): number {
+    const bytes = this.#last(this.pass(8));
+    return new DataView(bytes.buffer, bytes.byteOffset, 8).getFloat64(0, true);
+  }
+
+  fixed32(): Uint8Array {
+    return this.#last(this.pass(4));
+  }
+
+  /** Passes the field's value and returns its size in bytes, without the length before it. */
+  skip(): number {
+    const { wireType } = this;
+    if (wireType === 2) return this.pass(this.number());
+    if (wireType === 1) return this.pass(8);
+    if (wireType === 5) return this.pass(4);
+    const start = this.#at;
+    if (wireType === 0) this.number();
+    else if (wireType === 3) this.#skipGroup(1);
+    else if (wireType === 4) throw this.#damaged('unexpected end group tag');
+    else throw this.#damaged(`invalid wire type value: ${wireType}`);
+    return this.#at - start;
+  }
+
+  /** Passes the field's value and returns it as a view. */
+  value(): Uint8Array {
+    return this.#last(this.skip());
+  }
+
+  /** The rest of the message as a view, from `back` bytes before the offset on. */
+  rest(back = 0): Uint8Array {
+    return this.#bytes.subarray(this.#at - back, this.#end);
+  }
+
+  /** Passes so many bytes and returns their number. */
+  pass(length: number): number {
+    if (this.#at + length > this.#end) throw this.#damaged('buffer underflow');
+    this.#at += length;
+    return length;
+  }
+
+  #last(length: number): Uint8Array {
+    return this.#bytes.subarray(this.#at - length, this.#at);
+  }
+
+  #byte(): number {
+    const byte = this.#bytes[this.#at++];
+    if (byte === undefined || this.#at > this.#end) throw this.#damaged('buffer underflow');
+    return byte;
+  }
+
+  /** Passes the fields of a group and the tag at its end. */
+  #skipGroup(depth: number): void {
+    if (depth > GROUPS_MAX) throw this.#damaged('recursion limit reached');
+    const { field } = this;
+    while (this.next()) {
+      if (this.wireType === 3) this.#skipGroup(depth + 1);
+      else if (this.wireType !== 4) this.skip();
+      else if (this.field === field) return;
+      else throw this.#damaged('unexpected end group tag');
+    }
+    throw this.#damaged('buffer underflow');
+  }
 }

@@ -1,12 +1,12 @@
 import { matrix, row, rowRange, type Matrix } from '../../../src/core/matrix.js';
 import { TldrError } from '../../../src/core/errors.js';
 import type { PointId } from '../../../src/core/point-id.js';
-import { ProtoWriter } from '../../../src/encoder/protobuf.js';
+import { ProtoWriter, type ProtoReader } from '../../../src/encoder/protobuf.js';
 import type { PointBatch } from '../../../src/store/points.js';
 import { FLOAT_BYTES } from '../transport/float-run.js';
 import { PAYLOAD_ENTRY, VECTOR_ENTRY } from './payload-and-other-vectors.js';
 import {
-  Cursor,
+  answerReader,
   decodeDense,
   decodePointId,
   eachOutput,
@@ -33,7 +33,7 @@ export function toBatch(
   sizeBytes: number,
 ): PointBatch {
   const builder = new BatchBuilder(vectorName, { vectors: matrix(points.length, dim), sizeBytes });
-  for (const { bytes } of points) builder.add(new Cursor(bytes));
+  for (const { bytes } of points) builder.add(answerReader(bytes));
   return builder.finish();
 }
 
@@ -82,7 +82,7 @@ export class BatchBuilder {
    * Adds a RetrievedPoint: id 1, payload 2, vectors 4.
    * @throws UNAVAILABLE, INVALID_DATA when it is malformed
    */
-  add(point: Cursor): void {
+  add(point: ProtoReader): void {
     const i = this.#ids.length;
     if (i === this.#vectors.rows)
       throw new TldrError('UNAVAILABLE', `an answer holds more than the ${i} points that were asked for`);

@@ -6,7 +6,7 @@ import { isObject, parseJson, stringifyJson, type Json } from '../transport/json
 import { doubleReadAs, isStableDouble } from '../transport/server-rounding.js';
 import {
   canonicalVector,
-  Cursor,
+  answerReader,
   decodeDense,
   decodeEntry,
   decodeFloats,
@@ -37,11 +37,11 @@ function packRest(payload: readonly Uint8Array[], vectors: readonly Uint8Array[]
 
 /** Returns the offset at which the vectors end and the payload begins. */
 export function payloadStart(rest: Uint8Array): number {
-  const cursor = new Cursor(rest);
+  const reader = answerReader(rest);
   let start = 0;
-  while (cursor.next() && cursor.field === VECTOR_ENTRY) {
-    cursor.skip();
-    start = cursor.at;
+  while (reader.next() && reader.field === VECTOR_ENTRY) {
+    reader.skip();
+    start = reader.at;
   }
   return start;
 }
@@ -49,22 +49,22 @@ export function payloadStart(rest: Uint8Array): number {
 function unpackRest(rest: Uint8Array): { payload: Uint8Array[]; vectors: Uint8Array[] } {
   const payload: Uint8Array[] = [];
   const vectors: Uint8Array[] = [];
-  const cursor = new Cursor(rest);
-  while (cursor.next()) {
-    if (cursor.field === VECTOR_ENTRY) vectors.push(cursor.bytes());
-    else if (cursor.field === PAYLOAD_ENTRY) payload.push(cursor.bytes());
-    else cursor.skip();
+  const reader = answerReader(rest);
+  while (reader.next()) {
+    if (reader.field === VECTOR_ENTRY) vectors.push(reader.bytes());
+    else if (reader.field === PAYLOAD_ENTRY) payload.push(reader.bytes());
+    else reader.skip();
   }
   return { payload, vectors };
 }
 
 /** Returns the JSON text of a payload that gRPC cannot carry; null for every other payload. */
 export function exactPayload(rest: Uint8Array): string | null {
-  const cursor = new Cursor(rest);
-  while (cursor.next()) {
-    if (cursor.field === EXACT_PAYLOAD) return cursor.text();
-    if (cursor.field === PAYLOAD_ENTRY) return null;
-    cursor.skip();
+  const reader = answerReader(rest);
+  while (reader.next()) {
+    if (reader.field === EXACT_PAYLOAD) return reader.text();
+    if (reader.field === PAYLOAD_ENTRY) return null;
+    reader.skip();
   }
   return null;
 }
@@ -86,17 +86,17 @@ export function hasInexactPayload(rest: Uint8Array): boolean {
 
 function isInexact(value: Uint8Array, depth: number): boolean {
   if (depth > DEPTH_MAX) return true;
-  const cursor = new Cursor(value);
-  while (cursor.next()) {
-    if (cursor.field === 2) {
-      const double = cursor.double();
+  const reader = answerReader(value);
+  while (reader.next()) {
+    if (reader.field === 2) {
+      const double = reader.double();
       if ((double >= 2 ** 63 && double <= 2 ** 64) || !isStableDouble(double)) return true;
-    } else if (cursor.field === 6) {
-      if (repeated(cursor.bytes()).some((entry) => isInexact(decodeEntry(entry).value, depth + 1)))
+    } else if (reader.field === 6) {
+      if (repeated(reader.bytes()).some((entry) => isInexact(decodeEntry(entry).value, depth + 1)))
         return true;
-    } else if (cursor.field === 7) {
-      if (repeated(cursor.bytes()).some((item) => isInexact(item, depth + 1))) return true;
-    } else cursor.skip();
+    } else if (reader.field === 7) {
+      if (repeated(reader.bytes()).some((item) => isInexact(item, depth + 1))) return true;
+    } else reader.skip();
   }
   return false;
 }
@@ -242,32 +242,32 @@ function encodeValue(value: Json, sent: (double: number) => number): ProtoWriter
 }
 
 function valueJson(bytes: Uint8Array, sorted: boolean): string {
-  const cursor = new Cursor(bytes);
+  const reader = answerReader(bytes);
   let json = 'null';
-  while (cursor.next()) {
-    switch (cursor.field) {
+  while (reader.next()) {
+    switch (reader.field) {
       case 2:
-        json = doubleJson(cursor.double());
+        json = doubleJson(reader.double());
         break;
       case 3:
-        json = BigInt.asIntN(64, cursor.uint64()).toString();
+        json = BigInt.asIntN(64, reader.uint64()).toString();
         break;
       case 4:
-        json = JSON.stringify(cursor.text());
+        json = JSON.stringify(reader.text());
         break;
       case 5:
-        json = cursor.number() === 0 ? 'false' : 'true';
+        json = reader.number() === 0 ? 'false' : 'true';
         break;
       case 6:
-        json = mapJson(repeated(cursor.bytes()), sorted);
+        json = mapJson(repeated(reader.bytes()), sorted);
         break;
       case 7:
-        json = `[${repeated(cursor.bytes())
+        json = `[${repeated(reader.bytes())
           .map((item) => valueJson(item, sorted))
           .join(',')}]`;
         break;
       default:
-        cursor.skip();
+        reader.skip();
     }
   }
   return json;
@@ -275,10 +275,10 @@ function valueJson(bytes: Uint8Array, sorted: boolean): string {
 
 function repeated(message: Uint8Array): Uint8Array[] {
   const items: Uint8Array[] = [];
-  const cursor = new Cursor(message);
-  while (cursor.next()) {
-    if (cursor.field === 1) items.push(cursor.bytes());
-    else cursor.skip();
+  const reader = answerReader(message);
+  while (reader.next()) {
+    if (reader.field === 1) items.push(reader.bytes());
+    else reader.skip();
   }
   return items;
 }

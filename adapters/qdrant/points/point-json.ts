@@ -4,7 +4,8 @@ import type { WriteBatch } from '../../../src/store/points.js';
 import { stringifyJson } from '../transport/json.js';
 import { doubleJson, restVectors } from './payload-and-other-vectors.js';
 import { idJson } from './sampling.js';
-import { Cursor, decodeFloats } from '../transport/wire.js';
+import type { ProtoReader } from '../../../src/encoder/protobuf.js';
+import { answerReader, decodeFloats } from '../transport/wire.js';
 
 /** Returns point `i` of a batch in the form of the REST interface, with `payload` as its payload. */
 export function pointJson(batch: WriteBatch, i: number, payload: string): string {
@@ -28,15 +29,15 @@ function entryJson(name: string, json: string): string {
  * (vectors 1, each with data 1).
  */
 function vectorJson(bytes: Uint8Array): string {
-  const cursor = new Cursor(bytes);
+  const reader = answerReader(bytes);
   let indices: string | null = null;
   let rows: number | null = null;
-  while (cursor.next()) {
-    if (cursor.field === 2) indices = integersJson(cursor.message(), 1);
-    else if (cursor.field === 3) rows = cursor.number();
-    else if (cursor.field === 102) indices = integersJson(cursor.message(), 2);
-    else if (cursor.field === 104) rows = rowsOf(cursor.message());
-    else cursor.skip();
+  while (reader.next()) {
+    if (reader.field === 2) indices = integersJson(reader.message(), 1);
+    else if (reader.field === 3) rows = reader.number();
+    else if (reader.field === 102) indices = integersJson(reader.message(), 2);
+    else if (reader.field === 104) rows = rowsOf(reader.message());
+    else reader.skip();
   }
   const values = decodeFloats(bytes);
   if (indices !== null) return `{"indices":${indices},"values":${floatsJson(values)}}`;
@@ -54,7 +55,7 @@ function floatsJson(values: Float32Array): string {
 }
 
 /** Returns the unsigned integers of a field, packed or one by one, as JSON. */
-function integersJson(message: Cursor, field: number): string {
+function integersJson(message: ProtoReader, field: number): string {
   const found: bigint[] = [];
   while (message.next()) {
     if (message.field !== field) message.skip();
@@ -66,7 +67,7 @@ function integersJson(message: Cursor, field: number): string {
   return `[${found.join()}]`;
 }
 
-function rowsOf(message: Cursor): number {
+function rowsOf(message: ProtoReader): number {
   let rows = 0;
   while (message.next()) {
     if (message.field === 1) rows++;

@@ -11,7 +11,7 @@ import { BatchBuilder, foundPoint, toBatch, type FoundPoint } from './decode-poi
 import { PointStructs } from './encode-points.js';
 import { KnownLimits, type StrictLimits } from '../transport/strict-limits.js';
 import {
-  Cursor,
+  answerReader,
   decodePointId,
   encodePointId,
   encodeShardKey,
@@ -154,11 +154,11 @@ async function scrollPage(grpc: Grpc, place: VectorPlace, page: PageRequest): Pr
     sizeBytes,
   });
   let next: PointId | undefined;
-  const cursor = new Cursor(answer);
-  while (cursor.next()) {
-    if (cursor.field === 1) next = decodePointId(cursor.message());
-    else if (cursor.field === 2) points.add(cursor.message());
-    else cursor.skip();
+  const reader = answerReader(answer);
+  while (reader.next()) {
+    if (reader.field === 1) next = decodePointId(reader.message());
+    else if (reader.field === 2) points.add(reader.message());
+    else reader.skip();
   }
   grpc.memory.give(answer);
   return { batch: points.finish(), next };
@@ -183,10 +183,10 @@ export async function retrievePoints(
       return { answer: found, result: way.result };
     });
     sizeBytes += answer.length;
-    const cursor = new Cursor(answer);
-    while (cursor.next()) {
-      if (cursor.field === result) points.push(foundPoint(cursor.bytes()));
-      else cursor.skip();
+    const reader = answerReader(answer);
+    while (reader.next()) {
+      if (reader.field === result) points.push(foundPoint(reader.bytes()));
+      else reader.skip();
     }
   }
   points.sort((a, b) => comparePointIds(a.id, b.id));

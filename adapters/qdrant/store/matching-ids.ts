@@ -9,7 +9,7 @@ import { limitsOf, type CollectionRef } from '../points/transfer.js';
 import type { Rest } from '../transport/rest.js';
 import { idOf, idsIn, pathOf } from '../points/sampling.js';
 import { StrictRefusal } from '../transport/strict-refusal.js';
-import { Cursor, decodePointId, encodePointId, retrievedId, selector } from '../transport/wire.js';
+import { answerReader, decodePointId, encodePointId, retrievedId, selector } from '../transport/wire.js';
 
 const PAGE_POINTS = 4096;
 /** The server's answer to a write to all shards if the collection has no shard. */
@@ -91,13 +91,13 @@ async function grpcPage(
   const request = new ProtoWriter().string(1, collection).bytes(2, page.filter);
   if (page.from !== null) request.message(3, encodePointId(page.from));
   request.varint(4, page.limit).message(6, selector(false)).message(7, selector(false));
-  const cursor = new Cursor(await grpc.call('Points/Scroll', request.finish()));
+  const reader = answerReader(await grpc.call('Points/Scroll', request.finish()));
   const ids: PointId[] = [];
   let next: PointId | null = null;
-  while (cursor.next()) {
-    if (cursor.field === 1) next = decodePointId(cursor.message());
-    else if (cursor.field === 2) ids.push(retrievedId(cursor.bytes()));
-    else cursor.skip();
+  while (reader.next()) {
+    if (reader.field === 1) next = decodePointId(reader.message());
+    else if (reader.field === 2) ids.push(retrievedId(reader.bytes()));
+    else reader.skip();
   }
   return { ids, next };
 }

@@ -1,4 +1,4 @@
-import { Cursor, decodePointId } from '../../transport/wire.js';
+import { answerReader, decodePointId } from '../../transport/wire.js';
 import { grpcOperation, isSearch } from '../operations.js';
 import { Malformed, ProtoMessage } from '../protobuf/message.js';
 
@@ -30,7 +30,7 @@ export function grpcResultIds(path: string, bytes: Uint8Array): readonly (readon
 function idsOf(message: ProtoMessage, points: number): string[] {
   return message
     .all(points)
-    .map((point) => String(decodePointId(new Cursor(new ProtoMessage(point).bytes(ID) ?? NOTHING))));
+    .map((point) => String(decodePointId(answerReader(new ProtoMessage(point).bytes(ID) ?? NOTHING))));
 }
 
 const NOTHING = new Uint8Array(0);

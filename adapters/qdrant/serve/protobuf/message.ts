@@ -1,7 +1,5 @@
+import { GROUPS_MAX, ProtoReader } from '../../../../src/encoder/protobuf.js';
 import { Refusal } from '../rules.js';
-
-/** Deepest nesting of groups that is read. No client sends groups. */
-const GROUPS_MAX = 100;
 
 /** A message that the server could not decode either. It is refused if it concerns a served collection. */
 export class Malformed extends Refusal {
@@ -14,6 +12,8 @@ export class Malformed extends Refusal {
     return 13;
   }
 }
+
+const malformed = (what: string): Malformed => new Malformed(what);
 
 /** A message that the server would decode by merging or choosing among repeated fields. */
 export class Ambiguous extends Malformed {
@@ -90,7 +90,7 @@ export class ProtoMessage {
   /** @throws Malformed */
   varint(field: number): bigint | null {
     const span = this.#only(field, 0);
-    return span === null ? null : readVarint(this.raw, span.at).value;
+    return span === null ? null : new ProtoReader(this.value(span), malformed).uint64();
   }
 
   /** Returns every value of a repeated length-delimited field. @throws Malformed */
@@ -157,44 +157,19 @@ export function firstText(
   field: number,
   fieldsMax = Number.POSITIVE_INFINITY,
 ): string | null {
+  const reader = new ProtoReader(bytes, malformed);
   const groups: number[] = [];
-  let at = 0;
-  for (let skipped = 0; at < bytes.length && skipped <= fieldsMax; skipped++) {
-    let tag = bytes[at++]!;
-    if (tag >= 128) ({ value: tag, end: at } = smallVarint(bytes, at - 1));
-    const found = Math.floor(tag / 8);
-    const wireType = tag % 8;
-    if (found === 0 || tag > 0xffffffff) throw new Malformed('invalid key value');
-    if (wireType === 0) {
-      // Most numbers are small. No object is created for them, since a message may hold millions.
-      if ((bytes[at] ?? 128) < 128) at++;
-      else at = smallVarint(bytes, at).end;
-    } else if (wireType === 1) at += 8;
-    else if (wireType === 5) at += 4;
-    else if (wireType === 3) groups.push(found);
-    else if (wireType === 4) {
-      if (groups.pop() !== found) throw new Malformed('unexpected end group tag');
-    } else if (wireType === 2) {
-      const length = smallVarint(bytes, at);
-      at = length.end + length.value;
-      if (at > bytes.length) throw new Malformed('buffer underflow');
-      if (found === field && groups.length === 0) return decodeText(bytes.subarray(length.end, at));
-    } else throw new Malformed(`invalid wire type value: ${wireType}`);
-    if (groups.length > GROUPS_MAX) throw new Malformed('recursion limit reached');
+  for (let skipped = 0; skipped <= fieldsMax && reader.next(); skipped++) {
+    // The fields of a group count too, so that a group cannot hide many.
+    if (reader.wireType === 3) groups.push(reader.field);
+    else if (reader.wireType === 4) {
+      if (groups.pop() !== reader.field) throw malformed('unexpected end group tag');
+    } else if (reader.field === field && reader.wireType === 2 && groups.length === 0)
+      return decodeText(reader.bytes());
+    else reader.skip();
+    if (groups.length > GROUPS_MAX) throw malformed('recursion limit reached');
   }
   return null;
-}
-
-/** Returns a varint as a number, which is inexact for large values. */
-function smallVarint(bytes: Uint8Array, start: number): { readonly value: number; readonly end: number } {
-  let [value, unit] = [0, 1];
-  for (let end = start; end < start + 10; unit *= 128) {
-    const byte = bytes[end++];
-    if (byte === undefined) throw new Malformed('buffer underflow');
-    value += (byte & 127) * unit;
-    if (byte < 128) return { value, end };
-  }
-  throw new Malformed('invalid varint');
 }
 
 /**
@@ -222,72 +197,11 @@ export function readFloats(message: ProtoMessage, field: number): Float32Array {
 
 function scan(bytes: Uint8Array): ProtoSpan[] {
   const spans: ProtoSpan[] = [];
-  let start = 0;
-  while (start < bytes.length) {
-    const span = readSpan(bytes, start, 0);
-    if (span.wireType === 4) throw new Malformed('unexpected end group tag');
-    spans.push(span);
-    start = span.end;
+  const reader = new ProtoReader(bytes, malformed);
+  for (let start = 0; reader.next(); start = reader.at) {
+    const { field, wireType } = reader;
+    const sizeBytes = reader.skip();
+    spans.push({ field, wireType, start, at: reader.at - sizeBytes, end: reader.at });
   }
   return spans;
-}
-
-function readSpan(bytes: Uint8Array, start: number, groups: number): ProtoSpan {
-  const tag = readVarint(bytes, start);
-  if (tag.value > 0xffffffffn) throw new Malformed('invalid key value');
-  const field = Number(tag.value >> 3n);
-  const wireType = Number(tag.value & 7n);
-  if (field === 0) throw new Malformed('invalid tag value: 0');
-  let at = tag.end;
-  let end = at;
-  if (wireType === 0) end = readVarint(bytes, at).end;
-  else if (wireType === 1) end = at + 8;
-  else if (wireType === 5) end = at + 4;
-  else if (wireType === 2) {
-    const length = readVarint(bytes, at);
-    if (length.value > bytes.length) throw new Malformed('buffer underflow');
-    at = length.end;
-    end = at + Number(length.value);
-  } else if (wireType === 3) end = endOfGroup(bytes, { field, at, groups: groups + 1 });
-  else if (wireType !== 4) throw new Malformed(`invalid wire type value: ${wireType}`);
-  if (end > bytes.length) throw new Malformed('buffer underflow');
-  return { field, wireType, start, at, end };
-}
-
-/** Returns the end of a group. Groups are an old form of nested messages, and are skipped too if unknown. */
-function endOfGroup(
-  bytes: Uint8Array,
-  { field, at, groups }: { readonly field: number; readonly at: number; readonly groups: number },
-): number {
-  if (groups > GROUPS_MAX) throw new Malformed('recursion limit reached');
-  let start = at;
-  for (;;) {
-    if (start >= bytes.length) throw new Malformed('buffer underflow');
-    const span = readSpan(bytes, start, groups);
-    start = span.end;
-    if (span.wireType !== 4) continue;
-    if (span.field !== field) throw new Malformed('unexpected end group tag');
-    return start;
-  }
-}
-
-function readVarint(bytes: Uint8Array, start: number): { readonly value: bigint; readonly end: number } {
-  // Nearly every number is small, and bigints are slow.
-  let small = 0;
-  for (let i = 0; i < 4; i++) {
-    const byte = bytes[start + i];
-    if (byte === undefined) throw new Malformed('buffer underflow');
-    small |= (byte & 127) << (7 * i);
-    if (byte < 128) return { value: BigInt(small), end: start + i + 1 };
-  }
-  let value = BigInt(small);
-  for (let i = 4; i < 10; i++) {
-    const byte = bytes[start + i];
-    if (byte === undefined) throw new Malformed('buffer underflow');
-    value |= BigInt(byte & 127) << BigInt(7 * i);
-    if (byte >= 128) continue;
-    if (i === 9 && byte > 1) break;
-    return { value, end: start + i + 1 };
-  }
-  throw new Malformed('invalid varint');
 }

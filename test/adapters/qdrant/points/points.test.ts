@@ -3,10 +3,10 @@ import { BatchBuilder, toBatch } from '../../../../adapters/qdrant/points/decode
 import { PointStructs } from '../../../../adapters/qdrant/points/encode-points.js';
 import { payloadStart } from '../../../../adapters/qdrant/points/payload-and-other-vectors.js';
 import { SpareMemory } from '../../../../adapters/qdrant/transport/reused-message-memory.js';
-import { Cursor, decodePointId, encodePointId } from '../../../../adapters/qdrant/transport/wire.js';
+import { answerReader, decodePointId, encodePointId } from '../../../../adapters/qdrant/transport/wire.js';
 import { matrix } from '../../../../src/core/matrix.js';
 import type { PointId } from '../../../../src/core/point-id.js';
-import { ProtoWriter } from '../../../../src/encoder/protobuf.js';
+import { ProtoWriter, type ProtoReader } from '../../../../src/encoder/protobuf.js';
 import { RowMemory } from '../../../../src/core/reused-row-memory.js';
 
 const IDS: readonly PointId[] = [
@@ -86,7 +86,7 @@ describe('points that were read', () => {
     before.data.fill(Number.NaN);
     rowMemory.give(before);
     const builder = new BatchBuilder('a', { vectors: rowMemory.take(IDS.length, DIM), sizeBytes: 0 });
-    for (const { bytes } of points) builder.add(new Cursor(bytes));
+    for (const { bytes } of points) builder.add(answerReader(bytes));
     const again = builder.finish();
     expect(again.vectors.data.buffer).toBe(before.data.buffer);
     for (const { bytes } of points) bytes.fill(0xff);
@@ -110,7 +110,7 @@ describe('an answer that is damaged', () => {
     const { bytes } = retrieved(2n ** 64n - 1n, 1, named(0));
     for (const length of [1, 5, bytes.length - 1]) {
       // What follows in the same memory must not be taken for it.
-      const point = (): Cursor => new Cursor(bytes, 0, length);
+      const point = (): ProtoReader => answerReader(bytes, 0, length);
       expect(() => builder(1).add(point())).toThrow('a gRPC answer ends inside a field');
     }
   });
@@ -118,17 +118,17 @@ describe('an answer that is damaged', () => {
   test('is refused where it holds more points than were asked for, or one without id', () => {
     const { bytes } = retrieved(1n, 1, named(0));
     const full = builder(1);
-    full.add(new Cursor(bytes));
-    expect(() => full.add(new Cursor(bytes))).toThrow('more than the 1 points that were asked for');
-    expect(() => builder(1).add(new Cursor(message(4, named(0)).finish()))).toThrow('has no id');
+    full.add(answerReader(bytes));
+    expect(() => full.add(answerReader(bytes))).toThrow('more than the 1 points that were asked for');
+    expect(() => builder(1).add(answerReader(message(4, named(0)).finish()))).toThrow('has no id');
   });
 
   test('is refused where a number goes on behind the end of its message', () => {
     const id = encodePointId(2n ** 64n - 1n).finish();
-    expect(() => decodePointId(new Cursor(id, 0, id.length - 1))).toThrow(
+    expect(() => decodePointId(answerReader(id, 0, id.length - 1))).toThrow(
       'a gRPC answer ends inside a field',
     );
-    expect(decodePointId(new Cursor(id, 0, id.length))).toBe(2n ** 64n - 1n);
+    expect(decodePointId(answerReader(id, 0, id.length))).toBe(2n ** 64n - 1n);
   });
 });
 
