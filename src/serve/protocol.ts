@@ -88,7 +88,7 @@ export type RestRoute =
   | { readonly kind: 'pass' }
   /** The body passes unchanged to another address. The answer may need a change. */
   | { readonly kind: 'forward'; readonly url: string; readonly answer: AnswerForm | null }
-  /** The proxy reads the whole body and calls `rewrite` with it. */
+  /** The proxy reads the whole body and calls `begin` with it. */
   | { readonly kind: 'rewrite' }
   | RestAnswer;
 
@@ -103,7 +103,7 @@ export type RestRewrite =
       readonly search: boolean;
     }
   /**
-   * Send these requests with the client's credentials, then call `rewrite` again with their answers in order.
+   * Send these requests with the client's credentials, then call `begin` again with their answers in order.
    */
   | { readonly kind: 'lookup'; readonly requests: readonly RestRequest[] }
   | RestAnswer;
@@ -144,8 +144,6 @@ export interface RestRewriter<Head extends ReadHead = ReadHead> {
     body: Uint8Array,
     lookups?: readonly LookupAnswer[],
   ): RestRewrite | PendingRewrite<RestRewrite>;
-  /** Returns the finished rewrite, with its vectors projected. */
-  rewrite(head: Head, body: Uint8Array, lookups?: readonly LookupAnswer[]): RestRewrite;
   /** @param body decompressed; the status may be an error's */
   rewriteAnswer(form: AnswerForm, status: number, body: Uint8Array): Uint8Array;
   /** Returns whether the successful answer to a deletion says that something was deleted. */
@@ -194,7 +192,7 @@ export interface GrpcStatus extends CallStatus {
 
 export type GrpcRoute =
   | { readonly kind: 'pass' }
-  /** The proxy reads the one request message and calls `rewrite` with it. */
+  /** The proxy reads the one request message and calls `begin` with it. */
   | { readonly kind: 'rewrite' }
   | GrpcStatus;
 
@@ -215,7 +213,7 @@ export type GrpcRewrite =
       readonly search: boolean;
     }
   /**
-   * Make these calls with the client's credentials, then call `rewrite` again with their answers in order. If
+   * Make these calls with the client's credentials, then call `begin` again with their answers in order. If
    * a call fails, its status is the client's answer, with the text rewritten in the form `answer`.
    */
   | { readonly kind: 'lookup'; readonly calls: readonly GrpcCall[]; readonly answer: AnswerForm }
@@ -236,8 +234,6 @@ export interface GrpcRewriter {
     message: Uint8Array,
     lookups?: readonly Uint8Array[],
   ): GrpcRewrite | PendingRewrite<GrpcRewrite>;
-  /** Returns the finished rewrite, with its vectors projected. */
-  rewrite(path: string, message: Uint8Array, lookups?: readonly Uint8Array[]): GrpcRewrite;
   rewriteAnswer(form: AnswerForm, message: Uint8Array): Uint8Array;
   /** Returns an error status in the form that the client reads. */
   rewriteStatus(form: AnswerForm, status: CallStatus): CallStatus;
@@ -332,8 +328,6 @@ export interface RestChanges<Head extends ReadHead = ReadHead> {
    * @param aliases the aliases that `route` was called with
    */
   begin(head: Head, body: Uint8Array, aliases: Aliases): RestChange | PendingRewrite<RestChange>;
-  /** Returns the finished change, with its vectors projected. */
-  read(head: Head, body: Uint8Array, aliases: Aliases): RestChange;
   /** Returns whether the answer to a permission request grants the permission. */
   isPermitted(status: number, body: Uint8Array): boolean;
   /** Returns the outcome of a write from its answer. */
@@ -354,8 +348,6 @@ export interface GrpcChanges {
    * @param aliases read after the call arrived
    */
   begin(path: string, message: Uint8Array, aliases: Aliases): GrpcChange | PendingRewrite<GrpcChange>;
-  /** Returns the finished change, with its vectors projected. */
-  read(path: string, message: Uint8Array, aliases: Aliases): GrpcChange;
   /** @param text the message of a call's status */
   isPermitted(code: number, text: string): boolean;
   /** @param message the answer of a call that ended with status 0 */

@@ -1,10 +1,12 @@
 import { TldrError } from '../../../src/core/errors.js';
-import type {
-  AnswerForm,
-  LookupAnswer,
-  ReadHead,
-  RestRequest,
-  RestRewriter,
+import {
+  finished,
+  type AnswerForm,
+  type LookupAnswer,
+  type ReadHead,
+  type RestRequest,
+  type RestRewriter,
+  type RestRewrite,
 } from '../../../src/serve/protocol.js';
 import type { ServedCollection } from '../../../src/store/served.js';
 import { OPERATIONS, operationFor, restRequestOf, type Operation, type Payload } from './operation-paths.js';
@@ -108,7 +110,7 @@ class ProjectedCall {
   async #rewrite(operation: Operation, head: ReadHead, body: Uint8Array): Promise<ApiResponse> {
     let lookups: LookupAnswer[] | undefined;
     for (let round = 0; round < LOOKUP_ROUNDS_MAX; round++) {
-      const made = this.#rewriter.rewrite(head, body, lookups);
+      const made = finished<RestRewrite>(this.#rewriter.begin(head, body, lookups));
       if (made.kind === 'answer') return this.#reply(operation, made.status, made.body);
       if (made.kind === 'send') return this.#send(operation, made.request, made.answer);
       lookups = await Promise.all(made.requests.map((request) => this.#lookup(request)));

@@ -11,7 +11,7 @@ import { checkServed, type ServeOptions } from '../../../src/store/check-served.
 import type { ServedCollection } from '../../../src/store/served.js';
 import type { Layout } from '../../../src/store/collection.js';
 import type { QdrantStore } from '../../../adapters/qdrant/index.js';
-import type { RestRewriter } from '../../../src/serve/protocol.js';
+import { finished, type RestRewriter, type RestRewrite } from '../../../src/serve/protocol.js';
 import { migrateCollection } from '../../../src/migrate/run/migrate-collection.js';
 import { fetchOnce } from '../../support/server/fetch-once.js';
 import { startTestServer, testsOn, type TestServer } from '../../support/server/test-server.js';
@@ -53,18 +53,20 @@ async function through(rewriter: RestRewriter, method: string, url: string, text
   const route = rewriter.route(head);
   if (route.kind === 'answer') return { status: route.status, text: route.body };
   if (route.kind === 'pass') return direct(method, url, body);
-  let made = route.kind === 'rewrite' ? rewriter.rewrite(head, body) : null;
+  let made = route.kind === 'rewrite' ? finished<RestRewrite>(rewriter.begin(head, body)) : null;
   if (made?.kind === 'lookup') {
     const answers = await Promise.all(made.requests.map((one) => direct(one.method, one.url, one.body)));
-    made = rewriter.rewrite(
-      head,
-      body,
-      answers.map(({ status, text: answered }) => ({
-        status,
-        body: Buffer.from(answered),
-        contentType: 'application/json',
-        retryAfter: undefined,
-      })),
+    made = finished<RestRewrite>(
+      rewriter.begin(
+        head,
+        body,
+        answers.map(({ status, text: answered }) => ({
+          status,
+          body: Buffer.from(answered),
+          contentType: 'application/json',
+          retryAfter: undefined,
+        })),
+      ),
     );
   }
   if (made?.kind === 'answer') return { status: made.status, text: made.body };

@@ -9,7 +9,14 @@ import type { Encoder } from '../../../src/encoder/model.js';
 import { row, rowRange, type Matrix } from '../../../src/core/matrix.js';
 import type { ServedCollection, VectorProjector } from '../../../src/store/served.js';
 import type { Layout } from '../../../src/store/collection.js';
-import type { AnswerForm, CallStatus, GrpcCall, GrpcRewriter } from '../../../src/serve/protocol.js';
+import {
+  finished,
+  type AnswerForm,
+  type CallStatus,
+  type GrpcCall,
+  type GrpcRewriter,
+  type GrpcRewrite,
+} from '../../../src/serve/protocol.js';
 import { migrateCollection } from '../../../src/migrate/run/migrate-collection.js';
 import { decodeAnswer, encodeRequest, pathOf } from '../wire/grpc-schemas.js';
 import { PlainGrpc } from '../server/grpc-call.js';
@@ -187,7 +194,7 @@ function throughRewriter(grpc: PlainGrpc, rewriter: GrpcRewriter): Ask {
   return async (method, json) => {
     const message = encodeRequest(method, json);
     const path = pathOf(method);
-    let rewrite = rewriter.rewrite(path, message);
+    let rewrite = finished<GrpcRewrite>(rewriter.begin(path, message));
     if (rewrite.kind === 'lookup') {
       const answers: Uint8Array[] = [];
       for (const call of rewrite.calls) {
@@ -198,7 +205,7 @@ function throughRewriter(grpc: PlainGrpc, rewriter: GrpcRewriter): Ask {
           );
         answers.push(answer.message);
       }
-      rewrite = rewriter.rewrite(path, message, answers);
+      rewrite = finished<GrpcRewrite>(rewriter.begin(path, message, answers));
     }
     switch (rewrite.kind) {
       case 'status':

@@ -1,6 +1,5 @@
 import type { MirroredCollection, WriteOutcome } from '../../../../src/store/write-guard.js';
 import {
-  finished,
   type ChangeRoute,
   type GrpcCall,
   type GrpcChange,
@@ -44,13 +43,10 @@ const GRPC: ChangeTransport<GrpcCall, GrpcStatus> = {
  * Returns the reader of changes for gRPC. It refuses changes of mirrored collections that cannot be mirrored.
  */
 export function grpcChanges(collections: readonly MirroredCollection[]): GrpcChanges {
-  const begin: GrpcChanges['begin'] = (path, message, aliases) =>
-    orStatus(() => read({ path, message }, { collections, aliases }));
   return {
     isChange: (path) => path.startsWith('/qdrant.') && grpcOperation(path).changes,
     route: (path, message, aliases) => route({ path, message }, { collections, aliases }),
-    begin,
-    read: (path, message, aliases) => finished<GrpcChange>(begin(path, message, aliases)),
+    begin: (path, message, aliases) => orStatus(() => read({ path, message }, { collections, aliases })),
     isPermitted: (code, text) => code === 0 || (code === INVALID_ARGUMENT && isNothingToDo(text)),
     outcomeOf,
   };

@@ -1,6 +1,5 @@
 import type { MirroredCollection, WriteOutcome } from '../../../../src/store/write-guard.js';
 import {
-  finished,
   type PendingRewrite,
   type RestAnswer,
   type RestChange,
@@ -36,8 +35,6 @@ const REST: ChangeTransport<RestRequest, RestAnswer> = {
  * Returns the reader of changes for REST. It refuses changes of mirrored collections that cannot be mirrored.
  */
 export function restChanges(collections: readonly MirroredCollection[]): RestChanges<OperationHead> {
-  const begin: RestChanges<OperationHead>['begin'] = (head, body, aliases) =>
-    orRefusal(() => read(head, body, { collections, aliases }));
   return {
     route: (head, aliases) => {
       if (!head.changes) return { kind: 'other' };
@@ -46,8 +43,7 @@ export function restChanges(collections: readonly MirroredCollection[]): RestCha
         ? { kind: 'read', permission: { own: SETTINGS_PERMISSION, alias: null } }
         : routeOf(request, { collections, aliases }, REST);
     },
-    begin,
-    read: (head, body, aliases) => finished<RestChange>(begin(head, body, aliases)),
+    begin: (head, body, aliases) => orRefusal(() => read(head, body, { collections, aliases })),
     isPermitted,
     outcomeOf,
   };

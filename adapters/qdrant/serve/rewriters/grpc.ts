@@ -1,6 +1,5 @@
 import type { ServedCollection } from '../../../../src/store/served.js';
 import {
-  finished,
   type Addressed,
   type GrpcRewrite,
   type GrpcRewriter,
@@ -42,13 +41,10 @@ type Begun = GrpcRewrite | PendingRewrite<GrpcRewrite>;
  * Returns the rewriter of gRPC requests to served collections and of their answers. Every other byte passes.
  */
 export function grpcRewriter(collections: readonly ServedCollection[]): GrpcRewriter {
-  const begin: GrpcRewriter['begin'] = (path, message, lookups) =>
-    orStatus(() => rewriteCall({ path, message, collections }, lookups));
   return {
     route,
     collectionOf,
-    begin,
-    rewrite: (path, message, lookups) => finished<GrpcRewrite>(begin(path, message, lookups)),
+    begin: (path, message, lookups) => orStatus(() => rewriteCall({ path, message, collections }, lookups)),
     rewriteAnswer: (form, message) => rewriteGrpcAnswer(form, message, collections),
     rewriteStatus: (form, status) => {
       const served = findServed(form.collection, collections);

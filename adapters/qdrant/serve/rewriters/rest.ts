@@ -2,7 +2,6 @@ import { expectDefined } from '../../../../src/core/errors.js';
 import { contentCoding } from '../../../../src/core/content-coding.js';
 import type { ServedCollection } from '../../../../src/store/served.js';
 import {
-  finished,
   type AnswerForm,
   type LookupAnswer,
   type PendingRewrite,
@@ -55,13 +54,10 @@ interface ServedRequest {
 
 /** Returns the rewriter of REST requests to served collections and of their answers. */
 export function restRewriter(collections: readonly ServedCollection[]): RestRewriter<OperationHead> {
-  const begin: RestRewriter<OperationHead>['begin'] = (head, body, lookups) =>
-    orRefusal(() => rewrite({ head, body, lookups }, collections));
   return {
     read: readRestHead,
     route: (head) => orRefusal(() => route(head, collections)),
-    begin,
-    rewrite: (head, body, lookups) => finished<RestRewrite>(begin(head, body, lookups)),
+    begin: (head, body, lookups) => orRefusal(() => rewrite({ head, body, lookups }, collections)),
     rewriteAnswer: (form, status, body) => rewriteRestAnswer(form, body, { status, collections }),
     isDeleted: isDeletedByRest,
     resultIds: restResultIds,

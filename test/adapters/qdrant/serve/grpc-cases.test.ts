@@ -1,7 +1,12 @@
 import type { JsonValue } from '@bufbuild/protobuf';
 import { describe, expect, test } from '@jest/globals';
 import type { Layout } from '../../../../src/store/collection.js';
-import type { AnswerForm, GrpcCall, GrpcRewrite } from '../../../../src/serve/protocol.js';
+import {
+  finished,
+  type AnswerForm,
+  type GrpcCall,
+  type GrpcRewrite,
+} from '../../../../src/serve/protocol.js';
 import { fixtureRewriter } from '../../../support/wire/grpc-fixture.js';
 import {
   decodeAnswer,
@@ -36,10 +41,13 @@ function run({ method, request, lookups, facts }: GrpcCase, layout: Layout): Grp
   if (route.kind === 'pass') return { pass: true };
   if (route.kind === 'status') return { status: route.code, message: route.message };
   const message = bytesOf(request, (json) => encodeRequest(method, json));
-  const asked = lookups === undefined ? null : rewriter.rewrite(path, message);
+  const asked = lookups === undefined ? null : finished<GrpcRewrite>(rewriter.begin(path, message));
   const calls = asked?.kind === 'lookup' ? asked.calls : [];
   const answers = lookups?.map((answer, i) => encodeAnswer(methodOf(calls[i]), answer));
-  return outcomeOf(rewriter.rewrite(path, message, answers), { method, asHex: hexOf(request) !== null });
+  return outcomeOf(finished<GrpcRewrite>(rewriter.begin(path, message, answers)), {
+    method,
+    asHex: hexOf(request) !== null,
+  });
 }
 
 function methodOf(call: GrpcCall | undefined): string {
@@ -158,9 +166,11 @@ test('a method that is not known passes unless it names a collection of ours', (
   const rewriter = fixtureRewriter('two-stage');
   const naming = (name: string): Uint8Array =>
     Buffer.concat([Buffer.from([0x0a, name.length]), Buffer.from(name)]);
-  expect(rewriter.rewrite('/qdrant.Points/SomethingNew', naming('elsewhere'))).toEqual({ kind: 'pass' });
+  expect(finished<GrpcRewrite>(rewriter.begin('/qdrant.Points/SomethingNew', naming('elsewhere')))).toEqual({
+    kind: 'pass',
+  });
   for (const name of ['docs', 'docs-alias', 'docs_t'])
-    expect(rewriter.rewrite('/qdrant.Points/SomethingNew', naming(name))).toEqual({
+    expect(finished<GrpcRewrite>(rewriter.begin('/qdrant.Points/SomethingNew', naming(name)))).toEqual({
       kind: 'status',
       code: 12,
       message: '',

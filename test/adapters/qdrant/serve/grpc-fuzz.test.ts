@@ -2,7 +2,7 @@ import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { grpcRewriter } from '../../../../adapters/qdrant/serve/rewriters/grpc.js';
-import type { GrpcRewrite } from '../../../../src/serve/protocol.js';
+import { finished, type GrpcRewrite } from '../../../../src/serve/protocol.js';
 import {
   anyGrpcRequest,
   decoded,
@@ -25,7 +25,7 @@ type Outcomes = Record<string, number>;
 function check(method: string, message: Uint8Array, outcomes: Outcomes): void {
   const count = (outcome: string, by = 1): void => void (outcomes[outcome] = (outcomes[outcome] ?? 0) + by);
   for (const layout of ['two-stage', 'compact'] as const) {
-    const made = rewriters[layout].rewrite(pathOf(method), message);
+    const made = finished<GrpcRewrite>(rewriters[layout].begin(pathOf(method), message));
     count(made.kind);
     if (made.kind !== 'send') continue;
     const looked = lookInto(layout, made.call.path.slice('/qdrant.'.length), made.call.message);
@@ -76,7 +76,7 @@ describe('whatever is asked, nothing is thrown and no vector of full size is sen
         const name = Buffer.from('0a04646f6373', 'hex');
         const message = named ? Buffer.concat([name, bytes]) : bytes;
         for (const rewriter of Object.values(rewriters)) {
-          const made = rewriter.rewrite(pathOf(method), message);
+          const made = finished<GrpcRewrite>(rewriter.begin(pathOf(method), message));
           if (named) expect(made.kind === 'pass' && !method.startsWith('Collections/')).toBe(false);
           rewriter.rewriteAnswer({ form: 'info', collection: 'docs', errorsOnly: false }, message);
           rewriter.rewriteAnswer({ form: 'list', collection: '', errorsOnly: false }, message);
@@ -97,7 +97,7 @@ describe('whatever is asked, nothing is thrown and no vector of full size is sen
         varint(prefetch.length),
         prefetch,
       ]);
-      const made = rewriters['two-stage'].rewrite('/qdrant.Points/Query', message);
+      const made = finished<GrpcRewrite>(rewriters['two-stage'].begin('/qdrant.Points/Query', message));
       if (depth <= 64) expect(levelsOf(made)).toBe(Math.min(depth + 1, 64));
       // Beyond a hundred levels the server's library does not decode a message.
       else expect(made).toMatchObject({ kind: 'status', code: depth <= 100 ? 3 : 13 });

@@ -9,7 +9,7 @@ import {
   pathOf,
 } from '../../../support/wire/grpc-schemas.js';
 import type { MirroredCollection } from '../../../../src/store/write-guard.js';
-import type { GrpcCall } from '../../../../src/serve/protocol.js';
+import { finished, type GrpcCall, type GrpcChange } from '../../../../src/serve/protocol.js';
 import { tinyEncoder } from '../../../support/migrate/fixtures.js';
 
 const FOLLOWED: MirroredCollection = {
@@ -28,8 +28,8 @@ const ALIASES = new Map([
 const UUID = '0000abcd-0000-4000-8000-00000000000f';
 const changes = grpcChanges([FOLLOWED]);
 
-function read(method: string, json: JsonValue): ReturnType<typeof changes.read> {
-  return changes.read(pathOf(method), encodeRequest(method, json), ALIASES);
+function read(method: string, json: JsonValue): GrpcChange {
+  return finished<GrpcChange>(changes.begin(pathOf(method), encodeRequest(method, json), ALIASES));
 }
 
 const IDS = {
@@ -103,11 +103,13 @@ describe('points that a gRPC call changes', () => {
   });
 
   test('what cannot be read is refused', () => {
-    const batch = (operation: Buffer): ReturnType<typeof changes.read> =>
-      changes.read(
-        pathOf('Points/UpdateBatch'),
-        Buffer.concat([Buffer.from('\n\x04docs'), Buffer.from([0x1a, operation.length]), operation]),
-        ALIASES,
+    const batch = (operation: Buffer): GrpcChange =>
+      finished<GrpcChange>(
+        changes.begin(
+          pathOf('Points/UpdateBatch'),
+          Buffer.concat([Buffer.from('\n\x04docs'), Buffer.from([0x1a, operation.length]), operation]),
+          ALIASES,
+        ),
       );
     // An operation of a field to come, two in one, and one that is no message.
     for (const operation of [Buffer.from([0x5a, 0]), Buffer.from([0x4a, 0, 0x52, 0]), Buffer.from([0x48, 1])])
@@ -119,7 +121,9 @@ describe('points that a gRPC call changes', () => {
     const twice = encodeRequest('Points/Delete', { points: IDS });
     const path = pathOf('Points/Delete');
     expect(
-      changes.read(path, Buffer.concat([Buffer.from('\n\x04docs'), twice, twice]), ALIASES),
+      finished<GrpcChange>(
+        changes.begin(path, Buffer.concat([Buffer.from('\n\x04docs'), twice, twice]), ALIASES),
+      ),
     ).toMatchObject({
       kind: 'status',
       code: 3,
@@ -220,17 +224,20 @@ describe('other gRPC calls', () => {
     const unknown = '/qdrant.Points/Teleport';
     expect(changes.isChange(unknown)).toBe(true);
     const kindOf = (collectionName: string): string =>
-      changes.read(unknown, encodeRequest('Points/Count', { collectionName }), ALIASES).kind;
+      finished<GrpcChange>(changes.begin(unknown, encodeRequest('Points/Count', { collectionName }), ALIASES))
+        .kind;
     for (const name of ['docs', 'docs_c4', 'alias', 'way in']) expect(kindOf(name)).toBe('status');
     for (const name of ['other', 'else']) expect(kindOf(name)).toBe('other');
   });
 
   test('a name means what the aliases say for this call', () => {
     const kindOf = (collectionName: string, aliases: ReadonlyMap<string, string>): string =>
-      changes.read(
-        pathOf('Points/Delete'),
-        encodeRequest('Points/Delete', { collectionName, points: IDS }),
-        aliases,
+      finished<GrpcChange>(
+        changes.begin(
+          pathOf('Points/Delete'),
+          encodeRequest('Points/Delete', { collectionName, points: IDS }),
+          aliases,
+        ),
       ).kind;
     expect(kindOf('alias', new Map())).toBe('unnamed');
     expect(kindOf('alias', new Map([['alias', 'other']]))).toBe('elsewhere');

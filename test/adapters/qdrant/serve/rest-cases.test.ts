@@ -1,6 +1,12 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Layout } from '../../../../src/store/collection.js';
-import type { AnswerForm, RestAnswer, RestRewrite, RestRoute } from '../../../../src/serve/protocol.js';
+import {
+  finished,
+  type AnswerForm,
+  type RestAnswer,
+  type RestRewrite,
+  type RestRoute,
+} from '../../../../src/serve/protocol.js';
 import { fixtureRewriter } from '../../../support/wire/rest-fixture.js';
 import {
   answerCases,
@@ -29,7 +35,7 @@ function run({ request, body = '', lookups, facts }: RestCase, layout: Layout): 
     contentType: 'application/json',
     retryAfter: undefined,
   }));
-  return outcomeOf(rewriter.rewrite(head, Buffer.from(body), answers));
+  return outcomeOf(finished<RestRewrite>(rewriter.begin(head, Buffer.from(body), answers)));
 }
 
 function outcomeOf(made: Exclude<RestRoute, { kind: 'rewrite' }> | RestRewrite): RestOutcome {
@@ -90,7 +96,7 @@ test.each([63, 64])('a prefetch at depth %d gets one more level only where the s
   const body = `${'{"query":{"fusion":"rrf"},"prefetch":'.repeat(depth)}${leaf}${'}'.repeat(depth)}`;
   const rewriter = fixtureRewriter('two-stage');
   const head = rewriter.read({ method: 'POST', url: '/collections/docs/points/query', headers: {} });
-  const made = rewriter.rewrite(head, Buffer.from(body));
+  const made = finished<RestRewrite>(rewriter.begin(head, Buffer.from(body)));
   const sent = made.kind === 'send' ? textOf(made.request.body) : '';
   const wrapped = '{"query":[1,2,5,3],"prefetch":{"query":[30,20],"using":"compact","limit":100}}';
   expect(sent).toBe(depth === 64 ? body : body.replace(leaf, wrapped));

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { RestRewrite } from '../../../../src/serve/protocol.js';
+import { finished, type RestRewrite } from '../../../../src/serve/protocol.js';
 import {
   anyRestRequest,
   brokenRestRequest,
@@ -20,7 +20,7 @@ function rewritten(
   const rewriter = fixtureRewriter(layout);
   const head = rewriter.read({ method, url: `/collections/docs/${path}`, headers: {} });
   expect(rewriter.route(head)).toEqual({ kind: 'rewrite' });
-  const made = rewriter.rewrite(head, body);
+  const made = finished<RestRewrite>(rewriter.begin(head, body));
   if (made.kind === 'answer') {
     expect([400, 404]).toContain(made.status);
     expect(JSON.parse(made.body)).toMatchObject({ status: { error: expect.any(String) }, time: 0 });
@@ -61,7 +61,7 @@ test('bodies that are nearly right are refused or sent as whole JSON, never thro
       const rewriter = fixtureRewriter(layout);
       const head = rewriter.read({ method, url, headers: {} });
       if (rewriter.route(head).kind !== 'rewrite') return;
-      const made = rewriter.rewrite(head, body);
+      const made = finished<RestRewrite>(rewriter.begin(head, body));
       if (made.kind === 'answer') expect(made.status).toBeGreaterThanOrEqual(400);
       else if (made.kind === 'send') {
         // Nonsense for a collection that is not served is the server's to refuse.
@@ -98,7 +98,7 @@ test('bytes that mean nothing are refused', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 200 }), (body) => {
       fc.pre(!/^\s*\{/.test(Buffer.from(body).toString()));
-      const made = rewriter.rewrite(head, body);
+      const made = finished<RestRewrite>(rewriter.begin(head, body));
       expect(made).toMatchObject({ kind: 'answer', status: 400 });
     }),
     { numRuns: RUNS },

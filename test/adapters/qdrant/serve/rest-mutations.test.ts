@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { restChanges } from '../../../../adapters/qdrant/serve/dual-write/rest-mutations.js';
 import { readRestHead, type OperationHead } from '../../../../adapters/qdrant/serve/rest/head.js';
 import type { MirroredCollection } from '../../../../src/store/write-guard.js';
-import type { RestRequest } from '../../../../src/serve/protocol.js';
+import { finished, type RestRequest, type RestChange } from '../../../../src/serve/protocol.js';
 import { tinyEncoder } from '../../../support/migrate/fixtures.js';
 
 const FOLLOWED: MirroredCollection = {
@@ -27,8 +27,8 @@ function headOf(request: string): OperationHead {
   return readRestHead({ method, url, headers: {} });
 }
 
-function read(request: string, body = '', aliases = ALIASES): ReturnType<typeof changes.read> {
-  return changes.read(headOf(request), Buffer.from(body), aliases);
+function read(request: string, body = '', aliases = ALIASES): RestChange {
+  return finished<RestChange>(changes.begin(headOf(request), Buffer.from(body), aliases));
 }
 
 function routeOf(request: string, aliases = ALIASES): string {
