@@ -85,7 +85,7 @@ async function phase(
     const { copied, verify } = await migrateCollection({
       ...sides,
       encoder,
-      recordPath: join(folder, 'record.json'),
+      statePath: join(folder, 'record.json'),
     });
     console.error(`  ${copied} points copied, ${verify.points} verified`);
   }

@@ -201,7 +201,7 @@ async function migrate({ url, grpcUrl, folder, target }: Place, mark: () => void
     sourceCollection: 'source',
     targetCollection: target,
     encoder: await Encoder.load(encoderFile(folder)),
-    recordPath: join(folder, `${target}.json`),
+    statePath: join(folder, `${target}.json`),
     concurrency: LANES.migrate,
     batchSize: BATCH,
     onProgress: ({ step, done, total }) => {

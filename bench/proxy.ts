@@ -155,7 +155,7 @@ async function prepare(server: LocalQdrant, folder: string): Promise<{ encoder: 
       targetCollection: layout,
       encoder,
       layout,
-      recordPath: join(folder, `${layout}.json`),
+      statePath: join(folder, `${layout}.json`),
     });
   await store.close();
   return { encoder, queries };

@@ -62,7 +62,7 @@ export {
   type CompleteRequest,
   type Completion,
 } from './migrate/cutover/end-migration.js';
-export type { RecordedMigration } from './migrate/state/with-lock.js';
+export type { StartedMigration } from './migrate/state/with-lock.js';
 export {
   migrateCollection,
   type MigrateOptions,
@@ -76,7 +76,7 @@ export {
   type WorkerStatus,
 } from './migrate/run/migration-status.js';
 export { planMigration, type MigrationPlan, type MigrationRequest } from './migrate/plan/migration.js';
-export { recordFile } from './migrate/state/in-file.js';
+export { stateFile } from './migrate/state/in-file.js';
 export type { StateLocation } from './migrate/state/location.js';
 export {
   FORCE_BACK_WORDS,
@@ -85,7 +85,7 @@ export {
   type WayBack,
 } from './migrate/cutover/roll-back.js';
 export { verifyMigration, type VerifyReport, type Writing } from './migrate/verify/all-points.js';
-export { verifyRecorded, type VerifyRequest } from './migrate/verify/from-state.js';
+export { verifyAgain, type VerifyRequest } from './migrate/verify/from-state.js';
 export { runPlan, type PlanEncoder, type PlanResult } from './plan/run-plan.js';
 export { preparePlan, type PlanOptions, type PlanSetup, type DrawnSample } from './plan/prepare-plan.js';
 export { trainEncoder, type TrainEncoderResult, type TrainDetails } from './select/train-encoder.js';

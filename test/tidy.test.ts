@@ -174,6 +174,22 @@ function cyclesOf(graph: ReadonlyMap<string, Iterable<string>>): string[] {
   return cycles;
 }
 
+/** Its custom properties look like flags. */
+const STYLE_SHEET = join('src', 'report', 'style.ts');
+
+/** A flag, but not a use of a custom property of CSS; or a command in backticks or after the program's name. */
+const FLAG_OR_COMMAND =
+  /(?<![\w-]|var\()--[a-z][a-z-]+|(`|qdrant-tldr )(migrate|serve|train|plan|evaluate|search|project|inspect|demo|config)\b/;
+
+/** The texts of a file: strings and the fixed parts of templates, without comments. */
+function texts(source: ts.Node): string[] {
+  if (ts.isStringLiteralLike(source) || ts.isTemplateHead(source)) return [source.text];
+  if (ts.isTemplateMiddle(source) || ts.isTemplateTail(source)) return [source.text];
+  const inside: string[] = [];
+  ts.forEachChild(source, (child) => void inside.push(...texts(child)));
+  return inside;
+}
+
 /** `fetch`, also as `globalThis.fetch`. */
 function isFetch(called: ts.Expression): boolean {
   if (ts.isPropertyAccessExpression(called))
@@ -261,6 +277,13 @@ describe('the house rules', () => {
     const named = sourceFiles('src')
       .filter((file) => zoneOf(file) !== 'cli')
       .filter((file) => /qdrant/i.test(withoutExamples(file).replace(VENDOR_ALLOWED, '')));
+    expect(named).toEqual([]);
+  });
+
+  test('no text outside cli and config names a flag or a command of the command line', () => {
+    const named = product
+      .filter((file) => !['cli', 'config'].includes(zoneOf(file)) && file !== STYLE_SHEET)
+      .flatMap((file) => texts(parse(file)).filter((text) => FLAG_OR_COMMAND.test(text)));
     expect(named).toEqual([]);
   });
 

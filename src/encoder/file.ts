@@ -31,7 +31,7 @@ async function checkOuterFields(path: string, { file, sizeBytes }: RegularFile):
     const incomplete = (): TldrError =>
       new TldrError(
         'INVALID_DATA',
-        `${path} is no encoder file that train wrote: no complete ONNX field at byte ${at} of ${sizeBytes}`,
+        `${path} is no encoder file of this program: no complete ONNX field at byte ${at} of ${sizeBytes}`,
       );
     const { bytesRead } = await file.read(head, 0, FIELD_HEAD_BYTES, at);
     const field = new ProtoReader(head.subarray(0, bytesRead), incomplete);

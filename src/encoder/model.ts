@@ -68,7 +68,7 @@ export class Encoder {
         throw new TldrError('MISMATCH', `${path}: ${cause.message}`, { cause });
       // In a file, layers that do not fit together are invalid data, not an invalid argument.
       if (!isTldrError(cause, 'INVALID_DATA') && !isTldrError(cause, 'INVALID_ARGUMENT')) throw cause;
-      throw new TldrError('INVALID_DATA', `${path} is no encoder file that train wrote: ${cause.message}`, {
+      throw new TldrError('INVALID_DATA', `${path} is no encoder file of this program: ${cause.message}`, {
         cause,
       });
     }

@@ -4,7 +4,7 @@ import type { CollectionSpec, Datatype, Layout, Quantization } from './collectio
 export const METADATA_KEY = 'tldr';
 
 /** Key of the target's metadata that says where the migration state is. Not part of the target's identity. */
-export const RECORD_KEY = 'tldr-record';
+export const STATE_BACKEND_KEY = 'tldr-record';
 
 /** Key of the target's metadata that says that a proxy keeps a journal of clients' writes. */
 export const JOURNAL_KEY = 'tldr-journal';
@@ -37,8 +37,8 @@ export function targetDescription(spec: CollectionSpec): TargetDescription | nul
 }
 
 /** Returns where the target's metadata says that the migration state is kept; null if it does not say. */
-export function recordKept({ metadata }: CollectionSpec): StateBackend | null {
-  const text = metadata[RECORD_KEY];
+export function stateBackendOf({ metadata }: CollectionSpec): StateBackend | null {
+  const text = metadata[STATE_BACKEND_KEY];
   const value: unknown = text === undefined ? null : JSON.parse(text);
   return value === 'file' || value === 'database' ? value : null;
 }
@@ -56,7 +56,7 @@ export function identifying(metadata: CollectionSpec['metadata']): CollectionSpe
   const description = metadata[METADATA_KEY];
   if (description !== undefined) return { [METADATA_KEY]: description };
   return Object.fromEntries(
-    Object.entries(metadata).filter(([key]) => key !== RECORD_KEY && key !== JOURNAL_KEY),
+    Object.entries(metadata).filter(([key]) => key !== STATE_BACKEND_KEY && key !== JOURNAL_KEY),
   );
 }
 

@@ -19,7 +19,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { checkWritable, destinationOf, openNeighbour, writeWhole } from '../../src/core/write-file.js';
-import { recordFile } from '../../src/migrate/state/in-file.js';
+import { stateFile } from '../../src/migrate/state/in-file.js';
 import { removeLeftovers, replaceFile, swapFile } from '../../src/migrate/state/replace-file.js';
 import { runCli } from '../support/cli/run-cli.js';
 import { randomEncoder } from '../support/random-encoder.js';
@@ -256,16 +256,16 @@ test('what is begun beside one long name is not taken for the beginning of anoth
   expect(await readdir(folder)).toEqual([]);
 });
 
-test('a record that a link leads to has one lock', async () => {
-  await symlink('record.json', join(folder, 'link.json'));
-  const place = recordFile(join(folder, 'link.json'));
+test('a migration state that a link leads to has one lock', async () => {
+  await symlink('state.json', join(folder, 'link.json'));
+  const place = stateFile(join(folder, 'link.json'));
   const { unlock } = await place.lock();
-  await expect(recordFile(join(folder, 'record.json')).lock()).rejects.toMatchObject({
+  await expect(stateFile(join(folder, 'state.json')).lock()).rejects.toMatchObject({
     code: 'ALREADY_EXISTS',
   });
   await unlock();
-  await writeFile(join(folder, 'record.json.0123456789abcdef.partial'), 'left by a killed process');
-  await (await recordFile(join(folder, 'record.json')).lock()).unlock();
+  await writeFile(join(folder, 'state.json.0123456789abcdef.partial'), 'left by a killed process');
+  await (await stateFile(join(folder, 'state.json')).lock()).unlock();
   expect(await readdir(folder)).toEqual(['link.json']);
 });
 

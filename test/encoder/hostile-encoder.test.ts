@@ -79,7 +79,7 @@ test.each([
 ])('a layer with %s is unusable data, and the file is named', async (_, bytes) => {
   expect(await load(bytes)).toMatchObject({
     code: 'INVALID_DATA',
-    message: expect.stringContaining('hostile.onnx is no encoder file that train wrote'),
+    message: expect.stringContaining('hostile.onnx is no encoder file of this program'),
   });
 });
 

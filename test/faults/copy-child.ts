@@ -3,11 +3,11 @@ import { isTldrError, messageOf } from '../../src/core/errors.js';
 import { copyShare } from '../../src/migrate/run/copy-share.js';
 import { startMigration } from '../../src/migrate/run/migrate-collection.js';
 import type { PlacedMigration } from '../../src/migrate/plan/migration-options.js';
-import { recordFile } from '../../src/migrate/state/in-file.js';
+import { stateFile } from '../../src/migrate/state/in-file.js';
 import { tinyEncoder } from '../support/migrate/fixtures.js';
 
 /** A migration, or one of several workers of one, in a process of its own: prints a line at every step. */
-const [url = '', grpcUrl = '', source = '', target = '', recordPath = '', index = '', of = ''] =
+const [url = '', grpcUrl = '', source = '', target = '', statePath = '', index = '', of = ''] =
   process.argv.slice(2);
 try {
   const store = await openQdrant({ url, grpcUrl });
@@ -18,7 +18,7 @@ try {
     targetCollection: target,
     encoder: tinyEncoder(),
     layout: 'two-stage',
-    place: recordFile(recordPath),
+    place: stateFile(statePath),
     batchSize: 64,
     concurrency: 1,
     saveIntervalMs: 0,

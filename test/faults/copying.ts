@@ -72,7 +72,7 @@ export class Copying {
   #once(index: number): Promise<{ code: number | null; signal: string | null; log: string }> {
     const { url, grpcUrl, running } = this.#place;
     const { source, target, folder } = this.#scenario;
-    const args = [CHILD, url, grpcUrl, source, target, join(folder, 'record.json')];
+    const args = [CHILD, url, grpcUrl, source, target, join(folder, 'state.json')];
     const child = spawn(process.execPath, [...args, String(index), String(this.#of)], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });

@@ -12,7 +12,7 @@ import {
   startMigration,
   type MigrateOptions,
 } from '../../src/migrate/run/migrate-collection.js';
-import { recordFile } from '../../src/migrate/state/in-file.js';
+import { stateFile } from '../../src/migrate/state/in-file.js';
 import { targetDescription } from '../../src/store/target-description.js';
 import { planMigration } from '../../src/migrate/plan/migration.js';
 import { verifyMigration } from '../../src/migrate/verify/all-points.js';
@@ -33,7 +33,7 @@ const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-migrate-'));
 afterAll(() => rm(folder, { recursive: true }));
 
 let store: MemoryStore;
-let records = 0;
+let states = 0;
 
 function options(changes: Partial<MigrateOptions> = {}): MigrateOptions {
   return {
@@ -42,7 +42,7 @@ function options(changes: Partial<MigrateOptions> = {}): MigrateOptions {
     sourceCollection: 'source',
     targetCollection: 'target',
     encoder,
-    recordPath: join(folder, `record-${records}.json`),
+    statePath: join(folder, `state-${states}.json`),
     batchSize: 16,
     concurrency: 1,
     ...changes,
@@ -50,7 +50,7 @@ function options(changes: Partial<MigrateOptions> = {}): MigrateOptions {
 }
 
 beforeEach(async () => {
-  records++;
+  states++;
   store = openMemory();
   await store.create(memorySpec('source'));
   await fill(store, 'source', ROWS);
@@ -107,7 +107,7 @@ describe.each(['compact', 'two-stage'] as const)('%s', (layout) => {
     expect(report.differences.join('\n')).toContain(message);
     await expect(migrateCollection(options({ layout }))).rejects.toMatchObject({
       code: 'VERIFY_FAILED',
-      message: expect.stringContaining('run the same command again'),
+      message: expect.stringContaining('run the migration again'),
     });
     expect(await migrateCollection(options({ layout }))).toMatchObject({ copied: 1, verify: { ok: true } });
     expect(await contentOf(store, 'target', name)).toEqual(whole);
@@ -157,7 +157,7 @@ describe('refuses', () => {
     expect(await contentOf(store, 'target')).toEqual(before);
   });
 
-  test('a record of another migration', async () => {
+  test('a state of another migration', async () => {
     await migrateCollection(options());
     const other = migrateCollection(options({ targetCollection: 'elsewhere' }));
     await expect(other).rejects.toMatchObject({
@@ -177,17 +177,17 @@ describe('refuses', () => {
     expect(await store.exists('target')).toBe(false);
   });
 
-  test('a record of other servers', async () => {
+  test('a state of other servers', async () => {
     await migrateCollection(options());
     await expect(
       migrateCollection(options({ source: { ...store, endpoint: 'elsewhere' } })),
     ).rejects.toMatchObject({ code: 'MISMATCH', message: expect.stringContaining('now elsewhere') });
   });
 
-  test('a record that cannot be kept', async () => {
+  test('a state that cannot be kept', async () => {
     const file = join(folder, 'a-file');
     await writeFile(file, '');
-    const run = migrateCollection(options({ recordPath: join(file, 'record.json') }));
+    const run = migrateCollection(options({ statePath: join(file, 'state.json') }));
     await expect(run).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
     expect(await store.exists('target')).toBe(false);
   });
@@ -198,7 +198,7 @@ describe('refuses', () => {
       datatype: 'float32',
       quantization: 'none',
     });
-    expect(JSON.parse(await readFile(options().recordPath, 'utf8'))).toMatchObject({ datatype: 'float32' });
+    expect(JSON.parse(await readFile(options().statePath, 'utf8'))).toMatchObject({ datatype: 'float32' });
     const again = await migrateCollection(options({ datatype: 'float32', quantization: 'none' }));
     expect(again).toMatchObject({ copied: 0, resumed: true });
     await expect(migrateCollection(options())).rejects.toMatchObject({
@@ -215,8 +215,8 @@ describe('refuses', () => {
     ).rejects.toMatchObject({ code: 'UNSUPPORTED' });
   });
 
-  test('a damaged record', async () => {
-    await writeFile(options().recordPath, '{"version":3,"phase":"copying","ranges":[{}]}');
+  test('a damaged state', async () => {
+    await writeFile(options().statePath, '{"version":3,"phase":"copying","ranges":[{}]}');
     await expect(migrateCollection(options())).rejects.toMatchObject({ code: 'INVALID_DATA' });
   });
 
@@ -239,7 +239,7 @@ describe('refuses', () => {
 
 test('stopped anywhere, with any batches and ranges, it ends equal when run again', async () => {
   const whole = options();
-  await migrateCollection({ ...whole, targetCollection: 'whole', recordPath: `${whole.recordPath}.whole` });
+  await migrateCollection({ ...whole, targetCollection: 'whole', statePath: `${whole.statePath}.whole` });
   const expected = await contentOf(store, 'whole');
   let run = 0;
   await fc.assert(
@@ -249,10 +249,10 @@ test('stopped anywhere, with any batches and ranges, it ends equal when run agai
       fc.array(fc.integer({ min: 1, max: 40 }), { maxLength: 4 }),
       async (batchSize, concurrency, stops) => {
         const target = `target-${run++}`;
-        const recordPath = join(folder, `${target}.json`);
+        const statePath = join(folder, `${target}.json`);
         for (const stop of stops) {
           const controller = new AbortController();
-          // Fails the nth write after it was applied or before, as a crash between write and record would.
+          // Fails the nth write after it was applied or before, as a crash between write and stored state would.
           let writes = 0;
           const failing: MemoryStore = {
             ...store,
@@ -267,16 +267,16 @@ test('stopped anywhere, with any batches and ranges, it ends equal when run agai
             options({
               target: failing,
               targetCollection: target,
-              recordPath,
+              statePath,
               batchSize,
               concurrency,
               signal: controller.signal,
             }),
           ).catch((error: unknown) => expect(error).toMatchObject({ message: 'connection lost' }));
         }
-        await migrateCollection(options({ targetCollection: target, recordPath, batchSize, concurrency }));
+        await migrateCollection(options({ targetCollection: target, statePath, batchSize, concurrency }));
         expect(await contentOf(store, target)).toEqual(expected);
-        expect(JSON.parse(await readFile(recordPath, 'utf8'))).toMatchObject({ phase: 'verified' });
+        expect(JSON.parse(await readFile(statePath, 'utf8'))).toMatchObject({ phase: 'verified' });
       },
     ),
     { numRuns: 25, seed: 4 },
@@ -300,8 +300,8 @@ test.each([true, false])(
       calls.push(`${name} ${String(args[0])}`);
       return go();
     });
-    const { recordPath, ...request } = options({ source: counted, target: counted });
-    const place = recordFile(recordPath);
+    const { statePath, ...request } = options({ source: counted, target: counted });
+    const place = stateFile(statePath);
     await startMigration({
       ...request,
       place,
@@ -315,10 +315,10 @@ test.each([true, false])(
 test('a state whose ranges hold no ids is refused before anything is copied, with what to do', async () => {
   const given = options();
   await migrateCollection(given);
-  const state = JSON.parse(await readFile(given.recordPath, 'utf8')) as { phase: string; ranges: object[] };
+  const state = JSON.parse(await readFile(given.statePath, 'utf8')) as { phase: string; ranges: object[] };
   state.phase = 'copying';
   state.ranges = state.ranges.map((range) => ({ ...range, cursor: 'no id', complete: false }));
-  await writeFile(given.recordPath, JSON.stringify(state));
+  await writeFile(given.statePath, JSON.stringify(state));
   const strict: MemoryStore = {
     ...store,
     keys: {
@@ -331,6 +331,7 @@ test('a state whose ranges hold no ids is refused before anything is copied, wit
   };
   await expect(migrateCollection({ ...given, source: strict, target: strict })).rejects.toMatchObject({
     code: 'INVALID_DATA',
-    message: expect.stringMatching(/record-.*is damaged: "no id" is no id: restore the record from a backup/),
+    hint: 'restore-state',
+    message: expect.stringMatching(/state-.*is damaged: "no id" is no id/),
   });
 });

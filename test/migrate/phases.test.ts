@@ -14,10 +14,10 @@ import { startMigration } from '../../src/migrate/run/migrate-collection.js';
 import type { PlacedMigration } from '../../src/migrate/plan/migration-options.js';
 import type { MigrationHook } from '../../src/migrate/plan/migration-events.js';
 import { migrationStatus } from '../../src/migrate/run/migration-status.js';
-import { recordFile } from '../../src/migrate/state/in-file.js';
+import { stateFile } from '../../src/migrate/state/in-file.js';
 import type { StateLocation } from '../../src/migrate/state/location.js';
 import { rollBack } from '../../src/migrate/cutover/roll-back.js';
-import { verifyRecorded, type VerifyRequest } from '../../src/migrate/verify/from-state.js';
+import { verifyAgain, type VerifyRequest } from '../../src/migrate/verify/from-state.js';
 import { contentOf, fill, idAt, memorySpec, tinyEncoder } from '../support/migrate/fixtures.js';
 
 const ROWS = 200;
@@ -28,11 +28,11 @@ afterAll(() => rm(folder, { recursive: true }));
 let store: MemoryStore;
 let place: StateLocation;
 let path: string;
-let records = 0;
+let states = 0;
 
 beforeEach(async () => {
-  path = join(folder, `record-${records++}.json`);
-  place = recordFile(path);
+  path = join(folder, `state-${states++}.json`);
+  place = stateFile(path);
   store = openMemory();
   await store.create(memorySpec('source'));
   await fill(store, 'source', ROWS);
@@ -59,8 +59,8 @@ const sides = (): { source: MemoryStore; target: MemoryStore; place: StateLocati
 });
 const cut = (changes: Partial<CutOverRequest> = {}): ReturnType<typeof cutOver> =>
   cutOver({ ...sides(), form: 'alias', alias: 'clients', ...changes });
-const verify = (changes: Partial<VerifyRequest> = {}): ReturnType<typeof verifyRecorded> =>
-  verifyRecorded({ ...sides(), encoder, ...changes });
+const verify = (changes: Partial<VerifyRequest> = {}): ReturnType<typeof verifyAgain> =>
+  verifyAgain({ ...sides(), encoder, ...changes });
 const leadsTo = async (name = 'clients'): Promise<string | undefined> => (await store.names.all()).get(name);
 
 describe('cut-over', () => {
@@ -168,8 +168,8 @@ describe('verify', () => {
   test('another encoder is refused, and so is a copy that is not finished', async () => {
     await start();
     await expect(verify({ encoder: tinyEncoder(2) })).rejects.toMatchObject({ code: 'MISMATCH' });
-    const record = (await place.read())!;
-    await place.write({ ...record, phase: 'copying' });
+    const state = (await place.read())!;
+    await place.write({ ...state, phase: 'copying' });
     await expect(verify()).rejects.toMatchObject({ message: expect.stringContaining('not finished') });
   });
 });
@@ -214,7 +214,7 @@ describe('the end', () => {
     expect(await store.exists('source')).toBe(true);
   });
 
-  test('abort removes target and record, never a target in service or of somebody else', async () => {
+  test('abort removes target and migration state, never a target in service or of somebody else', async () => {
     await start();
     await store.names.switch('clients', 'target');
     await expect(abortMigration(sides())).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
@@ -277,7 +277,7 @@ test('a source given by an alias is refused: at cut-over it would become the tar
   });
 });
 
-test.each(['copying', 'done'])('a record of version 2 in phase %s goes on', async (phase) => {
+test.each(['copying', 'done'])('a state of version 2 in phase %s goes on', async (phase) => {
   await start();
   const record = JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown>;
   const { encoderFile, verifiedPoints, cutOver: none, completed, ...old } = record;

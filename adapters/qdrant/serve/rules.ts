@@ -7,7 +7,7 @@ import { LIFTED_KEY } from '../store/lifted-limits.js';
 import { serverVector, withClientVector, withClientVectors } from './hidden-vector.js';
 import { QUANTIZATION_KEY } from '../store/quantization-record.js';
 import { THRESHOLDS_KEY } from '../store/changed-thresholds.js';
-import { JOURNAL_KEY, METADATA_KEY, RECORD_KEY } from '../../../src/store/target-description.js';
+import { JOURNAL_KEY, METADATA_KEY, STATE_BACKEND_KEY } from '../../../src/store/target-description.js';
 
 /**
  * Decides what happens to each part of a request to a served collection, for both transports. REST and gRPC
@@ -34,7 +34,7 @@ export const LEGACY_LOOKUP_VECTOR = '';
 
 const OWN_KEYS = [
   METADATA_KEY,
-  RECORD_KEY,
+  STATE_BACKEND_KEY,
   JOURNAL_KEY,
   THRESHOLDS_KEY,
   QUANTIZATION_KEY,

@@ -145,7 +145,7 @@ export async function finishCollection(
     if (performance.now() - movedAtMs > run.stallMs) {
       throw new TldrError(
         'TIMEOUT',
-        `collection ${spec.name}: indexing makes no progress: status ${status ?? 'unknown'} with ${indexed} vectors indexed for ${Math.round(run.stallMs / 1000)} s. See the server's log, then run this command again`,
+        `collection ${spec.name}: indexing makes no progress: status ${status ?? 'unknown'} with ${indexed} vectors indexed for ${Math.round(run.stallMs / 1000)} s. See the server's log, then run this again`,
       );
     }
     // After a restart, the server waits for an update before it optimises. This update changes nothing.

@@ -1,7 +1,7 @@
 import { isLosslessNumber } from 'lossless-json';
 import type { Distance } from '../../../src/core/distance.js';
 import { expectDefined, TldrError } from '../../../src/core/errors.js';
-import { JOURNAL_KEY, RECORD_KEY } from '../../../src/store/target-description.js';
+import { JOURNAL_KEY, STATE_BACKEND_KEY } from '../../../src/store/target-description.js';
 import type { CollectionSpec, DenseVectorSpec, Partition } from '../../../src/store/collection.js';
 import type { TargetChange } from '../../../src/store/copy-target.js';
 import type { MemoryEstimate } from '../../../src/store/storage.js';
@@ -146,7 +146,7 @@ export function deriveTarget(source: CollectionSpec, change: TargetChange): Coll
   block.set(change.compactName, compact);
   const unnamed = block.size === 1 ? block.get('') : undefined;
   // If the source is itself a migration's target, its metadata about that migration is not copied.
-  const ownKeys = [...TOLD_KEYS, RECORD_KEY, JOURNAL_KEY, LIFTED_KEY];
+  const ownKeys = [...TOLD_KEYS, STATE_BACKEND_KEY, JOURNAL_KEY, LIFTED_KEY];
   const carried = Object.entries(source.metadata).filter(([key]) => !ownKeys.includes(key));
   const texts: Record<string, string> = { ...Object.fromEntries(carried), ...change.metadata };
   const told = quantizationTold(parseJson(source.native), change);

@@ -68,7 +68,7 @@ import { matchingIds, waitForApplied } from './matching-ids.js';
 import { queryPoints, scoredPoints } from './query.js';
 import { deriveScratch, dropScratch, measureVectors, vectorStorage } from './scratch-collection.js';
 import { deriveTarget, differences, estimateMemory, specFromInfo } from './collection-settings.js';
-import { openRecordStore } from './state-store.js';
+import { openStateStore } from './state-store.js';
 import { hasOneReplica, readVersions } from './versions.js';
 
 const CUT_POINTS_PER_RANGE = 16;
@@ -99,7 +99,7 @@ export class QdrantStore implements CopyTarget {
     this.changes = this.#changes();
     this.load = this.#load();
     this.names = namesOf(rest);
-    this.state = openRecordStore({ rest, version, endpoint });
+    this.state = openStateStore({ rest, version, endpoint });
   }
 
   async listCollections(): Promise<readonly string[]> {

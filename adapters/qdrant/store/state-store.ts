@@ -28,7 +28,7 @@ const ORDERED = 'wait=true&ordering=strong';
  * number in them is ever parsed. Conditions are filters of the update itself, and a shard applies updates one
  * after another.
  */
-export function openRecordStore({
+export function openStateStore({
   rest,
   version,
   endpoint,
@@ -151,7 +151,7 @@ async function makeCollection(rest: Rest): Promise<void> {
 }
 
 function settings(replicas: number): JsonObject {
-  const about = 'Records of migrations under way. Remove a point only when its migration is over.';
+  const about = 'States of migrations under way. Remove a point only when its migration is over.';
   return {
     vectors: {},
     ...UNLIMITED,

@@ -191,7 +191,7 @@ function migrator(
       targetCollection: target,
       encoder,
       layout,
-      recordPath: join(folder, `${target}.json`),
+      statePath: join(folder, `${target}.json`),
       signal,
       log,
       onProgress,

@@ -5,18 +5,18 @@ import {
   planAbortion,
   planCompletion,
 } from '../../migrate/cutover/end-migration.js';
-import { readRecorded } from '../../migrate/state/with-lock.js';
+import { readMigrationState } from '../../migrate/state/with-lock.js';
 import type { MigrationState } from '../../migrate/state/migration-state.js';
 import { workingOn } from '../../migrate/state/shares.js';
-import { recordedCommand, withMigration, type RecordedWork, type RecordFlags } from './state.js';
+import { stateCommand, withMigration, type MigrationWork, type StateFlags } from './state.js';
 
-interface CompleteFlags extends RecordFlags {
+interface CompleteFlags extends StateFlags {
   readonly deleteSource?: boolean;
   readonly withoutCutover?: boolean;
   readonly execute?: boolean;
 }
 
-interface AbortFlags extends RecordFlags {
+interface AbortFlags extends StateFlags {
   readonly execute?: boolean;
 }
 
@@ -51,7 +51,7 @@ Documentation: docs/migrate.md`;
 
 /** `migrate complete`: marks the migration as over. */
 export function completeCommand(): Command {
-  return recordedCommand('complete', {
+  return stateCommand('complete', {
     description: 'End a migration and say what you may delete.',
     examples: COMPLETE_HELP,
   })
@@ -65,7 +65,7 @@ export function completeCommand(): Command {
 
 /** `migrate abort`: gives the migration up. */
 export function abortCommand(): Command {
-  return recordedCommand('abort', {
+  return stateCommand('abort', {
     description:
       'Give a migration up: stop it, remove its target and its migration state. A dry run unless you give --execute.',
     examples: ABORT_HELP,
@@ -76,12 +76,12 @@ export function abortCommand(): Command {
     );
 }
 
-async function complete(work: RecordedWork, flags: CompleteFlags): Promise<void> {
+async function complete(work: MigrationWork, flags: CompleteFlags): Promise<void> {
   const { run, place } = work;
   const { deleteSource = false, withoutCutover: withoutCutOver, execute = false } = flags;
   const request = { ...work, withoutCutOver, deleteSource };
-  const record = await readRecorded(work);
-  const { source, sourceExists } = await planCompletion(request, record);
+  const state = await readMigrationState(work);
+  const { source, sourceExists } = await planCompletion(request, state);
   const path = `/collections/${encodeURIComponent(source)}`;
   if (deleteSource && sourceExists) {
     run.say(
@@ -98,8 +98,8 @@ async function complete(work: RecordedWork, flags: CompleteFlags): Promise<void>
   await completeMigration(request);
   const deleted = deleteSource && sourceExists;
   run.say(deleted ? `complete; ${source} is deleted` : 'complete');
-  const entry = record.cutOver?.form === 'proxy' ? plainEntry(record) : null;
-  if (entry !== null && !deleted) for (const line of entryLines(record, entry)) run.say(line);
+  const entry = state.cutOver?.form === 'proxy' ? plainEntry(state) : null;
+  if (entry !== null && !deleted) for (const line of entryLines(state, entry)) run.say(line);
   if (sourceExists && !deleted) {
     run.say('you may delete, when nobody needs it any more:');
     run.say(
@@ -123,9 +123,9 @@ function entryLines({ sourceCollection, targetCollection }: MigrationState, entr
   ];
 }
 
-async function abort(work: RecordedWork, flags: AbortFlags): Promise<void> {
+async function abort(work: MigrationWork, flags: AbortFlags): Promise<void> {
   const { run, store, place } = work;
-  const { target, targetExists } = await planAbortion(store, await readRecorded(work));
+  const { target, targetExists } = await planAbortion(store, await readMigrationState(work));
   const runner = await workingOn(place);
   if (runner !== null) run.say(`if it succeeds: ${runner} is stopped at its next batch`);
   run.say(

@@ -9,12 +9,12 @@ import {
   type CutOverRequest,
   type Switch,
 } from '../../migrate/cutover/cut-over-by-alias.js';
-import { readRecorded } from '../../migrate/state/with-lock.js';
+import { readMigrationState } from '../../migrate/state/with-lock.js';
 import type { MigrationState } from '../../migrate/state/migration-state.js';
 import { FORCE_BACK_WORDS, planRollBack, rollBack, type WayBack } from '../../migrate/cutover/roll-back.js';
 import { hooksOf, withHookFlags, type HookFlags } from './hooks.js';
 import { checkCatchUpFlags, lagMaxOf, passesText, withCatchUpFlags, type CatchUpFlags } from './catch-up.js';
-import { encoderOf, recordedCommand, withMigration, type RecordedWork, type RecordFlags } from './state.js';
+import { encoderOf, stateCommand, withMigration, type MigrationWork, type StateFlags } from './state.js';
 import { seconds, wholeNumber } from '../console/options.js';
 
 /**
@@ -24,7 +24,7 @@ import { seconds, wholeNumber } from '../console/options.js';
 const FREEZE_SECONDS = 60;
 const WAIT_SECONDS = 60;
 
-interface ExecuteFlags extends RecordFlags {
+interface ExecuteFlags extends StateFlags {
   readonly execute?: boolean;
 }
 
@@ -95,7 +95,7 @@ Documentation: docs/migrate.md, docs/migrate-proxy.md`;
 
 /** `migrate cutover`: send clients to the target. */
 export function cutoverCommand(): Command {
-  const command = recordedCommand('cutover', {
+  const command = stateCommand('cutover', {
     description:
       'Send clients to the target by one atomic switch, of a name or in the proxy. A dry run unless you give --execute.',
     examples: CUTOVER_HELP,
@@ -138,7 +138,7 @@ export function cutoverCommand(): Command {
 
 /** `migrate rollback`: the state before the cut-over. */
 export function rollbackCommand(): Command {
-  return recordedCommand('rollback', {
+  return stateCommand('rollback', {
     description:
       'Send clients back to where they were before the cut-over. A dry run unless you give --execute.',
     examples: ROLLBACK_HELP,
@@ -150,18 +150,18 @@ export function rollbackCommand(): Command {
     );
 }
 
-async function cutover(work: RecordedWork, flags: CutoverFlags): Promise<void> {
+async function cutover(work: MigrationWork, flags: CutoverFlags): Promise<void> {
   const { run, config, store } = work;
   const { alias, force } = flags;
   const form = formOf(flags);
   const hook = hooksOf(flags, config, run.signal);
-  const record = await readRecorded(work);
-  const catchUp = await catchUpOf(work, flags, record);
+  const state = await readMigrationState(work);
+  const catchUp = await catchUpOf(work, flags, state);
   const { signal, log, onProgress } = run;
   const plain: CutOverRequest = { ...work, form, alias, force, hook, signal, log, onProgress };
   const request = { ...plain, catchUp, waitMs: flags.waitMax * 1000 };
-  const planned = await planCutOver(request, record);
-  const facts = targetDescription(await store.describe(record.targetCollection));
+  const planned = await planCutOver(request, state);
+  const facts = targetDescription(await store.describe(state.targetCollection));
   for (const line of form === 'proxy' ? proxyOutcomes(planned, flags) : outcomes(planned, facts))
     run.say(line);
   if (catchUp !== undefined && !planned.made) for (const line of catchUpLines(catchUp)) run.say(line);
@@ -188,9 +188,9 @@ function formOf({ alias, bareName = false, by }: CutoverFlags): CutOverRequest['
 }
 
 async function catchUpOf(
-  { config }: RecordedWork,
+  { config }: MigrationWork,
   flags: CutoverFlags,
-  record: MigrationState,
+  state: MigrationState,
 ): Promise<CatchUpRequest | undefined> {
   const { allowLag, freezeMax = FREEZE_SECONDS } = flags;
   checkCatchUpFlags(flags);
@@ -200,7 +200,7 @@ async function catchUpOf(
     if (allowLag !== undefined) throw new TldrError('INVALID_ARGUMENT', '--allow-lag needs --catch-up');
     return undefined;
   }
-  const { encoder } = await encoderOf(flags.encoder, record);
+  const { encoder } = await encoderOf(flags.encoder, state);
   return {
     encoder,
     lagMax: allowLag ?? lagMaxOf(flags),
@@ -258,13 +258,13 @@ function proxyOutcomes({ from, to, made }: Switch, { waitMax }: CutoverFlags): s
   ];
 }
 
-async function rollback(work: RecordedWork, flags: RollbackFlags): Promise<void> {
+async function rollback(work: MigrationWork, flags: RollbackFlags): Promise<void> {
   const { run, store } = work;
-  const record = await readRecorded(work);
+  const state = await readMigrationState(work);
   const { force } = flags;
-  const way = await planRollBack({ ...work, force }, record);
+  const way = await planRollBack({ ...work, force }, state);
   for (const line of way.form === 'proxy' ? proxyWaysBack(way) : waysBack(way)) run.say(line);
-  const { verifiedPoints, targetCollection } = record;
+  const { verifiedPoints, targetCollection } = state;
   if (way.form !== 'proxy') {
     const now = await store.count(targetCollection);
     if (verifiedPoints !== null && now !== verifiedPoints)

@@ -10,7 +10,7 @@ import {
   type Quantization,
 } from '../../store/collection.js';
 import { ProxyControl } from '../../migrate/dual-write/proxy-control.js';
-import { readRecorded } from '../../migrate/state/with-lock.js';
+import { readMigrationState } from '../../migrate/state/with-lock.js';
 import { copyShare } from '../../migrate/run/copy-share.js';
 import {
   followMigration,
@@ -30,18 +30,18 @@ import { hooksOf, withHookFlags, type HookFlags } from './hooks.js';
 import {
   commandFor,
   encoderOf,
-  checkRecordFlags,
+  checkStateFlags,
   placeOf,
-  recordedCommand,
+  stateCommand,
   withMigration,
-  withRecordFlags,
-  type RecordedWork,
-  type RecordFlags,
+  withStateFlags,
+  type MigrationWork,
+  type StateFlags,
 } from './state.js';
 import { tuningOf, withTuneFlags, type TuneFlags } from './tune.js';
 import { wholeNumber, withConsole, withGlobalFlags, withStore, withWriteFlags } from '../console/options.js';
 
-interface StartFlags extends RecordFlags, HookFlags, TuneFlags, CatchUpFlags {
+interface StartFlags extends StateFlags, HookFlags, TuneFlags, CatchUpFlags {
   readonly encoder: string;
   readonly layout: Layout;
   readonly vector?: string;
@@ -97,7 +97,7 @@ Documentation: docs/migrate.md`;
 
 /** `migrate start`: copies a collection into its compact form and verifies it. */
 export function startCommand(): Command {
-  const command = withRecordFlags(new Command('start'))
+  const command = withStateFlags(new Command('start'))
     .description('Copy a collection into a compact one, every point, payload and setting, and verify it.')
     .requiredOption('--encoder <file>', 'encoder file written by train')
     .addOption(
@@ -134,7 +134,7 @@ export function startCommand(): Command {
 
 /** `migrate resume`: continues a migration from its state. */
 export function resumeCommand(): Command {
-  const command = recordedCommand('resume', {
+  const command = stateCommand('resume', {
     description:
       'Continue a migration that was paused or cut off, or repair the differences that a verification found.',
     examples: RESUME_HELP,
@@ -144,7 +144,7 @@ export function resumeCommand(): Command {
   );
 }
 
-interface ResumeFlags extends RecordFlags, HookFlags, TuneFlags, CatchUpFlags {
+interface ResumeFlags extends StateFlags, HookFlags, TuneFlags, CatchUpFlags {
   readonly encoder?: string;
 }
 
@@ -171,7 +171,7 @@ async function start(
       'INVALID_ARGUMENT',
       '--compact-name needs --layout two-stage: in a compact target the vector keeps its name',
     );
-  checkRecordFlags({ source, target }, flags);
+  checkStateFlags({ source, target }, flags);
   const { encoder, encoderFile } = await encoderOf(flags.encoder, null);
   const journal = flags.journal === undefined ? undefined : absolute(flags.journal);
   if (journal !== undefined && flags.catchUp === true)
@@ -196,10 +196,10 @@ async function start(
     const plan = await planMigration(request);
     printPlan(run, plan);
     if (flags.dryRun === true) {
-      const record = await place.read();
-      if (record !== null) {
-        checkIdentity(record, plan, place.label);
-        run.say(`  ${place.label} holds the state of this migration: ${record.phase}`);
+      const state = await place.read();
+      if (state !== null) {
+        checkIdentity(state, plan, place.label);
+        run.say(`  ${place.label} holds the state of this migration: ${state.phase}`);
       }
       if (journal !== undefined) {
         const { pid } = await new ProxyControl(journal, plan).living();
@@ -214,17 +214,17 @@ async function start(
   });
 }
 
-async function resume(work: RecordedWork, flags: ResumeFlags): Promise<void> {
+async function resume(work: MigrationWork, flags: ResumeFlags): Promise<void> {
   const { run, config, place, store } = work;
   checkCopyFlags(flags, { run, config });
-  const record = await readRecorded(work);
-  const { encoder, encoderFile } = await encoderOf(flags.encoder, record);
+  const state = await readMigrationState(work);
+  const { encoder, encoderFile } = await encoderOf(flags.encoder, state);
   await run.confirm(
-    `Continue with ${record.targetCollection} in ${store.endpoint} (${record.phase})?`,
+    `Continue with ${state.targetCollection} in ${store.endpoint} (${state.phase})?`,
     '`migrate status`',
   );
   await place.setPaused(false);
-  const request = { ...migrationRequestOf(record), source: store, target: store, encoder };
+  const request = { ...migrationRequestOf(state), source: store, target: store, encoder };
   await copy(request, { place, encoderFile, flags, run, config });
 }
 
@@ -247,7 +247,7 @@ interface CopySettings {
   readonly planned?: MigrationPlan | undefined;
   readonly encoderFile: string;
   readonly journal?: string | undefined;
-  readonly flags: RecordFlags & HookFlags & TuneFlags & CatchUpFlags;
+  readonly flags: StateFlags & HookFlags & TuneFlags & CatchUpFlags;
   readonly run: ConsoleRun;
   readonly config: Config;
 }

@@ -6,17 +6,17 @@ import { Encoder } from '../../encoder/model.js';
 import { isTldrError, TldrError } from '../../core/errors.js';
 import { needed } from '../../store/facets.js';
 import type { CopyTarget } from '../../store/copy-target.js';
-import type { RecordedMigration } from '../../migrate/state/with-lock.js';
+import type { StartedMigration } from '../../migrate/state/with-lock.js';
 import type { MigrationState } from '../../migrate/state/migration-state.js';
-import { recordFile } from '../../migrate/state/in-file.js';
-import { recordInStore } from '../../migrate/state/in-database.js';
-import { recordFileIn } from '../../migrate/state/record-name.js';
+import { stateFile } from '../../migrate/state/in-file.js';
+import { stateInDatabase } from '../../migrate/state/in-database.js';
+import { stateFileIn } from '../../migrate/state/state-file-name.js';
 import type { StateLocation } from '../../migrate/state/location.js';
 import type { ConsoleRun } from '../console/run.js';
 import { shellCommand } from '../console/shell-command.js';
 import { withConsole, withGlobalFlags, withStore, type GlobalFlags } from '../console/options.js';
 
-export interface RecordFlags extends GlobalFlags {
+export interface StateFlags extends GlobalFlags {
   readonly record?: string;
   /** `qdrant` is the earlier name of `database`. */
   readonly state?: 'file' | 'database' | 'qdrant';
@@ -29,14 +29,14 @@ export interface Pair {
 }
 
 /** The console, settings, server and migration state that a command of a migration works with. */
-export interface RecordedWork extends RecordedMigration {
+export interface MigrationWork extends StartedMigration {
   readonly run: ConsoleRun;
   readonly config: Config;
   readonly store: CopyTarget;
 }
 
 /** Adds the arguments and flags that name a migration. */
-export function withRecordFlags(command: Command): Command {
+export function withStateFlags(command: Command): Command {
   return command
     .argument('<source>', 'collection to migrate; it is only read')
     .argument('<target>', 'collection that the migration makes')
@@ -55,22 +55,22 @@ export function withRecordFlags(command: Command): Command {
 }
 
 /**
- * Returns where the state of a migration is kept. The flags were checked by `checkRecordFlags`.
+ * Returns where the state of a migration is kept. The flags were checked by `checkStateFlags`.
  * @throws UNSUPPORTED when the database cannot hold the state
  */
 export async function placeOf(
   { source, target }: Pair,
-  flags: RecordFlags,
-  { config, run, store }: Pick<RecordedWork, 'config' | 'run' | 'store'>,
+  flags: StateFlags,
+  { config, run, store }: Pick<MigrationWork, 'config' | 'run' | 'store'>,
 ): Promise<StateLocation> {
   const { state, record } = flags;
   if (!isInDatabase(state))
-    return recordFile(
+    return stateFile(
       record ??
-        (await recordFileIn(config.stateFolder, { sourceCollection: source, targetCollection: target })),
+        (await stateFileIn(config.stateFolder, { sourceCollection: source, targetCollection: target })),
     );
   const { signal, log } = run;
-  return recordInStore(
+  return stateInDatabase(
     needed(store.state, store, 'place for the states of migrations: keep the state in a file'),
     { source, target },
     { signal, log },
@@ -82,7 +82,7 @@ export async function placeOf(
  * @throws INVALID_ARGUMENT for contradicting flags, and when a collection is the one that holds migration
  * states
  */
-export function checkRecordFlags({ source, target }: Pair, { state, record }: RecordFlags): void {
+export function checkStateFlags({ source, target }: Pair, { state, record }: StateFlags): void {
   if ([source, target].includes(STATE_COLLECTION))
     throw new TldrError(
       'INVALID_ARGUMENT',
@@ -92,16 +92,12 @@ export function checkRecordFlags({ source, target }: Pair, { state, record }: Re
     throw new TldrError('INVALID_ARGUMENT', 'give one of --record <file> and --state database');
 }
 
-function isInDatabase(state: RecordFlags['state']): boolean {
+function isInDatabase(state: StateFlags['state']): boolean {
   return state === 'database' || state === 'qdrant';
 }
 
 /** Returns a command on the same migration that can be pasted into a shell. */
-export function commandFor(
-  command: string,
-  { source, target }: Pair,
-  { state, record }: RecordFlags,
-): string {
+export function commandFor(command: string, { source, target }: Pair, { state, record }: StateFlags): string {
   const file: readonly (readonly [string, string])[] = record === undefined ? [] : [['--record', record]];
   return shellCommand({
     command: ['migrate', command],
@@ -113,11 +109,11 @@ export function commandFor(
 /** Runs the body of a command with the console, server and state of a migration open. */
 export function withMigration(
   pair: Pair,
-  flags: RecordFlags,
-  body: (work: RecordedWork) => Promise<void>,
+  flags: StateFlags,
+  body: (work: MigrationWork) => Promise<void>,
 ): Promise<void> {
   return withConsole(flags, (run, config) => {
-    checkRecordFlags(pair, flags);
+    checkStateFlags(pair, flags);
     return withStore(config, run, async (store) => {
       const place = await placeOf(pair, flags, { config, run, store });
       await body({ run, config, store, source: store, target: store, place });
@@ -126,11 +122,11 @@ export function withMigration(
 }
 
 /** Returns a command of a migration, with its arguments, the global flags and its help text. */
-export function recordedCommand(
+export function stateCommand(
   name: string,
   { description, examples }: { readonly description: string; readonly examples: string },
 ): Command {
-  const command = withRecordFlags(new Command(name).description(description));
+  const command = withStateFlags(new Command(name).description(description));
   command.addHelpText('after', `\n${examples}`);
   return withGlobalFlags(command);
 }
@@ -141,15 +137,15 @@ export function recordedCommand(
  */
 export async function encoderOf(
   given: string | undefined,
-  record: MigrationState | null,
+  state: MigrationState | null,
 ): Promise<{ readonly encoder: Encoder; readonly encoderFile: string }> {
-  const file = given ?? record?.encoderFile ?? null;
+  const file = given ?? state?.encoderFile ?? null;
   const needed =
-    record === null ? '' : `: give --encoder, the file of fingerprint ${record.encoderFingerprint}`;
+    state === null ? '' : `: give --encoder, the file of fingerprint ${state.encoderFingerprint}`;
   if (file === null)
     throw new TldrError('INVALID_ARGUMENT', `the migration state does not say where the encoder is${needed}`);
   const encoder = await loadEncoder(file, given === undefined ? needed : '');
-  if (record !== null && encoder.fingerprint !== record.encoderFingerprint)
+  if (state !== null && encoder.fingerprint !== state.encoderFingerprint)
     throw new TldrError(
       'MISMATCH',
       `the migration was made with another encoder than ${file}, which has fingerprint ${encoder.fingerprint}${needed}`,

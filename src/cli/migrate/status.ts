@@ -1,18 +1,18 @@
 import type { Command } from 'commander';
 import { pauseMigration } from '../../migrate/cutover/end-migration.js';
-import { readRecorded } from '../../migrate/state/with-lock.js';
+import { readMigrationState } from '../../migrate/state/with-lock.js';
 import type { JournalStatus } from '../../migrate/dual-write/proxy-control.js';
 import { setAsideText } from '../../migrate/dual-write/points-set-aside.js';
 import { migrationStatus, type MigrationStatus, type NextStep } from '../../migrate/run/migration-status.js';
 import { workingOn } from '../../migrate/state/shares.js';
 import type { LoadSeen } from '../../migrate/throttle/throttle.js';
 import type { ConsoleRun } from '../console/run.js';
-import { commandFor, recordedCommand, withMigration, type RecordedWork, type RecordFlags } from './state.js';
+import { commandFor, stateCommand, withMigration, type MigrationWork, type StateFlags } from './state.js';
 import { tuningLine } from './tune.js';
 
 /** `migrate status`: shows the migration state and what the server says now. */
 export function statusCommand(): Command {
-  return recordedCommand('status', {
+  return stateCommand('status', {
     description: 'Show how far a migration is and what the next step is. It changes nothing.',
     examples: `Reads   the migration state, both collections, and the reports of the proxy if there is one
 Writes  nothing
@@ -22,14 +22,14 @@ Examples:
   qdrant-tldr migrate status docs docs_c96 --json
 
 Documentation: docs/migrate.md`,
-  }).action((source: string, target: string, flags: RecordFlags) =>
+  }).action((source: string, target: string, flags: StateFlags) =>
     withMigration({ source, target }, flags, showStatus),
   );
 }
 
 /** `migrate pause`: stops a running migration after its current batch, from any process. */
 export function pauseCommand(): Command {
-  return recordedCommand('pause', {
+  return stateCommand('pause', {
     description: 'Stop a running migration at its next batch, from any process, until `migrate resume`.',
     examples: `Reads   the migration state
 Writes  a request beside the migration state; the run reads it and stops
@@ -39,7 +39,7 @@ Examples:
   qdrant-tldr migrate pause docs docs_c96 --state database
 
 Documentation: docs/migrate.md`,
-  }).action((source: string, target: string, flags: RecordFlags) =>
+  }).action((source: string, target: string, flags: StateFlags) =>
     withMigration({ source, target }, flags, (work) =>
       pause(work, commandFor('resume', { source, target }, flags)),
     ),
@@ -58,7 +58,7 @@ const NEXT: Readonly<Record<NextStep, string>> = {
   'cut-over-by-proxy': '`migrate cutover --by proxy`',
 };
 
-async function showStatus(work: RecordedWork): Promise<void> {
+async function showStatus(work: MigrationWork): Promise<void> {
   const status = await migrationStatus(work);
   printStatus(work.run, status, work.place.label);
   work.run.result({ ...status, next: NEXT[status.next] });
@@ -116,9 +116,9 @@ function loadLines({ baselineMs, latencyMs, waiting, resting, waitedMs }: LoadSe
   return [...search, waiting === null ? waited : `waiting: ${waiting}; ${waited}`];
 }
 
-async function pause(work: RecordedWork, resume: string): Promise<void> {
+async function pause(work: MigrationWork, resume: string): Promise<void> {
   const { place, run } = work;
-  await readRecorded(work);
+  await readMigrationState(work);
   const stopped = await pauseMigration(place, run.signal);
   run.say(
     stopped

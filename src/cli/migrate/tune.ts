@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import { TldrError } from '../../core/errors.js';
-import { readRecorded } from '../../migrate/state/with-lock.js';
+import { readMigrationState } from '../../migrate/state/with-lock.js';
 import { retune, type ThrottleSettings } from '../../migrate/throttle/settings.js';
-import { recordedCommand, withMigration, type RecordedWork, type RecordFlags } from './state.js';
+import { stateCommand, withMigration, type MigrationWork, type StateFlags } from './state.js';
 import { decimal } from '../console/options.js';
 
 export interface TuneFlags {
@@ -35,7 +35,7 @@ export function tuningOf({ maxLoad, nice }: TuneFlags): Partial<ThrottleSettings
 
 /** `migrate tune`: throttles a migration, also while it runs. */
 export function tuneCommand(): Command {
-  const command = recordedCommand('tune', {
+  const command = stateCommand('tune', {
     description: 'Change how much of the server a migration may use, while it runs or before it continues.',
     examples: `Reads   the migration state
 Writes  the throttle settings beside the migration state, for the current run and for later ones
@@ -49,14 +49,14 @@ A run applies the settings within a second. "migrate status" shows them, and why
 
 Documentation: docs/migrate.md`,
   });
-  return withTuneFlags(command).action((source: string, target: string, flags: RecordFlags & TuneFlags) =>
+  return withTuneFlags(command).action((source: string, target: string, flags: StateFlags & TuneFlags) =>
     withMigration({ source, target }, flags, (work) => tune(work, flags)),
   );
 }
 
-async function tune(work: RecordedWork, flags: TuneFlags): Promise<void> {
+async function tune(work: MigrationWork, flags: TuneFlags): Promise<void> {
   const { place, run } = work;
-  await readRecorded(work);
+  await readMigrationState(work);
   const changes = tuningOf(flags);
   if (changes === undefined) throw new TldrError('INVALID_ARGUMENT', 'give --max-load, --nice or both');
   const tuning = await retune(place, changes);

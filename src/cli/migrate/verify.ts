@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
 import { TldrError } from '../../core/errors.js';
-import { readRecorded } from '../../migrate/state/with-lock.js';
-import { verifyRecorded } from '../../migrate/verify/from-state.js';
+import { readMigrationState } from '../../migrate/state/with-lock.js';
+import { verifyAgain } from '../../migrate/verify/from-state.js';
 import { hooksOf, withHookFlags, type HookFlags } from './hooks.js';
-import { encoderOf, recordedCommand, withMigration, type RecordedWork, type RecordFlags } from './state.js';
+import { encoderOf, stateCommand, withMigration, type MigrationWork, type StateFlags } from './state.js';
 import { wholeNumber } from '../console/options.js';
 
 const VERIFY_HELP = `Reads   the migration state, both collections and the encoder file
@@ -22,14 +22,14 @@ last writes are in both.
 
 Documentation: docs/migrate.md, docs/migrate-proxy.md`;
 
-interface VerifyFlags extends RecordFlags, HookFlags {
+interface VerifyFlags extends StateFlags, HookFlags {
   readonly encoder?: string;
   readonly sample?: number;
 }
 
 /** `migrate verify`: compares source and target again. */
 export function verifyCommand(): Command {
-  const command = recordedCommand('verify', {
+  const command = stateCommand('verify', {
     description: 'Compare source and target again: settings, payload indexes, counts, and every point.',
     examples: VERIFY_HELP,
   })
@@ -40,15 +40,15 @@ export function verifyCommand(): Command {
   );
 }
 
-async function verify(work: RecordedWork, flags: VerifyFlags): Promise<void> {
+async function verify(work: MigrationWork, flags: VerifyFlags): Promise<void> {
   const { run, config } = work;
   if (flags.sample === 0) throw new TldrError('INVALID_ARGUMENT', '--sample 0 compares nothing');
-  const { encoder } = await encoderOf(flags.encoder, await readRecorded(work));
+  const { encoder } = await encoderOf(flags.encoder, await readMigrationState(work));
   const { signal, log, onProgress } = run;
   const { batchSize } = config;
   const hook = hooksOf(flags, config, signal);
   const { sample } = flags;
-  const found = await verifyRecorded({ ...work, encoder, sample, batchSize, hook, signal, log, onProgress });
+  const found = await verifyAgain({ ...work, encoder, sample, batchSize, hook, signal, log, onProgress });
   const what = sample === undefined ? 'all' : 'a sample of';
   const points = found.points.toLocaleString('en-US');
   if (found.ok) {

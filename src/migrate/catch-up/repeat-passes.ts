@@ -4,7 +4,7 @@ import type { Encoder } from '../../encoder/model.js';
 import type { CopyTarget } from '../../store/copy-target.js';
 import type { Sides } from '../points/compare-points.js';
 import { openCatchUpPasses, type CatchUpPasses } from './one-pass.js';
-import type { RecordedMigration } from '../state/with-lock.js';
+import type { StartedMigration } from '../state/with-lock.js';
 import { checkIdentity, type MigrationState } from '../state/migration-state.js';
 import { aliasTo } from '../state/own-target.js';
 import { planMigration } from '../plan/migration.js';
@@ -101,12 +101,12 @@ function checkTime(giveUpAtMs: number, freezeMsMax: number): void {
 }
 
 /**
- * Returns catch-up passes for a recorded migration whose copy is finished.
+ * Returns catch-up passes for a started migration whose copy is finished.
  * @throws VERIFY_FAILED when the target has other settings, ALREADY_EXISTS when an alias leads to it
  */
-export async function followRecorded(
-  { source, target, place }: RecordedMigration,
-  record: MigrationState,
+export async function passesFromState(
+  { source, target, place }: StartedMigration,
+  state: MigrationState,
   {
     encoder,
     projector,
@@ -115,10 +115,10 @@ export async function followRecorded(
   }: Pick<CatchUpRequest, 'encoder' | 'batchSize'> & Pick<Sides, 'projector'> & Pick<RunOptions, 'signal'>,
 ): Promise<CatchUpPasses> {
   const plan = await planMigration(
-    { ...migrationRequestOf(record), source, target, encoder },
+    { ...migrationRequestOf(state), source, target, encoder },
     { anySettings: true },
   );
-  checkIdentity(record, plan, place.label);
+  checkIdentity(state, plan, place.label);
   const settings = target.differences(plan.targetSpec, await target.describe(plan.targetCollection));
   if (settings.length > 0) {
     throw new TldrError(

@@ -18,7 +18,7 @@ export interface CopyRequest {
   readonly target: CopyTarget;
   readonly encoder: Encoder;
   readonly projector: Projector;
-  readonly record: MigrationState;
+  readonly state: MigrationState;
   /** Bytes of one stored component of the compact vector. */
   readonly componentBytes: number;
   readonly points: number;
@@ -40,14 +40,14 @@ export interface CopyRequest {
  * @throws INVALID_DATA naming a point that cannot be projected, ABORTED
  */
 export async function copyPoints(request: CopyRequest, run: RunOptions = {}): Promise<number> {
-  const { record, concurrency, points, saveIntervalMs } = request;
-  const todo = record.ranges.filter(({ complete }) => !complete);
+  const { state, concurrency, points, saveIntervalMs } = request;
+  const todo = state.ranges.filter(({ complete }) => !complete);
   let copied = 0;
   let savedAtMs = performance.now();
   let saving: Promise<void> = Promise.resolve();
   const committed = (count: number): void => {
     copied += count;
-    const done = Math.min(copiedPoints(record), points);
+    const done = Math.min(copiedPoints(state), points);
     run.onProgress?.({ step: 'copying', done, total: points, unit: 'points' });
     if (performance.now() - savedAtMs < saveIntervalMs) return;
     savedAtMs = performance.now();
@@ -87,15 +87,15 @@ async function copyRange(
   range: RangeProgress,
   { signal, committed }: { signal: AbortSignal; committed: (count: number) => void },
 ): Promise<void> {
-  const { source, target, encoder, record, batchSize, componentBytes } = request;
+  const { source, target, encoder, state, batchSize, componentBytes } = request;
   const partition = range.partition ?? undefined;
   const from = cursorOf(range.cursor ?? range.from, source.keys);
   let repeated = range.cursor === null ? 0 : 1;
   let write: Promise<void> = Promise.resolve();
   const rowMemory = new RowMemory();
   try {
-    const scan = source.scan(record.sourceCollection, {
-      vectorName: record.vectorName,
+    const scan = source.scan(state.sourceCollection, {
+      vectorName: state.vectorName,
       range: { from, to: cursorOf(range.to, source.keys) },
       partition,
       batchSize,
@@ -104,11 +104,11 @@ async function copyRange(
     });
     for await (const batch of request.pace.paced(scan, signal)) {
       const reduced = await request.projector.project(batch.vectors);
-      const ready = toWriteBatch(encoder, batch, { reduced, destination: { ...record, componentBytes } });
+      const ready = toWriteBatch(encoder, batch, { reduced, destination: { ...state, componentBytes } });
       // One write per range is under way at a time; meanwhile the next page is read and projected.
       await write;
       throwIfAborted(signal);
-      write = target.upsert(record.targetCollection, ready, { partition }).then(() => {
+      write = target.upsert(state.targetCollection, ready, { partition }).then(() => {
         rowMemory.give(batch.vectors);
         range.cursor = cursorText(batch.ids.at(-1) ?? null, source.keys);
         const fresh = batch.ids.length - repeated;

@@ -4,7 +4,7 @@ import type { RunOptions } from '../../core/run-options.js';
 import {
   catchUp,
   catchUpFrozen,
-  followRecorded,
+  passesFromState,
   type CatchUpRequest,
   type CaughtUp,
 } from '../catch-up/repeat-passes.js';
@@ -12,7 +12,7 @@ import type { CatchUpPasses } from '../catch-up/one-pass.js';
 import type { Sides } from '../points/compare-points.js';
 import { RecordedProjector } from '../points/projector.js';
 import { proxyControlOf } from '../dual-write/proxy-control.js';
-import { withRecord, type RecordedMigration } from '../state/with-lock.js';
+import { withMigrationState, type StartedMigration } from '../state/with-lock.js';
 import { announce, factsOf, type EventFacts, type MigrationHook } from '../plan/migration-events.js';
 import type { CutOver, MigrationState } from '../state/migration-state.js';
 import { isOwnTarget } from '../state/own-target.js';
@@ -23,11 +23,11 @@ import { checkFollowed, checkForm, COPIED, readByProxy } from './cut-over-by-pro
  * @example
  * ```ts
  * // Given: Qdrant, a finished migration
- * import { cutOver, FORCE_WORDS, recordFile } from 'qdrant-tldr';
+ * import { cutOver, FORCE_WORDS, stateFile } from 'qdrant-tldr';
  * import { openQdrant } from 'qdrant-tldr/qdrant';
  *
  * const store = await openQdrant({ url: 'http://localhost:6333' });
- * const migration = { source: store, target: store, place: recordFile('docs.migration.json') };
+ * const migration = { source: store, target: store, place: stateFile('docs.migration.json') };
  * await cutOver({ ...migration, form: 'alias', alias: 'search', force: FORCE_WORDS });
  * await store.close();
  * ```
@@ -38,7 +38,7 @@ export const FORCE_WORDS = 'I know the copy is not verified';
 const PROXY_WAIT_MS = 60_000;
 
 /** Input of `cutOver`. */
-export interface CutOverRequest extends RecordedMigration, RunOptions {
+export interface CutOverRequest extends StartedMigration, RunOptions {
   readonly form: CutOver['form'];
   /** The alias to switch. Not used by the other forms, which switch the source's own name. */
   readonly alias?: string | undefined;
@@ -74,43 +74,43 @@ export interface Switch {
  * @throws INVALID_ARGUMENT when the name cannot be switched, UNSUPPORTED when the store has no bare-name
  * switch
  */
-export async function planCutOver(request: CutOverRequest, record: MigrationState): Promise<Switch> {
+export async function planCutOver(request: CutOverRequest, state: MigrationState): Promise<Switch> {
   const { target, form } = request;
-  const name = form === 'alias' ? request.alias : record.sourceCollection;
-  const to = record.targetCollection;
+  const name = form === 'alias' ? request.alias : state.sourceCollection;
+  const to = state.targetCollection;
   if (name === undefined || name === '') {
     throw new TldrError('INVALID_ARGUMENT', 'no alias is named to switch', { hint: 'name-alias' });
   }
-  checkForm(request, record);
-  if (!(await isOwnTarget(target, record)))
+  checkForm(request, state);
+  if (!(await isOwnTarget(target, state)))
     throw new TldrError('NOT_FOUND', `${to} does not exist, or was not made by this migration`);
   const from =
-    form === 'proxy' ? await readByProxy(record) : await whereNameLeads({ target, form, name }, record);
-  const open = record.cutOver;
+    form === 'proxy' ? await readByProxy(state) : await whereNameLeads({ target, form, name }, state);
+  const open = state.cutOver;
   if (open !== null && open.state !== 'rolled-back' && open.name !== name) {
     throw new TldrError('INVALID_ARGUMENT', `"${open.name}" was already cut over: roll it back first`);
   }
   const made = from === to;
-  if (!made) await checkVerified(request, record);
+  if (!made) await checkVerified(request, state);
   return { form, name, from, to, made };
 }
 
 /** Returns where the name leads now. @throws INVALID_ARGUMENT, UNSUPPORTED when it cannot be switched */
 async function whereNameLeads(
   { target, form, name }: Pick<CutOverRequest, 'target' | 'form'> & { readonly name: string },
-  record: MigrationState,
+  state: MigrationState,
 ): Promise<string | null> {
-  const to = record.targetCollection;
+  const to = state.targetCollection;
   const collections = await target.listCollections();
   const live = (await allNames(target)).get(name);
-  const from = live ?? (form === 'alias' ? null : record.sourceCollection);
+  const from = live ?? (form === 'alias' ? null : state.sourceCollection);
   if (form === 'alias' && collections.includes(name)) {
     throw new TldrError('INVALID_ARGUMENT', `"${name}" is a collection, not an alias`, {
       hint: 'switch-own-name',
     });
   }
   if (form === 'bare-name') {
-    if (record.sourceEndpoint !== record.targetEndpoint)
+    if (state.sourceEndpoint !== state.targetEndpoint)
       throw new TldrError(
         'INVALID_ARGUMENT',
         "a collection's own name can only be switched if source and target are on the same server",
@@ -119,7 +119,7 @@ async function whereNameLeads(
     if (refusal !== null)
       throw new TldrError('UNSUPPORTED', `the name ${name} cannot be switched: ${refusal}`);
   }
-  if (from !== null && from !== record.sourceCollection && from !== to) {
+  if (from !== null && from !== state.sourceCollection && from !== to) {
     throw new TldrError(
       'INVALID_ARGUMENT',
       `"${name}" leads to ${from}, which is neither source nor target of this migration`,
@@ -135,20 +135,20 @@ async function whereNameLeads(
  */
 async function checkVerified(
   { source, target, form, force, catchUp: how }: CutOverRequest,
-  record: MigrationState,
+  state: MigrationState,
 ): Promise<void> {
   const forced = force === FORCE_WORDS;
-  if (form === 'proxy') await checkFollowed(record, { forced });
+  if (form === 'proxy') await checkFollowed(state, { forced });
   if (forced) return;
   if (how !== undefined) {
-    if (COPIED.includes(record.phase)) return;
-    throw new TldrError('VERIFY_FAILED', `the copy is not finished: it is ${record.phase}`, {
+    if (COPIED.includes(state.phase)) return;
+    throw new TldrError('VERIFY_FAILED', `the copy is not finished: it is ${state.phase}`, {
       hint: 'resume-catch-up',
     });
   }
   if (force !== undefined)
     throw new TldrError('INVALID_ARGUMENT', `force takes these words: "${FORCE_WORDS}"`, { option: 'force' });
-  const { phase, verifiedPoints, sourceCollection, targetCollection } = record;
+  const { phase, verifiedPoints, sourceCollection, targetCollection } = state;
   if (phase !== 'verified' || verifiedPoints === null) {
     const how = phase === 'repairing' ? 'it was found to differ' : `it is ${phase}`;
     throw new TldrError('VERIFY_FAILED', `the copy is not verified: ${how}`, { hint: 'resume-migration' });
@@ -168,7 +168,7 @@ async function checkVerified(
 }
 
 /**
- * Sends clients to the target by one atomic switch of a name. First it records where the name led, for a
+ * Sends clients to the target by one atomic switch of a name. First it stores where the name led, for a
  * rollback. If it is called again after a crash, it finds out what was done. With `catchUp`, it first brings
  * the target near the source; after the before-cutover hook, which has to stop the writers, it makes both
  * equal.
@@ -176,30 +176,30 @@ async function checkVerified(
  * @example
  * ```ts
  * // Given: Qdrant, a finished migration
- * import { cutOver, recordFile } from 'qdrant-tldr';
+ * import { cutOver, stateFile } from 'qdrant-tldr';
  * import { openQdrant } from 'qdrant-tldr/qdrant';
  *
  * const store = await openQdrant({ url: 'http://localhost:6333' });
- * const migration = { source: store, target: store, place: recordFile('docs.migration.json') };
+ * const migration = { source: store, target: store, place: stateFile('docs.migration.json') };
  * const { from, to } = await cutOver({ ...migration, form: 'alias', alias: 'search' });
  * console.log(`"search" led to ${from ?? 'nothing'} and leads to ${to}`);
  * await store.close();
  * ```
  */
 export function cutOver(request: CutOverRequest): Promise<CutOverReport> {
-  return withRecord(request, async (record, lost) => {
-    const first = await planCutOver(request, record);
-    const facts = { ...factsOf(record), alias: first.name, previous: first.from ?? '' };
+  return withMigrationState(request, async (state, lost) => {
+    const first = await planCutOver(request, state);
+    const facts = { ...factsOf(state), alias: first.name, previous: first.from ?? '' };
     if (first.made) {
-      await makeSwitch(request, record, first);
+      await makeSwitch(request, state, first);
       return { ...first, caughtUp: null, frozenMs: null };
     }
     const { catchUp: how } = request;
-    if (how === undefined) return switchAfterHook(request, record, { facts, lost });
-    const projector = new RecordedProjector(how.encoder, record.projector, request);
+    if (how === undefined) return switchAfterHook(request, state, { facts, lost });
+    const projector = new RecordedProjector(how.encoder, state.projector, request);
     try {
-      const near = await catchUpToLag(request, record, { ...how, projector, lost });
-      return await switchAfterHook(request, record, { facts, near, lost });
+      const near = await catchUpToLag(request, state, { ...how, projector, lost });
+      return await switchAfterHook(request, state, { facts, near, lost });
     } finally {
       await projector.close();
     }
@@ -209,7 +209,7 @@ export function cutOver(request: CutOverRequest): Promise<CutOverReport> {
 /** Calls the before-cutover hook, catches up with the frozen source, and switches. */
 async function switchAfterHook(
   request: CutOverRequest,
-  record: MigrationState,
+  state: MigrationState,
   {
     facts,
     near,
@@ -219,11 +219,11 @@ async function switchAfterHook(
   const frozenAtMs = performance.now();
   await request.hook?.('before-cutover', facts);
   try {
-    const caughtUp = near === undefined ? null : await catchUpWhileFrozen(request, record, { ...near, lost });
+    const caughtUp = near === undefined ? null : await catchUpWhileFrozen(request, state, { ...near, lost });
     // Planned again, because the hook may have taken long.
-    const planned = await planCutOver(atEnd(request), record);
+    const planned = await planCutOver(atEnd(request), state);
     lost.throwIfAborted();
-    await makeSwitch(request, record, planned, caughtUp?.lag);
+    await makeSwitch(request, state, planned, caughtUp?.lag);
     const frozenMs = Math.round(performance.now() - frozenAtMs);
     await announce(request.hook, 'after-cutover', { facts, run: request });
     return { ...planned, caughtUp, frozenMs };
@@ -251,44 +251,44 @@ interface NearTarget {
 /** Brings the target near the source while clients write. */
 async function catchUpToLag(
   request: CutOverRequest,
-  record: MigrationState,
+  state: MigrationState,
   { lost, ...how }: CatchUpRequest & Pick<Sides, 'projector'> & { readonly lost: AbortSignal },
 ): Promise<NearTarget> {
   const { log, place } = request;
-  record.phase = 'following';
-  record.verifiedPoints = null;
-  await place.write(record);
+  state.phase = 'following';
+  state.verifiedPoints = null;
+  await place.write(state);
   const signal = eitherOf(request, lost);
-  const follower = await followRecorded(request, record, { ...how, signal });
+  const follower = await passesFromState(request, state, { ...how, signal });
   return { follower, caughtUp: await catchUp(follower, { lagMax: how.lagMax, log }) };
 }
 
 /** Makes the target equal to the frozen source. Does nothing if a lag without a freeze was allowed. */
 async function catchUpWhileFrozen(
   request: CutOverRequest,
-  record: MigrationState,
+  state: MigrationState,
   { follower, caughtUp, lost }: NearTarget & { readonly lost: AbortSignal },
 ): Promise<CaughtUp> {
   const { catchUp: how, source, target, place } = request;
   if (how === undefined || how.withoutFreeze === true) return caughtUp;
-  const collection = record.sourceCollection;
+  const collection = state.sourceCollection;
   const signal = eitherOf(request, lost);
   const { freezeMsMax } = how;
   const frozen = await catchUpFrozen(follower, { source, collection, freezeMsMax, signal });
-  record.phase = 'verified';
-  record.verifiedPoints = await target.count(record.targetCollection);
-  await place.write(record);
+  state.phase = 'verified';
+  state.verifiedPoints = await target.count(state.targetCollection);
+  await place.write(state);
   return { ...frozen, passes: caughtUp.passes + frozen.passes };
 }
 
 async function makeSwitch(
   request: CutOverRequest,
-  record: MigrationState,
+  state: MigrationState,
   { form, name, from, to, made }: Switch,
   lag = 0,
 ): Promise<void> {
   const { target, place, force } = request;
-  const before = record.cutOver;
+  const before = state.cutOver;
   const resumed = before !== null && before.state !== 'rolled-back' && before.name === name;
   if (!resumed && made) {
     throw new TldrError(
@@ -306,13 +306,13 @@ async function makeSwitch(
         ...(lag === 0 ? {} : { lag }),
         state: 'begun',
       };
-  record.cutOver = begun;
-  await place.write(record);
+  state.cutOver = begun;
+  await place.write(state);
   if (!made && form === 'alias') await switchableNames(target).switch(name, to);
   if (!made && form === 'bare-name') await hidingNames(target).hide(name, to);
-  if (!made && form === 'proxy') await switchProxy(request, record, before);
-  record.cutOver = { ...begun, state: 'done' };
-  await place.write(record);
+  if (!made && form === 'proxy') await switchProxy(request, state, before);
+  state.cutOver = { ...begun, state: 'done' };
+  await place.write(state);
 }
 
 /**
@@ -320,14 +320,14 @@ async function makeSwitch(
  */
 async function switchProxy(
   { place, waitMs = PROXY_WAIT_MS, signal, log, onProgress }: CutOverRequest,
-  record: MigrationState,
+  state: MigrationState,
   before: CutOver | null,
 ): Promise<void> {
   try {
-    await proxyControlOf(record)?.toTarget({ signal, log, onProgress }, waitMs);
+    await proxyControlOf(state)?.toTarget({ signal, log, onProgress }, waitMs);
   } catch (error) {
-    record.cutOver = before === null ? null : { ...before, state: 'rolled-back' };
-    await place.write(record);
+    state.cutOver = before === null ? null : { ...before, state: 'rolled-back' };
+    await place.write(state);
     throw error;
   }
 }

@@ -31,12 +31,12 @@ export function checkForm(
 }
 
 /** Returns the collection that the proxy's clients read: the target only after this migration's cut-over. */
-export async function readByProxy(record: MigrationState): Promise<string> {
-  const status = await proxyControlOf(record)?.status();
-  if (status?.wanted.side !== 'target' || !inEffect(record)) return record.sourceCollection;
+export async function readByProxy(state: MigrationState): Promise<string> {
+  const status = await proxyControlOf(state)?.status();
+  if (status?.wanted.side !== 'target' || !inEffect(state)) return state.sourceCollection;
   // The proxy may not have switched yet, and it leaves a target that cannot hold a point.
-  const there = status.living ? status.report?.side === 'target' : record.cutOver?.state === 'done';
-  return there ? record.targetCollection : record.sourceCollection;
+  const there = status.living ? status.report?.side === 'target' : state.cutOver?.state === 'done';
+  return there ? state.targetCollection : state.sourceCollection;
 }
 
 /**
@@ -45,15 +45,15 @@ export async function readByProxy(record: MigrationState): Promise<string> {
  * @throws VERIFY_FAILED while the copy is unfinished, or the target lacks writes made during it
  */
 export async function checkFollowed(
-  record: MigrationState,
+  state: MigrationState,
   { forced }: { readonly forced: boolean },
 ): Promise<void> {
-  const { phase } = record;
+  const { phase } = state;
   if (!COPIED.includes(phase))
     throw new TldrError('VERIFY_FAILED', `the copy is not finished: it is ${phase}`, {
       hint: 'resume-migration',
     });
-  const report = await proxyControlOf(record)?.living();
+  const report = await proxyControlOf(state)?.living();
   if (report === undefined || forced || phase !== 'verified') return;
   if (report.setAside !== null)
     throw new TldrError('VERIFY_FAILED', `the proxy cannot switch: ${setAsideText(report.setAside)}`);

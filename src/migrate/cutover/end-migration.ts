@@ -3,7 +3,7 @@ import { TldrError } from '../../core/errors.js';
 import { sleep, type RunOptions } from '../../core/run-options.js';
 import type { CopyTarget } from '../../store/copy-target.js';
 import { proxyControlOf, type HeldJournal, type ProxyControl } from '../dual-write/proxy-control.js';
-import { readRecorded, withRecord, type RecordedMigration } from '../state/with-lock.js';
+import { readMigrationState, withMigrationState, type StartedMigration } from '../state/with-lock.js';
 import { inEffect, type MigrationState } from '../state/migration-state.js';
 import { aliasTo, isOwnTarget } from '../state/own-target.js';
 import { readByProxy } from './cut-over-by-proxy.js';
@@ -14,7 +14,7 @@ const STOP_POLL_MS = 200;
 const STOP_TIMEOUT_MS = 60_000;
 
 /** Input of `completeMigration`. */
-export interface CompleteRequest extends RecordedMigration {
+export interface CompleteRequest extends StartedMigration {
   /** Clients reach the target without a cut-over by this tool, for example through the proxy. */
   readonly withoutCutOver?: boolean | undefined;
   readonly deleteSource?: boolean | undefined;
@@ -32,8 +32,8 @@ export interface Completion {
  * @throws VERIFY_FAILED when the source is still needed, or has changed since the verification
  * @throws NOT_FOUND when the target does not exist or another tool made it
  */
-export async function planCompletion(request: CompleteRequest, record: MigrationState): Promise<Completion> {
-  const { completion, journal } = await checkCompletion(request, record);
+export async function planCompletion(request: CompleteRequest, state: MigrationState): Promise<Completion> {
+  const { completion, journal } = await checkCompletion(request, state);
   await journal?.release();
   return completion;
 }
@@ -44,17 +44,17 @@ interface CheckedCompletion {
   readonly journal: HeldJournal | null;
 }
 
-async function checkCompletion(request: CompleteRequest, record: MigrationState): Promise<CheckedCompletion> {
+async function checkCompletion(request: CompleteRequest, state: MigrationState): Promise<CheckedCompletion> {
   const { source, target } = request;
-  const { cutOver, targetCollection, sourceCollection, verifiedPoints } = record;
-  if (!(await isOwnTarget(target, record)))
+  const { cutOver, targetCollection, sourceCollection, verifiedPoints } = state;
+  if (!(await isOwnTarget(target, state)))
     throw new TldrError('NOT_FOUND', `${targetCollection} does not exist, or was not made by this migration`);
-  const proxy = await proxyControlOf(record)?.status();
+  const proxy = await proxyControlOf(state)?.status();
   const setAside = proxy?.living === true ? (proxy.report?.setAside ?? null) : null;
   if (setAside !== null)
     throw new TldrError('VERIFY_FAILED', `the source is still needed: ${setAsideText(setAside)}`);
   const aliases = await allNames(target);
-  const leadsTo = cutOver?.form === 'proxy' ? await readByProxy(record) : aliases.get(cutOver?.name ?? '');
+  const leadsTo = cutOver?.form === 'proxy' ? await readByProxy(state) : aliases.get(cutOver?.name ?? '');
   const live = cutOver?.state === 'done' && leadsTo === targetCollection;
   if (!live && request.withoutCutOver !== true) {
     throw new TldrError('INVALID_ARGUMENT', `no cut-over to ${targetCollection} is in effect`, {
@@ -64,15 +64,15 @@ async function checkCompletion(request: CompleteRequest, record: MigrationState)
   const sourceExists = (await source.listCollections()).includes(sourceCollection);
   const completion: Completion = { source: sourceCollection, sourceExists };
   if (request.deleteSource === true && sourceExists) {
-    if (verifiedPoints === null || record.phase !== 'verified')
+    if (verifiedPoints === null || state.phase !== 'verified')
       throw new TldrError('VERIFY_FAILED', 'the copy is not verified, so the source is not deleted', {
         hint: 'verify',
       });
     const serving = await aliasTo(source, sourceCollection);
     if (serving !== undefined)
       throw new TldrError('INVALID_ARGUMENT', `${sourceCollection} is still in use as "${serving}"`);
-    const proxy = proxyControlOf(record);
-    if (proxy !== null) return { completion, journal: await holdEndedJournal(proxy, record) };
+    const proxy = proxyControlOf(state);
+    if (proxy !== null) return { completion, journal: await holdEndedJournal(proxy, state) };
     // An alias that hides the source by its own name prevents counting it, and also writing to it.
     const hidden = aliases.has(sourceCollection);
     const count = hidden ? verifiedPoints : await source.count(sourceCollection);
@@ -91,8 +91,8 @@ async function checkCompletion(request: CompleteRequest, record: MigrationState)
  * the check could journal writes that only the source has.
  * @throws INVALID_ARGUMENT while a proxy writes to the source, VERIFY_FAILED when the target may lack writes
  */
-async function holdEndedJournal(proxy: ProxyControl, record: MigrationState): Promise<HeldJournal> {
-  const { sourceCollection, targetCollection } = record;
+async function holdEndedJournal(proxy: ProxyControl, state: MigrationState): Promise<HeldJournal> {
+  const { sourceCollection, targetCollection } = state;
   const { living, report, ageMs } = await proxy.status();
   if (living)
     throw new TldrError(
@@ -117,26 +117,26 @@ async function holdEndedJournal(proxy: ProxyControl, record: MigrationState): Pr
  * @example
  * ```ts
  * // Given: Qdrant, a finished migration
- * import { completeMigration, recordFile } from 'qdrant-tldr';
+ * import { completeMigration, stateFile } from 'qdrant-tldr';
  * import { openQdrant } from 'qdrant-tldr/qdrant';
  *
  * const store = await openQdrant({ url: 'http://localhost:6333' });
- * const migration = { source: store, target: store, place: recordFile('docs.migration.json') };
+ * const migration = { source: store, target: store, place: stateFile('docs.migration.json') };
  * await completeMigration({ ...migration, withoutCutOver: true }); // clients read docs_c8 by its own name
  * await store.close();
  * ```
  */
 export function completeMigration(request: CompleteRequest): Promise<Completion> {
-  return withRecord(request, async (record, lost) => {
-    const { completion, journal } = await checkCompletion(request, record);
+  return withMigrationState(request, async (state, lost) => {
+    const { completion, journal } = await checkCompletion(request, state);
     try {
       lost.throwIfAborted();
       // Without ids, this only restores target settings that an interrupted write left changed.
-      await request.target.remove(record.targetCollection, []);
-      record.completed = true;
-      await request.place.write(record);
+      await request.target.remove(state.targetCollection, []);
+      state.completed = true;
+      await request.place.write(state);
       if (request.deleteSource === true && completion.sourceExists)
-        await request.source.drop(record.sourceCollection);
+        await request.source.drop(state.sourceCollection);
     } finally {
       await journal?.release();
     }
@@ -155,9 +155,9 @@ export interface Abortion {
  * @throws ALREADY_EXISTS while clients use the target, or when the migration is complete
  * @throws MISMATCH when this migration did not make the target
  */
-export async function planAbortion(target: CopyTarget, record: MigrationState): Promise<Abortion> {
-  const { targetCollection } = record;
-  if (record.completed)
+export async function planAbortion(target: CopyTarget, state: MigrationState): Promise<Abortion> {
+  const { targetCollection } = state;
+  if (state.completed)
     throw new TldrError('ALREADY_EXISTS', 'the migration is complete: there is nothing to abort');
   const serving = await aliasTo(target, targetCollection);
   if (serving !== undefined) {
@@ -167,7 +167,7 @@ export async function planAbortion(target: CopyTarget, record: MigrationState): 
       { hint: 'roll-back-first' },
     );
   }
-  if (record.cutOver?.form === 'proxy' && inEffect(record)) {
+  if (state.cutOver?.form === 'proxy' && inEffect(state)) {
     throw new TldrError(
       'ALREADY_EXISTS',
       `clients read ${targetCollection} through the proxy, so it is not removed`,
@@ -175,7 +175,7 @@ export async function planAbortion(target: CopyTarget, record: MigrationState): 
     );
   }
   const targetExists = (await target.listCollections()).includes(targetCollection);
-  if (targetExists && !(await isOwnTarget(target, record)))
+  if (targetExists && !(await isOwnTarget(target, state)))
     throw new TldrError(
       'MISMATCH',
       `${targetCollection} was not made by this migration, so it is not removed`,
@@ -190,29 +190,29 @@ export async function planAbortion(target: CopyTarget, record: MigrationState): 
  * @example
  * ```ts
  * // Given: Qdrant, a finished migration
- * import { abortMigration, recordFile } from 'qdrant-tldr';
+ * import { abortMigration, stateFile } from 'qdrant-tldr';
  * import { openQdrant } from 'qdrant-tldr/qdrant';
  *
  * const store = await openQdrant({ url: 'http://localhost:6333' });
  * const { target } = await abortMigration({
  *   source: store,
  *   target: store,
- *   place: recordFile('docs.migration.json'),
+ *   place: stateFile('docs.migration.json'),
  * });
  * console.log(`${target} is removed`);
  * await store.close();
  * ```
  */
-export async function abortMigration(migration: RecordedMigration & RunOptions): Promise<Abortion> {
+export async function abortMigration(migration: StartedMigration & RunOptions): Promise<Abortion> {
   const { place, target, signal, log, onProgress } = migration;
-  await planAbortion(target, await readRecorded(migration));
+  await planAbortion(target, await readMigrationState(migration));
   await pauseMigration(place);
-  return withRecord(migration, async (record, lost) => {
-    const abortion = await planAbortion(target, record);
+  return withMigrationState(migration, async (state, lost) => {
+    const abortion = await planAbortion(target, state);
     lost.throwIfAborted();
-    await proxyControlOf(record)?.waiting({ signal, log, onProgress });
+    await proxyControlOf(state)?.waiting({ signal, log, onProgress });
     if (abortion.targetExists) await target.drop(abortion.target);
-    await joinShares(record, place);
+    await joinShares(state, place);
     await place.remove();
     return abortion;
   });
@@ -222,15 +222,15 @@ export async function abortMigration(migration: RecordedMigration & RunOptions):
  * Requests a pause and waits until no run works on the migration. @returns false after a minute
  * @example
  * ```ts
- * import { pauseMigration, recordFile } from 'qdrant-tldr';
+ * import { pauseMigration, stateFile } from 'qdrant-tldr';
  *
- * const place = recordFile('docs.migration.json');
+ * const place = stateFile('docs.migration.json');
  * if (await pauseMigration(place)) console.log('no run works on the migration');
  * await place.setPaused(false);
  * ```
  */
 export async function pauseMigration(
-  place: RecordedMigration['place'],
+  place: StartedMigration['place'],
   signal?: AbortSignal,
 ): Promise<boolean> {
   await place.setPaused(true);

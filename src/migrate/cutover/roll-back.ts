@@ -2,7 +2,7 @@ import { allNames, switchableNames } from '../../store/facets.js';
 import { TldrError } from '../../core/errors.js';
 import type { RunOptions } from '../../core/run-options.js';
 import { proxyControlOf, type ProxyControl, type JournalStatus } from '../dual-write/proxy-control.js';
-import { withRecord, type RecordedMigration } from '../state/with-lock.js';
+import { withMigrationState, type StartedMigration } from '../state/with-lock.js';
 import type { CutOver, MigrationState } from '../state/migration-state.js';
 import type { Switch } from './cut-over-by-alias.js';
 
@@ -11,11 +11,11 @@ import type { Switch } from './cut-over-by-alias.js';
  * @example
  * ```ts
  * // Given: Qdrant, a finished migration
- * import { cutOver, FORCE_BACK_WORDS, recordFile, rollBack } from 'qdrant-tldr';
+ * import { cutOver, FORCE_BACK_WORDS, stateFile, rollBack } from 'qdrant-tldr';
  * import { openQdrant } from 'qdrant-tldr/qdrant';
  *
  * const store = await openQdrant({ url: 'http://localhost:6333' });
- * const migration = { source: store, target: store, place: recordFile('docs.migration.json') };
+ * const migration = { source: store, target: store, place: stateFile('docs.migration.json') };
  * await cutOver({ ...migration, form: 'alias', alias: 'search' });
  * await rollBack({ ...migration, force: FORCE_BACK_WORDS });
  * await store.close();
@@ -24,12 +24,12 @@ import type { Switch } from './cut-over-by-alias.js';
 export const FORCE_BACK_WORDS = 'I know that later writes may be missing';
 
 /** Input of `rollBack`. */
-export interface RollBackRequest extends RecordedMigration {
+export interface RollBackRequest extends StartedMigration {
   /** `FORCE_BACK_WORDS` to roll back although the proxy that wrote to both collections was ended. */
   readonly force?: string | undefined;
 }
 
-/** The rollback of a recorded cut-over. `to` is null if the alias did not exist before and is removed. */
+/** The rollback of a cut-over. `to` is null if the alias did not exist before and is removed. */
 export interface WayBack extends Omit<Switch, 'to'> {
   readonly to: string | null;
   /** In the form `proxy`: whether it is running. If not, it rolls back when it is started again. */
@@ -43,26 +43,26 @@ export interface WayBack extends Omit<Switch, 'to'> {
  * @throws INVALID_ARGUMENT when no cut-over is in effect, or the source may lack writes and `force` is absent
  * @throws NOT_FOUND when the previous collection was deleted, MISMATCH when the name was moved meanwhile
  */
-export async function planRollBack(request: RollBackRequest, record: MigrationState): Promise<WayBack> {
+export async function planRollBack(request: RollBackRequest, state: MigrationState): Promise<WayBack> {
   const { target } = request;
-  const { cutOver } = record;
+  const { cutOver } = state;
   if (cutOver === null || cutOver.state === 'rolled-back')
     throw new TldrError('INVALID_ARGUMENT', 'nothing to roll back: no cut-over is in effect');
   const { form, name } = cutOver;
-  const proxy = proxyControlOf(record);
-  if (form === 'proxy' && proxy !== null) return planProxyBack({ ...request, name, proxy }, record);
-  const to = form === 'alias' ? cutOver.previous : record.sourceCollection;
+  const proxy = proxyControlOf(state);
+  if (form === 'proxy' && proxy !== null) return planProxyBack({ ...request, name, proxy }, state);
+  const to = form === 'alias' ? cutOver.previous : state.sourceCollection;
   const live = (await allNames(target)).get(name) ?? null;
-  const from = form === 'bare-name' ? (live ?? record.sourceCollection) : live;
+  const from = form === 'bare-name' ? (live ?? state.sourceCollection) : live;
   if (to !== null && !(await target.listCollections()).includes(to))
     throw new TldrError(
       'NOT_FOUND',
       `${to}, which "${name}" led to before the cut-over, was deleted: a rollback is not possible`,
     );
-  if (from !== to && from !== record.targetCollection) {
+  if (from !== to && from !== state.targetCollection) {
     throw new TldrError(
       'MISMATCH',
-      `"${name}" now leads to ${from ?? 'nothing'}, not to ${record.targetCollection}: it was moved after the cut-over, so it is not moved again`,
+      `"${name}" now leads to ${from ?? 'nothing'}, not to ${state.targetCollection}: it was moved after the cut-over, so it is not moved again`,
     );
   }
   return { form, name, from, to, made: from === to, proxyLives: null, journalledUntil: null };
@@ -70,9 +70,9 @@ export async function planRollBack(request: RollBackRequest, record: MigrationSt
 
 async function planProxyBack(
   { target, name, proxy, force }: RollBackRequest & { readonly name: string; readonly proxy: ProxyControl },
-  record: MigrationState,
+  state: MigrationState,
 ): Promise<WayBack> {
-  const { sourceCollection: to, targetCollection } = record;
+  const { sourceCollection: to, targetCollection } = state;
   const status = await proxy.status();
   if (!(await target.listCollections()).includes(to))
     throw new TldrError('NOT_FOUND', `${to} was deleted: a rollback is not possible`);
@@ -89,7 +89,7 @@ async function planProxyBack(
     proxyLives,
     journalledUntil,
   };
-  checkNothingMissing({ way, status, force }, record);
+  checkNothingMissing({ way, status, force }, state);
   return way;
 }
 
@@ -126,11 +126,11 @@ function checkNothingMissing(
  * @example
  * ```ts
  * // Given: Qdrant, a finished migration
- * import { cutOver, recordFile, rollBack } from 'qdrant-tldr';
+ * import { cutOver, stateFile, rollBack } from 'qdrant-tldr';
  * import { openQdrant } from 'qdrant-tldr/qdrant';
  *
  * const store = await openQdrant({ url: 'http://localhost:6333' });
- * const migration = { source: store, target: store, place: recordFile('docs.migration.json') };
+ * const migration = { source: store, target: store, place: stateFile('docs.migration.json') };
  * await cutOver({ ...migration, form: 'alias', alias: 'search' });
  * const { name, to } = await rollBack(migration);
  * console.log(`${name} leads to ${to ?? 'nothing, as before'}`);
@@ -138,28 +138,28 @@ function checkNothingMissing(
  * ```
  */
 export function rollBack(migration: RollBackRequest & RunOptions): Promise<WayBack> {
-  return withRecord(migration, async (record, lost) => {
-    const way = await planRollBack(migration, record);
+  return withMigrationState(migration, async (state, lost) => {
+    const way = await planRollBack(migration, state);
     lost.throwIfAborted();
-    const proxyLives = way.form === 'proxy' ? await proxyBack(migration, record) : null;
+    const proxyLives = way.form === 'proxy' ? await proxyBack(migration, state) : null;
     if (!way.made && way.form !== 'proxy') await undo(migration, way);
-    if (record.cutOver !== null) {
-      const undone: CutOver = { ...record.cutOver, state: 'rolled-back' };
-      record.cutOver = undone;
+    if (state.cutOver !== null) {
+      const undone: CutOver = { ...state.cutOver, state: 'rolled-back' };
+      state.cutOver = undone;
     }
-    record.completed = false;
-    await migration.place.write(record);
+    state.completed = false;
+    await migration.place.write(state);
     return { ...way, proxyLives };
   });
 }
 
 /** Requests the source even if clients read it already: a proxy that starts meanwhile must find that. */
-async function proxyBack({ signal, log, onProgress }: RunOptions, record: MigrationState): Promise<boolean> {
-  const obeyed = await proxyControlOf(record)?.toSource({ signal, log, onProgress });
+async function proxyBack({ signal, log, onProgress }: RunOptions, state: MigrationState): Promise<boolean> {
+  const obeyed = await proxyControlOf(state)?.toSource({ signal, log, onProgress });
   return obeyed === true;
 }
 
-async function undo({ target }: RecordedMigration, { form, name, to }: WayBack): Promise<void> {
+async function undo({ target }: StartedMigration, { form, name, to }: WayBack): Promise<void> {
   if (form === 'bare-name' || to === null) await switchableNames(target).drop(name);
   else await switchableNames(target).switch(name, to);
 }

@@ -174,7 +174,7 @@ export class ProxyControl {
    */
   async holdJournal(): Promise<HeldJournal> {
     const journal = await WriteJournal.open(this.folder, {
-      expectedBy: 'the record of the migration names it',
+      expectedBy: 'the migration state names it',
       owner: ownerOf({ source: this.#of.sourceCollection, target: this.#of.targetCollection }),
     });
     return { openCount: journal.openCount, release: () => journal.close() };
@@ -227,7 +227,7 @@ function tooLate({ state, side }: DesiredState, report: FollowerReport | null, a
   );
 }
 
-/** Returns the control of a recorded migration's proxy; null if it has no journal. */
-export function proxyControlOf(record: Followed & Pick<MigrationState, 'journal'>): ProxyControl | null {
-  return record.journal === undefined ? null : new ProxyControl(record.journal, record);
+/** Returns the control of a migration's proxy; null if it has no journal. */
+export function proxyControlOf(state: Followed & Pick<MigrationState, 'journal'>): ProxyControl | null {
+  return state.journal === undefined ? null : new ProxyControl(state.journal, state);
 }

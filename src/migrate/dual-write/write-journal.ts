@@ -16,7 +16,7 @@ import {
 } from './journal-frames.js';
 import { checkNotMissing, LOST_WITH_IT, lostError, unusable, whyExpected } from './journal-missing.js';
 import { reportPath } from './proxy-state-files.js';
-import { lockRecord } from '../state/lock.js';
+import { lockFile } from '../state/lock.js';
 import { checkOwnFolder, makeOwnFolder } from './private-folder.js';
 import { removeLeftovers, swapFile, syncFolder } from '../state/replace-file.js';
 
@@ -97,7 +97,7 @@ export class WriteJournal {
     const why = await usable().catch((cause: unknown) => {
       throw unusable(folder, cause);
     });
-    const unlock = await lockRecord(path);
+    const unlock = await lockFile(path);
     try {
       for (const written of [path, reportPath(folder)]) await removeLeftovers(written);
       const file = await openJournal(path);

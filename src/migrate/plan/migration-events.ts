@@ -25,11 +25,11 @@ export type EventFacts = Readonly<Record<string, string | number>>;
 export type MigrationHook = (event: MigrationEvent, facts: EventFacts) => Promise<void>;
 
 /** Returns the facts that every event has. */
-export function factsOf(record: MigrationState): EventFacts {
-  const { sourceCollection: source, targetCollection: target, targetEndpoint: endpoint, phase } = record;
-  const done = record.ranges.filter(({ complete }) => complete).length;
-  const copied = copiedPoints(record);
-  return { source, target, endpoint, phase, copied, rangesDone: done, rangesTotal: record.ranges.length };
+export function factsOf(state: MigrationState): EventFacts {
+  const { sourceCollection: source, targetCollection: target, targetEndpoint: endpoint, phase } = state;
+  const done = state.ranges.filter(({ complete }) => complete).length;
+  const copied = copiedPoints(state);
+  return { source, target, endpoint, phase, copied, rangesDone: done, rangesTotal: state.ranges.length };
 }
 
 /** Calls the hook. If the hook fails, logs a warning and continues. */

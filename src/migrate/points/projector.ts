@@ -25,7 +25,7 @@ export async function chooseProjector(
 }
 
 /**
- * The projector that the migration state records. If this machine cannot load the native library, the kernel
+ * The projector that the migration state names. If this machine cannot load the native library, the kernel
  * replaces it, and the log says so. No verification depends on which of them is used: where a point seems to
  * differ, it allows for the rounding difference between the two.
  */
@@ -34,7 +34,7 @@ export class RecordedProjector implements Projector {
   readonly #log: RunOptions['log'];
   #opened: Promise<NativeProjector | null> | undefined;
 
-  /** @param name the recorded name; if absent, the kernel, as in earlier versions */
+  /** @param name the stored name; if absent, the kernel, as in earlier versions */
   constructor(encoder: Encoder, name: ProjectorName = 'kernel', { log }: Pick<RunOptions, 'log'> = {}) {
     this.#encoder = encoder;
     this.#log = log;

@@ -7,7 +7,7 @@ import { checkIdentity, type MigrationState, type Share } from '../state/migrati
 import { planMigration, type MigrationPlan } from '../plan/migration.js';
 import type { StateLock, StateLocation } from '../state/location.js';
 import { copyRanges, prepare, withPace, workOn } from './phases.js';
-import { copyingShares, joinShares, shareOf, splitRecord, wholeRecord } from '../state/shares.js';
+import { copyingShares, joinShares, shareOf, splitState, wholeState } from '../state/shares.js';
 
 const LOCK_POLL_MS = 200;
 /** Longest wait for other workers. None locks the whole state for long before all are done. */
@@ -42,7 +42,7 @@ export async function copyShare(options: SharedMigration): Promise<ShareReport> 
   const held = await takeShare(options);
   const copied = held === null ? 0 : await copyHeld(options, held);
   const last = await finishIfLast(options);
-  const whole = await recorded(options.place);
+  const whole = await presentState(options.place);
   return {
     share: options.share,
     copied: copied + (last?.copied ?? 0),
@@ -56,7 +56,7 @@ export async function copyShare(options: SharedMigration): Promise<ShareReport> 
 interface HeldShare extends StateLock {
   readonly plan: MigrationPlan;
   readonly place: StateLocation;
-  readonly record: MigrationState;
+  readonly state: MigrationState;
 }
 
 /** Returns the share, locked; null if the copy is over. The whole state is locked only meanwhile. */
@@ -67,18 +67,18 @@ async function takeShare(options: SharedMigration): Promise<HeldShare | null> {
   try {
     if (await place.isPaused()) throw pausedError();
     const plan = await planMigration(options, { points: options.planned?.points });
-    const { record } = await loadOrCreateState(plan, options, share.of);
-    await prepare(workOn(plan, record, { options, signal: signal ?? main.signal }));
-    if (record.phase !== 'copying') return null;
-    const whole = record.split === share.of ? record : await joinShares(record, place);
-    if (whole.split !== share.of) await splitRecord(whole, place, share.of);
+    const { state } = await loadOrCreateState(plan, options, share.of);
+    await prepare(workOn(plan, state, { options, signal: signal ?? main.signal }));
+    if (state.phase !== 'copying') return null;
+    const whole = state.split === share.of ? state : await joinShares(state, place);
+    if (whole.split !== share.of) await splitState(whole, place, share.of);
     const part = place.share(share);
     const lock = await part.lock();
     const before = await part.read();
     if (before !== null) checkIdentity(before, plan, part.label);
     const { projector } = whole;
     const own = before ?? shareOf(whole, share);
-    return { ...lock, plan, place: part, record: projector === undefined ? own : { ...own, projector } };
+    return { ...lock, plan, place: part, state: projector === undefined ? own : { ...own, projector } };
   } finally {
     await main.unlock();
   }
@@ -86,11 +86,11 @@ async function takeShare(options: SharedMigration): Promise<HeldShare | null> {
 
 async function copyHeld(
   options: SharedMigration,
-  { plan, place, record, unlock, signal: lost }: HeldShare,
+  { plan, place, state, unlock, signal: lost }: HeldShare,
 ): Promise<number> {
   const stop = stoppable(place, lost, options);
   try {
-    const work = workOn(plan, record, { options: { ...options, place }, signal: stop.signal });
+    const work = workOn(plan, state, { options: { ...options, place }, signal: stop.signal });
     return await withPace(work, (pace) => copyRanges(work, pace));
   } catch (error) {
     throw stopReason(error, stop.signal);
@@ -107,7 +107,7 @@ async function finishIfLast(options: SharedMigration): Promise<MigrationReport |
   if (main === null) return null;
   let goesOn = false;
   try {
-    const whole = await recorded(place);
+    const whole = await presentState(place);
     const copied = whole.phase !== 'copying' || whole.ranges.every(({ complete }) => complete);
     goesOn = copied && whole.phase !== 'verified' && (await copyingShares(whole, place)) === null;
   } finally {
@@ -116,11 +116,11 @@ async function finishIfLast(options: SharedMigration): Promise<MigrationReport |
   return goesOn ? resumeLocked(options, main) : null;
 }
 
-async function recorded(place: StateLocation): Promise<MigrationState> {
-  const record = await place.read();
-  if (record === null)
+async function presentState(place: StateLocation): Promise<MigrationState> {
+  const state = await place.read();
+  if (state === null)
     throw new TldrError('ABORTED', `${place.label} no longer exists: the migration was aborted`);
-  return wholeRecord(record, place);
+  return wholeState(state, place);
 }
 
 /** Locks the whole state; null if another run holds the lock and is past the copy. */

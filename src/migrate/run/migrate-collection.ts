@@ -1,6 +1,6 @@
 import { COPY_CONCURRENCY } from '../../store/defaults.js';
 import { TldrError } from '../../core/errors.js';
-import { recordKept } from '../../store/target-description.js';
+import { stateBackendOf } from '../../store/target-description.js';
 import type { Partition } from '../../store/collection.js';
 import type { IdRange } from '../../store/points.js';
 import type { CaughtUp } from '../catch-up/repeat-passes.js';
@@ -18,7 +18,7 @@ import {
 } from '../state/migration-state.js';
 import { planMigration, type MigrationPlan } from '../plan/migration.js';
 import { chooseProjector } from '../points/projector.js';
-import { recordFile } from '../state/in-file.js';
+import { stateFile } from '../state/in-file.js';
 import type { StateLock } from '../state/location.js';
 import { runFollowing, runPhases, workOn, type Work } from './phases.js';
 import { joinShares } from '../state/shares.js';
@@ -32,7 +32,7 @@ const SPLIT_POINTS_MIN = 5_000;
 /** Input and options of `migrateCollection`. */
 export interface MigrateOptions extends MigrationOptions {
   /** File of the migration state. A call with the same file resumes the migration. */
-  readonly recordPath: string;
+  readonly statePath: string;
 }
 
 /** The result of `migrateCollection`. */
@@ -46,7 +46,7 @@ export interface MigrationReport {
 }
 
 /**
- * Copies a collection into a compact one: plan, create, copy, finish, verify. Every step is recorded before
+ * Copies a collection into a compact one: plan, create, copy, finish, verify. Every step is stored before
  * it begins, so that a call with the same file continues a killed run. After a failed verification, the next
  * call repairs the differences. The source is only read.
  * @throws VERIFY_FAILED when the copy differs, ABORTED (resumable), ALREADY_EXISTS, MISMATCH
@@ -63,15 +63,15 @@ export interface MigrationReport {
  *   sourceCollection: 'docs',
  *   targetCollection: 'docs_c8',
  *   encoder: await Encoder.load('enc.onnx'),
- *   recordPath: 'docs.migration.json',
+ *   statePath: 'docs.migration.json',
  * });
  * console.log(verify.ok, verify.points);
  * await store.close();
  * ```
  */
 export function migrateCollection(options: MigrateOptions): Promise<MigrationReport> {
-  const { recordPath, ...rest } = options;
-  return startMigration({ ...rest, place: recordFile(recordPath) });
+  const { statePath, ...rest } = options;
+  return startMigration({ ...rest, place: stateFile(statePath) });
 }
 
 /**
@@ -101,7 +101,7 @@ export async function followMigration(
 ): Promise<FollowReport> {
   const planned = await plannedOnce(options);
   return withMigrationLock(planned, await options.place.lock(), async (work) => {
-    if (work.record.journal !== undefined)
+    if (work.state.journal !== undefined)
       throw new TldrError('INVALID_ARGUMENT', 'a proxy mirrors the writes already', {
         hint: 'omit-catch-up',
       });
@@ -131,9 +131,9 @@ async function withMigrationLock<T>(
     if (await place.isPaused()) throw pausedError();
     // The target may have been made or changed before the lock was taken. The points are not counted again.
     const plan = await planMigration(options, { points: options.planned?.points });
-    const { record, resumed } = await loadOrCreateState(plan, options);
-    await proxyControlOf(record)?.living();
-    const whole = await joinShares(record, place);
+    const { state, resumed } = await loadOrCreateState(plan, options);
+    await proxyControlOf(state)?.living();
+    const whole = await joinShares(state, place);
     const done = await phases(workOn(plan, whole, { options, signal: stop.signal }));
     return { plan, resumed, seconds: (performance.now() - startedAtMs) / 1000, ...done };
   } catch (error) {
@@ -153,15 +153,15 @@ export async function loadOrCreateState(
   plan: MigrationPlan,
   options: PlacedMigration,
   workers = 1,
-): Promise<{ readonly record: MigrationState; readonly resumed: boolean }> {
+): Promise<{ readonly state: MigrationState; readonly resumed: boolean }> {
   const { place } = options;
-  const before = await recordedBefore(plan, options);
+  const before = await stateBefore(plan, options);
   if (before === null && plan.targetExists) await checkKeptHere(plan, options);
   // Without the target, the state is void. Without the state, the copy begins again, which is safe.
   const resumed = before !== null && (plan.targetExists || before.phase === 'creating');
   if (before !== null && !resumed) await joinShares(before, place);
-  const record = resumed ? before : await newRecord(plan, options, workers);
-  const journal = journalOf(record, {
+  const state = resumed ? before : await newState(plan, options, workers);
+  const journal = journalOf(state, {
     resumed,
     asked: options.journal ?? before?.journal,
     label: place.label,
@@ -173,12 +173,12 @@ export async function loadOrCreateState(
         'a proxy mirrors the writes of this migration, which then a single run copies',
         { hint: 'omit-worker' },
       );
-    record.journal = journal;
+    state.journal = journal;
   }
-  record.encoderFile = options.encoderFile ?? record.encoderFile;
-  record.projector ??= await chooseProjector(plan.points, options);
+  state.encoderFile = options.encoderFile ?? state.encoderFile;
+  state.projector ??= await chooseProjector(plan.points, options);
   await retune(place, options.tuning);
-  return { record, resumed };
+  return { state, resumed };
 }
 
 /**
@@ -189,7 +189,7 @@ async function checkKeptHere(
   { targetCollection: name }: MigrationPlan,
   { target, place }: PlacedMigration,
 ): Promise<void> {
-  const kept = recordKept(await target.describe(name));
+  const kept = stateBackendOf(await target.describe(name));
   if (kept === null || kept === place.kept) return;
   throw new TldrError(
     'MISMATCH',
@@ -203,15 +203,15 @@ async function checkKeptHere(
  * @throws MISMATCH when it began with another journal, or without one: the target may lack writes
  */
 function journalOf(
-  record: MigrationState,
+  state: MigrationState,
   {
     resumed,
     asked,
     label,
   }: { readonly resumed: boolean; readonly asked: string | undefined; readonly label: string },
 ): string | undefined {
-  if (!resumed || record.journal === asked) return asked;
-  const how = record.journal === undefined ? 'without a journal' : `with the journal ${record.journal}`;
+  if (!resumed || state.journal === asked) return asked;
+  const how = state.journal === undefined ? 'without a journal' : `with the journal ${state.journal}`;
   throw new TldrError(
     'MISMATCH',
     `${label} holds a migration that was begun ${how}, not with ${asked ?? 'none'}`,
@@ -220,28 +220,28 @@ function journalOf(
 }
 
 /**
- * Returns the recorded state; null if there is none.
+ * Returns the stored state; null if there is none.
  * @throws MISMATCH when it belongs to another migration, ALREADY_EXISTS when clients use the target
  */
-async function recordedBefore(
+async function stateBefore(
   plan: MigrationPlan,
   { source, place }: PlacedMigration,
 ): Promise<MigrationState | null> {
-  const record = await place.read();
-  if (record === null) return null;
-  checkIdentity(record, plan, place.label);
-  checkRangeIds(record, source.keys, place.label);
-  if (record.completed || inEffect(record)) {
+  const state = await place.read();
+  if (state === null) return null;
+  checkIdentity(state, plan, place.label);
+  checkRangeIds(state, source.keys, place.label);
+  if (state.completed || inEffect(state)) {
     throw new TldrError(
       'ALREADY_EXISTS',
       `${plan.targetCollection} is in service since its cut-over and will not be changed`,
       { hint: 'verify-or-roll-back' },
     );
   }
-  return record;
+  return state;
 }
 
-async function newRecord(
+async function newState(
   plan: MigrationPlan,
   options: PlacedMigration,
   workers: number,

@@ -1,12 +1,12 @@
 import { allNames } from '../../store/facets.js';
 import type { CopyTarget } from '../../store/copy-target.js';
 import { proxyControlOf, type JournalStatus } from '../dual-write/proxy-control.js';
-import { readRecorded, type RecordedMigration } from '../state/with-lock.js';
+import { readMigrationState, type StartedMigration } from '../state/with-lock.js';
 import { factsOf } from '../plan/migration-events.js';
 import { copiedPoints, type CutOver, type MigrationState } from '../state/migration-state.js';
 import type { LoadSeen } from '../throttle/throttle.js';
 import type { StateLocation } from '../state/location.js';
-import { shareOf, sharesOf, wholeRecord, workingOn } from '../state/shares.js';
+import { shareOf, sharesOf, wholeState, workingOn } from '../state/shares.js';
 import type { ThrottleSettings } from '../throttle/settings.js';
 
 /** Status of one of several workers. */
@@ -20,7 +20,7 @@ export interface WorkerStatus {
   readonly load: LoadSeen | null;
 }
 
-/** Status of a migration: its recorded state, and live data of the stores, the runs and the proxy. */
+/** Status of a migration: its stored state, and live data of the stores, the runs and the proxy. */
 export interface MigrationStatus {
   readonly source: string;
   readonly target: string;
@@ -74,30 +74,30 @@ export type NextStep =
  * @example
  * ```ts
  * // Given: Qdrant, a finished migration
- * import { migrationStatus, recordFile } from 'qdrant-tldr';
+ * import { migrationStatus, stateFile } from 'qdrant-tldr';
  * import { openQdrant } from 'qdrant-tldr/qdrant';
  *
  * const store = await openQdrant({ url: 'http://localhost:6333' });
- * const migration = { source: store, target: store, place: recordFile('docs.migration.json') };
+ * const migration = { source: store, target: store, place: stateFile('docs.migration.json') };
  * const { phase, next } = await migrationStatus(migration);
  * console.log(phase, next);
  * await store.close();
  * ```
  */
-export async function migrationStatus(migration: RecordedMigration): Promise<MigrationStatus> {
+export async function migrationStatus(migration: StartedMigration): Promise<MigrationStatus> {
   const { source, target, place } = migration;
-  const main = await readRecorded(migration);
-  const record = await wholeRecord(main, place);
-  const { copied, rangesDone, rangesTotal } = factsOf(record);
+  const main = await readMigrationState(migration);
+  const state = await wholeState(main, place);
+  const { copied, rangesDone, rangesTotal } = factsOf(state);
   const aliases = await allNames(target);
   const [paused, runner] = [await place.isPaused(), await workingOn(place)];
-  const journal = (await proxyControlOf(record)?.status()) ?? null;
-  const { phase, layout, encoderFile, verifiedPoints, cutOver, completed } = record;
+  const journal = (await proxyControlOf(state)?.status()) ?? null;
+  const { phase, layout, encoderFile, verifiedPoints, cutOver, completed } = state;
   return {
-    source: record.sourceCollection,
-    target: record.targetCollection,
-    endpoint: record.targetEndpoint,
-    encoder: record.encoderFingerprint,
+    source: state.sourceCollection,
+    target: state.targetCollection,
+    endpoint: state.targetEndpoint,
+    encoder: state.encoderFingerprint,
     layout,
     encoderFile,
     phase,
@@ -108,23 +108,23 @@ export async function migrationStatus(migration: RecordedMigration): Promise<Mig
     completed,
     journal,
     tuning: await place.readTuning(),
-    load: runner === null ? null : (record.load ?? null),
+    load: runner === null ? null : (state.load ?? null),
     workers: await workersOf(main, place),
     copied: Number(copied),
     rangesDone: Number(rangesDone),
     rangesTotal: Number(rangesTotal),
-    sourcePoints: await countOf(source, record.sourceCollection),
-    targetPoints: await countOf(target, record.targetCollection),
-    targetAliases: [...aliases].flatMap(([alias, to]) => (to === record.targetCollection ? [alias] : [])),
-    next: nextStep(record, { paused, runner, journal }),
+    sourcePoints: await countOf(source, state.sourceCollection),
+    targetPoints: await countOf(target, state.targetCollection),
+    targetAliases: [...aliases].flatMap(([alias, to]) => (to === state.targetCollection ? [alias] : [])),
+    next: nextStep(state, { paused, runner, journal }),
   };
 }
 
-async function workersOf(record: MigrationState, place: StateLocation): Promise<WorkerStatus[]> {
+async function workersOf(state: MigrationState, place: StateLocation): Promise<WorkerStatus[]> {
   const workers: WorkerStatus[] = [];
-  for (const share of sharesOf(record)) {
+  for (const share of sharesOf(state)) {
     const part = place.share(share);
-    const [own, runner] = [(await part.read()) ?? shareOf(record, share), await part.holder()];
+    const [own, runner] = [(await part.read()) ?? shareOf(state, share), await part.holder()];
     workers.push({
       worker: `${share.index}/${share.of}`,
       runner,

@@ -2,7 +2,7 @@ import { COPY_CONCURRENCY, REQUEST_POINTS } from '../../store/defaults.js';
 import { TldrError } from '../../core/errors.js';
 import type { RunOptions } from '../../core/run-options.js';
 import { componentBytesOf } from '../../store/stored-component.js';
-import { JOURNAL_KEY, RECORD_KEY } from '../../store/target-description.js';
+import { JOURNAL_KEY, STATE_BACKEND_KEY } from '../../store/target-description.js';
 import { catchUp, refuseInService, type CaughtUp } from '../catch-up/repeat-passes.js';
 import { copyPoints } from '../copy/points.js';
 import { openCatchUpPasses } from '../catch-up/one-pass.js';
@@ -26,9 +26,9 @@ const SAVE_INTERVAL_MS = 500;
 /** A migration under way, whose state this process has locked. */
 export interface Work {
   readonly plan: MigrationPlan;
-  readonly record: MigrationState;
+  readonly state: MigrationState;
   readonly options: PlacedMigration;
-  /** The stores, the encoder, and the projector that the state records. */
+  /** The stores, the encoder, and the projector that the state names. */
   readonly sides: Sides & { readonly projector: RecordedProjector };
   readonly run: RunOptions & { readonly batchSize: number };
   readonly save: () => Promise<void>;
@@ -48,22 +48,22 @@ interface Late {
 /** Returns the work for a migration. Its saves run one after the other. */
 export function workOn(
   plan: MigrationPlan,
-  record: MigrationState,
+  state: MigrationState,
   { options, signal }: { readonly options: PlacedMigration; readonly signal: AbortSignal },
 ): Work {
   const { source, target, encoder, place, log, onProgress, batchSize = REQUEST_POINTS } = options;
-  const projector = new RecordedProjector(encoder, record.projector, { log });
+  const projector = new RecordedProjector(encoder, state.projector, { log });
   const watched: Work['watched'] = {};
   let saving: Promise<void> = Promise.resolve();
   const write = (): Promise<void> => {
-    if (watched.pace !== undefined) record.load = watched.pace.seen();
-    return place.write(record);
+    if (watched.pace !== undefined) state.load = watched.pace.seen();
+    return place.write(state);
   };
   const save = (): Promise<void> => (saving = saving.catch(() => undefined).then(write));
   const settled = (): Promise<void> => saving.catch(() => undefined);
   const run = { signal, log, onProgress, batchSize };
   const sides = { source, target, encoder, projector };
-  return { plan, record, options, sides, save, settled, watched, run };
+  return { plan, state, options, sides, save, settled, watched, run };
 }
 
 /**
@@ -73,24 +73,24 @@ export function workOn(
 export async function prepare(work: Work): Promise<void> {
   await work.save();
   await tell(work, 'started');
-  const { plan, record, options, run } = work;
+  const { plan, state, options, run } = work;
   // Later writes may be overwritten with points that the copy read before: they are brought over after it.
-  if (READING.includes(record.phase)) await proxyControlOf(record)?.copying(run);
-  if (record.phase !== 'creating') {
+  if (READING.includes(state.phase)) await proxyControlOf(state)?.copying(run);
+  if (state.phase !== 'creating') {
     await sayJournalled(work);
     return;
   }
   run.log?.('info', 'creating the target');
   await options.target.create(plan.targetSpec, { resume: true });
   const kept = JSON.stringify(options.place.kept);
-  await options.target.setMetadata(plan.targetCollection, { [RECORD_KEY]: kept });
+  await options.target.setMetadata(plan.targetCollection, { [STATE_BACKEND_KEY]: kept });
   await sayJournalled(work);
   await enter(work, 'copying');
 }
 
 /** Records in the target's metadata that a journal belongs to it: without it, the proxy refuses to begin. */
-async function sayJournalled({ plan, record, options }: Work): Promise<void> {
-  if (record.journal === undefined) return;
+async function sayJournalled({ plan, state, options }: Work): Promise<void> {
+  if (state.journal === undefined) return;
   await options.target.setMetadata(plan.targetCollection, { [JOURNAL_KEY]: 'true' });
 }
 
@@ -129,19 +129,19 @@ export async function runFollowing(
 }
 
 async function tell(
-  { record, options, run }: Work,
+  { state, options, run }: Work,
   event: MigrationEvent,
   more: Readonly<Record<string, string | number>> = {},
 ): Promise<void> {
-  await announce(options.hook, event, { facts: { ...factsOf(record), ...more }, run });
+  await announce(options.hook, event, { facts: { ...factsOf(state), ...more }, run });
 }
 
 /** Calls `body` with an open throttle. Every save of the state includes the load that it sees. */
 export async function withPace<T>(work: Work, body: (pace: Throttle) => Promise<T>): Promise<T> {
-  const { plan, record, options, run, save, watched } = work;
+  const { plan, state, options, run, save, watched } = work;
   const { source, target, place } = options;
   const changed = (): void => void save().catch(() => undefined);
-  const request = { ...plan, source, target, place, changed, baselineMs: record.load?.baselineMs ?? null };
+  const request = { ...plan, source, target, place, changed, baselineMs: state.load?.baselineMs ?? null };
   const pace = await openThrottle(request, run);
   watched.pace = pace;
   try {
@@ -156,12 +156,12 @@ export async function withPace<T>(work: Work, body: (pace: Throttle) => Promise<
 
 /** Copies the ranges that are not complete. @returns the number of points written */
 export async function copyRanges(work: Work, pace: Throttle): Promise<number> {
-  const { plan, record, options, sides, run, save } = work;
-  if (record.phase !== 'copying') return 0;
+  const { plan, state, options, sides, run, save } = work;
+  if (state.phase !== 'copying') return 0;
   run.log?.('info', 'copying');
   const request = {
     ...sides,
-    record,
+    state,
     componentBytes: componentBytesOf(plan.targetSpec, plan.compactName),
     points: plan.points,
     concurrency: options.concurrency ?? COPY_CONCURRENCY,
@@ -180,16 +180,16 @@ export async function copyRanges(work: Work, pace: Throttle): Promise<number> {
  * @returns the points repaired
  */
 async function completeTarget(work: Work, { pace, inService }: Late): Promise<number> {
-  const { plan, record, sides, run } = work;
+  const { plan, state, sides, run } = work;
   const { target } = sides;
   let copied = 0;
-  if (record.phase === 'repairing' && inService === undefined) {
+  if (state.phase === 'repairing' && inService === undefined) {
     run.log?.('info', 'repairing what differed');
     await target.create(plan.targetSpec, { resume: true });
     copied = await repairPoints(plan, sides, { ...run, pace });
     await enter(work, 'finishing');
   }
-  if (record.phase === 'finishing') {
+  if (state.phase === 'finishing') {
     run.log?.('info', 'restoring settings and waiting for the index');
     await target.finishBulkLoad(plan.targetSpec, run);
     await enter(work, 'verifying');
@@ -198,26 +198,26 @@ async function completeTarget(work: Work, { pace, inService }: Late): Promise<nu
 }
 
 async function verifyTarget(work: Work, { pace, inService }: Late): Promise<VerifyReport> {
-  const { plan, record, sides, run } = work;
-  const proxy = proxyControlOf(record);
+  const { plan, state, sides, run } = work;
+  const proxy = proxyControlOf(state);
   if (proxy !== null) run.log?.('info', 'waiting for writes that clients made during the copy');
   await proxy?.copied(run);
   run.log?.('info', 'verifying every point');
   const verify = await verifyMigration(plan, sides, { ...run, pace, writing: proxy !== null });
   if (verify.ok) {
-    record.verifiedPoints = verify.points;
+    state.verifiedPoints = verify.points;
     await enter(work, 'verified');
     return verify;
   }
-  record.verifiedPoints = null;
+  state.verifiedPoints = null;
   await enter(work, 'repairing');
   await tell(work, 'verify-failed', { differences: verify.differenceCount });
   const { differences, differenceCount, extraPoints } = verify;
   const removed = extraPoints === 0 ? '' : ` and removes the ${extraPoints} points that only it has`;
   const remedy =
     inService === undefined
-      ? `run the same command again: it copies what differs into ${plan.targetCollection} once more${removed}`
-      : `${plan.targetCollection} is in service as "${inService}" and will not be changed, since clients may have written to it: migrate into another collection, or remove the alias and run the same command again, which copies what differs once more${removed}`;
+      ? `run the migration again: it copies what differs into ${plan.targetCollection} once more${removed}`
+      : `${plan.targetCollection} is in service as "${inService}" and will not be changed, since clients may have written to it: migrate into another collection, or remove the alias and run this migration again, which copies what differs once more${removed}`;
   throw new TldrError(
     'VERIFY_FAILED',
     `the copy differs in ${differenceCount} places: ${differences.slice(0, 5).join('; ')}; ${remedy}`,
@@ -225,7 +225,7 @@ async function verifyTarget(work: Work, { pace, inService }: Late): Promise<Veri
   );
 }
 
-async function enter({ record, save }: Work, phase: Phase): Promise<void> {
-  record.phase = phase;
+async function enter({ state, save }: Work, phase: Phase): Promise<void> {
+  state.phase = phase;
   await save();
 }

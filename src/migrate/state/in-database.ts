@@ -1,6 +1,6 @@
 import { messageOf, TldrError } from '../../core/errors.js';
 import type { StateStore } from '../../store/state-store.js';
-import { parseRecord, stateText, type MigrationState } from './migration-state.js';
+import { parseMigrationState, stateText, type MigrationState } from './migration-state.js';
 import { Leases, type Lease, type LeaseOptions } from './lease.js';
 import type { StateLocation } from './location.js';
 import { parseThrottleSettings, UNTHROTTLED } from '../throttle/settings.js';
@@ -16,7 +16,7 @@ interface Sides {
  * pause request and the throttle settings; each share of several workers has its own entry. The lock is a
  * lease that its holder renews.
  */
-export function recordInStore(
+export function stateInDatabase(
   store: StateStore,
   { source, target }: Sides,
   options: LeaseOptions = {},
@@ -24,7 +24,7 @@ export function recordInStore(
   const leases = new Leases(store, options);
   const held = new Map<string, Lease>();
   const mainKey = JSON.stringify([source, target]);
-  const recordOf = async (key: string): Promise<string | undefined> =>
+  const stateTextOf = async (key: string): Promise<string | undefined> =>
     (await store.read(key, ['record']))?.['record'];
   const release = async (key: string, lease: Lease): Promise<void> => {
     held.delete(key);
@@ -46,14 +46,16 @@ export function recordInStore(
     label: store.label(key),
     kept: 'database',
     read: async () => {
-      const text = await recordOf(key);
-      return text === undefined ? null : seenFrom(store.endpoint, parseRecord(text, store.label(key)));
+      const text = await stateTextOf(key);
+      return text === undefined
+        ? null
+        : seenFrom(store.endpoint, parseMigrationState(text, store.label(key)));
     },
-    write: async (record) => {
+    write: async (state) => {
       const lease = held.get(key);
       if (lease === undefined)
         throw new TldrError('INTERNAL', `${store.label(key)} is written without a lease`);
-      await lease.write({ record: stateText(record) });
+      await lease.write({ record: stateText(state) });
     },
     remove: () => store.remove(key, held.get(key)?.mine ?? {}),
     lock: async () => {
@@ -92,11 +94,11 @@ function requestsIn(
  * Returns the state with this endpoint for the server that holds it, since machines may know one server by
  * several addresses.
  */
-function seenFrom(endpoint: string, record: MigrationState): MigrationState {
-  const oneServer = record.sourceEndpoint === record.targetEndpoint;
+function seenFrom(endpoint: string, state: MigrationState): MigrationState {
+  const oneServer = state.sourceEndpoint === state.targetEndpoint;
   return {
-    ...record,
-    sourceEndpoint: oneServer ? endpoint : record.sourceEndpoint,
+    ...state,
+    sourceEndpoint: oneServer ? endpoint : state.sourceEndpoint,
     targetEndpoint: endpoint,
   };
 }

@@ -1,7 +1,7 @@
 import { access, rm } from 'node:fs/promises';
 import { messageOf, TldrError } from '../../core/errors.js';
-import { parseRecord, stateText } from './migration-state.js';
-import { holderOf, lockRecord } from './lock.js';
+import { parseMigrationState, stateText } from './migration-state.js';
+import { holderOf, lockFile } from './lock.js';
 import type { StateLocation } from './location.js';
 import { parseThrottleSettings, UNTHROTTLED } from '../throttle/settings.js';
 import { readIfThere, removeLeftovers, replaceFile } from './replace-file.js';
@@ -11,13 +11,13 @@ import { readIfThere, removeLeftovers, replaceFile } from './replace-file.js';
  * `<path>.tuning`, and the states of several workers in `<path>.worker-<index>-of-<of>`.
  * @example
  * ```ts
- * import { recordFile } from 'qdrant-tldr';
+ * import { stateFile } from 'qdrant-tldr';
  *
- * const place = recordFile('docs.migration.json');
+ * const place = stateFile('docs.migration.json');
  * console.log(await place.read()); // null before the migration
  * ```
  */
-export function recordFile(path: string): StateLocation {
+export function stateFile(path: string): StateLocation {
   const [pausePath, tuningPath] = [`${path}.pause`, `${path}.tuning`];
   const shared: Pick<StateLocation, 'setPaused' | 'isPaused' | 'readTuning' | 'writeTuning'> = {
     setPaused: async (paused) => {
@@ -41,11 +41,11 @@ export function recordFile(path: string): StateLocation {
     kept: 'file',
     read: async () => {
       const text = await readText(at);
-      return text === null ? null : parseRecord(text, at);
+      return text === null ? null : parseMigrationState(text, at);
     },
-    write: (record) => writeText(at, () => stateText(record, 1)),
+    write: (state) => writeText(at, () => stateText(state, 1)),
     lock: async () => {
-      const unlock = await lockRecord(at);
+      const unlock = await lockFile(at);
       try {
         await removeLeftovers(at);
       } catch (error) {
@@ -71,7 +71,7 @@ async function readText(path: string): Promise<string | null> {
     return await readIfThere(path);
   } catch (cause) {
     const why = messageOf(cause);
-    throw new TldrError('INVALID_ARGUMENT', `cannot read the migration record ${path}: ${why}`, { cause });
+    throw new TldrError('INVALID_ARGUMENT', `cannot read the migration state ${path}: ${why}`, { cause });
   }
 }
 
@@ -82,6 +82,6 @@ async function writeText(path: string, text: () => string): Promise<void> {
   } catch (cause) {
     if (cause instanceof TldrError) throw cause;
     const why = messageOf(cause);
-    throw new TldrError('INVALID_ARGUMENT', `cannot write the migration record ${path}: ${why}`, { cause });
+    throw new TldrError('INVALID_ARGUMENT', `cannot write the migration state ${path}: ${why}`, { cause });
   }
 }

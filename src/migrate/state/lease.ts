@@ -204,7 +204,7 @@ export class Leases {
     const holder = texts === null || texts['holder'] === NOBODY ? 'another run' : runnerOf(texts);
     const what =
       texts === null
-        ? `${label} no longer exists: the migration was aborted, or its record removed`
+        ? `${label} no longer exists: the migration was aborted, or its state removed`
         : `${holder} took ${label} over because this run had not renewed its lease for ${silence}`;
     return new TldrError('ALREADY_EXISTS', `${what}; this run ends, and nothing that it copied is lost`);
   }

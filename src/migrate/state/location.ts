@@ -17,7 +17,7 @@ export interface StateLocation {
   /** Returns the state; null if there is none. @throws INVALID_DATA when the content is no migration state */
   read(): Promise<MigrationState | null>;
   /** Replaces the state atomically: after a crash, either the old or the new one is complete. */
-  write(record: MigrationState): Promise<void>;
+  write(state: MigrationState): Promise<void>;
   /** Removes the state, the pause request and the throttle settings. No error if there are none. */
   remove(): Promise<void>;
   /**

@@ -29,13 +29,13 @@ const KEPT_BY = 'kernel';
 const held = new Set<FileHandle>();
 
 /**
- * Locks `<record>.lock` until the returned function is called, so that two runs never share a migration
+ * Locks `<path>.lock` until the returned function is called, so that two runs never share a migration
  * state. The kernel keeps the lock: it ends with the process, however that ends, and counts in every
  * container that sees the file.
  * @throws ALREADY_EXISTS while another run holds the lock, or when an earlier version left its lock file
  * @throws INVALID_ARGUMENT when no lock can be kept there
  */
-export async function lockRecord(path: string): Promise<() => Promise<void>> {
+export async function lockFile(path: string): Promise<() => Promise<void>> {
   let lockPath = `${path}.lock`;
   try {
     lockPath = await lockPathOf(path);
@@ -151,7 +151,7 @@ function earlierVersionError(
 ): TldrError {
   return new TldrError(
     'ALREADY_EXISTS',
-    `${lockPath} was made by an earlier version of this program (${nameOf(text)}), whose lock file does not show whether that process still works on ${path}: make sure that it has ended, then remove ${lockPath}. The lock holds no data, but if that process still works, two processes write ${path}, and what one of them records there is lost`,
+    `${lockPath} was made by an earlier version of this program (${nameOf(text)}), whose lock file does not show whether that process still works on ${path}: make sure that it has ended, then remove ${lockPath}. The lock holds no data, but if that process still works, two processes write ${path}, and what one of them writes there is lost`,
   );
 }
 

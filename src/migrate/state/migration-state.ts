@@ -12,7 +12,7 @@ import type { Datatype, Layout, Partition, Quantization } from '../../store/coll
 export type Phase =
   'creating' | 'copying' | 'repairing' | 'finishing' | 'verifying' | 'verified' | 'following';
 
-/** A cut-over. `begun` is recorded before the switch, because a crash may come right after the switch. */
+/** A cut-over. `begun` is stored before the switch, because a crash may come right after the switch. */
 export interface CutOver {
   /** In the form `proxy`, no name in the server changes: the proxy sends clients to the target. */
   readonly form: 'alias' | 'bare-name' | 'proxy';
@@ -46,7 +46,7 @@ export interface RangeProgress {
 /** How a copy is projected: by the WebAssembly kernel, or with native matrix products. */
 export type ProjectorName = 'kernel' | 'native';
 
-/** The identity of a migration. It never changes once it is recorded. */
+/** The identity of a migration. It never changes once it is stored. */
 export interface MigrationIdentity {
   /** Addresses of the stores without credentials: collection names are unique only within a server. */
   readonly sourceEndpoint: string;
@@ -120,20 +120,19 @@ export function cursorText(id: PointId | null, keys: StoreKeys): string | null {
  * Returns a migration state from its JSON text. Version 2 is converted.
  * @throws INVALID_DATA naming `label` when the text is anything else
  */
-export function parseRecord(text: string, label: string): MigrationState {
+export function parseMigrationState(text: string, label: string): MigrationState {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    const message = `${label} is not a migration record: ${messageOf(cause)}: ${WITHOUT_IT}`;
-    throw new TldrError('INVALID_DATA', message, { cause });
+    const message = `${label} is not a migration state: ${messageOf(cause)}`;
+    throw new TldrError('INVALID_DATA', message, { cause, hint: 'restore-state' });
   }
   const current = withPartitions(upgraded(value));
-  if (!isRecord(current))
-    throw new TldrError(
-      'INVALID_DATA',
-      `${label} is not a migration record of version 2 or 3: ${WITHOUT_IT}`,
-    );
+  if (!isMigrationState(current))
+    throw new TldrError('INVALID_DATA', `${label} is not a migration state of version 2 or 3`, {
+      hint: 'restore-state',
+    });
   return current;
 }
 
@@ -146,9 +145,9 @@ function upgraded(value: unknown): unknown {
 }
 
 /** Returns the JSON text of a migration state. The text calls a range's partition "shardKey". */
-export function stateText(record: MigrationState, indent = 0): string {
-  const ranges = record.ranges.map(({ partition, ...range }) => ({ shardKey: partition, ...range }));
-  return JSON.stringify({ ...record, ranges }, null, indent);
+export function stateText(state: MigrationState, indent = 0): string {
+  const ranges = state.ranges.map(({ partition, ...range }) => ({ shardKey: partition, ...range }));
+  return JSON.stringify({ ...state, ranges }, null, indent);
 }
 
 /** Returns a parsed state whose ranges call the partition by its name here. */
@@ -163,24 +162,19 @@ function withPartitions(value: unknown): unknown {
   return { ...value, ranges };
 }
 
-/** Advice for an unusable migration state: what depends on it, and what to do. */
-const WITHOUT_IT =
-  'restore the record from a backup. Only the record says how far the copy is, whether clients were sent to the target and how to roll them back, and which journal holds their writes: do not delete the source. If clients read the source and no proxy keeps a journal, you may move the record away: `migrate start` then copies every point again';
-
 /** Initial values of every migration state. */
 export const FRESH = { encoderFile: null, verifiedPoints: null, cutOver: null, completed: false } as const;
 
 /** @throws MISMATCH when the state belongs to another migration */
-export function checkIdentity(record: MigrationState, identity: MigrationIdentity, label: string): void {
-  const different = IDENTITY_KEYS.filter((key) => record[key] !== identity[key]);
+export function checkIdentity(state: MigrationState, identity: MigrationIdentity, label: string): void {
+  const different = IDENTITY_KEYS.filter((key) => state[key] !== identity[key]);
   if (different.length === 0) return;
   const how = different.map(
-    (key) => `${key}: recorded ${record[key] ?? '(unset)'}, now ${identity[key] ?? '(unset)'}`,
+    (key) => `${key}: recorded ${state[key] ?? '(unset)'}, now ${identity[key] ?? '(unset)'}`,
   );
-  throw new TldrError(
-    'MISMATCH',
-    `${label} records another migration (${how.join('; ')}): give another --record for this one, and keep that record until the other migration is complete or aborted, since only that record says how far it is, where clients' names lead, and which journal holds their writes`,
-  );
+  throw new TldrError('MISMATCH', `${label} holds the state of another migration (${how.join('; ')})`, {
+    hint: 'other-state-place',
+  });
 }
 
 /**
@@ -191,7 +185,10 @@ export function checkRangeIds({ ranges }: MigrationState, keys: StoreKeys, label
   try {
     for (const { from, to, cursor } of ranges) for (const text of [from, to, cursor]) cursorOf(text, keys);
   } catch (cause) {
-    throw new TldrError('INVALID_DATA', `${label} is damaged: ${messageOf(cause)}: ${WITHOUT_IT}`, { cause });
+    throw new TldrError('INVALID_DATA', `${label} is damaged: ${messageOf(cause)}`, {
+      cause,
+      hint: 'restore-state',
+    });
   }
 }
 
@@ -203,7 +200,7 @@ export function identityOf(plan: MigrationIdentity): MigrationIdentity {
   return { ...places, vectorName, compactName, layout, encoderFingerprint, datatype, quantization };
 }
 
-function isRecord(value: unknown): value is MigrationState {
+function isMigrationState(value: unknown): value is MigrationState {
   if (typeof value !== 'object' || value === null) return false;
   const fields = new Map<string, unknown>(Object.entries(value));
   const texts = IDENTITY_KEYS.filter((key) => key !== 'datatype' && key !== 'quantization');

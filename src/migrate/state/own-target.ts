@@ -9,8 +9,8 @@ export async function aliasTo(store: CopyTarget, collection: string): Promise<st
 }
 
 /** Returns whether the target exists and its metadata says that this migration made it. */
-export async function isOwnTarget(target: CopyTarget, record: MigrationState): Promise<boolean> {
-  const { targetCollection, sourceCollection, encoderFingerprint, layout, compactName } = record;
+export async function isOwnTarget(target: CopyTarget, state: MigrationState): Promise<boolean> {
+  const { targetCollection, sourceCollection, encoderFingerprint, layout, compactName } = state;
   if (!(await target.listCollections()).includes(targetCollection)) return false;
   const found = targetDescription(await target.describe(targetCollection));
   return (

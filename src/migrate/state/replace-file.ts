@@ -25,7 +25,8 @@ export async function replaceFile(path: string, content: string | Uint8Array): P
   if (sizeBytes > STATE_FILE_BYTES_MAX)
     throw new TldrError(
       'INVALID_ARGUMENT',
-      `${path} is not written: it would have ${sizeBytes} bytes, and this program reads at most ${STATE_FILE_BYTES_MAX} of such a file. A file that is there stays as it was. A migration state grows with the ranges that are copied: give fewer --workers or a lower --concurrency`,
+      `${path} is not written: it would have ${sizeBytes} bytes, and this program reads at most ${STATE_FILE_BYTES_MAX} of such a file. A file that is there stays as it was. A migration state grows with the ranges that are copied`,
+      { hint: 'fewer-ranges' },
     );
   const destination = await keptAt(path);
   const folder = dirname(destination.path);

@@ -8,18 +8,18 @@ export function sharesOf({ split }: MigrationState): Share[] {
 }
 
 /** Returns the part of a migration state that a share copies: every `of`-th range. */
-export function shareOf(record: MigrationState, { index, of }: Share): MigrationState {
-  const ranges = record.ranges.filter((_, i) => i % of === index - 1).map((range) => ({ ...range }));
-  const part = { ...record, ranges };
+export function shareOf(state: MigrationState, { index, of }: Share): MigrationState {
+  const ranges = state.ranges.filter((_, i) => i % of === index - 1).map((range) => ({ ...range }));
+  const part = { ...state, ranges };
   delete part.split;
   delete part.load;
   return part;
 }
 
 /** Returns the state with the current progress of all its shares. Writes nothing. */
-export async function wholeRecord(record: MigrationState, place: StateLocation): Promise<MigrationState> {
-  const ranges = [...record.ranges];
-  for (const share of sharesOf(record)) {
+export async function wholeState(state: MigrationState, place: StateLocation): Promise<MigrationState> {
+  const ranges = [...state.ranges];
+  for (const share of sharesOf(state)) {
     const part = place.share(share);
     const progress = (await part.read())?.ranges;
     progress?.forEach((range, j) => {
@@ -32,7 +32,7 @@ export async function wholeRecord(record: MigrationState, place: StateLocation):
       ranges[i] = range;
     });
   }
-  return { ...record, ranges };
+  return { ...state, ranges };
 }
 
 function sameRange(a: RangeProgress, b: RangeProgress | undefined): boolean {
@@ -45,12 +45,12 @@ function sameRange(a: RangeProgress, b: RangeProgress | undefined): boolean {
  * Joins the shares into one state again. The caller holds the state's lock; this locks every share meanwhile.
  * @throws ALREADY_EXISTS while a worker copies a share
  */
-export async function joinShares(record: MigrationState, place: StateLocation): Promise<MigrationState> {
-  const shares = sharesOf(record).map((share) => place.share(share));
+export async function joinShares(state: MigrationState, place: StateLocation): Promise<MigrationState> {
+  const shares = sharesOf(state).map((share) => place.share(share));
   const unlocks: (() => Promise<void>)[] = [];
   try {
     for (const share of shares) unlocks.push((await share.lock()).unlock);
-    const { split, ...joined } = await wholeRecord(record, place);
+    const { split, ...joined } = await wholeState(state, place);
     // Shares are removed last: after a crash before that, they are joined again or ignored.
     if (split !== undefined) await place.write(joined);
     for (const share of shares) await share.remove();
@@ -61,12 +61,12 @@ export async function joinShares(record: MigrationState, place: StateLocation): 
 }
 
 /** Splits a state into shares. The caller holds its lock, and no worker copies. */
-export async function splitRecord(
-  record: MigrationState,
+export async function splitState(
+  state: MigrationState,
   place: StateLocation,
   workers: number,
 ): Promise<MigrationState> {
-  const split = { ...record, split: workers };
+  const split = { ...state, split: workers };
   // An interrupted join may have left old shares.
   for (const share of sharesOf(split)) await place.share(share).remove();
   await place.write(split);
@@ -77,15 +77,15 @@ export async function splitRecord(
 export async function workingOn(place: StateLocation): Promise<string | null> {
   const holder = await place.holder();
   if (holder !== null) return holder;
-  const record = await place.read();
-  return record === null ? null : copyingShares(record, place);
+  const state = await place.read();
+  return state === null ? null : copyingShares(state, place);
 }
 
 /** Returns the workers that copy shares of a migration, for people; null if none does. */
-export async function copyingShares(record: MigrationState, place: StateLocation): Promise<string | null> {
+export async function copyingShares(state: MigrationState, place: StateLocation): Promise<string | null> {
   // In parallel, because each answer may take a while.
   const holders = await Promise.all(
-    sharesOf(record).map(async (share) => {
+    sharesOf(state).map(async (share) => {
       const one = await place.share(share).holder();
       return one === null ? [] : [`worker ${share.index}/${share.of}: ${one}`];
     }),

@@ -8,7 +8,7 @@ import { copyingShares } from './shares.js';
 const PAUSE_POLL_MS = 200;
 
 /** A migration that was started: its stores and the location of its state. */
-export interface RecordedMigration {
+export interface StartedMigration {
   readonly source: CopyTarget;
   readonly target: CopyTarget;
   readonly place: StateLocation;
@@ -18,41 +18,42 @@ export interface RecordedMigration {
  * Returns the state of a migration between these stores.
  * @throws NOT_FOUND when there is none, MISMATCH when it belongs to other servers
  */
-export async function readRecorded({ source, target, place }: RecordedMigration): Promise<MigrationState> {
-  const record = await place.read();
-  if (record === null) {
-    throw new TldrError(
-      'NOT_FOUND',
-      `${place.label} holds no migration: start one with \`migrate start\`, or give the location of its record with --record or --state`,
-    );
+export async function readMigrationState({
+  source,
+  target,
+  place,
+}: StartedMigration): Promise<MigrationState> {
+  const state = await place.read();
+  if (state === null) {
+    throw new TldrError('NOT_FOUND', `${place.label} holds no migration`, { hint: 'start-migration' });
   }
   const pairs = [
-    ['source', record.sourceEndpoint, source.endpoint],
-    ['target', record.targetEndpoint, target.endpoint],
+    ['source', state.sourceEndpoint, source.endpoint],
+    ['target', state.targetEndpoint, target.endpoint],
   ] as const;
-  for (const [side, recorded, now] of pairs) {
-    if (recorded === now) continue;
-    const message = `${place.label} records a migration whose ${side} is at ${recorded}, not at ${now}`;
+  for (const [side, stored, now] of pairs) {
+    if (stored === now) continue;
+    const message = `${place.label} holds a migration whose ${side} is at ${stored}, not at ${now}`;
     throw new TldrError('MISMATCH', message);
   }
-  return record;
+  return state;
 }
 
 /** Calls `body` with the migration state, locked. @throws ALREADY_EXISTS while another run works on it */
-export async function withRecord<T>(
-  migration: RecordedMigration,
-  body: (record: MigrationState, signal: AbortSignal) => Promise<T>,
+export async function withMigrationState<T>(
+  migration: StartedMigration,
+  body: (state: MigrationState, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const { unlock, signal } = await migration.place.lock();
   try {
-    const record = await readRecorded(migration);
-    const busy = await copyingShares(record, migration.place);
+    const state = await readMigrationState(migration);
+    const busy = await copyingShares(state, migration.place);
     if (busy !== null)
       throw new TldrError(
         'ALREADY_EXISTS',
         `workers copy with ${migration.place.label} (${busy}): pause them first`,
       );
-    return await body(record, signal);
+    return await body(state, signal);
   } finally {
     await unlock();
   }
@@ -82,7 +83,7 @@ export function stoppable(
 
 /** Returns the error with which a run ends after a pause request. */
 export function pausedError(): TldrError {
-  return new TldrError('ABORTED', 'paused: run `migrate resume` to continue');
+  return new TldrError('ABORTED', 'paused', { hint: 'resume-paused' });
 }
 
 /** Returns the error that a stopped run throws: the reason of its signal, if that is known. */

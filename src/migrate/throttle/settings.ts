@@ -65,10 +65,9 @@ export function parseThrottleSettings(text: string, label: string): ThrottleSett
     return { maxLoad, nice };
   } catch (cause) {
     const why = messageOf(cause);
-    throw new TldrError(
-      'INVALID_DATA',
-      `${label} does not hold throttle settings: ${why}: remove it, and set --max-load and --nice again with \`migrate tune\`: it holds these two settings, nothing else is lost`,
-      { cause },
-    );
+    throw new TldrError('INVALID_DATA', `${label} does not hold throttle settings: ${why}`, {
+      cause,
+      hint: 'throttle-again',
+    });
   }
 }

@@ -11,8 +11,8 @@ import {
   pausedError,
   stoppable,
   stopReason,
-  withRecord,
-  type RecordedMigration,
+  withMigrationState,
+  type StartedMigration,
 } from '../state/with-lock.js';
 import { announce, factsOf, type MigrationHook } from '../plan/migration-events.js';
 import { checkIdentity, inEffect, type MigrationState } from '../state/migration-state.js';
@@ -20,8 +20,8 @@ import { openThrottle } from '../throttle/throttle.js';
 import { planMigration, type MigrationPlan } from '../plan/migration.js';
 import { report, verifyMigration, type VerifyReport, type Writing } from './all-points.js';
 
-/** Input and options of `verifyRecorded`. */
-export interface VerifyRequest extends RecordedMigration, RunOptions {
+/** Input and options of `verifyAgain`. */
+export interface VerifyRequest extends StartedMigration, RunOptions {
   readonly encoder: Encoder;
   /** Compare this many random points of each collection instead of all. */
   readonly sample?: number | undefined;
@@ -30,7 +30,7 @@ export interface VerifyRequest extends RecordedMigration, RunOptions {
 }
 
 /**
- * Compares source and target of a recorded migration again: settings, payload indexes, counts, and every
+ * Compares source and target of a started migration again: settings, payload indexes, counts, and every
  * point or a sample. Stores the result in the migration state, with two exceptions: an equal sample does not
  * make the copy verified, and differences after a cut-over do not make it unverified, because clients may
  * have written to the target.
@@ -38,34 +38,34 @@ export interface VerifyRequest extends RecordedMigration, RunOptions {
  * @example
  * ```ts
  * // Given: Qdrant, a finished migration, enc.onnx
- * import { Encoder, recordFile, verifyRecorded } from 'qdrant-tldr';
+ * import { Encoder, stateFile, verifyAgain } from 'qdrant-tldr';
  * import { openQdrant } from 'qdrant-tldr/qdrant';
  *
  * const store = await openQdrant({ url: 'http://localhost:6333' });
- * const migration = { source: store, target: store, place: recordFile('docs.migration.json') };
- * const { ok } = await verifyRecorded({ ...migration, encoder: await Encoder.load('enc.onnx') });
+ * const migration = { source: store, target: store, place: stateFile('docs.migration.json') };
+ * const { ok } = await verifyAgain({ ...migration, encoder: await Encoder.load('enc.onnx') });
  * console.log(ok);
  * await store.close();
  * ```
  */
-export async function verifyRecorded(request: VerifyRequest): Promise<VerifyReport> {
-  return withRecord(request, async (record, lost) => {
+export async function verifyAgain(request: VerifyRequest): Promise<VerifyReport> {
+  return withMigrationState(request, async (state, lost) => {
     const stop = stoppable(request.place, lost, { signal: request.signal });
     try {
       if (await request.place.isPaused()) throw pausedError();
-      const found = await compare(request, record, stop.signal);
-      const inService = inEffect(record);
+      const found = await compare(request, state, stop.signal);
+      const inService = inEffect(state);
       if (!found.ok && !inService) {
-        record.phase = 'repairing';
-        record.verifiedPoints = null;
+        state.phase = 'repairing';
+        state.verifiedPoints = null;
       }
       if (found.ok && request.sample === undefined) {
-        record.phase = 'verified';
-        record.verifiedPoints = found.points;
+        state.phase = 'verified';
+        state.verifiedPoints = found.points;
       }
-      await request.place.write(record);
+      await request.place.write(state);
       if (!found.ok) {
-        const facts = { ...factsOf(record), differences: found.differenceCount };
+        const facts = { ...factsOf(state), differences: found.differenceCount };
         await announce(request.hook, 'verify-failed', { facts, run: request });
       }
       return found;
@@ -79,35 +79,35 @@ export async function verifyRecorded(request: VerifyRequest): Promise<VerifyRepo
 
 async function compare(
   request: VerifyRequest,
-  record: MigrationState,
+  state: MigrationState,
   signal: AbortSignal,
 ): Promise<VerifyReport> {
   const { source, target, encoder, place, log, onProgress, batchSize, sample } = request;
-  if (!['verifying', 'verified', 'repairing', 'following'].includes(record.phase)) {
-    throw new TldrError('INVALID_ARGUMENT', `the copy is not finished: it is ${record.phase}`, {
+  if (!['verifying', 'verified', 'repairing', 'following'].includes(state.phase)) {
+    throw new TldrError('INVALID_ARGUMENT', `the copy is not finished: it is ${state.phase}`, {
       hint: 'finish-copy',
     });
   }
-  if (encoder.fingerprint !== record.encoderFingerprint) {
+  if (encoder.fingerprint !== state.encoderFingerprint) {
     throw new TldrError(
       'MISMATCH',
-      `the migration was made with encoder ${record.encoderFingerprint.slice(0, 16)}, this file holds ${encoder.fingerprint.slice(0, 16)}: give the encoder file of the migration`,
+      `the migration was made with encoder ${state.encoderFingerprint.slice(0, 16)}, this file holds ${encoder.fingerprint.slice(0, 16)}: give the encoder file of the migration`,
     );
   }
   const plan = await planMigration(
-    { ...migrationRequestOf(record), source, target, encoder },
+    { ...migrationRequestOf(state), source, target, encoder },
     // Different settings are reported as differences here; they do not end the verification.
     { anySettings: true },
   );
-  checkIdentity(record, plan, place.label);
+  checkIdentity(state, plan, place.label);
   if (!plan.targetExists) throw new TldrError('NOT_FOUND', `target ${plan.targetCollection} does not exist`);
-  const projector = new RecordedProjector(encoder, record.projector, { log });
+  const projector = new RecordedProjector(encoder, state.projector, { log });
   const sides = { source, target, encoder, projector };
-  const writing = record.journal !== undefined;
+  const writing = state.journal !== undefined;
   const run = { signal, log, onProgress, batchSize, writing };
   try {
     if (sample !== undefined) return await verifySample(plan, sides, { sample, run });
-    const baselineMs = record.load?.baselineMs ?? null;
+    const baselineMs = state.load?.baselineMs ?? null;
     const changed = (): void => undefined;
     const pace = await openThrottle({ ...plan, source, target, place, baselineMs, changed }, run);
     try {
@@ -121,7 +121,7 @@ async function compare(
 }
 
 /** Returns the request that a migration state was made from. */
-export function migrationRequestOf(record: MigrationState): {
+export function migrationRequestOf(state: MigrationState): {
   readonly sourceCollection: string;
   readonly targetCollection: string;
   readonly vectorName: string;
@@ -130,8 +130,8 @@ export function migrationRequestOf(record: MigrationState): {
   readonly datatype: MigrationState['datatype'];
   readonly quantization: MigrationState['quantization'];
 } {
-  const { sourceCollection, targetCollection, vectorName, compactName, layout } = record;
-  const { datatype, quantization } = record;
+  const { sourceCollection, targetCollection, vectorName, compactName, layout } = state;
+  const { datatype, quantization } = state;
   return { sourceCollection, targetCollection, vectorName, compactName, layout, datatype, quantization };
 }
 

@@ -52,7 +52,7 @@ async function servedAs(name: string, client = plain): Promise<QdrantClient> {
     targetCollection: `${name}_t`,
     encoder,
     layout: 'two-stage',
-    recordPath: join(folder, `${name}.json`),
+    statePath: join(folder, `${name}.json`),
   });
   const collections = { [name]: { target: `${name}_t`, encoder, oversampling: EVERYTHING } };
   return withProjection(client, { collections });
@@ -82,7 +82,7 @@ beforeAll(async () => {
       targetCollection: `docs_${layout}`,
       encoder,
       layout,
-      recordPath: join(folder, `${layout}.json`),
+      statePath: join(folder, `${layout}.json`),
     });
   }
 });
@@ -165,14 +165,14 @@ describe('the official client, wrapped', () => {
 
   test('a collection that is deleted is served no longer, and can be made anew', async () => {
     const paths = { sourceCollection: 'original', targetCollection: 'doomed_t' };
-    const recordPath = join(folder, 'doomed.json');
+    const statePath = join(folder, 'doomed.json');
     await migrateCollection({
       source: store,
       target: store,
       ...paths,
       encoder,
       layout: 'compact',
-      recordPath,
+      statePath,
     });
     const collections = { doomed: { target: 'doomed_t', encoder } };
     const client = await withProjection(plain, { collections });

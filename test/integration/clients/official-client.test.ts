@@ -39,7 +39,7 @@ test('the official client reads and searches what a migration wrote', async () =
       targetCollection: 'docs_two_stage',
       encoder,
       layout: 'two-stage',
-      recordPath: join(folder, 'record.json'),
+      statePath: join(folder, 'state.json'),
     });
     expect(await client.count('docs_two_stage', { exact: true })).toEqual({ count: POINTS });
     const { vectors } = await store.sample('docs', { vectorName: '', size: 1 });

@@ -59,7 +59,7 @@ beforeAll(async () => {
       targetCollection,
       encoder,
       layout,
-      recordPath: join(folder, `${targetCollection}.json`),
+      statePath: join(folder, `${targetCollection}.json`),
     });
   await store.close();
   await direct.updateCollectionAliases({

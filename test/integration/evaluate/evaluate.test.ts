@@ -53,7 +53,7 @@ beforeAll(async () => {
       targetCollection: `docs-${layout}`,
       encoder,
       layout,
-      recordPath: join(cwd, `${layout}.json`),
+      statePath: join(cwd, `${layout}.json`),
     });
   }
   const two = twoMaps(encoder);
@@ -65,7 +65,7 @@ beforeAll(async () => {
     targetCollection: 'docs-two-maps',
     encoder: two,
     layout: 'two-stage',
-    recordPath: join(cwd, 'two-maps.json'),
+    statePath: join(cwd, 'two-maps.json'),
   });
   await store.close();
 });

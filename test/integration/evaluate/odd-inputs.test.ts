@@ -192,7 +192,7 @@ describe('text', () => {
 });
 
 describe('small files', () => {
-  test.each(ODD)('%s is no configuration, no key, no certificate and no record', async (odd) => {
+  test.each(ODD)('%s is no configuration, no key, no certificate and no migration state', async (odd) => {
     await writeFile(join(place.cwd, 'tls.json'), JSON.stringify({ tlsCert: odd, tlsKey: 'line' }));
     const commands = [
       `config --config ${odd}`,

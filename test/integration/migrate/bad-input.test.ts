@@ -9,7 +9,7 @@ import type { Distance } from '../../../src/core/distance.js';
 import type { QdrantStore } from '../../../adapters/qdrant/index.js';
 import { cutOver } from '../../../src/migrate/cutover/cut-over-by-alias.js';
 import { migrateCollection, type MigrateOptions } from '../../../src/migrate/run/migrate-collection.js';
-import { recordFile } from '../../../src/migrate/state/in-file.js';
+import { stateFile } from '../../../src/migrate/state/in-file.js';
 import { runCli } from '../../support/cli/run-cli.js';
 import { COMPACT_DIM, contentOf, DIM, fill, tinyEncoder } from '../../support/migrate/fixtures.js';
 import { fetchAgain } from '../../support/server/fetch-once.js';
@@ -67,7 +67,7 @@ function migration(source: string, changes: Partial<MigrateOptions> = {}): Migra
     targetCollection: `${source}-small`,
     encoder: tinyEncoder(),
     layout: 'two-stage',
-    recordPath: join(folder, `${source}.json`),
+    statePath: join(folder, `${source}.json`),
     ...changes,
   };
 }
@@ -87,7 +87,7 @@ test.each([
     const broken = { code: 'INVALID_DATA', message: expect.stringMatching(/point 50 of .*NaN or infinity/) };
     await expect(migrateCollection(options)).rejects.toMatchObject(broken);
     await expect(migrateCollection(options)).rejects.toMatchObject(broken);
-    const sides = { source: store, target: store, place: recordFile(options.recordPath) };
+    const sides = { source: store, target: store, place: stateFile(options.statePath) };
     await expect(cutOver({ ...sides, form: 'alias', alias: 'clients' })).rejects.toMatchObject({
       code: 'VERIFY_FAILED',
     });
@@ -145,7 +145,7 @@ test('ids at both ends, of both kinds, in a copy of several ranges', async () =>
   const options = migration('ends');
   // Number 0 is not among the ids of `fill`.
   expect(await migrateCollection(options)).toMatchObject({ verify: { ok: true, points: 5_104 } });
-  const { ranges } = JSON.parse(await readFile(options.recordPath, 'utf8')) as { ranges: unknown[] };
+  const { ranges } = JSON.parse(await readFile(options.statePath, 'utf8')) as { ranges: unknown[] };
   expect(ranges.length).toBeGreaterThan(1);
   const ids: unknown[] = [];
   for await (const batch of store.scan('ends-small', { vectorName: '' })) ids.push(...batch.ids);

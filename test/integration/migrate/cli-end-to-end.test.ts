@@ -119,7 +119,7 @@ test.each(['utf8', 'utf16le'] as const)('a query may be %s text with a byte orde
   expect({ code, results: json()['results'] }).toMatchObject({ code: 0, results: [{ id: '107' }] });
 });
 
-const record = join('.qdrant-tldr', 'docs--docs-c.json');
+const stateFile = join('.qdrant-tldr', 'docs--docs-c.json');
 const refusals: [number, string[]][] = [
   [2, ['search', 'docs-c', ...query, '--rescore', '50']],
   [9, ['search', 'docs-c', ...query.map((word) => (word === 'enc.onnx' ? 'other.onnx' : word))]],
@@ -130,7 +130,7 @@ const refusals: [number, string[]][] = [
   [2, ['migrate', 'docs', 'docs', '--encoder', 'enc.onnx', '--yes']],
   [2, ['migrate', 'docs', 'x', '--encoder', 'enc.onnx', '--yes', '--record', 'q.npy/x.json']],
   [2, ['migrate', 'docs', 'x', '--encoder', 'enc.onnx', '--dry-run', '--record', 'q.npy/x.json']],
-  [9, ['migrate', 'docs', 'x', '--encoder', 'enc.onnx', '--dry-run', '--record', record]],
+  [9, ['migrate', 'docs', 'x', '--encoder', 'enc.onnx', '--dry-run', '--record', stateFile]],
   [2, ['migrate', 'docs', 'x', '--encoder', 'enc.onnx', '--threads', '2', '--dry-run']],
   [2, ['inspect', 'docs', '--dim', '512']],
 ];

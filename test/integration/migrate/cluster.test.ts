@@ -12,7 +12,7 @@ import type { QdrantStore } from '../../../adapters/qdrant/index.js';
 import { cutOver } from '../../../src/migrate/cutover/cut-over-by-alias.js';
 import { startMigration } from '../../../src/migrate/run/migrate-collection.js';
 import type { MigrationHook } from '../../../src/migrate/plan/migration-events.js';
-import { recordFile } from '../../../src/migrate/state/in-file.js';
+import { stateFile } from '../../../src/migrate/state/in-file.js';
 import { DIM, fill, idAt, tinyEncoder } from '../../support/migrate/fixtures.js';
 import { fetchAgain } from '../../support/server/fetch-once.js';
 import { startRelay, type Relay } from '../../support/serve/relay.js';
@@ -140,7 +140,7 @@ test.each([
     // The other peers go on without it for a while; without the one that it talks to, the copy cannot.
     if (ranges === 2 + 4 * at) restarted = peer.restart();
   };
-  const place = recordFile(join(folder, `${target}.json`));
+  const place = stateFile(join(folder, `${target}.json`));
   const sides = { source: store, target: store, place };
   const names = { sourceCollection: 'sharded', targetCollection: target };
   const how = { encoder: tinyEncoder(), layout: 'two-stage', concurrency: 1, batchSize: 40, hook } as const;
@@ -166,7 +166,7 @@ test('in a cluster an alias is switched, and the bare name is refused with nothi
     shard_number: 2,
   });
   await fill(store, 'source', 100);
-  const sides = { source: store, target: store, place: recordFile(join(folder, 'record.json')) };
+  const sides = { source: store, target: store, place: stateFile(join(folder, 'state.json')) };
   const names = { sourceCollection: 'source', targetCollection: 'target' };
   await startMigration({ ...sides, ...names, encoder: tinyEncoder() });
   const before = await store.listCollections();

@@ -98,7 +98,7 @@ test.each(['compact', 'two-stage'] as const)('%s: every payload value survives',
     vectorName,
     layout,
     encoder: tinyEncoder(),
-    recordPath: join(folder, `${layout}.json`),
+    statePath: join(folder, `${layout}.json`),
   });
   expect(report.verify).toMatchObject({ ok: true, points: PAYLOADS.length });
   for (const id of PAYLOADS.keys())
@@ -124,7 +124,7 @@ test.each(['compact', 'two-stage'] as const)(
         vectorName,
         layout,
         encoder: tinyEncoder(),
-        recordPath: join(folder, file),
+        statePath: join(folder, file),
       });
     expect((await migrate(`deep-${layout}.json`)).verify).toMatchObject({ ok: true, points: 3 });
     expect(await payloadText(targetCollection, 2)).toBe(await payloadText(sourceCollection, 2));
@@ -180,7 +180,7 @@ test('doubles that no decimal text stands for are carried as well', async () => 
   expect(await numbers(sourceCollection)).toEqual(JSON.parse(payload));
   const sides = { source: store, target: store, encoder: tinyEncoder() };
   const collections = { sourceCollection, targetCollection, layout: 'compact' } as const;
-  const report = await migrateCollection({ ...sides, ...collections, recordPath: join(folder, 'd.json') });
+  const report = await migrateCollection({ ...sides, ...collections, statePath: join(folder, 'd.json') });
   expect(report.verify).toMatchObject({ ok: true, points: 1 });
   expect(await numbers(targetCollection)).toEqual(JSON.parse(payload));
 });
@@ -225,7 +225,7 @@ test('values that only REST carries and values that only gRPC carries survive in
   const sides = { source: store, target: store, encoder: tinyEncoder() };
   const targetCollection = 'mixed-copy';
   const collections = { sourceCollection, targetCollection, layout: 'compact' } as const;
-  const report = await migrateCollection({ ...sides, ...collections, recordPath: join(folder, 'm.json') });
+  const report = await migrateCollection({ ...sides, ...collections, statePath: join(folder, 'm.json') });
   expect(report.verify).toMatchObject({ ok: true, points: 1 + payloads.length });
   for (const id of [0, ...payloads.map((_, i) => i + 1)])
     expect(await payloadText(targetCollection, id)).toBe(await payloadText(sourceCollection, id));

@@ -51,7 +51,7 @@ function migration(through: QdrantStore, target: string): MigrateOptions {
     sourceCollection: 'source',
     targetCollection: target,
     encoder: tinyEncoder(),
-    recordPath: join(folder, `${target}.json`),
+    statePath: join(folder, `${target}.json`),
   };
 }
 
@@ -120,13 +120,13 @@ test.each([
   const through = await openThrough(relay);
   const options = migration(through, /broken-\d/.exec(head)?.[0] ?? '');
   await expect(migrateCollection(options)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
-  expect(JSON.parse(await readFile(options.recordPath, 'utf8'))).toMatchObject({ phase: 'creating' });
+  expect(JSON.parse(await readFile(options.statePath, 'utf8'))).toMatchObject({ phase: 'creating' });
   broken = false;
   const report = await migrateCollection(options);
   expect(report).toMatchObject({ copied: ROWS, resumed: true, verify: { ok: true } });
 });
 
-test('a record of one server is refused on another', async () => {
+test('a migration state of one server is refused on another', async () => {
   const other = await startLocalQdrant();
   const elsewhere = await openQdrant(other);
   closing.push(
@@ -163,7 +163,7 @@ test('what differs is named with the remedy, and the next run is it; a target in
   await fetchAgain(`${server.url}/collections/spoilt/index/f?wait=true`, { method: 'DELETE' });
   await expect(migrateCollection(options)).rejects.toMatchObject({
     code: 'VERIFY_FAILED',
-    message: expect.stringMatching(/run the same command again.*removes the 1 points that only it has/),
+    message: expect.stringMatching(/run the migration again.*removes the 1 points that only it has/),
   });
   expect(await migrateCollection(options)).toMatchObject({ copied: 4, verify: { ok: true } });
   expect(await contentOf(store, 'spoilt')).toEqual(whole);

@@ -87,7 +87,9 @@ test('the source is not deleted where the journal is gone with writes open', asy
   // What the first command finds it leaves as it is: the second must not find a new journal.
   for (const how of [[], [], ['--without-cutover']]) {
     const refused = await complete(...how);
-    expect(refused.stderr).toMatch(/the journal .*writes\.journal is missing, but .*record of the migration/);
+    expect(refused.stderr).toMatch(
+      /the journal .*writes\.journal is missing, but .*the migration state names it/,
+    );
     expect(refused.stderr).toContain('the target may lack some of them');
     expect(refused.stderr).toContain('deleting the source would lose these for good');
     expect(refused.code).toBe(3);

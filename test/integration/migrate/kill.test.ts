@@ -22,7 +22,7 @@ const CHILD = fileURLToPath(new URL('../../support/migrate/migrate-child.js', im
 
 /**
  * Where a run is killed: at the nth request that begins so, or at the nth line of progress of a step; while it copies, as
- * soon after that as its record says how far a range has come.
+ * soon after that as its state says how far a range has come.
  */
 type KillAt =
   { readonly request: string; readonly nth: number } | { readonly step: string; readonly nth: number };
@@ -73,10 +73,10 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-const recordOf = (target: string): string => join(folder, `${target}.json`);
+const stateFileOf = (target: string): string => join(folder, `${target}.json`);
 
-async function readRecord(target: string): Promise<MigrationState> {
-  return JSON.parse(await readFile(recordOf(target), 'utf8')) as MigrationState;
+async function readState(target: string): Promise<MigrationState> {
+  return JSON.parse(await readFile(stateFileOf(target), 'utf8')) as MigrationState;
 }
 
 /** Whether a range was copied in part. */
@@ -84,15 +84,15 @@ function isUnderWay({ phase, ranges }: MigrationState): boolean {
   return phase === 'copying' && ranges.some(({ cursor, complete }) => cursor !== null && !complete);
 }
 
-/** Until the record says so, or the child is gone. */
+/** Until the state says so, or the child is gone. */
 async function untilCursor(target: string, child: ChildProcess): Promise<void> {
-  while (child.exitCode === null && !isUnderWay(await readRecord(target))) await sleep(1);
+  while (child.exitCode === null && !isUnderWay(await readState(target))) await sleep(1);
 }
 
 /** Runs the child until it ends, or kills it with SIGKILL where asked. */
 function runChild(target: string, at: KillAt | null): Promise<Ended> {
   return new Promise((resolve, reject) => {
-    const args = [CHILD, relay.url, server.grpcUrl, target, recordOf(target)];
+    const args = [CHILD, relay.url, server.grpcUrl, target, stateFileOf(target)];
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
     const lines: string[] = [];
     let hits = 0;
@@ -127,9 +127,9 @@ test('killed in every phase at seeded moments and resumed, the target equals an 
   let fromCursors = 0;
   for (const at of kills) {
     expect(await runChild('killed', at)).toMatchObject({ killed: true });
-    const record = await readRecord('killed');
-    phases.set(record.phase, (phases.get(record.phase) ?? 0) + 1);
-    if (isUnderWay(record)) fromCursors++;
+    const state = await readState('killed');
+    phases.set(state.phase, (phases.get(state.phase) ?? 0) + 1);
+    if (isUnderWay(state)) fromCursors++;
   }
   expect([...phases.keys()].sort()).toEqual(['copying', 'creating', 'finishing', 'verifying']);
   expect(fromCursors).toBeGreaterThanOrEqual(3);

@@ -10,7 +10,7 @@ import { sleep } from '../../../src/core/run-options.js';
 import type { QdrantStore } from '../../../adapters/qdrant/index.js';
 import { cutOver } from '../../../src/migrate/cutover/cut-over-by-alias.js';
 import { startMigration } from '../../../src/migrate/run/migrate-collection.js';
-import { recordFile } from '../../../src/migrate/state/in-file.js';
+import { stateFile } from '../../../src/migrate/state/in-file.js';
 import { rollBack } from '../../../src/migrate/cutover/roll-back.js';
 import { COMPACT_DIM, contentOf, DIM, fill, idAt, tinyEncoder } from '../../support/migrate/fixtures.js';
 import { openCliPlace, type CliPlace } from '../../support/store/cli-fixture.js';
@@ -36,7 +36,7 @@ async function makeSource(name: string): Promise<void> {
   await fill(store, name, ROWS);
 }
 
-const placeOf = (name: string): ReturnType<typeof recordFile> => recordFile(join(cwd, `${name}.json`));
+const placeOf = (name: string): ReturnType<typeof stateFile> => stateFile(join(cwd, `${name}.json`));
 
 function migrate(
   source: string,
@@ -139,7 +139,7 @@ test.each([
   },
 );
 
-test('killed right after any step, from the first record to the deletion of the source, it goes on', async () => {
+test('killed right after any step, from the first stored state to the deletion of the source, it goes on', async () => {
   await makeSource('killed');
   await store.names.switch('killed-clients', 'killed');
   const wanted = await contentOf(store, 'killed');

@@ -47,24 +47,24 @@ describe.each([
   ['my coll', 'my coll small', 'state of mine.json'],
   ['-dash', "it's $HOME `id`", '-record.json'],
   ['--help', '$(id) & ; #x', 'plain.json'],
-])('for the collection %s', (source, target, record) => {
+])('for the collection %s', (source, target, file) => {
   test('the commands that start and pause print can be pasted into a shell', async () => {
     await fill(source);
     const named = ['--', source, target];
-    const flags = ['--encoder', 'enc.onnx', `--record=${record}`, '--yes'];
+    const flags = ['--encoder', 'enc.onnx', `--record=${file}`, '--yes'];
     const started = await place.cli('migrate', 'start', ...flags, ...named);
     expect(started).toMatchObject({ code: 0 });
     const said = /if this stops, `(qdrant-tldr migrate resume .*)` continues/.exec(
       started.stdout + started.stderr,
     )?.[1];
     expect(await paste(said ?? 'false')).toMatchObject({ code: 0 });
-    const paused = await place.cli('migrate', 'pause', `--record=${record}`, ...named);
+    const paused = await place.cli('migrate', 'pause', `--record=${file}`, ...named);
     const resume = /paused: `(qdrant-tldr migrate resume .*)` continues/.exec(
       paused.stdout + paused.stderr,
     )?.[1];
     expect(resume).toBe(said);
     expect(await paste(resume ?? 'false')).toMatchObject({ code: 0 });
-    const status = await place.cli('migrate', 'status', `--record=${record}`, '--json', ...named);
+    const status = await place.cli('migrate', 'status', `--record=${file}`, '--json', ...named);
     expect(status.json()).toMatchObject({ source, target, paused: false, phase: 'verified' });
   });
 });

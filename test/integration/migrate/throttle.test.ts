@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { openQdrant } from '../../../adapters/qdrant/index.js';
 import type { QdrantStore } from '../../../adapters/qdrant/index.js';
 import { startMigration } from '../../../src/migrate/run/migrate-collection.js';
-import { recordFile } from '../../../src/migrate/state/in-file.js';
+import { stateFile } from '../../../src/migrate/state/in-file.js';
 import { DIM, fill, tinyEncoder } from '../../support/migrate/fixtures.js';
 import { openCliPlace, type CliPlace } from '../../support/store/cli-fixture.js';
 import { testsOn, type TestServer } from '../../support/server/test-server.js';
@@ -82,7 +82,7 @@ test('a server that refuses more than so many reads a minute is asked more slowl
   await rest('PATCH', '/collections/limited', { strict_mode_config: { enabled: true, read_rate_limit: 60 } });
   const fresh = await openQdrant(server);
   let restedMost = 0;
-  const place = recordFile(join(cwd, 'limited.json'));
+  const place = stateFile(join(cwd, 'limited.json'));
   const report = await startMigration({
     source: fresh,
     target: fresh,
@@ -93,9 +93,9 @@ test('a server that refuses more than so many reads a minute is asked more slowl
     saveIntervalMs: 0,
     place: {
       ...place,
-      write: (record) => {
-        restedMost = Math.max(restedMost, record.load?.resting ?? 0);
-        return place.write(record);
+      write: (state) => {
+        restedMost = Math.max(restedMost, state.load?.resting ?? 0);
+        return place.write(state);
       },
     },
     onProgress: ({ step, done }) => {

@@ -10,7 +10,7 @@ import { openQdrant } from '../../../adapters/qdrant/index.js';
 import type { QdrantStore } from '../../../adapters/qdrant/index.js';
 import { migrateCollection } from '../../../src/migrate/run/migrate-collection.js';
 import { migrationStatus } from '../../../src/migrate/run/migration-status.js';
-import { recordFile } from '../../../src/migrate/state/in-file.js';
+import { stateFile } from '../../../src/migrate/state/in-file.js';
 import { runCli } from '../../support/cli/run-cli.js';
 import { contentOf, DIM, fill, tinyEncoder } from '../../support/migrate/fixtures.js';
 import { fetchAgain } from '../../support/server/fetch-once.js';
@@ -55,7 +55,7 @@ interface Ended {
 /** A worker until it ends, or is killed after so many lines about its copying. */
 function runWorker(index: number, killAtLine = Infinity): Promise<Ended> {
   return new Promise((resolve, reject) => {
-    const args = [server.url, server.grpcUrl, 'target', join(folder, 'record.json')];
+    const args = [server.url, server.grpcUrl, 'target', join(folder, 'state.json')];
     const child = spawn(process.execPath, [CHILD, ...args, String(index), String(WORKERS)], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
@@ -75,7 +75,7 @@ const content = async (name: string): Promise<string[]> => [
 ];
 
 test('four workers at once, one killed and started again, make what one makes alone', async () => {
-  const place = recordFile(join(folder, 'record.json'));
+  const place = stateFile(join(folder, 'state.json'));
   const [one, two, three, four] = await Promise.all([
     runWorker(1),
     runWorker(2),
@@ -109,7 +109,7 @@ test('four workers at once, one killed and started again, make what one makes al
   const how = {
     encoder: tinyEncoder(),
     layout: 'two-stage',
-    recordPath: join(folder, 'alone.json'),
+    statePath: join(folder, 'alone.json'),
   } as const;
   await migrateCollection({ ...sides, ...how });
   expect(await content('target')).toEqual(await content('alone'));

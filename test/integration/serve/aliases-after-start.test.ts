@@ -86,7 +86,7 @@ beforeAll(async () => {
       layout,
       vectorName: '',
       encoder: tinyEncoder(),
-      recordPath: join(place.cwd, `${layout}.json`),
+      statePath: join(place.cwd, `${layout}.json`),
     });
     collections[sourceCollection] = { target: targetCollection, encoder: 'enc.onnx' };
   }

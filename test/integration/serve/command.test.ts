@@ -67,7 +67,7 @@ beforeAll(async () => {
     targetCollection: 'small',
     encoder: tinyEncoder(),
     layout: 'two-stage',
-    recordPath: join(folder, 'record.json'),
+    statePath: join(folder, 'state.json'),
   });
   await store.close();
 });

@@ -14,7 +14,7 @@ const test = await testsOn('any');
 
 const ROWS = 6_000;
 const TARGET = 'docs_c96';
-/** Where containers find the encoder and the record. */
+/** Where containers find the encoder and the migration state. */
 const MOUNTED_AT = '/work';
 
 interface Job {

@@ -175,7 +175,7 @@ beforeAll(async () => {
         vectorName,
         sourceCollection: name,
         targetCollection: `${name}-${layout}`,
-        recordPath: join(folder, `${name}-${layout}.json`),
+        statePath: join(folder, `${name}-${layout}.json`),
       });
     }
   }

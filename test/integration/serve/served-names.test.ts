@@ -81,7 +81,7 @@ beforeAll(async () => {
         ...(layout === 'two-stage' ? { compactName: compact } : {}),
         targetCollection: `${collection}-${layout}`,
         encoder: tinyEncoder(),
-        recordPath: join(cwd, `${CASES.findIndex(([name]) => name === collection)}-${layout}.json`),
+        statePath: join(cwd, `${CASES.findIndex(([name]) => name === collection)}-${layout}.json`),
       });
     await store.names.switch(alias, `${collection}-two-stage`);
   }

@@ -113,7 +113,7 @@ describe.each(['compact', 'two-stage'] as const)('%s', (layout) => {
     const report = await migrateCollection({
       ...run,
       encoder: tinyEncoder(),
-      recordPath: join(folder, `${target}.json`),
+      statePath: join(folder, `${target}.json`),
     });
     expect(report.verify).toMatchObject({ ok: true, points: 5 });
     const after = await rest('GET', `/collections/${target}`);
@@ -212,7 +212,7 @@ test('the full vector of two stages leaves nothing in memory, the others keep th
     vectorName: '',
     layout: 'two-stage',
     encoder: tinyEncoder(),
-    recordPath: join(folder, 'coded.json'),
+    statePath: join(folder, 'coded.json'),
   });
   const { config } = (
     JSON.parse(await rest('GET', '/collections/coded-2s')) as {
@@ -263,7 +263,7 @@ test.each(['compact', 'two-stage'] as const)(
       vectorName: '',
       layout,
       encoder: tinyEncoder(),
-      recordPath: join(folder, `${target}.json`),
+      statePath: join(folder, `${target}.json`),
     });
     const using = layout === 'two-stage' ? { using: 'compact' } : {};
     const query = { query: Array.from({ length: COMPACT_DIM }, (_, i) => i + 1), limit: 3, ...using };
@@ -349,7 +349,7 @@ test('multivectors of two whole rows, which JSON cannot say, survive', async () 
     targetCollection: 'multi-small',
     vectorName: '',
   };
-  await migrateCollection({ ...request, encoder: tinyEncoder(), recordPath: join(folder, 'multi.json') });
+  await migrateCollection({ ...request, encoder: tinyEncoder(), statePath: join(folder, 'multi.json') });
   expect(lossless(await rest('GET', '/collections/multi-small/points/1'), 'result', 'vector', 'mv')).toBe(
     '[[1.0,2.0],[3.0,4.0]]',
   );
@@ -358,7 +358,7 @@ test('multivectors of two whole rows, which JSON cannot say, survive', async () 
     vectorName: 'mv',
     targetCollection: 'x',
     encoder: tinyEncoder(),
-    recordPath: join(folder, 'x.json'),
+    statePath: join(folder, 'x.json'),
   });
   await expect(managed).rejects.toMatchObject({ code: 'UNSUPPORTED' });
   const spec = await store.describe('multi');
@@ -404,7 +404,7 @@ test.each(['compact', 'two-stage'] as const)(
       vectorName: 'full',
       layout,
       encoder: tinyEncoder(),
-      recordPath: join(folder, `${target}.json`),
+      statePath: join(folder, `${target}.json`),
     };
     expect(await migrateCollection(options)).toMatchObject({ verify: { ok: true, points: 1500 } });
     const moved = [...values(2, 7), 0.4];
@@ -426,7 +426,7 @@ test('verify finds a missing payload index, and the next run makes it', async ()
     vectorName: '',
   };
   const again = (): ReturnType<typeof migrateCollection> =>
-    migrateCollection({ ...run, encoder: tinyEncoder(), recordPath: join(folder, 'target-compact.json') });
+    migrateCollection({ ...run, encoder: tinyEncoder(), statePath: join(folder, 'target-compact.json') });
   await expect(again()).rejects.toMatchObject({
     code: 'VERIFY_FAILED',
     message: expect.stringContaining('payload_schema.price'),

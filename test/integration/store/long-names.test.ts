@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect } from '@jest/globals';
 import { copyFile, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { recordFileIn } from '../../../src/migrate/state/record-name.js';
+import { stateFileIn } from '../../../src/migrate/state/state-file-name.js';
 import type { CliResult } from '../../support/cli/run-cli.js';
 import { DIM } from '../../support/migrate/fixtures.js';
 import { openCliPlace, type CliPlace } from '../../support/store/cli-fixture.js';
@@ -47,7 +47,7 @@ async function phaseOf(source: string, target: string): Promise<unknown> {
   return shown.json()['phase'];
 }
 
-/** Where earlier versions kept the record of `Docs`. */
+/** Where earlier versions kept the migration state of `Docs`. */
 const EARLIER = 'Docs--Docs_C.json';
 
 beforeAll(async () => {
@@ -63,41 +63,41 @@ test.each(PAIRS)('%s is migrated into %s', async (source, target) => {
   expect([run.code, run.stderr]).toEqual([0, expect.not.stringContaining('ENAMETOOLONG')]);
 });
 
-test.each(PAIRS.slice(0, 3))('the record of %s into %s is found', async (source, target) => {
+test.each(PAIRS.slice(0, 3))('the state of %s into %s is found', async (source, target) => {
   expect(await phaseOf(source, target)).toBe('verified');
 });
 
-test('records stay apart where case and Unicode forms are one, and their names are short', async () => {
+test('states stay apart where case and Unicode forms are one, and their names are short', async () => {
   const names = await readdir(state);
   expect(new Set(names.map((name) => name.normalize('NFKC').toLowerCase())).size).toBe(PAIRS.length);
   for (const name of names) expect(Buffer.byteLength(name)).toBeLessThanOrEqual(FILE_NAME_BYTES_MAX);
   expect(names).toContain('docs--docs_c.json');
 });
 
-test('a record of an earlier version is found under its name', async () => {
+test('a state of an earlier version is found under its name', async () => {
   const pair = { sourceCollection: 'Docs', targetCollection: 'Docs_C' };
-  await rename(await recordFileIn(state, pair), join(state, EARLIER));
-  expect(await recordFileIn(state, pair)).toBe(join(state, EARLIER));
+  await rename(await stateFileIn(state, pair), join(state, EARLIER));
+  expect(await stateFileIn(state, pair)).toBe(join(state, EARLIER));
   expect(await phaseOf('Docs', 'Docs_C')).toBe('verified');
   const again = await start('Docs', 'Docs_C');
   expect([again.code, again.stderr]).toEqual([0, expect.not.stringContaining('exists')]);
   expect(await readdir(state)).toHaveLength(PAIRS.length);
 });
 
-test('a record of another pair under the same name is left alone', async () => {
+test('a state of another pair under the same name is left alone', async () => {
   const folder = join(place.cwd, 'case-insensitive');
   await mkdir(folder);
   // As a file system finds it that takes upper and lower case for the same.
   await copyFile(join(state, EARLIER), join(folder, 'docs--docs_c.json'));
   const pair = { sourceCollection: 'docs', targetCollection: 'docs_c' };
-  const path = await recordFileIn(folder, pair);
+  const path = await stateFileIn(folder, pair);
   expect(path).toMatch(/docs--docs_c\+[0-9a-f]{16}\.json$/);
   await copyFile(join(state, 'docs--docs_c.json'), path);
   await rm(join(folder, 'docs--docs_c.json'));
-  expect(await recordFileIn(folder, pair)).toBe(path);
+  expect(await stateFileIn(folder, pair)).toBe(path);
 });
 
-test('pairs whose names run together have records of their own', async () => {
+test('pairs whose names run together have states of their own', async () => {
   const pairs = [
     ['a--b', 'c'],
     ['a', 'b--c'],
@@ -107,7 +107,7 @@ test('pairs whose names run together have records of their own', async () => {
   ] as const;
   const paths = await Promise.all(
     pairs.map(([sourceCollection, targetCollection]) =>
-      recordFileIn(state, { sourceCollection, targetCollection }),
+      stateFileIn(state, { sourceCollection, targetCollection }),
     ),
   );
   expect(new Set(paths).size).toBe(pairs.length);

@@ -77,7 +77,7 @@ test('points of every shard key are copied under their key, equal ids included',
   const report = await migrateCollection({
     ...request,
     encoder: tinyEncoder(),
-    recordPath: join(folder, 'record.json'),
+    statePath: join(folder, 'state.json'),
   });
   expect(report.verify).toMatchObject({ ok: true, points: 120 });
   expect(store.differences(report.plan.targetSpec, await store.describe('target'))).toEqual([]);
@@ -109,7 +109,7 @@ test('payloads that gRPC cannot carry are copied under their shard key', async (
     target: store,
     ...names,
     encoder: tinyEncoder(),
-    recordPath: join(folder, 'exact.json'),
+    statePath: join(folder, 'exact.json'),
   });
   expect(report.verify).toMatchObject({ ok: true, points: 120 });
   for (const [k, shard] of shards.entries()) {

@@ -34,7 +34,7 @@ function migration(source: string): MigrateOptions {
     layout: 'two-stage',
     sourceCollection: source,
     targetCollection: `${source}_2s`,
-    recordPath: join(place.cwd, `${source}.json`),
+    statePath: join(place.cwd, `${source}.json`),
   };
 }
 

@@ -49,7 +49,7 @@ test('all limits: every step of a migration to the compact layout', async () => 
   await migrate('complete', ...both);
 });
 
-test('all limits: catch-up with the record in the server, and the migration given up', async () => {
+test('all limits: catch-up with the migration state in the server, and the migration given up', async () => {
   await strictCollection('caught', ALL_LIMITS);
   const state = ['caught', 'caught_2s', '--state', 'database'];
   await migrate('start', ...state, ...START, '--layout', 'two-stage', '--catch-up');

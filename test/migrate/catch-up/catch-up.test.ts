@@ -20,7 +20,7 @@ import {
 } from '../../../src/migrate/run/migrate-collection.js';
 import { migrationStatus } from '../../../src/migrate/run/migration-status.js';
 import { planMigration } from '../../../src/migrate/plan/migration.js';
-import { recordFile } from '../../../src/migrate/state/in-file.js';
+import { stateFile } from '../../../src/migrate/state/in-file.js';
 import type { StateLocation } from '../../../src/migrate/state/location.js';
 import { contentOf, DIM, fill, idAt, memorySpec, tinyEncoder } from '../../support/migrate/fixtures.js';
 
@@ -31,11 +31,11 @@ afterAll(() => rm(folder, { recursive: true }));
 
 let store: MemoryStore;
 let place: StateLocation;
-let records = 0;
+let states = 0;
 let scanned: number;
 
 beforeEach(async () => {
-  place = recordFile(join(folder, `record-${records++}.json`));
+  place = stateFile(join(folder, `state-${states++}.json`));
   const memory = openMemory();
   store = {
     ...memory,
@@ -79,7 +79,7 @@ async function write(ids: readonly PointId[], mark: string): Promise<void> {
 
 /** The target as a migration at this moment would make it. */
 async function expectEqual(): Promise<void> {
-  const fresh = recordFile(join(folder, `fresh-${records++}.json`));
+  const fresh = stateFile(join(folder, `fresh-${states++}.json`));
   await startMigration({ source: store, target: store, ...names, targetCollection: 'fresh', place: fresh });
   expect(await contentOf(store, 'target')).toEqual(await contentOf(store, 'fresh'));
   await store.drop('fresh');
@@ -191,7 +191,7 @@ test.each([
   expect(await leadsTo()).toBe('target');
 });
 
-test('a lag may be allowed, and the record keeps it; the target in service is not changed any more', async () => {
+test('a lag may be allowed, and the migration state keeps it; the target in service is not changed any more', async () => {
   await follow();
   await write([1n, 2n, 3n], 'late');
   const report = await cut({}, { lagMax: 3, withoutFreeze: true });

@@ -9,7 +9,7 @@ import { cutOver, FORCE_WORDS } from '../../../src/migrate/cutover/cut-over-by-a
 import { abortMigration, pauseMigration } from '../../../src/migrate/cutover/end-migration.js';
 import { startMigration } from '../../../src/migrate/run/migrate-collection.js';
 import { migrationStatus } from '../../../src/migrate/run/migration-status.js';
-import { recordFile } from '../../../src/migrate/state/in-file.js';
+import { stateFile } from '../../../src/migrate/state/in-file.js';
 import type { StateLocation } from '../../../src/migrate/state/location.js';
 import { contentOf, fill, memorySpec, tinyEncoder } from '../../support/migrate/fixtures.js';
 
@@ -20,7 +20,7 @@ afterAll(() => rm(folder, { recursive: true }));
 
 let store: MemoryStore;
 let place: StateLocation;
-let records = 0;
+let states = 0;
 let wanted: string[];
 
 async function filled(): Promise<MemoryStore> {
@@ -32,12 +32,12 @@ async function filled(): Promise<MemoryStore> {
 
 beforeAll(async () => {
   const alone = await filled();
-  await startMigration({ ...request(alone), place: recordFile(join(folder, 'alone.json')) });
+  await startMigration({ ...request(alone), place: stateFile(join(folder, 'alone.json')) });
   wanted = await contentOf(alone, 'target');
 });
 
 beforeEach(async () => {
-  place = recordFile(join(folder, `record-${records++}.json`));
+  place = stateFile(join(folder, `state-${states++}.json`));
   store = await filled();
 });
 
@@ -58,7 +58,7 @@ const work = (index: number, of: number, changes: Partial<SharedMigration> = {})
   copyShare({ ...request(store), place, share: { index, of }, ...changes });
 const partsLeft = async (): Promise<string[]> =>
   (await readdir(folder)).filter(
-    (name) => name.startsWith(`record-${records - 1}.`) && name.includes('worker'),
+    (name) => name.startsWith(`state-${states - 1}.`) && name.includes('worker'),
   );
 
 /** A target whose first write waits until it is let go. */
@@ -77,7 +77,7 @@ function gated(): { target: MemoryStore; entered: Promise<void>; release: () => 
   return { target, entered, release };
 }
 
-/** The record's place; `seen` is called once a run on one of its shares has seen that it is to pause. */
+/** The state's place; `seen` is called once a run on one of its shares has seen that it is to pause. */
 function watched(seen: () => void): StateLocation {
   return {
     ...place,

@@ -12,8 +12,8 @@ import type { Log } from '../../../src/core/run-options.js';
 import type { MemoryStore } from '../../../adapters/memory/index.js';
 import { migrateCollection, startMigration } from '../../../src/migrate/run/migrate-collection.js';
 import { toWriteBatch } from '../../../src/migrate/points/project-batch.js';
-import { recordFile } from '../../../src/migrate/state/in-file.js';
-import { verifyRecorded } from '../../../src/migrate/verify/from-state.js';
+import { stateFile } from '../../../src/migrate/state/in-file.js';
+import { verifyAgain } from '../../../src/migrate/verify/from-state.js';
 import { planMigration } from '../../../src/migrate/plan/migration.js';
 import { verifyMigration } from '../../../src/migrate/verify/all-points.js';
 import { projectNatively } from '../../support/random-encoder.js';
@@ -30,10 +30,10 @@ test('a large collection is copied with native products, of several ranges at a 
   await store.create(memorySpec('source'));
   await fill(store, 'source', rows);
   const logged: string[] = [];
-  const recordPath = join(folder, 'large.json');
+  const statePath = join(folder, 'large.json');
   const common = { ...sides, source: store, target: store, encoder: tinyEncoder() };
   const log = (_level: string, message: string): void => void logged.push(message);
-  const report = await migrateCollection({ ...common, recordPath, concurrency: 3, batchSize: 100, log });
+  const report = await migrateCollection({ ...common, statePath, concurrency: 3, batchSize: 100, log });
   expect(report).toMatchObject({ copied: rows, verify: { ok: true, points: rows, differenceCount: 0 } });
   expect(logged).toContain('projecting with native products');
   expect((await contentOf(store, 'target')).length).toBe(rows);
@@ -41,9 +41,9 @@ test('a large collection is copied with native products, of several ranges at a 
 
 describe('the migration state records how the copy is projected', () => {
   const rows = 20_010;
-  const recordPath = join(folder, 'recorded.json');
+  const statePath = join(folder, 'recorded.json');
   const store = openMemory();
-  const place = recordFile(recordPath);
+  const place = stateFile(statePath);
   const common = { ...sides, source: store, target: store, encoder: tinyEncoder(), place };
   const native = 'projecting with native products';
 
@@ -55,9 +55,9 @@ describe('the migration state records how the copy is projected', () => {
   }
 
   async function edit(change: (record: Record<string, unknown>) => void): Promise<void> {
-    const record = JSON.parse(await readFile(recordPath, 'utf8')) as Record<string, unknown>;
+    const record = JSON.parse(await readFile(statePath, 'utf8')) as Record<string, unknown>;
     change(record);
-    await writeFile(recordPath, JSON.stringify(record));
+    await writeFile(statePath, JSON.stringify(record));
   }
 
   beforeAll(async () => {
@@ -88,7 +88,7 @@ describe('the migration state records how the copy is projected', () => {
 
   test('a verification projects as the copy did', async () => {
     const logged = await loggedBy(async (log) => {
-      expect(await verifyRecorded({ ...common, log })).toMatchObject({ ok: true, points: rows });
+      expect(await verifyAgain({ ...common, log })).toMatchObject({ ok: true, points: rows });
     });
     expect(logged).toContain(native);
     expect(await place.read()).toMatchObject({ projector: 'native' });
@@ -97,14 +97,14 @@ describe('the migration state records how the copy is projected', () => {
   test('a state of an earlier version does not say it: it is verified with the kernel', async () => {
     await edit((record) => delete record['projector']);
     const logged = await loggedBy(async (log) => {
-      expect(await verifyRecorded({ ...common, log })).toMatchObject({ ok: true, points: rows });
+      expect(await verifyAgain({ ...common, log })).toMatchObject({ ok: true, points: rows });
     });
     expect(logged).not.toContain(native);
   });
 
   test('an unknown projector is refused', async () => {
     await edit((record) => (record['projector'] = 'another'));
-    await expect(verifyRecorded(common)).rejects.toMatchObject({ code: 'INVALID_DATA' });
+    await expect(verifyAgain(common)).rejects.toMatchObject({ code: 'INVALID_DATA' });
   });
 });
 
@@ -112,7 +112,7 @@ test('a small collection is copied by the kernel, and its state says so', async 
   const store = openMemory();
   await store.create(memorySpec('source'));
   await fill(store, 'source', 10);
-  const place = recordFile(join(folder, 'small.json'));
+  const place = stateFile(join(folder, 'small.json'));
   await startMigration({ ...sides, source: store, target: store, encoder: tinyEncoder(), place });
   expect(await place.read()).toMatchObject({ projector: 'kernel' });
 });
@@ -125,7 +125,7 @@ test('a projector that errs does not confirm its own copy: the kernel checks a p
   const common = { ...sides, source: store, target: store, encoder };
   const turned = (x: Matrix): Matrix => ({ ...x, data: x.data.map((value) => -value) });
   const projector = { project: (x: Matrix) => turned(encoder.project(x)) };
-  await migrateCollection({ ...common, recordPath: join(folder, 'erring.json') });
+  await migrateCollection({ ...common, statePath: join(folder, 'erring.json') });
   const plan = await planMigration(common);
   const ids = Array.from({ length: 10 }, (_, i) => idAt(i));
   const batch = await store.retrieve('source', ids, { vectorName: '' });
@@ -150,14 +150,14 @@ function withoutLibrary(migrate: string): string {
   const script = `
     const { openMemory } = await import(${at('../../../adapters/memory/store.js')});
     const { startMigration } = await import(${at('../../../src/migrate/run/migrate-collection.js')});
-    const { recordFile } = await import(${at('../../../src/migrate/state/in-file.js')});
-    const { verifyRecorded } = await import(${at('../../../src/migrate/verify/from-state.js')});
+    const { stateFile } = await import(${at('../../../src/migrate/state/in-file.js')});
+    const { verifyAgain } = await import(${at('../../../src/migrate/verify/from-state.js')});
     const { fill, memorySpec, tinyEncoder } = await import(${at('../../support/migrate/fixtures.js')});
     const store = openMemory();
     await store.create(memorySpec('source'));
     await fill(store, 'source', 20_010);
     const sides = { source: store, target: store, sourceCollection: 'source', targetCollection: 'target' };
-    const place = recordFile(${JSON.stringify(join(folder, 'without.json'))});
+    const place = stateFile(${JSON.stringify(join(folder, 'without.json'))});
     const log = (level, message) => console.log(level, message);
     const common = { ...sides, encoder: tinyEncoder(), place, log };
     ${migrate}`;
@@ -172,7 +172,7 @@ test('where the native library is not there, a large collection is copied withou
     // As if another machine had made the copy.
     const record = await place.read();
     await place.write({ ...record, projector: 'native' });
-    const again = await verifyRecorded(common);
+    const again = await verifyAgain(common);
     console.log('verified', again.points, again.ok);`);
   expect(said).toContain('info projecting without native products: not made for this machine');
   expect(said).toContain('equal 20010 kernel');
@@ -244,7 +244,7 @@ async function verifying(
   await store.upsert('source', { ...points, vectors: [{ name: '', matrix: x, has }] });
   const common = { ...sides, source: store, target: store, encoder };
   files++;
-  await migrateCollection({ ...common, recordPath: join(folder, `across-${files}.json`) });
+  await migrateCollection({ ...common, statePath: join(folder, `across-${files}.json`) });
   const plan = await planMigration(common);
   return async (stored) => {
     await store.upsert('target', { ...points, vectors: [{ name: '', matrix: stored, has }] });

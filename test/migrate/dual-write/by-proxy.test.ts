@@ -18,7 +18,7 @@ import type { PlacedMigration } from '../../../src/migrate/plan/migration-option
 import { migrationStatus } from '../../../src/migrate/run/migration-status.js';
 import { runReconciler } from '../../../src/migrate/dual-write/reconciler.js';
 import { planMigration } from '../../../src/migrate/plan/migration.js';
-import { recordFile } from '../../../src/migrate/state/in-file.js';
+import { stateFile } from '../../../src/migrate/state/in-file.js';
 import { rollBack } from '../../../src/migrate/cutover/roll-back.js';
 import { verifyMigration } from '../../../src/migrate/verify/all-points.js';
 import { WriteJournal } from '../../../src/migrate/dual-write/write-journal.js';
@@ -39,7 +39,7 @@ beforeEach(async () => {
   await store.create(memorySpec('source'));
   await fill(store, 'source', 200);
   journal = join(folder, `journal-${++made}`);
-  const place = recordFile(join(folder, `record-${made}.json`));
+  const place = stateFile(join(folder, `state-${made}.json`));
   options = {
     source: store,
     target: store,
@@ -134,7 +134,7 @@ describe('a migration by the proxy', () => {
     await expect(followMigration({ ...options, lagMax: 1 })).rejects.toMatchObject({
       hint: 'omit-catch-up',
     });
-    const plain = { ...options, journal: undefined, place: recordFile(join(folder, 'plain.json')) };
+    const plain = { ...options, journal: undefined, place: stateFile(join(folder, 'plain.json')) };
     await startMigration(plain);
     await expect(cut({ place: plain.place })).rejects.toMatchObject({
       hint: 'migrate-with-journal',

@@ -8,7 +8,7 @@ import { startMigration } from '../../../src/migrate/run/migrate-collection.js';
 import type { PlacedMigration } from '../../../src/migrate/plan/migration-options.js';
 import { migrationStatus } from '../../../src/migrate/run/migration-status.js';
 import { openThrottle, type Throttle, type PaceRequest } from '../../../src/migrate/throttle/throttle.js';
-import { recordFile } from '../../../src/migrate/state/in-file.js';
+import { stateFile } from '../../../src/migrate/state/in-file.js';
 import type { StateLocation } from '../../../src/migrate/state/location.js';
 import { latencyMsMax, retune } from '../../../src/migrate/throttle/settings.js';
 import { fill, memorySpec, tinyEncoder } from '../../support/migrate/fixtures.js';
@@ -20,13 +20,13 @@ afterAll(() => rm(folder, { recursive: true }));
 let store: MemoryStore;
 let place: StateLocation;
 let path: string;
-let records = 0;
+let states = 0;
 /** What the source says of itself. */
 let state: { latencyMs: number; queuedUpdates: number; failure: string | null; refusals: number };
 
 beforeEach(async () => {
-  path = join(folder, `record-${records++}.json`);
-  place = recordFile(path);
+  path = join(folder, `state-${states++}.json`);
+  place = stateFile(path);
   state = { latencyMs: 1, queuedUpdates: 0, failure: null, refusals: 0 };
   const memory = openMemory();
   store = {

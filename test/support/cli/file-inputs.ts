@@ -27,7 +27,7 @@ const STORED = 'docs --dim 4 --out e.onnx --dry-run';
 const JUDGED = 'docs --target recall@10>=0.9 --objective relevance --yes';
 const SCORED = '--base x.npy --encoder enc.onnx';
 const MIGRATION = 'docs docs_c --yes';
-const STARTED = 'docs docs_c --record record.json';
+const STARTED = 'docs docs_c --record state.json';
 
 /** Every option that names a file to read. `docs` is a collection, `x.npy` holds vectors of its dimension. */
 export const FILE_INPUTS: readonly FileInput[] = [

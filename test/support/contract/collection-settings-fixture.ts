@@ -102,7 +102,7 @@ export async function startSettingsPlace(migrated: readonly Migrated[]): Promise
       encoder,
       layout,
       vectorName: vector,
-      recordPath: join(folder, `${target}.json`),
+      statePath: join(folder, `${target}.json`),
       ...chosen,
     });
     collections[name] = { target, encoder: file };

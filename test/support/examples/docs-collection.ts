@@ -44,7 +44,7 @@ export async function makeDocs({ url }: Addresses): Promise<void> {
 /** Migrates docs to a collection named after the encoder's dimensions, such as docs_c96. */
 export async function migrateDocs(
   addresses: Addresses,
-  migration: { readonly encoder: Encoder; readonly recordPath: string },
+  migration: { readonly encoder: Encoder; readonly statePath: string },
 ): Promise<void> {
   const store = await openQdrant(addresses);
   await migrateCollection({

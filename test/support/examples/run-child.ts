@@ -38,7 +38,7 @@ async function prepare(
   if (server === null || !given.includes('Qdrant')) return null;
   await makeDocs(server);
   if (given.includes('a finished migration'))
-    await migrateDocs(server, { encoder, recordPath: 'docs.migration.json' });
+    await migrateDocs(server, { encoder, statePath: 'docs.migration.json' });
   if (!given.includes('a proxy')) return null;
   const [own, anyPort] = [process.cwd(), '127.0.0.1:0'];
   const addresses = { url: server.url, grpcUrl: server.grpcUrl };

@@ -34,7 +34,7 @@ const GIVEN: Readonly<Record<string, (place: ShellPlace, folder: string) => Prom
   docs: ({ addresses }) => makeDocs(addresses),
   'enc.onnx': ({ encoder }, folder) => encoder.save(join(folder, 'enc.onnx')),
   'a finished migration': ({ addresses, encoder }, folder) =>
-    migrateDocs(addresses, { encoder, recordPath: join(folder, '.qdrant-tldr/docs--docs_c96.json') }),
+    migrateDocs(addresses, { encoder, statePath: join(folder, '.qdrant-tldr/docs--docs_c96.json') }),
   'base.npy': (_, folder) => writeNpy(join(folder, 'base.npy'), VECTORS, [VECTORS]),
   'q.npy': (_, folder) => writeNpy(join(folder, 'q.npy'), VECTORS, [VECTORS]),
   'stop-writers.sh': (_, folder) => writeProgram(join(folder, 'stop-writers.sh'), 'true'),

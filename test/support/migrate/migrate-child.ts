@@ -3,7 +3,7 @@ import { migrateCollection } from '../../../src/migrate/run/migrate-collection.j
 import { tinyEncoder } from './fixtures.js';
 
 /** A migration in a process of its own, to be killed: prints a line for every step of progress. */
-const [url = '', grpcUrl = '', target = '', recordPath = ''] = process.argv.slice(2);
+const [url = '', grpcUrl = '', target = '', statePath = ''] = process.argv.slice(2);
 const store = await openQdrant({ url, grpcUrl });
 const report = await migrateCollection({
   source: store,
@@ -12,7 +12,7 @@ const report = await migrateCollection({
   targetCollection: target,
   encoder: tinyEncoder(),
   layout: 'two-stage',
-  recordPath,
+  statePath,
   batchSize: 40,
   saveIntervalMs: 0,
   onProgress: ({ step, done }) => process.stdout.write(`${step} ${done}\n`),

@@ -4,13 +4,13 @@ import { cutOver } from '../../../src/migrate/cutover/cut-over-by-alias.js';
 import { completeMigration } from '../../../src/migrate/cutover/end-migration.js';
 import { startMigration } from '../../../src/migrate/run/migrate-collection.js';
 import type { MigrationState } from '../../../src/migrate/state/migration-state.js';
-import { recordFile } from '../../../src/migrate/state/in-file.js';
+import { stateFile } from '../../../src/migrate/state/in-file.js';
 import type { StateLocation } from '../../../src/migrate/state/location.js';
 import { watched } from '../store/watch-calls.js';
 import { tinyEncoder } from './fixtures.js';
 
 /** A whole migration with cut-over and deletion of the source, killed by its own hand right after one step. */
-const [url = '', grpcUrl = '', recordPath = '', killAfter = ''] = process.argv.slice(2);
+const [url = '', grpcUrl = '', statePath = '', killAfter = ''] = process.argv.slice(2);
 const reached = (step: string): void => {
   if (step === killAfter) process.kill(process.pid, 'SIGKILL');
 };
@@ -26,12 +26,12 @@ const store: QdrantStore = watched(opened, ({ name, go }) => {
     return result;
   });
 });
-const file = recordFile(recordPath);
+const file = stateFile(statePath);
 const place: StateLocation = {
   ...file,
-  write: async (record) => {
-    await file.write(record);
-    reached(stepOf(record));
+  write: async (state) => {
+    await file.write(state);
+    reached(stepOf(state));
   },
 };
 const sides = { source: store, target: store, place };

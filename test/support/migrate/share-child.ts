@@ -1,10 +1,10 @@
 import { openQdrant } from '../../../adapters/qdrant/index.js';
 import { copyShare } from '../../../src/migrate/run/copy-share.js';
-import { recordFile } from '../../../src/migrate/state/in-file.js';
+import { stateFile } from '../../../src/migrate/state/in-file.js';
 import { tinyEncoder } from './fixtures.js';
 
 /** One of several workers in a process of its own, to be killed: prints a line for every step of progress. */
-const [url = '', grpcUrl = '', target = '', recordPath = '', index = '', of = ''] = process.argv.slice(2);
+const [url = '', grpcUrl = '', target = '', statePath = '', index = '', of = ''] = process.argv.slice(2);
 const store = await openQdrant({ url, grpcUrl });
 const report = await copyShare({
   source: store,
@@ -13,7 +13,7 @@ const report = await copyShare({
   targetCollection: target,
   encoder: tinyEncoder(),
   layout: 'two-stage',
-  place: recordFile(recordPath),
+  place: stateFile(statePath),
   share: { index: Number(index), of: Number(of) },
   batchSize: 40,
   concurrency: 1,

@@ -200,7 +200,7 @@ async function serveAll(
       encoder,
       layout: 'two-stage',
       vectorName: vector,
-      recordPath: join(folder, `${target}.json`),
+      statePath: join(folder, `${target}.json`),
     });
     const file = join(folder, `${name}.onnx`);
     await encoder.save(file);

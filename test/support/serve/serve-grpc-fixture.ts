@@ -169,7 +169,7 @@ async function migrateAll(server: TestServer, encoder: Encoder, folder: string):
         encoder,
         layout,
         vectorName: SOURCES[source].vector,
-        recordPath: join(folder, `${target}.json`),
+        statePath: join(folder, `${target}.json`),
       });
       if (!verify.ok) throw new Error(`${target} differs from its source`);
     }

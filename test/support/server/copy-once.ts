@@ -19,7 +19,7 @@ export interface CopyOnce {
 export async function copyOnce({ plan, store, encoder, batchSize }: CopyOnce): Promise<void> {
   await store.create(plan.targetSpec);
   const range = { partition: null, from: null, to: null, cursor: null, complete: false, points: 0 };
-  const record: MigrationState = {
+  const state: MigrationState = {
     version: 3,
     ...identityOf(plan),
     phase: 'copying',
@@ -29,7 +29,7 @@ export async function copyOnce({ plan, store, encoder, batchSize }: CopyOnce): P
   const componentBytes = componentBytesOf(plan.targetSpec, plan.compactName);
   const projector = new RecordedProjector(encoder, await chooseProjector(plan.points, {}));
   const sides = { source: store, target: store, encoder, projector };
-  const request = { ...sides, record, componentBytes, points: plan.points };
+  const request = { ...sides, state, componentBytes, points: plan.points };
   const save = (): Promise<void> => Promise.resolve();
   const place = { readTuning: () => Promise.resolve(UNTHROTTLED) };
   const watched = { ...plan, source: store, target: store, place, baselineMs: null };

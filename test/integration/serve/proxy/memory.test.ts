@@ -379,7 +379,7 @@ testProc('the memory of a process stays near its setting', async () => {
     targetCollection: 'memory_c4',
     encoder: tinyEncoder(),
     layout: 'compact',
-    recordPath: join(folder, 'record.json'),
+    statePath: join(folder, 'state.json'),
   });
   const config = { listenRest: at, listenGrpc: at, listenOperations: at };
   const collections = { served: { target: 'memory_c4', encoder } };

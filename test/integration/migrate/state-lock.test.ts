@@ -6,7 +6,7 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { holderOf, lockRecord } from '../../../src/migrate/state/lock.js';
+import { holderOf, lockFile } from '../../../src/migrate/state/lock.js';
 import { OWN_PIDS, ownPidsAllowed } from '../../support/serve/serve-child.js';
 
 const CHILD = fileURLToPath(new URL('../../support/migrate/lock-child.js', import.meta.url));
@@ -22,16 +22,16 @@ async function lockOf(name: string, content: unknown): Promise<string> {
   return path;
 }
 
-test('one process holds a record once, and again when it has let go', async () => {
+test('one process holds a migration state once, and again when it has let go', async () => {
   const path = join(folder, 'own');
-  const unlock = await lockRecord(path);
-  await expect(lockRecord(path)).rejects.toMatchObject({
+  const unlock = await lockFile(path);
+  await expect(lockFile(path)).rejects.toMatchObject({
     code: 'ALREADY_EXISTS',
     message: expect.stringContaining('another run'),
   });
   await unlock();
   await (
-    await lockRecord(path)
+    await lockFile(path)
   )();
   expect((await readdir(folder)).filter((name) => name.startsWith('own'))).toEqual([]);
 });
@@ -47,7 +47,7 @@ test.each([
 ])('a lock file on which the kernel keeps no lock and which %s is taken over', async (_name, text) => {
   const path = await lockOf('left', text);
   expect(await holderOf(path)).toBeNull();
-  const unlock = await lockRecord(path);
+  const unlock = await lockFile(path);
   expect(await holderOf(path)).toBe(`process ${process.pid} on ${hostname()}`);
   await unlock();
   expect(await holderOf(path)).toBeNull();
@@ -58,13 +58,13 @@ test('a lock file without text, as a crash leaves it, is taken over', async () =
   const path = join(folder, 'empty');
   await writeFile(`${path}.lock`, '');
   await (
-    await lockRecord(path)
+    await lockFile(path)
   )();
 });
 
 test('a lock file of an earlier version is left alone until a person removes it', async () => {
   const path = await lockOf('earlier', { pid: 2 ** 30, host: hostname(), startedAt: '1' });
-  await expect(lockRecord(path)).rejects.toMatchObject({
+  await expect(lockFile(path)).rejects.toMatchObject({
     code: 'ALREADY_EXISTS',
     message: expect.stringMatching(
       /earlier version .* make sure that it has ended, then remove .*earlier\.lock/,
@@ -73,7 +73,7 @@ test('a lock file of an earlier version is left alone until a person removes it'
   expect(await holderOf(path)).toBe(`process ${2 ** 30} on ${hostname()}`);
   await rm(`${path}.lock`);
   await (
-    await lockRecord(path)
+    await lockFile(path)
   )();
 });
 
@@ -103,7 +103,7 @@ const canUnshare = ownPidsAllowed('locks of two PID namespaces');
   second.child.stdin?.end();
   await once(second.child, 'exit');
   // The one that failed has ended and left the lock of the first alone.
-  await expect(lockRecord(path)).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
+  await expect(lockFile(path)).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
   first.child.kill('SIGKILL');
   await once(first.child, 'exit');
   await waitUntilFree(path);

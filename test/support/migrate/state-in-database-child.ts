@@ -1,13 +1,13 @@
 import { openQdrant } from '../../../adapters/qdrant/index.js';
 import { isTldrError } from '../../../src/core/errors.js';
 import { startMigration } from '../../../src/migrate/run/migrate-collection.js';
-import { recordInStore } from '../../../src/migrate/state/in-database.js';
+import { stateInDatabase } from '../../../src/migrate/state/in-database.js';
 import { tinyEncoder } from './fixtures.js';
 
-/** A migration whose record lies in the server, in a process of its own: prints every step of progress, and its end. */
+/** A migration whose state lies in the server, in a process of its own: prints every step of progress, and its end. */
 const [url = '', grpcUrl = '', target = '', encoderFile = ''] = process.argv.slice(2);
 const store = await openQdrant({ url, grpcUrl });
-const records = store.state;
+const states = store.state;
 try {
   const { copied } = await startMigration({
     source: store,
@@ -17,7 +17,7 @@ try {
     encoder: tinyEncoder(),
     encoderFile,
     layout: 'two-stage',
-    place: recordInStore(records, { source: 'source', target }, { renewMs: 100 }),
+    place: stateInDatabase(states, { source: 'source', target }, { renewMs: 100 }),
     batchSize: 20,
     concurrency: 1,
     saveIntervalMs: 0,

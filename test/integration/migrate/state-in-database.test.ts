@@ -10,11 +10,11 @@ import { openQdrant } from '../../../adapters/qdrant/index.js';
 import { STATE_COLLECTION } from '../../../adapters/qdrant/store/state-store.js';
 import type { RunOptions } from '../../../src/core/run-options.js';
 import type { StateStore } from '../../../src/store/state-store.js';
-import { RECORD_KEY } from '../../../src/store/target-description.js';
+import { STATE_BACKEND_KEY } from '../../../src/store/target-description.js';
 import { startLocalQdrant } from '../../../adapters/qdrant/local/start.js';
 import { startMigration } from '../../../src/migrate/run/migrate-collection.js';
 import { migrationStatus } from '../../../src/migrate/run/migration-status.js';
-import { recordInStore } from '../../../src/migrate/state/in-database.js';
+import { stateInDatabase } from '../../../src/migrate/state/in-database.js';
 import { Leases } from '../../../src/migrate/state/lease.js';
 import { runCli } from '../../support/cli/run-cli.js';
 import { contentOf, DIM, fill, tinyEncoder } from '../../support/migrate/fixtures.js';
@@ -25,18 +25,18 @@ const test = await testsOn('any');
 const testOnProcess = await testsOn('a process');
 
 const ROWS = 3_000;
-const CHILD = fileURLToPath(new URL('../../support/migrate/stored-record-child.js', import.meta.url));
+const CHILD = fileURLToPath(new URL('../../support/migrate/state-in-database-child.js', import.meta.url));
 const ME = `process ${process.pid} on ${hostname()}`;
 
 let at: CliPlace;
-let records: StateStore;
+let states: StateStore;
 let elsewhere: string;
 const children: ChildProcess[] = [];
 
 beforeAll(async () => {
-  at = await openCliPlace('stored-record');
+  at = await openCliPlace('state-in-database');
   elsewhere = await mkdtemp(join(tmpdir(), 'qdrant-tldr-elsewhere-'));
-  records = (await openQdrant(at.server)).state;
+  states = (await openQdrant(at.server)).state;
   await at.rest('PUT', '/collections/source', { vectors: { size: DIM, distance: 'Cosine' } });
   await fill(at.store, 'source', ROWS);
 });
@@ -110,7 +110,7 @@ test('killed in the copy and resumed from another folder with the encoder alone,
   expect(done.json()).toMatchObject({ phase: 'verified', runner: null, verifiedPoints: ROWS });
   await startMigration({
     ...sidesOf('whole'),
-    place: recordInStore(records, { source: 'source', target: 'whole' }),
+    place: stateInDatabase(states, { source: 'source', target: 'whole' }),
   });
   expect(await content('killed')).toEqual(await content('whole'));
 });
@@ -122,8 +122,8 @@ test('a second runner is refused while the first gives signs of life, and takes 
   const log: RunOptions['log'] = (level, message) => {
     if (level === 'warn') told.push(message);
   };
-  const placeOf = (silenceMsMax: number): ReturnType<typeof recordInStore> =>
-    recordInStore(records, { source: 'source', target: 'taken' }, { silenceMsMax, log });
+  const placeOf = (silenceMsMax: number): ReturnType<typeof stateInDatabase> =>
+    stateInDatabase(states, { source: 'source', target: 'taken' }, { silenceMsMax, log });
   const place = placeOf(1_000);
   await expect(startMigration({ ...sidesOf('taken'), place: placeOf(300_000) })).rejects.toMatchObject({
     code: 'ALREADY_EXISTS',
@@ -146,7 +146,7 @@ test('a second runner is refused while the first gives signs of life, and takes 
 });
 
 test('of many at once one gets the lease, and a loser that held it before can write nothing', async () => {
-  const takers = Array.from({ length: 10 }, () => new Leases(records, { renewMs: 50, silenceMsMax: 3_000 }));
+  const takers = Array.from({ length: 10 }, () => new Leases(states, { renewMs: 50, silenceMsMax: 3_000 }));
   const round = async (): Promise<number> => {
     const taken = await Promise.allSettled(takers.map((leases) => leases.take('race', { about: 'a race' })));
     const won = taken.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
@@ -157,13 +157,13 @@ test('of many at once one gets the lease, and a loser that held it before can wr
   };
   expect(await round()).toBe(1);
   // Silent since: again one takes it over, and what the other still had to say is refused.
-  const old = await new Leases(records, { silenceMsMax: 600 }).take('race', {});
+  const old = await new Leases(states, { silenceMsMax: 600 }).take('race', {});
   await old.stop();
   expect(await round()).toBe(1);
   await expect(old.write({ record: 'too late' })).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
   expect(old.signal.aborted).toBe(true);
-  expect(await records.read('race', ['record'])).toEqual({ record: 'by the winner' });
-  await records.remove('race', {});
+  expect(await states.read('race', ['record'])).toEqual({ record: 'by the winner' });
+  await states.remove('race', {});
 });
 
 testOnProcess('a holder that cannot reach its server keeps its lease: nobody else can either', async () => {
@@ -188,22 +188,22 @@ testOnProcess('a holder that cannot reach its server keeps its lease: nobody els
 test('the store changes under its conditions only, keeps texts as they are and leaves nothing behind', async () => {
   const before = (await at.store.listCollections()).includes(STATE_COLLECTION) ? await entries() : 0;
   const text = '{"cursor":18446744073709551615,"one":1.0}';
-  await records.create('key', { holder: 'a', beat: '1', record: text });
-  await records.create('key', { holder: 'b', beat: '1' });
-  await records.change('key', { beat: '2' }, { holder: 'b' });
-  await records.change('key', { beat: '3' }, { holder: 'a', beat: '2' });
-  expect(await records.read('key')).toEqual({ holder: 'a', beat: '1', record: text });
-  await records.change('key', { beat: '2' }, { holder: 'a', beat: '1' });
-  expect(await records.read('key', ['beat'])).toEqual({ beat: '2' });
-  await records.remove('key', { holder: 'b' });
-  await records.change('none', { beat: '2' }, {});
+  await states.create('key', { holder: 'a', beat: '1', record: text });
+  await states.create('key', { holder: 'b', beat: '1' });
+  await states.change('key', { beat: '2' }, { holder: 'b' });
+  await states.change('key', { beat: '3' }, { holder: 'a', beat: '2' });
+  expect(await states.read('key')).toEqual({ holder: 'a', beat: '1', record: text });
+  await states.change('key', { beat: '2' }, { holder: 'a', beat: '1' });
+  expect(await states.read('key', ['beat'])).toEqual({ beat: '2' });
+  await states.remove('key', { holder: 'b' });
+  await states.change('none', { beat: '2' }, {});
   expect(await entries()).toBe(before + 1);
-  await records.remove('key', { holder: 'a' });
-  expect(await records.read('key')).toBeNull();
+  await states.remove('key', { holder: 'a' });
+  expect(await states.read('key')).toBeNull();
   expect((await at.store.listCollections()).includes(STATE_COLLECTION)).toBe(before > 0);
 });
 
-test('every command works by a record in the server, and abort removes what was written', async () => {
+test('every command works by a state in the server, and abort removes what was written', async () => {
   const cli = (...args: string[]): ReturnType<CliPlace['cli']> =>
     at.cli('migrate', ...args, '--state', 'qdrant', '--json');
   const start = ['start', 'source', 'by-cli', '--encoder', 'enc.onnx', '--layout', 'two-stage'];
@@ -246,26 +246,26 @@ test('a migration recorded in a file is not gone on with by the server, nor the 
   expect((await start('in-server', '--state', 'database')).code).toBe(0);
   const before = await entries();
   const byServer = await start('in-file', '--state', 'database');
-  expect(byServer.stderr).toContain('whose metadata says that the record is in a file');
+  expect(byServer.stderr).toContain('whose metadata says that the state is in a file');
   expect(byServer.code).toBe(9);
   expect(await entries()).toBe(before);
   const byFile = await start('in-server', '--record', 'two.json');
-  expect(byFile.stderr).toContain('whose metadata says that the record is in the database');
+  expect(byFile.stderr).toContain('whose metadata says that the state is in the database');
   expect(byFile.code).toBe(9);
   expect((await readdir(at.cwd)).sort()).toEqual(['enc.onnx', 'one.json']);
   // Both go on by their own, and one that was lost is begun again where it was.
   expect((await start('in-server', '--state', 'database')).code).toBe(0);
   await rm(join(at.cwd, 'one.json'));
   expect((await start('in-file', '--record', 'other.json')).code).toBe(0);
-  // As older versions made them: nothing says where the record is.
+  // As older versions made them: nothing says where the state is.
   const { metadata } = await at.store.describe('in-file');
-  expect(metadata[RECORD_KEY]).toBe('"file"');
-  await at.store.setMetadata('in-file', { [RECORD_KEY]: 'null' });
+  expect(metadata[STATE_BACKEND_KEY]).toBe('"file"');
+  await at.store.setMetadata('in-file', { [STATE_BACKEND_KEY]: 'null' });
   expect((await start('in-file', '--state', 'database')).code).toBe(0);
   await rm(join(at.cwd, 'other.json'));
 });
 
-test('the collection of records is neither migrated nor served, and a record has one place', async () => {
+test('the collection of states is neither migrated nor served, and a state has one place', async () => {
   for (const pair of [
     [STATE_COLLECTION, 'x'],
     ['source', STATE_COLLECTION],

@@ -24,7 +24,7 @@ async function rolesOf(peers: readonly Peer[]): Promise<{ first: Peer; second: P
   return { first, second, leader };
 }
 
-test('a record in a cluster is held by one runner, whichever peers they ask, and outlives a peer', async () => {
+test('a migration state in a cluster is held by one runner, whichever peers they ask, and outlives a peer', async () => {
   const peers = await startCluster(3);
   try {
     const stores = await Promise.all(peers.map(async (peer) => (await openQdrant(peer)).state));
