@@ -1,7 +1,7 @@
 import { parentPort } from 'node:worker_threads';
 import type { EncoderNetwork } from './network.js';
 import type { Matrix } from '../core/matrix.js';
-import { projectBlocks } from './project-blocks.js';
+import { projectSample } from './native-projector.js';
 import { errorMessage, throwIfStopped, workerTask } from '../core/worker-task.js';
 
 /** The task that `projectNatively` gives its worker; x and out lie in shared memory. */
@@ -14,7 +14,7 @@ export interface ProjectTask {
 
 try {
   const { network, x, out, threads } = workerTask() as ProjectTask;
-  await projectBlocks(network, x, {
+  await projectSample(network, x, {
     out,
     threads,
     beforeBlock: (done) => {

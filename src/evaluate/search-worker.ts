@@ -3,7 +3,7 @@ import { shapeOf } from '../encoder/network.js';
 import type { Distance } from '../core/distance.js';
 import type { EncoderNetwork } from '../encoder/network.js';
 import type { Matrix } from '../core/matrix.js';
-import { projectBlocks } from '../encoder/project-blocks.js';
+import { projectSample } from '../encoder/native-projector.js';
 import { errorMessage, throwIfStopped, workerTask } from '../core/worker-task.js';
 import { exactSearch } from '../knn/exact-search.js';
 
@@ -48,7 +48,7 @@ async function search({ base, queries, candidates, k, threads }: SearchTask): Pr
 async function compact(network: EncoderNetwork, x: Matrix, threads: number): Promise<Matrix> {
   const cols = shapeOf(network).outputDim;
   const out = new Float32Array(x.rows * cols);
-  await projectBlocks(network, x, { out, threads, beforeBlock: throwIfStopped });
+  await projectSample(network, x, { out, threads, beforeBlock: throwIfStopped });
   return { rows: x.rows, cols, data: out };
 }
 

@@ -1,7 +1,7 @@
 import { THREADS } from '../core/run-options.js';
 import { normalizedRows, type Distance } from '../core/distance.js';
 import { columnMeans, matrix, subtractFromRowsInPlace, type Matrix } from '../core/matrix.js';
-import { projectBlocks } from '../encoder/project-blocks.js';
+import { projectSample } from '../encoder/native-projector.js';
 
 /** The sample and its coordinates along the directions, if there are any. */
 export interface Views {
@@ -33,6 +33,6 @@ export async function viewsOf(
   const layers = [{ weight: directions, bias: null, relu: false }];
   const coordinates = matrix(sample.rows, directions.cols);
   const { data: out } = coordinates;
-  await projectBlocks({ normalizeInput: false, layers, normalizeOutput: false }, sample, { out, threads });
+  await projectSample({ normalizeInput: false, layers, normalizeOutput: false }, sample, { out, threads });
   return { sample, coordinates };
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { matrix, row } from '../../src/core/matrix.js';
-import { NativeProjector } from '../../src/encoder/native-projector.js';
+import { NativeProjector, projectSample } from '../../src/encoder/native-projector.js';
 import { Rng } from '../../src/core/rng.js';
 import {
   largestDifference,
@@ -51,6 +51,18 @@ describe('native projection', () => {
     for (const [i, x] of batches.entries())
       expect(largestDifference(together[i]!.data, encoder.project(x).data)).toBeLessThan(1e-6);
     await projector.close();
+  });
+
+  test('a whole sample is projected block by block into the memory that is given', async () => {
+    const encoder = randomEncoder([6, 3], { normalize: true, bias: true });
+    const x = randomMatrix(5000, 6, new Rng(3));
+    const out = new Float32Array(new SharedArrayBuffer(5000 * 3 * 4));
+    const blocks: number[] = [];
+    await projectSample(encoder.network, x, { out, threads: 2, beforeBlock: (done) => blocks.push(done) });
+    expect(blocks).toEqual([0, 2048, 4096]);
+    expect(largestDifference(out, encoder.project(x).data)).toBeLessThan(1e-6);
+    const empty = matrix(0, 6);
+    await projectSample(encoder.network, empty, { out: new Float32Array(0), threads: 1 });
   });
 
   test('refuses the wrong dimension, and goes on', async () => {
