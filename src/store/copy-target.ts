@@ -103,7 +103,10 @@ export interface CopyTarget extends VectorSource {
   finishBulkLoad(spec: CollectionSpec, run?: RunOptions): Promise<void>;
   drop(collection: string): Promise<void>;
   setMetadata(collection: string, metadata: Readonly<Record<string, string>>): Promise<void>;
-  /** Writes points and waits until they are applied. */
+  /**
+   * Writes points and waits until they are applied. Each replaces the whole point of the same id: nothing of its payload
+   * and none of its vectors stays, whatever the store does by itself.
+   */
   upsert(collection: string, batch: WriteBatch, options?: InPartition): Promise<void>;
   /** Removes points. Without ids, it only restores settings that an interrupted write left changed. */
   remove(collection: string, ids: readonly PointId[], options?: InPartition): Promise<void>;

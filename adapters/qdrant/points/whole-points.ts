@@ -4,7 +4,7 @@ import { ProtoWriter } from '../../../src/encoder/protobuf.js';
 import type { WriteBatch } from '../../../src/store/points.js';
 import type { Grpc } from '../transport/grpc.js';
 import { encodeShardKey } from '../transport/wire.js';
-import { payloadStart, restVectors } from './payload-and-other-vectors.js';
+import { exactPayload, payloadStart, restVectors } from './payload-and-other-vectors.js';
 import { idSelector, limitsOf, type CollectionRef } from './transfer.js';
 
 /** Most points in one request. */
@@ -13,7 +13,7 @@ const POINTS_MAX = 10_000;
 /**
  * Removes from the points of a batch, which has just been written, what they have from before. The server replaces a
  * point of an indexed segment only in part: it keeps the payload if the new point has none, and each vector that the
- * new point lacks. Over gRPC, an empty payload counts as none. Points that were deleted since are passed over.
+ * new point lacks. Over gRPC, an empty payload counts as none. Points that are not there any more are passed over.
  * @param vectorNames all vectors of the collection
  */
 export async function removePartsOfBefore(
@@ -22,23 +22,18 @@ export async function removePartsOfBefore(
   { batch, vectorNames }: { readonly batch: WriteBatch; readonly vectorNames: readonly string[] },
 ): Promise<void> {
   const withoutPayload: PointId[] = [];
-  const withoutVectors = new Map<string, { readonly names: readonly string[]; readonly ids: PointId[] }>();
+  const withoutVector = new Map<string, PointId[]>(vectorNames.map((name) => [name, []]));
   batch.ids.forEach((id, i) => {
     const extra = expectDefined(batch.extra[i], 'the payload of a point');
-    if (payloadStart(extra) === extra.length) withoutPayload.push(id);
-    const names = absentVectors(batch, i, vectorNames);
-    if (names.length === 0) return;
-    const key = JSON.stringify(names);
-    const same = withoutVectors.get(key) ?? { names, ids: [] };
-    same.ids.push(id);
-    withoutVectors.set(key, same);
+    if (payloadStart(extra) === extra.length || exactPayload(extra) === '{}') withoutPayload.push(id);
+    for (const name of absentVectors(batch, i, vectorNames)) withoutVector.get(name)?.push(id);
   });
   await inParts(place, withoutPayload, (ids) =>
     grpc.call('Points/ClearPayload', clearPayloadRequest(place, ids).finish()),
   );
-  for (const { names, ids } of withoutVectors.values())
+  for (const [name, ids] of withoutVector)
     await inParts(place, ids, (some) =>
-      grpc.call('Points/DeleteVectors', deleteVectorsRequest(place, some, names).finish()),
+      grpc.call('Points/DeleteVectors', deleteVectorsRequest(place, some, name).finish()),
     );
 }
 
@@ -89,10 +84,9 @@ function clearPayloadRequest(place: CollectionRef, ids: readonly PointId[]): Pro
 function deleteVectorsRequest(
   place: CollectionRef,
   ids: readonly PointId[],
-  vectorNames: readonly string[],
+  vectorName: string,
 ): ProtoWriter {
-  const names = new ProtoWriter();
-  for (const name of vectorNames) names.string(1, name);
+  const names = new ProtoWriter().string(1, vectorName);
   const request = new ProtoWriter()
     .string(1, place.collection)
     .varint(2, 1)

@@ -24,7 +24,10 @@ export interface KnownCollection {
   readonly limits: KnownLimits;
 }
 
-/** The descriptions of collections. Each is read once, since only strict mode can change during a run. */
+/**
+ * The descriptions of collections. Each is read once, since only strict mode can change during a run. A collection may
+ * also be made anew, as after an aborted migration: whoever describes it then passes the description to `renew`.
+ */
 export class KnownCollections {
   readonly #describe: (collection: string) => Promise<CollectionSpec>;
   readonly #rest: Rest;
@@ -69,6 +72,12 @@ export class KnownCollections {
 
   async limits(collection: string): Promise<KnownLimits> {
     return (await this.get(collection)).limits;
+  }
+
+  /** Replaces a known description by one that was just read. */
+  renew(spec: CollectionSpec): void {
+    const known = this.#known.get(spec.name);
+    if (known !== undefined) this.#known.set(spec.name, { ...known, spec });
   }
 
   forget(collection: string): void {

@@ -115,7 +115,9 @@ export class QdrantStore implements CopyTarget {
     const path = pathOf(collection);
     const info = await this.#to.rest.call('GET', path);
     const custom = textAt(info, 'config', 'params', 'sharding_method') === 'custom';
-    return specFromInfo(collection, info, custom ? await this.#partitions(path) : []);
+    const spec = specFromInfo(collection, info, custom ? await this.#partitions(path) : []);
+    this.#known.renew(spec);
+    return spec;
   }
 
   async #partitions(path: string): Promise<{ key: Partition; shards: number | null }[]> {

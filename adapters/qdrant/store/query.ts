@@ -41,7 +41,8 @@ export function scoredPoints(answer: Json, collection: string): ScoredPoint[] {
     const payload = valueAt(point, 'payload');
     return {
       id: idOf(valueAt(point, 'id')),
-      score: answeredNumber({ json: point, of }, 'score'),
+      // The server writes a score that is no number, such as an overflow of dot products, as null.
+      score: valueAt(point, 'score') === null ? Number.NaN : answeredNumber({ json: point, of }, 'score'),
       ...(payload === undefined || payload === null ? {} : { payloadJson: stringifyJson(payload) }),
     };
   });

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect } from '@jest/globals';
 import { openQdrant, type QdrantStore } from '../../../adapters/qdrant/index.js';
+import { withExactPayload } from '../../../adapters/qdrant/points/payload-and-other-vectors.js';
 import { matrix } from '../../../src/core/matrix.js';
 import type { VectorColumn } from '../../../src/store/points.js';
 import { fetchAgain } from '../../support/server/fetch-once.js';
@@ -89,14 +90,16 @@ test('a point of an indexed collection is replaced whole: no vector and no paylo
   await rest('PUT', '/collections/named/points?wait=true', '{"points":[{"id":9,"vector":{"a":[7,7,7,7]}}]}');
   expect(await read('named', [9])).toEqual(['a,b,words {"id":9,"old":true}']);
   const { pack } = store.codec;
-  const ids = [1n, 2n, 3n, 4n, 5n, 6n];
-  const extra = ['{}', '{"new":1}', '{}', LARGE, PARTED, '{}'].map(pack);
+  const ids = [1n, 2n, 3n, 4n, 5n, 6n, 8n];
+  // The last one was read as an integer that only REST carries, and then as empty.
+  const emptied = withExactPayload(pack('{}'), '{}');
+  const extra = [...['{}', '{"new":1}', '{}', LARGE, PARTED, '{}'].map(pack), emptied];
   await store.upsert('named', {
     ids,
-    vectors: [column('a', [1, 0, 0, 1, 0, 1]), column('b', [0, 1, 0, 0, 1, 1])],
+    vectors: [column('a', [1, 0, 0, 1, 0, 1, 1]), column('b', [0, 1, 0, 0, 1, 1, 1])],
     extra,
   });
-  expect(await read('named', [1, 2, 3, 4, 5, 6, 7])).toEqual([
+  expect(await read('named', [1, 2, 3, 4, 5, 6, 7, 8])).toEqual([
     'a {}',
     'b {"new":1}',
     ' {}',
@@ -104,6 +107,7 @@ test('a point of an indexed collection is replaced whole: no vector and no paylo
     `b ${PARTED}`,
     'a,b {}',
     'a,b,words {"id":7,"old":true}',
+    'a,b {}',
   ]);
 });
 
@@ -113,4 +117,15 @@ test('a point of an indexed collection loses its default vector', async () => {
   const empty = Array.from({ length: 2 }, () => pack('{}'));
   await store.upsert('plain', { ids: [1n, 2n], vectors: [column('', [0, 1])], extra: empty });
   expect(await read('plain', [1, 2])).toEqual([' {}', ', {}']);
+});
+
+test('a collection that was made anew is written with the vectors that it has now', async () => {
+  await indexed('again', ['a', 'b'], false);
+  const point = { ids: [1n], vectors: [column('a', [1])], extra: [store.codec.pack('{}')] };
+  await store.upsert('again', point);
+  await rest('DELETE', '/collections/again');
+  await indexed('again', ['a', 'c'], true);
+  await store.describe('again');
+  await store.upsert('again', point);
+  expect(await read('again', [1, 2])).toEqual(['a {}', 'a,c,words {"id":2,"old":true}']);
 });
