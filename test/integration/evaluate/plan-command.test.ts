@@ -14,9 +14,11 @@ import type { SizingRow } from '../../../src/plan/sizing-row.js';
 import { runPlan } from '../../../src/plan/run-plan.js';
 import { preparePlan, type PlanOptions } from '../../../src/plan/prepare-plan.js';
 import { runCli, type CliResult } from '../../support/cli/run-cli.js';
+import { firstColumns } from '../../support/train/first-columns.js';
 import { contentOf } from '../../support/migrate/fixtures.js';
 
-const ROWS = 2000;
+const ROWS = 500;
+const DIM = 128;
 const QUERIES = 600;
 const CHUNK_BYTES = 32 * 1024 ** 2;
 let server: LocalQdrant;
@@ -38,7 +40,7 @@ beforeAll(async () => {
   server = await startLocalQdrant();
   store = await openQdrant(server);
   cwd = await mkdtemp(join(tmpdir(), 'qdrant-tldr-plan-'));
-  const all = await readNpy('demo/data/base.npy');
+  const all = firstColumns(await readNpy('demo/data/base.npy'), DIM);
   const base = rowRange(all, 0, ROWS);
   // As many as it takes for those that measure to tell what all of them will find.
   queries = rowRange(all, ROWS, ROWS + QUERIES);
@@ -124,16 +126,16 @@ test('a plan is complete, picks for a target, and reality keeps what it says', a
     'plan',
     'docs',
     '--dims',
-    '32,64',
+    '16,32',
     '--datatypes',
     'float32,scalar',
     '--oversampling',
     '1,4',
     '--budget',
-    '4s',
+    '1s',
   ];
   const dry = await cli([...args, '--dry-run', '--json']);
-  expect(dry.json()).toMatchObject({ dryRun: true, points: ROWS, dims: [32, 64], rows: 11 });
+  expect(dry.json()).toMatchObject({ dryRun: true, points: ROWS, dims: [16, 32], rows: 11 });
   expect(await cli(args)).toMatchObject({ code: 2, stderr: expect.stringContaining('--yes') });
   expect(await store.listCollections()).toEqual(['docs']);
 
@@ -148,10 +150,10 @@ test('a plan is complete, picks for a target, and reality keeps what it says', a
     `${kind} ${dim} ${datatype} ${oversampling}`;
   expect(rows.map(name).sort()).toEqual(
     [
-      'current 512 as configured 1',
-      'full 512 scalar 1',
-      'full 512 scalar 4',
-      ...[32, 64].flatMap((dim) =>
+      'current 128 as configured 1',
+      'full 128 scalar 1',
+      'full 128 scalar 4',
+      ...[16, 32].flatMap((dim) =>
         ['float32', 'scalar'].flatMap((kind) => [1, 4].map((o) => `compact ${dim} ${kind} ${o}`)),
       ),
     ].sort(),
@@ -197,8 +199,8 @@ test('a plan is complete, picks for a target, and reality keeps what it says', a
   expect(ratio(current.diskBytes, source.disk)).toBeLessThan(0.1);
   // What the system says is resident of the vectors that the plan counts as RAM: mapped twice, in whole chunks.
   const resident = await residentBytes('docs/0/segments/[^ ]*/vector_storage/vectors/chunk_');
-  expect(resident).toBeGreaterThan(0.9 * ROWS * 512 * 4);
-  expect(resident).toBeLessThan(2.1 * ROWS * 512 * 4 + CHUNK_BYTES);
+  expect(resident).toBeGreaterThan(0.9 * ROWS * DIM * 4);
+  expect(resident).toBeLessThan(2.1 * ROWS * DIM * 4 + CHUNK_BYTES);
 });
 
 describe('the scratch collection is removed', () => {
@@ -210,9 +212,9 @@ describe('the scratch collection is removed', () => {
     '--datatypes',
     'float32',
     '--sample',
-    '1000',
+    '300',
     '--budget',
-    '2s',
+    '1s',
   ];
 
   test('after Ctrl-C, and the command says that it was stopped', async () => {
@@ -234,13 +236,13 @@ describe('the scratch collection is removed', () => {
       dims: [16],
       kinds: ['float32'],
       oversamplings: [1],
-      sampleSize: 600,
+      sampleSize: 300,
       queriesCount: 20,
       scratchName: 'tldr-plan-failing',
       scratchMetadata: {},
       seed: 1,
       threads: 1,
-      budgetSeconds: 2,
+      budgetSeconds: 1,
       log: (_level, message) => {
         if (message.startsWith('filling')) created = message;
       },
