@@ -228,11 +228,11 @@ function together(results: readonly LoadResult[]): LoadResult {
   };
 }
 
-/** @param paced its seed the round's */
-async function measure(name: Case, paced: Paced, place: Place, bodies: Bodies): Promise<Measured> {
+/** @param throttled its seed the round's */
+async function measure(name: Case, throttled: Paced, place: Place, bodies: Bodies): Promise<Measured> {
   const { server, proxy, bare, folder } = place;
   const files = await Promise.all(
-    split(paced, processes).map(async (part, i) => {
+    split(throttled, processes).map(async (part, i) => {
       const file = join(folder, `load-${i}.json`);
       await writeFile(file, JSON.stringify({ ...requestOf(name, place, bodies), ...part }));
       return file;
@@ -257,7 +257,7 @@ async function measure(name: Case, paced: Paced, place: Place, bodies: Bodies): 
     ...result,
     p50Ms: percentile(result.latenciesMs, 50),
     p99Ms: percentile(result.latenciesMs, 99),
-    latenciesMs: paced.perSecond === undefined ? [] : result.latenciesMs,
+    latenciesMs: throttled.perSecond === undefined ? [] : result.latenciesMs,
     proxyCpuMs: perRequest(treeCpuSecondsOf(asked) - before.proxy),
     serverCpuMs: perRequest(treeCpuSecondsOf(server.pid) - before.server),
     stolenPercent: (100 * (machine.stolen - before.machine.stolen)) / (machine.all - before.machine.all),
@@ -269,11 +269,12 @@ const median = (values: readonly number[]): number => percentile(values, 50);
 type Runs = ReadonlyMap<string, readonly Measured[]>;
 const paceName = ({ connections, perSecond }: Pace): string =>
   perSecond === undefined ? String(connections) : `${perSecond}/s`;
-const keyOf = (name: Case, pace: Pace): string => `${name} ${paceName(pace)}`;
+const keyOf = (name: Case, throttle: Pace): string => `${name} ${paceName(throttle)}`;
 type Field = Exclude<keyof Measured, 'latenciesMs'>;
-const runsOf = (runs: Runs, name: Case, pace: Pace): readonly Measured[] => runs.get(keyOf(name, pace)) ?? [];
-const medianOf = (runs: Runs, name: Case, pace: Pace, field: Field): number =>
-  median(runsOf(runs, name, pace).map((run) => run[field]));
+const runsOf = (runs: Runs, name: Case, throttle: Pace): readonly Measured[] =>
+  runs.get(keyOf(name, throttle)) ?? [];
+const medianOf = (runs: Runs, name: Case, throttle: Pace, field: Field): number =>
+  median(runsOf(runs, name, throttle).map((run) => run[field]));
 /** Of all rounds together. */
 const latenciesOf = (measured: readonly Measured[]): readonly number[] =>
   measured.flatMap(({ latenciesMs }) => latenciesMs);
@@ -292,27 +293,27 @@ async function measureRounds(
   bodies: Bodies,
 ): Promise<void> {
   for (let round = 0; round < count; round++)
-    for (const pace of paces)
+    for (const throttle of paces)
       for (const name of round % 2 === 0 ? cases : cases.toReversed()) {
-        const measured = await measure(name, { ...pace, seed: 1 + round }, place, bodies);
-        const key = keyOf(name, pace);
+        const measured = await measure(name, { ...throttle, seed: 1 + round }, place, bodies);
+        const key = keyOf(name, throttle);
         runs.set(key, [...(runs.get(key) ?? []), measured]);
       }
 }
 
 function print(runs: Runs, rates: readonly Pace[]): void {
   console.log('case             clients  requests/s  p50 ms  p99 ms  proxy CPU ms  server CPU ms  stolen %');
-  for (const pace of [...CONNECTIONS, ...rates])
-    for (const name of pace.perSecond === undefined ? CASES : RATE_CASES) {
-      const of = (field: Field): number => medianOf(runs, name, pace, field);
-      const together = latenciesOf(runsOf(runs, name, pace));
+  for (const throttle of [...CONNECTIONS, ...rates])
+    for (const name of throttle.perSecond === undefined ? CASES : RATE_CASES) {
+      const of = (field: Field): number => medianOf(runs, name, throttle, field);
+      const together = latenciesOf(runsOf(runs, name, throttle));
       const latency = (percent: number, field: Field): string =>
-        (pace.perSecond === undefined ? of(field) : percentile(together, percent)).toFixed(2).padStart(7);
+        (throttle.perSecond === undefined ? of(field) : percentile(together, percent)).toFixed(2).padStart(7);
       const direct = !/^(proxy|bare)/.test(name);
       console.log(
         [
           name.padEnd(16),
-          paceName(pace).padStart(7),
+          paceName(throttle).padStart(7),
           of('perSecond').toFixed(0).padStart(11),
           latency(50, 'p50Ms'),
           latency(99, 'p99Ms'),
@@ -325,8 +326,8 @@ function print(runs: Runs, rates: readonly Pace[]): void {
 }
 
 /** What the proxy adds to latencies at a rate, in all rounds and in those in which the host gave little away. */
-function addedLines(runs: Runs, pace: Pace): [string, string, string][] {
-  const [direct = [], bare = [], proxy = []] = RATE_CASES.map((name) => runsOf(runs, name, pace));
+function addedLines(runs: Runs, throttle: Pace): [string, string, string][] {
+  const [direct = [], bare = [], proxy = []] = RATE_CASES.map((name) => runsOf(runs, name, throttle));
   const isQuiet = direct.map((_, round) =>
     [direct, bare, proxy].every((cases) => (cases[round]?.stolenPercent ?? Infinity) < QUIET_PERCENT),
   );
@@ -336,7 +337,7 @@ function addedLines(runs: Runs, pace: Pace): [string, string, string][] {
     const more = percentile(latenciesOf(cases), percent) - percentile(latenciesOf(beside), percent);
     return Number.isNaN(more) ? '-' : more.toFixed(2);
   };
-  const rate = paceName(pace);
+  const rate = paceName(throttle);
   const inQuiet = `in the ${quiet(direct).length} rounds with < ${QUIET_PERCENT} % stolen`;
   return [
     [`p50 added, ${rate}, two-stage, ms`, added(proxy, direct, 50), '-'],
@@ -378,7 +379,7 @@ function printRatios(runs: Runs, rates: readonly Pace[], projectionMicros: numbe
       ratio(['proxy two-stage', 32], ['two-stage', 32], 'perSecond'),
       '>= .75',
     ],
-    ...rates.flatMap((pace) => addedLines(runs, pace)),
+    ...rates.flatMap((throttle) => addedLines(runs, throttle)),
     [`projection ${DIM} -> ${COMPACT_DIM}, one vector, microseconds`, projectionMicros.toFixed(1), '<= 25'],
   ];
   for (const [what = '', value = '', goal = ''] of lines)

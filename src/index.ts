@@ -104,7 +104,7 @@ export { trainTldr, type TldrResult, type TldrRun } from './train/tldr.js';
 export type { PerQuery } from './core/recall-per-query.js';
 export type { SampleFacts } from './core/sample.js';
 export type { RequestLimits } from './core/request-pacer.js';
-export type { RowMemory } from './core/reused-row-memory.js';
+export type { ReusedRowMemory } from './core/reused-row-memory.js';
 export type { FormReport, Latency, Quality, RecallAtK } from './evaluate/fidelity.js';
 export type { JudgedPoints } from './evaluate/existing-judgements.js';
 export type { Strata, Stratum } from './evaluate/payload-strata.js';

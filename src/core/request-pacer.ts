@@ -14,7 +14,7 @@ export interface RequestLimits {
  * full at the start (the requests of one minute), then refilled evenly. It does not see the requests of other
  * clients: call `useUp` if the store refused a request.
  */
-export class ReadTurns {
+export class RequestPacer {
   readonly #perMinute: number;
   #left: number;
   #atMs = performance.now();

@@ -7,7 +7,7 @@ const KEPT_MAX = 3;
  * Memory that successive batches of vectors reuse. With new memory for each batch, Node would fill it with
  * zeros first and collect garbage every few batches.
  */
-export class RowMemory {
+export class ReusedRowMemory {
   readonly #kept: Float32Array[] = [];
   readonly #taken = new Set<ArrayBufferLike>();
 

@@ -4,13 +4,13 @@ import { expectDefined, isTldrError, messageOf, TldrError } from '../core/errors
 import { checkFinite, row, rowRange } from '../core/matrix.js';
 import type { PointId } from '../core/point-id.js';
 import { compactSearch, rescoredSearch, type ProjectedTarget } from '../store/projected-search.js';
-import { ReadTurns, roughTime } from '../core/request-pacer.js';
+import { RequestPacer, roughTime } from '../core/request-pacer.js';
 import type { RunOptions } from '../core/run-options.js';
 import type { VectorSource } from '../store/vector-source.js';
 import type { ScoredPoint } from '../store/search.js';
 import type { RequestLimits } from '../core/request-pacer.js';
 import type { MemoryEstimate } from '../store/storage.js';
-import { askAll, IdNumbers, type Asking, type Form, type QuerySet } from './send-queries.js';
+import { sendQueries, IdNumbers, type Asking, type Form, type QuerySet } from './send-queries.js';
 import { exactByScan } from './exact-by-scan.js';
 import {
   fidelity,
@@ -120,7 +120,7 @@ export async function compareCollections(options: CompareCollectionsOptions): Pr
   const found = forms.map(() => new Map<number, RankedLists>());
   let latencies: readonly Latency[] = [];
   for (const at of ks) {
-    const answers = await askAll(forms, at, { ...asking, step: `searching, limit ${at}` });
+    const answers = await sendQueries(forms, at, { ...asking, step: `searching, limit ${at}` });
     answers.lists.forEach((lists, f) => found[f]!.set(at, lists));
     if (at === k) latencies = answers.latencies;
   }
@@ -220,8 +220,8 @@ function limitsOf({ store, collection }: Place): Promise<RequestLimits> {
 }
 
 interface SideTurns {
-  readonly source: ReadTurns;
-  readonly target: ReadTurns;
+  readonly source: RequestPacer;
+  readonly target: RequestPacer;
 }
 
 /** The rate limits of both collections; warns if the comparison will take long because of them. */
@@ -240,8 +240,8 @@ async function turnsOf(options: CompareCollectionsOptions): Promise<SideTurns> {
       { hint: 'fewer-queries' },
     );
   return {
-    source: new ReadTurns(limits.source.readsPerMinute),
-    target: new ReadTurns(limits.target.readsPerMinute),
+    source: new RequestPacer(limits.source.readsPerMinute),
+    target: new RequestPacer(limits.target.readsPerMinute),
   };
 }
 
@@ -251,11 +251,11 @@ async function turnsOf(options: CompareCollectionsOptions): Promise<SideTurns> {
 async function exactLists(
   options: CompareCollectionsOptions,
   depth: number,
-  asking: Asking & { readonly turns: ReadTurns },
+  asking: Asking & { readonly turns: RequestPacer },
 ): Promise<RankedLists> {
   const { source, queries, encoder, log } = options;
   const ask = async (form: Form): Promise<RankedLists> =>
-    (await askAll([form], depth, { ...asking, step: 'exact search' })).lists[0]!;
+    (await sendQueries([form], depth, { ...asking, step: 'exact search' })).lists[0]!;
   try {
     return await ask(exactForm(options, asking.turns));
   } catch (error) {
@@ -269,12 +269,12 @@ async function exactLists(
     name: 'exact',
     dim: encoder.inputDim,
     ask: answer,
-    turns: new ReadTurns(Infinity),
+    turns: new RequestPacer(Infinity),
     refusals: () => 0,
   });
 }
 
-function exactForm({ source, queries, encoder }: CompareCollectionsOptions, turns: ReadTurns): Form {
+function exactForm({ source, queries, encoder }: CompareCollectionsOptions, turns: RequestPacer): Form {
   const { store, collection, vectorName } = source;
   return {
     name: 'exact',
@@ -337,7 +337,10 @@ async function judgeQualities(
   const gains = qrels.map((byId) => new Map([...byId].map(([id, gain]) => [ids.of(id), gain] as const)));
   const relevance: Relevance = { kind: 'qrels', gains };
   const quality = ({ rows, k }: RankedLists): Quality => withoutQueries(rankingQuality(rows, k, relevance));
-  const { lists } = await askAll(forms, RELEVANCE_DEPTHS.map, { ...asking, step: 'searching for relevance' });
+  const { lists } = await sendQueries(forms, RELEVANCE_DEPTHS.map, {
+    ...asking,
+    step: 'searching for relevance',
+  });
   return { exact: quality(truth), forms: lists.map(quality) };
 }
 

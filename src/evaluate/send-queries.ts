@@ -1,6 +1,6 @@
 import type { Matrix } from '../core/matrix.js';
 import type { PointId } from '../core/point-id.js';
-import type { ReadTurns } from '../core/request-pacer.js';
+import type { RequestPacer } from '../core/request-pacer.js';
 import { throwIfAborted, type RunOptions } from '../core/run-options.js';
 import type { ScoredPoint } from '../store/search.js';
 import type { Latency, RankedLists } from './fidelity.js';
@@ -24,7 +24,7 @@ export interface Form {
   readonly name: string;
   readonly dim: number;
   /** Waits for the rate limit before the time of a search is taken. */
-  readonly turns: ReadTurns;
+  readonly turns: RequestPacer;
   /** Number of calls that this form's store has refused because of its rate limit. */
   readonly refusals: () => number;
   readonly ask: (query: number, limit: number) => Promise<readonly ScoredPoint[]>;
@@ -58,7 +58,7 @@ export interface Asking extends RunOptions {
 /**
  * Sends every query to every form, one request at a time. The form that goes first changes with each query.
  */
-export async function askAll(
+export async function sendQueries(
   forms: readonly Form[],
   limit: number,
   { queries, ids, step, signal, onProgress }: Asking & { readonly step: string },

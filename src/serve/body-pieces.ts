@@ -8,7 +8,7 @@ const BLOCK_BYTES_MAX = 64 * 1024;
  * some hundred bytes and may be a small view of a large buffer, so small pieces are copied into shared
  * blocks. Otherwise, a client that sends single bytes would use far more memory than it sends.
  */
-export class Pieces {
+export class BodyPieces {
   readonly #parts: Buffer[] = [];
   #block = Buffer.alloc(0);
   /** Bytes of the block that are filled. */

@@ -1,14 +1,14 @@
-import type { ExchangeParts } from './listener-dependencies.js';
+import type { ListenerDependencies } from './listener-dependencies.js';
 import type { Addressed } from './protocol.js';
 import type { RewriterPool } from './rewriter-pool.js';
 
 /** The state of the configuration that one exchange goes by: taken at its beginning, exchanged where names changed. */
-export class HeldRewriter {
-  readonly #parts: Pick<ExchangeParts, 'rewriting' | 'names'>;
+export class ExchangeRewriter {
+  readonly #parts: Pick<ListenerDependencies, 'rewriting' | 'names'>;
   #current: RewriterPool;
   #released = false;
 
-  constructor(parts: Pick<ExchangeParts, 'rewriting' | 'names'>) {
+  constructor(parts: Pick<ListenerDependencies, 'rewriting' | 'names'>) {
     this.#parts = parts;
     this.#current = parts.rewriting().use();
   }

@@ -17,7 +17,7 @@ export interface ServedEvents {
 }
 
 /** Dependencies of both listeners. Every request calls `rewriting` anew. */
-export interface ExchangeParts {
+export interface ListenerDependencies {
   readonly limits: ProxyLimits;
   readonly budget: ByteBudget;
   readonly metrics: Metrics;

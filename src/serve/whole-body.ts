@@ -3,7 +3,7 @@ import * as zlib from 'node:zlib';
 import { contentCoding, type ContentCoding } from '../core/content-coding.js';
 import { messageOf } from '../core/errors.js';
 import { NoRoom, type Meter } from './byte-budget.js';
-import { Pieces } from './body-pieces.js';
+import { BodyPieces } from './body-pieces.js';
 
 /** Thrown for a body above `limitBytes`. `announcedBytes` is its announced size, if known. */
 export class BodyTooLarge extends Error {
@@ -77,7 +77,7 @@ export function readableCoding(header: string | undefined): ContentCoding | null
  */
 export function readWhole(stream: Readable, { limitBytes, meter }: BodyBounds): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    const pieces = new Pieces();
+    const pieces = new BodyPieces();
     const onData = (chunk: Buffer): void => {
       const sizeBytes = pieces.sizeBytes + chunk.length;
       try {
@@ -131,7 +131,7 @@ export async function decompressed(
   bounds: BodyBounds,
 ): Promise<Buffer> {
   if (coding === null) return body;
-  const plain = new Pieces();
+  const plain = new BodyPieces();
   let frames = 0;
   for (let at = 0; at === 0 || at < body.length;) {
     if (++frames > FRAMES_MAX) throw new BodyUnreadable(`the body has more than ${FRAMES_MAX} frames`);

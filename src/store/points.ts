@@ -1,6 +1,6 @@
 import type { Matrix } from '../core/matrix.js';
 import type { PointId } from '../core/point-id.js';
-import type { RowMemory } from '../core/reused-row-memory.js';
+import type { ReusedRowMemory } from '../core/reused-row-memory.js';
 import type { RunOptions } from '../core/run-options.js';
 import type { Partition } from './collection.js';
 
@@ -50,7 +50,7 @@ export interface ScanOptions extends RunOptions, InPartition {
   /** Most points per batch. A store may return fewer, to bound the batch's bytes. */
   readonly batchSize?: number;
   /** Memory for the batches' vectors. The caller gives a batch's vectors back when it is done with them. */
-  readonly rowMemory?: RowMemory;
+  readonly rowMemory?: ReusedRowMemory;
 }
 
 /** Options of `VectorSource.sample`. */

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { Pieces } from '../../src/serve/body-pieces.js';
+import { BodyPieces } from '../../src/serve/body-pieces.js';
 
 test('gives back what came, whatever the pieces', () => {
   const sizes = fc.array(fc.oneof(fc.integer({ min: 0, max: 9 }), fc.integer({ min: 0, max: 200_000 })), {
@@ -8,7 +8,7 @@ test('gives back what came, whatever the pieces', () => {
   });
   fc.assert(
     fc.property(sizes, fc.boolean(), (lengths, isView) => {
-      const pieces = new Pieces();
+      const pieces = new BodyPieces();
       const expected: Buffer[] = [];
       lengths.forEach((length, i) => {
         const memory = Buffer.alloc(length * (isView ? 3 : 1), i + 1);
@@ -27,7 +27,7 @@ test('gives back what came, whatever the pieces', () => {
 
 test('one piece is not copied', () => {
   const piece = Buffer.alloc(100_000, 1);
-  const pieces = new Pieces();
+  const pieces = new BodyPieces();
   pieces.add(piece);
   expect(pieces.join()).toBe(piece);
 });

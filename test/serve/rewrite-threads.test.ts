@@ -12,7 +12,7 @@ const task = () =>
   }) as const;
 
 test('a pool that was closed rewrites nothing more, and says so', async () => {
-  const pool = new RewriteThreads({ file: WORKER, data: { served: [], followed: [] }, size: 2 });
+  const pool = new RewriteThreads({ file: WORKER, data: { served: [], mirrored: [] }, size: 2 });
   expect((await pool.run(task())).body).toHaveLength(0);
   const underWay = pool.run(task()).then(
     () => null,

@@ -14,7 +14,7 @@ import {
   retrievedId,
 } from '../transport/wire.js';
 
-const REST_BYTES_MIN = 4_096;
+const EXTRA_BYTES_MIN = 4_096;
 
 /** A RetrievedPoint of an answer. Only its id was read. */
 export interface FoundPoint {
@@ -75,7 +75,7 @@ export class BatchBuilder {
     this.#sizeBytes = sizeBytes;
     this.#hasVector = new Uint8Array(vectors.rows);
     // About the size of the answer without the vectors. The buffer grows if the vectors are packed.
-    this.#rest = new ProtoWriter(Math.max(REST_BYTES_MIN, sizeBytes - FLOAT_BYTES * vectors.data.length));
+    this.#rest = new ProtoWriter(Math.max(EXTRA_BYTES_MIN, sizeBytes - FLOAT_BYTES * vectors.data.length));
   }
 
   /**
@@ -110,7 +110,7 @@ export class BatchBuilder {
       ids: this.#ids,
       vectors: rowRange(this.#vectors, 0, rows),
       hasVector: this.#hasVector.subarray(0, rows),
-      // The same bytes as `packRest` makes of a point's other vectors and its payload.
+      // The same bytes as `packExtra` makes of a point's other vectors and its payload.
       extra: this.#restEnds.map((end, i) => all.subarray(i === 0 ? 0 : this.#restEnds[i - 1]!, end)),
       sizeBytes: this.#sizeBytes,
     };

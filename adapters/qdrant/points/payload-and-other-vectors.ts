@@ -18,7 +18,7 @@ import {
  * adapter's own. Field 1 holds named vector entries, then field 3 holds payload map entries, as in
  * NamedVectors and PointStruct. Entries are the server's bytes, which a copy never decodes.
  */
-const REST_FORMAT = 'qdrant-points-1';
+const EXTRA_FORMAT = 'qdrant-points-1';
 export const VECTOR_ENTRY = 1;
 export const PAYLOAD_ENTRY = 3;
 /** Field with the payload's JSON text in place of its entries, if gRPC cannot carry the payload. */
@@ -27,7 +27,7 @@ const INT64_MAX = 2n ** 63n - 1n;
 /** Deepest nesting over gRPC: the server accepts 100 nested messages, and each object or list takes three. */
 const DEPTH_MAX = 28;
 
-function packRest(payload: readonly Uint8Array[], vectors: readonly Uint8Array[]): Uint8Array {
+function packExtra(payload: readonly Uint8Array[], vectors: readonly Uint8Array[]): Uint8Array {
   const sizeBytes = [...payload, ...vectors].reduce((sum, entry) => sum + entry.length + 6, 16);
   const out = new ProtoWriter(sizeBytes);
   for (const entry of vectors) out.bytes(VECTOR_ENTRY, entry);
@@ -36,8 +36,8 @@ function packRest(payload: readonly Uint8Array[], vectors: readonly Uint8Array[]
 }
 
 /** Returns the offset at which the vectors end and the payload begins. */
-export function payloadStart(rest: Uint8Array): number {
-  const reader = answerReader(rest);
+export function payloadStart(extra: Uint8Array): number {
+  const reader = answerReader(extra);
   let start = 0;
   while (reader.next() && reader.field === VECTOR_ENTRY) {
     reader.skip();
@@ -46,10 +46,10 @@ export function payloadStart(rest: Uint8Array): number {
   return start;
 }
 
-function unpackRest(rest: Uint8Array): { payload: Uint8Array[]; vectors: Uint8Array[] } {
+function unpackExtra(extra: Uint8Array): { payload: Uint8Array[]; vectors: Uint8Array[] } {
   const payload: Uint8Array[] = [];
   const vectors: Uint8Array[] = [];
-  const reader = answerReader(rest);
+  const reader = answerReader(extra);
   while (reader.next()) {
     if (reader.field === VECTOR_ENTRY) vectors.push(reader.bytes());
     else if (reader.field === PAYLOAD_ENTRY) payload.push(reader.bytes());
@@ -59,8 +59,8 @@ function unpackRest(rest: Uint8Array): { payload: Uint8Array[]; vectors: Uint8Ar
 }
 
 /** Returns the JSON text of a payload that gRPC cannot carry; null for every other payload. */
-export function exactPayload(rest: Uint8Array): string | null {
-  const reader = answerReader(rest);
+export function exactPayload(extra: Uint8Array): string | null {
+  const reader = answerReader(extra);
   while (reader.next()) {
     if (reader.field === EXACT_PAYLOAD) return reader.text();
     if (reader.field === PAYLOAD_ENTRY) return null;
@@ -70,8 +70,8 @@ export function exactPayload(rest: Uint8Array): string | null {
 }
 
 /** Returns a point's extra bytes with `json` in place of the payload entries. */
-export function withExactPayload(rest: Uint8Array, json: string): Uint8Array {
-  const vectors = rest.subarray(0, payloadStart(rest));
+export function withExactPayload(extra: Uint8Array, json: string): Uint8Array {
+  const vectors = extra.subarray(0, payloadStart(extra));
   return new ProtoWriter(vectors.length + json.length + 16).raw(vectors).string(EXACT_PAYLOAD, json).finish();
 }
 
@@ -80,8 +80,8 @@ export function withExactPayload(rest: Uint8Array, json: string): Uint8Array {
  * integer from 2^63 to 2^64-1 as a double, a payload that is nested too deep cannot be written, and the
  * server changes some doubles.
  */
-export function hasInexactPayload(rest: Uint8Array): boolean {
-  return unpackRest(rest).payload.some((entry) => isInexact(decodeEntry(entry).value, 1));
+export function hasInexactPayload(extra: Uint8Array): boolean {
+  return unpackExtra(extra).payload.some((entry) => isInexact(decodeEntry(entry).value, 1));
 }
 
 function isInexact(value: Uint8Array, depth: number): boolean {
@@ -109,14 +109,14 @@ function sortedJson(value: Json): string {
 }
 
 /** @throws INVALID_ARGUMENT when the payload is no JSON object */
-function restFromJson(payloadJson: string): Uint8Array {
+function extraFromJson(payloadJson: string): Uint8Array {
   const payload = parseJson(payloadJson);
   if (!isObject(payload)) throw new TldrError('INVALID_ARGUMENT', 'the payload must be a JSON object');
   const entries = Object.entries(payload).map(([key, value]) =>
     encodeEntry(key, encodeValue(value, (double) => double).finish()),
   );
-  const rest = packRest(entries, []);
-  return hasInexactPayload(rest) ? withExactPayload(rest, payloadJson) : rest;
+  const extra = packExtra(entries, []);
+  return hasInexactPayload(extra) ? withExactPayload(extra, payloadJson) : extra;
 }
 
 /**
@@ -124,13 +124,13 @@ function restFromJson(payloadJson: string): Uint8Array {
  * Clients read the entries as that text once the server has stored them. Returns null if gRPC cannot carry
  * them.
  */
-export function withPayloadEntries(rest: Uint8Array, json: string): Uint8Array | null {
+export function withPayloadEntries(extra: Uint8Array, json: string): Uint8Array | null {
   const payload = parseJson(json);
   if (!isObject(payload) || !Object.values(payload).every((value) => isCarried(value, 1))) return null;
   const entries = Object.entries(payload).map(([key, value]) =>
     encodeEntry(key, encodeValue(value, doubleReadAs).finish()),
   );
-  return Buffer.concat([rest.subarray(0, payloadStart(rest)), packRest(entries, [])]);
+  return Buffer.concat([extra.subarray(0, payloadStart(extra)), packExtra(entries, [])]);
 }
 
 /**
@@ -174,23 +174,23 @@ function isInt64(text: string): boolean {
 }
 
 /** Returns the payload as JSON text, keys in the server's order or sorted. Doubles keep a point: `1.0`. */
-export function payloadJson(rest: Uint8Array, sorted = false): string {
-  const exact = exactPayload(rest);
+export function payloadJson(extra: Uint8Array, sorted = false): string {
+  const exact = exactPayload(extra);
   if (exact !== null) return sorted ? sortedJson(parseJson(exact)) : exact;
-  return mapJson(unpackRest(rest).payload, sorted);
+  return mapJson(unpackExtra(extra).payload, sorted);
 }
 
 /**
  * Returns extra bytes in a fixed order, since servers send map entries in random order: vectors by name,
  * payload keys at every depth.
  */
-function canonicalRest(rest: Uint8Array, withoutVectors: readonly string[] = []): Uint8Array {
-  const { vectors } = unpackRest(rest);
+function canonicalExtra(extra: Uint8Array, withoutVectors: readonly string[] = []): Uint8Array {
+  const { vectors } = unpackExtra(extra);
   const named = vectors
     .map(decodeEntry)
     .filter(({ name }) => !withoutVectors.includes(name))
     .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
-  const parts: Uint8Array[] = [Buffer.from(payloadJson(rest, true))];
+  const parts: Uint8Array[] = [Buffer.from(payloadJson(extra, true))];
   for (const { name, value } of named) {
     const content = canonicalVector(value);
     parts.push(Buffer.from(`\n${name}\n${content.length}\n`), content);
@@ -199,13 +199,13 @@ function canonicalRest(rest: Uint8Array, withoutVectors: readonly string[] = [])
 }
 
 /** Returns the vectors in a point's extra bytes, as the server sent them. */
-export function restVectors(rest: Uint8Array): { name: string; value: Uint8Array }[] {
-  return unpackRest(rest).vectors.map(decodeEntry);
+export function extraVectors(extra: Uint8Array): { name: string; value: Uint8Array }[] {
+  return unpackExtra(extra).vectors.map(decodeEntry);
 }
 
 /** Returns a dense vector from a point's extra bytes, or null. */
-function extraVector(rest: Uint8Array, name: string, dim: number): Float32Array | null {
-  const entry = unpackRest(rest)
+function extraVector(extra: Uint8Array, name: string, dim: number): Float32Array | null {
+  const entry = unpackExtra(extra)
     .vectors.map(decodeEntry)
     .find((one) => one.name === name);
   if (entry === undefined) return null;
@@ -297,8 +297,8 @@ export function doubleJson(value: number): string {
 }
 
 /** Returns all components of one of a point's other vectors, or null. */
-function extraFloats(rest: Uint8Array, name: string): Float32Array | null {
-  const found = unpackRest(rest)
+function extraFloats(extra: Uint8Array, name: string): Float32Array | null {
+  const found = unpackExtra(extra)
     .vectors.map(decodeEntry)
     .find((entry) => entry.name === name);
   return found === undefined ? null : decodeFloats(found.value);
@@ -306,9 +306,9 @@ function extraFloats(rest: Uint8Array, name: string): Float32Array | null {
 
 /** The bytes of a point's payload and other vectors. */
 export const POINT_CODEC: PointCodec = {
-  format: REST_FORMAT,
-  pack: restFromJson,
-  canonical: (extra, { withoutVectors } = {}) => canonicalRest(extra, withoutVectors),
+  format: EXTRA_FORMAT,
+  pack: extraFromJson,
+  canonical: (extra, { withoutVectors } = {}) => canonicalExtra(extra, withoutVectors),
   floats: extraFloats,
   vector: extraVector,
 };

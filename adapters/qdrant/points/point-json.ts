@@ -2,7 +2,7 @@ import { expectDefined } from '../../../src/core/errors.js';
 import { row } from '../../../src/core/matrix.js';
 import type { WriteBatch } from '../../../src/store/points.js';
 import { stringifyJson } from '../transport/json.js';
-import { doubleJson, restVectors } from './payload-and-other-vectors.js';
+import { doubleJson, extraVectors } from './payload-and-other-vectors.js';
 import { idJson } from './sampling.js';
 import type { ProtoReader } from '../../../src/encoder/protobuf.js';
 import { answerReader, decodeFloats } from '../transport/wire.js';
@@ -12,8 +12,8 @@ export function pointJson(batch: WriteBatch, i: number, payload: string): string
   const vectors = batch.vectors
     .filter(({ has }) => has[i] !== 0)
     .map(({ name, matrix }) => entryJson(name, floatsJson(row(matrix, i))));
-  const others = restVectors(expectDefined(batch.extra[i], 'the payload of a point')).map(({ name, value }) =>
-    entryJson(name, vectorJson(value)),
+  const others = extraVectors(expectDefined(batch.extra[i], 'the payload of a point')).map(
+    ({ name, value }) => entryJson(name, vectorJson(value)),
   );
   const idText = stringifyJson(idJson(expectDefined(batch.ids[i], 'the id of a point')));
   return `{"id":${idText},"vector":{${[...vectors, ...others].join()}},"payload":${payload}}`;

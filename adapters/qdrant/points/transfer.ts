@@ -2,7 +2,7 @@ import { REQUEST_POINTS } from '../../../src/store/defaults.js';
 import type { PointId } from '../../../src/core/point-id.js';
 import { comparePointIds } from './point-id.js';
 import { ProtoWriter } from '../../../src/encoder/protobuf.js';
-import { RowMemory } from '../../../src/core/reused-row-memory.js';
+import { ReusedRowMemory } from '../../../src/core/reused-row-memory.js';
 import { throwIfAborted } from '../../../src/core/run-options.js';
 import type { Partition } from '../../../src/store/collection.js';
 import type { PointBatch, ScanOptions, WriteBatch } from '../../../src/store/points.js';
@@ -92,7 +92,7 @@ interface PageRequest {
   readonly from: PointId | null;
   readonly limit: number;
   readonly signal: AbortSignal | undefined;
-  readonly rowMemory: RowMemory | undefined;
+  readonly rowMemory: ReusedRowMemory | undefined;
 }
 
 /**
@@ -147,7 +147,7 @@ async function scrollPage(grpc: Grpc, place: VectorPlace, page: PageRequest): Pr
     bounded(Math.min(page.limit, queryPoints), ask),
   );
   // ScrollResponse: next_page_offset 1, result 2.
-  const { rowMemory = new RowMemory() } = page;
+  const { rowMemory = new ReusedRowMemory() } = page;
   const sizeBytes = answer.length;
   const points = new BatchBuilder(place.vectorName, {
     vectors: rowMemory.take(page.limit, place.dim),

@@ -4,7 +4,7 @@ import { ProtoWriter } from '../../../src/encoder/protobuf.js';
 import type { WriteBatch } from '../../../src/store/points.js';
 import type { Grpc } from '../transport/grpc.js';
 import { encodeShardKey } from '../transport/wire.js';
-import { exactPayload, payloadStart, restVectors } from './payload-and-other-vectors.js';
+import { exactPayload, extraVectors, payloadStart } from './payload-and-other-vectors.js';
 import { idSelector, limitsOf, type CollectionRef } from './transfer.js';
 
 /** Most points in one request. */
@@ -41,7 +41,7 @@ function absentVectors(batch: WriteBatch, i: number, vectorNames: readonly strin
   const columns = batch.vectors.filter(({ has }) => has[i] !== 0);
   const missing = vectorNames.filter((name) => !columns.some((column) => column.name === name));
   if (missing.length === 0) return missing;
-  const others = restVectors(expectDefined(batch.extra[i], 'the other vectors of a point'));
+  const others = extraVectors(expectDefined(batch.extra[i], 'the other vectors of a point'));
   return missing.filter((name) => !others.some((other) => other.name === name));
 }
 

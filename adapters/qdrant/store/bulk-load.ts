@@ -22,7 +22,7 @@ import {
   payloadIndexes,
   shardKeyBodies,
 } from './collection-settings.js';
-import { TOLD_KEYS } from './source-settings-metadata.js';
+import { SOURCE_SETTINGS_KEYS } from './source-settings-metadata.js';
 import { hasRateLimits, isStrict, UNLIMITED } from '../transport/strict-limits.js';
 
 const GREEN_POLL_MS = 500;
@@ -90,7 +90,9 @@ async function unlessMade(make: () => Promise<unknown>, isOwn: () => Promise<boo
  * may have been added since, but wanted values must be unchanged.
  */
 function isBegun(found: CollectionSpec, wanted: CollectionSpec): boolean {
-  const telling = Object.keys(identifying(wanted.metadata)).filter((key) => !TOLD_KEYS.includes(key));
+  const telling = Object.keys(identifying(wanted.metadata)).filter(
+    (key) => !SOURCE_SETTINGS_KEYS.includes(key),
+  );
   const text = ({ metadata }: CollectionSpec, key: string): string =>
     JSON.stringify([...flatten(parseJson(metadata[key] ?? 'null'))].sort(([a], [b]) => (a < b ? -1 : 1)));
   const same = (key: string): boolean =>

@@ -19,7 +19,7 @@ interface Server {
   readonly refusals: () => number;
 }
 
-export interface KnownCollection {
+export interface CachedCollection {
   readonly spec: CollectionSpec;
   readonly limits: KnownLimits;
 }
@@ -28,13 +28,13 @@ export interface KnownCollection {
  * The descriptions of collections. Each is read once, since only strict mode can change during a run. A collection may
  * also be made anew, as after an aborted migration: whoever describes it then passes the description to `renew`.
  */
-export class KnownCollections {
+export class CollectionCache {
   readonly #describe: (collection: string) => Promise<CollectionSpec>;
   readonly #rest: Rest;
   readonly #log: Log | undefined;
   readonly #refusals: () => number;
   readonly #lifted: LiftedLimits;
-  readonly #known = new Map<string, KnownCollection>();
+  readonly #known = new Map<string, CachedCollection>();
 
   constructor(describe: (collection: string) => Promise<CollectionSpec>, { rest, log, refusals }: Server) {
     this.#refusals = refusals;
@@ -44,7 +44,7 @@ export class KnownCollections {
     this.#lifted = new LiftedLimits(rest);
   }
 
-  async get(collection: string): Promise<KnownCollection> {
+  async get(collection: string): Promise<CachedCollection> {
     const known = this.#known.get(collection);
     if (known !== undefined) return known;
     const spec = await this.#describe(collection);

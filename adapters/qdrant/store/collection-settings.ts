@@ -26,7 +26,7 @@ import { LIFTED_KEY } from './lifted-limits.js';
 import { QUANTIZATION_KEY, recordText } from './quantization-record.js';
 import { isStrict } from '../transport/strict-limits.js';
 import { applyThresholds, THRESHOLDS_KEY, thresholdsOf, vectorSizeLimit } from './changed-thresholds.js';
-import { toldToClients, TOLD_KEYS } from './source-settings-metadata.js';
+import { sourceSettingsMetadata, SOURCE_SETTINGS_KEYS } from './source-settings-metadata.js';
 import { pushDownQuantization, withoutIndex, withStorage } from './vector-storage.js';
 
 const DISTANCE_NAMES: Readonly<Record<string, Distance>> = {
@@ -146,7 +146,7 @@ export function deriveTarget(source: CollectionSpec, change: TargetChange): Coll
   block.set(change.compactName, compact);
   const unnamed = block.size === 1 ? block.get('') : undefined;
   // If the source is itself a migration's target, its metadata about that migration is not copied.
-  const ownKeys = [...TOLD_KEYS, STATE_BACKEND_KEY, JOURNAL_KEY, LIFTED_KEY];
+  const ownKeys = [...SOURCE_SETTINGS_KEYS, STATE_BACKEND_KEY, JOURNAL_KEY, LIFTED_KEY];
   const carried = Object.entries(source.metadata).filter(([key]) => !ownKeys.includes(key));
   const texts: Record<string, string> = { ...Object.fromEntries(carried), ...change.metadata };
   const told = quantizationTold(parseJson(source.native), change);
@@ -319,7 +319,7 @@ export function patchToFinish(spec: CollectionSpec): JsonObject {
     ...(isLosslessNumber(threshold) ? { optimizers_config: { indexing_threshold: threshold } } : {}),
     ...(isObject(strict) ? { strict_mode_config: strict } : {}),
     ...fullScanThresholds(native),
-    ...toldToClients(native),
+    ...sourceSettingsMetadata(native),
   };
 }
 

@@ -62,7 +62,7 @@ import { collectionsOf, namesOf } from './aliases.js';
 import { createCollection, finishCollection } from './bulk-load.js';
 import type { Connection } from './connection.js';
 import { countPoints } from './count.js';
-import { KnownCollections } from './collection-cache.js';
+import { CollectionCache } from './collection-cache.js';
 import { loadOf } from './collection-status.js';
 import { matchingIds, waitForApplied } from './matching-ids.js';
 import { queryPoints, scoredPoints } from './query.js';
@@ -86,13 +86,13 @@ export class QdrantStore implements CopyTarget {
   readonly names: Required<CollectionNames>;
   readonly state: StateStore;
   readonly #to: Connection;
-  readonly #known: KnownCollections;
+  readonly #known: CollectionCache;
 
   constructor(connection: Connection) {
     const { rest, version, endpoint } = connection;
     this.#to = connection;
     const describe = (collection: string): Promise<CollectionSpec> => this.describe(collection);
-    this.#known = new KnownCollections(describe, connection);
+    this.#known = new CollectionCache(describe, connection);
     this.endpoint = endpoint;
     this.keys = { ...ID_KEYS, split: (collection, options) => this.#split(collection, options) };
     this.storage = this.#storage();

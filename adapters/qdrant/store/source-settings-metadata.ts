@@ -6,13 +6,13 @@ import { QUANTIZATION_KEY } from './quantization-record.js';
 import { THRESHOLDS_KEY } from './changed-thresholds.js';
 
 /** Metadata keys of a target for the settings that clients of its source saw. */
-export const TOLD_KEYS = [THRESHOLDS_KEY, QUANTIZATION_KEY, EXACT_KEY];
+export const SOURCE_SETTINGS_KEYS = [THRESHOLDS_KEY, QUANTIZATION_KEY, EXACT_KEY];
 
 /**
  * Returns the metadata for the PATCH that ends a bulk load: the settings that clients see. Writing null
  * removes the stored value, which is needed if the target's limits have become the source's.
  */
-export function toldToClients(native: Json): JsonObject {
+export function sourceSettingsMetadata(native: Json): JsonObject {
   const metadata = objectAt(native, 'metadata');
   const { [METADATA_KEY]: description, [QUANTIZATION_KEY]: record } = metadata;
   const { [THRESHOLDS_KEY]: limits = null, [EXACT_KEY]: exact = null } = metadata;

@@ -5,7 +5,7 @@ import type { Log } from '../../../src/core/run-options.js';
 import { CallError } from './call-error.js';
 import { connectionError, grpcError } from './errors.js';
 import { withRetry, type RetryOptions } from './retry.js';
-import { SpareMemory } from './reused-message-memory.js';
+import { ReusedMessageMemory } from './reused-message-memory.js';
 
 const WINDOW_BYTES = 8 * 1024 ** 2;
 /** Larger than HTTP/2's default of 16 KiB, since each frame costs the same work regardless of its size. */
@@ -42,7 +42,7 @@ export interface GrpcOptions {
  */
 export class Grpc {
   /** Memory for answers. Processed answers and answered messages may be given back to it. */
-  readonly memory = new SpareMemory();
+  readonly memory = new ReusedMessageMemory();
   readonly #options: GrpcOptions;
   #session: ClientHttp2Session | undefined;
 
@@ -143,12 +143,12 @@ export class Grpc {
 
 /** Collects the one message of an answer, in memory of its announced length. */
 class Message {
-  readonly #memory: SpareMemory;
+  readonly #memory: ReusedMessageMemory;
   #prefix: Buffer = Buffer.alloc(0);
   #bytes: Uint8Array | undefined;
   #filled = 0;
 
-  constructor(memory: SpareMemory) {
+  constructor(memory: ReusedMessageMemory) {
     this.#memory = memory;
   }
 
@@ -180,7 +180,7 @@ interface Reading {
   readonly call: string;
   readonly url: string;
   readonly answerBytesMax: number;
-  readonly memory: SpareMemory;
+  readonly memory: ReusedMessageMemory;
 }
 
 function readAnswer(

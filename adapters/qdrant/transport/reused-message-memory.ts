@@ -10,7 +10,7 @@ const STEP_BYTES = 256 * 1024;
  * Reuses memory for messages of megabytes. New memory for each message would have to be filled with zeros,
  * and the garbage collector would run every few messages.
  */
-export class SpareMemory {
+export class ReusedMessageMemory {
   /** The kept pieces. The piece given back last is at the end. */
   readonly #kept: Uint8Array[] = [];
   #keptBytes = 0;

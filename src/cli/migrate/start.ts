@@ -13,9 +13,9 @@ import { ProxyControl } from '../../migrate/dual-write/proxy-control.js';
 import { readMigrationState } from '../../migrate/state/with-lock.js';
 import { copyShare } from '../../migrate/run/copy-share.js';
 import {
-  followMigration,
+  startWithCatchUp,
   startMigration,
-  type FollowReport,
+  type StartWithCatchUpReport,
   type MigrationReport,
 } from '../../migrate/run/migrate-collection.js';
 import { checkIdentity } from '../../migrate/state/migration-state.js';
@@ -281,8 +281,8 @@ async function copy(request: MigrationRequest, settings: CopySettings): Promise<
         'INVALID_ARGUMENT',
         '--worker and --catch-up exclude each other: let the workers copy, then run `migrate resume --catch-up` without --worker',
       );
-    const done = await followMigration({ ...request, ...how, lagMax: lagMaxOf(flags) });
-    sayFollowed(run, done, place);
+    const done = await startWithCatchUp({ ...request, ...how, lagMax: lagMaxOf(flags) });
+    sayCaughtUp(run, done, place);
     return;
   }
   if (config.worker === null) {
@@ -309,9 +309,9 @@ async function copy(request: MigrationRequest, settings: CopySettings): Promise<
   }
 }
 
-function sayFollowed(
+function sayCaughtUp(
   run: ConsoleRun,
-  { plan, copied, seconds, resumed, caughtUp }: FollowReport,
+  { plan, copied, seconds, resumed, caughtUp }: StartWithCatchUpReport,
   place: StateLocation,
 ): void {
   run.say(`copied ${copied.toLocaleString('en-US')} points in ${seconds.toFixed(1)} s`);

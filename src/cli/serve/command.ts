@@ -18,7 +18,7 @@ import {
 import { runSingle } from './run-single.js';
 import { describeServed, loadCollections, servedLine } from './collections.js';
 import { ReloadSignals, sayMigrating } from './run.js';
-import { serveAsMember } from './worker-process.js';
+import { serveAsWorker } from './worker-process.js';
 import { runCluster } from './run-cluster.js';
 import { readTls } from './proxy-process.js';
 
@@ -117,7 +117,7 @@ export function serveCommand(): Command {
     .option('--check', 'check everything, say what would be served, and end')
     .action((flags: ServeFlags) =>
       cluster.isWorker
-        ? serveAsMember()
+        ? serveAsWorker()
         : withConsole(flags, (run) => serve(flags, run), {
             logLevel: LOG_LEVEL,
             settings: settingsOf(flags),
@@ -137,16 +137,16 @@ async function serve(flags: ServeFlags, run: ConsoleRun): Promise<void> {
       `${moved[0]} is being migrated, which needs a single process, because that process keeps the order of writes: give --workers 1`,
     );
   checkShadow(config);
-  const hangups = new ReloadSignals();
+  const reloadSignals = new ReloadSignals();
   try {
     await waitForServer(config, (flags.wait ?? 0) * 1000, run);
     if (flags.check === true) await check(config, run);
-    else await (config.workers > 1 ? runCluster : runSingle)({ config, run, reread, hangups });
+    else await (config.workers > 1 ? runCluster : runSingle)({ config, run, reread, reloadSignals });
   } finally {
-    hangups.close();
+    reloadSignals.close();
   }
   // A reload that still runs has no proxy to change any more: do not wait for it.
-  if (hangups.busy) process.exit();
+  if (reloadSignals.busy) process.exit();
 }
 
 async function check(config: Config, run: ConsoleRun): Promise<void> {

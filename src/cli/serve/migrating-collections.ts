@@ -18,9 +18,9 @@ import { setAsideText } from '../../migrate/dual-write/points-set-aside.js';
 import { WriteJournal } from '../../migrate/dual-write/write-journal.js';
 import type { CurrentAliases } from './current-aliases.js';
 import type { CurrentNames } from './current-names.js';
-import { followedVectors } from './mirrored-vectors.js';
+import { mirroredVectors } from './mirrored-vectors.js';
 import { openStore } from '../console/options.js';
-import type { LoadedFollowed } from './rewriters.js';
+import type { LoadedMirrored } from './rewriters.js';
 
 /** How old the aliases may be when names are checked before the collections are read or written. */
 const NAMES_FRESH_MS = 100;
@@ -32,16 +32,16 @@ const RETRY = { attempts: 2, firstDelayMs: 100, longestDelayMs: 200, turnMs: 0 }
 
 /** A collection that is being migrated. */
 interface Migrating {
-  loaded: LoadedFollowed;
+  loaded: LoadedMirrored;
   readonly folder: string;
-  readonly follower: DualWriter;
+  readonly dualWriter: DualWriter;
   /** Reads the vector settings of source and target again. */
   readonly describe: () => Promise<void>;
 }
 
 /** All collections that are being migrated, and the interceptor of their clients' writes. */
 export interface MigratingCollections {
-  readonly followed: () => readonly LoadedFollowed[];
+  readonly mirrored: () => readonly LoadedMirrored[];
   readonly guard: WriteInterceptor;
   /** The side that clients of a collection read; by its configured name. */
   readonly sideOf: (name: string) => Side;
@@ -70,9 +70,9 @@ export async function openMigrating(
   let timer: NodeJS.Timeout | undefined;
   const close = async (): Promise<void> => {
     clearInterval(timer);
-    for (const { follower } of opened) follower.giveUp();
+    for (const { dualWriter } of opened) dualWriter.giveUp();
     await Promise.all(endings.map((end) => end()));
-    for (const { follower } of opened) await follower.close();
+    for (const { dualWriter } of opened) await dualWriter.close();
     await store?.close();
   };
   try {
@@ -84,30 +84,30 @@ export async function openMigrating(
     throw error;
   }
   const of = (name: string): Migrating => {
-    const found = opened.find(({ loaded }) => loaded.followed.name === name);
+    const found = opened.find(({ loaded }) => loaded.mirrored.name === name);
     if (found === undefined) throw new TldrError('INTERNAL', `${name} is not being migrated`);
     return found;
   };
   return {
-    followed: () => opened.map(({ loaded }) => loaded),
+    mirrored: () => opened.map(({ loaded }) => loaded),
     guard: {
       isKnown: (collection) => names.isKnown(collection),
       isCollection: (name) => names.isCollection(name),
       aliases: () => aliases.read().catch(asUnavailable),
-      write: (collection, touched, send) => of(collection).follower.write(touched, send),
+      write: (collection, touched, send) => of(collection).dualWriter.write(touched, send),
     },
-    sideOf: (name) => of(name).follower.status().side,
+    sideOf: (name) => of(name).dualWriter.status().side,
     start: (switchReads) => {
       if (store !== null)
         timer = setInterval(() => void aliases.read().catch(() => undefined), ALIASES_MS).unref();
-      endings = opened.map(({ loaded: { followed }, folder, follower, describe }) => {
-        const { source, target, projector } = followed;
+      endings = opened.map(({ loaded: { mirrored }, folder, dualWriter, describe }) => {
+        const { source, target, projector } = mirrored;
         const copied = async (): Promise<void> => {
           await describe();
           await switchReads();
         };
         const encoder = projector.fingerprint;
-        return runReconciler({ folder, follower, source, target, encoder, copied, switchReads, log });
+        return runReconciler({ folder, dualWriter, source, target, encoder, copied, switchReads, log });
       });
     },
     close,
@@ -136,32 +136,32 @@ async function openOne(
     const encoder = Encoder.fromBytes(bytes, path);
     const own = factsOf(name, { source, target }, await aliases.read());
     const checkNames = namesCheck(aliases, [source, target]);
-    const vectors = await followedVectors(store, own, encoder);
+    const vectors = await mirroredVectors(store, own, encoder);
     const journal = await WriteJournal.open(folder, {
       expectedBy: await journalExpectedBy(store, target),
       owner: ownerOf({ source, target }),
     });
     const names = { sourceCollection: source, targetCollection: target };
     const sides = { source: store, target: store, ...names, checkNames };
-    const follower = new DualWriter({ ...sides, encoder, journal, log });
+    const dualWriter = new DualWriter({ ...sides, encoder, journal, log });
     await endInterrupted(store, target).catch((error: unknown) => {
       log(
         'warn',
         `${target} may still have temporary settings of an interrupted write, and they cannot be reset: ${errorText(error)}`,
       );
     });
-    await resume(follower, { folder, log }).catch(async (error: unknown) => {
-      await follower.close();
+    await resume(dualWriter, { folder, log }).catch(async (error: unknown) => {
+      await dualWriter.close();
       throw error;
     });
-    const loaded = { followed: { ...own, ...vectors, projector: encoder }, encoder: bytes };
+    const loaded = { mirrored: { ...own, ...vectors, projector: encoder }, encoder: bytes };
     const describe = async (): Promise<void> => {
       await checkNames('recently');
-      const described = await followedVectors(store, own, encoder);
+      const described = await mirroredVectors(store, own, encoder);
       await checkNames('now');
-      one.loaded = { ...loaded, followed: { ...loaded.followed, ...described } };
+      one.loaded = { ...loaded, mirrored: { ...loaded.mirrored, ...described } };
     };
-    const one: Migrating = { loaded, folder, follower, describe };
+    const one: Migrating = { loaded, folder, dualWriter, describe };
     return one;
   } catch (cause) {
     const code = cause instanceof TldrError ? cause.code : 'NOT_FOUND';
@@ -214,20 +214,20 @@ async function journalExpectedBy(store: CopyTarget, target: string): Promise<str
  * target cannot hold a point, clients read the source, which holds every write, until the point is changed.
  */
 async function resume(
-  follower: DualWriter,
+  dualWriter: DualWriter,
   { folder, log }: { readonly folder: string; readonly log: Log },
 ): Promise<void> {
   const { state, side } = await readDesiredState(folder);
   // If clients read the source, writes must go on, whatever is wrong with the target.
   if (side === 'source') return;
-  await follower.setState(state);
-  await follower.caughtUp(CATCH_UP_MS);
-  const { setAside } = follower.status();
+  await dualWriter.setState(state);
+  await dualWriter.caughtUp(CATCH_UP_MS);
+  const { setAside } = dualWriter.status();
   if (setAside !== null) {
     log('warn', `clients read the source until this is settled: ${setAsideText(setAside)}`);
     return;
   }
-  if (!(await follower.switchTo('target', () => Promise.resolve())))
+  if (!(await dualWriter.switchTo('target', () => Promise.resolve())))
     throw new TldrError('TIMEOUT', 'writes made before are not in the target');
 }
 

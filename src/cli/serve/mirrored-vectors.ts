@@ -10,7 +10,7 @@ const FLOAT32_BYTES = 4;
  * how it is stored. Before the target exists, each vector that the encoder could reduce counts.
  * @throws the error of reading the collections
  */
-export async function followedVectors(
+export async function mirroredVectors(
   store: CopyTarget,
   { source, target }: Pick<MirroredFacts, 'source' | 'target'>,
   encoder: Encoder,

@@ -70,7 +70,7 @@ export async function startProxyProcess(config: Config, options: ServingOptions)
   let { threads, shadow: shadowShare } = config;
   const named = (one: LoadedCollection): LoadedCollection => namedNow(one, current, names);
   const state = (): ReturnType<typeof proxyState> =>
-    proxyState(loaded.map(named), { threads, shadowShare, seed, followed: migrating.followed() });
+    proxyState(loaded.map(named), { threads, shadowShare, seed, mirrored: migrating.mirrored() });
   let listening: Proxy | null = null;
   const drop = (name: string): void => {
     const gone = loaded.find(({ served }) => served.names.includes(name));
@@ -117,7 +117,7 @@ export async function startProxyProcess(config: Config, options: ServingOptions)
         refuseOtherMigrations(current, next);
         const checked = await loadCollections(next, log, sideStays);
         await names.use(await openStore(next, log, NAMES_RETRY));
-        if (next.apiKey !== current.apiKey && migrating.followed().length > 0) log('warn', KEY_AFTER_RESTART);
+        if (next.apiKey !== current.apiKey && migrating.mirrored().length > 0) log('warn', KEY_AFTER_RESTART);
         [loaded, current] = [checked, next];
         ({ threads, shadow: shadowShare } = next);
         proxy.use(state());

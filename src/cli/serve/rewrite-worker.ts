@@ -4,7 +4,7 @@ import { answerRewrites } from '../../serve/rewrite-threads.js';
 import { rewritersOf, type RewriteWorkerData } from './rewriters.js';
 
 /** The thread that rewrites large request bodies, for one state of the configuration. */
-const { served, followed } = workerData as RewriteWorkerData;
+const { served, mirrored } = workerData as RewriteWorkerData;
 const withEncoder = <Facts extends object>(one: {
   readonly facts: Facts;
   readonly encoder: Uint8Array;
@@ -12,4 +12,4 @@ const withEncoder = <Facts extends object>(one: {
   ...one.facts,
   projector: Encoder.fromBytes(one.encoder),
 });
-answerRewrites(rewritersOf(served.map(withEncoder), followed.map(withEncoder)));
+answerRewrites(rewritersOf(served.map(withEncoder), mirrored.map(withEncoder)));

@@ -14,7 +14,7 @@ const WORKER_BYTES_MIN = 128 * 1024;
 /** The data that a rewriting thread starts with. */
 export interface RewriteWorkerData {
   readonly served: readonly { readonly facts: ServedFacts; readonly encoder: Uint8Array }[];
-  readonly followed: readonly { readonly facts: MirroredFacts; readonly encoder: Uint8Array }[];
+  readonly mirrored: readonly { readonly facts: MirroredFacts; readonly encoder: Uint8Array }[];
 }
 
 export interface StateOptions {
@@ -22,42 +22,42 @@ export interface StateOptions {
   readonly shadowShare: number;
   readonly seed: number;
   /** Collections whose writes are brought over to a target. */
-  readonly followed: readonly LoadedFollowed[];
+  readonly mirrored: readonly LoadedMirrored[];
 }
 
 /** A mirrored collection and the content of its encoder file. */
-export interface LoadedFollowed {
-  readonly followed: MirroredCollection;
+export interface LoadedMirrored {
+  readonly mirrored: MirroredCollection;
   readonly encoder: Uint8Array;
 }
 
 /** Returns the rewriters of requests to these collections, and the finders of changes to mirrored ones. */
 export function rewritersOf(
   served: readonly ServedCollection[],
-  followed: readonly MirroredCollection[],
+  mirrored: readonly MirroredCollection[],
 ): Rewriters {
   return {
     rest: restRewriter(served),
     grpc: grpcRewriter(served),
-    ...(followed.length > 0 && { changes: { rest: restChanges(followed), grpc: grpcChanges(followed) } }),
+    ...(mirrored.length > 0 && { changes: { rest: restChanges(mirrored), grpc: grpcChanges(mirrored) } }),
   };
 }
 
 /** Returns the state with which the proxy serves these collections. */
 export function proxyState(
   loaded: readonly LoadedCollection[],
-  { threads, shadowShare, seed, followed }: StateOptions,
+  { threads, shadowShare, seed, mirrored }: StateOptions,
 ): ProxyState {
   const collections = loaded.map(({ served }) => served);
   const rewriters = rewritersOf(
     collections,
-    followed.map((one) => one.followed),
+    mirrored.map((one) => one.mirrored),
   );
   // A projector has methods, which cannot be sent to a thread: each thread makes its own from the file.
   const data: RewriteWorkerData = {
     served: loaded.map(({ served, encoder }) => ({ facts: { ...served, projector: undefined }, encoder })),
-    followed: followed.map((one) => ({
-      facts: { ...one.followed, projector: undefined },
+    mirrored: mirrored.map((one) => ({
+      facts: { ...one.mirrored, projector: undefined },
       encoder: one.encoder,
     })),
   };

@@ -12,7 +12,7 @@ const READY_TIMEOUT_MS = 2_000;
 /**
  * Serves in several processes until it is asked to stop. This process itself only answers health and metrics.
  */
-export async function runCluster({ config, run, reread, hangups }: ServeRun): Promise<void> {
+export async function runCluster({ config, run, reread, reloadSignals }: ServeRun): Promise<void> {
   const { log } = run;
   const loaded = await loadCollections(config, log);
   const reloads = new Reloads();
@@ -36,12 +36,12 @@ export async function runCluster({ config, run, reread, hangups }: ServeRun): Pr
     await stop();
     throw error;
   }
-  startReloading({ config, reread, hangups, log, reloads }, async (next) => {
+  startReloading({ config, reread, reloadSignals, log, reloads }, async (next) => {
     await loadCollections(next, log);
     members.configure(next);
   });
   await untilAborted(run.signal);
-  hangups.stop();
+  reloadSignals.stop();
   if (!(await stop()))
     log('warn', `requests were still under way after ${config.drainMs} ms and were cut off`);
   log('info', 'stopped');

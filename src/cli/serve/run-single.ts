@@ -4,7 +4,7 @@ import { announceAddresses, startReloading, untilAborted, type ServeRun } from '
 import { startProxyProcess } from './proxy-process.js';
 
 /** Serves in this process until it is asked to stop; requests under way are then ended. */
-export async function runSingle({ config, run, reread, hangups }: ServeRun): Promise<void> {
+export async function runSingle({ config, run, reread, reloadSignals }: ServeRun): Promise<void> {
   const { log } = run;
   const serving = await startProxyProcess(config, { log, seed: 1 });
   const { proxy } = serving;
@@ -19,7 +19,7 @@ export async function runSingle({ config, run, reread, hangups }: ServeRun): Pro
     await serving.close();
     throw error;
   });
-  startReloading({ config, reread, hangups, log, reloads }, (next) => serving.reload(next));
+  startReloading({ config, reread, reloadSignals, log, reloads }, (next) => serving.reload(next));
   announceAddresses(run, {
     rest: proxy.rest,
     grpc: proxy.grpc,
@@ -28,7 +28,7 @@ export async function runSingle({ config, run, reread, hangups }: ServeRun): Pro
     loaded: serving.loaded(),
   });
   await untilAborted(run.signal);
-  hangups.stop();
+  reloadSignals.stop();
   const inTime = await proxy.drain(config.drainMs);
   if (!inTime) log('warn', `requests were still under way after ${config.drainMs} ms and were cut off`);
   await serving.close();

@@ -13,7 +13,7 @@ export interface ServeRun {
   readonly run: ConsoleRun;
   /** Reads the configuration again. */
   readonly reread: () => Config;
-  readonly hangups: ReloadSignals;
+  readonly reloadSignals: ReloadSignals;
 }
 
 /**
@@ -108,11 +108,11 @@ interface Reloading {
  * says why.
  */
 export function startReloading(
-  { config, reread, hangups, log, reloads }: Omit<ServeRun, 'run'> & Reloading,
+  { config, reread, reloadSignals, log, reloads }: Omit<ServeRun, 'run'> & Reloading,
   reload: (config: Config) => Promise<void>,
 ): void {
   let current = config;
-  hangups.listen(async () => {
+  reloadSignals.listen(async () => {
     try {
       const next = reloadable(current, reread());
       await reload(next.config);

@@ -7,14 +7,14 @@ import { openLog } from '../console/run.js';
 import { startProxyProcess, type ProxyProcess } from './proxy-process.js';
 
 /** Messages from the first process to a serving process. */
-export type ToMember =
+export type ToWorker =
   | { readonly kind: 'configure'; readonly config: Config; readonly seed: number }
   | { readonly kind: 'drop' | 'refresh'; readonly collection: string }
   | { readonly kind: 'count'; readonly id: number }
   | { readonly kind: 'drain' };
 
 /** Messages from a serving process to the first process. */
-export type FromMember =
+export type FromWorker =
   | { readonly kind: 'listening' }
   | { readonly kind: 'ready'; readonly rest: Address; readonly grpc: Address }
   | { readonly kind: 'failed'; readonly code: ErrorCode; readonly message: string }
@@ -23,7 +23,7 @@ export type FromMember =
   | { readonly kind: 'counts'; readonly id: number; readonly counts: Counts };
 
 /** Runs one of several serving processes. It obeys the first process, and ends when that process is gone. */
-export function serveAsMember(): Promise<void> {
+export function serveAsWorker(): Promise<void> {
   return new Promise((resolve) => {
     let serving: Promise<ProxyProcess> | undefined;
     let config: Config | undefined;
@@ -40,7 +40,7 @@ export function serveAsMember(): Promise<void> {
     process.on('SIGINT', () => undefined);
     process.once('SIGTERM', end);
     process.once('disconnect', end);
-    process.on('message', (message: ToMember) => {
+    process.on('message', (message: ToWorker) => {
       switch (message.kind) {
         case 'configure':
           config = message.config;
@@ -68,7 +68,7 @@ export function serveAsMember(): Promise<void> {
   });
 }
 
-async function start({ config, seed }: ToMember & { readonly kind: 'configure' }): Promise<ProxyProcess> {
+async function start({ config, seed }: ToWorker & { readonly kind: 'configure' }): Promise<ProxyProcess> {
   try {
     const serving = await startProxyProcess(config, {
       seed,
@@ -92,6 +92,6 @@ async function reload(serving: Promise<ProxyProcess>, config: Config): Promise<v
   }
 }
 
-function tell(message: FromMember): void {
+function tell(message: FromWorker): void {
   if (process.connected) process.send?.(message);
 }

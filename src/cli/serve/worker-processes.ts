@@ -5,7 +5,7 @@ import { TldrError } from '../../core/errors.js';
 import type { Log } from '../../core/run-options.js';
 import type { Counts } from '../../serve/metrics.js';
 import { freePorts } from '../adapters.js';
-import type { FromMember, ToMember } from './worker-process.js';
+import type { FromWorker, ToWorker } from './worker-process.js';
 
 const FIRST_DELAY_MS = 100;
 const LONGEST_DELAY_MS = 10_000;
@@ -106,7 +106,7 @@ export class WorkerProcesses {
   #fork(): void {
     const worker = cluster.fork();
     const startedAtMs = performance.now();
-    worker.on('message', (message: FromMember) => this.#heard(worker, message));
+    worker.on('message', (message: FromWorker) => this.#heard(worker, message));
     worker.on('error', () => undefined);
     worker.once('exit', (code, signal) => {
       this.#ready.delete(worker);
@@ -127,7 +127,7 @@ export class WorkerProcesses {
     });
   }
 
-  #heard(worker: Worker, message: FromMember): void {
+  #heard(worker: Worker, message: FromWorker): void {
     switch (message.kind) {
       // Not when the process starts: a message that is sent before it listens is lost.
       case 'listening':
@@ -163,7 +163,7 @@ export class WorkerProcesses {
     this.#tellOthers(by, { kind: 'drop', collection });
   }
 
-  #tellOthers(by: Worker, message: ToMember): void {
+  #tellOthers(by: Worker, message: ToWorker): void {
     for (const worker of this.#all()) if (worker !== by) this.#tell(worker, message);
   }
 
@@ -179,7 +179,7 @@ export class WorkerProcesses {
     }).finally(() => this.#counting.delete(id));
   }
 
-  #tell(worker: Worker, message: ToMember): void {
+  #tell(worker: Worker, message: ToWorker): void {
     if (worker.isConnected()) worker.send(message, () => undefined);
   }
 }

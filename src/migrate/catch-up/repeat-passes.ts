@@ -41,14 +41,14 @@ export interface CaughtUp {
  * @throws VERIFY_FAILED when 20 passes were not enough
  */
 export async function catchUp(
-  follower: CatchUpPasses,
+  catchUpPasses: CatchUpPasses,
   { lagMax, log }: { readonly lagMax: number } & Pick<RunOptions, 'log'>,
 ): Promise<CaughtUp> {
   let lag = Infinity;
   for (let passes = 1; passes <= PASSES_MAX; passes++) {
-    lag = await follower.pass();
+    lag = await catchUpPasses.pass();
     log?.('info', `${lag} points differed`, { pass: passes });
-    if (lag <= lagMax) return { passes, lag, byVersions: follower.byVersions };
+    if (lag <= lagMax) return { passes, lag, byVersions: catchUpPasses.byVersions };
   }
   throw new TldrError(
     'VERIFY_FAILED',
@@ -62,7 +62,7 @@ export async function catchUp(
  * @throws VERIFY_FAILED when points still change, TIMEOUT after `freezeMsMax`
  */
 export async function catchUpFrozen(
-  follower: CatchUpPasses,
+  catchUpPasses: CatchUpPasses,
   {
     source,
     collection,
@@ -82,9 +82,9 @@ export async function catchUpFrozen(
       checkTime(giveUpAtMs, freezeMsMax);
       await sleep(QUEUE_POLL_MS, signal);
     }
-    lag = await follower.pass();
+    lag = await catchUpPasses.pass();
     checkTime(giveUpAtMs, freezeMsMax);
-    if (lag === 0) return { passes, lag, byVersions: follower.byVersions };
+    if (lag === 0) return { passes, lag, byVersions: catchUpPasses.byVersions };
   }
   throw new TldrError(
     'VERIFY_FAILED',

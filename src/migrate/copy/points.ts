@@ -1,5 +1,5 @@
 import type { Encoder } from '../../encoder/model.js';
-import { RowMemory } from '../../core/reused-row-memory.js';
+import { ReusedRowMemory } from '../../core/reused-row-memory.js';
 import type { Throttle } from '../throttle/throttle.js';
 import { throwIfAborted, type RunOptions } from '../../core/run-options.js';
 import type { CopyTarget } from '../../store/copy-target.js';
@@ -28,7 +28,7 @@ export interface CopyRequest {
   /** Shortest time between two saves of the migration state while copying. 0 saves after every write. */
   readonly saveIntervalMs: number;
   readonly save: () => Promise<void>;
-  readonly pace: Throttle;
+  readonly throttle: Throttle;
   /** Called after each range. The copy waits for it. */
   readonly rangeDone?: () => Promise<void>;
 }
@@ -92,7 +92,7 @@ async function copyRange(
   const from = cursorOf(range.cursor ?? range.from, source.keys);
   let repeated = range.cursor === null ? 0 : 1;
   let write: Promise<void> = Promise.resolve();
-  const rowMemory = new RowMemory();
+  const rowMemory = new ReusedRowMemory();
   try {
     const scan = source.scan(state.sourceCollection, {
       vectorName: state.vectorName,
@@ -102,7 +102,7 @@ async function copyRange(
       signal,
       rowMemory,
     });
-    for await (const batch of request.pace.paced(scan, signal)) {
+    for await (const batch of request.throttle.throttled(scan, signal)) {
       const reduced = await request.projector.project(batch.vectors);
       const ready = toWriteBatch(encoder, batch, { reduced, destination: { ...state, componentBytes } });
       // One write per range is under way at a time; meanwhile the next page is read and projected.

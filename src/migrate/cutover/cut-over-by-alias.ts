@@ -16,7 +16,7 @@ import { withMigrationState, type StartedMigration } from '../state/with-lock.js
 import { announce, factsOf, type EventFacts, type MigrationHook } from '../plan/migration-events.js';
 import type { CutOver, MigrationState } from '../state/migration-state.js';
 import { isOwnTarget } from '../state/own-target.js';
-import { checkFollowed, checkForm, COPIED, readByProxy } from './cut-over-by-proxy.js';
+import { checkProxyReady, checkForm, COPIED, readByProxy } from './cut-over-by-proxy.js';
 
 /**
  * The words that `--force` requires for a switch without a verification.
@@ -138,7 +138,7 @@ async function checkVerified(
   state: MigrationState,
 ): Promise<void> {
   const forced = force === FORCE_WORDS;
-  if (form === 'proxy') await checkFollowed(state, { forced });
+  if (form === 'proxy') await checkProxyReady(state, { forced });
   if (forced) return;
   if (how !== undefined) {
     if (COPIED.includes(state.phase)) return;
@@ -244,7 +244,7 @@ function eitherOf({ signal }: RunOptions, lost: AbortSignal): AbortSignal {
 }
 
 interface NearTarget {
-  readonly follower: CatchUpPasses;
+  readonly catchUpPasses: CatchUpPasses;
   readonly caughtUp: CaughtUp;
 }
 
@@ -259,22 +259,22 @@ async function catchUpToLag(
   state.verifiedPoints = null;
   await place.write(state);
   const signal = eitherOf(request, lost);
-  const follower = await passesFromState(request, state, { ...how, signal });
-  return { follower, caughtUp: await catchUp(follower, { lagMax: how.lagMax, log }) };
+  const catchUpPasses = await passesFromState(request, state, { ...how, signal });
+  return { catchUpPasses, caughtUp: await catchUp(catchUpPasses, { lagMax: how.lagMax, log }) };
 }
 
 /** Makes the target equal to the frozen source. Does nothing if a lag without a freeze was allowed. */
 async function catchUpWhileFrozen(
   request: CutOverRequest,
   state: MigrationState,
-  { follower, caughtUp, lost }: NearTarget & { readonly lost: AbortSignal },
+  { catchUpPasses, caughtUp, lost }: NearTarget & { readonly lost: AbortSignal },
 ): Promise<CaughtUp> {
   const { catchUp: how, source, target, place } = request;
   if (how === undefined || how.withoutFreeze === true) return caughtUp;
   const collection = state.sourceCollection;
   const signal = eitherOf(request, lost);
   const { freezeMsMax } = how;
-  const frozen = await catchUpFrozen(follower, { source, collection, freezeMsMax, signal });
+  const frozen = await catchUpFrozen(catchUpPasses, { source, collection, freezeMsMax, signal });
   state.phase = 'verified';
   state.verifiedPoints = await target.count(state.targetCollection);
   await place.write(state);

@@ -44,7 +44,7 @@ export async function readByProxy(state: MigrationState): Promise<string> {
  * @throws UNAVAILABLE when no proxy is running
  * @throws VERIFY_FAILED while the copy is unfinished, or the target lacks writes made during it
  */
-export async function checkFollowed(
+export async function checkProxyReady(
   state: MigrationState,
   { forced }: { readonly forced: boolean },
 ): Promise<void> {

@@ -155,8 +155,8 @@ export function rollBack(migration: RollBackRequest & RunOptions): Promise<WayBa
 
 /** Requests the source even if clients read it already: a proxy that starts meanwhile must find that. */
 async function proxyBack({ signal, log, onProgress }: RunOptions, state: MigrationState): Promise<boolean> {
-  const obeyed = await proxyControlOf(state)?.toSource({ signal, log, onProgress });
-  return obeyed === true;
+  const switched = await proxyControlOf(state)?.toSource({ signal, log, onProgress });
+  return switched === true;
 }
 
 async function undo({ target }: StartedMigration, { form, name, to }: WayBack): Promise<void> {

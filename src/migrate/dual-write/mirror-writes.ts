@@ -6,15 +6,15 @@ import { sleep, throwIfAborted, type Log } from '../../core/run-options.js';
 import type { CopyTarget } from '../../store/copy-target.js';
 import { endsWithin } from './ends-within.js';
 import type { CopyState, Side } from './proxy-state-files.js';
-import { LeftEntries } from './unfinished-entries.js';
-import { LoggedWrites } from './unapplied-writes.js';
+import { UnfinishedEntries } from './unfinished-entries.js';
+import { UnappliedWrites } from './unapplied-writes.js';
 import { checkedMatchingIds } from './matching-ids.js';
 import type { NamesCheck } from './names-check.js';
 import { openSync } from './open-sync.js';
 import type { PointSync } from './point-sync.js';
 import { setAsideText, type SetAside } from './points-set-aside.js';
 import type { WriteJournal } from './write-journal.js';
-import { WriteTurns } from './shared-and-exclusive-tasks.js';
+import { SharedAndExclusiveTasks } from './shared-and-exclusive-tasks.js';
 
 /** Entries left from before that are brought over together, since each alone would cost a round trip. */
 const LEFT_TOGETHER = 32;
@@ -38,7 +38,7 @@ const TURN_WAIT_MS = 20_000;
 /** Most points remembered that are written while nothing is brought over. */
 const LATER_POINTS_MAX = 1_000_000;
 
-export interface FollowOptions {
+export interface DualWriterOptions {
   readonly source: CopyTarget;
   readonly target: CopyTarget;
   readonly sourceCollection: string;
@@ -51,7 +51,7 @@ export interface FollowOptions {
 }
 
 /** How far the target is behind the source. */
-export interface FollowStatus {
+export interface DualWriterStatus {
   readonly state: CopyState;
   readonly side: Side;
   /** Open entries of the journal: their points are not known to be equal. */
@@ -70,15 +70,15 @@ export interface FollowStatus {
  * over.
  */
 export class DualWriter {
-  readonly #options: FollowOptions;
-  readonly #turns = new WriteTurns(TURN_WAIT_MS);
+  readonly #options: DualWriterOptions;
+  readonly #turns = new SharedAndExclusiveTasks(TURN_WAIT_MS);
   readonly #stop = new AbortController();
   /** Entries of writes under way: not brought over yet, and not left for later. */
   readonly #inFlight = new Set<number>();
   readonly #finishing = new Set<Promise<TldrError | null>>();
   /** Entries of points left until the copy is finished, and of points set aside. */
-  readonly #later = new LeftEntries(LATER_POINTS_MAX);
-  readonly #aside = new LeftEntries();
+  readonly #later = new UnfinishedEntries(LATER_POINTS_MAX);
+  readonly #aside = new UnfinishedEntries();
   #sync: PointSync | null = null;
   #wanted: CopyState = 'waiting';
   #reached: CopyState = 'waiting';
@@ -89,17 +89,17 @@ export class DualWriter {
   #switchAfterMs = 0;
   #caughtUp = false;
   #replay: Promise<void> = Promise.resolve();
-  readonly #logged: LoggedWrites;
+  readonly #logged: UnappliedWrites;
   /** True if an earlier process may have left writes that the source has logged and not applied. */
   #mayHaveLeft: boolean;
 
-  constructor(options: FollowOptions) {
+  constructor(options: DualWriterOptions) {
     this.#options = options;
     this.#mayHaveLeft = options.journal.openCount > 0;
-    this.#logged = new LoggedWrites(options, { signal: this.#stop.signal, log: options.log });
+    this.#logged = new UnappliedWrites(options, { signal: this.#stop.signal, log: options.log });
   }
 
-  status(): FollowStatus {
+  status(): DualWriterStatus {
     const { openCount: open } = this.#options.journal;
     const setAside = this.#sync?.setAside ?? null;
     return { state: this.#reached, side: this.#side, open, caughtUp: this.#caughtUp, setAside };

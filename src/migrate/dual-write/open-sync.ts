@@ -3,7 +3,7 @@ import { componentBytesOf } from '../../store/stored-component.js';
 import { targetDescription } from '../../store/target-description.js';
 import { PointSync, type SyncSides } from './point-sync.js';
 
-interface Followed extends Omit<SyncSides, 'identity' | 'componentBytes' | 'partitions'> {
+interface SyncedCollections extends Omit<SyncSides, 'identity' | 'componentBytes' | 'partitions'> {
   readonly sourceCollection: string;
   readonly targetCollection: string;
 }
@@ -12,9 +12,9 @@ interface Followed extends Omit<SyncSides, 'identity' | 'componentBytes' | 'part
  * Returns a point sync to an existing target, as the target's metadata describes it.
  * @throws MISMATCH when the target has another source or encoder, and errors of reading the collections
  */
-export async function openSync(followed: Followed): Promise<PointSync> {
-  const { source, target, encoder, sourceCollection, targetCollection } = followed;
-  await followed.checkNames?.('recently');
+export async function openSync(mirrored: SyncedCollections): Promise<PointSync> {
+  const { source, target, encoder, sourceCollection, targetCollection } = mirrored;
+  await mirrored.checkNames?.('recently');
   const targetSpec = await target.describe(targetCollection);
   const description = targetDescription(targetSpec);
   if (description?.source !== sourceCollection || description.encoder !== encoder.fingerprint)
@@ -23,7 +23,7 @@ export async function openSync(followed: Followed): Promise<PointSync> {
       `${targetCollection} was not made from ${sourceCollection} with this encoder`,
     );
   const { partitions } = await source.describe(sourceCollection);
-  await followed.checkNames?.('now');
+  await mirrored.checkNames?.('now');
   const identity = {
     sourceEndpoint: source.endpoint,
     sourceCollection,
@@ -35,5 +35,5 @@ export async function openSync(followed: Followed): Promise<PointSync> {
     encoderFingerprint: description.encoder,
   };
   const componentBytes = componentBytesOf(targetSpec, description.compact);
-  return new PointSync({ ...followed, identity, componentBytes, partitions });
+  return new PointSync({ ...mirrored, identity, componentBytes, partitions });
 }

@@ -5,7 +5,7 @@ import {
   readDesiredState,
   readReport,
   writeDesiredState,
-  type FollowerReport,
+  type ProxyReport,
   type DesiredState,
 } from './proxy-state-files.js';
 import { setAsideText } from './points-set-aside.js';
@@ -24,7 +24,10 @@ const NO_PROGRESS_MS = 120_000;
 /** Longest wait for a proxy to return to its previous state. */
 const BACK_MS = 5_000;
 
-type Followed = Pick<MigrationIdentity, 'sourceCollection' | 'targetCollection' | 'encoderFingerprint'>;
+type ProxiedMigration = Pick<
+  MigrationIdentity,
+  'sourceCollection' | 'targetCollection' | 'encoderFingerprint'
+>;
 
 /** State of a migration according to the files in the journal's folder. */
 export interface JournalStatus {
@@ -32,7 +35,7 @@ export interface JournalStatus {
   /** The state that the commands want. */
   readonly wanted: DesiredState;
   /** The proxy's last report; null if there never was a proxy, or it was ended. */
-  readonly report: FollowerReport | null;
+  readonly report: ProxyReport | null;
   readonly ageMs: number | null;
   readonly living: boolean;
 }
@@ -46,7 +49,7 @@ export interface HeldJournal {
 
 interface Wait {
   readonly run: RunOptions;
-  readonly until?: (report: FollowerReport) => boolean;
+  readonly until?: (report: ProxyReport) => boolean;
   readonly noProgressMs: number;
   readonly silenceMs: number;
 }
@@ -54,9 +57,9 @@ interface Wait {
 /** Controls the proxy of a migration from its commands, by files in the journal's folder. */
 export class ProxyControl {
   readonly folder: string;
-  readonly #of: Followed;
+  readonly #of: ProxiedMigration;
 
-  constructor(folder: string, of: Followed) {
+  constructor(folder: string, of: ProxiedMigration) {
     this.folder = folder;
     this.#of = of;
   }
@@ -74,7 +77,7 @@ export class ProxyControl {
    * Returns the report of a running proxy; null if none runs.
    * @throws MISMATCH for another migration's proxy
    */
-  async report(): Promise<FollowerReport | null> {
+  async report(): Promise<ProxyReport | null> {
     const { report, living } = await this.status();
     if (report === null || !living) return null;
     const { sourceCollection, targetCollection, encoderFingerprint } = this.#of;
@@ -94,7 +97,7 @@ export class ProxyControl {
   }
 
   /** Returns the report of the running proxy. @throws UNAVAILABLE when none runs, MISMATCH as `report` */
-  async living(): Promise<FollowerReport> {
+  async living(): Promise<ProxyReport> {
     const report = await this.report();
     if (report !== null) return report;
     throw await this.#noneLives();
@@ -120,7 +123,7 @@ export class ProxyControl {
   /** Resolves when all writes made during the copy have been brought over. */
   async copied(run: RunOptions = {}): Promise<void> {
     const { side } = await readDesiredState(this.folder);
-    const until = ({ caughtUp }: FollowerReport): boolean => caughtUp;
+    const until = ({ caughtUp }: ProxyReport): boolean => caughtUp;
     await this.#need({ state: 'copied', side }, { run, until, noProgressMs: NO_PROGRESS_MS });
   }
 
@@ -216,7 +219,7 @@ export class ProxyControl {
   }
 }
 
-function tooLate({ state, side }: DesiredState, report: FollowerReport | null, afterMs: number): TldrError {
+function tooLate({ state, side }: DesiredState, report: ProxyReport | null, afterMs: number): TldrError {
   const got =
     report === null
       ? 'it does not report'
@@ -228,6 +231,8 @@ function tooLate({ state, side }: DesiredState, report: FollowerReport | null, a
 }
 
 /** Returns the control of a migration's proxy; null if it has no journal. */
-export function proxyControlOf(state: Followed & Pick<MigrationState, 'journal'>): ProxyControl | null {
+export function proxyControlOf(
+  state: ProxiedMigration & Pick<MigrationState, 'journal'>,
+): ProxyControl | null {
   return state.journal === undefined ? null : new ProxyControl(state.journal, state);
 }

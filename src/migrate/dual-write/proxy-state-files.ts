@@ -18,7 +18,7 @@ export interface DesiredState {
 }
 
 /** The state that the proxy reports. */
-export interface FollowerReport extends DesiredState {
+export interface ProxyReport extends DesiredState {
   readonly pid: number;
   /** Time of the report, in milliseconds since 1970. */
   readonly at: number;
@@ -58,7 +58,7 @@ export async function writeDesiredState(folder: string, { state, side }: Desired
  * Returns the proxy's last report; null if there is none.
  * @throws INVALID_DATA when the file holds no report
  */
-export async function readReport(folder: string): Promise<FollowerReport | null> {
+export async function readReport(folder: string): Promise<ProxyReport | null> {
   const fields = await readFields(join(folder, REPORT));
   if (fields === null) return null;
   // Earlier versions did not report points that were set aside.
@@ -71,7 +71,7 @@ export async function readReport(folder: string): Promise<FollowerReport | null>
     typeof caughtUp === 'boolean' &&
     isSetAside(setAside);
   if (!known) throw wrong(join(folder, REPORT), 'it does not hold a report');
-  return { ...(fields as unknown as FollowerReport), setAside };
+  return { ...(fields as unknown as ProxyReport), setAside };
 }
 
 function isSetAside(value: unknown): value is SetAside | null {
@@ -85,7 +85,7 @@ export function reportPath(folder: string): string {
   return join(folder, REPORT);
 }
 
-export async function writeReport(folder: string, report: FollowerReport): Promise<void> {
+export async function writeReport(folder: string, report: ProxyReport): Promise<void> {
   await replaceFile(join(folder, REPORT), `${JSON.stringify(report)}\n`);
 }
 

@@ -14,9 +14,9 @@ const POLL_MS = 200;
 /** Time between reports. If a report is several times older, commands take the proxy for dead. */
 const REPORT_MS = 1_000;
 
-export interface ObeyOptions {
+export interface ReconcilerOptions {
   readonly folder: string;
-  readonly follower: DualWriter;
+  readonly dualWriter: DualWriter;
   readonly source: string;
   readonly target: string;
   readonly encoder: string;
@@ -27,9 +27,13 @@ export interface ObeyOptions {
   readonly log?: Log | undefined;
 }
 
-/** Carries out the plan in the journal's folder, and reports beside it. @returns a function that ends this */
-export function runReconciler(options: ObeyOptions): () => Promise<void> {
-  const { folder, follower, source, target, encoder, log } = options;
+/**
+ * Brings the proxy into the state that the migration's commands want, and reports its state. Both are files in the
+ * journal's folder.
+ * @returns a function that ends this
+ */
+export function runReconciler(options: ReconcilerOptions): () => Promise<void> {
+  const { folder, dualWriter, source, target, encoder, log } = options;
   const stop = new AbortController();
   let moving: Promise<void> | null = null;
   // Failed calls are repeated at the next step.
@@ -44,7 +48,7 @@ export function runReconciler(options: ObeyOptions): () => Promise<void> {
     said = text;
   };
   const report = async (): Promise<void> => {
-    const status = follower.status();
+    const status = dualWriter.status();
     const text = JSON.stringify(status);
     if (text === reported && performance.now() - reportedAtMs < REPORT_MS) return;
     await writeReport(folder, { ...status, pid: process.pid, at: Date.now(), source, target, encoder });
@@ -58,7 +62,7 @@ export function runReconciler(options: ObeyOptions): () => Promise<void> {
       .finally(() => (moving = null));
     await Promise.race([moving, sleep(POLL_MS, stop.signal).catch(() => undefined)]);
     await report();
-    await follower.tidy();
+    await dualWriter.tidy();
   };
   const running = (async () => {
     while (!stop.signal.aborted) {
@@ -76,15 +80,15 @@ export function runReconciler(options: ObeyOptions): () => Promise<void> {
 
 async function moveTowards(
   plan: DesiredState,
-  { follower, copied, switchReads, log, source }: ObeyOptions,
+  { dualWriter, copied, switchReads, log, source }: ReconcilerOptions,
   left: { isCopiedToBeTold: boolean },
 ): Promise<void> {
-  const { state, side } = follower.status();
+  const { state, side } = dualWriter.status();
   // Reads leave the target before it is filled again.
   if (plan.side === 'source' && side !== 'source')
-    await follower.switchTo('source', () => switchReads('source'));
+    await dualWriter.switchTo('source', () => switchReads('source'));
   if (plan.state !== state) {
-    await follower.setState(plan.state);
+    await dualWriter.setState(plan.state);
     left.isCopiedToBeTold = plan.state === 'copied';
   }
   if (left.isCopiedToBeTold) {
@@ -92,6 +96,6 @@ async function moveTowards(
     left.isCopiedToBeTold = false;
   }
   if (plan.side === 'source' || side === 'target' || plan.state !== 'copied') return;
-  if (await follower.switchTo('target', () => switchReads('target')))
+  if (await dualWriter.switchTo('target', () => switchReads('target')))
     log?.('info', 'reads go to the target', { source });
 }

@@ -6,7 +6,7 @@ interface Waiting {
 }
 
 /** Runs shared tasks at the same time, and exclusive tasks alone, in the order of their arrival. */
-export class WriteTurns {
+export class SharedAndExclusiveTasks {
   readonly #waitMs: number;
   readonly #waiting: Waiting[] = [];
   #running = 0;

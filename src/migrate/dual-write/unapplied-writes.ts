@@ -15,7 +15,7 @@ interface Place {
 }
 
 /** Writes that the source has logged and may not have applied yet. */
-export class LoggedWrites {
+export class UnappliedWrites {
   readonly #place: Place;
   readonly #run: { readonly signal: AbortSignal; readonly log: Log | undefined };
   /** Unfinished work of writes that were answered before they were applied. */

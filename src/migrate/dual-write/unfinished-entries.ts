@@ -10,7 +10,7 @@ interface Standing {
  * Maps each point that is left for later to one open entry of the journal. One entry per point is enough;
  * without this, the journal would keep an entry for every write to the point.
  */
-export class LeftEntries {
+export class UnfinishedEntries {
   readonly #pointsMax: number;
   readonly #standing = new Map<PointId, Standing>();
 

@@ -24,7 +24,7 @@ interface Side {
 export interface ComparePointsOptions extends RunOptions {
   /** Points per request. */
   readonly batchSize?: number | undefined;
-  readonly pace?: Throttle | undefined;
+  readonly throttle?: Throttle | undefined;
   /** Ranges to compare, in id order within a shard. If absent: all points. */
   readonly ranges?: readonly PartitionRange[] | undefined;
 }
@@ -82,8 +82,8 @@ export async function* comparedPoints(
     const scan = { partition, range, run };
     const read = scanned(source, plan, scan);
     // Throttling one stream is enough, since both are read in step.
-    const paced = run.pace?.paced(read, run.signal) ?? read;
-    const streams = { source: paced, target: scanned(target, plan, scan) };
+    const throttled = run.throttle?.throttled(read, run.signal) ?? read;
+    const streams = { source: throttled, target: scanned(target, plan, scan) };
     for await (const point of comparedStreams(plan, sides, streams)) {
       yield { ...point, partition };
       points++;

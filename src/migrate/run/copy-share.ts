@@ -6,7 +6,7 @@ import type { PlacedMigration } from '../plan/migration-options.js';
 import { checkIdentity, type MigrationState, type Share } from '../state/migration-state.js';
 import { planMigration, type MigrationPlan } from '../plan/migration.js';
 import type { StateLock, StateLocation } from '../state/location.js';
-import { copyRanges, prepare, withPace, workOn } from './phases.js';
+import { copyRanges, prepare, withThrottle, workOn } from './phases.js';
 import { copyingShares, joinShares, shareOf, splitState, wholeState } from '../state/shares.js';
 
 const LOCK_POLL_MS = 200;
@@ -91,7 +91,7 @@ async function copyHeld(
   const stop = stoppable(place, lost, options);
   try {
     const work = workOn(plan, state, { options: { ...options, place }, signal: stop.signal });
-    return await withPace(work, (pace) => copyRanges(work, pace));
+    return await withThrottle(work, (throttle) => copyRanges(work, throttle));
   } catch (error) {
     throw stopReason(error, stop.signal);
   } finally {

@@ -20,7 +20,7 @@ import { planMigration, type MigrationPlan } from '../plan/migration.js';
 import { chooseProjector } from '../points/projector.js';
 import { stateFile } from '../state/in-file.js';
 import type { StateLock } from '../state/location.js';
-import { runFollowing, runPhases, workOn, type Work } from './phases.js';
+import { runWithCatchUp, runPhases, workOn, type Work } from './phases.js';
 import { joinShares } from '../state/shares.js';
 import { retune } from '../throttle/settings.js';
 import type { VerifyReport } from '../verify/all-points.js';
@@ -81,13 +81,13 @@ export function migrateCollection(options: MigrateOptions): Promise<MigrationRep
 export async function startMigration(options: PlacedMigration): Promise<MigrationReport> {
   const planned = await plannedOnce(options);
   const { journal, encoder } = options;
-  const followed = { ...options, encoderFingerprint: encoder.fingerprint };
-  if (journal !== undefined) await new ProxyControl(journal, followed).living();
+  const mirrored = { ...options, encoderFingerprint: encoder.fingerprint };
+  if (journal !== undefined) await new ProxyControl(journal, mirrored).living();
   return resumeLocked(planned, await options.place.lock());
 }
 
 /** Result of a run with catch-up, which verifies nothing because clients write to the source. */
-export interface FollowReport extends Omit<MigrationReport, 'verify'> {
+export interface StartWithCatchUpReport extends Omit<MigrationReport, 'verify'> {
   readonly caughtUp: CaughtUp;
 }
 
@@ -96,16 +96,16 @@ export interface FollowReport extends Omit<MigrationReport, 'verify'> {
  * at most `lagMax` points differ. The cut-over catches up with the rest.
  * @throws VERIFY_FAILED when clients write faster than the passes catch up; resumable
  */
-export async function followMigration(
+export async function startWithCatchUp(
   options: PlacedMigration & { readonly lagMax: number },
-): Promise<FollowReport> {
+): Promise<StartWithCatchUpReport> {
   const planned = await plannedOnce(options);
   return withMigrationLock(planned, await options.place.lock(), async (work) => {
     if (work.state.journal !== undefined)
       throw new TldrError('INVALID_ARGUMENT', 'a proxy mirrors the writes already', {
         hint: 'omit-catch-up',
       });
-    return runFollowing(work, options.lagMax);
+    return runWithCatchUp(work, options.lagMax);
   });
 }
 

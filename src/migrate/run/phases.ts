@@ -35,12 +35,12 @@ export interface Work {
   /** Resolves when no save is under way. Awaited before another run may take the state. */
   readonly settled: () => Promise<void>;
   /** The throttle, once it is open. The load that it sees is saved with the state. */
-  readonly watched: { pace?: Throttle };
+  readonly watched: { throttle?: Throttle };
 }
 
 /** Arguments of the steps after the copy. */
 interface Late {
-  readonly pace: Throttle;
+  readonly throttle: Throttle;
   /** The alias by which clients reach the target; undefined if there is none. */
   readonly inService: string | undefined;
 }
@@ -56,7 +56,7 @@ export function workOn(
   const watched: Work['watched'] = {};
   let saving: Promise<void> = Promise.resolve();
   const write = (): Promise<void> => {
-    if (watched.pace !== undefined) state.load = watched.pace.seen();
+    if (watched.throttle !== undefined) state.load = watched.throttle.seen();
     return place.write(state);
   };
   const save = (): Promise<void> => (saving = saving.catch(() => undefined).then(write));
@@ -98,16 +98,16 @@ async function sayJournalled({ plan, state, options }: Work): Promise<void> {
 export async function runPhases(work: Work): Promise<{ copied: number; verify: VerifyReport }> {
   await prepare(work);
   const inService = await aliasTo(work.options.target, work.plan.targetCollection);
-  const done = await withPace(work, async (pace) => {
-    const copied = (await copyRanges(work, pace)) + (await completeTarget(work, { pace, inService }));
-    return { copied, verify: await verifyTarget(work, { pace, inService }) };
+  const done = await withThrottle(work, async (throttle) => {
+    const copied = (await copyRanges(work, throttle)) + (await completeTarget(work, { throttle, inService }));
+    return { copied, verify: await verifyTarget(work, { throttle, inService }) };
   });
   await tell(work, 'finished', { points: done.verify.points });
   return done;
 }
 
 /** Runs the remaining phases until at most `lagMax` points differ from the source. @throws VERIFY_FAILED */
-export async function runFollowing(
+export async function runWithCatchUp(
   work: Work,
   lagMax: number,
 ): Promise<{ copied: number; caughtUp: CaughtUp }> {
@@ -115,16 +115,16 @@ export async function runFollowing(
   const { plan, options, sides, run } = work;
   const { target, log } = options;
   await refuseInService(target, plan.targetCollection);
-  return withPace(work, async (pace) => {
+  return withThrottle(work, async (throttle) => {
     const copied =
-      (await copyRanges(work, pace)) + (await completeTarget(work, { pace, inService: undefined }));
+      (await copyRanges(work, throttle)) + (await completeTarget(work, { throttle, inService: undefined }));
     // The source's settings may have changed since the target was finished.
     const settings = target.differences(plan.targetSpec, await target.describe(plan.targetCollection));
     if (settings.length > 0) await target.finishBulkLoad(plan.targetSpec, run);
     await enter(work, 'following');
     log?.('info', 'catching up with the source');
-    const follower = await openCatchUpPasses(plan, sides, { ...run, pace });
-    return { copied, caughtUp: await catchUp(follower, { lagMax, log }) };
+    const dualWriter = await openCatchUpPasses(plan, sides, { ...run, throttle });
+    return { copied, caughtUp: await catchUp(dualWriter, { lagMax, log }) };
   });
 }
 
@@ -137,25 +137,25 @@ async function tell(
 }
 
 /** Calls `body` with an open throttle. Every save of the state includes the load that it sees. */
-export async function withPace<T>(work: Work, body: (pace: Throttle) => Promise<T>): Promise<T> {
+export async function withThrottle<T>(work: Work, body: (throttle: Throttle) => Promise<T>): Promise<T> {
   const { plan, state, options, run, save, watched } = work;
   const { source, target, place } = options;
   const changed = (): void => void save().catch(() => undefined);
   const request = { ...plan, source, target, place, changed, baselineMs: state.load?.baselineMs ?? null };
-  const pace = await openThrottle(request, run);
-  watched.pace = pace;
+  const throttle = await openThrottle(request, run);
+  watched.throttle = throttle;
   try {
     await save();
-    return await body(pace);
+    return await body(throttle);
   } finally {
-    pace.end();
+    throttle.end();
     await work.sides.projector.close();
     await work.settled();
   }
 }
 
 /** Copies the ranges that are not complete. @returns the number of points written */
-export async function copyRanges(work: Work, pace: Throttle): Promise<number> {
+export async function copyRanges(work: Work, throttle: Throttle): Promise<number> {
   const { plan, state, options, sides, run, save } = work;
   if (state.phase !== 'copying') return 0;
   run.log?.('info', 'copying');
@@ -168,7 +168,7 @@ export async function copyRanges(work: Work, pace: Throttle): Promise<number> {
     batchSize: run.batchSize,
     saveIntervalMs: options.saveIntervalMs ?? SAVE_INTERVAL_MS,
     save,
-    pace,
+    throttle,
   };
   const copied = await copyPoints({ ...request, rangeDone: () => tell(work, 'range-done') }, run);
   await enter(work, 'finishing');
@@ -179,14 +179,14 @@ export async function copyRanges(work: Work, pace: Throttle): Promise<number> {
  * Repairs the target if necessary, restores its settings and waits for its index.
  * @returns the points repaired
  */
-async function completeTarget(work: Work, { pace, inService }: Late): Promise<number> {
+async function completeTarget(work: Work, { throttle, inService }: Late): Promise<number> {
   const { plan, state, sides, run } = work;
   const { target } = sides;
   let copied = 0;
   if (state.phase === 'repairing' && inService === undefined) {
     run.log?.('info', 'repairing what differed');
     await target.create(plan.targetSpec, { resume: true });
-    copied = await repairPoints(plan, sides, { ...run, pace });
+    copied = await repairPoints(plan, sides, { ...run, throttle });
     await enter(work, 'finishing');
   }
   if (state.phase === 'finishing') {
@@ -197,13 +197,13 @@ async function completeTarget(work: Work, { pace, inService }: Late): Promise<nu
   return copied;
 }
 
-async function verifyTarget(work: Work, { pace, inService }: Late): Promise<VerifyReport> {
+async function verifyTarget(work: Work, { throttle, inService }: Late): Promise<VerifyReport> {
   const { plan, state, sides, run } = work;
   const proxy = proxyControlOf(state);
   if (proxy !== null) run.log?.('info', 'waiting for writes that clients made during the copy');
   await proxy?.copied(run);
   run.log?.('info', 'verifying every point');
-  const verify = await verifyMigration(plan, sides, { ...run, pace, writing: proxy !== null });
+  const verify = await verifyMigration(plan, sides, { ...run, throttle, writing: proxy !== null });
   if (verify.ok) {
     state.verifiedPoints = verify.points;
     await enter(work, 'verified');

@@ -37,13 +37,13 @@ export interface LoadSeen {
 /** Slows a copy down for the servers' sake. */
 export interface Throttle {
   /** Yields the same batches, each when the throttle allows it. */
-  paced<T>(batches: AsyncIterable<T>, signal: AbortSignal | undefined): AsyncGenerator<T>;
+  throttled<T>(batches: AsyncIterable<T>, signal: AbortSignal | undefined): AsyncGenerator<T>;
   seen(): LoadSeen;
   /** Ends the throttle: from now on it holds nothing back and does not call `changed`. */
   end(): void;
 }
 
-export interface PaceRequest {
+export interface ThrottleRequest {
   readonly source: CopyTarget;
   readonly target: CopyTarget;
   readonly place: { readonly readTuning: () => Promise<ThrottleSettings> };
@@ -59,7 +59,7 @@ export interface PaceRequest {
 }
 
 /** Starts to watch source and target. With `maxLoad`, measures the baseline before it returns. */
-export async function openThrottle(request: PaceRequest, run: RunOptions = {}): Promise<Throttle> {
+export async function openThrottle(request: ThrottleRequest, run: RunOptions = {}): Promise<Throttle> {
   const watch = new Watch(request, run);
   await watch.look({ first: true });
   const ended = new AbortController();
@@ -72,7 +72,7 @@ export async function openThrottle(request: PaceRequest, run: RunOptions = {}): 
   // Ends by the signal; `look` itself never fails.
   loop().catch(() => undefined);
   return {
-    paced: (batches, signal) => watch.paced(batches, signal),
+    throttled: (batches, signal) => watch.throttled(batches, signal),
     seen: () => watch.seen(),
     end: () => {
       watch.end();
@@ -82,7 +82,7 @@ export async function openThrottle(request: PaceRequest, run: RunOptions = {}): 
 }
 
 class Watch {
-  readonly #request: PaceRequest;
+  readonly #request: ThrottleRequest;
   readonly #run: RunOptions;
   #tuning: ThrottleSettings = UNTHROTTLED;
   #probe: Probe | null = null;
@@ -95,7 +95,7 @@ class Watch {
   #warned = false;
   #ended = false;
 
-  constructor(request: PaceRequest, run: RunOptions) {
+  constructor(request: ThrottleRequest, run: RunOptions) {
     this.#request = request;
     this.#run = run;
     this.#baselineMs = request.baselineMs;
@@ -141,7 +141,7 @@ class Watch {
     this.#hold(reason);
   }
 
-  async *paced<T>(batches: AsyncIterable<T>, signal: AbortSignal | undefined): AsyncGenerator<T> {
+  async *throttled<T>(batches: AsyncIterable<T>, signal: AbortSignal | undefined): AsyncGenerator<T> {
     let begunAtMs = performance.now();
     for await (const batch of batches) {
       yield batch;

@@ -109,11 +109,11 @@ async function compare(
     if (sample !== undefined) return await verifySample(plan, sides, { sample, run });
     const baselineMs = state.load?.baselineMs ?? null;
     const changed = (): void => undefined;
-    const pace = await openThrottle({ ...plan, source, target, place, baselineMs, changed }, run);
+    const throttle = await openThrottle({ ...plan, source, target, place, baselineMs, changed }, run);
     try {
-      return await verifyMigration(plan, sides, { ...run, pace });
+      return await verifyMigration(plan, sides, { ...run, throttle });
     } finally {
-      pace.end();
+      throttle.end();
     }
   } finally {
     await projector.close();

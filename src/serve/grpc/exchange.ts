@@ -32,8 +32,8 @@ import { CLIENT_WINDOW_BYTES, UPSTREAM_WINDOW_BYTES } from './upstream.js';
 import { makeCall, readAnswer, type GrpcAnswer } from './answer.js';
 import { handleGrpcChange, type ChangingCall } from './change.js';
 import { callFailureOf, CODE, isReset, UpstreamStatus, watchReset } from './failures.js';
-import type { AnswerParts, Answering, GrpcParts } from './listener-dependencies.js';
-import { HeldRewriter } from '../exchange-rewriter.js';
+import type { AnswerParts, Answering, GrpcDependencies } from './listener-dependencies.js';
+import { ExchangeRewriter } from '../exchange-rewriter.js';
 import type { Rewritten } from '../rewrite-threads.js';
 import { SHADOWED_BYTES_MAX, type ShadowCall } from '../shadow.js';
 
@@ -41,13 +41,13 @@ const LOOKUP_ROUNDS_MAX = 3;
 
 /** One call and its answer. */
 export class GrpcExchange {
-  readonly #parts: GrpcParts;
+  readonly #parts: GrpcDependencies;
   readonly #stream: ServerHttp2Stream;
   readonly #headers: IncomingHttpHeaders;
   readonly #raw: readonly string[];
   readonly #path: string;
   readonly #held: HeldBytes;
-  readonly #rewriter: HeldRewriter;
+  readonly #rewriter: ExchangeRewriter;
   readonly #startedAtMs = performance.now();
   readonly #open = new Set<ClientHttp2Stream>();
   #kind = 'answer';
@@ -59,7 +59,7 @@ export class GrpcExchange {
   #bytesOut = 0;
 
   constructor(
-    parts: GrpcParts,
+    parts: GrpcDependencies,
     stream: ServerHttp2Stream,
     { headers, raw }: { readonly headers: IncomingHttpHeaders; readonly raw: readonly string[] },
   ) {
@@ -69,7 +69,7 @@ export class GrpcExchange {
     this.#held = parts.budget.open();
     this.#raw = raw;
     this.#path = headers[':path'] ?? '/';
-    this.#rewriter = new HeldRewriter(parts);
+    this.#rewriter = new ExchangeRewriter(parts);
     parts.metrics.requestStarted('grpc');
     stream.on('error', () => undefined);
     stream.once('close', () => this.#ended());
@@ -98,7 +98,7 @@ export class GrpcExchange {
       this.#failed(error);
     } finally {
       this.#settled = true;
-      this.#letGo();
+      this.#release();
     }
   }
 
@@ -340,14 +340,14 @@ export class GrpcExchange {
   }
 
   /** Gives the held bytes back once the exchange is over. If the client hangs up, a sent write keeps them. */
-  #letGo(): void {
+  #release(): void {
     if (this.#settled && this.#over) this.#held.close();
   }
 
   #ended(): void {
     const { metrics, log } = this.#parts;
     this.#over = true;
-    this.#letGo();
+    this.#release();
     this.#rewriter.release();
     for (const upstream of this.#open) upstream.close(constants.NGHTTP2_CANCEL);
     const seconds = (performance.now() - this.#startedAtMs) / 1000;

@@ -1,12 +1,12 @@
 import type { ClientHttp2Stream, IncomingHttpHeaders } from 'node:http2';
 import type { AnswerForm } from '../protocol.js';
-import type { ExchangeParts } from '../listener-dependencies.js';
+import type { ListenerDependencies } from '../listener-dependencies.js';
 import type { UpstreamStatus } from './failures.js';
 import type { GrpcUpstream } from './upstream.js';
 import type { ShadowCall } from '../shadow.js';
 
 /** Dependencies of the gRPC listener. */
-export interface GrpcParts extends ExchangeParts {
+export interface GrpcDependencies extends ListenerDependencies {
   readonly upstream: GrpcUpstream;
 }
 

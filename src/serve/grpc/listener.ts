@@ -8,16 +8,16 @@ import {
 import { expectDefined } from '../../core/errors.js';
 import { GrpcExchange } from './exchange.js';
 import { CODE } from './failures.js';
-import type { GrpcParts } from './listener-dependencies.js';
+import type { GrpcDependencies } from './listener-dependencies.js';
 import { CLIENT_WINDOW_BYTES } from './upstream.js';
-import { InFlight } from '../requests-in-flight.js';
+import { RequestsInFlight } from '../requests-in-flight.js';
 import type { ProxyOptions } from '../proxy-options.js';
 
 const SESSION_MEGABYTES_MAX = 64;
 const TCP_PROBE_AFTER_MS = 60_000;
 
 /** A gRPC listener and the connections of its clients. */
-export interface GrpcFront {
+export interface GrpcListener {
   readonly server: Http2Server;
   /** Tells every client that its connection takes no more calls. Calls in progress continue. */
   readonly goAway: () => void;
@@ -26,7 +26,7 @@ export interface GrpcFront {
 }
 
 /** Returns the listener for gRPC calls: plain HTTP/2, or HTTP/2 over TLS if `tls` is given. */
-export function createGrpcFront(parts: GrpcParts, tls: ProxyOptions['tls']): GrpcFront {
+export function createGrpcListener(parts: GrpcDependencies, tls: ProxyOptions['tls']): GrpcListener {
   const { requestsMax } = parts.limits;
   const options = {
     settings: { initialWindowSize: CLIENT_WINDOW_BYTES, maxConcurrentStreams: requestsMax },
@@ -44,7 +44,7 @@ export function createGrpcFront(parts: GrpcParts, tls: ProxyOptions['tls']): Grp
     if (parts.draining()) session.close();
   });
   server.on('sessionError', () => undefined);
-  const inFlight = new InFlight(requestsMax);
+  const inFlight = new RequestsInFlight(requestsMax);
   server.on('stream', (stream: ServerHttp2Stream, headers, _flags, rawHeaders?: string[]) => {
     const call = new GrpcExchange(parts, stream, {
       headers,

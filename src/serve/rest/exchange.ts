@@ -13,8 +13,8 @@ import type {
 } from '../protocol.js';
 import type { HeldBytes } from '../byte-budget.js';
 import type { CrossOrigin } from './cross-origin.js';
-import type { ExchangeParts } from '../listener-dependencies.js';
-import { HeldRewriter } from '../exchange-rewriter.js';
+import type { ListenerDependencies } from '../listener-dependencies.js';
+import { ExchangeRewriter } from '../exchange-rewriter.js';
 import { answerOwn } from './own-answer.js';
 import type { ProxyOptions } from '../proxy-options.js';
 import { awaitBody, hasBody, passingBody, smallBody, wholeBody } from './request-body.js';
@@ -37,7 +37,7 @@ import { SHADOWED_BYTES_MAX, type ShadowPlace } from '../shadow.js';
 const LOOKUP_ROUNDS_MAX = 3;
 
 /** Dependencies of the REST listener. */
-export interface RestParts extends ExchangeParts {
+export interface RestDependencies extends ListenerDependencies {
   readonly upstream: RestUpstream;
   readonly failure: ProxyOptions['failure'];
   readonly crossOrigin: CrossOrigin;
@@ -55,11 +55,11 @@ interface Sending {
 
 /** One request and its answer. */
 export class RestExchange {
-  readonly #parts: RestParts;
+  readonly #parts: RestDependencies;
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #head: ReadHead;
-  readonly #rewriter: HeldRewriter;
+  readonly #rewriter: ExchangeRewriter;
   readonly #held: HeldBytes;
   readonly #startedAtMs = performance.now();
   #relay: RestRelay | undefined;
@@ -80,12 +80,12 @@ export class RestExchange {
   #bytesOut = 0;
   readonly #onBytes = (bytes: number): void => void (this.#bytesIn += bytes);
 
-  constructor(parts: RestParts, request: IncomingMessage, response: ServerResponse) {
+  constructor(parts: RestDependencies, request: IncomingMessage, response: ServerResponse) {
     this.#parts = parts;
     this.#request = request;
     this.#response = response;
     this.#held = parts.budget.open();
-    this.#rewriter = new HeldRewriter(parts);
+    this.#rewriter = new ExchangeRewriter(parts);
     this.#head = this.#rewriter.current.readRest({
       method: request.method ?? 'GET',
       url: request.url ?? '/',
@@ -115,7 +115,7 @@ export class RestExchange {
       this.#failed(error);
     } finally {
       this.#settled = true;
-      this.#letGo();
+      this.#release();
     }
   }
 
@@ -322,14 +322,14 @@ export class RestExchange {
   }
 
   /** Gives the held bytes back once the exchange is over. If the client hangs up, a sent write keeps them. */
-  #letGo(): void {
+  #release(): void {
     if (this.#settled && this.#over) this.#held.close();
   }
 
   #ended(): void {
     const { metrics, log } = this.#parts;
     this.#over = true;
-    this.#letGo();
+    this.#release();
     this.#rewriter.release();
     if (!this.#response.writableFinished) {
       this.#gone = true;

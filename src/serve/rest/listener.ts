@@ -1,11 +1,11 @@
 import { createServer, METHODS, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
-import { InFlight } from '../requests-in-flight.js';
+import { RequestsInFlight } from '../requests-in-flight.js';
 import { OpenAnswers } from '../open-answers.js';
 import type { ProxyOptions } from '../proxy-options.js';
 import { refuseUpgrades } from './refused-upgrades.js';
-import { RestExchange, type RestParts } from './exchange.js';
+import { RestExchange, type RestDependencies } from './exchange.js';
 import { HEADER_BYTES_MAX } from './upstream.js';
 
 const HEADERS_TIMEOUT_MS = 60_000;
@@ -15,7 +15,7 @@ const IDLE_CONNECTION_MS = 75_000;
 const TCP_PROBE_AFTER_MS = 60_000;
 
 /** Returns the listener for REST requests. */
-export function createRestFront(parts: RestParts, tls: ProxyOptions['tls']): Server {
+export function createRestListener(parts: RestDependencies, tls: ProxyOptions['tls']): Server {
   const options = {
     headersTimeout: Math.min(HEADERS_TIMEOUT_MS, parts.limits.clientTimeoutMs),
     connectionsCheckingInterval: CHECK_INTERVAL_MS,
@@ -28,7 +28,7 @@ export function createRestFront(parts: RestParts, tls: ProxyOptions['tls']): Ser
     keepAlive: true,
     keepAliveInitialDelay: TCP_PROBE_AFTER_MS,
   };
-  const inFlight = new InFlight(parts.limits.requestsMax);
+  const inFlight = new RequestsInFlight(parts.limits.requestsMax);
   const answers = new OpenAnswers();
   const listener = (request: IncomingMessage, response: ServerResponse): void => {
     const exchange = new RestExchange(parts, request, response);

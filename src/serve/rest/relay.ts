@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Dispatcher } from 'undici';
 import { expectDefined } from '../../core/errors.js';
 import type { HeldBytes } from '../byte-budget.js';
-import { Pieces } from '../body-pieces.js';
+import { BodyPieces } from '../body-pieces.js';
 import { BODY_HEADERS, forwardedHeaders, headerOf } from './headers.js';
 import { receivedHeaders, receivedTrailers } from './upstream.js';
 import { answerCoding, decompressed } from '../whole-body.js';
@@ -39,14 +39,14 @@ export class RestRelay implements Dispatcher.DispatchHandler {
   #controller: Dispatcher.DispatchController | undefined;
   #gone = false;
   #head: AnswerHead = { status: 0, headers: [], last: false };
-  #whole: Pieces | null = null;
-  #copy: Pieces | null;
+  #whole: BodyPieces | null = null;
+  #copy: BodyPieces | null;
   #sizeBytes = 0;
   #bytesOut = 0;
 
   constructor(options: RelayOptions) {
     this.#options = options;
-    this.#copy = options.copyBytesMax > 0 ? new Pieces() : null;
+    this.#copy = options.copyBytesMax > 0 ? new BodyPieces() : null;
   }
 
   /** Bytes of the answer's body sent to the client so far. */
@@ -118,7 +118,7 @@ export class RestRelay implements Dispatcher.DispatchHandler {
   }
 
   #begin(): void {
-    if (this.#head.status >= this.#options.rewriteFrom) this.#whole = new Pieces();
+    if (this.#head.status >= this.#options.rewriteFrom) this.#whole = new BodyPieces();
     else beginAnswer(this.#options, this.#head);
   }
 
@@ -134,7 +134,7 @@ export class RestRelay implements Dispatcher.DispatchHandler {
       .catch((error: unknown) => controller.abort(error instanceof Error ? error : new Error(String(error))));
   }
 
-  #take(whole: Pieces, controller: Dispatcher.DispatchController, chunk: Buffer): void {
+  #take(whole: BodyPieces, controller: Dispatcher.DispatchController, chunk: Buffer): void {
     const { answerBytesMax, held } = this.#options;
     try {
       if (this.#sizeBytes > answerBytesMax) throw new Error('the answer is larger than can be rewritten');
@@ -147,7 +147,7 @@ export class RestRelay implements Dispatcher.DispatchHandler {
   }
 
   /** Adds to the copy, or drops the copy if it grows too large. */
-  #keep(copy: Pieces, chunk: Buffer): void {
+  #keep(copy: BodyPieces, chunk: Buffer): void {
     const { copyBytesMax, held } = this.#options;
     if (this.#sizeBytes <= copyBytesMax && held.tryTake(chunk.length)) copy.add(chunk);
     else {

@@ -4,7 +4,7 @@ import type { Meter } from '../byte-budget.js';
 import { ConnectionPool } from './connection-pool.js';
 import { ignoreWriteErrorsConnector } from './ignore-write-errors-connector.js';
 import type { ProxyLimits, Upstream } from '../proxy-options.js';
-import { Pieces } from '../body-pieces.js';
+import { BodyPieces } from '../body-pieces.js';
 import { forwardedHeaders } from './headers.js';
 import { BodyTooLarge } from '../whole-body.js';
 
@@ -113,7 +113,7 @@ class WholeAnswerHandler implements Dispatcher.DispatchHandler {
   readonly #options: ExchangeOptions;
   readonly #resolve: (answer: WholeAnswer) => void;
   readonly #reject: (error: Error) => void;
-  readonly #pieces = new Pieces();
+  readonly #pieces = new BodyPieces();
   #sizeBytes = 0;
   #status = 0;
   #headers: string[] = [];

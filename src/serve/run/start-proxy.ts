@@ -2,12 +2,12 @@ import type { Server as NetServer } from 'node:net';
 import { TldrError } from '../../core/errors.js';
 import { ByteBudget } from '../byte-budget.js';
 import type { ServedEvents } from '../listener-dependencies.js';
-import { createGrpcFront } from '../grpc/listener.js';
+import { createGrpcListener } from '../grpc/listener.js';
 import { GrpcUpstream } from '../grpc/upstream.js';
 import { CrossOrigin } from '../rest/cross-origin.js';
 import { Metrics } from '../metrics.js';
 import { DEFAULT_LIMITS, type ListenAddress, type ProxyOptions } from '../proxy-options.js';
-import { createRestFront } from '../rest/listener.js';
+import { createRestListener } from '../rest/listener.js';
 import { RestUpstream } from '../rest/upstream.js';
 import type { RewriterPool } from '../rewriter-pool.js';
 import { Shadow, type ShadowOptions } from '../shadow.js';
@@ -69,11 +69,11 @@ export async function startProxy(
     shadow: () => shadow,
     draining: () => draining,
   };
-  const restServer = createRestFront(
+  const restServer = createRestListener(
     { ...shared, upstream: rest, failure: options.failure, crossOrigin: new CrossOrigin() },
     options.tls,
   );
-  const grpcFront = createGrpcFront({ ...shared, upstream: grpc }, options.tls);
+  const grpcFront = createGrpcListener({ ...shared, upstream: grpc }, options.tls);
   const servers = [restServer, grpcFront.server];
   const close = async (): Promise<void> => {
     draining = true;
@@ -114,8 +114,8 @@ export async function startProxy(
 
 /** Accepts no more connections and waits for open requests. Returns whether all of them ended in time. */
 async function endRequests(
-  restServer: ReturnType<typeof createRestFront>,
-  grpcFront: ReturnType<typeof createGrpcFront>,
+  restServer: ReturnType<typeof createRestListener>,
+  grpcFront: ReturnType<typeof createGrpcListener>,
   timeoutMs: number,
 ): Promise<boolean> {
   const closed = Promise.all([restServer, grpcFront.server].map(closeServer)).then(() => true);

@@ -14,9 +14,9 @@ import {
 } from '../../../src/migrate/cutover/cut-over-by-alias.js';
 import { openCatchUpPasses } from '../../../src/migrate/catch-up/one-pass.js';
 import {
-  followMigration,
+  startWithCatchUp,
   startMigration,
-  type FollowReport,
+  type StartWithCatchUpReport,
 } from '../../../src/migrate/run/migrate-collection.js';
 import { migrationStatus } from '../../../src/migrate/run/migration-status.js';
 import { planMigration } from '../../../src/migrate/plan/migration.js';
@@ -57,8 +57,9 @@ const sides = (): { source: MemoryStore; target: MemoryStore; place: StateLocati
   target: store,
   place,
 });
-const follow = (changes: Partial<Parameters<typeof followMigration>[0]> = {}): Promise<FollowReport> =>
-  followMigration({ ...sides(), ...names, lagMax: 0, ...changes });
+const follow = (
+  changes: Partial<Parameters<typeof startWithCatchUp>[0]> = {},
+): Promise<StartWithCatchUpReport> => startWithCatchUp({ ...sides(), ...names, lagMax: 0, ...changes });
 const cut = (
   changes: Partial<CutOverRequest> = {},
   how: Partial<CatchUpRequest> = {},
@@ -88,28 +89,28 @@ async function expectEqual(): Promise<void> {
 test('each pass finds what was written since, wherever it is, and reads little else', async () => {
   await follow();
   const plan = await planMigration({ ...sides(), ...names });
-  const follower = await openCatchUpPasses(plan, { ...sides(), encoder });
-  expect(follower.byVersions).toBe(true);
-  expect(await follower.pass()).toBe(0);
+  const dualWriter = await openCatchUpPasses(plan, { ...sides(), encoder });
+  expect(dualWriter.byVersions).toBe(true);
+  expect(await dualWriter.pass()).toBe(0);
   scanned = 0;
-  expect(await follower.pass()).toBe(0);
+  expect(await dualWriter.pass()).toBe(0);
   expect(scanned).toBe(0);
   await write([0n, idAt(4), idAt(2_000), idAt(2_999)], 'again');
   await store.remove('source', [idAt(7), idAt(11)]);
   await write(['ffffffff-ffff-4fff-bfff-ffffffffffff'], 'last');
-  expect(await follower.pass()).toBe(7);
+  expect(await dualWriter.pass()).toBe(7);
   expect(scanned).toBeLessThan(ROWS);
-  expect(await follower.pass()).toBe(0);
+  expect(await dualWriter.pass()).toBe(0);
   // Many new ids in one place: as many points that differ, and small steps again afterwards.
   await write(
     Array.from({ length: 2_000 }, (_, i) => 2n ** 62n + BigInt(i)),
     'many',
   );
-  expect(await follower.pass()).toBe(2_000);
-  expect(await follower.pass()).toBe(0);
+  expect(await dualWriter.pass()).toBe(2_000);
+  expect(await dualWriter.pass()).toBe(0);
   scanned = 0;
   await write([2n ** 62n + 1_000n], 'one');
-  expect(await follower.pass()).toBe(1);
+  expect(await dualWriter.pass()).toBe(1);
   expect(scanned).toBeLessThan(1_200);
   await expectEqual();
 });
@@ -118,11 +119,11 @@ test('where versions say nothing every pass compares everything', async () => {
   store = { ...store, changes: { ...store.changes, versions: () => Promise.resolve(null) } };
   await follow();
   const plan = await planMigration({ ...sides(), ...names });
-  const follower = await openCatchUpPasses(plan, { ...sides(), encoder });
-  expect(follower.byVersions).toBe(false);
+  const dualWriter = await openCatchUpPasses(plan, { ...sides(), encoder });
+  expect(dualWriter.byVersions).toBe(false);
   await write([idAt(4)], 'again');
   await store.remove('source', [idAt(7)]);
-  expect([await follower.pass(), await follower.pass()]).toEqual([2, 0]);
+  expect([await dualWriter.pass(), await dualWriter.pass()]).toEqual([2, 0]);
   await expectEqual();
 });
 

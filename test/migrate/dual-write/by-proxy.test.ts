@@ -13,7 +13,7 @@ import {
   readReport,
   writeDesiredState,
 } from '../../../src/migrate/dual-write/proxy-state-files.js';
-import { followMigration, startMigration } from '../../../src/migrate/run/migrate-collection.js';
+import { startWithCatchUp, startMigration } from '../../../src/migrate/run/migrate-collection.js';
 import type { PlacedMigration } from '../../../src/migrate/plan/migration-options.js';
 import { migrationStatus } from '../../../src/migrate/run/migration-status.js';
 import { runReconciler } from '../../../src/migrate/dual-write/reconciler.js';
@@ -57,18 +57,18 @@ const aMoment = (): Promise<void> => new Promise((resolve) => setTimeout(resolve
 /** What follows the writes in `serve`, without its listeners. Returns what ends it. */
 async function follow(): Promise<() => Promise<void>> {
   const kept = await WriteJournal.open(journal);
-  const follower = new DualWriter({ source: store, target: store, ...names, encoder, journal: kept });
+  const dualWriter = new DualWriter({ source: store, target: store, ...names, encoder, journal: kept });
   const facts = { folder: journal, source: 'source', target: 'target', encoder: encoder.fingerprint };
   const end = runReconciler({
     ...facts,
-    follower,
+    dualWriter,
     copied: () => Promise.resolve(),
     switchReads: () => Promise.resolve(),
   });
   while ((await readReport(journal)) === null) await aMoment();
   return async () => {
     await end();
-    await follower.close();
+    await dualWriter.close();
   };
 }
 
@@ -131,7 +131,7 @@ describe('a migration by the proxy', () => {
     await expect(copyShare({ ...options, share: { index: 1, of: 2 } })).rejects.toMatchObject({
       hint: 'omit-worker',
     });
-    await expect(followMigration({ ...options, lagMax: 1 })).rejects.toMatchObject({
+    await expect(startWithCatchUp({ ...options, lagMax: 1 })).rejects.toMatchObject({
       hint: 'omit-catch-up',
     });
     const plain = { ...options, journal: undefined, place: stateFile(join(folder, 'plain.json')) };

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { WriteTurns } from '../../../src/migrate/dual-write/shared-and-exclusive-tasks.js';
+import { SharedAndExclusiveTasks } from '../../../src/migrate/dual-write/shared-and-exclusive-tasks.js';
 
 /** A task that ends when it is told to. */
 function held(): { task: () => Promise<void>; started: () => boolean; end: () => void } {
@@ -17,7 +17,7 @@ const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resol
 
 describe('turns of writes', () => {
   test('shared tasks run at once, one alone waits for them and holds up those after it', async () => {
-    const turns = new WriteTurns(60_000);
+    const turns = new SharedAndExclusiveTasks(60_000);
     const [a, b, c, d] = [held(), held(), held(), held()];
     const all = [turns.shared(a.task), turns.shared(b.task), turns.alone(c.task), turns.shared(d.task)];
     const running = (): boolean[] => [a, b, c, d].map(({ started }) => started());
@@ -37,7 +37,7 @@ describe('turns of writes', () => {
   });
 
   test('a task that fails gives its turn away; one whose turn does not come is given up', async () => {
-    const turns = new WriteTurns(20);
+    const turns = new SharedAndExclusiveTasks(20);
     await expect(turns.alone(() => Promise.reject(new Error('no')))).rejects.toThrow('no');
     const first = held();
     const running = turns.shared(first.task);

@@ -1,9 +1,9 @@
 import { expect, test } from '@jest/globals';
 import type { PointId } from '../../../src/core/point-id.js';
-import { LeftEntries } from '../../../src/migrate/dual-write/unfinished-entries.js';
+import { UnfinishedEntries } from '../../../src/migrate/dual-write/unfinished-entries.js';
 
 test('an entry stands for the points that no other one stands for', () => {
-  const left = new LeftEntries();
+  const left = new UnfinishedEntries();
   expect(left.keep(1, [1n, 2n])).toBe(true);
   expect(left.keep(2, [2n, 1n])).toBe(false);
   expect(left.keep(3, [2n, 3n])).toBe(true);
@@ -18,7 +18,7 @@ test('an entry stands for the points that no other one stands for', () => {
 });
 
 test('beyond what is remembered entries stay open', () => {
-  const left = new LeftEntries(2);
+  const left = new UnfinishedEntries(2);
   const ids: PointId[] = ['0000abcd-0000-4000-8000-00000000000f', 2n, 3n];
   expect(left.keep(1, ids)).toBe(true);
   expect(left.keep(2, ids.slice(0, 2))).toBe(false);

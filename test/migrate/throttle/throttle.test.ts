@@ -7,7 +7,7 @@ import type { MemoryStore } from '../../../adapters/memory/index.js';
 import { startMigration } from '../../../src/migrate/run/migrate-collection.js';
 import type { PlacedMigration } from '../../../src/migrate/plan/migration-options.js';
 import { migrationStatus } from '../../../src/migrate/run/migration-status.js';
-import { openThrottle, type Throttle, type PaceRequest } from '../../../src/migrate/throttle/throttle.js';
+import { openThrottle, type Throttle, type ThrottleRequest } from '../../../src/migrate/throttle/throttle.js';
 import { stateFile } from '../../../src/migrate/state/in-file.js';
 import type { StateLocation } from '../../../src/migrate/state/location.js';
 import { latencyMsMax, retune } from '../../../src/migrate/throttle/settings.js';
@@ -131,7 +131,7 @@ test('a multiple allows for noise, and a spoilt tuning is told', async () => {
   });
 });
 
-async function paceOf(changes: Partial<PaceRequest> = {}): Promise<Throttle> {
+async function paceOf(changes: Partial<ThrottleRequest> = {}): Promise<Throttle> {
   const names = { sourceCollection: 'source', targetCollection: 'source', vectorName: '' };
   return openThrottle({ ...sides(), ...names, baselineMs: null, changed: () => undefined, ...changes });
 }
@@ -142,31 +142,31 @@ async function* numbers(): AsyncGenerator<number> {
 
 test('no batch is held back for ever', async () => {
   await place.writeTuning({ maxLoad: '0.5ms', nice: 0 });
-  const pace = await paceOf({ heldMsMax: 200 });
-  expect(pace.seen().waiting).toMatch(/more than 0.5/);
+  const throttle = await paceOf({ heldMsMax: 200 });
+  expect(throttle.seen().waiting).toMatch(/more than 0.5/);
   const given: number[] = [];
-  for await (const number of pace.paced(numbers(), undefined)) given.push(number);
+  for await (const number of throttle.throttled(numbers(), undefined)) given.push(number);
   expect(given).toEqual([0, 1, 2]);
-  expect(pace.seen().waitedMs).toBeGreaterThan(0);
-  pace.end();
+  expect(throttle.seen().waitedMs).toBeGreaterThan(0);
+  throttle.end();
 });
 
 test('told to stop, it stops though it is held back', async () => {
   await place.writeTuning({ maxLoad: '0.5ms', nice: 0 });
-  const pace = await paceOf();
+  const throttle = await paceOf();
   const stop = new AbortController();
   const run = (async (): Promise<void> => {
-    for await (const number of pace.paced(numbers(), stop.signal)) if (number === 0) stop.abort();
+    for await (const number of throttle.throttled(numbers(), stop.signal)) if (number === 0) stop.abort();
   })();
   await expect(run).rejects.toMatchObject({ code: 'ABORTED' });
-  pace.end();
+  throttle.end();
 });
 
 test('the more calls are refused the longer it rests, and less again after', async () => {
-  const pace = await paceOf();
+  const throttle = await paceOf();
   const refusing = setInterval(() => state.refusals++, 100);
-  await until(() => pace.seen().resting === 8);
+  await until(() => throttle.seen().resting === 8);
   clearInterval(refusing);
-  await until(() => pace.seen().resting === 4);
-  pace.end();
+  await until(() => throttle.seen().resting === 4);
+  throttle.end();
 });

@@ -9,7 +9,7 @@ import type { QdrantStore } from '../../../adapters/qdrant/index.js';
 import {
   readReport,
   writeDesiredState,
-  type FollowerReport,
+  type ProxyReport,
   type DesiredState,
 } from '../../../src/migrate/dual-write/proxy-state-files.js';
 import { planMigration, type MigrationPlan } from '../../../src/migrate/plan/migration.js';
@@ -317,14 +317,14 @@ export class Scenario {
     return { status: response.status, text: await response.text() };
   }
 
-  async want(plan: DesiredState, until: (report: FollowerReport) => boolean): Promise<void> {
+  async want(plan: DesiredState, until: (report: ProxyReport) => boolean): Promise<void> {
     await writeDesiredState(this.journal, plan);
     await this.reported(
       (report) => report.state === plan.state && report.side === plan.side && until(report),
     );
   }
 
-  async reported(until: (report: FollowerReport) => boolean): Promise<void> {
+  async reported(until: (report: ProxyReport) => boolean): Promise<void> {
     const endMs = performance.now() + WAIT_MS;
     for (;;) {
       const report = await readReport(this.journal);

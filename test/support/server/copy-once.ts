@@ -33,9 +33,9 @@ export async function copyOnce({ plan, store, encoder, batchSize }: CopyOnce): P
   const save = (): Promise<void> => Promise.resolve();
   const place = { readTuning: () => Promise.resolve(UNTHROTTLED) };
   const watched = { ...plan, source: store, target: store, place, baselineMs: null };
-  const pace = await openThrottle({ ...watched, changed: () => undefined });
-  await copyPoints({ ...request, concurrency: 1, batchSize, saveIntervalMs: 1000, save, pace });
-  pace.end();
+  const throttle = await openThrottle({ ...watched, changed: () => undefined });
+  await copyPoints({ ...request, concurrency: 1, batchSize, saveIntervalMs: 1000, save, throttle });
+  throttle.end();
   await projector.close();
   await store.finishBulkLoad(plan.targetSpec);
 }

@@ -5,8 +5,8 @@ import type {
   MirroredFacts,
 } from '../../../../src/store/write-guard.js';
 import type { Change, ChangeRoute, Named, PendingRewrite, Unnamed } from '../../../../src/serve/protocol.js';
-import { followable, type WrittenVector } from './followable.js';
-import { followedBy, refuseFollowed, refuseFollowedTarget } from './mirrored-names.js';
+import { checkMirrorable, type WrittenVector } from './followable.js';
+import { mirroredByName, notMirrored, refuseWriteToTarget } from './mirrored-names.js';
 import { UPSERT, type ApiOperation, type WriteOperation } from '../operations.js';
 import { Refusal } from '../rules.js';
 
@@ -53,8 +53,8 @@ type Meaning =
   | { readonly kind: 'other' | 'unknown' }
   | { readonly kind: 'unnamed'; readonly write: WriteOperation }
   | { readonly kind: 'elsewhere'; readonly collection: string }
-  | { readonly kind: 'write'; readonly write: WriteOperation; readonly followed: MirroredCollection }
-  | { readonly kind: 'index'; readonly followed: MirroredFacts };
+  | { readonly kind: 'write'; readonly write: WriteOperation; readonly mirrored: MirroredCollection }
+  | { readonly kind: 'index'; readonly mirrored: MirroredFacts };
 
 /** @throws Refusal for a change that is not mirrored */
 function meaningOf<Request>(
@@ -63,22 +63,22 @@ function meaningOf<Request>(
 ): Meaning {
   if (!operation.changes) return { kind: 'other' };
   if (operation.kind === 'create') {
-    refuseFollowedTarget(name, collections);
+    refuseWriteToTarget(name, collections);
     // If the collection exists already, the server says so.
     return { kind: 'other' };
   }
-  const followed = followedBy(name, collections, aliases);
-  if (followed === null) {
+  const mirrored = mirroredByName(name, collections, aliases);
+  if (mirrored === null) {
     if (operation.kind !== 'write') return { kind: 'other' };
     const collection = aliases.get(name);
     return collection === undefined
       ? { kind: 'unnamed', write: operation }
       : { kind: 'elsewhere', collection };
   }
-  if (operation.kind === 'write') return { kind: 'write', write: operation, followed };
-  if (operation.kind === 'index') return { kind: 'index', followed };
+  if (operation.kind === 'write') return { kind: 'write', write: operation, mirrored };
+  if (operation.kind === 'index') return { kind: 'index', mirrored };
   if (operation.kind === 'unknown') return { kind: 'unknown' };
-  throw refuseFollowed(text);
+  throw notMirrored(text);
 }
 
 /** Returns the route of a request by its operation and names, before its body is read. */
@@ -111,9 +111,9 @@ export function routeOf<Request, Refused extends object>(
     case 'index':
       return { kind: 'read', permission: null };
     case 'write': {
-      const { write, followed } = meaning;
-      const alias = name === followed.source ? null : permission(write, name);
-      return { kind: 'read', permission: { own: permission(write, followed.source), alias } };
+      const { write, mirrored } = meaning;
+      const alias = name === mirrored.source ? null : permission(write, name);
+      return { kind: 'read', permission: { own: permission(write, mirrored.source), alias } };
     }
   }
 }
@@ -150,7 +150,7 @@ export function changeOf<Request, Refused extends object>(
       return { kind: 'elsewhere', request: by(collection), named: named(collection) };
     }
     case 'index': {
-      const { name: collection, source, target } = meaning.followed;
+      const { name: collection, source, target } = meaning.mirrored;
       return {
         kind: 'settings',
         collection,
@@ -160,9 +160,9 @@ export function changeOf<Request, Refused extends object>(
       };
     }
     case 'write': {
-      const { write, followed } = meaning;
+      const { write, mirrored } = meaning;
       const { touched, written } = partsOf(write);
-      const { name: collection, source: ownName } = followed;
+      const { name: collection, source: ownName } = mirrored;
       const change: Change<Request, Refused> = {
         kind: 'points',
         collection,
@@ -171,7 +171,10 @@ export function changeOf<Request, Refused extends object>(
         request: by(ownName),
         named: namedUnlessOwn(ownName),
       };
-      return followable<Change<Request, Refused>>(change, written, { followed, answer: transport.answer });
+      return checkMirrorable<Change<Request, Refused>>(change, written, {
+        mirrored,
+        answer: transport.answer,
+      });
     }
   }
 }

@@ -17,17 +17,17 @@ export interface WrittenVector {
  * @returns the change itself if no projection is needed, otherwise the vectors to project first
  * @throws Refusal for a vector that the target could never hold
  */
-export function followable<Result extends object>(
+export function checkMirrorable<Result extends object>(
   change: Result,
   written: readonly WrittenVector[],
   {
-    followed,
+    mirrored,
     answer,
-  }: { readonly followed: MirroredCollection; readonly answer: (refusal: Refusal) => Result },
+  }: { readonly mirrored: MirroredCollection; readonly answer: (refusal: Refusal) => Result },
 ): Result | PendingRewrite<Result> {
-  const rows = toProject(written, followed);
+  const rows = toProject(written, mirrored);
   if (rows.length === 0) return change;
-  const { projector, compactBytes } = followed;
+  const { projector, compactBytes } = mirrored;
   const x = matrix(rows.length, projector.inputDim);
   rows.forEach(({ values }, i) => x.data.set(values, i * projector.inputDim));
   const finish = (y: Matrix): Result => {

@@ -15,7 +15,7 @@ import { grpcWriteParts } from './grpc-writes.js';
 import { isNothingToDo, permissionMessage, SETTINGS_PERMISSION_CALL } from './permission.js';
 import { firstText, Malformed, ProtoMessage } from '../protobuf/message.js';
 import { edited } from '../protobuf/builder.js';
-import { followedNames, refuseFollowed } from './mirrored-names.js';
+import { mirroredNames, notMirrored } from './mirrored-names.js';
 import { grpcOperation } from '../operations.js';
 import { Refusal } from '../rules.js';
 
@@ -78,7 +78,7 @@ function changeRequest({ path, message }: GrpcCall, name: string): ChangeRequest
 /** @throws Refusal */
 function read(call: GrpcCall, names: Names): GrpcChange | PendingRewrite<GrpcChange> {
   const { kind } = grpcOperation(call.path);
-  const refused = (): ReadonlySet<string> => followedNames(names.collections, names.aliases);
+  const refused = (): ReadonlySet<string> => mirroredNames(names.collections, names.aliases);
   if (kind === 'unknown') {
     const message = ProtoMessage.from(call.message);
     if (message === null) throw NOT_A_METHOD;
@@ -105,7 +105,7 @@ function refuseAliases(message: ProtoMessage, names: ReadonlySet<string>): void 
   for (const action of message.all(1))
     for (const field of [1, 2, 3])
       for (const change of new ProtoMessage(action).all(field))
-        refuseNames(new ProtoMessage(change), refuseFollowed('changing its aliases'), names);
+        refuseNames(new ProtoMessage(change), notMirrored('changing its aliases'), names);
 }
 
 /** @throws Refusal when any text of a message is the name of a mirrored collection */

@@ -2,7 +2,7 @@ import type { Aliases, MirroredFacts } from '../../../../src/store/write-guard.j
 import { Refusal } from '../rules.js';
 
 /** Returns the refusal of a change that is not mirrored. Only points and payload indexes are. */
-export function refuseFollowed(what: string): Refusal {
+export function notMirrored(what: string): Refusal {
   return new Refusal(
     400,
     `Bad request: ${what} is not supported while the collection is migrated: points and payload indexes can be changed`,
@@ -10,12 +10,12 @@ export function refuseFollowed(what: string): Refusal {
 }
 
 /** Refuses writes to a migration's target, which is filled only from its source. @throws Refusal */
-export function refuseFollowedTarget(name: string, collections: readonly MirroredFacts[]): void {
-  const followed = collections.find(({ target }) => target === name);
-  if (followed !== undefined)
+export function refuseWriteToTarget(name: string, collections: readonly MirroredFacts[]): void {
+  const mirrored = collections.find(({ target }) => target === name);
+  if (mirrored !== undefined)
     throw new Refusal(
       400,
-      `Bad request: \`${name}\` is filled by a migration: write to \`${followed.name}\``,
+      `Bad request: \`${name}\` is filled by a migration: write to \`${mirrored.name}\``,
     );
 }
 
@@ -23,12 +23,12 @@ export function refuseFollowedTarget(name: string, collections: readonly Mirrore
  * Returns the mirrored collection whose source a name reaches; null if it reaches neither source nor target.
  * @throws Refusal for a name that reaches the target, or that should reach the source but does not
  */
-export function followedBy<Followed extends MirroredFacts>(
+export function mirroredByName<Mirrored extends MirroredFacts>(
   name: string,
-  collections: readonly Followed[],
+  collections: readonly Mirrored[],
   aliases: Aliases,
-): Followed | null {
-  refuseFollowedTarget(name, collections);
+): Mirrored | null {
+  refuseWriteToTarget(name, collections);
   const collection = aliases.get(name) ?? name;
   const filled = collections.find(({ target }) => target === collection);
   if (filled !== undefined)
@@ -36,24 +36,24 @@ export function followedBy<Followed extends MirroredFacts>(
       400,
       `Bad request: the alias \`${name}\` leads to \`${collection}\`, which is filled by a migration: write to \`${filled.source}\``,
     );
-  const followed = collections.find(({ source }) => source === collection);
-  const hidden = (followed ?? collections.find(({ source }) => source === name))?.source;
+  const mirrored = collections.find(({ source }) => source === collection);
+  const hidden = (mirrored ?? collections.find(({ source }) => source === name))?.source;
   if (hidden !== undefined && aliases.has(hidden))
     throw new Refusal(
       400,
       `Bad request: the alias \`${hidden}\` hides the collection of that name, which is being migrated: remove the alias first`,
     );
-  const moved = followed === undefined ? collections.find((one) => one.name === name) : undefined;
+  const moved = mirrored === undefined ? collections.find((one) => one.name === name) : undefined;
   if (moved !== undefined)
     throw new Refusal(
       400,
       `Bad request: \`${name}\` no longer leads to \`${moved.source}\`, which is being migrated: point the alias at it again, or end the migration`,
     );
-  return followed ?? null;
+  return mirrored ?? null;
 }
 
 /** Returns every name that reaches the source or the target of a mirrored collection. */
-export function followedNames(collections: readonly MirroredFacts[], aliases: Aliases): ReadonlySet<string> {
+export function mirroredNames(collections: readonly MirroredFacts[], aliases: Aliases): ReadonlySet<string> {
   const own = collections.flatMap(({ name, source, target }) => [name, source, target]);
   const reaching = [...aliases].filter(([, collection]) =>
     collections.some(({ source, target }) => collection === source || collection === target),

@@ -16,7 +16,7 @@ import { elementsOf, entryOf, stringOf } from '../rest/fields.js';
 import { isNothingToDo, permissionBody, SETTINGS_PERMISSION } from './permission.js';
 import type { OperationHead } from '../rest/head.js';
 import { restWriteParts } from './rest-writes.js';
-import { followedNames } from './mirrored-names.js';
+import { mirroredNames } from './mirrored-names.js';
 import { Refusal } from '../rules.js';
 
 /** Outcomes by the status of a write's result. */
@@ -78,8 +78,8 @@ function read(head: OperationHead, body: Uint8Array, names: Names): RestChange |
   if (!head.changes) return { kind: 'other' };
   const request = changeRequest(head, body);
   if (request !== null) return changeOf(request, names, REST, ({ name }) => restWriteParts(name, body));
-  const followed = followedNames(names.collections, names.aliases);
-  refuseServedAliases(scanJson(body), followed, new ByteEdits(body));
+  const mirrored = mirroredNames(names.collections, names.aliases);
+  refuseServedAliases(scanJson(body), mirrored, new ByteEdits(body));
   return { kind: 'other' };
 }
 

@@ -2,12 +2,12 @@ import { describe, expect, test } from '@jest/globals';
 import { BatchBuilder, toBatch } from '../../../../adapters/qdrant/points/decode-points.js';
 import { PointStructs } from '../../../../adapters/qdrant/points/encode-points.js';
 import { payloadStart } from '../../../../adapters/qdrant/points/payload-and-other-vectors.js';
-import { SpareMemory } from '../../../../adapters/qdrant/transport/reused-message-memory.js';
+import { ReusedMessageMemory } from '../../../../adapters/qdrant/transport/reused-message-memory.js';
 import { answerReader, decodePointId, encodePointId } from '../../../../adapters/qdrant/transport/wire.js';
 import { matrix } from '../../../../src/core/matrix.js';
 import type { PointId } from '../../../../src/core/point-id.js';
 import { ProtoWriter, type ProtoReader } from '../../../../src/encoder/protobuf.js';
-import { RowMemory } from '../../../../src/core/reused-row-memory.js';
+import { ReusedRowMemory } from '../../../../src/core/reused-row-memory.js';
 
 const IDS: readonly PointId[] = [
   0n,
@@ -81,7 +81,7 @@ describe('points that were read', () => {
   test('do not depend on the memory of the answer, nor on what was in the memory they are put into', () => {
     const points = IDS.map((id, i) => retrieved(id, i, named(i)));
     const fresh = toBatch(points, OPTIONS, 0);
-    const rowMemory = new RowMemory();
+    const rowMemory = new ReusedRowMemory();
     const before = rowMemory.take(IDS.length + 1, DIM);
     before.data.fill(Number.NaN);
     rowMemory.give(before);
@@ -104,7 +104,7 @@ describe('points that were read', () => {
 
 describe('an answer that is damaged', () => {
   const builder = (rows: number): BatchBuilder =>
-    new BatchBuilder('a', { vectors: new RowMemory().take(rows, DIM), sizeBytes: 0 });
+    new BatchBuilder('a', { vectors: new ReusedRowMemory().take(rows, DIM), sizeBytes: 0 });
 
   test('is refused where a point goes on behind its end', () => {
     const { bytes } = retrieved(2n ** 64n - 1n, 1, named(0));
@@ -134,7 +134,7 @@ describe('an answer that is damaged', () => {
 
 describe('memory that is used again', () => {
   test('is the smallest piece that is large enough', () => {
-    const memory = new SpareMemory();
+    const memory = new ReusedMessageMemory();
     const [large, small] = [memory.take(3_000_000), memory.take(1_000_000)];
     for (const piece of [large, small]) memory.give(piece.subarray(0, 10));
     expect(memory.take(900_000).buffer).toBe(small.buffer);
@@ -143,7 +143,7 @@ describe('memory that is used again', () => {
   });
 
   test('is never handed out twice, and not kept without end', () => {
-    const memory = new SpareMemory();
+    const memory = new ReusedMessageMemory();
     const pieces = Array.from({ length: 5 }, () => memory.take(20 * 1024 ** 2));
     for (const piece of pieces) memory.give(piece);
     const kept = new Set(pieces.map(({ buffer }) => buffer));
@@ -153,7 +153,7 @@ describe('memory that is used again', () => {
   });
 
   test('of rows takes back only what came from it', () => {
-    const rowMemory = new RowMemory();
+    const rowMemory = new ReusedRowMemory();
     const rows = rowMemory.take(4, DIM);
     const own = matrix(9, DIM);
     rowMemory.give(own);

@@ -11,7 +11,7 @@ import { formatPointId } from '../../../../adapters/qdrant/points/point-id.js';
 import { Rng } from '../../../../src/core/rng.js';
 import type { QdrantStore } from '../../../../adapters/qdrant/index.js';
 import type { PointCondition } from '../../../../src/store/points.js';
-import { DualWriter, type FollowOptions } from '../../../../src/migrate/dual-write/mirror-writes.js';
+import { DualWriter, type DualWriterOptions } from '../../../../src/migrate/dual-write/mirror-writes.js';
 import { planMigration, type MigrationPlan } from '../../../../src/migrate/plan/migration.js';
 import { verifyMigration } from '../../../../src/migrate/verify/all-points.js';
 import { WriteJournal } from '../../../../src/migrate/dual-write/write-journal.js';
@@ -64,7 +64,7 @@ async function createPlain(name: string): Promise<void> {
 
 async function follow(
   over = store,
-  limits: Pick<FollowOptions, 'targetWaitMs' | 'checkNames'> = {},
+  limits: Pick<DualWriterOptions, 'targetWaitMs' | 'checkNames'> = {},
 ): Promise<DualWriter> {
   const journal = await WriteJournal.open(folder);
   const names = { sourceCollection: 'source', targetCollection: 'target' };
@@ -116,7 +116,7 @@ async function refusedByDisk(write: () => Promise<unknown>): Promise<void> {
 }
 
 /** One of all kinds of writes, by chance. */
-async function writeSomething(follower: DualWriter, rng: Rng): Promise<void> {
+async function writeSomething(dualWriter: DualWriter, rng: Rng): Promise<void> {
   const ids = Array.from({ length: 1 + rng.int(3) }, () => idAt(rng.int(POINTS + 50)));
   const list = ids.map(jsonId).join();
   const vector = (): string => `[${Array.from({ length: DIM }, () => rng.normal().toFixed(4)).join()}]`;
@@ -129,45 +129,45 @@ async function writeSomething(follower: DualWriter, rng: Rng): Promise<void> {
     const points = ids.map(
       (id) => `{"id":${jsonId(id)},"vector":${vector()},"payload":{"group":${rng.int(20)},"f":1.0}}`,
     );
-    await follower.write(onIds(...ids), () => send('PUT', wait, `{"points":[${points.join()}]}`));
+    await dualWriter.write(onIds(...ids), () => send('PUT', wait, `{"points":[${points.join()}]}`));
   } else if (kind === 1)
-    await follower.write(onIds(...ids), () => send('POST', `/delete${wait}`, `{"points":[${list}]}`));
+    await dualWriter.write(onIds(...ids), () => send('POST', `/delete${wait}`, `{"points":[${list}]}`));
   else if (kind === 2)
-    await follower.write(onIds(...ids), () =>
+    await dualWriter.write(onIds(...ids), () =>
       send('POST', `/payload${wait}`, `{"points":[${list}],"payload":{"group":${rng.int(20)}}}`),
     );
   else if (kind === 3)
-    await follower.write(filtered, () => send('POST', `/delete${wait}`, `{"filter":${filter}}`));
+    await dualWriter.write(filtered, () => send('POST', `/delete${wait}`, `{"filter":${filter}}`));
   else if (kind === 4)
-    await follower.write(filtered, () =>
+    await dualWriter.write(filtered, () =>
       send('POST', `/payload${wait}`, `{"filter":${filter},"payload":{"group":${rng.int(20)},"seen":true}}`),
     );
   else
-    await follower.write(onIds(...ids), () =>
+    await dualWriter.write(onIds(...ids), () =>
       send('POST', `/vectors/delete${wait}`, `{"points":[${list}],"vector":[""]}`),
     );
 }
 
 /** Several writers at once. */
-async function writeMuch(follower: DualWriter, seed: number, writes = 40): Promise<void> {
+async function writeMuch(dualWriter: DualWriter, seed: number, writes = 40): Promise<void> {
   const writer = async (at: number): Promise<void> => {
     const rng = new Rng(seed * 100 + at);
-    for (let i = 0; i < writes; i++) await writeSomething(follower, rng);
+    for (let i = 0; i < writes; i++) await writeSomething(dualWriter, rng);
   };
   await Promise.all([1, 2, 3, 4].map(writer));
 }
 
 describe('writes that are followed', () => {
   test('before, during and after the copy end in the same points on both sides', async () => {
-    const follower = await follow();
-    await writeMuch(follower, 1, 10);
-    await follower.setState('copying');
-    expect(follower.status()).toMatchObject({ state: 'copying', caughtUp: false });
-    await Promise.all([copy(), writeMuch(follower, 2)]);
-    await follower.setState('copied');
-    await writeMuch(follower, 3);
-    await follower.caughtUp(300_000);
-    expect(follower.status()).toEqual({
+    const dualWriter = await follow();
+    await writeMuch(dualWriter, 1, 10);
+    await dualWriter.setState('copying');
+    expect(dualWriter.status()).toMatchObject({ state: 'copying', caughtUp: false });
+    await Promise.all([copy(), writeMuch(dualWriter, 2)]);
+    await dualWriter.setState('copied');
+    await writeMuch(dualWriter, 3);
+    await dualWriter.caughtUp(300_000);
+    expect(dualWriter.status()).toEqual({
       state: 'copied',
       side: 'source',
       open: 0,
@@ -176,14 +176,14 @@ describe('writes that are followed', () => {
     });
     expect(await differences()).toEqual([]);
     // A second copy over what is there, as a repair makes it.
-    await follower.setState('copying');
+    await dualWriter.setState('copying');
     await store.drop('target');
-    await Promise.all([copy(), writeMuch(follower, 4)]);
-    expect(follower.status().open).toBeGreaterThan(0);
-    await follower.setState('copied');
-    await follower.caughtUp(300_000);
+    await Promise.all([copy(), writeMuch(dualWriter, 4)]);
+    expect(dualWriter.status().open).toBeGreaterThan(0);
+    await dualWriter.setState('copied');
+    await dualWriter.caughtUp(300_000);
     expect(await differences()).toEqual([]);
-    await follower.close();
+    await dualWriter.close();
   });
 
   test('what a process that ended left open is brought over by the next', async () => {
@@ -211,17 +211,17 @@ describe('writes that are followed', () => {
       },
     });
     await copy();
-    const follower = await follow(counted);
+    const dualWriter = await follow(counted);
     const nothing = (): Promise<Sent<null>> => Promise.resolve({ answer: null, outcome: 'applied' });
-    const touch = (at: number): Promise<null> => follower.write(onIds(idAt(at % POINTS)), nothing);
+    const touch = (at: number): Promise<null> => dualWriter.write(onIds(idAt(at % POINTS)), nothing);
     await Promise.all(Array.from({ length: 2_000 }, (_, i) => touch(i)));
     // One for each point is enough to remember it by.
-    expect(follower.status().open).toBe(POINTS);
-    await follower.setState('copied');
-    await follower.caughtUp(300_000);
+    expect(dualWriter.status().open).toBe(POINTS);
+    await dualWriter.setState('copied');
+    await dualWriter.caughtUp(300_000);
     expect(writes).toBeLessThan(POINTS / 10);
     expect(await differences()).toEqual([]);
-    await follower.close();
+    await dualWriter.close();
   });
 
   test('an unreachable target holds up no write, and the cut-over; in service it makes writes fail', async () => {
@@ -238,10 +238,10 @@ describe('writes that are followed', () => {
       },
     });
     await copy();
-    const follower = await follow(broken, { targetWaitMs: 300 });
-    await follower.setState('copied');
+    const dualWriter = await follow(broken, { targetWaitMs: 300 });
+    await dualWriter.setState('copied');
     const put = (): Promise<number> =>
-      follower.write(onIds(1n), () =>
+      dualWriter.write(onIds(1n), () =>
         send('PUT', '?wait=true', `{"points":[{"id":1,"vector":[${Array(DIM).fill(2).join()}]}]}`),
       );
     expect(await put()).toBe(200);
@@ -250,19 +250,19 @@ describe('writes that are followed', () => {
       switched++;
       return Promise.resolve();
     };
-    expect(await follower.switchTo('target', count)).toBe(false);
+    expect(await dualWriter.switchTo('target', count)).toBe(false);
     down = false;
-    expect(await follower.switchTo('target', count)).toBe(true);
+    expect(await dualWriter.switchTo('target', count)).toBe(true);
     expect(switched).toBe(1);
     expect(await differences()).toEqual([]);
     down = true;
     await expect(put()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
-    expect(follower.status()).toMatchObject({ side: 'target', open: 1 });
+    expect(dualWriter.status()).toMatchObject({ side: 'target', open: 1 });
     down = false;
-    await follower.caughtUp(300_000);
+    await dualWriter.caughtUp(300_000);
     expect(await differences()).toEqual([]);
-    expect(await follower.switchTo('source', count)).toBe(true);
-    await follower.close();
+    expect(await dualWriter.switchTo('source', count)).toBe(true);
+    await dualWriter.close();
   });
 
   test('while a name leads elsewhere nothing is read or written by it', async () => {
@@ -281,26 +281,26 @@ describe('writes that are followed', () => {
       },
     });
     await copy();
-    const follower = await follow(recorded, { checkNames });
-    await expect(follower.setState('copied')).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    const dualWriter = await follow(recorded, { checkNames });
+    await expect(dualWriter.setState('copied')).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     expect(calls).toEqual([]);
     isHidden = false;
-    await follower.setState('copied');
+    await dualWriter.setState('copied');
     isHidden = true;
     calls.length = 0;
     const nothing = (): Promise<Sent<null>> => Promise.resolve({ answer: null, outcome: 'applied' });
-    await follower.write(onIds(1n), nothing);
+    await dualWriter.write(onIds(1n), nothing);
     const byFilter: AffectedPoints = {
       ids: [],
       conditions: [json({ must: [{ key: 'group', match: { value: 3 } }] })],
     };
-    await expect(follower.write(byFilter, nothing)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
-    expect(follower.status().open).toBe(1);
+    await expect(dualWriter.write(byFilter, nothing)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    expect(dualWriter.status().open).toBe(1);
     expect(calls).toEqual([]);
     isHidden = false;
-    while (follower.status().open > 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    while (dualWriter.status().open > 0) await new Promise((resolve) => setTimeout(resolve, 10));
     expect(await differences()).toEqual([]);
-    await follower.close();
+    await dualWriter.close();
   });
 
   test('a filter that was looked up while an alias hid the source stops its write', async () => {
@@ -330,65 +330,65 @@ describe('writes that are followed', () => {
       },
     });
     await createPlain('target');
-    const follower = await follow(hiding, { checkNames });
+    const dualWriter = await follow(hiding, { checkNames });
     let sent = 0;
     const group: AffectedPoints = {
       ids: [],
       conditions: [json({ must: [{ key: 'group', match: { value: 3 } }] })],
     };
-    const write = follower.write(group, () => {
+    const write = dualWriter.write(group, () => {
       sent++;
       return Promise.resolve({ answer: null, outcome: 'applied' });
     });
     await expect(write).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     expect(sent).toBe(0);
     await aliases({ delete_alias: { alias_name: 'source' } });
-    await follower.close();
+    await dualWriter.close();
   });
 
   test('a follower that is given up waits no longer for a moment to switch', async () => {
     await copy();
     const hidden = (): Promise<void> => Promise.reject(new TldrError('UNAVAILABLE', 'hidden'));
     let checkNames = (): Promise<void> => Promise.resolve();
-    const follower = await follow(store, { checkNames: () => checkNames() });
-    await follower.setState('copied');
+    const dualWriter = await follow(store, { checkNames: () => checkNames() });
+    await dualWriter.setState('copied');
     checkNames = hidden;
-    await follower.write(onIds(1n), () => Promise.resolve({ answer: null, outcome: 'applied' }));
-    const switched = follower.switchTo('target', () => Promise.resolve());
-    follower.giveUp();
+    await dualWriter.write(onIds(1n), () => Promise.resolve({ answer: null, outcome: 'applied' }));
+    const switched = dualWriter.switchTo('target', () => Promise.resolve());
+    dualWriter.giveUp();
     await expect(switched).rejects.toMatchObject({ code: 'ABORTED' });
-    await follower.close();
+    await dualWriter.close();
   });
 
   test('points that the target cannot hold are set aside, named, and hold up no other write', async () => {
     await copy();
-    const follower = await follow(store, { targetWaitMs: 300_000 });
-    await follower.setState('copied');
+    const dualWriter = await follow(store, { targetWaitMs: 300_000 });
+    await dualWriter.setState('copied');
     const bad = [idAt(1), idAt(2), idAt(3), idAt(4), idAt(5)];
     const list = (ids: readonly PointId[]): string => ids.map(jsonId).join();
     // Past the follower, as somebody may write at the server.
     const deep = `${'{"a":'.repeat(126)}1${'}'.repeat(126)}`;
     await send('POST', '/payload?wait=true', `{"points":[${list(bad)}],"payload":${deep},"key":"k"}`);
     const touch = (ids: readonly PointId[]): Promise<number> =>
-      follower.write(onIds(...ids), () =>
+      dualWriter.write(onIds(...ids), () =>
         send('POST', '/payload?wait=true', `{"points":[${list(ids)}],"payload":{"touched":true}}`),
       );
     for (const id of bad) expect(await touch([id, idAt(20)])).toBe(200);
-    const status = follower.status();
+    const status = dualWriter.status();
     expect(status).toMatchObject({ open: 5, caughtUp: true, setAside: { points: 5 } });
     expect(status.setAside?.why).toMatch(new RegExp(`^point ${formatPointId(idAt(1))} .*nested 127 deep`));
     expect(await touch([idAt(30)])).toBe(200);
-    expect(follower.status().open).toBe(5);
-    const switched = follower.switchTo('target', () => Promise.resolve());
+    expect(dualWriter.status().open).toBe(5);
+    const switched = dualWriter.switchTo('target', () => Promise.resolve());
     await expect(switched).rejects.toMatchObject({
       code: 'INVALID_DATA',
       message: expect.stringContaining('5 points cannot be brought'),
     });
     // Neither a repair nor another process waits for them.
-    await follower.setState('copying');
-    await follower.setState('copied');
-    await follower.caughtUp(300_000);
-    await follower.close();
+    await dualWriter.setState('copying');
+    await dualWriter.setState('copied');
+    await dualWriter.caughtUp(300_000);
+    await dualWriter.close();
     const next = await follow(store, { targetWaitMs: 300_000 });
     await next.setState('copied');
     await next.caughtUp(300_000);
@@ -428,53 +428,53 @@ describe('writes that are followed', () => {
       },
     });
     await copy();
-    const follower = await follow(failing);
+    const dualWriter = await follow(failing);
     const touch = (id: PointId): Promise<number> =>
-      follower.write(onIds(id), () =>
+      dualWriter.write(onIds(id), () =>
         send('POST', '/payload?wait=true', `{"points":[${jsonId(id)}],"payload":{"touched":true}}`),
       );
     // Left from before, together with others.
     await Promise.all([1n, 3n, 5n, bad, 9n, 11n, 13n].map(touch));
-    await follower.setState('copied');
-    while (follower.status().setAside === null) expect(await touch(1n)).toBe(200);
+    await dualWriter.setState('copied');
+    while (dualWriter.status().setAside === null) expect(await touch(1n)).toBe(200);
     const why = 'point 7 of source cannot be brought to target: the server panicked';
-    expect(follower.status().setAside).toEqual({ points: 1, why });
-    await follower.caughtUp(300_000);
-    expect(follower.status().open).toBe(1);
-    await follower.close();
+    expect(dualWriter.status().setAside).toEqual({ points: 1, why });
+    await dualWriter.caughtUp(300_000);
+    expect(dualWriter.status().open).toBe(1);
+    await dualWriter.close();
   });
 
   test('a write whose entry the disk refused stands for no point before the copy is finished', async () => {
-    const put = (follower: DualWriter): Promise<number> =>
-      follower.write(onIds(1n), () =>
+    const put = (dualWriter: DualWriter): Promise<number> =>
+      dualWriter.write(onIds(1n), () =>
         send('PUT', '?wait=true', `{"points":[{"id":1,"vector":[${Array(DIM).fill(2).join()}]}]}`),
       );
     await copy();
-    const follower = await follow();
-    await refusedByDisk(() => put(follower));
-    expect(follower.status().open).toBe(0);
-    expect(await put(follower)).toBe(200);
-    expect(follower.status().open).toBe(1);
-    await follower.setState('copied');
-    await follower.caughtUp(300_000);
+    const dualWriter = await follow();
+    await refusedByDisk(() => put(dualWriter));
+    expect(dualWriter.status().open).toBe(0);
+    expect(await put(dualWriter)).toBe(200);
+    expect(dualWriter.status().open).toBe(1);
+    await dualWriter.setState('copied');
+    await dualWriter.caughtUp(300_000);
     expect(await differences()).toEqual([]);
-    await follower.close();
+    await dualWriter.close();
   });
 
   test('a write whose entry the disk refused stands for no point that is set aside', async () => {
     await copy();
-    const follower = await follow();
-    await follower.setState('copied');
+    const dualWriter = await follow();
+    await dualWriter.setState('copied');
     const deep = `${'{"a":'.repeat(126)}1${'}'.repeat(126)}`;
     await send('POST', '/payload?wait=true', `{"points":[4],"payload":${deep},"key":"k"}`);
     const touch = (): Promise<number> =>
-      follower.write(onIds(4n), () =>
+      dualWriter.write(onIds(4n), () =>
         send('POST', '/payload?wait=true', '{"points":[4],"payload":{"touched":true}}'),
       );
     await refusedByDisk(touch);
     expect(await touch()).toBe(200);
-    await until(() => follower.status().setAside?.points === 1);
-    await follower.close();
+    await until(() => dualWriter.status().setAside?.points === 1);
+    await dualWriter.close();
     const next = await follow();
     expect(next.status().open).toBe(1);
     await next.setState('copied');
@@ -485,13 +485,13 @@ describe('writes that are followed', () => {
 
   test('writes to a point that is set aside, again and again, leave one entry', async () => {
     await copy();
-    const follower = await follow();
-    await follower.setState('copied');
+    const dualWriter = await follow();
+    await dualWriter.setState('copied');
     const deep = `${'{"a":'.repeat(126)}1${'}'.repeat(126)}`;
     const [first, second] = [jsonId(idAt(1)), jsonId(idAt(2))];
     await send('POST', '/payload?wait=true', `{"points":[${first},${second}],"payload":${deep},"key":"k"}`);
     const touch = (ids: readonly PointId[]): Promise<number> =>
-      follower.write(onIds(...ids), () =>
+      dualWriter.write(onIds(...ids), () =>
         send(
           'POST',
           '/payload?wait=true',
@@ -499,15 +499,15 @@ describe('writes that are followed', () => {
         ),
       );
     for (let i = 0; i < 20; i++) await Promise.all([touch([idAt(1)]), touch([idAt(1), idAt(5), idAt(2)])]);
-    await until(() => follower.status().open <= 2 && follower.status().setAside?.points === 2);
+    await until(() => dualWriter.status().open <= 2 && dualWriter.status().setAside?.points === 2);
     const fix = (id: PointId): Promise<number> =>
-      follower.write(onIds(id), () =>
+      dualWriter.write(onIds(id), () =>
         send('POST', '/payload/delete?wait=true', `{"points":[${jsonId(id)}],"keys":["k"]}`),
       );
     await fix(idAt(1));
-    await until(() => follower.status().open === 1 && follower.status().setAside?.points === 1);
+    await until(() => dualWriter.status().open === 1 && dualWriter.status().setAside?.points === 1);
     // One entry remembers it across a restart.
-    await follower.close();
+    await dualWriter.close();
     const next = await follow();
     expect(next.status().open).toBe(1);
     await next.setState('copied');
@@ -534,19 +534,19 @@ describe('writes that are followed', () => {
       },
     });
     await copy();
-    const follower = await follow(frail);
-    await follower.setState('copied');
+    const dualWriter = await follow(frail);
+    await dualWriter.setState('copied');
     let release: () => void = () => undefined;
     const held = new Promise<void>((resolve) => (release = resolve));
-    const slow = follower.write(onIds(idAt(9)), async () => {
+    const slow = dualWriter.write(onIds(idAt(9)), async () => {
       await held;
       return { answer: null, outcome: 'applied' };
     });
     const touch = (id: PointId): Promise<number> =>
-      follower.write(onIds(id), () =>
+      dualWriter.write(onIds(id), () =>
         send('POST', '/payload?wait=true', `{"points":[${jsonId(id)}],"payload":{"touched":true}}`),
       );
-    const switched = (): Promise<boolean> => follower.switchTo('target', () => Promise.resolve());
+    const switched = (): Promise<boolean> => dualWriter.switchTo('target', () => Promise.resolve());
     // Behind for as long as the target takes nothing: a turn of its own would wait for the slow write, and all others
     // for that turn.
     down = true;
@@ -564,27 +564,27 @@ describe('writes that are followed', () => {
     await expect(forGood).rejects.toMatchObject({ code: 'INVALID_DATA' });
     release();
     await slow;
-    await follower.write(onIds(idAt(5)), () =>
+    await dualWriter.write(onIds(idAt(5)), () =>
       send('POST', '/payload/delete?wait=true', `{"points":[${jsonId(idAt(5))}],"keys":["k"]}`),
     );
     while (!(await switched())) await new Promise((resolve) => setTimeout(resolve, 10));
     expect(await differences()).toEqual([]);
-    await follower.close();
+    await dualWriter.close();
   });
 
   test('a write that failed on its way is looked at as well', async () => {
     await copy();
-    const follower = await follow();
-    await follower.setState('copied');
-    const lost = follower.write(onIds(1n), async () => {
+    const dualWriter = await follow();
+    await dualWriter.setState('copied');
+    const lost = dualWriter.write(onIds(1n), async () => {
       await send('POST', '/payload', '{"points":[1],"payload":{"late":true}}');
       throw new Error('the connection broke');
     });
     await expect(lost).rejects.toThrow('the connection broke');
-    await follower.caughtUp(300_000);
-    while (follower.status().open > 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    await dualWriter.caughtUp(300_000);
+    while (dualWriter.status().open > 0) await new Promise((resolve) => setTimeout(resolve, 10));
     expect(await differences()).toEqual([]);
-    await follower.close();
+    await dualWriter.close();
   });
 
   test('a write that was only logged is answered before it is applied, and brought over after', async () => {
@@ -597,26 +597,26 @@ describe('writes that are followed', () => {
       return held.then(go);
     });
     await copy();
-    const follower = await follow(slow, { targetWaitMs: 300_000 });
-    await follower.setState('copied');
-    await follower.switchTo('target', () => Promise.resolve());
+    const dualWriter = await follow(slow, { targetWaitMs: 300_000 });
+    await dualWriter.setState('copied');
+    await dualWriter.switchTo('target', () => Promise.resolve());
     const put = (id: bigint, wait: string): Promise<number> =>
-      follower.write(onIds(id), () =>
+      dualWriter.write(onIds(id), () =>
         send('PUT', wait, `{"points":[{"id":${id},"vector":[${Array(DIM).fill(3).join()}]}]}`),
       );
     expect(await Promise.all([1n, 2n, 3n, 4n, 5n].map((id) => put(id, '')))).toEqual(Array(5).fill(200));
-    expect(follower.status().open).toBe(5);
+    expect(dualWriter.status().open).toBe(5);
     // Its client would find the five at the source.
     let answered = false;
     const waited = put(6n, '?wait=true').then(() => (answered = true));
-    while (follower.status().open !== 5) await new Promise((resolve) => setTimeout(resolve, 10));
+    while (dualWriter.status().open !== 5) await new Promise((resolve) => setTimeout(resolve, 10));
     expect(answered).toBe(false);
     release();
     await waited;
-    expect(follower.status().open).toBe(0);
+    expect(dualWriter.status().open).toBe(0);
     expect(settled).toBeLessThan(5);
     expect(await differences()).toEqual([]);
-    await follower.close();
+    await dualWriter.close();
   });
 
   test('a filter is looked up when what an earlier process left is applied', async () => {
@@ -652,15 +652,15 @@ describe('writes that are followed', () => {
   });
 
   test('a filter that cannot be looked up stops its write; another collection is no target', async () => {
-    const follower = await follow();
+    const dualWriter = await follow();
     const wrong: AffectedPoints = { ids: [], conditions: [json({ must: [{ key: 'a', match: 'nothing' }] })] };
     let sent = 0;
-    const write = follower.write(wrong, () => Promise.resolve({ answer: sent++, outcome: 'applied' }));
+    const write = dualWriter.write(wrong, () => Promise.resolve({ answer: sent++, outcome: 'applied' }));
     await expect(write).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
     expect(sent).toBe(0);
     await createPlain('target');
-    await expect(follower.setState('copied')).rejects.toMatchObject({ code: 'MISMATCH' });
-    await follower.close();
+    await expect(dualWriter.setState('copied')).rejects.toMatchObject({ code: 'MISMATCH' });
+    await dualWriter.close();
   });
 
   test('a filter selects the same points in either form, more than fit one page', async () => {

@@ -60,8 +60,8 @@ describe('a collection that is written to through the proxy while it is migrated
     const vector = [1e39, ...Array.from({ length: DIM - 1 }, () => 1)].join().replace('1e+39', '1e39');
     const direct = await write(place().directUrl, 'PUT', '', `{"points":[{"id":4,"vector":[${vector}]}]}`);
     expect(direct.status).toBe(200);
-    const followed = await write(scenario.rest, 'POST', '/payload', '{"points":[4],"payload":{"f":2}}');
-    expect(followed.status).toBe(503);
+    const mirrored = await write(scenario.rest, 'POST', '/payload', '{"points":[4],"payload":{"f":2}}');
+    expect(mirrored.status).toBe(503);
     await scenario.kill();
     const child = spawn(process.execPath, [MAIN, 'serve', '--config', 'serve.json'], {
       cwd: scenario.folder,
