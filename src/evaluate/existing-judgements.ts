@@ -7,7 +7,7 @@ import type { VectorSource } from '../store/vector-source.js';
 export interface JudgedPoints {
   /** Distinct points with a gain above 0. */
   readonly named: number;
-  /** Those of them that exist in the collection and have the vector. */
+  /** The number of these points that are in the collection and have the vector. */
   readonly found: number;
 }
 

@@ -2,7 +2,7 @@ import type { EventEmitter } from 'node:events';
 
 /**
  * Limits how many requests are in progress at once. A request is in progress until its answer is closed and
- * its work is done: a mirrored write goes on if its client hangs up.
+ * its work is done: a mirrored write continues if its client hangs up.
  */
 export class RequestsInFlight {
   readonly #most: number;

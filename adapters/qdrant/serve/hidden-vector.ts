@@ -24,7 +24,7 @@ export function serverVector(name: string, served: Vectors): string {
 }
 
 /**
- * Returns the names to send for the names of vectors to delete. The server deletes vectors in any order until
+ * Returns a function that gives the server's name for a vector that a client deletes. The server deletes vectors in any order until
  * one does not exist. If it stopped between the full and the compact vector, the point would keep only one of
  * them. If a client names the hidden vector, the full one gets a missing name too, so that neither is
  * deleted.

@@ -259,7 +259,7 @@ export const API_OPERATIONS: readonly ApiOperation[] = TABLE.map(([rest, method,
   ...does,
 }));
 
-/** The upsert. Whoever may upsert points may also change payload indexes. */
+/** The upsert. A client that may upsert points may also change payload indexes. */
 export const UPSERT: WriteOperation = expectDefined(
   API_OPERATIONS.find((one): one is WriteOperation => one.kind === 'write' && one.name === 'upsert'),
   'the upsert',

@@ -26,7 +26,7 @@ export interface CachedCollection {
 
 /**
  * The descriptions of collections. Each is read once, since only strict mode can change during a run. A collection may
- * also be made anew, as after an aborted migration: whoever describes it then passes the description to `renew`.
+ * also be made anew, as after an aborted migration: the caller that describes it then passes the description to `renew`.
  */
 export class CollectionCache {
   readonly #describe: (collection: string) => Promise<CollectionSpec>;

@@ -32,7 +32,7 @@ export interface GrpcOptions {
   readonly timeoutMs: number;
   readonly retry: RetryOptions;
   readonly log: Log | undefined;
-  /** Called whenever the server refuses a call because it has too many. */
+  /** Called whenever the server refuses a call because it is overloaded. */
   readonly refused: () => void;
 }
 

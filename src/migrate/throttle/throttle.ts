@@ -54,7 +54,7 @@ export interface ThrottleRequest {
   readonly baselineMs: number | null;
   /** Longest time for which one batch is held back, so that a migration always makes progress. */
   readonly heldMsMax?: number;
-  /** Called when the copy starts to wait, at every look while it waits, and when it goes on. */
+  /** Called when the copy starts to wait, at every look while it waits, and when it continues. */
   readonly changed: () => void;
 }
 
@@ -213,7 +213,7 @@ class Watch {
     const before = this.#waiting;
     this.#waiting = reason;
     if ((reason === null) !== (before === null))
-      this.#run.log?.('info', reason === null ? 'the copy goes on' : `the copy waits: ${reason}`);
+      this.#run.log?.('info', reason === null ? 'the copy continues' : `the copy waits: ${reason}`);
     if (reason !== null || before !== null) this.#request.changed();
   }
 

@@ -138,7 +138,7 @@ export class GrpcExchange {
     else this.#respondOnly({ ...headers, ...trailers }, null);
   }
 
-  /** Makes a call with the client's credentials. The call goes on if the client hangs up. */
+  /** Makes a call with the client's credentials. The call continues if the client hangs up. */
   #make({ path, message }: GrpcCall): Promise<GrpcAnswer> {
     const { upstream, limits } = this.#parts;
     const metadata = forwardedMetadata(this.#raw, path, { plain: true, plainAnswer: true });

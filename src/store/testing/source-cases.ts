@@ -109,7 +109,7 @@ async function retrieves(place: ContractPlace): Promise<void> {
   assert.deepEqual((await store.retrieve(name, [], { vectorName })).ids, []);
 }
 
-/** The nearest points by a computation of our own. */
+/** Returns the nearest points, computed here and not by the store. */
 function nearest({ ids, vectors, distance }: Filled, query: Float32Array, limit: number): PointId[] {
   const sign = distance === 'cosine' || distance === 'dot' ? -1 : 1;
   return ids

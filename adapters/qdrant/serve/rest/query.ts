@@ -75,7 +75,7 @@ function rewriteStage(
     rewriteStage(inner, fieldsOf(inner, STRUCTURES.prefetch, source), rewriting, inside);
 }
 
-/** Returns what the results of a stage's prefetches go into. */
+/** Returns the kind of the stage that takes the results of its prefetches: a fusion of the request, or another one. */
 function intoOf({ form, place }: RestStage): StagePlace['into'] {
   if (form.kind === 'unknown') return 'unknown';
   return form.kind === 'fusion' && place.depth === 0 ? 'fusion' : 'other';
