@@ -107,7 +107,7 @@ export function loadConfig(input: ConfigInput = {}): Config {
     const unknown = [...from.keys()].filter((name) => !Object.hasOwn(schema, name));
     const why =
       unknown.length > 0
-        ? `${file ?? ''} holds ${unknown.map((name) => `"${name}"`).join(', ')}: known are ${Object.keys(schema).join(', ')} and collections`
+        ? `${expectDefined(file, 'the configuration file')} holds ${unknown.map((name) => `"${name}"`).join(', ')}: known are ${Object.keys(schema).join(', ')} and collections`
         : explain(messageOf(cause), from);
     throw new TldrError('INVALID_ARGUMENT', `configuration: ${why}`, { cause });
   }

@@ -16,9 +16,12 @@ export function pickVector(spec: CollectionSpec, wanted: string | undefined): De
       'INVALID_ARGUMENT',
       `${spec.name} has several vectors: name the one to reduce, one of ${names}`,
     );
-  const vector = wanted === undefined ? spec.vectors[0] : spec.vectors.find(({ name }) => name === wanted);
+  const vector = spec.vectors.find(({ name }) => wanted === undefined || name === wanted);
   if (vector === undefined)
-    throw new TldrError('NOT_FOUND', `${spec.name} has no dense vector "${wanted ?? ''}": it has ${names}`);
+    throw new TldrError(
+      'NOT_FOUND',
+      `${spec.name} has no dense vector ${JSON.stringify(wanted)}: it has ${names}`,
+    );
   if (vector.multivector)
     throw new TldrError(
       'UNSUPPORTED',

@@ -60,6 +60,6 @@ function text(header: Buffer, at: number, length: number, wanted: boolean): stri
 
 /** Returns a number from octal text, or from big-endian binary if the first bit is set. */
 function octal(header: Buffer, at: number, length: number): number {
-  if (((header[at] ?? 0) & 0x80) !== 0) return Number(header.readBigUInt64BE(at + length - 8));
+  if ((header.readUInt8(at) & 0x80) !== 0) return Number(header.readBigUInt64BE(at + length - 8));
   return Number.parseInt(header.toString('latin1', at, at + length).trim(), 8) || 0;
 }

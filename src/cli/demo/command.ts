@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Config } from '../../config/load.js';
 import type { Encoder } from '../../encoder/model.js';
-import { TldrError } from '../../core/errors.js';
+import { expectDefined, TldrError } from '../../core/errors.js';
 import { maskAddress } from '../../core/mask-address.js';
 import { matrix, row, rowRange, type Matrix } from '../../core/matrix.js';
 import { throwIfAborted } from '../../core/run-options.js';
@@ -240,7 +240,7 @@ async function load(
       ids: Array.from({ length: part.rows }, (_, i) => BigInt(start + i)),
       vectors: [{ name: '', matrix: part, has: new Uint8Array(part.rows).fill(1) }],
       extra: Array.from({ length: part.rows }, (_, i) =>
-        store.codec.pack(JSON.stringify({ text: texts[start + i] ?? '' })),
+        store.codec.pack(JSON.stringify({ text: expectDefined(texts[start + i], 'the text of a point') })),
       ),
     });
     run.onProgress({ step: 'loading', done: start + part.rows, total: base.rows, unit: 'points' });
@@ -327,14 +327,14 @@ async function showExamples(
   }: { encoder: Encoder; data: DemoData; truth: (readonly ScoredPoint[])[]; run: ConsoleRun },
 ): Promise<unknown[]> {
   const examples: unknown[] = [];
-  const text = (point: ScoredPoint | undefined): string => data.texts[Number(point?.id ?? -1)] ?? '';
+  const text = ({ id }: ScoredPoint): string => expectDefined(data.texts[Number(id)], 'the text of a point');
   const cut = (value: string): string => (value.length > 52 ? `${value.slice(0, 51)}…` : value);
   for (let i = 0; i < EXAMPLES; i++) {
     const at = Math.floor((i * data.queries.rows) / EXAMPLES);
     const vector = encoder.projectQueries(rowRange(data.queries, at, at + 1)).data;
     const found = await store.search(compact, { vectorName: '', vector, limit: 3 });
-    const query = data.queryTexts[at] ?? '';
-    const full = truth[at]?.slice(0, 3).map(text) ?? [];
+    const query = expectDefined(data.queryTexts[at], 'the text of a query');
+    const full = expectDefined(truth[at], 'the results of a query').slice(0, 3).map(text);
     const small = found.map(text);
     run.say(`\n"${query}"`);
     run.say(

@@ -68,7 +68,7 @@ async function startWithDocker(say: (line: string) => void): Promise<ResolvedSer
   } catch (error) {
     // A half-started service would keep its port.
     await run('docker', [...args, 'down', '-v'], { timeout: DOCKER_TIMEOUT_MS }).catch(() => undefined);
-    say(`Docker could not start Qdrant (${messageOf(error).split('\n')[0] ?? ''})`);
+    say(`Docker could not start Qdrant (${messageOf(error).split('\n', 1).join()})`);
     return null;
   }
   const how = 'Qdrant in Docker, at http://127.0.0.1:6333';

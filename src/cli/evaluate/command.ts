@@ -151,10 +151,11 @@ async function measure(
   },
 ): Promise<Evaluation> {
   const { encoder, flags, run, config } = using;
-  const { collections, ks } = request;
-  if (collections === null) {
-    const { judgement, queriesFrom } = await evaluateFiles(encoder, { flags, request }, { run, config });
-    const name = `${flags.encoder} on ${flags.base ?? ''}`;
+  const { ks } = request;
+  if (request.collections === null) {
+    const files = { ...flags, base: request.base };
+    const { judgement, queriesFrom } = await evaluateFiles(encoder, { flags: files, ks }, { run, config });
+    const name = `${flags.encoder} on ${request.base}`;
     const { rows, inputDim, outputDim, distance, bytes, seed } = judgement;
     const tables = judgementTables(judgement);
     const facts: Facts = [['Vectors', formatNumber(rows)], ...encoderFacts(encoder, seed)];
@@ -172,6 +173,7 @@ async function measure(
       result: { queriesFrom, ...judgement, perQuery: undefined },
     };
   }
+  const { collections } = request;
   return withSource(config, run, async (store) => {
     const found = await evaluateCollections(store, collections, { encoder, flags, ks, run });
     const { comparison, description, queriesFrom } = found;

@@ -1,19 +1,21 @@
 import type { Config } from '../../config/load.js';
 import type { Distance } from '../../core/distance.js';
 import type { Encoder } from '../../encoder/model.js';
-import { TldrError } from '../../core/errors.js';
+import { expectDefined, TldrError } from '../../core/errors.js';
 import { checkMagnitude, gatherRows, type Matrix } from '../../core/matrix.js';
 import { Rng } from '../../core/rng.js';
 import { judgeEncoder, type EncoderJudgement } from '../../evaluate/score-encoder.js';
 import type { Relevance } from '../../evaluate/relevance.js';
 import type { ConsoleRun } from '../console/run.js';
-import type { EvaluateFlags, EvaluateRequest } from './request.js';
+import type { EvaluateFlags } from './request.js';
 import { readFiniteNpy } from '../../files/npy.js';
 import { checkReadMemory } from '../console/check-memory.js';
 import { labelNumbers, readLabels, readQrels, readQueryVectors, rowDoc } from '../train/relevance-files.js';
 
 const HELD_OUT_MAX = 1000;
 const HELD_OUT_SHARE = 0.1;
+
+type FileFlags = EvaluateFlags & { readonly base: string };
 
 /** The scores of an encoder on files, and where the queries came from. */
 export interface FileEvaluation {
@@ -31,14 +33,14 @@ interface Inputs {
 /** Judges an encoder on .npy files, without a database. */
 export async function evaluateFiles(
   encoder: Encoder,
-  { flags, request }: { readonly flags: EvaluateFlags; readonly request: EvaluateRequest },
+  { flags, ks }: { readonly flags: FileFlags; readonly ks: readonly number[] },
   { run, config }: { readonly run: ConsoleRun; readonly config: Config },
 ): Promise<FileEvaluation> {
   const { queriesFrom, ...inputs } = await readInputs(encoder, flags, run.signal);
   const judgement = await judgeEncoder({
     ...inputs,
     encoder,
-    ks: request.ks,
+    ks,
     pca: flags.pca,
     seed: flags.seed,
     threads: config.threads,
@@ -48,8 +50,8 @@ export async function evaluateFiles(
   return { judgement, queriesFrom };
 }
 
-async function readInputs(encoder: Encoder, flags: EvaluateFlags, signal: AbortSignal): Promise<Inputs> {
-  const path = flags.base ?? '';
+async function readInputs(encoder: Encoder, flags: FileFlags, signal: AbortSignal): Promise<Inputs> {
+  const { base: path } = flags;
   const check = ({ rows, cols }: { readonly rows: number; readonly cols: number }): void => {
     if (rows < 2) throw new TldrError('INVALID_DATA', `${path} holds ${rows} vectors: expected at least 2`);
     if (cols !== encoder.inputDim)
@@ -92,7 +94,7 @@ async function withQueryFile(
 }
 
 /** Takes random rows out of the base and uses them as queries. */
-async function holdOut(all: Matrix, flags: EvaluateFlags, signal: AbortSignal): Promise<Inputs> {
+async function holdOut(all: Matrix, flags: FileFlags, signal: AbortSignal): Promise<Inputs> {
   const held = flags.sample ?? Math.min(HELD_OUT_MAX, Math.floor(all.rows * HELD_OUT_SHARE));
   if (held < 1 || held > all.rows / 2) {
     throw new TldrError(
@@ -105,13 +107,14 @@ async function holdOut(all: Matrix, flags: EvaluateFlags, signal: AbortSignal): 
   let relevance: Relevance | undefined;
   if (flags.labels !== undefined) {
     const labels = await readLabels(flags.labels, all.rows, signal);
-    const pick = (rows: Int32Array): string[] => Array.from(rows, (row) => labels[row] ?? '');
+    const pick = (rows: Int32Array): string[] =>
+      Array.from(rows, (row) => expectDefined(labels[row], 'the label of a row'));
     relevance = { kind: 'labels', ...labelNumbers(pick(baseRows), pick(queryRows)) };
   }
   return {
     base: gatherRows(all, baseRows),
     queries: gatherRows(all, queryRows),
     relevance,
-    queriesFrom: `${held.toLocaleString('en-US')} random rows of ${flags.base ?? ''}, taken out of it (the encoder may have learned from them)`,
+    queriesFrom: `${held.toLocaleString('en-US')} random rows of ${flags.base}, taken out of it (the encoder may have learned from them)`,
   };
 }

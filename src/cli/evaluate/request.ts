@@ -34,14 +34,15 @@ export interface EvaluateFlags extends GlobalFlags {
   readonly seed: number;
 }
 
-/** The flags after their check. */
-export interface EvaluateRequest {
-  /** Null if files are evaluated. */
-  readonly collections: { readonly source: string; readonly target: string } | null;
+/** The flags after their check: two collections, or files. */
+export type EvaluateRequest = {
   readonly terms: readonly AcceptTerm[];
   /** Numbers of results, ascending: those of --k and those that the terms use. */
   readonly ks: readonly number[];
-}
+} & (
+  | { readonly collections: { readonly source: string; readonly target: string } }
+  | { readonly collections: null; readonly base: string }
+);
 
 const K_MAX = 10_000;
 
@@ -79,7 +80,7 @@ export async function checkRequest(
   if (flags.base !== undefined) {
     if (source !== undefined) throw usage('give either two collections or --base with a .npy file, not both');
     checkFileFlags(flags, terms);
-    return { collections: null, terms, ks };
+    return { collections: null, base: flags.base, terms, ks };
   }
   if (source === undefined || target === undefined)
     throw usage('give the full and the compact collection, or --base with a .npy file');

@@ -1,5 +1,5 @@
 import { Option, type Command } from 'commander';
-import { TldrError } from '../../core/errors.js';
+import { expectDefined, TldrError } from '../../core/errors.js';
 import { targetDescription, type TargetDescription } from '../../store/target-description.js';
 import type { CatchUpRequest } from '../../migrate/catch-up/repeat-passes.js';
 import {
@@ -173,9 +173,9 @@ async function cutover(work: MigrationWork, flags: CutoverFlags): Promise<void> 
   const { name, to, made, caughtUp, frozenMs } = await cutOver(request);
   if (form === 'proxy') run.say(`clients of the proxy read ${to}${made ? ' already' : ' now'}`);
   else run.say(`"${name}" ${made ? 'led' : 'leads'} to ${to}${made ? ' already' : ' now'}`);
-  if (caughtUp !== null)
+  if (caughtUp !== null && frozenMs !== null)
     run.say(
-      `${passesText(caughtUp.passes)}; ${caughtUp.lag} points differed in the last one; ${((frozenMs ?? 0) / 1000).toFixed(2)} s from the before-cutover hook to the switch`,
+      `${passesText(caughtUp.passes)}; ${caughtUp.lag} points differed in the last one; ${(frozenMs / 1000).toFixed(2)} s from the before-cutover hook to the switch`,
     );
   run.result({ dryRun: false, ...planned, caughtUp, frozenMs });
 }
@@ -231,7 +231,7 @@ function outcomes({ form, name, from, to, made }: Switch, facts: TargetDescripti
     `if it succeeds: every request to "${name}" reaches ${to} from one moment on`,
   ];
   if (form === 'bare-name')
-    lines.push(`  ${from ?? ''} stays, hidden behind its name; nobody may delete "${name}"`);
+    lines.push(`  ${before} stays, hidden behind its name; nobody may delete "${name}"`);
   if (facts?.layout === 'compact')
     lines.push(
       `  its vectors have ${facts.outputDim} dimensions: clients must project their queries and points`,
@@ -247,13 +247,14 @@ function outcomes({ form, name, from, to, made }: Switch, facts: TargetDescripti
   return lines;
 }
 
-function proxyOutcomes({ from, to, made }: Switch, { waitMax }: CutoverFlags): string[] {
+function proxyOutcomes({ to, made, ...way }: Switch, { waitMax }: CutoverFlags): string[] {
   if (made) return [`clients of the proxy read ${to} already`];
+  const from = expectDefined(way.from, 'the collection that clients read');
   return [
-    `clients of the proxy read ${from ?? ''}`,
+    `clients of the proxy read ${from}`,
     `if it succeeds: from one moment on the proxy answers every read from ${to}, which then holds every acknowledged write`,
-    `  no request fails, writes wait for 3 s at most; ${from ?? ''} still gets every write as well`,
-    `if it fails, or the proxy does not switch within ${waitMax} s: clients still read ${from ?? ''}, and you can run this again`,
+    `  no request fails, writes wait for 3 s at most; ${from} still gets every write as well`,
+    `if it fails, or the proxy does not switch within ${waitMax} s: clients still read ${from}, and you can run this again`,
     'to go back: `migrate rollback`; it loses nothing that clients wrote through the proxy',
   ];
 }
@@ -277,35 +278,36 @@ async function rollback(work: MigrationWork, flags: RollbackFlags): Promise<void
   }
   const { signal, log, onProgress } = run;
   const { proxyLives } = await rollBack({ ...work, force, signal, log, onProgress });
-  if (proxyLives === false)
-    run.say(`no proxy is running: clients read ${way.to ?? ''} as soon as one is started again`);
-  else if (proxyLives === true) run.say(`clients of the proxy read ${way.to ?? ''} now`);
-  else run.say(way.to === null ? `the alias "${way.name}" is removed` : `"${way.name}" leads to ${way.to}`);
+  if (way.to === null) run.say(`the alias "${way.name}" is removed`);
+  else if (proxyLives === null) run.say(`"${way.name}" leads to ${way.to}`);
+  else if (proxyLives) run.say(`clients of the proxy read ${way.to} now`);
+  else run.say(`no proxy is running: clients read ${way.to} as soon as one is started again`);
   run.result({ dryRun: false, ...way, proxyLives });
 }
 
-function waysBack({ name, from, to, made }: WayBack): string[] {
+function waysBack({ name, to, made, ...way }: WayBack): string[] {
   if (made) return [`"${name}" already leads where it led before; only the migration state is corrected`];
+  const from = expectDefined(way.from, 'the collection that clients read');
   return [
-    `"${name}" leads to ${from ?? 'nothing'}`,
+    `"${name}" leads to ${from}`,
     to === null
       ? `if it succeeds: "${name}" is removed, as before the cut-over; clients that use it get errors`
-      : `if it succeeds: every request to "${name}" reaches ${to} from one moment on; it lacks what clients wrote to ${from ?? ''} since the cut-over`,
+      : `if it succeeds: every request to "${name}" reaches ${to} from one moment on; it lacks what clients wrote to ${from} since the cut-over`,
     `if it fails: "${name}" leads where it leads now, and you can run this again`,
   ];
 }
 
-function proxyWaysBack({ from, to, made, proxyLives, journalledUntil }: WayBack): string[] {
+function proxyWaysBack({ made, proxyLives, journalledUntil, ...way }: WayBack): string[] {
+  const from = expectDefined(way.from, 'the collection that clients read');
+  const to = expectDefined(way.to, 'the collection that clients will read');
   const when = proxyLives === true ? 'at once' : 'when it is started again (none is running now)';
-  if (made) return [`clients of the proxy read ${to ?? ''} already; only the migration state is corrected`];
+  if (made) return [`clients of the proxy read ${to} already; only the migration state is corrected`];
   return [
-    `clients of the proxy read ${from ?? ''}`,
-    `if it succeeds: the proxy answers every read from ${to ?? ''}, ${when}; every write made through it since the cut-over is there`,
+    `clients of the proxy read ${from}`,
+    `if it succeeds: the proxy answers every read from ${to}, ${when}; every write made through it since the cut-over is there`,
     ...(proxyLives === true
       ? []
-      : [
-          `  writes made to ${from ?? ''} without the proxy since ${journalledUntil ?? 'then'} are not there`,
-        ]),
-    `if it fails: clients still read ${from ?? ''}, and you can run this again`,
+      : [`  writes made to ${from} without the proxy since ${journalledUntil ?? 'then'} are not there`]),
+    `if it fails: clients still read ${from}, and you can run this again`,
   ];
 }

@@ -50,13 +50,13 @@ export function hooksOf(flags: HookFlags, config: Config, signal: AbortSignal): 
 function parseHooks(words: readonly string[]): Hook[] {
   const hooks: Hook[] = [];
   for (let i = 0; i < words.length; i += 2) {
-    const [name, command] = [words[i], words[i + 1]];
+    const [name = '', command] = words.slice(i, i + 2);
     const event = MIGRATION_EVENTS.find((one) => one === name);
     if (event === undefined || command === undefined || command === '') {
       throw new TldrError(
         'INVALID_ARGUMENT',
         event === undefined
-          ? `--on ${name ?? ''}: no such event; events are ${MIGRATION_EVENTS.join(', ')}; write the collections before --on`
+          ? `--on ${name}: no such event; events are ${MIGRATION_EVENTS.join(', ')}; write the collections before --on`
           : `--on ${event}: a command must follow, as one word in quotes`,
       );
     }

@@ -98,7 +98,7 @@ function printStatus(run: ConsoleRun, status: MigrationStatus, label: string): v
 function journalLines({ folder, wanted, report, ageMs, living }: JournalStatus): string[] {
   const head = `journal ${folder}: ${wanted.state}, clients read the ${wanted.side}`;
   if (report === null) return [head, 'proxy: none reports; one that is started will do what was asked'];
-  const age = `${((ageMs ?? 0) / 1000).toFixed(1)} s ago`;
+  const age = `${(ageMs / 1000).toFixed(1)} s ago`;
   if (!living) return [head, `proxy: process ${report.pid} reported ${age}, and nothing since`];
   const caughtUp = report.caughtUp ? 'caught up' : 'not caught up';
   return [
@@ -110,7 +110,9 @@ function journalLines({ folder, wanted, report, ageMs, living }: JournalStatus):
 
 function loadLines({ baselineMs, latencyMs, waiting, resting, waitedMs }: LoadSeen): string[] {
   const search =
-    latencyMs === null ? [] : [`search of the source: ${latencyMs} ms now, ${baselineMs ?? 0} ms at rest`];
+    latencyMs === null || baselineMs === null
+      ? []
+      : [`search of the source: ${latencyMs} ms now, ${baselineMs} ms at rest`];
   const rest = resting > 0 ? `, rests ${resting} times its work` : '';
   const waited = `${(waitedMs / 1000).toFixed(1)} s waited so far${rest}`;
   return [...search, waiting === null ? waited : `waiting: ${waiting}; ${waited}`];

@@ -1,3 +1,4 @@
+import { expectDefined } from '../../core/errors.js';
 import { NAME_BYTES_MAX } from '../adapters.js';
 import { boundedName, fileNamePart } from '../../core/bounded-name.js';
 import {
@@ -95,9 +96,12 @@ export function printPlan(run: ConsoleRun, { options, setup, result, all, table 
     'RAM and disk: vectors by their size, codes and index as the server wrote them; ids and payload are the same everywhere and left out',
   );
   for (const encoder of result.encoders) {
-    const shipped = encoder.candidates.find(({ name }) => name === encoder.shipped);
+    const shipped = expectDefined(
+      encoder.candidates.find(({ name }) => name === encoder.shipped),
+      'the saved candidate',
+    );
     run.say(
-      `encoder for ${encoder.dim}: ${encoder.shipped}, exact recall@10 without rescoring ${(shipped?.recallAt10 ?? 0).toFixed(3)}`,
+      `encoder for ${encoder.dim}: ${encoder.shipped}, exact recall@10 without rescoring ${shipped.recallAt10.toFixed(3)}`,
     );
   }
   for (const note of result.notes) run.say(`note: ${note}`);

@@ -171,11 +171,6 @@ export function describeServed({ served, full }: LoadedCollection): Readonly<Rec
   };
 }
 
-/** One line about a collection that is being migrated. */
-export function migratingLine(name: string, { target, migrating }: ServedSetting): string {
-  return `${name}: writes go to ${migrating?.source ?? ''} and are brought over to ${target}`;
-}
-
 /** One line about a served collection. */
 export function servedLine({ served, full }: LoadedCollection): string {
   const { names, target, layout, inputDim, outputDim } = served;

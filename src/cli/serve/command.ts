@@ -184,8 +184,9 @@ function withFlags(config: Config, flags: ServeFlags): Config {
     ([, value]) => value !== undefined,
   );
   if (collection === undefined) {
-    if (given.length === 0) return config;
-    throw new TldrError('INVALID_ARGUMENT', `--${given[0]?.[0] ?? ''} needs --collection`);
+    const [first] = given;
+    if (first === undefined) return config;
+    throw new TldrError('INVALID_ARGUMENT', `--${first[0]} needs --collection`);
   }
   const added = parseServedSettings({ [collection]: Object.fromEntries(given) }, '.');
   return { ...config, collections: { ...config.collections, ...added } };

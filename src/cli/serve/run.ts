@@ -4,7 +4,7 @@ import type { Address } from '../../config/settings.js';
 import type { Log } from '../../core/run-options.js';
 import type { Reloads } from '../../serve/metrics.js';
 import type { ConsoleRun } from '../console/run.js';
-import { describeServed, migratingLine, servedLine, type LoadedCollection } from './collections.js';
+import { describeServed, servedLine, type LoadedCollection } from './collections.js';
 import { reloadable } from './proxy-process.js';
 
 /** The settings and tools that `serve` runs with. */
@@ -86,8 +86,9 @@ export function announceAddresses(run: ConsoleRun, served: Announcement): void {
 
 /** Prints which collections are being migrated. */
 export function sayMigrating({ collections }: Config, run: ConsoleRun): void {
-  for (const [name, setting] of Object.entries(collections))
-    if (setting.migrating !== undefined) run.say(migratingLine(name, setting));
+  for (const [name, { target, migrating }] of Object.entries(collections))
+    if (migrating !== undefined)
+      run.say(`${name}: writes go to ${migrating.source} and are brought over to ${target}`);
 }
 
 /** Resolves when the signal fires. */

@@ -1,7 +1,7 @@
 import { errorText } from '../console/advice.js';
 import type { Config } from '../../config/load.js';
 import type { Address } from '../../config/settings.js';
-import { isTldrError, type ErrorCode } from '../../core/errors.js';
+import { expectDefined, isTldrError, type ErrorCode } from '../../core/errors.js';
 import type { Counts } from '../../serve/metrics.js';
 import { openLog } from '../console/run.js';
 import { startProxyProcess, type ProxyProcess } from './proxy-process.js';
@@ -29,8 +29,10 @@ export function serveAsWorker(): Promise<void> {
     let config: Config | undefined;
     const drain = async (): Promise<void> => {
       const started = await serving?.catch(() => undefined);
-      await started?.proxy.drain(config?.drainMs ?? 0);
-      await started?.close();
+      if (started !== undefined) {
+        await started.proxy.drain(expectDefined(config, 'the settings of a running proxy').drainMs);
+        await started.close();
+      }
       if (process.connected) process.disconnect();
       resolve();
     };

@@ -1,7 +1,7 @@
 import cluster, { type Worker } from 'node:cluster';
 import type { Config } from '../../config/load.js';
 import type { Address } from '../../config/settings.js';
-import { TldrError } from '../../core/errors.js';
+import { expectDefined, TldrError } from '../../core/errors.js';
 import type { Log } from '../../core/run-options.js';
 import type { Counts } from '../../serve/metrics.js';
 import { freePorts } from '../adapters.js';
@@ -100,7 +100,9 @@ export class WorkerProcesses {
   }
 
   #all(): Worker[] {
-    return Object.values(cluster.workers ?? {}).filter((worker) => worker !== undefined);
+    return Object.values(expectDefined(cluster.workers, 'the list of workers')).filter(
+      (worker) => worker !== undefined,
+    );
   }
 
   #fork(): void {

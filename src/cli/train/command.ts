@@ -3,7 +3,7 @@ import { Command, Option } from 'commander';
 import { SAMPLE_POINTS } from '../../hyper-parameters/training.js';
 import { DISTANCES, type Distance } from '../../core/distance.js';
 import { checkWritable } from '../../core/write-file.js';
-import { TldrError } from '../../core/errors.js';
+import { expectDefined, TldrError } from '../../core/errors.js';
 import { splitSample } from '../../select/split-sample.js';
 import { checkTrainOptions, type TrainEncoderOptions } from '../../select/train-encoder-options.js';
 import { checkTrainMemory } from '../../select/train-memory.js';
@@ -329,7 +329,7 @@ function settingsOf(flags: TrainFlags): Partial<TrainEncoderOptions> {
       ? {
           ...referenceSettings({
             batchSize: flags.batch ?? batchSize,
-            epochs: flags.epochs ?? epochs ?? 0,
+            epochs: flags.epochs ?? expectDefined(epochs, 'the published number of epochs'),
           }),
           init: 'random' as const,
         }

@@ -1,6 +1,6 @@
 import type { Config } from '../../config/load.js';
 import type { Distance } from '../../core/distance.js';
-import { TldrError } from '../../core/errors.js';
+import { expectDefined, TldrError } from '../../core/errors.js';
 import { pickVector } from '../../store/pick-vector.js';
 import type { ConsoleRun } from '../console/run.js';
 import { openNpy } from '../../files/npy.js';
@@ -54,7 +54,7 @@ export async function loadTraining(
     const relevance = await relevanceOfRows(flags, shape, run.signal);
     return { sample: await sampleNpy(flags.input, { size, seed, distance }, run), relevance };
   }
-  const name = collection ?? '';
+  const name = expectDefined(collection, 'the collection to train on');
   return withSource(config, run, async (store) => {
     const vector = pickVector(await store.describe(name), flags.vector);
     check(vector.dim, vector.distance);

@@ -1,3 +1,4 @@
+import { expectDefined } from '../../core/errors.js';
 import { Encoder } from '../../encoder/model.js';
 import { gatherRows, matrix, type Matrix } from '../../core/matrix.js';
 import { Rng } from '../../core/rng.js';
@@ -40,7 +41,7 @@ export function trainingPage(parts: TrainingPageParts): ReportInput {
     figures: figuresOf(report),
     perQuery: shownPerQuery.map((name) => ({
       name,
-      values: details.perQuery.get(name) ?? new Float64Array(0),
+      values: expectDefined(details.perQuery.get(name), `the queries of ${name}`),
     })),
     ...(shown === undefined || shown[1].length === 0
       ? {}
@@ -81,8 +82,8 @@ function verdictOf(report: TrainReport): ReportVerdict {
 function leadWords({ leadOverPca, objective }: TrainReport): string {
   if (leadOverPca === null)
     return 'PCA is saved: no candidate was better by more than a tie, or --ship named it.';
-  const [low, high] = leadOverPca.map((value) => (value * 100).toFixed(1));
-  const between = `${low ?? ''} to ${high ?? ''} points of ${objective}, 95 % interval, the same queries`;
+  const [low, high] = leadOverPca;
+  const between = `${(low * 100).toFixed(1)} to ${(high * 100).toFixed(1)} points of ${objective}, 95 % interval, the same queries`;
   if (isWithinNoise(leadOverPca))
     return `Its difference to the better PCA is within the noise of the measurement: ${between}.`;
   return leadOverPca[0] > 0
@@ -153,6 +154,8 @@ function mapOf({ candidates, x, labels, report }: TrainingPageParts): NonNullabl
   for (let i = 0; i < z.rows; i++) points.data.set(z.data.subarray(i * z.cols, i * z.cols + 2), i * 2);
   return {
     points,
-    ...(labels === undefined ? {} : { labels: Array.from(chosen, (i) => labels[i] ?? '') }),
+    ...(labels === undefined
+      ? {}
+      : { labels: Array.from(chosen, (i) => expectDefined(labels[i], 'the label of a row')) }),
   };
 }

@@ -1,5 +1,5 @@
 import { REQUEST_IDS } from '../../store/defaults.js';
-import { TldrError } from '../../core/errors.js';
+import { expectDefined, TldrError } from '../../core/errors.js';
 import type { Matrix } from '../../core/matrix.js';
 import type { PointId } from '../../core/point-id.js';
 import { Rng } from '../../core/rng.js';
@@ -74,7 +74,7 @@ export async function sampleJudged(
   const namedBy = judgements.gains === undefined ? '--labels' : '--qrels';
   const named = namedPoints(judgements, choice);
   const sample = await sampleCollection(place, { ...choice, named, namedBy }, run);
-  const ids = sample.ids ?? [];
+  const ids = expectDefined(sample.ids, "the ids of a collection's sample");
   const { objective, queries, gains } = judgements;
   return {
     sample,
@@ -152,7 +152,7 @@ async function labelsOfRows(
   const numbers = new Int32Array(texts.length).fill(-1);
   let next = 0;
   texts.forEach((text, i) => {
-    if (text !== undefined) numbers[i] = base[next++] ?? -1;
+    if (text !== undefined) numbers[i] = expectDefined(base[next++], 'the number of a label');
   });
   return { labels: numbers, labelNames: names };
 }

@@ -66,7 +66,7 @@ export async function openCatchUpPasses(
       for (const range of changedRanges(blocks)) ranges.push({ partition, range });
     }
     const differed = (id: PointId, partition: Partition | undefined): void => {
-      const block = blockOf(shards.get(partition) ?? [], id, keys);
+      const block = blockOf(expectDefined(shards.get(partition), 'the blocks of a partition'), id, keys);
       if (block !== undefined) block.digest = null;
     };
     return repairPoints(plan, sides, { ...run, ranges, differed });

@@ -50,11 +50,12 @@ async function checkCompletion(request: CompleteRequest, state: MigrationState):
   if (!(await isOwnTarget(target, state)))
     throw new TldrError('NOT_FOUND', `${targetCollection} does not exist, or was not made by this migration`);
   const proxy = await proxyControlOf(state)?.status();
-  const setAside = proxy?.living === true ? (proxy.report?.setAside ?? null) : null;
+  const setAside = proxy?.living === true ? (proxy.report.setAside ?? null) : null;
   if (setAside !== null)
     throw new TldrError('VERIFY_FAILED', `the source is still needed: ${setAsideText(setAside)}`);
   const aliases = await allNames(target);
-  const leadsTo = cutOver?.form === 'proxy' ? await readByProxy(state) : aliases.get(cutOver?.name ?? '');
+  const leadsTo =
+    cutOver?.form === 'proxy' ? await readByProxy(state) : cutOver && aliases.get(cutOver.name);
   const live = cutOver?.state === 'done' && leadsTo === targetCollection;
   if (!live && request.withoutCutOver !== true) {
     throw new TldrError('INVALID_ARGUMENT', `no cut-over to ${targetCollection} is in effect`, {
@@ -97,7 +98,7 @@ async function holdEndedJournal(proxy: ProxyControl, state: MigrationState): Pro
   if (living)
     throw new TldrError(
       'INVALID_ARGUMENT',
-      `${sourceCollection} is not deleted while a proxy writes to it (process ${report?.pid}, seen ${Math.round((ageMs ?? 0) / 1000)} s ago)`,
+      `${sourceCollection} is not deleted while a proxy writes to it (process ${report.pid}, seen ${Math.round(ageMs / 1000)} s ago)`,
       { hint: 'end-proxy', target: targetCollection },
     );
   const journal = await proxy.holdJournal();

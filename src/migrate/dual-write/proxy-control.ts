@@ -30,15 +30,15 @@ type ProxiedMigration = Pick<
 >;
 
 /** State of a migration according to the files in the journal's folder. */
-export interface JournalStatus {
+export type JournalStatus = {
   readonly folder: string;
   /** The state that the commands want. */
   readonly wanted: DesiredState;
-  /** The proxy's last report; null if there never was a proxy, or it was ended. */
-  readonly report: ProxyReport | null;
-  readonly ageMs: number | null;
-  readonly living: boolean;
-}
+} & (
+  | { readonly report: ProxyReport; readonly ageMs: number; readonly living: boolean }
+  // There never was a proxy, or it was ended.
+  | { readonly report: null; readonly ageMs: null; readonly living: false }
+);
 
 /** A journal that this process has locked. */
 export interface HeldJournal {
@@ -67,10 +67,11 @@ export class ProxyControl {
   /** Returns the current status without waiting. @throws INVALID_DATA when a file has another content */
   async status(): Promise<JournalStatus> {
     const [wanted, report] = [await readDesiredState(this.folder), await readReport(this.folder)];
-    const ageMs = report === null ? null : Date.now() - report.at;
+    const { folder } = this;
+    if (report === null) return { folder, wanted, report, ageMs: null, living: false };
+    const ageMs = Date.now() - report.at;
     // A report from the future comes from another clock, so its age is unknown.
-    const living = ageMs !== null && Math.abs(ageMs) <= FRESH_MS;
-    return { folder: this.folder, wanted, report, ageMs, living };
+    return { folder, wanted, report, ageMs, living: Math.abs(ageMs) <= FRESH_MS };
   }
 
   /**

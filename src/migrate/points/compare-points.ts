@@ -1,3 +1,4 @@
+import { componentBytesOf } from '../../store/stored-component.js';
 import { expectDefined } from '../../core/errors.js';
 import type { Encoder } from '../../encoder/model.js';
 import { largestDifference, matrix, row, type Matrix } from '../../core/matrix.js';
@@ -12,8 +13,9 @@ import type { Throttle } from '../throttle/throttle.js';
 import type { MigrationPlan } from '../plan/migration.js';
 
 const PROGRESS_POINTS = 1000;
-/** Largest allowed difference per component, relative to the vector's length (at least 1), by its bytes. */
-const TOLERANCE: Readonly<Record<number, number>> = { 4: 1e-5, 2: 2e-3 };
+/** Largest allowed difference per component, relative to the vector's length (at least 1). */
+const TOLERANCE = 1e-5;
+const TOLERANCE_FLOAT16 = 2e-3;
 
 interface Side {
   readonly store: CopyTarget;
@@ -216,8 +218,7 @@ async function differencesOf(
   if (has !== (stored !== null))
     return [...found, has ? 'its reduced vector is missing' : 'it has a vector the source lacks'];
   if (stored === null) return found;
-  const spec = plan.targetSpec.vectors.find((vector) => vector.name === plan.compactName);
-  const tolerance = TOLERANCE[spec?.componentBytes ?? 4] ?? 1e-5;
+  const tolerance = componentBytesOf(plan.targetSpec, plan.compactName) === 2 ? TOLERANCE_FLOAT16 : TOLERANCE;
   if (!(await isProjection(stored, sides, { source, tolerance })))
     found.push('its reduced vector is not the projection of the full one');
   const full = row(source.batch.vectors, source.i);

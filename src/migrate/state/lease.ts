@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import { messageOf, TldrError } from '../../core/errors.js';
+import { expectDefined, messageOf, TldrError } from '../../core/errors.js';
 import type { StateStore, Fields } from '../../store/state-store.js';
 import { sleep, type RunOptions } from '../../core/run-options.js';
 
@@ -79,10 +79,10 @@ export class Leases {
     const runner = `process ${process.pid} on ${hostname()}`;
     const own = { holder: token, beat, runner, since: new Date().toISOString() };
     if (found.state === 'gone') await this.#store.create(key, { ...texts, ...own });
-    else await this.#store.change(key, own, markOf(found.texts));
+    else await this.#store.change(key, own, this.#markOf(key, found.texts));
     const after = await this.#store.read(key, LEASE_NAMES);
     // Another run was faster, or the holder renewed its lease after all.
-    if (after?.['holder'] !== token) throw this.#refusal(key, after ?? {});
+    if (after?.['holder'] !== token) throw this.#refusal(key, after);
     if (found.state === 'silent') this.#tellTakeOver(key, found.texts);
     return this.#keep(key, { token, beat });
   }
@@ -99,7 +99,7 @@ export class Leases {
         if (!lost.signal.aborted) lost.abort(this.#loss(key, after));
         throw lost.signal.reason;
       }
-      beat = after['beat'] ?? '';
+      beat = expectDefined(after['beat'], 'the beat of an own lease');
       return beat === next;
     };
     const writeNext = async (texts: Fields): Promise<void> => {
@@ -152,7 +152,7 @@ export class Leases {
     for (;;) {
       const texts = await this.#store.read(key, LEASE_NAMES);
       if (texts === null) return { state: 'gone' };
-      const { holder, beat } = markOf(texts);
+      const { holder, beat } = this.#markOf(key, texts);
       if (holder === NOBODY) return { state: 'free', texts };
       const mark = `${holder} ${beat}`;
       first ??= mark;
@@ -187,15 +187,15 @@ export class Leases {
     const { label, silence } = this.#words(key);
     this.#options.log?.(
       'warn',
-      `takes ${label} over from ${runnerOf(texts)}, which held it since ${texts['since'] ?? ''} and did not renew its lease for ${silence}`,
+      `takes ${label} over from ${runnerOf(texts)}, which held it since ${sinceOf(texts)} and did not renew its lease for ${silence}`,
     );
   }
 
-  #refusal(key: string, texts: Fields): TldrError {
+  #refusal(key: string, texts: Fields | null): TldrError {
     const { label, silence } = this.#words(key);
     return new TldrError(
       'ALREADY_EXISTS',
-      `another run (${runnerOf(texts)}, since ${texts['since'] ?? 'this moment'}) works on ${label}: stop it first; or, if it has died, try again ${silence} later`,
+      `another run (${runnerOf(texts)}, since ${sinceOf(texts)}) works on ${label}: stop it first; or, if it has died, try again ${silence} later`,
     );
   }
 
@@ -209,16 +209,28 @@ export class Leases {
     return new TldrError('ALREADY_EXISTS', `${what}; this run ends, and nothing that it copied is lost`);
   }
 
+  /**
+   * Returns the holder's token and its last beat: the condition for taking the lease.
+   * @throws INVALID_DATA when the entry lacks one of them, as no entry of a migration does
+   */
+  #markOf(key: string, { holder, beat }: Fields): { readonly holder: string; readonly beat: string } {
+    if (holder !== undefined && beat !== undefined) return { holder, beat };
+    throw new TldrError(
+      'INVALID_DATA',
+      `${this.#store.label(key)} does not say who works on it ("holder" and "beat" are expected): it is damaged. Restore it from a backup of the database`,
+    );
+  }
+
   #words(key: string): { readonly label: string; readonly silence: string } {
     return { label: this.#store.label(key), silence: `${this.#silenceMsMax / 1000} s` };
   }
 }
 
-/** Returns the holder's token and its last beat: the condition for taking the lease. */
-function markOf(texts: Fields): { readonly holder: string; readonly beat: string } {
-  return { holder: texts['holder'] ?? NOBODY, beat: texts['beat'] ?? '' };
+/** Returns the run that holds a lease; a word for it if the entry does not say, or is gone. */
+function runnerOf(texts: Fields | null): string {
+  return texts?.['runner'] ?? 'somebody';
 }
 
-function runnerOf(texts: Fields): string {
-  return texts['runner'] ?? 'somebody';
+function sinceOf(texts: Fields | null): string {
+  return texts?.['since'] ?? 'this moment';
 }

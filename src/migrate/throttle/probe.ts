@@ -1,3 +1,4 @@
+import { expectDefined } from '../../core/errors.js';
 import { row, type Matrix } from '../../core/matrix.js';
 import type { Load, VectorSource } from '../../store/vector-source.js';
 
@@ -68,7 +69,7 @@ function probeOf(
   let next = 0;
   let begunAtMs: number | null = null;
   return {
-    last: () => recent.at(-1) ?? 0,
+    last: () => expectDefined(recent.at(-1), 'the time of the last search'),
     latencyMs: () => {
       const ageMs = begunAtMs === null ? 0 : performance.now() - begunAtMs;
       return Math.max(median(recent), ageMs > LATE_MS ? ageMs : 0);

@@ -1,4 +1,4 @@
-import { messageOf } from '../../core/errors.js';
+import { expectDefined, messageOf } from '../../core/errors.js';
 import { sleep, type RunOptions } from '../../core/run-options.js';
 import type { CopyTarget } from '../../store/copy-target.js';
 import type { StoreStatus } from '../../store/vector-source.js';
@@ -195,7 +195,8 @@ class Watch {
     if (probe === null) return null;
     // Not awaited: if the search takes too long, the next look sees that by its age.
     void probe.search().catch(() => undefined);
-    const [latencyMs, mostMs] = [probe.latencyMs(), latencyMsMax(maxLoad, this.#baselineMs ?? 0)];
+    const baselineMs = expectDefined(this.#baselineMs, 'the latency at rest');
+    const [latencyMs, mostMs] = [probe.latencyMs(), latencyMsMax(maxLoad, baselineMs)];
     return latencyMs > mostMs
       ? `a search of the source takes ${round(latencyMs)} ms, more than ${round(mostMs)}`
       : null;

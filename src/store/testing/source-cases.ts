@@ -1,3 +1,4 @@
+import { expectDefined } from '../../core/errors.js';
 import assert from 'node:assert/strict';
 import { score } from '../../core/distance.js';
 import { row } from '../../core/matrix.js';
@@ -29,7 +30,7 @@ async function givesBackExactly(place: ContractPlace): Promise<void> {
     for (const [i, id] of batch.ids.entries()) {
       const point = nth(points, ids.indexOf(id));
       assert.equal(batch.hasVector[i], 1);
-      assertVector(row(batch.vectors, i), point.vector ?? new Float32Array(0), distance);
+      assertVector(row(batch.vectors, i), expectDefined(point.vector, 'the vector'), distance);
       const payload = store.payloadJson(nth(batch.extra, i));
       assert.deepEqual(JSON.parse(payload), JSON.parse(point.payloadJson));
       // Numbers keep their form, also those that JavaScript would round.

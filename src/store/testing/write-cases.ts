@@ -1,3 +1,4 @@
+import { expectDefined } from '../../core/errors.js';
 import assert from 'node:assert/strict';
 import { compactDistance } from '../../core/distance.js';
 import { matrixFromRows, row } from '../../core/matrix.js';
@@ -126,7 +127,7 @@ async function copiesOtherVectors(place: ContractPlace): Promise<void> {
       const at = ids.indexOf(id);
       if (at !== 3) assertVector(row(one.vectors, i), row(small, at), compactDistance(place.plainDistance));
       const found = store.codec.vector(nth(one.extra, i), vectorName, 8);
-      assertVector(found ?? new Float32Array(0), row(full, at), place.plainDistance);
+      assertVector(expectDefined(found, 'the full vector'), row(full, at), place.plainDistance);
     }
   }
 }
