@@ -154,7 +154,7 @@ async function drawRandom(
   { vector: { name: vectorName, distance } }: PlanSetup,
 ): Promise<DrawnSample> {
   const sample = await store.sample(collection, { vectorName, size, signal, onProgress });
-  checkPoints(sample, { collection, vectorName, distance });
+  checkPoints(sample, { collection, vectorName, distance, keys: store.keys });
   return { vectors: sample.vectors };
 }
 

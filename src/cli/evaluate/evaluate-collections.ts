@@ -132,7 +132,7 @@ async function readQueries(
   const { signal, onProgress } = run;
   const size = flags.sample ?? SAMPLE_QUERIES;
   const { ids, vectors } = await store.sample(collection, { vectorName, size, signal, onProgress });
-  checkPoints({ ids, vectors }, { collection, vectorName, distance });
+  checkPoints({ ids, vectors }, { collection, vectorName, distance, keys: store.keys });
   const queriesFrom = `${ids.length.toLocaleString('en-US')} stored points of ${collection}, each left out of its own results (the encoder may have learned from them)`;
   return { queries: { vectors, ids }, queriesFrom };
 }

@@ -81,7 +81,7 @@ export async function sampleJudged(
     relevance: {
       objective,
       ...(queries === undefined ? {} : { queries }),
-      ...(gains === undefined ? {} : { gains: gainsOfRows(gains, ids) }),
+      ...(gains === undefined ? {} : { gains: gainsOfRows(gains, ids, place.store.keys) }),
       ...(await labelsOfRows(place, judgements, { ids, run })),
     },
   };
@@ -110,6 +110,7 @@ function namedPoints(
 function gainsOfRows(
   gains: readonly ReadonlyMap<PointId, number>[],
   ids: readonly PointId[],
+  keys: StoreKeys,
 ): ReadonlyMap<number, number>[] {
   const rows = new Map(ids.map((id, row) => [id, row]));
   return gains.map((ofQuery) => {
@@ -119,7 +120,7 @@ function gainsOfRows(
       if (row === undefined) {
         throw new TldrError(
           'MISMATCH',
-          `--qrels names point ${id}, which the checkpoint's sample does not hold: start again with another --checkpoint file`,
+          `--qrels names point ${keys.format(id)}, which the checkpoint's sample does not hold: start again with another --checkpoint file`,
         );
       }
       moved.set(row, gain);

@@ -91,12 +91,12 @@ async function labelLines(path: string, rows: number, signal?: AbortSignal): Pro
 }
 
 /**
- * Labels of points, one `id<TAB>label` per line.
+ * Labels of points, one `id<TAB>label` per line. Blanks belong to the id, since some databases have such ids.
  * @throws NOT_FOUND, INVALID_DATA with the line number
  */
 export async function readPointLabels(
   path: string,
-  keys: Pick<StoreKeys, 'parse'>,
+  keys: Pick<StoreKeys, 'parse' | 'format'>,
   signal?: AbortSignal,
 ): Promise<ReadonlyMap<PointId, string>> {
   const expected = 'expected "id<TAB>label", the id as the database writes it';
@@ -109,7 +109,7 @@ export async function readPointLabels(
     if (at < 0 || label === '') throw bad(path, `line ${number}: got "${excerpt(text)}", ${expected}`);
     let id: PointId;
     try {
-      id = keys.parse(text.slice(0, at).trim());
+      id = keys.parse(text.slice(0, at));
     } catch (cause) {
       throw bad(path, `line ${number}: ${messageOf(cause)}`, cause);
     }
@@ -117,7 +117,7 @@ export async function readPointLabels(
     if (earlier !== undefined && earlier !== label)
       throw bad(
         path,
-        `line ${number}: point ${id} has label "${excerpt(label)}" here and "${excerpt(earlier)}" before`,
+        `line ${number}: point ${keys.format(id)} has label "${excerpt(label)}" here and "${excerpt(earlier)}" before`,
       );
     labels.set(id, label);
     if (labels.size > POINT_LABELS_MAX)
@@ -160,7 +160,7 @@ export interface QrelsShape<Doc> {
  * - a .npy file of whole numbers with one axis: entry i is query i's one relevant document, -1 for none;
  * - TREC text, `query 0 document gain` between blanks, the second field unused;
  * - `query<TAB>document` or `query<TAB>document<TAB>gain`, also for pairs of a query and a click: no gain
- *   means 1.
+ *   means 1. Blanks belong to the document, since some databases have such ids.
  * Query is the row of the query file. The first line decides the form.
  * @throws NOT_FOUND, INVALID_DATA with the line number
  */
@@ -180,7 +180,7 @@ export async function readQrels<Doc>(
 /** Returns a parser of row numbers of the base, for `readQrels`. */
 export function rowDoc(rows: number): (text: string) => number {
   return (text) => {
-    const row = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
+    const row = /^\s*\d{1,10}\s*$/.test(text) ? Number(text) : Number.NaN;
     if (!(row < rows))
       throw new TldrError(
         'INVALID_DATA',
@@ -249,11 +249,11 @@ interface Judgement {
 
 /** Returns a line's fields. One or two tabs separate fields that may hold blanks, as ids of some databases do. */
 function parseJudgement(text: string): Judgement | null {
-  const tabs = text
-    .trim()
-    .split('\t')
-    .map((field) => field.trim());
-  const [query = '', doc = '', gain = '1'] = tabs;
+  const tabs = text.trimStart().split('\t');
+  // Tabs at the end separate nothing.
+  while (tabs.length > 2 && tabs.at(-1)?.trim() === '') tabs.pop();
+  const [query = '', gain = '1'] = [tabs[0]?.trim(), tabs[2]?.trim()];
+  const [, doc = ''] = tabs;
   const blank = text.trim().split(/\s+/);
   const [first = '', iteration = '', third = '', fourth = ''] = blank;
   // TREC also stands between tabs and blanks. Its second field says nothing, and is 0 or Q0.

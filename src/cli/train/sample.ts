@@ -119,10 +119,12 @@ export async function sampleCollection(
   choice: SampleChoice,
   run: RunOptions,
 ): Promise<TrainSample> {
-  const { collection, vector } = place;
+  const { store, collection, vector } = place;
+  const { keys } = store;
+  const { name: vectorName, distance } = vector;
   const { ids, vectors } = await readSample(place, choice, run);
-  checkPoints({ ids, vectors }, { collection, vectorName: vector.name, distance: vector.distance });
-  return { x: vectors, distance: vector.distance, source: collection, ids, keys: place.store.keys };
+  checkPoints({ ids, vectors }, { collection, vectorName, distance, keys });
+  return { x: vectors, distance, source: collection, ids, keys };
 }
 
 async function readSample(place: SamplePlace, choice: SampleChoice, run: RunOptions): Promise<PointSample> {
@@ -138,7 +140,7 @@ async function readSample(place: SamplePlace, choice: SampleChoice, run: RunOpti
   const { size, seed, named, namedBy } = choice;
   const first = await retrieveAll(place, named, run, (missing) => ({
     code: 'NOT_FOUND',
-    message: `${namedBy} names ${missing.length.toLocaleString('en-US')} points that ${collection} does not hold with vector "${vector.name}": ${someOf(missing)}`,
+    message: `${namedBy} names ${missing.length.toLocaleString('en-US')} points that ${collection} does not hold with vector "${vector.name}": ${someOf(missing, store.keys)}`,
   }));
   const { signal, onProgress } = run;
   const drawn = await store.sample(collection, { vectorName: vector.name, size, signal, onProgress });
@@ -154,8 +156,8 @@ async function readSample(place: SamplePlace, choice: SampleChoice, run: RunOpti
   };
 }
 
-function someOf(ids: readonly PointId[]): string {
-  const shown = ids.slice(0, IDS_SHOWN).join(', ');
+function someOf(ids: readonly PointId[], { format }: StoreKeys): string {
+  const shown = ids.slice(0, IDS_SHOWN).map(format).join(', ');
   return ids.length > IDS_SHOWN ? `${shown}, ...` : shown;
 }
 

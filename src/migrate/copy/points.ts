@@ -93,6 +93,7 @@ async function copyRange(
   let repeated = range.cursor === null ? 0 : 1;
   let write: Promise<void> = Promise.resolve();
   const rowMemory = new ReusedRowMemory();
+  const destination = { ...state, componentBytes, keys: source.keys };
   try {
     const scan = source.scan(state.sourceCollection, {
       vectorName: state.vectorName,
@@ -104,7 +105,7 @@ async function copyRange(
     });
     for await (const batch of request.throttle.throttled(scan, signal)) {
       const reduced = await request.projector.project(batch.vectors);
-      const ready = toWriteBatch(encoder, batch, { reduced, destination: { ...state, componentBytes } });
+      const ready = toWriteBatch(encoder, batch, { reduced, destination });
       // One write per range is under way at a time; meanwhile the next page is read and projected.
       await write;
       throwIfAborted(signal);

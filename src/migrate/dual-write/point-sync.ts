@@ -229,8 +229,8 @@ export class PointSync {
 
   #putAside(wanted: Wanted, error: unknown): void {
     const { id, waiting } = wanted;
-    const { identity, log } = this.#sides;
-    const name = `point ${id}`;
+    const { source, identity, log } = this.#sides;
+    const name = `point ${source.keys.format(id)}`;
     const text = messageOf(error);
     const message = text.includes(name)
       ? text
@@ -278,7 +278,7 @@ export class PointSync {
 
   async #bringNow(ids: readonly PointId[]): Promise<void> {
     const { source, target, encoder, identity, componentBytes } = this.#sides;
-    const destination = { ...identity, componentBytes };
+    const destination = { ...identity, componentBytes, keys: source.keys };
     const { sourceCollection, targetCollection, vectorName } = identity;
     // Every shard key can hold a point of the same id, and the write can have changed any of them.
     for (const partition of partitionsOf(this.#sides)) {

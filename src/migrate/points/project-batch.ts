@@ -3,6 +3,7 @@ import { TldrError } from '../../core/errors.js';
 import { firstNonFiniteRow, type Matrix } from '../../core/matrix.js';
 import { firstOverflow, overflowText } from '../../store/stored-component.js';
 import type { PointBatch, VectorColumn, WriteBatch } from '../../store/points.js';
+import type { StoreKeys } from '../../store/vector-source.js';
 import type { MigrationIdentity } from '../state/migration-state.js';
 
 /** Source and vector names of points, and how the target stores them. */
@@ -12,6 +13,8 @@ export interface PointPlace extends Pick<
 > {
   /** Bytes of one stored component of the compact vector. */
   readonly componentBytes: number;
+  /** The source's keys, for messages. */
+  readonly keys: Pick<StoreKeys, 'format'>;
 }
 
 /**
@@ -71,8 +74,8 @@ function checkStorable(batch: PointBatch, reduced: Matrix, destination: PointPla
   );
 }
 
-function nameOf({ ids }: PointBatch, at: number, { sourceCollection }: PointPlace): string {
+function nameOf({ ids }: PointBatch, at: number, { sourceCollection, keys }: PointPlace): string {
   const id = ids[at];
   if (id === undefined) throw new TldrError('INTERNAL', `row ${at} of a batch of ${ids.length} has no id`);
-  return `point ${id} of ${sourceCollection}`;
+  return `point ${keys.format(id)} of ${sourceCollection}`;
 }

@@ -39,7 +39,7 @@ export async function repairPoints(
 ): Promise<number> {
   const pointsMax = run.batchSize ?? REQUEST_POINTS;
   const componentBytes = componentBytesOf(plan.targetSpec, plan.compactName);
-  const destination = { ...plan, componentBytes };
+  const destination = { ...plan, componentBytes, keys: sides.source.keys };
   let repaired = 0;
   let repair = emptyRepair(undefined);
   const flush = async (): Promise<void> => {

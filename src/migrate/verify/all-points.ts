@@ -96,7 +96,7 @@ export async function report(
   for await (const point of writing ? lookedAgain(plan, sides, run) : run.compared) {
     points++;
     if (point.source === undefined) extraPoints++;
-    for (const text of point.differences) differ(`point ${point.id}${text}`);
+    for (const text of point.differences) differ(`point ${sides.source.keys.format(point.id)}${text}`);
   }
   const counts = { points, extraPoints, differenceCount, countsCompared: !writing };
   return { ok: differenceCount === 0, ...counts, differences };

@@ -11,6 +11,7 @@ import {
   readQueryVectors,
   rowDoc,
 } from '../../../src/cli/train/relevance-files.js';
+import type { PointId } from '../../../src/core/point-id.js';
 import { matrixFromRows } from '../../../src/core/matrix.js';
 import { ID_KEYS, parsePointId } from '../../../adapters/qdrant/points/point-id.js';
 import { integerNpy } from '../../support/cli/npy-fixtures.js';
@@ -128,7 +129,27 @@ describe('labels of points', () => {
     );
   });
 
+  test('blanks at the ends of an id belong to it, and not to the label', async () => {
+    const keys = { parse: (text: string): string => text, format: String };
+    const path = await file('blanks.tsv', 'a\tone\n a\ttwo\na \t three \n');
+    expect(await readPointLabels(path, keys)).toEqual(
+      new Map([
+        ['a', 'one'],
+        [' a', 'two'],
+        ['a ', 'three'],
+      ]),
+    );
+  });
+
+  test('an error writes the id of a point as its store does', async () => {
+    const keys = { ...ID_KEYS, format: (id: PointId): string => `#${String(id)}` };
+    await expect(readPointLabels(await file('twice.tsv', '7\ta\n7\tb\n'), keys)).rejects.toThrow(
+      'line 2: point #7 has label',
+    );
+  });
+
   test.each([
+    ['7 \tnoun\n', 'line 1: "7 " is no point id'],
     ['7 noun\n', 'line 1: got "7 noun", expected "id<TAB>label"'],
     ['7\tnoun\n8\t \n', 'line 2: got "8'],
     ['7\tnoun\n-8\tnoun\n', 'line 2: "-8" is no point id'],
@@ -173,6 +194,23 @@ describe('qrels', () => {
         ['a', 1],
       ]),
     ]);
+  });
+
+  test('blanks at the ends of a tab-separated id belong to it', async () => {
+    const doc = (text: string): string => text;
+    const path = await file('ends.tsv', '0\ta\n0\t a\t2\n 0 \ta \t 3 \n0\t  b\n');
+    expect(await readQrels(path, { queries: 1, doc })).toEqual([
+      new Map([
+        ['a', 1],
+        [' a', 2],
+        ['a ', 3],
+        ['  b', 1],
+      ]),
+    ]);
+  });
+
+  test('a row number of a file may stand between blanks', async () => {
+    expect(await readQrels(await file('rows.tsv', '0\t 4 \n2\t9 \t1\n'), rows)).toEqual(expected);
   });
 
   test('a .npy of one row per query, -1 for none', async () => {

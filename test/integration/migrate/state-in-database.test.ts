@@ -186,11 +186,11 @@ testOnProcess('a holder that cannot reach its server keeps its lease: nobody els
 });
 
 test('an entry that does not say who holds it is damaged, and nobody takes it', async () => {
-  await records.create('damaged', { holder: 'someone' });
-  const leases = new Leases(records, {});
+  await states.create('damaged', { holder: 'someone' });
+  const leases = new Leases(states, {});
   const message = expect.stringContaining('does not say who works on it');
   await expect(leases.take('damaged', {})).rejects.toMatchObject({ code: 'INVALID_DATA', message });
-  await records.remove('damaged', {});
+  await states.remove('damaged', {});
 });
 
 test('the store changes under its conditions only, keeps texts as they are and leaves nothing behind', async () => {

@@ -130,7 +130,7 @@ test('a projector that errs does not confirm its own copy: the kernel checks a p
   const ids = Array.from({ length: 10 }, (_, i) => idAt(i));
   const batch = await store.retrieve('source', ids, { vectorName: '' });
   const reduced = projector.project(batch.vectors);
-  const destination = { ...plan, componentBytes: 4 };
+  const destination = { ...plan, componentBytes: 4, keys: store.keys };
   await store.upsert('target', toWriteBatch(encoder, batch, { reduced, destination }));
   const { differences } = await verifyMigration(plan, { ...common, projector });
   expect(differences).toEqual(['point 1: its reduced vector is not the projection of the full one']);

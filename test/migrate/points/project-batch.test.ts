@@ -1,6 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { Encoder, type EncoderLayer } from '../../../src/encoder/model.js';
 import { matrix } from '../../../src/core/matrix.js';
+import type { PointId } from '../../../src/core/point-id.js';
 import type { PointBatch } from '../../../src/store/points.js';
 import { projectBatch } from '../../../src/migrate/points/project-batch.js';
 import { DIM, tinyEncoder } from '../../support/migrate/fixtures.js';
@@ -11,6 +12,7 @@ const identity = {
   compactName: '',
   layout: 'compact',
   componentBytes: 4,
+  keys: { format: String },
 } as const;
 
 /** Three points of ones, but for one value. */
@@ -49,4 +51,11 @@ test.each([
   );
   const [compact] = projectBatch(encoder, batchWith(2), identity).vectors;
   expect(compact?.matrix.data.every(Number.isFinite)).toBe(true);
+});
+
+test('an error writes the id of a point as its store does', () => {
+  const keys = { format: (id: PointId): string => `#${String(id)}` };
+  expect(() => projectBatch(tinyEncoder(1, 'dot'), batchWith(NaN), { ...identity, keys })).toThrow(
+    'point #18446744073709551615 of docs',
+  );
 });
