@@ -54,8 +54,7 @@ async function checkCompletion(request: CompleteRequest, state: MigrationState):
   if (setAside !== null)
     throw new TldrError('VERIFY_FAILED', `the source is still needed: ${setAsideText(setAside)}`);
   const aliases = await allNames(target);
-  const leadsTo =
-    cutOver?.form === 'proxy' ? await readByProxy(state) : cutOver && aliases.get(cutOver.name);
+  const leadsTo = cutOver?.form === 'proxy' ? await readByProxy(state) : cutOver && aliases.get(cutOver.name);
   const live = cutOver?.state === 'done' && leadsTo === targetCollection;
   if (!live && request.withoutCutOver !== true) {
     throw new TldrError('INVALID_ARGUMENT', `no cut-over to ${targetCollection} is in effect`, {
