@@ -2,6 +2,7 @@ import { cpus } from 'node:os';
 import { matrix } from '../src/core/matrix.js';
 import { createNativeMatmul } from '../src/encoder/native-matmul.js';
 import { Rng } from '../src/core/rng.js';
+import { prepareSample } from '../src/train/prepare-sample.js';
 import { runTraining } from '../src/train/run-training.js';
 import { REFERENCE } from '../src/train/options.js';
 import { optionsOf } from './options.js';
@@ -57,7 +58,7 @@ const measureMatmul = async (): Promise<void> => {
 };
 const totalSteps = ROUNDS * STEPS_PER_ROUND + 1;
 await runTraining(
-  x,
+  await prepareSample(x, { distance: 'cosine', threads }),
   graph,
   {
     ...REFERENCE,

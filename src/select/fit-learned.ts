@@ -7,7 +7,7 @@ import { buildKnnGraph } from '../knn/build-knn-graph.js';
 import type { KnnGraph } from '../knn/graph.js';
 import { resolveSettings } from '../train/run-training.js';
 import type { TrainState } from '../train/state.js';
-import { trainTldr } from '../train/tldr.js';
+import { prepareInWorker, trainTldr } from '../train/tldr.js';
 import type { Geometry } from './candidate.js';
 import type { TrainingSchedule, Start } from './training-schedules.js';
 import type { Directions } from './principal-directions.js';
@@ -37,9 +37,9 @@ interface LearnedRun {
 }
 
 /**
- * Runs the planned trainings one after the other on the same neighbour graph; x lies in shared memory. If a
- * training diverges, it is skipped with a warning, and trainings that should start from its result start from
- * PCA.
+ * Runs the planned trainings one after the other on the same neighbour graph and the same prepared sample; x
+ * lies in shared memory. If a training diverges, it is skipped with a warning, and trainings that should
+ * start from its result start from PCA.
  * @throws INVALID_DATA when a training diverges that the user asked for
  */
 export async function fitLearned(
@@ -64,6 +64,12 @@ export async function fitLearned(
     log,
     onProgress,
   });
+  const compares = resolved.some(({ settings }) => settings.loss === 'neighbourhood-kl');
+  const prepared = await prepareInWorker(
+    x,
+    { distance, threads, directions: compares ? directions.forTraining : undefined },
+    { signal },
+  );
   for (const { plan, settings } of resolved) {
     const { init, weight } = startOf(plan, { learned, axes, dim, distance });
     const training = trainTldr(
@@ -79,6 +85,7 @@ export async function fitLearned(
       },
       {
         graph: narrowed(graph, settings.nNeighbors),
+        prepared,
         resume: states.get(plan.name),
         signal,
         log,

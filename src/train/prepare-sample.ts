@@ -1,38 +1,75 @@
-import { THREADS } from '../core/run-options.js';
-import { normalizedRows, type Distance } from '../core/distance.js';
+import { createHash } from 'node:crypto';
+import { normalizeRowsInPlace, squaredNorm, type Distance } from '../core/distance.js';
+import { TldrError } from '../core/errors.js';
 import { columnMeans, matrix, subtractFromRowsInPlace, type Matrix } from '../core/matrix.js';
+import { THREADS } from '../core/run-options.js';
+import { sharedFloats, shareFloats } from '../core/worker-task.js';
 import { projectSample } from '../encoder/native-projector.js';
 
-/** The sample and its coordinates along the directions, if there are any. */
-export interface Views {
+/** A sample as trainings read it. It lies in shared memory, and several trainings may use it. */
+export interface PreparedSample {
   readonly sample: Matrix;
+  /** What was subtracted from each row; null if nothing was. */
+  readonly shift: Float64Array | null;
+  /** The rows along the directions; undefined without directions. */
   readonly coordinates: Matrix | undefined;
+  /** Root mean square length of the rows. */
+  readonly rowNorm: number;
+  /** SHA-256 over the values of `sample`, hex. */
+  readonly digest: string;
+}
+
+/** How a sample is prepared: it must be the same for all trainings that use it. */
+export interface PrepareOptions {
+  readonly distance: Distance;
+  /** D x r: see `TldrOptions.directions`. */
+  readonly directions?: Matrix | undefined;
+  readonly threads?: number | undefined;
 }
 
 /**
- * Prepares the sample for training. For cosine, rows are normalised. For Euclid and Manhattan, the mean
- * (`shift`) is subtracted: distances stay the same, and the loss's float32 products lose no digits to
+ * Prepares x (n x D) for training, in this thread. For cosine, rows are normalised. For Euclid and Manhattan,
+ * the mean is subtracted: distances stay the same, and the loss's float32 products lose no digits to
  * cancellation if the data lie far from the origin.
+ * @throws INVALID_ARGUMENT when the directions belong to another space
  */
-export function prepareSample(x: Matrix, distance: Distance): { sample: Matrix; shift: Float64Array | null } {
-  if (distance === 'cosine') return { sample: normalizedRows(x), shift: null };
-  if (distance === 'dot') return { sample: x, shift: null };
-  const shift = columnMeans(x);
-  const sample = { rows: x.rows, cols: x.cols, data: x.data.slice() };
-  subtractFromRowsInPlace(sample, shift);
+export async function prepareSample(
+  x: Matrix,
+  { distance, directions, threads = THREADS }: PrepareOptions,
+): Promise<PreparedSample> {
+  const { sample, shift } = comparable(x, distance);
+  const { buffer, byteOffset, byteLength } = sample.data;
+  return {
+    sample,
+    shift,
+    coordinates: directions === undefined ? undefined : await along(directions, sample, threads),
+    rowNorm: Math.sqrt(squaredNorm(sample.data) / sample.rows) || 1,
+    digest: createHash('sha256')
+      .update(new Uint8Array(buffer, byteOffset, byteLength))
+      .digest('hex'),
+  };
+}
+
+function comparable(x: Matrix, distance: Distance): Pick<PreparedSample, 'sample' | 'shift'> {
+  if (distance === 'dot') return { sample: { ...x, data: shareFloats(x.data) }, shift: null };
+  const sample = matrix(x.rows, x.cols, sharedFloats(x.data.length));
+  sample.data.set(x.data);
+  const shift = distance === 'cosine' ? null : columnMeans(x);
+  if (shift === null) normalizeRowsInPlace(sample);
+  else subtractFromRowsInPlace(sample, shift);
   return { sample, shift };
 }
 
-/** The sample with its coordinates along the directions (D x r), if they are given. */
-export async function viewsOf(
-  sample: Matrix,
-  directions: Matrix | undefined,
-  threads = THREADS,
-): Promise<Views> {
-  if (directions === undefined) return { sample, coordinates: undefined };
+async function along(directions: Matrix, sample: Matrix, threads: number): Promise<Matrix> {
+  if (directions.rows !== sample.cols) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `directions of ${directions.rows} dimensions: expected ${sample.cols}`,
+    );
+  }
+  const { rows } = sample;
   const layers = [{ weight: directions, bias: null, relu: false }];
-  const coordinates = matrix(sample.rows, directions.cols);
-  const { data: out } = coordinates;
+  const out = sharedFloats(rows * directions.cols);
   await projectSample({ normalizeInput: false, layers, normalizeOutput: false }, sample, { out, threads });
-  return { sample, coordinates };
+  return matrix(rows, directions.cols, out);
 }

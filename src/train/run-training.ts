@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { squaredNorm, type Distance } from '../core/distance.js';
+import type { Distance } from '../core/distance.js';
 import type { EncoderNetwork } from '../encoder/network.js';
 import { expectDefined, TldrError } from '../core/errors.js';
 import { row, type Matrix } from '../core/matrix.js';
@@ -20,7 +20,7 @@ import { adam, lars, learningRateAt } from './optimizers.js';
 import type { Executor, Ops, Optimizer, StepDefinition } from './ops.js';
 import { calibrateTemperature } from './temperature.js';
 import type { TrainState } from './state.js';
-import { prepareSample, viewsOf, type Views } from './prepare-sample.js';
+import type { PreparedSample } from './prepare-sample.js';
 import { checkSettings, defaultSettings, type TldrOptions, type TrainSettings } from './options.js';
 
 const INITIAL_STREAM = 0;
@@ -61,18 +61,17 @@ interface RunPlan {
   readonly views: readonly Matrix[];
   readonly batchAt: (step: number) => Int32Array;
   readonly tau: number | null;
-  /** Root mean square length of the sample's rows. */
-  readonly rowNorm: number;
 }
 
 /**
- * Trains an encoder on x (n x D) in this thread, from the start or from a saved state.
+ * Trains an encoder in this thread, from the start or from a saved state. For neighbourhood-kl, the sample
+ * must have been prepared with the directions of the options.
  * @throws INVALID_ARGUMENT for settings out of range
  * @throws MISMATCH when the state belongs to another run
  * @throws INVALID_DATA when the loss or a weight stops being finite
  */
 export async function runTraining(
-  x: Matrix,
+  prepared: PreparedSample,
   graph: Neighbors,
   options: TldrOptions,
   control: TrainControl = {},
@@ -82,24 +81,13 @@ export async function runTraining(
     distance: options.distance,
     fromWeights: options.initialWeight !== undefined,
   });
-  const { sample, shift } = prepareSample(x, options.distance);
-  checkAgainstSample(sample, options);
-  // Barlow Twins does not compare rows, so it needs no directions.
-  const directions = settings.loss === 'neighbourhood-kl' ? options.directions : undefined;
-  const plan = planRun(await viewsOf(sample, directions, options.threads), graph, { options, settings });
-  const fingerprint = runFingerprint(sample, graph, { options, settings });
+  checkAgainstSample(prepared.sample, options);
+  const plan = planRun(prepared, graph, { options, settings });
+  const described = { options, settings, prepared, graph };
+  const fingerprint = runFingerprint(described, 'digest');
   const { resume } = control;
-  if (resume !== undefined && resume.fingerprint !== fingerprint) {
-    throw new TldrError(
-      'MISMATCH',
-      'this checkpoint belongs to another run: its sample or its settings differ',
-      {
-        expected: fingerprint,
-        got: resume.fingerprint,
-      },
-    );
-  }
-  const executor = await openExecutor(plan, options, control);
+  if (resume !== undefined && resume.fingerprint !== fingerprint) checkEarlierState(resume, described);
+  const executor = await openExecutor(plan, { options, rowNorm: prepared.rowNorm, control });
   try {
     const lossHistory = [...(resume?.lossHistory ?? [])];
     const first = resume?.step ?? 0;
@@ -110,6 +98,8 @@ export async function runTraining(
     checkFinite(state.parameters, settings);
     const { totalSteps, tau } = plan;
     const finished = step === totalSteps;
+    const { sample, shift } = prepared;
+    const directions = settings.loss === 'neighbourhood-kl' ? options.directions : undefined;
     const layers = finished ? foldEncoder(plan.model, state.parameters, { sample, shift, directions }) : [];
     checkFinite(
       layers.flatMap(({ weight, bias }) => (bias === null ? [weight.data] : [weight.data, bias])),
@@ -165,18 +155,17 @@ function checked(settings: TrainSettings): TrainSettings {
 }
 
 function planRun(
-  views: Views,
+  prepared: PreparedSample,
   graph: Neighbors,
   { options, settings }: { options: TldrOptions; settings: TrainSettings },
 ): RunPlan {
-  const { sample } = views;
+  const { sample } = prepared;
   const encoder = parseArchitecture(settings.encoder, ['linear', 'flinear', 'mlp', 'residual']);
   const projector = parseArchitecture(settings.projector, ['none', 'mlp']);
   const model = createModel({ inputDim: sample.cols, outputDim: options.outputDim }, encoder, projector);
   const optimizer = settings.optimizer === 'adam' ? adam() : lars();
-  const rowNorm = Math.sqrt(squaredNorm(sample.data) / sample.rows) || 1;
   if (settings.loss === 'neighbourhood-kl') {
-    return neighbourhoodPlan(views, graph, { options, settings, model, optimizer, rowNorm });
+    return neighbourhoodPlan(prepared, graph, { options, settings, model, optimizer });
   }
   const batchSize = Math.min(settings.batchSize, sample.rows);
   const batches = pairBatches(graph, batchSize, options.seed);
@@ -194,7 +183,7 @@ function planRun(
       return barlowTwins(ops, p, { lambda: settings.lambda, scale: settings.lossScale });
     },
   };
-  const fixed = { settings, model, definition, optimizer, totalSteps, rowNorm };
+  const fixed = { settings, model, definition, optimizer, totalSteps };
   return { ...fixed, views: [sample], batchAt: batches.at, tau: null };
 }
 
@@ -203,17 +192,18 @@ function noView(): TldrError {
 }
 
 function neighbourhoodPlan(
-  { sample, coordinates }: Views,
+  { sample, coordinates }: PreparedSample,
   graph: Neighbors,
   run: {
     options: TldrOptions;
     settings: TrainSettings;
     model: Model;
     optimizer: Optimizer;
-    rowNorm: number;
   },
 ): RunPlan {
-  const { options, settings, optimizer, rowNorm } = run;
+  const { options, settings, optimizer } = run;
+  if ((options.directions === undefined) !== (coordinates === undefined))
+    throw new TldrError('INTERNAL', 'the sample was prepared with other directions');
   // This loss does not use the projector, so the model has none.
   const dims = {
     inputDim: sample.cols,
@@ -252,7 +242,7 @@ function neighbourhoodPlan(
     settings.steps ?? Math.round(expectDefined(settings.epochs, 'the number of epochs') * stepsPerEpoch);
   const batchAt = (step: number): Int32Array =>
     neighborhoodBatch(graph, { batchSize, neighborsPerAnchor, seed: options.seed }, step);
-  return { settings, model, definition, optimizer, totalSteps, rowNorm, views, batchAt, tau };
+  return { settings, model, definition, optimizer, totalSteps, views, batchAt, tau };
 }
 
 /**
@@ -280,17 +270,11 @@ export function checkArchitectures(
 }
 
 function checkAgainstSample(sample: Matrix, options: TldrOptions): void {
-  const { outputDim, initialWeight, directions } = options;
+  const { outputDim, initialWeight } = options;
   if (!Number.isSafeInteger(outputDim) || outputDim < 1 || outputDim >= sample.cols) {
     throw new TldrError(
       'INVALID_ARGUMENT',
       `cannot reduce ${sample.cols}-d vectors to ${outputDim}: expected a whole number from 1 to ${sample.cols - 1}`,
-    );
-  }
-  if (directions !== undefined && directions.rows !== sample.cols) {
-    throw new TldrError(
-      'INVALID_ARGUMENT',
-      `directions of ${directions.rows} dimensions: expected ${sample.cols}`,
     );
   }
   if (
@@ -304,14 +288,18 @@ function checkAgainstSample(sample: Matrix, options: TldrOptions): void {
   }
 }
 
-async function openExecutor(plan: RunPlan, options: TldrOptions, control: TrainControl): Promise<Executor> {
+async function openExecutor(
+  plan: RunPlan,
+  run: { readonly options: TldrOptions; readonly rowNorm: number; readonly control: TrainControl },
+): Promise<Executor> {
+  const { options, rowNorm, control } = run;
   const { definition, optimizer, model } = plan;
   const { resume } = control;
   const parameters =
     resume?.parameters ??
     initialParameters(model, rngFor(options.seed, INITIAL_STREAM, 0), {
       initialWeight: options.initialWeight,
-      rowNorm: plan.rowNorm,
+      rowNorm,
     });
   const slots =
     resume?.slots ??
@@ -366,29 +354,40 @@ async function runSteps(
   return step;
 }
 
-/** SHA-256, hex, over everything that must be the same for a run to be resumed. */
+/** Everything that must be the same for a run to be resumed. */
+interface DescribedRun {
+  readonly options: TldrOptions;
+  readonly settings: TrainSettings;
+  readonly prepared: PreparedSample;
+  readonly graph: Neighbors;
+}
+
+/**
+ * The state was saved by a version that hashed the values of the sample for each training.
+ * @throws MISMATCH when it belongs to another run
+ */
+function checkEarlierState(state: TrainState, run: DescribedRun): void {
+  const expected = runFingerprint(run, 'values');
+  if (state.fingerprint === expected) return;
+  throw new TldrError(
+    'MISMATCH',
+    'this checkpoint belongs to another run: its sample or its settings differ',
+    { expected, got: state.fingerprint },
+  );
+}
+
+/** SHA-256, hex, over the run, with the sample's digest or its values. */
 function runFingerprint(
-  sample: Matrix,
-  graph: Neighbors,
-  { options, settings }: { options: TldrOptions; settings: TrainSettings },
+  { options, settings, prepared: { sample, digest }, graph }: DescribedRun,
+  by: 'digest' | 'values',
 ): string {
   const { outputDim, distance, compactDistance = distance, seed, engine = 'onnx' } = options;
   const { initialWeight, directions } = options;
+  const { rows, cols } = sample;
   const hash = createHash('sha256');
-  hash.update(
-    JSON.stringify({
-      settings,
-      outputDim,
-      distance,
-      compactDistance,
-      seed,
-      engine,
-      rows: sample.rows,
-      cols: sample.cols,
-    }),
-  );
+  hash.update(JSON.stringify({ settings, outputDim, distance, compactDistance, seed, engine, rows, cols }));
   for (const { buffer, byteOffset, byteLength } of [
-    sample.data,
+    by === 'digest' ? Buffer.from(digest) : sample.data,
     graph.neighbors,
     initialWeight?.data ?? new Float32Array(0),
     directions?.data ?? new Float32Array(0),

@@ -5,13 +5,35 @@ import { buildKnnGraph } from '../knn/build-knn-graph.js';
 import type { KnnGraph } from '../knn/graph.js';
 import { resolveSettings, type TrainOutcome } from './run-training.js';
 import type { TldrOptions } from './options.js';
+import type { PreparedSample, PrepareOptions } from './prepare-sample.js';
+import type { PrepareTask } from './prepare-worker.js';
 import type { TrainState } from './state.js';
 import type { TrainTask } from './training-worker.js';
+
+/**
+ * Prepares x (n x D) in a worker thread, for all trainings with this distance and these directions.
+ * @throws INVALID_DATA when a row is not finite or too large
+ */
+export async function prepareInWorker(
+  x: Matrix,
+  { distance, directions, threads }: PrepareOptions,
+  { signal }: RunOptions = {},
+): Promise<PreparedSample> {
+  const name = (i: number): string => `row ${i} of the training sample`;
+  checkFinite(x, name);
+  if (distance !== 'cosine') checkMagnitude(x, name);
+  const shared = { ...x, data: shareFloats(x.data) };
+  const task: PrepareTask = { x: shared, options: { distance, directions, threads } };
+  const file = new URL('./prepare-worker.js', import.meta.url);
+  return (await runInWorker({ file, data: task, signal, resultWhenStopped: true })) as PreparedSample;
+}
 
 /** What a call of `trainTldr` continues from, and its callbacks. */
 export interface TldrRun extends RunOptions {
   /** Neighbours of the rows; computed if absent. */
   readonly graph?: KnnGraph;
+  /** The rows as `prepareInWorker` returns them; prepared if absent. */
+  readonly prepared?: PreparedSample;
   /** Continues from a state of the same run. */
   readonly resume?: TrainState | undefined;
 }
@@ -37,13 +59,14 @@ export interface TldrResult extends TrainOutcome {
  * ```
  */
 export async function trainTldr(x: Matrix, options: TldrOptions, run: TldrRun = {}): Promise<TldrResult> {
-  const name = (i: number): string => `row ${i} of the training sample`;
-  checkFinite(x, name);
-  if (options.distance !== 'cosine') checkMagnitude(x, name);
   const settings = resolveSettings(options);
   const { signal, log, onProgress } = run;
+  const { distance, seed, threads, outputDim, engine, initialWeight, directions, compactDistance } = options;
   const shared = { ...x, data: shareFloats(x.data) };
-  const { distance, seed, threads } = options;
+  // Barlow Twins does not compare rows, so it needs no coordinates.
+  const compared = settings.loss === 'neighbourhood-kl' ? directions : undefined;
+  const prepared =
+    run.prepared ?? (await prepareInWorker(shared, { distance, threads, directions: compared }, run));
   const k = settings.nNeighbors;
   const knnOptions = {
     k,
@@ -56,14 +79,13 @@ export async function trainTldr(x: Matrix, options: TldrOptions, run: TldrRun = 
   };
   const graph = run.graph ?? (await buildKnnGraph(shared, knnOptions));
   // A worker can receive plain data only, but the caller's object may hold more.
-  const { outputDim, engine, initialWeight, directions, compactDistance } = options;
   const plain = { ...settings, outputDim, distance, seed };
   const optional = Object.fromEntries(
     Object.entries({ engine, threads, initialWeight, directions, compactDistance }).filter(
       ([, value]) => value !== undefined,
     ),
   );
-  const task: TrainTask = { x: shared, graph, options: { ...plain, ...optional }, resume: run.resume };
+  const task: TrainTask = { prepared, graph, options: { ...plain, ...optional }, resume: run.resume };
   const result = await runInWorker({
     file: new URL('./training-worker.js', import.meta.url),
     data: task,

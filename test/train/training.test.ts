@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { randomProjection } from '../../src/baselines/pca.js';
 import { matrix, row, type Matrix } from '../../src/core/matrix.js';
@@ -8,14 +9,21 @@ import type { EncoderNetwork } from '../../src/encoder/network.js';
 import { Kernel } from '../../src/encoder/kernel.js';
 import { exactTopK } from '../../src/knn/exact.js';
 import { adam, lars, learningRateAt } from '../../src/train/optimizers.js';
-import { runTraining } from '../../src/train/run-training.js';
+import { prepareSample } from '../../src/train/prepare-sample.js';
+import {
+  resolveSettings,
+  runTraining,
+  type TrainControl,
+  type TrainOutcome,
+} from '../../src/train/run-training.js';
+import type { Neighbors } from '../../src/train/batches.js';
 import { createOnnxExecutor } from '../../src/train/onnx-executor.js';
 import type { Ops, ParameterKind, StepDefinition } from '../../src/train/ops.js';
 import { calibrateTemperature } from '../../src/train/temperature.js';
 import type { TldrOptions } from '../../src/train/options.js';
 import { createTfjsExecutor } from '../../src/train/tfjs-executor.js';
 import { parseTrainState, serializeTrainState } from '../../src/train/state.js';
-import { trainTldr } from '../../src/train/tldr.js';
+import { prepareInWorker, trainTldr } from '../../src/train/tldr.js';
 import { ReferenceOps, type Reference } from '../support/train/reference-ops.js';
 
 /** Well separated clusters in a few directions, drowned in noise over all the others. */
@@ -31,6 +39,16 @@ function clusters(rows: number, cols: number, { seed = 1, spread = 4, noise = 0.
     }
   }
   return x;
+}
+
+/** Trains from the rows as they are. */
+async function train(
+  rows: Matrix,
+  neighbors: Neighbors,
+  options: TldrOptions,
+  control?: TrainControl,
+): Promise<TrainOutcome> {
+  return runTraining(await prepareSample(rows, options), neighbors, options, control);
 }
 
 /** The first `count` coordinates as directions. */
@@ -80,9 +98,9 @@ describe.each([
 ])('%s', (_name, options) => {
   test('same seed, same weights; another seed, others', async () => {
     const [a, b, c] = [
-      await runTraining(x, graph, options),
-      await runTraining(x, graph, options),
-      await runTraining(x, graph, { ...options, seed: 4 }),
+      await train(x, graph, options),
+      await train(x, graph, options),
+      await train(x, graph, { ...options, seed: 4 }),
     ];
     expect(a.state).toEqual(b.state);
     expect(a.network).toEqual(b.network);
@@ -93,13 +111,13 @@ describe.each([
   test.each(['onnx', 'tfjs'] as const)(
     'stopped, saved and resumed gives what an uninterrupted run gives (%s)',
     async (engine) => {
-      const whole = await runTraining(x, graph, { ...options, engine });
+      const whole = await train(x, graph, { ...options, engine });
       let asked = 0;
-      const first = await runTraining(x, graph, { ...options, engine }, { shouldStop: () => asked++ === 2 });
+      const first = await train(x, graph, { ...options, engine }, { shouldStop: () => asked++ === 2 });
       expect(first).toMatchObject({ finished: false, state: { step: 2 }, network: { layers: [] } });
       const resume = parseTrainState(serializeTrainState(first.state));
       expect(resume).toEqual(first.state);
-      const second = await runTraining(x, graph, { ...options, engine }, { resume });
+      const second = await train(x, graph, { ...options, engine }, { resume });
       expect(second.finished).toBe(true);
       expect(second.state).toEqual(whole.state);
       expect(second.network).toEqual(whole.network);
@@ -108,8 +126,8 @@ describe.each([
 
   test('both engines walk the same way', async () => {
     const [onnx, tfjs] = [
-      await runTraining(x, graph, options),
-      await runTraining(x, graph, { ...options, engine: 'tfjs' }),
+      await train(x, graph, options),
+      await train(x, graph, { ...options, engine: 'tfjs' }),
     ];
     onnx.state.lossHistory.forEach((loss, i) =>
       expect(Math.abs(loss - tfjs.state.lossHistory[i]!)).toBeLessThan(2e-3 * Math.abs(loss)),
@@ -123,7 +141,7 @@ test.each(['cosine', 'euclid'] as const)(
     const weight = randomProjection(24, { dim: 6, distance, seed: 2 }).layers[0]!.weight;
     const shifted = { ...x, data: x.data.map((value) => value + 5) };
     const options = { ...kl, distance, encoder: 'residual-8', initialWeight: weight };
-    const start = await runTraining(shifted, graph, { ...options, steps: 0 });
+    const start = await train(shifted, graph, { ...options, steps: 0 });
     expect(start.network.layers.map(({ relu }) => relu)).toEqual([true, false]);
     const linear = { ...start.network, layers: [{ weight, bias: null, relu: false }] };
     const [z, expected] = [new Kernel(start.network).project(shifted), new Kernel(linear).project(shifted)];
@@ -134,7 +152,7 @@ test.each(['cosine', 'euclid'] as const)(
         expect(moved).toBeCloseTo(row(expected, i)[j]! - row(expected, 0)[j]!, 4);
       }
     }
-    const trained = await runTraining(shifted, graph, { ...options, steps: 30 });
+    const trained = await train(shifted, graph, { ...options, steps: 30 });
     expect(trained.state.lossHistory.at(-1)!).toBeLessThan(trained.state.lossHistory[0]!);
   },
 );
@@ -142,8 +160,8 @@ test.each(['cosine', 'euclid'] as const)(
 test('along all directions the hidden layer is what it is of the rows, and is folded back', async () => {
   const options = { ...kl, encoder: 'residual-8', steps: 3 };
   const [plain, along] = [
-    await runTraining(x, graph, options),
-    await runTraining(x, graph, { ...options, directions: firstAxes(x.cols, x.cols) }),
+    await train(x, graph, options),
+    await train(x, graph, { ...options, directions: firstAxes(x.cols, x.cols) }),
   ];
   expect(along.state.lossHistory[0]!).toBeCloseTo(plain.state.lossHistory[0]!, 5);
   const [z, expected] = [new Kernel(along.network).project(x), new Kernel(plain.network).project(x)];
@@ -155,7 +173,7 @@ test.each(['cosine', 'euclid'] as const)(
   async (distance) => {
     const directions = firstAxes(x.cols, 10);
     const options = { ...kl, distance, encoder: 'residual-8', steps: 4, learningRate: 0.01, directions };
-    const { network } = await runTraining(x, graph, options);
+    const { network } = await train(x, graph, options);
     const [first] = network.layers;
     // Columns: 8 hidden units, then the linear part and its negative.
     const rest = Array.from({ length: x.cols }, (_, i) => row(first!.weight, i));
@@ -170,14 +188,14 @@ test.each(['cosine', 'euclid'] as const)(
 );
 
 test('trained for dot products, the compact vectors of a cosine space keep their lengths', async () => {
-  const { network } = await runTraining(x, graph, { ...kl, compactDistance: 'dot' });
+  const { network } = await train(x, graph, { ...kl, compactDistance: 'dot' });
   expect(network).toMatchObject({ normalizeInput: true, normalizeOutput: false });
 });
 
 test.each(['adam', 'lars'] as const)('one dimension is learned, too, by %s', async (optimizer) => {
   const rate = optimizer === 'adam' ? 0.005 : 0.8;
   const run = { ...barlow, optimizer, learningRate: rate, outputDim: 1, steps: 60 };
-  const { state } = await runTraining(x, graph, run);
+  const { state } = await train(x, graph, run);
   const mean = (values: readonly number[]): number =>
     values.reduce((sum, value) => sum + value, 0) / values.length;
   const projectorWeight = state.parameters[1]!;
@@ -186,13 +204,55 @@ test.each(['adam', 'lars'] as const)('one dimension is learned, too, by %s', asy
 });
 
 test('a state of another run is refused, damaged bytes too', async () => {
-  const { state } = await runTraining(x, graph, { ...kl, steps: 2 });
-  await expect(runTraining(x, graph, { ...kl, steps: 3 }, { resume: state })).rejects.toMatchObject({
+  const { state } = await train(x, graph, { ...kl, steps: 2 });
+  await expect(train(x, graph, { ...kl, steps: 3 }, { resume: state })).rejects.toMatchObject({
     code: 'MISMATCH',
   });
   const bytes = serializeTrainState(state);
   expect(() => parseTrainState(bytes.subarray(0, bytes.length - 1))).toThrow('no training checkpoint');
   expect(() => parseTrainState(Buffer.from('hello world, this is none'))).toThrow('no training checkpoint');
+});
+
+test('a state of an earlier version, which hashed the values of the sample each time, goes on', async () => {
+  const options = { ...kl, steps: 4, directions: firstAxes(x.cols, 5) };
+  let asked = 0;
+  const { state } = await train(x, graph, options, { shouldStop: () => asked++ === 2 });
+  const { sample, digest } = await prepareSample(x, options);
+  const settings = resolveSettings(options);
+  const { outputDim, distance, seed } = options;
+  const header = { settings, outputDim, distance, compactDistance: distance, seed, engine: 'onnx' };
+  const hash = createHash('sha256').update(JSON.stringify({ ...header, rows: x.rows, cols: x.cols }));
+  for (const { data } of [sample, { data: graph.neighbors }, options.directions])
+    hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  const earlier = { ...state, fingerprint: hash.digest('hex') };
+  expect(earlier.fingerprint).not.toBe(state.fingerprint);
+  const [continued, whole] = [
+    await train(x, graph, options, { resume: earlier }),
+    await train(x, graph, options),
+  ];
+  expect(continued.network).toEqual(whole.network);
+  expect(continued.state.fingerprint).toBe(state.fingerprint);
+  for (const fingerprint of [digest, '']) {
+    const other = train(x, graph, options, { resume: { ...state, fingerprint } });
+    await expect(other).rejects.toMatchObject({ code: 'MISMATCH' });
+  }
+});
+
+test('a prepared sample is not read again, whatever training uses it', async () => {
+  const directions = firstAxes(x.cols, 5);
+  const prepared = await prepareInWorker(x, { distance: 'cosine', directions });
+  const values = new Float32Array(prepared.sample.data);
+  const whole = { ...graph, method: 'exact', recall: 1 } as const;
+  const gone = matrix(x.rows, x.cols);
+  for (const options of [
+    { ...kl, steps: 3, directions },
+    { ...barlow, directions },
+  ]) {
+    const { network } = await trainTldr(gone, options, { graph: whole, prepared });
+    expect(network).toEqual((await train(x, graph, options)).network);
+  }
+  expect(prepared.sample.data.buffer).toBeInstanceOf(SharedArrayBuffer);
+  expect(new Float32Array(prepared.sample.data)).toEqual(values);
 });
 
 test.each(['linear', 'flinear-1-16', 'mlp-1-16'])(
@@ -255,7 +315,7 @@ describe('edges', () => {
   );
 
   test('a training that diverges says so', async () => {
-    const wild = runTraining(x, graph, { ...barlow, learningRate: 1e30, projector: 'mlp-1-32', steps: 30 });
+    const wild = train(x, graph, { ...barlow, learningRate: 1e30, projector: 'mlp-1-32', steps: 30 });
     await expect(wild).rejects.toMatchObject({
       code: 'INVALID_DATA',
       message: expect.stringContaining('smaller learning rate'),
@@ -263,7 +323,7 @@ describe('edges', () => {
   });
 
   test('a training whose last update diverges says so, too', async () => {
-    const wild = runTraining(x, graph, { ...kl, learningRate: 1e300, steps: 1 });
+    const wild = train(x, graph, { ...kl, learningRate: 1e300, steps: 1 });
     await expect(wild).rejects.toMatchObject({
       code: 'INVALID_DATA',
       message: expect.stringContaining('training diverged'),
@@ -292,12 +352,12 @@ describe('edges', () => {
 
   test('Barlow Twins makes nothing of directions', async () => {
     const options = { ...barlow, encoder: 'residual-8', learningRate: 0.001 };
-    const along = await runTraining(x, graph, { ...options, directions: firstAxes(x.cols, 4) });
-    expect(along.network).toEqual((await runTraining(x, graph, options)).network);
+    const along = await train(x, graph, { ...options, directions: firstAxes(x.cols, 4) });
+    expect(along.network).toEqual((await train(x, graph, options)).network);
   });
 
   test('directions of another space are refused', async () => {
-    await expect(runTraining(x, graph, { ...kl, directions: firstAxes(23, 4) })).rejects.toMatchObject({
+    await expect(train(x, graph, { ...kl, directions: firstAxes(23, 4) })).rejects.toMatchObject({
       code: 'INVALID_ARGUMENT',
       message: 'directions of 23 dimensions: expected 24',
     });
@@ -311,7 +371,7 @@ describe('edges', () => {
     { encoder: 'tree' },
     { epochs: 1, steps: 1 },
   ])('settings out of range are refused: %j', async (bad) => {
-    await expect(runTraining(x, graph, { ...kl, ...bad })).rejects.toMatchObject({
+    await expect(train(x, graph, { ...kl, ...bad })).rejects.toMatchObject({
       code: 'INVALID_ARGUMENT',
     });
   });
@@ -333,10 +393,7 @@ describe.each([
     async (encoder) => {
       for (const distance of ['euclid', 'manhattan'] as const) {
         const options: TldrOptions = { ...kl, encoder, distance, steps: 20 };
-        const [here, far] = [
-          await runTraining(onGrid, graph, options),
-          await runTraining(moved, graph, options),
-        ];
+        const [here, far] = [await train(onGrid, graph, options), await train(moved, graph, options)];
         far.state.lossHistory.forEach((loss, i) => expect(loss).toBeCloseTo(here.state.lossHistory[i]!, 4));
         // The same map but for a constant, which no Euclidean distance sees; with a bias, none at all.
         const [a, b] = [new Kernel(here.network).project(onGrid), new Kernel(far.network).project(moved)];
